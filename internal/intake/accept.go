@@ -1,0 +1,199 @@
+// Package intake takes what PMSs post: accept makes an event durable before it is answered, apply makes it
+// true of reservations and listings. The two meet in the table of events and nowhere else.
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Errors of Accept. Both mean that nothing is kept and that the sender must try again.
+var (
+	ErrBusy        = errors.New("the inbox is full")
+	ErrUnavailable = errors.New("the event could not be committed")
+)
+
+const (
+	// batchSize is the most events of one commit. Beyond about a hundred a commit's fixed cost no longer shows.
+	batchSize = 128
+	// waitingRoom is how many requests may wait for their commit; at the slowest disk that is worth waiting
+	// for, the last of them is answered within a second or two.
+	waitingRoom = 4096
+	// flushTimeout bounds one commit; behind it the result is unknown, and the sender tries again.
+	flushTimeout = 10 * time.Second
+)
+
+var (
+	acceptBatch = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "staykey_accept_batch_size", Help: "Events committed together.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128},
+	})
+	appliedEvents = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "staykey_events_applied_total", Help: "Events taken from the inbox, by what became of them.",
+	}, []string{"source", "status"})
+)
+
+// Collectors returns the package's metrics.
+func Collectors() []prometheus.Collector { return []prometheus.Collector{acceptBatch, appliedEvents} }
+
+// inserter is the one thing of the store that accepting needs.
+type inserter interface {
+	InsertEvents(context.Context, []store.Event) ([]store.Accepted, error)
+}
+
+// Acceptor commits events in groups: while one commit is under way, those that arrive wait for the next, so
+// that a burst costs a commit for a hundred events and a single event waits for nothing.
+type Acceptor struct {
+	store  inserter
+	log    *slog.Logger
+	wake   func()
+	queue  chan *waiting
+	done   chan struct{}
+	mu     sync.RWMutex // guards closed, and with it sends to queue
+	closed bool
+}
+
+type waiting struct {
+	event  store.Event
+	result chan result // buffered: the flusher never waits for a request that went away
+}
+
+type result struct {
+	accepted store.Accepted
+	err      error
+}
+
+// NewAcceptor starts the flusher. wake is called after each commit that leaves something to apply.
+func NewAcceptor(s inserter, log *slog.Logger, wake func()) *Acceptor {
+	a := &Acceptor{store: s, log: log, wake: wake, queue: make(chan *waiting, waitingRoom), done: make(chan struct{})}
+	go a.run()
+	return a
+}
+
+// Close takes no more events, commits those that wait, and returns.
+func (a *Acceptor) Close() {
+	a.mu.Lock()
+	if !a.closed {
+		a.closed = true
+		close(a.queue)
+	}
+	a.mu.Unlock()
+	<-a.done
+}
+
+// Accept makes an event durable and returns its fate once the commit that holds it has been acknowledged. A
+// context that ends sooner doesn't take the event out of its batch.
+func (a *Acceptor) Accept(ctx context.Context, e store.Event) (store.Accepted, error) {
+	w := &waiting{event: e, result: make(chan result, 1)}
+	if err := a.enqueue(w); err != nil {
+		return store.Accepted{}, err
+	}
+	select {
+	case r := <-w.result:
+		return r.accepted, r.err
+	case <-ctx.Done():
+		return store.Accepted{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+func (a *Acceptor) enqueue(w *waiting) error {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.closed {
+		return fmt.Errorf("%w: shutting down", ErrUnavailable)
+	}
+	select {
+	case a.queue <- w:
+		return nil
+	default:
+		return ErrBusy
+	}
+}
+
+func (a *Acceptor) run() {
+	defer close(a.done)
+	var deferred []*waiting // a second event of one key waits for the first one's commit
+	for {
+		batch := deferred
+		deferred = nil
+		if len(batch) == 0 {
+			w, ok := <-a.queue
+			if !ok {
+				return
+			}
+			batch = append(batch, w)
+		}
+	fill:
+		for len(batch) < batchSize {
+			select {
+			case w, ok := <-a.queue:
+				if !ok {
+					break fill
+				}
+				batch = append(batch, w)
+			default:
+				break fill
+			}
+		}
+		batch, deferred = splitRepeated(batch)
+		a.flush(batch)
+	}
+}
+
+// splitRepeated keeps the first event of each (source, key): one statement can't insert a row twice.
+func splitRepeated(batch []*waiting) (first, repeated []*waiting) {
+	type key struct{ source, key string }
+	seen := make(map[key]bool, len(batch))
+	for _, w := range batch {
+		if w.event.EventKey != nil {
+			k := key{w.event.Source, *w.event.EventKey}
+			if seen[k] {
+				repeated = append(repeated, w)
+				continue
+			}
+			seen[k] = true
+		}
+		first = append(first, w)
+	}
+	return first, repeated
+}
+
+// flush commits a batch. Where Postgres refuses a value, the batch is halved until the event at fault is
+// alone, so that its neighbours don't suffer.
+func (a *Acceptor) flush(batch []*waiting) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	events := make([]store.Event, len(batch))
+	for i, w := range batch {
+		events[i] = w.event
+	}
+	accepted, err := a.store.InsertEvents(ctx, events)
+	if store.IsDataError(err) && len(batch) > 1 {
+		a.flush(batch[:len(batch)/2])
+		a.flush(batch[len(batch)/2:])
+		return
+	}
+	if err != nil {
+		a.log.Error("events could not be committed", "events", len(batch), "error", err)
+		for _, w := range batch {
+			w.result <- result{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
+		}
+		return
+	}
+	acceptBatch.Observe(float64(len(batch)))
+	toApply := false
+	for i, w := range batch {
+		toApply = toApply || (!accepted[i].Duplicate && w.event.Status == store.EventAccepted)
+		w.result <- result{accepted: accepted[i]}
+	}
+	if toApply {
+		a.wake()
+	}
+}

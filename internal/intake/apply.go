@@ -1,0 +1,504 @@
+package intake
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+const (
+	applyBatch  = 250
+	fanOutBatch = 500
+	pollEvery   = time.Second
+	// clockLead is how far an event's timestamp may be ahead of its receipt and still count; a sender whose
+	// clock is wrong must not block the reservation for ever (contract section 3).
+	clockLead = 5 * time.Minute
+)
+
+// Applier takes events from the inbox, in the order of receipt, and makes them true. Any number may run.
+type Applier struct {
+	store   *store.Store
+	log     *slog.Logger
+	now     func() time.Time
+	policy  func(source string) pms.Policy
+	applied func() // something may be due for the provisioner
+	wake    chan struct{}
+}
+
+// NewApplier returns an applier that is not running yet.
+func NewApplier(s *store.Store, log *slog.Logger, now func() time.Time, policy func(string) pms.Policy, applied func()) *Applier {
+	return &Applier{store: s, log: log, now: now, policy: policy, applied: applied, wake: make(chan struct{}, 1)}
+}
+
+// Wake tells the applier to look at once. It never blocks.
+func (a *Applier) Wake() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run applies until ctx ends; the batch under way is finished.
+func (a *Applier) Run(ctx context.Context) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		if err := a.Drain(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("applying events failed; trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// Drain applies whatever waits, and carries changes of listings to their stays.
+func (a *Applier) Drain(ctx context.Context) error {
+	for {
+		n, err := a.applySome(ctx)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			a.applied()
+		}
+		fanned, err := a.fanOutSome(ctx)
+		if err != nil {
+			return err
+		}
+		if n == 0 && fanned == 0 {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// applySome applies one batch. If Postgres refuses a value of it, events go one by one, and the one at
+// fault is set aside with the reason.
+func (a *Applier) applySome(ctx context.Context) (int, error) {
+	ctx = context.WithoutCancel(ctx) // a batch is short; it ends by its own
+	n, _, err := a.applyBatch(ctx, applyBatch)
+	if !store.IsDataError(err) {
+		return n, err
+	}
+	n, first, err := a.applyBatch(ctx, 1)
+	if !store.IsDataError(err) {
+		return n, err
+	}
+	a.log.Error("an event can't be applied and is set aside", "event_id", first.EventID, "source", first.Source, "error", err)
+	return 1, a.store.InTx(ctx, func(tx pgx.Tx) error {
+		reason := "Postgres refused it: " + err.Error()
+		return store.FinishEvents(ctx, tx, []store.EventResult{{EventID: first.EventID, Status: store.EventRejected, Reason: reason}}, a.now())
+	})
+}
+
+func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store.Event, err error) {
+	now := a.now().UTC()
+	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
+		events, err := store.ClaimEvents(ctx, tx, limit)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		n, first = len(events), events[0]
+		b, err := a.lockBatch(ctx, tx, events, now)
+		if err != nil {
+			return err
+		}
+		b.fold()
+		return b.save(ctx, tx)
+	})
+	return n, first, err
+}
+
+// batch is a number of events and the locked rows that they are about.
+type batch struct {
+	now          time.Time
+	policy       func(string) pms.Policy
+	events       []store.Event
+	parsed       []pms.Event
+	listings     map[store.ListingRef]store.Listing
+	reservations map[store.Ref]store.Reservation
+	before       map[store.Ref]store.Reservation // as they were, for those that a change was applied to
+	listed       map[store.ListingRef]bool       // listings that a change was applied to
+	results      []store.EventResult
+	entries      []store.Entry
+}
+
+func (a *Applier) lockBatch(ctx context.Context, tx pgx.Tx, events []store.Event, now time.Time) (*batch, error) {
+	b := &batch{now: now, policy: a.policy, events: events, before: map[store.Ref]store.Reservation{}, listed: map[store.ListingRef]bool{}}
+	var reservations []store.Ref
+	var listings []store.ListingRef
+	for _, e := range events {
+		p, err := pms.ParseStaykey(e.Body)
+		if err != nil {
+			p.Invalid = []pms.FieldError{{Field: "body", Message: err.Error()}}
+		}
+		if len(p.Invalid) > 0 {
+			p.Change = pms.Change{}
+		}
+		b.parsed = append(b.parsed, p)
+		if r := p.Change.Reservation; r != nil {
+			reservations = append(reservations, store.Ref{Source: e.Source, ReservationID: r.ReservationID})
+			if r.ListingID != nil {
+				listings = append(listings, store.ListingRef{Source: e.Source, ListingID: *r.ListingID})
+			}
+		}
+		if l := p.Change.Listing; l != nil {
+			listings = append(listings, store.ListingRef{Source: e.Source, ListingID: l.ListingID})
+		}
+	}
+	var err error
+	if b.listings, err = store.LockListings(ctx, tx, listings, now); err != nil {
+		return nil, err
+	}
+	if err := store.ReserveReservations(ctx, tx, reservations, now); err != nil {
+		return nil, err
+	}
+	b.reservations, err = store.LockReservations(ctx, tx, reservations)
+	return b, err
+}
+
+// fold applies the events to the rows in memory, in the order of receipt.
+func (b *batch) fold() {
+	for i, e := range b.events {
+		p := b.parsed[i]
+		result := store.EventResult{EventID: e.EventID, Status: store.EventApplied}
+		switch {
+		case len(p.Invalid) > 0:
+			result.Status, result.Reason = store.EventRejected, pms.Reasons(p.Invalid)
+		case p.Ignored:
+			result.Status, result.Reason = store.EventIgnored, "the type means nothing here"
+		case p.Change.Reservation != nil:
+			if !b.foldReservation(e, *p.Change.Reservation) {
+				result.Status, result.Reason = store.EventSuperseded, "a later event of this reservation had been applied"
+			}
+			b.entries = append(b.entries, store.Entry{
+				Ref: store.Ref{Source: e.Source, ReservationID: p.Change.Reservation.ReservationID}, At: b.now,
+				Kind: store.TimelineEvent, Summary: e.Type + " " + result.Status,
+				Detail: map[string]any{"event_id": e.EventID.String(), "type": e.Type, "status": result.Status, "timestamp": e.OccurredAt},
+			})
+		case p.Change.Listing != nil:
+			if !b.foldListing(e, *p.Change.Listing) {
+				result.Status, result.Reason = store.EventSuperseded, "a later event of this listing had been applied"
+			}
+		}
+		b.results = append(b.results, result)
+	}
+	for ref := range b.before {
+		r := b.reservations[ref]
+		b.complete(&r)
+		b.reservations[ref] = r
+	}
+}
+
+// place is an event's place in the order of its reservation or listing.
+func place(e store.Event) (time.Time, int64) {
+	at := e.ReceivedAt.Add(clockLead)
+	if e.OccurredAt != nil && e.OccurredAt.Before(at) {
+		at = *e.OccurredAt
+	}
+	return at, e.Seq
+}
+
+func older(at time.Time, seq int64, thanAt time.Time, thanSeq int64) bool {
+	return at.Before(thanAt) || (at.Equal(thanAt) && seq < thanSeq)
+}
+
+func (b *batch) foldReservation(e store.Event, c pms.Reservation) bool {
+	ref := store.Ref{Source: e.Source, ReservationID: c.ReservationID}
+	r := b.reservations[ref]
+	at, seq := place(e)
+	if r.VersionSeq > 0 && older(at, seq, r.VersionAt, r.VersionSeq) {
+		return false
+	}
+	if _, seen := b.before[ref]; !seen {
+		b.before[ref] = r
+	}
+	r.Status, r.VersionAt, r.VersionSeq, r.UpdatedAt = c.Status, at, seq, b.now
+	whole := c.Status == pms.Confirmed
+	set := func(field **string, value *string) {
+		if whole || value != nil {
+			*field = value
+		}
+	}
+	set(&r.ListingID, c.ListingID)
+	set(&r.GuestEmail, c.GuestEmail)
+	set(&r.GuestName, c.GuestName)
+	set(&r.GuestPhone, c.GuestPhone)
+	set(&r.CheckInSaid, said(c.CheckIn))
+	set(&r.CheckOutSaid, said(c.CheckOut))
+	b.reservations[ref] = r
+	return true
+}
+
+func said(m *pms.Moment) *string {
+	if m == nil {
+		return nil
+	}
+	s := m.String()
+	return &s
+}
+
+// complete works out check-in and check-out from what was said. A cancel may leave out the listing that the
+// row names; such a one is not locked here, and nothing depends on its times.
+func (b *batch) complete(r *store.Reservation) {
+	if r.ListingID == nil {
+		completeStay(r, store.Listing{}, b.policy(r.Source))
+		return
+	}
+	listing, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
+	if locked {
+		completeStay(r, listing, b.policy(r.Source))
+	}
+}
+
+func completeStay(r *store.Reservation, l store.Listing, policy pms.Policy) {
+	c := policy.Complete(text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
+	r.ListingGeneration = l.Generation
+	r.CheckIn = completeMoment(r.CheckInSaid, c.Zone, c.CheckInTime)
+	r.CheckOut = completeMoment(r.CheckOutSaid, c.Zone, c.CheckOutTime)
+}
+
+func completeMoment(said *string, zone *time.Location, clock string) *time.Time {
+	if said == nil {
+		return nil
+	}
+	m, err := pms.ParseMoment(*said)
+	if err != nil {
+		return nil
+	}
+	t, err := m.Resolve(zone, clock)
+	if err != nil {
+		return nil // no zone yet: the reservation waits for it
+	}
+	return &t
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func (b *batch) foldListing(e store.Event, c pms.Listing) bool {
+	ref := store.ListingRef{Source: e.Source, ListingID: c.ListingID}
+	l := b.listings[ref]
+	at, seq := place(e)
+	if l.VersionAt != nil && older(at, seq, *l.VersionAt, *l.VersionSeq) {
+		return false
+	}
+	before := l
+	l.VersionAt, l.VersionSeq, l.UpdatedAt = &at, &seq, b.now
+	if !l.Known {
+		l.Known, l.CreatedAt = true, b.now
+	}
+	l.Deleted = c.Deleted
+	if !c.Deleted {
+		l.AccessGroupIDs, l.Name, l.ACSSystemID = c.AccessGroupIDs, c.Name, c.ACSSystemID
+		l.TimeZone, l.CheckInTime, l.CheckOutTime = c.TimeZone, c.CheckInTime, c.CheckOutTime
+	}
+	if listingMatters(before, l) {
+		l.Generation++
+	}
+	b.listings[ref], b.listed[ref] = l, true
+	return true
+}
+
+// listingMatters tells whether a change of a listing can change any of its stays.
+func listingMatters(a, b store.Listing) bool {
+	same := func(a, b *string) bool { return text(a) == text(b) }
+	return a.Known != b.Known || a.Deleted != b.Deleted || !slices.Equal(a.Groups(), b.Groups()) ||
+		!same(a.ACSSystemID, b.ACSSystemID) || !same(a.TimeZone, b.TimeZone) ||
+		!same(a.CheckInTime, b.CheckInTime) || !same(a.CheckOutTime, b.CheckOutTime)
+}
+
+func (b *batch) save(ctx context.Context, tx pgx.Tx) error {
+	refs := make([]store.ListingRef, 0, len(b.listed))
+	for ref := range b.listed {
+		refs = append(refs, ref)
+	}
+	slices.SortFunc(refs, func(x, y store.ListingRef) int {
+		return cmp.Or(cmp.Compare(x.Source, y.Source), cmp.Compare(x.ListingID, y.ListingID))
+	})
+	for _, ref := range refs {
+		if err := store.SaveListing(ctx, tx, b.listings[ref]); err != nil {
+			return err
+		}
+	}
+	reservations := make([]store.Reservation, 0, len(b.before))
+	wishes := make([]store.Wish, 0, len(b.before))
+	for ref, before := range b.before {
+		r := b.reservations[ref]
+		reservations = append(reservations, r)
+		changed := stayChanged(before, r)
+		wishes = append(wishes, store.Wish{Ref: ref, RankAt: r.CheckIn, Changed: changed, Revive: changed})
+	}
+	if err := store.SaveReservations(ctx, tx, reservations); err != nil {
+		return err
+	}
+	if err := store.WishKeys(ctx, tx, wishes, b.now); err != nil {
+		return err
+	}
+	if err := store.AddToTimeline(ctx, tx, b.entries); err != nil {
+		return err
+	}
+	for i, r := range b.results {
+		appliedEvents.WithLabelValues(b.events[i].Source, r.Status).Inc()
+	}
+	return store.FinishEvents(ctx, tx, b.results, b.now)
+}
+
+// stayChanged tells whether a reservation asks for another key than before. A guest's name, phone number or
+// another spelling of the same address ask for nothing.
+func stayChanged(a, b store.Reservation) bool {
+	sameTime := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
+	return a.VersionSeq == 0 || a.Status != b.Status || (a.ListingID == nil) != (b.ListingID == nil) || text(a.ListingID) != text(b.ListingID) ||
+		pms.GuestAddress(text(a.GuestEmail)) != pms.GuestAddress(text(b.GuestEmail)) ||
+		!sameTime(a.CheckIn, b.CheckIn) || !sameTime(a.CheckOut, b.CheckOut)
+}
+
+// fanOutSome carries listings' changes to their stays and returns how many stays it reached.
+func (a *Applier) fanOutSome(ctx context.Context) (int, error) {
+	refs, err := a.store.ListingsToFanOut(ctx, 100)
+	if err != nil {
+		return 0, err
+	}
+	reached := 0
+	for _, ref := range refs {
+		n, err := a.fanOut(ctx, ref)
+		reached += n
+		if err != nil {
+			return reached, err
+		}
+		if n > 0 {
+			a.applied()
+		}
+	}
+	return reached, nil
+}
+
+// fanOut reaches the stays of one listing page by page, each in its own transaction, and may be cut off or
+// run twice anywhere: what a stay was completed with is written in its row.
+func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (int, error) {
+	reached := 0
+	for ctx.Err() == nil {
+		n, generation := 0, int64(0)
+		err := a.store.InTx(ctx, func(tx pgx.Tx) error {
+			now := a.now().UTC()
+			listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, now)
+			if err != nil {
+				return err
+			}
+			l := listings[ref]
+			generation = l.Generation
+			stays, err := store.LockStaysBehindListing(ctx, tx, ref, l.Generation, now, fanOutBatch)
+			if err != nil {
+				return err
+			}
+			n = len(stays)
+			wishes := make([]store.Wish, n)
+			for i := range stays {
+				completeStay(&stays[i], l, a.policy(ref.Source))
+				wishes[i] = store.Wish{Ref: stays[i].Ref(), RankAt: stays[i].CheckIn, Changed: true}
+			}
+			if err := store.SaveReservations(ctx, tx, stays); err != nil {
+				return err
+			}
+			return store.WishKeys(ctx, tx, wishes, now)
+		})
+		reached += n
+		if err != nil {
+			return reached, fmt.Errorf("fan out listing %s/%s: %w", ref.Source, ref.ListingID, err)
+		}
+		if n < fanOutBatch {
+			return reached, a.store.ListingFannedOut(ctx, ref, generation)
+		}
+	}
+	return reached, nil
+}
+
+// PutListing is an admin's word on a listing. Fields that the patch doesn't say stay; groups it sets win over
+// what the PMS says until it sets them to null. It has no place in the order of events.
+func (a *Applier) PutListing(ctx context.Context, ref store.ListingRef, patch pms.ListingPatch) (store.Listing, error) {
+	var l store.Listing
+	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
+		now := a.now().UTC()
+		listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, now)
+		if err != nil {
+			return err
+		}
+		l = listings[ref]
+		before := l
+		l.UpdatedAt, l.Deleted = now, false
+		if !l.Known {
+			l.Known, l.CreatedAt = true, now
+		}
+		for field, set := range map[string]func(){
+			"seam_access_group_ids": func() { l.AdminAccessGroupIDs = patch.Listing.AccessGroupIDs },
+			"name":                  func() { l.Name = patch.Listing.Name },
+			"acs_system_id":         func() { l.ACSSystemID = patch.Listing.ACSSystemID },
+			"time_zone":             func() { l.TimeZone = patch.Listing.TimeZone },
+			"check_in_time":         func() { l.CheckInTime = patch.Listing.CheckInTime },
+			"check_out_time":        func() { l.CheckOutTime = patch.Listing.CheckOutTime },
+		} {
+			if patch.Said[field] {
+				set()
+			}
+		}
+		if listingMatters(before, l) {
+			l.Generation++
+		}
+		return store.SaveListing(ctx, tx, l)
+	})
+	if err != nil {
+		return store.Listing{}, err
+	}
+	a.Wake()
+	return a.store.Listing(ctx, ref)
+}
+
+// Reconcile is an admin's wish that a reservation be compared with Seam and repaired now.
+func (a *Applier) Reconcile(ctx context.Context, ref store.Ref) error {
+	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
+		now := a.now().UTC()
+		found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
+		if err != nil {
+			return err
+		}
+		if r, ok := found[ref]; !ok || r.VersionSeq == 0 {
+			return store.ErrNotFound
+		}
+		if err := store.WishKeys(ctx, tx, []store.Wish{{Ref: ref, Check: true, Revive: true}}, now); err != nil {
+			return err
+		}
+		return store.AddToTimeline(ctx, tx, []store.Entry{{
+			Ref: ref, At: now, Kind: store.TimelineAction, Summary: "an admin asked to check it against Seam and repair it",
+			Detail: map[string]any{"action": "reconcile"},
+		}})
+	})
+	if err == nil {
+		a.applied()
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("reconcile %s/%s: %w", ref.Source, ref.ReservationID, err)
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package pms
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	_ "time/tzdata" // the image has no zone database
+)
+
+// Clock times of a stay where neither listing nor source names one.
+const (
+	DefaultCheckInTime  = "15:00"
+	DefaultCheckOutTime = "11:00"
+)
+
+// ErrNoTimeZone says that a local time can't be completed yet.
+var ErrNoTimeZone = errors.New("no time zone is known")
+
+var errMoment = errors.New(`must be an RFC 3339 instant such as "2026-11-01T15:00:00Z", or a local "2026-11-01" or "2026-11-01T15:00"`)
+
+// Moment is a check-in or check-out as it was said: an instant, or a local date with or without a time of day.
+type Moment struct {
+	said    string
+	instant time.Time // zero: local
+	local   time.Time // in UTC, to be read as wall clock
+	dayOnly bool
+}
+
+// ParseMoment reads a moment. Instants are cut to milliseconds.
+func ParseMoment(s string) (Moment, error) {
+	if t, err := ParseInstant(s); err == nil {
+		return Moment{said: s, instant: t}, nil
+	}
+	for _, layout := range []string{"2006-01-02", "2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, s); err == nil && len(s) == len(layout) && plausible(t) {
+			return Moment{said: s, local: t, dayOnly: layout == "2006-01-02"}, nil
+		}
+	}
+	return Moment{}, errMoment
+}
+
+// ParseInstant reads an RFC 3339 date-time, cut to milliseconds, in UTC.
+func ParseInstant(s string) (time.Time, error) {
+	// time.Parse takes a comma before the fraction and an hour of one digit; RFC 3339 has neither.
+	if len(s) < 20 || (s[10] != 'T' && s[10] != 't') || s[13] != ':' || (len(s) > 20 && s[19] == ',') {
+		return time.Time{}, errors.New("must be an RFC 3339 date-time with a zone")
+	}
+	upper := []byte(s)
+	upper[10] = 'T'
+	if upper[len(upper)-1] == 'z' {
+		upper[len(upper)-1] = 'Z'
+	}
+	t, err := time.Parse(time.RFC3339Nano, string(upper))
+	if err != nil {
+		return time.Time{}, errors.New("must be an RFC 3339 date-time with a zone")
+	}
+	t = t.UTC().Truncate(time.Millisecond)
+	if !plausible(t) {
+		return time.Time{}, errors.New("must lie between the years 1970 and 2999")
+	}
+	return t, nil
+}
+
+func plausible(t time.Time) bool { return t.Year() >= 1970 && t.Year() < 3000 }
+
+// String returns the moment as it was said.
+func (m Moment) String() string { return m.said }
+
+// MarshalJSON writes the moment as it was said.
+func (m Moment) MarshalJSON() ([]byte, error) { return json.Marshal(m.said) }
+
+// IsLocal tells whether the moment needs a time zone.
+func (m Moment) IsLocal() bool { return m.instant.IsZero() }
+
+// Resolve completes the moment: clock ("15:04") where only a date was said, zone where no zone was. A nil
+// zone gives [ErrNoTimeZone] for a local moment. A wall clock time that a change of clocks skips is read with
+// the offset before the change, one that it repeats is the first of the two (RFC 5545 section 3.3.5).
+func (m Moment) Resolve(zone *time.Location, clock string) (time.Time, error) {
+	if !m.IsLocal() {
+		return m.instant, nil
+	}
+	if zone == nil {
+		return time.Time{}, ErrNoTimeZone
+	}
+	wall := m.local
+	if m.dayOnly {
+		c, err := time.Parse("15:04", clock)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("time of day %q: must be HH:MM", clock)
+		}
+		wall = wall.Add(time.Duration(c.Hour())*time.Hour + time.Duration(c.Minute())*time.Minute)
+	}
+	return wallToInstant(wall, zone), nil
+}
+
+// wallToInstant does by itself what time.Date leaves open: which offset counts around a change of clocks.
+func wallToInstant(wall time.Time, zone *time.Location) time.Time {
+	offsetAt := func(t time.Time) time.Duration {
+		_, seconds := t.In(zone).Zone()
+		return time.Duration(seconds) * time.Second
+	}
+	// No zone is further than a day from UTC, and no two changes are within these two days.
+	before := wall.Add(-offsetAt(wall.Add(-24 * time.Hour)))
+	after := wall.Add(-offsetAt(wall.Add(24 * time.Hour)))
+	sameWall := func(t time.Time) bool { return t.Add(offsetAt(t)).Equal(wall) }
+	switch {
+	case sameWall(before): // unambiguous, or the first of two
+		return before.UTC()
+	case sameWall(after):
+		return after.UTC()
+	default: // skipped
+		return before.UTC()
+	}
+}
+
+// ParseTimeZone reads the name of an IANA time zone.
+func ParseTimeZone(name string) (*time.Location, error) {
+	if name == "" || name == "Local" {
+		return nil, errors.New(`must be an IANA time zone such as "Europe/Madrid"`)
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, errors.New(`must be an IANA time zone such as "Europe/Madrid"`)
+	}
+	return zone, nil
+}
+
+// ParseClock checks a time of day and returns it as HH:MM.
+func ParseClock(s string) (string, error) {
+	for _, layout := range []string{"15:04", "15:04:05"} {
+		if t, err := time.Parse(layout, s); err == nil && len(s) == len(layout) {
+			return t.Format("15:04"), nil
+		}
+	}
+	return "", errors.New(`must be a time of day such as "15:00"`)
+}

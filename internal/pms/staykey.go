@@ -1,0 +1,381 @@
+package pms
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// ErrNotJSON says that a body is not RFC 8259 JSON in UTF-8.
+var ErrNotJSON = errors.New("the body is not JSON in UTF-8")
+
+// Longest values of the canonical format, in characters.
+const (
+	maxID    = 200
+	maxText  = 500
+	maxEmail = 254
+	maxIDs   = 100
+)
+
+// CheckJSON tells whether body is one RFC 8259 value in UTF-8; the error says where it is not.
+func CheckJSON(body []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
+	if _, err := d.ReadValue(); err != nil {
+		return notJSON(err)
+	}
+	if _, err := d.ReadToken(); err == nil {
+		return fmt.Errorf("%w: more than one value", ErrNotJSON)
+	} else if d.InputOffset() < int64(len(bytes.TrimRight(body, " \t\r\n"))) {
+		return notJSON(err)
+	}
+	return nil
+}
+
+func notJSON(err error) error {
+	if syntax := new(jsontext.SyntacticError); errors.As(err, &syntax) {
+		return fmt.Errorf("%w: at byte %d: %s", ErrNotJSON, syntax.ByteOffset, strings.TrimPrefix(syntax.Err.Error(), "jsontext: "))
+	}
+	return fmt.Errorf("%w: it ends too early", ErrNotJSON)
+}
+
+// ParseStaykey reads a body of the canonical format. The error is [ErrNotJSON]; whatever else is wrong is
+// in Event.Invalid.
+func ParseStaykey(body []byte) (Event, error) {
+	if err := CheckJSON(body); err != nil {
+		return Event{}, err
+	}
+	var e Event
+	envelope := readObject(jsontext.Value(body), "", []string{"type", "timestamp", "data"}, &e.Invalid)
+	if envelope.fields == nil {
+		return e, nil
+	}
+	e.Type, _ = envelope.text("type", true, 0)
+	if e.Type != "" && !slices.Contains(eventTypes, e.Type) {
+		return Event{Type: e.Type, Ignored: true}, nil
+	}
+	if s, ok := envelope.text("timestamp", true, 0); ok {
+		t, err := ParseInstant(s)
+		if err != nil {
+			envelope.fail("timestamp", err.Error())
+		}
+		e.OccurredAt = t
+	}
+	data, ok := envelope.fields["data"]
+	if !ok || data.Kind() == 'n' {
+		envelope.fail("data", "is required")
+		return e, nil
+	}
+	switch {
+	case strings.HasPrefix(e.Type, "reservation."):
+		e.Change.Reservation = readReservation(data, e.Type, &e.Invalid)
+	case strings.HasPrefix(e.Type, "listing."):
+		e.Change.Listing = readListing(data, e.Type, &e.Invalid)
+	}
+	return e, nil
+}
+
+var eventTypes = []string{
+	"reservation.created", "reservation.updated", "reservation.cancelled",
+	"listing.created", "listing.updated", "listing.deleted",
+}
+
+var e164 = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
+
+func readReservation(v jsontext.Value, eventType string, errs *[]FieldError) *Reservation {
+	o := readObject(v, "data.", []string{
+		"reservation_id", "listing_id", "check_in", "check_out", "guest_email", "guest_name", "guest_phone", "status",
+	}, errs)
+	if o.fields == nil {
+		return nil
+	}
+	r := &Reservation{Status: Confirmed}
+	r.ReservationID, _ = o.id("reservation_id", true)
+	if eventType == "reservation.cancelled" {
+		r.Status = Cancelled
+	}
+	if s, ok := o.text("status", false, 0); ok {
+		if s != Confirmed && s != Cancelled {
+			o.fail("status", `must be "confirmed" or "cancelled"`)
+		}
+		r.Status = s
+	}
+	whole := r.Status == Confirmed
+	if _, said := o.fields["listing_id"]; !said && whole {
+		o.fail("listing_id", "is required; null while no room is assigned")
+	} else if s, ok := o.text("listing_id", false, maxID); ok {
+		r.ListingID = &s
+	} else if said && whole && o.fields["listing_id"].Kind() == '"' {
+		o.fail("listing_id", "must not be empty; null while no room is assigned")
+	}
+	r.CheckIn = o.moment("check_in", whole)
+	r.CheckOut = o.moment("check_out", whole)
+	if endsBeforeItStarts(r.CheckIn, r.CheckOut) {
+		o.fail("check_out", "must be after check_in")
+	}
+	if s, ok := o.text("guest_email", false, maxEmail); ok {
+		if a, err := mail.ParseAddress(s); err != nil || a.Address != s {
+			o.fail("guest_email", `must be an e-mail address such as "jane@example.com"`)
+		}
+		r.GuestEmail = &s
+	}
+	if s, ok := o.text("guest_name", false, maxText); ok {
+		r.GuestName = &s
+	}
+	if s, ok := o.text("guest_phone", false, 0); ok {
+		if !e164.MatchString(s) {
+			o.fail("guest_phone", `must be an E.164 number such as "+34600111222"`)
+		}
+		r.GuestPhone = &s
+	}
+	return r
+}
+
+// endsBeforeItStarts is true only where no time zone or time of day could make it otherwise.
+func endsBeforeItStarts(in, out *Moment) bool {
+	switch {
+	case in == nil || out == nil || in.IsLocal() != out.IsLocal():
+		return false
+	case !in.IsLocal():
+		return !out.instant.After(in.instant)
+	case in.dayOnly || out.dayOnly:
+		return out.local.Truncate(24 * time.Hour).Before(in.local.Truncate(24 * time.Hour))
+	default:
+		return !out.local.After(in.local)
+	}
+}
+
+func readListing(v jsontext.Value, eventType string, errs *[]FieldError) *Listing {
+	o := readObject(v, "data.", []string{
+		"listing_id", "seam_access_group_ids", "name", "acs_system_id", "time_zone", "check_in_time", "check_out_time",
+	}, errs)
+	if o.fields == nil {
+		return nil
+	}
+	l := &Listing{Deleted: eventType == "listing.deleted"}
+	l.ListingID, _ = o.id("listing_id", true)
+	if l.Deleted {
+		return l
+	}
+	l.AccessGroupIDs = o.ids("seam_access_group_ids", true)
+	o.listingDetails(l)
+	return l
+}
+
+// ListingPatch is what an admin's PUT says of a listing: absent fields stay as they are, null means none.
+type ListingPatch struct {
+	Said    map[string]bool // by field name
+	Listing Listing         // AccessGroupIDs is nil where groups were set to null
+}
+
+// ParseListingPatch reads the body of a PUT. The error is [ErrNotJSON].
+func ParseListingPatch(body []byte) (ListingPatch, []FieldError, error) {
+	if err := CheckJSON(body); err != nil {
+		return ListingPatch{}, nil, err
+	}
+	known := []string{"seam_access_group_ids", "name", "acs_system_id", "time_zone", "check_in_time", "check_out_time"}
+	var errs []FieldError
+	o := readObject(jsontext.Value(body), "", append(known, listingReadOnly...), &errs)
+	patch := ListingPatch{Said: map[string]bool{}}
+	for name := range o.fields {
+		switch {
+		case slices.Contains(known, name):
+			patch.Said[name] = true
+		case !slices.Contains(listingReadOnly, name):
+			o.fail(name, "is not a field of a listing")
+		}
+	}
+	if patch.Said["seam_access_group_ids"] && o.fields["seam_access_group_ids"].Kind() != 'n' {
+		patch.Listing.AccessGroupIDs = o.ids("seam_access_group_ids", true)
+	}
+	o.listingDetails(&patch.Listing)
+	return patch, errs, nil
+}
+
+// listingReadOnly are the fields of a listing that a PUT may carry, because a GET gave them, and that it doesn't change.
+var listingReadOnly = []string{"listing_id", "source", "deleted", "created_at", "updated_at"}
+
+// listingDetails reads the fields that an event and an admin's PUT have in common.
+func (o object) listingDetails(l *Listing) {
+	if s, ok := o.text("name", false, maxText); ok {
+		l.Name = &s
+	}
+	if s, ok := o.text("acs_system_id", false, maxID); ok {
+		l.ACSSystemID = &s
+	}
+	if s, ok := o.text("time_zone", false, 0); ok {
+		if _, err := ParseTimeZone(s); err != nil {
+			o.fail("time_zone", err.Error())
+		}
+		l.TimeZone = &s
+	}
+	l.CheckInTime = o.clock("check_in_time")
+	l.CheckOutTime = o.clock("check_out_time")
+}
+
+// CheckID tells whether s can be the id of a reservation or listing: 1 to 200 characters, no control
+// characters. The error is for people.
+func CheckID(s string) error { return checkText(s, maxID) }
+
+func checkText(s string, most int) error {
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return errors.New("must not hold control characters")
+	}
+	if most > 0 && utf8.RuneCountInString(s) > most {
+		return fmt.Errorf("must be at most %d characters long", most)
+	}
+	return nil
+}
+
+// object is one JSON object while its fields are read. Each field gets at most one error.
+type object struct {
+	prefix string
+	fields map[string]jsontext.Value
+	errs   *[]FieldError
+}
+
+// readObject splits v into its fields, which are nil if it is no object. A known name that is spelt in
+// another case or comes twice is an error: which of them was meant is not ours to guess.
+func readObject(v jsontext.Value, prefix string, known []string, errs *[]FieldError) object {
+	o := object{prefix: prefix, errs: errs}
+	if v.Kind() != '{' {
+		where := strings.TrimSuffix(prefix, ".")
+		if where == "" {
+			where = "body"
+		}
+		*errs = append(*errs, FieldError{where, "must be a JSON object"})
+		return o
+	}
+	o.fields = map[string]jsontext.Value{}
+	d := jsontext.NewDecoder(bytes.NewReader(v), jsontext.AllowDuplicateNames(true))
+	_, _ = d.ReadToken() // the brace; v was checked by CheckJSON, so that nothing here can fail
+	for d.PeekKind() == '"' {
+		token, err := d.ReadToken()
+		if err != nil {
+			break
+		}
+		name := token.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			break
+		}
+		if _, twice := o.fields[name]; twice && slices.Contains(known, name) {
+			o.fail(name, "comes twice")
+		}
+		o.fields[name] = value.Clone()
+		if i := slices.IndexFunc(known, func(k string) bool { return k != name && strings.EqualFold(k, name) }); i >= 0 {
+			o.fail(name, fmt.Sprintf("field names are case-sensitive: write %q", known[i]))
+		}
+	}
+	return o
+}
+
+func (o object) fail(name, message string) {
+	field := o.prefix + name
+	if !slices.ContainsFunc(*o.errs, func(e FieldError) bool { return e.Field == field }) {
+		*o.errs = append(*o.errs, FieldError{field, message})
+	}
+}
+
+// text returns a string field, trimmed; false where it means none. most of 0 is no bound but that of a sane text.
+func (o object) text(name string, required bool, most int) (string, bool) {
+	v, said := o.fields[name]
+	if !said || v.Kind() == 'n' {
+		if required {
+			o.fail(name, "is required")
+		}
+		return "", false
+	}
+	if v.Kind() != '"' {
+		o.fail(name, "must be a string")
+		return "", false
+	}
+	var s string
+	if err := json.Unmarshal(v, &s); err != nil {
+		o.fail(name, "must be a string")
+		return "", false
+	}
+	if s = strings.TrimSpace(s); s == "" {
+		if required {
+			o.fail(name, "is required and must not be empty")
+		}
+		return "", false
+	}
+	if most == 0 {
+		most = maxText
+	}
+	if err := checkText(s, most); err != nil {
+		o.fail(name, err.Error())
+		return "", false
+	}
+	return s, true
+}
+
+func (o object) id(name string, required bool) (string, bool) { return o.text(name, required, maxID) }
+
+func (o object) ids(name string, required bool) []string {
+	v, said := o.fields[name]
+	if !said || v.Kind() == 'n' || string(bytes.TrimSpace(v)) == `""` {
+		if required {
+			o.fail(name, "is required; [] for none")
+		}
+		return nil
+	}
+	var raw []jsontext.Value
+	if v.Kind() != '[' || json.Unmarshal(v, &raw, jsontext.AllowDuplicateNames(true)) != nil {
+		o.fail(name, "must be a list of strings")
+		return nil
+	}
+	if len(raw) > maxIDs {
+		o.fail(name, fmt.Sprintf("must hold at most %d ids", maxIDs))
+		return nil
+	}
+	ids := []string{}
+	for i, item := range raw {
+		element := object{prefix: "", fields: map[string]jsontext.Value{"id": item}, errs: new([]FieldError)}
+		id, ok := element.id("id", true)
+		if !ok {
+			o.fail(name, fmt.Sprintf("item %d %s", i, (*element.errs)[0].Message))
+			return nil
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (o object) moment(name string, required bool) *Moment {
+	s, ok := o.text(name, required, 0)
+	if !ok {
+		return nil
+	}
+	m, err := ParseMoment(s)
+	if err != nil {
+		o.fail(name, err.Error())
+		return nil
+	}
+	return &m
+}
+
+func (o object) clock(name string) *string {
+	s, ok := o.text(name, false, 0)
+	if !ok {
+		return nil
+	}
+	clock, err := ParseClock(s)
+	if err != nil {
+		o.fail(name, err.Error())
+		return nil
+	}
+	return &clock
+}

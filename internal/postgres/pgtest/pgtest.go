@@ -1,0 +1,73 @@
+// Package pgtest gets a Postgres for tests, in this order: TEST_DATABASE_URL, Docker, binaries on the
+// machine, downloaded ones, and, as root on Debian and Ubuntu, the distribution's package.
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/testcontainers/testcontainers-go"
+	container "github.com/testcontainers/testcontainers-go/modules/postgres"
+
+	"github.com/staykey/staykey/internal/postgres"
+)
+
+// Image is what runs in Docker; the image that docker-compose.yml uses, so that one pull serves both.
+const Image = "postgres:18-alpine"
+
+// Start returns the DSN of a database of a superuser, and what stops the server. tell is given one line on
+// where it comes from.
+func Start(ctx context.Context, tell func(string)) (dsn string, stop func(), err error) {
+	if dsn := os.Getenv("TEST_DATABASE_URL"); dsn != "" {
+		return dsn, func() {}, nil
+	}
+	dsn, stop, dockerErr := startDocker(ctx)
+	if dockerErr == nil {
+		tell("Postgres for tests: Docker, " + Image)
+		return dsn, stop, nil
+	}
+	server, err := postgres.Start(ctx, postgres.Options{Throwaway: true, Log: tell})
+	if err != nil {
+		return "", nil, fmt.Errorf("tests need a Postgres.\n  TEST_DATABASE_URL: not set\n  Docker: %w\n%w", dockerErr, err)
+	}
+	tell(fmt.Sprintf("Postgres for tests: binaries of this machine (Docker: %v)", dockerErr))
+	return server.DSN(), func() { _ = server.Stop() }, nil
+}
+
+// startDocker runs the image. It gives up at once where no engine answers, and in a minute where the image
+// can't be had.
+func startDocker(ctx context.Context) (dsn string, stop func(), err error) {
+	defer func() { // testcontainers-go panics where it finds no way to an engine
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	provider, err := testcontainers.NewDockerProvider()
+	if err != nil {
+		return "", nil, fmt.Errorf("no engine: %w", err)
+	}
+	defer func() { _ = provider.Close() }()
+	probe, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := provider.Health(probe); err != nil {
+		return "", nil, fmt.Errorf("no engine answers: %w", err)
+	}
+	ctx, cancelStart := context.WithTimeout(ctx, 90*time.Second)
+	defer cancelStart()
+	c, err := container.Run(ctx, Image,
+		container.WithDatabase("staykey"), container.WithUsername("staykey"), container.WithPassword("staykey"),
+		container.BasicWaitStrategies(),
+		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300"))
+	if err != nil {
+		return "", nil, err
+	}
+	stop = func() { _ = testcontainers.TerminateContainer(c) }
+	dsn, err = c.ConnectionString(ctx, "sslmode=disable")
+	if err != nil {
+		stop()
+		return "", nil, err
+	}
+	return dsn, stop, nil
+}

@@ -1,0 +1,268 @@
+// Package postgres brings a Postgres to a machine that has none running: from binaries that are installed,
+// from binaries that it downloads, or, as root on Debian and Ubuntu, from the distribution's package. The
+// server it starts listens on loopback only and ends with the process that started it, however that ends.
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// MinVersion is the oldest major version that staykey works with.
+const MinVersion = 15
+
+// Options of a server.
+type Options struct {
+	Dir        string               // keeps the data across starts; "" is a temporary one that Stop removes
+	CacheDir   string               // for downloaded binaries, default the user's cache directory
+	Throwaway  bool                 // data needn't survive a crash of the machine: much faster
+	Repository string               // where binaries are downloaded from, default Maven Central
+	Log        func(message string) // progress that takes more than a moment
+}
+
+// Server is a running Postgres.
+type Server struct {
+	dsn     string
+	dir     string
+	remove  bool
+	process *exec.Cmd
+	exited  chan struct{}
+}
+
+// DSN is the URL of the server's database "staykey", as a superuser.
+func (s *Server) DSN() string { return s.dsn }
+
+// Dir is where the data is kept.
+func (s *Server) Dir() string { return s.dir }
+
+// Start brings up a server, waiting until it takes connections.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = func(string) {}
+	}
+	bin, err := FindBinaries(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return startWith(ctx, o, bin)
+}
+
+func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
+	owner, err := unprivileged()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: o.Dir}
+	if s.dir == "" {
+		if s.dir, err = os.MkdirTemp("", "staykey-postgres-"); err != nil {
+			return nil, fmt.Errorf("a directory for Postgres: %w", err)
+		}
+		s.remove = true
+	}
+	if s.dir, err = prepareDir(s.dir, owner); err != nil {
+		return nil, err
+	}
+	data := filepath.Join(s.dir, "data")
+	password, err := initialise(ctx, bin, s.dir, data, owner)
+	if err != nil {
+		return nil, err
+	}
+	var last error
+	for range 3 { // another process may take the port between finding and using it
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		if last = s.launch(ctx, o, bin, data, port, password, owner); last == nil {
+			return s, nil
+		}
+		if errors.Is(last, errInUse) || ctx.Err() != nil {
+			break
+		}
+	}
+	if s.remove {
+		_ = os.RemoveAll(s.dir)
+	}
+	return nil, last
+}
+
+var errInUse = errors.New("another process is using this database")
+
+// prepareDir makes the directory for its owner. Where the owner can't get there (a checkout below /root), a
+// directory elsewhere takes its place, always the same one for the same path.
+func prepareDir(dir string, owner *account) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("directory for Postgres: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- the unprivileged owner must get through
+		return "", fmt.Errorf("directory for Postgres: %w", err)
+	}
+	if owner == nil {
+		return dir, nil
+	}
+	if err := os.Chown(dir, owner.uid, owner.gid); err != nil {
+		return "", fmt.Errorf("directory for Postgres: %w", err)
+	}
+	if owner.reaches(dir) {
+		return dir, nil
+	}
+	elsewhere := filepath.Join("/var/tmp", "staykey"+strings.ReplaceAll(dir, "/", "-"))
+	if err := os.MkdirAll(elsewhere, 0o700); err != nil {
+		return "", fmt.Errorf("directory for Postgres: %w", err)
+	}
+	if err := os.Chown(elsewhere, owner.uid, owner.gid); err != nil {
+		return "", fmt.Errorf("directory for Postgres: %w", err)
+	}
+	return elsewhere, nil
+}
+
+// initialise makes the cluster unless it exists, and returns the superuser's password.
+func initialise(ctx context.Context, bin, dir, data string, owner *account) (string, error) {
+	passwordFile := filepath.Join(dir, "password")
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil {
+		password, err := os.ReadFile(passwordFile) // #nosec G304 -- our own file
+		if err != nil {
+			return "", fmt.Errorf("the password of the Postgres in %s: %w (remove the directory to start anew)", dir, err)
+		}
+		return strings.TrimSpace(string(password)), nil
+	}
+	if err := os.RemoveAll(data); err != nil { // of an initdb that was interrupted
+		return "", fmt.Errorf("clean up %s: %w", data, err)
+	}
+	secret := make([]byte, 16)
+	_, _ = rand.Read(secret)
+	password := hex.EncodeToString(secret)
+	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write %s: %w", passwordFile, err)
+	}
+	if owner != nil {
+		if err := os.Chown(passwordFile, owner.uid, owner.gid); err != nil {
+			return "", fmt.Errorf("write %s: %w", passwordFile, err)
+		}
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), // #nosec G204 -- a binary that we found
+		"-D", data, "-U", "staykey", "--pwfile", passwordFile, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync")
+	cmd.Dir = dir
+	owner.apply(cmd)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		_ = os.RemoveAll(data)
+		return "", fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return password, nil
+}
+
+// launch starts the server and waits for it.
+func (s *Server) launch(ctx context.Context, o Options, bin, data string, port int, password string, owner *account) error {
+	args := []string{
+		"-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-c", "max_connections=300", "-c", "log_min_messages=warning",
+	}
+	if o.Throwaway {
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_wal_size=4GB")
+	}
+	logFile, err := os.Create(filepath.Join(s.dir, "log")) // #nosec G304 -- our own file
+	if err != nil {
+		return fmt.Errorf("postgres log: %w", err)
+	}
+	defer func() { _ = logFile.Close() }()
+	s.process = exec.Command(filepath.Join(bin, "postgres"), args...) // #nosec G204 -- a binary that we found
+	s.process.Dir, s.process.Stdout, s.process.Stderr = s.dir, logFile, logFile
+	owner.apply(s.process)
+	if err := startBound(s.process); err != nil {
+		return fmt.Errorf("start postgres: %w", err)
+	}
+	s.exited = make(chan struct{})
+	go func() { _ = s.process.Wait(); close(s.exited) }()
+	base := url.URL{Scheme: "postgres", User: url.UserPassword("staykey", password), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), RawQuery: "sslmode=disable"}
+	admin := base
+	admin.Path = "/postgres"
+	base.Path = "/staykey"
+	s.dsn = base.String()
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		err := createDatabase(ctx, admin.String())
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-s.exited:
+			return s.explainExit()
+		case <-ctx.Done():
+			_ = s.Stop()
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			_ = s.Stop()
+			return fmt.Errorf("postgres does not take connections: %w; its log is %s", err, filepath.Join(s.dir, "log"))
+		}
+	}
+}
+
+func (s *Server) explainExit() error {
+	content, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+	if bytes.Contains(content, []byte("postmaster.pid")) {
+		return fmt.Errorf("%w (%s): is another staykey running from this directory?", errInUse, s.dir)
+	}
+	return fmt.Errorf("postgres ended at once: %s", bytes.TrimSpace(content))
+}
+
+func createDatabase(ctx context.Context, dsn string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'staykey')`).Scan(&exists); err != nil || exists {
+		return err
+	}
+	_, err = conn.Exec(ctx, `CREATE DATABASE staykey`)
+	return err
+}
+
+// Stop ends the server, closing its connections, and removes temporary data.
+func (s *Server) Stop() error {
+	select {
+	case <-s.exited:
+	default:
+		_ = s.process.Process.Signal(syscall.SIGINT) // fast shutdown
+		select {
+		case <-s.exited:
+		case <-time.After(10 * time.Second):
+			_ = s.process.Process.Signal(syscall.SIGQUIT) // immediate
+			<-s.exited
+		}
+	}
+	if s.remove {
+		return os.RemoveAll(s.dir)
+	}
+	return nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}

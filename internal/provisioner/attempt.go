@@ -1,0 +1,479 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+const (
+	maxRounds = 200 // of plan and one step; more steps than a stay can need
+	// commitTimeout bounds the writing of a mark or result. It doesn't end with the attempt: what Seam has
+	// done must be recorded even when there is no time left for more.
+	commitTimeout = 5 * time.Second
+	// A lost create is looked for again so long after it was lost, because Seam's reads may lag its writes.
+	firstRecheck, lastRecheck = time.Minute, 10 * time.Minute
+)
+
+// Why an attempt ends before its time.
+var (
+	errReplan = errors.New("what is known has changed: plan anew")
+	errStale  = errors.New("what is desired has changed meanwhile")
+)
+
+// waitError ends an attempt until something can be known; it is no failure.
+type waitError struct {
+	until time.Time
+	why   string
+}
+
+func (e *waitError) Error() string {
+	return fmt.Sprintf("waiting until %s: %s", e.until.Format(time.RFC3339), e.why)
+}
+
+// attempt is one go at one reservation.
+type attempt struct {
+	*Provisioner
+	lease    store.Lease
+	preview  bool // only plans: nothing is written, nothing at Seam is changed
+	work     store.Work
+	policy   pms.Policy
+	seen     observed
+	entries  []store.Entry // timeline not written yet
+	reason   string        // why the calls under way are made
+	changes  int           // changing calls made
+	fresh    map[int64]bool
+	notGuest bool // the guest's identity turned out not to be usable
+	checked  bool // everything was compared with Seam
+	recheck  bool // compare with Seam next time
+	lostAt   *time.Time
+}
+
+func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
+	a := &attempt{
+		Provisioner: p, lease: lease, work: work, policy: p.options.Policy(work.Reservation.Source),
+		fresh: map[int64]bool{}, lostAt: work.Key.UncertainSince,
+	}
+	for _, u := range work.Users {
+		a.seen.users = append(a.seen.users, seen{ACSUser: u})
+	}
+	return a
+}
+
+// desired asks Seam about access groups only where a key depends on them.
+func (a *attempt) desired(ctx context.Context) (desired, error) {
+	s := situation{
+		reservation: a.work.Reservation, listing: a.work.Listing, policy: a.policy, defaultSystem: a.options.DefaultSystem,
+		guestKey: a.guestKey, now: a.now(), group: func(string) (string, bool) { return "", true },
+	}
+	if d := desire(s); d.goal == have && a.work.Listing != nil && !a.work.Listing.Deleted {
+		a.reason = "which access system the listing's access groups are on"
+		if err := a.directory.learn(ctx, a.work.Listing.Groups()); err != nil {
+			return desired{}, err
+		}
+	}
+	s.group = a.directory.system
+	d := desire(s)
+	d.ownKey = a.ownKey(a.work.Reservation.Ref(), 0)
+	return d, nil
+}
+
+// run brings the reservation to what is desired, or as far as it goes.
+func (a *attempt) run(ctx context.Context) (store.Verdict, error) {
+	ctx = seam.WithRecorder(ctx, a.record)
+	if a.checkDue() && a.work.Listing != nil && a.work.Key.CheckRequested {
+		a.directory.forget(a.work.Listing.Groups())
+	}
+	for round := range maxRounds {
+		d, err := a.desired(ctx)
+		if err != nil {
+			return store.Verdict{}, err
+		}
+		if round == 0 {
+			if err := a.observe(ctx, d); err != nil {
+				return store.Verdict{}, err
+			}
+		}
+		if steps := plan(d, a.seen, a.work.Key.Revive); len(steps) > 0 {
+			if err := a.do(ctx, d, steps[0]); err != nil && !errors.Is(err, errReplan) {
+				return store.Verdict{}, err
+			}
+			continue
+		}
+		err = a.finishUp(ctx, d)
+		switch {
+		case errors.Is(err, errReplan):
+			continue
+		case err != nil:
+			return store.Verdict{}, err
+		}
+		return a.verdict(d), nil
+	}
+	return store.Verdict{}, fmt.Errorf("no end after %d steps", maxRounds)
+}
+
+// checkDue tells whether recorded state is to be compared with Seam: somebody asked, the sweep's turn has
+// come, or a lost create is to be looked for again.
+func (a *attempt) checkDue() bool {
+	if a.work.Key.CheckRequested || a.recheckDue() {
+		return true
+	}
+	last := a.lastRead()
+	return last != nil && a.now().Sub(*last) >= a.options.SweepInterval
+}
+
+// lastRead is when what is recorded was last known to be true.
+func (a *attempt) lastRead() *time.Time {
+	k := a.work.Key
+	if k.VerifiedAt == nil || (k.SettledAt != nil && k.SettledAt.After(*k.VerifiedAt)) {
+		return k.SettledAt
+	}
+	return k.VerifiedAt
+}
+
+func (a *attempt) recheckDue() bool {
+	since := a.work.Key.UncertainSince
+	if since == nil {
+		return false
+	}
+	for _, d := range []time.Duration{firstRecheck, lastRecheck} {
+		at := since.Add(d)
+		if !a.now().Before(at) && (a.work.Key.VerifiedAt == nil || a.work.Key.VerifiedAt.Before(at)) {
+			return true
+		}
+	}
+	return false
+}
+
+// commit writes a mark or a result with the timeline so far, if the lease still holds. errStale says that it
+// is written, and that the work has been overtaken.
+func (a *attempt) commit(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx, stale bool) error) error {
+	if a.preview {
+		return errors.New("a preview must not write")
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	generation, err := a.store.WithLease(ctx, a.lease, func(tx pgx.Tx, generation int64) error {
+		if err := fn(ctx, tx, generation != a.work.Key.Generation); err != nil {
+			return err
+		}
+		return store.AddToTimeline(ctx, tx, a.entries)
+	})
+	if err != nil {
+		return err
+	}
+	a.entries = nil
+	if generation != a.work.Key.Generation {
+		return errStale
+	}
+	return nil
+}
+
+// save commits one ACS user's row.
+func (a *attempt) save(ctx context.Context, u *seen) error {
+	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error { return store.SaveACSUser(ctx, tx, u.ACSUser) })
+}
+
+// saveMark commits the mark of a create that is about to be made. If the work has been overtaken there is no
+// such create, and no mark: errStale.
+func (a *attempt) saveMark(ctx context.Context, u *seen) error {
+	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
+		if stale {
+			return errStale
+		}
+		return store.SaveACSUser(ctx, tx, u.ACSUser)
+	})
+}
+
+// record takes a call to Seam into the timeline.
+func (a *attempt) record(c seam.Call) {
+	result := "ok"
+	detail := map[string]any{
+		"path": c.Path, "reason": a.reason, "request_id": c.RequestID, "duration_ms": c.Duration.Milliseconds(), "status": c.Status,
+	}
+	if c.Err != nil {
+		result = seam.KindOf(c.Err).String()
+		detail["error"] = c.Err.Error()
+	}
+	detail["result"] = result
+	a.entries = append(a.entries, store.Entry{
+		Ref: a.work.Reservation.Ref(), At: c.At.UTC(), Kind: store.TimelineRequest, Summary: c.Path + ": " + result, Detail: detail,
+	})
+}
+
+// note takes a decision without a call into the timeline.
+func (a *attempt) note(format string, args ...any) {
+	a.entries = append(a.entries, store.Entry{
+		Ref: a.work.Reservation.Ref(), At: a.now(), Kind: store.TimelineStep, Summary: fmt.Sprintf(format, args...),
+	})
+}
+
+// uncertain remembers that a create was lost, for the look-ups at 1 and 10 minutes.
+func (a *attempt) uncertain() {
+	now := a.now()
+	a.lostAt = &now
+}
+
+// verdict judges what has been reached. Nothing is left that could be done now.
+func (a *attempt) verdict(d desired) store.Verdict {
+	v := store.Verdict{Generation: a.work.Key.Generation, Done: true, Check: a.recheck, UncertainSince: a.lostAt, Attempts: a.attempts(a.changes > 0)}
+	now := a.now()
+	if a.checked {
+		v.VerifiedAt = &now
+	}
+	if a.lostAt != nil && now.Sub(*a.lostAt) >= lastRecheck && a.checked {
+		v.UncertainSince = nil
+	}
+	next := &earliest{}
+	switch {
+	case d.goal == have:
+		a.judgeKey(d, &v, next)
+	case d.expired:
+		v.Status, v.Message = store.KeyExpired, "the stay is over"
+		if d.goal == over && len(a.seen.users) > 0 {
+			next.at(d.removeAt)
+			v.RankAt = &d.removeAt
+		}
+		v.SettledAt = a.settledAt()
+	default:
+		v.Status, v.Message = store.KeyRevoked, "the reservation is cancelled and nothing of it is left in Seam"
+		v.SettledAt = a.settledAt()
+	}
+	if v.UncertainSince != nil {
+		for _, d := range []time.Duration{firstRecheck, lastRecheck} {
+			if at := v.UncertainSince.Add(d); at.After(now) {
+				next.at(at)
+				break
+			}
+		}
+	}
+	v.Next = next.time
+	return v
+}
+
+// judgeKey judges a stay that is to have a key.
+func (a *attempt) judgeKey(d desired, v *store.Verdict, next *earliest) {
+	now := a.now()
+	if !d.ends.IsZero() {
+		next.at(d.ends)
+	}
+	set := func(status, reason, message string) { v.Status, v.Reason, v.Message = status, reason, message }
+	again := func(in time.Duration) { next.at(now.Add(in)); v.NextIsRetry = true }
+	i := standing(d, a.seen)
+	exists := i >= 0 && a.seen.users[i].ACSUserID != nil
+	if !exists {
+		if d.blocked == nil { // cannot be: plan would have a step
+			set(store.KeyProvisioning, "", "")
+			again(a.options.RetryBase)
+			return
+		}
+		set(d.blocked.status, d.blocked.reason, d.blocked.message)
+		if d.blocked.status == store.KeyAttention {
+			again(a.slowRetry())
+		}
+		return
+	}
+	u := a.seen.users[i]
+	next.at(a.sweepAt(now))
+	if u.Settled {
+		v.SettledAt = a.settledAt()
+	}
+	began := !now.Before(d.starts)
+	switch {
+	case u.RemovedAt != nil:
+		set(store.KeyAttention, "removed_at_seam", "somebody deleted the ACS user in Seam or Salto KS: reconcile the reservation to make a new key, or leave it")
+	case u.SuspendedAt != nil:
+		set(store.KeyAttention, "suspended_at_seam", "somebody suspended the ACS user in Seam or Salto KS: reconcile the reservation to lift the suspension, or leave it")
+	case u.Problem != nil:
+		reason, message := explainProblem(*u.Problem)
+		set(store.KeyAttention, reason, message)
+		again(time.Minute)
+	case d.blocked != nil:
+		set(d.blocked.held, d.blocked.reason, d.blocked.message)
+		if d.blocked.held == store.KeyAttention && d.blocked.reason == reasonGroupNotFound {
+			again(a.slowRetry())
+		}
+	case !u.Settled:
+		set(store.KeyProvisioning, "", "Seam has not pushed everything to the access system yet")
+		again(a.settleDelay())
+	case began && u.Subscribed:
+		set(store.KeyActive, "", "")
+	case began && now.Sub(d.starts) >= subscribeWithin && a.madeBefore(u, now.Add(-subscribeWithin)):
+		set(store.KeyAttention, "not_subscribed", "the stay has begun and Salto KS has not subscribed the user: check the site's user subscriptions in Salto KS")
+		again(time.Minute)
+	case began:
+		set(store.KeyIssued, "", "")
+		next.at(now.Add(subscribePoll))
+	default:
+		set(store.KeyIssued, "", "")
+		next.at(d.starts)
+	}
+}
+
+const (
+	// subscribeWithin is how long after check-in Seam may take to subscribe a user before a person should know.
+	subscribeWithin = 15 * time.Minute
+	subscribePoll   = 20 * time.Second
+)
+
+func (a *attempt) madeBefore(u seen, at time.Time) bool {
+	return u.MadeAt == nil || u.MadeAt.Before(at)
+}
+
+// explainProblem turns an error of Seam's on an ACS user into a reason and what to do.
+func explainProblem(code string) (reason, message string) {
+	switch code {
+	case "salto_ks_subscription_limit_exceeded":
+		return "subscription_limit_exceeded", "the Salto KS site has no free user subscription: raise the limit or remove users there; it is tried again by itself"
+	case "failed_to_create_on_acs_system", "failed_to_update_on_acs_system", "failed_to_delete_on_acs_system":
+		return "rejected_by_access_system", "Salto KS refused the user (" + code + "): look at it in the Seam console, then reconcile the reservation"
+	default:
+		return "seam_reports_error", "Seam reports " + code + " on the ACS user: look at it in the Seam console, then reconcile the reservation"
+	}
+}
+
+// settledAt is when the present state was first reached.
+func (a *attempt) settledAt() *time.Time {
+	k := a.work.Key
+	if k.SettledAt != nil && a.changes == 0 && k.ObservedGeneration == k.Generation {
+		return k.SettledAt
+	}
+	now := a.now()
+	return &now
+}
+
+// attempts counts the tries for what is desired now; looking at Seam is no try.
+func (a *attempt) attempts(spent bool) int {
+	n := a.work.Key.Attempts
+	if a.work.Key.AttemptGeneration != a.work.Key.Generation {
+		if !spent {
+			return n
+		}
+		n = 0
+	}
+	if spent {
+		n++
+	}
+	return n
+}
+
+func (a *attempt) sweepAt(now time.Time) time.Time {
+	last := now
+	if read := a.lastRead(); read != nil && !a.checked && a.changes == 0 {
+		last = *read
+	}
+	// A tenth of jitter, so that keys made together are not swept together for ever.
+	return last.Add(a.options.SweepInterval + time.Duration(rand.Int64N(int64(a.options.SweepInterval)/10+1)))
+}
+
+// settleDelay grows with the time that Seam has been at it: most mutations take seconds.
+func (a *attempt) settleDelay() time.Duration {
+	if a.changes > 0 {
+		return 500 * time.Millisecond
+	}
+	return min(max(a.now().Sub(a.work.Key.ChangedAt)/2, 500*time.Millisecond), 30*time.Second)
+}
+
+func (a *attempt) slowRetry() time.Duration { return min(a.options.SweepInterval, 5*time.Minute) }
+
+// failed judges an attempt that ended with an error. Whatever else happens, the key is due again.
+func (a *attempt) failed(err error) store.Verdict {
+	k := a.work.Key
+	now := a.now()
+	working := store.KeyProvisioning
+	if a.work.Reservation.Status == pms.Cancelled {
+		working = store.KeyRevoking
+	}
+	v := store.Verdict{
+		Status: working, Generation: k.Generation, Attempts: a.attempts(false), NextIsRetry: true,
+		UncertainSince: a.lostAt, LastError: deref(k.LastError),
+	}
+	if k.AttemptGeneration != k.Generation {
+		v.Attempts, v.LastError = 0, ""
+	}
+	retry := func(in time.Duration) { at := now.Add(in); v.Next = &at }
+	spent := func() {
+		v.Attempts, v.LastError = a.attempts(true), err.Error()
+		retry(a.backoff(v.Attempts))
+	}
+	wait, api := new(waitError), new(seam.Error)
+	switch {
+	case errors.Is(err, errStale):
+		retry(0)
+	case errors.As(err, &wait):
+		v.Next, v.Message = &wait.until, wait.why
+	case errors.As(err, &api):
+		switch api.Kind {
+		case seam.RateLimited:
+			v.Message = "Seam asks for a pause"
+			retry(max(api.RetryAfter, 100*time.Millisecond))
+		case seam.Unauthorized:
+			v.LastError, v.Message = api.Error(), "Seam does not accept the API key: provisioning pauses until it does"
+			retry(10 * time.Second)
+		case seam.Forbidden, seam.Invalid, seam.NotFound:
+			spent()
+			v.Status = store.KeyAttention
+			v.Reason, v.Message = explainRefusal(api)
+			retry(a.slowRetry())
+		default:
+			spent()
+			v.Message = "Seam could not be reached, or its answer was lost: trying again"
+		}
+	default:
+		spent()
+	}
+	return v
+}
+
+// explainRefusal turns a refused call into a reason and what to do.
+func explainRefusal(e *seam.Error) (reason, message string) {
+	switch {
+	case e.Type == "acs_system_disconnected":
+		return "access_system_disconnected", "the access system is disconnected from Seam: reconnect it in the Seam console"
+	case e.Type == "acs_system_not_found":
+		return "access_system_not_found", "Seam does not know the access system: correct acs_system_id of the listing or the source, or SEAM_ACS_SYSTEM_ID"
+	case e.Kind == seam.Forbidden:
+		return "forbidden_by_seam", "the API key may not do this on the access system: check the key in the Seam console"
+	default:
+		return "rejected_by_seam", "Seam refused " + e.Path + " (" + firstOf(e.Type, fmt.Sprint(e.Status)) + "): see last_error, correct the cause, then reconcile the reservation"
+	}
+}
+
+// backoff doubles from the base up to 15 minutes, less where the guest is near.
+func (a *attempt) backoff(attempts int) time.Duration {
+	most := 15 * time.Minute
+	if in := a.work.Reservation.CheckIn; in != nil {
+		switch until := in.Sub(a.now()); {
+		case until < time.Hour:
+			most = 30 * time.Second
+		case until < 24*time.Hour:
+			most = 3 * time.Minute
+		}
+	}
+	d := a.options.RetryBase << min(max(attempts-1, 0), 20)
+	if d <= 0 || d > most {
+		d = most
+	}
+	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2+1)) // 75 to 125 %
+}
+
+// earliest keeps the first of several times.
+type earliest struct{ time *time.Time }
+
+func (e *earliest) at(t time.Time) {
+	if e.time == nil || t.Before(*e.time) {
+		e.time = &t
+	}
+}
+
+// drop takes an ACS user out of what is seen.
+func (a *attempt) drop(i int) { a.seen.users = slices.Delete(a.seen.users, i, i+1) }

@@ -1,0 +1,96 @@
+package provisioner
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam"
+)
+
+// directory knows which access system each access group is on, so that a reservation costs no call for it.
+// Groups are made in Salto KS and never move, so that what was found stays true until Seam says otherwise.
+type directory struct {
+	seam *seam.Client
+	now  func() time.Time
+
+	mu     sync.Mutex
+	groups map[string]groupEntry
+}
+
+type groupEntry struct {
+	system    string
+	known     bool
+	checkedAt time.Time
+}
+
+// unknownFor is how long a group that Seam didn't know is not asked for again.
+const unknownFor = time.Minute
+
+func newDirectory(c *seam.Client, now func() time.Time) *directory {
+	return &directory{seam: c, now: now, groups: map[string]groupEntry{}}
+}
+
+// system implements groupSystem.
+func (d *directory) system(groupID string) (string, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.groups[groupID]
+	return e.system, e.known
+}
+
+// learn asks Seam for those of the groups that are not known: the whole list at first, then one by one,
+// because something missing from a list may be missing for other reasons.
+func (d *directory) learn(ctx context.Context, groupIDs []string) error {
+	missing := d.missing(groupIDs)
+	if len(missing) == 0 {
+		return nil
+	}
+	all, err := d.seam.AccessGroups(ctx, "")
+	if err != nil && seam.KindOf(err) != seam.NotFound && seam.KindOf(err) != seam.Invalid {
+		return err
+	}
+	for _, g := range all {
+		d.put(g.ACSAccessGroupID, g.ACSSystemID, true)
+	}
+	for _, id := range d.missing(missing) {
+		g, err := d.seam.AccessGroup(ctx, id)
+		switch seam.KindOf(err) {
+		case 0:
+			d.put(id, g.ACSSystemID, true)
+		case seam.NotFound, seam.Invalid: // an id that is no UUID may be refused as such
+			d.put(id, "", false)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *directory) missing(groupIDs []string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var missing []string
+	for _, id := range groupIDs {
+		e, asked := d.groups[id]
+		if !asked || (!e.known && d.now().Sub(e.checkedAt) >= unknownFor) {
+			missing = append(missing, id)
+		}
+	}
+	return missing
+}
+
+func (d *directory) put(groupID, system string, known bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.groups[groupID] = groupEntry{system: system, known: known, checkedAt: d.now()}
+}
+
+// forget makes the groups be asked for again: Seam has just refused one of them, or an admin wants to know.
+func (d *directory) forget(groupIDs []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range groupIDs {
+		delete(d.groups, id)
+	}
+}

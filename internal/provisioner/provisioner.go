@@ -1,0 +1,387 @@
+// Package provisioner keeps true in Seam what reservations ask for. It is a level-triggered controller: it
+// reads everything, works out what should be, and takes the steps that are missing, whatever event came and
+// wherever an earlier attempt broke off. A row of mobile_keys is the queue; see docs/architecture.md.
+package provisioner
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+var (
+	reconcileSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "staykey_reconcile_duration_seconds", Help: "Attempts to bring one reservation to what is desired, by the status they end with.",
+		Buckets: []float64{.005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"status"})
+	paused = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "staykey_provisioner_paused", Help: "1 while Seam does not accept the API key, or it is of another workspace.",
+	})
+)
+
+// Collectors returns the package's metrics.
+func Collectors() []prometheus.Collector { return []prometheus.Collector{reconcileSeconds, paused} }
+
+// Options of a provisioner. Zero values take the defaults.
+type Options struct {
+	DefaultSystem string                         // access system of listings and sources that name none
+	Grace         time.Duration                  // how long Seam's reads may lag its writes, default 5 s
+	Lease         time.Duration                  // how long a killed worker delays a key, default 10 s
+	Now           func() time.Time               // default time.Now
+	Policy        func(source string) pms.Policy // required
+	PollEvery     time.Duration                  // how often what is due is looked for without a wake-up, default 1 s
+	RetryBase     time.Duration                  // first wait behind a failure, default 2 s
+	SweepInterval time.Duration                  // between comparisons of a live key with Seam, default 15 min
+	Workers       int                            // attempts at a time, default 16
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	set(&o.Grace, 5*time.Second)
+	set(&o.Lease, 10*time.Second)
+	set(&o.PollEvery, time.Second)
+	set(&o.RetryBase, 2*time.Second)
+	set(&o.SweepInterval, 15*time.Minute)
+	if o.Workers <= 0 {
+		o.Workers = 16
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// Provisioner is safe for concurrent use; any number of them may share a database and a workspace.
+type Provisioner struct {
+	store     *store.Store
+	seam      *seam.Client
+	log       *slog.Logger
+	options   Options
+	salt      []byte
+	directory *directory
+	wake      chan struct{}
+
+	mu      sync.Mutex
+	trouble string // why nothing is provisioned; "" while it is
+	ready   bool   // the workspace is known to be ours
+}
+
+// New returns a provisioner that is not running yet. salt keys the HMAC that stands for guests in Seam's
+// identity keys: it must be the same for all replicas and for ever.
+func New(s *store.Store, client *seam.Client, salt string, log *slog.Logger, options Options) *Provisioner {
+	options = options.withDefaults()
+	p := &Provisioner{store: s, seam: client, log: log, options: options, salt: []byte(salt), wake: make(chan struct{}, 1)}
+	p.directory = newDirectory(client, p.now)
+	return p
+}
+
+func (p *Provisioner) now() time.Time { return p.options.Now().UTC() }
+
+// guestKey is the identity key of an address.
+func (p *Provisioner) guestKey(address string) string {
+	return "staykey_guest_" + p.hash("guest", address)
+}
+
+// ownKey is the identity key of a reservation's nth own identity.
+func (p *Provisioner) ownKey(ref store.Ref, n int) string {
+	return "staykey_stay_" + p.hash("stay", ref.Source, ref.ReservationID, fmt.Sprint(n))
+}
+
+func (p *Provisioner) hash(parts ...string) string {
+	h := hmac.New(sha256.New, p.salt)
+	for _, part := range parts {
+		_, _ = fmt.Fprintf(h, "%d:%s;", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:40]
+}
+
+// Wake has what is due looked for at once. It never blocks.
+func (p *Provisioner) Wake() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Trouble says why nothing is being provisioned, "" while it is. Webhooks go on all the same.
+func (p *Provisioner) Trouble() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trouble
+}
+
+func (p *Provisioner) setTrouble(trouble string) {
+	p.mu.Lock()
+	changed := p.trouble != trouble
+	p.trouble = trouble
+	p.mu.Unlock()
+	if !changed {
+		return
+	}
+	if trouble == "" {
+		paused.Set(0)
+		p.log.Info("provisioning goes on")
+	} else {
+		paused.Set(1)
+		p.log.Error("provisioning pauses", "reason", trouble)
+	}
+}
+
+// Run provisions until ctx ends, then gives attempts under way until patience has passed.
+func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
+	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var running sync.WaitGroup
+	slots := make(chan struct{}, p.options.Workers)
+	freed := make(chan struct{}, 1)
+	tick := time.NewTicker(p.options.PollEvery)
+	defer tick.Stop()
+	var learnt time.Time
+	for ctx.Err() == nil {
+		if p.admitted(ctx) {
+			learnt = p.learnGroups(ctx, learnt)
+			if free := cap(slots) - len(slots); free > 0 {
+				leases, err := p.store.ClaimKeys(ctx, p.now(), p.options.Lease, free)
+				if err != nil && ctx.Err() == nil {
+					p.log.Error("what is due can't be claimed; trying again", "error", err)
+				}
+				for _, lease := range leases {
+					slots <- struct{}{}
+					running.Go(func() {
+						defer func() {
+							<-slots
+							select {
+							case freed <- struct{}{}:
+							default:
+							}
+						}()
+						p.work(attempts, lease)
+					})
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.wake:
+		case <-freed:
+		case <-tick.C:
+		}
+	}
+	timer := time.AfterFunc(patience, cut)
+	defer timer.Stop()
+	running.Wait()
+}
+
+// settingWorkspace pins the workspace whose objects the database records.
+const settingWorkspace = "seam_workspace_id"
+
+// admitted tells whether provisioning may go on: the key is accepted, and it is of the workspace that this
+// database has been used with.
+func (p *Provisioner) admitted(ctx context.Context) bool {
+	p.mu.Lock()
+	ready := p.ready
+	p.mu.Unlock()
+	if ready {
+		return true
+	}
+	workspace, err := p.seam.WorkspaceID(ctx)
+	e := new(seam.Error)
+	switch errors.As(err, &e); {
+	case ctx.Err() != nil:
+		return false
+	case e.Kind == seam.Unauthorized:
+		p.setTrouble("Seam does not accept SEAM_API_KEY: set a valid one")
+		return false
+	case e.Kind == seam.NotSent, e.Kind == seam.RateLimited, e.Kind == seam.Lost && e.Status != 404:
+		p.setTrouble("Seam can't be reached: " + err.Error())
+		return false
+	case err != nil:
+		p.log.Warn("the Seam workspace can't be told; it is not pinned", "error", err)
+	}
+	if workspace != "" {
+		pinned, err := p.store.Setting(ctx, settingWorkspace, func() string { return workspace })
+		if err != nil {
+			p.log.Error("the pinned workspace can't be read; trying again", "error", err)
+			return false
+		}
+		if pinned != workspace {
+			p.setTrouble(fmt.Sprintf("SEAM_API_KEY is of workspace %s, and this database belongs to workspace %s: use its key, or another database", workspace, pinned))
+			return false
+		}
+	}
+	p.mu.Lock()
+	p.ready = true
+	p.mu.Unlock()
+	p.setTrouble("")
+	return true
+}
+
+// learnGroups looks up the access groups of new and changed listings, so that reservations don't have to.
+func (p *Provisioner) learnGroups(ctx context.Context, since time.Time) time.Time {
+	groups, latest, err := p.store.GroupsInUse(ctx, since)
+	if err == nil && len(groups) > 0 {
+		err = p.directory.learn(ctx, groups)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			p.log.Warn("access groups can't be looked up now", "error", err)
+		}
+		return since
+	}
+	return latest
+}
+
+// work makes one attempt at one key and writes its verdict. Should even that fail, the lease runs out and
+// the key is due again.
+func (p *Provisioner) work(ctx context.Context, lease store.Lease) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		p.keepLease(ctx, cancel, lease)
+	}()
+	started := time.Now()
+	log := p.log.With("source", lease.Source, "reservation_id", lease.ReservationID)
+	work, err := p.store.LoadWork(ctx, lease.Ref)
+	if err != nil {
+		log.Error("a reservation can't be loaded; it is due again when its lease ends", "error", err)
+		return
+	}
+	a := p.newAttempt(lease, work)
+	verdict, err := a.run(ctx)
+	if errors.Is(err, store.ErrLeaseLost) {
+		log.Warn("another worker has this reservation", "error", err)
+		return
+	}
+	if seam.KindOf(err) == seam.Unauthorized {
+		p.mu.Lock()
+		p.ready = false
+		p.mu.Unlock()
+		p.setTrouble("Seam does not accept SEAM_API_KEY: set a valid one")
+	}
+	if err != nil {
+		verdict = a.failed(err)
+	}
+	if ferr := a.finish(ctx, verdict); ferr != nil {
+		log.Error("the result of an attempt can't be written; it is due again when its lease ends", "error", ferr)
+		return
+	}
+	cancel()
+	<-renewed
+	reconcileSeconds.WithLabelValues(verdict.Status).Observe(time.Since(started).Seconds())
+	attrs := []any{
+		"status", verdict.Status, "reason", verdict.Reason, "generation", verdict.Generation, "attempts", verdict.Attempts,
+		"changes", a.changes, "duration_ms", time.Since(started).Milliseconds(),
+	}
+	switch wait := new(waitError); {
+	case err == nil, errors.Is(err, errStale), errors.As(err, &wait):
+		log.Info("reconciled", attrs...)
+	default:
+		log.Warn("reconcile failed", append(attrs, "error", err)...)
+	}
+	if verdict.Next != nil {
+		if in := verdict.Next.Sub(p.now()); in < p.options.PollEvery {
+			time.AfterFunc(max(in, 0), p.Wake)
+		}
+	}
+}
+
+// keepLease renews a lease until ctx ends, and ends the attempt when the lease is lost.
+func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lease store.Lease) {
+	tick := time.NewTicker(p.options.Lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := p.store.RenewLease(ctx, lease, p.options.Lease); errors.Is(err, store.ErrLeaseLost) {
+			cut()
+			return
+		}
+	}
+}
+
+// finish writes the verdict and the rest of the timeline, and ends the lease.
+func (a *attempt) finish(ctx context.Context, v store.Verdict) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	now := a.now()
+	return a.store.InTx(ctx, func(tx pgx.Tx) error {
+		changed, err := store.FinishKey(ctx, tx, a.lease, v, now)
+		if err != nil {
+			return err
+		}
+		entries := a.entries
+		if changed {
+			before := a.work.Key
+			entries = append(entries, store.Entry{
+				Ref: a.lease.Ref, At: now, Kind: store.TimelineStatus, Summary: before.Status + " → " + v.Status,
+				Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},
+			})
+		}
+		return store.AddToTimeline(ctx, tx, entries)
+	})
+}
+
+// PlannedCall is one changing call to Seam that a reconcile would make.
+type PlannedCall struct {
+	Path   string
+	Body   any
+	Reason string
+}
+
+// Plan compares a reservation with Seam and returns the changing calls that a reconcile would make now. It
+// reads and changes nothing. [store.ErrNotFound] where there is no such reservation.
+func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]PlannedCall, error) {
+	work, err := p.store.LoadWork(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if work.Reservation.VersionSeq == 0 {
+		return nil, store.ErrNotFound
+	}
+	work.Key.CheckRequested = true
+	a := p.newAttempt(store.Lease{Ref: ref}, work)
+	a.preview = true
+	d, err := a.desired(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = a.observe(ctx, d)
+	if wait := new(waitError); errors.As(err, &wait) {
+		return []PlannedCall{}, nil // until then nothing is due
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.goal == have && d.guestKey != "" {
+		if known, err := p.store.UserIdentity(ctx, d.guestKey); err == nil {
+			d.identityID = deref(known.ID)
+		}
+	}
+	calls := []PlannedCall{}
+	for _, s := range plan(d, a.seen, work.Key.Revive) {
+		calls = append(calls, PlannedCall{Path: s.path, Body: s.body, Reason: s.reason})
+	}
+	return calls, nil
+}

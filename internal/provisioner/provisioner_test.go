@@ -1,0 +1,610 @@
+package provisioner_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+func TestSeedsFlow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "2222222-2222", "555555-5555", "666666-6666")
+	r.prov.Wake()
+	s := r.stay("3333122-433")
+	s.listing = "2222222-2222"
+	// The listing's groups are looked up once, before any reservation needs them.
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.sim.Forget()
+	r.book(s)
+	v := r.until(s, store.KeyIssued)
+	r.mustCall("/user_identities/create", "/acs/users/create", "/acs/credentials/create", "/acs/users/get")
+	r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
+	if v.User == nil || v.User.ACSUserID == nil || v.User.CredentialID == nil || v.Key.Attempts != 1 {
+		t.Errorf("REST would lack ids: %+v, attempts %d", v.User, v.Key.Attempts)
+	}
+
+	t.Run("an event that changes nothing costs no request", func(t *testing.T) {
+		r.sim.Forget()
+		again := s
+		again.email = " Jane@Example.COM"
+		r.book(again)
+		r.until(s, store.KeyIssued)
+		r.mustCall()
+	})
+	t.Run("a change of dates costs two and keeps the ids", func(t *testing.T) {
+		r.sim.Forget()
+		s.out = s.out.Add(24 * time.Hour)
+		r.book(s)
+		after := r.until(s, store.KeyIssued)
+		r.mustCall("/acs/users/update", "/acs/users/get")
+		r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
+		r.mustKeepIDs(v, after)
+	})
+	t.Run("a cancel leaves nothing, and reinstating makes new ones", func(t *testing.T) {
+		r.cancel(s)
+		r.until(s, store.KeyRevoked)
+		r.mustHold(s.id)
+		r.book(s)
+		after := r.until(s, store.KeyIssued)
+		r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
+		if *after.User.ACSUserID == *v.User.ACSUserID || *after.User.CredentialID == *v.User.CredentialID {
+			t.Error("the ids of the cancelled key have come back")
+		}
+	})
+	r.mustBeSound()
+}
+
+func (r *rig) mustKeepIDs(before, after store.View) {
+	r.t.Helper()
+	if *before.User.ACSUserID != *after.User.ACSUserID || *before.User.CredentialID != *after.User.CredentialID {
+		r.t.Error("the change has made another ACS user or credential")
+	}
+}
+
+func waitFor(t testing.TB, what string, reached func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !reached() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+func TestMoves(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555", "lobby")
+	r.listing("default", "M", "666666-6666", "lobby")
+	r.listing("default", "V", "verde-1")
+	s := r.stay("R1")
+	r.book(s)
+	first := r.until(s, store.KeyIssued)
+
+	t.Run("on the same system: opens, then closes, and keeps the ids", func(t *testing.T) {
+		r.sim.Forget()
+		s.listing = "M"
+		r.book(s)
+		after := r.until(s, store.KeyIssued)
+		r.mustCall(seam.PathGroupAdd, seam.PathGroupRemove, "/acs/users/get")
+		r.mustHold(s.id, s.wants(system, "666666-6666", "lobby"))
+		r.mustKeepIDs(first, after)
+	})
+	t.Run("to another system: the new key is there before the old one goes", func(t *testing.T) {
+		r.sim.Configure(func(o *simulator.Options) { o.Pending = 200 * time.Millisecond })
+		r.sim.Forget()
+		s.listing = "V"
+		r.book(s)
+		r.until(s, store.KeyIssued)
+		r.mustHold(s.id, s.wants(systemB, "verde-1"))
+		calls := r.changing()
+		if want := []string{seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserDelete}; fmt.Sprint(calls) != fmt.Sprint(want) {
+			t.Errorf("changing calls: got %v, want %v", calls, want)
+		}
+		for _, c := range r.sim.Records() {
+			if c.Path == seam.PathUserDelete {
+				for _, u := range r.sim.State().UsersNamed(s.id) {
+					if c.At.Before(u.CreatedAt.Add(200 * time.Millisecond)) {
+						t.Error("the old doors closed before the new key was on its access system")
+					}
+				}
+			}
+		}
+		r.sim.Configure(func(o *simulator.Options) { o.Pending = 0 })
+	})
+	t.Run("a listing's groups: every live stay follows", func(t *testing.T) {
+		other := r.stay("R2")
+		other.listing, other.email = "V", "joe@example.com"
+		r.book(other)
+		before := r.until(other, store.KeyIssued)
+		r.listing("default", "V", "verde-2")
+		after := r.until(other, store.KeyIssued)
+		r.until(s, store.KeyIssued)
+		r.mustHold(s.id, s.wants(systemB, "verde-2"))
+		r.mustHold(other.id, other.wants(systemB, "verde-2"))
+		r.mustKeepIDs(before, after)
+	})
+	t.Run("no room: the doors close and the key lives on", func(t *testing.T) {
+		before := r.view(s)
+		s.listing = ""
+		r.book(s)
+		v := r.until(s, store.KeyWaiting)
+		if str(v.Key.Reason) != "no_room_assigned" {
+			t.Errorf("reason: got %s", str(v.Key.Reason))
+		}
+		r.mustHold(s.id, s.wants(systemB))
+		s.listing = "V"
+		r.book(s)
+		r.mustKeepIDs(before, r.until(s, store.KeyIssued))
+		r.mustHold(s.id, s.wants(systemB, "verde-2"))
+	})
+	t.Run("a deleted listing keeps its keys under attention and makes no new ones", func(t *testing.T) {
+		r.send("default", "listing.deleted", map[string]any{"listing_id": "V"})
+		if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "listing_deleted" {
+			t.Errorf("reason: got %s", str(v.Key.Reason))
+		}
+		r.mustHold(s.id, s.wants(systemB, "verde-2"))
+		late := r.stay("R3")
+		late.listing, late.email = "V", "late@example.com"
+		r.book(late)
+		if v := r.until(late, store.KeyWaiting); str(v.Key.Reason) != "listing_deleted" {
+			t.Errorf("reason: got %s", str(v.Key.Reason))
+		}
+		r.mustHold(late.id)
+		r.listing("default", "V", "verde-1")
+		r.until(late, store.KeyIssued)
+		r.mustHold(late.id, late.wants(systemB, "verde-1"))
+		r.until(s, store.KeyIssued)
+	})
+	t.Run("a listing without groups likewise", func(t *testing.T) {
+		r.listing("default", "V")
+		if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "no_access_groups" {
+			t.Errorf("reason: got %s", str(v.Key.Reason))
+		}
+		r.mustHold(s.id, s.wants(systemB, "verde-1"))
+	})
+	r.mustBeSound()
+}
+
+func TestUnknownGroup(t *testing.T) {
+	t.Parallel()
+	for _, ignored := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ignored by Seam: %v", ignored), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{IgnoreUnknownGroups: ignored})
+			r.listing("default", "L", "555555-5555", "nowhere")
+			s := r.stay("R1")
+			r.book(s)
+			if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "access_group_not_found" {
+				t.Errorf("reason: got %s", str(v.Key.Reason))
+			}
+			r.mustHold(s.id, s.wants(system, "555555-5555"))
+			r.listing("default", "L", "555555-5555")
+			r.until(s, store.KeyIssued)
+		})
+	}
+}
+
+func TestGroupVanishesAtSeam(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555", "666666-6666")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.sim.Change(func(s *simulator.State) { delete(s.Groups, "666666-6666") })
+	s := r.stay("R1")
+	r.book(s)
+	if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "access_group_not_found" {
+		t.Errorf("reason: got %s", str(v.Key.Reason))
+	}
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+	r.mustBeSound()
+}
+
+func TestReservationBeforeItsListing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	s := r.stay("R1")
+	r.book(s)
+	if v := r.until(s, store.KeyWaiting); str(v.Key.Reason) != "listing_unknown" {
+		t.Errorf("reason: got %s", str(v.Key.Reason))
+	}
+	r.listing("default", "L", "555555-5555")
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+}
+
+func TestLocalDatesWaitForTheirZone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	year := r.now().Year() + 1
+	r.send("default", "reservation.created", map[string]any{
+		"reservation_id": "R1", "listing_id": "L", "check_in": fmt.Sprintf("%d-07-01", year), "check_out": fmt.Sprintf("%d-07-04T10:30", year),
+	})
+	s := stay{source: "default", id: "R1"}
+	if v := r.until(s, store.KeyWaiting); str(v.Key.Reason) != "time_zone_unknown" {
+		t.Errorf("reason: got %s", str(v.Key.Reason))
+	}
+	r.send("default", "listing.updated", map[string]any{
+		"listing_id": "L", "seam_access_group_ids": []string{"555555-5555"}, "time_zone": "Europe/Madrid", "check_in_time": "16:00",
+	})
+	r.until(s, store.KeyIssued)
+	s.in, s.out = time.Date(year, 7, 1, 14, 0, 0, 0, time.UTC), time.Date(year, 7, 4, 8, 30, 0, 0, time.UTC)
+	r.mustHold("R1", s.wants(system, "555555-5555"))
+}
+
+func TestChangeOfGuest(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	r.book(s)
+	before := r.until(s, store.KeyIssued)
+	for _, email := range []string{"joe@example.com", "", "relay@guest.booking.com", "jane@example.com"} {
+		s.email = email
+		r.book(s)
+		after := r.until(s, store.KeyIssued)
+		want := s
+		if email == "relay@guest.booking.com" {
+			want.email = ""
+		}
+		r.mustHold(s.id, want.wants(system, "555555-5555"))
+		changed := *after.User.ACSUserID != *before.User.ACSUserID
+		if wantChange := email != "relay@guest.booking.com"; changed != wantChange { // a relay address is nobody's, as none is
+			t.Errorf("to %q: another ACS user %v, want %v", email, changed, wantChange)
+		}
+		before = after
+	}
+	for _, i := range r.sim.State().Identities {
+		if i.Email == "" {
+			t.Error("the reservation's own identity is left")
+		}
+	}
+	r.mustBeSound()
+}
+
+func TestStaysThatAreOver(t *testing.T) {
+	t.Parallel()
+	t.Run("one that was over when it came costs no request", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, fast(), simulator.Options{})
+		r.listing("default", "L", "555555-5555")
+		waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+		r.sim.Forget()
+		s := r.stay("R1")
+		s.in, s.out = r.now().Add(-72*time.Hour), r.now().Add(-time.Hour)
+		r.book(s)
+		r.until(s, store.KeyExpired)
+		r.mustCall()
+	})
+	t.Run("one that is cut short loses its key at once", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, fast(), simulator.Options{})
+		r.listing("default", "L", "555555-5555")
+		s := r.stay("R1")
+		s.in = r.now().Add(-24 * time.Hour)
+		r.book(s)
+		r.until(s, store.KeyActive)
+		s.out = r.now().Add(-time.Minute)
+		r.book(s)
+		r.until(s, store.KeyExpired)
+		r.mustHold(s.id)
+	})
+	t.Run("one that ends keeps its ACS user for a while", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, fast(), simulator.Options{})
+		r.listing("default", "L", "555555-5555")
+		s := r.stay("R1")
+		s.email = ""
+		r.book(s)
+		r.until(s, store.KeyIssued)
+		r.advance(49 * time.Hour)
+		r.until(s, store.KeyActive)
+		r.advance(72 * time.Hour)
+		r.until(s, store.KeyExpired)
+		r.mustHold(s.id, s.wants(system, "555555-5555"))
+		r.advance(24 * time.Hour)
+		waitFor(t, "the ACS user and the stay's own identity to be removed", func() bool {
+			return len(r.holds(s.id)) == 0 && len(r.sim.State().Identities) == 0
+		})
+	})
+}
+
+func TestOneGuestWithSeveralStays(t *testing.T) {
+	t.Parallel()
+	for _, second := range []simulator.SecondUser{simulator.Allow, simulator.Refuse, simulator.ReturnExisting, simulator.MoveLink} {
+		for _, twoSources := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, two sources %v", second, twoSources), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, fast(), simulator.Options{SecondUser: second})
+				a, b := r.stay("R1"), r.stay("R2")
+				b.email, b.in = "JANE@example.com", b.in.Add(24*time.Hour)
+				if twoSources {
+					b.source, b.id = "other", "R1"
+				}
+				r.listing(a.source, "L", "555555-5555")
+				r.listing(b.source, "L2", "666666-6666")
+				b.listing = "L2"
+				r.book(a)
+				r.book(b)
+				r.until(a, store.KeyIssued)
+				r.until(b, store.KeyIssued)
+				va, vb := r.view(a), r.view(b)
+				if *va.User.ACSUserID == *vb.User.ACSUserID {
+					t.Fatal("two stays share one ACS user")
+				}
+				state := r.sim.State()
+				for _, x := range []struct {
+					v     store.View
+					s     stay
+					group string
+				}{{va, a, "555555-5555"}, {vb, b, "666666-6666"}} {
+					u := state.Users[*x.v.User.ACSUserID]
+					if fmt.Sprint(u.GroupIDs) != fmt.Sprint([]string{x.group}) || !u.Schedule.StartsAt.Equal(x.s.in) || u.FullName != x.s.id || u.IdentityID == "" || len(state.MobileKeys(u.ID)) != 1 {
+						t.Errorf("%s/%s: Seam holds %+v", x.s.source, x.s.id, u)
+					}
+				}
+				r.cancel(a)
+				r.until(a, store.KeyRevoked)
+				if _, ok := r.sim.State().Users[*vb.User.ACSUserID]; !ok {
+					t.Error("cancelling one stay has removed the other's ACS user")
+				}
+				if after := r.until(b, store.KeyIssued); *after.User.CredentialID != *vb.User.CredentialID {
+					t.Error("cancelling one stay has changed the other's key")
+				}
+				// The place that became free is for new stays.
+				c := r.stay("R3")
+				r.listing("default", "L", "555555-5555")
+				r.book(c)
+				r.until(c, store.KeyIssued)
+				r.mustBeSound()
+			})
+		}
+	}
+}
+
+func TestAdoptedIdentitySurvivesEverything(t *testing.T) {
+	t.Parallel()
+	for _, withUser := range []bool{false, true} {
+		for _, second := range []simulator.SecondUser{simulator.Allow, simulator.Refuse, simulator.ReturnExisting, simulator.MoveLink} {
+			t.Run(fmt.Sprintf("with an ACS user %v, %s", withUser, second), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, fast(), simulator.Options{SecondUser: second, UniqueStatus: 409})
+				r.sim.Change(func(s *simulator.State) {
+					s.Identities["theirs"] = simulator.Identity{ID: "theirs", Email: "Jane@Example.com", FullName: "Jane", CreatedAt: r.now()}
+					if withUser {
+						s.Users["their-user"] = simulator.User{ID: "their-user", SystemID: system, IdentityID: "theirs", FullName: "Jane D.", Schedule: &simulator.Schedule{StartsAt: r.now()}, CreatedAt: r.now()}
+					}
+				})
+				before := r.sim.State()
+				r.listing("default", "L", "555555-5555")
+				s := r.stay("R1")
+				r.book(s)
+				v := r.until(s, store.KeyIssued)
+				linked := r.sim.State().Users[*v.User.ACSUserID].IdentityID
+				if (linked == "theirs") == withUser {
+					t.Errorf("linked to %q although the identity has an ACS user there: %v", linked, withUser)
+				}
+				r.cancel(s)
+				r.until(s, store.KeyRevoked)
+				after := r.sim.State()
+				if fmt.Sprint(after.Identities) != fmt.Sprint(before.Identities) || fmt.Sprint(after.Users) != fmt.Sprint(before.Users) {
+					t.Errorf("somebody else's things have changed:\n%+v %+v\n%+v %+v", before.Identities, before.Users, after.Identities, after.Users)
+				}
+			})
+		}
+	}
+}
+
+func TestAddressThatSeamRefuses(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{RefuseEmail: "odd@example.com"})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	s.email = "odd@example.com"
+	r.book(s)
+	r.until(s, store.KeyIssued)
+	s.email = ""
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+}
+
+func TestGraceWidensTheSchedule(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.policy = func(string) pms.Policy {
+		p := pms.DefaultPolicy()
+		p.GraceBefore, p.GraceAfter = time.Hour, 30*time.Minute
+		return p
+	}
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	r.book(s)
+	r.until(s, store.KeyIssued)
+	s.in, s.out = s.in.Add(-time.Hour), s.out.Add(30*time.Minute)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+}
+
+func TestRemovedAndSuspendedAtSeam(t *testing.T) {
+	t.Parallel()
+	type rigged struct {
+		r *rig
+		s stay
+		v store.View
+	}
+	setup := func(t *testing.T, change func(*simulator.State, string)) rigged {
+		r := newRig(t, fast(), simulator.Options{})
+		r.listing("default", "L", "555555-5555")
+		s := r.stay("R1")
+		r.book(s)
+		v := r.until(s, store.KeyIssued)
+		r.sim.Change(func(st *simulator.State) { change(st, *v.User.ACSUserID) })
+		r.advance(2 * time.Hour) // the sweep's turn
+		return rigged{r, s, v}
+	}
+	deleteUser := func(st *simulator.State, id string) {
+		for cid, c := range st.Credentials {
+			if c.UserID == id {
+				delete(st.Credentials, cid)
+			}
+		}
+		delete(st.Users, id)
+	}
+	suspendUser := func(st *simulator.State, id string) {
+		u := st.Users[id]
+		u.Suspended = true
+		st.Users[id] = u
+	}
+	for name, c := range map[string]struct {
+		change func(*simulator.State, string)
+		reason string
+		left   int
+	}{
+		"deleted":   {deleteUser, "removed_at_seam", 0},
+		"suspended": {suspendUser, "suspended_at_seam", 1},
+	} {
+		t.Run(name+" stays so until an admin says reconcile", func(t *testing.T) {
+			t.Parallel()
+			x := setup(t, c.change)
+			v := x.r.untilThat(x.s, c.reason, func(v store.View) bool { return str(v.Key.Reason) == c.reason })
+			if v.Key.Status != store.KeyAttention || len(x.r.holds(x.s.id)) != c.left {
+				t.Errorf("status %s, Seam holds %d", v.Key.Status, len(x.r.holds(x.s.id)))
+			}
+			x.r.listing("default", "L", "555555-5555", "lobby") // no person's wish for this stay
+			x.r.untilThat(x.s, c.reason, func(v store.View) bool { return str(v.Key.Reason) == c.reason })
+			if err := x.r.applier.Reconcile(context.Background(), store.Ref{Source: "default", ReservationID: x.s.id}); err != nil {
+				t.Fatal(err)
+			}
+			x.r.until(x.s, store.KeyIssued)
+			x.r.mustHold(x.s.id, x.s.wants(system, "555555-5555", "lobby"))
+			for _, u := range x.r.sim.State().UsersNamed(x.s.id) {
+				if u.Suspended {
+					t.Error("still suspended")
+				}
+			}
+		})
+		t.Run(name+" is mended by a later event", func(t *testing.T) {
+			t.Parallel()
+			x := setup(t, c.change)
+			x.r.untilThat(x.s, c.reason, func(v store.View) bool { return str(v.Key.Reason) == c.reason })
+			x.s.out = x.s.out.Add(time.Hour)
+			x.r.book(x.s)
+			x.r.until(x.s, store.KeyIssued)
+			x.r.mustHold(x.s.id, x.s.wants(system, "555555-5555"))
+		})
+	}
+}
+
+func TestDriftIsRepaired(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555", "lobby")
+	s := r.stay("R1")
+	r.book(s)
+	v := r.until(s, store.KeyIssued)
+	id := *v.User.ACSUserID
+	for name, change := range map[string]func(*simulator.State){
+		"schedule":   func(st *simulator.State) { u := st.Users[id]; u.Schedule = nil; st.Users[id] = u },
+		"groups":     func(st *simulator.State) { u := st.Users[id]; u.GroupIDs = []string{"666666-6666", "lobby"}; st.Users[id] = u },
+		"credential": func(st *simulator.State) { delete(st.Credentials, st.MobileKeys(id)[0].ID) },
+		"surplus credential": func(st *simulator.State) {
+			st.Credentials["more"] = simulator.Credential{ID: "more", UserID: id, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: r.now()}
+		},
+		"link": func(st *simulator.State) { u := st.Users[id]; u.IdentityID = ""; st.Users[id] = u },
+	} {
+		r.sim.Change(change)
+		r.advance(2 * time.Hour)
+		at := r.now().Truncate(time.Microsecond)
+		waitFor(t, name+" to be repaired", func() bool {
+			h := r.holds(s.id)
+			want := s.wants(system, "555555-5555", "lobby")
+			return len(h) == 1 && fmt.Sprint(h[0]) == fmt.Sprint(want)
+		})
+		after := r.until(s, store.KeyIssued)
+		if *after.User.ACSUserID != id {
+			t.Errorf("%s: another ACS user", name)
+		}
+		// The sweep's next turn starts from the repair.
+		r.untilThat(s, "verified", func(v store.View) bool { return v.Key.VerifiedAt != nil && !v.Key.VerifiedAt.Before(at) })
+	}
+}
+
+func TestPlanSaysWhatReconcileWouldDo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	ref := store.Ref{Source: s.source, ReservationID: s.id}
+	r.stop()
+	r.book(s)
+	calls, err := r.prov.Plan(context.Background(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := ""
+	for _, c := range calls {
+		paths += c.Path + " "
+	}
+	if want := "/user_identities/create /acs/users/create /acs/credentials/create "; paths != want {
+		t.Errorf("plan: got %s, want %s", paths, want)
+	}
+	if len(r.changing()) != 0 {
+		t.Error("planning has changed something")
+	}
+	r.start()
+	v := r.until(s, store.KeyIssued)
+	if calls, err := r.prov.Plan(context.Background(), ref); err != nil || len(calls) != 0 {
+		t.Errorf("an issued reservation's plan: %v %v", calls, err)
+	}
+	r.sim.Change(func(st *simulator.State) {
+		u := st.Users[*v.User.ACSUserID]
+		u.GroupIDs = nil
+		st.Users[u.ID] = u
+	})
+	if calls, err := r.prov.Plan(context.Background(), ref); err != nil || len(calls) != 1 || calls[0].Path != seam.PathGroupAdd {
+		t.Errorf("the plan of a drifted one: %v %v", calls, err)
+	}
+}
+
+func TestRowsChangeWhileTheyAreReconciled(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{Latency: time.Millisecond})
+	second := r.prov
+	r.start() // a second provisioner shares the database
+	_ = second
+	r.listing("default", "L", "555555-5555")
+	const stays, rounds = 12, 12
+	list := make([]stay, stays)
+	for i := range list {
+		list[i] = r.stay(fmtStay(i))
+		list[i].email = fmt.Sprintf("guest%d@example.com", i%5)
+	}
+	for round := range rounds {
+		for i := range list {
+			list[i].out = list[i].out.Add(time.Duration(round+i) * time.Minute)
+			r.book(list[i])
+		}
+	}
+	for _, s := range list {
+		v := r.until(s, store.KeyIssued)
+		u := r.sim.State().Users[*v.User.ACSUserID]
+		if !u.Schedule.EndsAt.Equal(s.out) {
+			t.Errorf("%s is stale: Seam has it end at %v, want %v", s.id, u.Schedule.EndsAt, s.out)
+		}
+		if n := len(r.sim.State().UsersNamed(s.id)); n != 1 {
+			t.Errorf("%s has %d ACS users", s.id, n)
+		}
+	}
+	r.mustBeSound()
+}

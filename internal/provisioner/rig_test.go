@@ -1,0 +1,306 @@
+package provisioner_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+const (
+	system  = "11111111-1111-1111-1111-111111111111"
+	systemB = "77777777-7777-7777-7777-777777777777"
+)
+
+// patience is how long a test waits for what takes milliseconds on an idle machine.
+const patience = 15 * time.Second
+
+// rig is everything between an event and Seam: a database, the applier, a provisioner and a simulated Seam.
+type rig struct {
+	t       testing.TB
+	store   *store.Store
+	sim     *simulator.Simulator
+	seamURL string
+	applier *intake.Applier
+	prov    *provisioner.Provisioner
+	policy  func(string) pms.Policy
+	options provisioner.Options
+	stop    func()
+
+	mu     sync.Mutex
+	offset time.Duration
+	lastAt time.Time
+}
+
+// fast are options under which faults are over in a moment.
+func fast() provisioner.Options {
+	return provisioner.Options{
+		Grace: 250 * time.Millisecond, Lease: 900 * time.Millisecond, PollEvery: 20 * time.Millisecond,
+		RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour, Workers: 8,
+	}
+}
+
+func newRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
+	t.Helper()
+	sim, err := simulator.New(simulated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sim.AddSystem(system, "Casa Azul", "555555-5555", "666666-6666", "lobby")
+	sim.AddSystem(systemB, "Casa Verde", "verde-1", "verde-2")
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	r := &rig{t: t, store: storetest.New(t), sim: sim, seamURL: server.URL, options: options, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
+	r.start()
+	return r
+}
+
+// start runs an applier and a provisioner until stop.
+func (r *rig) start() {
+	client, err := seam.New(seam.Config{Endpoint: r.seamURL, APIKey: "k", Timeout: 300 * time.Millisecond})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	options := r.options
+	options.Now, options.Policy = r.now, func(s string) pms.Policy { return r.policy(s) }
+	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	r.prov = provisioner.New(r.store, client, "salt", log, options)
+	r.applier = intake.NewApplier(r.store, log, r.now, options.Policy, r.prov.Wake)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { r.prov.Run(ctx, time.Second) })
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+		client.Close()
+	})
+	r.t.Cleanup(r.stop)
+}
+
+func (r *rig) now() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Now().Add(r.offset).UTC()
+}
+
+// advance moves the clocks of the service and of Seam.
+func (r *rig) advance(d time.Duration) {
+	r.mu.Lock()
+	r.offset += d
+	r.mu.Unlock()
+	r.sim.Advance(d)
+}
+
+// send puts an event through inbox and apply. Timestamps are distinct and in the order of sending.
+func (r *rig) send(source, eventType string, data map[string]any) store.Event {
+	r.t.Helper()
+	r.mu.Lock()
+	at := time.Now().Add(r.offset).UTC()
+	if !at.After(r.lastAt) {
+		at = r.lastAt.Add(time.Millisecond)
+	}
+	r.lastAt = at
+	r.mu.Unlock()
+	return r.sendAt(source, eventType, at, data)
+}
+
+func (r *rig) sendAt(source, eventType string, at time.Time, data map[string]any) store.Event {
+	r.t.Helper()
+	body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": at.Format("2006-01-02T15:04:05.000Z"), "data": data})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	parsed, err := pms.ParseStaykey(body)
+	if err != nil || len(parsed.Invalid) > 0 {
+		r.t.Fatalf("the test's event is not valid: %v %v", err, parsed.Invalid)
+	}
+	key := uuid.NewString()
+	e := store.Event{EventID: uuid.New(), Source: source, EventKey: &key, Type: eventType, Status: store.EventAccepted, OccurredAt: &parsed.OccurredAt, ReceivedAt: r.now(), Body: body}
+	if _, err := r.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.applier.Drain(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	return e
+}
+
+func (r *rig) listing(source, id string, groups ...string) {
+	r.t.Helper()
+	if groups == nil {
+		groups = []string{}
+	}
+	r.send(source, "listing.updated", map[string]any{"listing_id": id, "seam_access_group_ids": groups})
+}
+
+// stay is a reservation in the making.
+type stay struct {
+	source, id, listing, email string
+	in, out                    time.Time
+}
+
+func (r *rig) stay(id string) stay {
+	in := r.now().Add(48 * time.Hour).Truncate(time.Millisecond)
+	return stay{source: "default", id: id, listing: "L", email: "jane@example.com", in: in, out: in.Add(72 * time.Hour)}
+}
+
+func (r *rig) book(s stay) {
+	r.t.Helper()
+	data := map[string]any{"reservation_id": s.id, "check_in": s.in.Format(time.RFC3339Nano), "check_out": s.out.Format(time.RFC3339Nano), "listing_id": nil}
+	if s.listing != "" {
+		data["listing_id"] = s.listing
+	}
+	if s.email != "" {
+		data["guest_email"] = s.email
+	}
+	r.send(s.source, "reservation.updated", data)
+}
+
+func (r *rig) cancel(s stay) {
+	r.t.Helper()
+	r.send(s.source, "reservation.cancelled", map[string]any{"reservation_id": s.id})
+}
+
+func (r *rig) view(s stay) store.View {
+	r.t.Helper()
+	v, err := r.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return v
+}
+
+// until waits for a status to be reached for the generation that is desired now.
+func (r *rig) until(s stay, status string) store.View {
+	r.t.Helper()
+	return r.untilThat(s, status, func(v store.View) bool { return v.Key.Status == status })
+}
+
+func (r *rig) untilThat(s stay, what string, reached func(store.View) bool) store.View {
+	r.t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		v := r.view(s)
+		if v.Key.ObservedGeneration == v.Key.Generation && reached(v) {
+			return v
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			items, _ := r.store.Timeline(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, 0, 60)
+			slices.Reverse(items)
+			for _, item := range items {
+				r.t.Logf("%s %-12s %s %v", item.At.Format("05.000"), item.Kind, item.Summary, item.Detail["reason"])
+			}
+			r.t.Fatalf("%s/%s: not %s in time, but %s/%s %q (generation %d, observed %d, last error %q)", s.source, s.id, what,
+				v.Key.Status, str(v.Key.Reason), str(v.Key.Message), v.Key.Generation, v.Key.ObservedGeneration, str(v.Key.LastError))
+		}
+	}
+}
+
+func str(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// held is what Seam holds for one stay, in the contract's terms.
+type held struct {
+	System   string
+	Identity string // e-mail, or "own"
+	Starts   time.Time
+	Ends     time.Time
+	Groups   []string
+	Keys     int
+}
+
+// holds lists what Seam holds under a full name.
+func (r *rig) holds(id string) []held {
+	state := r.sim.State()
+	var list []held
+	for _, u := range state.UsersNamed(id) {
+		h := held{System: u.SystemID, Identity: "own", Groups: slices.Sorted(slices.Values(u.GroupIDs)), Keys: len(state.MobileKeys(u.ID))}
+		if email := state.Identities[u.IdentityID].Email; email != "" {
+			h.Identity = email
+		}
+		if u.Schedule != nil {
+			h.Starts, h.Ends = u.Schedule.StartsAt, u.Schedule.EndsAt
+		}
+		list = append(list, h)
+	}
+	return list
+}
+
+// wants is the contract's section 4 for a stay.
+func (s stay) wants(systemID string, groups ...string) held {
+	h := held{System: systemID, Identity: s.email, Starts: s.in, Ends: s.out, Groups: slices.Sorted(slices.Values(groups)), Keys: 1}
+	if s.email == "" {
+		h.Identity = "own"
+	}
+	return h
+}
+
+func (r *rig) mustHold(id string, want ...held) {
+	r.t.Helper()
+	if diff := cmp.Diff(want, r.holds(id)); diff != "" {
+		r.t.Errorf("Seam holds for %s (-want +got):\n%s", id, diff)
+	}
+}
+
+// mustBeSound checks what must be true at every moment, not only at the end.
+func (r *rig) mustBeSound() {
+	r.t.Helper()
+	want := simulator.Peaks{UsersOfOneStay: min(1, r.sim.Peaks().UsersOfOneStay), KeysOfOneUser: min(1, r.sim.Peaks().KeysOfOneUser)}
+	if diff := cmp.Diff(want, r.sim.Peaks()); diff != "" {
+		r.t.Errorf("the worst moment (-want +got):\n%s", diff)
+	}
+}
+
+// changing lists the changing calls that Seam received, in order.
+func (r *rig) changing() []string {
+	var paths []string
+	for _, c := range r.sim.Records() {
+		switch c.Path {
+		case seam.PathIdentityCreate, seam.PathIdentityDelete, seam.PathIdentityAddUser, seam.PathUserCreate, seam.PathUserUpdate, seam.PathUserDelete,
+			seam.PathUserUnsuspend, seam.PathGroupAdd, seam.PathGroupRemove, seam.PathCredentialCreate, seam.PathCredentialDelete:
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths
+}
+
+func (r *rig) mustCall(want ...string) {
+	r.t.Helper()
+	got := make([]string, 0)
+	for _, c := range r.sim.Records() {
+		got = append(got, c.Path)
+	}
+	if want == nil {
+		want = []string{}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		r.t.Errorf("requests to Seam (-want +got):\n%s", diff)
+	}
+}
+
+func fmtStay(i int) string { return fmt.Sprintf("R%d", i) }

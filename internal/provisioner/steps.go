@@ -1,0 +1,773 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// do makes one step's call and commits what came of it before anything else is done.
+func (a *attempt) do(ctx context.Context, d desired, s step) error {
+	a.reason = s.reason
+	var u *seen
+	if s.user >= 0 {
+		u = &a.seen.users[s.user]
+	}
+	switch s.kind {
+	case createIdentity:
+		return a.takePlace(ctx, d)
+	case createUser:
+		return a.createUser(ctx, d, s.user)
+	case createKey:
+		return a.createKey(ctx, u)
+	case setSchedule:
+		return a.change(ctx, u, a.seam.UpdateACSUser(ctx, s.body.(seam.UpdateACSUser)), func() {
+			u.StartsAt, u.EndsAt = &d.starts, &d.ends
+		})
+	case addGroup:
+		return a.addGroup(ctx, d, u, s.body.(seam.GroupMembership))
+	case removeGroup:
+		return a.removeGroup(ctx, u, s.body.(seam.GroupMembership))
+	case linkUser:
+		return a.change(ctx, u, a.seam.LinkACSUser(ctx, s.body.(seam.LinkACSUser)), func() { u.unlinked = false })
+	case unsuspend:
+		return a.change(ctx, u, a.seam.UnsuspendACSUser(ctx, *u.ACSUserID), func() { u.SuspendedAt = nil })
+	case deleteKey:
+		id := s.body.(seam.CredentialID).ACSCredentialID
+		err := a.seam.DeleteCredential(ctx, id)
+		if seam.KindOf(err) == seam.NotFound {
+			err = nil
+		}
+		return a.change(ctx, u, err, func() {
+			u.surplusKeys = slices.DeleteFunc(u.surplusKeys, func(k string) bool { return k == id })
+		})
+	case deleteSurplusUser:
+		id := s.body.(seam.UserID).ACSUserID
+		err := a.seam.DeleteACSUser(ctx, id)
+		if seam.KindOf(err) == seam.NotFound {
+			err = nil
+		}
+		return a.change(ctx, u, err, func() {
+			u.surplusUsers = slices.DeleteFunc(u.surplusUsers, func(k string) bool { return k == id })
+		})
+	case deleteUser:
+		return a.deleteUser(ctx, d, u)
+	default:
+		return fmt.Errorf("unknown step %d", s.kind)
+	}
+}
+
+// change commits the result of a call that may be repeated without harm. A user that is not there any more is
+// looked at closely.
+func (a *attempt) change(ctx context.Context, u *seen, err error, apply func()) error {
+	a.changes++
+	if seam.KindOf(err) == seam.NotFound {
+		return a.confirmRemoved(ctx, u, err)
+	}
+	if seam.KindOf(err) == seam.Lost {
+		a.uncertain() // it may yet take effect, behind what comes next
+	}
+	if err != nil {
+		return err
+	}
+	apply()
+	u.Settled = false
+	return a.save(ctx, u)
+}
+
+// confirmRemoved follows a 404 on a change: if the ACS user is gone, that is what the attempt finds; else the
+// 404 was about something else and stands.
+func (a *attempt) confirmRemoved(ctx context.Context, u *seen, cause error) error {
+	if err := a.check(ctx, u); err != nil {
+		return err
+	}
+	if u.RemovedAt != nil {
+		return errReplan
+	}
+	return cause
+}
+
+// takePlace finds the identity that the new ACS user will be linked to, and claims its place on the access
+// system: the guest's own, where that is known to be free, else one of the reservation's own.
+func (a *attempt) takePlace(ctx context.Context, d desired) error {
+	if d.guestKey != "" && !a.notGuest {
+		identity, fresh, err := a.guestIdentity(ctx, d)
+		switch {
+		case errors.Is(err, errReplan):
+			a.notGuest = true
+		case err != nil:
+			return err
+		default:
+			ok, err := a.claim(ctx, d, identity, fresh)
+			if ok || err != nil {
+				return err
+			}
+			a.notGuest = true
+		}
+	}
+	for n := range ownIdentities {
+		identity, fresh, err := a.ownIdentity(ctx, n)
+		if err != nil {
+			return err
+		}
+		if ok, err := a.claim(ctx, d, identity, fresh); ok || err != nil {
+			return err
+		}
+	}
+	return errors.New("no identity with a free place could be made")
+}
+
+// ownIdentities is how many identities of its own a reservation may need at once: one, and another while the
+// guest changes.
+const ownIdentities = 4
+
+// claim takes the place of an identity on the access system, with the mark for the create that follows. It is
+// false where the place is taken, by another stay of ours or by somebody else's ACS user.
+func (a *attempt) claim(ctx context.Context, d desired, identity store.UserIdentity, fresh bool) (bool, error) {
+	u := seen{ACSUser: store.ACSUser{
+		Source: a.work.Reservation.Source, ReservationID: a.work.Reservation.ReservationID, ACSSystemID: d.systemID,
+		UserIdentityKey: identity.Key, UserIdentityID: *identity.ID, GuestKey: d.guestKey,
+	}}
+	if !fresh {
+		taken, err := a.store.PlaceTaken(ctx, d.systemID, *identity.ID)
+		if taken || err != nil {
+			return false, err
+		}
+		a.reason = "whether the identity has an ACS user on the access system"
+		list, err := a.seam.ACSUsers(ctx, d.systemID, *identity.ID)
+		if seam.KindOf(err) == seam.NotFound {
+			return false, a.forgetIdentity(ctx, identity)
+		}
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(list, func(l seam.ACSUser) bool {
+			return l.ACSSystemID == d.systemID && l.UserIdentityID == *identity.ID && !l.BeingDeleted()
+		}) {
+			a.note("the user identity already has an ACS user on access system %s", d.systemID)
+			return false, nil
+		}
+	}
+	taken := false
+	err := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
+		if stale { // the identity is worth keeping; the place is not wanted now
+			return store.SaveUserIdentity(ctx, tx, identity)
+		}
+		if err := store.SaveUserIdentity(ctx, tx, identity); err != nil {
+			return err
+		}
+		ok, err := store.ClaimPlace(ctx, tx, &u.ACSUser)
+		if err != nil || !ok {
+			taken = !ok
+			return err
+		}
+		a.mark(&u, d)
+		return store.SaveACSUser(ctx, tx, u.ACSUser)
+	})
+	if taken {
+		return false, err
+	}
+	if err != nil {
+		return false, err
+	}
+	a.fresh[u.ID] = true
+	a.seen.users = append(a.seen.users, u)
+	return true, nil
+}
+
+// mark writes down what the create that follows is about to make. A mark that an earlier create left keeps
+// its time: what that one may have made came after it.
+func (a *attempt) mark(u *seen, d desired) {
+	if u.MarkedAt == nil {
+		now := a.now()
+		u.MarkedAt = &now
+	}
+	u.LostAt = nil
+	u.StartsAt, u.EndsAt, u.AccessGroupIDs = &d.starts, &d.ends, slices.Clone(d.groups)
+}
+
+// guestIdentity returns the identity of the guest's address: the one we know, one that we make, or one that
+// somebody else made. fresh means that it was made just now, so that it can't have an ACS user yet. errReplan
+// says that the address can't be used.
+func (a *attempt) guestIdentity(ctx context.Context, d desired) (identity store.UserIdentity, fresh bool, err error) {
+	identity, err = a.knownIdentity(ctx, d.guestKey, false)
+	if err != nil || identity.ID != nil {
+		return identity, false, err
+	}
+	created, err := a.makeIdentity(ctx, &identity, seam.CreateUserIdentity{Key: d.guestKey, EmailAddress: d.email})
+	if err == nil {
+		id := created.UserIdentityID
+		identity.ID, identity.Made, identity.LostAt = &id, true, nil
+		return identity, true, nil
+	}
+	if kind := seam.KindOf(err); kind != seam.Invalid && kind != seam.NotFound {
+		return identity, false, err
+	}
+	// Refused: the key or the address exists already, or Seam doesn't take the address.
+	a.reason = "who has the guest's user identity"
+	byKey, lookup := a.seam.UserIdentityByKey(ctx, d.guestKey)
+	switch {
+	case lookup == nil && strings.EqualFold(byKey.EmailAddress, d.email):
+		id := byKey.UserIdentityID
+		identity.ID, identity.Made, identity.LostAt = &id, true, nil
+		return identity, false, nil
+	case lookup == nil:
+		a.note("the user identity with our key has another e-mail address by now and is left alone")
+		return identity, false, errReplan
+	case seam.KindOf(lookup) != seam.NotFound:
+		return identity, false, lookup
+	}
+	list, lookup := a.seam.SearchUserIdentities(ctx, d.email)
+	if lookup != nil {
+		return identity, false, lookup
+	}
+	for _, other := range list {
+		if strings.EqualFold(strings.TrimSpace(other.EmailAddress), d.email) {
+			id := other.UserIdentityID
+			identity.ID, identity.Made, identity.LostAt = &id, false, nil
+			a.note("user identity %s, made by somebody else for this address, is linked", id)
+			return identity, false, nil
+		}
+	}
+	return identity, false, a.unseenIdentity(ctx, &identity, errReplan)
+}
+
+// ownIdentity returns the nth identity of the reservation's own.
+func (a *attempt) ownIdentity(ctx context.Context, n int) (identity store.UserIdentity, fresh bool, err error) {
+	key := a.ownKey(a.work.Reservation.Ref(), n)
+	identity, err = a.knownIdentity(ctx, key, true)
+	if err != nil || identity.ID != nil {
+		return identity, false, err
+	}
+	a.reason = "the guest's own user identity can't be used for this stay"
+	created, err := a.makeIdentity(ctx, &identity, seam.CreateUserIdentity{Key: key})
+	if err == nil {
+		id := created.UserIdentityID
+		identity.ID, identity.Made, identity.LostAt = &id, true, nil
+		return identity, true, nil
+	}
+	if kind := seam.KindOf(err); kind != seam.Invalid && kind != seam.NotFound {
+		return identity, false, err
+	}
+	a.reason = "whether the reservation's own user identity exists"
+	byKey, lookup := a.seam.UserIdentityByKey(ctx, key)
+	switch seam.KindOf(lookup) {
+	case 0:
+		id := byKey.UserIdentityID
+		identity.ID, identity.Made, identity.LostAt = &id, true, nil
+		return identity, false, nil
+	case seam.NotFound:
+		return identity, false, a.unseenIdentity(ctx, &identity, err)
+	default:
+		return identity, false, lookup
+	}
+}
+
+// unseenIdentity handles a create that was refused although no look-up finds why. Reads may lag: that is
+// believed, and otherwise returned, only after the grace.
+func (a *attempt) unseenIdentity(ctx context.Context, identity *store.UserIdentity, otherwise error) error {
+	if identity.LostAt == nil {
+		now := a.now()
+		identity.LostAt = &now
+		if err := a.saveIdentity(ctx, *identity); err != nil {
+			return err
+		}
+	}
+	if until := identity.LostAt.Add(a.options.Grace); a.now().Before(until) {
+		return &waitError{until, "Seam refuses a user identity that it doesn't show yet"}
+	}
+	return otherwise
+}
+
+func (a *attempt) knownIdentity(ctx context.Context, key string, own bool) (store.UserIdentity, error) {
+	identity, err := a.store.UserIdentity(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.UserIdentity{Key: key, Own: own, CreatedAt: a.now()}, nil
+	}
+	return identity, err
+}
+
+// makeIdentity marks and creates an identity. Its key is unique at Seam, so that a lost create is found when
+// it is tried again.
+func (a *attempt) makeIdentity(ctx context.Context, identity *store.UserIdentity, in seam.CreateUserIdentity) (seam.UserIdentity, error) {
+	identity.Made = true
+	if err := a.saveIdentity(ctx, *identity); err != nil {
+		return seam.UserIdentity{}, err
+	}
+	a.changes++
+	return a.seam.CreateUserIdentity(ctx, in)
+}
+
+func (a *attempt) saveIdentity(ctx context.Context, identity store.UserIdentity) error {
+	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error { return store.SaveUserIdentity(ctx, tx, identity) })
+}
+
+// forgetIdentity follows Seam saying that an identity does not exist any more.
+func (a *attempt) forgetIdentity(ctx context.Context, identity store.UserIdentity) error {
+	a.note("user identity %s is gone from Seam", deref(identity.ID))
+	identity.ID, identity.LostAt = nil, nil
+	if err := a.saveIdentity(ctx, identity); err != nil {
+		return err
+	}
+	return errReplan
+}
+
+// createUser makes the ACS user of a place that is ours.
+func (a *attempt) createUser(ctx context.Context, d desired, i int) error {
+	u := &a.seen.users[i]
+	if u.RemovedAt != nil { // deleted by somebody, and wanted back
+		u.ACSUserID, u.MadeAt, u.MarkedAt, u.LostAt, u.RemovedAt, u.SuspendedAt, u.Problem = nil, nil, nil, nil, nil, nil, nil
+		u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt, u.surplusKeys = nil, nil, nil, nil
+	}
+	if !a.fresh[u.ID] {
+		a.reason = "whether the identity has an ACS user on the access system"
+		found, others, err := a.find(ctx, u)
+		switch {
+		case seam.KindOf(err) == seam.NotFound:
+			return a.release(ctx, i, true)
+		case err != nil:
+			return err
+		case len(found) > 0 && u.MarkedAt != nil:
+			a.adopt(u, found)
+			if err := a.save(ctx, u); err != nil {
+				return err
+			}
+			return a.check(ctx, u)
+		case others || len(found) > 0:
+			a.note("the user identity has an ACS user of somebody else on access system %s", u.ACSSystemID)
+			a.notGuest = true
+			return a.release(ctx, i, false)
+		}
+	}
+	if u.MarkedAt == nil || !a.fresh[u.ID] || u.LostAt != nil {
+		a.mark(u, d)
+		if err := a.saveMark(ctx, u); err != nil {
+			return err
+		}
+	}
+	a.fresh[u.ID] = false
+	a.reason = "the stay has no ACS user"
+	a.changes++
+	started := a.now()
+	made, err := a.seam.CreateACSUser(ctx, seam.CreateACSUser{
+		ACSSystemID: u.ACSSystemID, UserIdentityID: u.UserIdentityID, FullName: d.fullName,
+		AccessSchedule: seam.NewSchedule(d.starts, d.ends), ACSAccessGroupIDs: d.groups,
+	})
+	switch seam.KindOf(err) {
+	case 0:
+		return a.recordUser(ctx, d, i, made)
+	case seam.Lost:
+		lost := a.lostUntil(started)
+		u.LostAt = &lost
+		a.uncertain()
+		if err := a.save(ctx, u); err != nil {
+			return err
+		}
+		return err
+	default:
+		return a.userRefused(ctx, d, i, err)
+	}
+}
+
+// recordUser takes over what the create answered, unless that is somebody else's: some systems may answer
+// with the ACS user that the identity already has.
+func (a *attempt) recordUser(ctx context.Context, d desired, i int, made seam.ACSUser) error {
+	u := &a.seen.users[i]
+	foreign := strings.TrimSpace(made.FullName) != strings.TrimSpace(d.fullName) || made.ACSSystemID != u.ACSSystemID || made.ACSUserID == ""
+	if !foreign {
+		now := a.now()
+		u.ACSUserID, u.MadeAt, u.LostAt = &made.ACSUserID, &now, nil
+		u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = nil, &now, nil
+		u.readState(made, now)
+		u.Settled, u.unlinked = false, false
+		err := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
+			if stale { // no credential will be made now
+				u.CredentialMarkedAt = nil
+			}
+			return store.SaveACSUser(ctx, tx, u.ACSUser)
+		})
+		if !errors.Is(err, store.ErrHeld) {
+			return err
+		}
+		u.ACSUserID, u.MadeAt, u.CredentialMarkedAt = nil, nil, nil
+	}
+	a.note("Seam answered with the ACS user of another stay: this one gets an identity of its own")
+	a.notGuest = true
+	return a.release(ctx, i, false)
+}
+
+// userRefused finds out why Seam refused an ACS user, and judges by what is there.
+func (a *attempt) userRefused(ctx context.Context, d desired, i int, cause error) error {
+	u := &a.seen.users[i]
+	if u.LostAt == nil { // nothing can have been made: no mark is needed
+		u.MarkedAt = nil
+		if err := a.save(ctx, u); err != nil {
+			return err
+		}
+	}
+	api := new(seam.Error)
+	if kind := seam.KindOf(cause); (kind != seam.Invalid && kind != seam.NotFound) || !errors.As(cause, &api) {
+		return cause
+	}
+	if api.Type == "user_identity_not_found" {
+		return a.release(ctx, i, true)
+	}
+	if api.Type == "acs_system_not_found" || api.Type == "acs_system_disconnected" {
+		return cause
+	}
+	a.reason = "why Seam refused the ACS user"
+	ours, others, err := a.find(ctx, u)
+	if err != nil {
+		return err
+	}
+	if others && len(ours) == 0 {
+		a.notGuest = true
+		return a.release(ctx, i, false)
+	}
+	before := fmt.Sprint(d.groups, d.systemID)
+	a.directory.forget(a.work.Listing.Groups())
+	again, err := a.desired(ctx)
+	if err != nil {
+		return err
+	}
+	if fmt.Sprint(again.groups, again.systemID) != before {
+		return errReplan
+	}
+	if system, err := a.seam.System(ctx, u.ACSSystemID); err == nil && len(system.Errors) > 0 {
+		api.Type = firstOf(system.Errors[0].ErrorCode, api.Type)
+	}
+	return cause
+}
+
+// release gives a place back; with the identity, where Seam says that it is gone.
+func (a *attempt) release(ctx context.Context, i int, identityGone bool) error {
+	u := a.seen.users[i]
+	identity, err := a.store.UserIdentity(ctx, u.UserIdentityKey)
+	if err != nil {
+		return err
+	}
+	if identityGone {
+		a.note("user identity %s is gone from Seam", u.UserIdentityID)
+		identity.ID, identity.LostAt = nil, nil
+	}
+	err = a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+		if err := store.DeleteACSUser(ctx, tx, u.ID); err != nil {
+			return err
+		}
+		return store.SaveUserIdentity(ctx, tx, identity)
+	})
+	if err != nil {
+		return err
+	}
+	a.drop(i)
+	return errReplan
+}
+
+// createKey makes the mobile key of an ACS user.
+func (a *attempt) createKey(ctx context.Context, u *seen) error {
+	// The mark stands already where this attempt made the user: it can have no key yet.
+	justMade := u.CredentialMarkedAt != nil && u.CredentialLostAt == nil && u.MadeAt != nil && u.CredentialMarkedAt.Equal(*u.MadeAt)
+	if !justMade {
+		a.reason = "whether the ACS user has a mobile key"
+		keys, err := a.mobileKeys(ctx, *u.ACSUserID)
+		if seam.KindOf(err) == seam.NotFound {
+			return a.confirmRemoved(ctx, u, err)
+		}
+		if err != nil {
+			return err
+		}
+		if len(keys) > 0 {
+			u.takeKeys(keys)
+			return a.save(ctx, u)
+		}
+		now := a.now()
+		u.CredentialMarkedAt, u.CredentialLostAt = &now, nil
+		if err := a.saveMark(ctx, u); err != nil {
+			return err
+		}
+	}
+	a.reason = "the ACS user has no mobile key"
+	a.changes++
+	started := a.now()
+	made, err := a.seam.CreateCredential(ctx, seam.MobileKeyOf(*u.ACSUserID))
+	switch seam.KindOf(err) {
+	case 0:
+		u.CredentialID, u.CredentialLostAt, u.Settled = &made.ACSCredentialID, nil, false
+		return a.save(ctx, u)
+	case seam.Lost:
+		lost := a.lostUntil(started)
+		u.CredentialLostAt = &lost
+		a.uncertain()
+	default:
+		u.CredentialMarkedAt = nil
+	}
+	if saved := a.save(ctx, u); saved != nil {
+		return saved
+	}
+	if seam.KindOf(err) == seam.NotFound {
+		return a.confirmRemoved(ctx, u, err)
+	}
+	return err
+}
+
+// addGroup opens a group's doors. After a refusal it judges by what is there.
+func (a *attempt) addGroup(ctx context.Context, d desired, u *seen, in seam.GroupMembership) error {
+	err := a.seam.AddToAccessGroup(ctx, in)
+	api := new(seam.Error)
+	if errors.As(err, &api) && api.Type == "acs_access_group_not_found" {
+		a.directory.put(in.ACSAccessGroupID, "", false)
+		return errReplan
+	}
+	if seam.KindOf(err) == seam.Invalid {
+		a.reason = "why Seam refused the access group"
+		groups, lookup := a.seam.AccessGroups(ctx, in.ACSUserID)
+		if lookup == nil && slices.ContainsFunc(groups, func(g seam.AccessGroup) bool { return g.ACSAccessGroupID == in.ACSAccessGroupID }) {
+			err = nil
+		}
+	}
+	return a.change(ctx, u, err, func() {
+		u.AccessGroupIDs = append(slices.Clone(u.AccessGroupIDs), in.ACSAccessGroupID)
+		slices.Sort(u.AccessGroupIDs)
+	})
+}
+
+// removeGroup closes a group's doors. A group that is gone is closed.
+func (a *attempt) removeGroup(ctx context.Context, u *seen, in seam.GroupMembership) error {
+	err := a.seam.RemoveFromAccessGroup(ctx, in)
+	api := new(seam.Error)
+	if errors.As(err, &api) && api.Type == "acs_access_group_not_found" {
+		err = nil
+	}
+	return a.change(ctx, u, err, func() {
+		u.AccessGroupIDs = slices.DeleteFunc(slices.Clone(u.AccessGroupIDs), func(g string) bool { return g == in.ACSAccessGroupID })
+	})
+}
+
+// deleteUser removes an ACS user that is not wanted any more: of a stay that goes on only after the one that
+// takes its place is known to open doors.
+func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
+	if d.goal == have {
+		if i := standing(d, a.seen); i >= 0 && !a.seen.users[i].Settled && a.seen.users[i].RemovedAt == nil {
+			if err := a.readBack(ctx, d, i); err != nil {
+				return err
+			}
+			if !a.seen.users[i].Settled {
+				return &waitError{a.now().Add(a.settleDelay()), "the new key is not on the access system yet: the old one stays until it is"}
+			}
+		}
+	}
+	a.reason = whyRemoved(d)
+	a.changes++
+	err := a.seam.DeleteACSUser(ctx, *u.ACSUserID)
+	if seam.KindOf(err) == seam.NotFound {
+		if u.MadeAt != nil && a.now().Before(u.MadeAt.Add(a.options.Grace)) {
+			return &waitError{u.MadeAt.Add(a.options.Grace), "Seam doesn't know the ACS user yet that is to be deleted"}
+		}
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	u.DeletedAt, u.Settled = &now, false
+	return a.save(ctx, u)
+}
+
+// finishUp does what no plan shows: it reads back what was changed, and sees what was deleted off. errReplan
+// says that the plan may have more now.
+func (a *attempt) finishUp(ctx context.Context, d desired) error {
+	keep := -1
+	if d.goal == have {
+		keep = standing(d, a.seen)
+	}
+	if keep >= 0 && a.needsReadBack(d, a.seen.users[keep]) {
+		if err := a.readBack(ctx, d, keep); err != nil {
+			return err
+		}
+	}
+	for i, u := range a.seen.users {
+		if i == keep {
+			continue
+		}
+		done, err := a.seeOff(ctx, d, u)
+		if err != nil {
+			return err
+		}
+		if done {
+			a.drop(i)
+			return errReplan // indexes have moved
+		}
+	}
+	if d.goal == gone && len(a.seen.users) == 0 {
+		return a.removeStrays(ctx)
+	}
+	return nil
+}
+
+func (a *attempt) needsReadBack(d desired, u seen) bool {
+	if u.ACSUserID == nil || u.RemovedAt != nil {
+		return false
+	}
+	began := !a.now().Before(d.starts) && !d.starts.IsZero()
+	return !u.Settled || u.unlinked || (began && !u.Subscribed)
+}
+
+// readBack asks Seam how an ACS user is doing. What differs from what we wrote may still be on its way; it is
+// looked at again after the grace.
+func (a *attempt) readBack(ctx context.Context, d desired, i int) error {
+	u := &a.seen.users[i]
+	a.reason = "whether everything has reached the access system"
+	from, err := a.seam.ACSUser(ctx, *u.ACSUserID)
+	if seam.KindOf(err) == seam.NotFound || (err == nil && isGone(from)) {
+		if err := a.check(ctx, u); err != nil {
+			return err
+		}
+		return errReplan
+	}
+	if err != nil {
+		return err
+	}
+	u.readState(from, a.now())
+	u.unlinked = false
+	if s := from.AccessSchedule; s == nil || !sameInstant(u.StartsAt, seam.ParseTime(s.StartsAt)) || !sameInstant(u.EndsAt, seam.ParseTime(s.EndsAt)) {
+		u.Settled, a.recheck = false, true
+	}
+	return a.save(ctx, u)
+}
+
+// seeOff follows an ACS user that is not wanted any more to its end, and returns true when its row is gone.
+func (a *attempt) seeOff(ctx context.Context, d desired, u seen) (bool, error) {
+	switch {
+	case u.ACSUserID == nil && u.MarkedAt == nil:
+	case u.ACSUserID == nil:
+		// A lost create that has not shown up; the row stays for the look-ups to come.
+		if a.lostAt != nil && (a.now().Sub(*a.lostAt) < lastRecheck || !a.checked) {
+			return false, nil
+		}
+	case u.DeletedAt == nil:
+		return false, nil // kept for a while after its stay
+	default:
+		a.reason = "whether the ACS user is gone"
+		from, err := a.seam.ACSUser(ctx, *u.ACSUserID)
+		switch {
+		case seam.KindOf(err) == seam.NotFound:
+		case err != nil:
+			return false, err
+		case isGone(from):
+			return false, &waitError{a.now().Add(deletePoll), "Seam is removing the ACS user"}
+		case a.now().Before(u.DeletedAt.Add(a.options.Grace)):
+			return false, &waitError{u.DeletedAt.Add(a.options.Grace), "Seam still shows the deleted ACS user"}
+		default:
+			u.DeletedAt = nil
+			if err := a.save(ctx, &u); err != nil {
+				return false, err
+			}
+			a.seen.users[slices.IndexFunc(a.seen.users, func(x seen) bool { return x.ID == u.ID })] = u
+			return false, errReplan
+		}
+	}
+	forget, err := a.removeOwnIdentity(ctx, u)
+	if err != nil {
+		return false, err
+	}
+	err = a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+		if err := store.DeleteACSUser(ctx, tx, u.ID); err != nil || !forget {
+			return err
+		}
+		return store.DeleteUserIdentity(ctx, tx, u.UserIdentityKey)
+	})
+	return err == nil, err
+}
+
+// deletePoll is how often a deletion that Seam has under way is looked at.
+const deletePoll = 2 * time.Second
+
+// removeOwnIdentity deletes the identity of an ACS user that is gone, if it is the reservation's own and
+// nothing else is linked to it. It returns whether the identity can be forgotten.
+func (a *attempt) removeOwnIdentity(ctx context.Context, u seen) (bool, error) {
+	identity, err := a.store.UserIdentity(ctx, u.UserIdentityKey)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil || !identity.Own || !identity.Made {
+		return false, err
+	}
+	if slices.ContainsFunc(a.seen.users, func(x seen) bool { return x.ID != u.ID && x.UserIdentityKey == u.UserIdentityKey }) {
+		return false, nil
+	}
+	return a.deleteIdentity(ctx, identity, u.DeletedAt)
+}
+
+func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentity, deletedAt *time.Time) (bool, error) {
+	if identity.ID == nil {
+		return true, nil
+	}
+	a.reason = "whether anything is linked to the reservation's own user identity"
+	linked, err := a.seam.ACSUsersOfIdentity(ctx, *identity.ID)
+	if seam.KindOf(err) == seam.NotFound {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if len(linked) > 0 { // deleting the identity would delete them too
+		if deletedAt != nil && a.now().Before(deletedAt.Add(a.options.Grace)) {
+			return false, &waitError{deletedAt.Add(a.options.Grace), "Seam still shows something linked to the user identity"}
+		}
+		a.note("user identity %s is kept: somebody linked another ACS user to it", *identity.ID)
+		return false, nil
+	}
+	a.reason = "nothing is linked to the reservation's own user identity any more"
+	a.changes++
+	if err := a.seam.DeleteUserIdentity(ctx, *identity.ID); err != nil && seam.KindOf(err) != seam.NotFound {
+		return false, err
+	}
+	return true, nil
+}
+
+// removeStrays deletes own identities of the reservation that no ACS user was ever made for.
+func (a *attempt) removeStrays(ctx context.Context) error {
+	ref := a.work.Reservation.Ref()
+	for n := range ownIdentities {
+		identity, err := a.store.UserIdentity(ctx, a.ownKey(ref, n))
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if identity.ID == nil {
+			a.reason = "whether a create without an answer made a user identity"
+			byKey, err := a.seam.UserIdentityByKey(ctx, identity.Key)
+			switch {
+			case err == nil:
+				identity.ID = &byKey.UserIdentityID
+			case seam.KindOf(err) != seam.NotFound:
+				return err
+			case a.now().Before(identity.CreatedAt.Add(a.seam.Timeout() + a.options.Grace)):
+				return &waitError{identity.CreatedAt.Add(a.seam.Timeout() + a.options.Grace), "a user identity may still show up"}
+			}
+		}
+		forget, err := a.deleteIdentity(ctx, identity, nil)
+		if err != nil {
+			return err
+		}
+		if !forget {
+			continue
+		}
+		if err := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+			return store.DeleteUserIdentity(ctx, tx, identity.Key)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package seam
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Kind says what a failed call means for what is at Seam.
+type Kind int
+
+// Kinds of failure.
+const (
+	Lost         Kind = iota + 1 // no usable answer: it may have taken effect, or may yet
+	NotSent                      // it never left: nothing happened
+	Invalid                      // refused for what it says: nothing happened, and a repeat would change nothing
+	NotFound                     // it names something that Seam doesn't know
+	Unauthorized                 // the API key is not accepted
+	Forbidden                    // the key may not do this
+	RateLimited                  // refused for now
+)
+
+// String returns the kind as metrics and the timeline show it.
+func (k Kind) String() string {
+	switch k {
+	case Lost:
+		return "lost"
+	case NotSent:
+		return "not_sent"
+	case Invalid:
+		return "invalid"
+	case NotFound:
+		return "not_found"
+	case Unauthorized:
+		return "unauthorized"
+	case Forbidden:
+		return "forbidden"
+	case RateLimited:
+		return "rate_limited"
+	default:
+		return "unknown"
+	}
+}
+
+// Error is a failed call. Its message is redacted: Seam's texts may echo a guest's address.
+type Error struct {
+	Path       string
+	Kind       Kind
+	Status     int    // 0: no answer
+	Type       string // Seam's error.type, "" where there is none
+	Message    string
+	RequestID  string
+	RetryAfter time.Duration // of RateLimited
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	s := fmt.Sprintf("Seam %s: %s", e.Path, e.Kind)
+	if e.Status != 0 {
+		s += fmt.Sprintf(" (%d)", e.Status)
+	}
+	if e.Type != "" {
+		s += " " + e.Type
+	}
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
+}
+
+// KindOf returns the kind of a failed call, or 0 if err is none.
+func KindOf(err error) Kind {
+	if e := new(Error); errors.As(err, &e) {
+		return e.Kind
+	}
+	return 0
+}
+
+var (
+	address = regexp.MustCompile(`[^\s@"'<>(),:;]+@[^\s@"'<>(),:;]+`)
+	phone   = regexp.MustCompile(`\+?\d[\d \-]{8,}\d`)
+)
+
+// Redact takes e-mail addresses and phone numbers out of a text.
+func Redact(s string) string {
+	if len(s) > 500 {
+		s = s[:500]
+	}
+	return phone.ReplaceAllString(address.ReplaceAllString(s, "[e-mail]"), "[number]")
+}

@@ -1,0 +1,165 @@
+package simulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/mail"
+	"slices"
+	"time"
+)
+
+// field is one request field as Seam's OpenAPI declares it. format uuid is not checked: real workspaces hold
+// ids that are none.
+type field struct {
+	kind     string // string, integer, boolean, strings, object
+	required bool
+	nullable bool
+	format   string // date-time, email
+	nonEmpty bool
+	fields   schema // of an object
+}
+
+type schema map[string]field
+
+var (
+	str      = field{kind: "string"}
+	reqStr   = field{kind: "string", required: true}
+	nullStr  = field{kind: "string", nullable: true}
+	dateTime = field{kind: "string", format: "date-time"}
+	search   = field{kind: "string", nonEmpty: true}
+	cursor   = field{kind: "string", nullable: true}
+	integer  = field{kind: "integer"}
+
+	userAddress = schema{"acs_user_id": str, "user_identity_id": str, "acs_system_id": str}
+)
+
+// schemas are the requests that the simulator understands; a check of the build compares them with Seam's
+// OpenAPI, field by field.
+var schemas = map[string]schema{
+	"/workspaces/get": {},
+	"/user_identities/create": {
+		"user_identity_key": {kind: "string", nullable: true, nonEmpty: true}, "email_address": {kind: "string", nullable: true, format: "email"},
+		"phone_number": nullStr, "full_name": {kind: "string", nullable: true, nonEmpty: true}, "acs_system_ids": {kind: "strings"},
+	},
+	"/user_identities/get": {"user_identity_id": str, "user_identity_key": str},
+	"/user_identities/list": {
+		"search": str, "created_before": dateTime, "user_identity_ids": {kind: "strings"},
+		"credential_manager_acs_system_id": str, "limit": integer, "page_cursor": cursor,
+	},
+	"/user_identities/delete":         {"user_identity_id": reqStr},
+	"/user_identities/add_acs_user":   {"acs_user_id": reqStr, "user_identity_id": str, "user_identity_key": str},
+	"/user_identities/list_acs_users": {"user_identity_id": reqStr},
+	"/acs/users/create": {
+		"acs_system_id": reqStr, "full_name": reqStr, "user_identity_id": str, "acs_access_group_ids": {kind: "strings"},
+		"access_schedule": {kind: "object", fields: schema{"starts_at": dateTime, "ends_at": {kind: "string", format: "date-time", nullable: true}}},
+		"email_address":   {kind: "string", format: "email"}, "email": {kind: "string", format: "email"}, "phone_number": str,
+	},
+	"/acs/users/get": userAddress,
+	"/acs/users/list": {
+		"acs_system_id": str, "user_identity_id": str, "user_identity_email_address": str, "user_identity_phone_number": str,
+		"search": search, "created_before": dateTime, "limit": integer, "page_cursor": cursor,
+	},
+	"/acs/users/update": {
+		"acs_user_id": str, "user_identity_id": str, "acs_system_id": str, "full_name": {kind: "string", nonEmpty: true},
+		"access_schedule": {kind: "object", nullable: true, fields: schema{
+			"starts_at": {kind: "string", format: "date-time", required: true}, "ends_at": {kind: "string", format: "date-time", required: true},
+		}},
+		"email_address": {kind: "string", format: "email"}, "email": {kind: "string", format: "email"}, "phone_number": str, "hid_acs_system_id": str,
+	},
+	"/acs/users/delete":                   userAddress,
+	"/acs/users/suspend":                  userAddress,
+	"/acs/users/unsuspend":                userAddress,
+	"/acs/users/add_to_access_group":      {"acs_user_id": reqStr, "acs_access_group_id": reqStr},
+	"/acs/users/remove_from_access_group": {"acs_user_id": str, "user_identity_id": str, "acs_access_group_id": reqStr},
+	"/acs/access_groups/list":             {"acs_system_id": str, "acs_user_id": str, "user_identity_id": str, "search": search},
+	"/acs/access_groups/get":              {"acs_access_group_id": reqStr},
+	"/acs/systems/get":                    {"acs_system_id": reqStr},
+	"/acs/systems/list":                   {"connected_account_id": str, "customer_key": str, "search": search},
+	"/acs/credentials/create": {
+		"access_method": reqStr, "acs_user_id": str, "user_identity_id": str, "acs_system_id": str,
+		"is_multi_phone_sync_credential": {kind: "boolean"}, "starts_at": dateTime, "ends_at": dateTime, "code": str,
+		"allowed_acs_entrance_ids": {kind: "strings"}, "credential_manager_acs_system_id": str,
+	},
+	"/acs/credentials/list": {
+		"acs_user_id": str, "acs_system_id": str, "user_identity_id": str, "is_multi_phone_sync_credential": {kind: "boolean"},
+		"created_before": dateTime, "limit": integer, "page_cursor": cursor, "search": search,
+	},
+	"/acs/credentials/get":                  {"acs_credential_id": reqStr},
+	"/acs/credentials/delete":               {"acs_credential_id": reqStr},
+	"/phones/simulate/create_sandbox_phone": {"user_identity_id": reqStr},
+}
+
+// check returns what is wrong with a request, in Seam's form of it: a tree of lists of messages.
+func (s schema) check(body map[string]any) map[string]any {
+	errs := map[string]any{}
+	wrong := func(name, format string, args ...any) {
+		errs[name] = map[string]any{"_errors": []string{fmt.Sprintf(format, args...)}}
+	}
+	for name, f := range s {
+		value, said := body[name]
+		switch {
+		case !said:
+			if f.required {
+				wrong(name, "Required")
+			}
+		case value == nil:
+			if !f.nullable {
+				wrong(name, "Expected %s, received null", f.kind)
+			}
+		default:
+			if message := f.check(value); message != "" {
+				wrong(name, "%s", message)
+			} else if f.kind == "object" {
+				if inner := f.fields.check(value.(map[string]any)); inner != nil {
+					errs[name] = inner
+				}
+			}
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	errs["_errors"] = []string{}
+	return errs
+}
+
+func (f field) check(value any) string {
+	switch f.kind {
+	case "string":
+		s, ok := value.(string)
+		switch {
+		case !ok:
+			return "Expected string"
+		case f.nonEmpty && s == "":
+			return "String must contain at least 1 character(s)"
+		case f.format == "date-time":
+			if _, err := time.Parse(time.RFC3339Nano, s); err != nil {
+				return "Invalid datetime"
+			}
+		case f.format == "email":
+			if a, err := mail.ParseAddress(s); err != nil || a.Address != s {
+				return "Invalid email"
+			}
+		}
+	case "integer":
+		if n, ok := value.(json.Number); !ok {
+			return "Expected number"
+		} else if i, err := n.Int64(); err != nil || i <= 0 {
+			return "Number must be a positive integer"
+		}
+	case "boolean":
+		if _, ok := value.(bool); !ok {
+			return "Expected boolean"
+		}
+	case "strings":
+		list, ok := value.([]any)
+		if !ok || slices.ContainsFunc(list, func(v any) bool { _, ok := v.(string); return !ok }) {
+			return "Expected array of string"
+		}
+	case "object":
+		if _, ok := value.(map[string]any); !ok {
+			return "Expected object"
+		}
+	}
+	return ""
+}

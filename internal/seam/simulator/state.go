@@ -1,0 +1,167 @@
+package simulator
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// State is everything that the simulated workspace holds. Values are never changed in place, only replaced,
+// so that a shallow copy of the maps is a snapshot.
+type State struct {
+	WorkspaceID string                 `json:"workspace_id"`
+	Systems     map[string]System      `json:"acs_systems"`
+	Groups      map[string]AccessGroup `json:"acs_access_groups"`
+	Identities  map[string]Identity    `json:"user_identities"`
+	Users       map[string]User        `json:"acs_users"`
+	Credentials map[string]Credential  `json:"acs_credentials"`
+}
+
+// System is a Salto KS site.
+type System struct {
+	ID                string `json:"acs_system_id"`
+	Name              string `json:"name"`
+	SubscriptionLimit int    `json:"subscription_limit"` // 0: none
+	Disconnected      bool   `json:"disconnected"`
+}
+
+// AccessGroup is a group of doors.
+type AccessGroup struct {
+	ID       string `json:"acs_access_group_id"`
+	SystemID string `json:"acs_system_id"`
+	Name     string `json:"name"`
+}
+
+// Identity is a user identity.
+type Identity struct {
+	ID        string    `json:"user_identity_id"`
+	Key       string    `json:"user_identity_key"`
+	Email     string    `json:"email_address"`
+	Phone     string    `json:"phone_number"`
+	FullName  string    `json:"full_name"`
+	Phones    int       `json:"phones"` // devices that the guest's app runs on
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Schedule is when an ACS user has access. A zero end is none.
+type Schedule struct {
+	StartsAt time.Time `json:"starts_at"`
+	EndsAt   time.Time `json:"ends_at"`
+}
+
+// Pending is a mutation that Seam has not pushed to Salto yet.
+type Pending struct {
+	Code  string    `json:"mutation_code"`
+	Until time.Time `json:"until"`
+}
+
+// User is an ACS user.
+type User struct {
+	ID         string    `json:"acs_user_id"`
+	SystemID   string    `json:"acs_system_id"`
+	IdentityID string    `json:"user_identity_id"`
+	FullName   string    `json:"full_name"`
+	Email      string    `json:"email_address"`
+	Phone      string    `json:"phone_number"`
+	Schedule   *Schedule `json:"access_schedule"`
+	GroupIDs   []string  `json:"acs_access_group_ids"`
+	Suspended  bool      `json:"is_suspended"`
+	ErrorCode  string    `json:"error_code"` // set by a test: what Salto refused
+	Pending    []Pending `json:"pending"`
+	GoneAt     time.Time `json:"gone_at"` // being deleted until then
+	CreatedAt  time.Time `json:"created_at"`
+}
+
+// Credential is a credential of an ACS user; children stand for one phone each.
+type Credential struct {
+	ID           string    `json:"acs_credential_id"`
+	UserID       string    `json:"acs_user_id"`
+	AccessMethod string    `json:"access_method"`
+	MultiPhone   bool      `json:"is_multi_phone_sync_credential"`
+	ParentID     string    `json:"parent_acs_credential_id"`
+	CreatedAt    time.Time `json:"created_at"`
+}
+
+func newState(workspaceID string) *State {
+	return &State{
+		WorkspaceID: workspaceID, Systems: map[string]System{}, Groups: map[string]AccessGroup{},
+		Identities: map[string]Identity{}, Users: map[string]User{}, Credentials: map[string]Credential{},
+	}
+}
+
+func (s *State) clone() *State {
+	return &State{
+		WorkspaceID: s.WorkspaceID, Systems: maps.Clone(s.Systems), Groups: maps.Clone(s.Groups),
+		Identities: maps.Clone(s.Identities), Users: maps.Clone(s.Users), Credentials: maps.Clone(s.Credentials),
+	}
+}
+
+// UsersNamed returns the ACS users of that full name, oldest first.
+func (s *State) UsersNamed(fullName string) []User {
+	return s.users(func(u User) bool { return u.FullName == fullName })
+}
+
+// MobileKeys returns the multi-phone mobile keys of an ACS user, without the children, oldest first.
+func (s *State) MobileKeys(userID string) []Credential {
+	return s.credentials(func(c Credential) bool {
+		return c.UserID == userID && c.AccessMethod == "mobile_key" && c.MultiPhone && c.ParentID == ""
+	})
+}
+
+func (s *State) users(keep func(User) bool) []User {
+	var list []User
+	for _, u := range s.Users {
+		if keep(u) {
+			list = append(list, u)
+		}
+	}
+	slices.SortFunc(list, func(a, b User) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	return list
+}
+
+func (s *State) credentials(keep func(Credential) bool) []Credential {
+	var list []Credential
+	for _, c := range s.Credentials {
+		if keep(c) {
+			list = append(list, c)
+		}
+	}
+	slices.SortFunc(list, func(a, b Credential) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	return list
+}
+
+// subscribed tells which users of a system hold a slot now: those whose time has come, the earliest first,
+// as far as the site's limit goes. over are those that the limit leaves out.
+func (s *State) subscribed(systemID string, now time.Time, delay time.Duration) (in, over map[string]bool) {
+	due := s.users(func(u User) bool {
+		return u.SystemID == systemID && !u.Suspended && u.GoneAt.IsZero() &&
+			(u.Schedule == nil || (!now.Before(u.Schedule.StartsAt.Add(delay)) && (u.Schedule.EndsAt.IsZero() || now.Before(u.Schedule.EndsAt))))
+	})
+	slices.SortStableFunc(due, func(a, b User) int { return startOf(a).Compare(startOf(b)) })
+	in, over = map[string]bool{}, map[string]bool{}
+	limit := s.Systems[systemID].SubscriptionLimit
+	for i, u := range due {
+		if limit > 0 && i >= limit {
+			over[u.ID] = true
+		} else {
+			in[u.ID] = true
+		}
+	}
+	return in, over
+}
+
+func startOf(u User) time.Time {
+	if u.Schedule == nil {
+		return u.CreatedAt
+	}
+	return u.Schedule.StartsAt
+}
+
+// deleteUser removes a user and what hangs on it.
+func (s *State) deleteUser(id string) {
+	delete(s.Users, id)
+	for _, c := range s.credentials(func(c Credential) bool { return c.UserID == id }) {
+		delete(s.Credentials, c.ID)
+	}
+}

@@ -1,0 +1,171 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ListingRef names one listing.
+type ListingRef struct {
+	Source    string
+	ListingID string
+}
+
+// Listing is a row of listings.
+type Listing struct {
+	Source              string
+	ListingID           string
+	Known               bool
+	Deleted             bool
+	Name                *string
+	ACSSystemID         *string `db:"acs_system_id"`
+	TimeZone            *string
+	CheckInTime         *string
+	CheckOutTime        *string
+	AccessGroupIDs      []string `db:"access_group_ids"`
+	AdminAccessGroupIDs []string `db:"admin_access_group_ids"` // nil: none set by an admin
+	VersionAt           *time.Time
+	VersionSeq          *int64
+	Generation          int64
+	FannedGeneration    int64
+	CreatedAt           time.Time
+	UpdatedAt           time.Time
+}
+
+const listingColumns = `source, listing_id, known, deleted, name, acs_system_id, time_zone, check_in_time, check_out_time,
+	access_group_ids, admin_access_group_ids, version_at, version_seq, generation, fanned_generation, created_at, updated_at`
+
+// Groups are the access groups that count.
+func (l Listing) Groups() []string {
+	if l.AdminAccessGroupIDs != nil {
+		return l.AdminAccessGroupIDs
+	}
+	return l.AccessGroupIDs
+}
+
+// LockListings locks the named listings in one order for the rest of the transaction, and makes those that
+// don't exist yet, unknown, so that there is something to lock.
+func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, now time.Time) (map[ListingRef]Listing, error) {
+	found := map[ListingRef]Listing{}
+	if len(refs) == 0 {
+		return found, nil
+	}
+	refs = slices.Clone(refs)
+	slices.SortFunc(refs, func(a, b ListingRef) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.ListingID, b.ListingID))
+	})
+	refs = slices.Compact(refs)
+	sources, ids := make([]string, len(refs)), make([]string, len(refs))
+	for i, r := range refs {
+		sources[i], ids[i] = r.Source, r.ListingID
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO listings (source, listing_id, created_at, updated_at)
+		SELECT source, listing_id, $3, $3 FROM unnest($1::text[], $2::text[]) AS r (source, listing_id)
+		ON CONFLICT DO NOTHING`, sources, ids, now); err != nil {
+		return nil, wrap(err, "make listings")
+	}
+	rows, _ := tx.Query(ctx, `
+		SELECT `+listingColumns+` FROM listings
+		WHERE (source, listing_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+		ORDER BY source COLLATE "C", listing_id COLLATE "C" FOR NO KEY UPDATE`, sources, ids)
+	listings, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
+	if err != nil {
+		return nil, wrap(err, "lock listings")
+	}
+	for _, l := range listings {
+		found[ListingRef{l.Source, l.ListingID}] = l
+	}
+	return found, nil
+}
+
+// SaveListing writes all of a locked listing.
+func SaveListing(ctx context.Context, tx pgx.Tx, l Listing) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE listings SET known = $3, deleted = $4, name = $5, acs_system_id = $6, time_zone = $7, check_in_time = $8,
+			check_out_time = $9, access_group_ids = $10, admin_access_group_ids = $11, version_at = $12, version_seq = $13,
+			generation = $14, created_at = $15, updated_at = greatest($16, updated_at + interval '1 microsecond')
+		WHERE source = $1 AND listing_id = $2`,
+		l.Source, l.ListingID, l.Known, l.Deleted, l.Name, l.ACSSystemID, l.TimeZone, l.CheckInTime, l.CheckOutTime,
+		l.AccessGroupIDs, l.AdminAccessGroupIDs, l.VersionAt, l.VersionSeq, l.Generation, l.CreatedAt, l.UpdatedAt)
+	return wrap(err, "save listing %s/%s", l.Source, l.ListingID)
+}
+
+// Listing returns one known listing.
+func (s *Store) Listing(ctx context.Context, ref ListingRef) (Listing, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT `+listingColumns+` FROM listings WHERE source = $1 AND listing_id = $2 AND known`, ref.Source, ref.ListingID)
+	l, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Listing])
+	return l, wrap(err, "listing %s/%s", ref.Source, ref.ListingID)
+}
+
+// ListingFilter narrows a list of listings; empty fields don't.
+type ListingFilter struct {
+	Source, ListingID, Query string
+	Deleted                  *bool
+}
+
+// Place is where in a list, newest change first, a page ends. The zero place is the beginning.
+type Place struct {
+	At     time.Time `json:"t"`
+	Source string    `json:"s"`
+	ID     string    `json:"i"`
+}
+
+// Listings lists known listings, newest change first, from behind a place.
+func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limit int) ([]Listing, error) {
+	var w where
+	w.add("known")
+	w.equal("source", f.Source)
+	w.equal("listing_id", f.ListingID)
+	if f.Deleted != nil {
+		w.add("deleted = %s", *f.Deleted)
+	}
+	if f.Query != "" {
+		w.add("(strpos(lower(listing_id), lower(%s)) > 0 OR strpos(lower(coalesce(name, '')), lower(%s)) > 0)", f.Query, f.Query)
+	}
+	if !after.At.IsZero() {
+		w.add("(updated_at < %s OR (updated_at = %s AND (source, listing_id) > (%s, %s)))", after.At, after.At, after.Source, after.ID)
+	}
+	rows, _ := s.pool.Query(ctx, `SELECT `+listingColumns+` FROM listings`+w.sql()+` ORDER BY updated_at DESC, source, listing_id LIMIT `+w.arg(limit), w.args...)
+	listings, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
+	return listings, wrap(err, "list listings")
+}
+
+// ListingsToFanOut returns listings whose last change has not reached all their reservations.
+func (s *Store) ListingsToFanOut(ctx context.Context, limit int) ([]ListingRef, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT source, listing_id FROM listings WHERE generation <> fanned_generation ORDER BY source, listing_id LIMIT $1`, limit)
+	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ListingRef])
+	return refs, wrap(err, "find listings to fan out")
+}
+
+// ListingFannedOut records that a generation has reached every reservation.
+func (s *Store) ListingFannedOut(ctx context.Context, ref ListingRef, generation int64) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE listings SET fanned_generation = $3 WHERE source = $1 AND listing_id = $2 AND fanned_generation < $3`,
+		ref.Source, ref.ListingID, generation)
+	return wrap(err, "record the fan-out of listing %s/%s", ref.Source, ref.ListingID)
+}
+
+// GroupsInUse returns the access groups of listings changed since, for their access systems to be known
+// before a reservation needs them.
+func (s *Store) GroupsInUse(ctx context.Context, since time.Time) (groups []string, latest time.Time, err error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT coalesce(admin_access_group_ids, access_group_ids), updated_at FROM listings
+		WHERE known AND NOT deleted AND updated_at > $1 ORDER BY updated_at DESC LIMIT 1000`, since)
+	latest = since
+	var ids []string
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&ids, &at}, func() error {
+		groups = append(groups, ids...)
+		if at.After(latest) {
+			latest = at
+		}
+		return nil
+	})
+	slices.Sort(groups)
+	return slices.Compact(groups), latest, wrap(err, "read access groups in use")
+}

@@ -1,0 +1,154 @@
+// Package store is staykey's state in Postgres: one file a noun, its SQL beside it.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Errors that callers decide by.
+var (
+	ErrNotFound  = errors.New("not found")
+	ErrLeaseLost = errors.New("the lease on this reservation has gone to another worker")
+)
+
+// Store is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+}
+
+// Ref names one reservation.
+type Ref struct {
+	Source        string
+	ReservationID string
+}
+
+// Open connects to Postgres. Every statement has a deadline of 15 s on the server, so that a lost client or
+// a lock never holds a connection for ever. The error never shows the DSN's password.
+func Open(ctx context.Context, dsn string) (*Store, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if config.MaxConns < 20 {
+		config.MaxConns = 20
+	}
+	params := config.ConnConfig.RuntimeParams
+	for name, value := range map[string]string{
+		"application_name":                    "staykey",
+		"statement_timeout":                   "15s",
+		"idle_in_transaction_session_timeout": "30s",
+		"timezone":                            "UTC",
+	} {
+		if params[name] == "" {
+			params[name] = value
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to Postgres: %w", err)
+	}
+	return &Store{pool: pool}, nil
+}
+
+// Close waits for borrowed connections and closes all.
+func (s *Store) Close() { s.pool.Close() }
+
+// Pool gives the connections to what needs them as such (metrics, migrations).
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// Ping tells whether Postgres answers and takes writes.
+func (s *Store) Ping(ctx context.Context) error {
+	var readOnly bool
+	if err := s.pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&readOnly); err != nil {
+		return fmt.Errorf("ping Postgres: %w", err)
+	}
+	if readOnly {
+		return errors.New("ping Postgres: it is a read-only standby")
+	}
+	return nil
+}
+
+// InTx runs fn in one transaction and commits it unless fn fails.
+func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.pool, fn)
+}
+
+// IsDataError tells whether err is Postgres refusing a value, so that the same statement can never succeed;
+// everything else may pass later.
+func IsDataError(err error) bool {
+	pg := new(pgconn.PgError)
+	if !errors.As(err, &pg) {
+		return false
+	}
+	// Classes: 22 data exception, 23 integrity constraint violation, 54 program limit exceeded.
+	return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54")
+}
+
+// Setting returns the installation's setting of that name, made by fresh if there is none yet.
+func (s *Store) Setting(ctx context.Context, name string, fresh func() string) (string, error) {
+	var value string
+	err := s.pool.QueryRow(ctx, `SELECT value FROM settings WHERE name = $1`, name).Scan(&value)
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return value, wrap(err, "read setting %s", name)
+	}
+	err = s.pool.QueryRow(ctx, `
+		INSERT INTO settings (name, value) VALUES ($1, $2)
+		ON CONFLICT (name) DO UPDATE SET value = settings.value
+		RETURNING value`, name, fresh()).Scan(&value)
+	return value, wrap(err, "write setting %s", name)
+}
+
+// SourcePolicyChanged remembers the fingerprint of a source's policy. If it is another than before, all the
+// source's listings are fanned out, so that waiting stays go on and live ones follow.
+func (s *Store) SourcePolicyChanged(ctx context.Context, source, fingerprint string) (bool, error) {
+	changed := false
+	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		var before string
+		err := tx.QueryRow(ctx, `
+			INSERT INTO settings (name, value) VALUES ($1, '') ON CONFLICT (name) DO UPDATE SET name = settings.name
+			RETURNING value`, "policy:"+source).Scan(&before)
+		if err != nil || before == fingerprint {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE settings SET value = $2 WHERE name = $1`, "policy:"+source, fingerprint); err != nil {
+			return err
+		}
+		if before == "" {
+			return nil // the source is new here
+		}
+		changed = true
+		_, err = tx.Exec(ctx, `UPDATE listings SET generation = generation + 1 WHERE source = $1`, source)
+		return err
+	})
+	return changed, wrap(err, "compare the policy of source %s", source)
+}
+
+// NewSalt returns 32 random bytes in hex.
+func NewSalt() string {
+	salt := make([]byte, 32)
+	_, _ = rand.Read(salt) // never fails (crypto/rand)
+	return hex.EncodeToString(salt)
+}
+
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
+// millis cuts a time as the contract does.
+func millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
