@@ -102,8 +102,13 @@ func VerifyStandardWebhook(h http.Header, body []byte, secrets []Secret, now tim
 	if age := now.Sub(time.Unix(seconds, 0)); age > Tolerance || age < -Tolerance {
 		return "", ErrUnauthentic
 	}
-	if len(id) > maxID || strings.ContainsFunc(id, func(r rune) bool { return r < '!' || r > '~' }) {
-		return "", ErrWebhookID
+	return id, CheckWebhookID(id)
+}
+
+// CheckWebhookID returns [ErrWebhookID] unless the id has the form that contract section 3 asks for.
+func CheckWebhookID(id string) error {
+	if id == "" || len(id) > maxID || strings.ContainsFunc(id, func(r rune) bool { return r < '!' || r > '~' }) {
+		return ErrWebhookID
 	}
-	return id, nil
+	return nil
 }

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/migrations"
+)
+
+type migrateCommand struct {
+	Up     migrateUpCommand     `cmd:"" default:"withargs" help:"Apply what is missing (the default)."`
+	Status migrateStatusCommand `cmd:"" help:"List the migrations and whether the database has them; exit 1 if it lacks one."`
+}
+
+// database is the one setting that migrations need.
+type database struct {
+	DatabaseURL string `env:"DATABASE_URL" placeholder:"DSN" help:"Postgres 15 or newer. Required."`
+}
+
+func (d database) open(ctx context.Context) (*store.Store, error) {
+	s := settings{DatabaseURL: d.DatabaseURL}
+	var problems configProblems
+	s.readFiles(func(name string) string {
+		if name == "DATABASE_URL_FILE" {
+			return os.Getenv(name)
+		}
+		return ""
+	}, &problems)
+	c := config{DatabaseURL: s.DatabaseURL}
+	s.loadDatabase(&c, &problems)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return store.Open(ctx, c.DatabaseURL)
+}
+
+type migrateUpCommand struct {
+	Database database `embed:""`
+}
+
+// Run applies what is missing.
+func (m *migrateUpCommand) Run(ctx context.Context, io *streams) error {
+	db, err := m.Database.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	sqlDB := stdlib.OpenDBFromPool(db.Pool())
+	defer func() { _ = sqlDB.Close() }()
+	applied, err := migrations.Up(ctx, sqlDB)
+	if err != nil {
+		return err
+	}
+	for _, name := range applied {
+		_, _ = fmt.Fprintln(io.out, "applied", name)
+	}
+	if len(applied) == 0 {
+		_, _ = fmt.Fprintln(io.out, "the database is up to date")
+	}
+	return nil
+}
+
+type migrateStatusCommand struct {
+	Database database `embed:""`
+}
+
+// Run lists the migrations.
+func (m *migrateStatusCommand) Run(ctx context.Context, io *streams) error {
+	db, err := m.Database.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	sqlDB := stdlib.OpenDBFromPool(db.Pool())
+	defer func() { _ = sqlDB.Close() }()
+	list, err := migrations.List(ctx, sqlDB)
+	if err != nil {
+		return err
+	}
+	missing := 0
+	for _, s := range list {
+		state := "applied"
+		if !s.Applied {
+			state = "missing"
+			missing++
+		}
+		_, _ = fmt.Fprintf(io.out, "%-8s %s\n", state, s.Name)
+	}
+	if missing > 0 {
+		return fmt.Errorf("%d migrations are missing: run staykey migrate", missing)
+	}
+	return nil
+}
+
+type signCommand struct {
+	Body   string `arg:"" optional:"" help:"The body as it will be sent; @FILE reads a file, - or nothing standard input."`
+	Secret string `env:"STAYKEY_WEBHOOK_SECRET" placeholder:"WHSEC" help:"whsec_...; of several, comma-separated, the first signs."`
+	ID     string `help:"webhook-id; default a random one." placeholder:"ID"`
+}
+
+// Run prints the headers, one a line, as curl -H @- takes them.
+func (s *signCommand) Run(io *streams) error {
+	secrets := splitList(s.Secret)
+	if len(secrets) == 0 {
+		return configProblems{"STAYKEY_WEBHOOK_SECRET: is required to sign (or --secret)"}
+	}
+	secret, err := pms.ParseSecret(secrets[0])
+	if err != nil {
+		return configProblems{"STAYKEY_WEBHOOK_SECRET: " + err.Error()}
+	}
+	body, err := s.body(io)
+	if err != nil {
+		return err
+	}
+	id := or(s.ID, "msg_"+strings.ReplaceAll(uuid.NewString(), "-", ""))
+	if err := pms.CheckWebhookID(id); err != nil {
+		return err
+	}
+	now := time.Now()
+	_, err = fmt.Fprintf(io.out, "webhook-id: %s\nwebhook-timestamp: %d\nwebhook-signature: %s\n", id, now.Unix(), secret.Sign(id, now, body))
+	return err
+}
+
+func (s *signCommand) body(in *streams) ([]byte, error) {
+	switch {
+	case s.Body == "" || s.Body == "-":
+		return io.ReadAll(in.in)
+	case strings.HasPrefix(s.Body, "@"):
+		return os.ReadFile(s.Body[1:]) // #nosec G304 -- the user names it
+	default:
+		return []byte(s.Body), nil
+	}
+}
+
+type simulatorCommand struct {
+	Listen string `default:"127.0.0.1:8180" help:"Where to listen; default ${default}."`
+	APIKey string `name:"api-key" placeholder:"KEY" help:"Take only this API key; default any."`
+	State  string `placeholder:"FILE" help:"Keep the workspace in this file across restarts."`
+	Second string `name:"second-user" enum:"allow,refuse,return_existing,move_link" default:"allow" help:"A second ACS user for an identity on one system: allow, refuse, return_existing or move_link; default ${default}."`
+}
+
+// Run serves until ctx ends.
+func (s *simulatorCommand) Run(ctx context.Context, io *streams) error {
+	sim, err := simulator.New(simulator.Options{APIKey: s.APIKey, StateFile: s.State, SecondUser: simulator.SecondUser(s.Second)})
+	if err != nil {
+		return err
+	}
+	furnish(sim)
+	l, err := listen("--listen", s.Listen)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: sim, ReadHeaderTimeout: 5 * time.Second}
+	_, _ = fmt.Fprintf(io.out, "Seam simulator on http://%s\n  SEAM_ENDPOINT=http://%s SEAM_API_KEY=%s staykey serve\n  what it holds: curl http://%s/_simulator/state\n",
+		l.Addr(), l.Addr(), or(s.APIKey, "seam_test_simulated"), l.Addr())
+	go func() {
+		<-ctx.Done()
+		_ = server.Close()
+	}()
+	if err := server.Serve(l); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+type openAPICommand struct{}
+
+// Run prints the document.
+func (openAPICommand) Run(io *streams) error {
+	document, err := handlers.OpenAPI("1")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(io.out, string(document))
+	return err
+}
+
+type healthcheckCommand struct {
+	URL string `placeholder:"URL" help:"Default http://127.0.0.1:PORT/readyz with STAYKEY_LISTEN's port."`
+}
+
+// Run asks /readyz; for a container that has no shell.
+func (h *healthcheckCommand) Run(ctx context.Context, io *streams) error {
+	target := h.URL
+	if target == "" {
+		_, port, err := net.SplitHostPort(or(os.Getenv("STAYKEY_LISTEN"), ":8080"))
+		if err != nil {
+			return configProblems{"STAYKEY_LISTEN: " + err.Error()}
+		}
+		target = "http://127.0.0.1:" + port + "/readyz"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req) // #nosec G704 -- the operator's own service
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: %s answers %s", errNotReady, target, resp.Status)
+	}
+	_, _ = fmt.Fprintln(io.out, "ready")
+	return nil
+}
+
+type versionCommand struct{}
+
+// Run prints version and commit.
+func (versionCommand) Run(io *streams) error {
+	_, err := fmt.Fprintf(io.out, "staykey %s (%s)\n", version, commit)
+	return err
+}

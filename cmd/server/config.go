@@ -1,0 +1,310 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam"
+)
+
+// settings are the service's settings as they are given: flags, and environment variables where a flag is
+// absent. They are texts, so that all problems can be found in one go.
+type settings struct {
+	DatabaseURL   string `env:"DATABASE_URL" placeholder:"DSN" help:"Postgres 15 or newer. Required, except with --dev."`
+	SeamAPIKey    string `env:"SEAM_API_KEY" name:"seam-api-key" placeholder:"KEY" help:"As in Seam's own SDKs. Required, except with --dev."`
+	SeamEndpoint  string `env:"SEAM_ENDPOINT" placeholder:"URL" help:"As in Seam's own SDKs; default https://connect.getseam.com."`
+	SeamSecret    string `env:"SEAM_WEBHOOK_SECRET" name:"seam-webhook-secret" placeholder:"WHSEC" help:"whsec_... for the events that Seam posts to /seam/webhooks, comma-separated; without one that answers 404."`
+	SeamSystemID  string `env:"SEAM_ACS_SYSTEM_ID" name:"seam-acs-system-id" placeholder:"ID" help:"Access system of listings and sources that name none; default: taken from the listing's access groups."`
+	Listen        string `env:"STAYKEY_LISTEN" placeholder:"ADDRESS" help:"Public listener: webhooks, REST, web page; default :8080, or 127.0.0.1:8080 with --dev."`
+	OpsListen     string `env:"STAYKEY_OPS_LISTEN" placeholder:"ADDRESS" help:"Private listener: metrics, health with detail, pprof; default 127.0.0.1:9090."`
+	WebhookSecret string `env:"STAYKEY_WEBHOOK_SECRET" placeholder:"WHSEC" help:"Secrets of the source default, comma-separated; any one verifies. Required unless the config file defines sources."`
+	AdminToken    string `env:"STAYKEY_ADMIN_TOKEN" placeholder:"TOKEN" help:"Bearer tokens of admins, comma-separated, each at least 24 characters. Required."`
+	Config        string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
+	RetryBase     string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
+	SweepInterval string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`
+	LogLevel      string `env:"STAYKEY_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
+	LogFormat     string `env:"STAYKEY_LOG_FORMAT" placeholder:"FORMAT" help:"json or text; default json, or text with --dev."`
+	Dev           bool   `env:"STAYKEY_DEV" help:"Make a fresh machine enough: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator and use well-known development secrets."`
+	DevWithoutKey bool   `env:"STAYKEY_DEV_WITHOUT_KEY" help:"Like --dev while SEAM_API_KEY is empty, an ordinary start once it is set."`
+	DevDir        string `env:"STAYKEY_DEV_DIR" placeholder:"DIR" help:"Where --dev keeps its Postgres and its simulator; default .staykey."`
+}
+
+// config is the checked configuration: the only thing that the rest of the program reads.
+type config struct {
+	DatabaseURL   string
+	SeamAPIKey    string
+	SeamEndpoint  string
+	SeamSecrets   []pms.Secret
+	SeamSystemID  string
+	Listen        string
+	OpsListen     string
+	AdminTokens   []string
+	Sources       map[string]pms.Source
+	RetryBase     time.Duration
+	SweepInterval time.Duration
+	LogLevel      slog.Level
+	LogFormat     string
+	Dev           bool
+	DevDir        string
+	Simulate      bool // no Seam but the simulator
+	Printed       bool // secrets were made up, and are shown
+}
+
+// configProblems are what is wrong with a configuration, one line each.
+type configProblems []string
+
+func (p configProblems) Error() string { return strings.Join(p, "\n") }
+
+func (p *configProblems) add(name, format string, args ...any) {
+	*p = append(*p, name+": "+fmt.Sprintf(format, args...))
+}
+
+// Development secrets are no secrets: they are used only with the simulator.
+const (
+	devWebhookSecret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE="
+	devAdminToken    = "staykey-development-admin-token" // #nosec G101 -- see above
+)
+
+// load checks the settings. The error is configProblems with everything that is wrong.
+func (s settings) load(getenv func(string) string) (config, error) {
+	var problems configProblems
+	s.readFiles(getenv, &problems)
+	c := config{
+		DatabaseURL: s.DatabaseURL, SeamAPIKey: strings.TrimSpace(s.SeamAPIKey), SeamSystemID: strings.TrimSpace(s.SeamSystemID),
+		Dev: s.Dev || (s.DevWithoutKey && s.SeamAPIKey == ""), DevDir: or(s.DevDir, ".staykey"),
+	}
+	c.Simulate = c.Dev && c.SeamAPIKey == ""
+	c.Listen, c.OpsListen = or(s.Listen, ":8080"), or(s.OpsListen, "127.0.0.1:9090")
+	if c.Dev && s.Listen == "" {
+		c.Listen = "127.0.0.1:8080"
+	}
+	s.loadDatabase(&c, &problems)
+	s.loadSeam(&c, &problems)
+	s.loadSecrets(&c, getenv, &problems)
+	checkAddress("STAYKEY_LISTEN", c.Listen, &problems)
+	checkAddress("STAYKEY_OPS_LISTEN", c.OpsListen, &problems)
+	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond, 15*time.Minute, &problems)
+	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, 30*24*time.Hour, &problems)
+	if err := c.LogLevel.UnmarshalText([]byte(or(s.LogLevel, "info"))); err != nil || strings.ContainsAny(s.LogLevel, "+-") {
+		problems.add("STAYKEY_LOG_LEVEL", "%q must be debug, info, warn or error", s.LogLevel)
+	}
+	c.LogFormat = s.LogFormat
+	if c.LogFormat == "" {
+		c.LogFormat = "json"
+		if c.Dev {
+			c.LogFormat = "text"
+		}
+	}
+	if c.LogFormat != "json" && c.LogFormat != "text" {
+		problems.add("STAYKEY_LOG_FORMAT", "%q must be json or text", s.LogFormat)
+	}
+	if len(problems) > 0 {
+		return config{}, problems
+	}
+	return c, nil
+}
+
+// readFiles takes secrets from the files that NAME_FILE names.
+func (s *settings) readFiles(getenv func(string) string, problems *configProblems) {
+	for name, value := range map[string]*string{
+		"DATABASE_URL": &s.DatabaseURL, "SEAM_API_KEY": &s.SeamAPIKey, "SEAM_WEBHOOK_SECRET": &s.SeamSecret,
+		"STAYKEY_WEBHOOK_SECRET": &s.WebhookSecret, "STAYKEY_ADMIN_TOKEN": &s.AdminToken,
+	} {
+		file := getenv(name + "_FILE")
+		if file == "" {
+			continue
+		}
+		if *value != "" {
+			problems.add(name+"_FILE", "%s is set too: keep one of them", name)
+			continue
+		}
+		content, err := os.ReadFile(file) // #nosec G304 -- the operator names it
+		if err != nil {
+			problems.add(name+"_FILE", "%v: it must name a readable file", err)
+			continue
+		}
+		if *value = strings.TrimSpace(string(content)); *value == "" {
+			problems.add(name+"_FILE", "%s is empty: it must hold the value of %s", file, name)
+		}
+	}
+}
+
+func (s settings) loadDatabase(c *config, problems *configProblems) {
+	if c.DatabaseURL == "" {
+		if !c.Dev {
+			problems.add("DATABASE_URL", `is required: a Postgres DSN such as "postgres://staykey:password@localhost:5432/staykey" (or try staykey serve --dev)`)
+		}
+		return
+	}
+	if _, err := pgxpool.ParseConfig(c.DatabaseURL); err != nil {
+		problems.add("DATABASE_URL", `is no Postgres DSN; one looks like "postgres://user:password@host:5432/database"`)
+	}
+}
+
+func (s settings) loadSeam(c *config, problems *configProblems) {
+	if c.SeamAPIKey == "" && !c.Dev {
+		problems.add("SEAM_API_KEY", `is required: make one in the Seam console (or try staykey serve --dev, with a simulated Seam)`)
+	}
+	if strings.ContainsAny(c.SeamAPIKey, " \t\r\n") {
+		problems.add("SEAM_API_KEY", "must be one word")
+	}
+	c.SeamEndpoint = or(s.SeamEndpoint, seam.DefaultEndpoint)
+	if client, err := seam.New(seam.Config{Endpoint: c.SeamEndpoint}); err != nil {
+		problems.add("SEAM_ENDPOINT", "%q %v", s.SeamEndpoint, err)
+	} else {
+		client.Close()
+	}
+	c.SeamSecrets = parseSecrets("SEAM_WEBHOOK_SECRET", s.SeamSecret, problems)
+}
+
+func (s settings) loadSecrets(c *config, getenv func(string) string, problems *configProblems) {
+	c.Sources = map[string]pms.Source{}
+	if s.Config != "" {
+		c.Sources = loadSources(s.Config, getenv, problems)
+	}
+	webhook, admin := s.WebhookSecret, s.AdminToken
+	if c.Dev && webhook == "" && len(c.Sources) == 0 {
+		webhook, c.Printed = devWebhookSecret, true
+		if !c.Simulate {
+			webhook = pms.Secret(random(32)).String()
+		}
+	}
+	if c.Dev && admin == "" {
+		admin, c.Printed = devAdminToken, true
+		if !c.Simulate {
+			admin = hex.EncodeToString(random(24))
+		}
+	}
+	if webhook == "" && len(c.Sources) == 0 && s.Config == "" {
+		problems.add("STAYKEY_WEBHOOK_SECRET", `is required: "whsec_" and base64 of 24 random bytes, which you give to the PMS too (openssl rand -base64 24)`)
+	}
+	if _, defined := c.Sources["default"]; webhook != "" && !defined {
+		c.Sources["default"] = pms.Source{Name: "default", Secrets: parseSecrets("STAYKEY_WEBHOOK_SECRET", webhook, problems), Policy: pms.DefaultPolicy()}
+	}
+	checkSharedSecrets(c.Sources, problems)
+	if admin == "" {
+		problems.add("STAYKEY_ADMIN_TOKEN", "is required: one or more tokens of at least 24 characters, comma-separated (openssl rand -hex 24)")
+	}
+	for i, token := range splitList(admin) {
+		switch {
+		case len(token) < 24:
+			problems.add("STAYKEY_ADMIN_TOKEN", "token %d has %d characters: at least 24 are needed (openssl rand -hex 24)", i+1, len(token))
+		case strings.ContainsAny(token, " \t\r\n"):
+			problems.add("STAYKEY_ADMIN_TOKEN", "token %d must be one word", i+1)
+		default:
+			c.AdminTokens = append(c.AdminTokens, token)
+		}
+	}
+}
+
+func checkSharedSecrets(sources map[string]pms.Source, problems *configProblems) {
+	owner := map[string]string{}
+	for name, source := range sources {
+		for _, secret := range source.Secrets {
+			if other, taken := owner[string(secret)]; taken && other != name {
+				problems.add("STAYKEY_CONFIG", "sources %q and %q have a secret in common: give each its own", min(name, other), max(name, other))
+			}
+			owner[string(secret)] = name
+		}
+	}
+}
+
+func parseSecrets(name, list string, problems *configProblems) []pms.Secret {
+	var secrets []pms.Secret
+	for i, text := range splitList(list) {
+		secret, err := pms.ParseSecret(text)
+		if err != nil {
+			problems.add(name, "secret %d %v", i+1, err)
+			continue
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets
+}
+
+func splitList(list string) []string {
+	var items []string
+	for item := range strings.SplitSeq(list, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+func checkAddress(name, address string, problems *configProblems) {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		problems.add(name, `%q must be an address to listen on, such as ":8080" or "127.0.0.1:8080"`, address)
+	}
+}
+
+func duration(name, text string, otherwise, least, most time.Duration, problems *configProblems) time.Duration {
+	if text == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least || d > most {
+		problems.add(name, "%q must be a duration from %s to %s, such as %s", text, least, most, otherwise)
+	}
+	return d
+}
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return b
+}
+
+// LogValue shows the configuration without its secrets.
+func (c config) LogValue() slog.Value {
+	sources := make([]string, 0, len(c.Sources))
+	for name := range c.Sources {
+		sources = append(sources, name)
+	}
+	return slog.GroupValue(
+		slog.String("database", maskDSN(c.DatabaseURL)), slog.String("seam_endpoint", c.SeamEndpoint), slog.Bool("seam_simulated", c.Simulate),
+		slog.String("listen", c.Listen), slog.String("ops_listen", c.OpsListen), slog.Any("sources", sources),
+		slog.Int("admin_tokens", len(c.AdminTokens)), slog.Bool("seam_webhooks", len(c.SeamSecrets) > 0),
+		slog.Duration("retry_base", c.RetryBase), slog.Duration("sweep_interval", c.SweepInterval), slog.Bool("dev", c.Dev),
+	)
+}
+
+func maskDSN(dsn string) string {
+	parsed, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s@%s:%d/%s", parsed.ConnConfig.User, parsed.ConnConfig.Host, parsed.ConnConfig.Port, parsed.ConnConfig.Database)
+}
+
+// newLogger writes to standard error, as the configuration says.
+func (c config) newLogger(io *streams) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(io.err, options))
+	}
+	return slog.New(slog.NewJSONHandler(io.err, options))
+}
+
+var errNotReady = errors.New("not ready")

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/migrations"
+)
+
+// How the 20 seconds of a graceful stop are shared out.
+const (
+	stopRequests = 7 * time.Second // requests under way
+	stopJobs     = 8 * time.Second // attempts under way; what is cut off is taken up by its lease's end
+)
+
+type serveCommand struct {
+	Settings settings `embed:""`
+}
+
+// Run starts the service and serves until ctx ends.
+func (s *serveCommand) Run(ctx context.Context, io *streams) error {
+	c, err := s.Settings.load(os.Getenv)
+	if err != nil {
+		return err
+	}
+	log := c.newLogger(io)
+	for _, source := range c.Sources {
+		if source.Insecure {
+			log.Warn("this source takes webhooks from anybody: verify.method is none", "source", source.Name)
+		}
+	}
+	// Addresses first: whoever has a port already should be told before anything is started.
+	public, err := listen("STAYKEY_LISTEN", c.Listen)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = public.Close() }()
+	ops, err := listen("STAYKEY_OPS_LISTEN", c.OpsListen)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ops.Close() }()
+	var machine *devMachine
+	if c.Dev {
+		if machine, err = startDev(ctx, &c, log); err != nil {
+			return err
+		}
+		defer machine.stop()
+	}
+	log.Info("starting", "version", version, "commit", commit, "config", c)
+	db, err := openStore(ctx, c.DatabaseURL, log)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	service, err := newService(ctx, c, db, log)
+	if err != nil {
+		return err
+	}
+	return service.serve(ctx, public, ops, func() {
+		if machine != nil {
+			machine.introduce(io, c, public.Addr(), ops.Addr())
+		}
+	})
+}
+
+func listen(name, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: is another service running there? Choose another address", name, err)
+	}
+	return l, nil
+}
+
+// openStore connects, waiting for a Postgres that is just starting, and migrates.
+func openStore(ctx context.Context, dsn string, log *slog.Logger) (*store.Store, error) {
+	db, err := store.Open(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := db.Ping(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			db.Close()
+			return nil, fmt.Errorf("DATABASE_URL: Postgres does not answer: %w", err)
+		}
+		log.Warn("waiting for Postgres", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	sqlDB := stdlib.OpenDBFromPool(db.Pool())
+	defer func() { _ = sqlDB.Close() }()
+	pending, err := migrations.Pending(ctx, sqlDB)
+	if err == nil && pending {
+		var applied []string
+		applied, err = migrations.Up(ctx, sqlDB)
+		if len(applied) > 0 {
+			log.Info("migrated the database", "migrations", applied)
+		}
+	}
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// service is the running parts.
+type service struct {
+	config      config
+	log         *slog.Logger
+	store       *store.Store
+	seam        *seam.Client
+	acceptor    *intake.Acceptor
+	applier     *intake.Applier
+	provisioner *provisioner.Provisioner
+	public, ops http.Handler
+	working     atomic.Bool
+}
+
+func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger) (*service, error) {
+	s := &service{config: c, log: log, store: db}
+	for name, source := range c.Sources {
+		if changed, err := db.SourcePolicyChanged(ctx, name, source.Policy.Fingerprint()); err != nil {
+			return nil, err
+		} else if changed {
+			log.Info("the source's policy has changed: its stays follow", "source", name)
+		}
+	}
+	salt, err := db.Setting(ctx, "identity_salt", store.NewSalt)
+	if err != nil {
+		return nil, err
+	}
+	if s.seam, err = seam.New(seam.Config{Endpoint: c.SeamEndpoint, APIKey: c.SeamAPIKey}); err != nil {
+		return nil, fmt.Errorf("SEAM_ENDPOINT: %w", err)
+	}
+	policy := func(source string) pms.Policy {
+		if known, ok := c.Sources[source]; ok {
+			return known.Policy
+		}
+		return pms.DefaultPolicy() // a source that has gone from the configuration
+	}
+	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
+		DefaultSystem: c.SeamSystemID, Policy: policy, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
+	})
+	s.applier = intake.NewApplier(db, log, time.Now, policy, s.provisioner.Wake)
+	s.acceptor = intake.NewAcceptor(db, log, s.applier.Wake)
+	registry, err := s.newRegistry()
+	if err != nil {
+		return nil, err
+	}
+	s.public, s.ops = handlers.New(handlers.Config{
+		Admin: s.applier, AdminTokens: c.AdminTokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
+		Plan: s.plan, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: c.SeamSecrets,
+		Source: func(name string) (pms.Source, bool) { source, ok := c.Sources[name]; return source, ok },
+		Store:  db, Version: version,
+	})
+	return s, nil
+}
+
+func (s *service) newRegistry() (*prometheus.Registry, error) {
+	registry := prometheus.NewRegistry()
+	all := []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_database_connections_in_use", Help: "Connections of the pool that are in use."},
+			func() float64 { return float64(s.store.Pool().Stat().AcquiredConns()) }),
+	}
+	all = append(all, intake.Collectors()...)
+	all = append(all, provisioner.Collectors()...)
+	all = append(all, seam.Collectors()...)
+	for _, c := range all {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return registry, nil
+}
+
+func (s *service) plan(ctx context.Context, ref store.Ref) ([]handlers.PlannedCall, error) {
+	calls, err := s.provisioner.Plan(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]handlers.PlannedCall, len(calls))
+	for i, c := range calls {
+		out[i] = handlers.PlannedCall(c)
+	}
+	return out, nil
+}
+
+// ready judges by what webhooks need: Postgres and the workers. Seam is detail.
+func (s *service) ready(ctx context.Context) handlers.Readiness {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	r := handlers.Readiness{Ready: true, Detail: map[string]string{"postgres": "ok", "migrations": "ok", "workers": "ok", "seam": "ok"}}
+	if err := s.store.Ping(ctx); err != nil {
+		r.Ready, r.Detail["postgres"], r.Detail["migrations"] = false, err.Error(), "unknown"
+	}
+	if !s.working.Load() {
+		r.Ready, r.Detail["workers"] = false, "stopping or not started"
+	}
+	if trouble := s.provisioner.Trouble(); trouble != "" {
+		r.Degraded, r.Detail["seam"] = true, trouble
+	}
+	return r
+}
+
+// serve runs until ctx ends, then stops in order: no new requests, what was accepted is finished, running
+// attempts get their time.
+func (s *service) serve(ctx context.Context, public, ops net.Listener, started func()) error {
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	var workers sync.WaitGroup
+	workers.Go(func() { s.applier.Run(work) })
+	workers.Go(func() { s.provisioner.Run(work, stopJobs) })
+	s.working.Store(true)
+	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
+	servers := []*http.Server{
+		{Handler: s.public, ErrorLog: errorLog, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10},
+		{Handler: s.ops, ErrorLog: errorLog, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute},
+	}
+	failed := make(chan error, len(servers))
+	for i, l := range []net.Listener{public, ops} {
+		go func() {
+			if err := servers[i].Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
+			}
+		}()
+	}
+	s.log.Info("ready", "listen", public.Addr().String(), "ops_listen", ops.Addr().String())
+	started()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.log.Info("stopping")
+	s.working.Store(false)
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopRequests)
+	defer cancel()
+	if serr := servers[0].Shutdown(shutdown); serr != nil {
+		s.log.Warn("requests under way were cut off", "error", serr)
+		_ = servers[0].Close()
+	}
+	s.acceptor.Close()
+	stopWork()
+	workers.Wait()
+	_ = servers[1].Close()
+	s.seam.Close()
+	s.log.Info("stopped")
+	return err
+}

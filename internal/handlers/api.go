@@ -1,0 +1,173 @@
+package handlers
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// mountAPI adds the REST of contract section 5, with its OpenAPI document and page.
+func (s *server) mountAPI(r chi.Router) {
+	api := s.newAPI(r.With(s.authenticated, decodeParams))
+	document, err := json.Marshal(api.OpenAPI())
+	if err != nil {
+		panic("the OpenAPI document can't be encoded: " + err.Error()) // a mistake in this package; any test shows it
+	}
+	page := renderDocs(api.OpenAPI())
+	r.Get("/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(document)
+	})
+	r.Get("/docs", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		_, _ = w.Write(page)
+	})
+}
+
+// OpenAPI returns the OpenAPI 3.1 document of the REST interface.
+func OpenAPI(version string) ([]byte, error) {
+	s := &server{Config: Config{Version: version}}
+	return json.MarshalIndent(s.newAPI(chi.NewRouter()).OpenAPI(), "", "  ")
+}
+
+func (s *server) newAPI(r chi.Router) huma.API {
+	config := huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "staykey", Version: s.Version,
+				Description: "Turns reservations into mobile keys. Admins ask here how each reservation stands. Every error is application/problem+json.",
+				License:     &huma.License{Name: "MIT", Identifier: "MIT"},
+			},
+			Components: &huma.Components{
+				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{"admin": {Type: "http", Scheme: "bearer", Description: "One of STAYKEY_ADMIN_TOKEN."}},
+			},
+			Security: []map[string][]string{{"admin": {}}},
+		},
+		Formats: huma.DefaultFormats, DefaultFormat: "application/json", RejectUnknownQueryParameters: true,
+	}
+	api := humachi.New(r, config)
+	s.reservationOperations(api)
+	s.listingOperations(api)
+	s.eventOperations(api)
+	return api
+}
+
+// operation is what all operations have in common.
+func operation(id, method, path, tag, summary string, more ...int) huma.Operation {
+	return huma.Operation{
+		OperationID: id, Method: method, Path: path, Tags: []string{tag}, Summary: summary,
+		Errors: append([]int{http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusServiceUnavailable}, more...),
+	}
+}
+
+// Output is an answer with a body.
+type Output[T any] struct{ Body T }
+
+// List is a page of a list.
+type List[T any] struct {
+	Items      []T     `json:"items" nullable:"false"`
+	NextCursor *string `json:"next_cursor" doc:"Give it as cursor to get the next page; null on the last one."`
+}
+
+// Paging are the parameters of every list.
+type Paging struct {
+	Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"500" doc:"How many items at most."`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+}
+
+// Names are the parameters that name one reservation.
+type Names struct {
+	Source        string `path:"source" example:"default"`
+	ReservationID string `path:"reservation_id" example:"3333122-433"`
+}
+
+func (n Names) ref() store.Ref { return store.Ref{Source: n.Source, ReservationID: n.ReservationID} }
+
+// place reads a cursor of lists that are ordered by change.
+func (p Paging) place() (store.Place, *Problem) {
+	var place store.Place
+	return place, decodeCursor(p.Cursor, &place)
+}
+
+func decodeCursor(cursor string, into any) *Problem {
+	if cursor == "" {
+		return nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err == nil {
+		err = json.Unmarshal(raw, into)
+	}
+	if err != nil {
+		return unfit("query.cursor", "must be the next_cursor of a page of this list")
+	}
+	return nil
+}
+
+func encodeCursor(place any) *string {
+	raw, err := json.Marshal(place)
+	if err != nil {
+		return nil // times and strings only
+	}
+	cursor := base64.RawURLEncoding.EncodeToString(raw)
+	return &cursor
+}
+
+func unfit(field, message string) *Problem {
+	return problem(http.StatusUnprocessableEntity, "the request is not valid", pms.FieldError{Field: field, Message: message})
+}
+
+// paged asks for one row more than wanted, to know whether there is a next page.
+func paged[R, T any](rows []R, limit int, show func(R) T, place func(R) any) List[T] {
+	list := List[T]{Items: []T{}}
+	for i, row := range rows {
+		if i == limit {
+			list.NextCursor = encodeCursor(place(rows[limit-1]))
+			break
+		}
+		list.Items = append(list.Items, show(row))
+	}
+	return list
+}
+
+// stamp writes an instant as the contract does: RFC 3339, UTC, milliseconds.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func stampOrNull(t *time.Time) *string {
+	if t == nil {
+		return nil
+	}
+	s := stamp(*t)
+	return &s
+}
+
+// instant reads a query parameter that is an instant or a day of UTC.
+func instant(field, s string) (*time.Time, *Problem) {
+	if s == "" {
+		return nil, nil
+	}
+	m, err := pms.ParseMoment(s)
+	if err != nil {
+		return nil, unfit(field, err.Error())
+	}
+	t, err := m.Resolve(time.UTC, "00:00")
+	if err != nil {
+		return nil, unfit(field, err.Error())
+	}
+	return &t, nil
+}
+
+func register[I, O any](api huma.API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	huma.Register(api, op, handler)
+}

@@ -1,0 +1,119 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Event is an event of the inbox.
+type Event struct {
+	EventID       string  `json:"event_id" format:"uuid"`
+	Source        string  `json:"source" example:"default"`
+	Type          string  `json:"type" example:"reservation.created"`
+	Status        string  `json:"status" enum:"accepted,applied,superseded,ignored,rejected"`
+	Reason        *string `json:"reason" doc:"Why it is superseded, ignored or rejected."`
+	ReservationID *string `json:"reservation_id"`
+	ListingID     *string `json:"listing_id"`
+	Timestamp     *string `json:"timestamp" format:"date-time" doc:"The sender's."`
+	ReceivedAt    string  `json:"received_at" format:"date-time"`
+	AppliedAt     *string `json:"applied_at" format:"date-time"`
+}
+
+// EventDetail is one event with what was posted.
+type EventDetail struct {
+	Event
+	Body    string `json:"body" doc:"The raw body, as it came."`
+	Changes []any  `json:"changes" nullable:"false" doc:"What it means: {\"reservation\": ...} or {\"listing\": ...}."`
+}
+
+func showEvent(e store.Event) Event {
+	return Event{
+		EventID: e.EventID.String(), Source: e.Source, Type: e.Type, Status: e.Status, Reason: e.Reason, ReservationID: e.ReservationID,
+		ListingID: e.ListingID, Timestamp: stampOrNull(e.OccurredAt), ReceivedAt: stamp(e.ReceivedAt), AppliedAt: stampOrNull(e.AppliedAt),
+	}
+}
+
+func showEventDetail(e store.Event) EventDetail {
+	d := EventDetail{Event: showEvent(e), Body: string(e.Body), Changes: []any{}}
+	parsed, err := pms.ParseStaykey(e.Body)
+	if err == nil && len(parsed.Invalid) == 0 && !parsed.Ignored {
+		d.Changes = append(d.Changes, parsed.Change)
+	}
+	return d
+}
+
+// EventQuery are the filters of the inbox.
+type EventQuery struct {
+	Paging
+	Source        string `query:"source"`
+	Status        string `query:"status" enum:"accepted,applied,superseded,ignored,rejected"`
+	Type          string `query:"type"`
+	ReservationID string `query:"reservation_id"`
+	ListingID     string `query:"listing_id"`
+}
+
+// EventName is the parameter that names one event.
+type EventName struct {
+	EventID string `path:"event_id" example:"0190b5a0-7a7c-7c3e-9d2e-6f1f8f0c2a11"`
+}
+
+const noEvent = "there is no event with this id"
+
+func (s *server) eventOperations(api huma.API) {
+	const tag = "Events"
+	register(api, operation("list-events", http.MethodGet, "/v1/events", tag, "List the inbox, newest first"),
+		func(ctx context.Context, in *EventQuery) (*Output[List[Event]], error) {
+			var below int64
+			if p := decodeCursor(in.Cursor, &below); p != nil {
+				return nil, p
+			}
+			rows, err := s.Store.Events(ctx, store.EventFilter{
+				Source: in.Source, Status: in.Status, Type: in.Type, ReservationID: in.ReservationID, ListingID: in.ListingID,
+			}, below, in.Limit+1)
+			if err != nil {
+				return nil, s.fromStore(err, "")
+			}
+			return &Output[List[Event]]{paged(rows, in.Limit, showEvent, func(e store.Event) any { return e.Seq })}, nil
+		})
+	register(api, operation("get-event", http.MethodGet, "/v1/events/{event_id}", tag, "Get one event with its raw body", http.StatusNotFound),
+		func(ctx context.Context, in *EventName) (*Output[EventDetail], error) {
+			e, p := s.event(ctx, in.EventID)
+			if p != nil {
+				return nil, p
+			}
+			return &Output[EventDetail]{showEventDetail(e)}, nil
+		})
+	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Apply an event again", http.StatusNotFound)
+	replay.Description = "It keeps its place in the order: it changes nothing if what it says has been overtaken."
+	replay.DefaultStatus = http.StatusAccepted
+	register(api, replay, func(ctx context.Context, in *EventName) (*Output[Event], error) {
+		e, p := s.event(ctx, in.EventID)
+		if p != nil {
+			return nil, p
+		}
+		if err := s.Store.ReplayEvent(ctx, e.EventID); err != nil {
+			return nil, s.fromStore(err, noEvent)
+		}
+		s.Admin.Wake()
+		e.Status, e.Reason, e.AppliedAt = store.EventAccepted, nil, nil
+		return &Output[Event]{showEvent(e)}, nil
+	})
+}
+
+func (s *server) event(ctx context.Context, id string) (store.Event, *Problem) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return store.Event{}, problem(http.StatusNotFound, noEvent)
+	}
+	e, err := s.Store.Event(ctx, parsed)
+	if err != nil {
+		return store.Event{}, s.fromStore(err, noEvent)
+	}
+	return e, nil
+}

@@ -1,0 +1,44 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// Readiness is whether the service can do its work.
+type Readiness struct {
+	Ready    bool              `json:"-"`
+	Degraded bool              `json:"-"`
+	Detail   map[string]string `json:"detail"`
+}
+
+func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
+}
+
+// readyz answers 503 while webhooks can't be taken. Trouble at Seam is none of that. The detail is for the
+// private listener.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request, detailed bool) {
+	ready := s.Ready(r.Context())
+	body := map[string]any{"status": "ready"}
+	if ready.Degraded {
+		body["status"] = "degraded"
+	}
+	if detailed {
+		body["detail"] = ready.Detail
+	}
+	if !ready.Ready {
+		p := problem(http.StatusServiceUnavailable, "not ready: the private listener's /readyz says why")
+		if detailed {
+			p.Detail = "not ready: "
+			for _, name := range []string{"postgres", "migrations", "workers"} {
+				p.Detail += name + ": " + ready.Detail[name] + "; "
+			}
+		}
+		p.write(w)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(body) // the client may be gone
+}

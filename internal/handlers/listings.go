@@ -1,0 +1,137 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Listing is a listing.
+type Listing struct {
+	Source         string   `json:"source" example:"default"`
+	ListingID      string   `json:"listing_id" example:"2222222-2222"`
+	AccessGroupIDs []string `json:"seam_access_group_ids" nullable:"false" doc:"The access groups that its keys open."`
+	GroupsSetBy    string   `json:"seam_access_group_ids_set_by" enum:"pms,admin" doc:"admin: by a PUT, which wins over the PMS until it sets them to null."`
+	Name           *string  `json:"name"`
+	ACSSystemID    *string  `json:"acs_system_id"`
+	TimeZone       *string  `json:"time_zone" example:"Europe/Madrid"`
+	CheckInTime    *string  `json:"check_in_time" example:"15:00"`
+	CheckOutTime   *string  `json:"check_out_time" example:"11:00"`
+	Deleted        bool     `json:"deleted"`
+	CreatedAt      string   `json:"created_at" format:"date-time"`
+	UpdatedAt      string   `json:"updated_at" format:"date-time"`
+}
+
+// ListingPut documents the body of a PUT; the body itself is read by [pms.ParseListingPatch].
+type ListingPut struct {
+	AccessGroupIDs *[]string `json:"seam_access_group_ids,omitempty" doc:"Null gives the word back to the PMS."`
+	Name           *string   `json:"name,omitempty"`
+	ACSSystemID    *string   `json:"acs_system_id,omitempty"`
+	TimeZone       *string   `json:"time_zone,omitempty" example:"Europe/Madrid"`
+	CheckInTime    *string   `json:"check_in_time,omitempty" example:"15:00"`
+	CheckOutTime   *string   `json:"check_out_time,omitempty" example:"11:00"`
+}
+
+func showListing(l store.Listing) Listing {
+	by := "pms"
+	if l.AdminAccessGroupIDs != nil {
+		by = "admin"
+	}
+	return Listing{
+		Source: l.Source, ListingID: l.ListingID, AccessGroupIDs: append([]string{}, l.Groups()...), GroupsSetBy: by, Name: l.Name,
+		ACSSystemID: l.ACSSystemID, TimeZone: l.TimeZone, CheckInTime: l.CheckInTime, CheckOutTime: l.CheckOutTime,
+		Deleted: l.Deleted, CreatedAt: stamp(l.CreatedAt), UpdatedAt: stamp(l.UpdatedAt),
+	}
+}
+
+// ListingQuery are the filters of the list of listings.
+type ListingQuery struct {
+	Paging
+	Source    string `query:"source"`
+	ListingID string `query:"listing_id"`
+	Deleted   string `query:"deleted" enum:"true,false"`
+	Query     string `query:"q" doc:"Part of a listing's id or name."`
+}
+
+// ListingNames are the parameters that name one listing.
+type ListingNames struct {
+	Source    string `path:"source" example:"default"`
+	ListingID string `path:"listing_id" example:"2222222-2222"`
+}
+
+func (n ListingNames) ref() store.ListingRef {
+	return store.ListingRef{Source: n.Source, ListingID: n.ListingID}
+}
+
+// ListingPutInput is a PUT.
+type ListingPutInput struct {
+	ListingNames
+	RawBody []byte `contentType:"application/json"`
+}
+
+const noListing = "there is no such listing: source and id must be exactly as the PMS sent them, percent-encoded; PUT makes one"
+
+func (s *server) listingOperations(api huma.API) {
+	const tag = "Listings"
+	register(api, operation("list-listings", http.MethodGet, "/v1/listings", tag, "List listings, newest change first"),
+		func(ctx context.Context, in *ListingQuery) (*Output[List[Listing]], error) {
+			after, p := in.place()
+			if p != nil {
+				return nil, p
+			}
+			f := store.ListingFilter{Source: in.Source, ListingID: in.ListingID, Query: in.Query}
+			if in.Deleted != "" {
+				deleted := in.Deleted == "true"
+				f.Deleted = &deleted
+			}
+			rows, err := s.Store.Listings(ctx, f, after, in.Limit+1)
+			if err != nil {
+				return nil, s.fromStore(err, "")
+			}
+			return &Output[List[Listing]]{paged(rows, in.Limit, showListing, func(l store.Listing) any {
+				return store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
+			})}, nil
+		})
+	register(api, operation("get-listing", http.MethodGet, "/v1/listings/{source}/{listing_id}", tag, "Get one listing", http.StatusNotFound),
+		func(ctx context.Context, in *ListingNames) (*Output[Listing], error) {
+			l, err := s.Store.Listing(ctx, in.ref())
+			if err != nil {
+				return nil, s.fromStore(err, noListing)
+			}
+			return &Output[Listing]{showListing(l)}, nil
+		})
+	put := operation("put-listing", http.MethodPut, "/v1/listings/{source}/{listing_id}", tag, "Make or change a listing", http.StatusBadRequest, http.StatusNotFound)
+	put.Description = "For a PMS that knows no access groups. Absent fields stay as they are, null means none. Groups set here stay until a PUT sets them to null, whatever the PMS says."
+	put.MaxBodyBytes = maxBody
+	put.SkipValidateBody = true
+	put.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+		"application/json": {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[ListingPut](), true, "ListingPut")},
+	}}
+	register(api, put, s.putListing)
+}
+
+func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[Listing], error) {
+	if _, ok := s.Source(in.Source); !ok {
+		return nil, problem(http.StatusNotFound, "there is no source of this name: \"default\" unless sources are configured")
+	}
+	if err := pms.CheckID(in.ListingID); err != nil {
+		return nil, unfit("path.listing_id", err.Error())
+	}
+	patch, errs, err := pms.ParseListingPatch(in.RawBody)
+	if err != nil {
+		return nil, problem(http.StatusBadRequest, err.Error())
+	}
+	if len(errs) > 0 {
+		return nil, problem(http.StatusUnprocessableEntity, "the listing is not valid", errs...)
+	}
+	l, err := s.Admin.PutListing(ctx, in.ref(), patch)
+	if err != nil {
+		return nil, s.fromStore(err, noListing)
+	}
+	return &Output[Listing]{showListing(l)}, nil
+}

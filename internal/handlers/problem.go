@@ -1,0 +1,78 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Problem is every error of every endpoint (RFC 9457).
+type Problem struct {
+	Type   string           `json:"type" doc:"Names the kind of problem; about:blank where the status says it all." example:"about:blank"`
+	Title  string           `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
+	Status int              `json:"status" doc:"The HTTP status." example:"422"`
+	Detail string           `json:"detail" doc:"What is wrong here, and what to do." example:"the event is not valid: correct it and send it again"`
+	Errors []pms.FieldError `json:"errors,omitempty" doc:"One entry for each wrong field."`
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+func problem(status int, detail string, fields ...pms.FieldError) *Problem {
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Errors: fields}
+}
+
+// write answers a request with the problem.
+func (p *Problem) write(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(p) // the client may be gone
+}
+
+func (p *Problem) retryAfter(w http.ResponseWriter, d time.Duration) *Problem {
+	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(d.Seconds()))))
+	return p
+}
+
+func init() {
+	// huma makes its own errors with this, whichever API they belong to.
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		p := problem(status, message)
+		for _, err := range errs {
+			if err == nil {
+				continue
+			}
+			field := pms.FieldError{Message: err.Error()}
+			if d := new(huma.ErrorDetail); errors.As(err, &d) {
+				field = pms.FieldError{Field: strings.TrimPrefix(d.Location, "body."), Message: d.Message}
+			}
+			p.Errors = append(p.Errors, field)
+		}
+		return p
+	}
+}
+
+// fromStore turns an error of the inside into a problem that shows nothing of it.
+func (s *server) fromStore(err error, missing string) *Problem {
+	if errors.Is(err, store.ErrNotFound) {
+		return problem(http.StatusNotFound, missing)
+	}
+	s.log.Error("a request failed", "error", err)
+	return problem(http.StatusServiceUnavailable, "the database does not answer now: try again in a moment")
+}

@@ -1,0 +1,242 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Reservation is a reservation with its mobile key.
+type Reservation struct {
+	Source        string    `json:"source" example:"default"`
+	ReservationID string    `json:"reservation_id" example:"3333122-433"`
+	ListingID     *string   `json:"listing_id" example:"2222222-2222"`
+	Status        string    `json:"status" enum:"confirmed,cancelled"`
+	GuestEmail    *string   `json:"guest_email" example:"jane@example.com"`
+	GuestName     *string   `json:"guest_name"`
+	GuestPhone    *string   `json:"guest_phone"`
+	CheckIn       *string   `json:"check_in" format:"date-time" doc:"Null while it is not known, or no time zone is."`
+	CheckOut      *string   `json:"check_out" format:"date-time"`
+	MobileKey     MobileKey `json:"mobile_key"`
+	CreatedAt     string    `json:"created_at" format:"date-time"`
+	UpdatedAt     string    `json:"updated_at" format:"date-time"`
+}
+
+// MobileKey is how a reservation's key stands.
+type MobileKey struct {
+	Status          string    `json:"status" enum:"waiting,provisioning,issued,active,attention,revoking,revoked,expired"`
+	Reason          *string   `json:"reason" doc:"For machines." example:"listing_unknown"`
+	Message         *string   `json:"message" doc:"For people: what is the matter, and what to do."`
+	UserIdentityID  *string   `json:"user_identity_id"`
+	ACSSystemID     *string   `json:"acs_system_id"`
+	ACSUserID       *string   `json:"acs_user_id"`
+	AccessGroupIDs  []string  `json:"acs_access_group_ids" nullable:"false"`
+	ACSCredentialID *string   `json:"acs_credential_id"`
+	AccessSchedule  *Schedule `json:"access_schedule"`
+	Attempts        int       `json:"attempts" doc:"Tries for what is desired now."`
+	LastError       *string   `json:"last_error"`
+	NextAttemptAt   *string   `json:"next_attempt_at" format:"date-time"`
+	SettledAt       *string   `json:"settled_at" format:"date-time" doc:"When the present state was reached, as read back from Seam."`
+}
+
+// Schedule is when the key opens doors.
+type Schedule struct {
+	StartsAt string `json:"starts_at" format:"date-time"`
+	EndsAt   string `json:"ends_at" format:"date-time"`
+}
+
+func showReservation(v store.View) Reservation {
+	r, k := v.Reservation, v.Key
+	updated := r.UpdatedAt
+	if k.ChangedAt.After(updated) {
+		updated = k.ChangedAt
+	}
+	out := Reservation{
+		Source: r.Source, ReservationID: r.ReservationID, ListingID: r.ListingID, Status: r.Status, GuestEmail: r.GuestEmail,
+		GuestName: r.GuestName, GuestPhone: r.GuestPhone, CheckIn: stampOrNull(r.CheckIn), CheckOut: stampOrNull(r.CheckOut),
+		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(updated),
+		MobileKey: MobileKey{
+			Status: k.Status, Reason: k.Reason, Message: k.Message, AccessGroupIDs: []string{}, Attempts: k.Attempts,
+			LastError: k.LastError, SettledAt: stampOrNull(k.SettledAt),
+		},
+	}
+	// What was desired has changed and the worker has not got to it: the old status would be a lie.
+	if k.Generation != k.ObservedGeneration && (k.ObservedGeneration == 0 && k.Status == store.KeyWaiting || k.Status == store.KeyIssued || k.Status == store.KeyActive || (k.Status == store.KeyRevoked && r.Status == "confirmed")) {
+		out.MobileKey.Status, out.MobileKey.Reason, out.MobileKey.Message, out.MobileKey.SettledAt = store.KeyProvisioning, nil, nil, nil
+	}
+	if k.Generation != k.ObservedGeneration && r.Status == "cancelled" && k.Status != store.KeyAttention {
+		out.MobileKey.Status, out.MobileKey.Reason, out.MobileKey.Message = store.KeyRevoking, nil, nil
+	}
+	if k.NextIsRetry {
+		out.MobileKey.NextAttemptAt = stampOrNull(k.NextReconcileAt)
+	}
+	u := v.User
+	if u == nil || u.RemovedAt != nil {
+		return out
+	}
+	m := &out.MobileKey
+	m.UserIdentityID, m.ACSSystemID, m.ACSUserID, m.ACSCredentialID = &u.UserIdentityID, &u.ACSSystemID, u.ACSUserID, u.CredentialID
+	if u.ACSUserID == nil {
+		return out
+	}
+	m.AccessGroupIDs = append(m.AccessGroupIDs, u.AccessGroupIDs...)
+	if u.StartsAt != nil && u.EndsAt != nil {
+		m.AccessSchedule = &Schedule{StartsAt: stamp(*u.StartsAt), EndsAt: stamp(*u.EndsAt)}
+	}
+	return out
+}
+
+// ReservationQuery are the filters of the list of reservations.
+type ReservationQuery struct {
+	Paging
+	Source      string `query:"source"`
+	Status      string `query:"status" enum:"confirmed,cancelled"`
+	KeyStatus   string `query:"key_status" enum:"waiting,provisioning,issued,active,attention,revoking,revoked,expired"`
+	ListingID   string `query:"listing_id"`
+	GuestEmail  string `query:"guest_email" doc:"Exactly this address, in any case."`
+	CheckInFrom string `query:"check_in_from" doc:"An instant, or a day of UTC; included." example:"2026-11-01"`
+	CheckInTo   string `query:"check_in_to" doc:"An instant, or a day of UTC; not included." example:"2026-12-01T00:00:00Z"`
+	Query       string `query:"q" doc:"Part of a reservation id, listing id, guest e-mail or name."`
+}
+
+// TimelineItem is one line of a reservation's story.
+type TimelineItem struct {
+	At      string         `json:"at" format:"date-time"`
+	Kind    string         `json:"kind" enum:"event,seam_request,step,status,action"`
+	Summary string         `json:"summary" example:"/acs/users/create: ok"`
+	Detail  map[string]any `json:"detail" nullable:"false" doc:"What the kind has to say: of a Seam request its path, reason, request id, duration and result."`
+}
+
+// PlanOutput is a reservation's plan.
+type PlanOutput struct {
+	Items []PlannedCall `json:"items" nullable:"false"`
+}
+
+// Summary is how everything stands.
+type Summary struct {
+	Reservations       map[string]int `json:"reservations" doc:"By status."`
+	MobileKeys         map[string]int `json:"mobile_keys" doc:"By key status."`
+	OldestWaiting      *Reservation   `json:"oldest_waiting"`
+	ArrivalsWithoutKey []Reservation  `json:"arrivals_without_key" nullable:"false" doc:"Stays of the next 24 hours, or under way, without an issued key; the nearest first, at most 50."`
+	EventBacklog       int            `json:"event_backlog" doc:"Events that are not applied yet, counted to 10,000."`
+	OldestEventAt      *string        `json:"oldest_event_at" format:"date-time" doc:"When the oldest of them was received."`
+}
+
+const noReservation = "there is no such reservation: source and id must be exactly as the PMS sent them, percent-encoded"
+
+func (s *server) reservationOperations(api huma.API) {
+	const tag = "Reservations"
+	register(api, operation("list-reservations", http.MethodGet, "/v1/reservations", tag, "List reservations, newest change first"),
+		func(ctx context.Context, in *ReservationQuery) (*Output[List[Reservation]], error) {
+			f := store.ReservationFilter{Source: in.Source, Status: in.Status, KeyStatus: in.KeyStatus, ListingID: in.ListingID, GuestEmail: in.GuestEmail, Query: in.Query}
+			after, p := in.place()
+			if p == nil {
+				f.CheckInFrom, p = instant("query.check_in_from", in.CheckInFrom)
+			}
+			if p == nil {
+				f.CheckInTo, p = instant("query.check_in_to", in.CheckInTo)
+			}
+			if p != nil {
+				return nil, p
+			}
+			views, err := s.Store.Views(ctx, f, after, in.Limit+1)
+			if err != nil {
+				return nil, s.fromStore(err, "")
+			}
+			return &Output[List[Reservation]]{paged(views, in.Limit, showReservation, func(v store.View) any {
+				return store.Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID}
+			})}, nil
+		})
+	register(api, operation("get-reservation", http.MethodGet, "/v1/reservations/{source}/{reservation_id}", tag, "Get one reservation", http.StatusNotFound),
+		func(ctx context.Context, in *Names) (*Output[Reservation], error) {
+			v, err := s.Store.View(ctx, in.ref())
+			if err != nil {
+				return nil, s.fromStore(err, noReservation)
+			}
+			return &Output[Reservation]{showReservation(v)}, nil
+		})
+	register(api, operation("get-timeline", http.MethodGet, "/v1/reservations/{source}/{reservation_id}/timeline", tag, "Get a reservation's story, newest first", http.StatusNotFound), s.timeline)
+	register(api, operation("get-plan", http.MethodGet, "/v1/reservations/{source}/{reservation_id}/plan", tag, "See the changing Seam calls that a reconcile would make now", http.StatusNotFound),
+		func(ctx context.Context, in *Names) (*Output[PlanOutput], error) {
+			calls, err := s.Plan(ctx, in.ref())
+			switch {
+			case errors.Is(err, store.ErrNotFound):
+				return nil, problem(http.StatusNotFound, noReservation)
+			case err != nil:
+				s.log.Warn("a plan could not be made", "error", err)
+				return nil, problem(http.StatusServiceUnavailable, "the plan needs to look at Seam, which could not be asked now: "+err.Error())
+			}
+			return &Output[PlanOutput]{PlanOutput{Items: calls}}, nil
+		})
+	reconcile := operation("reconcile", http.MethodPost, "/v1/reservations/{source}/{reservation_id}/reconcile", tag, "Check a reservation against Seam and repair it, now", http.StatusNotFound)
+	reconcile.DefaultStatus = http.StatusAccepted
+	register(api, reconcile, func(ctx context.Context, in *Names) (*Output[Reservation], error) {
+		if err := s.Admin.Reconcile(ctx, in.ref()); err != nil {
+			return nil, s.fromStore(err, noReservation)
+		}
+		v, err := s.Store.View(ctx, in.ref())
+		if err != nil {
+			return nil, s.fromStore(err, noReservation)
+		}
+		return &Output[Reservation]{showReservation(v)}, nil
+	})
+	register(api, operation("get-summary", http.MethodGet, "/v1/summary", tag, "See how everything stands"), s.summary)
+}
+
+// TimelineQuery are the parameters of a timeline.
+type TimelineQuery struct {
+	Names
+	Limit  int    `query:"limit" default:"200" minimum:"1" maximum:"1000"`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+}
+
+func (s *server) timeline(ctx context.Context, in *TimelineQuery) (*Output[List[TimelineItem]], error) {
+	var below int64
+	if p := decodeCursor(in.Cursor, &below); p != nil {
+		return nil, p
+	}
+	if _, err := s.Store.View(ctx, in.ref()); err != nil {
+		return nil, s.fromStore(err, noReservation)
+	}
+	items, err := s.Store.Timeline(ctx, in.ref(), below, in.Limit+1)
+	if err != nil {
+		return nil, s.fromStore(err, "")
+	}
+	return &Output[List[TimelineItem]]{paged(items, in.Limit, func(i store.TimelineItem) TimelineItem {
+		return TimelineItem{At: stamp(i.At), Kind: i.Kind, Summary: i.Summary, Detail: i.Detail}
+	}, func(i store.TimelineItem) any { return i.ID })}, nil
+}
+
+func (s *server) summary(ctx context.Context, _ *struct{}) (*Output[Summary], error) {
+	counts, err := s.Store.Summary(ctx)
+	if err != nil {
+		return nil, s.fromStore(err, "")
+	}
+	out := Summary{Reservations: counts.Reservations, MobileKeys: counts.Keys, ArrivalsWithoutKey: []Reservation{}}
+	switch v, err := s.Store.OldestWaiting(ctx); {
+	case err == nil:
+		r := showReservation(v)
+		out.OldestWaiting = &r
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, s.fromStore(err, "")
+	}
+	now := s.Now().UTC()
+	arrivals, err := s.Store.ArrivalsWithoutKey(ctx, now, now.Add(24*time.Hour), 50)
+	if err != nil {
+		return nil, s.fromStore(err, "")
+	}
+	for _, v := range arrivals {
+		out.ArrivalsWithoutKey = append(out.ArrivalsWithoutKey, showReservation(v))
+	}
+	n, oldest, err := s.Store.Backlog(ctx)
+	if err != nil {
+		return nil, s.fromStore(err, "")
+	}
+	out.EventBacklog, out.OldestEventAt = n, stampOrNull(oldest)
+	return &Output[Summary]{out}, nil
+}
