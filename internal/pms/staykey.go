@@ -202,7 +202,7 @@ func ParseListingPatch(body []byte) (ListingPatch, []FieldError, error) {
 }
 
 // listingReadOnly are the fields of a listing that a PUT may carry, because a GET gave them, and that it doesn't change.
-var listingReadOnly = []string{"listing_id", "source", "deleted", "created_at", "updated_at"}
+var listingReadOnly = []string{"listing_id", "source", "deleted", "created_at", "updated_at", "seam_access_group_ids_set_by"}
 
 // listingDetails reads the fields that an event and an admin's PUT have in common.
 func (o object) listingDetails(l *Listing) {

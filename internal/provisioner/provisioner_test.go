@@ -515,8 +515,12 @@ func TestDriftIsRepaired(t *testing.T) {
 	v := r.until(s, store.KeyIssued)
 	id := *v.User.ACSUserID
 	for name, change := range map[string]func(*simulator.State){
-		"schedule":   func(st *simulator.State) { u := st.Users[id]; u.Schedule = nil; st.Users[id] = u },
-		"groups":     func(st *simulator.State) { u := st.Users[id]; u.GroupIDs = []string{"666666-6666", "lobby"}; st.Users[id] = u },
+		"schedule": func(st *simulator.State) { u := st.Users[id]; u.Schedule = nil; st.Users[id] = u },
+		"groups": func(st *simulator.State) {
+			u := st.Users[id]
+			u.GroupIDs = []string{"666666-6666", "lobby"}
+			st.Users[id] = u
+		},
 		"credential": func(st *simulator.State) { delete(st.Credentials, st.MobileKeys(id)[0].ID) },
 		"surplus credential": func(st *simulator.State) {
 			st.Credentials["more"] = simulator.Credential{ID: "more", UserID: id, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: r.now()}

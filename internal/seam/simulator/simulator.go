@@ -46,6 +46,8 @@ type Options struct {
 	OmitRetryAfter      bool          `json:"omit_retry_after"`      // on 429
 	PageSize            int           `json:"page_size"`             // of lists, default 500
 	UniqueStatus        int           `json:"unique_status"`         // of a violated uniqueness, default 400
+	// Hook is called around each call\'s effect, while the caller waits: a test kills processes in it.
+	Hook func(path string, after bool) `json:"-"`
 }
 
 // Record is one call that was received.
@@ -271,8 +273,11 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	latency := s.options.Latency
+	latency, hook := s.options.Latency, s.options.Hook
 	s.mu.Unlock()
+	if hook != nil {
+		hook(r.URL.Path, false)
+	}
 	if latency > 0 {
 		select {
 		case <-time.After(latency):
@@ -281,6 +286,9 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer, fault := s.serve(r, raw)
+	if hook != nil {
+		hook(r.URL.Path, true)
+	}
 	switch {
 	case fault != nil:
 		fault.strike(w, r)

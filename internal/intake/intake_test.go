@@ -1,0 +1,363 @@
+package intake_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+	"pgregory.net/rapid"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// slowStore holds commits back until the test lets them go.
+type slowStore struct {
+	mu      sync.Mutex
+	batches [][]string
+	entered chan struct{}
+	release chan struct{}
+	refuse  func([]store.Event) error
+}
+
+func (s *slowStore) InsertEvents(_ context.Context, events []store.Event) ([]store.Accepted, error) {
+	s.entered <- struct{}{}
+	<-s.release
+	if s.refuse != nil {
+		if err := s.refuse(events); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []string
+	out := make([]store.Accepted, len(events))
+	for i, e := range events {
+		keys = append(keys, *e.EventKey)
+		out[i] = store.Accepted{EventID: e.EventID}
+	}
+	s.batches = append(s.batches, keys)
+	return out, nil
+}
+
+func keyed(key string) store.Event {
+	return store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted}
+}
+
+func TestGroupCommit(t *testing.T) {
+	t.Parallel()
+	s := &slowStore{entered: make(chan struct{}, 100), release: make(chan struct{})}
+	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), func() {})
+	var wg sync.WaitGroup
+	accept := func(key string) { wg.Go(func() { _, _ = a.Accept(context.Background(), keyed(key)) }) }
+	accept("first")
+	<-s.entered
+	gone, leave := context.WithCancel(context.Background())
+	leave()
+	if _, err := a.Accept(gone, keyed("gone")); !errors.Is(err, intake.ErrUnavailable) {
+		t.Errorf("a request that went away: %v", err)
+	}
+	for i := range 5 {
+		accept(fmt.Sprint(i % 4)) // one key twice: not in one commit
+	}
+	// Everything that arrived during the first commit goes into the next; closing waits for it.
+	closed := make(chan struct{})
+	waitQueued(t, a)
+	go func() { a.Close(); close(closed) }()
+	close(s.release)
+	wg.Wait()
+	<-closed
+	total := 0
+	for _, b := range s.batches {
+		seen := map[string]bool{}
+		for _, k := range b {
+			if seen[k] {
+				t.Errorf("a batch holds %s twice", k)
+			}
+			seen[k] = true
+		}
+		total += len(b)
+	}
+	if total != 7 || len(s.batches) > 4 {
+		t.Errorf("got batches %v, want 7 events in few commits, the one whose request went away among them", s.batches)
+	}
+	if _, err := a.Accept(context.Background(), keyed("late")); !errors.Is(err, intake.ErrUnavailable) {
+		t.Errorf("behind Close: %v", err)
+	}
+}
+
+// waitQueued lets the goroutines of the test reach the queue; which of them does is not what is tested.
+func waitQueued(t *testing.T, _ *intake.Acceptor) {
+	t.Helper()
+	timer := time.NewTimer(50 * time.Millisecond)
+	<-timer.C
+}
+
+func TestOneBadRowDoesNotFailItsNeighbours(t *testing.T) {
+	t.Parallel()
+	s := &slowStore{entered: make(chan struct{}, 1000), release: make(chan struct{}), refuse: func(events []store.Event) error {
+		for _, e := range events {
+			if *e.EventKey == "bad" {
+				return &pgconn.PgError{Code: "22021", Message: "invalid byte sequence"}
+			}
+		}
+		return nil
+	}}
+	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), func() {})
+	defer a.Close()
+	errs := make([]error, 20)
+	var wg sync.WaitGroup
+	for i := range errs {
+		key := fmt.Sprint(i)
+		if i == 11 {
+			key = "bad"
+		}
+		wg.Go(func() { _, errs[i] = a.Accept(context.Background(), keyed(key)) })
+	}
+	close(s.release)
+	wg.Wait()
+	for i, err := range errs {
+		if (err != nil) != (i == 11) {
+			t.Errorf("event %d: %v", i, err)
+		}
+	}
+}
+
+// world is an applier on a database of its own.
+type world struct {
+	t       testing.TB
+	store   *store.Store
+	applier *intake.Applier
+	now     time.Time
+}
+
+func newWorld(t testing.TB) *world {
+	w := &world{t: t, store: storetest.New(t), now: time.Date(2024, 10, 20, 9, 0, 0, 0, time.UTC)}
+	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(t.Output(), nil)), func() time.Time { return w.now },
+		func(string) pms.Policy { return pms.DefaultPolicy() }, func() {})
+	return w
+}
+
+func (w *world) put(source, body string) store.Event {
+	w.t.Helper()
+	p, err := pms.ParseStaykey([]byte(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	key := uuid.NewString()
+	e := store.Event{EventID: uuid.New(), Source: source, EventKey: &key, Type: p.Type, Status: store.EventAccepted, OccurredAt: &p.OccurredAt, ReceivedAt: w.now, Body: []byte(body)}
+	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+		w.t.Fatal(err)
+	}
+	return e
+}
+
+func (w *world) drain() {
+	w.t.Helper()
+	if err := w.applier.Drain(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) status(e store.Event) string {
+	w.t.Helper()
+	got, err := w.store.Event(context.Background(), e.EventID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return got.Status
+}
+
+func (w *world) reservation(id string) store.View {
+	w.t.Helper()
+	v, err := w.store.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return v
+}
+
+func update(id string, at int, listing string) string {
+	return fmt.Sprintf(`{"type":"reservation.updated","timestamp":"2024-10-20T08:%02d:00Z","data":{"reservation_id":%q,"listing_id":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}`, at, id, listing)
+}
+
+func cancelled(id string, at int) string {
+	return fmt.Sprintf(`{"type":"reservation.cancelled","timestamp":"2024-10-20T08:%02d:00Z","data":{"reservation_id":%q}}`, at, id)
+}
+
+func TestOrderIsByTimestamp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	newer := w.put("default", update("R", 10, "new"))
+	w.drain()
+	older := w.put("default", update("R", 5, "old"))
+	w.drain()
+	if w.status(newer) != store.EventApplied || w.status(older) != store.EventSuperseded {
+		t.Errorf("newer %s, older %s", w.status(newer), w.status(older))
+	}
+	same := w.put("default", update("R", 10, "same time, later receipt"))
+	w.drain()
+	if v := w.reservation("R"); w.status(same) != store.EventApplied || *v.Reservation.ListingID != "same time, later receipt" {
+		t.Errorf("%s, listing %s", w.status(same), *v.Reservation.ListingID)
+	}
+	t.Run("a cancel that comes before its reservation is remembered", func(t *testing.T) {
+		w.put("default", cancelled("C", 10))
+		w.drain()
+		late := w.put("default", update("C", 5, "L"))
+		w.drain()
+		if v := w.reservation("C"); v.Reservation.Status != pms.Cancelled || w.status(late) != store.EventSuperseded {
+			t.Errorf("%s, the late one %s", v.Reservation.Status, w.status(late))
+		}
+		w.put("default", update("C", 15, "L"))
+		w.drain()
+		if v := w.reservation("C"); v.Reservation.Status != pms.Confirmed {
+			t.Error("a later update does not bring it back")
+		}
+	})
+	t.Run("a clock that is far ahead does not block what comes later", func(t *testing.T) {
+		w.put("default", strings.Replace(update("F", 0, "from the future"), "2024-10-20T08:00", "2034-10-20T08:00", 1))
+		w.drain()
+		w.now = w.now.Add(6 * time.Minute)
+		w.put("default", strings.Replace(update("F", 0, "L"), "08:00:00Z\",\"data", "09:05:30Z\",\"data", 1))
+		w.drain()
+		if v := w.reservation("F"); *v.Reservation.ListingID != "L" {
+			t.Errorf("listing %s", *v.Reservation.ListingID)
+		}
+	})
+	t.Run("a replay keeps its place", func(t *testing.T) {
+		if err := w.store.ReplayEvent(context.Background(), older.EventID); err != nil {
+			t.Fatal(err)
+		}
+		w.drain()
+		if v := w.reservation("R"); w.status(older) != store.EventSuperseded || *v.Reservation.ListingID == "old" {
+			t.Errorf("replayed: %s, listing %s", w.status(older), *v.Reservation.ListingID)
+		}
+	})
+}
+
+// With distinct timestamps, what reservations come to depends on the set of events, not on their order of
+// arrival, on how they fall into batches, or on how often they come.
+func TestArrivalOrderDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	type state struct{ Status, Listing string }
+	w := newWorld(t)
+	round := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		round++
+		id := fmt.Sprintf("R%d", round)
+		n := rapid.IntRange(1, 8).Draw(rt, "events")
+		bodies := make([]string, n)
+		for i := range bodies {
+			if rapid.Bool().Draw(rt, "cancel") {
+				bodies[i] = cancelled(id, i)
+			} else {
+				bodies[i] = update(id, i, fmt.Sprintf("L%d", rapid.IntRange(0, 2).Draw(rt, "listing")))
+			}
+		}
+		want := state{Status: pms.Confirmed}
+		last, err := pms.ParseStaykey([]byte(bodies[n-1]))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		want.Status = last.Change.Reservation.Status
+		if want.Status == pms.Confirmed {
+			want.Listing = *last.Change.Reservation.ListingID
+		}
+		order := rapid.Permutation(bodies).Draw(rt, "arrival")
+		for _, body := range order {
+			w.put("default", body)
+			if rapid.Bool().Draw(rt, "again") {
+				w.put("default", body)
+			}
+			if rapid.Bool().Draw(rt, "apply now") {
+				w.drain()
+			}
+		}
+		w.drain()
+		v := w.reservation(id)
+		got := state{Status: v.Reservation.Status}
+		if got.Status == pms.Confirmed {
+			got.Listing = *v.Reservation.ListingID
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestApplyersShareTheWork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const stays, versions = 40, 5
+	for v := range versions {
+		for i := range stays {
+			w.put("default", update(fmt.Sprintf("R%d", i), v, fmt.Sprintf("L%d", v)))
+		}
+	}
+	w.put("default", `{"type":"listing.created","timestamp":"2024-10-20T08:00:00Z","data":{"listing_id":"L4","seam_access_group_ids":["g"]}}`)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := w.applier.Drain(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	w.drain()
+	for i := range stays {
+		if v := w.reservation(fmt.Sprintf("R%d", i)); *v.Reservation.ListingID != "L4" {
+			t.Errorf("R%d: listing %s", i, *v.Reservation.ListingID)
+		}
+	}
+	if n, _, err := w.store.Backlog(context.Background()); err != nil || n != 0 {
+		t.Errorf("%d events are left: %v", n, err)
+	}
+}
+
+func TestAPoisonEventIsSetAside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	good := w.put("default", update("R", 1, "L"))
+	bad := w.put("default", `{"type":"reservation.updated","timestamp":"2024-10-20T08:00:00Z","data":{"reservation_id":"P"}}`)
+	after := w.put("default", update("S", 1, "L"))
+	w.drain()
+	if w.status(good) != store.EventApplied || w.status(after) != store.EventApplied || w.status(bad) != store.EventRejected {
+		t.Errorf("good %s, bad %s, after %s", w.status(good), w.status(bad), w.status(after))
+	}
+}
+
+func TestAListingsChangeReachesItsStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 3 {
+		w.put("default", strings.Replace(update(fmt.Sprintf("R%d", i), 1, "L"), "2024-11-01T15:00:00Z", "2024-11-01", 1))
+	}
+	w.drain()
+	if v := w.reservation("R0"); v.Reservation.CheckIn != nil {
+		t.Fatal("a check-in without a time zone")
+	}
+	before := w.reservation("R0").Key.Generation
+	w.put("default", `{"type":"listing.created","timestamp":"2024-10-20T08:00:00Z","data":{"listing_id":"L","seam_access_group_ids":["g"],"time_zone":"America/New_York"}}`)
+	w.drain()
+	for i := range 3 {
+		v := w.reservation(fmt.Sprintf("R%d", i))
+		if v.Reservation.CheckIn == nil || !v.Reservation.CheckIn.Equal(time.Date(2024, 11, 1, 19, 0, 0, 0, time.UTC)) || v.Key.Generation <= before {
+			t.Errorf("R%d: check-in %v, generation %d", i, v.Reservation.CheckIn, v.Key.Generation)
+		}
+	}
+	left, err := w.store.ListingsToFanOut(context.Background(), 10)
+	if err != nil || len(left) != 0 {
+		t.Errorf("left to fan out: %v %v", left, err)
+	}
+}
