@@ -37,10 +37,14 @@ type streams struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	go func() { // a second signal ends the process at once
-		<-ctx.Done()
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
 		stop()
+		<-signals // a second signal ends the process at once
+		os.Exit(130)
 	}()
 	os.Exit(run(ctx, os.Args[1:], &streams{os.Stdin, os.Stdout, os.Stderr}))
 }
@@ -67,7 +71,7 @@ func run(ctx context.Context, args []string, io *streams) int {
 		return 2
 	}
 	err = command.Run()
-	if problems := (configProblems)(nil); errors.As(err, &problems) {
+	if problems := configProblems(nil); errors.As(err, &problems) {
 		for _, p := range problems {
 			_, _ = fmt.Fprintln(io.err, "staykey:", p)
 		}

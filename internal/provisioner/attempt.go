@@ -372,6 +372,7 @@ func (a *attempt) sweepAt(now time.Time) time.Time {
 		last = *read
 	}
 	// A tenth of jitter, so that keys made together are not swept together for ever.
+	// #nosec G404 -- jitter
 	return last.Add(a.options.SweepInterval + time.Duration(rand.Int64N(int64(a.options.SweepInterval)/10+1)))
 }
 
@@ -463,6 +464,7 @@ func (a *attempt) backoff(attempts int) time.Duration {
 	if d <= 0 || d > most {
 		d = most
 	}
+	// #nosec G404 -- jitter
 	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2+1)) // 75 to 125 %
 }
 

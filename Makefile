@@ -1,0 +1,46 @@
+# make run and make test do all the set-up that they need; make help lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+TOOL    := go tool -modfile=tools/go.mod
+# Tests wait more than they compute (leases, graces), so that more of them run at a time than there are cores.
+TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 10m
+
+.PHONY: help run build test race lint fmt generate generated cover clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## start everything on this machine: Postgres, a simulated Seam, the service on 127.0.0.1:8080
+	@exec ./bin/staykey serve --dev
+
+build: ## build bin/staykey
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/staykey ./cmd/server
+
+test: ## run every test, against a real Postgres
+	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format pkgname --hide-summary skipped -- $(TESTFLAGS) ./...
+
+race: ## run every test under the race detector
+	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format pkgname -- -race $(TESTFLAGS) ./...
+
+lint: ## vet, staticcheck, gofumpt, gosec
+	@go vet ./...
+	@$(TOOL) staticcheck ./...
+	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt'd (make fmt):"; echo "$$unformatted"; exit 1; fi
+	@$(TOOL) gosec -quiet -exclude-dir=tools ./...
+
+fmt: ## format the code
+	@$(TOOL) gofumpt -w .
+
+generate: ## write the generated files
+	@go run ./cmd/server openapi > docs/openapi.json
+
+generated: ## fail if a generated file is not up to date
+	@go run ./cmd/server openapi | diff -u docs/openapi.json - || { echo "docs/openapi.json is not up to date: make generate"; exit 1; }
+	@go mod tidy -diff && (cd tools && go mod tidy -diff)
+
+clean: ## remove what was built, and the data of make run
+	@rm -rf bin .staykey

@@ -1,0 +1,542 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// binary is the program that ships, built once for these tests.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "staykey-e2e-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "staykey")
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := binary(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+var e2eSecret = pms.Secret("an end-to-end secret of 32 bytes")
+
+const e2eToken = "an-end-to-end-admin-token"
+
+// process is a running staykey.
+type process struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	url  string
+	ops  string
+	done chan struct{}
+	out  *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// launch starts the program on free ports of loopback and waits until it is ready.
+func launch(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, done: make(chan struct{}), out: &lockedBuffer{}}
+	p.cmd = exec.Command(path, args...)
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_FORMAT=json"}, env...)
+	p.cmd.Stdout = p.out
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan [2]string, 1)
+	var log lockedBuffer
+	go func() {
+		defer close(p.done)
+		lines := bufio.NewScanner(stderr)
+		for lines.Scan() {
+			_, _ = log.Write(append(lines.Bytes(), '\n'))
+			var record struct{ Msg, Listen, Ops string }
+			var raw map[string]any
+			if json.Unmarshal(lines.Bytes(), &raw) == nil && raw["msg"] == "ready" {
+				record.Listen, _ = raw["listen"].(string)
+				record.Ops, _ = raw["ops_listen"].(string)
+				ready <- [2]string{record.Listen, record.Ops}
+			}
+		}
+		_ = p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		if t.Failed() {
+			t.Logf("log of the service:\n%s", log.String())
+		}
+	})
+	select {
+	case addresses := <-ready:
+		p.url, p.ops = "http://"+addresses[0], "http://"+addresses[1]
+	case <-p.done:
+		t.Fatalf("the service ended at once:\n%s", log.String())
+	case <-time.After(60 * time.Second):
+		t.Fatal("the service is not ready in a minute")
+	}
+	return p
+}
+
+// post sends a signed webhook and returns the status; 0 if the service is gone.
+func (p *process) post(source, eventType string, data map[string]any) int {
+	p.t.Helper()
+	body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": data})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.postBody(source, body)
+}
+
+func (p *process) postBody(source string, body []byte) int {
+	p.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, p.url+"/webhooks/"+source, bytes.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	id, now := fmt.Sprintf("msg_%d", time.Now().UnixNano()), time.Now()
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("webhook-id", id)
+	req.Header.Set("webhook-timestamp", fmt.Sprint(now.Unix()))
+	req.Header.Set("webhook-signature", e2eSecret.Sign(id, now, body))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+// key reads a reservation's mobile key over REST; nil while there is no answer.
+func (p *process) key(id string) map[string]any {
+	req, err := http.NewRequest(http.MethodGet, p.url+"/v1/reservations/default/"+id, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+e2eToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var body map[string]any
+	raw, _ := io.ReadAll(resp.Body)
+	if json.Unmarshal(raw, &body) != nil {
+		return nil
+	}
+	key, _ := body["mobile_key"].(map[string]any)
+	return key
+}
+
+func (p *process) until(id, status string, patience time.Duration) map[string]any {
+	p.t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var key map[string]any
+	for {
+		if key = p.key(id); key != nil && key["status"] == status {
+			return key
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			p.t.Fatalf("%s is not %s in %s: %v", id, status, patience, key)
+		}
+	}
+}
+
+// simulated returns a Seam with the seed's groups, and the environment of a service that uses it.
+func simulated(t *testing.T, dsn string) (*simulator.Simulator, []string) {
+	t.Helper()
+	sim, err := simulator.New(simulator.Options{APIKey: "seam_test_e2e"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	furnish(sim)
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	return sim, []string{
+		"DATABASE_URL=" + dsn, "SEAM_API_KEY=seam_test_e2e", "SEAM_ENDPOINT=" + server.URL,
+		"STAYKEY_WEBHOOK_SECRET=" + e2eSecret.String(), "STAYKEY_ADMIN_TOKEN=" + e2eToken,
+	}
+}
+
+func seedListing() map[string]any {
+	return map[string]any{"listing_id": "2222222-2222", "seam_access_group_ids": []string{"555555-5555", "666666-6666"}}
+}
+
+func seedReservation() map[string]any {
+	in := time.Now().UTC().AddDate(0, 0, 2)
+	return map[string]any{
+		"reservation_id": "3333122-433", "guest_email": "jane@example.com", "listing_id": "2222222-2222",
+		"check_in": in.Format("2006-01-02") + "T15:00:00.000Z", "check_out": in.AddDate(0, 0, 3).Format("2006-01-02") + "T11:00:00.000Z",
+	}
+}
+
+// TestSeed is the seed's flow against the program that ships, on an empty database.
+func TestSeed(t *testing.T) {
+	t.Parallel()
+	sim, env := simulated(t, storetest.EmptyDSN(t))
+	p := launch(t, env)
+	if got := p.post("default", "listing.created", seedListing()); got != 202 {
+		t.Fatalf("listing: %d", got)
+	}
+	waitUntil(t, "the access groups to be known", func() bool { return sim.Calls() >= 2 })
+	sim.Forget()
+	if got := p.post("default", "reservation.created", seedReservation()); got != 202 {
+		t.Fatalf("reservation: %d", got)
+	}
+	key := p.until("3333122-433", "issued", 20*time.Second)
+	if n := sim.Calls(); n > 4 {
+		t.Errorf("%d requests to Seam, want at most 4", n)
+	}
+	state := sim.State()
+	users := state.UsersNamed("3333122-433")
+	if len(users) != 1 || users[0].ID != key["acs_user_id"] || len(state.MobileKeys(users[0].ID)) != 1 ||
+		state.MobileKeys(users[0].ID)[0].ID != key["acs_credential_id"] || state.Identities[users[0].IdentityID].Email != "jane@example.com" {
+		t.Errorf("REST says %v, Seam holds %+v", key, users)
+	}
+	for _, path := range []string{"/metrics", "/readyz", "/healthz", "/debug/pprof/"} {
+		resp, err := http.Get(p.ops + path)
+		if err != nil || resp.StatusCode != 200 {
+			t.Errorf("ops %s: %v %v", path, resp, err)
+			continue
+		}
+		_ = resp.Body.Close()
+	}
+}
+
+func waitUntil(t *testing.T, what string, reached func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !reached() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+// TestKilledBetweenSteps kills the service (SIGKILL) before and after the effect of each call of a
+// provisioning. Another one, with the default settings, brings it to exactly one of each within 20 s.
+func TestKilledBetweenSteps(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		path   string
+		change string // what is under way
+	}{
+		{seam.PathIdentityCreate, "create"},
+		{seam.PathUserCreate, "create"},
+		{seam.PathCredentialCreate, "create"},
+		{"/acs/users/get", "create"},
+		{seam.PathUserUpdate, "dates"},
+		{seam.PathUserDelete, "cancel"},
+	} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s %s after=%v", c.change, strings.ReplaceAll(c.path, "/", "_"), after), func(t *testing.T) {
+				t.Parallel()
+				sim, env := simulated(t, storetest.DSN(t))
+				p := launch(t, env)
+				p.post("default", "listing.created", seedListing())
+				reservation := seedReservation()
+				if c.change != "create" {
+					p.post("default", "reservation.created", reservation)
+					p.until("3333122-433", "issued", 20*time.Second)
+				}
+				var once sync.Once
+				killed := make(chan time.Time, 1)
+				sim.Configure(func(o *simulator.Options) {
+					o.Hook = func(path string, now bool) {
+						if path == c.path && now == after {
+							once.Do(func() {
+								_ = p.cmd.Process.Kill()
+								<-p.done
+								killed <- time.Now()
+							})
+						}
+					}
+				})
+				want := "issued"
+				switch c.change {
+				case "create":
+					p.post("default", "reservation.created", reservation)
+				case "dates":
+					reservation["check_out"] = time.Now().UTC().AddDate(0, 0, 9).Format("2006-01-02T15:04:05.000Z")
+					p.post("default", "reservation.updated", reservation)
+				case "cancel":
+					want = "revoked"
+					p.post("default", "reservation.cancelled", reservation)
+				}
+				at := <-killed
+				next := launch(t, env)
+				next.until("3333122-433", want, 20*time.Second-time.Since(at))
+				state := sim.State()
+				users := state.UsersNamed("3333122-433")
+				if want == "revoked" {
+					if len(users) != 0 {
+						t.Errorf("%d ACS users are left", len(users))
+					}
+				} else if len(users) != 1 || len(state.MobileKeys(users[0].ID)) != 1 || len(users[0].GroupIDs) != 2 || users[0].Schedule == nil ||
+					users[0].Schedule.EndsAt.Format("2006-01-02T15:04:05.000Z") != reservation["check_out"] {
+					t.Errorf("Seam holds %+v", users)
+				}
+				if peaks := sim.Peaks(); peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 || peaks.UsersWithNoSchedule > 0 {
+					t.Errorf("the worst moment: %+v", peaks)
+				}
+				if n := len(state.Identities); n != 1 {
+					t.Errorf("%d identities", n)
+				}
+			})
+		}
+	}
+}
+
+// TestGracefulStop stops the service while a provisioning is under way: it finishes and exits 0.
+func TestGracefulStop(t *testing.T) {
+	t.Parallel()
+	sim, env := simulated(t, storetest.DSN(t))
+	p := launch(t, env)
+	p.post("default", "listing.created", seedListing())
+	begun := make(chan struct{}, 100)
+	sim.Configure(func(o *simulator.Options) {
+		o.Latency = 200 * time.Millisecond
+		o.Hook = func(path string, _ bool) {
+			if path == seam.PathUserCreate {
+				begun <- struct{}{}
+			}
+		}
+	})
+	p.post("default", "reservation.created", seedReservation())
+	<-begun
+	started := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 || time.Since(started) > 20*time.Second {
+		t.Errorf("exit %d after %s", code, time.Since(started))
+	}
+	users := sim.State().UsersNamed("3333122-433")
+	if len(users) != 1 || len(sim.State().MobileKeys(users[0].ID)) != 1 {
+		t.Errorf("the job under way was not finished: %+v", users)
+	}
+}
+
+// TestSecondSignalEndsAtOnce gives a stop something to wait for.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	sim, env := simulated(t, storetest.DSN(t))
+	p := launch(t, env)
+	p.post("default", "listing.created", seedListing())
+	begun := make(chan struct{}, 100)
+	sim.Configure(func(o *simulator.Options) {
+		o.Hook = func(path string, _ bool) {
+			if path == seam.PathUserCreate {
+				begun <- struct{}{}
+			}
+		}
+	})
+	sim.Inject(simulator.Fault{Kind: simulator.Hang, Path: seam.PathUserCreate})
+	p.post("default", "reservation.created", seedReservation())
+	<-begun
+	_ = p.cmd.Process.Signal(syscall.SIGINT)
+	waitUntil(t, "the stop to begin", func() bool {
+		resp, err := http.Get(p.url + "/readyz")
+		if err != nil {
+			return true
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == 503
+	})
+	started := time.Now()
+	_ = p.cmd.Process.Signal(syscall.SIGINT)
+	<-p.done
+	if code := p.cmd.ProcessState.ExitCode(); code == 0 {
+		t.Errorf("exit 0 after %s", time.Since(started))
+	}
+}
+
+// TestDev is --dev on a machine of which nothing is asked: a Postgres of its own, the simulator, and
+// commands that work as they are printed. Killed, it leaves no process; started again, it has its data.
+func TestDev(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "dev")
+	for _, above := range []string{filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
+		if err := os.Chmod(above, 0o755); err != nil { //nolint:gosec // the unprivileged Postgres must get through
+			t.Fatal(err)
+		}
+	}
+	env := []string{"STAYKEY_DEV_DIR=" + dir}
+	p := launch(t, env, "--dev")
+	waitUntil(t, "the introduction", func() bool { return strings.Contains(p.out.String(), "curl -sS -H \"Authorization") })
+	var script strings.Builder
+	for line := range strings.Lines(p.out.String()) {
+		if strings.HasPrefix(line, "body=") || strings.Contains(line, " sign ") {
+			script.WriteString(line)
+		}
+	}
+	out, err := exec.Command("sh", "-ec", script.String()).CombinedOutput()
+	if err != nil || strings.Count(string(out), `"accepted"`) != 2 {
+		t.Fatalf("the printed commands: %v\n%s", err, out)
+	}
+	read := func(p *process) func() bool {
+		return func() bool {
+			for line := range strings.Lines(p.out.String()) {
+				if strings.HasPrefix(line, "curl ") {
+					out, _ := exec.Command("sh", "-c", line).Output()
+					return strings.Contains(string(out), `"status":"issued"`)
+				}
+			}
+			return false
+		}
+	}
+	waitUntil(t, "the key, as the printed command shows it", read(p))
+	pid, err := os.ReadFile(filepath.Join(dir, "postgres", "data", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var postmaster int
+	if _, err := fmt.Sscan(string(pid), &postmaster); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.done
+	waitUntil(t, "Postgres to follow a killed service", func() bool { return !running(postmaster) })
+	again := launch(t, env, "serve", "--dev")
+	waitUntil(t, "the key after a restart", read(again))
+	if err := again.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	<-again.done
+	if code := again.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "postgres", "data", "postmaster.pid")); err == nil {
+		t.Error("Postgres was not stopped")
+	}
+}
+
+// running tells whether a process exists and is no zombie.
+func running(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return syscall.Kill(pid, 0) == nil
+	}
+	return !strings.Contains(string(stat), ") Z ")
+}
+
+// TestTwoSources has equal ids in two sources of a config file.
+func TestTwoSources(t *testing.T) {
+	t.Parallel()
+	sim, env := simulated(t, storetest.DSN(t))
+	file := filepath.Join(t.TempDir(), "staykey.yaml")
+	content := `sources:
+  - name: default
+    verify: {method: standard-webhooks, secrets: ["${FIRST_SECRET}"]}
+  - name: villas
+    format: staykey
+    verify: {method: none}
+    insecure: true
+    time_zone: Europe/Madrid
+    check_in_time: "16:00"
+    grace: {before: 30m, after: 0m}
+    keep_after: 2h
+`
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, append(env, "STAYKEY_CONFIG="+file, "FIRST_SECRET="+e2eSecret.String()))
+	reservation := seedReservation()
+	for _, source := range []string{"default", "villas"} {
+		p.post(source, "listing.created", seedListing())
+		if got := p.post(source, "reservation.created", reservation); got != 202 {
+			t.Fatalf("%s: %d", source, got)
+		}
+		reservation["check_in"] = time.Now().UTC().AddDate(1, 0, 0).Format("2006-07-01")[:4] + "-07-01"
+		reservation["check_out"] = reservation["check_in"].(string)[:4] + "-07-03"
+	}
+	waitUntil(t, "both keys", func() bool { return len(sim.State().UsersNamed("3333122-433")) == 2 })
+	for _, u := range sim.State().UsersNamed("3333122-433") {
+		if u.Schedule.StartsAt.Month() == time.July && (u.Schedule.StartsAt.Hour() != 13 || u.Schedule.StartsAt.Minute() != 30) {
+			t.Errorf("the second source's policy: starts %s, want 16:00 in Madrid less half an hour", u.Schedule.StartsAt)
+		}
+	}
+}
+
+func TestVersionAndSign(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	in := &streams{in: strings.NewReader("from stdin"), out: &out, err: &out}
+	if code := run(context.Background(), []string{"version"}, in); code != 0 || !strings.HasPrefix(out.String(), "staykey ") {
+		t.Errorf("version: %d %q", code, out.String())
+	}
+	out.Reset()
+	if code := run(context.Background(), []string{"sign", "--secret", e2eSecret.String(), "--id", "msg_1"}, in); code != 0 {
+		t.Fatalf("sign: %d %q", code, out.String())
+	}
+	h := http.Header{}
+	for line := range strings.Lines(out.String()) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		h.Set(name, value)
+	}
+	if id, err := pms.VerifyStandardWebhook(h, []byte("from stdin"), []pms.Secret{e2eSecret}, time.Now()); err != nil || id != "msg_1" {
+		t.Errorf("the signature does not verify: %q %v", id, err)
+	}
+}
