@@ -70,10 +70,9 @@ func (p *configProblems) add(name, format string, args ...any) {
 }
 
 // Development secrets are no secrets: they are used only with the simulator.
-// #nosec G101 -- see above
 const (
-	devWebhookSecret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE="
-	devAdminToken    = "staykey-development-admin-token"
+	devWebhookSecret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE=" // #nosec G101 -- see above
+	devAdminToken    = "staykey-development-admin-token"                    // #nosec G101 -- see above
 )
 
 // load checks the settings. The error is configProblems with everything that is wrong.

@@ -26,8 +26,8 @@ type devMachine struct {
 func startDev(ctx context.Context, c *config, log *slog.Logger) (*devMachine, error) {
 	m := &devMachine{}
 	if c.DatabaseURL == "" {
-		// #nosec G301 -- an unprivileged Postgres must get through
-		if err := os.MkdirAll(c.DevDir, 0o755); err != nil {
+		err := os.MkdirAll(c.DevDir, 0o755) // #nosec G301 -- an unprivileged Postgres must get through
+		if err != nil {
 			return nil, fmt.Errorf("STAYKEY_DEV_DIR: %w", err)
 		}
 		server, err := postgres.Start(ctx, postgres.Options{Dir: filepath.Join(c.DevDir, "postgres"), Log: func(s string) { log.Info(s) }})
@@ -103,8 +103,8 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 	secret := source.Secrets[0].String()
 	token := c.AdminTokens[0]
 	if !c.Printed { // the operator's own secrets are not ours to show
-		// #nosec G101 -- names of variables
-		secret, token = "$STAYKEY_WEBHOOK_SECRET", "$STAYKEY_ADMIN_TOKEN"
+		secret = "$STAYKEY_WEBHOOK_SECRET" // #nosec G101 -- the name of a variable
+		token = "$STAYKEY_ADMIN_TOKEN"     // #nosec G101 -- the name of a variable
 	} else {
 		say("  Webhook secret      %s", secret)
 		say("  Admin token         %s", token)

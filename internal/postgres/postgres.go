@@ -110,8 +110,8 @@ func prepareDir(dir string, owner *account) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("directory for Postgres: %w", err)
 	}
-	// #nosec G301 -- the unprivileged owner must get through
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	err = os.MkdirAll(dir, 0o755) // #nosec G301 -- the unprivileged owner must get through
+	if err != nil {
 		return "", fmt.Errorf("directory for Postgres: %w", err)
 	}
 	if owner == nil {
