@@ -86,10 +86,16 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("\nstaykey %s is ready. Ctrl-C stops it.\n", version)
 	say("  REST and its docs   %s/docs", base)
-	say("  Health in detail    http://%s/readyz", loopback(ops))
-	if m.seamURL != "" {
+	inside := inContainer()
+	if !inside { // these are not reached from outside
+		say("  Health in detail    http://%s/readyz", loopback(ops))
+	}
+	switch {
+	case m.seamURL != "" && inside:
+		say("  Seam                simulated")
+	case m.seamURL != "":
 		say("  Seam (simulated)    %s/_simulator/state", m.seamURL)
-	} else {
+	default:
 		say("  Seam                %s", c.SeamEndpoint)
 	}
 	if m.postgres != nil {
@@ -113,6 +119,9 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 	if err != nil {
 		executable = "staykey"
 	}
+	if inside {
+		executable = "docker compose exec -T staykey " + executable
+	}
 	in := time.Now().UTC().AddDate(0, 0, 1)
 	day := func(days int) string { return in.AddDate(0, 0, days).Format("2006-01-02") }
 	post := fmt.Sprintf(`%s sign --secret "%s" "$body" | curl -sS -H @- -H 'Content-Type: application/json' -d "$body" %s/webhooks/default`, executable, secret, base)
@@ -124,6 +133,12 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 	say("%s\n", post)
 	say(`curl -sS -H "Authorization: Bearer %s" %s/v1/reservations/default/3333122-433`, token, base)
 	_, _ = fmt.Fprintln(io.out, b.String())
+}
+
+// inContainer tells whether we run in Docker.
+func inContainer() bool {
+	_, err := os.Stat("/.dockerenv")
+	return err == nil
 }
 
 // loopback writes an address as a local client can use it.

@@ -1,0 +1,62 @@
+// Package internal_test checks which package may import which (docs/architecture.md).
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/staykey/staykey/"
+
+// allowed are the packages of ours that a package may import, tests aside. What is not listed may import nothing of ours.
+var allowed = map[string][]string{
+	"cmd/server":                   {"internal/handlers", "internal/intake", "internal/pms", "internal/postgres", "internal/provisioner", "internal/seam", "internal/seam/simulator", "internal/store", "migrations"},
+	"internal/handlers":            {"internal/intake", "internal/pms", "internal/store"},
+	"internal/intake":              {"internal/pms", "internal/store"},
+	"internal/provisioner":         {"internal/pms", "internal/seam", "internal/store"},
+	"internal/postgres/pgtest":     {"internal/postgres"},
+	"internal/postgres/pgtest/run": {"internal/postgres/pgtest"},
+	"internal/store/storetest":     {"internal/postgres/pgtest", "internal/store", "migrations"},
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "../...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(out)))
+	seen := map[string]bool{}
+	for {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, module)
+		seen[name] = true
+		for _, i := range p.Imports {
+			ours, is := strings.CutPrefix(i, module)
+			if is && !slices.Contains(allowed[name], ours) {
+				t.Errorf("%s must not import %s", name, ours)
+			}
+			if strings.Contains(i, "testcontainers") && !strings.Contains(name, "pgtest") {
+				t.Errorf("%s imports testcontainers: the binary that ships must not", name)
+			}
+		}
+	}
+	for name := range allowed {
+		if !seen[name] {
+			t.Errorf("%s is listed here and does not exist", name)
+		}
+	}
+}
