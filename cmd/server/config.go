@@ -56,6 +56,7 @@ type config struct {
 	LogFormat     string
 	Dev           bool
 	DevDir        string
+	Compose       bool // in docker-compose.yml's container: commands are pasted outside of it
 	Simulate      bool // no Seam but the simulator
 	Printed       bool // secrets were made up, and are shown
 }
@@ -83,7 +84,7 @@ func (s settings) load(getenv func(string) string) (config, error) {
 		DatabaseURL: s.DatabaseURL, SeamAPIKey: strings.TrimSpace(s.SeamAPIKey), SeamSystemID: strings.TrimSpace(s.SeamSystemID),
 		Dev: s.Dev || (s.DevWithoutKey && s.SeamAPIKey == ""), DevDir: or(s.DevDir, ".staykey"),
 	}
-	c.Simulate = c.Dev && c.SeamAPIKey == ""
+	c.Simulate, c.Compose = c.Dev && c.SeamAPIKey == "", c.Dev && !s.Dev
 	c.Listen, c.OpsListen = or(s.Listen, ":8080"), or(s.OpsListen, "127.0.0.1:9090")
 	if c.Dev && s.Listen == "" {
 		c.Listen = "127.0.0.1:8080"

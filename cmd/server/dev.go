@@ -86,12 +86,11 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("\nstaykey %s is ready. Ctrl-C stops it.\n", version)
 	say("  REST and its docs   %s/docs", base)
-	inside := inContainer()
-	if !inside { // these are not reached from outside
+	if !c.Compose { // the private listener and the simulator are not reached from outside its container
 		say("  Health in detail    http://%s/readyz", loopback(ops))
 	}
 	switch {
-	case m.seamURL != "" && inside:
+	case m.seamURL != "" && c.Compose:
 		say("  Seam                simulated")
 	case m.seamURL != "":
 		say("  Seam (simulated)    %s/_simulator/state", m.seamURL)
@@ -119,7 +118,7 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 	if err != nil {
 		executable = "staykey"
 	}
-	if inside {
+	if c.Compose {
 		executable = "docker compose exec -T staykey " + executable
 	}
 	in := time.Now().UTC().AddDate(0, 0, 1)
@@ -133,12 +132,6 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 	say("%s\n", post)
 	say(`curl -sS -H "Authorization: Bearer %s" %s/v1/reservations/default/3333122-433`, token, base)
 	_, _ = fmt.Fprintln(io.out, b.String())
-}
-
-// inContainer tells whether we run in Docker.
-func inContainer() bool {
-	_, err := os.Stat("/.dockerenv")
-	return err == nil
 }
 
 // loopback writes an address as a local client can use it.

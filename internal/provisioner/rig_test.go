@@ -84,7 +84,8 @@ func (r *rig) start() {
 	r.applier = intake.NewApplier(r.store, log, r.now, options.Policy, r.prov.Wake)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { r.prov.Run(ctx, time.Second) })
+	prov := r.prov
+	running.Go(func() { prov.Run(ctx, time.Second) })
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()

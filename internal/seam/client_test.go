@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,9 +116,9 @@ func TestErrorKinds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			calls := 0
+			var calls atomic.Int32
 			client := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				calls++
+				calls.Add(1)
 				_, _ = io.Copy(io.Discard, r.Body)
 				c.handler(w, r)
 			})
@@ -131,8 +132,8 @@ func TestErrorKinds(t *testing.T) {
 			if strings.Contains(err.Error(), "jane@") || strings.Contains(err.Error(), "600") {
 				t.Errorf("guest data in %q", err)
 			}
-			if calls != 1 || len(recorded) != 1 || recorded[0].Path != "/acs/users/create" || recorded[0].Err == nil {
-				t.Errorf("%d calls, recorded %+v", calls, recorded)
+			if calls.Load() != 1 || len(recorded) != 1 || recorded[0].Path != "/acs/users/create" || recorded[0].Err == nil {
+				t.Errorf("%d calls, recorded %+v", calls.Load(), recorded)
 			}
 			if e.Status != 0 && c.typ != "" && e.RequestID != "req-1" {
 				t.Errorf("request id %q", e.RequestID)
@@ -153,9 +154,9 @@ func TestErrorKinds(t *testing.T) {
 
 func TestRetryAfterHoldsEveryCallBack(t *testing.T) {
 	t.Parallel()
-	calls := 0
+	var calls atomic.Int32
 	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		calls++
+		calls.Add(1)
 		w.Header().Set("Retry-After", "30")
 		w.WriteHeader(429)
 	})
@@ -166,8 +167,8 @@ func TestRetryAfterHoldsEveryCallBack(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if calls != 1 {
-		t.Errorf("%d calls while Seam asks for a pause", calls)
+	if calls.Load() != 1 {
+		t.Errorf("%d calls while Seam asks for a pause", calls.Load())
 	}
 }
 
