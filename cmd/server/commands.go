@@ -189,18 +189,18 @@ func (openAPICommand) Run(io *streams) error {
 }
 
 type healthcheckCommand struct {
-	URL string `placeholder:"URL" help:"Default http://127.0.0.1:PORT/readyz with STAYKEY_LISTEN's port."`
+	URL string `placeholder:"URL" help:"Default /readyz at STAYKEY_LISTEN, on loopback if that names no host."`
 }
 
 // Run asks /readyz; for a container that has no shell.
 func (h *healthcheckCommand) Run(ctx context.Context, io *streams) error {
 	target := h.URL
 	if target == "" {
-		_, port, err := net.SplitHostPort(or(os.Getenv("STAYKEY_LISTEN"), ":8080"))
+		address, err := net.ResolveTCPAddr("tcp", or(os.Getenv("STAYKEY_LISTEN"), ":8080"))
 		if err != nil {
 			return configProblems{"STAYKEY_LISTEN: " + err.Error()}
 		}
-		target = "http://127.0.0.1:" + port + "/readyz"
+		target = "http://" + loopback(address) + "/readyz"
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -232,11 +232,13 @@ func (s *service) ready(ctx context.Context) handlers.Readiness {
 // serve runs until ctx ends, then stops in order: no new requests, what was accepted is finished, running
 // attempts get their time.
 func (s *service) serve(ctx context.Context, public, ops net.Listener, started func()) error {
-	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopWork()
+	apply, stopApply := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopApply()
+	provision, stopProvision := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopProvision()
 	var workers sync.WaitGroup
-	workers.Go(func() { s.applier.Run(work) })
-	workers.Go(func() { s.provisioner.Run(work, stopJobs) })
+	workers.Go(func() { s.applier.Run(apply) })
+	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	s.working.Store(true)
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
 	servers := []*http.Server{
@@ -260,6 +262,7 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 	}
 	s.log.Info("stopping")
 	s.working.Store(false)
+	stopProvision() // no new attempts; those under way end while requests do
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopRequests)
 	defer cancel()
 	if serr := servers[0].Shutdown(shutdown); serr != nil {
@@ -267,7 +270,7 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 		_ = servers[0].Close()
 	}
 	s.acceptor.Close()
-	stopWork()
+	stopApply()
 	workers.Wait()
 	_ = servers[1].Close()
 	s.seam.Close()

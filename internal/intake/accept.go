@@ -26,9 +26,9 @@ const (
 	batchSize = 128
 	// waitingRoom is how many requests may wait for their commit; at the slowest disk that is worth waiting
 	// for, the last of them is answered within a second or two.
-	waitingRoom = 4096
+	waitingRoom = 1024
 	// flushTimeout bounds one commit; behind it the result is unknown, and the sender tries again.
-	flushTimeout = 10 * time.Second
+	flushTimeout = 5 * time.Second
 )
 
 var (

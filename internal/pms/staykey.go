@@ -61,7 +61,11 @@ func ParseStaykey(body []byte) (Event, error) {
 	}
 	e.Type, _ = envelope.text("type", true, 0)
 	if e.Type != "" && !slices.Contains(eventTypes, e.Type) {
-		return Event{Type: e.Type, Ignored: true}, nil
+		ignored := Event{Type: e.Type, Ignored: true}
+		if s, ok := envelope.text("timestamp", false, 0); ok {
+			ignored.OccurredAt, _ = ParseInstant(s)
+		}
+		return ignored, nil
 	}
 	if s, ok := envelope.text("timestamp", true, 0); ok {
 		t, err := ParseInstant(s)

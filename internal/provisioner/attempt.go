@@ -77,14 +77,22 @@ func (a *attempt) desired(ctx context.Context) (desired, error) {
 	}
 	if d := desire(s); d.goal == have && a.work.Listing != nil && !a.work.Listing.Deleted {
 		a.reason = "which access system the listing's access groups are on"
-		if err := a.directory.learn(ctx, a.work.Listing.Groups()); err != nil {
+		err := a.directory.learn(ctx, a.work.Listing.Groups())
+		if err != nil && (d.systemID == "" || seam.KindOf(err) != seam.Lost) {
 			return desired{}, err
+		}
+		if err != nil {
+			// The access system is configured, and groups can't be looked up: Seam will say which it doesn't know.
+			return a.withOwnKey(d), nil
 		}
 	}
 	s.group = a.directory.system
-	d := desire(s)
+	return a.withOwnKey(desire(s)), nil
+}
+
+func (a *attempt) withOwnKey(d desired) desired {
 	d.ownKey = a.ownKey(a.work.Reservation.Ref(), 0)
-	return d, nil
+	return d
 }
 
 // run brings the reservation to what is desired, or as far as it goes.

@@ -46,12 +46,8 @@ func (d *directory) learn(ctx context.Context, groupIDs []string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	all, err := d.seam.AccessGroups(ctx, "")
-	if err != nil && seam.KindOf(err) != seam.NotFound && seam.KindOf(err) != seam.Invalid {
+	if err := d.learnAll(ctx); err != nil && seam.KindOf(err) != seam.NotFound && seam.KindOf(err) != seam.Invalid {
 		return err
-	}
-	for _, g := range all {
-		d.put(g.ACSAccessGroupID, g.ACSSystemID, true)
 	}
 	for _, id := range d.missing(missing) {
 		g, err := d.seam.AccessGroup(ctx, id)
@@ -65,6 +61,15 @@ func (d *directory) learn(ctx context.Context, groupIDs []string) error {
 		}
 	}
 	return nil
+}
+
+// learnAll takes over the workspace's groups in one call.
+func (d *directory) learnAll(ctx context.Context) error {
+	all, err := d.seam.AccessGroups(ctx, "")
+	for _, g := range all {
+		d.put(g.ACSAccessGroupID, g.ACSSystemID, true)
+	}
+	return err
 }
 
 func (d *directory) missing(groupIDs []string) []string {

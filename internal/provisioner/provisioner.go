@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -209,7 +210,7 @@ func (p *Provisioner) admitted(ctx context.Context) bool {
 	case e.Kind == seam.Unauthorized:
 		p.setTrouble("Seam does not accept SEAM_API_KEY: set a valid one")
 		return false
-	case e.Kind == seam.NotSent, e.Kind == seam.RateLimited, e.Kind == seam.Lost && e.Status != 404:
+	case e.Kind == seam.NotSent, e.Kind == seam.RateLimited, e.Kind == seam.Lost && e.Status != http.StatusNotFound:
 		p.setTrouble("Seam can't be reached: " + err.Error())
 		return false
 	case err != nil:
@@ -225,6 +226,9 @@ func (p *Provisioner) admitted(ctx context.Context) bool {
 			p.setTrouble(fmt.Sprintf("SEAM_API_KEY is of workspace %s, and this database belongs to workspace %s: use its key, or another database", workspace, pinned))
 			return false
 		}
+	}
+	if err := p.directory.learnAll(ctx); err != nil {
+		p.log.Warn("the access groups can't be listed; they are looked up as listings name them", "error", err)
 	}
 	p.mu.Lock()
 	p.ready = true

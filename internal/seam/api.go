@@ -3,6 +3,7 @@ package seam
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -72,7 +73,15 @@ type ACSUser struct {
 }
 
 // Subscribed tells whether the user holds a subscription slot of its Salto KS site; only then do doors open.
-func (u ACSUser) Subscribed() bool { return u.SaltoKS != nil && u.SaltoKS.IsSubscribed }
+// Where Seam leaves out the flag, it is the lack of a warning that says so.
+func (u ACSUser) Subscribed() bool {
+	if u.SaltoKS != nil {
+		return u.SaltoKS.IsSubscribed
+	}
+	return !slices.ContainsFunc(u.Warnings, func(w Issue) bool {
+		return w.WarningCode == "salto_ks_user_not_subscribed" || w.WarningCode == "acs_user_inactive"
+	})
+}
 
 // BeingDeleted tells whether Seam is removing the user.
 func (u ACSUser) BeingDeleted() bool {

@@ -235,7 +235,8 @@ func failure(path string, resp *http.Response, answer []byte) *Error {
 			RequestID string `json:"request_id"`
 		} `json:"error"`
 	}
-	if json.Unmarshal(answer, &envelope) == nil {
+	isSeams := json.Unmarshal(answer, &envelope) == nil && bytes.Contains(answer, []byte(`"error"`))
+	if isSeams {
 		e.Type, e.Message = envelope.Error.Type, Redact(envelope.Error.Message)
 		if e.RequestID == "" {
 			e.RequestID = envelope.Error.RequestID
@@ -246,8 +247,8 @@ func failure(path string, resp *http.Response, answer []byte) *Error {
 		e.Kind = Unauthorized
 	case status == http.StatusForbidden:
 		e.Kind = Forbidden
-	case status == http.StatusNotFound && e.Type == "":
-		// Seam's own 404 has a type; this one may be a proxy's or a wrong endpoint's, and nothing follows from it.
+	case status == http.StatusNotFound && !isSeams:
+		// This one may be a proxy's or a wrong endpoint's, and nothing follows from it.
 		e.Kind, e.Message = Lost, "404 without Seam's error body: is SEAM_ENDPOINT right?"
 	case status == http.StatusNotFound:
 		e.Kind = NotFound

@@ -71,7 +71,7 @@ func TestWhatIsReadTolerantly(t *testing.T) {
 	t.Parallel()
 	c := serve(t, answer(200, `{"ok":true,"new":{},"acs_user":{"acs_user_id":"u","acs_system_id":"s","full_name":"R","email_address":"not an address",
 		"created_at":"2025-06-15T16:54:17.946482Z","external_type":"something_new","user_identity_id":null,"access_schedule":{"starts_at":"2024-11-01T16:00:00+01:00","ends_at":null},
-		"errors":[{"error_code":"a_new_one","message":"x","created_at":"?"}],"pending_mutations":[{"mutation_code":"teleporting"}],"warnings":null,"unknown":[1,{"a":2}]}}`))
+		"errors":[{"error_code":"a_new_one","message":"x","created_at":"?"}],"pending_mutations":[{"mutation_code":"teleporting"}],"warnings":[{"warning_code":"salto_ks_user_not_subscribed"}],"unknown":[1,{"a":2}]}}`))
 	u, err := c.ACSUser(context.Background(), "u")
 	if err != nil {
 		t.Fatal(err)
