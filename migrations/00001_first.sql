@@ -148,7 +148,8 @@ CREATE TABLE acs_users (
     problem              text,                        -- Seam's error code, as last read
     removed_at           timestamptz,                 -- found deleted, not by us
     suspended_at         timestamptz,                 -- found suspended
-    deleted_at           timestamptz,                 -- our delete was answered; kept until Seam says 404
+    deleted_at           timestamptz,                 -- our delete was sent; kept until Seam says 404
+    unsure               boolean     NOT NULL DEFAULT false, -- a change was sent and its result is not recorded: compare before trusting this row
     UNIQUE (acs_system_id, user_identity_id),
     FOREIGN KEY (source, reservation_id) REFERENCES reservations
 );

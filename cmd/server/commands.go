@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"net"
@@ -30,7 +31,8 @@ type database struct {
 	DatabaseURL string `env:"DATABASE_URL" placeholder:"DSN" help:"Postgres 15 or newer. Required."`
 }
 
-func (d database) open(ctx context.Context) (*store.Store, error) {
+// with opens the database for fn, as goose wants it.
+func (d database) with(ctx context.Context, fn func(*sql.DB) error) error {
 	s := settings{DatabaseURL: d.DatabaseURL}
 	var problems configProblems
 	s.readFiles(func(name string) string {
@@ -42,9 +44,16 @@ func (d database) open(ctx context.Context) (*store.Store, error) {
 	c := config{DatabaseURL: s.DatabaseURL}
 	s.loadDatabase(&c, &problems)
 	if len(problems) > 0 {
-		return nil, problems
+		return problems
 	}
-	return store.Open(ctx, c.DatabaseURL)
+	db, err := store.Open(ctx, c.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	sqlDB := stdlib.OpenDBFromPool(db.Pool())
+	defer func() { _ = sqlDB.Close() }()
+	return fn(sqlDB)
 }
 
 type migrateUpCommand struct {
@@ -53,24 +62,19 @@ type migrateUpCommand struct {
 
 // Run applies what is missing.
 func (m *migrateUpCommand) Run(ctx context.Context, io *streams) error {
-	db, err := m.Database.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	sqlDB := stdlib.OpenDBFromPool(db.Pool())
-	defer func() { _ = sqlDB.Close() }()
-	applied, err := migrations.Up(ctx, sqlDB)
-	if err != nil {
-		return err
-	}
-	for _, name := range applied {
-		_, _ = fmt.Fprintln(io.out, "applied", name)
-	}
-	if len(applied) == 0 {
-		_, _ = fmt.Fprintln(io.out, "the database is up to date")
-	}
-	return nil
+	return m.Database.with(ctx, func(db *sql.DB) error {
+		applied, err := migrations.Up(ctx, db)
+		if err != nil {
+			return err
+		}
+		for _, name := range applied {
+			_, _ = fmt.Fprintln(io.out, "applied", name)
+		}
+		if len(applied) == 0 {
+			_, _ = fmt.Fprintln(io.out, "the database is up to date")
+		}
+		return nil
+	})
 }
 
 type migrateStatusCommand struct {
@@ -79,30 +83,25 @@ type migrateStatusCommand struct {
 
 // Run lists the migrations.
 func (m *migrateStatusCommand) Run(ctx context.Context, io *streams) error {
-	db, err := m.Database.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	sqlDB := stdlib.OpenDBFromPool(db.Pool())
-	defer func() { _ = sqlDB.Close() }()
-	list, err := migrations.List(ctx, sqlDB)
-	if err != nil {
-		return err
-	}
-	missing := 0
-	for _, s := range list {
-		state := "applied"
-		if !s.Applied {
-			state = "missing"
-			missing++
+	return m.Database.with(ctx, func(db *sql.DB) error {
+		list, err := migrations.List(ctx, db)
+		if err != nil {
+			return err
 		}
-		_, _ = fmt.Fprintf(io.out, "%-8s %s\n", state, s.Name)
-	}
-	if missing > 0 {
-		return fmt.Errorf("%d migrations are missing: run staykey migrate", missing)
-	}
-	return nil
+		missing := 0
+		for _, s := range list {
+			state := "applied"
+			if !s.Applied {
+				state = "missing"
+				missing++
+			}
+			_, _ = fmt.Fprintf(io.out, "%-8s %s\n", state, s.Name)
+		}
+		if missing > 0 {
+			return fmt.Errorf("%d migrations are missing: run staykey migrate", missing)
+		}
+		return nil
+	})
 }
 
 type signCommand struct {

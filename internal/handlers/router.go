@@ -81,6 +81,7 @@ func New(c Config) (public, ops http.Handler) {
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusMethodNotAllowed, r.Method+" is not a method of this path: see /docs").write(w)
 	})
+	r.Get("/", http.RedirectHandler("/docs", http.StatusFound).ServeHTTP)
 	r.Post("/webhooks/{source}", s.webhook)
 	r.Post("/seam/webhooks", s.seamEvent)
 	r.Get("/healthz", s.healthz)

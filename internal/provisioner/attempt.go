@@ -111,6 +111,11 @@ func (a *attempt) run(ctx context.Context) (store.Verdict, error) {
 				return store.Verdict{}, err
 			}
 		}
+		if err := a.makeRoom(ctx, d); errors.Is(err, errReplan) {
+			continue
+		} else if err != nil {
+			return store.Verdict{}, err
+		}
 		if steps := plan(d, a.seen, a.work.Key.Revive); len(steps) > 0 {
 			if err := a.do(ctx, d, steps[0]); err != nil && !errors.Is(err, errReplan) {
 				return store.Verdict{}, err

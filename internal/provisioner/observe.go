@@ -25,7 +25,7 @@ func (a *attempt) observe(ctx context.Context, d desired) error {
 				return err
 			}
 		}
-		if due && u.ACSUserID != nil && u.DeletedAt == nil {
+		if (due || u.Unsure) && u.ACSUserID != nil && u.DeletedAt == nil {
 			if err := a.check(ctx, u); err != nil {
 				return err
 			}
@@ -226,6 +226,7 @@ func (a *attempt) check(ctx context.Context, u *seen) error {
 		if u.MadeAt != nil && now.Before(u.MadeAt.Add(a.options.Grace)) {
 			return &waitError{u.MadeAt.Add(a.options.Grace), "a new ACS user may not show up at once"}
 		}
+		u.Unsure = false
 		if u.RemovedAt == nil {
 			u.RemovedAt = &now
 			u.Settled, u.Subscribed = false, false
@@ -262,6 +263,7 @@ func (a *attempt) check(ctx context.Context, u *seen) error {
 			}
 		}
 	}
+	u.Unsure = false
 	return a.saveUnlessPreview(ctx, u)
 }
 

@@ -83,7 +83,7 @@ func plan(d desired, o observed, revive bool) []step {
 		}
 	}
 	for i, u := range o.users {
-		if i != keep && u.DeletedAt == nil && removable(d, u) {
+		if i != keep && (u.DeletedAt == nil || u.Unsure) && removable(d, u) {
 			for _, id := range u.surplusUsers {
 				steps = append(steps, step{deleteSurplusUser, i, seam.PathUserDelete, seam.UserID{ACSUserID: id}, "a lost create left a second ACS user"})
 			}

@@ -207,14 +207,19 @@ func (r *rig) untilThat(s stay, what string, reached func(store.View) bool) stor
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			items, _ := r.store.Timeline(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, 0, 60)
-			slices.Reverse(items)
-			for _, item := range items {
-				r.t.Logf("%s %-12s %s %v", item.At.Format("05.000"), item.Kind, item.Summary, item.Detail["reason"])
-			}
+			r.tell(s)
 			r.t.Fatalf("%s/%s: not %s in time, but %s/%s %q (generation %d, observed %d, last error %q)", s.source, s.id, what,
 				v.Key.Status, str(v.Key.Reason), str(v.Key.Message), v.Key.Generation, v.Key.ObservedGeneration, str(v.Key.LastError))
 		}
+	}
+}
+
+// tell logs a stay's story.
+func (r *rig) tell(s stay) {
+	items, _ := r.store.Timeline(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, 0, 120)
+	slices.Reverse(items)
+	for _, item := range items {
+		r.t.Logf("%s %-12s %s %v", item.At.Format("05.000"), item.Kind, item.Summary, item.Detail["reason"])
 	}
 }
 

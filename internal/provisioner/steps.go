@@ -28,6 +28,16 @@ func (a *attempt) do(ctx context.Context, d desired, s step) error {
 		return a.createUser(ctx, d, s.user)
 	case createKey:
 		return a.createKey(ctx, u)
+	case deleteUser:
+		return a.deleteUser(ctx, d, u)
+	}
+	// What follows may be repeated without harm, but not forgotten: should its answer be lost and the wish
+	// change, what it did must still be found.
+	u.Unsure = true
+	if err := a.saveMark(ctx, u); err != nil {
+		return err
+	}
+	switch s.kind {
 	case setSchedule:
 		return a.change(ctx, u, a.seam.UpdateACSUser(ctx, s.body.(seam.UpdateACSUser)), func() {
 			u.StartsAt, u.EndsAt = &d.starts, &d.ends
@@ -42,45 +52,47 @@ func (a *attempt) do(ctx context.Context, d desired, s step) error {
 		return a.change(ctx, u, a.seam.UnsuspendACSUser(ctx, *u.ACSUserID), func() { u.SuspendedAt = nil })
 	case deleteKey:
 		id := s.body.(seam.CredentialID).ACSCredentialID
-		err := a.seam.DeleteCredential(ctx, id)
-		if seam.KindOf(err) == seam.NotFound {
-			err = nil
-		}
-		return a.change(ctx, u, err, func() {
+		return a.change(ctx, u, unlessGone(a.seam.DeleteCredential(ctx, id)), func() {
 			u.surplusKeys = slices.DeleteFunc(u.surplusKeys, func(k string) bool { return k == id })
 		})
 	case deleteSurplusUser:
 		id := s.body.(seam.UserID).ACSUserID
-		err := a.seam.DeleteACSUser(ctx, id)
-		if seam.KindOf(err) == seam.NotFound {
-			err = nil
-		}
-		return a.change(ctx, u, err, func() {
+		return a.change(ctx, u, unlessGone(a.seam.DeleteACSUser(ctx, id)), func() {
 			u.surplusUsers = slices.DeleteFunc(u.surplusUsers, func(k string) bool { return k == id })
 		})
-	case deleteUser:
-		return a.deleteUser(ctx, d, u)
 	default:
 		return fmt.Errorf("unknown step %d", s.kind)
 	}
+}
+
+// unlessGone takes a 404 on a delete for its success.
+func unlessGone(err error) error {
+	if seam.KindOf(err) == seam.NotFound {
+		return nil
+	}
+	return err
 }
 
 // change commits the result of a call that may be repeated without harm. A user that is not there any more is
 // looked at closely.
 func (a *attempt) change(ctx context.Context, u *seen, err error, apply func()) error {
 	a.changes++
-	if seam.KindOf(err) == seam.NotFound {
+	switch seam.KindOf(err) {
+	case seam.NotFound:
 		return a.confirmRemoved(ctx, u, err)
-	}
-	if seam.KindOf(err) == seam.Lost {
+	case seam.Lost:
 		a.uncertain() // it may yet take effect, behind what comes next
-	}
-	if err != nil {
 		return err
 	}
-	apply()
-	u.Settled = false
-	return a.save(ctx, u)
+	u.Unsure = false
+	if err == nil {
+		apply()
+		u.Settled = false
+	}
+	if saved := a.save(ctx, u); saved != nil {
+		return saved
+	}
+	return err
 }
 
 // confirmRemoved follows a 404 on a change: if the ACS user is gone, that is what the attempt finds; else the
@@ -524,7 +536,7 @@ func (a *attempt) addGroup(ctx context.Context, d desired, u *seen, in seam.Grou
 	api := new(seam.Error)
 	if errors.As(err, &api) && api.Type == "acs_access_group_not_found" {
 		a.directory.put(in.ACSAccessGroupID, "", false)
-		return errReplan
+		err = errReplan
 	}
 	if seam.KindOf(err) == seam.Invalid {
 		a.reason = "why Seam refused the access group"
@@ -564,21 +576,37 @@ func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
 			}
 		}
 	}
+	// Marked before: should the answer be lost and the reservation be reinstated, this ACS user is not trusted.
+	now := a.now()
+	u.DeletedAt, u.Settled, u.Unsure = &now, false, true
+	if err := a.saveMark(ctx, u); err != nil {
+		return err
+	}
 	a.reason = whyRemoved(d)
 	a.changes++
 	err := a.seam.DeleteACSUser(ctx, *u.ACSUserID)
-	if seam.KindOf(err) == seam.NotFound {
+	switch seam.KindOf(err) {
+	case 0:
+	case seam.Lost:
+		lost := a.lostUntil(now)
+		u.DeletedAt = &lost
+	case seam.NotFound:
 		if u.MadeAt != nil && a.now().Before(u.MadeAt.Add(a.options.Grace)) {
-			return &waitError{u.MadeAt.Add(a.options.Grace), "Seam doesn't know the ACS user yet that is to be deleted"}
+			err = &waitError{u.MadeAt.Add(a.options.Grace), "Seam doesn't know the ACS user yet that is to be deleted"}
+			u.DeletedAt, u.Unsure = nil, false
+			break
 		}
 		err = nil
+	default: // nothing happened
+		u.DeletedAt = nil
 	}
-	if err != nil {
-		return err
+	if seam.KindOf(err) != seam.Lost {
+		u.Unsure = false
 	}
-	now := a.now()
-	u.DeletedAt, u.Settled = &now, false
-	return a.save(ctx, u)
+	if saved := a.save(ctx, u); saved != nil {
+		return saved
+	}
+	return err
 }
 
 // finishUp does what no plan shows: it reads back what was changed, and sees what was deleted off. errReplan
@@ -666,8 +694,8 @@ func (a *attempt) seeOff(ctx context.Context, d desired, u seen) (bool, error) {
 		case a.now().Before(u.DeletedAt.Add(a.options.Grace)):
 			return false, &waitError{u.DeletedAt.Add(a.options.Grace), "Seam still shows the deleted ACS user"}
 		default:
-			u.DeletedAt = nil
-			if err := a.save(ctx, &u); err != nil {
+			u.DeletedAt, u.Unsure = nil, false
+			if err := a.check(ctx, &u); err != nil {
 				return false, err
 			}
 			a.seen.users[slices.IndexFunc(a.seen.users, func(x seen) bool { return x.ID == u.ID })] = u
@@ -685,6 +713,28 @@ func (a *attempt) seeOff(ctx context.Context, d desired, u seen) (bool, error) {
 		return store.DeleteUserIdentity(ctx, tx, u.UserIdentityKey)
 	})
 	return err == nil, err
+}
+
+// makeRoom sees off an ACS user that is being deleted where a new one is to take the same place: the guest's
+// identity should not be passed over for it. errReplan says that something has moved.
+func (a *attempt) makeRoom(ctx context.Context, d desired) error {
+	if d.goal != have || !d.create || standing(d, a.seen) >= 0 {
+		return nil
+	}
+	for i, u := range a.seen.users {
+		if u.DeletedAt == nil || u.ACSSystemID != d.systemID || u.GuestKey != d.guestKey {
+			continue
+		}
+		done, err := a.seeOff(ctx, d, u)
+		if err != nil {
+			return err
+		}
+		if done {
+			a.drop(i)
+			return errReplan
+		}
+	}
+	return nil
 }
 
 // deletePoll is how often a deletion that Seam has under way is looked at.
@@ -727,10 +777,8 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 	}
 	a.reason = "nothing is linked to the reservation's own user identity any more"
 	a.changes++
-	if err := a.seam.DeleteUserIdentity(ctx, *identity.ID); err != nil && seam.KindOf(err) != seam.NotFound {
-		return false, err
-	}
-	return true, nil
+	err = unlessGone(a.seam.DeleteUserIdentity(ctx, *identity.ID))
+	return err == nil, err
 }
 
 // removeStrays deletes own identities of the reservation that no ACS user was ever made for.
