@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -92,22 +93,33 @@ func (a *Applier) Drain(ctx context.Context) error {
 func (a *Applier) applySome(ctx context.Context) (int, error) {
 	ctx = context.WithoutCancel(ctx) // a batch is short; it ends by its own
 	n, _, err := a.applyBatch(ctx, applyBatch)
-	if !store.IsDataError(err) {
+	if !isPoison(err) {
 		return n, err
 	}
 	n, first, err := a.applyBatch(ctx, 1)
-	if !store.IsDataError(err) {
+	if !isPoison(err) {
 		return n, err
 	}
 	a.log.Error("an event can't be applied and is set aside", "event_id", first.EventID, "source", first.Source, "error", err)
 	return 1, a.store.InTx(ctx, func(tx pgx.Tx) error {
-		reason := "Postgres refused it: " + err.Error()
+		reason := "it could not be applied: " + err.Error()
 		return store.FinishEvents(ctx, tx, []store.EventResult{{EventID: first.EventID, Status: store.EventRejected, Reason: reason}}, a.now())
 	})
 }
 
+var errPanicked = errors.New("a mistake in staykey, please report it")
+
+// isPoison tells whether trying again can't help.
+func isPoison(err error) bool { return store.IsDataError(err) || errors.Is(err, errPanicked) }
+
 func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store.Event, err error) {
 	now := a.now().UTC()
+	defer func() { // one event that we stumble over must not stop the others
+		if recovered := recover(); recovered != nil {
+			a.log.Error("applying events panicked", "panic", recovered, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: %v", errPanicked, recovered)
+		}
+	}()
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
 		events, err := store.ClaimEvents(ctx, tx, limit)
 		if err != nil || len(events) == 0 {

@@ -55,13 +55,12 @@ const (
 )
 
 // standing returns the index of the ACS user that is, or is to become, the one that d asks for; -1 for none.
+// Where no new one may be made, it is the newest that exists, whatever it was made for.
 func standing(d desired, o observed) int {
 	for i := len(o.users) - 1; i >= 0; i-- {
 		u := o.users[i]
-		if u.DeletedAt != nil {
-			continue
-		}
-		if !d.create || (u.ACSSystemID == d.systemID && u.GuestKey == d.guestKey) {
+		fits := u.ACSSystemID == d.systemID && u.GuestKey == d.guestKey
+		if u.DeletedAt == nil && (fits && d.create || !d.create && u.ACSUserID != nil) {
 			return i
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -270,7 +271,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease) {
 		return
 	}
 	a := p.newAttempt(lease, work)
-	verdict, err := a.run(ctx)
+	verdict, err := a.runSafely(ctx)
 	if errors.Is(err, store.ErrLeaseLost) {
 		log.Warn("another worker has this reservation", "error", err)
 		return
@@ -306,6 +307,19 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease) {
 			time.AfterFunc(max(in, 0), p.Wake)
 		}
 	}
+}
+
+// runSafely makes an attempt. A mistake of ours that panics over one reservation must not take the others with
+// it, again and again: it is that reservation's failure.
+func (a *attempt) runSafely(ctx context.Context) (v store.Verdict, err error) {
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			a.log.Error("an attempt panicked: this is a mistake in staykey, please report it", "source", a.lease.Source,
+				"reservation_id", a.lease.ReservationID, "panic", recovered, "stack", string(debug.Stack()))
+			err = fmt.Errorf("internal error: %v", recovered)
+		}
+	}()
+	return a.run(ctx)
 }
 
 // keepLease renews a lease until ctx ends, and ends the attempt when the lease is lost.

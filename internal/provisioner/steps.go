@@ -567,7 +567,7 @@ func (a *attempt) removeGroup(ctx context.Context, u *seen, in seam.GroupMembers
 // takes its place is known to open doors.
 func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
 	if d.goal == have {
-		if i := standing(d, a.seen); i >= 0 && !a.seen.users[i].Settled && a.seen.users[i].RemovedAt == nil {
+		if i := standing(d, a.seen); i >= 0 && a.needsReadBack(d, a.seen.users[i]) && !a.seen.users[i].Settled {
 			if err := a.readBack(ctx, d, i); err != nil {
 				return err
 			}
