@@ -149,7 +149,9 @@ CREATE TABLE acs_users (
     removed_at           timestamptz,                 -- found deleted, not by us
     suspended_at         timestamptz,                 -- found suspended
     deleted_at           timestamptz,                 -- our delete was sent; kept until Seam says 404
-    unsure               boolean     NOT NULL DEFAULT false, -- a change was sent and its result is not recorded: compare before trusting this row
+    unsure               boolean     NOT NULL DEFAULT false, -- a change was sent and its result is not recorded
+    unsure_generation    bigint      NOT NULL DEFAULT 0, -- for which desired state: while it is the same, sending it again is enough
+    changed_at           timestamptz,                 -- the end of our last change: what is read before a grace behind it may be older
     UNIQUE (acs_system_id, user_identity_id),
     FOREIGN KEY (source, reservation_id) REFERENCES reservations
 );

@@ -56,6 +56,9 @@ type attempt struct {
 	checked  bool // everything was compared with Seam
 	recheck  bool // compare with Seam next time
 	lostAt   *time.Time
+
+	started time.Time     // of the change under way
+	before  store.ACSUser // the row before its mark: what a refused change leaves
 }
 
 func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {

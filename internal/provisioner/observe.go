@@ -25,7 +25,10 @@ func (a *attempt) observe(ctx context.Context, d desired) error {
 				return err
 			}
 		}
-		if (due || u.Unsure) && u.ACSUserID != nil && u.DeletedAt == nil {
+		// A change whose result is not known is simply sent again while it is still wanted. If something else is
+		// wanted by now, what it has done must be known first.
+		overtaken := u.Unsure && u.UnsureGeneration != a.work.Key.Generation
+		if (due || overtaken) && d.goal == have && u.ACSUserID != nil && u.DeletedAt == nil {
 			if err := a.check(ctx, u); err != nil {
 				return err
 			}
@@ -221,6 +224,9 @@ func (a *attempt) check(ctx context.Context, u *seen) error {
 	a.reason = "whether what is recorded is still true"
 	id := *u.ACSUserID
 	now := a.now()
+	if u.ChangedAt != nil && now.Before(u.ChangedAt.Add(a.options.Grace)) && !a.preview {
+		return &waitError{u.ChangedAt.Add(a.options.Grace), "Seam's reads may lag what was just written"}
+	}
 	from, err := a.seam.ACSUser(ctx, id)
 	if seam.KindOf(err) == seam.NotFound || (err == nil && isGone(from)) {
 		if u.MadeAt != nil && now.Before(u.MadeAt.Add(a.options.Grace)) {

@@ -33,7 +33,9 @@ func (a *attempt) do(ctx context.Context, d desired, s step) error {
 	}
 	// What follows may be repeated without harm, but not forgotten: should its answer be lost and the wish
 	// change, what it did must still be found.
-	u.Unsure = true
+	a.before, a.started = u.ACSUser, a.now()
+	deadline := a.started.Add(a.seam.Timeout())
+	u.Unsure, u.UnsureGeneration, u.ChangedAt = true, a.work.Key.Generation, &deadline
 	if err := a.saveMark(ctx, u); err != nil {
 		return err
 	}
@@ -77,20 +79,23 @@ func unlessGone(err error) error {
 // looked at closely.
 func (a *attempt) change(ctx context.Context, u *seen, err error, apply func()) error {
 	a.changes++
-	switch seam.KindOf(err) {
-	case seam.NotFound:
-		return a.confirmRemoved(ctx, u, err)
-	case seam.Lost:
-		a.uncertain() // it may yet take effect, behind what comes next
-		return err
-	}
-	u.Unsure = false
-	if err == nil {
+	switch {
+	case err == nil:
+		now := a.now()
+		u.Unsure, u.ChangedAt, u.Settled = false, &now, false
 		apply()
-		u.Settled = false
+	case seam.KindOf(err) == seam.Lost:
+		a.uncertain() // it may yet take effect, behind what comes next
+		lost := a.lostUntil(a.started)
+		u.ChangedAt = &lost
+	default: // nothing happened; what an earlier one may have done is as unknown as it was
+		u.Unsure, u.UnsureGeneration, u.ChangedAt = a.before.Unsure, a.before.UnsureGeneration, a.before.ChangedAt
 	}
 	if saved := a.save(ctx, u); saved != nil {
 		return saved
+	}
+	if seam.KindOf(err) == seam.NotFound {
+		return a.confirmRemoved(ctx, u, err)
 	}
 	return err
 }
@@ -98,6 +103,20 @@ func (a *attempt) change(ctx context.Context, u *seen, err error, apply func()) 
 // confirmRemoved follows a 404 on a change: if the ACS user is gone, that is what the attempt finds; else the
 // 404 was about something else and stands.
 func (a *attempt) confirmRemoved(ctx context.Context, u *seen, cause error) error {
+	api := new(seam.Error)
+	if errors.As(cause, &api) && api.Type == "acs_user_not_found" {
+		// A write that doesn't find it is better evidence than any read, once it must be known everywhere.
+		if until := u.MadeAt.Add(a.options.Grace); a.now().Before(until) {
+			return &waitError{until, "a new ACS user may not be known everywhere at once"}
+		}
+		now := a.now()
+		u.RemovedAt, u.Settled, u.Subscribed, u.Unsure = &now, false, false, false
+		a.note("ACS user %s has been deleted, not by us", *u.ACSUserID)
+		if err := a.save(ctx, u); err != nil {
+			return err
+		}
+		return errReplan
+	}
 	if err := a.check(ctx, u); err != nil {
 		return err
 	}
@@ -396,7 +415,7 @@ func (a *attempt) recordUser(ctx context.Context, d desired, i int, made seam.AC
 	foreign := strings.TrimSpace(made.FullName) != strings.TrimSpace(d.fullName) || made.ACSSystemID != u.ACSSystemID || made.ACSUserID == ""
 	if !foreign {
 		now := a.now()
-		u.ACSUserID, u.MadeAt, u.LostAt = &made.ACSUserID, &now, nil
+		u.ACSUserID, u.MadeAt, u.LostAt, u.ChangedAt, u.Unsure = &made.ACSUserID, &now, nil, &now, false
 		u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = nil, &now, nil
 		u.readState(made, now)
 		u.Settled, u.unlinked = false, false
@@ -512,7 +531,8 @@ func (a *attempt) createKey(ctx context.Context, u *seen) error {
 	made, err := a.seam.CreateCredential(ctx, seam.MobileKeyOf(*u.ACSUserID))
 	switch seam.KindOf(err) {
 	case 0:
-		u.CredentialID, u.CredentialLostAt, u.Settled = &made.ACSCredentialID, nil, false
+		now := a.now()
+		u.CredentialID, u.CredentialLostAt, u.Settled, u.ChangedAt = &made.ACSCredentialID, nil, false, &now
 		return a.save(ctx, u)
 	case seam.Lost:
 		lost := a.lostUntil(started)
@@ -577,7 +597,7 @@ func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
 		}
 	}
 	// Marked before: should the answer be lost and the reservation be reinstated, this ACS user is not trusted.
-	now := a.now()
+	now, before := a.now(), u.ACSUser
 	u.DeletedAt, u.Settled, u.Unsure = &now, false, true
 	if err := a.saveMark(ctx, u); err != nil {
 		return err
@@ -587,21 +607,19 @@ func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
 	err := a.seam.DeleteACSUser(ctx, *u.ACSUserID)
 	switch seam.KindOf(err) {
 	case 0:
+		u.Unsure = false
 	case seam.Lost:
 		lost := a.lostUntil(now)
 		u.DeletedAt = &lost
 	case seam.NotFound:
 		if u.MadeAt != nil && a.now().Before(u.MadeAt.Add(a.options.Grace)) {
 			err = &waitError{u.MadeAt.Add(a.options.Grace), "Seam doesn't know the ACS user yet that is to be deleted"}
-			u.DeletedAt, u.Unsure = nil, false
+			u.DeletedAt, u.Unsure = before.DeletedAt, before.Unsure
 			break
 		}
-		err = nil
-	default: // nothing happened
-		u.DeletedAt = nil
-	}
-	if seam.KindOf(err) != seam.Lost {
-		u.Unsure = false
+		err, u.Unsure = nil, false
+	default: // nothing happened; what an earlier one may have done is as unknown as it was
+		u.DeletedAt, u.Unsure = before.DeletedAt, before.Unsure
 	}
 	if saved := a.save(ctx, u); saved != nil {
 		return saved

@@ -60,6 +60,10 @@ func newWorld(t *testing.T, second simulator.SecondUser, random *rand.Rand) *wor
 		s.source = []string{"default", "other"}[i%2]
 		w.stays = append(w.stays, &modelStay{stay: s})
 	}
+	waitFor(t, "the access groups to be known", func() bool { return w.sim.Calls() >= 2 })
+	w.sim.Configure(func(o *simulator.Options) { // less than the grace, so that it must not show
+		o.ReadLag, o.Pending = time.Duration(random.IntN(2)*80)*time.Millisecond, time.Duration(random.IntN(2)*60)*time.Millisecond
+	})
 	for _, l := range []string{"L", "M", "V"} {
 		w.setListing(l)
 	}
@@ -99,6 +103,7 @@ func (w *world) run(rounds int) {
 		}
 	}
 	w.sim.Heal()
+	w.sim.Configure(func(o *simulator.Options) { o.ReadLag = 0 })
 	for _, s := range w.stays {
 		if s.booked {
 			w.check(s)

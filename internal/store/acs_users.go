@@ -38,11 +38,14 @@ type ACSUser struct {
 	SuspendedAt        *time.Time
 	DeletedAt          *time.Time
 	Unsure             bool
+	UnsureGeneration   int64
+	ChangedAt          *time.Time
 }
 
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
-	settled, subscribed, problem, removed_at, suspended_at, deleted_at, unsure`
+	settled, subscribed, problem, removed_at, suspended_at, deleted_at, unsure, unsure_generation,
+	changed_at`
 
 // Current returns the ACS user that stands for a reservation: the newest that is not being deleted.
 func Current(users []ACSUser) *ACSUser {
@@ -98,10 +101,12 @@ func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE acs_users SET marked_at = $2, lost_at = $3, acs_user_id = $4, made_at = $5, starts_at = $6, ends_at = $7,
 			acs_access_group_ids = $8, acs_credential_id = $9, credential_marked_at = $10, credential_lost_at = $11,
-			settled = $12, subscribed = $13, problem = $14, removed_at = $15, suspended_at = $16, deleted_at = $17, unsure = $18
+			settled = $12, subscribed = $13, problem = $14, removed_at = $15, suspended_at = $16, deleted_at = $17, unsure = $18,
+			unsure_generation = $19, changed_at = $20
 		WHERE id = $1`,
 		u.ID, u.MarkedAt, u.LostAt, u.ACSUserID, u.MadeAt, u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.CredentialID,
-		u.CredentialMarkedAt, u.CredentialLostAt, u.Settled, u.Subscribed, u.Problem, u.RemovedAt, u.SuspendedAt, u.DeletedAt, u.Unsure)
+		u.CredentialMarkedAt, u.CredentialLostAt, u.Settled, u.Subscribed, u.Problem, u.RemovedAt, u.SuspendedAt, u.DeletedAt, u.Unsure,
+		u.UnsureGeneration, u.ChangedAt)
 	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "23505" {
 		return ErrHeld
 	}
