@@ -169,7 +169,7 @@ func (s *server) reservationOperations(api huma.API) {
 				return nil, problem(http.StatusNotFound, noReservation)
 			case err != nil:
 				s.log.Warn("a plan could not be made", "error", err)
-				return nil, problem(http.StatusServiceUnavailable, "the plan needs to look at Seam, which could not be asked now: "+err.Error())
+				return nil, problem(http.StatusServiceUnavailable, "the plan needs to look at Seam, which could not be asked now: try again in a moment")
 			}
 			return &Output[PlanOutput]{PlanOutput{Items: calls}}, nil
 		})

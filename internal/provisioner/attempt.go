@@ -241,7 +241,8 @@ func (a *attempt) uncertain() {
 
 // verdict judges what has been reached. Nothing is left that could be done now.
 func (a *attempt) verdict(d desired) store.Verdict {
-	v := store.Verdict{Generation: a.work.Key.Generation, Done: true, Check: a.recheck, UncertainSince: a.lostAt, Attempts: a.attempts(a.changes > 0)}
+	v := store.Verdict{Generation: a.work.Key.Generation, Done: true, Check: a.recheck, UncertainSince: a.lostAt}
+	a.count(&v, a.changes > 0)
 	now := a.now()
 	if a.checked {
 		v.VerifiedAt = &now
@@ -367,19 +368,17 @@ func (a *attempt) settledAt() *time.Time {
 	return &now
 }
 
-// attempts counts the tries for what is desired now; looking at Seam is no try.
-func (a *attempt) attempts(spent bool) int {
-	n := a.work.Key.Attempts
-	if a.work.Key.AttemptGeneration != a.work.Key.Generation {
-		if !spent {
-			return n
-		}
-		n = 0
+// count counts a try for what is desired now; looking at Seam, and waiting for it, is none.
+func (a *attempt) count(v *store.Verdict, spent bool) {
+	k := a.work.Key
+	v.Attempts, v.AttemptsOf = k.Attempts, k.AttemptGeneration
+	if !spent {
+		return
 	}
-	if spent {
-		n++
+	if v.AttemptsOf != k.Generation {
+		v.Attempts, v.AttemptsOf = 0, k.Generation
 	}
-	return n
+	v.Attempts++
 }
 
 func (a *attempt) sweepAt(now time.Time) time.Time {
@@ -411,15 +410,13 @@ func (a *attempt) failed(err error) store.Verdict {
 		working = store.KeyRevoking
 	}
 	v := store.Verdict{
-		Status: working, Generation: k.Generation, Attempts: a.attempts(false), NextIsRetry: true,
-		UncertainSince: a.lostAt, LastError: deref(k.LastError),
+		Status: working, Generation: k.Generation, NextIsRetry: true, UncertainSince: a.lostAt, LastError: deref(k.LastError),
 	}
-	if k.AttemptGeneration != k.Generation {
-		v.Attempts, v.LastError = 0, ""
-	}
+	a.count(&v, false)
 	retry := func(in time.Duration) { at := now.Add(in); v.Next = &at }
 	spent := func() {
-		v.Attempts, v.LastError = a.attempts(true), err.Error()
+		a.count(&v, true)
+		v.LastError = err.Error()
 		retry(a.backoff(v.Attempts))
 	}
 	wait, api := new(waitError), new(seam.Error)

@@ -220,6 +220,7 @@ type Verdict struct {
 	Done           bool  // nothing of it is left to do
 	Check          bool  // compare with Seam next time
 	Attempts       int
+	AttemptsOf     int64 // the generation that attempts count for
 	Next           *time.Time
 	NextIsRetry    bool
 	RankAt         *time.Time // nil: as it is
@@ -236,7 +237,7 @@ func FinishKey(ctx context.Context, tx pgx.Tx, l Lease, v Verdict, now time.Time
 		UPDATE mobile_keys k SET
 			status = $4::text, reason = nullif($5::text, ''), message = nullif($6::text, ''), last_error = nullif($7::text, ''),
 			observed_generation = CASE WHEN $9::boolean THEN $8::bigint ELSE k.observed_generation END,
-			attempt_generation = $8::bigint, attempts = $10::integer,
+			attempt_generation = $19, attempts = $10::integer,
 			next_reconcile_at = CASE WHEN k.generation = $8::bigint THEN $11::timestamptz ELSE least($11::timestamptz, $17::timestamptz) END,
 			next_is_retry = $12 AND k.generation = $8,
 			rank_at = coalesce($13, k.rank_at),
@@ -251,7 +252,7 @@ func FinishKey(ctx context.Context, tx pgx.Tx, l Lease, v Verdict, now time.Time
 		WHERE k.source = $1 AND k.reservation_id = $2 AND k.lease_token = $3
 		RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`,
 		l.Source, l.ReservationID, l.Token, v.Status, v.Reason, v.Message, v.LastError, v.Generation, v.Done, v.Attempts,
-		v.Next, v.NextIsRetry, v.RankAt, v.UncertainSince, v.VerifiedAt, v.SettledAt, now, v.Check).Scan(&changed)
+		v.Next, v.NextIsRetry, v.RankAt, v.UncertainSince, v.VerifiedAt, v.SettledAt, now, v.Check, v.AttemptsOf).Scan(&changed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrLeaseLost
 	}
