@@ -97,7 +97,7 @@ func desire(s situation) desired {
 		}
 	}
 	d.blocked = d.withListing(s)
-	if d.blocked == nil && d.starts.IsZero() {
+	if d.create && d.starts.IsZero() {
 		d.create = false
 		d.blocked = &finding{
 			status: store.KeyWaiting, held: store.KeyWaiting, reason: reasonNoTimeZone,

@@ -18,6 +18,14 @@ var (
 	groups = []string{"a", "b", "c"}
 )
 
+// checkOften draws far more than rapid does by default: a plan costs microseconds.
+func checkOften(t *testing.T, property func(*rapid.T)) {
+	t.Helper()
+	for range 200 {
+		rapid.Check(t, property)
+	}
+}
+
 func ptr[T any](v T) *T { return &v }
 
 // drawObserved draws any state that a reservation can be found in.
@@ -128,7 +136,7 @@ func perform(d desired, o *observed, s step) {
 // From any start the plan comes to an end, at which nothing is left to plan and what is desired is true.
 func TestPlanConverges(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
+	checkOften(t, func(t *rapid.T) {
 		d, o := desire(drawSituation(t)), drawObserved(t)
 		revive := rapid.Bool().Draw(t, "revive")
 		opened := 0
@@ -142,6 +150,9 @@ func TestPlanConverges(t *testing.T) {
 		}
 		if left := plan(d, o, revive); len(left) != 0 {
 			t.Fatalf("no end: %v", left)
+		}
+		if d.create && (d.starts.IsZero() || !d.ends.After(d.starts) || d.systemID == "" || len(d.groups) == 0) {
+			t.Fatalf("a new ACS user without a schedule, a system or a door: %+v", d)
 		}
 		live := 0
 		for i, u := range o.users {
@@ -191,7 +202,7 @@ func TestPlanConverges(t *testing.T) {
 // Doors open before others close, and an ACS user goes only when what takes its place is planned before it.
 func TestPlanOpensBeforeItCloses(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
+	checkOften(t, func(t *rapid.T) {
 		d, o := desire(drawSituation(t)), drawObserved(t)
 		closed := false
 		for _, s := range plan(d, o, rapid.Bool().Draw(t, "revive")) {
