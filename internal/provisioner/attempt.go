@@ -52,9 +52,9 @@ type attempt struct {
 	reason   string        // why the calls under way are made
 	changes  int           // changing calls made
 	fresh    map[int64]bool
-	notGuest bool // the guest's identity turned out not to be usable
-	checked  bool // everything was compared with Seam
-	recheck  bool // compare with Seam next time
+	notGuest bool       // the guest's identity turned out not to be usable
+	checked  bool       // everything was compared with Seam
+	recheck  *time.Time // compare with Seam again then
 	lostAt   *time.Time
 
 	started time.Time     // of the change under way
@@ -241,7 +241,7 @@ func (a *attempt) uncertain() {
 
 // verdict judges what has been reached. Nothing is left that could be done now.
 func (a *attempt) verdict(d desired) store.Verdict {
-	v := store.Verdict{Generation: a.work.Key.Generation, Done: true, Check: a.recheck, UncertainSince: a.lostAt}
+	v := store.Verdict{Generation: a.work.Key.Generation, Done: true, Check: a.recheck != nil, UncertainSince: a.lostAt}
 	a.count(&v, a.changes > 0)
 	now := a.now()
 	if a.checked {
@@ -251,6 +251,9 @@ func (a *attempt) verdict(d desired) store.Verdict {
 		v.UncertainSince = nil
 	}
 	next := &earliest{}
+	if a.recheck != nil {
+		next.at(*a.recheck)
+	}
 	switch {
 	case d.goal == have:
 		a.judgeKey(d, &v, next)
@@ -321,7 +324,9 @@ func (a *attempt) judgeKey(d desired, v *store.Verdict, next *earliest) {
 		}
 	case !u.Settled:
 		set(store.KeyProvisioning, "", "Seam has not pushed everything to the access system yet")
-		again(a.settleDelay())
+		if a.recheck == nil {
+			again(a.settleDelay())
+		}
 	case began && u.Subscribed:
 		set(store.KeyActive, "", "")
 	case began && now.Sub(d.starts) >= subscribeWithin && a.madeBefore(u, now.Add(-subscribeWithin)):
@@ -487,6 +492,13 @@ type earliest struct{ time *time.Time }
 func (e *earliest) at(t time.Time) {
 	if e.time == nil || t.Before(*e.time) {
 		e.time = &t
+	}
+}
+
+// recheckAt has the reservation compared with Seam again then.
+func (a *attempt) recheckAt(t time.Time) {
+	if a.recheck == nil || t.Before(*a.recheck) {
+		a.recheck = &t
 	}
 }
 

@@ -22,6 +22,7 @@ type groupEntry struct {
 	system    string
 	known     bool
 	checkedAt time.Time
+	stale     bool // to be asked for again; until then it is what it was
 }
 
 // unknownFor is how long a group that Seam didn't know is not asked for again.
@@ -78,7 +79,7 @@ func (d *directory) missing(groupIDs []string) []string {
 	var missing []string
 	for _, id := range groupIDs {
 		e, asked := d.groups[id]
-		if !asked || (!e.known && d.now().Sub(e.checkedAt) >= unknownFor) {
+		if !asked || e.stale || (!e.known && d.now().Sub(e.checkedAt) >= unknownFor) {
 			missing = append(missing, id)
 		}
 	}
@@ -96,6 +97,9 @@ func (d *directory) forget(groupIDs []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, id := range groupIDs {
-		delete(d.groups, id)
+		if e, asked := d.groups[id]; asked { // not deleted: other attempts are using it
+			e.stale = true
+			d.groups[id] = e
+		}
 	}
 }

@@ -111,7 +111,7 @@ func fired(r *rig, path string) bool {
 func TestReadsThatLag(t *testing.T) {
 	t.Parallel()
 	options := fast()
-	options.Grace = 600 * time.Millisecond
+	options.Grace = 900 * time.Millisecond
 	for _, kind := range []simulator.FaultKind{simulator.LostAfter, simulator.Error500After, simulator.Hang} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
@@ -232,4 +232,29 @@ func TestSubscription(t *testing.T) {
 	r.until(a, store.KeyRevoked)
 	r.advance(2 * time.Minute)
 	r.until(b, store.KeyActive)
+}
+
+// A Seam that can't be reached from the start shows in the reservation, and webhooks go on.
+func TestUnreachableFromTheStart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.stop()
+	real := r.seamURL
+	r.seamURL = "http://127.0.0.1:1"
+	r.start()
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	r.book(s)
+	waitFor(t, "two attempts", func() bool { return r.view(s).Key.Attempts >= 2 })
+	if v := r.view(s); v.Key.Status != store.KeyProvisioning || v.Key.LastError == nil || v.Key.NextReconcileAt == nil || !v.Key.NextIsRetry {
+		t.Errorf("got %+v", v.Key)
+	}
+	if r.prov.Trouble() == "" {
+		t.Error("the provisioner knows of no trouble")
+	}
+	r.stop()
+	r.seamURL = real
+	r.start()
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }

@@ -29,6 +29,9 @@ func (a *attempt) observe(ctx context.Context, d desired) error {
 		// wanted by now, what it has done must be known first.
 		overtaken := u.Unsure && u.UnsureGeneration != a.work.Key.Generation
 		if (due || overtaken) && d.goal == have && u.ACSUserID != nil && u.DeletedAt == nil {
+			if until := a.readableFrom(u); overtaken && a.now().Before(until) && !a.preview {
+				return &waitError{until, "Seam's reads may lag what was just written"}
+			}
 			if err := a.check(ctx, u); err != nil {
 				return err
 			}
@@ -36,6 +39,14 @@ func (a *attempt) observe(ctx context.Context, d desired) error {
 	}
 	a.checked = due
 	return nil
+}
+
+// readableFrom is when reads of an ACS user show our last change for certain.
+func (a *attempt) readableFrom(u *seen) time.Time {
+	if u.ChangedAt == nil {
+		return time.Time{}
+	}
+	return u.ChangedAt.Add(a.options.Grace)
 }
 
 // lostUntil is when "not found" may be believed after a call that started then and has just ended: a grace
@@ -224,8 +235,8 @@ func (a *attempt) check(ctx context.Context, u *seen) error {
 	a.reason = "whether what is recorded is still true"
 	id := *u.ACSUserID
 	now := a.now()
-	if u.ChangedAt != nil && now.Before(u.ChangedAt.Add(a.options.Grace)) && !a.preview {
-		return &waitError{u.ChangedAt.Add(a.options.Grace), "Seam's reads may lag what was just written"}
+	if until := a.readableFrom(u); now.Before(until) {
+		a.recheckAt(until) // what is read now may be older than what we wrote: good enough to begin with
 	}
 	from, err := a.seam.ACSUser(ctx, id)
 	if seam.KindOf(err) == seam.NotFound || (err == nil && isGone(from)) {

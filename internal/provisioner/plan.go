@@ -154,7 +154,7 @@ func mendUser(d desired, u seen, index int, revive bool) []step {
 	if !d.starts.IsZero() && d.ends.After(d.starts) && !(sameInstant(u.StartsAt, d.starts) && sameInstant(u.EndsAt, d.ends)) {
 		add(setSchedule, seam.PathUserUpdate, seam.UpdateACSUser{ACSUserID: id, AccessSchedule: seam.NewSchedule(d.starts, d.ends)}, "access lasts from check-in to check-out")
 	}
-	if !d.keepGroups {
+	if !d.keepGroups && (len(d.groups) == 0 || u.ACSSystemID == d.systemID) {
 		for _, g := range d.groups {
 			if !slices.Contains(u.AccessGroupIDs, g) {
 				add(addGroup, seam.PathGroupAdd, seam.GroupMembership{ACSUserID: id, ACSAccessGroupID: g}, "the listing has this access group")

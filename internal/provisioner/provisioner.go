@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -72,13 +71,14 @@ func (o Options) withDefaults() Options {
 
 // Provisioner is safe for concurrent use; any number of them may share a database and a workspace.
 type Provisioner struct {
-	store     *store.Store
-	seam      *seam.Client
-	log       *slog.Logger
-	options   Options
-	salt      []byte
-	directory *directory
-	wake      chan struct{}
+	store       *store.Store
+	seam        *seam.Client
+	log         *slog.Logger
+	options     Options
+	salt        []byte
+	directory   *directory
+	wake        chan struct{} // something may be due
+	wakeLearner chan struct{} // a listing may have changed
 
 	mu      sync.Mutex
 	trouble string // why nothing is provisioned; "" while it is
@@ -89,7 +89,7 @@ type Provisioner struct {
 // identity keys: it must be the same for all replicas and for ever.
 func New(s *store.Store, client *seam.Client, salt string, log *slog.Logger, options Options) *Provisioner {
 	options = options.withDefaults()
-	p := &Provisioner{store: s, seam: client, log: log, options: options, salt: []byte(salt), wake: make(chan struct{}, 1)}
+	p := &Provisioner{store: s, seam: client, log: log, options: options, salt: []byte(salt), wake: make(chan struct{}, 1), wakeLearner: make(chan struct{}, 1)}
 	p.directory = newDirectory(client, p.now)
 	return p
 }
@@ -116,10 +116,8 @@ func (p *Provisioner) hash(parts ...string) string {
 
 // Wake has what is due looked for at once. It never blocks.
 func (p *Provisioner) Wake() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	signal(p.wake)
+	signal(p.wakeLearner)
 }
 
 // Trouble says why nothing is being provisioned, "" while it is. Webhooks go on all the same.
@@ -151,33 +149,22 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	var running sync.WaitGroup
+	running.Go(func() { p.learnGroups(ctx) })
 	slots := make(chan struct{}, p.options.Workers)
 	freed := make(chan struct{}, 1)
 	tick := time.NewTicker(p.options.PollEvery)
 	defer tick.Stop()
-	var learnt time.Time
 	for ctx.Err() == nil {
-		if p.admitted(ctx) {
-			learnt = p.learnGroups(ctx, learnt)
-			if free := cap(slots) - len(slots); free > 0 {
-				leases, err := p.store.ClaimKeys(ctx, p.now(), p.options.Lease, free)
-				if err != nil && ctx.Err() == nil {
-					p.log.Error("what is due can't be claimed; trying again", "error", err)
-				}
-				for _, lease := range leases {
-					slots <- struct{}{}
-					running.Go(func() {
-						defer func() {
-							<-slots
-							select {
-							case freed <- struct{}{}:
-							default:
-							}
-						}()
-						p.work(attempts, lease)
-					})
-				}
-			}
+		admitted, unreachable := p.admitted(ctx)
+		for _, lease := range p.claim(ctx, admitted || unreachable != nil, cap(slots)-len(slots)) {
+			slots <- struct{}{}
+			running.Go(func() {
+				defer func() {
+					<-slots
+					signal(freed)
+				}()
+				p.work(attempts, lease, unreachable)
+			})
 		}
 		select {
 		case <-ctx.Done():
@@ -191,42 +178,59 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	running.Wait()
 }
 
+// signal wakes whoever waits at a channel that holds one signal.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (p *Provisioner) claim(ctx context.Context, may bool, free int) []store.Lease {
+	if !may || free <= 0 {
+		return nil
+	}
+	leases, err := p.store.ClaimKeys(ctx, p.now(), p.options.Lease, free)
+	if err != nil && ctx.Err() == nil {
+		p.log.Error("what is due can't be claimed; trying again", "error", err)
+	}
+	return leases
+}
+
 // settingWorkspace pins the workspace whose objects the database records.
 const settingWorkspace = "seam_workspace_id"
 
 // admitted tells whether provisioning may go on: the key is accepted, and it is of the workspace that this
-// database has been used with.
-func (p *Provisioner) admitted(ctx context.Context) bool {
+// database has been used with. unreachable says that Seam could not be asked, so that no attempt can get anywhere.
+func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error) {
 	p.mu.Lock()
 	ready := p.ready
 	p.mu.Unlock()
 	if ready {
-		return true
+		return true, nil
 	}
 	workspace, err := p.seam.WorkspaceID(ctx)
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	pinned, serr := p.store.Setting(ctx, settingWorkspace, func() string { return workspace })
+	if serr != nil {
+		p.log.Error("the pinned workspace can't be read; trying again", "error", serr)
+		return false, nil
+	}
 	e := new(seam.Error)
 	switch errors.As(err, &e); {
-	case ctx.Err() != nil:
-		return false
 	case e.Kind == seam.Unauthorized:
-		p.setTrouble("Seam does not accept SEAM_API_KEY: set a valid one")
-		return false
-	case e.Kind == seam.NotSent, e.Kind == seam.RateLimited, e.Kind == seam.Lost && e.Status != http.StatusNotFound:
+		p.setTrouble(troubleKey)
+		return false, nil
+	case e.Kind == seam.NotSent, e.Kind == seam.RateLimited, e.Kind == seam.Lost && (e.Status == 0 || pinned != ""):
 		p.setTrouble("Seam can't be reached: " + err.Error())
-		return false
+		return false, err
 	case err != nil:
 		p.log.Warn("the Seam workspace can't be told; it is not pinned", "error", err)
-	}
-	if workspace != "" {
-		pinned, err := p.store.Setting(ctx, settingWorkspace, func() string { return workspace })
-		if err != nil {
-			p.log.Error("the pinned workspace can't be read; trying again", "error", err)
-			return false
-		}
-		if pinned != workspace {
-			p.setTrouble(fmt.Sprintf("SEAM_API_KEY is of workspace %s, and this database belongs to workspace %s: use its key, or another database", workspace, pinned))
-			return false
-		}
+	case pinned != workspace:
+		p.setTrouble(fmt.Sprintf("SEAM_API_KEY is of workspace %s, and this database belongs to workspace %s: use its key, or another database", workspace, pinned))
+		return false, nil
 	}
 	if err := p.directory.learnAll(ctx); err != nil {
 		p.log.Warn("the access groups can't be listed; they are looked up as listings name them", "error", err)
@@ -235,27 +239,42 @@ func (p *Provisioner) admitted(ctx context.Context) bool {
 	p.ready = true
 	p.mu.Unlock()
 	p.setTrouble("")
-	return true
+	return true, nil
 }
+
+const troubleKey = "Seam does not accept SEAM_API_KEY: set a valid one"
 
 // learnGroups looks up the access groups of new and changed listings, so that reservations don't have to.
-func (p *Provisioner) learnGroups(ctx context.Context, since time.Time) time.Time {
-	groups, latest, err := p.store.GroupsInUse(ctx, since)
-	if err == nil && len(groups) > 0 {
-		err = p.directory.learn(ctx, groups)
-	}
-	if err != nil {
-		if ctx.Err() == nil {
+func (p *Provisioner) learnGroups(ctx context.Context) {
+	tick := time.NewTicker(p.options.PollEvery)
+	defer tick.Stop()
+	var since time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wakeLearner:
+		case <-tick.C:
+		}
+		if p.Trouble() != "" {
+			continue
+		}
+		groups, latest, err := p.store.GroupsInUse(ctx, since)
+		if err == nil && len(groups) > 0 {
+			err = p.directory.learn(ctx, groups)
+		}
+		switch {
+		case err == nil:
+			since = latest
+		case ctx.Err() == nil:
 			p.log.Warn("access groups can't be looked up now", "error", err)
 		}
-		return since
 	}
-	return latest
 }
 
-// work makes one attempt at one key and writes its verdict. Should even that fail, the lease runs out and
-// the key is due again.
-func (p *Provisioner) work(ctx context.Context, lease store.Lease) {
+// work makes one attempt at one key and writes its verdict; an unreachable Seam is a failed attempt without a
+// call. Should even the writing fail, the lease runs out and the key is due again.
+func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	renewed := make(chan struct{})
@@ -271,7 +290,10 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease) {
 		return
 	}
 	a := p.newAttempt(lease, work)
-	verdict, err := a.runSafely(ctx)
+	var verdict store.Verdict
+	if err = unreachable; err == nil {
+		verdict, err = a.runSafely(ctx)
+	}
 	if errors.Is(err, store.ErrLeaseLost) {
 		log.Warn("another worker has this reservation", "error", err)
 		return
@@ -280,7 +302,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease) {
 		p.mu.Lock()
 		p.ready = false
 		p.mu.Unlock()
-		p.setTrouble("Seam does not accept SEAM_API_KEY: set a valid one")
+		p.setTrouble(troubleKey)
 	}
 	if err != nil {
 		verdict = a.failed(err)

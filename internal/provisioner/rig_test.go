@@ -28,6 +28,10 @@ const (
 	systemB = "77777777-7777-7777-7777-777777777777"
 )
 
+// callTimeout is the deadline of a call to the simulated Seam. Deadline and grace are long for it and short for
+// the tests: on a busy machine an effect must not come behind both, as it may not at the real Seam.
+const callTimeout = 500 * time.Millisecond
+
 // patience is how long a test waits for what takes milliseconds on an idle machine.
 const patience = 15 * time.Second
 
@@ -51,7 +55,7 @@ type rig struct {
 // fast are options under which faults are over in a moment.
 func fast() provisioner.Options {
 	return provisioner.Options{
-		Grace: 250 * time.Millisecond, Lease: 900 * time.Millisecond, PollEvery: 20 * time.Millisecond,
+		Grace: 500 * time.Millisecond, Lease: 900 * time.Millisecond, PollEvery: 20 * time.Millisecond,
 		RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour, Workers: 8,
 	}
 }
@@ -73,7 +77,7 @@ func newRig(t testing.TB, options provisioner.Options, simulated simulator.Optio
 
 // start runs an applier and a provisioner until stop.
 func (r *rig) start() {
-	client, err := seam.New(seam.Config{Endpoint: r.seamURL, APIKey: "k", Timeout: 300 * time.Millisecond})
+	client, err := seam.New(seam.Config{Endpoint: r.seamURL, APIKey: "k", Timeout: callTimeout})
 	if err != nil {
 		r.t.Fatal(err)
 	}

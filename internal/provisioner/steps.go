@@ -684,7 +684,8 @@ func (a *attempt) readBack(ctx context.Context, d desired, i int) error {
 	u.readState(from, a.now())
 	u.unlinked = false
 	if s := from.AccessSchedule; s == nil || !sameInstant(u.StartsAt, seam.ParseTime(s.StartsAt)) || !sameInstant(u.EndsAt, seam.ParseTime(s.EndsAt)) {
-		u.Settled, a.recheck = false, true
+		u.Settled = false
+		a.recheckAt(a.now().Add(a.options.Grace))
 	}
 	return a.save(ctx, u)
 }

@@ -29,7 +29,7 @@ func TestRandomWorld(t *testing.T) {
 			if given, err := strconv.ParseUint(os.Getenv("STAYKEY_WORLD_SEED"), 10, 64); err == nil {
 				seed = given
 			}
-			rounds := 150
+			rounds := 100
 			if given, err := strconv.Atoi(os.Getenv("STAYKEY_WORLD_ROUNDS")); err == nil {
 				rounds = given
 			}

@@ -93,17 +93,21 @@ func IsDataError(err error) bool {
 	return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54")
 }
 
-// Setting returns the installation's setting of that name, made by fresh if there is none yet.
+// Setting returns the installation's setting of that name, made by fresh if there is none yet; "" is not kept.
 func (s *Store) Setting(ctx context.Context, name string, fresh func() string) (string, error) {
 	var value string
 	err := s.pool.QueryRow(ctx, `SELECT value FROM settings WHERE name = $1`, name).Scan(&value)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return value, wrap(err, "read setting %s", name)
 	}
+	first := fresh()
+	if first == "" {
+		return "", nil
+	}
 	err = s.pool.QueryRow(ctx, `
 		INSERT INTO settings (name, value) VALUES ($1, $2)
 		ON CONFLICT (name) DO UPDATE SET value = settings.value
-		RETURNING value`, name, fresh()).Scan(&value)
+		RETURNING value`, name, first).Scan(&value)
 	return value, wrap(err, "write setting %s", name)
 }
 
