@@ -704,8 +704,11 @@ func (a *attempt) seeOff(ctx context.Context, d desired, u seen) (bool, error) {
 	default:
 		a.reason = "whether the ACS user is gone"
 		from, err := a.seam.ACSUser(ctx, *u.ACSUserID)
-		switch {
-		case seam.KindOf(err) == seam.NotFound:
+		switch gone := seam.KindOf(err) == seam.NotFound; {
+		case gone && u.Unsure && u.MadeAt != nil && a.now().Before(u.MadeAt.Add(a.options.Grace)):
+			// The delete's answer was lost, and a read may not know the ACS user yet.
+			return false, &waitError{u.MadeAt.Add(a.options.Grace), "a new ACS user may not show up at once"}
+		case gone:
 		case err != nil:
 			return false, err
 		case isGone(from):
