@@ -33,7 +33,7 @@ const (
 const callTimeout = 500 * time.Millisecond
 
 // patience is how long a test waits for what takes milliseconds on an idle machine.
-const patience = 15 * time.Second
+const patience = 45 * time.Second
 
 // rig is everything between an event and Seam: a database, the applier, a provisioner and a simulated Seam.
 type rig struct {

@@ -46,8 +46,9 @@ type Options struct {
 	OmitRetryAfter      bool          `json:"omit_retry_after"`      // on 429
 	PageSize            int           `json:"page_size"`             // of lists, default 500
 	UniqueStatus        int           `json:"unique_status"`         // of a violated uniqueness, default 400
-	// Hook is called around each call\'s effect, while the caller waits: a test kills processes in it.
-	Hook func(path string, after bool) `json:"-"`
+	// Hook is called before and after each call's effect, while the caller waits: a test kills processes in it.
+	// If it says drop, the connection closes: before the effect there is none.
+	Hook func(path string, after bool) (drop bool) `json:"-"`
 }
 
 // Record is one call that was received.
@@ -275,8 +276,8 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	latency, hook := s.options.Latency, s.options.Hook
 	s.mu.Unlock()
-	if hook != nil {
-		hook(r.URL.Path, false)
+	if hook != nil && hook(r.URL.Path, false) {
+		panic(http.ErrAbortHandler)
 	}
 	if latency > 0 {
 		select {
@@ -286,8 +287,8 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer, fault := s.serve(r, raw)
-	if hook != nil {
-		hook(r.URL.Path, true)
+	if hook != nil && hook(r.URL.Path, true) {
+		panic(http.ErrAbortHandler)
 	}
 	switch {
 	case fault != nil:
