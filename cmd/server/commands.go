@@ -213,7 +213,7 @@ func (h *healthcheckCommand) Run(ctx context.Context, io *streams) error {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%w: %s answers %s", errNotReady, target, resp.Status)
+		return fmt.Errorf("not ready: %s answers %s", target, resp.Status)
 	}
 	_, _ = fmt.Fprintln(io.out, "ready")
 	return nil

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -307,5 +306,3 @@ func (c config) newLogger(io *streams) *slog.Logger {
 	}
 	return slog.New(slog.NewJSONHandler(io.err, options))
 }
-
-var errNotReady = errors.New("not ready")

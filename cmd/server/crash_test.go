@@ -78,6 +78,8 @@ func TestKilledAtRandom(t *testing.T) {
 		}
 	}()
 	in := time.Now().UTC().AddDate(0, 0, 3)
+	pace := time.NewTicker(15 * time.Millisecond) // of the load
+	defer pace.Stop()
 	for running := true; running; {
 		select {
 		case <-stopped:
@@ -99,7 +101,7 @@ func TestKilledAtRandom(t *testing.T) {
 			stays[id] = s
 		}
 		acknowledged++
-		time.Sleep(15 * time.Millisecond) // the pace of the load, nothing that the test waits for
+		<-pace.C
 	}
 	p := current.Load()
 	for id, want := range stays {

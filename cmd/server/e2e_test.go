@@ -24,13 +24,12 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
+// binaryDir holds the program under test.
+var binaryDir string
+
 // binary is the program that ships, built once for these tests.
 var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "staykey-e2e-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "staykey")
+	path := filepath.Join(binaryDir, "staykey")
 	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w: %s", err, out)
 	}
@@ -38,10 +37,12 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	var err error
+	if binaryDir, err = os.MkdirTemp("", "staykey-e2e-"); err != nil {
+		panic(err)
 	}
+	code := m.Run()
+	_ = os.RemoveAll(binaryDir)
 	os.Exit(code)
 }
 
@@ -352,22 +353,28 @@ func TestKilledBetweenSteps(t *testing.T) {
 	}
 }
 
+// begins tells when calls of that path come to Seam.
+func begins(sim *simulator.Simulator, path string) <-chan struct{} {
+	begun := make(chan struct{}, 100)
+	sim.Configure(func(o *simulator.Options) {
+		o.Hook = func(called string, _ bool) bool {
+			if called == path {
+				begun <- struct{}{}
+			}
+			return false
+		}
+	})
+	return begun
+}
+
 // TestGracefulStop stops the service while a provisioning is under way: it finishes and exits 0.
 func TestGracefulStop(t *testing.T) {
 	t.Parallel()
 	sim, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
 	p.post("default", "listing.created", seedListing())
-	begun := make(chan struct{}, 100)
-	sim.Configure(func(o *simulator.Options) {
-		o.Latency = 200 * time.Millisecond
-		o.Hook = func(path string, _ bool) bool {
-			if path == seam.PathUserCreate {
-				begun <- struct{}{}
-			}
-			return false
-		}
-	})
+	sim.Configure(func(o *simulator.Options) { o.Latency = 200 * time.Millisecond })
+	begun := begins(sim, seam.PathUserCreate)
 	p.post("default", "reservation.created", seedReservation())
 	<-begun
 	started := time.Now()
@@ -390,15 +397,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	sim, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
 	p.post("default", "listing.created", seedListing())
-	begun := make(chan struct{}, 100)
-	sim.Configure(func(o *simulator.Options) {
-		o.Hook = func(path string, _ bool) bool {
-			if path == seam.PathUserCreate {
-				begun <- struct{}{}
-			}
-			return false
-		}
-	})
+	begun := begins(sim, seam.PathUserCreate)
 	sim.Inject(simulator.Fault{Kind: simulator.Hang, Path: seam.PathUserCreate})
 	p.post("default", "reservation.created", seedReservation())
 	<-begun

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -142,7 +141,7 @@ func paged[R, T any](rows []R, limit int, show func(R) T, place func(R) any) Lis
 }
 
 // stamp writes an instant as the contract does: RFC 3339, UTC, milliseconds.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+func stamp(t time.Time) string { return pms.FormatInstant(t) }
 
 func stampOrNull(t *time.Time) *string {
 	if t == nil {
@@ -166,8 +165,4 @@ func instant(field, s string) (*time.Time, *Problem) {
 		return nil, unfit(field, err.Error())
 	}
 	return &t, nil
-}
-
-func register[I, O any](api huma.API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
-	huma.Register(api, op, handler)
 }

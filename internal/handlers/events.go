@@ -67,7 +67,7 @@ const noEvent = "there is no event with this id"
 
 func (s *server) eventOperations(api huma.API) {
 	const tag = "Events"
-	register(api, operation("list-events", http.MethodGet, "/v1/events", tag, "List the inbox, newest first"),
+	huma.Register(api, operation("list-events", http.MethodGet, "/v1/events", tag, "List the inbox, newest first"),
 		func(ctx context.Context, in *EventQuery) (*Output[List[Event]], error) {
 			var below int64
 			if p := decodeCursor(in.Cursor, &below); p != nil {
@@ -81,7 +81,7 @@ func (s *server) eventOperations(api huma.API) {
 			}
 			return &Output[List[Event]]{paged(rows, in.Limit, showEvent, func(e store.Event) any { return e.Seq })}, nil
 		})
-	register(api, operation("get-event", http.MethodGet, "/v1/events/{event_id}", tag, "Get one event with its raw body", http.StatusNotFound),
+	huma.Register(api, operation("get-event", http.MethodGet, "/v1/events/{event_id}", tag, "Get one event with its raw body", http.StatusNotFound),
 		func(ctx context.Context, in *EventName) (*Output[EventDetail], error) {
 			e, p := s.event(ctx, in.EventID)
 			if p != nil {
@@ -92,7 +92,7 @@ func (s *server) eventOperations(api huma.API) {
 	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Apply an event again", http.StatusNotFound)
 	replay.Description = "It keeps its place in the order: it changes nothing if what it says has been overtaken."
 	replay.DefaultStatus = http.StatusAccepted
-	register(api, replay, func(ctx context.Context, in *EventName) (*Output[Event], error) {
+	huma.Register(api, replay, func(ctx context.Context, in *EventName) (*Output[Event], error) {
 		e, p := s.event(ctx, in.EventID)
 		if p != nil {
 			return nil, p

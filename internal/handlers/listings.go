@@ -78,7 +78,7 @@ const noListing = "there is no such listing: source and id must be exactly as th
 
 func (s *server) listingOperations(api huma.API) {
 	const tag = "Listings"
-	register(api, operation("list-listings", http.MethodGet, "/v1/listings", tag, "List listings, newest change first"),
+	huma.Register(api, operation("list-listings", http.MethodGet, "/v1/listings", tag, "List listings, newest change first"),
 		func(ctx context.Context, in *ListingQuery) (*Output[List[Listing]], error) {
 			after, p := in.place()
 			if p != nil {
@@ -97,7 +97,7 @@ func (s *server) listingOperations(api huma.API) {
 				return store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 			})}, nil
 		})
-	register(api, operation("get-listing", http.MethodGet, "/v1/listings/{source}/{listing_id}", tag, "Get one listing", http.StatusNotFound),
+	huma.Register(api, operation("get-listing", http.MethodGet, "/v1/listings/{source}/{listing_id}", tag, "Get one listing", http.StatusNotFound),
 		func(ctx context.Context, in *ListingNames) (*Output[Listing], error) {
 			l, err := s.Store.Listing(ctx, in.ref())
 			if err != nil {
@@ -112,7 +112,7 @@ func (s *server) listingOperations(api huma.API) {
 	put.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		"application/json": {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[ListingPut](), true, "ListingPut")},
 	}}
-	register(api, put, s.putListing)
+	huma.Register(api, put, s.putListing)
 }
 
 func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[Listing], error) {

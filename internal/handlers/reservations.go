@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -66,10 +67,10 @@ func showReservation(v store.View) Reservation {
 		},
 	}
 	// What was desired has changed and the worker has not got to it: the old status would be a lie.
-	if k.Generation != k.ObservedGeneration && (k.ObservedGeneration == 0 && k.Status == store.KeyWaiting || k.Status == store.KeyIssued || k.Status == store.KeyActive || (k.Status == store.KeyRevoked && r.Status == "confirmed")) {
+	if k.Generation != k.ObservedGeneration && (k.ObservedGeneration == 0 && k.Status == store.KeyWaiting || k.Status == store.KeyIssued || k.Status == store.KeyActive || (k.Status == store.KeyRevoked && r.Status == pms.Confirmed)) {
 		out.MobileKey.Status, out.MobileKey.Reason, out.MobileKey.Message, out.MobileKey.SettledAt = store.KeyProvisioning, nil, nil, nil
 	}
-	if k.Generation != k.ObservedGeneration && r.Status == "cancelled" && k.Status != store.KeyAttention {
+	if k.Generation != k.ObservedGeneration && r.Status == pms.Cancelled && k.Status != store.KeyAttention {
 		out.MobileKey.Status, out.MobileKey.Reason, out.MobileKey.Message = store.KeyRevoking, nil, nil
 	}
 	if k.NextIsRetry {
@@ -131,7 +132,7 @@ const noReservation = "there is no such reservation: source and id must be exact
 
 func (s *server) reservationOperations(api huma.API) {
 	const tag = "Reservations"
-	register(api, operation("list-reservations", http.MethodGet, "/v1/reservations", tag, "List reservations, newest change first"),
+	huma.Register(api, operation("list-reservations", http.MethodGet, "/v1/reservations", tag, "List reservations, newest change first"),
 		func(ctx context.Context, in *ReservationQuery) (*Output[List[Reservation]], error) {
 			f := store.ReservationFilter{Source: in.Source, Status: in.Status, KeyStatus: in.KeyStatus, ListingID: in.ListingID, GuestEmail: in.GuestEmail, Query: in.Query}
 			after, p := in.place()
@@ -152,7 +153,7 @@ func (s *server) reservationOperations(api huma.API) {
 				return store.Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID}
 			})}, nil
 		})
-	register(api, operation("get-reservation", http.MethodGet, "/v1/reservations/{source}/{reservation_id}", tag, "Get one reservation", http.StatusNotFound),
+	huma.Register(api, operation("get-reservation", http.MethodGet, "/v1/reservations/{source}/{reservation_id}", tag, "Get one reservation", http.StatusNotFound),
 		func(ctx context.Context, in *Names) (*Output[Reservation], error) {
 			v, err := s.Store.View(ctx, in.ref())
 			if err != nil {
@@ -160,8 +161,8 @@ func (s *server) reservationOperations(api huma.API) {
 			}
 			return &Output[Reservation]{showReservation(v)}, nil
 		})
-	register(api, operation("get-timeline", http.MethodGet, "/v1/reservations/{source}/{reservation_id}/timeline", tag, "Get a reservation's story, newest first", http.StatusNotFound), s.timeline)
-	register(api, operation("get-plan", http.MethodGet, "/v1/reservations/{source}/{reservation_id}/plan", tag, "See the changing Seam calls that a reconcile would make now", http.StatusNotFound),
+	huma.Register(api, operation("get-timeline", http.MethodGet, "/v1/reservations/{source}/{reservation_id}/timeline", tag, "Get a reservation's story, newest first", http.StatusNotFound), s.timeline)
+	huma.Register(api, operation("get-plan", http.MethodGet, "/v1/reservations/{source}/{reservation_id}/plan", tag, "See the changing Seam calls that a reconcile would make now", http.StatusNotFound),
 		func(ctx context.Context, in *Names) (*Output[PlanOutput], error) {
 			calls, err := s.Plan(ctx, in.ref())
 			switch {
@@ -175,7 +176,7 @@ func (s *server) reservationOperations(api huma.API) {
 		})
 	reconcile := operation("reconcile", http.MethodPost, "/v1/reservations/{source}/{reservation_id}/reconcile", tag, "Check a reservation against Seam and repair it, now", http.StatusNotFound)
 	reconcile.DefaultStatus = http.StatusAccepted
-	register(api, reconcile, func(ctx context.Context, in *Names) (*Output[Reservation], error) {
+	huma.Register(api, reconcile, func(ctx context.Context, in *Names) (*Output[Reservation], error) {
 		if err := s.Admin.Reconcile(ctx, in.ref()); err != nil {
 			return nil, s.fromStore(err, noReservation)
 		}
@@ -185,7 +186,7 @@ func (s *server) reservationOperations(api huma.API) {
 		}
 		return &Output[Reservation]{showReservation(v)}, nil
 	})
-	register(api, operation("get-summary", http.MethodGet, "/v1/summary", tag, "See how everything stands"), s.summary)
+	huma.Register(api, operation("get-summary", http.MethodGet, "/v1/summary", tag, "See how everything stands"), s.summary)
 }
 
 // TimelineQuery are the parameters of a timeline.

@@ -82,7 +82,7 @@ func New(c Config) (public, ops http.Handler) {
 		problem(http.StatusMethodNotAllowed, r.Method+" is not a method of this path: see /docs").write(w)
 	})
 	r.Get("/", http.RedirectHandler("/docs", http.StatusFound).ServeHTTP)
-	r.Post("/webhooks/{source}", s.webhook)
+	r.With(decodeParams).Post("/webhooks/{source}", s.webhook)
 	r.Post("/seam/webhooks", s.seamEvent)
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, false) })
@@ -152,16 +152,7 @@ func encodedPath(next http.Handler) http.Handler {
 	})
 }
 
-// param returns a path parameter, decoded.
-func param(r *http.Request, name string) string {
-	value, err := url.PathUnescape(chi.URLParam(r, name))
-	if err != nil {
-		return chi.URLParam(r, name)
-	}
-	return value
-}
-
-// decodeParams decodes the parameters of a matched route in place, for handlers that read them elsewhere.
+// decodeParams decodes the parameters of a matched route in place.
 func decodeParams(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if route := chi.RouteContext(r.Context()); route != nil {

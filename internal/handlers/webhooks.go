@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
 	"github.com/staykey/staykey/internal/intake"
@@ -21,7 +22,7 @@ const maxBody = 1 << 20
 
 // webhook is POST /webhooks/{source}: contract section 3, from top to bottom.
 func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
-	name := param(r, "source")
+	name := chi.URLParam(r, "source")
 	source, ok := s.Source(name)
 	if !ok {
 		problem(http.StatusNotFound, "there is no source of this name: it is the last part of the URL, and \"default\" unless sources are configured").write(w)
@@ -206,7 +207,7 @@ func (s *server) seamEvent(w http.ResponseWriter, r *http.Request) {
 	}
 	switch event.Type {
 	case "acs_user.deleted", "acs_credential.deleted", "acs_credential.invalidated":
-		n, err := s.Store.Recheck(r.Context(), event.ACSUserID, event.CredentialID, "", s.Now())
+		n, err := s.Store.Recheck(r.Context(), event.ACSUserID, event.CredentialID, s.Now())
 		if err != nil {
 			s.unavailable(w, err)
 			return

@@ -201,7 +201,7 @@ func (b *batch) fold() {
 			b.entries = append(b.entries, store.Entry{
 				Ref: store.Ref{Source: e.Source, ReservationID: p.Change.Reservation.ReservationID}, At: b.now,
 				Kind: store.TimelineEvent, Summary: e.Type + " " + result.Status,
-				Detail: map[string]any{"event_id": e.EventID.String(), "type": e.Type, "status": result.Status, "timestamp": stamp(e.OccurredAt)},
+				Detail: map[string]any{"event_id": e.EventID.String(), "type": e.Type, "status": result.Status, "timestamp": pms.FormatInstant(p.OccurredAt)},
 			})
 		case p.Change.Listing != nil:
 			if !b.foldListing(e, *p.Change.Listing) {
@@ -215,14 +215,6 @@ func (b *batch) fold() {
 		b.complete(&r)
 		b.reservations[ref] = r
 	}
-}
-
-// stamp writes an instant as REST does.
-func stamp(t *time.Time) any {
-	if t == nil {
-		return nil
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
 // place is an event's place in the order of its reservation or listing.

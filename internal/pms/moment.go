@@ -62,6 +62,9 @@ func ParseInstant(s string) (time.Time, error) {
 	return t, nil
 }
 
+// FormatInstant writes an instant as REST and timelines show it: RFC 3339, UTC, milliseconds.
+func FormatInstant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
 func plausible(t time.Time) bool { return t.Year() >= 1970 && t.Year() < 3000 }
 
 // String returns the moment as it was said.

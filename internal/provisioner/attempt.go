@@ -101,7 +101,7 @@ func (a *attempt) withOwnKey(d desired) desired {
 // run brings the reservation to what is desired, or as far as it goes.
 func (a *attempt) run(ctx context.Context) (store.Verdict, error) {
 	ctx = seam.WithRecorder(ctx, a.record)
-	if a.checkDue() && a.work.Listing != nil && a.work.Key.CheckRequested {
+	if a.work.Listing != nil && a.work.Key.CheckRequested {
 		a.directory.forget(a.work.Listing.Groups())
 	}
 	for round := range maxRounds {

@@ -240,15 +240,10 @@ func (a *attempt) check(ctx context.Context, u *seen) error {
 	}
 	from, err := a.seam.ACSUser(ctx, id)
 	if seam.KindOf(err) == seam.NotFound || (err == nil && isGone(from)) {
-		if u.MadeAt != nil && now.Before(u.MadeAt.Add(a.options.Grace)) {
-			return &waitError{u.MadeAt.Add(a.options.Grace), "a new ACS user may not show up at once"}
+		if err := a.tooNew(u); err != nil {
+			return err
 		}
-		u.Unsure = false
-		if u.RemovedAt == nil {
-			u.RemovedAt = &now
-			u.Settled, u.Subscribed = false, false
-			a.note("ACS user %s has been deleted, not by us", id)
-		}
+		a.foundRemoved(u)
 		return a.saveUnlessPreview(ctx, u)
 	}
 	if err != nil {
@@ -282,6 +277,25 @@ func (a *attempt) check(ctx context.Context, u *seen) error {
 	}
 	u.Unsure = false
 	return a.saveUnlessPreview(ctx, u)
+}
+
+// tooNew returns a wait while a 404 proves nothing, because the ACS user may not be known everywhere yet.
+func (a *attempt) tooNew(u *seen) error {
+	if u.MadeAt != nil && a.now().Before(u.MadeAt.Add(a.options.Grace)) {
+		return &waitError{u.MadeAt.Add(a.options.Grace), "a new ACS user may not show up at once"}
+	}
+	return nil
+}
+
+// foundRemoved records that somebody else deleted an ACS user.
+func (a *attempt) foundRemoved(u *seen) {
+	u.Unsure = false
+	if u.RemovedAt != nil {
+		return
+	}
+	now := a.now()
+	u.RemovedAt, u.Settled, u.Subscribed = &now, false, false
+	a.note("ACS user %s has been deleted, not by us", *u.ACSUserID)
 }
 
 func isGone(u seam.ACSUser) bool {

@@ -45,7 +45,7 @@ func (a *attempt) do(ctx context.Context, d desired, s step) error {
 			u.StartsAt, u.EndsAt = &d.starts, &d.ends
 		})
 	case addGroup:
-		return a.addGroup(ctx, d, u, s.body.(seam.GroupMembership))
+		return a.addGroup(ctx, u, s.body.(seam.GroupMembership))
 	case removeGroup:
 		return a.removeGroup(ctx, u, s.body.(seam.GroupMembership))
 	case linkUser:
@@ -103,15 +103,12 @@ func (a *attempt) change(ctx context.Context, u *seen, err error, apply func()) 
 // confirmRemoved follows a 404 on a change: if the ACS user is gone, that is what the attempt finds; else the
 // 404 was about something else and stands.
 func (a *attempt) confirmRemoved(ctx context.Context, u *seen, cause error) error {
-	api := new(seam.Error)
-	if errors.As(cause, &api) && api.Type == "acs_user_not_found" {
+	if seam.TypeOf(cause) == "acs_user_not_found" {
 		// A write that doesn't find it is better evidence than any read, once it must be known everywhere.
-		if until := u.MadeAt.Add(a.options.Grace); a.now().Before(until) {
-			return &waitError{until, "a new ACS user may not be known everywhere at once"}
+		if err := a.tooNew(u); err != nil {
+			return err
 		}
-		now := a.now()
-		u.RemovedAt, u.Settled, u.Subscribed, u.Unsure = &now, false, false, false
-		a.note("ACS user %s has been deleted, not by us", *u.ACSUserID)
+		a.foundRemoved(u)
 		if err := a.save(ctx, u); err != nil {
 			return err
 		}
@@ -399,8 +396,8 @@ func (a *attempt) createUser(ctx context.Context, d desired, i int) error {
 		lost := a.lostUntil(started)
 		u.LostAt = &lost
 		a.uncertain()
-		if err := a.save(ctx, u); err != nil {
-			return err
+		if saved := a.save(ctx, u); saved != nil {
+			return saved
 		}
 		return err
 	default:
@@ -550,11 +547,13 @@ func (a *attempt) createKey(ctx context.Context, u *seen) error {
 	return err
 }
 
+// errGroupUnknown is Seam's error.type for an access group that it doesn't have.
+const errGroupUnknown = "acs_access_group_not_found"
+
 // addGroup opens a group's doors. After a refusal it judges by what is there.
-func (a *attempt) addGroup(ctx context.Context, d desired, u *seen, in seam.GroupMembership) error {
+func (a *attempt) addGroup(ctx context.Context, u *seen, in seam.GroupMembership) error {
 	err := a.seam.AddToAccessGroup(ctx, in)
-	api := new(seam.Error)
-	if errors.As(err, &api) && api.Type == "acs_access_group_not_found" {
+	if seam.TypeOf(err) == errGroupUnknown {
 		a.directory.put(in.ACSAccessGroupID, "", false)
 		err = errReplan
 	}
@@ -574,8 +573,7 @@ func (a *attempt) addGroup(ctx context.Context, d desired, u *seen, in seam.Grou
 // removeGroup closes a group's doors. A group that is gone is closed.
 func (a *attempt) removeGroup(ctx context.Context, u *seen, in seam.GroupMembership) error {
 	err := a.seam.RemoveFromAccessGroup(ctx, in)
-	api := new(seam.Error)
-	if errors.As(err, &api) && api.Type == "acs_access_group_not_found" {
+	if seam.TypeOf(err) == errGroupUnknown {
 		err = nil
 	}
 	return a.change(ctx, u, err, func() {
@@ -612,12 +610,11 @@ func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
 		lost := a.lostUntil(now)
 		u.DeletedAt = &lost
 	case seam.NotFound:
-		if u.MadeAt != nil && a.now().Before(u.MadeAt.Add(a.options.Grace)) {
-			err = &waitError{u.MadeAt.Add(a.options.Grace), "Seam doesn't know the ACS user yet that is to be deleted"}
+		if err = a.tooNew(u); err != nil {
 			u.DeletedAt, u.Unsure = before.DeletedAt, before.Unsure
 			break
 		}
-		err, u.Unsure = nil, false
+		u.Unsure = false
 	default: // nothing happened; what an earlier one may have done is as unknown as it was
 		u.DeletedAt, u.Unsure = before.DeletedAt, before.Unsure
 	}
@@ -643,13 +640,8 @@ func (a *attempt) finishUp(ctx context.Context, d desired) error {
 		if i == keep {
 			continue
 		}
-		done, err := a.seeOff(ctx, d, u)
-		if err != nil {
+		if err := a.seeOff(ctx, u); err != nil {
 			return err
-		}
-		if done {
-			a.drop(i)
-			return errReplan // indexes have moved
 		}
 	}
 	if d.goal == gone && len(a.seen.users) == 0 {
@@ -690,43 +682,26 @@ func (a *attempt) readBack(ctx context.Context, d desired, i int) error {
 	return a.save(ctx, u)
 }
 
-// seeOff follows an ACS user that is not wanted any more to its end, and returns true when its row is gone.
-func (a *attempt) seeOff(ctx context.Context, d desired, u seen) (bool, error) {
+// seeOff follows an ACS user that is not wanted any more to its end. errReplan says that something has moved:
+// its row is gone, or it turned out to be there still.
+func (a *attempt) seeOff(ctx context.Context, u seen) error {
 	switch {
 	case u.ACSUserID == nil && u.MarkedAt == nil:
 	case u.ACSUserID == nil:
 		// A lost create that has not shown up; the row stays for the look-ups to come.
 		if a.lostAt != nil && (a.now().Sub(*a.lostAt) < lastRecheck || !a.checked) {
-			return false, nil
+			return nil
 		}
 	case u.DeletedAt == nil:
-		return false, nil // kept for a while after its stay
+		return nil // kept for a while after its stay
 	default:
-		a.reason = "whether the ACS user is gone"
-		from, err := a.seam.ACSUser(ctx, *u.ACSUserID)
-		switch gone := seam.KindOf(err) == seam.NotFound; {
-		case gone && u.Unsure && u.MadeAt != nil && a.now().Before(u.MadeAt.Add(a.options.Grace)):
-			// The delete's answer was lost, and a read may not know the ACS user yet.
-			return false, &waitError{u.MadeAt.Add(a.options.Grace), "a new ACS user may not show up at once"}
-		case gone:
-		case err != nil:
-			return false, err
-		case isGone(from):
-			return false, &waitError{a.now().Add(deletePoll), "Seam is removing the ACS user"}
-		case a.now().Before(u.DeletedAt.Add(a.options.Grace)):
-			return false, &waitError{u.DeletedAt.Add(a.options.Grace), "Seam still shows the deleted ACS user"}
-		default:
-			u.DeletedAt, u.Unsure = nil, false
-			if err := a.check(ctx, &u); err != nil {
-				return false, err
-			}
-			a.seen.users[slices.IndexFunc(a.seen.users, func(x seen) bool { return x.ID == u.ID })] = u
-			return false, errReplan
+		if err := a.confirmDeleted(ctx, u); err != nil {
+			return err
 		}
 	}
 	forget, err := a.removeOwnIdentity(ctx, u)
 	if err != nil {
-		return false, err
+		return err
 	}
 	err = a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		if err := store.DeleteACSUser(ctx, tx, u.ID); err != nil || !forget {
@@ -734,7 +709,39 @@ func (a *attempt) seeOff(ctx context.Context, d desired, u seen) (bool, error) {
 		}
 		return store.DeleteUserIdentity(ctx, tx, u.UserIdentityKey)
 	})
-	return err == nil, err
+	if err != nil {
+		return err
+	}
+	a.drop(a.indexOf(u))
+	return errReplan
+}
+
+// confirmDeleted returns nil once Seam doesn't have an ACS user any more that we deleted.
+func (a *attempt) confirmDeleted(ctx context.Context, u seen) error {
+	a.reason = "whether the ACS user is gone"
+	from, err := a.seam.ACSUser(ctx, *u.ACSUserID)
+	switch {
+	case seam.KindOf(err) == seam.NotFound && u.Unsure: // the delete's answer was lost, and the read may be older than the user
+		return a.tooNew(&u)
+	case seam.KindOf(err) == seam.NotFound:
+		return nil
+	case err != nil:
+		return err
+	case isGone(from):
+		return &waitError{a.now().Add(deletePoll), "Seam is removing the ACS user"}
+	case a.now().Before(u.DeletedAt.Add(a.options.Grace)):
+		return &waitError{u.DeletedAt.Add(a.options.Grace), "Seam still shows the deleted ACS user"}
+	}
+	u.DeletedAt, u.Unsure = nil, false
+	if err := a.check(ctx, &u); err != nil {
+		return err
+	}
+	a.seen.users[a.indexOf(u)] = u
+	return errReplan
+}
+
+func (a *attempt) indexOf(u seen) int {
+	return slices.IndexFunc(a.seen.users, func(x seen) bool { return x.ID == u.ID })
 }
 
 // makeRoom sees off an ACS user that is being deleted where a new one is to take the same place: the guest's
@@ -743,17 +750,12 @@ func (a *attempt) makeRoom(ctx context.Context, d desired) error {
 	if d.goal != have || !d.create || standing(d, a.seen) >= 0 {
 		return nil
 	}
-	for i, u := range a.seen.users {
+	for _, u := range a.seen.users {
 		if u.DeletedAt == nil || u.ACSSystemID != d.systemID || u.GuestKey != d.guestKey {
 			continue
 		}
-		done, err := a.seeOff(ctx, d, u)
-		if err != nil {
+		if err := a.seeOff(ctx, u); err != nil {
 			return err
-		}
-		if done {
-			a.drop(i)
-			return errReplan
 		}
 	}
 	return nil

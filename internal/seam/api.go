@@ -164,13 +164,6 @@ func (c *Client) UserIdentityByKey(ctx context.Context, key string) (UserIdentit
 	return out, err
 }
 
-// UserIdentity returns one user identity.
-func (c *Client) UserIdentity(ctx context.Context, id string) (UserIdentity, error) {
-	var out UserIdentity
-	err := c.post(ctx, "/user_identities/get", map[string]string{"user_identity_id": id}, "user_identity", &out)
-	return out, err
-}
-
 // SearchUserIdentities lists identities that match a text in part; the caller compares exactly.
 func (c *Client) SearchUserIdentities(ctx context.Context, search string) ([]UserIdentity, error) {
 	return list[UserIdentity](ctx, c, "/user_identities/list", "user_identities", map[string]any{"search": search})

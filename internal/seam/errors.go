@@ -77,6 +77,14 @@ func KindOf(err error) Kind {
 	return 0
 }
 
+// TypeOf returns Seam's error.type of a failed call, "" where there is none.
+func TypeOf(err error) string {
+	if e := new(Error); errors.As(err, &e) {
+		return e.Type
+	}
+	return ""
+}
+
 var (
 	address = regexp.MustCompile(`[^\s@"'<>(),:;]+@[^\s@"'<>(),:;]+`)
 	phone   = regexp.MustCompile(`\+?\d[\d \-]{8,}\d`)

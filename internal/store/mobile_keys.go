@@ -260,13 +260,13 @@ func FinishKey(ctx context.Context, tx pgx.Tx, l Lease, v Verdict, now time.Time
 }
 
 // Recheck asks that the keys of these ACS users or credentials be compared with Seam now.
-func (s *Store) Recheck(ctx context.Context, acsUserID, acsCredentialID, acsSystemID string, now time.Time) (int, error) {
+func (s *Store) Recheck(ctx context.Context, acsUserID, acsCredentialID string, now time.Time) (int, error) {
 	n := 0
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
 			SELECT DISTINCT source, reservation_id FROM acs_users
-			WHERE deleted_at IS NULL AND (acs_user_id = nullif($1, '') OR acs_credential_id = nullif($2, '') OR acs_system_id = nullif($3, ''))`,
-			acsUserID, acsCredentialID, acsSystemID)
+			WHERE deleted_at IS NULL AND (acs_user_id = nullif($1, '') OR acs_credential_id = nullif($2, ''))`,
+			acsUserID, acsCredentialID)
 		refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
 		if err != nil {
 			return err
