@@ -31,6 +31,8 @@ type settings struct {
 	Config        string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
 	RetryBase     string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
 	SweepInterval string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`
+	Drift         string `env:"STAYKEY_DRIFT" placeholder:"POLICY" help:"What becomes of a key that somebody changed at Seam or in Salto KS: repair or report; a source may say otherwise; default repair."`
+	DueWithin     string `env:"STAYKEY_DUE_WITHIN" placeholder:"DURATION" help:"Arrivals so near without an issued key are counted (staykey_due_without_key) and logged; default 24h."`
 	LogLevel      string `env:"STAYKEY_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
 	LogFormat     string `env:"STAYKEY_LOG_FORMAT" placeholder:"FORMAT" help:"json or text; default json, or text with --dev."`
 	Dev           bool   `env:"STAYKEY_DEV" help:"Make a fresh machine enough: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator and use well-known development secrets."`
@@ -51,6 +53,8 @@ type config struct {
 	Sources       map[string]pms.Source
 	RetryBase     time.Duration
 	SweepInterval time.Duration
+	Drift         pms.Drift
+	DueWithin     time.Duration
 	LogLevel      slog.Level
 	LogFormat     string
 	Dev           bool
@@ -90,11 +94,15 @@ func (s settings) load(getenv func(string) string) (config, error) {
 	}
 	s.loadDatabase(&c, &problems)
 	s.loadSeam(&c, &problems)
+	if c.Drift = pms.Drift(or(s.Drift, string(pms.DriftRepair))); !c.Drift.Valid() {
+		problems.add("STAYKEY_DRIFT", "%q must be repair or report", s.Drift)
+	}
 	s.loadSecrets(&c, getenv, &problems)
 	checkAddress("STAYKEY_LISTEN", c.Listen, &problems)
 	checkAddress("STAYKEY_OPS_LISTEN", c.OpsListen, &problems)
 	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond, 15*time.Minute, &problems)
 	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, 30*24*time.Hour, &problems)
+	c.DueWithin = duration("STAYKEY_DUE_WITHIN", s.DueWithin, 24*time.Hour, time.Minute, 30*24*time.Hour, &problems)
 	if err := c.LogLevel.UnmarshalText([]byte(or(s.LogLevel, "info"))); err != nil || strings.ContainsAny(s.LogLevel, "+-") {
 		problems.add("STAYKEY_LOG_LEVEL", "%q must be debug, info, warn or error", s.LogLevel)
 	}
@@ -191,6 +199,12 @@ func (s settings) loadSecrets(c *config, getenv func(string) string, problems *c
 	if _, defined := c.Sources["default"]; webhook != "" && !defined {
 		c.Sources["default"] = pms.Source{Name: "default", Secrets: parseSecrets("STAYKEY_WEBHOOK_SECRET", webhook, problems), Policy: pms.DefaultPolicy()}
 	}
+	for name, source := range c.Sources {
+		if source.Policy.Drift == "" {
+			source.Policy.Drift = c.Drift
+			c.Sources[name] = source
+		}
+	}
 	checkSharedSecrets(c.Sources, problems)
 	if admin == "" {
 		problems.add("STAYKEY_ADMIN_TOKEN", "is required: one or more tokens of at least 24 characters, comma-separated (openssl rand -hex 24)")
@@ -286,7 +300,8 @@ func (c config) LogValue() slog.Value {
 		slog.String("database", maskDSN(c.DatabaseURL)), slog.String("seam_endpoint", c.SeamEndpoint), slog.Bool("seam_simulated", c.Simulate),
 		slog.String("listen", c.Listen), slog.String("ops_listen", c.OpsListen), slog.Any("sources", sources),
 		slog.Int("admin_tokens", len(c.AdminTokens)), slog.Bool("seam_webhooks", len(c.SeamSecrets) > 0),
-		slog.Duration("retry_base", c.RetryBase), slog.Duration("sweep_interval", c.SweepInterval), slog.Bool("dev", c.Dev),
+		slog.Duration("retry_base", c.RetryBase), slog.Duration("sweep_interval", c.SweepInterval), slog.String("drift", string(c.Drift)),
+		slog.Duration("due_within", c.DueWithin), slog.Bool("dev", c.Dev),
 	)
 }
 

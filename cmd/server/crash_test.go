@@ -29,7 +29,7 @@ func TestKilledAtRandom(t *testing.T) {
 	var current atomic.Pointer[process]
 	killed := make(chan struct{})
 	var lock sync.Mutex
-	armed := true
+	armed := false // until somebody is there to restart it
 	sim.Configure(func(o *simulator.Options) {
 		o.Latency = 10 * time.Millisecond
 		o.Hook = func(string, bool) (drop bool) {
@@ -77,6 +77,9 @@ func TestKilledAtRandom(t *testing.T) {
 			lock.Unlock()
 		}
 	}()
+	lock.Lock()
+	armed = true
+	lock.Unlock()
 	in := time.Now().UTC().AddDate(0, 0, 3)
 	pace := time.NewTicker(15 * time.Millisecond) // of the load
 	defer pace.Stop()

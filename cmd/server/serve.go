@@ -165,7 +165,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 		return pms.DefaultPolicy() // a source that has gone from the configuration
 	}
 	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
-		DefaultSystem: c.SeamSystemID, Policy: policy, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
+		DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
 	})
 	s.applier = intake.NewApplier(db, log, time.Now, policy, s.provisioner.Wake)
 	s.acceptor = intake.NewAcceptor(db, log, s.applier.Wake)
@@ -175,7 +175,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	}
 	s.public, s.ops = handlers.New(handlers.Config{
 		Admin: s.applier, AdminTokens: c.AdminTokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
-		Plan: s.plan, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: c.SeamSecrets,
+		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: c.SeamSecrets,
 		Source: func(name string) (pms.Source, bool) { source, ok := c.Sources[name]; return source, ok },
 		Store:  db, Version: version,
 	})
@@ -223,10 +223,49 @@ func (s *service) ready(ctx context.Context) handlers.Readiness {
 	if !s.working.Load() {
 		r.Ready, r.Detail["workers"] = false, "stopping or not started"
 	}
-	if trouble := s.provisioner.Trouble(); trouble != "" {
-		r.Degraded, r.Detail["seam"] = true, trouble
+	if r.Ready {
+		if p, err := s.provisioning(ctx); err == nil {
+			for name, what := range troubles(p) {
+				r.Degraded, r.Detail[name] = true, what
+			}
+		}
 	}
 	return r
+}
+
+// provisioning tells how the work at Seam goes.
+func (s *service) provisioning(ctx context.Context) (handlers.Provisioning, error) {
+	p := handlers.Provisioning{Disconnected: []handlers.Disconnected{}}
+	if trouble := s.provisioner.Trouble(); trouble != "" {
+		p.Paused = &trouble
+	}
+	disconnected, err := s.store.Disconnections(ctx)
+	if err != nil {
+		return p, err
+	}
+	for _, d := range disconnected {
+		p.Disconnected = append(p.Disconnected, handlers.Disconnected{ACSSystemID: d.ACSSystemID, Since: pms.FormatInstant(d.Since), Problem: d.Problem})
+	}
+	last, err := provisioner.LastSweep(ctx, s.store)
+	if sweep := handlers.Sweep(last); err == nil && !last.At.IsZero() {
+		p.LastSweep = &sweep
+	}
+	return p, err
+}
+
+// troubles words what stands in the way at Seam, by the names that readiness's detail has for them.
+func troubles(p handlers.Provisioning) map[string]string {
+	said := map[string]string{}
+	if p.Paused != nil {
+		said["seam"] = *p.Paused
+	}
+	if n := len(p.Disconnected); n > 0 {
+		said["access_systems"] = fmt.Sprintf("%d disconnected, the first is %s: reconnect it in the Seam console", n, p.Disconnected[0].ACSSystemID)
+	}
+	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
+		said["sweep"] = fmt.Sprintf("%d keys are missing at Seam, too many at once to be repaired unasked: see whether the access system is the right one, then reconcile reservations by hand", p.LastSweep.HeldBack)
+	}
+	return said
 }
 
 // serve runs until ctx ends, then stops in order: no new requests, what was accepted is finished, running

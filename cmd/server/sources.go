@@ -31,6 +31,7 @@ type sourceEntry struct {
 		After  string `yaml:"after"`
 	} `yaml:"grace"`
 	KeepAfter string `yaml:"keep_after"`
+	Drift     string `yaml:"drift"`
 }
 
 type verifyEntry struct {
@@ -112,6 +113,9 @@ func (r *sourceReader) read(e sourceEntry) pms.Source {
 	p.CheckOutTime = r.clock("check_out_time", e.CheckOutTime, p.CheckOutTime)
 	p.GraceBefore = r.duration("grace.before", e.Grace.Before, 0)
 	p.GraceAfter = r.duration("grace.after", e.Grace.After, 0)
+	if p.Drift = pms.Drift(r.expand("drift", e.Drift)); p.Drift != "" && !p.Drift.Valid() {
+		r.fail("drift", "%q must be repair or report", p.Drift)
+	}
 	p.KeepAfter = r.duration("keep_after", e.KeepAfter, p.KeepAfter)
 	return s
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/handlers"
@@ -58,8 +59,12 @@ func newApp(t *testing.T) *app {
 	public, _ := handlers.New(handlers.Config{
 		Admin: a.applier, AdminTokens: []string{"another-token-of-the-tests", adminToken}, Inbox: acceptor, Log: log,
 		Metrics: prometheus.NewRegistry(), Now: time.Now, Store: a.store, SeamSecrets: []pms.Secret{seamKey},
-		Plan:        func(context.Context, store.Ref) ([]handlers.PlannedCall, error) { return []handlers.PlannedCall{}, nil },
-		Ready:       func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
+		Plan:      func(context.Context, store.Ref) ([]handlers.PlannedCall, error) { return []handlers.PlannedCall{}, nil },
+		Ready:     func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
+		DueWithin: 24 * time.Hour,
+		Provisioning: func(context.Context) (handlers.Provisioning, error) {
+			return handlers.Provisioning{Disconnected: []handlers.Disconnected{}}, nil
+		},
 		SeamChanged: func() { a.changed++ },
 		Source:      func(name string) (pms.Source, bool) { s, ok := sources[name]; return s, ok },
 	})
@@ -433,7 +438,7 @@ func TestREST(t *testing.T) {
 			"source=default": 9, "source=other": 0, "status=cancelled": 1, "status=confirmed": 8, "listing_id=2222222-2222": 8,
 			"guest_email=GUEST3@example.COM": 1, "guest_email=guest3": 0, "q=guest3": 1, "q=3333122": 1, "q=%25": 7,
 			"check_in_from=2030-11-01": 8, "check_in_from=2030-11-02": 0, "check_in_to=2030-11-01T15:00:00Z": 0,
-			"check_in_to=2030-11-01T15:00:00.001Z": 8, "key_status=waiting": 9, "key_status=issued": 0, "status=confirmed&q=guest": 7,
+			"check_in_to=2030-11-01T15:00:00.001Z": 8, "key_status=waiting": 0, "key_status=provisioning": 8, "key_status=revoking": 1, "key_status=issued": 0, "status=confirmed&q=guest": 7,
 		} {
 			r := a.get("/v1/reservations?" + query)
 			if items, _ := r.body["items"].([]any); r.status != 200 || len(items) != want {
@@ -573,9 +578,60 @@ func TestSeamEvents(t *testing.T) {
 	if r := post(seamKey, `{"event_type":"acs_user.deleted","acs_user_id":"u"}`); r.status != 204 {
 		t.Errorf("got %d %s", r.status, r.rawBody)
 	}
-	post(secretA, `{}`).mustBeProblem(t, 401)
+	post(secretA, `{"event_type":"acs_system.disconnected","acs_system_id":"s"}`).mustBeProblem(t, 401)
 	post(seamKey, `x`).mustBeProblem(t, 400)
 	if a.changed != 0 {
 		t.Error("an ACS user that is nobody's has made work")
+	}
+	if list, err := a.store.Disconnections(context.Background()); err != nil || len(list) != 0 {
+		t.Errorf("a forged event was believed: %v %v", list, err)
+	}
+
+	// A stay with an ACS user: its events are acted upon once each.
+	a.post(hook{body: `{"type":"reservation.created","timestamp":"2026-10-20T09:00:00.000Z","data":{"reservation_id":"R1","listing_id":"L","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`})
+	a.apply()
+	if err := a.store.InTx(context.Background(), func(tx pgx.Tx) error {
+		id, key := "uid", "cid"
+		u := store.ACSUser{Source: "default", ReservationID: "R1", ACSSystemID: "s", UserIdentityKey: "k", UserIdentityID: "i"}
+		if err := store.SaveUserIdentity(context.Background(), tx, store.UserIdentity{Key: "k", CreatedAt: time.Now()}); err != nil {
+			return err
+		}
+		if _, err := store.ClaimPlace(context.Background(), tx, &u); err != nil {
+			return err
+		}
+		u.ACSUserID, u.CredentialID, u.AccessGroupIDs = &id, &key, []string{"g"}
+		return store.SaveACSUser(context.Background(), tx, u)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i, body := range []string{
+		`{"event_type":"acs_user.deleted","acs_user_id":"uid"}`, `{"event_type":"acs_credential.invalidated","acs_credential_id":"cid"}`,
+		`{"event_type":"acs_access_group.deleted","acs_system_id":"s","acs_access_group_id":"g"}`,
+		`{"event_type":"acs_system.disconnected","acs_system_id":"s","occurred_at":"2026-01-02T03:04:05.678Z","acs_system_errors":[{"error_code":"account_disconnected"}]}`,
+		`{"event_type":"acs_system.connected","acs_system_id":"s","occurred_at":"2026-01-02T03:04:06Z"}`,
+	} {
+		for range 3 {
+			if r := post(seamKey, body); r.status != 204 {
+				t.Errorf("%s: got %d %s", body, r.status, r.rawBody)
+			}
+		}
+		if a.changed != i+1 {
+			t.Errorf("%s: acted upon %d times, want once", body, a.changed-i)
+		}
+		a.changed = i + 1
+		if i == 3 {
+			list, err := a.store.Disconnections(context.Background())
+			if err != nil || len(list) != 1 || *list[0].Problem != "account_disconnected" {
+				t.Errorf("not recorded: %v %v", list, err)
+			}
+		}
+	}
+	if list, err := a.store.Disconnections(context.Background()); err != nil || len(list) != 0 {
+		t.Errorf("still disconnected: %v %v", list, err)
+	}
+	for _, body := range []string{`{"event_type":"acs_user.created","acs_user_id":"uid"}`, `{"event_type":"acs_user.deleted","acs_user_id":"another"}`, `{}`} {
+		if before := a.changed; post(seamKey, body).status != 204 || a.changed != before {
+			t.Errorf("%s has made work", body)
+		}
 	}
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -66,13 +64,6 @@ func showReservation(v store.View) Reservation {
 			LastError: k.LastError, SettledAt: stampOrNull(k.SettledAt),
 		},
 	}
-	// What was desired has changed and the worker has not got to it: the old status would be a lie.
-	if k.Generation != k.ObservedGeneration && (k.ObservedGeneration == 0 && k.Status == store.KeyWaiting || k.Status == store.KeyIssued || k.Status == store.KeyActive || (k.Status == store.KeyRevoked && r.Status == pms.Confirmed)) {
-		out.MobileKey.Status, out.MobileKey.Reason, out.MobileKey.Message, out.MobileKey.SettledAt = store.KeyProvisioning, nil, nil, nil
-	}
-	if k.Generation != k.ObservedGeneration && r.Status == pms.Cancelled && k.Status != store.KeyAttention {
-		out.MobileKey.Status, out.MobileKey.Reason, out.MobileKey.Message = store.KeyRevoking, nil, nil
-	}
 	if k.NextIsRetry {
 		out.MobileKey.NextAttemptAt = stampOrNull(k.NextReconcileAt)
 	}
@@ -116,16 +107,6 @@ type TimelineItem struct {
 // PlanOutput is a reservation's plan.
 type PlanOutput struct {
 	Items []PlannedCall `json:"items" nullable:"false"`
-}
-
-// Summary is how everything stands.
-type Summary struct {
-	Reservations       map[string]int `json:"reservations" doc:"By status."`
-	MobileKeys         map[string]int `json:"mobile_keys" doc:"By key status."`
-	OldestWaiting      *Reservation   `json:"oldest_waiting"`
-	ArrivalsWithoutKey []Reservation  `json:"arrivals_without_key" nullable:"false" doc:"Stays of the next 24 hours, or under way, without an issued key; the nearest first, at most 50."`
-	EventBacklog       int            `json:"event_backlog" doc:"Events that are not applied yet, counted to 10,000."`
-	OldestEventAt      *string        `json:"oldest_event_at" format:"date-time" doc:"When the oldest of them was received."`
 }
 
 const noReservation = "there is no such reservation: source and id must be exactly as the PMS sent them, percent-encoded"
@@ -211,33 +192,4 @@ func (s *server) timeline(ctx context.Context, in *TimelineQuery) (*Output[List[
 	return &Output[List[TimelineItem]]{paged(items, in.Limit, func(i store.TimelineItem) TimelineItem {
 		return TimelineItem{At: stamp(i.At), Kind: i.Kind, Summary: i.Summary, Detail: i.Detail}
 	}, func(i store.TimelineItem) any { return i.ID })}, nil
-}
-
-func (s *server) summary(ctx context.Context, _ *struct{}) (*Output[Summary], error) {
-	counts, err := s.Store.Summary(ctx)
-	if err != nil {
-		return nil, s.fromStore(err, "")
-	}
-	out := Summary{Reservations: counts.Reservations, MobileKeys: counts.Keys, ArrivalsWithoutKey: []Reservation{}}
-	switch v, err := s.Store.OldestWaiting(ctx); {
-	case err == nil:
-		r := showReservation(v)
-		out.OldestWaiting = &r
-	case !errors.Is(err, store.ErrNotFound):
-		return nil, s.fromStore(err, "")
-	}
-	now := s.Now().UTC()
-	arrivals, err := s.Store.ArrivalsWithoutKey(ctx, now, now.Add(24*time.Hour), 50)
-	if err != nil {
-		return nil, s.fromStore(err, "")
-	}
-	for _, v := range arrivals {
-		out.ArrivalsWithoutKey = append(out.ArrivalsWithoutKey, showReservation(v))
-	}
-	n, oldest, err := s.Store.Backlog(ctx)
-	if err != nil {
-		return nil, s.fromStore(err, "")
-	}
-	out.EventBacklog, out.OldestEventAt = n, stampOrNull(oldest)
-	return &Output[Summary]{out}, nil
 }

@@ -46,19 +46,21 @@ type PlannedCall struct {
 
 // Config is what the HTTP side needs of the rest of the service.
 type Config struct {
-	Admin       Admin
-	AdminTokens []string
-	Inbox       Inbox
-	Log         *slog.Logger
-	Metrics     prometheus.Gatherer
-	Now         func() time.Time
-	Plan        func(context.Context, store.Ref) ([]PlannedCall, error)
-	Ready       func(context.Context) Readiness
-	SeamChanged func() // reservations were made due by an event of Seam's
-	SeamSecrets []pms.Secret
-	Source      func(name string) (pms.Source, bool)
-	Store       *store.Store
-	Version     string
+	Admin        Admin
+	AdminTokens  []string
+	DueWithin    time.Duration // arrivals so near are in the summary while they have no key
+	Inbox        Inbox
+	Log          *slog.Logger
+	Metrics      prometheus.Gatherer
+	Now          func() time.Time
+	Plan         func(context.Context, store.Ref) ([]PlannedCall, error)
+	Provisioning func(context.Context) (Provisioning, error)
+	Ready        func(context.Context) Readiness
+	SeamChanged  func() // reservations were made due by an event of Seam's
+	SeamSecrets  []pms.Secret
+	Source       func(name string) (pms.Source, bool)
+	Store        *store.Store
+	Version      string
 }
 
 type server struct {
@@ -83,7 +85,7 @@ func New(c Config) (public, ops http.Handler) {
 	})
 	r.Get("/", http.RedirectHandler("/docs", http.StatusFound).ServeHTTP)
 	r.With(decodeParams).Post("/webhooks/{source}", s.webhook)
-	r.Post("/seam/webhooks", s.seamEvent)
+	r.Post("/seam/webhooks", s.seamWebhook)
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, false) })
 	s.mountAPI(r)

@@ -140,6 +140,9 @@ func (s *server) refuseNotJSON(w http.ResponseWriter, r *http.Request, source st
 	problem(http.StatusBadRequest, cause.Error()).write(w)
 }
 
+// urgentWithin is how near a check-in must be for its event to overtake a backlog.
+const urgentWithin = 24 * time.Hour
+
 // newEvent is the row of a parsed webhook.
 func (s *server) newEvent(source string, key *string, body []byte, parsed pms.Event) store.Event {
 	id, err := uuid.NewV7() // sorted by time: kinder to the index than a random one
@@ -164,6 +167,7 @@ func (s *server) newEvent(source string, key *string, body []byte, parsed pms.Ev
 	if c := parsed.Change.Reservation; c != nil && c.ReservationID != "" {
 		e.ReservationID = &c.ReservationID
 		e.ListingID = c.ListingID
+		e.Urgent = e.Status == store.EventAccepted && c.ArrivesWithin(e.ReceivedAt, urgentWithin)
 	}
 	if c := parsed.Change.Listing; c != nil && c.ListingID != "" {
 		e.ListingID = &c.ListingID
@@ -178,43 +182,4 @@ func storable(s string) string {
 		s = strings.ToValidUTF8(s[:2000], "")
 	}
 	return s
-}
-
-// seamEvent is POST /seam/webhooks: something changed at Seam's side, and the reservations that it names are
-// compared with Seam. What our own calls did is not there any more, or is marked as deleted, and costs nothing.
-func (s *server) seamEvent(w http.ResponseWriter, r *http.Request) {
-	if len(s.SeamSecrets) == 0 {
-		problem(http.StatusNotFound, "Seam's events are not taken: set SEAM_WEBHOOK_SECRET").write(w)
-		return
-	}
-	body, p := readBody(w, r)
-	if p != nil {
-		p.write(w)
-		return
-	}
-	if _, err := pms.VerifyStandardWebhook(r.Header, body, s.SeamSecrets, s.Now()); err != nil {
-		problem(http.StatusUnauthorized, err.Error()).write(w)
-		return
-	}
-	var event struct {
-		Type         string `json:"event_type"`
-		ACSUserID    string `json:"acs_user_id"`
-		CredentialID string `json:"acs_credential_id"`
-	}
-	if err := json.Unmarshal(body, &event); err != nil {
-		problem(http.StatusBadRequest, "the body is not JSON").write(w)
-		return
-	}
-	switch event.Type {
-	case "acs_user.deleted", "acs_credential.deleted", "acs_credential.invalidated":
-		n, err := s.Store.Recheck(r.Context(), event.ACSUserID, event.CredentialID, s.Now())
-		if err != nil {
-			s.unavailable(w, err)
-			return
-		}
-		if n > 0 {
-			s.SeamChanged()
-		}
-	}
-	w.WriteHeader(http.StatusNoContent)
 }

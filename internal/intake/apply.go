@@ -75,14 +75,14 @@ func (a *Applier) Drain(ctx context.Context) error {
 		if n > 0 {
 			a.applied()
 		}
-		fanned, err := a.fanOutSome(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		more, err := a.fanOutSome(ctx)
 		if err != nil {
 			return err
 		}
-		if n == 0 && fanned == 0 {
-			return nil
-		}
-		if ctx.Err() != nil {
+		if n == 0 && !more {
 			return nil
 		}
 	}
@@ -358,7 +358,11 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx) error {
 		r := b.reservations[ref]
 		reservations = append(reservations, r)
 		changed := stayChanged(before, r)
-		wishes = append(wishes, store.Wish{Ref: ref, RankAt: r.CheckIn, Changed: changed, Revive: changed})
+		w := wish(r, b.now, changed, changed)
+		if before.VersionSeq == 0 && r.CheckOut != nil && !r.CheckOut.After(b.now) {
+			w.RankAt = &store.LastRank // it never had a key, nobody waits for it, and an import may bring many
+		}
+		wishes = append(wishes, w)
 	}
 	if err := store.SaveReservations(ctx, tx, reservations); err != nil {
 		return err
@@ -375,6 +379,18 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx) error {
 	return store.FinishEvents(ctx, tx, b.results, b.now)
 }
 
+// wish asks for what a reservation says by now.
+func wish(r store.Reservation, now time.Time, changed, revive bool) store.Wish {
+	w := store.Wish{Ref: r.Ref(), RankAt: r.CheckIn, Changed: changed, Revive: revive}
+	switch over := r.CheckOut != nil && !r.CheckOut.After(now); {
+	case r.Status == pms.Cancelled:
+		w.Interim = store.KeyRevoking
+	case !over:
+		w.Interim = store.KeyProvisioning
+	}
+	return w
+}
+
 // stayChanged tells whether a reservation asks for another key than before. A guest's name, phone number or
 // another spelling of the same address ask for nothing.
 func stayChanged(a, b store.Reservation) bool {
@@ -384,64 +400,54 @@ func stayChanged(a, b store.Reservation) bool {
 		!sameTime(a.CheckIn, b.CheckIn) || !sameTime(a.CheckOut, b.CheckOut)
 }
 
-// fanOutSome carries listings' changes to their stays and returns how many stays it reached.
-func (a *Applier) fanOutSome(ctx context.Context) (int, error) {
-	refs, err := a.store.ListingsToFanOut(ctx, 100)
+// fanOutSome carries the change of one listing to one page of its stays, so that events need not wait for all
+// of a large one. more tells whether there was any such listing.
+func (a *Applier) fanOutSome(ctx context.Context) (more bool, err error) {
+	refs, err := a.store.ListingsToFanOut(ctx, 1)
+	if err != nil || len(refs) == 0 {
+		return false, err
+	}
+	n, err := a.fanOut(ctx, refs[0])
+	if n > 0 {
+		a.applied()
+	}
 	if err != nil {
-		return 0, err
+		return false, fmt.Errorf("fan out listing %s/%s: %w", refs[0].Source, refs[0].ListingID, err)
 	}
-	reached := 0
-	for _, ref := range refs {
-		n, err := a.fanOut(ctx, ref)
-		reached += n
-		if err != nil {
-			return reached, err
-		}
-		if n > 0 {
-			a.applied()
-		}
-	}
-	return reached, nil
+	return true, nil
 }
 
-// fanOut reaches the stays of one listing page by page, each in its own transaction, and may be cut off or
-// run twice anywhere: what a stay was completed with is written in its row.
-func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (int, error) {
-	reached := 0
-	for ctx.Err() == nil {
-		n, generation := 0, int64(0)
-		err := a.store.InTx(ctx, func(tx pgx.Tx) error {
-			now := a.now().UTC()
-			listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, now)
-			if err != nil {
-				return err
-			}
-			l := listings[ref]
-			generation = l.Generation
-			stays, err := store.LockStaysBehindListing(ctx, tx, ref, l.Generation, now, fanOutBatch)
-			if err != nil {
-				return err
-			}
-			n = len(stays)
-			wishes := make([]store.Wish, n)
-			for i := range stays {
-				completeStay(&stays[i], l, a.policy(ref.Source))
-				wishes[i] = store.Wish{Ref: stays[i].Ref(), RankAt: stays[i].CheckIn, Changed: true}
-			}
-			if err := store.SaveReservations(ctx, tx, stays); err != nil {
-				return err
-			}
-			return store.WishKeys(ctx, tx, wishes, now)
-		})
-		reached += n
+// fanOut reaches the next stays of a listing, at most a page. It may be cut off or run twice anywhere: what a
+// stay was completed with is written in its row.
+func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int, err error) {
+	generation := int64(0)
+	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
+		now := a.now().UTC()
+		listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, now)
 		if err != nil {
-			return reached, fmt.Errorf("fan out listing %s/%s: %w", ref.Source, ref.ListingID, err)
+			return err
 		}
-		if n < fanOutBatch {
-			return reached, a.store.ListingFannedOut(ctx, ref, generation)
+		l := listings[ref]
+		generation = l.Generation
+		stays, err := store.LockStaysBehindListing(ctx, tx, ref, l.Generation, now, fanOutBatch)
+		if err != nil {
+			return err
 		}
+		reached = len(stays)
+		wishes := make([]store.Wish, reached)
+		for i := range stays {
+			completeStay(&stays[i], l, a.policy(ref.Source))
+			wishes[i] = wish(stays[i], now, true, false)
+		}
+		if err := store.SaveReservations(ctx, tx, stays); err != nil {
+			return err
+		}
+		return store.WishKeys(ctx, tx, wishes, now)
+	})
+	if err != nil || reached == fanOutBatch {
+		return reached, err
 	}
-	return reached, nil
+	return reached, a.store.ListingFannedOut(ctx, ref, generation)
 }
 
 // PutListing is an admin's word on a listing. Fields that the patch doesn't say stay; groups it sets win over
@@ -492,10 +498,13 @@ func (a *Applier) Reconcile(ctx context.Context, ref store.Ref) error {
 		if err != nil {
 			return err
 		}
-		if r, ok := found[ref]; !ok || r.VersionSeq == 0 {
+		r, ok := found[ref]
+		if !ok || r.VersionSeq == 0 {
 			return store.ErrNotFound
 		}
-		if err := store.WishKeys(ctx, tx, []store.Wish{{Ref: ref, Check: true, Revive: true}}, now); err != nil {
+		w := wish(r, now, false, true)
+		w.Check = true
+		if err := store.WishKeys(ctx, tx, []store.Wish{w}, now); err != nil {
 			return err
 		}
 		return store.AddToTimeline(ctx, tx, []store.Entry{{

@@ -41,6 +41,20 @@ type Reservation struct {
 	CheckOut      *Moment `json:"check_out"`
 }
 
+// ArrivesWithin tells whether a confirmed stay begins so soon, or has begun and lasts. A local time counts as
+// one of UTC: what matters by hours is told well enough.
+func (r Reservation) ArrivesWithin(now time.Time, soon time.Duration) bool {
+	if r.Status != Confirmed || r.CheckIn == nil || r.CheckOut == nil {
+		return false
+	}
+	in, err := r.CheckIn.Resolve(time.UTC, DefaultCheckInTime)
+	if err != nil || in.After(now.Add(soon)) {
+		return false
+	}
+	out, err := r.CheckOut.Resolve(time.UTC, DefaultCheckOutTime)
+	return err == nil && out.After(now)
+}
+
 // Listing is a listing as its PMS says it: whole, nil means none.
 type Listing struct {
 	ListingID      string   `json:"listing_id"`

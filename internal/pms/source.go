@@ -24,15 +24,29 @@ type Policy struct {
 	GraceBefore  time.Duration // access starts so much before check-in
 	GraceAfter   time.Duration // and ends so much after check-out
 	KeepAfter    time.Duration // the ACS user is removed so long after access ends
+	Drift        Drift         `json:",omitempty"` // what becomes of a key that somebody changed at Seam
 }
+
+// Drift is a policy for keys that somebody changed at Seam, otherwise than by deleting or suspending the user.
+type Drift string
+
+// Policies for drift. The default is DriftRepair.
+const (
+	DriftRepair Drift = "repair" // it is made as it should be
+	DriftReport Drift = "report" // it stays as it is, under attention, until an admin or a later event wants it mended
+)
+
+// Valid tells whether it is one of them.
+func (d Drift) Valid() bool { return d == DriftRepair || d == DriftReport }
 
 // DefaultPolicy holds for a source that says nothing.
 func DefaultPolicy() Policy {
 	return Policy{CheckInTime: DefaultCheckInTime, CheckOutTime: DefaultCheckOutTime, KeepAfter: 24 * time.Hour}
 }
 
-// Fingerprint changes whenever the policy does.
+// Fingerprint changes whenever what stays should be does.
 func (p Policy) Fingerprint() string {
+	p.Drift = ""                  // it says when to mend, not what should be
 	encoded, _ := json.Marshal(p) // strings and integers only: it can't fail
 	sum := sha256.Sum256(encoded)
 	return hex.EncodeToString(sum[:8])

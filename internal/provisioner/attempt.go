@@ -109,6 +109,9 @@ func (a *attempt) run(ctx context.Context) (store.Verdict, error) {
 		if err != nil {
 			return store.Verdict{}, err
 		}
+		if cut := a.disconnection(ctx, d); cut != nil {
+			return a.heldBack(*cut), nil
+		}
 		if round == 0 {
 			if err := a.observe(ctx, d); err != nil {
 				return store.Verdict{}, err
@@ -137,24 +140,9 @@ func (a *attempt) run(ctx context.Context) (store.Verdict, error) {
 	return store.Verdict{}, fmt.Errorf("no end after %d steps", maxRounds)
 }
 
-// checkDue tells whether recorded state is to be compared with Seam: somebody asked, the sweep's turn has
-// come, or a lost create is to be looked for again.
-func (a *attempt) checkDue() bool {
-	if a.work.Key.CheckRequested || a.recheckDue() {
-		return true
-	}
-	last := a.lastRead()
-	return last != nil && a.now().Sub(*last) >= a.options.SweepInterval
-}
-
-// lastRead is when what is recorded was last known to be true.
-func (a *attempt) lastRead() *time.Time {
-	k := a.work.Key
-	if k.VerifiedAt == nil || (k.SettledAt != nil && k.SettledAt.After(*k.VerifiedAt)) {
-		return k.SettledAt
-	}
-	return k.VerifiedAt
-}
+// checkDue tells whether recorded state is to be compared with Seam: somebody asked, the sweep or an event of
+// Seam's has found something, or a lost create is to be looked for again.
+func (a *attempt) checkDue() bool { return a.work.Key.CheckRequested || a.recheckDue() }
 
 func (a *attempt) recheckDue() bool {
 	since := a.work.Key.UncertainSince
@@ -241,7 +229,7 @@ func (a *attempt) uncertain() {
 
 // verdict judges what has been reached. Nothing is left that could be done now.
 func (a *attempt) verdict(d desired) store.Verdict {
-	v := store.Verdict{Generation: a.work.Key.Generation, Done: true, Check: a.recheck != nil, UncertainSince: a.lostAt}
+	v := store.Verdict{Generation: a.work.Key.Generation, Checks: a.work.Key.Checks, Done: true, Check: a.recheck != nil, UncertainSince: a.lostAt}
 	a.count(&v, a.changes > 0)
 	now := a.now()
 	if a.checked {
@@ -303,7 +291,6 @@ func (a *attempt) judgeKey(d desired, v *store.Verdict, next *earliest) {
 		return
 	}
 	u := a.seen.users[i]
-	next.at(a.sweepAt(now))
 	if u.Settled {
 		v.SettledAt = a.settledAt()
 	}
@@ -317,6 +304,9 @@ func (a *attempt) judgeKey(d desired, v *store.Verdict, next *earliest) {
 		reason, message := explainProblem(*u.Problem)
 		set(store.KeyAttention, reason, message)
 		again(time.Minute)
+	case u.Drift != nil:
+		set(store.KeyAttention, "drifted", "somebody changed this at Seam or in Salto KS, and the policy is to report it: "+*u.Drift+
+			"; reconcile the reservation to make it as it should be, or leave it")
 	case d.blocked != nil:
 		set(d.blocked.held, d.blocked.reason, d.blocked.message)
 		if d.blocked.held == store.KeyAttention && d.blocked.reason == reasonGroupNotFound {
@@ -386,16 +376,6 @@ func (a *attempt) count(v *store.Verdict, spent bool) {
 	v.Attempts++
 }
 
-func (a *attempt) sweepAt(now time.Time) time.Time {
-	last := now
-	if read := a.lastRead(); read != nil && !a.checked && a.changes == 0 {
-		last = *read
-	}
-	// A tenth of jitter, so that keys made together are not swept together for ever.
-	// #nosec G404 -- jitter
-	return last.Add(a.options.SweepInterval + time.Duration(rand.Int64N(int64(a.options.SweepInterval)/10+1)))
-}
-
 // settleDelay grows with the time that Seam has been at it: most mutations take seconds.
 func (a *attempt) settleDelay() time.Duration {
 	if a.changes > 0 {
@@ -415,7 +395,7 @@ func (a *attempt) failed(err error) store.Verdict {
 		working = store.KeyRevoking
 	}
 	v := store.Verdict{
-		Status: working, Generation: k.Generation, NextIsRetry: true, UncertainSince: a.lostAt, LastError: deref(k.LastError),
+		Status: working, Generation: k.Generation, Checks: k.Checks, NextIsRetry: true, UncertainSince: a.lostAt, LastError: deref(k.LastError),
 	}
 	a.count(&v, false)
 	retry := func(in time.Duration) { at := now.Add(in); v.Next = &at }
@@ -456,8 +436,8 @@ func (a *attempt) failed(err error) store.Verdict {
 // explainRefusal turns a refused call into a reason and what to do.
 func explainRefusal(e *seam.Error) (reason, message string) {
 	switch {
-	case e.Type == "acs_system_disconnected":
-		return "access_system_disconnected", "the access system is disconnected from Seam: reconnect it in the Seam console"
+	case seam.IsDisconnection(e.Type):
+		return reasonDisconnected, disconnectedMessage
 	case e.Type == "acs_system_not_found":
 		return "access_system_not_found", "Seam does not know the access system: correct acs_system_id of the listing or the source, or SEAM_ACS_SYSTEM_ID"
 	case e.Kind == seam.Forbidden:
@@ -465,6 +445,45 @@ func explainRefusal(e *seam.Error) (reason, message string) {
 	default:
 		return "rejected_by_seam", "Seam refused " + e.Path + " (" + firstOf(e.Type, fmt.Sprint(e.Status)) + "): see last_error, correct the cause, then reconcile the reservation"
 	}
+}
+
+const (
+	reasonDisconnected  = "access_system_disconnected"
+	disconnectedMessage = "the access system is disconnected from Seam: reconnect it in the Seam console; it goes on by itself then"
+)
+
+// disconnection returns why nothing can be done for a key now: the access system that it is, or is to be, on
+// can't be reached by Seam. What is to be removed is tried all the same: doors must close. A disconnection
+// that was said long ago is asked for again, in case the event of its end was lost.
+func (a *attempt) disconnection(ctx context.Context, d desired) *store.Disconnection {
+	if d.goal != have || len(a.work.Unreachable) == 0 {
+		return nil
+	}
+	systemID := d.systemID
+	if i := standing(d, a.seen); i >= 0 {
+		systemID = a.seen.users[i].ACSSystemID
+	}
+	i := slices.IndexFunc(a.work.Unreachable, func(d store.Disconnection) bool { return d.ACSSystemID == systemID })
+	if i < 0 {
+		return nil
+	}
+	cut := a.work.Unreachable[i]
+	if old := a.now().Sub(cut.CheckedAt) >= a.slowRetry(); old && !a.preview && a.isBack(ctx, systemID) {
+		a.work.Unreachable = slices.Delete(a.work.Unreachable, i, i+1)
+		return nil
+	}
+	return &cut
+}
+
+// heldBack judges a key that nothing can be done for. All that is due stays due.
+func (a *attempt) heldBack(cut store.Disconnection) store.Verdict {
+	k, next := a.work.Key, a.now().Add(a.slowRetry())
+	v := store.Verdict{
+		Status: store.KeyAttention, Reason: reasonDisconnected, Message: disconnectedMessage, LastError: deref(cut.Problem),
+		Generation: k.Generation, Checks: k.Checks, Check: k.CheckRequested, Next: &next, NextIsRetry: true, UncertainSince: a.lostAt,
+	}
+	a.count(&v, false)
+	return v
 }
 
 // backoff doubles from the base up to 15 minutes, less where the guest is near.

@@ -28,7 +28,7 @@ func (a *attempt) observe(ctx context.Context, d desired) error {
 		// A change whose result is not known is simply sent again while it is still wanted. If something else is
 		// wanted by now, what it has done must be known first.
 		overtaken := u.Unsure && u.UnsureGeneration != a.work.Key.Generation
-		if (due || overtaken) && d.goal == have && u.ACSUserID != nil && u.DeletedAt == nil {
+		if mend := u.Drift != nil && a.work.Key.Revive; (due || overtaken || mend) && d.goal == have && u.ACSUserID != nil && u.DeletedAt == nil {
 			if until := a.readableFrom(u); overtaken && a.now().Before(until) && !a.preview {
 				return &waitError{until, "Seam's reads may lag what was just written"}
 			}
@@ -249,6 +249,7 @@ func (a *attempt) check(ctx context.Context, u *seen) error {
 	if err != nil {
 		return err
 	}
+	before, ours := *u, u.Unsure || a.lostAt != nil || now.Before(a.readableFrom(u))
 	u.RemovedAt = nil
 	u.read(from, now)
 	groups, err := a.seam.AccessGroups(ctx, id)
@@ -263,6 +264,7 @@ func (a *attempt) check(ctx context.Context, u *seen) error {
 	if err := a.checkKeys(ctx, u); err != nil {
 		return err
 	}
+	a.judgeDrift(before, u, ours)
 	if a.lostAt != nil || a.work.Key.CheckRequested {
 		ours, _, err := a.find(ctx, u)
 		if err != nil {

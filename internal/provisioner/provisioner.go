@@ -34,11 +34,16 @@ var (
 )
 
 // Collectors returns the package's metrics.
-func Collectors() []prometheus.Collector { return []prometheus.Collector{reconcileSeconds, paused} }
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		reconcileSeconds, paused, driftFound, sweepSeconds, sweepCompared, sweepHeldBack, dueWithoutKey,
+	}
+}
 
 // Options of a provisioner. Zero values take the defaults.
 type Options struct {
 	DefaultSystem string                         // access system of listings and sources that name none
+	DueWithin     time.Duration                  // arrivals so near without a key are counted and logged, default 24 h
 	Grace         time.Duration                  // how long Seam's reads may lag its writes, default 5 s
 	Lease         time.Duration                  // how long a killed worker delays a key, default 10 s
 	Now           func() time.Time               // default time.Now
@@ -55,6 +60,7 @@ func (o Options) withDefaults() Options {
 			*d = value
 		}
 	}
+	set(&o.DueWithin, 24*time.Hour)
 	set(&o.Grace, 5*time.Second)
 	set(&o.Lease, 10*time.Second)
 	set(&o.PollEvery, time.Second)
@@ -80,16 +86,20 @@ type Provisioner struct {
 	wake        chan struct{} // something may be due
 	wakeLearner chan struct{} // a listing may have changed
 
-	mu      sync.Mutex
-	trouble string // why nothing is provisioned; "" while it is
-	ready   bool   // the workspace is known to be ours
+	mu         sync.Mutex
+	trouble    string               // why nothing is provisioned; "" while it is
+	ready      bool                 // the workspace is known to be ours
+	askedAfter map[string]time.Time // disconnected access systems: when Seam was last asked
 }
 
 // New returns a provisioner that is not running yet. salt keys the HMAC that stands for guests in Seam's
 // identity keys: it must be the same for all replicas and for ever.
 func New(s *store.Store, client *seam.Client, salt string, log *slog.Logger, options Options) *Provisioner {
 	options = options.withDefaults()
-	p := &Provisioner{store: s, seam: client, log: log, options: options, salt: []byte(salt), wake: make(chan struct{}, 1), wakeLearner: make(chan struct{}, 1)}
+	p := &Provisioner{
+		store: s, seam: client, log: log, options: options, salt: []byte(salt), wake: make(chan struct{}, 1), wakeLearner: make(chan struct{}, 1),
+		askedAfter: map[string]time.Time{},
+	}
 	p.directory = newDirectory(client, p.now)
 	return p
 }
@@ -150,6 +160,8 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	defer cut()
 	var running sync.WaitGroup
 	running.Go(func() { p.learnGroups(ctx) })
+	running.Go(func() { p.sweepInTurn(ctx) })
+	running.Go(func() { p.watchArrivals(ctx) })
 	slots := make(chan struct{}, p.options.Workers)
 	freed := make(chan struct{}, 1)
 	tick := time.NewTicker(p.options.PollEvery)
@@ -400,12 +412,15 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]PlannedCall, e
 	if work.Reservation.VersionSeq == 0 {
 		return nil, store.ErrNotFound
 	}
-	work.Key.CheckRequested = true
+	work.Key.CheckRequested, work.Key.Revive = true, true // as an admin's reconcile has it
 	a := p.newAttempt(store.Lease{Ref: ref}, work)
 	a.preview = true
 	d, err := a.desired(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if a.disconnection(ctx, d) != nil {
+		return []PlannedCall{}, nil
 	}
 	err = a.observe(ctx, d)
 	if wait := new(waitError); errors.As(err, &wait) {

@@ -45,6 +45,7 @@ type rig struct {
 	prov    *provisioner.Provisioner
 	policy  func(string) pms.Policy
 	options provisioner.Options
+	log     *slog.Logger
 	stop    func()
 
 	mu     sync.Mutex
@@ -83,9 +84,11 @@ func (r *rig) start() {
 	}
 	options := r.options
 	options.Now, options.Policy = r.now, func(s string) pms.Policy { return r.policy(s) }
-	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	r.prov = provisioner.New(r.store, client, "salt", log, options)
-	r.applier = intake.NewApplier(r.store, log, r.now, options.Policy, r.prov.Wake)
+	if r.log == nil {
+		r.log = slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
+	r.prov = provisioner.New(r.store, client, "salt", r.log, options)
+	r.applier = intake.NewApplier(r.store, r.log, r.now, options.Policy, r.prov.Wake)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	prov := r.prov

@@ -448,7 +448,15 @@ func (a *attempt) userRefused(ctx context.Context, d desired, i int, cause error
 	if api.Type == "user_identity_not_found" {
 		return a.release(ctx, i, true)
 	}
-	if api.Type == "acs_system_not_found" || api.Type == "acs_system_disconnected" {
+	if api.Type == "acs_system_not_found" {
+		return cause
+	}
+	if system, err := a.seam.System(ctx, u.ACSSystemID); err == nil && len(system.Errors) > 0 {
+		a.systemSeen(ctx, system)
+		api.Type = firstOf(system.Disconnected(), system.Errors[0].ErrorCode, api.Type)
+		return cause
+	}
+	if seam.IsDisconnection(api.Type) {
 		return cause
 	}
 	a.reason = "why Seam refused the ACS user"
@@ -468,9 +476,6 @@ func (a *attempt) userRefused(ctx context.Context, d desired, i int, cause error
 	}
 	if fmt.Sprint(again.groups, again.systemID) != before {
 		return errReplan
-	}
-	if system, err := a.seam.System(ctx, u.ACSSystemID); err == nil && len(system.Errors) > 0 {
-		api.Type = firstOf(system.Errors[0].ErrorCode, api.Type)
 	}
 	return cause
 }

@@ -113,6 +113,22 @@ type System struct {
 	Errors       []Issue `json:"errors"`
 }
 
+// IsDisconnection tells whether a code, of an access system's errors or of a refused call, says that Seam can't
+// reach it. The codes are of Seam's OpenAPI, acs_system.errors.
+func IsDisconnection(code string) bool {
+	return slices.Contains([]string{"acs_system_disconnected", "account_disconnected", "bridge_disconnected", "seam_bridge_disconnected"}, code)
+}
+
+// Disconnected returns the error code that says that Seam can't reach the access system, "" while it can.
+func (s System) Disconnected() string {
+	for _, e := range s.Errors {
+		if IsDisconnection(e.ErrorCode) {
+			return e.ErrorCode
+		}
+	}
+	return ""
+}
+
 // Credential is a means of opening doors.
 type Credential struct {
 	ACSCredentialID       string  `json:"acs_credential_id"`
@@ -221,6 +237,11 @@ func (c *Client) ACSUsers(ctx context.Context, acsSystemID, userIdentityID strin
 	return list[ACSUser](ctx, c, "/acs/users/list", "acs_users", map[string]any{"acs_system_id": acsSystemID, "user_identity_id": userIdentityID})
 }
 
+// EachACSUser gives take every ACS user of a system, page by page, until it fails.
+func (c *Client) EachACSUser(ctx context.Context, acsSystemID string, take func([]ACSUser) error) error {
+	return eachPage(ctx, c, "/acs/users/list", "acs_users", map[string]any{"acs_system_id": acsSystemID}, take)
+}
+
 // UpdateACSUser is the body of that call. A schedule without both ends is refused by Seam.
 type UpdateACSUser struct {
 	ACSUserID      string   `json:"acs_user_id"`
@@ -274,6 +295,20 @@ func (c *Client) AccessGroups(ctx context.Context, acsUserID string) ([]AccessGr
 	return out, err
 }
 
+// AccessGroupsOf lists the groups of an access system.
+func (c *Client) AccessGroupsOf(ctx context.Context, acsSystemID string) ([]AccessGroup, error) {
+	var out []AccessGroup
+	err := c.post(ctx, "/acs/access_groups/list", map[string]string{"acs_system_id": acsSystemID}, "acs_access_groups", &out)
+	return out, err
+}
+
+// Members lists the ACS users in an access group.
+func (c *Client) Members(ctx context.Context, accessGroupID string) ([]ACSUser, error) {
+	var out []ACSUser
+	err := c.post(ctx, "/acs/access_groups/list_users", map[string]string{"acs_access_group_id": accessGroupID}, "acs_users", &out)
+	return out, err
+}
+
 // AccessGroup returns one group.
 func (c *Client) AccessGroup(ctx context.Context, id string) (AccessGroup, error) {
 	var out AccessGroup
@@ -285,6 +320,13 @@ func (c *Client) AccessGroup(ctx context.Context, id string) (AccessGroup, error
 func (c *Client) System(ctx context.Context, id string) (System, error) {
 	var out System
 	err := c.post(ctx, "/acs/systems/get", map[string]string{"acs_system_id": id}, "acs_system", &out)
+	return out, err
+}
+
+// Systems lists the access systems of the workspace.
+func (c *Client) Systems(ctx context.Context) ([]System, error) {
+	var out []System
+	err := c.post(ctx, "/acs/systems/list", struct{}{}, "acs_systems", &out)
 	return out, err
 }
 
@@ -310,6 +352,12 @@ func (c *Client) CreateCredential(ctx context.Context, in CreateCredential) (Cre
 // Credentials lists an ACS user's credentials.
 func (c *Client) Credentials(ctx context.Context, acsUserID string) ([]Credential, error) {
 	return list[Credential](ctx, c, "/acs/credentials/list", "acs_credentials", map[string]any{"acs_user_id": acsUserID})
+}
+
+// EachMobileKey gives take every multi-phone credential of a system, page by page, until it fails.
+func (c *Client) EachMobileKey(ctx context.Context, acsSystemID string, take func([]Credential) error) error {
+	return eachPage(ctx, c, "/acs/credentials/list", "acs_credentials",
+		map[string]any{"acs_system_id": acsSystemID, "is_multi_phone_sync_credential": true}, take)
 }
 
 // Credential returns one credential.
@@ -357,17 +405,28 @@ func (p *page[T]) next(pagination json.RawMessage) {
 	}
 }
 
-// list reads every page; the other parameters stay the same between pages, as Seam asks.
+// list reads every page into one slice.
 func list[T any](ctx context.Context, c *Client, path, key string, in map[string]any) ([]T, error) {
 	var all []T
+	err := eachPage(ctx, c, path, key, in, func(items []T) error {
+		all = append(all, items...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// eachPage reads every page; the other parameters stay the same between pages, as Seam asks.
+func eachPage[T any](ctx context.Context, c *Client, path, key string, in map[string]any, take func([]T) error) error {
 	for {
 		var p page[T]
 		if err := c.post(ctx, path, in, key, &p); err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, p.items...)
-		if p.cursor == "" {
-			return all, nil
+		if err := take(p.items); err != nil || p.cursor == "" {
+			return err
 		}
 		in["page_cursor"] = p.cursor
 	}

@@ -1,6 +1,6 @@
 // Package seam speaks to the Seam API (https://docs.seam.co): the calls that a reservation needs, by hand,
-// tolerant in what it reads and strict in what it sends. It never repeats a call by itself: Seam has no
-// idempotency keys, so that only the caller knows what a lost answer may have left behind.
+// tolerant in what it reads and strict in what it sends. It never repeats a call by itself, but for reads in the
+// background: Seam has no idempotency keys, so that only the caller knows what a lost answer may have left behind.
 package seam
 
 import (
@@ -15,7 +15,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,8 +28,6 @@ const (
 	// hanging call can delay a key.
 	DefaultTimeout = 8 * time.Second
 	maxAnswer      = 16 << 20
-	// patience is how long a call waits for the rate limit before it gives its worker back.
-	patience = 2 * time.Second
 )
 
 var requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -39,7 +36,7 @@ var requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 }, []string{"path", "result"})
 
 // Collectors returns the package's metrics.
-func Collectors() []prometheus.Collector { return []prometheus.Collector{requestSeconds} }
+func Collectors() []prometheus.Collector { return []prometheus.Collector{requestSeconds, rateLimit} }
 
 // Config of a client.
 type Config struct {
@@ -54,9 +51,7 @@ type Client struct {
 	key      string
 	timeout  time.Duration
 	http     *http.Client
-
-	mu     sync.Mutex
-	closed time.Time // no call before this: Seam said 429
+	limiter  *limiter
 }
 
 // New returns a client, or an error that names what is wrong with the endpoint.
@@ -75,7 +70,7 @@ func New(c Config) (*Client, error) {
 	transport.MaxIdleConnsPerHost = 64
 	transport.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
 	return &Client{
-		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout,
+		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, limiter: newLimiter(time.Now),
 		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}, nil
 }
@@ -103,10 +98,31 @@ func WithRecorder(ctx context.Context, record func(Call)) context.Context {
 	return context.WithValue(ctx, recorderKey{}, record)
 }
 
-// post makes one call. out is nil where nothing but success matters; otherwise key names the field of the
-// answer to decode into it, and an answer without it counts as lost.
+// backgroundTries is how often a read in the background is made before its failure counts.
+const backgroundTries = 4
+
+// post makes one call, or one read in the background as often as it takes.
 func (c *Client) post(ctx context.Context, path string, body any, key string, out any) error {
-	if err := c.admit(ctx, path); err != nil {
+	err := c.call(ctx, path, body, key, out)
+	for try := 1; isBackground(ctx) && try < backgroundTries; try++ {
+		e := new(Error)
+		if !errors.As(err, &e) || (e.Kind != Lost && e.Kind != NotSent && e.Kind != RateLimited) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(max(e.RetryAfter, time.Second<<(try-1))):
+		}
+		err = c.call(ctx, path, body, key, out)
+	}
+	return err
+}
+
+// call makes one call. out is nil where nothing but success matters; otherwise key names the field of the
+// answer to decode into it, and an answer without it counts as lost.
+func (c *Client) call(ctx context.Context, path string, body any, key string, out any) error {
+	if err := c.limiter.admit(ctx, path); err != nil {
 		return err
 	}
 	started := time.Now()
@@ -117,7 +133,7 @@ func (c *Client) post(ctx context.Context, path string, body any, key string, ou
 	if e := new(Error); errors.As(err, &e) {
 		result = e.Kind.String()
 		if e.Kind == RateLimited {
-			c.shut(e.RetryAfter)
+			c.limiter.shut(e.RetryAfter)
 		}
 	}
 	requestSeconds.WithLabelValues(path, result).Observe(call.Duration.Seconds())
@@ -125,35 +141,6 @@ func (c *Client) post(ctx context.Context, path string, body any, key string, ou
 		record(call)
 	}
 	return err
-}
-
-// admit holds calls back while Seam asked for a pause.
-func (c *Client) admit(ctx context.Context, path string) error {
-	c.mu.Lock()
-	wait := time.Until(c.closed)
-	c.mu.Unlock()
-	if wait <= 0 {
-		return nil
-	}
-	if wait > patience {
-		return &Error{Path: path, Kind: RateLimited, Message: "waiting for Seam's rate limit", RetryAfter: wait}
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return &Error{Path: path, Kind: NotSent, Message: ctx.Err().Error()}
-	}
-}
-
-func (c *Client) shut(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if until := time.Now().Add(d); until.After(c.closed) {
-		c.closed = until
-	}
 }
 
 func (c *Client) roundTrip(ctx context.Context, path string, body any, key string, out any, call *Call) error {

@@ -40,12 +40,13 @@ type ACSUser struct {
 	Unsure             bool
 	UnsureGeneration   int64
 	ChangedAt          *time.Time
+	Drift              *string // found changed at Seam and left alone
 }
 
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
 	settled, subscribed, problem, removed_at, suspended_at, deleted_at, unsure, unsure_generation,
-	changed_at`
+	changed_at, drift`
 
 // Current returns the ACS user that stands for a reservation: the newest that is not being deleted.
 func Current(users []ACSUser) *ACSUser {
@@ -102,11 +103,11 @@ func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 		UPDATE acs_users SET marked_at = $2, lost_at = $3, acs_user_id = $4, made_at = $5, starts_at = $6, ends_at = $7,
 			acs_access_group_ids = $8, acs_credential_id = $9, credential_marked_at = $10, credential_lost_at = $11,
 			settled = $12, subscribed = $13, problem = $14, removed_at = $15, suspended_at = $16, deleted_at = $17, unsure = $18,
-			unsure_generation = $19, changed_at = $20
+			unsure_generation = $19, changed_at = $20, drift = $21
 		WHERE id = $1`,
 		u.ID, u.MarkedAt, u.LostAt, u.ACSUserID, u.MadeAt, u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.CredentialID,
 		u.CredentialMarkedAt, u.CredentialLostAt, u.Settled, u.Subscribed, u.Problem, u.RemovedAt, u.SuspendedAt, u.DeletedAt, u.Unsure,
-		u.UnsureGeneration, u.ChangedAt)
+		u.UnsureGeneration, u.ChangedAt, u.Drift)
 	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "23505" {
 		return ErrHeld
 	}
@@ -128,6 +129,47 @@ func (s *Store) HeldElsewhere(ctx context.Context, acsUserIDs []string, except i
 		held[id] = true
 	}
 	return held, wrap(err, "look who holds ACS users")
+}
+
+// RecordedUser is what a sweep compares with Seam.
+type RecordedUser struct {
+	ID             int64
+	Source         string
+	ReservationID  string
+	UserIdentityID string
+	ACSUserID      string `db:"acs_user_id"`
+	StartsAt       *time.Time
+	EndsAt         *time.Time
+	AccessGroupIDs []string `db:"acs_access_group_ids"`
+	CredentialID   *string  `db:"acs_credential_id"`
+	Problem        *string
+	Removed        bool
+	Suspended      bool
+	Drifted        bool // something else than recorded is known to be at Seam, and left alone
+}
+
+// RecordedUsers returns up to limit ACS users of an access system that exist as far as we know and were not
+// touched since, by identity from behind after.
+func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string, limit int) ([]RecordedUser, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT id, source, reservation_id, user_identity_id, acs_user_id, starts_at, ends_at, acs_access_group_ids, acs_credential_id, problem,
+			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted
+		FROM acs_users
+		WHERE acs_system_id = $1 AND user_identity_id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL AND NOT unsure
+			AND coalesce(changed_at, made_at, 'epoch') < $2 AND coalesce(credential_marked_at, 'epoch') < $2
+		ORDER BY user_identity_id LIMIT $4`, acsSystemID, since, after, limit)
+	users, err := pgx.CollectRows(rows, pgx.RowToStructByName[RecordedUser])
+	return users, wrap(err, "read the ACS users of access system %s", acsSystemID)
+}
+
+// SystemsInUse returns the access systems on which we have ACS users, with their numbers.
+func (s *Store) SystemsInUse(ctx context.Context) (map[string]int, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT acs_system_id, count(*) FROM acs_users WHERE acs_user_id IS NOT NULL GROUP BY 1`)
+	systems := map[string]int{}
+	var id string
+	var n int
+	_, err := pgx.ForEachRow(rows, []any{&id, &n}, func() error { systems[id] = n; return nil })
+	return systems, wrap(err, "count ACS users by access system")
 }
 
 // UserIdentity is a row of user_identities.

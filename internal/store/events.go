@@ -34,11 +34,12 @@ type Event struct {
 	OccurredAt    *time.Time
 	ReceivedAt    time.Time
 	AppliedAt     *time.Time
+	Urgent        bool // a guest arrives soon: it is applied before what waits
 	Body          []byte
 }
 
 const eventColumns = `event_id, seq, source, event_key, type, status, reason, reservation_id, listing_id,
-	occurred_at, received_at, applied_at`
+	occurred_at, received_at, applied_at, urgent`
 
 // Accepted is the fate of one event given to [Store.InsertEvents].
 type Accepted struct {
@@ -62,25 +63,25 @@ func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, e
 	ids, sources, keys := make([]uuid.UUID, n), make([]string, n), make([]*string, n)
 	types, statuses, reasons := make([]string, n), make([]string, n), make([]*string, n)
 	reservations, listings := make([]*string, n), make([]*string, n)
-	occurred, received, bodies := make([]*time.Time, n), make([]time.Time, n), make([][]byte, n)
+	occurred, received, urgent, bodies := make([]*time.Time, n), make([]time.Time, n), make([]bool, n), make([][]byte, n)
 	for at, i := range order {
 		e := events[i]
 		ids[at], sources[at], keys[at] = e.EventID, e.Source, e.EventKey
 		types[at], statuses[at], reasons[at] = e.Type, e.Status, e.Reason
 		reservations[at], listings[at] = e.ReservationID, e.ListingID
-		occurred[at], received[at], bodies[at] = e.OccurredAt, e.ReceivedAt, e.Body
+		occurred[at], received[at], urgent[at], bodies[at] = e.OccurredAt, e.ReceivedAt, e.Urgent, e.Body
 	}
 	rows, err := s.pool.Query(ctx, `
-		INSERT INTO events (event_id, source, event_key, type, status, reason, reservation_id, listing_id, occurred_at, received_at, body)
+		INSERT INTO events (event_id, source, event_key, type, status, reason, reservation_id, listing_id, occurred_at, received_at, urgent, body)
 		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-			$9::timestamptz[], $10::timestamptz[], $11::bytea[])
+			$9::timestamptz[], $10::timestamptz[], $11::boolean[], $12::bytea[])
 		ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO UPDATE SET
 			seq = EXCLUDED.seq, type = EXCLUDED.type, status = EXCLUDED.status, reason = EXCLUDED.reason,
 			reservation_id = EXCLUDED.reservation_id, listing_id = EXCLUDED.listing_id,
-			occurred_at = EXCLUDED.occurred_at, received_at = EXCLUDED.received_at, body = EXCLUDED.body
+			occurred_at = EXCLUDED.occurred_at, received_at = EXCLUDED.received_at, urgent = EXCLUDED.urgent, body = EXCLUDED.body
 		WHERE events.status = 'rejected'
 		RETURNING event_id, source, event_key`,
-		ids, sources, keys, types, statuses, reasons, reservations, listings, occurred, received, bodies)
+		ids, sources, keys, types, statuses, reasons, reservations, listings, occurred, received, urgent, bodies)
 	if err != nil {
 		return nil, fmt.Errorf("insert %d events: %w", n, err)
 	}
@@ -135,12 +136,25 @@ func (s *Store) EventIDByKey(ctx context.Context, source, key string) (uuid.UUID
 	return id, wrap(err, "find event %q of source %s", key, source)
 }
 
-// ClaimEvents locks the oldest accepted events, at most limit, for the rest of the transaction. Concurrent
-// appliers get different ones.
+// ClaimEvents locks the oldest accepted events, urgent ones first, at most limit, for the rest of the
+// transaction. Concurrent appliers get different ones. They come in the order of receipt; that urgent ones have
+// overtaken others changes nothing in the end, because each has its place in the order of its reservation.
 func ClaimEvents(ctx context.Context, tx pgx.Tx, limit int) ([]Event, error) {
-	rows, _ := tx.Query(ctx, `SELECT `+eventColumns+`, body FROM events WHERE status = 'accepted' ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED`, limit)
-	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
-	return events, wrap(err, "claim events")
+	var events []Event
+	for _, which := range []string{"urgent", "NOT urgent"} {
+		rows, _ := tx.Query(ctx, `
+			SELECT `+eventColumns+`, body FROM events WHERE status = 'accepted' AND `+which+`
+			ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED`, limit-len(events))
+		some, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
+		if err != nil {
+			return nil, wrap(err, "claim events")
+		}
+		if events = append(events, some...); len(events) == limit {
+			break
+		}
+	}
+	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	return events, nil
 }
 
 // EventResult is what became of an event.
@@ -204,7 +218,9 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 // Backlog returns how many events wait to be applied, at most 10,000, and since when the oldest does.
 func (s *Store) Backlog(ctx context.Context) (n int, oldest *time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `
-		SELECT count(*), min(received_at) FROM (SELECT received_at FROM events WHERE status = 'accepted' ORDER BY seq LIMIT 10000) e`).Scan(&n, &oldest)
+		SELECT least(count(*), 10000), min(received_at) FROM (
+			(SELECT received_at FROM events WHERE status = 'accepted' AND urgent ORDER BY seq LIMIT 10000)
+			UNION ALL (SELECT received_at FROM events WHERE status = 'accepted' AND NOT urgent ORDER BY seq LIMIT 10000)) e`).Scan(&n, &oldest)
 	return n, oldest, wrap(err, "count the backlog")
 }
 

@@ -35,6 +35,7 @@ type MobileKey struct {
 	NextReconcileAt    *time.Time
 	NextIsRetry        bool
 	CheckRequested     bool
+	Checks             int64 // requests to look again so far
 	Revive             bool
 	UncertainSince     *time.Time
 	VerifiedAt         *time.Time
@@ -43,12 +44,12 @@ type MobileKey struct {
 }
 
 const keyColumns = `status, reason, message, generation, observed_generation, attempt_generation, attempts, last_error,
-	next_reconcile_at, next_is_retry, check_requested, revive, uncertain_since, verified_at, settled_at, changed_at`
+	next_reconcile_at, next_is_retry, check_requested, checks, revive, uncertain_since, verified_at, settled_at, changed_at`
 
 func (k *MobileKey) scan() []any {
 	return []any{
 		&k.Status, &k.Reason, &k.Message, &k.Generation, &k.ObservedGeneration, &k.AttemptGeneration, &k.Attempts, &k.LastError,
-		&k.NextReconcileAt, &k.NextIsRetry, &k.CheckRequested, &k.Revive, &k.UncertainSince, &k.VerifiedAt, &k.SettledAt, &k.ChangedAt,
+		&k.NextReconcileAt, &k.NextIsRetry, &k.CheckRequested, &k.Checks, &k.Revive, &k.UncertainSince, &k.VerifiedAt, &k.SettledAt, &k.ChangedAt,
 	}
 }
 
@@ -64,13 +65,17 @@ func prefixed(table, columns string) string {
 type Wish struct {
 	Ref
 	RankAt  *time.Time // check-in: the nearest is provisioned first
+	Interim string     // status until a worker gets to it, "" for as it is
 	Changed bool       // what is desired is another than before
 	Revive  bool       // what somebody removed or suspended at Seam is wanted back
-	Check   bool       // compare with Seam
+	Check   bool       // compare with Seam, because a person asks
 }
 
-// WishKeys makes keys due at once where something changed, and touches the others. It is the only way in
-// which work is queued. One call never holds one key twice.
+// LastRank is the rank of what nobody waits for: a stay that is over.
+var LastRank = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// WishKeys makes keys due at once where something changed, and touches the others. One call never holds one
+// key twice.
 func WishKeys(ctx context.Context, tx pgx.Tx, wishes []Wish, now time.Time) error {
 	if len(wishes) == 0 {
 		return nil
@@ -81,33 +86,55 @@ func WishKeys(ctx context.Context, tx pgx.Tx, wishes []Wish, now time.Time) erro
 		refs[i], byRef[w.Ref] = w.Ref, w
 	}
 	sources, ids := splitRefs(refs)
-	ranks, changed := make([]*time.Time, len(ids)), make([]bool, len(ids))
+	ranks, interim, changed := make([]*time.Time, len(ids)), make([]string, len(ids)), make([]bool, len(ids))
 	revive, check := make([]bool, len(ids)), make([]bool, len(ids))
 	for i := range ids {
 		w := byRef[Ref{sources[i], ids[i]}]
-		ranks[i], changed[i], revive[i], check[i] = w.RankAt, w.Changed, w.Revive, w.Check
+		ranks[i], interim[i], changed[i], revive[i], check[i] = w.RankAt, w.Interim, w.Changed, w.Revive, w.Check
 	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO mobile_keys AS k (source, reservation_id, next_reconcile_at, rank_at, revive, check_requested, changed_at)
-		SELECT source, reservation_id, $7, rank_at, false, false, $7
-		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::boolean[], $6::boolean[])
-			AS w (source, reservation_id, rank_at, changed, revive, asked)
-		ON CONFLICT (source, reservation_id) DO NOTHING`, sources, ids, ranks, changed, revive, check, now)
+		INSERT INTO mobile_keys AS k (source, reservation_id, next_reconcile_at, queued, rank_at, changed_at)
+		SELECT source, reservation_id, $4, true, rank_at, $4 FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS w (source, reservation_id, rank_at)
+		ON CONFLICT (source, reservation_id) DO NOTHING`, sources, ids, ranks, now)
 	if err != nil {
 		return wrap(err, "make mobile keys")
 	}
+	// Locked first: what a worker writes meanwhile must be seen by what follows.
+	_, err = tx.Exec(ctx, `
+		SELECT FROM mobile_keys k JOIN unnest($1::text[], $2::text[]) AS w (source, reservation_id) USING (source, reservation_id)
+		ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k`, sources, ids)
+	if err != nil {
+		return wrap(err, "lock mobile keys")
+	}
+	// A status that a worker has found stays until the next one has looked, unless it says more than is known now.
 	_, err = tx.Exec(ctx, `
 		UPDATE mobile_keys k SET
-			generation = k.generation + (w.changed OR w.asked)::int,
-			next_reconcile_at = CASE WHEN w.changed OR w.asked THEN $7 ELSE k.next_reconcile_at END,
-			next_is_retry = k.next_is_retry AND NOT (w.changed OR w.asked),
+			generation = k.generation + w.due::int,
+			next_reconcile_at = CASE WHEN w.due THEN $8 ELSE k.next_reconcile_at END,
+			queued = k.queued OR w.due,
+			next_is_retry = k.next_is_retry AND NOT w.due,
 			rank_at = coalesce(w.rank_at, k.rank_at),
 			revive = k.revive OR w.revive,
 			check_requested = k.check_requested OR w.asked,
-			changed_at = greatest($7, k.changed_at + interval '1 microsecond')
-		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::boolean[], $6::boolean[])
-			AS w (source, reservation_id, rank_at, changed, revive, asked)
-		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, sources, ids, ranks, changed, revive, check, now)
+			checks = k.checks + w.asked::int,
+			attempts = CASE WHEN w.due THEN 0 ELSE k.attempts END,
+			attempt_generation = CASE WHEN w.due THEN k.generation + 1 ELSE k.attempt_generation END,
+			last_error = CASE WHEN w.due THEN NULL ELSE k.last_error END,
+			status = CASE WHEN w.flips THEN w.interim ELSE k.status END,
+			reason = CASE WHEN w.flips THEN NULL ELSE k.reason END,
+			message = CASE WHEN w.flips THEN NULL ELSE k.message END,
+			settled_at = CASE WHEN w.flips THEN NULL ELSE k.settled_at END,
+			changed_at = greatest($8, k.changed_at + interval '1 microsecond')
+		FROM (
+			SELECT w.*, w.changed OR w.asked AS due,
+				(w.changed OR w.asked) AND CASE w.interim
+					WHEN 'revoking' THEN k.status <> 'revoked' AND (w.changed OR k.status <> 'attention')
+					WHEN 'provisioning' THEN k.status IN ('issued', 'active', 'revoking', 'revoked', 'expired') OR (k.status = 'waiting' AND k.observed_generation = 0)
+					ELSE false END AS flips
+			FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::boolean[], $6::boolean[], $7::boolean[])
+				AS w (source, reservation_id, rank_at, interim, changed, revive, asked)
+			JOIN mobile_keys k USING (source, reservation_id)) w
+		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, sources, ids, ranks, interim, changed, revive, check, now)
 	return wrap(err, "queue %d mobile keys", len(ids))
 }
 
@@ -118,16 +145,26 @@ type Lease struct {
 	Token uuid.UUID
 }
 
+// promoteAtMost bounds how many keys become due in one statement.
+const promoteAtMost = 2000
+
 // ClaimKeys leases up to limit keys that are due, the nearest check-in first. Leases run by the database's
 // clock, so that the clocks of replicas don't matter; what is due is judged by now.
 func (s *Store) ClaimKeys(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Lease, error) {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE mobile_keys SET queued = true WHERE (source, reservation_id) IN (
+			SELECT source, reservation_id FROM mobile_keys WHERE NOT queued AND next_reconcile_at <= $1
+			ORDER BY next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, now, promoteAtMost)
+	if err != nil {
+		return nil, wrap(err, "queue what is due")
+	}
 	rows, _ := s.pool.Query(ctx, `
-		UPDATE mobile_keys SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + $2::interval
+		UPDATE mobile_keys SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + $1::interval
 		WHERE (source, reservation_id) IN (
 			SELECT source, reservation_id FROM mobile_keys
-			WHERE next_reconcile_at <= $1 AND (lease_until IS NULL OR lease_until < clock_timestamp())
-			ORDER BY rank_at, next_reconcile_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-		RETURNING source, reservation_id, lease_token`, now, lease, limit)
+			WHERE queued AND (lease_until IS NULL OR lease_until < clock_timestamp())
+			ORDER BY rank_at, next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+		RETURNING source, reservation_id, lease_token`, lease, limit)
 	leases, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Lease, error) {
 		var l Lease
 		return l, row.Scan(&l.Source, &l.ReservationID, &l.Token)
@@ -178,6 +215,7 @@ type Work struct {
 	Listing     *Listing // nil: the reservation names none, or one that is not known
 	Key         MobileKey
 	Users       []ACSUser
+	Unreachable []Disconnection // access systems that Seam can't reach
 }
 
 // LoadWork reads a reservation with its listing, key and ACS users, in one snapshot.
@@ -204,7 +242,11 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 			}
 		}
 		rows, _ := tx.Query(ctx, `SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID)
-		w.Users, err = pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])
+		if w.Users, err = pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser]); err != nil {
+			return err
+		}
+		rows, _ = tx.Query(ctx, disconnections)
+		w.Unreachable, err = pgx.CollectRows(rows, pgx.RowToStructByName[Disconnection])
 		return err
 	})
 	return w, wrap(err, "load reservation %s/%s", ref.Source, ref.ReservationID)
@@ -217,6 +259,7 @@ type Verdict struct {
 	Message        string
 	LastError      string
 	Generation     int64 // the one that was worked on
+	Checks         int64 // the requests to look again that it knew of
 	Done           bool  // nothing of it is left to do
 	Check          bool  // compare with Seam next time
 	Attempts       int
@@ -233,52 +276,67 @@ type Verdict struct {
 // It reports whether status, reason or message changed.
 func FinishKey(ctx context.Context, tx pgx.Tx, l Lease, v Verdict, now time.Time) (changed bool, err error) {
 	err = tx.QueryRow(ctx, `
-		WITH before AS (SELECT status, reason, message FROM mobile_keys WHERE source = $1 AND reservation_id = $2)
+		WITH before AS (
+			SELECT status, reason, message, generation = $8::bigint AS current, generation = $8::bigint AND checks = $20::bigint AS quiet
+			FROM mobile_keys WHERE source = $1 AND reservation_id = $2 FOR NO KEY UPDATE)
 		UPDATE mobile_keys k SET
-			status = $4::text, reason = nullif($5::text, ''), message = nullif($6::text, ''), last_error = nullif($7::text, ''),
+			status = CASE WHEN b.current THEN $4::text ELSE k.status END,
+			reason = CASE WHEN b.current THEN nullif($5::text, '') ELSE k.reason END,
+			message = CASE WHEN b.current THEN nullif($6::text, '') ELSE k.message END,
+			last_error = CASE WHEN b.current THEN nullif($7::text, '') ELSE k.last_error END,
 			observed_generation = CASE WHEN $9::boolean THEN $8::bigint ELSE k.observed_generation END,
-			attempt_generation = $19, attempts = $10::integer,
-			next_reconcile_at = CASE WHEN k.generation = $8::bigint THEN $11::timestamptz ELSE least($11::timestamptz, $17::timestamptz) END,
-			next_is_retry = $12 AND k.generation = $8,
+			attempt_generation = CASE WHEN b.current THEN $19 ELSE k.attempt_generation END,
+			attempts = CASE WHEN b.current THEN $10::integer ELSE k.attempts END,
+			next_reconcile_at = CASE WHEN b.quiet THEN $11::timestamptz ELSE least($11::timestamptz, $17::timestamptz) END,
+			queued = NOT b.quiet OR coalesce($11::timestamptz <= $17::timestamptz, false),
+			next_is_retry = $12 AND b.current,
 			rank_at = coalesce($13, k.rank_at),
-			check_requested = $18 OR (k.check_requested AND (k.generation <> $8 OR NOT $9)),
-			revive = k.revive AND (k.generation <> $8 OR NOT $9),
-			uncertain_since = $14, verified_at = coalesce($15, k.verified_at), settled_at = $16::timestamptz,
+			check_requested = $18 OR (k.check_requested AND NOT (b.quiet AND $9)),
+			revive = k.revive AND NOT (b.current AND $9),
+			uncertain_since = $14, verified_at = coalesce($15, k.verified_at),
+			settled_at = CASE WHEN b.current THEN $16::timestamptz ELSE k.settled_at END,
 			lease_token = NULL, lease_until = NULL,
-			changed_at = CASE WHEN (k.status, k.reason, k.message, k.attempts, k.last_error, k.settled_at)
+			changed_at = CASE WHEN b.current AND (k.status, k.reason, k.message, k.attempts, k.last_error, k.settled_at)
 				IS DISTINCT FROM ($4::text, nullif($5::text, ''), nullif($6::text, ''), $10::integer, nullif($7::text, ''), $16::timestamptz)
 				THEN greatest($17::timestamptz, k.changed_at + interval '1 microsecond') ELSE k.changed_at END
 		FROM before b
 		WHERE k.source = $1 AND k.reservation_id = $2 AND k.lease_token = $3
 		RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`,
 		l.Source, l.ReservationID, l.Token, v.Status, v.Reason, v.Message, v.LastError, v.Generation, v.Done, v.Attempts,
-		v.Next, v.NextIsRetry, v.RankAt, v.UncertainSince, v.VerifiedAt, v.SettledAt, now, v.Check, v.AttemptsOf).Scan(&changed)
+		v.Next, v.NextIsRetry, v.RankAt, v.UncertainSince, v.VerifiedAt, v.SettledAt, now, v.Check, v.AttemptsOf, v.Checks).Scan(&changed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrLeaseLost
 	}
 	return changed, wrap(err, "finish %s/%s", l.Source, l.ReservationID)
 }
 
-// Recheck asks that the keys of these ACS users or credentials be compared with Seam now.
-func (s *Store) Recheck(ctx context.Context, acsUserID, acsCredentialID string, now time.Time) (int, error) {
-	n := 0
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `
-			SELECT DISTINCT source, reservation_id FROM acs_users
-			WHERE deleted_at IS NULL AND (acs_user_id = nullif($1, '') OR acs_credential_id = nullif($2, ''))`,
-			acsUserID, acsCredentialID)
-		refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
-		if err != nil {
-			return err
-		}
-		wishes := make([]Wish, len(refs))
-		for i, r := range refs {
-			wishes[i] = Wish{Ref: r, Check: true}
-		}
-		n = len(refs)
-		return WishKeys(ctx, tx, wishes, now)
-	})
-	return n, wrap(err, "recheck what Seam's event names")
+// checkKeys has keys compared with Seam now. Nothing that is desired changes, and so no status does.
+const checkKeys = `
+	UPDATE mobile_keys k SET check_requested = true, checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, $1)`
+
+// CheckNamed has the reservations of an ACS user or a credential compared with Seam, unless we are deleting
+// it, and returns how many there are.
+func (s *Store) CheckNamed(ctx context.Context, acsUserID, acsCredentialID string, now time.Time) (int, error) {
+	tag, err := s.pool.Exec(ctx, checkKeys+` FROM acs_users u
+		WHERE k.source = u.source AND k.reservation_id = u.reservation_id AND u.deleted_at IS NULL
+			AND (u.acs_user_id = nullif($2, '') OR u.acs_credential_id = nullif($3, ''))`, now, acsUserID, acsCredentialID)
+	return int(tag.RowsAffected()), wrap(err, "check what Seam's event names")
+}
+
+// CheckKeys has reservations compared with Seam.
+func (s *Store) CheckKeys(ctx context.Context, refs []Ref, now time.Time) error {
+	sources, ids := splitRefs(refs)
+	_, err := s.pool.Exec(ctx, checkKeys+` FROM unnest($2::text[], $3::text[]) AS w (source, reservation_id)
+		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, now, sources, ids)
+	return wrap(err, "check %d reservations", len(ids))
+}
+
+// CheckMembers has the reservations whose ACS users are in an access group compared with Seam.
+func (s *Store) CheckMembers(ctx context.Context, acsSystemID, accessGroupID string, now time.Time) (int, error) {
+	tag, err := s.pool.Exec(ctx, checkKeys+` FROM acs_users u
+		WHERE k.source = u.source AND k.reservation_id = u.reservation_id AND u.deleted_at IS NULL
+			AND u.acs_system_id = $2 AND u.acs_access_group_ids @> ARRAY[$3::text]`, now, acsSystemID, accessGroupID)
+	return int(tag.RowsAffected()), wrap(err, "check the members of access group %s", accessGroupID)
 }
 
 // Summary counts reservations and keys.
@@ -309,12 +367,16 @@ func (s *Store) OldestWaiting(ctx context.Context) (View, error) {
 	return s.one(ctx, `SELECT source, reservation_id FROM mobile_keys WHERE status = 'waiting' ORDER BY changed_at LIMIT 1`)
 }
 
+// arrivalsWithoutKey is answered by an index on what has no key, which is never much. $1 is now, $2 until when.
+const arrivalsWithoutKey = `
+	FROM mobile_keys k JOIN reservations r USING (source, reservation_id)
+	WHERE k.status IN ('waiting', 'provisioning', 'attention') AND k.rank_at <= $2
+		AND r.status = 'confirmed' AND r.check_in <= $2 AND r.check_out > $1`
+
 // ArrivalsWithoutKey returns confirmed stays that begin before until, or have begun and last, without an issued key; the nearest first.
 func (s *Store) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, limit int) ([]View, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT r.source, r.reservation_id FROM reservations r JOIN mobile_keys k USING (source, reservation_id)
-		WHERE r.status = 'confirmed' AND r.check_in <= $2 AND r.check_out > $1 AND k.status NOT IN ('issued', 'active')
-		ORDER BY r.check_in, r.source, r.reservation_id LIMIT $3`, now, until, limit)
+		SELECT r.source, r.reservation_id `+arrivalsWithoutKey+` ORDER BY r.check_in, r.source, r.reservation_id LIMIT $3`, now, until, limit)
 	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
 	if err != nil {
 		return nil, wrap(err, "find arrivals without a key")
@@ -328,6 +390,27 @@ func (s *Store) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, li
 		views = append(views, v)
 	}
 	return views, nil
+}
+
+// Arrival is a stay that begins soon and has no key.
+type Arrival struct {
+	Ref
+	CheckIn time.Time
+	Status  string
+	Reason  string
+}
+
+// CountArrivalsWithoutKey counts what [Store.ArrivalsWithoutKey] returns, and returns the nearest, nil for none.
+func (s *Store) CountArrivalsWithoutKey(ctx context.Context, now, until time.Time) (count int, nearest *Arrival, err error) {
+	var a Arrival
+	err = s.pool.QueryRow(ctx, `
+		SELECT count(*) OVER (), r.source, r.reservation_id, r.check_in, k.status, coalesce(k.reason, '') `+arrivalsWithoutKey+`
+		ORDER BY r.check_in, r.source, r.reservation_id LIMIT 1`, now, until).
+		Scan(&count, &a.Source, &a.ReservationID, &a.CheckIn, &a.Status, &a.Reason)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil, nil
+	}
+	return count, &a, wrap(err, "count arrivals without a key")
 }
 
 func (s *Store) one(ctx context.Context, query string) (View, error) {

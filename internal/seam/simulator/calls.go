@@ -51,6 +51,7 @@ func init() {
 		"/acs/users/remove_from_access_group":   func(s *Simulator, r request) answer { return s.changeMembership(r, false) },
 		"/acs/access_groups/list":               (*Simulator).listGroups,
 		"/acs/access_groups/get":                (*Simulator).getGroup,
+		"/acs/access_groups/list_users":         (*Simulator).listMembers,
 		"/acs/systems/get":                      (*Simulator).getSystem,
 		"/acs/systems/list":                     (*Simulator).listSystems,
 		"/acs/credentials/create":               (*Simulator).createCredential,
@@ -174,6 +175,7 @@ func (s *Simulator) deleteIdentity(r request) answer {
 	delete(s.state.Identities, id)
 	for _, u := range s.state.users(func(u User) bool { return u.IdentityID == id }) {
 		s.state.deleteUser(u.ID)
+		s.index.touch(u.ID)
 	}
 	s.changed()
 	return accept("", nil)
@@ -190,6 +192,7 @@ func (s *Simulator) linkUser(r request) answer {
 	}
 	u.IdentityID = i.ID
 	s.state.Users[u.ID] = u
+	s.index.touch(u.ID)
 	s.changed()
 	return accept("", nil)
 }
@@ -210,18 +213,18 @@ func (s *Simulator) listIdentityUsers(r request) answer {
 
 func (s *Simulator) showUser(st *State, u User) map[string]any {
 	now := s.now()
-	in, over := st.subscribed(u.SystemID, now, s.options.SubscribeDelay)
+	in, over := st.subscription(u, now, s.options.SubscribeDelay)
 	errs, warnings, pending := []any{}, []any{}, []any{}
 	issue := func(kind, code, message string) map[string]any {
 		return map[string]any{kind + "_code": code, "message": message, "created_at": stamp(now)}
 	}
-	if over[u.ID] {
+	if over {
 		errs = append(errs, issue("error", "salto_ks_subscription_limit_exceeded", "the site's user subscription limit is exceeded"))
 	}
 	if u.ErrorCode != "" {
 		errs = append(errs, issue("error", u.ErrorCode, "simulated"))
 	}
-	if !in[u.ID] {
+	if !in {
 		warnings = append(warnings, issue("warning", "salto_ks_user_not_subscribed", "the user cannot unlock doors"))
 	}
 	if !u.GoneAt.IsZero() {
@@ -236,7 +239,7 @@ func (s *Simulator) showUser(st *State, u User) map[string]any {
 		"acs_user_id": u.ID, "acs_system_id": u.SystemID, "user_identity_id": orNull(u.IdentityID), "workspace_id": st.WorkspaceID,
 		"connected_account_id": "simulated", "created_at": stamp(u.CreatedAt), "display_name": u.FullName, "full_name": u.FullName,
 		"email_address": u.Email, "is_suspended": u.Suspended, "is_managed": true, "external_type": "salto_site_user",
-		"external_type_display_name": "Salto site user", "salto_ks_metadata": map[string]any{"is_subscribed": in[u.ID]},
+		"external_type_display_name": "Salto site user", "salto_ks_metadata": map[string]any{"is_subscribed": in},
 		"errors": errs, "warnings": warnings, "pending_mutations": pending, "last_successful_sync_at": nil,
 	}
 	if u.Schedule != nil {
@@ -315,6 +318,7 @@ func (s *Simulator) createUser(r request) answer {
 	}
 	s.pend(&u, "creating")
 	s.state.Users[u.ID] = u
+	s.index.touch(u.ID)
 	s.changed()
 	return accept("acs_user", s.showUser(s.state, u))
 }
@@ -334,6 +338,7 @@ func (s *Simulator) secondUser(identity, system string) (answer, bool) {
 		for _, u := range existing {
 			u.IdentityID = ""
 			s.state.Users[u.ID] = u
+			s.index.touch(u.ID)
 		}
 	}
 	return answer{}, false
@@ -393,6 +398,7 @@ func (s *Simulator) updateUser(r request) answer {
 		s.pend(&u, "updating_user_information")
 	}
 	s.state.Users[u.ID] = u
+	s.index.touch(u.ID)
 	s.changed()
 	return accept("", nil)
 }
@@ -410,6 +416,7 @@ func (s *Simulator) deleteUser(r request) answer {
 	} else {
 		s.state.deleteUser(u.ID)
 	}
+	s.index.touch(u.ID)
 	s.changed()
 	return accept("", nil)
 }
@@ -493,6 +500,19 @@ func (s *Simulator) getGroup(r request) answer {
 	return accept("acs_access_group", showGroup(s.state, g))
 }
 
+func (s *Simulator) listMembers(r request) answer {
+	st := s.view()
+	id := r.text("acs_access_group_id")
+	if _, ok := st.Groups[id]; !ok {
+		return notFound("acs_access_group")
+	}
+	list := []any{}
+	for _, u := range st.users(func(u User) bool { return slices.Contains(u.GroupIDs, id) }) {
+		list = append(list, s.showUser(st, u))
+	}
+	return accept("acs_users", list)
+}
+
 func showSystem(st *State, sys System) map[string]any {
 	errs := []any{}
 	if sys.Disconnected {
@@ -545,6 +565,7 @@ func (s *Simulator) createCredential(r request) answer {
 	}
 	c := Credential{ID: uuid.NewString(), UserID: u.ID, AccessMethod: r.text("access_method"), MultiPhone: r.flag("is_multi_phone_sync_credential"), CreatedAt: s.now()}
 	s.state.Credentials[c.ID] = c
+	s.index.touch(u.ID)
 	if c.MultiPhone {
 		for range s.state.Identities[u.IdentityID].Phones {
 			s.addChild(c)
@@ -586,6 +607,7 @@ func (s *Simulator) deleteCredential(r request) answer {
 		return notFound("acs_credential")
 	}
 	delete(s.state.Credentials, c.ID)
+	s.index.touch(c.UserID)
 	for _, child := range s.state.credentials(func(x Credential) bool { return x.ParentID == c.ID }) {
 		delete(s.state.Credentials, child.ID)
 	}

@@ -73,6 +73,7 @@ var schemas = map[string]schema{
 	"/acs/users/remove_from_access_group": {"acs_user_id": str, "user_identity_id": str, "acs_access_group_id": reqStr},
 	"/acs/access_groups/list":             {"acs_system_id": str, "acs_user_id": str, "user_identity_id": str, "search": search},
 	"/acs/access_groups/get":              {"acs_access_group_id": reqStr},
+	"/acs/access_groups/list_users":       {"acs_access_group_id": reqStr},
 	"/acs/systems/get":                    {"acs_system_id": reqStr},
 	"/acs/systems/list":                   {"connected_account_id": str, "customer_key": str, "search": search},
 	"/acs/credentials/create": {

@@ -49,6 +49,8 @@ type Options struct {
 	// Hook is called before and after each call's effect, while the caller waits: a test kills processes in it.
 	// If it says drop, the connection closes: before the effect there is none.
 	Hook func(path string, after bool) (drop bool) `json:"-"`
+	// Watch is called with the state behind each change. It must not keep it, nor call the simulator.
+	Watch func(*State) `json:"-"`
 }
 
 // Record is one call that was received.
@@ -73,6 +75,7 @@ type Simulator struct {
 	state   *State
 	offset  time.Duration // of its clock from the real one
 	past    []snapshot    // for reads that lag, oldest first
+	index   index         // of the state, for the peaks
 	faults  []*Fault
 	records []Record
 	counts  map[string]int
@@ -125,7 +128,11 @@ func (s *Simulator) Advance(d time.Duration) {
 func (s *Simulator) Configure(change func(*Options)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := s.options.ReadLag
 	change(&s.options)
+	if before <= 0 && s.options.ReadLag > 0 {
+		s.past = []snapshot{{time.Time{}, s.state.clone()}} // nothing older is known
+	}
 }
 
 // Change alters the state as somebody else would: in Salto's own app, or through another client.
@@ -133,6 +140,7 @@ func (s *Simulator) Change(change func(*State)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s.state)
+	s.index.forget()
 	s.changed()
 }
 
@@ -186,34 +194,28 @@ func (s *Simulator) AddSystem(id, name string, groupIDs ...string) {
 	})
 }
 
-// changed keeps a snapshot and the peaks, and writes the state file. The caller holds the lock.
+// changed keeps a snapshot for reads that lag, and the peaks, writes the state file, and tells whoever
+// watches. The caller holds the lock.
 func (s *Simulator) changed() {
 	now := s.now()
-	s.past = append(s.past, snapshot{now, s.state.clone()})
-	for len(s.past) > 1 && s.past[1].at.Before(now.Add(-s.options.ReadLag-time.Second)) {
-		s.past = s.past[1:]
-	}
-	stays, without := map[[3]string]int{}, 0
-	for _, u := range s.state.Users {
-		if !u.GoneAt.IsZero() {
-			continue
-		}
-		key := [3]string{u.FullName, u.SystemID, u.IdentityID}
-		stays[key]++
-		s.peaks.UsersOfOneStay = max(s.peaks.UsersOfOneStay, stays[key])
-		if u.Schedule == nil {
-			without++
+	if s.options.ReadLag > 0 {
+		s.past = append(s.past, snapshot{now, s.state.clone()})
+		for len(s.past) > 1 && s.past[1].at.Before(now.Add(-s.options.ReadLag-time.Second)) {
+			s.past = s.past[1:]
 		}
 	}
-	s.peaks.UsersWithNoSchedule = max(s.peaks.UsersWithNoSchedule, without)
-	keys := map[string]int{}
-	for _, c := range s.state.Credentials {
-		if c.AccessMethod == "mobile_key" && c.ParentID == "" {
-			keys[c.UserID]++
-			s.peaks.KeysOfOneUser = max(s.peaks.KeysOfOneUser, keys[c.UserID])
-		}
+	s.peaks.raise(s.index.follow(s.state))
+	if s.options.Watch != nil {
+		s.options.Watch(s.state)
 	}
 	s.persist()
+}
+
+// raise takes in a moment.
+func (p *Peaks) raise(now Peaks) {
+	p.UsersOfOneStay = max(p.UsersOfOneStay, now.UsersOfOneStay)
+	p.KeysOfOneUser = max(p.KeysOfOneUser, now.KeysOfOneUser)
+	p.UsersWithNoSchedule = max(p.UsersWithNoSchedule, now.UsersWithNoSchedule)
 }
 
 func (s *Simulator) persist() {
@@ -240,6 +242,7 @@ func (s *Simulator) expire() {
 	for id, u := range s.state.Users {
 		if !u.GoneAt.IsZero() && !now.Before(u.GoneAt) {
 			s.state.deleteUser(id)
+			s.index.touch(id)
 			gone = true
 		}
 	}

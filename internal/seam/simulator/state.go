@@ -131,24 +131,21 @@ func (s *State) credentials(keep func(Credential) bool) []Credential {
 	return list
 }
 
-// subscribed tells which users of a system hold a slot now: those whose time has come, the earliest first,
-// as far as the site's limit goes. over are those that the limit leaves out.
-func (s *State) subscribed(systemID string, now time.Time, delay time.Duration) (in, over map[string]bool) {
-	due := s.users(func(u User) bool {
-		return u.SystemID == systemID && !u.Suspended && u.GoneAt.IsZero() &&
+// subscription tells whether a user holds a slot of its system now: its time has come, and it is among the
+// first of the site's limit. over says that the limit alone leaves it out.
+func (s *State) subscription(u User, now time.Time, delay time.Duration) (in, over bool) {
+	due := func(u User) bool {
+		return !u.Suspended && u.GoneAt.IsZero() &&
 			(u.Schedule == nil || (!now.Before(u.Schedule.StartsAt.Add(delay)) && (u.Schedule.EndsAt.IsZero() || now.Before(u.Schedule.EndsAt))))
-	})
-	slices.SortStableFunc(due, func(a, b User) int { return startOf(a).Compare(startOf(b)) })
-	in, over = map[string]bool{}, map[string]bool{}
-	limit := s.Systems[systemID].SubscriptionLimit
-	for i, u := range due {
-		if limit > 0 && i >= limit {
-			over[u.ID] = true
-		} else {
-			in[u.ID] = true
-		}
 	}
-	return in, over
+	limit := s.Systems[u.SystemID].SubscriptionLimit
+	if !due(u) || limit == 0 {
+		return due(u), false
+	}
+	list := s.users(func(other User) bool { return other.SystemID == u.SystemID && due(other) })
+	slices.SortStableFunc(list, func(a, b User) int { return startOf(a).Compare(startOf(b)) })
+	in = slices.ContainsFunc(list[:min(limit, len(list))], func(other User) bool { return other.ID == u.ID })
+	return in, !in
 }
 
 func startOf(u User) time.Time {

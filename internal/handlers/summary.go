@@ -1,0 +1,77 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Summary is how everything stands.
+type Summary struct {
+	Reservations       map[string]int `json:"reservations" doc:"By status."`
+	MobileKeys         map[string]int `json:"mobile_keys" doc:"By key status."`
+	OldestWaiting      *Reservation   `json:"oldest_waiting"`
+	ArrivalsWithoutKey []Reservation  `json:"arrivals_without_key" nullable:"false" doc:"Stays that begin within STAYKEY_DUE_WITHIN (24 hours), or are under way, without an issued key; the nearest first, at most 50."`
+	EventBacklog       int            `json:"event_backlog" doc:"Events that are not applied yet, counted to 10,000."`
+	OldestEventAt      *string        `json:"oldest_event_at" format:"date-time" doc:"When the oldest of them was received."`
+	Provisioning       Provisioning   `json:"provisioning"`
+}
+
+// Provisioning is how the work at Seam goes, whatever the reservation.
+type Provisioning struct {
+	Paused       *string        `json:"paused" doc:"Why nothing is provisioned now; null while it is." example:"Seam does not accept SEAM_API_KEY: set a valid one"`
+	Disconnected []Disconnected `json:"disconnected_access_systems" nullable:"false" doc:"Access systems that Seam can't reach."`
+	LastSweep    *Sweep         `json:"last_sweep" doc:"The last comparison of all live keys with Seam; null before the first."`
+}
+
+// Disconnected is an access system that Seam can't reach.
+type Disconnected struct {
+	ACSSystemID string  `json:"acs_system_id"`
+	Since       string  `json:"since" format:"date-time"`
+	Problem     *string `json:"problem" doc:"Seam's error code." example:"acs_system_disconnected"`
+}
+
+// Sweep is what a comparison of all live keys with Seam came to.
+type Sweep struct {
+	At        time.Time `json:"at"`
+	TookMS    int64     `json:"took_ms"`
+	Compared  int       `json:"compared" doc:"Live keys."`
+	Different int       `json:"different" doc:"Of them otherwise at Seam than recorded: they were looked at one by one then."`
+	Missing   int       `json:"missing" doc:"Of them without their ACS user or credential in Seam's lists."`
+	HeldBack  int       `json:"held_back" doc:"Missing ones that were left alone, because they were too many at once (over 5 % and at least 5)."`
+	Failed    []string  `json:"failed" nullable:"false" doc:"Access systems that could not be read, and why."`
+}
+
+func (s *server) summary(ctx context.Context, _ *struct{}) (*Output[Summary], error) {
+	counts, err := s.Store.Summary(ctx)
+	if err != nil {
+		return nil, s.fromStore(err, "")
+	}
+	out := Summary{Reservations: counts.Reservations, MobileKeys: counts.Keys, ArrivalsWithoutKey: []Reservation{}}
+	switch v, err := s.Store.OldestWaiting(ctx); {
+	case err == nil:
+		r := showReservation(v)
+		out.OldestWaiting = &r
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, s.fromStore(err, "")
+	}
+	now := s.Now().UTC()
+	arrivals, err := s.Store.ArrivalsWithoutKey(ctx, now, now.Add(s.DueWithin), 50)
+	if err != nil {
+		return nil, s.fromStore(err, "")
+	}
+	for _, v := range arrivals {
+		out.ArrivalsWithoutKey = append(out.ArrivalsWithoutKey, showReservation(v))
+	}
+	n, oldest, err := s.Store.Backlog(ctx)
+	if err != nil {
+		return nil, s.fromStore(err, "")
+	}
+	out.EventBacklog, out.OldestEventAt = n, stampOrNull(oldest)
+	if out.Provisioning, err = s.Provisioning(ctx); err != nil {
+		return nil, s.fromStore(err, "")
+	}
+	return &Output[Summary]{out}, nil
+}

@@ -1,0 +1,193 @@
+package provisioner_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// backlog books n far stays as a backfill would: they are in the inbox, and not applied yet.
+func (r *rig) backlog(n int, in time.Time) {
+	r.t.Helper()
+	for from := 0; from < n; from += 100 {
+		events := make([]store.Event, 0, 100)
+		for i := from; i < min(from+100, n); i++ {
+			at := r.now()
+			body, err := json.Marshal(map[string]any{"type": "reservation.created", "timestamp": at.Format("2006-01-02T15:04:05.000Z"), "data": map[string]any{
+				"reservation_id": fmt.Sprintf("far-%05d", i), "listing_id": "L", "guest_email": fmt.Sprintf("far%d@example.com", i),
+				"check_in": in.Format(time.RFC3339), "check_out": in.Add(48 * time.Hour).Format(time.RFC3339),
+			}})
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			key := uuid.NewString()
+			events = append(events, store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Type: "reservation.created", Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: at, Body: body})
+		}
+		if _, err := r.store.InsertEvents(context.Background(), events); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// pressure is how many stays a backfill or a listing's change brings; STAYKEY_PRESSURE makes it more.
+func pressure() int {
+	if n, err := strconv.Atoi(os.Getenv("STAYKEY_PRESSURE")); err == nil {
+		return n
+	}
+	return 600
+}
+
+// provisionedFar counts the far stays that Seam has by now.
+func (r *rig) provisionedFar() int {
+	n := 0
+	for _, u := range r.sim.State().Users {
+		if len(u.FullName) > 4 && u.FullName[:4] == "far-" {
+			n++
+		}
+	}
+	return n
+}
+
+// A guest who arrives in an hour is served before a backfill of far stays: behind those alone that were being
+// made already.
+func TestNearArrivalOvertakesABackfill(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{Latency: 2 * time.Millisecond})
+	r.listing("default", "L", "555555-5555")
+	far := pressure()
+	r.backlog(far, r.now().Add(60*24*time.Hour))
+	applying := make(chan error, 1)
+	go func() { applying <- r.applier.Drain(context.Background()) }()
+	waitFor(t, "the backfill to be worked on", func() bool { return r.provisionedFar() >= 20 })
+	near := r.stay("near")
+	near.in = r.now().Add(time.Hour)
+	sent := time.Now()
+	r.book(near)
+	applied := r.provisionedFar()
+	r.until(near, store.KeyIssued)
+	if between := r.provisionedFar() - applied; between > far/4 && between > 4*r.options.Workers {
+		t.Errorf("%d far stays were made before the one that begins in an hour", between)
+	}
+	t.Logf("issued %s behind its event, %d of %d far stays made by then", time.Since(sent).Round(time.Millisecond), r.provisionedFar(), far)
+	if err := <-applying; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An event of a guest who arrives soon is applied before a backlog of others that came earlier.
+func TestUrgentEventsAreAppliedFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.stop()
+	r.backlog(600, r.now().Add(60*24*time.Hour))
+	at, key := r.now(), "urgent"
+	body := fmt.Sprintf(`{"type":"reservation.created","timestamp":%q,"data":{"reservation_id":"near","listing_id":"L","check_in":%q,"check_out":%q}}`,
+		at.Format("2006-01-02T15:04:05.000Z"), at.Add(time.Hour).Format(time.RFC3339), at.Add(24*time.Hour).Format(time.RFC3339))
+	if _, err := r.store.InsertEvents(context.Background(), []store.Event{{
+		EventID: uuid.New(), Source: "default", EventKey: &key, Type: "reservation.created", Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: at, Urgent: true, Body: []byte(body),
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // so that one batch is applied, and no more
+	if err := r.applier.Drain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := r.store.Backlog(context.Background()); err != nil || n == 0 || n >= 601 {
+		t.Fatalf("%d events wait behind one batch: %v", n, err)
+	}
+	if _, err := r.store.View(context.Background(), store.Ref{Source: "default", ReservationID: "near"}); err != nil {
+		t.Errorf("the urgent one is not among the first: %v", err)
+	}
+}
+
+// The listing of a great many stays changes: a new guest who arrives in an hour does not wait for all of them.
+func TestNearArrivalOvertakesAFanOut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	far := pressure()
+	r.backlog(far, r.now().Add(60*24*time.Hour))
+	if err := r.applier.Drain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the far stays", func() bool { return r.provisionedFar() == far })
+	r.sim.Configure(func(o *simulator.Options) { o.Latency = 2 * time.Millisecond })
+	changed := func() int {
+		n := 0
+		for _, u := range r.sim.State().Users {
+			if len(u.GroupIDs) == 2 {
+				n++
+			}
+		}
+		return n
+	}
+	go r.listing("default", "L", "555555-5555", "lobby")
+	waitFor(t, "the change to be worked on", func() bool { return changed() >= 20 })
+	near := r.stay("near")
+	near.in = r.now().Add(time.Hour)
+	r.book(near)
+	before := changed()
+	r.until(near, store.KeyIssued)
+	if between := changed() - before; between > far/4 && between > 4*r.options.Workers {
+		t.Errorf("%d far stays were changed before the one that begins in an hour was made", between)
+	}
+	waitFor(t, "the change to reach all", func() bool { return changed() == far+1 })
+}
+
+// Arrivals without a key are said once, counted, and said again when they have changed.
+func TestArrivalsWithoutKeyAreSaid(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var log bytes.Buffer
+	r := newRig(t, fast(), simulator.Options{})
+	r.stop()
+	r.log = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.Write(p)
+	}), nil))
+	for i, in := range []time.Duration{-time.Hour, 3 * time.Hour, 30 * time.Hour} { // the last is too far to matter
+		s := r.stay(fmtStay(i))
+		s.in, s.listing = r.now().Add(in), "unknown"
+		r.book(s)
+	}
+	r.start()
+	waitFor(t, "the log", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return bytes.Contains(log.Bytes(), []byte("stays that begin soon have no issued key")) &&
+			bytes.Contains(log.Bytes(), []byte("count=2 within=24h0m0s source=default reservation_id=R0"))
+	})
+	count, nearest, err := r.store.CountArrivalsWithoutKey(context.Background(), r.now(), r.now().Add(24*time.Hour))
+	if err != nil || count != 2 || nearest.ReservationID != "R0" {
+		t.Errorf("got %d, %+v, %v", count, nearest, err)
+	}
+	r.listing("default", "unknown", "555555-5555")
+	for i := range 2 {
+		waitFor(t, "its key", func() bool {
+			v := r.view(r.stay(fmtStay(i)))
+			return v.Key.Status == store.KeyIssued || v.Key.Status == store.KeyActive
+		})
+	}
+	count, nearest, err = r.store.CountArrivalsWithoutKey(context.Background(), r.now(), r.now().Add(24*time.Hour))
+	if err != nil || count != 0 || nearest != nil {
+		t.Errorf("with their keys: got %d, %+v, %v", count, nearest, err)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,419 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+var (
+	sweepSeconds = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "staykey_sweep_duration_seconds", Help: "How long this process's last sweep took.",
+	})
+	sweepCompared = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "staykey_sweep_compared_total", Help: "Keys that sweeps compared with Seam, by result (same, different, missing).",
+	}, []string{"result"})
+	sweepHeldBack = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "staykey_sweep_held_back", Help: "Keys that the last sweep found missing at Seam and left alone, because they were too many at once.",
+	})
+)
+
+const (
+	sweepTask  = "sweep"
+	sweepLease = 30 * time.Second // how long a killed replica delays it
+	sweepPage  = 1000             // of our own rows
+	// groupReads is how many access groups are read at a time. They are the one list that Seam has not by system.
+	groupReads = 4
+	// A list that lacks many at once is rather wrong itself: over one in twenty, and at least five.
+	missingShare, missingLeast = 20, 5
+	// Seam re-sends an event for some 28 hours (its retry schedule).
+	seamEventsKept = 4 * 24 * time.Hour
+)
+
+// Sweep is what a sweep came to, as the summary shows it.
+type Sweep struct {
+	At        time.Time `json:"at"`
+	TookMS    int64     `json:"took_ms"`
+	Compared  int       `json:"compared"`  // keys
+	Different int       `json:"different"` // of them otherwise at Seam than recorded: they were compared one by one then
+	Missing   int       `json:"missing"`   // of them without their ACS user or credential
+	HeldBack  int       `json:"held_back"` // missing ones that were left alone: too many at once
+	Failed    []string  `json:"failed"`    // access systems that could not be read, and why
+}
+
+// LastSweep returns the last sweep of any replica; the zero one if there was none.
+func LastSweep(ctx context.Context, s *store.Store) (Sweep, error) {
+	var last Sweep
+	err := s.TaskResult(ctx, sweepTask, &last)
+	return last, err
+}
+
+// sweepInTurn sweeps whenever it is due and no other replica does it.
+func (p *Provisioner) sweepInTurn(ctx context.Context) {
+	tick := time.NewTicker(p.options.PollEvery)
+	defer tick.Stop()
+	scheduled := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !scheduled {
+			scheduled = p.store.ScheduleTask(ctx, sweepTask, p.now().Add(p.options.SweepInterval)) == nil
+		}
+		if p.Trouble() != "" {
+			continue
+		}
+		lease, err := p.store.ClaimTask(ctx, sweepTask, p.now(), sweepLease)
+		switch {
+		case err == nil:
+			p.sweepOnce(ctx, lease)
+		case !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil:
+			p.log.Error("the sweep can't be claimed; trying again", "error", err)
+		}
+	}
+}
+
+func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
+	started, clock := p.now(), time.Now()
+	sweeping, cancel := context.WithCancel(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() { p.keepTask(sweeping, cancel, lease) })
+	result := p.sweep(sweeping, started)
+	cancel()
+	renewing.Wait()
+	if ctx.Err() != nil {
+		return // another replica takes it up when the lease ends
+	}
+	result.TookMS = time.Since(clock).Milliseconds()
+	sweepSeconds.Set(time.Since(clock).Seconds())
+	next := started.Add(p.options.SweepInterval)
+	if len(result.Failed) > 0 {
+		next = p.now().Add(min(p.options.SweepInterval, time.Minute))
+	}
+	if err := p.store.FinishTask(ctx, lease, next, result); err != nil {
+		p.log.Error("the result of a sweep can't be written", "error", err)
+	}
+	p.log.Info("swept", "compared", result.Compared, "different", result.Different, "missing", result.Missing, "held_back", result.HeldBack,
+		"failed", result.Failed, "duration_ms", result.TookMS)
+}
+
+func (p *Provisioner) keepTask(ctx context.Context, cut context.CancelFunc, lease store.TaskLease) {
+	tick := time.NewTicker(sweepLease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := p.store.RenewTask(ctx, lease, sweepLease); errors.Is(err, store.ErrLeaseLost) {
+			cut()
+			return
+		}
+	}
+}
+
+// sweep compares all that is recorded with Seam, system by system, from lists. What differs is compared again
+// one by one, by attempts, which judge and mend it.
+func (p *Provisioner) sweep(ctx context.Context, started time.Time) Sweep {
+	result := Sweep{At: started, Failed: []string{}}
+	if err := p.store.ForgetSeamEvents(ctx, started.Add(-seamEventsKept)); err != nil {
+		p.log.Warn("old events of Seam's can't be forgotten", "error", err)
+	}
+	ctx = seam.Background(ctx)
+	unreachable := p.seeSystems(ctx)
+	systems, err := p.store.SystemsInUse(ctx)
+	if err != nil {
+		result.Failed = append(result.Failed, err.Error())
+		return result
+	}
+	for _, id := range slices.Sorted(maps.Keys(systems)) {
+		if ctx.Err() != nil {
+			break
+		}
+		if unreachable[id] {
+			continue // what Seam would say of it is old
+		}
+		s := &systemSweep{Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace), seed: maphash.MakeSeed()}
+		if err := s.run(ctx); err != nil {
+			result.Failed = append(result.Failed, fmt.Sprintf("%s: %v", id, err))
+			p.log.Warn("an access system can't be swept now; trying again", "acs_system_id", id, "error", err)
+		}
+		result.Compared += s.compared
+		result.Different += s.different
+		result.Missing += s.missing
+		result.HeldBack += s.heldBack
+	}
+	sweepHeldBack.Set(float64(result.HeldBack))
+	return result
+}
+
+// seeSystems records which access systems are connected, and returns those that are not. It is the safety net
+// for events of Seam's that were lost.
+func (p *Provisioner) seeSystems(ctx context.Context) map[string]bool {
+	unreachable := map[string]bool{}
+	systems, err := p.seam.Systems(ctx)
+	if err != nil {
+		p.log.Warn("the access systems can't be listed; what is known of them stays", "error", err)
+		known, _ := p.store.Disconnections(ctx)
+		for _, d := range known {
+			unreachable[d.ACSSystemID] = true
+		}
+		return unreachable
+	}
+	for _, s := range systems {
+		p.systemSeen(ctx, s)
+		unreachable[s.ACSSystemID] = s.Disconnected() != ""
+	}
+	return unreachable
+}
+
+// systemSweep compares one access system.
+type systemSweep struct {
+	*Provisioner
+	systemID string
+	recorded int       // ACS users of ours on it
+	since    time.Time // what was changed later is left to its attempt
+	seed     maphash.Seed
+
+	mu     sync.Mutex
+	users  map[uint64]digest // by the hash of their ids
+	places map[uint64]int    // ACS users of an identity and full name
+	byUser bool              // access groups are read user by user
+
+	compared, different, missing, heldBack int
+}
+
+// digest is an ACS user in a few words: a system may have a hundred thousand.
+type digest struct {
+	starts, ends int64 // milliseconds; 0 is none
+	identity     uint64
+	groups       uint64 // sum of the hashes
+	key          uint64 // sum of the hashes
+	keys         uint32
+	suspended    bool
+	problem      bool
+}
+
+func (s *systemSweep) hash(parts ...string) uint64 {
+	return maphash.String(s.seed, strings.Join(parts, "\x00"))
+}
+
+func (s *systemSweep) run(ctx context.Context) error {
+	s.users, s.places = map[uint64]digest{}, map[uint64]int{}
+	err := s.read(ctx)
+	if kind := seam.KindOf(err); kind == seam.Invalid || kind == seam.NotFound || kind == seam.Forbidden {
+		p := s.Provisioner
+		p.log.Warn("Seam refuses to list what is on an access system: its keys are compared one by one", "acs_system_id", s.systemID, "error", err)
+		return s.eachPage(ctx, func(rows []store.RecordedUser) error {
+			s.compared += len(rows)
+			return s.flag(ctx, rows)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	var missing []store.RecordedUser
+	err = s.eachPage(ctx, func(rows []store.RecordedUser) error {
+		var different []store.RecordedUser
+		for _, row := range rows {
+			differs, gone, err := s.compare(ctx, row)
+			switch {
+			case err != nil:
+				return err
+			case gone:
+				missing = append(missing, row)
+			case differs:
+				different = append(different, row)
+			}
+		}
+		s.compared += len(rows)
+		s.different += len(different)
+		return s.flag(ctx, different)
+	})
+	if err != nil {
+		return err
+	}
+	s.missing = len(missing)
+	sweepCompared.WithLabelValues("same").Add(float64(s.compared - s.different - s.missing))
+	sweepCompared.WithLabelValues("different").Add(float64(s.different))
+	sweepCompared.WithLabelValues("missing").Add(float64(s.missing))
+	if s.missing >= missingLeast && s.missing*missingShare > s.compared {
+		s.heldBack = s.missing
+		s.log.Error("too many keys are missing at Seam at once: nothing is repaired; see whether the access system is the right one and complete, then reconcile reservations by hand",
+			"acs_system_id", s.systemID, "missing", s.missing, "compared", s.compared)
+		return nil
+	}
+	return s.flag(ctx, missing)
+}
+
+// read takes in all that Seam lists of the system.
+func (s *systemSweep) read(ctx context.Context) error {
+	err := s.seam.EachACSUser(ctx, s.systemID, func(page []seam.ACSUser) error {
+		for _, u := range page {
+			if u.ACSSystemID != s.systemID || isGone(u) { // some answers ignore a filter
+				continue
+			}
+			d := digest{identity: s.hash(u.UserIdentityID), suspended: u.IsSuspended, problem: len(u.Errors) > 0}
+			if u.AccessSchedule != nil {
+				d.starts, d.ends = millis(seam.ParseTime(u.AccessSchedule.StartsAt)), millis(seam.ParseTime(u.AccessSchedule.EndsAt))
+			}
+			s.users[s.hash(u.ACSUserID)] = d
+			s.places[s.hash(u.UserIdentityID, strings.TrimSpace(u.FullName))]++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = s.seam.EachMobileKey(ctx, s.systemID, func(page []seam.Credential) error {
+		for _, c := range page {
+			id := s.hash(c.ACSUserID)
+			if d, ok := s.users[id]; ok && c.IsMobileKey() {
+				d.keys++
+				d.key += s.hash(c.ACSCredentialID)
+				s.users[id] = d
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.readGroups(ctx)
+}
+
+// readGroups takes in who is in which access group: group by group, or, where that is more calls or Seam has
+// no such list, user by user while they are compared.
+func (s *systemSweep) readGroups(ctx context.Context) error {
+	groups, err := s.seam.AccessGroupsOf(ctx, s.systemID)
+	if err != nil {
+		return err
+	}
+	groups = slices.DeleteFunc(groups, func(g seam.AccessGroup) bool { return g.ACSSystemID != s.systemID })
+	if s.byUser = len(groups) > s.recorded; s.byUser {
+		return nil
+	}
+	reads, ctx := errgroup.WithContext(ctx)
+	reads.SetLimit(groupReads)
+	for _, g := range groups {
+		reads.Go(func() error {
+			members, err := s.seam.Members(ctx, g.ACSAccessGroupID)
+			if err != nil {
+				return err
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for _, u := range members {
+				id := s.hash(u.ACSUserID)
+				if d, ok := s.users[id]; ok {
+					d.groups += s.hash(g.ACSAccessGroupID)
+					s.users[id] = d
+				}
+			}
+			return nil
+		})
+	}
+	if err := reads.Wait(); err != nil {
+		s.log.Warn("the members of access groups can't be listed: they are read user by user", "acs_system_id", s.systemID, "error", err)
+		s.byUser = true
+	}
+	return nil
+}
+
+func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUser) error) error {
+	after := ""
+	for {
+		rows, err := s.store.RecordedUsers(ctx, s.systemID, s.since, after, sweepPage)
+		if err != nil {
+			return err
+		}
+		if err := take(rows); err != nil {
+			return err
+		}
+		if len(rows) < sweepPage {
+			return nil
+		}
+		after = rows[len(rows)-1].UserIdentityID
+	}
+}
+
+// compare tells whether an ACS user is otherwise at Seam than recorded, or it or its credential is gone.
+func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (differs, gone bool, err error) {
+	d, exists := s.users[s.hash(row.ACSUserID)]
+	if row.Removed || !exists {
+		return row.Removed && exists, !row.Removed && !exists, nil
+	}
+	if s.byUser {
+		groups, err := s.seam.AccessGroups(ctx, row.ACSUserID)
+		if seam.KindOf(err) == seam.NotFound {
+			return false, true, nil
+		}
+		if err != nil {
+			return false, false, err
+		}
+		d.groups = 0
+		for _, g := range groups {
+			d.groups += s.hash(g.ACSAccessGroupID)
+		}
+	}
+	want := digest{
+		identity: s.hash(row.UserIdentityID), starts: millisOf(row.StartsAt), ends: millisOf(row.EndsAt),
+		suspended: row.Suspended, problem: row.Problem != nil,
+	}
+	for _, g := range slices.Compact(slices.Sorted(slices.Values(row.AccessGroupIDs))) {
+		want.groups += s.hash(g)
+	}
+	if row.CredentialID != nil {
+		want.keys, want.key = 1, s.hash(*row.CredentialID)
+	}
+	differs = d != want || s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
+	if row.Drifted { // known to differ, and left alone
+		differs = !differs
+	}
+	gone = differs && want.keys == 1 && d.keys == 0 && !row.Drifted
+	return differs && !gone, gone, nil
+}
+
+// flag has keys compared one by one.
+func (s *systemSweep) flag(ctx context.Context, rows []store.RecordedUser) error {
+	for page := range slices.Chunk(rows, sweepPage) {
+		refs := make([]store.Ref, len(page))
+		for i, row := range page {
+			refs[i] = store.Ref{Source: row.Source, ReservationID: row.ReservationID}
+		}
+		if err := s.store.CheckKeys(ctx, refs, s.now()); err != nil {
+			return err
+		}
+		s.Wake()
+	}
+	return nil
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func millisOf(t *time.Time) int64 {
+	if t == nil {
+		return 0
+	}
+	return millis(*t)
+}

@@ -1,0 +1,49 @@
+package provisioner
+
+import (
+	"context"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam"
+)
+
+// askAgain is how often a process asks Seam after one disconnected access system.
+const askAgain = time.Minute
+
+// isBack asks Seam whether an access system is connected again, at most once a minute, and has its keys go on
+// if it is.
+func (p *Provisioner) isBack(ctx context.Context, systemID string) bool {
+	p.mu.Lock()
+	now := p.now()
+	due := now.Sub(p.askedAfter[systemID]) >= askAgain
+	if due {
+		p.askedAfter[systemID] = now
+	}
+	p.mu.Unlock()
+	if !due {
+		return false
+	}
+	system, err := p.seam.System(ctx, systemID)
+	if err != nil {
+		p.log.Warn("a disconnected access system can't be asked after; trying again", "acs_system_id", systemID, "error", err)
+		return false
+	}
+	return p.systemSeen(ctx, system) && system.Disconnected() == ""
+}
+
+// systemSeen records whether an access system is connected, and has its keys look again if that is news. It
+// returns whether it could.
+func (p *Provisioner) systemSeen(ctx context.Context, system seam.System) bool {
+	now := p.now()
+	changed, err := p.store.SystemSeen(ctx, system.ACSSystemID, system.Disconnected(), nil, now)
+	if err == nil && changed {
+		var keys int
+		keys, err = p.store.QueueSystem(ctx, system.ACSSystemID, now)
+		p.log.Warn("an access system's connection has changed", "acs_system_id", system.ACSSystemID, "problem", system.Disconnected(), "keys", keys)
+		p.Wake()
+	}
+	if err != nil {
+		p.log.Error("what Seam says of an access system can't be recorded; it is asked again", "acs_system_id", system.ACSSystemID, "error", err)
+	}
+	return err == nil
+}

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Disconnection is an access system that Seam can't reach.
+type Disconnection struct {
+	ACSSystemID string `db:"acs_system_id"`
+	Since       time.Time
+	Problem     *string // Seam's error code
+	CheckedAt   time.Time
+}
+
+const disconnections = `
+	SELECT acs_system_id, disconnected_at AS since, problem, checked_at FROM acs_systems WHERE disconnected_at IS NOT NULL ORDER BY acs_system_id`
+
+// Disconnections returns the access systems that Seam can't reach.
+func (s *Store) Disconnections(ctx context.Context) ([]Disconnection, error) {
+	rows, _ := s.pool.Query(ctx, disconnections)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Disconnection])
+	return list, wrap(err, "read which access systems are disconnected")
+}
+
+// SystemSeen records what Seam says of an access system: its error code if it is disconnected, "" if it is
+// connected. eventAt is when the event that says so happened, nil where Seam was asked; an event older than the
+// last one changes nothing. changed tells whether it is news.
+func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eventAt *time.Time, now time.Time) (changed bool, err error) {
+	err = s.pool.QueryRow(ctx, `
+		WITH before AS (SELECT disconnected_at FROM acs_systems WHERE acs_system_id = $1)
+		INSERT INTO acs_systems AS s (acs_system_id, disconnected_at, problem, event_at, checked_at)
+		VALUES ($1, CASE WHEN $2 <> '' THEN $4::timestamptz END, nullif($2, ''), $3::timestamptz, $4)
+		ON CONFLICT (acs_system_id) DO UPDATE SET
+			disconnected_at = CASE WHEN $2 <> '' THEN coalesce(s.disconnected_at, $4::timestamptz) END, problem = nullif($2, ''),
+			event_at = coalesce($3::timestamptz, s.event_at), checked_at = $4
+		WHERE $3::timestamptz IS NULL OR s.event_at IS NULL OR s.event_at <= $3::timestamptz
+		RETURNING (s.disconnected_at IS NULL) <> ((SELECT disconnected_at FROM before) IS NULL)`, acsSystemID, problem, eventAt, now).Scan(&changed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil // something newer is known
+	}
+	return changed, wrap(err, "record access system %s", acsSystemID)
+}
+
+// queuePage is how many keys one statement makes due.
+const queuePage = 5000
+
+// QueueSystem makes every key due that has an ACS user on an access system, or waits for it.
+func (s *Store) QueueSystem(ctx context.Context, acsSystemID string, now time.Time) (int, error) {
+	total := 0
+	after := Ref{}
+	for {
+		rows, _ := s.pool.Query(ctx, `
+			WITH page AS (
+				SELECT source, reservation_id FROM (
+					SELECT source, reservation_id FROM acs_users WHERE acs_system_id = $1
+					UNION SELECT source, reservation_id FROM mobile_keys WHERE reason = 'access_system_disconnected') u
+				WHERE (source, reservation_id) > ($2, $3) ORDER BY source, reservation_id LIMIT $4)
+			UPDATE mobile_keys k SET checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, $5::timestamptz), next_is_retry = false
+			FROM page WHERE k.source = page.source AND k.reservation_id = page.reservation_id
+			RETURNING k.source, k.reservation_id`, acsSystemID, after.Source, after.ReservationID, queuePage, now)
+		refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
+		if err != nil {
+			return total, wrap(err, "queue the keys of access system %s", acsSystemID)
+		}
+		total += len(refs)
+		if len(refs) < queuePage {
+			return total, nil
+		}
+		for _, r := range refs {
+			if r.Source > after.Source || (r.Source == after.Source && r.ReservationID > after.ReservationID) {
+				after = r
+			}
+		}
+	}
+}

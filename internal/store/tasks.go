@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// TaskLease is a replica's turn at what one does for all.
+type TaskLease struct {
+	Name  string
+	Token uuid.UUID
+}
+
+// ScheduleTask makes a task that is due by then at the latest.
+func (s *Store) ScheduleTask(ctx context.Context, name string, by time.Time) error {
+	_, err := s.pool.Exec(ctx, `
+		INSERT INTO tasks (name, next_at) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET next_at = least(tasks.next_at, $2)`, name, by)
+	return wrap(err, "schedule task %s", name)
+}
+
+// ClaimTask leases a task; [ErrNotFound] if it is not due, or another replica has it.
+func (s *Store) ClaimTask(ctx context.Context, name string, now time.Time, lease time.Duration) (TaskLease, error) {
+	l := TaskLease{Name: name}
+	err := s.pool.QueryRow(ctx, `
+		UPDATE tasks SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + $3::interval
+		WHERE name = $1 AND next_at <= $2 AND (lease_until IS NULL OR lease_until < clock_timestamp())
+		RETURNING lease_token`, name, now, lease).Scan(&l.Token)
+	return l, wrap(err, "claim task %s", name)
+}
+
+// RenewTask prolongs a lease; [ErrLeaseLost] if another replica has the task.
+func (s *Store) RenewTask(ctx context.Context, l TaskLease, lease time.Duration) error {
+	tag, err := s.pool.Exec(ctx, `UPDATE tasks SET lease_until = clock_timestamp() + $3::interval WHERE name = $1 AND lease_token = $2`, l.Name, l.Token, lease)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrLeaseLost
+	}
+	return wrap(err, "renew the lease of task %s", l.Name)
+}
+
+// FinishTask ends a lease. result, which is kept as JSON, is nil for as it was.
+func (s *Store) FinishTask(ctx context.Context, l TaskLease, next time.Time, result any) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE tasks SET lease_token = NULL, lease_until = NULL, next_at = $3, result = coalesce($4, result)
+		WHERE name = $1 AND lease_token = $2`, l.Name, l.Token, next, result)
+	return wrap(err, "finish task %s", l.Name)
+}
+
+// TaskResult reads the result of a task's last run into out, which stays as it is where there is none.
+func (s *Store) TaskResult(ctx context.Context, name string, out any) error {
+	err := s.pool.QueryRow(ctx, `SELECT result FROM tasks WHERE name = $1 AND result IS NOT NULL`, name).Scan(out)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	return wrap(err, "read the result of task %s", name)
+}
