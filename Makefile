@@ -9,10 +9,10 @@ TOOL    := go tool -modfile=tools/go.mod
 # Tests wait more than they compute (leases, graces), so that more of them run at a time than there are cores.
 TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 10m
 
-.PHONY: help run build test race lint fmt generate generated cover clean
+.PHONY: help run build test race chaos chaos-mutants lint fmt generate generated cover clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## start everything on this machine: Postgres, a simulated Seam, the service on 127.0.0.1:8080
 	@exec ./bin/staykey serve --dev
@@ -25,6 +25,12 @@ test: ## run every test, against a real Postgres
 
 race: ## run every test under the race detector
 	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format pkgname -- -race $(TESTFLAGS) ./...
+
+chaos: ## run the rigs that inject faults, for half an hour, and print what they came to
+	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/run
+
+chaos-mutants: ## take each protection out in turn: a rig must fail each time
+	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/mutants
 
 lint: ## vet, staticcheck, gofumpt, gosec
 	@go vet ./...

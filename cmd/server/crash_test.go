@@ -1,130 +1,436 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
+	"net/http"
+	"net/url"
 	"slices"
-	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/chaos"
+	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/postgres"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// TestKilledAtRandom kills the service (SIGKILL) at random calls to Seam while reservations change, and starts
-// it again. Afterwards every acknowledged event is true in Seam, once. STAYKEY_CRASH_KILLS makes it longer.
-func TestKilledAtRandom(t *testing.T) {
-	t.Parallel()
-	kills := 6
-	if n, err := strconv.Atoi(os.Getenv("STAYKEY_CRASH_KILLS")); err == nil {
-		kills = n
-	}
-	sim, env := simulated(t, storetest.DSN(t))
-	sim.AddSystem("77777777-7777-7777-7777-777777777777", "Building B", "b-1", "b-2")
-	var current atomic.Pointer[process]
-	killed := make(chan struct{})
-	var lock sync.Mutex
-	armed := false // until somebody is there to restart it
+// crashRig is everything that ships, in pieces that can be broken: replicas of the real program, the cables to
+// Postgres and Seam, and a PMS that sends each event until it is acknowledged.
+type crashRig struct {
+	t    *testing.T
+	sim  *simulator.Simulator
+	seam *cable
+	db   *cable
+	env  []string
+
+	mu       sync.Mutex
+	replicas []*process
+
+	posters sync.WaitGroup
+	stop    chan struct{}
+	events  atomic.Int64 // acknowledged
+	truths  sync.Map     // of each reservation, its crashStay
+	kills   int
+	pgKills int
+	faults  atomic.Int64
+	disturb func(path string, after bool) bool
+	result  chaos.Result
+}
+
+// crashStay is what a reservation should be.
+type crashStay struct {
+	listing, out string
+	cancelled    bool
+}
+
+var crashGroups = map[string][]string{"A": {"555555-5555"}, "A2": {"555555-5555", "666666-6666"}, "B": {"b-1"}}
+
+const buildingB = "77777777-7777-7777-7777-777777777777"
+
+// newCrashRig starts replicas of a program on a database. extra is added to the environment of each.
+func newCrashRig(t *testing.T, dsn string, replicas int, extra ...string) *crashRig {
+	t.Helper()
+	r := &crashRig{t: t, stop: make(chan struct{})}
+	sim, env := simulated(t, dsn)
+	sim.AddSystem(buildingB, "Building B", "b-1", "b-2")
 	sim.Configure(func(o *simulator.Options) {
-		o.Latency = 10 * time.Millisecond
-		o.Hook = func(string, bool) (drop bool) {
-			lock.Lock()
-			defer lock.Unlock()
-			if !armed || rand.IntN(40) > 0 {
-				return false
-			}
-			armed = false
-			p := current.Load()
-			_ = p.cmd.Process.Kill()
-			<-p.done
-			killed <- struct{}{}
-			return rand.IntN(2) == 0 // else the call goes on although its caller is dead
+		o.Latency = 5 * time.Millisecond
+		o.Hook = func(path string, after bool) bool {
+			r.mu.Lock()
+			disturb := r.disturb
+			r.mu.Unlock()
+			return disturb != nil && disturb(path, after)
 		}
 	})
-	current.Store(launch(t, env))
-	post := func(eventType string, data map[string]any) {
-		body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": data})
+	r.sim = sim
+	for i, e := range env {
+		if endpoint, ok := strings.CutPrefix(e, "SEAM_ENDPOINT=http://"); ok {
+			r.seam = lay(t, endpoint)
+			env[i] = "SEAM_ENDPOINT=http://" + r.seam.addr()
+		}
+		if database, ok := strings.CutPrefix(e, "DATABASE_URL="); ok {
+			u, err := url.Parse(database)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.db = lay(t, u.Host)
+			u.Host = r.db.addr()
+			env[i] = "DATABASE_URL=" + u.String()
+		}
+	}
+	r.env = append(env, "STAYKEY_SWEEP_INTERVAL=3s", "STAYKEY_RETRY_BASE=200ms")
+	r.env = append(r.env, extra...)
+	for range replicas {
+		r.replicas = append(r.replicas, launch(t, r.env))
+	}
+	for id, groups := range crashGroups {
+		r.post("listing.created", map[string]any{"listing_id": id, "seam_access_group_ids": groups})
+	}
+	return r
+}
+
+// any returns a replica that is up, as far as is known.
+func (r *crashRig) any() *process {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.replicas[rand.IntN(len(r.replicas))]
+}
+
+// post sends an event until it is acknowledged, as a PMS does: always under the same id.
+func (r *crashRig) post(eventType string, data map[string]any) {
+	now := time.Now()
+	body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": now.UTC().Format("2006-01-02T15:04:05.000Z"), "data": data})
+	if err != nil {
+		r.t.Error(err)
+		return
+	}
+	id := fmt.Sprintf("msg_%d_%d", now.UnixNano(), rand.Int64())
+	deadline := now.Add(4 * time.Minute)
+	for pause := 5 * time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 200*time.Millisecond) {
+		if r.deliver(r.any().url, id, body) {
+			r.events.Add(1)
+			return
+		}
+		time.Sleep(pause) // between a sender's tries
+	}
+	r.t.Errorf("%s was not acknowledged in minutes", body)
+}
+
+// impatient gives up on an answer now and then, as senders do.
+var impatient = &http.Client{Timeout: 3 * time.Second}
+
+func (r *crashRig) deliver(base, id string, body []byte) bool {
+	ctx := context.Background()
+	if rand.IntN(20) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.IntN(4000))*time.Microsecond)
+		defer cancel()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/webhooks/default", bytes.NewReader(body))
+	if err != nil {
+		r.t.Error(err)
+		return false
+	}
+	now := time.Now()
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("webhook-id", id)
+	req.Header.Set("webhook-timestamp", fmt.Sprint(now.Unix()))
+	req.Header.Set("webhook-signature", e2eSecret.Sign(id, now, body))
+	resp, err := impatient.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted
+}
+
+// reserve has a reservation be at a listing for some nights from in three days.
+func (r *crashRig) reserve(id, listing, guest string, nights int) {
+	in := time.Now().UTC().AddDate(0, 0, 3)
+	s := crashStay{listing: listing, out: in.AddDate(0, 0, nights).Format("2006-01-02") + "T11:00:00.000Z"}
+	r.post("reservation.updated", map[string]any{
+		"reservation_id": id, "listing_id": s.listing, "guest_email": guest + "@example.com",
+		"check_in": in.Format("2006-01-02") + "T15:00:00.000Z", "check_out": s.out,
+	})
+	r.truths.Store(id, s)
+}
+
+// load has stays change until the rig stops; each poster has stays of its own, guests are shared. Some stays
+// stay as they are.
+func (r *crashRig) load(posters, stays int) {
+	for i := range 3 {
+		r.reserve(fmt.Sprintf("quiet-%d", i), "A2", fmt.Sprintf("quiet%d", i), 4)
+	}
+	for p := range posters {
+		r.posters.Go(func() {
+			pace := time.NewTicker(25 * time.Millisecond)
+			defer pace.Stop()
+			for {
+				select {
+				case <-r.stop:
+					return
+				case <-pace.C:
+				}
+				id := fmt.Sprintf("K%d-%d", p, rand.IntN(stays))
+				before, known := r.truths.Load(id)
+				if known && rand.IntN(4) == 0 {
+					r.post("reservation.cancelled", map[string]any{"reservation_id": id})
+					s := before.(crashStay)
+					s.cancelled = true
+					r.truths.Store(id, s)
+					continue
+				}
+				r.reserve(id, []string{"A", "A2", "B"}[rand.IntN(3)], fmt.Sprintf("guest%d", rand.IntN(6)), 1+rand.IntN(9))
+			}
+		})
+	}
+}
+
+// restart starts a replica anew in the place of one that is dead, with more in its environment.
+func (r *crashRig) restart(i int, extra ...string) {
+	p := launch(r.t, append(slices.Clone(r.env), extra...))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.replicas[i] = p
+}
+
+// kill kills a replica and waits for its end.
+func (r *crashRig) kill(i int) {
+	r.mu.Lock()
+	p := r.replicas[i]
+	r.mu.Unlock()
+	_ = p.cmd.Process.Kill()
+	<-p.done
+	r.kills++
+}
+
+// finish ends the load and checks that every acknowledged event is true in Seam, once.
+func (r *crashRig) finish(rig string) {
+	r.t.Helper()
+	close(r.stop)
+	r.posters.Wait()
+	quiet := time.Now()
+	result := r.result
+	result.Rig, result.Kills, result.PostgresKills, result.Events, result.Faults = rig, r.kills, r.pgKills, int(r.events.Load()), int(r.faults.Load())
+	r.truths.Range(func(key, value any) bool {
+		id, want := key.(string), value.(crashStay)
+		if problem := r.await(id, want, quiet.Add(2*time.Minute)); problem != "" {
+			result.Wrong++
+			r.t.Error(problem)
+		}
+		result.Converge = append(result.Converge, time.Since(quiet))
+		return true
+	})
+	peaks := r.sim.Peaks()
+	if peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 || peaks.UsersWithNoSchedule > 0 {
+		result.Duplicates++
+		r.t.Errorf("the worst moment: %+v", peaks)
+	}
+	chaos.Record(r.t, result)
+}
+
+// await waits until REST and Seam say what should be, and returns what is wrong in the end.
+func (r *crashRig) await(id string, want crashStay, deadline time.Time) string {
+	status := "issued"
+	if want.cancelled {
+		status = "revoked"
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		key := r.any().key(id)
+		state := r.sim.State()
+		users := state.UsersNamed(id)
+		right := len(users) == 0
+		if !want.cancelled {
+			right = len(users) == 1 && len(state.MobileKeys(users[0].ID)) == 1 && users[0].Schedule.EndsAt.Format("2006-01-02T15:04:05.000Z") == want.out &&
+				slices.Equal(slices.Sorted(slices.Values(users[0].GroupIDs)), crashGroups[want.listing])
+		}
+		if right && key != nil && key["status"] == status {
+			return ""
+		}
+		if time.Now().After(deadline) {
+			return fmt.Sprintf("%s should be %+v; REST says %v, Seam holds %+v", id, want, key, users)
+		}
+		<-tick.C
+	}
+}
+
+// until waits for something under load.
+func (r *crashRig) until(what string, reached func() bool) { waitUntil(r.t, what, reached) }
+
+// busy waits until the posters have had some more events acknowledged.
+func (r *crashRig) busy(events int64) {
+	from := r.events.Load()
+	r.until("the load to go on", func() bool { return r.events.Load() >= from+events })
+}
+
+// TestKilledAtRandom kills replicas at random calls to Seam, before or behind their effect, in turn, under load.
+// STAYKEY_CRASH_KILLS makes it longer.
+func TestKilledAtRandom(t *testing.T) {
+	t.Parallel()
+	kills := chaos.Size("STAYKEY_CRASH_KILLS", 5)
+	for _, replicas := range []int{1, 2, 3} {
+		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) {
+			t.Parallel()
+			r := newCrashRig(t, storetest.DSN(t), replicas)
+			r.load(3, 5)
+			for n := range kills {
+				r.busy(5)
+				struck, once := make(chan struct{}), sync.Once{}
+				r.mu.Lock()
+				r.disturb = func(string, bool) (drop bool) {
+					if rand.IntN(15) > 0 {
+						return false
+					}
+					once.Do(func() {
+						drop = rand.IntN(2) == 0 // else the call goes on although its caller is dead
+						r.kill(n % replicas)
+						close(struck)
+					})
+					return drop
+				}
+				r.mu.Unlock()
+				<-struck
+				r.mu.Lock()
+				r.disturb = nil
+				r.mu.Unlock()
+				r.restart(n % replicas)
+			}
+			r.finish(fmt.Sprintf("killed at random, %d replicas", replicas))
+		})
+	}
+}
+
+// TestKilledAtMarkedPoints has the program, built with marks, kill itself at so many of them, drawn anew each time,
+// under load. STAYKEY_CRASH_POINTS makes it longer.
+func TestKilledAtMarkedPoints(t *testing.T) {
+	t.Parallel()
+	r := newCrashRig(t, storetest.DSN(t), 1)
+	r.load(3, 5)
+	order, struck := rand.Perm(len(point.All)), map[point.Name]bool{}
+	for n := range chaos.Size("STAYKEY_CRASH_POINTS", 4) {
+		name := point.All[order[n%len(order)]]
+		r.kill(0)
+		r.kills-- // this one makes room only
+		p := launchMarked(t, append(slices.Clone(r.env), "STAYKEY_CHAOS_POINT="+string(name), fmt.Sprintf("STAYKEY_CHAOS_AT=%d", 1+n/len(order)%7)))
+		r.mu.Lock()
+		r.replicas[0] = p
+		r.mu.Unlock()
+		var provoking sync.WaitGroup
+		provoking.Go(func() { provoke(r, p, name) })
+		select {
+		case <-p.done:
+			r.kills++
+			struck[name] = true
+		case <-time.After(60 * time.Second):
+			t.Fatalf("%q was not reached in a minute", name)
+		}
+		r.restart(0)
+		provoking.Wait()
+	}
+	r.result.Cells, r.result.Fired = len(point.All), len(struck)
+	r.finish("killed at marked points")
+}
+
+// provoke makes happen what the load alone does not, until the process is dead.
+func provoke(r *crashRig, p *process, name point.Name) {
+	ended := func() bool {
+		select {
+		case <-p.done:
+			return true
+		default:
+			return false
+		}
+	}
+	once := func() {}
+	switch name {
+	case point.FanOutBehind: // names alone change nothing; a listing's time zone reaches its stays
+		zones := []string{"Europe/Madrid", "Europe/Paris"}
+		once = func() {
+			r.post("listing.updated", map[string]any{"listing_id": "A", "seam_access_group_ids": crashGroups["A"], "time_zone": zones[rand.IntN(2)]})
+		}
+	case point.SweepFlagged: // somebody takes a door away
+		once = func() {
+			r.sim.Change(func(st *simulator.State) {
+				for id, u := range st.Users {
+					if strings.HasPrefix(u.FullName, "quiet") && len(u.GroupIDs) == 2 {
+						u.GroupIDs = u.GroupIDs[:1]
+						st.Users[id] = u
+						return
+					}
+				}
+			})
+		}
+	case point.SeamEventActed:
+		once = func() { postSeamEvent(p, `{"event_type":"acs_user.deleted","acs_user_id":"nobody's"}`) }
+	default:
+		return
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(60 * time.Second); !ended() && time.Now().Before(deadline); <-tick.C {
+		once()
+	}
+}
+
+// TestPostgresKilled ends Postgres as a power cut would, under load, and brings it back.
+// STAYKEY_POSTGRES_KILLS makes it longer.
+func TestPostgresKilled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server := startPostgres(t, dir)
+	r := newCrashRig(t, server.DSN(), 2)
+	r.load(3, 5)
+	for range chaos.Size("STAYKEY_POSTGRES_KILLS", 2) {
+		r.busy(20)
+		server.Crash()
+		r.pgKills++
+		server = startPostgres(t, dir)
+		u, err := url.Parse(server.DSN())
 		if err != nil {
 			t.Fatal(err)
 		}
-		waitUntil(t, "an event to be acknowledged", func() bool {
-			status := current.Load().postBody("default", body)
-			return status == 202 || status == 200
-		})
+		r.db.lead(u.Host)
 	}
-	groups := map[string][]string{"A": {"555555-5555"}, "A2": {"555555-5555", "666666-6666"}, "B": {"b-1"}}
-	for id, g := range groups {
-		post("listing.created", map[string]any{"listing_id": id, "seam_access_group_ids": g})
+	r.finish("Postgres killed")
+}
+
+func startPostgres(t *testing.T, dir string) *postgres.Server {
+	t.Helper()
+	server, err := postgres.Start(context.Background(), postgres.Options{Dir: dir, Log: func(s string) { t.Log(s) }})
+	if err != nil {
+		t.Fatalf("no Postgres for this test: %v", err)
 	}
-	type stay struct {
-		listing, out string
-		cancelled    bool
-	}
-	stays := map[string]stay{}
-	acknowledged, stopped := 0, make(chan struct{})
-	go func() { // the restarts
-		defer close(stopped)
-		for n := range kills {
-			<-killed
-			current.Store(launch(t, env))
-			lock.Lock()
-			armed = n < kills-1
-			lock.Unlock()
+	t.Cleanup(func() { _ = server.Stop() })
+	return server
+}
+
+// TestNetworkCut cuts the cables between the service and Postgres, and the service and Seam, at random, or lets
+// them go silent. STAYKEY_NETWORK_CUTS makes it longer.
+func TestNetworkCut(t *testing.T) {
+	t.Parallel()
+	r := newCrashRig(t, storetest.DSN(t), 2)
+	r.load(3, 5)
+	for range chaos.Size("STAYKEY_NETWORK_CUTS", 4) {
+		r.busy(8)
+		c := []*cable{r.seam, r.db}[rand.IntN(2)]
+		mode := broken
+		if rand.IntN(3) == 0 {
+			mode = silent
 		}
-	}()
-	lock.Lock()
-	armed = true
-	lock.Unlock()
-	in := time.Now().UTC().AddDate(0, 0, 3)
-	pace := time.NewTicker(15 * time.Millisecond) // of the load
-	defer pace.Stop()
-	for running := true; running; {
-		select {
-		case <-stopped:
-			running = false
-		default:
-		}
-		id := fmt.Sprintf("K%d", rand.IntN(12))
-		if rand.IntN(4) == 0 {
-			post("reservation.cancelled", map[string]any{"reservation_id": id})
-			s := stays[id]
-			s.cancelled = true
-			stays[id] = s
-		} else {
-			s := stay{listing: []string{"A", "A2", "B"}[rand.IntN(3)], out: in.AddDate(0, 0, 1+rand.IntN(9)).Format("2006-01-02") + "T11:00:00.000Z"}
-			post("reservation.updated", map[string]any{
-				"reservation_id": id, "listing_id": s.listing, "guest_email": fmt.Sprintf("guest%d@example.com", rand.IntN(4)),
-				"check_in": in.Format("2006-01-02") + "T15:00:00.000Z", "check_out": s.out,
-			})
-			stays[id] = s
-		}
-		acknowledged++
-		<-pace.C
+		c.set(mode)
+		r.faults.Add(1)
+		time.Sleep(time.Duration(rand.IntN(1500)) * time.Millisecond) // the length of the cut is the fault
+		c.set(whole)
 	}
-	p := current.Load()
-	for id, want := range stays {
-		if want.cancelled {
-			p.until(id, "revoked", 90*time.Second)
-			if users := sim.State().UsersNamed(id); len(users) != 0 {
-				t.Errorf("%s is cancelled and has %+v", id, users)
-			}
-			continue
-		}
-		p.until(id, "issued", 90*time.Second)
-		state := sim.State()
-		users := state.UsersNamed(id)
-		if len(users) != 1 || len(state.MobileKeys(users[0].ID)) != 1 || users[0].Schedule.EndsAt.Format("2006-01-02T15:04:05.000Z") != want.out ||
-			!slices.Equal(slices.Sorted(slices.Values(users[0].GroupIDs)), groups[want.listing]) {
-			t.Errorf("%s should be %+v, and Seam holds %+v", id, want, users)
-		}
-	}
-	if peaks := sim.Peaks(); peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 || peaks.UsersWithNoSchedule > 0 {
-		t.Errorf("the worst moment: %+v", peaks)
-	}
-	t.Logf("%d kills, %d acknowledged events, %d stays", kills, acknowledged, len(stays))
+	r.finish("network cut")
 }

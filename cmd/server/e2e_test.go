@@ -27,14 +27,21 @@ import (
 // binaryDir holds the program under test.
 var binaryDir string
 
-// binary is the program that ships, built once for these tests.
-var binary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binaryDir, "staykey")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+// binary is the program that ships, built once for these tests; markedBinary is the same with marked points at
+// which it can be told to kill itself.
+var (
+	binary       = sync.OnceValues(func() (string, error) { return build("staykey") })
+	markedBinary = sync.OnceValues(func() (string, error) { return build("staykey-marked", "-tags", "chaos") })
+)
+
+func build(name string, flags ...string) (string, error) {
+	path := filepath.Join(binaryDir, name)
+	args := append(append([]string{"build"}, flags...), "-o", path, ".")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w: %s", err, out)
 	}
 	return path, nil
-})
+}
 
 func TestMain(m *testing.M) {
 	var err error
@@ -84,6 +91,27 @@ func launch(t *testing.T, env []string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p, log := launchProgram(t, path, env, args...)
+	if p.url == "" {
+		t.Fatalf("the service ended at once:\n%s", log)
+	}
+	return p
+}
+
+// launchMarked is like launch, with the program that has marked points; it may have reached its point, and its
+// end, before it was ready.
+func launchMarked(t *testing.T, env []string) *process {
+	t.Helper()
+	path, err := markedBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := launchProgram(t, path, env)
+	return p
+}
+
+func launchProgram(t *testing.T, path string, env []string, args ...string) (*process, *lockedBuffer) {
+	t.Helper()
 	p := &process{t: t, done: make(chan struct{}), out: &lockedBuffer{}}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_FORMAT=json"}, env...)
@@ -123,11 +151,10 @@ func launch(t *testing.T, env []string, args ...string) *process {
 	case addresses := <-ready:
 		p.url, p.ops = "http://"+addresses[0], "http://"+addresses[1]
 	case <-p.done:
-		t.Fatalf("the service ended at once:\n%s", log.String())
 	case <-time.After(60 * time.Second):
 		t.Fatal("the service is not ready in a minute")
 	}
-	return p
+	return p, &log
 }
 
 // post sends a signed webhook and returns the status; 0 if the service is gone.
@@ -157,6 +184,22 @@ func (p *process) postBody(source string, body []byte) int {
 	}
 	_ = resp.Body.Close()
 	return resp.StatusCode
+}
+
+// postSeamEvent sends an event as Seam does.
+func postSeamEvent(p *process, body string) {
+	req, err := http.NewRequest(http.MethodPost, p.url+"/seam/webhooks", strings.NewReader(body))
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	id, now := fmt.Sprintf("evt_%d", time.Now().UnixNano()), time.Now()
+	req.Header.Set("svix-id", id)
+	req.Header.Set("svix-timestamp", fmt.Sprint(now.Unix()))
+	req.Header.Set("svix-signature", e2eSecret.Sign(id, now, []byte(body)))
+	if resp, err := http.DefaultClient.Do(req); err == nil {
+		_ = resp.Body.Close()
+	}
 }
 
 // key reads a reservation's mobile key over REST; nil while there is no answer.
@@ -211,7 +254,7 @@ func simulated(t *testing.T, dsn string) (*simulator.Simulator, []string) {
 	t.Cleanup(server.Close)
 	return sim, []string{
 		"DATABASE_URL=" + dsn, "SEAM_API_KEY=seam_test_e2e", "SEAM_ENDPOINT=" + server.URL,
-		"STAYKEY_WEBHOOK_SECRET=" + e2eSecret.String(), "STAYKEY_ADMIN_TOKEN=" + e2eToken,
+		"STAYKEY_WEBHOOK_SECRET=" + e2eSecret.String(), "STAYKEY_ADMIN_TOKEN=" + e2eToken, "SEAM_WEBHOOK_SECRET=" + e2eSecret.String(),
 	}
 }
 

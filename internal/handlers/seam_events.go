@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -80,6 +81,7 @@ func (s *server) takeSeamEvent(ctx context.Context, id string, e seamEvent) erro
 	if err != nil {
 		return err
 	}
+	point.Reach(point.SeamEventActed)
 	if concerned > 0 {
 		s.SeamChanged()
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -174,6 +175,7 @@ func (a *Acceptor) flush(batch []*waiting) {
 	for i, w := range batch {
 		events[i] = w.event
 	}
+	point.Reach(point.AcceptBefore)
 	accepted, err := a.store.InsertEvents(ctx, events)
 	if store.IsDataError(err) && len(batch) > 1 {
 		a.flush(batch[:len(batch)/2])
@@ -187,6 +189,7 @@ func (a *Acceptor) flush(batch []*waiting) {
 		}
 		return
 	}
+	point.Reach(point.AcceptBehind)
 	acceptBatch.Observe(float64(len(batch)))
 	toApply := false
 	for i, w := range batch {

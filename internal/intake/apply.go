@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -73,6 +74,7 @@ func (a *Applier) Drain(ctx context.Context) error {
 			return err
 		}
 		if n > 0 {
+			point.Reach(point.ApplyBehind)
 			a.applied()
 		}
 		if ctx.Err() != nil {
@@ -130,7 +132,9 @@ func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store
 		if err != nil {
 			return err
 		}
+		point.Reach(point.ApplyLocked)
 		b.fold()
+		defer point.Reach(point.ApplyBefore)
 		return b.save(ctx, tx)
 	})
 	return n, first, err
@@ -409,6 +413,7 @@ func (a *Applier) fanOutSome(ctx context.Context) (more bool, err error) {
 	}
 	n, err := a.fanOut(ctx, refs[0])
 	if n > 0 {
+		point.Reach(point.FanOutBehind)
 		a.applied()
 	}
 	if err != nil {

@@ -259,6 +259,13 @@ func (s *Server) Stop() error {
 	return nil
 }
 
+// Crash ends the server as a power cut would, for rigs that see what survives: nothing is written that was not
+// written already. [Start] with the same directory brings it back.
+func (s *Server) Crash() {
+	_ = s.process.Process.Signal(syscall.SIGQUIT) // immediate shutdown
+	<-s.exited
+}
+
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
@@ -176,6 +177,7 @@ func (a *attempt) commit(ctx context.Context, fn func(ctx context.Context, tx pg
 		return err
 	}
 	a.entries = nil
+	point.Reach(point.Recorded)
 	if generation != a.work.Key.Generation {
 		return errStale
 	}
@@ -190,16 +192,19 @@ func (a *attempt) save(ctx context.Context, u *seen) error {
 // saveMark commits the mark of a create that is about to be made. If the work has been overtaken there is no
 // such create, and no mark: errStale.
 func (a *attempt) saveMark(ctx context.Context, u *seen) error {
-	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
+	err := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
 		if stale {
 			return errStale
 		}
 		return store.SaveACSUser(ctx, tx, u.ACSUser)
 	})
+	point.Reach(point.Marked)
+	return err
 }
 
 // record takes a call to Seam into the timeline.
 func (a *attempt) record(c seam.Call) {
+	point.Reach(point.Called)
 	result := "ok"
 	detail := map[string]any{
 		"path": c.Path, "reason": a.reason, "request_id": c.RequestID, "duration_ms": c.Duration.Milliseconds(), "status": c.Status,
@@ -256,16 +261,29 @@ func (a *attempt) verdict(d desired) store.Verdict {
 		v.Status, v.Message = store.KeyRevoked, "the reservation is cancelled and nothing of it is left in Seam"
 		v.SettledAt = a.settledAt()
 	}
-	if v.UncertainSince != nil {
-		for _, d := range []time.Duration{firstRecheck, lastRecheck} {
-			if at := v.UncertainSince.Add(d); at.After(now) {
-				next.at(at)
-				break
-			}
-		}
+	if at := a.nextRecheck(v); at != nil {
+		next.at(*at)
 	}
 	v.Next = next.time
 	return v
+}
+
+// nextRecheck is when a lost create is looked for again: at once, where a look-up became due while this attempt
+// was under way.
+func (a *attempt) nextRecheck(v store.Verdict) *time.Time {
+	if v.UncertainSince == nil {
+		return nil
+	}
+	verified := a.work.Key.VerifiedAt
+	if v.VerifiedAt != nil {
+		verified = v.VerifiedAt
+	}
+	for _, d := range []time.Duration{firstRecheck, lastRecheck} {
+		if at := v.UncertainSince.Add(d); verified == nil || verified.Before(at) {
+			return &at
+		}
+	}
+	return nil
 }
 
 // judgeKey judges a stay that is to have a key.

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
@@ -294,6 +295,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 		defer close(renewed)
 		p.keepLease(ctx, cancel, lease)
 	}()
+	point.Reach(point.Claimed)
 	started := time.Now()
 	log := p.log.With("source", lease.Source, "reservation_id", lease.ReservationID)
 	work, err := p.store.LoadWork(ctx, lease.Ref)
@@ -319,10 +321,12 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	if err != nil {
 		verdict = a.failed(err)
 	}
+	point.Reach(point.FinishBefore)
 	if ferr := a.finish(ctx, verdict); ferr != nil {
 		log.Error("the result of an attempt can't be written; it is due again when its lease ends", "error", ferr)
 		return
 	}
+	point.Reach(point.FinishBehind)
 	cancel()
 	<-renewed
 	reconcileSeconds.WithLabelValues(verdict.Status).Observe(time.Since(started).Seconds())

@@ -161,6 +161,7 @@ func (r *rig) listing(source, id string, groups ...string) {
 type stay struct {
 	source, id, listing, email string
 	in, out                    time.Time
+	own                        bool // the guest's identity is taken: it has one of its own
 }
 
 func (r *rig) stay(id string) stay {

@@ -703,6 +703,9 @@ func (a *attempt) seeOff(ctx context.Context, u seen) error {
 		if err := a.confirmDeleted(ctx, u); err != nil {
 			return err
 		}
+		if a.lostAt != nil && a.now().Sub(*a.lostAt) < lastRecheck {
+			return a.keepLooking(ctx, u)
+		}
 	}
 	forget, err := a.removeOwnIdentity(ctx, u)
 	if err != nil {
@@ -718,6 +721,23 @@ func (a *attempt) seeOff(ctx context.Context, u seen) error {
 		return err
 	}
 	a.drop(a.indexOf(u))
+	return errReplan
+}
+
+// keepLooking turns the row of an ACS user that is gone back into a mark: a create was lost not long ago, and
+// should reads have lagged by more than the grace, what it made still has to be found, and deleted.
+func (a *attempt) keepLooking(ctx context.Context, u seen) error {
+	mark := seen{ACSUser: store.ACSUser{
+		ID: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSSystemID: u.ACSSystemID, UserIdentityKey: u.UserIdentityKey,
+		UserIdentityID: u.UserIdentityID, GuestKey: u.GuestKey, MarkedAt: u.MarkedAt, LostAt: a.lostAt, AccessGroupIDs: []string{},
+	}}
+	if mark.MarkedAt == nil {
+		mark.MarkedAt = u.MadeAt
+	}
+	if err := a.save(ctx, &mark); err != nil {
+		return err
+	}
+	a.seen.users[a.indexOf(u)] = mark
 	return errReplan
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -227,6 +228,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	point.Reach(point.SweepRead)
 	var missing []store.RecordedUser
 	err = s.eachPage(ctx, func(rows []store.RecordedUser) error {
 		var different []store.RecordedUser
@@ -399,6 +401,7 @@ func (s *systemSweep) flag(ctx context.Context, rows []store.RecordedUser) error
 		if err := s.store.CheckKeys(ctx, refs, s.now()); err != nil {
 			return err
 		}
+		point.Reach(point.SweepFlagged)
 		s.Wake()
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
@@ -102,14 +103,20 @@ func (w *world) run(rounds int) {
 			w.changeStay(w.stays[w.random.IntN(len(w.stays))])
 		}
 	}
-	w.sim.Heal()
+	result := chaos.Result{Rig: "random worlds", Cells: 1, Fired: 1, Faults: w.sim.Heal(), Events: rounds}
 	w.sim.Configure(func(o *simulator.Options) { o.ReadLag = 0 })
+	quiet := time.Now()
 	for _, s := range w.stays {
 		if s.booked {
 			w.check(s)
+			result.Converge = append(result.Converge, time.Since(quiet))
 		}
 	}
 	w.mustBeSound()
+	if w.t.Failed() {
+		result.Wrong = 1
+	}
+	chaos.Record(w.t, result)
 }
 
 func (w *world) changeStay(s *modelStay) {

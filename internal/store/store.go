@@ -52,6 +52,11 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 			params[name] = value
 		}
 	}
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		// What is acknowledged must outlive a crash, whatever the database's default says. Modes that promise more stay.
+		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`)
+		return err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Postgres: %w", err)

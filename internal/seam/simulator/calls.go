@@ -3,6 +3,7 @@ package simulator
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -142,6 +143,28 @@ func (s *Simulator) listIdentities(r request) answer {
 
 func containsFold(search string, values ...string) bool {
 	return slices.ContainsFunc(values, func(v string) bool { return strings.Contains(strings.ToLower(v), search) })
+}
+
+// listed are the last lists, because the pages of a large one are asked for one after another.
+type listed struct {
+	users       remembered[User]
+	credentials remembered[Credential]
+}
+
+type remembered[T any] struct {
+	query string
+	list  []T
+}
+
+// recall returns a list as it was for the page before, unless something has changed since.
+func recall[T any](s *Simulator, st *State, last *remembered[T], query string, list func() []T) []T {
+	if st != s.state {
+		return list()
+	}
+	if last.list == nil || last.query != query {
+		*last = remembered[T]{query, list()}
+	}
+	return last.list
 }
 
 // paged answers a list page by page; the cursor is the offset.
@@ -372,10 +395,12 @@ func (s *Simulator) getUser(r request) answer {
 func (s *Simulator) listUsers(r request) answer {
 	st := s.view()
 	search := strings.ToLower(r.text("search"))
-	list := st.users(func(u User) bool {
-		return (r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
-			(r.text("user_identity_id") == "" || u.IdentityID == r.text("user_identity_id")) &&
-			(search == "" || containsFold(search, u.FullName, u.Email, u.ID, u.IdentityID))
+	list := recall(s, st, &s.listed.users, fmt.Sprint("users ", r["acs_system_id"], r["user_identity_id"], search), func() []User {
+		return st.users(func(u User) bool {
+			return (r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
+				(r.text("user_identity_id") == "" || u.IdentityID == r.text("user_identity_id")) &&
+				(search == "" || containsFold(search, u.FullName, u.Email, u.ID, u.IdentityID))
+		})
 	})
 	return s.paged(r, "acs_users", len(list), func(n int) any { return s.showUser(st, list[n]) })
 }
@@ -584,10 +609,12 @@ func (s *Simulator) addChild(parent Credential) {
 func (s *Simulator) listCredentials(r request) answer {
 	st := s.view()
 	want, said := r["is_multi_phone_sync_credential"].(bool)
-	list := st.credentials(func(c Credential) bool {
-		u := st.Users[c.UserID]
-		return (r.text("acs_user_id") == "" || c.UserID == r.text("acs_user_id")) && (r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
-			(r.text("user_identity_id") == "" || u.IdentityID == r.text("user_identity_id")) && (!said || c.MultiPhone == want)
+	list := recall(s, st, &s.listed.credentials, fmt.Sprint(r["acs_user_id"], r["acs_system_id"], r["user_identity_id"], said, want), func() []Credential {
+		return st.credentials(func(c Credential) bool {
+			u := st.Users[c.UserID]
+			return (r.text("acs_user_id") == "" || c.UserID == r.text("acs_user_id")) && (r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
+				(r.text("user_identity_id") == "" || u.IdentityID == r.text("user_identity_id")) && (!said || c.MultiPhone == want)
+		})
 	})
 	return s.paged(r, "acs_credentials", len(list), func(n int) any { return s.showCredential(st, list[n]) })
 }

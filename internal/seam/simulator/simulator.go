@@ -76,6 +76,7 @@ type Simulator struct {
 	offset  time.Duration // of its clock from the real one
 	past    []snapshot    // for reads that lag, oldest first
 	index   index         // of the state, for the peaks
+	listed  listed
 	faults  []*Fault
 	records []Record
 	counts  map[string]int
@@ -204,6 +205,7 @@ func (s *Simulator) changed() {
 			s.past = s.past[1:]
 		}
 	}
+	s.listed = listed{}
 	s.peaks.raise(s.index.follow(s.state))
 	if s.options.Watch != nil {
 		s.options.Watch(s.state)

@@ -1,0 +1,135 @@
+// Package chaos collects what the rigs that inject faults come to, so that one table shows all of them. The rigs
+// are tests, beside what they test; make chaos runs them long, make test short.
+package chaos
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+// Result is what one rig came to.
+type Result struct {
+	Rig           string          `json:"rig"`
+	Cells         int             `json:"cells"`          // cases; 0 where the rig has none
+	Fired         int             `json:"fired"`          // cases whose fault fired
+	Faults        int             `json:"faults"`         // faults injected into calls and connections
+	Kills         int             `json:"kills"`          // of the service (SIGKILL)
+	PostgresKills int             `json:"postgres_kills"` // of Postgres (immediate)
+	Events        int             `json:"events"`         // acknowledged
+	Wrong         int             `json:"wrong"`          // reservations that are not what they should be
+	Duplicates    int             `json:"duplicates"`     // at any time
+	Converge      []time.Duration `json:"converge"`       // from the fault to what should be
+}
+
+// ReportFile names the variable with the file where results go; without it they are only logged.
+const ReportFile = "STAYKEY_CHAOS_REPORT"
+
+var recording sync.Mutex
+
+// Record logs a result and adds it to the report.
+func Record(t testing.TB, r Result) {
+	t.Helper()
+	slices.Sort(r.Converge)
+	t.Logf("%s: %d cells, %d fired, %d faults, %d kills, %d of Postgres, %d acknowledged events, %d wrong, %d duplicates, converged in %s (p50), %s (p99)",
+		r.Rig, r.Cells, r.Fired, r.Faults, r.Kills, r.PostgresKills, r.Events, r.Wrong, r.Duplicates, Quantile(r.Converge, 50), Quantile(r.Converge, 99))
+	path := os.Getenv(ReportFile)
+	if path == "" {
+		return
+	}
+	line, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recording.Lock()
+	defer recording.Unlock()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) // #nosec G304 -- the runner names it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(append(line, '\n')); err != nil {
+		t.Error(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Quantile returns the given percentile of sorted durations, rounded for people.
+func Quantile(sorted []time.Duration, percent int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, len(sorted)*percent/100)].Round(10 * time.Millisecond)
+}
+
+// Size reads how large a rig is to be from the environment.
+func Size(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// Read returns the results of a report file.
+func Read(path string) ([]Result, error) {
+	content, err := os.ReadFile(path) // #nosec G304 -- the runner names it
+	if err != nil {
+		return nil, fmt.Errorf("read the report: %w", err)
+	}
+	var all []Result
+	for line := range strings.Lines(string(content)) {
+		var r Result
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			return nil, fmt.Errorf("read the report: %w", err)
+		}
+		all = append(all, r)
+	}
+	slices.SortStableFunc(all, func(a, b Result) int { return strings.Compare(a.Rig, b.Rig) })
+	return all, nil
+}
+
+// Total adds results up.
+func Total(all []Result) Result {
+	total := Result{Rig: "**all**"}
+	for _, r := range all {
+		total.Cells += r.Cells
+		total.Fired += r.Fired
+		total.Faults += r.Faults
+		total.Kills += r.Kills
+		total.PostgresKills += r.PostgresKills
+		total.Events += r.Events
+		total.Wrong += r.Wrong
+		total.Duplicates += r.Duplicates
+		total.Converge = append(total.Converge, r.Converge...)
+	}
+	slices.Sort(total.Converge)
+	return total
+}
+
+// Table writes results as a Markdown table, with their total.
+func Table(all []Result) string {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
+	row := func(columns ...any) {
+		for _, c := range columns {
+			_, _ = fmt.Fprintf(w, "| %v\t", c)
+		}
+		_, _ = fmt.Fprintln(w, "|")
+	}
+	row("rig", "cells", "fired", "faults", "kills", "of Postgres", "events", "wrong", "duplicates", "p50", "p99")
+	row("---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---")
+	for _, r := range append(slices.Clone(all), Total(all)) {
+		row(r.Rig, r.Cells, r.Fired, r.Faults, r.Kills, r.PostgresKills, r.Events, r.Wrong, r.Duplicates, Quantile(r.Converge, 50), Quantile(r.Converge, 99))
+	}
+	_ = w.Flush()
+	return b.String()
+}

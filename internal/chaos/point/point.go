@@ -1,0 +1,32 @@
+// Package point marks the places where a process that dies leaves something half done. In the program that
+// ships a mark is an empty function; built with the tag "chaos" the process kills itself at the one that
+// STAYKEY_CHAOS_POINT names, the STAYKEY_CHAOS_AT-th time it gets there.
+package point
+
+// Name is a marked place.
+type Name string
+
+// The marked places, in the order in which an event passes them.
+const (
+	AcceptBefore   Name = "accept: before the commit"
+	AcceptBehind   Name = "accept: behind the commit, before the answer"
+	ApplyLocked    Name = "apply: rows locked"
+	ApplyBefore    Name = "apply: before the commit"
+	ApplyBehind    Name = "apply: behind the commit, before the wake-up"
+	FanOutBehind   Name = "fan-out: behind a page"
+	Claimed        Name = "provision: key claimed"
+	Marked         Name = "provision: a call marked and not made"
+	Called         Name = "provision: a call made and not recorded"
+	Recorded       Name = "provision: a call recorded"
+	FinishBefore   Name = "provision: before the verdict is written"
+	FinishBehind   Name = "provision: behind the verdict"
+	SweepRead      Name = "sweep: lists read"
+	SweepFlagged   Name = "sweep: behind a flagged page"
+	SeamEventActed Name = "Seam's event: acted upon and not remembered"
+)
+
+// All lists them.
+var All = []Name{
+	AcceptBefore, AcceptBehind, ApplyLocked, ApplyBefore, ApplyBehind, FanOutBehind, Claimed, Marked, Called, Recorded,
+	FinishBefore, FinishBehind, SweepRead, SweepFlagged, SeamEventActed,
+}

@@ -1,0 +1,399 @@
+package provisioner_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/staykey/staykey/internal/chaos"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// stage is something that happens in a stay's life. It is struck by faults.
+type stage struct {
+	name    string
+	prepare func(*rig, *stay) // before; nil: the stay is issued
+	act     func(*rig, *stay) // what happens; it leaves in the stay what should be
+	status  string            // what it comes to
+	groups  []string          // at the end, on the end's system
+	moved   bool              // to another system
+	live    bool              // the guest has a key all the time
+}
+
+// Groups of the matrix' listings.
+var (
+	groupsL = []string{"555555-5555", "lobby"}
+	groupsM = []string{"666666-6666", "lobby"}
+	groupsV = []string{"verde-1", "verde-2"}
+)
+
+func booked(r *rig, s *stay) { r.book(*s) }
+
+func issued(r *rig, s *stay) {
+	r.book(*s)
+	r.until(*s, store.KeyIssued)
+}
+
+// ownListing gives the stay a listing of its own, so that its groups can change for it alone.
+func ownListing(r *rig, s *stay) {
+	s.listing = "own of " + s.id
+	r.listing(s.source, s.listing, groupsL...)
+	issued(r, s)
+}
+
+var stages = []stage{
+	{name: "create", prepare: func(*rig, *stay) {}, act: booked, status: store.KeyIssued, groups: groupsL},
+	{
+		name: "create, no e-mail", prepare: func(_ *rig, s *stay) { s.email = "" }, act: booked, status: store.KeyIssued, groups: groupsL,
+	},
+	{
+		name: "create, second stay of a guest", prepare: func(r *rig, s *stay) {
+			other := *s
+			other.id += " before"
+			issued(r, &other)
+		}, act: func(r *rig, s *stay) { s.own = true; r.book(*s) }, status: store.KeyIssued, groups: groupsL,
+	},
+	{
+		name: "date change", act: func(r *rig, s *stay) { s.in, s.out = s.in.Add(-time.Hour), s.out.Add(time.Hour); r.book(*s) },
+		status: store.KeyIssued, groups: groupsL, live: true,
+	},
+	{name: "group change", prepare: ownListing, act: func(r *rig, s *stay) { r.listing(s.source, s.listing, groupsM...) }, status: store.KeyIssued, groups: groupsM, live: true},
+	{name: "move", act: func(r *rig, s *stay) { s.listing = "M"; r.book(*s) }, status: store.KeyIssued, groups: groupsM, live: true},
+	{
+		name: "move and dates", act: func(r *rig, s *stay) { s.listing, s.out = "M", s.out.Add(-time.Hour); r.book(*s) },
+		status: store.KeyIssued, groups: groupsM, live: true,
+	},
+	{name: "move to another system", act: func(r *rig, s *stay) { s.listing = "V"; r.book(*s) }, status: store.KeyIssued, groups: groupsV, moved: true, live: true},
+	{name: "guest change", act: func(r *rig, s *stay) { s.email = "new-" + s.email; r.book(*s) }, status: store.KeyIssued, groups: groupsL, live: true},
+	{name: "guest without e-mail", act: func(r *rig, s *stay) { s.email = ""; r.book(*s) }, status: store.KeyIssued, groups: groupsL, live: true},
+	{name: "cancel", act: func(r *rig, s *stay) { r.cancel(*s) }, status: store.KeyRevoked},
+	{
+		name: "cancel, no e-mail", prepare: func(r *rig, s *stay) { s.email = ""; issued(r, s) }, act: func(r *rig, s *stay) { r.cancel(*s) },
+		status: store.KeyRevoked,
+	},
+	{
+		name: "reinstate", prepare: func(r *rig, s *stay) {
+			issued(r, s)
+			r.cancel(*s)
+			r.until(*s, store.KeyRevoked)
+		}, act: booked, status: store.KeyIssued, groups: groupsL,
+	},
+	{name: "clean-up", act: func(r *rig, s *stay) { r.advance(s.out.Add(25 * time.Hour).Sub(r.now())) }, status: store.KeyExpired},
+	{name: "cut short", prepare: func(r *rig, s *stay) {
+		s.in = r.now().Add(-time.Hour).Truncate(time.Millisecond)
+		r.book(*s)
+		r.until(*s, store.KeyActive)
+	}, act: func(r *rig, s *stay) { s.out = r.now().Add(-time.Second).Truncate(time.Millisecond); r.book(*s) }, status: store.KeyExpired},
+}
+
+// strike is a fault as the matrix uses it.
+type strike struct {
+	name  string
+	fault simulator.Fault
+}
+
+// strikes are all ways in which a call can fail and pass by itself.
+var strikes = func() []strike {
+	var list []strike
+	for _, k := range simulator.FaultKinds {
+		if k == simulator.Limited {
+			list = append(list, strike{"429 with Retry-After", simulator.Fault{Kind: k, RetryAfter: 30 * time.Millisecond}})
+		}
+		list = append(list, strike{string(k), simulator.Fault{Kind: k}})
+	}
+	return list
+}()
+
+// cell is one case of the matrix: the call of the stage that is struck, and how; and how the call behind it is.
+type cell struct {
+	stage  int
+	call   int
+	first  int
+	second int // -1: none
+}
+
+func (c cell) name(calls [][]string) string {
+	s := fmt.Sprintf("%s, call %d (%s): %s", stages[c.stage].name, c.call+1, calls[c.stage][c.call], strikes[c.first].name)
+	if c.second >= 0 {
+		s += ", then " + strikes[c.second].name
+	}
+	return s
+}
+
+// lane is a rig of its own that takes one cell after another.
+type lane struct {
+	*rig
+	n int // stays so far
+
+	mu     sync.Mutex
+	watch  *watched
+	unruly []string // what was seen and may never be
+}
+
+// watched is what may be seen of a stay at any moment.
+type watched struct {
+	id      string
+	windows []simulator.Schedule
+	groups  []string // in all
+	enough  [][]string
+	live    bool
+}
+
+func newLane(t testing.TB) *lane {
+	options := fast()
+	options.SweepInterval, options.Workers, options.PollEvery = 1_000_000*time.Hour, 4, 100*time.Millisecond
+	l := &lane{rig: newRig(t, options, simulator.Options{})}
+	l.sim.Configure(func(o *simulator.Options) { o.Watch = l.see })
+	l.listing("default", "L", groupsL...)
+	l.listing("default", "M", groupsM...)
+	l.listing("default", "V", groupsV...)
+	waitFor(t, "the access groups to be known", func() bool { return l.sim.Calls() >= 2 })
+	return l
+}
+
+// see looks at each moment of the stay that is watched.
+func (l *lane) see(state *simulator.State) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.watch == nil {
+		return
+	}
+	open := false
+	for _, u := range state.UsersNamed(l.watch.id) {
+		if !u.GoneAt.IsZero() {
+			continue
+		}
+		if u.Schedule == nil || !slices.Contains(l.watch.windows, *u.Schedule) {
+			l.unruly = append(l.unruly, fmt.Sprintf("access at another time than was ever wanted: %v", u.Schedule))
+		}
+		for _, g := range u.GroupIDs {
+			if !slices.Contains(l.watch.groups, g) {
+				l.unruly = append(l.unruly, "a door that was never wanted: "+g)
+			}
+		}
+		for _, some := range l.watch.enough {
+			has := !slices.ContainsFunc(some, func(g string) bool { return !slices.Contains(u.GroupIDs, g) })
+			open = open || (has && len(state.MobileKeys(u.ID)) > 0)
+		}
+	}
+	if l.watch.live && !open {
+		l.unruly = append(l.unruly, "neither the old doors nor the new ones open")
+	}
+}
+
+// look begins or ends the watch, and returns what was seen that may not be.
+func (l *lane) look(w *watched) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := l.unruly
+	l.watch, l.unruly = w, nil
+	return seen
+}
+
+// outcome is what a cell came to.
+type outcome struct {
+	fired    int
+	wrong    []string
+	took     time.Duration
+	calls    []string
+	sentinel bool // not all of its faults fired
+}
+
+// run plays a stage, struck by faults.
+func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
+	l.n++
+	s := l.rig.stay(fmt.Sprintf("%s %d", st.name, l.n))
+	s.email = fmt.Sprintf("g%d@example.com", l.n)
+	if st.prepare == nil {
+		st.prepare = issued
+	}
+	st.prepare(l.rig, &s)
+	before := s
+	l.sim.Forget()
+	w := &watched{id: s.id, live: st.live, groups: append(slices.Clone(groupsL), st.groups...), enough: [][]string{groupsL}}
+	if st.groups != nil {
+		w.enough = append(w.enough, st.groups)
+	}
+	after := s
+	// The stage says what it wants by doing it; times are known beforehand by a dry run on a copy.
+	switch st.name {
+	case "date change":
+		after.in, after.out = s.in.Add(-time.Hour), s.out.Add(time.Hour)
+	case "move and dates":
+		after.out = s.out.Add(-time.Hour)
+	}
+	w.windows = []simulator.Schedule{{StartsAt: before.in, EndsAt: before.out}, {StartsAt: after.in, EndsAt: after.out}}
+	l.look(w)
+	for i := range faults {
+		l.sim.Inject(faults[i])
+	}
+	started := time.Now()
+	st.act(l.rig, &s)
+	var o outcome
+	if err := l.reach(s, st.status); err != nil {
+		o.wrong = append(o.wrong, err.Error())
+	}
+	o.took = time.Since(started)
+	o.fired = l.sim.Heal()
+	var want []held
+	if st.groups != nil {
+		system := system
+		if st.moved {
+			system = systemB
+		}
+		want = []held{s.wants(system, st.groups...)}
+		if s.own {
+			want[0].Identity = "own"
+		}
+	}
+	if diff := cmp.Diff(want, l.holds(s.id)); diff != "" {
+		o.wrong = append(o.wrong, "Seam holds (-want +got): "+diff)
+	}
+	o.wrong = append(o.wrong, l.look(nil)...)
+	if p := l.sim.Peaks(); p.UsersOfOneStay > 1 || p.KeysOfOneUser > 1 || p.UsersWithNoSchedule > 0 {
+		o.wrong = append(o.wrong, fmt.Sprintf("the worst moment: %+v", p))
+		o.sentinel = true
+	}
+	for _, c := range l.sim.Records() {
+		o.calls = append(o.calls, c.Path)
+	}
+	if len(o.wrong) == 0 {
+		l.tidy(s, st.status)
+	}
+	return o
+}
+
+// tidy takes a stay out of the lane, so that nothing of it is ever due again.
+func (l *lane) tidy(s stay, status string) {
+	l.t.Helper()
+	if status == store.KeyIssued {
+		l.cancel(s)
+	}
+	if s.own {
+		s.id += " before"
+		l.cancel(s)
+	}
+	l.advance(11 * time.Minute) // the look-ups behind lost creates
+	waitFor(l.t, "nothing to be left", func() bool {
+		var n int
+		if err := l.store.Pool().QueryRow(context.Background(), `SELECT count(*) FROM acs_users`).Scan(&n); err != nil {
+			l.t.Fatal(err)
+		}
+		return n == 0
+	})
+}
+
+// reach waits for a status of what is desired now.
+func (l *lane) reach(s stay, status string) error {
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		v, err := l.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
+		if err == nil && v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status && (status != store.KeyExpired || v.User == nil) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			l.tell(s)
+			return fmt.Errorf("not %s in time, but %s %s: %s", status, v.Key.Status, str(v.Key.Reason), str(v.Key.LastError))
+		}
+	}
+}
+
+// sample shuffles and keeps at most n; -1 keeps all.
+func sample(cells []cell, n int) []cell {
+	rand.Shuffle(len(cells), func(i, j int) { cells[i], cells[j] = cells[j], cells[i] })
+	if n < 0 || n > len(cells) {
+		return cells
+	}
+	return cells[:n]
+}
+
+// TestFaultMatrix strikes every call of every stage of a stay's life with every fault, and each pair of faults in
+// a row: all of them if STAYKEY_MATRIX_CELLS and STAYKEY_MATRIX_PAIRS are -1, else so many, drawn anew each time. However calls fail, the stay comes to exactly
+// what it should be, and at no moment is there a second ACS user or key, a door or an hour too much, or a guest
+// without doors. A cell counts only if its faults fired.
+func TestFaultMatrix(t *testing.T) {
+	t.Parallel()
+	lanes := chaos.Size("STAYKEY_MATRIX_LANES", 12)
+	first := newLane(t)
+	calls := make([][]string, len(stages))
+	for i, st := range stages {
+		o := first.run(st)
+		if len(o.wrong) > 0 || len(o.calls) == 0 {
+			t.Fatalf("%s, without a fault: %v, calls %v", st.name, o.wrong, o.calls)
+		}
+		calls[i] = o.calls
+		t.Logf("%s: %s", st.name, strings.Join(o.calls, " "))
+	}
+	var cells, pairs []cell
+	for i := range stages {
+		for n := range calls[i] {
+			for a := range strikes {
+				cells = append(cells, cell{i, n, a, -1})
+				for b := range strikes {
+					pairs = append(pairs, cell{i, n, a, b})
+				}
+			}
+		}
+	}
+	cells = append(sample(cells, chaos.Size("STAYKEY_MATRIX_CELLS", 200)), sample(pairs, chaos.Size("STAYKEY_MATRIX_PAIRS", 60))...)
+	cells = sample(cells, -1)
+	queue := make(chan cell, len(cells))
+	for _, c := range cells {
+		queue <- c
+	}
+	close(queue)
+	var mu sync.Mutex
+	result := chaos.Result{Rig: "fault matrix", Cells: len(cells)}
+	t.Run("lanes", func(t *testing.T) {
+		for i := range lanes {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				l := newLane(t)
+				for c := range queue {
+					if t.Failed() {
+						continue // one failure tells enough, and its lane may be out of step
+					}
+					one, faults := strikes[c.first].fault, 1
+					one.Skip = c.call
+					struck := []simulator.Fault{one}
+					if c.second >= 0 {
+						two := strikes[c.second].fault
+						two.Skip, faults = c.call, 2
+						struck = append(struck, two)
+					}
+					o := l.run(stages[c.stage], struck...)
+					mu.Lock()
+					result.Faults += o.fired
+					if o.fired == faults {
+						result.Fired++
+					} else {
+						t.Errorf("%s: %d of %d faults fired", c.name(calls), o.fired, faults)
+					}
+					if len(o.wrong) > 0 {
+						result.Wrong++
+						t.Errorf("%s:\n%s", c.name(calls), strings.Join(o.wrong, "\n"))
+					}
+					if o.sentinel {
+						result.Duplicates++
+					}
+					result.Converge = append(result.Converge, o.took)
+					mu.Unlock()
+				}
+			})
+		}
+	})
+	chaos.Record(t, result)
+}

@@ -1,0 +1,296 @@
+package provisioner_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/staykey/staykey/internal/chaos"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// said is one event as a PMS says it, in the model's terms.
+type said struct {
+	minute  int // of its timestamp; all differ
+	kind    string
+	id      string // of the reservation or listing
+	listing string
+	email   string
+	nights  int
+	groups  []string
+}
+
+func (e said) String() string {
+	switch e.kind {
+	case "listing.updated":
+		return fmt.Sprintf("%02d %s %s %v", e.minute, e.kind, e.id, e.groups)
+	case "reservation.updated":
+		return fmt.Sprintf("%02d %s %s at %q for %q, %d nights", e.minute, e.kind, e.id, e.listing, e.email, e.nights)
+	default:
+		return fmt.Sprintf("%02d %s %s", e.minute, e.kind, e.id)
+	}
+}
+
+// truth is what the contract's sections 3 and 4 make of a set of events, whatever the order of arrival.
+type truth struct {
+	reservations map[string]said // the latest of each
+	listings     map[string]said
+}
+
+func theTruth(events []said) truth {
+	t := truth{map[string]said{}, map[string]said{}}
+	for _, e := range events {
+		into := t.reservations
+		if strings.HasPrefix(e.kind, "listing") {
+			into = t.listings
+		}
+		if last, ok := into[e.id]; !ok || last.minute < e.minute {
+			into[e.id] = e
+		}
+	}
+	return t
+}
+
+// drawSaid draws the events of one story.
+func drawSaid(t *rapid.T) []said {
+	// Shrinks to few events of one reservation at a listing with one group.
+	n := rapid.IntRange(1, 14).Draw(t, "events")
+	events := make([]said, n)
+	for i := range events {
+		e := said{minute: i}
+		switch kind := rapid.IntRange(0, 9).Draw(t, "kind"); {
+		case kind < 6:
+			e.kind, e.id = "reservation.updated", rapid.SampledFrom([]string{"R1", "R2"}).Draw(t, "reservation")
+			e.listing = rapid.SampledFrom([]string{"A", "B", "V"}).Draw(t, "listing")
+			e.email = rapid.SampledFrom([]string{"jane", "joe", ""}).Draw(t, "guest")
+			e.nights = rapid.IntRange(1, 3).Draw(t, "nights")
+		case kind < 8:
+			e.kind, e.id = "reservation.cancelled", rapid.SampledFrom([]string{"R1", "R2"}).Draw(t, "reservation")
+		default:
+			e.kind, e.id = "listing.updated", rapid.SampledFrom([]string{"A", "B", "V"}).Draw(t, "listing")
+			all := map[string][]string{"A": groupsL, "B": groupsM, "V": groupsV}[e.id]
+			e.groups = all[:rapid.IntRange(1, 2).Draw(t, "groups")]
+		}
+		events[i] = e
+	}
+	return events
+}
+
+// delivery is how an event comes: when, how often, and what goes wrong meanwhile.
+type delivery struct {
+	event said
+	fault *simulator.Fault
+	quiet bool // what was due before it is done
+}
+
+func drawDeliveries(t *rapid.T, events []said) []delivery {
+	arrivals := slices.Clone(events)
+	for range rapid.IntRange(0, 4).Draw(t, "repeated") {
+		arrivals = append(arrivals, events[rapid.IntRange(0, len(events)-1).Draw(t, "again")])
+	}
+	if rapid.Bool().Draw(t, "reordered") {
+		arrivals = rapid.Permutation(arrivals).Draw(t, "arrivals")
+	}
+	paths := []string{
+		seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserUpdate, seam.PathUserDelete,
+		seam.PathGroupAdd, seam.PathGroupRemove, "/acs/users/get", "/acs/users/list",
+	}
+	deliveries := make([]delivery, len(arrivals))
+	for i, e := range arrivals {
+		deliveries[i] = delivery{event: e, quiet: rapid.Bool().Draw(t, "quiet")}
+		if rapid.IntRange(0, 3).Draw(t, "faulty") == 3 {
+			kind := rapid.SampledFrom(simulator.FaultKinds).Draw(t, "fault")
+			deliveries[i].fault = &simulator.Fault{Kind: kind, Path: rapid.SampledFrom(paths).Draw(t, "path"), RetryAfter: 10 * time.Millisecond}
+		}
+	}
+	return deliveries
+}
+
+// story plays events on a rig; ids are its own, so that stories share a rig.
+type story struct {
+	*rig
+	prefix string
+	from   time.Time
+	in     time.Time
+}
+
+func (s story) stay(e said) stay {
+	x := stay{source: "default", id: s.prefix + e.id, listing: s.prefix + e.listing, in: s.in, out: s.in.Add(time.Duration(24*e.nights) * time.Hour)}
+	if e.email != "" {
+		x.email = s.prefix + e.email + "@example.com"
+	}
+	return x
+}
+
+func (s story) deliver(e said) {
+	data := map[string]any{"reservation_id": s.prefix + e.id}
+	switch e.kind {
+	case "listing.updated":
+		data = map[string]any{"listing_id": s.prefix + e.id, "seam_access_group_ids": e.groups}
+	case "reservation.updated":
+		x := s.stay(e)
+		data["listing_id"], data["check_in"], data["check_out"] = x.listing, x.in.Format(time.RFC3339), x.out.Format(time.RFC3339)
+		if x.email != "" {
+			data["guest_email"] = x.email
+		}
+	}
+	s.sendAt("default", e.kind, s.from.Add(time.Duration(e.minute)*time.Minute), data)
+}
+
+// settle waits until nothing of the story is due, and returns how each reservation stands.
+func (s story) settle(ids []string) (map[string]store.View, error) {
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	views := map[string]store.View{}
+	for _, id := range ids {
+		for {
+			v, err := s.store.View(context.Background(), store.Ref{Source: "default", ReservationID: s.prefix + id})
+			if err != nil {
+				return nil, err
+			}
+			if views[id] = v; v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking {
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-deadline.C:
+				s.tell(stay{source: "default", id: s.prefix + id})
+				return nil, fmt.Errorf("%s does not come to rest: %+v", id, v.Key)
+			}
+		}
+	}
+	return views, nil
+}
+
+// check compares Seam and REST with the truth.
+func (s story) check(t truth, views map[string]store.View) error {
+	for id, last := range t.reservations {
+		v, want := views[id], []held(nil)
+		listing, known := t.listings[last.listing]
+		status := store.KeyRevoked
+		switch {
+		case last.kind == "reservation.cancelled":
+		case !known:
+			status = store.KeyWaiting
+		default:
+			status = store.KeyIssued
+			system := map[string]string{"A": system, "B": system, "V": systemB}[last.listing]
+			want = []held{s.stay(last).wants(system, listing.groups...)}
+		}
+		got := s.holds(s.prefix + id)
+		if len(got) == 1 && len(want) == 1 && got[0].Identity == "own" {
+			want[0].Identity = "own" // whose place was free depends on the other stay
+		}
+		if status == store.KeyWaiting && len(got) > 0 {
+			status, want = v.Key.Status, got // it was on a listing that is known: its key lives on
+			if len(got) > 1 || got[0].Keys != 1 {
+				return fmt.Errorf("%s has %+v", id, got)
+			}
+		}
+		if v.Key.Status != status {
+			return fmt.Errorf("%s is %s (%s), want %s", id, v.Key.Status, str(v.Key.Reason), status)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("Seam holds for %s (-want +got):\n%s", id, diff)
+		}
+		if r := v.Reservation; last.kind == "reservation.updated" {
+			if x := s.stay(last); r.Status != pms.Confirmed || str(r.ListingID) != x.listing || str(r.GuestEmail) != x.email || !r.CheckOut.Equal(x.out) {
+				return fmt.Errorf("%s says %+v, want %+v", id, r, x)
+			}
+		} else if r.Status != pms.Cancelled {
+			return fmt.Errorf("%s is %s, want cancelled", id, r.Status)
+		}
+	}
+	return nil
+}
+
+// checkSome checks a property about n times: rapid's own number is meant for what takes microseconds. Once it has
+// failed, rapid shrinks as long as it likes.
+func checkSome(t *testing.T, n int, property func(*rapid.T)) {
+	t.Helper()
+	left, failed := n, false
+	for left > 0 && !failed {
+		rapid.Check(t, func(t *rapid.T) {
+			if left--; left < 0 && !failed {
+				return
+			}
+			passed := false
+			defer func() { failed = failed || !passed }()
+			property(t)
+			passed = true
+		})
+	}
+}
+
+// TestModel plays random stories, duplicated, reordered and delayed, under faults, and compares what comes of them
+// with a model that knows nothing of the order of arrival.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	var stories, fired atomic.Int64
+	checkSome(t, chaos.Size("STAYKEY_MODEL_STORIES", 30), func(t *rapid.T) {
+		events := drawSaid(t)
+		deliveries := drawDeliveries(t, events)
+		now := r.now()
+		s := story{rig: r, prefix: fmt.Sprintf("m%d-", stories.Add(1)), from: now.Add(-time.Hour).Truncate(time.Second), in: now.Add(48 * time.Hour).Truncate(time.Second)}
+		want := theTruth(events)
+		var ids, seen []string
+		for id := range want.reservations {
+			ids = append(ids, id)
+		}
+		for _, d := range deliveries {
+			if d.fault != nil {
+				r.sim.Inject(*d.fault)
+			}
+			s.deliver(d.event)
+			if strings.HasPrefix(d.event.kind, "reservation") && !slices.Contains(seen, d.event.id) {
+				seen = append(seen, d.event.id)
+			}
+			if d.quiet {
+				if _, err := s.settle(seen); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		views, err := s.settle(ids)
+		fired.Add(int64(r.sim.Heal()))
+		if err == nil {
+			views, err = s.settle(ids)
+		}
+		if err == nil {
+			err = s.check(want, views)
+		}
+		if p := r.sim.Peaks(); err == nil && (p.UsersOfOneStay > 1 || p.KeysOfOneUser > 1 || p.UsersWithNoSchedule > 0) {
+			err = fmt.Errorf("the worst moment: %+v", p)
+		}
+		if err != nil {
+			r.sim.Forget()
+			lines := make([]string, len(deliveries))
+			for i, d := range deliveries {
+				lines[i] = fmt.Sprintf("%v", d.event)
+				if d.fault != nil {
+					lines[i] += fmt.Sprintf("   with %s on %s", d.fault.Kind, d.fault.Path)
+				}
+			}
+			t.Fatalf("%v\nbehind, in the order of arrival:\n%s", err, strings.Join(lines, "\n"))
+		}
+	})
+	result := chaos.Result{Rig: "model", Cells: int(stories.Load()), Fired: int(stories.Load()), Faults: int(fired.Load())}
+	if t.Failed() {
+		result.Wrong = 1
+	}
+	chaos.Record(t, result)
+}
