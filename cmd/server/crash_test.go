@@ -8,10 +8,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/postgres"
 	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
@@ -37,6 +40,7 @@ type crashRig struct {
 	posters sync.WaitGroup
 	stop    chan struct{}
 	events  atomic.Int64 // acknowledged
+	keys    sync.Map     // of the acknowledged events
 	truths  sync.Map     // of each reservation, its crashStay
 	kills   int
 	pgKills int
@@ -115,8 +119,9 @@ func (r *crashRig) post(eventType string, data map[string]any) {
 	id := fmt.Sprintf("msg_%d_%d", now.UnixNano(), rand.Int64())
 	deadline := now.Add(4 * time.Minute)
 	for pause := 5 * time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 200*time.Millisecond) {
-		if r.deliver(r.any().url, id, body) {
+		if r.deliver(r.any().url, id, body, false) {
 			r.events.Add(1)
+			r.keys.Store(id, true)
 			return
 		}
 		time.Sleep(pause) // between a sender's tries
@@ -127,9 +132,9 @@ func (r *crashRig) post(eventType string, data map[string]any) {
 // impatient gives up on an answer now and then, as senders do.
 var impatient = &http.Client{Timeout: 3 * time.Second}
 
-func (r *crashRig) deliver(base, id string, body []byte) bool {
+func (r *crashRig) deliver(base, id string, body []byte, patient bool) bool {
 	ctx := context.Background()
-	if rand.IntN(20) == 0 {
+	if !patient && rand.IntN(20) == 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.IntN(4000))*time.Microsecond)
 		defer cancel()
@@ -229,12 +234,41 @@ func (r *crashRig) finish(rig string) {
 		result.Converge = append(result.Converge, time.Since(quiet))
 		return true
 	})
+	if lost := r.lost(); lost > 0 {
+		result.Wrong += lost
+		r.t.Errorf("%d acknowledged events are lost", lost)
+	}
 	peaks := r.sim.Peaks()
 	if peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 || peaks.UsersWithNoSchedule > 0 {
 		result.Duplicates++
 		r.t.Errorf("the worst moment: %+v", peaks)
 	}
 	chaos.Record(r.t, result)
+}
+
+// lost counts acknowledged events that are not in the inbox: a later one may hide that in the result.
+func (r *crashRig) lost() int {
+	var keys []string
+	r.keys.Range(func(key, _ any) bool {
+		keys = append(keys, key.(string))
+		return true
+	})
+	dsn := ""
+	for _, e := range r.env {
+		if value, ok := strings.CutPrefix(e, "DATABASE_URL="); ok {
+			dsn = value
+		}
+	}
+	db, err := store.Open(context.Background(), dsn)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer db.Close()
+	var kept int
+	if err := db.Pool().QueryRow(context.Background(), `SELECT count(*) FROM events WHERE event_key = ANY ($1)`, keys).Scan(&kept); err != nil {
+		r.t.Fatal(err)
+	}
+	return len(keys) - kept
 }
 
 // await waits until REST and Seam say what should be, and returns what is wrong in the end.
@@ -351,7 +385,7 @@ func provoke(r *crashRig, p *process, name point.Name) {
 			return false
 		}
 	}
-	once := func() {}
+	var once func()
 	switch name {
 	case point.FanOutBehind: // names alone change nothing; a listing's time zone reaches its stays
 		zones := []string{"Europe/Madrid", "Europe/Paris"}
@@ -433,4 +467,64 @@ func TestNetworkCut(t *testing.T) {
 		c.set(whole)
 	}
 	r.finish("network cut")
+}
+
+// TestStalledWorker stops a replica (SIGSTOP) at each place in an attempt until another one has taken its reservation
+// over and made the key, and has it go on then: it must find that its lease is gone, and touch nothing.
+func TestStalledWorker(t *testing.T) {
+	t.Parallel()
+	for name, at := range map[point.Name]int{
+		point.Claimed: 1, point.FinishBefore: 1,
+		point.Recorded: 2, // the mark of the ACS user: its create is next
+		point.Called:   2, // the create of the ACS user
+	} {
+		t.Run(string(name), func(t *testing.T) {
+			t.Parallel()
+			sim, env := simulated(t, storetest.DSN(t))
+			other := launch(t, env)
+			if got := other.post("default", "listing.created", seedListing()); got != 202 {
+				t.Fatalf("listing: %d", got)
+			}
+			waitUntil(t, "the access groups to be known", func() bool { return sim.Calls() >= 2 })
+			// The one that is to stall alone takes the reservation: the other one stands still until it has.
+			_ = other.cmd.Process.Signal(syscall.SIGSTOP)
+			stalled := launchMarked(t, append(slices.Clone(env), "STAYKEY_CHAOS_ACTION=stop", "STAYKEY_CHAOS_POINT="+string(name), fmt.Sprintf("STAYKEY_CHAOS_AT=%d", at)))
+			body, err := json.Marshal(map[string]any{"type": "reservation.created", "timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": seedReservation()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			go (&crashRig{t: t}).deliver(stalled.url, "stalled", body, true)
+			waitUntil(t, "it to stand still", func() bool { return isStopped(stalled.cmd.Process.Pid) })
+			_ = other.cmd.Process.Signal(syscall.SIGCONT)
+			other.until("3333122-433", "issued", 90*time.Second)
+			_ = stalled.cmd.Process.Signal(syscall.SIGCONT)
+			waitUntil(t, "it to find out", func() bool {
+				log := stalled.log.String()
+				return slices.ContainsFunc([]string{"another worker has this reservation", "result of an attempt can't be written", "reservation can't be loaded"},
+					func(said string) bool { return strings.Contains(log, said) })
+			})
+			result := chaos.Result{Rig: "stalled worker", Cells: 1, Fired: 1, Faults: 1, Events: 2}
+			state := sim.State()
+			users := state.UsersNamed("3333122-433")
+			if len(users) != 1 || len(state.MobileKeys(users[0].ID)) != 1 || other.key("3333122-433")["acs_user_id"] != users[0].ID {
+				result.Wrong++
+				t.Errorf("REST says %v, Seam holds %+v", other.key("3333122-433"), users)
+			}
+			if peaks := sim.Peaks(); peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 {
+				result.Duplicates++
+				t.Errorf("the worst moment: %+v", peaks)
+			}
+			chaos.Record(t, result)
+		})
+	}
+}
+
+// isStopped tells whether a process stands still (proc(5)).
+func isStopped(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return strings.HasPrefix(rest, "T")
 }

@@ -65,6 +65,7 @@ type process struct {
 	ops  string
 	done chan struct{}
 	out  *lockedBuffer
+	log  *lockedBuffer // standard error
 }
 
 type lockedBuffer struct {
@@ -91,9 +92,9 @@ func launch(t *testing.T, env []string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, log := launchProgram(t, path, env, args...)
+	p := launchProgram(t, path, env, args...)
 	if p.url == "" {
-		t.Fatalf("the service ended at once:\n%s", log)
+		t.Fatalf("the service ended at once:\n%s", p.log)
 	}
 	return p
 }
@@ -106,13 +107,12 @@ func launchMarked(t *testing.T, env []string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, _ := launchProgram(t, path, env)
-	return p
+	return launchProgram(t, path, env)
 }
 
-func launchProgram(t *testing.T, path string, env []string, args ...string) (*process, *lockedBuffer) {
+func launchProgram(t *testing.T, path string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, done: make(chan struct{}), out: &lockedBuffer{}}
+	p := &process{t: t, done: make(chan struct{}), out: &lockedBuffer{}, log: &lockedBuffer{}}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_FORMAT=json"}, env...)
 	p.cmd.Stdout = p.out
@@ -124,12 +124,11 @@ func launchProgram(t *testing.T, path string, env []string, args ...string) (*pr
 		t.Fatal(err)
 	}
 	ready := make(chan [2]string, 1)
-	var log lockedBuffer
 	go func() {
 		defer close(p.done)
 		lines := bufio.NewScanner(stderr)
 		for lines.Scan() {
-			_, _ = log.Write(append(lines.Bytes(), '\n'))
+			_, _ = p.log.Write(append(lines.Bytes(), '\n'))
 			var record struct{ Msg, Listen, Ops string }
 			var raw map[string]any
 			if json.Unmarshal(lines.Bytes(), &raw) == nil && raw["msg"] == "ready" {
@@ -144,7 +143,7 @@ func launchProgram(t *testing.T, path string, env []string, args ...string) (*pr
 		_ = p.cmd.Process.Kill()
 		<-p.done
 		if t.Failed() {
-			t.Logf("log of the service:\n%s", log.String())
+			t.Logf("log of the service:\n%s", p.log.String())
 		}
 	})
 	select {
@@ -154,7 +153,7 @@ func launchProgram(t *testing.T, path string, env []string, args ...string) (*pr
 	case <-time.After(60 * time.Second):
 		t.Fatal("the service is not ready in a minute")
 	}
-	return p, &log
+	return p
 }
 
 // post sends a signed webhook and returns the status; 0 if the service is gone.
@@ -300,6 +299,23 @@ func TestSeed(t *testing.T) {
 			continue
 		}
 		_ = resp.Body.Close()
+	}
+}
+
+// TestSeamsEvent has somebody delete an ACS user, and Seam say so: the reservation says it at once, or,
+// where the ACS user is so new that a 404 proves nothing, behind the grace.
+func TestSeamsEvent(t *testing.T) {
+	t.Parallel()
+	sim, env := simulated(t, storetest.DSN(t))
+	p := launch(t, env)
+	p.post("default", "listing.created", seedListing())
+	p.post("default", "reservation.created", seedReservation())
+	id, _ := p.until("3333122-433", "issued", 90*time.Second)["acs_user_id"].(string)
+	sim.Change(func(st *simulator.State) { delete(st.Users, id) })
+	postSeamEvent(p, fmt.Sprintf(`{"event_type":"acs_user.deleted","acs_user_id":%q}`, id))
+	key := p.until("3333122-433", "attention", 90*time.Second)
+	if key["reason"] != "removed_at_seam" {
+		t.Errorf("reason: %v", key["reason"])
 	}
 }
 

@@ -294,26 +294,30 @@ func TestArrivalOrderDoesNotMatter(t *testing.T) {
 func TestApplyersShareTheWork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	const stays, versions = 40, 5
-	for v := range versions {
-		for i := range stays {
-			w.put("default", update(fmt.Sprintf("R%d", i), v, fmt.Sprintf("L%d", v)))
-		}
-	}
-	w.put("default", `{"type":"listing.created","timestamp":"2024-10-20T08:00:00Z","data":{"listing_id":"L4","seam_access_group_ids":["g"]}}`)
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			if err := w.applier.Drain(context.Background()); err != nil {
-				t.Error(err)
+	const stays, rounds = 250, 12 // a batch a version, so that two appliers have two versions of the same stays
+	for round := range rounds {
+		for v := range 2 {
+			for i := range stays {
+				w.put("default", update(fmt.Sprintf("R%d", i), 2*round+v, fmt.Sprintf("L%d", 2*round+v)))
 			}
-		})
-	}
-	wg.Wait()
-	w.drain()
-	for i := range stays {
-		if v := w.reservation(fmt.Sprintf("R%d", i)); *v.Reservation.ListingID != "L4" {
-			t.Errorf("R%d: listing %s", i, *v.Reservation.ListingID)
+		}
+		start := make(chan struct{})
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				<-start
+				if err := w.applier.Drain(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+		w.drain()
+		for i := range stays {
+			if v, want := w.reservation(fmt.Sprintf("R%d", i)), fmt.Sprintf("L%d", 2*round+1); *v.Reservation.ListingID != want {
+				t.Fatalf("R%d is at %s, want %s: an applier has written over another's work", i, *v.Reservation.ListingID, want)
+			}
 		}
 	}
 	if n, _, err := w.store.Backlog(context.Background()); err != nil || n != 0 {

@@ -2,6 +2,7 @@ package provisioner_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,20 +141,35 @@ func TestRateLimitSpendsNoAttempt(t *testing.T) {
 	}
 }
 
+// A key that Seam does not accept pauses the provisioner, which says so once, and goes on by itself.
 func TestRejectedKeyPausesAndResumes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
+	r.stop()
+	log := r.logTo()
+	r.sim.Forget()
+	r.start()
 	r.listing("default", "L", "555555-5555")
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
 	r.sim.Configure(func(o *simulator.Options) { o.APIKey = "another" })
-	s := r.stay("R1")
-	r.book(s)
+	stays := []stay{r.stay("R1"), r.stay("R2"), r.stay("R3")}
+	for i := range stays {
+		stays[i].email = fmt.Sprintf("g%d@example.com", i)
+		r.book(stays[i])
+	}
 	waitFor(t, "the pause", func() bool { return r.prov.Trouble() != "" })
+	before := r.sim.Calls()
+	waitFor(t, "the key to be tried a few more times", func() bool { return r.sim.Calls() >= before+3 })
 	r.sim.Configure(func(o *simulator.Options) { o.APIKey = "" })
 	waitFor(t, "the provisioner to go on", func() bool { return r.prov.Trouble() == "" })
 	r.advance(time.Minute)
-	if v := r.until(s, store.KeyIssued); v.Key.Attempts != 1 {
-		t.Errorf("attempts: got %d, want 1", v.Key.Attempts)
+	for _, s := range stays {
+		if v := r.until(s, store.KeyIssued); v.Key.Attempts != 1 {
+			t.Errorf("%s: %d attempts, want 1", s.id, v.Key.Attempts)
+		}
+	}
+	if n := strings.Count(log(), "provisioning pauses"); n != 1 {
+		t.Errorf("the pause was said %d times, want once", n)
 	}
 }
 
@@ -223,4 +239,24 @@ func TestUnreachableFromTheStart(t *testing.T) {
 	r.start()
 	r.until(s, store.KeyIssued)
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
+}
+
+// A door that a lost call has opened is not forgotten when something else is wanted before the retry.
+func TestLostChangeThenAnother(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", groupsL...)
+	r.listing("default", "M", groupsM...)
+	s := r.stay("R1")
+	r.book(s)
+	r.until(s, store.KeyIssued)
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathGroupAdd}, simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathGroupAdd, Count: 3})
+	back := s
+	s.listing = "M"
+	r.book(s)
+	waitFor(t, "the lost call", func() bool { return fired(r, seam.PathGroupAdd) })
+	r.book(back) // before what the lost call did is known
+	r.sim.Heal()
+	r.until(back, store.KeyIssued)
+	r.mustHold(back.id, back.wants(system, groupsL...))
 }

@@ -94,6 +94,47 @@ var stages = []stage{
 	}, act: func(r *rig, s *stay) { s.out = r.now().Add(-time.Second).Truncate(time.Millisecond); r.book(*s) }, status: store.KeyExpired},
 }
 
+// reconcile is an admin's.
+func reconcile(r *rig, s *stay) {
+	if err := r.applier.Reconcile(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}); err != nil {
+		r.t.Error(err)
+	}
+}
+
+// spoilt has somebody change an issued stay's things at Seam.
+func spoilt(change func(*simulator.State, simulator.User)) func(*rig, *stay) {
+	return func(r *rig, s *stay) {
+		issued(r, s)
+		r.advance(10 * time.Second) // what is missing behind the grace was deleted
+		r.sim.Change(func(st *simulator.State) {
+			for _, u := range st.UsersNamed(s.id) {
+				change(st, u)
+			}
+		})
+	}
+}
+
+func init() {
+	for _, what := range []struct {
+		name   string
+		change func(*simulator.State, simulator.User)
+		live   bool
+	}{
+		{"unlinked", func(st *simulator.State, u simulator.User) { u.IdentityID = ""; st.Users[u.ID] = u }, true},
+		{"second key", func(st *simulator.State, u simulator.User) {
+			st.Credentials["more "+u.ID] = simulator.Credential{ID: "more " + u.ID, UserID: u.ID, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: u.CreatedAt.Add(time.Second)}
+		}, true},
+		{"key deleted", func(st *simulator.State, u simulator.User) { delete(st.Credentials, st.MobileKeys(u.ID)[0].ID) }, false},
+		{"suspended", func(st *simulator.State, u simulator.User) { u.Suspended = true; st.Users[u.ID] = u }, true},
+		{"deleted", func(st *simulator.State, u simulator.User) {
+			delete(st.Credentials, st.MobileKeys(u.ID)[0].ID)
+			delete(st.Users, u.ID)
+		}, false},
+	} {
+		stages = append(stages, stage{name: "reconcile, " + what.name, prepare: spoilt(what.change), act: reconcile, status: store.KeyIssued, groups: groupsL, live: what.live})
+	}
+}
+
 // strike is a fault as the matrix uses it.
 type strike struct {
 	name  string

@@ -1,14 +1,12 @@
 package provisioner_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"strconv"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,15 +148,9 @@ func TestNearArrivalOvertakesAFanOut(t *testing.T) {
 // Arrivals without a key are said once, counted, and said again when they have changed.
 func TestArrivalsWithoutKeyAreSaid(t *testing.T) {
 	t.Parallel()
-	var mu sync.Mutex
-	var log bytes.Buffer
 	r := newRig(t, fast(), simulator.Options{})
 	r.stop()
-	r.log = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		return log.Write(p)
-	}), nil))
+	log := r.logTo()
 	for i, in := range []time.Duration{-time.Hour, 3 * time.Hour, 30 * time.Hour} { // the last is too far to matter
 		s := r.stay(fmtStay(i))
 		s.in, s.listing = r.now().Add(in), "unknown"
@@ -166,10 +158,8 @@ func TestArrivalsWithoutKeyAreSaid(t *testing.T) {
 	}
 	r.start()
 	waitFor(t, "the log", func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return bytes.Contains(log.Bytes(), []byte("stays that begin soon have no issued key")) &&
-			bytes.Contains(log.Bytes(), []byte("count=2 within=24h0m0s source=default reservation_id=R0"))
+		return strings.Contains(log(), "stays that begin soon have no issued key") &&
+			strings.Contains(log(), "count=2 within=24h0m0s source=default reservation_id=R0")
 	})
 	count, nearest, err := r.store.CountArrivalsWithoutKey(context.Background(), r.now(), r.now().Add(24*time.Hour))
 	if err != nil || count != 2 || nearest.ReservationID != "R0" {
@@ -187,7 +177,3 @@ func TestArrivalsWithoutKeyAreSaid(t *testing.T) {
 		t.Errorf("with their keys: got %d, %+v, %v", count, nearest, err)
 	}
 }
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -290,10 +291,13 @@ func (p *Provisioner) learnGroups(ctx context.Context) {
 func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var until atomic.Pointer[time.Time]
+	until.Store(&lease.Until)
+	ctx = seam.WithGuard(ctx, func() error { return p.mayCall(*until.Load()) })
 	renewed := make(chan struct{})
 	go func() {
 		defer close(renewed)
-		p.keepLease(ctx, cancel, lease)
+		p.keepLease(ctx, cancel, lease, &until)
 	}()
 	point.Reach(point.Claimed)
 	started := time.Now()
@@ -322,7 +326,11 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 		verdict = a.failed(err)
 	}
 	point.Reach(point.FinishBefore)
-	if ferr := a.finish(ctx, verdict); ferr != nil {
+	switch ferr := a.finish(ctx, verdict); {
+	case errors.Is(ferr, store.ErrLeaseLost):
+		log.Warn("another worker has this reservation", "error", ferr)
+		return
+	case ferr != nil:
 		log.Error("the result of an attempt can't be written; it is due again when its lease ends", "error", ferr)
 		return
 	}
@@ -360,8 +368,18 @@ func (a *attempt) runSafely(ctx context.Context) (v store.Verdict, err error) {
 	return a.run(ctx)
 }
 
+// mayCall refuses a call that might take effect when another worker believes that it never will. A worker that
+// takes over waits for the grace behind the lease's end; so a call's deadline must come before that. A process that
+// was stopped for longer than its lease finds out here, before it makes anything a second time.
+func (p *Provisioner) mayCall(leaseUntil time.Time) error {
+	if deadline := time.Now().Add(p.seam.Timeout()); deadline.After(leaseUntil.Add(p.options.Grace)) {
+		return errors.New("the lease on this reservation may end before the call does: another worker takes it over")
+	}
+	return nil
+}
+
 // keepLease renews a lease until ctx ends, and ends the attempt when the lease is lost.
-func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lease store.Lease) {
+func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lease store.Lease, until *atomic.Pointer[time.Time]) {
 	tick := time.NewTicker(p.options.Lease / 3)
 	defer tick.Stop()
 	for {
@@ -370,9 +388,14 @@ func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lea
 			return
 		case <-tick.C:
 		}
-		if err := p.store.RenewLease(ctx, lease, p.options.Lease); errors.Is(err, store.ErrLeaseLost) {
+		renewed := time.Now().Add(p.options.Lease)
+		err := p.store.RenewLease(ctx, lease, p.options.Lease)
+		if errors.Is(err, store.ErrLeaseLost) {
 			cut()
 			return
+		}
+		if err == nil {
+			until.Store(&renewed)
 		}
 	}
 }

@@ -345,6 +345,9 @@ func TestOneGuestWithSeveralStays(t *testing.T) {
 				if *va.User.ACSUserID == *vb.User.ACSUserID {
 					t.Fatal("two stays share one ACS user")
 				}
+				if va.User.UserIdentityID == vb.User.UserIdentityID {
+					t.Error("two ACS users of one identity on one system: Seam documents one")
+				}
 				state := r.sim.State()
 				for _, x := range []struct {
 					v     store.View

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,6 +101,26 @@ func (r *rig) start() {
 	})
 	r.t.Cleanup(r.stop)
 }
+
+// logTo has the next start log to a text that the returned function gives.
+func (r *rig) logTo() (said func() string) {
+	var mu sync.Mutex
+	var log strings.Builder
+	r.log = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.Write(p)
+	}), nil))
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.String()
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func (r *rig) now() time.Time {
 	r.mu.Lock()

@@ -98,6 +98,14 @@ func WithRecorder(ctx context.Context, record func(Call)) context.Context {
 	return context.WithValue(ctx, recorderKey{}, record)
 }
 
+type guardKey struct{}
+
+// WithGuard has may asked right before each call made with the context leaves, behind whatever it had to wait
+// for. If it says why not, the call is not made: [NotSent].
+func WithGuard(ctx context.Context, may func() error) context.Context {
+	return context.WithValue(ctx, guardKey{}, may)
+}
+
 // backgroundTries is how often a read in the background is made before its failure counts.
 const backgroundTries = 4
 
@@ -124,6 +132,11 @@ func (c *Client) post(ctx context.Context, path string, body any, key string, ou
 func (c *Client) call(ctx context.Context, path string, body any, key string, out any) error {
 	if err := c.limiter.admit(ctx, path); err != nil {
 		return err
+	}
+	if may, ok := ctx.Value(guardKey{}).(func() error); ok {
+		if err := may(); err != nil {
+			return &Error{Path: path, Kind: NotSent, Message: err.Error()}
+		}
 	}
 	started := time.Now()
 	call := Call{Path: path, At: started}

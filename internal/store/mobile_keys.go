@@ -143,6 +143,7 @@ func WishKeys(ctx context.Context, tx pgx.Tx, wishes []Wish, now time.Time) erro
 type Lease struct {
 	Ref
 	Token uuid.UUID
+	Until time.Time // by this machine's monotonic clock, and rather too early
 }
 
 // promoteAtMost bounds how many keys become due in one statement.
@@ -151,6 +152,7 @@ const promoteAtMost = 2000
 // ClaimKeys leases up to limit keys that are due, the nearest check-in first. Leases run by the database's
 // clock, so that the clocks of replicas don't matter; what is due is judged by now.
 func (s *Store) ClaimKeys(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Lease, error) {
+	until := time.Now().Add(lease)
 	_, err := s.pool.Exec(ctx, `
 		UPDATE mobile_keys SET queued = true WHERE (source, reservation_id) IN (
 			SELECT source, reservation_id FROM mobile_keys WHERE NOT queued AND next_reconcile_at <= $1
@@ -166,7 +168,7 @@ func (s *Store) ClaimKeys(ctx context.Context, now time.Time, lease time.Duratio
 			ORDER BY rank_at, next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 		RETURNING source, reservation_id, lease_token`, lease, limit)
 	leases, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Lease, error) {
-		var l Lease
+		l := Lease{Until: until}
 		return l, row.Scan(&l.Source, &l.ReservationID, &l.Token)
 	})
 	return leases, wrap(err, "claim keys")

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 var (
@@ -22,10 +23,24 @@ func init() {
 	left.Store(n)
 }
 
-// Reach kills the process if this is the place and the time.
+// Reach kills the process, or stops it, if this is the place and the time.
 func Reach(name Name) {
 	if name != deadly || left.Add(-1) != 0 {
 		return
+	}
+	if os.Getenv("STAYKEY_CHAOS_ACTION") == "stop" {
+		last := time.Now()
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		// The signal may take effect some time behind the call. This goroutine goes on when the process has been
+		// stopped for a while, and continued.
+		for {
+			time.Sleep(time.Millisecond)
+			now := time.Now()
+			if now.Sub(last) > 2*time.Second {
+				return
+			}
+			last = now
+		}
 	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}

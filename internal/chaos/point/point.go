@@ -1,6 +1,6 @@
 // Package point marks the places where a process that dies leaves something half done. In the program that
 // ships a mark is an empty function; built with the tag "chaos" the process kills itself at the one that
-// STAYKEY_CHAOS_POINT names, the STAYKEY_CHAOS_AT-th time it gets there.
+// STAYKEY_CHAOS_POINT names, the STAYKEY_CHAOS_AT-th time it gets there; or stops, if STAYKEY_CHAOS_ACTION is "stop".
 package point
 
 // Name is a marked place.

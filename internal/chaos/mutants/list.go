@@ -1,0 +1,90 @@
+package main
+
+// mutants are the protections, one taken out of each.
+var mutants = []mutant{
+	{
+		name: "mark", what: "a create is not written down before it is made",
+		edits: []edit{{"internal/provisioner/steps.go", "	if u.MarkedAt == nil {\n		now := a.now()\n		u.MarkedAt = &now\n	}\n", ""}},
+		pkg:   "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=0"},
+	},
+	{
+		name: "look-up", what: "what a lost create has made is not looked for",
+		edits: []edit{
+			{"internal/provisioner/observe.go", "	found, others, err := a.find(ctx, u)\n", "	var found []seam.ACSUser\n	others, err := false, error(nil)\n"},
+		},
+		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=0"},
+	},
+	{
+		name: "grace", what: "\"not found\" is believed at once",
+		edits: []edit{{"internal/provisioner/observe.go", "	case a.now().Before(u.LostAt.Add(a.options.Grace)):\n", "	case false:\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestReadsThatLag$",
+	},
+	{
+		name: "lease condition", what: "marks and results are written by whoever comes",
+		edits: []edit{
+			{"internal/store/mobile_keys.go", "AND reservation_id = $2 AND lease_token = $3 FOR NO KEY UPDATE`", "AND reservation_id = $2 AND $3::uuid IS NOT NULL FOR NO KEY UPDATE`"},
+			{"internal/store/mobile_keys.go", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND $3::uuid IS NOT NULL`"},
+			{"internal/store/mobile_keys.go", "WHERE k.source = $1 AND k.reservation_id = $2 AND k.lease_token = $3\n", "WHERE k.source = $1 AND k.reservation_id = $2 AND $3::uuid IS NOT NULL\n"},
+		},
+		pkg: "./cmd/server", tests: "^TestStalledWorker$",
+	},
+	{
+		name: "lease before a call", what: "a call is made although the lease has run out",
+		edits: []edit{
+			{"internal/provisioner/provisioner.go", "	if deadline := time.Now().Add(p.seam.Timeout()); deadline.After(leaseUntil.Add(p.options.Grace)) {\n", "	if false {\n"},
+			{"internal/provisioner/provisioner.go", "		if errors.Is(err, store.ErrLeaseLost) {\n			cut()\n			return\n", "		if errors.Is(err, store.ErrLeaseLost) {\n			return\n"},
+		},
+		pkg: "./cmd/server", tests: "^TestStalledWorker$",
+	},
+	{
+		name: "row lock", what: "an applier does not lock the reservations that it reads",
+		edits: []edit{{"internal/store/reservations.go", "		ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\" FOR NO KEY UPDATE`, sources, ids)", "		ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\"`, sources, ids)"}},
+		pkg:   "./internal/intake", tests: "^TestApplyersShareTheWork$",
+	},
+	{
+		name: "version guard", what: "an older event is applied over a newer one",
+		edits: []edit{{"internal/intake/apply.go", "	if r.VersionSeq > 0 && older(at, seq, r.VersionAt, r.VersionSeq) {\n", "	if false {\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestModel$",
+	},
+	{
+		name: "place claim", what: "a guest's place on an access system is anybody's",
+		edits: []edit{
+			{"internal/store/acs_users.go", "		ON CONFLICT (acs_system_id, user_identity_id) DO NOTHING RETURNING id`", "		RETURNING id`"},
+			{"internal/store/acs_users.go", "	return taken, wrap(err, \"look for a place\")\n", "	return false, wrap(err, \"look for a place\")\n"},
+			{"migrations/00001_first.sql", "    UNIQUE (acs_system_id, user_identity_id),\n", ""},
+		},
+		pkg: "./internal/provisioner", tests: "^TestOneGuestWithSeveralStays$",
+	},
+	{
+		name: "commit before answer", what: "202 is sent before the commit",
+		edits: []edit{
+			{
+				"internal/intake/accept.go", "	point.Reach(point.AcceptBefore)\n",
+				"	for _, w := range batch {\n		w.result <- result{accepted: store.Accepted{EventID: w.event.EventID}}\n	}\n	point.Reach(point.AcceptBefore)\n",
+			},
+			{"internal/intake/accept.go", "			w.result <- result{err: fmt.Errorf(\"%w: %w\", ErrUnavailable, err)}\n", "			_ = w\n"},
+			{"internal/intake/accept.go", "		w.result <- result{accepted: accepted[i]}\n", ""},
+		},
+		pkg: "./cmd/server", tests: "^(TestKilledAtMarkedPoints|TestPostgresKilled)$", env: []string{"STAYKEY_CRASH_POINTS=15", "STAYKEY_POSTGRES_KILLS=6"},
+	},
+	{
+		name: "synchronous_commit", what: "a commit returns before it is on disk",
+		edits: []edit{{"internal/store/store.go", "set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`", "set_config('synchronous_commit', 'off', false)`"}},
+		pkg:   "./cmd/server", tests: "^TestPostgresKilled$", env: []string{"STAYKEY_POSTGRES_KILLS=6"},
+	},
+	{
+		name: "write-ahead of changes", what: "a change whose answer was lost is forgotten when something else is wanted",
+		edits: []edit{{"internal/provisioner/observe.go", "		overtaken := u.Unsure && u.UnsureGeneration != a.work.Key.Generation\n", "		overtaken := false\n"}},
+		pkg:   "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$", env: []string{"STAYKEY_WORLD_ROUNDS=500"},
+	},
+	{
+		name: "look-up after a delete", what: "a stay that is gone is not looked after although a create was lost",
+		edits: []edit{{"internal/provisioner/steps.go", "		if a.lostAt != nil && a.now().Sub(*a.lostAt) < lastRecheck {\n			return a.keepLooking(ctx, u)\n		}\n", ""}},
+		pkg:   "./internal/provisioner", tests: "^TestReadsThatLagTooLongThenCancel$",
+	},
+	{
+		name: "doubt about lists", what: "a list that lacks many at once is believed",
+		edits: []edit{{"internal/provisioner/sweep.go", "	if s.missing >= missingLeast && s.missing*missingShare > s.compared {\n", "	if false {\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestSweepHoldsBackWhereManyAreMissing$",
+	},
+}
