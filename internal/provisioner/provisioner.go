@@ -256,6 +256,17 @@ func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error)
 	return true, nil
 }
 
+// heed pauses the provisioner if a call failed because the key is not accepted; it goes on when it is again.
+func (p *Provisioner) heed(err error) {
+	if seam.KindOf(err) != seam.Unauthorized {
+		return
+	}
+	p.mu.Lock()
+	p.ready = false
+	p.mu.Unlock()
+	p.setTrouble(troubleKey)
+}
+
 const troubleKey = "Seam does not accept SEAM_API_KEY: set a valid one"
 
 // learnGroups looks up the access groups of new and changed listings, so that reservations don't have to.
@@ -316,12 +327,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 		log.Warn("another worker has this reservation", "error", err)
 		return
 	}
-	if seam.KindOf(err) == seam.Unauthorized {
-		p.mu.Lock()
-		p.ready = false
-		p.mu.Unlock()
-		p.setTrouble(troubleKey)
-	}
+	p.heed(err)
 	if err != nil {
 		verdict = a.failed(err)
 	}

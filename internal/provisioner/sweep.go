@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -151,6 +152,7 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) Sweep {
 		}
 		s := &systemSweep{Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace), seed: maphash.MakeSeed()}
 		if err := s.run(ctx); err != nil {
+			p.heed(err)
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: %v", id, err))
 			p.log.Warn("an access system can't be swept now; trying again", "acs_system_id", id, "error", err)
 		}
@@ -217,7 +219,7 @@ func (s *systemSweep) hash(parts ...string) uint64 {
 func (s *systemSweep) run(ctx context.Context) error {
 	s.users, s.places = map[uint64]digest{}, map[uint64]int{}
 	err := s.read(ctx)
-	if kind := seam.KindOf(err); kind == seam.Invalid || kind == seam.NotFound || kind == seam.Forbidden {
+	if seam.IsRefusal(err) && seam.KindOf(err) != seam.Unauthorized {
 		p := s.Provisioner
 		p.log.Warn("Seam refuses to list what is on an access system: its keys are compared one by one", "acs_system_id", s.systemID, "error", err)
 		return s.eachPage(ctx, func(rows []store.RecordedUser) error {
@@ -384,10 +386,10 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 		want.keys, want.key = 1, s.hash(*row.CredentialID)
 	}
 	differs = d != want || s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
-	if row.Drifted { // known to differ, and left alone
-		differs = !differs
+	if row.Drifted && s.options.Policy(row.Source).Drift == pms.DriftReport { // known to differ, and left alone
+		return !differs, false, nil
 	}
-	gone = differs && want.keys == 1 && d.keys == 0 && !row.Drifted
+	gone = differs && want.keys == 1 && d.keys == 0
 	return differs && !gone, gone, nil
 }
 

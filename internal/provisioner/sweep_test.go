@@ -91,6 +91,9 @@ func TestSweepFindsWhatChanged(t *testing.T) {
 		"without members": func(r *rig) {
 			r.sim.Inject(simulator.Fault{Kind: simulator.Refused, Path: "/acs/access_groups/list_users", Count: -1})
 		},
+		"without a list of members": func(r *rig) {
+			r.sim.Inject(simulator.Fault{Kind: simulator.NoEndpoint, Path: "/acs/access_groups/list_users", Count: -1})
+		},
 		"without lists": func(r *rig) {
 			r.sim.Inject(simulator.Fault{Kind: simulator.Refused, Path: "/acs/users/list", Contains: system + `"}`, Count: -1})
 		},
@@ -185,6 +188,16 @@ func TestDriftIsReported(t *testing.T) {
 		r.book(s)
 		r.until(s, store.KeyIssued)
 		r.mustHold(s.id, s.wants(system, "555555-5555", "lobby"))
+	})
+	t.Run("another policy repairs it", func(t *testing.T) {
+		t.Parallel()
+		r, s := setup(t)
+		r.stop()
+		r.policy = func(string) pms.Policy { return pms.DefaultPolicy() }
+		r.start()
+		r.sweepNow()
+		r.until(s, store.KeyIssued)
+		waitFor(t, "the repair", func() bool { return cmp.Equal(r.holds(s.id), []held{s.wants(system, "555555-5555", "lobby")}) })
 	})
 	t.Run("undone by hand it is forgotten", func(t *testing.T) {
 		t.Parallel()

@@ -114,7 +114,7 @@ func (c *Client) post(ctx context.Context, path string, body any, key string, ou
 	err := c.call(ctx, path, body, key, out)
 	for try := 1; isBackground(ctx) && try < backgroundTries; try++ {
 		e := new(Error)
-		if !errors.As(err, &e) || (e.Kind != Lost && e.Kind != NotSent && e.Kind != RateLimited) {
+		if !errors.As(err, &e) || e.isRefusal() {
 			return err
 		}
 		select {

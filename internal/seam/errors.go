@@ -3,6 +3,7 @@ package seam
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"time"
 )
@@ -67,6 +68,17 @@ func (e *Error) Error() string {
 		s += ": " + e.Message
 	}
 	return s
+}
+
+// isRefusal tells whether the same read would fail again: Seam says no, or has no such endpoint.
+func (e *Error) isRefusal() bool {
+	return e.Status == http.StatusNotFound || (e.Kind != Lost && e.Kind != NotSent && e.Kind != RateLimited)
+}
+
+// IsRefusal tells whether err is Seam's no, which the same read would get again.
+func IsRefusal(err error) bool {
+	e := new(Error)
+	return errors.As(err, &e) && e.isRefusal()
 }
 
 // KindOf returns the kind of a failed call, or 0 if err is none.

@@ -148,14 +148,15 @@ type RecordedUser struct {
 	Drifted        bool // something else than recorded is known to be at Seam, and left alone
 }
 
-// RecordedUsers returns up to limit ACS users of an access system that exist as far as we know and were not
-// touched since, by identity from behind after.
+// RecordedUsers returns up to limit ACS users of an access system that exist as far as we know, were not touched
+// since, and whose access has not ended by then, by identity from behind after.
 func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string, limit int) ([]RecordedUser, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT id, source, reservation_id, user_identity_id, acs_user_id, starts_at, ends_at, acs_access_group_ids, acs_credential_id, problem,
 			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted
 		FROM acs_users
 		WHERE acs_system_id = $1 AND user_identity_id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL AND NOT unsure
+			AND (ends_at IS NULL OR ends_at > $2)
 			AND coalesce(changed_at, made_at, 'epoch') < $2 AND coalesce(credential_marked_at, 'epoch') < $2
 		ORDER BY user_identity_id LIMIT $4`, acsSystemID, since, after, limit)
 	users, err := pgx.CollectRows(rows, pgx.RowToStructByName[RecordedUser])

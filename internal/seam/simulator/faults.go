@@ -27,6 +27,7 @@ const (
 	Limited        FaultKind = "429"       // refused, with Retry-After if RetryAfter is set
 	Refused        FaultKind = "400"       // refused for what it says
 	NotAuthorized  FaultKind = "401"
+	NoEndpoint     FaultKind = "404" // a gateway's: no body of Seam's
 )
 
 // FaultKinds lists the faults that lose or refuse a call and pass by themselves.
@@ -124,6 +125,8 @@ func (f *Fault) strike(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusTooManyRequests, "too_many_requests", "simulated")
 	case Refused:
 		writeError(w, http.StatusBadRequest, "invalid_input", "simulated")
+	case NoEndpoint:
+		http.NotFound(w, r)
 	case NotAuthorized:
 		writeError(w, http.StatusUnauthorized, "unauthorized", "simulated")
 	}
