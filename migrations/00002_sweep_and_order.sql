@@ -8,6 +8,7 @@ CREATE TABLE acs_systems (
     disconnected_at timestamptz,          -- null while it is connected
     problem         text,                 -- Seam's error code
     event_at        timestamptz,          -- of Seam's last event on it: an older one that comes later says nothing
+    heard_at        timestamptz,          -- when that came: what is read right behind it may be older
     checked_at      timestamptz NOT NULL  -- when Seam last said so
 );
 

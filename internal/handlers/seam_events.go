@@ -101,7 +101,7 @@ func (s *server) systemEvent(ctx context.Context, e seamEvent, now time.Time) (i
 		return 0, nil
 	}
 	// Queued even if it is no news: an earlier try may have broken off between the two.
-	var occurred *time.Time
+	occurred := &now
 	if at, err := time.Parse(time.RFC3339Nano, e.OccurredAt); err == nil {
 		occurred = &at
 	}

@@ -380,6 +380,16 @@ func TestOlderSystemEventChangesNothing(t *testing.T) {
 			t.Errorf("%q at %v: changed %v, %v", e.problem, e.at, changed, err)
 		}
 	}
+	// What is read right behind an event may be older.
+	for in, want := range map[time.Duration]bool{10 * time.Second: false, 2 * time.Minute: true} {
+		changed, err := r.store.SystemSeen(context.Background(), system, "account_disconnected", nil, now.Add(in))
+		if err != nil || changed != want {
+			t.Errorf("read %s behind: changed %v, %v", in, changed, err)
+		}
+		if changed, err = r.store.SystemSeen(context.Background(), system, "", nil, now.Add(in)); err != nil || changed != want {
+			t.Errorf("read again %s behind: changed %v, %v", in, changed, err)
+		}
+	}
 }
 
 // TestManyKeysAreSwept sweeps a great many keys from lists, finds the few that somebody changed, and does not keep a
