@@ -355,7 +355,11 @@ func TestKilledAtMarkedPoints(t *testing.T) {
 		name := point.All[order[n%len(order)]]
 		r.kill(0)
 		r.kills-- // this one makes room only
-		p := launchMarked(t, append(slices.Clone(r.env), "STAYKEY_CHAOS_POINT="+string(name), fmt.Sprintf("STAYKEY_CHAOS_AT=%d", 1+n/len(order)%7)))
+		at := 1 + n/len(order)%7
+		if slices.Contains([]point.Name{point.FanOutBehind, point.SweepRead, point.SweepFlagged, point.SeamEventActed}, name) {
+			at = 1 // a sweep comes round in seconds, not in milliseconds
+		}
+		p := launchMarked(t, append(slices.Clone(r.env), "STAYKEY_CHAOS_POINT="+string(name), fmt.Sprintf("STAYKEY_CHAOS_AT=%d", at)))
 		r.mu.Lock()
 		r.replicas[0] = p
 		r.mu.Unlock()

@@ -260,3 +260,33 @@ func TestLostChangeThenAnother(t *testing.T) {
 	r.until(back, store.KeyIssued)
 	r.mustHold(back.id, back.wants(system, groupsL...))
 }
+
+// A stay whose guest changes again and again, each time with a lost create, does not run out of places although each
+// of them is still looked after.
+func TestManyLostCreatesOfOneStay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	for i := range 7 {
+		other := r.stay(fmt.Sprintf("other-%d", i))
+		other.email = fmt.Sprintf("g%d@example.com", i)
+		r.book(other)
+		r.until(other, store.KeyIssued)
+		s.email = other.email // whose place is taken
+		r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
+		r.book(s)
+		r.until(s, store.KeyIssued)
+	}
+	if r.sim.Heal() != 7 {
+		t.Error("not every fault fired")
+	}
+	want := s.wants(system, "555555-5555")
+	want.Identity = "own"
+	r.mustHold(s.id, want)
+	r.mustBeSound()
+	r.advance(11 * time.Minute)
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
+}

@@ -47,6 +47,22 @@ func pressure() int {
 	return 600
 }
 
+// waitLong waits for what a great many stays take.
+func waitLong(t testing.TB, what string, reached func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Minute)
+	defer deadline.Stop()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for !reached() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
 // provisionedFar counts the far stays that Seam has by now.
 func (r *rig) provisionedFar() int {
 	n := 0
@@ -121,7 +137,7 @@ func TestNearArrivalOvertakesAFanOut(t *testing.T) {
 	if err := r.applier.Drain(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the far stays", func() bool { return r.provisionedFar() == far })
+	waitLong(t, "the far stays", func() bool { return r.provisionedFar() == far })
 	r.sim.Configure(func(o *simulator.Options) { o.Latency = 2 * time.Millisecond })
 	changed := func() int {
 		n := 0
@@ -142,7 +158,7 @@ func TestNearArrivalOvertakesAFanOut(t *testing.T) {
 	if between := changed() - before; between > far/4 && between > 4*r.options.Workers {
 		t.Errorf("%d far stays were changed before the one that begins in an hour was made", between)
 	}
-	waitFor(t, "the change to reach all", func() bool { return changed() == far+1 })
+	waitLong(t, "the change to reach all", func() bool { return changed() == far+1 })
 }
 
 // Arrivals without a key are said once, counted, and said again when they have changed.

@@ -153,9 +153,9 @@ func (a *attempt) takePlace(ctx context.Context, d desired) error {
 	return errors.New("no identity with a free place could be made")
 }
 
-// ownIdentities is how many identities of its own a reservation may need at once: one, and another while the
-// guest changes.
-const ownIdentities = 4
+// ownIdentities is how many identities of its own a reservation may need at once: one, another while the guest
+// changes, and one for each guest and access system whose lost create is still looked after, for ten minutes.
+const ownIdentities = 32
 
 // claim takes the place of an identity on the access system, with the mark for the create that follows. It is
 // false where the place is taken, by another stay of ours or by somebody else's ACS user.
@@ -832,15 +832,15 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 
 // removeStrays deletes own identities of the reservation that no ACS user was ever made for.
 func (a *attempt) removeStrays(ctx context.Context) error {
-	ref := a.work.Reservation.Ref()
-	for n := range ownIdentities {
-		identity, err := a.store.UserIdentity(ctx, a.ownKey(ref, n))
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
+	keys := make([]string, ownIdentities)
+	for n := range keys {
+		keys[n] = a.ownKey(a.work.Reservation.Ref(), n)
+	}
+	strays, err := a.store.UserIdentities(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, identity := range strays {
 		if identity.ID == nil {
 			a.reason = "whether a create without an answer made a user identity"
 			byKey, err := a.seam.UserIdentityByKey(ctx, identity.Key)

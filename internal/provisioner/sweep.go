@@ -269,14 +269,16 @@ func (s *systemSweep) run(ctx context.Context) error {
 func (s *systemSweep) read(ctx context.Context) error {
 	err := s.seam.EachACSUser(ctx, s.systemID, func(page []seam.ACSUser) error {
 		for _, u := range page {
-			if u.ACSSystemID != s.systemID || isGone(u) { // some answers ignore a filter
+			id := s.hash(u.ACSUserID)
+			// Some answers ignore a filter, and pages of a list that changes meanwhile may overlap.
+			if _, again := s.users[id]; again || u.ACSSystemID != s.systemID || isGone(u) {
 				continue
 			}
 			d := digest{identity: s.hash(u.UserIdentityID), suspended: u.IsSuspended, problem: len(u.Errors) > 0}
 			if u.AccessSchedule != nil {
 				d.starts, d.ends = millis(seam.ParseTime(u.AccessSchedule.StartsAt)), millis(seam.ParseTime(u.AccessSchedule.EndsAt))
 			}
-			s.users[s.hash(u.ACSUserID)] = d
+			s.users[id] = d
 			s.places[s.hash(u.UserIdentityID, strings.TrimSpace(u.FullName))]++
 		}
 		return nil

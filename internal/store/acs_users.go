@@ -192,6 +192,13 @@ func (s *Store) UserIdentity(ctx context.Context, key string) (UserIdentity, err
 	return i, wrap(err, "user identity %s", key)
 }
 
+// UserIdentities returns those of the identities that are known.
+func (s *Store) UserIdentities(ctx context.Context, keys []string) ([]UserIdentity, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT `+identityColumns+` FROM user_identities WHERE user_identity_key = ANY ($1) ORDER BY created_at`, keys)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[UserIdentity])
+	return list, wrap(err, "read user identities")
+}
+
 // SaveUserIdentity makes or writes a row.
 func SaveUserIdentity(ctx context.Context, tx pgx.Tx, i UserIdentity) error {
 	_, err := tx.Exec(ctx, `
