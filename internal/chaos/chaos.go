@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -79,27 +80,32 @@ func Size(name string, otherwise int) int {
 	return otherwise
 }
 
-// Read returns the results of a report file.
+// Read returns the results of a report file, one a rig: a rig may come to several.
 func Read(path string) ([]Result, error) {
 	content, err := os.ReadFile(path) // #nosec G304 -- the runner names it
 	if err != nil {
 		return nil, fmt.Errorf("read the report: %w", err)
 	}
-	var all []Result
+	byRig := map[string][]Result{}
 	for line := range strings.Lines(string(content)) {
 		var r Result
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			return nil, fmt.Errorf("read the report: %w", err)
 		}
-		all = append(all, r)
+		byRig[r.Rig] = append(byRig[r.Rig], r)
 	}
-	slices.SortStableFunc(all, func(a, b Result) int { return strings.Compare(a.Rig, b.Rig) })
+	all := make([]Result, 0, len(byRig))
+	for _, rig := range slices.Sorted(maps.Keys(byRig)) {
+		all = append(all, sum(rig, byRig[rig]))
+	}
 	return all, nil
 }
 
 // Total adds results up.
-func Total(all []Result) Result {
-	total := Result{Rig: "**all**"}
+func Total(all []Result) Result { return sum("**all**", all) }
+
+func sum(name string, all []Result) Result {
+	total := Result{Rig: name}
 	for _, r := range all {
 		total.Cells += r.Cells
 		total.Fired += r.Fired

@@ -151,6 +151,16 @@ func (r *rig) send(source, eventType string, data map[string]any) store.Event {
 
 func (r *rig) sendAt(source, eventType string, at time.Time, data map[string]any) store.Event {
 	r.t.Helper()
+	e := r.accept(source, eventType, at, data)
+	if err := r.applier.Drain(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	return e
+}
+
+// accept puts an event into the inbox, as the handler does.
+func (r *rig) accept(source, eventType string, at time.Time, data map[string]any) store.Event {
+	r.t.Helper()
 	body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": at.Format("2006-01-02T15:04:05.000Z"), "data": data})
 	if err != nil {
 		r.t.Fatal(err)
@@ -161,10 +171,10 @@ func (r *rig) sendAt(source, eventType string, at time.Time, data map[string]any
 	}
 	key := uuid.NewString()
 	e := store.Event{EventID: uuid.New(), Source: source, EventKey: &key, Type: eventType, Status: store.EventAccepted, OccurredAt: &parsed.OccurredAt, ReceivedAt: r.now(), Body: body}
-	if _, err := r.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
-		r.t.Fatal(err)
+	if s := parsed.Change.Reservation; s != nil {
+		e.Urgent = s.ArrivesWithin(e.ReceivedAt, 24*time.Hour)
 	}
-	if err := r.applier.Drain(context.Background()); err != nil {
+	if _, err := r.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
 		r.t.Fatal(err)
 	}
 	return e
