@@ -82,15 +82,17 @@ func TestNearArrivalOvertakesABackfill(t *testing.T) {
 	r.listing("default", "L", "555555-5555")
 	far := pressure()
 	r.backlog(far, r.now().Add(60*24*time.Hour))
-	applying := make(chan error, 1)
-	go func() { applying <- r.applier.Drain(context.Background()) }()
+	applying := make(chan error, 2)
+	apply := func() { applying <- r.applier.Drain(context.Background()) }
+	go apply()
 	waitFor(t, "the backfill to be worked on", func() bool { return r.provisionedFar() >= 20 })
 	near := r.stay("near")
 	near.in = r.now().Add(time.Hour)
 	sent, applied := time.Now(), r.provisionedFar()
 	r.accept("default", "reservation.created", r.now(), map[string]any{
 		"reservation_id": near.id, "listing_id": near.listing, "check_in": near.in.Format(time.RFC3339), "check_out": near.out.Format(time.RFC3339),
-	}) // the applier is at the backfill
+	})
+	go apply() // the first one may be at the backfill, or done with it
 	waitFor(t, "it to be applied", func() bool {
 		_, err := r.store.View(context.Background(), store.Ref{Source: near.source, ReservationID: near.id})
 		return err == nil
@@ -100,8 +102,10 @@ func TestNearArrivalOvertakesABackfill(t *testing.T) {
 		t.Errorf("%d far stays were made before the one that begins in an hour", between)
 	}
 	t.Logf("issued %s behind its event, %d of %d far stays made by then", time.Since(sent).Round(time.Millisecond), r.provisionedFar(), far)
-	if err := <-applying; err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if err := <-applying; err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
