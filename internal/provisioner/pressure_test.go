@@ -50,17 +50,7 @@ func pressure() int {
 // waitLong waits for what a great many stays take.
 func waitLong(t testing.TB, what string, reached func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for !reached() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited too long for %s", what)
-		}
-	}
+	waitWithin(t, 20*time.Minute, 200*time.Millisecond, what, reached)
 }
 
 // provisionedFar counts the far stays that Seam has by now.

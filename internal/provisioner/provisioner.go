@@ -386,7 +386,19 @@ func (p *Provisioner) mayCall(leaseUntil time.Time) error {
 
 // keepLease renews a lease until ctx ends, and ends the attempt when the lease is lost.
 func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lease store.Lease, until *atomic.Pointer[time.Time]) {
-	tick := time.NewTicker(p.options.Lease / 3)
+	keep(ctx, cut, p.options.Lease/3, func() error {
+		renewed := time.Now().Add(p.options.Lease)
+		err := p.store.RenewLease(ctx, lease, p.options.Lease)
+		if err == nil {
+			until.Store(&renewed)
+		}
+		return err
+	})
+}
+
+// keep renews a lease every so often until ctx ends, and cuts what is done under it when it is lost.
+func keep(ctx context.Context, cut context.CancelFunc, every time.Duration, renew func() error) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
@@ -394,14 +406,9 @@ func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lea
 			return
 		case <-tick.C:
 		}
-		renewed := time.Now().Add(p.options.Lease)
-		err := p.store.RenewLease(ctx, lease, p.options.Lease)
-		if errors.Is(err, store.ErrLeaseLost) {
+		if errors.Is(renew(), store.ErrLeaseLost) {
 			cut()
 			return
-		}
-		if err == nil {
-			until.Store(&renewed)
 		}
 	}
 }

@@ -70,9 +70,14 @@ func (r *rig) mustKeepIDs(before, after store.View) {
 
 func waitFor(t testing.TB, what string, reached func() bool) {
 	t.Helper()
+	waitWithin(t, patience, 5*time.Millisecond, what, reached)
+}
+
+func waitWithin(t testing.TB, patience, every time.Duration, what string, reached func() bool) {
+	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !reached() {
 		select {

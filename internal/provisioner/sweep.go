@@ -93,7 +93,9 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 	started, clock := p.now(), time.Now()
 	sweeping, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
-	renewing.Go(func() { p.keepTask(sweeping, cancel, lease) })
+	renewing.Go(func() {
+		keep(sweeping, cancel, sweepLease/3, func() error { return p.store.RenewTask(sweeping, lease, sweepLease) })
+	})
 	result := p.sweep(sweeping, started)
 	cancel()
 	renewing.Wait()
@@ -111,22 +113,6 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 	}
 	p.log.Info("swept", "compared", result.Compared, "different", result.Different, "missing", result.Missing, "held_back", result.HeldBack,
 		"failed", result.Failed, "duration_ms", result.TookMS)
-}
-
-func (p *Provisioner) keepTask(ctx context.Context, cut context.CancelFunc, lease store.TaskLease) {
-	tick := time.NewTicker(sweepLease / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if err := p.store.RenewTask(ctx, lease, sweepLease); errors.Is(err, store.ErrLeaseLost) {
-			cut()
-			return
-		}
-	}
 }
 
 // sweep compares all that is recorded with Seam, system by system, from lists. What differs is compared again

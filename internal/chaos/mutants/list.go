@@ -32,7 +32,7 @@ var mutants = []mutant{
 		name: "lease before a call", what: "a call is made although the lease has run out",
 		edits: []edit{
 			{"internal/provisioner/provisioner.go", "	if deadline := time.Now().Add(p.seam.Timeout()); deadline.After(leaseUntil.Add(p.options.Grace)) {\n", "	if false {\n"},
-			{"internal/provisioner/provisioner.go", "		if errors.Is(err, store.ErrLeaseLost) {\n			cut()\n			return\n", "		if errors.Is(err, store.ErrLeaseLost) {\n			return\n"},
+			{"internal/provisioner/provisioner.go", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			cut()\n			return\n", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			return\n"},
 		},
 		pkg: "./cmd/server", tests: "^TestStalledWorker$",
 	},
