@@ -100,11 +100,11 @@ func (s *server) systemEvent(ctx context.Context, e seamEvent, now time.Time) (i
 	if e.ACSSystemID == "" {
 		return 0, nil
 	}
-	// Queued even if it is no news: an earlier try may have broken off between the two.
 	occurred := &now
 	if at, err := time.Parse(time.RFC3339Nano, e.OccurredAt); err == nil {
 		occurred = &at
 	}
+	// Queued even if it is no news: an earlier try may have broken off between the two.
 	if _, err := s.Store.SystemSeen(ctx, e.ACSSystemID, problem, occurred, now); err != nil {
 		return 0, err
 	}

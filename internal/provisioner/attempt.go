@@ -486,7 +486,7 @@ func (a *attempt) disconnection(ctx context.Context, d desired) *store.Disconnec
 		return nil
 	}
 	cut := a.work.Unreachable[i]
-	if old := a.now().Sub(cut.CheckedAt) >= a.slowRetry(); old && !a.preview && a.isBack(ctx, systemID) {
+	if old := a.now().Sub(cut.CheckedAt) >= max(a.slowRetry(), askAgain); old && !a.preview && a.isBack(ctx, systemID) {
 		a.work.Unreachable = slices.Delete(a.work.Unreachable, i, i+1)
 		return nil
 	}
@@ -498,7 +498,7 @@ func (a *attempt) heldBack(cut store.Disconnection) store.Verdict {
 	k, next := a.work.Key, a.now().Add(a.slowRetry())
 	v := store.Verdict{
 		Status: store.KeyAttention, Reason: reasonDisconnected, Message: disconnectedMessage, LastError: deref(cut.Problem),
-		Generation: k.Generation, Checks: k.Checks, Check: k.CheckRequested, Next: &next, NextIsRetry: true, UncertainSince: a.lostAt,
+		Generation: k.Generation, Checks: k.Checks, Next: &next, NextIsRetry: true, UncertainSince: a.lostAt,
 	}
 	a.count(&v, false)
 	return v

@@ -1,6 +1,7 @@
 package provisioner_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -177,7 +178,10 @@ func TestKeyOfAnotherWorkspaceStops(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
-	waitFor(t, "the workspace to be pinned", func() bool { return r.sim.Calls() >= 2 })
+	waitFor(t, "the workspace to be pinned", func() bool {
+		pinned, err := r.store.Setting(context.Background(), "seam_workspace_id", func() string { return "" })
+		return err == nil && pinned != ""
+	})
 	r.stop()
 	r.sim.Change(func(s *simulator.State) { s.WorkspaceID = "another" })
 	r.sim.Forget()

@@ -185,14 +185,6 @@ func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) er
 	return wrap(err, "renew the lease of %s/%s", l.Source, l.ReservationID)
 }
 
-// ReleaseLease gives a key back untouched: it is due as before.
-func (s *Store) ReleaseLease(ctx context.Context, l Lease) error {
-	_, err := s.pool.Exec(ctx, `
-		UPDATE mobile_keys SET lease_token = NULL, lease_until = NULL
-		WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`, l.Source, l.ReservationID, l.Token)
-	return wrap(err, "release the lease of %s/%s", l.Source, l.ReservationID)
-}
-
 // WithLease runs fn in a transaction that commits only if the lease still holds, and returns the generation
 // that the key has by then. Every mark and result goes through it.
 func (s *Store) WithLease(ctx context.Context, l Lease, fn func(tx pgx.Tx, generation int64) error) (generation int64, err error) {
