@@ -116,32 +116,38 @@ func download(o Options) (string, error) {
 		return bin, nil
 	}
 	o.Log("no PostgreSQL is installed: downloading " + string(embeddedVersion))
-	port, err := freePort()
-	if err != nil {
-		return "", err
-	}
 	trial, err := os.MkdirTemp("", "staykey-trial-")
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(trial) }()
 	config := embedded.DefaultConfig().Version(embeddedVersion).CachePath(cache).BinariesPath(binaries).
-		RuntimePath(filepath.Join(trial, "run")).DataPath(filepath.Join(trial, "data")).Port(uint32(port)).Logger(nil) // #nosec G115 -- a port
+		RuntimePath(filepath.Join(trial, "run")).DataPath(filepath.Join(trial, "data")).Logger(nil)
 	if o.Repository != "" {
 		config = config.BinaryRepositoryURL(o.Repository)
 	}
-	server := embedded.NewDatabase(config)
-	startErr := server.Start()
-	if startErr == nil {
-		_ = server.Stop()
-	}
-	if _, err := os.Stat(filepath.Join(bin, "postgres")); err != nil {
-		if startErr == nil {
-			startErr = err
+	var last error
+	for range portTries {
+		port, err := freePort()
+		if err != nil {
+			return "", err
 		}
-		return "", startErr
+		server := embedded.NewDatabase(config.Port(uint32(port))) // #nosec G115 -- a port
+		if last = server.Start(); last == nil {
+			_ = server.Stop()
+		}
+		if _, err := os.Stat(filepath.Join(bin, "postgres")); err == nil {
+			return bin, nil
+		}
+		// The library has no error of its own for a port that somebody has taken meanwhile.
+		if last == nil || !strings.Contains(last.Error(), "already listening") {
+			break
+		}
 	}
-	return bin, nil
+	if last == nil {
+		last = fmt.Errorf("the download holds no %s", filepath.Join("bin", "postgres"))
+	}
+	return "", last
 }
 
 // install installs the distribution's package, as root, without the server that it would start.

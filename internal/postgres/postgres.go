@@ -83,7 +83,7 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 		return nil, err
 	}
 	var last error
-	for range 3 { // another process may take the port between finding and using it
+	for range portTries {
 		port, err := freePort()
 		if err != nil {
 			return nil, err
@@ -265,6 +265,9 @@ func (s *Server) Crash() {
 	_ = s.process.Process.Signal(syscall.SIGQUIT) // immediate shutdown
 	<-s.exited
 }
+
+// portTries is how often a port is looked for: another process may take it between finding and using it.
+const portTries = 5
 
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
