@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -103,10 +104,8 @@ func (a *Applier) applySome(ctx context.Context) (int, error) {
 		return n, err
 	}
 	a.log.Error("an event can't be applied and is set aside", "event_id", first.EventID, "source", first.Source, "error", err)
-	return 1, a.store.InTx(ctx, func(tx pgx.Tx) error {
-		reason := "it could not be applied: " + err.Error()
-		return store.FinishEvents(ctx, tx, []store.EventResult{{EventID: first.EventID, Status: store.EventRejected, Reason: reason}}, a.now())
-	})
+	reason := "it could not be applied: " + err.Error()
+	return 1, a.store.SetAside(ctx, first.Seq, reason)
 }
 
 var errPanicked = errors.New("a mistake in staykey, please report it")
@@ -114,7 +113,20 @@ var errPanicked = errors.New("a mistake in staykey, please report it")
 // isPoison tells whether trying again can't help.
 func isPoison(err error) bool { return store.IsDataError(err) || errors.Is(err, errPanicked) }
 
+// maxRaces is how often a batch is begun anew because another applier made the same rows, or waited for ours while
+// we waited for its.
+const maxRaces = 10
+
 func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store.Event, err error) {
+	for range maxRaces {
+		if n, first, err = a.tryBatch(ctx, limit); !errors.Is(err, store.ErrRaced) {
+			break
+		}
+	}
+	return n, first, err
+}
+
+func (a *Applier) tryBatch(ctx context.Context, limit int) (n int, first store.Event, err error) {
 	now := a.now().UTC()
 	defer func() { // one event that we stumble over must not stop the others
 		if recovered := recover(); recovered != nil {
@@ -122,14 +134,14 @@ func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store
 			err = fmt.Errorf("%w: %v", errPanicked, recovered)
 		}
 	}()
+	var b *batch
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
 		events, err := store.ClaimEvents(ctx, tx, limit)
 		if err != nil || len(events) == 0 {
 			return err
 		}
 		n, first = len(events), events[0]
-		b, err := a.lockBatch(ctx, tx, events, now)
-		if err != nil {
+		if b, err = a.lockBatch(ctx, tx, events, now); err != nil {
 			return err
 		}
 		point.Reach(point.ApplyLocked)
@@ -137,6 +149,11 @@ func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store
 		defer point.Reach(point.ApplyBefore)
 		return b.save(ctx, tx)
 	})
+	if err == nil && b != nil {
+		for _, e := range b.events {
+			appliedEvents.WithLabelValues(e.Source, e.Status).Inc()
+		}
+	}
 	return n, first, err
 }
 
@@ -144,13 +161,12 @@ func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store
 type batch struct {
 	now          time.Time
 	policy       func(string) pms.Policy
-	events       []store.Event
+	events       []store.Event // their results are written into them
 	parsed       []pms.Event
 	listings     map[store.ListingRef]store.Listing
 	reservations map[store.Ref]store.Reservation
 	before       map[store.Ref]store.Reservation // as they were, for those that a change was applied to
 	listed       map[store.ListingRef]bool       // listings that a change was applied to
-	results      []store.EventResult
 	entries      []store.Entry
 }
 
@@ -158,6 +174,7 @@ func (a *Applier) lockBatch(ctx context.Context, tx pgx.Tx, events []store.Event
 	b := &batch{now: now, policy: a.policy, events: events, before: map[store.Ref]store.Reservation{}, listed: map[store.ListingRef]bool{}}
 	var reservations []store.Ref
 	var listings []store.ListingRef
+	change := false
 	for _, e := range events {
 		p, err := pms.ParseStaykey(e.Body)
 		if err != nil {
@@ -174,14 +191,12 @@ func (a *Applier) lockBatch(ctx context.Context, tx pgx.Tx, events []store.Event
 			}
 		}
 		if l := p.Change.Listing; l != nil {
+			change = true
 			listings = append(listings, store.ListingRef{Source: e.Source, ListingID: l.ListingID})
 		}
 	}
 	var err error
-	if b.listings, err = store.LockListings(ctx, tx, listings, now); err != nil {
-		return nil, err
-	}
-	if err := store.ReserveReservations(ctx, tx, reservations, now); err != nil {
+	if b.listings, err = store.LockListings(ctx, tx, listings, change, now); err != nil {
 		return nil, err
 	}
 	b.reservations, err = store.LockReservations(ctx, tx, reservations)
@@ -190,29 +205,35 @@ func (a *Applier) lockBatch(ctx context.Context, tx pgx.Tx, events []store.Event
 
 // fold applies the events to the rows in memory, in the order of receipt.
 func (b *batch) fold() {
-	for i, e := range b.events {
-		p := b.parsed[i]
-		result := store.EventResult{EventID: e.EventID, Status: store.EventApplied}
-		switch {
+	for i := range b.events {
+		e, p := &b.events[i], b.parsed[i]
+		status, reason := store.EventApplied, ""
+		switch c := p.Change; {
 		case len(p.Invalid) > 0:
-			result.Status, result.Reason = store.EventRejected, pms.Reasons(p.Invalid)
+			status, reason = store.EventRejected, pms.Reasons(p.Invalid)
 		case p.Ignored:
-			result.Status, result.Reason = store.EventIgnored, "the type means nothing here"
-		case p.Change.Reservation != nil:
-			if !b.foldReservation(e, *p.Change.Reservation) {
-				result.Status, result.Reason = store.EventSuperseded, "a later event of this reservation had been applied"
+			status, reason = store.EventIgnored, "the type means nothing here"
+		case c.Reservation != nil:
+			if !b.foldReservation(*e, *c.Reservation) {
+				status, reason = store.EventSuperseded, "a later event of this reservation had been applied"
 			}
 			b.entries = append(b.entries, store.Entry{
-				Ref: store.Ref{Source: e.Source, ReservationID: p.Change.Reservation.ReservationID}, At: b.now,
-				Kind: store.TimelineEvent, Summary: e.Type + " " + result.Status,
-				Detail: map[string]any{"event_id": e.EventID.String(), "type": e.Type, "status": result.Status, "timestamp": pms.FormatInstant(p.OccurredAt)},
+				Ref: store.Ref{Source: e.Source, ReservationID: c.Reservation.ReservationID}, At: b.now,
+				Kind: store.TimelineEvent, Summary: e.Type + " " + status,
+				Detail: map[string]any{"event_id": e.EventID.String(), "type": e.Type, "status": status, "timestamp": pms.FormatInstant(p.OccurredAt)},
 			})
-		case p.Change.Listing != nil:
-			if !b.foldListing(e, *p.Change.Listing) {
-				result.Status, result.Reason = store.EventSuperseded, "a later event of this listing had been applied"
+		case c.Listing != nil:
+			if !b.foldListing(*e, *c.Listing) {
+				status, reason = store.EventSuperseded, "a later event of this listing had been applied"
 			}
 		}
-		b.results = append(b.results, result)
+		e.Status = status
+		if reason != "" {
+			e.Reason = &reason
+		}
+		if status == store.EventApplied {
+			e.AppliedAt = &b.now
+		}
 	}
 	for ref := range b.before {
 		r := b.reservations[ref]
@@ -242,7 +263,10 @@ func (b *batch) foldReservation(e store.Event, c pms.Reservation) bool {
 		return false
 	}
 	if _, seen := b.before[ref]; !seen {
-		b.before[ref] = r
+		b.before[ref] = r // of a new one, nothing but zeros
+	}
+	if r.VersionSeq == 0 {
+		r.Source, r.ReservationID, r.CreatedAt = ref.Source, ref.ReservationID, b.now
 	}
 	r.Status, r.VersionAt, r.VersionSeq, r.UpdatedAt = c.Status, at, seq, b.now
 	whole := c.Status == pms.Confirmed
@@ -344,48 +368,49 @@ func listingMatters(a, b store.Listing) bool {
 }
 
 func (b *batch) save(ctx context.Context, tx pgx.Tx) error {
-	refs := make([]store.ListingRef, 0, len(b.listed))
-	for ref := range b.listed {
-		refs = append(refs, ref)
+	var fresh, known []store.Reservation
+	var made, changed []store.Wish
+	for ref, before := range b.before {
+		r := b.reservations[ref]
+		differs := stayChanged(before, r)
+		w := wish(r, b.now, differs, differs)
+		if before.VersionSeq > 0 {
+			known, changed = append(known, r), append(changed, w)
+			continue
+		}
+		if r.CheckOut != nil && !r.CheckOut.After(b.now) {
+			w.RankAt = &store.LastRank // it never had a key, nobody waits for it, and an import may bring many
+		}
+		fresh, made = append(fresh, r), append(made, w)
 	}
-	slices.SortFunc(refs, func(x, y store.ListingRef) int {
+	if err := store.InsertReservations(ctx, tx, fresh); err != nil {
+		return err
+	}
+	if err := store.UpdateReservations(ctx, tx, known); err != nil {
+		return err
+	}
+	var writes pgx.Batch
+	refs := slices.SortedFunc(maps.Keys(b.listed), func(x, y store.ListingRef) int {
 		return cmp.Or(cmp.Compare(x.Source, y.Source), cmp.Compare(x.ListingID, y.ListingID))
 	})
 	for _, ref := range refs {
-		if err := store.SaveListing(ctx, tx, b.listings[ref]); err != nil {
-			return err
-		}
+		store.SaveListing(&writes, b.listings[ref])
 	}
-	reservations := make([]store.Reservation, 0, len(b.before))
-	wishes := make([]store.Wish, 0, len(b.before))
-	for ref, before := range b.before {
-		r := b.reservations[ref]
-		reservations = append(reservations, r)
-		changed := stayChanged(before, r)
-		w := wish(r, b.now, changed, changed)
-		if before.VersionSeq == 0 && r.CheckOut != nil && !r.CheckOut.After(b.now) {
-			w.RankAt = &store.LastRank // it never had a key, nobody waits for it, and an import may bring many
-		}
-		wishes = append(wishes, w)
-	}
-	if err := store.SaveReservations(ctx, tx, reservations); err != nil {
+	store.InsertKeys(&writes, made, b.now)
+	store.WishKeys(&writes, changed, b.now)
+	store.FinishEvents(&writes, b.events)
+	if err := store.QueueTimeline(&writes, b.entries); err != nil {
 		return err
 	}
-	if err := store.WishKeys(ctx, tx, wishes, b.now); err != nil {
-		return err
+	if err := tx.SendBatch(ctx, &writes).Close(); err != nil {
+		return fmt.Errorf("write what %d events say: %w", len(b.events), err)
 	}
-	if err := store.AddToTimeline(ctx, tx, b.entries); err != nil {
-		return err
-	}
-	for i, r := range b.results {
-		appliedEvents.WithLabelValues(b.events[i].Source, r.Status).Inc()
-	}
-	return store.FinishEvents(ctx, tx, b.results, b.now)
+	return nil
 }
 
 // wish asks for what a reservation says by now.
 func wish(r store.Reservation, now time.Time, changed, revive bool) store.Wish {
-	w := store.Wish{Ref: r.Ref(), RankAt: r.CheckIn, Changed: changed, Revive: revive}
+	w := store.Wish{Ref: r.Ref(), CheckIn: r.CheckIn, Cancelled: r.Status == pms.Cancelled, RankAt: r.CheckIn, Changed: changed, Revive: revive}
 	switch over := r.CheckOut != nil && !r.CheckOut.After(now); {
 	case r.Status == pms.Cancelled:
 		w.Interim = store.KeyRevoking
@@ -428,7 +453,7 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 	generation := int64(0)
 	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
 		now := a.now().UTC()
-		listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, now)
+		listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, true, now)
 		if err != nil {
 			return err
 		}
@@ -444,10 +469,12 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 			completeStay(&stays[i], l, a.policy(ref.Source))
 			wishes[i] = wish(stays[i], now, true, false)
 		}
-		if err := store.SaveReservations(ctx, tx, stays); err != nil {
+		if err := store.UpdateReservations(ctx, tx, stays); err != nil {
 			return err
 		}
-		return store.WishKeys(ctx, tx, wishes, now)
+		var writes pgx.Batch
+		store.WishKeys(&writes, wishes, now)
+		return tx.SendBatch(ctx, &writes).Close()
 	})
 	if err != nil || reached == fanOutBatch {
 		return reached, err
@@ -461,7 +488,7 @@ func (a *Applier) PutListing(ctx context.Context, ref store.ListingRef, patch pm
 	var l store.Listing
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 		now := a.now().UTC()
-		listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, now)
+		listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, true, now)
 		if err != nil {
 			return err
 		}
@@ -486,7 +513,9 @@ func (a *Applier) PutListing(ctx context.Context, ref store.ListingRef, patch pm
 		if listingMatters(before, l) {
 			l.Generation++
 		}
-		return store.SaveListing(ctx, tx, l)
+		var writes pgx.Batch
+		store.SaveListing(&writes, l)
+		return tx.SendBatch(ctx, &writes).Close()
 	})
 	if err != nil {
 		return store.Listing{}, err
@@ -509,13 +538,16 @@ func (a *Applier) Reconcile(ctx context.Context, ref store.Ref) error {
 		}
 		w := wish(r, now, false, true)
 		w.Check = true
-		if err := store.WishKeys(ctx, tx, []store.Wish{w}, now); err != nil {
-			return err
-		}
-		return store.AddToTimeline(ctx, tx, []store.Entry{{
+		var writes pgx.Batch
+		store.WishKeys(&writes, []store.Wish{w}, now)
+		err = store.QueueTimeline(&writes, []store.Entry{{
 			Ref: ref, At: now, Kind: store.TimelineAction, Summary: "an admin asked to check it against Seam and repair it",
 			Detail: map[string]any{"action": "reconcile"},
 		}})
+		if err != nil {
+			return err
+		}
+		return tx.SendBatch(ctx, &writes).Close()
 	})
 	if err == nil {
 		a.applied()

@@ -3,8 +3,11 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,7 +23,7 @@ const (
 	EventRejected   = "rejected"   // not valid; kept for its sender to mend
 )
 
-// Event is a row of the inbox.
+// Event is an event of the inbox: what was posted, and what became of it.
 type Event struct {
 	EventID       uuid.UUID
 	Seq           int64
@@ -34,12 +37,9 @@ type Event struct {
 	OccurredAt    *time.Time
 	ReceivedAt    time.Time
 	AppliedAt     *time.Time
-	Urgent        bool // a guest arrives soon: it is applied before what waits
-	Body          []byte
+	Urgent        bool   // a guest arrives soon: it is applied before what waits
+	Body          []byte // nil where it was not asked for, or retention has removed it
 }
-
-const eventColumns = `event_id, seq, source, event_key, type, status, reason, reservation_id, listing_id,
-	occurred_at, received_at, applied_at, urgent`
 
 // Accepted is the fate of one event given to [Store.InsertEvents].
 type Accepted struct {
@@ -47,150 +47,268 @@ type Accepted struct {
 	Duplicate bool
 }
 
-// InsertEvents stores events in one statement, in one commit, and returns their fates in the same order. An
-// event whose source and key are known is a duplicate, unless the known one was rejected: then that row is
-// tried again with the new body. No two events of one call may have the same source and key.
+// eventRows are the columns of many events, for unnest. Ids and keys are never empty: "" stands for null.
+type eventRows struct {
+	ids                                                             [][16]byte
+	sources, keys, types, statuses, reasons, reservations, listings []string
+	occurred                                                        []*time.Time
+	received                                                        []time.Time
+	urgent, rejected                                                []bool
+	bodies                                                          [][]byte
+}
+
+func newEventRows(events []Event) eventRows {
+	n := len(events)
+	texts := make([]string, 7*n)
+	r := eventRows{
+		ids: make([][16]byte, n), sources: texts[:n], keys: texts[n : 2*n], types: texts[2*n : 3*n], statuses: texts[3*n : 4*n],
+		reasons: texts[4*n : 5*n], reservations: texts[5*n : 6*n], listings: texts[6*n:], occurred: make([]*time.Time, n),
+		received: make([]time.Time, n), urgent: make([]bool, n), rejected: make([]bool, n), bodies: make([][]byte, n),
+	}
+	for i, e := range events {
+		r.ids[i], r.sources[i], r.keys[i], r.types[i], r.statuses[i] = e.EventID, e.Source, deref(e.EventKey), e.Type, e.Status
+		r.reasons[i], r.reservations[i], r.listings[i] = deref(e.Reason), deref(e.ReservationID), deref(e.ListingID)
+		r.occurred[i], r.received[i], r.urgent[i], r.rejected[i], r.bodies[i] = e.OccurredAt, e.ReceivedAt, e.Urgent, e.Status == EventRejected, e.Body
+	}
+	return r
+}
+
+// Statements of InsertEvents. What is not in events by its id was there before, by its key.
+const (
+	insertEvents = `
+		INSERT INTO events (event_id, source, event_key, occurred_at, received_at, rejected, body)
+		SELECT event_id, source, nullif(event_key, ''), occurred_at, received_at, rejected, body
+		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::boolean[], $7::bytea[])
+			AS n (event_id, source, event_key, occurred_at, received_at, rejected, body)
+		ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING`
+	queueEvents = `
+		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
+		SELECT e.seq, n.event_id, n.source, n.type, nullif(n.reservation_id, ''), nullif(n.listing_id, ''), n.urgent
+		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[]) AS n (event_id, source, type, reservation_id, listing_id, urgent)
+		JOIN events e USING (event_id) RETURNING event_id`
+	settleEvents = `
+		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
+		SELECT e.seq, n.event_id, n.source, n.type, n.status, nullif(n.reason, ''), nullif(n.reservation_id, ''), nullif(n.listing_id, ''), e.occurred_at, e.received_at
+		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS n (event_id, source, type, status, reason, reservation_id, listing_id)
+		JOIN events e USING (event_id) RETURNING event_id`
+)
+
+// InsertEvents stores events in one commit, and returns their fates in the same order. An event whose source and
+// key are known is a duplicate, unless the known one was rejected: then that one is tried again with the new body.
+// No two events of one call may have the same source and key.
 func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, error) {
 	// Rows are locked in one order, so that two replicas never wait for each other.
-	order := make([]int, len(events))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(events[a].Source, events[b].Source), cmp.Compare(deref(events[a].EventKey), deref(events[b].EventKey)))
+	sorted := slices.Clone(events)
+	slices.SortFunc(sorted, func(a, b Event) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(deref(a.EventKey), deref(b.EventKey)))
 	})
-	n := len(events)
-	ids, sources, keys := make([]uuid.UUID, n), make([]string, n), make([]*string, n)
-	types, statuses, reasons := make([]string, n), make([]string, n), make([]*string, n)
-	reservations, listings := make([]*string, n), make([]*string, n)
-	occurred, received, urgent, bodies := make([]*time.Time, n), make([]time.Time, n), make([]bool, n), make([][]byte, n)
-	for at, i := range order {
-		e := events[i]
-		ids[at], sources[at], keys[at] = e.EventID, e.Source, e.EventKey
-		types[at], statuses[at], reasons[at] = e.Type, e.Status, e.Reason
-		reservations[at], listings[at] = e.ReservationID, e.ListingID
-		occurred[at], received[at], urgent[at], bodies[at] = e.OccurredAt, e.ReceivedAt, e.Urgent, e.Body
+	all := newEventRows(sorted)
+	fresh := make(map[uuid.UUID]bool, len(events))
+	note := func(rows pgx.Rows) error {
+		var id uuid.UUID
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { fresh[id] = true; return nil })
+		return err
 	}
-	rows, err := s.pool.Query(ctx, `
-		INSERT INTO events (event_id, source, event_key, type, status, reason, reservation_id, listing_id, occurred_at, received_at, urgent, body)
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-			$9::timestamptz[], $10::timestamptz[], $11::boolean[], $12::bytea[])
-		ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO UPDATE SET
-			seq = EXCLUDED.seq, type = EXCLUDED.type, status = EXCLUDED.status, reason = EXCLUDED.reason,
-			reservation_id = EXCLUDED.reservation_id, listing_id = EXCLUDED.listing_id,
-			occurred_at = EXCLUDED.occurred_at, received_at = EXCLUDED.received_at, urgent = EXCLUDED.urgent, body = EXCLUDED.body
-		WHERE events.status = 'rejected'
-		RETURNING event_id, source, event_key`,
-		ids, sources, keys, types, statuses, reasons, reservations, listings, occurred, received, urgent, bodies)
-	if err != nil {
-		return nil, fmt.Errorf("insert %d events: %w", n, err)
+	var batch pgx.Batch // one round trip, and one transaction
+	batch.Queue(insertEvents, all.ids, all.sources, all.keys, all.occurred, all.received, all.rejected, all.bodies)
+	waiting, settled := splitEvents(sorted)
+	if len(waiting) > 0 {
+		r := newEventRows(waiting)
+		batch.Queue(queueEvents, r.ids, r.sources, r.types, r.reservations, r.listings, r.urgent).Query(note)
 	}
-	type key struct{ source, key string }
-	stored, unkeyed := map[key]uuid.UUID{}, map[uuid.UUID]bool{}
-	var row struct {
-		id     uuid.UUID
-		source string
-		key    *string
+	if len(settled) > 0 {
+		r := newEventRows(settled)
+		batch.Queue(settleEvents, r.ids, r.sources, r.types, r.statuses, r.reasons, r.reservations, r.listings).Query(note)
 	}
-	if _, err := pgx.ForEachRow(rows, []any{&row.id, &row.source, &row.key}, func() error {
-		if row.key == nil {
-			unkeyed[row.id] = true
+	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, fmt.Errorf("insert %d events: %w", len(events), err)
+	}
+	fates := make([]Accepted, len(events))
+	var known []int
+	for i, e := range events {
+		if fates[i] = (Accepted{EventID: e.EventID}); !fresh[e.EventID] {
+			known = append(known, i)
+		}
+	}
+	return fates, s.meetAgain(ctx, events, known, fates)
+}
+
+// splitEvents tells the events that wait to be applied from those whose fate is known at once.
+func splitEvents(events []Event) (waiting, settled []Event) {
+	for _, e := range events {
+		if e.Status == EventAccepted {
+			waiting = append(waiting, e)
 		} else {
-			stored[key{row.source, *row.key}] = row.id
+			settled = append(settled, e)
+		}
+	}
+	return waiting, settled
+}
+
+// meetAgain finds the fates of those events whose keys were here before.
+func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fates []Accepted) error {
+	if len(known) == 0 {
+		return nil
+	}
+	sources, keys := make([]string, len(known)), make([]string, len(known))
+	for at, i := range known {
+		sources[at], keys[at] = events[i].Source, *events[i].EventKey
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT n.i, e.event_id, e.rejected FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (source, event_key, i)
+		JOIN events e USING (source, event_key)`, sources, keys)
+	var at int
+	var id uuid.UUID
+	var rejected bool
+	var again []int
+	found := 0
+	if _, err := pgx.ForEachRow(rows, []any{&at, &id, &rejected}, func() error {
+		i := known[at-1]
+		found++
+		if fates[i] = (Accepted{EventID: id, Duplicate: true}); rejected {
+			again = append(again, i)
 		}
 		return nil
 	}); err != nil {
-		return nil, fmt.Errorf("insert %d events: %w", n, err)
+		return fmt.Errorf("find %d events that came again: %w", len(known), err)
 	}
-	fates := make([]Accepted, n)
-	var missing []int
-	for i, e := range events {
-		switch {
-		case e.EventKey == nil:
-			fates[i] = Accepted{EventID: e.EventID}
-		default:
-			id, ok := stored[key{e.Source, *e.EventKey}]
-			if !ok {
-				missing = append(missing, i)
-				continue
-			}
-			fates[i] = Accepted{EventID: id}
+	if found < len(known) { // retention came between; the sender tries again
+		return fmt.Errorf("find %d events that came again: %w", len(known), ErrNotFound)
+	}
+	for _, i := range again {
+		if err := s.tryAgain(ctx, events[i], &fates[i]); err != nil {
+			return err
 		}
 	}
-	// The first statement's snapshot need not see what it collided with: ask again.
-	for _, i := range missing {
-		id, err := s.EventIDByKey(ctx, events[i].Source, *events[i].EventKey)
+	return nil
+}
+
+// tryAgain gives a rejected event the body that it was sent again with. If somebody else did so meanwhile, this
+// one is a duplicate.
+func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
+	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			UPDATE events SET seq = nextval('event_order'), occurred_at = $3, received_at = $4, rejected = $5, body = $6
+			WHERE source = $1 AND event_key = $2 AND rejected RETURNING event_id`,
+			e.Source, e.EventKey, e.OccurredAt, e.ReceivedAt, e.Status == EventRejected, e.Body).Scan(&e.EventID)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		fates[i] = Accepted{EventID: id, Duplicate: true}
-	}
-	return fates, nil
+		fate.Duplicate = false
+		if _, err := tx.Exec(ctx, `DELETE FROM event_results WHERE event_id = $1 AND status = 'rejected'`, e.EventID); err != nil {
+			return err
+		}
+		r := newEventRows([]Event{e})
+		if e.Status == EventAccepted {
+			_, err = tx.Exec(ctx, queueEvents, r.ids, r.sources, r.types, r.reservations, r.listings, r.urgent)
+		} else {
+			_, err = tx.Exec(ctx, settleEvents, r.ids, r.sources, r.types, r.statuses, r.reasons, r.reservations, r.listings)
+		}
+		return err
+	})
+	return wrap(err, "try event %q of source %s again", *e.EventKey, e.Source)
 }
 
 // EventIDByKey returns the id of the accepted or ignored event with that key, or [ErrNotFound].
 func (s *Store) EventIDByKey(ctx context.Context, source, key string) (uuid.UUID, error) {
 	var id uuid.UUID
 	err := s.pool.QueryRow(ctx, `
-		SELECT event_id FROM events WHERE source = $1 AND event_key = $2 AND status <> 'rejected'`, source, key).Scan(&id)
+		SELECT event_id FROM events WHERE source = $1 AND event_key = $2 AND NOT rejected`, source, key).Scan(&id)
 	return id, wrap(err, "find event %q of source %s", key, source)
 }
 
-// ClaimEvents locks the oldest accepted events, urgent ones first, at most limit, for the rest of the
-// transaction. Concurrent appliers get different ones. They come in the order of receipt; that urgent ones have
+// ClaimEvents takes the oldest waiting events off the queue, urgent ones first, at most limit; a rollback puts them
+// back. Concurrent appliers get different ones. They come in the order of receipt; that urgent ones have
 // overtaken others changes nothing in the end, because each has its place in the order of its reservation.
 func ClaimEvents(ctx context.Context, tx pgx.Tx, limit int) ([]Event, error) {
-	var events []Event
-	for _, which := range []string{"urgent", "NOT urgent"} {
-		rows, _ := tx.Query(ctx, `
-			SELECT `+eventColumns+`, body FROM events WHERE status = 'accepted' AND `+which+`
-			ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED`, limit-len(events))
-		some, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
-		if err != nil {
-			return nil, wrap(err, "claim events")
-		}
-		if events = append(events, some...); len(events) == limit {
-			break
-		}
-	}
+	rows, _ := tx.Query(ctx, `
+		WITH first AS (SELECT seq FROM event_queue WHERE urgent ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED),
+			rest AS (SELECT seq FROM event_queue WHERE NOT urgent ORDER BY seq LIMIT $1 - (SELECT count(*) FROM first) FOR UPDATE SKIP LOCKED),
+			taken AS (DELETE FROM event_queue WHERE seq = ANY (ARRAY (SELECT seq FROM first UNION ALL SELECT seq FROM rest))
+				RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent)
+		SELECT t.event_id, t.seq, t.source, e.event_key, t.type, 'accepted' AS status, NULL::text AS reason, t.reservation_id, t.listing_id,
+			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, t.urgent, e.body
+		FROM taken t JOIN events e USING (event_id)`, limit)
+	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
 	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) })
-	return events, nil
+	return events, wrap(err, "claim events")
 }
 
-// EventResult is what became of an event.
-type EventResult struct {
-	EventID uuid.UUID
-	Status  string
-	Reason  string
-}
-
-// FinishEvents writes the results of applied events.
-func FinishEvents(ctx context.Context, tx pgx.Tx, results []EventResult, now time.Time) error {
-	ids, statuses, reasons := make([]uuid.UUID, len(results)), make([]string, len(results)), make([]string, len(results))
-	for i, r := range results {
-		ids[i], statuses[i], reasons[i] = r.EventID, r.Status, r.Reason
+// FinishEvents writes what became of events that this transaction has claimed: their Status, Reason and AppliedAt.
+func FinishEvents(batch *pgx.Batch, events []Event) {
+	n := len(events)
+	r := newEventRows(events)
+	seqs, applied := make([]int64, n), make([]*time.Time, n)
+	var rejected [][16]byte
+	for i, e := range events {
+		if seqs[i], applied[i] = e.Seq, e.AppliedAt; e.Status == EventRejected {
+			rejected = append(rejected, e.EventID)
+		}
 	}
-	_, err := tx.Exec(ctx, `
-		UPDATE events e SET status = r.status, reason = nullif(r.reason, ''),
-			applied_at = CASE WHEN r.status = 'applied' THEN $4::timestamptz END
-		FROM unnest($1::uuid[], $2::text[], $3::text[]) AS r (event_id, status, reason)
-		WHERE e.event_id = r.event_id`, ids, statuses, reasons, now)
-	return wrap(err, "finish %d events", len(results))
+	batch.Queue(`
+		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at)
+		SELECT seq, event_id, source, type, status, nullif(reason, ''), nullif(reservation_id, ''), nullif(listing_id, ''), occurred_at, received_at, applied_at
+		FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
+			AS n (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at)`,
+		seqs, r.ids, r.sources, r.types, r.statuses, r.reasons, r.reservations, r.listings, r.occurred, r.received, applied)
+	if len(rejected) > 0 {
+		batch.Queue(`UPDATE events SET rejected = true WHERE event_id = ANY ($1)`, rejected)
+	}
+}
+
+// SetAside rejects a waiting event that can't be applied.
+func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
+	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		var id uuid.UUID
+		err := tx.QueryRow(ctx, `
+			WITH taken AS (DELETE FROM event_queue WHERE seq = $1 RETURNING seq, event_id, source, type, reservation_id, listing_id)
+			INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
+			SELECT t.seq, t.event_id, t.source, t.type, 'rejected', $2, t.reservation_id, t.listing_id, e.occurred_at, e.received_at
+			FROM taken t JOIN events e USING (event_id) RETURNING event_id`, seq, reason).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil // another applier was quicker
+		}
+		if err == nil {
+			_, err = tx.Exec(ctx, `UPDATE events SET rejected = true WHERE event_id = $1`, id)
+		}
+		return err
+	})
+	return wrap(err, "set event %d aside", seq)
 }
 
 // Event returns one event with its body.
 func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT `+eventColumns+`, body FROM events WHERE event_id = $1`, id)
+	rows, _ := s.pool.Query(ctx, `
+		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(q.type, r.type) AS type, CASE WHEN q.seq IS NOT NULL THEN 'accepted' ELSE r.status END AS status,
+			r.reason, coalesce(q.reservation_id, r.reservation_id) AS reservation_id, coalesce(q.listing_id, r.listing_id) AS listing_id,
+			e.occurred_at, e.received_at, r.applied_at, coalesce(q.urgent, false) AS urgent, e.body
+		FROM events e LEFT JOIN event_queue q USING (seq) LEFT JOIN event_results r USING (seq)
+		WHERE e.event_id = $1 AND (q.seq IS NOT NULL OR r.seq IS NOT NULL)`, id)
 	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Event])
 	return e, wrap(err, "event %s", id)
 }
 
-// ReplayEvent queues an event again at its old place in the order.
+// ReplayEvent queues an event again at its old place in the order. [ErrPruned] where its body is gone.
 func (s *Store) ReplayEvent(ctx context.Context, id uuid.UUID) error {
-	tag, err := s.pool.Exec(ctx, `UPDATE events SET status = 'accepted', reason = NULL, applied_at = NULL WHERE event_id = $1`, id)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = ErrNotFound
-	}
+	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		var seq int64
+		var pruned bool
+		err := tx.QueryRow(ctx, `UPDATE events SET rejected = rejected AND body IS NULL WHERE event_id = $1 RETURNING seq, body IS NULL`, id).Scan(&seq, &pruned)
+		if err != nil {
+			return err
+		}
+		if pruned {
+			return ErrPruned
+		}
+		_, err = tx.Exec(ctx, `
+			WITH undone AS (DELETE FROM event_results WHERE seq = $1 RETURNING seq, event_id, source, type, reservation_id, listing_id)
+			INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
+			SELECT seq, event_id, source, type, reservation_id, listing_id, true FROM undone`, seq)
+		return err
+	})
 	return wrap(err, "replay event %s", id)
 }
 
@@ -201,26 +319,67 @@ type EventFilter struct {
 
 // Events lists events, newest receipt first, without bodies, from below the given place (0: the newest).
 func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit int) ([]Event, error) {
-	var w where
-	w.equal("source", f.Source)
-	w.equal("status", f.Status)
-	w.equal("type", f.Type)
-	w.equal("reservation_id", f.ReservationID)
-	w.equal("listing_id", f.ListingID)
-	if below > 0 {
-		w.add("seq < %s", below)
+	if below == 0 {
+		below = math.MaxInt64
 	}
-	rows, _ := s.pool.Query(ctx, `SELECT `+eventColumns+`, NULL::bytea AS body FROM events`+w.sql()+` ORDER BY seq DESC LIMIT `+w.arg(limit), w.args...)
+	var w where
+	parts := make([]string, 0, 2)
+	if f.Status == "" || f.Status == EventAccepted {
+		parts = append(parts, f.waiting(&w, below, limit))
+	}
+	if f.Status != EventAccepted {
+		parts = append(parts, f.results(&w, below, limit))
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT e.event_id, e.seq, e.source, NULL::text AS event_key, e.type, e.status, e.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
+			e.applied_at, false AS urgent, NULL::bytea AS body
+		FROM (`+strings.Join(parts, ` UNION ALL `)+`) e ORDER BY e.seq DESC LIMIT `+w.arg(limit), w.planned()...)
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
 	return events, wrap(err, "list events")
+}
+
+// waiting selects from the queue, which is short.
+func (f EventFilter) waiting(w *where, below int64, limit int) string {
+	w.restart()
+	w.add("q.seq < %s", below)
+	w.equal("q.source", f.Source)
+	w.equal("q.type", f.Type)
+	w.equal("q.reservation_id", f.ReservationID)
+	w.equal("q.listing_id", f.ListingID)
+	return `(SELECT q.event_id, q.seq, q.source, q.type, 'accepted' AS status, NULL::text AS reason, q.reservation_id, q.listing_id, e.occurred_at, e.received_at,
+		NULL::timestamptz AS applied_at FROM event_queue q JOIN events e USING (event_id)` + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
+}
+
+// results selects from what is settled: by reservation or listing, which have few each, else by kind.
+func (f EventFilter) results(w *where, below int64, limit int) string {
+	const columns = `t.event_id, t.seq, t.source, t.type, t.status, t.reason, t.reservation_id, t.listing_id, t.occurred_at, t.received_at, t.applied_at`
+	w.restart()
+	w.add("t.seq < %s", below)
+	newest := ` ORDER BY t.seq DESC LIMIT ` + w.arg(limit)
+	if f == (EventFilter{}) {
+		return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + newest + `)`
+	}
+	if f.ReservationID == "" && f.ListingID == "" {
+		k := kinds{table: "event_results", columns: []string{"source", "type", "status"}, values: []any{nullable(f.Source), nullable(f.Type), nullable(f.Status)}}
+		return k.merge(w, columns, newest)
+	}
+	w.equal("t.source", f.Source)
+	w.equal("t.type", f.Type)
+	w.equal("t.status", f.Status)
+	w.equal("t.listing_id", f.ListingID)
+	if f.ReservationID == "" {
+		return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + newest + `)`
+	}
+	// All of the reservation's, then sorted: by their order, the planner might read far for an id that is rare.
+	w.add("t.reservation_id = %s", f.ReservationID)
+	return `(SELECT * FROM (SELECT ` + columns + ` FROM event_results t` + w.sql() + ` OFFSET 0) t` + newest + `)`
 }
 
 // Backlog returns how many events wait to be applied, at most 10,000, and since when the oldest does.
 func (s *Store) Backlog(ctx context.Context) (n int, oldest *time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `
-		SELECT least(count(*), 10000), min(received_at) FROM (
-			(SELECT received_at FROM events WHERE status = 'accepted' AND urgent ORDER BY seq LIMIT 10000)
-			UNION ALL (SELECT received_at FROM events WHERE status = 'accepted' AND NOT urgent ORDER BY seq LIMIT 10000)) e`).Scan(&n, &oldest)
+		SELECT (SELECT count(*) FROM (SELECT FROM event_queue LIMIT 10000) q),
+			(SELECT e.received_at FROM event_queue q JOIN events e USING (event_id) ORDER BY q.seq LIMIT 1)`).Scan(&n, &oldest)
 	return n, oldest, wrap(err, "count the backlog")
 }
 

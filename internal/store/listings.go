@@ -48,8 +48,9 @@ func (l Listing) Groups() []string {
 }
 
 // LockListings locks the named listings in one order for the rest of the transaction, and makes those that
-// don't exist yet, unknown, so that there is something to lock.
-func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, now time.Time) (map[ListingRef]Listing, error) {
+// don't exist yet, unknown, so that there is something to lock. Where none of them is to be changed, a shared lock is
+// enough: their stays may be changed by several at once, but not beside a change of the listing.
+func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool, now time.Time) (map[ListingRef]Listing, error) {
 	found := map[ListingRef]Listing{}
 	if len(refs) == 0 {
 		return found, nil
@@ -63,36 +64,46 @@ func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, now time.Ti
 	for i, r := range refs {
 		sources[i], ids[i] = r.Source, r.ListingID
 	}
-	if _, err := tx.Exec(ctx, `
+	lock := "FOR SHARE"
+	if change {
+		lock = "FOR NO KEY UPDATE"
+	}
+	read := func() error {
+		rows, _ := tx.Query(ctx, `
+			SELECT `+listingColumns+` FROM listings
+			WHERE (source, listing_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+			ORDER BY source COLLATE "C", listing_id COLLATE "C" `+lock, sources, ids)
+		listings, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
+		for _, l := range listings {
+			found[ListingRef{l.Source, l.ListingID}] = l
+		}
+		return wrap(err, "lock listings")
+	}
+	if err := read(); err != nil || len(found) == len(refs) {
+		return found, err
+	}
+	tag, err := tx.Exec(ctx, `
 		INSERT INTO listings (source, listing_id, created_at, updated_at)
 		SELECT source, listing_id, $3, $3 FROM unnest($1::text[], $2::text[]) AS r (source, listing_id)
-		ON CONFLICT DO NOTHING`, sources, ids, now); err != nil {
+		ON CONFLICT DO NOTHING`, sources, ids, now)
+	if err != nil {
 		return nil, wrap(err, "make listings")
 	}
-	rows, _ := tx.Query(ctx, `
-		SELECT `+listingColumns+` FROM listings
-		WHERE (source, listing_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-		ORDER BY source COLLATE "C", listing_id COLLATE "C" FOR NO KEY UPDATE`, sources, ids)
-	listings, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
-	if err != nil {
-		return nil, wrap(err, "lock listings")
+	if int(tag.RowsAffected()) < len(refs)-len(found) {
+		return nil, ErrRaced // locked out of order: from the start
 	}
-	for _, l := range listings {
-		found[ListingRef{l.Source, l.ListingID}] = l
-	}
-	return found, nil
+	return found, read()
 }
 
 // SaveListing writes all of a locked listing.
-func SaveListing(ctx context.Context, tx pgx.Tx, l Listing) error {
-	_, err := tx.Exec(ctx, `
+func SaveListing(batch *pgx.Batch, l Listing) {
+	batch.Queue(`
 		UPDATE listings SET known = $3, deleted = $4, name = $5, acs_system_id = $6, time_zone = $7, check_in_time = $8,
 			check_out_time = $9, access_group_ids = $10, admin_access_group_ids = $11, version_at = $12, version_seq = $13,
 			generation = $14, created_at = $15, updated_at = greatest($16, updated_at + interval '1 microsecond')
 		WHERE source = $1 AND listing_id = $2`,
 		l.Source, l.ListingID, l.Known, l.Deleted, l.Name, l.ACSSystemID, l.TimeZone, l.CheckInTime, l.CheckOutTime,
 		l.AccessGroupIDs, l.AdminAccessGroupIDs, l.VersionAt, l.VersionSeq, l.Generation, l.CreatedAt, l.UpdatedAt)
-	return wrap(err, "save listing %s/%s", l.Source, l.ListingID)
 }
 
 // Listing returns one known listing.
@@ -117,20 +128,38 @@ type Place struct {
 
 // Listings lists known listings, newest change first, from behind a place.
 func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limit int) ([]Listing, error) {
+	const text = `lower(t.listing_id || ' ' || coalesce(t.name, ''))` // as the index listings_text has it
 	var w where
-	w.add("known")
-	w.equal("source", f.Source)
-	w.equal("listing_id", f.ListingID)
-	if f.Deleted != nil {
-		w.add("deleted = %s", *f.Deleted)
-	}
-	if f.Query != "" {
-		w.add("(strpos(lower(listing_id), lower(%s)) > 0 OR strpos(lower(coalesce(name, '')), lower(%s)) > 0)", f.Query, f.Query)
-	}
+	w.add("t.known")
+	w.equal("t.listing_id", f.ListingID)
 	if !after.At.IsZero() {
-		w.add("(updated_at < %s OR (updated_at = %s AND (source, listing_id) > (%s, %s)))", after.At, after.At, after.Source, after.ID)
+		w.add("t.updated_at <= %s AND (t.updated_at < %s OR (t.source, t.listing_id) > (%s, %s))", after.At, after.At, after.Source, after.ID)
 	}
-	rows, _ := s.pool.Query(ctx, `SELECT `+listingColumns+` FROM listings`+w.sql()+` ORDER BY updated_at DESC, source, listing_id LIMIT `+w.arg(limit), w.args...)
+	few := f.ListingID != ""
+	if f.Query != "" {
+		w.add(text+" LIKE lower(%s)", containing(f.Query))
+		found, err := s.fewer(ctx, fewTexts, `SELECT FROM listings t WHERE known AND `+text+` LIKE lower($1)`, containing(f.Query))
+		if err != nil {
+			return nil, wrap(err, "list listings")
+		}
+		few = few || found
+	}
+	newest := ` ORDER BY t.updated_at DESC, t.source, t.listing_id LIMIT ` + w.arg(limit)
+	var query string
+	if few {
+		w.equal("t.source", f.Source)
+		if f.Deleted != nil {
+			w.add("t.deleted = %s", *f.Deleted)
+		}
+		query = `SELECT ` + listingColumns + ` FROM listings t` + w.sql() + newest
+	} else {
+		k := kinds{table: "listings", only: "t.known", columns: []string{"source", "deleted"}, values: []any{nullable(f.Source), nil}}
+		if f.Deleted != nil {
+			k.values[1] = *f.Deleted
+		}
+		query = `SELECT * FROM ` + k.merge(&w, listingColumns, newest) + ` t` + newest
+	}
+	rows, _ := s.pool.Query(ctx, query, w.planned()...)
 	listings, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
 	return listings, wrap(err, "list listings")
 }

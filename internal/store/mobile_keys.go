@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,53 +65,65 @@ func prefixed(table, columns string) string {
 // Wish is what an event, a listing's change or an admin asks of a key.
 type Wish struct {
 	Ref
-	RankAt  *time.Time // check-in: the nearest is provisioned first
-	Interim string     // status until a worker gets to it, "" for as it is
-	Changed bool       // what is desired is another than before
-	Revive  bool       // what somebody removed or suspended at Seam is wanted back
-	Check   bool       // compare with Seam, because a person asks
+	CheckIn   *time.Time
+	Cancelled bool
+	RankAt    *time.Time // check-in: the nearest is provisioned first
+	Interim   string     // status until a worker gets to it, "" for as it is
+	Changed   bool       // what is desired is another than before
+	Revive    bool       // what somebody removed or suspended at Seam is wanted back
+	Check     bool       // compare with Seam, because a person asks
 }
 
 // LastRank is the rank of what nobody waits for: a stay that is over.
 var LastRank = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// wishRows are the columns of wishes, for unnest.
+func wishRows(wishes []Wish) []any {
+	wishes = slices.Clone(wishes)
+	slices.SortFunc(wishes, func(a, b Wish) int { return a.compare(b.Ref) }) // one order for locks
+	n := len(wishes)
+	sources, ids, interim := make([]string, n), make([]string, n), make([]string, n)
+	checkIns, ranks := make([]*time.Time, n), make([]*time.Time, n)
+	cancelled, changed, revive, asked := make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n)
+	for i, w := range wishes {
+		sources[i], ids[i], checkIns[i], cancelled[i], ranks[i] = w.Source, w.ReservationID, w.CheckIn, w.Cancelled, w.RankAt
+		interim[i], changed[i], revive[i], asked[i] = w.Interim, w.Changed, w.Revive, w.Check
+	}
+	return []any{sources, ids, checkIns, cancelled, ranks, interim, changed, revive, asked}
+}
+
+// InsertKeys makes the keys of new reservations, due at once.
+func InsertKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
+	if len(wishes) == 0 {
+		return
+	}
+	rows := wishRows(wishes)
+	batch.Queue(`
+		INSERT INTO mobile_keys (source, reservation_id, check_in, cancelled, rank_at, status, revive, attempt_generation, next_reconcile_at, queued, changed_at)
+		SELECT source, reservation_id, check_in, cancelled, rank_at, coalesce(nullif(interim, ''), 'waiting'), revive, 1, $8, true, $8
+		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[], $7::boolean[])
+			AS w (source, reservation_id, check_in, cancelled, rank_at, interim, revive)`,
+		append(rows[:6:6], rows[7], now)...)
+}
+
 // WishKeys makes keys due at once where something changed, and touches the others. One call never holds one
 // key twice.
-func WishKeys(ctx context.Context, tx pgx.Tx, wishes []Wish, now time.Time) error {
+func WishKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
 	if len(wishes) == 0 {
-		return nil
+		return
 	}
-	refs := make([]Ref, len(wishes))
-	byRef := make(map[Ref]Wish, len(wishes))
-	for i, w := range wishes {
-		refs[i], byRef[w.Ref] = w.Ref, w
-	}
-	sources, ids := splitRefs(refs)
-	ranks, interim, changed := make([]*time.Time, len(ids)), make([]string, len(ids)), make([]bool, len(ids))
-	revive, check := make([]bool, len(ids)), make([]bool, len(ids))
-	for i := range ids {
-		w := byRef[Ref{sources[i], ids[i]}]
-		ranks[i], interim[i], changed[i], revive[i], check[i] = w.RankAt, w.Interim, w.Changed, w.Revive, w.Check
-	}
-	_, err := tx.Exec(ctx, `
-		INSERT INTO mobile_keys AS k (source, reservation_id, next_reconcile_at, queued, rank_at, changed_at)
-		SELECT source, reservation_id, $4, true, rank_at, $4 FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS w (source, reservation_id, rank_at)
-		ON CONFLICT (source, reservation_id) DO NOTHING`, sources, ids, ranks, now)
-	if err != nil {
-		return wrap(err, "make mobile keys")
-	}
+	rows := wishRows(wishes)
 	// Locked first: what a worker writes meanwhile must be seen by what follows.
-	_, err = tx.Exec(ctx, `
+	batch.Queue(`
 		SELECT FROM mobile_keys k JOIN unnest($1::text[], $2::text[]) AS w (source, reservation_id) USING (source, reservation_id)
-		ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k`, sources, ids)
-	if err != nil {
-		return wrap(err, "lock mobile keys")
-	}
+		ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k`, rows[0], rows[1])
 	// A status that a worker has found stays until the next one has looked, unless it says more than is known now.
-	_, err = tx.Exec(ctx, `
+	batch.Queue(`
 		UPDATE mobile_keys k SET
+			check_in = w.check_in,
+			cancelled = w.cancelled,
 			generation = k.generation + w.due::int,
-			next_reconcile_at = CASE WHEN w.due THEN $8 ELSE k.next_reconcile_at END,
+			next_reconcile_at = CASE WHEN w.due THEN $10 ELSE k.next_reconcile_at END,
 			queued = k.queued OR w.due,
 			next_is_retry = k.next_is_retry AND NOT w.due,
 			rank_at = coalesce(w.rank_at, k.rank_at),
@@ -124,18 +137,17 @@ func WishKeys(ctx context.Context, tx pgx.Tx, wishes []Wish, now time.Time) erro
 			reason = CASE WHEN w.flips THEN NULL ELSE k.reason END,
 			message = CASE WHEN w.flips THEN NULL ELSE k.message END,
 			settled_at = CASE WHEN w.flips THEN NULL ELSE k.settled_at END,
-			changed_at = greatest($8, k.changed_at + interval '1 microsecond')
+			changed_at = greatest($10, k.changed_at + interval '1 microsecond')
 		FROM (
 			SELECT w.*, w.changed OR w.asked AS due,
 				(w.changed OR w.asked) AND CASE w.interim
 					WHEN 'revoking' THEN k.status <> 'revoked' AND (w.changed OR k.status <> 'attention')
 					WHEN 'provisioning' THEN k.status IN ('issued', 'active', 'revoking', 'revoked', 'expired') OR (k.status = 'waiting' AND k.observed_generation = 0)
 					ELSE false END AS flips
-			FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::boolean[], $6::boolean[], $7::boolean[])
-				AS w (source, reservation_id, rank_at, interim, changed, revive, asked)
+			FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[], $7::boolean[], $8::boolean[], $9::boolean[])
+				AS w (source, reservation_id, check_in, cancelled, rank_at, interim, changed, revive, asked)
 			JOIN mobile_keys k USING (source, reservation_id)) w
-		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, sources, ids, ranks, interim, changed, revive, check, now)
-	return wrap(err, "queue %d mobile keys", len(ids))
+		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, append(rows, now)...)
 }
 
 // Lease is a worker's claim of one key for a time. Nothing of the key is written by anyone else meanwhile,
@@ -339,26 +351,32 @@ type Summary struct {
 	Keys         map[string]int
 }
 
-// Summary returns the counts by status.
+// Summary returns the counts by status, from one pass over an index.
 func (s *Store) Summary(ctx context.Context) (Summary, error) {
 	sum := Summary{Reservations: map[string]int{}, Keys: map[string]int{}}
-	for query, into := range map[string]map[string]int{
-		`SELECT status, count(*) FROM reservations WHERE version_seq > 0 GROUP BY 1`: sum.Reservations,
-		`SELECT status, count(*) FROM mobile_keys GROUP BY 1`:                        sum.Keys,
-	} {
-		rows, _ := s.pool.Query(ctx, query)
-		var status string
-		var n int
-		if _, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error { into[status] = n; return nil }); err != nil {
-			return Summary{}, wrap(err, "count by status")
-		}
-	}
-	return sum, nil
+	rows, _ := s.pool.Query(ctx, `SELECT CASE WHEN cancelled THEN 'cancelled' ELSE 'confirmed' END, status, count(*) FROM mobile_keys GROUP BY 1, 2`)
+	var status, keyStatus string
+	var n int
+	_, err := pgx.ForEachRow(rows, []any{&status, &keyStatus, &n}, func() error {
+		sum.Reservations[status] += n
+		sum.Keys[keyStatus] += n
+		return nil
+	})
+	return sum, wrap(err, "count by status")
 }
 
 // OldestWaiting returns the key that has waited longest, or [ErrNotFound].
 func (s *Store) OldestWaiting(ctx context.Context) (View, error) {
-	return s.one(ctx, `SELECT source, reservation_id FROM mobile_keys WHERE status = 'waiting' ORDER BY changed_at LIMIT 1`)
+	var w where
+	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status"}, values: []any{nil, nil, KeyWaiting}}
+	views, err := s.views(ctx, `SELECT source, reservation_id FROM `+k.merge(&w, `t.source, t.reservation_id, t.changed_at`, ` ORDER BY t.changed_at, t.source, t.reservation_id DESC LIMIT 1`)+` t`, w.planned()...)
+	if err == nil && len(views) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return View{}, wrap(err, "find the oldest waiting")
+	}
+	return views[0], nil
 }
 
 // arrivalsWithoutKey is answered by an index on what has no key, which is never much. $1 is now, $2 until when.
@@ -405,12 +423,4 @@ func (s *Store) CountArrivalsWithoutKey(ctx context.Context, now, until time.Tim
 		return 0, nil, nil
 	}
 	return count, &a, wrap(err, "count arrivals without a key")
-}
-
-func (s *Store) one(ctx context.Context, query string) (View, error) {
-	var ref Ref
-	if err := s.pool.QueryRow(ctx, query).Scan(&ref.Source, &ref.ReservationID); err != nil {
-		return View{}, wrap(err, "find a reservation")
-	}
-	return s.View(ctx, ref)
 }

@@ -1,8 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -56,31 +56,67 @@ func LockReservations(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Reser
 	return found, nil
 }
 
-// ReserveReservations makes empty rows for the named reservations that don't exist, so that two appliers
-// which both bring the first event of one wait for each other. An empty row has version_seq 0.
-func ReserveReservations(ctx context.Context, tx pgx.Tx, refs []Ref, now time.Time) error {
-	sources, ids := splitRefs(refs)
-	_, err := tx.Exec(ctx, `
-		INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at)
-		SELECT source, reservation_id, 'cancelled', 'epoch', 0, $3, $3
-		FROM unnest($1::text[], $2::text[]) AS r (source, reservation_id)
-		ON CONFLICT DO NOTHING`, sources, ids, now)
-	return wrap(err, "make reservations")
+// reservationRows are the columns of many reservations, for unnest.
+func reservationRows(list []Reservation) []any {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b Reservation) int { return a.Ref().compare(b.Ref()) }) // one order for locks
+	n := len(list)
+	sources, ids, statuses := make([]string, n), make([]string, n), make([]string, n)
+	var texts [6][]*string
+	var times [2][]*time.Time
+	for i := range texts {
+		texts[i] = make([]*string, n)
+	}
+	for i := range times {
+		times[i] = make([]*time.Time, n)
+	}
+	generations, seqs := make([]int64, n), make([]int64, n)
+	versions, created, updated := make([]time.Time, n), make([]time.Time, n), make([]time.Time, n)
+	for i, r := range list {
+		sources[i], ids[i], statuses[i] = r.Source, r.ReservationID, r.Status
+		for j, text := range []*string{r.ListingID, r.GuestEmail, r.GuestName, r.GuestPhone, r.CheckInSaid, r.CheckOutSaid} {
+			texts[j][i] = text
+		}
+		times[0][i], times[1][i] = r.CheckIn, r.CheckOut
+		generations[i], versions[i], seqs[i], created[i], updated[i] = r.ListingGeneration, r.VersionAt, r.VersionSeq, r.CreatedAt, r.UpdatedAt
+	}
+	return []any{
+		sources, ids, statuses, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], times[0], times[1],
+		generations, versions, seqs, created, updated,
+	}
 }
 
-// SaveReservations writes all of the locked reservations.
-func SaveReservations(ctx context.Context, tx pgx.Tx, list []Reservation) error {
-	batch := &pgx.Batch{}
-	for _, r := range list {
-		batch.Queue(`
-			UPDATE reservations SET status = $3, listing_id = $4, guest_email = $5, guest_name = $6, guest_phone = $7,
-				check_in_said = $8, check_out_said = $9, check_in = $10, check_out = $11, listing_generation = $12,
-				version_at = $13, version_seq = $14, updated_at = $15
-			WHERE source = $1 AND reservation_id = $2`,
-			r.Source, r.ReservationID, r.Status, r.ListingID, r.GuestEmail, r.GuestName, r.GuestPhone,
-			r.CheckInSaid, r.CheckOutSaid, r.CheckIn, r.CheckOut, r.ListingGeneration, r.VersionAt, r.VersionSeq, r.UpdatedAt)
+const unnestReservations = `unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+	$10::timestamptz[], $11::timestamptz[], $12::bigint[], $13::timestamptz[], $14::bigint[], $15::timestamptz[], $16::timestamptz[])
+	AS n (` + reservationColumns + `)`
+
+// InsertReservations makes reservations that [LockReservations] has not found. [ErrRaced] if somebody else made one
+// meanwhile: then nothing of the transaction may be kept, and all of it is to be tried again.
+func InsertReservations(ctx context.Context, tx pgx.Tx, list []Reservation) error {
+	if len(list) == 0 {
+		return nil
 	}
-	return wrap(tx.SendBatch(ctx, batch).Close(), "save %d reservations", len(list))
+	tag, err := tx.Exec(ctx, `INSERT INTO reservations (`+reservationColumns+`) SELECT `+reservationColumns+` FROM `+unnestReservations+`
+		ON CONFLICT DO NOTHING`, reservationRows(list)...)
+	if err == nil && int(tag.RowsAffected()) < len(list) {
+		err = ErrRaced
+	}
+	return wrap(err, "make %d reservations", len(list))
+}
+
+// UpdateReservations writes all of locked reservations. What retention has removed is there again where it is
+// said again, and has its age again.
+func UpdateReservations(ctx context.Context, tx pgx.Tx, list []Reservation) error {
+	if len(list) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE reservations r SET status = n.status, listing_id = n.listing_id, guest_email = n.guest_email, guest_name = n.guest_name,
+			guest_phone = n.guest_phone, check_in_said = n.check_in_said, check_out_said = n.check_out_said, check_in = n.check_in,
+			check_out = n.check_out, listing_generation = n.listing_generation, version_at = n.version_at, version_seq = n.version_seq,
+			updated_at = n.updated_at, pruned = 0
+		FROM `+unnestReservations+` WHERE r.source = n.source AND r.reservation_id = n.reservation_id`, reservationRows(list)...)
+	return wrap(err, "save %d reservations", len(list))
 }
 
 // LockStaysBehindListing locks up to limit reservations of a listing that were completed with an older
@@ -99,9 +135,7 @@ func LockStaysBehindListing(ctx context.Context, tx pgx.Tx, ref ListingRef, gene
 
 func splitRefs(refs []Ref) (sources, ids []string) {
 	refs = slices.Clone(refs)
-	slices.SortFunc(refs, func(a, b Ref) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.ReservationID, b.ReservationID))
-	})
+	slices.SortFunc(refs, Ref.compare)
 	for _, r := range slices.Compact(refs) {
 		sources, ids = append(sources, r.Source), append(ids, r.ReservationID)
 	}
@@ -123,10 +157,7 @@ type ReservationFilter struct {
 
 // View returns one reservation.
 func (s *Store) View(ctx context.Context, ref Ref) (View, error) {
-	views, err := s.views(ctx, func(w *where) {
-		w.add("r.source = %s", ref.Source)
-		w.add("r.reservation_id = %s", ref.ReservationID)
-	}, 1)
+	views, err := s.views(ctx, `SELECT $1::text AS source, $2::text AS reservation_id`, ref.Source, ref.ReservationID)
 	if err == nil && len(views) == 0 {
 		err = ErrNotFound
 	}
@@ -138,40 +169,121 @@ func (s *Store) View(ctx context.Context, ref Ref) (View, error) {
 
 // Views lists reservations, newest change first, from behind a place.
 func (s *Store) Views(ctx context.Context, f ReservationFilter, after Place, limit int) ([]View, error) {
-	views, err := s.views(ctx, func(w *where) {
-		w.equal("k.source", f.Source)
-		w.equal("r.status", f.Status)
-		w.equal("k.status", f.KeyStatus)
+	var w where
+	page, err := f.page(ctx, s, &w, after, limit)
+	if err != nil {
+		return nil, wrap(err, "list reservations")
+	}
+	views, err := s.views(ctx, page, w.planned()...)
+	return views, wrap(err, "list reservations")
+}
+
+// How many rows a filter may leave to be read and sorted as a whole. Where it leaves more, rows are read in the
+// order of the list, of which so many match that a page is full soon.
+const (
+	fewTexts = 5_000  // each is a visit to two tables
+	fewRange = 50_000 // an index alone holds them
+)
+
+// page selects the refs of a page. Which filter is followed depends on how little it leaves.
+func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after Place, limit int) (string, error) {
+	byKey := func(w *where) {
+		if !after.At.IsZero() {
+			w.add("t.changed_at <= %s AND (t.changed_at < %s OR (t.source, t.reservation_id) > (%s, %s))", after.At, after.At, after.Source, after.ID)
+		}
+		if f.CheckInFrom != nil {
+			w.add("t.check_in >= %s", *f.CheckInFrom)
+		}
+		if f.CheckInTo != nil {
+			w.add("t.check_in < %s", *f.CheckInTo)
+		}
+	}
+	byKind := func(w *where) {
+		w.equal("t.source", f.Source)
+		w.equal("t.status", f.KeyStatus)
+		if f.Status != "" {
+			w.add("t.cancelled = %s", f.Status == "cancelled")
+		}
+	}
+	byText := func(w *where) {
 		w.equal("r.listing_id", f.ListingID)
 		if f.GuestEmail != "" {
 			w.add("lower(r.guest_email) = lower(%s)", f.GuestEmail)
 		}
-		if f.CheckInFrom != nil {
-			w.add("r.check_in >= %s", *f.CheckInFrom)
-		}
-		if f.CheckInTo != nil {
-			w.add("r.check_in < %s", *f.CheckInTo)
-		}
 		if f.Query != "" {
-			w.add(`(strpos(lower(r.reservation_id), lower(%s)) > 0 OR strpos(lower(coalesce(r.listing_id, '')), lower(%s)) > 0
-				OR strpos(lower(coalesce(r.guest_email, '')), lower(%s)) > 0 OR strpos(lower(coalesce(r.guest_name, '')), lower(%s)) > 0)`,
-				f.Query, f.Query, f.Query, f.Query)
+			w.add(reservationText+" LIKE lower(%s)", containing(f.Query))
 		}
-		if !after.At.IsZero() {
-			w.add("(k.changed_at < %s OR (k.changed_at = %s AND (k.source, k.reservation_id) > (%s, %s)))", after.At, after.At, after.Source, after.ID)
-		}
-	}, limit)
-	return views, wrap(err, "list reservations")
+	}
+	const newest = ` ORDER BY t.changed_at DESC, t.source, t.reservation_id LIMIT `
+	few, err := f.fewTexts(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	if few {
+		byKey(w)
+		byKind(w)
+		byText(w)
+		return `SELECT t.source, t.reservation_id FROM reservations r JOIN mobile_keys t USING (source, reservation_id)` + w.sql() + newest + w.arg(limit), nil
+	}
+	if f.Query != "" {
+		w.add(`EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+reservationText+` LIKE lower(%s))`, containing(f.Query))
+	}
+	byKey(w)
+	if few, err = f.fewInRange(ctx, s); err != nil {
+		return "", err
+	}
+	if few {
+		byKind(w)
+		return `SELECT t.source, t.reservation_id FROM mobile_keys t` + w.sql() + newest + w.arg(limit), nil
+	}
+	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status"}, values: []any{nullable(f.Source), nil, nullable(f.KeyStatus)}}
+	if f.Status != "" {
+		k.values[1] = f.Status == "cancelled"
+	}
+	return `SELECT source, reservation_id FROM ` + k.merge(w, `t.source, t.reservation_id, t.changed_at`, newest+w.arg(limit)) + ` t`, nil
 }
 
-func (s *Store) views(ctx context.Context, narrow func(*where), limit int) ([]View, error) {
-	var w where
-	w.add("r.version_seq > 0")
-	narrow(&w)
+// reservationText is what q looks in, as the index reservations_text has it.
+const reservationText = `lower(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, ''))`
+
+// fewTexts tells whether the filters on a reservation's texts leave few.
+func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error) {
+	if f.GuestEmail != "" || f.ListingID != "" {
+		return true, nil
+	}
+	if f.Query == "" {
+		return false, nil
+	}
+	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r WHERE `+reservationText+` LIKE lower($1)`, containing(f.Query))
+}
+
+// fewInRange tells whether the range of check-ins leaves few.
+func (f ReservationFilter) fewInRange(ctx context.Context, s *Store) (bool, error) {
+	if f.CheckInFrom == nil && f.CheckInTo == nil {
+		return false, nil
+	}
+	return s.fewer(ctx, fewRange, `SELECT FROM mobile_keys WHERE check_in >= coalesce($1, '-infinity'::timestamptz) AND check_in < coalesce($2, 'infinity'::timestamptz)`, f.CheckInFrom, f.CheckInTo)
+}
+
+// fewer tells whether a query has at most so many rows, by its index: how many there are is not known to the
+// planner, and reading the table instead is what is to be avoided.
+func (s *Store) fewer(ctx context.Context, most int, query string, args ...any) (few bool, err error) {
+	err = s.InTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL enable_seqscan = off`); err != nil {
+			return err
+		}
+		args := append([]any{pgx.QueryExecModeDescribeExec}, args...)
+		return tx.QueryRow(ctx, fmt.Sprintf(`SELECT count(*) <= %d FROM (%s LIMIT %d) n`, most, query, most+1), args...).Scan(&few)
+	})
+	return few, wrap(err, "estimate a list")
+}
+
+// views reads what a page names, in the order of lists.
+func (s *Store) views(ctx context.Context, page string, args ...any) ([]View, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT `+prefixed("r", reservationColumns)+`, `+prefixed("k", keyColumns)+`
-		FROM mobile_keys k JOIN reservations r USING (source, reservation_id)`+w.sql()+`
-		ORDER BY k.changed_at DESC, k.source, k.reservation_id LIMIT `+w.arg(limit), w.args...)
+		FROM (`+page+`) p JOIN reservations r USING (source, reservation_id) JOIN mobile_keys k USING (source, reservation_id)
+		ORDER BY k.changed_at DESC, k.source, k.reservation_id`, args...)
 	views, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (View, error) {
 		var v View
 		return v, row.Scan(append(v.Reservation.scan(), v.Key.scan()...)...)

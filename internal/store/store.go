@@ -2,6 +2,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -18,6 +19,8 @@ import (
 var (
 	ErrNotFound  = errors.New("not found")
 	ErrLeaseLost = errors.New("the lease on this reservation has gone to another worker")
+	ErrRaced     = errors.New("another replica made the same meanwhile")
+	ErrPruned    = errors.New("what is needed has been removed by retention")
 )
 
 // Store is safe for concurrent use.
@@ -29,6 +32,11 @@ type Store struct {
 type Ref struct {
 	Source        string
 	ReservationID string
+}
+
+// compare orders refs as Postgres does by COLLATE "C".
+func (r Ref) compare(other Ref) int {
+	return cmp.Or(cmp.Compare(r.Source, other.Source), cmp.Compare(r.ReservationID, other.ReservationID))
 }
 
 // Open connects to Postgres. Every statement has a deadline of 15 s on the server, so that a lost client or
@@ -83,8 +91,13 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // InTx runs fn in one transaction and commits it unless fn fails.
+// [ErrRaced] where Postgres ended a deadlock with another transaction: then it is to be tried again.
 func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.pool, fn)
+	err := pgx.BeginFunc(ctx, s.pool, fn)
+	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "40P01" {
+		return fmt.Errorf("%w: %w", ErrRaced, err)
+	}
+	return err
 }
 
 // IsDataError tells whether err is Postgres refusing a value, so that the same statement can never succeed;

@@ -37,24 +37,37 @@ type Entry struct {
 
 // AddToTimeline writes entries in their order.
 func AddToTimeline(ctx context.Context, tx pgx.Tx, entries []Entry) error {
+	var batch pgx.Batch
+	if err := QueueTimeline(&batch, entries); err != nil || batch.Len() == 0 {
+		return err
+	}
+	return wrap(tx.SendBatch(ctx, &batch).Close(), "write %d timeline entries", len(entries))
+}
+
+// QueueTimeline is [AddToTimeline] as part of a batch.
+func QueueTimeline(batch *pgx.Batch, entries []Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	rows := make([][]any, len(entries))
+	n := len(entries)
+	sources, ids, kinds, summaries, details := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	at := make([]time.Time, n)
 	for i, e := range entries {
-		detail := e.Detail
-		if detail == nil {
-			detail = map[string]any{}
+		sources[i], ids[i], at[i], kinds[i], summaries[i], details[i] = e.Source, e.ReservationID, e.At, e.Kind, e.Summary, "{}"
+		if len(e.Detail) > 0 {
+			encoded, err := json.Marshal(e.Detail)
+			if err != nil {
+				return wrap(err, "encode a timeline entry")
+			}
+			details[i] = string(encoded)
 		}
-		encoded, err := json.Marshal(detail)
-		if err != nil {
-			return wrap(err, "encode a timeline entry")
-		}
-		rows[i] = []any{e.Source, e.ReservationID, e.At, e.Kind, e.Summary, encoded}
 	}
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"timeline"},
-		[]string{"source", "reservation_id", "at", "kind", "summary", "detail"}, pgx.CopyFromRows(rows))
-	return wrap(err, "write %d timeline entries", len(entries))
+	batch.Queue(`
+		INSERT INTO timeline (source, reservation_id, at, kind, summary, detail)
+		SELECT source, reservation_id, at, kind, summary, detail::jsonb
+		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[])
+			WITH ORDINALITY AS n (source, reservation_id, at, kind, summary, detail, i) ORDER BY i`, sources, ids, at, kinds, summaries, details)
+	return nil
 }
 
 // Timeline returns a reservation's story, newest first, from below the given id (0: the newest).

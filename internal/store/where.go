@@ -3,12 +3,23 @@ package store
 import (
 	"fmt"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // where collects conditions. Their texts are constants of this package; values only ever travel as arguments.
 type where struct {
 	conditions []string
 	args       []any
+}
+
+// restart forgets the conditions, for another part of the same statement, and keeps the values.
+func (w *where) restart() { w.conditions = nil }
+
+// planned returns the values for a statement that is planned for them, every time: lists are narrowed in too many
+// ways for one plan.
+func (w *where) planned() []any {
+	return append([]any{pgx.QueryExecModeDescribeExec}, w.args...)
 }
 
 // arg adds a value and returns its placeholder.
@@ -38,4 +49,59 @@ func (w *where) sql() string {
 		return ""
 	}
 	return " WHERE " + strings.Join(w.conditions, " AND ")
+}
+
+// containing is the pattern of LIKE for texts that contain part.
+func containing(part string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(part) + "%"
+}
+
+// nullable is value, or nil for none.
+func nullable(value string) any {
+	if value == "" {
+		return nil
+	}
+	return value
+}
+
+// kinds are the combinations of values that occur in columns with few of them, which an index begins with. A list
+// of some of them, in an order that the index goes on with, is merged from a probe for each: it costs the same
+// wherever it starts and however rare what is asked for.
+type kinds struct {
+	table   string
+	only    string // the condition of a partial index, without the table; "" for none
+	columns []string
+	values  []any // what each column must be; nil for anything
+}
+
+// merge selects columns of the table t, narrowed by w's conditions, for all kinds that fit, in each by tail, which
+// orders and limits, and so all together.
+func (k kinds) merge(w *where, columns, tail string) string {
+	only := "true"
+	if k.only != "" {
+		only = k.only
+	}
+	if k.values[0] != nil { // the walk need not leave it
+		only += " AND t." + k.columns[0] + " = " + w.arg(k.values[0])
+	}
+	t, before, list := make([]string, len(k.columns)), make([]string, len(k.columns)), strings.Join(k.columns, ", ")
+	for i, c := range k.columns {
+		t[i], before[i] = "t."+c, "k."+c
+		w.add("t." + c + " = k." + c)
+	}
+	narrowed := w.sql()
+	w.restart()
+	for i, value := range k.values {
+		if value != nil {
+			w.add("k."+k.columns[i]+" = %s", value)
+		}
+	}
+	ts, befores := strings.Join(t, ", "), strings.Join(before, ", ")
+	return `(WITH RECURSIVE kinds AS (
+			(SELECT ` + ts + ` FROM ` + k.table + ` t WHERE ` + only + ` ORDER BY ` + ts + ` LIMIT 1)
+			UNION ALL
+			SELECT n.* FROM kinds k CROSS JOIN LATERAL (
+				SELECT ` + ts + ` FROM ` + k.table + ` t WHERE ` + only + ` AND (` + ts + `) > (` + befores + `) ORDER BY ` + ts + ` LIMIT 1) n)
+		SELECT t.* FROM (SELECT ` + list + ` FROM kinds k` + w.sql() + `) k CROSS JOIN LATERAL (
+			SELECT ` + columns + ` FROM ` + k.table + ` t` + narrowed + tail + `) t` + tail + `)`
 }
