@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=tools/go.mod
 # Tests wait more than they compute (leases, graces), so that more of them run at a time than there are cores.
 TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 10m
 
-.PHONY: help run build test race chaos chaos-mutants lint fmt generate generated cover clean
+.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ chaos: ## run the rigs that inject faults, for half an hour, and print what they
 
 chaos-mutants: ## take each protection out in turn: a rig must fail each time
 	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/mutants
+
+bench: build ## measure speed, as ratios against something in the same run (REPLICAS=3, BIG=1 for more)
+	@go run ./internal/bench
 
 lint: ## vet, staticcheck, gofumpt, gosec
 	@go vet ./... && go vet -tags chaos ./...

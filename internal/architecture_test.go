@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"internal/provisioner":         {"internal/chaos/point", "internal/pms", "internal/seam", "internal/store"},
 	"internal/postgres/pgtest":     {"internal/postgres"},
 	"internal/postgres/pgtest/run": {"internal/postgres/pgtest"},
+	"internal/bench":               {"internal/handlers", "internal/intake", "internal/pms", "internal/postgres", "internal/seam", "internal/seam/simulator", "internal/store", "migrations"},
 	"internal/chaos/run":           {"internal/chaos"},
 	"internal/store/storetest":     {"internal/postgres/pgtest", "internal/store", "migrations"},
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ type settings struct {
 	SweepInterval string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`
 	Drift         string `env:"STAYKEY_DRIFT" placeholder:"POLICY" help:"What becomes of a key that somebody changed at Seam or in Salto KS: repair or report; a source may say otherwise; default repair."`
 	DueWithin     string `env:"STAYKEY_DUE_WITHIN" placeholder:"DURATION" help:"Arrivals so near without an issued key are counted (staykey_due_without_key) and logged; default 24h."`
+	Workers       string `env:"STAYKEY_WORKERS" placeholder:"N" help:"Reservations that one replica provisions at a time, 1 to 256; default 16."`
 	LogLevel      string `env:"STAYKEY_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
 	LogFormat     string `env:"STAYKEY_LOG_FORMAT" placeholder:"FORMAT" help:"json or text; default json, or text with --dev."`
 	Dev           bool   `env:"STAYKEY_DEV" help:"Make a fresh machine enough: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator and use well-known development secrets."`
@@ -55,6 +57,7 @@ type config struct {
 	SweepInterval time.Duration
 	Drift         pms.Drift
 	DueWithin     time.Duration
+	Workers       int
 	LogLevel      slog.Level
 	LogFormat     string
 	Dev           bool
@@ -103,6 +106,7 @@ func (s settings) load(getenv func(string) string) (config, error) {
 	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond, 15*time.Minute, &problems)
 	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, 30*24*time.Hour, &problems)
 	c.DueWithin = duration("STAYKEY_DUE_WITHIN", s.DueWithin, 24*time.Hour, time.Minute, 30*24*time.Hour, &problems)
+	c.Workers = number("STAYKEY_WORKERS", s.Workers, 16, 1, 256, &problems)
 	if err := c.LogLevel.UnmarshalText([]byte(or(s.LogLevel, "info"))); err != nil || strings.ContainsAny(s.LogLevel, "+-") {
 		problems.add("STAYKEY_LOG_LEVEL", "%q must be debug, info, warn or error", s.LogLevel)
 	}
@@ -277,6 +281,17 @@ func duration(name, text string, otherwise, least, most time.Duration, problems 
 	return d
 }
 
+func number(name, text string, otherwise, least, most int, problems *configProblems) int {
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		problems.add(name, "%q must be a number from %d to %d, such as %d", text, least, most, otherwise)
+	}
+	return n
+}
+
 func or(value, otherwise string) string {
 	if value == "" {
 		return otherwise
@@ -301,7 +316,7 @@ func (c config) LogValue() slog.Value {
 		slog.String("listen", c.Listen), slog.String("ops_listen", c.OpsListen), slog.Any("sources", sources),
 		slog.Int("admin_tokens", len(c.AdminTokens)), slog.Bool("seam_webhooks", len(c.SeamSecrets) > 0),
 		slog.Duration("retry_base", c.RetryBase), slog.Duration("sweep_interval", c.SweepInterval), slog.String("drift", string(c.Drift)),
-		slog.Duration("due_within", c.DueWithin), slog.Bool("dev", c.Dev),
+		slog.Duration("due_within", c.DueWithin), slog.Int("workers", c.Workers), slog.Bool("dev", c.Dev),
 	)
 }
 

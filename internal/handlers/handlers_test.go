@@ -48,8 +48,8 @@ func newApp(t *testing.T) *app {
 	a := &app{t: t, store: storetest.New(t)}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	policy := func(string) pms.Policy { return pms.DefaultPolicy() }
-	a.applier = intake.NewApplier(a.store, log, time.Now, policy, func() {})
-	acceptor := intake.NewAcceptor(a.store, log, func() {})
+	a.applier = intake.NewApplier(a.store, log, time.Now, policy, &intake.Pace{}, func() {})
+	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {})
 	sources := map[string]pms.Source{
 		"default":  {Name: "default", Secrets: []pms.Secret{secretA, secretB}, Policy: pms.DefaultPolicy()},
 		"open":     {Name: "open", Insecure: true, Policy: pms.DefaultPolicy()},

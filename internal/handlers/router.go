@@ -63,6 +63,8 @@ type Config struct {
 	Version      string
 }
 
+const webhookRoute = "/webhooks/{source}"
+
 type server struct {
 	Config
 	log    *slog.Logger
@@ -84,7 +86,7 @@ func New(c Config) (public, ops http.Handler) {
 		problem(http.StatusMethodNotAllowed, r.Method+" is not a method of this path: see /docs").write(w)
 	})
 	r.Get("/", http.RedirectHandler("/docs", http.StatusFound).ServeHTTP)
-	r.With(decodeParams).Post("/webhooks/{source}", s.webhook)
+	r.With(decodeParams).Post(webhookRoute, s.webhook)
 	r.Post("/seam/webhooks", s.seamWebhook)
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, false) })
@@ -126,14 +128,20 @@ func (s *server) envelope(next http.Handler) http.Handler {
 					problem(http.StatusInternalServerError, "something went wrong here; the log has request "+id).write(wrapped)
 				}
 			}
-			level := slog.LevelInfo
-			if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || r.URL.Path == "/metrics" {
-				level = slog.LevelDebug
-			}
 			// The pattern, never the path or query: they hold ids, addresses and sometimes secrets.
 			pattern := ""
 			if route := chi.RouteContext(r.Context()); route != nil {
 				pattern = route.RoutePattern()
+			}
+			level := slog.LevelInfo
+			switch {
+			case pattern == "/healthz", pattern == "/readyz", pattern == "/metrics":
+				level = slog.LevelDebug
+			case pattern == webhookRoute && wrapped.Status() < http.StatusMultipleChoices:
+				level = slog.LevelDebug // the inbox has it
+			}
+			if !s.log.Enabled(r.Context(), level) {
+				return
 			}
 			s.log.Log(r.Context(), level, "request", "request_id", id, "method", r.Method, "route", pattern,
 				"status", wrapped.Status(), "bytes", wrapped.BytesWritten(), "duration_ms", float64(time.Since(started).Microseconds())/1000)

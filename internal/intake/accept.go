@@ -54,9 +54,11 @@ type inserter interface {
 type Acceptor struct {
 	store  inserter
 	log    *slog.Logger
+	pace   *Pace
 	wake   func()
 	queue  chan *waiting
 	done   chan struct{}
+	hurry  chan struct{} // closed by Close: no more holding back
 	mu     sync.RWMutex // guards closed, and with it sends to queue
 	closed bool
 }
@@ -71,9 +73,10 @@ type result struct {
 	err      error
 }
 
-// NewAcceptor starts the flusher. wake is called after each commit that leaves something to apply.
-func NewAcceptor(s inserter, log *slog.Logger, wake func()) *Acceptor {
-	a := &Acceptor{store: s, log: log, wake: wake, queue: make(chan *waiting, waitingRoom), done: make(chan struct{})}
+// NewAcceptor starts the flusher. pace is the one of the process's applier; wake is called after each commit that
+// leaves something to apply.
+func NewAcceptor(s inserter, log *slog.Logger, pace *Pace, wake func()) *Acceptor {
+	a := &Acceptor{store: s, log: log, pace: pace, wake: wake, queue: make(chan *waiting, waitingRoom), done: make(chan struct{}), hurry: make(chan struct{})}
 	go a.run()
 	return a
 }
@@ -83,6 +86,7 @@ func (a *Acceptor) Close() {
 	a.mu.Lock()
 	if !a.closed {
 		a.closed = true
+		close(a.hurry)
 		close(a.queue)
 	}
 	a.mu.Unlock()
@@ -144,7 +148,15 @@ func (a *Acceptor) run() {
 			}
 		}
 		batch, deferred = splitRepeated(batch)
+		began := time.Now()
 		a.flush(batch)
+		a.pace.accepted(len(batch))
+		if hold := a.pace.hold(len(batch), time.Since(began)); hold > 0 {
+			select {
+			case <-time.After(hold):
+			case <-a.hurry:
+			}
+		}
 	}
 }
 

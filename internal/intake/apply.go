@@ -33,13 +33,14 @@ type Applier struct {
 	log     *slog.Logger
 	now     func() time.Time
 	policy  func(source string) pms.Policy
+	pace    *Pace
 	applied func() // something may be due for the provisioner
 	wake    chan struct{}
 }
 
-// NewApplier returns an applier that is not running yet.
-func NewApplier(s *store.Store, log *slog.Logger, now func() time.Time, policy func(string) pms.Policy, applied func()) *Applier {
-	return &Applier{store: s, log: log, now: now, policy: policy, applied: applied, wake: make(chan struct{}, 1)}
+// NewApplier returns an applier that is not running yet. pace is the one of the process's acceptor.
+func NewApplier(s *store.Store, log *slog.Logger, now func() time.Time, policy func(string) pms.Policy, pace *Pace, applied func()) *Applier {
+	return &Applier{store: s, log: log, now: now, policy: policy, pace: pace, applied: applied, wake: make(chan struct{}, 1)}
 }
 
 // Wake tells the applier to look at once. It never blocks.
@@ -70,13 +71,16 @@ func (a *Applier) Run(ctx context.Context) {
 // Drain applies whatever waits, and carries changes of listings to their stays.
 func (a *Applier) Drain(ctx context.Context) error {
 	for {
+		began := time.Now()
 		n, err := a.applySome(ctx)
 		if err != nil {
 			return err
 		}
+		took := time.Since(began)
 		if n > 0 {
 			point.Reach(point.ApplyBehind)
 			a.applied()
+			a.giveWay(ctx, took)
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -85,9 +89,24 @@ func (a *Applier) Drain(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if n == 0 && !more {
-			return nil
+		if n == 0 {
+			a.pace.applied(0, 0, 0)
+			if !more {
+				return nil
+			}
 		}
+	}
+}
+
+// giveWay leaves the machine to a burst for a while.
+func (a *Applier) giveWay(ctx context.Context, took time.Duration) {
+	rest := a.pace.rest(took)
+	if rest == 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(rest):
 	}
 }
 
@@ -127,7 +146,7 @@ func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store
 }
 
 func (a *Applier) tryBatch(ctx context.Context, limit int) (n int, first store.Event, err error) {
-	now := a.now().UTC()
+	now, began := a.now().UTC(), time.Now()
 	defer func() { // one event that we stumble over must not stop the others
 		if recovered := recover(); recovered != nil {
 			a.log.Error("applying events panicked", "panic", recovered, "stack", string(debug.Stack()))
@@ -149,12 +168,24 @@ func (a *Applier) tryBatch(ctx context.Context, limit int) (n int, first store.E
 		defer point.Reach(point.ApplyBefore)
 		return b.save(ctx, tx)
 	})
-	if err == nil && b != nil {
-		for _, e := range b.events {
-			appliedEvents.WithLabelValues(e.Source, e.Status).Inc()
+	if err != nil || b == nil {
+		return n, first, err
+	}
+	for _, e := range b.events {
+		appliedEvents.WithLabelValues(e.Source, e.Status).Inc()
+	}
+	a.pace.applied(n, lag(b.events, now), time.Since(began))
+	return n, first, nil
+}
+
+// lag is the age of the oldest event that had to wait its turn: urgent ones have overtaken it.
+func lag(events []store.Event, now time.Time) time.Duration {
+	for _, e := range events {
+		if !e.Urgent {
+			return now.Sub(e.ReceivedAt)
 		}
 	}
-	return n, first, err
+	return 0
 }
 
 // batch is a number of events and the locked rows that they are about.

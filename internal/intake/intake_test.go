@@ -58,7 +58,7 @@ func keyed(key string) store.Event {
 func TestGroupCommit(t *testing.T) {
 	t.Parallel()
 	s := &slowStore{entered: make(chan struct{}, 100), release: make(chan struct{})}
-	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), func() {})
+	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), &intake.Pace{}, func() {})
 	var wg sync.WaitGroup
 	accept := func(key string) { wg.Go(func() { _, _ = a.Accept(context.Background(), keyed(key)) }) }
 	accept("first")
@@ -109,7 +109,7 @@ func TestOneBadRowDoesNotFailItsNeighbours(t *testing.T) {
 		}
 		return nil
 	}}
-	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), func() {})
+	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), &intake.Pace{}, func() {})
 	defer a.Close()
 	errs := make([]error, 20)
 	var wg sync.WaitGroup
@@ -140,7 +140,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, store: storetest.New(t), now: time.Date(2024, 10, 20, 9, 0, 0, 0, time.UTC)}
 	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(t.Output(), nil)), func() time.Time { return w.now },
-		func(string) pms.Policy { return pms.DefaultPolicy() }, func() {})
+		func(string) pms.Policy { return pms.DefaultPolicy() }, &intake.Pace{}, func() {})
 	return w
 }
 

@@ -31,6 +31,7 @@ type Options struct {
 	Dir        string               // keeps the data across starts; "" is a temporary one that Stop removes
 	CacheDir   string               // for downloaded binaries, default the user's cache directory
 	Throwaway  bool                 // data needn't survive a crash of the machine: much faster
+	Settings   []string             // name=value, beside ours
 	Repository string               // where binaries are downloaded from, default Maven Central
 	Log        func(message string) // progress that takes more than a moment
 }
@@ -176,6 +177,9 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 	}
 	if o.Throwaway {
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_wal_size=4GB")
+	}
+	for _, setting := range o.Settings {
+		args = append(args, "-c", setting)
 	}
 	logFile, err := os.Create(filepath.Join(s.dir, "log")) // #nosec G304 -- our own file
 	if err != nil {

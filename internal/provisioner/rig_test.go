@@ -89,7 +89,7 @@ func (r *rig) start() {
 		r.log = slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	r.prov = provisioner.New(r.store, client, "salt", r.log, options)
-	r.applier = intake.NewApplier(r.store, r.log, r.now, options.Policy, r.prov.Wake)
+	r.applier = intake.NewApplier(r.store, r.log, r.now, options.Policy, &intake.Pace{}, r.prov.Wake)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	prov := r.prov

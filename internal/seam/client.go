@@ -67,7 +67,7 @@ func New(c Config) (*Client, error) {
 		c.Timeout = DefaultTimeout
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 64
+	transport.MaxIdleConnsPerHost = 256 // as many as there may be workers
 	transport.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
 	return &Client{
 		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, limiter: newLimiter(time.Now),

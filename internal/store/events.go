@@ -73,36 +73,34 @@ func newEventRows(events []Event) eventRows {
 	return r
 }
 
-// Statements of InsertEvents. What is not in events by its id was there before, by its key.
+// Statements of InsertEvents. What they don't return was there before, by its key.
 const (
-	insertEvents = `
-		INSERT INTO events (event_id, source, event_key, occurred_at, received_at, rejected, body)
-		SELECT event_id, source, nullif(event_key, ''), occurred_at, received_at, rejected, body
-		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::boolean[], $7::bytea[])
-			AS n (event_id, source, event_key, occurred_at, received_at, rejected, body)
-		ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING`
-	queueEvents = `
+	storeEvents = `
+		INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body)
+		SELECT event_id, source, nullif(event_key, ''), type, nullif(reservation_id, ''), nullif(listing_id, ''), urgent, rejected, occurred_at, received_at, body
+		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[], $10::timestamptz[], $11::bytea[])
+			AS n (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body)
+		ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING
+		RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent, occurred_at, received_at`
+	insertWaiting = `
+		WITH stored AS (` + storeEvents + `)
 		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
-		SELECT e.seq, n.event_id, n.source, n.type, nullif(n.reservation_id, ''), nullif(n.listing_id, ''), n.urgent
-		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[]) AS n (event_id, source, type, reservation_id, listing_id, urgent)
-		JOIN events e USING (event_id) RETURNING event_id`
-	settleEvents = `
+		SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM stored RETURNING event_id`
+	insertSettled = `
+		WITH stored AS (` + storeEvents + `)
 		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
-		SELECT e.seq, n.event_id, n.source, n.type, n.status, nullif(n.reason, ''), nullif(n.reservation_id, ''), nullif(n.listing_id, ''), e.occurred_at, e.received_at
-		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS n (event_id, source, type, status, reason, reservation_id, listing_id)
-		JOIN events e USING (event_id) RETURNING event_id`
+		SELECT s.seq, s.event_id, s.source, s.type, n.status, nullif(n.reason, ''), s.reservation_id, s.listing_id, s.occurred_at, s.received_at
+		FROM stored s JOIN unnest($1::uuid[], $12::text[], $13::text[]) AS n (event_id, status, reason) USING (event_id) RETURNING event_id`
 )
+
+func (r eventRows) stored() []any {
+	return []any{r.ids, r.sources, r.keys, r.types, r.reservations, r.listings, r.urgent, r.rejected, r.occurred, r.received, r.bodies}
+}
 
 // InsertEvents stores events in one commit, and returns their fates in the same order. An event whose source and
 // key are known is a duplicate, unless the known one was rejected: then that one is tried again with the new body.
 // No two events of one call may have the same source and key.
 func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, error) {
-	// Rows are locked in one order, so that two replicas never wait for each other.
-	sorted := slices.Clone(events)
-	slices.SortFunc(sorted, func(a, b Event) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(deref(a.EventKey), deref(b.EventKey)))
-	})
-	all := newEventRows(sorted)
 	fresh := make(map[uuid.UUID]bool, len(events))
 	note := func(rows pgx.Rows) error {
 		var id uuid.UUID
@@ -110,15 +108,13 @@ func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, e
 		return err
 	}
 	var batch pgx.Batch // one round trip, and one transaction
-	batch.Queue(insertEvents, all.ids, all.sources, all.keys, all.occurred, all.received, all.rejected, all.bodies)
-	waiting, settled := splitEvents(sorted)
+	waiting, settled := splitEvents(events)
 	if len(waiting) > 0 {
-		r := newEventRows(waiting)
-		batch.Queue(queueEvents, r.ids, r.sources, r.types, r.reservations, r.listings, r.urgent).Query(note)
+		batch.Queue(insertWaiting, newEventRows(waiting).stored()...).Query(note)
 	}
 	if len(settled) > 0 {
 		r := newEventRows(settled)
-		batch.Queue(settleEvents, r.ids, r.sources, r.types, r.statuses, r.reasons, r.reservations, r.listings).Query(note)
+		batch.Queue(insertSettled, append(r.stored(), r.statuses, r.reasons)...).Query(note)
 	}
 	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("insert %d events: %w", len(events), err)
@@ -133,9 +129,14 @@ func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, e
 	return fates, s.meetAgain(ctx, events, known, fates)
 }
 
-// splitEvents tells the events that wait to be applied from those whose fate is known at once.
+// splitEvents tells the events that wait to be applied from those whose fate is known at once. Each part is in the
+// order of keys, so that two replicas that insert the same ones never wait for each other.
 func splitEvents(events []Event) (waiting, settled []Event) {
-	for _, e := range events {
+	sorted := slices.Clone(events)
+	slices.SortFunc(sorted, func(a, b Event) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(deref(a.EventKey), deref(b.EventKey)))
+	})
+	for _, e := range sorted {
 		if e.Status == EventAccepted {
 			waiting = append(waiting, e)
 		} else {
@@ -187,10 +188,13 @@ func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fate
 // one is a duplicate.
 func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		r := newEventRows([]Event{e})
+		var seq int64
 		err := tx.QueryRow(ctx, `
-			UPDATE events SET seq = nextval('event_order'), occurred_at = $3, received_at = $4, rejected = $5, body = $6
-			WHERE source = $1 AND event_key = $2 AND rejected RETURNING event_id`,
-			e.Source, e.EventKey, e.OccurredAt, e.ReceivedAt, e.Status == EventRejected, e.Body).Scan(&e.EventID)
+			UPDATE events SET seq = nextval('event_order'), type = $3, reservation_id = nullif($4, ''), listing_id = nullif($5, ''), urgent = $6,
+				rejected = $7, occurred_at = $8, received_at = $9, body = $10
+			WHERE source = $1 AND event_key = $2 AND rejected RETURNING seq, event_id`,
+			e.Source, e.EventKey, e.Type, r.reservations[0], r.listings[0], e.Urgent, r.rejected[0], e.OccurredAt, e.ReceivedAt, e.Body).Scan(&seq, &e.EventID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -201,13 +205,16 @@ func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM event_results WHERE event_id = $1 AND status = 'rejected'`, e.EventID); err != nil {
 			return err
 		}
-		r := newEventRows([]Event{e})
 		if e.Status == EventAccepted {
-			_, err = tx.Exec(ctx, queueEvents, r.ids, r.sources, r.types, r.reservations, r.listings, r.urgent)
-		} else {
-			_, err = tx.Exec(ctx, settleEvents, r.ids, r.sources, r.types, r.statuses, r.reasons, r.reservations, r.listings)
+			_, err = tx.Exec(ctx, `
+				INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
+				SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM events WHERE event_id = $1`, e.EventID)
+			return err
 		}
-		return err
+		e.Seq = seq
+		var batch pgx.Batch
+		FinishEvents(&batch, []Event{e})
+		return tx.SendBatch(ctx, &batch).Close()
 	})
 	return wrap(err, "try event %q of source %s again", *e.EventKey, e.Source)
 }

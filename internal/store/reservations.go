@@ -265,16 +265,10 @@ func (f ReservationFilter) fewInRange(ctx context.Context, s *Store) (bool, erro
 	return s.fewer(ctx, fewRange, `SELECT FROM mobile_keys WHERE check_in >= coalesce($1, '-infinity'::timestamptz) AND check_in < coalesce($2, 'infinity'::timestamptz)`, f.CheckInFrom, f.CheckInTo)
 }
 
-// fewer tells whether a query has at most so many rows, by its index: how many there are is not known to the
-// planner, and reading the table instead is what is to be avoided.
+// fewer tells whether a query has at most so many rows.
 func (s *Store) fewer(ctx context.Context, most int, query string, args ...any) (few bool, err error) {
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SET LOCAL enable_seqscan = off`); err != nil {
-			return err
-		}
-		args := append([]any{pgx.QueryExecModeDescribeExec}, args...)
-		return tx.QueryRow(ctx, fmt.Sprintf(`SELECT count(*) <= %d FROM (%s LIMIT %d) n`, most, query, most+1), args...).Scan(&few)
-	})
+	args = append([]any{pgx.QueryExecModeDescribeExec}, args...)
+	err = s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT count(*) <= %d FROM (%s LIMIT %d) n`, most, query, most+1), args...).Scan(&few)
 	return few, wrap(err, "estimate a list")
 }
 

@@ -62,7 +62,12 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		// What is acknowledged must outlive a crash, whatever the database's default says. Modes that promise more stay.
-		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`)
+		if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`); err != nil {
+			return err
+		}
+		// Every statement of ours looks up keys or walks an index. A plan that was made and kept while a table was small
+		// must still be right when it is large: at a start on empty tables each insert came to read all of them.
+		_, err := conn.Exec(ctx, `SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) AS name`)
 		return err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// accepted is one round of everything about accepting, by name.
+type accepted struct {
+	pgbench, plain, nothing, one          float64 // a second
+	burst, sustained, drained, repeats    float64
+	burstLoad, sustainedLoad, nothingLoad load
+	idle, commit                          float64 // microseconds
+	peak                                  int
+}
+
+// accept measures how fast events are made durable.
+func (b *bench) accept(ctx context.Context) error {
+	rounds := make([]accepted, b.rounds)
+	for i := range rounds {
+		say("accept, round %d of %d", i+1, b.rounds)
+		for _, measure := range []func(context.Context, *accepted) error{b.inPgbench, b.inNothing, b.inOne, b.alone, b.inBurst, b.inRepeats} {
+			if err := measure(ctx, &rounds[i]); err != nil {
+				return err
+			}
+		}
+	}
+	of := func(pick func(accepted) float64) float64 {
+		values := make([]float64, len(rounds))
+		for i, r := range rounds {
+			values[i] = pick(r)
+		}
+		return median(values)
+	}
+	latency := func(pick func(accepted) int64) string {
+		values := make([]int64, len(rounds))
+		for i, r := range rounds {
+			values[i] = pick(r)
+		}
+		return milliseconds(time.Duration(median(values)) * time.Microsecond)
+	}
+	against := func(what string, pick, base func(accepted) float64, name, target string, p50, p99 func(accepted) int64) {
+		l := line{what: what, value: fmt.Sprintf("%.0f/s", of(pick)), against: name, base: fmt.Sprintf("%.0f/s", of(base)), target: target}
+		// The ratio of each round, not of the medians: what else the machine did, it did to both.
+		l.ratio = fmt.Sprintf("%.2f", of(func(r accepted) float64 { return pick(r) / base(r) }))
+		if p50 != nil {
+			l.p50, l.p99 = latency(p50), latency(p99)
+		}
+		b.add(l)
+	}
+	burst := func(r accepted) float64 { return r.burst }
+	burst50, burst99 := func(r accepted) int64 { return r.burstLoad.P50 }, func(r accepted) int64 { return r.burstLoad.P99 }
+	name := fmt.Sprintf("accepted in a burst of %.0f s", b.burst.Seconds())
+	against(name, burst, func(r accepted) float64 { return r.pgbench }, "(a) pgbench, the same statement, a row at a time", "1.0", burst50, burst99)
+	against(name, burst, func(r accepted) float64 { return r.plain }, "(a') pgbench, only the row in events", "", burst50, burst99)
+	against(name, burst, func(r accepted) float64 { return r.nothing }, "(b) the same HTTP stack, verifying, storing nothing", "0.45", burst50, burst99)
+	against(name, burst, func(r accepted) float64 { return r.one }, "(c) one transaction a request", "5", burst50, burst99)
+	against("accepted = applied, behind the burst", func(r accepted) float64 { return r.sustained }, func(r accepted) float64 { return r.pgbench }, "(a)", "0.4",
+		func(r accepted) int64 { return r.sustainedLoad.P50 }, func(r accepted) int64 { return r.sustainedLoad.P99 })
+	against("applied, with nothing else to do", func(r accepted) float64 { return r.drained }, func(r accepted) float64 { return r.pgbench }, "(a)", "", nil, nil)
+	against("accepted, 30 % of them duplicates", func(r accepted) float64 { return r.repeats }, burst, "the burst", "", nil, nil)
+	micros := func(pick func(accepted) float64) string { return milliseconds(time.Duration(of(pick)) * time.Microsecond) }
+	b.add(line{
+		what: "a single event, idle server", value: micros(func(r accepted) float64 { return r.idle }), against: "pgbench, a single row",
+		base: micros(func(r accepted) float64 { return r.commit }), ratio: fmt.Sprintf("%.2f", of(func(r accepted) float64 { return r.idle / r.commit })), target: "under 2",
+	})
+	b.note("the server's memory at its peak: %.0f MiB", of(func(r accepted) float64 { return float64(r.peak) }))
+	return nil
+}
+
+// What pgbench inserts: the statement of store.InsertEvents for an event that waits, with one row.
+const (
+	plainInsert = `INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, occurred_at, received_at, body)
+ VALUES (gen_random_uuid(), 'default', gen_random_uuid()::text, 'reservation.created', gen_random_uuid()::text, 'listing-' || :n, false, now(), now(), '%[1]s'::bytea)
+ ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING`
+	sameInsert = `WITH stored AS (` + plainInsert + ` RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent)
+ INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
+ SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM stored RETURNING event_id`
+)
+
+// pgbench runs a statement on a database and returns how often a second, and how long each takes.
+func (b *bench) pgbench(ctx context.Context, database, statement string, clients int, lasts time.Duration) (perSecond, micros float64, err error) {
+	script := filepath.Join(b.dir, "insert.sql")
+	oneLine := strings.ReplaceAll(fmt.Sprintf(statement, strings.Repeat("x", 1000)), "\n", " ")
+	if err := os.WriteFile(script, []byte("\\set n random(1, "+strconv.Itoa(listings)+")\n"+oneLine+";\n"), 0o600); err != nil {
+		return 0, 0, err
+	}
+	out, err := exec.CommandContext(ctx, "pgbench", "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, 2)), // #nosec G204 -- our own arguments
+		"-T", strconv.Itoa(max(int(lasts.Seconds()), 1)), "-f", script, b.dsn(database)).CombinedOutput()
+	if err != nil {
+		return 0, 0, fmt.Errorf("pgbench: %w: %s", err, lastLine(out))
+	}
+	found := regexp.MustCompile(`latency average = ([0-9.]+) ms[\s\S]*tps = ([0-9.]+)`).FindSubmatch(out)
+	if found == nil {
+		return 0, 0, fmt.Errorf("pgbench: %s", out)
+	}
+	average, _ := strconv.ParseFloat(string(found[1]), 64)
+	perSecond, _ = strconv.ParseFloat(string(found[2]), 64)
+	return perSecond, average * 1000, nil
+}
+
+func (b *bench) inPgbench(ctx context.Context, r *accepted) error {
+	name, db, err := b.database(ctx, "migrated")
+	if err != nil {
+		return err
+	}
+	defer b.drop(ctx, name, db)
+	if r.pgbench, _, err = b.pgbench(ctx, name, sameInsert, connections, b.compared); err != nil {
+		return err
+	}
+	if r.plain, _, err = b.pgbench(ctx, name, plainInsert, connections, b.compared/2); err != nil {
+		return err
+	}
+	_, r.commit, err = b.pgbench(ctx, name, sameInsert, 1, b.compared/2)
+	return err
+}
+
+// role runs a server to compare with under the load.
+func (b *bench) role(ctx context.Context, role, database string) (load, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return load{}, err
+	}
+	p, err := b.start(ctx, self, []string{"DATABASE_URL=" + b.dsn(database)}, "-role", role)
+	if err != nil {
+		return load{}, err
+	}
+	l, err := b.wrk(ctx, p.url, connections, b.compared, 0, 0)
+	if stopErr := p.stop(); err == nil {
+		err = stopErr
+	}
+	return l, err
+}
+
+func (b *bench) inNothing(ctx context.Context, r *accepted) (err error) {
+	r.nothingLoad, err = b.role(ctx, roleNothing, "migrated")
+	r.nothing = r.nothingLoad.perSecond()
+	return err
+}
+
+func (b *bench) inOne(ctx context.Context, r *accepted) error {
+	name, db, err := b.database(ctx, "migrated")
+	if err != nil {
+		return err
+	}
+	defer b.drop(ctx, name, db)
+	l, err := b.role(ctx, roleOne, name)
+	r.one = l.perSecond()
+	return err
+}
+
+// intakeRig is servers with listings known, workers running, on a simulated Seam that takes 80 ms a call.
+func (b *bench) intakeRig(ctx context.Context, replicas int, measure func(db *pgx.Conn, servers []*program) error) error {
+	name, db, err := b.database(ctx, "migrated")
+	if err != nil {
+		return err
+	}
+	defer b.drop(ctx, name, db)
+	if err := addListings(ctx, db); err != nil {
+		return err
+	}
+	_, seam, err := simulatedSeam(80 * time.Millisecond)
+	if err != nil {
+		return err
+	}
+	defer seam.Close()
+	var servers []*program
+	defer func() {
+		for _, s := range servers {
+			_ = s.stop()
+		}
+	}()
+	for range replicas {
+		s, err := b.server(ctx, name, seam.URL)
+		if err != nil {
+			return err
+		}
+		servers = append(servers, s)
+	}
+	return measure(db, servers)
+}
+
+func addListings(ctx context.Context, db *pgx.Conn) error {
+	_, err := db.Exec(ctx, `
+		INSERT INTO listings (source, listing_id, known, name, acs_system_id, access_group_ids, version_at, version_seq, created_at, updated_at)
+		SELECT 'default', 'listing-' || n, true, 'Listing ' || n, $2, ARRAY[$3], now(), 0, now(), now() + n * interval '1 microsecond' FROM generate_series(1, $1) n`,
+		listings, system, group)
+	return err
+}
+
+// post posts events to all servers at once, and counts what is lost of those that were acknowledged.
+func (b *bench) post(ctx context.Context, db *pgx.Conn, servers []*program, lasts time.Duration, repeated int) (load, error) {
+	var before, after int
+	if err := db.QueryRow(ctx, `SELECT count(*) FROM events`).Scan(&before); err != nil {
+		return load{}, err
+	}
+	loads, errs := make([]load, len(servers)), make([]error, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		wg.Go(func() { loads[i], errs[i] = b.wrk(ctx, s.url, connections/len(servers), lasts, 0, repeated) })
+	}
+	wg.Wait()
+	total := loads[0]
+	for i, l := range loads {
+		if errs[i] != nil {
+			return load{}, errs[i]
+		}
+		if i > 0 {
+			total.Requests, total.Refused = total.Requests+l.Requests, total.Refused+l.Refused
+			total.P50, total.P99 = max(total.P50, l.P50), max(total.P99, l.P99)
+		}
+	}
+	if err := db.QueryRow(ctx, `SELECT count(*) FROM events`).Scan(&after); err != nil {
+		return load{}, err
+	}
+	if lost := total.Requests - total.Refused - (after - before); repeated == 0 && lost > 0 {
+		b.lost += lost
+	}
+	return total, nil
+}
+
+func backlog(ctx context.Context, db *pgx.Conn) (n int, err error) {
+	err = db.QueryRow(ctx, `SELECT count(*) FROM event_queue`).Scan(&n)
+	return n, err
+}
+
+// inBurst posts for as long as a burst lasts, goes on behind it, and waits until all is applied.
+func (b *bench) inBurst(ctx context.Context, r *accepted) error {
+	return b.intakeRig(ctx, b.replicas, func(db *pgx.Conn, servers []*program) (err error) {
+		if r.burstLoad, err = b.post(ctx, db, servers, b.burst, 0); err != nil {
+			return err
+		}
+		r.burst = r.burstLoad.perSecond()
+		before, err := backlog(ctx, db)
+		if err != nil {
+			return err
+		}
+		if r.sustainedLoad, err = b.post(ctx, db, servers, b.sustained, 0); err != nil {
+			return err
+		}
+		waiting, err := backlog(ctx, db)
+		if err != nil {
+			return err
+		}
+		// What was accepted beyond what was applied does not count.
+		took := float64(r.sustainedLoad.Micros) / 1e6
+		r.sustained = (float64(r.sustainedLoad.Requests-r.sustainedLoad.Refused) - max(float64(waiting-before), 0)) / took
+		began := time.Now()
+		for left := waiting; left > 0; {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(50 * time.Millisecond):
+			}
+			if left, err = backlog(ctx, db); err != nil {
+				return err
+			}
+		}
+		r.drained = float64(waiting) / time.Since(began).Seconds()
+		say("burst: %.0f/s, p99 %.1f ms; backlog %d, behind it %.0f/s and %d; drained in %.1f s", r.burst, float64(r.burstLoad.P99)/1000, before, r.sustained, waiting, time.Since(began).Seconds())
+		for _, s := range servers {
+			r.peak = max(r.peak, s.peak())
+		}
+		var applied, stays int
+		if err := db.QueryRow(ctx, `SELECT (SELECT count(*) FROM event_results WHERE status = 'applied'), (SELECT count(*) FROM reservations)`).Scan(&applied, &stays); err != nil {
+			return err
+		}
+		if applied != stays {
+			return fmt.Errorf("%d events applied made %d reservations", applied, stays)
+		}
+		return nil
+	})
+}
+
+// inRepeats posts a load of which three in ten are duplicates.
+func (b *bench) inRepeats(ctx context.Context, r *accepted) error {
+	return b.intakeRig(ctx, 1, func(db *pgx.Conn, servers []*program) error {
+		l, err := b.post(ctx, db, servers, b.compared, 30)
+		r.repeats = l.perSecond()
+		return err
+	})
+}
+
+// alone posts single events to an idle server.
+func (b *bench) alone(ctx context.Context, r *accepted) error {
+	return b.intakeRig(ctx, 1, func(_ *pgx.Conn, servers []*program) error {
+		l, err := b.wrk(ctx, servers[0].url, 1, b.compared/2, 50*time.Millisecond, 0)
+		r.idle = float64(l.P50)
+		return err
+	})
+}

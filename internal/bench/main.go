@@ -1,0 +1,92 @@
+// Command bench is make bench: it starts a Postgres, the built server and a simulated Seam, and prints how fast the service
+// is as ratios against something measured in the same run, medians of three. It counts what was acknowledged, and fails if any
+// of it is lost; no timing makes it fail. docs/performance.md says what the lines mean.
+//
+// REPLICAS=3 runs three servers on one database; BIG=1 adds five million events and a million reservations.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	role := flag.String("role", "", "internal: be a server to compare with (nothing, one)")
+	only := flag.String("only", "", "comma-separated parts: accept, latency, drain, big (default: all but big, which BIG=1 adds)")
+	quick := flag.Bool("quick", false, "shorter and once, to see that it works; its figures say little")
+	flag.Parse()
+	if err := run(*role, *only, *quick); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// plan is how much is measured.
+type plan struct {
+	rounds    int
+	burst     time.Duration // the load that is accepted first and applied later
+	sustained time.Duration // the load behind it, with the backlog at its bound
+	compared  time.Duration // each of the things that it is compared with
+	stays     int           // that are provisioned one by one
+	drained   int           // that are provisioned from a full queue
+	events    int           // of big tables
+	bookings  int
+	replicas  int
+}
+
+func run(role, only string, quick bool) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	if role != "" {
+		return serveRole(ctx, role)
+	}
+	p := plan{rounds: 3, burst: 30 * time.Second, sustained: 10 * time.Second, compared: 6 * time.Second, stays: 30, drained: 10_000, events: 5_000_000, bookings: 1_000_000, replicas: 1}
+	if quick {
+		p = plan{rounds: 1, burst: 4 * time.Second, sustained: 2 * time.Second, compared: 2 * time.Second, stays: 5, drained: 500, events: 50_000, bookings: 10_000, replicas: 1}
+	}
+	if text := os.Getenv("REPLICAS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 8 {
+			return fmt.Errorf("REPLICAS: %q must be a number from 1 to 8", text)
+		}
+		p.replicas = n
+	}
+	parts := []string{"accept", "latency", "drain"}
+	if os.Getenv("BIG") != "" {
+		parts = append(parts, "big")
+	}
+	if only != "" {
+		parts = strings.Split(only, ",")
+	}
+	b, err := newBench(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer b.stop()
+	started := time.Now()
+	for _, part := range parts {
+		measure, ok := map[string]func(context.Context) error{"accept": b.accept, "latency": b.latency, "drain": b.drain, "big": b.big}[part]
+		if !ok {
+			return fmt.Errorf("-only: %q is none of accept, latency, drain, big", part)
+		}
+		if err := measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+	}
+	b.print(time.Since(started))
+	if b.lost > 0 {
+		return fmt.Errorf("%d acknowledged events are lost", b.lost)
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return nil
+}
