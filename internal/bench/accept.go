@@ -69,7 +69,9 @@ func (b *bench) accept(ctx context.Context) error {
 		func(r accepted) int64 { return r.sustainedLoad.P50 }, func(r accepted) int64 { return r.sustainedLoad.P99 })
 	against("applied, with nothing else to do", func(r accepted) float64 { return r.drained }, func(r accepted) float64 { return r.pgbench }, "(a)", "", nil, nil)
 	against("accepted, 30 % of them duplicates", func(r accepted) float64 { return r.repeats }, burst, "the burst", "", nil, nil)
-	micros := func(pick func(accepted) float64) string { return milliseconds(time.Duration(of(pick)) * time.Microsecond) }
+	micros := func(pick func(accepted) float64) string {
+		return milliseconds(time.Duration(of(pick)) * time.Microsecond)
+	}
 	b.add(line{
 		what: "a single event, idle server", value: micros(func(r accepted) float64 { return r.idle }), against: "pgbench, a single row",
 		base: micros(func(r accepted) float64 { return r.commit }), ratio: fmt.Sprintf("%.2f", of(func(r accepted) float64 { return r.idle / r.commit })), target: "under 2",
@@ -237,6 +239,7 @@ func backlog(ctx context.Context, db *pgx.Conn) (n int, err error) {
 // inBurst posts for as long as a burst lasts, goes on behind it, and waits until all is applied.
 func (b *bench) inBurst(ctx context.Context, r *accepted) error {
 	return b.intakeRig(ctx, b.replicas, func(db *pgx.Conn, servers []*program) (err error) {
+		b.profile(ctx, servers[0], "burst", b.burst/2)
 		if r.burstLoad, err = b.post(ctx, db, servers, b.burst, 0); err != nil {
 			return err
 		}
@@ -245,6 +248,7 @@ func (b *bench) inBurst(ctx context.Context, r *accepted) error {
 		if err != nil {
 			return err
 		}
+		b.profile(ctx, servers[0], "sustained", b.sustained/2)
 		if r.sustainedLoad, err = b.post(ctx, db, servers, b.sustained, 0); err != nil {
 			return err
 		}

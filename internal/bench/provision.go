@@ -306,6 +306,7 @@ func (b *bench) drainRound(ctx context.Context, full string, answer time.Duratio
 			return 0, 0, err
 		}
 		programs = append(programs, p)
+		b.profile(ctx, p, fmt.Sprintf("drain-%dms", answer.Milliseconds()), 5*time.Second)
 		if len(programs) == 1 {
 			began = time.Now()
 		}

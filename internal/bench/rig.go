@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -178,6 +180,7 @@ type program struct {
 	cmd  *exec.Cmd
 	log  *os.File
 	url  string
+	ops  string // "" of what is only compared with
 	done chan error
 }
 
@@ -194,14 +197,14 @@ func (b *bench) start(ctx context.Context, path string, env []string, args ...st
 		return nil, err
 	}
 	go func() { p.done <- p.cmd.Wait() }()
-	address := regexp.MustCompile(`"msg":"ready".*"listen":"([^"]+)"`)
+	address := regexp.MustCompile(`"msg":"ready","listen":"([^"]+)"(?:,"ops_listen":"([^"]+)")?`)
 	for {
 		content, err := os.ReadFile(log.Name())
 		if err != nil {
 			return nil, err
 		}
 		if found := address.FindSubmatch(content); found != nil {
-			p.url = "http://" + string(found[1])
+			p.url, p.ops = "http://"+string(found[1]), "http://"+string(found[2])
 			return p, nil
 		}
 		select {
@@ -224,6 +227,28 @@ func (p *program) peak() int {
 	}
 	kilobytes, _ := strconv.Atoi(string(found[1]))
 	return kilobytes / 1024
+}
+
+// profile writes what a server's CPU does for some seconds, meanwhile, where profiles are wanted.
+func (b *bench) profile(ctx context.Context, p *program, name string, lasts time.Duration) {
+	if b.profiles == "" {
+		return
+	}
+	go func() {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/debug/pprof/profile?seconds=%.0f", p.ops, lasts.Seconds()), nil)
+		if err != nil {
+			return
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			say("no profile of %s: %v", name, err)
+			return
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if profile, err := io.ReadAll(resp.Body); err == nil && resp.StatusCode == http.StatusOK {
+			_ = os.WriteFile(filepath.Join(b.profiles, name+".pprof"), profile, 0o600)
+		}
+	}()
 }
 
 func (p *program) stop() error {
@@ -283,7 +308,9 @@ func median[T int | int64 | float64](values []T) T {
 	return sorted[len(sorted)/2]
 }
 
-func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+}
 
 func (b *bench) add(l line) {
 	b.lines = append(b.lines, l)

@@ -59,7 +59,7 @@ type Acceptor struct {
 	queue  chan *waiting
 	done   chan struct{}
 	hurry  chan struct{} // closed by Close: no more holding back
-	mu     sync.RWMutex // guards closed, and with it sends to queue
+	mu     sync.RWMutex  // guards closed, and with it sends to queue
 	closed bool
 }
 

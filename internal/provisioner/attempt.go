@@ -167,11 +167,8 @@ func (a *attempt) commit(ctx context.Context, fn func(ctx context.Context, tx pg
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	generation, err := a.store.WithLease(ctx, a.lease, func(tx pgx.Tx, generation int64) error {
-		if err := fn(ctx, tx, generation != a.work.Key.Generation); err != nil {
-			return err
-		}
-		return store.AddToTimeline(ctx, tx, a.entries)
+	generation, err := a.store.WithLease(ctx, a.lease, a.entries, func(tx pgx.Tx, generation int64) error {
+		return fn(ctx, tx, generation != a.work.Key.Generation)
 	})
 	if err != nil {
 		return err

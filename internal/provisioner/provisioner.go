@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/chaos/point"
@@ -418,20 +417,15 @@ func (a *attempt) finish(ctx context.Context, v store.Verdict) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	now := a.now()
-	return a.store.InTx(ctx, func(tx pgx.Tx) error {
-		changed, err := store.FinishKey(ctx, tx, a.lease, v, now)
-		if err != nil {
-			return err
+	return a.store.FinishKey(ctx, a.lease, v, now, func(changed bool) []store.Entry {
+		if !changed {
+			return a.entries
 		}
-		entries := a.entries
-		if changed {
-			before := a.work.Key
-			entries = append(entries, store.Entry{
-				Ref: a.lease.Ref, At: now, Kind: store.TimelineStatus, Summary: before.Status + " → " + v.Status,
-				Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},
-			})
-		}
-		return store.AddToTimeline(ctx, tx, entries)
+		before := a.work.Key
+		return append(a.entries, store.Entry{
+			Ref: a.lease.Ref, At: now, Kind: store.TimelineStatus, Summary: before.Status + " → " + v.Status,
+			Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},
+		})
 	})
 }
 

@@ -197,21 +197,26 @@ func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) er
 	return wrap(err, "renew the lease of %s/%s", l.Source, l.ReservationID)
 }
 
-// WithLease runs fn in a transaction that commits only if the lease still holds, and returns the generation
-// that the key has by then. Every mark and result goes through it.
-func (s *Store) WithLease(ctx context.Context, l Lease, fn func(tx pgx.Tx, generation int64) error) (generation int64, err error) {
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `
+// WithLease runs fn in a transaction that commits, with entries in the timeline, only if the lease still holds, and
+// returns the generation that the key has by then. Every mark and result goes through it.
+func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, fn func(tx pgx.Tx, generation int64) error) (generation int64, err error) {
+	held := false
+	err = s.inPipeline(ctx, func(b *pgx.Batch) {
+		b.Queue(`
 			SELECT generation FROM mobile_keys WHERE source = $1 AND reservation_id = $2 AND lease_token = $3 FOR NO KEY UPDATE`,
-			l.Source, l.ReservationID, l.Token).Scan(&generation)
-		if errors.Is(err, pgx.ErrNoRows) {
+			l.Source, l.ReservationID, l.Token).QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&generation)
+			if held = err == nil; errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			return err
+		})
+	}, func(tx pgx.Tx) error {
+		if !held {
 			return ErrLeaseLost
 		}
-		if err != nil {
-			return err
-		}
 		return fn(tx, generation)
-	})
+	}, func(b *pgx.Batch) error { return QueueTimeline(b, entries) })
 	return generation, err
 }
 
@@ -224,38 +229,36 @@ type Work struct {
 	Unreachable []Disconnection // access systems that Seam can't reach
 }
 
-// LoadWork reads a reservation with its listing, key and ACS users, in one snapshot.
+// LoadWork reads a reservation with its listing, key and ACS users, in one snapshot and one round trip.
 func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	var w Work
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `
-			SELECT `+prefixed("r", reservationColumns)+`, `+prefixed("k", keyColumns)+`
-			FROM reservations r JOIN mobile_keys k USING (source, reservation_id)
-			WHERE r.source = $1 AND r.reservation_id = $2`, ref.Source, ref.ReservationID).
-			Scan(append(w.Reservation.scan(), w.Key.scan()...)...)
-		if err != nil {
-			return err
+	var b pgx.Batch
+	b.Queue(`begin isolation level repeatable read read only`)
+	b.Queue(`
+		SELECT `+prefixed("r", reservationColumns)+`, `+prefixed("k", keyColumns)+`
+		FROM reservations r JOIN mobile_keys k USING (source, reservation_id)
+		WHERE r.source = $1 AND r.reservation_id = $2`, ref.Source, ref.ReservationID).QueryRow(func(row pgx.Row) error {
+		return row.Scan(append(w.Reservation.scan(), w.Key.scan()...)...)
+	})
+	b.Queue(`
+		SELECT `+listingColumns+` FROM listings WHERE known AND source = $1
+			AND listing_id = (SELECT listing_id FROM reservations WHERE source = $1 AND reservation_id = $2)`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) error {
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
+		if len(list) > 0 {
+			w.Listing = &list[0]
 		}
-		if w.Reservation.ListingID != nil {
-			rows, _ := tx.Query(ctx, `SELECT `+listingColumns+` FROM listings WHERE source = $1 AND listing_id = $2 AND known`,
-				ref.Source, *w.Reservation.ListingID)
-			l, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Listing])
-			switch {
-			case err == nil:
-				w.Listing = &l
-			case !errors.Is(err, pgx.ErrNoRows):
-				return err
-			}
-		}
-		rows, _ := tx.Query(ctx, `SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID)
-		if w.Users, err = pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser]); err != nil {
-			return err
-		}
-		rows, _ = tx.Query(ctx, disconnections)
+		return err
+	})
+	b.Queue(`SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
+		w.Users, err = pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])
+		return err
+	})
+	b.Queue(disconnections).Query(func(rows pgx.Rows) (err error) {
 		w.Unreachable, err = pgx.CollectRows(rows, pgx.RowToStructByName[Disconnection])
 		return err
 	})
-	return w, wrap(err, "load reservation %s/%s", ref.Source, ref.ReservationID)
+	b.Queue(`commit`)
+	return w, wrap(s.pool.SendBatch(ctx, &b).Close(), "load reservation %s/%s", ref.Source, ref.ReservationID)
 }
 
 // Verdict is how a reconcile ends.
@@ -279,41 +282,52 @@ type Verdict struct {
 }
 
 // FinishKey writes the verdict and ends the lease. Whatever was wished meanwhile makes the key due at once.
-// It reports whether status, reason or message changed.
-func FinishKey(ctx context.Context, tx pgx.Tx, l Lease, v Verdict, now time.Time) (changed bool, err error) {
-	err = tx.QueryRow(ctx, `
-		WITH before AS (
-			SELECT status, reason, message, generation = $8::bigint AS current, generation = $8::bigint AND checks = $20::bigint AS quiet
-			FROM mobile_keys WHERE source = $1 AND reservation_id = $2 FOR NO KEY UPDATE)
-		UPDATE mobile_keys k SET
-			status = CASE WHEN b.current THEN $4::text ELSE k.status END,
-			reason = CASE WHEN b.current THEN nullif($5::text, '') ELSE k.reason END,
-			message = CASE WHEN b.current THEN nullif($6::text, '') ELSE k.message END,
-			last_error = CASE WHEN b.current THEN nullif($7::text, '') ELSE k.last_error END,
-			observed_generation = CASE WHEN $9::boolean THEN $8::bigint ELSE k.observed_generation END,
-			attempt_generation = CASE WHEN b.current THEN $19 ELSE k.attempt_generation END,
-			attempts = CASE WHEN b.current THEN $10::integer ELSE k.attempts END,
-			next_reconcile_at = CASE WHEN b.quiet THEN $11::timestamptz ELSE least($11::timestamptz, $17::timestamptz) END,
-			queued = NOT b.quiet OR coalesce($11::timestamptz <= $17::timestamptz, false),
-			next_is_retry = $12 AND b.current,
-			rank_at = coalesce($13, k.rank_at),
-			check_requested = $18 OR (k.check_requested AND NOT (b.quiet AND $9)),
-			revive = k.revive AND NOT (b.current AND $9),
-			uncertain_since = $14, verified_at = coalesce($15, k.verified_at),
-			settled_at = CASE WHEN b.current THEN $16::timestamptz ELSE k.settled_at END,
-			lease_token = NULL, lease_until = NULL,
-			changed_at = CASE WHEN b.current AND (k.status, k.reason, k.message, k.attempts, k.last_error, k.settled_at)
-				IS DISTINCT FROM ($4::text, nullif($5::text, ''), nullif($6::text, ''), $10::integer, nullif($7::text, ''), $16::timestamptz)
-				THEN greatest($17::timestamptz, k.changed_at + interval '1 microsecond') ELSE k.changed_at END
-		FROM before b
-		WHERE k.source = $1 AND k.reservation_id = $2 AND k.lease_token = $3
-		RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`,
-		l.Source, l.ReservationID, l.Token, v.Status, v.Reason, v.Message, v.LastError, v.Generation, v.Done, v.Attempts,
-		v.Next, v.NextIsRetry, v.RankAt, v.UncertainSince, v.VerifiedAt, v.SettledAt, now, v.Check, v.AttemptsOf, v.Checks).Scan(&changed)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrLeaseLost
-	}
-	return changed, wrap(err, "finish %s/%s", l.Source, l.ReservationID)
+// entries are what the timeline gets, given whether status, reason or message changed.
+func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time, entries func(changed bool) []Entry) error {
+	changed, held := false, false
+	err := s.inPipeline(ctx, func(b *pgx.Batch) {
+		b.Queue(`
+			WITH before AS (
+				SELECT status, reason, message, generation = $8::bigint AS current, generation = $8::bigint AND checks = $20::bigint AS quiet
+				FROM mobile_keys WHERE source = $1 AND reservation_id = $2 FOR NO KEY UPDATE)
+			UPDATE mobile_keys k SET
+				status = CASE WHEN b.current THEN $4::text ELSE k.status END,
+				reason = CASE WHEN b.current THEN nullif($5::text, '') ELSE k.reason END,
+				message = CASE WHEN b.current THEN nullif($6::text, '') ELSE k.message END,
+				last_error = CASE WHEN b.current THEN nullif($7::text, '') ELSE k.last_error END,
+				observed_generation = CASE WHEN $9::boolean THEN $8::bigint ELSE k.observed_generation END,
+				attempt_generation = CASE WHEN b.current THEN $19 ELSE k.attempt_generation END,
+				attempts = CASE WHEN b.current THEN $10::integer ELSE k.attempts END,
+				next_reconcile_at = CASE WHEN b.quiet THEN $11::timestamptz ELSE least($11::timestamptz, $17::timestamptz) END,
+				queued = NOT b.quiet OR coalesce($11::timestamptz <= $17::timestamptz, false),
+				next_is_retry = $12 AND b.current,
+				rank_at = coalesce($13, k.rank_at),
+				check_requested = $18 OR (k.check_requested AND NOT (b.quiet AND $9)),
+				revive = k.revive AND NOT (b.current AND $9),
+				uncertain_since = $14, verified_at = coalesce($15, k.verified_at),
+				settled_at = CASE WHEN b.current THEN $16::timestamptz ELSE k.settled_at END,
+				lease_token = NULL, lease_until = NULL,
+				changed_at = CASE WHEN b.current AND (k.status, k.reason, k.message, k.attempts, k.last_error, k.settled_at)
+					IS DISTINCT FROM ($4::text, nullif($5::text, ''), nullif($6::text, ''), $10::integer, nullif($7::text, ''), $16::timestamptz)
+					THEN greatest($17::timestamptz, k.changed_at + interval '1 microsecond') ELSE k.changed_at END
+			FROM before b
+			WHERE k.source = $1 AND k.reservation_id = $2 AND k.lease_token = $3
+			RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`,
+			l.Source, l.ReservationID, l.Token, v.Status, v.Reason, v.Message, v.LastError, v.Generation, v.Done, v.Attempts,
+			v.Next, v.NextIsRetry, v.RankAt, v.UncertainSince, v.VerifiedAt, v.SettledAt, now, v.Check, v.AttemptsOf, v.Checks).QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&changed)
+			if held = err == nil; errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			return err
+		})
+	}, func(pgx.Tx) error {
+		if !held {
+			return ErrLeaseLost
+		}
+		return nil
+	}, func(b *pgx.Batch) error { return QueueTimeline(b, entries(changed)) })
+	return wrap(err, "finish %s/%s", l.Source, l.ReservationID)
 }
 
 // checkKeys has keys compared with Seam now. Nothing that is desired changes, and so no status does.

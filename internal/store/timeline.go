@@ -35,16 +35,7 @@ type Entry struct {
 	Detail  map[string]any
 }
 
-// AddToTimeline writes entries in their order.
-func AddToTimeline(ctx context.Context, tx pgx.Tx, entries []Entry) error {
-	var batch pgx.Batch
-	if err := QueueTimeline(&batch, entries); err != nil || batch.Len() == 0 {
-		return err
-	}
-	return wrap(tx.SendBatch(ctx, &batch).Close(), "write %d timeline entries", len(entries))
-}
-
-// QueueTimeline is [AddToTimeline] as part of a batch.
+// QueueTimeline writes entries, in their order, as part of a batch.
 func QueueTimeline(batch *pgx.Batch, entries []Entry) error {
 	if len(entries) == 0 {
 		return nil

@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// inPipeline is a transaction that costs a round trip less at each end: first travels with its begin, last with its
+// commit. Attempts make many small ones. fn is nil where there is nothing between them.
+func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error, last func(*pgx.Batch) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release() // it closes a connection that is still in a transaction
+	err = func() error {
+		var begin pgx.Batch
+		begin.Queue("begin")
+		first(&begin)
+		if err := conn.SendBatch(ctx, &begin).Close(); err != nil {
+			return err
+		}
+		if fn != nil {
+			if err := fn(pipelined{conn: conn}); err != nil {
+				return err
+			}
+		}
+		var commit pgx.Batch
+		if last != nil {
+			if err := last(&commit); err != nil {
+				return err
+			}
+		}
+		var tag pgconn.CommandTag
+		commit.Queue("commit").Exec(func(t pgconn.CommandTag) error { tag = t; return nil })
+		if err := conn.SendBatch(ctx, &commit).Close(); err != nil {
+			return err
+		}
+		if tag.String() == "ROLLBACK" { // what Postgres makes of a commit behind an error that nobody heeded
+			return fmt.Errorf("commit: %w", pgx.ErrTxCommitRollback)
+		}
+		return nil
+	}()
+	if err != nil && !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
+		_, rollback := conn.Exec(context.WithoutCancel(ctx), "rollback")
+		return errors.Join(err, rollback)
+	}
+	return err
+}
+
+// pipelined is the middle of such a transaction. Begin and commit are not its to make.
+type pipelined struct {
+	pgx.Tx // none: what is not below is not to be called
+	conn   *pgxpool.Conn
+}
+
+func (p pipelined) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return p.conn.Exec(ctx, sql, args...)
+}
+
+func (p pipelined) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return p.conn.Query(ctx, sql, args...)
+}
+
+func (p pipelined) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return p.conn.QueryRow(ctx, sql, args...)
+}
+
+func (p pipelined) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	return p.conn.SendBatch(ctx, b)
+}
