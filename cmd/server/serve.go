@@ -177,11 +177,11 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 		}
 		return pms.DefaultPolicy() // a source that has gone from the configuration
 	}
+	var pace intake.Pace
 	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
 		DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
-		Workers: c.Workers,
+		Crowded: pace.Crowded, Workers: c.Workers,
 	})
-	var pace intake.Pace
 	s.applier = intake.NewApplier(db, log, time.Now, policy, &pace, s.provisioner.Wake)
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
 	registry, err := s.newRegistry()

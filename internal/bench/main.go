@@ -23,9 +23,10 @@ func main() {
 	only := flag.String("only", "", "comma-separated parts: accept, latency, drain, big (default: all but big, which BIG=1 adds)")
 	profiles := flag.String("profiles", "", "directory for CPU profiles of the server, of the last round of each measurement")
 	stays := flag.Int("stays", 10_000, "how many stays the queue is full of that is drained")
+	rounds := flag.Int("rounds", 3, "how often everything is measured; medians are shown")
 	quick := flag.Bool("quick", false, "shorter and once, to see that it works; its figures say little")
 	flag.Parse()
-	if err := run(*role, *only, *profiles, *stays, *quick); err != nil {
+	if err := run(*role, *only, *profiles, *stays, *rounds, *quick); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -45,13 +46,13 @@ type plan struct {
 	profiles  string
 }
 
-func run(role, only, profiles string, stays int, quick bool) error {
+func run(role, only, profiles string, stays, rounds int, quick bool) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	if role != "" {
 		return serveRole(ctx, role)
 	}
-	p := plan{rounds: 3, burst: 30 * time.Second, sustained: 10 * time.Second, compared: 6 * time.Second, stays: 30, drained: stays, events: 5_000_000, bookings: 1_000_000, replicas: 1}
+	p := plan{rounds: rounds, burst: 30 * time.Second, sustained: 10 * time.Second, compared: 6 * time.Second, stays: 30, drained: stays, events: 5_000_000, bookings: 1_000_000, replicas: 1}
 	if quick {
 		p = plan{rounds: 1, burst: 4 * time.Second, sustained: 2 * time.Second, compared: 2 * time.Second, stays: 5, drained: min(stays, 500), events: 50_000, bookings: 10_000, replicas: 1}
 	}

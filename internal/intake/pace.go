@@ -59,11 +59,20 @@ func (p *Pace) applied(events int, lag, took time.Duration) {
 func (p *Pace) rest(took time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.lag > patience || time.Since(p.crowdAt) > crowdLasts {
+	if !p.crowded() {
 		return 0
 	}
 	return restShare * took
 }
+
+// Crowded tells whether a burst is being accepted that other work should give way to.
+func (p *Pace) Crowded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.crowded()
+}
+
+func (p *Pace) crowded() bool { return p.lag <= patience && time.Since(p.crowdAt) <= crowdLasts }
 
 // hold is how long the flusher waits for the applier before its next commit, behind one of so many events that
 // took so long.

@@ -43,6 +43,7 @@ func Collectors() []prometheus.Collector {
 
 // Options of a provisioner. Zero values take the defaults.
 type Options struct {
+	Crowded       func() bool                    // whether the machine has a burst to accept, nil for never
 	DefaultSystem string                         // access system of listings and sources that name none
 	DueWithin     time.Duration                  // arrivals so near without a key are counted and logged, default 24 h
 	Grace         time.Duration                  // how long Seam's reads may lag its writes, default 5 s
@@ -167,9 +168,10 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	freed := make(chan struct{}, 1)
 	tick := time.NewTicker(p.options.PollEvery)
 	defer tick.Stop()
+	p.queueDue(ctx)
 	for ctx.Err() == nil {
 		admitted, unreachable := p.admitted(ctx)
-		for _, lease := range p.claim(ctx, admitted || unreachable != nil, cap(slots)-len(slots)) {
+		for _, lease := range p.claim(ctx, admitted || unreachable != nil, len(slots)) {
 			slots <- struct{}{}
 			running.Go(func() {
 				defer func() {
@@ -182,8 +184,10 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 		select {
 		case <-ctx.Done():
 		case <-p.wake:
+			p.queueDue(ctx)
 		case <-freed:
 		case <-tick.C:
+			p.queueDue(ctx)
 		}
 	}
 	timer := time.AfterFunc(patience, cut)
@@ -199,15 +203,50 @@ func signal(c chan struct{}) {
 	}
 }
 
-func (p *Provisioner) claim(ctx context.Context, may bool, free int) []store.Lease {
+func (p *Provisioner) queueDue(ctx context.Context) {
+	if err := p.store.QueueDue(ctx, p.now()); err != nil && ctx.Err() == nil {
+		p.log.Error("what is due can't be queued; trying again", "error", err)
+	}
+}
+
+// Guests who arrive so soon are provisioned whatever else the machine has to do; for the others there are as many workers
+// as one in crowdedShare while a burst is accepted.
+const (
+	soon         = 24 * time.Hour
+	crowdedShare = 8
+)
+
+// claim leases what is due for the workers that have nothing to do.
+func (p *Provisioner) claim(ctx context.Context, may bool, busy int) []store.Lease {
+	free := p.options.Workers - busy
 	if !may || free <= 0 {
 		return nil
 	}
-	leases, err := p.store.ClaimKeys(ctx, p.now(), p.options.Lease, free)
-	if err != nil && ctx.Err() == nil {
-		p.log.Error("what is due can't be claimed; trying again", "error", err)
+	var leases []store.Lease
+	for _, c := range p.claims(free, busy) {
+		if c.most -= len(leases); c.most <= 0 {
+			continue
+		}
+		some, err := p.store.ClaimKeys(ctx, p.options.Lease, c.before, c.most)
+		if err != nil && ctx.Err() == nil {
+			p.log.Error("what is due can't be claimed; trying again", "error", err)
+		}
+		leases = append(leases, some...)
 	}
 	return leases
+}
+
+// claimed is how many keys to claim at most, with those claimed before, and which.
+type claimed struct {
+	most   int
+	before time.Time // check-in; zero for any
+}
+
+func (p *Provisioner) claims(free, busy int) []claimed {
+	if p.options.Crowded == nil || !p.options.Crowded() {
+		return []claimed{{most: free}}
+	}
+	return []claimed{{free, p.now().Add(soon)}, {max(p.options.Workers/crowdedShare, 1) - busy, time.Time{}}}
 }
 
 // settingWorkspace pins the workspace whose objects the database records.

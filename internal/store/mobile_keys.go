@@ -158,33 +158,48 @@ type Lease struct {
 	Until time.Time // by this machine's monotonic clock, and rather too early
 }
 
-// promoteAtMost bounds how many keys become due in one statement.
-const promoteAtMost = 2000
+// queueAtMost bounds how many keys become due in one statement.
+const queueAtMost = 2000
 
-// ClaimKeys leases up to limit keys that are due, the nearest check-in first. Leases run by the database's
-// clock, so that the clocks of replicas don't matter; what is due is judged by now.
-func (s *Store) ClaimKeys(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Lease, error) {
-	until := time.Now().Add(lease)
+// QueueDue has keys claimed whose time has come.
+func (s *Store) QueueDue(ctx context.Context, now time.Time) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE mobile_keys SET queued = true WHERE (source, reservation_id) IN (
 			SELECT source, reservation_id FROM mobile_keys WHERE NOT queued AND next_reconcile_at <= $1
-			ORDER BY next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, now, promoteAtMost)
-	if err != nil {
-		return nil, wrap(err, "queue what is due")
+			ORDER BY next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, now, queueAtMost)
+	return wrap(err, "queue what is due")
+}
+
+// ClaimKeys leases up to limit keys that are due, the nearest check-in first, and if before is not zero only those
+// with a check-in before it. Leases run by the database's clock, so that the clocks of replicas don't matter. A claim
+// doesn't wait for the disk: should Postgres crash, the first mark made under it is refused, and no call was made before one.
+func (s *Store) ClaimKeys(ctx context.Context, lease time.Duration, before time.Time, limit int) ([]Lease, error) {
+	until := time.Now().Add(lease)
+	if before.IsZero() {
+		before = LastRank.AddDate(1, 0, 0)
 	}
-	rows, _ := s.pool.Query(ctx, `
-		UPDATE mobile_keys SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + $1::interval
-		WHERE (source, reservation_id) IN (
-			SELECT source, reservation_id FROM mobile_keys
-			WHERE queued AND (lease_until IS NULL OR lease_until < clock_timestamp())
-			ORDER BY rank_at, next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-		RETURNING source, reservation_id, lease_token`, lease, limit)
-	leases, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Lease, error) {
-		l := Lease{Until: until}
-		return l, row.Scan(&l.Source, &l.ReservationID, &l.Token)
-	})
+	var leases []Lease
+	err := s.inPipeline(ctx, func(b *pgx.Batch) {
+		b.Queue(dontWaitForDisk)
+		b.Queue(`
+			UPDATE mobile_keys SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + $1::interval
+			WHERE (source, reservation_id) IN (
+				SELECT source, reservation_id FROM mobile_keys
+				WHERE queued AND coalesce(rank_at, '-infinity') < $2 AND (lease_until IS NULL OR lease_until < clock_timestamp())
+				ORDER BY rank_at, next_reconcile_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+			RETURNING source, reservation_id, lease_token`, lease, before, limit).Query(func(rows pgx.Rows) (err error) {
+			leases, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Lease, error) {
+				l := Lease{Until: until}
+				return l, row.Scan(&l.Source, &l.ReservationID, &l.Token)
+			})
+			return err
+		})
+	}, nil, nil)
 	return leases, wrap(err, "claim keys")
 }
+
+// dontWaitForDisk makes a commit return before it is on disk. Only for what is done again if it is lost.
+const dontWaitForDisk = `SET LOCAL synchronous_commit = off`
 
 // RenewLease prolongs a lease; [ErrLeaseLost] if another worker has the key.
 func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) error {
@@ -281,11 +296,13 @@ type Verdict struct {
 	SettledAt      *time.Time
 }
 
-// FinishKey writes the verdict and ends the lease. Whatever was wished meanwhile makes the key due at once.
+// FinishKey writes the verdict and ends the lease. Whatever was wished meanwhile makes the key due at once. It doesn't
+// wait for the disk: what an attempt has made is recorded already, and should Postgres crash, the key is looked at again.
 // entries are what the timeline gets, given whether status, reason or message changed.
 func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time, entries func(changed bool) []Entry) error {
 	changed, held := false, false
 	err := s.inPipeline(ctx, func(b *pgx.Batch) {
+		b.Queue(dontWaitForDisk)
 		b.Queue(`
 			WITH before AS (
 				SELECT status, reason, message, generation = $8::bigint AS current, generation = $8::bigint AND checks = $20::bigint AS quiet
