@@ -26,6 +26,9 @@ import (
 	"github.com/staykey/staykey/migrations"
 )
 
+// appliers share the inbox as replicas do: while one waits for Postgres, another computes.
+const appliers = 2
+
 // How the 20 seconds of a graceful stop are shared out.
 const (
 	stopRequests = 7 * time.Second // requests under way
@@ -291,7 +294,9 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 	provision, stopProvision := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopProvision()
 	var workers sync.WaitGroup
-	workers.Go(func() { s.applier.Run(apply) })
+	for range appliers {
+		workers.Go(func() { s.applier.Run(apply) })
+	}
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	s.working.Store(true)
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)

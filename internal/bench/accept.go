@@ -73,12 +73,15 @@ func (b *bench) accept(ctx context.Context) error {
 		return milliseconds(time.Duration(of(pick)) * time.Microsecond)
 	}
 	b.add(line{
-		what: "a single event, idle server", value: micros(func(r accepted) float64 { return r.idle }), against: "pgbench, a single row",
+		what: "a single event, idle server", value: micros(func(r accepted) float64 { return r.idle }), against: "pgbench, a single row as often",
 		base: micros(func(r accepted) float64 { return r.commit }), ratio: fmt.Sprintf("%.2f", of(func(r accepted) float64 { return r.idle / r.commit })), target: "under 2",
 	})
 	b.note("the server's memory at its peak: %.0f MiB", of(func(r accepted) float64 { return float64(r.peak) }))
 	return nil
 }
+
+// idleRate is how many single events a second an idle server gets: between two of them, processors fall asleep.
+const idleRate = 20
 
 // What pgbench inserts: the statement of store.InsertEvents for an event that waits, with one row.
 const (
@@ -91,18 +94,21 @@ const (
 )
 
 // pgbench runs a statement on a database and returns how often a second, and how long each takes.
-func (b *bench) pgbench(ctx context.Context, database, statement string, clients int, lasts time.Duration) (perSecond, micros float64, err error) {
+func (b *bench) pgbench(ctx context.Context, database, statement string, clients, rate int, lasts time.Duration) (perSecond, micros float64, err error) {
 	script := filepath.Join(b.dir, "insert.sql")
 	oneLine := strings.ReplaceAll(fmt.Sprintf(statement, strings.Repeat("x", 1000)), "\n", " ")
 	if err := os.WriteFile(script, []byte("\\set n random(1, "+strconv.Itoa(listings)+")\n"+oneLine+";\n"), 0o600); err != nil {
 		return 0, 0, err
 	}
-	out, err := exec.CommandContext(ctx, "pgbench", "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, 2)), // #nosec G204 -- our own arguments
-		"-T", strconv.Itoa(max(int(lasts.Seconds()), 1)), "-f", script, b.dsn(database)).CombinedOutput()
+	args := []string{"-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, 2)), "-T", strconv.Itoa(max(int(lasts.Seconds()), 1)), "-f", script}
+	if rate > 0 {
+		args = append(args, "-R", strconv.Itoa(rate))
+	}
+	out, err := exec.CommandContext(ctx, "pgbench", append(args, b.dsn(database))...).CombinedOutput() // #nosec G204 -- our own arguments
 	if err != nil {
 		return 0, 0, fmt.Errorf("pgbench: %w: %s", err, lastLine(out))
 	}
-	found := regexp.MustCompile(`latency average = ([0-9.]+) ms[\s\S]*tps = ([0-9.]+)`).FindSubmatch(out)
+	found := regexp.MustCompile(`latency average = ([0-9.]+) ms[\s\S]*tps = ([0-9.]+)`).FindSubmatch(out) // with a rate, behind the time that was due
 	if found == nil {
 		return 0, 0, fmt.Errorf("pgbench: %s", out)
 	}
@@ -117,13 +123,13 @@ func (b *bench) inPgbench(ctx context.Context, r *accepted) error {
 		return err
 	}
 	defer b.drop(ctx, name, db)
-	if r.pgbench, _, err = b.pgbench(ctx, name, sameInsert, connections, b.compared); err != nil {
+	if r.pgbench, _, err = b.pgbench(ctx, name, sameInsert, connections, 0, b.burst*2/3); err != nil {
 		return err
 	}
-	if r.plain, _, err = b.pgbench(ctx, name, plainInsert, connections, b.compared/2); err != nil {
+	if r.plain, _, err = b.pgbench(ctx, name, plainInsert, connections, 0, b.compared/2); err != nil {
 		return err
 	}
-	_, r.commit, err = b.pgbench(ctx, name, sameInsert, 1, b.compared/2)
+	_, r.commit, err = b.pgbench(ctx, name, sameInsert, 1, idleRate, b.compared/2)
 	return err
 }
 
@@ -244,6 +250,9 @@ func (b *bench) inBurst(ctx context.Context, r *accepted) error {
 			return err
 		}
 		r.burst = r.burstLoad.perSecond()
+		if _, err = b.post(ctx, db, servers, b.settle, 0); err != nil {
+			return err
+		}
 		before, err := backlog(ctx, db)
 		if err != nil {
 			return err
@@ -298,7 +307,7 @@ func (b *bench) inRepeats(ctx context.Context, r *accepted) error {
 // alone posts single events to an idle server.
 func (b *bench) alone(ctx context.Context, r *accepted) error {
 	return b.intakeRig(ctx, 1, func(_ *pgx.Conn, servers []*program) error {
-		l, err := b.wrk(ctx, servers[0].url, 1, b.compared/2, 50*time.Millisecond, 0)
+		l, err := b.wrk(ctx, servers[0].url, 1, b.compared/2, time.Second/idleRate, 0)
 		r.idle = float64(l.P50)
 		return err
 	})

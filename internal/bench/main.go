@@ -36,7 +36,8 @@ func main() {
 type plan struct {
 	rounds    int
 	burst     time.Duration // the load that is accepted first and applied later
-	sustained time.Duration // the load behind it, with the backlog at its bound
+	settle    time.Duration // the load behind it until the backlog has reached its bound
+	sustained time.Duration // and behind that
 	compared  time.Duration // each of the things that it is compared with
 	stays     int           // that are provisioned one by one
 	drained   int           // that are provisioned from a full queue
@@ -52,9 +53,9 @@ func run(role, only, profiles string, stays, rounds int, quick bool) error {
 	if role != "" {
 		return serveRole(ctx, role)
 	}
-	p := plan{rounds: rounds, burst: 30 * time.Second, sustained: 10 * time.Second, compared: 6 * time.Second, stays: 30, drained: stays, events: 5_000_000, bookings: 1_000_000, replicas: 1}
+	p := plan{rounds: rounds, burst: 30 * time.Second, settle: 10 * time.Second, sustained: 8 * time.Second, compared: 4 * time.Second, stays: 30, drained: stays, events: 5_000_000, bookings: 1_000_000, replicas: 1}
 	if quick {
-		p = plan{rounds: 1, burst: 4 * time.Second, sustained: 2 * time.Second, compared: 2 * time.Second, stays: 5, drained: min(stays, 500), events: 50_000, bookings: 10_000, replicas: 1}
+		p = plan{rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second, compared: 2 * time.Second, stays: 5, drained: min(stays, 500), events: 50_000, bookings: 10_000, replicas: 1}
 	}
 	p.profiles = profiles
 	if text := os.Getenv("REPLICAS"); text != "" {

@@ -148,10 +148,9 @@ func (a *Acceptor) run() {
 			}
 		}
 		batch, deferred = splitRepeated(batch)
-		began := time.Now()
 		a.flush(batch)
 		a.pace.accepted(len(batch))
-		if hold := a.pace.hold(len(batch), time.Since(began)); hold > 0 {
+		if hold := a.pace.hold(len(batch)); hold > 0 {
 			select {
 			case <-time.After(hold):
 			case <-a.hurry:

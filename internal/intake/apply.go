@@ -90,7 +90,7 @@ func (a *Applier) Drain(ctx context.Context) error {
 			return err
 		}
 		if n == 0 {
-			a.pace.applied(0, 0, 0)
+			a.pace.applied(0, 0)
 			if !more {
 				return nil
 			}
@@ -146,7 +146,7 @@ func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store
 }
 
 func (a *Applier) tryBatch(ctx context.Context, limit int) (n int, first store.Event, err error) {
-	now, began := a.now().UTC(), time.Now()
+	now := a.now().UTC()
 	defer func() { // one event that we stumble over must not stop the others
 		if recovered := recover(); recovered != nil {
 			a.log.Error("applying events panicked", "panic", recovered, "stack", string(debug.Stack()))
@@ -174,7 +174,7 @@ func (a *Applier) tryBatch(ctx context.Context, limit int) (n int, first store.E
 	for _, e := range b.events {
 		appliedEvents.WithLabelValues(e.Source, e.Status).Inc()
 	}
-	a.pace.applied(n, lag(b.events, now), time.Since(began))
+	a.pace.applied(n, lag(b.events, now))
 	return n, first, nil
 }
 

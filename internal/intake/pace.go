@@ -3,6 +3,8 @@ package intake
 import (
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // How accepting and applying share a machine that has not enough for both. A burst is accepted first: it costs
@@ -14,21 +16,25 @@ const (
 	// crowdLasts is how long a crowd counts as being there behind its last commit.
 	crowdLasts = 100 * time.Millisecond
 	// restShare is how many times as long as for its last batch an applier rests while a burst is accepted.
-	restShare = 4
+	restShare = 8
 	// patience is how long an event may wait for that. Events of guests who arrive soon don't: they go first.
 	patience = 30 * time.Second
 	// heldPace is what share of the pace of applying is accepted while events have waited too long.
 	heldPace = 0.95
+	// paceOver is how long applied events are counted for their pace.
+	paceOver = 500 * time.Millisecond
 	// longestHold bounds one pause of the flusher, whatever it believes of the pace.
 	longestHold = 250 * time.Millisecond
 )
 
 // Pace is what the acceptor and the applier of a process know of each other. The zero Pace is ready.
 type Pace struct {
-	mu       sync.Mutex
-	crowdAt  time.Time
-	lag      time.Duration // the age of what was applied last
-	applying float64       // events a second, while at it
+	mu      sync.Mutex
+	crowdAt time.Time
+	lag     time.Duration // the age of what was applied last
+	held    *rate.Limiter // what may be accepted while the lag is beyond patience; nil before the pace of applying is known
+	since   time.Time     // when counting for it began
+	counted int
 }
 
 // accepted notes a commit.
@@ -41,28 +47,36 @@ func (p *Pace) accepted(events int) {
 	p.crowdAt = time.Now()
 }
 
-// applied notes a batch: how old its events were, and how long it took.
-func (p *Pace) applied(events int, lag, took time.Duration) {
+// applied notes a batch and how old its events were.
+func (p *Pace) applied(events int, lag time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := time.Now()
+	if p.lag <= patience {
+		p.held, p.since, p.counted = nil, now, 0
+	}
 	p.lag = lag
-	if events > 0 && took > 0 {
-		now := float64(events) / took.Seconds()
-		if p.applying == 0 {
-			p.applying = now
+	p.counted += events
+	if took := now.Sub(p.since); took >= paceOver {
+		pace := rate.Limit(heldPace * float64(p.counted) / took.Seconds())
+		if p.held == nil {
+			p.held = rate.NewLimiter(pace, batchSize)
 		}
-		p.applying += (now - p.applying) / 8
+		p.held.SetLimitAt(now, pace)
+		p.since, p.counted = now, 0
 	}
 }
 
-// rest is how long an applier leaves the machine to a burst behind a batch that took so long.
+// rest is how long an applier leaves the machine to a burst behind a batch that took so long: the less, the nearer
+// the lag is to what is tolerated, so that a burst that doesn't end finds the pace that both can keep.
 func (p *Pace) rest(took time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.crowded() {
 		return 0
 	}
-	return restShare * took
+	used := float64(p.lag) / float64(patience)
+	return time.Duration(restShare * (1 - used*used*used*used) * float64(took))
 }
 
 // Crowded tells whether a burst is being accepted that other work should give way to.
@@ -72,16 +86,14 @@ func (p *Pace) Crowded() bool {
 	return p.crowded()
 }
 
-func (p *Pace) crowded() bool { return p.lag <= patience && time.Since(p.crowdAt) <= crowdLasts }
+func (p *Pace) crowded() bool { return p.lag < patience && time.Since(p.crowdAt) <= crowdLasts }
 
-// hold is how long the flusher waits for the applier before its next commit, behind one of so many events that
-// took so long.
-func (p *Pace) hold(events int, took time.Duration) time.Duration {
+// hold is how long the flusher waits for the appliers before its next commit, behind one of so many events.
+func (p *Pace) hold(events int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.lag <= patience || p.applying == 0 {
+	if p.lag <= patience || p.held == nil {
 		return 0
 	}
-	due := time.Duration(float64(events) / (heldPace * p.applying) * float64(time.Second))
-	return min(max(due-took, 0), longestHold)
+	return min(p.held.ReserveN(time.Now(), min(events, batchSize)).Delay(), longestHold)
 }
