@@ -55,6 +55,14 @@ func TestConfigurationProblems(t *testing.T) {
 			func(s *settings) { s.Config = write("sources:\n  - name: a\n    verfy: {}\n") }, nil,
 			[]string{"STAYKEY_CONFIG: "},
 		},
+		"numbers out of range": {
+			func(s *settings) { s.Workers = "0" }, nil, []string{"STAYKEY_WORKERS: \"0\" must be a number from 1 to 256"},
+		},
+		"a rate limit of nothing": {
+			func(s *settings) {
+				s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: [\"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"]}\n    rate_limit: {burst: 5}\n")
+			}, nil, []string{"STAYKEY_CONFIG: "},
+		},
 		"a source without a verifier": {func(s *settings) { s.Config = write("sources:\n  - name: a\n") }, nil, []string{"STAYKEY_CONFIG: "}},
 		"none without insecure":       {func(s *settings) { s.Config = write("sources:\n  - name: a\n    verify: {method: none}\n") }, nil, []string{"STAYKEY_CONFIG: "}},
 		"a variable that is not set": {func(s *settings) {

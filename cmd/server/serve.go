@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
@@ -24,6 +26,16 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/migrations"
+)
+
+// What a client may take of us: connections beyond these wait to be taken, a header or a request that comes too
+// slowly is cut off. A proxy in front keeps its connections, so that idle ones may stay for a while.
+const (
+	maxConnections    = 1024
+	maxOpsConnections = 64
+	headerWithin      = 5 * time.Second
+	requestWithin     = 15 * time.Second
+	idleFor           = 90 * time.Second
 )
 
 // appliers share the inbox as replicas do: while one waits for Postgres, another computes.
@@ -207,6 +219,9 @@ func (s *service) newRegistry() (*prometheus.Registry, error) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_database_connections_in_use", Help: "Connections of the pool that are in use."},
 			func() float64 { return float64(s.store.Pool().Stat().AcquiredConns()) }),
 	}
+	all = append(all, s.backlog("staykey_events_waiting", "Events that are not applied yet, counted to 10,000.", func(n int, _ time.Duration) float64 { return float64(n) }),
+		s.backlog("staykey_events_waiting_age_seconds", "How long the oldest event that is not applied yet has waited.", func(_ int, age time.Duration) float64 { return age.Seconds() }))
+	all = append(all, handlers.Collectors()...)
 	all = append(all, intake.Collectors()...)
 	all = append(all, provisioner.Collectors()...)
 	all = append(all, seam.Collectors()...)
@@ -216,6 +231,22 @@ func (s *service) newRegistry() (*prometheus.Registry, error) {
 		}
 	}
 	return registry, nil
+}
+
+// backlog is a gauge of the inbox, read when it is asked for: the same from every replica.
+func (s *service) backlog(name, help string, of func(int, time.Duration) float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		n, oldest, err := s.store.Backlog(ctx)
+		if err != nil {
+			return math.NaN()
+		}
+		if oldest == nil {
+			return of(n, 0)
+		}
+		return of(n, max(time.Since(*oldest), 0))
+	})
 }
 
 func (s *service) plan(ctx context.Context, ref store.Ref) ([]handlers.PlannedCall, error) {
@@ -301,9 +332,10 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 	s.working.Store(true)
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
 	servers := []*http.Server{
-		{Handler: s.public, ErrorLog: errorLog, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 20 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10},
-		{Handler: s.ops, ErrorLog: errorLog, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute},
+		{Handler: s.public, ErrorLog: errorLog, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, WriteTimeout: time.Minute, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10},
+		{Handler: s.ops, ErrorLog: errorLog, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10},
 	}
+	public, ops = netutil.LimitListener(public, maxConnections), netutil.LimitListener(ops, maxOpsConnections)
 	failed := make(chan error, len(servers))
 	for i, l := range []net.Listener{public, ops} {
 		go func() {

@@ -30,8 +30,14 @@ type sourceEntry struct {
 		Before string `yaml:"before"`
 		After  string `yaml:"after"`
 	} `yaml:"grace"`
-	KeepAfter string `yaml:"keep_after"`
-	Drift     string `yaml:"drift"`
+	KeepAfter string          `yaml:"keep_after"`
+	RateLimit *rateLimitEntry `yaml:"rate_limit"`
+	Drift     string          `yaml:"drift"`
+}
+
+type rateLimitEntry struct {
+	PerSecond float64 `yaml:"per_second"`
+	Burst     int     `yaml:"burst"`
 }
 
 type verifyEntry struct {
@@ -117,6 +123,7 @@ func (r *sourceReader) read(e sourceEntry) pms.Source {
 		r.fail("drift", "%q must be repair or report", p.Drift)
 	}
 	p.KeepAfter = r.duration("keep_after", e.KeepAfter, p.KeepAfter)
+	s.Limit = r.rateLimit(e.RateLimit)
 	return s
 }
 
@@ -150,6 +157,24 @@ func (r *sourceReader) verifier(s *pms.Source, e sourceEntry) {
 	default:
 		r.fail("verify.method", "%q must be standard-webhooks or none", e.Verify.Method)
 	}
+}
+
+// rateLimit reads a source's limit; a burst that is not said is two seconds' worth.
+func (r *sourceReader) rateLimit(e *rateLimitEntry) pms.RateLimit {
+	if e == nil {
+		return pms.RateLimit{}
+	}
+	if e.PerSecond <= 0 || e.PerSecond > 1e6 {
+		r.fail("rate_limit.per_second", "%v must be a number of webhooks over 0, such as 50; leave rate_limit out for no limit", e.PerSecond)
+	}
+	limit := pms.RateLimit{PerSecond: e.PerSecond, Burst: e.Burst}
+	if e.Burst < 0 || e.Burst > 1e6 {
+		r.fail("rate_limit.burst", "%d must be a number of webhooks such as 100", e.Burst)
+	}
+	if e.Burst == 0 {
+		limit.Burst = max(int(2*e.PerSecond), 1)
+	}
+	return limit
 }
 
 func (r *sourceReader) clock(field, text, otherwise string) string {

@@ -16,7 +16,7 @@ import (
 
 // mountAPI adds the REST of contract section 5, with its OpenAPI document and page.
 func (s *server) mountAPI(r chi.Router) {
-	api := s.newAPI(r.With(s.authenticated, decodeParams))
+	api := s.newAPI(r.With(s.authenticated, s.limits.oneOfFew, decodeParams))
 	document, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		panic("the OpenAPI document can't be encoded: " + err.Error()) // a mistake in this package; any test shows it

@@ -54,6 +54,7 @@ func newApp(t *testing.T) *app {
 		"default":  {Name: "default", Secrets: []pms.Secret{secretA, secretB}, Policy: pms.DefaultPolicy()},
 		"open":     {Name: "open", Insecure: true, Policy: pms.DefaultPolicy()},
 		"a b/c":    {Name: "a b/c", Secrets: []pms.Secret{secretA}, Policy: pms.DefaultPolicy()},
+		"limited":  {Name: "limited", Secrets: []pms.Secret{secretA}, Limit: pms.RateLimit{PerSecond: 0.001, Burst: 2}, Policy: pms.DefaultPolicy()},
 		"disabled": {Name: "disabled", Policy: pms.DefaultPolicy()},
 	}
 	public, _ := handlers.New(handlers.Config{

@@ -3,6 +3,7 @@ package handlers
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,6 +22,8 @@ type Problem struct {
 	Status int              `json:"status" doc:"The HTTP status." example:"422"`
 	Detail string           `json:"detail" doc:"What is wrong here, and what to do." example:"the event is not valid: correct it and send it again"`
 	Errors []pms.FieldError `json:"errors,omitempty" doc:"One entry for each wrong field."`
+
+	retryAfter time.Duration // 0: it need not be said
 }
 
 // Error implements error.
@@ -39,14 +42,18 @@ func problem(status int, detail string, fields ...pms.FieldError) *Problem {
 // write answers a request with the problem.
 func (p *Problem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")
+	if p.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	}
 	w.WriteHeader(p.Status)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(p) // the client may be gone
 }
 
-func (p *Problem) retryAfter(w http.ResponseWriter, d time.Duration) *Problem {
-	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(d.Seconds()))))
+// after says when to try again, in whole seconds, rounded up.
+func (p *Problem) after(d time.Duration) *Problem {
+	p.retryAfter = d
 	return p
 }
 

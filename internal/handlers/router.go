@@ -68,12 +68,20 @@ const webhookRoute = "/webhooks/{source}"
 type server struct {
 	Config
 	log    *slog.Logger
+	limits *limits
 	tokens [][sha256.Size]byte
 }
 
+var overLimit = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "staykey_webhooks_over_limit_total", Help: "Authentic webhooks answered 429, by source.",
+}, []string{"source"})
+
+// Collectors returns the package's metrics.
+func Collectors() []prometheus.Collector { return []prometheus.Collector{overLimit} }
+
 // New returns the handlers of the public and of the private listener.
 func New(c Config) (public, ops http.Handler) {
-	s := &server{Config: c, log: c.Log}
+	s := &server{Config: c, log: c.Log, limits: newLimits()}
 	for _, t := range c.AdminTokens {
 		s.tokens = append(s.tokens, sha256.Sum256([]byte(t)))
 	}

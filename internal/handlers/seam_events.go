@@ -32,7 +32,8 @@ func (s *server) seamWebhook(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusNotFound, "Seam's events are not taken: set SEAM_WEBHOOK_SECRET").write(w)
 		return
 	}
-	body, p := readBody(w, r)
+	body, release, p := s.limits.readBody(w, r)
+	defer release()
 	if p != nil {
 		p.write(w)
 		return

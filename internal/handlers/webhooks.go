@@ -3,7 +3,6 @@ package handlers
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -17,9 +16,6 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// maxBody is the largest webhook, chunked or not.
-const maxBody = 1 << 20
-
 // webhook is POST /webhooks/{source}: contract section 3, from top to bottom.
 func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 	name := chi.URLParam(r, "source")
@@ -28,7 +24,8 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusNotFound, "there is no source of this name: it is the last part of the URL, and \"default\" unless sources are configured").write(w)
 		return
 	}
-	body, p := readBody(w, r)
+	body, release, p := s.limits.readBody(w, r)
+	defer release()
 	if p != nil {
 		p.write(w)
 		return
@@ -36,6 +33,11 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 	key, p := s.verify(source, r.Header, body)
 	if p != nil {
 		p.write(w)
+		return
+	}
+	if wait := s.limits.exceeded(source, s.Now()); wait > 0 {
+		overLimit.WithLabelValues(source.Name).Inc()
+		problem(http.StatusTooManyRequests, "this source sends more than its rate_limit allows, and nothing of this event is kept: send it again").after(wait).write(w)
 		return
 	}
 	if p := requireJSON(r.Header); p != nil {
@@ -72,22 +74,7 @@ func (s *server) unavailable(w http.ResponseWriter, err error) {
 	if errors.Is(err, intake.ErrBusy) {
 		detail = "too many events are waiting to be stored, and nothing of this one is kept: send it again"
 	}
-	problem(http.StatusServiceUnavailable, detail).retryAfter(w, 2*time.Second).write(w)
-}
-
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
-	tooLarge := problem(http.StatusRequestEntityTooLarge, "a webhook may be at most 1 MiB large")
-	if r.ContentLength > maxBody {
-		return nil, tooLarge
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if limit := new(http.MaxBytesError); errors.As(err, &limit) {
-		return nil, tooLarge
-	}
-	if err != nil {
-		return nil, problem(http.StatusBadRequest, "the body broke off: send it again")
-	}
-	return body, nil
+	problem(http.StatusServiceUnavailable, detail).after(2 * time.Second).write(w)
 }
 
 // verify returns the sender's id of an authentic webhook; nil where an unverified one names none.

@@ -12,7 +12,14 @@ type Source struct {
 	Name     string
 	Secrets  []Secret
 	Insecure bool // no verification at all, said explicitly in the configuration
+	Limit    RateLimit
 	Policy   Policy
+}
+
+// RateLimit is how many authentic webhooks of a source a replica takes. The zero RateLimit is none.
+type RateLimit struct {
+	PerSecond float64
+	Burst     int // at once, after a pause
 }
 
 // Policy is what a source says about its listings and stays.
