@@ -48,8 +48,6 @@ CREATE INDEX event_results_reservation ON event_results (reservation_id, source,
 CREATE INDEX event_results_listing ON event_results (listing_id, seq) WHERE listing_id IS NOT NULL;
 -- A rejected event that is sent again gives up its result. Few rows.
 CREATE INDEX event_results_rejected ON event_results (event_id) WHERE status = 'rejected';
--- Retention of what belongs to no reservation. Few rows.
-CREATE INDEX event_results_alone ON event_results (seq) WHERE reservation_id IS NULL;
 
 -- events keeps what was posted, and what tells a duplicate.
 DROP INDEX events_to_apply, events_to_apply_first, events_seq, events_reservation, events_listing, events_unapplied_status;
@@ -75,6 +73,8 @@ DROP INDEX mobile_keys_recent, mobile_keys_status, reservations_check_in;
 -- How much of a finished stay retention has removed: 0 nothing, 1 raw bodies and guest data, 2 events, 3 the timeline.
 ALTER TABLE reservations ADD COLUMN pruned smallint NOT NULL DEFAULT 0;
 CREATE INDEX reservations_prune ON reservations (pruned, check_out);
+-- Identities of guests that have not stayed for long.
+CREATE INDEX user_identities_age ON user_identities (created_at);
 
 -- A timeline is only ever read, and removed, by its reservation.
 ALTER TABLE timeline DROP CONSTRAINT timeline_pkey;
@@ -123,7 +123,7 @@ CREATE INDEX reservations_listing ON reservations (source, listing_id, listing_g
 ALTER TABLE timeline DROP CONSTRAINT timeline_pkey;
 ALTER TABLE timeline ADD PRIMARY KEY (id);
 CREATE INDEX timeline_reservation ON timeline (source, reservation_id, id);
-DROP INDEX reservations_prune;
+DROP INDEX reservations_prune, user_identities_age;
 ALTER TABLE reservations DROP COLUMN pruned;
 CREATE INDEX reservations_check_in ON reservations (check_in);
 DROP INDEX mobile_keys_kind, mobile_keys_check_in;

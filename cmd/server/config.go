@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/retention"
 	"github.com/staykey/staykey/internal/seam"
 )
 
@@ -35,6 +36,10 @@ type settings struct {
 	Drift         string `env:"STAYKEY_DRIFT" placeholder:"POLICY" help:"What becomes of a key that somebody changed at Seam or in Salto KS: repair or report; a source may say otherwise; default repair."`
 	DueWithin     string `env:"STAYKEY_DUE_WITHIN" placeholder:"DURATION" help:"Arrivals so near without an issued key are counted (staykey_due_without_key) and logged; default 24h."`
 	Workers       string `env:"STAYKEY_WORKERS" placeholder:"N" help:"Reservations that one replica provisions at a time, 1 to 256; default 16."`
+	RetainBodies  string `env:"STAYKEY_RETAIN_BODIES" placeholder:"AGE" help:"How long behind check-out raw bodies and guests' data are kept, such as 30d or never; default 30d. What has no check-out is kept 400d at least, here and below."`
+	RetainEvents  string `env:"STAYKEY_RETAIN_EVENTS" placeholder:"AGE" help:"The same for events; default 90d."`
+	RetainStory   string `env:"STAYKEY_RETAIN_TIMELINE" name:"retain-timeline" placeholder:"AGE" help:"The same for timelines; default 180d."`
+	RetainStays   string `env:"STAYKEY_RETAIN_RESERVATIONS" name:"retain-reservations" placeholder:"AGE" help:"The same for reservations; default 400d. None of the four may be shorter than the one before it."`
 	LogLevel      string `env:"STAYKEY_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
 	LogFormat     string `env:"STAYKEY_LOG_FORMAT" placeholder:"FORMAT" help:"json or text; default json, or text with --dev."`
 	Dev           bool   `env:"STAYKEY_DEV" help:"Make a fresh machine enough: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator and use well-known development secrets."`
@@ -58,6 +63,7 @@ type config struct {
 	Drift         pms.Drift
 	DueWithin     time.Duration
 	Workers       int
+	Ages          retention.Ages
 	LogLevel      slog.Level
 	LogFormat     string
 	Dev           bool
@@ -107,6 +113,7 @@ func (s settings) load(getenv func(string) string) (config, error) {
 	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, 30*24*time.Hour, &problems)
 	c.DueWithin = duration("STAYKEY_DUE_WITHIN", s.DueWithin, 24*time.Hour, time.Minute, 30*24*time.Hour, &problems)
 	c.Workers = number("STAYKEY_WORKERS", s.Workers, 16, 1, 256, &problems)
+	s.loadAges(&c, &problems)
 	if err := c.LogLevel.UnmarshalText([]byte(or(s.LogLevel, "info"))); err != nil || strings.ContainsAny(s.LogLevel, "+-") {
 		problems.add("STAYKEY_LOG_LEVEL", "%q must be debug, info, warn or error", s.LogLevel)
 	}
@@ -124,6 +131,38 @@ func (s settings) load(getenv func(string) string) (config, error) {
 		return config{}, problems
 	}
 	return c, nil
+}
+
+// loadAges reads how long things are kept. Nothing may go before what is shown with it.
+func (s *settings) loadAges(c *config, problems *configProblems) {
+	c.Ages = retention.Defaults()
+	longest, of := time.Duration(0), ""
+	for _, a := range []struct {
+		name, text string
+		age        *time.Duration
+	}{
+		{"STAYKEY_RETAIN_BODIES", s.RetainBodies, &c.Ages.Bodies}, {"STAYKEY_RETAIN_EVENTS", s.RetainEvents, &c.Ages.Events},
+		{"STAYKEY_RETAIN_TIMELINE", s.RetainStory, &c.Ages.Timeline}, {"STAYKEY_RETAIN_RESERVATIONS", s.RetainStays, &c.Ages.Reservations},
+	} {
+		before := *a.age
+		switch days, isDays := strings.CutSuffix(a.text, "d"); {
+		case a.text == "never":
+			*a.age = retention.Never
+		case a.text != "":
+			n, err := strconv.Atoi(days)
+			if !isDays || err != nil || n < 1 || n > 36500 {
+				problems.add(a.name, "%q must be days such as %.0fd, or never", a.text, before.Hours()/24)
+				continue
+			}
+			*a.age = time.Duration(n) * 24 * time.Hour
+		default: // follows one that was made longer
+			*a.age = max(*a.age, longest)
+		}
+		if *a.age < longest {
+			problems.add(a.name, "%q is shorter than %s: make it as long at least", a.text, of)
+		}
+		longest, of = *a.age, a.name
+	}
 }
 
 // readFiles takes secrets from the files that NAME_FILE names.

@@ -55,6 +55,14 @@ func TestConfigurationProblems(t *testing.T) {
 			func(s *settings) { s.Config = write("sources:\n  - name: a\n    verfy: {}\n") }, nil,
 			[]string{"STAYKEY_CONFIG: "},
 		},
+		"ages that are none": {
+			func(s *settings) { s.RetainBodies, s.RetainEvents = "30", "0d" }, nil,
+			[]string{"STAYKEY_RETAIN_BODIES: \"30\" must be days such as 30d, or never", "STAYKEY_RETAIN_EVENTS: \"0d\" must be days"},
+		},
+		"an age shorter than what is shown with it": {
+			func(s *settings) { s.RetainBodies, s.RetainStory = "never", "5d" }, nil, []string{"STAYKEY_RETAIN_TIMELINE: \"5d\" is shorter than STAYKEY_RETAIN_EVENTS"},
+		},
+		"a longer age takes the others along": {func(s *settings) { s.RetainBodies = "500d" }, nil, nil},
 		"numbers out of range": {
 			func(s *settings) { s.Workers = "0" }, nil, []string{"STAYKEY_WORKERS: \"0\" must be a number from 1 to 256"},
 		},

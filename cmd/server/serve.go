@@ -23,6 +23,7 @@ import (
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner"
+	"github.com/staykey/staykey/internal/retention"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/migrations"
@@ -166,6 +167,7 @@ type service struct {
 	acceptor    *intake.Acceptor
 	applier     *intake.Applier
 	provisioner *provisioner.Provisioner
+	keeper      *retention.Keeper
 	public, ops http.Handler
 	working     atomic.Bool
 }
@@ -199,6 +201,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	})
 	s.applier = intake.NewApplier(db, log, time.Now, policy, &pace, s.provisioner.Wake)
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
+	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
 	registry, err := s.newRegistry()
 	if err != nil {
 		return nil, err
@@ -224,6 +227,7 @@ func (s *service) newRegistry() (*prometheus.Registry, error) {
 	all = append(all, handlers.Collectors()...)
 	all = append(all, intake.Collectors()...)
 	all = append(all, provisioner.Collectors()...)
+	all = append(all, retention.Collectors()...)
 	all = append(all, seam.Collectors()...)
 	for _, c := range all {
 		if err := registry.Register(c); err != nil {
@@ -328,6 +332,7 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 	for range appliers {
 		workers.Go(func() { s.applier.Run(apply) })
 	}
+	workers.Go(func() { s.keeper.Run(apply) })
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	s.working.Store(true)
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)

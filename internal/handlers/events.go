@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,8 +29,8 @@ type Event struct {
 // EventDetail is one event with what was posted.
 type EventDetail struct {
 	Event
-	Body    string `json:"body" doc:"The raw body, as it came."`
-	Changes []any  `json:"changes" nullable:"false" doc:"What it means: {\"reservation\": ...} or {\"listing\": ...}."`
+	Body    *string `json:"body" doc:"The raw body, as it came; null when its age has come (STAYKEY_RETAIN_BODIES)."`
+	Changes []any   `json:"changes" nullable:"false" doc:"What it means: {\"reservation\": ...} or {\"listing\": ...}."`
 }
 
 func showEvent(e store.Event) Event {
@@ -40,7 +41,12 @@ func showEvent(e store.Event) Event {
 }
 
 func showEventDetail(e store.Event) EventDetail {
-	d := EventDetail{Event: showEvent(e), Body: string(e.Body), Changes: []any{}}
+	d := EventDetail{Event: showEvent(e), Changes: []any{}}
+	if e.Body == nil {
+		return d
+	}
+	body := string(e.Body)
+	d.Body = &body
 	parsed, err := pms.ParseStaykey(e.Body)
 	if err == nil && len(parsed.Invalid) == 0 && !parsed.Ignored {
 		d.Changes = append(d.Changes, parsed.Change)
@@ -89,7 +95,7 @@ func (s *server) eventOperations(api huma.API) {
 			}
 			return &Output[EventDetail]{showEventDetail(e)}, nil
 		})
-	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Apply an event again", http.StatusNotFound)
+	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Apply an event again", http.StatusNotFound, http.StatusConflict)
 	replay.Description = "It keeps its place in the order: it changes nothing if what it says has been overtaken."
 	replay.DefaultStatus = http.StatusAccepted
 	huma.Register(api, replay, func(ctx context.Context, in *EventName) (*Output[Event], error) {
@@ -97,7 +103,9 @@ func (s *server) eventOperations(api huma.API) {
 		if p != nil {
 			return nil, p
 		}
-		if err := s.Store.ReplayEvent(ctx, e.EventID); err != nil {
+		if err := s.Store.ReplayEvent(ctx, e.EventID); errors.Is(err, store.ErrPruned) {
+			return nil, problem(http.StatusConflict, "its body has been removed because its age has come (STAYKEY_RETAIN_BODIES): it can't be applied again")
+		} else if err != nil {
 			return nil, s.fromStore(err, noEvent)
 		}
 		s.Admin.Wake()

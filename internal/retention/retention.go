@@ -1,0 +1,180 @@
+// Package retention forgets what is no longer needed: raw bodies and guests' data, events, timelines and at last the
+// reservations of stays that are over. Ages count from check-out.
+package retention
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Ages are how long things are kept behind check-out. Each is at least as long as the one before it.
+type Ages struct {
+	Bodies       time.Duration // raw bodies of events, and a reservation's guest
+	Events       time.Duration // events, and with them what tells a duplicate
+	Timeline     time.Duration
+	Reservations time.Duration
+}
+
+// Never is an age that nothing reaches.
+const Never = time.Duration(math.MaxInt64)
+
+// Defaults are enough for a complaint, a season, and a year's comparison.
+func Defaults() Ages {
+	const day = 24 * time.Hour
+	return Ages{Bodies: 30 * day, Events: 90 * day, Timeline: 180 * day, Reservations: 400 * day}
+}
+
+// leastUnknown is how long at least what has no known check-out is kept: bookings are made a year ahead.
+const leastUnknown = 400 * 24 * time.Hour
+
+const (
+	task     = "retention"
+	lease    = time.Minute
+	lookFor  = time.Minute // how often a replica looks whether it is its turn
+	every    = time.Hour
+	pageSize = 200
+	// restShare is how many times as long as for a page it rests behind one.
+	restShare = 4
+)
+
+var pruned = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "staykey_pruned_total", Help: "What retention has removed, by kind: bodies, events, timeline and reservations count stays.",
+}, []string{"kind"})
+
+// Collectors returns the package's metrics.
+func Collectors() []prometheus.Collector { return []prometheus.Collector{pruned} }
+
+// Keeper removes what is too old, in small steps. Any number may run; one at a time works.
+type Keeper struct {
+	store   *store.Store
+	log     *slog.Logger
+	now     func() time.Time
+	ages    Ages
+	crowded func() bool // there is a burst to accept: steps wait
+}
+
+// New returns a keeper that is not running yet.
+func New(s *store.Store, log *slog.Logger, now func() time.Time, ages Ages, crowded func() bool) *Keeper {
+	return &Keeper{store: s, log: log, now: now, ages: ages, crowded: crowded}
+}
+
+// Run works whenever it is due and no other replica does it, until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	tick := time.NewTicker(lookFor)
+	defer tick.Stop()
+	for {
+		if err := k.turn(ctx); err != nil && ctx.Err() == nil {
+			k.log.Error("what is too old can't be removed; trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// place is what the task remembers from one run to the next.
+type place struct {
+	LooseBehind int64 `json:"loose_behind"` // events up to here belong to a reservation, or are gone
+}
+
+func (k *Keeper) turn(ctx context.Context) error {
+	if err := k.store.ScheduleTask(ctx, task, k.now().Add(every)); err != nil {
+		return err
+	}
+	claimed, err := k.store.ClaimTask(ctx, task, k.now(), lease)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var p place
+	if err := k.store.TaskResult(ctx, task, &p); err != nil {
+		return err
+	}
+	counts, err := k.prune(ctx, &p, func() error { return k.store.RenewTask(ctx, claimed, lease) })
+	if len(counts) > 0 {
+		attrs := make([]any, 0, 2*len(counts))
+		for kind, n := range counts {
+			attrs = append(attrs, kind, n)
+		}
+		k.log.Info("removed what is too old", attrs...)
+	}
+	if err != nil {
+		return err
+	}
+	return k.store.FinishTask(ctx, claimed, k.now().Add(every), p)
+}
+
+// Prune removes all that is too old now, whoever's turn it is.
+func (k *Keeper) Prune(ctx context.Context) error {
+	var p place
+	_, err := k.prune(ctx, &p, func() error { return nil })
+	return err
+}
+
+func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (counts map[string]int, err error) {
+	counts = map[string]int{}
+	now := k.now()
+	step := func(kind string, age time.Duration, remove func() (n int, err error)) {
+		for err == nil && age < Never {
+			if err = renew(); err != nil {
+				return
+			}
+			began := time.Now()
+			var n int
+			if n, err = remove(); n == 0 {
+				return
+			}
+			counts[kind] += n
+			pruned.WithLabelValues(kind).Add(float64(n))
+			if n < pageSize {
+				return
+			}
+			err = k.rest(ctx, restShare*time.Since(began))
+		}
+	}
+	for _, stage := range []struct {
+		kind  string
+		stage int
+		age   time.Duration
+	}{
+		{"bodies", store.PruneBodies, k.ages.Bodies}, {"events", store.PruneEvents, k.ages.Events},
+		{"timeline", store.PruneTimeline, k.ages.Timeline}, {"reservations", store.PruneReservations, k.ages.Reservations},
+	} {
+		step(stage.kind, stage.age, func() (int, error) {
+			return k.store.PruneStays(ctx, stage.stage, now.Add(-stage.age), now.Add(-max(stage.age, leastUnknown)), pageSize)
+		})
+	}
+	step("loose_events", k.ages.Events, func() (n int, err error) {
+		p.LooseBehind, n, err = k.store.PruneLooseEvents(ctx, p.LooseBehind, now.Add(-max(k.ages.Events, leastUnknown)), pageSize)
+		return n, err
+	})
+	step("identities", k.ages.Reservations, func() (int, error) {
+		return k.store.PruneIdentities(ctx, now.Add(-max(k.ages.Reservations, leastUnknown)), pageSize)
+	})
+	return counts, err
+}
+
+// rest leaves the machine to others, for as long as a burst lasts at least.
+func (k *Keeper) rest(ctx context.Context, d time.Duration) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(d, lease/4)):
+		}
+		if !k.crowded() {
+			return nil
+		}
+	}
+}

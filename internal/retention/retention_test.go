@@ -1,0 +1,193 @@
+package retention_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/retention"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+const day = 24 * time.Hour
+
+var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// world is an inbox, and a keeper with a clock of its own.
+type world struct {
+	t      *testing.T
+	store  *store.Store
+	now    time.Time
+	n      int
+	keeper *retention.Keeper
+}
+
+func newWorld(t *testing.T, ages retention.Ages) *world {
+	w := &world{t: t, store: storetest.New(t), now: start}
+	w.keeper = retention.New(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, ages, func() bool { return false })
+	return w
+}
+
+// put posts an event and has it applied.
+func (w *world) put(body string) store.Event {
+	w.t.Helper()
+	p, err := pms.ParseStaykey([]byte(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.n++
+	key := fmt.Sprint("msg_", w.n)
+	e := store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Type: p.Type, Status: store.EventAccepted, ReceivedAt: w.now, OccurredAt: &w.now, Body: []byte(body)}
+	if c := p.Change.Reservation; c != nil {
+		e.ReservationID = &c.ReservationID
+	}
+	if p.Ignored {
+		e.Status = store.EventIgnored
+	}
+	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+		w.t.Fatal(err)
+	}
+	applier := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, func(string) pms.Policy { return pms.DefaultPolicy() }, &intake.Pace{}, func() {})
+	if err := applier.Drain(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+	return e
+}
+
+func (w *world) stay(id string, checkOut time.Time) store.Event {
+	w.t.Helper()
+	return w.put(fmt.Sprintf(`{"type":"reservation.created","timestamp":%q,"data":{"reservation_id":%q,"listing_id":"l","guest_email":"jane@example.com","guest_name":"Jane","guest_phone":"+34600000000","check_in":%q,"check_out":%q}}`,
+		pms.FormatInstant(w.now), id, pms.FormatInstant(checkOut.Add(-2*day)), pms.FormatInstant(checkOut)))
+}
+
+// left is what there is of everything.
+type left struct{ Bodies, Events, Results, Timeline, Reservations, Guests, Keys int }
+
+func (w *world) left() (l left) {
+	w.t.Helper()
+	err := w.store.Pool().QueryRow(context.Background(), `
+		SELECT (SELECT count(body) FROM events), (SELECT count(*) FROM events), (SELECT count(*) FROM event_results), (SELECT count(*) FROM timeline),
+			(SELECT count(*) FROM reservations), (SELECT count(coalesce(guest_email, guest_name, guest_phone)) FROM reservations), (SELECT count(*) FROM mobile_keys)`).
+		Scan(&l.Bodies, &l.Events, &l.Results, &l.Timeline, &l.Reservations, &l.Guests, &l.Keys)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return l
+}
+
+func (w *world) at(now time.Time, want left) {
+	w.t.Helper()
+	w.now = now
+	if err := w.keeper.Prune(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, w.left()); diff != "" {
+		w.t.Errorf("%.0f days on (-want +got):\n%s", now.Sub(start).Hours()/24, diff)
+	}
+}
+
+// TestAges: each kind goes when its age behind check-out has come, and not a moment before.
+func TestAges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Defaults())
+	out := start.Add(10 * day)
+	stay := w.stay("old", out)
+	w.stay("new", out.Add(1000*day))
+	both := left{Bodies: 2, Events: 2, Results: 2, Timeline: 2, Reservations: 2, Guests: 2, Keys: 2}
+	w.at(out.Add(30*day), both)
+	w.at(out.Add(30*day+time.Second), left{Bodies: 1, Events: 2, Results: 2, Timeline: 2, Reservations: 2, Guests: 1, Keys: 2})
+	if err := w.store.ReplayEvent(context.Background(), stay.EventID); !errors.Is(err, store.ErrPruned) {
+		t.Errorf("an event without its body is replayed: %v", err)
+	}
+	w.at(out.Add(90*day), left{Bodies: 1, Events: 2, Results: 2, Timeline: 2, Reservations: 2, Guests: 1, Keys: 2})
+	w.at(out.Add(90*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 2, Reservations: 2, Guests: 1, Keys: 2})
+	w.at(out.Add(180*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 2, Guests: 1, Keys: 2})
+	w.at(out.Add(400*day), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 2, Guests: 1, Keys: 2})
+	w.at(out.Add(400*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1, Guests: 1, Keys: 1})
+}
+
+// TestWhatHasNoCheckOut is kept 400 days at least: cancels of what never came, listings, what means nothing.
+func TestWhatHasNoCheckOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Ages{Bodies: day, Events: day, Timeline: day, Reservations: day})
+	w.put(`{"type":"reservation.cancelled","timestamp":"2026-01-01T12:00:00Z","data":{"reservation_id":"unknown"}}`)
+	w.put(`{"type":"listing.created","timestamp":"2026-01-01T12:00:00Z","data":{"listing_id":"l","seam_access_group_ids":[]}}`)
+	w.put(`{"type":"message.created","timestamp":"2026-01-01T12:00:00Z","data":{}}`)
+	all := left{Bodies: 3, Events: 3, Results: 3, Timeline: 1, Reservations: 1, Keys: 1}
+	w.at(start.Add(400*day), all)
+	w.at(start.Add(400*day+time.Second), left{})
+}
+
+// TestLiveStaysAreNotTouched: while an ACS user exists, or may, nothing of the stay is removed; what comes later
+// about a stay that was pruned starts anew.
+func TestLiveStaysAreNotTouched(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Ages{Bodies: day, Events: day, Timeline: day, Reservations: 2 * day})
+	ctx := context.Background()
+	w.stay("held", start.Add(day))
+	w.stay("free", start.Add(day))
+	if _, err := w.store.Pool().Exec(ctx, `
+		WITH i AS (INSERT INTO user_identities (user_identity_key, own, created_at) VALUES ('k', false, now()) RETURNING user_identity_key)
+		INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key) SELECT 'default', 'held', 's', 'k', 'i', '' FROM i`); err != nil {
+		t.Fatal(err)
+	}
+	w.at(start.Add(2*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 2, Guests: 1, Keys: 2})
+	w.stay("free", start.Add(day)) // the PMS says it again
+	if l := w.left(); l.Guests != 2 || l.Bodies != 2 {
+		t.Errorf("what was said again is not there: %+v", l)
+	}
+	w.at(start.Add(100*day), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1, Guests: 1, Keys: 1})
+	if _, err := w.store.Pool().Exec(ctx, `DELETE FROM acs_users`); err != nil {
+		t.Fatal(err)
+	}
+	w.at(start.Add(100*day), left{})
+}
+
+// TestNever keeps everything.
+func TestNever(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Ages{Bodies: retention.Never, Events: retention.Never, Timeline: retention.Never, Reservations: retention.Never})
+	w.stay("old", start.Add(day))
+	w.at(start.AddDate(50, 0, 0), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1, Guests: 1, Keys: 1})
+}
+
+// TestDiskUseLevelsOff: what comes in takes the place of what goes.
+func TestDiskUseLevelsOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Ages{Bodies: day, Events: 2 * day, Timeline: 2 * day, Reservations: 3 * day})
+	ctx := context.Background()
+	var sizes []int64
+	for cycle := range 8 {
+		for i := range 60 {
+			w.stay(fmt.Sprintf("%d-%d", cycle, i), w.now.Add(2*time.Hour))
+		}
+		w.now = w.now.Add(day)
+		if err := w.keeper.Prune(ctx); err != nil {
+			t.Fatal(err)
+		}
+		var size int64
+		for _, table := range []string{"events", "event_queue", "event_results", "reservations", "mobile_keys", "timeline"} {
+			if _, err := w.store.Pool().Exec(ctx, `VACUUM `+table); err != nil { // as autovacuum does, in its time
+				t.Fatal(err)
+			}
+			var of int64
+			if err := w.store.Pool().QueryRow(ctx, `SELECT pg_table_size($1::regclass)`, table).Scan(&of); err != nil {
+				t.Fatal(err)
+			}
+			size += of
+		}
+		sizes = append(sizes, size)
+	}
+	if last, full := sizes[7], sizes[4]; last > full+full/10 {
+		t.Errorf("the tables still grow when as much goes as comes: %v bytes", sizes)
+	}
+}

@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Stages of a finished stay's forgetting, in their order. A row of reservations says how far it is.
+const (
+	PruneBodies       = 1 // raw bodies, and the guest's data
+	PruneEvents       = 2 // events
+	PruneTimeline     = 3
+	PruneReservations = 4 // the reservation and its key
+)
+
+// PruneStays brings up to limit stays to a stage: those that ended before ended, or, where no check-out is known, were
+// last changed before changed. A stay that still has an ACS user is not finished. It returns how many there were.
+func (s *Store) PruneStays(ctx context.Context, stage int, ended, changed time.Time, limit int) (n int, err error) {
+	err = s.InTx(ctx, func(tx pgx.Tx) error {
+		lock := "FOR NO KEY UPDATE"
+		if stage == PruneReservations {
+			lock = "FOR UPDATE"
+		}
+		var refs []Ref
+		for _, which := range []struct {
+			condition string
+			before    time.Time
+		}{{`check_out < $2 ORDER BY check_out`, ended}, {`check_out IS NULL AND updated_at < $2`, changed}} {
+			rows, _ := tx.Query(ctx, `
+				SELECT source, reservation_id FROM (
+					SELECT source, reservation_id FROM reservations r
+					WHERE NOT EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id)
+						AND pruned = $1 AND `+which.condition+` LIMIT $3 `+lock+` SKIP LOCKED) r`, stage-1, which.before, limit-len(refs))
+			some, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
+			if err != nil {
+				return err
+			}
+			refs = append(refs, some...)
+		}
+		if n = len(refs); n == 0 {
+			return nil
+		}
+		sources, ids := splitRefs(refs)
+		var b pgx.Batch
+		for _, statement := range pruning[stage] {
+			b.Queue(statement+`(t.source, t.reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
+		}
+		return tx.SendBatch(ctx, &b).Close()
+	})
+	return n, wrap(err, "prune finished stays, stage %d", stage)
+}
+
+const (
+	forgetEvents   = `DELETE FROM events e USING event_results t WHERE e.event_id = t.event_id AND `
+	forgetResults  = `DELETE FROM event_results t WHERE `
+	forgetTimeline = `DELETE FROM timeline t WHERE `
+)
+
+// pruning is what a stage does to the stays t. What came about behind an earlier stage goes with the last one.
+var pruning = map[int][]string{
+	PruneBodies: {
+		`UPDATE events e SET body = NULL FROM event_results t WHERE e.event_id = t.event_id AND `,
+		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL WHERE `,
+	},
+	PruneEvents:       {forgetEvents, forgetResults, `UPDATE reservations t SET pruned = 2 WHERE `},
+	PruneTimeline:     {forgetTimeline, `UPDATE reservations t SET pruned = 3 WHERE `},
+	PruneReservations: {forgetEvents, forgetResults, forgetTimeline, `DELETE FROM reservations t WHERE `},
+}
+
+// PruneLooseEvents reads up to limit events in the order of receipt from behind a place, as far as they were received
+// before a time, and removes those that belong to no reservation. next is the place it came to; n how many were read.
+func (s *Store) PruneLooseEvents(ctx context.Context, behind int64, received time.Time, limit int) (next int64, n int, err error) {
+	next = behind
+	err = s.InTx(ctx, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `
+			SELECT t.seq, NOT EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id)
+			FROM (SELECT * FROM event_results WHERE seq > $1 ORDER BY seq LIMIT $3) t WHERE t.received_at < $2 ORDER BY t.seq`, behind, received, limit)
+		var seq int64
+		var is bool
+		var loose []int64
+		if _, err := pgx.ForEachRow(rows, []any{&seq, &is}, func() error {
+			if n, next = n+1, seq; is {
+				loose = append(loose, seq)
+			}
+			return nil
+		}); err != nil || len(loose) == 0 {
+			return err
+		}
+		var b pgx.Batch
+		b.Queue(forgetEvents+`t.seq = ANY ($1)`, loose)
+		b.Queue(forgetResults+`t.seq = ANY ($1)`, loose)
+		return tx.SendBatch(ctx, &b).Close()
+	})
+	return next, n, wrap(err, "prune events of no reservation")
+}
+
+// PruneIdentities forgets up to limit user identities that were met before a time and have no ACS user. They stay at
+// Seam, and are found again by their key.
+func (s *Store) PruneIdentities(ctx context.Context, created time.Time, limit int) (int, error) {
+	tag, err := s.pool.Exec(ctx, `
+		DELETE FROM user_identities WHERE user_identity_key = ANY (ARRAY (
+			SELECT user_identity_key FROM user_identities i WHERE created_at < $1 AND lost_at IS NULL
+				AND NOT EXISTS (SELECT FROM acs_users u WHERE u.user_identity_key = i.user_identity_key)
+			ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, created, limit)
+	return int(tag.RowsAffected()), wrap(err, "prune user identities")
+}
