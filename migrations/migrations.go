@@ -16,6 +16,9 @@ import (
 //go:embed *.sql
 var files embed.FS
 
+// Files returns the migrations, for tests that stop between them.
+func Files() fs.FS { return files }
+
 // Status is one migration and whether the database has it.
 type Status struct {
 	Name    string

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -359,5 +361,80 @@ func TestAListingsChangeReachesItsStays(t *testing.T) {
 	left, err := w.store.ListingsToFanOut(context.Background(), 10)
 	if err != nil || len(left) != 0 {
 		t.Errorf("left to fan out: %v %v", left, err)
+	}
+}
+
+// TestDuplicatesAndDisorderAtVolume sends a history with three in ten of its events twice and two in ten late, to two
+// replicas that take and apply at once. What is applied is what a single reader of the ordered history would know.
+func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const stays, each = 200, 10
+	random := rand.New(rand.NewPCG(3, 4))
+	var sent []store.Event
+	for i := range stays * each {
+		id, key := fmt.Sprint("stay-", i%stays), fmt.Sprint("msg_", i)
+		at := w.now.Add(-time.Hour + time.Duration(i)*time.Millisecond)
+		body := fmt.Sprintf(`{"type":"reservation.updated","timestamp":%q,"data":{"reservation_id":%q,"listing_id":"l","check_in":"2030-01-01T15:00:00Z","check_out":"2030-01-02T11:00:00Z","guest_name":"%d"}}`,
+			pms.FormatInstant(at), id, i/stays)
+		sent = append(sent, store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Type: "reservation.updated", Status: store.EventAccepted, ReservationID: &id, OccurredAt: &at, ReceivedAt: w.now, Body: []byte(body)})
+	}
+	for i := range sent {
+		if random.IntN(10) < 2 {
+			j := min(i+random.IntN(3*stays), len(sent)-1)
+			sent[i], sent[j] = sent[j], sent[i]
+		}
+	}
+	for i := range stays * each {
+		if random.IntN(10) < 3 {
+			again := sent[i]
+			again.EventID = uuid.New()
+			sent = append(sent, again)
+		}
+	}
+	log := slog.New(slog.DiscardHandler)
+	ctx, stop := context.WithCancel(context.Background())
+	var replicas sync.WaitGroup
+	next := make(chan store.Event)
+	var duplicates atomic.Int64
+	for range 2 {
+		var pace intake.Pace
+		applier := intake.NewApplier(w.store, log, func() time.Time { return w.now }, func(string) pms.Policy { return pms.DefaultPolicy() }, &pace, func() {})
+		acceptor := intake.NewAcceptor(w.store, log, &pace, applier.Wake)
+		replicas.Go(func() { applier.Run(ctx) })
+		var senders sync.WaitGroup
+		for range 16 {
+			senders.Go(func() {
+				for e := range next {
+					got, err := acceptor.Accept(context.Background(), e)
+					if err != nil {
+						t.Error(err)
+					}
+					if got.Duplicate {
+						duplicates.Add(1)
+					}
+				}
+			})
+		}
+		replicas.Go(func() { senders.Wait(); acceptor.Close() })
+	}
+	for _, e := range sent {
+		next <- e
+	}
+	close(next)
+	stop()
+	replicas.Wait()
+	if err := w.applier.Drain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(sent) - stays*each; int(duplicates.Load()) != n {
+		t.Errorf("%d duplicates were told, %d sent", duplicates.Load(), n)
+	}
+	var events, results, known, latest int
+	err := w.store.Pool().QueryRow(context.Background(), `
+		SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM event_results WHERE status IN ('applied', 'superseded')),
+			(SELECT count(*) FROM reservations), (SELECT count(*) FROM reservations WHERE guest_name = $1)`, fmt.Sprint(each-1)).Scan(&events, &results, &known, &latest)
+	if err != nil || events != stays*each || results != events || known != stays || latest != stays {
+		t.Errorf("%d events, %d results, %d reservations, %d of them by their last event: %v", events, results, known, latest, err)
 	}
 }

@@ -357,15 +357,17 @@ func (f EventFilter) waiting(w *where, below int64, limit int) string {
 		NULL::timestamptz AS applied_at FROM event_queue q JOIN events e USING (event_id)` + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
 
-// results selects from what is settled: by reservation or listing, which have few each, else by kind.
+// results selects from what is settled: by reservation or listing, which have few each, else by kind. But for the whole
+// list the order is by -seq, as the indexes have it.
 func (f EventFilter) results(w *where, below int64, limit int) string {
 	const columns = `t.event_id, t.seq, t.source, t.type, t.status, t.reason, t.reservation_id, t.listing_id, t.occurred_at, t.received_at, t.applied_at`
 	w.restart()
-	w.add("t.seq < %s", below)
-	newest := ` ORDER BY t.seq DESC LIMIT ` + w.arg(limit)
 	if f == (EventFilter{}) {
-		return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + newest + `)`
+		w.add("t.seq < %s", below)
+		return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + ` ORDER BY t.seq DESC LIMIT ` + w.arg(limit) + `)`
 	}
+	w.add("-t.seq > %s", -below)
+	newest := ` ORDER BY -t.seq LIMIT ` + w.arg(limit)
 	if f.ReservationID == "" && f.ListingID == "" {
 		k := kinds{table: "event_results", columns: []string{"source", "type", "status"}, values: []any{nullable(f.Source), nullable(f.Type), nullable(f.Status)}}
 		return k.merge(w, columns, newest)
@@ -373,13 +375,9 @@ func (f EventFilter) results(w *where, below int64, limit int) string {
 	w.equal("t.source", f.Source)
 	w.equal("t.type", f.Type)
 	w.equal("t.status", f.Status)
+	w.equal("t.reservation_id", f.ReservationID)
 	w.equal("t.listing_id", f.ListingID)
-	if f.ReservationID == "" {
-		return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + newest + `)`
-	}
-	// All of the reservation's, then sorted: by their order, the planner might read far for an id that is rare.
-	w.add("t.reservation_id = %s", f.ReservationID)
-	return `(SELECT * FROM (SELECT ` + columns + ` FROM event_results t` + w.sql() + ` OFFSET 0) t` + newest + `)`
+	return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + newest + `)`
 }
 
 // Backlog returns how many events wait to be applied, at most 10,000, and since when the oldest does.

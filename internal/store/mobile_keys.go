@@ -399,7 +399,7 @@ func (s *Store) Summary(ctx context.Context) (Summary, error) {
 // OldestWaiting returns the key that has waited longest, or [ErrNotFound].
 func (s *Store) OldestWaiting(ctx context.Context) (View, error) {
 	var w where
-	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status"}, values: []any{nil, nil, KeyWaiting}}
+	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"}, values: []any{nil, nil, KeyWaiting, nil}}
 	views, err := s.views(ctx, `SELECT source, reservation_id FROM `+k.merge(&w, `t.source, t.reservation_id, t.changed_at`, ` ORDER BY t.changed_at, t.source, t.reservation_id DESC LIMIT 1`)+` t`, w.planned()...)
 	if err == nil && len(views) == 0 {
 		err = ErrNotFound

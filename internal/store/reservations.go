@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -178,69 +179,94 @@ func (s *Store) Views(ctx context.Context, f ReservationFilter, after Place, lim
 	return views, wrap(err, "list reservations")
 }
 
-// How many rows a filter may leave to be read and sorted as a whole. Where it leaves more, rows are read in the
-// order of the list, of which so many match that a page is full soon.
-const (
-	fewTexts = 5_000  // each is a visit to two tables
-	fewRange = 50_000 // an index alone holds them
-)
+// fewTexts is how many rows a filter may leave to be read and sorted as a whole. Where it leaves more, rows are read
+// in the order of the list, of which so many match that a page is full soon.
+const fewTexts = 5_000
+
+// newestChange is the order of the list.
+const newestChange = ` ORDER BY t.changed_at DESC, t.source, t.reservation_id LIMIT `
 
 // page selects the refs of a page. Which filter is followed depends on how little it leaves.
 func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after Place, limit int) (string, error) {
-	byKey := func(w *where) {
-		if !after.At.IsZero() {
-			w.add("t.changed_at <= %s AND (t.changed_at < %s OR (t.source, t.reservation_id) > (%s, %s))", after.At, after.At, after.Source, after.ID)
-		}
-		if f.CheckInFrom != nil {
-			w.add("t.check_in >= %s", *f.CheckInFrom)
-		}
-		if f.CheckInTo != nil {
-			w.add("t.check_in < %s", *f.CheckInTo)
-		}
-	}
-	byKind := func(w *where) {
-		w.equal("t.source", f.Source)
-		w.equal("t.status", f.KeyStatus)
-		if f.Status != "" {
-			w.add("t.cancelled = %s", f.Status == "cancelled")
-		}
-	}
-	byText := func(w *where) {
-		w.equal("r.listing_id", f.ListingID)
-		if f.GuestEmail != "" {
-			w.add("lower(r.guest_email) = lower(%s)", f.GuestEmail)
-		}
-		if f.Query != "" {
-			w.add(reservationText+" LIKE lower(%s)", containing(f.Query))
-		}
-	}
-	const newest = ` ORDER BY t.changed_at DESC, t.source, t.reservation_id LIMIT `
 	few, err := f.fewTexts(ctx, s)
 	if err != nil {
 		return "", err
 	}
 	if few {
-		byKey(w)
-		byKind(w)
-		byText(w)
-		return `SELECT t.source, t.reservation_id FROM reservations r JOIN mobile_keys t USING (source, reservation_id)` + w.sql() + newest + w.arg(limit), nil
+		f.byChange(w, after)
+		f.byKind(w)
+		f.byText(w)
+		return `SELECT t.source, t.reservation_id FROM reservations r JOIN mobile_keys t USING (source, reservation_id)` + w.sql() + newestChange + w.arg(limit), nil
 	}
 	if f.Query != "" {
 		w.add(`EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+reservationText+` LIKE lower(%s))`, containing(f.Query))
 	}
-	byKey(w)
-	if few, err = f.fewInRange(ctx, s); err != nil {
-		return "", err
+	if f == (ReservationFilter{Query: f.Query}) {
+		const at = `(t.changed_at AT TIME ZONE 'UTC')`
+		if !after.At.IsZero() {
+			w.add(at+` <= (%s::timestamptz AT TIME ZONE 'UTC')`, after.At)
+		}
+		f.byChange(w, after)
+		return `SELECT t.source, t.reservation_id FROM mobile_keys t` + w.sql() + ` ORDER BY ` + at + ` DESC, t.source, t.reservation_id LIMIT ` + w.arg(limit), nil
 	}
-	if few {
-		byKind(w)
-		return `SELECT t.source, t.reservation_id FROM mobile_keys t` + w.sql() + newest + w.arg(limit), nil
+	f.byChange(w, after)
+	k := kinds{
+		table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"},
+		values: []any{nullable(f.Source), nil, nullable(f.KeyStatus), nil}, months: f.months(),
 	}
-	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status"}, values: []any{nullable(f.Source), nil, nullable(f.KeyStatus)}}
 	if f.Status != "" {
 		k.values[1] = f.Status == "cancelled"
 	}
-	return `SELECT source, reservation_id FROM ` + k.merge(w, `t.source, t.reservation_id, t.changed_at`, newest+w.arg(limit)) + ` t`, nil
+	return `SELECT source, reservation_id FROM ` + k.merge(w, `t.source, t.reservation_id, t.changed_at`, newestChange+w.arg(limit)) + ` t`, nil
+}
+
+// byChange narrows keys to those behind a place, and by check-in.
+func (f ReservationFilter) byChange(w *where, after Place) {
+	if !after.At.IsZero() {
+		w.add("t.changed_at <= %s AND (t.changed_at < %s OR (t.source, t.reservation_id) > (%s, %s))", after.At, after.At, after.Source, after.ID)
+	}
+	if f.CheckInFrom != nil {
+		w.add("t.check_in >= %s", *f.CheckInFrom)
+	}
+	if f.CheckInTo != nil {
+		w.add("t.check_in < %s", *f.CheckInTo)
+	}
+}
+
+// byKind narrows keys by what has few values.
+func (f ReservationFilter) byKind(w *where) {
+	w.equal("t.source", f.Source)
+	w.equal("t.status", f.KeyStatus)
+	if f.Status != "" {
+		w.add("t.cancelled = %s", f.Status == "cancelled")
+	}
+}
+
+// byText narrows reservations by their texts.
+func (f ReservationFilter) byText(w *where) {
+	w.equal("r.listing_id", f.ListingID)
+	if f.GuestEmail != "" {
+		w.add("lower(r.guest_email) = lower(%s)", f.GuestEmail)
+	}
+	if f.Query != "" {
+		w.add(reservationText+" LIKE lower(%s)", containing(f.Query))
+	}
+}
+
+// months are those that the range of check-ins touches.
+func (f ReservationFilter) months() *span {
+	if f.CheckInFrom == nil && f.CheckInTo == nil {
+		return nil
+	}
+	month := func(t time.Time) int { return t.UTC().Year()*12 + int(t.UTC().Month()) }
+	s := &span{1, math.MaxInt32}
+	if f.CheckInFrom != nil {
+		s.from = month(*f.CheckInFrom)
+	}
+	if f.CheckInTo != nil {
+		s.to = month(*f.CheckInTo)
+	}
+	return s
 }
 
 // reservationText is what q looks in, as the index reservations_text has it.
@@ -255,14 +281,6 @@ func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error)
 		return false, nil
 	}
 	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r WHERE `+reservationText+` LIKE lower($1)`, containing(f.Query))
-}
-
-// fewInRange tells whether the range of check-ins leaves few.
-func (f ReservationFilter) fewInRange(ctx context.Context, s *Store) (bool, error) {
-	if f.CheckInFrom == nil && f.CheckInTo == nil {
-		return false, nil
-	}
-	return s.fewer(ctx, fewRange, `SELECT FROM mobile_keys WHERE check_in >= coalesce($1, '-infinity'::timestamptz) AND check_in < coalesce($2, 'infinity'::timestamptz)`, f.CheckInFrom, f.CheckInTo)
 }
 
 // fewer tells whether a query has at most so many rows.

@@ -72,7 +72,11 @@ type kinds struct {
 	only    string // the condition of a partial index, without the table; "" for none
 	columns []string
 	values  []any // what each column must be; nil for anything
+	months  *span // of the last column; nil for any
 }
+
+// span is a range of check-in months, both included.
+type span struct{ from, to int }
 
 // merge selects columns of the table t, narrowed by w's conditions, for all kinds that fit, in each by tail, which
 // orders and limits, and so all together.
@@ -95,6 +99,9 @@ func (k kinds) merge(w *where, columns, tail string) string {
 		if value != nil {
 			w.add("k."+k.columns[i]+" = %s", value)
 		}
+	}
+	if k.months != nil {
+		w.add("k."+k.columns[len(k.columns)-1]+" BETWEEN %s AND %s", k.months.from, k.months.to)
 	}
 	ts, befores := strings.Join(t, ", "), strings.Join(before, ", ")
 	return `(WITH RECURSIVE kinds AS (

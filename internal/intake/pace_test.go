@@ -1,0 +1,65 @@
+package intake
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestPace follows a burst that doesn't end: appliers give way, the less the longer, and then the flusher does.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var p Pace
+		const took = 10 * time.Millisecond
+		if p.Crowded() || p.rest(took) != 0 || p.hold(batchSize) != 0 {
+			t.Error("an idle machine gives way to nobody")
+		}
+		p.accepted(crowdedBatch - 1)
+		if p.Crowded() {
+			t.Error("a few events are no crowd")
+		}
+		last := time.Duration(restShare+1) * took
+		for lag := time.Duration(0); lag < patience; lag += patience / 4 {
+			p.accepted(batchSize)
+			p.applied(250, lag)
+			rest := p.rest(took)
+			if rest <= 0 || rest >= last || !p.Crowded() {
+				t.Errorf("with a lag of %s appliers rest for %s, before for %s", lag, rest, last)
+			}
+			if hold := p.hold(batchSize); hold != 0 {
+				t.Errorf("with a lag of %s the flusher waits for %s", lag, hold)
+			}
+			last = rest
+		}
+		// Too old: 1000 a second are applied, in batches of 250.
+		for range 5 {
+			time.Sleep(250 * time.Millisecond)
+			p.accepted(batchSize)
+			p.applied(250, patience+time.Second)
+		}
+		if p.Crowded() || p.rest(took) != 0 {
+			t.Error("beyond patience appliers still give way")
+		}
+		held, began := 0, time.Now()
+		for time.Since(began) < 10*time.Second {
+			held += 100
+			time.Sleep(p.hold(100))
+			if hold := p.hold(0); hold > longestHold {
+				t.Fatalf("a hold of %s", hold)
+			}
+		}
+		if pace := float64(held) / time.Since(began).Seconds(); pace < 900 || pace > 1000 {
+			t.Errorf("%.0f a second are accepted while 1000 are applied", pace)
+		}
+		p.applied(0, 0)
+		if p.hold(batchSize) != 0 {
+			t.Error("the backlog is gone, and the flusher still waits")
+		}
+		p.accepted(batchSize)
+		time.Sleep(crowdLasts + time.Millisecond)
+		if p.Crowded() || p.rest(took) != 0 {
+			t.Error("a crowd that has gone is still given way to")
+		}
+	})
+}

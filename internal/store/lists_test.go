@@ -1,0 +1,286 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// pages follows a list to its end and returns the names on it.
+func pages[P comparable, T any](t *testing.T, page func(after P) ([]T, error), name func(T) string, place func(T) P) []string {
+	t.Helper()
+	var names []string
+	var after P
+	for {
+		items, err := page(after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range items {
+			names = append(names, name(i))
+			after = place(i)
+		}
+		if len(items) == 0 {
+			return names
+		}
+	}
+}
+
+// some is each subset of at most two of n filters.
+func some(n int) [][]int {
+	sets := [][]int{{}}
+	for i := range n {
+		sets = append(sets, []int{i})
+		for j := i + 1; j < n; j++ {
+			sets = append(sets, []int{i, j})
+		}
+	}
+	return sets
+}
+
+// TestEventLists compares each filter and each pair of filters, page by page, with what a reader would pick by hand.
+func TestEventLists(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context.Background()
+	random := rand.New(rand.NewPCG(1, 2))
+	var all []store.Event
+	pick := func(values ...string) string { return values[random.IntN(len(values))] }
+	optional := func(values ...string) *string {
+		if v := pick(values...); v != "" {
+			return &v
+		}
+		return nil
+	}
+	statuses := []string{store.EventAccepted, store.EventApplied, store.EventSuperseded, store.EventIgnored, store.EventRejected}
+	for i := range 200 {
+		key := fmt.Sprint("msg_", i)
+		e := store.Event{
+			EventID: uuid.New(), Source: pick("a", "a", "a", "b"), EventKey: &key, Type: pick("reservation.created", "listing.updated", "ping"), Status: pick(statuses...),
+			ReservationID: optional("", "r1", "r2"), ListingID: optional("", "l1", "l2"), ReceivedAt: epoch, Body: []byte("{}"),
+		}
+		stored := e
+		if e.Status == store.EventApplied || e.Status == store.EventSuperseded { // such are settled by an applier
+			stored.Status = store.EventRejected
+		}
+		if _, err := s.InsertEvents(ctx, []store.Event{stored}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Pool().Exec(ctx, `UPDATE event_results SET status = $2 WHERE event_id = $1`, e.EventID, e.Status); err != nil {
+			t.Fatal(err)
+		}
+		all = append([]store.Event{e}, all...)
+	}
+	text := func(p *string) string {
+		if p == nil {
+			return ""
+		}
+		return *p
+	}
+	values := [][]string{{"a", "b", "nobody"}, statuses, {"reservation.created", "listing.updated", "ping", "none"}, {"r1", "none"}, {"l2", "none"}}
+	for _, set := range some(len(values)) {
+		f := store.EventFilter{}
+		fields := []*string{&f.Source, &f.Status, &f.Type, &f.ReservationID, &f.ListingID}
+		each(set, values, fields, func() {
+			got := pages(t, func(below int64) ([]store.Event, error) { return s.Events(ctx, f, below, 7) },
+				func(e store.Event) string { return e.EventID.String() }, func(e store.Event) int64 { return e.Seq })
+			var want []string
+			for _, e := range all {
+				is := []string{e.Source, e.Status, e.Type, text(e.ReservationID), text(e.ListingID)}
+				if !slices.ContainsFunc(set, func(i int) bool { return is[i] != *fields[i] }) {
+					want = append(want, e.EventID.String())
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%+v (-want +got):\n%s", f, diff)
+			}
+		})
+	}
+}
+
+// each sets the fields of a set to each of their values in turn.
+func each(set []int, values [][]string, fields []*string, do func()) {
+	if len(set) == 0 {
+		do()
+		return
+	}
+	for _, v := range values[set[0]] {
+		*fields[set[0]] = v
+		each(set[1:], values, fields, do)
+	}
+}
+
+// TestReservationLists is the same for reservations; many change at one moment.
+func TestReservationLists(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context.Background()
+	if _, err := s.Pool().Exec(ctx, `
+		INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, check_in, version_at, version_seq, created_at, updated_at)
+		SELECT CASE WHEN n % 4 = 0 THEN 'b' ELSE 'a' END, 'HM' || n, CASE WHEN n % 5 = 0 THEN 'cancelled' ELSE 'confirmed' END, CASE WHEN n % 3 > 0 THEN 'l' || n % 3 END,
+			CASE WHEN n % 7 > 0 THEN 'Guest-' || n % 7 || '@Example.com' END, CASE WHEN n % 2 = 0 THEN '100%_\sure ' || n END, CASE WHEN n % 6 > 0 THEN $1::timestamptz + n % 6 * interval '1 day' END, $1, n, $1, $1
+		FROM generate_series(1, 150) n`, epoch); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pool().Exec(ctx, `
+		INSERT INTO mobile_keys (source, reservation_id, status, check_in, cancelled, changed_at)
+		SELECT source, reservation_id, CASE WHEN status = 'cancelled' THEN 'revoked' WHEN version_seq % 3 = 0 THEN 'issued' ELSE 'waiting' END, check_in, status = 'cancelled',
+			$1::timestamptz + version_seq / 20 * interval '1 minute' FROM reservations`, epoch); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Views(ctx, store.ReservationFilter{}, store.Place{}, 1000)
+	if err != nil || len(all) != 150 {
+		t.Fatalf("%d reservations: %v", len(all), err)
+	}
+	if !slices.IsSortedFunc(all, func(a, b store.View) int {
+		if c := b.Key.ChangedAt.Compare(a.Key.ChangedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Reservation.Source+"\x00"+a.Reservation.ReservationID, b.Reservation.Source+"\x00"+b.Reservation.ReservationID)
+	}) {
+		t.Error("the list is not in its order")
+	}
+	values := [][]string{
+		{"a", "b", "nobody"}, {"confirmed", "cancelled"}, {"issued", "waiting", "revoked", "expired"}, {"l1", "none"}, {"guest-3@example.com", "none@example.com"},
+		{"hm1", "L2", "100%", "_\\sure", "nothing"}, {"2", "5"}, {"3", "0"},
+	}
+	for _, set := range some(len(values)) {
+		var f store.ReservationFilter
+		var from, to string
+		fields := []*string{&f.Source, &f.Status, &f.KeyStatus, &f.ListingID, &f.GuestEmail, &f.Query, &from, &to}
+		each(set, values, fields, func() {
+			f.CheckInFrom, f.CheckInTo = dayOf(from), dayOf(to)
+			name := func(v store.View) string { return v.Reservation.Source + "/" + v.Reservation.ReservationID }
+			got := pages(t, func(after store.Place) ([]store.View, error) { return s.Views(ctx, f, after, 9) }, name, func(v store.View) store.Place {
+				return store.Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID}
+			})
+			var want []string
+			for _, v := range all {
+				if matches(f, v) {
+					want = append(want, name(v))
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%+v from %s to %s (-want +got):\n%s", f, from, to, diff)
+			}
+		})
+	}
+}
+
+func dayOf(n string) *time.Time {
+	if n == "" {
+		return nil
+	}
+	at := epoch.AddDate(0, 0, int(n[0]-'0'))
+	return &at
+}
+
+func matches(f store.ReservationFilter, v store.View) bool {
+	r, text := v.Reservation, func(p *string) string {
+		if p == nil {
+			return ""
+		}
+		return strings.ToLower(*p)
+	}
+	in := func(value, wanted string) bool { return wanted == "" || value == wanted }
+	said := strings.ToLower(r.ReservationID) + " " + text(r.ListingID) + " " + text(r.GuestEmail) + " " + text(r.GuestName)
+	return in(r.Source, f.Source) && in(r.Status, f.Status) && in(v.Key.Status, f.KeyStatus) && in(text(r.ListingID), f.ListingID) &&
+		in(text(r.GuestEmail), f.GuestEmail) && strings.Contains(said, strings.ToLower(f.Query)) &&
+		(f.CheckInFrom == nil || (r.CheckIn != nil && !r.CheckIn.Before(*f.CheckInFrom))) && (f.CheckInTo == nil || (r.CheckIn != nil && r.CheckIn.Before(*f.CheckInTo)))
+}
+
+// TestListingLists is the same for listings.
+func TestListingLists(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context.Background()
+	if _, err := s.Pool().Exec(ctx, `
+		INSERT INTO listings (source, listing_id, known, deleted, name, created_at, updated_at)
+		SELECT CASE WHEN n % 4 = 0 THEN 'b' ELSE 'a' END, 'L' || n, n % 10 > 0, n % 5 = 1, 'House ' || n, $1, $1::timestamptz + n / 8 * interval '1 minute' FROM generate_series(1, 60) n`, epoch); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Listings(ctx, store.ListingFilter{}, store.Place{}, 1000)
+	if err != nil || len(all) != 54 {
+		t.Fatalf("%d listings: %v", len(all), err)
+	}
+	values := [][]string{{"a", "b", "nobody"}, {"L7", "none"}, {"house 1", "l5", "nothing"}, {"true", "false"}}
+	for _, set := range some(len(values)) {
+		var f store.ListingFilter
+		var deleted string
+		each(set, values, []*string{&f.Source, &f.ListingID, &f.Query, &deleted}, func() {
+			if f.Deleted = nil; deleted != "" {
+				is := deleted == "true"
+				f.Deleted = &is
+			}
+			name := func(l store.Listing) string { return l.Source + "/" + l.ListingID }
+			got := pages(t, func(after store.Place) ([]store.Listing, error) { return s.Listings(ctx, f, after, 4) }, name,
+				func(l store.Listing) store.Place {
+					return store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
+				})
+			var want []string
+			for _, l := range all {
+				if (f.Source == "" || l.Source == f.Source) && (f.ListingID == "" || l.ListingID == f.ListingID) && (f.Deleted == nil || l.Deleted == *f.Deleted) &&
+					strings.Contains(strings.ToLower(l.ListingID+" "+*l.Name), f.Query) {
+					want = append(want, name(l))
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%+v (-want +got):\n%s", f, diff)
+			}
+		})
+	}
+}
+
+// TestRejectedEventSentAgainTwice: of two replicas that take the mended event at once, one tries it again.
+func TestRejectedEventSentAgainTwice(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context.Background()
+	key := "msg_1"
+	event := func(status string) []store.Event {
+		return []store.Event{{EventID: uuid.New(), Source: "a", EventKey: &key, Type: "reservation.created", Status: status, ReceivedAt: epoch, Body: []byte(status)}}
+	}
+	first, err := s.InsertEvents(ctx, event(store.EventRejected))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const replicas = 8
+	fates := make(chan store.Accepted, replicas)
+	for range replicas {
+		go func() {
+			got, err := s.InsertEvents(ctx, event(store.EventAccepted))
+			if err != nil || len(got) != 1 {
+				t.Errorf("sent again: %v %v", got, err)
+				got = make([]store.Accepted, 1)
+			}
+			fates <- got[0]
+		}()
+	}
+	fresh := 0
+	for range replicas {
+		f := <-fates
+		if f.EventID != first[0].EventID {
+			t.Errorf("sent again it has the id %s, before %s", f.EventID, first[0].EventID)
+		}
+		if !f.Duplicate {
+			fresh++
+		}
+	}
+	n, _, err := s.Backlog(ctx)
+	list, lerr := s.Events(ctx, store.EventFilter{}, 0, 10)
+	if fresh != 1 || n != 1 || err != nil || lerr != nil || len(list) != 1 || list[0].Status != store.EventAccepted {
+		t.Errorf("%d tried it again, %d wait, the list says %+v: %v %v", fresh, n, list, err, lerr)
+	}
+}
