@@ -16,7 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// old is how many reservations of another source, long over, and events of theirs are in the way.
+// old is how many reservations, long over, half of them of another source, and events of theirs are in the way.
 const old = 30_000
 
 // walked is how many entries of each index, or rows of each table, have been read.
@@ -37,13 +37,13 @@ func TestNoTableIsReadWhole(t *testing.T) {
 	defer func() { _ = db.Close(context.Background()) }()
 	for _, statement := range []string{
 		fmt.Sprintf(`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out, pruned, version_at, version_seq, created_at, updated_at)
-			SELECT 'old', 'r' || n, 'confirmed', 'l' || n %% 1000, 'someone-' || n || '@example.com', now() - interval '99 days', now() - interval '98 days', 1, now(), n, now(), now() FROM generate_series(1, %d) n`, old),
+			SELECT CASE WHEN n %% 2 = 0 THEN 'default' ELSE 'old' END, 'r' || n, 'confirmed', 'l' || n %% 1000, 'someone-' || n || '@example.com', now() - interval '99 days', now() - interval '98 days', 1, now(), n, now(), now() FROM generate_series(1, %d) n`, old),
 		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, rank_at, changed_at) SELECT source, reservation_id, 'expired', check_in, check_in, now() - interval '98 days' FROM reservations`,
 		`INSERT INTO timeline (source, reservation_id, at, kind, summary) SELECT source, reservation_id, now(), 'event', '' FROM reservations`,
 		`INSERT INTO event_results (seq, event_id, source, type, status, reservation_id, listing_id, received_at)
 			SELECT nextval('event_order'), gen_random_uuid(), source, 'reservation.updated', 'superseded', reservation_id, listing_id, now() FROM reservations`,
 		`INSERT INTO events (event_id, seq, source, event_key, type, urgent, received_at) SELECT event_id, seq, source, 'm' || seq, type, false, received_at FROM event_results`,
-		`ANALYZE`, `SELECT pg_stat_force_next_flush()`,
+		`VACUUM ANALYZE`, `SELECT pg_stat_force_next_flush()`,
 	} {
 		if _, err := db.Exec(context.Background(), statement); err != nil {
 			t.Fatal(err)
@@ -112,7 +112,7 @@ func TestNoTableIsReadWhole(t *testing.T) {
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	<-p.done // its connections report what they did when they end
 	for name, n := range readings(t, db) {
-		if n -= before[name]; n >= old {
+		if n -= before[name]; n >= old/3 {
 			t.Errorf("%d entries of %s were read", n, name)
 		}
 	}

@@ -193,10 +193,13 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after P
 		return "", err
 	}
 	if few {
+		// First the reservations, for themselves: the planner might come from the keys of a source.
+		f.byText(w)
+		found := `SELECT source, reservation_id FROM reservations r` + w.sql()
+		w.restart()
 		f.byChange(w, after)
 		f.byKind(w)
-		f.byText(w)
-		return `SELECT t.source, t.reservation_id FROM reservations r JOIN mobile_keys t USING (source, reservation_id)` + w.sql() + newestChange + w.arg(limit), nil
+		return `WITH r AS MATERIALIZED (` + found + `) SELECT t.source, t.reservation_id FROM r JOIN mobile_keys t USING (source, reservation_id)` + w.sql() + newestChange + w.arg(limit), nil
 	}
 	if f.Query != "" {
 		w.add(`EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+reservationText+` LIKE lower(%s))`, containing(f.Query))
@@ -244,6 +247,7 @@ func (f ReservationFilter) byKind(w *where) {
 
 // byText narrows reservations by their texts.
 func (f ReservationFilter) byText(w *where) {
+	w.equal("r.source", f.Source)
 	w.equal("r.listing_id", f.ListingID)
 	if f.GuestEmail != "" {
 		w.add("lower(r.guest_email) = lower(%s)", f.GuestEmail)

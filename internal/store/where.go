@@ -81,16 +81,19 @@ type span struct{ from, to int }
 // merge selects columns of the table t, narrowed by w's conditions, for all kinds that fit, in each by tail, which
 // orders and limits, and so all together.
 func (k kinds) merge(w *where, columns, tail string) string {
-	only := "true"
+	only, walked := "true", k.columns
 	if k.only != "" {
 		only = k.only
 	}
-	if k.values[0] != nil { // the walk need not leave it
+	if k.values[0] != nil {
+		// The walk stays within it, and compares what is behind: a comparison that began with a column that is fixed would
+		// be made with each row, from the first one on.
 		only += " AND t." + k.columns[0] + " = " + w.arg(k.values[0])
+		walked = k.columns[1:]
 	}
-	t, before, list := make([]string, len(k.columns)), make([]string, len(k.columns)), strings.Join(k.columns, ", ")
-	for i, c := range k.columns {
-		t[i], before[i] = "t."+c, "k."+c
+	list := strings.Join(k.columns, ", ")
+	all, t, before := "t."+strings.Join(k.columns, ", t."), "t."+strings.Join(walked, ", t."), "k."+strings.Join(walked, ", k.")
+	for _, c := range k.columns {
 		w.add("t." + c + " = k." + c)
 	}
 	narrowed := w.sql()
@@ -103,12 +106,11 @@ func (k kinds) merge(w *where, columns, tail string) string {
 	if k.months != nil {
 		w.add("k."+k.columns[len(k.columns)-1]+" BETWEEN %s AND %s", k.months.from, k.months.to)
 	}
-	ts, befores := strings.Join(t, ", "), strings.Join(before, ", ")
 	return `(WITH RECURSIVE kinds AS (
-			(SELECT ` + ts + ` FROM ` + k.table + ` t WHERE ` + only + ` ORDER BY ` + ts + ` LIMIT 1)
+			(SELECT ` + all + ` FROM ` + k.table + ` t WHERE ` + only + ` ORDER BY ` + all + ` LIMIT 1)
 			UNION ALL
 			SELECT n.* FROM kinds k CROSS JOIN LATERAL (
-				SELECT ` + ts + ` FROM ` + k.table + ` t WHERE ` + only + ` AND (` + ts + `) > (` + befores + `) ORDER BY ` + ts + ` LIMIT 1) n)
+				SELECT ` + all + ` FROM ` + k.table + ` t WHERE ` + only + ` AND (` + t + `) > (` + before + `) ORDER BY ` + all + ` LIMIT 1) n)
 		SELECT t.* FROM (SELECT ` + list + ` FROM kinds k` + w.sql() + `) k CROSS JOIN LATERAL (
 			SELECT ` + columns + ` FROM ` + k.table + ` t` + narrowed + tail + `) t` + tail + `)`
 }
