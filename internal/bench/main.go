@@ -53,7 +53,7 @@ func run(role, only, profiles string, stays, rounds int, quick bool) error {
 	if role != "" {
 		return serveRole(ctx, role)
 	}
-	p := plan{rounds: rounds, burst: 30 * time.Second, settle: 10 * time.Second, sustained: 8 * time.Second, compared: 4 * time.Second, stays: 30, drained: stays, events: 5_000_000, bookings: 1_000_000, replicas: 1}
+	p := plan{rounds: rounds, burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second, compared: 4 * time.Second, stays: 20, drained: stays, events: 5_000_000, bookings: 1_000_000, replicas: 1}
 	if quick {
 		p = plan{rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second, compared: 2 * time.Second, stays: 5, drained: min(stays, 500), events: 50_000, bookings: 10_000, replicas: 1}
 	}

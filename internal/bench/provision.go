@@ -279,7 +279,7 @@ func (b *bench) drainRound(ctx context.Context, full string, answer time.Duratio
 	}
 	defer server.Close()
 	began := time.Now()
-	few := min(b.drained, 2000)
+	few := min(b.drained, 10*drainWorkers)
 	if _, err := bareCalls(ctx, server.URL, few, drainWorkers); err != nil {
 		return 0, 0, err
 	}

@@ -69,7 +69,9 @@ type server struct {
 	Config
 	log    *slog.Logger
 	limits *limits
-	tokens [][sha256.Size]byte
+
+	counted counted
+	tokens  [][sha256.Size]byte
 }
 
 var overLimit = prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/staykey/staykey/internal/store"
@@ -10,8 +11,8 @@ import (
 
 // Summary is how everything stands.
 type Summary struct {
-	Reservations       map[string]int `json:"reservations" doc:"By status."`
-	MobileKeys         map[string]int `json:"mobile_keys" doc:"By key status."`
+	Reservations       map[string]int `json:"reservations" doc:"By status. Where there are so many that counting takes long, as of some seconds ago."`
+	MobileKeys         map[string]int `json:"mobile_keys" doc:"By key status, likewise."`
 	OldestWaiting      *Reservation   `json:"oldest_waiting"`
 	ArrivalsWithoutKey []Reservation  `json:"arrivals_without_key" nullable:"false" doc:"Stays that begin within STAYKEY_DUE_WITHIN (24 hours), or are under way, without an issued key; the nearest first, at most 50."`
 	EventBacklog       int            `json:"event_backlog" doc:"Events that are not applied yet, counted to 10,000."`
@@ -44,8 +45,36 @@ type Sweep struct {
 	Failed    []string  `json:"failed" nullable:"false" doc:"Access systems that could not be read, and why."`
 }
 
-func (s *server) summary(ctx context.Context, _ *struct{}) (*Output[Summary], error) {
+// countsLast is for how many times as long as counting took its result is shown again, where it took longer than
+// countsQuick: a million keys take a fifth of a second, and pages that ask for it each second should not keep Postgres busy.
+const (
+	countsLast  = 50
+	countsQuick = 20 * time.Millisecond
+)
+
+// counted is the last counting by status.
+type counted struct {
+	mu     sync.Mutex
+	counts store.Summary
+	until  time.Time
+}
+
+func (s *server) counts(ctx context.Context) (store.Summary, error) {
+	s.counted.mu.Lock()
+	defer s.counted.mu.Unlock()
+	began := time.Now()
+	if began.Before(s.counted.until) {
+		return s.counted.counts, nil
+	}
 	counts, err := s.Store.Summary(ctx)
+	if took := time.Since(began); err == nil && took > countsQuick {
+		s.counted.counts, s.counted.until = counts, time.Now().Add(countsLast*took)
+	}
+	return counts, err
+}
+
+func (s *server) summary(ctx context.Context, _ *struct{}) (*Output[Summary], error) {
+	counts, err := s.counts(ctx)
 	if err != nil {
 		return nil, s.fromStore(err, "")
 	}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -179,7 +178,7 @@ func (s *Store) Views(ctx context.Context, f ReservationFilter, after Place, lim
 	return views, wrap(err, "list reservations")
 }
 
-// fewTexts is how many rows a filter may leave to be read and sorted as a whole. Where it leaves more, rows are read
+// fewTexts is how many rows q is thought to leave at most to be read and sorted as a whole. Where it leaves more, rows are read
 // in the order of the list, of which so many match that a page is full soon.
 const fewTexts = 5_000
 
@@ -287,11 +286,19 @@ func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error)
 	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r WHERE `+reservationText+` LIKE lower($1)`, containing(f.Query))
 }
 
-// fewer tells whether a query has at most so many rows.
+// fewer tells whether a query on texts leaves at most so many rows, as far as the planner knows: to count them, an
+// index on parts of words would have to be read to its end.
 func (s *Store) fewer(ctx context.Context, most int, query string, args ...any) (few bool, err error) {
+	var plan []struct {
+		Plan struct {
+			Rows float64 `json:"Plan Rows"`
+		}
+	}
 	args = append([]any{pgx.QueryExecModeDescribeExec}, args...)
-	err = s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT count(*) <= %d FROM (%s LIMIT %d) n`, most, query, most+1), args...).Scan(&few)
-	return few, wrap(err, "estimate a list")
+	if err := s.pool.QueryRow(ctx, `EXPLAIN (FORMAT JSON) `+query, args...).Scan(&plan); err != nil || len(plan) == 0 {
+		return false, wrap(err, "estimate a list")
+	}
+	return plan[0].Plan.Rows <= float64(most), nil
 }
 
 // views reads what a page names, in the order of lists.
