@@ -141,8 +141,10 @@ func (s *settings) loadAges(c *config, problems *configProblems) {
 		name, text string
 		age        *time.Duration
 	}{
-		{"STAYKEY_RETAIN_BODIES", s.RetainBodies, &c.Ages.Bodies}, {"STAYKEY_RETAIN_EVENTS", s.RetainEvents, &c.Ages.Events},
-		{"STAYKEY_RETAIN_TIMELINE", s.RetainStory, &c.Ages.Timeline}, {"STAYKEY_RETAIN_RESERVATIONS", s.RetainStays, &c.Ages.Reservations},
+		{"STAYKEY_RETAIN_BODIES", s.RetainBodies, &c.Ages.Bodies},
+		{"STAYKEY_RETAIN_EVENTS", s.RetainEvents, &c.Ages.Events},
+		{"STAYKEY_RETAIN_TIMELINE", s.RetainStory, &c.Ages.Timeline},
+		{"STAYKEY_RETAIN_RESERVATIONS", s.RetainStays, &c.Ages.Reservations},
 	} {
 		before := *a.age
 		switch days, isDays := strings.CutSuffix(a.text, "d"); {

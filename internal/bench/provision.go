@@ -273,19 +273,20 @@ func (b *bench) fill(ctx context.Context, name string, db *pgx.Conn) error {
 
 // drainRound returns how many stays a second were provisioned, and how many bare calls would have made.
 func (b *bench) drainRound(ctx context.Context, full string, answer time.Duration, replicas int) (rate, floor float64, err error) {
-	sim, server, err := simulatedSeam(answer)
+	_, bare, err := simulatedSeam(answer)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer server.Close()
+	defer bare.Close()
 	began := time.Now()
 	few := min(b.drained, 10*drainWorkers)
-	if _, err := bareCalls(ctx, server.URL, few, drainWorkers); err != nil {
+	if _, err := bareCalls(ctx, bare.URL, few, drainWorkers); err != nil {
 		return 0, 0, err
 	}
 	floor = float64(few) / time.Since(began).Seconds()
-	server.Close()
-	if sim, server, err = simulatedSeam(answer); err != nil {
+	bare.Close()
+	sim, server, err := simulatedSeam(answer)
+	if err != nil {
 		return 0, 0, err
 	}
 	defer server.Close()

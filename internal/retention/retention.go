@@ -148,8 +148,10 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 		stage int
 		age   time.Duration
 	}{
-		{"bodies", store.PruneBodies, k.ages.Bodies}, {"events", store.PruneEvents, k.ages.Events},
-		{"timeline", store.PruneTimeline, k.ages.Timeline}, {"reservations", store.PruneReservations, k.ages.Reservations},
+		{"bodies", store.PruneBodies, k.ages.Bodies},
+		{"events", store.PruneEvents, k.ages.Events},
+		{"timeline", store.PruneTimeline, k.ages.Timeline},
+		{"reservations", store.PruneReservations, k.ages.Reservations},
 	} {
 		step(stage.kind, stage.age, func() (int, error) {
 			return k.store.PruneStays(ctx, stage.stage, now.Add(-stage.age), now.Add(-max(stage.age, leastUnknown)), pageSize)

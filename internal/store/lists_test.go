@@ -153,8 +153,14 @@ func TestReservationLists(t *testing.T) {
 		t.Error("the list is not in its order")
 	}
 	values := [][]string{
-		{"a", "b", "nobody"}, {"confirmed", "cancelled"}, {"issued", "waiting", "revoked", "expired"}, {"l1", "none"}, {"guest-3@example.com", "none@example.com"},
-		{"hm1", "L2", "100%", "_\\sure", "nothing"}, {"2", "5"}, {"3", "0"},
+		{"a", "b", "nobody"},
+		{"confirmed", "cancelled"},
+		{"issued", "waiting", "revoked", "expired"},
+		{"l1", "none"},
+		{"guest-3@example.com", "none@example.com"},
+		{"hm1", "L2", "100%", "_\\sure", "nothing"},
+		{"2", "5"},
+		{"3", "0"},
 	}
 	for _, set := range some(len(values)) {
 		var f store.ReservationFilter
