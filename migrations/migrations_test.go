@@ -63,7 +63,7 @@ func TestBigTables(t *testing.T) {
 	before := read(events)
 	up := func() {
 		t.Helper()
-		if _, err := provider.UpTo(ctx, 3); err != nil {
+		if _, err := provider.UpTo(ctx, 4); err != nil {
 			t.Fatal(err)
 		}
 		got := read(`SELECT concat_ws(' ', seq, 'accepted', urgent) FROM event_queue UNION ALL SELECT * FROM (

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -188,12 +189,7 @@ func bareStay(ctx context.Context, client *seam.Client) error {
 }
 
 func quantile(values []float64, q float64) float64 {
-	sorted := append([]float64(nil), values...)
-	for i := range sorted { // few: an insertion sort will do
-		for j := i; j > 0 && sorted[j] < sorted[j-1]; j-- {
-			sorted[j], sorted[j-1] = sorted[j-1], sorted[j]
-		}
-	}
+	sorted := slices.Sorted(slices.Values(values))
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 

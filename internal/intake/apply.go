@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,18 +173,12 @@ func (a *Applier) tryBatch(ctx context.Context, limit int) (n int, first store.E
 	for _, e := range b.events {
 		appliedEvents.WithLabelValues(e.Source, e.Status).Inc()
 	}
-	a.pace.applied(n, lag(b.events, now))
-	return n, first, nil
-}
-
-// lag is the age of the oldest event that had to wait its turn: urgent ones have overtaken it.
-func lag(events []store.Event, now time.Time) time.Duration {
-	for _, e := range events {
-		if !e.Urgent {
-			return now.Sub(e.ReceivedAt)
-		}
+	if oldest := slices.IndexFunc(b.events, func(e store.Event) bool { return !e.Urgent }); oldest >= 0 {
+		a.pace.applied(n, now.Sub(b.events[oldest].ReceivedAt))
+	} else {
+		a.pace.overtaken(n)
 	}
-	return 0
+	return n, first, nil
 }
 
 // batch is a number of events and the locked rows that they are about.
@@ -421,10 +414,7 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	var writes pgx.Batch
-	refs := slices.SortedFunc(maps.Keys(b.listed), func(x, y store.ListingRef) int {
-		return cmp.Or(cmp.Compare(x.Source, y.Source), cmp.Compare(x.ListingID, y.ListingID))
-	})
-	for _, ref := range refs {
+	for _, ref := range slices.SortedFunc(maps.Keys(b.listed), store.ListingRef.Compare) {
 		store.SaveListing(&writes, b.listings[ref])
 	}
 	store.InsertKeys(&writes, made, b.now)

@@ -47,10 +47,21 @@ func (p *Pace) accepted(events int) {
 	p.crowdAt = time.Now()
 }
 
+// overtaken notes a batch of urgent events alone, which say nothing of how old the others are.
+func (p *Pace) overtaken(events int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note(events, p.lag)
+}
+
 // applied notes a batch and how old its events were.
 func (p *Pace) applied(events int, lag time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.note(events, lag)
+}
+
+func (p *Pace) note(events int, lag time.Duration) {
 	now := time.Now()
 	if p.lag <= patience {
 		p.held, p.since, p.counted = nil, now, 0

@@ -63,3 +63,20 @@ func TestPace(t *testing.T) {
 		}
 	})
 }
+
+// What overtakes a backlog says nothing of how old the backlog is.
+func TestUrgentEventsDontEndTheHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p Pace
+		p.applied(0, patience+time.Second)
+		time.Sleep(paceOver)
+		p.applied(100, patience+time.Second)
+		if p.hold(batchSize); p.hold(batchSize) == 0 {
+			t.Fatal("accepting is not held behind a lag beyond patience")
+		}
+		p.overtaken(10)
+		if p.hold(batchSize) == 0 {
+			t.Error("a batch of urgent events ends the hold")
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 	_ "time/tzdata" // the image has no zone database
 )
@@ -117,8 +118,15 @@ func wallToInstant(wall time.Time, zone *time.Location) time.Time {
 	}
 }
 
+// zones holds the zones that were read: reading one takes longer than everything else that an event needs. They are
+// no more than the database has.
+var zones sync.Map // of *time.Location by name
+
 // ParseTimeZone reads the name of an IANA time zone.
 func ParseTimeZone(name string) (*time.Location, error) {
+	if zone, ok := zones.Load(name); ok {
+		return zone.(*time.Location), nil
+	}
 	if name == "" || name == "Local" {
 		return nil, errors.New(`must be an IANA time zone such as "Europe/Madrid"`)
 	}
@@ -126,6 +134,7 @@ func ParseTimeZone(name string) (*time.Location, error) {
 	if err != nil {
 		return nil, errors.New(`must be an IANA time zone such as "Europe/Madrid"`)
 	}
+	zones.Store(name, zone)
 	return zone, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/mail"
 	"regexp"
 	"slices"
@@ -51,13 +52,10 @@ func notJSON(err error) error {
 // ParseStaykey reads a body of the canonical format. The error is [ErrNotJSON]; whatever else is wrong is
 // in Event.Invalid.
 func ParseStaykey(body []byte) (Event, error) {
-	if err := CheckJSON(body); err != nil {
-		return Event{}, err
-	}
 	var e Event
-	envelope := readObject(jsontext.Value(body), "", []string{"type", "timestamp", "data"}, &e.Invalid)
-	if envelope.fields == nil {
-		return e, nil
+	envelope, err := readBody(body, []string{"type", "timestamp", "data"}, &e.Invalid)
+	if err != nil || !envelope.is {
+		return e, err
 	}
 	e.Type, _ = envelope.text("type", true, 0)
 	if e.Type != "" && !slices.Contains(eventTypes, e.Type) {
@@ -74,7 +72,7 @@ func ParseStaykey(body []byte) (Event, error) {
 		}
 		e.OccurredAt = t
 	}
-	data, ok := envelope.fields["data"]
+	data, ok := envelope.field("data")
 	if !ok || data.Kind() == 'n' {
 		envelope.fail("data", "is required")
 		return e, nil
@@ -99,7 +97,7 @@ func readReservation(v jsontext.Value, eventType string, errs *[]FieldError) *Re
 	o := readObject(v, "data.", []string{
 		"reservation_id", "listing_id", "check_in", "check_out", "guest_email", "guest_name", "guest_phone", "status",
 	}, errs)
-	if o.fields == nil {
+	if !o.is {
 		return nil
 	}
 	r := &Reservation{Status: Confirmed}
@@ -114,11 +112,11 @@ func readReservation(v jsontext.Value, eventType string, errs *[]FieldError) *Re
 		r.Status = s
 	}
 	whole := r.Status == Confirmed
-	if _, said := o.fields["listing_id"]; !said && whole {
+	if listing, said := o.field("listing_id"); !said && whole {
 		o.fail("listing_id", "is required; null while no room is assigned")
 	} else if s, ok := o.text("listing_id", false, maxID); ok {
 		r.ListingID = &s
-	} else if said && whole && o.fields["listing_id"].Kind() == '"' {
+	} else if said && whole && listing.Kind() == '"' {
 		o.fail("listing_id", "must not be empty; null while no room is assigned")
 	}
 	r.CheckIn = o.moment("check_in", whole)
@@ -162,7 +160,7 @@ func readListing(v jsontext.Value, eventType string, errs *[]FieldError) *Listin
 	o := readObject(v, "data.", []string{
 		"listing_id", "seam_access_group_ids", "name", "acs_system_id", "time_zone", "check_in_time", "check_out_time",
 	}, errs)
-	if o.fields == nil {
+	if !o.is {
 		return nil
 	}
 	l := &Listing{Deleted: eventType == "listing.deleted"}
@@ -183,22 +181,22 @@ type ListingPatch struct {
 
 // ParseListingPatch reads the body of a PUT. The error is [ErrNotJSON].
 func ParseListingPatch(body []byte) (ListingPatch, []FieldError, error) {
-	if err := CheckJSON(body); err != nil {
-		return ListingPatch{}, nil, err
-	}
 	known := []string{"seam_access_group_ids", "name", "acs_system_id", "time_zone", "check_in_time", "check_out_time"}
 	var errs []FieldError
-	o := readObject(jsontext.Value(body), "", append(known, listingReadOnly...), &errs)
+	o, err := readBody(body, append(known, listingReadOnly...), &errs)
+	if err != nil {
+		return ListingPatch{}, nil, err
+	}
 	patch := ListingPatch{Said: map[string]bool{}}
-	for name := range o.fields {
+	for _, f := range o.fields {
 		switch {
-		case slices.Contains(known, name):
-			patch.Said[name] = true
-		case !slices.Contains(listingReadOnly, name):
-			o.fail(name, "is not a field of a listing")
+		case slices.Contains(known, f.name):
+			patch.Said[f.name] = true
+		case !slices.Contains(listingReadOnly, f.name):
+			o.fail(f.name, "is not a field of a listing")
 		}
 	}
-	if patch.Said["seam_access_group_ids"] && o.fields["seam_access_group_ids"].Kind() != 'n' {
+	if groups, said := o.field("seam_access_group_ids"); said && groups.Kind() != 'n' {
 		patch.Listing.AccessGroupIDs = o.ids("seam_access_group_ids", true)
 	}
 	o.listingDetails(&patch.Listing)
@@ -243,44 +241,87 @@ func checkText(s string, most int) error {
 // object is one JSON object while its fields are read. Each field gets at most one error.
 type object struct {
 	prefix string
-	fields map[string]jsontext.Value
+	is     bool // false: it was no object
+	fields []field
 	errs   *[]FieldError
 }
 
-// readObject splits v into its fields, which are nil if it is no object. A known name that is spelt in
-// another case or comes twice is an error: which of them was meant is not ours to guess.
-func readObject(v jsontext.Value, prefix string, known []string, errs *[]FieldError) object {
-	o := object{prefix: prefix, errs: errs}
-	if v.Kind() != '{' {
-		where := strings.TrimSuffix(prefix, ".")
-		if where == "" {
-			where = "body"
+type field struct {
+	name  string
+	value jsontext.Value // of the body itself
+}
+
+// field returns the value of a field; of one that comes twice the last.
+func (o object) field(name string) (value jsontext.Value, said bool) {
+	for i := len(o.fields) - 1; i >= 0; i-- {
+		if o.fields[i].name == name {
+			return o.fields[i].value, true
 		}
-		*errs = append(*errs, FieldError{where, "must be a JSON object"})
-		return o
 	}
-	o.fields = map[string]jsontext.Value{}
-	d := jsontext.NewDecoder(bytes.NewReader(v), jsontext.AllowDuplicateNames(true))
-	_, _ = d.ReadToken() // the brace; v was checked by CheckJSON, so that nothing here can fail
+	return nil, false
+}
+
+// readBody reads the object that a body is. The error is [ErrNotJSON].
+func readBody(body []byte, known []string, errs *[]FieldError) (object, error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))
+	o, ok := readFields(d, body, "", known, errs)
+	if ok {
+		_, err := d.ReadToken()
+		ok = errors.Is(err, io.EOF)
+	}
+	if ok {
+		return o, nil
+	}
+	if err := CheckJSON(body); err != nil { // it says what is wrong, and where
+		return object{}, err
+	}
+	*errs = append(*errs, FieldError{"body", "must be a JSON object"})
+	return object{}, nil
+}
+
+// readObject reads the object that a value is, which has been read before, so that it is JSON. The result says if it is none.
+func readObject(v jsontext.Value, prefix string, known []string, errs *[]FieldError) object {
+	d := jsontext.NewDecoder(bytes.NewBuffer(v), jsontext.AllowDuplicateNames(true))
+	o, ok := readFields(d, v, prefix, known, errs)
+	if !ok {
+		*errs = append(*errs, FieldError{strings.TrimSuffix(prefix, "."), "must be a JSON object"})
+	}
+	return o
+}
+
+// readFields splits an object into its fields; false if it is none, or no JSON. A known name that is spelt in another
+// case or comes twice is an error: which of them was meant is not ours to guess.
+func readFields(d *jsontext.Decoder, of []byte, prefix string, known []string, errs *[]FieldError) (object, bool) {
+	if d.PeekKind() != '{' {
+		return object{}, false
+	}
+	o := object{prefix: prefix, is: true, errs: errs, fields: make([]field, 0, len(known))}
+	_, _ = d.ReadToken() // the brace
 	for d.PeekKind() == '"' {
 		token, err := d.ReadToken()
 		if err != nil {
-			break
+			return object{}, false
 		}
 		name := token.String()
 		value, err := d.ReadValue()
 		if err != nil {
-			break
+			return object{}, false
 		}
-		if _, twice := o.fields[name]; twice && slices.Contains(known, name) {
-			o.fail(name, "comes twice")
+		end := int(d.InputOffset())
+		switch {
+		case !slices.Contains(known, name):
+			if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, name) }); i >= 0 {
+				o.fail(name, fmt.Sprintf("field names are case-sensitive: write %q", known[i]))
+			}
+		default:
+			if _, twice := o.field(name); twice {
+				o.fail(name, "comes twice")
+			}
 		}
-		o.fields[name] = value.Clone()
-		if i := slices.IndexFunc(known, func(k string) bool { return k != name && strings.EqualFold(k, name) }); i >= 0 {
-			o.fail(name, fmt.Sprintf("field names are case-sensitive: write %q", known[i]))
-		}
+		o.fields = append(o.fields, field{name, of[end-len(value) : end]})
 	}
-	return o
+	_, err := d.ReadToken()
+	return o, err == nil
 }
 
 func (o object) fail(name, message string) {
@@ -292,7 +333,7 @@ func (o object) fail(name, message string) {
 
 // text returns a string field, trimmed; false where it means none. most of 0 is no bound but that of a sane text.
 func (o object) text(name string, required bool, most int) (string, bool) {
-	v, said := o.fields[name]
+	v, said := o.field(name)
 	if !said || v.Kind() == 'n' {
 		if required {
 			o.fail(name, "is required")
@@ -303,12 +344,13 @@ func (o object) text(name string, required bool, most int) (string, bool) {
 		o.fail(name, "must be a string")
 		return "", false
 	}
-	var s string
-	if err := json.Unmarshal(v, &s); err != nil {
+	unquoted, err := jsontext.AppendUnquote(nil, v)
+	if err != nil {
 		o.fail(name, "must be a string")
 		return "", false
 	}
-	if s = strings.TrimSpace(s); s == "" {
+	s := strings.TrimSpace(string(unquoted))
+	if s == "" {
 		if required {
 			o.fail(name, "is required and must not be empty")
 		}
@@ -327,7 +369,7 @@ func (o object) text(name string, required bool, most int) (string, bool) {
 func (o object) id(name string, required bool) (string, bool) { return o.text(name, required, maxID) }
 
 func (o object) ids(name string, required bool) []string {
-	v, said := o.fields[name]
+	v, said := o.field(name)
 	if !said || v.Kind() == 'n' || string(bytes.TrimSpace(v)) == `""` {
 		if required {
 			o.fail(name, "is required; [] for none")
@@ -345,7 +387,7 @@ func (o object) ids(name string, required bool) []string {
 	}
 	ids := []string{}
 	for i, item := range raw {
-		element := object{prefix: "", fields: map[string]jsontext.Value{"id": item}, errs: new([]FieldError)}
+		element := object{prefix: "", is: true, fields: []field{{"id", item}}, errs: new([]FieldError)}
 		id, ok := element.id("id", true)
 		if !ok {
 			o.fail(name, fmt.Sprintf("item %d %s", i, (*element.errs)[0].Message))

@@ -84,8 +84,7 @@ const (
 		RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent, occurred_at, received_at`
 	insertWaiting = `
 		WITH stored AS (` + storeEvents + `)
-		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
-		SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM stored RETURNING event_id`
+		INSERT INTO event_queue (seq, event_id, urgent) SELECT seq, event_id, urgent FROM stored RETURNING event_id`
 	insertSettled = `
 		WITH stored AS (` + storeEvents + `)
 		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
@@ -206,9 +205,7 @@ func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 			return err
 		}
 		if e.Status == EventAccepted {
-			_, err = tx.Exec(ctx, `
-				INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
-				SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM events WHERE event_id = $1`, e.EventID)
+			_, err = tx.Exec(ctx, `INSERT INTO event_queue (seq, event_id, urgent) VALUES ($1, $2, $3)`, seq, e.EventID, e.Urgent)
 			return err
 		}
 		e.Seq = seq
@@ -235,8 +232,8 @@ func ClaimEvents(ctx context.Context, tx pgx.Tx, limit int) ([]Event, error) {
 		WITH first AS (SELECT seq FROM event_queue WHERE urgent ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED),
 			rest AS (SELECT seq FROM event_queue WHERE NOT urgent ORDER BY seq LIMIT $1 - (SELECT count(*) FROM first) FOR UPDATE SKIP LOCKED),
 			taken AS (DELETE FROM event_queue WHERE seq = ANY (ARRAY (SELECT seq FROM first UNION ALL SELECT seq FROM rest))
-				RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent)
-		SELECT t.event_id, t.seq, t.source, e.event_key, t.type, 'accepted' AS status, NULL::text AS reason, t.reservation_id, t.listing_id,
+				RETURNING seq, event_id, urgent)
+		SELECT t.event_id, t.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
 			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, t.urgent, e.body
 		FROM taken t JOIN events e USING (event_id)`, limit)
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
@@ -271,9 +268,9 @@ func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		var id uuid.UUID
 		err := tx.QueryRow(ctx, `
-			WITH taken AS (DELETE FROM event_queue WHERE seq = $1 RETURNING seq, event_id, source, type, reservation_id, listing_id)
+			WITH taken AS (DELETE FROM event_queue WHERE seq = $1 RETURNING seq, event_id)
 			INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
-			SELECT t.seq, t.event_id, t.source, t.type, 'rejected', $2, t.reservation_id, t.listing_id, e.occurred_at, e.received_at
+			SELECT t.seq, t.event_id, e.source, e.type, 'rejected', $2, e.reservation_id, e.listing_id, e.occurred_at, e.received_at
 			FROM taken t JOIN events e USING (event_id) RETURNING event_id`, seq, reason).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil // another applier was quicker
@@ -289,8 +286,8 @@ func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
 // Event returns one event with its body.
 func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(q.type, r.type) AS type, CASE WHEN q.seq IS NOT NULL THEN 'accepted' ELSE r.status END AS status,
-			r.reason, coalesce(q.reservation_id, r.reservation_id) AS reservation_id, coalesce(q.listing_id, r.listing_id) AS listing_id,
+		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(r.type, e.type) AS type, CASE WHEN q.seq IS NOT NULL THEN 'accepted' ELSE r.status END AS status,
+			r.reason, coalesce(r.reservation_id, e.reservation_id) AS reservation_id, coalesce(r.listing_id, e.listing_id) AS listing_id,
 			e.occurred_at, e.received_at, r.applied_at, coalesce(q.urgent, false) AS urgent, e.body
 		FROM events e LEFT JOIN event_queue q USING (seq) LEFT JOIN event_results r USING (seq)
 		WHERE e.event_id = $1 AND (q.seq IS NOT NULL OR r.seq IS NOT NULL)`, id)
@@ -311,9 +308,8 @@ func (s *Store) ReplayEvent(ctx context.Context, id uuid.UUID) error {
 			return ErrPruned
 		}
 		_, err = tx.Exec(ctx, `
-			WITH undone AS (DELETE FROM event_results WHERE seq = $1 RETURNING seq, event_id, source, type, reservation_id, listing_id)
-			INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
-			SELECT seq, event_id, source, type, reservation_id, listing_id, true FROM undone`, seq)
+			WITH undone AS (DELETE FROM event_results WHERE seq = $1 RETURNING seq, event_id)
+			INSERT INTO event_queue (seq, event_id, urgent) SELECT seq, event_id, true FROM undone`, seq)
 		return err
 	})
 	return wrap(err, "replay event %s", id)
@@ -349,11 +345,11 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 func (f EventFilter) waiting(w *where, below int64, limit int) string {
 	w.restart()
 	w.add("q.seq < %s", below)
-	w.equal("q.source", f.Source)
-	w.equal("q.type", f.Type)
-	w.equal("q.reservation_id", f.ReservationID)
-	w.equal("q.listing_id", f.ListingID)
-	return `(SELECT q.event_id, q.seq, q.source, q.type, 'accepted' AS status, NULL::text AS reason, q.reservation_id, q.listing_id, e.occurred_at, e.received_at,
+	w.equal("e.source", f.Source)
+	w.equal("e.type", f.Type)
+	w.equal("e.reservation_id", f.ReservationID)
+	w.equal("e.listing_id", f.ListingID)
+	return `(SELECT q.event_id, q.seq, e.source, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
 		NULL::timestamptz AS applied_at FROM event_queue q JOIN events e USING (event_id)` + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
 

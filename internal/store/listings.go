@@ -15,6 +15,11 @@ type ListingRef struct {
 	ListingID string
 }
 
+// Compare is the order in which listings are locked everywhere.
+func (r ListingRef) Compare(other ListingRef) int {
+	return cmp.Or(cmp.Compare(r.Source, other.Source), cmp.Compare(r.ListingID, other.ListingID))
+}
+
 // Listing is a row of listings.
 type Listing struct {
 	Source              string
@@ -56,9 +61,7 @@ func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool
 		return found, nil
 	}
 	refs = slices.Clone(refs)
-	slices.SortFunc(refs, func(a, b ListingRef) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.ListingID, b.ListingID))
-	})
+	slices.SortFunc(refs, ListingRef.Compare)
 	refs = slices.Compact(refs)
 	sources, ids := make([]string, len(refs)), make([]string, len(refs))
 	for i, r := range refs {

@@ -88,7 +88,7 @@ func orNull(s string) any {
 
 func (s *Simulator) showIdentity(st *State, i Identity) map[string]any {
 	ids := []string{}
-	for _, u := range st.users(func(u User) bool { return u.IdentityID == i.ID }) {
+	for _, u := range s.usersOf(st, i.ID) {
 		ids = append(ids, u.ID)
 	}
 	return map[string]any{
@@ -106,7 +106,7 @@ func (s *Simulator) createIdentity(r request) answer {
 	if s.options.RefuseEmail != "" && strings.EqualFold(i.Email, s.options.RefuseEmail) {
 		return invalid("email_address is not accepted")
 	}
-	for _, other := range s.state.Identities {
+	for _, other := range s.index.alike(s.state, i) {
 		sameEmail := i.Email != "" && (i.Email == other.Email || (!s.options.CaseSensitiveEmail && strings.EqualFold(i.Email, other.Email)))
 		if (i.Key != "" && i.Key == other.Key) || sameEmail || (i.Phone != "" && i.Phone == other.Phone) {
 			return refuse(cmp.Or(s.options.UniqueStatus, http.StatusBadRequest), "user_identity_already_exists",
@@ -114,6 +114,7 @@ func (s *Simulator) createIdentity(r request) answer {
 		}
 	}
 	s.state.Identities[i.ID] = i
+	s.index.touchIdentity(i.ID)
 	s.changed()
 	return accept("user_identity", s.showIdentity(s.state, i))
 }
@@ -196,7 +197,8 @@ func (s *Simulator) deleteIdentity(r request) answer {
 		return notFound("user_identity")
 	}
 	delete(s.state.Identities, id)
-	for _, u := range s.state.users(func(u User) bool { return u.IdentityID == id }) {
+	s.index.touchIdentity(id)
+	for _, u := range s.usersOf(s.state, id) {
 		s.state.deleteUser(u.ID)
 		s.index.touch(u.ID)
 	}
@@ -226,10 +228,23 @@ func (s *Simulator) listIdentityUsers(r request) answer {
 		return notFound("user_identity")
 	}
 	list := []any{}
-	for _, u := range st.users(func(u User) bool { return u.IdentityID == r.text("user_identity_id") }) {
+	for _, u := range s.usersOf(st, r.text("user_identity_id")) {
 		list = append(list, s.showUser(st, u))
 	}
 	return accept("acs_users", list)
+}
+
+// usersOf returns the ACS users of an identity, oldest first.
+func (s *Simulator) usersOf(st *State, identityID string) []User {
+	if st != s.state {
+		return st.users(func(u User) bool { return u.IdentityID == identityID })
+	}
+	var list []User
+	for id := range s.index.ofIdentity[identityID] {
+		list = append(list, st.Users[id])
+	}
+	slices.SortFunc(list, oldestFirst)
+	return list
 }
 
 // --- ACS users
@@ -348,7 +363,7 @@ func (s *Simulator) createUser(r request) answer {
 
 // secondUser does what the switch says where the identity has a user on the system; done means answered.
 func (s *Simulator) secondUser(identity, system string) (answer, bool) {
-	existing := s.state.users(func(u User) bool { return u.IdentityID == identity && u.SystemID == system && u.GoneAt.IsZero() })
+	existing := slices.DeleteFunc(s.usersOf(s.state, identity), func(u User) bool { return u.SystemID != system || !u.GoneAt.IsZero() })
 	if len(existing) == 0 {
 		return answer{}, false
 	}
@@ -590,7 +605,7 @@ func (s *Simulator) createCredential(r request) answer {
 	}
 	c := Credential{ID: uuid.NewString(), UserID: u.ID, AccessMethod: r.text("access_method"), MultiPhone: r.flag("is_multi_phone_sync_credential"), CreatedAt: s.now()}
 	s.state.Credentials[c.ID] = c
-	s.index.touch(u.ID)
+	s.index.touchCredential(c.ID)
 	if c.MultiPhone {
 		for range s.state.Identities[u.IdentityID].Phones {
 			s.addChild(c)
@@ -604,6 +619,7 @@ func (s *Simulator) createCredential(r request) answer {
 func (s *Simulator) addChild(parent Credential) {
 	child := Credential{ID: uuid.NewString(), UserID: parent.UserID, AccessMethod: parent.AccessMethod, ParentID: parent.ID, CreatedAt: s.now()}
 	s.state.Credentials[child.ID] = child
+	s.index.touchCredential(child.ID)
 }
 
 func (s *Simulator) listCredentials(r request) answer {
@@ -634,9 +650,10 @@ func (s *Simulator) deleteCredential(r request) answer {
 		return notFound("acs_credential")
 	}
 	delete(s.state.Credentials, c.ID)
-	s.index.touch(c.UserID)
+	s.index.touchCredential(c.ID)
 	for _, child := range s.state.credentials(func(x Credential) bool { return x.ParentID == c.ID }) {
 		delete(s.state.Credentials, child.ID)
+		s.index.touchCredential(child.ID)
 	}
 	s.changed()
 	return accept("", nil)

@@ -106,6 +106,7 @@ func New(options Options) (*Simulator, error) {
 		}
 	}
 	s.past = []snapshot{{time.Time{}, s.state.clone()}}
+	s.index.follow(s.state)
 	return s, nil
 }
 
@@ -241,8 +242,8 @@ func (s *Simulator) persist() {
 // expire finishes deletions and mutations whose time has come. The caller holds the lock.
 func (s *Simulator) expire() {
 	now, gone := s.now(), false
-	for id, u := range s.state.Users {
-		if !u.GoneAt.IsZero() && !now.Before(u.GoneAt) {
+	for id := range s.index.going {
+		if u := s.state.Users[id]; !now.Before(u.GoneAt) {
 			s.state.deleteUser(id)
 			s.index.touch(id)
 			gone = true

@@ -116,8 +116,12 @@ func (s *State) users(keep func(User) bool) []User {
 			list = append(list, u)
 		}
 	}
-	slices.SortFunc(list, func(a, b User) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(list, oldestFirst)
 	return list
+}
+
+func oldestFirst(a, b User) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 }
 
 func (s *State) credentials(keep func(Credential) bool) []Credential {
