@@ -38,9 +38,17 @@ func Up(ctx context.Context, db *sql.DB) ([]string, error) {
 	}
 	names := make([]string, 0, len(results))
 	for _, r := range results {
-		names = append(names, r.Source.Path)
+		names = append(names, nameOf(r.Source))
 	}
 	return names, nil
+}
+
+// nameOf names a migration; one in Go has no file.
+func nameOf(s *goose.Source) string {
+	if s.Path == "" {
+		return fmt.Sprintf("%05d_river", s.Version)
+	}
+	return s.Path
 }
 
 // List returns every migration in order.
@@ -55,7 +63,7 @@ func List(ctx context.Context, db *sql.DB) ([]Status, error) {
 	}
 	list := make([]Status, 0, len(all))
 	for _, s := range all {
-		list = append(list, Status{Name: s.Source.Path, Applied: s.State == goose.StateApplied})
+		list = append(list, Status{Name: nameOf(s.Source), Applied: s.State == goose.StateApplied})
 	}
 	return list, nil
 }
@@ -80,7 +88,7 @@ func Content() []byte {
 		}
 		all = append(all, content...)
 	}
-	return all
+	return fmt.Appendf(all, "river %d", riverVersion)
 }
 
 func newProvider(db *sql.DB) (*goose.Provider, error) {
@@ -89,5 +97,5 @@ func newProvider(db *sql.DB) (*goose.Provider, error) {
 		return nil, fmt.Errorf("migration lock: %w", err)
 	}
 	return goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithSlog(slog.New(slog.DiscardHandler)))
+		goose.WithSessionLocker(locker), goose.WithGoMigrations(riverMigration()), goose.WithSlog(slog.New(slog.DiscardHandler)))
 }

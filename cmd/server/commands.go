@@ -31,8 +31,8 @@ type database struct {
 	DatabaseURL string `env:"DATABASE_URL" placeholder:"DSN" help:"Postgres 15 or newer. Required."`
 }
 
-// with opens the database for fn, as goose wants it.
-func (d database) with(ctx context.Context, fn func(*sql.DB) error) error {
+// open opens the database.
+func (d database) open(ctx context.Context) (*store.Store, error) {
 	s := settings{DatabaseURL: d.DatabaseURL}
 	var problems configProblems
 	s.readFiles(func(name string) string {
@@ -44,9 +44,14 @@ func (d database) with(ctx context.Context, fn func(*sql.DB) error) error {
 	c := config{DatabaseURL: s.DatabaseURL}
 	s.loadDatabase(&c, &problems)
 	if len(problems) > 0 {
-		return problems
+		return nil, problems
 	}
-	db, err := store.Open(ctx, c.DatabaseURL)
+	return store.Open(ctx, c.DatabaseURL)
+}
+
+// with opens the database for fn, as goose wants it.
+func (d database) with(ctx context.Context, fn func(*sql.DB) error) error {
+	db, err := d.open(ctx)
 	if err != nil {
 		return err
 	}

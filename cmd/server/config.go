@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,15 +51,16 @@ type settings struct {
 
 // config is the checked configuration: the only thing that the rest of the program reads.
 type config struct {
-	DatabaseURL   string
-	SeamAPIKey    string
-	SeamEndpoint  string
-	SeamSecrets   []pms.Secret
-	SeamSystemID  string
-	Listen        string
-	OpsListen     string
-	AdminTokens   []string
-	Sources       map[string]pms.Source
+	DatabaseURL  string
+	SeamAPIKey   string
+	SeamEndpoint string
+	SeamSecrets  []pms.Secret
+	SeamSystemID string
+	Listen       string
+	OpsListen    string
+	AdminTokens  []string
+	sourceSet
+	reload        func() (sourceSet, error) // reads the sources anew
 	RetryBase     time.Duration
 	SweepInterval time.Duration
 	Drift         pms.Drift
@@ -221,12 +224,8 @@ func (s settings) loadSeam(c *config, problems *configProblems) {
 }
 
 func (s settings) loadSecrets(c *config, getenv func(string) string, problems *configProblems) {
-	c.Sources = map[string]pms.Source{}
-	if s.Config != "" {
-		c.Sources = loadSources(s.Config, getenv, problems)
-	}
 	webhook, admin := s.WebhookSecret, s.AdminToken
-	if c.Dev && webhook == "" && len(c.Sources) == 0 {
+	if c.Dev && webhook == "" && s.Config == "" {
 		webhook, c.Printed = devWebhookSecret, true
 		if !c.Simulate {
 			webhook = pms.Secret(random(32)).String()
@@ -238,19 +237,22 @@ func (s settings) loadSecrets(c *config, getenv func(string) string, problems *c
 			admin = hex.EncodeToString(random(24))
 		}
 	}
-	if webhook == "" && len(c.Sources) == 0 && s.Config == "" {
+	if webhook == "" && s.Config == "" {
 		problems.add("STAYKEY_WEBHOOK_SECRET", `is required: "whsec_" and base64 of 24 random bytes, which you give to the PMS too (openssl rand -base64 24)`)
 	}
-	if _, defined := c.Sources["default"]; webhook != "" && !defined {
-		c.Sources["default"] = pms.Source{Name: "default", Secrets: parseSecrets("STAYKEY_WEBHOOK_SECRET", webhook, problems), Policy: pms.DefaultPolicy()}
+	drift := c.Drift
+	read := func(problems *configProblems) sourceSet {
+		return readSources(s.Config, webhook, drift, getenv, problems)
 	}
-	for name, source := range c.Sources {
-		if source.Policy.Drift == "" {
-			source.Policy.Drift = c.Drift
-			c.Sources[name] = source
+	c.sourceSet = read(problems)
+	c.reload = func() (sourceSet, error) {
+		var problems configProblems
+		set := read(&problems)
+		if len(problems) > 0 {
+			return sourceSet{}, problems
 		}
+		return set, nil
 	}
-	checkSharedSecrets(c.Sources, problems)
 	if admin == "" {
 		problems.add("STAYKEY_ADMIN_TOKEN", "is required: one or more tokens of at least 24 characters, comma-separated (openssl rand -hex 24)")
 	}
@@ -266,14 +268,39 @@ func (s settings) loadSecrets(c *config, getenv func(string) string, problems *c
 	}
 }
 
+// readSources reads the sources of the file, and adds the source default if it has a secret and the file doesn't define it.
+func readSources(path, secret string, drift pms.Drift, getenv func(string) string, problems *configProblems) sourceSet {
+	set := sourceSet{Sources: map[string]pms.Source{}}
+	if path != "" {
+		set = loadSources(path, getenv, problems)
+	}
+	if _, defined := set.Sources["default"]; secret != "" && !defined {
+		secrets := parseSecrets("STAYKEY_WEBHOOK_SECRET", secret, problems)
+		set.Sources["default"] = pms.Source{
+			Name: "default", Verifier: pms.StandardWebhooks{Secrets: secrets}, Secrets: splitList(secret), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses(),
+		}
+	}
+	for name, source := range set.Sources {
+		if source.Policy.Drift == "" {
+			source.Policy.Drift = drift
+			set.Sources[name] = source
+		}
+	}
+	checkSharedSecrets(set.Sources, problems)
+	return set
+}
+
 func checkSharedSecrets(sources map[string]pms.Source, problems *configProblems) {
 	owner := map[string]string{}
-	for name, source := range sources {
-		for _, secret := range source.Secrets {
-			if other, taken := owner[string(secret)]; taken && other != name {
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		for _, text := range sources[name].Secrets {
+			if secret, err := pms.ParseSecret(text); err == nil {
+				text = secret.String() // however it is padded
+			}
+			if other, taken := owner[text]; taken && other != name && text != "" {
 				problems.add("STAYKEY_CONFIG", "sources %q and %q have a secret in common: give each its own", min(name, other), max(name, other))
 			}
-			owner[string(secret)] = name
+			owner[text] = name
 		}
 	}
 }

@@ -53,7 +53,31 @@ func TestConfigurationProblems(t *testing.T) {
 		"both":                     {func(*settings) {}, map[string]string{"SEAM_API_KEY_FILE": write("x")}, []string{"SEAM_API_KEY_FILE: SEAM_API_KEY is set too"}},
 		"unknown keys": {
 			func(s *settings) { s.Config = write("sources:\n  - name: a\n    verfy: {}\n") }, nil,
-			[]string{"STAYKEY_CONFIG: "},
+			[]string{"STAYKEY_CONFIG: FILE:2:9: sources[0].verify: is required", "STAYKEY_CONFIG: FILE:3:5: sources[0].verfy: is not known: known are"},
+		},
+		"everything wrong with a file": {
+			func(s *settings) {
+				s.Config = write(`sources:
+  - name: "a b"
+    format: hostawy
+    verify: {method: hmac, secrets: [short], prefix: "x", encoding: octal}
+    time_zone: Mars
+    check_in_time: 3pm
+    grace: {before: soon, between: 1h}
+    statuses: {hold: [confirmed, paid], revoke: [other]}
+    listings: {"12": {grace: {after: -1h}}}
+    rate_limit: {per_second: none}
+    fetch: {token: x}
+trusted_proxies: [nowhere]
+`)
+			}, nil, []string{
+				"STAYKEY_CONFIG: FILE:2:11: sources[0].name: \"a b\" must be letters", "STAYKEY_CONFIG: FILE:3:13: sources[0].format: \"hostawy\" is no format: it must be staykey, one of apaleo,",
+				"STAYKEY_CONFIG: FILE:4:38: sources[0].verify.secrets[0]: must be at least 6", "STAYKEY_CONFIG: FILE:4:13: sources[0].verify.header: is required", "STAYKEY_CONFIG: FILE:4:69: sources[0].verify.encoding: \"octal\" must be hex or base64",
+				"STAYKEY_CONFIG: FILE:5:16: sources[0].time_zone: \"Mars\" must be an IANA", "STAYKEY_CONFIG: FILE:6:20: sources[0].check_in_time: \"3pm\" must be a time of day",
+				"STAYKEY_CONFIG: FILE:7:21: sources[0].grace.before: \"soon\" must be a duration", "STAYKEY_CONFIG: FILE:7:27: sources[0].grace.between: is not known: known are after, before",
+				"STAYKEY_CONFIG: FILE:9:38: sources[0].listings.12.grace.after: \"-1h\" must be a duration", "STAYKEY_CONFIG: FILE:8:34: sources[0].statuses.hold[1]: \"paid\" must be one of", "STAYKEY_CONFIG: FILE:8:50: sources[0].statuses.revoke[0]: a status that nobody knows",
+				"STAYKEY_CONFIG: FILE:10:30: sources[0].rate_limit.per_second: \"none\" must be a number", "STAYKEY_CONFIG: FILE:11:", "STAYKEY_CONFIG: FILE:12:19: trusted_proxies[0]: \"nowhere\" must be an address",
+			},
 		},
 		"ages that are none": {
 			func(s *settings) { s.RetainBodies, s.RetainEvents = "30", "0d" }, nil,
@@ -93,6 +117,9 @@ func TestConfigurationProblems(t *testing.T) {
 			for i, line := range problems {
 				if strings.Contains(line, "\n") {
 					t.Errorf("more than one line: %q", line)
+				}
+				if s.Config != "" {
+					line = strings.ReplaceAll(line, s.Config, "FILE")
 				}
 				if i < len(c.want) && strings.HasPrefix(line, c.want[i]) {
 					line = c.want[i]

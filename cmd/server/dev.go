@@ -101,11 +101,11 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 		say("  Data                %s (delete %s to start anew)", m.postgres.Dir(), c.DevDir)
 	}
 	source, known := c.Sources["default"]
-	if !known || len(source.Secrets) == 0 {
+	if !known || len(source.Secrets) == 0 || source.Format != nil {
 		_, _ = fmt.Fprintln(io.out, b.String())
 		return
 	}
-	secret := source.Secrets[0].String()
+	secret := source.Secrets[0]
 	token := c.AdminTokens[0]
 	if !c.Printed { // the operator's own secrets are not ours to show
 		secret = "$STAYKEY_WEBHOOK_SECRET" // #nosec G101 -- the name of a variable

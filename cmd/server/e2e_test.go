@@ -600,7 +600,7 @@ func TestVersionAndSign(t *testing.T) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		h.Set(name, value)
 	}
-	if id, err := pms.VerifyStandardWebhook(h, []byte("from stdin"), []pms.Secret{e2eSecret}, time.Now()); err != nil || id != "msg_1" {
-		t.Errorf("the signature does not verify: %q %v", id, err)
+	if proof, err := (pms.StandardWebhooks{Secrets: []pms.Secret{e2eSecret}}).Verify(pms.Delivery{Header: h, Body: []byte("from stdin")}, time.Now()); err != nil || proof.ID != "msg_1" {
+		t.Errorf("the signature does not verify: %v %v", proof, err)
 	}
 }

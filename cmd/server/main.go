@@ -24,6 +24,9 @@ type cli struct {
 	Serve       serveCommand       `cmd:"" default:"withargs" help:"Run the service (the default command)."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database to this version's schema, or see how far it is."`
 	Sign        signCommand        `cmd:"" help:"Print the three signature headers for a webhook's body."`
+	Config      configCommand      `cmd:"" help:"Check a config file."`
+	Map         mapCommand         `cmd:"" help:"Show what a format makes of a payload."`
+	Import      importCommand      `cmd:"" help:"Store what was booked before a PMS was connected."`
 	Simulator   simulatorCommand   `cmd:"" help:"Run the Seam simulator on its own."`
 	OpenAPI     openAPICommand     `cmd:"" name:"openapi" help:"Print the OpenAPI document of the REST interface."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running service whether it is ready; exit 0 if it is."`

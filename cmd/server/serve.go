@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -19,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/net/netutil"
 
+	"github.com/staykey/staykey/internal/fetch"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
@@ -45,6 +51,7 @@ const appliers = 2
 // How the 20 seconds of a graceful stop are shared out.
 const (
 	stopRequests = 7 * time.Second // requests under way
+	stopFetches  = 2 * time.Second // requests for documents; what is cut off is asked for again
 	stopJobs     = 8 * time.Second // attempts under way; what is cut off is taken up by its lease's end
 )
 
@@ -60,11 +67,7 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 	}
 	log := c.newLogger(io)
 	tuneCollector()
-	for _, source := range c.Sources {
-		if source.Insecure {
-			log.Warn("this source takes webhooks from anybody: verify.method is none", "source", source.Name)
-		}
-	}
+	c.warn(log)
 	// Addresses first: whoever has a port already should be told before anything is started.
 	public, err := listen("STAYKEY_LISTEN", c.Listen)
 	if err != nil {
@@ -98,6 +101,18 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 			machine.introduce(io, c, public.Addr(), ops.Addr())
 		}
 	})
+}
+
+// warn shows what somebody asked for and may not want.
+func (s sourceSet) warn(log *slog.Logger) {
+	for name, source := range s.Sources {
+		if source.Insecure {
+			log.Warn("this source takes webhooks from anybody: verify.method is none", "source", name)
+		}
+		if source.Format != nil && source.Format.Fetch != nil && source.Fetch == nil {
+			log.Warn("this source's events need documents of the PMS, and wait as needs_fetch: give it a fetch block", "source", name, "format", source.Format.Name)
+		}
+	}
 }
 
 // tuneCollector trades memory that nobody misses for a fifth of the time that a burst would spend on collecting
@@ -168,18 +183,17 @@ type service struct {
 	applier     *intake.Applier
 	provisioner *provisioner.Provisioner
 	keeper      *retention.Keeper
+	fetcher     *fetch.Fetcher
+	sources     atomic.Pointer[sourceSet]
 	public, ops http.Handler
 	working     atomic.Bool
 }
 
 func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, store: db}
-	for name, source := range c.Sources {
-		if changed, err := db.SourcePolicyChanged(ctx, name, source.Policy.Fingerprint()); err != nil {
-			return nil, err
-		} else if changed {
-			log.Info("the source's policy has changed: its stays follow", "source", name)
-		}
+	s.sources.Store(&c.sourceSet)
+	if err := s.followPolicies(ctx, c.sourceSet); err != nil {
+		return nil, err
 	}
 	salt, err := db.Setting(ctx, "identity_salt", store.NewSalt)
 	if err != nil {
@@ -188,18 +202,17 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	if s.seam, err = seam.New(seam.Config{Endpoint: c.SeamEndpoint, APIKey: c.SeamAPIKey}); err != nil {
 		return nil, fmt.Errorf("SEAM_ENDPOINT: %w", err)
 	}
-	policy := func(source string) pms.Policy {
-		if known, ok := c.Sources[source]; ok {
-			return known.Policy
-		}
-		return pms.DefaultPolicy() // a source that has gone from the configuration
-	}
+	source := func(name string) pms.Source { return s.sources.Load().of(name) }
+	policy := func(name string) pms.Policy { return source(name).Policy }
 	var pace intake.Pace
 	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
 		DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
 		Crowded: pace.Crowded, Workers: c.Workers,
 	})
-	s.applier = intake.NewApplier(db, log, time.Now, policy, &pace, s.provisioner.Wake)
+	if s.fetcher, err = fetch.New(db, db.Pool(), log, source, func() { s.applier.Wake() }, c.RetryBase); err != nil {
+		return nil, err
+	}
+	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
 	registry, err := s.newRegistry()
@@ -209,10 +222,46 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	s.public, s.ops = handlers.New(handlers.Config{
 		Admin: s.applier, AdminTokens: c.AdminTokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
 		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: c.SeamSecrets,
-		Source: func(name string) (pms.Source, bool) { source, ok := c.Sources[name]; return source, ok },
-		Store:  db, Version: version,
+		Source: func(name string) (pms.Source, bool) { source, ok := s.sources.Load().Sources[name]; return source, ok },
+		Store:  db, TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Version: version,
 	})
 	return s, nil
+}
+
+// followPolicies has stays follow the policies of their sources that have changed.
+func (s *service) followPolicies(ctx context.Context, set sourceSet) error {
+	for name, source := range set.Sources {
+		changed, err := s.store.SourcePolicyChanged(ctx, name, source.Policy.Fingerprint())
+		if err != nil {
+			return err
+		}
+		if changed {
+			s.log.Info("the source's policy has changed: its stays follow", "source", name)
+		}
+	}
+	return nil
+}
+
+// reloadSources reads the sources anew. If anything is wrong with them, all stays as it was.
+func (s *service) reloadSources(ctx context.Context) {
+	set, err := s.config.reload()
+	if err == nil {
+		err = s.followPolicies(ctx, set)
+	}
+	if err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			s.log.Error("the configuration is not taken: everything stays as it was", "problem", line)
+		}
+		return
+	}
+	set.warn(s.log)
+	s.sources.Store(&set)
+	names := slices.Sorted(maps.Keys(set.Sources))
+	if err := s.fetcher.TakeUp(ctx, names); err != nil {
+		s.log.Error("events that wait for documents are not taken up yet", "error", err)
+	}
+	s.applier.Wake()
+	s.log.Info("the configuration is taken anew", "sources", names)
 }
 
 func (s *service) newRegistry() (*prometheus.Registry, error) {
@@ -226,6 +275,7 @@ func (s *service) newRegistry() (*prometheus.Registry, error) {
 		s.backlog("staykey_events_waiting_age_seconds", "How long the oldest event that is not applied yet has waited.", func(_ int, age time.Duration) float64 { return age.Seconds() }))
 	all = append(all, handlers.Collectors()...)
 	all = append(all, intake.Collectors()...)
+	all = append(all, fetch.Collectors()...)
 	all = append(all, provisioner.Collectors()...)
 	all = append(all, retention.Collectors()...)
 	all = append(all, seam.Collectors()...)
@@ -270,6 +320,11 @@ func (s *service) ready(ctx context.Context) handlers.Readiness {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	r := handlers.Readiness{Ready: true, Detail: map[string]string{"postgres": "ok", "migrations": "ok", "workers": "ok", "seam": "ok"}}
+	for name, source := range s.sources.Load().Sources {
+		if source.Insecure {
+			r.Detail["source "+name] = "takes webhooks from anybody: verify.method is none"
+		}
+	}
 	if err := s.store.Ping(ctx); err != nil {
 		r.Ready, r.Detail["postgres"], r.Detail["migrations"] = false, err.Error(), "unknown"
 	}
@@ -333,6 +388,12 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 		workers.Go(func() { s.applier.Run(apply) })
 	}
 	workers.Go(func() { s.keeper.Run(apply) })
+	if err := s.fetcher.Start(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources))); err != nil {
+		return err
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	s.working.Store(true)
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
@@ -352,9 +413,15 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 	s.log.Info("ready", "listen", public.Addr().String(), "ops_listen", ops.Addr().String())
 	started()
 	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
+	for serving := true; serving; {
+		select {
+		case <-ctx.Done():
+			serving = false
+		case err = <-failed:
+			serving = false
+		case <-hangup:
+			s.reloadSources(ctx)
+		}
 	}
 	s.log.Info("stopping")
 	s.working.Store(false)
@@ -366,6 +433,11 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 		_ = servers[0].Close()
 	}
 	s.acceptor.Close()
+	fetching, cancelFetching := context.WithTimeout(context.WithoutCancel(ctx), stopFetches)
+	defer cancelFetching()
+	if ferr := s.fetcher.Stop(fetching); ferr != nil {
+		s.log.Warn("requests for documents were cut off", "error", ferr)
+	}
 	stopApply()
 	workers.Wait()
 	_ = servers[1].Close()

@@ -2,199 +2,310 @@ package main
 
 import (
 	"fmt"
-	"os"
+	"net/netip"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
 
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// sourcesFile is the YAML of STAYKEY_CONFIG (contract section 7).
-type sourcesFile struct {
-	Sources []sourceEntry `yaml:"sources"`
+// sourceSet is what the configuration says of sources. It can be replaced while the service runs.
+type sourceSet struct {
+	Sources        map[string]pms.Source
+	TrustedProxies pms.Addresses
 }
 
-type sourceEntry struct {
-	Name         string       `yaml:"name"`
-	Format       string       `yaml:"format"`
-	Verify       *verifyEntry `yaml:"verify"`
-	Insecure     bool         `yaml:"insecure"`
-	ACSSystemID  string       `yaml:"acs_system_id"`
-	TimeZone     string       `yaml:"time_zone"`
-	CheckInTime  string       `yaml:"check_in_time"`
-	CheckOutTime string       `yaml:"check_out_time"`
-	Grace        struct {
-		Before string `yaml:"before"`
-		After  string `yaml:"after"`
-	} `yaml:"grace"`
-	KeepAfter string          `yaml:"keep_after"`
-	RateLimit *rateLimitEntry `yaml:"rate_limit"`
-	Drift     string          `yaml:"drift"`
-}
-
-type rateLimitEntry struct {
-	PerSecond float64 `yaml:"per_second"`
-	Burst     int     `yaml:"burst"`
-}
-
-type verifyEntry struct {
-	Method  string   `yaml:"method"`
-	Secrets []string `yaml:"secrets"`
+// of finds a source, also one that has gone from the configuration while its stays are still here.
+func (s sourceSet) of(name string) pms.Source {
+	if source, known := s.Sources[name]; known {
+		return source
+	}
+	return pms.Source{Name: name, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
 }
 
 var sourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// loadSources reads the file. Every problem names the file and the source.
-func loadSources(path string, getenv func(string) string, problems *configProblems) map[string]pms.Source {
-	sources := map[string]pms.Source{}
-	content, err := os.ReadFile(path) // #nosec G304 -- the operator names it
-	if err != nil {
-		problems.add("STAYKEY_CONFIG", "%v: it must name a readable YAML file", err)
-		return sources
+// loadSources reads the file of STAYKEY_CONFIG (contract section 7). Every problem names the file, the line and the field.
+func loadSources(path string, getenv func(string) string, problems *configProblems) sourceSet {
+	set := sourceSet{Sources: map[string]pms.Source{}}
+	file, ok := openYAML(path, getenv, problems)
+	if !ok {
+		return set
 	}
-	var file sourcesFile
-	if err := yaml.UnmarshalWithOptions(content, &file, yaml.Strict()); err != nil {
-		problems.add("STAYKEY_CONFIG", "%s: %s", path, strings.Join(strings.Fields(yaml.FormatError(err, false, false)), " "))
-		return sources
+	entries := file.mappings("sources")
+	if len(entries) == 0 {
+		file.wrong("sources", "at least one is needed")
 	}
-	if len(file.Sources) == 0 {
-		problems.add("STAYKEY_CONFIG", "%s: sources: at least one is needed", path)
-	}
-	for i, entry := range file.Sources {
-		r := &sourceReader{where: fmt.Sprintf("%s: sources[%d]", path, i), getenv: getenv, problems: problems}
-		source := r.read(entry)
-		if _, twice := sources[source.Name]; twice {
-			r.fail("name", "%q comes twice", source.Name)
+	for _, entry := range entries {
+		r := sourceReader{entry, filepath.Dir(path)}
+		source := r.read()
+		if _, twice := set.Sources[source.Name]; twice {
+			r.wrong("name", "%q comes twice", source.Name)
 		}
-		sources[source.Name] = source
+		set.Sources[source.Name] = source
 	}
-	return sources
+	set.TrustedProxies = file.addresses("trusted_proxies")
+	file.done()
+	return set
+}
+
+// addresses reads addresses and networks.
+func (m mapping) addresses(field string) pms.Addresses {
+	texts, nodes := m.list(field)
+	var list pms.Addresses
+	for i, text := range texts {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			var single netip.Addr
+			if single, err = netip.ParseAddr(text); err == nil {
+				prefix = netip.PrefixFrom(single, single.BitLen())
+			}
+		}
+		if err != nil {
+			m.fail(nodes[i], fmt.Sprintf("%s[%d]", m.name(field), i), "%q must be an address such as 192.0.2.1 or a network such as 192.0.2.0/24", text)
+			continue
+		}
+		list = append(list, prefix.Masked())
+	}
+	return list
 }
 
 // sourceReader checks one entry.
 type sourceReader struct {
-	where    string
-	getenv   func(string) string
-	problems *configProblems
+	mapping
+	dir string // of the file: formats are looked for from there
 }
 
-func (r *sourceReader) fail(field, format string, args ...any) {
-	r.problems.add("STAYKEY_CONFIG", "%s.%s: %s", r.where, field, fmt.Sprintf(format, args...))
-}
-
-var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
-
-// expand replaces ${NAME} by the environment's value; a missing one is a problem.
-func (r *sourceReader) expand(field, text string) string {
-	return variable.ReplaceAllStringFunc(text, func(match string) string {
-		name := variable.FindStringSubmatch(match)[1]
-		value := r.getenv(name)
-		if value == "" {
-			r.fail(field, "the environment variable %s is not set", name)
-		}
-		return value
-	})
-}
-
-func (r *sourceReader) read(e sourceEntry) pms.Source {
-	s := pms.Source{Name: r.expand("name", e.Name), Policy: pms.DefaultPolicy()}
+func (r sourceReader) read() pms.Source {
+	s := pms.Source{Name: r.text("name"), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
 	if !sourceName.MatchString(s.Name) {
-		r.fail("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", s.Name)
+		r.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", s.Name)
 	}
-	if format := r.expand("format", e.Format); format != "" && format != "staykey" {
-		r.fail("format", `%q is not known to this version: use "staykey" and have the PMS, or a bridge, post the canonical format`, format)
-	}
-	r.verifier(&s, e)
-	p := &s.Policy
-	p.ACSSystemID = r.expand("acs_system_id", e.ACSSystemID)
-	if p.TimeZone = r.expand("time_zone", e.TimeZone); p.TimeZone != "" {
-		if _, err := pms.ParseTimeZone(p.TimeZone); err != nil {
-			r.fail("time_zone", "%q %v", p.TimeZone, err)
+	s.Format = r.format()
+	r.verifier(&s)
+	r.policy(&s.Policy)
+	r.statuses(s.Statuses)
+	if guests, ok := r.inner("guests"); ok {
+		switch without := guests.text("without_email"); without {
+		case "", "key":
+		case "wait":
+			s.Policy.NeedEmail = true
+		default:
+			guests.wrong("without_email", "%q must be key or wait", without)
 		}
+		s.Guests = guests.flag("every_guest")
+		guests.done()
 	}
-	p.CheckInTime = r.clock("check_in_time", e.CheckInTime, p.CheckInTime)
-	p.CheckOutTime = r.clock("check_out_time", e.CheckOutTime, p.CheckOutTime)
-	p.GraceBefore = r.duration("grace.before", e.Grace.Before, 0)
-	p.GraceAfter = r.duration("grace.after", e.Grace.After, 0)
-	if p.Drift = pms.Drift(r.expand("drift", e.Drift)); p.Drift != "" && !p.Drift.Valid() {
-		r.fail("drift", "%q must be repair or report", p.Drift)
-	}
-	p.KeepAfter = r.duration("keep_after", e.KeepAfter, p.KeepAfter)
-	s.Limit = r.rateLimit(e.RateLimit)
+	s.Limit = r.rateLimit()
+	s.Fetch = r.fetch(s.Format)
+	r.done()
 	return s
 }
 
-func (r *sourceReader) verifier(s *pms.Source, e sourceEntry) {
-	if e.Verify == nil {
-		r.fail("verify", `is required: {method: standard-webhooks, secrets: ["${PMS_SECRET}"]}`)
+func (r sourceReader) format() *pms.Format {
+	name := r.text("format")
+	if name == "" || name == pms.CanonicalFormat {
+		return nil
+	}
+	if strings.HasSuffix(name, ".jq") && !filepath.IsAbs(name) {
+		name = filepath.Join(r.dir, name)
+	}
+	f, err := pms.LoadFormat(name)
+	if err != nil {
+		r.wrong("format", "%v", err)
+	}
+	return f
+}
+
+func (r sourceReader) verifier(s *pms.Source) {
+	s.Insecure = r.flag("insecure")
+	v, ok := r.inner("verify")
+	if !ok {
+		if !r.said("verify") {
+			r.wrong("verify", `is required: {method: standard-webhooks, secrets: ["${PMS_SECRET}"]}`)
+		}
 		return
 	}
-	switch e.Verify.Method {
-	case "standard-webhooks":
-		if len(e.Verify.Secrets) == 0 {
-			r.fail("verify.secrets", "at least one is needed")
-		}
-		for i, text := range e.Verify.Secrets {
-			field := fmt.Sprintf("verify.secrets[%d]", i)
-			if text = r.expand(field, text); text == "" {
-				continue
-			}
-			secret, err := pms.ParseSecret(text)
-			if err != nil {
-				r.fail(field, "%v", err)
-				continue
-			}
-			s.Secrets = append(s.Secrets, secret)
-		}
-	case "none":
-		if !e.Insecure {
-			r.fail("verify.method", "none lets anybody open doors: say insecure: true beside it, on the source, if that is what you want")
-		}
-		s.Insecure = true
-	default:
-		r.fail("verify.method", "%q must be standard-webhooks or none", e.Verify.Method)
+	settings := pms.VerifySettings{
+		Method: v.text("method"), Header: v.text("header"), Algorithm: v.text("algorithm"), Encoding: v.text("encoding"), Prefix: v.text("prefix"), Parameter: v.text("parameter"),
 	}
+	secrets, nodes := v.list("secrets")
+	if user, password := v.text("username"), v.text("password"); user != "" || password != "" {
+		secrets, nodes = append(secrets, user+":"+password), append(nodes, v.at("password"))
+	}
+	s.From = v.addresses("from")
+	v.done()
+	if settings.Method == "" && s.Format != nil && s.Format.Verify != nil {
+		settings = *s.Format.Verify // as this PMS does it
+	}
+	if settings.Method == "none" {
+		if !s.Insecure {
+			v.wrong("method", "none lets anybody open doors: say insecure: true beside it, on the source, if that is what you want")
+		}
+		s.Verifier = pms.Anybody{}
+		return
+	}
+	if s.Insecure {
+		s.Insecure = false
+		r.wrong("insecure", "is for verify.method none alone")
+	}
+	verifier, problems := pms.NewVerifier(settings, secrets)
+	for _, p := range problems {
+		at, field := v.at(p.Field), p.Field
+		for i, n := range nodes {
+			if field == fmt.Sprintf("secrets[%d]", i) {
+				at = n
+				if secrets[i] == "" || strings.HasSuffix(secrets[i], ":") { // that a variable is missing has been said
+					at = nil
+				}
+			}
+		}
+		if at != nil {
+			v.fail(at, v.name(field), "%s", p.Message)
+		}
+	}
+	s.Verifier, s.Secrets = verifier, secrets
+}
+
+func (r sourceReader) policy(p *pms.Policy) {
+	p.ACSSystemID = r.text("acs_system_id")
+	p.TimeZone = r.zone("time_zone")
+	p.CheckInTime = r.clock("check_in_time", p.CheckInTime)
+	p.CheckOutTime = r.clock("check_out_time", p.CheckOutTime)
+	if grace, ok := r.inner("grace"); ok {
+		p.GraceBefore, p.GraceAfter = grace.duration("before", 0), grace.duration("after", 0)
+		grace.done()
+	}
+	if p.Drift = pms.Drift(r.text("drift")); p.Drift != "" && !p.Drift.Valid() {
+		r.wrong("drift", "%q must be repair or report", p.Drift)
+	}
+	p.KeepAfter = r.duration("keep_after", p.KeepAfter)
+	p.Horizon = r.duration("horizon", 0)
+	listings, ok := r.inner("listings")
+	if !ok {
+		return
+	}
+	p.Listings = map[string]pms.ListingPolicy{}
+	for _, key := range listings.keys {
+		id := key.GetToken().Value
+		l, ok := listings.inner(id)
+		if !ok {
+			continue
+		}
+		if err := pms.CheckID(id); err != nil {
+			listings.wrong(id, "%v", err)
+		}
+		one := pms.ListingPolicy{TimeZone: l.zone("time_zone"), CheckInTime: l.clock("check_in_time", ""), CheckOutTime: l.clock("check_out_time", "")}
+		if grace, ok := l.inner("grace"); ok {
+			for field, to := range map[string]**time.Duration{"before": &one.GraceBefore, "after": &one.GraceAfter} {
+				if grace.said(field) {
+					d := grace.duration(field, 0)
+					*to = &d
+				}
+			}
+			grace.done()
+		}
+		l.done()
+		p.Listings[id] = one
+	}
+}
+
+// statuses reads which statuses hold a key and which revoke it; each list that is said replaces the default one.
+func (r sourceReader) statuses(statuses pms.Statuses) {
+	m, ok := r.inner("statuses")
+	if !ok {
+		return
+	}
+	said := map[string]string{}
+	for _, field := range []string{"hold", "revoke"} {
+		means := map[string]string{"hold": pms.Confirmed, "revoke": pms.Cancelled}[field]
+		classes, nodes := m.list(field)
+		if classes == nil && !m.said(field) {
+			continue
+		}
+		for class, is := range statuses {
+			if is == means {
+				delete(statuses, class)
+			}
+		}
+		for i, class := range classes {
+			name := fmt.Sprintf("%s[%d]", m.name(field), i)
+			switch {
+			case !slices.Contains(pms.StatusClasses, class):
+				m.fail(nodes[i], name, "%q must be one of %s", class, strings.Join(pms.StatusClasses, ", "))
+			case class == "other":
+				m.fail(nodes[i], name, "a status that nobody knows neither makes a key nor takes one away")
+			case said[class] != "":
+				m.fail(nodes[i], name, "%q can't both hold a key and revoke it", class)
+			}
+			said[class] = means
+		}
+	}
+	for class, means := range said {
+		statuses[class] = means
+	}
+	m.done()
 }
 
 // rateLimit reads a source's limit; a burst that is not said is two seconds' worth.
-func (r *sourceReader) rateLimit(e *rateLimitEntry) pms.RateLimit {
-	if e == nil {
+func (r sourceReader) rateLimit() pms.RateLimit {
+	m, ok := r.inner("rate_limit")
+	if !ok {
 		return pms.RateLimit{}
 	}
-	if e.PerSecond <= 0 || e.PerSecond > 1e6 {
-		r.fail("rate_limit.per_second", "%v must be a number of webhooks over 0, such as 50; leave rate_limit out for no limit", e.PerSecond)
+	limit := pms.RateLimit{PerSecond: m.number("per_second", 1e6, "50"), Burst: int(m.number("burst", 1e6, "100"))}
+	if !m.said("per_second") {
+		m.wrong("per_second", "is required: a number of webhooks such as 50; leave rate_limit out for no limit")
 	}
-	limit := pms.RateLimit{PerSecond: e.PerSecond, Burst: e.Burst}
-	if e.Burst < 0 || e.Burst > 1e6 {
-		r.fail("rate_limit.burst", "%d must be a number of webhooks such as 100", e.Burst)
+	if limit.Burst == 0 {
+		limit.Burst = max(int(2*limit.PerSecond), 1)
 	}
-	if e.Burst == 0 {
-		limit.Burst = max(int(2*e.PerSecond), 1)
-	}
+	m.done()
 	return limit
 }
 
-func (r *sourceReader) clock(field, text, otherwise string) string {
-	if text = r.expand(field, text); text == "" {
-		return otherwise
+// fetch reads the account with which a PMS is asked for documents.
+func (r sourceReader) fetch(f *pms.Format) *pms.FetchSettings {
+	m, ok := r.inner("fetch")
+	if !ok {
+		return nil
 	}
-	clock, err := pms.ParseClock(text)
-	if err != nil {
-		r.fail(field, "%q %v", text, err)
+	if f == nil || f.Fetch == nil {
+		r.wrong("fetch", "the format of this source fetches nothing")
+		return nil
 	}
-	return clock
-}
-
-func (r *sourceReader) duration(field, text string, otherwise time.Duration) time.Duration {
-	if text = r.expand(field, text); text == "" {
-		return otherwise
+	s := pms.FetchSettings{
+		FetchManifest: *f.Fetch, Token: m.text("token"), Username: m.text("username"), Password: m.text("password"),
+		ClientID: m.text("client_id"), ClientSecret: m.text("client_secret"),
 	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 || d > 365*24*time.Hour {
-		r.fail(field, "%q must be a duration such as 30m or 24h", text)
+	for field, to := range map[string]*string{"url": &s.URL, "token_url": &s.TokenURL} {
+		if text := m.text(field); text != "" {
+			if err := pms.CheckFetchURL(text); err != nil {
+				m.wrong(field, "%q %v", text, err)
+			}
+			*to = text
+		}
 	}
-	return d
+	if rate := m.number("per_second", 1000, "5"); rate > 0 {
+		s.PerSecond = rate
+	}
+	if body, ok := m.inner("body"); ok {
+		s.Body = map[string]string{}
+		for _, key := range body.keys {
+			s.Body[key.GetToken().Value] = body.text(key.GetToken().Value)
+		}
+	}
+	need := map[string][]string{
+		pms.AuthBearer: {"token"}, pms.AuthHeader: {"token"}, pms.AuthBasic: {"username", "password"}, pms.AuthOAuth2: {"client_id", "client_secret"}, pms.AuthBody: {"body"},
+	}[s.Auth]
+	for _, field := range need {
+		if !m.said(field) {
+			m.wrong(field, "is required: %s asks for documents by %s", f.Name, s.Auth)
+		}
+	}
+	m.done()
+	return &s
 }

@@ -249,7 +249,7 @@ func (b *bench) fill(ctx context.Context, name string, db *pgx.Conn) error {
 		return err
 	}
 	defer s.Close()
-	applier := intake.NewApplier(s, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})), time.Now, func(string) pms.Policy { return pms.DefaultPolicy() }, &intake.Pace{}, func() {})
+	applier := intake.NewApplier(s, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})), time.Now, func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &intake.Pace{}, func() {})
 	for from := 0; from < b.drained; from += 500 {
 		var events []store.Event
 		for i := from; i < min(from+500, b.drained); i++ {

@@ -55,7 +55,7 @@ func serveRole(ctx context.Context, role string) error {
 	public, _ := handlers.New(handlers.Config{
 		Inbox: inbox, Log: log, Metrics: prometheus.NewRegistry(), Now: time.Now,
 		Source: func(name string) (pms.Source, bool) {
-			return pms.Source{Name: name, Secrets: []pms.Secret{secret()}, Policy: pms.DefaultPolicy()}, true
+			return pms.Source{Name: name, Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secret()}}, Policy: pms.DefaultPolicy()}, true
 		},
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -8,7 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
-	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -30,7 +30,7 @@ type Event struct {
 type EventDetail struct {
 	Event
 	Body    *string `json:"body" doc:"The raw body, as it came; null when its age has come (STAYKEY_RETAIN_BODIES)."`
-	Changes []any   `json:"changes" nullable:"false" doc:"What it means: {\"reservation\": ...} or {\"listing\": ...}."`
+	Changes []any   `json:"changes" nullable:"false" doc:"What it means: {\"reservation\": ...}, {\"listing\": ...}, {\"merge\": ...} or {\"guest\": ...}; empty where documents of the PMS are needed to tell."`
 }
 
 func showEvent(e store.Event) Event {
@@ -40,16 +40,25 @@ func showEvent(e store.Event) Event {
 	}
 }
 
-func showEventDetail(e store.Event) EventDetail {
+func (s *server) showEventDetail(ctx context.Context, e store.Event) EventDetail {
 	d := EventDetail{Event: showEvent(e), Changes: []any{}}
 	if e.Body == nil {
 		return d
 	}
 	body := string(e.Body)
 	d.Body = &body
-	parsed, err := pms.ParseStaykey(e.Body)
-	if err == nil && len(parsed.Invalid) == 0 && !parsed.Ignored {
-		d.Changes = append(d.Changes, parsed.Change)
+	source, known := s.Source(e.Source)
+	if !known && e.Request != nil {
+		return d // nobody knows how to read it any more
+	}
+	m, err := intake.MappingOf(e)
+	if err != nil {
+		return d
+	}
+	if parsed, err := source.Map(ctx, m); err == nil && len(parsed.Invalid) == 0 {
+		for _, c := range parsed.Changes {
+			d.Changes = append(d.Changes, c)
+		}
 	}
 	return d
 }
@@ -93,7 +102,7 @@ func (s *server) eventOperations(api huma.API) {
 			if p != nil {
 				return nil, p
 			}
-			return &Output[EventDetail]{showEventDetail(e)}, nil
+			return &Output[EventDetail]{s.showEventDetail(ctx, e)}, nil
 		})
 	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Apply an event again", http.StatusNotFound, http.StatusConflict)
 	replay.Description = "It keeps its place in the order: it changes nothing if what it says has been overtaken."

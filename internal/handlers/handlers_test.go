@@ -48,13 +48,13 @@ func newApp(t *testing.T) *app {
 	a := &app{t: t, store: storetest.New(t)}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	policy := func(string) pms.Policy { return pms.DefaultPolicy() }
-	a.applier = intake.NewApplier(a.store, log, time.Now, policy, &intake.Pace{}, func() {})
+	a.applier = intake.NewApplier(a.store, log, time.Now, func(string) pms.Source { return pms.Source{Policy: policy("")} }, nil, &intake.Pace{}, func() {})
 	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {})
 	sources := map[string]pms.Source{
-		"default":  {Name: "default", Secrets: []pms.Secret{secretA, secretB}, Policy: pms.DefaultPolicy()},
-		"open":     {Name: "open", Insecure: true, Policy: pms.DefaultPolicy()},
-		"a b/c":    {Name: "a b/c", Secrets: []pms.Secret{secretA}, Policy: pms.DefaultPolicy()},
-		"limited":  {Name: "limited", Secrets: []pms.Secret{secretA}, Limit: pms.RateLimit{PerSecond: 0.001, Burst: 2}, Policy: pms.DefaultPolicy()},
+		"default":  {Name: "default", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA, secretB}}, Policy: pms.DefaultPolicy()},
+		"open":     {Name: "open", Insecure: true, Verifier: pms.Anybody{}, Policy: pms.DefaultPolicy()},
+		"a b/c":    {Name: "a b/c", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA}}, Policy: pms.DefaultPolicy()},
+		"limited":  {Name: "limited", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA}}, Limit: pms.RateLimit{PerSecond: 0.001, Burst: 2}, Policy: pms.DefaultPolicy()},
 		"disabled": {Name: "disabled", Policy: pms.DefaultPolicy()},
 	}
 	public, _ := handlers.New(handlers.Config{

@@ -59,11 +59,13 @@ type Config struct {
 	SeamChanged  func() // reservations were made due by an event of Seam's
 	SeamSecrets  []pms.Secret
 	Source       func(name string) (pms.Source, bool)
-	Store        *store.Store
-	Version      string
+	// TrustedProxies are the proxies whose X-Forwarded-For is believed; none if it is empty.
+	TrustedProxies func() pms.Addresses
+	Store          *store.Store
+	Version        string
 }
 
-const webhookRoute = "/webhooks/{source}"
+const webhookRoute, webhookRouteBehind = "/webhooks/{source}", "/webhooks/{source}/*"
 
 type server struct {
 	Config
@@ -78,8 +80,12 @@ var overLimit = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "staykey_webhooks_over_limit_total", Help: "Authentic webhooks answered 429, by source.",
 }, []string{"source"})
 
+var verified = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "staykey_webhooks_verified_total", Help: "Authentic webhooks by source and by which of its secrets matched, counted from 1; 0 where none is needed.",
+}, []string{"source", "secret"})
+
 // Collectors returns the package's metrics.
-func Collectors() []prometheus.Collector { return []prometheus.Collector{overLimit} }
+func Collectors() []prometheus.Collector { return []prometheus.Collector{overLimit, verified} }
 
 // New returns the handlers of the public and of the private listener.
 func New(c Config) (public, ops http.Handler) {
@@ -96,7 +102,10 @@ func New(c Config) (public, ops http.Handler) {
 		problem(http.StatusMethodNotAllowed, r.Method+" is not a method of this path: see /docs").write(w)
 	})
 	r.Get("/", http.RedirectHandler("/docs", http.StatusFound).ServeHTTP)
-	r.With(decodeParams).Post(webhookRoute, s.webhook)
+	for _, route := range []string{webhookRoute, webhookRouteBehind} {
+		r.With(decodeParams).Post(route, s.webhook)
+		r.With(decodeParams).Get(route, s.webhook)
+	}
 	r.Post("/seam/webhooks", s.seamWebhook)
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, false) })
@@ -147,7 +156,7 @@ func (s *server) envelope(next http.Handler) http.Handler {
 			switch {
 			case pattern == "/healthz", pattern == "/readyz", pattern == "/metrics":
 				level = slog.LevelDebug
-			case pattern == webhookRoute && wrapped.Status() < http.StatusMultipleChoices:
+			case (pattern == webhookRoute || pattern == webhookRouteBehind) && wrapped.Status() < http.StatusMultipleChoices:
 				level = slog.LevelDebug // the inbox has it
 			}
 			if !s.log.Enabled(r.Context(), level) {

@@ -38,7 +38,7 @@ func (s *server) seamWebhook(w http.ResponseWriter, r *http.Request) {
 		p.write(w)
 		return
 	}
-	id, err := pms.VerifyStandardWebhook(r.Header, body, s.SeamSecrets, s.Now())
+	proof, err := pms.StandardWebhooks{Secrets: s.SeamSecrets}.Verify(pms.Delivery{Header: r.Header, Body: body}, s.Now())
 	if err != nil {
 		problem(http.StatusUnauthorized, err.Error()).write(w)
 		return
@@ -48,7 +48,7 @@ func (s *server) seamWebhook(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusBadRequest, "the body is not one of Seam's events: "+err.Error()).write(w)
 		return
 	}
-	if err := s.takeSeamEvent(r.Context(), eventName(id, body), event); err != nil {
+	if err := s.takeSeamEvent(r.Context(), eventName(proof.ID, body), event); err != nil {
 		s.unavailable(w, err)
 		return
 	}

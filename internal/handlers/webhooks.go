@@ -1,10 +1,14 @@
 package handlers
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"mime"
 	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +25,21 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 	name := chi.URLParam(r, "source")
 	source, ok := s.Source(name)
 	if !ok {
-		problem(http.StatusNotFound, "there is no source of this name: it is the last part of the URL, and \"default\" unless sources are configured").write(w)
+		problem(http.StatusNotFound, "there is no source of this name: it is the part of the URL behind /webhooks/, and \"default\" unless sources are configured").write(w)
+		return
+	}
+	delivery := pms.Delivery{Header: r.Header, Path: chi.URLParam(r, "*")}
+	switch {
+	case delivery.Path != "" && source.Format == nil && !source.Carries().Path:
+		problem(http.StatusNotFound, "webhooks of this source are posted to /webhooks/"+source.Name).write(w)
+		return
+	case r.Method == http.MethodGet && (source.Format == nil || !source.Format.TakesQueries()):
+		w.Header().Set("Allow", http.MethodPost)
+		problem(http.StatusMethodNotAllowed, "the webhooks of this source are posted").write(w)
+		return
+	}
+	if len(source.From) > 0 && !source.From.Allow(s.sender(r)) {
+		problem(http.StatusUnauthorized, "webhooks of this source are not taken from this address: see verify.from and trusted_proxies").write(w)
 		return
 	}
 	body, release, p := s.limits.readBody(w, r)
@@ -30,14 +48,27 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 		p.write(w)
 		return
 	}
-	key, p := s.verify(source, r.Header, body)
-	if p != nil {
-		p.write(w)
+	delivery.Body = body
+	if r.URL.RawQuery != "" {
+		delivery.Query = r.URL.Query()
+	}
+	proof, err := source.Verify(delivery, s.Now())
+	switch {
+	case errors.Is(err, pms.ErrWebhookID):
+		problem(http.StatusBadRequest, err.Error()).write(w)
+		return
+	case err != nil:
+		problem(http.StatusUnauthorized, err.Error()).write(w)
 		return
 	}
+	verified.WithLabelValues(source.Name, strconv.Itoa(proof.Secret)).Inc()
 	if wait := s.limits.exceeded(source, s.Now()); wait > 0 {
 		overLimit.WithLabelValues(source.Name).Inc()
 		problem(http.StatusTooManyRequests, "this source sends more than its rate_limit allows, and nothing of this event is kept: send it again").after(wait).write(w)
+		return
+	}
+	if source.Format != nil {
+		s.acceptForeign(w, r, source, delivery, proof)
 		return
 	}
 	if p := requireJSON(r.Header); p != nil {
@@ -46,10 +77,14 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 	}
 	parsed, err := pms.ParseStaykey(body)
 	if err != nil {
-		s.refuseNotJSON(w, r, source.Name, key, err)
+		s.refuseUnreadable(w, r, source.Name, proof.ID, err)
 		return
 	}
-	event := s.newEvent(source.Name, key, body, parsed)
+	s.accept(w, r, s.newEvent(source.Name, proof.ID, body, parsed), parsed.Invalid)
+}
+
+// accept keeps an event, and answers what became of it.
+func (s *server) accept(w http.ResponseWriter, r *http.Request, event store.Event, invalid []pms.FieldError) {
 	accepted, err := s.Inbox.Accept(r.Context(), event)
 	switch {
 	case err != nil:
@@ -57,10 +92,81 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 	case accepted.Duplicate:
 		answer(w, http.StatusOK, accepted.EventID, "duplicate")
 	case event.Status == store.EventRejected:
-		problem(http.StatusUnprocessableEntity, "the event is not valid: correct it and send it again, under the same webhook-id if you like; it is kept as "+accepted.EventID.String(), parsed.Invalid...).write(w)
+		problem(http.StatusUnprocessableEntity, "the event is not valid: correct it and send it again, under the same webhook-id if you like; it is kept as "+accepted.EventID.String(), invalid...).write(w)
 	default:
 		answer(w, http.StatusAccepted, accepted.EventID, event.Status)
 	}
+}
+
+// acceptForeign keeps what a PMS posts in its own words. What it means is found out when it is applied: a PMS can't mend
+// what we don't understand, and would switch the webhook off.
+func (s *server) acceptForeign(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery, proof pms.Proof) {
+	kind, p := bodyKind(r, source.Format, d.Body)
+	if p != nil {
+		p.write(w)
+		return
+	}
+	request := pms.Kept(d, source.Carries())
+	request.Kind = kind
+	seen, err := source.Format.Glance(d.Body, request)
+	if err != nil {
+		s.refuseUnreadable(w, r, source.Name, proof.ID, err)
+		return
+	}
+	if proof.ID == "" {
+		proof.ID = seen.ID
+	}
+	encoded, err := json.Marshal(request)
+	if err != nil || bytes.Contains(encoded, []byte(`\u0000`)) {
+		problem(http.StatusBadRequest, "the headers or the query hold what is no text").write(w)
+		return
+	}
+	event := s.newEvent(source.Name, proof.ID, seen.Body, pms.Event{Type: seen.Type})
+	event.Request = encoded
+	s.accept(w, r, event, nil)
+}
+
+// bodyKind tells how a body is to be read, by what the format takes and the sender says.
+func bodyKind(r *http.Request, f *pms.Format, body []byte) (string, *Problem) {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	isForm := err == nil && mediaType == "application/x-www-form-urlencoded"
+	switch {
+	case len(bytes.TrimSpace(body)) == 0 && f.TakesQueries():
+		return "query", nil
+	case isForm && f.TakesForms():
+		return "form", nil
+	case f.TakesJSON() && (err != nil && r.Header.Get("Content-Type") == "" || strings.HasSuffix(mediaType, "json") || mediaType == "text/plain"):
+		return "", nil
+	}
+	return "", problem(http.StatusUnsupportedMediaType, "the Content-Type must be application/json"+map[bool]string{true: " or application/x-www-form-urlencoded"}[f.TakesForms()])
+}
+
+// sender is the address that a request comes from: the nearest one that no proxy of ours has.
+func (s *server) sender(r *http.Request) netip.Addr {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	address := from.Addr().Unmap()
+	trusted := s.TrustedProxies()
+	if len(trusted) == 0 {
+		return address
+	}
+	var hops []string
+	for _, line := range r.Header.Values("X-Forwarded-For") {
+		hops = append(hops, strings.Split(line, ",")...)
+	}
+	for _, hop := range slices.Backward(hops) {
+		if !trusted.Allow(address) {
+			return address
+		}
+		next, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			return netip.Addr{}
+		}
+		address = next.Unmap()
+	}
+	return address
 }
 
 func answer(w http.ResponseWriter, status int, id uuid.UUID, word string) {
@@ -77,28 +183,6 @@ func (s *server) unavailable(w http.ResponseWriter, err error) {
 	problem(http.StatusServiceUnavailable, detail).after(2 * time.Second).write(w)
 }
 
-// verify returns the sender's id of an authentic webhook; nil where an unverified one names none.
-func (s *server) verify(source pms.Source, h http.Header, body []byte) (*string, *Problem) {
-	if source.Insecure {
-		id := h.Get("webhook-id")
-		if id == "" {
-			return nil, nil
-		}
-		if err := pms.CheckWebhookID(id); err != nil {
-			return nil, problem(http.StatusBadRequest, err.Error())
-		}
-		return &id, nil
-	}
-	id, err := pms.VerifyStandardWebhook(h, body, source.Secrets, s.Now())
-	switch {
-	case errors.Is(err, pms.ErrWebhookID):
-		return nil, problem(http.StatusBadRequest, err.Error())
-	case err != nil:
-		return nil, problem(http.StatusUnauthorized, err.Error())
-	}
-	return &id, nil
-}
-
 func requireJSON(h http.Header) *Problem {
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {
@@ -110,11 +194,11 @@ func requireJSON(h http.Header) *Problem {
 	return nil
 }
 
-// refuseNotJSON answers a body that can't be read at all, unless its id says that it has been here before: the
+// refuseUnreadable answers a body that can't be read at all, unless its id says that it has been here before: the
 // id decides, whatever the body.
-func (s *server) refuseNotJSON(w http.ResponseWriter, r *http.Request, source string, key *string, cause error) {
-	if key != nil {
-		id, err := s.Store.EventIDByKey(r.Context(), source, *key)
+func (s *server) refuseUnreadable(w http.ResponseWriter, r *http.Request, source, key string, cause error) {
+	if key != "" {
+		id, err := s.Store.EventIDByKey(r.Context(), source, key)
 		if err == nil {
 			answer(w, http.StatusOK, id, "duplicate")
 			return
@@ -131,14 +215,17 @@ func (s *server) refuseNotJSON(w http.ResponseWriter, r *http.Request, source st
 const urgentWithin = 24 * time.Hour
 
 // newEvent is the row of a parsed webhook.
-func (s *server) newEvent(source string, key *string, body []byte, parsed pms.Event) store.Event {
+func (s *server) newEvent(source, key string, body []byte, parsed pms.Event) store.Event {
 	id, err := uuid.NewV7() // sorted by time: kinder to the index than a random one
 	if err != nil {
 		id = uuid.New()
 	}
 	e := store.Event{
-		EventID: id, Source: source, EventKey: key, Type: storable(parsed.Type), Status: store.EventAccepted,
+		EventID: id, Source: source, Type: storable(parsed.Type), Status: store.EventAccepted,
 		ReceivedAt: s.Now().UTC().Truncate(time.Microsecond), Body: body,
+	}
+	if key != "" {
+		e.EventKey = &key
 	}
 	if !parsed.OccurredAt.IsZero() {
 		e.OccurredAt = &parsed.OccurredAt
@@ -151,12 +238,12 @@ func (s *server) newEvent(source string, key *string, body []byte, parsed pms.Ev
 		reason := "the type means nothing here"
 		e.Status, e.Reason = store.EventIgnored, &reason
 	}
-	if c := parsed.Change.Reservation; c != nil && c.ReservationID != "" {
+	if c := parsed.Change().Reservation; c != nil && c.ReservationID != "" {
 		e.ReservationID = &c.ReservationID
 		e.ListingID = c.ListingID
 		e.Urgent = e.Status == store.EventAccepted && c.ArrivesWithin(e.ReceivedAt, urgentWithin)
 	}
-	if c := parsed.Change.Listing; c != nil && c.ListingID != "" {
+	if c := parsed.Change().Listing; c != nil && c.ListingID != "" {
 		e.ListingID = &c.ListingID
 	}
 	return e

@@ -39,10 +39,15 @@ var (
 	appliedEvents = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "staykey_events_applied_total", Help: "Events taken from the inbox, by what became of them.",
 	}, []string{"source", "status"})
+	unknownStatuses = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "staykey_unknown_statuses_total", Help: "Changes of reservations with a status that their format doesn't know: they make no key and take none away.",
+	}, []string{"source"})
 )
 
 // Collectors returns the package's metrics.
-func Collectors() []prometheus.Collector { return []prometheus.Collector{acceptBatch, appliedEvents} }
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{acceptBatch, appliedEvents, unknownStatuses}
+}
 
 // inserter is the one thing of the store that accepting needs.
 type inserter interface {

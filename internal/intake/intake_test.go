@@ -137,12 +137,13 @@ type world struct {
 	store   *store.Store
 	applier *intake.Applier
 	now     time.Time
+	source  pms.Source // of all names
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, store: storetest.New(t), now: time.Date(2024, 10, 20, 9, 0, 0, 0, time.UTC)}
+	w := &world{t: t, store: storetest.New(t), now: time.Date(2024, 10, 20, 9, 0, 0, 0, time.UTC), source: pms.Source{Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}}
 	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(t.Output(), nil)), func() time.Time { return w.now },
-		func(string) pms.Policy { return pms.DefaultPolicy() }, &intake.Pace{}, func() {})
+		func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
 	return w
 }
 
@@ -267,9 +268,9 @@ func TestArrivalOrderDoesNotMatter(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		want.Status = last.Change.Reservation.Status
+		want.Status = last.Change().Reservation.Status
 		if want.Status == pms.Confirmed {
-			want.Listing = *last.Change.Reservation.ListingID
+			want.Listing = *last.Change().Reservation.ListingID
 		}
 		order := rapid.Permutation(bodies).Draw(rt, "arrival")
 		for _, body := range order {
@@ -399,7 +400,7 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 	var duplicates atomic.Int64
 	for range 2 {
 		var pace intake.Pace
-		applier := intake.NewApplier(w.store, log, func() time.Time { return w.now }, func(string) pms.Policy { return pms.DefaultPolicy() }, &pace, func() {})
+		applier := intake.NewApplier(w.store, log, func() time.Time { return w.now }, func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &pace, func() {})
 		acceptor := intake.NewAcceptor(w.store, log, &pace, applier.Wake)
 		replicas.Go(func() { applier.Run(ctx) })
 		var senders sync.WaitGroup

@@ -15,31 +15,57 @@ const (
 
 // Event is what one authentic POST says.
 type Event struct {
-	Type       string
-	OccurredAt time.Time // by the sender's clock; zero where it could not be read
-	Change     Change
-	Ignored    bool         // the type means nothing here
-	Invalid    []FieldError // why it is no valid event; one entry a field
+	Type         string
+	OccurredAt   time.Time // by the sender's clock; zero where it could not be read
+	Changes      []Change
+	Ignored      bool         // it means nothing here
+	Why          string       // it is ignored; "" where the type alone says so
+	Disconnected string       // why the PMS will send nothing more; "" while it does
+	Fetches      []Fetch      // documents that are needed before it is known what it means
+	Invalid      []FieldError // why it is no valid event; one entry a field
 }
 
-// Change is what an event means: exactly one of its fields is set.
+// Change returns the only change of an event of the canonical format; the zero Change where it has none.
+func (e Event) Change() Change {
+	if len(e.Changes) == 0 {
+		return Change{}
+	}
+	return e.Changes[0]
+}
+
+// Change is what an event means: exactly one of its pointers is set.
 type Change struct {
 	Reservation *Reservation `json:"reservation,omitempty"`
 	Listing     *Listing     `json:"listing,omitempty"`
+	Merge       *Merge       `json:"merge,omitempty"`
+	Guest       *Guest       `json:"guest,omitempty"`
+	// OccurredAt is when this became so by the sender's clock; zero: when the event did.
+	OccurredAt time.Time `json:"-"`
 }
 
-// Reservation is a reservation as its PMS says it. Nil fields of a confirmed one mean "none"; of a cancelled
-// one "not said", because a cancel needs no more than the id.
+// Reservation is a reservation as its PMS says it. Nil fields of a whole one mean "none", else "not said".
 type Reservation struct {
 	ReservationID string  `json:"reservation_id"`
-	Status        string  `json:"status"`
+	Status        string  `json:"status"` // Confirmed, Cancelled, or "" for one that neither makes a key nor takes one away
 	ListingID     *string `json:"listing_id"`
 	GuestEmail    *string `json:"guest_email"`
 	GuestName     *string `json:"guest_name"`
 	GuestPhone    *string `json:"guest_phone"`
 	CheckIn       *Moment `json:"check_in"`
 	CheckOut      *Moment `json:"check_out"`
+
+	// What formats other than the canonical one say besides.
+	Partial     bool    `json:"-"`                      // nil fields are as they were
+	NoRoom      bool    `json:"-"`                      // no room is assigned: ListingID nil says so
+	BookingID   string  `json:"booking_id,omitempty"`   // of the PMS, where one booking is several reservations here
+	Rest        bool    `json:"-"`                      // what the booking had besides those of this event is no more
+	GuestID     *string `json:"guest_id,omitempty"`     // of the PMS
+	PMSStatus   string  `json:"pms_status,omitempty"`   // as the PMS words it
+	StatusClass string  `json:"status_class,omitempty"` // what it was taken for
 }
+
+// Whole tells whether what is not said is none.
+func (r Reservation) Whole() bool { return r.Status == Confirmed && !r.Partial }
 
 // ArrivesWithin tells whether a confirmed stay begins so soon, or has begun and lasts. A local time counts as
 // one of UTC: what matters by hours is told well enough.
@@ -55,7 +81,7 @@ func (r Reservation) ArrivesWithin(now time.Time, soon time.Duration) bool {
 	return err == nil && out.After(now)
 }
 
-// Listing is a listing as its PMS says it: whole, nil means none.
+// Listing is a listing as its PMS says it. Nil fields of a whole one mean "none", else "not said".
 type Listing struct {
 	ListingID      string   `json:"listing_id"`
 	Deleted        bool     `json:"deleted"`
@@ -65,6 +91,30 @@ type Listing struct {
 	TimeZone       *string  `json:"time_zone"`
 	CheckInTime    *string  `json:"check_in_time"`
 	CheckOutTime   *string  `json:"check_out_time"`
+	Partial        bool     `json:"-"`
+}
+
+// Merge says that one listing has become part of another: its stays go on there.
+type Merge struct {
+	From string `json:"from"`
+	Into string `json:"into"`
+}
+
+// Guest is what a PMS says of a guest, whichever reservations are theirs. Nil fields are as they were.
+type Guest struct {
+	GuestID string  `json:"guest_id"`
+	Email   *string `json:"guest_email,omitempty"`
+	Name    *string `json:"guest_name,omitempty"`
+	Phone   *string `json:"guest_phone,omitempty"`
+}
+
+// Fetch names documents of the PMS that say what an event means.
+type Fetch struct {
+	Kind string            `json:"kind"`
+	IDs  []string          `json:"ids"`
+	With map[string]string `json:"with,omitempty"` // what else its address needs
+	// AsOf is how new a document must be; zero for any.
+	AsOf time.Time `json:"as_of,omitzero"`
 }
 
 // FieldError says what is wrong with one field and what would be right.

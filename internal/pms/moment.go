@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 	_ "time/tzdata" // the image has no zone database
@@ -26,6 +29,7 @@ type Moment struct {
 	instant time.Time // zero: local
 	local   time.Time // in UTC, to be read as wall clock
 	dayOnly bool
+	zone    string // of a local time that came with its own; "" for the listing's
 }
 
 // ParseMoment reads a moment. Instants are cut to milliseconds.
@@ -39,6 +43,52 @@ func ParseMoment(s string) (Moment, error) {
 		}
 	}
 	return Moment{}, errMoment
+}
+
+// ParseStoredMoment reads what [Moment.String] wrote: besides what [ParseMoment] takes, a local time with the name of its
+// zone behind it in brackets, as RFC 9557 writes it.
+func ParseStoredMoment(s string) (Moment, error) {
+	local, zone, ok := strings.Cut(s, "[")
+	if !ok {
+		return ParseMoment(s)
+	}
+	m, err := ParseMoment(local)
+	if err != nil || !m.IsLocal() {
+		return Moment{}, errMoment
+	}
+	return m.in(strings.TrimSuffix(zone, "]"))
+}
+
+// in gives a local time its own zone.
+func (m Moment) in(zone string) (Moment, error) {
+	if _, err := ParseTimeZone(zone); err != nil {
+		return Moment{}, err
+	}
+	m.zone, m.said = zone, m.said+"["+zone+"]"
+	return m, nil
+}
+
+var clockTime = regexp.MustCompile(`^(-?)([0-9]{1,2}):([0-5][0-9])(?::[0-5][0-9])?$`)
+
+// at gives a date its time of day. Hours over 23 reach into the next days, and those below 0 into the days before: there
+// are PMSs that say 34:00 for ten o'clock on the next day.
+func (m Moment) at(clock string) (Moment, error) {
+	part := clockTime.FindStringSubmatch(clock)
+	if part == nil || !m.IsLocal() || !m.dayOnly {
+		return Moment{}, errors.New(`must be a time of day such as "15:00"`)
+	}
+	hours, _ := strconv.Atoi(part[2])
+	minutes, _ := strconv.Atoi(part[3])
+	d := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+	if d > 72*time.Hour {
+		return Moment{}, errors.New(`must be a time of day such as "15:00"`)
+	}
+	if part[1] == "-" {
+		d = -d
+	}
+	m.local, m.dayOnly = m.local.Add(d), false
+	m.said = m.local.Format("2006-01-02T15:04")
+	return m, nil
 }
 
 // ParseInstant reads an RFC 3339 date-time, cut to milliseconds, in UTC.
@@ -74,7 +124,7 @@ func (m Moment) String() string { return m.said }
 // MarshalJSON writes the moment as it was said.
 func (m Moment) MarshalJSON() ([]byte, error) { return json.Marshal(m.said) }
 
-// IsLocal tells whether the moment needs a time zone.
+// IsLocal tells whether the moment is a local one.
 func (m Moment) IsLocal() bool { return m.instant.IsZero() }
 
 // Resolve completes the moment: clock ("15:04") where only a date was said, zone where no zone was. A nil
@@ -83,6 +133,11 @@ func (m Moment) IsLocal() bool { return m.instant.IsZero() }
 func (m Moment) Resolve(zone *time.Location, clock string) (time.Time, error) {
 	if !m.IsLocal() {
 		return m.instant, nil
+	}
+	if m.zone != "" {
+		if own, err := ParseTimeZone(m.zone); err == nil {
+			zone = own
+		}
 	}
 	if zone == nil {
 		return time.Time{}, ErrNoTimeZone

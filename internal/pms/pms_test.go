@@ -49,9 +49,9 @@ func TestStandardWebhooksVector(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := pms.VerifyStandardWebhook(c.h, body, []pms.Secret{other, secret}, c.now)
-			if !errors.Is(err, c.want) || (c.want == nil && got != id) {
-				t.Errorf("got %q %v, want %v", got, err, c.want)
+			got, err := pms.StandardWebhooks{Secrets: []pms.Secret{other, secret}}.Verify(pms.Delivery{Header: c.h, Body: body}, c.now)
+			if !errors.Is(err, c.want) || (c.want == nil && got != pms.Proof{ID: id, Secret: 2}) {
+				t.Errorf("got %v %v, want %v", got, err, c.want)
 			}
 		})
 	}
@@ -195,7 +195,7 @@ func TestStringsAreTrimmed(t *testing.T) {
 	if err != nil || len(e.Invalid) > 0 {
 		t.Fatal(err, e.Invalid)
 	}
-	r := e.Change.Reservation
+	r := e.Change().Reservation
 	if r.ReservationID != "R" || *r.ListingID != "L" || *r.GuestEmail != "Jane@Example.com" || r.CheckIn.String() != "2024-11-01" {
 		t.Errorf("got %+v", r)
 	}
@@ -224,7 +224,7 @@ func FuzzParseStaykey(f *testing.F) {
 		}
 		if !e.Ignored && len(e.Invalid) == 0 {
 			// What is valid can be applied: it is whole, and its ids can be stored.
-			r, l := e.Change.Reservation, e.Change.Listing
+			r, l := e.Change().Reservation, e.Change().Listing
 			if (r == nil) == (l == nil) || e.OccurredAt.IsZero() {
 				t.Fatalf("a valid event means %+v", e)
 			}

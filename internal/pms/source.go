@@ -1,20 +1,74 @@
 package pms
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"time"
 )
 
-// Source is one PMS account: who signs its webhooks, and what its reservations and listings default to.
+// Source is one PMS account: who signs its webhooks, how they are worded, and what its reservations and listings default to.
 type Source struct {
 	Name     string
-	Secrets  []Secret
-	Insecure bool // no verification at all, said explicitly in the configuration
+	Verifier Verifier
+	Secrets  []string // as they were configured, to show and to tell one that two sources have
+	Insecure bool     // no verification at all, said explicitly in the configuration
+	From     Addresses
+	Format   *Format // nil: the canonical one
+	Fetch    *FetchSettings
+	Statuses Statuses
+	Guests   bool // each guest that the PMS names gets a key
 	Limit    RateLimit
 	Policy   Policy
 }
+
+// Statuses say which classes of a PMS's statuses hold a key ([Confirmed]) and which revoke it ([Cancelled]). The others
+// make no key and take none away.
+type Statuses map[string]string
+
+// DefaultStatuses hold for a source that says nothing.
+func DefaultStatuses() Statuses {
+	return Statuses{"confirmed": Confirmed, "checked_in": Confirmed, "cancelled": Cancelled, "no_show": Cancelled, "checked_out": Cancelled}
+}
+
+// Verify tells whether a delivery is authentic; one to a source without a verifier never is.
+func (s Source) Verify(d Delivery, now time.Time) (Proof, error) {
+	if s.Verifier == nil {
+		return Proof{}, ErrUnauthentic
+	}
+	return s.Verifier.Verify(d, now)
+}
+
+// Carries names where the secret itself travels with a delivery.
+func (s Source) Carries() Carrier {
+	if s.Verifier == nil {
+		return Carrier{}
+	}
+	return s.Verifier.Carries()
+}
+
+// Canonical tells whether something posted is worded as our own format has it.
+func (s Source) Canonical(r Request) bool { return s.Format == nil || r.Format == CanonicalFormat }
+
+// Map runs the source's format over what was posted, or the canonical one where that is how it is worded.
+func (s Source) Map(ctx context.Context, m Mapping) (Event, error) {
+	if s.Canonical(m.Request) {
+		return ParseStaykey(m.Body)
+	}
+	m.Guests = s.Guests
+	e, err := s.Format.Map(ctx, m)
+	for _, c := range e.Changes {
+		if r := c.Reservation; r != nil {
+			r.Status = s.Statuses[r.StatusClass]
+		}
+	}
+	return e, err
+}
+
+// CanonicalFormat is the name of our own format.
+const CanonicalFormat = "staykey"
 
 // RateLimit is how many authentic webhooks of a source a replica takes. The zero RateLimit is none.
 type RateLimit struct {
@@ -32,6 +86,32 @@ type Policy struct {
 	GraceAfter   time.Duration // and ends so much after check-out
 	KeepAfter    time.Duration // the ACS user is removed so long after access ends
 	Drift        Drift         `json:",omitempty"` // what becomes of a key that somebody changed at Seam
+	Horizon      time.Duration `json:",omitempty"` // keys are made so long before access starts; 0: at once
+	NeedEmail    bool          `json:",omitempty"` // no key for a guest whose e-mail address isn't known
+	// Listings are the settings of single listings, by their ids; what one doesn't say is the source's.
+	Listings map[string]ListingPolicy `json:",omitempty"`
+}
+
+// ListingPolicy is what is configured for one listing. It wins over what the PMS says.
+type ListingPolicy struct {
+	TimeZone     string         `json:",omitempty"`
+	CheckInTime  string         `json:",omitempty"`
+	CheckOutTime string         `json:",omitempty"`
+	GraceBefore  *time.Duration `json:",omitempty"`
+	GraceAfter   *time.Duration `json:",omitempty"`
+}
+
+// Grace is how much earlier and later than the stay access to a listing lasts.
+func (p Policy) Grace(listingID string) (before, after time.Duration) {
+	before, after = p.GraceBefore, p.GraceAfter
+	l := p.Listings[listingID]
+	if l.GraceBefore != nil {
+		before = *l.GraceBefore
+	}
+	if l.GraceAfter != nil {
+		after = *l.GraceAfter
+	}
+	return before, after
 }
 
 // Drift is a policy for keys that somebody changed at Seam, otherwise than by deleting or suspending the user.
@@ -65,21 +145,14 @@ type Completion struct {
 	CheckInTime, CheckOutTime string
 }
 
-// Complete joins a listing's own settings, "" for none, with the policy.
-func (p Policy) Complete(timeZone, checkInTime, checkOutTime string) Completion {
-	first := func(values ...string) string {
-		for _, v := range values {
-			if v != "" {
-				return v
-			}
-		}
-		return ""
-	}
+// Complete joins a listing's own settings, "" for none, with what is configured.
+func (p Policy) Complete(listingID, timeZone, checkInTime, checkOutTime string) Completion {
+	l := p.Listings[listingID]
 	c := Completion{
-		CheckInTime:  first(checkInTime, p.CheckInTime, DefaultCheckInTime),
-		CheckOutTime: first(checkOutTime, p.CheckOutTime, DefaultCheckOutTime),
+		CheckInTime:  cmp.Or(l.CheckInTime, checkInTime, p.CheckInTime, DefaultCheckInTime),
+		CheckOutTime: cmp.Or(l.CheckOutTime, checkOutTime, p.CheckOutTime, DefaultCheckOutTime),
 	}
-	if name := first(timeZone, p.TimeZone); name != "" {
+	if name := cmp.Or(l.TimeZone, timeZone, p.TimeZone); name != "" {
 		c.Zone, _ = ParseTimeZone(name) // checked when it came; one that has gone from the database is none
 	}
 	return c

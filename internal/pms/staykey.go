@@ -79,9 +79,13 @@ func ParseStaykey(body []byte) (Event, error) {
 	}
 	switch {
 	case strings.HasPrefix(e.Type, "reservation."):
-		e.Change.Reservation = readReservation(data, e.Type, &e.Invalid)
+		if r := readReservation(data, e.Type, &e.Invalid); r != nil {
+			e.Changes = []Change{{Reservation: r}}
+		}
 	case strings.HasPrefix(e.Type, "listing."):
-		e.Change.Listing = readListing(data, e.Type, &e.Invalid)
+		if l := readListing(data, e.Type, &e.Invalid); l != nil {
+			e.Changes = []Change{{Listing: l}}
+		}
 	}
 	return e, nil
 }

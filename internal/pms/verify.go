@@ -3,112 +3,297 @@ package pms
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"net/http"
-	"strconv"
+	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Tolerance is how far a webhook's timestamp may be from our clock, either way
-// (standardwebhooks.com, "Verifying webhook authenticity").
-const Tolerance = 5 * time.Minute
-
-// Why a webhook is refused. They never say which secret was tried.
-var (
-	ErrUnauthentic = errors.New("the webhook-id, webhook-timestamp and webhook-signature headers must be present, signed with the source's secret, and no more than 5 minutes old")
-	ErrWebhookID   = errors.New("webhook-id must be 1 to 200 visible ASCII characters")
-)
-
-// Secret is a Standard Webhooks signing key.
-type Secret []byte
-
-// ParseSecret reads "whsec_" and base64 of at least 16 bytes; the specification asks senders for 24 to 64.
-func ParseSecret(s string) (Secret, error) {
-	encoded, ok := strings.CutPrefix(s, "whsec_")
-	if !ok {
-		return nil, errors.New(`must start with "whsec_"`)
-	}
-	key, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		key, err = base64.RawStdEncoding.DecodeString(encoded)
-	}
-	if err != nil {
-		return nil, errors.New(`must be "whsec_" and base64`)
-	}
-	if len(key) < 16 {
-		return nil, fmt.Errorf(`must hold at least 16 bytes behind "whsec_", not %d`, len(key))
-	}
-	return key, nil
+// Delivery is one POST as a verifier sees it.
+type Delivery struct {
+	Header http.Header
+	Query  url.Values
+	Path   string // behind the source's name, decoded, without its first slash
+	Body   []byte
 }
 
-// String returns the secret as [ParseSecret] reads it.
-func (s Secret) String() string { return "whsec_" + base64.StdEncoding.EncodeToString(s) }
-
-// Sign returns the webhook-signature of a body.
-func (s Secret) Sign(id string, at time.Time, body []byte) string {
-	return "v1," + base64.StdEncoding.EncodeToString(s.mac(id, strconv.FormatInt(at.Unix(), 10), body))
+// Proof is what an authentic delivery has shown.
+type Proof struct {
+	ID     string // the sender's id of the event where its signature covers one; "" where it doesn't
+	Secret int    // which of the secrets matched, counted from 1; 0 where none is needed
 }
 
-func (s Secret) mac(id, timestamp string, body []byte) []byte {
-	h := hmac.New(sha256.New, s)
-	h.Write([]byte(id))
-	h.Write([]byte{'.'})
-	h.Write([]byte(timestamp))
-	h.Write([]byte{'.'})
-	h.Write(body)
-	return h.Sum(nil)
+// Verifier tells whether a delivery is authentic. It tries every secret in constant time, so that nothing can be learnt
+// from how long it takes. The error is [ErrUnauthentic], or [ErrWebhookID] for an authentic one whose id has another form.
+type Verifier interface {
+	Verify(d Delivery, now time.Time) (Proof, error)
+	// Carries names where the secret itself travels, which is never stored or shown.
+	Carries() Carrier
 }
 
-// VerifyStandardWebhook checks the three headers over the raw body, by the Standard Webhooks specification
-// or in Svix's spelling of them, and returns the webhook-id. Every secret is tried in constant time. The
-// error is [ErrUnauthentic], or [ErrWebhookID] for an authentic webhook whose id has another form.
-func VerifyStandardWebhook(h http.Header, body []byte, secrets []Secret, now time.Time) (string, error) {
-	id, timestamp, signatures := h.Get("webhook-id"), h.Get("webhook-timestamp"), h.Get("webhook-signature")
-	if id == "" && timestamp == "" && signatures == "" {
-		id, timestamp, signatures = h.Get("svix-id"), h.Get("svix-timestamp"), h.Get("svix-signature")
+// Carrier is where a secret travels. Its zero value is nowhere: a signature proves it.
+type Carrier struct {
+	Header string
+	Query  string
+	Path   bool // the first part of the path behind the source's name
+}
+
+// VerifySettings say how a source's webhooks are verified, as a configuration or a format does.
+type VerifySettings struct {
+	Method    string `json:"method"`
+	Header    string `json:"header"`
+	Algorithm string `json:"algorithm"`
+	Encoding  string `json:"encoding"`
+	Prefix    string `json:"prefix"`
+	Parameter string `json:"parameter"`
+}
+
+// VerifyMethods are the methods of verification, besides none.
+var VerifyMethods = []string{"standard-webhooks", "hmac", "basic", "bearer", "header", "url-token"}
+
+// NewVerifier makes the verifier that the settings describe. A problem names the setting at fault, "secrets[i]" for a secret.
+func NewVerifier(s VerifySettings, secrets []string) (v Verifier, problems []FieldError) {
+	fail := func(field, format string, args ...any) {
+		problems = append(problems, FieldError{field, fmt.Sprintf(format, args...)})
 	}
-	if id == "" || timestamp == "" || signatures == "" {
-		return "", ErrUnauthentic
+	allowed := map[string][]string{
+		"standard-webhooks": nil, "basic": nil, "bearer": nil, "hmac": {"header", "algorithm", "encoding", "prefix"}, "header": {"header", "prefix"}, "url-token": {"parameter"},
 	}
-	matched := 0
-	given := strings.Fields(signatures)
-	if len(given) > 32 { // each costs a comparison a secret
-		given = given[:32]
+	for _, said := range []FieldError{{"header", s.Header}, {"algorithm", s.Algorithm}, {"encoding", s.Encoding}, {"prefix", s.Prefix}, {"parameter", s.Parameter}} {
+		if said.Message != "" && !slices.Contains(allowed[s.Method], said.Field) {
+			fail(said.Field, "is not a setting of the method %s", s.Method)
+		}
 	}
-	for _, secret := range secrets {
-		want := secret.mac(id, timestamp, body)
-		for _, signature := range given {
-			encoded, ok := strings.CutPrefix(signature, "v1,")
-			if !ok {
-				continue // a scheme that we don't know
-			}
-			got, err := base64.StdEncoding.DecodeString(encoded)
-			if err == nil {
-				matched |= subtle.ConstantTimeCompare(got, want)
+	if len(secrets) == 0 {
+		fail("secrets", "at least one is needed")
+	}
+	least := func(n int) {
+		for i, secret := range secrets {
+			if len(secret) < n {
+				fail(fmt.Sprintf("secrets[%d]", i), "must be at least %d characters long", n)
 			}
 		}
 	}
-	if matched == 0 {
-		return "", ErrUnauthentic
+	switch s.Method {
+	case "standard-webhooks":
+		w := StandardWebhooks{}
+		for i, text := range secrets {
+			secret, err := ParseSecret(text)
+			if err != nil {
+				fail(fmt.Sprintf("secrets[%d]", i), "%v", err)
+			}
+			w.Secrets = append(w.Secrets, secret)
+		}
+		v = w
+	case "hmac":
+		least(6)
+		h := signed{header: s.Header, prefix: s.Prefix, secrets: secrets}
+		if s.Header == "" {
+			fail("header", "is required: the name of the header that holds the signature")
+		}
+		switch s.Algorithm {
+		case "", "sha256":
+			h.hash = sha256.New
+		case "sha512":
+			h.hash = sha512.New
+		default:
+			fail("algorithm", "%q must be sha256 or sha512", s.Algorithm)
+		}
+		switch s.Encoding {
+		case "", "hex":
+			h.decode = hex.DecodeString // in either case
+		case "base64":
+			h.decode = decodeBase64
+		default:
+			fail("encoding", "%q must be hex or base64", s.Encoding)
+		}
+		v = h
+	case "basic":
+		for i, secret := range secrets {
+			if user, password, ok := strings.Cut(secret, ":"); !ok || user == "" || len(password) < 6 {
+				fail(fmt.Sprintf("secrets[%d]", i), `must be "user:password", the password at least 6 characters long`)
+			}
+		}
+		v = carried{
+			carrier: Carrier{Header: "Authorization"}, secrets: secrets,
+			find: func(d Delivery) string {
+				user, password, ok := (&http.Request{Header: d.Header}).BasicAuth()
+				if !ok {
+					return ""
+				}
+				return user + ":" + password
+			},
+		}
+	case "bearer":
+		least(8)
+		v = inHeader("Authorization", "Bearer ", secrets)
+	case "header":
+		least(8)
+		if s.Header == "" {
+			fail("header", "is required: the name of the header that holds the secret")
+		}
+		v = inHeader(s.Header, s.Prefix, secrets)
+	case "url-token":
+		least(16)
+		v = inURL(s.Parameter, secrets)
+	default:
+		fail("method", "%q must be one of %s, or none", s.Method, strings.Join(VerifyMethods, ", "))
 	}
-	seconds, err := strconv.ParseInt(timestamp, 10, 64)
-	if err != nil {
-		return "", ErrUnauthentic
+	if len(problems) > 0 {
+		return nil, problems
 	}
-	if age := now.Sub(time.Unix(seconds, 0)); age > Tolerance || age < -Tolerance {
-		return "", ErrUnauthentic
-	}
-	return id, CheckWebhookID(id)
+	return v, nil
 }
 
-// CheckWebhookID returns [ErrWebhookID] unless the id has the form that contract section 3 asks for.
-func CheckWebhookID(id string) error {
-	if id == "" || len(id) > maxID || strings.ContainsFunc(id, func(r rune) bool { return r < '!' || r > '~' }) {
-		return ErrWebhookID
-	}
-	return nil
+// signed is an HMAC of the body in a header.
+type signed struct {
+	header, prefix string
+	hash           func() hash.Hash
+	decode         func(string) ([]byte, error)
+	secrets        []string
 }
+
+func (s signed) Verify(d Delivery, _ time.Time) (Proof, error) {
+	text := strings.TrimSpace(d.Header.Get(s.header))
+	if len(text) < len(s.prefix) || !strings.EqualFold(text[:len(s.prefix)], s.prefix) {
+		return Proof{}, ErrUnauthentic
+	}
+	given, err := s.decode(text[len(s.prefix):])
+	if err != nil || len(given) == 0 {
+		return Proof{}, ErrUnauthentic
+	}
+	proof, matched := Proof{}, 0
+	for i, secret := range s.secrets {
+		h := hmac.New(s.hash, []byte(secret))
+		h.Write(d.Body)
+		same := subtle.ConstantTimeCompare(given, h.Sum(nil))
+		matched |= same
+		proof.Secret = subtle.ConstantTimeSelect(same, i+1, proof.Secret)
+	}
+	if matched == 0 {
+		return Proof{}, ErrUnauthentic
+	}
+	return proof, nil
+}
+
+func (s signed) Carries() Carrier { return Carrier{} }
+
+func decodeBase64(s string) ([]byte, error) {
+	return base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
+}
+
+// carried is a secret that travels with the delivery.
+type carried struct {
+	carrier Carrier
+	find    func(Delivery) string
+	secrets []string
+}
+
+func inHeader(name, prefix string, secrets []string) carried {
+	return carried{
+		carrier: Carrier{Header: name}, secrets: secrets,
+		find: func(d Delivery) string {
+			text := d.Header.Get(name)
+			if len(text) < len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
+				return ""
+			}
+			return strings.TrimSpace(text[len(prefix):])
+		},
+	}
+}
+
+// inURL looks in a parameter of the query, or, if none is named, in the first part of the path behind the source's name.
+func inURL(parameter string, secrets []string) carried {
+	if parameter != "" {
+		return carried{carrier: Carrier{Query: parameter}, secrets: secrets, find: func(d Delivery) string { return d.Query.Get(parameter) }}
+	}
+	return carried{carrier: Carrier{Path: true}, secrets: secrets, find: func(d Delivery) string {
+		first, _, _ := strings.Cut(d.Path, "/")
+		return first
+	}}
+}
+
+func (c carried) Verify(d Delivery, _ time.Time) (Proof, error) {
+	given := sha256.Sum256([]byte(c.find(d))) // of one length, whatever is given
+	proof, matched := Proof{}, 0
+	for i, secret := range c.secrets {
+		want := sha256.Sum256([]byte(secret))
+		same := subtle.ConstantTimeCompare(given[:], want[:])
+		matched |= same
+		proof.Secret = subtle.ConstantTimeSelect(same, i+1, proof.Secret)
+	}
+	if matched == 0 {
+		return Proof{}, ErrUnauthentic
+	}
+	return proof, nil
+}
+
+func (c carried) Carries() Carrier { return c.carrier }
+
+// Anybody takes every delivery: verification that was turned off, said explicitly in the configuration.
+type Anybody struct{}
+
+// Verify believes the sender's webhook-id.
+func (Anybody) Verify(d Delivery, _ time.Time) (Proof, error) {
+	id := d.Header.Get("webhook-id")
+	if id == "" {
+		return Proof{}, nil
+	}
+	return Proof{ID: id}, CheckWebhookID(id)
+}
+
+// Carries nothing.
+func (Anybody) Carries() Carrier { return Carrier{} }
+
+// Kept is what of a delivery's surroundings is stored for the format to read: nothing that authenticates it, and
+// nothing that only concerns the way here.
+func Kept(d Delivery, c Carrier) Request {
+	r := Request{Query: First(d.Query), Path: d.Path}
+	if c.Query != "" {
+		delete(r.Query, c.Query)
+	}
+	if c.Path {
+		_, r.Path, _ = strings.Cut(d.Path, "/")
+	}
+	total := 0
+	for name, values := range d.Header {
+		name = strings.ToLower(name)
+		if slices.Contains(neverKept, name) || strings.EqualFold(name, c.Header) || strings.Contains(name, "signature") || strings.Contains(name, "forwarded") {
+			continue
+		}
+		if total += len(name) + len(values[0]); total > maxKept {
+			break
+		}
+		if r.Headers == nil {
+			r.Headers = map[string]string{}
+		}
+		r.Headers[name] = strings.ToValidUTF8(values[0], "�")
+	}
+	return r
+}
+
+// maxKept bounds the headers that are kept of a delivery, in bytes.
+const maxKept = 8 << 10
+
+var neverKept = []string{"authorization", "cookie", "proxy-authorization", "connection", "content-length", "accept", "accept-encoding", "host", "via", "x-real-ip"}
+
+// Addresses are who may deliver, besides having to prove it. An empty list is anybody.
+type Addresses []netip.Prefix
+
+// Allow tells whether an address is among them.
+func (a Addresses) Allow(from netip.Addr) bool {
+	from = from.Unmap()
+	return len(a) == 0 || slices.ContainsFunc(a, func(p netip.Prefix) bool { return p.Contains(from) })
+}
+
+// ErrUnauthentic says that a delivery is not shown to be the source's. It never says which secret was tried.
+var ErrUnauthentic = errors.New("the webhook is not shown to come from this source: its signature or secret is missing, wrong or, where it is signed with a time, more than 5 minutes old")

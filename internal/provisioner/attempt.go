@@ -286,6 +286,7 @@ func (a *attempt) nextRecheck(v store.Verdict) *time.Time {
 // judgeKey judges a stay that is to have a key.
 func (a *attempt) judgeKey(d desired, v *store.Verdict, next *earliest) {
 	now := a.now()
+	d = d.heldBack(a.seen)
 	if !d.ends.IsZero() {
 		next.at(d.ends)
 	}
@@ -300,6 +301,9 @@ func (a *attempt) judgeKey(d desired, v *store.Verdict, next *earliest) {
 			return
 		}
 		set(d.blocked.status, d.blocked.reason, d.blocked.message)
+		if d.blocked == d.waitsFor && !d.createAt.IsZero() {
+			next.at(d.createAt)
+		}
 		if d.blocked.status == store.KeyAttention {
 			again(a.slowRetry())
 		}

@@ -20,6 +20,8 @@ const (
 	reasonNoSystem       = "no_access_system"
 	reasonNoTimeZone     = "time_zone_unknown"
 	reasonInvalidStay    = "invalid_stay"
+	reasonBeforeHorizon  = "before_horizon"
+	reasonNoEmail        = "no_guest_email"
 	reasonGroupNotFound  = "access_group_not_found"
 	reasonSeveralSystems = "access_groups_of_several_systems"
 )
@@ -49,6 +51,8 @@ type desired struct {
 	groups     []string  // of goal have
 	keepGroups bool      // whatever groups an existing ACS user has stay
 	create     bool      // a new ACS user may be made
+	createAt   time.Time // when the first one is made, where it is only a matter of time
+	waitsFor   *finding  // what a first key waits for, although nothing is wrong
 	blocked    *finding  // why not everything is as it should be, although nothing can be done about it here
 }
 
@@ -86,7 +90,8 @@ func desire(s situation) desired {
 		return d
 	}
 	if r.CheckIn != nil && r.CheckOut != nil {
-		d.starts, d.ends = r.CheckIn.Add(-s.policy.GraceBefore).UTC(), r.CheckOut.Add(s.policy.GraceAfter).UTC()
+		before, after := s.policy.Grace(deref(r.ListingID))
+		d.starts, d.ends = r.CheckIn.Add(-before).UTC(), r.CheckOut.Add(after).UTC()
 		d.removeAt = d.ends.Add(s.policy.KeepAfter)
 		if !s.now.Before(d.ends) {
 			d.goal, d.expired = over, true
@@ -104,6 +109,9 @@ func desire(s situation) desired {
 			message: "check-in and check-out are local times and no time zone is known: set time_zone on the listing or on the source",
 		}
 	}
+	if d.create {
+		d.waits(s)
+	}
 	if !d.starts.IsZero() && !d.ends.After(d.starts) {
 		d.create = false
 		d.blocked = &finding{
@@ -111,6 +119,28 @@ func desire(s situation) desired {
 			message: "check-out is not after check-in: correct the reservation in the PMS, or check_in_time and check_out_time of the listing",
 		}
 	}
+	return d
+}
+
+// waits finds what a source's policy has a first key wait for.
+func (d *desired) waits(s situation) {
+	wait := func(reason, message string) *finding {
+		return &finding{status: store.KeyWaiting, reason: reason, message: message}
+	}
+	if from := d.starts.Add(-s.policy.Horizon); s.policy.Horizon > 0 && s.now.Before(from) {
+		d.createAt = from
+		d.waitsFor = wait(reasonBeforeHorizon, fmt.Sprintf("the source's horizon is %s: the key is made at %s", s.policy.Horizon, pms.FormatInstant(from)))
+	} else if s.policy.NeedEmail && deref(s.reservation.GuestEmail) == "" {
+		d.waitsFor = wait(reasonNoEmail, "the guest's e-mail address is not known, and the source's guests.without_email is wait: the key is made as soon as the PMS says one")
+	}
+}
+
+// heldBack is d where it is waited with the first key. A stay that has had one goes on with what changes.
+func (d desired) heldBack(o observed) desired {
+	if d.waitsFor == nil || !d.create || slices.ContainsFunc(o.users, func(u seen) bool { return u.ACSUserID != nil || u.MarkedAt != nil }) {
+		return d
+	}
+	d.create, d.blocked = false, d.waitsFor
 	return d
 }
 

@@ -70,6 +70,7 @@ func standing(d desired, o observed) int {
 // plan returns the changing calls that make o what d asks for, in order: open before close, extend before
 // shrink, revoke last. It is pure, and empty exactly when nothing is left to do.
 func plan(d desired, o observed, revive bool) []step {
+	d = d.heldBack(o)
 	var steps []step
 	keep := -1
 	if d.goal == have {

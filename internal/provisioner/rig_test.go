@@ -89,7 +89,7 @@ func (r *rig) start() {
 		r.log = slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	r.prov = provisioner.New(r.store, client, "salt", r.log, options)
-	r.applier = intake.NewApplier(r.store, r.log, r.now, options.Policy, &intake.Pace{}, r.prov.Wake)
+	r.applier = intake.NewApplier(r.store, r.log, r.now, func(name string) pms.Source { return pms.Source{Policy: options.Policy(name)} }, nil, &intake.Pace{}, r.prov.Wake)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	prov := r.prov
@@ -171,7 +171,7 @@ func (r *rig) accept(source, eventType string, at time.Time, data map[string]any
 	}
 	key := uuid.NewString()
 	e := store.Event{EventID: uuid.New(), Source: source, EventKey: &key, Type: eventType, Status: store.EventAccepted, OccurredAt: &parsed.OccurredAt, ReceivedAt: r.now(), Body: body}
-	if s := parsed.Change.Reservation; s != nil {
+	if s := parsed.Change().Reservation; s != nil {
 		e.Urgent = s.ArrivesWithin(e.ReceivedAt, 24*time.Hour)
 	}
 	if _, err := r.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {

@@ -47,7 +47,7 @@ func (w *world) put(body string) store.Event {
 	w.n++
 	key := fmt.Sprint("msg_", w.n)
 	e := store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Type: p.Type, Status: store.EventAccepted, ReceivedAt: w.now, OccurredAt: &w.now, Body: []byte(body)}
-	if c := p.Change.Reservation; c != nil {
+	if c := p.Change().Reservation; c != nil {
 		e.ReservationID = &c.ReservationID
 	}
 	if p.Ignored {
@@ -56,7 +56,7 @@ func (w *world) put(body string) store.Event {
 	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
 	}
-	applier := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, func(string) pms.Policy { return pms.DefaultPolicy() }, &intake.Pace{}, func() {})
+	applier := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &intake.Pace{}, func() {})
 	if err := applier.Drain(context.Background()); err != nil {
 		w.t.Fatal(err)
 	}

@@ -39,6 +39,8 @@ type Event struct {
 	AppliedAt     *time.Time
 	Urgent        bool   // a guest arrives soon: it is applied before what waits
 	Body          []byte // nil where it was not asked for, or retention has removed it
+	Request       []byte // JSON of what surrounded the body; nil for the canonical format
+	Documents     []byte // JSON of the PMS's documents that were fetched for it; nil for none
 }
 
 // Accepted is the fate of one event given to [Store.InsertEvents].
@@ -54,7 +56,7 @@ type eventRows struct {
 	occurred                                                        []*time.Time
 	received                                                        []time.Time
 	urgent, rejected                                                []bool
-	bodies                                                          [][]byte
+	bodies, requests                                                [][]byte
 }
 
 func newEventRows(events []Event) eventRows {
@@ -63,12 +65,13 @@ func newEventRows(events []Event) eventRows {
 	r := eventRows{
 		ids: make([][16]byte, n), sources: texts[:n], keys: texts[n : 2*n], types: texts[2*n : 3*n], statuses: texts[3*n : 4*n],
 		reasons: texts[4*n : 5*n], reservations: texts[5*n : 6*n], listings: texts[6*n:], occurred: make([]*time.Time, n),
-		received: make([]time.Time, n), urgent: make([]bool, n), rejected: make([]bool, n), bodies: make([][]byte, n),
+		received: make([]time.Time, n), urgent: make([]bool, n), rejected: make([]bool, n), bodies: make([][]byte, n), requests: make([][]byte, n),
 	}
 	for i, e := range events {
 		r.ids[i], r.sources[i], r.keys[i], r.types[i], r.statuses[i] = e.EventID, e.Source, deref(e.EventKey), e.Type, e.Status
 		r.reasons[i], r.reservations[i], r.listings[i] = deref(e.Reason), deref(e.ReservationID), deref(e.ListingID)
 		r.occurred[i], r.received[i], r.urgent[i], r.rejected[i], r.bodies[i] = e.OccurredAt, e.ReceivedAt, e.Urgent, e.Status == EventRejected, e.Body
+		r.requests[i] = e.Request
 	}
 	return r
 }
@@ -76,24 +79,25 @@ func newEventRows(events []Event) eventRows {
 // Statements of InsertEvents. What they don't return was there before, by its key.
 const (
 	storeEvents = `
-		INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body)
-		SELECT event_id, source, nullif(event_key, ''), type, nullif(reservation_id, ''), nullif(listing_id, ''), urgent, rejected, occurred_at, received_at, body
-		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[], $10::timestamptz[], $11::bytea[])
-			AS n (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body)
+		INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body, request)
+		SELECT event_id, source, nullif(event_key, ''), type, nullif(reservation_id, ''), nullif(listing_id, ''), urgent, rejected, occurred_at, received_at, body, request
+		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[], $10::timestamptz[], $11::bytea[], $12::jsonb[])
+			AS n (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body, request)
 		ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING
 		RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent, occurred_at, received_at`
 	insertWaiting = `
 		WITH stored AS (` + storeEvents + `)
-		INSERT INTO event_queue (seq, event_id, urgent) SELECT seq, event_id, urgent FROM stored RETURNING event_id`
+		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
+		SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM stored RETURNING event_id`
 	insertSettled = `
 		WITH stored AS (` + storeEvents + `)
 		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
 		SELECT s.seq, s.event_id, s.source, s.type, n.status, nullif(n.reason, ''), s.reservation_id, s.listing_id, s.occurred_at, s.received_at
-		FROM stored s JOIN unnest($1::uuid[], $12::text[], $13::text[]) AS n (event_id, status, reason) USING (event_id) RETURNING event_id`
+		FROM stored s JOIN unnest($1::uuid[], $13::text[], $14::text[]) AS n (event_id, status, reason) USING (event_id) RETURNING event_id`
 )
 
 func (r eventRows) stored() []any {
-	return []any{r.ids, r.sources, r.keys, r.types, r.reservations, r.listings, r.urgent, r.rejected, r.occurred, r.received, r.bodies}
+	return []any{r.ids, r.sources, r.keys, r.types, r.reservations, r.listings, r.urgent, r.rejected, r.occurred, r.received, r.bodies, r.requests}
 }
 
 // InsertEvents stores events in one commit, and returns their fates in the same order. An event whose source and
@@ -127,6 +131,11 @@ func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, e
 	}
 	return fates, s.meetAgain(ctx, events, known, fates)
 }
+
+// queueAgain queues stored events, at their places in the order.
+const queueAgain = `
+	INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
+	SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM events WHERE `
 
 // splitEvents tells the events that wait to be applied from those whose fate is known at once. Each part is in the
 // order of keys, so that two replicas that insert the same ones never wait for each other.
@@ -191,9 +200,9 @@ func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 		var seq int64
 		err := tx.QueryRow(ctx, `
 			UPDATE events SET seq = nextval('event_order'), type = $3, reservation_id = nullif($4, ''), listing_id = nullif($5, ''), urgent = $6,
-				rejected = $7, occurred_at = $8, received_at = $9, body = $10
+				rejected = $7, occurred_at = $8, received_at = $9, body = $10, request = $11
 			WHERE source = $1 AND event_key = $2 AND rejected RETURNING seq, event_id`,
-			e.Source, e.EventKey, e.Type, r.reservations[0], r.listings[0], e.Urgent, r.rejected[0], e.OccurredAt, e.ReceivedAt, e.Body).Scan(&seq, &e.EventID)
+			e.Source, e.EventKey, e.Type, r.reservations[0], r.listings[0], e.Urgent, r.rejected[0], e.OccurredAt, e.ReceivedAt, e.Body, e.Request).Scan(&seq, &e.EventID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -205,7 +214,7 @@ func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 			return err
 		}
 		if e.Status == EventAccepted {
-			_, err = tx.Exec(ctx, `INSERT INTO event_queue (seq, event_id, urgent) VALUES ($1, $2, $3)`, seq, e.EventID, e.Urgent)
+			_, err = tx.Exec(ctx, queueAgain+`event_id = $1`, e.EventID)
 			return err
 		}
 		e.Seq = seq
@@ -234,7 +243,8 @@ func ClaimEvents(ctx context.Context, tx pgx.Tx, limit int) ([]Event, error) {
 			taken AS (DELETE FROM event_queue WHERE seq = ANY (ARRAY (SELECT seq FROM first UNION ALL SELECT seq FROM rest))
 				RETURNING seq, event_id, urgent)
 		SELECT t.event_id, t.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
-			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, t.urgent, e.body
+			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, t.urgent, e.body, e.request,
+			(SELECT documents FROM event_fetches f WHERE f.event_id = t.event_id AND e.request IS NOT NULL) AS documents
 		FROM taken t JOIN events e USING (event_id)`, limit)
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
 	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) })
@@ -246,10 +256,13 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 	n := len(events)
 	r := newEventRows(events)
 	seqs, applied := make([]int64, n), make([]*time.Time, n)
-	var rejected [][16]byte
+	var rejected, fetched [][16]byte
 	for i, e := range events {
 		if seqs[i], applied[i] = e.Seq, e.AppliedAt; e.Status == EventRejected {
 			rejected = append(rejected, e.EventID)
+		}
+		if e.Documents != nil {
+			fetched = append(fetched, e.EventID)
 		}
 	}
 	batch.Queue(`
@@ -260,6 +273,9 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 		seqs, r.ids, r.sources, r.types, r.statuses, r.reasons, r.reservations, r.listings, r.occurred, r.received, applied)
 	if len(rejected) > 0 {
 		batch.Queue(`UPDATE events SET rejected = true WHERE event_id = ANY ($1)`, rejected)
+	}
+	if len(fetched) > 0 {
+		batch.Queue(`DELETE FROM event_fetches WHERE event_id = ANY ($1)`, fetched)
 	}
 }
 
@@ -286,11 +302,11 @@ func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
 // Event returns one event with its body.
 func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(r.type, e.type) AS type, CASE WHEN q.seq IS NOT NULL THEN 'accepted' ELSE r.status END AS status,
-			r.reason, coalesce(r.reservation_id, e.reservation_id) AS reservation_id, coalesce(r.listing_id, e.listing_id) AS listing_id,
-			e.occurred_at, e.received_at, r.applied_at, coalesce(q.urgent, false) AS urgent, e.body
-		FROM events e LEFT JOIN event_queue q USING (seq) LEFT JOIN event_results r USING (seq)
-		WHERE e.event_id = $1 AND (q.seq IS NOT NULL OR r.seq IS NOT NULL)`, id)
+		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(r.type, e.type) AS type, coalesce(r.status, 'accepted') AS status,
+			coalesce(r.reason, f.reason) AS reason, coalesce(r.reservation_id, e.reservation_id) AS reservation_id, coalesce(r.listing_id, e.listing_id) AS listing_id,
+			e.occurred_at, e.received_at, r.applied_at, coalesce(q.urgent, false) AS urgent, e.body, e.request, f.documents
+		FROM events e LEFT JOIN event_queue q USING (seq) LEFT JOIN event_results r USING (seq) LEFT JOIN event_fetches f ON f.event_id = e.event_id
+		WHERE e.event_id = $1 AND (q.seq IS NOT NULL OR r.seq IS NOT NULL OR f.seq IS NOT NULL)`, id)
 	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Event])
 	return e, wrap(err, "event %s", id)
 }
@@ -308,8 +324,9 @@ func (s *Store) ReplayEvent(ctx context.Context, id uuid.UUID) error {
 			return ErrPruned
 		}
 		_, err = tx.Exec(ctx, `
-			WITH undone AS (DELETE FROM event_results WHERE seq = $1 RETURNING seq, event_id)
-			INSERT INTO event_queue (seq, event_id, urgent) SELECT seq, event_id, true FROM undone`, seq)
+			WITH undone AS (DELETE FROM event_results WHERE seq = $1 RETURNING seq, event_id, source, type, reservation_id, listing_id)
+			INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
+			SELECT seq, event_id, source, type, reservation_id, listing_id, true FROM undone`, seq)
 		return err
 	})
 	return wrap(err, "replay event %s", id)
@@ -326,31 +343,49 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 		below = math.MaxInt64
 	}
 	var w where
-	parts := make([]string, 0, 2)
+	parts := make([]string, 0, 3)
 	if f.Status == "" || f.Status == EventAccepted {
-		parts = append(parts, f.waiting(&w, below, limit))
+		parts = append(parts, f.waiting(&w, below, limit), f.fetching(&w, below, limit))
 	}
 	if f.Status != EventAccepted {
 		parts = append(parts, f.results(&w, below, limit))
 	}
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, NULL::text AS event_key, e.type, e.status, e.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
-			e.applied_at, false AS urgent, NULL::bytea AS body
+			e.applied_at, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request, NULL::jsonb AS documents
 		FROM (`+strings.Join(parts, ` UNION ALL `)+`) e ORDER BY e.seq DESC LIMIT `+w.arg(limit), w.planned()...)
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
 	return events, wrap(err, "list events")
+}
+
+// itsEvent looks up the event of each row of a short table, and never the other way round.
+func itsEvent(table string) string {
+	return ` CROSS JOIN LATERAL (SELECT * FROM events WHERE event_id = ` + table + `.event_id OFFSET 0) e`
 }
 
 // waiting selects from the queue, which is short.
 func (f EventFilter) waiting(w *where, below int64, limit int) string {
 	w.restart()
 	w.add("q.seq < %s", below)
-	w.equal("e.source", f.Source)
+	w.equal("q.source", f.Source)
+	w.equal("q.type", f.Type)
+	w.equal("q.reservation_id", f.ReservationID)
+	w.equal("q.listing_id", f.ListingID)
+	return `(SELECT q.event_id, q.seq, q.source, q.type, 'accepted' AS status, NULL::text AS reason, q.reservation_id, q.listing_id, e.occurred_at, e.received_at,
+		NULL::timestamptz AS applied_at FROM event_queue q` + itsEvent("q") + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
+}
+
+// fetching selects from those that wait for documents.
+func (f EventFilter) fetching(w *where, below int64, limit int) string {
+	w.restart()
+	w.add("f.seq < %s", below)
+	w.equal("f.source", f.Source)
 	w.equal("e.type", f.Type)
 	w.equal("e.reservation_id", f.ReservationID)
 	w.equal("e.listing_id", f.ListingID)
-	return `(SELECT q.event_id, q.seq, e.source, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
-		NULL::timestamptz AS applied_at FROM event_queue q JOIN events e USING (event_id)` + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
+	w.add("NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = f.event_id)") // then it is listed with those that wait
+	return `(SELECT f.event_id, f.seq, e.source, e.type, 'accepted' AS status, f.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
+		NULL::timestamptz AS applied_at FROM event_fetches f` + itsEvent("f") + w.sql() + ` ORDER BY f.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
 
 // results selects from what is settled: by reservation or listing, which have few each, else by kind. But for the whole

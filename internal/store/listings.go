@@ -37,12 +37,13 @@ type Listing struct {
 	VersionSeq          *int64
 	Generation          int64
 	FannedGeneration    int64
+	MergedInto          *string // the listing that it has become part of
 	CreatedAt           time.Time
 	UpdatedAt           time.Time
 }
 
 const listingColumns = `source, listing_id, known, deleted, name, acs_system_id, time_zone, check_in_time, check_out_time,
-	access_group_ids, admin_access_group_ids, version_at, version_seq, generation, fanned_generation, created_at, updated_at`
+	access_group_ids, admin_access_group_ids, version_at, version_seq, generation, fanned_generation, merged_into, created_at, updated_at`
 
 // Groups are the access groups that count.
 func (l Listing) Groups() []string {
@@ -98,15 +99,21 @@ func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool
 	return found, read()
 }
 
+// MergedInto is the listing that a listing has become part of, nil for none.
+func MergedInto(ctx context.Context, tx pgx.Tx, ref ListingRef) (into *string, err error) {
+	err = tx.QueryRow(ctx, `SELECT merged_into FROM listings WHERE source = $1 AND listing_id = $2`, ref.Source, ref.ListingID).Scan(&into)
+	return into, wrap(err, "listing %s/%s", ref.Source, ref.ListingID)
+}
+
 // SaveListing writes all of a locked listing.
 func SaveListing(batch *pgx.Batch, l Listing) {
 	batch.Queue(`
 		UPDATE listings SET known = $3, deleted = $4, name = $5, acs_system_id = $6, time_zone = $7, check_in_time = $8,
 			check_out_time = $9, access_group_ids = $10, admin_access_group_ids = $11, version_at = $12, version_seq = $13,
-			generation = $14, created_at = $15, updated_at = greatest($16, updated_at + interval '1 microsecond')
+			generation = $14, created_at = $15, updated_at = greatest($16, updated_at + interval '1 microsecond'), merged_into = $17
 		WHERE source = $1 AND listing_id = $2`,
 		l.Source, l.ListingID, l.Known, l.Deleted, l.Name, l.ACSSystemID, l.TimeZone, l.CheckInTime, l.CheckOutTime,
-		l.AccessGroupIDs, l.AdminAccessGroupIDs, l.VersionAt, l.VersionSeq, l.Generation, l.CreatedAt, l.UpdatedAt)
+		l.AccessGroupIDs, l.AdminAccessGroupIDs, l.VersionAt, l.VersionSeq, l.Generation, l.CreatedAt, l.UpdatedAt, l.MergedInto)
 }
 
 // Listing returns one known listing.

@@ -61,8 +61,8 @@ const (
 // pruning is what a stage does to the stays t. What came about behind an earlier stage goes with the last one.
 var pruning = map[int][]string{
 	PruneBodies: {
-		`UPDATE events e SET body = NULL FROM event_results t WHERE e.event_id = t.event_id AND `,
-		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL WHERE `,
+		`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND `,
+		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL WHERE `,
 	},
 	PruneEvents:       {forgetEvents, forgetResults, `UPDATE reservations t SET pruned = 2 WHERE `},
 	PruneTimeline:     {forgetTimeline, `UPDATE reservations t SET pruned = 3 WHERE `},

@@ -66,8 +66,9 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 			return err
 		}
 		// Every statement of ours looks up keys or walks an index. A plan that was made and kept while a table was small
-		// must still be right when it is large: at a start on empty tables each insert came to read all of them.
-		_, err := conn.Exec(ctx, `SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) AS name`)
+		// must still be right when it is large: at a start on empty tables each insert came to read all of them. And none
+		// is long enough to be worth compiling.
+		_, err := conn.Exec(ctx, `SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name`)
 		return err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)

@@ -12,6 +12,7 @@ import (
 const (
 	TimelineEvent   = "event"        // something a PMS posted
 	TimelineRequest = "seam_request" // one request to Seam
+	TimelineFetch   = "fetch"        // one request to the PMS for a document
 	TimelineStep    = "step"         // something decided without a request of its own
 	TimelineStatus  = "status"       // the mobile key's status changed
 	TimelineAction  = "action"       // an admin did something

@@ -43,7 +43,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "version guard", what: "an older event is applied over a newer one",
-		edits: []edit{{"internal/intake/apply.go", "	if r.VersionSeq > 0 && older(at, seq, r.VersionAt, r.VersionSeq) {\n", "	if false {\n"}},
+		edits: []edit{{"internal/intake/batch.go", "	if r.VersionSeq > 0 && older(at, seq, r.VersionAt, r.VersionSeq) {\n", "	if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestModel$",
 	},
 	{

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/staykey/staykey/internal/pms"
+)
+
+type configCommand struct {
+	Check configCheckCommand `cmd:"" help:"Check a config file: everything that is wrong with it, each with its line and column."`
+}
+
+type configCheckCommand struct {
+	File string `arg:"" placeholder:"FILE" help:"The file that STAYKEY_CONFIG names."`
+}
+
+// Run reads the file as a start would, with the environment's variables.
+func (c *configCheckCommand) Run(io *streams) error {
+	var problems configProblems
+	set := readSources(c.File, "", pms.DriftRepair, os.Getenv, &problems)
+	if len(problems) > 0 {
+		return problems
+	}
+	for _, name := range slices.Sorted(maps.Keys(set.Sources)) {
+		source := set.Sources[name]
+		format, notes := pms.CanonicalFormat, ""
+		if source.Format != nil {
+			format = source.Format.Name
+			if source.Format.Fetch != nil && source.Fetch == nil {
+				notes = ", its events wait as needs_fetch: it has no fetch block"
+			}
+		}
+		if source.Insecure {
+			notes += ", INSECURE: anybody may post"
+		}
+		_, _ = fmt.Fprintf(io.out, "%s: %s, %d secrets%s\n", name, format, len(source.Secrets), notes)
+	}
+	_, _ = fmt.Fprintf(io.out, "%s is right: %d sources\n", c.File, len(set.Sources))
+	return nil
+}
+
+type mapCommand struct {
+	Format     string            `required:"" placeholder:"FORMAT" help:"staykey, a preset, or the path of a .jq file."`
+	Payload    string            `arg:"" optional:"" default:"-" placeholder:"FILE" help:"What the PMS posted; - or nothing is standard input."`
+	Query      map[string]string `placeholder:"NAME=VALUE" help:"Parameters of the webhook's URL."`
+	Header     map[string]string `placeholder:"NAME=VALUE" help:"Headers of the webhook."`
+	Form       bool              `help:"The payload is a URL-encoded form."`
+	Fetched    map[string]string `placeholder:"KIND=FILE" help:"Documents that were fetched, as JSON files by kind."`
+	EveryGuest bool              `help:"As with guests.every_guest."`
+}
+
+// mappedEvent is what a mapping comes to, as it is printed.
+type mappedEvent struct {
+	Type         string      `json:"type,omitempty"`
+	Changes      []any       `json:"changes"`
+	Ignored      string      `json:"ignored,omitempty"`
+	Disconnected string      `json:"disconnected,omitempty"`
+	Fetches      []pms.Fetch `json:"fetches,omitempty"`
+}
+
+// Run prints the changes, and everything that is wrong with them, with its place in the program.
+func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
+	source := pms.Source{Statuses: pms.DefaultStatuses(), Guests: c.EveryGuest}
+	if c.Format != pms.CanonicalFormat {
+		format, err := pms.LoadFormat(c.Format)
+		if err != nil {
+			return err
+		}
+		source.Format = format
+	}
+	m, err := c.mapping(streams)
+	if err != nil {
+		return err
+	}
+	if source.Format != nil && len(bytes.TrimSpace(m.Body)) == 0 && source.Format.TakesQueries() {
+		m.Request.Kind = "query"
+	}
+	e, err := source.Map(ctx, m)
+	if err != nil {
+		return err
+	}
+	if len(e.Invalid) > 0 {
+		var problems configProblems
+		for _, f := range e.Invalid {
+			where := ""
+			if source.Format != nil {
+				if place := source.Format.Where(f.Field); place != "" {
+					where = fmt.Sprintf("%s:%s: ", filepath.Base(c.Format), place)
+				}
+			}
+			problems = append(problems, where+f.Field+": "+f.Message)
+		}
+		return problems
+	}
+	out := mappedEvent{Type: e.Type, Changes: []any{}, Ignored: e.Why, Disconnected: e.Disconnected, Fetches: e.Fetches}
+	if e.Ignored && e.Why == "" {
+		out.Ignored = "the type means nothing here"
+	}
+	for _, change := range e.Changes {
+		out.Changes = append(out.Changes, change)
+	}
+	encoder := json.NewEncoder(streams.out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(out)
+}
+
+func (c *mapCommand) mapping(streams *streams) (m pms.Mapping, err error) {
+	if c.Payload == "-" || c.Payload == "" {
+		m.Body, err = io.ReadAll(streams.in)
+	} else {
+		m.Body, err = os.ReadFile(c.Payload)
+	}
+	if err != nil {
+		return m, err
+	}
+	m.Request = pms.Request{Query: c.Query, Headers: map[string]string{}}
+	for name, value := range c.Header {
+		m.Request.Headers[strings.ToLower(name)] = value
+	}
+	if c.Form {
+		m.Request.Kind = "form"
+	}
+	for kind, file := range c.Fetched {
+		text, err := os.ReadFile(file) // #nosec G304 -- the user names it
+		if err != nil {
+			return m, err
+		}
+		document, err := pms.DecodeJSON(text)
+		if err != nil {
+			return m, errors.New(file + ": " + err.Error())
+		}
+		if m.Fetched == nil {
+			m.Fetched = map[string]any{}
+		}
+		m.Fetched[kind] = []any{document}
+	}
+	return m, nil
+}

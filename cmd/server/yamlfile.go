@@ -1,0 +1,285 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// yamlFile is a configuration file while it is read. Everything that is wrong with it is found in one go, each with its
+// line and column.
+type yamlFile struct {
+	path     string
+	getenv   func(string) string
+	problems *configProblems
+}
+
+// openYAML parses a file; ok is false if it is no YAML mapping.
+func openYAML(path string, getenv func(string) string, problems *configProblems) (m mapping, ok bool) {
+	content, err := os.ReadFile(path) // #nosec G304 -- the operator names it
+	if err != nil {
+		problems.add("STAYKEY_CONFIG", "%v: it must name a readable YAML file", err)
+		return mapping{}, false
+	}
+	file, err := parser.ParseBytes(content, 0)
+	if err != nil {
+		problems.add("STAYKEY_CONFIG", "%s: %s", path, strings.Join(strings.Fields(yaml.FormatError(err, false, false)), " "))
+		return mapping{}, false
+	}
+	y := &yamlFile{path: path, getenv: getenv, problems: problems}
+	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
+		problems.add("STAYKEY_CONFIG", "%s: must be one YAML document that is not empty", path)
+		return mapping{}, false
+	}
+	return y.mapping(file.Docs[0].Body, "")
+}
+
+// fail notes a problem at a node.
+func (y *yamlFile) fail(at ast.Node, field, format string, args ...any) {
+	where := y.path
+	if at != nil && at.GetToken() != nil {
+		where = fmt.Sprintf("%s:%d:%d", y.path, at.GetToken().Position.Line, at.GetToken().Position.Column)
+	}
+	if field != "" {
+		where += ": " + field
+	}
+	y.problems.add("STAYKEY_CONFIG", "%s: %s", where, fmt.Sprintf(format, args...))
+}
+
+// mapping is one mapping of the file while its fields are read. What nobody has asked for is unknown.
+type mapping struct {
+	*yamlFile
+	node   ast.Node
+	field  string // its name from the top of the file, "" for the top
+	values map[string]ast.Node
+	keys   []ast.MapKeyNode
+	asked  *[]string
+}
+
+func bare(n ast.Node) ast.Node {
+	for {
+		switch wrapped := n.(type) {
+		case *ast.AnchorNode:
+			n = wrapped.Value
+		case *ast.TagNode:
+			n = wrapped.Value
+		default:
+			return n
+		}
+	}
+}
+
+func isNull(n ast.Node) bool {
+	_, null := bare(n).(*ast.NullNode)
+	return n == nil || null
+}
+
+func (y *yamlFile) mapping(n ast.Node, field string) (mapping, bool) {
+	m := mapping{yamlFile: y, node: n, field: field, values: map[string]ast.Node{}, asked: new([]string)}
+	var pairs []*ast.MappingValueNode
+	switch n := bare(n).(type) {
+	case *ast.MappingNode:
+		pairs = n.Values
+	case *ast.MappingValueNode:
+		pairs = []*ast.MappingValueNode{n}
+	default:
+		y.fail(n, field, "must be a mapping")
+		return m, false
+	}
+	for _, p := range pairs {
+		name := p.Key.GetToken().Value
+		if _, twice := m.values[name]; twice {
+			y.fail(p.Key, m.name(name), "comes twice")
+		}
+		m.values[name] = p.Value
+		m.keys = append(m.keys, p.Key)
+	}
+	return m, true
+}
+
+func (m mapping) name(field string) string {
+	if m.field == "" {
+		return field
+	}
+	return m.field + "." + field
+}
+
+// at is where a field is, or the mapping where it isn't.
+func (m mapping) at(field string) ast.Node {
+	if n := m.values[field]; n != nil {
+		return n
+	}
+	return m.node
+}
+
+func (m mapping) wrong(field, format string, args ...any) {
+	m.fail(m.at(field), m.name(field), format, args...)
+}
+
+func (m mapping) said(field string) bool {
+	*m.asked = append(*m.asked, field)
+	return !isNull(m.values[field])
+}
+
+// done notes the fields that nobody has asked for.
+func (m mapping) done() {
+	for _, key := range m.keys {
+		if name := key.GetToken().Value; !slices.Contains(*m.asked, name) {
+			known := slices.Clone(*m.asked)
+			slices.Sort(known)
+			m.fail(key, m.name(name), "is not known: known are %s", strings.Join(slices.Compact(known), ", "))
+		}
+	}
+}
+
+var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// scalar is a value as text, ${NAME} replaced by the environment's value, whose lack is a problem.
+func (y *yamlFile) scalar(n ast.Node, field string) string {
+	text := ""
+	switch n := bare(n).(type) {
+	case *ast.StringNode:
+		text = n.Value
+	case *ast.LiteralNode:
+		text = n.Value.Value
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		text = n.GetToken().Value
+	default:
+		y.fail(n, field, "must be a single value")
+		return ""
+	}
+	return variable.ReplaceAllStringFunc(text, func(match string) string {
+		name := variable.FindStringSubmatch(match)[1]
+		value := y.getenv(name)
+		if value == "" {
+			y.fail(n, field, "the environment variable %s is not set", name)
+		}
+		return value
+	})
+}
+
+func (m mapping) text(field string) string {
+	if !m.said(field) {
+		return ""
+	}
+	return strings.TrimSpace(m.scalar(m.values[field], m.name(field)))
+}
+
+func (m mapping) flag(field string) bool {
+	switch text := m.text(field); text {
+	case "", "false":
+		return false
+	case "true":
+		return true
+	default:
+		m.wrong(field, "%q must be true or false", text)
+		return false
+	}
+}
+
+// list is the texts of a sequence, with the node of each. A single value counts as a list of one.
+func (m mapping) list(field string) (texts []string, nodes []ast.Node) {
+	if !m.said(field) {
+		return nil, nil
+	}
+	sequence, ok := bare(m.values[field]).(*ast.SequenceNode)
+	if !ok {
+		return []string{m.text(field)}, []ast.Node{m.values[field]}
+	}
+	for i, n := range sequence.Values {
+		texts, nodes = append(texts, strings.TrimSpace(m.scalar(n, fmt.Sprintf("%s[%d]", m.name(field), i)))), append(nodes, n)
+	}
+	return texts, nodes
+}
+
+// mappings are the mappings of a sequence.
+func (m mapping) mappings(field string) []mapping {
+	if !m.said(field) {
+		return nil
+	}
+	sequence, ok := bare(m.values[field]).(*ast.SequenceNode)
+	if !ok {
+		m.wrong(field, "must be a list")
+		return nil
+	}
+	var all []mapping
+	for i, n := range sequence.Values {
+		if one, ok := m.mapping(n, fmt.Sprintf("%s[%d]", m.name(field), i)); ok {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// inner is a mapping inside; ok is false where there is none.
+func (m mapping) inner(field string) (mapping, bool) {
+	if !m.said(field) {
+		return mapping{}, false
+	}
+	return m.yamlFile.mapping(m.values[field], m.name(field))
+}
+
+func (m mapping) zone(field string) string {
+	text := m.text(field)
+	if text != "" {
+		if _, err := pms.ParseTimeZone(text); err != nil {
+			m.wrong(field, "%q %v", text, err)
+		}
+	}
+	return text
+}
+
+func (m mapping) clock(field, otherwise string) string {
+	text := m.text(field)
+	if text == "" {
+		return otherwise
+	}
+	clock, err := pms.ParseClock(text)
+	if err != nil {
+		m.wrong(field, "%q %v", text, err)
+	}
+	return clock
+}
+
+var days = regexp.MustCompile(`^([0-9]{1,3})d$`)
+
+// duration reads 30m, 24h or 14d.
+func (m mapping) duration(field string, otherwise time.Duration) time.Duration {
+	text := m.text(field)
+	if text == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(text)
+	if whole := days.FindStringSubmatch(text); whole != nil {
+		n, _ := strconv.Atoi(whole[1])
+		d, err = time.Duration(n)*24*time.Hour, nil
+	}
+	if err != nil || d < 0 || d > 400*24*time.Hour {
+		m.wrong(field, "%q must be a duration such as 30m, 24h or 14d", text)
+		return otherwise
+	}
+	return d
+}
+
+func (m mapping) number(field string, most float64, example string) float64 {
+	text := m.text(field)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n > 0 && n <= most) {
+		m.wrong(field, "%q must be a number over 0, such as %s", text, example)
+		return 0
+	}
+	return n
+}

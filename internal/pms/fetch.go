@@ -1,0 +1,141 @@
+package pms
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// FetchSettings are how a source's documents are asked for: what its format says, and the credentials of its account.
+type FetchSettings struct {
+	FetchManifest
+	Token        string            // for bearer and header
+	Username     string            // for basic
+	Password     string            // for basic
+	ClientID     string            // for oauth2, by client credentials
+	ClientSecret string            // for oauth2
+	Body         map[string]string // for body: fields that every request's body has
+}
+
+// Ways of authentication.
+const (
+	AuthBearer = "bearer"
+	AuthHeader = "header"
+	AuthBasic  = "basic"
+	AuthOAuth2 = "oauth2"
+	AuthBody   = "body"
+)
+
+var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
+
+// check finds what a manifest's author has got wrong.
+func (m FetchManifest) check() error {
+	if err := CheckFetchURL(m.URL); err != nil {
+		return fmt.Errorf("fetch.url: %w", err)
+	}
+	if !slices.Contains([]string{AuthBearer, AuthHeader, AuthBasic, AuthOAuth2, AuthBody}, m.Auth) {
+		return fmt.Errorf("fetch.auth: %q must be bearer, header, basic, oauth2 or body", m.Auth)
+	}
+	if m.Auth == AuthHeader && m.Header == "" {
+		return errors.New("fetch.header: is required: the name of the header that holds the key")
+	}
+	if m.Auth == AuthOAuth2 {
+		if err := CheckFetchURL(m.TokenURL); err != nil {
+			return fmt.Errorf("fetch.token_url: %w", err)
+		}
+	}
+	if len(m.Documents) == 0 {
+		return errors.New("fetch.documents: at least one is needed")
+	}
+	for kind, d := range m.Documents {
+		if !strings.HasPrefix(d.Path, "/") || strings.HasPrefix(d.Path, "//") || strings.Contains(d.Path, "#") {
+			return fmt.Errorf("fetch.documents.%s.path: must begin with a slash, behind the URL of the API", kind)
+		}
+		if d.Method != "" && d.Method != "GET" && d.Method != "POST" {
+			return fmt.Errorf("fetch.documents.%s.method: %q must be GET or POST", kind, d.Method)
+		}
+	}
+	return nil
+}
+
+// CheckFetchURL tells whether a PMS may be asked there: over TLS, but for this machine itself.
+func CheckFetchURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New(`must be a URL such as "https://api.example.com/v1"`)
+	}
+	ip := net.ParseIP(u.Hostname())
+	if u.Scheme == "https" || (u.Scheme == "http" && (u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback()))) {
+		return nil
+	}
+	return errors.New("must begin with https://")
+}
+
+// Address returns where a document is: the configured URL and the document's path, into which ids go escaped, so that no id
+// leads anywhere else.
+func (m FetchManifest) Address(f Fetch, id string) (string, error) {
+	d, known := m.Documents[f.Kind]
+	if !known {
+		return "", fmt.Errorf("the format fetches %q, and says nothing of where that is", f.Kind)
+	}
+	if strings.Trim(id, ".") == "" {
+		return "", fmt.Errorf("%q is no id that an address can have", id) // it would lead to another place
+	}
+	var missing error
+	path, query, hasQuery := strings.Cut(d.Path, "?")
+	fill := func(text string, escape func(string) string) string {
+		return placeholder.ReplaceAllStringFunc(text, func(match string) string {
+			switch name := strings.Trim(match, "{}"); name {
+			case "id":
+				return escape(id)
+			case "ids":
+				return escape(strings.Join(f.IDs, ","))
+			default:
+				value := f.With[name]
+				if value == "" {
+					missing = fmt.Errorf("the address of a %s needs %q, which the event doesn't say", f.Kind, name)
+				}
+				return escape(value)
+			}
+		})
+	}
+	address := strings.TrimSuffix(m.URL, "/") + fill(path, url.PathEscape)
+	if hasQuery {
+		address += "?" + fill(query, url.QueryEscape)
+	}
+	return address, missing
+}
+
+// Batched tells whether one request asks for all ids of a kind.
+func (d Document) Batched() bool {
+	return strings.Contains(d.Path, "{ids}") || d.Method == "POST"
+}
+
+// Filled is the body of a POST, with the ids in their place.
+func (d Document) Filled(ids []string) any { return fillIDs(d.Body, ids) }
+
+func fillIDs(v any, ids []string) any {
+	switch v := v.(type) {
+	case string:
+		if v == "{ids}" {
+			return ids
+		}
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, value := range v {
+			out[key] = fillIDs(value, ids)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, value := range v {
+			out[i] = fillIDs(value, ids)
+		}
+		return out
+	}
+	return v
+}

@@ -1,0 +1,466 @@
+package pms
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/itchyny/gojq"
+)
+
+// Bounds of one run of a program. They are far from what a mapping needs, and keep a mistaken one from stopping the rest.
+const (
+	mapWithin  = 100 * time.Millisecond
+	maxOutputs = 500
+	maxMapped  = 1 << 20 // bytes of all outputs
+	// mappers is how many programs run at a time: they use processors and memory, and nobody waits for them.
+	mappers = 4
+)
+
+// Format is how a PMS words its webhooks: a jq program that turns what was posted into changes.
+type Format struct {
+	Name string
+	Manifest
+	program string
+	code    *gojq.Code
+}
+
+// Manifest is what a program says of itself, as the constant object of its module directive.
+type Manifest struct {
+	// About says where the facts come from, for people.
+	About string `json:"about"`
+	// Accepts are the kinds of body: json, form, and query for a GET or POST that has none. Default json.
+	Accepts []string `json:"accepts"`
+	// ID is the path of the sender's id of an event, by which one that comes again is known; none: nothing is.
+	ID string `json:"id"`
+	// Type is the path of an event's type, or several, joined by dots.
+	Type []string `json:"type"`
+	// Redact are paths that are blackened before anything is stored.
+	Redact []string `json:"redact"`
+	// Verify is how the PMS signs, for sources that say nothing but the secrets.
+	Verify *VerifySettings `json:"verify"`
+	// Fetch says where documents are that its webhooks only name.
+	Fetch *FetchManifest `json:"fetch"`
+}
+
+// FetchManifest says where a PMS's documents are, and how to ask for them.
+type FetchManifest struct {
+	URL       string              `json:"url"`  // of the API
+	Auth      string              `json:"auth"` // bearer, header, basic, oauth2 or body
+	Header    string              `json:"header"`
+	TokenURL  string              `json:"token_url"`
+	Scopes    []string            `json:"scopes"`
+	PerSecond float64             `json:"per_second"`
+	Documents map[string]Document `json:"documents"`
+}
+
+// Document is a kind of document of a PMS.
+type Document struct {
+	Method string `json:"method"` // GET or POST
+	Path   string `json:"path"`   // {id} is replaced by the id, {ids} by all, comma-separated
+	Body   any    `json:"body"`   // of a POST; "{ids}" is replaced by the list of ids
+	// Modified is the path of the document's own time of change, to tell one that is older than its webhook.
+	Modified string `json:"modified"`
+}
+
+//go:embed formats/*.jq
+var embedded embed.FS
+
+// prelude are the functions that every program may use.
+const preludeFile = "formats/prelude.jq"
+
+var prelude = sync.OnceValues(func() (*gojq.Query, error) {
+	text, err := embedded.ReadFile(preludeFile)
+	if err != nil {
+		return nil, err
+	}
+	return gojq.Parse(string(text))
+})
+
+// Presets are the names of the built-in formats, sorted. The canonical one is not among them: it is no program.
+func Presets() []string {
+	files, _ := fs.Glob(embedded, "formats/*.jq") // the pattern is well-formed
+	var names []string
+	for _, f := range files {
+		if f != preludeFile {
+			names = append(names, strings.TrimSuffix(path.Base(f), ".jq"))
+		}
+	}
+	return names
+}
+
+// LoadFormat compiles a built-in format by its name, or the one in a file, whose name ends in .jq.
+func LoadFormat(name string) (*Format, error) {
+	if strings.HasSuffix(name, ".jq") {
+		text, err := os.ReadFile(name) // #nosec G304 -- the operator names it
+		if err != nil {
+			return nil, err
+		}
+		return ParseFormat(name, string(text))
+	}
+	text, err := embedded.ReadFile("formats/" + name + ".jq")
+	if err != nil || name == "prelude" {
+		return nil, fmt.Errorf("%q is no format: it must be staykey, one of %s, or the path of a .jq file", name, strings.Join(Presets(), ", "))
+	}
+	return ParseFormat(name, string(text))
+}
+
+// ParseFormat compiles a program. The error says where it is wrong, as far as jq tells.
+func ParseFormat(name, program string) (*Format, error) {
+	query, err := gojq.Parse(program)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", placeOf(name, program, err), err)
+	}
+	f := &Format{Name: name, program: program}
+	if query.Meta != nil {
+		if err := f.readManifest(query.Meta.ToValue()); err != nil {
+			return nil, fmt.Errorf("%s: module: %w", name, err)
+		}
+	}
+	if len(query.Imports) > 0 {
+		return nil, fmt.Errorf("%s: a program may not import or include another", name)
+	}
+	shared, err := prelude()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", preludeFile, err)
+	}
+	query.FuncDefs = slices.Concat(shared.FuncDefs, query.FuncDefs)
+	if f.code, err = gojq.Compile(query); err != nil {
+		return nil, fmt.Errorf("%s: %w", placeOf(name, program, err), err)
+	}
+	return f, nil
+}
+
+func (f *Format) readManifest(meta any) error {
+	text, err := json.Marshal(meta)
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f.Manifest); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	for _, kind := range f.Accepts {
+		if !slices.Contains([]string{"json", "form", "query"}, kind) {
+			return fmt.Errorf("accepts: %q must be json, form or query", kind)
+		}
+	}
+	if f.Fetch != nil {
+		return f.Fetch.check()
+	}
+	return nil
+}
+
+// TakesJSON, TakesForms and TakesQueries tell what bodies a format reads.
+func (m Manifest) TakesJSON() bool    { return len(m.Accepts) == 0 || slices.Contains(m.Accepts, "json") }
+func (m Manifest) TakesForms() bool   { return slices.Contains(m.Accepts, "form") }
+func (m Manifest) TakesQueries() bool { return slices.Contains(m.Accepts, "query") }
+
+var undefined = regexp.MustCompile(`(?:function|variable) not defined: \$?([A-Za-z_0-9:]+)`)
+
+// placeOf finds where in a program an error of jq's is: file, line and column.
+func placeOf(name, program string, err error) string {
+	at := -1
+	if parse := new(gojq.ParseError); errors.As(err, &parse) {
+		at = parse.Offset - len(parse.Token)
+	} else if word := undefined.FindStringSubmatch(err.Error()); word != nil {
+		if found := regexp.MustCompile(`(?:\$|\b)` + regexp.QuoteMeta(word[1]) + `\b`).FindStringIndex(program); found != nil {
+			at = found[0]
+		}
+	}
+	if at < 0 || at > len(program) {
+		return name
+	}
+	return fmt.Sprintf("%s:%s", name, lineAndColumn(program, at))
+}
+
+func lineAndColumn(text string, at int) string {
+	before := text[:at]
+	return fmt.Sprintf("%d:%d", strings.Count(before, "\n")+1, len([]rune(before[strings.LastIndexByte(before, '\n')+1:]))+1)
+}
+
+// Where finds the place in the program, "line:column", that makes the field that an error is about; "" where it is
+// not to be told.
+func (f *Format) Where(field string) string {
+	key := field[strings.LastIndexByte(field, '.')+1:]
+	key, _, _ = strings.Cut(key, "[")
+	if key == "" {
+		return ""
+	}
+	found := regexp.MustCompile(`(?m)(?:^|[{,(\s])"?(` + regexp.QuoteMeta(key) + `)"?\s*:`).FindStringSubmatchIndex(f.program)
+	if found == nil {
+		return ""
+	}
+	return lineAndColumn(f.program, found[2])
+}
+
+// Request is what was posted besides the body, as far as it is kept: nothing that authenticates it.
+type Request struct {
+	Kind    string            `json:"kind,omitempty"`    // of the body: "" for JSON, form or query
+	Format  string            `json:"format,omitempty"`  // "staykey" where the source's own doesn't count, as for imports
+	Headers map[string]string `json:"headers,omitempty"` // by names in lower case
+	Query   map[string]string `json:"query,omitempty"`
+	Path    string            `json:"path,omitempty"` // behind the source's name
+}
+
+// Mapping is what is mapped.
+type Mapping struct {
+	Body    []byte
+	Request Request
+	Fetched map[string]any // documents by kind, as far as they were fetched; nil at first
+	Guests  bool           // each guest that the PMS names gets a reservation
+}
+
+// Map runs the program. What is wrong with its outputs is in Event.Invalid; the error is [ErrNotJSON], or says that the
+// program failed.
+func (f *Format) Map(ctx context.Context, m Mapping) (Event, error) {
+	body, err := m.body()
+	if err != nil {
+		return Event{}, err
+	}
+	e := Event{Type: f.typeOf(body, m.Request)}
+	outputs, err := f.run(ctx, map[string]any{
+		"body": body, "headers": texts(m.Request.Headers), "query": texts(m.Request.Query), "path": m.Request.Path, "fetched": orNil(m.Fetched),
+	})
+	if err != nil {
+		return e, err
+	}
+	read := reading{guests: m.Guests}
+	for i, output := range outputs {
+		where := ""
+		if len(outputs) > 1 {
+			where = fmt.Sprintf("[%d].", i)
+		}
+		read.output(where, output)
+	}
+	read.into(&e)
+	return e, nil
+}
+
+var busy = make(chan struct{}, mappers)
+
+func (f *Format) run(ctx context.Context, input any) (outputs []any, err error) {
+	select {
+	case busy <- struct{}{}:
+		defer func() { <-busy }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			err = fmt.Errorf("the program %s made jq panic: %v", f.Name, recovered)
+		}
+	}()
+	limited, cancel := context.WithTimeout(ctx, mapWithin)
+	defer cancel()
+	size := 0
+	results := f.code.RunWithContext(limited, input)
+	for {
+		v, ok := results.Next()
+		if !ok {
+			return outputs, nil
+		}
+		if err, failed := v.(error); failed {
+			switch {
+			case ctx.Err() != nil:
+				return nil, ctx.Err()
+			case limited.Err() != nil:
+				return nil, fmt.Errorf("the program %s ran for longer than %s and was stopped", f.Name, mapWithin)
+			}
+			return nil, fmt.Errorf("the program %s failed: %w", f.Name, err)
+		}
+		if size += sizeOf(v); len(outputs) == maxOutputs || size > maxMapped {
+			return nil, fmt.Errorf("the program %s has more than %d outputs, or more than %d bytes of them", f.Name, maxOutputs, maxMapped)
+		}
+		outputs = append(outputs, v)
+	}
+}
+
+// sizeOf is about how many bytes a value takes.
+func sizeOf(v any) int {
+	n := 16
+	switch v := v.(type) {
+	case string:
+		n += len(v)
+	case []any:
+		for _, item := range v {
+			n += sizeOf(item)
+		}
+	case map[string]any:
+		for key, item := range v {
+			n += len(key) + sizeOf(item)
+		}
+	}
+	return n
+}
+
+// body decodes what was posted. Numbers stay as they are written: ids may be longer than a float64 can tell.
+func (m Mapping) body() (any, error) {
+	switch m.Request.Kind {
+	case "query":
+		return nil, nil
+	case "form":
+		values, err := url.ParseQuery(string(m.Body))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNotForm, err)
+		}
+		return texts(First(values)), nil
+	}
+	if err := CheckJSON(m.Body); err != nil {
+		return nil, err
+	}
+	return DecodeJSON(m.Body)
+}
+
+// ErrNotForm says that a body is no URL-encoded form.
+var ErrNotForm = errors.New("the body is not a URL-encoded form")
+
+// DecodeJSON decodes a JSON value as programs take it, with exact numbers.
+func DecodeJSON(text []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotJSON, err)
+	}
+	return v, nil
+}
+
+// First keeps the first of each parameter's values.
+func First(values url.Values) map[string]string {
+	first := make(map[string]string, len(values))
+	for name, list := range values {
+		if len(list) > 0 {
+			first[name] = list[0]
+		}
+	}
+	return first
+}
+
+func texts(m map[string]string) map[string]any {
+	out := make(map[string]any, len(m))
+	for key, value := range m {
+		out[key] = value
+	}
+	return out
+}
+
+func orNil(m map[string]any) any {
+	if m == nil {
+		return nil
+	}
+	return m
+}
+
+// Glance is what is known of something posted before it is mapped.
+type Glance struct {
+	ID   string // the sender's id of the event; "" where it has none
+	Type string // the sender's type of it; "" where it doesn't say
+	Body []byte // as it may be stored: what the format names is blackened
+}
+
+// Glance reads no more than accepting needs. The error is [ErrNotJSON] or [ErrNotForm].
+func (f *Format) Glance(body []byte, r Request) (Glance, error) {
+	g := Glance{Body: body}
+	v, err := Mapping{Body: body, Request: r}.body()
+	if err != nil {
+		return g, err
+	}
+	g.Type = f.typeOf(v, r)
+	if f.ID != "" {
+		if id := textAt(v, f.ID); CheckWebhookID(id) == nil {
+			g.ID = id
+		}
+	}
+	found := false
+	for _, at := range f.Redact {
+		found = blacken(v, strings.Split(at, ".")) || found
+	}
+	if found && r.Kind == "" {
+		g.Body, err = json.Marshal(v)
+	}
+	return g, err
+}
+
+func (f *Format) typeOf(body any, r Request) string {
+	var parts []string
+	for _, at := range f.Type {
+		part := ""
+		if name, ok := strings.CutPrefix(at, "query:"); ok {
+			part = r.Query[name]
+		} else {
+			part = textAt(body, at)
+		}
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if t := strings.Join(parts, "."); len(t) <= maxText {
+		return t
+	}
+	return ""
+}
+
+// textAt is the text or number at a dotted path; a list is looked into by its first item.
+func textAt(v any, at string) string {
+	switch v := Lookup(v, at).(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	}
+	return ""
+}
+
+// Lookup returns what is at a dotted path of a decoded JSON value; nil if there is nothing.
+func Lookup(v any, at string) any {
+	for _, name := range strings.Split(at, ".") {
+		if list, ok := v.([]any); ok && len(list) > 0 {
+			v = list[0]
+		}
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = object[name]
+	}
+	return v
+}
+
+// redacted stands where something was not to be kept.
+const redacted = "[redacted]"
+
+func blacken(v any, at []string) bool {
+	switch v := v.(type) {
+	case []any:
+		found := false
+		for _, item := range v {
+			found = blacken(item, at) || found
+		}
+		return found
+	case map[string]any:
+		value, there := v[at[0]]
+		switch {
+		case !there || value == nil:
+			return false
+		case len(at) == 1:
+			v[at[0]] = redacted
+			return true
+		}
+		return blacken(value, at[1:])
+	}
+	return false
+}

@@ -1,0 +1,30 @@
+module {
+  "about": "Hostaway, unified webhooks: official documentation (github.com/Hostaway/api) and captured payloads.",
+  "type": ["event"],
+  "verify": {"method": "basic"}
+};
+
+def classes: {
+  "new": "confirmed", "modified": "confirmed", "ownerStay": "confirmed",
+  "cancelled": "cancelled", "declined": "cancelled", "expired": "cancelled",
+  "pending": "pending", "awaitingPayment": "pending", "awaitingGuestVerification": "pending", "unconfirmed": "pending",
+  "inquiry": "inquiry", "inquiryPreapproved": "inquiry", "inquiryDenied": "inquiry", "inquiryTimedout": "inquiry", "inquiryNotPossible": "inquiry"
+};
+
+.body
+| (if (.data | type) == "object" then .data else .payload.data? end) as $r
+| if .data == "test" then {ping: true}
+  elif .object != "reservation" then {ignore: "\(.object) is about nothing that a key depends on"}
+  elif $r == null then error("a reservation event without data")
+  else {reservation: {
+    reservation_id: ($r.id | id),
+    listing_id: ($r.listingMapId | id),
+    status: ($r.status | class_by(classes)),
+    pms_status: $r.status,
+    guest_email: $r.guestEmail,
+    guest_name: first_said($r.guestName, name_of($r.guestFirstName, $r.guestLastName)),
+    guest_phone: $r.phone,
+    check_in: local($r.arrivalDate; $r.checkInTime),
+    check_out: local($r.departureDate; $r.checkOutTime),
+    version: $r.updatedOn
+  } | if .listing_id == null then del(.listing_id) else . end} end

@@ -1,0 +1,24 @@
+module {
+  "about": "Smoobu: reconstructed from public clients; no official text of the webhook could be had.",
+  "type": ["action"],
+  "verify": {"method": "url-token"}
+};
+
+.body
+| .data as $r
+| if (.action // "" | test("Reservation$") | not) then {ignore: "\(.action) is about nothing that a key depends on"}
+  elif $r["is-blocked-booking"] == true then {ignore: "a block of the calendar, not a stay"}
+  else {reservation: {
+    reservation_id: ($r.id | id),
+    listing_id: ($r.apartment.id | id),
+    status: (if (.action | IN("cancelReservation", "deleteReservation")) or $r.type == "cancellation" then "cancelled"
+      elif ($r.type | IN("reservation", "modification of booking")) or $r.type == null then "confirmed" else "other" end),
+    pms_status: ($r.type // .action),
+    guest_id: ($r.guestId | id),
+    guest_email: $r.email,
+    guest_name: first_said($r["guest-name"], name_of($r.firstname, $r.lastname)),
+    guest_phone: $r.phone,
+    check_in: local($r.arrival; $r["check-in"]),
+    check_out: local($r.departure; $r["check-out"]),
+    version: $r.modifiedAt
+  } | if .listing_id == null then del(.listing_id) else . end} end

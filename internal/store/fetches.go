@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// ReasonNeedsFetch is why an event waits whose source doesn't say how its documents are asked for.
+const ReasonNeedsFetch = "needs_fetch"
+
+// EventFetch is an event that waits for documents of its PMS.
+type EventFetch struct {
+	EventID  uuid.UUID
+	Seq      int64
+	Source   string
+	Received time.Time
+	Attempts int
+	Body     []byte
+	Request  []byte
+}
+
+// Try is one request for a document.
+type Try struct {
+	At         time.Time `json:"at"`
+	Attempt    int       `json:"attempt"`
+	Document   string    `json:"document"` // kind and ids
+	DurationMS int64     `json:"duration_ms"`
+	Status     int       `json:"status,omitempty"` // of HTTP; 0 where there was no answer
+	Error      string    `json:"error,omitempty"`
+}
+
+// AwaitDocuments takes claimed events out of the queue until their documents are there. The reason is what the inbox shows.
+func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, reasons []string, now time.Time) {
+	if len(events) == 0 {
+		return
+	}
+	n := len(events)
+	ids, seqs, sources, wanted := make([][16]byte, n), make([]int64, n), make([]string, n), make([]string, n)
+	for i, e := range events {
+		ids[i], seqs[i], sources[i], wanted[i] = e.EventID, e.Seq, e.Source, string(wants[i])
+	}
+	batch.Queue(`
+		INSERT INTO event_fetches (event_id, seq, source, wants, reason, created_at)
+		SELECT event_id, seq, source, wants::jsonb, nullif(reason, ''), $6
+		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[]) AS n (event_id, seq, source, wants, reason)
+		ON CONFLICT (event_id) DO UPDATE SET seq = excluded.seq, wants = excluded.wants, reason = excluded.reason, documents = NULL`,
+		ids, seqs, sources, wanted, reasons, now)
+}
+
+// Unclaim puts claimed events back into the queue, in the transaction that claimed them.
+func Unclaim(ctx context.Context, tx pgx.Tx, events []Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	ids := make([][16]byte, len(events))
+	for i, e := range events {
+		ids[i] = e.EventID
+	}
+	_, err := tx.Exec(ctx, queueAgain+`event_id = ANY ($1)`, ids)
+	return wrap(err, "put %d events back", len(ids))
+}
+
+// EventToFetch returns an event that waits for documents; [ErrNotFound] once it doesn't.
+func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT f.event_id, f.seq, f.source, e.received_at AS received, f.attempts, e.body, e.request
+		FROM event_fetches f JOIN events e USING (event_id) WHERE f.event_id = $1 AND f.documents IS NULL AND e.body IS NOT NULL`, id)
+	f, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[EventFetch])
+	return f, wrap(err, "event %s to fetch for", id)
+}
+
+// NoteFetch writes the requests of an attempt that has not brought all documents, and why.
+func (s *Store) NoteFetch(ctx context.Context, id uuid.UUID, tries []Try, reason string) error {
+	encoded, err := json.Marshal(tries)
+	if err != nil {
+		return wrap(err, "encode requests")
+	}
+	_, err = s.pool.Exec(ctx, `
+		UPDATE event_fetches SET attempts = attempts + 1, tries = tries || $2::jsonb, reason = $3 WHERE event_id = $1`, id, encoded, reason)
+	return wrap(err, "note an attempt to fetch for event %s", id)
+}
+
+// Fetched keeps the documents of an event and queues it, at its old place in the order.
+func (s *Store) Fetched(ctx context.Context, id uuid.UUID, documents json.RawMessage, tries []Try) error {
+	encoded, err := json.Marshal(tries)
+	if err != nil {
+		return wrap(err, "encode requests")
+	}
+	_, err = s.pool.Exec(ctx, `
+		WITH done AS (
+			UPDATE event_fetches SET attempts = attempts + 1, tries = tries || $2::jsonb, documents = $3, reason = NULL
+			WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq)
+		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
+		SELECT d.seq, d.event_id, e.source, e.type, e.reservation_id, e.listing_id, e.urgent FROM done d JOIN events e USING (event_id)`, id, encoded, []byte(documents))
+	return wrap(err, "keep what was fetched for event %s", id)
+}
+
+// Tries returns the requests that were made for claimed events, by event.
+func Tries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID][]Try, error) {
+	rows, _ := tx.Query(ctx, `SELECT event_id, tries FROM event_fetches WHERE event_id = ANY ($1)`, ids)
+	tries := map[uuid.UUID][]Try{}
+	var id uuid.UUID
+	var list []Try
+	_, err := pgx.ForEachRow(rows, []any{&id, &list}, func() error {
+		tries[id] = list
+		list = nil
+		return nil
+	})
+	return tries, wrap(err, "read what was fetched")
+}
+
+// GiveUpFetch rejects an event whose documents can't be had. It can be replayed.
+func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) error {
+	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			WITH gone AS (DELETE FROM event_fetches WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq)
+			INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
+			SELECT g.seq, g.event_id, e.source, e.type, 'rejected', $2, e.reservation_id, e.listing_id, e.occurred_at, e.received_at
+			FROM gone g JOIN events e USING (event_id)`, id, reason)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE events SET rejected = true WHERE event_id = $1`, id)
+		return err
+	})
+	return wrap(err, "give up fetching for event %s", id)
+}
+
+// FetchesWaiting returns the events of a source that wait for documents, oldest first, from behind a place.
+func (s *Store) FetchesWaiting(ctx context.Context, source string, behind int64, limit int) ([]EventFetch, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT event_id, seq, source, created_at AS received, attempts, NULL::bytea AS body, NULL::jsonb AS request FROM event_fetches
+		WHERE source = $1 AND documents IS NULL AND seq > $2 ORDER BY seq LIMIT $3`, source, behind, limit)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[EventFetch])
+	return list, wrap(err, "list events of source %s that wait for documents", source)
+}
