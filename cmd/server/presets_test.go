@@ -1,0 +1,482 @@
+package main
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+var years = regexp.MustCompile(`\b20[0-9]{2}-([0-9]{2}-[0-9]{2})`)
+
+// ahead reads a payload of a PMS with all of its dates in the next year, so that its stay is to come.
+func ahead(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../internal/pms/testdata/payloads", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return years.ReplaceAll(text, fmt.Appendf(nil, "%d-$1", time.Now().Year()+1))
+}
+
+// fakePMS is the API of a PMS: it fails at first, wants its credentials, and then has a document for each path.
+type fakePMS struct {
+	*httptest.Server
+	mu        sync.Mutex
+	documents map[string][]byte // by the beginning of the path and query
+	allowed   func(*http.Request, []byte) bool
+	failures  []int // statuses of the first answers
+	asked     []string
+	refused   []string
+}
+
+func newFakePMS(t *testing.T, allowed func(*http.Request, []byte) bool, documents map[string][]byte) *fakePMS {
+	f := &fakePMS{documents: documents, allowed: allowed, failures: []int{http.StatusServiceUnavailable, http.StatusNotFound}}
+	f.Server = httptest.NewServer(f)
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f *fakePMS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.URL.Path == "/token" {
+		id, secret, ok := r.BasicAuth()
+		if !ok {
+			values, _ := url.ParseQuery(string(body))
+			id, secret = values.Get("client_id"), values.Get("client_secret")
+		}
+		if id != "client" || secret != "client-secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"access_token": "an-access-token", "token_type": "Bearer", "expires_in": 3600}`)
+		return
+	}
+	f.asked = append(f.asked, r.Method+" "+r.URL.RequestURI())
+	if !f.allowed(r, body) {
+		f.refused = append(f.refused, r.URL.RequestURI())
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if len(f.failures) > 0 {
+		status := f.failures[0]
+		f.failures = f.failures[1:]
+		w.WriteHeader(status)
+		return
+	}
+	for path, document := range f.documents {
+		if strings.HasPrefix(r.URL.RequestURI(), path) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(document)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNotFound)
+}
+
+func hasHeader(name, value string) func(*http.Request, []byte) bool {
+	return func(r *http.Request, _ []byte) bool { return r.Header.Get(name) == value }
+}
+
+func signature(secret string, body []byte) string {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write(body)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// get reads something over REST.
+func (p *process) get(path string, into any) int {
+	p.t.Helper()
+	return p.admin(http.MethodGet, path, nil, into)
+}
+
+func (p *process) admin(method, path string, body []byte, into any) int {
+	p.t.Helper()
+	req, err := http.NewRequest(method, p.url+path, bytes.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+e2eToken)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if into != nil {
+		if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return resp.StatusCode
+}
+
+func (p *process) send(method, path string, body []byte, change func(http.Header)) int {
+	p.t.Helper()
+	req, err := http.NewRequest(method, p.url+path, bytes.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if change != nil {
+		change(req.Header)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+const pmsToken = "a-token-of-the-pms-0123456789"
+
+// TestPresets goes from each PMS's own webhook, signed as it signs, to a mobile key; where its webhooks only name what they
+// are about, over an API that fails at first.
+func TestPresets(t *testing.T) {
+	t.Parallel()
+	sim, env := simulated(t, storetest.DSN(t))
+	bearer := hasHeader("Authorization", "Bearer an-access-token")
+	guesty := newFakePMS(t, bearer, map[string][]byte{"/reservations/62c000000000000000000001?fields=": ahead(t, "guesty/fetch_reservation.json")})
+	ownerrez := newFakePMS(t, hasHeader("Authorization", "Bearer "+pmsToken), map[string][]byte{"/guests/620760000": ahead(t, "ownerrez/fetch_guest.json")})
+	cloudbeds := newFakePMS(t, hasHeader("x-api-key", pmsToken), map[string][]byte{"/getReservation?propertyID=318000&reservationID=7061304400000": ahead(t, "cloudbeds/fetch_getReservation.json")})
+	mews := newFakePMS(t, func(r *http.Request, body []byte) bool {
+		return bytes.Contains(body, []byte(`"ClientToken":"`+pmsToken+`"`)) && bytes.Contains(body, []byte(`Ids":["`))
+	}, map[string][]byte{"/reservations/getAll": ahead(t, "mews/fetch_reservations_getAll.json"), "/customers/getAll": ahead(t, "mews/fetch_customers_getAll.json")})
+	apaleo := newFakePMS(t, bearer, map[string][]byte{"/booking/v1/reservations/XPGMSXGF-1": ahead(t, "apaleo/fetch_reservation.json")})
+	hostfully := newFakePMS(t, hasHeader("X-HOSTFULLY-APIKEY", pmsToken), map[string][]byte{"/leads/3f1c0000-0000-4000-8000-000000000003": ahead(t, "hostfully/fetch_lead.json")})
+	booking := `{"success": true, "data": [{"id": 12345678, "roomId": 2000, "unitId": 2, "status": "confirmed", "arrival": "` + fmt.Sprint(time.Now().Year()+1) + `-08-01", "departure": "` +
+		fmt.Sprint(time.Now().Year()+1) + `-08-05", "modifiedTime": "2026-07-01T10:16:00Z", "firstName": "Jane", "lastName": "Doe", "email": "jane@example.com", "infoItems": [{"code": "ACCESS_ENDTIME", "text": "34:00"}]}]}`
+	beds24 := newFakePMS(t, hasHeader("token", pmsToken), map[string][]byte{"/bookings?id=12345678": []byte(booking)})
+
+	urlToken := func(source string) string { return "/webhooks/" + source + "/" + source + "-url-token-0123456789" }
+	basic := func(h http.Header) { h.Set("Authorization", "Basic c3RheWtleTpiYXNpYy1wYXNzd29yZA==") } // staykey:basic-password
+	cases := []struct {
+		source, format, config string
+		method, path           string
+		body                   []byte
+		sign                   func(body []byte, h http.Header)
+		listing, reservation   string
+		starts                 string // check-in, in the next year
+		api                    *fakePMS
+	}{
+		{
+			source: "hospitable", config: `verify: {secrets: ["hospitable-secret"]}`, body: ahead(t, "hospitable/reservation.created.json"),
+			sign:    func(body []byte, h http.Header) { h.Set("Signature", signature("hospitable-secret", body)) },
+			listing: "550e8400-e29b-41d4-a716-446655440000", reservation: "6f58fd0a-a9cb-3746-9219-384a156ff7bb", starts: "01-03T18:00:00.000Z",
+		},
+		{
+			source: "hostaway", config: `verify: {username: staykey, password: basic-password}`, body: ahead(t, "hostaway/reservation.updated.json"),
+			sign: func(_ []byte, h http.Header) { basic(h) }, listing: "40160", reservation: "13", starts: "07-15T13:00:00.000Z",
+		},
+		{
+			source: "guesty", config: `verify: {secrets: ["` + e2eSecret.String() + `"]}
+    fetch: {url: "` + guesty.URL + `", token_url: "` + guesty.URL + `/token", client_id: client, client_secret: client-secret, per_second: 100}`,
+			body: ahead(t, "guesty/reservation.updated.v2.UNVERIFIED.json"),
+			sign: func(body []byte, h http.Header) {
+				now := time.Now()
+				h.Set("svix-id", "msg_guesty")
+				h.Set("svix-timestamp", fmt.Sprint(now.Unix()))
+				h.Set("svix-signature", e2eSecret.Sign("msg_guesty", now, body))
+			},
+			listing: "62b000000000000000000001", reservation: "62c000000000000000000001", starts: "08-20T14:00:00.000Z", api: guesty,
+		},
+		{
+			source: "lodgify", config: `verify: {secrets: ["lodgify-old-secret", "lodgify-secret"]}`, body: ahead(t, "lodgify/booking_change.array_variant.json"),
+			sign: func(body []byte, h http.Header) {
+				h.Set("ms-signature", "sha256="+strings.ToUpper(signature("lodgify-secret", body)))
+			},
+			listing: "10000", reservation: "123456", starts: "05-21T13:00:00.000Z",
+		},
+		{source: "beds24", config: `verify: {secrets: ["beds24-url-token-0123456789"]}`, path: urlToken("beds24"), body: ahead(t, "beds24/v2_booking_webhook.json"), listing: "2000/1", reservation: "12345678", starts: "08-01T12:00:00.000Z"},
+		{
+			source: "beds24v1", format: "beds24", config: `verify: {method: url-token, parameter: key, secrets: ["beds24v1-url-token-0123456789"]}
+    fetch: {url: "` + beds24.URL + `", token: ` + pmsToken + `, per_second: 100}`,
+			method: http.MethodGet, path: "/webhooks/beds24v1?bookid=12345678&status=new&key=beds24v1-url-token-0123456789", listing: "2000/2", reservation: "12345678", starts: "08-01T13:00:00.000Z", api: beds24,
+		},
+		{source: "smoobu", config: `verify: {secrets: ["smoobu-url-token-0123456789"]}`, path: urlToken("smoobu"), body: ahead(t, "smoobu/newReservation.json"), listing: "2000001", reservation: "10000001", starts: "08-01T14:00:00.000Z"},
+		{source: "uplisting", config: `verify: {secrets: ["uplisting-url-token-0123456789"]}`, path: urlToken("uplisting") + "?event=booking_created", body: ahead(t, "uplisting/booking_created.json"), listing: "2", reservation: "1", starts: "12-03T14:00:00.000Z"},
+		{
+			source: "ownerrez", config: `verify: {secrets: ["staykey:basic-password-2"]}
+    fetch: {url: "` + ownerrez.URL + `", token: ` + pmsToken + `, per_second: 100}`,
+			body: ahead(t, "ownerrez/entity_update.booking.json"), sign: func(_ []byte, h http.Header) { h.Set("Authorization", "Basic c3RheWtleTpiYXNpYy1wYXNzd29yZC0y") },
+			listing: "474000", reservation: "16870000", starts: "03-12T14:00:00.000Z", api: ownerrez,
+		},
+		{
+			source: "cloudbeds", config: `verify: {secrets: ["cloudbeds-url-token-0123456789"]}
+    fetch: {url: "` + cloudbeds.URL + `", token: ` + pmsToken + `, per_second: 100}`,
+			path: urlToken("cloudbeds"), body: ahead(t, "cloudbeds/reservation_created.json"), listing: "534567-2", reservation: "7061304400000", starts: "12-17T14:00:00.000Z", api: cloudbeds,
+		},
+		{
+			source: "mews", config: `verify: {secrets: ["mews-url-token-0123456789"]}
+    fetch: {url: "` + mews.URL + `", per_second: 100, body: {ClientToken: ` + pmsToken + `, AccessToken: t, Client: staykey}}`,
+			path: urlToken("mews"), body: ahead(t, "mews/general_webhook.json"), listing: "20e00c32-d561-4008-8609-82d8aa525714", reservation: "0f515589-99b4-423d-b83a-b237009f0509", starts: "04-23T14:00:00.000Z", api: mews,
+		},
+		{
+			source: "apaleo", config: `verify: {secrets: ["apaleo-url-token-0123456789"]}
+    fetch: {url: "` + apaleo.URL + `", token_url: "` + apaleo.URL + `/token", client_id: client, client_secret: client-secret, per_second: 100}`,
+			path: urlToken("apaleo"), body: ahead(t, "apaleo/reservation_created.json"), listing: "MUC-XMC", reservation: "XPGMSXGF-1", starts: "01-16T16:00:00.000Z", api: apaleo,
+		},
+		{
+			source: "hostfully", config: `verify: {secrets: ["hostfully-url-token-0123456789"]}
+    fetch: {url: "` + hostfully.URL + `", token: ` + pmsToken + `, per_second: 100}`,
+			path: urlToken("hostfully"), body: ahead(t, "hostfully/NEW_BOOKING.json"), listing: "3f1c0000-0000-4000-8000-000000000002", reservation: "3f1c0000-0000-4000-8000-000000000003", starts: "05-10T14:00:00.000Z", api: hostfully,
+		},
+	}
+	config := "sources:\n"
+	formats := map[string]bool{}
+	for _, c := range cases {
+		format := c.format
+		if format == "" {
+			format = c.source
+		}
+		formats[format] = true
+		config += fmt.Sprintf("  - name: %s\n    format: %s\n    time_zone: Europe/Madrid\n    %s\n", c.source, format, c.config)
+	}
+	for _, preset := range pms.Presets() {
+		if !formats[preset] {
+			t.Errorf("the preset %s is not tested", preset)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "staykey.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, append(slices.DeleteFunc(env, func(s string) bool { return strings.HasPrefix(s, "STAYKEY_WEBHOOK_SECRET=") }), "STAYKEY_CONFIG="+file, "STAYKEY_LOG_LEVEL=debug"))
+	for _, c := range cases {
+		t.Run(c.source, func(t *testing.T) {
+			t.Parallel()
+			q := &process{t: t, url: p.url}
+			if got := q.admin(http.MethodPut, "/v1/listings/"+c.source+"/"+url.PathEscape(c.listing), []byte(`{"seam_access_group_ids": ["555555-5555"]}`), nil); got != http.StatusOK {
+				t.Fatalf("PUT listing: %d", got)
+			}
+			method, path := c.method, c.path
+			if method == "" {
+				method = http.MethodPost
+			}
+			if path == "" {
+				path = "/webhooks/" + c.source
+			}
+			sign := func(h http.Header) {
+				if c.sign != nil {
+					c.sign(c.body, h)
+				}
+			}
+			forged := strings.NewReplacer("url-token", "url-tokem").Replace(path)
+			if got := q.send(method, forged, append([]byte(" "), c.body...), func(h http.Header) {
+				sign(h)
+				if v := h.Get("Authorization"); v != "" {
+					h.Set("Authorization", v[:len(v)-4]+"AAA=")
+				}
+			}); got != http.StatusUnauthorized {
+				t.Errorf("a forged webhook is answered %d", got)
+			}
+			if got := q.send(method, path, c.body, sign); got != http.StatusAccepted {
+				t.Fatalf("the webhook is answered %d", got)
+			}
+			var r struct {
+				CheckIn   string         `json:"check_in"`
+				MobileKey map[string]any `json:"mobile_key"`
+			}
+			waitUntil(t, "a key", func() bool {
+				return q.get("/v1/reservations/"+c.source+"/"+c.reservation, &r) == http.StatusOK && r.MobileKey["status"] == "issued"
+			})
+			if want := fmt.Sprintf("%d-%s", time.Now().Year()+1, c.starts); r.CheckIn != want {
+				t.Errorf("check-in %s, want %s", r.CheckIn, want)
+			}
+			if c.api == nil {
+				return
+			}
+			var timeline struct{ Items []map[string]any }
+			q.get("/v1/reservations/"+c.source+"/"+c.reservation+"/timeline", &timeline)
+			tries := 0
+			for _, item := range timeline.Items {
+				if item["kind"] == "fetch" {
+					tries++
+				}
+			}
+			c.api.mu.Lock()
+			defer c.api.mu.Unlock()
+			if tries < 3 || tries != len(c.api.asked) || len(c.api.refused) > 0 {
+				t.Errorf("%d requests in the timeline, %d were made, %d without the right credentials: %v", tries, len(c.api.asked), len(c.api.refused), c.api.asked)
+			}
+		})
+	}
+	t.Cleanup(func() { // behind the parallel ones
+		if peaks := sim.Peaks(); peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 {
+			t.Errorf("something was made twice: %+v", peaks)
+		}
+		for _, secret := range []string{pmsToken, "client-secret", "an-access-token", "basic-password", "url-token-0123456789", "jane.doe@example.com"} {
+			if strings.Contains(p.log.String(), secret) {
+				t.Errorf("the log holds %q", secret)
+			}
+		}
+	})
+}
+
+// TestReload changes the sources of a running service; a wrong file changes nothing, and no request is dropped.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	_, env := simulated(t, storetest.DSN(t))
+	api := newFakePMS(t, hasHeader("X-HOSTFULLY-APIKEY", pmsToken), map[string][]byte{"/leads/": ahead(t, "hostfully/fetch_lead.json")})
+	file := filepath.Join(t.TempDir(), "staykey.yaml")
+	write := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const first = `sources:
+  - name: hostfully
+    format: hostfully
+    time_zone: Europe/Madrid
+    verify: {secrets: ["hostfully-url-token-0123456789"]}
+`
+	write(first)
+	p := launch(t, append(env, "STAYKEY_CONFIG="+file))
+	hangUp := func(said string) {
+		t.Helper()
+		before := strings.Count(p.log.String(), said)
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		waitUntil(t, said, func() bool { return strings.Count(p.log.String(), said) > before })
+	}
+	const path = "/webhooks/hostfully/hostfully-url-token-0123456789"
+	if got := p.send(http.MethodPost, path, ahead(t, "hostfully/NEW_BOOKING.json"), nil); got != http.StatusAccepted {
+		t.Fatalf("answered %d", got)
+	}
+	var events struct {
+		Items []struct {
+			EventID string `json:"event_id"`
+			Status  string
+			Reason  *string
+		}
+	}
+	waitUntil(t, "needs_fetch", func() bool {
+		return p.get("/v1/events?status=accepted", &events) == 200 && len(events.Items) == 1 && events.Items[0].Reason != nil && *events.Items[0].Reason == "needs_fetch"
+	})
+	write("sources:\n  - name: hostfully\n    format: hostfully\n")
+	hangUp("the configuration is not taken")
+	if got := p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`), nil); got != http.StatusAccepted {
+		t.Fatalf("behind a wrong file: answered %d", got)
+	}
+	stop := make(chan struct{})
+	dropped := make(chan int, 1)
+	go func() {
+		n := 0
+		for {
+			select {
+			case <-stop:
+				dropped <- n
+				return
+			default:
+				if p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`), nil) != http.StatusAccepted {
+					n++
+				}
+			}
+		}
+	}()
+	write(first + "    fetch: {url: \"" + api.URL + "\", token: " + pmsToken + "}\n")
+	hangUp("the configuration is taken anew")
+	waitUntil(t, "what waited is fetched and applied", func() bool {
+		return p.get("/v1/reservations/hostfully/3f1c0000-0000-4000-8000-000000000003", nil) == http.StatusOK
+	})
+	close(stop)
+	if n := <-dropped; n > 0 {
+		t.Errorf("%d requests were dropped while the configuration changed", n)
+	}
+	write("sources:\n  - name: other\n    verify: {method: none}\n    insecure: true\n")
+	hangUp("the configuration is taken anew")
+	if got := p.send(http.MethodPost, path, []byte(`{}`), nil); got != http.StatusNotFound {
+		t.Errorf("a source that is gone: answered %d", got)
+	}
+	var ready struct{ Detail map[string]string }
+	if resp, err := http.Get(p.ops + "/readyz"); err != nil {
+		t.Error(err)
+	} else {
+		_ = json.NewDecoder(resp.Body).Decode(&ready)
+		_ = resp.Body.Close()
+		if !strings.Contains(ready.Detail["source other"], "anybody") {
+			t.Errorf("readiness doesn't show a source that anybody may post to: %v", ready.Detail)
+		}
+	}
+}
+
+// TestImport imports what was booked before, twice, over a source with a format of its own.
+func TestImport(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.DSN(t)
+	_, env := simulated(t, dsn)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "staykey.yaml")
+	if err := os.WriteFile(file, []byte("sources:\n  - name: lodgify\n    format: lodgify\n    time_zone: Europe/Madrid\n    horizon: 30d\n    verify: {secrets: [\"lodgify-secret\"]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rows := filepath.Join(dir, "rows.csv")
+	near, far := time.Now().AddDate(0, 0, 10).Format("2006-01-02"), time.Now().AddDate(0, 0, 100).Format("2006-01-02")
+	content := "\ufeffreservation_id,listing_id,check_in,check_out,guest_email\n"
+	content += "1,10000," + near + "," + far + ",jane@example.com\n2,10000," + far + "," + time.Now().AddDate(0, 0, 103).Format("2006-01-02") + ",jane@example.com\n3,10000,soon," + far + ",\n4,," + near + "," + far + ",joe@example.com\n"
+	if err := os.WriteFile(rows, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listings := filepath.Join(dir, "listings.ndjson")
+	if err := os.WriteFile(listings, []byte(`{"listing_id": "10000", "seam_access_group_ids": ["555555-5555"]}`+"\n\n[1]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, append(env, "STAYKEY_CONFIG="+file))
+	imports := func(file string, more ...string) (int, string) {
+		var out bytes.Buffer
+		code := run(t.Context(), append([]string{"import", "--source", "lodgify", "--database-url", dsn, file}, more...), &streams{out: &out, err: &out})
+		return code, out.String()
+	}
+	for _, c := range []struct {
+		file, want string
+		more       []string
+	}{
+		{rows, "4 rows: 3 would be stored, 0 were known, 1 are wrong", []string{"--dry-run"}},
+		{listings, "2 rows: 1 are stored, and applied by the running service, 0 were known, 1 are wrong", nil},
+		{rows, "4 rows: 3 are stored, and applied by the running service, 0 were known, 1 are wrong", nil},
+		{rows, "4 rows: 0 are stored, and applied by the running service, 3 were known, 1 are wrong", nil},
+	} {
+		code, said := imports(c.file, c.more...)
+		if code != 1 || !strings.Contains(said, c.want) || !strings.Contains(said, "line ") {
+			t.Errorf("exit %d, want %q:\n%s", code, c.want, said)
+		}
+	}
+	status := func(id, status, reason string) func() bool {
+		return func() bool {
+			var r struct {
+				MobileKey struct{ Status, Reason string } `json:"mobile_key"`
+			}
+			return p.get("/v1/reservations/lodgify/"+id, &r) == 200 && r.MobileKey.Status == status && r.MobileKey.Reason == reason
+		}
+	}
+	waitUntil(t, "the near one's key", status("1", "issued", ""))
+	waitUntil(t, "the far one waits", status("2", "waiting", "before_horizon"))
+	waitUntil(t, "the one without a room waits", status("4", "waiting", "no_room_assigned"))
+	if code, said := imports(filepath.Join(dir, "staykey.yaml")); code != 1 || !strings.Contains(said, `".yaml" must be .csv, .json or .ndjson`) {
+		t.Errorf("exit %d: %s", code, said)
+	}
+}
