@@ -41,16 +41,17 @@ type app struct {
 	applier *intake.Applier
 	url     string
 	changed int
+	sources map[string]pms.Source
+	trusted pms.Addresses
 }
 
 func newApp(t *testing.T) *app {
 	t.Helper()
 	a := &app{t: t, store: storetest.New(t)}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	policy := func(string) pms.Policy { return pms.DefaultPolicy() }
-	a.applier = intake.NewApplier(a.store, log, time.Now, func(string) pms.Source { return pms.Source{Policy: policy("")} }, nil, &intake.Pace{}, func() {})
+	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
 	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {})
-	sources := map[string]pms.Source{
+	a.sources = map[string]pms.Source{
 		"default":  {Name: "default", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA, secretB}}, Policy: pms.DefaultPolicy()},
 		"open":     {Name: "open", Insecure: true, Verifier: pms.Anybody{}, Policy: pms.DefaultPolicy()},
 		"a b/c":    {Name: "a b/c", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA}}, Policy: pms.DefaultPolicy()},
@@ -66,8 +67,9 @@ func newApp(t *testing.T) *app {
 		Provisioning: func(context.Context) (handlers.Provisioning, error) {
 			return handlers.Provisioning{Disconnected: []handlers.Disconnected{}}, nil
 		},
-		SeamChanged: func() { a.changed++ },
-		Source:      func(name string) (pms.Source, bool) { s, ok := sources[name]; return s, ok },
+		SeamChanged:    func() { a.changed++ },
+		Source:         func(name string) (pms.Source, bool) { s, ok := a.sources[name]; return s, ok },
+		TrustedProxies: func() pms.Addresses { return a.trusted },
 	})
 	server := httptest.NewServer(public)
 	t.Cleanup(func() { server.Close(); acceptor.Close() })

@@ -125,7 +125,7 @@ func describe(e *store.Event, p pms.Event) {
 
 // lock locks what the events are about, in the order that everybody keeps: bookings, listings, reservations.
 func (b *batch) lock(ctx context.Context, tx pgx.Tx) error {
-	var reservations, bookings []store.Ref
+	var reservations, bookings, unsaid []store.Ref
 	var listings []store.ListingRef
 	change := false
 	for i, p := range b.parsed {
@@ -137,8 +137,11 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx) error {
 		for _, c := range p.Changes {
 			if r := c.Reservation; r != nil {
 				reservations = append(reservations, store.Ref{Source: source, ReservationID: r.ReservationID})
-				if r.ListingID != nil {
+				switch {
+				case r.ListingID != nil:
 					listings = append(listings, store.ListingRef{Source: source, ListingID: *r.ListingID})
+				case r.Partial && !r.NoRoom && r.Status == pms.Confirmed: // its times are completed from the listing that it has
+					unsaid = append(unsaid, store.Ref{Source: source, ReservationID: r.ReservationID})
 				}
 				if r.BookingID != "" {
 					booking := store.Ref{Source: source, ReservationID: r.BookingID}
@@ -167,11 +170,22 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
-	if err := b.lockListings(ctx, tx, listings, change); err != nil {
+	had, err := store.ListingsOf(ctx, tx, unsaid)
+	if err != nil {
+		return err
+	}
+	if err := b.lockListings(ctx, tx, append(listings, had...), change); err != nil {
 		return err
 	}
 	if b.reservations, err = store.LockReservations(ctx, tx, append(reservations, more...)); err != nil {
 		return err
+	}
+	for _, ref := range unsaid {
+		if id := b.reservations[ref].ListingID; id != nil {
+			if _, locked := b.listings[store.ListingRef{Source: ref.Source, ListingID: *id}]; !locked {
+				return store.ErrRaced // it was moved meanwhile
+			}
+		}
 	}
 	for ref, r := range b.reservations {
 		if r.BookingID != nil {
@@ -432,7 +446,9 @@ func (b *batch) foldGuest(e store.Event, c pms.Change) verdict {
 	for _, ref := range b.guests[store.Ref{Source: e.Source, ReservationID: c.Guest.GuestID}] {
 		r := b.reservations[ref]
 		if older(at, seq, r.VersionAt, r.VersionSeq) {
-			v = max(v, superseded)
+			if v == changesNothing {
+				v = superseded
+			}
 			continue
 		}
 		b.changes(ref, r)

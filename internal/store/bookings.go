@@ -25,6 +25,19 @@ func LockBookings(ctx context.Context, tx pgx.Tx, bookings []Ref) ([]Ref, error)
 	return refs, wrap(err, "find the reservations of bookings")
 }
 
+// ListingsOf returns the listings that reservations have, as far as both exist. Nothing is locked.
+func ListingsOf(ctx context.Context, tx pgx.Tx, refs []Ref) ([]ListingRef, error) {
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	sources, ids := splitRefs(refs)
+	rows, _ := tx.Query(ctx, `
+		SELECT r.source, r.listing_id FROM unnest($1::text[], $2::text[]) AS n (source, id)
+		JOIN reservations r ON r.source = n.source AND r.reservation_id = n.id WHERE r.listing_id IS NOT NULL`, sources, ids)
+	listings, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ListingRef])
+	return listings, wrap(err, "find the listings of reservations")
+}
+
 // mostOfGuest bounds the reservations that one change of a guest reaches.
 const mostOfGuest = 500
 

@@ -1,0 +1,318 @@
+package intake_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// foreign is a world whose source has a format of its own: a body is what the program puts out.
+func foreign(t *testing.T, program string) *world {
+	t.Helper()
+	w := newWorld(t)
+	format, err := pms.ParseFormat("own.jq", program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.source.Format = format
+	return w
+}
+
+const asItIs = `module {"type": ["type"]}; .body.says[]`
+
+// says posts outputs of the program, at a minute of the sender's clock.
+func (w *world) says(outputs ...string) store.Event {
+	w.t.Helper()
+	key := uuid.NewString()
+	e := store.Event{
+		EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted, ReceivedAt: w.now, Request: []byte(`{}`),
+		Body: []byte(`{"type": "said", "says": [` + strings.Join(outputs, ",") + `]}`),
+	}
+	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+		w.t.Fatal(err)
+	}
+	return e
+}
+
+func (w *world) becomes(e store.Event, status, reason string) {
+	w.t.Helper()
+	w.drain()
+	got, err := w.store.Event(context.Background(), e.EventID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	said := ""
+	if got.Reason != nil {
+		said = *got.Reason
+	}
+	if got.Status != status || !strings.Contains(said, reason) {
+		w.t.Errorf("%s: %s %q, want %s %q", e.Body, got.Status, said, status, reason)
+	}
+}
+
+// stays are the statuses and listings of reservations, "" where there is none.
+func (w *world) stays(ids ...string) string {
+	w.t.Helper()
+	var out []string
+	for _, id := range ids {
+		v, err := w.store.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
+		if err != nil {
+			out = append(out, id+" none")
+			continue
+		}
+		listing := "-"
+		if v.Reservation.ListingID != nil {
+			listing = *v.Reservation.ListingID
+		}
+		out = append(out, id+" "+v.Reservation.Status+" "+listing)
+	}
+	return strings.Join(out, ", ")
+}
+
+func (w *world) want(want string, ids ...string) {
+	w.t.Helper()
+	if got := w.stays(ids...); got != want {
+		w.t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// room is a room of a booking, at a minute of the sender's clock; unit "" is the booking's only one.
+func room(booking, unit, listing, status string, minute int) string {
+	if unit != "" {
+		unit = `"unit": "` + unit + `", "rest": true, `
+	}
+	if listing != "" {
+		listing = `"listing_id": "` + listing + `", `
+	}
+	return fmt.Sprintf(`{"reservation": {"reservation_id": %q, %s%s"status": %q, "pms_status": "as it says", "check_in": "2024-11-01T15:00:00Z", "check_out": "2024-11-04T11:00:00Z", "version": "2024-10-20T08:%02d:00Z"}}`,
+		booking, unit, listing, status, minute)
+}
+
+// A booking of several rooms is a reservation each. One that it has no more is revoked, whatever the order of arrival.
+func TestRoomsOfABooking(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	w.becomes(w.says(room("B", "", "", "confirmed", 1)), "applied", "")
+	w.want("B confirmed -", "B")
+	w.becomes(w.says(room("B", "1", "L1", "confirmed", 2), room("B", "2", "L2", "confirmed", 2)), "applied", "")
+	w.want("B cancelled -, B_1 confirmed L1, B_2 confirmed L2", "B", "B_1", "B_2")
+	w.becomes(w.says(room("B", "1", "L3", "confirmed", 4)), "applied", "")
+	w.want("B_1 confirmed L3, B_2 cancelled L2", "B_1", "B_2")
+	w.becomes(w.says(room("B", "1", "L1", "confirmed", 3), room("B", "2", "L2", "confirmed", 3), room("B", "3", "L3", "confirmed", 3)), "superseded", "later event of this reservation")
+	w.want("B_1 confirmed L3, B_2 cancelled L2, B_3 none", "B_1", "B_2", "B_3")
+	w.becomes(w.says(room("B", "1", "L1", "pending", 5)), "ignored", `the status "as it says" (pending) makes no key`)
+	w.want("B_1 confirmed L3", "B_1")
+	w.becomes(w.says(room("B", "", "", "cancelled", 6)), "applied", "")
+	w.want("B cancelled -, B_1 cancelled L3, B_2 cancelled L2", "B", "B_1", "B_2")
+}
+
+// However the states of a booking arrive, it comes to the last one.
+func TestBookingsInAnyOrder(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	states := [][]string{{""}, {"1", "2"}, {"2"}, {"2", "3"}, {"1"}, {"1", "3"}}
+	for round := range 12 {
+		booking := fmt.Sprintf("B%d", round)
+		for _, i := range rand.Perm(len(states)) {
+			var outputs []string
+			for _, unit := range states[i] {
+				outputs = append(outputs, room(booking, unit, "L", "confirmed", i))
+			}
+			w.says(outputs...)
+			if rand.IntN(2) == 0 {
+				w.drain()
+			}
+		}
+		w.drain()
+		for unit, want := range map[string]string{"": "cancelled", "_1": "confirmed", "_2": "cancelled", "_3": "confirmed"} {
+			got := w.stays(booking + unit)
+			if want == "cancelled" && strings.HasSuffix(got, " none") {
+				continue
+			}
+			if !strings.Contains(got, " "+want+" ") {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+	}
+}
+
+// What a PMS leaves out is not taken away; a room that is null is.
+func TestOmittedFieldsEraseNothing(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	w.says(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "guest_email": "jane@example.com", "guest_name": "Jane", "check_in": "2024-11-01T15:00:00Z", "check_out": "2024-11-04T11:00:00Z"}}`)
+	w.drain()
+	w.says(`{"reservation": {"reservation_id": "R", "status": "checked_in", "guest_email": "", "guest_name": null, "check_out": "2024-11-05T11:00:00Z"}}`)
+	w.drain()
+	r := w.reservation("R").Reservation
+	if *r.ListingID != "L" || *r.GuestEmail != "jane@example.com" || *r.GuestName != "Jane" || r.CheckIn == nil || r.CheckOut.Day() != 5 || r.Status != pms.Confirmed {
+		t.Errorf("%s %s %s %s %s", *r.ListingID, *r.GuestEmail, *r.GuestName, r.CheckOut, r.Status)
+	}
+	w.says(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": null}}`)
+	w.drain()
+	w.want("R confirmed -", "R")
+	w.says(`{"listing": {"listing_id": "L", "name": "House", "time_zone": "Europe/Madrid", "check_in_time": "16:00"}}`)
+	w.drain()
+	w.says(`{"listing": {"listing_id": "L", "name": "Villa"}}`)
+	w.drain()
+	l, err := w.store.Listing(context.Background(), store.ListingRef{Source: "default", ListingID: "L"})
+	if err != nil || *l.Name != "Villa" || *l.TimeZone != "Europe/Madrid" || *l.CheckInTime != "16:00" {
+		t.Errorf("%+v %v", l, err)
+	}
+}
+
+// Each class of status does what the configuration says, and a status that nobody knows does nothing.
+func TestStatuses(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	for class, want := range map[string]string{
+		"confirmed": "confirmed", "checked_in": "confirmed", "cancelled": "cancelled", "no_show": "cancelled", "checked_out": "cancelled",
+		"inquiry": "none", "pending": "none", "other": "none",
+	} {
+		w.says(room("new-"+class, "", "L", class, 1))
+		w.says(room("old-"+class, "", "L", "confirmed", 1))
+		w.drain()
+		w.says(room("old-"+class, "", "L", class, 2))
+		w.drain()
+		if got := w.stays("new-" + class); !strings.Contains(got, " "+want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+		if want == "none" {
+			want = "confirmed"
+		}
+		if got := w.stays("old-" + class); !strings.Contains(got, " "+want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// The stays of a listing that has become part of another go on there, and so do those that still name the old one.
+func TestListingsMerge(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	w.says(`{"listing": {"listing_id": "old", "name": "House", "time_zone": "Europe/Madrid", "seam_access_group_ids": ["g1"]}}`)
+	w.says(room("R", "", "old", "confirmed", 1))
+	w.drain()
+	w.becomes(w.says(`{"merge": {"from": "old", "into": "new"}}`), "applied", "")
+	w.want("R confirmed new", "R")
+	l, err := w.store.Listing(context.Background(), store.ListingRef{Source: "default", ListingID: "new"})
+	if err != nil || l.Groups()[0] != "g1" || *l.TimeZone != "Europe/Madrid" {
+		t.Errorf("%+v %v", l, err)
+	}
+	w.says(room("late", "", "old", "confirmed", 1))
+	w.drain()
+	w.want("late confirmed new", "late")
+	w.becomes(w.says(`{"merge": {"from": "new", "into": "old"}}`), "applied", "")
+	w.want("R confirmed old, late confirmed old", "R", "late")
+}
+
+// A guest's new address reaches the guest's stays that last, and only this source's.
+func TestGuestsChange(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	stay := `{"reservation": {"reservation_id": %q, "status": "confirmed", "guest_id": "G", "guest_email": "old@example.com", "listing_id": "L", "check_in": %q, "check_out": %q, "version": "2024-10-20T08:00:00Z"}}`
+	soon, later := time.Now().AddDate(0, 0, 3).Format("2006-01-02"), time.Now().AddDate(0, 0, 5).Format("2006-01-02")
+	w.says(fmt.Sprintf(stay, "coming", soon+"T15:00:00Z", later+"T11:00:00Z"))
+	w.says(fmt.Sprintf(stay, "over", "2024-01-01T15:00:00Z", "2024-01-03T11:00:00Z"))
+	w.drain()
+	w.becomes(w.says(`{"guest": {"guest_id": "G", "guest_email": "new@example.com", "version": "2024-10-20T08:30:00Z"}}`), "applied", "")
+	if got := w.reservation("coming").Reservation; *got.GuestEmail != "new@example.com" {
+		t.Errorf("%s", *got.GuestEmail)
+	}
+	if got := w.reservation("over").Reservation; *got.GuestEmail != "old@example.com" {
+		t.Errorf("%s", *got.GuestEmail)
+	}
+	w.becomes(w.says(`{"guest": {"guest_id": "G", "guest_email": "older@example.com", "version": "2024-10-20T07:30:00Z"}}`), "superseded", "")
+	w.becomes(w.says(`{"guest": {"guest_id": "nobody", "guest_email": "x@example.com"}}`), "ignored", "no reservation that lasts")
+}
+
+// Every guest that a PMS names gets a reservation of the same room where that is wanted, and loses it when no longer named.
+func TestEveryGuest(t *testing.T) {
+	t.Parallel()
+	stay := `{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "check_in": "2024-11-01T15:00:00Z", "check_out": "2024-11-04T11:00:00Z", "guests": [%s], "version": "2024-10-20T08:%02d:00Z"}}`
+	joe := `{"guest_id": "joe", "guest_email": "joe@example.com"}`
+	t.Run("wanted", func(t *testing.T) {
+		t.Parallel()
+		w := foreign(t, asItIs)
+		w.source.Guests = true
+		w.says(fmt.Sprintf(stay, joe+`, {"guest_name": "Ann"}`, 1))
+		w.drain()
+		w.want("R confirmed L, R_guest-joe confirmed L, R_guest-3 confirmed L", "R", "R_guest-joe", "R_guest-3")
+		w.says(fmt.Sprintf(stay, joe, 2))
+		w.drain()
+		w.want("R confirmed L, R_guest-joe confirmed L, R_guest-3 cancelled L", "R", "R_guest-joe", "R_guest-3")
+		w.says(room("R", "", "L", "cancelled", 3))
+		w.drain()
+		w.want("R cancelled L, R_guest-joe cancelled L", "R", "R_guest-joe")
+	})
+	t.Run("not wanted", func(t *testing.T) {
+		t.Parallel()
+		w := foreign(t, asItIs)
+		w.says(fmt.Sprintf(stay, joe, 1))
+		w.drain()
+		w.want("R confirmed L, R_guest-joe none", "R", "R_guest-joe")
+	})
+}
+
+// What a program can't map is kept with its reason and doesn't stop its neighbours; one that takes long has those behind
+// it wait for the next batch and no longer.
+func TestProgramsThatFail(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, `.body.says[] | if .slow then [range(1e12)] | {ignore: "never"} else . end`)
+	var bad []store.Event
+	for range 15 {
+		bad = append(bad, w.says(`{"slow": true}`))
+	}
+	wrong := w.says(`{"reservation": {"reservation_id": "R"}}`)
+	good := w.says(room("R", "", "L", "confirmed", 1))
+	w.becomes(good, "applied", "")
+	w.becomes(wrong, "rejected", "reservation.status: is required")
+	for _, e := range bad {
+		w.becomes(e, "rejected", "was stopped")
+	}
+}
+
+// An event whose PMS must be asked waits, visibly, while nobody has said how.
+func TestNeedsFetch(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	e := w.says(`{"fetch": {"kind": "reservation", "id": "1"}}`)
+	w.becomes(e, "accepted", "needs_fetch")
+	list, err := w.store.Events(context.Background(), store.EventFilter{Status: store.EventAccepted}, 0, 10)
+	if err != nil || len(list) != 1 || *list[0].Reason != "needs_fetch" {
+		t.Errorf("%+v %v", list, err)
+	}
+	if n, oldest, err := w.store.Backlog(context.Background()); n != 0 || oldest != nil || err != nil {
+		t.Errorf("it counts as a backlog: %d %v %v", n, oldest, err)
+	}
+}
+
+// A zone that a listing changes to moves the stays that were said in local time.
+func TestAListingsZoneMovesItsStays(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	w.says(`{"listing": {"listing_id": "L", "time_zone": "Europe/Madrid"}}`)
+	w.says(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "check_in": {"date": "2025-03-30", "time": "02:30"}, "check_out": {"date": "2025-10-26", "time": "02:30"}}}`,
+		`{"reservation": {"reservation_id": "own", "status": "confirmed", "listing_id": "L", "check_in": {"date": "2025-03-30", "time": "02:30", "time_zone": "Asia/Tokyo"}, "check_out": {"date": "2025-10-26"}}}`)
+	w.drain()
+	moments := func(id, in, out string) {
+		t.Helper()
+		r := w.reservation(id).Reservation
+		if pms.FormatInstant(*r.CheckIn) != in || pms.FormatInstant(*r.CheckOut) != out {
+			t.Errorf("%s: %s to %s, want %s to %s", id, pms.FormatInstant(*r.CheckIn), pms.FormatInstant(*r.CheckOut), in, out)
+		}
+	}
+	moments("R", "2025-03-30T01:30:00.000Z", "2025-10-26T00:30:00.000Z") // the missing hour, and the first of two
+	w.says(`{"listing": {"listing_id": "L", "time_zone": "America/New_York"}}`)
+	w.drain()
+	moments("R", "2025-03-30T06:30:00.000Z", "2025-10-26T06:30:00.000Z")
+	moments("own", "2025-03-29T17:30:00.000Z", "2025-10-26T15:00:00.000Z")
+}
