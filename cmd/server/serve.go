@@ -388,7 +388,7 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 		workers.Go(func() { s.applier.Run(apply) })
 	}
 	workers.Go(func() { s.keeper.Run(apply) })
-	if err := s.fetcher.Start(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources))); err != nil {
+	if err := s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources))); err != nil {
 		return err
 	}
 	hangup := make(chan os.Signal, 1)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,6 +53,9 @@ type Fetcher struct {
 	first   time.Duration
 	clients clients
 	river   *river.Client[pgx.Tx]
+
+	mu      sync.Mutex
+	started bool
 }
 
 // job is what River keeps of an event to fetch for.
@@ -89,28 +93,42 @@ func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && q.Handler.Enabled(ctx, level)
 }
 
-// Start begins to fetch, and takes up what waits for a source that can be fetched for by now.
-func (f *Fetcher) Start(ctx context.Context, sources []string) error {
+// start begins to fetch, unless it has begun.
+func (f *Fetcher) start(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.started {
+		return nil
+	}
 	if err := f.river.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("start fetching: %w", err)
 	}
-	return f.TakeUp(ctx, sources)
+	f.started = true
+	return nil
 }
 
 // Stop lets requests under way end, until ctx does.
 func (f *Fetcher) Stop(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.started {
+		return nil
+	}
 	if err := f.river.Stop(ctx); err != nil {
 		return f.river.StopAndCancel(context.WithoutCancel(ctx))
 	}
 	return nil
 }
 
-// TakeUp has fetched for what waits of sources that say by now how.
+// TakeUp begins to fetch if any of the sources says how, and has fetched for what waits of those that do by now.
 func (f *Fetcher) TakeUp(ctx context.Context, sources []string) error {
 	const page = 500
 	for _, name := range sources {
 		if f.source(name).Fetch == nil {
 			continue
+		}
+		if err := f.start(ctx); err != nil {
+			return err
 		}
 		for behind := int64(0); ; {
 			list, err := f.store.FetchesWaiting(ctx, name, behind, page)

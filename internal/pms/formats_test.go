@@ -418,3 +418,97 @@ func BenchmarkMap(b *testing.B) {
 		})
 	}
 }
+
+// What PMSs post besides what was captured of them: pings, blocks, holds, inquiries, nested variants, and cancels in all
+// their shapes. A reservation is shown as id, class and listing.
+func TestVariants(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ format, query, body, want string }{
+		{"hospitable", "", `{"action": "reservation.changed", "triggers": "test", "data": {}}`, "ignored: a test of the connection"},
+		{"hospitable", "", `{"action": "property.merged", "data": {"previous_id": "a", "new_id": "b"}}`, "a into b"},
+		{"hospitable", "", `{"action": "reservation.created", "data": {"id": "r", "guest": null, "reservation_status": {"current": {"category": "request"}}, "properties": [{"id": "p"}]}}`, "r pending p"},
+		{"hospitable", "", `{"action": "reservation.created", "data": {"id": "r", "reservation_status": {"current": {"category": "accepted"}}, "properties": [{"id": "p"}, {"id": "q"}]}}`, "r_p confirmed p, r_q confirmed q"},
+		{"hospitable", "", `{"action": "reservation.created", "data": {"id": "r", "reservation_status": {"current": {"category": "unknown"}}}}`, "r other -"},
+		{"hospitable", "", `{"action": "review.created", "data": {}}`, "ignored: review.created is about nothing that a key depends on"},
+		{"hostaway", "", `{"object": "reservation", "event": "reservation updated", "data": {"id": 1, "listingMapId": 2, "status": "cancelled"}}`, "1 cancelled 2"},
+		{"hostaway", "", `{"object": "reservation", "payload": {"data": {"id": 1, "listingMapId": 2, "status": "ownerStay", "arrivalDate": "2026-01-01", "checkInTime": 16}}}`, "1 confirmed 2 from 2026-01-01T16:00"},
+		{"hostaway", "", `{"object": "reservation", "data": {"id": 1, "listingMapId": 2, "status": "somethingNew"}}`, "1 other 2"},
+		{"guesty", "", `{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": "l", "status": "canceled"}}`, "r cancelled l"},
+		{"guesty", "", `{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": "l", "status": "inquiry"}}`, "r inquiry l"},
+		{"guesty", "", `{"event": "reservation.updated.v2", "data": {"reservation": {"id": "r"}}}`, "fetch reservation r"},
+		{"guesty", "", `{"event": "listing.calendar.updated", "listing": {}}`, "ignored: listing.calendar.updated is about nothing that a key depends on"},
+		{"lodgify", "", `[{"action": "booking_change", "booking": {"id": 1, "property_id": 2, "status": "Declined"}}, {"action": "booking_change", "booking": {"id": 3, "property_id": 2, "status": "Booked"}}]`, "1 cancelled 2, 3 confirmed 2"},
+		{"lodgify", "", `{"action": "booking_change", "booking": {"id": 1, "property_id": 2, "status": "Tentative"}}`, "1 pending 2"},
+		{"lodgify", "", `{"action": "rate_change"}`, "ignored: rate_change is about nothing that a key depends on"},
+		{"beds24", "", `{"booking": {"id": 1, "roomId": 2, "status": "black"}}`, "ignored: a block of the calendar, not a stay"},
+		{"beds24", "", `{"booking": {"id": 1, "roomId": 2, "status": "inquiry"}}`, "1 inquiry 2"},
+		{"beds24", "message", ``, "ignored: a message is about nothing that a key depends on"},
+		{"smoobu", "", `{"action": "cancelReservation", "data": {"id": 1, "apartment": {"id": 2}, "type": "cancellation"}}`, "1 cancelled 2"},
+		{"smoobu", "", `{"action": "deleteReservation", "data": {"id": 1}}`, "1 cancelled -"},
+		{"smoobu", "", `{"action": "newReservation", "data": {"id": 1, "is-blocked-booking": true}}`, "ignored: a block of the calendar, not a stay"},
+		{"smoobu", "", `{"action": "newMessage", "data": {}}`, "ignored: newMessage is about nothing that a key depends on"},
+		{"uplisting", "booking_removed", `{"id": 1, "property_id": 2, "reason": "guest"}`, "1 cancelled 2"},
+		{"uplisting", "booking_updated", `{"id": 1, "property_id": 2, "mutli_unit_id": 3, "status": "confirmed"}`, "1 confirmed 3"},
+		{"ownerrez", "", `{"action": "entity_delete", "entity_type": "booking", "entity_id": 1}`, "1 cancelled -"},
+		{"ownerrez", "", `{"action": "entity_create", "entity_type": "booking", "entity_id": 1, "entity": {"is_block": true, "status": "active"}}`, "ignored: a block of the calendar, not a stay"},
+		{"ownerrez", "", `{"action": "entity_create", "entity_type": "booking", "entity_id": 1, "entity": {"property_id": 2, "status": "pending"}}`, "1 pending 2"},
+		{"ownerrez", "", `{"action": "entity_update", "entity_type": "booking", "entity_id": 1, "entity": {"property_id": 2, "status": "canceled", "guest_id": 3}}`, "1 cancelled 2"},
+		{"ownerrez", "", `{"action": "application_authorization_revoked"}`, "disconnected"},
+		{"cloudbeds", "", `{"event": "reservation/deleted", "reservationId": "1", "propertyId": 2, "timestamp": 1766005022.07}`, "1 cancelled -"},
+		{"cloudbeds", "", `{"event": "reservation/accommodation_changed", "reservationId": "1", "propertyId_str": "2", "roomId": "3", "roomIdPrev": "4", "timestamp": 1766005022.07}`, "fetch reservation 1"},
+		{"mews", "", `{"Action": "IntegrationDisabled", "Data": {}}`, "disconnected"},
+		{"mews", "", `{"Events": [{"Discriminator": "CustomerUpdated", "Value": {"Id": "c"}}, {"Discriminator": "CustomerUpdated", "Value": {"Id": "c"}}]}`, "fetch customers c"},
+		{"mews", "", `{"Events": []}`, "ignored: it is about nothing that a key depends on"},
+		{"apaleo", "", `{"topic": "system", "type": "healthcheck"}`, "ignored: a test of the connection"},
+		{"apaleo", "", `{"topic": "Reservation", "type": "set-to-no-show", "timestamp": 1692268510605, "data": {"entityId": "A-1"}}`, "A-1 no_show -"},
+		{"apaleo", "", `{"topic": "Reservation", "type": "unit-unassigned", "timestamp": 1692268510605, "data": {"entityId": "A-1"}}`, "fetch reservation A-1"},
+		{"apaleo", "", `{"topic": "Booking", "type": "created", "data": {"entityId": "A"}}`, "ignored: Booking is about nothing that a key depends on"},
+		{"hostfully", "", `{"event_type": "BOOKING_CANCELLED", "lead_uid": "u"}`, "u cancelled -"},
+		{"hostfully", "", `{"event_type": "DELETED_PROPERTY", "property_uid": "p"}`, "listing p deleted"},
+		{"hostfully", "", `{"event_type": "NEW_BLOCKED_DATES", "lead_uid": "u"}`, "ignored: NEW_BLOCKED_DATES is about nothing that a key depends on"},
+	} {
+		m := pms.Mapping{Body: []byte(c.body)}
+		switch {
+		case c.format == "beds24" && c.query != "":
+			m.Request = pms.Request{Kind: "query", Query: map[string]string{"bookid": "1", "status": c.query}}
+		case c.query != "":
+			m.Request.Query = map[string]string{"event": c.query}
+		}
+		e, err := source(t, c.format).Map(context.Background(), m)
+		if err != nil || len(e.Invalid) > 0 {
+			t.Errorf("%s: %s: %v %v", c.format, c.body, err, e.Invalid)
+			continue
+		}
+		var got []string
+		for _, change := range e.Changes {
+			switch {
+			case change.Reservation != nil:
+				r := change.Reservation
+				words := []string{r.ReservationID, r.StatusClass, "-"}
+				if r.ListingID != nil {
+					words[2] = *r.ListingID
+				}
+				if r.CheckIn != nil {
+					words = append(words, "from", r.CheckIn.String())
+				}
+				got = append(got, strings.Join(words, " "))
+			case change.Merge != nil:
+				got = append(got, change.Merge.From+" into "+change.Merge.Into)
+			case change.Listing != nil && change.Listing.Deleted:
+				got = append(got, "listing "+change.Listing.ListingID+" deleted")
+			}
+		}
+		for _, f := range e.Fetches {
+			got = append(got, "fetch "+f.Kind+" "+strings.Join(f.IDs, " "))
+		}
+		switch {
+		case e.Disconnected != "":
+			got = append(got, "disconnected")
+		case e.Ignored:
+			got = append(got, "ignored: "+e.Why)
+		}
+		if strings.Join(got, ", ") != c.want {
+			t.Errorf("%s: %s\ngot  %s\nwant %s", c.format, c.body, strings.Join(got, ", "), c.want)
+		}
+	}
+}

@@ -137,7 +137,8 @@ func (d *desired) waits(s situation) {
 
 // heldBack is d where it is waited with the first key. A stay that has had one goes on with what changes.
 func (d desired) heldBack(o observed) desired {
-	if d.waitsFor == nil || !d.create || slices.ContainsFunc(o.users, func(u seen) bool { return u.ACSUserID != nil || u.MarkedAt != nil }) {
+	has := func(u seen) bool { return u.DeletedAt == nil && (u.ACSUserID != nil || u.MarkedAt != nil) }
+	if d.waitsFor == nil || !d.create || slices.ContainsFunc(o.users, has) {
 		return d
 	}
 	d.create, d.blocked = false, d.waitsFor
