@@ -20,7 +20,7 @@ CREATE TABLE event_fetches (
     seq        bigint      NOT NULL,          -- its place in the order
     source     text        NOT NULL,
     wants      jsonb       NOT NULL,          -- what is to be fetched
-    documents  jsonb,                         -- what was, by kind; null until all of it is there
+    documents  json,                          -- what was, by kind, as it came: jsonb refuses some of it; null until all is there
     attempts   integer     NOT NULL DEFAULT 0,
     reason     text,                          -- why it still waits
     tries      jsonb       NOT NULL DEFAULT '[]', -- each request: when, what, how it ended

@@ -75,10 +75,13 @@ func mapEvent(ctx context.Context, source pms.Source, e store.Event) (pms.Event,
 	if err != nil {
 		return pms.Event{}, err
 	}
-	p, err := source.Map(ctx, m)
-	if source.Canonical(m.Request) {
-		return p, err
+	if m.Request.Format == pms.CanonicalFormat {
+		return pms.ParseStaykey(e.Body)
 	}
+	if source.Format == nil {
+		return pms.Event{}, fmt.Errorf("the configuration has no format for the source %q any more: name it again, then replay the event", e.Source)
+	}
+	p, err := source.Map(ctx, m)
 	for i := range p.Changes { // a PMS's clock, or one without a zone, must not put an event behind what comes later
 		if at := &p.Changes[i].OccurredAt; at.IsZero() || at.After(e.ReceivedAt) {
 			*at = e.ReceivedAt

@@ -316,3 +316,18 @@ func TestAListingsZoneMovesItsStays(t *testing.T) {
 	moments("R", "2025-03-30T06:30:00.000Z", "2025-10-26T06:30:00.000Z")
 	moments("own", "2025-03-29T17:30:00.000Z", "2025-10-26T15:00:00.000Z")
 }
+
+// What waits of a source that has gone from the configuration says so.
+func TestASourceThatHasGone(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	e := w.says(room("R", "", "L", "confirmed", 1))
+	format := w.source.Format
+	w.source.Format = nil
+	w.becomes(e, "rejected", "has no format for the source")
+	w.source.Format = format
+	if err := w.store.ReplayEvent(context.Background(), e.EventID); err != nil {
+		t.Fatal(err)
+	}
+	w.becomes(e, "applied", "")
+}

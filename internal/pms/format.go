@@ -22,7 +22,9 @@ import (
 
 // Bounds of one run of a program. They are far from what a mapping needs, and keep a mistaken one from stopping the rest.
 const (
-	mapWithin  = 100 * time.Millisecond
+	mapWithin = 100 * time.Millisecond
+	// mapTries is how often a program that took longer is run again: most often it was the machine that had no time.
+	mapTries   = 3
 	maxOutputs = 500
 	maxMapped  = 1 << 20 // bytes of all outputs
 	// mappers is how many programs run at a time: they use processors and memory, and nobody waits for them.
@@ -232,9 +234,15 @@ func (f *Format) Map(ctx context.Context, m Mapping) (Event, error) {
 		return Event{}, err
 	}
 	e := Event{Type: f.typeOf(body, m.Request)}
-	outputs, err := f.run(ctx, map[string]any{
-		"body": body, "headers": texts(m.Request.Headers), "query": texts(m.Request.Query), "path": m.Request.Path, "fetched": orNil(m.Fetched),
-	})
+	var outputs []any
+	for range mapTries {
+		outputs, err = f.run(ctx, map[string]any{
+			"body": body, "headers": texts(m.Request.Headers), "query": texts(m.Request.Query), "path": m.Request.Path, "fetched": orNil(m.Fetched),
+		})
+		if !errors.Is(err, errTooLong) {
+			break
+		}
+	}
 	if err != nil {
 		return e, err
 	}
@@ -249,6 +257,9 @@ func (f *Format) Map(ctx context.Context, m Mapping) (Event, error) {
 	read.into(&e)
 	return e, nil
 }
+
+// errTooLong says that a program was stopped.
+var errTooLong = fmt.Errorf("ran for longer than %s and was stopped", mapWithin)
 
 var busy = make(chan struct{}, mappers)
 
@@ -278,7 +289,7 @@ func (f *Format) run(ctx context.Context, input any) (outputs []any, err error) 
 			case ctx.Err() != nil:
 				return nil, ctx.Err()
 			case limited.Err() != nil:
-				return nil, fmt.Errorf("the program %s ran for longer than %s and was stopped", f.Name, mapWithin)
+				return nil, fmt.Errorf("the program %s %w", f.Name, errTooLong)
 			}
 			return nil, fmt.Errorf("the program %s failed: %w", f.Name, err)
 		}

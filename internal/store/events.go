@@ -352,7 +352,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 	}
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, NULL::text AS event_key, e.type, e.status, e.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
-			e.applied_at, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request, NULL::jsonb AS documents
+			e.applied_at, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request, NULL::json AS documents
 		FROM (`+strings.Join(parts, ` UNION ALL `)+`) e ORDER BY e.seq DESC LIMIT `+w.arg(limit), w.planned()...)
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
 	return events, wrap(err, "list events")
