@@ -34,6 +34,10 @@ func ahead(t *testing.T, name string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return thisComing(text)
+}
+
+func thisComing(text []byte) []byte {
 	return years.ReplaceAll(text, fmt.Appendf(nil, "%d-$1", time.Now().Year()+1))
 }
 
@@ -170,6 +174,12 @@ func TestPresets(t *testing.T) {
 		fmt.Sprint(time.Now().Year()+1) + `-08-05", "modifiedTime": "2026-07-01T10:16:00Z", "firstName": "Jane", "lastName": "Doe", "email": "jane@example.com", "infoItems": [{"code": "ACCESS_ENDTIME", "text": "34:00"}]}]}`
 	beds24 := newFakePMS(t, hasHeader("token", pmsToken), map[string][]byte{"/bookings?id=12345678": []byte(booking)})
 
+	page := read(t, "../../docs/sources/your-own.md") // a format of one's own, as the page shows it
+	own := filepath.Join(t.TempDir(), "mypms.jq")
+	if err := os.WriteFile(own, []byte(page["jq"][0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
 	urlToken := func(source string) string { return "/webhooks/" + source + "/" + source + "-url-token-0123456789" }
 	basic := func(h http.Header) { h.Set("Authorization", "Basic c3RheWtleTpiYXNpYy1wYXNzd29yZA==") } // staykey:basic-password
 	cases := []struct {
@@ -217,6 +227,10 @@ func TestPresets(t *testing.T) {
 		},
 		{source: "smoobu", config: `verify: {secrets: ["smoobu-url-token-0123456789"]}`, path: urlToken("smoobu"), body: ahead(t, "smoobu/newReservation.json"), listing: "2000001", reservation: "10000001", starts: "08-01T14:00:00.000Z"},
 		{source: "uplisting", config: `verify: {secrets: ["uplisting-url-token-0123456789"]}`, path: urlToken("uplisting") + "?event=booking_created", body: ahead(t, "uplisting/booking_created.json"), listing: "2", reservation: "1", starts: "12-03T14:00:00.000Z"},
+		{
+			source: "mypms", format: own, config: `verify: {secrets: ["` + pmsToken + `"]}`, body: thisComing([]byte(page["json"][0])), sign: func(_ []byte, h http.Header) { h.Set("X-MyPMS-Token", pmsToken) },
+			listing: "12", reservation: "7731", starts: "07-01T14:00:00.000Z",
+		},
 		{
 			source: "ownerrez", config: `verify: {secrets: ["staykey:basic-password-2"]}
     fetch: {url: "` + ownerrez.URL + `", token: ` + pmsToken + `, per_second: 100}`,
@@ -288,6 +302,9 @@ func TestPresets(t *testing.T) {
 				sign(h)
 				if v := h.Get("Authorization"); v != "" {
 					h.Set("Authorization", v[:len(v)-4]+"AAA=")
+				}
+				if v := h.Get("X-MyPMS-Token"); v != "" {
+					h.Set("X-MyPMS-Token", v+"x")
 				}
 			}); got != http.StatusUnauthorized {
 				t.Errorf("a forged webhook is answered %d", got)

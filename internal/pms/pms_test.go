@@ -44,6 +44,7 @@ func TestStandardWebhooksVector(t *testing.T) {
 		"an unknown scheme":                   {header("1614265330", "v2,"+want[3:]), at, pms.ErrUnauthentic},
 		"another timestamp than was signed":   {header("1614265331", want), at, pms.ErrUnauthentic},
 		"a timestamp that is none":            {header("soon", want), at, pms.ErrUnauthentic},
+		"in Svix's spelling":                  {http.Header{"Svix-Id": {id}, "Svix-Timestamp": {"1614265330"}, "Svix-Signature": {want}}, at, nil},
 		"no headers":                          {http.Header{}, at, pms.ErrUnauthentic},
 		"svix's and webhook's headers, mixed": {http.Header{"Svix-Id": {id}, "Webhook-Timestamp": {"1614265330"}, "Webhook-Signature": {want}}, at, pms.ErrUnauthentic},
 	} {
