@@ -424,6 +424,14 @@ func TestReload(t *testing.T) {
 	if n := <-dropped; n > 0 {
 		t.Errorf("%d requests were dropped while the configuration changed", n)
 	}
+	write(strings.Replace(first, "Europe/Madrid", "America/New_York", 1)) // 16:00 there is 20:00 of UTC
+	hangUp("the configuration is taken anew")
+	waitUntil(t, "stays follow the new policy", func() bool {
+		var r struct {
+			CheckIn string `json:"check_in"`
+		}
+		return p.get("/v1/reservations/hostfully/3f1c0000-0000-4000-8000-000000000003", &r) == http.StatusOK && strings.HasSuffix(r.CheckIn, "T20:00:00.000Z")
+	})
 	write("sources:\n  - name: other\n    verify: {method: none}\n    insecure: true\n")
 	hangUp("the configuration is taken anew")
 	if got := p.send(http.MethodPost, path, []byte(`{}`), nil); got != http.StatusNotFound {

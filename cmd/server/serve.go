@@ -192,7 +192,7 @@ type service struct {
 func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, store: db}
 	s.sources.Store(&c.sourceSet)
-	if err := s.followPolicies(ctx, c.sourceSet); err != nil {
+	if err := s.followPolicies(ctx, c.sourceSet, nil); err != nil {
 		return nil, err
 	}
 	salt, err := db.Setting(ctx, "identity_salt", store.NewSalt)
@@ -228,10 +228,13 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	return s, nil
 }
 
-// followPolicies has stays follow the policies of their sources that have changed.
-func (s *service) followPolicies(ctx context.Context, set sourceSet) error {
+// followPolicies has stays follow the policies of their sources that have changed, since the last start of any replica or
+// since before, where this process had others.
+func (s *service) followPolicies(ctx context.Context, set sourceSet, before *sourceSet) error {
 	for name, source := range set.Sources {
-		changed, err := s.store.SourcePolicyChanged(ctx, name, source.Policy.Fingerprint())
+		fingerprint := source.Policy.Fingerprint()
+		again := before != nil && before.of(name).Policy.Fingerprint() != fingerprint
+		changed, err := s.store.SourcePolicyChanged(ctx, name, fingerprint, again)
 		if err != nil {
 			return err
 		}
@@ -245,9 +248,6 @@ func (s *service) followPolicies(ctx context.Context, set sourceSet) error {
 // reloadSources reads the sources anew. If anything is wrong with them, all stays as it was.
 func (s *service) reloadSources(ctx context.Context) {
 	set, err := s.config.reload()
-	if err == nil {
-		err = s.followPolicies(ctx, set)
-	}
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			s.log.Error("the configuration is not taken: everything stays as it was", "problem", line)
@@ -255,7 +255,12 @@ func (s *service) reloadSources(ctx context.Context) {
 		return
 	}
 	set.warn(s.log)
-	s.sources.Store(&set)
+	before := s.sources.Swap(&set) // first: what follows must follow the new ones
+	if err := s.followPolicies(ctx, set, before); err != nil {
+		s.log.Error("stays don't follow the changed policies yet: send SIGHUP again", "error", err)
+		s.sources.Store(before)
+		return
+	}
 	names := slices.Sorted(maps.Keys(set.Sources))
 	if err := s.fetcher.TakeUp(ctx, names); err != nil {
 		s.log.Error("events that wait for documents are not taken up yet", "error", err)

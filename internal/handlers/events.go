@@ -18,7 +18,7 @@ type Event struct {
 	Source        string  `json:"source" example:"default"`
 	Type          string  `json:"type" example:"reservation.created"`
 	Status        string  `json:"status" enum:"accepted,applied,superseded,ignored,rejected"`
-	Reason        *string `json:"reason" doc:"Why it is superseded, ignored or rejected."`
+	Reason        *string `json:"reason" doc:"Why it is superseded, ignored or rejected, or what it waits for."`
 	ReservationID *string `json:"reservation_id"`
 	ListingID     *string `json:"listing_id"`
 	Timestamp     *string `json:"timestamp" format:"date-time" doc:"The sender's."`

@@ -136,15 +136,16 @@ func (s *Store) Setting(ctx context.Context, name string, fresh func() string) (
 }
 
 // SourcePolicyChanged remembers the fingerprint of a source's policy. If it is another than before, all the
-// source's listings are fanned out, so that waiting stays go on and live ones follow.
-func (s *Store) SourcePolicyChanged(ctx context.Context, source, fingerprint string) (bool, error) {
+// source's listings are fanned out, so that waiting stays go on and live ones follow. With again they are in any case: a
+// replica that has just changed may have had stays follow its old policy, behind another one that knew the new one.
+func (s *Store) SourcePolicyChanged(ctx context.Context, source, fingerprint string, again bool) (bool, error) {
 	changed := false
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		var before string
 		err := tx.QueryRow(ctx, `
 			INSERT INTO settings (name, value) VALUES ($1, '') ON CONFLICT (name) DO UPDATE SET name = settings.name
 			RETURNING value`, "policy:"+source).Scan(&before)
-		if err != nil || before == fingerprint {
+		if err != nil || (before == fingerprint && !again) {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE settings SET value = $2 WHERE name = $1`, "policy:"+source, fingerprint); err != nil {
