@@ -14,6 +14,7 @@ type directory struct {
 	seam *seam.Client
 	now  func() time.Time
 
+	asking sync.Mutex // held while Seam is asked: who waits for it finds what the one before has learnt
 	mu     sync.Mutex
 	groups map[string]groupEntry
 }
@@ -43,11 +44,16 @@ func (d *directory) system(groupID string) (string, bool) {
 // learn asks Seam for those of the groups that are not known: the whole list at first, then one by one,
 // because something missing from a list may be missing for other reasons.
 func (d *directory) learn(ctx context.Context, groupIDs []string) error {
+	if len(d.missing(groupIDs)) == 0 {
+		return nil
+	}
+	d.asking.Lock()
+	defer d.asking.Unlock()
 	missing := d.missing(groupIDs)
 	if len(missing) == 0 {
 		return nil
 	}
-	if err := d.learnAll(ctx); err != nil && seam.KindOf(err) != seam.NotFound && seam.KindOf(err) != seam.Invalid {
+	if err := d.list(ctx); err != nil && seam.KindOf(err) != seam.NotFound && seam.KindOf(err) != seam.Invalid {
 		return err
 	}
 	for _, id := range d.missing(missing) {
@@ -66,6 +72,12 @@ func (d *directory) learn(ctx context.Context, groupIDs []string) error {
 
 // learnAll takes over the workspace's groups in one call.
 func (d *directory) learnAll(ctx context.Context) error {
+	d.asking.Lock()
+	defer d.asking.Unlock()
+	return d.list(ctx)
+}
+
+func (d *directory) list(ctx context.Context) error {
 	all, err := d.seam.AccessGroups(ctx, "")
 	for _, g := range all {
 		d.put(g.ACSAccessGroupID, g.ACSSystemID, true)
