@@ -46,7 +46,7 @@ func (e *Error) Error() string { return e.Message }
 
 // client asks the PMS of one source, at its pace.
 type client struct {
-	settings pms.FetchSettings
+	settings *pms.FetchSettings
 	http     *http.Client
 	limiter  *rate.Limiter
 	tokens   oauth2.TokenSource // nil but for oauth2
@@ -55,7 +55,7 @@ type client struct {
 // errRedirected says that a PMS wants us elsewhere: the addresses that are asked are those of the configuration.
 var errRedirected = errors.New("it was redirected, which is not followed: correct fetch.url")
 
-func newClient(s pms.FetchSettings) *client {
+func newClient(s *pms.FetchSettings) *client {
 	pace := s.PerSecond
 	if pace <= 0 {
 		pace = perSecond
@@ -220,17 +220,18 @@ func retryAfter(h http.Header) time.Duration {
 type clients struct {
 	mu   sync.Mutex
 	list map[string]*client
-	from map[string]*pms.FetchSettings
 }
 
 func (c *clients) of(source pms.Source) *client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.list == nil {
-		c.list, c.from = map[string]*client{}, map[string]*pms.FetchSettings{}
+		c.list = map[string]*client{}
 	}
-	if c.list[source.Name] == nil || c.from[source.Name] != source.Fetch {
-		c.list[source.Name], c.from[source.Name] = newClient(*source.Fetch), source.Fetch
+	known := c.list[source.Name]
+	if known == nil || known.settings != source.Fetch {
+		known = newClient(source.Fetch)
+		c.list[source.Name] = known
 	}
-	return c.list[source.Name]
+	return known
 }

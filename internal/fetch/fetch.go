@@ -269,23 +269,18 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e store.EventF
 		return nil, err
 	}
 	c := f.clients.of(source)
+	all := map[string]any{}
 	for range rounds {
 		event, err := source.Map(ctx, m)
 		if err != nil {
 			return nil, err
 		}
 		if len(event.Fetches) == 0 {
-			if m.Fetched == nil {
-				m.Fetched = map[string]any{}
-			}
-			return m.Fetched, nil
-		}
-		if m.Fetched == nil {
-			m.Fetched = map[string]any{}
+			return all, nil
 		}
 		now := map[string][]any{}
 		for _, want := range event.Fetches {
-			if _, have := m.Fetched[want.Kind]; have {
+			if _, have := all[want.Kind]; have {
 				return nil, fmt.Errorf("the format %s asks for %q again and again", source.Format.Name, want.Kind)
 			}
 			documents, err := c.get(ctx, want, note)
@@ -298,8 +293,9 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e store.EventF
 			now[want.Kind] = append(now[want.Kind], documents...)
 		}
 		for kind, documents := range now {
-			m.Fetched[kind] = documents
+			all[kind] = documents
 		}
+		m.Fetched = all
 	}
 	return nil, fmt.Errorf("the format %s wants more than %d documents one after another", source.Format.Name, rounds)
 }

@@ -47,15 +47,8 @@ func (s *server) showEventDetail(ctx context.Context, e store.Event) EventDetail
 	}
 	body := string(e.Body)
 	d.Body = &body
-	source, known := s.Source(e.Source)
-	if !known && e.Request != nil {
-		return d // nobody knows how to read it any more
-	}
-	m, err := intake.MappingOf(e)
-	if err != nil {
-		return d
-	}
-	if parsed, err := source.Map(ctx, m); err == nil && len(parsed.Invalid) == 0 {
+	source, _ := s.Source(e.Source)
+	if parsed, err := intake.MapEvent(ctx, source, e); err == nil && len(parsed.Invalid) == 0 {
 		for _, c := range parsed.Changes {
 			d.Changes = append(d.Changes, c)
 		}

@@ -51,7 +51,7 @@ func (b *batch) mapEvents(ctx context.Context, events []store.Event) (left []sto
 		if i > 0 && time.Since(began) > mapWithin {
 			return events[i:]
 		}
-		p, err := mapEvent(ctx, b.source(e.Source), e)
+		p, err := MapEvent(ctx, b.source(e.Source), e)
 		if err != nil {
 			p.Invalid = []pms.FieldError{{Field: "body", Message: err.Error()}}
 		}
@@ -66,8 +66,8 @@ func (b *batch) mapEvents(ctx context.Context, events []store.Event) (left []sto
 	return nil
 }
 
-// mapEvent finds out what one event says.
-func mapEvent(ctx context.Context, source pms.Source, e store.Event) (pms.Event, error) {
+// MapEvent finds out what one event says: by its source's format, or by ours where that is how it is worded.
+func MapEvent(ctx context.Context, source pms.Source, e store.Event) (pms.Event, error) {
 	if e.Request == nil {
 		return pms.ParseStaykey(e.Body)
 	}

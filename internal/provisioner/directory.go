@@ -15,6 +15,7 @@ type directory struct {
 	now  func() time.Time
 
 	asking sync.Mutex // held while Seam is asked: who waits for it finds what the one before has learnt
+	listed bool       // guarded by asking
 	mu     sync.Mutex
 	groups map[string]groupEntry
 }
@@ -70,10 +71,13 @@ func (d *directory) learn(ctx context.Context, groupIDs []string) error {
 	return nil
 }
 
-// learnAll takes over the workspace's groups in one call.
+// learnAll takes over the workspace's groups in one call, unless somebody has done so.
 func (d *directory) learnAll(ctx context.Context) error {
 	d.asking.Lock()
 	defer d.asking.Unlock()
+	if d.listed {
+		return nil
+	}
 	return d.list(ctx)
 }
 
@@ -82,6 +86,7 @@ func (d *directory) list(ctx context.Context) error {
 	for _, g := range all {
 		d.put(g.ACSAccessGroupID, g.ACSSystemID, true)
 	}
+	d.listed = d.listed || err == nil
 	return err
 }
 

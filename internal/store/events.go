@@ -358,6 +358,14 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 	return events, wrap(err, "list events")
 }
 
+// narrow adds the filters that every part of the list has in columns of its own.
+func (f EventFilter) narrow(w *where, table string) {
+	w.equal(table+".source", f.Source)
+	w.equal(table+".type", f.Type)
+	w.equal(table+".reservation_id", f.ReservationID)
+	w.equal(table+".listing_id", f.ListingID)
+}
+
 // itsEvent looks up the event of each row of a short table, and never the other way round.
 func itsEvent(table string) string {
 	return ` CROSS JOIN LATERAL (SELECT * FROM events WHERE event_id = ` + table + `.event_id OFFSET 0) e`
@@ -367,10 +375,7 @@ func itsEvent(table string) string {
 func (f EventFilter) waiting(w *where, below int64, limit int) string {
 	w.restart()
 	w.add("q.seq < %s", below)
-	w.equal("q.source", f.Source)
-	w.equal("q.type", f.Type)
-	w.equal("q.reservation_id", f.ReservationID)
-	w.equal("q.listing_id", f.ListingID)
+	f.narrow(w, "q")
 	return `(SELECT q.event_id, q.seq, q.source, q.type, 'accepted' AS status, NULL::text AS reason, q.reservation_id, q.listing_id, e.occurred_at, e.received_at,
 		NULL::timestamptz AS applied_at FROM event_queue q` + itsEvent("q") + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
@@ -379,10 +384,7 @@ func (f EventFilter) waiting(w *where, below int64, limit int) string {
 func (f EventFilter) fetching(w *where, below int64, limit int) string {
 	w.restart()
 	w.add("f.seq < %s", below)
-	w.equal("f.source", f.Source)
-	w.equal("e.type", f.Type)
-	w.equal("e.reservation_id", f.ReservationID)
-	w.equal("e.listing_id", f.ListingID)
+	f.narrow(w, "e")
 	w.add("NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = f.event_id)") // then it is listed with those that wait
 	return `(SELECT f.event_id, f.seq, e.source, e.type, 'accepted' AS status, f.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
 		NULL::timestamptz AS applied_at FROM event_fetches f` + itsEvent("f") + w.sql() + ` ORDER BY f.seq DESC LIMIT ` + w.arg(limit) + `)`
@@ -403,11 +405,8 @@ func (f EventFilter) results(w *where, below int64, limit int) string {
 		k := kinds{table: "event_results", columns: []string{"source", "type", "status"}, values: []any{nullable(f.Source), nullable(f.Type), nullable(f.Status)}}
 		return k.merge(w, columns, newest)
 	}
-	w.equal("t.source", f.Source)
-	w.equal("t.type", f.Type)
 	w.equal("t.status", f.Status)
-	w.equal("t.reservation_id", f.ReservationID)
-	w.equal("t.listing_id", f.ListingID)
+	f.narrow(w, "t")
 	return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + newest + `)`
 }
 

@@ -17,7 +17,6 @@ type EventFetch struct {
 	EventID  uuid.UUID
 	Seq      int64
 	Source   string
-	Received time.Time
 	Attempts int
 	Body     []byte
 	Request  []byte
@@ -67,7 +66,7 @@ func Unclaim(ctx context.Context, tx pgx.Tx, events []Event) error {
 // EventToFetch returns an event that waits for documents; [ErrNotFound] once it doesn't.
 func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT f.event_id, f.seq, f.source, e.received_at AS received, f.attempts, e.body, e.request
+		SELECT f.event_id, f.seq, f.source, f.attempts, e.body, e.request
 		FROM event_fetches f JOIN events e USING (event_id) WHERE f.event_id = $1 AND f.documents IS NULL AND e.body IS NOT NULL`, id)
 	f, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[EventFetch])
 	return f, wrap(err, "event %s to fetch for", id)
@@ -133,7 +132,7 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 // FetchesWaiting returns the events of a source that wait for documents, oldest first, from behind a place.
 func (s *Store) FetchesWaiting(ctx context.Context, source string, behind int64, limit int) ([]EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT event_id, seq, source, created_at AS received, attempts, NULL::bytea AS body, NULL::jsonb AS request FROM event_fetches
+		SELECT event_id, seq, source, attempts, NULL::bytea AS body, NULL::jsonb AS request FROM event_fetches
 		WHERE source = $1 AND documents IS NULL AND seq > $2 ORDER BY seq LIMIT $3`, source, behind, limit)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[EventFetch])
 	return list, wrap(err, "list events of source %s that wait for documents", source)
