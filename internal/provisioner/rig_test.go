@@ -58,7 +58,7 @@ type rig struct {
 // fast are options under which faults are over in a moment.
 func fast() provisioner.Options {
 	return provisioner.Options{
-		Grace: 500 * time.Millisecond, Lease: 900 * time.Millisecond, PollEvery: 20 * time.Millisecond,
+		Grace: 500 * time.Millisecond, Lease: 10 * time.Second, PollEvery: 20 * time.Millisecond,
 		RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour, Workers: 8,
 	}
 }
