@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -32,6 +33,7 @@ type settings struct {
 	OpsListen     string `env:"STAYKEY_OPS_LISTEN" placeholder:"ADDRESS" help:"Private listener: metrics, health with detail, pprof; default 127.0.0.1:9090."`
 	WebhookSecret string `env:"STAYKEY_WEBHOOK_SECRET" placeholder:"WHSEC" help:"Secrets of the source default, comma-separated; any one verifies. Required unless the config file defines sources."`
 	AdminToken    string `env:"STAYKEY_ADMIN_TOKEN" placeholder:"TOKEN" help:"Bearer tokens of admins, comma-separated, each at least 24 characters. Required."`
+	PublicURL     string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs reach the public listener, such as https://keys.example.com: for test events, and to show what to give to a PMS."`
 	Config        string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
 	RetryBase     string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
 	SweepInterval string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`
@@ -58,7 +60,8 @@ type config struct {
 	SeamSystemID string
 	Listen       string
 	OpsListen    string
-	AdminTokens  []string
+	PublicURL    string
+	AdminTokens  []string // of STAYKEY_ADMIN_TOKEN
 	sourceSet
 	reload        func() (sourceSet, error) // reads the sources anew
 	RetryBase     time.Duration
@@ -112,6 +115,10 @@ func (s settings) load(getenv func(string) string) (config, error) {
 	s.loadSecrets(&c, getenv, &problems)
 	checkAddress("STAYKEY_LISTEN", c.Listen, &problems)
 	checkAddress("STAYKEY_OPS_LISTEN", c.OpsListen, &problems)
+	c.PublicURL = strings.TrimRight(s.PublicURL, "/")
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.User != nil) {
+		problems.add("STAYKEY_PUBLIC_URL", "%q must be a URL such as https://keys.example.com", s.PublicURL)
+	}
 	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond, 15*time.Minute, &problems)
 	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, 30*24*time.Hour, &problems)
 	c.DueWithin = duration("STAYKEY_DUE_WITHIN", s.DueWithin, 24*time.Hour, time.Minute, 30*24*time.Hour, &problems)
@@ -272,7 +279,7 @@ func (s settings) loadSecrets(c *config, getenv func(string) string, problems *c
 func readSources(path, secret string, drift pms.Drift, getenv func(string) string, problems *configProblems) sourceSet {
 	set := sourceSet{Sources: map[string]pms.Source{}}
 	if path != "" {
-		set = loadSources(path, getenv, problems)
+		set = loadSources(path, secret, getenv, problems)
 	}
 	if _, defined := set.Sources["default"]; secret != "" && !defined {
 		secrets := parseSecrets("STAYKEY_WEBHOOK_SECRET", secret, problems)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,9 @@ const (
 
 // appliers share the inbox as replicas do: while one waits for Postgres, another computes.
 const appliers = 2
+
+// flushActivity is how often what happened is written down for the page's chart.
+const flushActivity = 3 * time.Second
 
 // How the 20 seconds of a graceful stop are shared out.
 const (
@@ -184,18 +188,24 @@ type service struct {
 	provisioner *provisioner.Provisioner
 	keeper      *retention.Keeper
 	fetcher     *fetch.Fetcher
+	activity    *store.Activity
+	adminTokens []handlers.Token
 	sources     atomic.Pointer[sourceSet]
 	public, ops http.Handler
 	working     atomic.Bool
 }
 
 func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger) (*service, error) {
-	s := &service{config: c, log: log, store: db}
+	s := &service{config: c, log: log, store: db, activity: store.NewActivity(), adminTokens: adminTokens(c.AdminTokens)}
 	s.sources.Store(&c.sourceSet)
 	if err := s.followPolicies(ctx, c.sourceSet, nil); err != nil {
 		return nil, err
 	}
 	salt, err := db.Setting(ctx, "identity_salt", store.NewSalt)
+	if err != nil {
+		return nil, err
+	}
+	cursorKey, err := db.Setting(ctx, "cursor_key", store.NewSalt)
 	if err != nil {
 		return nil, err
 	}
@@ -206,13 +216,14 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	policy := func(name string) pms.Policy { return source(name).Policy }
 	var pace intake.Pace
 	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
-		DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
+		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
 		Crowded: pace.Crowded, Workers: c.Workers,
 	})
 	if s.fetcher, err = fetch.New(db, db.Pool(), log, source, func() { s.applier.Wake() }, c.RetryBase); err != nil {
 		return nil, err
 	}
 	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
+	s.applier.Activity = s.activity
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
 	registry, err := s.newRegistry()
@@ -220,12 +231,38 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 		return nil, err
 	}
 	s.public, s.ops = handlers.New(handlers.Config{
-		Admin: s.applier, AdminTokens: c.AdminTokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
+		Activity: s.activity, Admin: s.applier, CursorKey: []byte(cursorKey), Tokens: s.tokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
 		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: c.SeamSecrets,
-		Source: func(name string) (pms.Source, bool) { source, ok := s.sources.Load().Sources[name]; return source, ok },
-		Store:  db, TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Version: version,
+		Source:       func(name string) (pms.Source, bool) { source, ok := s.sources.Load().Sources[name]; return source, ok },
+		Store:        db,
+		AccessGroups: s.accessGroups, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, PublicURL: c.PublicURL,
+		Sources:        func() map[string]pms.Source { return s.sources.Load().Sources },
+		TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Version: version,
 	})
 	return s, nil
+}
+
+// tokens are those of admins by now.
+func (s *service) tokens() []handlers.Token {
+	return slices.Concat(s.adminTokens, s.sources.Load().Tokens)
+}
+
+// countActivity writes what has been counted, every few seconds until ctx ends, and the rest then.
+func (s *service) countActivity(ctx context.Context) {
+	tick := time.NewTicker(flushActivity)
+	defer tick.Stop()
+	for running := true; running; {
+		select {
+		case <-ctx.Done():
+			running = false
+		case <-tick.C:
+		}
+		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		if err := s.store.FlushActivity(flush, s.activity); err != nil {
+			s.log.Warn("what happened could not be counted: the page's chart lacks it", "error", err)
+		}
+		cancel()
+	}
 }
 
 // followPolicies has stays follow the policies of their sources that have changed, since the last start of any replica or
@@ -297,7 +334,7 @@ func (s *service) backlog(name, help string, of func(int, time.Duration) float64
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		n, oldest, err := s.store.Backlog(ctx)
+		n, oldest, err := s.store.Backlog(ctx, nil)
 		if err != nil {
 			return math.NaN()
 		}
@@ -318,6 +355,31 @@ func (s *service) plan(ctx context.Context, ref store.Ref) ([]handlers.PlannedCa
 		out[i] = handlers.PlannedCall(c)
 	}
 	return out, nil
+}
+
+func (s *service) explain(ctx context.Context, ref store.Ref) (handlers.Target, error) {
+	t, err := s.provisioner.Explain(ctx, ref)
+	return handlers.Target(t), err
+}
+
+// accessGroups lists those of the workspace, by system and name.
+func (s *service) accessGroups(ctx context.Context) ([]handlers.AccessGroup, error) {
+	groups, systems, err := s.provisioner.AccessGroups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, system := range systems {
+		names[system.ACSSystemID] = system.Name
+	}
+	list := make([]handlers.AccessGroup, len(groups))
+	for i, g := range groups {
+		list[i] = handlers.AccessGroup{ID: g.ACSAccessGroupID, Name: g.Name, SystemID: g.ACSSystemID, SystemName: names[g.ACSSystemID]}
+	}
+	slices.SortFunc(list, func(a, b handlers.AccessGroup) int {
+		return cmp.Or(cmp.Compare(a.SystemName, b.SystemName), cmp.Compare(a.SystemID, b.SystemID), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return list, nil
 }
 
 // ready judges by what webhooks need: Postgres and the workers. Seam is detail.
@@ -393,6 +455,7 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 		workers.Go(func() { s.applier.Run(apply) })
 	}
 	workers.Go(func() { s.keeper.Run(apply) })
+	workers.Go(func() { s.countActivity(apply) })
 	if err := s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources))); err != nil {
 		return err
 	}

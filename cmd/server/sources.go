@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -16,6 +17,7 @@ import (
 type sourceSet struct {
 	Sources        map[string]pms.Source
 	TrustedProxies pms.Addresses
+	Tokens         []handlers.Token
 }
 
 // of finds a source, also one that has gone from the configuration while its stays are still here.
@@ -29,14 +31,15 @@ func (s sourceSet) of(name string) pms.Source {
 var sourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // loadSources reads the file of STAYKEY_CONFIG (contract section 7). Every problem names the file, the line and the field.
-func loadSources(path string, getenv func(string) string, problems *configProblems) sourceSet {
+// secret is that of the source default, "" for none.
+func loadSources(path, secret string, getenv func(string) string, problems *configProblems) sourceSet {
 	set := sourceSet{Sources: map[string]pms.Source{}}
 	file, ok := openYAML(path, getenv, problems)
 	if !ok {
 		return set
 	}
 	entries := file.mappings("sources")
-	if len(entries) == 0 {
+	if len(entries) == 0 && (secret == "" || file.said("sources")) {
 		file.wrong("sources", "at least one is needed")
 	}
 	for _, entry := range entries {
@@ -48,6 +51,10 @@ func loadSources(path string, getenv func(string) string, problems *configProble
 		set.Sources[source.Name] = source
 	}
 	set.TrustedProxies = file.addresses("trusted_proxies")
+	set.Tokens = file.loadTokens(func(source string) bool {
+		_, known := set.Sources[source]
+		return known || (source == "default" && secret != "")
+	})
 	file.done()
 	return set
 }

@@ -57,7 +57,7 @@ func TestSourcesPages(t *testing.T) {
 				t.Fatal(err)
 			}
 			var problems configProblems
-			set := loadSources(file, getenv, &problems)
+			set := loadSources(file, "", getenv, &problems)
 			if len(problems) > 0 {
 				t.Errorf("%s:\n%s", page, problems.Error())
 			}

@@ -1,13 +1,11 @@
 package handlers
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -16,7 +14,7 @@ import (
 
 // mountAPI adds the REST of contract section 5, with its OpenAPI document and page.
 func (s *server) mountAPI(r chi.Router) {
-	api := s.newAPI(r.With(s.authenticated, s.limits.oneOfFew, decodeParams))
+	api := s.newAPI(r.With(s.authenticated, s.limits.oneOfFew, decodeParams, storableInput))
 	document, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		panic("the OpenAPI document can't be encoded: " + err.Error()) // a mistake in this package; any test shows it
@@ -33,41 +31,11 @@ func (s *server) mountAPI(r chi.Router) {
 	})
 }
 
-// OpenAPI returns the OpenAPI 3.1 document of the REST interface.
-func OpenAPI(version string) ([]byte, error) {
-	s := &server{Config: Config{Version: version}}
-	return json.MarshalIndent(s.newAPI(chi.NewRouter()).OpenAPI(), "", "  ")
-}
-
-func (s *server) newAPI(r chi.Router) huma.API {
-	config := huma.Config{
-		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0",
-			Info: &huma.Info{
-				Title: "staykey", Version: s.Version,
-				Description: "Turns reservations into mobile keys. Admins ask here how each reservation stands. Every error is application/problem+json.",
-				License:     &huma.License{Name: "MIT", Identifier: "MIT"},
-			},
-			Components: &huma.Components{
-				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
-				SecuritySchemes: map[string]*huma.SecurityScheme{"admin": {Type: "http", Scheme: "bearer", Description: "One of STAYKEY_ADMIN_TOKEN."}},
-			},
-			Security: []map[string][]string{{"admin": {}}},
-		},
-		Formats: huma.DefaultFormats, DefaultFormat: "application/json", RejectUnknownQueryParameters: true,
-	}
-	api := humachi.New(r, config)
-	s.reservationOperations(api)
-	s.listingOperations(api)
-	s.eventOperations(api)
-	return api
-}
-
 // operation is what all operations have in common.
 func operation(id, method, path, tag, summary string, more ...int) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Tags: []string{tag}, Summary: summary,
-		Errors: append([]int{http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusServiceUnavailable}, more...),
+		Errors: append([]int{http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable}, more...),
 	}
 }
 
@@ -94,45 +62,16 @@ type Names struct {
 
 func (n Names) ref() store.Ref { return store.Ref{Source: n.Source, ReservationID: n.ReservationID} }
 
-// place reads a cursor of lists that are ordered by change.
-func (p Paging) place() (store.Place, *Problem) {
-	var place store.Place
-	return place, decodeCursor(p.Cursor, &place)
-}
-
-func decodeCursor(cursor string, into any) *Problem {
-	if cursor == "" {
-		return nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err == nil {
-		err = json.Unmarshal(raw, into)
-	}
-	if err != nil {
-		return unfit("query.cursor", "must be the next_cursor of a page of this list")
-	}
-	return nil
-}
-
-func encodeCursor(place any) *string {
-	raw, err := json.Marshal(place)
-	if err != nil {
-		return nil // times and strings only
-	}
-	cursor := base64.RawURLEncoding.EncodeToString(raw)
-	return &cursor
-}
-
 func unfit(field, message string) *Problem {
 	return problem(http.StatusUnprocessableEntity, "the request is not valid", pms.FieldError{Field: field, Message: message})
 }
 
-// paged asks for one row more than wanted, to know whether there is a next page.
-func paged[R, T any](rows []R, limit int, show func(R) T, place func(R) any) List[T] {
+// paged asks for one row more than wanted, to know whether there is a next page. seal makes a cursor of a row's place.
+func paged[R, T any](rows []R, limit int, show func(R) T, seal func(R) *string) List[T] {
 	list := List[T]{Items: []T{}}
 	for i, row := range rows {
 		if i == limit {
-			list.NextCursor = encodeCursor(place(rows[limit-1]))
+			list.NextCursor = seal(rows[limit-1])
 			break
 		}
 		list.Items = append(list.Items, show(row))

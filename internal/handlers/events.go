@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -78,16 +77,17 @@ func (s *server) eventOperations(api huma.API) {
 	huma.Register(api, operation("list-events", http.MethodGet, "/v1/events", tag, "List the inbox, newest first"),
 		func(ctx context.Context, in *EventQuery) (*Output[List[Event]], error) {
 			var below int64
-			if p := decodeCursor(in.Cursor, &below); p != nil {
+			if p := s.openCursor("events", in.Cursor, &below); p != nil {
 				return nil, p
 			}
 			rows, err := s.Store.Events(ctx, store.EventFilter{
 				Source: in.Source, Status: in.Status, Type: in.Type, ReservationID: in.ReservationID, ListingID: in.ListingID,
+				Sources: actorOf(ctx).Sources,
 			}, below, in.Limit+1)
 			if err != nil {
 				return nil, s.fromStore(err, "")
 			}
-			return &Output[List[Event]]{paged(rows, in.Limit, showEvent, func(e store.Event) any { return e.Seq })}, nil
+			return &Output[List[Event]]{paged(rows, in.Limit, showEvent, func(e store.Event) *string { return s.sealCursor("events", e.Seq) })}, nil
 		})
 	huma.Register(api, operation("get-event", http.MethodGet, "/v1/events/{event_id}", tag, "Get one event with its raw body", http.StatusNotFound),
 		func(ctx context.Context, in *EventName) (*Output[EventDetail], error) {
@@ -97,7 +97,7 @@ func (s *server) eventOperations(api huma.API) {
 			}
 			return &Output[EventDetail]{s.showEventDetail(ctx, e)}, nil
 		})
-	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Apply an event again", http.StatusNotFound, http.StatusConflict)
+	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Apply an event again", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
 	replay.Description = "It keeps its place in the order: it changes nothing if what it says has been overtaken."
 	replay.DefaultStatus = http.StatusAccepted
 	huma.Register(api, replay, func(ctx context.Context, in *EventName) (*Output[Event], error) {
@@ -105,15 +105,19 @@ func (s *server) eventOperations(api huma.API) {
 		if p != nil {
 			return nil, p
 		}
-		if err := s.Store.ReplayEvent(ctx, e.EventID); errors.Is(err, store.ErrPruned) {
-			return nil, problem(http.StatusConflict, "its body has been removed because its age has come (STAYKEY_RETAIN_BODIES): it can't be applied again")
-		} else if err != nil {
-			return nil, s.fromStore(err, noEvent)
+		if e.Status != store.EventAccepted {
+			done, err := s.Admin.Replay(ctx, []store.Event{e}, actorOf(ctx).author(""))
+			switch {
+			case err != nil:
+				return nil, s.fromStore(err, noEvent)
+			case len(done) == 0 && e.Body == nil:
+				return nil, problem(http.StatusConflict, "its body has been removed because its age has come (STAYKEY_RETAIN_BODIES): it can't be applied again")
+			}
 		}
-		s.Admin.Wake()
 		e.Status, e.Reason, e.AppliedAt = store.EventAccepted, nil, nil
 		return &Output[Event]{showEvent(e)}, nil
 	})
+	s.replayOperation(api)
 }
 
 func (s *server) event(ctx context.Context, id string) (store.Event, *Problem) {
@@ -124,6 +128,9 @@ func (s *server) event(ctx context.Context, id string) (store.Event, *Problem) {
 	e, err := s.Store.Event(ctx, parsed)
 	if err != nil {
 		return store.Event{}, s.fromStore(err, noEvent)
+	}
+	if !actorOf(ctx).sees(e.Source) {
+		return store.Event{}, problem(http.StatusNotFound, noEvent)
 	}
 	return e, nil
 }

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,16 +37,21 @@ var (
 
 // app is the HTTP side on a database of its own. Events are applied when the test says so.
 type app struct {
-	t       *testing.T
+	t       testing.TB
 	store   *store.Store
 	applier *intake.Applier
 	url     string
 	changed int
 	sources map[string]pms.Source
 	trusted pms.Addresses
+	tokens  []handlers.Token
 }
 
-func newApp(t *testing.T) *app {
+func token(name, secret string, write bool, sources ...string) handlers.Token {
+	return handlers.Token{Name: name, Hash: sha256.Sum256([]byte(secret)), Write: write, Sources: sources}
+}
+
+func newApp(t testing.TB) *app {
 	t.Helper()
 	a := &app{t: t, store: storetest.New(t)}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -58,8 +64,9 @@ func newApp(t *testing.T) *app {
 		"limited":  {Name: "limited", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA}}, Limit: pms.RateLimit{PerSecond: 0.001, Burst: 2}, Policy: pms.DefaultPolicy()},
 		"disabled": {Name: "disabled", Policy: pms.DefaultPolicy()},
 	}
+	a.tokens = []handlers.Token{token("another", "another-token-of-the-tests", true), token("admin", adminToken, true)}
 	public, _ := handlers.New(handlers.Config{
-		Admin: a.applier, AdminTokens: []string{"another-token-of-the-tests", adminToken}, Inbox: acceptor, Log: log,
+		Admin: a.applier, CursorKey: []byte("a key of the tests"), Tokens: func() []handlers.Token { return a.tokens }, Inbox: acceptor, Log: log,
 		Metrics: prometheus.NewRegistry(), Now: time.Now, Store: a.store, SeamSecrets: []pms.Secret{seamKey},
 		Plan:      func(context.Context, store.Ref) ([]handlers.PlannedCall, error) { return []handlers.PlannedCall{}, nil },
 		Ready:     func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
@@ -68,6 +75,8 @@ func newApp(t *testing.T) *app {
 			return handlers.Provisioning{Disconnected: []handlers.Disconnected{}}, nil
 		},
 		SeamChanged:    func() { a.changed++ },
+		Diagnose:       func(context.Context) []handlers.Finding { return nil },
+		Sources:        func() map[string]pms.Source { return a.sources },
 		Source:         func(name string) (pms.Source, bool) { s, ok := a.sources[name]; return s, ok },
 		TrustedProxies: func() pms.Addresses { return a.trusted },
 	})

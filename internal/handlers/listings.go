@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"net/http"
-	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -80,11 +79,11 @@ func (s *server) listingOperations(api huma.API) {
 	const tag = "Listings"
 	huma.Register(api, operation("list-listings", http.MethodGet, "/v1/listings", tag, "List listings, newest change first"),
 		func(ctx context.Context, in *ListingQuery) (*Output[List[Listing]], error) {
-			after, p := in.place()
-			if p != nil {
+			var after store.Place
+			if p := s.openCursor("listings", in.Cursor, &after); p != nil {
 				return nil, p
 			}
-			f := store.ListingFilter{Source: in.Source, ListingID: in.ListingID, Query: in.Query}
+			f := store.ListingFilter{Source: in.Source, ListingID: in.ListingID, Query: in.Query, Sources: actorOf(ctx).Sources}
 			if in.Deleted != "" {
 				deleted := in.Deleted == "true"
 				f.Deleted = &deleted
@@ -93,30 +92,30 @@ func (s *server) listingOperations(api huma.API) {
 			if err != nil {
 				return nil, s.fromStore(err, "")
 			}
-			return &Output[List[Listing]]{paged(rows, in.Limit, showListing, func(l store.Listing) any {
-				return store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
+			return &Output[List[Listing]]{paged(rows, in.Limit, showListing, func(l store.Listing) *string {
+				return s.sealCursor("listings", store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID})
 			})}, nil
 		})
 	huma.Register(api, operation("get-listing", http.MethodGet, "/v1/listings/{source}/{listing_id}", tag, "Get one listing", http.StatusNotFound),
 		func(ctx context.Context, in *ListingNames) (*Output[Listing], error) {
+			if !actorOf(ctx).sees(in.Source) {
+				return nil, problem(http.StatusNotFound, noListing)
+			}
 			l, err := s.Store.Listing(ctx, in.ref())
 			if err != nil {
 				return nil, s.fromStore(err, noListing)
 			}
 			return &Output[Listing]{showListing(l)}, nil
 		})
-	put := operation("put-listing", http.MethodPut, "/v1/listings/{source}/{listing_id}", tag, "Make or change a listing", http.StatusBadRequest, http.StatusNotFound)
+	put := operation("put-listing", http.MethodPut, "/v1/listings/{source}/{listing_id}", tag, "Make or change a listing", http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound)
 	put.Description = "For a PMS that knows no access groups. Absent fields stay as they are, null means none. Groups set here stay until a PUT sets them to null, whatever the PMS says."
 	put.MaxBodyBytes = maxBody
 	put.SkipValidateBody = true
-	put.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-		"application/json": {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[ListingPut](), true, "ListingPut")},
-	}}
 	huma.Register(api, put, s.putListing)
 }
 
 func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[Listing], error) {
-	if _, ok := s.Source(in.Source); !ok {
+	if _, ok := s.Source(in.Source); !ok || !actorOf(ctx).sees(in.Source) {
 		return nil, problem(http.StatusNotFound, "there is no source of this name: \"default\" unless sources are configured")
 	}
 	if err := pms.CheckID(in.ListingID); err != nil {

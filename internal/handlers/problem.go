@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type Problem struct {
 	Errors []pms.FieldError `json:"errors,omitempty" doc:"One entry for each wrong field."`
 
 	retryAfter time.Duration // 0: it need not be said
+	challenge  string        // of a 401: how to authenticate
 }
 
 // Error implements error.
@@ -42,6 +44,9 @@ func problem(status int, detail string, fields ...pms.FieldError) *Problem {
 // write answers a request with the problem.
 func (p *Problem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")
+	if p.challenge != "" {
+		w.Header().Set("WWW-Authenticate", p.challenge)
+	}
 	if p.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
@@ -57,6 +62,8 @@ func (p *Problem) after(d time.Duration) *Problem {
 	return p
 }
 
+var missingProperty = regexp.MustCompile(`^expected required property (\S+) to be present$`)
+
 func init() {
 	// huma makes its own errors with this, whichever API they belong to.
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
@@ -68,6 +75,9 @@ func init() {
 			field := pms.FieldError{Message: err.Error()}
 			if d := new(huma.ErrorDetail); errors.As(err, &d) {
 				field = pms.FieldError{Field: strings.TrimPrefix(d.Location, "body."), Message: d.Message}
+				if missing := missingProperty.FindStringSubmatch(d.Message); missing != nil { // huma names what it is missing from
+					field = pms.FieldError{Field: strings.TrimPrefix(strings.TrimPrefix(d.Location+"."+missing[1], "body."), "body"), Message: "is required"}
+				}
 			}
 			p.Errors = append(p.Errors, field)
 		}

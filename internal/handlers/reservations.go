@@ -99,7 +99,7 @@ type ReservationQuery struct {
 // TimelineItem is one line of a reservation's story.
 type TimelineItem struct {
 	At      string         `json:"at" format:"date-time"`
-	Kind    string         `json:"kind" enum:"event,seam_request,step,status,action"`
+	Kind    string         `json:"kind" enum:"event,seam_request,fetch,step,status,action"`
 	Summary string         `json:"summary" example:"/acs/users/create: ok"`
 	Detail  map[string]any `json:"detail" nullable:"false" doc:"What the kind has to say: of a Seam request its path, reason, request id, duration and result."`
 }
@@ -116,7 +116,9 @@ func (s *server) reservationOperations(api huma.API) {
 	huma.Register(api, operation("list-reservations", http.MethodGet, "/v1/reservations", tag, "List reservations, newest change first"),
 		func(ctx context.Context, in *ReservationQuery) (*Output[List[Reservation]], error) {
 			f := store.ReservationFilter{Source: in.Source, Status: in.Status, KeyStatus: in.KeyStatus, ListingID: in.ListingID, GuestEmail: in.GuestEmail, Query: in.Query}
-			after, p := in.place()
+			f.Sources = actorOf(ctx).Sources
+			var after store.Place
+			p := s.openCursor("reservations", in.Cursor, &after)
 			if p == nil {
 				f.CheckInFrom, p = instant("query.check_in_from", in.CheckInFrom)
 			}
@@ -130,22 +132,30 @@ func (s *server) reservationOperations(api huma.API) {
 			if err != nil {
 				return nil, s.fromStore(err, "")
 			}
-			return &Output[List[Reservation]]{paged(views, in.Limit, showReservation, func(v store.View) any {
-				return store.Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID}
+			return &Output[List[Reservation]]{paged(views, in.Limit, showReservation, func(v store.View) *string {
+				return s.sealCursor("reservations", store.Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID})
 			})}, nil
 		})
-	huma.Register(api, operation("get-reservation", http.MethodGet, "/v1/reservations/{source}/{reservation_id}", tag, "Get one reservation", http.StatusNotFound),
+	huma.Register(api, operation("get-reservation", http.MethodGet, reservationPath, tag, "Get one reservation", http.StatusNotFound),
 		func(ctx context.Context, in *Names) (*Output[Reservation], error) {
-			v, err := s.Store.View(ctx, in.ref())
+			ref, p := visibleRef(ctx, *in)
+			if p != nil {
+				return nil, p
+			}
+			v, err := s.Store.View(ctx, ref)
 			if err != nil {
 				return nil, s.fromStore(err, noReservation)
 			}
 			return &Output[Reservation]{showReservation(v)}, nil
 		})
-	huma.Register(api, operation("get-timeline", http.MethodGet, "/v1/reservations/{source}/{reservation_id}/timeline", tag, "Get a reservation's story, newest first", http.StatusNotFound), s.timeline)
-	huma.Register(api, operation("get-plan", http.MethodGet, "/v1/reservations/{source}/{reservation_id}/plan", tag, "See the changing Seam calls that a reconcile would make now", http.StatusNotFound),
+	huma.Register(api, operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag, "Get a reservation's story, newest first", http.StatusNotFound), s.timeline)
+	huma.Register(api, operation("get-plan", http.MethodGet, reservationPath+"/plan", tag, "See the changing Seam calls that a reconcile would make now", http.StatusNotFound),
 		func(ctx context.Context, in *Names) (*Output[PlanOutput], error) {
-			calls, err := s.Plan(ctx, in.ref())
+			ref, p := visibleRef(ctx, *in)
+			if p != nil {
+				return nil, p
+			}
+			calls, err := s.Plan(ctx, ref)
 			switch {
 			case errors.Is(err, store.ErrNotFound):
 				return nil, problem(http.StatusNotFound, noReservation)
@@ -155,18 +165,6 @@ func (s *server) reservationOperations(api huma.API) {
 			}
 			return &Output[PlanOutput]{PlanOutput{Items: calls}}, nil
 		})
-	reconcile := operation("reconcile", http.MethodPost, "/v1/reservations/{source}/{reservation_id}/reconcile", tag, "Check a reservation against Seam and repair it, now", http.StatusNotFound)
-	reconcile.DefaultStatus = http.StatusAccepted
-	huma.Register(api, reconcile, func(ctx context.Context, in *Names) (*Output[Reservation], error) {
-		if err := s.Admin.Reconcile(ctx, in.ref()); err != nil {
-			return nil, s.fromStore(err, noReservation)
-		}
-		v, err := s.Store.View(ctx, in.ref())
-		if err != nil {
-			return nil, s.fromStore(err, noReservation)
-		}
-		return &Output[Reservation]{showReservation(v)}, nil
-	})
 	huma.Register(api, operation("get-summary", http.MethodGet, "/v1/summary", tag, "See how everything stands"), s.summary)
 }
 
@@ -178,18 +176,23 @@ type TimelineQuery struct {
 }
 
 func (s *server) timeline(ctx context.Context, in *TimelineQuery) (*Output[List[TimelineItem]], error) {
-	var below int64
-	if p := decodeCursor(in.Cursor, &below); p != nil {
+	ref, p := visibleRef(ctx, in.Names)
+	if p != nil {
 		return nil, p
 	}
-	if _, err := s.Store.View(ctx, in.ref()); err != nil {
+	list := "timeline " + ref.Source + "/" + ref.ReservationID
+	var below int64
+	if p := s.openCursor(list, in.Cursor, &below); p != nil {
+		return nil, p
+	}
+	if _, err := s.Store.View(ctx, ref); err != nil {
 		return nil, s.fromStore(err, noReservation)
 	}
-	items, err := s.Store.Timeline(ctx, in.ref(), below, in.Limit+1)
+	items, err := s.Store.Timeline(ctx, ref, below, in.Limit+1)
 	if err != nil {
 		return nil, s.fromStore(err, "")
 	}
 	return &Output[List[TimelineItem]]{paged(items, in.Limit, func(i store.TimelineItem) TimelineItem {
 		return TimelineItem{At: stamp(i.At), Kind: i.Kind, Summary: i.Summary, Detail: i.Detail}
-	}, func(i store.TimelineItem) any { return i.ID })}, nil
+	}, func(i store.TimelineItem) *string { return s.sealCursor(list, i.ID) })}, nil
 }

@@ -4,15 +4,15 @@ package handlers
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -33,8 +34,12 @@ type Inbox interface {
 // Admin is what admins ask of intake.
 type Admin interface {
 	PutListing(context.Context, store.ListingRef, pms.ListingPatch) (store.Listing, error)
-	Reconcile(context.Context, store.Ref) error
-	Wake()
+	// Act does what an admin wants of a reservation.
+	Act(context.Context, store.Ref, intake.Action) error
+	// PreviewReplay finds out what applying events again would change.
+	PreviewReplay(context.Context, []store.Event) (intake.Preview, error)
+	// Replay has events applied again, and returns those that are.
+	Replay(ctx context.Context, events []store.Event, by string) ([]store.Event, error)
 }
 
 // PlannedCall is one changing call to Seam that a reconcile would make.
@@ -44,11 +49,38 @@ type PlannedCall struct {
 	Reason string `json:"reason" example:"access lasts from check-in to check-out"`
 }
 
+// AccessGroup is one of the Seam workspace's.
+type AccessGroup struct {
+	ID, Name, SystemID, SystemName string
+}
+
+// Target is what should be true in Seam for a reservation.
+type Target struct {
+	Key         bool   // there is to be an ACS user with a mobile key
+	Why         string // there is to be none: why
+	ACSSystemID string
+	StartsAt    *time.Time
+	EndsAt      *time.Time
+	GroupIDs    []string
+	RemoveAt    *time.Time // when what is left of it goes
+	Reason      string     // what stands in the way, for machines
+	Message     string     // and for people
+}
+
 // Config is what the HTTP side needs of the rest of the service.
 type Config struct {
-	Admin        Admin
-	AdminTokens  []string
-	DueWithin    time.Duration // arrivals so near are in the summary while they have no key
+	// AccessGroups lists those of the Seam workspace, for people to pick from.
+	AccessGroups func(context.Context) ([]AccessGroup, error)
+	// Done is closed when the service is to stop: what would last for longer ends then.
+	Done <-chan struct{}
+	// Explain works out what should be true for a reservation, without asking Seam.
+	Explain   func(context.Context, store.Ref) (Target, error)
+	Activity  *store.Activity // counts what webhooks come to
+	Admin     Admin
+	CursorKey []byte        // of the installation: a cursor of one replica is good at all
+	DueWithin time.Duration // arrivals so near are in the summary while they have no key
+	// Diagnose compares the configuration with the real world, but for webhooks.
+	Diagnose     func(context.Context) []Finding
 	Inbox        Inbox
 	Log          *slog.Logger
 	Metrics      prometheus.Gatherer
@@ -58,10 +90,13 @@ type Config struct {
 	Ready        func(context.Context) Readiness
 	SeamChanged  func() // reservations were made due by an event of Seam's
 	SeamSecrets  []pms.Secret
+	PublicURL    string // where PMSs reach the public listener, "" where that is not known
 	Source       func(name string) (pms.Source, bool)
+	Sources      func() map[string]pms.Source
 	// TrustedProxies are the proxies whose X-Forwarded-For is believed; none if it is empty.
 	TrustedProxies func() pms.Addresses
 	Store          *store.Store
+	Tokens         func() []Token // of admins
 	Version        string
 }
 
@@ -69,11 +104,12 @@ const webhookRoute, webhookRouteBehind = "/webhooks/{source}", "/webhooks/{sourc
 
 type server struct {
 	Config
-	log    *slog.Logger
-	limits *limits
+	log     *slog.Logger
+	limits  *limits
+	guesses *guesses
+	public  http.Handler
 
 	counted counted
-	tokens  [][sha256.Size]byte
 }
 
 var overLimit = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -89,11 +125,9 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{overLim
 
 // New returns the handlers of the public and of the private listener.
 func New(c Config) (public, ops http.Handler) {
-	s := &server{Config: c, log: c.Log, limits: newLimits()}
-	for _, t := range c.AdminTokens {
-		s.tokens = append(s.tokens, sha256.Sum256([]byte(t)))
-	}
+	s := &server{Config: c, log: c.Log, limits: newLimits(), guesses: newGuesses()}
 	r := chi.NewRouter()
+	s.public = r
 	r.Use(s.envelope, encodedPath)
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
 		problem(http.StatusNotFound, "there is nothing at this path: see /docs").write(w)
@@ -181,6 +215,24 @@ func encodedPath(next http.Handler) http.Handler {
 	})
 }
 
+// storableInput refuses what no text in the database can be equal to: then nothing has such an id, and no list is narrowed by it.
+func storableInput(next http.Handler) http.Handler {
+	wrong := func(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range r.URL.Query() {
+			if slices.ContainsFunc(values, wrong) {
+				unfit("query."+strings.ToValidUTF8(name, "�"), "must be UTF-8 text without NUL").write(w)
+				return
+			}
+		}
+		if route := chi.RouteContext(r.Context()); route != nil && r.Method != http.MethodPut && slices.ContainsFunc(route.URLParams.Values, wrong) {
+			problem(http.StatusNotFound, "there is nothing of this name: ids are UTF-8 text without NUL").write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // decodeParams decodes the parameters of a matched route in place.
 func decodeParams(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -190,24 +242,6 @@ func decodeParams(next http.Handler) http.Handler {
 					route.URLParams.Values[i] = decoded
 				}
 			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// authenticated lets requests with an admin token pass. Every token is compared, in constant time.
-func (s *server) authenticated(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		given := sha256.Sum256([]byte(strings.TrimSpace(token)))
-		matched := 0
-		for _, known := range s.tokens {
-			matched |= subtle.ConstantTimeCompare(given[:], known[:])
-		}
-		if !strings.EqualFold(scheme, "Bearer") || matched == 0 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="staykey"`)
-			problem(http.StatusUnauthorized, "this needs the header \"Authorization: Bearer <admin token>\" with one of STAYKEY_ADMIN_TOKEN").write(w)
-			return
 		}
 		next.ServeHTTP(w, r)
 	})

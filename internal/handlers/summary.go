@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ type Summary struct {
 type Provisioning struct {
 	Paused       *string        `json:"paused" doc:"Why nothing is provisioned now; null while it is." example:"Seam does not accept SEAM_API_KEY: set a valid one"`
 	Disconnected []Disconnected `json:"disconnected_access_systems" nullable:"false" doc:"Access systems that Seam can't reach."`
-	LastSweep    *Sweep         `json:"last_sweep" doc:"The last comparison of all live keys with Seam; null before the first."`
+	LastSweep    *Sweep         `json:"last_sweep" doc:"The last comparison of all live keys with Seam; null before the first, and for a token of single sources."`
 }
 
 // Disconnected is an access system that Seam can't reach.
@@ -52,23 +53,35 @@ const (
 	countsQuick = 20 * time.Millisecond
 )
 
-// counted is the last counting by status.
+// counted remembers what took long to count, by the sources that were counted.
 type counted struct {
-	mu     sync.Mutex
+	mu   sync.Mutex
+	last map[string]countedOnce
+}
+
+type countedOnce struct {
 	counts store.Summary
 	until  time.Time
 }
 
 func (s *server) counts(ctx context.Context) (store.Summary, error) {
+	sources := actorOf(ctx).Sources
+	of := "all"
+	if sources != nil {
+		of = "only " + strings.Join(sources, " ")
+	}
 	s.counted.mu.Lock()
 	defer s.counted.mu.Unlock()
 	began := time.Now()
-	if began.Before(s.counted.until) {
-		return s.counted.counts, nil
+	if last := s.counted.last[of]; began.Before(last.until) {
+		return last.counts, nil
 	}
-	counts, err := s.Store.Summary(ctx)
+	counts, err := s.Store.Summary(ctx, sources)
 	if took := time.Since(began); err == nil && took > countsQuick {
-		s.counted.counts, s.counted.until = counts, time.Now().Add(countsLast*took)
+		if s.counted.last == nil {
+			s.counted.last = map[string]countedOnce{}
+		}
+		s.counted.last[of] = countedOnce{counts, time.Now().Add(countsLast * took)}
 	}
 	return counts, err
 }
@@ -79,7 +92,7 @@ func (s *server) summary(ctx context.Context, _ *struct{}) (*Output[Summary], er
 		return nil, s.fromStore(err, "")
 	}
 	out := Summary{Reservations: counts.Reservations, MobileKeys: counts.Keys, ArrivalsWithoutKey: []Reservation{}}
-	switch v, err := s.Store.OldestWaiting(ctx); {
+	switch v, err := s.Store.OldestWaiting(ctx, actorOf(ctx).Sources); {
 	case err == nil:
 		r := showReservation(v)
 		out.OldestWaiting = &r
@@ -87,20 +100,23 @@ func (s *server) summary(ctx context.Context, _ *struct{}) (*Output[Summary], er
 		return nil, s.fromStore(err, "")
 	}
 	now := s.Now().UTC()
-	arrivals, err := s.Store.ArrivalsWithoutKey(ctx, now, now.Add(s.DueWithin), 50)
+	arrivals, err := s.Store.ArrivalsWithoutKey(ctx, now, now.Add(s.DueWithin), actorOf(ctx).Sources, 50)
 	if err != nil {
 		return nil, s.fromStore(err, "")
 	}
 	for _, v := range arrivals {
 		out.ArrivalsWithoutKey = append(out.ArrivalsWithoutKey, showReservation(v))
 	}
-	n, oldest, err := s.Store.Backlog(ctx)
+	n, oldest, err := s.Store.Backlog(ctx, actorOf(ctx).Sources)
 	if err != nil {
 		return nil, s.fromStore(err, "")
 	}
 	out.EventBacklog, out.OldestEventAt = n, stampOrNull(oldest)
 	if out.Provisioning, err = s.Provisioning(ctx); err != nil {
 		return nil, s.fromStore(err, "")
+	}
+	if actorOf(ctx).Sources != nil { // these tell of other sources' systems and keys
+		out.Provisioning.Disconnected, out.Provisioning.LastSweep = []Disconnected{}, nil
 	}
 	return &Output[Summary]{out}, nil
 }

@@ -38,7 +38,7 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusMethodNotAllowed, "the webhooks of this source are posted").write(w)
 		return
 	}
-	if len(source.From) > 0 && !source.From.Allow(s.sender(r)) {
+	if len(source.From) > 0 && !source.From.Allow(s.sender(r)) && !isOwn(r.Context()) {
 		problem(http.StatusUnauthorized, "webhooks of this source are not taken from this address: see verify.from and trusted_proxies").write(w)
 		return
 	}
@@ -58,13 +58,19 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusBadRequest, err.Error()).write(w)
 		return
 	case err != nil:
+		s.Activity.Add(source.Name, store.ActivityRefused, s.Now())
 		problem(http.StatusUnauthorized, err.Error()).write(w)
 		return
 	}
+	s.Activity.Add(source.Name, store.ActivitySecret+strconv.Itoa(proof.Secret), s.Now())
 	verified.WithLabelValues(source.Name, strconv.Itoa(proof.Secret)).Inc()
 	if wait := s.limits.exceeded(source, s.Now()); wait > 0 {
 		overLimit.WithLabelValues(source.Name).Inc()
 		problem(http.StatusTooManyRequests, "this source sends more than its rate_limit allows, and nothing of this event is kept: send it again").after(wait).write(w)
+		return
+	}
+	if r.Header.Get(testHeader) != "" {
+		s.acceptTest(w, r, source, proof, body)
 		return
 	}
 	if source.Format != nil {
@@ -86,10 +92,14 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 // accept keeps an event, and answers what became of it.
 func (s *server) accept(w http.ResponseWriter, r *http.Request, event store.Event, invalid []pms.FieldError) {
 	accepted, err := s.Inbox.Accept(r.Context(), event)
+	if err == nil && !accepted.Duplicate && event.Status != store.EventAccepted { // what waits is counted when it is applied
+		s.Activity.Add(event.Source, event.Status, event.ReceivedAt)
+	}
 	switch {
 	case err != nil:
 		s.unavailable(w, err)
 	case accepted.Duplicate:
+		s.Activity.Add(event.Source, store.ActivityDuplicate, event.ReceivedAt)
 		answer(w, http.StatusOK, accepted.EventID, "duplicate")
 	case event.Status == store.EventRejected:
 		problem(http.StatusUnprocessableEntity, "the event is not valid: correct it and send it again, under the same webhook-id if you like; it is kept as "+accepted.EventID.String(), invalid...).write(w)

@@ -36,6 +36,9 @@ type Applier struct {
 	pace    *Pace
 	applied func() // something may be due for the provisioner
 	wake    chan struct{}
+
+	// Activity counts what becomes of events; nil for nobody to count. It is set before Run.
+	Activity *store.Activity
 }
 
 // Fetches has documents fetched that events need before they can be applied.
@@ -188,7 +191,7 @@ func (a *Applier) tryBatch(ctx context.Context, limit int) (n int, first store.E
 	if err != nil || b == nil {
 		return n, first, err
 	}
-	b.count()
+	b.count(a.Activity)
 	if oldest := slices.IndexFunc(b.events, func(e store.Event) bool { return !e.Urgent }); oldest >= 0 {
 		a.pace.applied(n, now.Sub(b.events[oldest].ReceivedAt))
 	} else {

@@ -686,8 +686,9 @@ func (b *batch) settled() []store.Event {
 }
 
 // count tells the metrics what became of the events.
-func (b *batch) count() {
+func (b *batch) count(activity *store.Activity) {
 	for _, e := range b.settled() {
+		activity.Add(e.Source, e.Status, b.now)
 		appliedEvents.WithLabelValues(e.Source, e.Status).Inc()
 	}
 	for i, p := range b.parsed {

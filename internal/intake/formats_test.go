@@ -290,7 +290,7 @@ func TestNeedsFetch(t *testing.T) {
 	if err != nil || len(list) != 1 || *list[0].Reason != "needs_fetch" {
 		t.Errorf("%+v %v", list, err)
 	}
-	if n, oldest, err := w.store.Backlog(context.Background()); n != 0 || oldest != nil || err != nil {
+	if n, oldest, err := w.store.Backlog(context.Background(), nil); n != 0 || oldest != nil || err != nil {
 		t.Errorf("it counts as a backlog: %d %v %v", n, oldest, err)
 	}
 }
@@ -326,7 +326,7 @@ func TestASourceThatHasGone(t *testing.T) {
 	w.source.Format = nil
 	w.becomes(e, "rejected", "has no format for the source")
 	w.source.Format = format
-	if err := w.store.ReplayEvent(context.Background(), e.EventID); err != nil {
+	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e}, "a test", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	w.becomes(e, "applied", "")

@@ -234,7 +234,7 @@ func TestOrderIsByTimestamp(t *testing.T) {
 		}
 	})
 	t.Run("a replay keeps its place", func(t *testing.T) {
-		if err := w.store.ReplayEvent(context.Background(), older.EventID); err != nil {
+		if _, err := w.store.ReplayEvents(context.Background(), []store.Event{older}, "a test", time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		w.drain()
@@ -323,7 +323,7 @@ func TestApplyersShareTheWork(t *testing.T) {
 			}
 		}
 	}
-	if n, _, err := w.store.Backlog(context.Background()); err != nil || n != 0 {
+	if n, _, err := w.store.Backlog(context.Background(), nil); err != nil || n != 0 {
 		t.Errorf("%d events are left: %v", n, err)
 	}
 }

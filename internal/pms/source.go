@@ -49,6 +49,22 @@ func (s Source) Carries() Carrier {
 	return s.Verifier.Carries()
 }
 
+// FormatName is the name of the source's format.
+func (s Source) FormatName() string {
+	if s.Format == nil {
+		return CanonicalFormat
+	}
+	return s.Format.Name
+}
+
+// VerifyMethod is how the source's deliveries are verified; "" where none ever is authentic.
+func (s Source) VerifyMethod() string {
+	if s.Verifier == nil {
+		return ""
+	}
+	return s.Verifier.Method()
+}
+
 // Canonical tells whether something posted is worded as our own format has it.
 func (s Source) Canonical(r Request) bool { return s.Format == nil || r.Format == CanonicalFormat }
 

@@ -76,6 +76,16 @@ type StandardWebhooks struct{ Secrets []Secret }
 // Carries nothing: a signature proves the secret.
 func (StandardWebhooks) Carries() Carrier { return Carrier{} }
 
+// Method is standard-webhooks.
+func (StandardWebhooks) Method() string { return "standard-webhooks" }
+
+// Prove signs with the first secret.
+func (w StandardWebhooks) Prove(d *Delivery, id string, now time.Time) {
+	d.Header.Set("webhook-id", id)
+	d.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
+	d.Header.Set("webhook-signature", w.Secrets[0].Sign(id, now, d.Body))
+}
+
 // Verify checks the three headers over the raw body.
 func (w StandardWebhooks) Verify(d Delivery, now time.Time) (Proof, error) {
 	header := func(prefix string) (id, timestamp, signatures string) {

@@ -38,6 +38,10 @@ type Verifier interface {
 	Verify(d Delivery, now time.Time) (Proof, error)
 	// Carries names where the secret itself travels, which is never stored or shown.
 	Carries() Carrier
+	// Method is the name of the method, as a configuration has it.
+	Method() string
+	// Prove makes a delivery authentic by the first secret, under an id if the method has one: for test events of our own.
+	Prove(d *Delivery, id string, now time.Time)
 }
 
 // Carrier is where a secret travels. Its zero value is nowhere: a signature proves it.
@@ -96,7 +100,7 @@ func NewVerifier(s VerifySettings, secrets []string) (v Verifier, problems []Fie
 		v = w
 	case "hmac":
 		least(6)
-		h := signed{header: s.Header, prefix: s.Prefix, secrets: secrets}
+		h := signed{header: s.Header, prefix: s.Prefix, secrets: secrets, encode: hex.EncodeToString}
 		if s.Header == "" {
 			fail("header", "is required: the name of the header that holds the signature")
 		}
@@ -112,7 +116,7 @@ func NewVerifier(s VerifySettings, secrets []string) (v Verifier, problems []Fie
 		case "", "hex":
 			h.decode = hex.DecodeString // in either case
 		case "base64":
-			h.decode = decodeBase64
+			h.decode, h.encode = decodeBase64, base64.StdEncoding.EncodeToString
 		default:
 			fail("encoding", "%q must be hex or base64", s.Encoding)
 		}
@@ -124,7 +128,10 @@ func NewVerifier(s VerifySettings, secrets []string) (v Verifier, problems []Fie
 			}
 		}
 		v = carried{
-			carrier: Carrier{Header: "Authorization"}, secrets: secrets,
+			method: s.Method, carrier: Carrier{Header: "Authorization"}, secrets: secrets,
+			put: func(d *Delivery, secret string) {
+				d.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(secret)))
+			},
 			find: func(d Delivery) string {
 				user, password, ok := (&http.Request{Header: d.Header}).BasicAuth()
 				if !ok {
@@ -135,13 +142,13 @@ func NewVerifier(s VerifySettings, secrets []string) (v Verifier, problems []Fie
 		}
 	case "bearer":
 		least(8)
-		v = inHeader("Authorization", "Bearer ", secrets)
+		v = inHeader(s.Method, "Authorization", "Bearer ", secrets)
 	case "header":
 		least(8)
 		if s.Header == "" {
 			fail("header", "is required: the name of the header that holds the secret")
 		}
-		v = inHeader(s.Header, s.Prefix, secrets)
+		v = inHeader(s.Method, s.Header, s.Prefix, secrets)
 	case "url-token":
 		least(16)
 		v = inURL(s.Parameter, secrets)
@@ -159,6 +166,7 @@ type signed struct {
 	header, prefix string
 	hash           func() hash.Hash
 	decode         func(string) ([]byte, error)
+	encode         func([]byte) string
 	secrets        []string
 }
 
@@ -187,20 +195,31 @@ func (s signed) Verify(d Delivery, _ time.Time) (Proof, error) {
 
 func (s signed) Carries() Carrier { return Carrier{} }
 
+func (s signed) Method() string { return "hmac" }
+
+func (s signed) Prove(d *Delivery, _ string, _ time.Time) {
+	h := hmac.New(s.hash, []byte(s.secrets[0]))
+	h.Write(d.Body)
+	d.Header.Set(s.header, s.prefix+s.encode(h.Sum(nil)))
+}
+
 func decodeBase64(s string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 }
 
 // carried is a secret that travels with the delivery.
 type carried struct {
+	method  string
 	carrier Carrier
 	find    func(Delivery) string
+	put     func(d *Delivery, secret string)
 	secrets []string
 }
 
-func inHeader(name, prefix string, secrets []string) carried {
+func inHeader(method, name, prefix string, secrets []string) carried {
 	return carried{
-		carrier: Carrier{Header: name}, secrets: secrets,
+		method: method, carrier: Carrier{Header: name}, secrets: secrets,
+		put: func(d *Delivery, secret string) { d.Header.Set(name, prefix+secret) },
 		find: func(d Delivery) string {
 			text := d.Header.Get(name)
 			if len(text) < len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
@@ -214,13 +233,21 @@ func inHeader(name, prefix string, secrets []string) carried {
 // inURL looks in a parameter of the query, or, if none is named, in the first part of the path behind the source's name.
 func inURL(parameter string, secrets []string) carried {
 	if parameter != "" {
-		return carried{carrier: Carrier{Query: parameter}, secrets: secrets, find: func(d Delivery) string { return d.Query.Get(parameter) }}
+		return carried{
+			method: methodURLToken, carrier: Carrier{Query: parameter}, secrets: secrets, find: func(d Delivery) string { return d.Query.Get(parameter) },
+			put: func(d *Delivery, secret string) { d.Query.Set(parameter, secret) },
+		}
 	}
-	return carried{carrier: Carrier{Path: true}, secrets: secrets, find: func(d Delivery) string {
-		first, _, _ := strings.Cut(d.Path, "/")
-		return first
-	}}
+	return carried{
+		method: methodURLToken, carrier: Carrier{Path: true}, secrets: secrets, put: func(d *Delivery, secret string) { d.Path = secret },
+		find: func(d Delivery) string {
+			first, _, _ := strings.Cut(d.Path, "/")
+			return first
+		},
+	}
 }
+
+const methodURLToken = "url-token" // #nosec G101 -- a name
 
 func (c carried) Verify(d Delivery, _ time.Time) (Proof, error) {
 	given := sha256.Sum256([]byte(c.find(d))) // of one length, whatever is given
@@ -239,6 +266,10 @@ func (c carried) Verify(d Delivery, _ time.Time) (Proof, error) {
 
 func (c carried) Carries() Carrier { return c.carrier }
 
+func (c carried) Method() string { return c.method }
+
+func (c carried) Prove(d *Delivery, _ string, _ time.Time) { c.put(d, c.secrets[0]) }
+
 // Anybody takes every delivery: verification that was turned off, said explicitly in the configuration.
 type Anybody struct{}
 
@@ -253,6 +284,12 @@ func (Anybody) Verify(d Delivery, _ time.Time) (Proof, error) {
 
 // Carries nothing.
 func (Anybody) Carries() Carrier { return Carrier{} }
+
+// Method is none.
+func (Anybody) Method() string { return "none" }
+
+// Prove says the id.
+func (Anybody) Prove(d *Delivery, id string, _ time.Time) { d.Header.Set("webhook-id", id) }
 
 // Kept is what of a delivery's surroundings is stored for the format to read: nothing that authenticates it, and
 // nothing that only concerns the way here.

@@ -76,7 +76,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 // desired asks Seam about access groups only where a key depends on them.
 func (a *attempt) desired(ctx context.Context) (desired, error) {
 	s := situation{
-		reservation: a.work.Reservation, listing: a.work.Listing, policy: a.policy, defaultSystem: a.options.DefaultSystem,
+		reservation: a.work.Reservation, listing: a.work.Listing, overrides: a.work.Overrides, policy: a.policy, defaultSystem: a.options.DefaultSystem,
 		guestKey: a.guestKey, now: a.now(), group: func(string) (string, bool) { return "", true },
 	}
 	if d := desire(s); d.goal == have && a.work.Listing != nil && !a.work.Listing.Deleted {
@@ -116,6 +116,11 @@ func (a *attempt) run(ctx context.Context) (store.Verdict, error) {
 		if round == 0 {
 			if err := a.observe(ctx, d); err != nil {
 				return store.Verdict{}, err
+			}
+		}
+		if held := a.work.Overrides.Held(); held != "" {
+			if steps := plan(d, a.seen, false); len(steps) > 0 {
+				return a.handsOff(d, held, steps), nil
 			}
 		}
 		if err := a.makeRoom(ctx, d); errors.Is(err, errReplan) {
@@ -254,9 +259,37 @@ func (a *attempt) verdict(d desired) store.Verdict {
 			v.RankAt = &d.removeAt
 		}
 		v.SettledAt = a.settledAt()
+	case d.revoked != "":
+		v.Status, v.Reason = store.KeyRevoked, reasonRevoked
+		v.Message = "an admin revoked the key (" + d.revoked + "), and nothing of it is left in Seam: re-issue it to make a new one"
+		v.SettledAt = a.settledAt()
 	default:
 		v.Status, v.Message = store.KeyRevoked, "the reservation is cancelled and nothing of it is left in Seam"
 		v.SettledAt = a.settledAt()
+	}
+	if held := a.work.Overrides.Held(); held != "" && v.Reason == "" && (d.goal == have || len(a.seen.users) > 0) {
+		v.Reason, v.Message = reasonHeld, "an admin holds it ("+held+"): nothing is changed until it is released"
+	}
+	if at := a.nextRecheck(v); at != nil {
+		next.at(*at)
+	}
+	v.Next = next.time
+	return v
+}
+
+// handsOff judges a key that is not as it should be while an admin holds it.
+func (a *attempt) handsOff(d desired, held string, due []step) store.Verdict {
+	k := a.work.Key
+	v := store.Verdict{
+		Status: store.KeyAttention, Reason: reasonHeld, Generation: k.Generation, Checks: k.Checks, Done: true, UncertainSince: a.lostAt,
+		Message: fmt.Sprintf("an admin holds it (%s), and it is not as it should be: %s; release it to have it done, or leave it", held, due[0].reason),
+	}
+	a.count(&v, false)
+	next := &earliest{}
+	for _, edge := range []time.Time{d.starts, d.ends} {
+		if edge.After(a.now()) {
+			next.at(edge)
+		}
 	}
 	if at := a.nextRecheck(v); at != nil {
 		next.at(*at)
@@ -410,7 +443,7 @@ func (a *attempt) failed(err error) store.Verdict {
 	k := a.work.Key
 	now := a.now()
 	working := store.KeyProvisioning
-	if a.work.Reservation.Status == pms.Cancelled {
+	if a.work.Reservation.Status == pms.Cancelled || a.work.Overrides.RevokedAt != nil {
 		working = store.KeyRevoking
 	}
 	v := store.Verdict{

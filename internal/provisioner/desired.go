@@ -24,6 +24,8 @@ const (
 	reasonNoEmail        = "no_guest_email"
 	reasonGroupNotFound  = "access_group_not_found"
 	reasonSeveralSystems = "access_groups_of_several_systems"
+	reasonHeld           = "held"
+	reasonRevoked        = "revoked_by_admin"
 )
 
 // goal is what should exist of a reservation.
@@ -54,6 +56,8 @@ type desired struct {
 	createAt   time.Time // when the first one is made, where it is only a matter of time
 	waitsFor   *finding  // what a first key waits for, although nothing is wrong
 	blocked    *finding  // why not everything is as it should be, although nothing can be done about it here
+	revoked    string    // which admin wants no key, and why; "" for none
+	replace    string    // the mobile key that a new one is to take the place of; "" for none
 }
 
 // finding is a reason for a status, for machines and for people.
@@ -71,6 +75,7 @@ type groupSystem func(groupID string) (systemID string, known bool)
 type situation struct {
 	reservation   store.Reservation
 	listing       *store.Listing
+	overrides     store.Overrides
 	policy        pms.Policy
 	defaultSystem string
 	guestKey      func(address string) string
@@ -89,9 +94,17 @@ func desire(s situation) desired {
 		d.goal = gone
 		return d
 	}
+	d.replace = deref(s.overrides.ReplaceCredential)
+	if d.revoked = s.overrides.Revoked(); d.revoked != "" {
+		d.goal = gone
+		return d
+	}
 	if r.CheckIn != nil && r.CheckOut != nil {
 		before, after := s.policy.Grace(deref(r.ListingID))
 		d.starts, d.ends = r.CheckIn.Add(-before).UTC(), r.CheckOut.Add(after).UTC()
+		if starts, ends := s.overrides.Window(r.CheckIn, r.CheckOut); !starts.IsZero() || !ends.IsZero() {
+			d.starts, d.ends = firstTime(starts, d.starts), firstTime(ends, d.ends)
+		}
 		d.removeAt = d.ends.Add(s.policy.KeepAfter)
 		if !s.now.Before(d.ends) {
 			d.goal, d.expired = over, true
@@ -229,6 +242,13 @@ func firstOf(values ...string) string {
 		}
 	}
 	return ""
+}
+
+func firstTime(t, otherwise time.Time) time.Time {
+	if t.IsZero() {
+		return otherwise
+	}
+	return t.UTC()
 }
 
 func deref(s *string) string {

@@ -18,6 +18,9 @@ type directory struct {
 	listed bool       // guarded by asking
 	mu     sync.Mutex
 	groups map[string]groupEntry
+
+	latest   []seam.AccessGroup // the last list, for people to look at
+	latestAt time.Time
 }
 
 type groupEntry struct {
@@ -87,7 +90,34 @@ func (d *directory) list(ctx context.Context) error {
 		d.put(g.ACSAccessGroupID, g.ACSSystemID, true)
 	}
 	d.listed = d.listed || err == nil
+	if err == nil {
+		d.mu.Lock()
+		d.latest, d.latestAt = all, d.now()
+		d.mu.Unlock()
+	}
 	return err
+}
+
+// shownFor is for how long a list of access groups is shown before Seam is asked for another.
+const shownFor = 15 * time.Second
+
+// all lists the workspace's access groups, as they were some seconds ago at most.
+func (d *directory) all(ctx context.Context) ([]seam.AccessGroup, error) {
+	d.asking.Lock()
+	defer d.asking.Unlock()
+	recent := func() ([]seam.AccessGroup, bool) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.latest, !d.latestAt.IsZero() && d.now().Sub(d.latestAt) < shownFor
+	}
+	if list, ok := recent(); ok {
+		return list, nil
+	}
+	if err := d.list(ctx); err != nil {
+		return nil, err
+	}
+	list, _ := recent()
+	return list, nil
 }
 
 func (d *directory) missing(groupIDs []string) []string {

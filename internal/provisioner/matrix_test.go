@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/staykey/staykey/internal/chaos"
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -96,7 +97,7 @@ var stages = []stage{
 
 // reconcile is an admin's.
 func reconcile(r *rig, s *stay) {
-	if err := r.applier.Reconcile(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}); err != nil {
+	if err := r.applier.Act(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
 		r.t.Error(err)
 	}
 }

@@ -182,7 +182,7 @@ func (a *attempt) settleKeyMark(ctx context.Context, u *seen) error {
 		}
 	}
 	a.reason = "whether a create without an answer made a credential"
-	keys, err := a.mobileKeys(ctx, *u.ACSUserID)
+	keys, err := a.mobileKeys(ctx, u)
 	if seam.KindOf(err) == seam.NotFound {
 		return nil // the user is gone; the next step finds out
 	}
@@ -203,13 +203,20 @@ func (a *attempt) settleKeyMark(ctx context.Context, u *seen) error {
 	return nil
 }
 
-// mobileKeys lists a user's mobile keys, oldest first, without the children that stand for phones.
-func (a *attempt) mobileKeys(ctx context.Context, acsUserID string) ([]seam.Credential, error) {
-	all, err := a.seam.Credentials(ctx, acsUserID)
+// mobileKeys lists a user's mobile keys, oldest first, without the children that stand for phones. One that has just been
+// deleted, for a new one to take its place, may be read for a while longer.
+func (a *attempt) mobileKeys(ctx context.Context, u *seen) ([]seam.Credential, error) {
+	all, err := a.seam.Credentials(ctx, *u.ACSUserID)
 	if err != nil {
 		return nil, err
 	}
-	keys := slices.DeleteFunc(all, func(c seam.Credential) bool { return c.ACSUserID != acsUserID || !c.IsMobileKey() })
+	replaced := ""
+	if a.now().Before(a.readableFrom(u)) && deref(u.CredentialID) != deref(a.work.Overrides.ReplaceCredential) {
+		replaced = deref(a.work.Overrides.ReplaceCredential)
+	}
+	keys := slices.DeleteFunc(all, func(c seam.Credential) bool {
+		return c.ACSUserID != *u.ACSUserID || !c.IsMobileKey() || c.ACSCredentialID == replaced
+	})
 	slices.SortStableFunc(keys, func(x, y seam.Credential) int {
 		return seam.ParseTime(x.CreatedAt).Compare(seam.ParseTime(y.CreatedAt))
 	})
@@ -306,7 +313,7 @@ func isGone(u seam.ACSUser) bool {
 
 // checkKeys compares the recorded mobile key with Seam. One that a list leaves out is confirmed by a get.
 func (a *attempt) checkKeys(ctx context.Context, u *seen) error {
-	keys, err := a.mobileKeys(ctx, *u.ACSUserID)
+	keys, err := a.mobileKeys(ctx, u)
 	if err != nil {
 		return err
 	}

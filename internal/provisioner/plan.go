@@ -34,6 +34,7 @@ const (
 	addGroup
 	removeGroup
 	createKey
+	replaceKey
 	deleteKey
 	deleteSurplusUser
 	deleteUser
@@ -108,6 +109,8 @@ func whyRemoved(d desired) string {
 	switch {
 	case d.expired:
 		return "the stay is over"
+	case d.revoked != "":
+		return "an admin revoked the key"
 	case d.goal == gone:
 		return "the reservation is cancelled"
 	default:
@@ -167,7 +170,10 @@ func mendUser(d desired, u seen, index int, revive bool) []step {
 			}
 		}
 	}
-	if u.CredentialID == nil {
+	if u.CredentialID != nil && *u.CredentialID == d.replace { // first: the phone that has it may be in other hands
+		add(replaceKey, seam.PathCredentialDelete, seam.CredentialID{ACSCredentialID: *u.CredentialID}, "an admin wants a new mobile key in its place")
+	}
+	if u.CredentialID == nil || *u.CredentialID == d.replace {
 		add(createKey, seam.PathCredentialCreate, seam.MobileKeyOf(id), "the ACS user has no mobile key")
 	}
 	if u.SuspendedAt != nil {

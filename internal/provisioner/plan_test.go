@@ -88,6 +88,14 @@ func drawSituation(t *rapid.T) situation {
 	if rapid.IntRange(0, 9).Draw(t, "times") > 0 {
 		s.reservation.CheckIn, s.reservation.CheckOut = &in, &out
 	}
+	if rapid.IntRange(0, 9).Draw(t, "revoked") == 0 {
+		s.overrides.RevokedAt = ptr(noon)
+	}
+	if rapid.IntRange(0, 4).Draw(t, "window") == 0 {
+		s.overrides.StartsAt, s.overrides.OfCheckIn = ptr(in.Add(-2*time.Hour)), &in
+		s.overrides.EndsAt, s.overrides.OfCheckOut = ptr(out.Add(3*time.Hour)), rapid.SampledFrom([]*time.Time{&out, ptr(noon.Add(-999 * time.Hour))}).Draw(t, "window's check-out")
+	}
+	s.overrides.ReplaceCredential = rapid.SampledFrom([]*string{nil, nil, ptr("c0"), ptr("c1")}).Draw(t, "replaced")
 	s.reservation.GuestEmail = rapid.SampledFrom([]*string{nil, ptr("jane@x"), ptr("joe@x")}).Draw(t, "email")
 	if rapid.IntRange(0, 9).Draw(t, "room") > 0 {
 		s.reservation.ListingID = ptr("L")
@@ -114,6 +122,8 @@ func perform(d desired, o *observed, s step) {
 		u.StartsAt, u.EndsAt, u.AccessGroupIDs = ptr(d.starts), ptr(d.ends), slices.Clone(body.ACSAccessGroupIDs)
 	case createKey:
 		u.CredentialID = ptr("made")
+	case replaceKey:
+		u.CredentialID = nil
 	case linkUser:
 		u.unlinked = false
 	case unsuspend:

@@ -118,7 +118,7 @@ func TestUrgentEventsAreAppliedFirst(t *testing.T) {
 	if err := r.applier.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if n, _, err := r.store.Backlog(context.Background()); err != nil || n == 0 || n >= 601 {
+	if n, _, err := r.store.Backlog(context.Background(), nil); err != nil || n == 0 || n >= 601 {
 		t.Fatalf("%d events wait behind one batch: %v", n, err)
 	}
 	if _, err := r.store.View(context.Background(), store.Ref{Source: "default", ReservationID: "near"}); err != nil {

@@ -43,6 +43,7 @@ func Collectors() []prometheus.Collector {
 
 // Options of a provisioner. Zero values take the defaults.
 type Options struct {
+	Activity      *store.Activity                // counts keys that are made and removed; nil for nobody to count
 	Crowded       func() bool                    // whether the machine has a burst to accept, nil for never
 	DefaultSystem string                         // access system of listings and sources that name none
 	DueWithin     time.Duration                  // arrivals so near without a key are counted and logged, default 24 h
@@ -92,6 +93,9 @@ type Provisioner struct {
 	trouble    string               // why nothing is provisioned; "" while it is
 	ready      bool                 // the workspace is known to be ours
 	askedAfter map[string]time.Time // disconnected access systems: when Seam was last asked
+
+	systemsSeen []seam.System // the last list, for people to look at
+	systemsAt   time.Time
 }
 
 // New returns a provisioner that is not running yet. salt keys the HMAC that stands for guests in Seam's
@@ -379,6 +383,9 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 		return
 	}
 	point.Reach(point.FinishBehind)
+	if verdict.Status == store.KeyAttention && work.Key.Status != store.KeyAttention {
+		p.options.Activity.Add(lease.Source, store.ActivityAttention, p.now())
+	}
 	cancel()
 	<-renewed
 	reconcileSeconds.WithLabelValues(verdict.Status).Observe(time.Since(started).Seconds())

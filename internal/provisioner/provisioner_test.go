@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
@@ -491,7 +492,7 @@ func TestRemovedAndSuspendedAtSeam(t *testing.T) {
 			}
 			x.r.listing("default", "L", "555555-5555", "lobby") // no person's wish for this stay
 			x.r.untilThat(x.s, c.reason, func(v store.View) bool { return str(v.Key.Reason) == c.reason })
-			if err := x.r.applier.Reconcile(context.Background(), store.Ref{Source: "default", ReservationID: x.s.id}); err != nil {
+			if err := x.r.applier.Act(context.Background(), store.Ref{Source: "default", ReservationID: x.s.id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
 				t.Fatal(err)
 			}
 			x.r.until(x.s, store.KeyIssued)

@@ -52,6 +52,10 @@ func (a *attempt) do(ctx context.Context, d desired, s step) error {
 		return a.change(ctx, u, a.seam.LinkACSUser(ctx, s.body.(seam.LinkACSUser)), func() { u.unlinked = false })
 	case unsuspend:
 		return a.change(ctx, u, a.seam.UnsuspendACSUser(ctx, *u.ACSUserID), func() { u.SuspendedAt = nil })
+	case replaceKey:
+		return a.change(ctx, u, unlessGone(a.seam.DeleteCredential(ctx, *u.CredentialID)), func() {
+			u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = nil, nil, nil
+		})
 	case deleteKey:
 		id := s.body.(seam.CredentialID).ACSCredentialID
 		return a.change(ctx, u, unlessGone(a.seam.DeleteCredential(ctx, id)), func() {
@@ -510,7 +514,7 @@ func (a *attempt) createKey(ctx context.Context, u *seen) error {
 	justMade := u.CredentialMarkedAt != nil && u.CredentialLostAt == nil && u.MadeAt != nil && u.CredentialMarkedAt.Equal(*u.MadeAt)
 	if !justMade {
 		a.reason = "whether the ACS user has a mobile key"
-		keys, err := a.mobileKeys(ctx, *u.ACSUserID)
+		keys, err := a.mobileKeys(ctx, u)
 		if seam.KindOf(err) == seam.NotFound {
 			return a.confirmRemoved(ctx, u, err)
 		}
@@ -535,6 +539,7 @@ func (a *attempt) createKey(ctx context.Context, u *seen) error {
 	case 0:
 		now := a.now()
 		u.CredentialID, u.CredentialLostAt, u.Settled, u.ChangedAt = &made.ACSCredentialID, nil, false, &now
+		a.options.Activity.Add(a.work.Reservation.Source, store.ActivityMade, now)
 		return a.save(ctx, u)
 	case seam.Lost:
 		lost := a.lostUntil(started)
@@ -611,6 +616,7 @@ func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
 	switch seam.KindOf(err) {
 	case 0:
 		u.Unsure = false
+		a.options.Activity.Add(a.work.Reservation.Source, store.ActivityRemoved, now)
 	case seam.Lost:
 		lost := a.lostUntil(now)
 		u.DeletedAt = &lost

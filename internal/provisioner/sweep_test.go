@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/staykey/staykey/internal/chaos"
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/seam"
@@ -178,7 +179,7 @@ func TestDriftIsReported(t *testing.T) {
 	t.Run("an admin's reconcile repairs it", func(t *testing.T) {
 		t.Parallel()
 		r, s := setup(t)
-		if err := r.applier.Reconcile(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}); err != nil {
+		if err := r.applier.Act(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
 			t.Fatal(err)
 		}
 		r.until(s, store.KeyIssued)
@@ -253,7 +254,7 @@ func TestSweepHoldsBackWhereManyAreMissing(t *testing.T) {
 		t.Errorf("changed something: %v", got)
 	}
 	// A person is believed.
-	if err := r.applier.Reconcile(context.Background(), store.Ref{Source: "default", ReservationID: stays[4].id}); err != nil {
+	if err := r.applier.Act(context.Background(), store.Ref{Source: "default", ReservationID: stays[4].id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
 		t.Fatal(err)
 	}
 	r.until(stays[4], store.KeyIssued)

@@ -111,6 +111,7 @@ type System struct {
 	Name         string  `json:"name"`
 	ExternalType string  `json:"external_type"`
 	Errors       []Issue `json:"errors"`
+	Warnings     []Issue `json:"warnings"`
 }
 
 // IsDisconnection tells whether a code, of an access system's errors or of a refused call, says that Seam can't

@@ -215,3 +215,13 @@ func DeleteUserIdentity(ctx context.Context, tx pgx.Tx, key string) error {
 		AND NOT EXISTS (SELECT FROM acs_users u WHERE u.user_identity_key = i.user_identity_key)`, key)
 	return wrap(err, "forget user identity %s", key)
 }
+
+// CredentialOf returns the mobile key of the ACS user that stands for a reservation, nil if there is none.
+func CredentialOf(ctx context.Context, tx pgx.Tx, ref Ref) (*string, error) {
+	rows, _ := tx.Query(ctx, `SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID)
+	users, err := pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])
+	if u := Current(users); u != nil {
+		return u.CredentialID, err
+	}
+	return nil, wrap(err, "mobile key of %s/%s", ref.Source, ref.ReservationID)
+}

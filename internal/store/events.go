@@ -311,30 +311,99 @@ func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
 	return e, wrap(err, "event %s", id)
 }
 
-// ReplayEvent queues an event again at its old place in the order. [ErrPruned] where its body is gone.
-func (s *Store) ReplayEvent(ctx context.Context, id uuid.UUID) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
-		var seq int64
-		var pruned bool
-		err := tx.QueryRow(ctx, `UPDATE events SET rejected = rejected AND body IS NULL WHERE event_id = $1 RETURNING seq, body IS NULL`, id).Scan(&seq, &pruned)
+// WithBodies returns events with their bodies, in the order of receipt, without those whose body has been removed.
+func WithBodies(ctx context.Context, tx pgx.Tx, events []Event) ([]Event, error) {
+	rows, _ := tx.Query(ctx, `
+		SELECT e.event_id, e.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
+			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, false AS urgent, e.body, e.request, NULL::json AS documents
+		FROM events e WHERE e.event_id = ANY ($1) AND e.body IS NOT NULL ORDER BY e.seq`, eventIDs(events))
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
+	return list, wrap(err, "read events")
+}
+
+func eventIDs(events []Event) [][16]byte {
+	ids := make([][16]byte, len(events))
+	for i, e := range events {
+		ids[i] = e.EventID
+	}
+	return ids
+}
+
+// ReplayEvents queues settled events again at their old places in the order, and returns those that are queued: what has
+// lost its body is not. by is who wants it, for the timelines of reservations.
+func (s *Store) ReplayEvents(ctx context.Context, events []Event, by string, now time.Time) (queued []Event, err error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	err = s.InTx(ctx, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `
+			WITH undone AS (
+				DELETE FROM event_results r USING events e
+				WHERE r.event_id = e.event_id AND r.seq = e.seq AND e.event_id = ANY ($1) AND e.body IS NOT NULL
+				RETURNING r.seq, r.event_id, r.source, r.type, r.reservation_id, r.listing_id),
+			queued AS (
+				INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
+				SELECT seq, event_id, source, type, reservation_id, listing_id, true FROM undone RETURNING event_id)
+			UPDATE events e SET rejected = false FROM queued q WHERE e.event_id = q.event_id RETURNING e.event_id`, eventIDs(events))
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 		if err != nil {
 			return err
 		}
-		if pruned {
-			return ErrPruned
+		for _, e := range events {
+			if slices.Contains(ids, e.EventID) {
+				e.Status, e.Reason, e.AppliedAt = EventAccepted, nil, nil
+				queued = append(queued, e)
+			}
 		}
-		_, err = tx.Exec(ctx, `
-			WITH undone AS (DELETE FROM event_results WHERE seq = $1 RETURNING seq, event_id, source, type, reservation_id, listing_id)
-			INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
-			SELECT seq, event_id, source, type, reservation_id, listing_id, true FROM undone`, seq)
-		return err
+		entries, err := replayEntries(ctx, tx, queued, by, now)
+		if err != nil {
+			return err
+		}
+		var batch pgx.Batch
+		if err := QueueTimeline(&batch, entries); err != nil {
+			return err
+		}
+		return tx.SendBatch(ctx, &batch).Close()
 	})
-	return wrap(err, "replay event %s", id)
+	return queued, wrap(err, "replay %d events", len(events))
+}
+
+// replayEntries tell the reservations that there are of a replay.
+func replayEntries(ctx context.Context, tx pgx.Tx, events []Event, by string, now time.Time) ([]Entry, error) {
+	var refs []Ref
+	for _, e := range events {
+		if e.ReservationID != nil {
+			refs = append(refs, Ref{e.Source, *e.ReservationID})
+		}
+	}
+	sources, ids := splitRefs(refs)
+	rows, _ := tx.Query(ctx, `
+		SELECT source, reservation_id FROM reservations WHERE (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
+	known, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, e := range events {
+		if e.ReservationID == nil || !slices.Contains(known, Ref{e.Source, *e.ReservationID}) {
+			continue
+		}
+		entries = append(entries, Entry{
+			Ref: Ref{e.Source, *e.ReservationID}, At: now, Kind: TimelineAction, Summary: by + " had " + e.Type + " applied again",
+			Detail: map[string]any{"action": "replay", "by": by, "event_id": e.EventID.String()},
+		})
+	}
+	return entries, nil
 }
 
 // EventFilter narrows a list of events; empty fields don't.
 type EventFilter struct {
 	Source, Status, Type, ReservationID, ListingID string
+	Sources                                        []string // only of these; nil for all
+}
+
+func (f EventFilter) isEmpty() bool {
+	return f.Source == "" && f.Sources == nil && f.Status == "" && f.Type == "" && f.ReservationID == "" && f.ListingID == ""
 }
 
 // Events lists events, newest receipt first, without bodies, from below the given place (0: the newest).
@@ -361,6 +430,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 // narrow adds the filters that every part of the list has in columns of its own.
 func (f EventFilter) narrow(w *where, table string) {
 	w.equal(table+".source", f.Source)
+	w.among(table+".source", f.Sources)
 	w.equal(table+".type", f.Type)
 	w.equal(table+".reservation_id", f.ReservationID)
 	w.equal(table+".listing_id", f.ListingID)
@@ -395,14 +465,14 @@ func (f EventFilter) fetching(w *where, below int64, limit int) string {
 func (f EventFilter) results(w *where, below int64, limit int) string {
 	const columns = `t.event_id, t.seq, t.source, t.type, t.status, t.reason, t.reservation_id, t.listing_id, t.occurred_at, t.received_at, t.applied_at`
 	w.restart()
-	if f == (EventFilter{}) {
+	if f.isEmpty() {
 		w.add("t.seq < %s", below)
 		return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + ` ORDER BY t.seq DESC LIMIT ` + w.arg(limit) + `)`
 	}
 	w.add("-t.seq > %s", -below)
 	newest := ` ORDER BY -t.seq LIMIT ` + w.arg(limit)
 	if f.ReservationID == "" && f.ListingID == "" {
-		k := kinds{table: "event_results", columns: []string{"source", "type", "status"}, values: []any{nullable(f.Source), nullable(f.Type), nullable(f.Status)}}
+		k := kinds{table: "event_results", columns: []string{"source", "type", "status"}, values: []any{nullable(f.Source), nullable(f.Type), nullable(f.Status)}, among: f.Sources}
 		return k.merge(w, columns, newest)
 	}
 	w.equal("t.status", f.Status)
@@ -410,11 +480,13 @@ func (f EventFilter) results(w *where, below int64, limit int) string {
 	return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + newest + `)`
 }
 
-// Backlog returns how many events wait to be applied, at most 10,000, and since when the oldest does.
-func (s *Store) Backlog(ctx context.Context) (n int, oldest *time.Time, err error) {
+// Backlog returns how many events of the sources (nil: of all) wait to be applied, at most 10,000, and since when the oldest does.
+func (s *Store) Backlog(ctx context.Context, sources []string) (n int, oldest *time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `
-		SELECT (SELECT count(*) FROM (SELECT FROM event_queue LIMIT 10000) q),
-			(SELECT e.received_at FROM event_queue q JOIN events e USING (event_id) ORDER BY q.seq LIMIT 1)`).Scan(&n, &oldest)
+		SELECT (SELECT count(*) FROM (SELECT FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1) LIMIT 10000) q),
+			(SELECT e.received_at FROM (
+				SELECT event_id FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1) ORDER BY seq LIMIT 1) q JOIN events e USING (event_id))`,
+		sources).Scan(&n, &oldest)
 	return n, oldest, wrap(err, "count the backlog")
 }
 

@@ -127,6 +127,7 @@ func (s *Store) Listing(ctx context.Context, ref ListingRef) (Listing, error) {
 type ListingFilter struct {
 	Source, ListingID, Query string
 	Deleted                  *bool
+	Sources                  []string // only of these; nil for all
 }
 
 // Place is where in a list, newest change first, a page ends. The zero place is the beginning.
@@ -158,12 +159,13 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limi
 	var query string
 	if few {
 		w.equal("t.source", f.Source)
+		w.among("t.source", f.Sources)
 		if f.Deleted != nil {
 			w.add("t.deleted = %s", *f.Deleted)
 		}
 		query = `SELECT ` + listingColumns + ` FROM listings t` + w.sql() + newest
 	} else {
-		k := kinds{table: "listings", only: "t.known", columns: []string{"source", "deleted"}, values: []any{nullable(f.Source), nil}}
+		k := kinds{table: "listings", only: "t.known", columns: []string{"source", "deleted"}, values: []any{nullable(f.Source), nil}, among: f.Sources}
 		if f.Deleted != nil {
 			k.values[1] = *f.Deleted
 		}

@@ -284,7 +284,7 @@ func TestRejectedEventSentAgainTwice(t *testing.T) {
 			fresh++
 		}
 	}
-	n, _, err := s.Backlog(ctx)
+	n, _, err := s.Backlog(ctx, nil)
 	list, lerr := s.Events(ctx, store.EventFilter{}, 0, 10)
 	if fresh != 1 || n != 1 || err != nil || lerr != nil || len(list) != 1 || list[0].Status != store.EventAccepted {
 		t.Errorf("%d tried it again, %d wait, the list says %+v: %v %v", fresh, n, list, err, lerr)

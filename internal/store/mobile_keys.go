@@ -241,6 +241,7 @@ type Work struct {
 	Listing     *Listing // nil: the reservation names none, or one that is not known
 	Key         MobileKey
 	Users       []ACSUser
+	Overrides   Overrides
 	Unreachable []Disconnection // access systems that Seam can't reach
 }
 
@@ -266,6 +267,10 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	})
 	b.Queue(`SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
 		w.Users, err = pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])
+		return err
+	})
+	b.Queue(overridesOf, ref.Source, ref.ReservationID).QueryRow(func(row pgx.Row) (err error) {
+		w.Overrides, err = scanOverrides(row)
 		return err
 	})
 	b.Queue(disconnections).Query(func(rows pgx.Rows) (err error) {
@@ -382,10 +387,11 @@ type Summary struct {
 	Keys         map[string]int
 }
 
-// Summary returns the counts by status, from one pass over an index.
-func (s *Store) Summary(ctx context.Context) (Summary, error) {
+// Summary returns the counts by status of the sources (nil: of all), from one pass over an index.
+func (s *Store) Summary(ctx context.Context, sources []string) (Summary, error) {
 	sum := Summary{Reservations: map[string]int{}, Keys: map[string]int{}}
-	rows, _ := s.pool.Query(ctx, `SELECT CASE WHEN cancelled THEN 'cancelled' ELSE 'confirmed' END, status, count(*) FROM mobile_keys GROUP BY 1, 2`)
+	rows, _ := s.pool.Query(ctx, `SELECT CASE WHEN cancelled THEN 'cancelled' ELSE 'confirmed' END, status, count(*) FROM mobile_keys
+		WHERE $1::text[] IS NULL OR source = ANY ($1) GROUP BY 1, 2`, sources)
 	var status, keyStatus string
 	var n int
 	_, err := pgx.ForEachRow(rows, []any{&status, &keyStatus, &n}, func() error {
@@ -396,10 +402,10 @@ func (s *Store) Summary(ctx context.Context) (Summary, error) {
 	return sum, wrap(err, "count by status")
 }
 
-// OldestWaiting returns the key that has waited longest, or [ErrNotFound].
-func (s *Store) OldestWaiting(ctx context.Context) (View, error) {
+// OldestWaiting returns the key of the sources (nil: of all) that has waited longest, or [ErrNotFound].
+func (s *Store) OldestWaiting(ctx context.Context, sources []string) (View, error) {
 	var w where
-	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"}, values: []any{nil, nil, KeyWaiting, nil}}
+	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"}, values: []any{nil, nil, KeyWaiting, nil}, among: sources}
 	views, err := s.views(ctx, `SELECT source, reservation_id FROM `+k.merge(&w, `t.source, t.reservation_id, t.changed_at`, ` ORDER BY t.changed_at, t.source, t.reservation_id DESC LIMIT 1`)+` t`, w.planned()...)
 	if err == nil && len(views) == 0 {
 		err = ErrNotFound
@@ -416,23 +422,51 @@ const arrivalsWithoutKey = `
 	WHERE k.status IN ('waiting', 'provisioning', 'attention') AND k.rank_at <= $2
 		AND r.status = 'confirmed' AND r.check_in <= $2 AND r.check_out > $1`
 
-// ArrivalsWithoutKey returns confirmed stays that begin before until, or have begun and last, without an issued key; the nearest first.
-func (s *Store) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, limit int) ([]View, error) {
+// ArrivalsWithoutKey returns confirmed stays of the sources (nil: of all) that begin before until, or have begun and last,
+// without an issued key; the nearest first.
+func (s *Store) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, sources []string, limit int) ([]View, error) {
+	views, err := s.inOrderOf(ctx, `
+		SELECT r.source, r.reservation_id `+arrivalsWithoutKey+` AND ($4::text[] IS NULL OR r.source = ANY ($4))
+		ORDER BY r.check_in, r.source, r.reservation_id LIMIT $3`, now, until, limit, sources)
+	return views, wrap(err, "find arrivals without a key")
+}
+
+// Arrivals returns confirmed stays of the sources (nil: of all) that begin from then until then, the nearest first.
+func (s *Store) Arrivals(ctx context.Context, from, until time.Time, sources []string, limit int) ([]View, error) {
+	views, err := s.inOrderOf(ctx, `
+		SELECT k.source, k.reservation_id FROM mobile_keys k
+		WHERE NOT k.cancelled AND k.check_in >= $1 AND k.check_in < $2 AND ($4::text[] IS NULL OR k.source = ANY ($4))
+		ORDER BY k.check_in LIMIT $3`, from, until, limit, sources)
+	return views, wrap(err, "find arrivals")
+}
+
+// CountArrivals counts what [Store.Arrivals] returns without a limit, by key status.
+func (s *Store) CountArrivals(ctx context.Context, from, until time.Time, sources []string) (map[string]int, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT r.source, r.reservation_id `+arrivalsWithoutKey+` ORDER BY r.check_in, r.source, r.reservation_id LIMIT $3`, now, until, limit)
+		SELECT status, count(*) FROM mobile_keys
+		WHERE NOT cancelled AND check_in >= $1 AND check_in < $2 AND ($3::text[] IS NULL OR source = ANY ($3)) GROUP BY 1`, from, until, sources)
+	counts := map[string]int{}
+	var status string
+	var n int
+	_, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error { counts[status] = n; return nil })
+	return counts, wrap(err, "count arrivals")
+}
+
+// inOrderOf reads what a query names, in its order.
+func (s *Store) inOrderOf(ctx context.Context, query string, args ...any) ([]View, error) {
+	rows, _ := s.pool.Query(ctx, query, args...)
 	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
-	if err != nil {
-		return nil, wrap(err, "find arrivals without a key")
+	if err != nil || len(refs) == 0 {
+		return []View{}, err
 	}
-	views := make([]View, 0, len(refs))
-	for _, r := range refs {
-		v, err := s.View(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		views = append(views, v)
+	sources, ids := make([]string, len(refs)), make([]string, len(refs))
+	place := make(map[Ref]int, len(refs))
+	for i, r := range refs {
+		sources[i], ids[i], place[r] = r.Source, r.ReservationID, i
 	}
-	return views, nil
+	views, err := s.views(ctx, `SELECT * FROM unnest($1::text[], $2::text[]) AS n (source, reservation_id)`, sources, ids)
+	slices.SortFunc(views, func(a, b View) int { return place[a.Reservation.Ref()] - place[b.Reservation.Ref()] })
+	return views, err
 }
 
 // Arrival is a stay that begins soon and has no key.

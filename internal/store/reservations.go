@@ -156,6 +156,7 @@ type View struct {
 type ReservationFilter struct {
 	Source, Status, KeyStatus, ListingID, GuestEmail, Query string
 	CheckInFrom, CheckInTo                                  *time.Time // from is included, to is not
+	Sources                                                 []string   // only of these; nil for all
 }
 
 // View returns one reservation.
@@ -206,7 +207,7 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after P
 	if f.Query != "" {
 		w.add(`EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+reservationText+` LIKE lower(%s))`, containing(f.Query))
 	}
-	if f == (ReservationFilter{Query: f.Query}) {
+	if f.isOnlyText() {
 		const at = `(t.changed_at AT TIME ZONE 'UTC')`
 		if !after.At.IsZero() {
 			w.add(at+` <= (%s::timestamptz AT TIME ZONE 'UTC')`, after.At)
@@ -217,12 +218,17 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after P
 	f.byChange(w, after)
 	k := kinds{
 		table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"},
-		values: []any{nullable(f.Source), nil, nullable(f.KeyStatus), nil}, months: f.months(),
+		values: []any{nullable(f.Source), nil, nullable(f.KeyStatus), nil}, among: f.Sources, months: f.months(),
 	}
 	if f.Status != "" {
 		k.values[1] = f.Status == "cancelled"
 	}
 	return `SELECT source, reservation_id FROM ` + k.merge(w, `t.source, t.reservation_id, t.changed_at`, newestChange+w.arg(limit)) + ` t`, nil
+}
+
+// isOnlyText tells whether nothing but q narrows the list, if anything does.
+func (f ReservationFilter) isOnlyText() bool {
+	return f.Source == "" && f.Sources == nil && f.Status == "" && f.KeyStatus == "" && f.ListingID == "" && f.GuestEmail == "" && f.CheckInFrom == nil && f.CheckInTo == nil
 }
 
 // byChange narrows keys to those behind a place, and by check-in.
@@ -241,6 +247,7 @@ func (f ReservationFilter) byChange(w *where, after Place) {
 // byKind narrows keys by what has few values.
 func (f ReservationFilter) byKind(w *where) {
 	w.equal("t.source", f.Source)
+	w.among("t.source", f.Sources)
 	w.equal("t.status", f.KeyStatus)
 	if f.Status != "" {
 		w.add("t.cancelled = %s", f.Status == "cancelled")
@@ -250,6 +257,7 @@ func (f ReservationFilter) byKind(w *where) {
 // byText narrows reservations by their texts.
 func (f ReservationFilter) byText(w *where) {
 	w.equal("r.source", f.Source)
+	w.among("r.source", f.Sources)
 	w.equal("r.listing_id", f.ListingID)
 	if f.GuestEmail != "" {
 		w.add("lower(r.guest_email) = lower(%s)", f.GuestEmail)

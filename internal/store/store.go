@@ -20,7 +20,6 @@ var (
 	ErrNotFound  = errors.New("not found")
 	ErrLeaseLost = errors.New("the lease on this reservation has gone to another worker")
 	ErrRaced     = errors.New("another replica made the same meanwhile")
-	ErrPruned    = errors.New("what is needed has been removed by retention")
 )
 
 // Store is safe for concurrent use.

@@ -44,6 +44,13 @@ func (w *where) equal(column, value string) {
 	}
 }
 
+// among adds column = one of values unless they are nil, which is any.
+func (w *where) among(column string, values []string) {
+	if values != nil {
+		w.add(column+" = ANY (%s)", values)
+	}
+}
+
 func (w *where) sql() string {
 	if len(w.conditions) == 0 {
 		return ""
@@ -71,8 +78,9 @@ type kinds struct {
 	table   string
 	only    string // the condition of a partial index, without the table; "" for none
 	columns []string
-	values  []any // what each column must be; nil for anything
-	months  *span // of the last column; nil for any
+	values  []any    // what each column must be; nil for anything
+	among   []string // what the first column may be; nil for anything
+	months  *span    // of the last column; nil for any
 }
 
 // span is a range of check-in months, both included.
@@ -103,6 +111,7 @@ func (k kinds) merge(w *where, columns, tail string) string {
 			w.add("k."+k.columns[i]+" = %s", value)
 		}
 	}
+	w.among("k."+k.columns[0], k.among)
 	if k.months != nil {
 		w.add("k."+k.columns[len(k.columns)-1]+" BETWEEN %s AND %s", k.months.from, k.months.to)
 	}

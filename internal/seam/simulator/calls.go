@@ -553,16 +553,22 @@ func (s *Simulator) listMembers(r request) answer {
 	return accept("acs_users", list)
 }
 
-func showSystem(st *State, sys System) map[string]any {
+func showSystem(st *State, sys System, now time.Time) map[string]any {
 	errs := []any{}
 	if sys.Disconnected {
 		errs = append(errs, map[string]any{"error_code": "acs_system_disconnected", "message": "reconnect the access system"})
+	}
+	warnings := []any{}
+	if used := st.subscribedOf(sys.ID, now); sys.SubscriptionLimit > 0 && used >= sys.SubscriptionLimit {
+		errs = append(errs, map[string]any{"error_code": "salto_ks_subscription_limit_exceeded", "message": "the site's limit of subscribed users is reached"})
+	} else if sys.SubscriptionLimit > 0 && used*5 > sys.SubscriptionLimit*4 {
+		warnings = append(warnings, map[string]any{"warning_code": "salto_ks_subscription_limit_almost_reached", "message": "more than 80 % of the site's subscriptions are taken"})
 	}
 	return map[string]any{
 		"acs_system_id": sys.ID, "name": sys.Name, "workspace_id": st.WorkspaceID, "connected_account_id": "simulated",
 		"external_type": "salto_ks_site", "external_type_display_name": "Salto KS site", "is_credential_manager": false,
 		"location": map[string]any{"time_zone": nil}, "created_at": stamp(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)),
-		"image_url": "", "image_alt_text": "", "errors": errs, "warnings": []any{},
+		"image_url": "", "image_alt_text": "", "errors": errs, "warnings": warnings,
 	}
 }
 
@@ -571,13 +577,13 @@ func (s *Simulator) getSystem(r request) answer {
 	if !ok {
 		return notFound("acs_system")
 	}
-	return accept("acs_system", showSystem(s.state, sys))
+	return accept("acs_system", showSystem(s.state, sys, s.now()))
 }
 
 func (s *Simulator) listSystems(request) answer {
 	list := []any{}
 	for _, sys := range s.view().Systems {
-		list = append(list, showSystem(s.state, sys))
+		list = append(list, showSystem(s.state, sys, s.now()))
 	}
 	return accept("acs_systems", list)
 }

@@ -166,3 +166,17 @@ func (s *State) deleteUser(id string) {
 		delete(s.Credentials, c.ID)
 	}
 }
+
+// subscribedOf counts the users that hold a subscription of an access system.
+func (s *State) subscribedOf(systemID string, now time.Time) int {
+	if s.Systems[systemID].SubscriptionLimit == 0 {
+		return 0 // nobody counts
+	}
+	return len(s.users(func(u User) bool {
+		if u.SystemID != systemID {
+			return false
+		}
+		in, _ := s.subscription(u, now, 0)
+		return in
+	}))
+}

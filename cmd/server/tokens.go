@@ -1,0 +1,104 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/staykey/staykey/internal/handlers"
+)
+
+// Scopes of a token.
+const (
+	scopeRead  = "read"
+	scopeWrite = "write"
+)
+
+// hashScheme begins a token's hash in the config file. Tokens are random and long, so that nothing slower than SHA-256 is needed.
+const hashScheme = "sha256:"
+
+// loadTokens reads the tokens of the config file.
+func (m mapping) loadTokens(known func(source string) bool) []handlers.Token {
+	var tokens []handlers.Token
+	for _, entry := range m.mappings("tokens") {
+		t := handlers.Token{Name: entry.text("name")}
+		if !sourceName.MatchString(t.Name) {
+			entry.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", t.Name)
+		}
+		if slices.ContainsFunc(tokens, func(other handlers.Token) bool { return other.Name == t.Name }) {
+			entry.wrong("name", "%q comes twice", t.Name)
+		}
+		text, isHash := strings.CutPrefix(entry.text("hash"), hashScheme)
+		hash, err := hex.DecodeString(text)
+		if !isHash || err != nil || len(hash) != sha256.Size {
+			entry.wrong("hash", `must be %q and 64 hex digits, as staykey token new prints it`, hashScheme)
+		}
+		copy(t.Hash[:], hash)
+		switch scope := entry.text("scope"); scope {
+		case "", scopeRead:
+		case scopeWrite:
+			t.Write = true
+		default:
+			entry.wrong("scope", "%q must be read or write", scope)
+		}
+		sources, nodes := entry.list("sources")
+		for i, name := range sources {
+			if !known(name) {
+				entry.fail(nodes[i], fmt.Sprintf("%s[%d]", entry.name("sources"), i), "%q is no source of this configuration", name)
+			}
+		}
+		if t.Sources = sources; entry.said("sources") && len(sources) == 0 {
+			entry.wrong("sources", "must name at least one; leave it out for all")
+		}
+		entry.done()
+		tokens = append(tokens, t)
+	}
+	return tokens
+}
+
+// adminTokens are those of STAYKEY_ADMIN_TOKEN, which may do everything.
+func adminTokens(secrets []string) []handlers.Token {
+	tokens := make([]handlers.Token, len(secrets))
+	for i, secret := range secrets {
+		tokens[i] = handlers.Token{Name: "admin", Hash: sha256.Sum256([]byte(secret)), Write: true}
+	}
+	return tokens
+}
+
+type tokenCommand struct {
+	New tokenNewCommand `cmd:"" help:"Make an admin token, and what the config file needs of it."`
+}
+
+type tokenNewCommand struct {
+	Name   string   `required:"" help:"Who gets it: the author of what is done with it."`
+	Scope  string   `enum:"read,write" default:"read" help:"read or write; default ${default}."`
+	Source []string `help:"Sees only this source; may be repeated. Default all." placeholder:"NAME"`
+}
+
+// Run prints the token, which is kept nowhere, and its entry in the config file.
+func (t *tokenNewCommand) Run(io *streams) error {
+	if !sourceName.MatchString(t.Name) {
+		return configProblems{fmt.Sprintf("--name: %q must be letters, digits, dots, dashes and underscores, at most 100", t.Name)}
+	}
+	token := "sk_" + rand.Text() + rand.Text()
+	_, _ = fmt.Fprintf(io.err, "The token, which is shown this once:\n\n")
+	if _, err := fmt.Fprintln(io.out, token); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(io.err, "\nAdd this to the config file (STAYKEY_CONFIG), and send the service SIGHUP:\n\n")
+	return t.entry(io.err, token)
+}
+
+func (t *tokenNewCommand) entry(w io.Writer, token string) error {
+	hash := sha256.Sum256([]byte(token))
+	sources := ""
+	if len(t.Source) > 0 {
+		sources = fmt.Sprintf("\n    sources: [%s]", strings.Join(t.Source, ", "))
+	}
+	_, err := fmt.Fprintf(w, "tokens:\n  - name: %s\n    hash: %s%x\n    scope: %s%s\n", t.Name, hashScheme, hash, t.Scope, sources)
+	return err
+}

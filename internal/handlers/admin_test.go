@@ -1,0 +1,404 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/handlers"
+)
+
+// as makes a request with a token.
+func (a *app) as(secret, method, path, body string) answered {
+	a.t.Helper()
+	req, err := http.NewRequest(method, a.url+path, strings.NewReader(body))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if secret != "" {
+		req.Header.Set("Authorization", "Bearer "+secret)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return a.do(req)
+}
+
+// two is an app with a listing, a reservation and a rejected event in each of two sources.
+func two(t *testing.T) *app {
+	t.Helper()
+	a := newApp(t)
+	for _, source := range []string{"default", "a%20b%2Fc"} {
+		for i, body := range []string{listingBody, reservationBody, `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":""}}`} {
+			a.post(hook{source: source, id: fmt.Sprint("two-", i), body: body})
+		}
+	}
+	a.apply()
+	return a
+}
+
+const onePath = "/v1/reservations/default/3333122-433"
+
+func TestScopedTokens(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	a.tokens = append(a.tokens, token("reader", "reads-everything", false), token("desk", "reads-default", false, "default"), token("other", "writes-other", true, "a b/c"))
+
+	t.Run("a token of one source sees nothing of another", func(t *testing.T) {
+		for _, list := range []string{"/v1/reservations", "/v1/listings", "/v1/events", "/v1/reservations?q=3333122", "/v1/listings?q=2222", "/v1/reservations?listing_id=2222222-2222", "/v1/reservations?guest_email=jane@example.com", "/v1/events?reservation_id=3333122-433", "/v1/events?status=rejected"} {
+			all := a.as("reads-everything", "GET", list, "").body["items"].([]any)
+			own := a.as("reads-default", "GET", list, "").body["items"].([]any)
+			if len(own) == 0 || len(own)*2 != len(all) {
+				t.Errorf("%s: %d of %d items", list, len(own), len(all))
+			}
+			for _, item := range own {
+				if source := item.(map[string]any)["source"]; source != "default" {
+					t.Errorf("%s shows something of %v", list, source)
+				}
+			}
+		}
+		for _, list := range []string{"/v1/reservations", "/v1/listings", "/v1/events"} {
+			if got := a.as("reads-default", "GET", list+"?source=a%20b/c", "").body["items"].([]any); len(got) > 0 {
+				t.Errorf("%s of another source: %v", list, got)
+			}
+		}
+		event := a.as("reads-default", "GET", "/v1/events", "").body["items"].([]any)[0].(map[string]any)["event_id"].(string)
+		for _, path := range []string{onePath, onePath + "/timeline", onePath + "/plan", onePath + "/overrides", "/v1/listings/default/2222222-2222", "/v1/events/" + event} {
+			if r := a.as("reads-default", "GET", path, ""); r.status != 200 {
+				t.Errorf("%s with its token: %d %s", path, r.status, r.rawBody)
+			}
+			a.as("writes-other", "GET", path, "").mustBeProblem(t, 404)
+		}
+		for _, kind := range []string{"reconcile", "revoke", "reissue", "hold", "release", "window"} {
+			a.as("writes-other", "POST", onePath+"/"+kind, `{"reason":"mine"}`).mustBeProblem(t, 404)
+		}
+		a.as("writes-other", "PUT", "/v1/listings/default/2222222-2222", `{"name":"mine"}`).mustBeProblem(t, 404)
+		a.as("writes-other", "POST", "/v1/events/"+event+"/replay", "").mustBeProblem(t, 404)
+		a.as("writes-other", "POST", "/v1/events/replay", `{"event_ids":["`+event+`"]}`).mustBeProblem(t, 422)
+		if r := a.as("writes-other", "POST", "/v1/events/replay", `{"source":"default"}`); len(r.body["items"].([]any)) > 0 {
+			t.Errorf("a replay of another source: %s", r.rawBody)
+		}
+		summary := a.as("reads-default", "GET", "/v1/summary", "")
+		if n := summary.body["reservations"].(map[string]any)["confirmed"]; n != 1.0 {
+			t.Errorf("the summary counts %v", n)
+		}
+		if strings.Contains(summary.rawBody, "a b/c") {
+			t.Errorf("the summary shows another source: %s", summary.rawBody)
+		}
+	})
+	t.Run("a token that may read changes nothing", func(t *testing.T) {
+		for _, call := range [][2]string{{"POST", onePath + "/hold"}, {"POST", onePath + "/reconcile"}, {"PUT", "/v1/listings/default/2222222-2222"}, {"POST", "/v1/events/replay"}} {
+			a.as("reads-everything", call[0], call[1], `{"reason":"r"}`).mustBeProblem(t, 403)
+		}
+	})
+	t.Run("a token that goes from the configuration is worth nothing", func(t *testing.T) {
+		a.tokens = slices.DeleteFunc(slices.Clone(a.tokens), func(t handlers.Token) bool { return t.Name == "reader" })
+		r := a.as("reads-everything", "GET", "/v1/summary", "")
+		r.mustBeProblem(t, 401)
+		if challenge := r.header.Get("WWW-Authenticate"); challenge != `Bearer realm="staykey", error="invalid_token"` {
+			t.Errorf("challenge %q", challenge)
+		}
+		if challenge := a.as("", "GET", "/v1/summary", "").header.Get("WWW-Authenticate"); challenge != `Bearer realm="staykey"` {
+			t.Errorf("challenge without a token %q", challenge)
+		}
+	})
+}
+
+// Guessing is slowed, and a valid token is never refused for it.
+func TestGuessing(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	slowed := 0
+	for i := range 80 {
+		r := a.as(fmt.Sprintf("guess-number-%d-of-the-tests", i), "GET", "/v1/summary", "")
+		switch r.status {
+		case 429:
+			slowed++
+			r.mustBeProblem(t, 429)
+			if r.header.Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+		case 401:
+		default:
+			t.Fatalf("a wrong token: %d", r.status)
+		}
+		if i%10 == 9 {
+			if r := a.get("/v1/summary"); r.status != 200 {
+				t.Errorf("a valid token after %d wrong ones: %d", i+1, r.status)
+			}
+		}
+	}
+	if slowed == 0 {
+		t.Error("80 wrong tokens in a row, and never 429")
+	}
+	a.as("", "GET", "/v1/summary", "").mustBeProblem(t, 401) // no guess
+}
+
+func TestCursorsCannotBeForged(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	for i := range 5 {
+		a.post(hook{body: fmt.Sprintf(`{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R%d","listing_id":"L","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`, i)})
+		a.post(hook{body: fmt.Sprintf(`{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"L%d","seam_access_group_ids":[]}}`, i)})
+	}
+	a.apply()
+	lists := []string{"/v1/reservations", "/v1/listings", "/v1/events", "/v1/reservations/default/R1/timeline"}
+	cursors := map[string]string{}
+	for _, list := range lists[:3] {
+		cursor, _ := a.get(list + "?limit=2").body["next_cursor"].(string)
+		if cursor == "" {
+			t.Fatalf("%s has no next page", list)
+		}
+		cursors[list] = cursor
+		if r := a.get(list + "?limit=3&cursor=" + cursor); r.status != 200 || len(r.body["items"].([]any)) == 0 {
+			t.Errorf("%s, second page: %d %s", list, r.status, r.rawBody)
+		}
+	}
+	for of, cursor := range cursors {
+		forged := []string{cursor[1:], cursor + "AAAA", "A" + cursor[1:], cursor[:len(cursor)-2] + "xx", "bnVsbA", "%00", "eyJ0IjoiMjAyNC0xMS0wMVQxNTowMDowMFoiLCJzIjoiIiwiaSI6IiJ9"}
+		for _, list := range lists {
+			try := forged
+			if list != of {
+				try = append(slices.Clone(forged), cursor)
+			}
+			for _, c := range try {
+				r := a.get(list + "?cursor=" + url.QueryEscape(c))
+				r.mustBeProblem(t, 422)
+				if diff := cmp.Diff([]string{"query.cursor"}, r.wrongFields(t)); diff != "" {
+					t.Errorf("%s with %q: %s", list, c, diff)
+				}
+			}
+		}
+	}
+}
+
+func TestReplayByFilter(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	before := a.get(onePath).rawBody
+	dry := a.call("POST", "/v1/events/replay", `{"source":"default","dry_run":true}`)
+	if dry.status != 200 || dry.body["dry_run"] != true {
+		t.Fatalf("got %d %s", dry.status, dry.rawBody)
+	}
+	statuses := map[string]string{}
+	for _, item := range dry.body["items"].([]any) {
+		e := item.(map[string]any)
+		statuses[e["type"].(string)+" "+fmt.Sprint(e["reservation_id"])] = e["status"].(string)
+	}
+	want := map[string]string{"listing.created <nil>": "applied", "reservation.created 3333122-433": "applied", "reservation.created <nil>": "rejected"}
+	if diff := cmp.Diff(want, statuses); diff != "" {
+		t.Errorf("would become (-want +got):\n%s", diff)
+	}
+	if d := dry.body["differences"].([]any); len(d) > 0 {
+		t.Errorf("nothing would change, but it says %v", d)
+	}
+	if a.get(onePath).rawBody != before {
+		t.Error("the dry run has changed something")
+	}
+
+	// An admin's word on the listing is not the PMS's; what the PMS said last about the reservation has been overtaken by a row that
+	// was lost: the dry run shows how it would come back.
+	if err := a.store.InTx(t.Context(), func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE reservations SET listing_id = 'lost', guest_email = NULL WHERE source = 'default'`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	dry = a.call("POST", "/v1/events/replay", `{"reservation_id":"3333122-433","source":"default","dry_run":true}`)
+	differences := fmt.Sprint(dry.body["differences"])
+	for _, word := range []string{"field:guest_email from:<nil> to:jane@example.com", "field:listing_id from:lost to:2222222-2222", "reservation_id:3333122-433"} {
+		if !strings.Contains(differences, word) {
+			t.Errorf("the dry run does not say %s: %s", word, differences)
+		}
+	}
+	real := a.call("POST", "/v1/events/replay", `{"reservation_id":"3333122-433","source":"default","author":"Maria"}`)
+	if real.status != 200 || len(real.body["items"].([]any)) != 1 || len(real.body["differences"].([]any)) != 0 {
+		t.Fatalf("got %d %s", real.status, real.rawBody)
+	}
+	a.apply()
+	if got := a.get(onePath).body; got["listing_id"] != "2222222-2222" || got["guest_email"] != "jane@example.com" {
+		t.Errorf("replayed, it is %v", got)
+	}
+	if story := a.get(onePath + "/timeline").rawBody; !strings.Contains(story, "Maria (admin) had reservation.created applied again") {
+		t.Errorf("the timeline does not tell of the replay: %s", story)
+	}
+
+	pages, cursor := 0, ""
+	for {
+		page := a.call("POST", "/v1/events/replay", fmt.Sprintf(`{"type":"reservation.created","dry_run":true,"limit":1,"cursor":%q}`, cursor))
+		if page.status != 200 {
+			t.Fatalf("page %d: %d %s", pages, page.status, page.rawBody)
+		}
+		pages += len(page.body["items"].([]any))
+		next, more := page.body["next_cursor"].(string)
+		if !more {
+			break
+		}
+		cursor = next
+	}
+	if pages != 4 {
+		t.Errorf("%d events in pages of one", pages)
+	}
+}
+
+// Actions of admins show in what REST says, with their author and reason.
+func TestActions(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	a.tokens = append(a.tokens, token("desk", "the-desk-of-the-tests", true))
+	act := func(kind, body string) answered { return a.as("the-desk-of-the-tests", "POST", onePath+"/"+kind, body) }
+	if r := act("hold", `{"reason":"the guest disputes the bill","author":"Maria"}`); r.status != 202 || r.body["reservation_id"] != "3333122-433" {
+		t.Fatalf("hold: %d %s", r.status, r.rawBody)
+	}
+	held := a.get(onePath + "/overrides").body["held"].(map[string]any)
+	if held["by"] != "Maria (desk)" || held["reason"] != "the guest disputes the bill" || held["at"] == nil {
+		t.Errorf("held: %v", held)
+	}
+	for _, kind := range []string{"revoke", "reissue", "window", "reconcile"} {
+		act(kind, `{"reason":"x"}`).mustBeProblem(t, 409)
+	}
+	act("release", `{"reason":"settled"}`)
+	act("window", `{"reason":"early check-in","starts_at":"2030-11-01T12:00:00Z"}`)
+	window := a.get(onePath + "/overrides").body["window"].(map[string]any)
+	if window["starts_at"] != "2030-11-01T12:00:00.000Z" || window["ends_at"] != nil || window["by"] != "desk" {
+		t.Errorf("window: %v", window)
+	}
+	act("revoke", `{"reason":"lost phone"}`)
+	after := a.get(onePath + "/overrides").body
+	if after["held"] != nil || after["revoked"] == nil {
+		t.Errorf("overrides: %v", after)
+	}
+	act("reissue", `{"reason":"found it"}`)
+	if a.get(onePath + "/overrides").body["revoked"] != nil {
+		t.Error("issued again, and still revoked")
+	}
+	act("reconcile", "")
+	var story []string
+	for _, item := range a.get(onePath + "/timeline").body["items"].([]any) {
+		if i := item.(map[string]any); i["kind"] == "action" {
+			story = append(story, i["summary"].(string))
+		}
+	}
+	want := []string{
+		"desk asked to check it against Seam and repair it", "desk asked for a new mobile key (found it)", "desk revoked the key (lost phone)",
+		"desk changed when access begins and ends (early check-in)", "desk released it (settled)", "Maria (desk) holds it: nothing is changed at Seam (the guest disputes the bill)",
+	}
+	if diff := cmp.Diff(want, story); diff != "" {
+		t.Errorf("the story (-want +got):\n%s", diff)
+	}
+}
+
+// Every wrong input is answered with a problem that names the field, and never with 500.
+func TestWrongInputs(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	event := a.get("/v1/events").body["items"].([]any)[0].(map[string]any)["event_id"].(string)
+	long := strings.Repeat("x", 501)
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		fields             []string
+	}{
+		{"GET", "/v1/reservations?limit=0", "", 422, []string{"query.limit"}},
+		{"GET", "/v1/reservations?limit=501", "", 422, []string{"query.limit"}},
+		{"GET", "/v1/reservations?limit=many", "", 422, []string{"query.limit"}},
+		{"GET", "/v1/reservations?status=maybe", "", 422, []string{"query.status"}},
+		{"GET", "/v1/reservations?key_status=lost", "", 422, []string{"query.key_status"}},
+		{"GET", "/v1/reservations?check_in_from=tomorrow", "", 422, []string{"query.check_in_from"}},
+		{"GET", "/v1/reservations?check_in_to=2026-13-01", "", 422, []string{"query.check_in_to"}},
+		{"GET", "/v1/reservations?stauts=confirmed", "", 422, []string{"query.stauts"}},
+		{"GET", "/v1/reservations?q=%00", "", 422, []string{"query.q"}},
+		{"GET", "/v1/reservations?guest_email=%00", "", 422, []string{"query.guest_email"}},
+		{"GET", "/v1/reservations?source=%ff", "", 422, []string{"query.source"}},
+		{"GET", "/v1/listings?deleted=perhaps", "", 422, []string{"query.deleted"}},
+		{"GET", "/v1/events?status=lost", "", 422, []string{"query.status"}},
+		{"GET", "/v1/events?type=%00", "", 422, []string{"query.type"}},
+		{"GET", onePath + "/timeline?limit=1001", "", 422, []string{"query.limit"}},
+		{"GET", onePath + "/plan?now=1", "", 422, []string{"query.now"}},
+		{"GET", "/v1/summary?source=default", "", 422, []string{"query.source"}},
+		{"PUT", "/v1/listings/%ff/L", "{}", 404, nil},
+		{"GET", "/v1/reservations/default/none", "", 404, nil},
+		{"GET", "/v1/reservations/default/%00", "", 404, nil},
+		{"GET", "/v1/reservations/%ff/x/plan", "", 404, nil},
+		{"GET", "/v1/listings/default/%00", "", 404, nil},
+		{"GET", "/v1/events/1", "", 404, nil},
+		{"GET", "/v1/events/00000000-0000-0000-0000-000000000000", "", 404, nil},
+		{"POST", "/v1/events/none/replay", "", 404, nil},
+		{"POST", onePath + "/hold", `{}`, 422, []string{"reason"}},
+		{"POST", onePath + "/hold", ``, 400, nil},
+		{"POST", onePath + "/hold", `{"reason":""}`, 422, []string{"reason"}},
+		{"POST", onePath + "/hold", `{"reason":"` + long + `"}`, 422, []string{"reason"}},
+		{"POST", onePath + "/hold", `{"reason":7}`, 422, []string{"reason"}},
+		{"POST", onePath + "/hold", `{"reason":"x","why":"y"}`, 422, []string{"why"}},
+		{"POST", onePath + "/hold", `{"reason":`, 400, []string{"body"}},
+		{"POST", onePath + "/hold", `[]`, 422, []string{"body"}},
+		{"POST", onePath + "/release", `{"reason":"x","author":"` + long + `"}`, 422, []string{"author"}},
+		{"POST", onePath + "/reconcile", `{"reason":7}`, 422, []string{"reason"}},
+		{"POST", onePath + "/window", `{"reason":"x","starts_at":"noon"}`, 422, []string{"starts_at"}},
+		{"POST", onePath + "/window", `{"reason":"x","ends_at":"2030-13-04T14:00:00Z"}`, 422, []string{"ends_at"}},
+		{"POST", onePath + "/window", `{"reason":"x","starts_at":"2030-11-04T12:00:00Z"}`, 409, nil},
+		{"POST", "/v1/reservations/default/none/hold", `{"reason":"x"}`, 404, nil},
+		{"POST", "/v1/reservations/default/%00/hold", `{"reason":"x"}`, 404, nil},
+		{"POST", "/v1/events/replay", `{}`, 422, []string{"status"}},
+		{"POST", "/v1/events/replay", `{"status":"accepted"}`, 422, []string{"status"}},
+		{"POST", "/v1/events/replay", `{"status":"rejected","limit":0}`, 422, []string{"limit"}},
+		{"POST", "/v1/events/replay", `{"status":"rejected","limit":501}`, 422, []string{"limit"}},
+		{"POST", "/v1/events/replay", `{"status":"rejected","cursor":"x"}`, 422, []string{"cursor"}},
+		{"POST", "/v1/events/replay", `{"event_ids":["x","` + event + `"]}`, 422, []string{"event_ids[0]"}},
+		{"PUT", "/v1/listings/default/L", `{"time_zone":"Mars/Olympus"}`, 422, []string{"time_zone"}},
+		{"PUT", "/v1/listings/default/L", `{"check_in_time":"25:00"}`, 422, []string{"check_in_time"}},
+		{"PUT", "/v1/listings/default/L", `{"seam_access_group_ids":"x"}`, 422, []string{"seam_access_group_ids"}},
+		{"PUT", "/v1/listings/default/L", `{`, 400, nil},
+		{"PUT", "/v1/listings/default/%00", `{}`, 422, []string{"path.listing_id"}},
+		{"PUT", "/v1/listings/nobody/L", `{}`, 404, nil},
+		{"DELETE", onePath, "", 405, nil},
+		{"GET", "/v1/nothing", "", 404, nil},
+	} {
+		t.Run(c.method+" "+c.path+" "+c.body[:min(len(c.body), 60)], func(t *testing.T) {
+			r := a.call(c.method, c.path, c.body)
+			r.mustBeProblem(t, c.status)
+			if diff := cmp.Diff(c.fields, r.wrongFields(t)); diff != "" {
+				t.Errorf("wrong fields (-want +got), in %s:\n%s", r.rawBody, diff)
+			}
+		})
+	}
+}
+
+// FuzzQueries asks lists whatever the fuzzer thinks of: they answer, or say what is wrong.
+func FuzzQueries(f *testing.F) {
+	for _, seed := range []string{"", "q=a", "limit=1&cursor=x", "q=%25&source=default", "check_in_from=2026-01-01&check_in_to=2026-01-02T00:00:00Z", "status=confirmed&key_status=waiting&source=default&listing_id=x&guest_email=a@b", "q=%00", "source=%ff", "check_in_from=0000-01-01", "check_in_to=9999-12-31T23:59:59Z", "q=\\", "a=b&a=c", ";", "limit=1e2", "type=x&status=ignored&deleted=true"} {
+		f.Add(seed)
+	}
+	a := newApp(f)
+	f.Fuzz(func(t *testing.T, query string) {
+		for _, list := range []string{"/v1/reservations", "/v1/listings", "/v1/events"} {
+			u, err := url.Parse(a.url + list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.RawQuery = query
+			req := &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{"Authorization": {"Bearer " + adminToken}}}
+			if strings.ContainsAny(query, " \x00\r\n\t#") || !printable(query) {
+				return // no client can send it
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if r := resp.StatusCode; r != 200 && r != 422 && r != 400 {
+				t.Errorf("%s?%s: %d", list, query, r)
+			}
+		}
+	})
+}
+
+func printable(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < 0x21 || r > 0x7e }) < 0
+}

@@ -1,0 +1,232 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// ActionKind is what an admin can do to a reservation.
+type ActionKind string
+
+// What an admin can do. While a reservation is held, it can only be released.
+const (
+	ActionReconcile ActionKind = "reconcile" // compare with Seam and repair, now
+	ActionRevoke    ActionKind = "revoke"    // no key, whatever the PMS says, until it is issued again
+	ActionReissue   ActionKind = "reissue"   // a new mobile key in place of the present one, or of none
+	ActionHold      ActionKind = "hold"      // change nothing at Seam
+	ActionRelease   ActionKind = "release"   // go on
+	ActionWindow    ActionKind = "window"    // access begins and ends otherwise than the stay
+)
+
+// Action is what an admin does to a reservation.
+type Action struct {
+	Kind     ActionKind
+	By       string // who, for the timeline
+	Why      string // "" where none was given
+	StartsAt *time.Time
+	EndsAt   *time.Time // of a window; nil is as the PMS says
+}
+
+// ConflictError says why an action can't be done as the reservation stands, and what to do instead.
+type ConflictError string
+
+// Error implements error.
+func (e ConflictError) Error() string { return string(e) }
+
+// farthestWindow is how far a window may reach beyond the stay: more is another stay, which the PMS should know of.
+const farthestWindow = 7 * 24 * time.Hour
+
+// Act does what an admin wants of a reservation. [store.ErrNotFound] where there is none, a [ConflictError] where it can't be done.
+func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
+	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
+		now := a.now().UTC()
+		found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
+		if err != nil {
+			return err
+		}
+		r, ok := found[ref]
+		if !ok || r.VersionSeq == 0 {
+			return store.ErrNotFound
+		}
+		before, err := store.LockedOverrides(ctx, tx, ref)
+		if err != nil {
+			return err
+		}
+		credential, err := store.CredentialOf(ctx, tx, ref)
+		if err != nil {
+			return err
+		}
+		after, err := action.on(r, before, credential, now)
+		if err != nil {
+			return err
+		}
+		w := wish(r, now, false, action.Kind == ActionReconcile || action.Kind == ActionReissue)
+		w.Check = action.Kind == ActionReconcile || action.Kind == ActionRelease
+		w.Changed = after != before
+		switch {
+		case action.Kind == ActionHold:
+			w.Interim = "" // it is as it was
+		case after.RevokedAt != nil:
+			w.Interim = store.KeyRevoking
+		}
+		var writes pgx.Batch
+		if after != before {
+			store.SaveOverrides(&writes, ref, after)
+		}
+		store.WishKeys(&writes, []store.Wish{w}, now)
+		entry := store.Entry{Ref: ref, At: now, Kind: store.TimelineAction, Summary: action.summary(), Detail: action.detail()}
+		if err := store.QueueTimeline(&writes, []store.Entry{entry}); err != nil {
+			return err
+		}
+		return tx.SendBatch(ctx, &writes).Close()
+	})
+	if err == nil {
+		a.applied()
+		return nil
+	}
+	if conflict := ConflictError(""); errors.Is(err, store.ErrNotFound) || errors.As(err, &conflict) {
+		return err
+	}
+	return fmt.Errorf("%s %s/%s: %w", action.Kind, ref.Source, ref.ReservationID, err)
+}
+
+// on returns an admin's word on a reservation behind the action.
+func (c Action) on(r store.Reservation, o store.Overrides, credential *string, now time.Time) (store.Overrides, error) {
+	if held := o.Held(); held != "" && c.Kind != ActionHold && c.Kind != ActionRelease {
+		return o, ConflictError("the reservation is held (" + held + "): release it first")
+	}
+	if r.Status == pms.Cancelled && (c.Kind == ActionRevoke || c.Kind == ActionReissue || c.Kind == ActionWindow) {
+		return o, ConflictError("the reservation is cancelled, and so it has no key: reinstate it in the PMS")
+	}
+	switch c.Kind {
+	case ActionHold:
+		o.HeldAt, o.HeldBy, o.HeldWhy = &now, &c.By, &c.Why
+	case ActionRelease:
+		o.HeldAt, o.HeldBy, o.HeldWhy = nil, nil, nil
+	case ActionRevoke:
+		o.RevokedAt, o.RevokedBy, o.RevokedWhy = &now, &c.By, &c.Why
+	case ActionReissue:
+		ends := r.CheckOut
+		if _, later := o.Window(r.CheckIn, r.CheckOut); !later.IsZero() {
+			ends = &later
+		}
+		if ends != nil && !ends.After(now) {
+			return o, ConflictError("the stay is over: set another window, or correct check-out in the PMS")
+		}
+		o.RevokedAt, o.RevokedBy, o.RevokedWhy, o.ReplaceCredential = nil, nil, nil, credential
+	case ActionWindow:
+		return c.window(r, o, now)
+	}
+	return o, nil
+}
+
+// window sets when access begins and ends, for as long as the PMS does not move the stay.
+func (c Action) window(r store.Reservation, o store.Overrides, now time.Time) (store.Overrides, error) {
+	o.StartsAt, o.OfCheckIn, o.EndsAt, o.OfCheckOut = nil, nil, nil, nil
+	o.WindowAt, o.WindowBy, o.WindowWhy = nil, nil, nil
+	if c.StartsAt == nil && c.EndsAt == nil {
+		return o, nil
+	}
+	if r.CheckIn == nil || r.CheckOut == nil {
+		return o, ConflictError("check-in and check-out are not known yet: complete the reservation in the PMS, or set the listing's time zone")
+	}
+	starts, ends := *r.CheckIn, *r.CheckOut
+	if c.StartsAt != nil {
+		starts = c.StartsAt.UTC()
+		o.StartsAt, o.OfCheckIn = &starts, r.CheckIn
+	}
+	if c.EndsAt != nil {
+		ends = c.EndsAt.UTC()
+		o.EndsAt, o.OfCheckOut = &ends, r.CheckOut
+	}
+	switch {
+	case !ends.After(starts):
+		return o, ConflictError("access would end before it begins: the stay is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut))
+	case starts.Before(r.CheckIn.Add(-farthestWindow)), ends.After(r.CheckOut.Add(farthestWindow)):
+		return o, ConflictError("access may reach at most seven days beyond the stay, which is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut) + ": change the stay in the PMS")
+	}
+	o.WindowAt, o.WindowBy, o.WindowWhy = &now, &c.By, &c.Why
+	return o, nil
+}
+
+func (c Action) summary() string {
+	by := c.By
+	if by == "" {
+		by = "an admin"
+	}
+	text := by + " " + map[ActionKind]string{
+		ActionReconcile: "asked to check it against Seam and repair it", ActionRevoke: "revoked the key", ActionReissue: "asked for a new mobile key",
+		ActionHold: "holds it: nothing is changed at Seam", ActionRelease: "released it", ActionWindow: "changed when access begins and ends",
+	}[c.Kind]
+	if c.Kind == ActionWindow && c.StartsAt == nil && c.EndsAt == nil {
+		text = by + " let access begin and end with the stay again"
+	}
+	if c.Why != "" {
+		text += " (" + c.Why + ")"
+	}
+	return text
+}
+
+func (c Action) detail() map[string]any {
+	detail := map[string]any{"action": string(c.Kind)}
+	for name, value := range map[string]string{"by": c.By, "reason": c.Why} {
+		if value != "" {
+			detail[name] = value
+		}
+	}
+	for name, value := range map[string]*time.Time{"starts_at": c.StartsAt, "ends_at": c.EndsAt} {
+		if value != nil {
+			detail[name] = pms.FormatInstant(*value)
+		}
+	}
+	return detail
+}
+
+// PutListing is an admin's word on a listing. Fields that the patch doesn't say stay; groups it sets win over
+// what the PMS says until it sets them to null. It has no place in the order of events.
+func (a *Applier) PutListing(ctx context.Context, ref store.ListingRef, patch pms.ListingPatch) (store.Listing, error) {
+	var l store.Listing
+	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
+		now := a.now().UTC()
+		listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, true, now)
+		if err != nil {
+			return err
+		}
+		l = listings[ref]
+		before := l
+		l.UpdatedAt, l.Deleted, l.MergedInto = now, false, nil
+		if !l.Known {
+			l.Known, l.CreatedAt = true, now
+		}
+		for field, set := range map[string]func(){
+			"seam_access_group_ids": func() { l.AdminAccessGroupIDs = patch.Listing.AccessGroupIDs },
+			"name":                  func() { l.Name = patch.Listing.Name },
+			"acs_system_id":         func() { l.ACSSystemID = patch.Listing.ACSSystemID },
+			"time_zone":             func() { l.TimeZone = patch.Listing.TimeZone },
+			"check_in_time":         func() { l.CheckInTime = patch.Listing.CheckInTime },
+			"check_out_time":        func() { l.CheckOutTime = patch.Listing.CheckOutTime },
+		} {
+			if patch.Said[field] {
+				set()
+			}
+		}
+		if listingMatters(before, l) {
+			l.Generation++
+		}
+		var writes pgx.Batch
+		store.SaveListing(&writes, l)
+		return tx.SendBatch(ctx, &writes).Close()
+	})
+	if err != nil {
+		return store.Listing{}, err
+	}
+	a.Wake()
+	return a.store.Listing(ctx, ref)
+}

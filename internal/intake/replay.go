@@ -1,0 +1,180 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Preview is what applying events again would come to.
+type Preview struct {
+	Events      []store.Event // with the status and reason that they would get
+	Differences []Difference
+}
+
+// Difference is how a reservation or a listing would be otherwise than it is.
+type Difference struct {
+	Source        string            `json:"source"`
+	ReservationID string            `json:"reservation_id,omitempty" doc:"Of a reservation."`
+	ListingID     string            `json:"listing_id,omitempty" doc:"Of a listing."`
+	Fields        []FieldDifference `json:"fields" nullable:"false"`
+}
+
+// FieldDifference is how one field would be otherwise.
+type FieldDifference struct {
+	Field string  `json:"field" example:"check_out"`
+	From  *string `json:"from" doc:"As it is; null for none."`
+	To    *string `json:"to" doc:"As it would be."`
+}
+
+var errPreviewed = errors.New("this was only a preview")
+
+// PreviewReplay finds out what applying events again would change. It does all that applying does, and takes it back.
+func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (p Preview, err error) {
+	for range maxRaces {
+		if p, err = a.preview(ctx, events); !errors.Is(err, store.ErrRaced) {
+			break
+		}
+	}
+	return p, err
+}
+
+func (a *Applier) preview(ctx context.Context, events []store.Event) (Preview, error) {
+	var p Preview
+	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
+		events, err := store.WithBodies(ctx, tx, events)
+		if err != nil {
+			return err
+		}
+		b := newBatch(a.now().UTC(), a.source, a.log)
+		for left := b.mapEvents(ctx, events); len(left) > 0; { // nobody waits for these: they may take longer together
+			left = b.mapEvents(ctx, left)
+		}
+		if err := b.lock(ctx, tx); err != nil {
+			return err
+		}
+		before := b.listings
+		b.listings = make(map[store.ListingRef]store.Listing, len(before))
+		for ref, l := range before {
+			b.listings[ref] = l
+		}
+		b.fold()
+		for i := range b.awaiting {
+			reason := "documents of the PMS would be asked for first"
+			b.events[i].Status, b.events[i].Reason = store.EventAccepted, &reason
+		}
+		p.Events, p.Differences = b.events, b.differences(before)
+		return errPreviewed
+	})
+	if errors.Is(err, errPreviewed) {
+		return p, nil
+	}
+	return p, err
+}
+
+// differences lists what the batch has changed, listings as they were before given.
+func (b *batch) differences(listings map[store.ListingRef]store.Listing) []Difference {
+	var list []Difference
+	for ref, before := range b.before {
+		if d := (Difference{Source: ref.Source, ReservationID: ref.ReservationID, Fields: reservationDiffers(before, b.reservations[ref])}); len(d.Fields) > 0 {
+			list = append(list, d)
+		}
+	}
+	for ref := range b.listed {
+		if d := (Difference{Source: ref.Source, ListingID: ref.ListingID, Fields: listingDiffers(listings[ref], b.listings[ref])}); len(d.Fields) > 0 {
+			list = append(list, d)
+		}
+	}
+	slices.SortFunc(list, func(x, y Difference) int {
+		return store.ListingRef{Source: x.Source, ListingID: x.ReservationID + x.ListingID}.Compare(store.ListingRef{Source: y.Source, ListingID: y.ReservationID + y.ListingID})
+	})
+	return list
+}
+
+func reservationDiffers(x, y store.Reservation) []FieldDifference {
+	var f fieldDifferences
+	f.add("status", orNil(x.Status), orNil(y.Status))
+	f.add("listing_id", x.ListingID, y.ListingID)
+	f.add("guest_email", x.GuestEmail, y.GuestEmail)
+	f.add("guest_name", x.GuestName, y.GuestName)
+	f.add("guest_phone", x.GuestPhone, y.GuestPhone)
+	f.add("check_in", instantOrSaid(x, false), instantOrSaid(y, false))
+	f.add("check_out", instantOrSaid(x, true), instantOrSaid(y, true))
+	return f
+}
+
+// instantOrSaid is a check-in or check-out, as far as it is known.
+func instantOrSaid(r store.Reservation, out bool) *string {
+	at, said := r.CheckIn, r.CheckInSaid
+	if out {
+		at, said = r.CheckOut, r.CheckOutSaid
+	}
+	if at == nil {
+		return said
+	}
+	s := pms.FormatInstant(*at)
+	return &s
+}
+
+func listingDiffers(x, y store.Listing) []FieldDifference {
+	var f fieldDifferences
+	word := func(l store.Listing, is bool, yes, no string) *string {
+		switch {
+		case !l.Known:
+			return nil
+		case is:
+			return &yes
+		}
+		return &no
+	}
+	f.add("deleted", word(x, x.Deleted, "true", "false"), word(y, y.Deleted, "true", "false"))
+	f.add("name", x.Name, y.Name)
+	f.add("seam_access_group_ids", joined(x.Groups()), joined(y.Groups()))
+	f.add("acs_system_id", x.ACSSystemID, y.ACSSystemID)
+	f.add("time_zone", x.TimeZone, y.TimeZone)
+	f.add("check_in_time", x.CheckInTime, y.CheckInTime)
+	f.add("check_out_time", x.CheckOutTime, y.CheckOutTime)
+	f.add("merged_into", x.MergedInto, y.MergedInto)
+	return f
+}
+
+type fieldDifferences []FieldDifference
+
+func (f *fieldDifferences) add(field string, from, to *string) {
+	if (from == nil) != (to == nil) || text(from) != text(to) {
+		*f = append(*f, FieldDifference{field, from, to})
+	}
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func joined(list []string) *string {
+	if len(list) == 0 {
+		return nil
+	}
+	s := list[0]
+	for _, one := range list[1:] {
+		s += ", " + one
+	}
+	return &s
+}
+
+// Replay has events applied again, each at its old place in the order, and returns those that are: one whose body has been
+// removed, or that waits to be applied anyway, is not. by is who wants it, for the timelines of reservations.
+func (a *Applier) Replay(ctx context.Context, events []store.Event, by string) ([]store.Event, error) {
+	queued, err := a.store.ReplayEvents(ctx, events, by, a.now().UTC())
+	if err == nil && len(queued) > 0 {
+		a.Wake()
+	}
+	return queued, err
+}

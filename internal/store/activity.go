@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Kinds of activity. Events are counted by what became of them, see [EventApplied] and the others.
+const (
+	ActivityRefused   = "refused"     // a webhook that is not shown to be the source's
+	ActivityDuplicate = "duplicate"   // an event that had been here before
+	ActivityMade      = "key_made"    // a mobile key was made
+	ActivityRemoved   = "key_removed" // an ACS user was removed, and its mobile key with it
+	ActivityAttention = "attention"   // a key came to need a person
+	// ActivitySecret begins the kinds that tell which of a source's secrets verified: "secret 1" and so on.
+	ActivitySecret = "secret "
+)
+
+// Activity counts what happens at each source by hour, for people to look at: what a crash takes with it is a few
+// seconds of counting. It is safe for concurrent use; its nil counts nothing.
+type Activity struct {
+	mu     sync.Mutex
+	counts map[activityKey]*activityCount
+}
+
+type activityKey struct {
+	source, kind string
+	hour         time.Time
+}
+
+type activityCount struct {
+	n    int64
+	last time.Time
+}
+
+// NewActivity returns counts that are empty. [Store.FlushActivity] writes them.
+func NewActivity() *Activity { return &Activity{counts: map[activityKey]*activityCount{}} }
+
+// Add counts one of a kind.
+func (a *Activity) Add(source, kind string, at time.Time) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := activityKey{source, kind, at.UTC().Truncate(time.Hour)}
+	c := a.counts[key]
+	if c == nil {
+		c = &activityCount{}
+		a.counts[key] = c
+	}
+	c.n++
+	if at.After(c.last) {
+		c.last = at
+	}
+}
+
+func (a *Activity) take() map[activityKey]*activityCount {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	taken := a.counts
+	a.counts = map[activityKey]*activityCount{}
+	return taken
+}
+
+// FlushActivity adds what has been counted to the database.
+func (s *Store) FlushActivity(ctx context.Context, a *Activity) error {
+	taken := a.take()
+	if len(taken) == 0 {
+		return nil
+	}
+	var sources, kinds []string
+	var hours, last []time.Time
+	var counts []int64
+	for key, c := range taken {
+		sources, kinds, hours = append(sources, key.source), append(kinds, key.kind), append(hours, key.hour)
+		counts, last = append(counts, c.n), append(last, c.last)
+	}
+	_, err := s.pool.Exec(ctx, `
+		INSERT INTO activity (source, kind, hour, n, last_at)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::timestamptz[]) AS c (source, kind, hour, n, last_at)
+		ORDER BY source, kind, hour
+		ON CONFLICT (source, kind, hour) DO UPDATE SET n = activity.n + excluded.n, last_at = greatest(activity.last_at, excluded.last_at)`,
+		sources, kinds, hours, counts, last)
+	return wrap(err, "count what happened")
+}
+
+// ActivityRow is how often something happened at a source in one hour.
+type ActivityRow struct {
+	Source string
+	Kind   string
+	Hour   time.Time
+	N      int64
+	LastAt time.Time
+}
+
+// ActivitySince returns what happened at the sources (nil: at all) since an hour, the oldest first.
+func (s *Store) ActivitySince(ctx context.Context, since time.Time, sources []string) ([]ActivityRow, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT source, kind, hour, n, last_at FROM activity
+		WHERE hour >= $1 AND ($2::text[] IS NULL OR source = ANY ($2)) ORDER BY hour, source, kind`, since, sources)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ActivityRow])
+	return list, wrap(err, "read what happened")
+}
+
+// LastActivity returns the last time that each kind of thing happened at each of the sources (nil: at all), as far as it is kept.
+func (s *Store) LastActivity(ctx context.Context, sources []string) ([]ActivityRow, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT source, kind, max(hour) AS hour, sum(n)::bigint AS n, max(last_at) AS last_at FROM activity
+		WHERE $1::text[] IS NULL OR source = ANY ($1) GROUP BY source, kind ORDER BY source, kind`, sources)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ActivityRow])
+	return list, wrap(err, "read what happened last")
+}
+
+// keepActivity is for how long activity is kept.
+const keepActivity = 35 * 24 * time.Hour
+
+// PruneActivity removes what is older than that.
+func (s *Store) PruneActivity(ctx context.Context, now time.Time) error {
+	_, err := s.pool.Exec(ctx, `DELETE FROM activity WHERE hour < $1`, now.Add(-keepActivity))
+	return wrap(err, "forget what happened long ago")
+}
+
+// Changes tells when anything that lists show has last changed: another answer than before says that they look another way.
+func (s *Store) Changes(ctx context.Context) (latest [3]any, err error) {
+	var keys, listings *time.Time
+	var events *int64
+	err = s.pool.QueryRow(ctx, `
+		SELECT (SELECT changed_at FROM mobile_keys ORDER BY (changed_at AT TIME ZONE 'UTC') DESC LIMIT 1),
+			(SELECT updated_at FROM listings WHERE known ORDER BY updated_at DESC LIMIT 1),
+			(SELECT seq FROM event_results ORDER BY seq DESC LIMIT 1)`).Scan(&keys, &listings, &events)
+	if keys != nil {
+		latest[0] = keys.UnixMicro()
+	}
+	if listings != nil {
+		latest[1] = listings.UnixMicro()
+	}
+	if events != nil {
+		latest[2] = *events
+	}
+	return latest, wrap(err, "see what has changed")
+}

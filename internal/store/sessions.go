@@ -1,0 +1,44 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Session is somebody signed in to the web page. It holds no secret: what the cookie and the token are is known by their hashes.
+type Session struct {
+	SessionHash []byte
+	TokenHash   []byte
+	Person      string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+}
+
+// SaveSession keeps a new session, and forgets those that have expired.
+func (s *Store) SaveSession(ctx context.Context, n Session) error {
+	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE expires_at < $1`, n.CreatedAt); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO sessions (session_hash, token_hash, person, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
+			n.SessionHash, n.TokenHash, n.Person, n.CreatedAt, n.ExpiresAt)
+		return err
+	})
+	return wrap(err, "keep a session")
+}
+
+// Session returns a session that has not expired, or [ErrNotFound].
+func (s *Store) Session(ctx context.Context, sessionHash []byte, now time.Time) (Session, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT session_hash, token_hash, person, created_at, expires_at FROM sessions WHERE session_hash = $1 AND expires_at > $2`, sessionHash, now)
+	found, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Session])
+	return found, wrap(err, "read a session")
+}
+
+// DeleteSession ends a session.
+func (s *Store) DeleteSession(ctx context.Context, sessionHash []byte) error {
+	_, err := s.pool.Exec(ctx, `DELETE FROM sessions WHERE session_hash = $1`, sessionHash)
+	return wrap(err, "end a session")
+}
