@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=tools/go.mod
 # Tests wait more than they compute (leases, graces), so that more of them run at a time than there are cores.
 TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 10m
 
-.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated cover clean
+.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots openapi-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,17 @@ test: ## run every test, against a real Postgres
 race: ## run every test under the race detector
 	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format pkgname -- -race $(TESTFLAGS) ./...
 
+browser: ## test the web page in Chromium (needs chromium and npm)
+	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
+	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags browser -run '^TestPage' -timeout 5m ./cmd/server
+
+screenshots: ## take the pictures of docs/admin.md (needs chromium)
+	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/postgres/pgtest/run go test -tags browser -count 1 -run '^TestScreenshots$$' -timeout 5m ./cmd/server
+
+openapi-lint: ## check docs/openapi.json by Redocly's recommended rules (needs npm)
+	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
+	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true tools/web/node_modules/.bin/redocly lint --format json docs/openapi.json 2>/dev/null | node -e 'const r = JSON.parse(require("fs").readFileSync(0)); for (const p of r.problems) console.error(p.severity, p.ruleId, p.message, p.location?.[0]?.pointer); if (r.totals.errors + r.totals.warnings) process.exit(1); console.log("docs/openapi.json: no error, no warning")'
+
 chaos: ## run the rigs that inject faults, for half an hour, and print what they came to
 	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/run
 
@@ -36,7 +47,7 @@ bench: build ## measure speed, as ratios against something in the same run (REPL
 	@go run ./internal/bench
 
 lint: ## vet, staticcheck, gofumpt, gosec
-	@go vet ./... && go vet -tags chaos ./...
+	@go vet ./... && go vet -tags chaos ./... && go vet -tags browser ./cmd/server
 	@$(TOOL) staticcheck ./...
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt'd (make fmt):"; echo "$$unformatted"; exit 1; fi
 	@$(TOOL) gosec -quiet -exclude-dir=tools ./...

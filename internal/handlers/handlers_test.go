@@ -74,7 +74,11 @@ func newApp(t testing.TB) *app {
 		Provisioning: func(context.Context) (handlers.Provisioning, error) {
 			return handlers.Provisioning{Disconnected: []handlers.Disconnected{}}, nil
 		},
-		SeamChanged:    func() { a.changed++ },
+		SeamChanged: func() { a.changed++ },
+		AccessGroups: func(context.Context) ([]handlers.AccessGroup, error) {
+			return []handlers.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}, nil
+		},
+		Explain:        func(context.Context, store.Ref) (handlers.Target, error) { return handlers.Target{Key: true}, nil },
 		Diagnose:       func(context.Context) []handlers.Finding { return nil },
 		Sources:        func() map[string]pms.Source { return a.sources },
 		Source:         func(name string) (pms.Source, bool) { s, ok := a.sources[name]; return s, ok },
@@ -93,6 +97,16 @@ type answered struct {
 	body    map[string]any
 	media   string
 	rawBody string
+}
+
+func answeredOf(t testing.TB, resp *http.Response) string {
+	t.Helper()
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
 }
 
 func (a *app) do(req *http.Request) answered {

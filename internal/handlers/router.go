@@ -108,6 +108,7 @@ type server struct {
 	limits  *limits
 	guesses *guesses
 	public  http.Handler
+	watch   watch
 
 	counted counted
 }
@@ -135,7 +136,7 @@ func New(c Config) (public, ops http.Handler) {
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusMethodNotAllowed, r.Method+" is not a method of this path: see /docs").write(w)
 	})
-	r.Get("/", http.RedirectHandler("/docs", http.StatusFound).ServeHTTP)
+	s.mountPage(r)
 	for _, route := range []string{webhookRoute, webhookRouteBehind} {
 		r.With(decodeParams).Post(route, s.webhook)
 		r.With(decodeParams).Get(route, s.webhook)
@@ -188,7 +189,7 @@ func (s *server) envelope(next http.Handler) http.Handler {
 			}
 			level := slog.LevelInfo
 			switch {
-			case pattern == "/healthz", pattern == "/readyz", pattern == "/metrics":
+			case strings.HasPrefix(pattern, "/assets/"), pattern == "/healthz", pattern == "/readyz", pattern == "/metrics":
 				level = slog.LevelDebug
 			case (pattern == webhookRoute || pattern == webhookRouteBehind) && wrapped.Status() < http.StatusMultipleChoices:
 				level = slog.LevelDebug // the inbox has it

@@ -144,6 +144,7 @@ func (s *server) webhookFinding(ctx context.Context, name string) Finding {
 // sourceStates lists the sources that the actor sees.
 func (s *server) sourceStates(ctx context.Context) ([]SourceState, error) {
 	visible := actorOf(ctx).Sources
+	s.flushActivity(ctx)
 	last, err := s.Store.LastActivity(ctx, visible)
 	if err != nil {
 		return nil, err

@@ -210,3 +210,22 @@ func (s *Store) GroupsInUse(ctx context.Context, since time.Time) (groups []stri
 	slices.Sort(groups)
 	return slices.Compact(groups), latest, wrap(err, "read access groups in use")
 }
+
+// ListingsNamed returns those of the named listings that are known.
+func (s *Store) ListingsNamed(ctx context.Context, refs []ListingRef) (map[ListingRef]Listing, error) {
+	found := map[ListingRef]Listing{}
+	if len(refs) == 0 {
+		return found, nil
+	}
+	sources, ids := make([]string, len(refs)), make([]string, len(refs))
+	for i, r := range refs {
+		sources[i], ids[i] = r.Source, r.ListingID
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT `+listingColumns+` FROM listings WHERE known AND (source, listing_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
+	for _, l := range list {
+		found[ListingRef{l.Source, l.ListingID}] = l
+	}
+	return found, wrap(err, "read %d listings", len(refs))
+}

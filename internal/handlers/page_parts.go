@@ -1,0 +1,194 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// pageFuncs are what templates can call.
+var pageFuncs = template.FuncMap{
+	"ago":    relative,
+	"exact":  exact,
+	"utc":    func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"stamp":  stamp,
+	"words":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+	"reason": reasonInWords,
+	"path":   func(parts ...string) string { return escapedPath(parts) },
+	"text":   text,
+	"join":   strings.Join,
+	"list":   func(items ...any) []any { return items },
+	"dict": func(pairs ...any) map[string]any {
+		m := map[string]any{}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			m[fmt.Sprint(pairs[i])] = pairs[i+1]
+		}
+		return m
+	},
+}
+
+// exact shows a time in a zone, with its year unless it is near.
+func exact(at time.Time, zone *time.Location, now time.Time) string {
+	layout := "Mon 2 Jan 2006, 15:04 MST"
+	if d := at.Sub(now).Abs(); d < 180*24*time.Hour {
+		layout = "Mon 2 Jan, 15:04 MST"
+	}
+	return at.In(orUTC(zone)).Format(layout)
+}
+
+func orUTC(zone *time.Location) *time.Location {
+	if zone == nil {
+		return time.UTC
+	}
+	return zone
+}
+
+func escapedPath(parts []string) string {
+	var b strings.Builder
+	for _, p := range parts {
+		b.WriteString("/" + url.PathEscape(p))
+	}
+	return b.String()
+}
+
+// relative tells how far a time is from now, in the unit that people would use.
+func relative(at, now time.Time) string {
+	d := at.Sub(now)
+	past := d < 0
+	if past {
+		d = -d
+	}
+	var s string
+	switch {
+	case d < 45*time.Second:
+		return "now"
+	case d < 90*time.Minute:
+		s = fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
+	case d < 48*time.Hour:
+		s = fmt.Sprintf("%d h", int(d.Round(time.Hour).Hours()))
+	default:
+		s = fmt.Sprintf("%d days", int(d.Round(24*time.Hour).Hours()/24))
+	}
+	if past {
+		return s + " ago"
+	}
+	return "in " + s
+}
+
+// reasonInWords words the reason of a key's status for a page that has no room for its message.
+func reasonInWords(reason *string) string {
+	if reason == nil {
+		return ""
+	}
+	return strings.ReplaceAll(*reason, "_", " ")
+}
+
+// stayRow is a reservation as pages show it.
+type stayRow struct {
+	store.View
+	Zone        *time.Location // of the property; nil where none is known
+	ListingName string
+}
+
+// Guest is who stays, as far as it is known.
+func (r stayRow) Guest() string {
+	switch {
+	case text(r.Reservation.GuestName) != "":
+		return *r.Reservation.GuestName
+	case text(r.Reservation.GuestEmail) != "":
+		return *r.Reservation.GuestEmail
+	}
+	return "no guest named"
+}
+
+// Link is the page of the reservation.
+func (r stayRow) Link() string {
+	return escapedPath([]string{"reservations", r.Reservation.Source, r.Reservation.ReservationID})
+}
+
+// ListingLink is the page of its listing, "" where it has none.
+func (r stayRow) ListingLink() string {
+	if r.Reservation.ListingID == nil {
+		return ""
+	}
+	return escapedPath([]string{"listings", r.Reservation.Source, *r.Reservation.ListingID})
+}
+
+// stayRows adds what pages show of the reservations' listings.
+func (s *server) stayRows(ctx context.Context, views []store.View) ([]stayRow, error) {
+	var refs []store.ListingRef
+	for _, v := range views {
+		if v.Reservation.ListingID != nil {
+			refs = append(refs, store.ListingRef{Source: v.Reservation.Source, ListingID: *v.Reservation.ListingID})
+		}
+	}
+	listings, err := s.Store.ListingsNamed(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]stayRow, len(views))
+	for i, v := range views {
+		l := listings[store.ListingRef{Source: v.Reservation.Source, ListingID: text(v.Reservation.ListingID)}]
+		rows[i] = stayRow{View: v, Zone: s.zoneOf(v.Reservation.Source, text(v.Reservation.ListingID), l), ListingName: text(l.Name)}
+		if rows[i].ListingName == "" {
+			rows[i].ListingName = text(v.Reservation.ListingID)
+		}
+	}
+	return rows, nil
+}
+
+// zoneOf is the time zone of a property, nil where none is known.
+func (s *server) zoneOf(source, listingID string, l store.Listing) *time.Location {
+	known, _ := s.Source(source)
+	return known.Policy.Complete(listingID, text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime)).Zone
+}
+
+// groupNames are the names of access groups by their ids, and whether Seam could be asked for them.
+type groupNames struct {
+	Asked  bool
+	groups []AccessGroup
+	byID   map[string]AccessGroup
+}
+
+func (s *server) groupNames(ctx context.Context) groupNames {
+	list, err := s.AccessGroups(ctx)
+	if err != nil {
+		s.log.Warn("the access groups can't be listed for a page", "error", err)
+		return groupNames{}
+	}
+	g := groupNames{Asked: true, groups: list, byID: map[string]AccessGroup{}}
+	for _, one := range list {
+		g.byID[one.ID] = one
+	}
+	return g
+}
+
+// groupRow is an access group as pages show it.
+type groupRow struct {
+	ID, Name, System string
+	Missing          bool // Seam does not know it
+	Chosen           bool
+}
+
+func (g groupNames) rows(ids []string) []groupRow {
+	rows := make([]groupRow, len(ids))
+	for i, id := range ids {
+		rows[i] = g.row(id)
+		rows[i].Chosen = true
+	}
+	return rows
+}
+
+func (g groupNames) row(id string) groupRow {
+	known, ok := g.byID[id]
+	r := groupRow{ID: id, Name: known.Name, System: known.SystemName, Missing: g.Asked && !ok}
+	if r.Name == "" {
+		r.Name = id
+	}
+	return r
+}

@@ -1,0 +1,267 @@
+package handlers_test
+
+import (
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// visitor is a browser without scripts.
+type visitor struct {
+	*app
+	client *http.Client
+	csrf   string
+}
+
+type shown struct {
+	status int
+	header http.Header
+	path   string
+	body   string
+}
+
+func (a *app) visitor() *visitor {
+	a.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return &visitor{app: a, client: &http.Client{Jar: jar}}
+}
+
+func (v *visitor) request(method, path string, form url.Values, change func(*http.Request)) shown {
+	v.t.Helper()
+	req, err := http.NewRequest(method, v.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if change != nil {
+		change(req)
+	}
+	resp, err := v.client.Do(req)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	a := answeredOf(v.t, resp)
+	return shown{resp.StatusCode, resp.Header, resp.Request.URL.Path, a}
+}
+
+var csrfField = regexp.MustCompile(`name="csrf" value="([0-9a-f]+)"`)
+
+func (v *visitor) signIn(token string) shown {
+	v.t.Helper()
+	page := v.request("POST", "/sign-in", url.Values{"token": {token}, "person": {"Maria"}, "next": {"/events"}}, nil)
+	if found := csrfField.FindStringSubmatch(page.body); found != nil {
+		v.csrf = found[1]
+	}
+	return page
+}
+
+func (v *visitor) see(path string) shown {
+	v.t.Helper()
+	return v.request("GET", path, nil, nil)
+}
+
+func (v *visitor) post(path string, form url.Values) shown {
+	v.t.Helper()
+	if form == nil {
+		form = url.Values{}
+	}
+	form.Set("csrf", v.csrf)
+	return v.request("POST", path, form, nil)
+}
+
+var pagePaths = []string{
+	"/", "/reservations", "/reservations?q=3333122", "/reservations/default/3333122-433", "/reservations/default/3333122-433/hold", "/reservations/default/3333122-433/window",
+	"/listings", "/listings/default/2222222-2222", "/listings/default/not-there-yet", "/events", "/events?status=rejected", "/events/replay?status=rejected", "/sources", "/health",
+}
+
+func TestPagesNeedASession(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	v := a.visitor()
+	for _, path := range pagePaths {
+		if page := v.see(path); page.path != "/sign-in" || strings.Contains(page.body, "jane@example.com") {
+			t.Errorf("%s without a session leads to %s", path, page.path)
+		}
+	}
+	if page := v.signIn("a-token-that-nobody-has"); page.status != 401 || page.path != "/sign-in" {
+		t.Errorf("a wrong token: %d at %s", page.status, page.path)
+	}
+	if page := v.signIn(adminToken); page.status != 200 || page.path != "/events" {
+		t.Fatalf("a right one: %d at %s", page.status, page.path)
+	}
+	base, err := url.Parse(a.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookies := v.client.Jar.Cookies(base)
+	if len(cookies) != 1 || strings.Contains(cookies[0].Value, adminToken) {
+		t.Fatalf("cookies: %v", cookies)
+	}
+	for _, path := range pagePaths {
+		page := v.see(path)
+		if page.status != 200 || !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") {
+			t.Errorf("%s: %d", path, page.status)
+		}
+		csp := page.header.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: Content-Security-Policy %q", path, csp)
+		}
+		for _, secret := range []string{adminToken, cookies[0].Value} {
+			if strings.Contains(page.body, secret) {
+				t.Errorf("%s shows a secret", path)
+			}
+		}
+	}
+	v.post("/sign-out", nil)
+	if page := v.see("/events"); page.path != "/sign-in" {
+		t.Errorf("signed out, and at %s", page.path)
+	}
+}
+
+func TestCookieIsKeptFromScriptsAndOtherSites(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	v := a.visitor()
+	v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for next, want := range map[string]string{"/events?status=rejected": "/events?status=rejected", "https://evil.example": "/", "//evil.example/x": "/", "/\\evil.example": "/", "": "/"} {
+		page := v.request("POST", "/sign-in", url.Values{"token": {adminToken}, "next": {next}}, nil)
+		if page.status != 303 || page.header.Get("Location") != want {
+			t.Errorf("next=%q: %d to %q", next, page.status, page.header.Get("Location"))
+		}
+		cookie := page.header.Get("Set-Cookie")
+		for _, word := range []string{"HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=43200"} {
+			if !strings.Contains(cookie, word) {
+				t.Errorf("the cookie lacks %s: %s", word, cookie)
+			}
+		}
+	}
+}
+
+func TestFormsMustBeOurs(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	v := a.visitor()
+	v.signIn(adminToken)
+	hold := "/reservations/default/3333122-433/hold"
+	form := func(csrf string) url.Values { return url.Values{"csrf": {csrf}, "reason": {"because"}} }
+	for what, page := range map[string]shown{
+		"no token":      v.request("POST", hold, url.Values{"reason": {"because"}}, nil),
+		"another token": v.request("POST", hold, form("00000000000000000000000000000000"), nil),
+		"another site":  v.request("POST", hold, form(v.csrf), func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }),
+		"its origin":    v.request("POST", hold, form(v.csrf), func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }),
+	} {
+		if page.status != 403 {
+			t.Errorf("%s: %d", what, page.status)
+		}
+	}
+	if held := a.get(onePath + "/overrides").body["held"]; held != nil {
+		t.Fatalf("it is held: %v", held)
+	}
+	other := a.visitor()
+	other.signIn(adminToken)
+	if page := v.request("POST", hold, form(other.csrf), nil); page.status != 403 {
+		t.Errorf("another session's token: %d", page.status)
+	}
+	if page := v.post(hold, url.Values{"reason": {""}}); page.status != 422 {
+		t.Errorf("no reason: %d", page.status)
+	}
+	if page := v.post(hold, url.Values{"reason": {"because"}}); page.status != 200 || page.path != "/reservations/default/3333122-433" {
+		t.Errorf("ours: %d at %s", page.status, page.path)
+	}
+	if held, _ := a.get(onePath + "/overrides").body["held"].(map[string]any); held["by"] != "Maria (admin)" {
+		t.Errorf("held by %v", held)
+	}
+}
+
+func TestPagesOfScopedTokens(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	a.tokens = append(a.tokens, token("desk", "reads-one-source-only", false, "default"))
+	v := a.visitor()
+	v.signIn("reads-one-source-only")
+	for _, path := range pagePaths[:12] {
+		if page := v.see(path); strings.Contains(page.body, "a b/c") || strings.Contains(page.body, "a%20b") {
+			t.Errorf("%s shows another source", path)
+		}
+	}
+	for _, path := range []string{"/reservations/a%20b%2Fc/3333122-433", "/listings/a%20b%2Fc/2222222-2222", "/reservations/a%20b%2Fc/3333122-433/hold"} {
+		if page := v.see(path); page.status != 404 {
+			t.Errorf("%s: %d", path, page.status)
+		}
+	}
+	if page := v.see("/health"); page.status != 403 {
+		t.Errorf("the health of all: %d", page.status)
+	}
+	for _, path := range []string{"/reservations/default/3333122-433/hold", "/listings/default/2222222-2222", "/events/replay", "/sources/default/test"} {
+		if page := v.post(path, url.Values{"reason": {"because"}, "query": {"status=rejected"}}); page.status != 403 {
+			t.Errorf("a token that may read posts %s: %d", path, page.status)
+		}
+	}
+	a.tokens = a.tokens[:2]
+	if page := v.see("/reservations"); page.path != "/sign-in" {
+		t.Error("the token has gone, and the session lasts")
+	}
+}
+
+func TestListingForm(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	v := a.visitor()
+	v.signIn(adminToken)
+	groups := func() string { return strings.Join(a.groupsOf("/v1/listings/default/2222222-2222"), " ") }
+	path := "/listings/default/2222222-2222"
+	v.post(path, url.Values{"groups_by": {"admin"}, "group": {"777777-7777"}, "more_groups": {"888888-8888, 777777-7777"}, "name": {"Garden suite"}})
+	if got := groups(); got != "777777-7777 888888-8888" {
+		t.Errorf("set here: %s", got)
+	}
+	if l := a.get("/v1/listings/default/2222222-2222").body; l["name"] != "Garden suite" || l["seam_access_group_ids_set_by"] != "admin" {
+		t.Errorf("the listing: %v", l)
+	}
+	if page := v.post(path, url.Values{"groups_by": {"admin"}, "group": {"777777-7777"}, "time_zone": {"Mars/Olympus"}}); page.status != 422 || !strings.Contains(page.body, "time_zone") {
+		t.Errorf("a wrong time zone: %d", page.status)
+	}
+	v.post(path, url.Values{"groups_by": {"pms"}, "name": {"Garden suite"}})
+	if got := groups(); got != "555555-5555 666666-6666" {
+		t.Errorf("as the PMS says: %s", got)
+	}
+	if page := v.post("/listings/default/new", url.Values{"groups_by": {"admin"}, "group": {"555555-5555"}}); page.status != 200 {
+		t.Errorf("a new listing: %d", page.status)
+	}
+	if l := a.get("/v1/listings/default/new"); l.status != 200 {
+		t.Errorf("the new listing: %d", l.status)
+	}
+}
+
+func (a *app) groupsOf(path string) []string {
+	var ids []string
+	list, _ := a.get(path).body["seam_access_group_ids"].([]any)
+	for _, id := range list {
+		ids = append(ids, id.(string))
+	}
+	return ids
+}
+
+// Whatever is asked of the pages, they answer with a page.
+func TestPagesMeetNonsense(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	v := a.visitor()
+	v.signIn(adminToken)
+	for _, path := range []string{
+		"/reservations?cursor=x", "/reservations?check_in_from=tomorrow", "/reservations?q=%00", "/reservations?q=%ff", "/reservations?status=maybe", "/reservations?key_status=%27", "/reservations/default/none",
+		"/reservations/default/%00", "/reservations/default/3333122-433/explode", "/reservations/default/3333122-433?cursor=x", "/listings?q=%25%5f", "/listings/nobody/x", "/listings/default/%00", "/events?type=%00", "/events/none",
+		"/events/replay", "/events/replay?event_id=x", "/events?cursor=AAAA", "/assets/x/none.css", "/updates/x",
+	} {
+		if page := v.see(path); page.status >= 500 {
+			t.Errorf("%s: %d %s", path, page.status, page.body)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+// Pages work without this. With it, parts marked data-live follow what changes, and search fields search while one types.
+"use strict";
+
+(() => {
+  const parts = () => [...document.querySelectorAll("[data-live]")];
+  let latest = 0; // of several answers only the one asked for last is shown
+
+  // refresh fetches a page and shows its live parts, but for one in which somebody is at work.
+  async function refresh(address) {
+    const turn = ++latest;
+    let text;
+    try {
+      const answer = await fetch(address, { headers: { "Staykey-Live": "1" }, credentials: "same-origin" });
+      if (answer.status === 401) {
+        location.reload();
+        return;
+      }
+      if (!answer.ok) return;
+      text = await answer.text();
+    } catch {
+      return; // the next change brings another try
+    }
+    if (turn !== latest) return;
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    for (const part of parts()) {
+      const other = fresh.getElementById(part.id);
+      if (!other || other.innerHTML === part.innerHTML) continue;
+      const open = [...part.querySelectorAll("details")].map((d) => d.open);
+      const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+      part.innerHTML = other.innerHTML;
+      if (part.matches("#live-reservation, #live-story") && open.length) {
+        const now = [...part.querySelectorAll("details")];
+        const more = Math.max(now.length - open.length, 0); // what is new stands first
+        open.forEach((was, i) => { if (now[i + more]) now[i + more].open = was; });
+      }
+      if (focused) [...part.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus();
+    }
+  }
+
+  for (const field of document.querySelectorAll("[data-live-search]")) {
+    let timer;
+    field.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        const address = new URL(location.href);
+        address.searchParams.set("q", field.value.trim());
+        address.searchParams.delete("cursor");
+        if (!field.value.trim()) address.searchParams.delete("q");
+        history.replaceState(null, "", address);
+        for (const same of document.querySelectorAll("form.filters input[type=hidden][name=q]")) same.value = field.value.trim();
+        refresh(address);
+      }, 150);
+    });
+  }
+
+  for (const box of document.querySelectorAll("[data-picks]")) {
+    box.addEventListener("change", () => { document.querySelector(`input[value=${box.dataset.picks}]`).checked = true; });
+  }
+
+  if (parts().length && "EventSource" in window) {
+    const state = document.querySelector("[data-live-state]");
+    const say = (words) => { state.hidden = false; state.textContent = words; };
+    const source = new EventSource("/updates");
+    let waiting = false;
+    source.addEventListener("open", () => { say("Live"); if (waiting) refresh(location.href); waiting = false; });
+    source.addEventListener("error", () => { say("Not live: reconnecting"); waiting = true; });
+    source.addEventListener("changed", () => { if (!document.hidden) refresh(location.href); else waiting = true; });
+    document.addEventListener("visibilitychange", () => { if (!document.hidden && waiting) { waiting = false; refresh(location.href); } });
+    addEventListener("pagehide", () => source.close());
+    setInterval(() => { if (!document.hidden) refresh(location.href); }, 60000); // relative times
+  }
+})();
