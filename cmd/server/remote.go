@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/staykey/staykey/internal/handlers"
+)
+
+// remote is a running service, as commands for admins reach it.
+type remote struct {
+	URL   string `env:"STAYKEY_URL" placeholder:"URL" default:"http://127.0.0.1:8080" help:"The running service; default ${default}."`
+	Token string `env:"STAYKEY_TOKEN" placeholder:"TOKEN" help:"An admin token; default the first of STAYKEY_ADMIN_TOKEN, or on this machine the one of make run."`
+	JSON  bool   `name:"json" help:"Print what the service answers, as JSON."`
+}
+
+// remoteTimeout is how long the service may take: a diagnosis asks Seam and itself.
+const remoteTimeout = 45 * time.Second
+
+// token is what to show, "" for none.
+func (r remote) token() string {
+	if r.Token != "" {
+		return r.Token
+	}
+	if list := splitList(os.Getenv("STAYKEY_ADMIN_TOKEN")); len(list) > 0 {
+		return list[0]
+	}
+	if u, err := url.Parse(r.URL); err == nil {
+		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback()) {
+			return devAdminToken
+		}
+	}
+	return ""
+}
+
+// get asks the service. raw is its answer, and date what its clock said.
+func (r remote) get(ctx context.Context, path string, query url.Values, into any) (raw []byte, date time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
+	defer cancel()
+	target := strings.TrimRight(r.URL, "/") + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, date, configProblems{fmt.Sprintf("STAYKEY_URL: %q must be a URL such as http://127.0.0.1:8080", r.URL)}
+	}
+	token := r.token()
+	if token == "" {
+		return nil, date, configProblems{"STAYKEY_TOKEN: is required to ask " + r.URL + " (or --token)"}
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req) // #nosec G704 -- the admin's own service
+	if err != nil {
+		return nil, date, fmt.Errorf("%s can't be reached: is the service running, and is STAYKEY_URL right? %w", r.URL, unwrapURL(err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	date, _ = http.ParseTime(resp.Header.Get("Date"))
+	if raw, err = io.ReadAll(io.LimitReader(resp.Body, 64<<20)); err != nil {
+		return nil, date, fmt.Errorf("read what %s answers: %w", r.URL, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, date, refusal(r.URL, resp, raw)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return nil, date, fmt.Errorf("%s answers what is not staykey's: %w", r.URL, err)
+	}
+	return raw, date, nil
+}
+
+func unwrapURL(err error) error {
+	if u := new(url.Error); errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// refusal words a problem of the service.
+func refusal(address string, resp *http.Response, raw []byte) error {
+	var p handlers.Problem
+	if json.Unmarshal(raw, &p) != nil || p.Detail == "" {
+		return fmt.Errorf("%s answers %s, and not as staykey does: see STAYKEY_URL", address, resp.Status)
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return fmt.Errorf("%s does not accept the token: set STAYKEY_TOKEN to one of STAYKEY_ADMIN_TOKEN, or to one of its config file", address)
+	}
+	text := p.Detail
+	for _, e := range p.Errors {
+		text += "\n" + e.Field + ": " + e.Message
+	}
+	return errors.New(text)
+}
+
+// show prints the raw answer, or a table.
+func (r remote) show(out io.Writer, raw []byte, table func(w io.Writer)) error {
+	if r.JSON {
+		var b bytes.Buffer
+		if err := json.Indent(&b, raw, "", "  "); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(out, b.String())
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	table(w)
+	return w.Flush()
+}
+
+func orDash(s *string) string {
+	if s == nil || *s == "" {
+		return "-"
+	}
+	return *s
+}
+
+// query collects parameters that were given.
+func query(pairs ...string) url.Values {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return q
+}
+
+type reservationsCommand struct {
+	Query     string `arg:"" optional:"" help:"Part of a reservation id, listing id, guest's e-mail or name."`
+	Source    string `help:"Only of this source." placeholder:"NAME"`
+	Key       string `name:"key" help:"Only with this key status, such as waiting or attention." placeholder:"STATUS"`
+	Status    string `help:"Only confirmed or cancelled." placeholder:"STATUS"`
+	Listing   string `help:"Only of this listing." placeholder:"ID"`
+	Email     string `help:"Only of this guest." placeholder:"ADDRESS"`
+	CheckInTo string `name:"check-in-to" help:"Only with check-in before this day or instant." placeholder:"WHEN"`
+	From      string `name:"check-in-from" help:"Only with check-in from this day or instant on." placeholder:"WHEN"`
+	Limit     int    `default:"50" help:"How many at most, 1 to 500; default ${default}."`
+	Cursor    string `help:"Go on behind a page: the next_cursor that it ended with."`
+	Remote    remote `embed:""`
+}
+
+// Run lists reservations.
+func (c *reservationsCommand) Run(ctx context.Context, out *streams) error {
+	var list handlers.List[handlers.Reservation]
+	raw, _, err := c.Remote.get(ctx, "/v1/reservations", query("q", c.Query, "source", c.Source, "key_status", c.Key, "status", c.Status, "listing_id", c.Listing,
+		"guest_email", c.Email, "check_in_from", c.From, "check_in_to", c.CheckInTo, "limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
+	if err != nil {
+		return err
+	}
+	return c.Remote.show(out.out, raw, func(w io.Writer) {
+		if len(list.Items) == 0 {
+			_, _ = fmt.Fprintln(w, "none found")
+			return
+		}
+		_, _ = fmt.Fprintln(w, "SOURCE\tRESERVATION\tKEY\tREASON\tCHECK-IN\tLISTING\tGUEST")
+		for _, r := range list.Items {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Source, r.ReservationID, r.MobileKey.Status, orDash(r.MobileKey.Reason), orDash(r.CheckIn), orDash(r.ListingID), orDash(r.GuestEmail))
+		}
+		tellOfMore(w, list.NextCursor)
+	})
+}
+
+func tellOfMore(w io.Writer, cursor *string) {
+	if cursor != nil {
+		_, _ = fmt.Fprintf(w, "\nmore: --cursor %s\n", *cursor)
+	}
+}
+
+type reservationCommand struct {
+	Source string `arg:"" help:"The source, such as default."`
+	ID     string `arg:"" help:"The reservation's id."`
+	Remote remote `embed:""`
+}
+
+// story is what is told of one reservation.
+type story struct {
+	Reservation handlers.Reservation    `json:"reservation"`
+	Overrides   handlers.Overrides      `json:"overrides"`
+	Timeline    []handlers.TimelineItem `json:"timeline"`
+	Plan        []handlers.PlannedCall  `json:"plan"`
+	PlanError   string                  `json:"plan_error,omitempty"`
+}
+
+// Run tells one reservation's story.
+func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
+	path := "/v1/reservations/" + url.PathEscape(c.Source) + "/" + url.PathEscape(c.ID)
+	var s story
+	if _, _, err := c.Remote.get(ctx, path, nil, &s.Reservation); err != nil {
+		return err
+	}
+	if _, _, err := c.Remote.get(ctx, path+"/overrides", nil, &s.Overrides); err != nil {
+		return err
+	}
+	var timeline handlers.List[handlers.TimelineItem]
+	if _, _, err := c.Remote.get(ctx, path+"/timeline", query("limit", "1000"), &timeline); err != nil {
+		return err
+	}
+	s.Timeline = timeline.Items
+	var plan handlers.PlanOutput
+	if _, _, err := c.Remote.get(ctx, path+"/plan", nil, &plan); err != nil {
+		s.PlanError = err.Error()
+	}
+	s.Plan = plan.Items
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return c.Remote.show(out.out, raw, s.tell)
+}
+
+func (s story) tell(w io.Writer) {
+	line := func(name, format string, args ...any) {
+		_, _ = fmt.Fprintf(w, "%s\t"+format+"\n", append([]any{name}, args...)...)
+	}
+	r, k := s.Reservation, s.Reservation.MobileKey
+	line("reservation", "%s/%s, %s", r.Source, r.ReservationID, r.Status)
+	line("guest", "%s %s", orDash(r.GuestEmail), strings.TrimPrefix(orDash(r.GuestName), "-"))
+	line("stay", "%s to %s", orDash(r.CheckIn), orDash(r.CheckOut))
+	line("listing", "%s", orDash(r.ListingID))
+	line("key", "%s", strings.TrimSuffix(k.Status+", "+orDash(k.Reason), ", -"))
+	if k.Message != nil {
+		line("", "%s", *k.Message)
+	}
+	if k.LastError != nil {
+		line("last error", "%s", *k.LastError)
+	}
+	if k.NextAttemptAt != nil {
+		line("next attempt", "%s, after %d", *k.NextAttemptAt, k.Attempts)
+	}
+	if k.AccessSchedule != nil {
+		line("access", "%s to %s", k.AccessSchedule.StartsAt, k.AccessSchedule.EndsAt)
+	}
+	for name, word := range map[string]*handlers.Word{"held": s.Overrides.Held, "revoked": s.Overrides.Revoked} {
+		if word != nil {
+			line(name, "by %s, %s: %s", word.By, word.At, word.Reason)
+		}
+	}
+	switch {
+	case s.PlanError != "":
+		line("plan", "%s", s.PlanError)
+	case len(s.Plan) == 0:
+		line("plan", "nothing to do: Seam has it as it should be")
+	}
+	for i, call := range s.Plan {
+		line(map[bool]string{true: "plan"}[i == 0], "%s: %s", call.Path, call.Reason)
+	}
+	_, _ = fmt.Fprintln(w)
+	for _, item := range slices.Backward(s.Timeline) {
+		why := ""
+		if reason, ok := item.Detail["reason"].(string); ok && reason != "" && item.Kind == "seam_request" {
+			why = " (" + reason + ")"
+		}
+		line(item.At, "%s%s", item.Summary, why)
+	}
+}
+
+type eventsCommand struct {
+	Source      string `help:"Only of this source." placeholder:"NAME"`
+	Status      string `help:"Only accepted, applied, superseded, ignored or rejected." placeholder:"STATUS"`
+	Type        string `help:"Only of this type." placeholder:"TYPE"`
+	Reservation string `help:"Only about this reservation." placeholder:"ID"`
+	Listing     string `help:"Only about this listing." placeholder:"ID"`
+	Limit       int    `default:"50" help:"How many at most, 1 to 500; default ${default}."`
+	Cursor      string `help:"Go on behind a page: the next_cursor that it ended with."`
+	Remote      remote `embed:""`
+}
+
+// Run lists the inbox.
+func (c *eventsCommand) Run(ctx context.Context, out *streams) error {
+	var list handlers.List[handlers.Event]
+	raw, _, err := c.Remote.get(ctx, "/v1/events", query("source", c.Source, "status", c.Status, "type", c.Type, "reservation_id", c.Reservation, "listing_id", c.Listing,
+		"limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
+	if err != nil {
+		return err
+	}
+	return c.Remote.show(out.out, raw, func(w io.Writer) {
+		if len(list.Items) == 0 {
+			_, _ = fmt.Fprintln(w, "none found")
+			return
+		}
+		_, _ = fmt.Fprintln(w, "RECEIVED\tSOURCE\tTYPE\tSTATUS\tRESERVATION\tLISTING\tREASON")
+		for _, e := range list.Items {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ReceivedAt, e.Source, e.Type, e.Status, orDash(e.ReservationID), orDash(e.ListingID), orDash(e.Reason))
+		}
+		tellOfMore(w, list.NextCursor)
+	})
+}
+
+type doctorCommand struct {
+	Remote remote `embed:""`
+}
+
+// Run has a running service compare its configuration with the real world. The error says that something is wrong.
+func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
+	var d handlers.Diagnosis
+	asked := time.Now().Truncate(time.Second)
+	_, date, err := c.Remote.get(ctx, "/v1/diagnosis", nil, &d)
+	if err != nil {
+		return err
+	}
+	if !date.IsZero() {
+		local := &diagnosis{}
+		local.clock("this machine and the service", date, asked)
+		d.Findings = append(d.Findings, local.findings...)
+		d.OK = d.OK && local.findings[0].Level != handlers.LevelError
+	}
+	raw, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	counts := map[string]int{}
+	for _, f := range d.Findings {
+		counts[f.Level]++
+	}
+	err = c.Remote.show(out.out, raw, func(w io.Writer) {
+		for _, f := range d.Findings {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s: %s\n", f.Level, strings.ReplaceAll(f.Check, "_", " "), f.Subject, f.Message)
+			if f.Do != "" {
+				_, _ = fmt.Fprintf(w, "\t\t-> %s\n", f.Do)
+			}
+		}
+		_, _ = fmt.Fprintf(w, "\n%d ok, %d warnings, %d errors\n", counts[handlers.LevelOK], counts[handlers.LevelWarning], counts[handlers.LevelError])
+	})
+	if err == nil && !d.OK {
+		return fmt.Errorf("%d of %d checks have found an error", counts[handlers.LevelError], len(d.Findings))
+	}
+	return err
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// command runs the program that ships.
+func command(t *testing.T, env []string, args ...string) (out, problems string, status int) {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = env
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		exit := new(exec.ExitError)
+		if !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		status = exit.ExitCode()
+	}
+	return stdout.String(), stderr.String(), status
+}
+
+func mustSay(t *testing.T, what, text string, words ...string) {
+	t.Helper()
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			t.Errorf("%s does not say %q:\n%s", what, word, text)
+		}
+	}
+}
+
+func TestCommandsForAdmins(t *testing.T) {
+	t.Parallel()
+	_, env := simulated(t, storetest.DSN(t))
+	p := launch(t, env)
+	p.post("default", "listing.created", seedListing())
+	p.post("default", "reservation.created", seedReservation())
+	p.post("default", "reservation.created", map[string]any{"reservation_id": ""})
+	p.until("3333122-433", "issued", 90*time.Second)
+	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
+
+	out, _, status := command(t, at, "reservations", "jane@")
+	mustSay(t, "reservations", out, "3333122-433", "issued", "jane@example.com", "2222222-2222")
+	if status != 0 {
+		t.Errorf("exit %d", status)
+	}
+	if out, _, _ := command(t, at, "reservations", "nobody"); out != "none found\n" {
+		t.Errorf("nobody: %q", out)
+	}
+	out, _, _ = command(t, at, "reservation", "default", "3333122-433")
+	mustSay(t, "reservation", out, "issued", "nothing to do: Seam has it as it should be", "reservation.created applied", "/acs/credentials/create: ok (the ACS user has no mobile key)")
+	if strings.Index(out, "reservation.created applied") > strings.Index(out, "/acs/credentials/create") {
+		t.Error("the story is not told from its beginning")
+	}
+	out, _, _ = command(t, at, "events", "--status", "rejected")
+	mustSay(t, "events", out, "rejected", "data.reservation_id: is required")
+	for _, args := range [][]string{{"reservations"}, {"reservation", "default", "3333122-433"}, {"events"}, {"doctor"}} {
+		out, problems, status := command(t, at, append(args, "--json")...)
+		if !json.Valid([]byte(out)) || status != 0 {
+			t.Errorf("%v --json: exit %d, %s%s", args, status, out, problems)
+		}
+	}
+	for what, c := range map[string]struct {
+		env  []string
+		args []string
+		code int
+		says string
+	}{
+		"no such reservation": {at, []string{"reservation", "default", "none"}, 1, "there is no such reservation"},
+		"a wrong token":       {[]string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=x"}, []string{"reservations"}, 1, "does not accept the token"},
+		"a wrong parameter":   {at, []string{"reservations", "--key", "lost"}, 1, "query.key_status"},
+		"nobody there":        {[]string{"STAYKEY_URL=http://127.0.0.1:1"}, []string{"doctor"}, 1, "can't be reached"},
+		"no token elsewhere":  {[]string{"STAYKEY_URL=http://staykey.example"}, []string{"doctor"}, 2, "STAYKEY_TOKEN: is required"},
+	} {
+		_, problems, status := command(t, c.env, c.args...)
+		if status != c.code || !strings.Contains(problems, c.says) {
+			t.Errorf("%s: exit %d, %s", what, status, problems)
+		}
+	}
+}
+
+// TestDoctor finds what is wrong in the real world, and says what to do.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	sim, env := simulated(t, storetest.DSN(t))
+	p := launch(t, env)
+	p.post("default", "listing.created", seedListing())
+	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
+	waitUntil(t, "the listing to be applied", func() bool {
+		out, _, _ := command(t, at, "doctor")
+		return strings.Contains(out, "1 listings have access groups that Seam knows")
+	})
+	out, problems, status := command(t, at, "doctor")
+	mustSay(t, "the doctor of a sound service", out, "a signed test event is taken", "its clock and ours agree", "Seam accepts it", "Building A", "0 errors")
+	if status != 0 {
+		t.Errorf("a sound service: exit %d %s", status, problems)
+	}
+	sim.Change(func(s *simulator.State) {
+		for id, system := range s.Systems {
+			system.Disconnected = true
+			s.Systems[id] = system
+		}
+		delete(s.Groups, "666666-6666")
+	})
+	p.post("default", "listing.created", map[string]any{"listing_id": "bare", "seam_access_group_ids": []string{}})
+	waitUntil(t, "the second listing to be applied", func() bool {
+		out, _, status = command(t, at, "doctor")
+		return strings.Contains(out, "default/bare")
+	})
+	mustSay(t, "the doctor", out, "acs_system_disconnected", "reconnect it in the Seam console", "default/2222222-2222: Seam knows no access group 666666-6666", "default/bare: it has no access groups: its guests get no key")
+	if status != 1 {
+		t.Errorf("a service with errors: exit %d", status)
+	}
+	events, _, _ := command(t, at, "events", "--type", "staykey.test")
+	mustSay(t, "events", events, "ignored", "a test event of ours")
+	if strings.Contains(p.log.String(), e2eToken) {
+		t.Error("the log shows the token")
+	}
+}
+
+// A token of the config file works as soon as the file is read anew, and no longer than it is in it.
+func TestTokensOfTheConfigFile(t *testing.T) {
+	t.Parallel()
+	made, entry, status := command(t, nil, "token", "new", "--name", "desk", "--scope", "read", "--source", "default")
+	if status != 0 || !strings.HasPrefix(made, "sk_") || strings.Contains(entry, strings.TrimSpace(made)) {
+		t.Fatalf("exit %d: %q %q", status, made, entry)
+	}
+	token := strings.TrimSpace(made)
+	file := filepath.Join(t.TempDir(), "staykey.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	yaml := entry[strings.Index(entry, "tokens:"):]
+	write("trusted_proxies: []\n")
+	_, env := simulated(t, storetest.DSN(t))
+	p := launch(t, append(env, "STAYKEY_CONFIG="+file))
+	ask := func() int {
+		req, err := http.NewRequest(http.MethodGet, p.url+"/v1/reservations", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := ask(); got != 401 {
+		t.Errorf("before it is in the file: %d", got)
+	}
+	for _, step := range []struct {
+		text string
+		want int
+	}{{yaml, 200}, {"trusted_proxies: []\n", 401}} {
+		write(step.text)
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		waitUntil(t, "the config file to be taken", func() bool { return ask() == step.want })
+	}
+	if strings.Contains(p.log.String(), token) {
+		t.Error("the log shows the token")
+	}
+}
+
+func TestConfigTokens(t *testing.T) {
+	t.Parallel()
+	const hash = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+	for name, c := range map[string]struct {
+		yaml string
+		want string
+	}{
+		"no name":       {"tokens: [{hash: " + hash + "}]", `:1:10: tokens[0].name: "" must be letters`},
+		"twice":         {"tokens: [{name: a, hash: " + hash + "}, {name: a, hash: " + hash + "}]", `tokens[1].name: "a" comes twice`},
+		"in clear":      {"tokens: [{name: a, hash: secret}]", "tokens[0].hash: must be \"sha256:\" and 64 hex digits"},
+		"another scope": {"tokens: [{name: a, hash: " + hash + ", scope: all}]", `tokens[0].scope: "all" must be read or write`},
+		"no source":     {"tokens: [{name: a, hash: " + hash + ", sources: []}]", "tokens[0].sources: must name at least one"},
+		"a strange one": {"tokens: [{name: a, hash: " + hash + ", sources: [nobody]}]", `tokens[0].sources[0]: "nobody" is no source`},
+		"unknown key":   {"tokens: [{name: a, hash: " + hash + ", role: admin}]", "role"},
+		"right":         {"tokens: [{name: a, hash: " + hash + ", scope: write, sources: [default]}]", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "c.yaml")
+			if err := os.WriteFile(file, []byte(c.yaml), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var problems configProblems
+			set := loadSources(file, "whsec_x", os.Getenv, &problems)
+			if c.want == "" {
+				if len(problems) > 0 || len(set.Tokens) != 1 || !set.Tokens[0].Write {
+					t.Errorf("%v %+v", problems, set.Tokens)
+				}
+				return
+			}
+			if !strings.Contains(problems.Error(), c.want) {
+				t.Errorf("problems %v, want %s", problems, c.want)
+			}
+		})
+	}
+}
