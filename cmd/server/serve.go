@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"net"
 	"net/http"
 	"os"
@@ -21,8 +20,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/net/netutil"
 
 	"github.com/staykey/staykey/internal/fetch"
@@ -304,45 +301,6 @@ func (s *service) reloadSources(ctx context.Context) {
 	}
 	s.applier.Wake()
 	s.log.Info("the configuration is taken anew", "sources", names)
-}
-
-func (s *service) newRegistry() (*prometheus.Registry, error) {
-	registry := prometheus.NewRegistry()
-	all := []prometheus.Collector{
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_database_connections_in_use", Help: "Connections of the pool that are in use."},
-			func() float64 { return float64(s.store.Pool().Stat().AcquiredConns()) }),
-	}
-	all = append(all, s.backlog("staykey_events_waiting", "Events that are not applied yet, counted to 10,000.", func(n int, _ time.Duration) float64 { return float64(n) }),
-		s.backlog("staykey_events_waiting_age_seconds", "How long the oldest event that is not applied yet has waited.", func(_ int, age time.Duration) float64 { return age.Seconds() }))
-	all = append(all, handlers.Collectors()...)
-	all = append(all, intake.Collectors()...)
-	all = append(all, fetch.Collectors()...)
-	all = append(all, provisioner.Collectors()...)
-	all = append(all, retention.Collectors()...)
-	all = append(all, seam.Collectors()...)
-	for _, c := range all {
-		if err := registry.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
-		}
-	}
-	return registry, nil
-}
-
-// backlog is a gauge of the inbox, read when it is asked for: the same from every replica.
-func (s *service) backlog(name, help string, of func(int, time.Duration) float64) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		n, oldest, err := s.store.Backlog(ctx, nil)
-		if err != nil {
-			return math.NaN()
-		}
-		if oldest == nil {
-			return of(n, 0)
-		}
-		return of(n, max(time.Since(*oldest), 0))
-	})
 }
 
 func (s *service) plan(ctx context.Context, ref store.Ref) ([]handlers.PlannedCall, error) {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -113,6 +114,16 @@ type server struct {
 	counted counted
 }
 
+var webhookSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	Name: "staykey_webhook_duration_seconds", Help: "Webhooks by source and result: accepted, duplicate, rejected, malformed, refused, over_limit, unavailable.",
+	Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+}, []string{"source", "result"})
+
+var requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	Name: "staykey_http_request_duration_seconds", Help: "Requests to REST and the web page, by route pattern and class of status.",
+	Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+}, []string{"route", "status"})
+
 var overLimit = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "staykey_webhooks_over_limit_total", Help: "Authentic webhooks answered 429, by source.",
 }, []string{"source"})
@@ -122,7 +133,9 @@ var verified = prometheus.NewCounterVec(prometheus.CounterOpts{
 }, []string{"source", "secret"})
 
 // Collectors returns the package's metrics.
-func Collectors() []prometheus.Collector { return []prometheus.Collector{overLimit, verified} }
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{overLimit, verified, webhookSeconds, requestSeconds}
+}
 
 // New returns the handlers of the public and of the private listener.
 func New(c Config) (public, ops http.Handler) {
@@ -138,8 +151,8 @@ func New(c Config) (public, ops http.Handler) {
 	})
 	s.mountPage(r)
 	for _, route := range []string{webhookRoute, webhookRouteBehind} {
-		r.With(decodeParams).Post(route, s.webhook)
-		r.With(decodeParams).Get(route, s.webhook)
+		r.With(decodeParams).Post(route, s.measuredWebhook)
+		r.With(decodeParams).Get(route, s.measuredWebhook)
 	}
 	r.Post("/seam/webhooks", s.seamWebhook)
 	r.Get("/healthz", s.healthz)
@@ -186,6 +199,9 @@ func (s *server) envelope(next http.Handler) http.Handler {
 			pattern := ""
 			if route := chi.RouteContext(r.Context()); route != nil {
 				pattern = route.RoutePattern()
+			}
+			if isOurs := strings.HasPrefix(pattern, "/v1/") || strings.HasPrefix(pattern, "/reservations") || slices.Contains([]string{"/", "/events", "/listings", "/sources"}, pattern); isOurs {
+				requestSeconds.WithLabelValues(pattern, strconv.Itoa(wrapped.Status()/100)+"xx").Observe(time.Since(started).Seconds())
 			}
 			level := slog.LevelInfo
 			switch {

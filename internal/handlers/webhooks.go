@@ -13,12 +13,34 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
+
+// webhookResults are what webhooks come to, by the status of their answer.
+var webhookResults = map[int]string{
+	http.StatusAccepted: "accepted", http.StatusOK: "duplicate", http.StatusUnprocessableEntity: "rejected", http.StatusUnauthorized: "refused",
+	http.StatusTooManyRequests: "over_limit", http.StatusServiceUnavailable: "unavailable",
+}
+
+// measuredWebhook measures the webhooks of sources that there are; the names of others are anybody's to choose.
+func (s *server) measuredWebhook(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	s.webhook(w, r)
+	answer, ok := w.(middleware.WrapResponseWriter)
+	if !ok || answer.Status() == http.StatusNotFound {
+		return
+	}
+	result, known := webhookResults[answer.Status()]
+	if !known {
+		result = "malformed"
+	}
+	webhookSeconds.WithLabelValues(chi.URLParam(r, "source"), result).Observe(time.Since(began).Seconds())
+}
 
 // webhook is POST /webhooks/{source}: contract section 3, from top to bottom.
 func (s *server) webhook(w http.ResponseWriter, r *http.Request) {

@@ -137,3 +137,9 @@ func (s *Store) FetchesWaiting(ctx context.Context, source string, behind int64,
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[EventFetch])
 	return list, wrap(err, "list events of source %s that wait for documents", source)
 }
+
+// CountAwaitingDocuments returns how many events wait for documents of their PMS, at most 10,000.
+func (s *Store) CountAwaitingDocuments(ctx context.Context) (n int, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM event_fetches WHERE documents IS NULL LIMIT 10000) f`).Scan(&n)
+	return n, wrap(err, "count events that wait for documents")
+}

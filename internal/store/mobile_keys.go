@@ -489,3 +489,11 @@ func (s *Store) CountArrivalsWithoutKey(ctx context.Context, now, until time.Tim
 	}
 	return count, &a, wrap(err, "count arrivals without a key")
 }
+
+// DueKeys returns how many keys a worker could take up now, at most 10,000, and since when the first of them is due.
+func (s *Store) DueKeys(ctx context.Context) (n int, since *time.Time, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT count(*), min(next_reconcile_at) FROM (
+			SELECT next_reconcile_at FROM mobile_keys WHERE queued AND (lease_until IS NULL OR lease_until < clock_timestamp()) LIMIT 10000) k`).Scan(&n, &since)
+	return n, since, wrap(err, "count due keys")
+}

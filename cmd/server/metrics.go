@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/staykey/staykey/internal/fetch"
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/provisioner"
+	"github.com/staykey/staykey/internal/retention"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+func (s *service) newRegistry() (*prometheus.Registry, error) {
+	registry := prometheus.NewRegistry()
+	all := append(s.ownCollectors(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, c := range all {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return registry, nil
+}
+
+// ownCollectors are all metrics whose names begin with staykey_; docs/metrics.md has a line for each.
+func (s *service) ownCollectors() []prometheus.Collector {
+	pool := func(name, help string, of func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, of)
+	}
+	all := []prometheus.Collector{
+		pool("staykey_database_connections_in_use", "Connections of the pool that are in use.", func() float64 { return float64(s.store.Pool().Stat().AcquiredConns()) }),
+		pool("staykey_database_connections_max", "Connections that the pool may open.", func() float64 { return float64(s.store.Pool().Stat().MaxConns()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_database_connection_wait_seconds_total", Help: "How long statements have waited for a connection of the pool."},
+			func() float64 { return s.store.Pool().Stat().AcquireDuration().Seconds() }),
+		newStateCollector(s.store),
+	}
+	for _, package_ := range [][]prometheus.Collector{
+		handlers.Collectors(), intake.Collectors(), fetch.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
+	} {
+		all = append(all, package_...)
+	}
+	return all
+}
+
+// What is read from the database is the same from every replica. Counting a million keys takes a fifth of a second, so that
+// it is done once in a while, however many ask.
+const (
+	stateTimeout  = 2 * time.Second
+	keysCountedBy = 15 * time.Second
+)
+
+var (
+	eventsWaiting    = prometheus.NewDesc("staykey_events_waiting", "Events that are not applied yet, counted to 10,000.", nil, nil)
+	eventsWaitingAge = prometheus.NewDesc("staykey_events_waiting_age_seconds", "How long the oldest event that is not applied yet has waited.", nil, nil)
+	keysByStatus     = prometheus.NewDesc("staykey_mobile_keys", "Mobile keys by status, as of some seconds ago.", []string{"status"}, nil)
+	keysDue          = prometheus.NewDesc("staykey_mobile_keys_due", "Mobile keys that a worker could take up now, counted to 10,000.", nil, nil)
+	keysDueAge       = prometheus.NewDesc("staykey_mobile_keys_due_age_seconds", "How long the one of them that was due first has been due.", nil, nil)
+	jobsWaiting      = prometheus.NewDesc("staykey_fetch_jobs", "Events that wait for documents of their PMS, counted to 10,000.", nil, nil)
+)
+
+// stateCollector reads gauges from the database when they are asked for.
+type stateCollector struct {
+	store *store.Store
+
+	mu      sync.Mutex
+	counts  map[string]int
+	counted time.Time
+}
+
+func newStateCollector(s *store.Store) *stateCollector { return &stateCollector{store: s} }
+
+// Describe implements prometheus.Collector.
+func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{eventsWaiting, eventsWaitingAge, keysByStatus, keysDue, keysDueAge, jobsWaiting} {
+		descs <- d
+	}
+}
+
+// Collect implements prometheus.Collector. What can't be read is not a number, so that nobody takes it for none.
+func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	pair := func(number, age *prometheus.Desc, n int, oldest *time.Time, err error) {
+		switch {
+		case err != nil:
+			gauge(number, math.NaN())
+			gauge(age, math.NaN())
+		case oldest == nil:
+			gauge(number, float64(n))
+			gauge(age, 0)
+		default:
+			gauge(number, float64(n))
+			gauge(age, max(time.Since(*oldest), 0).Seconds())
+		}
+	}
+	n, oldest, err := c.store.Backlog(ctx, nil)
+	pair(eventsWaiting, eventsWaitingAge, n, oldest, err)
+	n, oldest, err = c.store.DueKeys(ctx)
+	pair(keysDue, keysDueAge, n, oldest, err)
+	if n, err = c.store.CountAwaitingDocuments(ctx); err != nil {
+		gauge(jobsWaiting, math.NaN())
+	} else {
+		gauge(jobsWaiting, float64(n))
+	}
+	for status, n := range c.keys(ctx) {
+		gauge(keysByStatus, float64(n), status)
+	}
+}
+
+// keys counts keys by status, at most every few seconds; a status that no key has is 0. What can't be counted is left out.
+func (c *stateCollector) keys(ctx context.Context) map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.counted) < keysCountedBy {
+		return c.counts
+	}
+	summary, err := c.store.Summary(ctx, nil)
+	if err != nil {
+		return nil
+	}
+	c.counts, c.counted = map[string]int{}, time.Now()
+	for _, status := range []string{
+		store.KeyWaiting, store.KeyProvisioning, store.KeyIssued, store.KeyActive, store.KeyAttention, store.KeyRevoking, store.KeyRevoked, store.KeyExpired,
+	} {
+		c.counts[status] = summary.Keys[status]
+	}
+	return c.counts
+}
