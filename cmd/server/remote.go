@@ -48,13 +48,25 @@ func (r remote) token() string {
 
 // get asks the service. raw is its answer, and date what its clock said.
 func (r remote) get(ctx context.Context, path string, query url.Values, into any) (raw []byte, date time.Time, err error) {
+	return r.call(ctx, http.MethodGet, path, query, nil, into)
+}
+
+func (r remote) call(ctx context.Context, method, path string, query url.Values, body, into any) (raw []byte, date time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
 	target := strings.TrimRight(r.URL, "/") + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	var sent io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return nil, date, err
+		}
+		sent = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, sent)
 	if err != nil {
 		return nil, date, configProblems{fmt.Sprintf("STAYKEY_URL: %q must be a URL such as http://127.0.0.1:8080", r.URL)}
 	}
@@ -63,6 +75,9 @@ func (r remote) get(ctx context.Context, path string, query url.Values, into any
 		return nil, date, configProblems{"STAYKEY_TOKEN: is required to ask " + r.URL + " (or --token)"}
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	resp, err := http.DefaultClient.Do(req) // #nosec G704 -- the admin's own service
 	if err != nil {
 		return nil, date, fmt.Errorf("%s can't be reached: is the service running, and is STAYKEY_URL right? %w", r.URL, unwrapURL(err))
@@ -337,4 +352,21 @@ func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
 		return fmt.Errorf("%d of %d checks have found an error", counts[handlers.LevelError], len(d.Findings))
 	}
 	return err
+}
+
+type eraseGuestCommand struct {
+	Email  string `arg:"" help:"The guest's e-mail address."`
+	Remote remote `embed:""`
+}
+
+// Run erases a guest.
+func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
+	var e handlers.Erasure
+	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/guests/erase", nil, handlers.EraseRequest{GuestEmail: c.Email}, &e)
+	if err != nil {
+		return err
+	}
+	return c.Remote.show(out.out, raw, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "erased from %d reservations and %d other events; %s\n", e.Reservations, e.Bodies, e.Identity)
+	})
 }

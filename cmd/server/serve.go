@@ -232,7 +232,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: c.SeamSecrets,
 		Source:       func(name string) (pms.Source, bool) { source, ok := s.sources.Load().Sources[name]; return source, ok },
 		Store:        db,
-		AccessGroups: s.accessGroups, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, PublicURL: c.PublicURL,
+		AccessGroups: s.accessGroups, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, EraseGuest: s.eraseGuest, PublicURL: c.PublicURL,
 		Sources:        func() map[string]pms.Source { return s.sources.Load().Sources },
 		TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Version: version,
 	})
@@ -313,6 +313,11 @@ func (s *service) plan(ctx context.Context, ref store.Ref) ([]handlers.PlannedCa
 		out[i] = handlers.PlannedCall(c)
 	}
 	return out, nil
+}
+
+func (s *service) eraseGuest(ctx context.Context, address, by string) (handlers.Erasure, []store.Ref, error) {
+	e, err := s.provisioner.EraseGuest(ctx, address, by)
+	return handlers.Erasure{Reservations: e.Reservations, Bodies: e.Bodies, Identity: e.Identity}, e.Live, err
 }
 
 func (s *service) explain(ctx context.Context, ref store.Ref) (handlers.Target, error) {

@@ -317,6 +317,10 @@ func examples() map[string]example {
 		"test-source":   {answer: SourceTest{OK: true, EventID: ptr(exampleEventID), Status: 202, Message: "the test event was verified and stored"}},
 		"get-diagnosis": {answer: Diagnosis{OK: true, Findings: []Finding{{Check: "seam", Level: "ok", Message: "Seam accepts the API key: workspace 398d80b7-3f96-47c2-b85a-6f8ba21d0c11"}}}},
 		"post-webhook":  {request: map[string]any{"type": "reservation.created", "timestamp": "2030-10-20T09:00:00.000Z", "data": data}, answer: Taken{EventID: exampleEventID, Status: "accepted"}},
-		"get-healthz":   {answer: Status{"ok"}}, "get-readyz": {answer: Status{"ready"}},
+		"erase-guest": {
+			request: EraseRequest{GuestEmail: "jane@example.com", Author: "Maria"},
+			answer:  Erasure{Reservations: 2, Bodies: 1, Identity: "user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted"},
+		},
+		"get-healthz": {answer: Status{"ok"}}, "get-readyz": {answer: Status{"ready"}},
 	}
 }

@@ -165,6 +165,7 @@ func (s *server) reservationOperations(api huma.API) {
 			}
 			return &Output[PlanOutput]{PlanOutput{Items: calls}}, nil
 		})
+	s.eraseOperation(api)
 	huma.Register(api, operation("get-summary", http.MethodGet, "/v1/summary", tag, "See how everything stands"), s.summary)
 }
 

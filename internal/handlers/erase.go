@@ -1,0 +1,66 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// EraseRequest names the guest whose data is to be erased.
+type EraseRequest struct {
+	GuestEmail string `json:"guest_email" minLength:"3" maxLength:"320" example:"jane@example.com"`
+	Author     string `json:"author,omitempty" maxLength:"100" doc:"Who uses the token, if several people do."`
+}
+
+// EraseInput is an erasure.
+type EraseInput struct{ Body EraseRequest }
+
+// Erasure is what erasing a guest came to.
+type Erasure struct {
+	Reservations int    `json:"reservations" doc:"Reservations whose guest's data was removed, with their raw bodies."`
+	Bodies       int    `json:"bodies" doc:"Raw bodies of other events that held the address."`
+	Identity     string `json:"user_identity" doc:"What became of the guest's user identity at Seam." example:"user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted"`
+}
+
+func (s *server) eraseOperation(api huma.API) {
+	o := operation("erase-guest", http.MethodPost, "/v1/guests/erase", "Reservations", "Erase a guest's data", http.StatusForbidden, http.StatusConflict)
+	o.Description = "Name, address and phone in reservations, raw bodies that hold the address, and the user identity at Seam, if we made it and nothing else is linked to it. " +
+		"Refused with 409 while a stay of the guest's is not over, or anything of one is left at Seam. It may be repeated. Not for a token of single sources. Back-ups of Postgres are yours."
+	huma.Register(api, o, func(ctx context.Context, in *EraseInput) (*Output[Erasure], error) {
+		a := actorOf(ctx)
+		if a.Sources != nil {
+			return nil, problem(http.StatusForbidden, "this token is for single sources: a guest is erased from all")
+		}
+		address := strings.TrimSpace(in.Body.GuestEmail)
+		if !strings.Contains(address, "@") || strings.ContainsRune(address, 0) {
+			return nil, unfit("guest_email", "must be an e-mail address")
+		}
+		result, live, err := s.EraseGuest(ctx, address, storable(a.author(in.Body.Author)))
+		if err != nil {
+			s.log.Error("a guest could not be erased", "error", err)
+			return nil, problem(http.StatusServiceUnavailable, "Postgres or Seam does not answer now, and not everything is erased: try again in a moment")
+		}
+		if len(live) > 0 {
+			return nil, problem(http.StatusConflict, "nothing is erased, because stays of this guest are not over, or are still to be removed at Seam: "+named(live)+"; cancel them in the PMS, or wait until they are over")
+		}
+		return &Output[Erasure]{result}, nil
+	})
+}
+
+// named lists some reservations.
+func named(refs []store.Ref) string {
+	const most = 5
+	names := make([]string, 0, most+1)
+	for i, ref := range refs {
+		if i == most {
+			names = append(names, "...")
+			break
+		}
+		names = append(names, ref.Source+"/"+ref.ReservationID)
+	}
+	return strings.Join(names, ", ")
+}

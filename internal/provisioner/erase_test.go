@@ -1,0 +1,98 @@
+package provisioner_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+func (r *rig) erase(address string) (identity string, live []store.Ref, reservations, bodies int) {
+	r.t.Helper()
+	e, err := r.prov.EraseGuest(context.Background(), address, "Maria")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return e.Identity, e.Live, e.Reservations, e.Bodies
+}
+
+// mustNotKnow looks for a text in everything that is stored.
+func (r *rig) mustNotKnow(text string) {
+	r.t.Helper()
+	for _, column := range []string{
+		"SELECT count(*) FROM reservations t WHERE to_jsonb(t)::text ILIKE $1", "SELECT count(*) FROM timeline t WHERE to_jsonb(t)::text ILIKE $1",
+		"SELECT count(*) FROM events WHERE encode(body, 'escape') ILIKE $1", "SELECT count(*) FROM event_results t WHERE to_jsonb(t)::text ILIKE $1",
+		"SELECT count(*) FROM overrides t WHERE to_jsonb(t)::text ILIKE $1", "SELECT count(*) FROM user_identities t WHERE to_jsonb(t)::text ILIKE $1",
+	} {
+		var n int
+		if err := r.store.Pool().QueryRow(context.Background(), column, "%"+text+"%").Scan(&n); err != nil {
+			r.t.Fatal(err)
+		}
+		if n > 0 {
+			r.t.Errorf("%s: %d rows hold %s", column, n, text)
+		}
+	}
+}
+
+func TestEraseGuest(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "lobby")
+	s, other := r.stay("R1"), r.stay("R2")
+	other.email = "joe@example.com"
+	r.book(s)
+	r.book(other)
+	r.until(s, store.KeyIssued)
+	r.until(other, store.KeyIssued)
+
+	if _, live, _, _ := r.erase("Jane@example.com"); len(live) != 1 || live[0].ReservationID != "R1" {
+		t.Errorf("a stay that is not over: %v", live)
+	}
+	r.mustHold(s.id, s.wants(system, "lobby"))
+
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	identity, live, reservations, _ := r.erase("Jane@example.com")
+	if len(live) > 0 || reservations != 1 || !strings.Contains(identity, "is deleted") {
+		t.Errorf("erased: %q, %v, %d reservations", identity, live, reservations)
+	}
+	r.mustNotKnow("jane@example.com")
+	for _, i := range r.sim.State().Identities {
+		if i.Email == "jane@example.com" {
+			t.Error("Seam still has the guest's user identity")
+		}
+	}
+	r.mustHold(other.id, other.wants(system, "lobby"))
+	if v := r.view(other); *v.Reservation.GuestEmail != "joe@example.com" {
+		t.Error("another guest was erased")
+	}
+	if identity, _, reservations, _ := r.erase("jane@example.com"); reservations != 0 || !strings.Contains(identity, "there is no user identity") {
+		t.Errorf("again: %q, %d", identity, reservations)
+	}
+	r.mustBeSound()
+}
+
+// What somebody else uses stays: an identity with another ACS user, and one that somebody else made.
+func TestEraseGuestLeavesWhatOthersUse(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "lobby")
+	s := r.stay("R1")
+	r.book(s)
+	v := r.until(s, store.KeyIssued)
+	r.sim.Change(func(st *simulator.State) {
+		st.Users["theirs"] = simulator.User{ID: "theirs", SystemID: systemB, IdentityID: v.User.UserIdentityID, FullName: "theirs", CreatedAt: time.Now()}
+	})
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	if identity, _, _, _ := r.erase("jane@example.com"); !strings.Contains(identity, "stays: 1 ACS users that are not ours") {
+		t.Errorf("an identity that others use: %q", identity)
+	}
+	if _, ok := r.sim.State().Identities[v.User.UserIdentityID]; !ok {
+		t.Error("it was deleted")
+	}
+	r.mustNotKnow("jane@example.com")
+}
