@@ -133,7 +133,7 @@ func (a *attempt) adopt(u *seen, found []seam.ACSUser) {
 	for _, surplus := range found[1:] {
 		u.surplusUsers = append(u.surplusUsers, surplus.ACSUserID)
 	}
-	a.note("ACS user %s was made by a create whose answer was lost", id)
+	a.note("ACS user %s was made for this stay before, by a create that nothing is recorded of", id)
 }
 
 // read corrects what is recorded by what Seam says of the user.

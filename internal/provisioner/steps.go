@@ -162,28 +162,31 @@ func (a *attempt) takePlace(ctx context.Context, d desired) error {
 const ownIdentities = 32
 
 // claim takes the place of an identity on the access system, with the mark for the create that follows. It is
-// false where the place is taken, by another stay of ours or by somebody else's ACS user.
+// false where the place is taken, by another stay of ours or by somebody else's ACS user. An ACS user that we made for this very
+// stay and know nothing of, because the database was restored to a time before, is taken over by the mark as a lost create's is.
 func (a *attempt) claim(ctx context.Context, d desired, identity store.UserIdentity, fresh bool) (bool, error) {
 	u := seen{ACSUser: store.ACSUser{
 		Source: a.work.Reservation.Source, ReservationID: a.work.Reservation.ReservationID, ACSSystemID: d.systemID,
 		UserIdentityKey: identity.Key, UserIdentityID: *identity.ID, GuestKey: d.guestKey,
 	}}
+	known := false // an ACS user of this stay is there already
 	if !fresh {
 		taken, err := a.store.PlaceTaken(ctx, d.systemID, *identity.ID)
 		if taken || err != nil {
 			return false, err
 		}
 		a.reason = "whether the identity has an ACS user on the access system"
-		list, err := a.seam.ACSUsers(ctx, d.systemID, *identity.ID)
+		ours, others, err := a.find(ctx, &u)
 		if seam.KindOf(err) == seam.NotFound {
 			return false, a.forgetIdentity(ctx, identity)
 		}
 		if err != nil {
 			return false, err
 		}
-		if slices.ContainsFunc(list, func(l seam.ACSUser) bool {
-			return l.ACSSystemID == d.systemID && l.UserIdentityID == *identity.ID && !l.BeingDeleted()
-		}) {
+		if known, err = a.isStillThere(ctx, ours, identity); err != nil {
+			return false, err
+		}
+		if others || (len(ours) > 0 && !known) {
 			a.note("the user identity already has an ACS user on access system %s", d.systemID)
 			return false, nil
 		}
@@ -210,9 +213,22 @@ func (a *attempt) claim(ctx context.Context, d desired, identity store.UserIdent
 	if err != nil {
 		return false, err
 	}
-	a.fresh[u.ID] = true
+	a.fresh[u.ID] = !known
 	a.seen.users = append(a.seen.users, u)
 	return true, nil
+}
+
+// isStillThere tells whether the first of some listed ACS users, of an identity that we made, is there when it is asked for by
+// itself: lists may show for a while what has been deleted.
+func (a *attempt) isStillThere(ctx context.Context, listed []seam.ACSUser, identity store.UserIdentity) (bool, error) {
+	if len(listed) == 0 || !identity.Made {
+		return false, nil
+	}
+	from, err := a.seam.ACSUser(ctx, listed[0].ACSUserID)
+	if seam.KindOf(err) == seam.NotFound {
+		return false, nil
+	}
+	return err == nil && !isGone(from), err
 }
 
 // mark writes down what the create that follows is about to make. A mark that an earlier create left keeps

@@ -131,3 +131,20 @@ func New(t testing.TB) *store.Store {
 	t.Cleanup(s.Close)
 	return s
 }
+
+// Copy makes another database of the test's own, as the one of a store is now, which must be closed: what a restore of a back-up
+// begins with.
+func Copy(t testing.TB, closed *store.Store) string {
+	t.Helper()
+	return clone(t, pgx.Identifier{closed.Pool().Config().ConnConfig.Database}.Sanitize())
+}
+
+// Of is the DSN of a database of the test's own, by its name.
+func Of(t testing.TB, name string) string {
+	t.Helper()
+	dsn, err := server()
+	if err != nil {
+		t.Fatalf("no Postgres for this test: %v", err)
+	}
+	return databaseDSN(dsn, name)
+}

@@ -1,0 +1,90 @@
+package provisioner_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// open has the rig go on with a database.
+func (r *rig) open(dsn string) {
+	r.t.Helper()
+	s, err := store.Open(context.Background(), dsn)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(s.Close)
+	r.store = s
+	r.start()
+}
+
+// TestRestore goes back to a copy of the database that was made some time ago. What was made at Seam since is found, taken over and
+// not made twice; what was removed at Seam since is not made again.
+func TestRestore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "lobby")
+	kept, moved, cancelled := r.stay("kept"), r.stay("moved"), r.stay("cancelled")
+	moved.email, cancelled.email = "moved@example.com", "cancelled@example.com"
+	for _, s := range []stay{kept, moved, cancelled} {
+		r.book(s)
+		r.until(s, store.KeyIssued)
+	}
+	r.stop()
+	original := r.store.Pool().Config().ConnConfig.Database
+	r.store.Close()
+	copied := storetest.Copy(t, r.store)
+
+	r.open(storetest.Of(t, original)) // time goes on
+	moved.out = moved.out.Add(24 * time.Hour)
+	r.book(moved)
+	r.cancel(cancelled)
+	later, anonymous, again := r.stay("later"), r.stay("anonymous"), r.stay("again")
+	later.email, anonymous.email = "later@example.com", ""
+	again.email, again.own = kept.email, true // the guest has a stay already: it gets an identity of its own
+	for _, s := range []stay{later, anonymous, again} {
+		r.book(s)
+		r.until(s, store.KeyIssued)
+	}
+	r.until(moved, store.KeyIssued)
+	r.until(cancelled, store.KeyRevoked)
+	want := map[string]store.View{}
+	for _, s := range []stay{kept, moved, later, anonymous, again} {
+		want[s.id] = r.view(s)
+	}
+	r.stop()
+	r.store.Close()
+	r.sim.Forget()
+
+	r.open(copied) // and back
+	for _, s := range []stay{kept, moved, cancelled, later, anonymous, again} {
+		if s.id == cancelled.id {
+			r.cancel(s)
+			continue
+		}
+		r.book(s) // the PMS sends what it has, again
+	}
+	r.until(cancelled, store.KeyRevoked)
+	for _, s := range []stay{kept, moved, later, anonymous, again} {
+		v := r.until(s, store.KeyIssued)
+		if *v.User.ACSUserID != *want[s.id].User.ACSUserID || *v.User.CredentialID != *want[s.id].User.CredentialID {
+			t.Errorf("%s has another ACS user or mobile key than before the restore", s.id)
+		}
+		w := s.wants(system, "lobby")
+		if s.own {
+			w.Identity = "own"
+		}
+		r.mustHold(s.id, w)
+	}
+	r.mustHold(cancelled.id)
+	for _, path := range r.changing() {
+		if path == "/acs/users/create" || path == "/acs/credentials/create" {
+			t.Errorf("%s was called behind the restore", path)
+		}
+	}
+	r.mustBeSound()
+}
