@@ -30,6 +30,8 @@ type settings struct {
 	SeamSecret    string `env:"SEAM_WEBHOOK_SECRET" name:"seam-webhook-secret" placeholder:"WHSEC" help:"whsec_... for the events that Seam posts to /seam/webhooks, comma-separated; without one that answers 404."`
 	SeamSystemID  string `env:"SEAM_ACS_SYSTEM_ID" name:"seam-acs-system-id" placeholder:"ID" help:"Access system of listings and sources that name none; default: taken from the listing's access groups."`
 	Listen        string `env:"STAYKEY_LISTEN" placeholder:"ADDRESS" help:"Public listener: webhooks, REST, web page; default :8080, or 127.0.0.1:8080 with --dev."`
+	TLSCert       string `env:"STAYKEY_TLS_CERT" name:"tls-cert" placeholder:"FILE" help:"Certificate chain (PEM) of the public listener, with --tls-key; read anew at SIGHUP. Default: HTTP, for a proxy in front."`
+	TLSKey        string `env:"STAYKEY_TLS_KEY" name:"tls-key" placeholder:"FILE" help:"Its private key (PEM)."`
 	OpsListen     string `env:"STAYKEY_OPS_LISTEN" placeholder:"ADDRESS" help:"Private listener: metrics, health with detail, pprof; default 127.0.0.1:9090."`
 	WebhookSecret string `env:"STAYKEY_WEBHOOK_SECRET" placeholder:"WHSEC" help:"Secrets of the source default, comma-separated; any one verifies. Required unless the config file defines sources."`
 	AdminToken    string `env:"STAYKEY_ADMIN_TOKEN" placeholder:"TOKEN" help:"Bearer tokens of admins, comma-separated, each at least 24 characters. Required."`
@@ -61,7 +63,8 @@ type config struct {
 	Listen       string
 	OpsListen    string
 	PublicURL    string
-	AdminTokens  []string // of STAYKEY_ADMIN_TOKEN
+	TLS          *certificate // nil: HTTP
+	AdminTokens  []string     // of STAYKEY_ADMIN_TOKEN
 	sourceSet
 	reload        func() (sourceSet, error) // reads the sources anew
 	RetryBase     time.Duration
@@ -118,6 +121,12 @@ func (s settings) load(getenv func(string) string) (config, error) {
 	c.PublicURL = strings.TrimRight(s.PublicURL, "/")
 	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.User != nil) {
 		problems.add("STAYKEY_PUBLIC_URL", "%q must be a URL such as https://keys.example.com", s.PublicURL)
+	}
+	if s.TLSCert != "" || s.TLSKey != "" {
+		var err error
+		if c.TLS, err = newCertificate(s.TLSCert, s.TLSKey); err != nil {
+			problems.add("STAYKEY_TLS_CERT", "with STAYKEY_TLS_KEY: %v", err)
+		}
 	}
 	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond, 15*time.Minute, &problems)
 	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, 30*24*time.Hour, &problems)
@@ -401,13 +410,4 @@ func maskDSN(dsn string) string {
 		return ""
 	}
 	return fmt.Sprintf("%s@%s:%d/%s", parsed.ConnConfig.User, parsed.ConnConfig.Host, parsed.ConnConfig.Port, parsed.ConnConfig.Database)
-}
-
-// newLogger writes to standard error, as the configuration says.
-func (c config) newLogger(io *streams) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(io.err, options))
-	}
-	return slog.New(slog.NewJSONHandler(io.err, options))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -239,6 +240,18 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	return s, nil
 }
 
+// reloadCertificate shows a renewed certificate from now on.
+func (s *service) reloadCertificate() {
+	if s.config.TLS == nil {
+		return
+	}
+	if err := s.config.TLS.reload(); err != nil {
+		s.log.Error("the certificate is not taken: it stays as it was", "error", err)
+		return
+	}
+	s.log.Info("the certificate is taken anew")
+}
+
 // tokens are those of admins by now.
 func (s *service) tokens() []handlers.Token {
 	return slices.Concat(s.adminTokens, s.sources.Load().Tokens)
@@ -433,6 +446,9 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 		{Handler: s.ops, ErrorLog: errorLog, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10},
 	}
 	public, ops = netutil.LimitListener(public, maxConnections), netutil.LimitListener(ops, maxOpsConnections)
+	if s.config.TLS != nil {
+		public = tls.NewListener(public, s.config.TLS.config())
+	}
 	failed := make(chan error, len(servers))
 	for i, l := range []net.Listener{public, ops} {
 		go func() {
@@ -452,6 +468,7 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 			serving = false
 		case <-hangup:
 			s.reloadSources(ctx)
+			s.reloadCertificate()
 		}
 	}
 	s.log.Info("stopping")
