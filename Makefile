@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=tools/go.mod
 # Tests wait more than they compute (leases, graces), so that more of them run at a time than there are cores.
 TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 10m
 
-.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots openapi-lint monitoring-test clean
+.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots openapi-lint monitoring-test kubernetes-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ screenshots: ## take the pictures of docs/admin.md (needs chromium)
 openapi-lint: ## check docs/openapi.json by Redocly's recommended rules (needs npm)
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
 	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true tools/web/node_modules/.bin/redocly lint --format json docs/openapi.json 2>/dev/null | node -e 'const r = JSON.parse(require("fs").readFileSync(0)); for (const p of r.problems) console.error(p.severity, p.ruleId, p.message, p.location?.[0]?.pointer); if (r.totals.errors + r.totals.warnings) process.exit(1); console.log("docs/openapi.json: no error, no warning")'
+
+kubernetes-test: ## build deploy/kubernetes and hold it against Kubernetes' types
+	@cd tools && go test ./kubernetes
 
 monitoring-test: ## check and test the alert rules (needs promtool)
 	@promtool check rules deploy/monitoring/alerts.yml

@@ -1,0 +1,90 @@
+// Package kubernetes_test checks deploy/kubernetes: kustomize builds it, and each object is one of Kubernetes' own, to the last field.
+// It is beside the project's module, which needs none of what this does.
+package kubernetes_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+func build(t *testing.T, path string) []string {
+	t.Helper()
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := built.AsYaml()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(string(text), "\n---\n")
+}
+
+func TestManifests(t *testing.T) {
+	for path, want := range map[string][]string{
+		"../../deploy/kubernetes/base":             {"Deployment", "Job", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
+		"../../deploy/kubernetes/overlays/example": {"ConfigMap", "Deployment", "Ingress", "Job", "Namespace", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
+	} {
+		var kinds []string
+		for _, document := range build(t, path) {
+			var meta metav1.TypeMeta
+			if err := yaml.Unmarshal([]byte(document), &meta); err != nil {
+				t.Fatal(err)
+			}
+			kinds = append(kinds, meta.Kind)
+			object := map[string]any{
+				"apps/v1 Deployment": &appsv1.Deployment{}, "batch/v1 Job": &batchv1.Job{}, "v1 ConfigMap": &corev1.ConfigMap{}, "v1 Namespace": &corev1.Namespace{},
+				"v1 Service": &corev1.Service{}, "v1 ServiceAccount": &corev1.ServiceAccount{}, "networking.k8s.io/v1 Ingress": &networkingv1.Ingress{},
+				"networking.k8s.io/v1 NetworkPolicy": &networkingv1.NetworkPolicy{}, "policy/v1 PodDisruptionBudget": &policyv1.PodDisruptionBudget{},
+			}[meta.APIVersion+" "+meta.Kind]
+			if object == nil {
+				t.Errorf("%s: an object of an unknown kind: %s %s", path, meta.APIVersion, meta.Kind)
+				continue
+			}
+			if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {
+				t.Errorf("%s: %s: %v", path, meta.Kind, err)
+			}
+			switch o := object.(type) {
+			case *appsv1.Deployment:
+				restricted(t, o.Spec.Template.Spec)
+				if *o.Spec.Replicas < 2 || o.Spec.Selector == nil || o.Spec.Selector.MatchLabels["app.kubernetes.io/name"] != o.Spec.Template.Labels["app.kubernetes.io/name"] {
+					t.Errorf("%s: the deployment selects other pods than its own, or has one replica: %+v", path, o.Spec.Selector)
+				}
+				if c := o.Spec.Template.Spec.Containers[0]; c.ReadinessProbe == nil || c.LivenessProbe == nil || c.StartupProbe == nil {
+					t.Errorf("%s: a probe is missing", path)
+				}
+			case *batchv1.Job:
+				restricted(t, o.Spec.Template.Spec)
+			}
+		}
+		slices.Sort(kinds)
+		if !slices.Equal(kinds, want) {
+			t.Errorf("%s: %v, want %v", path, kinds, want)
+		}
+	}
+}
+
+// restricted is what Kubernetes' pod security standard of that name asks for, and a file system that is only read.
+func restricted(t *testing.T, pod corev1.PodSpec) {
+	t.Helper()
+	if s := pod.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+		t.Errorf("the pod's security context: %+v", s)
+	}
+	for _, c := range pod.Containers {
+		s := c.SecurityContext
+		if s == nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || s.Capabilities == nil || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+			t.Errorf("%s: its security context: %+v", c.Name, s)
+		}
+	}
+}
