@@ -45,9 +45,13 @@ CREATE TABLE activity (
 ) WITH (fillfactor = 70);
 CREATE INDEX activity_hour ON activity (hour);
 
+-- The event that has last changed what is desired, whose trace the work at Seam belongs to; null where nobody traces.
+ALTER TABLE mobile_keys ADD COLUMN event_id uuid;
+
 -- Who arrives when: the page of today.
 CREATE INDEX mobile_keys_arrivals ON mobile_keys (check_in) INCLUDE (source, reservation_id, status) WHERE NOT cancelled;
 
 -- +goose Down
 DROP TABLE overrides, sessions, activity;
+ALTER TABLE mobile_keys DROP COLUMN event_id;
 DROP INDEX mobile_keys_arrivals;

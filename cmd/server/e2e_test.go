@@ -604,3 +604,23 @@ func TestVersionAndSign(t *testing.T) {
 		t.Errorf("the signature does not verify: %v %v", proof, err)
 	}
 }
+
+// list reads the items of a list over REST.
+func (p *process) list(path string) []map[string]any {
+	p.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, p.url+path, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+e2eToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var body struct{ Items []map[string]any }
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || len(body.Items) == 0 {
+		p.t.Fatalf("%s: %v %v", path, err, body)
+	}
+	return body.Items
+}

@@ -89,6 +89,11 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 		defer machine.stop()
 	}
 	log.Info("starting", "version", version, "commit", commit, "config", c)
+	stopTraces, err := startTraces(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stopTraces()
 	db, err := openStore(ctx, c.DatabaseURL, log)
 	if err != nil {
 		return err
@@ -221,7 +226,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 		return nil, err
 	}
 	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
-	s.applier.Activity = s.activity
+	s.applier.Activity, s.applier.Traced = s.activity, traced(os.Getenv)
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
 	registry, err := s.newRegistry()
@@ -235,7 +240,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 		Store:        db,
 		AccessGroups: s.accessGroups, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, EraseGuest: s.eraseGuest, PublicURL: c.PublicURL,
 		Sources:        func() map[string]pms.Source { return s.sources.Load().Sources },
-		TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Version: version,
+		TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Traced: traced(os.Getenv), Version: version,
 	})
 	return s, nil
 }

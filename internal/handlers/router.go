@@ -4,6 +4,7 @@ package handlers
 
 import (
 	"context"
+	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
@@ -100,6 +101,7 @@ type Config struct {
 	TrustedProxies func() pms.Addresses
 	Store          *store.Store
 	Tokens         func() []Token // of admins
+	Traced         bool           // events are traced
 	Version        string
 }
 
@@ -190,6 +192,10 @@ func (s *server) envelope(next http.Handler) http.Handler {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		wrapped := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		traced := new(string)
+		if s.Traced {
+			r = r.WithContext(context.WithValue(r.Context(), traceKey{}, traced))
+		}
 		defer func() {
 			if recovered := recover(); recovered != nil {
 				if recovered == http.ErrAbortHandler {
@@ -218,11 +224,26 @@ func (s *server) envelope(next http.Handler) http.Handler {
 			if !s.log.Enabled(r.Context(), level) {
 				return
 			}
-			s.log.Log(r.Context(), level, "request", "request_id", id, "method", r.Method, "route", pattern,
-				"status", wrapped.Status(), "bytes", wrapped.BytesWritten(), "duration_ms", float64(time.Since(started).Microseconds())/1000)
+			attrs := []any{
+				"request_id", id, "method", r.Method, "route", pattern,
+				"status", wrapped.Status(), "bytes", wrapped.BytesWritten(), "duration_ms", float64(time.Since(started).Microseconds()) / 1000,
+			}
+			if *traced != "" {
+				attrs = append(attrs, "trace_id", *traced)
+			}
+			s.log.Log(r.Context(), level, "request", attrs...)
 		}()
 		next.ServeHTTP(wrapped, r)
 	})
+}
+
+type traceKey struct{}
+
+// noteTrace has the request's log record name the trace of the event that it was.
+func noteTrace(ctx context.Context, event uuid.UUID) {
+	if id, ok := ctx.Value(traceKey{}).(*string); ok {
+		*id = hex.EncodeToString(event[:])
+	}
 }
 
 // encodedPath has the router always match the path as it was sent, so that every parameter is encoded and

@@ -15,10 +15,12 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/tracing"
 )
 
 // webhookResults are what webhooks come to, by the status of their answer.
@@ -113,7 +115,12 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 
 // accept keeps an event, and answers what became of it.
 func (s *server) accept(w http.ResponseWriter, r *http.Request, event store.Event, invalid []pms.FieldError) {
+	began := s.Now()
 	accepted, err := s.Inbox.Accept(r.Context(), event)
+	if s.Traced && err == nil && !accepted.Duplicate {
+		tracing.Webhook(r.Context(), accepted.EventID, began, attribute.String("staykey.source", event.Source), attribute.String("staykey.event.type", event.Type))
+		noteTrace(r.Context(), accepted.EventID)
+	}
 	if err == nil && !accepted.Duplicate && event.Status != store.EventAccepted { // what waits is counted when it is applied
 		s.Activity.Add(event.Source, event.Status, event.ReceivedAt)
 	}

@@ -39,6 +39,8 @@ type Applier struct {
 
 	// Activity counts what becomes of events; nil for nobody to count. It is set before Run.
 	Activity *store.Activity
+	// Traced has events traced. It is set before Run.
+	Traced bool
 }
 
 // Fetches has documents fetched that events need before they can be applied.
@@ -186,10 +188,13 @@ func (a *Applier) tryBatch(ctx context.Context, limit int) (n int, first store.E
 		if err := b.await(ctx, tx, a.fetches); err != nil {
 			return err
 		}
-		return b.save(ctx, tx)
+		return b.save(ctx, tx, a.Traced)
 	})
 	if err != nil || b == nil {
 		return n, first, err
+	}
+	if a.Traced {
+		b.trace(ctx, a.now())
 	}
 	b.count(a.Activity)
 	if oldest := slices.IndexFunc(b.events, func(e store.Event) bool { return !e.Urgent }); oldest >= 0 {

@@ -12,9 +12,11 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/tracing"
 )
 
 // mapWithin is how long the formats' programs may take over one batch, whose events nobody else can have meanwhile.
@@ -700,13 +702,23 @@ func (b *batch) count(activity *store.Activity) {
 	}
 }
 
-func (b *batch) save(ctx context.Context, tx pgx.Tx) error {
+// trace adds the applying of each event to its trace.
+func (b *batch) trace(ctx context.Context, ended time.Time) {
+	for _, e := range b.settled() {
+		tracing.Done(tracing.Of(ctx, &e.EventID), "apply", b.now, ended, nil, attribute.String("staykey.source", e.Source), attribute.String("staykey.event.status", e.Status))
+	}
+}
+
+func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 	var fresh, known []store.Reservation
 	var made, changed []store.Wish
 	for ref, before := range b.before {
 		r := b.reservations[ref]
 		differs := stayChanged(before, r)
 		w := wish(r, b.now, differs, differs)
+		if traced {
+			w.EventID = b.lastOf(ref)
+		}
 		if before.VersionSeq > 0 {
 			known, changed = append(known, r), append(changed, w)
 			continue
@@ -734,6 +746,18 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx) error {
 	}
 	if err := tx.SendBatch(ctx, &writes).Close(); err != nil {
 		return fmt.Errorf("write what %d events say: %w", len(b.events), err)
+	}
+	return nil
+}
+
+// lastOf is the last applied event about a reservation.
+func (b *batch) lastOf(ref store.Ref) *uuid.UUID {
+	for i, e := range slices.Backward(b.events) {
+		if e.Status == store.EventApplied && e.Source == ref.Source && slices.ContainsFunc(b.parsed[i].Changes, func(c pms.Change) bool {
+			return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID
+		}) {
+			return &e.EventID
+		}
 	}
 	return nil
 }

@@ -10,10 +10,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/tracing"
 )
 
 const (
@@ -101,7 +104,10 @@ func (a *attempt) withOwnKey(d desired) desired {
 
 // run brings the reservation to what is desired, or as far as it goes.
 func (a *attempt) run(ctx context.Context) (store.Verdict, error) {
-	ctx = seam.WithRecorder(ctx, a.record)
+	ctx = seam.WithRecorder(ctx, func(c seam.Call) {
+		tracing.Done(ctx, "seam "+c.Path, c.At, c.At.Add(c.Duration), c.Err, attribute.String("seam.request_id", c.RequestID), attribute.Int("http.response.status_code", c.Status))
+		a.record(c)
+	})
 	if a.work.Listing != nil && a.work.Key.CheckRequested {
 		a.directory.forget(a.work.Listing.Groups())
 	}

@@ -18,10 +18,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/tracing"
 )
 
 var (
@@ -360,11 +364,17 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 		log.Error("a reservation can't be loaded; it is due again when its lease ends", "error", err)
 		return
 	}
+	if work.Key.EventID != nil {
+		log = log.With("trace_id", trace.TraceID(*work.Key.EventID).String())
+	}
+	ctx, span := tracing.Begin(tracing.Of(ctx, work.Key.EventID), "reconcile", attribute.String("staykey.source", lease.Source), attribute.String("staykey.reservation_id", lease.ReservationID))
+	defer span.End()
 	a := p.newAttempt(lease, work)
 	var verdict store.Verdict
 	if err = unreachable; err == nil {
 		verdict, err = a.runSafely(ctx)
 	}
+	span.SetAttributes(attribute.String("staykey.key.status", verdict.Status))
 	if errors.Is(err, store.ErrLeaseLost) {
 		log.Warn("another worker has this reservation", "error", err)
 		return

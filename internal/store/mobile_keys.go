@@ -42,15 +42,16 @@ type MobileKey struct {
 	VerifiedAt         *time.Time
 	SettledAt          *time.Time
 	ChangedAt          time.Time
+	EventID            *uuid.UUID // the event that has last changed what is desired; nil where nobody traces
 }
 
 const keyColumns = `status, reason, message, generation, observed_generation, attempt_generation, attempts, last_error,
-	next_reconcile_at, next_is_retry, check_requested, checks, revive, uncertain_since, verified_at, settled_at, changed_at`
+	next_reconcile_at, next_is_retry, check_requested, checks, revive, uncertain_since, verified_at, settled_at, changed_at, event_id`
 
 func (k *MobileKey) scan() []any {
 	return []any{
 		&k.Status, &k.Reason, &k.Message, &k.Generation, &k.ObservedGeneration, &k.AttemptGeneration, &k.Attempts, &k.LastError,
-		&k.NextReconcileAt, &k.NextIsRetry, &k.CheckRequested, &k.Checks, &k.Revive, &k.UncertainSince, &k.VerifiedAt, &k.SettledAt, &k.ChangedAt,
+		&k.NextReconcileAt, &k.NextIsRetry, &k.CheckRequested, &k.Checks, &k.Revive, &k.UncertainSince, &k.VerifiedAt, &k.SettledAt, &k.ChangedAt, &k.EventID,
 	}
 }
 
@@ -72,6 +73,7 @@ type Wish struct {
 	Changed   bool       // what is desired is another than before
 	Revive    bool       // what somebody removed or suspended at Seam is wanted back
 	Check     bool       // compare with Seam, because a person asks
+	EventID   *uuid.UUID // of the event that asks, where somebody traces
 }
 
 // LastRank is the rank of what nobody waits for: a stay that is over.
@@ -85,11 +87,13 @@ func wishRows(wishes []Wish) []any {
 	sources, ids, interim := make([]string, n), make([]string, n), make([]string, n)
 	checkIns, ranks := make([]*time.Time, n), make([]*time.Time, n)
 	cancelled, changed, revive, asked := make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n)
+	events := make([]*uuid.UUID, n)
 	for i, w := range wishes {
+		events[i] = w.EventID
 		sources[i], ids[i], checkIns[i], cancelled[i], ranks[i] = w.Source, w.ReservationID, w.CheckIn, w.Cancelled, w.RankAt
 		interim[i], changed[i], revive[i], asked[i] = w.Interim, w.Changed, w.Revive, w.Check
 	}
-	return []any{sources, ids, checkIns, cancelled, ranks, interim, changed, revive, asked}
+	return []any{sources, ids, checkIns, cancelled, ranks, interim, changed, revive, asked, events}
 }
 
 // InsertKeys makes the keys of new reservations, due at once.
@@ -99,11 +103,11 @@ func InsertKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
 	}
 	rows := wishRows(wishes)
 	batch.Queue(`
-		INSERT INTO mobile_keys (source, reservation_id, check_in, cancelled, rank_at, status, revive, attempt_generation, next_reconcile_at, queued, changed_at)
-		SELECT source, reservation_id, check_in, cancelled, rank_at, coalesce(nullif(interim, ''), 'waiting'), revive, 1, $8, true, $8
-		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[], $7::boolean[])
-			AS w (source, reservation_id, check_in, cancelled, rank_at, interim, revive)`,
-		append(rows[:6:6], rows[7], now)...)
+		INSERT INTO mobile_keys (source, reservation_id, check_in, cancelled, rank_at, status, revive, event_id, attempt_generation, next_reconcile_at, queued, changed_at)
+		SELECT source, reservation_id, check_in, cancelled, rank_at, coalesce(nullif(interim, ''), 'waiting'), revive, event_id, 1, $9, true, $9
+		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[], $7::boolean[], $8::uuid[])
+			AS w (source, reservation_id, check_in, cancelled, rank_at, interim, revive, event_id)`,
+		append(rows[:6:6], rows[7], rows[9], now)...)
 }
 
 // WishKeys makes keys due at once where something changed, and touches the others. One call never holds one
@@ -123,7 +127,8 @@ func WishKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
 			check_in = w.check_in,
 			cancelled = w.cancelled,
 			generation = k.generation + w.due::int,
-			next_reconcile_at = CASE WHEN w.due THEN $10 ELSE k.next_reconcile_at END,
+			event_id = CASE WHEN w.due THEN w.event_id ELSE k.event_id END,
+			next_reconcile_at = CASE WHEN w.due THEN $11 ELSE k.next_reconcile_at END,
 			queued = k.queued OR w.due,
 			next_is_retry = k.next_is_retry AND NOT w.due,
 			rank_at = coalesce(w.rank_at, k.rank_at),
@@ -137,15 +142,15 @@ func WishKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
 			reason = CASE WHEN w.flips THEN NULL ELSE k.reason END,
 			message = CASE WHEN w.flips THEN NULL ELSE k.message END,
 			settled_at = CASE WHEN w.flips THEN NULL ELSE k.settled_at END,
-			changed_at = greatest($10, k.changed_at + interval '1 microsecond')
+			changed_at = greatest($11, k.changed_at + interval '1 microsecond')
 		FROM (
 			SELECT w.*, w.changed OR w.asked AS due,
 				(w.changed OR w.asked) AND CASE w.interim
 					WHEN 'revoking' THEN k.status <> 'revoked' AND (w.changed OR k.status <> 'attention')
 					WHEN 'provisioning' THEN k.status IN ('issued', 'active', 'revoking', 'revoked', 'expired') OR (k.status = 'waiting' AND k.observed_generation = 0)
 					ELSE false END AS flips
-			FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[], $7::boolean[], $8::boolean[], $9::boolean[])
-				AS w (source, reservation_id, check_in, cancelled, rank_at, interim, changed, revive, asked)
+			FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[], $7::boolean[], $8::boolean[], $9::boolean[], $10::uuid[])
+				AS w (source, reservation_id, check_in, cancelled, rank_at, interim, changed, revive, asked, event_id)
 			JOIN mobile_keys k USING (source, reservation_id)) w
 		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, append(rows, now)...)
 }
