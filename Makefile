@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=tools/go.mod
 # Tests wait more than they compute (leases, graces), so that more of them run at a time than there are cores.
 TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 10m
 
-.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots openapi-lint monitoring-test kubernetes-test clean
+.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots openapi-lint monitoring-test kubernetes-test licences vulnerabilities release compose-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,23 @@ generate: ## write the generated files
 generated: ## fail if a generated file is not up to date
 	@go run ./cmd/server openapi | diff -u docs/openapi.json - || { echo "docs/openapi.json is not up to date: make generate"; exit 1; }
 	@go mod tidy -diff && (cd tools && go mod tidy -diff)
+
+licences: ## fail if docs/licences.md is not up to date, or a licence is not one that we may use (make licences WRITE=1 writes it)
+	@go run ./internal/licences $(if $(WRITE),-write)
+
+vulnerabilities: ## look for known vulnerabilities (needs the network)
+	@go run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+release: ## build dist/: linux/amd64 and linux/arm64, with checksums
+	@rm -rf dist && mkdir -p dist
+	@for arch in amd64 arm64; do \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dist/staykey ./cmd/server && \
+	  tar -C dist -czf dist/staykey-$(VERSION)-linux-$$arch.tar.gz --sort=name --mtime=@0 --owner=0 --group=0 staykey -C .. LICENSE README.md docs/licences.md && rm dist/staykey || exit 1; \
+	done
+	@cd dist && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
+
+compose-test: ## bring up docker-compose.yml as it stands, and restart each container in turn (needs Docker)
+	@go test -tags compose -count 1 -v -timeout 10m -run '^TestCompose' ./deploy/compose
 
 clean: ## remove what was built, and the data of make run
 	@rm -rf bin .staykey
