@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/postgres"
+)
+
+// TestFailover kills the primary under load and promotes its synchronous standby: nothing acknowledged is lost, and the
+// service comes back by itself.
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	primary := startPostgres(t, t.TempDir())
+	r := newCrashRig(t, primary.DSN(), 2)
+	standby := replicate(t, primary)
+	r.load(3, 5)
+	r.busy(20)
+	primary.Crash()
+	r.pgKills++
+	r.starved()
+	execute(t, standby.DSN(), `SELECT pg_promote()`)
+	u, err := url.Parse(standby.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.db.lead(u.Host)
+	r.busy(20)
+	r.finish("Postgres failed over")
+}
+
+// starved leaves the load without a database for a moment: until a sender has been told to come again.
+func (r *crashRig) starved() {
+	r.until("a webhook to be refused", func() bool { return !r.deliver(r.any().url, "msg_without_a_primary", []byte(`{"type":"ping"}`), true) })
+}
+
+// replicate makes a synchronous standby of a server, from a back-up that is taken while it works.
+func replicate(t *testing.T, primary *postgres.Server) *postgres.Server {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, primary.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	do := func(statement string) {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	do(`ALTER SYSTEM SET wal_keep_size = '1GB'`)
+	do(`SELECT pg_reload_conf()`)
+	do(`SELECT pg_backup_start('standby', true)`)
+	dir, err := os.MkdirTemp("", "staykey-standby-") // where Postgres' own account can get to, unlike a test's directory
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	owner, err := os.Stat(filepath.Join(primary.Dir(), "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", filepath.Join(primary.Dir(), "data"), filepath.Join(primary.Dir(), "password"), dir).CombinedOutput(); err != nil {
+		t.Fatalf("copy the data: %v %s", err, out)
+	}
+	var label string
+	if err := conn.QueryRow(ctx, `SELECT labelfile FROM pg_backup_stop(false)`).Scan(&label); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(dir, "data")
+	if err := os.Remove(filepath.Join(data, "postmaster.pid")); err != nil {
+		t.Fatal(err)
+	}
+	stat := owner.Sys().(*syscall.Stat_t)
+	for name, content := range map[string]string{"backup_label": label, "standby.signal": ""} {
+		file := filepath.Join(data, name)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(file, int(stat.Uid), int(stat.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u, err := url.Parse(primary.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	standby, err := postgres.Start(ctx, postgres.Options{Dir: dir, Settings: []string{
+		fmt.Sprintf("primary_conninfo=host=%s port=%s user=%s password=%s application_name=standby", u.Hostname(), u.Port(), u.User.Username(), password),
+	}})
+	if err != nil {
+		t.Fatalf("start the standby: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = standby.Stop()
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(dir, "log"))
+			t.Logf("log of the standby:\n%s", log)
+		}
+	})
+	do(`ALTER SYSTEM SET synchronous_standby_names = 'standby'`)
+	do(`SELECT pg_reload_conf()`)
+	waitUntil(t, "the standby to be synchronous", func() bool {
+		var n int
+		return conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'`).Scan(&n) == nil && n == 1
+	})
+	return standby
+}
+
+func execute(t *testing.T, dsn, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(context.Background(), sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
