@@ -265,3 +265,27 @@ func TestPagesMeetNonsense(t *testing.T) {
 		}
 	}
 }
+
+// What a PMS posts is text, wherever a page shows it.
+func TestPagesEscape(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	const evil = `<script>alert(1)</script>`
+	a.post(hook{body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"<b>L","name":"` + evil + `","seam_access_group_ids":["\"><img src=x onerror=alert(1)>"]}}`})
+	a.post(hook{body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"<i>R","guest_name":"` + evil + `","guest_email":"jane@example.com","listing_id":"<b>L","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`})
+	a.post(hook{body: `{"type":"` + evil + `"}`})
+	a.apply()
+	v := a.visitor()
+	v.signIn(adminToken)
+	for _, path := range []string{"/", "/reservations", "/reservations?q=" + url.QueryEscape(evil), "/reservations/default/%3Ci%3ER", "/reservations/default/%3Ci%3ER/hold", "/listings", "/listings/default/%3Cb%3EL", "/events", "/events?type=" + url.QueryEscape(evil), "/events/replay?type=" + url.QueryEscape(evil)} {
+		page := v.see(path)
+		if page.status != 200 {
+			t.Errorf("%s: %d", path, page.status)
+		}
+		for _, raw := range []string{"<script>alert", "<i>R", "<b>L", "<img src=x"} {
+			if strings.Contains(page.body, raw) {
+				t.Errorf("%s shows %s as it came", path, raw)
+			}
+		}
+	}
+}
