@@ -105,7 +105,7 @@ const reservationPath = "/v1/reservations/{source}/{reservation_id}"
 func (s *server) actionOperations(api huma.API) {
 	const tag = "Actions"
 	action := func(id string, kind intake.ActionKind, summary, description string) huma.Operation {
-		o := operation(id, http.MethodPost, reservationPath+"/"+string(kind), tag, summary, http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
+		o := operation(id, http.MethodPost, reservationPath+"/"+string(kind), tag, summary, withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
 		o.Description = description
 		o.DefaultStatus = http.StatusAccepted
 		return o
@@ -223,7 +223,7 @@ type ReplayReport struct {
 type ReplayInput struct{ Body ReplayRequest }
 
 func (s *server) replayOperation(api huma.API) {
-	replay := operation("replay-events", http.MethodPost, "/v1/events/replay", "Events", "Apply events again, by filter", http.StatusForbidden)
+	replay := operation("replay-events", http.MethodPost, "/v1/events/replay", "Events", "Apply events again, by filter", withBody(http.StatusForbidden)...)
 	replay.Description = "Each keeps its place in the order: it changes nothing if what it says has been overtaken. With dry_run nothing is changed, and the answer says what would be. At least one of the filters is needed."
 	huma.Register(api, replay, func(ctx context.Context, in *ReplayInput) (*Output[ReplayReport], error) {
 		report, p := s.replay(ctx, in.Body)

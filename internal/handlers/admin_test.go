@@ -1,7 +1,9 @@
 package handlers_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -357,6 +359,14 @@ func TestWrongInputs(t *testing.T) {
 		{"PUT", "/v1/listings/default/L", `{`, 400, nil},
 		{"PUT", "/v1/listings/default/%00", `{}`, 422, []string{"path.listing_id"}},
 		{"PUT", "/v1/listings/nobody/L", `{}`, 404, nil},
+		{"POST", "/v1/guests/erase", `{"guest_email":"nobody"}`, 422, []string{"guest_email"}},
+		{"POST", "/v1/guests/erase", `{"guest_email":"a\u0000@example.com"}`, 422, []string{"guest_email"}},
+		{"POST", "/v1/guests/erase", `{}`, 422, []string{"guest_email"}},
+		{"POST", "/v1/guests/erase", ``, 400, nil},
+		{"GET", "/v1/sources?name=x", "", 422, []string{"query.name"}},
+		{"POST", "/v1/sources/nobody/test", "", 404, nil},
+		{"POST", "/v1/sources/disabled/test", "", 422, nil},
+		{"GET", "/v1/diagnosis?check=x", "", 422, []string{"query.check"}},
 		{"DELETE", onePath, "", 405, nil},
 		{"GET", "/v1/nothing", "", 404, nil},
 	} {
@@ -401,4 +411,51 @@ func FuzzQueries(f *testing.F) {
 
 func printable(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < 0x21 || r > 0x7e }) < 0
+}
+
+// What an operation answers is in the document.
+func TestOpenAPIHasTheErrors(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	raw, err := handlers.OpenAPI("1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths map[string]map[string]struct {
+			Summary   string
+			Responses map[string]any
+		}
+	}
+	if err := json.Unmarshal(raw, &document); err != nil {
+		t.Fatal(err)
+	}
+	hold := document.Paths["/v1/reservations/{source}/{reservation_id}/hold"]["post"].Responses
+	for what, change := range map[string]func(*http.Request){
+		"another type": func(r *http.Request) { r.Header.Set("Content-Type", "text/csv") },
+		"no JSON":      func(*http.Request) {},
+		"no token":     func(r *http.Request) { r.Header.Del("Authorization") },
+		"too large": func(r *http.Request) {
+			body := `{"reason":"` + strings.Repeat("x", 2<<20) + `"}`
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		},
+	} {
+		req, err := http.NewRequest(http.MethodPost, a.url+onePath+"/hold", strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+adminToken)
+		req.Header.Set("Content-Type", "application/json")
+		change(req)
+		if r := a.do(req); hold[fmt.Sprint(r.status)] == nil || r.status < 400 || r.media != "application/problem+json" {
+			t.Errorf("%s: %d %s, which the document has not", what, r.status, r.media)
+		}
+	}
+	for path, item := range document.Paths {
+		for method, o := range item {
+			if o.Summary == "" || len(o.Responses) < 2 {
+				t.Errorf("%s %s lacks a summary or its errors", method, path)
+			}
+		}
+	}
 }

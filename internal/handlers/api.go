@@ -39,6 +39,11 @@ func operation(id, method, path, tag, summary string, more ...int) huma.Operatio
 	}
 }
 
+// withBody are the errors of an operation that takes a body, beside others: it is no JSON, too large, or of another type.
+func withBody(more ...int) []int {
+	return append([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType}, more...)
+}
+
 // Output is an answer with a body.
 type Output[T any] struct{ Body T }
 

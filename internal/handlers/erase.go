@@ -27,7 +27,7 @@ type Erasure struct {
 }
 
 func (s *server) eraseOperation(api huma.API) {
-	o := operation("erase-guest", http.MethodPost, "/v1/guests/erase", "Reservations", "Erase a guest's data", http.StatusForbidden, http.StatusConflict)
+	o := operation("erase-guest", http.MethodPost, "/v1/guests/erase", "Reservations", "Erase a guest's data", withBody(http.StatusForbidden, http.StatusConflict)...)
 	o.Description = "Name, address and phone in reservations, raw bodies that hold the address, and the user identity at Seam, if we made it and nothing else is linked to it. " +
 		"Refused with 409 while a stay of the guest's is not over, or anything of one is left at Seam. It may be repeated. Not for a token of single sources. Back-ups of Postgres are yours."
 	huma.Register(api, o, func(ctx context.Context, in *EraseInput) (*Output[Erasure], error) {

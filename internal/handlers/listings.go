@@ -107,7 +107,7 @@ func (s *server) listingOperations(api huma.API) {
 			}
 			return &Output[Listing]{showListing(l)}, nil
 		})
-	put := operation("put-listing", http.MethodPut, "/v1/listings/{source}/{listing_id}", tag, "Make or change a listing", http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound)
+	put := operation("put-listing", http.MethodPut, "/v1/listings/{source}/{listing_id}", tag, "Make or change a listing", http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusForbidden, http.StatusNotFound)
 	put.Description = "For a PMS that knows no access groups. Absent fields stay as they are, null means none. Groups set here stay until a PUT sets them to null, whatever the PMS says."
 	put.MaxBodyBytes = maxBody
 	put.SkipValidateBody = true
