@@ -85,6 +85,7 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("\nstaykey %s is ready. Ctrl-C stops it.\n", version)
+	say("  Page for admins     %s/", base)
 	say("  REST and its docs   %s/docs", base)
 	if !c.Compose { // the private listener and the simulator are not reached from outside its container
 		say("  Health in detail    http://%s/readyz", loopback(ops))

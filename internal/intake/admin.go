@@ -69,7 +69,7 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 		}
 		w := wish(r, now, false, action.Kind == ActionReconcile || action.Kind == ActionReissue)
 		w.Check = action.Kind == ActionReconcile || action.Kind == ActionRelease
-		w.Changed = after != before
+		w.Changed = after != before || action.Kind == ActionReissue // also where there is no key to replace, but one to make
 		switch {
 		case action.Kind == ActionHold:
 			w.Interim = "" // it is as it was

@@ -225,3 +225,15 @@ func TestWindow(t *testing.T) {
 	r.mustHold(s.id, moved.wants(system, "lobby"))
 	r.mustBeSound()
 }
+
+// A key that somebody removed at Seam has nothing to replace: re-issuing it makes another.
+func TestReissueWhatWasRemoved(t *testing.T) {
+	t.Parallel()
+	r, s, before := withKey(t, fast())
+	r.sim.Change(func(st *simulator.State) { delete(st.Users, *before.User.ACSUserID) })
+	r.mustAct(s, intake.Action{Kind: intake.ActionRelease}) // compares with Seam
+	r.untilThat(s, "removed at Seam", func(v store.View) bool { return str(v.Key.Reason) == "removed_at_seam" })
+	r.mustAct(s, intake.Action{Kind: intake.ActionReissue})
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "lobby"))
+}
