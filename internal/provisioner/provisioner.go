@@ -367,12 +367,12 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	if work.Key.EventID != nil {
 		log = log.With("trace_id", trace.TraceID(*work.Key.EventID).String())
 	}
-	ctx, span := tracing.Begin(tracing.Of(ctx, work.Key.EventID), "reconcile", attribute.String("staykey.source", lease.Source), attribute.String("staykey.reservation_id", lease.ReservationID))
+	attempt, span := tracing.Begin(tracing.Of(ctx, work.Key.EventID), "reconcile", attribute.String("staykey.source", lease.Source), attribute.String("staykey.reservation_id", lease.ReservationID))
 	defer span.End()
 	a := p.newAttempt(lease, work)
 	var verdict store.Verdict
 	if err = unreachable; err == nil {
-		verdict, err = a.runSafely(ctx)
+		verdict, err = a.runSafely(attempt)
 	}
 	span.SetAttributes(attribute.String("staykey.key.status", verdict.Status))
 	if errors.Is(err, store.ErrLeaseLost) {
