@@ -336,6 +336,9 @@ func TestScreenshots(t *testing.T) {
 	}
 	for name, path := range pages {
 		if all {
+			take("three-health", "/health", 1280, "light")
+			take("three-window", "/reservations/default/3333122-433/window", 390, "dark")
+			take("three-replay", "/events/replay?type=reservation.created", 1280, "light")
 			everyWay("three-"+name, path)
 		} else {
 			take(name, path, 1280, "light")

@@ -53,8 +53,12 @@ func token(name, secret string, write bool, sources ...string) handlers.Token {
 
 func newApp(t testing.TB) *app {
 	t.Helper()
+	return newAppLogging(t, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+}
+
+func newAppLogging(t testing.TB, log *slog.Logger) *app {
+	t.Helper()
 	a := &app{t: t, store: storetest.New(t)}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
 	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {})
 	a.sources = map[string]pms.Source{
@@ -66,7 +70,7 @@ func newApp(t testing.TB) *app {
 	}
 	a.tokens = []handlers.Token{token("another", "another-token-of-the-tests", true), token("admin", adminToken, true)}
 	public, _ := handlers.New(handlers.Config{
-		Admin: a.applier, CursorKey: []byte("a key of the tests"), Tokens: func() []handlers.Token { return a.tokens }, Inbox: acceptor, Log: log,
+		Activity: store.NewActivity(), Admin: a.applier, CursorKey: []byte("a key of the tests"), Tokens: func() []handlers.Token { return a.tokens }, Inbox: acceptor, Log: log,
 		Metrics: prometheus.NewRegistry(), Now: time.Now, Store: a.store, SeamSecrets: []pms.Secret{seamKey},
 		Plan:      func(context.Context, store.Ref) ([]handlers.PlannedCall, error) { return []handlers.PlannedCall{}, nil },
 		Ready:     func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },

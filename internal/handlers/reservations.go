@@ -149,7 +149,9 @@ func (s *server) reservationOperations(api huma.API) {
 			return &Output[Reservation]{showReservation(v)}, nil
 		})
 	huma.Register(api, operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag, "Get a reservation's story, newest first", http.StatusNotFound), s.timeline)
-	huma.Register(api, operation("get-plan", http.MethodGet, reservationPath+"/plan", tag, "See the changing Seam calls that a reconcile would make now", http.StatusNotFound),
+	plan := operation("get-plan", http.MethodGet, reservationPath+"/plan", tag, "See the changing Seam calls that a reconcile would make now", http.StatusNotFound)
+	plan.Description = "It may read, and changes nothing. Of a held reservation it is what a release would make."
+	huma.Register(api, plan,
 		func(ctx context.Context, in *Names) (*Output[PlanOutput], error) {
 			ref, p := visibleRef(ctx, *in)
 			if p != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -292,8 +293,8 @@ func (s *server) testSource(ctx context.Context, name string) (SourceTest, *Prob
 func (s *server) postTest(req *http.Request) (*memoryAnswer, error) {
 	answer := &memoryAnswer{header: http.Header{}}
 	if s.PublicURL == "" {
-		req = req.WithContext(context.WithValue(req.Context(), ownKey{}, true))
-		s.public.ServeHTTP(answer, req)
+		ctx := context.WithValue(req.Context(), chi.RouteCtxKey, (*chi.Context)(nil)) // a request of its own, not a part of this one
+		s.public.ServeHTTP(answer, req.WithContext(context.WithValue(ctx, ownKey{}, true)))
 		return answer, nil
 	}
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
