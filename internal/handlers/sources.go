@@ -63,7 +63,7 @@ type SourceTest struct {
 // Diagnosis compares the configuration with the real world.
 type Diagnosis struct {
 	OK       bool      `json:"ok" doc:"No finding is an error."`
-	Findings []Finding `json:"findings" nullable:"false"`
+	Findings []Finding `json:"findings" nullable:"false" doc:"Errors first, then warnings."`
 }
 
 // Finding is the result of one check.
@@ -120,6 +120,8 @@ func (s *server) diagnosis(ctx context.Context) (Diagnosis, *Problem) {
 	for _, name := range slices.Sorted(maps.Keys(s.Sources())) {
 		d.Findings = append(d.Findings, s.webhookFinding(ctx, name))
 	}
+	worst := []string{LevelError, LevelWarning, LevelOK}
+	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return slices.Index(worst, a.Level) - slices.Index(worst, b.Level) })
 	d.OK = !slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Level == LevelError })
 	return d, nil
 }
