@@ -127,7 +127,7 @@ func WishKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
 			check_in = w.check_in,
 			cancelled = w.cancelled,
 			generation = k.generation + w.due::int,
-			event_id = CASE WHEN w.due THEN w.event_id ELSE k.event_id END,
+			event_id = CASE WHEN w.due THEN coalesce(w.event_id, k.event_id) ELSE k.event_id END,
 			next_reconcile_at = CASE WHEN w.due THEN $11 ELSE k.next_reconcile_at END,
 			queued = k.queued OR w.due,
 			next_is_retry = k.next_is_retry AND NOT w.due,

@@ -196,13 +196,15 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after P
 		return "", err
 	}
 	if few {
-		// First the reservations, for themselves: the planner might come from the keys of a source.
+		// First the reservations, and then the key of each: whatever the planner thinks of how many there are, it must not come from
+		// the keys, of which all would be read.
 		f.byText(w)
 		found := `SELECT source, reservation_id FROM reservations r` + w.sql()
 		w.restart()
 		f.byChange(w, after)
 		f.byKind(w)
-		return `WITH r AS MATERIALIZED (` + found + `) SELECT t.source, t.reservation_id FROM r JOIN mobile_keys t USING (source, reservation_id)` + w.sql() + newestChange + w.arg(limit), nil
+		return `WITH r AS MATERIALIZED (` + found + `) SELECT t.source, t.reservation_id FROM r CROSS JOIN LATERAL (
+			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + newestChange + w.arg(limit), nil
 	}
 	if f.Query != "" {
 		w.add(`EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+reservationText+` LIKE lower(%s))`, containing(f.Query))
