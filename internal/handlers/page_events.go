@@ -145,6 +145,7 @@ type replayView struct {
 	Rows  []replayRow
 	Query string // the filter, as the form sends it back
 	Back  string
+	Next  string // the address that goes on with older events; "" for none
 	Done  bool
 }
 
@@ -181,6 +182,9 @@ func (s *server) replayWith(w http.ResponseWriter, r *http.Request, q url.Values
 		return
 	}
 	v := replayView{ReplayReport: report, Query: q.Encode(), Done: !dry, Back: nextLink("/events", q, nil)}
+	if report.NextCursor != nil {
+		v.Next = nextLink("/events/replay", q, report.NextCursor)
+	}
 	if len(in.EventIDs) == 1 {
 		v.Back = "/events/" + url.PathEscape(in.EventIDs[0])
 		if !dry {
