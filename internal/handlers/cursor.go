@@ -25,7 +25,7 @@ func (s *server) openCursor(list, cursor string, into any) *Problem {
 	if cursor == "" {
 		return nil
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(raw) < cursorMAC || !hmac.Equal(raw[:cursorMAC], s.cursorMAC(list, raw[cursorMAC:])) || json.Unmarshal(raw[cursorMAC:], into) != nil {
 		return unfit("query.cursor", "must be the next_cursor of a page of this list")
 	}
