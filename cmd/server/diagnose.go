@@ -27,9 +27,6 @@ const (
 	skewError   = time.Minute
 )
 
-// oldBacklog is how old a waiting event may be before somebody should look.
-const oldBacklog = time.Minute
-
 // diagnosedListings bounds how many listings are looked at.
 const diagnosedListings = 20_000
 
@@ -237,7 +234,7 @@ func (d *diagnosis) intake(ctx context.Context) {
 	switch n, oldest, err := d.store.Backlog(ctx, nil); {
 	case err != nil:
 		d.found("intake", handlers.LevelError, "inbox", "", "it can't be read: %v", err)
-	case oldest != nil && time.Since(*oldest) > oldBacklog:
+	case oldest != nil && time.Since(*oldest) > handlers.SlowBacklog:
 		d.found("intake", handlers.LevelWarning, "inbox", "see the log of the service, and the load of Postgres", "%d events wait to be applied, the oldest since %s", n, pms.FormatInstant(*oldest))
 	default:
 		d.found("intake", handlers.LevelOK, "inbox", "", "%d events wait to be applied", n)

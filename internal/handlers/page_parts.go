@@ -13,16 +13,14 @@ import (
 
 // pageFuncs are what templates can call.
 var pageFuncs = template.FuncMap{
-	"ago":    relative,
-	"exact":  exact,
-	"utc":    func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"stamp":  stamp,
-	"words":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
-	"reason": reasonInWords,
-	"path":   func(parts ...string) string { return escapedPath(parts) },
-	"text":   text,
-	"join":   strings.Join,
-	"list":   func(items ...any) []any { return items },
+	"ago":   relative,
+	"exact": exact,
+	"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"stamp": stamp,
+	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+	"path":  func(parts ...string) string { return escapedPath(parts) },
+	"text":  text,
+	"list":  func(items ...any) []any { return items },
 	"dict": func(pairs ...any) map[string]any {
 		m := map[string]any{}
 		for i := 0; i+1 < len(pairs); i += 2 {
@@ -78,14 +76,6 @@ func relative(at, now time.Time) string {
 		return s + " ago"
 	}
 	return "in " + s
-}
-
-// reasonInWords words the reason of a key's status for a page that has no room for its message.
-func reasonInWords(reason *string) string {
-	if reason == nil {
-		return ""
-	}
-	return strings.ReplaceAll(*reason, "_", " ")
 }
 
 // stayRow is a reservation as pages show it.

@@ -112,7 +112,6 @@ type reservationView struct {
 	stayRow
 	Compared  []comparison
 	Target    Target
-	Matches   bool // what is known to be is what should be
 	Overrides Overrides
 	Groups    []groupRow
 	Story     []storyItem
@@ -121,7 +120,6 @@ type reservationView struct {
 	PlanAsked bool
 	PlanError string
 	Actions   []actionChoice
-	PMSLink   string
 }
 
 // comparison is one thing as it should be and as it is.
@@ -174,7 +172,7 @@ func (s *server) reservationView(ctx context.Context, v store.View, q url.Values
 		return b, err
 	}
 	names := s.groupNames(ctx)
-	b.Compared, b.Matches = compare(b.Target, v, names, b.Zone, s.Now())
+	b.Compared = compare(b.Target, v, names, b.Zone, s.Now())
 	if v.User != nil {
 		b.Groups = names.rows(v.User.AccessGroupIDs)
 	}
@@ -203,7 +201,7 @@ func (s *server) reservationView(ctx context.Context, v store.View, q url.Values
 }
 
 // compare sets what should be beside what is, as far as it is known without asking Seam.
-func compare(t Target, v store.View, names groupNames, zone *time.Location, now time.Time) ([]comparison, bool) {
+func compare(t Target, v store.View, names groupNames, zone *time.Location, now time.Time) []comparison {
 	u := v.User
 	exists := u != nil && u.ACSUserID != nil && u.RemovedAt == nil
 	yes := func(is bool, text string) string {
@@ -250,8 +248,7 @@ func compare(t Target, v store.View, names groupNames, zone *time.Location, now 
 			comparison{"Access until", when(t.EndsAt, "not known"), when(is.ends, "none"), !t.Key || sameMoment(t.EndsAt, is.ends)},
 			comparison{"Access groups", groupsIn(t.GroupIDs), groupsIn(is.groups), !t.Key || sameSet(t.GroupIDs, is.groups)})
 	}
-	same := !slices.ContainsFunc(list, func(c comparison) bool { return !c.Same })
-	return list, same
+	return list
 }
 
 func sameMoment(a, b *time.Time) bool {
@@ -305,14 +302,13 @@ func choices(v store.View, o Overrides, now time.Time) []actionChoice {
 type actionForm struct {
 	stayRow
 	actionChoice
-	Overrides    Overrides
-	StartsAt     string // as a form's field has it, in the property's zone
-	EndsAt       string
-	Reason       string
-	Problem      string
-	NeedsReason  bool
-	ZoneName     string
-	CurrentPlace string
+	Overrides   Overrides
+	StartsAt    string // as a form's field has it, in the property's zone
+	EndsAt      string
+	Reason      string
+	Problem     string
+	NeedsReason bool
+	ZoneName    string
 }
 
 // formTime is how a browser's date and time field writes a local time.

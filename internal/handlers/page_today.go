@@ -135,8 +135,8 @@ func checkInOf(v store.View) time.Time {
 	return *v.Reservation.CheckIn
 }
 
-// slowBacklog is how old a waiting event is when people should know.
-const slowBacklog = time.Minute
+// SlowBacklog is how old a waiting event is when people should know.
+const SlowBacklog = time.Minute
 
 func troublesOf(p Provisioning, backlog int, oldest *time.Time, now time.Time) []trouble {
 	var list []trouble
@@ -149,7 +149,7 @@ func troublesOf(p Provisioning, backlog int, oldest *time.Time, now time.Time) [
 	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
 		list = append(list, trouble{"Many keys are missing at Seam at once, and are left alone.", "See whether the access system is the right one; then reconcile reservations one by one."})
 	}
-	if oldest != nil && now.Sub(*oldest) > slowBacklog {
+	if oldest != nil && now.Sub(*oldest) > SlowBacklog {
 		list = append(list, trouble{"Events wait to be applied since " + pms.FormatInstant(*oldest) + ".", "See the log of the service, and the load of Postgres."})
 	}
 	return list

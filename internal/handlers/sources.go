@@ -34,7 +34,6 @@ type SourceState struct {
 	LastEventAt     *string        `json:"last_event_at" format:"date-time" doc:"The last authentic webhook, within 35 days."`
 	LastDay         map[string]int `json:"last_day" doc:"What came of webhooks within 24 hours: applied, superseded, ignored, rejected, duplicate, refused (not authentic)."`
 	Secrets         []SecretUse    `json:"secrets" nullable:"false" doc:"Which of its secrets have verified webhooks; empty where it has none."`
-	EventsToFetch   bool           `json:"-"`
 	ErrorsOfLastDay int            `json:"-"`
 	EventsOfLastDay int            `json:"-"`
 }
@@ -173,7 +172,7 @@ func (s *server) sourceState(source pms.Source, last, day []store.ActivityRow) S
 	}
 	if source.Format != nil && source.Format.Fetch != nil {
 		has := "configured"
-		if state.EventsToFetch = source.Fetch == nil; state.EventsToFetch {
+		if source.Fetch == nil {
 			has = "missing"
 		}
 		state.Fetch = &has

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -134,7 +135,7 @@ func listingDiffers(x, y store.Listing) []FieldDifference {
 	}
 	f.add("deleted", word(x, x.Deleted, "true", "false"), word(y, y.Deleted, "true", "false"))
 	f.add("name", x.Name, y.Name)
-	f.add("seam_access_group_ids", joined(x.Groups()), joined(y.Groups()))
+	f.add("seam_access_group_ids", orNil(strings.Join(x.Groups(), ", ")), orNil(strings.Join(y.Groups(), ", ")))
 	f.add("acs_system_id", x.ACSSystemID, y.ACSSystemID)
 	f.add("time_zone", x.TimeZone, y.TimeZone)
 	f.add("check_in_time", x.CheckInTime, y.CheckInTime)
@@ -154,17 +155,6 @@ func (f *fieldDifferences) add(field string, from, to *string) {
 func orNil(s string) *string {
 	if s == "" {
 		return nil
-	}
-	return &s
-}
-
-func joined(list []string) *string {
-	if len(list) == 0 {
-		return nil
-	}
-	s := list[0]
-	for _, one := range list[1:] {
-		s += ", " + one
 	}
 	return &s
 }
