@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -226,7 +227,9 @@ func (h *healthcheckCommand) Run(ctx context.Context, io *streams) error {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready: %s answers %s", target, resp.Status)
+		var p handlers.Problem
+		_ = json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 64<<10)).Decode(&p) // the status says enough
+		return fmt.Errorf("not ready: %s answers %s: %s", target, resp.Status, p.Detail)
 	}
 	_, _ = fmt.Fprintln(io.out, "ready")
 	return nil

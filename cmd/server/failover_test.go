@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -26,13 +28,26 @@ func TestFailover(t *testing.T) {
 	r.busy(20)
 	primary.Crash()
 	r.pgKills++
+	p := r.any()
 	r.starved()
+	readiness := func(status int, logged string) {
+		r.until(fmt.Sprintf("readiness %d and %q in the log", status, logged), func() bool {
+			resp, err := http.Get(p.url + "/readyz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			return resp.StatusCode == status && strings.Contains(p.log.String(), `"msg":"`+logged)
+		})
+	}
+	readiness(http.StatusServiceUnavailable, "not ready")
 	execute(t, standby.DSN(), `SELECT pg_promote()`)
 	u, err := url.Parse(standby.DSN())
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.db.lead(u.Host)
+	readiness(http.StatusOK, "ready again")
 	r.busy(20)
 	r.finish("Postgres failed over")
 }

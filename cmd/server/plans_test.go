@@ -26,9 +26,19 @@ const walked = `
 
 // TestNoTableIsReadWhole runs what the service does, sweeps, retention and every list by every pair of filters, on tables
 // full of what is not asked for, and has Postgres tell how much was read. Any one statement that read a table or an
-// index from beginning to end would show.
+// index from beginning to end would show. Where vacuum has not come by yet, an index alone doesn't tell what is to be
+// seen: plans differ then.
 func TestNoTableIsReadWhole(t *testing.T) {
 	t.Parallel()
+	for name, maintenance := range map[string]string{"vacuumed": "VACUUM ANALYZE", "not vacuumed": "ANALYZE"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			readLittle(t, maintenance)
+		})
+	}
+}
+
+func readLittle(t *testing.T, maintenance string) {
 	dsn := storetest.DSN(t)
 	db, err := pgx.Connect(context.Background(), dsn)
 	if err != nil {
@@ -36,6 +46,7 @@ func TestNoTableIsReadWhole(t *testing.T) {
 	}
 	defer func() { _ = db.Close(context.Background()) }()
 	for _, statement := range []string{
+		`SET synchronous_commit = on`, // vacuum takes no row for visible to all whose commit it doesn't know on disk
 		fmt.Sprintf(`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out, pruned, version_at, version_seq, created_at, updated_at)
 			SELECT CASE WHEN n %% 2 = 0 THEN 'default' ELSE 'old' END, 'r' || n, 'confirmed', 'l' || n %% 1000, 'someone-' || n || '@example.com', now() - interval '99 days', now() - interval '98 days', 1, now(), n, now(), now() FROM generate_series(1, %d) n`, old),
 		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, rank_at, changed_at) SELECT source, reservation_id, 'expired', check_in, check_in, now() - interval '98 days' FROM reservations`,
@@ -43,7 +54,7 @@ func TestNoTableIsReadWhole(t *testing.T) {
 		`INSERT INTO event_results (seq, event_id, source, type, status, reservation_id, listing_id, received_at)
 			SELECT nextval('event_order'), gen_random_uuid(), source, 'reservation.updated', 'superseded', reservation_id, listing_id, now() FROM reservations`,
 		`INSERT INTO events (event_id, seq, source, event_key, type, urgent, received_at) SELECT event_id, seq, source, 'm' || seq, type, false, received_at FROM event_results`,
-		`VACUUM ANALYZE`, `SELECT pg_stat_force_next_flush()`,
+		maintenance, `SELECT pg_stat_force_next_flush()`,
 	} {
 		if _, err := db.Exec(context.Background(), statement); err != nil {
 			t.Fatal(err)

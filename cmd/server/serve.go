@@ -196,6 +196,7 @@ type service struct {
 	sources     atomic.Pointer[sourceSet]
 	public, ops http.Handler
 	working     atomic.Bool
+	unready     atomic.Bool // what readiness last said of Postgres; its changes are logged
 }
 
 func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger) (*service, error) {
@@ -375,6 +376,11 @@ func (s *service) ready(ctx context.Context) handlers.Readiness {
 	}
 	if err := s.store.Ping(ctx); err != nil {
 		r.Ready, r.Detail["postgres"], r.Detail["migrations"] = false, err.Error(), "unknown"
+		if !s.unready.Swap(true) {
+			s.log.Warn("not ready: webhooks can't be kept", "error", err)
+		}
+	} else if s.unready.Swap(false) {
+		s.log.Info("ready again")
 	}
 	if !s.working.Load() {
 		r.Ready, r.Detail["workers"] = false, "stopping or not started"
