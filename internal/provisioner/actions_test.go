@@ -172,7 +172,7 @@ func TestReissueMeetsFaults(t *testing.T) {
 		for _, kind := range simulator.FaultKinds {
 			t.Run(strings.ReplaceAll(path[1:], "/", "_")+"/"+string(kind), func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, fast(), simulator.Options{ReadLag: 80 * time.Millisecond})
+				r := newLossyRig(t, fast(), simulator.Options{ReadLag: 80 * time.Millisecond})
 				r.listing("default", "L", "lobby")
 				s := r.stay("R1")
 				r.book(s)

@@ -44,6 +44,11 @@ func (e *waitError) Error() string {
 	return fmt.Sprintf("waiting until %s: %s", e.until.Format(time.RFC3339), e.why)
 }
 
+// problemError ends an attempt until Seam has no error any more on a new ACS user, whose place the old one keeps meanwhile.
+type problemError struct{ code string }
+
+func (e *problemError) Error() string { return "Seam reports " + e.code + " on the new ACS user" }
+
 // attempt is one go at one reservation.
 type attempt struct {
 	*Provisioner
@@ -361,7 +366,7 @@ func (a *attempt) judgeKey(d desired, v *store.Verdict, next *earliest) {
 	case u.Problem != nil:
 		reason, message := explainProblem(*u.Problem)
 		set(store.KeyAttention, reason, message)
-		again(time.Minute)
+		again(askForProblems)
 	case u.Drift != nil:
 		set(store.KeyAttention, "drifted", "somebody changed this at Seam or in Salto KS, and the policy is to report it: "+*u.Drift+
 			"; reconcile the reservation to make it as it should be, or leave it")
@@ -399,10 +404,16 @@ func (a *attempt) madeBefore(u seen, at time.Time) bool {
 	return u.MadeAt == nil || u.MadeAt.Before(at)
 }
 
+// problemSubscriptions is Seam's error on an ACS user for whom the Salto KS site has no subscription left.
+const problemSubscriptions = "salto_ks_subscription_limit_exceeded"
+
+// askForProblems is how often Seam is asked whether an error on an ACS user is over.
+const askForProblems = time.Minute
+
 // explainProblem turns an error of Seam's on an ACS user into a reason and what to do.
 func explainProblem(code string) (reason, message string) {
 	switch code {
-	case "salto_ks_subscription_limit_exceeded":
+	case problemSubscriptions:
 		return "subscription_limit_exceeded", "the Salto KS site has no free user subscription: raise the limit or remove users there; it is tried again by itself"
 	case "failed_to_create_on_acs_system", "failed_to_update_on_acs_system", "failed_to_delete_on_acs_system":
 		return "rejected_by_access_system", "Salto KS refused the user (" + code + "): look at it in the Seam console, then reconcile the reservation"
@@ -462,12 +473,17 @@ func (a *attempt) failed(err error) store.Verdict {
 		v.LastError = err.Error()
 		retry(a.backoff(v.Attempts))
 	}
-	wait, api := new(waitError), new(seam.Error)
+	wait, problem, api := new(waitError), new(problemError), new(seam.Error)
 	switch {
 	case errors.Is(err, errStale):
 		retry(0)
 	case errors.As(err, &wait):
 		v.Next, v.Message = &wait.until, wait.why
+	case errors.As(err, &problem):
+		v.Status = store.KeyAttention
+		v.Reason, v.Message = explainProblem(problem.code)
+		v.Message += "; the old key stays until the new one is there"
+		retry(askForProblems)
 	case errors.As(err, &api):
 		switch api.Kind {
 		case seam.RateLimited:

@@ -19,7 +19,7 @@ func TestLostCreateThenCancel(t *testing.T) {
 		for _, path := range []string{seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate} {
 			t.Run(fmt.Sprintf("%s %q", path, email), func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, fast(), simulator.Options{})
+				r := newLossyRig(t, fast(), simulator.Options{})
 				r.listing("default", "L", "555555-5555")
 				s := r.stay("R1")
 				s.email = email
@@ -53,7 +53,7 @@ func TestReadsThatLag(t *testing.T) {
 	for _, kind := range []simulator.FaultKind{simulator.LostAfter, simulator.Error500After, simulator.Hang} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, options, simulator.Options{})
+			r := newLossyRig(t, options, simulator.Options{})
 			r.listing("default", "L", "555555-5555")
 			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
 			r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 300 * time.Millisecond })
@@ -84,7 +84,7 @@ func TestReadsThatLagTooLongThenCancel(t *testing.T) {
 	for _, email := range []string{"jane@example.com", ""} {
 		t.Run(fmt.Sprintf("%q", email), func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, fast(), simulator.Options{})
+			r := newLossyRig(t, fast(), simulator.Options{})
 			r.listing("default", "L", "555555-5555")
 			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
 			r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 2 * time.Second })
@@ -111,7 +111,7 @@ func TestReadsThatLagTooLongThenCancel(t *testing.T) {
 // look-up, and the one that REST reports stays.
 func TestReadsThatLagTooLong(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, fast(), simulator.Options{})
+	r := newLossyRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
 	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 2 * time.Second })
@@ -220,6 +220,71 @@ func TestSubscription(t *testing.T) {
 	r.until(b, store.KeyActive)
 }
 
+// A guest changes where every subscription is taken: the one that the new key waits for is held by the old key.
+func TestChangedGuestNeedsTheSubscription(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.sim.Change(func(st *simulator.State) {
+		sys := st.Systems[system]
+		sys.SubscriptionLimit = 1
+		st.Systems[system] = sys
+	})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	r.book(s)
+	r.until(s, store.KeyIssued)
+	r.advance(50 * time.Hour)
+	r.until(s, store.KeyActive)
+	s.email = "joe@example.com"
+	r.book(s)
+	waitFor(t, "the old key to go", func() bool {
+		held := r.holds(s.id)
+		return len(held) == 1 && held[0].Identity == s.email
+	})
+	r.advance(2 * time.Minute)
+	r.until(s, store.KeyActive)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+}
+
+// A guest changes, and Salto KS refuses the new one: the old key stays, and a person is told why.
+func TestChangedGuestIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{Pending: time.Minute})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	r.book(s)
+	waitFor(t, "the first key", func() bool { return len(r.holds(s.id)) == 1 })
+	r.advance(2 * time.Minute)
+	r.until(s, store.KeyIssued)
+	old := s.wants(system, "555555-5555")
+	s.email = "joe@example.com"
+	r.book(s)
+	refuse := func(code string) {
+		r.sim.Change(func(st *simulator.State) {
+			for _, u := range st.UsersNamed(s.id) {
+				if st.Identities[u.IdentityID].Email == s.email {
+					u.ErrorCode = code
+					st.Users[u.ID] = u
+				}
+			}
+		})
+	}
+	waitFor(t, "the second key", func() bool { return len(r.holds(s.id)) == 2 })
+	refuse("failed_to_create_on_acs_system")
+	r.advance(2 * time.Minute)
+	waitFor(t, "attention", func() bool {
+		k := r.view(s).Key
+		return k.Status == store.KeyAttention && str(k.Reason) == "rejected_by_access_system" && k.NextReconcileAt != nil
+	})
+	r.mustHold(s.id, old, s.wants(system, "555555-5555"))
+	refuse("")
+	r.advance(2 * time.Minute)
+	waitFor(t, "the old key to be deleted", func() bool { return r.view(s).Key.Status != store.KeyAttention })
+	r.advance(2 * time.Minute)
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+}
+
 // A Seam that can't be reached from the start shows in the reservation, and webhooks go on.
 func TestUnreachableFromTheStart(t *testing.T) {
 	t.Parallel()
@@ -248,7 +313,7 @@ func TestUnreachableFromTheStart(t *testing.T) {
 // A door that a lost call has opened is not forgotten when something else is wanted before the retry.
 func TestLostChangeThenAnother(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, fast(), simulator.Options{})
+	r := newLossyRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", groupsL...)
 	r.listing("default", "M", groupsM...)
 	s := r.stay("R1")
@@ -269,7 +334,7 @@ func TestLostChangeThenAnother(t *testing.T) {
 // of them is still looked after.
 func TestManyLostCreatesOfOneStay(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, fast(), simulator.Options{})
+	r := newLossyRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	s := r.stay("R1")
 	for i := range 7 {

@@ -192,7 +192,7 @@ type watched struct {
 func newLane(t testing.TB) *lane {
 	options := fast()
 	options.SweepInterval, options.Workers, options.PollEvery = 1_000_000*time.Hour, 4, 100*time.Millisecond
-	l := &lane{rig: newRig(t, options, simulator.Options{})}
+	l := &lane{rig: newLossyRig(t, options, simulator.Options{})}
 	l.sim.Configure(func(o *simulator.Options) { o.Watch = l.see })
 	l.listing("default", "L", groupsL...)
 	l.listing("default", "M", groupsM...)

@@ -238,7 +238,7 @@ func checkSome(t *testing.T, n int, property func(*rapid.T)) {
 // with a model that knows nothing of the order of arrival.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, fast(), simulator.Options{})
+	r := newLossyRig(t, fast(), simulator.Options{})
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
 	var stories, fired atomic.Int64
 	checkSome(t, chaos.Size("STAYKEY_MODEL_STORIES", 30), func(t *rapid.T) {

@@ -30,9 +30,13 @@ const (
 	systemB = "77777777-7777-7777-7777-777777777777"
 )
 
-// callTimeout is the deadline of a call to the simulated Seam. Deadline and grace are long for it and short for
-// the tests: on a busy machine an effect must not come behind both, as it may not at the real Seam.
-const callTimeout = 500 * time.Millisecond
+// Deadlines of a call to the simulated Seam. Where calls are lost on purpose, deadline and grace are long for it and short for
+// the tests: on a busy machine an effect must not come behind both, as it may not at the real Seam. Elsewhere none is to be
+// lost, however busy the machine is.
+const (
+	lossyTimeout = 500 * time.Millisecond
+	callTimeout  = 5 * time.Second
+)
 
 // patience is how long a test waits for what takes milliseconds on an idle machine.
 const patience = 45 * time.Second
@@ -47,6 +51,7 @@ type rig struct {
 	prov    *provisioner.Provisioner
 	policy  func(string) pms.Policy
 	options provisioner.Options
+	timeout time.Duration // of a call to Seam
 	log     *slog.Logger
 	stop    func()
 
@@ -65,6 +70,17 @@ func fast() provisioner.Options {
 
 func newRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()
+	return newRigWith(t, callTimeout, options, simulated)
+}
+
+// newLossyRig is for tests that have calls get lost.
+func newLossyRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
+	t.Helper()
+	return newRigWith(t, lossyTimeout, options, simulated)
+}
+
+func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options, simulated simulator.Options) *rig {
+	t.Helper()
 	sim, err := simulator.New(simulated)
 	if err != nil {
 		t.Fatal(err)
@@ -73,14 +89,14 @@ func newRig(t testing.TB, options provisioner.Options, simulated simulator.Optio
 	sim.AddSystem(systemB, "Casa Verde", "verde-1", "verde-2")
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
-	r := &rig{t: t, store: storetest.New(t), sim: sim, seamURL: server.URL, options: options, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
+	r := &rig{t: t, store: storetest.New(t), sim: sim, seamURL: server.URL, options: options, timeout: timeout, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
 	r.start()
 	return r
 }
 
 // start runs an applier and a provisioner until stop.
 func (r *rig) start() {
-	client, err := seam.New(seam.Config{Endpoint: r.seamURL, APIKey: "k", Timeout: callTimeout})
+	client, err := seam.New(seam.Config{Endpoint: r.seamURL, APIKey: "k", Timeout: r.timeout})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -615,8 +615,8 @@ func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
 			if err := a.readBack(ctx, d, i); err != nil {
 				return err
 			}
-			if !a.seen.users[i].Settled {
-				return &waitError{a.now().Add(a.settleDelay()), "the new key is not on the access system yet: the old one stays until it is"}
+			if err := a.opensYet(a.seen.users[i], *u); err != nil {
+				return err
 			}
 		}
 	}
@@ -649,6 +649,21 @@ func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
 		return saved
 	}
 	return err
+}
+
+// opensYet returns what the old key of a stay stays for: until the new one is on the access system. Where that lacks nothing but a
+// subscription, and the old key may have the one it waits for, the old one goes: it is another guest's.
+func (a *attempt) opensYet(u, old seen) error {
+	switch {
+	case u.Settled:
+		return nil
+	case u.Problem == nil:
+		return &waitError{a.now().Add(a.settleDelay()), "the new key is not on the access system yet: the old one stays until it is"}
+	case *u.Problem == problemSubscriptions && u.ACSSystemID == old.ACSSystemID:
+		return nil
+	default:
+		return &problemError{*u.Problem}
+	}
 }
 
 // finishUp does what no plan shows: it reads back what was changed, and sees what was deleted off. errReplan

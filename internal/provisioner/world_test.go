@@ -55,7 +55,7 @@ type modelStay struct {
 }
 
 func newWorld(t *testing.T, second simulator.SecondUser, random *rand.Rand) *world {
-	w := &world{rig: newRig(t, fast(), simulator.Options{SecondUser: second, CaseSensitiveEmail: random.IntN(2) == 0}), random: random, groups: map[string][]string{}}
+	w := &world{rig: newLossyRig(t, fast(), simulator.Options{SecondUser: second, CaseSensitiveEmail: random.IntN(2) == 0}), random: random, groups: map[string][]string{}}
 	for i := range 12 {
 		s := w.rig.stay(fmt.Sprintf("S%d", i))
 		s.source = []string{"default", "other"}[i%2]
