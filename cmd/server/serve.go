@@ -237,7 +237,6 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	s.public, s.ops = handlers.New(handlers.Config{
 		Activity: s.activity, Admin: s.applier, CursorKey: []byte(cursorKey), Tokens: s.tokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
 		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: c.SeamSecrets,
-		Source:       func(name string) (pms.Source, bool) { source, ok := s.sources.Load().Sources[name]; return source, ok },
 		Store:        db,
 		AccessGroups: s.accessGroups, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, EraseGuest: s.eraseGuest, PublicURL: c.PublicURL,
 		Sources:        func() map[string]pms.Source { return s.sources.Load().Sources },

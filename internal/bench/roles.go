@@ -52,11 +52,10 @@ func serveRole(ctx context.Context, role string) error {
 		inbox = one{db}
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	sources := map[string]pms.Source{"default": {Name: "default", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secret()}}, Policy: pms.DefaultPolicy()}}
 	public, _ := handlers.New(handlers.Config{
 		Inbox: inbox, Log: log, Metrics: prometheus.NewRegistry(), Now: time.Now,
-		Source: func(name string) (pms.Source, bool) {
-			return pms.Source{Name: name, Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secret()}}, Policy: pms.DefaultPolicy()}, true
-		},
+		Sources: func() map[string]pms.Source { return sources },
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 // mountAPI adds the REST of contract section 5, with its OpenAPI document and page.
 func (s *server) mountAPI(r chi.Router) {
-	api := s.newAPI(r.With(s.authenticated, s.limits.oneOfFew, decodeParams, storableInput))
+	api := s.newAPI(r.With(measured, s.authenticated, s.limits.oneOfFew, decodeParams, storableInput))
 	document, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		panic("the OpenAPI document can't be encoded: " + err.Error()) // a mistake in this package; any test shows it

@@ -46,7 +46,7 @@ func (s *server) showEventDetail(ctx context.Context, e store.Event) EventDetail
 	}
 	body := string(e.Body)
 	d.Body = &body
-	source, _ := s.Source(e.Source)
+	source, _ := s.source(e.Source)
 	if parsed, err := intake.MapEvent(ctx, source, e); err == nil && len(parsed.Invalid) == 0 {
 		for _, c := range parsed.Changes {
 			d.Changes = append(d.Changes, c)

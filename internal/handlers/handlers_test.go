@@ -85,7 +85,6 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		Explain:        func(context.Context, store.Ref) (handlers.Target, error) { return handlers.Target{Key: true}, nil },
 		Diagnose:       func(context.Context) []handlers.Finding { return nil },
 		Sources:        func() map[string]pms.Source { return a.sources },
-		Source:         func(name string) (pms.Source, bool) { s, ok := a.sources[name]; return s, ok },
 		TrustedProxies: func() pms.Addresses { return a.trusted },
 	})
 	server := httptest.NewServer(public)

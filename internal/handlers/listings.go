@@ -115,7 +115,7 @@ func (s *server) listingOperations(api huma.API) {
 }
 
 func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[Listing], error) {
-	if _, ok := s.Source(in.Source); !ok || !actorOf(ctx).sees(in.Source) {
+	if _, ok := s.source(in.Source); !ok || !actorOf(ctx).sees(in.Source) {
 		return nil, problem(http.StatusNotFound, "there is no source of this name: \"default\" unless sources are configured")
 	}
 	if err := pms.CheckID(in.ListingID); err != nil {

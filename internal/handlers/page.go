@@ -74,13 +74,12 @@ func (s *server) mountPage(r chi.Router) {
 		http.ServeContent(w, r, path.Base(chi.URLParam(r, "name")), time.Time{}, bytes.NewReader(content))
 	})
 	plain := r.With(s.pageHeaders, sameOrigin)
-	plain.Get("/sign-in", func(w http.ResponseWriter, r *http.Request) {
+	plain.With(measured).Get("/sign-in", func(w http.ResponseWriter, r *http.Request) {
 		s.render(w, r, http.StatusOK, "sign-in", page{Title: "Sign in", Body: signIn{Next: nextPage(r.FormValue("next"))}})
 	})
-	plain.Post("/sign-in", s.signIn)
-	signedIn := plain.With(s.signedIn, decodeParams, storableInput)
-	signedIn.Get("/updates", s.updates)
-	signedIn = signedIn.With(s.limits.oneOfFew)
+	plain.With(measured).Post("/sign-in", s.signIn)
+	plain.With(s.signedIn, decodeParams, storableInput).Get("/updates", s.updates)
+	signedIn := plain.With(measured, s.signedIn, decodeParams, storableInput, s.limits.oneOfFew)
 	signedIn.Post("/sign-out", s.signOut)
 	signedIn.Get("/", s.todayPage)
 	signedIn.Get("/reservations", s.reservationsPage)

@@ -108,7 +108,7 @@ func (s *server) listingPage(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) listingView(r *http.Request) (listingView, *Problem) {
 	ref := listingRef(r)
-	source, known := s.Source(ref.Source)
+	source, known := s.source(ref.Source)
 	if !actorOf(r.Context()).sees(ref.Source) || !known {
 		return listingView{}, problem(http.StatusNotFound, noListing)
 	}

@@ -134,7 +134,7 @@ func (s *server) stayRows(ctx context.Context, views []store.View) ([]stayRow, e
 
 // zoneOf is the time zone of a property, nil where none is known.
 func (s *server) zoneOf(source, listingID string, l store.Listing) *time.Location {
-	known, _ := s.Source(source)
+	known, _ := s.source(source)
 	return known.Policy.Complete(listingID, text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime)).Zone
 }
 

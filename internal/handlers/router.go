@@ -3,6 +3,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"log/slog"
@@ -95,7 +96,6 @@ type Config struct {
 	SeamChanged  func() // reservations were made due by an event of Seam's
 	SeamSecrets  []pms.Secret
 	PublicURL    string // where PMSs reach the public listener, "" where that is not known
-	Source       func(name string) (pms.Source, bool)
 	Sources      func() map[string]pms.Source
 	// TrustedProxies are the proxies whose X-Forwarded-For is believed; none if it is empty.
 	TrustedProxies func() pms.Addresses
@@ -103,6 +103,12 @@ type Config struct {
 	Tokens         func() []Token // of admins
 	Traced         bool           // events are traced
 	Version        string
+}
+
+// source finds a source of the configuration.
+func (s *server) source(name string) (pms.Source, bool) {
+	source, ok := s.Sources()[name]
+	return source, ok
 }
 
 const webhookRoute, webhookRouteBehind = "/webhooks/{source}", "/webhooks/{source}/*"
@@ -211,9 +217,6 @@ func (s *server) envelope(next http.Handler) http.Handler {
 			if route := chi.RouteContext(r.Context()); route != nil {
 				pattern = route.RoutePattern()
 			}
-			if isOurs := strings.HasPrefix(pattern, "/v1/") || strings.HasPrefix(pattern, "/reservations") || slices.Contains([]string{"/", "/events", "/listings", "/sources"}, pattern); isOurs {
-				requestSeconds.WithLabelValues(pattern, strconv.Itoa(wrapped.Status()/100)+"xx").Observe(time.Since(started).Seconds())
-			}
 			level := slog.LevelInfo
 			switch {
 			case strings.HasPrefix(pattern, "/assets/"), pattern == "/healthz", pattern == "/readyz", pattern == "/metrics":
@@ -234,6 +237,19 @@ func (s *server) envelope(next http.Handler) http.Handler {
 			s.log.Log(r.Context(), level, "request", attrs...)
 		}()
 		next.ServeHTTP(wrapped, r)
+	})
+}
+
+// measured measures how long the answers of a route take.
+func measured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began, status := time.Now(), http.StatusInternalServerError // should it panic
+		defer func() {
+			requestSeconds.WithLabelValues(chi.RouteContext(r.Context()).RoutePattern(), strconv.Itoa(status/100)+"xx").Observe(time.Since(began).Seconds())
+		}()
+		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		next.ServeHTTP(answer, r)
+		status = cmp.Or(answer.Status(), http.StatusOK)
 	})
 }
 

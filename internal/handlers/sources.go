@@ -251,7 +251,7 @@ const testWithin = 10 * time.Second
 
 // testSource posts a test event as the source's PMS would.
 func (s *server) testSource(ctx context.Context, name string) (SourceTest, *Problem) {
-	source, ok := s.Sources()[name]
+	source, ok := s.source(name)
 	if !ok || !actorOf(ctx).sees(name) {
 		return SourceTest{}, problem(http.StatusNotFound, "there is no source of this name")
 	}

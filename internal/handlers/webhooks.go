@@ -47,7 +47,7 @@ func (s *server) measuredWebhook(w http.ResponseWriter, r *http.Request) {
 // webhook is POST /webhooks/{source}: contract section 3, from top to bottom.
 func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 	name := chi.URLParam(r, "source")
-	source, ok := s.Source(name)
+	source, ok := s.source(name)
 	if !ok {
 		problem(http.StatusNotFound, "there is no source of this name: it is the part of the URL behind /webhooks/, and \"default\" unless sources are configured").write(w)
 		return

@@ -1,0 +1,60 @@
+package handlers_test
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staykey/staykey/internal/handlers"
+)
+
+// The answers of REST and of every page are measured by their routes, never by what was asked for.
+func TestRoutesAreMeasured(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	v := a.visitor()
+	v.signIn(adminToken)
+	for _, path := range []string{"/", "/reservations", "/listings", "/events", "/sources", "/health", "/reservations/default/nobodys", "/listings/default/nobodys"} {
+		v.request(http.MethodGet, path, nil, nil)
+	}
+	a.get("/v1/summary")
+	a.get("/v1/reservations/default/nobodys")
+	a.as("", http.MethodGet, "/v1/events", "")
+	measured := measuredRoutes(t)
+	for _, want := range []string{
+		"/ 2xx", "/reservations 2xx", "/listings 2xx", "/events 2xx", "/sources 2xx", "/health 2xx", "/sign-in 3xx",
+		"/reservations/{source}/{reservation_id} 4xx", "/listings/{source}/{listing_id} 2xx",
+		"/v1/summary 2xx", "/v1/reservations/{source}/{reservation_id} 4xx", "/v1/events 4xx",
+	} {
+		if !slices.Contains(measured, want) {
+			t.Errorf("%s is not measured; these are: %q", want, measured)
+		}
+	}
+}
+
+// measuredRoutes lists what the process has measured, by route and class of status.
+func measuredRoutes(t *testing.T) []string {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(handlers.Collectors()...)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var routes []string
+	for _, family := range families {
+		if family.GetName() != "staykey_http_request_duration_seconds" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			routes = append(routes, labels["route"]+" "+labels["status"])
+		}
+	}
+	return routes
+}
