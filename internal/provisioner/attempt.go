@@ -49,6 +49,11 @@ type problemError struct{ code string }
 
 func (e *problemError) Error() string { return "Seam reports " + e.code + " on the new ACS user" }
 
+// removalError ends an attempt while an ACS user that was deleted is there all the same.
+type removalError struct{ why string }
+
+func (e *removalError) Error() string { return "the ACS user is not removed: " + e.why }
+
 // attempt is one go at one reservation.
 type attempt struct {
 	*Provisioner
@@ -81,12 +86,16 @@ func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 	return a
 }
 
+func (a *attempt) situation(group groupSystem) situation {
+	return situation{
+		reservation: a.work.Reservation, listing: a.work.Listing, overrides: a.work.Overrides, policy: a.policy, defaultSystem: a.options.DefaultSystem,
+		guestKey: a.guestKey, now: a.now(), group: group,
+	}
+}
+
 // desired asks Seam about access groups only where a key depends on them.
 func (a *attempt) desired(ctx context.Context) (desired, error) {
-	s := situation{
-		reservation: a.work.Reservation, listing: a.work.Listing, overrides: a.work.Overrides, policy: a.policy, defaultSystem: a.options.DefaultSystem,
-		guestKey: a.guestKey, now: a.now(), group: func(string) (string, bool) { return "", true },
-	}
+	s := a.situation(func(string) (string, bool) { return "", true })
 	if d := desire(s); d.goal == have && a.work.Listing != nil && !a.work.Listing.Deleted {
 		a.reason = "which access system the listing's access groups are on"
 		err := a.directory.learn(ctx, a.work.Listing.Groups())
@@ -407,6 +416,9 @@ func (a *attempt) madeBefore(u seen, at time.Time) bool {
 // problemSubscriptions is Seam's error on an ACS user for whom the Salto KS site has no subscription left.
 const problemSubscriptions = "salto_ks_subscription_limit_exceeded"
 
+// problemRemoval is Seam's error on an ACS user that the access system has not removed.
+const problemRemoval = "failed_to_delete_on_acs_system"
+
 // askForProblems is how often Seam is asked whether an error on an ACS user is over.
 const askForProblems = time.Minute
 
@@ -415,7 +427,7 @@ func explainProblem(code string) (reason, message string) {
 	switch code {
 	case problemSubscriptions:
 		return "subscription_limit_exceeded", "the Salto KS site has no free user subscription: raise the limit or remove users there; it is tried again by itself"
-	case "failed_to_create_on_acs_system", "failed_to_update_on_acs_system", "failed_to_delete_on_acs_system":
+	case "failed_to_create_on_acs_system", "failed_to_update_on_acs_system", problemRemoval:
 		return "rejected_by_access_system", "Salto KS refused the user (" + code + "): look at it in the Seam console, then reconcile the reservation"
 	default:
 		return "seam_reports_error", "Seam reports " + code + " on the ACS user: look at it in the Seam console, then reconcile the reservation"
@@ -455,16 +467,25 @@ func (a *attempt) settleDelay() time.Duration {
 
 func (a *attempt) slowRetry() time.Duration { return min(a.options.SweepInterval, 5*time.Minute) }
 
+// meanwhile is the status while something is left to do. A stay that was cut short is not over while its key lasts for longer.
+func (a *attempt) meanwhile() string {
+	lasts := func(u seen) bool { return u.ACSUserID != nil && u.EndsAt != nil && u.EndsAt.After(a.now()) }
+	switch d := desire(a.situation(func(string) (string, bool) { return "", true })); {
+	case d.expired && !slices.ContainsFunc(a.seen.users, lasts):
+		return store.KeyExpired
+	case d.expired, d.goal == gone:
+		return store.KeyRevoking
+	default:
+		return store.KeyProvisioning
+	}
+}
+
 // failed judges an attempt that ended with an error. Whatever else happens, the key is due again.
 func (a *attempt) failed(err error) store.Verdict {
 	k := a.work.Key
 	now := a.now()
-	working := store.KeyProvisioning
-	if a.work.Reservation.Status == pms.Cancelled || a.work.Overrides.RevokedAt != nil {
-		working = store.KeyRevoking
-	}
 	v := store.Verdict{
-		Status: working, Generation: k.Generation, Checks: k.Checks, NextIsRetry: true, UncertainSince: a.lostAt, LastError: deref(k.LastError),
+		Status: a.meanwhile(), Generation: k.Generation, Checks: k.Checks, NextIsRetry: true, UncertainSince: a.lostAt, LastError: deref(k.LastError),
 	}
 	a.count(&v, false)
 	retry := func(in time.Duration) { at := now.Add(in); v.Next = &at }
@@ -473,7 +494,7 @@ func (a *attempt) failed(err error) store.Verdict {
 		v.LastError = err.Error()
 		retry(a.backoff(v.Attempts))
 	}
-	wait, problem, api := new(waitError), new(problemError), new(seam.Error)
+	wait, problem, removal, api := new(waitError), new(problemError), new(removalError), new(seam.Error)
 	switch {
 	case errors.Is(err, errStale):
 		retry(0)
@@ -484,6 +505,10 @@ func (a *attempt) failed(err error) store.Verdict {
 		v.Reason, v.Message = explainProblem(problem.code)
 		v.Message += "; the old key stays until the new one is there"
 		retry(askForProblems)
+	case errors.As(err, &removal):
+		v.Status, v.Reason = store.KeyAttention, reasonNotRemoved
+		v.Message = "a key that should be gone may still open doors (" + removal.why + "): see the ACS user in the Seam console, and remove it in Salto KS; it is tried again by itself"
+		retry(a.slowRetry())
 	case errors.As(err, &api):
 		switch api.Kind {
 		case seam.RateLimited:

@@ -26,6 +26,7 @@ const (
 	reasonSeveralSystems = "access_groups_of_several_systems"
 	reasonHeld           = "held"
 	reasonRevoked        = "revoked_by_admin"
+	reasonNotRemoved     = "not_removed"
 )
 
 // goal is what should exist of a reservation.

@@ -29,15 +29,12 @@ func (p *Provisioner) Explain(ctx context.Context, ref store.Ref) (Target, error
 		return Target{}, err
 	}
 	a := p.newAttempt(store.Lease{Ref: ref}, work)
-	d := desire(situation{
-		reservation: work.Reservation, listing: work.Listing, overrides: work.Overrides, policy: a.policy, defaultSystem: p.options.DefaultSystem,
-		guestKey: p.guestKey, now: p.now(), group: func(id string) (string, bool) {
-			if len(p.directory.missing([]string{id})) > 0 {
-				return "", true // not asked yet: nothing speaks against it
-			}
-			return p.directory.system(id)
-		},
-	}).heldBack(a.seen)
+	d := desire(a.situation(func(id string) (string, bool) {
+		if len(p.directory.missing([]string{id})) > 0 {
+			return "", true // not asked yet: nothing speaks against it
+		}
+		return p.directory.system(id)
+	})).heldBack(a.seen)
 	t := Target{Key: d.goal == have, ACSSystemID: d.systemID, GroupIDs: d.groups}
 	if d.starts.IsZero() == d.ends.IsZero() && !d.starts.IsZero() {
 		t.StartsAt, t.EndsAt, t.RemoveAt = &d.starts, &d.ends, &d.removeAt

@@ -341,7 +341,7 @@ func (l *lane) reach(s stay, status string) error {
 	defer tick.Stop()
 	for {
 		v, err := l.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
-		if err == nil && v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status && (status != store.KeyExpired || v.User == nil) {
+		if err == nil && v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status && (status != store.KeyExpired || (v.User == nil && !v.Key.NextIsRetry)) {
 			return nil
 		}
 		select {

@@ -308,7 +308,7 @@ func (a *attempt) foundRemoved(u *seen) {
 }
 
 func isGone(u seam.ACSUser) bool {
-	return u.BeingDeleted() || slices.ContainsFunc(u.Errors, func(e seam.Issue) bool { return e.ErrorCode == "deleted_externally" })
+	return u.BeingDeleted() || u.Reports("deleted_externally")
 }
 
 // checkKeys compares the recorded mobile key with Seam. One that a list leaves out is confirmed by a get.

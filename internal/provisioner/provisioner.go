@@ -41,7 +41,7 @@ var (
 // Collectors returns the package's metrics.
 func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		reconcileSeconds, paused, driftFound, sweepSeconds, sweepCompared, sweepHeldBack, dueWithoutKey,
+		reconcileSeconds, paused, driftFound, sweepSeconds, sweepCompared, sweepHeldBack, dueWithoutKey, overdueRemovals,
 	}
 }
 
@@ -171,7 +171,7 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	var running sync.WaitGroup
 	running.Go(func() { p.learnGroups(ctx) })
 	running.Go(func() { p.sweepInTurn(ctx) })
-	running.Go(func() { p.watchArrivals(ctx) })
+	running.Go(func() { p.watch(ctx) })
 	slots := make(chan struct{}, p.options.Workers)
 	freed := make(chan struct{}, 1)
 	tick := time.NewTicker(p.options.PollEvery)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -790,7 +791,9 @@ func (a *attempt) confirmDeleted(ctx context.Context, u seen) error {
 	case err != nil:
 		return err
 	case isGone(from):
-		return &waitError{a.now().Add(deletePoll), "Seam is removing the ACS user"}
+		return a.stillGoing(u)
+	case from.Reports(problemRemoval) && a.now().Before(u.DeletedAt.Add(a.slowRetry())): // behind it, it is deleted again
+		return &removalError{problemRemoval}
 	case a.now().Before(u.DeletedAt.Add(a.options.Grace)):
 		return &waitError{u.DeletedAt.Add(a.options.Grace), "Seam still shows the deleted ACS user"}
 	}
@@ -800,6 +803,15 @@ func (a *attempt) confirmDeleted(ctx context.Context, u seen) error {
 	}
 	a.seen.users[a.indexOf(u)] = u
 	return errReplan
+}
+
+// stillGoing is the wait for a deletion that Seam has under way: longer the longer it takes, and a person is told in the end.
+func (a *attempt) stillGoing(u seen) error {
+	since := a.now().Sub(*u.DeletedAt)
+	if since >= removedWithin {
+		return &removalError{"Seam has been at it since " + pms.FormatInstant(*u.DeletedAt)}
+	}
+	return &waitError{a.now().Add(min(max(since/4, deletePoll), askForProblems)), "Seam is removing the ACS user"}
 }
 
 func (a *attempt) indexOf(u seen) int {
@@ -823,8 +835,12 @@ func (a *attempt) makeRoom(ctx context.Context, d desired) error {
 	return nil
 }
 
-// deletePoll is how often a deletion that Seam has under way is looked at.
-const deletePoll = 2 * time.Second
+const (
+	// deletePoll is how soon a deletion that Seam has under way is looked at.
+	deletePoll = 2 * time.Second
+	// removedWithin is how long it may take before a person should know that the key may still open doors.
+	removedWithin = 15 * time.Minute
+)
 
 // removeOwnIdentity deletes the identity of an ACS user that is gone, if it is the reservation's own and
 // nothing else is linked to it. It returns whether the identity can be forgotten.

@@ -83,6 +83,11 @@ func (u ACSUser) Subscribed() bool {
 	})
 }
 
+// Reports tells whether Seam has an error of this code on the user.
+func (u ACSUser) Reports(code string) bool {
+	return slices.ContainsFunc(u.Errors, func(e Issue) bool { return e.ErrorCode == code })
+}
+
 // BeingDeleted tells whether Seam is removing the user.
 func (u ACSUser) BeingDeleted() bool {
 	for _, w := range u.Warnings {

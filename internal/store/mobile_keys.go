@@ -495,6 +495,31 @@ func (s *Store) CountArrivalsWithoutKey(ctx context.Context, now, until time.Tim
 	return count, &a, wrap(err, "count arrivals without a key")
 }
 
+// Removal is a key that should be gone.
+type Removal struct {
+	Ref
+	Since  time.Time // it should
+	Status string
+	Reason string
+}
+
+// CountOverdueRemovals counts the keys that should have been gone at a time and are not, or not for certain, and returns the
+// one that should have been first, nil for none.
+func (s *Store) CountOverdueRemovals(ctx context.Context, by time.Time) (count int, first *Removal, err error) {
+	var r Removal
+	err = s.pool.QueryRow(ctx, `
+		SELECT count(*) OVER (), source, reservation_id, since, status, reason FROM (
+			SELECT source, reservation_id, greatest(r.updated_at, o.revoked_at) AS since, k.status, coalesce(k.reason, '') AS reason
+			FROM mobile_keys k JOIN reservations r USING (source, reservation_id) LEFT JOIN overrides o USING (source, reservation_id)
+			WHERE k.status = 'revoking' OR (k.status = 'attention' AND (k.cancelled OR k.reason = 'not_removed'))) removals
+		WHERE since < $1 ORDER BY since, source, reservation_id LIMIT 1`, by).
+		Scan(&count, &r.Source, &r.ReservationID, &r.Since, &r.Status, &r.Reason)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil, nil
+	}
+	return count, &r, wrap(err, "count overdue removals")
+}
+
 // DueKeys returns how many keys a worker could take up now, at most 10,000, and since when the first of them is due.
 func (s *Store) DueKeys(ctx context.Context) (n int, since *time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `

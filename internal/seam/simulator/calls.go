@@ -448,12 +448,16 @@ func (s *Simulator) deleteUser(r request) answer {
 	if !ok || !u.GoneAt.IsZero() {
 		return notFound("acs_user")
 	}
-	if s.options.Pending > 0 {
+	switch {
+	case s.options.RefuseDeletes:
+		u.ErrorCode = "failed_to_delete_on_acs_system"
+		s.state.Users[u.ID] = u
+	case s.options.Pending > 0:
 		s.state.deleteUser(u.ID)
 		u.GoneAt = s.now().Add(s.options.Pending)
 		s.pend(&u, "deleting")
 		s.state.Users[u.ID] = u
-	} else {
+	default:
 		s.state.deleteUser(u.ID)
 	}
 	s.index.touch(u.ID)

@@ -38,6 +38,7 @@ type Options struct {
 	CaseSensitiveEmail  bool          `json:"case_sensitive_email"`  // "A@b.c" and "a@b.c" may both exist
 	IgnoreUnknownGroups bool          `json:"ignore_unknown_groups"` // in acs/users/create; else the call is refused
 	RefuseEmail         string        `json:"refuse_email"`          // an address that Seam doesn't take
+	RefuseDeletes       bool          `json:"refuse_deletes"`        // acs/users/delete is accepted, and Salto KS keeps the user
 	Pending             time.Duration `json:"pending"`               // how long mutations stay pending
 	SubscribeDelay      time.Duration `json:"subscribe_delay"`       // behind starts_at
 	ReadLag             time.Duration `json:"read_lag"`              // reads show the state of so long ago
