@@ -159,7 +159,8 @@ func (u *seen) readState(from seam.ACSUser, now time.Time) {
 		u.Problem = &code
 		break
 	}
-	u.Settled = len(from.PendingMutations) == 0 && len(from.Errors) == 0
+	began := u.StartsAt != nil && !u.StartsAt.After(now)
+	u.Settled = len(from.Errors) == 0 && !from.InProgress() && (!began || !from.Deferred())
 	switch {
 	case !from.IsSuspended:
 		u.SuspendedAt = nil

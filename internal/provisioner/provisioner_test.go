@@ -621,3 +621,21 @@ func TestRowsChangeWhileTheyAreReconciled(t *testing.T) {
 	}
 	r.mustBeSound()
 }
+
+// Seam may put off what it does at the access system until a stay begins. Then the key is as it should be, and nobody asks for weeks
+// whether it is; a stay that has begun is not.
+func TestDeferredCreation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{Defer: true, SubscribeDelay: 10 * time.Minute})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	r.book(s)
+	if v := r.until(s, store.KeyIssued); v.Key.NextReconcileAt == nil || !v.Key.NextReconcileAt.Equal(s.in) {
+		t.Errorf("it is looked at again at %v, check-in is %v", v.Key.NextReconcileAt, s.in)
+	}
+	r.advance(s.in.Add(time.Minute).Sub(r.now()))
+	r.until(s, store.KeyProvisioning)
+	r.advance(10 * time.Minute)
+	r.until(s, store.KeyActive)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -102,6 +103,17 @@ func (u ACSUser) BeingDeleted() bool {
 	}
 	return false
 }
+
+// InProgress tells whether Seam has changes of the user under way to the access system.
+func (u ACSUser) InProgress() bool {
+	return slices.ContainsFunc(u.PendingMutations, func(m Mutation) bool { return !m.deferred() })
+}
+
+// Deferred tells whether Seam has put changes of the user off, to make them by itself: of one whose access begins later, or whose
+// credential nobody has taken up yet (Seam's OpenAPI, acs_user.pending_mutations).
+func (u ACSUser) Deferred() bool { return slices.ContainsFunc(u.PendingMutations, Mutation.deferred) }
+
+func (m Mutation) deferred() bool { return strings.HasPrefix(m.Code, "deferring_") }
 
 // AccessGroup is a group of doors of an access system.
 type AccessGroup struct {

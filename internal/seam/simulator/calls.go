@@ -273,6 +273,9 @@ func (s *Simulator) showUser(st *State, u User) map[string]any {
 			pending = append(pending, map[string]any{"mutation_code": p.Code, "created_at": stamp(now), "message": "in progress"})
 		}
 	}
+	if at := startOf(u).Add(s.options.SubscribeDelay); s.options.Defer && now.Before(at) {
+		pending = append(pending, map[string]any{"mutation_code": "deferring_creation", "created_at": stamp(u.CreatedAt), "scheduled_at": stamp(at), "message": "put off"})
+	}
 	m := map[string]any{
 		"acs_user_id": u.ID, "acs_system_id": u.SystemID, "user_identity_id": orNull(u.IdentityID), "workspace_id": st.WorkspaceID,
 		"connected_account_id": "simulated", "created_at": stamp(u.CreatedAt), "display_name": u.FullName, "full_name": u.FullName,

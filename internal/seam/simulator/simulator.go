@@ -40,6 +40,7 @@ type Options struct {
 	RefuseEmail         string        `json:"refuse_email"`          // an address that Seam doesn't take
 	RefuseDeletes       bool          `json:"refuse_deletes"`        // acs/users/delete is accepted, and Salto KS keeps the user
 	Pending             time.Duration `json:"pending"`               // how long mutations stay pending
+	Defer               bool          `json:"defer"`                 // a user's creation is put off until it is subscribed
 	SubscribeDelay      time.Duration `json:"subscribe_delay"`       // behind starts_at
 	ReadLag             time.Duration `json:"read_lag"`              // reads show the state of so long ago
 	Latency             time.Duration `json:"latency"`               // of each answer
