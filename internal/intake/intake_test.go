@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"pgregory.net/rapid"
 
+	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
@@ -297,8 +298,8 @@ func TestArrivalOrderDoesNotMatter(t *testing.T) {
 func TestApplyersShareTheWork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	const stays, rounds = 250, 12 // a batch a version, so that two appliers have two versions of the same stays
-	for round := range rounds {
+	const stays = 250 // a batch a version, so that two appliers have two versions of the same stays
+	for round := range chaos.Size("STAYKEY_APPLY_ROUNDS", 12) {
 		for v := range 2 {
 			for i := range stays {
 				w.put("default", update(fmt.Sprintf("R%d", i), 2*round+v, fmt.Sprintf("L%d", 2*round+v)))

@@ -45,9 +45,13 @@ func (e *waitError) Error() string {
 }
 
 // problemError ends an attempt until Seam has no error any more on a new ACS user, whose place the old one keeps meanwhile.
-type problemError struct{ code string }
+type problemError struct{ reason, message string }
 
-func (e *problemError) Error() string { return "Seam reports " + e.code + " on the new ACS user" }
+func newProblemError(reason, message string) error { return &problemError{reason, message} }
+
+func (e *problemError) Error() string {
+	return e.message + "; the old key stays until the new one is there"
+}
 
 // removalError ends an attempt while an ACS user that was deleted is there all the same.
 type removalError struct{ why string }
@@ -376,6 +380,10 @@ func (a *attempt) judgeKey(d desired, v *store.Verdict, next *earliest) {
 		reason, message := explainProblem(*u.Problem)
 		set(store.KeyAttention, reason, message)
 		again(askForProblems)
+	case u.CredentialProblem != nil:
+		reason, message := explainKeyProblem(*u.CredentialProblem)
+		set(store.KeyAttention, reason, message)
+		again(askForProblems)
 	case u.Drift != nil:
 		set(store.KeyAttention, "drifted", "somebody changed this at Seam or in Salto KS, and the policy is to report it: "+*u.Drift+
 			"; reconcile the reservation to make it as it should be, or leave it")
@@ -432,6 +440,11 @@ func explainProblem(code string) (reason, message string) {
 	default:
 		return "seam_reports_error", "Seam reports " + code + " on the ACS user: look at it in the Seam console, then reconcile the reservation"
 	}
+}
+
+// explainKeyProblem is explainProblem for an error on the mobile key.
+func explainKeyProblem(code string) (reason, message string) {
+	return "seam_reports_error", "Seam reports " + code + " on the mobile key: look at it in the Seam console, or re-issue the key"
 }
 
 // settledAt is when the present state was first reached.
@@ -501,9 +514,7 @@ func (a *attempt) failed(err error) store.Verdict {
 	case errors.As(err, &wait):
 		v.Next, v.Message = &wait.until, wait.why
 	case errors.As(err, &problem):
-		v.Status = store.KeyAttention
-		v.Reason, v.Message = explainProblem(problem.code)
-		v.Message += "; the old key stays until the new one is there"
+		v.Status, v.Reason, v.Message = store.KeyAttention, problem.reason, problem.Error()
 		retry(askForProblems)
 	case errors.As(err, &removal):
 		v.Status, v.Reason = store.KeyAttention, reasonNotRemoved

@@ -305,6 +305,35 @@ func (r *rig) overdue() int {
 	return n
 }
 
+// Seam reports an error on a mobile key: the next sweep tells, and it is over when it is over.
+func TestKeyInTrouble(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	r.book(s)
+	r.until(s, store.KeyIssued)
+	trouble := func(code string) {
+		r.sim.Change(func(st *simulator.State) {
+			for id, c := range st.Credentials {
+				c.ErrorCode = code
+				st.Credentials[id] = c
+			}
+		})
+	}
+	trouble("something_is_wrong")
+	r.advance(time.Minute)
+	r.sweepNow()
+	v := r.until(s, store.KeyAttention)
+	if str(v.Key.Reason) != "seam_reports_error" || !strings.Contains(str(v.Key.Message), "something_is_wrong on the mobile key") {
+		t.Errorf("reason %s: %s", str(v.Key.Reason), str(v.Key.Message))
+	}
+	trouble("")
+	r.advance(2 * time.Minute)
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+}
+
 // Salto KS doesn't remove the user of a cancelled stay: a person is told that the door may open, and it is tried again until it is
 // done.
 func TestRemovalIsRefused(t *testing.T) {

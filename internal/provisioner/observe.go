@@ -232,10 +232,17 @@ func (u *seen) takeKeys(keys []seam.Credential) {
 	}
 	u.surplusKeys = nil
 	for _, c := range keys {
-		if c.ACSCredentialID != *u.CredentialID {
+		if c.ACSCredentialID == *u.CredentialID {
+			u.CredentialProblem = c.Problem()
+		} else {
 			u.surplusKeys = append(u.surplusKeys, c.ACSCredentialID)
 		}
 	}
+}
+
+// forgetKey forgets the mobile key: it is gone, or another one takes its place.
+func (u *seen) forgetKey() {
+	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt, u.CredentialProblem = nil, nil, nil, nil
 }
 
 // check compares everything recorded of an ACS user with Seam.
@@ -338,7 +345,7 @@ func (a *attempt) checkKeys(ctx context.Context, u *seen) error {
 		return &waitError{u.CredentialMarkedAt.Add(a.options.Grace), "a new credential may not show up at once"}
 	}
 	a.note("credential %s has been deleted, not by us", *u.CredentialID)
-	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = nil, nil, nil
+	u.forgetKey()
 	if len(keys) > 0 {
 		u.takeKeys(keys)
 	}

@@ -17,6 +17,9 @@ type seen struct {
 	surplusKeys  []string // mobile keys beside the recorded one
 }
 
+// isDoubtful tells whether it is not known that the key opens doors.
+func (u seen) isDoubtful() bool { return !u.Settled || u.CredentialProblem != nil }
+
 // observed is what exists of a reservation, as far as is known.
 type observed struct {
 	users []seen // oldest first

@@ -384,6 +384,27 @@ func TestOneGuestWithSeveralStays(t *testing.T) {
 	}
 }
 
+// Two stays of a guest look for a place at the same moment, and both find it free.
+func TestTwoStaysOfAGuestAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	earlier, a, b := r.stay("R0"), r.stay("R1"), r.stay("R2")
+	r.book(earlier)
+	r.until(earlier, store.KeyIssued)
+	r.cancel(earlier)
+	r.until(earlier, store.KeyRevoked) // the guest's identity is known
+	r.stop()
+	r.book(a)
+	r.book(b)
+	r.sim.Configure(func(o *simulator.Options) { o.Latency = 100 * time.Millisecond })
+	r.start()
+	va, vb := r.until(a, store.KeyIssued), r.until(b, store.KeyIssued)
+	if va.User.UserIdentityID == vb.User.UserIdentityID || *va.User.ACSUserID == *vb.User.ACSUserID {
+		t.Error("two ACS users of one identity on one system: Seam documents one")
+	}
+}
+
 func TestAdoptedIdentitySurvivesEverything(t *testing.T) {
 	t.Parallel()
 	for _, withUser := range []bool{false, true} {

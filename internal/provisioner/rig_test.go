@@ -90,6 +90,7 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	r := &rig{t: t, store: storetest.New(t), sim: sim, seamURL: server.URL, options: options, timeout: timeout, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
+	r.advance(simulated.ReadLag) // reads show the access systems
 	r.start()
 	return r
 }

@@ -55,7 +55,7 @@ func (a *attempt) do(ctx context.Context, d desired, s step) error {
 		return a.change(ctx, u, a.seam.UnsuspendACSUser(ctx, *u.ACSUserID), func() { u.SuspendedAt = nil })
 	case replaceKey:
 		return a.change(ctx, u, unlessGone(a.seam.DeleteCredential(ctx, *u.CredentialID)), func() {
-			u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = nil, nil, nil
+			u.forgetKey()
 		})
 	case deleteKey:
 		id := s.body.(seam.CredentialID).ACSCredentialID
@@ -374,7 +374,8 @@ func (a *attempt) createUser(ctx context.Context, d desired, i int) error {
 	u := &a.seen.users[i]
 	if u.RemovedAt != nil { // deleted by somebody, and wanted back
 		u.ACSUserID, u.MadeAt, u.MarkedAt, u.LostAt, u.RemovedAt, u.SuspendedAt, u.Problem = nil, nil, nil, nil, nil, nil, nil
-		u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt, u.surplusKeys = nil, nil, nil, nil
+		u.surplusKeys = nil
+		u.forgetKey()
 	}
 	if !a.fresh[u.ID] {
 		a.reason = "whether the identity has an ACS user on the access system"
@@ -434,7 +435,8 @@ func (a *attempt) recordUser(ctx context.Context, d desired, i int, made seam.AC
 	if !foreign {
 		now := a.now()
 		u.ACSUserID, u.MadeAt, u.LostAt, u.ChangedAt, u.Unsure = &made.ACSUserID, &now, nil, &now, false
-		u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = nil, &now, nil
+		u.forgetKey()
+		u.CredentialMarkedAt = &now
 		u.readState(made, now)
 		u.Settled, u.unlinked = false, false
 		err := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
@@ -556,6 +558,7 @@ func (a *attempt) createKey(ctx context.Context, u *seen) error {
 	case 0:
 		now := a.now()
 		u.CredentialID, u.CredentialLostAt, u.Settled, u.ChangedAt = &made.ACSCredentialID, nil, false, &now
+		u.CredentialProblem = made.Problem()
 		a.options.Activity.Add(a.work.Reservation.Source, store.ActivityMade, now)
 		return a.save(ctx, u)
 	case seam.Lost:
@@ -612,7 +615,7 @@ func (a *attempt) removeGroup(ctx context.Context, u *seen, in seam.GroupMembers
 // takes its place is known to open doors.
 func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
 	if d.goal == have {
-		if i := standing(d, a.seen); i >= 0 && a.needsReadBack(d, a.seen.users[i]) && !a.seen.users[i].Settled {
+		if i := standing(d, a.seen); i >= 0 && a.needsReadBack(d, a.seen.users[i]) && a.seen.users[i].isDoubtful() {
 			if err := a.readBack(ctx, d, i); err != nil {
 				return err
 			}
@@ -656,14 +659,16 @@ func (a *attempt) deleteUser(ctx context.Context, d desired, u *seen) error {
 // subscription, and the old key may have the one it waits for, the old one goes: it is another guest's.
 func (a *attempt) opensYet(u, old seen) error {
 	switch {
+	case u.Problem != nil && *u.Problem == problemSubscriptions && u.ACSSystemID == old.ACSSystemID:
+		return nil
+	case u.Problem != nil:
+		return newProblemError(explainProblem(*u.Problem))
+	case u.CredentialProblem != nil:
+		return newProblemError(explainKeyProblem(*u.CredentialProblem))
 	case u.Settled:
 		return nil
-	case u.Problem == nil:
-		return &waitError{a.now().Add(a.settleDelay()), "the new key is not on the access system yet: the old one stays until it is"}
-	case *u.Problem == problemSubscriptions && u.ACSSystemID == old.ACSSystemID:
-		return nil
 	default:
-		return &problemError{*u.Problem}
+		return &waitError{a.now().Add(a.settleDelay()), "the new key is not on the access system yet: the old one stays until it is"}
 	}
 }
 
@@ -698,7 +703,7 @@ func (a *attempt) needsReadBack(d desired, u seen) bool {
 		return false
 	}
 	began := !a.now().Before(d.starts) && !d.starts.IsZero()
-	return !u.Settled || u.unlinked || (began && !u.Subscribed)
+	return !u.Settled || u.unlinked || u.CredentialProblem != nil || (began && !u.Subscribed)
 }
 
 // readBack asks Seam how an ACS user is doing. What differs from what we wrote may still be on its way; it is
@@ -721,6 +726,21 @@ func (a *attempt) readBack(ctx context.Context, d desired, i int) error {
 	if s := from.AccessSchedule; s == nil || !sameInstant(u.StartsAt, seam.ParseTime(s.StartsAt)) || !sameInstant(u.EndsAt, seam.ParseTime(s.EndsAt)) {
 		u.Settled = false
 		a.recheckAt(a.now().Add(a.options.Grace))
+	}
+	if u.CredentialProblem != nil {
+		a.reason = "whether the mobile key is still in trouble"
+		key, err := a.seam.Credential(ctx, *u.CredentialID)
+		switch {
+		case err == nil:
+			u.CredentialProblem = key.Problem()
+		case seam.KindOf(err) != seam.NotFound:
+			return err
+		default:
+			if err := a.check(ctx, u); err != nil {
+				return err
+			}
+			return errReplan
+		}
 	}
 	return a.save(ctx, u)
 }

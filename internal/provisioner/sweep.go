@@ -196,6 +196,7 @@ type digest struct {
 	keys         uint32
 	suspended    bool
 	problem      bool
+	keyProblem   bool
 }
 
 func (s *systemSweep) hash(parts ...string) uint64 {
@@ -278,6 +279,7 @@ func (s *systemSweep) read(ctx context.Context) error {
 			if d, ok := s.users[id]; ok && c.IsMobileKey() {
 				d.keys++
 				d.key += s.hash(c.ACSCredentialID)
+				d.keyProblem = d.keyProblem || len(c.Errors) > 0
 				s.users[id] = d
 			}
 		}
@@ -365,7 +367,7 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	}
 	want := digest{
 		identity: s.hash(row.UserIdentityID), starts: millisOf(row.StartsAt), ends: millisOf(row.EndsAt),
-		suspended: row.Suspended, problem: row.Problem != nil,
+		suspended: row.Suspended, problem: row.Problem != nil, keyProblem: row.CredentialProblem != nil,
 	}
 	for _, g := range slices.Compact(slices.Sorted(slices.Values(row.AccessGroupIDs))) {
 		want.groups += s.hash(g)

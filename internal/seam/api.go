@@ -163,6 +163,14 @@ func (c Credential) IsMobileKey() bool {
 	return c.AccessMethod == "mobile_key" && c.IsMultiPhoneSync && c.ParentACSCredentialID == ""
 }
 
+// Problem returns the code of the first error that Seam reports on the credential, nil for none. There is no list of them.
+func (c Credential) Problem() *string {
+	if len(c.Errors) == 0 {
+		return nil
+	}
+	return &c.Errors[0].ErrorCode
+}
+
 // Paths of the calls that change something.
 const (
 	PathIdentityCreate   = "/user_identities/create"

@@ -41,12 +41,13 @@ type ACSUser struct {
 	UnsureGeneration   int64
 	ChangedAt          *time.Time
 	Drift              *string // found changed at Seam and left alone
+	CredentialProblem  *string // an error that Seam reports on the mobile key
 }
 
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
 	settled, subscribed, problem, removed_at, suspended_at, deleted_at, unsure, unsure_generation,
-	changed_at, drift`
+	changed_at, drift, credential_problem`
 
 // Current returns the ACS user that stands for a reservation: the newest that is not being deleted.
 func Current(users []ACSUser) *ACSUser {
@@ -103,11 +104,11 @@ func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 		UPDATE acs_users SET marked_at = $2, lost_at = $3, acs_user_id = $4, made_at = $5, starts_at = $6, ends_at = $7,
 			acs_access_group_ids = $8, acs_credential_id = $9, credential_marked_at = $10, credential_lost_at = $11,
 			settled = $12, subscribed = $13, problem = $14, removed_at = $15, suspended_at = $16, deleted_at = $17, unsure = $18,
-			unsure_generation = $19, changed_at = $20, drift = $21
+			unsure_generation = $19, changed_at = $20, drift = $21, credential_problem = $22
 		WHERE id = $1`,
 		u.ID, u.MarkedAt, u.LostAt, u.ACSUserID, u.MadeAt, u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.CredentialID,
 		u.CredentialMarkedAt, u.CredentialLostAt, u.Settled, u.Subscribed, u.Problem, u.RemovedAt, u.SuspendedAt, u.DeletedAt, u.Unsure,
-		u.UnsureGeneration, u.ChangedAt, u.Drift)
+		u.UnsureGeneration, u.ChangedAt, u.Drift, u.CredentialProblem)
 	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "23505" {
 		return ErrHeld
 	}
@@ -133,26 +134,27 @@ func (s *Store) HeldElsewhere(ctx context.Context, acsUserIDs []string, except i
 
 // RecordedUser is what a sweep compares with Seam.
 type RecordedUser struct {
-	ID             int64
-	Source         string
-	ReservationID  string
-	UserIdentityID string
-	ACSUserID      string `db:"acs_user_id"`
-	StartsAt       *time.Time
-	EndsAt         *time.Time
-	AccessGroupIDs []string `db:"acs_access_group_ids"`
-	CredentialID   *string  `db:"acs_credential_id"`
-	Problem        *string
-	Removed        bool
-	Suspended      bool
-	Drifted        bool // something else than recorded is known to be at Seam, and left alone
+	ID                int64
+	Source            string
+	ReservationID     string
+	UserIdentityID    string
+	ACSUserID         string `db:"acs_user_id"`
+	StartsAt          *time.Time
+	EndsAt            *time.Time
+	AccessGroupIDs    []string `db:"acs_access_group_ids"`
+	CredentialID      *string  `db:"acs_credential_id"`
+	Problem           *string
+	CredentialProblem *string
+	Removed           bool
+	Suspended         bool
+	Drifted           bool // something else than recorded is known to be at Seam, and left alone
 }
 
 // RecordedUsers returns up to limit ACS users of an access system that exist as far as we know, were not touched
 // since, and whose access has not ended by then, by identity from behind after.
 func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string, limit int) ([]RecordedUser, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT id, source, reservation_id, user_identity_id, acs_user_id, starts_at, ends_at, acs_access_group_ids, acs_credential_id, problem,
+		SELECT id, source, reservation_id, user_identity_id, acs_user_id, starts_at, ends_at, acs_access_group_ids, acs_credential_id, problem, credential_problem,
 			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted
 		FROM acs_users
 		WHERE acs_system_id = $1 AND user_identity_id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL AND NOT unsure

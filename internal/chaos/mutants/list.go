@@ -39,7 +39,7 @@ var mutants = []mutant{
 	{
 		name: "row lock", what: "an applier does not lock the reservations that it reads",
 		edits: []edit{{"internal/store/reservations.go", "		ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\" FOR NO KEY UPDATE`, sources, ids)", "		ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\"`, sources, ids)"}},
-		pkg:   "./internal/intake", tests: "^TestApplyersShareTheWork$",
+		pkg:   "./internal/intake", tests: "^TestApplyersShareTheWork$", env: []string{"STAYKEY_APPLY_ROUNDS=60"},
 	},
 	{
 		name: "version guard", what: "an older event is applied over a newer one",
@@ -53,7 +53,7 @@ var mutants = []mutant{
 			{"internal/store/acs_users.go", "	return taken, wrap(err, \"look for a place\")\n", "	return false, wrap(err, \"look for a place\")\n"},
 			{"migrations/00001_first.sql", "    UNIQUE (acs_system_id, user_identity_id),\n", ""},
 		},
-		pkg: "./internal/provisioner", tests: "^TestOneGuestWithSeveralStays$",
+		pkg: "./internal/provisioner", tests: "^TestTwoStaysOfAGuestAtOnce$",
 	},
 	{
 		name: "commit before answer", what: "202 is sent before the commit",

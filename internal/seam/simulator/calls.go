@@ -598,12 +598,15 @@ func (s *Simulator) listSystems(request) answer {
 // --- credentials and phones
 
 func (s *Simulator) showCredential(st *State, c Credential) map[string]any {
-	u := st.Users[c.UserID]
+	u, errs := st.Users[c.UserID], []any{}
+	if c.ErrorCode != "" {
+		errs = append(errs, map[string]any{"error_code": c.ErrorCode, "message": "simulated", "created_at": stamp(s.now())})
+	}
 	return map[string]any{
 		"acs_credential_id": c.ID, "acs_user_id": c.UserID, "acs_system_id": u.SystemID, "user_identity_id": orNull(u.IdentityID),
 		"access_method": c.AccessMethod, "display_name": "Mobile key", "workspace_id": st.WorkspaceID, "connected_account_id": "simulated",
 		"created_at": stamp(c.CreatedAt), "is_managed": true, "is_multi_phone_sync_credential": c.MultiPhone,
-		"parent_acs_credential_id": orNull(c.ParentID), "external_type": "salto_ks_credential", "errors": []any{}, "warnings": []any{},
+		"parent_acs_credential_id": orNull(c.ParentID), "external_type": "salto_ks_credential", "errors": errs, "warnings": []any{},
 		"is_latest_desired_state_synced_with_provider": nil, "latest_desired_state_synced_with_provider_at": nil,
 	}
 }

@@ -81,6 +81,7 @@ type Credential struct {
 	MultiPhone   bool      `json:"is_multi_phone_sync_credential"`
 	ParentID     string    `json:"parent_acs_credential_id"`
 	CreatedAt    time.Time `json:"created_at"`
+	ErrorCode    string    `json:"error_code"` // set by a test
 }
 
 func newState(workspaceID string) *State {
