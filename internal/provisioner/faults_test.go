@@ -194,14 +194,19 @@ func TestKeyOfAnotherWorkspaceStops(t *testing.T) {
 	}
 }
 
+// limitSubscriptions has the site take so many users at a time.
+func (r *rig) limitSubscriptions(n int) {
+	r.sim.Change(func(st *simulator.State) {
+		sys := st.Systems[system]
+		sys.SubscriptionLimit = n
+		st.Systems[system] = sys
+	})
+}
+
 func TestSubscription(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
-	r.sim.Change(func(st *simulator.State) {
-		sys := st.Systems[system]
-		sys.SubscriptionLimit = 1
-		st.Systems[system] = sys
-	})
+	r.limitSubscriptions(1)
 	r.listing("default", "L", "555555-5555")
 	a, b := r.stay("R1"), r.stay("R2")
 	b.email, b.in = "joe@example.com", b.in.Add(time.Hour)
@@ -224,11 +229,7 @@ func TestSubscription(t *testing.T) {
 func TestChangedGuestNeedsTheSubscription(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
-	r.sim.Change(func(st *simulator.State) {
-		sys := st.Systems[system]
-		sys.SubscriptionLimit = 1
-		st.Systems[system] = sys
-	})
+	r.limitSubscriptions(1)
 	r.listing("default", "L", "555555-5555")
 	s := r.stay("R1")
 	r.book(s)
