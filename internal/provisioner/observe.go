@@ -153,14 +153,9 @@ func (u *seen) read(from seam.ACSUser, now time.Time) {
 // readState takes over what changes by itself: subscription, problems, what is pending, suspension.
 func (u *seen) readState(from seam.ACSUser, now time.Time) {
 	u.Subscribed = from.Subscribed()
-	u.Problem = nil
-	for _, e := range from.Errors {
-		code := e.ErrorCode
-		u.Problem = &code
-		break
-	}
+	u.Problem = from.Problem()
 	began := u.StartsAt != nil && !u.StartsAt.After(now)
-	u.Settled = len(from.Errors) == 0 && !from.InProgress() && (!began || !from.Deferred())
+	u.Settled = u.Problem == nil && !from.InProgress() && (!began || !from.Deferred())
 	switch {
 	case !from.IsSuspended:
 		u.SuspendedAt = nil

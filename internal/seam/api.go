@@ -1,6 +1,7 @@
 package seam
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -84,6 +85,9 @@ func (u ACSUser) Subscribed() bool {
 	})
 }
 
+// Problem returns the code of the first error that Seam reports on the user, nil for none.
+func (u ACSUser) Problem() *string { return firstProblem(u.Errors) }
+
 // Reports tells whether Seam has an error of this code on the user.
 func (u ACSUser) Reports(code string) bool {
 	return slices.ContainsFunc(u.Errors, func(e Issue) bool { return e.ErrorCode == code })
@@ -164,11 +168,14 @@ func (c Credential) IsMobileKey() bool {
 }
 
 // Problem returns the code of the first error that Seam reports on the credential, nil for none. There is no list of them.
-func (c Credential) Problem() *string {
-	if len(c.Errors) == 0 {
+func (c Credential) Problem() *string { return firstProblem(c.Errors) }
+
+func firstProblem(errors []Issue) *string {
+	if len(errors) == 0 {
 		return nil
 	}
-	return &c.Errors[0].ErrorCode
+	code := cmp.Or(errors[0].ErrorCode, "an error without a code")
+	return &code
 }
 
 // Paths of the calls that change something.
