@@ -274,11 +274,17 @@ func encodedPath(next http.Handler) http.Handler {
 	})
 }
 
-// storableInput refuses what no text in the database can be equal to: then nothing has such an id, and no list is narrowed by it.
+// storableInput refuses what can't be read in one way only, and what no text in the database can be equal to: then nothing has such
+// an id, and no list is narrowed by it.
 func storableInput(next http.Handler) http.Handler {
 	wrong := func(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, values := range r.URL.Query() {
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil { // others would read something else into it
+			unfit("query", "can't be read: "+err.Error()+"; write %3B for a semicolon, %25 for a percent sign").write(w)
+			return
+		}
+		for name, values := range query {
 			if slices.ContainsFunc(values, wrong) {
 				unfit("query."+strings.ToValidUTF8(name, "�"), "must be UTF-8 text without NUL").write(w)
 				return
