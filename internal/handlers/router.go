@@ -247,9 +247,8 @@ func measured(next http.Handler) http.Handler {
 		defer func() {
 			requestSeconds.WithLabelValues(chi.RouteContext(r.Context()).RoutePattern(), strconv.Itoa(status/100)+"xx").Observe(time.Since(began).Seconds())
 		}()
-		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		next.ServeHTTP(answer, r)
-		status = cmp.Or(answer.Status(), http.StatusOK)
+		next.ServeHTTP(w, r)
+		status = cmp.Or(w.(middleware.WrapResponseWriter).Status(), http.StatusOK) // the envelope's
 	})
 }
 

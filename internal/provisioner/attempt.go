@@ -44,19 +44,27 @@ func (e *waitError) Error() string {
 	return fmt.Sprintf("waiting until %s: %s", e.until.Format(time.RFC3339), e.why)
 }
 
-// problemError ends an attempt until Seam has no error any more on a new ACS user, whose place the old one keeps meanwhile.
-type problemError struct{ reason, message string }
-
-func newProblemError(reason, message string) error { return &problemError{reason, message} }
-
-func (e *problemError) Error() string {
-	return e.message + "; the old key stays until the new one is there"
+// personError ends an attempt that a person is needed for, although Seam has refused nothing. It is looked at again after a while.
+type personError struct {
+	reason, message string
+	again           time.Duration
 }
 
-// removalError ends an attempt while an ACS user that was deleted is there all the same.
-type removalError struct{ why string }
+func (e *personError) Error() string { return e.message }
 
-func (e *removalError) Error() string { return "the ACS user is not removed: " + e.why }
+// oldKeyStays says that Seam reports an error on a stay's new key.
+func oldKeyStays(reason, message string) error {
+	return &personError{reason, message + "; the old key stays until the new one is there", askForProblems}
+}
+
+// notRemoved says that an ACS user that was deleted is there all the same.
+func (a *attempt) notRemoved(why string) error {
+	return &personError{
+		reasonNotRemoved,
+		"a key that should be gone may still open doors (" + why + "): see the ACS user in the Seam console, and remove it in Salto KS; it is tried again by itself",
+		a.slowRetry(),
+	}
+}
 
 // attempt is one go at one reservation.
 type attempt struct {
@@ -90,6 +98,9 @@ func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 	return a
 }
 
+// anyGroup is for who doesn't need to know on which access system groups are.
+func anyGroup(string) (systemID string, known bool) { return "", true }
+
 func (a *attempt) situation(group groupSystem) situation {
 	return situation{
 		reservation: a.work.Reservation, listing: a.work.Listing, overrides: a.work.Overrides, policy: a.policy, defaultSystem: a.options.DefaultSystem,
@@ -99,7 +110,7 @@ func (a *attempt) situation(group groupSystem) situation {
 
 // desired asks Seam about access groups only where a key depends on them.
 func (a *attempt) desired(ctx context.Context) (desired, error) {
-	s := a.situation(func(string) (string, bool) { return "", true })
+	s := a.situation(anyGroup)
 	if d := desire(s); d.goal == have && a.work.Listing != nil && !a.work.Listing.Deleted {
 		a.reason = "which access system the listing's access groups are on"
 		err := a.directory.learn(ctx, a.work.Listing.Groups())
@@ -483,7 +494,7 @@ func (a *attempt) slowRetry() time.Duration { return min(a.options.SweepInterval
 // meanwhile is the status while something is left to do. A stay that was cut short is not over while its key lasts for longer.
 func (a *attempt) meanwhile() string {
 	lasts := func(u seen) bool { return u.ACSUserID != nil && u.EndsAt != nil && u.EndsAt.After(a.now()) }
-	switch d := desire(a.situation(func(string) (string, bool) { return "", true })); {
+	switch d := desire(a.situation(anyGroup)); {
 	case d.expired && !slices.ContainsFunc(a.seen.users, lasts):
 		return store.KeyExpired
 	case d.expired, d.goal == gone:
@@ -507,19 +518,15 @@ func (a *attempt) failed(err error) store.Verdict {
 		v.LastError = err.Error()
 		retry(a.backoff(v.Attempts))
 	}
-	wait, problem, removal, api := new(waitError), new(problemError), new(removalError), new(seam.Error)
+	wait, person, api := new(waitError), new(personError), new(seam.Error)
 	switch {
 	case errors.Is(err, errStale):
 		retry(0)
 	case errors.As(err, &wait):
 		v.Next, v.Message = &wait.until, wait.why
-	case errors.As(err, &problem):
-		v.Status, v.Reason, v.Message = store.KeyAttention, problem.reason, problem.Error()
-		retry(askForProblems)
-	case errors.As(err, &removal):
-		v.Status, v.Reason = store.KeyAttention, reasonNotRemoved
-		v.Message = "a key that should be gone may still open doors (" + removal.why + "): see the ACS user in the Seam console, and remove it in Salto KS; it is tried again by itself"
-		retry(a.slowRetry())
+	case errors.As(err, &person):
+		v.Status, v.Reason, v.Message = store.KeyAttention, person.reason, person.message
+		retry(person.again)
 	case errors.As(err, &api):
 		switch api.Kind {
 		case seam.RateLimited:

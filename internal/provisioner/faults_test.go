@@ -309,11 +309,7 @@ func (r *rig) overdue() int {
 // Seam reports an error on a mobile key: the next sweep tells, and it is over when it is over.
 func TestKeyInTrouble(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, fast(), simulator.Options{})
-	r.listing("default", "L", "555555-5555")
-	s := r.stay("R1")
-	r.book(s)
-	r.until(s, store.KeyIssued)
+	r, s := newStay(t, simulator.Options{})
 	trouble := func(code string) {
 		r.sim.Change(func(st *simulator.State) {
 			for id, c := range st.Credentials {
@@ -339,11 +335,7 @@ func TestKeyInTrouble(t *testing.T) {
 // done.
 func TestRemovalIsRefused(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, fast(), simulator.Options{RefuseDeletes: true})
-	r.listing("default", "L", "555555-5555")
-	s := r.stay("R1")
-	r.book(s)
-	r.until(s, store.KeyIssued)
+	r, s := newStay(t, simulator.Options{RefuseDeletes: true})
 	r.cancel(s)
 	notRemoved := func() bool {
 		k := r.view(s).Key
@@ -371,11 +363,7 @@ func TestRemovalIsRefused(t *testing.T) {
 // Seam is at it for hours: it is asked less and less, and a person is told.
 func TestRemovalTakesLong(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, fast(), simulator.Options{})
-	r.listing("default", "L", "555555-5555")
-	s := r.stay("R1")
-	r.book(s)
-	r.until(s, store.KeyIssued)
+	r, s := newStay(t, simulator.Options{})
 	r.sim.Configure(func(o *simulator.Options) { o.Pending = 2 * time.Hour })
 	r.cancel(s)
 	waitFor(t, "the deletion", func() bool { return r.deletes() == 1 })
@@ -395,11 +383,7 @@ func TestRemovalTakesLong(t *testing.T) {
 // A stay that is over stays so while what is left of it is removed.
 func TestOverIsNotProvisioning(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, fast(), simulator.Options{})
-	r.listing("default", "L", "555555-5555")
-	s := r.stay("R1")
-	r.book(s)
-	r.until(s, store.KeyIssued)
+	r, s := newStay(t, simulator.Options{})
 	r.advance(s.out.Add(time.Minute).Sub(r.now()))
 	r.until(s, store.KeyExpired)
 	r.sim.Configure(func(o *simulator.Options) { o.Pending = time.Minute })

@@ -73,6 +73,16 @@ func newRig(t testing.TB, options provisioner.Options, simulated simulator.Optio
 	return newRigWith(t, callTimeout, options, simulated)
 }
 
+// newStay is a rig with one stay that has its key.
+func newStay(t testing.TB, simulated simulator.Options) (*rig, stay) {
+	t.Helper()
+	r := newRig(t, fast(), simulated)
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	issued(r, &s)
+	return r, s
+}
+
 // newLossyRig is for tests that have calls get lost.
 func newLossyRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()

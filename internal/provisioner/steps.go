@@ -662,9 +662,9 @@ func (a *attempt) opensYet(u, old seen) error {
 	case u.Problem != nil && *u.Problem == problemSubscriptions && u.ACSSystemID == old.ACSSystemID:
 		return nil
 	case u.Problem != nil:
-		return newProblemError(explainProblem(*u.Problem))
+		return oldKeyStays(explainProblem(*u.Problem))
 	case u.CredentialProblem != nil:
-		return newProblemError(explainKeyProblem(*u.CredentialProblem))
+		return oldKeyStays(explainKeyProblem(*u.CredentialProblem))
 	case u.Settled:
 		return nil
 	default:
@@ -703,7 +703,7 @@ func (a *attempt) needsReadBack(d desired, u seen) bool {
 		return false
 	}
 	began := !a.now().Before(d.starts) && !d.starts.IsZero()
-	return !u.Settled || u.unlinked || u.CredentialProblem != nil || (began && !u.Subscribed)
+	return u.isDoubtful() || u.unlinked || (began && !u.Subscribed)
 }
 
 // readBack asks Seam how an ACS user is doing. What differs from what we wrote may still be on its way; it is
@@ -713,10 +713,7 @@ func (a *attempt) readBack(ctx context.Context, d desired, i int) error {
 	a.reason = "whether everything has reached the access system"
 	from, err := a.seam.ACSUser(ctx, *u.ACSUserID)
 	if seam.KindOf(err) == seam.NotFound || (err == nil && isGone(from)) {
-		if err := a.check(ctx, u); err != nil {
-			return err
-		}
-		return errReplan
+		return a.checkAnew(ctx, u)
 	}
 	if err != nil {
 		return err
@@ -730,19 +727,23 @@ func (a *attempt) readBack(ctx context.Context, d desired, i int) error {
 	if u.CredentialProblem != nil {
 		a.reason = "whether the mobile key is still in trouble"
 		key, err := a.seam.Credential(ctx, *u.CredentialID)
-		switch {
-		case err == nil:
-			u.CredentialProblem = key.Problem()
-		case seam.KindOf(err) != seam.NotFound:
-			return err
-		default:
-			if err := a.check(ctx, u); err != nil {
-				return err
-			}
-			return errReplan
+		if seam.KindOf(err) == seam.NotFound {
+			return a.checkAnew(ctx, u)
 		}
+		if err != nil {
+			return err
+		}
+		u.CredentialProblem = key.Problem()
 	}
 	return a.save(ctx, u)
+}
+
+// checkAnew compares everything, because something is not there any more: errReplan.
+func (a *attempt) checkAnew(ctx context.Context, u *seen) error {
+	if err := a.check(ctx, u); err != nil {
+		return err
+	}
+	return errReplan
 }
 
 // seeOff follows an ACS user that is not wanted any more to its end. errReplan says that something has moved:
@@ -813,7 +814,7 @@ func (a *attempt) confirmDeleted(ctx context.Context, u seen) error {
 	case isGone(from):
 		return a.stillGoing(u)
 	case from.Reports(problemRemoval) && a.now().Before(u.DeletedAt.Add(a.slowRetry())): // behind it, it is deleted again
-		return &removalError{problemRemoval}
+		return a.notRemoved(problemRemoval)
 	case a.now().Before(u.DeletedAt.Add(a.options.Grace)):
 		return &waitError{u.DeletedAt.Add(a.options.Grace), "Seam still shows the deleted ACS user"}
 	}
@@ -829,7 +830,7 @@ func (a *attempt) confirmDeleted(ctx context.Context, u seen) error {
 func (a *attempt) stillGoing(u seen) error {
 	since := a.now().Sub(*u.DeletedAt)
 	if since >= removedWithin {
-		return &removalError{"Seam has been at it since " + pms.FormatInstant(*u.DeletedAt)}
+		return a.notRemoved("Seam has been at it since " + pms.FormatInstant(*u.DeletedAt))
 	}
 	return &waitError{a.now().Add(min(max(since/4, deletePoll), askForProblems)), "Seam is removing the ACS user"}
 }

@@ -2,6 +2,7 @@ package provisioner
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,10 +27,11 @@ const watchEvery = 15 * time.Second
 func (p *Provisioner) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	var arrivals, removals watched
+	arrivals := watched{gauge: dueWithoutKey, count: p.arrivalsWithoutKey, failed: "arrivals without a key can't be counted; trying again"}
+	removals := watched{gauge: overdueRemovals, count: p.overdueRemovals, failed: "keys that should be gone can't be counted; trying again"}
 	for {
-		arrivals = p.watchArrivals(ctx, arrivals)
-		removals = p.watchRemovals(ctx, removals)
+		p.look(ctx, &arrivals)
+		p.look(ctx, &removals)
 		select {
 		case <-ctx.Done():
 			return
@@ -38,57 +40,60 @@ func (p *Provisioner) watch(ctx context.Context) {
 	}
 }
 
-// watched is what was last said of some reservations: how many there are, and which is the first.
+// watched are reservations that somebody should know of.
 type watched struct {
-	count int
+	gauge  prometheus.Gauge
+	count  func(context.Context) (sighting, error)
+	failed string // for the log, where they can't be counted
+	last   sighting
+}
+
+// sighting is how many there are, and what the log says of it.
+type sighting struct {
+	n     int
 	first store.Ref
+	says  string
+	about []any
 }
 
-func (p *Provisioner) watchArrivals(ctx context.Context, said watched) watched {
-	now := p.now()
-	count, nearest, err := p.store.CountArrivalsWithoutKey(ctx, now, now.Add(p.options.DueWithin))
+func (p *Provisioner) look(ctx context.Context, w *watched) {
+	is, err := w.count(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			p.log.Error("arrivals without a key can't be counted; trying again", "error", err)
+			p.log.Error(w.failed, "error", err)
 		}
-		return said
+		return
 	}
-	dueWithoutKey.Set(float64(count))
-	is := watched{count: count}
-	if nearest != nil {
-		is.first = nearest.Ref
+	w.gauge.Set(float64(is.n))
+	if is.n == w.last.n && is.first == w.last.first {
+		return
 	}
-	switch {
-	case is == said:
-	case nearest == nil:
-		p.log.Info("every stay that begins soon has its key", "within", p.options.DueWithin.String())
-	default:
-		p.log.Warn("stays that begin soon have no issued key", "count", count, "within", p.options.DueWithin.String(), "source", nearest.Source,
-			"reservation_id", nearest.ReservationID, "check_in", nearest.CheckIn, "status", nearest.Status, "reason", nearest.Reason)
+	w.last = is
+	level := slog.LevelInfo
+	if is.n > 0 {
+		level = slog.LevelWarn
 	}
-	return is
+	p.log.Log(ctx, level, is.says, is.about...)
 }
 
-func (p *Provisioner) watchRemovals(ctx context.Context, said watched) watched {
-	count, first, err := p.store.CountOverdueRemovals(ctx, p.now().Add(-removedWithin))
-	if err != nil {
-		if ctx.Err() == nil {
-			p.log.Error("keys that should be gone can't be counted; trying again", "error", err)
-		}
-		return said
+func (p *Provisioner) arrivalsWithoutKey(ctx context.Context) (sighting, error) {
+	now, within := p.now(), p.options.DueWithin
+	n, nearest, err := p.store.CountArrivalsWithoutKey(ctx, now, now.Add(within))
+	if nearest == nil {
+		return sighting{says: "every stay that begins soon has its key", about: []any{"within", within.String()}}, err
 	}
-	overdueRemovals.Set(float64(count))
-	is := watched{count: count}
-	if first != nil {
-		is.first = first.Ref
+	return sighting{n, nearest.Ref, "stays that begin soon have no issued key", []any{
+		"count", n, "within", within.String(), "source", nearest.Source, "reservation_id", nearest.ReservationID,
+		"check_in", nearest.CheckIn, "status", nearest.Status, "reason", nearest.Reason,
+	}}, err
+}
+
+func (p *Provisioner) overdueRemovals(ctx context.Context) (sighting, error) {
+	n, first, err := p.store.CountOverdueRemovals(ctx, p.now().Add(-removedWithin))
+	if first == nil {
+		return sighting{says: "every key that should be gone is"}, err
 	}
-	switch {
-	case is == said:
-	case first == nil:
-		p.log.Info("every key that should be gone is")
-	default:
-		p.log.Warn("keys that should be gone may still open doors", "count", count, "source", first.Source, "reservation_id", first.ReservationID,
-			"since", first.Since, "status", first.Status, "reason", first.Reason)
-	}
-	return is
+	return sighting{n, first.Ref, "keys that should be gone may still open doors", []any{
+		"count", n, "source", first.Source, "reservation_id", first.ReservationID, "since", first.Since, "status", first.Status, "reason", first.Reason,
+	}}, err
 }
