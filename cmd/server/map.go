@@ -89,9 +89,9 @@ func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
 	if err != nil {
 		return err
 	}
-	if len(e.Invalid) > 0 {
+	if errs := append(e.Invalid, e.RejectedErrors()...); len(errs) > 0 {
 		var problems configProblems
-		for _, f := range e.Invalid {
+		for _, f := range errs {
 			where := ""
 			if source.Format != nil {
 				if place := source.Format.Where(f.Field); place != "" {

@@ -58,7 +58,7 @@ func (b *batch) mapEvents(ctx context.Context, events []store.Event) (left []sto
 			p.Invalid = []pms.FieldError{{Field: "body", Message: err.Error()}}
 		}
 		if len(p.Invalid) > 0 {
-			p.Changes, p.Fetches = nil, nil
+			p.Changes, p.Fetches, p.Rejected = nil, nil, nil
 		}
 		if e.Request != nil {
 			describe(&e, p)
@@ -124,6 +124,14 @@ func describe(e *store.Event, p pms.Event) {
 			e.ListingID = &c.Listing.ListingID
 		case c.Merge != nil:
 			e.ListingID = &c.Merge.From
+		}
+	}
+	for _, lost := range p.Rejected {
+		if e.ReservationID == nil && lost.ReservationID != "" {
+			e.ReservationID = &lost.ReservationID
+		}
+		if e.ListingID == nil && lost.ListingID != "" {
+			e.ListingID = &lost.ListingID
 		}
 	}
 }
@@ -288,6 +296,8 @@ func (b *batch) foldEvent(e store.Event, p pms.Event) (status, reason string) {
 		return store.EventIgnored, p.Why
 	case p.Ignored:
 		return store.EventIgnored, "the type means nothing here"
+	case len(p.Changes) == 0 && len(p.Rejected) > 0:
+		return store.EventRejected, pms.Reasons(p.RejectedErrors())
 	}
 	var done []verdict
 	about := ""
@@ -312,6 +322,8 @@ func (b *batch) foldEvent(e store.Event, p pms.Event) (status, reason string) {
 		}
 	}
 	switch {
+	case slices.Contains(done, applied) && len(p.Rejected) > 0:
+		return store.EventApplied, "applied, but for " + pms.Reasons(p.RejectedErrors())
 	case slices.Contains(done, applied):
 		return store.EventApplied, ""
 	case slices.Contains(done, superseded):

@@ -13,16 +13,53 @@ const (
 	Cancelled = "cancelled"
 )
 
-// Event is what one authentic POST says.
+// Event is what one authentic POST says. Its items are judged one by one: Changes and Fetches hold those that could be
+// read, Rejected those that could not. An event can have all three at once.
 type Event struct {
 	Type         string
 	OccurredAt   time.Time // by the sender's clock; zero where it could not be read
-	Changes      []Change
+	Changes      []Change  // apply these now, whatever else the event holds
+	Rejected     []Rejection
 	Ignored      bool         // it means nothing here
 	Why          string       // it is ignored; "" where the type alone says so
 	Disconnected string       // why the PMS will send nothing more; "" while it does
-	Fetches      []Fetch      // documents that are needed before it is known what it means
-	Invalid      []FieldError // why it is no valid event; one entry a field
+	Fetches      []Fetch      // documents without which the rest of the event can't be understood
+	Invalid      []FieldError // why the event as a whole can't be read; one entry per field
+}
+
+// Rejection is one item of an event that can't be read. Ids are set as far as they could be read: they tie the item
+// to its reservation or listing.
+type Rejection struct {
+	Where         string // the item's place in the event: "[2].reservation", or "reservation" where it is the only one
+	ReservationID string // as [Reservation.ReservationID]
+	BookingID     string // as [Reservation.BookingID]
+	Unit          string // as [Reservation.Unit]
+	ListingID     string
+	Errors        []FieldError
+}
+
+// Note is a field that could not be read and was dropped. Problem never quotes the value: it may be a guest's.
+type Note struct {
+	Field   string `json:"field"`
+	Problem string `json:"problem"`
+}
+
+// RejectedErrors returns what is wrong with all rejected items, in order.
+func (e Event) RejectedErrors() []FieldError {
+	var all []FieldError
+	for _, r := range e.Rejected {
+		all = append(all, r.Errors...)
+	}
+	return all
+}
+
+// NotesOf joins notes to one line, for where there is no list.
+func NotesOf(notes []Note) string {
+	parts := make([]string, len(notes))
+	for i, n := range notes {
+		parts[i] = n.Field + ": " + n.Problem
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Change returns the only change of an event of the canonical format; the zero Change where it has none.
@@ -33,12 +70,13 @@ func (e Event) Change() Change {
 	return e.Changes[0]
 }
 
-// Change is what an event means: exactly one of its pointers is set.
+// Change is one thing that an event means: exactly one of its pointers is set.
 type Change struct {
 	Reservation *Reservation `json:"reservation,omitempty"`
 	Listing     *Listing     `json:"listing,omitempty"`
 	Merge       *Merge       `json:"merge,omitempty"`
 	Guest       *Guest       `json:"guest,omitempty"`
+	Notes       []Note       `json:"notes,omitempty"` // fields that were dropped because they could not be read
 	// OccurredAt is when this became so by the sender's clock; zero: when the event did.
 	OccurredAt time.Time `json:"-"`
 }
@@ -55,13 +93,37 @@ type Reservation struct {
 	CheckOut      *Moment `json:"check_out"`
 
 	// What formats other than the canonical one say besides.
-	Partial     bool    `json:"-"`                      // nil fields are as they were
-	NoRoom      bool    `json:"-"`                      // no room is assigned: ListingID nil says so
-	BookingID   string  `json:"booking_id,omitempty"`   // of the PMS, where one booking is several reservations here
-	Rest        bool    `json:"-"`                      // what the booking had besides those of this event is no more
+
+	Partial bool `json:"-"` // nil fields are as they were
+	NoRoom  bool `json:"-"` // no room is assigned: ListingID nil says so
+
+	// BookingID is the PMS's id of the booking, and Unit its id of the room within the booking ("" where the PMS has none).
+	// One booking is a reservation per unit. ReservationID is BookingID_Unit, or BookingID without a unit: a proposal, which
+	// intake replaces by the id that the unit already has. A reservation of a further guest has the id of its unit's
+	// reservation with Companion after it.
+	BookingID string `json:"booking_id,omitempty"`
+	Unit      string `json:"unit,omitempty"`
+	Companion string `json:"companion,omitempty"` // "_guest-…" for the reservation of a further guest; "" for the first one's
+	Rest      bool   `json:"-"`                   // reservations of the booking that this event doesn't name exist no more
+
+	// CheckedIn: the PMS reports that the stay has begun, at CheckedInAt, or at some time before this event where that is
+	// zero. Access starts then, and never later than the planned check-in.
+	CheckedIn   bool      `json:"checked_in,omitempty"`
+	CheckedInAt time.Time `json:"checked_in_at,omitzero"`
+
+	// Segments are the rooms of a stay that moves while it lasts, in the order of time; empty where there is only ListingID.
+	Segments []Segment `json:"segments,omitempty"`
+
 	GuestID     *string `json:"guest_id,omitempty"`     // of the PMS
-	PMSStatus   string  `json:"pms_status,omitempty"`   // as the PMS words it
-	StatusClass string  `json:"status_class,omitempty"` // what it was taken for
+	PMSStatus   string  `json:"pms_status,omitempty"`   // in the PMS's words
+	StatusClass string  `json:"status_class,omitempty"` // one of [StatusClasses]
+}
+
+// Segment is a part of a stay in one room. A nil From is the check-in, a nil Until the check-out.
+type Segment struct {
+	ListingID *string `json:"listing_id"` // nil: no room is assigned for this part yet
+	From      *Moment `json:"from,omitempty"`
+	Until     *Moment `json:"until,omitempty"`
 }
 
 // Whole tells whether what is not said is none.

@@ -38,11 +38,11 @@ type mapped struct {
 	Ignored      string           `json:"ignored,omitempty"`
 	Disconnected string           `json:"disconnected,omitempty"`
 	Fetches      []pms.Fetch      `json:"fetches,omitempty"`
-	Invalid      []pms.FieldError `json:"invalid,omitempty"`
+	Rejected     []pms.FieldError `json:"rejected,omitempty"`
 }
 
 func show(e pms.Event) mapped {
-	m := mapped{Type: e.Type, Ignored: e.Why, Disconnected: e.Disconnected, Fetches: e.Fetches, Invalid: e.Invalid}
+	m := mapped{Type: e.Type, Ignored: e.Why, Disconnected: e.Disconnected, Fetches: e.Fetches, Rejected: e.RejectedErrors()}
 	for _, c := range e.Changes {
 		var fields map[string]any
 		text, _ := json.Marshal(c)
@@ -214,8 +214,8 @@ func TestOutputsAreHeldToTheirForm(t *testing.T) {
 		`{ping: true}, {reservation: {reservation_id: "a", status: "confirmed", version: "yesterday"}}`:                     "[1].reservation.version: must be an RFC 3339",
 	} {
 		e, err := one(t, program, `{}`)
-		if err != nil || !strings.Contains(pms.Reasons(e.Invalid), want) || len(e.Changes) > 0 {
-			t.Errorf("%s: %v, %q, want %q", program, err, pms.Reasons(e.Invalid), want)
+		if err != nil || !strings.Contains(pms.Reasons(e.RejectedErrors()), want) || len(e.Changes) > 0 {
+			t.Errorf("%s: %v, %q, want %q", program, err, pms.Reasons(e.RejectedErrors()), want)
 		}
 	}
 }
@@ -251,8 +251,8 @@ func TestMomentsOfFormats(t *testing.T) {
 		`{date: "2026-03-29", time: "02:30", time_zone: "Asia/Tokyo"}`:       "2026-03-28T17:30:00.000Z",
 	} {
 		e, err := one(t, `{reservation: {reservation_id: "a", status: "confirmed", check_in: `+moment+`}}`, `{}`)
-		if err != nil || len(e.Invalid) > 0 {
-			t.Errorf("%s: %v %v", moment, err, e.Invalid)
+		if err != nil || len(e.Rejected) > 0 {
+			t.Errorf("%s: %v %v", moment, err, e.Rejected)
 			continue
 		}
 		stored, err := pms.ParseStoredMoment(e.Changes[0].Reservation.CheckIn.String())
@@ -475,8 +475,8 @@ func TestVariants(t *testing.T) {
 			m.Request.Query = map[string]string{"event": c.query}
 		}
 		e, err := source(t, c.format).Map(context.Background(), m)
-		if err != nil || len(e.Invalid) > 0 {
-			t.Errorf("%s: %s: %v %v", c.format, c.body, err, e.Invalid)
+		if err != nil || len(e.Rejected) > 0 {
+			t.Errorf("%s: %s: %v %v", c.format, c.body, err, e.Rejected)
 			continue
 		}
 		var got []string

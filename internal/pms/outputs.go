@@ -21,20 +21,17 @@ type reading struct {
 
 	changes      []Change
 	fetches      []Fetch
+	rejected     []Rejection
 	ignored      []string
 	disconnected string
-	invalid      []FieldError
 	outputs      int
 }
 
 // into writes the result: an event that says nothing that counts is ignored.
 func (r *reading) into(e *Event) {
-	e.Invalid = r.invalid
-	if len(r.invalid) > 0 {
-		return
-	}
-	e.Changes, e.Fetches, e.Disconnected = r.changes, r.fetches, r.disconnected
-	if len(r.changes) == 0 && len(r.fetches) == 0 {
+	r.keepUnread()
+	e.Changes, e.Fetches, e.Rejected, e.Disconnected = r.changes, r.fetches, r.rejected, r.disconnected
+	if len(r.changes) == 0 && len(r.fetches) == 0 && len(r.rejected) == 0 {
 		e.Ignored, e.Why = true, strings.Join(r.ignored, "; ")
 		if r.outputs == 0 {
 			e.Why = "it means nothing to this format"
@@ -42,16 +39,60 @@ func (r *reading) into(e *Event) {
 	}
 }
 
-// output reads one output: an object with one field, which says what it is.
+// keepUnread keeps a booking's other reservations where one of its items could not be read and doesn't say which room it is
+// about: the event no longer tells what exists no more.
+func (r *reading) keepUnread() {
+	for _, lost := range r.rejected {
+		for i := range r.changes {
+			if s := r.changes[i].Reservation; s != nil && lost.Unit == "" && s.Unit != "" && s.BookingID == lost.BookingID {
+				s.Rest = false
+			}
+		}
+	}
+}
+
+// output reads one output. One that can't be read is rejected by itself.
 func (r *reading) output(where string, v any) {
 	r.outputs++
+	before := *r
+	var errs []FieldError
+	r.read(where, v, &errs)
+	if len(errs) == 0 {
+		return
+	}
+	lost := Rejection{Where: strings.TrimSuffix(where, "."), Errors: errs}
+	for _, c := range r.changes[len(before.changes):] {
+		switch {
+		case c.Reservation != nil && lost.ReservationID == "":
+			lost.ReservationID, lost.BookingID, lost.Unit = c.Reservation.ReservationID, c.Reservation.BookingID, c.Reservation.Unit
+			if c.Reservation.ListingID != nil {
+				lost.ListingID = *c.Reservation.ListingID
+			}
+		case c.Listing != nil:
+			lost.ListingID = c.Listing.ListingID
+		case c.Merge != nil:
+			lost.ListingID = c.Merge.From
+		}
+	}
+	if object, ok := v.(map[string]any); ok && len(object) == 1 {
+		for kind := range object {
+			lost.Where = where + printable(kind, maxID)
+		}
+	}
+	outputs := r.outputs
+	*r = before
+	r.outputs, r.rejected = outputs, append(r.rejected, lost)
+}
+
+// read reads an object with one field, which says what it is.
+func (r *reading) read(where string, v any, errs *[]FieldError) {
 	object, ok := v.(map[string]any)
 	if !ok || len(object) != 1 {
-		r.invalid = append(r.invalid, FieldError{strings.TrimSuffix(where, ".") + "output", `must be an object with one field: reservation, listing, merge, guest, fetch, ignore, ping or disconnected`})
+		*errs = append(*errs, FieldError{where + "output", `must be an object with one field: reservation, listing, merge, guest, fetch, ignore, ping or disconnected`})
 		return
 	}
 	for kind, value := range object {
-		f := fields{prefix: where + kind, errs: &r.invalid}
+		f := fields{prefix: where + kind, errs: errs}
 		switch kind {
 		case "ignore", "disconnected":
 			why, ok := value.(string)
@@ -108,8 +149,8 @@ func (r *reading) reservation(f fields) {
 	if rest, said := f.values["rest"].(bool); said {
 		s.Rest = rest
 	}
-	if unit := f.id("unit", false); unit != "" {
-		s.ReservationID += "_" + unit
+	if s.Unit = f.id("unit", false); s.Unit != "" {
+		s.ReservationID += "_" + s.Unit
 		if CheckID(s.ReservationID) != nil {
 			f.fail("unit", "makes an id that is too long")
 		}
@@ -166,7 +207,8 @@ func (r *reading) companions(f fields, main Reservation, at time.Time) {
 		if s.GuestID != nil {
 			name = *s.GuestID
 		}
-		s.ReservationID += "_guest-" + name
+		s.Companion = "_guest-" + name
+		s.ReservationID += s.Companion
 		r.changes = append(r.changes, Change{Reservation: &s, OccurredAt: at})
 	}
 }
