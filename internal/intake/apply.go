@@ -144,20 +144,7 @@ var errPanicked = errors.New("a mistake in staykey, please report it")
 // isPoison tells whether trying again can't help.
 func isPoison(err error) bool { return store.IsDataError(err) || errors.Is(err, errPanicked) }
 
-// maxRaces is how often a batch is begun anew because another applier made the same rows, or waited for ours while
-// we waited for its.
-const maxRaces = 10
-
 func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store.Event, err error) {
-	for range maxRaces {
-		if n, first, err = a.tryBatch(ctx, limit); !errors.Is(err, store.ErrRaced) {
-			break
-		}
-	}
-	return n, first, err
-}
-
-func (a *Applier) tryBatch(ctx context.Context, limit int) (n int, first store.Event, err error) {
 	now := a.now().UTC()
 	defer func() { // one event that we stumble over must not stop the others
 		if recovered := recover(); recovered != nil {
@@ -168,10 +155,10 @@ func (a *Applier) tryBatch(ctx context.Context, limit int) (n int, first store.E
 	var b *batch
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
 		events, err := store.ClaimEvents(ctx, tx, limit)
-		if err != nil || len(events) == 0 {
+		if n, b = len(events), nil; err != nil || n == 0 {
 			return err
 		}
-		n, first = len(events), events[0]
+		first = events[0]
 		b = newBatch(now, a.source, a.log)
 		if events = b.mapEvents(ctx, events); len(events) > 0 { // those that take too long together are for the next batch
 			if err := store.Unclaim(ctx, tx, events); err != nil {

@@ -36,16 +36,7 @@ type FieldDifference struct {
 var errPreviewed = errors.New("this was only a preview")
 
 // PreviewReplay finds out what applying events again would change. It does all that applying does, and takes it back.
-func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (p Preview, err error) {
-	for range maxRaces {
-		if p, err = a.preview(ctx, events); !errors.Is(err, store.ErrRaced) {
-			break
-		}
-	}
-	return p, err
-}
-
-func (a *Applier) preview(ctx context.Context, events []store.Event) (Preview, error) {
+func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Preview, error) {
 	var p Preview
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 		events, err := store.WithBodies(ctx, tx, events)

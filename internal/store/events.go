@@ -195,7 +195,9 @@ func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fate
 // tryAgain gives a rejected event the body that it was sent again with. If somebody else did so meanwhile, this
 // one is a duplicate.
 func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
+	tried := false
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		tried = false
 		r := newEventRows([]Event{e})
 		var seq int64
 		err := tx.QueryRow(ctx, `
@@ -209,10 +211,10 @@ func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 		if err != nil {
 			return err
 		}
-		fate.Duplicate = false
 		if _, err := tx.Exec(ctx, `DELETE FROM event_results WHERE event_id = $1 AND status = 'rejected'`, e.EventID); err != nil {
 			return err
 		}
+		tried = true
 		if e.Status == EventAccepted {
 			_, err = tx.Exec(ctx, queueAgain+`event_id = $1`, e.EventID)
 			return err
@@ -222,6 +224,9 @@ func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 		FinishEvents(&batch, []Event{e})
 		return tx.SendBatch(ctx, &batch).Close()
 	})
+	if err == nil && tried {
+		fate.Duplicate = false
+	}
 	return wrap(err, "try event %q of source %s again", *e.EventKey, e.Source)
 }
 
@@ -349,6 +354,7 @@ func (s *Store) ReplayEvents(ctx context.Context, events []Event, by string, now
 		if err != nil {
 			return err
 		}
+		queued = nil
 		for _, e := range events {
 			if slices.Contains(ids, e.EventID) {
 				e.Status, e.Reason, e.AppliedAt = EventAccepted, nil, nil

@@ -73,8 +73,8 @@ var pruning = map[int][]string{
 // PruneLooseEvents reads up to limit events in the order of receipt from behind a place, as far as they were received
 // before a time, and removes those that belong to no reservation. next is the place it came to; n how many were read.
 func (s *Store) PruneLooseEvents(ctx context.Context, behind int64, received time.Time, limit int) (next int64, n int, err error) {
-	next = behind
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
+		next, n = behind, 0
 		rows, _ := tx.Query(ctx, `
 			SELECT t.seq, NOT EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id)
 			FROM (SELECT * FROM event_results WHERE seq > $1 ORDER BY seq LIMIT $3) t WHERE t.received_at < $2 ORDER BY t.seq`, behind, received, limit)

@@ -95,12 +95,21 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// InTx runs fn in one transaction and commits it unless fn fails.
-// [ErrRaced] where Postgres ended a deadlock with another transaction: then it is to be tried again.
-func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
-	err := pgx.BeginFunc(ctx, s.pool, fn)
-	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "40P01" {
-		return fmt.Errorf("%w: %w", ErrRaced, err)
+// racedTries is how often a transaction is tried. Each race has a winner, so that a loser succeeds within a few tries.
+const racedTries = 10
+
+// InTx runs fn in one transaction and commits it unless fn fails. Where fn reports [ErrRaced], or Postgres ended a
+// deadlock with another transaction, fn runs again in a new transaction, up to 10 times in all; then InTx returns
+// ErrRaced. So fn must not build on what an earlier run left in variables outside of it.
+func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) (err error) {
+	for range racedTries {
+		err = pgx.BeginFunc(ctx, s.pool, fn)
+		if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "40P01" {
+			err = fmt.Errorf("%w: %w", ErrRaced, err)
+		}
+		if !errors.Is(err, ErrRaced) || ctx.Err() != nil {
+			break
+		}
 	}
 	return err
 }
