@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -184,6 +185,9 @@ func (s *server) doAction(ctx context.Context, n Names, a intake.Action) (store.
 	if conflict := intake.ConflictError(""); errors.As(err, &conflict) {
 		return store.View{}, problem(http.StatusConflict, conflict.Error())
 	}
+	if input := (intake.InputError{}); errors.As(err, &input) {
+		return store.View{}, unfit(input.Field, input.Message)
+	}
 	if err != nil {
 		return store.View{}, s.fromStore(err, noReservation)
 	}
@@ -199,7 +203,7 @@ const replayAtMost = 500
 
 // ReplayRequest says which events are to be applied again.
 type ReplayRequest struct {
-	EventIDs      []string `json:"event_ids,omitempty" maxItems:"500" doc:"Only these."`
+	EventIDs      []string `json:"event_ids,omitempty" minItems:"1" maxItems:"500" doc:"Exactly these, each once. Not together with filters or cursor."`
 	Source        string   `json:"source,omitempty" example:"default"`
 	Status        string   `json:"status,omitempty" enum:"applied,superseded,ignored,rejected" example:"rejected"`
 	Type          string   `json:"type,omitempty" example:"reservation.created"`
@@ -224,7 +228,7 @@ type ReplayInput struct{ Body ReplayRequest }
 
 func (s *server) replayOperation(api huma.API) {
 	replay := operation("replay-events", http.MethodPost, "/v1/events/replay", "Events", "Apply events again, by filter", withBody(http.StatusForbidden)...)
-	replay.Description = "Each keeps its place in the order: it changes nothing if what it says has been overtaken. With dry_run nothing is changed, and the answer says what would be. At least one of the filters is needed."
+	replay.Description = "Each keeps its place in the order: it changes nothing if what it says has been overtaken. With dry_run nothing is changed, and the answer says what would be. Either event_ids or at least one of the filters is needed."
 	huma.Register(api, replay, func(ctx context.Context, in *ReplayInput) (*Output[ReplayReport], error) {
 		report, p := s.replay(ctx, in.Body)
 		if p != nil {
@@ -261,21 +265,15 @@ func (s *server) replay(ctx context.Context, in ReplayRequest) (ReplayReport, *P
 }
 
 func (s *server) eventsToReplay(ctx context.Context, in ReplayRequest) (events []store.Event, next *string, p *Problem) {
-	if len(in.EventIDs) > 0 {
-		for i, id := range in.EventIDs {
-			e, p := s.event(ctx, id)
-			if p != nil {
-				if p.Status == http.StatusNotFound {
-					p = unfit("event_ids["+strconv.Itoa(i)+"]", noEvent)
-				}
-				return nil, nil, p
-			}
-			events = append(events, e)
-		}
-		return events, nil, nil
-	}
 	f := store.EventFilter{Source: in.Source, Status: in.Status, Type: in.Type, ReservationID: in.ReservationID, ListingID: in.ListingID}
-	if in.Source+in.Status+in.Type+in.ReservationID+in.ListingID == "" {
+	filtered := in.Source+in.Status+in.Type+in.ReservationID+in.ListingID != ""
+	switch {
+	case in.EventIDs != nil && (filtered || in.Cursor != ""):
+		return nil, nil, unfit("event_ids", "can't be combined with filters or a cursor: send one or the other")
+	case in.EventIDs != nil:
+		events, p = s.eventsNamed(ctx, in.EventIDs)
+		return events, nil, p
+	case !filtered:
 		return nil, nil, unfit("status", "say which events: by source, status, type, reservation_id, listing_id or event_ids")
 	}
 	f.Sources = actorOf(ctx).Sources
@@ -301,4 +299,24 @@ func (s *server) eventsToReplay(ctx context.Context, in ReplayRequest) (events [
 		}
 	}
 	return events, next, nil
+}
+
+// eventsNamed returns the events with these ids, each once however often it is named.
+func (s *server) eventsNamed(ctx context.Context, ids []string) (events []store.Event, p *Problem) {
+	if len(ids) == 0 {
+		return nil, unfit("event_ids", "names no event: leave it out to choose by filters")
+	}
+	for i, id := range ids {
+		e, p := s.event(ctx, id)
+		if p != nil {
+			if p.Status == http.StatusNotFound {
+				p = unfit("event_ids["+strconv.Itoa(i)+"]", noEvent)
+			}
+			return nil, p
+		}
+		if !slices.ContainsFunc(events, func(named store.Event) bool { return named.EventID == e.EventID }) {
+			events = append(events, e)
+		}
+	}
+	return events, nil
 }

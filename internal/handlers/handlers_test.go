@@ -45,6 +45,8 @@ type app struct {
 	sources map[string]pms.Source
 	trusted pms.Addresses
 	tokens  []handlers.Token
+	// provisioning is what the service says of the work at Seam.
+	provisioning handlers.Provisioning
 }
 
 func token(name, secret string, write bool, sources ...string) handlers.Token {
@@ -58,7 +60,7 @@ func newApp(t testing.TB) *app {
 
 func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	t.Helper()
-	a := &app{t: t, store: storetest.New(t)}
+	a := &app{t: t, store: storetest.New(t), provisioning: handlers.Provisioning{Disconnected: []handlers.Disconnected{}}}
 	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
 	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {})
 	a.sources = map[string]pms.Source{
@@ -76,7 +78,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		Ready:     func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
 		DueWithin: 24 * time.Hour,
 		Provisioning: func(context.Context) (handlers.Provisioning, error) {
-			return handlers.Provisioning{Disconnected: []handlers.Disconnected{}}, nil
+			return a.provisioning, nil
 		},
 		SeamChanged: func() { a.changed++ },
 		AccessGroups: func(context.Context) ([]handlers.AccessGroup, error) {

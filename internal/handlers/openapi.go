@@ -116,9 +116,10 @@ func document(api huma.API) {
 				OperationID: "post-seam-webhook", Method: http.MethodPost, Path: "/seam/webhooks", Tags: []string{"Webhooks"}, Summary: "Take an event of Seam's", Security: open,
 				Description: "Signed as Svix does, with SEAM_WEBHOOK_SECRET. The reservations that it is about are compared with Seam at once.",
 			},
-			answers: map[int]any{http.StatusNoContent: nil, http.StatusBadRequest: Problem{}, http.StatusUnauthorized: Problem{}, http.StatusNotFound: Problem{}, http.StatusServiceUnavailable: Problem{}},
+			answers: map[int]any{http.StatusNoContent: nil, http.StatusBadRequest: Problem{}, http.StatusUnauthorized: Problem{}, http.StatusNotFound: Problem{}, http.StatusRequestEntityTooLarge: Problem{}, http.StatusServiceUnavailable: Problem{}},
 			words: map[int]string{
-				http.StatusNoContent: "Taken.", http.StatusBadRequest: "It is no event of Seam's.", http.StatusUnauthorized: "Not signed by Seam.",
+				http.StatusRequestEntityTooLarge: "The body is over 1 MiB.",
+				http.StatusNoContent:             "Taken.", http.StatusBadRequest: "It is no event of Seam's.", http.StatusUnauthorized: "Not signed by Seam.",
 				http.StatusNotFound: "SEAM_WEBHOOK_SECRET is not set.", http.StatusServiceUnavailable: "It can't be stored now.",
 			},
 		},

@@ -182,3 +182,12 @@ func (g groupNames) row(id string) groupRow {
 	}
 	return r
 }
+
+// pageText is what a page says of a problem: the first wrong field, where there is one.
+func pageText(p *Problem) string {
+	if len(p.Errors) == 0 {
+		return p.Detail
+	}
+	field := strings.ReplaceAll(p.Errors[0].Field, "_", " ")
+	return strings.ToUpper(field[:1]) + field[1:] + " " + p.Errors[0].Message + "."
+}

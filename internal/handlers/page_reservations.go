@@ -378,10 +378,6 @@ func (s *server) doActionPage(w http.ResponseWriter, r *http.Request) {
 		f.Problem = fmt.Sprintf(format, args...)
 		s.render(w, r, status, "action", page{Title: f.Title, Active: "reservations", Body: f})
 	}
-	if f.NeedsReason && f.Reason == "" || len(f.Reason) > 500 {
-		again(http.StatusUnprocessableEntity, "Say why, in at most 500 characters: it is kept in the timeline.")
-		return
-	}
 	a := actorOf(r.Context()).action(f.Kind, "", f.Reason)
 	if f.Kind == intake.ActionWindow {
 		var err error
@@ -395,7 +391,7 @@ func (s *server) doActionPage(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if _, p := s.doAction(r.Context(), namesOf(r), a); p != nil {
-		again(p.Status, "%s", p.Detail)
+		again(p.Status, "%s", pageText(p))
 		return
 	}
 	http.Redirect(w, r, f.Link(), http.StatusSeeOther)

@@ -80,14 +80,11 @@ func (s *server) today(ctx context.Context) (today, error) {
 	if t.Backlog, t.OldestEvent, err = s.Store.Backlog(ctx, sources); err != nil {
 		return t, err
 	}
-	p, err := s.Provisioning(ctx)
+	p, err := s.provisioning(ctx)
 	if err != nil {
 		return t, err
 	}
 	t.Troubles, t.LastSweep = troublesOf(p, t.Backlog, t.OldestEvent, now), p.LastSweep
-	if sources != nil {
-		t.LastSweep = nil
-	}
 	since := now.Truncate(time.Hour).Add(-23 * time.Hour)
 	s.flushActivity(ctx)
 	activity, err := s.Store.ActivitySince(ctx, since, sources)

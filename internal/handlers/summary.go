@@ -86,6 +86,16 @@ func (s *server) counts(ctx context.Context) (store.Summary, error) {
 	return counts, err
 }
 
+// provisioning is how the work at Seam goes, as far as the actor may know: disconnected access systems and the last sweep
+// are about all sources, so that a token of single sources sees neither, on the page or in REST.
+func (s *server) provisioning(ctx context.Context) (Provisioning, error) {
+	p, err := s.Provisioning(ctx)
+	if actorOf(ctx).Sources != nil {
+		p.Disconnected, p.LastSweep = []Disconnected{}, nil
+	}
+	return p, err
+}
+
 func (s *server) summary(ctx context.Context, _ *struct{}) (*Output[Summary], error) {
 	counts, err := s.counts(ctx)
 	if err != nil {
@@ -112,11 +122,8 @@ func (s *server) summary(ctx context.Context, _ *struct{}) (*Output[Summary], er
 		return nil, s.fromStore(err, "")
 	}
 	out.EventBacklog, out.OldestEventAt = n, stampOrNull(oldest)
-	if out.Provisioning, err = s.Provisioning(ctx); err != nil {
+	if out.Provisioning, err = s.provisioning(ctx); err != nil {
 		return nil, s.fromStore(err, "")
-	}
-	if actorOf(ctx).Sources != nil { // these tell of other sources' systems and keys
-		out.Provisioning.Disconnected, out.Provisioning.LastSweep = []Disconnected{}, nil
 	}
 	return &Output[Summary]{out}, nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,6 +36,26 @@ type Action struct {
 	EndsAt   *time.Time // of a window; nil is as the PMS says
 }
 
+// maxReason is how long a reason may be, in characters.
+const maxReason = 500
+
+// InputError says what is wrong with an action itself, whatever the reservation.
+type InputError struct{ Field, Message string }
+
+// Error implements error.
+func (e InputError) Error() string { return e.Message }
+
+// check finds out whether an action says what it must: everything but a reconcile has a reason.
+func (c Action) check() error {
+	switch {
+	case utf8.RuneCountInString(c.Why) > maxReason:
+		return InputError{"reason", fmt.Sprintf("must have at most %d characters: it is kept in the timeline", maxReason)}
+	case strings.TrimSpace(c.Why) == "" && c.Kind != ActionReconcile:
+		return InputError{"reason", "is required: say why, for whoever reads the timeline"}
+	}
+	return nil
+}
+
 // ConflictError says why an action can't be done as the reservation stands, and what to do instead.
 type ConflictError string
 
@@ -43,8 +65,12 @@ func (e ConflictError) Error() string { return string(e) }
 // farthestWindow is how far a window may reach beyond the stay: more is another stay, which the PMS should know of.
 const farthestWindow = 7 * 24 * time.Hour
 
-// Act does what an admin wants of a reservation. [store.ErrNotFound] where there is none, a [ConflictError] where it can't be done.
+// Act does what an admin wants of a reservation. It returns an [InputError] if the action itself is wrong, [store.ErrNotFound]
+// if there is no such reservation, and a [ConflictError] if its present state doesn't allow the action.
 func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
+	if err := action.check(); err != nil {
+		return err
+	}
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 		now := a.now().UTC()
 		found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
@@ -99,7 +125,7 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 
 // on returns an admin's word on a reservation behind the action.
 func (c Action) on(r store.Reservation, o store.Overrides, credential *string, now time.Time) (store.Overrides, error) {
-	if held := o.Held(); held != "" && c.Kind != ActionHold && c.Kind != ActionRelease {
+	if held := o.Held(); held != "" && c.Kind != ActionRelease {
 		return o, ConflictError("the reservation is held (" + held + "): release it first")
 	}
 	if r.Status == pms.Cancelled && (c.Kind == ActionRevoke || c.Kind == ActionReissue || c.Kind == ActionWindow) {
