@@ -177,6 +177,8 @@ type Fetch struct {
 	With map[string]string `json:"with,omitempty"` // what else its address needs
 	// AsOf is how new a document must be; zero for any.
 	AsOf time.Time `json:"as_of,omitzero"`
+	// Optional documents are done without where the PMS doesn't have them: the program then sees an empty list.
+	Optional bool `json:"optional,omitempty"`
 }
 
 // FieldError says what is wrong with one field and what would be right.

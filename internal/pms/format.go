@@ -73,8 +73,16 @@ type Document struct {
 	Method string `json:"method"` // GET or POST
 	Path   string `json:"path"`   // {id} is replaced by the id, {ids} by all, comma-separated
 	Body   any    `json:"body"`   // of a POST; "{ids}" is replaced by the list of ids
-	// Modified is the path of the document's own time of change, to tell one that is older than its webhook.
+	// Modified is the path of the document's own time of change, to tell one that is older than its webhook. Only for a PMS
+	// whose documents and webhooks take both times from one clock.
 	Modified string `json:"modified"`
+	// OK is the path of a value that is true in every good answer, for a PMS that answers 200 to what it refuses. An answer
+	// where it is false, null or absent is a refusal.
+	OK string `json:"ok"`
+	// Message is the path of the PMS's words in a refusal; "" looks in the usual places.
+	Message string `json:"message"`
+	// Require is the path of what every good answer has: where it is absent, null or empty, the answer isn't usable yet.
+	Require string `json:"require"`
 }
 
 //go:embed formats/*.jq

@@ -233,7 +233,7 @@ func (r *reading) listing(f fields) {
 }
 
 func (r *reading) fetch(f fields) {
-	f.only("kind", "id", "ids", "with", "as_of")
+	f.only("kind", "id", "ids", "with", "as_of", "optional")
 	want := Fetch{Kind: f.id("kind", true), IDs: f.ids("ids")}
 	if id := f.id("id", false); id != "" {
 		want.IDs = append(want.IDs, id)
@@ -249,6 +249,7 @@ func (r *reading) fetch(f fields) {
 		}
 	}
 	want.AsOf = f.instant("as_of")
+	want.Optional, _ = f.values["optional"].(bool)
 	r.fetches = append(r.fetches, want)
 }
 
