@@ -48,8 +48,9 @@ type settings struct {
 	RetainStays   string `env:"STAYKEY_RETAIN_RESERVATIONS" name:"retain-reservations" placeholder:"AGE" help:"The same for reservations; default 400d. None of the four may be shorter than the one before it."`
 	LogLevel      string `env:"STAYKEY_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
 	LogFormat     string `env:"STAYKEY_LOG_FORMAT" placeholder:"FORMAT" help:"json or text; default json, or text with --dev."`
-	Dev           bool   `env:"STAYKEY_DEV" help:"Make a fresh machine enough: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator and use well-known development secrets."`
+	Dev           bool   `env:"STAYKEY_DEV" help:"Make a fresh machine enough: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator. Secrets that are not set are made and printed; well-known ones on loopback with the simulator."`
 	DevWithoutKey bool   `env:"STAYKEY_DEV_WITHOUT_KEY" help:"Like --dev while SEAM_API_KEY is empty, an ordinary start once it is set."`
+	DevLoopback   bool   `env:"STAYKEY_DEV_LOOPBACK" help:"The public listener can be reached from this machine only, although it does not listen on loopback; docker-compose.yml publishes it so. Then a simulated start uses the well-known development secrets."`
 	DevDir        string `env:"STAYKEY_DEV_DIR" placeholder:"DIR" help:"Where --dev keeps its Postgres and its simulator; default .staykey."`
 }
 
@@ -79,7 +80,11 @@ type config struct {
 	DevDir        string
 	Compose       bool // in docker-compose.yml's container: commands are pasted outside of it
 	Simulate      bool // no Seam but the simulator
-	Printed       bool // secrets were made up, and are shown
+	DevLoopback   bool // the public listener is published on loopback only
+	Printed       bool // secrets were made for this start, and are shown
+	made          madeSecrets
+	webhookSecret string // of the source default, "" for none
+	readSources   func(secret string, admins []string, problems *configProblems) sourceSet
 }
 
 // configProblems are what is wrong with a configuration, one line each.
@@ -91,12 +96,6 @@ func (p *configProblems) add(name, format string, args ...any) {
 	*p = append(*p, name+": "+fmt.Sprintf(format, args...))
 }
 
-// Development secrets are no secrets: they are used only with the simulator.
-const (
-	devWebhookSecret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE=" // #nosec G101 -- see above
-	devAdminToken    = "staykey-development-admin-token"                    // #nosec G101 -- see above
-)
-
 // load checks the settings. The error is configProblems with everything that is wrong.
 func (s settings) load(getenv func(string) string) (config, error) {
 	var problems configProblems
@@ -106,11 +105,13 @@ func (s settings) load(getenv func(string) string) (config, error) {
 		Dev: s.Dev || (s.DevWithoutKey && s.SeamAPIKey == ""), DevDir: or(s.DevDir, ".staykey"),
 	}
 	c.Simulate, c.Compose = c.Dev && c.SeamAPIKey == "", c.Dev && !s.Dev
+	c.DevLoopback = s.DevLoopback
 	c.Listen, c.OpsListen = or(s.Listen, ":8080"), or(s.OpsListen, "127.0.0.1:9090")
 	if c.Dev && s.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
 	}
 	s.loadDatabase(&c, &problems)
+	c.refuseTrialPassword(&problems)
 	s.loadSeam(&c, &problems)
 	if c.Drift = pms.Drift(or(s.Drift, string(pms.DriftRepair))); !c.Drift.Valid() {
 		problems.add("STAYKEY_DRIFT", "%q must be repair or report", s.Drift)
@@ -241,46 +242,62 @@ func (s settings) loadSeam(c *config, problems *configProblems) {
 
 func (s settings) loadSecrets(c *config, getenv func(string) string, problems *configProblems) {
 	webhook, admin := s.WebhookSecret, s.AdminToken
-	if c.Dev && webhook == "" && s.Config == "" {
-		webhook, c.Printed = devWebhookSecret, true
-		if !c.Simulate {
+	c.made = madeSecrets{webhook: c.Dev && webhook == "" && s.Config == "", admin: c.Dev && admin == ""}
+	c.Printed = c.made.webhook || c.made.admin
+	if c.made.webhook { // where the well-known ones don't fit, the database's own replace these (useDatabaseSecrets)
+		webhook = devWebhookSecret
+		if !c.wellKnownFit() {
 			webhook = pms.Secret(random(32)).String()
 		}
 	}
-	if c.Dev && admin == "" {
-		admin, c.Printed = devAdminToken, true
-		if !c.Simulate {
+	if c.made.admin {
+		admin = devAdminToken
+		if !c.wellKnownFit() {
 			admin = hex.EncodeToString(random(24))
 		}
 	}
 	if webhook == "" && s.Config == "" {
 		problems.add("STAYKEY_WEBHOOK_SECRET", `is required: "whsec_" and base64 of 24 random bytes, which you give to the PMS too (openssl rand -base64 24)`)
 	}
-	drift := c.Drift
-	read := func(problems *configProblems) sourceSet {
-		return readSources(s.Config, webhook, drift, getenv, problems)
+	if admin == "" {
+		problems.add("STAYKEY_ADMIN_TOKEN", "is required: one or more tokens of at least 24 characters, comma-separated (openssl rand -hex 24)")
 	}
-	c.sourceSet = read(problems)
+	drift, wellKnown := c.Drift, c.wellKnownFit()
+	c.readSources = func(secret string, admins []string, problems *configProblems) sourceSet {
+		set := readSources(s.Config, secret, drift, getenv, problems)
+		refuseSharedTokens(set.Tokens, admins, problems)
+		if !wellKnown {
+			set.refuseWellKnown(problems)
+		}
+		return set
+	}
+	if !wellKnown && slices.ContainsFunc(splitList(s.SeamSecret), isWellKnown) {
+		problems.add("SEAM_WEBHOOK_SECRET", wellKnownRefused)
+	}
+	c.setSecrets(webhook, admin, problems)
+}
+
+// setSecrets takes the secret of the source default and the admins' tokens, and reads the sources with them.
+func (c *config) setSecrets(webhook, admin string, problems *configProblems) {
+	c.AdminTokens = nil
+	for i, token := range splitList(admin) {
+		switch {
+		case !c.wellKnownFit() && isWellKnown(token):
+			problems.add("STAYKEY_ADMIN_TOKEN", "token %d %s", i+1, wellKnownRefused)
+		case checkToken("STAYKEY_ADMIN_TOKEN", i, token, problems):
+			c.AdminTokens = append(c.AdminTokens, token)
+		}
+	}
+	c.webhookSecret = webhook
+	admins, read := c.AdminTokens, c.readSources
+	c.sourceSet = read(webhook, admins, problems)
 	c.reload = func() (sourceSet, error) {
 		var problems configProblems
-		set := read(&problems)
+		set := read(webhook, admins, &problems)
 		if len(problems) > 0 {
 			return sourceSet{}, problems
 		}
 		return set, nil
-	}
-	if admin == "" {
-		problems.add("STAYKEY_ADMIN_TOKEN", "is required: one or more tokens of at least 24 characters, comma-separated (openssl rand -hex 24)")
-	}
-	for i, token := range splitList(admin) {
-		switch {
-		case len(token) < 24:
-			problems.add("STAYKEY_ADMIN_TOKEN", "token %d has %d characters: at least 24 are needed (openssl rand -hex 24)", i+1, len(token))
-		case strings.ContainsAny(token, " \t\r\n"):
-			problems.add("STAYKEY_ADMIN_TOKEN", "token %d must be one word", i+1)
-		default:
-			c.AdminTokens = append(c.AdminTokens, token)
-		}
 	}
 }
 

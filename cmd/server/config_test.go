@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,7 +47,7 @@ func TestConfigurationProblems(t *testing.T) {
 			s.RetryBase, s.SweepInterval, s.LogLevel, s.LogFormat = "2", "-1m", "loud", "xml"
 			s.WebhookSecret, s.AdminToken, s.SeamSecret = "secret", "short,"+e2eToken, "whsec_!"
 		}, nil, []string{
-			"DATABASE_URL:", "SEAM_ENDPOINT:", "SEAM_WEBHOOK_SECRET: secret 1", "STAYKEY_WEBHOOK_SECRET: secret 1", "STAYKEY_ADMIN_TOKEN: token 1 has 5",
+			"DATABASE_URL:", "SEAM_ENDPOINT:", "SEAM_WEBHOOK_SECRET: secret 1", "STAYKEY_ADMIN_TOKEN: token 1 has 5", "STAYKEY_WEBHOOK_SECRET: secret 1",
 			"STAYKEY_LISTEN:", "STAYKEY_OPS_LISTEN:", "STAYKEY_RETRY_BASE:", "STAYKEY_SWEEP_INTERVAL:", "STAYKEY_LOG_LEVEL:", "STAYKEY_LOG_FORMAT:",
 		}},
 		"a secret from a file":     {func(s *settings) { s.AdminToken = "" }, map[string]string{"STAYKEY_ADMIN_TOKEN_FILE": write(e2eToken + "\n")}, nil},
@@ -100,6 +102,36 @@ trusted_proxies: [nowhere]
 		"a variable that is not set": {func(s *settings) {
 			s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['${NOT_SET}']}\n")
 		}, nil, []string{"STAYKEY_CONFIG: "}},
+		"well-known secrets": {func(s *settings) {
+			s.AdminToken, s.WebhookSecret, s.SeamSecret = devAdminToken, strings.TrimRight(devWebhookSecret, "="), devWebhookSecret
+		}, nil, []string{"SEAM_WEBHOOK_SECRET: is a well-known development secret", "STAYKEY_ADMIN_TOKEN: token 1 is a well-known development secret", "STAYKEY_WEBHOOK_SECRET: a secret of source \"default\" is a well-known"}},
+		"well-known secrets, with dev and a real key": {func(s *settings) {
+			*s = settings{Dev: true, SeamAPIKey: "seam_x", AdminToken: devAdminToken}
+		}, nil, []string{"STAYKEY_ADMIN_TOKEN: token 1 is a well-known"}},
+		"well-known secrets, with dev on every address": {func(s *settings) {
+			*s = settings{Dev: true, Listen: ":8080", AdminToken: devAdminToken}
+		}, nil, []string{"STAYKEY_ADMIN_TOKEN: token 1 is a well-known"}},
+		"well-known secrets, with dev on every address that is published on loopback": {func(s *settings) {
+			*s = settings{Dev: true, Listen: ":8080", DevLoopback: true, AdminToken: devAdminToken}
+		}, nil, nil},
+		"well-known secrets of the config file": {func(s *settings) {
+			s.Config = write(fmt.Sprintf("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['%s']}\ntokens:\n  - {name: t, hash: 'sha256:%x'}\n", devWebhookSecret, sha256.Sum256([]byte(devAdminToken))))
+		}, nil, []string{"STAYKEY_CONFIG: a secret of source \"a\" is a well-known", "STAYKEY_CONFIG: the hash of token \"t\" is a well-known"}},
+		"tokens that are easy to guess": {func(s *settings) {
+			s.AdminToken = strings.Repeat("a", 24) + "," + strings.Repeat("abc", 10) + "," + strings.Repeat("staykey-", 4) + ",0123456789abcdef01234567"
+		}, nil, []string{"STAYKEY_ADMIN_TOKEN: token 1 repeats itself", "STAYKEY_ADMIN_TOKEN: token 2 repeats itself", "STAYKEY_ADMIN_TOKEN: token 3 repeats itself"}},
+		"tokens that can't be told apart": {func(s *settings) {
+			s.Config = write(fmt.Sprintf("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=']}\ntokens:\n"+
+				"  - {name: one, hash: 'sha256:%[1]x'}\n  - {name: two, hash: 'sha256:%[1]x', scope: write}\n  - {name: three, hash: 'sha256:%[2]x'}\n  - {name: Admin, hash: 'sha256:%[3]x'}\n",
+				sha256.Sum256([]byte("one")), sha256.Sum256([]byte(e2eToken)), sha256.Sum256([]byte("four"))))
+		}, nil, []string{
+			"STAYKEY_CONFIG: FILE:8:12: tokens[3].name: \"Admin\" is the author", "STAYKEY_CONFIG: token \"two\" has the hash of token one", "STAYKEY_CONFIG: token \"three\" has the hash of STAYKEY_ADMIN_TOKEN",
+		}},
+		"compose's password beside a real key": {func(s *settings) { s.DatabaseURL = "postgres://staykey:staykey@postgres:5432/staykey" }, nil, []string{"DATABASE_URL: has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD"}},
+		"compose's password beside the simulator": {func(s *settings) {
+			*s = settings{DevWithoutKey: true, DatabaseURL: "postgres://staykey:staykey@postgres:5432/staykey"}
+		}, nil, nil},
+		"another Postgres that has such a password": {func(s *settings) { s.DatabaseURL = "postgres://staykey:staykey@127.0.0.1:5432/staykey" }, nil, nil},
 		"one secret in two sources": {func(s *settings) {
 			s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['" + e2eSecret.String() + "']}\n")
 		}, nil, []string{"STAYKEY_CONFIG: sources \"a\" and \"default\" have a secret in common"}},

@@ -20,6 +20,7 @@ type devMachine struct {
 	postgres  *postgres.Server
 	simulator *http.Server
 	seamURL   string
+	workspace string // the simulated one, "" where Seam is real
 }
 
 // startDev brings up what the configuration lacks and fills in its addresses.
@@ -43,6 +44,7 @@ func startDev(ctx context.Context, c *config, log *slog.Logger) (*devMachine, er
 			return nil, err
 		}
 		furnish(sim)
+		m.workspace = sim.State().WorkspaceID
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			m.stop()
@@ -102,18 +104,19 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 		say("  Data                %s (delete %s to start anew)", m.postgres.Dir(), c.DevDir)
 	}
 	source, known := c.Sources["default"]
+	// The operator's own secrets are not ours to show.
+	secret, token := "$STAYKEY_WEBHOOK_SECRET", "$STAYKEY_ADMIN_TOKEN" // #nosec G101 -- the names of variables
+	if c.made.webhook {
+		secret = c.webhookSecret
+		say("  Webhook secret      %s", secret)
+	}
+	if c.made.admin {
+		token = c.AdminTokens[0]
+		say("  Admin token         %s", token)
+	}
 	if !known || len(source.Secrets) == 0 || source.Format != nil {
 		_, _ = fmt.Fprintln(io.out, b.String())
 		return
-	}
-	secret := source.Secrets[0]
-	token := c.AdminTokens[0]
-	if !c.Printed { // the operator's own secrets are not ours to show
-		secret = "$STAYKEY_WEBHOOK_SECRET" // #nosec G101 -- the name of a variable
-		token = "$STAYKEY_ADMIN_TOKEN"     // #nosec G101 -- the name of a variable
-	} else {
-		say("  Webhook secret      %s", secret)
-		say("  Admin token         %s", token)
 	}
 	executable, err := os.Executable()
 	if err != nil {

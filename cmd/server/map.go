@@ -28,6 +28,8 @@ type configCheckCommand struct {
 func (c *configCheckCommand) Run(io *streams) error {
 	var problems configProblems
 	set := readSources(c.File, "", pms.DriftRepair, os.Getenv, &problems)
+	refuseSharedTokens(set.Tokens, splitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
+	set.refuseWellKnown(&problems)
 	if len(problems) > 0 {
 		return problems
 	}

@@ -94,7 +94,7 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 		return err
 	}
 	defer stopTraces()
-	db, err := openStore(ctx, c.DatabaseURL, log)
+	db, err := openDatabase(ctx, &c, machine, log)
 	if err != nil {
 		return err
 	}
@@ -141,8 +141,8 @@ func listen(name, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// openStore connects, waiting for a Postgres that is just starting, and migrates.
-func openStore(ctx context.Context, dsn string, log *slog.Logger) (*store.Store, error) {
+// connect connects, waiting for a Postgres that is just starting.
+func connect(ctx context.Context, dsn string, log *slog.Logger) (*store.Store, error) {
 	db, err := store.Open(ctx, dsn)
 	if err != nil {
 		return nil, err
@@ -163,6 +163,11 @@ func openStore(ctx context.Context, dsn string, log *slog.Logger) (*store.Store,
 		case <-time.After(time.Second):
 		}
 	}
+	return db, nil
+}
+
+// migrate applies the migrations that the database lacks.
+func migrate(ctx context.Context, db *store.Store, log *slog.Logger) error {
 	sqlDB := stdlib.OpenDBFromPool(db.Pool())
 	defer func() { _ = sqlDB.Close() }()
 	pending, err := migrations.Pending(ctx, sqlDB)
@@ -173,11 +178,7 @@ func openStore(ctx context.Context, dsn string, log *slog.Logger) (*store.Store,
 			log.Info("migrated the database", "migrations", applied)
 		}
 	}
-	if err != nil {
-		db.Close()
-		return nil, err
-	}
-	return db, nil
+	return err
 }
 
 // service is the running parts.

@@ -18,6 +18,9 @@ const (
 	scopeWrite = "write"
 )
 
+// environmentTokens is the name of the tokens of STAYKEY_ADMIN_TOKEN: the author of what is done with them.
+const environmentTokens = "admin"
+
 // hashScheme begins a token's hash in the config file. Tokens are random and long, so that nothing slower than SHA-256 is needed.
 const hashScheme = "sha256:"
 
@@ -28,6 +31,9 @@ func (m mapping) loadTokens(known func(source string) bool) []handlers.Token {
 		t := handlers.Token{Name: entry.text("name")}
 		if !sourceName.MatchString(t.Name) {
 			entry.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", t.Name)
+		}
+		if strings.EqualFold(t.Name, environmentTokens) {
+			entry.wrong("name", "%q is the author of what is done with STAYKEY_ADMIN_TOKEN: choose another", t.Name)
 		}
 		if slices.ContainsFunc(tokens, func(other handlers.Token) bool { return other.Name == t.Name }) {
 			entry.wrong("name", "%q comes twice", t.Name)
@@ -64,7 +70,7 @@ func (m mapping) loadTokens(known func(source string) bool) []handlers.Token {
 func adminTokens(secrets []string) []handlers.Token {
 	tokens := make([]handlers.Token, len(secrets))
 	for i, secret := range secrets {
-		tokens[i] = handlers.Token{Name: "admin", Hash: sha256.Sum256([]byte(secret)), Write: true}
+		tokens[i] = handlers.Token{Name: environmentTokens, Hash: sha256.Sum256([]byte(secret)), Write: true}
 	}
 	return tokens
 }
@@ -81,8 +87,8 @@ type tokenNewCommand struct {
 
 // Run prints the token, which is kept nowhere, and its entry in the config file.
 func (t *tokenNewCommand) Run(io *streams) error {
-	if !sourceName.MatchString(t.Name) {
-		return configProblems{fmt.Sprintf("--name: %q must be letters, digits, dots, dashes and underscores, at most 100", t.Name)}
+	if !sourceName.MatchString(t.Name) || strings.EqualFold(t.Name, environmentTokens) {
+		return configProblems{fmt.Sprintf("--name: %q must be letters, digits, dots, dashes and underscores, at most 100, and not %s", t.Name, environmentTokens)}
 	}
 	token := "sk_" + rand.Text() + rand.Text()
 	_, _ = fmt.Fprintf(io.err, "The token, which is shown this once:\n\n")

@@ -23,10 +23,19 @@ import (
 	"github.com/staykey/staykey/internal/seam/simulator"
 )
 
-const (
-	secret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE=" // the development one
+// The secrets that the stack under test has: the development ones, until withOwnSecrets. The tests here run one after another.
+var (
+	secret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE="
 	token  = "staykey-development-admin-token"
 )
+
+// withOwnSecrets gives a stack with a Seam key secrets of its own: the development ones are refused there.
+func (s *stack) withOwnSecrets() {
+	before := [2]string{secret, token}
+	s.t.Cleanup(func() { secret, token = before[0], before[1] })
+	secret, token = "whsec_dGhlIGNvbXBvc2UgdGVzdCdzIG93biBzZWNyZXQsIG5vIGtleQ==", "the-compose-test-s-own-admin-token-7391"
+	s.env = append(s.env, "STAYKEY_WEBHOOK_SECRET="+secret, "STAYKEY_ADMIN_TOKEN="+token, "POSTGRES_PASSWORD=the-compose-test-s-own-password-7391")
+}
 
 // stack is a project of docker compose.
 type stack struct {
@@ -298,7 +307,8 @@ func TestComposeReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newStack(t, "replicas", file, apart)
-	s.env = append(s.env, "SEAM_API_KEY=seam_test_compose", "SEAM_ENDPOINT=http://seam:8180", "STAYKEY_WEBHOOK_SECRET="+secret, "STAYKEY_ADMIN_TOKEN="+token)
+	s.env = append(s.env, "SEAM_API_KEY=seam_test_compose", "SEAM_ENDPOINT=http://seam:8180")
+	s.withOwnSecrets()
 	s.do("up", "-d", "--build", "--scale", "staykey=3")
 	replicas := strings.Fields(s.do("ps", "-q", "staykey"))
 	if len(replicas) != 3 {

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// A database belongs to development starts or to production ones, from its first start on. Were it otherwise, a production
+// service whose environment is lost would come up again with development secrets, on the guests' data.
+
+// errOtherKind is why a start refuses a database.
+var (
+	errProductionDatabase = errors.New("DATABASE_URL: this database belongs to a production service, and this is a development start (--dev, or no SEAM_API_KEY): " +
+		"set SEAM_API_KEY and the secrets again, or name another database")
+	errDevelopmentDatabase = errors.New("DATABASE_URL: this database was made by a development start (--dev, or no SEAM_API_KEY), and may hold what anybody posted: " +
+		"name another database (with docker compose: docker compose down -v deletes the trial's)")
+)
+
+// kindOf is the kind that this start gives a database.
+func (c config) kind() string {
+	if c.Dev {
+		return store.DevelopmentDatabase
+	}
+	return store.ProductionDatabase
+}
+
+// checkKind refuses a database of the other kind, before anything is changed in it. One that older versions used has no kind
+// yet: a development start takes it only if it can be told that a development start made it.
+func (c config) checkKind(have store.DatabaseKind, machine *devMachine) error {
+	switch {
+	case have.Kind == store.ProductionDatabase && c.Dev:
+		return errProductionDatabase
+	case have.Kind == store.DevelopmentDatabase && !c.Dev:
+		return errDevelopmentDatabase
+	case have.Kind == "" && have.Used && c.Dev && !machine.made(have):
+		return errProductionDatabase
+	}
+	return nil
+}
+
+// made reports whether this development machine has made a database: it runs its Postgres, or has its simulated workspace.
+func (m *devMachine) made(have store.DatabaseKind) bool {
+	return m != nil && (m.postgres != nil || (have.Workspace != "" && have.Workspace == m.workspace))
+}
+
+// openDatabase opens and migrates the database of this start, and marks it as of its kind.
+func openDatabase(ctx context.Context, c *config, machine *devMachine, log *slog.Logger) (*store.Store, error) {
+	db, err := connect(ctx, c.DatabaseURL, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.adopt(ctx, db, machine, log); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func (c *config) adopt(ctx context.Context, db *store.Store, machine *devMachine, log *slog.Logger) error {
+	have, err := db.DatabaseKind(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.checkKind(have, machine); err != nil {
+		return err
+	}
+	if err := migrate(ctx, db, log); err != nil {
+		return err
+	}
+	have.Kind, err = db.Setting(ctx, store.SettingDatabaseKind, c.kind) // of two first starts at once one decides
+	if err != nil {
+		return err
+	}
+	if err := c.checkKind(have, machine); err != nil {
+		return err
+	}
+	if !c.Printed || c.wellKnownFit() {
+		return nil
+	}
+	seed, err := db.Setting(ctx, "development_seed", store.NewSalt)
+	if err != nil {
+		return err
+	}
+	return c.useDatabaseSecrets(seed)
+}

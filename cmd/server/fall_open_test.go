@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// refusedStart runs the program, which must end by itself with one line that holds the words.
+func refusedStart(t *testing.T, env []string, words ...string) {
+	t.Helper()
+	env = append([]string{"STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_LEVEL=error", "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")}, env...)
+	_, problems, status := command(t, env, "serve")
+	if status == 0 {
+		t.Error("exit 0")
+	}
+	if strings.Count(strings.TrimSpace(problems), "\n") != 0 {
+		t.Errorf("more than one line: %s", problems)
+	}
+	mustSay(t, "the refusal", problems, words...)
+}
+
+// A production service that loses its environment does not come up again with development secrets on the guests' data, and
+// what a development start took is not provisioned by a production one.
+func TestEnvironmentIsLost(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.EmptyDSN(t)
+	_, env := simulated(t, dsn)
+	p := launch(t, env)
+	p.post("default", "listing.created", seedListing())
+	p.post("default", "reservation.created", seedReservation())
+	p.stop()
+	lost := []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_WITHOUT_KEY=true"}
+	refusedStart(t, append(lost, "STAYKEY_DEV_LOOPBACK=true"), "DATABASE_URL: this database belongs to a production service", "set SEAM_API_KEY")
+	refusedStart(t, append(lost, "STAYKEY_WEBHOOK_SECRET="+e2eSecret.String(), "STAYKEY_ADMIN_TOKEN="+e2eToken), "belongs to a production service")
+	refusedStart(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV=true", "SEAM_API_KEY=seam_test_e2e"}, "belongs to a production service")
+	launch(t, env).stop()
+}
+
+func TestDevelopmentDatabaseIsRefused(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.EmptyDSN(t)
+	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")}, "--dev")
+	p.stop()
+	_, env := simulated(t, dsn)
+	refusedStart(t, env, "DATABASE_URL: this database was made by a development start", "name another database")
+}
+
+// A database from before databases had a kind.
+func TestDatabaseWithoutAKind(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	machine := &devMachine{workspace: "simulated"}
+	for name, c := range map[string]struct {
+		change  string
+		dev     bool
+		machine *devMachine
+		refused bool
+	}{
+		"unused, production":                      {change: `SELECT 1`},
+		"unused, development":                     {change: `SELECT 1`, dev: true, machine: machine},
+		"used, production":                        {change: `INSERT INTO settings VALUES ('seam_workspace_id', 'real')`},
+		"used with another workspace":             {change: `INSERT INTO settings VALUES ('seam_workspace_id', 'real')`, dev: true, machine: machine, refused: true},
+		"used, of no workspace yet":               {change: `INSERT INTO listings (source, listing_id, known, created_at, updated_at) VALUES ('a', 'L', true, now(), now())`, dev: true, machine: machine, refused: true},
+		"used with this simulator's workspace":    {change: `INSERT INTO settings VALUES ('seam_workspace_id', 'simulated')`, dev: true, machine: machine},
+		"a development start with a real Seam":    {change: `INSERT INTO settings VALUES ('seam_workspace_id', 'real')`, dev: true, machine: &devMachine{}, refused: true},
+		"marked as production":                    {change: `INSERT INTO settings VALUES ('database_kind', 'production')`, dev: true, machine: machine, refused: true},
+		"marked as development, production start": {change: `INSERT INTO settings VALUES ('database_kind', 'development')`, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := storetest.New(t)
+			if _, err := db.Pool().Exec(ctx, c.change); err != nil {
+				t.Fatal(err)
+			}
+			have, err := db.DatabaseKind(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := (config{Dev: c.dev}).checkKind(have, c.machine); (err != nil) != c.refused {
+				t.Errorf("%+v: %v, refused is to be %v", have, err, c.refused)
+			}
+		})
+	}
+}
+
+// Elsewhere than on loopback, a development start makes secrets that nobody can know, and keeps them.
+func TestDevelopmentSecretsBeyondLoopback(t *testing.T) {
+	t.Parallel()
+	if !(config{Simulate: true, Listen: "127.0.0.1:0"}).wellKnownFit() || (config{Simulate: true, Listen: ":8080"}).wellKnownFit() || (config{Listen: "127.0.0.1:0"}).wellKnownFit() {
+		t.Error("the well-known secrets fit where they should not")
+	}
+	load := func(seed string) config {
+		c, err := settings{Dev: true, Listen: "0.0.0.0:8080"}.load(func(string) string { return "" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.useDatabaseSecrets(seed); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first, again, other := load("seed"), load("seed"), load("another seed")
+	if first.AdminTokens[0] != again.AdminTokens[0] || first.webhookSecret != again.webhookSecret || first.Sources["default"].Secrets[0] != first.webhookSecret {
+		t.Error("one database's secrets change from start to start")
+	}
+	if first.AdminTokens[0] == other.AdminTokens[0] || first.webhookSecret == other.webhookSecret || isWellKnown(first.AdminTokens[0]) || isWellKnown(first.webhookSecret) {
+		t.Error("two databases have the same secrets")
+	}
+	dir := filepath.Join(t.TempDir(), "dev")
+	dsn := storetest.EmptyDSN(t)
+	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + dir, "STAYKEY_LISTEN=:0"}, "--dev")
+	waitUntil(t, "the introduction", func() bool { return strings.Contains(p.out.String(), "curl -sS -H \"Authorization") })
+	if strings.Contains(p.out.String(), devAdminToken) || strings.Contains(p.out.String(), devWebhookSecret) {
+		t.Errorf("it uses well-known secrets on every address:\n%s", p.out)
+	}
+	req, err := http.NewRequest(http.MethodGet, p.url+"/v1/reservations", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+devAdminToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the well-known token is answered %s", resp.Status)
+	}
+	db, err := store.Open(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	seed, err := db.Setting(context.Background(), "development_seed", func() string { return "" })
+	if err != nil || seed == "" {
+		t.Fatalf("seed %q: %v", seed, err)
+	}
+	if c := load(seed); !strings.Contains(p.out.String(), c.AdminTokens[0]) || strings.Contains(p.out.String(), seed) {
+		t.Errorf("the database's own secrets are not printed:\n%s", p.out)
+	}
+}
+
+// stop ends the program as an operator does, and waits for it.
+func (p *process) stop() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	<-p.done
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// The well-known development secrets are no secrets: they are in the README. They work only where nothing but the
+// simulator can be reached with them, and nobody but this machine can use them (see config.wellKnownFit).
+const (
+	devWebhookSecret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE=" // #nosec G101 -- see above
+	devAdminToken    = "staykey-development-admin-token"                    // #nosec G101 -- see above
+)
+
+// The password that docker-compose.yml gives its Postgres while POSTGRES_PASSWORD is not set, and the name of that host.
+const (
+	composePassword     = "staykey" // #nosec G101 -- of a trial with a simulated Seam
+	composePostgresHost = "postgres"
+)
+
+const wellKnownRefused = "is a well-known development secret, which anybody can read in the README: set one of your own"
+
+// madeSecrets says which secrets the operator left out and a development start makes.
+type madeSecrets struct{ webhook, admin bool }
+
+// wellKnownFit reports whether the well-known development secrets may be used: Seam is simulated, and the public listener is
+// reached from this machine only.
+func (c config) wellKnownFit() bool {
+	return c.Simulate && (c.DevLoopback || isLoopback(c.Listen))
+}
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// useDatabaseSecrets replaces the secrets that this start makes by the database's own, derived from its seed, so that they are
+// the same at every start and nobody knows them who doesn't know the database.
+func (c *config) useDatabaseSecrets(seed string) error {
+	derive := func(what string) []byte {
+		mac := hmac.New(sha256.New, []byte(seed))
+		mac.Write([]byte(what))
+		return mac.Sum(nil)
+	}
+	webhook, admin := c.webhookSecret, strings.Join(c.AdminTokens, ",")
+	if c.made.webhook {
+		webhook = pms.Secret(derive("webhook secret")).String()
+	}
+	if c.made.admin {
+		admin = hex.EncodeToString(derive("admin token")[:24])
+	}
+	var problems configProblems
+	if c.setSecrets(webhook, admin, &problems); len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
+
+// checkToken notes what makes an admin token guessable.
+func checkToken(name string, i int, token string, problems *configProblems) bool {
+	const make = "(openssl rand -hex 24)"
+	switch {
+	case len(token) < leastToken:
+		problems.add(name, "token %d has %d characters: at least %d are needed %s", i+1, len(token), leastToken, make)
+	case strings.ContainsAny(token, " \t\r\n"):
+		problems.add(name, "token %d must be one word", i+1)
+	case !varied(token):
+		problems.add(name, "token %d repeats itself and is easy to guess: make a random one %s", i+1, make)
+	default:
+		return true
+	}
+	return false
+}
+
+const (
+	leastToken      = 24
+	leastCharacters = 6  // different ones; a random token of digits alone has more
+	leastPeriod     = 12 // a shorter text repeated is as easy to guess as the short one
+)
+
+// varied reports whether a token is more than a few characters or a short text over and over. It can't tell a good token, only
+// the worst ones.
+func varied(token string) bool {
+	seen := map[byte]bool{}
+	for i := range len(token) {
+		seen[token[i]] = true
+	}
+	if len(seen) < leastCharacters {
+		return false
+	}
+	for period := 1; period < leastPeriod; period++ {
+		if strings.HasPrefix(token, token[period:]) {
+			return false
+		}
+	}
+	return true
+}
+
+// refuseWellKnown notes the well-known secrets among those of sources, tokens of the file, and Seam's.
+func (s sourceSet) refuseWellKnown(problems *configProblems) {
+	for name, source := range s.Sources {
+		if slices.ContainsFunc(source.Secrets, isWellKnown) {
+			setting := "STAYKEY_CONFIG"
+			if name == "default" {
+				setting = "STAYKEY_WEBHOOK_SECRET"
+			}
+			problems.add(setting, "a secret of source %q %s", name, wellKnownRefused)
+		}
+	}
+	hash := sha256.Sum256([]byte(devAdminToken))
+	for _, token := range s.Tokens {
+		if token.Hash == hash {
+			problems.add("STAYKEY_CONFIG", "the hash of token %q %s", token.Name, wellKnownRefused)
+		}
+	}
+}
+
+func isWellKnown(secret string) bool {
+	if parsed, err := pms.ParseSecret(strings.TrimSpace(secret)); err == nil {
+		secret = parsed.String() // however it is padded
+	}
+	return secret == devWebhookSecret || secret == devAdminToken
+}
+
+// refuseSharedTokens notes tokens that can't be told apart: of two with one hash, one would act with the other's name and scope.
+func refuseSharedTokens(tokens []handlers.Token, environment []string, problems *configProblems) {
+	owner := map[[sha256.Size]byte]string{}
+	for _, secret := range environment {
+		owner[sha256.Sum256([]byte(secret))] = "STAYKEY_ADMIN_TOKEN"
+	}
+	for _, token := range tokens {
+		if other, taken := owner[token.Hash]; taken {
+			problems.add("STAYKEY_CONFIG", "token %q has the hash of %s: give each its own (staykey token new)", token.Name, other)
+			continue
+		}
+		owner[token.Hash] = "token " + token.Name
+	}
+}
+
+// refuseTrialPassword notes the Postgres password of docker-compose.yml's trial beside a real Seam.
+func (c config) refuseTrialPassword(problems *configProblems) {
+	parsed, err := pgxpool.ParseConfig(c.DatabaseURL)
+	if err != nil || c.Simulate {
+		return
+	}
+	if parsed.ConnConfig.Password == composePassword && parsed.ConnConfig.Host == composePostgresHost {
+		problems.add("DATABASE_URL", "has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD (openssl rand -hex 24), and give a Postgres that exists already the same one with ALTER ROLE staykey PASSWORD '...'")
+	}
+}

@@ -1,0 +1,32 @@
+package store
+
+import "context"
+
+// The kinds of database. SettingDatabaseKind names the setting that holds one of them.
+const (
+	ProductionDatabase  = "production"
+	DevelopmentDatabase = "development"
+	SettingDatabaseKind = "database_kind"
+)
+
+// DatabaseKind is what can be told of a database before it is migrated.
+type DatabaseKind struct {
+	Kind      string // "" if no start has marked it
+	Workspace string // the pinned Seam workspace, "" if there is none
+	Used      bool   // it holds events, listings or reservations, or is pinned
+}
+
+// DatabaseKind tells which kind of start made the database. A database without our tables is unused.
+func (s *Store) DatabaseKind(ctx context.Context) (DatabaseKind, error) {
+	var k DatabaseKind
+	var exists bool
+	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('settings') IS NOT NULL AND to_regclass('events') IS NOT NULL`).Scan(&exists); err != nil || !exists {
+		return k, wrap(err, "look for the settings")
+	}
+	err := s.pool.QueryRow(ctx, `
+		SELECT coalesce((SELECT value FROM settings WHERE name = $1), ''), coalesce((SELECT value FROM settings WHERE name = 'seam_workspace_id'), ''),
+			EXISTS (SELECT FROM events) OR EXISTS (SELECT FROM listings) OR EXISTS (SELECT FROM reservations)`, SettingDatabaseKind).
+		Scan(&k.Kind, &k.Workspace, &k.Used)
+	k.Used = k.Used || k.Workspace != ""
+	return k, wrap(err, "read the kind of the database")
+}
