@@ -16,6 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/retention"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -130,9 +131,7 @@ func (c *stateCollector) keys(ctx context.Context) map[string]int {
 		return nil
 	}
 	c.counts, c.counted = map[string]int{}, time.Now()
-	for _, status := range []string{
-		store.KeyWaiting, store.KeyProvisioning, store.KeyIssued, store.KeyActive, store.KeyAttention, store.KeyRevoking, store.KeyRevoked, store.KeyExpired,
-	} {
+	for _, status := range stay.KeyStatuses() {
 		c.counts[status] = summary.Keys[status]
 	}
 	return c.counts

@@ -12,13 +12,12 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
-// KeyStatuses are all that a mobile key can have.
-var keyStatuses = []string{
-	store.KeyAttention, store.KeyWaiting, store.KeyProvisioning, store.KeyIssued, store.KeyActive, store.KeyRevoking, store.KeyRevoked, store.KeyExpired,
-}
+// keyStatuses are all that a mobile key can have.
+var keyStatuses = stay.KeyStatuses()
 
 // reservationList is the page of reservations.
 type reservationList struct {

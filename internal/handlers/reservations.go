@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -28,8 +29,8 @@ type Reservation struct {
 
 // MobileKey is how a reservation's key stands.
 type MobileKey struct {
-	Status          string    `json:"status" enum:"waiting,provisioning,issued,active,attention,revoking,revoked,expired"`
-	Reason          *string   `json:"reason" doc:"For machines." example:"listing_unknown"`
+	Status          string    `json:"status"`
+	Reason          *string   `json:"reason" doc:"For machines. New reasons may be added; docs/runbook.md has a section for each." example:"listing_unknown"`
 	Message         *string   `json:"message" doc:"For people: what is the matter, and what to do."`
 	UserIdentityID  *string   `json:"user_identity_id"`
 	ACSSystemID     *string   `json:"acs_system_id"`
@@ -41,6 +42,18 @@ type MobileKey struct {
 	LastError       *string   `json:"last_error"`
 	NextAttemptAt   *string   `json:"next_attempt_at" format:"date-time"`
 	SettledAt       *string   `json:"settled_at" format:"date-time" doc:"When the present state was reached, as read back from Seam."`
+}
+
+// TransformSchema lists the statuses and reasons, from the one table of them.
+func (MobileKey) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for _, status := range stay.KeyStatuses() {
+		s.Properties["status"].Enum = append(s.Properties["status"].Enum, status)
+	}
+	for _, code := range stay.Codes() {
+		s.Properties["reason"].Enum = append(s.Properties["reason"].Enum, code)
+	}
+	s.Properties["reason"].Enum = append(s.Properties["reason"].Enum, nil)
+	return s
 }
 
 // Schedule is when the key opens doors.

@@ -9,18 +9,20 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
-// Statuses of a mobile key, as the contract words them.
+// Statuses of a mobile key, under the names that this package's users know.
 const (
-	KeyWaiting      = "waiting"
-	KeyProvisioning = "provisioning"
-	KeyIssued       = "issued"
-	KeyActive       = "active"
-	KeyAttention    = "attention"
-	KeyRevoking     = "revoking"
-	KeyRevoked      = "revoked"
-	KeyExpired      = "expired"
+	KeyWaiting      = stay.KeyWaiting
+	KeyProvisioning = stay.KeyProvisioning
+	KeyIssued       = stay.KeyIssued
+	KeyActive       = stay.KeyActive
+	KeyAttention    = stay.KeyAttention
+	KeyRevoking     = stay.KeyRevoking
+	KeyRevoked      = stay.KeyRevoked
+	KeyExpired      = stay.KeyExpired
 )
 
 // MobileKey is a row of mobile_keys.

@@ -1,0 +1,71 @@
+package stay_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/staykey/staykey/internal/stay"
+)
+
+func TestReasonsAreComplete(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, r := range stay.Reasons() {
+		if seen[r.Code] {
+			t.Errorf("%s has two rows", r.Code)
+		}
+		seen[r.Code] = true
+		if !regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`).MatchString(r.Code) {
+			t.Errorf("%q is not a code", r.Code)
+		}
+		if r.Message == "" || r.Fix == "" || r.Retry == "" {
+			t.Errorf("%s: every column must be filled in: %+v", r.Code, r)
+		}
+		if !strings.HasSuffix(r.Message, ".") {
+			t.Errorf("%s: the message is not a sentence: %q", r.Code, r.Message)
+		}
+	}
+}
+
+// The runbook has a section for every reason, and describes none that does not exist.
+func TestReasonsAreInTheRunbook(t *testing.T) {
+	t.Parallel()
+	runbook, err := os.ReadFile("../../docs/runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(runbook), "\n## Reasons\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	var described []string
+	for _, heading := range regexp.MustCompile("(?m)^### `([a-z_]+)`$").FindAllStringSubmatch(text, -1) {
+		described = append(described, heading[1])
+	}
+	slices.Sort(described)
+	codes := slices.Sorted(slices.Values(stay.Codes()))
+	for _, code := range codes {
+		if !slices.Contains(described, code) {
+			t.Errorf("docs/runbook.md has no section for %s", code)
+		}
+	}
+	for _, code := range described {
+		if !slices.Contains(codes, code) {
+			t.Errorf("docs/runbook.md describes %s, which is no reason", code)
+		}
+	}
+}
+
+func TestSayFillsInDetails(t *testing.T) {
+	t.Parallel()
+	if got, want := stay.Say(stay.ReasonListingUnknown, "L1", "default"), `Listing "L1" is not known: have the PMS send it, or create it with PUT /v1/listings/default/L1.`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a code without a row must panic")
+		}
+	}()
+	stay.Say("no_such_reason")
+}
