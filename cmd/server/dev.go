@@ -81,15 +81,19 @@ func furnish(sim *simulator.Simulator) {
 	})
 }
 
-// introduce prints what to try, with commands that work as they stand.
-func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
-	base := "http://" + loopback(public)
+// introduction is what --dev prints when it is ready: addresses, the secrets that it made, and commands that work as they are.
+func (m *devMachine) introduction(c config, public, ops net.Addr) string {
+	scheme := "http"
+	if c.TLS != nil {
+		scheme = "https"
+	}
+	base := scheme + "://" + loopback(public)
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("\nstaykey %s is ready. Ctrl-C stops it.\n", version)
 	say("  Page for admins     %s/", base)
 	say("  REST and its docs   %s/docs", base)
-	if !c.Compose { // the private listener and the simulator are not reached from outside its container
+	if !c.Compose { // the private listener and the simulator can't be reached from outside its container
 		say("  Health in detail    http://%s/readyz", loopback(ops))
 	}
 	switch {
@@ -103,20 +107,27 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 	if m.postgres != nil {
 		say("  Data                %s (delete %s to start anew)", m.postgres.Dir(), c.DevDir)
 	}
-	source, known := c.Sources["default"]
-	// The operator's own secrets are not ours to show.
+	// The operator's own secrets are not ours to show; what was made here nobody else can know.
+	if c.made.webhook {
+		say("  Webhook secret      %s", c.webhookSecret)
+	}
+	if c.made.admin {
+		say("  Admin token         %s", c.AdminTokens[0])
+	}
+	if source := c.Sources["default"]; len(source.Secrets) > 0 && source.Format == nil {
+		b.WriteString(firstCommands(c, base))
+	}
+	return b.String()
+}
+
+// firstCommands post a listing and a reservation, and read the key back.
+func firstCommands(c config, base string) string {
 	secret, token := "$STAYKEY_WEBHOOK_SECRET", "$STAYKEY_ADMIN_TOKEN" // #nosec G101 -- the names of variables
 	if c.made.webhook {
 		secret = c.webhookSecret
-		say("  Webhook secret      %s", secret)
 	}
 	if c.made.admin {
 		token = c.AdminTokens[0]
-		say("  Admin token         %s", token)
-	}
-	if !known || len(source.Secrets) == 0 || source.Format != nil {
-		_, _ = fmt.Fprintln(io.out, b.String())
-		return
 	}
 	executable, err := os.Executable()
 	if err != nil {
@@ -125,17 +136,25 @@ func (m *devMachine) introduce(io *streams, c config, public, ops net.Addr) {
 	if c.Compose {
 		executable = "docker compose exec -T staykey " + executable
 	}
-	in := time.Now().UTC().AddDate(0, 0, 1)
-	day := func(days int) string { return in.AddDate(0, 0, days).Format("2006-01-02") }
-	post := fmt.Sprintf(`%s sign --secret "%s" "$body" | curl -sS -H @- -H 'Content-Type: application/json' -d "$body" %s/webhooks/default`, executable, secret, base)
-	now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
-	say("\nIn another terminal, post a listing and a reservation, and read the key back:\n")
-	say(`body='{"type":"listing.created","timestamp":"%s","data":{"listing_id":"2222222-2222","seam_access_group_ids":["555555-5555","666666-6666"]}}'`, now)
-	say("%s\n", post)
-	say(`body='{"type":"reservation.created","timestamp":"%s","data":{"reservation_id":"3333122-433","guest_email":"jane@example.com","listing_id":"2222222-2222","check_in":"%sT15:00:00.000Z","check_out":"%sT11:00:00.000Z"}}'`, now, day(0), day(3))
-	say("%s\n", post)
-	say(`curl -sS -H "Authorization: Bearer %s" %s/v1/reservations/default/3333122-433`, token, base)
-	_, _ = fmt.Fprintln(io.out, b.String())
+	curl := "curl -sS"
+	if c.TLS != nil {
+		curl += " --insecure" // the certificate is for another name than this machine's loopback address
+	}
+	now := time.Now().UTC()
+	day := func(days int) string { return now.AddDate(0, 0, days).Format("2006-01-02") }
+	event := func(kind, data string) string {
+		return fmt.Sprintf(`body='{"type":"%s","timestamp":"%s","data":{%s}}'`, kind, now.Format("2006-01-02T15:04:05.000Z"), data)
+	}
+	post := fmt.Sprintf(`%s sign --secret "%s" "$body" | %s -H @- -H 'Content-Type: application/json' -d "$body" %s/webhooks/default`, executable, secret, curl, base)
+	return strings.Join([]string{
+		"\nIn another terminal, post a listing and a reservation, and read the key back:\n",
+		event("listing.created", `"listing_id":"2222222-2222","seam_access_group_ids":["555555-5555","666666-6666"]`),
+		post + "\n",
+		event("reservation.created", fmt.Sprintf(`"reservation_id":"3333122-433","guest_email":"jane@example.com","listing_id":"2222222-2222",`+
+			`"check_in":"%sT15:00:00.000Z","check_out":"%sT11:00:00.000Z"`, day(1), day(4))),
+		post + "\n",
+		fmt.Sprintf(`%s -H "Authorization: Bearer %s" %s/v1/reservations/default/3333122-433`, curl, token, base) + "\n",
+	}, "\n")
 }
 
 // loopback writes an address as a local client can use it.

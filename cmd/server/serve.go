@@ -105,7 +105,7 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 	}
 	return service.serve(ctx, public, ops, func() {
 		if machine != nil {
-			machine.introduce(io, c, public.Addr(), ops.Addr())
+			_, _ = fmt.Fprintln(io.out, machine.introduction(c, public.Addr(), ops.Addr()))
 		}
 	})
 }
