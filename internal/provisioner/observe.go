@@ -157,7 +157,8 @@ func (u *seen) readState(from seam.ACSUser, now time.Time) {
 	began := u.StartsAt != nil && !u.StartsAt.After(now)
 	u.Settled = u.Problem == nil && !from.InProgress() && (!began || !from.Deferred())
 	switch {
-	case !from.IsSuspended:
+	case from.IsSuspended == nil: // not known
+	case !*from.IsSuspended:
 		u.SuspendedAt = nil
 	case u.SuspendedAt == nil:
 		u.SuspendedAt = &now
@@ -229,7 +230,7 @@ func (u *seen) takeKeys(keys []seam.Credential) {
 	for _, c := range keys {
 		if c.ACSCredentialID == *u.CredentialID {
 			u.CredentialProblem = c.Problem()
-		} else {
+		} else if c.IsSurelyMobileKey() {
 			u.surplusKeys = append(u.surplusKeys, c.ACSCredentialID)
 		}
 	}

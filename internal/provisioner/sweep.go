@@ -261,7 +261,7 @@ func (s *systemSweep) read(ctx context.Context) error {
 			if _, again := s.users[id]; again || u.ACSSystemID != s.systemID || isGone(u) {
 				continue
 			}
-			d := digest{identity: s.hash(u.UserIdentityID), suspended: u.IsSuspended, problem: len(u.Errors) > 0}
+			d := digest{identity: s.hash(u.UserIdentityID), suspended: u.IsSuspended != nil && *u.IsSuspended, problem: len(u.Errors) > 0}
 			if u.AccessSchedule != nil {
 				d.starts, d.ends = millis(seam.ParseTime(u.AccessSchedule.StartsAt)), millis(seam.ParseTime(u.AccessSchedule.EndsAt))
 			}

@@ -1,11 +1,15 @@
 // Package seam speaks to the Seam API (https://docs.seam.co): the calls that a reservation needs, by hand,
-// tolerant in what it reads and strict in what it sends. It never repeats a call by itself, but for reads in the
-// background: Seam has no idempotency keys, so that only the caller knows what a lost answer may have left behind.
+// tolerant in what it reads and strict in what it sends. It never repeats a call by itself, except reads in the
+// background: Seam has no idempotency keys, so only the caller knows what a call without an answer may have left behind.
+//
+// An answer is used only if it says what it was asked for: one in which the object or the list is missing, null or without its
+// id, or a list that neither ends nor continues, is [Lost], never "no".
 package seam
 
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -40,9 +43,10 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{request
 
 // Config of a client.
 type Config struct {
-	Endpoint string        // default [DefaultEndpoint]
-	APIKey   string        // one workspace's key
-	Timeout  time.Duration // of one call, default [DefaultTimeout]
+	Endpoint string         // default [DefaultEndpoint]
+	APIKey   string         // one workspace's key
+	Timeout  time.Duration  // of one call, default [DefaultTimeout]
+	RootCAs  *x509.CertPool // whose certificates are accepted, default the system's
 }
 
 // Client is safe for concurrent use. All users of a workspace should share one: it holds the rate limit.
@@ -50,7 +54,7 @@ type Client struct {
 	endpoint string
 	key      string
 	timeout  time.Duration
-	http     *http.Client
+	conns    *connections
 	limiter  *limiter
 }
 
@@ -66,20 +70,17 @@ func New(c Config) (*Client, error) {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 256 // as many as there may be workers
-	transport.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
 	return &Client{
 		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, limiter: newLimiter(time.Now),
-		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		conns: newConnections(c.Timeout, c.RootCAs),
 	}, nil
 }
 
 // Timeout is the deadline of one call.
 func (c *Client) Timeout() time.Duration { return c.timeout }
 
-// Close gives idle connections back.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close closes idle connections.
+func (c *Client) Close() { c.conns.close() }
 
 // Call describes one request for whoever records them.
 type Call struct {
@@ -100,8 +101,8 @@ func WithRecorder(ctx context.Context, record func(Call)) context.Context {
 
 type guardKey struct{}
 
-// WithGuard has may asked right before each call made with the context leaves, behind whatever it had to wait
-// for. If it says why not, the call is not made: [NotSent].
+// WithGuard has may called right before each call made with the context leaves, after whatever it had to wait
+// for. If it returns an error, the call is not made: [NotSent].
 func WithGuard(ctx context.Context, may func() error) context.Context {
 	return context.WithValue(ctx, guardKey{}, may)
 }
@@ -128,7 +129,7 @@ func (c *Client) post(ctx context.Context, path string, body any, key string, ou
 }
 
 // call makes one call. out is nil where nothing but success matters; otherwise key names the field of the
-// answer to decode into it, and an answer without it counts as lost.
+// answer to decode into it, and an answer in which it is missing or null is [Lost].
 func (c *Client) call(ctx context.Context, path string, body any, key string, out any) error {
 	if err := c.limiter.admit(ctx, path); err != nil {
 		return err
@@ -156,121 +157,52 @@ func (c *Client) call(ctx context.Context, path string, body any, key string, ou
 	return err
 }
 
+// roundTrip sends one call and reads its answer, before the client's deadline.
 func (c *Client) roundTrip(ctx context.Context, path string, body any, key string, out any, call *Call) error {
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return &Error{Path: path, Kind: Invalid, Message: "the request can't be encoded: " + err.Error()}
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	timed, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+path, bytes.NewReader(encoded))
+	req, err := http.NewRequestWithContext(timed, http.MethodPost, c.endpoint+path, bytes.NewReader(encoded))
 	if err != nil {
-		return &Error{Path: path, Kind: NotSent, Message: err.Error()}
+		return &Error{Path: path, Kind: NotSent, Message: redact(err.Error(), maxMessage)}
 	}
 	req.Header.Set("Authorization", "Bearer "+c.key)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "staykey")
-	resp, err := c.http.Do(req)
+	used := c.conns.use()
+	resp, err := used.RoundTrip(req) // without http.Client: a redirect is not followed
 	if err != nil {
-		e := &Error{Path: path, Kind: Lost, Message: transportMessage(err)}
-		if dial := new(net.OpError); errors.As(err, &dial) && dial.Op == "dial" {
-			e.Kind = NotSent
-		}
-		return e
+		return c.unanswered(ctx, used, &Error{Path: path}, "", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	call.Status, call.RequestID = resp.StatusCode, resp.Header.Get("seam-request-id")
+	call.Status, call.RequestID = resp.StatusCode, code(resp.Header.Get("seam-request-id"))
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if resp.StatusCode != http.StatusOK {
 		return failure(path, resp, answer)
 	}
 	lost := &Error{Path: path, Kind: Lost, Status: resp.StatusCode, RequestID: call.RequestID}
 	if err != nil {
-		lost.Message = "the answer broke off: " + transportMessage(err)
+		return c.unanswered(ctx, used, lost, "the answer broke off: ", err)
+	}
+	lost.Message = decode(answer, key, out)
+	if lost.Message != "" {
 		return lost
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(answer, &fields); err != nil {
-		lost.Message = "the answer is not JSON"
-		return lost
-	}
-	if out == nil {
-		return nil
-	}
-	value, ok := fields[key]
-	if !ok {
-		lost.Message = fmt.Sprintf("the answer has no %q", key)
-		return lost
-	}
-	if err := json.Unmarshal(value, out); err != nil {
-		lost.Message = fmt.Sprintf("%q of the answer has another form than documented", key)
-		return lost
-	}
-	if page, ok := out.(pager); ok {
-		page.next(fields["pagination"])
 	}
 	return nil
 }
 
-// pager takes the pagination that stands beside a list.
-type pager interface{ next(json.RawMessage) }
-
-func transportMessage(err error) string {
-	if u := new(url.Error); errors.As(err, &u) {
-		err = u.Err // the URL is in the error's path already
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return "no answer before the deadline"
-	}
-	return err.Error()
-}
-
-func failure(path string, resp *http.Response, answer []byte) *Error {
-	e := &Error{Path: path, Status: resp.StatusCode, RequestID: resp.Header.Get("seam-request-id")}
-	var envelope struct {
-		Error struct {
-			Type      string `json:"type"`
-			Message   string `json:"message"`
-			RequestID string `json:"request_id"`
-		} `json:"error"`
-	}
-	isSeams := json.Unmarshal(answer, &envelope) == nil && bytes.Contains(answer, []byte(`"error"`))
-	if isSeams {
-		e.Type, e.Message = envelope.Error.Type, Redact(envelope.Error.Message)
-		if e.RequestID == "" {
-			e.RequestID = envelope.Error.RequestID
-		}
-	}
-	switch status := resp.StatusCode; {
-	case status == http.StatusUnauthorized:
-		e.Kind = Unauthorized
-	case status == http.StatusForbidden:
-		e.Kind = Forbidden
-	case status == http.StatusNotFound && !isSeams:
-		// This one may be a proxy's or a wrong endpoint's, and nothing follows from it.
-		e.Kind, e.Message = Lost, "404 without Seam's error body: is SEAM_ENDPOINT right?"
-	case status == http.StatusNotFound:
-		e.Kind = NotFound
-	case status == http.StatusTooManyRequests:
-		e.Kind, e.RetryAfter = RateLimited, retryAfter(resp.Header.Get("Retry-After"))
-	case status == http.StatusRequestTimeout, status >= 500, status < 400:
-		e.Kind = Lost // whether it took effect, nobody knows
-	case strings.HasSuffix(e.Type, "_not_found"):
-		e.Kind = NotFound // user_identity_not_found comes with 400
-	default:
-		e.Kind = Invalid
+// unanswered says what became of a call that got no answer, or half of one. Unless the caller gave up by itself, the next calls
+// use other connections: this one may be dead.
+func (c *Client) unanswered(ctx context.Context, used *http.Transport, e *Error, what string, err error) *Error {
+	e.Kind, e.Message = Lost, redact(what+transportMessage(err), maxMessage)
+	if dial := new(net.OpError); errors.As(err, &dial) && dial.Op == "dial" {
+		e.Kind = NotSent
+	} else if ctx.Err() == nil {
+		c.conns.retire(used)
 	}
 	return e
-}
-
-// retryAfter reads seconds or a date (RFC 9110 section 10.2.3); without one, two seconds.
-func retryAfter(s string) time.Duration {
-	if seconds, err := strconv.ParseFloat(s, 64); err == nil && seconds >= 0 {
-		return min(time.Duration(seconds*float64(time.Second)), 15*time.Minute)
-	}
-	if at, err := http.ParseTime(s); err == nil {
-		return max(0, min(time.Until(at), 15*time.Minute))
-	}
-	return 2 * time.Second
 }

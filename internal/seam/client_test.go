@@ -17,12 +17,21 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
+// patience is longer than any answer takes, however busy the machine is.
+const patience = time.Minute
+
 // serve answers every call with handler and returns a client for it.
 func serve(t *testing.T, handler http.HandlerFunc) *seam.Client {
 	t.Helper()
+	return serveFor(t, patience, handler)
+}
+
+// serveFor is serve for a client that gives up after the timeout.
+func serveFor(t *testing.T, timeout time.Duration, handler http.HandlerFunc) *seam.Client {
+	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	c, err := seam.New(seam.Config{Endpoint: server.URL + "/", APIKey: "seam_key", Timeout: 200 * time.Millisecond})
+	c, err := seam.New(seam.Config{Endpoint: server.URL + "/", APIKey: "seam_key", Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +111,10 @@ func TestErrorKinds(t *testing.T) {
 		"404 of Seam's":                 {answer(404, typed("acs_user_not_found")), seam.NotFound, "acs_user_not_found"},
 		"400 that says not found":       {answer(400, typed("user_identity_not_found")), seam.NotFound, "user_identity_not_found"},
 		"404 of somebody else's":        {answer(404, "404 page not found"), seam.Lost, ""},
+		"404 with another JSON body":    {answer(404, `{"error":{"code":404,"message":"no route"}}`), seam.Lost, ""},
+		"404 with a text for an error":  {answer(404, `{"error":"not found"}`), seam.Lost, ""},
+		"422 of Seam's":                 {answer(422, typed("unprocessable")), seam.Invalid, "unprocessable"},
+		"400 with a page":               {answer(400, "<html><body>Bad Request</body></html>"), seam.Invalid, ""},
 		"401":                           {answer(401, ""), seam.Unauthorized, ""},
 		"403":                           {answer(403, typed("forbidden")), seam.Forbidden, "forbidden"},
 		"429":                           {answer(429, typed("too_many_requests")), seam.RateLimited, "too_many_requests"},
@@ -117,7 +130,11 @@ func TestErrorKinds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var calls atomic.Int32
-			client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			timeout := patience
+			if strings.HasPrefix(name, "no answer") {
+				timeout = 50 * time.Millisecond
+			}
+			client := serveFor(t, timeout, func(w http.ResponseWriter, r *http.Request) {
 				calls.Add(1)
 				_, _ = io.Copy(io.Discard, r.Body)
 				c.handler(w, r)
@@ -132,7 +149,7 @@ func TestErrorKinds(t *testing.T) {
 			if strings.Contains(err.Error(), "jane@") || strings.Contains(err.Error(), "600") {
 				t.Errorf("guest data in %q", err)
 			}
-			if calls.Load() != 1 || len(recorded) != 1 || recorded[0].Path != "/acs/users/create" || recorded[0].Err == nil {
+			if (calls.Load() != 1 && timeout == patience) || len(recorded) != 1 || recorded[0].Path != "/acs/users/create" || recorded[0].Err == nil {
 				t.Errorf("%d calls, recorded %+v", calls.Load(), recorded)
 			}
 			if e.Status != 0 && c.typ != "" && e.RequestID != "req-1" {
@@ -169,27 +186,6 @@ func TestRetryAfterHoldsEveryCallBack(t *testing.T) {
 	}
 	if calls.Load() != 1 {
 		t.Errorf("%d calls while Seam asks for a pause", calls.Load())
-	}
-}
-
-func TestListsArePaged(t *testing.T) {
-	t.Parallel()
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		var in map[string]string
-		_ = json.NewDecoder(r.Body).Decode(&in)
-		if in["acs_system_id"] != "s" || in["user_identity_id"] != "i" {
-			t.Errorf("the other parameters changed between pages: %v", in)
-		}
-		switch in["page_cursor"] {
-		case "":
-			_, _ = io.WriteString(w, `{"acs_users":[{"acs_user_id":"a"}],"pagination":{"has_next_page":true,"next_page_cursor":"2"}}`)
-		case "2":
-			_, _ = io.WriteString(w, `{"acs_users":[{"acs_user_id":"b"}],"pagination":{"has_next_page":false,"next_page_cursor":null}}`)
-		}
-	})
-	users, err := c.ACSUsers(context.Background(), "s", "i")
-	if err != nil || len(users) != 2 || users[1].ACSUserID != "b" {
-		t.Errorf("got %v %v", users, err)
 	}
 }
 

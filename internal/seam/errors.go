@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"time"
 )
 
@@ -95,17 +94,4 @@ func TypeOf(err error) string {
 		return e.Type
 	}
 	return ""
-}
-
-var (
-	address = regexp.MustCompile(`[^\s@"'<>(),:;]+@[^\s@"'<>(),:;]+`)
-	phone   = regexp.MustCompile(`\+?\d[\d \-]{8,}\d`)
-)
-
-// Redact takes e-mail addresses and phone numbers out of a text.
-func Redact(s string) string {
-	if len(s) > 500 {
-		s = s[:500]
-	}
-	return phone.ReplaceAllString(address.ReplaceAllString(s, "[e-mail]"), "[number]")
 }

@@ -10,8 +10,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// patience is how long a call waits for its turn before it gives its worker back.
-const patience = 2 * time.Second
+// How long a call waits for its turn before it is given up: one that occupies a worker, and one that nobody waits for.
+const (
+	patience           = 2 * time.Second
+	backgroundPatience = longestRetryAfter + time.Minute
+)
 
 var rateLimit = prometheus.NewGauge(prometheus.GaugeOpts{
 	Name: "staykey_seam_rate_limit", Help: "Calls a second to Seam that are let through since it answered 429; +Inf: no limit is known.",
@@ -54,11 +57,11 @@ func Background(ctx context.Context) context.Context {
 
 func isBackground(ctx context.Context) bool { return ctx.Value(backgroundKey{}) != nil }
 
-// admit waits for a call's turn; a [RateLimited] error if that takes longer than patience.
+// admit waits for a call's turn. If that would take too long, it returns a [RateLimited] error at once.
 func (l *limiter) admit(ctx context.Context, path string) error {
 	background := isBackground(ctx)
 	wait, undo := l.reserve(background)
-	if wait > patience && !background {
+	if wait > backgroundPatience || (wait > patience && !background) {
 		undo()
 		return &Error{Path: path, Kind: RateLimited, Message: "waiting for Seam's rate limit", RetryAfter: wait}
 	}
