@@ -25,6 +25,7 @@ type cli struct {
 	Reservations reservationsCommand `cmd:"" help:"List the reservations of a running service, and how their keys stand."`
 	Reservation  reservationCommand  `cmd:"" help:"Tell one reservation's story: how it stands, why, and what would be done."`
 	Events       eventsCommand       `cmd:"" help:"List the inbox of a running service."`
+	Audit        auditCommand        `cmd:"" help:"List who changed what on a running service."`
 	EraseGuest   eraseGuestCommand   `cmd:"" name:"erase-guest" help:"Erase a guest: our rows, and at Seam what we made and nobody else uses."`
 	Doctor       doctorCommand       `cmd:"" help:"Have a running service compare its configuration with the real world; exit 1 if something is wrong."`
 	Migrate      migrateCommand      `cmd:"" help:"Bring the database to this version's schema, or see how far it is."`

@@ -334,8 +334,8 @@ func (s *service) plan(ctx context.Context, ref store.Ref) ([]handlers.PlannedCa
 	return out, nil
 }
 
-func (s *service) eraseGuest(ctx context.Context, address, by string) (handlers.Erasure, []store.Ref, error) {
-	e, err := s.provisioner.EraseGuest(ctx, address, by)
+func (s *service) eraseGuest(ctx context.Context, address string, audit store.Audit) (handlers.Erasure, []store.Ref, error) {
+	e, err := s.provisioner.EraseGuest(ctx, address, audit)
 	return handlers.Erasure{Reservations: e.Reservations, Bodies: e.Bodies, Identity: e.Identity}, e.Live, err
 }
 

@@ -179,8 +179,6 @@ func (s *server) doAction(ctx context.Context, n Names, a intake.Action) (store.
 	if p != nil {
 		return store.View{}, p
 	}
-	a.Why = storable(a.Why)
-	a.By = storable(a.By)
 	err := s.Admin.Act(ctx, ref, a)
 	if conflict := intake.ConflictError(""); errors.As(err, &conflict) {
 		return store.View{}, problem(http.StatusConflict, conflict.Error())
@@ -253,7 +251,7 @@ func (s *server) replay(ctx context.Context, in ReplayRequest) (ReplayReport, *P
 		done = preview.Events
 		report.Differences = append(report.Differences, preview.Differences...)
 	} else {
-		done, err = s.Admin.Replay(ctx, events, storable(actorOf(ctx).author(in.Author)))
+		done, err = s.Admin.Replay(ctx, events, actorOf(ctx).audit(auditReplay, plainText(in.Author)))
 	}
 	if err != nil {
 		return report, s.fromStore(err, "")

@@ -29,6 +29,10 @@ type Token struct {
 type actor struct {
 	Token
 	Person string // who says to be using the token; "" for nobody
+	// How the request came, for the audit log.
+	Via       string // store.AuditREST or store.AuditPage
+	RequestID string
+	Address   string
 }
 
 // sees tells whether a source exists, for this actor.
@@ -50,6 +54,7 @@ func (a actor) author(person string) string {
 type actorKey struct{}
 
 func withActor(ctx context.Context, a actor) context.Context {
+	noteToken(ctx, a.Name)
 	return context.WithValue(ctx, actorKey{}, a)
 }
 
@@ -89,7 +94,7 @@ func (s *server) authenticated(next http.Handler) http.Handler {
 			p.write(w)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(withActor(r.Context(), actor{Token: token})))
+		next.ServeHTTP(w, r.WithContext(withActor(r.Context(), s.arrival(w, r, token, "", store.AuditREST))))
 	})
 }
 
@@ -161,5 +166,5 @@ func visibleRef(ctx context.Context, n Names) (store.Ref, *Problem) {
 
 // action is an actor's action, for intake.
 func (a actor) action(kind intake.ActionKind, person, why string) intake.Action {
-	return intake.Action{Kind: kind, By: a.author(strings.TrimSpace(person)), Why: strings.TrimSpace(why)}
+	return intake.Action{Kind: kind, By: a.author(plainText(person)), Why: plainText(why), Audit: a.audit(string(kind), plainText(person))}
 }

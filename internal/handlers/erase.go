@@ -39,7 +39,7 @@ func (s *server) eraseOperation(api huma.API) {
 		if !strings.Contains(address, "@") || strings.ContainsRune(address, 0) {
 			return nil, unfit("guest_email", "must be an e-mail address")
 		}
-		result, live, err := s.EraseGuest(ctx, address, storable(a.author(in.Body.Author)))
+		result, live, err := s.EraseGuest(ctx, address, a.audit(auditErase, plainText(in.Body.Author)))
 		if err != nil {
 			s.log.Error("a guest could not be erased", "error", err)
 			return nil, problem(http.StatusServiceUnavailable, "Postgres or Seam does not answer now, and not everything is erased: try again in a moment")

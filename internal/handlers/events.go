@@ -106,7 +106,7 @@ func (s *server) eventOperations(api huma.API) {
 			return nil, p
 		}
 		if e.Status != store.EventAccepted {
-			done, err := s.Admin.Replay(ctx, []store.Event{e}, actorOf(ctx).author(""))
+			done, err := s.Admin.Replay(ctx, []store.Event{e}, actorOf(ctx).audit(auditReplay, ""))
 			switch {
 			case err != nil:
 				return nil, s.fromStore(err, noEvent)

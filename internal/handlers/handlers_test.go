@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,7 @@ var (
 type app struct {
 	t       testing.TB
 	store   *store.Store
+	routes  chi.Routes // of the public listener
 	applier *intake.Applier
 	url     string
 	changed int
@@ -84,11 +86,15 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		AccessGroups: func(context.Context) ([]handlers.AccessGroup, error) {
 			return []handlers.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}, nil
 		},
-		Explain:        func(context.Context, store.Ref) (handlers.Target, error) { return handlers.Target{Key: true}, nil },
+		Explain: func(context.Context, store.Ref) (handlers.Target, error) { return handlers.Target{Key: true}, nil },
+		EraseGuest: func(ctx context.Context, _ string, audit store.Audit) (handlers.Erasure, []store.Ref, error) {
+			return handlers.Erasure{}, nil, a.store.EraseStays(ctx, nil, audit, time.Now())
+		},
 		Diagnose:       func(context.Context) []handlers.Finding { return nil },
 		Sources:        func() map[string]pms.Source { return a.sources },
 		TrustedProxies: func() pms.Addresses { return a.trusted },
 	})
+	a.routes = public.(chi.Routes)
 	server := httptest.NewServer(public)
 	t.Cleanup(func() { server.Close(); acceptor.Close() })
 	a.url = server.URL

@@ -128,7 +128,7 @@ func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[L
 	if len(errs) > 0 {
 		return nil, problem(http.StatusUnprocessableEntity, "the listing is not valid", errs...)
 	}
-	l, err := s.Admin.PutListing(ctx, in.ref(), patch)
+	l, err := s.Admin.PutListing(ctx, in.ref(), patch, actorOf(ctx).audit(auditPutListing, ""))
 	if err != nil {
 		return nil, s.fromStore(err, noListing)
 	}

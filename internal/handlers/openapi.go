@@ -67,6 +67,7 @@ func (s *server) newAPI(r chi.Router) huma.API {
 	s.listingOperations(api)
 	s.eventOperations(api)
 	s.sourceOperations(api)
+	s.auditOperation(api)
 	document(api)
 	return api
 }

@@ -96,6 +96,7 @@ func (s *server) mountPage(r chi.Router) {
 	signedIn.Get("/sources", s.sourcesPage)
 	signedIn.Post("/sources/{source}/test", s.testSourcePage)
 	signedIn.Get("/health", s.healthPage)
+	signedIn.Get("/audit", s.auditPage)
 }
 
 // pageHeaders are on every answer of the page.
@@ -205,6 +206,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	next := nextPage(r.PostFormValue("next"))
 	token, ok := s.tokenOf(hashOf(strings.TrimSpace(r.PostFormValue("token"))))
 	if !ok {
+		s.noteWrongSignIn(r)
 		p := s.refuseGuess(r, true)
 		words := "This is no admin token: it is one of STAYKEY_ADMIN_TOKEN, or one that staykey token new has made."
 		if p.Status == http.StatusTooManyRequests {
@@ -215,12 +217,14 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	value, now := rand.Text()+rand.Text(), s.Now().UTC()
-	person := storable(strings.TrimSpace(r.PostFormValue("person")))
+	person := plainText(r.PostFormValue("person"))
 	if len(person) > 100 {
 		person = person[:100]
 	}
 	session := store.Session{SessionHash: hashOf(value), TokenHash: token.Hash[:], Person: strings.ToValidUTF8(person, ""), CreatedAt: now, ExpiresAt: now.Add(sessionLife)}
-	if err := s.Store.SaveSession(r.Context(), session); err != nil {
+	a := s.arrival(w, r, token, session.Person, store.AuditPage)
+	noteToken(r.Context(), a.Name)
+	if err := s.Store.SaveSession(r.Context(), session, s.auditSession(a, auditSignIn, now)); err != nil {
 		s.refuse(w, r, s.fromStore(err, ""))
 		return
 	}
@@ -239,7 +243,7 @@ func (s *server) cookie(r *http.Request, value string, maxAge int) *http.Cookie 
 }
 
 func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
-	if err := s.Store.DeleteSession(r.Context(), hashOf(sessionCookie(r))); err != nil {
+	if err := s.Store.DeleteSession(r.Context(), hashOf(sessionCookie(r)), s.auditSession(actorOf(r.Context()), auditSignOut, s.Now().UTC())); err != nil {
 		s.refuse(w, r, s.fromStore(err, ""))
 		return
 	}
@@ -266,7 +270,7 @@ func (s *server) signedIn(next http.Handler) http.Handler {
 			s.askToSignIn(w, r)
 			return
 		}
-		ctx := withActor(r.Context(), actor{Token: token, Person: session.Person})
+		ctx := withActor(r.Context(), s.arrival(w, r, token, session.Person, store.AuditPage))
 		r = r.WithContext(ctx)
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)

@@ -223,7 +223,7 @@ func (s *server) sourcesPage(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) testSourcePage(w http.ResponseWriter, r *http.Request) {
 	name := chi.URLParam(r, "source")
-	result, p := s.testSource(r.Context(), name)
+	result, p := s.orderTest(r.Context(), name)
 	if p != nil {
 		s.refuse(w, r, p)
 		return

@@ -205,7 +205,7 @@ func (s *server) saveListingPage(w http.ResponseWriter, r *http.Request) {
 		s.render(w, r, http.StatusUnprocessableEntity, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
 		return
 	}
-	if _, err := s.Admin.PutListing(r.Context(), listingRef(r), patch); err != nil {
+	if _, err := s.Admin.PutListing(r.Context(), listingRef(r), patch, actorOf(r.Context()).audit(auditPutListing, "")); err != nil {
 		s.refuse(w, r, s.fromStore(err, noListing))
 		return
 	}

@@ -36,13 +36,13 @@ type Inbox interface {
 
 // Admin is what admins ask of intake.
 type Admin interface {
-	PutListing(context.Context, store.ListingRef, pms.ListingPatch) (store.Listing, error)
+	PutListing(context.Context, store.ListingRef, pms.ListingPatch, store.Audit) (store.Listing, error)
 	// Act does what an admin wants of a reservation.
 	Act(context.Context, store.Ref, intake.Action) error
 	// PreviewReplay finds out what applying events again would change.
 	PreviewReplay(context.Context, []store.Event) (intake.Preview, error)
 	// Replay has events applied again, and returns those that are.
-	Replay(ctx context.Context, events []store.Event, by string) ([]store.Event, error)
+	Replay(ctx context.Context, events []store.Event, audit store.Audit) ([]store.Event, error)
 }
 
 // PlannedCall is one changing call to Seam that a reconcile would make.
@@ -77,7 +77,7 @@ type Config struct {
 	// Done is closed when the service is to stop: what would last for longer ends then.
 	Done <-chan struct{}
 	// EraseGuest removes what is held of a guest; nothing while stays are live, which it returns.
-	EraseGuest func(ctx context.Context, address, by string) (done Erasure, live []store.Ref, err error)
+	EraseGuest func(ctx context.Context, address string, audit store.Audit) (done Erasure, live []store.Ref, err error)
 	// Explain works out what should be true for a reservation, without asking Seam.
 	Explain   func(context.Context, store.Ref) (Target, error)
 	Activity  *store.Activity // counts what webhooks come to
@@ -198,10 +198,11 @@ func (s *server) envelope(next http.Handler) http.Handler {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		wrapped := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		traced := new(string)
+		traced, token := new(string), new(string)
 		if s.Traced {
 			r = r.WithContext(context.WithValue(r.Context(), traceKey{}, traced))
 		}
+		r = r.WithContext(context.WithValue(r.Context(), tokenKey{}, token))
 		defer func() {
 			if recovered := recover(); recovered != nil {
 				if recovered == http.ErrAbortHandler {
@@ -231,6 +232,9 @@ func (s *server) envelope(next http.Handler) http.Handler {
 				"request_id", id, "method", r.Method, "route", pattern,
 				"status", wrapped.Status(), "bytes", wrapped.BytesWritten(), "duration_ms", float64(time.Since(started).Microseconds()) / 1000,
 			}
+			if *token != "" {
+				attrs = append(attrs, "token", *token)
+			}
 			if *traced != "" {
 				attrs = append(attrs, "trace_id", *traced)
 			}
@@ -253,6 +257,15 @@ func measured(next http.Handler) http.Handler {
 }
 
 type traceKey struct{}
+
+type tokenKey struct{}
+
+// noteToken has the request's log record name the token that it was made with.
+func noteToken(ctx context.Context, name string) {
+	if noted, ok := ctx.Value(tokenKey{}).(*string); ok {
+		*noted = name
+	}
+}
 
 // noteTrace has the request's log record name the trace of the event that it was.
 func noteTrace(ctx context.Context, event uuid.UUID) {

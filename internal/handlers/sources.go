@@ -94,7 +94,7 @@ func (s *server) sourceOperations(api huma.API) {
 	test := operation("test-source", http.MethodPost, "/v1/sources/{source}/test", tag, "Have a signed test event posted to a source's webhook", http.StatusForbidden, http.StatusNotFound)
 	test.Description = "It goes to STAYKEY_PUBLIC_URL, as the PMS's would, or, while that is not set, the same way inside the process. It is stored, and nothing is made of it."
 	huma.Register(api, test, func(ctx context.Context, in *SourceName) (*Output[SourceTest], error) {
-		result, p := s.testSource(ctx, in.Source)
+		result, p := s.orderTest(ctx, in.Source)
 		if p != nil {
 			return nil, p
 		}
@@ -248,6 +248,20 @@ func (s *server) acceptTest(w http.ResponseWriter, r *http.Request, source pms.S
 
 // testWithin is how long a test event may take.
 const testWithin = 10 * time.Second
+
+// orderTest posts a test event because somebody asked for it.
+func (s *server) orderTest(ctx context.Context, name string) (SourceTest, *Problem) {
+	result, p := s.testSource(ctx, name)
+	if p != nil {
+		return result, p
+	}
+	entry := actorOf(ctx).audit(auditTestSource, "").About(name, "", "")
+	entry.At, entry.After = s.Now().UTC(), map[string]any{"ok": result.OK, "status": result.Status}
+	if err := s.Store.AddAudit(ctx, entry); err != nil {
+		return result, s.fromStore(err, "")
+	}
+	return result, nil
+}
 
 // testSource posts a test event as the source's PMS would.
 func (s *server) testSource(ctx context.Context, name string) (SourceTest, *Problem) {

@@ -33,7 +33,8 @@ type Action struct {
 	By       string // who, for the timeline
 	Why      string // "" where none was given
 	StartsAt *time.Time
-	EndsAt   *time.Time // of a window; nil is as the PMS says
+	EndsAt   *time.Time  // of a window; nil is as the PMS says
+	Audit    store.Audit // by which token and door; what, why, before and after are filled in
 }
 
 // maxReason is how long a reason may be, in characters.
@@ -109,6 +110,9 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 		store.WishKeys(&writes, []store.Wish{w}, now)
 		entry := store.Entry{Ref: ref, At: now, Kind: store.TimelineAction, Summary: action.summary(), Detail: action.detail()}
 		if err := store.QueueTimeline(&writes, []store.Entry{entry}); err != nil {
+			return err
+		}
+		if err := store.QueueAudit(&writes, action.audit(ref, before, after, now)); err != nil {
 			return err
 		}
 		return tx.SendBatch(ctx, &writes).Close()
@@ -215,9 +219,33 @@ func (c Action) detail() map[string]any {
 	return detail
 }
 
+// audit tells what an action changed of the admins' words on a reservation.
+func (c Action) audit(ref store.Ref, before, after store.Overrides, now time.Time) store.Audit {
+	a := c.Audit.About(ref.Source, ref.ReservationID, c.Why)
+	a.At, a.Action, a.Author = now, string(c.Kind), c.By
+	if before != after {
+		a.Before, a.After = wordsOf(before), wordsOf(after)
+	}
+	return a
+}
+
+// wordsOf is what admins have decided about a reservation, for the audit log.
+func wordsOf(o store.Overrides) map[string]any {
+	words := map[string]any{"held": o.HeldAt != nil, "revoked": o.RevokedAt != nil}
+	for name, at := range map[string]*time.Time{"starts_at": o.StartsAt, "ends_at": o.EndsAt} {
+		if at != nil {
+			words[name] = pms.FormatInstant(*at)
+		}
+	}
+	if o.ReplaceCredential != nil {
+		words["replaces_credential"] = *o.ReplaceCredential
+	}
+	return words
+}
+
 // PutListing is an admin's word on a listing. Fields that the patch doesn't say stay; groups it sets win over
 // what the PMS says until it sets them to null. It has no place in the order of events.
-func (a *Applier) PutListing(ctx context.Context, ref store.ListingRef, patch pms.ListingPatch) (store.Listing, error) {
+func (a *Applier) PutListing(ctx context.Context, ref store.ListingRef, patch pms.ListingPatch, audit store.Audit) (store.Listing, error) {
 	var l store.Listing
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 		now := a.now().UTC()
@@ -248,6 +276,12 @@ func (a *Applier) PutListing(ctx context.Context, ref store.ListingRef, patch pm
 		}
 		var writes pgx.Batch
 		store.SaveListing(&writes, l)
+		audit = audit.About(ref.Source, ref.ListingID, "")
+		audit.At, audit.Action = now, "put_listing"
+		audit.Before, audit.After = changedFields(listingDiffers(before, l))
+		if err := store.QueueAudit(&writes, audit); err != nil {
+			return err
+		}
 		return tx.SendBatch(ctx, &writes).Close()
 	})
 	if err != nil {

@@ -326,7 +326,7 @@ func TestASourceThatHasGone(t *testing.T) {
 	w.source.Format = nil
 	w.becomes(e, "rejected", "has no format for the source")
 	w.source.Format = format
-	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e}, "a test", time.Now()); err != nil {
+	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e}, store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	w.becomes(e, "applied", "")

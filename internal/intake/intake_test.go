@@ -235,7 +235,7 @@ func TestOrderIsByTimestamp(t *testing.T) {
 		}
 	})
 	t.Run("a replay keeps its place", func(t *testing.T) {
-		if _, err := w.store.ReplayEvents(context.Background(), []store.Event{older}, "a test", time.Now()); err != nil {
+		if _, err := w.store.ReplayEvents(context.Background(), []store.Event{older}, store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		w.drain()

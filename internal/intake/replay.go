@@ -143,6 +143,17 @@ func (f *fieldDifferences) add(field string, from, to *string) {
 	}
 }
 
+// changedFields splits differences into what was and what is; nil for no difference.
+func changedFields(differences []FieldDifference) (before, after map[string]any) {
+	for _, d := range differences {
+		if before == nil {
+			before, after = map[string]any{}, map[string]any{}
+		}
+		before[d.Field], after[d.Field] = d.From, d.To
+	}
+	return before, after
+}
+
 func orNil(s string) *string {
 	if s == "" {
 		return nil
@@ -151,9 +162,9 @@ func orNil(s string) *string {
 }
 
 // Replay has events applied again, each at its old place in the order, and returns those that are: one whose body has been
-// removed, or that waits to be applied anyway, is not. by is who wants it, for the timelines of reservations.
-func (a *Applier) Replay(ctx context.Context, events []store.Event, by string) ([]store.Event, error) {
-	queued, err := a.store.ReplayEvents(ctx, events, by, a.now().UTC())
+// removed, or that waits to be applied anyway, is not. audit says who wants it.
+func (a *Applier) Replay(ctx context.Context, events []store.Event, audit store.Audit) ([]store.Event, error) {
+	queued, err := a.store.ReplayEvents(ctx, events, audit, a.now().UTC())
 	if err == nil && len(queued) > 0 {
 		a.Wake()
 	}

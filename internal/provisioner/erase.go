@@ -22,7 +22,7 @@ type Erasure struct {
 
 // EraseGuest removes what we hold of a guest, and at Seam what we made for the guest and nobody else uses. While a stay of the
 // guest's lasts, or anything of one is left at Seam, nothing is erased. It may be repeated.
-func (p *Provisioner) EraseGuest(ctx context.Context, address, by string) (Erasure, error) {
+func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit store.Audit) (Erasure, error) {
 	var e Erasure
 	address = strings.TrimSpace(address)
 	over, live, err := p.store.GuestStays(ctx, address, p.now())
@@ -36,7 +36,7 @@ func (p *Provisioner) EraseGuest(ctx context.Context, address, by string) (Erasu
 	if e.Identity, err = p.eraseIdentity(ctx, pms.GuestAddress(address)); err != nil {
 		return e, err
 	}
-	if err := p.store.EraseStays(ctx, over, by, p.now()); err != nil {
+	if err := p.store.EraseStays(ctx, over, audit, p.now()); err != nil {
 		return e, err
 	}
 	e.Reservations = len(over)

@@ -12,7 +12,7 @@ import (
 
 func (r *rig) erase(address string) (identity string, live []store.Ref, reservations, bodies int) {
 	r.t.Helper()
-	e, err := r.prov.EraseGuest(context.Background(), address, "Maria")
+	e, err := r.prov.EraseGuest(context.Background(), address, store.Audit{Author: "Maria", Action: "erase_guest"})
 	if err != nil {
 		r.t.Fatal(err)
 	}

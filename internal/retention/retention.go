@@ -164,6 +164,9 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 	step("identities", k.ages.Reservations, func() (int, error) {
 		return k.store.PruneIdentities(ctx, now.Add(-max(k.ages.Reservations, leastUnknown)), pageSize)
 	})
+	step("audit", k.ages.Reservations, func() (int, error) {
+		return k.store.PruneAudit(ctx, now.Add(-max(k.ages.Reservations, leastUnknown)), pageSize)
+	})
 	if err == nil {
 		err = k.store.PruneActivity(ctx, now)
 	}

@@ -104,7 +104,7 @@ func TestAges(t *testing.T) {
 	both := left{Bodies: 2, Events: 2, Results: 2, Timeline: 2, Reservations: 2, Guests: 2, Keys: 2}
 	w.at(out.Add(30*day), both)
 	w.at(out.Add(30*day+time.Second), left{Bodies: 1, Events: 2, Results: 2, Timeline: 2, Reservations: 2, Guests: 1, Keys: 2})
-	if again, err := w.store.ReplayEvents(context.Background(), []store.Event{stay}, "a test", w.now); len(again) > 0 || err != nil {
+	if again, err := w.store.ReplayEvents(context.Background(), []store.Event{stay}, store.Audit{Author: "a test", Action: "replay"}, w.now); len(again) > 0 || err != nil {
 		t.Errorf("an event without its body is replayed: %v", err)
 	}
 	w.at(out.Add(90*day), left{Bodies: 1, Events: 2, Results: 2, Timeline: 2, Reservations: 2, Guests: 1, Keys: 2})

@@ -28,11 +28,9 @@ func (s *Store) GuestStays(ctx context.Context, address string, now time.Time) (
 	return over, live, wrap(err, "find a guest's stays")
 }
 
-// EraseStays removes the guest's data from reservations, and tells their timelines who wanted it.
-func (s *Store) EraseStays(ctx context.Context, refs []Ref, by string, now time.Time) error {
-	if len(refs) == 0 {
-		return nil
-	}
+// EraseStays removes the guest's data from reservations, and tells their timelines and the audit log who wanted it.
+func (s *Store) EraseStays(ctx context.Context, refs []Ref, audit Audit, now time.Time) error {
+	by := audit.Author
 	sources, ids := splitRefs(refs)
 	entries := make([]Entry, len(refs))
 	for i, ref := range refs {
@@ -45,6 +43,10 @@ func (s *Store) EraseStays(ctx context.Context, refs []Ref, by string, now time.
 		b.Queue(`DELETE FROM overrides t WHERE `+these, sources, ids)
 		b.Queue(`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND `+these, sources, ids)
 		if err := QueueTimeline(&b, entries); err != nil {
+			return err
+		}
+		audit.At = now
+		if err := QueueAudit(&b, audit); err != nil {
 			return err
 		}
 		return tx.SendBatch(ctx, &b).Close()

@@ -335,8 +335,8 @@ func eventIDs(events []Event) [][16]byte {
 }
 
 // ReplayEvents queues settled events again at their old places in the order, and returns those that are queued: what has
-// lost its body is not. by is who wants it, for the timelines of reservations.
-func (s *Store) ReplayEvents(ctx context.Context, events []Event, by string, now time.Time) (queued []Event, err error) {
+// lost its body is not. The author of audit is who wants it, for the timelines of reservations.
+func (s *Store) ReplayEvents(ctx context.Context, events []Event, audit Audit, now time.Time) (queued []Event, err error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
@@ -361,13 +361,19 @@ func (s *Store) ReplayEvents(ctx context.Context, events []Event, by string, now
 				queued = append(queued, e)
 			}
 		}
-		entries, err := replayEntries(ctx, tx, queued, by, now)
+		entries, err := replayEntries(ctx, tx, queued, audit.Author, now)
 		if err != nil {
 			return err
 		}
 		var batch pgx.Batch
 		if err := QueueTimeline(&batch, entries); err != nil {
 			return err
+		}
+		for _, entry := range audit.bySource(queued) {
+			entry.At = now
+			if err := QueueAudit(&batch, entry); err != nil {
+				return err
+			}
 		}
 		return tx.SendBatch(ctx, &batch).Close()
 	})

@@ -17,14 +17,17 @@ type Session struct {
 }
 
 // SaveSession keeps a new session, and forgets those that have expired.
-func (s *Store) SaveSession(ctx context.Context, n Session) error {
+func (s *Store) SaveSession(ctx context.Context, n Session, audit Audit) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE expires_at < $1`, n.CreatedAt); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO sessions (session_hash, token_hash, person, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
 			n.SessionHash, n.TokenHash, n.Person, n.CreatedAt, n.ExpiresAt)
-		return err
+		if err != nil {
+			return err
+		}
+		return writeAudit(ctx, tx, audit)
 	})
 	return wrap(err, "keep a session")
 }
@@ -38,7 +41,12 @@ func (s *Store) Session(ctx context.Context, sessionHash []byte, now time.Time) 
 }
 
 // DeleteSession ends a session.
-func (s *Store) DeleteSession(ctx context.Context, sessionHash []byte) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM sessions WHERE session_hash = $1`, sessionHash)
+func (s *Store) DeleteSession(ctx context.Context, sessionHash []byte, audit Audit) error {
+	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE session_hash = $1`, sessionHash); err != nil {
+			return err
+		}
+		return writeAudit(ctx, tx, audit)
+	})
 	return wrap(err, "end a session")
 }

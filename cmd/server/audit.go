@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/staykey/staykey/internal/handlers"
+)
+
+type auditCommand struct {
+	Source  string `help:"Only about this source." placeholder:"NAME"`
+	Token   string `name:"by-token" help:"Only with the token of this name." placeholder:"NAME"`
+	Action  string `help:"Only this action, such as put_listing, hold or sign_in." placeholder:"ACTION"`
+	Subject string `help:"Only about this reservation, listing or event." placeholder:"ID"`
+	From    string `help:"Only from this day or instant on." placeholder:"WHEN"`
+	To      string `help:"Only before this day or instant." placeholder:"WHEN"`
+	Limit   int    `default:"50" help:"How many at most, 1 to 500; default ${default}."`
+	Cursor  string `help:"Continue after a page: the next_cursor that it ended with."`
+	Remote  remote `embed:""`
+}
+
+// Run lists the audit log.
+func (c *auditCommand) Run(ctx context.Context, out *streams) error {
+	var list handlers.List[handlers.AuditEntry]
+	raw, _, err := c.Remote.get(ctx, "/v1/audit", query("source", c.Source, "token", c.Token, "action", c.Action, "subject", c.Subject, "from", c.From, "to", c.To,
+		"limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
+	if err != nil {
+		return err
+	}
+	return c.Remote.show(out.out, raw, func(w io.Writer) {
+		if len(list.Items) == 0 {
+			_, _ = fmt.Fprintln(w, "none found")
+			return
+		}
+		_, _ = fmt.Fprintln(w, "AT\tWHO\tVIA\tACTION\tSOURCE\tABOUT\tREASON")
+		for _, e := range list.Items {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.At, e.Author, e.Via, e.Action, orDash(e.Source), orDash(e.Subject), orDash(e.Reason))
+		}
+		tellOfMore(w, list.NextCursor)
+	})
+}

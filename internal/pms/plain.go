@@ -1,0 +1,25 @@
+package pms
+
+import (
+	"strings"
+	"unicode"
+)
+
+// Invisible reports whether a character has no place in a text that people read in a terminal, a log or a page: control
+// characters, which terminals obey, and Unicode's direction marks, with which a text can show as another one (CVE-2021-42574).
+func Invisible(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+}
+
+// Plain is a text without invisible characters: line breaks and tabs become spaces, the others go.
+func Plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case Invisible(r):
+			return -1
+		}
+		return r
+	}, s)
+}

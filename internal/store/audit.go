@@ -1,0 +1,150 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Audit is one entry of the audit log: who did what, through which door. Its texts never hold guest data.
+type Audit struct {
+	AuditID   int64
+	At        time.Time
+	Token     string // the name of the token
+	Author    string // who used it, as timelines show it
+	Via       string // AuditREST or AuditPage
+	Action    string
+	Source    *string // nil: it is about no single source
+	Subject   *string // id of the reservation, listing or event; nil where there is none
+	Reason    *string
+	Before    map[string]any // what was replaced, as far as it changed; nil for nothing
+	After     map[string]any
+	RequestID *string
+	Address   *string // of the client
+}
+
+// The doors by which a change comes.
+const (
+	AuditREST = "rest"
+	AuditPage = "page"
+)
+
+// About returns the entry with what it is about; empty texts are none.
+func (a Audit) About(source, subject, reason string) Audit {
+	a.Source, a.Subject, a.Reason = unlessEmpty(source), unlessEmpty(subject), unlessEmpty(reason)
+	return a
+}
+
+func unlessEmpty(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// QueueAudit writes an entry as part of a batch, so that it commits with the change that it tells of, or not at all.
+func QueueAudit(b *pgx.Batch, a Audit) error {
+	before, err := encodedOrNil(a.Before)
+	if err != nil {
+		return wrap(err, "encode an audit entry")
+	}
+	after, err := encodedOrNil(a.After)
+	if err != nil {
+		return wrap(err, "encode an audit entry")
+	}
+	b.Queue(`
+		INSERT INTO audit (at, token, author, via, action, source, subject, reason, before, after, request_id, address)
+		VALUES (@at, @token, @author, @via, @action, @source, @subject, @reason, @before::jsonb, @after::jsonb, @request_id, @address)`,
+		pgx.StrictNamedArgs{
+			"at": a.At, "token": a.Token, "author": a.Author, "via": a.Via, "action": a.Action, "source": a.Source, "subject": a.Subject,
+			"reason": a.Reason, "before": before, "after": after, "request_id": a.RequestID, "address": a.Address,
+		})
+	return nil
+}
+
+func encodedOrNil(m map[string]any) (*string, error) {
+	if m == nil {
+		return nil, nil
+	}
+	encoded, err := json.Marshal(m)
+	text := string(encoded)
+	return &text, err
+}
+
+// writeAudit writes an entry in the transaction of a change that uses no batch.
+func writeAudit(ctx context.Context, tx pgx.Tx, a Audit) error {
+	var b pgx.Batch
+	if err := QueueAudit(&b, a); err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, &b).Close()
+}
+
+// AddAudit writes the entry of what changes nothing in the database: an export, a test event.
+func (s *Store) AddAudit(ctx context.Context, a Audit) error {
+	return wrap(s.InTx(ctx, func(tx pgx.Tx) error { return writeAudit(ctx, tx, a) }), "write the audit log")
+}
+
+// AuditFilter narrows the audit log; empty fields don't.
+type AuditFilter struct {
+	Source, Token, Action, Subject string
+	Sources                        []string // only these, and nothing that is about no single source; nil for all
+	From, To                       *time.Time
+}
+
+// Audits lists the audit log, newest first, from below the given id (0: the newest).
+func (s *Store) Audits(ctx context.Context, f AuditFilter, below int64, limit int) ([]Audit, error) {
+	var w where
+	for column, value := range map[string]string{"source": f.Source, "token": f.Token, "action": f.Action, "subject": f.Subject} {
+		w.equal(column, value)
+	}
+	w.among("source", f.Sources)
+	if below > 0 {
+		w.add("audit_id < %s", below)
+	}
+	if f.From != nil {
+		w.add("at >= %s", *f.From)
+	}
+	if f.To != nil {
+		w.add("at < %s", *f.To)
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT audit_id, at, token, author, via, action, source, subject, reason, before, after, request_id, address
+		FROM audit`+w.sql()+` ORDER BY audit_id DESC LIMIT `+w.arg(limit), w.planned()...)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Audit])
+	return list, wrap(err, "list the audit log")
+}
+
+// PruneAudit removes up to limit entries older than before, and returns how many it removed.
+func (s *Store) PruneAudit(ctx context.Context, before time.Time, limit int) (int, error) {
+	tag, err := s.pool.Exec(ctx, `
+		DELETE FROM audit WHERE audit_id = ANY (ARRAY (SELECT audit_id FROM audit WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))`, before, limit)
+	return int(tag.RowsAffected()), wrap(err, "prune the audit log")
+}
+
+// bySource splits an entry about several sources into one for each, so that who may see one source sees its part.
+func (a Audit) bySource(events []Event) []Audit {
+	const most = 100 // ids in one entry: the number says the rest
+	ids := map[string][]string{}
+	var sources []string
+	for _, e := range events {
+		if _, seen := ids[e.Source]; !seen {
+			sources = append(sources, e.Source)
+		}
+		ids[e.Source] = append(ids[e.Source], e.EventID.String())
+	}
+	entries := make([]Audit, len(sources))
+	for i, source := range sources {
+		of := ids[source]
+		entries[i] = a
+		entries[i].Source = &source
+		entries[i].After = map[string]any{"events": len(of), "event_ids": strings.Join(of[:min(len(of), most)], " ")}
+		if len(of) == 1 {
+			entries[i].Subject = &of[0]
+		}
+	}
+	return entries
+}
