@@ -105,7 +105,7 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 		p.write(w)
 		return
 	}
-	parsed, err := pms.ParseStaykey(body)
+	parsed, err := pms.ParseStaykeyAt(body, s.Now())
 	if err != nil {
 		s.refuseUnreadable(w, r, source.Name, proof.ID, err)
 		return

@@ -71,14 +71,14 @@ func (b *batch) mapEvents(ctx context.Context, events []store.Event) (left []sto
 // MapEvent finds out what one event says: by its source's format, or by ours where that is how it is worded.
 func MapEvent(ctx context.Context, source pms.Source, e store.Event) (pms.Event, error) {
 	if e.Request == nil {
-		return pms.ParseStaykey(e.Body)
+		return pms.ParseStaykeyAt(e.Body, e.ReceivedAt)
 	}
 	m, err := MappingOf(e)
 	if err != nil {
 		return pms.Event{}, err
 	}
 	if m.Request.Format == pms.CanonicalFormat {
-		return pms.ParseStaykey(e.Body)
+		return pms.ParseStaykeyAt(e.Body, e.ReceivedAt)
 	}
 	if source.Format == nil {
 		return pms.Event{}, fmt.Errorf("the configuration has no format for the source %q any more: name it again, then replay the event", e.Source)

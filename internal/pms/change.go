@@ -3,6 +3,7 @@
 package pms
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -59,7 +60,7 @@ func NotesOf(notes []Note) string {
 	for i, n := range notes {
 		parts[i] = n.Field + ": " + n.Problem
 	}
-	return strings.Join(parts, "; ")
+	return joined(parts)
 }
 
 // Change returns the only change of an event of the canonical format; the zero Change where it has none.
@@ -192,6 +193,20 @@ func Reasons(errs []FieldError) string {
 	parts := make([]string, len(errs))
 	for i, e := range errs {
 		parts[i] = e.Field + ": " + e.Message
+	}
+	return joined(parts)
+}
+
+// longestReason bounds a line of reasons, in bytes: an event can have thousands of items.
+const longestReason = 1500
+
+// joined joins sentences, as many as a line has room for.
+func joined(parts []string) string {
+	length := 0
+	for i, part := range parts {
+		if length += len(part) + 2; length > longestReason && i > 0 {
+			return fmt.Sprintf("%s; and %d more", strings.Join(parts[:i], "; "), len(parts)-i)
+		}
 	}
 	return strings.Join(parts, "; ")
 }

@@ -16,19 +16,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/itchyny/gojq"
-)
-
-// Bounds of one run of a program. They are far from what a mapping needs, and keep a mistaken one from stopping the rest.
-const (
-	mapWithin = 100 * time.Millisecond
-	// mapTries is how often a program that took longer is run again: most often it was the machine that had no time.
-	mapTries   = 3
-	maxOutputs = 500
-	maxMapped  = 1 << 20 // bytes of all outputs
-	// mappers is how many programs run at a time: they use processors and memory, and nobody waits for them.
-	mappers = 4
 )
 
 // Format is how a PMS words its webhooks: a jq program that turns what was posted into changes.
@@ -232,29 +222,34 @@ type Mapping struct {
 	Request Request
 	Fetched map[string]any // documents by kind, as far as they were fetched; nil at first
 	Guests  bool           // each guest that the PMS names gets a reservation
+
+	// Statuses are the source's, which tell what takes a key away; nil for [DefaultStatuses].
+	Statuses Statuses
+	// ReceivedAt is when it was posted: a stay of the canonical format that ends before it starts is right only if it has
+	// begun by then. The zero time is the beginning of all times.
+	ReceivedAt time.Time
+	// Patience multiplies how long the program may run, for a mapping that ended in [ErrTooLong] before; 0 is 1.
+	Patience int
 }
 
-// Map runs the program. What is wrong with its outputs is in Event.Invalid; the error is [ErrNotJSON], or says that the
-// program failed.
+// Map runs the program. Outputs that can't be read are in Event.Rejected. The error is [ErrNotJSON], [ErrNotForm] or
+// [ErrTooLong], or says that the program failed.
 func (f *Format) Map(ctx context.Context, m Mapping) (Event, error) {
 	body, err := m.body()
 	if err != nil {
 		return Event{}, err
 	}
 	e := Event{Type: f.typeOf(body, m.Request)}
-	var outputs []any
-	for range mapTries {
-		outputs, err = f.run(ctx, map[string]any{
-			"body": body, "headers": texts(m.Request.Headers), "query": texts(m.Request.Query), "path": m.Request.Path, "fetched": orNil(m.Fetched),
-		})
-		if !errors.Is(err, errTooLong) {
-			break
-		}
-	}
+	outputs, err := f.run(ctx, m, map[string]any{
+		"body": body, "headers": texts(m.Request.Headers), "query": texts(m.Request.Query), "path": m.Request.Path, "fetched": orNil(m.Fetched),
+	})
 	if err != nil {
 		return e, err
 	}
-	read := reading{guests: m.Guests}
+	read := reading{guests: m.Guests, statuses: m.Statuses, fetched: m.Fetched != nil}
+	if read.statuses == nil {
+		read.statuses = DefaultStatuses()
+	}
 	for i, output := range outputs {
 		where := ""
 		if len(outputs) > 1 {
@@ -264,66 +259,6 @@ func (f *Format) Map(ctx context.Context, m Mapping) (Event, error) {
 	}
 	read.into(&e)
 	return e, nil
-}
-
-// errTooLong says that a program was stopped.
-var errTooLong = fmt.Errorf("ran for longer than %s and was stopped", mapWithin)
-
-var busy = make(chan struct{}, mappers)
-
-func (f *Format) run(ctx context.Context, input any) (outputs []any, err error) {
-	select {
-	case busy <- struct{}{}:
-		defer func() { <-busy }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() {
-		if recovered := recover(); recovered != nil {
-			err = fmt.Errorf("the program %s made jq panic: %v", f.Name, recovered)
-		}
-	}()
-	limited, cancel := context.WithTimeout(ctx, mapWithin)
-	defer cancel()
-	size := 0
-	results := f.code.RunWithContext(limited, input)
-	for {
-		v, ok := results.Next()
-		if !ok {
-			return outputs, nil
-		}
-		if err, failed := v.(error); failed {
-			switch {
-			case ctx.Err() != nil:
-				return nil, ctx.Err()
-			case limited.Err() != nil:
-				return nil, fmt.Errorf("the program %s %w", f.Name, errTooLong)
-			}
-			return nil, fmt.Errorf("the program %s failed: %w", f.Name, err)
-		}
-		if size += sizeOf(v); len(outputs) == maxOutputs || size > maxMapped {
-			return nil, fmt.Errorf("the program %s has more than %d outputs, or more than %d bytes of them", f.Name, maxOutputs, maxMapped)
-		}
-		outputs = append(outputs, v)
-	}
-}
-
-// sizeOf is about how many bytes a value takes.
-func sizeOf(v any) int {
-	n := 16
-	switch v := v.(type) {
-	case string:
-		n += len(v)
-	case []any:
-		for _, item := range v {
-			n += sizeOf(item)
-		}
-	case map[string]any:
-		for key, item := range v {
-			n += len(key) + sizeOf(item)
-		}
-	}
-	return n
 }
 
 // body decodes what was posted. Numbers stay as they are written: ids may be longer than a float64 can tell.
@@ -338,10 +273,15 @@ func (m Mapping) body() (any, error) {
 		}
 		return texts(First(values)), nil
 	}
-	if err := CheckJSON(m.Body); err != nil {
+	// A text in another encoding, most often a guest's name, must not cost the event: what is no UTF-8 becomes U+FFFD.
+	text := withoutMark(m.Body)
+	if !utf8.Valid(text) {
+		text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
+	}
+	if err := CheckJSON(text); err != nil {
 		return nil, err
 	}
-	return DecodeJSON(m.Body)
+	return DecodeJSON(text)
 }
 
 // ErrNotForm says that a body is no URL-encoded form.
@@ -408,9 +348,14 @@ func (f *Format) Glance(body []byte, r Request) (Glance, error) {
 	for _, at := range f.Redact {
 		found = blacken(v, strings.Split(at, ".")) || found
 	}
-	if found && r.Kind == "" {
-		g.Body, err = json.Marshal(v)
+	if !found {
+		return g, nil
 	}
+	if r.Kind == "form" {
+		g.Body = encodeForm(v)
+		return g, nil
+	}
+	g.Body, err = json.Marshal(v)
 	return g, err
 }
 
@@ -428,7 +373,7 @@ func (f *Format) typeOf(body any, r Request) string {
 		}
 	}
 	if t := strings.Join(parts, "."); len(t) <= maxText {
-		return t
+		return printable(t, maxText)
 	}
 	return ""
 }
@@ -457,6 +402,18 @@ func Lookup(v any, at string) any {
 		v = object[name]
 	}
 	return v
+}
+
+// encodeForm writes a form that [Mapping.body] has read.
+func encodeForm(v any) []byte {
+	values := url.Values{}
+	if form, ok := v.(map[string]any); ok {
+		for name, value := range form {
+			text, _ := asText(value)
+			values.Set(name, text)
+		}
+	}
+	return []byte(values.Encode())
 }
 
 // redacted stands where something was not to be kept.

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -68,27 +66,11 @@ func (m Moment) in(zone string) (Moment, error) {
 	return m, nil
 }
 
-var clockTime = regexp.MustCompile(`^(-?)([0-9]{1,2}):([0-5][0-9])(?::[0-5][0-9])?$`)
-
-// at gives a date its time of day. Hours over 23 reach into the next days, and those below 0 into the days before: there
-// are PMSs that say 34:00 for ten o'clock on the next day.
-func (m Moment) at(clock string) (Moment, error) {
-	part := clockTime.FindStringSubmatch(clock)
-	if part == nil || !m.IsLocal() || !m.dayOnly {
-		return Moment{}, errors.New(`must be a time of day such as "15:00"`)
-	}
-	hours, _ := strconv.Atoi(part[2])
-	minutes, _ := strconv.Atoi(part[3])
-	d := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
-	if d > 72*time.Hour {
-		return Moment{}, errors.New(`must be a time of day such as "15:00"`)
-	}
-	if part[1] == "-" {
-		d = -d
-	}
+// at gives a date its time of day: the time since the beginning of the day, which may reach into other days.
+func (m Moment) at(d time.Duration) Moment {
 	m.local, m.dayOnly = m.local.Add(d), false
 	m.said = m.local.Format("2006-01-02T15:04")
-	return m, nil
+	return m
 }
 
 // ParseInstant reads an RFC 3339 date-time, cut to milliseconds, in UTC.

@@ -71,9 +71,9 @@ func (s Source) Canonical(r Request) bool { return s.Format == nil || r.Format =
 // Map runs the source's format over what was posted, or the canonical one where that is how it is worded.
 func (s Source) Map(ctx context.Context, m Mapping) (Event, error) {
 	if s.Canonical(m.Request) {
-		return ParseStaykey(m.Body)
+		return ParseStaykeyAt(m.Body, m.ReceivedAt)
 	}
-	m.Guests = s.Guests
+	m.Guests, m.Statuses = s.Guests, s.Statuses
 	e, err := s.Format.Map(ctx, m)
 	for _, c := range e.Changes {
 		if r := c.Reservation; r != nil {

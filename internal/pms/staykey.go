@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/mail"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,9 +27,22 @@ const (
 	maxIDs   = 100
 )
 
-// CheckJSON tells whether body is one RFC 8259 value in UTF-8; the error says where it is not.
+// withoutMark is a text without the byte order mark that some senders write (RFC 8259 section 8.1).
+func withoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) }
+
+// lenient reads names that come twice, and lone surrogates as U+FFFD. That bytes are UTF-8 is checked beside it.
+func lenient(text []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
+// CheckJSON tells whether body is one RFC 8259 value in UTF-8; the error says where it is not. A byte order mark before it and
+// lone surrogates in it are taken.
 func CheckJSON(body []byte) error {
-	d := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
+	body = withoutMark(body)
+	if !utf8.Valid(body) {
+		return fmt.Errorf("%w: at byte %d: invalid UTF-8", ErrNotJSON, firstInvalid(body))
+	}
+	d := lenient(body)
 	if _, err := d.ReadValue(); err != nil {
 		return notJSON(err)
 	}
@@ -42,6 +54,18 @@ func CheckJSON(body []byte) error {
 	return nil
 }
 
+// firstInvalid is where a text stops being UTF-8.
+func firstInvalid(text []byte) int {
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return len(text)
+}
+
 func notJSON(err error) error {
 	if syntax := new(jsontext.SyntacticError); errors.As(err, &syntax) {
 		return fmt.Errorf("%w: at byte %d: %s", ErrNotJSON, syntax.ByteOffset, strings.TrimPrefix(syntax.Err.Error(), "jsontext: "))
@@ -49,9 +73,12 @@ func notJSON(err error) error {
 	return fmt.Errorf("%w: it ends too early", ErrNotJSON)
 }
 
-// ParseStaykey reads a body of the canonical format. The error is [ErrNotJSON]; whatever else is wrong is
-// in Event.Invalid.
-func ParseStaykey(body []byte) (Event, error) {
+// ParseStaykey reads a body of the canonical format as [ParseStaykeyAt] does, for a time at which no stay has begun.
+func ParseStaykey(body []byte) (Event, error) { return ParseStaykeyAt(body, time.Time{}) }
+
+// ParseStaykeyAt reads a body of the canonical format that was received at the given time. The error is [ErrNotJSON]; whatever
+// else is wrong is in Event.Invalid, or, for an event that takes something away, in the notes of its change.
+func ParseStaykeyAt(body []byte, received time.Time) (Event, error) {
 	var e Event
 	envelope, err := readBody(body, []string{"type", "timestamp", "data"}, &e.Invalid)
 	if err != nil || !envelope.is {
@@ -79,15 +106,47 @@ func ParseStaykey(body []byte) (Event, error) {
 	}
 	switch {
 	case strings.HasPrefix(e.Type, "reservation."):
-		if r := readReservation(data, e.Type, &e.Invalid); r != nil {
+		if r := readReservation(data, e.Type, received, &e.Invalid); r != nil {
 			e.Changes = []Change{{Reservation: r}}
+			if r.Status == Cancelled {
+				e.forgive("data.reservation_id", timestampIsNone(envelope))
+				if e.OccurredAt.IsZero() {
+					e.OccurredAt = received
+				}
+			}
 		}
 	case strings.HasPrefix(e.Type, "listing."):
 		if l := readListing(data, e.Type, &e.Invalid); l != nil {
 			e.Changes = []Change{{Listing: l}}
+			if l.Deleted {
+				e.forgive("data.listing_id", true)
+			}
 		}
 	}
 	return e, nil
+}
+
+// forgive turns what is wrong with an event that takes something away into notes of its change: all but the id of what it is
+// about and the envelope.
+func (e *Event) forgive(id string, needsTimestamp bool) {
+	var wrong []FieldError
+	for _, f := range e.Invalid {
+		if f.Field == id || f.Field == "type" || f.Field == "data" || (f.Field == "timestamp" && needsTimestamp) {
+			wrong = append(wrong, f)
+			continue
+		}
+		e.Changes[0].Notes = append(e.Changes[0].Notes, f.note())
+	}
+	e.Invalid = wrong
+}
+
+func (f FieldError) note() Note { return Note{f.Field, f.Message} }
+
+// timestampIsNone tells whether an envelope has no timestamp. One that is there and can't be read doesn't keep a cancel from
+// being applied: then the time of receipt counts.
+func timestampIsNone(envelope object) bool {
+	v, said := envelope.field("timestamp")
+	return !said || v.Kind() == 'n' || (v.Kind() == '"' && strings.TrimSpace(unquoted(v)) == "")
 }
 
 var eventTypes = []string{
@@ -97,7 +156,7 @@ var eventTypes = []string{
 
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
 
-func readReservation(v jsontext.Value, eventType string, errs *[]FieldError) *Reservation {
+func readReservation(v jsontext.Value, eventType string, received time.Time, errs *[]FieldError) *Reservation {
 	o := readObject(v, "data.", []string{
 		"reservation_id", "listing_id", "check_in", "check_out", "guest_email", "guest_name", "guest_phone", "status",
 	}, errs)
@@ -110,40 +169,64 @@ func readReservation(v jsontext.Value, eventType string, errs *[]FieldError) *Re
 		r.Status = Cancelled
 	}
 	if s, ok := o.text("status", false, 0); ok {
-		if s != Confirmed && s != Cancelled {
+		if s == Confirmed || s == Cancelled {
+			r.Status = s
+		} else {
 			o.fail("status", `must be "confirmed" or "cancelled"`)
 		}
-		r.Status = s
 	}
 	whole := r.Status == Confirmed
 	if listing, said := o.field("listing_id"); !said && whole {
 		o.fail("listing_id", "is required; null while no room is assigned")
-	} else if s, ok := o.text("listing_id", false, maxID); ok {
+	} else if s, ok := o.id("listing_id", false); ok {
 		r.ListingID = &s
 	} else if said && whole && listing.Kind() == '"' {
 		o.fail("listing_id", "must not be empty; null while no room is assigned")
 	}
+	o.readStay(r, whole, received)
+	o.readGuest(r)
+	return r
+}
+
+// readStay reads when a stay is. One that ends at or before its start is right only if it has begun: then it is over.
+func (o object) readStay(r *Reservation, whole bool, received time.Time) {
 	r.CheckIn = o.moment("check_in", whole)
 	r.CheckOut = o.moment("check_out", whole)
-	if endsBeforeItStarts(r.CheckIn, r.CheckOut) {
+	if endsBeforeItStarts(r.CheckIn, r.CheckOut) && !(whole && r.CheckIn.mayHaveBegun(received)) {
 		o.fail("check_out", "must be after check_in")
+		r.CheckIn, r.CheckOut = nil, nil
 	}
+}
+
+func (o object) readGuest(r *Reservation) {
 	if s, ok := o.text("guest_email", false, maxEmail); ok {
-		if a, err := mail.ParseAddress(s); err != nil || a.Address != s {
+		if isAddress(s) {
+			r.GuestEmail = &s
+		} else {
 			o.fail("guest_email", `must be an e-mail address such as "jane@example.com"`)
 		}
-		r.GuestEmail = &s
 	}
 	if s, ok := o.text("guest_name", false, maxText); ok {
 		r.GuestName = &s
 	}
 	if s, ok := o.text("guest_phone", false, 0); ok {
-		if !e164.MatchString(s) {
+		if e164.MatchString(s) {
+			r.GuestPhone = &s
+		} else {
 			o.fail("guest_phone", `must be an E.164 number such as "+34600111222"`)
 		}
-		r.GuestPhone = &s
 	}
-	return r
+}
+
+// furthestZone is how far ahead of UTC a clock on a wall can be.
+const furthestZone = 14 * time.Hour
+
+// mayHaveBegun tells whether the moment has passed, in any time zone where it is a local one.
+func (m Moment) mayHaveBegun(now time.Time) bool {
+	if m.IsLocal() {
+		return !m.local.Add(-furthestZone).After(now)
+	}
+	return !m.instant.After(now)
 }
 
 // endsBeforeItStarts is true only where no time zone or time of day could make it otherwise.
@@ -230,7 +313,12 @@ func (o object) listingDetails(l *Listing) {
 
 // CheckID tells whether s can be the id of a reservation or listing: 1 to 200 characters, no control
 // characters. The error is for people.
-func CheckID(s string) error { return checkText(s, maxID) }
+func CheckID(s string) error {
+	if strings.ContainsRune(s, utf8.RuneError) { // two ids that were cut in different ways would be one
+		return errors.New("holds a character that could not be read")
+	}
+	return checkText(s, maxID)
+}
 
 func checkText(s string, most int) error {
 	if strings.ContainsFunc(s, unicode.IsControl) {
@@ -267,11 +355,12 @@ func (o object) field(name string) (value jsontext.Value, said bool) {
 
 // readBody reads the object that a body is. The error is [ErrNotJSON].
 func readBody(body []byte, known []string, errs *[]FieldError) (object, error) {
-	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))
+	body = withoutMark(body)
+	d := lenient(body)
 	o, ok := readFields(d, body, "", known, errs)
 	if ok {
 		_, err := d.ReadToken()
-		ok = errors.Is(err, io.EOF)
+		ok = errors.Is(err, io.EOF) && utf8.Valid(body)
 	}
 	if ok {
 		return o, nil
@@ -285,7 +374,7 @@ func readBody(body []byte, known []string, errs *[]FieldError) (object, error) {
 
 // readObject reads the object that a value is, which has been read before, so that it is JSON. The result says if it is none.
 func readObject(v jsontext.Value, prefix string, known []string, errs *[]FieldError) object {
-	d := jsontext.NewDecoder(bytes.NewBuffer(v), jsontext.AllowDuplicateNames(true))
+	d := lenient(v)
 	o, ok := readFields(d, v, prefix, known, errs)
 	if !ok {
 		*errs = append(*errs, FieldError{strings.TrimSuffix(prefix, "."), "must be a JSON object"})
@@ -348,12 +437,7 @@ func (o object) text(name string, required bool, most int) (string, bool) {
 		o.fail(name, "must be a string")
 		return "", false
 	}
-	unquoted, err := jsontext.AppendUnquote(nil, v)
-	if err != nil {
-		o.fail(name, "must be a string")
-		return "", false
-	}
-	s := strings.TrimSpace(string(unquoted))
+	s := strings.TrimSpace(unquoted(v))
 	if s == "" {
 		if required {
 			o.fail(name, "is required and must not be empty")
@@ -370,7 +454,24 @@ func (o object) text(name string, required bool, most int) (string, bool) {
 	return s, true
 }
 
-func (o object) id(name string, required bool) (string, bool) { return o.text(name, required, maxID) }
+// unquoted is the text of a JSON string that was read before, with lone surrogates as U+FFFD.
+func unquoted(v jsontext.Value) string {
+	text, _ := jsontext.AppendUnquote(nil, v) // the error says that there are such surrogates
+	return string(text)
+}
+
+// id reads the id of a reservation, a listing or a group.
+func (o object) id(name string, required bool) (string, bool) {
+	s, ok := o.text(name, required, maxID)
+	if !ok {
+		return "", false
+	}
+	if err := CheckID(s); err != nil {
+		o.fail(name, err.Error())
+		return "", false
+	}
+	return s, true
+}
 
 func (o object) ids(name string, required bool) []string {
 	v, said := o.field(name)
@@ -381,7 +482,7 @@ func (o object) ids(name string, required bool) []string {
 		return nil
 	}
 	var raw []jsontext.Value
-	if v.Kind() != '[' || json.Unmarshal(v, &raw, jsontext.AllowDuplicateNames(true)) != nil {
+	if v.Kind() != '[' || json.Unmarshal(v, &raw, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
 		o.fail(name, "must be a list of strings")
 		return nil
 	}

@@ -1,0 +1,165 @@
+package pms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/itchyny/gojq"
+)
+
+// Bounds of one run of a program. They are far from what a mapping needs, and keep a mistaken one from stopping the rest.
+//
+// What a program may cost is counted in jq's own steps, which depend on the program and its input alone: a machine that is busy
+// or slow never makes an event invalid. A step can take long in itself (a regular expression over a megabyte), so that there
+// is a bound of time as well. It is met by programs that do too much, and by machines that stand still: nobody can tell which,
+// and the event is mapped again later.
+const (
+	// mostSteps is what any program may take; a mapping takes a few hundred for a reservation.
+	mostSteps = 1_000_000
+	// stepsPerByte is what it may take besides, for each byte of what was posted and fetched.
+	stepsPerByte = 8
+	// longestRun is what a program may take of time, times the patience of its mapping.
+	longestRun = 2 * time.Second
+	// maxMapped bounds all outputs together, in bytes: a thousand reservations are about one megabyte.
+	maxMapped = 8 << 20
+	// mappers is how many programs run at a time: they use processors and memory, and nobody waits for them.
+	mappers = 4
+)
+
+// ErrTooLong says that a mapping was stopped because it had taken too much time. That may be due to the machine: it is worth
+// trying again, with more patience.
+var ErrTooLong = errors.New("was stopped because it took too long")
+
+// errTooMuch says that a program takes more steps than any mapping needs: trying again gives the same.
+var errTooMuch = errors.New("was stopped because it does not come to an end")
+
+var busy = make(chan struct{}, mappers)
+
+// run runs the program and returns its outputs.
+func (f *Format) run(ctx context.Context, m Mapping, input any) (outputs []any, err error) {
+	select {
+	case busy <- struct{}{}:
+		defer func() { <-busy }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			err = fmt.Errorf("the program %s made jq panic: %T", f.Name, recovered)
+		}
+	}()
+	limited := &budget{
+		Context: ctx, steps: mostSteps + stepsPerByte*(len(m.Body)+documentsSize(m.Fetched)),
+		until: time.Now().Add(longestRun * time.Duration(max(m.Patience, 1))),
+	}
+	size := 0
+	results := f.code.RunWithContext(limited, input)
+	for {
+		v, ok := results.Next()
+		if !ok {
+			return outputs, nil
+		}
+		if failure, failed := v.(error); failed {
+			if limited.spent != nil {
+				return nil, fmt.Errorf("the program %s %w", f.Name, limited.spent)
+			}
+			return nil, fmt.Errorf("the program %s failed: %w", f.Name, withoutValues(failure))
+		}
+		if size += sizeOf(v); size > maxMapped {
+			return nil, fmt.Errorf("the program %s has outputs of more than %d bytes", f.Name, maxMapped)
+		}
+		outputs = append(outputs, v)
+	}
+}
+
+// budget is a context that ends when a program has used up what it may. jq asks it before each of its steps whether it has
+// ended, which is how they are counted.
+type budget struct {
+	context.Context
+	steps int
+	until time.Time
+	spent error // why it has ended
+}
+
+// lookEvery is after how many steps the clock is read.
+const lookEvery = 1024
+
+var ended = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Done is closed once the budget is spent.
+func (b *budget) Done() <-chan struct{} {
+	if b.spent != nil {
+		return ended
+	}
+	switch b.steps--; {
+	case b.steps < 0:
+		b.spent = errTooMuch
+		return ended
+	case b.steps%lookEvery == 0:
+		if b.Context.Err() != nil {
+			b.spent = b.Context.Err()
+			return ended
+		}
+		if time.Now().After(b.until) {
+			b.spent = ErrTooLong
+			return ended
+		}
+	}
+	return nil
+}
+
+// Err tells why the budget's context has ended.
+func (b *budget) Err() error {
+	if b.spent != nil {
+		return b.spent
+	}
+	return b.Context.Err()
+}
+
+// quoted is where jq quotes a value in an error: a guest's, most often.
+var quoted = regexp.MustCompile(`(?s)(\b(?:null|boolean|number|string|array|object)) \(.*\)`)
+
+// withoutValues is a program's error without the values that jq quotes in it.
+func withoutValues(err error) error {
+	var own interface{ Value() any }
+	if errors.As(err, &own) { // the program's author wrote it
+		text, _ := own.Value().(string)
+		return errors.New(printable(text, maxText))
+	}
+	return errors.New(printable(quoted.ReplaceAllString(err.Error(), "$1"), maxText))
+}
+
+var _ interface{ Value() any } = gojq.ValueError(nil)
+
+// sizeOf is about how many bytes a value takes.
+func sizeOf(v any) int {
+	n := 16
+	switch v := v.(type) {
+	case string:
+		n += len(v)
+	case []any:
+		for _, item := range v {
+			n += sizeOf(item)
+		}
+	case map[string]any:
+		for key, item := range v {
+			n += len(key) + sizeOf(item)
+		}
+	}
+	return n
+}
+
+func documentsSize(fetched map[string]any) int {
+	n := 0
+	for _, documents := range fetched {
+		n += sizeOf(documents)
+	}
+	return n
+}
