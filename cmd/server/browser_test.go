@@ -206,7 +206,7 @@ func TestPage(t *testing.T) {
 	stay := seedReservation()
 	stay["listing_id"] = "attic"
 	p.post("default", "reservation.created", stay)
-	p.until("3333122-433", "waiting", 90*time.Second)
+	p.until("3333122-433", "waiting")
 
 	b := openBrowser(t, p.url)
 	b.open("/reservations/default/3333122-433")
@@ -371,9 +371,9 @@ func hotel(t *testing.T, p *process) {
 	p.post("default", "reservation.created", stay("3333122-434", "2222222-2223", "joe@example.com", "Joe Bloggs"))
 	p.post("default", "reservation.created", stay("3333122-435", "2222222-2224", "maria@example.com", ""))
 	p.post("default", "reservation.created", map[string]any{"reservation_id": ""})
-	p.until("3333122-433", "issued", 90*time.Second)
-	p.until("3333122-434", "waiting", 90*time.Second)
-	p.until("3333122-435", "attention", 90*time.Second)
+	p.until("3333122-433", "issued")
+	p.until("3333122-434", "waiting")
+	p.until("3333122-435", "attention")
 }
 
 // many puts 100,000 reservations beside them, as if they had come.

@@ -23,6 +23,7 @@ import (
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // crashRig is everything that ships, in pieces that can be broken: replicas of the real program, the cables to
@@ -117,7 +118,7 @@ func (r *crashRig) post(eventType string, data map[string]any) {
 		return
 	}
 	id := fmt.Sprintf("msg_%d_%d", now.UnixNano(), rand.Int64())
-	deadline := now.Add(4 * time.Minute)
+	deadline := now.Add(until.Patience)
 	for pause := 5 * time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 200*time.Millisecond) {
 		if r.deliver(r.any().url, id, body, false) {
 			r.events.Add(1)
@@ -227,7 +228,7 @@ func (r *crashRig) finish(rig string) {
 	result.Rig, result.Kills, result.PostgresKills, result.Events, result.Faults = rig, r.kills, r.pgKills, int(r.events.Load()), int(r.faults.Load())
 	r.truths.Range(func(key, value any) bool {
 		id, want := key.(string), value.(crashStay)
-		if problem := r.await(id, want, quiet.Add(2*time.Minute)); problem != "" {
+		if problem := r.await(id, want, quiet.Add(until.Patience)); problem != "" {
 			result.Wrong++
 			r.t.Error(problem)
 		}
@@ -369,8 +370,8 @@ func TestKilledAtMarkedPoints(t *testing.T) {
 		case <-p.done:
 			r.kills++
 			struck[name] = true
-		case <-time.After(60 * time.Second):
-			t.Fatalf("%q was not reached in a minute", name)
+		case <-time.After(until.Patience):
+			t.Fatalf("%q was not reached", name)
 		}
 		r.restart(0)
 		provoking.Wait()
@@ -415,7 +416,7 @@ func provoke(r *crashRig, p *process, name point.Name) {
 	}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(60 * time.Second); !ended() && time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(until.Patience); !ended() && time.Now().Before(deadline); <-tick.C {
 		once()
 	}
 }
@@ -500,7 +501,7 @@ func TestStalledWorker(t *testing.T) {
 			go (&crashRig{t: t}).deliver(stalled.url, "stalled", body, true)
 			waitUntil(t, "it to stand still", func() bool { return isStopped(stalled.cmd.Process.Pid) })
 			_ = other.cmd.Process.Signal(syscall.SIGCONT)
-			other.until("3333122-433", "issued", 90*time.Second)
+			other.until("3333122-433", "issued")
 			_ = stalled.cmd.Process.Signal(syscall.SIGCONT)
 			waitUntil(t, "it to find out", func() bool {
 				log := stalled.log.String()

@@ -22,6 +22,7 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // binaryDir holds the program under test.
@@ -150,8 +151,8 @@ func launchProgram(t *testing.T, path string, env []string, args ...string) *pro
 	case addresses := <-ready:
 		p.url, p.ops = "http://"+addresses[0], "http://"+addresses[1]
 	case <-p.done:
-	case <-time.After(60 * time.Second):
-		t.Fatal("the service is not ready in a minute")
+	case <-time.After(until.Patience):
+		t.Fatal("the service does not become ready")
 	}
 	return p
 }
@@ -222,23 +223,15 @@ func (p *process) key(id string) map[string]any {
 	return key
 }
 
-func (p *process) until(id, status string, patience time.Duration) map[string]any {
+// until waits for a mobile key's status and returns the key.
+func (p *process) until(id, status string) map[string]any {
 	p.t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
 	var key map[string]any
-	for {
-		if key = p.key(id); key != nil && key["status"] == status {
-			return key
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			p.t.Fatalf("%s is not %s in %s: %v", id, status, patience, key)
-		}
-	}
+	until.Told(p.t, func() bool {
+		key = p.key(id)
+		return key != nil && key["status"] == status
+	}, func() { p.t.Fatalf("%s does not become %s: %v", id, status, key) })
+	return key
 }
 
 // simulated returns a Seam with the seed's groups, and the environment of a service that uses it.
@@ -282,7 +275,7 @@ func TestSeed(t *testing.T) {
 	if got := p.post("default", "reservation.created", seedReservation()); got != 202 {
 		t.Fatalf("reservation: %d", got)
 	}
-	key := p.until("3333122-433", "issued", 90*time.Second)
+	key := p.until("3333122-433", "issued")
 	if n := sim.Calls(); n > 4 {
 		t.Errorf("%d requests to Seam, want at most 4", n)
 	}
@@ -312,10 +305,10 @@ func TestSeamsEvent(t *testing.T) {
 	p := launch(t, env)
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", seedReservation())
-	id, _ := p.until("3333122-433", "issued", 90*time.Second)["acs_user_id"].(string)
+	id, _ := p.until("3333122-433", "issued")["acs_user_id"].(string)
 	sim.Change(func(st *simulator.State) { delete(st.Users, id) })
 	postSeamEvent(p, fmt.Sprintf(`{"event_type":"acs_user.deleted","acs_user_id":%q}`, id))
-	key := p.until("3333122-433", "attention", 90*time.Second)
+	key := p.until("3333122-433", "attention")
 	if key["reason"] != "removed_at_seam" {
 		t.Errorf("reason: %v", key["reason"])
 	}
@@ -323,17 +316,7 @@ func TestSeamsEvent(t *testing.T) {
 
 func waitUntil(t *testing.T, what string, reached func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(90 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !reached() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited too long for %s", what)
-		}
-	}
+	until.True(t, what, reached)
 }
 
 // TestKilledBetweenSteps kills the service (SIGKILL) before and after the effect of each call of a
@@ -361,7 +344,7 @@ func TestKilledBetweenSteps(t *testing.T) {
 				reservation := seedReservation()
 				if c.change != "create" {
 					p.post("default", "reservation.created", reservation)
-					p.until("3333122-433", "issued", 90*time.Second)
+					p.until("3333122-433", "issued")
 				}
 				var once sync.Once
 				killed := make(chan time.Time, 1)
@@ -391,7 +374,7 @@ func TestKilledBetweenSteps(t *testing.T) {
 				}
 				at := <-killed
 				next := launch(t, env)
-				next.until("3333122-433", want, 90*time.Second)
+				next.until("3333122-433", want)
 				t.Logf("%s %.1f s after the kill", want, time.Since(at).Seconds())
 				state := sim.State()
 				users := state.UsersNamed("3333122-433")

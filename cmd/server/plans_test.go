@@ -75,10 +75,10 @@ func readLittle(t *testing.T, maintenance string) {
 		r["reservation_id"] = fmt.Sprint("stay-", i)
 		r["guest_email"] = fmt.Sprintf("guest-%d@example.com", i)
 		post("reservation.created", r)
-		p.until(fmt.Sprint("stay-", i), "issued", 90*time.Second)
+		p.until(fmt.Sprint("stay-", i), "issued")
 	}
 	post("reservation.cancelled", map[string]any{"reservation_id": "stay-0"})
-	p.until("stay-0", "revoked", 90*time.Second)
+	p.until("stay-0", "revoked")
 	post("listing.updated", map[string]any{"listing_id": "2222222-2222", "seam_access_group_ids": []string{"555555-5555"}})
 	post("message.created", map[string]any{})
 	filters := map[string]map[string]string{

@@ -177,7 +177,7 @@ func TestLeastPrivilege(t *testing.T) {
 	p := launch(t, env)
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", seedReservation())
-	p.until("3333122-433", "issued", 90*time.Second)
+	p.until("3333122-433", "issued")
 	app, err := pgx.Connect(ctx, u.String())
 	if err != nil {
 		t.Fatal(err)

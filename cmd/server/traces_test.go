@@ -10,7 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -48,7 +47,7 @@ func TestOneTrace(t *testing.T) {
 	p := launch(t, append(env, "OTEL_EXPORTER_OTLP_ENDPOINT="+server.URL, "STAYKEY_LOG_LEVEL=debug"))
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", seedReservation())
-	p.until("3333122-433", "issued", 90*time.Second)
+	p.until("3333122-433", "issued")
 	event := p.list("/v1/events?reservation_id=3333122-433")[0]["event_id"].(string)
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil { // what is left is exported
 		t.Fatal(err)

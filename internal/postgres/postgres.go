@@ -70,8 +70,8 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 	}
 	s := &Server{dir: o.Dir}
 	if s.dir == "" {
-		if s.dir, err = os.MkdirTemp("", "staykey-postgres-"); err != nil {
-			return nil, fmt.Errorf("a directory for Postgres: %w", err)
+		if s.dir, err = temporaryDir(o.Throwaway); err != nil {
+			return nil, err
 		}
 		s.remove = true
 	}
@@ -176,7 +176,7 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 		"-c", "max_connections=300", "-c", "log_min_messages=warning",
 	}
 	if o.Throwaway {
-		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_wal_size=4GB")
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_wal_size=1GB")
 	}
 	for _, setting := range o.Settings {
 		args = append(args, "-c", setting)
@@ -199,7 +199,7 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 	admin.Path = "/postgres"
 	base.Path = "/staykey"
 	s.dsn = base.String()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		err := createDatabase(ctx, admin.String())
 		if err == nil {

@@ -19,3 +19,12 @@ func startBound(cmd *exec.Cmd) error {
 	}()
 	return <-started
 }
+
+// freeSpace is how many bytes an unprivileged process may write below a directory; 0 if it doesn't exist.
+func freeSpace(dir string) uint64 {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return 0
+	}
+	return fs.Bavail * uint64(fs.Bsize) // #nosec G115 -- a block's size is positive
+}
