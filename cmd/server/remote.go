@@ -359,14 +359,18 @@ type eraseGuestCommand struct {
 	Remote remote `embed:""`
 }
 
-// Run erases a guest.
+// Run erases a guest. The error says that nothing was known of the address.
 func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
 	var e handlers.Erasure
 	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/guests/erase", nil, handlers.EraseRequest{GuestEmail: c.Email}, &e)
 	if err != nil {
 		return err
 	}
-	return c.Remote.show(out.out, raw, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "erased from %d reservations and %d other events; %s\n", e.Reservations, e.Bodies, e.Identity)
+	err = c.Remote.show(out.out, raw, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "erased from %d reservations, %d other events and %d waiting ones; %s\n", e.Reservations, e.Bodies, e.Waiting, e.Identity)
 	})
+	if err == nil && !e.Found {
+		return fmt.Errorf("nothing is known of %s, here or at Seam: is the address spelt right, or was it erased before?", c.Email)
+	}
+	return err
 }

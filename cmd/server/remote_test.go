@@ -69,6 +69,8 @@ func TestCommandsForAdmins(t *testing.T) {
 	if strings.Index(out, "reservation.created applied") > strings.Index(out, "/acs/credentials/create") {
 		t.Error("the story is not told from its beginning")
 	}
+	out, _, _ = command(t, at, "audit", "--action", "erase_guest")
+	mustSay(t, "audit", out, "none found")
 	out, _, _ = command(t, at, "events", "--status", "rejected")
 	mustSay(t, "events", out, "rejected", "data.reservation_id: is required")
 	for _, args := range [][]string{{"reservations"}, {"reservation", "default", "3333122-433"}, {"events"}, {"doctor"}} {
@@ -85,6 +87,9 @@ func TestCommandsForAdmins(t *testing.T) {
 	}{
 		"no such reservation": {at, []string{"reservation", "default", "none"}, 1, "there is no such reservation"},
 		"a wrong token":       {[]string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=x"}, []string{"reservations"}, 1, "does not accept the token"},
+		"erasing a part":      {at, []string{"erase-guest", "@example.com"}, 1, "guest_email: must be one whole e-mail address"},
+		"erasing nobody":      {at, []string{"erase-guest", "nobody@example.com"}, 1, "nothing is known of nobody@example.com"},
+		"erasing a live stay": {at, []string{"erase-guest", "jane@example.com"}, 1, "stays of this guest are not over"},
 		"a wrong parameter":   {at, []string{"reservations", "--key", "lost"}, 1, "query.key_status"},
 		"nobody there":        {[]string{"STAYKEY_URL=http://127.0.0.1:1"}, []string{"doctor"}, 1, "can't be reached"},
 		"no token elsewhere":  {[]string{"STAYKEY_URL=http://staykey.example"}, []string{"doctor"}, 2, "STAYKEY_TOKEN: is required"},

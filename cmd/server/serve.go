@@ -334,9 +334,9 @@ func (s *service) plan(ctx context.Context, ref store.Ref) ([]handlers.PlannedCa
 	return out, nil
 }
 
-func (s *service) eraseGuest(ctx context.Context, address string, audit store.Audit) (handlers.Erasure, []store.Ref, error) {
+func (s *service) eraseGuest(ctx context.Context, address string, audit store.Audit) (handlers.Erasure, int, []store.Ref, error) {
 	e, err := s.provisioner.EraseGuest(ctx, address, audit)
-	return handlers.Erasure{Reservations: e.Reservations, Bodies: e.Bodies, Identity: e.Identity}, e.Live, err
+	return handlers.Erasure{Reservations: e.Reservations, Bodies: e.Bodies, Waiting: e.Waiting, Identity: e.Identity, Found: e.Found}, e.Unsettled, e.Live, err
 }
 
 func (s *service) explain(ctx context.Context, ref store.Ref) (handlers.Target, error) {

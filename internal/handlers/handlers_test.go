@@ -87,8 +87,9 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 			return []handlers.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}, nil
 		},
 		Explain: func(context.Context, store.Ref) (handlers.Target, error) { return handlers.Target{Key: true}, nil },
-		EraseGuest: func(ctx context.Context, _ string, audit store.Audit) (handlers.Erasure, []store.Ref, error) {
-			return handlers.Erasure{}, nil, a.store.EraseStays(ctx, nil, audit, time.Now())
+		EraseGuest: func(ctx context.Context, _ string, audit store.Audit) (handlers.Erasure, int, []store.Ref, error) {
+			_, _, err := a.store.EraseGuest(ctx, store.Erasing{Audit: audit, Now: time.Now()})
+			return handlers.Erasure{}, 0, nil, err
 		},
 		Diagnose:       func(context.Context) []handlers.Finding { return nil },
 		Sources:        func() map[string]pms.Source { return a.sources },

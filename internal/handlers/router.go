@@ -76,8 +76,9 @@ type Config struct {
 	AccessGroups func(context.Context) ([]AccessGroup, error)
 	// Done is closed when the service is to stop: what would last for longer ends then.
 	Done <-chan struct{}
-	// EraseGuest removes what is held of a guest; nothing while stays are live, which it returns.
-	EraseGuest func(ctx context.Context, address string, audit store.Audit) (done Erasure, live []store.Ref, err error)
+	// EraseGuest removes what is held of a guest; nothing while events about the guest are being applied or stays are live, which
+	// it returns.
+	EraseGuest func(ctx context.Context, address string, audit store.Audit) (done Erasure, unsettled int, live []store.Ref, err error)
 	// Explain works out what should be true for a reservation, without asking Seam.
 	Explain   func(context.Context, store.Ref) (Target, error)
 	Activity  *store.Activity // counts what webhooks come to

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
@@ -15,67 +14,96 @@ import (
 // Erasure is what erasing a guest came to.
 type Erasure struct {
 	Reservations int         // whose guest's data was removed
-	Bodies       int         // raw bodies that were removed beside theirs
+	Bodies       int         // of other events, whose content was removed
+	Waiting      int         // events that waited for documents, and are rejected without their content
 	Live         []store.Ref // stays that are not over: then nothing is erased
+	Unsettled    int         // events about the guest that are being applied: then nothing is erased
 	Identity     string      // what became of the guest's user identity at Seam
+	Found        bool        // anything was known of the address, here or at Seam
 }
 
+// ErrAddress says that what is to be erased is no whole e-mail address.
+var ErrAddress = errors.New("must be one whole e-mail address")
+
 // EraseGuest removes what we hold of a guest, and at Seam what we made for the guest and nobody else uses. While a stay of the
-// guest's lasts, or anything of one is left at Seam, nothing is erased. It may be repeated.
+// guest's lasts, anything of one is left at Seam, or an event about the guest is being applied, nothing is erased. It may be
+// repeated. [ErrAddress] where the address is not one whole e-mail address.
 func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit store.Audit) (Erasure, error) {
 	var e Erasure
-	address = strings.TrimSpace(address)
-	over, live, err := p.store.GuestStays(ctx, address, p.now())
+	mentions, ok := pms.MentionsOf(address)
+	if !ok {
+		return e, ErrAddress
+	}
+	over, live, err := p.store.GuestStays(ctx, mentions.Address(), p.now())
 	if err != nil {
 		return e, err
 	}
 	if e.Live = live; len(live) > 0 {
 		return e, nil
 	}
+	erasing := store.Erasing{Stays: over, Audit: audit}
+	err = p.store.EachContent(ctx, func(c store.EventContent) {
+		switch {
+		case !mentions.In(c.Body) && !mentions.In(c.Request) && !mentions.In(c.Documents):
+		case c.Stage == store.EventQueued:
+			e.Unsettled++
+		case c.Stage == store.EventFetching:
+			erasing.Fetching = append(erasing.Fetching, c.EventID)
+		default:
+			erasing.Settled = append(erasing.Settled, c.EventID)
+		}
+	})
+	if err != nil || e.Unsettled > 0 {
+		return e, err
+	}
 	// Seam first: should it fail, what names the guest here is still there for the next try.
-	if e.Identity, err = p.eraseIdentity(ctx, pms.GuestAddress(address)); err != nil {
+	known := false
+	if e.Identity, known, err = p.eraseIdentity(ctx, pms.GuestAddress(mentions.Address())); err != nil {
 		return e, err
 	}
-	if err := p.store.EraseStays(ctx, over, audit, p.now()); err != nil {
-		return e, err
-	}
+	// The audit log says which guest without naming her: whoever has the address can compute the key.
+	subject := p.guestKey(mentions.Address())
+	erasing.Audit.Subject, erasing.Now = &subject, p.now()
 	e.Reservations = len(over)
-	e.Bodies, err = p.store.EraseBodies(ctx, address)
+	e.Bodies, e.Waiting, err = p.store.EraseGuest(ctx, erasing)
+	e.Found = known || len(over)+len(erasing.Settled)+len(erasing.Fetching) > 0
 	return e, err
 }
 
 // eraseIdentity deletes the user identity that we made for an address, unless something is linked to it.
-func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (string, error) {
+// known reports whether there was one.
+func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what string, known bool, err error) {
 	if address == "" {
-		return "the address is a relay's or none: no user identity was made for it", nil
+		return "the address is a relay's or none: no user identity was made for it", false, nil
 	}
 	key := p.guestKey(address)
-	known, err := p.store.UserIdentity(ctx, key)
+	recorded, err := p.store.UserIdentity(ctx, key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return "", err
+		return "", false, err
 	}
-	if err == nil && !known.Made {
+	if err == nil && !recorded.Made {
 		if err := p.store.DeleteUserIdentity(ctx, key); err != nil {
-			return "", err
+			return "", false, err
 		}
-		return "the guest's user identity was made by somebody else, and is left alone", nil
+		return "the guest's user identity was made by somebody else, and is left alone", true, nil
 	}
+	known = err == nil
 	at, err := p.seam.UserIdentityByKey(ctx, key) // also where our row was removed by its age
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
-		return "there is no user identity of the guest at Seam", p.store.DeleteUserIdentity(ctx, key)
+		return "there is no user identity of the guest at Seam", known, p.store.DeleteUserIdentity(ctx, key)
 	case err != nil:
-		return "", fmt.Errorf("ask Seam for the guest's user identity: %w", err)
+		return "", false, fmt.Errorf("ask Seam for the guest's user identity: %w", err)
 	}
 	linked, err := p.seam.ACSUsersOfIdentity(ctx, at.UserIdentityID)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
-		return "", fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
+		return "", false, fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
 	}
 	if n := len(slices.DeleteFunc(linked, seam.ACSUser.BeingDeleted)); n > 0 {
-		return fmt.Sprintf("user identity %s stays: %d ACS users that are not ours are linked to it", at.UserIdentityID, n), nil
+		return fmt.Sprintf("user identity %s stays: %d ACS users that are not ours are linked to it", at.UserIdentityID, n), true, nil
 	}
 	if err := unlessGone(p.seam.DeleteUserIdentity(ctx, at.UserIdentityID)); err != nil {
-		return "", fmt.Errorf("delete the guest's user identity: %w", err)
+		return "", false, fmt.Errorf("delete the guest's user identity: %w", err)
 	}
-	return "user identity " + at.UserIdentityID + " is deleted", p.store.DeleteUserIdentity(ctx, key)
+	return "user identity " + at.UserIdentityID + " is deleted", true, p.store.DeleteUserIdentity(ctx, key)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -9,18 +10,24 @@ import (
 )
 
 // GuestStays returns the reservations of a guest: those that are over, with nothing of them left at Seam, and those that are not.
+// The address matches as a whole, in any case.
 func (s *Store) GuestStays(ctx context.Context, address string, now time.Time) (over, live []Ref, err error) {
+	address = strings.ToLower(address)
+	// lower() of a database with the locale C leaves letters beyond ASCII as they are, so that those are compared here.
 	rows, _ := s.pool.Query(ctx, `
-		SELECT r.source, r.reservation_id,
+		SELECT r.source, r.reservation_id, r.guest_email,
 			EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id)
 				OR (r.status = 'confirmed' AND coalesce(r.check_out > $2, true)) AS live
-		FROM reservations r WHERE lower(r.guest_email) = lower($1) ORDER BY r.source, r.reservation_id`, address, now)
+		FROM reservations r WHERE lower(r.guest_email) = lower($1) OR r.guest_email ~ '[^\x01-\x7f]' ORDER BY r.source, r.reservation_id`, address, now)
 	var ref Ref
+	var email string
 	var isLive bool
-	_, err = pgx.ForEachRow(rows, []any{&ref.Source, &ref.ReservationID, &isLive}, func() error {
-		if isLive {
+	_, err = pgx.ForEachRow(rows, []any{&ref.Source, &ref.ReservationID, &email, &isLive}, func() error {
+		switch {
+		case strings.ToLower(email) != address:
+		case isLive:
 			live = append(live, ref)
-		} else {
+		default:
 			over = append(over, ref)
 		}
 		return nil
@@ -28,56 +35,119 @@ func (s *Store) GuestStays(ctx context.Context, address string, now time.Time) (
 	return over, live, wrap(err, "find a guest's stays")
 }
 
-// EraseStays removes the guest's data from reservations, and tells their timelines and the audit log who wanted it.
-func (s *Store) EraseStays(ctx context.Context, refs []Ref, audit Audit, now time.Time) error {
-	by := audit.Author
-	sources, ids := splitRefs(refs)
-	entries := make([]Entry, len(refs))
-	for i, ref := range refs {
-		entries[i] = Entry{Ref: ref, At: now, Kind: TimelineAction, Summary: by + " had the guest's data erased", Detail: map[string]any{"action": "erase", "by": by}}
+// The ways in which an event can stand while a guest is erased.
+const (
+	EventSettled  = "settled"  // applied, superseded, ignored or rejected
+	EventQueued   = "queued"   // about to be applied
+	EventFetching = "fetching" // waits for documents of the PMS
+)
+
+// EventContent is all that is kept of what a PMS has sent with one event.
+type EventContent struct {
+	EventID   uuid.UUID
+	Stage     string // EventSettled, EventQueued or EventFetching
+	Body      []byte
+	Request   []byte
+	Documents []byte
+}
+
+// contentPage is how many events are read in one statement, each of which has a deadline. They are looked at one by one: the largest
+// bodies would not fit into memory together.
+const contentPage = 2000
+
+// EachContent calls fn with what is kept of every event that still has something. The slices are good until fn returns.
+func (s *Store) EachContent(ctx context.Context, fn func(EventContent)) error {
+	last := uuid.Nil
+	for {
+		looked := 0
+		rows, _ := s.pool.Query(ctx, `
+			SELECT e.event_id,
+				CASE WHEN EXISTS (SELECT FROM event_queue q WHERE q.event_id = e.event_id) THEN 'queued' WHEN f.event_id IS NOT NULL THEN 'fetching' ELSE 'settled' END,
+				e.body, convert_to(e.request::text, 'UTF8'), convert_to(f.documents::text, 'UTF8')
+			FROM (SELECT event_id, body, request FROM events WHERE event_id > $1 ORDER BY event_id LIMIT $2) e
+			LEFT JOIN event_fetches f USING (event_id) ORDER BY e.event_id`, last, contentPage)
+		var c EventContent
+		_, err := pgx.ForEachRow(rows, []any{&c.EventID, &c.Stage, &c.Body, &c.Request, &c.Documents}, func() error {
+			looked++
+			last = c.EventID
+			fn(c)
+			c = EventContent{}
+			return nil
+		})
+		if err != nil || looked < contentPage {
+			return wrap(err, "read what is kept of events")
+		}
 	}
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
-		var b pgx.Batch
+}
+
+// Erasing is what is to be erased of a guest.
+type Erasing struct {
+	Stays    []Ref       // over, with nothing left at Seam
+	Settled  []uuid.UUID // events whose content mentions the guest
+	Fetching []uuid.UUID // the same, of events that wait for documents: they are rejected
+	Audit    Audit
+	Now      time.Time
+}
+
+// ReasonErased is why an event that waited is rejected: its guest was erased.
+const ReasonErased = "erased"
+
+// EraseGuest removes what is to be erased in one transaction, and tells timelines and the audit log of it. It returns how many events
+// lost their content beside those of the stays, and how many waiting ones were rejected.
+func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int, err error) {
+	sources, ids := splitRefs(e.Stays)
+	entries := make([]Entry, len(e.Stays))
+	for i, ref := range e.Stays {
+		entries[i] = Entry{
+			Ref: ref, At: e.Now, Kind: TimelineAction, Summary: e.Audit.Author + " had the guest's data erased",
+			Detail: map[string]any{"action": "erase", "by": e.Audit.Author},
+		}
+	}
+	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		const these = `(t.source, t.reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`
-		b.Queue(`UPDATE reservations t SET guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL, pruned = greatest(pruned, 1::smallint) WHERE `+these, sources, ids)
-		b.Queue(`DELETE FROM overrides t WHERE `+these, sources, ids)
-		b.Queue(`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND `+these, sources, ids)
+		for _, statement := range []string{
+			`UPDATE reservations t SET guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL, pruned = greatest(pruned, 1::smallint) WHERE ` + these,
+			`DELETE FROM overrides t WHERE ` + these,
+			`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND ` + these,
+		} {
+			if _, err := tx.Exec(ctx, statement, sources, ids); err != nil {
+				return err
+			}
+		}
+		var err error
+		if waiting, err = rejectFetching(ctx, tx, e.Fetching); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `
+			UPDATE events e SET body = NULL, request = NULL
+			WHERE e.event_id = ANY ($1) AND (e.body IS NOT NULL OR e.request IS NOT NULL) AND EXISTS (SELECT FROM event_results r WHERE r.event_id = e.event_id)`, e.Settled)
+		if err != nil {
+			return err
+		}
+		bodies = int(tag.RowsAffected())
+		var b pgx.Batch
 		if err := QueueTimeline(&b, entries); err != nil {
 			return err
 		}
-		audit.At = now
+		audit := e.Audit
+		audit.At, audit.After = e.Now, map[string]any{"reservations": len(e.Stays), "bodies": bodies, "waiting_events": waiting}
 		if err := QueueAudit(&b, audit); err != nil {
 			return err
 		}
 		return tx.SendBatch(ctx, &b).Close()
 	})
-	return wrap(err, "erase the guest of %d reservations", len(refs))
+	return bodies, waiting, wrap(err, "erase the guest of %d reservations", len(e.Stays))
 }
 
-// erasePage is how many events are looked through at a time.
-const erasePage = 5000
-
-// EraseBodies removes the raw bodies that hold a text, in any case, whatever they are about: of settled events, because what waits is
-// still to be applied. It looks through all of them, in pages, and returns how many there were.
-func (s *Store) EraseBodies(ctx context.Context, text string) (n int, err error) {
-	last := uuid.Nil
-	for {
-		var looked int
-		var found int
-		err := s.pool.QueryRow(ctx, `
-			WITH page AS (SELECT event_id, seq, body FROM events WHERE event_id > $1 ORDER BY event_id LIMIT $3),
-				hit AS (
-					SELECT p.event_id FROM page p
-					WHERE p.body IS NOT NULL AND position(lower($2) IN lower(encode(p.body, 'escape'))) > 0
-						AND EXISTS (SELECT FROM event_results r WHERE r.seq = p.seq)),
-				erased AS (UPDATE events e SET body = NULL, request = NULL FROM hit h WHERE e.event_id = h.event_id RETURNING 1)
-			SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM erased), coalesce((SELECT event_id FROM page ORDER BY event_id DESC LIMIT 1), $1)`,
-			last, text, erasePage).Scan(&looked, &found, &last)
-		n += found
-		if err != nil || looked < erasePage {
-			return n, wrap(err, "erase bodies")
-		}
-	}
+// rejectFetching settles events that wait for documents, without their content. One whose documents have just come is left alone.
+func rejectFetching(ctx context.Context, tx pgx.Tx, events []uuid.UUID) (int, error) {
+	tag, err := tx.Exec(ctx, `
+		WITH gone AS (DELETE FROM event_fetches WHERE event_id = ANY ($1) AND documents IS NULL RETURNING event_id, seq),
+			emptied AS (UPDATE events e SET body = NULL, request = NULL FROM gone g WHERE e.event_id = g.event_id)
+		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
+		SELECT g.seq, g.event_id, e.source, e.type, 'rejected', $2, e.reservation_id, e.listing_id, e.occurred_at, e.received_at
+		FROM gone g JOIN events e USING (event_id)`, events, ReasonErased)
+	return int(tag.RowsAffected()), err
 }
 
 // DeleteUserIdentity forgets an identity that is gone at Seam, unless an ACS user of ours is linked to it.

@@ -1,0 +1,164 @@
+package pms
+
+import (
+	"bytes"
+	"encoding/json"
+	"html"
+	"net/mail"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Mentions finds one e-mail address in what a PMS has sent, however it is written there: JSON with escapes, a form, a query, or
+// text that quotes it. It compares whole addresses, in any case: ann@example.com is not in joann@example.com, nor in
+// ann@example.com.au.
+type Mentions struct{ address string }
+
+// MentionsOf looks for an address; ok is false if it is not one whole address.
+func MentionsOf(address string) (m Mentions, ok bool) {
+	address = strings.TrimSpace(address)
+	parsed, err := mail.ParseAddress(address)
+	if err != nil || parsed.Address != address || parsed.Name != "" {
+		return Mentions{}, false
+	}
+	return Mentions{strings.ToLower(address)}, true
+}
+
+// Address is the address in lower case.
+func (m Mentions) Address() string { return m.address }
+
+// nestedReadings bounds how often a text inside a text is read again.
+const nestedReadings = 3
+
+// In reports whether a body, a document or a kept request holds the address. What is JSON is read as JSON, also where a name
+// comes twice; all else as a form, and as text.
+func (m Mentions) In(content []byte) bool {
+	if len(content) == 0 {
+		return false
+	}
+	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
+	if json.Valid(content) {
+		return m.inJSON(content, nestedReadings)
+	}
+	return m.inText(strings.ToValidUTF8(string(content), "�"), nestedReadings)
+}
+
+// inJSON looks at every string and name, of which a decoder into values would lose the ones that come twice.
+func (m Mentions) inJSON(content []byte, depth int) bool {
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return false // the end: the content is valid
+		}
+		if s, is := token.(string); is && m.inText(s, depth) {
+			return true
+		}
+	}
+}
+
+func (m Mentions) inText(s string, depth int) bool {
+	s = strings.TrimSpace(s)
+	if m.is(s) {
+		return true
+	}
+	if depth > 0 && m.inside(s, depth-1) {
+		return true
+	}
+	if _, err := mail.ParseAddress(s); err == nil { // one address, and another one
+		return false
+	}
+	return m.quoted(s)
+}
+
+// is reports whether the text is the address, with or without a name before it.
+func (m Mentions) is(s string) bool {
+	if strings.ToLower(s) == m.address {
+		return true
+	}
+	parsed, err := mail.ParseAddress(s)
+	return err == nil && strings.ToLower(parsed.Address) == m.address
+}
+
+// inside reads a text as what programs put into texts: JSON, a form or the query of a link, percent signs, HTML.
+func (m Mentions) inside(s string, depth int) bool {
+	if (strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[")) && json.Valid([]byte(s)) && m.inJSON([]byte(s), depth) {
+		return true
+	}
+	path, query, isLink := strings.Cut(s, "?")
+	if !isLink {
+		path, query = "", s
+	}
+	switch {
+	case strings.Contains(query, "=") && (isLink || strings.ContainsAny(query, "&%")):
+		if m.inForm(query, depth) {
+			return true
+		}
+	default:
+		path = s
+	}
+	if decoded, err := url.PathUnescape(path); err == nil && decoded != path && m.inText(decoded, depth) {
+		return true // what was read as a form must not be decoded twice
+	}
+	if strings.Contains(s, "&") {
+		if decoded := html.UnescapeString(s); decoded != s && m.inText(decoded, depth) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m Mentions) inForm(s string, depth int) bool {
+	values, _ := url.ParseQuery(s) // what can't be read of it is left out
+	for name, list := range values {
+		for _, text := range append(list, name) {
+			if text != s && m.inText(text, depth) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// quoted reports whether a longer text quotes the address, with neither more of a local part before it nor more of a domain after it.
+func (m Mentions) quoted(s string) bool {
+	s = strings.ToLower(s)
+	for from := 0; ; {
+		i := strings.Index(s[from:], m.address)
+		if i < 0 {
+			return false
+		}
+		i += from
+		if beginsAt(s[:i]) && endsAt(s[i+len(m.address):]) {
+			return true
+		}
+		from = i + 1
+	}
+}
+
+// beginsAt reports whether an address can begin behind the text before it.
+func beginsAt(before string) bool {
+	last, size := utf8.DecodeLastRuneInString(before)
+	switch {
+	case size == 0:
+		return true
+	case last == '.' || last == '\'': // the end of a sentence or a quotation mark, unless it goes on from a local part
+		return beginsAt(before[:len(before)-size])
+	}
+	return !unicode.IsLetter(last) && !unicode.IsDigit(last) && !unicode.IsMark(last) && !strings.ContainsRune("_%+-!#$^~", last)
+}
+
+// endsAt reports whether an address can end before the text behind it.
+func endsAt(after string) bool {
+	next, size := utf8.DecodeRuneInString(after)
+	switch {
+	case size == 0:
+		return true
+	case next == '.':
+		following, _ := utf8.DecodeRuneInString(after[1:])
+		return !unicode.IsLetter(following) && !unicode.IsDigit(following)
+	}
+	return !unicode.IsLetter(next) && !unicode.IsDigit(next) && !unicode.IsMark(next) && next != '-' && next != '_' && next != '@'
+}
