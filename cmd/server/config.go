@@ -307,7 +307,8 @@ func readSources(path, secret string, drift pms.Drift, getenv func(string) strin
 	if path != "" {
 		set = loadSources(path, secret, getenv, problems)
 	}
-	if _, defined := set.Sources["default"]; secret != "" && !defined {
+	_, defined := set.Sources["default"]
+	if _, retired := set.Retired["default"]; secret != "" && !defined && !retired {
 		secrets := parseSecrets("STAYKEY_WEBHOOK_SECRET", secret, problems)
 		set.Sources["default"] = pms.Source{
 			Name: "default", Verifier: pms.StandardWebhooks{Secrets: secrets}, Secrets: splitList(secret), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses(),

@@ -49,6 +49,7 @@ func (s *service) diagnose(ctx context.Context) []handlers.Finding {
 		d.listings(ctx, groups)
 	}
 	d.sources()
+	d.orphans(ctx)
 	d.intake(ctx)
 	return d.findings
 }

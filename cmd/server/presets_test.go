@@ -395,7 +395,7 @@ func TestReload(t *testing.T) {
 		return p.get("/v1/events?status=accepted", &events) == 200 && len(events.Items) == 1 && events.Items[0].Reason != nil && *events.Items[0].Reason == "needs_fetch"
 	})
 	write("sources:\n  - name: hostfully\n    format: hostfully\n")
-	hangUp("the configuration is not taken")
+	hangUp("configuration not reloaded")
 	if got := p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`), nil); got != http.StatusAccepted {
 		t.Fatalf("behind a wrong file: answered %d", got)
 	}
@@ -416,7 +416,7 @@ func TestReload(t *testing.T) {
 		}
 	}()
 	write(first + "    fetch: {url: \"" + api.URL + "\", token: " + pmsToken + "}\n")
-	hangUp("the configuration is taken anew")
+	hangUp("configuration reloaded")
 	waitUntil(t, "what waited is fetched and applied", func() bool {
 		return p.get("/v1/reservations/hostfully/3f1c0000-0000-4000-8000-000000000003", nil) == http.StatusOK
 	})
@@ -425,17 +425,23 @@ func TestReload(t *testing.T) {
 		t.Errorf("%d requests were dropped while the configuration changed", n)
 	}
 	write(strings.Replace(first, "Europe/Madrid", "America/New_York", 1)) // 16:00 there is 20:00 of UTC
-	hangUp("the configuration is taken anew")
+	hangUp("configuration reloaded")
 	waitUntil(t, "stays follow the new policy", func() bool {
 		var r struct {
 			CheckIn string `json:"check_in"`
 		}
 		return p.get("/v1/reservations/hostfully/3f1c0000-0000-4000-8000-000000000003", &r) == http.StatusOK && strings.HasSuffix(r.CheckIn, "T20:00:00.000Z")
 	})
-	write("sources:\n  - name: other\n    verify: {method: none}\n    insecure: true\n")
-	hangUp("the configuration is taken anew")
+	const other = "sources:\n  - name: other\n    verify: {method: none}\n    insecure: true\n"
+	write(other)
+	hangUp("configuration not reloaded") // the stay of the source that is missing is not over
+	if got := p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`), nil); got != http.StatusAccepted {
+		t.Errorf("a source in use that is missing from the file: answered %d", got)
+	}
+	write(other + "  - name: hostfully\n    retired: true\n")
+	hangUp("configuration reloaded")
 	if got := p.send(http.MethodPost, path, []byte(`{}`), nil); got != http.StatusNotFound {
-		t.Errorf("a source that is gone: answered %d", got)
+		t.Errorf("a retired source: answered %d", got)
 	}
 	waitUntil(t, "readiness to show a source that anybody may post to", func() bool {
 		resp, err := http.Get(p.ops + "/readyz")

@@ -129,7 +129,7 @@ func TestTLS(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "the refusal to be logged", func() bool { return strings.Contains(p.log.String(), "the certificate is not taken") })
+	waitUntil(t, "the refusal to be logged", func() bool { return strings.Contains(p.log.String(), "certificate not reloaded") })
 	if _, err := ask(second); err != nil {
 		t.Errorf("a wrong file took the certificate away: %v", err)
 	}

@@ -195,6 +195,7 @@ type service struct {
 	activity    *store.Activity
 	adminTokens []handlers.Token
 	sources     atomic.Pointer[sourceSet]
+	policies    atomic.Pointer[map[string]pms.Policy] // the decided ones
 	public, ops http.Handler
 	working     atomic.Bool
 	unready     atomic.Bool // what readiness last said of Postgres; its changes are logged
@@ -203,9 +204,10 @@ type service struct {
 func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, store: db, activity: store.NewActivity(), adminTokens: adminTokens(c.AdminTokens)}
 	s.sources.Store(&c.sourceSet)
-	if err := s.followPolicies(ctx, c.sourceSet, nil); err != nil {
+	if err := s.decidePolicies(ctx, c.sourceSet); err != nil {
 		return nil, err
 	}
+	s.reportOrphans(ctx)
 	salt, err := db.Setting(ctx, "identity_salt", store.NewSalt)
 	if err != nil {
 		return nil, err
@@ -217,11 +219,11 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	if s.seam, err = seam.New(seam.Config{Endpoint: c.SeamEndpoint, APIKey: c.SeamAPIKey}); err != nil {
 		return nil, fmt.Errorf("SEAM_ENDPOINT: %w", err)
 	}
-	source := func(name string) pms.Source { return s.sources.Load().of(name) }
+	source := s.source
 	policy := func(name string) pms.Policy { return source(name).Policy }
 	var pace intake.Pace
 	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
-		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
+		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
 		Crowded: pace.Crowded, Workers: c.Workers,
 	})
 	if s.fetcher, err = fetch.New(db, db.Pool(), log, source, func() { s.applier.Wake() }, c.RetryBase); err != nil {
@@ -252,10 +254,10 @@ func (s *service) reloadCertificate() {
 		return
 	}
 	if err := s.config.TLS.reload(); err != nil {
-		s.log.Error("the certificate is not taken: it stays as it was", "error", err)
+		s.log.Error("certificate not reloaded, keeping the old one", "error", err)
 		return
 	}
-	s.log.Info("the certificate is taken anew")
+	s.log.Info("certificate reloaded")
 }
 
 // tokens are those of admins by now.
@@ -281,45 +283,32 @@ func (s *service) countActivity(ctx context.Context) {
 	}
 }
 
-// followPolicies has stays follow the policies of their sources that have changed, since the last start of any replica or
-// since before, where this process had others.
-func (s *service) followPolicies(ctx context.Context, set sourceSet, before *sourceSet) error {
-	for name, source := range set.Sources {
-		fingerprint := source.Policy.Fingerprint()
-		again := before != nil && before.of(name).Policy.Fingerprint() != fingerprint
-		changed, err := s.store.SourcePolicyChanged(ctx, name, fingerprint, again)
-		if err != nil {
-			return err
-		}
-		if changed {
-			s.log.Info("the source's policy has changed: its stays follow", "source", name)
-		}
-	}
-	return nil
-}
-
-// reloadSources reads the sources anew. If anything is wrong with them, all stays as it was.
+// reloadSources reads the configuration of sources again. If anything is wrong with it, or a source in use has gone from it, the
+// present one stays. Policies are decided first and in one transaction: if that fails, nothing of the new one is in use.
 func (s *service) reloadSources(ctx context.Context) {
 	set, err := s.config.reload()
+	if err == nil {
+		err = s.dropped(ctx, set)
+	}
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			s.log.Error("the configuration is not taken: everything stays as it was", "problem", line)
+			s.log.Error("configuration not reloaded, keeping the present one", "problem", line)
 		}
 		return
 	}
 	set.warn(s.log)
-	before := s.sources.Swap(&set) // first: what follows must follow the new ones
-	if err := s.followPolicies(ctx, set, before); err != nil {
-		s.log.Error("stays don't follow the changed policies yet: send SIGHUP again", "error", err)
-		s.sources.Store(before)
+	if err := s.decidePolicies(ctx, set); err != nil {
+		s.log.Error("configuration not reloaded, keeping the present one: send SIGHUP again", "error", err)
 		return
 	}
+	s.sources.Store(&set)
+	s.reportOrphans(ctx)
 	names := slices.Sorted(maps.Keys(set.Sources))
 	if err := s.fetcher.TakeUp(ctx, names); err != nil {
 		s.log.Error("events that wait for documents are not taken up yet", "error", err)
 	}
 	s.applier.Wake()
-	s.log.Info("the configuration is taken anew", "sources", names)
+	s.log.Info("configuration reloaded", "sources", names)
 }
 
 func (s *service) plan(ctx context.Context, ref store.Ref) ([]handlers.PlannedCall, error) {
@@ -443,6 +432,7 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 	}
 	workers.Go(func() { s.keeper.Run(apply) })
 	workers.Go(func() { s.countActivity(apply) })
+	workers.Go(func() { s.watchPolicies(apply) })
 	if err := s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources))); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 // sourceSet is what the configuration says of sources. It can be replaced while the service runs.
 type sourceSet struct {
 	Sources        map[string]pms.Source
+	Retired        map[string]pms.Source // entries that say retired: their webhooks are refused, their keys stay until check-out
 	TrustedProxies pms.Addresses
 	Tokens         []handlers.Token
 }
@@ -25,7 +26,17 @@ func (s sourceSet) of(name string) pms.Source {
 	if source, known := s.Sources[name]; known {
 		return source
 	}
+	if source, known := s.Retired[name]; known {
+		return source
+	}
 	return pms.Source{Name: name, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
+}
+
+// names tells whether the configuration has an entry for a source, retired or not.
+func (s sourceSet) names(source string) bool {
+	_, known := s.Sources[source]
+	_, retired := s.Retired[source]
+	return known || retired
 }
 
 var sourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
@@ -33,7 +44,7 @@ var sourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 // loadSources reads the file of STAYKEY_CONFIG (contract section 7). Every problem names the file, the line and the field.
 // secret is that of the source default, "" for none.
 func loadSources(path, secret string, getenv func(string) string, problems *configProblems) sourceSet {
-	set := sourceSet{Sources: map[string]pms.Source{}}
+	set := sourceSet{Sources: map[string]pms.Source{}, Retired: map[string]pms.Source{}}
 	file, ok := openYAML(path, getenv, problems)
 	if !ok {
 		return set
@@ -44,16 +55,20 @@ func loadSources(path, secret string, getenv func(string) string, problems *conf
 	}
 	for _, entry := range entries {
 		r := sourceReader{entry, filepath.Dir(path)}
-		source := r.read()
-		if _, twice := set.Sources[source.Name]; twice {
+		source, retired := r.read()
+		_, twice := set.Sources[source.Name]
+		if _, again := set.Retired[source.Name]; twice || again {
 			r.wrong("name", "%q comes twice", source.Name)
+		}
+		if retired {
+			set.Retired[source.Name] = source
+			continue
 		}
 		set.Sources[source.Name] = source
 	}
 	set.TrustedProxies = file.addresses("trusted_proxies")
 	set.Tokens = file.loadTokens(func(source string) bool {
-		_, known := set.Sources[source]
-		return known || (source == "default" && secret != "")
+		return set.names(source) || (source == "default" && secret != "")
 	})
 	file.done()
 	return set
@@ -86,13 +101,17 @@ type sourceReader struct {
 	dir string // of the file: formats are looked for from there
 }
 
-func (r sourceReader) read() pms.Source {
+// read reads one entry. Of a retired source only the name and the format are used, for events that still wait: a whole entry
+// may stay as it is, with one line more.
+func (r sourceReader) read() (source pms.Source, retired bool) {
 	s := pms.Source{Name: r.text("name"), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
 	if !sourceName.MatchString(s.Name) {
 		r.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", s.Name)
 	}
 	s.Format = r.format()
-	r.verifier(&s)
+	if retired = r.flag("retired"); !retired || r.said("verify") {
+		r.verifier(&s)
+	}
 	r.policy(&s.Policy)
 	r.statuses(s.Statuses)
 	if guests, ok := r.inner("guests"); ok {
@@ -109,7 +128,10 @@ func (r sourceReader) read() pms.Source {
 	s.Limit = r.rateLimit()
 	s.Fetch = r.fetch(s.Format)
 	r.done()
-	return s
+	if retired {
+		s.Verifier, s.Secrets, s.Insecure, s.Fetch = nil, nil, false, nil
+	}
+	return s, retired
 }
 
 func (r sourceReader) format() *pms.Format {

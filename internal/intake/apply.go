@@ -101,6 +101,11 @@ func (a *Applier) Drain(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		following, err := a.followSome(ctx)
+		if err != nil {
+			return err
+		}
+		more = more || following
 		if n == 0 {
 			a.pace.applied(0, 0)
 			if !more {

@@ -36,12 +36,13 @@ type batch struct {
 	guests       map[store.Ref][]store.Ref       // those of the guests, by the guest's id in place of a reservation's
 	before       map[store.Ref]store.Reservation // as they were, for those that a change was applied to
 	listed       map[store.ListingRef]bool       // listings that a change was applied to
+	policies     namedPolicies
 	entries      []store.Entry
 }
 
 func newBatch(now time.Time, source func(string) pms.Source, log *slog.Logger) *batch {
 	return &batch{
-		now: now, source: source, log: log, awaiting: map[int]bool{}, bookings: map[store.Ref][]store.Ref{}, guests: map[store.Ref][]store.Ref{},
+		now: now, source: source, policies: namedPolicies{source, map[string]namedPolicy{}}, log: log, awaiting: map[int]bool{}, bookings: map[store.Ref][]store.Ref{}, guests: map[store.Ref][]store.Ref{},
 		before: map[store.Ref]store.Reservation{}, listed: map[store.ListingRef]bool{},
 	}
 }
@@ -495,17 +496,43 @@ func said(m *pms.Moment) *string {
 // complete works out check-in and check-out from what was said. A cancel may leave out the listing that the
 // row names; such a one is not locked here, and nothing depends on its times.
 func (b *batch) complete(r *store.Reservation) {
+	policy := b.policies.of(r.Source)
 	if r.ListingID == nil {
-		completeStay(r, store.Listing{}, b.source(r.Source).Policy)
+		completeStay(r, store.Listing{}, policy)
 		return
 	}
 	listing, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
 	if locked {
-		completeStay(r, listing, b.source(r.Source).Policy)
+		completeStay(r, listing, policy)
 	}
 }
 
-func completeStay(r *store.Reservation, l store.Listing, policy pms.Policy) {
+// namedPolicy is a source's policy with its fingerprint.
+type namedPolicy struct {
+	pms.Policy
+	fingerprint string
+}
+
+func nameOf(p pms.Policy) namedPolicy { return namedPolicy{p, p.Fingerprint()} }
+
+// namedPolicies are those of the sources that a batch is about, each named once.
+type namedPolicies struct {
+	source func(string) pms.Source
+	known  map[string]namedPolicy
+}
+
+func (n namedPolicies) of(source string) namedPolicy {
+	p, known := n.known[source]
+	if !known {
+		p = nameOf(n.source(source).Policy)
+		n.known[source] = p
+	}
+	return p
+}
+
+// completeStay works out check-in and check-out, and notes in the row what with.
+func completeStay(r *store.Reservation, l store.Listing, policy namedPolicy) {
+	r.Policy = &policy.fingerprint
 	c := policy.Complete(text(r.ListingID), text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
 	r.ListingGeneration = l.Generation
 	r.CheckIn = completeMoment(r.CheckInSaid, c.Zone, c.CheckInTime)

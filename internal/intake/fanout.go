@@ -56,7 +56,7 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 			return err
 		}
 		reached = len(stays)
-		policy := a.source(ref.Source).Policy
+		policy := nameOf(a.source(ref.Source).Policy)
 		wishes := make([]store.Wish, reached)
 		for i := range stays {
 			if into != nil { // it goes on there
@@ -67,10 +67,8 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 			}
 			wishes[i] = wish(stays[i], now, true, false)
 		}
-		if err := store.UpdateReservations(ctx, tx, stays); err != nil {
-			return err
-		}
 		var writes pgx.Batch
+		store.SaveCompletions(&writes, stays)
 		store.WishKeys(&writes, wishes, now)
 		return tx.SendBatch(ctx, &writes).Close()
 	})

@@ -89,13 +89,24 @@ type attempt struct {
 
 func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 	a := &attempt{
-		Provisioner: p, lease: lease, work: work, policy: p.options.Policy(work.Reservation.Source),
+		Provisioner: p, lease: lease, work: work, policy: p.policyFor(work.Reservation),
 		fresh: map[int64]bool{}, lostAt: work.Key.UncertainSince,
 	}
 	for _, u := range work.Users {
 		a.seen.users = append(a.seen.users, seen{ACSUser: u})
 	}
 	return a
+}
+
+// policyFor is the policy of a stay's source. Where the stay was completed with another one than this replica knows, another replica
+// may have decided it just now: then it is read first, since nobody would plan this key again.
+func (p *Provisioner) policyFor(r store.Reservation) pms.Policy {
+	policy := p.options.Policy(r.Source)
+	if p.options.ReadPolicies != nil && r.Policy != nil && *r.Policy != policy.Fingerprint() {
+		p.options.ReadPolicies()
+		policy = p.options.Policy(r.Source)
+	}
+	return policy
 }
 
 // anyGroup is for who doesn't need to know on which access system groups are.

@@ -55,6 +55,7 @@ type Options struct {
 	Lease         time.Duration                  // how long a killed worker delays a key, default 10 s
 	Now           func() time.Time               // default time.Now
 	Policy        func(source string) pms.Policy // required
+	ReadPolicies  func()                         // has Policy answer with what other replicas have decided until now; may be nil
 	PollEvery     time.Duration                  // how often what is due is looked for without a wake-up, default 1 s
 	RetryBase     time.Duration                  // first wait behind a failure, default 2 s
 	SweepInterval time.Duration                  // between comparisons of a live key with Seam, default 15 min

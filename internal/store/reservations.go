@@ -29,13 +29,14 @@ type Reservation struct {
 	UpdatedAt         time.Time
 	BookingID         *string // of the PMS, where it is several reservations here
 	GuestID           *string // of the PMS, where it tells of guests apart
+	Policy            *string // fingerprint of the policy that check-in and check-out were completed with; nil: not known
 }
 
 // Ref names the reservation.
 func (r Reservation) Ref() Ref { return Ref{r.Source, r.ReservationID} }
 
 const reservationColumns = `source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in_said,
-	check_out_said, check_in, check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id`
+	check_out_said, check_in, check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy`
 
 // LockReservations locks those of the named reservations that exist, in one order.
 func LockReservations(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Reservation, error) {
@@ -64,7 +65,7 @@ func reservationRows(list []Reservation) []any {
 	slices.SortFunc(list, func(a, b Reservation) int { return a.Ref().compare(b.Ref()) }) // one order for locks
 	n := len(list)
 	sources, ids, statuses := make([]string, n), make([]string, n), make([]string, n)
-	var texts [8][]*string
+	var texts [9][]*string
 	var times [2][]*time.Time
 	for i := range texts {
 		texts[i] = make([]*string, n)
@@ -76,7 +77,7 @@ func reservationRows(list []Reservation) []any {
 	versions, created, updated := make([]time.Time, n), make([]time.Time, n), make([]time.Time, n)
 	for i, r := range list {
 		sources[i], ids[i], statuses[i] = r.Source, r.ReservationID, r.Status
-		for j, text := range []*string{r.ListingID, r.GuestEmail, r.GuestName, r.GuestPhone, r.CheckInSaid, r.CheckOutSaid, r.BookingID, r.GuestID} {
+		for j, text := range []*string{r.ListingID, r.GuestEmail, r.GuestName, r.GuestPhone, r.CheckInSaid, r.CheckOutSaid, r.BookingID, r.GuestID, r.Policy} {
 			texts[j][i] = text
 		}
 		times[0][i], times[1][i] = r.CheckIn, r.CheckOut
@@ -84,13 +85,13 @@ func reservationRows(list []Reservation) []any {
 	}
 	return []any{
 		sources, ids, statuses, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], times[0], times[1],
-		generations, versions, seqs, created, updated, texts[6], texts[7],
+		generations, versions, seqs, created, updated, texts[6], texts[7], texts[8],
 	}
 }
 
 const unnestReservations = `unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
 	$10::timestamptz[], $11::timestamptz[], $12::bigint[], $13::timestamptz[], $14::bigint[], $15::timestamptz[], $16::timestamptz[],
-	$17::text[], $18::text[])
+	$17::text[], $18::text[], $19::text[])
 	AS n (` + reservationColumns + `)`
 
 // InsertReservations makes reservations that [LockReservations] has not found. [ErrRaced] if somebody else made one
@@ -117,7 +118,7 @@ func UpdateReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 		UPDATE reservations r SET status = n.status, listing_id = n.listing_id, guest_email = n.guest_email, guest_name = n.guest_name,
 			guest_phone = n.guest_phone, check_in_said = n.check_in_said, check_out_said = n.check_out_said, check_in = n.check_in,
 			check_out = n.check_out, listing_generation = n.listing_generation, version_at = n.version_at, version_seq = n.version_seq,
-			updated_at = n.updated_at, booking_id = n.booking_id, guest_id = n.guest_id, pruned = 0
+			updated_at = n.updated_at, booking_id = n.booking_id, guest_id = n.guest_id, policy = n.policy, pruned = 0
 		FROM `+unnestReservations+` WHERE r.source = n.source AND r.reservation_id = n.reservation_id`, reservationRows(list)...)
 	return wrap(err, "save %d reservations", len(list))
 }
@@ -344,6 +345,6 @@ func (s *Store) views(ctx context.Context, page string, args ...any) ([]View, er
 func (r *Reservation) scan() []any {
 	return []any{
 		&r.Source, &r.ReservationID, &r.Status, &r.ListingID, &r.GuestEmail, &r.GuestName, &r.GuestPhone, &r.CheckInSaid,
-		&r.CheckOutSaid, &r.CheckIn, &r.CheckOut, &r.ListingGeneration, &r.VersionAt, &r.VersionSeq, &r.CreatedAt, &r.UpdatedAt, &r.BookingID, &r.GuestID,
+		&r.CheckOutSaid, &r.CheckIn, &r.CheckOut, &r.ListingGeneration, &r.VersionAt, &r.VersionSeq, &r.CreatedAt, &r.UpdatedAt, &r.BookingID, &r.GuestID, &r.Policy,
 	}
 }

@@ -143,32 +143,6 @@ func (s *Store) Setting(ctx context.Context, name string, fresh func() string) (
 	return value, wrap(err, "write setting %s", name)
 }
 
-// SourcePolicyChanged remembers the fingerprint of a source's policy. If it is another than before, all the
-// source's listings are fanned out, so that waiting stays go on and live ones follow. With again they are in any case: a
-// replica that has just changed may have had stays follow its old policy, behind another one that knew the new one.
-func (s *Store) SourcePolicyChanged(ctx context.Context, source, fingerprint string, again bool) (bool, error) {
-	changed := false
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
-		var before string
-		err := tx.QueryRow(ctx, `
-			INSERT INTO settings (name, value) VALUES ($1, '') ON CONFLICT (name) DO UPDATE SET name = settings.name
-			RETURNING value`, "policy:"+source).Scan(&before)
-		if err != nil || (before == fingerprint && !again) {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `UPDATE settings SET value = $2 WHERE name = $1`, "policy:"+source, fingerprint); err != nil {
-			return err
-		}
-		if before == "" {
-			return nil // the source is new here
-		}
-		changed = true
-		_, err = tx.Exec(ctx, `UPDATE listings SET generation = generation + 1 WHERE source = $1`, source)
-		return err
-	})
-	return changed, wrap(err, "compare the policy of source %s", source)
-}
-
 // NewSalt returns 32 random bytes in hex.
 func NewSalt() string {
 	salt := make([]byte, 32)

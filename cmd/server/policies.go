@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// pollPolicies is how soon a replica follows a policy that another one has decided. What it does until then is found by the
+// fingerprint in each stay's row.
+const pollPolicies = time.Second
+
+// source finds a source, with its decided policy. One that has gone from the configuration keeps its last policy, so that its keys
+// stay as they are until somebody decides otherwise.
+func (s *service) source(name string) pms.Source {
+	source := s.sources.Load().of(name)
+	if decided, known := (*s.policies.Load())[name]; known {
+		if source.Policy.Drift != "" { // this replica's own matter: it says when to repair, not what should be
+			decided.Drift = source.Policy.Drift
+		}
+		source.Policy = decided
+	}
+	return source
+}
+
+// decidePolicies makes the policies of a set those of their sources, for all replicas, and has their stays follow.
+func (s *service) decidePolicies(ctx context.Context, set sourceSet) error {
+	var policies []store.SourcePolicy
+	for name, source := range set.Sources {
+		encoded, err := json.Marshal(source.Policy)
+		if err != nil {
+			return fmt.Errorf("encode the policy of source %s: %w", name, err)
+		}
+		policies = append(policies, store.SourcePolicy{Source: name, Fingerprint: source.Policy.Fingerprint(), Encoded: string(encoded)})
+	}
+	changed, err := s.store.DecidePolicies(ctx, policies)
+	if err != nil {
+		return err
+	}
+	for _, name := range changed {
+		s.log.Info("policy changed: the source's stays follow", "source", name)
+	}
+	return s.readPolicies(ctx)
+}
+
+// readPolicies reads what has been decided, by any replica. A policy that this version doesn't understand is left out.
+func (s *service) readPolicies(ctx context.Context) error {
+	list, err := s.store.Policies(ctx)
+	if err != nil {
+		return err
+	}
+	decided := map[string]pms.Policy{}
+	for _, p := range list {
+		var policy pms.Policy
+		if json.Unmarshal([]byte(p.Encoded), &policy) == nil && policy.Fingerprint() == p.Fingerprint {
+			decided[p.Source] = policy
+		}
+	}
+	s.policies.Store(&decided)
+	return nil
+}
+
+// readPoliciesNow is for an attempt that has met a policy which this replica does not know.
+func (s *service) readPoliciesNow() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.readPolicies(ctx); err != nil {
+		s.log.Warn("the policies of sources can't be read: they stay as they are", "error", err)
+	}
+}
+
+// watchPolicies follows what other replicas decide, until ctx ends.
+func (s *service) watchPolicies(ctx context.Context) {
+	tick := time.NewTicker(pollPolicies)
+	defer tick.Stop()
+	for failing := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := s.readPolicies(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			s.log.Warn("the policies of sources can't be read: they stay as they are", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// orphan is a source without an entry in the configuration whose stays are still here.
+type orphan struct {
+	store.SourceInUse
+	retired bool
+}
+
+// orphans returns the sources that have keys, or stays that will get one, and no entry in a set, or one that says retired.
+func (s *service) orphans(ctx context.Context, set sourceSet) ([]orphan, error) {
+	inUse, err := s.store.SourcesInUse(ctx, slices.Sorted(maps.Keys(set.Sources)), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	list := make([]orphan, len(inUse))
+	for i, in := range inUse {
+		_, retired := set.Retired[in.Source]
+		list[i] = orphan{in, retired}
+	}
+	return list, nil
+}
+
+// problem says what is wrong with a source that has no entry, and what to do.
+func (o orphan) problem() string {
+	return fmt.Sprintf("source %q is in use and has no entry (%s): no change or cancel of its PMS arrives, and its keys keep their last policy", o.Source, o.SourceInUse)
+}
+
+const orphanRemedy = "restore its entry, or replace it by {name: ..., retired: true}: then its keys keep their policy until check-out; a new name is a new source"
+
+// reportOrphans logs the sources that are in use and have no entry.
+func (s *service) reportOrphans(ctx context.Context) {
+	list, err := s.orphans(ctx, *s.sources.Load())
+	if err != nil {
+		s.log.Error("sources in use can't be compared with the configuration", "error", err)
+		return
+	}
+	for _, o := range list {
+		if o.retired {
+			s.log.Info("source retired: its keys keep their policy until check-out", "source", o.Source, "keys", o.Keys, "stays", o.Stays)
+			continue
+		}
+		s.log.Error(o.problem(), "source", o.Source, "do", orphanRemedy)
+	}
+}
+
+// dropped returns why a set can't replace the present one: a source in use would vanish without a word.
+func (s *service) dropped(ctx context.Context, set sourceSet) error {
+	list, err := s.orphans(ctx, set)
+	if err != nil {
+		return err
+	}
+	var problems []string
+	for _, o := range list {
+		if s.sources.Load().names(o.Source) && !o.retired {
+			problems = append(problems, "STAYKEY_CONFIG: sources: "+o.problem()+": "+orphanRemedy)
+		}
+	}
+	if len(problems) > 0 {
+		return configProblems(problems)
+	}
+	return nil
+}
+
+// orphans are doctor's findings on sources in use that have no entry.
+func (d *diagnosis) orphans(ctx context.Context) {
+	list, err := d.service.orphans(ctx, *d.service.sources.Load())
+	if err != nil {
+		d.found("source", handlers.LevelError, "all", "see that Postgres runs", "sources in use can't be read: %v", err)
+		return
+	}
+	for _, o := range list {
+		if o.retired {
+			d.found("source", handlers.LevelOK, o.Source, "", "retired: %s; the keys keep their policy until check-out", o.SourceInUse)
+			continue
+		}
+		d.found("source", handlers.LevelError, o.Source, orphanRemedy, "%s", strings.TrimPrefix(o.problem(), fmt.Sprintf("source %q ", o.Source)))
+	}
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// A source whose stays have keys can't vanish: a reload without it is refused, a start without it keeps its last policy and says so,
+// and "retired: true" is how it ends.
+func TestSourceInUseCannotVanish(t *testing.T) {
+	t.Parallel()
+	sim, env := simulated(t, storetest.DSN(t))
+	file := filepath.Join(t.TempDir(), "staykey.yaml")
+	env = append(env, "STAYKEY_CONFIG="+file)
+	const first = "sources:\n  - name: default\n    verify: {method: none}\n    insecure: true\n"
+	const villas = "  - name: villas\n    verify: {method: none}\n    insecure: true\n    grace: {after: 3h}\n"
+	write := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(first + villas)
+	p := launch(t, env)
+	p.post("villas", "listing.created", seedListing())
+	p.post("villas", "reservation.created", seedReservation())
+	var key struct {
+		MobileKey struct{ Status string } `json:"mobile_key"`
+	}
+	const stay = "/v1/reservations/villas/3333122-433"
+	waitUntil(t, "the key", func() bool { return p.get(stay, &key) == http.StatusOK && key.MobileKey.Status == "issued" })
+	until := sim.State().UsersNamed("3333122-433")[0].Schedule.EndsAt
+
+	write(first)
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the reload to be refused", func() bool {
+		return strings.Contains(p.log.String(), "configuration not reloaded") && strings.Contains(p.log.String(), "retired: true")
+	})
+	if got := p.post("villas", "message.created", map[string]any{}); got != http.StatusAccepted {
+		t.Errorf("after the refused reload the source answers %d", got)
+	}
+
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	<-p.done
+	p = launch(t, env) // the file still lacks the source
+	waitUntil(t, "an error in the log", func() bool {
+		for line := range strings.Lines(p.log.String()) {
+			if strings.Contains(line, `"level":"ERROR"`) && strings.Contains(line, "villas") && strings.Contains(line, "has no entry") {
+				return true
+			}
+		}
+		return false
+	})
+	var d struct {
+		OK       bool
+		Findings []struct{ Check, Level, Subject, Message string }
+	}
+	if p.get("/v1/diagnosis", &d) != http.StatusOK || d.OK {
+		t.Errorf("the diagnosis is ok: %+v", d)
+	}
+	found := false
+	for _, f := range d.Findings {
+		found = found || f.Check == "source" && f.Level == "error" && f.Subject == "villas"
+	}
+	if !found {
+		t.Errorf("the diagnosis has no error about the source: %+v", d.Findings)
+	}
+	var plan struct{ Items []any }
+	if p.get(stay+"/plan", &plan) != http.StatusOK || len(plan.Items) != 0 {
+		t.Errorf("without its entry the key would be changed: %v", plan.Items)
+	}
+
+	write(first + "  - name: villas\n    retired: true\n")
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the reload", func() bool { return strings.Contains(p.log.String(), "configuration reloaded") })
+	if got := p.post("villas", "message.created", map[string]any{}); got != http.StatusNotFound {
+		t.Errorf("a retired source answers %d", got)
+	}
+	if p.get(stay+"/plan", &plan) != http.StatusOK || len(plan.Items) != 0 {
+		t.Errorf("retired, the key would be changed: %v", plan.Items)
+	}
+	if u := sim.State().UsersNamed("3333122-433"); len(u) != 1 || !u[0].Schedule.EndsAt.Equal(until) {
+		t.Errorf("the key has changed: %+v", u)
+	}
+}
+
+// All replicas follow the policy that was decided last, also one that still has another file.
+func TestReplicasFollowTheDecidedPolicy(t *testing.T) {
+	t.Parallel()
+	sim, env := simulated(t, storetest.DSN(t))
+	dir := t.TempDir()
+	config := func(name, grace string) []string {
+		file := filepath.Join(dir, name)
+		content := "sources:\n  - name: default\n    verify: {method: none}\n    insecure: true\n    grace: {after: " + grace + "}\n"
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return append(env[:len(env):len(env)], "STAYKEY_CONFIG="+file)
+	}
+	old := launch(t, config("old.yaml", "0h"))
+	old.post("default", "listing.created", seedListing())
+	old.post("default", "reservation.created", seedReservation())
+	old.until("3333122-433", "issued")
+	before := sim.State().UsersNamed("3333122-433")[0].Schedule.EndsAt
+	renewed := launch(t, config("new.yaml", "3h"))
+	ends := func() time.Time { return sim.State().UsersNamed("3333122-433")[0].Schedule.EndsAt }
+	waitUntil(t, "the key to follow", func() bool { return ends().Equal(before.Add(3 * time.Hour)) })
+	_ = renewed.cmd.Process.Signal(syscall.SIGTERM)
+	<-renewed.done
+	changed := seedReservation()
+	changed["guest_name"] = "Jane"
+	changed["check_out"] = before.Add(24 * time.Hour).Format("2006-01-02T15:04:05.000Z")
+	old.post("default", "reservation.updated", changed)
+	waitUntil(t, "the old replica to carry a change out with the decided policy", func() bool { return ends().Equal(before.Add(27 * time.Hour)) })
+}

@@ -1,0 +1,113 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// followSome brings a page of stays that were completed with another policy than their source's present one up to date. It does
+// not matter how they came to differ: the policy changed, a replica with an older configuration applied an event, or the stays
+// were imported before the source had an entry. A replica whose own policy is not the decided one leaves them to the others.
+// more tells whether there may be further ones.
+func (a *Applier) followSome(ctx context.Context) (more bool, err error) {
+	stale, err := a.store.StalePolicies(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range stale {
+		policy := nameOf(a.source(p.Source).Policy)
+		if policy.fingerprint != p.Fingerprint {
+			continue
+		}
+		n, err := a.follow(ctx, p, policy)
+		if err != nil {
+			return false, fmt.Errorf("have the stays of source %s follow its policy: %w", p.Source, err)
+		}
+		if n > 0 {
+			a.applied()
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// follow completes up to a page of a source's stays with its policy, and returns how many there were.
+func (a *Applier) follow(ctx context.Context, p store.SourcePolicy, policy namedPolicy) (n int, err error) {
+	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
+		now := a.now().UTC()
+		stays, err := store.StaysOfOtherPolicy(ctx, tx, p, now, fanOutBatch)
+		if n = len(stays); err != nil || n == 0 {
+			return err
+		}
+		b := newBatch(now, a.source, a.log)
+		if err := b.lockStays(ctx, tx, stays); err != nil {
+			return err
+		}
+		var completed []store.Reservation
+		var wishes []store.Wish
+		for _, s := range stays {
+			before := b.reservations[store.Ref{Source: s.Source, ReservationID: s.ReservationID}]
+			r, followed := b.followed(before, s.Live, policy)
+			if !followed {
+				continue
+			}
+			completed = append(completed, r)
+			if s.Live && (s.Before != policy.fingerprint || stayChanged(before, r)) {
+				wishes = append(wishes, wish(r, now, true, false))
+			}
+		}
+		var writes pgx.Batch
+		store.SaveCompletions(&writes, completed)
+		store.WishKeys(&writes, wishes, now)
+		return tx.SendBatch(ctx, &writes).Close()
+	})
+	return n, err
+}
+
+// lockStays locks stays and, before them, the listings that they had when they were looked at.
+func (b *batch) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOtherPolicy) (err error) {
+	var listings []store.ListingRef
+	refs := make([]store.Ref, len(stays))
+	for i, s := range stays {
+		refs[i] = store.Ref{Source: s.Source, ReservationID: s.ReservationID}
+		if s.ListingID != nil {
+			listings = append(listings, store.ListingRef{Source: s.Source, ListingID: *s.ListingID})
+		}
+	}
+	if err := b.lockListings(ctx, tx, listings, false); err != nil {
+		return err
+	}
+	b.reservations, err = store.LockReservations(ctx, tx, refs)
+	return err
+}
+
+// followed is a locked stay as the policy has it. A stay that has followed meanwhile, or was cancelled or moved to a listing that
+// is not locked, is left as it is: the next look finds it, if it still has to follow.
+func (b *batch) followed(r store.Reservation, live bool, policy namedPolicy) (store.Reservation, bool) {
+	if r.Status != pms.Confirmed || text(r.Policy) == policy.fingerprint {
+		return r, false
+	}
+	if !live { // nobody needs its times any more
+		r.Policy = &policy.fingerprint
+		return r, true
+	}
+	if r.ListingID == nil {
+		completeStay(&r, store.Listing{}, policy)
+		return r, true
+	}
+	listing, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
+	if !locked {
+		return r, false
+	}
+	if listing.MergedInto != nil { // it continues there, as the listing's own fan-out would have it
+		r.ListingID = b.present(r.Source, r.ListingID)
+		listing = b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
+	}
+	completeStay(&r, listing, policy)
+	return r, true
+}

@@ -1,0 +1,252 @@
+package intake_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// hotel is a database with one source, whose stays are completed by replicas with policies of their own.
+type hotel struct {
+	t     *testing.T
+	store *store.Store
+}
+
+func (h hotel) post(bodies ...string) {
+	h.t.Helper()
+	for _, body := range bodies {
+		key := uuid.NewString()
+		e := store.Event{EventID: uuid.New(), Source: "hotel", EventKey: &key, Type: "x", Status: store.EventAccepted, ReceivedAt: time.Now().UTC(), Body: []byte(body)}
+		if _, err := h.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+func (h hotel) decide(p pms.Policy) {
+	h.t.Helper()
+	if _, err := h.store.DecidePolicies(context.Background(), []store.SourcePolicy{{Source: "hotel", Fingerprint: p.Fingerprint()}}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// work has a replica with this policy do all that waits.
+func (h hotel) work(p pms.Policy) {
+	h.t.Helper()
+	a := intake.NewApplier(h.store, slog.New(slog.DiscardHandler), time.Now,
+		func(name string) pms.Source {
+			return pms.Source{Name: name, Policy: p, Statuses: pms.DefaultStatuses()}
+		}, nil, &intake.Pace{}, func() {})
+	if err := a.Drain(context.Background()); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h hotel) checkIn(id string) string {
+	h.t.Helper()
+	v, err := h.store.View(context.Background(), store.Ref{Source: "hotel", ReservationID: id})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if v.Reservation.CheckIn == nil {
+		return "none"
+	}
+	return pms.FormatInstant(*v.Reservation.CheckIn)
+}
+
+func (h hotel) generation(id string) int64 {
+	h.t.Helper()
+	v, err := h.store.View(context.Background(), store.Ref{Source: "hotel", ReservationID: id})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return v.Key.Generation
+}
+
+const (
+	hotelListing = `{"type":"listing.created","timestamp":"2026-10-20T09:00:00.000Z","data":{"listing_id":"L","seam_access_group_ids":["g"]}}`
+	hotelStay    = `{"type":"reservation.created","timestamp":"2026-10-20T09:00:00.000Z","data":{"reservation_id":"R","listing_id":"L","guest_email":"a@example.com","check_in":"2030-11-01","check_out":"2030-11-04"}}`
+	hotelNoRoom  = `{"type":"reservation.created","timestamp":"2026-10-20T09:00:00.000Z","data":{"reservation_id":"N","listing_id":null,"guest_email":"a@example.com","check_in":"2030-11-01","check_out":"2030-11-04"}}`
+)
+
+// A stay names the policy that it was completed with, so that it follows its source's present one however it came to differ.
+func TestStaysFollowThePolicyOfTheirSource(t *testing.T) {
+	t.Parallel()
+	none, at15, at17 := pms.DefaultPolicy(), pms.DefaultPolicy(), pms.DefaultPolicy()
+	at15.TimeZone, at17.TimeZone, at17.CheckInTime = "UTC", "UTC", "17:00"
+
+	for _, tc := range []struct {
+		name, reason string
+		do           func(h hotel)
+		want         string
+	}{
+		{
+			"imported before the source has an entry", "neither a restart nor a reload told them of the time zone",
+			func(h hotel) { h.post(hotelListing, hotelStay); h.work(none); h.decide(at15); h.work(at15) }, "15",
+		},
+		{
+			"without a room, before the source has an entry", "no listing's change could reach them",
+			func(h hotel) {
+				h.post(hotelNoRoom)
+				h.work(none)
+				h.decide(at15)
+				h.work(at15)
+				if got := h.checkIn("N"); got != "2030-11-01T15:00:00.000Z" {
+					h.t.Errorf("the stay without a room: %s", got)
+				}
+				h.post(hotelListing, hotelStay)
+				h.work(at15)
+			}, "15",
+		},
+		{
+			"a rolling update whose first work is an old replica's", "the old replica carried the change out with its old policy",
+			func(h hotel) {
+				h.decide(at15)
+				h.post(hotelListing, hotelStay)
+				h.work(at15)
+				h.decide(at17) // the first new replica starts,
+				h.work(at15)   // an old one is quicker to look for work,
+				h.decide(at17) // the second new one starts
+				h.work(at17)
+			}, "17",
+		},
+		{
+			"an old replica applies an event after the change", "what it completes would stay as it is",
+			func(h hotel) {
+				h.decide(at17)
+				h.post(hotelListing, hotelStay)
+				h.work(at15)
+				h.work(at17)
+			}, "17",
+		},
+		{
+			"an old replica alone", "replicas of different configurations must not undo each other's work",
+			func(h hotel) {
+				h.decide(at17)
+				h.post(hotelListing, hotelStay)
+				h.work(at17)
+				h.work(at15)
+			}, "17",
+		},
+		{
+			"back again", "the last decision counts",
+			func(h hotel) {
+				h.decide(at15)
+				h.post(hotelListing, hotelStay)
+				h.work(at15)
+				h.decide(at17)
+				h.work(at17)
+				h.decide(at15)
+				h.work(at15)
+			}, "15",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			h := hotel{t, storetest.New(t)}
+			tc.do(h)
+			if got, want := h.checkIn("R"), "2030-11-01T"+tc.want+":00:00.000Z"; got != want {
+				t.Errorf("check-in is %s, want %s: %s", got, want, tc.reason)
+			}
+		})
+	}
+}
+
+// A policy's part that is no time of check-in or check-out, such as grace, concerns the key all the same: it is planned again, once.
+func TestKeysArePlannedAgainForANewPolicy(t *testing.T) {
+	t.Parallel()
+	h := hotel{t, storetest.New(t)}
+	before, after := pms.DefaultPolicy(), pms.DefaultPolicy()
+	before.TimeZone, after.TimeZone, after.GraceAfter = "UTC", "UTC", time.Hour
+	h.decide(before)
+	h.post(hotelListing, hotelStay)
+	h.work(before)
+	first := h.generation("R")
+	h.decide(after)
+	h.work(after)
+	second := h.generation("R")
+	if second <= first {
+		t.Errorf("generation %d after %d: the key is not planned again", second, first)
+	}
+	h.work(after)
+	if third := h.generation("R"); third != second {
+		t.Errorf("generation %d after %d: the key is planned again and again", third, second)
+	}
+}
+
+// Stays of the version before have no fingerprint. Where their source's policy is what it was, nothing at Seam depends on it.
+func TestUpgradeLeavesKeysAlone(t *testing.T) {
+	t.Parallel()
+	h := hotel{t, storetest.New(t)}
+	ctx := context.Background()
+	same, other := pms.DefaultPolicy(), pms.DefaultPolicy()
+	same.TimeZone, other.TimeZone, other.GraceBefore = "UTC", "UTC", time.Hour
+	h.decide(same)
+	h.post(hotelListing, hotelStay)
+	h.work(same)
+	asBefore := func() {
+		t.Helper()
+		for _, sql := range []string{
+			`UPDATE reservations SET policy = NULL`,
+			`INSERT INTO settings (name, value) VALUES ('policy_before:hotel', '` + same.Fingerprint() + `') ON CONFLICT DO NOTHING`,
+		} {
+			if _, err := h.store.Pool().Exec(ctx, sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	asBefore()
+	before := h.generation("R")
+	h.work(same)
+	if after := h.generation("R"); after != before {
+		t.Errorf("generation %d after %d: the upgrade has the key planned again", after, before)
+	}
+	stale, err := h.store.StalePolicies(ctx)
+	if err != nil || len(stale) != 0 {
+		t.Errorf("still to follow: %v %v", stale, err)
+	}
+	asBefore()
+	h.decide(other)
+	h.work(other)
+	if after := h.generation("R"); after == before {
+		t.Error("the upgrade came with another policy, and the key is not planned again")
+	}
+}
+
+// What is decided of several sources is decided of all of them or of none.
+func TestPoliciesAreDecidedTogether(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context.Background()
+	policies := []store.SourcePolicy{{Source: "b", Fingerprint: "1", Encoded: "{}"}, {Source: "a", Fingerprint: "1", Encoded: "{}"}}
+	if changed, err := s.DecidePolicies(ctx, policies); err != nil || len(changed) != 0 {
+		t.Fatalf("changed %v: %v", changed, err)
+	}
+	policies[0].Fingerprint = "2"
+	if changed, err := s.DecidePolicies(ctx, policies); err != nil || len(changed) != 1 || changed[0] != "b" {
+		t.Fatalf("changed %v: %v", changed, err)
+	}
+	if _, err := s.Pool().Exec(ctx, `ALTER TABLE settings ADD CHECK (name <> 'policy:c')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.DecidePolicies(ctx, []store.SourcePolicy{{Source: "a", Fingerprint: "3"}, {Source: "c", Fingerprint: "3"}}); err == nil {
+		t.Fatal("no error")
+	}
+	got, err := s.Policies(ctx)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%v: %v", got, err)
+	}
+	for _, p := range got {
+		if p.Fingerprint == "3" || p.Encoded != "{}" {
+			t.Errorf("half of it was decided: %+v", p)
+		}
+	}
+}
