@@ -329,8 +329,10 @@ func TestPresets(t *testing.T) {
 			q.get("/v1/reservations/"+c.source+"/"+c.reservation+"/timeline", &timeline)
 			tries := 0
 			for _, item := range timeline.Items {
-				if item["kind"] == "fetch" {
-					tries++
+				if item["kind"] == "fetch" { // one line for all requests
+					detail, _ := item["detail"].(map[string]any)
+					n, _ := detail["requests"].(float64)
+					tries += int(n)
 				}
 			}
 			c.api.mu.Lock()

@@ -1,13 +1,14 @@
+// Package fetch asks PMSs for the documents that their webhooks only name, and keeps asking until it has them.
 package fetch
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 
@@ -19,22 +20,21 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
-	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
 
 const (
-	// workers is how many events are fetched for at a time.
-	workers = 8
+	// share is how many events of one source are fetched for at a time: a PMS that hangs takes no more than its own.
+	share = 2
 	// rounds is how often one document may lead to the next.
 	rounds = 4
-	// patience is how often a PMS is asked that refuses, or knows nothing of a document: what it tells of may be there a little later.
-	patience = 6
-	// stubborn is how often it is asked otherwise, over about two days.
-	stubborn = 200
-	// stale is how often a document that is older than its webhook is asked for again before it is taken as it is.
-	stale = 5
+	// jobWithin bounds the work on one event: a thousand documents at the slowest pace take eight minutes.
+	jobWithin = 30 * time.Minute
+	// pollEvery is how often a source's queue is looked at without being told of anything new.
+	pollEvery = 10 * time.Second
+	// tolerance is how much older than its webhook a document may be: the two times are taken in different places.
+	tolerance = 30 * time.Second
 )
 
 var requests = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -45,6 +45,10 @@ var requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 func Collectors() []prometheus.Collector { return []prometheus.Collector{requests} }
 
 // Fetcher fetches the documents that events wait for. It implements [intake.Fetches].
+//
+// Each event that waits is a row of event_fetches and a job of River's; River runs the job when it is due and knows nothing else.
+// Each source has a queue with workers of its own, and a client whose gate holds all of its jobs back while the PMS can't be
+// asked (gate.go). When to ask again is decided in policy.go.
 type Fetcher struct {
 	store   *store.Store
 	log     *slog.Logger
@@ -56,28 +60,34 @@ type Fetcher struct {
 
 	mu      sync.Mutex
 	started bool
+	queues  map[string]bool // that this process works
 }
 
 // job is what River keeps of an event to fetch for.
 type job struct {
-	EventID uuid.UUID `json:"event_id"`
+	EventID uuid.UUID `json:"event_id" river:"unique"`
+	Source  string    `json:"source,omitempty"` // "" in jobs of versions before sources had queues
 }
 
 // Kind names the job.
 func (job) Kind() string { return "fetch_documents" }
 
-// InsertOpts bounds how often one is tried.
-func (job) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: stubborn} }
+// queueOf is the name of a source's queue. River's names allow less than those of sources.
+func queueOf(source string) string {
+	sum := sha256.Sum256([]byte(source))
+	return "fetch_" + hex.EncodeToString(sum[:8])
+}
 
 // New returns a fetcher that is not running. source finds a source by its name; done is called when an event can be applied;
-// first is the first wait behind a failed request, which doubles up to a quarter of an hour.
+// first is the first wait after a failed request, which doubles up to a quarter of an hour.
 func New(s *store.Store, pool *pgxpool.Pool, log *slog.Logger, source func(string) pms.Source, done func(), first time.Duration) (*Fetcher, error) {
-	f := &Fetcher{store: s, log: log, source: source, done: done, first: first}
+	f := &Fetcher{store: s, log: log, source: source, done: done, first: first, queues: map[string]bool{}}
 	all := river.NewWorkers()
 	river.AddWorker(all, &worker{fetcher: f})
 	var err error
 	f.river, err = river.NewClient(riverpgxv5.New(pool), &river.Config{
-		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}}, Workers: all, RetryPolicy: f, JobTimeout: 5 * time.Minute,
+		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: share}}, // jobs of older versions
+		Workers: all, RetryPolicy: f, JobTimeout: jobWithin, MaxAttempts: maxFailures,
 		Logger: slog.New(quiet{log.Handler()}),
 	})
 	if err != nil {
@@ -86,6 +96,10 @@ func New(s *store.Store, pool *pgxpool.Pool, log *slog.Logger, source func(strin
 	return f, nil
 }
 
+// maxFailures is how often a job may fail for a reason of ours, such as Postgres being away. What the PMS does is no failure of
+// the job: it sleeps.
+const maxFailures = 200
+
 // quiet lets only what somebody should know of River's records through.
 type quiet struct{ slog.Handler }
 
@@ -93,10 +107,16 @@ func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && q.Handler.Enabled(ctx, level)
 }
 
-// start begins to fetch, unless it has begun.
-func (f *Fetcher) start(ctx context.Context) error {
+// serve begins to fetch for a source, unless it has begun.
+func (f *Fetcher) serve(ctx context.Context, source string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if queue := queueOf(source); !f.queues[queue] {
+		if err := f.river.Queues().Add(queue, river.QueueConfig{MaxWorkers: share, FetchPollInterval: pollEvery}); err != nil {
+			return fmt.Errorf("serve the queue of source %s: %w", source, err)
+		}
+		f.queues[queue] = true
+	}
 	if f.started {
 		return nil
 	}
@@ -120,26 +140,26 @@ func (f *Fetcher) Stop(ctx context.Context) error {
 	return nil
 }
 
-// TakeUp begins to fetch if any of the sources says how, and has fetched for what waits of those that do by now.
+// TakeUp begins to fetch for those of the sources that say how, and has fetched what waits of theirs.
 func (f *Fetcher) TakeUp(ctx context.Context, sources []string) error {
 	const page = 500
 	for _, name := range sources {
 		if f.source(name).Fetch == nil {
 			continue
 		}
-		if err := f.start(ctx); err != nil {
+		if err := f.serve(ctx, name); err != nil {
 			return err
 		}
-		for behind := int64(0); ; {
-			list, err := f.store.FetchesWaiting(ctx, name, behind, page)
+		for after := int64(0); ; {
+			list, err := f.store.FetchesWaiting(ctx, name, after, page)
 			if err != nil {
 				return err
 			}
-			ids := make([]uuid.UUID, len(list))
+			events := make([]store.Event, len(list))
 			for i, e := range list {
-				ids[i], behind = e.EventID, e.Seq
+				events[i], after = store.Event{EventID: e.EventID, Source: e.Source}, e.Seq
 			}
-			if err := f.store.InTx(ctx, func(tx pgx.Tx) error { return f.Enqueue(ctx, tx, ids) }); err != nil {
+			if err := f.store.InTx(ctx, func(tx pgx.Tx) error { return f.Enqueue(ctx, tx, events) }); err != nil {
 				return err
 			}
 			if len(list) < page {
@@ -151,13 +171,18 @@ func (f *Fetcher) TakeUp(ctx context.Context, sources []string) error {
 }
 
 // Enqueue has documents fetched for events, once the transaction is committed.
-func (f *Fetcher) Enqueue(ctx context.Context, tx pgx.Tx, events []uuid.UUID) error {
+func (f *Fetcher) Enqueue(ctx context.Context, tx pgx.Tx, events []store.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
 	many := make([]river.InsertManyParams, len(events))
-	for i, id := range events {
-		many[i] = river.InsertManyParams{Args: job{EventID: id}, InsertOpts: &river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: unfinished}}}
+	for i, e := range events {
+		many[i] = river.InsertManyParams{
+			Args: job{EventID: e.EventID, Source: e.Source},
+			InsertOpts: &river.InsertOpts{
+				Queue: queueOf(e.Source), UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: unfinished},
+			},
+		}
 	}
 	if _, err := f.river.InsertManyTx(ctx, tx, many); err != nil {
 		return fmt.Errorf("have documents fetched for %d events: %w", len(events), err)
@@ -170,14 +195,9 @@ var unfinished = []rivertype.JobState{
 	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
 }
 
-// NextRetry doubles the wait behind each failure, up to a quarter of an hour, and scatters it.
+// NextRetry says when a job that failed for a reason of ours runs again.
 func (f *Fetcher) NextRetry(j *rivertype.JobRow) time.Time {
-	return time.Now().Add(f.wait(len(j.Errors)))
-}
-
-func (f *Fetcher) wait(failures int) time.Duration {
-	wait := min(f.first<<min(failures, 20), 15*time.Minute)
-	return wait/2 + rand.N(wait/2+1) // #nosec G404 -- not a secret
+	return time.Now().Add(scatter(backoff(f.first, len(j.Errors), longestWait)))
 }
 
 type worker struct {
@@ -193,31 +213,22 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 	e, err := f.store.EventToFetch(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil // it is there, or the event has gone
+		return nil // it is there, or the event is gone
 	}
 	if err != nil {
 		return err
 	}
 	source := f.source(e.Source)
 	if source.Fetch == nil || source.Format == nil {
-		return f.store.NoteFetch(ctx, id, []store.Try{}, store.ReasonNeedsFetch) // taken up when the source says how
+		return f.store.HoldFetch(ctx, id, store.ReasonNeedsFetch) // taken up when the source says how
 	}
-	tries := []store.Try{}
-	documents, err := f.collect(ctx, source, e, func(t store.Try) {
-		t.Attempt = e.Attempts + 1
-		tries = append(tries, t)
-		answer := fmt.Sprint(t.Status)
-		if t.Status == 0 {
-			answer = "failed"
-		}
-		requests.WithLabelValues(source.Name, answer).Inc()
-	})
+	documents, err := f.collect(ctx, source, &e)
 	var encoded []byte
 	if err == nil {
 		encoded, err = json.Marshal(documents)
 	}
 	if err == nil {
-		if err := f.store.Fetched(ctx, id, encoded, tries); err != nil {
+		if err := f.store.Fetched(ctx, id, encoded, e.Tries); err != nil {
 			return err
 		}
 		f.done()
@@ -226,89 +237,34 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return f.failed(ctx, e, tries, err)
+	return f.failed(ctx, e, err)
 }
 
-// failed decides whether to ask again, and notes why it is not there yet.
-func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, tries []store.Try, cause error) error {
+// failed decides whether to ask again, and notes why the documents are not there yet.
+func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) error {
+	if held := new(heldError); errors.As(reason, &held) {
+		if err := f.store.HoldFetch(ctx, e.EventID, "waits for the PMS's documents: "+held.why); err != nil {
+			return err
+		}
+		return river.JobSnooze(behind(held.wait))
+	}
 	log := f.log.With("source", e.Source, "event_id", e.EventID.String())
-	attempts := e.Attempts + 1
-	pause, most := f.wait(attempts), stubborn
-	api := new(Error)
-	switch {
-	case errors.As(cause, &api):
-		if api.RetryAfter > 0 {
-			pause = min(api.RetryAfter, time.Hour)
-		}
-		if refused := api.Status >= 400 && api.Status < 500; refused && api.Status != http.StatusUnauthorized && api.Status != http.StatusForbidden &&
-			api.Status != http.StatusTooManyRequests && api.Status != http.StatusRequestTimeout {
-			most = patience
-		}
-	case errors.Is(cause, errStale):
-	default:
-		most = 1 // the format's, or the event's: asking again changes nothing
+	a := attempt{cause: broken, number: e.Attempts + 1, since: e.Since(time.Now())}
+	if api := new(Error); errors.As(reason, &api) {
+		a.cause, a.retryAfter = api.cause, api.RetryAfter
 	}
-	if attempts >= most {
-		log.Error("an event's documents can't be had: it is rejected, replay it once they can", "attempts", attempts, "error", cause)
-		return f.store.GiveUpFetch(ctx, e.EventID, "its documents could not be fetched: "+cause.Error())
+	next := decide(a, f.first)
+	if next.giveUp {
+		log.Error("gave up fetching the documents of an event: it is rejected, replay it once the cause is removed", "attempts", a.number, "error", reason)
+		return f.store.GiveUpFetch(ctx, e.EventID, "its documents could not be fetched: "+reason.Error())
 	}
-	if err := f.store.NoteFetch(ctx, e.EventID, tries, fmt.Sprintf("waits for the PMS's documents, asked %d times: %v", attempts, cause)); err != nil {
+	if err := f.store.NoteFetch(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents, asked %d times: %v", a.number, reason)); err != nil {
 		return err
 	}
-	log.Warn("an event's documents could not be fetched; trying again", "attempts", attempts, "in", pause.Round(time.Millisecond).String(), "error", cause)
-	return river.JobSnooze(pause)
-}
-
-// errStale says that a document is older than the webhook that told of it: the PMS has not got round to it.
-var errStale = errors.New("the PMS's document is older than its webhook")
-
-// collect asks for what the format wants, and for what that leads to.
-func (f *Fetcher) collect(ctx context.Context, source pms.Source, e store.EventFetch, note func(store.Try)) (map[string]any, error) {
-	m, err := intake.MappingOf(store.Event{Body: e.Body, Request: e.Request})
-	if err != nil {
-		return nil, err
+	wait := scatter(next.wait)
+	if next.hold {
+		wait = behind(next.wait)
 	}
-	c := f.clients.of(source)
-	all := map[string]any{}
-	for range rounds {
-		event, err := source.Map(ctx, m)
-		if err != nil {
-			return nil, err
-		}
-		if len(event.Fetches) == 0 {
-			return all, nil
-		}
-		now := map[string][]any{}
-		for _, want := range event.Fetches {
-			if _, have := all[want.Kind]; have {
-				return nil, fmt.Errorf("the format %s asks for %q again and again", source.Format.Name, want.Kind)
-			}
-			documents, err := c.get(ctx, want, note)
-			if err != nil {
-				return nil, err
-			}
-			if e.Attempts < stale && isStale(source.Fetch.Documents[want.Kind], want, documents) {
-				return nil, errStale
-			}
-			now[want.Kind] = append(now[want.Kind], documents...)
-		}
-		for kind, documents := range now {
-			all[kind] = documents
-		}
-		m.Fetched = all
-	}
-	return nil, fmt.Errorf("the format %s wants more than %d documents one after another", source.Format.Name, rounds)
-}
-
-// isStale tells whether a document is from before what it was asked for; what can't be told is not.
-func isStale(d pms.Document, want pms.Fetch, documents []any) bool {
-	if d.Modified == "" || want.AsOf.IsZero() {
-		return false
-	}
-	for _, document := range documents {
-		if at, err := pms.ReadInstant(pms.Lookup(document, d.Modified)); err == nil && at.Before(want.AsOf.Truncate(time.Second)) {
-			return true
-		}
-	}
-	return false
+	log.Warn("fetching the documents of an event failed; trying again", "attempts", a.number, "in", wait.Round(time.Millisecond).String(), "error", reason)
+	return river.JobSnooze(wait)
 }

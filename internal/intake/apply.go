@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/chaos/point"
@@ -46,7 +45,7 @@ type Applier struct {
 // Fetches has documents fetched that events need before they can be applied.
 type Fetches interface {
 	// Enqueue has them fetched once the transaction is committed.
-	Enqueue(ctx context.Context, tx pgx.Tx, events []uuid.UUID) error
+	Enqueue(ctx context.Context, tx pgx.Tx, events []store.Event) error
 }
 
 // NewApplier returns an applier that is not running yet. source finds a source by its name, also one that has gone from the

@@ -644,7 +644,8 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 	var events []store.Event
 	var wants []json.RawMessage
 	var reasons []string
-	var jobs, fetched []uuid.UUID
+	var jobs []store.Event
+	var fetched []uuid.UUID
 	for i, e := range b.events {
 		if e.Documents != nil && !b.awaiting[i] {
 			fetched = append(fetched, e.EventID)
@@ -659,13 +660,13 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 		reason := store.ReasonNeedsFetch
 		if b.source(e.Source).Fetch != nil {
 			reason = ""
-			jobs = append(jobs, e.EventID)
+			jobs = append(jobs, e)
 		}
 		events, wants, reasons = append(events, e), append(wants, encoded), append(reasons, reason)
 	}
 	if len(events) > 0 {
 		var batch pgx.Batch
-		store.AwaitDocuments(&batch, events, wants, reasons, b.now)
+		store.AwaitDocuments(&batch, events, wants, reasons, make([]bool, len(events)), b.now)
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return fmt.Errorf("have documents fetched for %d events: %w", len(events), err)
 		}
@@ -699,17 +700,39 @@ func (b *batch) tellOfDocuments(ctx context.Context, tx pgx.Tx, ids []uuid.UUID)
 			if b.reservations[ref].VersionSeq == 0 {
 				continue
 			}
-			for _, t := range tries[e.EventID] {
-				detail := map[string]any{"event_id": e.EventID.String(), "document": t.Document, "attempt": t.Attempt, "duration_ms": t.DurationMS}
-				outcome := fmt.Sprintf("answered %d", t.Status)
-				if t.Error != "" {
-					outcome, detail["error"] = "failed", t.Error
-				}
-				b.entries = append(b.entries, store.Entry{Ref: ref, At: t.At, Kind: store.TimelineFetch, Summary: "asked the PMS for " + t.Document + ": " + outcome, Detail: detail})
+			if made := tries[e.EventID]; len(made) > 0 {
+				b.entries = append(b.entries, fetchEntry(ref, e.EventID, made))
 			}
 		}
 	}
 	return nil
+}
+
+// fetchEntry is one line of a timeline about all requests that were made for an event, however many there were.
+func fetchEntry(ref store.Ref, event uuid.UUID, tries []store.Try) store.Entry {
+	last, asked := tries[len(tries)-1], 0
+	for _, t := range tries {
+		asked += max(t.Attempt, 1)
+		if t.At.After(last.At) {
+			last = t
+		}
+	}
+	outcome := fmt.Sprintf("answered %d", last.Status)
+	if last.Error != "" {
+		outcome = "failed"
+	}
+	what := last.Document
+	if len(tries) > 1 {
+		what = fmt.Sprintf("%d documents", len(tries))
+	}
+	summary := "asked the PMS for " + what + ": " + outcome
+	if asked > len(tries) {
+		summary = fmt.Sprintf("asked the PMS for %s, %d times: %s", what, asked, outcome)
+	}
+	return store.Entry{
+		Ref: ref, At: last.At, Kind: store.TimelineFetch, Summary: summary,
+		Detail: map[string]any{"event_id": event.String(), "requests": asked, "documents": tries},
+	}
 }
 
 // settled are the events that this batch brings to an end.

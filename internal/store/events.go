@@ -284,6 +284,15 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 	}
 }
 
+// Unclaim puts claimed events back into the queue, in the transaction that claimed them.
+func Unclaim(ctx context.Context, tx pgx.Tx, events []Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, queueAgain+`event_id = ANY ($1)`, eventIDs(events))
+	return wrap(err, "put %d events back", len(events))
+}
+
 // SetAside rejects a waiting event that can't be applied.
 func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
@@ -298,6 +307,9 @@ func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
 		}
 		if err == nil {
 			_, err = tx.Exec(ctx, `UPDATE events SET rejected = true WHERE event_id = $1`, id)
+		}
+		if err == nil { // a replay asks the PMS again
+			_, err = tx.Exec(ctx, `DELETE FROM event_fetches WHERE event_id = $1`, id)
 		}
 		return err
 	})

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,22 +20,57 @@ type EventFetch struct {
 	Seq      int64
 	Source   string
 	Attempts int
+	AskedAt  *time.Time // when the PMS was first asked; nil: not yet
+	Tries    []Try
 	Body     []byte
 	Request  []byte
 }
 
-// Try is one request for a document.
+// Since is for how long the PMS has been asked.
+func (e EventFetch) Since(now time.Time) time.Duration {
+	if e.AskedAt == nil {
+		return 0
+	}
+	return now.Sub(*e.AskedAt)
+}
+
+// Try is one request for a document, or several of the same one: the last of them.
 type Try struct {
 	At         time.Time `json:"at"`
-	Attempt    int       `json:"attempt"`
-	Document   string    `json:"document"` // kind and ids
+	First      time.Time `json:"first,omitzero"` // of several
+	Attempt    int       `json:"attempt"`        // how many there were
+	Document   string    `json:"document"`       // kind and ids
 	DurationMS int64     `json:"duration_ms"`
 	Status     int       `json:"status,omitempty"` // of HTTP; 0 where there was no answer
 	Error      string    `json:"error,omitempty"`
 }
 
-// AwaitDocuments takes claimed events out of the queue until their documents are there. The reason is what the inbox shows.
-func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, reasons []string, now time.Time) {
+// mostTries bounds the documents of one event whose requests are kept apart.
+const mostTries = 20
+
+// Note adds a request to those of the event: one entry per document, however often it was asked for.
+func (e *EventFetch) Note(t Try) {
+	t.Attempt = 1
+	at := slices.IndexFunc(e.Tries, func(known Try) bool { return known.Document == t.Document })
+	if at < 0 && len(e.Tries) >= mostTries {
+		at = len(e.Tries) - 1
+		t.Document = "others"
+	}
+	if at < 0 {
+		e.Tries = append(e.Tries, t)
+		return
+	}
+	known := e.Tries[at]
+	t.Attempt, t.First = known.Attempt+1, known.First
+	if t.First.IsZero() {
+		t.First = known.At
+	}
+	e.Tries[at] = t
+}
+
+// AwaitDocuments takes claimed events out of the queue until their documents are there. The reason is what the inbox shows;
+// applied says that something of the event was applied already.
+func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, reasons []string, applied []bool, now time.Time) {
 	if len(events) == 0 {
 		return
 	}
@@ -43,43 +80,41 @@ func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, r
 		ids[i], seqs[i], sources[i], wanted[i] = e.EventID, e.Seq, e.Source, string(wants[i])
 	}
 	batch.Queue(`
-		INSERT INTO event_fetches (event_id, seq, source, wants, reason, created_at)
-		SELECT event_id, seq, source, wants::jsonb, nullif(reason, ''), $6
-		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[]) AS n (event_id, seq, source, wants, reason)
-		ON CONFLICT (event_id) DO UPDATE SET seq = excluded.seq, wants = excluded.wants, reason = excluded.reason, documents = NULL`,
-		ids, seqs, sources, wanted, reasons, now)
-}
-
-// Unclaim puts claimed events back into the queue, in the transaction that claimed them.
-func Unclaim(ctx context.Context, tx pgx.Tx, events []Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	ids := make([][16]byte, len(events))
-	for i, e := range events {
-		ids[i] = e.EventID
-	}
-	_, err := tx.Exec(ctx, queueAgain+`event_id = ANY ($1)`, ids)
-	return wrap(err, "put %d events back", len(ids))
+		INSERT INTO event_fetches (event_id, seq, source, wants, reason, applied, created_at)
+		SELECT event_id, seq, source, wants::jsonb, nullif(reason, ''), applied, @now
+		FROM unnest(@ids::uuid[], @seqs::bigint[], @sources::text[], @wants::text[], @reasons::text[], @applied::boolean[])
+			AS n (event_id, seq, source, wants, reason, applied)
+		ON CONFLICT (event_id) DO UPDATE SET seq = excluded.seq, wants = excluded.wants, reason = excluded.reason,
+			applied = excluded.applied, documents = NULL, attempts = 0, asked_at = NULL, tries = '[]'`,
+		pgx.StrictNamedArgs{"ids": ids, "seqs": seqs, "sources": sources, "wants": wanted, "reasons": reasons, "applied": applied, "now": now})
 }
 
 // EventToFetch returns an event that waits for documents; [ErrNotFound] once it doesn't.
 func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT f.event_id, f.seq, f.source, f.attempts, e.body, e.request
+		SELECT f.event_id, f.seq, f.source, f.attempts, f.asked_at, f.tries, e.body, e.request
 		FROM event_fetches f JOIN events e USING (event_id) WHERE f.event_id = $1 AND f.documents IS NULL AND e.body IS NOT NULL`, id)
 	f, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[EventFetch])
 	return f, wrap(err, "event %s to fetch for", id)
 }
 
-// NoteFetch writes the requests of an attempt that has not brought all documents, and why.
+// HoldFetch notes why an event waits though nothing was asked for it: its source is held back.
+func (s *Store) HoldFetch(ctx context.Context, id uuid.UUID, reason string) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE event_fetches SET reason = $2, asked_at = CASE WHEN $2 = '`+ReasonNeedsFetch+`' THEN asked_at ELSE coalesce(asked_at, now()) END
+		WHERE event_id = $1 AND documents IS NULL AND (reason IS DISTINCT FROM $2 OR asked_at IS NULL)`, id, reason)
+	return wrap(err, "note what event %s waits for", id)
+}
+
+// NoteFetch writes the requests for an event after an attempt that has not brought all documents, and why.
 func (s *Store) NoteFetch(ctx context.Context, id uuid.UUID, tries []Try, reason string) error {
 	encoded, err := json.Marshal(tries)
 	if err != nil {
 		return wrap(err, "encode requests")
 	}
 	_, err = s.pool.Exec(ctx, `
-		UPDATE event_fetches SET attempts = attempts + 1, tries = tries || $2::jsonb, reason = $3 WHERE event_id = $1`, id, encoded, reason)
+		UPDATE event_fetches SET attempts = attempts + 1, asked_at = coalesce(asked_at, now()), tries = $2::jsonb, reason = $3
+		WHERE event_id = $1 AND documents IS NULL`, id, encoded, reason)
 	return wrap(err, "note an attempt to fetch for event %s", id)
 }
 
@@ -91,10 +126,11 @@ func (s *Store) Fetched(ctx context.Context, id uuid.UUID, documents json.RawMes
 	}
 	_, err = s.pool.Exec(ctx, `
 		WITH done AS (
-			UPDATE event_fetches SET attempts = attempts + 1, tries = tries || $2::jsonb, documents = $3, reason = NULL
+			UPDATE event_fetches SET attempts = attempts + 1, tries = $2::jsonb, documents = $3, reason = NULL
 			WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq)
-		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
-		SELECT d.seq, d.event_id, e.source, e.type, e.reservation_id, e.listing_id, e.urgent FROM done d JOIN events e USING (event_id)`, id, encoded, []byte(documents))
+		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
+		SELECT d.seq, d.event_id, e.source, e.type, e.reservation_id, e.listing_id, e.urgent, octet_length(e.body) + $4
+		FROM done d JOIN events e USING (event_id)`, id, encoded, []byte(documents), len(documents))
 	return wrap(err, "keep what was fetched for event %s", id)
 }
 
@@ -112,15 +148,19 @@ func Tries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID][]Try
 	return tries, wrap(err, "read what was fetched")
 }
 
-// GiveUpFetch rejects an event whose documents can't be had. It can be replayed.
+// GiveUpFetch rejects an event whose documents can't be fetched. It can be replayed.
 func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `
+		var event uuid.UUID
+		err := tx.QueryRow(ctx, `
 			WITH gone AS (DELETE FROM event_fetches WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq)
 			INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
 			SELECT g.seq, g.event_id, e.source, e.type, 'rejected', $2, e.reservation_id, e.listing_id, e.occurred_at, e.received_at
-			FROM gone g JOIN events e USING (event_id)`, id, reason)
-		if err != nil || tag.RowsAffected() == 0 {
+			FROM gone g JOIN events e USING (event_id) RETURNING event_id`, id, reason).Scan(&event)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil // they have come meanwhile, or the event is gone
+		}
+		if err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `UPDATE events SET rejected = true WHERE event_id = $1`, id)
@@ -129,11 +169,11 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 	return wrap(err, "give up fetching for event %s", id)
 }
 
-// FetchesWaiting returns the events of a source that wait for documents, oldest first, from behind a place.
-func (s *Store) FetchesWaiting(ctx context.Context, source string, behind int64, limit int) ([]EventFetch, error) {
+// FetchesWaiting returns the events of a source that wait for documents, oldest first, from after a place.
+func (s *Store) FetchesWaiting(ctx context.Context, source string, after int64, limit int) ([]EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT event_id, seq, source, attempts, NULL::bytea AS body, NULL::jsonb AS request FROM event_fetches
-		WHERE source = $1 AND documents IS NULL AND seq > $2 ORDER BY seq LIMIT $3`, source, behind, limit)
+		SELECT event_id, seq, source, attempts, asked_at, NULL::jsonb AS tries, NULL::bytea AS body, NULL::jsonb AS request FROM event_fetches
+		WHERE source = $1 AND documents IS NULL AND seq > $2 ORDER BY seq LIMIT $3`, source, after, limit)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[EventFetch])
 	return list, wrap(err, "list events of source %s that wait for documents", source)
 }

@@ -1,0 +1,112 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// collect asks for what the format wants for an event, and for what that leads to. Each request is noted in the event's tries.
+func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.EventFetch) (map[string]any, error) {
+	m, err := intake.MappingOf(store.Event{Body: e.Body, Request: e.Request})
+	if err != nil {
+		return nil, err
+	}
+	c := f.clients.of(source, f.first)
+	all := map[string]any{}
+	for range rounds {
+		event, err := source.Map(ctx, m)
+		if err != nil {
+			return nil, mapError(err)
+		}
+		if len(event.Fetches) == 0 {
+			return all, saysSomething(event, all)
+		}
+		now := map[string][]any{}
+		for _, want := range event.Fetches {
+			if _, have := all[want.Kind]; have {
+				return nil, fmt.Errorf("the format %s asks for %q again and again", source.Format.Name, want.Kind)
+			}
+			documents, err := f.documents(ctx, source, c, e, want)
+			if err != nil {
+				return nil, err
+			}
+			if now[want.Kind] == nil {
+				now[want.Kind] = []any{} // an empty list and not null: it was asked for
+			}
+			now[want.Kind] = append(now[want.Kind], documents...)
+		}
+		for kind, documents := range now {
+			all[kind] = documents
+		}
+		m.Fetched = all
+	}
+	return nil, fmt.Errorf("the format %s wants more than %d documents one after another", source.Format.Name, rounds)
+}
+
+// documents asks for one kind of documents. Optional ones that the PMS doesn't have, or doesn't give for a while, are done without.
+func (f *Fetcher) documents(ctx context.Context, source pms.Source, c *client, e *store.EventFetch, want pms.Fetch) ([]any, error) {
+	documents, err := c.get(ctx, want, func(t store.Try) { e.Note(t); count(source.Name, t) })
+	if err == nil && e.Attempts == 0 && isStale(source.Fetch.Documents[want.Kind], want, documents) {
+		return nil, &Error{cause: early, Message: "the PMS's document is older than its webhook"}
+	}
+	if err == nil || !want.Optional || ctx.Err() != nil {
+		return documents, err
+	}
+	a := attempt{number: e.Attempts + 1, since: e.Since(time.Now())}
+	switch api, held := new(Error), new(heldError); {
+	case errors.As(err, &api):
+		a.cause = api.cause
+	case errors.As(err, &held):
+		a.cause, a.number = silent, 0
+	default:
+		return nil, err
+	}
+	if !doWithout(a) {
+		return nil, err
+	}
+	return []any{}, nil
+}
+
+func count(source string, t store.Try) {
+	answer := fmt.Sprint(t.Status)
+	if t.Status == 0 {
+		answer = "failed"
+	}
+	requests.WithLabelValues(source, answer).Inc()
+}
+
+// mapError words that a program failed. One that had no time is run again.
+func mapError(err error) error {
+	if errors.Is(err, pms.ErrTooLong) {
+		return &Error{cause: failing, Message: err.Error()}
+	}
+	return err
+}
+
+// saysSomething tells whether a format that was given documents has found anything in them. A program that ignores them says why.
+// The PMS may not have got round to it.
+func saysSomething(e pms.Event, documents map[string]any) error {
+	if len(documents) == 0 || len(e.Invalid) != 1 || e.Invalid[0].Field != "fetched" {
+		return nil
+	}
+	return &Error{cause: unknown, Message: "the PMS's documents say nothing of what the webhook is about"}
+}
+
+// isStale tells whether a document is from before what it was asked for; what can't be known is not.
+func isStale(d pms.Document, want pms.Fetch, documents []any) bool {
+	if d.Modified == "" || want.AsOf.IsZero() {
+		return false
+	}
+	for _, document := range documents {
+		if at, err := pms.ReadInstant(pms.Lookup(document, d.Modified)); err == nil && at.Before(want.AsOf.Add(-tolerance)) {
+			return true
+		}
+	}
+	return false
+}

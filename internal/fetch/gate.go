@@ -1,0 +1,78 @@
+package fetch
+
+import (
+	"sync"
+	"time"
+)
+
+// gate holds back the requests of one source: while its PMS asks to be left alone, and while it doesn't answer. After a
+// failure one request goes through as a probe; the others follow once it has been answered.
+//
+//	open --failure--> closed until T --T passes, one enters--> probing --answered--> open
+//	                     ^                                        |
+//	                     +----------------failure-----------------+
+type gate struct {
+	mu       sync.Mutex
+	until    time.Time
+	why      string
+	failures int  // without an answer between them
+	probing  bool // one request finds out whether the PMS is back
+}
+
+// heldError says that a source is held back: no request was made.
+type heldError struct {
+	wait time.Duration
+	why  string
+}
+
+func (e *heldError) Error() string { return "the PMS is asked again later: " + e.why }
+
+// enter lets a request through, or says how long it has to wait. The request ends with exactly one of pass, shut and leave.
+func (g *gate) enter(now time.Time) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case now.Before(g.until):
+		return &heldError{g.until.Sub(now), g.why}
+	case g.failures == 0:
+		return nil
+	case g.probing:
+		return &heldError{answerWithin, g.why}
+	}
+	g.probing = true
+	return nil
+}
+
+// pass notes that the PMS has answered.
+func (g *gate) pass() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failures, g.probing, g.why = 0, false, ""
+}
+
+// leave ends a request that says nothing of the PMS: it was cut off.
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.probing = false
+}
+
+// shut holds the source back for as long as the PMS asks for, or else the longer the more often it has failed. A request that
+// was under way when the gate was shut already doesn't count again.
+func (g *gate) shut(now time.Time, first, retryAfter time.Duration, why string) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now.Before(g.until) && retryAfter == 0 {
+		return g.until.Sub(now)
+	}
+	g.failures++
+	wait := backoff(first, g.failures, longestHold)
+	if retryAfter > 0 {
+		wait = min(retryAfter, longestRetryAfter)
+	}
+	if until := now.Add(wait); until.After(g.until) {
+		g.until = until
+	}
+	g.probing, g.why = false, why
+	return g.until.Sub(now)
+}

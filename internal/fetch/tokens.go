@@ -1,0 +1,93 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// tokenTrusted is how long a token that the PMS has never accepted is used all the same: some PMSs hand out five a day, so that
+// a refused account must not use them up.
+const tokenTrusted = time.Hour
+
+// tokens keeps the access token of a source until it expires or the PMS refuses it.
+type tokens struct {
+	config clientcredentials.Config
+	http   *http.Client
+
+	mu    sync.Mutex
+	token *oauth2.Token
+	at    time.Time // it was handed out
+	good  bool      // the PMS has accepted it
+}
+
+func newTokens(s *pms.FetchSettings, client *http.Client) *tokens {
+	return &tokens{
+		config: clientcredentials.Config{ClientID: s.ClientID, ClientSecret: s.ClientSecret, TokenURL: s.TokenURL, Scopes: s.Scopes},
+		http:   client,
+	}
+}
+
+// get returns the token, asking for one where there is none that is valid. turn waits for the source's pace, and quote words what
+// the server answered. What is wrong is about the account, whatever the status, and never about a document.
+func (t *tokens) get(ctx context.Context, turn func(context.Context) error, quote func([]byte, pms.Document) string) (*oauth2.Token, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.token.Valid() {
+		return t.token, nil
+	}
+	if err := turn(ctx); err != nil {
+		return nil, err
+	}
+	token, err := t.config.Token(context.WithValue(ctx, oauth2.HTTPClient, t.http))
+	if err != nil {
+		return nil, tokenError(err, quote)
+	}
+	t.token, t.at, t.good = token, time.Now(), false
+	return token, nil
+}
+
+// worked notes that the PMS has accepted a token.
+func (t *tokens) worked(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.token != nil && t.token.AccessToken == token {
+		t.good = true
+	}
+}
+
+// drop forgets a token that the PMS has refused. False: another token would be refused as well.
+func (t *tokens) drop(token string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.token == nil || t.token.AccessToken != token {
+		return true // somebody else has dropped it
+	}
+	if !t.good && time.Since(t.at) < tokenTrusted {
+		return false
+	}
+	t.token = nil
+	return true
+}
+
+func tokenError(err error, quote func([]byte, pms.Document) string) error {
+	refused := new(oauth2.RetrieveError)
+	if !errors.As(err, &refused) || refused.Response == nil {
+		return &Error{cause: silent, Message: "no access token could be asked for: " + withoutAddress(err)}
+	}
+	why := account
+	if causeOf(refused.Response.StatusCode) == busy {
+		why = busy
+	}
+	return &Error{
+		Status: refused.Response.StatusCode, RetryAfter: retryAfter(refused.Response.Header), cause: why,
+		Message: "no access token was given out: " + refused.Response.Status + quote(refused.Body, pms.Document{}),
+	}
+}

@@ -1,0 +1,140 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+)
+
+const oauthDoc = `"auth": "oauth2", "token_url": "URL/token", "documents": {"doc": {"path": "/docs/{id}"}}`
+
+// account is a PMS that hands out tokens t1, t2, ...; accepts tells which of them it takes.
+func tokenPMS(t *testing.T, accepts func(token string) bool) (f *Fetcher, s pms.Source, handedOut *atomic.Int32) {
+	handedOut = new(atomic.Int32)
+	f, s = pmsOf(t, wantsDoc, oauthDoc, func(s *pms.FetchSettings) { s.ClientID, s.ClientSecret = "id", "the-client-secret" }, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/token" {
+			_, _ = fmt.Fprintf(w, `{"access_token": "t%d", "token_type": "bearer", "expires_in": 86400}`, handedOut.Add(1))
+			return
+		}
+		if !accepts(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")) {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		_, _ = io.WriteString(w, `{}`)
+	})
+	return f, s, handedOut
+}
+
+func TestATokenIsKept(t *testing.T) {
+	t.Parallel()
+	f, s, handedOut := tokenPMS(t, func(token string) bool { return token == "t1" })
+	for range 6 { // each as after a reload of an unchanged configuration
+		same := *s.Fetch
+		s.Fetch = &same
+		if _, _, err := collect(t, f, s, `{"id": 1}`, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := handedOut.Load(); n != 1 {
+		t.Errorf("%d tokens were asked for", n)
+	}
+	other := *s.Fetch
+	other.ClientSecret = "another"
+	s.Fetch = &other
+	if _, _, err := collect(t, f, s, `{"id": 1}`, 0); err == nil {
+		t.Error("the token of the old secret is used with the new one")
+	}
+}
+
+func TestARevokedTokenIsReplacedAtOnce(t *testing.T) {
+	t.Parallel()
+	var revoked atomic.Bool
+	f, s, handedOut := tokenPMS(t, func(token string) bool { return token == "t1" && !revoked.Load() || token == "t2" })
+	for range 2 {
+		if _, _, err := collect(t, f, s, `{"id": 1}`, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	revoked.Store(true)
+	for range 3 {
+		if _, tries, err := collect(t, f, s, `{"id": 1}`, 0); err != nil || len(tries) != 1 {
+			t.Fatalf("after t1 was revoked: %v %+v", err, tries)
+		}
+	}
+	if n := handedOut.Load(); n != 2 {
+		t.Errorf("%d tokens were asked for", n)
+	}
+}
+
+// An account that is refused whatever the token doesn't use up the tokens of the day.
+func TestARefusedAccountAsksForOneToken(t *testing.T) {
+	t.Parallel()
+	f, s, handedOut := tokenPMS(t, func(string) bool { return false })
+	c := f.clients.of(s, time.Nanosecond)
+	for range 5 {
+		c.gate.pass()
+		_, _, err := collect(t, f, s, `{"id": 1}`, 0)
+		if api := new(Error); !errors.As(err, &api) || api.cause != account {
+			t.Fatalf("%v, want the account's", err)
+		}
+		c.gate = gate{}
+	}
+	if n := handedOut.Load(); n != 1 {
+		t.Errorf("%d tokens were asked for", n)
+	}
+}
+
+// What a token endpoint answers is about the account, whatever its status, and never repeats the credentials.
+func TestTokenErrors(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status int
+		answer string
+		want   cause
+		words  string
+	}{
+		"a wrong secret, by RFC 6749": {400, `{"error": "invalid_client", "error_description": "the-client-secret of jane@example.com is wrong"}`, account, "400 Bad Request: [redacted] of [redacted] is wrong"},
+		"by its error code alone":     {400, `{"error": "invalid_client"}`, account, "400 Bad Request: invalid_client"},
+		"not found":                   {404, `gone`, account, "404 Not Found"},
+		"a server's error":            {500, ``, account, "500 Internal Server Error"},
+		"too many":                    {429, ``, busy, "429 Too Many Requests"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, s := pmsOf(t, wantsDoc, oauthDoc, func(s *pms.FetchSettings) { s.ClientID, s.ClientSecret = "id", "the-client-secret" }, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(c.status)
+				_, _ = io.WriteString(w, c.answer)
+			})
+			_, _, err := collect(t, f, s, `{"id": 1}`, 0)
+			api := new(Error)
+			if !errors.As(err, &api) || api.cause != c.want || err.Error() != "no access token was given out: "+c.words {
+				t.Errorf("%v", err)
+			}
+			if err := f.clients.of(s, time.Millisecond).gate.enter(time.Now().Add(-time.Hour)); err == nil {
+				t.Error("the source's other events go on asking")
+			}
+		})
+	}
+	t.Run("a cut-off request says nothing of the PMS", func(t *testing.T) {
+		t.Parallel()
+		f, s, _ := tokenPMS(t, func(string) bool { return true })
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		c := f.clients.of(s, time.Millisecond)
+		if _, _, err := c.one(ctx, pms.Fetch{Kind: "doc", IDs: []string{"1"}}, s.Fetch.Documents["doc"], []string{"1"}); err == nil {
+			t.Error("it was made")
+		}
+		if err := c.gate.enter(time.Now()); err != nil {
+			t.Errorf("the gate is shut: %v", err)
+		}
+	})
+}
