@@ -156,12 +156,13 @@ func (r *rig) now() time.Time {
 	return time.Now().Add(r.offset).UTC()
 }
 
-// advance moves the clocks of the service and of Seam.
+// advance moves the clocks of Seam and of the service, Seam's first: what its lags hide must be visible by the time that the service
+// relies on it.
 func (r *rig) advance(d time.Duration) {
+	r.sim.Advance(d)
 	r.mu.Lock()
 	r.offset += d
 	r.mu.Unlock()
-	r.sim.Advance(d)
 }
 
 // send puts an event through inbox and apply. Timestamps are distinct and in the order of sending.

@@ -2,20 +2,18 @@ package simulator
 
 import (
 	"bytes"
-	"fmt"
-	"net"
-	"net/http"
-	"strings"
+	"slices"
 	"time"
 )
 
 // FaultKind is a way in which a call can go wrong.
 type FaultKind string
 
-// What a fault does. "Before" and "after" are about the call's effect.
+// Faults that lose or refuse a call. "Before" and "after" are about the call's effect.
 const (
 	LostBefore     FaultKind = "lost_before" // the connection closes, nothing happened
 	LostAfter      FaultKind = "lost_after"  // it happened, and the connection closes
+	Late           FaultKind = "late"        // the connection closes, and it happens Delay later
 	Error500Before FaultKind = "500_before"
 	Error500After  FaultKind = "500_after"
 	Error503Before FaultKind = "503_before"
@@ -23,11 +21,34 @@ const (
 	Garbage        FaultKind = "garbage"   // it happened, and the 200 is not JSON
 	Hang           FaultKind = "hang"      // it happened, and no answer comes
 	SlowDrip       FaultKind = "slow_drip" // it happened, and the answer comes byte by byte, for ever
+	Silent         FaultKind = "silent"    // it happened, and the connection says nothing more to anybody; needs [Serve]
 	Reset          FaultKind = "reset"     // TCP reset, nothing happened
-	Limited        FaultKind = "429"       // refused, with Retry-After if RetryAfter is set
-	Refused        FaultKind = "400"       // refused for what it says
-	NotAuthorized  FaultKind = "401"
-	NoEndpoint     FaultKind = "404" // a gateway's: no body of Seam's
+	Limited        FaultKind = "429"       // refused, with Retry-After if RetryAfter or RetryAfterText is set
+	NoEndpoint     FaultKind = "404"       // a gateway's: no body of Seam's
+	Page           FaultKind = "page"      // a gateway's HTML page, with Status (default 502), nothing happened
+)
+
+// Refusals by Seam: nothing happened. Type and Message override what they say.
+const (
+	Refused       FaultKind = "400"
+	NotAuthorized FaultKind = "401"
+	Forbidden     FaultKind = "403"
+	Conflict      FaultKind = "409"
+	Unprocessable FaultKind = "422"
+	WrongNotFound FaultKind = "not_found" // Seam's 404 about what the call names, although it is there
+)
+
+// Answers that are not as documented. The call has its effect.
+const (
+	NoObject     FaultKind = "no_object"     // the object or the list is missing
+	NullObject   FaultKind = "null_object"   // it is null
+	EmptyObject  FaultKind = "empty_object"  // it has no fields, or no items
+	NoOptional   FaultKind = "no_optional"   // without the fields that Seam's OpenAPI doesn't require
+	NullOptional FaultKind = "null_optional" // these are null
+	Unfamiliar   FaultKind = "unfamiliar"    // with fields and values that no document has
+	NoCursor     FaultKind = "no_cursor"     // there is a next page, and no cursor to it
+	SameCursor   FaultKind = "same_cursor"   // each page is followed by itself
+	HalfList     FaultKind = "half_list"     // the first half is said to be all
 )
 
 // FaultKinds lists the faults that lose or refuse a call and pass by themselves.
@@ -35,15 +56,23 @@ var FaultKinds = []FaultKind{
 	LostBefore, LostAfter, Error500Before, Error500After, Error503Before, Error503After, Garbage, Hang, SlowDrip, Reset, Limited,
 }
 
+// Alterations lists the faults that change an answer so that it can't be used, or says less.
+var Alterations = []FaultKind{NoObject, NullObject, NoOptional, NullOptional, Unfamiliar, NoCursor, SameCursor}
+
 // Fault makes calls fail.
 type Fault struct {
-	Kind       FaultKind     `json:"kind"`
-	Path       string        `json:"path"`        // "" is every path
-	Contains   string        `json:"contains"`    // only bodies that hold this text
-	Skip       int           `json:"skip"`        // let so many calls pass first
-	Count      int           `json:"count"`       // then fail so many; 0 is one, below 0 for ever
-	RetryAfter time.Duration `json:"retry_after"` // of 429
-	Fired      int           `json:"fired"`
+	Kind           FaultKind     `json:"kind"`
+	Path           string        `json:"path"`             // "" is every path
+	Contains       string        `json:"contains"`         // only bodies that hold this text
+	Skip           int           `json:"skip"`             // let so many calls pass first
+	Count          int           `json:"count"`            // then fail so many; 0 is one, below 0 for ever
+	RetryAfter     time.Duration `json:"retry_after"`      // of 429
+	RetryAfterText string        `json:"retry_after_text"` // of 429: the header as it is, however absurd
+	Delay          time.Duration `json:"delay"`            // of late, by the simulator's clock
+	Status         int           `json:"status"`           // of page
+	Type           string        `json:"type"`             // of a refusal: Seam's error.type
+	Message        string        `json:"message"`          // of a refusal
+	Fired          int           `json:"fired"`
 }
 
 // Inject adds faults. They are tried in order; the first that fits a call wins.
@@ -58,7 +87,7 @@ func (s *Simulator) Inject(faults ...Fault) {
 	}
 }
 
-// Heal takes all faults away and returns how often they fired.
+// Heal takes all faults away and returns how often they fired. What is late still comes.
 func (s *Simulator) Heal() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,55 +119,34 @@ func (s *Simulator) fault(path string, body []byte) *Fault {
 	return nil
 }
 
+// hasEffect tells whether a call that is struck happens all the same, now.
 func (k FaultKind) hasEffect() bool {
-	return strings.HasSuffix(string(k), "_after") || k == Garbage || k == Hang || k == SlowDrip
+	return slices.Contains([]FaultKind{LostAfter, Error500After, Error503After, Garbage, Hang, SlowDrip, Silent}, k) || k.alters()
 }
 
-// strike answers as the fault says; the effect, if it has one, has happened.
-func (f *Fault) strike(w http.ResponseWriter, r *http.Request) {
-	switch f.Kind {
-	case LostBefore, LostAfter:
-		closeConnection(w, false)
-	case Reset:
-		closeConnection(w, true)
-	case Error500Before, Error500After:
-		writeError(w, http.StatusInternalServerError, "internal_server_error", "simulated")
-	case Error503Before, Error503After:
-		w.WriteHeader(http.StatusServiceUnavailable) // a gateway's: no body
-	case Garbage:
-		w.Header().Set("Content-Type", "text/html")
-		_, _ = w.Write([]byte("<html>it works!</html>"))
-	case Hang:
-		<-r.Context().Done()
-	case SlowDrip:
-		w.WriteHeader(http.StatusOK)
-		flusher := http.NewResponseController(w)
-		for range time.NewTicker(50 * time.Millisecond).C {
-			if _, err := w.Write([]byte(" ")); err != nil || flusher.Flush() != nil || r.Context().Err() != nil {
-				return
+// alters tells whether the call is answered, only not as documented.
+func (k FaultKind) alters() bool {
+	return k == EmptyObject || k == HalfList || slices.Contains(Alterations, k)
+}
+
+// lateCall is a call whose effect is still to come.
+type lateCall struct {
+	at   time.Time
+	path string
+	body map[string]any
+}
+
+// comeLate has late calls take effect whose time has come. The caller holds the lock.
+func (s *Simulator) comeLate() {
+	now := s.now()
+	for i := 0; i < len(s.late); {
+		if c := s.late[i]; !now.Before(c.at) {
+			s.late = slices.Delete(s.late, i, i+1)
+			if fields, known := schemas[c.path]; known && calls[c.path] != nil && fields.check(c.body) == nil {
+				calls[c.path](s, c.body)
 			}
+			continue
 		}
-	case Limited:
-		if f.RetryAfter > 0 {
-			w.Header().Set("Retry-After", fmt.Sprintf("%.3f", f.RetryAfter.Seconds()))
-		}
-		writeError(w, http.StatusTooManyRequests, "too_many_requests", "simulated")
-	case Refused:
-		writeError(w, http.StatusBadRequest, "invalid_input", "simulated")
-	case NoEndpoint:
-		http.NotFound(w, r)
-	case NotAuthorized:
-		writeError(w, http.StatusUnauthorized, "unauthorized", "simulated")
+		i++
 	}
-}
-
-func closeConnection(w http.ResponseWriter, reset bool) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok && reset {
-		_ = tcp.SetLinger(0)
-	}
-	_ = conn.Close()
 }

@@ -3,7 +3,7 @@ package simulator
 import "strings"
 
 // index answers what would else be looked for in the whole state at every call, and counts what the peaks are about.
-// It follows the state: a call says what it touched, and everything is read anew once somebody else has changed it.
+// It follows the state: a call says what it touched, and everything is read again once somebody else has changed it.
 type index struct {
 	built      bool
 	users      map[string]indexed // by id
@@ -44,7 +44,7 @@ func add(s *set, ids ...string) {
 	}
 }
 
-// forget has everything read anew.
+// forget makes it read everything again.
 func (x *index) forget() { *x = index{} }
 
 // uniques are what no two identities share. In which case an e-mail address is compared is an option.

@@ -3,57 +3,16 @@
 package simulator
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 )
-
-// SecondUser says what happens when an identity that has an ACS user on a system gets another one. Seam
-// documents one for each, not what becomes of a second.
-type SecondUser string
-
-// The switch's positions.
-const (
-	Allow          SecondUser = "allow"
-	Refuse         SecondUser = "refuse"
-	ReturnExisting SecondUser = "return_existing"
-	MoveLink       SecondUser = "move_link"
-)
-
-// Options of a simulator. The zero value answers at once and holds nothing.
-type Options struct {
-	APIKey              string        `json:"-"`                     // "" takes any
-	StateFile           string        `json:"-"`                     // kept across restarts, if set
-	SecondUser          SecondUser    `json:"second_user"`           // default allow
-	CaseSensitiveEmail  bool          `json:"case_sensitive_email"`  // "A@b.c" and "a@b.c" may both exist
-	IgnoreUnknownGroups bool          `json:"ignore_unknown_groups"` // in acs/users/create; else the call is refused
-	RefuseEmail         string        `json:"refuse_email"`          // an address that Seam doesn't take
-	RefuseDeletes       bool          `json:"refuse_deletes"`        // acs/users/delete is accepted, and Salto KS keeps the user
-	Pending             time.Duration `json:"pending"`               // how long mutations stay pending
-	Defer               bool          `json:"defer"`                 // a user's creation is put off until it is subscribed
-	SubscribeDelay      time.Duration `json:"subscribe_delay"`       // behind starts_at
-	ReadLag             time.Duration `json:"read_lag"`              // reads show the state of so long ago
-	Latency             time.Duration `json:"latency"`               // of each answer
-	RateLimit           int           `json:"rate_limit"`            // calls a second; 0 is none
-	OmitRetryAfter      bool          `json:"omit_retry_after"`      // on 429
-	PageSize            int           `json:"page_size"`             // of lists, default 500
-	UniqueStatus        int           `json:"unique_status"`         // of a violated uniqueness, default 400
-	// Hook is called before and after each call's effect, while the caller waits: a test kills processes in it.
-	// If it says drop, the connection closes: before the effect there is none.
-	Hook func(path string, after bool) (drop bool) `json:"-"`
-	// Watch is called with the state behind each change. It must not keep it, nor call the simulator.
-	Watch func(*State) `json:"-"`
-}
 
 // Record is one call that was received.
 type Record struct {
@@ -85,6 +44,7 @@ type Simulator struct {
 	peaks   Peaks
 	second  time.Time // the rate limit's current second
 	calls   int       // in it
+	late    []lateCall
 }
 
 type snapshot struct {
@@ -103,7 +63,7 @@ func New(options Options) (*Simulator, error) {
 			return nil, fmt.Errorf("simulator state: %w", err)
 		default:
 			if err := json.Unmarshal(content, s.state); err != nil {
-				return nil, fmt.Errorf("simulator state %s: %w (delete it to start anew)", options.StateFile, err)
+				return nil, fmt.Errorf("simulator state %s: %w (delete it to start again)", options.StateFile, err)
 			}
 		}
 	}
@@ -121,20 +81,21 @@ func (s *Simulator) Now() time.Time {
 
 func (s *Simulator) now() time.Time { return time.Now().Add(s.offset).UTC() }
 
-// Advance moves the clock.
+// Advance moves the clock. What was due meanwhile happens.
 func (s *Simulator) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.offset += d
+	s.expire()
 }
 
 // Configure changes options while it runs.
 func (s *Simulator) Configure(change func(*Options)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.options.ReadLag
+	before := s.options.longestLag()
 	change(&s.options)
-	if before <= 0 && s.options.ReadLag > 0 {
+	if s.options.longestLag() > before {
 		s.past = []snapshot{{time.Time{}, s.state.clone()}} // nothing older is known
 	}
 }
@@ -202,12 +163,7 @@ func (s *Simulator) AddSystem(id, name string, groupIDs ...string) {
 // watches. The caller holds the lock.
 func (s *Simulator) changed() {
 	now := s.now()
-	if s.options.ReadLag > 0 {
-		s.past = append(s.past, snapshot{now, s.state.clone()})
-		for len(s.past) > 1 && s.past[1].at.Before(now.Add(-s.options.ReadLag-time.Second)) {
-			s.past = s.past[1:]
-		}
-	}
+	s.remember(now)
 	s.listed = listed{}
 	s.peaks.raise(s.index.follow(s.state))
 	if s.options.Watch != nil {
@@ -241,8 +197,9 @@ func (s *Simulator) persist() {
 	}
 }
 
-// expire finishes deletions and mutations whose time has come. The caller holds the lock.
+// expire finishes deletions and mutations whose time has come, and late calls. The caller holds the lock.
 func (s *Simulator) expire() {
+	s.comeLate()
 	now, gone := s.now(), false
 	for id := range s.index.going {
 		if u := s.state.Users[id]; !now.Before(u.GoneAt) {
@@ -254,197 +211,4 @@ func (s *Simulator) expire() {
 	if gone {
 		s.changed()
 	}
-}
-
-// view is what reads see. The caller holds the lock.
-func (s *Simulator) view() *State {
-	if s.options.ReadLag <= 0 {
-		return s.state
-	}
-	horizon := s.now().Add(-s.options.ReadLag)
-	for i := len(s.past) - 1; i >= 0; i-- {
-		if !s.past[i].at.After(horizon) {
-			return s.past[i].state
-		}
-	}
-	return s.past[0].state
-}
-
-// ServeHTTP implements http.Handler.
-func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/_simulator/") {
-		s.serveControl(w, r)
-		return
-	}
-	w.Header().Set("seam-request-id", uuid.NewString())
-	raw, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	if err != nil {
-		return
-	}
-	s.mu.Lock()
-	latency, hook := s.options.Latency, s.options.Hook
-	s.mu.Unlock()
-	if hook != nil && hook(r.URL.Path, false) {
-		panic(http.ErrAbortHandler)
-	}
-	if latency > 0 {
-		select {
-		case <-time.After(latency):
-		case <-r.Context().Done():
-			return
-		}
-	}
-	answer, fault := s.serve(r, raw)
-	if hook != nil && hook(r.URL.Path, true) {
-		panic(http.ErrAbortHandler)
-	}
-	switch {
-	case fault != nil:
-		fault.strike(w, r)
-	case answer.retryAfter > 0:
-		w.Header().Set("Retry-After", fmt.Sprintf("%.3f", answer.retryAfter.Seconds()))
-		fallthrough
-	default:
-		answer.write(w)
-	}
-}
-
-// serve does one call under the lock: fault before the effect, checks, effect, fault behind it.
-func (s *Simulator) serve(r *http.Request, raw []byte) (answer, *Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	path := r.URL.Path
-	s.counts[path]++
-	record := Record{At: s.now(), Path: path}
-	defer func() {
-		if s.records = append(s.records, record); len(s.records) > 20000 {
-			s.records = s.records[len(s.records)-20000:]
-		}
-	}()
-	body := map[string]any{}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	if len(bytes.TrimSpace(raw)) > 0 {
-		if err := decoder.Decode(&body); err != nil {
-			record.Status = http.StatusBadRequest
-			return refuse(http.StatusBadRequest, "invalid_input", "the body is not a JSON object"), nil
-		}
-	}
-	record.Body = body
-	fault := s.fault(path, raw)
-	if fault != nil && !fault.Kind.hasEffect() {
-		return answer{}, fault
-	}
-	a := s.answer(r, path, body)
-	if fault != nil {
-		return answer{}, fault
-	}
-	record.Status = a.status
-	return a, nil
-}
-
-func (s *Simulator) answer(r *http.Request, path string, body map[string]any) answer {
-	if s.options.APIKey != "" && r.Header.Get("Authorization") != "Bearer "+s.options.APIKey {
-		return refuse(http.StatusUnauthorized, "unauthorized", "the API key is not known")
-	}
-	if s.options.RateLimit > 0 {
-		second := s.now().Truncate(time.Second)
-		if !second.Equal(s.second) {
-			s.second, s.calls = second, 0
-		}
-		if s.calls++; s.calls > s.options.RateLimit {
-			a := refuse(http.StatusTooManyRequests, "too_many_requests", "too many requests")
-			if !s.options.OmitRetryAfter {
-				a.retryAfter = s.second.Add(time.Second).Sub(s.now())
-			}
-			return a
-		}
-	}
-	fields, known := schemas[path]
-	call := calls[path]
-	if !known || call == nil {
-		return refuse(http.StatusNotFound, "unknown_endpoint", path+" is not simulated")
-	}
-	if r.Method != http.MethodPost {
-		return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "use POST")
-	}
-	if wrong := fields.check(body); wrong != nil {
-		a := refuse(http.StatusBadRequest, "invalid_input", "the request does not fit the schema")
-		a.body["error"].(map[string]any)["validation_errors"] = wrong
-		return a
-	}
-	s.expire()
-	return call(s, request(body))
-}
-
-// answer is what a call comes to.
-type answer struct {
-	status     int
-	body       map[string]any
-	retryAfter time.Duration
-}
-
-func (a answer) write(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(a.status)
-	_ = json.NewEncoder(w).Encode(a.body)
-}
-
-func accept(key string, value any) answer {
-	body := map[string]any{"ok": true}
-	if key != "" {
-		body[key] = value
-	}
-	return answer{status: http.StatusOK, body: body}
-}
-
-func refuse(status int, kind, message string) answer {
-	return answer{status: status, body: map[string]any{
-		"ok": false, "error": map[string]any{"type": kind, "message": message, "request_id": uuid.NewString()},
-	}}
-}
-
-func writeError(w http.ResponseWriter, status int, kind, message string) {
-	refuse(status, kind, message).write(w)
-}
-
-// serveControl is the simulator's own interface: GET /_simulator/state, POST /_simulator/faults,
-// POST /_simulator/options, POST /_simulator/advance {"seconds": n}.
-func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
-	var err error
-	switch action := strings.TrimPrefix(r.URL.Path, "/_simulator/"); {
-	case action == "state" && r.Method == http.MethodGet:
-		answer{status: http.StatusOK, body: map[string]any{"state": s.State(), "peaks": s.Peaks(), "calls": s.Calls(), "now": s.Now()}}.write(w)
-		return
-	case action == "records" && r.Method == http.MethodGet:
-		answer{status: http.StatusOK, body: map[string]any{"records": s.Records()}}.write(w)
-		return
-	case action == "faults" && r.Method == http.MethodPost:
-		var f Fault
-		if err = json.NewDecoder(r.Body).Decode(&f); err == nil {
-			s.Inject(f)
-		}
-	case action == "faults" && r.Method == http.MethodDelete:
-		s.Heal()
-	case action == "options" && r.Method == http.MethodPost:
-		var raw []byte
-		if raw, err = io.ReadAll(r.Body); err == nil {
-			s.Configure(func(o *Options) { err = json.Unmarshal(raw, o) })
-		}
-	case action == "advance" && r.Method == http.MethodPost:
-		var by struct {
-			Seconds float64 `json:"seconds"`
-		}
-		if err = json.NewDecoder(r.Body).Decode(&by); err == nil {
-			s.Advance(time.Duration(by.Seconds * float64(time.Second)))
-		}
-	default:
-		writeError(w, http.StatusNotFound, "not_found", "the simulator has state, records, faults, options and advance")
-		return
-	}
-	if err != nil {
-		writeError(w, http.StatusBadRequest, "invalid_input", err.Error())
-		return
-	}
-	accept("", nil).write(w)
 }

@@ -24,24 +24,32 @@ type System struct {
 	Name              string `json:"name"`
 	SubscriptionLimit int    `json:"subscription_limit"` // 0: none
 	Disconnected      bool   `json:"disconnected"`
+	ErrorCode         string `json:"error_code"`   // one more error that is reported
+	WarningCode       string `json:"warning_code"` // one more warning
 }
 
 // AccessGroup is a group of doors.
 type AccessGroup struct {
-	ID       string `json:"acs_access_group_id"`
-	SystemID string `json:"acs_system_id"`
-	Name     string `json:"name"`
+	ID          string `json:"acs_access_group_id"`
+	SystemID    string `json:"acs_system_id"`
+	Name        string `json:"name"`
+	ErrorCode   string `json:"error_code"`
+	WarningCode string `json:"warning_code"`
 }
 
 // Identity is a user identity.
 type Identity struct {
-	ID        string    `json:"user_identity_id"`
-	Key       string    `json:"user_identity_key"`
-	Email     string    `json:"email_address"`
-	Phone     string    `json:"phone_number"`
-	FullName  string    `json:"full_name"`
-	Phones    int       `json:"phones"` // devices that the guest's app runs on
-	CreatedAt time.Time `json:"created_at"`
+	ID          string    `json:"user_identity_id"`
+	Key         string    `json:"user_identity_key"`
+	Email       string    `json:"email_address"`
+	Phone       string    `json:"phone_number"`
+	FullName    string    `json:"full_name"`
+	Phones      int       `json:"phones"` // devices that the guest's app runs on
+	CreatedAt   time.Time `json:"created_at"`
+	MergedIDs   []string  `json:"merged_user_identity_ids"`
+	MergedKeys  []string  `json:"merged_user_identity_keys"`
+	ErrorCode   string    `json:"error_code"`
+	WarningCode string    `json:"warning_code"`
 }
 
 // Schedule is when an ACS user has access. A zero end is none.
@@ -58,19 +66,20 @@ type Pending struct {
 
 // User is an ACS user.
 type User struct {
-	ID         string    `json:"acs_user_id"`
-	SystemID   string    `json:"acs_system_id"`
-	IdentityID string    `json:"user_identity_id"`
-	FullName   string    `json:"full_name"`
-	Email      string    `json:"email_address"`
-	Phone      string    `json:"phone_number"`
-	Schedule   *Schedule `json:"access_schedule"`
-	GroupIDs   []string  `json:"acs_access_group_ids"`
-	Suspended  bool      `json:"is_suspended"`
-	ErrorCode  string    `json:"error_code"` // set by a test: what Salto refused
-	Pending    []Pending `json:"pending"`
-	GoneAt     time.Time `json:"gone_at"` // being deleted until then
-	CreatedAt  time.Time `json:"created_at"`
+	ID          string    `json:"acs_user_id"`
+	SystemID    string    `json:"acs_system_id"`
+	IdentityID  string    `json:"user_identity_id"`
+	FullName    string    `json:"full_name"`
+	Email       string    `json:"email_address"`
+	Phone       string    `json:"phone_number"`
+	Schedule    *Schedule `json:"access_schedule"`
+	GroupIDs    []string  `json:"acs_access_group_ids"`
+	Suspended   bool      `json:"is_suspended"`
+	ErrorCode   string    `json:"error_code"` // set by a test: what Salto refused
+	WarningCode string    `json:"warning_code"`
+	Pending     []Pending `json:"pending"`
+	GoneAt      time.Time `json:"gone_at"` // being deleted until then
+	CreatedAt   time.Time `json:"created_at"`
 }
 
 // Credential is a credential of an ACS user; children stand for one phone each.
@@ -82,6 +91,7 @@ type Credential struct {
 	ParentID     string    `json:"parent_acs_credential_id"`
 	CreatedAt    time.Time `json:"created_at"`
 	ErrorCode    string    `json:"error_code"` // set by a test
+	WarningCode  string    `json:"warning_code"`
 }
 
 func newState(workspaceID string) *State {

@@ -1,0 +1,100 @@
+package simulator
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+func (s *Simulator) showCredential(st *State, c Credential) map[string]any {
+	u := st.Users[c.UserID]
+	return map[string]any{
+		"acs_credential_id": c.ID, "acs_user_id": c.UserID, "acs_system_id": u.SystemID, "user_identity_id": orNull(u.IdentityID),
+		"access_method": c.AccessMethod, "display_name": "Mobile key", "workspace_id": st.WorkspaceID, "connected_account_id": "simulated",
+		"created_at": stamp(c.CreatedAt), "is_managed": true, "is_multi_phone_sync_credential": c.MultiPhone,
+		"parent_acs_credential_id": orNull(c.ParentID), "external_type": "salto_ks_credential", "errors": s.reported("error", c.ErrorCode), "warnings": s.reported("warning", c.WarningCode),
+		"is_latest_desired_state_synced_with_provider": nil, "latest_desired_state_synced_with_provider_at": nil,
+	}
+}
+
+func (s *Simulator) createCredential(r request) answer {
+	u, ok := r.find(s.state)
+	if !ok || !u.GoneAt.IsZero() || !s.visible(func(st *State) bool { _, ok := r.find(st); return ok }) {
+		return notFound("acs_user")
+	}
+	if !slices.Contains([]string{"code", "card", "mobile_key", "cloud_key"}, r.text("access_method")) {
+		return invalid("access_method is not one of code, card, mobile_key, cloud_key")
+	}
+	c := Credential{ID: uuid.NewString(), UserID: u.ID, AccessMethod: r.text("access_method"), MultiPhone: r.flag("is_multi_phone_sync_credential"), CreatedAt: s.now()}
+	s.state.Credentials[c.ID] = c
+	s.index.touchCredential(c.ID)
+	if c.MultiPhone {
+		for range s.state.Identities[u.IdentityID].Phones {
+			s.addChild(c)
+		}
+	}
+	s.changed()
+	return accept("acs_credential", s.showCredential(s.state, c))
+}
+
+// addChild makes the credential of one phone.
+func (s *Simulator) addChild(parent Credential) {
+	child := Credential{ID: uuid.NewString(), UserID: parent.UserID, AccessMethod: parent.AccessMethod, ParentID: parent.ID, CreatedAt: s.now()}
+	s.state.Credentials[child.ID] = child
+	s.index.touchCredential(child.ID)
+}
+
+func (s *Simulator) listCredentials(r request) answer {
+	st := s.view(lists)
+	want, said := r["is_multi_phone_sync_credential"].(bool)
+	list := recall(s, st, &s.listed.credentials, fmt.Sprint(r["acs_user_id"], r["acs_system_id"], r["user_identity_id"], said, want), func() []Credential {
+		return st.credentials(func(c Credential) bool {
+			u := st.Users[c.UserID]
+			return (r.text("acs_user_id") == "" || c.UserID == r.text("acs_user_id")) && (r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
+				(r.text("user_identity_id") == "" || u.IdentityID == r.text("user_identity_id")) && (!said || c.MultiPhone == want)
+		})
+	})
+	list = shown(s, list, idOfCredential)
+	return s.paged(r, "acs_credentials", len(list), func(n int) any { return s.showCredential(st, list[n]) })
+}
+
+func (s *Simulator) getCredential(r request) answer {
+	st := s.view(gets)
+	c, ok := st.Credentials[r.text("acs_credential_id")]
+	if !ok {
+		return notFound("acs_credential")
+	}
+	return accept("acs_credential", s.showCredential(st, c))
+}
+
+func (s *Simulator) deleteCredential(r request) answer {
+	c, ok := s.state.Credentials[r.text("acs_credential_id")]
+	if !ok || !s.visible(func(st *State) bool { _, ok := st.Credentials[c.ID]; return ok }) {
+		return notFound("acs_credential")
+	}
+	delete(s.state.Credentials, c.ID)
+	s.index.touchCredential(c.ID)
+	for _, child := range s.state.credentials(func(x Credential) bool { return x.ParentID == c.ID }) {
+		delete(s.state.Credentials, child.ID)
+		s.index.touchCredential(child.ID)
+	}
+	s.changed()
+	return accept("", nil)
+}
+
+func (s *Simulator) createPhone(r request) answer {
+	i, ok := s.state.Identities[r.text("user_identity_id")]
+	if !ok {
+		return notFound("user_identity")
+	}
+	i.Phones++
+	s.state.Identities[i.ID] = i
+	for _, c := range s.state.credentials(func(c Credential) bool {
+		return c.MultiPhone && s.state.Users[c.UserID].IdentityID == i.ID
+	}) {
+		s.addChild(c)
+	}
+	s.changed()
+	return accept("phone", map[string]any{"device_id": uuid.NewString()})
+}

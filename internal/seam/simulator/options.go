@@ -1,0 +1,108 @@
+package simulator
+
+import "time"
+
+// SecondUser says what happens when an identity that has an ACS user on a system gets another one. Seam
+// documents one for each, but not what becomes of a second.
+type SecondUser string
+
+// The switch's positions.
+const (
+	Allow          SecondUser = "allow"
+	Refuse         SecondUser = "refuse"
+	ReturnExisting SecondUser = "return_existing"
+	MoveLink       SecondUser = "move_link"
+)
+
+// UnknownIdentity says what a list of ACS users answers for an identity that doesn't exist.
+type UnknownIdentity string
+
+// The switch's positions.
+const (
+	Empty      UnknownIdentity = "empty"
+	NotFound   UnknownIdentity = "not_found"
+	Everything UnknownIdentity = "everything" // as the vendor's own fake does
+)
+
+// ErrorText says what the texts of errors and warnings are like.
+type ErrorText string
+
+// The switch's positions.
+const (
+	Plain    ErrorText = "plain"
+	Long     ErrorText = "long"      // thousands of bytes
+	NonASCII ErrorText = "non_ascii" // in which a cut at a byte hits the middle of a letter
+	NUL      ErrorText = "nul"       // which Postgres doesn't take
+	HTML     ErrorText = "html"
+	Guest    ErrorText = "guest" // quotes an e-mail address and a phone number
+)
+
+// Options of a simulator. The zero value answers at once and holds nothing. Durations are nanoseconds in JSON.
+type Options struct {
+	APIKey    string `json:"-"` // "" takes any
+	StateFile string `json:"-"` // kept across restarts, if set
+
+	// What Seam's documents leave open.
+	SecondUser          SecondUser      `json:"second_user"`           // default allow
+	DeletingBlocks      bool            `json:"deleting_blocks"`       // an ACS user that is being deleted counts as the first
+	UnknownIdentity     UnknownIdentity `json:"unknown_identity"`      // default empty
+	CaseSensitiveEmail  bool            `json:"case_sensitive_email"`  // "A@b.c" and "a@b.c" may both exist
+	IgnoreUnknownGroups bool            `json:"ignore_unknown_groups"` // in acs/users/create; else the call is refused
+	UniqueStatus        int             `json:"unique_status"`         // of a violated uniqueness, default 400
+	UniqueType          string          `json:"unique_type"`           // its error type, default user_identity_already_exists
+	Rounding            time.Duration   `json:"rounding"`              // schedules are stored in multiples of this
+	TimesWithOffset     bool            `json:"times_with_offset"`     // schedules are answered in another time zone, without fractions
+
+	// What is refused.
+	RefuseEmail   string `json:"refuse_email"`   // an address that Seam doesn't take
+	RefuseDeletes bool   `json:"refuse_deletes"` // acs/users/delete is accepted, and Salto KS keeps the user
+
+	// How long things take.
+	Pending        time.Duration `json:"pending"`         // how long mutations stay pending
+	DeleteHang     time.Duration `json:"delete_hang"`     // how long a delete stays pending, default Pending
+	Defer          bool          `json:"defer"`           // a user's creation is deferred until it is subscribed
+	SubscribeDelay time.Duration `json:"subscribe_delay"` // after starts_at
+	Latency        time.Duration `json:"latency"`         // of each answer
+
+	// What reads and writes see. A write sees what it names as it was so long ago; what it changes is the present.
+	ReadLag   time.Duration `json:"read_lag"` // of gets and lists
+	GetLag    time.Duration `json:"get_lag"`
+	ListLag   time.Duration `json:"list_lag"`
+	WriteLag  time.Duration `json:"write_lag"`
+	UnevenLag bool          `json:"uneven_lag"` // each lag is the longest possible, and any shorter one as likely
+	Hidden    []string      `json:"hidden"`     // ids of objects that lists leave out
+
+	// What answers look like. Fields are named "acs_user.full_name"; "optional" is each field that Seam's OpenAPI doesn't require.
+	Omit       []string  `json:"omit"`        // fields that are left out
+	Null       []string  `json:"null"`        // fields that are null
+	Ragged     int       `json:"ragged"`      // percent of the fields named that are, default 100
+	Unknown    bool      `json:"unknown"`     // fields, enum values and warnings that no document has
+	ErrorText  ErrorText `json:"error_text"`  // default plain
+	PageSize   int       `json:"page_size"`   // of lists, default 500
+	ShortPages bool      `json:"short_pages"` // pages have any size up to that
+
+	RateLimit      int  `json:"rate_limit"`       // calls a second; 0 is none
+	OmitRetryAfter bool `json:"omit_retry_after"` // on 429
+
+	// Hook is called before and after each call's effect, while the caller waits: a test kills processes in it.
+	// If it says drop, the connection closes: before the effect there is none.
+	Hook func(path string, after bool) (drop bool) `json:"-"`
+	// Watch is called with the state after each change. It must not keep it, nor call the simulator.
+	Watch func(*State) `json:"-"`
+}
+
+// longestLag is how far back reads and writes can see.
+func (o *Options) longestLag() time.Duration {
+	return max(o.lag(gets), o.lag(lists), o.lag(writes))
+}
+
+func (o *Options) lag(kind reading) time.Duration {
+	switch kind {
+	case gets:
+		return max(o.ReadLag, o.GetLag)
+	case lists:
+		return max(o.ReadLag, o.ListLag)
+	default:
+		return o.WriteLag
+	}
+}

@@ -1,0 +1,172 @@
+package simulator
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// documented are the error types that Seam's documents, SDKs and examples name for a status.
+var documented = map[FaultKind]struct {
+	status int
+	kind   string
+}{
+	Refused:       {http.StatusBadRequest, "invalid_input"},
+	NotAuthorized: {http.StatusUnauthorized, "unauthorized"},
+	Forbidden:     {http.StatusForbidden, "forbidden"},
+	Conflict:      {http.StatusConflict, "conflict"},
+	Unprocessable: {http.StatusUnprocessableEntity, "unprocessable_entity"},
+}
+
+// nouns are what a 404 of Seam's is about, by the beginning of the path.
+var nouns = []struct{ path, noun string }{
+	{"/user_identities/", "user_identity"},
+	{"/acs/users/", "acs_user"},
+	{"/acs/credentials/create", "acs_user"},
+	{"/acs/credentials/", "acs_credential"},
+	{"/acs/access_groups/", "acs_access_group"},
+	{"/acs/systems/", "acs_system"},
+}
+
+// strike answers as the fault says; the effect, if it has one, has happened.
+func (f *Fault) strike(s *Simulator, w http.ResponseWriter, r *http.Request) {
+	switch f.Kind {
+	case LostBefore, LostAfter, Late:
+		closeConnection(w, false)
+	case Reset:
+		closeConnection(w, true)
+	case Error500Before, Error500After:
+		s.writeFault(w, http.StatusInternalServerError, "internal_server_error", f)
+	case Error503Before, Error503After:
+		w.WriteHeader(http.StatusServiceUnavailable) // a gateway's: no body
+	case Garbage:
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<html>it works!</html>"))
+	case Silent:
+		silence(r.Context())
+		<-r.Context().Done()
+	case Hang:
+		<-r.Context().Done()
+	case SlowDrip:
+		drip(w, r)
+	case Limited:
+		if after := f.retryAfter(); after != "" {
+			w.Header().Set("Retry-After", after)
+		}
+		s.writeFault(w, http.StatusTooManyRequests, "too_many_requests", f)
+	case NoEndpoint:
+		http.NotFound(w, r)
+	case Page:
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(cmp.Or(f.Status, http.StatusBadGateway))
+		_, _ = w.Write([]byte("<html><body><h1>" + cmp.Or(f.Message, "Bad Gateway") + "</h1></body></html>"))
+	case WrongNotFound:
+		s.writeFault(w, http.StatusNotFound, notFoundType(r.URL.Path), f)
+	default:
+		is := documented[f.Kind]
+		s.writeFault(w, cmp.Or(is.status, http.StatusBadRequest), cmp.Or(is.kind, "invalid_input"), f)
+	}
+}
+
+func (f *Fault) retryAfter() string {
+	if f.RetryAfterText != "" || f.RetryAfter <= 0 {
+		return f.RetryAfterText
+	}
+	return fmt.Sprintf("%.3f", f.RetryAfter.Seconds())
+}
+
+func (s *Simulator) writeFault(w http.ResponseWriter, status int, kind string, f *Fault) {
+	s.mu.Lock()
+	a := s.dress(refuse(status, cmp.Or(f.Type, kind), cmp.Or(f.Message, "simulated")))
+	s.mu.Unlock()
+	a.write(w)
+}
+
+func notFoundType(path string) string {
+	for _, n := range nouns {
+		if strings.HasPrefix(path, n.path) {
+			return n.noun + "_not_found"
+		}
+	}
+	return "not_found"
+}
+
+func drip(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusOK)
+	flusher, tick := http.NewResponseController(w), time.NewTicker(50*time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		if _, err := w.Write([]byte(" ")); err != nil || flusher.Flush() != nil || r.Context().Err() != nil {
+			return
+		}
+	}
+}
+
+// closeConnection ends the connection; over HTTP/2, which many calls share, only the call.
+func closeConnection(w http.ResponseWriter, reset bool) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok && reset {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// alter changes the answer of a call as the fault says.
+func (f *Fault) alter(s *Simulator, a answer) answer {
+	if a.status != http.StatusOK {
+		return a
+	}
+	for key, value := range a.body {
+		if key == "ok" || key == "pagination" {
+			continue
+		}
+		list, isList := value.([]any)
+		switch f.Kind {
+		case NoObject:
+			delete(a.body, key)
+		case NullObject:
+			a.body[key] = nil
+		case EmptyObject:
+			a.body[key] = map[string]any{}
+			if isList {
+				a.body[key] = []any{}
+			}
+		case HalfList:
+			if isList {
+				a.body[key] = list[:len(list)/2]
+				a.paginate(false, nil)
+			}
+		case NoCursor:
+			a.paginate(true, nil)
+		case SameCursor:
+			a.paginate(true, "the same")
+		}
+	}
+	alterEach(a.body, func(kind string, object map[string]any) {
+		for _, name := range answers[kind].Optional {
+			switch f.Kind {
+			case NoOptional:
+				delete(object, name)
+			case NullOptional:
+				object[name] = nil
+			}
+		}
+		if f.Kind == Unfamiliar {
+			unfamiliar(kind, object)
+		}
+	})
+	return a
+}
+
+// paginate changes the pagination of a list that has one.
+func (a answer) paginate(more bool, cursor any) {
+	if _, paged := a.body["pagination"]; paged {
+		a.body["pagination"] = map[string]any{"has_next_page": more, "next_page_cursor": cursor, "next_page_url": nil}
+	}
+}
