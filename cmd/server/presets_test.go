@@ -210,7 +210,7 @@ func TestPresets(t *testing.T) {
 				h.Set("svix-timestamp", fmt.Sprint(now.Unix()))
 				h.Set("svix-signature", e2eSecret.Sign("msg_guesty", now, body))
 			},
-			listing: "62b000000000000000000001", reservation: "62c000000000000000000001", starts: "08-20T14:00:00.000Z", api: guesty,
+			listing: "62b000000000000000000001", reservation: "62c000000000000000000001", starts: "08-20T13:00:00.000Z", api: guesty,
 		},
 		{
 			source: "lodgify", config: `verify: {secrets: ["lodgify-old-secret", "lodgify-secret"]}`, body: ahead(t, "lodgify/booking_change.array_variant.json"),

@@ -201,7 +201,7 @@ func (f fields) identity(s *Reservation) {
 	if rest, said := f.values["rest"].(bool); said {
 		s.Rest = rest
 	}
-	if s.Unit = f.id("unit", false); s.Unit != "" {
+	if s.Unit = f.id("unit", false); s.Unit != "" && s.Unit != s.BookingID {
 		s.ReservationID += "_" + s.Unit
 		if CheckID(s.ReservationID) != nil {
 			f.fail("unit", "makes an id that is too long")

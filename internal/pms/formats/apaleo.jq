@@ -5,31 +5,38 @@ module {
   "verify": {"method": "url-token"},
   "fetch": {
     "url": "https://api.apaleo.com", "auth": "oauth2", "token_url": "https://identity.apaleo.com/connect/token", "per_second": 5,
-    "documents": {"reservation": {"path": "/booking/v1/reservations/{id}", "modified": "modified"}}
+    "documents": {"reservation": {"path": "/booking/v1/reservations/{id}", "require": "id"}}
   }
 };
 
 def classes: {"Confirmed": "confirmed", "InHouse": "checked_in", "CheckedOut": "checked_out", "Canceled": "cancelled", "NoShow": "no_show"};
 
-if .fetched.reservation then .fetched.reservation[] | {reservation: {
+def contact: obj | {guest_email: .email, guest_name: name_of(.firstName, .lastName), guest_phone: .phone};
+
+# The units of a stay that moves while it lasts.
+def segments: [.assignedUnits | list[] | obj | (.unit | room_of(.id)) as $unit | .timeRanges | list[] | obj | {listing_id: $unit, from: .from, until: .to}]
+  | if length > 1 then . else [] end;
+
+if .fetched.reservation then .fetched.reservation[] | obj | segments as $segments | {reservation: ({
     reservation_id: .id,
-    listing_id: (.unit.id // ((.assignedUnits // [])[0].unit.id)),
+    listing_id: ((.unit | room_of(.id)) // (.assignedUnits | list | .[0] | obj | .unit | room_of(.id))),
     status: (.status | class_by(classes)),
     pms_status: .status,
-    guest_email: .primaryGuest.email,
-    guest_name: name_of(.primaryGuest.firstName, .primaryGuest.lastName),
-    guest_phone: .primaryGuest.phone,
-    guests: [(.additionalGuests // [])[] | {guest_email: .email, guest_name: name_of(.firstName, .lastName), guest_phone: .phone}],
+    guests: [.additionalGuests | list[] | contact],
     check_in: .arrival,
     check_out: .departure,
+    checked_in_at: (if .status == "InHouse" then .checkInTime else null end),
+    segments: $segments,
     version: .modified
-  }}
-else .body
-  | if (.topic // "" | ascii_downcase) == "system" then {ping: true}
-    elif (.topic // "" | ascii_downcase) != "reservation" then {ignore: "\(.topic) is about nothing that a key depends on"}
+  } + (.primaryGuest | contact))}
+else .body | obj
+  | (.topic | str | ascii_downcase) as $topic
+  | (.data | obj | .entityId) as $id
+  | if $topic == "system" then {ping: true}
+    elif $topic != "reservation" then {ignore: "\(.topic) is about nothing that a key depends on"}
     elif (.type | IN("canceled", "deleted", "set-to-no-show", "checked-out")) then
       # What takes a key away needs no more than the id.
-      {reservation: {reservation_id: .data.entityId, version: .timestamp, pms_status: .type,
+      {reservation: {reservation_id: $id, version: .timestamp, pms_status: .type,
         status: ({"canceled": "cancelled", "deleted": "cancelled", "set-to-no-show": "no_show", "checked-out": "checked_out"}[.type])}}
-    else {fetch: {kind: "reservation", id: .data.entityId, as_of: .timestamp}} end
+    else {fetch: {kind: "reservation", id: $id}} end
 end

@@ -5,20 +5,41 @@ module {
   "verify": {"method": "url-token"},
   "fetch": {
     "url": "https://beds24.com/api/v2", "auth": "header", "header": "token", "per_second": 1,
-    "documents": {"booking": {"path": "/bookings?id={id}&includeInfoItems=true", "modified": "data.modifiedTime"}}
+    "documents": {
+      "booking": {
+        "path": "/bookings?id={id}&includeInfoItems=true&status=confirmed&status=request&status=new&status=cancelled&status=black&status=inquiry",
+        "require": "data"
+      }
+    }
   }
 };
 
 def classes: {
   "new": "confirmed", "confirmed": "confirmed", "checkedin": "checked_in", "checkedout": "checked_out",
-  "cancelled": "cancelled", "request": "pending", "inquiry": "inquiry"
+  "cancelled": "cancelled", "request": "pending", "inquiry": "inquiry", "black": "block"
 };
 
-# A guest's own hours, as lock connectors of Beds24 have them: over 24:00 is the next day, below 0 the day before.
-def booking(items): ((items // []) | map({(.code // ""): .text}) | add // {}) as $own | {reservation: {
+# A booking's second status makes a confirmed one a no-show, or one that waits for a place or for its payment.
+def class: (.subStatus | str | ascii_downcase) as $sub
+  | (.status | class_by(classes)) as $class
+  | if $class | IN("confirmed", "checked_in") | not then $class
+    elif $sub == "noshow" then "no_show"
+    elif $sub | test("^(waitlist|nonpayment)") then "pending"
+    else $class end;
+
+# A guest's own hours, as lock connectors of Beds24 have them: over 24:00 is the next day, below 0 the day before. They are what
+# the host wants the lock to do, not when the guest plans to come.
+def own_hours(items): [items | list[] | obj | select(.code | IN("ACCESS_STARTTIME", "ACCESS_ENDTIME")) | {(.code): .text}] | add // {};
+
+# A unit 0 is a room that is not assigned yet.
+def unit_of_room: if .unitId == 0 or .unitId == "0" then null
+  elif ([.roomId, .unitId] | all(.[]; . == null or type == "string" or type == "number")) then [.roomId, .unitId] | map(room | values) | join("/") | said
+  else [.roomId, .unitId] end;
+
+def booking(items): own_hours(items) as $own | {reservation: {
     reservation_id: (.id | id),
-    listing_id: ([.roomId, .unitId] | map(id | values) | join("/") | said),
-    status: (.status | class_by(classes)),
+    listing_id: unit_of_room,
+    status: class,
     pms_status: .status,
     guest_email: .email,
     guest_name: name_of(.firstName, .lastName),
@@ -26,11 +47,19 @@ def booking(items): ((items // []) | map({(.code // ""): .text}) | add // {}) as
     check_in: local(.arrival; $own.ACCESS_STARTTIME),
     check_out: local(.departure; $own.ACCESS_ENDTIME),
     version: .modifiedTime
-  } | if .listing_id == null then del(.listing_id) else . end};
+  } | if .listing_id == null and .roomId == null then del(.listing_id) else . end};
 
-if .fetched.booking then .fetched.booking[] | (if (.data | type) == "array" then .data[] else .data end) | booking(.infoItems)
+if .fetched.booking then .fetched.booking[] | obj | .data | (if type == "array" then .[] else . end) | obj | booking(.infoItems)
+  # The webhook that named it counts by when it came.
+  | del(.reservation.version)
 elif .query.bookid then
-  if .query.status == "message" then {ignore: "a message is about nothing that a key depends on"} else {fetch: {kind: "booking", id: .query.bookid}} end
-elif (.body.booking | type) != "object" then {ignore: "\(.body.action // "a webhook without a booking") is about nothing that a key depends on"}
-elif .body.booking.status == "black" then {ignore: "a block of the calendar, not a stay"}
-else .body | .infoItems as $items | .booking | booking($items) end
+  if .query.status == "message" then {ignore: "a message is about nothing that a key depends on"}
+  else
+    # A cancel waits for no document.
+    (if .query.status | IN("cancel", "cancelled") then {reservation: {reservation_id: .query.bookid, status: "cancelled", pms_status: .query.status}} else empty end),
+    {fetch: {kind: "booking", id: .query.bookid}}
+  end
+else (.body | obj) as $body
+  | if ($body.booking | type) != "object" then {ignore: "\($body.action // "a webhook without a booking") is about nothing that a key depends on"}
+    else $body.booking | booking($body.infoItems) end
+end

@@ -1,50 +1,89 @@
 module {
-  "about": "Cloudbeds: official documentation and captured events, in both spellings of its keys. Reservations are fetched.",
+  "about": "Cloudbeds: official documentation and captured events, in both spellings of its keys. Reservations and guests are fetched.",
   "type": ["event"],
   "verify": {"method": "url-token"},
   "fetch": {
     "url": "https://hotels.cloudbeds.com/api/v1.2", "auth": "header", "header": "x-api-key", "per_second": 5,
-    "documents": {"reservation": {"path": "/getReservation?propertyID={property}&reservationID={id}", "modified": "data.dateModified"}}
+    "documents": {
+      "reservation": {"path": "/getReservation?propertyID={property}&reservationID={id}", "ok": "success", "message": "message", "require": "data"},
+      "guest": {"path": "/getGuest?propertyID={property}&guestID={id}", "ok": "success", "message": "message", "require": "data"}
+    }
   }
 };
 
 def classes: {
   "confirmed": "confirmed", "not_confirmed": "pending", "checked_in": "checked_in", "checked_out": "checked_out",
-  "canceled": "cancelled", "no_show": "no_show"
+  "canceled": "cancelled", "cancelled": "cancelled", "no_show": "no_show", "in_house": "checked_in"
 };
 
-# A booking is one key a room. A room that is not assigned yet is none to open. Its version is the webhook's: the document's own
-# time of change has no zone.
-def rooms(version): (.data // {}) as $r
-  | (($r.guestList // {}) | to_entries | map(.value)) as $guests
-  | (if (($r.assigned // []) | length) == 0 then [{}] else $r.assigned end)
-  | length as $several
-  | .[] as $room
-  | (($guests | map(select($several > 1 and .subReservationID == $room.subReservationID))) + ($guests | map(select(.isMainGuest))) + $guests | .[0] // {}) as $guest
-  | {reservation: {
-      reservation_id: $r.reservationID,
-      unit: (if $several > 1 then $room.subReservationID else null end),
-      rest: true,
-      listing_id: $room.roomID,
-      status: ($r.status | class_by(classes)),
-      pms_status: $r.status,
-      guest_id: ($guest.guestID // $r.guestID),
-      guest_email: ($guest.guestEmail // $r.guestEmail),
-      guest_name: ($guest.guestName // $r.guestName),
-      guest_phone: first_said($guest.guestCellPhone, $guest.guestPhone),
-      guests: ($guests | map(select(.guestID != $guest.guestID and ($several == 1 or .subReservationID == $room.subReservationID))
-        | {guest_id: .guestID, guest_email: .guestEmail, guest_name: .guestName, guest_phone: first_said(.guestCellPhone, .guestPhone)})),
-      check_in: local($room.startDate // $r.startDate; null),
-      check_out: local($room.endDate // $r.endDate; null),
-      version: version
-    }};
+def contact: {guest_id: (.guestID // .guestId | id), guest_email: first_said(.guestEmail, .email),
+  guest_name: first_said(.guestName, name_of(first_said(.guestFirstName, .firstName), first_said(.guestLastName, .lastName))),
+  guest_phone: first_said(.guestCellPhone, .cellPhone, .guestPhone, .phone)};
 
-if .fetched.reservation then .body.timestamp as $version | .fetched.reservation[] | rooms($version)
-else .body
-  | ((.reservationID // .reservationId) | id) as $id
+# guestList is an object by id, or a list: PHP writes an empty object so.
+def guests: .guestList | if type == "object" then to_entries | map(.value) else list end | map(select(type == "object"));
+
+# What says more than the booking's status: a room can be checked in, checked out or cancelled by itself.
+def room_class(booking): (.roomStatus | class_by(classes)) as $own
+  | if $own == "other" or (booking | IN("confirmed", "checked_in", "checked_out") | not) or (booking == "checked_out" and $own == "confirmed") then booking else $own end;
+
+# One room of a booking, which is several entries where the guest moves while the stay lasts.
+def stays: map(. + {sub: (.subReservationID | id)}) | (map(select(.sub == null)) | map([.])) + (map(select(.sub != null)) | group_by(.sub));
+
+# A booking has a key for each room. A room that is not assigned yet is a reservation that waits. Its version is the webhook's:
+# the document's own time of change has no zone.
+def rooms(version): (.data | obj) as $r
+  | ($r.status | class_by(classes)) as $class
+  | ($r | guests) as $guests
+  | ([$r.assigned, $r.unassigned] | map(if type == "object" then to_entries | map(.value) else list end) | add | map(select(type == "object"))) as $all
+  # A cancel is about the whole booking; so is what takes a key away where the rooms can't be told apart.
+  | (if ($all | length) == 0 or $class == "cancelled" or (($class | takes_away) and any($all[]; .subReservationID | type | IN("string", "number") | not))
+      then [[{}]] else $all | stays end) as $rooms
+  | ($rooms | length) as $several
+  | $rooms[] as $parts
+  | $parts[0] as $room
+  | (($guests | map(select($several > 1 and .subReservationID == $room.subReservationID))) + ($guests | map(select(.isMainGuest | is_true))) + $guests | .[0] // {}) as $guest
+  | ($guest | contact) as $main
+  | ($r | contact) as $booker
+  | {reservation: ({
+      reservation_id: ($r.reservationID | id),
+      unit: ($room.subReservationID | id),
+      rest: true,
+      listing_id: ($room.roomID | room),
+      status: (if $room == {} then $class else $room | room_class($class) end),
+      pms_status: first_said($room.roomStatus, $r.status),
+      guest_id: ($main.guest_id // ($r.guestID | id)),
+      guest_email: ($main.guest_email // $booker.guest_email),
+      guest_name: ($main.guest_name // $booker.guest_name),
+      guest_phone: ($main.guest_phone // $booker.guest_phone),
+      guests: ($guests | map(select(.guestID != $guest.guestID and ($several == 1 or .subReservationID == $room.subReservationID)) | contact)),
+      check_in: local(([$parts[].startDate | str | select(. != "")] | min) // $room.startDate // $r.startDate; null),
+      check_out: local(([$parts[].endDate | str | select(. != "")] | max) // $room.endDate // $r.endDate; null),
+      segments: (if ($parts | length) > 1 then [$parts[] | {listing_id: (.roomID | room), from: local(.startDate; null), until: local(.endDate; null)}] else [] end),
+      version: version
+    } | if $room == {} and ($class | takes_away) then keeps_room else . end)};
+
+# A guest, in either of the documents that tell of one.
+def guest($id; version): (.data | obj) as $d
+  | (first(($d | guests)[] | select((.guestID // .guestId | id) == $id)) // $d) | contact | {guest: (. + {guest_id: $id, version: version})};
+
+(.body | obj) as $body
+| $body.timestamp as $version
+| (($body.guestID // $body.guestId_str // $body.guestId) | id) as $guest
+| if .fetched.reservation then .fetched.reservation[] | obj | rooms($version)
+  elif .fetched.guest then .fetched.guest[] | obj | guest($guest; $version)
+  else $body
+  | (.event | str) as $event
+  | ((.reservationID // .reservationId_str // .reservationId) | id) as $id
   | ((.propertyID_str // .propertyId_str // .propertyID // .propertyId) | id) as $property
-  | if (.event // "" | startswith("reservation/") | not) or $id == null then {ignore: "\(.event) is about nothing that a key depends on"}
-    elif .event == "reservation/deleted" then {reservation: {reservation_id: $id, status: "cancelled", pms_status: "deleted", rest: true, version: .timestamp}}
-    elif (.event | IN("reservation/notes_changed", "reservation/custom_fields_changed")) then {ignore: "\(.event) is about nothing that a key depends on"}
-    else {fetch: {kind: "reservation", id: $id, with: {property: $property}, as_of: .timestamp}} end
+  | (.status | class_by(classes)) as $class
+  | if ($event | IN("guest/assigned", "guest/removed", "guest/details_changed")) and $id != null then {fetch: {kind: "reservation", id: $id, with: {property: $property}}}
+    elif $event == "guest/details_changed" and $guest != null then {fetch: {kind: "guest", id: $guest, with: {property: $property}}}
+    elif ($event | startswith("reservation/") | not) or $id == null then {ignore: "\(.event) is about nothing that a key depends on"}
+    elif $event == "reservation/deleted" then {reservation: {reservation_id: $id, status: "cancelled", pms_status: "deleted", rest: true, version: $version}}
+    elif ($event | IN("reservation/notes_changed", "reservation/custom_fields_changed")) then {ignore: "\(.event) is about nothing that a key depends on"}
+    # What takes the keys of a whole booking away waits for no document.
+    elif $event == "reservation/status_changed" and ($class | IN("cancelled", "no_show")) then
+      {reservation: {reservation_id: $id, status: $class, pms_status: .status, rest: true, version: $version}}
+    else {fetch: {kind: "reservation", id: $id, with: {property: $property}}} end
 end

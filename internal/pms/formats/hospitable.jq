@@ -7,32 +7,42 @@ module {
 
 def classes: {"accepted": "confirmed", "cancelled": "cancelled", "not accepted": "cancelled", "request": "pending"};
 
-.body
+.body | obj
 | .created as $version
-| if .action == "property.deleted" then {listing: {listing_id: .data.id, deleted: true, version: $version}}
-  elif .action == "property.merged" then {merge: {from: .data.previous_id, into: .data.new_id, version: $version}}
-  elif .action == "integration.disconnected" then {disconnected: "the host has disconnected this integration at Hospitable"}
-  elif .triggers == "test" then {ping: true}
-  elif (.action // "" | startswith("property.")) then
+| (.action | str) as $action
+| (.data | obj) as $r
+| if $action == "property.deleted" then {listing: {listing_id: $r.id, deleted: true, version: $version}}
+  elif $action == "property.merged" then {merge: {from: $r.previous_id, into: $r.new_id, version: $version}}
+  elif $action == "integration.disconnected" then {disconnected: "the host has disconnected this integration at Hospitable"}
+  elif ([.triggers] | flatten | index("test")) != null then {ping: true}
+  elif ($action | startswith("property.")) then
     # Its time zone is a fixed offset, which is wrong for half of the year: the source's or the listing's counts.
-    {listing: {listing_id: .data.id, name: .data.name, check_in_time: (.data["check-in"] | said), check_out_time: (.data["check-out"] | said), version: $version}}
-  elif (.action // "" | startswith("reservation.")) then
-    .data as $r
-    | ($r.properties // []) as $rooms
-    | (if ($rooms | length) == 0 then [{}] else $rooms end)[]
-    | {reservation: {
+    {listing: {listing_id: $r.id, name: $r.name, check_in_time: ($r["check-in"] | said), check_out_time: ($r["check-out"] | said), version: $version}}
+  elif ($action | startswith("reservation.")) then
+    ($r.reservation_status | obj | .current | obj | .category) as $category
+    # The old field counts only for a cancel, and only where the new one can't be read.
+    | ($category | class_by(classes)) as $class
+    | (if $class == "other" and ($r.status | IN("cancelled", "not accepted")) then {class: "cancelled", word: $r.status} else {class: $class, word: $category} end) as $status
+    | ($r.guest | obj) as $guest
+    | ($r.properties | list | map(if type == "object" then . else {id: .} end)) as $rooms
+    # A cancel is about the whole booking.
+    | (if ($rooms | length) == 0 or ($status.class == "cancelled" and ($rooms | length) > 1) then [{}] else $rooms end)
+    | length as $several
+    | .[]
+    | {reservation: ({
         reservation_id: $r.id,
-        unit: (if ($rooms | length) > 1 then .id else null end),
+        # Rooms have no ids of their own in a booking: the property tells them apart, where there are several.
+        unit: (if $several > 1 then .id else null end),
         rest: true,
         listing_id: .id,
-        status: ($r.reservation_status.current.category | class_by(classes)),
-        pms_status: $r.reservation_status.current.category,
-        guest_id: $r.guest.id,
-        guest_email: $r.guest.email,
-        guest_name: name_of($r.guest.first_name, $r.guest.last_name),
-        guest_phone: ($r.guest.phone_numbers // [])[0],
+        status: $status.class,
+        pms_status: $status.word,
+        guest_id: $guest.id,
+        guest_email: $guest.email,
+        guest_name: name_of($guest.first_name, $guest.last_name),
+        guest_phone: $guest.phone_numbers,
         check_in: $r.check_in,
         check_out: $r.check_out,
         version: $version
-      } | if .listing_id == null then del(.listing_id) else . end}
+      } | keeps_room)}
   else {ignore: "\(.action) is about nothing that a key depends on"} end

@@ -11,14 +11,13 @@ def classes: {
   "inquiry": "inquiry", "inquiryPreapproved": "inquiry", "inquiryDenied": "inquiry", "inquiryTimedout": "inquiry", "inquiryNotPossible": "inquiry"
 };
 
-.body
-| (if (.data | type) == "object" then .data else .payload.data? end) as $r
+.body | obj
+| (if (.data | type) == "object" then .data else .payload | obj | .data | obj end) as $r
 | if .data == "test" then {ping: true}
   elif .object != "reservation" then {ignore: "\(.object) is about nothing that a key depends on"}
-  elif $r == null then error("a reservation event without data")
-  else {reservation: {
+  else {reservation: ({
     reservation_id: ($r.id | id),
-    listing_id: ($r.listingMapId | id),
+    listing_id: ($r.listingMapId | room),
     status: ($r.status | class_by(classes)),
     pms_status: $r.status,
     guest_email: $r.guestEmail,
@@ -27,4 +26,4 @@ def classes: {
     check_in: local($r.arrivalDate; $r.checkInTime),
     check_out: local($r.departureDate; $r.checkOutTime),
     version: $r.updatedOn
-  } | if .listing_id == null then del(.listing_id) else . end} end
+  } | keeps_room)} end

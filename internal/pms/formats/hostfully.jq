@@ -5,32 +5,38 @@ module {
   "verify": {"method": "url-token"},
   "fetch": {
     "url": "https://platform.hostfully.com/api/v3", "auth": "header", "header": "X-HOSTFULLY-APIKEY", "per_second": 2,
-    "documents": {"lead": {"path": "/leads/{id}", "modified": "lead.updatedUtcDateTime"}}
+    "documents": {"lead": {"path": "/leads/{id}"}}
   }
 };
 
-def class: if test("^(BOOKED|PAID_IN_FULL|STAY)") then "confirmed"
-  elif IN("CANCELLED", "CANCELLED_BY_TRAVELER", "CANCELLED_BY_OWNER", "DECLINED", "CLOSED", "IGNORED") then "cancelled"
-  elif IN("PENDING", "ON_HOLD") then "pending"
-  elif . == "NEW" then "inquiry" else "other" end;
+def class: str | if test("^(BOOKED|PAID_IN_FULL)") then "confirmed"
+  elif . == "STAY" then "checked_in"
+  elif IN("CANCELLED", "CANCELLED_BY_TRAVELER", "CANCELLED_BY_OWNER", "DECLINED", "CLOSED", "IGNORED", "HOLD_EXPIRED", "CLOSED_HOLD") then "cancelled"
+  elif IN("PENDING", "ON_HOLD", "ARCHIVED") then "pending"
+  elif IN("NEW", "QUOTE_SENT", "CLOSED_QUOTE") then "inquiry"
+  elif . == "BLOCKED" then "block" else "other" end;
 
-if .fetched.lead then .fetched.lead[] | (.lead // .)
-  | if .type == "BLOCK" then {ignore: "a block of the calendar, not a stay"}
-    elif .type != "BOOKING" then {ignore: "an inquiry, not a stay"}
-    else {reservation: {
+# What is no booking never makes a key, whatever its status says.
+def class_of_lead: (.status | class) as $class
+  | if .type == "BOOKING" or ($class == "cancelled" and .type != "INQUIRY") then $class
+    elif .type == "BLOCK" then "block"
+    elif .type | IN("INQUIRY", "BOOKING_REQUEST") then "inquiry" else "other" end;
+
+if .fetched.lead then .fetched.lead[] | obj | (if (.lead | type) == "object" then .lead else . end)
+  | (.guestInformation | obj) as $guest
+  | {reservation: ({
       reservation_id: .uid,
-      listing_id: .propertyUid,
-      status: ((.status // "") | class),
+      listing_id: (.propertyUid | room),
+      status: class_of_lead,
       pms_status: .status,
-      guest_email: .guestInformation.email,
-      guest_name: name_of(.guestInformation.firstName, .guestInformation.lastName),
-      guest_phone: .guestInformation.phoneNumber,
-      check_in: (.checkInLocalDateTime // null),
-      check_out: (.checkOutLocalDateTime // null),
+      guest_email: $guest.email,
+      guest_name: name_of($guest.firstName, $guest.lastName),
+      guest_phone: first_said($guest.phoneNumber, $guest.cellPhoneNumber),
+      check_in: .checkInLocalDateTime,
+      check_out: .checkOutLocalDateTime,
       version: .updatedUtcDateTime
-    } | if .listing_id == null then del(.listing_id) else . end}
-    end
-else .body
+    } | keeps_room)}
+else .body | obj
   | .event_type as $event
   | if ($event | IN("NEW_BOOKING", "BOOKING_UPDATED", "UNIT_CHANGED", "NEW_BOOKING_REQUEST")) then {fetch: {kind: "lead", id: .lead_uid}}
     elif $event == "BOOKING_CANCELLED" then {reservation: {reservation_id: .lead_uid, status: "cancelled", pms_status: $event}}

@@ -4,22 +4,26 @@ module {
   "verify": {"method": "hmac", "header": "ms-signature", "algorithm": "sha256", "encoding": "hex", "prefix": "sha256="}
 };
 
-# An open booking is one that no longer blocks the calendar: it was taken back.
-def classes: {"Booked": "confirmed", "Declined": "cancelled", "Open": "cancelled", "Tentative": "pending"};
+# An open booking is one that no longer blocks the calendar: it was taken back. One that is new and open was never booked.
+def class(action): if .status == "Open" and (action | startswith("booking_new")) then "inquiry"
+  else .status | class_by({"Booked": "confirmed", "Declined": "cancelled", "Open": "cancelled", "Tentative": "pending"}) end;
 
 .body
 | (if type == "array" then .[] else . end)
-| if (.action // "" | startswith("booking_") | not) or (.action | startswith("booking_payment")) or .booking == null
+| obj
+| (.action | str) as $action
+| (.guest | obj) as $guest
+| if ($action | startswith("booking_") | not) or ($action | startswith("booking_payment")) or .booking == null
   then {ignore: "\(.action) is about nothing that a key depends on"}
-  else {reservation: {
-    reservation_id: (.booking.id | id),
-    listing_id: (.booking.property_id | id),
-    status: (.booking.status | class_by(classes)),
-    pms_status: .booking.status,
-    guest_id: .guest.uid,
-    guest_email: .guest.email,
-    guest_name: .guest.name,
-    guest_phone: .guest.phone_number,
-    check_in: local(.booking.date_arrival; null),
-    check_out: local(.booking.date_departure; null)
-  } | if .listing_id == null then del(.listing_id) else . end} end
+  else .booking | obj | {reservation: ({
+    reservation_id: (.id | id),
+    listing_id: (.property_id | room),
+    status: class($action),
+    pms_status: .status,
+    guest_id: $guest.uid,
+    guest_email: $guest.email,
+    guest_name: $guest.name,
+    guest_phone: $guest.phone_number,
+    check_in: local(.date_arrival; null),
+    check_out: local(.date_departure; null)
+  } | keeps_room)} end

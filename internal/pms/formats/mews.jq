@@ -7,7 +7,9 @@ module {
     "url": "https://api.mews.com/api/connector/v1", "auth": "body", "per_second": 2,
     "documents": {
       "reservations": {"method": "POST", "path": "/reservations/getAll/2023-06-06", "body": {"ReservationIds": "{ids}", "Limitation": {"Count": 1000}}},
-      "customers": {"method": "POST", "path": "/customers/getAll", "body": {"CustomerIds": "{ids}", "Extent": {"Customers": true}, "Limitation": {"Count": 1000}}}
+      "customers": {"method": "POST", "path": "/customers/getAll", "body": {"CustomerIds": "{ids}", "Extent": {"Customers": true}, "Limitation": {"Count": 1000}}},
+      "updated_customers": {"method": "POST", "path": "/customers/getAll", "body": {"CustomerIds": "{ids}", "Extent": {"Customers": true}, "Limitation": {"Count": 1000}}},
+      "merged_customers": {"method": "POST", "path": "/customers/getAll", "body": {"CustomerIds": "{ids}", "Extent": {"Customers": true}, "Limitation": {"Count": 1000}}}
     }
   }
 };
@@ -17,39 +19,58 @@ def classes: {
   "Inquired": "inquiry", "Optional": "pending", "Requested": "pending"
 };
 
-# Customers are known only once their reservations are: they are fetched behind them.
-if .fetched.reservations then
-  [.fetched.reservations[].Reservations[]?] as $reservations
-  | ([$reservations[] | select(.AccountType == "Customer" or .AccountType == null) | .AccountId | values] | unique) as $accounts
-  | if .fetched.customers == null and ($accounts | length) > 0 then {fetch: {kind: "customers", ids: $accounts}}
-    else ([(.fetched.customers // [])[].Customers[]?] | map({(.Id): .}) | add // {}) as $customers
-      | if ($reservations | length) == 0 then {ignore: "orders of services that are no stays"} else $reservations[] end
-      | ($customers[.AccountId // ""] // {}) as $guest
-      | {reservation: {
-          reservation_id: .Id,
-          listing_id: .AssignedResourceId,
-          status: (.State | class_by(classes)),
-          pms_status: .State,
-          guest_id: .AccountId,
-          guest_email: (if $guest.HasOtaEmail == true then null else $guest.Email end),
-          guest_name: name_of($guest.FirstName, $guest.LastName),
-          guest_phone: $guest.Phone,
-          check_in: (.ScheduledStartUtc // .StartUtc),
-          check_out: (.ScheduledEndUtc // .EndUtc),
-          version: .UpdatedUtc
-        }}
-    end
-elif .fetched.customers then .fetched.customers[].Customers[]?
-  | {guest: {guest_id: .Id, guest_email: (if .HasOtaEmail == true then null else .Email end), guest_name: name_of(.FirstName, .LastName), guest_phone: .Phone, version: .UpdatedUtc}}
-elif .body.Action then
-  if (.body.Action | IN("IntegrationDisabled", "IntegrationCanceled", "IntegrationDeleted")) then {disconnected: "the hotel has ended this integration at Mews"}
-  else {ignore: "\(.body.Action) is about nothing that a key depends on"} end
+# One request names at most a thousand.
+def ask(kind; optional): map(select(type == "string")) | unique as $ids | range(0; $ids | length; 1000) | {fetch: ({kind: kind, ids: $ids[.:. + 1000]} + optional)};
+
+def all_of(documents; key): [documents | list[] | obj | .[key] | list[] | select(type == "object")];
+
+def by_id: map(select(.Id | type == "string") | {key: .Id, value: .}) | from_entries;
+
+def address: if .HasOtaEmail == true then null else .Email end;
+
+def order($customers): ((.AccountId | str) as $account | $customers[$account] // {}) as $guest
+  | (.State | class_by(classes)) as $class
+  | {reservation: {
+      reservation_id: .Id,
+      listing_id: .AssignedResourceId,
+      status: (if $class == "cancelled" and .CancellationReason == "NoShow" then "no_show" else $class end),
+      pms_status: .State,
+      guest_id: .AccountId,
+      guest_email: ($guest | address),
+      guest_name: name_of($guest.FirstName, $guest.LastName),
+      guest_phone: $guest.Phone,
+      check_in: (.ScheduledStartUtc // .StartUtc),
+      check_out: (.ScheduledEndUtc // .EndUtc),
+      checked_in_at: (if $class == "checked_in" then .ActualStartUtc // .StartUtc else null end),
+      version: .UpdatedUtc
+    }};
+
+# A customer who was merged into another has that one's address.
+def customer($all): ($all[.MergeTargetId | str] // .) as $by
+  | {guest: {guest_id: .Id, guest_email: ($by | address), guest_name: ($by | name_of(.FirstName, .LastName)), guest_phone: $by.Phone, version: .UpdatedUtc}};
+
+(.fetched | obj) as $f
+| if .fetched == null and (.body | obj | .Action) then .body
+  | if (.Action | IN("IntegrationDisabled", "IntegrationCanceled", "IntegrationDeleted")) then {disconnected: "the hotel has ended this integration at Mews"}
+    else {ignore: "\(.Action) is about nothing that a key depends on"} end
+elif .fetched == null then
+  [.body | obj | .Events | list[] | obj | {kind: (.Discriminator // .Type), id: ((.Value | obj | .Id) // .Id)}] as $events
+  | [$events[] | select(.kind | IN("ServiceOrderUpdated", "Reservation")) | .id] as $orders
+  | [$events[] | select(.kind | IN("CustomerAdded", "CustomerUpdated")) | .id] as $customers
+  | if ($orders | length) + ($customers | length) == 0 then {ignore: "it is about nothing that a key depends on"}
+    else ($orders | ask("reservations"; null)),
+      ($customers | if ($orders | length) == 0 then ask("customers"; null) else ask("updated_customers"; {optional: true}) end) end
 else
-  [.body.Events[]? | {kind: (.Discriminator // .Type), id: (.Value.Id // .Id)}] as $events
-  | ([$events[] | select(.kind | IN("ServiceOrderUpdated", "Reservation")) | .id] | unique) as $orders
-  | ([$events[] | select(.kind | IN("CustomerAdded", "CustomerUpdated")) | .id] | unique) as $customers
-  | if ($orders | length) > 0 then {fetch: {kind: "reservations", ids: $orders}}
-    # Customers alone: those of an order are fetched with it.
-    elif ($customers | length) > 0 then {fetch: {kind: "customers", ids: $customers}}
-    else {ignore: "it is about nothing that a key depends on"} end
+  all_of($f.reservations; "Reservations") as $orders
+  | all_of($f.customers, $f.updated_customers, $f.merged_customers; "Customers") as $known
+  | ($known | by_id) as $by_id
+  # Those who were updated by themselves: the customers of orders are told of by their orders.
+  | (if $f.reservations then all_of($f.updated_customers; "Customers") else all_of($f.customers; "Customers") end) as $updated
+  | [$orders[] | select(.AccountType == "Customer" or .AccountType == null) | .AccountId | select(type == "string") | select($by_id[.] == null)] as $missing
+  | [$updated[].MergeTargetId | select(type == "string") | select($by_id[.] == null)] as $merged
+  # Customers are known only once their reservations are: they are fetched after them. An order is worth its key without.
+  | if $f.customers == null and ($missing | length) > 0 then $missing | ask("customers"; {optional: true})
+    elif $f.merged_customers == null and ($merged | length) > 0 then $merged | ask("merged_customers"; {optional: true})
+    elif ($orders | length) + ($updated | length) == 0 then {ignore: "orders of services that are no stays"}
+    else ($orders[] | order($by_id)), ($updated[] | customer($by_id)) end
 end

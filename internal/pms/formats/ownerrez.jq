@@ -9,30 +9,39 @@ module {
   }
 };
 
-def classes: {"active": "confirmed", "canceled": "cancelled", "pending": "pending"};
+def classes: {"active": "confirmed", "canceled": "cancelled", "cancelled": "cancelled", "pending": "pending"};
 
-def default_first(list): ((list // []) | map(select(.is_default))) + (list // []) | .[0];
+def default_first: list | map(select(type == "object")) | (map(select(.is_default | is_true)) + .) | .[0] // {};
 
-(((.fetched.guest // [])[0]) // {}) as $guest
+((.fetched.guest | list | .[0]) | obj) as $guest
 | (.fetched == null) as $unfetched
-| .body
-| (.entity // {}) as $r
+| .body | obj
+| (.entity | obj) as $r
+| (($r.guest_id // ($r.guest | obj | .id)) | id) as $guest_id
+| ($r.status | class_by(classes)) as $class
 | if .action == "webhook_test" then {ping: true}
   elif .action == "application_authorization_revoked" then {disconnected: "the owner has revoked this application at OwnerRez"}
+  elif .entity_type == "guest" and (.action | IN("entity_create", "entity_update")) then
+    # The webhook doesn't have the guest's addresses.
+    if $unfetched then {fetch: {kind: "guest", id: (.entity_id | id)}}
+    else {guest: {guest_id: (.entity_id | id), guest_email: ($guest.email_addresses | default_first.address), guest_name: name_of($guest.first_name, $guest.last_name),
+      guest_phone: ($guest.phones | default_first.number)}} end
   elif .entity_type != "booking" then {ignore: "\(.entity_type) is about nothing that a key depends on"}
   elif .action == "entity_delete" then {reservation: {reservation_id: (.entity_id | id), status: "cancelled", pms_status: "deleted"}}
-  elif $r.is_block == true or $r.type == "block" then {ignore: "a block of the calendar, not a stay"}
-  elif $unfetched and $r.status == "active" and $r.guest_id != null then {fetch: {kind: "guest", id: $r.guest_id}}
-  else {reservation: {
+  elif $class != "cancelled" and (($r.is_block | is_true) or $r.type == "block") then
+    {reservation: {reservation_id: (.entity_id | id), status: "block", pms_status: "block", version: ($r.updated_utc // $r.created_utc)}}
+  # Everything but the address is in the webhook: a guest who can't be had costs nothing but that.
+  elif $unfetched and $class == "confirmed" and $guest_id != null then {fetch: {kind: "guest", id: $guest_id, optional: true}}
+  else {reservation: ({
     reservation_id: (.entity_id | id),
-    listing_id: ($r.property_id | id),
-    status: ($r.status | class_by(classes)),
+    listing_id: ($r.property_id // ($r.property | obj | .id) | room),
+    status: $class,
     pms_status: $r.status,
-    guest_id: ($r.guest_id | id),
-    guest_email: default_first($guest.email_addresses).address,
-    guest_name: name_of($r.guest.first_name, $r.guest.last_name),
-    guest_phone: default_first($guest.phones).number,
+    guest_id: $guest_id,
+    guest_email: ($guest.email_addresses | default_first.address),
+    guest_name: ($r.guest | obj | name_of(.first_name, .last_name)),
+    guest_phone: ($guest.phones | default_first.number),
     check_in: local($r.arrival; $r.check_in),
     check_out: local($r.departure; $r.check_out),
     version: ($r.updated_utc // $r.created_utc)
-  } | if .listing_id == null then del(.listing_id) else . end} end
+  } | keeps_room)} end

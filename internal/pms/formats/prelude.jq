@@ -1,23 +1,45 @@
 # What every program may use besides jq's own functions.
 
+# What a PMS sends may have another type than it documents. These never fail: a value of another type has nothing in it.
+def obj: if type == "object" then . else {} end;
+def list: if type == "array" then . else [] end;
+def str: if type == "string" then . else "" end;
+
 # A text that says something, else null.
 def said: if type == "string" and (test("\\S") | not) then null else . end;
 
 # The first of the inputs that says something, else null.
 def first_said(candidates): first(candidates | said | values) // null;
 
-# An id, whether it came as a text or a number; null where there is none.
-def id: if . == null or . == "" then null else tostring end;
+# An id, whether it came as a text or a number; null where there is none. A value of another type stays, for staykey to refuse.
+def id: if . == "" then null elif type == "number" then tostring else . end;
+
+# The id of a room: no PMS has a room 0.
+def room: if . == 0 or . == "0" then null else id end;
+
+# The id of an object that is named by its id, or by itself.
+def room_of(key): if type == "object" then key else . end | room;
+
+# Whether a flag is set, however it is written.
+def is_true: . == true or . == 1 or (str | ascii_downcase | IN("true", "1", "yes"));
 
 # A name from its parts; null where all are missing.
-def name_of(parts): [parts | said | values] | join(" ") | said;
+def name_of(parts): [parts | said | values]
+  | if all(.[]; type == "string" or type == "number") then join(" ") | said else first(.[] | select(type != "string" and type != "number")) end;
 
-# What a table has for a text, else "other": a status that nobody has told us of is never guessed at.
-def class_by(table): table[. // "" | tostring] // "other";
+# What a table has for a text, else "other": a status that the table doesn't have is never guessed at.
+def class_by(table): table[str] // "other";
 
-# An hour as a number, as a time of day: 16 is "16:00". A text stays as it is.
-def hour: if type == "number" then "\(.):00" else said end;
+# Whether a class takes a key away.
+def takes_away: IN("cancelled", "no_show", "checked_out");
+
+# A reservation that doesn't say its room keeps the one it has; listing_id null says that it has none.
+def keeps_room: if .listing_id == null then del(.listing_id) else . end;
+
+# An hour of the day; numbers are hours.
+def hour: said;
 
 # A local date, with a time of day and a time zone where they are known.
-def local(date; time; zone): if date == null or date == "" then null else {date: (date | tostring | .[0:10]), time: (time | hour), time_zone: (zone | said)} end;
+def local(date; time; zone): date as $date | if $date == null or $date == "" then null
+  else {date: ($date | if type == "string" then .[0:10] else . end), time: (time | hour), time_zone: (zone | said)} end;
 def local(date; time): local(date; time; null);

@@ -4,14 +4,15 @@ module {
   "verify": {"method": "url-token"}
 };
 
-.body
-| .data as $r
-| if (.action // "" | test("Reservation$") | not) then {ignore: "\(.action) is about nothing that a key depends on"}
-  elif $r["is-blocked-booking"] == true then {ignore: "a block of the calendar, not a stay"}
-  else {reservation: {
+.body | obj
+| (.action | str) as $action
+| (.data | obj) as $r
+| if $action | test("Reservation$") | not then {ignore: "\(.action) is about nothing that a key depends on"}
+  else {reservation: ({
     reservation_id: ($r.id | id),
-    listing_id: ($r.apartment.id | id),
-    status: (if (.action | IN("cancelReservation", "deleteReservation")) or $r.type == "cancellation" then "cancelled"
+    listing_id: ($r.apartment | room_of(.id)),
+    status: (if ($action | IN("cancelReservation", "deleteReservation")) or $r.type == "cancellation" then "cancelled"
+      elif $r["is-blocked-booking"] | is_true then "block"
       elif ($r.type | IN("reservation", "modification of booking")) or $r.type == null then "confirmed" else "other" end),
     pms_status: ($r.type // .action),
     guest_id: ($r.guestId | id),
@@ -21,4 +22,4 @@ module {
     check_in: local($r.arrival; $r["check-in"]),
     check_out: local($r.departure; $r["check-out"]),
     version: $r.modifiedAt
-  } | if .listing_id == null then del(.listing_id) else . end} end
+  } | keeps_room)} end

@@ -4,14 +4,18 @@ module {
   "verify": {"method": "url-token"}
 };
 
-def classes: {"confirmed": "confirmed", "checked_in": "checked_in", "checked_out": "checked_out", "cancelled": "cancelled", "pending": "pending", "inquiry": "inquiry"};
+# On the day of arrival a booking "needs check-in", on the day of departure it "needs check-out".
+def classes: {
+  "confirmed": "confirmed", "needs_check_in": "confirmed", "checked_in": "checked_in", "needs_check_out": "checked_in",
+  "checked_out": "checked_out", "cancelled": "cancelled", "canceled": "cancelled", "pending": "pending", "inquiry": "inquiry"
+};
 
 .query.event as $event
-| .body
-| {reservation: {
+| .body | obj
+| {reservation: ({
     reservation_id: (.id | id),
     # The unit of a listing that has several; the key is misspelt at Uplisting.
-    listing_id: ((.mutli_unit_id // .property_id) | id),
+    listing_id: (.mutli_unit_id // .property_id | room),
     # A removal has no status, but a reason.
     status: (if $event == "booking_removed" or (.status == null and .reason != null) then "cancelled" else .status | class_by(classes) end),
     pms_status: (.status // $event),
@@ -21,4 +25,4 @@ def classes: {"confirmed": "confirmed", "checked_in": "checked_in", "checked_out
     check_in: local(.check_in; .arrival_time),
     check_out: local(.check_out; .departure_time),
     version: .timestamp
-  } | if .listing_id == null then del(.listing_id) else . end}
+  } | keeps_room)}
