@@ -51,32 +51,39 @@ func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eve
 // queuePage is how many keys one statement makes due.
 const queuePage = 5000
 
-// QueueSystem makes every key due that has an ACS user on an access system, or waits for it.
+// QueueSystem makes every key due that has an ACS user on an access system, or waits for it. It goes page by page in the order of the primary
+// key, and where the next page begins is Postgres' to tell: its order depends on the database's collation. Keys are locked in the order in
+// which everything else locks them.
 func (s *Store) QueueSystem(ctx context.Context, acsSystemID string, now time.Time) (int, error) {
 	total := 0
 	after := Ref{}
 	for {
-		rows, _ := s.pool.Query(ctx, `
+		var found, queued int
+		var last Ref
+		err := s.pool.QueryRow(ctx, `
 			WITH page AS (
 				SELECT source, reservation_id FROM (
-					SELECT source, reservation_id FROM acs_users WHERE acs_system_id = $1
+					SELECT source, reservation_id FROM acs_users WHERE acs_system_id = @system
 					UNION SELECT source, reservation_id FROM mobile_keys WHERE reason = 'access_system_disconnected') u
-				WHERE (source, reservation_id) > ($2, $3) ORDER BY source, reservation_id LIMIT $4)
-			UPDATE mobile_keys k SET checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, $5::timestamptz), next_is_retry = false
-			FROM page WHERE k.source = page.source AND k.reservation_id = page.reservation_id
-			RETURNING k.source, k.reservation_id`, acsSystemID, after.Source, after.ReservationID, queuePage, now)
-		refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
+				WHERE (source, reservation_id) > (@source, @reservation) ORDER BY source, reservation_id LIMIT @most),
+			locked AS (
+				SELECT k.source, k.reservation_id FROM mobile_keys k JOIN page USING (source, reservation_id)
+				ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k),
+			queued AS (
+				UPDATE mobile_keys k SET checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, @now::timestamptz), next_is_retry = false
+				FROM locked l WHERE k.source = l.source AND k.reservation_id = l.reservation_id
+				RETURNING 1)
+			SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM queued), coalesce(last.source, ''), coalesce(last.reservation_id, '')
+			FROM (SELECT) AS always LEFT JOIN (SELECT * FROM page ORDER BY source DESC, reservation_id DESC LIMIT 1) AS last ON true`,
+			pgx.StrictNamedArgs{"system": acsSystemID, "source": after.Source, "reservation": after.ReservationID, "most": queuePage, "now": now}).
+			Scan(&found, &queued, &last.Source, &last.ReservationID)
 		if err != nil {
 			return total, wrap(err, "queue the keys of access system %s", acsSystemID)
 		}
-		total += len(refs)
-		if len(refs) < queuePage {
+		total += queued
+		if found < queuePage {
 			return total, nil
 		}
-		for _, r := range refs {
-			if r.Source > after.Source || (r.Source == after.Source && r.ReservationID > after.ReservationID) {
-				after = r
-			}
-		}
+		after = last
 	}
 }

@@ -119,7 +119,7 @@ func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, e
 		r := newEventRows(settled)
 		batch.Queue(insertSettled, append(r.stored(), r.statuses, r.reasons)...).Query(note)
 	}
-	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+	if err := s.intake.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("insert %d events: %w", len(events), err)
 	}
 	fates := make([]Accepted, len(events))
@@ -163,7 +163,7 @@ func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fate
 	for at, i := range known {
 		sources[at], keys[at] = events[i].Source, *events[i].EventKey
 	}
-	rows, _ := s.pool.Query(ctx, `
+	rows, _ := s.intake.Query(ctx, `
 		SELECT n.i, e.event_id, e.rejected FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (source, event_key, i)
 		JOIN events e USING (source, event_key)`, sources, keys)
 	var at int
@@ -196,7 +196,7 @@ func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fate
 // one is a duplicate.
 func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 	tried := false
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+	err := inTx(ctx, s.intake, func(tx pgx.Tx) error {
 		tried = false
 		r := newEventRows([]Event{e})
 		var seq int64

@@ -170,6 +170,8 @@ const queueAtMost = 2000
 
 // QueueDue has keys claimed whose time has come.
 func (s *Store) QueueDue(ctx context.Context, now time.Time) error {
+	ctx, cancel := prompt(ctx)
+	defer cancel()
 	_, err := s.pool.Exec(ctx, `
 		UPDATE mobile_keys SET queued = true WHERE (source, reservation_id) IN (
 			SELECT source, reservation_id FROM mobile_keys WHERE NOT queued AND next_reconcile_at <= $1
@@ -181,6 +183,8 @@ func (s *Store) QueueDue(ctx context.Context, now time.Time) error {
 // with a check-in before it. Leases run by the database's clock, so that the clocks of replicas don't matter. A claim
 // doesn't wait for the disk: should Postgres crash, the first mark made under it is refused, and no call was made before one.
 func (s *Store) ClaimKeys(ctx context.Context, lease time.Duration, before time.Time, limit int) ([]Lease, error) {
+	ctx, cancel := prompt(ctx)
+	defer cancel()
 	until := time.Now().Add(lease)
 	if before.IsZero() {
 		before = LastRank.AddDate(1, 0, 0)
@@ -210,6 +214,8 @@ const dontWaitForDisk = `SET LOCAL synchronous_commit = off`
 
 // RenewLease prolongs a lease; [ErrLeaseLost] if another worker has the key.
 func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) error {
+	ctx, cancel := prompt(ctx)
+	defer cancel()
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval
 		WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`, l.Source, l.ReservationID, l.Token, lease)

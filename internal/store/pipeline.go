@@ -47,7 +47,9 @@ func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(
 		return nil
 	}()
 	if err != nil && !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
-		_, rollback := conn.Exec(context.WithoutCancel(ctx), "rollback")
+		ctx, cancel := prompt(context.WithoutCancel(ctx))
+		defer cancel()
+		_, rollback := conn.Exec(ctx, "rollback")
 		return errors.Join(err, rollback)
 	}
 	return err

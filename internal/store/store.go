@@ -24,7 +24,8 @@ var (
 
 // Store is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
+	pool   *pgxpool.Pool
+	intake *pgxpool.Pool // for what webhooks and readiness need, so that nothing else can take their connections
 }
 
 // Ref names one reservation.
@@ -38,72 +39,19 @@ func (r Ref) compare(other Ref) int {
 	return cmp.Or(cmp.Compare(r.Source, other.Source), cmp.Compare(r.ReservationID, other.ReservationID))
 }
 
-// Open connects to Postgres. Every statement has a deadline of 15 s on the server, so that a lost client or
-// a lock never holds a connection for ever. The error never shows the DSN's password.
-func Open(ctx context.Context, dsn string) (*Store, error) {
-	config, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	if config.MaxConns < 20 {
-		config.MaxConns = 20
-	}
-	params := config.ConnConfig.RuntimeParams
-	for name, value := range map[string]string{
-		"application_name":                    "staykey",
-		"statement_timeout":                   "15s",
-		"idle_in_transaction_session_timeout": "30s",
-		"timezone":                            "UTC",
-	} {
-		if params[name] == "" {
-			params[name] = value
-		}
-	}
-	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		// What is acknowledged must outlive a crash, whatever the database's default says. Modes that promise more stay.
-		if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`); err != nil {
-			return err
-		}
-		// Every statement of ours looks up keys or walks an index. A plan that was made and kept while a table was small
-		// must still be right when it is large: at a start on empty tables each insert came to read all of them. And none
-		// is long enough to be worth compiling.
-		_, err := conn.Exec(ctx, `SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name`)
-		return err
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("connect to Postgres: %w", err)
-	}
-	return &Store{pool: pool}, nil
-}
-
-// Close waits for borrowed connections and closes all.
-func (s *Store) Close() { s.pool.Close() }
-
-// Pool gives the connections to what needs them as such (metrics, migrations).
-func (s *Store) Pool() *pgxpool.Pool { return s.pool }
-
-// Ping tells whether Postgres answers and takes writes.
-func (s *Store) Ping(ctx context.Context) error {
-	var readOnly bool
-	if err := s.pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&readOnly); err != nil {
-		return fmt.Errorf("ping Postgres: %w", err)
-	}
-	if readOnly {
-		return errors.New("ping Postgres: it is a read-only standby")
-	}
-	return nil
-}
-
 // racedTries is how often a transaction is tried. Each race has a winner, so that a loser succeeds within a few tries.
 const racedTries = 10
 
 // InTx runs fn in one transaction and commits it unless fn fails. Where fn reports [ErrRaced], or Postgres ended a
 // deadlock with another transaction, fn runs again in a new transaction, up to 10 times in all; then InTx returns
 // ErrRaced. So fn must not build on what an earlier run left in variables outside of it.
-func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) (err error) {
+func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
+	return inTx(ctx, s.pool, fn)
+}
+
+func inTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) (err error) {
 	for range racedTries {
-		err = pgx.BeginFunc(ctx, s.pool, fn)
+		err = pgx.BeginFunc(ctx, pool, fn)
 		if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "40P01" {
 			err = fmt.Errorf("%w: %w", ErrRaced, err)
 		}

@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -21,35 +23,92 @@ import (
 	"github.com/staykey/staykey/migrations"
 )
 
-var server = sync.OnceValues(func() (string, error) {
+// shared is the server of all tests.
+type shared struct{ dsn, locale, template string }
+
+var server = sync.OnceValues(func() (shared, error) {
 	ctx := context.Background()
 	// Never stopped here: a server that we start ends with this process, a container with its reaper.
 	dsn, _, err := pgtest.Start(ctx, func(string) {})
 	if err != nil {
-		return "", err
+		return shared{}, err
 	}
-	return dsn, makeTemplate(ctx, dsn)
+	if dsn, err = patient(dsn); err != nil {
+		return shared{}, err
+	}
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return shared{}, fmt.Errorf("connect to the Postgres for tests: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	s := shared{dsn: dsn}
+	if s.locale, err = locale(ctx, conn); err != nil {
+		return shared{}, fmt.Errorf("choose the locale of the tests' databases: %w", err)
+	}
+	s.template = templateName(s.locale)
+	return s, s.makeTemplate(ctx, conn)
 })
 
-// templateName changes with the migrations, so that a database server may outlive them.
-func templateName() string {
+// patient gives connecting a deadline that a busy machine can't miss.
+func patient(dsn string) (string, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "", fmt.Errorf("TEST_DATABASE_URL must be a URL: %w", err)
+	}
+	query := u.Query()
+	query.Set("connect_timeout", "120")
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}
+
+// localeSetting names the collation of the tests' databases: "C", an ICU locale behind "icu:", or one of the machine's own, such as en_US.UTF-8.
+// By default it is one that sorts as people do, where Postgres has it: that is what most installations use, and the order in which it sorts ids
+// is not that of their bytes.
+const (
+	localeSetting = "STAYKEY_TEST_LOCALE"
+	defaultLocale = "icu:en-US"
+)
+
+// locale is that of the tests' databases.
+func locale(ctx context.Context, conn *pgx.Conn) (string, error) {
+	if set := os.Getenv(localeSetting); set != "" {
+		return set, nil
+	}
+	var icu bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i')`).Scan(&icu); err != nil {
+		return "", err
+	}
+	if !icu {
+		return "C", nil
+	}
+	return defaultLocale, nil
+}
+
+// empty is how a database without our schema is made.
+func empty(locale string) string {
+	if icu, is := strings.CutPrefix(locale, "icu:"); is {
+		return ` TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE ` + quote(icu) + ` LOCALE 'C'`
+	}
+	return ` TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE ` + quote(locale)
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// templateName changes with the migrations and the locale, so that a database server may outlive them.
+func templateName(locale string) string {
 	h := sha256.New()
 	h.Write(migrations.Content())
+	h.Write([]byte(locale))
 	return "staykey_template_" + hex.EncodeToString(h.Sum(nil))[:16]
 }
 
 // makeTemplate migrates one database that the others are cloned from. Processes that share the server take
 // turns at an advisory lock.
-func makeTemplate(ctx context.Context, dsn string) error {
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		return fmt.Errorf("connect to the Postgres for tests: %w", err)
-	}
-	defer func() { _ = conn.Close(ctx) }()
+func (s shared) makeTemplate(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock(7820)`); err != nil {
 		return err
 	}
-	name := templateName()
+	name := s.template
 	var ready bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate)`, name).Scan(&ready); err != nil || ready {
 		return err
@@ -57,10 +116,10 @@ func makeTemplate(ctx context.Context, dsn string) error {
 	if _, err := conn.Exec(ctx, `DROP DATABASE IF EXISTS `+name); err != nil {
 		return err
 	}
-	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name); err != nil {
+	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name+empty(s.locale)); err != nil {
 		return fmt.Errorf("the tests' role must be allowed to create databases: %w", err)
 	}
-	db, err := sql.Open("pgx", databaseDSN(dsn, name))
+	db, err := sql.Open("pgx", databaseDSN(s.dsn, name))
 	if err != nil {
 		return err
 	}
@@ -85,17 +144,31 @@ func databaseDSN(dsn, name string) string {
 
 // DSN makes a database for the test, dropped when it ends. It fails the test, never skips it, where there is
 // no Postgres.
-func DSN(t testing.TB) string { return clone(t, templateName()) }
+func DSN(t testing.TB) string {
+	t.Helper()
+	return create(t, func(s shared) string { return ` TEMPLATE ` + s.template })
+}
 
 // EmptyDSN is like DSN without the schema.
-func EmptyDSN(t testing.TB) string { return clone(t, "template0") }
-
-func clone(t testing.TB, template string) string {
+func EmptyDSN(t testing.TB) string {
 	t.Helper()
-	dsn, err := server()
+	return create(t, func(s shared) string { return empty(s.locale) })
+}
+
+// Postgres returns the DSN of the server that tests share, as a role that may create databases.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	s, err := server()
 	if err != nil {
 		t.Fatalf("no Postgres for this test: %v", err)
 	}
+	return s.dsn
+}
+
+func create(t testing.TB, from func(shared) string) string {
+	t.Helper()
+	dsn := Postgres(t)
+	s, _ := server()
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
@@ -104,7 +177,7 @@ func clone(t testing.TB, template string) string {
 	defer func() { _ = conn.Close(ctx) }()
 	name := "test_" + uuid.NewString()[:13]
 	name = pgx.Identifier{name}.Sanitize()
-	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name+` TEMPLATE `+template); err != nil {
+	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name+from(s)); err != nil {
 		t.Fatalf("make a database for this test: %v", err)
 	}
 	t.Cleanup(func() {
@@ -136,15 +209,12 @@ func New(t testing.TB) *store.Store {
 // begins with.
 func Copy(t testing.TB, closed *store.Store) string {
 	t.Helper()
-	return clone(t, pgx.Identifier{closed.Pool().Config().ConnConfig.Database}.Sanitize())
+	database := pgx.Identifier{closed.Pool().Config().ConnConfig.Database}.Sanitize()
+	return create(t, func(shared) string { return ` TEMPLATE ` + database })
 }
 
 // Of is the DSN of a database of the test's own, by its name.
 func Of(t testing.TB, name string) string {
 	t.Helper()
-	dsn, err := server()
-	if err != nil {
-		t.Fatalf("no Postgres for this test: %v", err)
-	}
-	return databaseDSN(dsn, name)
+	return databaseDSN(Postgres(t), name)
 }

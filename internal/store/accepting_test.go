@@ -1,0 +1,120 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// TestTryAccepting breaks a database in the ways in which databases break: a trial meets what a webhook meets, and names the cause.
+func TestTryAccepting(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for name, c := range map[string]struct{ breakage, cause string }{
+		"whole":               {"", ""},
+		"a table has gone":    {`ALTER TABLE event_queue RENAME TO gone`, store.CauseSchema},
+		"a column has gone":   {`ALTER TABLE events RENAME COLUMN body TO gone`, store.CauseSchema},
+		"read-only":           {`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`, store.CauseReadOnly},
+		"a table is locked":   {`BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE`, store.CauseLocked},
+		"the queue is locked": {`BEGIN; LOCK TABLE event_queue IN SHARE MODE`, store.CauseLocked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := storetest.DSN(t)
+			admin, err := pgconn.Connect(ctx, dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = admin.Close(ctx) })
+			if _, err := admin.Exec(ctx, c.breakage).ReadAll(); err != nil {
+				t.Fatal(err)
+			}
+			s, err := store.Open(ctx, dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Close)
+			a, err := s.TryAccepting(ctx)
+			if c.cause == "" {
+				if err != nil || a.SchemaVersion == 0 || a.ClockOffset.Abs() > time.Minute {
+					t.Errorf("%+v %v", a, err)
+				}
+			} else if err == nil || store.CauseOf(err) != c.cause {
+				t.Errorf("got %v, cause %q, want %q", err, store.CauseOf(err), c.cause)
+			}
+			var kept int
+			if err := s.Pool().QueryRow(ctx, `SELECT count(*) FROM event_results`).Scan(&kept); err != nil || kept != 0 {
+				t.Errorf("a trial leaves %d events: %v", kept, err)
+			}
+			if c.breakage == "" {
+				if err := s.Pool().QueryRow(ctx, `SELECT count(*) FROM events`).Scan(&kept); err != nil || kept != 0 {
+					t.Errorf("a trial leaves %d events: %v", kept, err)
+				}
+			}
+		})
+	}
+	for code, want := range map[string]string{"53100": store.CauseDiskFull, "57P01": store.CauseUnreachable, "53300": store.CauseUnreachable, "57014": store.CauseLocked, "XX000": store.CauseRefused} {
+		if got := store.CauseOf(&pgconn.PgError{Code: code}); got != want {
+			t.Errorf("%s is %s, want %s", code, got, want)
+		}
+	}
+	if got := store.CauseOf(errors.New("dial tcp: connection refused")); got != store.CauseUnreachable {
+		t.Errorf("no connection is %s", got)
+	}
+}
+
+// TestIntakeHasItsOwnConnections has somebody borrow all connections of the pool: webhooks are kept, and readiness answers.
+func TestIntakeHasItsOwnConnections(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := storetest.New(t)
+	for range s.Pool().Config().MaxConns {
+		conn, err := s.Pool().Acquire(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Release()
+	}
+	key := "k"
+	e := store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Type: "x", Status: store.EventRejected, ReceivedAt: time.Now(), Body: []byte("{}")}
+	for range 2 { // the second time it is tried again, over the same connections
+		if _, err := s.InsertEvents(ctx, []store.Event{e}); err != nil {
+			t.Error(err)
+		}
+		e.EventID = uuid.New()
+	}
+	if _, err := s.TryAccepting(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestQueueSystemInAnyCollation has more keys than a page, with ids that collations order differently from their bytes.
+func TestQueueSystemInAnyCollation(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := storetest.New(t)
+	for _, q := range []string{
+		`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at)
+			SELECT 'default', CASE WHEN i <= 10 THEN 'abnb-' ELSE 'HM' END || i, 'confirmed', now(), 1, now(), now() FROM generate_series(1, 5100) i`,
+		`INSERT INTO mobile_keys (source, reservation_id, status, reason, changed_at) SELECT source, reservation_id, 'attention', 'access_system_disconnected', now() FROM reservations`,
+	} {
+		if _, err := s.Pool().Exec(ctx, q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := s.QueueSystem(ctx, "11111111-1111-1111-1111-111111111111", time.Now())
+	var checks, queued int
+	if err := s.Pool().QueryRow(ctx, `SELECT max(checks), count(*) FILTER (WHERE queued) FROM mobile_keys`).Scan(&checks, &queued); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil || n != 5100 || queued != 5100 || checks != 1 {
+		t.Errorf("%d keys queued of 5,100, %d written, some %d times: %v", queued, n, checks, err)
+	}
+}

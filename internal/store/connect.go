@@ -1,0 +1,215 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Deadlines of everything that is asked of Postgres. A server that dies closes its connections; one that is cut off or frozen says nothing, and
+// without a deadline its clients wait for as long as the kernel does, which is minutes.
+const (
+	// ConnectTimeout is what each host of the DSN gets to take a connection, unless the DSN has a connect_timeout.
+	ConnectTimeout = 3 * time.Second
+	// StatementTimeout is the server's own deadline of a statement.
+	StatementTimeout = 15 * time.Second
+	// answerTimeout is what any round trip gets. It is longer than StatementTimeout: a server that is alive ends the statement first, and one
+	// that doesn't has fallen silent.
+	answerTimeout = 20 * time.Second
+	// promptTimeout is what claiming and renewing get, which other workers wait for.
+	promptTimeout = 3 * time.Second
+	// pingTimeout is what an idle connection gets to show that it is alive.
+	pingTimeout = 3 * time.Second
+	// closeTimeout is how long Close waits for connections.
+	closeTimeout = 2 * time.Second
+)
+
+// intakeConnections are one for the acceptor, one for readiness, and one to replace a connection that is being closed.
+const intakeConnections = 3
+
+// Open prepares connections to Postgres; the first use makes one. Every statement has a deadline of 15 s on the server and of 20 s here, each
+// host of the DSN one of 3 s to take a connection unless the DSN has a connect_timeout. The error never shows the DSN's password.
+func Open(ctx context.Context, dsn string) (*Store, error) {
+	pool, err := newPool(ctx, dsn, func(c *pgxpool.Config) { c.MaxConns = max(c.MaxConns, 20) })
+	if err != nil {
+		return nil, err
+	}
+	intake, err := newPool(ctx, dsn, func(c *pgxpool.Config) { c.MaxConns, c.MinConns, c.MinIdleConns = intakeConnections, 0, 0 })
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return &Store{pool: pool, intake: intake}, nil
+}
+
+// ParseDSN reads a DSN as [Open] does: with its deadlines for connecting and what notices a connection that has fallen silent.
+func ParseDSN(dsn string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = ConnectTimeout
+	}
+	config.ConnConfig.DialFunc = (&net.Dialer{
+		Timeout:         config.ConnConfig.ConnectTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3},
+		Control:         noticeSilence,
+	}).DialContext
+	return config, nil
+}
+
+func newPool(ctx context.Context, dsn string, size func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+	config, err := ParseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	size(config)
+	params := config.ConnConfig.RuntimeParams
+	for name, value := range map[string]string{
+		"application_name":                    "staykey",
+		"statement_timeout":                   StatementTimeout.String(),
+		"idle_in_transaction_session_timeout": "30s",
+		"timezone":                            "UTC",
+	} {
+		if params[name] == "" {
+			params[name] = value
+		}
+	}
+	config.AfterConnect = prepareSession
+	d := &deadlines{}
+	config.ConnConfig.Tracer = d
+	config.ShouldPing, config.PingTimeout = d.alive, pingTimeout
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to Postgres: %w", err)
+	}
+	d.pool.Store(pool)
+	return pool, nil
+}
+
+func prepareSession(ctx context.Context, conn *pgx.Conn) error {
+	// What is acknowledged must outlive a crash, whatever the database's default says. Modes that promise more stay.
+	if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`); err != nil {
+		return err
+	}
+	// Every statement of ours looks up keys or walks an index. A plan that was made and kept while a table was small
+	// must still be right when it is large: at a start on empty tables each insert came to read all of them. And none
+	// is long enough to be worth compiling.
+	_, err := conn.Exec(ctx, `SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name`)
+	return err
+}
+
+// Close closes all connections, waiting a moment for those that are borrowed. A server that has fallen silent doesn't keep it waiting.
+func (s *Store) Close() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		var both sync.WaitGroup
+		both.Go(s.pool.Close)
+		both.Go(s.intake.Close)
+		both.Wait()
+	}()
+	timeout := time.NewTimer(closeTimeout)
+	defer timeout.Stop()
+	select {
+	case <-closed:
+	case <-timeout.C:
+	}
+}
+
+// Pool gives the connections to what needs them as such (jobs, metrics).
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// Ping returns an error unless Postgres answers and is a primary.
+func (s *Store) Ping(ctx context.Context) error {
+	var standby bool
+	if err := s.pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&standby); err != nil {
+		return fmt.Errorf("ping Postgres: %w", err)
+	}
+	if standby {
+		return errors.New("ping Postgres: it is a read-only standby: point DATABASE_URL at the primary, or add target_session_attrs=read-write")
+	}
+	return nil
+}
+
+// prompt is for round trips that others wait for.
+func prompt(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, promptTimeout)
+}
+
+// deadlines gives every round trip of a pool a deadline, whoever makes it. It is a tracer because pgx runs each query, batch and acquisition
+// under the context that its tracer returns.
+type deadlines struct {
+	pool atomic.Pointer[pgxpool.Pool]
+}
+
+type cancelKey struct{}
+
+func begin(ctx context.Context) context.Context {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	return context.WithValue(ctx, cancelKey{}, cancel)
+}
+
+func end(ctx context.Context) {
+	if cancel, ok := ctx.Value(cancelKey{}).(context.CancelFunc); ok {
+		cancel()
+	}
+}
+
+// TraceQueryStart implements [pgx.QueryTracer].
+func (d *deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return begin(ctx)
+}
+
+// TraceQueryEnd implements [pgx.QueryTracer].
+func (d *deadlines) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+	end(ctx)
+}
+
+// TraceBatchStart implements [pgx.BatchTracer].
+func (d *deadlines) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return begin(ctx)
+}
+
+// TraceBatchQuery implements [pgx.BatchTracer].
+func (d *deadlines) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+// TraceBatchEnd implements [pgx.BatchTracer].
+func (d *deadlines) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchEndData) {
+	end(ctx)
+}
+
+// TraceAcquireStart implements [pgxpool.AcquireTracer].
+func (d *deadlines) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+	return begin(ctx)
+}
+
+// TraceAcquireEnd implements [pgxpool.AcquireTracer].
+func (d *deadlines) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireEndData) {
+	end(ctx)
+}
+
+// alive pings a connection that was idle for a second. If it has fallen silent the others have too, most likely: all are replaced at once, so
+// that their users don't find out one after another. True has the pool ask again, which fails at once on a closed connection.
+func (d *deadlines) alive(ctx context.Context, params pgxpool.ShouldPingParams) bool {
+	if params.IdleDuration < time.Second {
+		return false
+	}
+	ping, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if params.Conn.Ping(ping) == nil {
+		return false
+	}
+	if pool := d.pool.Load(); pool != nil && ctx.Err() == nil && ping.Err() != nil {
+		pool.Reset()
+	}
+	return true
+}

@@ -1,0 +1,194 @@
+package store_test
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// wire carries connections to Postgres until it falls silent: then nothing goes through those that are open, and nobody is told. New ones work
+// again, as after a failover.
+type wire struct {
+	mu     sync.Mutex
+	silent map[net.Conn]bool
+	open   []net.Conn
+}
+
+func (w *wire) fallSilent() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.open {
+		w.silent[c] = true
+	}
+}
+
+func (w *wire) carry(to, from net.Conn) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		w.mu.Lock()
+		silent := w.silent[from]
+		w.mu.Unlock()
+		if silent {
+			continue // until the test ends and closes it
+		}
+		if err != nil {
+			_ = to.Close()
+			return
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// through returns a DSN that leads through a wire.
+func through(t *testing.T, dsn string) (string, *wire) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := u.Host
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{silent: map[net.Conn]bool{}}
+	t.Cleanup(func() {
+		_ = listener.Close()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		clear(w.silent)
+		for _, c := range w.open {
+			_ = c.Close()
+		}
+	})
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			w.mu.Lock()
+			w.open = append(w.open, near, far)
+			w.mu.Unlock()
+			go w.carry(far, near)
+			go w.carry(near, far)
+		}
+	}()
+	u.Host = listener.Addr().String()
+	return u.String(), w
+}
+
+// TestSilentPostgres has all connections fall silent at once, as when the primary's machine loses its power. What claims and renewals, webhooks
+// and everything else ask comes back with an error, and then with an answer over new connections; nothing waits for the kernel to give up.
+func TestSilentPostgres(t *testing.T) {
+	t.Parallel()
+	dsn, w := through(t, storetest.DSN(t))
+	s, err := store.Open(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	ctx := context.Background() // no deadline of the caller's
+	key := "k"
+	calls := map[string]func() error{
+		"claim":   func() error { _, err := s.ClaimKeys(ctx, 10*time.Second, time.Time{}, 1); return err },
+		"queue":   func() error { return s.QueueDue(ctx, time.Now()) },
+		"ping":    func() error { return s.Ping(ctx) },
+		"trial":   func() error { _, err := s.TryAccepting(ctx); return err },
+		"listing": func() error { _, err := s.ListingsToFanOut(ctx, 1); return err },
+		"accept": func() error {
+			_, err := s.InsertEvents(ctx, []store.Event{{EventID: uuid.New(), Source: "default", EventKey: &key, Type: "x", Status: store.EventAccepted, ReceivedAt: time.Now(), Body: []byte("{}")}})
+			return err
+		},
+	}
+	for name, call := range calls {
+		if err := call(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	w.fallSilent()
+	var all sync.WaitGroup
+	for name, call := range calls {
+		all.Go(func() {
+			for range 20 { // each try is bounded; one of the first meets a new connection
+				if call() == nil {
+					return
+				}
+			}
+			t.Errorf("%s: no answer over a new connection", name)
+		})
+	}
+	all.Wait()
+}
+
+// TestSilentPostgresDoesNotHoldUpTheEnd closes a store whose connections have fallen silent, one of them borrowed.
+func TestSilentPostgresDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	dsn, w := through(t, storetest.DSN(t))
+	s, err := store.Open(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ping(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	borrowed, err := s.Pool().Acquire(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer borrowed.Release()
+	w.fallSilent()
+	s.Close() // hangs otherwise
+}
+
+// TestFirstHostFrozen names a host first that takes connections and never says a word: each connection costs its deadline, and no more.
+func TestFirstHostFrozen(t *testing.T) {
+	t.Parallel()
+	frozen, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections for it; nobody answers them
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = frozen.Close() })
+	u, err := url.Parse(storetest.DSN(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = frozen.Addr().String() + "," + u.Host
+	query := u.Query()
+	query.Del("connect_timeout")
+	u.RawQuery = query.Encode()
+	config, err := store.ParseDSN(u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.ConnConfig.ConnectTimeout != store.ConnectTimeout {
+		t.Errorf("a host gets %s to take a connection", config.ConnConfig.ConnectTimeout)
+	}
+	s, err := store.Open(context.Background(), u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	for range 20 { // a busy machine's own Postgres may miss the deadline, too
+		if err = s.Ping(context.Background()); err == nil {
+			return
+		}
+	}
+	t.Error(err)
+}
