@@ -43,6 +43,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 			func() float64 { return s.store.Pool().Stat().AcquireDuration().Seconds() }),
 		newStateCollector(s.store),
 	}
+	all = append(all, s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{
 		handlers.Collectors(), intake.Collectors(), fetch.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
 	} {

@@ -34,7 +34,7 @@ import (
 	"github.com/staykey/staykey/migrations"
 )
 
-// What a client may take of us: connections beyond these wait to be taken, a header or a request that comes too
+// What clients may take of us: they share the connections (see fairListener), and a header or a request that comes too
 // slowly is cut off. A proxy in front keeps its connections, so that idle ones may stay for a while.
 const (
 	maxConnections    = 1024
@@ -197,6 +197,7 @@ type service struct {
 	sources     atomic.Pointer[sourceSet]
 	policies    atomic.Pointer[map[string]pms.Policy] // the decided ones
 	public, ops http.Handler
+	listener    atomic.Pointer[fairListener] // the public one, once it serves
 	working     atomic.Bool
 	unready     atomic.Bool // what readiness last said of Postgres; its changes are logged
 }
@@ -446,7 +447,10 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 		{Handler: s.public, ErrorLog: errorLog, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, WriteTimeout: time.Minute, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10},
 		{Handler: s.ops, ErrorLog: errorLog, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10},
 	}
-	public, ops = netutil.LimitListener(public, maxConnections), netutil.LimitListener(ops, maxOpsConnections)
+	shared := newFairListener(public, maxConnections, func() pms.Addresses { return s.sources.Load().TrustedProxies })
+	s.listener.Store(shared)
+	servers[0].ConnState = noteState
+	public, ops = shared, netutil.LimitListener(ops, maxOpsConnections)
 	if s.config.TLS != nil {
 		public = tls.NewListener(public, s.config.TLS.config())
 	}

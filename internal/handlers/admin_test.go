@@ -112,7 +112,7 @@ func TestScopedTokens(t *testing.T) {
 	})
 }
 
-// Guessing is slowed, and a valid token is never refused for it.
+// An address that shows many wrong tokens gets no more answers than one a second; a token that was right there before stays so.
 func TestGuessing(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

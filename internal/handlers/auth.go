@@ -4,15 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"hash/maphash"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/fair"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -84,10 +82,12 @@ func (s *server) tokenOf(hash []byte) (Token, bool) {
 func (s *server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		hash := sha256.Sum256([]byte(strings.TrimSpace(secret)))
-		token, ok := s.tokenOf(hash[:])
-		if !ok || !strings.EqualFold(scheme, "Bearer") {
-			s.refuseGuess(r, r.Header.Get("Authorization") != "").write(w)
+		if !strings.EqualFold(scheme, "Bearer") {
+			secret = ""
+		}
+		token, p := s.judgeToken(r, strings.TrimSpace(secret))
+		if p != nil {
+			p.write(w)
 			return
 		}
 		if p := mayDo(token, r.Method); p != nil {
@@ -98,6 +98,30 @@ func (s *server) authenticated(next http.Handler) http.Handler {
 	})
 }
 
+// judgeToken finds the token that a request shows. An address that has shown many wrong ones is told to wait, and nothing it shows is
+// looked at meanwhile, so that it learns one answer a second at most; but a token that was right from there before stays so.
+func (s *server) judgeToken(r *http.Request, secret string) (Token, *Problem) {
+	if secret == "" {
+		return Token{}, unauthorized(false)
+	}
+	hash := sha256.Sum256([]byte(secret))
+	client := fair.Client(s.sender(r))
+	if !s.guesses.knows(client, hash) {
+		if wait := s.guesses.wait(client, s.Now()); wait > 0 {
+			wrongTokens.WithLabelValues("not_looked_at").Inc()
+			return Token{}, problem(http.StatusTooManyRequests, "too many wrong tokens from this address: wait, and check the token").after(wait)
+		}
+	}
+	token, ok := s.tokenOf(hash[:])
+	if ok {
+		s.guesses.right(client, hash)
+		return token, nil
+	}
+	s.guesses.forget(client, hash)
+	wrongTokens.WithLabelValues("wrong").Inc()
+	return Token{}, unauthorized(true)
+}
+
 func mayDo(token Token, method string) *Problem {
 	if token.Write || method == http.MethodGet || method == http.MethodHead {
 		return nil
@@ -105,55 +129,18 @@ func mayDo(token Token, method string) *Problem {
 	return problem(http.StatusForbidden, "this token may only read: use one with scope: write")
 }
 
-// refuseGuess answers a request without a valid token. Whoever shows many wrong ones is told to slow down; a valid one is
-// never refused for that.
-func (s *server) refuseGuess(r *http.Request, guessed bool) *Problem {
-	if guessed {
-		if wait := s.guesses.exceeded(s.sender(r), s.Now()); wait > 0 {
-			return problem(http.StatusTooManyRequests, "too many wrong tokens from this address: wait, and check the token").after(wait)
-		}
-	}
+var wrongTokens = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "staykey_wrong_tokens_total", Help: "Requests with a token that was wrong, or that was not_looked_at because the address had shown too many wrong ones.",
+}, []string{"result"})
+
+// unauthorized answers a request without a valid token.
+func unauthorized(guessed bool) *Problem {
 	p := problem(http.StatusUnauthorized, "this needs the header \"Authorization: Bearer <admin token>\" with one of STAYKEY_ADMIN_TOKEN, or a token of the config file")
 	p.challenge = `Bearer realm="staykey"`
 	if guessed {
 		p.challenge += `, error="invalid_token"`
 	}
 	return p
-}
-
-// How many wrong tokens an address may show at once, and how often after that.
-const (
-	guessBurst = 30
-	guessEvery = time.Second
-)
-
-// guesses limits wrong tokens by the address that they come from, in a fixed amount of memory: addresses that share a place
-// share a limit, and nobody who has a valid token ever meets it.
-type guesses struct {
-	seed   maphash.Seed
-	places [1024]*rate.Limiter
-}
-
-func newGuesses() *guesses {
-	g := &guesses{seed: maphash.MakeSeed()}
-	for i := range g.places {
-		g.places[i] = rate.NewLimiter(rate.Every(guessEvery), guessBurst)
-	}
-	return g
-}
-
-// exceeded tells how long whoever is at an address must wait after a wrong token; 0 if it need not.
-func (g *guesses) exceeded(from netip.Addr, now time.Time) time.Duration {
-	if from.Is6() { // one customer has many
-		if prefix, err := from.Prefix(64); err == nil {
-			from = prefix.Addr()
-		}
-	}
-	l := g.places[maphash.Comparable(g.seed, from)%uint64(len(g.places))]
-	if l.AllowN(now, 1) {
-		return 0
-	}
-	return guessEvery
 }
 
 // visibleRef is a reservation that the actor may know of.

@@ -7,12 +7,15 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
+	"github.com/staykey/staykey/internal/fair"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -21,22 +24,30 @@ const (
 	maxBody = 1 << 20
 	// smallBody is how much of a webhook is read whatever else is going on. Webhooks of PMSs are smaller.
 	smallBody = 32 << 10
-	// largeBodies is how many larger ones are held in memory at a time, and largeWait how long another one waits.
+	// largeBodies is how many larger ones are held in memory at a time, and largeWait how long another one waits. Nothing is proved
+	// of a body before it is read, so that at the ceiling the address that reads the most loses the one it has read for longest.
 	largeBodies = 24
 	largeWait   = 5 * time.Second
-	// maxREST is how many REST requests are answered at a time, and restWait how long another one waits: they share
-	// the database with the intake.
-	maxREST  = 32
-	restWait = 2 * time.Second
+	// maxREST is how many REST requests are answered at a time, restOfOne how many of one address, and restWait how long another one
+	// waits: they share the database with the intake.
+	maxREST   = 32
+	restOfOne = 24
+	restWait  = 2 * time.Second
 )
+
+var largeEvicted = prometheus.NewCounter(prometheus.CounterOpts{
+	Name: "staykey_large_bodies_cut_off_total", Help: "Large webhooks that were cut off while they were read, because their address read more of them than others and the ceiling was reached.",
+})
 
 // limits are what keeps a flood from taking memory, connections to Postgres, or the turn of others.
 type limits struct {
-	large *semaphore.Weighted
+	large *fair.Ceiling
 	rest  *semaphore.Weighted
+	from  func(*http.Request) netip.Addr // whom a request comes from, behind proxies that are trusted
 
 	mu      sync.Mutex
 	sources map[string]sourceLimit
+	turns   map[netip.Addr]*clientTurns // of clients with REST requests
 }
 
 type sourceLimit struct {
@@ -44,8 +55,11 @@ type sourceLimit struct {
 	limiter *rate.Limiter
 }
 
-func newLimits() *limits {
-	return &limits{large: semaphore.NewWeighted(largeBodies), rest: semaphore.NewWeighted(maxREST), sources: map[string]sourceLimit{}}
+func newLimits(from func(*http.Request) netip.Addr) *limits {
+	return &limits{
+		large: fair.New(largeBodies, nil), rest: semaphore.NewWeighted(maxREST), from: from,
+		sources: map[string]sourceLimit{}, turns: map[netip.Addr]*clientTurns{},
+	}
 }
 
 // exceeded tells how long a source must wait with an authentic webhook; 0 if it need not.
@@ -67,27 +81,26 @@ func (l *limits) exceeded(source pms.Source, now time.Time) time.Duration {
 	return time.Duration(math.Ceil(missing / source.Limit.PerSecond * float64(time.Second)))
 }
 
-// readBody reads a webhook. release gives back what a large one holds.
-func (l *limits) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), p *Problem) {
+// readBody reads a webhook to a source. release gives back what a large one holds.
+func (l *limits) readBody(w http.ResponseWriter, r *http.Request, source string) (body []byte, release func(), p *Problem) {
 	release = func() {}
 	tooLarge := problem(http.StatusRequestEntityTooLarge, "a webhook may be at most 1 MiB large")
 	if r.ContentLength > maxBody {
 		return nil, release, tooLarge
 	}
-	var b bytes.Buffer
-	if r.ContentLength > 0 {
-		b.Grow(int(min(r.ContentLength, smallBody)) + bytes.MinRead)
-	}
+	var b bytes.Buffer // it grows with what has come, whatever length was announced
 	limited := http.MaxBytesReader(w, r.Body, maxBody)
 	n, err := io.Copy(&b, io.LimitReader(limited, smallBody))
 	if err == nil && n == smallBody {
-		ctx, cancel := context.WithTimeout(r.Context(), largeWait)
-		defer cancel()
-		if l.large.Acquire(ctx, 1) != nil {
-			return nil, release, problem(http.StatusServiceUnavailable, "too many large webhooks are being read, and nothing of this one is kept: send it again").after(largeWait)
+		turn, ok := l.takeLarge(w, r, source)
+		if !ok {
+			return nil, release, tooManyLarge()
 		}
-		release = func() { l.large.Release(1) }
+		release = turn.place.Release
 		_, err = io.Copy(&b, limited)
+		if turn.finish() {
+			return nil, release, tooManyLarge()
+		}
 	}
 	if limit := new(http.MaxBytesError); errors.As(err, &limit) {
 		return nil, release, tooLarge
@@ -98,16 +111,84 @@ func (l *limits) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 	return b.Bytes(), release, nil
 }
 
+func tooManyLarge() *Problem {
+	return problem(http.StatusServiceUnavailable, "too many large webhooks are being read, and nothing of this one is kept: send it again").after(largeWait)
+}
+
+// largeTurn is a turn to read a large body.
+type largeTurn struct {
+	place *fair.Place
+
+	mu   sync.Mutex
+	read bool // the body is complete: it is of no use to break off
+	lost bool
+}
+
+// takeLarge waits for a turn to read a large body.
+func (l *limits) takeLarge(w http.ResponseWriter, r *http.Request, source string) (turn *largeTurn, ok bool) {
+	ctx, cancel := context.WithTimeout(r.Context(), largeWait)
+	defer cancel()
+	control := http.NewResponseController(w)
+	turn = &largeTurn{}
+	turn.place, ok = l.large.Wait(ctx, fair.Client(l.from(r)), source, func() {
+		turn.mu.Lock()
+		defer turn.mu.Unlock()
+		if !turn.read {
+			turn.lost = true
+			_ = control.SetReadDeadline(time.Unix(1, 0)) // a test's recorder has none
+			largeEvicted.Inc()
+		}
+	})
+	return turn, ok
+}
+
+// finish ends the reading, and reports whether the turn was lost before.
+func (t *largeTurn) finish() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.read = true
+	return t.lost
+}
+
+// clientTurns are the REST requests of one client that are answered or wait.
+type clientTurns struct {
+	*semaphore.Weighted
+	users int
+}
+
 // oneOfFew has REST requests wait for their turn, and not for long.
 func (l *limits) oneOfFew(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), restWait)
 		defer cancel()
-		if l.rest.Acquire(ctx, 1) != nil {
-			problem(http.StatusServiceUnavailable, "too many requests are being answered: try again in a moment").after(restWait).write(w)
-			return
+		own, leave := l.turnsOf(fair.Client(l.from(r)))
+		defer leave()
+		for _, turns := range []*semaphore.Weighted{own, l.rest} {
+			if turns.Acquire(ctx, 1) != nil {
+				problem(http.StatusServiceUnavailable, "too many requests are being answered: try again in a moment").after(restWait).write(w)
+				return
+			}
+			defer turns.Release(1)
 		}
-		defer l.rest.Release(1)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// turnsOf are the turns that one client may have; leave forgets them with its last request.
+func (l *limits) turnsOf(client netip.Addr) (turns *semaphore.Weighted, leave func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.turns[client]
+	if of == nil {
+		of = &clientTurns{Weighted: semaphore.NewWeighted(restOfOne)}
+		l.turns[client] = of
+	}
+	of.users++
+	return of.Weighted, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if of.users--; of.users == 0 {
+			delete(l.turns, client)
+		}
+	}
 }

@@ -204,10 +204,9 @@ func nextPage(next string) string {
 func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, smallBody)
 	next := nextPage(r.PostFormValue("next"))
-	token, ok := s.tokenOf(hashOf(strings.TrimSpace(r.PostFormValue("token"))))
-	if !ok {
+	token, p := s.judgeToken(r, strings.TrimSpace(r.PostFormValue("token")))
+	if p != nil {
 		s.noteWrongSignIn(r)
-		p := s.refuseGuess(r, true)
 		words := "This is no admin token: it is one of STAYKEY_ADMIN_TOKEN, or one that staykey token new has made."
 		if p.Status == http.StatusTooManyRequests {
 			w.Header().Set("Retry-After", "1")

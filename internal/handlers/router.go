@@ -145,12 +145,13 @@ var verified = prometheus.NewCounterVec(prometheus.CounterOpts{
 
 // Collectors returns the package's metrics.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{overLimit, verified, webhookSeconds, requestSeconds}
+	return []prometheus.Collector{largeEvicted, wrongTokens, overLimit, verified, webhookSeconds, requestSeconds}
 }
 
 // New returns the handlers of the public and of the private listener.
 func New(c Config) (public, ops http.Handler) {
-	s := &server{Config: c, log: c.Log, limits: newLimits(), guesses: newGuesses()}
+	s := &server{Config: c, log: c.Log, guesses: newGuesses()}
+	s.limits = newLimits(s.sender)
 	r := chi.NewRouter()
 	s.public = r
 	r.Use(s.envelope, encodedPath)

@@ -32,7 +32,7 @@ func (s *server) seamWebhook(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusNotFound, "Seam's events are not taken: set SEAM_WEBHOOK_SECRET").write(w)
 		return
 	}
-	body, release, p := s.limits.readBody(w, r)
+	body, release, p := s.limits.readBody(w, r, "seam")
 	defer release()
 	if p != nil {
 		p.write(w)

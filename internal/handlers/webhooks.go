@@ -66,7 +66,7 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusUnauthorized, "webhooks of this source are not taken from this address: see verify.from and trusted_proxies").write(w)
 		return
 	}
-	body, release, p := s.limits.readBody(w, r)
+	body, release, p := s.limits.readBody(w, r, source.Name)
 	defer release()
 	if p != nil {
 		p.write(w)

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staykey/staykey/internal/fair"
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// fairListener holds connections below a ceiling that their clients share: at the ceiling a newcomer replaces the longest idle
+// connection of the address that has the most. It never stops accepting: a client that is beyond its share is closed at once.
+type fairListener struct {
+	net.Listener
+	ceiling *fair.Ceiling
+}
+
+// newFairListener takes at most so many connections. Those of trusted proxies, behind which many clients are, go last.
+func newFairListener(l net.Listener, most int, proxies func() pms.Addresses) *fairListener {
+	return &fairListener{l, fair.New(most, func(client netip.Addr) bool {
+		trusted := proxies()
+		return len(trusted) > 0 && trusted.Allow(client)
+	})}
+}
+
+// Accept implements net.Listener.
+func (l *fairListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		place, ok := l.ceiling.Take(clientOf(conn), "", func() { _ = conn.Close() })
+		if ok {
+			return &heldConn{Conn: conn, place: place}, nil
+		}
+		_ = conn.Close()
+	}
+}
+
+func clientOf(conn net.Conn) netip.Addr {
+	address, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return fair.Client(address.Addr())
+}
+
+// heldConn is a connection with a place below the ceiling.
+type heldConn struct {
+	net.Conn
+	place *fair.Place
+	once  sync.Once
+}
+
+// Close implements net.Conn.
+func (c *heldConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(c.place.Release)
+	return err
+}
+
+// noteState tells the ceiling which connections are idle: those that have sent nothing yet, and those between requests.
+func noteState(conn net.Conn, state http.ConnState) {
+	if over, is := conn.(interface{ NetConn() net.Conn }); is { // TLS
+		conn = over.NetConn()
+	}
+	if held, is := conn.(*heldConn); is {
+		switch state {
+		case http.StateNew, http.StateIdle:
+			held.place.SetIdle(true)
+		case http.StateActive, http.StateHijacked:
+			held.place.SetIdle(false)
+		}
+	}
+}
+
+// connectionsInUse is how many connections the public listener holds, and may hold; zeros before it listens.
+func (s *service) connectionsInUse() (inUse, most int) {
+	l := s.listener.Load()
+	if l == nil {
+		return 0, 0
+	}
+	state := l.ceiling.State()
+	return state.InUse, state.Most
+}
+
+// connectionMetrics are the public listener's gauges.
+func (s *service) connectionMetrics() []prometheus.Collector {
+	state := func() fair.State {
+		if l := s.listener.Load(); l != nil {
+			return l.ceiling.State()
+		}
+		return fair.State{}
+	}
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_connections", Help: "Connections that the public listener holds."},
+			func() float64 { return float64(state().InUse) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_connections_limit", Help: "How many connections the public listener may hold."},
+			func() float64 { return float64(state().Most) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_connections_closed_total", Help: "Connections of the public listener that were closed for others, because the ceiling was reached."},
+			func() float64 { return float64(state().Evicted) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_connections_refused_total", Help: "Connections that were closed at once, because their client had its share of the ceiling."},
+			func() float64 { return float64(state().Refused) }),
+	}
+}

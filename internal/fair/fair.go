@@ -1,0 +1,216 @@
+// Package fair shares a ceiling among clients, so that none of them can take what the others need. There is no limit for a client
+// on its own: who is alone may take everything, such as a proxy in front. But once the ceiling is reached, a newcomer takes the
+// place of whoever holds the most. With n clients, each can always have about an nth of the places, whatever the others do.
+package fair
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+)
+
+// Client is what counts as one client: an IPv4 address, or a /64 network of IPv6, of which one customer has at least one.
+func Client(address netip.Addr) netip.Addr {
+	address = address.Unmap()
+	if address.Is6() {
+		if prefix, err := address.WithZone("").Prefix(64); err == nil {
+			return prefix.Addr()
+		}
+	}
+	return address
+}
+
+// Ceiling is a number of places. It is safe for concurrent use.
+type Ceiling struct {
+	most    int
+	trusted func(netip.Addr) bool // such a client's places are only taken where there is nobody else's
+
+	mu      sync.Mutex
+	turn    uint64 // rises with each change, to tell what is older
+	held    int
+	clients map[netip.Addr]map[*Place]struct{}
+	freed   chan struct{} // closed whenever a place becomes free
+	evicted int
+	refused int
+}
+
+// New returns a ceiling of so many places. trusted may be nil.
+func New(most int, trusted func(netip.Addr) bool) *Ceiling {
+	if trusted == nil {
+		trusted = func(netip.Addr) bool { return false }
+	}
+	return &Ceiling{most: most, trusted: trusted, clients: map[netip.Addr]map[*Place]struct{}{}, freed: make(chan struct{})}
+}
+
+// Place is one client's hold on one of the places.
+type Place struct {
+	ceiling *Ceiling
+	client  netip.Addr
+	group   string
+	evict   func()
+	idle    bool
+	since   uint64 // when it was taken, or became idle
+	gone    bool
+}
+
+// Take takes a place for a client; group divides a client's own places, such as by source. If the ceiling is reached, somebody else
+// loses a place: evict is called for it once, must not block, and must not call back. false: nobody holds more than this client would.
+func (c *Ceiling) Take(client netip.Addr, group string, evict func()) (*Place, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.take(client, group, evict, true)
+}
+
+func (c *Ceiling) take(client netip.Addr, group string, evict func(), count bool) (*Place, bool) {
+	if c.held >= c.most {
+		victim := c.victim(client, group)
+		if victim == nil {
+			if count {
+				c.refused++
+			}
+			return nil, false
+		}
+		c.evicted++
+		c.remove(victim)
+		victim.evict()
+	}
+	c.turn++
+	p := &Place{ceiling: c, client: client, group: group, evict: evict, since: c.turn}
+	if c.clients[client] == nil {
+		c.clients[client] = map[*Place]struct{}{}
+	}
+	c.clients[client][p] = struct{}{}
+	c.held++
+	return p, true
+}
+
+// Wait is like Take, and waits for a place until ctx ends.
+func (c *Ceiling) Wait(ctx context.Context, client netip.Addr, group string, evict func()) (*Place, bool) {
+	for first := true; ; first = false {
+		c.mu.Lock()
+		p, ok := c.take(client, group, evict, first)
+		freed := c.freed
+		c.mu.Unlock()
+		if ok {
+			return p, true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false
+		case <-freed:
+		}
+	}
+}
+
+// victim is the place that a newcomer gets; nil for none.
+func (c *Ceiling) victim(client netip.Addr, group string) *Place {
+	mine := len(c.clients[client])
+	var heaviest map[*Place]struct{}
+	for other, places := range c.clients {
+		if other != client && !c.trusted(other) && len(places) > len(heaviest) {
+			heaviest = places
+		}
+	}
+	if len(heaviest) > mine+1 {
+		return oldest(heaviest)
+	}
+	// Nobody has more than a fair share. What is idle can go all the same: whoever needs it again opens another one.
+	var idle *Place
+	for other, places := range c.clients {
+		if other != client && (len(places) <= mine || (c.trusted(other) && len(heaviest) > 0)) {
+			continue
+		}
+		for p := range places {
+			if p.idle && (idle == nil || p.since < idle.since) {
+				idle = p
+			}
+		}
+	}
+	if idle != nil {
+		return idle
+	}
+	return ownVictim(c.clients[client], group)
+}
+
+// ownVictim is the place of the client's heaviest group, if this group has less than that.
+func ownVictim(places map[*Place]struct{}, group string) *Place {
+	groups := map[string]map[*Place]struct{}{}
+	var heaviest string
+	for p := range places {
+		if groups[p.group] == nil {
+			groups[p.group] = map[*Place]struct{}{}
+		}
+		groups[p.group][p] = struct{}{}
+		if len(groups[p.group]) > len(groups[heaviest]) {
+			heaviest = p.group
+		}
+	}
+	if len(groups[heaviest]) > len(groups[group])+1 {
+		return oldest(groups[heaviest])
+	}
+	return nil
+}
+
+// oldest is the place that has been idle for longest, or, where none is idle, was taken first.
+func oldest(places map[*Place]struct{}) *Place {
+	var found *Place
+	for p := range places {
+		switch {
+		case found == nil, p.idle && !found.idle, p.idle == found.idle && p.since < found.since:
+			found = p
+		}
+	}
+	return found
+}
+
+func (c *Ceiling) remove(p *Place) {
+	p.gone = true
+	c.held--
+	delete(c.clients[p.client], p)
+	if len(c.clients[p.client]) == 0 {
+		delete(c.clients, p.client)
+	}
+	close(c.freed)
+	c.freed = make(chan struct{})
+}
+
+// SetIdle says whether the place is held for nothing at present.
+func (p *Place) SetIdle(idle bool) {
+	c := p.ceiling
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.idle != idle {
+		c.turn++
+		p.idle, p.since = idle, c.turn
+	}
+}
+
+// Release gives the place back. It may be called again, and of a place that was lost. Once it returns, evict is not called any more.
+func (p *Place) Release() {
+	c := p.ceiling
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !p.gone {
+		c.remove(p)
+	}
+}
+
+// Lost reports whether somebody else has got the place.
+func (p *Place) Lost() bool {
+	p.ceiling.mu.Lock()
+	defer p.ceiling.mu.Unlock()
+	return p.gone
+}
+
+// State is how a ceiling is used.
+type State struct {
+	InUse, Most      int
+	Evicted, Refused int // since the start
+}
+
+// State returns how the ceiling is used now.
+func (c *Ceiling) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return State{InUse: c.held, Most: c.most, Evicted: c.evicted, Refused: c.refused}
+}
