@@ -22,7 +22,12 @@ type Event struct {
 	ListingID     *string `json:"listing_id"`
 	Timestamp     *string `json:"timestamp" format:"date-time" doc:"The sender's."`
 	ReceivedAt    string  `json:"received_at" format:"date-time"`
-	AppliedAt     *string `json:"applied_at" format:"date-time"`
+	AppliedAt     *string `json:"applied_at" format:"date-time" doc:"The first time; a replay does not change it."`
+	ReplayedAt    *string `json:"replayed_at" format:"date-time" doc:"When it was last applied again; null if it never was. An event that was applied once stays applied, whatever a replay results in."`
+	ReplayStatus  *string `json:"replay_status" enum:"applied,superseded,ignored,rejected" doc:"What the last replay resulted in."`
+	ReplayReason  *string `json:"replay_reason"`
+	FirstStatus   *string `json:"first_status" enum:"applied,superseded,ignored,rejected" doc:"What it had resulted in before it was first applied again."`
+	FirstReason   *string `json:"first_reason"`
 }
 
 // EventDetail is one event with what was posted.
@@ -36,6 +41,7 @@ func showEvent(e store.Event) Event {
 	return Event{
 		EventID: e.EventID.String(), Source: e.Source, Type: e.Type, Status: e.Status, Reason: e.Reason, ReservationID: e.ReservationID,
 		ListingID: e.ListingID, Timestamp: stampOrNull(e.OccurredAt), ReceivedAt: stamp(e.ReceivedAt), AppliedAt: stampOrNull(e.AppliedAt),
+		ReplayedAt: stampOrNull(e.ReplayedAt), ReplayStatus: e.ReplayStatus, ReplayReason: e.ReplayReason, FirstStatus: e.FirstStatus, FirstReason: e.FirstReason,
 	}
 }
 
@@ -114,7 +120,7 @@ func (s *server) eventOperations(api huma.API) {
 				return nil, problem(http.StatusConflict, "its body has been removed because its age has come (STAYKEY_RETAIN_BODIES): it can't be applied again")
 			}
 		}
-		e.Status, e.Reason, e.AppliedAt = store.EventAccepted, nil, nil
+		e.Status, e.Reason = store.EventAccepted, nil
 		return &Output[Event]{showEvent(e)}, nil
 	})
 	s.replayOperation(api)

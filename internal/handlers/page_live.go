@@ -27,7 +27,7 @@ type watch struct {
 }
 
 // join returns a channel that is told of changes; nil if there are too many already. leave ends it.
-func (w *watch) join(look func(context.Context) ([3]any, error)) (changed chan struct{}, leave func()) {
+func (w *watch) join(look func(context.Context) (int64, error)) (changed chan struct{}, leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.listeners) >= maxLive {
@@ -53,10 +53,10 @@ func (w *watch) join(look func(context.Context) ([3]any, error)) (changed chan s
 	}
 }
 
-func (w *watch) run(ctx context.Context, look func(context.Context) ([3]any, error)) {
+func (w *watch) run(ctx context.Context, look func(context.Context) (int64, error)) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	var before [3]any
+	var before int64
 	for first := true; ; {
 		if now, err := look(ctx); err == nil {
 			if now != before && !first {

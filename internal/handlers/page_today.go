@@ -85,7 +85,7 @@ func (s *server) today(ctx context.Context) (today, error) {
 		return t, err
 	}
 	t.Troubles, t.LastSweep = troublesOf(p, t.Backlog, t.OldestEvent, now), p.LastSweep
-	since := now.Truncate(time.Hour).Add(-23 * time.Hour)
+	since := now.Add(-24 * time.Hour)
 	s.flushActivity(ctx)
 	activity, err := s.Store.ActivitySince(ctx, since, sources)
 	t.Chart = newChart(activity, since)
@@ -181,8 +181,8 @@ func newChart(rows []store.ActivityRow, since time.Time) chart {
 		c.Hours[i].From, c.Hours[i].X = since.Add(time.Duration(i)*time.Hour), i*hourWidth
 	}
 	for _, row := range rows {
-		i := int(row.Hour.Sub(since) / time.Hour)
-		if i < 0 || i >= len(c.Hours) {
+		i := int(max(row.Hour.Sub(since), 0) / time.Hour) // a minute that had begun by then is in the first hour
+		if i >= len(c.Hours) {
 			continue
 		}
 		h, n := &c.Hours[i], int(row.N)

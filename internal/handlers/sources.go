@@ -210,7 +210,7 @@ func (s *server) sourceState(source pms.Source, last, day []store.ActivityRow) S
 			if state.EventsOfLastDay += int(row.N); i >= 1 && i <= len(state.Secrets) {
 				state.Secrets[i-1].LastDay += int(row.N)
 			}
-		case row.Kind == store.ActivityMade, row.Kind == store.ActivityRemoved, row.Kind == store.ActivityAttention:
+		case row.Kind == store.ActivityMade, row.Kind == store.ActivityRemoved, row.Kind == store.ActivityAttention, row.Kind == store.ActivityReplay:
 		default:
 			state.LastDay[row.Kind] += int(row.N)
 			if row.Kind == store.EventRejected || row.Kind == store.ActivityRefused {

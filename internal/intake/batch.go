@@ -752,10 +752,17 @@ func (b *batch) settled() []store.Event {
 // count tells the metrics what became of the events.
 func (b *batch) count(activity *store.Activity) {
 	for _, e := range b.settled() {
-		activity.Add(e.Source, e.Status, b.now)
-		appliedEvents.WithLabelValues(e.Source, e.Status).Inc()
+		result := e.Status
+		if e.Replay { // it is no new webhook
+			result = store.ActivityReplay
+		}
+		activity.Add(e.Source, result, b.now)
+		appliedEvents.WithLabelValues(e.Source, result).Inc()
 	}
 	for i, p := range b.parsed {
+		if b.events[i].Replay {
+			continue
+		}
 		for _, c := range p.Changes {
 			if r := c.Reservation; r != nil && r.StatusClass == "other" && !b.awaiting[i] {
 				unknownStatuses.WithLabelValues(b.events[i].Source).Inc()

@@ -12,6 +12,7 @@ import (
 const (
 	ActivityRefused   = "refused"     // a webhook that is not shown to be the source's
 	ActivityDuplicate = "duplicate"   // an event that had been here before
+	ActivityReplay    = "replay"      // an event was applied again
 	ActivityMade      = "key_made"    // a mobile key was made
 	ActivityRemoved   = "key_removed" // an ACS user was removed, and its mobile key with it
 	ActivityAttention = "attention"   // a key came to need a person
@@ -19,7 +20,7 @@ const (
 	ActivitySecret = "secret "
 )
 
-// Activity counts what happens at each source by hour, for people to look at: what a crash takes with it is a few
+// Activity counts what happens at each source by minute, for people to look at: what a crash takes with it is a few
 // seconds of counting. It is safe for concurrent use; its nil counts nothing.
 type Activity struct {
 	mu     sync.Mutex
@@ -28,7 +29,7 @@ type Activity struct {
 
 type activityKey struct {
 	source, kind string
-	hour         time.Time
+	minute       time.Time
 }
 
 type activityCount struct {
@@ -46,7 +47,7 @@ func (a *Activity) Add(source, kind string, at time.Time) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := activityKey{source, kind, at.UTC().Truncate(time.Hour)}
+	key := activityKey{source, kind, at.UTC().Truncate(time.Minute)}
 	c := a.counts[key]
 	if c == nil {
 		c = &activityCount{}
@@ -76,7 +77,7 @@ func (s *Store) FlushActivity(ctx context.Context, a *Activity) error {
 	var hours, last []time.Time
 	var counts []int64
 	for key, c := range taken {
-		sources, kinds, hours = append(sources, key.source), append(kinds, key.kind), append(hours, key.hour)
+		sources, kinds, hours = append(sources, key.source), append(kinds, key.kind), append(hours, key.minute)
 		counts, last = append(counts, c.n), append(last, c.last)
 	}
 	_, err := s.pool.Exec(ctx, `
@@ -88,20 +89,21 @@ func (s *Store) FlushActivity(ctx context.Context, a *Activity) error {
 	return wrap(err, "count what happened")
 }
 
-// ActivityRow is how often something happened at a source in one hour.
+// ActivityRow is how often something happened at a source in one minute, or, where it is longer ago than a day, in one hour.
 type ActivityRow struct {
 	Source string
 	Kind   string
-	Hour   time.Time
+	Hour   time.Time // when that minute or hour began
 	N      int64
 	LastAt time.Time
 }
 
-// ActivitySince returns what happened at the sources (nil: at all) since an hour, the oldest first.
+// ActivitySince returns what happened at the sources (nil: at all) since a time, which is at most a day ago, the oldest first. A
+// minute that had begun by then counts if something happened in the rest of it.
 func (s *Store) ActivitySince(ctx context.Context, since time.Time, sources []string) ([]ActivityRow, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, kind, hour, n, last_at FROM activity
-		WHERE hour >= $1 AND ($2::text[] IS NULL OR source = ANY ($2)) ORDER BY hour, source, kind`, since, sources)
+		WHERE hour > $1::timestamptz - interval '1 minute' AND last_at >= $1 AND ($2::text[] IS NULL OR source = ANY ($2)) ORDER BY hour, source, kind`, since, sources)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ActivityRow])
 	return list, wrap(err, "read what happened")
 }
@@ -118,28 +120,25 @@ func (s *Store) LastActivity(ctx context.Context, sources []string) ([]ActivityR
 // keepActivity is for how long activity is kept.
 const keepActivity = 35 * 24 * time.Hour
 
-// PruneActivity removes what is older than that.
+// PruneActivity removes what is older than that, and adds up the minutes of those hours that ended more than a day ago.
 func (s *Store) PruneActivity(ctx context.Context, now time.Time) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM activity WHERE hour < $1`, now.Add(-keepActivity))
-	return wrap(err, "forget what happened long ago")
+	if _, err := s.pool.Exec(ctx, `DELETE FROM activity WHERE hour < $1`, now.Add(-keepActivity)); err != nil {
+		return wrap(err, "forget what happened long ago")
+	}
+	dayAgo := now.UTC().Truncate(time.Hour).Add(-25 * time.Hour)
+	_, err := s.pool.Exec(ctx, `
+		WITH minutes AS (
+			DELETE FROM activity WHERE hour < $1 AND hour >= $1::timestamptz - interval '7 days' AND hour <> date_trunc('hour', hour)
+			RETURNING source, kind, date_trunc('hour', hour) AS hour, n, last_at)
+		INSERT INTO activity (source, kind, hour, n, last_at)
+		SELECT source, kind, hour, sum(n), max(last_at) FROM minutes GROUP BY source, kind, hour ORDER BY source, kind, hour
+		ON CONFLICT (source, kind, hour) DO UPDATE SET n = activity.n + excluded.n, last_at = greatest(activity.last_at, excluded.last_at)`, dayAgo)
+	return wrap(err, "add up what happened by hour")
 }
 
-// Changes tells when anything that lists show has last changed: another answer than before says that they look another way.
-func (s *Store) Changes(ctx context.Context) (latest [3]any, err error) {
-	var keys, listings *time.Time
-	var events *int64
-	err = s.pool.QueryRow(ctx, `
-		SELECT (SELECT changed_at FROM mobile_keys ORDER BY (changed_at AT TIME ZONE 'UTC') DESC LIMIT 1),
-			(SELECT updated_at FROM listings WHERE known ORDER BY updated_at DESC LIMIT 1),
-			(SELECT seq FROM event_results ORDER BY seq DESC LIMIT 1)`).Scan(&keys, &listings, &events)
-	if keys != nil {
-		latest[0] = keys.UnixMicro()
-	}
-	if listings != nil {
-		latest[1] = listings.UnixMicro()
-	}
-	if events != nil {
-		latest[2] = *events
-	}
-	return latest, wrap(err, "see what has changed")
+// Changes counts what lists show of: another answer than before says that they look different. The database counts, in the
+// transactions that change it (migration 14), so that no clock, order of commits or kind of change is missed.
+func (s *Store) Changes(ctx context.Context) (n int64, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT coalesce(sum(n), 0)::bigint FROM changes`).Scan(&n)
+	return n, wrap(err, "see whether anything has changed")
 }

@@ -41,7 +41,23 @@ type Event struct {
 	Body          []byte // nil where it was not asked for, or retention has removed it
 	Request       []byte // JSON of what surrounded the body; nil for the canonical format
 	Documents     []byte // JSON of the PMS's documents that were fetched for it; nil for none
+	Replays
 }
+
+// Replays are what is known of an event that was applied again. Status is what the event has come to: applied once it has been
+// applied, by itself or by a replay, and otherwise the last result. AppliedAt is the first time.
+type Replays struct {
+	Replay       bool       // it is queued to be applied again
+	ReplayedAt   *time.Time // the last time
+	ReplayStatus *string    // what came of that
+	ReplayReason *string
+	FirstStatus  *string // the result before the first replay
+	FirstReason  *string
+}
+
+// noReplays are the columns of events that are not known to have been replayed.
+const noReplays = `false AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status, NULL::text AS replay_reason,
+			NULL::text AS first_status, NULL::text AS first_reason`
 
 // Accepted is the fate of one event given to [Store.InsertEvents].
 type Accepted struct {
@@ -249,7 +265,9 @@ func ClaimEvents(ctx context.Context, tx pgx.Tx, limit int) ([]Event, error) {
 				RETURNING seq, event_id, urgent)
 		SELECT t.event_id, t.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
 			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, t.urgent, e.body, e.request,
-			(SELECT documents FROM event_fetches f WHERE f.event_id = t.event_id AND e.request IS NOT NULL) AS documents
+			(SELECT documents FROM event_fetches f WHERE f.event_id = t.event_id AND e.request IS NOT NULL) AS documents,
+			EXISTS (SELECT FROM event_replays p WHERE p.event_id = t.event_id) AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status,
+			NULL::text AS replay_reason, NULL::text AS first_status, NULL::text AS first_reason
 		FROM taken t JOIN events e USING (event_id)`, limit)
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
 	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) })
@@ -261,13 +279,16 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 	n := len(events)
 	r := newEventRows(events)
 	seqs, applied := make([]int64, n), make([]*time.Time, n)
-	var rejected, fetched [][16]byte
+	var rejected, fetched, replayed [][16]byte
 	for i, e := range events {
 		if seqs[i], applied[i] = e.Seq, e.AppliedAt; e.Status == EventRejected {
 			rejected = append(rejected, e.EventID)
 		}
 		if e.Documents != nil {
 			fetched = append(fetched, e.EventID)
+		}
+		if e.Replay {
+			replayed = append(replayed, e.EventID)
 		}
 	}
 	batch.Queue(`
@@ -282,6 +303,9 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 	if len(fetched) > 0 {
 		batch.Queue(`DELETE FROM event_fetches WHERE event_id = ANY ($1)`, fetched)
 	}
+	if len(replayed) > 0 {
+		batch.Queue(settleReplays, replayed)
+	}
 }
 
 // Unclaim puts claimed events back into the queue, in the transaction that claimed them.
@@ -292,6 +316,20 @@ func Unclaim(ctx context.Context, tx pgx.Tx, events []Event) error {
 	_, err := tx.Exec(ctx, queueAgain+`event_id = ANY ($1)`, eventIDs(events))
 	return wrap(err, "put %d events back", len(events))
 }
+
+// settleReplays makes the results that have just been written for these events those of their replays, beside what they had come to
+// before. Events that were not replayed it leaves as they are.
+const settleReplays = `
+	WITH settled AS (DELETE FROM event_replays WHERE event_id = ANY ($1) RETURNING *),
+		kept AS (UPDATE events e SET rejected = false FROM settled p WHERE e.event_id = p.event_id AND p.status = 'applied' AND e.rejected)
+	UPDATE event_results r SET replayed_at = now(), replay_status = r.status, replay_reason = r.reason,
+		first_status = coalesce(p.first_status, p.status), first_reason = CASE WHEN p.first_status IS NULL THEN p.reason ELSE p.first_reason END,
+		status = CASE WHEN p.status = 'applied' THEN p.status ELSE r.status END,
+		reason = CASE WHEN p.status = 'applied' THEN p.reason ELSE r.reason END,
+		applied_at = coalesce(p.applied_at, r.applied_at),
+		type = CASE WHEN r.status = 'rejected' THEN p.type ELSE r.type END,
+		reservation_id = coalesce(r.reservation_id, p.reservation_id), listing_id = coalesce(r.listing_id, p.listing_id)
+	FROM settled p WHERE r.seq = p.seq AND r.event_id = p.event_id`
 
 // SetAside rejects a waiting event that can't be applied.
 func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
@@ -311,6 +349,9 @@ func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
 		if err == nil { // a replay asks the PMS again
 			_, err = tx.Exec(ctx, `DELETE FROM event_fetches WHERE event_id = $1`, id)
 		}
+		if err == nil {
+			_, err = tx.Exec(ctx, settleReplays, []uuid.UUID{id})
+		}
 		return err
 	})
 	return wrap(err, "set event %d aside", seq)
@@ -321,8 +362,11 @@ func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(r.type, e.type) AS type, coalesce(r.status, 'accepted') AS status,
 			coalesce(r.reason, f.reason) AS reason, coalesce(r.reservation_id, e.reservation_id) AS reservation_id, coalesce(r.listing_id, e.listing_id) AS listing_id,
-			e.occurred_at, e.received_at, r.applied_at, coalesce(q.urgent, false) AS urgent, e.body, e.request, f.documents
+			e.occurred_at, e.received_at, coalesce(r.applied_at, p.applied_at) AS applied_at, coalesce(q.urgent, false) AS urgent, e.body, e.request, f.documents,
+			p.event_id IS NOT NULL AS replay, r.replayed_at, r.replay_status, r.replay_reason,
+			coalesce(r.first_status, p.first_status, p.status) AS first_status, coalesce(r.first_reason, p.first_reason, p.reason) AS first_reason
 		FROM events e LEFT JOIN event_queue q USING (seq) LEFT JOIN event_results r USING (seq) LEFT JOIN event_fetches f ON f.event_id = e.event_id
+			LEFT JOIN event_replays p ON p.event_id = e.event_id
 		WHERE e.event_id = $1 AND (q.seq IS NOT NULL OR r.seq IS NOT NULL OR f.seq IS NOT NULL)`, id)
 	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Event])
 	return e, wrap(err, "event %s", id)
@@ -332,7 +376,7 @@ func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
 func WithBodies(ctx context.Context, tx pgx.Tx, events []Event) ([]Event, error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
-			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, false AS urgent, e.body, e.request, NULL::json AS documents
+			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, false AS urgent, e.body, e.request, NULL::json AS documents, `+noReplays+`
 		FROM events e WHERE e.event_id = ANY ($1) AND e.body IS NOT NULL ORDER BY e.seq`, eventIDs(events))
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
 	return list, wrap(err, "read events")
@@ -357,10 +401,13 @@ func (s *Store) ReplayEvents(ctx context.Context, events []Event, audit Audit, n
 			WITH undone AS (
 				DELETE FROM event_results r USING events e
 				WHERE r.event_id = e.event_id AND r.seq = e.seq AND e.event_id = ANY ($1) AND e.body IS NOT NULL
-				RETURNING r.seq, r.event_id, r.source, r.type, r.reservation_id, r.listing_id),
+				RETURNING r.*, e.urgent),
+			kept AS (
+				INSERT INTO event_replays (event_id, seq, type, status, reason, reservation_id, listing_id, applied_at, first_status, first_reason)
+				SELECT event_id, seq, type, status, reason, reservation_id, listing_id, applied_at, first_status, first_reason FROM undone),
 			queued AS (
 				INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
-				SELECT seq, event_id, source, type, reservation_id, listing_id, true FROM undone RETURNING event_id)
+				SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM undone RETURNING event_id)
 			UPDATE events e SET rejected = false FROM queued q WHERE e.event_id = q.event_id RETURNING e.event_id`, eventIDs(events))
 		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 		if err != nil {
@@ -369,7 +416,7 @@ func (s *Store) ReplayEvents(ctx context.Context, events []Event, audit Audit, n
 		queued = nil
 		for _, e := range events {
 			if slices.Contains(ids, e.EventID) {
-				e.Status, e.Reason, e.AppliedAt = EventAccepted, nil, nil
+				e.Status, e.Reason, e.Replay = EventAccepted, nil, true
 				queued = append(queued, e)
 			}
 		}
@@ -445,7 +492,8 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 	}
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, NULL::text AS event_key, e.type, e.status, e.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
-			e.applied_at, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request, NULL::json AS documents
+			e.applied_at, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request, NULL::json AS documents,
+			e.replay, e.replayed_at, e.replay_status, e.replay_reason, e.first_status, e.first_reason
 		FROM (`+strings.Join(parts, ` UNION ALL `)+`) e ORDER BY e.seq DESC LIMIT `+w.arg(limit), w.planned()...)
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
 	return events, wrap(err, "list events")
@@ -471,7 +519,9 @@ func (f EventFilter) waiting(w *where, below int64, limit int) string {
 	w.add("q.seq < %s", below)
 	f.narrow(w, "q")
 	return `(SELECT q.event_id, q.seq, q.source, q.type, 'accepted' AS status, NULL::text AS reason, q.reservation_id, q.listing_id, e.occurred_at, e.received_at,
-		NULL::timestamptz AS applied_at FROM event_queue q` + itsEvent("q") + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
+		p.applied_at, p.event_id IS NOT NULL AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status, NULL::text AS replay_reason,
+		coalesce(p.first_status, p.status) AS first_status, coalesce(p.first_reason, p.reason) AS first_reason
+		FROM event_queue q LEFT JOIN event_replays p ON p.event_id = q.event_id` + itsEvent("q") + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
 
 // fetching selects from those that wait for documents.
@@ -481,13 +531,14 @@ func (f EventFilter) fetching(w *where, below int64, limit int) string {
 	f.narrow(w, "e")
 	w.add("NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = f.event_id)") // then it is listed with those that wait
 	return `(SELECT f.event_id, f.seq, e.source, e.type, 'accepted' AS status, f.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
-		NULL::timestamptz AS applied_at FROM event_fetches f` + itsEvent("f") + w.sql() + ` ORDER BY f.seq DESC LIMIT ` + w.arg(limit) + `)`
+		NULL::timestamptz AS applied_at, ` + noReplays + ` FROM event_fetches f` + itsEvent("f") + w.sql() + ` ORDER BY f.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
 
 // results selects from what is settled: by reservation or listing, which have few each, else by kind. But for the whole
 // list the order is by -seq, as the indexes have it.
 func (f EventFilter) results(w *where, below int64, limit int) string {
-	const columns = `t.event_id, t.seq, t.source, t.type, t.status, t.reason, t.reservation_id, t.listing_id, t.occurred_at, t.received_at, t.applied_at`
+	const columns = `t.event_id, t.seq, t.source, t.type, t.status, t.reason, t.reservation_id, t.listing_id, t.occurred_at, t.received_at, t.applied_at,
+		false AS replay, t.replayed_at, t.replay_status, t.replay_reason, t.first_status, t.first_reason`
 	w.restart()
 	if f.isEmpty() {
 		w.add("t.seq < %s", below)

@@ -163,7 +163,10 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE events SET rejected = true WHERE event_id = $1`, id)
+		if _, err = tx.Exec(ctx, `UPDATE events SET rejected = true WHERE event_id = $1`, id); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, settleReplays, []uuid.UUID{id})
 		return err
 	})
 	return wrap(err, "give up fetching for event %s", id)
