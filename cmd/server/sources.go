@@ -158,18 +158,13 @@ func (r sourceReader) verifier(s *pms.Source) {
 		}
 		return
 	}
-	settings := pms.VerifySettings{
-		Method: v.text("method"), Header: v.text("header"), Algorithm: v.text("algorithm"), Encoding: v.text("encoding"), Prefix: v.text("prefix"), Parameter: v.text("parameter"),
-	}
+	settings := v.verifySettings(s.Format)
 	secrets, nodes := v.list("secrets")
 	if user, password := v.text("username"), v.text("password"); user != "" || password != "" {
 		secrets, nodes = append(secrets, user+":"+password), append(nodes, v.at("password"))
 	}
 	s.From = v.addresses("from")
 	v.done()
-	if settings.Method == "" && s.Format != nil && s.Format.Verify != nil {
-		settings = *s.Format.Verify // as this PMS does it
-	}
 	if settings.Method == "none" {
 		if !s.Insecure {
 			v.wrong("method", "none lets anybody open doors: say insecure: true beside it, on the source, if that is what you want")
@@ -197,6 +192,24 @@ func (r sourceReader) verifier(s *pms.Source) {
 		}
 	}
 	s.Verifier, s.Secrets = verifier, secrets
+}
+
+// verifySettings reads how webhooks are verified: as the format's PMS signs, but for what is specified here. Another method than the
+// PMS's has none of the PMS's settings.
+func (m mapping) verifySettings(f *pms.Format) pms.VerifySettings {
+	var s pms.VerifySettings
+	method := m.text("method")
+	if f != nil && f.Verify != nil && (method == "" || method == f.Verify.Method) {
+		s = *f.Verify
+	}
+	for field, to := range map[string]*string{
+		"method": &s.Method, "header": &s.Header, "algorithm": &s.Algorithm, "encoding": &s.Encoding, "prefix": &s.Prefix, "parameter": &s.Parameter,
+	} {
+		if text := m.text(field); m.said(field) {
+			*to = text
+		}
+	}
+	return s
 }
 
 func (r sourceReader) policy(p *pms.Policy) {
@@ -267,6 +280,8 @@ func (r sourceReader) statuses(statuses pms.Statuses) {
 				m.fail(nodes[i], name, "%q must be one of %s", class, strings.Join(pms.StatusClasses, ", "))
 			case class == "other":
 				m.fail(nodes[i], name, "a status that nobody knows neither makes a key nor takes one away")
+			case class == "block" && means == pms.Confirmed:
+				m.fail(nodes[i], name, "a part of the calendar that is blocked has no guest to make a key for")
 			case said[class] != "":
 				m.fail(nodes[i], name, "%q can't both hold a key and revoke it", class)
 			}

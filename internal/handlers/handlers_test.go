@@ -344,7 +344,7 @@ func TestContractTable(t *testing.T) {
 		r.Body = io.NopCloser(io.MultiReader(strings.NewReader(`"`), strings.NewReader(strings.Repeat("x", 1<<20)), strings.NewReader(`"`)))
 	}})
 	nothingKept("415 a form", 415, hook{body: listingBody, contentType: "application/x-www-form-urlencoded"})
-	nothingKept("415 another charset", 415, hook{body: listingBody, contentType: "application/json; charset=latin1"})
+	nothingKept("415 another encoding", 415, hook{body: listingBody, change: func(r *http.Request) { r.Header.Set("Content-Encoding", "br") }})
 	nothingKept("404 no such source", 404, hook{source: "nobody", body: listingBody})
 	nothingKept("401 a source without secrets", 401, hook{source: "disabled", body: listingBody})
 	nothingKept("401 another secret", 401, hook{body: listingBody, secret: pms.Secret("another secret that nobody knows")})
@@ -368,11 +368,54 @@ func TestContractTable(t *testing.T) {
 	accepted("one right signature of several", hook{body: listingBody, id: "many", change: func(r *http.Request) {
 		r.Header.Set("webhook-signature", "v1,AAAA v2,zzz v1a,yyy "+r.Header.Get("webhook-signature"))
 	}})
-	accepted("with a charset", hook{body: listingBody, contentType: "application/json; charset=UTF-8"})
+	for _, parameter := range []string{"charset=UTF-8", "charset=utf8", "charset=latin1", `charset="utf-8"`, "charset", "v=1; charset=us-ascii"} {
+		accepted("the media type decides, not its parameter "+parameter, hook{body: listingBody, contentType: "application/json; " + parameter})
+	}
+	accepted("a byte order mark", hook{body: "\xef\xbb\xbf" + listingBody})
+	accepted("a lone surrogate", hook{body: strings.Replace(reservationBody, `"guest_email"`, `"guest_name":"Ana \ud83d","guest_email"`, 1)})
+	accepted("a signature of two lines", hook{body: listingBody, change: func(r *http.Request) {
+		right := r.Header.Get("webhook-signature")
+		r.Header.Set("webhook-signature", "v1,AAAA")
+		r.Header.Add("webhook-signature", right)
+	}})
+	accepted("svix's spelling beside a gateway's own", hook{body: listingBody, spelling: "svix", change: func(r *http.Request) {
+		for name, value := range map[string]string{"webhook-id": "gateway", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"} {
+			r.Header.Set(name, value)
+		}
+	}})
 	accepted("a source without verification", hook{source: "open", body: listingBody, secret: secretB})
 	accepted("exactly 1 MiB", hook{body: listingBody + strings.Repeat(" ", 1<<20-len(listingBody))})
-	t.Run("405 has a problem too", func(t *testing.T) {
+	t.Run("405 has a problem and Allow, at every path", func(t *testing.T) {
+		for path, allow := range map[string]string{
+			"/webhooks/default": "POST", "/seam/webhooks": "POST", "/healthz": "GET, HEAD", "/v1/reservations": "GET, HEAD",
+			"/v1/listings/default/L": "GET, HEAD, PUT", "/v1/reservations/default/R/reconcile": "POST", "/openapi.json": "GET, HEAD",
+		} {
+			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodPost, http.MethodDelete, "PROPFIND"} {
+				if slices.Contains(strings.Split(allow, ", "), method) {
+					continue
+				}
+				req, err := http.NewRequest(method, a.url+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := a.do(req)
+				if r.status != 405 || r.header.Get("Allow") != allow {
+					t.Errorf("%s %s: %d, Allow %q, want %q", method, path, r.status, r.header.Get("Allow"), allow)
+				}
+			}
+		}
 		a.get("/webhooks/default").mustBeProblem(t, 405)
+	})
+	t.Run("HEAD is answered wherever GET is", func(t *testing.T) {
+		for _, path := range []string{"/healthz", "/readyz", "/openapi.json", "/sign-in"} {
+			req, err := http.NewRequest(http.MethodHead, a.url+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := a.do(req); r.status != 200 || r.rawBody != "" {
+				t.Errorf("%s: %d %q", path, r.status, r.rawBody)
+			}
+		}
 	})
 	t.Run("503 with Retry-After while Postgres can't commit", func(t *testing.T) {
 		b := newApp(t)

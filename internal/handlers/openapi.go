@@ -87,7 +87,7 @@ func document(api huma.API) {
 	problems := map[int]string{
 		http.StatusBadRequest: "It is no JSON, or the webhook-id is malformed. Nothing is kept.", http.StatusUnauthorized: "Not shown to come from this source. Nothing is kept.",
 		http.StatusNotFound: "No such source. Nothing is kept.", http.StatusRequestEntityTooLarge: "Over 1 MiB. Nothing is kept.",
-		http.StatusUnsupportedMediaType: "Another Content-Type than application/json. Nothing is kept.",
+		http.StatusUnsupportedMediaType: "Another Content-Type than application/json, or another Content-Encoding than gzip. Nothing is kept.",
 		http.StatusUnprocessableEntity:  "Not valid: one entry for each wrong field. It is kept, and tried again when it is sent again.",
 		http.StatusTooManyRequests:      "Over the source's rate limit: send it again after Retry-After. Nothing is kept.",
 		http.StatusServiceUnavailable:   "It can't be stored now: send it again after Retry-After. Nothing is kept.",

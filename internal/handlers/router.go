@@ -154,17 +154,14 @@ func New(c Config) (public, ops http.Handler) {
 	s.limits = newLimits(s.sender)
 	r := chi.NewRouter()
 	s.public = r
-	r.Use(s.envelope, encodedPath)
+	r.Use(s.envelope, encodedPath, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
 		problem(http.StatusNotFound, "there is nothing at this path: see /docs").write(w)
 	})
-	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		problem(http.StatusMethodNotAllowed, r.Method+" is not a method of this path: see /docs").write(w)
-	})
+	r.MethodNotAllowed(notAllowed(r))
 	s.mountPage(r)
 	for _, route := range []string{webhookRoute, webhookRouteBehind} {
-		r.With(decodeParams).Post(route, s.measuredWebhook)
-		r.With(decodeParams).Get(route, s.measuredWebhook)
+		r.With(decodeParams).HandleFunc(route, s.measuredWebhook) // which methods there are depends on the source
 	}
 	r.Post("/seam/webhooks", s.seamWebhook)
 	r.Get("/healthz", s.healthz)
@@ -175,7 +172,8 @@ func New(c Config) (public, ops http.Handler) {
 
 func (s *server) opsRouter() http.Handler {
 	r := chi.NewRouter()
-	r.Use(s.envelope)
+	r.Use(s.envelope, middleware.GetHead)
+	r.MethodNotAllowed(notAllowed(r))
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, true) })
 	r.Handle("/metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{}))
@@ -185,6 +183,32 @@ func (s *server) opsRouter() http.Handler {
 	r.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	r.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return r
+}
+
+// notAllowed answers a method that a path doesn't have, with those that it has (RFC 9110 section 15.5.6).
+func notAllowed(routes chi.Routes) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allow []string
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			at := chi.NewRouteContext()
+			if routes.Match(at, method, r.URL.EscapedPath()) {
+				if pattern := at.RoutePattern(); pattern == webhookRoute || pattern == webhookRouteBehind {
+					allow = []string{http.MethodPost} // what a source takes besides, its own answer says
+					break
+				}
+				allow = append(allow, method)
+				if method == http.MethodGet {
+					allow = append(allow, http.MethodHead)
+				}
+			}
+		}
+		if len(allow) == 0 { // a method that nobody knows, at a path that is not there
+			problem(http.StatusNotFound, "there is nothing at this path: see /docs").write(w)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		problem(http.StatusMethodNotAllowed, r.Method+" is not a method of this path: see /docs").write(w)
+	}
 }
 
 // envelope is around every request: its id, its log record, and an answer if a handler panics.

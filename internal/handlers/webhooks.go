@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"mime"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -57,9 +56,8 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 	case delivery.Path != "" && source.Format == nil && !source.Carries().Path:
 		problem(http.StatusNotFound, "webhooks of this source are posted to /webhooks/"+source.Name).write(w)
 		return
-	case r.Method == http.MethodGet && (source.Format == nil || !source.Format.TakesQueries()):
-		w.Header().Set("Allow", http.MethodPost)
-		problem(http.StatusMethodNotAllowed, "the webhooks of this source are posted").write(w)
+	}
+	if !s.takesMethod(w, r, source) {
 		return
 	}
 	if len(source.From) > 0 && !source.From.Allow(s.sender(r)) && !isOwn(r.Context()) {
@@ -93,6 +91,11 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusTooManyRequests, "this source sends more than its rate_limit allows, and nothing of this event is kept: send it again").after(wait).write(w)
 		return
 	}
+	if body, p = plainBody(w, r, body); p != nil {
+		p.write(w)
+		return
+	}
+	delivery.Body = body
 	if r.Header.Get(testHeader) != "" {
 		s.acceptTest(w, r, source, proof, body)
 		return
@@ -140,7 +143,7 @@ func (s *server) accept(w http.ResponseWriter, r *http.Request, event store.Even
 // acceptForeign keeps what a PMS posts in its own words. What it means is found out when it is applied: a PMS can't mend
 // what we don't understand, and would switch the webhook off.
 func (s *server) acceptForeign(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery, proof pms.Proof) {
-	kind, p := bodyKind(r, source.Format, d.Body)
+	kind, p := bodyKind(r.Header, source.Format, d.Body)
 	if p != nil {
 		p.write(w)
 		return
@@ -165,19 +168,24 @@ func (s *server) acceptForeign(w http.ResponseWriter, r *http.Request, source pm
 	s.accept(w, r, event, nil)
 }
 
-// bodyKind tells how a body is to be read, by what the format takes and the sender says.
-func bodyKind(r *http.Request, f *pms.Format, body []byte) (string, *Problem) {
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	isForm := err == nil && mediaType == "application/x-www-form-urlencoded"
+// takesMethod answers a request by a method that the webhooks of its source don't use. HEAD asks whether a GET would be answered,
+// and must change nothing.
+func (s *server) takesMethod(w http.ResponseWriter, r *http.Request, source pms.Source) bool {
+	queries := source.Format != nil && source.Format.TakesQueries()
 	switch {
-	case len(bytes.TrimSpace(body)) == 0 && f.TakesQueries():
-		return "query", nil
-	case isForm && f.TakesForms():
-		return "form", nil
-	case f.TakesJSON() && (err != nil && r.Header.Get("Content-Type") == "" || strings.HasSuffix(mediaType, "json") || mediaType == "text/plain"):
-		return "", nil
+	case r.Method == http.MethodPost, r.Method == http.MethodGet && queries:
+		return true
+	case r.Method == http.MethodHead && queries:
+		w.WriteHeader(http.StatusOK)
+		return false
 	}
-	return "", problem(http.StatusUnsupportedMediaType, "the Content-Type must be application/json"+map[bool]string{true: " or application/x-www-form-urlencoded"}[f.TakesForms()])
+	allow := http.MethodPost
+	if queries {
+		allow = "GET, HEAD, POST"
+	}
+	w.Header().Set("Allow", allow)
+	problem(http.StatusMethodNotAllowed, "the webhooks of this source are sent by "+allow).write(w)
+	return false
 }
 
 // sender is the address that a request comes from: the nearest one that no proxy of ours has.
@@ -220,17 +228,6 @@ func (s *server) unavailable(w http.ResponseWriter, err error) {
 		detail = "too many events are waiting to be stored, and nothing of this one is kept: send it again"
 	}
 	problem(http.StatusServiceUnavailable, detail).after(2 * time.Second).write(w)
-}
-
-func requireJSON(h http.Header) *Problem {
-	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil || mediaType != "application/json" {
-		return problem(http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
-	}
-	if charset, said := params["charset"]; said && !strings.EqualFold(charset, "utf-8") {
-		return problem(http.StatusUnsupportedMediaType, "the charset must be utf-8")
-	}
-	return nil
 }
 
 // refuseUnreadable answers a body that can't be read at all, unless its id says that it has been here before: the

@@ -317,6 +317,37 @@ func TestSecretsAreNotKept(t *testing.T) {
 	}
 }
 
+// A form's secrets are blackened too.
+func TestSecretsOfFormsAreNotKept(t *testing.T) {
+	t.Parallel()
+	f, err := pms.ParseFormat("own.jq", `module {"accepts": ["form"], "redact": ["secret"]}; {ignore: "x"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for form, want := range map[string]string{"secret=hunter2&a=b+c": "a=b+c&secret=%5Bredacted%5D", "a=b%20c": "a=b%20c"} {
+		if g, err := f.Glance([]byte(form), pms.Request{Kind: "form"}); err != nil || string(g.Body) != want {
+			t.Errorf("%s is kept as %s, %v", form, g.Body, err)
+		}
+	}
+}
+
+// What a program says when it fails is kept for longer than a body, and logged: it never quotes a value.
+func TestFailuresQuoteNoValues(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{
+		`.body.guest.email.address`, `.body.guest.email[]`, `.body.guest.email | keys`, `.body.guest.email - 1`, `{(.body.guest): 1}`, `.body.guest.email | fromjson`,
+		`.body.guest | tonumber`, `[.body.guest.email] | @csv | error({guest: .})`, `[.body.guest] | join(",")`, `.body.guest.email | ltrimstr(1) | implode`, `1 / .body.guest.email`,
+		`.body.guest.email % 2`, `.body.guest.email | strptime("%Y")`, `.body.guest.email | test("(")`, `[.body.guest] | implode`, `.body.guest.email | @base64d`, `"\(.body.guest)" | has(1)`,
+	} {
+		_, err := one(t, program, `{"guest": {"email": "jane (2) x@example.com"}}`)
+		if err == nil {
+			t.Errorf("%s doesn't fail", program)
+		} else if strings.Contains(err.Error(), "jane") || strings.Contains(err.Error(), "example") {
+			t.Errorf("%s: %v", program, err)
+		}
+	}
+}
+
 func TestAddressesOfDocuments(t *testing.T) {
 	t.Parallel()
 	m := pms.FetchManifest{URL: "https://api.example.com/v1/", Documents: map[string]pms.Document{"r": {Path: "/r/{id}?p={property}&q={id}"}}}

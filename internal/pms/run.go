@@ -123,17 +123,24 @@ func (b *budget) Err() error {
 	return b.Context.Err()
 }
 
-// quoted is where jq quotes a value in an error: a guest's, most often.
-var quoted = regexp.MustCompile(`(?s)(\b(?:null|boolean|number|string|array|object)) \(.*\)`)
+// typed and quoted are where jq quotes values in an error: a guest's, most often.
+var (
+	typed  = regexp.MustCompile(`(?s)(\b(?:null|boolean|number|string|array|object)) \(.*\)`)
+	quoted = regexp.MustCompile(`(?s)".*"`)
+)
 
 // withoutValues is a program's error without the values that jq quotes in it.
 func withoutValues(err error) error {
 	var own interface{ Value() any }
 	if errors.As(err, &own) { // the program's author wrote it
-		text, _ := own.Value().(string)
+		text, isText := own.Value().(string)
+		if !isText {
+			text = "error(), with a value that is no text"
+		}
 		return errors.New(printable(text, maxText))
 	}
-	return errors.New(printable(quoted.ReplaceAllString(err.Error(), "$1"), maxText))
+	text := quoted.ReplaceAllString(typed.ReplaceAllString(err.Error(), "$1"), `"…"`)
+	return errors.New(printable(text, maxText))
 }
 
 var _ interface{ Value() any } = gojq.ValueError(nil)

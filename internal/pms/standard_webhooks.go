@@ -86,15 +86,18 @@ func (w StandardWebhooks) Prove(d *Delivery, id string, now time.Time) {
 	d.Header.Set("webhook-signature", w.Secrets[0].Sign(id, now, d.Body))
 }
 
-// Verify checks the three headers over the raw body.
+// Verify checks the three headers over the raw body, in either spelling: a gateway on the way may add its own in the other.
 func (w StandardWebhooks) Verify(d Delivery, now time.Time) (Proof, error) {
-	header := func(prefix string) (id, timestamp, signatures string) {
-		return d.Header.Get(prefix + "-id"), d.Header.Get(prefix + "-timestamp"), d.Header.Get(prefix + "-signature")
+	proof, err := w.verifyAs("webhook", d, now)
+	if errors.Is(err, ErrUnauthentic) && d.Header.Get("svix-id") != "" {
+		return w.verifyAs("svix", d, now)
 	}
-	id, timestamp, signatures := header("webhook")
-	if id == "" && timestamp == "" && signatures == "" {
-		id, timestamp, signatures = header("svix")
-	}
+	return proof, err
+}
+
+func (w StandardWebhooks) verifyAs(prefix string, d Delivery, now time.Time) (Proof, error) {
+	id, timestamp := d.Header.Get(prefix+"-id"), d.Header.Get(prefix+"-timestamp")
+	signatures := strings.Join(d.Header.Values(prefix+"-signature"), " ")
 	if id == "" || timestamp == "" || signatures == "" {
 		return Proof{}, errUnsigned
 	}

@@ -169,10 +169,11 @@ func readReservation(v jsontext.Value, eventType string, received time.Time, err
 		r.Status = Cancelled
 	}
 	if s, ok := o.text("status", false, 0); ok {
-		if s == Confirmed || s == Cancelled {
-			r.Status = s
-		} else {
+		if s != Confirmed && s != Cancelled {
 			o.fail("status", `must be "confirmed" or "cancelled"`)
+		}
+		if s == Confirmed || r.Status == Confirmed { // what is no status doesn't keep a cancel from being one
+			r.Status = s
 		}
 	}
 	whole := r.Status == Confirmed

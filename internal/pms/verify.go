@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -291,37 +292,88 @@ func (Anybody) Method() string { return "none" }
 // Prove says the id.
 func (Anybody) Prove(d *Delivery, id string, _ time.Time) { d.Header.Set("webhook-id", id) }
 
-// Kept is what of a delivery's surroundings is stored for the format to read: nothing that authenticates it, and
-// nothing that only concerns the way here.
+// Kept is what of a delivery's surroundings is stored for the format to read: nothing that authenticates it, wherever a proxy
+// repeats it, and nothing that only concerns the way here.
 func Kept(d Delivery, c Carrier) Request {
+	secrets := c.carriedBy(d)
 	r := Request{Query: First(d.Query), Path: d.Path}
-	if c.Query != "" {
-		delete(r.Query, c.Query)
+	delete(r.Query, c.Query)
+	for name, value := range r.Query {
+		if holdsAny(value, secrets) {
+			delete(r.Query, name)
+			continue
+		}
+		r.Query[name] = keepable(value)
 	}
 	if c.Path {
 		_, r.Path, _ = strings.Cut(d.Path, "/")
 	}
+	if r.Path = keepable(r.Path); holdsAny(r.Path, secrets) {
+		r.Path = ""
+	}
 	total := 0
-	for name, values := range d.Header {
+	for _, name := range slices.Sorted(maps.Keys(d.Header)) {
+		value := d.Header.Get(name)
 		name = strings.ToLower(name)
-		if slices.Contains(neverKept, name) || strings.EqualFold(name, c.Header) || strings.Contains(name, "signature") || strings.Contains(name, "forwarded") {
+		if neverKept(name) || strings.EqualFold(name, c.Header) || holdsAny(value, secrets) {
 			continue
 		}
-		if total += len(name) + len(values[0]); total > maxKept {
+		if total += len(name) + len(value); total > maxKept {
 			break
 		}
 		if r.Headers == nil {
 			r.Headers = map[string]string{}
 		}
-		r.Headers[name] = strings.ToValidUTF8(values[0], "�")
+		r.Headers[name] = keepable(value)
 	}
 	return r
+}
+
+// keepable is a text that Postgres can store.
+func keepable(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+}
+
+// carriedBy are the secrets that a delivery carries, in each spelling that an address or a header can repeat them in.
+func (c Carrier) carriedBy(d Delivery) []string {
+	secret := ""
+	switch {
+	case c.Path:
+		secret, _, _ = strings.Cut(d.Path, "/")
+	case c.Query != "":
+		secret = d.Query.Get(c.Query)
+	case c.Header != "":
+		secret = strings.TrimSpace(d.Header.Get(c.Header))
+		if _, bare, found := strings.Cut(secret, " "); found { // behind Bearer or Basic
+			secret = bare
+		}
+	}
+	if secret == "" {
+		return nil
+	}
+	return []string{secret, url.PathEscape(secret), url.QueryEscape(secret)}
+}
+
+func holdsAny(text string, secrets []string) bool {
+	return slices.ContainsFunc(secrets, func(secret string) bool { return strings.Contains(text, secret) })
 }
 
 // maxKept bounds the headers that are kept of a delivery, in bytes.
 const maxKept = 8 << 10
 
-var neverKept = []string{"authorization", "cookie", "proxy-authorization", "connection", "content-length", "accept", "accept-encoding", "host", "via", "x-real-ip"}
+// neverKept tells which headers authenticate a delivery, repeat its address, or concern its way here.
+func neverKept(name string) bool {
+	for _, part := range []string{"signature", "forwarded", "original-ur", "rewrite-url", "request-uri", "token", "secret", "api-key", "apikey"} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	switch name {
+	case "authorization", "cookie", "proxy-authorization", "connection", "content-length", "accept", "accept-encoding", "host", "via", "x-real-ip", "referer":
+		return true
+	}
+	return false
+}
 
 // Addresses are who may deliver, besides having to prove it. An empty list is anybody.
 type Addresses []netip.Prefix

@@ -112,14 +112,17 @@ func TestVerifiersThatCantBe(t *testing.T) {
 func TestWhatIsKept(t *testing.T) {
 	t.Parallel()
 	d := pms.Delivery{
-		Header: http.Header{"X-Token": {"secret"}, "Authorization": {"secret"}, "Cookie": {"secret"}, "X-Signature": {"secret"}, "X-Event": {"created"}, "X-Forwarded-For": {"192.0.2.1"}},
-		Query:  url.Values{"key": {"secret"}, "event": {"created"}}, Path: "secret/rest",
+		Header: http.Header{
+			"X-Token": {"secret"}, "Authorization": {"secret"}, "Cookie": {"secret"}, "X-Signature": {"secret"}, "X-Event": {"created"}, "X-Forwarded-For": {"192.0.2.1"},
+			"X-Original-Uri": {"/webhooks/a/secret"}, "X-Rewrite-Url": {"/webhooks/a/secret"}, "X-Request-Uri": {"/a"}, "Referer": {"https://a.example/secret"}, "X-Anything": {"at /a/secret/b"},
+		},
+		Query: url.Values{"key": {"secret"}, "event": {"created"}}, Path: "secret/rest",
 	}
 	for name, c := range map[string]struct {
 		carrier pms.Carrier
 		want    pms.Request
 	}{
-		"in a header": {pms.Carrier{Header: "X-Token"}, pms.Request{Headers: map[string]string{"x-event": "created"}, Query: map[string]string{"key": "secret", "event": "created"}, Path: "secret/rest"}},
+		"in a header": {pms.Carrier{Header: "X-Token"}, pms.Request{Headers: map[string]string{"x-event": "created"}, Query: map[string]string{"event": "created"}}},
 		"in the URL":  {pms.Carrier{Query: "key", Path: true, Header: "X-Token"}, pms.Request{Headers: map[string]string{"x-event": "created"}, Query: map[string]string{"event": "created"}, Path: "rest"}},
 	} {
 		if diff := cmp.Diff(c.want, pms.Kept(d, c.carrier)); diff != "" {
