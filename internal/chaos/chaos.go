@@ -139,3 +139,11 @@ func Table(all []Result) string {
 	_ = w.Flush()
 	return b.String()
 }
+
+// Seed is where a random rig begins: STAYKEY_WORLD_SEED repeats a run, otherwise each is another.
+func Seed(more uint64) uint64 {
+	if given, err := strconv.ParseUint(os.Getenv("STAYKEY_WORLD_SEED"), 10, 64); err == nil {
+		return given
+	}
+	return uint64(time.Now().UnixNano()) + more // #nosec G115 -- any number will do
+}

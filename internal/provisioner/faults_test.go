@@ -423,8 +423,8 @@ func TestUnreachableFromTheStart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
 	r.stop()
-	real := r.seamURL
-	r.seamURL = "http://127.0.0.1:1"
+	real := r.server.URL
+	r.server.URL = "http://127.0.0.1:1"
 	r.start()
 	r.listing("default", "L", "555555-5555")
 	s := r.stay("R1")
@@ -437,7 +437,7 @@ func TestUnreachableFromTheStart(t *testing.T) {
 		t.Error("the provisioner knows of no trouble")
 	}
 	r.stop()
-	r.seamURL = real
+	r.server.URL = real
 	r.start()
 	r.until(s, store.KeyIssued)
 	r.mustHold(s.id, s.wants(system, "555555-5555"))

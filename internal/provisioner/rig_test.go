@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -46,7 +45,7 @@ type rig struct {
 	t       testing.TB
 	store   *store.Store
 	sim     *simulator.Simulator
-	seamURL string
+	server  *simulator.Server
 	applier *intake.Applier
 	prov    *provisioner.Provisioner
 	policy  func(string) pms.Policy
@@ -70,7 +69,7 @@ func fast() provisioner.Options {
 
 func newRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()
-	return newRigWith(t, callTimeout, options, simulated)
+	return newRigWith(t, callTimeout, options, simulated, false)
 }
 
 // newStay is a rig with one stay that has its key.
@@ -86,10 +85,11 @@ func newStay(t testing.TB, simulated simulator.Options) (*rig, stay) {
 // newLossyRig is for tests that have calls get lost.
 func newLossyRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()
-	return newRigWith(t, lossyTimeout, options, simulated)
+	return newRigWith(t, lossyTimeout, options, simulated, false)
 }
 
-func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options, simulated simulator.Options) *rig {
+// newRigWith is a rig whose calls to Seam take so long at most, over HTTP/1.1, or over TLS with HTTP/2.
+func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options, simulated simulator.Options, overTLS bool) *rig {
 	t.Helper()
 	sim, err := simulator.New(simulated)
 	if err != nil {
@@ -97,17 +97,26 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 	}
 	sim.AddSystem(system, "Casa Azul", "555555-5555", "666666-6666", "lobby")
 	sim.AddSystem(systemB, "Casa Verde", "verde-1", "verde-2")
-	server := httptest.NewServer(sim)
-	t.Cleanup(server.Close)
-	r := &rig{t: t, store: storetest.New(t), sim: sim, seamURL: server.URL, options: options, timeout: timeout, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
+	r := &rig{t: t, store: storetest.New(t), sim: sim, options: options, timeout: timeout, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
 	r.advance(simulated.ReadLag) // reads show the access systems
+	r.serve(overTLS)
 	r.start()
 	return r
 }
 
+// serve has Seam listen.
+func (r *rig) serve(overTLS bool) {
+	server, err := simulator.Serve(r.sim, overTLS)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(server.Close)
+	r.server = server
+}
+
 // start runs an applier and a provisioner until stop.
 func (r *rig) start() {
-	client, err := seam.New(seam.Config{Endpoint: r.seamURL, APIKey: "k", Timeout: r.timeout})
+	client, err := seam.New(seam.Config{Endpoint: r.server.URL, APIKey: "k", Timeout: r.timeout, RootCAs: r.server.RootCAs, Now: r.now})
 	if err != nil {
 		r.t.Fatal(err)
 	}

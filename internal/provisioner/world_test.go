@@ -3,9 +3,7 @@ package provisioner_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -26,14 +24,7 @@ func TestRandomWorld(t *testing.T) {
 	for i, second := range []simulator.SecondUser{simulator.Allow, simulator.Refuse, simulator.ReturnExisting, simulator.MoveLink} {
 		t.Run(string(second), func(t *testing.T) {
 			t.Parallel()
-			seed := uint64(time.Now().UnixNano()) + uint64(i)
-			if given, err := strconv.ParseUint(os.Getenv("STAYKEY_WORLD_SEED"), 10, 64); err == nil {
-				seed = given
-			}
-			rounds := 100
-			if given, err := strconv.Atoi(os.Getenv("STAYKEY_WORLD_ROUNDS")); err == nil {
-				rounds = given
-			}
+			seed, rounds := chaos.Seed(uint64(i)), chaos.Size("STAYKEY_WORLD_ROUNDS", 100)
 			t.Logf("STAYKEY_WORLD_SEED=%d", seed)
 			newWorld(t, second, rand.New(rand.NewPCG(seed, seed))).run(rounds)
 		})

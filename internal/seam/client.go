@@ -43,10 +43,11 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{request
 
 // Config of a client.
 type Config struct {
-	Endpoint string         // default [DefaultEndpoint]
-	APIKey   string         // one workspace's key
-	Timeout  time.Duration  // of one call, default [DefaultTimeout]
-	RootCAs  *x509.CertPool // whose certificates are accepted, default the system's
+	Endpoint string           // default [DefaultEndpoint]
+	APIKey   string           // one workspace's key
+	Timeout  time.Duration    // of one call, default [DefaultTimeout]
+	RootCAs  *x509.CertPool   // whose certificates are accepted, default the system's
+	Now      func() time.Time // the clock of the rate limit, default time.Now
 }
 
 // Client is safe for concurrent use. All users of a workspace should share one: it holds the rate limit.
@@ -70,8 +71,11 @@ func New(c Config) (*Client, error) {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return &Client{
-		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, limiter: newLimiter(time.Now),
+		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, limiter: newLimiter(c.Now),
 		conns: newConnections(c.Timeout, c.RootCAs),
 	}, nil
 }
@@ -110,7 +114,7 @@ func WithGuard(ctx context.Context, may func() error) context.Context {
 // backgroundTries is how often a read in the background is made before its failure counts.
 const backgroundTries = 4
 
-// post makes one call, or one read in the background as often as it takes.
+// post makes one call, or one read in the background a few times.
 func (c *Client) post(ctx context.Context, path string, body any, key string, out any) error {
 	err := c.call(ctx, path, body, key, out)
 	for try := 1; isBackground(ctx) && try < backgroundTries; try++ {
@@ -118,10 +122,14 @@ func (c *Client) post(ctx context.Context, path string, body any, key string, ou
 		if !errors.As(err, &e) || e.isRefusal() {
 			return err
 		}
+		wait := max(e.RetryAfter, time.Second<<(try-1))
+		if wait > backgroundPatience {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(max(e.RetryAfter, time.Second<<(try-1))):
+		case <-time.After(wait):
 		}
 		err = c.call(ctx, path, body, key, out)
 	}

@@ -13,7 +13,7 @@ import (
 // How long a call waits for its turn before it is given up: one that occupies a worker, and one that nobody waits for.
 const (
 	patience           = 2 * time.Second
-	backgroundPatience = longestRetryAfter + time.Minute
+	backgroundPatience = time.Minute
 )
 
 var rateLimit = prometheus.NewGauge(prometheus.GaugeOpts{

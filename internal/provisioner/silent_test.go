@@ -1,0 +1,39 @@
+package provisioner_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// TestSeamFallsSilent has every connection to Seam fall silent, again and again, as behind a NAT that forgets them: nothing is refused or
+// closed, and new connections work. Stays get their keys all the same, and each exactly one.
+func TestSeamFallsSilent(t *testing.T) {
+	t.Parallel()
+	for name, overTLS := range map[string]bool{"TLS with HTTP/2": true, "HTTP/1.1": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := fast()
+			options.Grace = 3 * time.Second
+			r := newRigWith(t, 2*time.Second, options, simulator.Options{}, overTLS)
+			r.listing("default", "L", groupsL...)
+			for i := range 3 {
+				s := r.stay(fmt.Sprintf("R%d", i))
+				s.email = fmt.Sprintf("guest%d@example.com", i)
+				if i == 2 { // in the middle of a create, whose effect comes
+					r.sim.Inject(simulator.Fault{Kind: simulator.Silent, Path: seam.PathUserCreate})
+				} else {
+					r.server.Silence()
+				}
+				r.book(s)
+				r.until(s, store.KeyIssued)
+				r.mustHold(s.id, s.wants(system, groupsL...))
+			}
+			r.mustBeSound()
+		})
+	}
+}
