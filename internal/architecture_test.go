@@ -20,13 +20,20 @@ var allowed = map[string][]string{
 	"internal/fetch":               {"internal/intake", "internal/pms", "internal/store"},
 	"internal/intake":              {"internal/chaos/point", "internal/pms", "internal/stay", "internal/store", "internal/tracing"},
 	"internal/retention":           {"internal/store"},
-	"internal/provisioner":         {"internal/chaos/point", "internal/pms", "internal/seam", "internal/stay", "internal/store", "internal/tracing"},
+	"internal/provisioner/plan":    {"internal/pms", "internal/provisioner/record", "internal/seam", "internal/stay", "internal/store"},
+	"internal/provisioner/record":  {"internal/seam", "internal/store"},
+	"internal/provisioner":         {"internal/chaos/point", "internal/pms", "internal/provisioner/plan", "internal/provisioner/record", "internal/seam", "internal/stay", "internal/store", "internal/tracing"},
 	"internal/store":               {"internal/stay"},
 	"internal/postgres/pgtest":     {"internal/postgres"},
 	"internal/postgres/pgtest/run": {"internal/postgres/pgtest"},
 	"internal/bench":               {"internal/handlers", "internal/intake", "internal/pms", "internal/postgres", "internal/seam", "internal/seam/simulator", "internal/store", "migrations"},
 	"internal/chaos/run":           {"internal/chaos"},
 	"internal/store/storetest":     {"internal/postgres/pgtest", "internal/store", "migrations"},
+}
+
+// pure tells whether a package must depend on nothing but its arguments.
+func pure(name string) bool {
+	return name == "internal/stay" || name == "internal/provisioner/plan" || name == "internal/provisioner/record"
 }
 
 func TestImportsPointOneWay(t *testing.T) {
@@ -53,6 +60,9 @@ func TestImportsPointOneWay(t *testing.T) {
 			ours, is := strings.CutPrefix(i, module)
 			if is && !slices.Contains(allowed[name], ours) {
 				t.Errorf("%s must not import %s", name, ours)
+			}
+			if pure(name) && slices.Contains([]string{"context", "net", "net/http", "os", "database/sql", "github.com/jackc/pgx/v5"}, i) {
+				t.Errorf("%s imports %s: it must be pure", name, i)
 			}
 			if strings.Contains(i, "testcontainers") && !strings.Contains(name, "pgtest") {
 				t.Errorf("%s imports testcontainers: the binary that ships must not", name)

@@ -672,7 +672,7 @@ func TestSeamEvents(t *testing.T) {
 	a.post(hook{body: `{"type":"reservation.created","timestamp":"2026-10-20T09:00:00.000Z","data":{"reservation_id":"R1","listing_id":"L","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`})
 	a.apply()
 	if err := a.store.InTx(context.Background(), func(tx pgx.Tx) error {
-		id, key := "uid", "cid"
+		id, key, now := "uid", "cid", time.Now()
 		u := store.ACSUser{Source: "default", ReservationID: "R1", ACSSystemID: "s", UserIdentityKey: "k", UserIdentityID: "i"}
 		if err := store.SaveUserIdentity(context.Background(), tx, store.UserIdentity{Key: "k", CreatedAt: time.Now()}); err != nil {
 			return err
@@ -680,7 +680,7 @@ func TestSeamEvents(t *testing.T) {
 		if _, err := store.ClaimPlace(context.Background(), tx, &u); err != nil {
 			return err
 		}
-		u.ACSUserID, u.CredentialID, u.AccessGroupIDs = &id, &key, []string{"g"}
+		u.ACSUserID, u.MadeAt, u.CredentialID, u.AccessGroupIDs = &id, &now, &key, []string{"g"}
 		return store.SaveACSUser(context.Background(), tx, u)
 	}); err != nil {
 		t.Fatal(err)

@@ -844,10 +844,10 @@ func wish(r store.Reservation, now time.Time, changed, revive bool) store.Wish {
 }
 
 // stayChanged tells whether a reservation asks for another key than before. A guest's name, phone number or
-// another spelling of the same address ask for nothing.
+// another spelling of the same address ask for nothing; the first address at all may be what a key waits for, a relay's among them.
 func stayChanged(a, b store.Reservation) bool {
 	sameTime := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
 	return a.VersionSeq == 0 || a.Status != b.Status || (a.ListingID == nil) != (b.ListingID == nil) || text(a.ListingID) != text(b.ListingID) ||
-		pms.GuestAddress(text(a.GuestEmail)) != pms.GuestAddress(text(b.GuestEmail)) ||
+		pms.GuestAddress(text(a.GuestEmail)) != pms.GuestAddress(text(b.GuestEmail)) || (text(a.GuestEmail) == "") != (text(b.GuestEmail) == "") ||
 		!sameTime(a.CheckIn, b.CheckIn) || !sameTime(a.CheckOut, b.CheckOut)
 }

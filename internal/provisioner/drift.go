@@ -8,70 +8,94 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner/record"
 )
 
 var driftFound = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "staykey_drift_total", Help: "Differences found between what we made and what is at Seam, by kind and by what becomes of them (repaired, reported).",
 }, []string{"kind", "action"})
 
-// drift is one thing that somebody changed at Seam.
+// drift is one thing that is otherwise at Seam.
 type drift struct{ kind, words string }
 
 // differences lists what Seam has otherwise than recorded, where a person can have changed it.
-func differences(recorded, read seen) []drift {
+func differences(recorded, read *record.User) []drift {
 	var found []drift
-	if !sameTimes(recorded, read) {
-		found = append(found, drift{"access_schedule", "the access schedule is another"})
+	if !recorded.SameSchedule(read) {
+		found = append(found, drift{"access_schedule", "the access schedule is " + window(read) + " instead of " + window(recorded)})
 	}
 	was, is := slices.Sorted(slices.Values(recorded.AccessGroupIDs)), slices.Sorted(slices.Values(read.AccessGroupIDs))
 	if !slices.Equal(slices.Compact(was), slices.Compact(is)) {
 		found = append(found, drift{"access_groups", fmt.Sprintf("the access groups are %q instead of %q", is, was)})
 	}
-	if read.unlinked {
+	if read.Unlinked {
 		found = append(found, drift{"user_identity", "the ACS user is not linked to its identity"})
 	}
 	if recorded.CredentialID != nil && deref(read.CredentialID) != *recorded.CredentialID {
 		found = append(found, drift{"credential", "the mobile key was deleted"})
 	}
-	if len(read.surplusKeys) > 0 {
+	if len(read.SurplusKeys) > 0 {
 		found = append(found, drift{"surplus_credential", "there is a second mobile key"})
 	}
 	return found
 }
 
-func sameTimes(a, b seen) bool {
-	return (a.StartsAt == nil) == (b.StartsAt == nil) && (a.EndsAt == nil) == (b.EndsAt == nil) &&
-		(a.StartsAt == nil || sameInstant(a.StartsAt, *b.StartsAt)) && (a.EndsAt == nil || sameInstant(a.EndsAt, *b.EndsAt))
+func window(u *record.User) string {
+	if u.StartsAt == nil || u.EndsAt == nil {
+		return "not set"
+	}
+	return pms.FormatInstant(*u.StartsAt) + " to " + pms.FormatInstant(*u.EndsAt)
 }
 
-// judgeDrift decides what becomes of what was read. What a call of ours may have done is no drift; what
-// somebody else did is taken over, so that the plan mends it, or, by policy, left and reported.
-func (a *attempt) judgeDrift(recorded seen, u *seen, ours bool) {
-	found := differences(recorded, *u)
+// judgeDrift decides what becomes of what was read. What a call of ours may have done is no drift; what somebody else did is taken over,
+// so that the plan repairs it, or, by policy, left and reported. What Seam doesn't keep is repaired a few times in a row, and then
+// once an hour. told is false where Seam has not shown a schedule.
+func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, told bool) {
+	found := differences(&recorded, u)
 	if ours || len(found) == 0 {
 		u.Drift = nil
+		if len(found) == 0 && told && u.DoorsRead {
+			u.Unkept = 0
+		}
 		return
 	}
 	kinds, words := make([]string, len(found)), make([]string, len(found))
 	for i, f := range found {
 		kinds[i], words[i] = f.kind, f.words
 	}
-	said := strings.Join(words, "; ")
+	what := strings.Join(words, "; ")
 	action := "repaired"
-	if a.policy.Drift == pms.DriftReport && !a.work.Key.Revive {
+	if a.leavesDrift(u) {
 		action = "reported"
-		u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.unlinked = recorded.StartsAt, recorded.EndsAt, recorded.AccessGroupIDs, false
-		u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = recorded.CredentialID, recorded.CredentialMarkedAt, recorded.CredentialLostAt
-		u.surplusKeys, a.lostAt = nil, a.work.Key.UncertainSince
-		u.Drift = &said
+		a.leaveDrift(&recorded, u, what)
 	} else {
 		u.Drift = nil
+		u.Unkept = min(u.Unkept+1, record.MaxUnkept)
 	}
-	if a.preview || deref(recorded.Drift) == said && u.Drift != nil {
+	if a.preview || deref(recorded.Drift) == what && u.Drift != nil {
 		return // known already
 	}
 	for _, kind := range kinds {
 		driftFound.WithLabelValues(kind, action).Inc()
 	}
-	a.note("changed at Seam, not by us: %s (%s)", said, action)
+	a.note("changed at Seam, not by us: %s (%s)", what, action)
+}
+
+// leavesDrift tells whether what differs is left as it is: by policy, or because repairing it has not helped. An admin's reconcile always repairs.
+func (a *attempt) leavesDrift(u *record.User) bool {
+	switch {
+	case a.work.Key.Revive:
+		return false
+	case a.policy.Drift == pms.DriftReport:
+		return true
+	default:
+		return u.Unkept >= record.MaxUnkept && u.ChangedAt != nil && a.now().Before(u.ChangedAt.Add(repairAgain))
+	}
+}
+
+func (a *attempt) leaveDrift(recorded, u *record.User, what string) {
+	u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.Unlinked, u.DoorsRead = recorded.StartsAt, recorded.EndsAt, recorded.AccessGroupIDs, false, true
+	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = recorded.CredentialID, recorded.CredentialMarkedAt, recorded.CredentialLostAt
+	u.SurplusKeys, a.lostAt = nil, a.work.Key.UncertainSince
+	u.Drift = &what
 }

@@ -70,8 +70,8 @@ func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit stor
 	return e, err
 }
 
-// eraseIdentity deletes the user identity that we made for an address, unless something is linked to it.
-// known reports whether there was one.
+// eraseIdentity deletes the user identity that we made for an address, unless something is linked to it. While it does, no stay may take the
+// identity: Seam deletes everything that is linked to an identity with it. known reports whether there was one.
 func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what string, known bool, err error) {
 	if address == "" {
 		return "the address is a relay's or none: no user identity was made for it", false, nil
@@ -81,29 +81,46 @@ func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what s
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", false, err
 	}
-	if err == nil && !recorded.Made {
-		if err := p.store.DeleteUserIdentity(ctx, key); err != nil {
-			return "", false, err
-		}
-		return "the guest's user identity was made by somebody else, and is left alone", true, nil
-	}
 	known = err == nil
+	free, err := p.store.BeginErasing(ctx, key, p.now())
+	if err != nil {
+		return "", false, err
+	}
+	if !free {
+		return "the guest's user identity stays: a stay uses it", true, nil
+	}
+	gone, found := true, true
+	if what = "the guest's user identity was made by somebody else, and is left alone"; !known || recorded.Made {
+		gone, found, what, err = p.deleteGuest(ctx, key)
+	}
+	if ended := p.store.EndErasing(context.WithoutCancel(ctx), key, gone && err == nil); ended != nil {
+		err = errors.Join(err, ended)
+	}
+	return what, known || found, err
+}
+
+// deleteGuest deletes the user identity with a key at Seam. found tells that it was there, gone that it is not there any more.
+func (p *Provisioner) deleteGuest(ctx context.Context, key string) (gone, found bool, what string, err error) {
+	began := p.now()
 	at, err := p.seam.UserIdentityByKey(ctx, key) // also where our row was removed by its age
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
-		return "there is no user identity of the guest at Seam", known, p.store.DeleteUserIdentity(ctx, key)
+		return true, false, "there is no user identity of the guest at Seam", nil
 	case err != nil:
-		return "", false, fmt.Errorf("ask Seam for the guest's user identity: %w", err)
+		return false, false, "", fmt.Errorf("ask Seam for the guest's user identity: %w", err)
 	}
 	linked, err := p.seam.ACSUsersOfIdentity(ctx, at.UserIdentityID)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
-		return "", false, fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
+		return false, false, "", fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
 	}
 	if n := len(slices.DeleteFunc(linked, seam.ACSUser.BeingDeleted)); n > 0 {
-		return fmt.Sprintf("user identity %s stays: %d ACS users that are not ours are linked to it", at.UserIdentityID, n), true, nil
+		return false, true, fmt.Sprintf("user identity %s stays: %d ACS users that are not ours are linked to it", at.UserIdentityID, n), nil
+	}
+	if p.now().Add(p.seam.Timeout() + p.options.Grace).After(began.Add(store.EraseWithin)) {
+		return false, true, "", errors.New("Seam took too long to answer: erase the guest again")
 	}
 	if err := unlessGone(p.seam.DeleteUserIdentity(ctx, at.UserIdentityID)); err != nil {
-		return "", false, fmt.Errorf("delete the guest's user identity: %w", err)
+		return false, true, "", fmt.Errorf("delete the guest's user identity: %w", err)
 	}
-	return "user identity " + at.UserIdentityID + " is deleted", true, p.store.DeleteUserIdentity(ctx, key)
+	return true, true, "user identity " + at.UserIdentityID + " is deleted", nil
 }

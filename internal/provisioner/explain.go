@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -29,21 +30,16 @@ func (p *Provisioner) Explain(ctx context.Context, ref store.Ref) (Target, error
 		return Target{}, err
 	}
 	a := p.newAttempt(store.Lease{Ref: ref}, work)
-	d := desire(a.situation(func(id string) (string, bool) {
-		if len(p.directory.missing([]string{id})) > 0 {
-			return "", true // not asked yet: nothing speaks against it
-		}
-		return p.directory.system(id)
-	})).heldBack(a.seen)
-	t := Target{Key: d.goal == have, ACSSystemID: d.systemID, GroupIDs: d.groups}
-	if d.starts.IsZero() == d.ends.IsZero() && !d.starts.IsZero() {
-		t.StartsAt, t.EndsAt, t.RemoveAt = &d.starts, &d.ends, &d.removeAt
+	d := plan.Desire(a.situation(p.directory.system)).WithFirstKeyWaiting(a.users)
+	t := Target{Key: d.Goal == plan.Have, ACSSystemID: d.SystemID, GroupIDs: d.Groups}
+	if !d.Starts.IsZero() && (t.Key || d.Expired) {
+		t.StartsAt, t.EndsAt, t.RemoveAt = &d.Starts, &d.Ends, &d.RemoveAt
 	}
 	switch {
 	case !t.Key:
-		t.Why = whyRemoved(d)
-	case d.blocked != nil:
-		t.Reason, t.Message = d.blocked.reason, d.blocked.message
+		t.Why = plan.WhyRemoved(d)
+	case d.Blocked != nil:
+		t.Reason, t.Message = d.Blocked.Reason, d.Blocked.Message
 	}
 	return t, nil
 }

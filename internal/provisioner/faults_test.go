@@ -169,7 +169,7 @@ func TestRejectedKeyPausesAndResumes(t *testing.T) {
 			t.Errorf("%s: %d attempts, want 1", s.id, v.Key.Attempts)
 		}
 	}
-	if n := strings.Count(log(), "provisioning pauses"); n != 1 {
+	if n := strings.Count(log(), "provisioning paused"); n != 1 {
 		t.Errorf("the pause was said %d times, want once", n)
 	}
 }

@@ -25,7 +25,7 @@ func TestSeedsFlow(t *testing.T) {
 	r.sim.Forget()
 	r.book(s)
 	v := r.until(s, store.KeyIssued)
-	r.mustCall("/user_identities/create", "/acs/users/create", "/acs/credentials/create", "/acs/users/get")
+	r.mustCall("/user_identities/create", "/acs/users/create", "/acs/credentials/create", "/acs/users/get", "/acs/access_groups/list")
 	r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
 	if v.User == nil || v.User.ACSUserID == nil || v.User.CredentialID == nil || v.Key.Attempts != 1 {
 		t.Errorf("REST would lack ids: %+v, attempts %d", v.User, v.Key.Attempts)
@@ -104,7 +104,7 @@ func TestMoves(t *testing.T) {
 		s.listing = "M"
 		r.book(s)
 		after := r.until(s, store.KeyIssued)
-		r.mustCall(seam.PathGroupAdd, seam.PathGroupRemove, "/acs/users/get")
+		r.mustCall(seam.PathGroupAdd, seam.PathGroupRemove, "/acs/users/get", "/acs/access_groups/list")
 		r.mustHold(s.id, s.wants(system, "666666-6666", "lobby"))
 		r.mustKeepIDs(first, after)
 	})

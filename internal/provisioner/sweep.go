@@ -16,6 +16,7 @@ import (
 
 	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -183,6 +184,7 @@ type systemSweep struct {
 	users  map[uint64]digest // by the hash of their ids
 	places map[uint64]int    // ACS users of an identity and full name
 	byUser bool              // access groups are read user by user
+	noKeys bool              // Seam doesn't tell whose each credential is
 
 	compared, different, missing, heldBack int
 }
@@ -276,6 +278,7 @@ func (s *systemSweep) read(ctx context.Context) error {
 	err = s.seam.EachMobileKey(ctx, s.systemID, func(page []seam.Credential) error {
 		for _, c := range page {
 			id := s.hash(c.ACSUserID)
+			s.noKeys = s.noKeys || c.ACSUserID == ""
 			if d, ok := s.users[id]; ok && c.IsMobileKey() {
 				d.keys++
 				d.key += s.hash(c.ACSCredentialID)
@@ -365,6 +368,9 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 			d.groups += s.hash(g.ACSAccessGroupID)
 		}
 	}
+	if row.Unkept > 0 && d.starts == 0 && d.ends == 0 { // Seam doesn't show it, also not after it was set again
+		d.starts, d.ends = millisOf(row.StartsAt), millisOf(row.EndsAt)
+	}
 	want := digest{
 		identity: s.hash(row.UserIdentityID), starts: millisOf(row.StartsAt), ends: millisOf(row.EndsAt),
 		suspended: row.Suspended, problem: row.Problem != nil, keyProblem: row.CredentialProblem != nil,
@@ -375,12 +381,28 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	if row.CredentialID != nil {
 		want.keys, want.key = 1, s.hash(*row.CredentialID)
 	}
+	d = d.knownBy(want, s.noKeys)
 	differs = d != want || s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
-	if row.Drifted && s.options.Policy(row.Source).Drift == pms.DriftReport { // known to differ, and left alone
+	if row.Drifted && (s.options.Policy(row.Source).Drift == pms.DriftReport || row.Unkept >= record.MaxUnkept) { // known to differ, and left alone
 		return !differs, false, nil
 	}
 	gone = differs && want.keys == 1 && d.keys == 0
 	return differs && !gone, gone, nil
+}
+
+// knownBy is d where what it doesn't tell, or only rounds, is as expected.
+func (d digest) knownBy(want digest, noKeys bool) digest {
+	rounded := func(a, b int64) bool { return a != 0 && b != 0 && max(a-b, b-a) < record.Rounded.Milliseconds() }
+	if rounded(d.starts, want.starts) {
+		d.starts = want.starts
+	}
+	if rounded(d.ends, want.ends) {
+		d.ends = want.ends
+	}
+	if noKeys {
+		d.keys, d.key, d.keyProblem = want.keys, want.key, want.keyProblem
+	}
+	return d
 }
 
 // flag has keys compared one by one.

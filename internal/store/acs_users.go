@@ -42,12 +42,17 @@ type ACSUser struct {
 	ChangedAt          *time.Time
 	Drift              *string // found changed at Seam and left alone
 	CredentialProblem  *string // an error that Seam reports on the mobile key
+
+	MissingAt           *time.Time // Seam did not show the ACS user once; believed when it happens again after the grace
+	CredentialMissingAt *time.Time // the same for the mobile key
+	DoorsRead           bool       // its access groups were read back since they were last changed
+	Unkept              int16      // repairs in a row after which Seam had something else again
 }
 
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
 	settled, subscribed, problem, removed_at, suspended_at, deleted_at, unsure, unsure_generation,
-	changed_at, drift, credential_problem`
+	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept`
 
 // Current returns the ACS user that stands for a reservation: the newest that is not being deleted.
 func Current(users []ACSUser) *ACSUser {
@@ -77,9 +82,22 @@ func (s *Store) ACSUsers(ctx context.Context, refs []Ref) (map[Ref][]ACSUser, er
 	return users, nil
 }
 
-// ClaimPlace makes the row of an ACS user to be, marked as about to be created. ok is false where another
-// stay has this (access system, identity).
+// ErrErasing says that the guest's identity is being erased right now: nothing may be linked to it.
+var ErrErasing = errors.New("the user identity is being erased")
+
+// ClaimPlace makes the row of an ACS user to be. ok is false where another stay has this (access system, identity);
+// [ErrErasing] where the identity is being erased.
 func ClaimPlace(ctx context.Context, tx pgx.Tx, u *ACSUser) (ok bool, err error) {
+	var erasing bool
+	err = tx.QueryRow(ctx, `
+		SELECT coalesce(erasing_at > clock_timestamp() - interval '1 minute', false) FROM user_identities WHERE user_identity_key = $1 FOR SHARE`,
+		u.UserIdentityKey).Scan(&erasing)
+	if err != nil {
+		return false, wrap(err, "claim a place")
+	}
+	if erasing {
+		return false, ErrErasing
+	}
 	err = tx.QueryRow(ctx, `
 		INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key)
 		VALUES ($1, $2, $3, $4, $5, $6)
@@ -98,21 +116,36 @@ func (s *Store) PlaceTaken(ctx context.Context, acsSystemID, userIdentityID stri
 	return taken, wrap(err, "look for a place")
 }
 
-// SaveACSUser writes all that changes in a row; [ErrHeld] where an id is another reservation's.
+// SaveACSUser writes all that changes in a row; [ErrHeld] where an id, or the identity's place, is another reservation's.
 func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE acs_users SET marked_at = $2, lost_at = $3, acs_user_id = $4, made_at = $5, starts_at = $6, ends_at = $7,
-			acs_access_group_ids = $8, acs_credential_id = $9, credential_marked_at = $10, credential_lost_at = $11,
-			settled = $12, subscribed = $13, problem = $14, removed_at = $15, suspended_at = $16, deleted_at = $17, unsure = $18,
-			unsure_generation = $19, changed_at = $20, drift = $21, credential_problem = $22
-		WHERE id = $1`,
-		u.ID, u.MarkedAt, u.LostAt, u.ACSUserID, u.MadeAt, u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.CredentialID,
-		u.CredentialMarkedAt, u.CredentialLostAt, u.Settled, u.Subscribed, u.Problem, u.RemovedAt, u.SuspendedAt, u.DeletedAt, u.Unsure,
-		u.UnsureGeneration, u.ChangedAt, u.Drift, u.CredentialProblem)
+		UPDATE acs_users SET user_identity_id = @user_identity_id, marked_at = @marked_at, lost_at = @lost_at,
+			acs_user_id = @acs_user_id, made_at = @made_at, starts_at = @starts_at, ends_at = @ends_at, acs_access_group_ids = @groups,
+			acs_credential_id = @credential_id, credential_marked_at = @credential_marked_at, credential_lost_at = @credential_lost_at,
+			credential_missing_at = @credential_missing_at, credential_problem = @credential_problem,
+			settled = @settled, subscribed = @subscribed, problem = @problem, missing_at = @missing_at, removed_at = @removed_at,
+			suspended_at = @suspended_at, deleted_at = @deleted_at, unsure = @unsure, unsure_generation = @unsure_generation,
+			changed_at = @changed_at, drift = @drift, doors_read = @doors_read, unkept = @unkept
+		WHERE id = @id`, pgx.StrictNamedArgs{
+		"id": u.ID, "user_identity_id": u.UserIdentityID, "marked_at": u.MarkedAt, "lost_at": u.LostAt,
+		"acs_user_id": u.ACSUserID, "made_at": u.MadeAt, "starts_at": u.StartsAt, "ends_at": u.EndsAt, "groups": notNil(u.AccessGroupIDs),
+		"credential_id": u.CredentialID, "credential_marked_at": u.CredentialMarkedAt, "credential_lost_at": u.CredentialLostAt,
+		"credential_missing_at": u.CredentialMissingAt, "credential_problem": textOrNil(u.CredentialProblem),
+		"settled": u.Settled, "subscribed": u.Subscribed, "problem": textOrNil(u.Problem), "missing_at": u.MissingAt, "removed_at": u.RemovedAt,
+		"suspended_at": u.SuspendedAt, "deleted_at": u.DeletedAt, "unsure": u.Unsure, "unsure_generation": u.UnsureGeneration,
+		"changed_at": u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
+	})
 	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "23505" {
 		return ErrHeld
 	}
 	return wrap(err, "save ACS user %d", u.ID)
+}
+
+func notNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
 }
 
 // DeleteACSUser forgets a row, and with it its place.
@@ -148,6 +181,7 @@ type RecordedUser struct {
 	Removed           bool
 	Suspended         bool
 	Drifted           bool // something else than recorded is known to be at Seam, and left alone
+	Unkept            int16
 }
 
 // RecordedUsers returns up to limit ACS users of an access system that exist as far as we know, were not touched
@@ -155,7 +189,7 @@ type RecordedUser struct {
 func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string, limit int) ([]RecordedUser, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT id, source, reservation_id, user_identity_id, acs_user_id, starts_at, ends_at, acs_access_group_ids, acs_credential_id, problem, credential_problem,
-			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted
+			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted, unkept
 		FROM acs_users
 		WHERE acs_system_id = $1 AND user_identity_id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL AND NOT unsure
 			AND (ends_at IS NULL OR ends_at > $2)
@@ -186,6 +220,52 @@ type UserIdentity struct {
 }
 
 const identityColumns = `user_identity_key, user_identity_id, made, own, lost_at, created_at`
+
+// EraseWithin is for how long an identity that is being erased is kept from new stays, should whoever erases it die.
+const EraseWithin = time.Minute
+
+// BeginErasing keeps a guest's identity from new stays until [Store.EndErasing], for at most [EraseWithin]. It returns
+// false, and does nothing, while a stay uses the identity.
+func (s *Store) BeginErasing(ctx context.Context, key string, now time.Time) (free bool, err error) {
+	err = s.InTx(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			INSERT INTO user_identities (user_identity_key, made, own, created_at) VALUES ($1, true, false, $2) ON CONFLICT DO NOTHING`, key, now)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `SELECT FROM user_identities WHERE user_identity_key = $1 FOR UPDATE`, key); err != nil {
+			return err
+		}
+		err = tx.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM acs_users WHERE user_identity_key = $1)`, key).Scan(&free)
+		if err != nil || !free {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE user_identities SET erasing_at = clock_timestamp() WHERE user_identity_key = $1`, key)
+		return err
+	})
+	return free, wrap(err, "begin to erase user identity %s", key)
+}
+
+// EndErasing gives an identity back to stays, or forgets it where it is gone from Seam.
+func (s *Store) EndErasing(ctx context.Context, key string, gone bool) error {
+	if gone {
+		_, err := s.pool.Exec(ctx, `
+			DELETE FROM user_identities i WHERE user_identity_key = $1 AND erasing_at IS NOT NULL
+			AND NOT EXISTS (SELECT FROM acs_users u WHERE u.user_identity_key = i.user_identity_key)`, key)
+		return wrap(err, "forget user identity %s", key)
+	}
+	_, err := s.pool.Exec(ctx, `UPDATE user_identities SET erasing_at = NULL WHERE user_identity_key = $1`, key)
+	return wrap(err, "end erasing user identity %s", key)
+}
+
+// IdentityHolder returns the key under which a user identity's id is recorded, "" for none.
+func (s *Store) IdentityHolder(ctx context.Context, userIdentityID string) (key string, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT user_identity_key FROM user_identities WHERE user_identity_id = $1 LIMIT 1`, userIdentityID).Scan(&key)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return key, wrap(err, "look who has user identity %s", userIdentityID)
+}
 
 // UserIdentity returns what is known of an identity, or [ErrNotFound].
 func (s *Store) UserIdentity(ctx context.Context, key string) (UserIdentity, error) {

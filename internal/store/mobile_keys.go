@@ -165,18 +165,20 @@ type Lease struct {
 	Until time.Time // by this machine's monotonic clock, and rather too early
 }
 
-// queueAtMost bounds how many keys become due in one statement.
-const queueAtMost = 2000
+// QueueAtMost bounds how many keys become due in one statement.
+const QueueAtMost = 2000
 
-// QueueDue has keys claimed whose time has come.
-func (s *Store) QueueDue(ctx context.Context, now time.Time) error {
+// QueueDue has keys claimed whose time has come, at most [QueueAtMost] of them, and returns how many. What is due of a stay that is over is
+// cleaning up, and takes the last rank: behind an outage guests who arrive go first.
+func (s *Store) QueueDue(ctx context.Context, now time.Time) (int, error) {
 	ctx, cancel := prompt(ctx)
 	defer cancel()
-	_, err := s.pool.Exec(ctx, `
-		UPDATE mobile_keys SET queued = true WHERE (source, reservation_id) IN (
+	tag, err := s.pool.Exec(ctx, `
+		UPDATE mobile_keys SET queued = true, rank_at = CASE WHEN over_at <= $1 THEN $3 ELSE rank_at END
+		WHERE (source, reservation_id) IN (
 			SELECT source, reservation_id FROM mobile_keys WHERE NOT queued AND next_reconcile_at <= $1
-			ORDER BY next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, now, queueAtMost)
-	return wrap(err, "queue what is due")
+			ORDER BY next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, now, QueueAtMost, LastRank)
+	return int(tag.RowsAffected()), wrap(err, "queue what is due")
 }
 
 // ClaimKeys leases up to limit keys that are due, the nearest check-in first, and if before is not zero only those
@@ -226,8 +228,9 @@ func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) er
 }
 
 // WithLease runs fn in a transaction that commits, with entries in the timeline, only if the lease still holds, and
-// returns the generation that the key has by then. Every mark and result goes through it.
-func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, fn func(tx pgx.Tx, generation int64) error) (generation int64, err error) {
+// returns the generation that the key has by then. Every mark and result goes through it. lostAt is when a create of the key's was
+// last lost, nil for as recorded: the look-ups that follow must survive a crash that the loss does.
+func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt *time.Time, fn func(tx pgx.Tx, generation int64) error) (generation int64, err error) {
 	held := false
 	err = s.inPipeline(ctx, func(b *pgx.Batch) {
 		b.Queue(`
@@ -244,7 +247,13 @@ func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, fn func
 			return ErrLeaseLost
 		}
 		return fn(tx, generation)
-	}, func(b *pgx.Batch) error { return QueueTimeline(b, entries) })
+	}, func(b *pgx.Batch) error {
+		if lostAt != nil {
+			b.Queue(`UPDATE mobile_keys SET uncertain_since = $4 WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`,
+				l.Source, l.ReservationID, l.Token, lostAt)
+		}
+		return QueueTimeline(b, entries)
+	})
 	return generation, err
 }
 
@@ -309,10 +318,41 @@ type Verdict struct {
 	Next           *time.Time
 	NextIsRetry    bool
 	RankAt         *time.Time // nil: as it is
+	OverAt         *time.Time // when the stay is over; nil: not known
 	UncertainSince *time.Time
 	VerifiedAt     *time.Time
 	SettledAt      *time.Time
 }
+
+// finishKey writes a verdict. What was asked for meanwhile (another generation, more checks) stays due, and keeps its rank.
+const finishKey = `
+	WITH before AS (
+		SELECT status, reason, message, generation = @generation::bigint AS current, generation = @generation::bigint AND checks = @checks::bigint AS quiet
+		FROM mobile_keys WHERE source = @source AND reservation_id = @reservation_id FOR NO KEY UPDATE)
+	UPDATE mobile_keys k SET
+		status = CASE WHEN b.current THEN @status::text ELSE k.status END,
+		reason = CASE WHEN b.current THEN nullif(@reason::text, '') ELSE k.reason END,
+		message = CASE WHEN b.current THEN nullif(@message::text, '') ELSE k.message END,
+		last_error = CASE WHEN b.current THEN nullif(@last_error::text, '') ELSE k.last_error END,
+		observed_generation = CASE WHEN @done::boolean THEN @generation::bigint ELSE k.observed_generation END,
+		attempt_generation = CASE WHEN b.current THEN @attempts_of::bigint ELSE k.attempt_generation END,
+		attempts = CASE WHEN b.current THEN @attempts::integer ELSE k.attempts END,
+		next_reconcile_at = CASE WHEN b.quiet THEN @next::timestamptz ELSE least(@next::timestamptz, @now::timestamptz) END,
+		queued = NOT b.quiet OR coalesce(@next::timestamptz <= @now::timestamptz, false),
+		next_is_retry = @next_is_retry::boolean AND b.current,
+		rank_at = CASE WHEN b.quiet THEN coalesce(@rank_at::timestamptz, k.rank_at) ELSE k.rank_at END,
+		over_at = @over_at::timestamptz,
+		check_requested = @check::boolean OR (k.check_requested AND NOT (b.quiet AND @done::boolean)),
+		revive = k.revive AND NOT (b.current AND @done::boolean),
+		uncertain_since = @uncertain_since::timestamptz, verified_at = coalesce(@verified_at::timestamptz, k.verified_at),
+		settled_at = CASE WHEN b.current THEN @settled_at::timestamptz ELSE k.settled_at END,
+		lease_token = NULL, lease_until = NULL,
+		changed_at = CASE WHEN b.current AND (k.status, k.reason, k.message, k.attempts, k.last_error, k.settled_at)
+			IS DISTINCT FROM (@status::text, nullif(@reason::text, ''), nullif(@message::text, ''), @attempts::integer, nullif(@last_error::text, ''), @settled_at::timestamptz)
+			THEN greatest(@now::timestamptz, k.changed_at + interval '1 microsecond') ELSE k.changed_at END
+	FROM before b
+	WHERE k.source = @source AND k.reservation_id = @reservation_id AND k.lease_token = @token::uuid
+	RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`
 
 // FinishKey writes the verdict and ends the lease. Whatever was wished meanwhile makes the key due at once. It doesn't
 // wait for the disk: what an attempt has made is recorded already, and should Postgres crash, the key is looked at again.
@@ -321,35 +361,13 @@ func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time
 	changed, held := false, false
 	err := s.inPipeline(ctx, func(b *pgx.Batch) {
 		b.Queue(dontWaitForDisk)
-		b.Queue(`
-			WITH before AS (
-				SELECT status, reason, message, generation = $8::bigint AS current, generation = $8::bigint AND checks = $20::bigint AS quiet
-				FROM mobile_keys WHERE source = $1 AND reservation_id = $2 FOR NO KEY UPDATE)
-			UPDATE mobile_keys k SET
-				status = CASE WHEN b.current THEN $4::text ELSE k.status END,
-				reason = CASE WHEN b.current THEN nullif($5::text, '') ELSE k.reason END,
-				message = CASE WHEN b.current THEN nullif($6::text, '') ELSE k.message END,
-				last_error = CASE WHEN b.current THEN nullif($7::text, '') ELSE k.last_error END,
-				observed_generation = CASE WHEN $9::boolean THEN $8::bigint ELSE k.observed_generation END,
-				attempt_generation = CASE WHEN b.current THEN $19 ELSE k.attempt_generation END,
-				attempts = CASE WHEN b.current THEN $10::integer ELSE k.attempts END,
-				next_reconcile_at = CASE WHEN b.quiet THEN $11::timestamptz ELSE least($11::timestamptz, $17::timestamptz) END,
-				queued = NOT b.quiet OR coalesce($11::timestamptz <= $17::timestamptz, false),
-				next_is_retry = $12 AND b.current,
-				rank_at = coalesce($13, k.rank_at),
-				check_requested = $18 OR (k.check_requested AND NOT (b.quiet AND $9)),
-				revive = k.revive AND NOT (b.current AND $9),
-				uncertain_since = $14, verified_at = coalesce($15, k.verified_at),
-				settled_at = CASE WHEN b.current THEN $16::timestamptz ELSE k.settled_at END,
-				lease_token = NULL, lease_until = NULL,
-				changed_at = CASE WHEN b.current AND (k.status, k.reason, k.message, k.attempts, k.last_error, k.settled_at)
-					IS DISTINCT FROM ($4::text, nullif($5::text, ''), nullif($6::text, ''), $10::integer, nullif($7::text, ''), $16::timestamptz)
-					THEN greatest($17::timestamptz, k.changed_at + interval '1 microsecond') ELSE k.changed_at END
-			FROM before b
-			WHERE k.source = $1 AND k.reservation_id = $2 AND k.lease_token = $3
-			RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`,
-			l.Source, l.ReservationID, l.Token, v.Status, v.Reason, v.Message, v.LastError, v.Generation, v.Done, v.Attempts,
-			v.Next, v.NextIsRetry, v.RankAt, v.UncertainSince, v.VerifiedAt, v.SettledAt, now, v.Check, v.AttemptsOf, v.Checks).QueryRow(func(row pgx.Row) error {
+		b.Queue(finishKey, pgx.StrictNamedArgs{
+			"source": l.Source, "reservation_id": l.ReservationID, "token": l.Token, "now": now,
+			"status": v.Status, "reason": v.Reason, "message": Text(v.Message), "last_error": Text(v.LastError),
+			"generation": v.Generation, "done": v.Done, "attempts": v.Attempts, "attempts_of": v.AttemptsOf, "checks": v.Checks, "check": v.Check,
+			"next": v.Next, "next_is_retry": v.NextIsRetry, "rank_at": v.RankAt, "over_at": v.OverAt,
+			"uncertain_since": v.UncertainSince, "verified_at": v.VerifiedAt, "settled_at": v.SettledAt,
+		}).QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&changed)
 			if held = err == nil; errors.Is(err, pgx.ErrNoRows) {
 				return nil
@@ -386,12 +404,38 @@ func (s *Store) CheckKeys(ctx context.Context, refs []Ref, now time.Time) error 
 	return wrap(err, "check %d reservations", len(ids))
 }
 
-// CheckMembers has the reservations whose ACS users are in an access group compared with Seam.
+// eachPageOfKeys runs a statement that changes up to [queuePage] keys beyond a place in the order of bytes and returns them, until
+// a page is not full. The order must not depend on the database's collation: the place is compared here too.
+func (s *Store) eachPageOfKeys(ctx context.Context, statement func(after Ref) (sql string, args []any)) (total int, err error) {
+	for after := (Ref{}); ; {
+		sql, args := statement(after)
+		rows, _ := s.pool.Query(ctx, sql, args...)
+		refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
+		if err != nil {
+			return total, err
+		}
+		total += len(refs)
+		if len(refs) < queuePage {
+			return total, nil
+		}
+		after = slices.MaxFunc(refs, Ref.compare)
+	}
+}
+
+// CheckMembers has the reservations whose ACS users are in an access group compared with Seam, and returns how many there are.
 func (s *Store) CheckMembers(ctx context.Context, acsSystemID, accessGroupID string, now time.Time) (int, error) {
-	tag, err := s.pool.Exec(ctx, checkKeys+` FROM acs_users u
-		WHERE k.source = u.source AND k.reservation_id = u.reservation_id AND u.deleted_at IS NULL
-			AND u.acs_system_id = $2 AND u.acs_access_group_ids @> ARRAY[$3::text]`, now, acsSystemID, accessGroupID)
-	return int(tag.RowsAffected()), wrap(err, "check the members of access group %s", accessGroupID)
+	n, err := s.eachPageOfKeys(ctx, func(after Ref) (string, []any) {
+		return `
+			WITH page AS (
+				SELECT DISTINCT source COLLATE "C" AS source, reservation_id COLLATE "C" AS reservation_id FROM acs_users
+				WHERE deleted_at IS NULL AND acs_system_id = $1 AND acs_access_group_ids @> ARRAY[$2::text]
+					AND (source COLLATE "C", reservation_id COLLATE "C") > ($3, $4)
+				ORDER BY 1, 2 LIMIT $5)
+			UPDATE mobile_keys k SET check_requested = true, checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, $6::timestamptz)
+			FROM page WHERE k.source = page.source AND k.reservation_id = page.reservation_id
+			RETURNING k.source, k.reservation_id`, []any{acsSystemID, accessGroupID, after.Source, after.ReservationID, queuePage, now}
+	})
+	return n, wrap(err, "check the members of access group %s", accessGroupID)
 }
 
 // Summary counts reservations and keys.

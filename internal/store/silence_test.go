@@ -108,7 +108,7 @@ func TestSilentPostgres(t *testing.T) {
 	key := "k"
 	calls := map[string]func() error{
 		"claim":   func() error { _, err := s.ClaimKeys(ctx, 10*time.Second, time.Time{}, 1); return err },
-		"queue":   func() error { return s.QueueDue(ctx, time.Now()) },
+		"queue":   func() error { _, err := s.QueueDue(ctx, time.Now()); return err },
 		"ping":    func() error { return s.Ping(ctx) },
 		"trial":   func() error { _, err := s.TryAccepting(ctx); return err },
 		"listing": func() error { _, err := s.ListingsToFanOut(ctx, 1); return err },

@@ -4,19 +4,19 @@ package main
 var mutants = []mutant{
 	{
 		name: "mark", what: "a create is not written down before it is made",
-		edits: []edit{{"internal/provisioner/steps.go", "	if u.MarkedAt == nil {\n		now := a.now()\n		u.MarkedAt = &now\n	}\n", ""}},
+		edits: []edit{{"internal/provisioner/record/record.go", "	if u.MarkedAt == nil {\n		u.MarkedAt = &now\n	}\n", ""}},
 		pkg:   "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=0"},
 	},
 	{
 		name: "look-up", what: "what a lost create has made is not looked for",
 		edits: []edit{
-			{"internal/provisioner/observe.go", "	found, others, err := a.find(ctx, u)\n", "	var found []seam.ACSUser\n	others, err := false, error(nil)\n"},
+			{"internal/provisioner/observe.go", "	found, others, out := a.find(a.because(ctx, \"whether a create without an answer made an ACS user\"), u)\n", "	var found []seam.ACSUser\n	others, out := false, outcome{}\n"},
 		},
 		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=0"},
 	},
 	{
 		name: "grace", what: "\"not found\" is believed at once",
-		edits: []edit{{"internal/provisioner/observe.go", "	case a.now().Before(u.LostAt.Add(a.options.Grace)):\n", "	case false:\n"}},
+		edits: []edit{{"internal/provisioner/observe.go", "	if u.LostAt != nil && a.now().Before(a.belief().countsFrom(*u.LostAt)) {\n", "	if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestReadsThatLag$",
 	},
 	{
@@ -24,15 +24,15 @@ var mutants = []mutant{
 		edits: []edit{
 			{"internal/store/mobile_keys.go", "AND reservation_id = $2 AND lease_token = $3 FOR NO KEY UPDATE`", "AND reservation_id = $2 AND $3::uuid IS NOT NULL FOR NO KEY UPDATE`"},
 			{"internal/store/mobile_keys.go", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND $3::uuid IS NOT NULL`"},
-			{"internal/store/mobile_keys.go", "WHERE k.source = $1 AND k.reservation_id = $2 AND k.lease_token = $3\n", "WHERE k.source = $1 AND k.reservation_id = $2 AND $3::uuid IS NOT NULL\n"},
+			{"internal/store/mobile_keys.go", "AND k.lease_token = @token::uuid\n", "AND @token::uuid IS NOT NULL\n"},
 		},
 		pkg: "./cmd/server", tests: "^TestStalledWorker$",
 	},
 	{
 		name: "lease before a call", what: "a call is made although the lease has run out",
 		edits: []edit{
-			{"internal/provisioner/provisioner.go", "	if deadline := time.Now().Add(p.seam.Timeout()); deadline.After(leaseUntil.Add(p.options.Grace)) {\n", "	if false {\n"},
-			{"internal/provisioner/provisioner.go", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			cut()\n			return\n", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			return\n"},
+			{"internal/provisioner/work.go", "	if deadline.After(until) || deadline.Round(0).After(until.Round(0)) {\n", "	if false {\n"},
+			{"internal/provisioner/work.go", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			cut()\n			return\n", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			return\n"},
 		},
 		pkg: "./cmd/server", tests: "^TestStalledWorker$",
 	},
@@ -69,17 +69,17 @@ var mutants = []mutant{
 	},
 	{
 		name: "synchronous_commit", what: "a commit returns before it is on disk",
-		edits: []edit{{"internal/store/store.go", "set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`", "set_config('synchronous_commit', 'off', false)`"}},
+		edits: []edit{{"internal/store/connect.go", "set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`", "set_config('synchronous_commit', 'off', false)`"}},
 		pkg:   "./cmd/server", tests: "^TestPostgresKilled$", env: []string{"STAYKEY_POSTGRES_KILLS=6"},
 	},
 	{
 		name: "write-ahead of changes", what: "a change whose answer was lost is forgotten when something else is wanted",
-		edits: []edit{{"internal/provisioner/observe.go", "		overtaken := u.Unsure && u.UnsureGeneration != a.work.Key.Generation\n", "		overtaken := false\n"}},
+		edits: []edit{{"internal/provisioner/observe.go", "	overtaken := u.Unsure && u.UnsureGeneration != a.work.Key.Generation\n", "	overtaken := false\n"}},
 		pkg:   "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$", env: []string{"STAYKEY_WORLD_ROUNDS=500"},
 	},
 	{
 		name: "look-up after a delete", what: "a stay that is gone is not looked after although a create was lost",
-		edits: []edit{{"internal/provisioner/steps.go", "		if a.lostAt != nil && a.now().Sub(*a.lostAt) < lastRecheck {\n			return a.keepLooking(ctx, u)\n		}\n", ""}},
+		edits: []edit{{"internal/provisioner/remove.go", "		if a.lostAt != nil && a.now().Sub(*a.lostAt) < lastLookup {\n			u.LookOnly(*a.lostAt)\n", "		if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestReadsThatLagTooLongThenCancel$",
 	},
 	{

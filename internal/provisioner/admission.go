@@ -1,0 +1,89 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam"
+)
+
+// settingWorkspace pins the workspace whose objects the database records.
+const settingWorkspace = "seam_workspace_id"
+
+// admitted tells whether provisioning may go on: the key is accepted, and it is of the workspace that this
+// database has been used with. unreachable says that Seam could not be asked, so that no attempt can get anywhere.
+func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error) {
+	p.mu.Lock()
+	ready := p.ready
+	p.mu.Unlock()
+	if ready {
+		return true, nil
+	}
+	if p.now().Before(p.askNext) {
+		return false, nil
+	}
+	p.askNext = p.now().Add(p.options.PollEvery)
+	workspace, err := p.seam.WorkspaceID(ctx)
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	pinned, serr := p.store.Setting(ctx, settingWorkspace, func() string { return workspace })
+	if serr != nil {
+		p.log.Error("the pinned workspace can't be read; trying again", "error", serr)
+		return false, nil
+	}
+	e := new(seam.Error)
+	switch errors.As(err, &e); {
+	case e.Kind == seam.Unauthorized:
+		p.setTrouble(troubleKey)
+		return false, nil
+	case e.Kind == seam.NotSent, e.Kind == seam.RateLimited, e.Kind == seam.Lost && (e.Status == 0 || pinned != ""):
+		p.setTrouble("Seam can't be reached: " + err.Error())
+		return false, err
+	case err != nil && pinned != "":
+		p.setTrouble("Seam does not say which workspace SEAM_API_KEY is of, and this database belongs to workspace " + pinned + ": give the key the right to read its workspace")
+		return false, nil
+	case err != nil:
+		p.log.Warn("the Seam workspace can't be told; it is not pinned", "error", err)
+	case pinned != workspace:
+		p.setTrouble(fmt.Sprintf("SEAM_API_KEY is of workspace %s, and this database belongs to workspace %s: use its key, or another database", workspace, pinned))
+		return false, nil
+	}
+	if err := p.directory.learnAll(ctx); err != nil {
+		p.log.Warn("the access groups can't be listed; they are looked up as listings name them", "error", err)
+	}
+	p.mu.Lock()
+	p.ready = true
+	if p.doubted {
+		p.doubted, p.confirmed = false, p.now()
+	}
+	p.mu.Unlock()
+	p.setTrouble("")
+	return true, nil
+}
+
+// heed pauses the provisioner if a call failed because the key is not accepted; it resumes when the key is accepted again. Where it was just
+// found to be accepted, the 401 is about that call alone.
+func (p *Provisioner) heed(err error) {
+	if seam.KindOf(err) != seam.Unauthorized || p.keyConfirmed() {
+		return
+	}
+	p.mu.Lock()
+	p.ready, p.doubted = false, true
+	p.mu.Unlock()
+	p.setTrouble(troubleKey)
+}
+
+// keyConfirmed tells whether Seam has accepted the key not long ago, when it was asked because of a 401.
+func (p *Provisioner) keyConfirmed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.confirmed.IsZero() && p.now().Sub(p.confirmed) < confirmedFor
+}
+
+const (
+	troubleKey   = "Seam does not accept SEAM_API_KEY: set a valid one"
+	confirmedFor = time.Minute
+)

@@ -1,0 +1,117 @@
+package provisioner
+
+import (
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
+)
+
+// belief decides when something that Seam says, or doesn't say, counts. Seam's reads may lag its writes, its lists may leave things out, and its
+// answers may lack optional fields. Everywhere else in this package these questions are asked here:
+//
+//   - "Not found" counts only after the grace, from the end of the call that may have made the thing, and never before that call's deadline.
+//   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a grace apart.
+//   - Reads show a change only after the grace.
+//   - An object is ours by its name, or, where the name is missing, by its times; a missing field is never a "no".
+//   - What a lost create may have made is looked for again after 1 and 10 minutes.
+type belief struct {
+	grace   time.Duration // how long Seam's reads may lag its writes
+	timeout time.Duration // of one call to Seam
+}
+
+func (p *Provisioner) belief() belief { return belief{p.options.Grace, p.seam.Timeout()} }
+
+// A lost create is looked for again so long after it was lost.
+const (
+	firstLookup = time.Minute
+	lastLookup  = 10 * time.Minute
+)
+
+// clocksDiffer is by how much Seam's clock and ours may differ.
+const clocksDiffer = time.Minute
+
+// lostUntil is from when the grace runs after a call that started then and ended now without an answer: the call may take effect until its
+// deadline.
+func (b belief) lostUntil(started, ended time.Time) time.Time {
+	if byDeadline := started.Add(b.timeout - b.grace); byDeadline.After(ended) {
+		return byDeadline
+	}
+	return ended
+}
+
+// countsFrom is when "not found" counts after something that happened, or was last seen, then.
+func (b belief) countsFrom(at time.Time) time.Time { return at.Add(b.grace) }
+
+// userCountsFrom is when "not found" counts for an ACS user: a new one may not show up at once.
+func (b belief) userCountsFrom(u *record.User) time.Time {
+	if u.MadeAt == nil {
+		return time.Time{}
+	}
+	return b.countsFrom(*u.MadeAt)
+}
+
+// showsFrom is when reads of an ACS user show our last change for certain.
+func (b belief) showsFrom(u *record.User) time.Time {
+	if u.ChangedAt == nil {
+		return time.Time{}
+	}
+	return u.ChangedAt.Add(b.grace)
+}
+
+// identitySettles is when a create of a user identity that began then has surely taken effect, or never will.
+func (b belief) identitySettles(created time.Time) time.Time { return created.Add(b.timeout + b.grace) }
+
+// isOurs tells whether an ACS user that Seam lists for a row's identity and system can only be what a create for this row has made.
+func (b belief) isOurs(listed seam.ACSUser, u *record.User, fullName string) bool {
+	if listed.FullName != "" {
+		return sameName(listed.FullName, fullName)
+	}
+	return b.isOfMark(listed, u)
+}
+
+// isOfMark tells whether an ACS user came after the row's mark, with the mark's hours, as far as Seam shows either.
+func (b belief) isOfMark(listed seam.ACSUser, u *record.User) bool {
+	if u.MarkedAt == nil {
+		return false
+	}
+	created := seam.ParseTime(listed.CreatedAt)
+	return (created.IsZero() || created.After(u.MarkedAt.Add(-clocksDiffer))) && u.ShowsSchedule(listed)
+}
+
+// cameAfterMark tells whether Seam says that an ACS user came after the row's mark. Only such a one may be deleted as surplus.
+func (b belief) cameAfterMark(listed seam.ACSUser, u *record.User) bool {
+	return u.MarkedAt != nil && seam.ParseTime(listed.CreatedAt).After(u.MarkedAt.Add(-clocksDiffer))
+}
+
+// isAnothers tells whether what a create answered with is an ACS user that was there before: some systems may answer with the one that the
+// identity already has.
+func (b belief) isAnothers(made seam.ACSUser, u *record.User, fullName string) bool {
+	if made.ACSSystemID != "" && made.ACSSystemID != u.ACSSystemID || made.FullName != "" && !sameName(made.FullName, fullName) {
+		return true
+	}
+	created := seam.ParseTime(made.CreatedAt)
+	return made.FullName == "" && !created.IsZero() && u.MarkedAt != nil && created.Before(u.MarkedAt.Add(-clocksDiffer))
+}
+
+func sameName(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }
+
+// lookupDue tells whether a lost create is due to be looked for again, after the last full comparison.
+func lookupDue(lostAt, verifiedAt *time.Time, now time.Time) bool {
+	next := nextLookup(lostAt, verifiedAt)
+	return next != nil && !now.Before(*next)
+}
+
+// nextLookup is when a lost create is looked for again; nil for never.
+func nextLookup(lostAt, verifiedAt *time.Time) *time.Time {
+	if lostAt == nil {
+		return nil
+	}
+	for _, d := range []time.Duration{firstLookup, lastLookup} {
+		if at := lostAt.Add(d); verifiedAt == nil || verifiedAt.Before(at) {
+			return &at
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package provisioner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
+)
+
+// groupUnknown is Seam's error.type for an access group that it doesn't have.
+const groupUnknown = "acs_access_group_not_found"
+
+// change makes a call that may be repeated without harm, but not forgotten: it is marked before it leaves, so that what it may have done is
+// found should its answer be lost and something else be desired by then.
+func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s plan.Step) outcome {
+	started := a.now()
+	u.ChangeSent(a.work.Key.Generation, started.Add(a.seam.Timeout()))
+	switch s.Kind {
+	case plan.SetSchedule:
+		u.ScheduleSent(d.Starts, d.Ends)
+	case plan.AddGroup, plan.RemoveGroup:
+		u.DoorsChanging()
+	}
+	if out := a.saveMark(ctx, u); out.stops() {
+		return out
+	}
+	a.changes++
+	apply, err := a.send(a.because(ctx, s.Reason), d, u, s)
+	switch {
+	case err == nil:
+		u.ChangeKnown(a.now())
+		apply()
+	case seam.KindOf(err) == seam.Lost:
+		a.uncertain() // it may yet take effect, after what comes next
+		u.ChangeLost(a.belief().lostUntil(started, a.now()))
+	default: // nothing happened; what an earlier one may have done is as unknown as it was
+		u.Refused()
+	}
+	if out := a.save(ctx, u); out.stops() {
+		return out
+	}
+	if seam.TypeOf(err) == groupUnknown && s.Kind == plan.AddGroup {
+		a.directory.unknown(s.Body.(seam.GroupMembership).ACSAccessGroupID)
+		return again()
+	}
+	if seam.KindOf(err) == seam.NotFound {
+		return a.afterNotFound(ctx, d, u, err)
+	}
+	return fails(err)
+}
+
+// send makes the call of a step. apply records its effect.
+func (a *attempt) send(ctx context.Context, d plan.Desired, u *record.User, s plan.Step) (apply func(), err error) {
+	switch body := s.Body.(type) {
+	case seam.UpdateACSUser:
+		return func() { u.StartsAt, u.EndsAt = &d.Starts, &d.Ends }, a.seam.UpdateACSUser(ctx, body)
+	case seam.GroupMembership:
+		return a.sendGroup(ctx, u, s.Kind, body)
+	case seam.LinkACSUser:
+		return func() { u.Unlinked = false }, a.seam.LinkACSUser(ctx, body)
+	case seam.CredentialID:
+		return func() { u.KeyDeleted(body.ACSCredentialID) }, unlessGone(a.seam.DeleteCredential(ctx, body.ACSCredentialID))
+	case seam.UserID:
+		if s.Kind == plan.Unsuspend {
+			return func() { u.SuspendedAt = nil }, a.seam.UnsuspendACSUser(ctx, body.ACSUserID)
+		}
+		return func() {
+			u.SurplusUsers = slices.DeleteFunc(u.SurplusUsers, func(id string) bool { return id == body.ACSUserID })
+		}, unlessGone(a.seam.DeleteACSUser(ctx, body.ACSUserID))
+	default:
+		return nil, fmt.Errorf("step %d has no call", s.Kind)
+	}
+}
+
+// sendGroup opens or closes a group's doors. After a refusal it judges by what is there; a group that is gone is closed.
+func (a *attempt) sendGroup(ctx context.Context, u *record.User, kind plan.Kind, in seam.GroupMembership) (apply func(), err error) {
+	without := func() []string {
+		return slices.DeleteFunc(slices.Clone(u.AccessGroupIDs), func(g string) bool { return g == in.ACSAccessGroupID })
+	}
+	if kind == plan.RemoveGroup {
+		err := a.seam.RemoveFromAccessGroup(ctx, in)
+		if seam.TypeOf(err) == groupUnknown {
+			err = nil
+		}
+		return func() { u.AccessGroupIDs = without() }, err
+	}
+	err = a.seam.AddToAccessGroup(ctx, in)
+	if seam.KindOf(err) == seam.Invalid {
+		listed, lookup := a.seam.AccessGroups(a.because(ctx, "why Seam refused the access group"), in.ACSUserID)
+		if lookup == nil && slices.Contains(groupIDs(listed), in.ACSAccessGroupID) {
+			err = nil
+		}
+	}
+	return func() {
+		u.AccessGroupIDs = append(without(), in.ACSAccessGroupID)
+		slices.Sort(u.AccessGroupIDs)
+	}, err
+}
+
+// afterNotFound follows a 404 on a change. It is about what the call named, which may be something else: whether the ACS user is gone is
+// asked for itself. Where it is there, the 404 stands, unless it says that it is not: then Seam contradicts itself.
+func (a *attempt) afterNotFound(ctx context.Context, d plan.Desired, u *record.User, cause error) outcome {
+	_, is, out := a.look(ctx, u, "whether the ACS user is gone")
+	if out.stops() {
+		return out
+	}
+	if is == absent || is == beingGone {
+		if out := a.notSeen(ctx, u, is); out.stops() {
+			return out
+		}
+		return again()
+	}
+	if seam.TypeOf(cause) == "acs_user_not_found" {
+		return contradicted(cause)
+	}
+	return fails(cause)
+}

@@ -1,0 +1,139 @@
+package provisioner
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Run provisions until ctx ends, then gives attempts under way until patience has passed.
+func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
+	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var running sync.WaitGroup
+	running.Go(func() { p.learnGroups(ctx) })
+	running.Go(func() { p.sweepInTurn(ctx) })
+	running.Go(func() { p.watch(ctx) })
+	slots := make(chan struct{}, p.options.Workers)
+	freed := make(chan struct{}, 1)
+	tick := time.NewTicker(p.options.PollEvery)
+	defer tick.Stop()
+	p.queueDue(ctx)
+	for ctx.Err() == nil {
+		admitted, unreachable := p.admitted(ctx)
+		for _, lease := range p.claim(ctx, admitted || unreachable != nil, len(slots)) {
+			slots <- struct{}{}
+			running.Go(func() {
+				defer func() {
+					<-slots
+					signal(freed)
+				}()
+				p.work(attempts, lease, unreachable)
+			})
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.wake:
+			p.queueDue(ctx)
+		case <-freed:
+		case <-tick.C:
+			p.queueDue(ctx)
+		}
+	}
+	timer := time.AfterFunc(patience, cut)
+	defer timer.Stop()
+	running.Wait()
+}
+
+// signal wakes whoever waits at a channel that holds one signal.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// mostPages bounds how much is queued at a time: after an outage everything may be due at once.
+const mostPages = 50
+
+func (p *Provisioner) queueDue(ctx context.Context) {
+	for range mostPages {
+		n, err := p.store.QueueDue(ctx, p.now())
+		if err != nil && ctx.Err() == nil {
+			p.log.Error("what is due can't be queued; trying again", "error", err)
+		}
+		if err != nil || n < store.QueueAtMost {
+			return
+		}
+	}
+}
+
+// Guests who arrive so soon are provisioned whatever else the machine has to do; for the others there are as many workers
+// as one in crowdedShare while a burst is accepted.
+const (
+	soon         = 24 * time.Hour
+	crowdedShare = 8
+)
+
+// claim leases what is due for the workers that have nothing to do.
+func (p *Provisioner) claim(ctx context.Context, may bool, busy int) []store.Lease {
+	free := p.options.Workers - busy
+	if !may || free <= 0 {
+		return nil
+	}
+	var leases []store.Lease
+	for _, c := range p.claims(free, busy) {
+		if c.most -= len(leases); c.most <= 0 {
+			continue
+		}
+		some, err := p.store.ClaimKeys(ctx, p.options.Lease, c.before, c.most)
+		if err != nil && ctx.Err() == nil {
+			p.log.Error("what is due can't be claimed; trying again", "error", err)
+		}
+		leases = append(leases, some...)
+	}
+	return leases
+}
+
+// claimed is how many keys to claim at most, with those claimed before, and which.
+type claimed struct {
+	most   int
+	before time.Time // check-in; zero for any
+}
+
+func (p *Provisioner) claims(free, busy int) []claimed {
+	if p.options.Crowded == nil || !p.options.Crowded() {
+		return []claimed{{most: free}}
+	}
+	return []claimed{{free, p.now().Add(soon)}, {max(p.options.Workers/crowdedShare, 1) - busy, time.Time{}}}
+}
+
+// learnGroups looks up the access groups of new and changed listings, so that reservations don't have to.
+func (p *Provisioner) learnGroups(ctx context.Context) {
+	tick := time.NewTicker(p.options.PollEvery)
+	defer tick.Stop()
+	var since time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wakeLearner:
+		case <-tick.C:
+		}
+		if p.Trouble() != "" {
+			continue
+		}
+		groups, latest, err := p.store.GroupsInUse(ctx, since)
+		if err == nil && len(groups) > 0 {
+			err = p.directory.learn(ctx, groups)
+		}
+		switch {
+		case err == nil:
+			since = latest
+		case ctx.Err() == nil:
+			p.log.Warn("access groups can't be looked up now", "error", err)
+		}
+	}
+}

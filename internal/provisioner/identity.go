@@ -1,0 +1,334 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// User identities: the guest's, whose key is an HMAC of the address, and a reservation's own, for where the guest's can't be used. Their keys are
+// unique at Seam, so that a create that is tried again conflicts, and is found.
+
+// candidate is an identity that a new ACS user may be linked to.
+type candidate struct {
+	store.UserIdentity
+	fresh  bool // made just now: it can't have an ACS user yet
+	usable bool
+}
+
+// guestIdentity returns the identity of the guest's address: the one we know, one that we make, or one that
+// somebody else made. It is not usable where the address can't be used.
+func (a *attempt) guestIdentity(ctx context.Context, d plan.Desired) (candidate, outcome) {
+	c, out := a.knownIdentity(ctx, d.GuestKey, false)
+	if out.stops() {
+		return c, out
+	}
+	if c.ID != nil {
+		if out := a.verifyGuest(ctx, d, &c); out.stops() || c.ID != nil {
+			return c, out
+		}
+	}
+	refusal, out := a.makeIdentity(ctx, &c, seam.CreateUserIdentity{Key: d.GuestKey, EmailAddress: d.Email})
+	if refusal == nil || out.stops() {
+		return c, out
+	}
+	// The key or the address exists already, or Seam doesn't take the address.
+	return c, a.existingGuest(ctx, d, &c)
+}
+
+// verifyGuest makes sure that a known identity is still the guest's: somebody may have given it another address, or merged it into another
+// identity. A deleted one is forgotten.
+func (a *attempt) verifyGuest(ctx context.Context, d plan.Desired, c *candidate) outcome {
+	is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity is still the guest's"), *c.ID)
+	switch {
+	case seam.KindOf(err) == seam.NotFound:
+		return a.forgetIdentity(ctx, c)
+	case err != nil:
+		return fails(err)
+	case is.EmailAddress != "" && !sameAddress(is.EmailAddress, d.Email):
+		a.note("user identity %s has another e-mail address by now and is not used", *c.ID)
+		c.usable = false
+		return outcome{}
+	case is.UserIdentityID != *c.ID:
+		a.note("user identity %s was merged into %s", *c.ID, is.UserIdentityID)
+		c.ID, c.Made = &is.UserIdentityID, is.Key == c.Key
+		c.usable = true
+		return a.saveIdentity(ctx, c.UserIdentity)
+	}
+	c.usable = true
+	return outcome{}
+}
+
+// existingGuest finds the identity that made Seam refuse ours: by our key, or else by the guest's exact address.
+func (a *attempt) existingGuest(ctx context.Context, d plan.Desired, c *candidate) outcome {
+	ctx = a.because(ctx, "who has the guest's user identity")
+	byKey, err := a.seam.UserIdentityByKey(ctx, d.GuestKey)
+	switch {
+	case err == nil && byKey.EmailAddress != "" && !sameAddress(byKey.EmailAddress, d.Email):
+		a.note("the user identity with our key has another e-mail address by now and is left alone")
+		return outcome{}
+	case err == nil:
+		c.take(byKey.UserIdentityID, true)
+		return outcome{}
+	case seam.KindOf(err) != seam.NotFound:
+		return fails(err)
+	}
+	list, err := a.seam.SearchUserIdentities(ctx, d.Email)
+	if err != nil {
+		return fails(err)
+	}
+	for _, other := range list {
+		if sameAddress(other.EmailAddress, d.Email) {
+			c.take(other.UserIdentityID, other.Key == d.GuestKey)
+			a.note("user identity %s, which has this address already, is linked", other.UserIdentityID)
+			return outcome{}
+		}
+	}
+	return a.unseenIdentity(ctx, c)
+}
+
+func sameAddress(a, b string) bool { return strings.EqualFold(strings.TrimSpace(a), b) }
+
+func (c *candidate) take(id string, made bool) {
+	c.ID, c.Made, c.LostAt, c.usable = &id, made, nil, true
+}
+
+// ownIdentity returns the nth identity of the reservation's own.
+func (a *attempt) ownIdentity(ctx context.Context, n int) (candidate, outcome) {
+	key := a.ownKey(a.work.Reservation.Ref(), n)
+	c, out := a.knownIdentity(ctx, key, true)
+	if out.stops() || c.ID != nil {
+		c.usable = true
+		return c, out
+	}
+	refusal, out := a.makeIdentity(a.because(ctx, "the guest's own user identity can't be used for this stay"), &c, seam.CreateUserIdentity{Key: key})
+	if refusal == nil || out.stops() {
+		return c, out
+	}
+	byKey, err := a.seam.UserIdentityByKey(a.because(ctx, "whether the reservation's own user identity exists"), key)
+	switch {
+	case err == nil:
+		c.take(byKey.UserIdentityID, true)
+		return c, outcome{}
+	case seam.KindOf(err) != seam.NotFound:
+		return c, fails(err)
+	}
+	if out := a.unseenIdentity(ctx, &c); out.stops() {
+		return c, out
+	}
+	return c, fails(refusal)
+}
+
+// unseenIdentity handles a create that was refused although no look-up finds why. Reads may lag: that counts only after the grace.
+func (a *attempt) unseenIdentity(ctx context.Context, c *candidate) outcome {
+	if c.LostAt == nil {
+		now := a.now()
+		c.LostAt = &now
+		if out := a.saveIdentity(ctx, c.UserIdentity); out.stops() {
+			return out
+		}
+	}
+	if until := a.belief().countsFrom(*c.LostAt); a.now().Before(until) {
+		return wait(until, "Seam refuses a user identity that it doesn't show yet")
+	}
+	return outcome{}
+}
+
+func (a *attempt) knownIdentity(ctx context.Context, key string, own bool) (candidate, outcome) {
+	identity, err := a.store.UserIdentity(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return candidate{UserIdentity: store.UserIdentity{Key: key, Own: own, CreatedAt: a.now()}}, outcome{}
+	}
+	return candidate{UserIdentity: identity}, fails(err)
+}
+
+// makeIdentity marks and creates an identity. refusal is Seam's answer where it refused, nil where the identity was made.
+func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (refusal error, out outcome) {
+	c.Made = true
+	if out := a.saveIdentity(ctx, c.UserIdentity); out.stops() {
+		return nil, out
+	}
+	a.changes++
+	created, err := a.seam.CreateUserIdentity(a.because(ctx, "the guest needs a user identity"), in)
+	switch seam.KindOf(err) {
+	case 0:
+		c.take(created.UserIdentityID, true)
+		c.fresh = true
+		return nil, fails(err)
+	case seam.Invalid, seam.NotFound:
+		return err, outcome{}
+	default:
+		return nil, fails(err)
+	}
+}
+
+func (a *attempt) saveIdentity(ctx context.Context, identity store.UserIdentity) outcome {
+	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error { return store.SaveUserIdentity(ctx, tx, identity) })
+}
+
+// forgetIdentity follows Seam saying that an identity does not exist any more.
+func (a *attempt) forgetIdentity(ctx context.Context, c *candidate) outcome {
+	a.note("user identity %s is gone from Seam", deref(c.ID))
+	c.ID, c.LostAt = nil, nil
+	return a.saveIdentity(ctx, c.UserIdentity)
+}
+
+// isIdentityGone tells whether Seam doesn't have a row's identity any more, when it is asked for by itself.
+func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, outcome) {
+	_, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity still exists"), u.UserIdentityID)
+	switch {
+	case err == nil:
+		return false, outcome{}
+	case seam.KindOf(err) == seam.NotFound:
+		return true, outcome{}
+	default:
+		return false, fails(err)
+	}
+}
+
+// isMergedInto tells whether a row's identity was merged into another one at Seam, and follows it: answers carry the survivor's id from then on.
+func (a *attempt) isMergedInto(ctx context.Context, u *record.User, other string) (bool, outcome) {
+	survivor, known := a.survivors[u.UserIdentityID]
+	if !known {
+		is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity was merged into another"), u.UserIdentityID)
+		switch {
+		case err == nil:
+			survivor = is.UserIdentityID
+		case seam.KindOf(err) != seam.NotFound:
+			return false, fails(err)
+		}
+		a.survivors[u.UserIdentityID] = survivor
+	}
+	if survivor != other || survivor == u.UserIdentityID {
+		return false, outcome{}
+	}
+	if a.preview {
+		return true, outcome{}
+	}
+	return true, a.followMerge(ctx, u, survivor)
+}
+
+// followMerge records the survivor in place of the merged identity. Where another stay has its place already, the row keeps the old id.
+func (a *attempt) followMerge(ctx context.Context, u *record.User, survivor string) outcome {
+	identity, err := a.store.UserIdentity(ctx, u.UserIdentityKey)
+	if err != nil {
+		return fails(err)
+	}
+	a.note("user identity %s was merged into %s", u.UserIdentityID, survivor)
+	merged := u.UserIdentityID
+	identity.ID, identity.Made = &survivor, false // it may be somebody else's: it is never deleted
+	u.UserIdentityID = survivor
+	out := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+		if err := store.SaveUserIdentity(ctx, tx, identity); err != nil {
+			return err
+		}
+		return store.SaveACSUser(ctx, tx, u.ACSUser)
+	})
+	if errors.Is(out.err, store.ErrHeld) {
+		u.UserIdentityID = merged
+		return outcome{}
+	}
+	return out
+}
+
+// removeOwnIdentity deletes the identity of an ACS user that is gone, if it is the reservation's own and
+// nothing else is linked to it. It returns whether the identity can be forgotten.
+func (a *attempt) removeOwnIdentity(ctx context.Context, u *record.User) (bool, outcome) {
+	identity, err := a.store.UserIdentity(ctx, u.UserIdentityKey)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, outcome{}
+	}
+	if err != nil || !identity.Own || !identity.Made {
+		return false, fails(err)
+	}
+	if slices.ContainsFunc(a.users, func(x record.User) bool { return x.ID != u.ID && x.UserIdentityKey == u.UserIdentityKey }) {
+		return false, outcome{}
+	}
+	return a.deleteIdentity(ctx, identity, u)
+}
+
+// deleteIdentity deletes an own identity that nothing is linked to; deleting it would delete what is. u is the last that was, nil for none.
+func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentity, u *record.User) (forget bool, out outcome) {
+	if identity.ID == nil {
+		return true, outcome{}
+	}
+	linked, err := a.seam.ACSUsersOfIdentity(a.because(ctx, "whether anything is linked to the reservation's own user identity"), *identity.ID)
+	if seam.KindOf(err) == seam.NotFound {
+		return true, outcome{}
+	}
+	if err != nil {
+		return false, fails(err)
+	}
+	if len(linked) > 0 {
+		if u != nil && u.DeletedAt != nil {
+			if until := a.belief().countsFrom(*u.DeletedAt); a.now().Before(until) {
+				return false, wait(until, "Seam still shows something linked to the user identity")
+			}
+		}
+		a.note("user identity %s is kept: somebody linked another ACS user to it", *identity.ID)
+		return false, outcome{}
+	}
+	// The lease must still be ours: what another worker has linked since would be deleted with it.
+	if out := a.commit(ctx, func(context.Context, pgx.Tx, bool) error { return nil }); out.stops() {
+		return false, out
+	}
+	a.changes++
+	err = unlessGone(a.seam.DeleteUserIdentity(a.because(ctx, "nothing is linked to the reservation's own user identity any more"), *identity.ID))
+	return err == nil, fails(err)
+}
+
+// removeStrays deletes own identities of the reservation that no ACS user was ever made for.
+func (a *attempt) removeStrays(ctx context.Context) outcome {
+	keys := make([]string, ownIdentities)
+	for n := range keys {
+		keys[n] = a.ownKey(a.work.Reservation.Ref(), n)
+	}
+	strays, err := a.store.UserIdentities(ctx, keys)
+	if err != nil {
+		return fails(err)
+	}
+	for _, identity := range strays {
+		if out := a.removeStray(ctx, identity); out.stops() {
+			return out
+		}
+	}
+	return outcome{}
+}
+
+func (a *attempt) removeStray(ctx context.Context, identity store.UserIdentity) outcome {
+	if identity.ID == nil {
+		byKey, err := a.seam.UserIdentityByKey(a.because(ctx, "whether a create without an answer made a user identity"), identity.Key)
+		until := a.belief().identitySettles(identity.CreatedAt)
+		switch {
+		case err == nil:
+			identity.ID = &byKey.UserIdentityID
+		case seam.KindOf(err) != seam.NotFound:
+			return fails(err)
+		case a.now().Before(until):
+			return wait(until, "A user identity may still show up")
+		}
+	}
+	forget, out := a.deleteIdentity(ctx, identity, nil)
+	if out.stops() || !forget {
+		return out
+	}
+	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+		return store.DeleteUserIdentity(ctx, tx, identity.Key)
+	})
+}
+
+// unlessGone treats a 404 on a delete as success.
+func unlessGone(err error) error {
+	if seam.KindOf(err) == seam.NotFound {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,69 @@
+package provisioner
+
+import (
+	"errors"
+	"time"
+
+	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// outcome is what every part of an attempt returns: how it ended, and so what happens next. The zero value means that the attempt continues.
+// Only [attempt.run] acts on it.
+type outcome struct {
+	kind     outcomeKind
+	until    time.Time       // of waiting
+	why      string          // of waiting
+	judgment *plan.Judgement // of needsPerson
+	err      error           // of unclear, failed and refused
+}
+
+type outcomeKind int
+
+const (
+	proceed     outcomeKind = iota // done, or nothing to do: continue with what follows
+	replan                         // what is known has changed: start again with a new plan
+	stale                          // what is desired has changed: this attempt ends, the next one is due at once
+	waiting                        // something can only be known later: the attempt ends, and is no failure
+	needsPerson                    // Seam has refused nothing, and still a person is needed
+	refused                        // Seam has refused a step; other steps may still be possible
+	unclear                        // Seam contradicts itself: nothing follows from it, and it is asked again soon
+	failed                         // anything else
+)
+
+func (o outcome) stops() bool { return o.kind != proceed }
+
+func again() outcome { return outcome{kind: replan} }
+
+func wait(until time.Time, why string) outcome { return outcome{kind: waiting, until: until, why: why} }
+
+func person(j *plan.Judgement) outcome { return outcome{kind: needsPerson, judgment: j} }
+
+// contradicted is the outcome where Seam's answers contradict each other.
+func contradicted(err error) outcome { return outcome{kind: unclear, err: err} }
+
+// fails is the outcome of an error; none for nil.
+func fails(err error) outcome {
+	switch {
+	case err == nil:
+		return outcome{}
+	case isRefusal(err):
+		return outcome{kind: refused, err: err}
+	default:
+		return outcome{kind: failed, err: err}
+	}
+}
+
+// leaseLost tells whether another worker has the reservation by now.
+func (o outcome) leaseLost() bool { return errors.Is(o.err, store.ErrLeaseLost) }
+
+// isRefusal tells whether Seam said no to what a call asks for, so that the same call would be refused again.
+func isRefusal(err error) bool {
+	switch seam.KindOf(err) {
+	case seam.Invalid, seam.NotFound, seam.Forbidden:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,254 @@
+// Package plan is the thinking of the provisioner: what should be true at Seam ([Desire]), which calls lead there ([Plan]), and what to say of
+// the result ([Judge]). Everything here is a pure function of its arguments: no clock, no network, no database.
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Goal is what should exist of a reservation.
+type Goal int
+
+// The goals.
+const (
+	Have Goal = iota + 1 // one ACS user with one mobile key
+	Over                 // the stay is over: what it had goes at RemoveAt, what reaches further goes now
+	Gone                 // nothing
+)
+
+// Desired is what should be true at Seam for one reservation, and why.
+type Desired struct {
+	Goal       Goal
+	SystemID   string
+	FullName   string
+	GuestKey   string // identity key of the guest; "" where no address identifies one
+	Email      string // the guest's address in lower case
+	OwnKey     string // identity key of the reservation's own identity
+	IdentityID string // the identity that a preview knows to be usable; "" where one has to be created
+	Starts     time.Time
+	Ends       time.Time
+	RemoveAt   time.Time // when nothing of it may exist any more
+	Expired    bool      // the stay is over
+	Groups     []string  // to open; of goal Have
+	Listed     []string  // never to be closed: what the listing has, also where Seam doesn't show it now
+	KeepGroups bool      // whatever groups an existing ACS user has stay
+	Create     bool      // a new ACS user may be created
+	CreateAt   time.Time // when the first one is created, where it is only a matter of time
+	WaitsFor   *Finding  // what a first key waits for, although nothing is wrong
+	Blocked    *Finding  // why not everything is as it should be, although nothing can be done about it here
+	Revoked    string    // which admin wants no key, and why; "" for none
+	Replace    string    // the mobile key that a new one takes the place of; "" for none
+}
+
+// Finding is a reason for a status, for machines and for people.
+type Finding struct {
+	Status  string // where no key exists
+	Held    string // where one exists
+	Reason  string
+	Message string
+}
+
+// GroupSystem tells which access system an access group is on. known is false for one that Seam has said it doesn't have; system is ""
+// for one whose system is not known yet.
+type GroupSystem func(groupID string) (system string, known bool)
+
+// Situation is everything that [Desire] depends on.
+type Situation struct {
+	Reservation   store.Reservation
+	Listing       *store.Listing
+	Overrides     store.Overrides
+	Policy        pms.Policy
+	DefaultSystem string
+	GuestKey      func(address string) string
+	Group         GroupSystem
+	Now           time.Time
+}
+
+// Desire works out what should be true. The same situation always gives the same answer.
+func Desire(s Situation) Desired {
+	r := s.Reservation
+	d := Desired{Goal: Have, FullName: r.ReservationID}
+	if address := pms.GuestAddress(deref(r.GuestEmail)); address != "" {
+		d.Email, d.GuestKey = address, s.GuestKey(address)
+	}
+	d.setWindow(s)
+	if r.Status != pms.Confirmed {
+		d.Goal = Gone
+		return d
+	}
+	d.Replace = deref(s.Overrides.ReplaceCredential)
+	if d.Revoked = s.Overrides.Revoked(); d.Revoked != "" {
+		d.Goal = Gone
+		return d
+	}
+	if !d.Ends.IsZero() && !s.Now.Before(d.Ends) {
+		d.Goal, d.Expired = Over, true
+		if !s.Now.Before(d.RemoveAt) {
+			d.Goal = Gone
+		}
+		return d
+	}
+	d.Blocked = d.setListing(s)
+	d.setLimits(s)
+	return d
+}
+
+// setWindow fills in when the key opens doors: from check-in to check-out, wider by the source's grace, or as an admin set it.
+func (d *Desired) setWindow(s Situation) {
+	r := s.Reservation
+	if r.CheckIn == nil || r.CheckOut == nil {
+		return
+	}
+	before, after := s.Policy.Grace(deref(r.ListingID))
+	d.Starts, d.Ends = r.CheckIn.Add(-before).UTC(), r.CheckOut.Add(after).UTC()
+	if starts, ends := s.Overrides.Window(r.CheckIn, r.CheckOut); !starts.IsZero() || !ends.IsZero() {
+		d.Starts, d.Ends = firstTime(starts, d.Starts), firstTime(ends, d.Ends)
+	}
+	d.RemoveAt = d.Ends.Add(s.Policy.KeepAfter)
+}
+
+// setLimits finds what keeps a new key from being created although the listing has doors.
+func (d *Desired) setLimits(s Situation) {
+	switch {
+	case d.Create && d.Starts.IsZero():
+		d.Create = false
+		d.Blocked = waiting(stay.ReasonNoTimeZone)
+	case d.Create:
+		d.setWaits(s)
+	}
+	if !d.Starts.IsZero() && !d.Ends.After(d.Starts) {
+		d.Create = false
+		d.Blocked = attention(stay.ReasonInvalidStay)
+	}
+}
+
+// setWaits finds what a source's policy has a first key wait for.
+func (d *Desired) setWaits(s Situation) {
+	if from := d.Starts.Add(-s.Policy.Horizon); s.Policy.Horizon > 0 && s.Now.Before(from) {
+		d.CreateAt = from
+		d.WaitsFor = waiting(stay.ReasonBeforeHorizon, s.Policy.Horizon, pms.FormatInstant(from))
+	} else if s.Policy.NeedEmail && deref(s.Reservation.GuestEmail) == "" {
+		d.WaitsFor = waiting(stay.ReasonNoEmail)
+	}
+}
+
+// WithFirstKeyWaiting is d where the first key has to wait. A stay that has had a key continues with what changes.
+func (d Desired) WithFirstKeyWaiting(users []record.User) Desired {
+	has := func(u record.User) bool { return u.DeletedAt == nil && u.MayExist() }
+	if d.WaitsFor == nil || !d.Create || slices.ContainsFunc(users, has) {
+		return d
+	}
+	d.Create, d.Blocked = false, d.WaitsFor
+	return d
+}
+
+// setListing fills in access system and groups, and returns what stands in the way of a new key.
+func (d *Desired) setListing(s Situation) *Finding {
+	d.KeepGroups = true
+	listingID := deref(s.Reservation.ListingID)
+	switch {
+	case listingID == "":
+		// The old room may be somebody else's by now: its doors close, the key itself lives on.
+		d.KeepGroups = false
+		return waiting(stay.ReasonNoRoom)
+	case s.Listing == nil:
+		return waiting(stay.ReasonListingUnknown, listingID, s.Reservation.Source)
+	case s.Listing.Deleted:
+		return attentionWithKey(stay.ReasonListingDeleted, listingID)
+	case len(s.Listing.Groups()) == 0:
+		return attentionWithKey(stay.ReasonNoGroups, listingID, s.Reservation.Source)
+	}
+	return d.setGroups(s, s.Listing.Groups())
+}
+
+// setGroups sorts the listing's groups by what Seam says of them. What it doesn't know, or can't be opened with the same key, is not opened;
+// but nothing that the listing has is closed for it.
+func (d *Desired) setGroups(s Situation, groups []string) *Finding {
+	d.SystemID = firstOf(deref(s.Listing.ACSSystemID), s.Policy.ACSSystemID, s.DefaultSystem)
+	d.Listed = groups
+	var missing, elsewhere, here []string
+	for _, g := range groups {
+		system, known := s.Group(g)
+		switch {
+		case !known:
+			missing = append(missing, g)
+		case d.SystemID == "" || system == "" || system == d.SystemID:
+			d.SystemID = firstOf(d.SystemID, system)
+			here = append(here, g)
+		default:
+			elsewhere = append(elsewhere, g)
+		}
+	}
+	d.Groups = here
+	d.Create = len(here) > 0 && d.SystemID != ""
+	d.KeepGroups = len(here) == 0 || d.SystemID == ""
+	switch {
+	case len(missing) > 0:
+		return attention(stay.ReasonGroupNotFound, quoted(missing))
+	case len(elsewhere) > 0:
+		return attention(stay.ReasonSeveralSystems, quoted(elsewhere), d.SystemID)
+	case d.SystemID == "":
+		return waiting(stay.ReasonNoSystem)
+	}
+	return nil
+}
+
+// waiting is a finding that leaves the key waiting, whether one exists or not.
+func waiting(reason string, details ...any) *Finding {
+	return &Finding{Status: stay.KeyWaiting, Held: stay.KeyWaiting, Reason: reason, Message: stay.Say(reason, details...)}
+}
+
+// attention is a finding that needs a person.
+func attention(reason string, details ...any) *Finding {
+	return &Finding{Status: stay.KeyAttention, Held: stay.KeyAttention, Reason: reason, Message: stay.Say(reason, details...)}
+}
+
+// attentionWithKey is a finding that needs a person only where a key exists.
+func attentionWithKey(reason string, details ...any) *Finding {
+	return &Finding{Status: stay.KeyWaiting, Held: stay.KeyAttention, Reason: reason, Message: stay.Say(reason, details...)}
+}
+
+func quoted(ids []string) string {
+	sorted := slices.Clone(ids)
+	slices.Sort(sorted)
+	return `"` + strings.Join(sorted, `", "`) + `"`
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func firstTime(t, otherwise time.Time) time.Time {
+	if t.IsZero() {
+		return otherwise
+	}
+	return t.UTC()
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// String names a goal in logs and tests.
+func (g Goal) String() string {
+	if g < Have || g > Gone {
+		return fmt.Sprintf("goal %d", int(g))
+	}
+	return []string{"have", "over", "gone"}[g-1]
+}

@@ -1,0 +1,225 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
+)
+
+// Kind is what a step does.
+type Kind int
+
+// The kinds of steps.
+const (
+	CreateIdentity Kind = iota + 1
+	CreateUser
+	LinkUser
+	Unsuspend
+	SetSchedule
+	AddGroup
+	RemoveGroup
+	CreateKey
+	ReplaceKey
+	DeleteKey
+	DeleteSurplusUser
+	DeleteUser
+)
+
+// Opens tells whether a guest may need the step to get in: where Seam refuses it, the key that it would take the place of stays.
+func (k Kind) Opens() bool {
+	switch k {
+	case CreateIdentity, CreateUser, Unsuspend, SetSchedule, AddGroup, CreateKey, LinkUser:
+		return true
+	default:
+		return false
+	}
+}
+
+// Step is one changing call to Seam, with its reason.
+type Step struct {
+	Kind   Kind
+	User   int // index among the users; -1 for one that has no place yet
+	Path   string
+	Body   any
+	Reason string
+}
+
+// String names a step in errors and logs.
+func (s Step) String() string { return fmt.Sprintf("%s (%s)", s.Path, s.Reason) }
+
+// Placeholders for ids that earlier steps of the same plan will give.
+const (
+	newIdentityID = "{user_identity_id of the new user identity}"
+	newUserID     = "{acs_user_id of the new ACS user}"
+)
+
+// Standing returns the index of the ACS user that is, or will become, the one that d asks for; -1 for none. users are the oldest first.
+// Where no new one may be created, it is the newest that exists, whatever it was made for.
+func Standing(d Desired, users []record.User) int {
+	for i, u := range slices.Backward(users) {
+		fits := u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey
+		if u.DeletedAt == nil && (fits && d.Create || !d.Create && u.ACSUserID != nil) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Plan returns the changing calls that make users what d asks for. Hours come first, then doors (open before close), then
+// the key, then the link; an ACS user that is not wanted any more goes last. It is empty exactly when nothing is left to do. revive says that
+// an admin, or a later event, wants back what somebody removed or suspended at Seam.
+func Plan(d Desired, users []record.User, revive bool) []Step {
+	d = d.WithFirstKeyWaiting(users)
+	var steps []Step
+	keep := -1
+	if d.Goal == Have {
+		keep = Standing(d, users)
+		switch {
+		case keep < 0 && d.Create:
+			steps = append(steps, makeUser(d, -1, d.IdentityID)...)
+		case keep >= 0:
+			steps = append(steps, repairUser(d, users[keep], keep, revive)...)
+		}
+	}
+	for i, u := range users {
+		if i != keep && (u.DeletedAt == nil || u.Unsure) && removable(d, u) {
+			steps = append(steps, deleteUser(u, i, WhyRemoved(d))...)
+		}
+	}
+	return steps
+}
+
+// removable tells whether an ACS user that does not stand for the reservation may go now. After a stay it is
+// kept for a while, unless it would open doors for longer than the stay lasted, or is not known to have been left by somebody else.
+func removable(d Desired, u record.User) bool {
+	if d.Goal != Over {
+		return true
+	}
+	return u.EndsAt == nil || u.EndsAt.After(d.Ends) || u.Unsure
+}
+
+// WhyRemoved is the reason of what is deleted.
+func WhyRemoved(d Desired) string {
+	switch {
+	case d.Expired:
+		return "the stay is over"
+	case d.Revoked != "":
+		return "an admin revoked the key"
+	case d.Goal == Gone:
+		return "the reservation is cancelled"
+	default:
+		return "the new key is in place: this one is of another guest or access system"
+	}
+}
+
+func deleteUser(u record.User, index int, reason string) []Step {
+	var steps []Step
+	for _, id := range u.SurplusUsers {
+		steps = append(steps, Step{DeleteSurplusUser, index, seam.PathUserDelete, seam.UserID{ACSUserID: id}, "a lost create left a second ACS user"})
+	}
+	if u.ACSUserID != nil {
+		steps = append(steps, Step{DeleteUser, index, seam.PathUserDelete, seam.UserID{ACSUserID: *u.ACSUserID}, reason})
+	}
+	return steps
+}
+
+// makeUser is the way to a new ACS user with its key; identityID is "" while the guest has no place.
+func makeUser(d Desired, index int, identityID string) []Step {
+	var steps []Step
+	if identityID == "" {
+		identityID = newIdentityID
+		steps = append(steps, Step{CreateIdentity, index, seam.PathIdentityCreate, seam.CreateUserIdentity{Key: firstOf(d.GuestKey, d.OwnKey), EmailAddress: d.Email}, "the guest needs a user identity"})
+	}
+	return append(steps,
+		Step{CreateUser, index, seam.PathUserCreate, seam.CreateACSUser{
+			ACSSystemID: d.SystemID, UserIdentityID: identityID, FullName: d.FullName,
+			AccessSchedule: seam.NewSchedule(d.Starts, d.Ends), ACSAccessGroupIDs: d.Groups,
+		}, "the stay has no ACS user"},
+		Step{CreateKey, index, seam.PathCredentialCreate, seam.MobileKeyOf(newUserID), "the ACS user has no mobile key"})
+}
+
+// repairUser brings an ACS user that exists, or has at least a place, to what d asks for.
+func repairUser(d Desired, u record.User, index int, revive bool) []Step {
+	switch u.Phase() {
+	case record.Removed:
+		if !revive || !d.Create {
+			return nil // somebody deleted it on purpose
+		}
+		// What is left of it at Seam goes first; then its place is free for a new one.
+		return append(deleteUser(u, index, "somebody deleted it, and it is wanted back: what is left of it makes room for a new one"), makeUser(d, -1, "")...)
+	case record.Claimed, record.Marked, record.Lost:
+		if !d.Create {
+			return nil
+		}
+		return makeUser(d, index, u.UserIdentityID)
+	}
+	if u.SuspendedAt != nil && !revive {
+		return nil // somebody suspended it on purpose
+	}
+	return slices.Concat(scheduleSteps(d, u, index), groupSteps(d, u, index), keySteps(d, u, index), tidySteps(u, index))
+}
+
+// scheduleSteps sets the hours. While a change's result is not known the recorded window is the widest that may be true, which says
+// nothing about the one that is: then they are set again.
+func scheduleSteps(d Desired, u record.User, index int) []Step {
+	known := !u.Unsure && sameInstant(u.StartsAt, d.Starts) && sameInstant(u.EndsAt, d.Ends)
+	if d.Starts.IsZero() || !d.Ends.After(d.Starts) || known {
+		return nil
+	}
+	body := seam.UpdateACSUser{ACSUserID: *u.ACSUserID, AccessSchedule: seam.NewSchedule(d.Starts, d.Ends)}
+	return []Step{{SetSchedule, index, seam.PathUserUpdate, body, "access lasts from check-in to check-out"}}
+}
+
+// groupSteps opens before it closes. What the listing has is never closed, also where Seam doesn't know it right now.
+func groupSteps(d Desired, u record.User, index int) (steps []Step) {
+	if d.KeepGroups || len(d.Groups) > 0 && u.ACSSystemID != d.SystemID {
+		return nil
+	}
+	for _, g := range d.Groups {
+		if !slices.Contains(u.AccessGroupIDs, g) {
+			steps = append(steps, Step{AddGroup, index, seam.PathGroupAdd, seam.GroupMembership{ACSUserID: *u.ACSUserID, ACSAccessGroupID: g}, "the listing has this access group"})
+		}
+	}
+	for _, g := range u.AccessGroupIDs {
+		if !slices.Contains(d.Groups, g) && !slices.Contains(d.Listed, g) {
+			steps = append(steps, Step{RemoveGroup, index, seam.PathGroupRemove, seam.GroupMembership{ACSUserID: *u.ACSUserID, ACSAccessGroupID: g}, "the listing does not have this access group"})
+		}
+	}
+	return steps
+}
+
+func keySteps(d Desired, u record.User, index int) (steps []Step) {
+	replace := u.CredentialID != nil && *u.CredentialID == d.Replace
+	if replace { // the phone that has it may be in other hands
+		steps = append(steps, Step{ReplaceKey, index, seam.PathCredentialDelete, seam.CredentialID{ACSCredentialID: *u.CredentialID}, "an admin wants a new mobile key in its place"})
+	}
+	if u.CredentialID == nil || replace {
+		steps = append(steps, Step{CreateKey, index, seam.PathCredentialCreate, seam.MobileKeyOf(*u.ACSUserID), "the ACS user has no mobile key"})
+	}
+	return steps
+}
+
+func tidySteps(u record.User, index int) (steps []Step) {
+	id := *u.ACSUserID
+	if u.SuspendedAt != nil {
+		steps = append(steps, Step{Unsuspend, index, seam.PathUserUnsuspend, seam.UserID{ACSUserID: id}, "an admin or a later event wants the key back"})
+	}
+	for _, surplus := range u.SurplusKeys {
+		steps = append(steps, Step{DeleteKey, index, seam.PathCredentialDelete, seam.CredentialID{ACSCredentialID: surplus}, "the ACS user has a second mobile key"})
+	}
+	for _, surplus := range u.SurplusUsers {
+		steps = append(steps, Step{DeleteSurplusUser, index, seam.PathUserDelete, seam.UserID{ACSUserID: surplus}, "a lost create left a second ACS user"})
+	}
+	if u.Unlinked {
+		steps = append(steps, Step{LinkUser, index, seam.PathIdentityAddUser, seam.LinkACSUser{UserIdentityID: u.UserIdentityID, ACSUserID: id}, "the ACS user is not linked to its identity"})
+	}
+	return steps
+}
+
+// sameInstant compares to the millisecond, which is how Seam keeps times.
+func sameInstant(a *time.Time, b time.Time) bool {
+	return a != nil && a.Truncate(time.Millisecond).Equal(b.Truncate(time.Millisecond))
+}

@@ -1,0 +1,259 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+var (
+	noon   = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	groups = []string{"a", "b", "c"}
+)
+
+// checkOften draws far more than rapid does by default: a plan costs microseconds.
+func checkOften(t *testing.T, property func(*rapid.T)) {
+	t.Helper()
+	for range 200 {
+		rapid.Check(t, property)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// drawObserved draws any state that a reservation can be found in.
+func drawUsers(t *rapid.T) []record.User {
+	var users []record.User
+	for i := range rapid.IntRange(0, 3).Draw(t, "users") {
+		u := record.User{ACSUser: store.ACSUser{
+			ID: int64(i + 1), ACSSystemID: rapid.SampledFrom([]string{"s1", "s2"}).Draw(t, "system"), UserIdentityID: fmt.Sprintf("i%d", i),
+			GuestKey:       rapid.SampledFrom([]string{"", "jane", "joe"}).Draw(t, "guest"),
+			AccessGroupIDs: rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID).Draw(t, "groups"),
+		}}
+		if rapid.Bool().Draw(t, "made") {
+			u.ACSUserID, u.MadeAt = ptr(fmt.Sprintf("u%d", i)), &noon
+			u.StartsAt, u.EndsAt = ptr(noon.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "starts"))*time.Hour)), ptr(noon.Add(time.Duration(rapid.IntRange(-5, 50).Draw(t, "ends"))*time.Hour))
+			if rapid.Bool().Draw(t, "key") {
+				u.CredentialID = ptr(fmt.Sprintf("c%d", i))
+			}
+			if rapid.Bool().Draw(t, "surplus") {
+				u.SurplusKeys, u.SurplusUsers = []string{"x"}, []string{"y"}
+			}
+			u.Unlinked = rapid.Bool().Draw(t, "unlinked")
+			u.Unsure = rapid.IntRange(0, 4).Draw(t, "unsure") == 0
+			switch rapid.IntRange(0, 6).Draw(t, "fate") {
+			case 3:
+				u.MissingAt = ptr(noon)
+			case 0:
+				u.RemovedAt = ptr(noon)
+			case 1:
+				u.SuspendedAt = ptr(noon)
+			case 2:
+				u.DeletedAt = ptr(noon)
+			}
+		}
+		users = append(users, u)
+	}
+	return users
+}
+
+func drawSituation(t *rapid.T) Situation {
+	s := Situation{Now: noon, Policy: pms.DefaultPolicy()}
+	s.GuestKey = func(address string) string { return map[string]string{"jane@x": "jane", "joe@x": "joe"}[address] }
+	s.Group = func(id string) (string, bool) {
+		return rapid.SampledFrom([]string{"s1", "s1", "s2"}).Draw(t, "system of "+id), rapid.IntRange(0, 9).Draw(t, "known "+id) > 0
+	}
+	known := map[string]struct {
+		system string
+		known  bool
+	}{}
+	draw := s.Group
+	s.Group = func(id string) (string, bool) {
+		if _, ok := known[id]; !ok {
+			system, is := draw(id)
+			known[id] = struct {
+				system string
+				known  bool
+			}{system, is}
+		}
+		return known[id].system, known[id].known
+	}
+	in := noon.Add(time.Duration(rapid.IntRange(-60, 20).Draw(t, "in")) * time.Hour)
+	out := in.Add(time.Duration(rapid.IntRange(-1, 40).Draw(t, "nights")) * time.Hour)
+	s.Reservation = store.Reservation{Source: "default", ReservationID: "R", Status: rapid.SampledFrom([]string{pms.Confirmed, pms.Confirmed, pms.Cancelled}).Draw(t, "status")}
+	if rapid.IntRange(0, 9).Draw(t, "times") > 0 {
+		s.Reservation.CheckIn, s.Reservation.CheckOut = &in, &out
+	}
+	if rapid.IntRange(0, 9).Draw(t, "revoked") == 0 {
+		s.Overrides.RevokedAt = ptr(noon)
+	}
+	if rapid.IntRange(0, 4).Draw(t, "window") == 0 {
+		s.Overrides.StartsAt, s.Overrides.OfCheckIn = ptr(in.Add(-2*time.Hour)), &in
+		s.Overrides.EndsAt, s.Overrides.OfCheckOut = ptr(out.Add(3*time.Hour)), rapid.SampledFrom([]*time.Time{&out, ptr(noon.Add(-999 * time.Hour))}).Draw(t, "window's check-out")
+	}
+	s.Overrides.ReplaceCredential = rapid.SampledFrom([]*string{nil, nil, ptr("c0"), ptr("c1")}).Draw(t, "replaced")
+	s.Reservation.GuestEmail = rapid.SampledFrom([]*string{nil, ptr("jane@x"), ptr("joe@x")}).Draw(t, "email")
+	if rapid.IntRange(0, 9).Draw(t, "room") > 0 {
+		s.Reservation.ListingID = ptr("L")
+		if rapid.IntRange(0, 9).Draw(t, "listing") > 0 {
+			s.Listing = &store.Listing{ListingID: "L", Known: true, Deleted: rapid.IntRange(0, 9).Draw(t, "deleted") == 0, AccessGroupIDs: rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID).Draw(t, "listing's groups")}
+		}
+	}
+	return s
+}
+
+// perform does what a step says, as a Seam would that never fails.
+func perform(d Desired, users *[]record.User, s Step) {
+	if s.Kind == CreateIdentity {
+		if s.User < 0 {
+			*users = append(*users, record.User{ACSUser: store.ACSUser{ID: int64(len(*users) + 1), ACSSystemID: d.SystemID, GuestKey: d.GuestKey, UserIdentityID: "new"}})
+		}
+		return
+	}
+	u := &(*users)[s.User]
+	switch s.Kind {
+	case CreateUser:
+		body := s.Body.(seam.CreateACSUser)
+		u.MarkCreate(d.Starts, d.Ends, d.Groups, noon)
+		u.Created("made", d.Starts, d.Ends, body.ACSAccessGroupIDs, noon)
+	case CreateKey:
+		u.KeyCreated("made", nil, noon)
+	case DeleteUser:
+		u.DeleteSent(noon)
+		u.DeleteKnown()
+	case DeleteSurplusUser:
+		u.SurplusUsers = nil
+	default:
+		u.ChangeSent(1, noon)
+		performChange(d, u, s)
+		u.ChangeKnown(noon)
+	}
+}
+
+func performChange(d Desired, u *record.User, s Step) {
+	switch s.Kind {
+	case ReplaceKey, DeleteKey:
+		u.KeyDeleted(s.Body.(seam.CredentialID).ACSCredentialID)
+	case LinkUser:
+		u.Unlinked = false
+	case Unsuspend:
+		u.SuspendedAt = nil
+	case SetSchedule:
+		u.StartsAt, u.EndsAt = ptr(d.Starts), ptr(d.Ends)
+	case AddGroup:
+		u.AccessGroupIDs = append(u.AccessGroupIDs, s.Body.(seam.GroupMembership).ACSAccessGroupID)
+	case RemoveGroup:
+		u.AccessGroupIDs = slices.DeleteFunc(u.AccessGroupIDs, func(g string) bool { return g == s.Body.(seam.GroupMembership).ACSAccessGroupID })
+	}
+}
+
+// From any start the plan comes to an end, at which nothing is left to plan and what is desired is true.
+func TestPlanConverges(t *testing.T) {
+	t.Parallel()
+	checkOften(t, func(t *rapid.T) {
+		d, users := Desire(drawSituation(t)), drawUsers(t)
+		revive := rapid.Bool().Draw(t, "revive")
+		opened := 0
+		for range 50 {
+			steps := Plan(d, users, revive)
+			if len(steps) == 0 {
+				break
+			}
+			opened++
+			perform(d, &users, steps[0])
+		}
+		if left := Plan(d, users, revive); len(left) != 0 {
+			t.Fatalf("no end: %v", left)
+		}
+		if d.Create && (d.Starts.IsZero() || !d.Ends.After(d.Starts) || d.SystemID == "" || len(d.Groups) == 0) {
+			t.Fatalf("a new ACS user without a schedule, a system or a door: %+v", d)
+		}
+		live := 0
+		for i, u := range users {
+			if u.DeletedAt != nil || u.ACSUserID == nil {
+				continue
+			}
+			live++
+			if d.Goal == Gone {
+				t.Errorf("user %d is left of a stay that is to have none", i)
+			}
+			if d.Goal == Over && u.EndsAt != nil && u.EndsAt.After(d.Ends) {
+				t.Errorf("user %d opens doors for longer than the stay lasted", i)
+			}
+		}
+		if d.Goal != Have {
+			return
+		}
+		if live > 1 {
+			t.Errorf("%d ACS users", live)
+		}
+		i := Standing(d, users)
+		if i < 0 || users[i].ACSUserID == nil {
+			if d.Create {
+				t.Error("no ACS user")
+			}
+			return
+		}
+		u := users[i]
+		if u.RemovedAt != nil || u.SuspendedAt != nil {
+			if revive && d.Create {
+				t.Error("what was wanted back is not back")
+			}
+			return
+		}
+		if u.CredentialID == nil || u.Unlinked || len(u.SurplusKeys)+len(u.SurplusUsers) > 0 {
+			t.Errorf("the key is not whole: %+v", u)
+		}
+		if d.Create && (!sameInstant(u.StartsAt, d.Starts) || !sameInstant(u.EndsAt, d.Ends)) {
+			t.Error("another schedule")
+		}
+		if !d.KeepGroups && (d.Create || u.ACSSystemID == d.SystemID) && !opensExactly(d, u.AccessGroupIDs) {
+			t.Errorf("groups %v, want %v of the listing's %v", u.AccessGroupIDs, d.Groups, d.Listed)
+		}
+	})
+}
+
+// Doors open before others close, and an ACS user goes only when what takes its place is planned before it.
+func TestPlanOpensBeforeItCloses(t *testing.T) {
+	t.Parallel()
+	checkOften(t, func(t *rapid.T) {
+		d, users := Desire(drawSituation(t)), drawUsers(t)
+		closed := false
+		for _, s := range Plan(d, users, rapid.Bool().Draw(t, "revive")) {
+			if s.Kind == DeleteUser && users[s.User].Phase() == record.Removed {
+				continue // it opens nothing any more
+			}
+			switch s.Kind {
+			case RemoveGroup, DeleteUser:
+				closed = true
+			case AddGroup, CreateUser, SetSchedule:
+				if closed {
+					t.Fatalf("%s comes behind a step that closes doors", s)
+				}
+			}
+		}
+	})
+}
+
+// opensExactly tells whether an ACS user has all groups that it should have, and none that the listing doesn't have.
+func opensExactly(d Desired, groups []string) bool {
+	for _, g := range d.Groups {
+		if !slices.Contains(groups, g) {
+			return false
+		}
+	}
+	for _, g := range groups {
+		if !slices.Contains(d.Listed, g) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,54 @@
+package provisioner
+
+import (
+	"context"
+
+	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// PlannedCall is one changing call to Seam that a reconcile would make.
+type PlannedCall struct {
+	Path   string
+	Body   any
+	Reason string
+}
+
+// Plan compares a reservation with Seam and returns the changing calls that a reconcile would make now. It
+// reads and changes nothing. [store.ErrNotFound] where there is no such reservation.
+func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]PlannedCall, error) {
+	work, err := p.store.LoadWork(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if work.Reservation.VersionSeq == 0 {
+		return nil, store.ErrNotFound
+	}
+	work.Key.CheckRequested, work.Key.Revive = true, true // as an admin's reconcile has it
+	a := p.newAttempt(store.Lease{Ref: ref}, work)
+	a.preview = true
+	calls := []PlannedCall{}
+	d, out := a.desired(ctx)
+	if out.stops() {
+		return nil, out.err
+	}
+	if a.disconnection(ctx, d) != nil {
+		return calls, nil
+	}
+	switch out := a.observe(ctx, d); out.kind {
+	case proceed:
+	case failed, refused:
+		return nil, out.err
+	default:
+		return calls, nil // until Seam is asked again nothing is due
+	}
+	if d.Goal == plan.Have && d.GuestKey != "" {
+		if known, err := p.store.UserIdentity(ctx, d.GuestKey); err == nil {
+			d.IdentityID = deref(known.ID)
+		}
+	}
+	for _, s := range plan.Plan(d, a.users, work.Key.Revive) {
+		calls = append(calls, PlannedCall{Path: s.Path, Body: s.Body, Reason: s.Reason})
+	}
+	return calls, nil
+}

@@ -1,0 +1,89 @@
+package record
+
+import (
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam"
+)
+
+// Rounded is by how much an access system may round a schedule: what differs by less is the schedule that was sent.
+const Rounded = time.Minute
+
+// MaxUnkept is how many repairs in a row are made of what Seam doesn't keep, before a person is told and the next one waits.
+const MaxUnkept = 3
+
+// ReadSchedule takes over the schedule that Seam shows. A missing one proves nothing, because Seam doesn't always show it; told is false then.
+func (u *User) ReadSchedule(from seam.ACSUser) (told bool) {
+	s := from.AccessSchedule
+	if s == nil {
+		return false
+	}
+	starts, ends := seam.ParseTime(s.StartsAt), seam.ParseTime(s.EndsAt)
+	if starts.IsZero() && ends.IsZero() {
+		return false
+	}
+	u.StartsAt, u.EndsAt = asRead(u.StartsAt, starts), asRead(u.EndsAt, ends)
+	return true
+}
+
+// asRead is a time as Seam shows it, or as it was sent where Seam has only rounded it.
+func asRead(recorded *time.Time, read time.Time) *time.Time {
+	switch {
+	case read.IsZero():
+		return nil
+	case recorded != nil && recorded.Sub(read).Abs() < Rounded:
+		return recorded
+	default:
+		return &read
+	}
+}
+
+// ShowsSchedule tells whether Seam shows the recorded schedule, or none.
+func (u *User) ShowsSchedule(from seam.ACSUser) bool {
+	read := User{ACSUser: u.ACSUser}
+	return !read.ReadSchedule(from) || read.SameSchedule(u)
+}
+
+// SameSchedule tells whether two records have one window.
+func (u *User) SameSchedule(other *User) bool {
+	same := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
+	return same(u.StartsAt, other.StartsAt) && same(u.EndsAt, other.EndsAt)
+}
+
+// ReadState takes over what changes by itself: subscription, problems, what is pending, suspension.
+func (u *User) ReadState(from seam.ACSUser, now time.Time) {
+	u.Subscribed = from.Subscribed()
+	u.Problem = from.Problem()
+	began := u.StartsAt != nil && !u.StartsAt.After(now)
+	u.Settled = u.Problem == nil && !from.InProgress() && (!began || !from.Deferred())
+	switch suspended := from.IsSuspended; {
+	case suspended == nil: // not told: as it was
+	case !*suspended:
+		u.SuspendedAt = nil
+	case u.SuspendedAt == nil:
+		u.SuspendedAt = &now
+	}
+}
+
+// ReadDoors takes over the access groups that Seam lists. A list may lack some for a while: one that was opened and is not wanted any more
+// counts as open until it was closed, and one that is wanted is simply opened again. shown tells whether the list has exactly what is recorded.
+func (u *User) ReadDoors(listed, wanted []string) (shown bool) {
+	listed = slices.Compact(slices.Sorted(slices.Values(listed)))
+	recorded := slices.Compact(slices.Sorted(slices.Values(u.AccessGroupIDs)))
+	if slices.Equal(listed, recorded) {
+		u.AccessGroupIDs, u.DoorsRead = recorded, true
+		return true
+	}
+	for _, g := range recorded {
+		if !slices.Contains(listed, g) && !slices.Contains(wanted, g) {
+			listed = append(listed, g)
+		}
+	}
+	slices.Sort(listed)
+	u.AccessGroupIDs, u.DoorsRead = listed, false
+	return false
+}
+
+// IsOpen tells whether everything of the key was read back: nothing pending, no error, and every door.
+func (u *User) IsOpen() bool { return u.Settled && u.DoorsRead && u.CredentialProblem == nil }

@@ -1,0 +1,268 @@
+// Package record gives names to the states of an ACS user and of its mobile key. A row of acs_users holds about twenty columns that may be
+// null; only this package decides what a combination of them means, and only its methods change them.
+//
+// The states of an ACS user, and the methods that lead from one to the next:
+//
+//	            MarkCreate             Created, Adopted
+//	Claimed ───────────────▶ Marked ──────────────────────▶ Made ◀───────────────┐
+//	   ▲                      │   ▲                         │  ▲                 │
+//	   │ Refused              │   │ MarkCreate              │  │ ChangeKnown,    │
+//	   └──────────────────────┤   │ (again)      ChangeSent │  │ Refused         │
+//	               CreateLost │   │                         ▼  │                 │
+//	                          ▼   │                        Unsure (ChangeLost)   │
+//	                         Lost ┘                         │                    │
+//	                          │            NotSeen (once)   │                    │ Seen,
+//	           SetAside       │          ┌──────────────────┘                    │ StillThere
+//	Aside ◀───────────────────┘          ▼                                       │
+//	                                   Missing ──────────────────────────────────┤
+//	                                     │ FoundGone (seen by nobody, twice)     │
+//	                                     ▼                                       │
+//	            DeleteSent             Removed                                   │
+//	       (from every state with      │                                         │
+//	        an id)                     ▼                                         │
+//	   Lost ◀──── LookOnly ───────── Removing ───────────────────────────────────┘
+//	                                   │
+//	                                   ▼ confirmed gone: the row is deleted
+//
+// Two rules hold for every transition. A state records the widest thing that may be true: a change that was sent counts as made
+// (the longer window) until its result is known. And nothing that may exist at Seam is forgotten: [User.Refused] restores
+// what was before the try, so that a refusal never takes the mark of an earlier, lost create away.
+package record
+
+import (
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Phase is where the life of an ACS user is.
+type Phase int
+
+// The phases. See the package's diagram.
+const (
+	Claimed  Phase = iota + 1 // a place on the access system, and nothing else
+	Marked                    // its create is about to be sent, or was by a process that died
+	Lost                      // its create was sent, and the answer was lost: it may exist
+	Made                      // it exists, and what is recorded of it is known
+	Unsure                    // it exists, and a change of it was sent whose result is not known
+	Missing                   // Seam did not show it once: that proves nothing yet
+	Removed                   // somebody else deleted it
+	Removing                  // we deleted it; kept until Seam doesn't have it any more
+	Aside                     // never named, and not wanted: only looked for, in case a lost create shows up late
+)
+
+// String returns the phase's name, for tests and logs.
+func (p Phase) String() string {
+	names := []string{"none", "claimed", "marked", "lost", "made", "unsure", "missing", "removed", "removing", "aside"}
+	if p < 0 || int(p) >= len(names) {
+		return "unknown"
+	}
+	return names[p]
+}
+
+// User is one ACS user of a reservation: its row, and what this attempt has read of it at Seam.
+type User struct {
+	store.ACSUser
+	Unlinked     bool     // Seam links it to another identity than ours, or to none
+	SurplusUsers []string // ACS users that a lost create left beside it
+	SurplusKeys  []string // mobile keys beside the recorded one
+
+	undo *store.ACSUser // the row before the call under way was marked
+}
+
+// Phase derives the state from the row. It is the one place that does.
+func (u *User) Phase() Phase {
+	switch {
+	case u.ACSUserID == nil && u.DeletedAt != nil:
+		return Aside
+	case u.ACSUserID == nil && u.MarkedAt == nil:
+		return Claimed
+	case u.ACSUserID == nil && u.LostAt == nil:
+		return Marked
+	case u.ACSUserID == nil:
+		return Lost
+	case u.DeletedAt != nil:
+		return Removing
+	case u.RemovedAt != nil:
+		return Removed
+	case u.MissingAt != nil:
+		return Missing
+	case u.Unsure:
+		return Unsure
+	default:
+		return Made
+	}
+}
+
+// Exists tells whether it is at Seam as far as is known, and nobody wants it gone.
+func (u *User) Exists() bool {
+	p := u.Phase()
+	return p == Made || p == Unsure || p == Missing
+}
+
+// MayExist tells whether anything of the row may be at Seam. Such a row is never forgotten.
+func (u *User) MayExist() bool { return u.Phase() != Claimed }
+
+// --- Creating
+
+// MarkCreate writes down what the create that follows is about to make. After a lost create the mark keeps its time, because what
+// that one may have made came after it, and covers both windows.
+func (u *User) MarkCreate(starts, ends time.Time, groups []string, now time.Time) {
+	u.remember()
+	earlier := u.LostAt != nil
+	if u.MarkedAt == nil {
+		u.MarkedAt = &now
+	}
+	u.LostAt, u.DeletedAt = nil, nil
+	if earlier {
+		u.widen(starts, ends)
+	} else {
+		u.StartsAt, u.EndsAt = &starts, &ends
+	}
+	u.AccessGroupIDs = union(groups, u.AccessGroupIDs, earlier)
+}
+
+// CreateLost records that the create's answer was lost. until is when "not found" may begin to count.
+func (u *User) CreateLost(until time.Time) { u.LostAt = &until }
+
+// Created records the ACS user that the create answered with, and the mark of the mobile key that follows it.
+func (u *User) Created(id string, starts, ends time.Time, groups []string, now time.Time) {
+	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt, u.ChangedAt = &id, &now, nil, nil, &now
+	u.StartsAt, u.EndsAt, u.AccessGroupIDs = &starts, &ends, slices.Clone(groups)
+	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.Unkept = nil, nil, nil, nil, 0
+	u.Unsure, u.Settled, u.DoorsRead, u.Unlinked = false, false, false, false
+	u.ForgetKey()
+	u.CredentialMarkedAt = &now
+	u.undo = nil
+}
+
+// Adopted records an ACS user that a look-up after a lost create has found. The others that it found came of the same create.
+func (u *User) Adopted(id string, surplus []string, now time.Time) {
+	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt = &id, &now, nil, nil
+	u.DoorsRead, u.Settled = false, false
+	u.SurplusUsers = append(u.SurplusUsers, surplus...)
+}
+
+// SetAside keeps a mark that no ACS user is wanted for any more: what its lost create may have made is still looked for.
+func (u *User) SetAside(now time.Time) { u.DeletedAt = &now }
+
+// --- Changing
+
+// ChangeSent marks a change that is about to be sent. deadline is when it has surely taken effect or never will; generation is the
+// desired state that it belongs to: while that is the same, sending it again is enough.
+func (u *User) ChangeSent(generation int64, deadline time.Time) {
+	u.remember()
+	u.Unsure, u.UnsureGeneration, u.ChangedAt = true, generation, &deadline
+}
+
+// ScheduleSent belongs to the mark of a change of schedule: until the result is known, the wider window counts.
+func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }
+
+// DoorsChanging belongs to the mark of a change of access groups: they have to be read back.
+func (u *User) DoorsChanging() { u.DoorsRead = false }
+
+// ChangeKnown records that a change took effect.
+func (u *User) ChangeKnown(now time.Time) {
+	u.Unsure, u.ChangedAt, u.Settled = false, &now, false
+	u.undo = nil
+}
+
+// ChangeLost records that a change's answer was lost. until is when reads show what it did.
+func (u *User) ChangeLost(until time.Time) { u.ChangedAt = &until }
+
+// Refused restores the row as it was before the mark of the call that Seam has refused, or that never left.
+func (u *User) Refused() {
+	if u.undo != nil {
+		u.ACSUser = *u.undo
+		u.undo = nil
+	}
+}
+
+// --- Reading
+
+// NotSeen records the first time that Seam did not show the ACS user.
+func (u *User) NotSeen(now time.Time) {
+	if u.MissingAt == nil {
+		u.MissingAt = &now
+	}
+}
+
+// Seen records that Seam shows it.
+func (u *User) Seen() { u.MissingAt, u.RemovedAt = nil, nil }
+
+// FoundGone records that somebody else deleted it.
+func (u *User) FoundGone(now time.Time) {
+	if u.RemovedAt == nil {
+		u.RemovedAt = &now
+	}
+	u.MissingAt, u.Unsure, u.Settled, u.Subscribed = nil, false, false, false
+}
+
+// Known records that everything of it was compared with Seam.
+func (u *User) Known() { u.Unsure = false }
+
+// --- Deleting
+
+// DeleteSent marks a delete that is about to be sent: should its answer be lost, this ACS user is not trusted any more.
+func (u *User) DeleteSent(now time.Time) {
+	u.remember()
+	u.DeletedAt, u.MissingAt, u.Settled, u.Unsure = &now, nil, false, true
+}
+
+// DeleteKnown records that Seam has taken the delete.
+func (u *User) DeleteKnown() { u.Unsure = false }
+
+// DeleteNotFound records that Seam says it doesn't have what we deleted. One such answer proves nothing: get and list have to agree.
+func (u *User) DeleteNotFound(now time.Time) {
+	u.Unsure = false
+	u.MissingAt = &now
+}
+
+// IsDeleteCertain tells whether Seam has taken the delete.
+func (u *User) IsDeleteCertain() bool { return !u.Unsure && u.MissingAt == nil }
+
+// DeleteLost records that the delete's answer was lost. until is when "not found" may begin to count.
+func (u *User) DeleteLost(until time.Time) { u.DeletedAt = &until }
+
+// StillThere records that our delete has had no effect.
+func (u *User) StillThere() { u.DeletedAt, u.MissingAt, u.Unsure = nil, nil, false }
+
+// LookOnly turns the row of an ACS user that is gone into a mark: a create was lost not long ago, and what it may have made
+// is still looked for.
+func (u *User) LookOnly(lostAt time.Time) {
+	marked := u.MarkedAt
+	if marked == nil {
+		marked = u.MadeAt
+	}
+	*u = User{ACSUser: store.ACSUser{
+		ID: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSSystemID: u.ACSSystemID, UserIdentityKey: u.UserIdentityKey,
+		UserIdentityID: u.UserIdentityID, GuestKey: u.GuestKey, MarkedAt: marked, LostAt: &lostAt, AccessGroupIDs: []string{},
+	}}
+}
+
+// remember keeps the row as it is before a mark, once for each call.
+func (u *User) remember() {
+	before := u.ACSUser
+	before.AccessGroupIDs = slices.Clone(before.AccessGroupIDs)
+	u.undo = &before
+}
+
+// widen makes the recorded window cover another one too.
+func (u *User) widen(starts, ends time.Time) {
+	if u.StartsAt == nil || starts.Before(*u.StartsAt) {
+		u.StartsAt = &starts
+	}
+	if u.EndsAt == nil || ends.After(*u.EndsAt) {
+		u.EndsAt = &ends
+	}
+}
+
+func union(groups, others []string, both bool) []string {
+	all := slices.Clone(groups)
+	if both {
+		all = append(all, others...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -1,0 +1,238 @@
+package provisioner
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// deleteUser removes an ACS user that is not wanted any more: of a stay that lasts only after the one that
+// takes its place is known to open doors.
+func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User, reason string) outcome {
+	wasRemoved := u.Phase() == record.Removed
+	if out := a.opensInstead(ctx, d, u); out.stops() {
+		return out
+	}
+	// Marked before: should the answer be lost and the reservation be reinstated, this ACS user is not trusted.
+	started := a.now()
+	u.DeleteSent(started)
+	if out := a.saveMark(ctx, u); out.stops() {
+		return out
+	}
+	a.changes++
+	err := a.seam.DeleteACSUser(a.because(ctx, reason), *u.ACSUserID)
+	switch seam.KindOf(err) {
+	case 0:
+		if err == nil {
+			u.DeleteKnown()
+			a.options.Activity.Add(a.work.Reservation.Source, store.ActivityRemoved, started)
+		}
+	case seam.Lost:
+		u.DeleteLost(a.belief().lostUntil(started, a.now()))
+	case seam.NotFound:
+		if until := a.belief().userCountsFrom(u); a.now().Before(until) {
+			u.Refused()
+			if out := a.save(ctx, u); out.stops() {
+				return out
+			}
+			return wait(until, "A new ACS user may not show up at once")
+		}
+		if err = nil; wasRemoved { // it was seen by nobody before, and this answer confirms it
+			u.DeleteKnown()
+		} else {
+			u.DeleteNotFound(a.now())
+		}
+	default: // nothing happened; what an earlier one may have done is as unknown as it was
+		u.Refused()
+	}
+	if out := a.save(ctx, u); out.stops() {
+		return out
+	}
+	return fails(err)
+}
+
+// opensInstead stops the deletion of an old ACS user while the one that takes its place is not known to open doors. Where that lacks nothing
+// but a subscription, and the old key may have the one it waits for, the old one goes: it is another guest's.
+func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.User) outcome {
+	i := a.standing(d)
+	if i < 0 || a.users[i].ID == old.ID {
+		return outcome{}
+	}
+	u := &a.users[i]
+	if !u.IsOpen() && a.needsReadBack(d, u) {
+		if out := a.readBack(ctx, d, u); out.stops() {
+			return out
+		}
+	}
+	switch {
+	case u.Problem != nil && *u.Problem == plan.SubscriptionLimit && u.ACSSystemID == old.ACSSystemID:
+		return outcome{}
+	case u.Problem != nil:
+		return oldKeyStays(plan.UserProblem(*u.Problem))
+	case u.CredentialProblem != nil:
+		return oldKeyStays(plan.KeyProblem(*u.CredentialProblem))
+	case u.IsOpen():
+		return outcome{}
+	default:
+		return wait(a.now().Add(a.settleDelay(u)), "The new key is not on the access system yet: the old one stays until it is")
+	}
+}
+
+func oldKeyStays(j *plan.Judgement) outcome {
+	j.Message += " The old key stays until the new one is there."
+	return person(j)
+}
+
+// notRemoved says that an ACS user that was deleted is there all the same.
+func notRemoved(why string) outcome {
+	return person(&plan.Judgement{
+		Status: stay.KeyAttention, Reason: stay.ReasonNotRemoved, Message: stay.Say(stay.ReasonNotRemoved, why), Pace: plan.PaceSlow,
+	})
+}
+
+// finishUp does what no plan shows: it reads back what was changed, and sees off what was deleted.
+func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
+	keep := a.standing(d)
+	if out := a.readBackIfNeeded(ctx, d, keep); out.stops() {
+		return out
+	}
+	for i := range a.users {
+		if i == keep {
+			continue
+		}
+		if out := a.seeOff(ctx, d, &a.users[i]); out.stops() {
+			return out
+		}
+	}
+	if d.Goal == plan.Gone && len(a.users) == 0 {
+		return a.removeStrays(ctx)
+	}
+	return outcome{}
+}
+
+func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int) outcome {
+	if keep < 0 || !a.needsReadBack(d, &a.users[keep]) {
+		return outcome{}
+	}
+	return a.readBack(ctx, d, &a.users[keep])
+}
+
+// seeOff follows an ACS user that is not wanted any more to its end. It plans again where something has moved: its row is gone, or it turned
+// out to be there still.
+func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	switch u.Phase() {
+	case record.Claimed:
+	case record.Marked, record.Lost, record.Aside:
+		// A lost create that has not shown up; the row stays for the look-ups to come.
+		if a.lostAt != nil && (a.now().Sub(*a.lostAt) < lastLookup || !a.checked) {
+			return outcome{}
+		}
+	case record.Removing:
+		if out := a.confirmDeleted(ctx, d, u); out.stops() {
+			return out
+		}
+		if a.lostAt != nil && a.now().Sub(*a.lostAt) < lastLookup {
+			u.LookOnly(*a.lostAt)
+			if out := a.save(ctx, u); out.stops() {
+				return out
+			}
+			return again()
+		}
+	default:
+		return outcome{} // kept for a while after its stay
+	}
+	return a.forgetUser(ctx, u)
+}
+
+// forgetUser deletes the row of an ACS user that is gone, and its identity where that was the reservation's own.
+func (a *attempt) forgetUser(ctx context.Context, u *record.User) outcome {
+	forget, out := a.removeOwnIdentity(ctx, u)
+	if out.stops() {
+		return out
+	}
+	id, key := u.ID, u.UserIdentityKey
+	out = a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+		if err := store.DeleteACSUser(ctx, tx, id); err != nil || !forget {
+			return err
+		}
+		return store.DeleteUserIdentity(ctx, tx, key)
+	})
+	if out.stops() {
+		return out
+	}
+	a.drop(a.indexOf(u))
+	return again()
+}
+
+// confirmDeleted stops the attempt until Seam doesn't have an ACS user any more that we deleted. Where the delete was taken, one get is enough;
+// else get and list have to agree, after the grace.
+func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	ctx = a.because(ctx, "whether the ACS user is gone")
+	got, err := a.seam.ACSUser(ctx, *u.ACSUserID)
+	if seam.KindOf(err) == seam.NotFound && u.IsDeleteCertain() {
+		return outcome{}
+	}
+	from, is, out := a.lookFurther(ctx, u, got, err)
+	if out.stops() {
+		return out
+	}
+	counts := a.belief().countsFrom(*u.DeletedAt)
+	switch {
+	case is == absent:
+		if counts = later(counts, a.belief().userCountsFrom(u)); a.now().Before(counts) {
+			return wait(counts, "It is not certain that the delete was taken: it is asked again whether the ACS user is gone")
+		}
+		return outcome{}
+	case is == ambivalent:
+		return contradicted(errContradiction)
+	case is == beingGone && from.BeingDeleted():
+		return a.stillGoing(u)
+	case from.Reports(plan.NotDeleted) && a.now().Before(u.DeletedAt.Add(a.slowRetry())): // after it, it is deleted again
+		return notRemoved(plan.NotDeleted)
+	case a.now().Before(counts):
+		return wait(counts, "Seam still shows the deleted ACS user")
+	}
+	return a.stillThere(ctx, d, u)
+}
+
+// stillThere follows a delete that had no effect: the ACS user is there, and is deleted again if that is still wanted.
+func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	u.StillThere()
+	if out := a.check(ctx, d, u); out.stops() {
+		return out
+	}
+	return again()
+}
+
+// stillGoing is the wait for a deletion that Seam has under way: longer the longer it takes, and a person is told in the end.
+func (a *attempt) stillGoing(u *record.User) outcome {
+	since := a.now().Sub(*u.DeletedAt)
+	if since >= removedWithin {
+		return notRemoved("Seam has been at it since " + pms.FormatInstant(*u.DeletedAt))
+	}
+	return wait(a.now().Add(min(max(since/4, deletePoll), askForProblems)), "Seam is removing the ACS user")
+}
+
+// held looks at a reservation that an admin holds, and changes nothing at Seam, cleaning up included.
+func (a *attempt) held(ctx context.Context, d plan.Desired, held string) (store.Verdict, outcome) {
+	if steps := plan.Plan(d, a.users, false); len(steps) > 0 {
+		return a.heldVerdict(d, held, steps[0].Reason), outcome{}
+	}
+	keep := a.standing(d)
+	if out := a.readBackIfNeeded(ctx, d, keep); out.stops() {
+		return store.Verdict{}, out
+	}
+	for i := range a.users {
+		if p := a.users[i].Phase(); i != keep && (p == record.Removing || d.Goal == plan.Gone) {
+			return a.heldVerdict(d, held, "an ACS user that was deleted is not confirmed to be gone"), outcome{}
+		}
+	}
+	return a.verdict(d), outcome{}
+}

@@ -1,0 +1,125 @@
+package provisioner
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/stay"
+)
+
+const (
+	minPause       = 100 * time.Millisecond
+	settleFirst    = 500 * time.Millisecond // most of what Seam has pending takes seconds
+	askWhileNear   = 30 * time.Second
+	askForProblems = time.Minute // whether an error that Seam reports has passed
+	subscribePoll  = 20 * time.Second
+	slowest        = 6 * time.Hour
+	daily          = 24 * time.Hour
+	repairAgain    = time.Hour // what Seam doesn't keep
+	// deletePoll is how soon a deletion that Seam has under way is looked at.
+	deletePoll = 2 * time.Second
+	// removedWithin is how long a removal may take before a person should know that the key may still open doors.
+	removedWithin = 15 * time.Minute
+)
+
+// earliest keeps the first of several times.
+type earliest struct{ time *time.Time }
+
+func (e *earliest) at(t time.Time) {
+	if e.time == nil || t.Before(*e.time) {
+		e.time = &t
+	}
+}
+
+// untilCheckIn is how long the guest can wait; zero or less once the stay has begun.
+func (a *attempt) untilCheckIn() time.Duration {
+	if in := a.work.Reservation.CheckIn; in != nil {
+		return in.Sub(a.now())
+	}
+	return 0
+}
+
+// patience bounds a delay by how near the guest is: least while check-in is within a day, and then an eighth of the time that is left.
+func (a *attempt) patience(least time.Duration) time.Duration {
+	until := a.untilCheckIn()
+	if until < soon {
+		return least
+	}
+	return min(max(until/8, least), slowest)
+}
+
+// pace is when a key is looked at again, for a judgement about it.
+func (a *attempt) pace(p plan.Pace, u *record.User) (in time.Duration, isRetry bool) {
+	since := time.Duration(0)
+	if u != nil && u.ChangedAt != nil {
+		since = a.now().Sub(*u.ChangedAt)
+	}
+	switch p {
+	case plan.PaceSettling:
+		if a.changes > 0 {
+			return settleFirst, true
+		}
+		return min(max(since/2, settleFirst), a.patience(askWhileNear)), true
+	case plan.PaceProblem:
+		return min(max(a.inTrouble()/2, askForProblems), a.patience(askForProblems)), true
+	case plan.PaceSubscribe:
+		return subscribePoll, false
+	case plan.PaceSlow:
+		return a.slowRetry(), true
+	case plan.PaceDaily:
+		return daily, false
+	default:
+		return 0, false
+	}
+}
+
+// inTrouble is for how long the key has needed a person, for one reason.
+func (a *attempt) inTrouble() time.Duration {
+	if k := a.work.Key; k.Status == stay.KeyAttention {
+		return a.now().Sub(k.ChangedAt)
+	}
+	return 0
+}
+
+// settleDelay is how long to wait for what Seam has pending on an ACS user.
+func (a *attempt) settleDelay(u *record.User) time.Duration {
+	in, _ := a.pace(plan.PaceSettling, u)
+	return in
+}
+
+// slowRetry is the delay after what only a person can correct.
+func (a *attempt) slowRetry() time.Duration { return min(a.options.SweepInterval, 5*time.Minute) }
+
+// backoff doubles from the base up to 15 minutes, less where the guest is near.
+func (a *attempt) backoff(attempts int) time.Duration {
+	most := 15 * time.Minute
+	if a.work.Reservation.CheckIn != nil {
+		switch until := a.untilCheckIn(); {
+		case until < time.Hour:
+			most = 30 * time.Second
+		case until < soon:
+			most = 3 * time.Minute
+		}
+	}
+	d := a.options.RetryBase << min(max(attempts-1, 0), 20)
+	if d <= 0 || d > most {
+		d = most
+	}
+	// #nosec G404 -- jitter
+	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2+1)) // 75 to 125 %
+}
+
+// canWait tells whether the guest can wait for a deletion to make room: until 15 minutes after it began or an hour before check-in, whichever
+// comes first, and always for the grace.
+func (a *attempt) canWait(d plan.Desired, deletedAt time.Time) bool {
+	until := deletedAt.Add(removedWithin)
+	if near := d.Starts.Add(-time.Hour); near.Before(until) {
+		until = near
+	}
+	if grace := a.belief().countsFrom(deletedAt); grace.After(until) {
+		until = grace
+	}
+	return a.now().Before(until)
+}

@@ -1,0 +1,170 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/tracing"
+)
+
+// work makes one attempt at one key and writes its verdict; an unreachable Seam is a failed attempt without a
+// call. Should even the writing fail, the lease runs out and the key is due again.
+func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var until atomic.Pointer[time.Time]
+	until.Store(&lease.Until)
+	ctx = seam.WithGuard(ctx, func() error { return p.mayCall(*until.Load()) })
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		p.keepLease(ctx, cancel, lease, &until)
+	}()
+	point.Reach(point.Claimed)
+	started := time.Now()
+	log := p.log.With("source", lease.Source, "reservation_id", lease.ReservationID)
+	work, err := p.store.LoadWork(ctx, lease.Ref)
+	if err != nil {
+		log.Error("a reservation can't be loaded; it is due again when its lease ends", "error", err)
+		return
+	}
+	if work.Key.EventID != nil {
+		log = log.With("trace_id", trace.TraceID(*work.Key.EventID).String())
+	}
+	attempt, span := tracing.Begin(tracing.Of(ctx, work.Key.EventID), "reconcile", attribute.String("staykey.source", lease.Source), attribute.String("staykey.reservation_id", lease.ReservationID))
+	defer span.End()
+	a := p.newAttempt(lease, work)
+	verdict, out := a.runOrFail(attempt, unreachable)
+	span.SetAttributes(attribute.String("staykey.key.status", verdict.Status))
+	if out.leaseLost() {
+		log.Warn("another worker has this reservation", "error", out.err)
+		return
+	}
+	p.heed(out.err)
+	point.Reach(point.FinishBefore)
+	switch err := a.finish(ctx, verdict); {
+	case errors.Is(err, store.ErrLeaseLost):
+		log.Warn("another worker has this reservation", "error", err)
+		return
+	case err != nil:
+		log.Error("the result of an attempt can't be written; it is due again when its lease ends", "error", err)
+		return
+	}
+	point.Reach(point.FinishBehind)
+	if verdict.Status == store.KeyAttention && work.Key.Status != store.KeyAttention {
+		p.options.Activity.Add(lease.Source, store.ActivityAttention, p.now())
+	}
+	cancel()
+	<-renewed
+	a.report(log, verdict, out, time.Since(started))
+	if verdict.Next != nil {
+		if in := verdict.Next.Sub(p.now()); in < p.options.PollEvery {
+			time.AfterFunc(max(in, 0), p.Wake)
+		}
+	}
+}
+
+// runOrFail makes an attempt within [attemptTimeout]; an unreachable Seam is a failed attempt without a call. A mistake of ours that panics over
+// one reservation must not take the others with it, again and again: it is that reservation's failure.
+func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.Verdict, out outcome) {
+	fail := func(err error) (store.Verdict, outcome) {
+		out := fails(err)
+		return a.conclude(out), out
+	}
+	if unreachable != nil {
+		return fail(unreachable)
+	}
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			a.log.Error("an attempt panicked: this is a mistake in staykey, please report it", "source", a.lease.Source,
+				"reservation_id", a.lease.ReservationID, "panic", recovered, "stack", string(debug.Stack()))
+			v, out = fail(fmt.Errorf("internal error: %v", recovered))
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return a.run(ctx)
+}
+
+// report logs and measures an attempt.
+func (a *attempt) report(log *slog.Logger, v store.Verdict, out outcome, took time.Duration) {
+	reconcileSeconds.WithLabelValues(v.Status).Observe(took.Seconds())
+	attrs := []any{
+		"status", v.Status, "reason", v.Reason, "generation", v.Generation, "attempts", v.Attempts,
+		"changes", a.changes, "duration_ms", took.Milliseconds(),
+	}
+	if out.err != nil {
+		log.Warn("reconcile failed", append(attrs, "error", out.err)...)
+		return
+	}
+	log.Info("reconciled", attrs...)
+}
+
+// mayCall refuses a call that might take effect when another worker believes that it never will. A worker that
+// takes over waits for the grace behind the lease's end; so a call's deadline must come before that. A process that
+// was stopped for longer than its lease finds out here, before it makes anything a second time.
+func (p *Provisioner) mayCall(leaseUntil time.Time) error {
+	until, deadline := leaseUntil.Add(p.options.Grace), time.Now().Add(p.seam.Timeout())
+	// By the wall clock too: the monotonic one stands still while a machine is suspended.
+	if deadline.After(until) || deadline.Round(0).After(until.Round(0)) {
+		return errors.New("the lease on this reservation may end before the call does: another worker takes it over")
+	}
+	return nil
+}
+
+// keepLease renews a lease until ctx ends, and ends the attempt when the lease is lost.
+func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lease store.Lease, until *atomic.Pointer[time.Time]) {
+	keep(ctx, cut, p.options.Lease/3, func() error {
+		renewed := time.Now().Add(p.options.Lease)
+		err := p.store.RenewLease(ctx, lease, p.options.Lease)
+		if err == nil {
+			until.Store(&renewed)
+		}
+		return err
+	})
+}
+
+// keep renews a lease every so often until ctx ends, and cuts what is done under it when it is lost.
+func keep(ctx context.Context, cut context.CancelFunc, every time.Duration, renew func() error) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if errors.Is(renew(), store.ErrLeaseLost) {
+			cut()
+			return
+		}
+	}
+}
+
+// finish writes the verdict and the rest of the timeline, and ends the lease.
+func (a *attempt) finish(ctx context.Context, v store.Verdict) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	now := a.now()
+	return a.store.FinishKey(ctx, a.lease, v, now, func(changed bool) []store.Entry {
+		if !changed {
+			return a.entries
+		}
+		before := a.work.Key
+		return append(a.entries, store.Entry{
+			Ref: a.lease.Ref, At: now, Kind: store.TimelineStatus, Summary: before.Status + " → " + v.Status,
+			Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},
+		})
+	})
+}
