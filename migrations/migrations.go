@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -76,6 +77,22 @@ func Pending(ctx context.Context, db *sql.DB) (bool, error) {
 	}
 	return provider.HasPending(ctx)
 }
+
+// Latest is the version of the newest migration.
+func Latest() int64 { return latest() }
+
+var latest = sync.OnceValue(func() int64 {
+	newest := int64(riverMigrationVersion)
+	names, _ := fs.Glob(files, "*.sql") // fails for a malformed pattern only
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			panic(err) // embedded
+		}
+		newest = max(newest, version)
+	}
+	return newest
+})
 
 // Content returns all migrations in one piece, for what must change whenever they do.
 func Content() []byte {

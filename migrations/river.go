@@ -15,13 +15,16 @@ import (
 // riverVersion is the version of River's own schema that this one has: a newer River must not change a database unasked.
 const riverVersion = 8
 
+// riverMigrationVersion is where River's tables come among ours.
+const riverMigrationVersion = 5
+
 // schemaTemplate stands in River's statements where the name of a schema may be.
 const schemaTemplate = "/* TEMPLATE: schema */"
 
 // riverMigration brings River's tables, version by version, outside a transaction: one of them adds a value to a type that
 // the next one uses.
 func riverMigration() *goose.Migration {
-	return goose.NewGoMigration(5, &goose.GoFunc{RunDB: riverUp}, &goose.GoFunc{RunDB: riverDown})
+	return goose.NewGoMigration(riverMigrationVersion, &goose.GoFunc{RunDB: riverUp}, &goose.GoFunc{RunDB: riverDown})
 }
 
 func riverVersions() ([]rivermigrate.Migration, error) {

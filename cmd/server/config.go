@@ -40,6 +40,7 @@ type settings struct {
 	RetryBase     string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
 	SweepInterval string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`
 	Drift         string `env:"STAYKEY_DRIFT" placeholder:"POLICY" help:"What becomes of a key that somebody changed at Seam or in Salto KS: repair or report; a source may say otherwise; default repair."`
+	StopDelay     string `env:"STAYKEY_STOP_DELAY" placeholder:"DURATION" help:"How long requests are still taken when a stop begins and /readyz answers 503, for load balancers to notice; at most 8s, default 5s, 0s with --dev."`
 	DueWithin     string `env:"STAYKEY_DUE_WITHIN" placeholder:"DURATION" help:"Arrivals so near without an issued key are counted (staykey_due_without_key) and logged; default 24h."`
 	Workers       string `env:"STAYKEY_WORKERS" placeholder:"N" help:"Reservations that one replica provisions at a time, 1 to 256; default 16."`
 	RetainBodies  string `env:"STAYKEY_RETAIN_BODIES" placeholder:"AGE" help:"How long behind check-out raw bodies and guests' data are kept, such as 30d or never; default 30d. What has no check-out is kept 400d at least, here and below."`
@@ -71,6 +72,7 @@ type config struct {
 	RetryBase     time.Duration
 	SweepInterval time.Duration
 	Drift         pms.Drift
+	StopDelay     time.Duration
 	DueWithin     time.Duration
 	Workers       int
 	Ages          retention.Ages
@@ -131,6 +133,11 @@ func (s settings) load(getenv func(string) string) (config, error) {
 	}
 	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond, 15*time.Minute, &problems)
 	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, 30*24*time.Hour, &problems)
+	delay := stopDelay
+	if c.Dev {
+		delay = 0
+	}
+	c.StopDelay = duration("STAYKEY_STOP_DELAY", s.StopDelay, delay, 0, longestStopDelay, &problems)
 	c.DueWithin = duration("STAYKEY_DUE_WITHIN", s.DueWithin, 24*time.Hour, time.Minute, 30*24*time.Hour, &problems)
 	c.Workers = number("STAYKEY_WORKERS", s.Workers, 16, 1, 256, &problems)
 	s.loadAges(&c, &problems)

@@ -115,7 +115,7 @@ func launchProgram(t *testing.T, path string, env []string, args ...string) *pro
 	t.Helper()
 	p := &process{t: t, done: make(chan struct{}), out: &lockedBuffer{}, log: &lockedBuffer{}}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_FORMAT=json"}, env...)
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_FORMAT=json", "STAYKEY_STOP_DELAY=0s"}, env...)
 	p.cmd.Stdout = p.out
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {

@@ -31,6 +31,16 @@ func (s *service) newRegistry() (*prometheus.Registry, error) {
 	return registry, nil
 }
 
+// notANumber is the value of a gauge that can't be read, so that nobody takes it for none.
+var notANumber = math.NaN()
+
+// buildInfo shows which version runs.
+func buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "staykey_build_info", Help: "1, with the version and commit of the program.", ConstLabels: prometheus.Labels{"version": version, "commit": commit},
+	}, func() float64 { return 1 })
+}
+
 // ownCollectors are all metrics whose names begin with staykey_; docs/metrics.md has a line for each.
 func (s *service) ownCollectors() []prometheus.Collector {
 	pool := func(name, help string, of func() float64) prometheus.Collector {
@@ -42,6 +52,8 @@ func (s *service) ownCollectors() []prometheus.Collector {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_database_connection_wait_seconds_total", Help: "How long statements have waited for a connection of the pool."},
 			func() float64 { return s.store.Pool().Stat().AcquireDuration().Seconds() }),
 		newStateCollector(s.store),
+		readyCollector{s},
+		buildInfo(),
 	}
 	all = append(all, s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{

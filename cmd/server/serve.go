@@ -50,13 +50,6 @@ const appliers = 2
 // flushActivity is how often what happened is written down for the page's chart.
 const flushActivity = 3 * time.Second
 
-// How the 20 seconds of a graceful stop are shared out.
-const (
-	stopRequests = 7 * time.Second // requests under way
-	stopFetches  = 2 * time.Second // requests for documents; what is cut off is asked for again
-	stopJobs     = 8 * time.Second // attempts under way; what is cut off is taken up by its lease's end
-)
-
 type serveCommand struct {
 	Settings settings `embed:""`
 }
@@ -183,23 +176,24 @@ func migrate(ctx context.Context, db *store.Store, log *slog.Logger) error {
 
 // service is the running parts.
 type service struct {
-	config      config
-	log         *slog.Logger
-	store       *store.Store
-	seam        *seam.Client
-	acceptor    *intake.Acceptor
-	applier     *intake.Applier
-	provisioner *provisioner.Provisioner
-	keeper      *retention.Keeper
-	fetcher     *fetch.Fetcher
-	activity    *store.Activity
-	adminTokens []handlers.Token
-	sources     atomic.Pointer[sourceSet]
-	policies    atomic.Pointer[map[string]pms.Policy] // the decided ones
-	public, ops http.Handler
-	listener    atomic.Pointer[fairListener] // the public one, once it serves
-	working     atomic.Bool
-	unready     atomic.Bool // what readiness last said of Postgres; its changes are logged
+	config       config
+	log          *slog.Logger
+	store        *store.Store
+	seam         *seam.Client
+	acceptor     *intake.Acceptor
+	applier      *intake.Applier
+	provisioner  *provisioner.Provisioner
+	keeper       *retention.Keeper
+	fetcher      *fetch.Fetcher
+	activity     *store.Activity
+	adminTokens  []handlers.Token
+	sources      atomic.Pointer[sourceSet]
+	policies     atomic.Pointer[map[string]pms.Policy] // the decided ones
+	public, ops  http.Handler
+	listener     atomic.Pointer[fairListener] // the public one, once it serves
+	working      atomic.Bool
+	readiness    *readiness
+	seamTroubles atomic.Pointer[map[string]string] // as readiness's detail has them
 }
 
 func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger) (*service, error) {
@@ -233,6 +227,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
 	s.applier.Activity, s.applier.Traced = s.activity, traced(os.Getenv)
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
+	s.readiness = &readiness{log: log, now: time.Now, trial: db.TryAccepting, refused: s.acceptor.Refused, full: s.full}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
 	registry, err := s.newRegistry()
 	if err != nil {
@@ -354,35 +349,10 @@ func (s *service) accessGroups(ctx context.Context) ([]handlers.AccessGroup, err
 	return list, nil
 }
 
-// ready judges by what webhooks need: Postgres and the workers. Seam is detail.
-func (s *service) ready(ctx context.Context) handlers.Readiness {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	r := handlers.Readiness{Ready: true, Detail: map[string]string{"postgres": "ok", "migrations": "ok", "workers": "ok", "seam": "ok"}}
-	for name, source := range s.sources.Load().Sources {
-		if source.Insecure {
-			r.Detail["source "+name] = "takes webhooks from anybody: verify.method is none"
-		}
-	}
-	if err := s.store.Ping(ctx); err != nil {
-		r.Ready, r.Detail["postgres"], r.Detail["migrations"] = false, err.Error(), "unknown"
-		if !s.unready.Swap(true) {
-			s.log.Warn("not ready: webhooks can't be kept", "error", err)
-		}
-	} else if s.unready.Swap(false) {
-		s.log.Info("ready again")
-	}
-	if !s.working.Load() {
-		r.Ready, r.Detail["workers"] = false, "stopping or not started"
-	}
-	if r.Ready {
-		if p, err := s.provisioning(ctx); err == nil {
-			for name, what := range troubles(p) {
-				r.Degraded, r.Detail[name] = true, what
-			}
-		}
-	}
-	return r
+// full tells whether a new client of the public listener would be refused.
+func (s *service) full() bool {
+	l := s.listener.Load()
+	return l != nil && l.ceiling.Full()
 }
 
 // provisioning tells how the work at Seam goes.
@@ -434,6 +404,9 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 	workers.Go(func() { s.keeper.Run(apply) })
 	workers.Go(func() { s.countActivity(apply) })
 	workers.Go(func() { s.watchPolicies(apply) })
+	s.readiness.look(ctx)
+	workers.Go(func() { s.readiness.run(apply) })
+	workers.Go(func() { s.watchSeam(apply) })
 	if err := s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources))); err != nil {
 		return err
 	}
@@ -476,25 +449,6 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 			s.reloadCertificate()
 		}
 	}
-	s.log.Info("stopping")
-	s.working.Store(false)
-	stopProvision() // no new attempts; those under way end while requests do
-	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopRequests)
-	defer cancel()
-	if serr := servers[0].Shutdown(shutdown); serr != nil {
-		s.log.Warn("requests under way were cut off", "error", serr)
-		_ = servers[0].Close()
-	}
-	s.acceptor.Close()
-	fetching, cancelFetching := context.WithTimeout(context.WithoutCancel(ctx), stopFetches)
-	defer cancelFetching()
-	if ferr := s.fetcher.Stop(fetching); ferr != nil {
-		s.log.Warn("requests for documents were cut off", "error", ferr)
-	}
-	stopApply()
-	workers.Wait()
-	_ = servers[1].Close()
-	s.seam.Close()
-	s.log.Info("stopped")
+	s.stop(ctx, s.config.StopDelay, servers[0], servers[1], stopProvision, stopApply, &workers)
 	return err
 }

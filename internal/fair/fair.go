@@ -202,6 +202,13 @@ func (p *Place) Lost() bool {
 	return p.gone
 }
 
+// Full tells whether a client that holds nothing would be refused.
+func (c *Ceiling) Full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held >= c.most && c.victim(netip.Addr{}, "") == nil
+}
+
 // State is how a ceiling is used.
 type State struct {
 	InUse, Most      int

@@ -97,7 +97,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	})
 	a.routes = public.(chi.Routes)
 	server := httptest.NewServer(public)
-	t.Cleanup(func() { server.Close(); acceptor.Close() })
+	t.Cleanup(func() { server.Close(); _ = acceptor.Close(context.Background()) })
 	a.url = server.URL
 	return a
 }

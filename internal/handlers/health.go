@@ -2,7 +2,9 @@ package handlers
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 )
 
 // Readiness is whether the service can do its work.
@@ -32,8 +34,10 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request, detailed bool) {
 		p := problem(http.StatusServiceUnavailable, "not ready: the private listener's /readyz says why")
 		if detailed {
 			p.Detail = "not ready: "
-			for _, name := range []string{"postgres", "migrations", "workers"} {
-				p.Detail += name + ": " + ready.Detail[name] + "; "
+			for _, name := range slices.Sorted(maps.Keys(ready.Detail)) {
+				if what := ready.Detail[name]; what != "ok" {
+					p.Detail += name + ": " + what + "; "
+				}
 			}
 		}
 		p.write(w)

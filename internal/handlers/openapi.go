@@ -131,7 +131,7 @@ func document(api huma.API) {
 		{
 			operation: huma.Operation{
 				OperationID: "get-readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"}, Summary: "See whether webhooks can be taken", Security: open,
-				Description: "Postgres is reachable and migrated, and workers run. Trouble at Seam shows as degraded and stays 200: webhooks must go on. The private listener's /readyz says more.",
+				Description: "Webhooks can be stored now: Postgres takes them, its clock and ours are within a minute, and workers run. Trouble at Seam shows as degraded and stays 200: webhooks must go on. The private listener's /readyz says more.",
 			},
 			answers: map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: Problem{}, http.StatusServiceUnavailable: Problem{}},
 			words:   map[int]string{http.StatusOK: "They can.", http.StatusMethodNotAllowed: "It is asked by GET.", http.StatusServiceUnavailable: "They can't."},

@@ -66,6 +66,12 @@ type Acceptor struct {
 	hurry  chan struct{} // closed by Close: no more holding back
 	mu     sync.RWMutex  // guards closed, and with it sends to queue
 	closed bool
+
+	outcome  sync.Mutex // guards what follows
+	refusals Refusals
+	lost     int       // events of the refusals
+	began    time.Time // the first of the refusals
+	logged   time.Time // the last log record of them
 }
 
 type waiting struct {
@@ -86,8 +92,8 @@ func NewAcceptor(s inserter, log *slog.Logger, pace *Pace, wake func()) *Accepto
 	return a
 }
 
-// Close takes no more events, commits those that wait, and returns.
-func (a *Acceptor) Close() {
+// Close takes no more events and returns when those that wait are committed, or ctx ends.
+func (a *Acceptor) Close(ctx context.Context) error {
 	a.mu.Lock()
 	if !a.closed {
 		a.closed = true
@@ -95,7 +101,49 @@ func (a *Acceptor) Close() {
 		close(a.queue)
 	}
 	a.mu.Unlock()
-	<-a.done
+	select {
+	case <-a.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Refusals are the commits that have failed since the last one that succeeded. Events that Postgres refuses for what is in them don't count.
+type Refusals struct {
+	Count int
+	Last  time.Time
+	Err   error // of the last one
+}
+
+// Refused returns what accepting has resulted in lately.
+func (a *Acceptor) Refused() Refusals {
+	a.outcome.Lock()
+	defer a.outcome.Unlock()
+	return a.refusals
+}
+
+// remember notes what a commit resulted in, and logs when an outage begins, each minute of it, and its end.
+func (a *Acceptor) remember(err error, events int) {
+	a.outcome.Lock()
+	defer a.outcome.Unlock()
+	now := time.Now()
+	if err == nil {
+		if a.refusals.Count > 0 {
+			a.log.Info("events are committed again", "refused", a.lost, "failed_commits", a.refusals.Count, "after", now.Sub(a.began).Round(time.Second).String())
+		}
+		a.refusals, a.lost = Refusals{}, 0
+		return
+	}
+	if a.refusals.Count == 0 {
+		a.began = now
+	}
+	a.refusals = Refusals{Count: a.refusals.Count + 1, Last: now, Err: err}
+	a.lost += events
+	if a.refusals.Count == 1 || now.Sub(a.logged) >= time.Minute {
+		a.logged = now
+		a.log.Error("events could not be committed: their senders are told to send them again", "refused", a.lost, "failed_commits", a.refusals.Count, "error", err)
+	}
 }
 
 // Accept makes an event durable and returns its fate once the commit that holds it has been acknowledged. A
@@ -199,12 +247,17 @@ func (a *Acceptor) flush(batch []*waiting) {
 		return
 	}
 	if err != nil {
-		a.log.Error("events could not be committed", "events", len(batch), "error", err)
+		if !store.IsDataError(err) {
+			a.remember(err, len(batch))
+		} else {
+			a.log.Error("an event could not be committed: Postgres refuses what is in it", "error", err)
+		}
 		for _, w := range batch {
 			w.result <- result{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
 		}
 		return
 	}
+	a.remember(nil, 0)
 	point.Reach(point.AcceptBehind)
 	acceptBatch.Observe(float64(len(batch)))
 	toApply := false

@@ -79,7 +79,7 @@ func TestGroupCommit(t *testing.T) {
 	for a.Waiting() < 6 { // the one whose request went away, and these five
 		runtime.Gosched()
 	}
-	go func() { a.Close(); close(closed) }()
+	go func() { _ = a.Close(context.Background()); close(closed) }()
 	close(s.release)
 	wg.Wait()
 	<-closed
@@ -113,7 +113,7 @@ func TestOneBadRowDoesNotFailItsNeighbours(t *testing.T) {
 		return nil
 	}}
 	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), &intake.Pace{}, func() {})
-	defer a.Close()
+	defer func() { _ = a.Close(context.Background()) }()
 	errs := make([]error, 20)
 	var wg sync.WaitGroup
 	for i := range errs {
@@ -418,7 +418,7 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 				}
 			})
 		}
-		replicas.Go(func() { senders.Wait(); acceptor.Close() })
+		replicas.Go(func() { senders.Wait(); _ = acceptor.Close(context.Background()) })
 	}
 	for _, e := range sent {
 		next <- e

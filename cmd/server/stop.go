@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// A stop takes 20 seconds at most, whatever hangs:
+//
+//	readiness answers 503                     at once
+//	requests are still taken                  for STAYKEY_STOP_DELAY, until load balancers have noticed
+//	the public listener closes, requests end  within stopRequests
+//	what was accepted is committed            within stopAccepting
+//	requests for documents end                within stopFetches
+//	attempts at Seam end                      within stopJobs of the beginning, meanwhile
+//	appliers and the rest end                 within stopWork, and within what is left
+//
+// What is cut off is safe: an event that is not acknowledged comes again, everything else is in the database, and another replica, or the next
+// start, takes it up.
+const (
+	stopWithin    = 17 * time.Second // closing the database takes up to two more
+	stopRequests  = 5 * time.Second
+	stopAccepting = 2 * time.Second
+	stopFetches   = 2 * time.Second
+	stopWork      = 3 * time.Second
+	stopJobs      = 8 * time.Second
+	// stopDelay is STAYKEY_STOP_DELAY's default.
+	stopDelay = 5 * time.Second
+	// longestStopDelay leaves time for everything else.
+	longestStopDelay = 8 * time.Second
+)
+
+// stopping is a stop under way.
+type stopping struct {
+	service *service
+	ctx     context.Context // ends when the stop must have ended
+}
+
+// step waits for a part of the stop, for as long as it may take.
+func (s stopping) step(what string, within time.Duration, do func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(s.ctx, within)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- do(ctx) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		s.service.log.Warn("stopping without waiting longer", "for", what, "error", err)
+	}
+}
+
+// stop ends everything in order. public is closed after the delay, ops last, so that probes are answered until then.
+func (s *service) stop(ctx context.Context, delay time.Duration, public, ops *http.Server, stopProvision, stopApply func(), workers *sync.WaitGroup) {
+	s.log.Info("stopping")
+	began := time.Now()
+	s.working.Store(false)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	stopProvision() // no new attempts; those under way end while requests do
+	if delay > 0 {
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		<-timer.C
+	}
+	stop := stopping{service: s, ctx: ctx}
+	stop.step("requests", stopRequests, func(ctx context.Context) error {
+		if err := public.Shutdown(ctx); err != nil {
+			_ = public.Close()
+			return err
+		}
+		return nil
+	})
+	stop.step("webhooks that wait for their commit", stopAccepting, s.acceptor.Close)
+	stop.step("requests for documents", stopFetches, s.fetcher.Stop)
+	stopApply()
+	stop.step("work under way", max(stopWork, stopJobs-time.Since(began)), func(context.Context) error {
+		workers.Wait()
+		return nil
+	})
+	_ = ops.Close()
+	s.seam.Close()
+	s.log.Info("stopped")
+}
