@@ -196,14 +196,17 @@ func readMoment(v any) (*Moment, error) {
 }
 
 func (f fields) planned(name string, v map[string]any, of edge) *Moment {
-	day, err := readMoment(v["date"])
-	if err != nil {
-		f.refuse(name, err.Error())
-		return nil
-	}
 	official, err := readMoment(v["official"])
 	if err != nil {
 		f.drop(name+".official", err.Error())
+	}
+	day, err := readMoment(v["date"])
+	switch {
+	case err != nil && official != nil:
+		f.drop(name+".date", err.Error())
+	case err != nil:
+		f.refuse(name, err.Error())
+		return nil
 	}
 	if day == nil {
 		return official

@@ -356,12 +356,12 @@ func (o object) field(name string) (value jsontext.Value, said bool) {
 
 // readBody reads the object that a body is. The error is [ErrNotJSON].
 func readBody(body []byte, known []string, errs *[]FieldError) (object, error) {
-	body = withoutMark(body)
-	d := lenient(body)
-	o, ok := readFields(d, body, "", known, errs)
+	text := withoutMark(body)
+	d := lenient(text)
+	o, ok := readFields(d, text, "", known, errs)
 	if ok {
 		_, err := d.ReadToken()
-		ok = errors.Is(err, io.EOF) && utf8.Valid(body)
+		ok = errors.Is(err, io.EOF) && utf8.Valid(text)
 	}
 	if ok {
 		return o, nil
