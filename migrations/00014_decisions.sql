@@ -15,10 +15,11 @@ INSERT INTO settings (name, value)
 -- Check-in and check-out as the PMS specified them when the window was set. It lapses when the PMS says otherwise, and not when a
 -- listing's or a source's hour or time zone changes. of_check_in and of_check_out stay for old versions.
 ALTER TABLE overrides ADD COLUMN IF NOT EXISTS said_check_in text, ADD COLUMN IF NOT EXISTS said_check_out text;
-UPDATE overrides o SET said_check_in = r.check_in_said, said_check_out = r.check_out_said
+-- Windows that are there keep what still counts of them.
+UPDATE overrides o SET said_check_in = r.check_in_said, said_check_out = r.check_out_said, of_check_in = r.check_in, of_check_out = r.check_out,
+        starts_at = CASE WHEN o.of_check_in = r.check_in THEN o.starts_at END, ends_at = CASE WHEN o.of_check_out = r.check_out THEN o.ends_at END
     FROM reservations r
-    WHERE (r.source, r.reservation_id) = (o.source, o.reservation_id) AND o.window_at IS NOT NULL AND o.said_check_in IS NULL
-        AND (o.starts_at IS NULL OR o.of_check_in = r.check_in) AND (o.ends_at IS NULL OR o.of_check_out = r.check_out);
+    WHERE (r.source, r.reservation_id) = (o.source, o.reservation_id) AND o.window_at IS NOT NULL AND o.said_check_in IS NULL;
 
 -- What became of an event's last replay, and what it had been before the first one. applied_at stays the first time that it was.
 ALTER TABLE event_results

@@ -29,8 +29,8 @@ type WhyMaybe struct {
 // Window is when access is to begin and end instead of with the stay.
 type Window struct {
 	Why
-	StartsAt *string `json:"starts_at,omitempty" format:"date-time" example:"2030-11-01T12:00:00Z" doc:"An instant; null or absent is as the stay begins. It holds while check-in stays what it is."`
-	EndsAt   *string `json:"ends_at,omitempty" format:"date-time" example:"2030-11-04T14:00:00Z" doc:"An instant; null or absent is as the stay ends. It holds while check-out stays what it is."`
+	StartsAt *string `json:"starts_at,omitempty" format:"date-time" example:"2030-11-01T12:00:00Z" doc:"An instant; null or absent is as the stay begins."`
+	EndsAt   *string `json:"ends_at,omitempty" format:"date-time" example:"2030-11-04T14:00:00Z" doc:"An instant; null or absent is as the stay ends."`
 }
 
 // ReconcileInput is a reconcile.
@@ -68,8 +68,8 @@ type Word struct {
 // WindowWord is a window that an admin has set.
 type WindowWord struct {
 	Word
-	StartsAt *string `json:"starts_at" format:"date-time" doc:"Null: as the stay begins, also where the PMS has moved check-in since."`
-	EndsAt   *string `json:"ends_at" format:"date-time" doc:"Null: as the stay ends, also where the PMS has moved check-out since."`
+	StartsAt *string `json:"starts_at" format:"date-time" doc:"Null: as the stay begins."`
+	EndsAt   *string `json:"ends_at" format:"date-time" doc:"Null: as the stay ends."`
 }
 
 func showOverrides(o store.Overrides, r store.Reservation) Overrides {
@@ -80,8 +80,8 @@ func showOverrides(o store.Overrides, r store.Reservation) Overrides {
 		return &Word{By: text(by), Reason: text(why), At: stamp(*at)}
 	}
 	out := Overrides{Held: word(o.HeldAt, o.HeldBy, o.HeldWhy), Revoked: word(o.RevokedAt, o.RevokedBy, o.RevokedWhy)}
-	if w := word(o.WindowAt, o.WindowBy, o.WindowWhy); w != nil {
-		starts, ends := o.Window(r.CheckIn, r.CheckOut)
+	if w := word(o.WindowAt, o.WindowBy, o.WindowWhy); w != nil && o.WindowHolds(r) {
+		starts, ends := o.Window(r)
 		out.Window = &WindowWord{Word: *w, StartsAt: stampUnlessZero(starts), EndsAt: stampUnlessZero(ends)}
 	}
 	return out
@@ -135,7 +135,7 @@ func (s *server) actionOperations(api huma.API) {
 		})
 	}
 	huma.Register(api, action("set-window", intake.ActionWindow, "Have access begin or end otherwise than the stay",
-		"For an early check-in or a late check-out, at most seven days beyond the stay. If the PMS moves check-in or check-out, that end of the window lapses. Without both times the window is that of the stay again."),
+		"For an early check-in or a late check-out, at most seven days beyond the stay. It belongs to the stay as the PMS specified it: if the PMS moves check-in or check-out, the whole window lapses, and the timeline says so. A change of the listing's or the source's hours does not touch it. Without both times access is that of the stay again."),
 		func(ctx context.Context, in *WindowInput) (*Output[Reservation], error) {
 			a := actorOf(ctx).action(intake.ActionWindow, in.Body.Author, in.Body.Reason)
 			var p *Problem

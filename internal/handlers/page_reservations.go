@@ -350,7 +350,7 @@ func (s *server) actionForm(r *http.Request) (actionForm, *Problem) {
 	f.stayRow, f.actionChoice, f.Overrides = rows[0], allChoices[i], showOverrides(overrides, v.Reservation)
 	f.NeedsReason = f.Kind != intake.ActionReconcile
 	f.ZoneName = orUTC(f.Zone).String()
-	starts, ends := overrides.Window(v.Reservation.CheckIn, v.Reservation.CheckOut)
+	starts, ends := overrides.Window(v.Reservation)
 	f.StartsAt, f.EndsAt = f.local(starts, v.Reservation.CheckIn), f.local(ends, v.Reservation.CheckOut)
 	return f, nil
 }

@@ -100,6 +100,8 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 		switch {
 		case action.Kind == ActionHold:
 			w.Interim = "" // it is as it was
+		case before.RevokedAt != nil && after.RevokedAt != nil:
+			w.Interim = "" // it has been revoked: what is left of it, if anything, is being removed
 		case after.RevokedAt != nil:
 			w.Interim = store.KeyRevoking
 		}
@@ -144,7 +146,7 @@ func (c Action) on(r store.Reservation, o store.Overrides, credential *string, n
 		o.RevokedAt, o.RevokedBy, o.RevokedWhy = &now, &c.By, &c.Why
 	case ActionReissue:
 		ends := r.CheckOut
-		if _, later := o.Window(r.CheckIn, r.CheckOut); !later.IsZero() {
+		if _, later := o.Window(r); !later.IsZero() {
 			ends = &later
 		}
 		if ends != nil && !ends.After(now) {
@@ -159,22 +161,20 @@ func (c Action) on(r store.Reservation, o store.Overrides, credential *string, n
 
 // window sets when access begins and ends, for as long as the PMS does not move the stay.
 func (c Action) window(r store.Reservation, o store.Overrides, now time.Time) (store.Overrides, error) {
-	o.StartsAt, o.OfCheckIn, o.EndsAt, o.OfCheckOut = nil, nil, nil, nil
-	o.WindowAt, o.WindowBy, o.WindowWhy = nil, nil, nil
 	if c.StartsAt == nil && c.EndsAt == nil {
+		o.SetWindow(r, nil, nil)
 		return o, nil
 	}
 	if r.CheckIn == nil || r.CheckOut == nil {
 		return o, ConflictError("check-in and check-out are not known yet: complete the reservation in the PMS, or set the listing's time zone")
 	}
+	o.SetWindow(r, inUTC(c.StartsAt), inUTC(c.EndsAt))
 	starts, ends := *r.CheckIn, *r.CheckOut
-	if c.StartsAt != nil {
-		starts = c.StartsAt.UTC()
-		o.StartsAt, o.OfCheckIn = &starts, r.CheckIn
+	if o.StartsAt != nil {
+		starts = *o.StartsAt
 	}
-	if c.EndsAt != nil {
-		ends = c.EndsAt.UTC()
-		o.EndsAt, o.OfCheckOut = &ends, r.CheckOut
+	if o.EndsAt != nil {
+		ends = *o.EndsAt
 	}
 	switch {
 	case !ends.After(starts):
@@ -184,6 +184,14 @@ func (c Action) window(r store.Reservation, o store.Overrides, now time.Time) (s
 	}
 	o.WindowAt, o.WindowBy, o.WindowWhy = &now, &c.By, &c.Why
 	return o, nil
+}
+
+func inUTC(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	utc := t.UTC()
+	return &utc
 }
 
 func (c Action) summary() string {

@@ -810,6 +810,9 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 	store.InsertKeys(&writes, made, b.now)
 	store.WishKeys(&writes, changed, b.now)
 	store.FinishEvents(&writes, b.settled())
+	if err := b.lapseWindows(ctx, tx, &writes); err != nil {
+		return err
+	}
 	if err := store.QueueTimeline(&writes, b.entries); err != nil {
 		return err
 	}

@@ -199,15 +199,18 @@ func TestWindow(t *testing.T) {
 	wide.in, wide.out = early, late
 	r.mustHold(s.id, wide.wants(system, "lobby"))
 
-	// The PMS moves check-in: what was agreed for the old one does not hold for the new one.
+	// The PMS moves check-in: what was agreed for the old stay does not hold for the new one, at neither end.
 	moved := s
 	moved.in = s.in.Add(5 * time.Hour)
 	r.book(moved)
 	r.until(s, store.KeyIssued)
-	want := moved
-	want.out = late
-	r.mustHold(s.id, want.wants(system, "lobby"))
+	r.mustHold(s.id, moved.wants(system, "lobby"))
 
+	r.mustAct(s, intake.Action{Kind: intake.ActionWindow, EndsAt: &late})
+	r.until(s, store.KeyIssued)
+	wide = moved
+	wide.out = late
+	r.mustHold(s.id, wide.wants(system, "lobby"))
 	r.mustAct(s, intake.Action{Kind: intake.ActionWindow})
 	after := r.until(s, store.KeyIssued)
 	r.mustHold(s.id, moved.wants(system, "lobby"))

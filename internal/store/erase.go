@@ -107,7 +107,7 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 		const these = `(t.source, t.reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`
 		for _, statement := range []string{
 			`UPDATE reservations t SET guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL, pruned = greatest(pruned, 1::smallint) WHERE ` + these,
-			`DELETE FROM overrides t WHERE ` + these,
+			forgetDecisions[0] + these, forgetDecisions[1] + these, forgetReasons + these,
 			`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND ` + these,
 		} {
 			if _, err := tx.Exec(ctx, statement, sources, ids); err != nil {

@@ -20,37 +20,106 @@ type Overrides struct {
 	WindowAt   *time.Time
 	WindowBy   *string
 	WindowWhy  *string
-	StartsAt   *time.Time // access begins then, while check-in is OfCheckIn
-	OfCheckIn  *time.Time
-	EndsAt     *time.Time // access ends then, while check-out is OfCheckOut
-	OfCheckOut *time.Time
+	StartsAt   *time.Time // access begins then; nil: with the stay
+	OfCheckIn  *time.Time // check-in when the window was set
+	EndsAt     *time.Time // access ends then; nil: with the stay
+	OfCheckOut *time.Time // check-out when the window was set
+	// SaidCheckIn and SaidCheckOut are the stay that the window is of, as the PMS specifies it. A window outlives a change of the listing's
+	// or the source's hours and time zone, which complete these to instants, and lapses when the PMS moves the stay.
+	SaidCheckIn, SaidCheckOut *string
 	// ReplaceCredential is the mobile key that a new one is to take the place of; nil for none.
 	ReplaceCredential *string
 }
 
 const overrideColumns = `held_at, held_by, held_why, revoked_at, revoked_by, revoked_why, window_at, window_by, window_why,
-	starts_at, of_check_in, ends_at, of_check_out, replace_credential`
+	starts_at, of_check_in, ends_at, of_check_out, said_check_in, said_check_out, replace_credential`
 
 func (o *Overrides) scan() []any {
 	return []any{
 		&o.HeldAt, &o.HeldBy, &o.HeldWhy, &o.RevokedAt, &o.RevokedBy, &o.RevokedWhy, &o.WindowAt, &o.WindowBy, &o.WindowWhy,
-		&o.StartsAt, &o.OfCheckIn, &o.EndsAt, &o.OfCheckOut, &o.ReplaceCredential,
+		&o.StartsAt, &o.OfCheckIn, &o.EndsAt, &o.OfCheckOut, &o.SaidCheckIn, &o.SaidCheckOut, &o.ReplaceCredential,
 	}
 }
 
-// Window is when access begins and ends: as admins say, where they said so of the present check-in and check-out.
-// The zero time stands for what they have not said.
-func (o Overrides) Window(checkIn, checkOut *time.Time) (starts, ends time.Time) {
-	if o.StartsAt != nil && sameTime(o.OfCheckIn, checkIn) {
+// WindowHolds reports whether the window is of the stay as the PMS specifies it now. Another spelling of the same instants is no move.
+func (o Overrides) WindowHolds(r Reservation) bool {
+	same := func(said, now *string, of, at *time.Time) bool {
+		return said != nil && now != nil && *said == *now || of != nil && at != nil && of.Equal(*at)
+	}
+	return o.WindowAt != nil && same(o.SaidCheckIn, r.CheckInSaid, o.OfCheckIn, r.CheckIn) && same(o.SaidCheckOut, r.CheckOutSaid, o.OfCheckOut, r.CheckOut)
+}
+
+// Window returns the times that admins have set for access to a stay; zero times are those of the stay, as both are once the
+// window has lapsed.
+func (o Overrides) Window(r Reservation) (starts, ends time.Time) {
+	if !o.WindowHolds(r) {
+		return starts, ends
+	}
+	if o.StartsAt != nil {
 		starts = *o.StartsAt
 	}
-	if o.EndsAt != nil && sameTime(o.OfCheckOut, checkOut) {
+	if o.EndsAt != nil {
 		ends = *o.EndsAt
 	}
 	return starts, ends
 }
 
-func sameTime(a, b *time.Time) bool { return a != nil && b != nil && a.Equal(*b) }
+// Access returns when access to a stay begins and ends, from what it would be without admins. A window whose end would no longer be
+// after its beginning, because the hours that complete the other side of the stay have changed, counts for nothing.
+func (o Overrides) Access(r Reservation, starts, ends time.Time) (from, until time.Time) {
+	from, until = o.Window(r)
+	if from.IsZero() {
+		from = starts
+	}
+	if until.IsZero() {
+		until = ends
+	}
+	if !until.After(from) {
+		return starts, ends
+	}
+	return from.UTC(), until.UTC()
+}
+
+// SetWindow makes a window of a stay as it is now; nil times are those of the stay, and without both there is none.
+func (o *Overrides) SetWindow(r Reservation, starts, ends *time.Time) {
+	o.StartsAt, o.EndsAt = starts, ends
+	o.OfCheckIn, o.OfCheckOut, o.SaidCheckIn, o.SaidCheckOut = r.CheckIn, r.CheckOut, r.CheckInSaid, r.CheckOutSaid
+	if starts == nil && ends == nil {
+		o.OfCheckIn, o.OfCheckOut, o.SaidCheckIn, o.SaidCheckOut = nil, nil, nil, nil
+		o.WindowAt, o.WindowBy, o.WindowWhy = nil, nil, nil
+	}
+}
+
+// WindowsOf returns the overrides of those of the locked reservations that have a window.
+func WindowsOf(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Overrides, error) {
+	found := map[Ref]Overrides{}
+	if len(refs) == 0 {
+		return found, nil
+	}
+	sources, ids := splitRefs(refs)
+	rows, _ := tx.Query(ctx, `
+		SELECT source, reservation_id, `+overrideColumns+` FROM overrides
+		WHERE window_at IS NOT NULL AND (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
+	var ref Ref
+	var o Overrides
+	_, err := pgx.ForEachRow(rows, append([]any{&ref.Source, &ref.ReservationID}, o.scan()...), func() error {
+		found[ref] = o
+		return nil
+	})
+	return found, wrap(err, "read the windows of %d reservations", len(refs))
+}
+
+// forgetDecisions removes what needs no longer be kept of admins' decisions on the stays t. A revocation or a hold stays for as long
+// as there is the reservation: its PMS may move it into the future at any time.
+var forgetDecisions = []string{
+	`DELETE FROM overrides t WHERE t.revoked_at IS NULL AND t.held_at IS NULL AND `,
+	`UPDATE overrides t SET window_at = NULL, window_by = NULL, window_why = NULL, starts_at = NULL, of_check_in = NULL, ends_at = NULL,
+		of_check_out = NULL, said_check_in = NULL, said_check_out = NULL, replace_credential = NULL WHERE `,
+}
+
+// forgetReasons removes the words of decisions that are kept.
+const forgetReasons = `UPDATE overrides t SET held_why = CASE WHEN t.held_at IS NOT NULL THEN '(no longer kept)' END,
+	revoked_why = CASE WHEN t.revoked_at IS NOT NULL THEN '(no longer kept)' END WHERE `
 
 const overridesOf = `SELECT ` + overrideColumns + ` FROM overrides WHERE source = $1 AND reservation_id = $2`
 
@@ -80,9 +149,9 @@ func SaveOverrides(batch *pgx.Batch, ref Ref, o Overrides) {
 		return
 	}
 	batch.Queue(`INSERT INTO overrides (source, reservation_id, `+overrideColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 		ref.Source, ref.ReservationID, o.HeldAt, o.HeldBy, o.HeldWhy, o.RevokedAt, o.RevokedBy, o.RevokedWhy, o.WindowAt, o.WindowBy, o.WindowWhy,
-		o.StartsAt, o.OfCheckIn, o.EndsAt, o.OfCheckOut, o.ReplaceCredential)
+		o.StartsAt, o.OfCheckIn, o.EndsAt, o.OfCheckOut, o.SaidCheckIn, o.SaidCheckOut, o.ReplaceCredential)
 }
 
 // Held says who holds a reservation and why, "" if nobody does.

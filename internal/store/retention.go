@@ -19,9 +19,10 @@ const (
 // last changed before changed. A stay that still has an ACS user is not finished. It returns how many there were.
 func (s *Store) PruneStays(ctx context.Context, stage int, ended, changed time.Time, limit int) (n int, err error) {
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
-		lock := "FOR NO KEY UPDATE"
-		if stage == PruneReservations {
+		lock, kept := "FOR NO KEY UPDATE", ""
+		if stage == PruneReservations { // a decision must outlive all that its stay's PMS may still say
 			lock = "FOR UPDATE"
+			kept = `AND NOT EXISTS (SELECT FROM overrides o WHERE o.source = r.source AND o.reservation_id = r.reservation_id AND (o.revoked_at IS NOT NULL OR o.held_at IS NOT NULL))`
 		}
 		var refs []Ref
 		for _, which := range []struct {
@@ -32,7 +33,7 @@ func (s *Store) PruneStays(ctx context.Context, stage int, ended, changed time.T
 				SELECT source, reservation_id FROM (
 					SELECT source, reservation_id FROM reservations r
 					WHERE NOT EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id)
-						AND pruned = $1 AND `+which.condition+` LIMIT $3 `+lock+` SKIP LOCKED) r`, stage-1, which.before, limit-len(refs))
+						AND pruned = $1 `+kept+` AND `+which.condition+` LIMIT $3 `+lock+` SKIP LOCKED) r`, stage-1, which.before, limit-len(refs))
 			some, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
 			if err != nil {
 				return err
@@ -62,11 +63,11 @@ const (
 var pruning = map[int][]string{
 	PruneBodies: {
 		`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND `,
-		`DELETE FROM overrides t WHERE `,
+		forgetDecisions[0], forgetDecisions[1],
 		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL WHERE `,
 	},
 	PruneEvents:       {forgetEvents, forgetResults, `UPDATE reservations t SET pruned = 2 WHERE `},
-	PruneTimeline:     {forgetTimeline, `UPDATE reservations t SET pruned = 3 WHERE `},
+	PruneTimeline:     {forgetTimeline, forgetReasons, `UPDATE reservations t SET pruned = 3 WHERE `},
 	PruneReservations: {forgetEvents, forgetResults, forgetTimeline, `DELETE FROM reservations t WHERE `},
 }
 

@@ -109,9 +109,7 @@ func (d *Desired) setWindow(s Situation) {
 	}
 	before, after := s.Policy.Grace(deref(r.ListingID))
 	d.Starts, d.Ends = r.CheckIn.Add(-before).UTC(), r.CheckOut.Add(after).UTC()
-	if starts, ends := s.Overrides.Window(r.CheckIn, r.CheckOut); !starts.IsZero() || !ends.IsZero() {
-		d.Starts, d.Ends = firstTime(starts, d.Starts), firstTime(ends, d.Ends)
-	}
+	d.Starts, d.Ends = s.Overrides.Access(r, d.Starts, d.Ends)
 	d.RemoveAt = d.Ends.Add(s.Policy.KeepAfter)
 }
 
@@ -229,13 +227,6 @@ func firstOf(values ...string) string {
 		}
 	}
 	return ""
-}
-
-func firstTime(t, otherwise time.Time) time.Time {
-	if t.IsZero() {
-		return otherwise
-	}
-	return t.UTC()
 }
 
 func deref(s *string) string {
