@@ -96,7 +96,7 @@ func drawSituation(t *rapid.T) Situation {
 		s.Overrides.RevokedAt = ptr(noon)
 	}
 	if rapid.IntRange(0, 4).Draw(t, "window") == 0 {
-		s.Overrides.WindowAt, s.Overrides.OfCheckOut = ptr(noon), &out
+		s.Overrides.WindowAt = ptr(noon)
 		s.Overrides.StartsAt, s.Overrides.OfCheckIn = ptr(in.Add(-2*time.Hour)), &in
 		s.Overrides.EndsAt, s.Overrides.OfCheckOut = ptr(out.Add(3*time.Hour)), rapid.SampledFrom([]*time.Time{&out, ptr(noon.Add(-999 * time.Hour))}).Draw(t, "window's check-out")
 	}

@@ -1,0 +1,47 @@
+package plan
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// A window never makes a stay invalid, and never has it expire before it has begun: not one that was set for other days, and not one
+// whose end the listing's new hours have put before the beginning.
+func TestWindowNeverSpoilsAStay(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		hour := func(label string, from, to int) *time.Time {
+			return ptr(noon.Add(time.Duration(rapid.IntRange(from, to).Draw(t, label)) * time.Hour))
+		}
+		in := hour("check-in", 0, 100)
+		out := in.Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "hours")) * time.Hour)
+		s := Situation{
+			Policy: pms.DefaultPolicy(), GuestKey: func(a string) string { return a }, Group: func(string) (string, bool) { return "s1", true },
+			Listing:     &store.Listing{ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}},
+			Reservation: store.Reservation{Source: "default", ReservationID: "R", Status: pms.Confirmed, ListingID: ptr("L"), CheckIn: in, CheckOut: &out, CheckInSaid: ptr("in"), CheckOutSaid: ptr("out")},
+			Overrides: store.Overrides{
+				WindowAt: ptr(noon), StartsAt: hour("starts", -50, 150), EndsAt: hour("ends", -50, 250), OfCheckIn: in, OfCheckOut: &out,
+				SaidCheckIn: ptr(rapid.SampledFrom([]string{"in", "moved"}).Draw(t, "said")), SaidCheckOut: ptr("out"),
+			},
+		}
+		if rapid.Bool().Draw(t, "moved") {
+			s.Overrides.OfCheckIn = ptr(in.Add(-50 * time.Hour))
+		}
+		if rapid.Bool().Draw(t, "no start") {
+			s.Overrides.StartsAt = nil
+		}
+		d := Desire(s)
+		if !d.Ends.After(d.Starts) || d.Blocked != nil {
+			t.Fatalf("from %s until %s, blocked by %v", d.Starts, d.Ends, d.Blocked)
+		}
+		s.Now = d.Starts
+		if d := Desire(s); d.Goal != Have || d.Expired {
+			t.Fatalf("when access begins the goal is %v, expired %v", d.Goal, d.Expired)
+		}
+	})
+}
