@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -27,6 +28,9 @@ type Token struct {
 type actor struct {
 	Token
 	Person string // who says to be using the token; "" for nobody
+	// Of somebody signed in to the page: which session, in no form that is worth anything elsewhere, and how long it lasts.
+	Session string
+	Until   time.Time
 	// How the request came, for the audit log.
 	Via       string // store.AuditREST or store.AuditPage
 	RequestID string

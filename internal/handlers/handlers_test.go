@@ -46,6 +46,7 @@ type app struct {
 	changed int
 	sources map[string]pms.Source
 	trusted pms.Addresses
+	tokenMu sync.Mutex // where a test changes them while requests are answered
 	tokens  []handlers.Token
 	// provisioning is what the service says of the work at Seam.
 	provisioning handlers.Provisioning
@@ -74,7 +75,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	}
 	a.tokens = []handlers.Token{token("another", "another-token-of-the-tests", true), token("admin", adminToken, true)}
 	public, _ := handlers.New(handlers.Config{
-		Activity: store.NewActivity(), Admin: a.applier, CursorKey: []byte("a key of the tests"), Tokens: func() []handlers.Token { return a.tokens }, Inbox: acceptor, Log: log,
+		Activity: store.NewActivity(), Admin: a.applier, CursorKey: []byte("a key of the tests"), Tokens: func() []handlers.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens }, Inbox: acceptor, Log: log,
 		Metrics: prometheus.NewRegistry(), Now: time.Now, Store: a.store, SeamSecrets: []pms.Secret{seamKey},
 		Plan:      func(context.Context, store.Ref) ([]handlers.PlannedCall, error) { return []handlers.PlannedCall{}, nil },
 		Ready:     func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },

@@ -246,6 +246,7 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.fromStore(err, ""))
 		return
 	}
+	s.watch.end(actorOf(r.Context()).Session)
 	http.SetCookie(w, s.cookie(r, "", -1))
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 }
@@ -269,7 +270,9 @@ func (s *server) signedIn(next http.Handler) http.Handler {
 			s.askToSignIn(w, r)
 			return
 		}
-		ctx := withActor(r.Context(), s.arrival(w, r, token, session.Person, store.AuditPage))
+		a := s.arrival(w, r, token, session.Person, store.AuditPage)
+		a.Session, a.Until = hex.EncodeToString(session.SessionHash), session.ExpiresAt
+		ctx := withActor(r.Context(), a)
 		r = r.WithContext(ctx)
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)

@@ -136,9 +136,42 @@ func (s *Store) PruneActivity(ctx context.Context, now time.Time) error {
 	return wrap(err, "add up what happened by hour")
 }
 
-// Changes counts what lists show of: another answer than before says that they look different. The database counts, in the
-// transactions that change it (migration 14), so that no clock, order of commits or kind of change is missed.
-func (s *Store) Changes(ctx context.Context) (n int64, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT coalesce(sum(n), 0)::bigint FROM changes`).Scan(&n)
-	return n, wrap(err, "see whether anything has changed")
+// Mark is a moment in the life of what lists show.
+type Mark struct {
+	Known bool // false: the mark of nobody who has looked yet
+	// Count is of changes. The database counts, in the transactions that change something (migration 14), so that no clock, order of
+	// commits or kind of change is missed.
+	Count          int64
+	Keys, Listings time.Time
+	Events         int64
+}
+
+// ChangedSince returns the mark of now, whether anything that lists show looks different than at an earlier mark, and the sources that it
+// may be about: those that had changes since, or shortly before, because transactions don't commit in the order of their clocks.
+// Nothing has changed since the zero mark.
+func (s *Store) ChangedSince(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
+	now = since
+	if err = s.pool.QueryRow(ctx, `SELECT coalesce(sum(n), 0)::bigint FROM changes`).Scan(&now.Count); err != nil {
+		return since, false, nil, wrap(err, "see whether anything has changed")
+	}
+	if since.Known && now.Count == since.Count {
+		return now, false, nil, nil
+	}
+	err = s.pool.QueryRow(ctx, `
+		SELECT coalesce((SELECT changed_at FROM mobile_keys ORDER BY (changed_at AT TIME ZONE 'UTC') DESC LIMIT 1), $1),
+			coalesce((SELECT updated_at FROM listings WHERE known ORDER BY updated_at DESC LIMIT 1), $2),
+			coalesce((SELECT seq FROM event_results ORDER BY seq DESC LIMIT 1), $3)`, since.Keys, since.Listings, since.Events).Scan(&now.Keys, &now.Listings, &now.Events)
+	if err != nil {
+		return since, false, nil, wrap(err, "see what has changed")
+	}
+	if now.Known = true; !since.Known {
+		return now, false, nil, nil
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT source FROM mobile_keys WHERE (changed_at AT TIME ZONE 'UTC') > ($1::timestamptz AT TIME ZONE 'UTC') - interval '5 seconds'
+		UNION SELECT source FROM listings WHERE known AND updated_at > $2::timestamptz - interval '5 seconds'
+		UNION SELECT source FROM event_results WHERE seq > $3
+		UNION SELECT source FROM event_queue WHERE seq > $3`, since.Keys, since.Listings, since.Events)
+	sources, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	return now, true, sources, wrap(err, "see what has changed")
 }

@@ -1,0 +1,100 @@
+package handlers_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// stream opens the page's live updates.
+func (v *visitor) stream() *bufio.Reader {
+	v.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, v.url+"/updates", nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	resp, err := v.client.Do(req)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.t.Cleanup(func() { _ = resp.Body.Close() })
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
+		v.t.Fatalf("updates: %s %s", resp.Status, resp.Header.Get("Content-Type"))
+	}
+	lines := bufio.NewReader(resp.Body)
+	if line, err := lines.ReadString('\n'); err != nil || line != "retry: 2000\n" {
+		v.t.Fatalf("%q %v", line, err)
+	}
+	return lines
+}
+
+// A stream ends with its session, however that ends.
+func TestUpdatesEndWithTheSession(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*visitor){
+		"signed out": func(v *visitor) { v.post("/sign-out", nil) },
+		"the token goes from the configuration": func(v *visitor) {
+			v.tokenMu.Lock()
+			defer v.tokenMu.Unlock()
+			v.tokens = slices.DeleteFunc(slices.Clone(v.tokens), func(t handlers.Token) bool { return t.Name == "desk" })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t)
+			a.tokens = append(a.tokens, token("desk", "reads-default", false, "default"))
+			v := a.visitor()
+			v.signIn("reads-default")
+			lines := v.stream()
+			end(v)
+			if _, err := io.Copy(io.Discard, lines); err != nil { // until the service ends it
+				t.Errorf("the stream broke off: %v", err)
+			}
+		})
+	}
+}
+
+// What has changed is told by source.
+func TestChangedSince(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	ctx := context.Background()
+	changed := func(since store.Mark) (store.Mark, []string) {
+		now, changed, sources, err := a.store.ChangedSince(ctx, since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(sources) > 0 && !changed {
+			t.Errorf("%v have changed, and nothing has", sources)
+		}
+		slices.Sort(sources)
+		return now, sources
+	}
+	mark, sources := changed(store.Mark{})
+	if len(sources) > 0 {
+		t.Errorf("at first: %v", sources)
+	}
+	a.post(hook{source: "default", id: "1", body: listingBody})
+	a.apply()
+	mark, sources = changed(mark)
+	if !slices.Equal(sources, []string{"default"}) {
+		t.Errorf("behind an event of default: %v", sources)
+	}
+	if _, err := a.store.Pool().Exec(ctx, `UPDATE listings SET updated_at = updated_at - interval '1 minute'`); err != nil {
+		t.Fatal(err)
+	}
+	a.post(hook{source: "open", id: "2", body: reservationBody})
+	a.apply()
+	if mark, sources = changed(mark); !slices.Equal(sources, []string{"open"}) {
+		t.Errorf("behind an event of open: %v", sources)
+	}
+	if _, sources = changed(mark); len(sources) > 0 {
+		t.Errorf("behind nothing: %v", sources)
+	}
+}
