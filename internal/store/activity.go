@@ -136,12 +136,17 @@ func (s *Store) PruneActivity(ctx context.Context, now time.Time) error {
 	return wrap(err, "add up what happened by hour")
 }
 
+// Changes counts what lists show of: another answer than before says that they look different. The database counts, in the
+// transactions that change it (migration 14), so that no clock, order of commits or kind of change is missed.
+func (s *Store) Changes(ctx context.Context) (n int64, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT coalesce(sum(n), 0)::bigint FROM changes`).Scan(&n)
+	return n, wrap(err, "see whether anything has changed")
+}
+
 // Mark is a moment in the life of what lists show.
 type Mark struct {
-	Known bool // false: the mark of nobody who has looked yet
-	// Count is of changes. The database counts, in the transactions that change something (migration 14), so that no clock, order of
-	// commits or kind of change is missed.
-	Count          int64
+	Known          bool  // false: the mark of nobody who has looked yet
+	Count          int64 // of changes
 	Keys, Listings time.Time
 	Events         int64
 }
@@ -151,8 +156,8 @@ type Mark struct {
 // Nothing has changed since the zero mark.
 func (s *Store) ChangedSince(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
 	now = since
-	if err = s.pool.QueryRow(ctx, `SELECT coalesce(sum(n), 0)::bigint FROM changes`).Scan(&now.Count); err != nil {
-		return since, false, nil, wrap(err, "see whether anything has changed")
+	if now.Count, err = s.Changes(ctx); err != nil {
+		return since, false, nil, err
 	}
 	if since.Known && now.Count == since.Count {
 		return now, false, nil, nil
