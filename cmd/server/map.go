@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/staykey/staykey/internal/pms"
 )
@@ -65,12 +66,22 @@ type mapCommand struct {
 type mappedEvent struct {
 	Type         string      `json:"type,omitempty"`
 	Changes      []any       `json:"changes"`
+	Rejected     []rejected  `json:"rejected,omitempty"`
 	Ignored      string      `json:"ignored,omitempty"`
 	Disconnected string      `json:"disconnected,omitempty"`
 	Fetches      []pms.Fetch `json:"fetches,omitempty"`
 }
 
-// Run prints the changes, and everything that is wrong with them, with its place in the program.
+// rejected is an item that can't be read.
+type rejected struct {
+	Where         string           `json:"where"`
+	ReservationID string           `json:"reservation_id,omitempty"`
+	ListingID     string           `json:"listing_id,omitempty"`
+	Errors        []pms.FieldError `json:"errors"`
+}
+
+// Run prints the changes, with notes of what was dropped of them, and the items that can't be read. It fails if there are any, with
+// everything that is wrong and its place in the program.
 func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
 	source := pms.Source{Statuses: pms.DefaultStatuses(), Guests: c.EveryGuest}
 	if c.Format != pms.CanonicalFormat {
@@ -91,19 +102,6 @@ func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
 	if err != nil {
 		return err
 	}
-	if errs := append(e.Invalid, e.RejectedErrors()...); len(errs) > 0 {
-		var problems configProblems
-		for _, f := range errs {
-			where := ""
-			if source.Format != nil {
-				if place := source.Format.Where(f.Field); place != "" {
-					where = fmt.Sprintf("%s:%s: ", filepath.Base(c.Format), place)
-				}
-			}
-			problems = append(problems, where+f.Field+": "+f.Message)
-		}
-		return problems
-	}
 	out := mappedEvent{Type: e.Type, Changes: []any{}, Ignored: e.Why, Disconnected: e.Disconnected, Fetches: e.Fetches}
 	if e.Ignored && e.Why == "" {
 		out.Ignored = "the type means nothing here"
@@ -111,10 +109,36 @@ func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
 	for _, change := range e.Changes {
 		out.Changes = append(out.Changes, change)
 	}
-	encoder := json.NewEncoder(streams.out)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(out)
+	for _, item := range e.Rejected {
+		out.Rejected = append(out.Rejected, rejected{item.Where, item.ReservationID, item.ListingID, item.Errors})
+	}
+	if len(e.Invalid) == 0 {
+		encoder := json.NewEncoder(streams.out)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(out); err != nil {
+			return err
+		}
+	}
+	return c.problems(source, append(e.Invalid, e.RejectedErrors()...))
+}
+
+// problems are what is wrong with an event, each with its place in the program; nil if nothing is.
+func (c *mapCommand) problems(source pms.Source, errs []pms.FieldError) error {
+	var problems configProblems
+	for _, f := range errs {
+		where := ""
+		if source.Format != nil {
+			if place := source.Format.Where(f.Field); place != "" {
+				where = fmt.Sprintf("%s:%s: ", filepath.Base(c.Format), place)
+			}
+		}
+		problems = append(problems, where+f.Field+": "+f.Message)
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
 }
 
 func (c *mapCommand) mapping(streams *streams) (m pms.Mapping, err error) {
@@ -126,7 +150,7 @@ func (c *mapCommand) mapping(streams *streams) (m pms.Mapping, err error) {
 	if err != nil {
 		return m, err
 	}
-	m.Request = pms.Request{Query: c.Query, Headers: map[string]string{}}
+	m.Request, m.ReceivedAt = pms.Request{Query: c.Query, Headers: map[string]string{}}, time.Now()
 	for name, value := range c.Header {
 		m.Request.Headers[strings.ToLower(name)] = value
 	}

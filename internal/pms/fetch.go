@@ -82,32 +82,37 @@ func (m FetchManifest) Address(f Fetch, id string) (string, error) {
 	if !known {
 		return "", fmt.Errorf("the format fetches %q, and says nothing of where that is", f.Kind)
 	}
-	if strings.Trim(id, ".") == "" {
-		return "", fmt.Errorf("%q is no id that an address can have", id) // it would lead to another place
+	if id == "" {
+		return "", errors.New("a document without an id has no address")
 	}
-	var missing error
+	var wrong error
 	path, query, hasQuery := strings.Cut(d.Path, "?")
-	fill := func(text string, escape func(string) string) string {
-		return placeholder.ReplaceAllStringFunc(text, func(match string) string {
-			switch name := strings.Trim(match, "{}"); name {
-			case "id":
-				return escape(id)
-			case "ids":
-				return escape(strings.Join(f.IDs, ","))
-			default:
-				value := f.With[name]
-				if value == "" {
-					missing = fmt.Errorf("the address of a %s needs %q, which the event doesn't say", f.Kind, name)
-				}
-				return escape(value)
-			}
-		})
+	value := func(name string) string {
+		switch name {
+		case "id":
+			return id
+		case "ids":
+			return strings.Join(f.IDs, ",")
+		}
+		if f.With[name] == "" {
+			wrong = fmt.Errorf("the address of a %s needs %q, which the event doesn't say", f.Kind, name)
+		}
+		return f.With[name]
 	}
-	address := strings.TrimSuffix(m.URL, "/") + fill(path, url.PathEscape)
+	fill := func(text string, escape func(string) string) string {
+		return placeholder.ReplaceAllStringFunc(text, func(match string) string { return escape(value(strings.Trim(match, "{}"))) })
+	}
+	segment := func(value string) string { // one of dots alone would lead to another place
+		if value != "" && strings.Trim(value, ".") == "" {
+			wrong = fmt.Errorf("%q is no part of an address", value)
+		}
+		return url.PathEscape(value)
+	}
+	address := strings.TrimSuffix(m.URL, "/") + fill(path, segment)
 	if hasQuery {
 		address += "?" + fill(query, url.QueryEscape)
 	}
-	return address, missing
+	return address, wrong
 }
 
 // Batched tells whether one request asks for all ids of a kind.

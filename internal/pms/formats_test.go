@@ -370,6 +370,13 @@ func TestAddressesOfDocuments(t *testing.T) {
 	if _, err := m.Address(pms.Fetch{Kind: "r"}, "1"); err == nil {
 		t.Error("an address lacks a part")
 	}
+	m.Documents["w"] = pms.Document{Path: "/p/{property}/r/{id}"}
+	m.Documents["several"] = pms.Document{Path: "/r/{ids}"}
+	for _, bad := range []pms.Fetch{{Kind: "w", With: map[string]string{"property": ".."}}, {Kind: "w", With: map[string]string{"property": "."}}, {Kind: "several", IDs: []string{".."}}} {
+		if got, err := m.Address(bad, "1"); err == nil {
+			t.Errorf("%+v leads to %s", bad, got)
+		}
+	}
 	if _, err := m.Address(pms.Fetch{Kind: "x"}, "1"); err == nil {
 		t.Error("an unknown kind has an address")
 	}

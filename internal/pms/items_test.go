@@ -21,7 +21,7 @@ func TestItemsAreJudgedOneByOne(t *testing.T) {
 	if len(e.Rejected) != 2 {
 		t.Fatalf("rejected: %+v", e.Rejected)
 	}
-	if r := e.Rejected[0]; r.Where != "[1].reservation" || r.ReservationID != "B_2" || r.BookingID != "B" || r.Unit != "2" || r.ListingID != "L" ||
+	if r := e.Rejected[0]; r.Where != "[1].reservation" || r.ReservationID != "B" || r.BookingID != "B" || r.Unit != "2" || r.ListingID != "L" ||
 		len(r.Errors) != 1 || r.Errors[0].Field != "[1].reservation.check_in" {
 		t.Errorf("%+v", r)
 	}

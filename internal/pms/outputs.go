@@ -32,6 +32,7 @@ type reading struct {
 
 // into writes the result: an event without changes, fetches or rejected items is ignored.
 func (r *reading) into(e *Event) {
+	r.nameSingleRooms()
 	r.keepUnread()
 	e.Changes, e.Fetches, e.Rejected, e.Disconnected = r.changes, r.fetches, r.rejected, r.disconnected
 	switch {
@@ -41,6 +42,35 @@ func (r *reading) into(e *Event) {
 		e.Ignored, e.Why = true, "it means nothing to this format"
 	case len(r.changes) == 0 && len(r.fetches) == 0 && len(r.rejected) == 0:
 		e.Ignored, e.Why = true, joined(r.ignored)
+	}
+}
+
+// nameSingleRooms proposes the booking's own id for its reservation where an event names one room of it alone.
+func (r *reading) nameSingleRooms() {
+	units := map[string]string{} // by booking; "" for several
+	count := func(booking, unit string) {
+		if known, seen := units[booking]; seen && known != unit {
+			unit = ""
+		}
+		units[booking] = unit
+	}
+	for _, c := range r.changes {
+		if s := c.Reservation; s != nil {
+			count(s.BookingID, s.Unit)
+		}
+	}
+	for _, lost := range r.rejected {
+		count(lost.BookingID, lost.Unit)
+	}
+	for _, c := range r.changes {
+		if s := c.Reservation; s != nil && s.Unit != "" && units[s.BookingID] == s.Unit {
+			s.ReservationID = s.BookingID + s.Companion
+		}
+	}
+	for i := range r.rejected {
+		if lost := &r.rejected[i]; lost.Unit != "" && units[lost.BookingID] == lost.Unit {
+			lost.ReservationID = lost.BookingID
+		}
 	}
 }
 
@@ -201,7 +231,7 @@ func (f fields) identity(s *Reservation) {
 	if rest, said := f.values["rest"].(bool); said {
 		s.Rest = rest
 	}
-	if s.Unit = f.id("unit", false); s.Unit != "" && s.Unit != s.BookingID {
+	if s.Unit = f.id("unit", false); s.Unit != "" {
 		s.ReservationID += "_" + s.Unit
 		if CheckID(s.ReservationID) != nil {
 			f.fail("unit", "makes an id that is too long")

@@ -26,13 +26,11 @@ def classes: {"accepted": "confirmed", "cancelled": "cancelled", "not accepted":
     | ($r.guest | obj) as $guest
     | ($r.properties | list | map(if type == "object" then . else {id: .} end)) as $rooms
     # A cancel is about the whole booking.
-    | (if ($rooms | length) == 0 or ($status.class == "cancelled" and ($rooms | length) > 1) then [{}] else $rooms end)
-    | length as $several
-    | .[]
+    | (if ($rooms | length) == 0 or ($status.class == "cancelled" and ($rooms | length) > 1) then [{}] else $rooms end)[]
     | {reservation: ({
         reservation_id: $r.id,
-        # Rooms have no ids of their own in a booking: the property tells them apart, where there are several.
-        unit: (if $several > 1 then .id else null end),
+        # Rooms have no ids of their own in a booking: the property tells them apart.
+        unit: (if $status.class == "cancelled" then null else .id end),
         rest: true,
         listing_id: .id,
         status: $status.class,
