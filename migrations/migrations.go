@@ -5,11 +5,14 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"sync"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -26,22 +29,105 @@ type Status struct {
 	Applied bool
 }
 
-// Up applies what is missing and returns the names of what it applied. Concurrent callers wait for each
-// other at goose's advisory lock, so that any number of replicas may start at once.
-func Up(ctx context.Context, db *sql.DB) ([]string, error) {
+// LockTimeout is what a connection for migrations must have as its lock_timeout. A statement that waits for a table's lock has everybody else who
+// wants the table wait behind it, the running version included; so it gives up soon and comes again. A transaction may wait for two tables.
+const LockTimeout = 700 * time.Millisecond
+
+// Pauses before what was given up is tried again.
+const (
+	shortestPause = time.Second
+	longestPause  = 10 * time.Second
+)
+
+// Up applies what is missing and returns the names of what it applied. Concurrent callers wait for each other at goose's advisory lock, so that
+// any number of replicas may start at once. db's connections should have [LockTimeout] and no statement_timeout.
+//
+// A migration that a lock is in the way of, or that Postgres ended for a deadlock, is tried again until ctx ends: a back-up that reads every
+// table for an hour delays it by an hour. waiting, if not nil, is told of each such try.
+func Up(ctx context.Context, db *sql.DB, waiting func(error)) ([]string, error) {
 	provider, err := newProvider(db)
 	if err != nil {
 		return nil, err
 	}
-	results, err := provider.Up(ctx)
+	var applied []string
+	for pause := shortestPause; ; {
+		err := upByOne(ctx, db, provider, &applied)
+		if err == nil {
+			return applied, nil
+		}
+		if !isLocked(err) || ctx.Err() != nil {
+			return applied, fmt.Errorf("migrate: %w", err)
+		}
+		if waiting != nil {
+			waiting(err)
+		}
+		next := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			next.Stop()
+			return applied, fmt.Errorf("migrate: %w", errors.Join(ctx.Err(), err))
+		case <-next.C:
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// upByOne applies one migration after another, so that what is done is done when a later one must wait.
+func upByOne(ctx context.Context, db *sql.DB, provider *goose.Provider, applied *[]string) error {
+	pending, err := provider.HasPending(ctx)
+	if err != nil || !pending {
+		return err
+	}
+	dropTorsos(ctx, db)
+	for {
+		result, err := provider.UpByOne(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		*applied = append(*applied, nameOf(result.Source))
+	}
+}
+
+// dropTorsos removes indexes that an earlier try began to make concurrently and could not finish: they are useless, and CREATE INDEX IF NOT EXISTS
+// would take them for whole. One that another session is making right now is locked, and stays.
+func dropTorsos(ctx context.Context, db *sql.DB) {
+	rows, err := db.QueryContext(ctx, `
+		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE NOT i.indisvalid AND n.nspname = current_schema()`)
 	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
+		return // what comes next fails likewise, and tells
 	}
-	names := make([]string, 0, len(results))
-	for _, r := range results {
-		names = append(names, nameOf(r.Source))
+	var names []string
+	for rows.Next() {
+		var name string
+		if rows.Scan(&name) == nil {
+			names = append(names, name)
+		}
 	}
-	return names, nil
+	if rows.Close() != nil || rows.Err() != nil {
+		return
+	}
+	for _, name := range names {
+		_, _ = db.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+name) // quoted by Postgres; what can't be dropped now is tried again
+	}
+}
+
+// isLocked tells whether a lock that is held by somebody else is all that was in the way.
+func isLocked(err error) bool {
+	pg := new(pgconn.PgError)
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code {
+	case "55P03", // lock_not_available
+		"40P01", // deadlock_detected
+		"40001": // serialization_failure
+		return true
+	}
+	return false
 }
 
 // nameOf names a migration; one in Go has no file.
@@ -109,7 +195,7 @@ func Content() []byte {
 }
 
 func newProvider(db *sql.DB) (*goose.Provider, error) {
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 24*3600))
 	if err != nil {
 		return nil, fmt.Errorf("migration lock: %w", err)
 	}

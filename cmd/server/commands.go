@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
@@ -58,7 +57,7 @@ func (d database) with(ctx context.Context, fn func(*sql.DB) error) error {
 		return err
 	}
 	defer db.Close()
-	sqlDB := stdlib.OpenDBFromPool(db.Pool())
+	sqlDB := migrationDB(db.Pool().Config().ConnConfig)
 	defer func() { _ = sqlDB.Close() }()
 	return fn(sqlDB)
 }
@@ -70,7 +69,7 @@ type migrateUpCommand struct {
 // Run applies what is missing.
 func (m *migrateUpCommand) Run(ctx context.Context, io *streams) error {
 	return m.Database.with(ctx, func(db *sql.DB) error {
-		applied, err := migrations.Up(ctx, db)
+		applied, err := migrations.Up(ctx, db, func(err error) { _, _ = fmt.Fprintln(io.err, "waiting for a lock:", err) })
 		if err != nil {
 			return err
 		}

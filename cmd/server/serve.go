@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"golang.org/x/net/netutil"
 
@@ -159,19 +161,36 @@ func connect(ctx context.Context, dsn string, log *slog.Logger) (*store.Store, e
 	return db, nil
 }
 
-// migrate applies the migrations that the database lacks.
+// migrate applies the migrations that the database lacks. It waits for locks as long as it takes; the version that runs goes on meanwhile.
 func migrate(ctx context.Context, db *store.Store, log *slog.Logger) error {
-	sqlDB := stdlib.OpenDBFromPool(db.Pool())
+	sqlDB := migrationDB(db.Pool().Config().ConnConfig)
 	defer func() { _ = sqlDB.Close() }()
 	pending, err := migrations.Pending(ctx, sqlDB)
-	if err == nil && pending {
-		var applied []string
-		applied, err = migrations.Up(ctx, sqlDB)
-		if len(applied) > 0 {
-			log.Info("migrated the database", "migrations", applied)
+	if err != nil || !pending {
+		return err
+	}
+	var said time.Time
+	applied, err := migrations.Up(ctx, sqlDB, func(err error) {
+		if time.Since(said) >= time.Minute {
+			said = time.Now()
+			log.Warn("migration waits for a lock: see pg_stat_activity for who holds it, such as a back-up or a forgotten transaction", "error", err)
 		}
+	})
+	if len(applied) > 0 {
+		log.Info("migrated the database", "migrations", applied)
 	}
 	return err
+}
+
+// migrationDB opens connections for migrations: statements may take as long as they take, waits for locks may not.
+func migrationDB(like *pgx.ConnConfig) *sql.DB {
+	config := like.Copy()
+	config.Tracer = nil // the service's deadlines
+	config.RuntimeParams["statement_timeout"] = "0"
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
+	config.RuntimeParams["lock_timeout"] = fmt.Sprint(migrations.LockTimeout.Milliseconds())
+	config.RuntimeParams["application_name"] = "staykey migrate"
+	return stdlib.OpenDB(*config)
 }
 
 // service is the running parts.

@@ -93,7 +93,7 @@ func newBench(ctx context.Context, p plan) (b *bench, err error) {
 	}
 	db := stdlib.OpenDB(*config)
 	defer func() { _ = db.Close() }()
-	if _, err := migrations.Up(ctx, db); err != nil {
+	if _, err := migrations.Up(ctx, db, nil); err != nil {
 		b.stop()
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func (s shared) makeTemplate(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	if _, err := migrations.Up(ctx, db); err != nil {
+	if _, err := migrations.Up(ctx, db, nil); err != nil {
 		return err
 	}
 	if err := db.Close(); err != nil {
