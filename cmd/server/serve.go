@@ -23,8 +23,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
-	"golang.org/x/net/netutil"
-
 	"github.com/staykey/staykey/internal/fetch"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
@@ -75,7 +73,8 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ops.Close() }()
+	private := serveOps(ops, log)
+	defer func() { _ = private.Close() }()
 	var machine *devMachine
 	if c.Dev {
 		if machine, err = startDev(ctx, &c, log); err != nil {
@@ -98,7 +97,7 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 	if err != nil {
 		return err
 	}
-	return service.serve(ctx, public, ops, func() {
+	return service.serve(ctx, public, private, func() {
 		if machine != nil {
 			_, _ = fmt.Fprintln(io.out, machine.introduction(c, public.Addr(), ops.Addr()))
 		}
@@ -411,7 +410,7 @@ func troubles(p handlers.Provisioning) map[string]string {
 
 // serve runs until ctx ends, then stops in order: no new requests, what was accepted is finished, running
 // attempts get their time.
-func (s *service) serve(ctx context.Context, public, ops net.Listener, started func()) error {
+func (s *service) serve(ctx context.Context, public net.Listener, private *privateServer, started func()) error {
 	apply, stopApply := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopApply()
 	provision, stopProvision := context.WithCancel(context.WithoutCancel(ctx))
@@ -435,26 +434,21 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	s.working.Store(true)
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
-	servers := []*http.Server{
-		{Handler: s.public, ErrorLog: errorLog, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, WriteTimeout: time.Minute, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10},
-		{Handler: s.ops, ErrorLog: errorLog, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10},
-	}
+	server := &http.Server{Handler: s.public, ErrorLog: errorLog, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, WriteTimeout: time.Minute, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10, ConnState: noteState}
 	shared := newFairListener(public, maxConnections, func() pms.Addresses { return s.sources.Load().TrustedProxies })
 	s.listener.Store(shared)
-	servers[0].ConnState = noteState
-	public, ops = shared, netutil.LimitListener(ops, maxOpsConnections)
+	public = shared
 	if s.config.TLS != nil {
 		public = tls.NewListener(public, s.config.TLS.config())
 	}
-	failed := make(chan error, len(servers))
-	for i, l := range []net.Listener{public, ops} {
-		go func() {
-			if err := servers[i].Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
-			}
-		}()
-	}
-	s.log.Info("ready", "listen", public.Addr().String(), "ops_listen", ops.Addr().String())
+	failed := make(chan error, 1)
+	go func() {
+		if err := server.Serve(public); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serve %s: %w", public.Addr(), err)
+		}
+	}()
+	private.use(s.ops)
+	s.log.Info("ready", "listen", public.Addr().String(), "ops_listen", private.address.String())
 	started()
 	var err error
 	for serving := true; serving; {
@@ -463,11 +457,13 @@ func (s *service) serve(ctx context.Context, public, ops net.Listener, started f
 			serving = false
 		case err = <-failed:
 			serving = false
+		case err = <-private.failed:
+			serving = false
 		case <-hangup:
 			s.reloadSources(ctx)
 			s.reloadCertificate()
 		}
 	}
-	s.stop(ctx, s.config.StopDelay, servers[0], servers[1], stopProvision, stopApply, &workers)
+	s.stop(ctx, s.config.StopDelay, server, private.Server, stopProvision, stopApply, &workers)
 	return err
 }
