@@ -46,6 +46,9 @@ func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(
 		}
 		return nil
 	}()
+	if err == nil {
+		s.committed()
+	}
 	if err != nil && !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
 		ctx, cancel := prompt(context.WithoutCancel(ctx))
 		defer cancel()

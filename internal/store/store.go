@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,8 +25,9 @@ var (
 
 // Store is safe for concurrent use.
 type Store struct {
-	pool   *pgxpool.Pool
-	intake *pgxpool.Pool // for what webhooks and readiness need, so that nothing else can take their connections
+	pool     *pgxpool.Pool
+	intake   *pgxpool.Pool          // for what webhooks and readiness need, so that nothing else can take their connections
+	onCommit atomic.Pointer[func()] // see [Store.OnCommit]
 }
 
 // Ref names one reservation.
@@ -46,7 +48,11 @@ const racedTries = 10
 // deadlock with another transaction, fn runs again in a new transaction, up to 10 times in all; then InTx returns
 // ErrRaced. So fn must not build on what an earlier run left in variables outside of it.
 func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
-	return inTx(ctx, s.pool, fn)
+	err := inTx(ctx, s.pool, fn)
+	if err == nil {
+		s.committed()
+	}
+	return err
 }
 
 func inTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) (err error) {

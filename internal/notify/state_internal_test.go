@@ -1,0 +1,239 @@
+package notify
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+func text(s string) *string { return &s }
+
+var starts, ends = time.Date(2024, 11, 1, 15, 0, 0, 0, time.UTC), time.Date(2024, 11, 4, 11, 0, 0, 0, time.UTC)
+
+// present is a stay whose key has a status, and is there if it is issued.
+func present(status, reason string) store.StayState {
+	p := store.StayState{
+		Ref: store.Ref{Source: "default", ReservationID: "R1"}, Sequence: 10, ReservationStatus: "confirmed", ListingID: text("L1"), KeyStatus: status, ChangedAt: starts,
+	}
+	if reason != "" {
+		p.Reason = &reason
+	}
+	if status == "issued" || status == "active" {
+		p.ACSUserID, p.CredentialID, p.StartsAt, p.EndsAt, p.AccessGroupIDs = text("u1"), text("c1"), &starts, &ends, []string{"g2", "g1"}
+	}
+	return p
+}
+
+var issuedKey = Key{Listing: "L1", StartsAt: "2024-11-01T15:00:00.000Z", EndsAt: "2024-11-04T11:00:00.000Z", Groups: []string{"g1", "g2"}, Credential: "c1"}
+
+func TestNextEvent(t *testing.T) {
+	t.Parallel()
+	ready := Told{Ready: true, Key: issuedKey}
+	attention := Told{Attention: true, Reason: "rejected_by_seam"}
+	altered := func(change func(*store.StayState)) store.StayState {
+		p := present("issued", "")
+		change(&p)
+		return p
+	}
+	tests := []struct {
+		name    string
+		told    Told
+		present store.StayState
+		all     []string // the events that lead from told to present, one after another
+	}{
+		{"a new stay waits", Told{}, present("waiting", "listing_unknown"), nil},
+		{"a new stay is at work", Told{}, present("provisioning", ""), nil},
+		{"the key is ready for the first time", Told{}, present("issued", ""), []string{TypeReady}},
+		{"the stay had begun when the key became ready", Told{}, present("active", ""), []string{TypeReady}},
+		{"the stay begins: nothing changes for a subscriber", ready, present("active", ""), nil},
+		{"nothing changed", ready, present("issued", ""), nil},
+		{"another order of doors is no change", ready, altered(func(p *store.StayState) { p.AccessGroupIDs = []string{"g1", "g2"} }), nil},
+		{"another window", ready, altered(func(p *store.StayState) { p.EndsAt = &starts }), []string{TypeChanged}},
+		{"other doors", ready, altered(func(p *store.StayState) { p.AccessGroupIDs = []string{"g1"} }), []string{TypeChanged}},
+		{"another listing", ready, altered(func(p *store.StayState) { p.ListingID = text("L2") }), []string{TypeChanged}},
+		{"another credential", ready, altered(func(p *store.StayState) { p.CredentialID = text("c2") }), []string{TypeChanged}},
+		{"a key that is being changed is not told until it is ready again", ready, present("provisioning", ""), nil},
+		{"a key that is being repaired: what it will be is not known", ready, altered(func(p *store.StayState) { p.CredentialID = nil }), nil},
+		{"a person is needed", Told{}, present("attention", "rejected_by_seam"), []string{TypeAttention}},
+		{"a person is needed for a key that was ready", ready, present("attention", "removed_at_seam"), []string{TypeAttention}},
+		{"a person is still needed", attention, present("attention", "rejected_by_seam"), nil},
+		{"a person is needed for another reason", attention, present("attention", "not_subscribed"), []string{TypeAttention}},
+		{"it is tried again: nobody knows yet whether a person is needed", attention, present("provisioning", ""), nil},
+		{"a person is needed no more, and the key is ready", attention, present("issued", ""), []string{TypeRecovered, TypeReady}},
+		{"a person is needed no more, and the key waits", attention, present("waiting", "no_room_assigned"), []string{TypeRecovered}},
+		{"a person is needed no more: it is cancelled", attention, present("revoked", ""), []string{TypeRecovered, TypeRevoked}},
+		{"a person is needed no more: it is over", attention, present("expired", ""), []string{TypeRecovered, TypeExpired}},
+		{"cancelled, and still being removed", ready, present("revoking", ""), nil},
+		{"nothing is left", ready, present("revoked", ""), []string{TypeRevoked}},
+		{"nothing is left of a key that was never told: a message may be underway that says otherwise", Told{}, present("revoked", ""), []string{TypeRevoked}},
+		{"still nothing is left", Told{Over: "revoked"}, present("revoked", ""), nil},
+		{"the stay is over", ready, present("expired", ""), []string{TypeExpired}},
+		{"it is cancelled after it was over", Told{Over: "expired"}, present("revoked", ""), []string{TypeRevoked}},
+		{"reinstated", Told{Over: "revoked"}, present("issued", ""), []string{TypeReady}},
+		{"prolonged after it was over", Told{Over: "expired"}, present("issued", ""), []string{TypeReady}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			told, sequence := tt.told, int64(0)
+			for range steps {
+				e, _ := walk(told, tt.present, func(string) bool { return true })
+				if e == nil {
+					break
+				}
+				if e.sequence <= sequence || e.sequence > tt.present.Sequence {
+					t.Errorf("%s has sequence %d after %d, at most %d", e.kind, e.sequence, sequence, tt.present.Sequence)
+				}
+				got, told, sequence = append(got, e.kind), e.then, e.sequence
+			}
+			if !slices.Equal(got, tt.all) {
+				t.Errorf("events %v, want %v", got, tt.all)
+			}
+		})
+	}
+}
+
+// A key that waits for a room, or for its listing's doors, is not ready; when it is, that is told as such.
+func TestReadyAgainAfterWaiting(t *testing.T) {
+	t.Parallel()
+	e, told := walk(Told{Ready: true, Key: issuedKey}, present("waiting", "no_room_assigned"), func(string) bool { return true })
+	if e != nil || !told.equal(Told{}) {
+		t.Fatalf("waiting is told as %+v, leaving %+v", e, told)
+	}
+	if e, _ := walk(told, present("issued", ""), func(string) bool { return true }); e == nil || e.kind != TypeReady {
+		t.Errorf("after waiting: %+v, want ready", e)
+	}
+}
+
+func TestSubscriptionsHearOnlyWhatTheyChose(t *testing.T) {
+	t.Parallel()
+	only := func(types ...string) func(string) bool {
+		return func(kind string) bool { return slices.Contains(types, kind) }
+	}
+	tests := []struct {
+		name    string
+		reason  string
+		told    Told
+		perhaps []Told
+		present store.StayState
+		wants   func(string) bool
+		want    string
+	}{
+		{"guest app", "the end of an attention that it doesn't hear of leads to ready", Told{Attention: true}, nil, present("issued", ""), only(TypeReady, TypeRevoked), TypeReady},
+		{"pager", "it must hear that nobody is needed, whatever became of the key", Told{Attention: true}, nil, present("expired", ""), only(TypeAttention, TypeRecovered), TypeRecovered},
+		{"nothing for it", "an expiry alone", Told{Ready: true, Key: issuedKey}, nil, present("expired", ""), only(TypeReady), ""},
+		{
+			"an attention that may have arrived", "its answer was lost, and it was over before the next try",
+			Told{Ready: true, Key: issuedKey},
+			[]Told{{Attention: true, Reason: "not_subscribed"}},
+			present("issued", ""), only(Types()...), TypeRecovered,
+		},
+		{
+			"a ready that was never confirmed", "the newest state is told as ready, not as changed",
+			Told{},
+			[]Told{{Ready: true, Key: Key{Listing: "L0"}}},
+			present("issued", ""), only(Types()...), TypeReady,
+		},
+		{
+			"a change that was taken back", "the receiver may have heard of it",
+			Told{Ready: true, Key: issuedKey},
+			[]Told{{Ready: true, Key: Key{Listing: "L2"}}},
+			present("issued", ""), only(Types()...), TypeChanged,
+		},
+		{
+			"recovered, unconfirmed", "it is tried until it arrives, although the key is told as ready",
+			Told{Ready: true, Key: issuedKey},
+			[]Told{{Attention: true}, {Ready: true, Key: issuedKey}},
+			present("issued", ""), only(Types()...), TypeRecovered,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e, _ := decide(tt.told, tt.perhaps, tt.present, tt.wants)
+			got := ""
+			if e != nil {
+				got = e.kind
+			}
+			if got != tt.want {
+				t.Errorf("%s: event %q, want %q", tt.reason, got, tt.want)
+			}
+		})
+	}
+}
+
+// Whatever is told first, and whatever was perhaps told, the end is the same: nothing more to tell.
+func TestTellingEnds(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2)) // #nosec G404 -- a test
+	states := []Told{{}, {Ready: true, Key: issuedKey}, {Ready: true, Key: Key{Listing: "L0"}}, {Attention: true, Reason: "a"}, {Attention: true, Reason: "b"}, {Over: "revoked"}, {Over: "expired"}}
+	for i := range 2000 {
+		told := states[random.IntN(len(states))]
+		var perhaps []Told
+		for range random.IntN(4) {
+			perhaps = withPerhaps(perhaps, states[random.IntN(len(states))])
+		}
+		status := []string{"waiting", "issued", "active", "attention", "revoked", "expired"}[random.IntN(6)]
+		p := present(status, map[bool]string{true: "a"}[status == "attention"])
+		for n := 0; ; n++ {
+			e, base := decide(told, perhaps, p, func(string) bool { return true })
+			if told = base; e == nil {
+				break
+			}
+			if n == steps {
+				t.Fatalf("case %d: %s is told for ever, from %+v and %+v", i, e.kind, told, perhaps)
+			}
+			told, perhaps = e.then, nil // delivered
+		}
+	}
+}
+
+// What a message is made of can't hold a guest's data: its fields are these, and no others.
+func TestBodyHasNoGuestData(t *testing.T) {
+	t.Parallel()
+	p := present("issued", "")
+	p.GuestName, p.Message, p.ListingName = text("Jane Doe"), text("Key of jane@example.com, +34600111222"), text("Casa Jane")
+	e, _ := walk(Told{}, p, func(string) bool { return true })
+	got := string(body(e, p, "https://keys.example.com/v1/reservations/default/R1"))
+	for _, secret := range []string{"Jane", "jane", "@", "+34"} {
+		if strings.Contains(got, secret) {
+			t.Errorf("the body holds %q: %s", secret, got)
+		}
+	}
+	want := `{"type":"mobile_key.ready","timestamp":"2024-11-01T15:00:00.000Z","data":{"source":"default","reservation_id":"R1","listing_id":"L1",` +
+		`"reservation_status":"confirmed","key_status":"issued","reason":null,"access_schedule":{"starts_at":"2024-11-01T15:00:00.000Z","ends_at":"2024-11-04T11:00:00.000Z"},` +
+		`"acs_access_group_ids":["g2","g1"],"gates":[],"sequence":10,"url":"https://keys.example.com/v1/reservations/default/R1"}}`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("body (-want +got):\n%s", diff)
+	}
+}
+
+func TestToldSurvivesItsStorage(t *testing.T) {
+	t.Parallel()
+	for _, told := range []Told{{}, {Ready: true, Key: issuedKey}, {Attention: true, Reason: "a"}, {Over: "revoked"}} {
+		var back Told
+		if err := json.Unmarshal(encode(told), &back); err != nil || !back.equal(told) {
+			t.Errorf("%+v came back as %+v, %v", told, back, err)
+		}
+	}
+}
+
+func TestPerhapsToldIsBounded(t *testing.T) {
+	t.Parallel()
+	var perhaps []Told
+	for i := range 50 {
+		perhaps = withPerhaps(perhaps, Told{Attention: true, Reason: fmt.Sprint(i)})
+	}
+	if len(perhaps) != perhapsAtMost || perhaps[0].Reason != "0" || perhaps[len(perhaps)-1].Reason != "49" {
+		t.Errorf("remembered %+v", perhaps)
+	}
+}

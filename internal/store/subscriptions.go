@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Subscription is a row of subscriptions: how far it is, and how its receiver is doing.
+type Subscription struct {
+	Name          string
+	DisabledAt    *time.Time // nothing is sent while it is set
+	DisabledBy    *string
+	DisabledWhy   *string
+	Failures      int        // since the last success
+	FailingSince  *time.Time // the first of them
+	NotBefore     *time.Time // the receiver asked for silence until then
+	LastSuccessAt *time.Time
+	LastFailureAt *time.Time
+	LastError     *string
+	DigestDueAt   *time.Time
+	CreatedAt     time.Time
+}
+
+const subscriptionColumns = `name, disabled_at, disabled_by, disabled_why, failures, failing_since, not_before, last_success_at, last_failure_at,
+	last_error, digest_due_at, created_at`
+
+// Scope is a subscription and the sources it is about; nil for all.
+type Scope struct {
+	Subscription string
+	Sources      []string
+}
+
+// SeeSubscriptions adds the subscriptions that are new, and notes that all of them are in the configuration. A new one is told of what
+// changes from now on, and of the current state of stays that aren't over.
+func (s *Store) SeeSubscriptions(ctx context.Context, names []string, now time.Time) error {
+	_, err := s.pool.Exec(ctx, `
+		INSERT INTO subscriptions (name, made_at_order, seen_at, created_at)
+		SELECT name, coalesce((SELECT max(position) FROM stay_positions), 0), $2, $2 FROM unnest($1::text[]) AS n (name) ORDER BY name COLLATE "C"
+		ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at`, names, now)
+	return wrap(err, "note the subscriptions of the configuration")
+}
+
+// Subscriptions returns those of the names that exist, by name.
+func (s *Store) Subscriptions(ctx context.Context, names []string) (map[string]Subscription, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT `+subscriptionColumns+` FROM subscriptions WHERE name = ANY ($1)`, names)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Subscription])
+	found := make(map[string]Subscription, len(list))
+	for _, sub := range list {
+		found[sub.Name] = sub
+	}
+	return found, wrap(err, "read subscriptions")
+}
+
+// sourceSeparator stands between sources in one text: names of sources have none.
+const sourceSeparator = "\x1f"
+
+// UntoldStays counts for each subscription the stays whose current state it may not have been told, to 10,000.
+func (s *Store) UntoldStays(ctx context.Context, scopes []Scope) (map[string]int, error) {
+	names, sources := make([]string, len(scopes)), make([]string, len(scopes))
+	for i, scope := range scopes {
+		names[i], sources[i] = scope.Subscription, strings.Join(scope.Sources, sourceSeparator)
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT s.name, (SELECT count(*) FROM (
+			SELECT FROM subscription_stays w WHERE w.subscription = s.name AND w.due_at IS NOT NULL LIMIT 10000) w)
+			+ (SELECT count(*) FROM (
+			SELECT FROM stay_positions p WHERE p.position > s.position
+				AND (n.sources = '' OR p.source = ANY (string_to_array(n.sources, $3))) LIMIT 10000) p)
+		FROM unnest($1::text[], $2::text[]) AS n (name, sources) JOIN subscriptions s USING (name)`, names, sources, sourceSeparator)
+	counts, name, n := map[string]int{}, "", 0
+	_, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+		counts[name] = min(n, 10_000)
+		return nil
+	})
+	return counts, wrap(err, "count what subscriptions have not been told")
+}
+
+// EnableSubscription lets deliveries leave again, at once. What changed meanwhile is told by the state that is current.
+func (s *Store) EnableSubscription(ctx context.Context, name string, now time.Time, audit Audit) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE subscriptions SET disabled_at = NULL, disabled_by = NULL, disabled_why = NULL, failures = 0, failing_since = NULL, not_before = NULL
+			WHERE name = $1`, name)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if err := hurry(ctx, tx, name, now); err != nil {
+			return err
+		}
+		return writeAudit(ctx, tx, audit)
+	})
+	return wrap(err, "enable subscription %s", name)
+}
+
+// hurry makes due now what waits for another try. There are seldom many, see deadHolds.
+func hurry(ctx context.Context, tx pgx.Tx, name string, now time.Time) error {
+	_, err := tx.Exec(ctx, `UPDATE subscription_stays SET due_at = $2, tries = 0 WHERE subscription = $1 AND due_at > $2`, name, now)
+	return err
+}
+
+// DisableSubscription keeps deliveries from leaving. One that is on its way still arrives. Who disabled it first stays its author.
+func (s *Store) DisableSubscription(ctx context.Context, name, by, why string, now time.Time, audit Audit) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE subscriptions SET disabled_at = coalesce(disabled_at, $4), disabled_by = coalesce(disabled_by, $2), disabled_why = coalesce(disabled_why, nullif($3, ''))
+			WHERE name = $1`, name, by, why, now)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return writeAudit(ctx, tx, audit)
+	})
+	return wrap(err, "disable subscription %s", name)
+}
+
+// DueSubscriptions returns those of the names that have something to deliver, or to look at. A receiver that fails is offered nothing
+// new while a few messages wait that it has not accepted.
+func (s *Store) DueSubscriptions(ctx context.Context, names []string, now time.Time) ([]Subscription, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT `+subscriptionColumns+` FROM subscriptions s
+		WHERE name = ANY ($1) AND disabled_at IS NULL AND (not_before IS NULL OR not_before <= $2) AND (
+			EXISTS (SELECT FROM subscription_stays w WHERE w.subscription = s.name AND w.due_at <= $2
+				AND (w.lease_until IS NULL OR w.lease_until < clock_timestamp()))
+			OR (position < (SELECT max(position) FROM stay_positions) AND (failures < $3 OR last_failure_at <= $4 OR
+				(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = s.name AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT $5) w) < $5)))
+		ORDER BY failures, name`, names, now, deadAfter, now.Add(-probeEvery), deadHolds)
+	due, err := pgx.CollectRows(rows, pgx.RowToStructByName[Subscription])
+	return due, wrap(err, "find subscriptions with something to deliver")
+}
+
+// StartDigest sets when a subscription's first digest is due, unless that is set.
+func (s *Store) StartDigest(ctx context.Context, name string, at time.Time) error {
+	_, err := s.pool.Exec(ctx, `UPDATE subscriptions SET digest_due_at = coalesce(digest_due_at, $2) WHERE name = $1`, name, at)
+	return wrap(err, "plan the digest of subscription %s", name)
+}
+
+// ClaimDigest takes the digest of a subscription if it is due: nobody else does before again. tries is how often it has failed.
+func (s *Store) ClaimDigest(ctx context.Context, name string, now, again time.Time) (tries int, due bool, err error) {
+	rows, _ := s.pool.Query(ctx, `
+		UPDATE subscriptions SET digest_due_at = $3, digest_tries = digest_tries + 1
+		WHERE name = $1 AND disabled_at IS NULL AND digest_due_at <= $2 RETURNING digest_tries - 1`, name, now, again)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil || len(list) == 0 {
+		return 0, false, wrap(err, "claim the digest of subscription %s", name)
+	}
+	return list[0], true, nil
+}
+
+// FinishDigest plans the next digest, or the next try of this one.
+func (s *Store) FinishDigest(ctx context.Context, name string, sent bool, next time.Time) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE subscriptions SET digest_due_at = $2, digest_tries = CASE WHEN $3::boolean THEN 0 ELSE digest_tries END WHERE name = $1`, name, next, sent)
+	return wrap(err, "plan the next digest of subscription %s", name)
+}
+
+// PruneSubscriptions forgets subscriptions that left the configuration before a time, with what they were told.
+func (s *Store) PruneSubscriptions(ctx context.Context, seen time.Time) (int, error) {
+	tag, err := s.pool.Exec(ctx, `DELETE FROM subscriptions WHERE seen_at < $1`, seen)
+	return int(tag.RowsAffected()), wrap(err, "forget subscriptions that are no longer configured")
+}
