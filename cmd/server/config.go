@@ -47,6 +47,7 @@ type settings struct {
 	RetainEvents  string `env:"STAYKEY_RETAIN_EVENTS" placeholder:"AGE" help:"The same for events; default 90d."`
 	RetainStory   string `env:"STAYKEY_RETAIN_TIMELINE" name:"retain-timeline" placeholder:"AGE" help:"The same for timelines; default 180d."`
 	RetainStays   string `env:"STAYKEY_RETAIN_RESERVATIONS" name:"retain-reservations" placeholder:"AGE" help:"The same for reservations; default 400d. None of the four may be shorter than the one before it."`
+	RetainSent    string `env:"STAYKEY_RETAIN_DELIVERIES" name:"retain-deliveries" placeholder:"AGE" help:"How long messages to subscriptions are kept with their attempts, such as 30d or never to remove them; default 30d."`
 	LogLevel      string `env:"STAYKEY_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
 	LogFormat     string `env:"STAYKEY_LOG_FORMAT" placeholder:"FORMAT" help:"json or text; default json, or text with --dev."`
 	Dev           bool   `env:"STAYKEY_DEV" help:"Make a fresh machine enough: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator. Secrets that are not set are made and printed; well-known ones on loopback with the simulator."`
@@ -76,17 +77,19 @@ type config struct {
 	DueWithin     time.Duration
 	Workers       int
 	Ages          retention.Ages
-	LogLevel      slog.Level
-	LogFormat     string
-	Dev           bool
-	DevDir        string
-	Compose       bool // in docker-compose.yml's container: commands are pasted outside of it
-	Simulate      bool // no Seam but the simulator
-	DevLoopback   bool // the public listener is published on loopback only
-	Printed       bool // secrets were made for this start, and are shown
-	made          madeSecrets
-	webhookSecret string // of the source default, "" for none
-	readSources   func(secret string, admins []string, problems *configProblems) sourceSet
+	// RetainDeliveries is how long messages to subscriptions are kept; 0: for ever.
+	RetainDeliveries time.Duration
+	LogLevel         slog.Level
+	LogFormat        string
+	Dev              bool
+	DevDir           string
+	Compose          bool // in docker-compose.yml's container: commands are pasted outside of it
+	Simulate         bool // no Seam but the simulator
+	DevLoopback      bool // the public listener is published on loopback only
+	Printed          bool // secrets were made for this start, and are shown
+	made             madeSecrets
+	webhookSecret    string // of the source default, "" for none
+	readSources      func(secret string, admins []string, problems *configProblems) sourceSet
 }
 
 // configProblems are what is wrong with a configuration, one line each.
@@ -141,6 +144,7 @@ func (s settings) load(getenv func(string) string) (config, error) {
 	c.DueWithin = duration("STAYKEY_DUE_WITHIN", s.DueWithin, 24*time.Hour, time.Minute, 30*24*time.Hour, &problems)
 	c.Workers = number("STAYKEY_WORKERS", s.Workers, 16, 1, 256, &problems)
 	s.loadAges(&c, &problems)
+	c.RetainDeliveries = age("STAYKEY_RETAIN_DELIVERIES", s.RetainSent, 30*24*time.Hour, &problems)
 	if err := c.LogLevel.UnmarshalText([]byte(or(s.LogLevel, "info"))); err != nil || strings.ContainsAny(s.LogLevel, "+-") {
 		problems.add("STAYKEY_LOG_LEVEL", "%q must be debug, info, warn or error", s.LogLevel)
 	}
@@ -192,6 +196,22 @@ func (s *settings) loadAges(c *config, problems *configProblems) {
 		}
 		longest, of = *a.age, a.name
 	}
+}
+
+// age reads an age such as 30d; never is 0.
+func age(name, text string, otherwise time.Duration, problems *configProblems) time.Duration {
+	if text == "" {
+		return otherwise
+	}
+	if text == "never" {
+		return 0
+	}
+	number, isDays := strings.CutSuffix(text, "d")
+	n, err := strconv.Atoi(number)
+	if !isDays || err != nil || n < 1 || n > 36500 {
+		problems.add(name, "%q must be days such as 30d, or never", text)
+	}
+	return time.Duration(n) * 24 * time.Hour
 }
 
 // readFiles takes secrets from the files that NAME_FILE names.

@@ -81,6 +81,37 @@ trusted_proxies: [nowhere]
 				"STAYKEY_CONFIG: FILE:10:30: sources[0].rate_limit.per_second: \"none\" must be a number", "STAYKEY_CONFIG: FILE:11:", "STAYKEY_CONFIG: FILE:12:19: trusted_proxies[0]: \"nowhere\" must be an address",
 			},
 		},
+		"wrong subscriptions": {
+			func(s *settings) {
+				s.Config = write(`subscriptions:
+  - name: "a b"
+    url: http://app.example.com/secret-path
+    events: [mobile_key.redy]
+    sources: [hotel]
+    secret: x
+  - name: app
+    url: ftp://secret-path
+    secrets: [whsec_short]
+  - name: app
+    url: https://app.example.com
+    secrets: ["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"]
+    insecure: maybe
+    events: []
+`)
+			}, nil, []string{
+				"STAYKEY_CONFIG: FILE:2:11: subscriptions[0].name: \"a b\" must be letters", "STAYKEY_CONFIG: FILE:3:10: subscriptions[0].url: must begin with https://",
+				"STAYKEY_CONFIG: FILE:2:9: subscriptions[0].secrets: is required", "STAYKEY_CONFIG: FILE:4:14: subscriptions[0].events[0]: \"mobile_key.redy\" is no event: choose among mobile_key.ready",
+				"STAYKEY_CONFIG: FILE:5:15: subscriptions[0].sources[0]: \"hotel\" is no source of this configuration", "STAYKEY_CONFIG: FILE:6:5: subscriptions[0].secret: is not known",
+				"STAYKEY_CONFIG: FILE:8:10: subscriptions[1].url: must be a URL", "STAYKEY_CONFIG: FILE:9:15: subscriptions[1].secrets[0]: must",
+				"STAYKEY_CONFIG: FILE:13:15: subscriptions[2].insecure: \"maybe\" must be true or false", "STAYKEY_CONFIG: FILE:14:13: subscriptions[2].events: must name at least one",
+				"STAYKEY_CONFIG: FILE:10:11: subscriptions[2].name: \"app\" comes twice",
+			},
+		},
+		"subscriptions": {
+			func(s *settings) {
+				s.Config = write("subscriptions:\n  - name: app\n    url: http://127.0.0.1:1/hook\n    secrets: [\"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\"]\n    events: [mobile_key.held]\n    sources: [default]\n    insecure: true\n")
+			}, nil, nil,
+		},
 		"ages that are none": {
 			func(s *settings) { s.RetainBodies, s.RetainEvents = "30", "0d" }, nil,
 			[]string{"STAYKEY_RETAIN_BODIES: \"30\" must be days such as 30d, or never", "STAYKEY_RETAIN_EVENTS: \"0d\" must be days"},

@@ -33,6 +33,9 @@ func (c config) secrets() []string {
 			list = append(list, source.Fetch.Token, source.Fetch.Password, source.Fetch.ClientSecret)
 		}
 	}
+	for _, s := range c.Subscriptions {
+		list = append(list, s.Hidden()...)
+	}
 	return list
 }
 

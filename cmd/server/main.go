@@ -21,23 +21,25 @@ var (
 )
 
 type cli struct {
-	Serve        serveCommand        `cmd:"" default:"withargs" help:"Run the service (the default command)."`
-	Reservations reservationsCommand `cmd:"" help:"List the reservations of a running service, and how their keys stand."`
-	Reservation  reservationCommand  `cmd:"" help:"Tell one reservation's story: how it stands, why, and what would be done."`
-	Events       eventsCommand       `cmd:"" help:"List the inbox of a running service."`
-	Audit        auditCommand        `cmd:"" help:"List who changed what on a running service."`
-	EraseGuest   eraseGuestCommand   `cmd:"" name:"erase-guest" help:"Erase a guest: our rows, and at Seam what we made and nobody else uses."`
-	Doctor       doctorCommand       `cmd:"" help:"Have a running service compare its configuration with the real world; exit 1 if something is wrong."`
-	Migrate      migrateCommand      `cmd:"" help:"Bring the database to this version's schema, or see how far it is."`
-	Sign         signCommand         `cmd:"" help:"Print the three signature headers for a webhook's body."`
-	Config       configCommand       `cmd:"" help:"Check a config file."`
-	Map          mapCommand          `cmd:"" help:"Show what a format makes of a payload."`
-	Import       importCommand       `cmd:"" help:"Store what was booked before a PMS was connected."`
-	Token        tokenCommand        `cmd:"" help:"Make tokens for admins."`
-	Simulator    simulatorCommand    `cmd:"" help:"Run the Seam simulator on its own."`
-	OpenAPI      openAPICommand      `cmd:"" name:"openapi" help:"Print the OpenAPI document of the REST interface."`
-	Healthcheck  healthcheckCommand  `cmd:"" help:"Ask a running service whether it is ready; exit 0 if it is."`
-	Version      versionCommand      `cmd:"" help:"Print the version."`
+	Serve         serveCommand         `cmd:"" default:"withargs" help:"Run the service (the default command)."`
+	Reservations  reservationsCommand  `cmd:"" help:"List the reservations of a running service, and how their keys stand."`
+	Reservation   reservationCommand   `cmd:"" help:"Tell one reservation's story: how it stands, why, and what would be done."`
+	Events        eventsCommand        `cmd:"" help:"List the inbox of a running service."`
+	Audit         auditCommand         `cmd:"" help:"List who changed what on a running service."`
+	Subscriptions subscriptionsCommand `cmd:"" help:"List the subscriptions of a running service; test, enable or disable one."`
+	Deliveries    deliveriesCommand    `cmd:"" help:"List the messages to subscriptions with their attempts; send one again."`
+	EraseGuest    eraseGuestCommand    `cmd:"" name:"erase-guest" help:"Erase a guest: our rows, and at Seam what we made and nobody else uses."`
+	Doctor        doctorCommand        `cmd:"" help:"Have a running service compare its configuration with the real world; exit 1 if something is wrong."`
+	Migrate       migrateCommand       `cmd:"" help:"Bring the database to this version's schema, or see how far it is."`
+	Sign          signCommand          `cmd:"" help:"Print the three signature headers for a webhook's body."`
+	Config        configCommand        `cmd:"" help:"Check a config file."`
+	Map           mapCommand           `cmd:"" help:"Show what a format makes of a payload."`
+	Import        importCommand        `cmd:"" help:"Store what was booked before a PMS was connected."`
+	Token         tokenCommand         `cmd:"" help:"Make tokens for admins."`
+	Simulator     simulatorCommand     `cmd:"" help:"Run the Seam simulator on its own."`
+	OpenAPI       openAPICommand       `cmd:"" name:"openapi" help:"Print the OpenAPI document of the REST interface."`
+	Healthcheck   healthcheckCommand   `cmd:"" help:"Ask a running service whether it is ready; exit 0 if it is."`
+	Version       versionCommand       `cmd:"" help:"Print the version."`
 }
 
 // streams are what commands read and write.

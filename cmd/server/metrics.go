@@ -13,6 +13,7 @@ import (
 	"github.com/staykey/staykey/internal/fetch"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/retention"
 	"github.com/staykey/staykey/internal/seam"
@@ -54,10 +55,11 @@ func (s *service) ownCollectors() []prometheus.Collector {
 		newStateCollector(s.store),
 		readyCollector{s},
 		buildInfo(),
+		subscriptionCollector{s.store, s.subscriptions},
 	}
 	all = append(all, s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{
-		handlers.Collectors(), intake.Collectors(), fetch.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
+		handlers.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
 	} {
 		all = append(all, package_...)
 	}

@@ -87,7 +87,7 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 	if raw, err = io.ReadAll(io.LimitReader(resp.Body, 64<<20)); err != nil {
 		return nil, date, fmt.Errorf("read what %s answers: %w", r.URL, err)
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return nil, date, refusal(r.URL, resp, raw)
 	}
 	if err := json.Unmarshal(raw, into); err != nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/staykey/staykey/internal/fetch"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/retention"
@@ -202,6 +203,7 @@ type service struct {
 	applier      *intake.Applier
 	provisioner  *provisioner.Provisioner
 	keeper       *retention.Keeper
+	notifier     *notify.Notifier
 	fetcher      *fetch.Fetcher
 	activity     *store.Activity
 	adminTokens  []handlers.Token
@@ -247,6 +249,13 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
 	s.readiness = &readiness{log: log, now: time.Now, trial: db.TryAccepting, refused: s.acceptor.Refused, full: s.full}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
+	if err := db.SeeSubscriptions(ctx, subscriptionNames(c.Subscriptions), time.Now()); err != nil {
+		return nil, err
+	}
+	s.notifier = notify.New(db, log, notify.Options{
+		Subscriptions: s.subscriptions, PublicURL: c.PublicURL, Version: version, Retain: c.RetainDeliveries, Now: time.Now,
+	})
+	db.OnCommit(s.notifier.Committed)
 	registry, err := s.newRegistry()
 	if err != nil {
 		return nil, err
@@ -256,6 +265,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: c.SeamSecrets,
 		Store:        db,
 		AccessGroups: s.accessGroups, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, EraseGuest: s.eraseGuest, PublicURL: c.PublicURL,
+		Subscriptions: s.subscriptionSettings, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 		Sources:        func() map[string]pms.Source { return s.sources.Load().Sources },
 		TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Traced: traced(os.Getenv), Version: version,
 	})
@@ -420,6 +430,7 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 		workers.Go(func() { s.applier.Run(apply) })
 	}
 	workers.Go(func() { s.keeper.Run(apply) })
+	workers.Go(func() { s.notifier.Run(provision, stopDeliveries) })
 	workers.Go(func() { s.countActivity(apply) })
 	workers.Go(func() { s.watchPolicies(apply) })
 	s.readiness.look(ctx)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -19,6 +20,7 @@ type sourceSet struct {
 	Retired        map[string]pms.Source // entries that say retired: their webhooks are refused, their keys stay until check-out
 	TrustedProxies pms.Addresses
 	Tokens         []handlers.Token
+	Subscriptions  []notify.Subscription
 }
 
 // of finds a source, also one that has gone from the configuration while its stays are still here.
@@ -67,9 +69,9 @@ func loadSources(path, secret string, getenv func(string) string, problems *conf
 		set.Sources[source.Name] = source
 	}
 	set.TrustedProxies = file.addresses("trusted_proxies")
-	set.Tokens = file.loadTokens(func(source string) bool {
-		return set.names(source) || (source == "default" && secret != "")
-	})
+	known := func(source string) bool { return set.names(source) || (source == "default" && secret != "") }
+	set.Tokens = file.loadTokens(known)
+	set.Subscriptions = file.loadSubscriptions(known)
 	file.done()
 	return set
 }

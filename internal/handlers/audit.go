@@ -20,6 +20,11 @@ const (
 	auditErase      = "erase_guest"
 	auditTestSource = "test_source"
 	auditPutListing = "put_listing"
+
+	auditEnableSubscription  = "enable_subscription"
+	auditDisableSubscription = "disable_subscription"
+	auditTestSubscription    = "test_subscription"
+	auditResend              = "resend_delivery"
 )
 
 // audit begins the entry of what the actor does: by which token and door. person is who says to be using the token, if the
@@ -133,6 +138,8 @@ func (r auditRow) Link() string {
 		return escapedPath([]string{"listings", *r.Source, *r.Subject})
 	case auditReplay:
 		return "/events/" + *r.Subject
+	case auditResend:
+		return ""
 	}
 	return escapedPath([]string{"reservations", *r.Source, *r.Subject})
 }

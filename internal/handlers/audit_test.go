@@ -42,6 +42,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		t.Fatalf("sign in: %d", got.status)
 	}
 	event := a.get("/v1/events").body["items"].([]any)[0].(map[string]any)["event_id"].(string)
+	message := a.subscribed("app")
 	const stay, reason = "/default/3333122-433", `{"reason":"because","author":"Maria"}`
 	rest := func(method, path, body string) func() int {
 		return func() int { return a.as("writes-all-of-it", method, path, body).status }
@@ -68,7 +69,15 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		"POST /reservations/{source}/{reservation_id}/{action}":     {"reconcile", []func() int{form("/reservations"+stay+"/reconcile", nil)}},
 		"POST /listings/{source}/{listing_id}":                      {"put_listing", []func() int{form("/listings/default/2222222-2222", url.Values{"name": {"Room 13"}, "groups_by": {"admin"}, "group": {"555555-5555"}})}},
 		"POST /events/replay":                                       {"replay", []func() int{form("/events/replay", url.Values{"query": {"source=default"}})}},
-		"POST /sources/{source}/test":                               {"test_source", []func() int{form("/sources/default/test", nil)}},
+		"POST /v1/subscriptions/{name}/test":                        {"test_subscription", []func() int{rest("POST", "/v1/subscriptions/app/test", "")}},
+		"POST /v1/subscriptions/{name}/disable": {"disable_subscription", []func() int{
+			rest("POST", "/v1/subscriptions/app/disable", reason), rest("POST", "/v1/subscriptions/app/enable", ""),
+		}},
+		"POST /v1/subscriptions/{name}/enable":                       {"enable_subscription", []func() int{rest("POST", "/v1/subscriptions/app/enable", "")}},
+		"POST /v1/deliveries/{delivery_id}/resend":                   {"resend_delivery", []func() int{rest("POST", "/v1/deliveries/"+message+"/resend", "")}},
+		"POST /subscriptions/{name}/{verb}":                          {"test_subscription", []func() int{form("/subscriptions/app/test", nil)}},
+		"POST /subscriptions/{name}/deliveries/{delivery_id}/resend": {"resend_delivery", []func() int{form("/subscriptions/app/deliveries/"+message+"/resend", nil)}},
+		"POST /sources/{source}/test":                                {"test_source", []func() int{form("/sources/default/test", nil)}},
 	}
 	for _, route := range a.changingRoutes() {
 		c, known := cases[route]

@@ -50,6 +50,10 @@ type app struct {
 	tokens  []handlers.Token
 	// provisioning is what the service says of the work at Seam.
 	provisioning handlers.Provisioning
+	// subscriptions are those of the configuration, and testSubscription sends a test message.
+	subscriptions    []handlers.SubscriptionSettings
+	testSubscription func(context.Context, string) (store.Delivery, store.AttemptResult, error)
+	woken            int // how often deliveries were wanted at once
 }
 
 func token(name, secret string, write bool, sources ...string) handlers.Token {
@@ -95,6 +99,11 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		Diagnose:       func(context.Context) []handlers.Finding { return nil },
 		Sources:        func() map[string]pms.Source { return a.sources },
 		TrustedProxies: func() pms.Addresses { return a.trusted },
+		Subscriptions:  func() []handlers.SubscriptionSettings { return a.subscriptions },
+		TestSubscription: func(ctx context.Context, name string) (store.Delivery, store.AttemptResult, error) {
+			return a.testSubscription(ctx, name)
+		},
+		Deliver: func() { a.woken++ },
 	})
 	a.routes = public.(chi.Routes)
 	server := httptest.NewServer(public)

@@ -36,6 +36,7 @@ var tags = []*huma.Tag{
 	{Name: "Listings", Description: "Rooms and apartments, and the access groups that their keys open."},
 	{Name: "Events", Description: "The inbox: everything that PMSs have posted, byte for byte, and what became of it."},
 	{Name: "Sources", Description: "The PMSs that are connected, and whether all is well with the service."},
+	{Name: "Subscriptions", Description: "Who is told what becomes of mobile keys, and the messages that they were sent."},
 	{Name: "Webhooks", Description: "What PMSs and Seam post."},
 	{Name: "Health", Description: "For load balancers and monitors."},
 }
@@ -67,6 +68,8 @@ func (s *server) newAPI(r chi.Router) huma.API {
 	s.listingOperations(api)
 	s.eventOperations(api)
 	s.sourceOperations(api)
+	s.subscriptionOperations(api)
+	s.deliveryOperations(api)
 	s.auditOperation(api)
 	document(api)
 	return api

@@ -95,6 +95,10 @@ func (s *server) mountPage(r chi.Router) {
 	signedIn.Get("/events/{event_id}", s.eventPage)
 	signedIn.Get("/sources", s.sourcesPage)
 	signedIn.Post("/sources/{source}/test", s.testSourcePage)
+	signedIn.Get("/subscriptions", s.subscriptionsPage)
+	signedIn.Get("/subscriptions/{name}", s.subscriptionPage)
+	signedIn.Post("/subscriptions/{name}/{verb}", s.doSubscriptionPage)
+	signedIn.Post("/subscriptions/{name}/deliveries/{delivery_id}/resend", s.resendPage)
 	signedIn.Get("/health", s.healthPage)
 	signedIn.Get("/audit", s.auditPage)
 }

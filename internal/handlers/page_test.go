@@ -80,6 +80,7 @@ func (v *visitor) post(path string, form url.Values) shown {
 var pagePaths = []string{
 	"/", "/reservations", "/reservations?q=3333122", "/reservations/default/3333122-433", "/reservations/default/3333122-433/hold", "/reservations/default/3333122-433/window",
 	"/listings", "/listings/default/2222222-2222", "/listings/default/not-there-yet", "/events", "/events?status=rejected", "/events/replay?status=rejected", "/sources", "/health", "/audit", "/audit?action=hold&from=2024-01-01",
+	"/subscriptions",
 }
 
 func TestPagesNeedASession(t *testing.T) {

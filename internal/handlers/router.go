@@ -98,6 +98,11 @@ type Config struct {
 	SeamSecrets  []pms.Secret
 	PublicURL    string // where PMSs reach the public listener, "" where that is not known
 	Sources      func() map[string]pms.Source
+	// Subscriptions are those of the configuration, TestSubscription sends one of them a test message ([store.ErrNotFound] if there is
+	// none of that name), and Deliver has what is due be delivered at once.
+	Subscriptions    func() []SubscriptionSettings
+	TestSubscription func(ctx context.Context, name string) (store.Delivery, store.AttemptResult, error)
+	Deliver          func()
 	// TrustedProxies are the proxies whose X-Forwarded-For is believed; none if it is empty.
 	TrustedProxies func() pms.Addresses
 	Store          *store.Store

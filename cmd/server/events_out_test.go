@@ -1,0 +1,183 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+const outSecret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
+
+// listener is a subscriber's server. It verifies what it gets, and can keep requests waiting.
+type listener struct {
+	*httptest.Server
+	mu      sync.Mutex
+	got     []message
+	arrived chan struct{} // gets one for each message
+	hold    chan struct{} // while it is not nil, requests wait for its end
+}
+
+type message struct {
+	ID, Body string
+	Type     string
+	Data     struct {
+		ReservationID string `json:"reservation_id"`
+		KeyStatus     string `json:"key_status"`
+		Sequence      int64
+		URL           string
+	}
+}
+
+func newListener(t *testing.T) *listener {
+	t.Helper()
+	secret, err := pms.ParseSecret(outSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &listener{arrived: make(chan struct{}, 10_000)}
+	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		if _, err := (pms.StandardWebhooks{Secrets: []pms.Secret{secret}}).Verify(pms.Delivery{Header: r.Header, Body: body}, time.Now()); err != nil {
+			t.Errorf("a message does not verify: %v", err)
+		}
+		m := message{ID: r.Header.Get("webhook-id"), Body: string(body)}
+		if err := json.Unmarshal(body, &m); err != nil {
+			t.Errorf("a message is no JSON: %v", err)
+		}
+		l.mu.Lock()
+		l.got = append(l.got, m)
+		hold := l.hold
+		l.mu.Unlock()
+		l.arrived <- struct{}{}
+		if hold != nil {
+			<-hold
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(l.Close)
+	return l
+}
+
+func (l *listener) messages() []message {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]message(nil), l.got...)
+}
+
+// config writes a config file with the subscription app.
+func (l *listener) config(t *testing.T, more string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "staykey.yaml")
+	content := fmt.Sprintf("subscriptions:\n  - name: app\n    url: %s/hooks/a-secret-path\n    secrets: [%q]\n    insecure: true\n%s", l.URL, outSecret, more)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "STAYKEY_CONFIG=" + path
+}
+
+// From a reservation to the message that its key is ready; killed while the receiver thinks, the service sends the same message again, and
+// after a cancel the last word is that the key is revoked.
+func TestEventsOut(t *testing.T) {
+	t.Parallel()
+	receiver := newListener(t)
+	hold := make(chan struct{})
+	receiver.hold = hold
+	_, env := simulated(t, storetest.DSN(t))
+	env = append(env, receiver.config(t, ""), "STAYKEY_PUBLIC_URL=https://keys.example.com")
+	p := launch(t, env)
+	p.post("default", "listing.created", seedListing())
+	p.post("default", "reservation.created", seedReservation())
+	<-receiver.arrived
+	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+	receiver.mu.Lock()
+	receiver.hold = nil
+	receiver.mu.Unlock()
+	close(hold)
+	p = launch(t, env)
+	<-receiver.arrived // when the lease has ended
+	first := receiver.messages()
+	if len(first) != 2 || first[0] != first[1] || first[0].Type != "mobile_key.ready" || first[0].Data.URL != "https://keys.example.com/v1/reservations/default/3333122-433" {
+		t.Fatalf("heard %+v", first)
+	}
+	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
+	<-receiver.arrived
+	last := receiver.messages()[2]
+	if last.Type != "mobile_key.revoked" || last.Data.KeyStatus != "revoked" || last.Data.Sequence <= first[0].Data.Sequence {
+		t.Errorf("heard last: %+v", last)
+	}
+
+	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
+	out, problems, status := command(t, at, "subscriptions", "test", "app")
+	if status != 0 {
+		t.Errorf("subscriptions test: %d %s", status, problems)
+	}
+	mustSay(t, "subscriptions test", out, "accepted the test message")
+	out, _, _ = command(t, at, "subscriptions", "disable", "app", "--reason", "maintenance")
+	mustSay(t, "subscriptions disable", out, "app is disabled")
+	out, _, _ = command(t, at, "subscriptions")
+	mustSay(t, "subscriptions", out, "app", "disabled", "maintenance", receiver.URL)
+	out, _, _ = command(t, at, "subscriptions", "enable", "app")
+	mustSay(t, "subscriptions enable", out, "app is enabled")
+	waitUntil(t, "the last delivery is noted", func() bool {
+		out, _, _ = command(t, at, "deliveries", "--subscription", "app", "--status", "delivered", "--type", "mobile_key.revoked")
+		return strings.Contains(out, last.ID)
+	})
+	out, _, _ = command(t, at, "deliveries", "show", last.ID)
+	mustSay(t, "deliveries show", out, "mobile_key.revoked to app", "delivered", "accepted with 204")
+	before := len(receiver.messages())
+	out, _, _ = command(t, at, "deliveries", "resend", last.ID)
+	mustSay(t, "deliveries resend", out, "is sent again", last.ID)
+	waitUntil(t, "the message comes again", func() bool { return len(receiver.messages()) > before })
+	for _, secret := range []string{"a-secret-path", outSecret, "jane@example.com"} {
+		if strings.Contains(p.log.String()+fmt.Sprint(receiver.messages()), secret) {
+			t.Errorf("%q is in the log, or in a message", secret)
+		}
+	}
+}
+
+// A subscription that is added by SIGHUP hears of the keys that there are.
+func TestASubscriptionIsAddedWhileRunning(t *testing.T) {
+	t.Parallel()
+	receiver := newListener(t)
+	_, env := simulated(t, storetest.DSN(t))
+	path := filepath.Join(t.TempDir(), "staykey.yaml")
+	if err := os.WriteFile(path, []byte("trusted_proxies: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, append(env, "STAYKEY_CONFIG="+path))
+	p.post("default", "listing.created", seedListing())
+	p.post("default", "reservation.created", seedReservation())
+	p.until("3333122-433", "issued")
+	content, err := os.ReadFile(strings.TrimPrefix(receiver.config(t, ""), "STAYKEY_CONFIG="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	<-receiver.arrived
+	if got := receiver.messages(); got[0].Type != "mobile_key.ready" {
+		t.Errorf("heard %+v", got)
+	}
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/staykey/staykey/internal/handlers"
+)
+
+type subscriptionsCommand struct {
+	List    subscriptionsListCommand   `cmd:"" default:"withargs" help:"List the subscriptions and how their receivers are doing (the default)."`
+	Test    subscriptionTestCommand    `cmd:"" help:"Send a test message; exit 1 if it is not delivered."`
+	Enable  subscriptionEnableCommand  `cmd:"" help:"Enable a subscription: what it has not been told is sent."`
+	Disable subscriptionDisableCommand `cmd:"" help:"Disable a subscription: nothing is sent until it is enabled."`
+}
+
+type subscriptionsListCommand struct {
+	Remote remote `embed:""`
+}
+
+// Run lists the subscriptions.
+func (c *subscriptionsListCommand) Run(ctx context.Context, out *streams) error {
+	var list handlers.List[handlers.Subscription]
+	raw, _, err := c.Remote.get(ctx, "/v1/subscriptions", nil, &list)
+	if err != nil {
+		return err
+	}
+	return c.Remote.show(out.out, raw, func(w io.Writer) {
+		if len(list.Items) == 0 {
+			_, _ = fmt.Fprintln(w, "none found")
+			return
+		}
+		_, _ = fmt.Fprintln(w, "SUBSCRIPTION\tSTATE\tWAITING\tLAST SUCCESS\tLAST FAILURE\tRECEIVER\tERROR")
+		for _, s := range list.Items {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", s.Name, s.State, s.Waiting, orDash(s.LastSuccessAt), orDash(s.LastFailureAt), s.URL, orDash(problemOf(s)))
+		}
+	})
+}
+
+// problemOf says what is wrong with a subscription, nil for nothing.
+func problemOf(s handlers.Subscription) *string {
+	switch s.State {
+	case "disabled":
+		return s.DisabledReason
+	case "failing":
+		return s.LastError
+	}
+	return nil
+}
+
+type subscriptionTestCommand struct {
+	Name   string `arg:"" help:"The subscription."`
+	Remote remote `embed:""`
+}
+
+// Run sends a test message. The error says why it was not delivered.
+func (c *subscriptionTestCommand) Run(ctx context.Context, out *streams) error {
+	var test handlers.SubscriptionTest
+	raw, _, err := c.Remote.call(ctx, http.MethodPost, subscriptionPath(c.Name, "test"), nil, nil, &test)
+	if err != nil {
+		return err
+	}
+	if err := c.Remote.show(out.out, raw, func(w io.Writer) { _, _ = fmt.Fprintln(w, test.Message) }); err != nil {
+		return err
+	}
+	if !test.OK {
+		return errors.New("the test message was not delivered")
+	}
+	return nil
+}
+
+func subscriptionPath(name, verb string) string {
+	return "/v1/subscriptions/" + url.PathEscape(name) + "/" + verb
+}
+
+type subscriptionEnableCommand struct {
+	Name   string `arg:"" help:"The subscription."`
+	Reason string `help:"Why, for the audit log." placeholder:"TEXT"`
+	Remote remote `embed:""`
+}
+
+// Run enables a subscription.
+func (c *subscriptionEnableCommand) Run(ctx context.Context, out *streams) error {
+	return c.Remote.switchSubscription(ctx, out, c.Name, "enable", c.Reason)
+}
+
+type subscriptionDisableCommand struct {
+	Name   string `arg:"" help:"The subscription."`
+	Reason string `help:"Why, for the audit log." placeholder:"TEXT"`
+	Remote remote `embed:""`
+}
+
+// Run disables a subscription.
+func (c *subscriptionDisableCommand) Run(ctx context.Context, out *streams) error {
+	return c.Remote.switchSubscription(ctx, out, c.Name, "disable", c.Reason)
+}
+
+func (r remote) switchSubscription(ctx context.Context, out *streams, name, verb, reason string) error {
+	var s handlers.Subscription
+	raw, _, err := r.call(ctx, http.MethodPost, subscriptionPath(name, verb), nil, handlers.WhyMaybe{Reason: reason}, &s)
+	if err != nil {
+		return err
+	}
+	return r.show(out.out, raw, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s is %s, %d stays wait\n", s.Name, s.State, s.Waiting) })
+}
+
+type deliveriesCommand struct {
+	List   deliveriesListCommand `cmd:"" default:"withargs" help:"List messages to subscriptions, newest first (the default)."`
+	Show   deliveryShowCommand   `cmd:"" help:"Show one message with its attempts and its body."`
+	Resend deliveryResendCommand `cmd:"" help:"Send a message again, or the newer state that has taken its place."`
+}
+
+type deliveriesListCommand struct {
+	Subscription string `help:"Only to this subscription." placeholder:"NAME"`
+	Status       string `help:"Only waiting, delivered or dropped." placeholder:"STATUS"`
+	Type         string `help:"Only of this type, such as mobile_key.ready." placeholder:"TYPE"`
+	Source       string `help:"Only about this source." placeholder:"NAME"`
+	Reservation  string `help:"Only about this reservation." placeholder:"ID"`
+	Limit        int    `default:"50" help:"How many at most, 1 to 500; default ${default}."`
+	Cursor       string `help:"Continue after a page: the next_cursor that it ended with."`
+	Remote       remote `embed:""`
+}
+
+// Run lists messages.
+func (c *deliveriesListCommand) Run(ctx context.Context, out *streams) error {
+	var list handlers.List[handlers.Delivery]
+	raw, _, err := c.Remote.get(ctx, "/v1/deliveries", query("subscription", c.Subscription, "status", c.Status, "type", c.Type, "source", c.Source,
+		"reservation_id", c.Reservation, "limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
+	if err != nil {
+		return err
+	}
+	return c.Remote.show(out.out, raw, func(w io.Writer) {
+		if len(list.Items) == 0 {
+			_, _ = fmt.Fprintln(w, "none found")
+			return
+		}
+		_, _ = fmt.Fprintln(w, "CREATED\tSUBSCRIPTION\tTYPE\tSTATUS\tRESERVATION\tATTEMPTS\tNEXT\tLAST ERROR\tID")
+		for _, d := range list.Items {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", d.CreatedAt, d.Subscription, d.Type, d.Status, orDash(d.ReservationID), len(d.Attempts),
+				orDash(d.NextAttemptAt), lastError(d), d.DeliveryID)
+		}
+		tellOfMore(w, list.NextCursor)
+	})
+}
+
+func lastError(d handlers.Delivery) string {
+	if len(d.Attempts) == 0 {
+		return "-"
+	}
+	return orDash(d.Attempts[len(d.Attempts)-1].Error)
+}
+
+type deliveryShowCommand struct {
+	ID     string `arg:"" help:"The message's id."`
+	Remote remote `embed:""`
+}
+
+// Run shows one message.
+func (c *deliveryShowCommand) Run(ctx context.Context, out *streams) error {
+	var d handlers.Delivery
+	raw, _, err := c.Remote.get(ctx, "/v1/deliveries/"+url.PathEscape(c.ID), nil, &d)
+	if err != nil {
+		return err
+	}
+	return c.Remote.show(out.out, raw, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "%s to %s\t%s\n", d.Type, d.Subscription, strings.TrimSuffix(d.Status+", "+orDash(d.Reason), ", -"))
+		for _, a := range d.Attempts {
+			ended := "accepted with " + strconv.Itoa(a.Status)
+			if a.Error != nil {
+				ended = *a.Error
+			}
+			_, _ = fmt.Fprintf(w, "%s\t%s (%d ms)\n", a.At, ended, a.DurationMS)
+		}
+		if d.NextAttemptAt != nil {
+			_, _ = fmt.Fprintf(w, "next attempt\t%s\n", *d.NextAttemptAt)
+		}
+		_, _ = fmt.Fprintf(w, "\n%s\n", d.Body)
+	})
+}
+
+type deliveryResendCommand struct {
+	ID     string `arg:"" help:"The message's id."`
+	Remote remote `embed:""`
+}
+
+// Run sends a message again.
+func (c *deliveryResendCommand) Run(ctx context.Context, out *streams) error {
+	var d handlers.Delivery
+	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/deliveries/"+url.PathEscape(c.ID)+"/resend", nil, nil, &d)
+	if err != nil {
+		return err
+	}
+	return c.Remote.show(out.out, raw, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "%s to %s is sent again: %s\n", d.Type, d.Subscription, d.DeliveryID)
+	})
+}

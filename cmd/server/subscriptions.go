@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/notify"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// stopDeliveries is how long messages on their way may take to arrive at a graceful stop. What is cut off is sent again.
+const stopDeliveries = 5 * time.Second
+
+// loadSubscriptions reads the subscriptions of the config file (contract section 9).
+func (m mapping) loadSubscriptions(known func(source string) bool) []notify.Subscription {
+	var all []notify.Subscription
+	for _, entry := range m.mappings("subscriptions") {
+		s := entry.subscription(known)
+		if slices.ContainsFunc(all, func(other notify.Subscription) bool { return other.Name == s.Name }) {
+			entry.wrong("name", "%q comes twice", s.Name)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func (m mapping) subscription(known func(source string) bool) notify.Subscription {
+	s := notify.Subscription{Name: m.text("name"), URL: m.text("url"), Insecure: m.flag("insecure")}
+	if !sourceName.MatchString(s.Name) {
+		m.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", s.Name)
+	}
+	m.receiver(s.URL, s.Insecure)
+	s.Secrets = m.signingSecrets()
+	s.Events = m.chosen("events", "is no event: choose among "+strings.Join(notify.Types(), ", "), func(kind string) bool { return slices.Contains(notify.Types(), kind) })
+	s.Sources = m.chosen("sources", "is no source of this configuration", known)
+	m.done()
+	return s
+}
+
+// receiver checks where messages go. Problems don't quote it: its path may be a secret.
+func (m mapping) receiver(address string, insecure bool) {
+	if address == "" {
+		m.wrong("url", "is required: where messages are posted, such as https://app.example.com/hooks/staykey")
+		return
+	}
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.Fragment != "":
+		m.wrong("url", "must be a URL such as https://app.example.com/hooks/staykey, without a user or a fragment")
+	case u.Scheme == "http" && !insecure:
+		m.wrong("url", "must begin with https://; plain http needs insecure: true beside it")
+	}
+}
+
+func (m mapping) signingSecrets() []pms.Secret {
+	texts, nodes := m.list("secrets")
+	if len(texts) == 0 {
+		m.wrong("secrets", `is required: "whsec_" and base64 of 24 to 64 random bytes; each of several signs, for rotation`)
+	}
+	var secrets []pms.Secret
+	for i, text := range texts {
+		secret, err := pms.ParseSecret(text)
+		switch {
+		case text == "": // that a variable is missing has been said
+		case err != nil:
+			m.fail(nodes[i], fmt.Sprintf("%s[%d]", m.name("secrets"), i), "%v", err)
+		default:
+			secrets = append(secrets, secret)
+		}
+	}
+	return secrets
+}
+
+// chosen reads a list of names; nil where it is left out, which is all of them.
+func (m mapping) chosen(field, problem string, known func(string) bool) []string {
+	names, nodes := m.list(field)
+	if len(names) == 0 && m.said(field) {
+		m.wrong(field, "must name at least one; leave it out for all")
+	}
+	for i, name := range names {
+		if !known(name) {
+			m.fail(nodes[i], fmt.Sprintf("%s[%d]", m.name(field), i), "%q %s", name, problem)
+		}
+	}
+	return names
+}
+
+func subscriptionNames(list []notify.Subscription) []string {
+	names := make([]string, len(list))
+	for i, s := range list {
+		names[i] = s.Name
+	}
+	return names
+}
+
+// subscriptions are those of the configuration by now.
+func (s *service) subscriptions() []notify.Subscription { return s.sources.Load().Subscriptions }
+
+// subscriptionSettings are what REST and the page show of them.
+func (s *service) subscriptionSettings() []handlers.SubscriptionSettings {
+	list := s.subscriptions()
+	out := make([]handlers.SubscriptionSettings, len(list))
+	for i, sub := range list {
+		out[i] = handlers.SubscriptionSettings{
+			Name: sub.Name, URL: sub.Place(), Events: sub.Events, Sources: sub.Sources, Insecure: sub.Insecure, Secrets: len(sub.Secrets),
+		}
+	}
+	return out
+}
+
+// testSubscription sends a test message.
+func (s *service) testSubscription(ctx context.Context, name string) (store.Delivery, store.AttemptResult, error) {
+	for _, sub := range s.subscriptions() {
+		if sub.Name == name {
+			return s.notifier.Test(ctx, sub)
+		}
+	}
+	return store.Delivery{}, store.AttemptResult{}, store.ErrNotFound
+}
+
+var (
+	subscriptionUntold   = prometheus.NewDesc("staykey_subscription_untold_stays", "Stays whose current state a subscription may not have been told, counted to 10,000.", []string{"subscription"}, nil)
+	subscriptionFailing  = prometheus.NewDesc("staykey_subscription_failing_seconds", "How long a subscription's receiver has done nothing but fail; 0: it doesn't.", []string{"subscription"}, nil)
+	subscriptionDisabled = prometheus.NewDesc("staykey_subscription_disabled", "1 while a subscription is disabled.", []string{"subscription"}, nil)
+)
+
+// subscriptionCollector reads how subscriptions are doing when it is asked for.
+type subscriptionCollector struct {
+	store         *store.Store
+	subscriptions func() []notify.Subscription
+}
+
+// Describe implements prometheus.Collector.
+func (c subscriptionCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{subscriptionUntold, subscriptionFailing, subscriptionDisabled} {
+		descs <- d
+	}
+}
+
+// Collect implements prometheus.Collector. What can't be read is not a number, so that nobody takes it for none.
+func (c subscriptionCollector) Collect(metrics chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
+	defer cancel()
+	list := c.subscriptions()
+	names, scopes := subscriptionNames(list), make([]store.Scope, len(list))
+	for i, s := range list {
+		scopes[i] = store.Scope{Subscription: s.Name, Sources: s.Sources}
+	}
+	states, err := c.store.Subscriptions(ctx, names)
+	untold := map[string]int{}
+	if err == nil {
+		untold, err = c.store.UntoldStays(ctx, scopes)
+	}
+	now := time.Now()
+	for _, name := range names {
+		values := []float64{math.NaN(), math.NaN(), math.NaN()}
+		if state, seen := states[name]; err == nil && seen {
+			values = []float64{float64(untold[name]), 0, 0}
+			if state.FailingSince != nil {
+				values[1] = max(now.Sub(*state.FailingSince), 0).Seconds()
+			}
+			if state.DisabledAt != nil {
+				values[2] = 1
+			}
+		}
+		for i, d := range []*prometheus.Desc{subscriptionUntold, subscriptionFailing, subscriptionDisabled} {
+			metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, values[i], name)
+		}
+	}
+}

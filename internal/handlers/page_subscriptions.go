@@ -1,0 +1,142 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// subscriptionRow is a subscription as pages show it.
+type subscriptionRow struct{ Subscription }
+
+// Link is the page of the subscription.
+func (r subscriptionRow) Link() string { return escapedPath([]string{"subscriptions", r.Name}) }
+
+// subscriptionList is the page of subscriptions.
+type subscriptionList struct{ Rows []subscriptionRow }
+
+func (s *server) subscriptionsPage(w http.ResponseWriter, r *http.Request) {
+	list, err := s.subscriptionsOf(r.Context())
+	if err != nil {
+		s.refuse(w, r, s.fromStore(err, ""))
+		return
+	}
+	var l subscriptionList
+	for _, sub := range list {
+		l.Rows = append(l.Rows, subscriptionRow{sub})
+	}
+	s.render(w, r, http.StatusOK, "subscriptions", page{Title: "Subscriptions", Active: "subscriptions", Body: l})
+}
+
+// deliveryRow is a delivery with its attempts, as pages show it.
+type deliveryRow struct {
+	store.Delivery
+	Tries []store.DeliveryAttempt
+	Again string // where to have it sent again; "" if it can't be
+}
+
+// StayLink is the page of the reservation that it is about, "" for none.
+func (d deliveryRow) StayLink() string {
+	if d.ReservationID == "" {
+		return ""
+	}
+	return escapedPath([]string{"reservations", d.Source, d.ReservationID})
+}
+
+// Raw is the body, indented.
+func (d deliveryRow) Raw() string { return indented(d.Body) }
+
+// subscriptionView is the page of one subscription.
+type subscriptionView struct {
+	subscriptionRow
+	Tested      *SubscriptionTest
+	Status      string
+	Statuses    []string
+	Types       []string
+	Type        string
+	Reservation string
+	Deliveries  []deliveryRow
+	Next, First string
+}
+
+// deliveryTypes are offered as a filter.
+var deliveryTypes = []string{
+	"mobile_key.ready", "mobile_key.changed", "mobile_key.held", "mobile_key.attention", "mobile_key.recovered", "mobile_key.revoked", "mobile_key.expired", "subscription.test",
+}
+
+func (s *server) subscriptionPage(w http.ResponseWriter, r *http.Request) {
+	s.showSubscriptionPage(w, r, nil)
+}
+
+func (s *server) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tested *SubscriptionTest) {
+	q := r.URL.Query()
+	sub, p := s.subscription(r.Context(), chi.URLParam(r, "name"))
+	if p != nil {
+		s.refuse(w, r, p)
+		return
+	}
+	v := subscriptionView{
+		subscriptionRow: subscriptionRow{sub}, Tested: tested, Status: q.Get("status"), Statuses: store.DeliveryStatuses(), Types: deliveryTypes, Type: q.Get("type"),
+		Reservation: strings.TrimSpace(q.Get("reservation_id")),
+	}
+	rows, attempts, p := s.deliveriesOf(r.Context(), DeliveryQuery{
+		Paging: Paging{Limit: pageRows, Cursor: q.Get("cursor")}, Subscription: sub.Name, Status: v.Status, Type: v.Type, ReservationID: v.Reservation,
+	})
+	if p != nil {
+		s.refuse(w, r, p)
+		return
+	}
+	if len(rows) > pageRows {
+		rows = rows[:pageRows]
+		v.Next = nextLink(v.Link(), q, s.sealCursor("deliveries", rows[pageRows-1].Seq))
+	}
+	if q.Has("cursor") {
+		v.First = nextLink(v.Link(), q, nil)
+	}
+	for _, d := range rows {
+		row := deliveryRow{Delivery: d, Tries: attempts[d.DeliveryID]}
+		if d.ReservationID != "" && sub.State != subscriptionDisabled {
+			row.Again = v.Link() + "/deliveries/" + d.DeliveryID.String() + "/resend"
+		}
+		v.Deliveries = append(v.Deliveries, row)
+	}
+	s.render(w, r, http.StatusOK, "subscription", page{Title: "Subscription " + sub.Name, Active: "subscriptions", Body: v})
+}
+
+// doSubscriptionPage tests, enables or disables a subscription.
+func (s *server) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
+	name, verb := chi.URLParam(r, "name"), chi.URLParam(r, "verb")
+	if verb == "test" {
+		tested, p := s.orderSubscriptionTest(r.Context(), name)
+		if p != nil {
+			s.refuse(w, r, p)
+			return
+		}
+		s.showSubscriptionPage(w, r, &tested)
+		return
+	}
+	if verb != "enable" && verb != "disable" {
+		s.refuse(w, r, problem(http.StatusNotFound, "a subscription can be tested, enabled and disabled"))
+		return
+	}
+	if _, p := s.switchSubscription(r.Context(), name, verb == "enable", WhyMaybe{}); p != nil {
+		s.refuse(w, r, p)
+		return
+	}
+	http.Redirect(w, r, escapedPath([]string{"subscriptions", name}), http.StatusSeeOther)
+}
+
+// resendPage sends a message again.
+func (s *server) resendPage(w http.ResponseWriter, r *http.Request) {
+	d, p := s.resend(r.Context(), chi.URLParam(r, "delivery_id"))
+	if p != nil {
+		s.refuse(w, r, p)
+		return
+	}
+	target := escapedPath([]string{"subscriptions", d.Subscription}) + "?reservation_id=" + url.QueryEscape(d.ReservationID)
+	http.Redirect(w, r, target, http.StatusSeeOther)
+}
