@@ -22,7 +22,7 @@ ALTER TABLE reservations
     ADD COLUMN segments      jsonb,       -- the rooms of a stay that moves while it lasts, in the order of time; null: one room
     ADD COLUMN segment_due   timestamptz, -- when the next of them begins
     ADD COLUMN notes         jsonb,       -- what could not be read of the last event
-    ADD COLUMN bodies        bytea[];     -- hashes of the last bodies without a time of their own that confirmed it
+    ADD COLUMN bodies        bytea;       -- 16 bytes of the hash of each of the last bodies without a time of their own that confirmed it
 
 -- A guest that a PMS tells of apart: what its last event said, for reservations that name the guest without saying it. Forgotten by retention.
 CREATE TABLE guests (

@@ -187,5 +187,5 @@ func (s *server) auditSession(a actor, action string, now time.Time) store.Audit
 
 // plainText is a text that somebody wrote for others to read: no control or direction characters, no spaces around it.
 func plainText(s string) string {
-	return strings.TrimSpace(storable(pms.Plain(s)))
+	return strings.TrimSpace(store.Storable(pms.Plain(s)))
 }

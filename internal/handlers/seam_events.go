@@ -10,6 +10,7 @@ import (
 
 	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
 )
 
 // seamEvent is an event that Seam posts, as far as it concerns us.
@@ -58,7 +59,7 @@ func (s *server) seamWebhook(w http.ResponseWriter, r *http.Request) {
 // eventName is what a re-sent event has in common with its first delivery.
 func eventName(id string, body []byte) string {
 	sum := sha256.Sum256(body)
-	return storable(id) + " " + hex.EncodeToString(sum[:8])
+	return store.Storable(id) + " " + hex.EncodeToString(sum[:8])
 }
 
 // takeSeamEvent acts first and remembers then: an event that comes twice at once is harmless, a lost one not.

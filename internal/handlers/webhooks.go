@@ -257,7 +257,7 @@ func (s *server) newEvent(source, key string, body []byte, parsed pms.Event) sto
 		id = uuid.New()
 	}
 	e := store.Event{
-		EventID: id, Source: source, Type: storable(parsed.Type), Status: store.EventAccepted,
+		EventID: id, Source: source, Type: store.Storable(parsed.Type), Status: store.EventAccepted,
 		ReceivedAt: s.Now().UTC().Truncate(time.Microsecond), Body: body,
 	}
 	if key != "" {
@@ -268,7 +268,7 @@ func (s *server) newEvent(source, key string, body []byte, parsed pms.Event) sto
 	}
 	switch {
 	case len(parsed.Invalid) > 0:
-		reason := storable(pms.Reasons(parsed.Invalid))
+		reason := store.Storable(pms.Reasons(parsed.Invalid))
 		e.Status, e.Reason = store.EventRejected, &reason
 	case parsed.Ignored:
 		reason := "the type means nothing here"
@@ -283,13 +283,4 @@ func (s *server) newEvent(source, key string, body []byte, parsed pms.Event) sto
 		e.ListingID = &c.ListingID
 	}
 	return e
-}
-
-// storable cuts a text of the sender's to what a Postgres text takes.
-func storable(s string) string {
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "�")
-	if len(s) > 2000 {
-		s = strings.ToValidUTF8(s[:2000], "")
-	}
-	return s
 }

@@ -42,11 +42,17 @@ var (
 	unknownStatuses = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "staykey_unknown_statuses_total", Help: "Changes of reservations with a status that their format doesn't know: they make no key and take none away.",
 	}, []string{"source"})
+	droppedFields = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "staykey_dropped_fields_total", Help: "Fields of events that could not be read and were dropped, by their name.",
+	}, []string{"source", "field"})
+	rejectedItems = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "staykey_rejected_items_total", Help: "Items of events that could not be read and were rejected, with or without the rest of their event.",
+	}, []string{"source"})
 )
 
 // Collectors returns the package's metrics.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{acceptBatch, appliedEvents, unknownStatuses}
+	return []prometheus.Collector{acceptBatch, appliedEvents, unknownStatuses, droppedFields, rejectedItems}
 }
 
 // inserter is the one thing of the store that accepting needs.

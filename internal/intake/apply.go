@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
@@ -17,7 +18,11 @@ import (
 )
 
 const (
-	applyBatch  = 250
+	applyBatch = 250
+	// applyBytes bounds the bodies and documents of one batch: what they are read into takes several times as much.
+	applyBytes = 4 << 20
+	// lockWait is how long a batch waits for a lock: its rows are those of many stays, and one of them must not hold up the others.
+	lockWait    = time.Second
 	fanOutBatch = 500
 	pollEvery   = time.Second
 	// clockLead is how far an event's timestamp may be ahead of its receipt and still count; a sender whose
@@ -66,8 +71,9 @@ func (a *Applier) Wake() {
 func (a *Applier) Run(ctx context.Context) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
+	t := newTurn()
 	for {
-		if err := a.Drain(ctx); err != nil && ctx.Err() == nil {
+		if err := a.drain(ctx, t); err != nil && ctx.Err() == nil {
 			a.log.Error("applying events failed; trying again", "error", err)
 		}
 		select {
@@ -79,11 +85,23 @@ func (a *Applier) Run(ctx context.Context) {
 	}
 }
 
-// Drain applies whatever waits, and carries changes of listings to their stays.
-func (a *Applier) Drain(ctx context.Context) error {
+// turn is what one of the goroutines that apply remembers from batch to batch.
+type turn struct {
+	portion portion
+	skipped map[store.ListingRef]time.Time // listings whose fan-out failed, and until when they are left alone
+}
+
+func newTurn() *turn {
+	return &turn{portion: portion{limit: applyBatch}, skipped: map[store.ListingRef]time.Time{}}
+}
+
+// Drain applies whatever waits, and carries changes of listings, of policies and of rooms to their stays.
+func (a *Applier) Drain(ctx context.Context) error { return a.drain(ctx, newTurn()) }
+
+func (a *Applier) drain(ctx context.Context, t *turn) error {
 	for {
 		began := time.Now()
-		n, err := a.applySome(ctx)
+		n, again, err := a.applySome(ctx, &t.portion)
 		if err != nil {
 			return err
 		}
@@ -96,15 +114,14 @@ func (a *Applier) Drain(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		more, err := a.fanOutSome(ctx)
-		if err != nil {
-			return err
+		more := again
+		for _, some := range []func(context.Context, *turn) (bool, error){a.moveSome, a.fanOutSome, a.followSome} {
+			further, err := some(ctx, t)
+			if err != nil {
+				return err
+			}
+			more = more || further
 		}
-		following, err := a.followSome(ctx)
-		if err != nil {
-			return err
-		}
-		more = more || following
 		if n == 0 {
 			a.pace.applied(0, 0)
 			if !more {
@@ -126,21 +143,67 @@ func (a *Applier) giveWay(ctx context.Context, took time.Duration) {
 	}
 }
 
-// applySome applies one batch. If Postgres refuses a value of it, events go one by one, and the one at
-// fault is set aside with the reason.
-func (a *Applier) applySome(ctx context.Context) (int, error) {
+// portion is how many events a batch takes. An error halves it, down to one event, and success doubles it again. Where something
+// of a batch is locked, its events go one by one at once: all of them would wait for the same lock.
+type portion struct {
+	limit   int
+	singles int // so many events go one by one
+}
+
+func (p *portion) next() int {
+	if p.singles > 0 {
+		return 1
+	}
+	return p.limit
+}
+
+func (p *portion) succeeded(n int) {
+	if p.singles > 0 {
+		p.singles = max(0, p.singles-n)
+		return
+	}
+	p.limit = min(p.limit*2, applyBatch)
+}
+
+func (p *portion) failed(n int, err error) {
+	if store.IsLockWait(err) {
+		p.singles = n
+		return
+	}
+	p.limit = max(1, min(p.limit, n)/2)
+}
+
+// found notes that the event at fault is out of the way.
+func (p *portion) found() { p.singles = 0 }
+
+// applySome applies one batch. again says that there is more to try, though nothing was applied. An event that fails alone is
+// rejected, if trying again can't help, or put back for a while, so that it never holds up the others.
+func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool, err error) {
 	ctx = context.WithoutCancel(ctx) // a batch is short; it ends by its own
-	n, _, err := a.applyBatch(ctx, applyBatch)
-	if !isPoison(err) {
-		return n, err
+	t := try{limit: p.next()}
+	if err = a.applyBatch(ctx, &t); err == nil {
+		p.succeeded(t.claimed)
+		return t.claimed, false, nil
 	}
-	n, first, err := a.applyBatch(ctx, 1)
-	if !isPoison(err) {
-		return n, err
+	pg := new(pgconn.PgError)
+	ours := errors.As(err, &pg) || errors.Is(err, errPanicked)
+	switch {
+	case t.claimed > 1:
+		p.failed(t.claimed, err)
+		if !ours {
+			return 0, false, err // Postgres can't be reached, most likely: not at once
+		}
+		return 0, true, nil
+	case t.claimed == 0 || !ours:
+		return 0, false, err
+	case isPoison(err):
+		a.log.Error("an event can't be applied and is set aside", "event_id", t.first.EventID, "source", t.first.Source, "error", err)
+		err = a.store.SetAside(ctx, t.first.Seq, "it could not be applied: "+err.Error())
+	default:
+		err = a.postpone(ctx, t, err)
 	}
-	a.log.Error("an event can't be applied and is set aside", "event_id", first.EventID, "source", first.Source, "error", err)
-	reason := "it could not be applied: " + err.Error()
-	return 1, a.store.SetAside(ctx, first.Seq, reason)
+	p.found()
+	return 1, true, err
 }
 
 var errPanicked = errors.New("a mistake in staykey, please report it")
@@ -148,7 +211,37 @@ var errPanicked = errors.New("a mistake in staykey, please report it")
 // isPoison tells whether trying again can't help.
 func isPoison(err error) bool { return store.IsDataError(err) || errors.Is(err, errPanicked) }
 
-func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store.Event, err error) {
+// try is an attempt to apply a batch, and how far it got.
+type try struct {
+	limit    int
+	claimed  int
+	first    store.Event
+	about    []string // what the first event is about, as far as it was mapped
+	blockers []store.Blocker
+}
+
+// longestPutBack is how long an event is put back at most: what locks it may let go at any time.
+const longestPutBack = 30 * time.Second
+
+// postpone puts an event back that can't be applied now, with its order kept, and says what it waits for.
+func (a *Applier) postpone(ctx context.Context, t try, cause error) error {
+	wait := min(time.Second<<min(t.first.Tries, 10), longestPutBack)
+	args := []any{
+		"event_id", t.first.EventID.String(), "source", t.first.Source, "about", t.about, "tries", t.first.Tries + 1, "in", wait.String(),
+		"waits_for", store.LockedRow(cause), "error", cause,
+	}
+	for _, b := range t.blockers {
+		since := ""
+		if b.Since != nil {
+			since = b.Since.UTC().Format(time.RFC3339)
+		}
+		args = append(args, slog.Group("blocked_by", "pid", b.PID, "application", b.Application, "user", b.User, "state", b.State, "transaction_since", since))
+	}
+	a.log.Warn("an event can't be applied now and is put back: the others go on", args...)
+	return a.store.Postpone(ctx, t.first.Seq, a.now().UTC().Add(wait), t.about)
+}
+
+func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 	now := a.now().UTC()
 	defer func() { // one event that we stumble over must not stop the others
 		if recovered := recover(); recovered != nil {
@@ -158,40 +251,65 @@ func (a *Applier) applyBatch(ctx context.Context, limit int) (n int, first store
 	}()
 	var b *batch
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
-		events, err := store.ClaimEvents(ctx, tx, limit)
-		if n, b = len(events), nil; err != nil || n == 0 {
+		b, t.claimed = nil, 0
+		got, err := store.ClaimEvents(ctx, tx, store.Claim{Events: t.limit, Bytes: applyBytes, Now: now, LockWait: lockWait})
+		if err != nil || len(got.Events) == 0 {
 			return err
 		}
-		first = events[0]
+		t.claimed, t.first = len(got.Events), got.Events[0]
+		if t.limit == 1 {
+			watch := a.watchBlockers(ctx, got.PID)
+			defer func() { t.blockers = watch() }()
+		}
 		b = newBatch(now, a.source, a.log)
-		if events = b.mapEvents(ctx, events); len(events) > 0 { // those that take too long together are for the next batch
-			if err := store.Unclaim(ctx, tx, events); err != nil {
-				return err
-			}
-			n -= len(events)
+		err = b.run(ctx, tx, got.Events, got.Behind, a.fetches, a.Traced)
+		if len(b.events) > 0 {
+			t.about = b.events[0].about()
 		}
-		if err := b.lock(ctx, tx); err != nil {
-			return err
-		}
-		point.Reach(point.ApplyLocked)
-		b.fold()
-		defer point.Reach(point.ApplyBefore)
-		if err := b.await(ctx, tx, a.fetches); err != nil {
-			return err
-		}
-		return b.save(ctx, tx, a.Traced)
+		return err
 	})
 	if err != nil || b == nil {
-		return n, first, err
+		return err
 	}
+	b.finish(ctx, a)
+	return nil
+}
+
+// finish tells whoever counts what became of a committed batch.
+func (b *batch) finish(ctx context.Context, a *Applier) {
 	if a.Traced {
 		b.trace(ctx, a.now())
 	}
 	b.count(a.Activity)
-	if oldest := slices.IndexFunc(b.events, func(e store.Event) bool { return !e.Urgent }); oldest >= 0 {
-		a.pace.applied(n, now.Sub(b.events[oldest].ReceivedAt))
+	if oldest := slices.IndexFunc(b.events, func(m *mapped) bool { return !m.Urgent }); oldest >= 0 {
+		a.pace.applied(len(b.events), b.now.Sub(b.events[oldest].ReceivedAt))
 	} else {
-		a.pace.overtaken(n)
+		a.pace.overtaken(len(b.events))
 	}
-	return n, first, nil
+}
+
+// watchBlockers finds out whom a connection of ours waits for, until the returned function is called.
+func (a *Applier) watchBlockers(ctx context.Context, pid int) (stop func() []store.Blocker) {
+	ctx, cancel := context.WithCancel(ctx)
+	found := make(chan []store.Blocker, 1)
+	go func() {
+		var last []store.Blocker
+		tick := time.NewTicker(lockWait / 10)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				found <- last
+				return
+			case <-tick.C:
+			}
+			if now, err := a.store.Blockers(ctx, pid); err == nil && len(now) > 0 {
+				last = now
+			}
+		}
+	}()
+	return func() []store.Blocker {
+		cancel()
+		return <-found
+	}
 }

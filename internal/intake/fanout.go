@@ -3,55 +3,73 @@ package intake
 import (
 	"context"
 	"fmt"
+	"maps"
+	"runtime/debug"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
 
-// fanOutSome carries the change of one listing to one page of its stays, so that events need not wait for all
-// of a large one. more tells whether there was any such listing.
-func (a *Applier) fanOutSome(ctx context.Context) (more bool, err error) {
-	refs, err := a.store.ListingsToFanOut(ctx, 1)
-	if err != nil || len(refs) == 0 {
+const (
+	// fanOutChoice is among how many listings one is looked for that can be fanned out.
+	fanOutChoice = 64
+	// fanOutRest is how long a listing is left alone whose fan-out failed.
+	fanOutRest = 10 * time.Second
+)
+
+// fanOutSome carries the change of one listing to one page of its stays, so that events need not wait for all of a large one. One
+// that can't be fanned out now is left alone for a while. more tells whether there may be further ones.
+func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error) {
+	refs, err := a.store.ListingsToFanOut(ctx, fanOutChoice)
+	if err != nil {
 		return false, err
 	}
-	n, err := a.fanOut(ctx, refs[0])
-	if n > 0 {
-		point.Reach(point.FanOutBehind)
-		a.applied()
+	now := time.Now()
+	maps.DeleteFunc(t.skipped, func(_ store.ListingRef, until time.Time) bool { return !now.Before(until) })
+	for _, ref := range refs {
+		if _, skip := t.skipped[ref]; skip {
+			continue
+		}
+		reached, done, err := a.fanOut(ctx, ref)
+		if reached > 0 {
+			point.Reach(point.FanOutBehind)
+			a.applied()
+		}
+		if err == nil && (done || reached > 0) {
+			return true, nil
+		}
+		t.skipped[ref] = now.Add(fanOutRest)
+		a.log.Warn("the change of a listing can't be carried to all of its stays now; trying again", "source", ref.Source, "listing_id", ref.ListingID,
+			"waits_for", store.LockedRow(err), "error", err)
 	}
-	if err != nil {
-		return false, fmt.Errorf("fan out listing %s/%s: %w", refs[0].Source, refs[0].ListingID, err)
-	}
-	return true, nil
+	return false, nil
 }
 
 // fanOut reaches the next stays of a listing, at most a page. It may be cut off or run twice anywhere: what a
-// stay was completed with is written in its row.
-func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int, err error) {
+// stay was completed with is written in its row. done tells that all have been reached; those that somebody has locked have not.
+func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int, done bool, err error) {
+	defer func() { // one listing that we stumble over must not stop the others
+		if recovered := recover(); recovered != nil {
+			a.log.Error("carrying a listing's change to its stays panicked", "panic", recovered, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: %v", errPanicked, recovered)
+		}
+	}()
 	generation := int64(0)
 	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
 		now := a.now().UTC()
-		refs := []store.ListingRef{ref}
-		into, err := store.MergedInto(ctx, tx, ref)
-		if err != nil {
+		if err := store.LimitLockWait(ctx, tx, lockWait); err != nil {
 			return err
 		}
-		if into != nil {
-			refs = append(refs, store.ListingRef{Source: ref.Source, ListingID: *into})
-		}
-		listings, err := store.LockListings(ctx, tx, refs, true, now)
-		if err != nil {
+		b := newBatch(now, a.source, a.log)
+		if err := b.lockListings(ctx, tx, []store.ListingRef{ref}, true); err != nil {
 			return err
 		}
-		l := listings[ref]
-		generation = l.Generation
-		if text(l.MergedInto) != text(into) {
-			return store.ErrRaced
-		}
-		stays, err := store.LockStaysBehindListing(ctx, tx, ref, l.Generation, now, fanOutBatch)
+		generation = b.listings[ref].Generation
+		stays, err := store.LockStaysOfGeneration(ctx, tx, ref, generation, now, fanOutBatch)
 		if err != nil {
 			return err
 		}
@@ -59,21 +77,113 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 		policy := nameOf(a.source(ref.Source).Policy)
 		wishes := make([]store.Wish, reached)
 		for i := range stays {
-			if into != nil { // it goes on there
-				stays[i].ListingID = into
-				completeStay(&stays[i], listings[refs[1]], policy)
-			} else {
-				completeStay(&stays[i], l, policy)
-			}
+			stays[i].ListingID = b.present(ref.Source, stays[i].ListingID) // what it has become part of, however often
+			completeStay(&stays[i], b.listings[store.ListingRef{Source: ref.Source, ListingID: *stays[i].ListingID}], policy, now)
 			wishes[i] = wish(stays[i], now, true, false)
 		}
 		var writes pgx.Batch
 		store.SaveCompletions(&writes, stays)
 		store.WishKeys(&writes, wishes, now)
+		if err := tx.SendBatch(ctx, &writes).Close(); err != nil {
+			return err
+		}
+		left, err := store.StaysOfGenerationLeft(ctx, tx, ref, generation, now)
+		done = !left
+		return err
+	})
+	if err != nil || !done {
+		return reached, false, err
+	}
+	return reached, true, a.store.ListingFannedOut(ctx, ref, generation)
+}
+
+// moveBatch is how many stays move to their next room in one transaction.
+const moveBatch = 100
+
+// moveSome has stays move to their next room whose time has come.
+func (a *Applier) moveSome(ctx context.Context, _ *turn) (more bool, err error) {
+	due, err := a.store.SegmentsDue(ctx, a.now().UTC(), moveBatch)
+	if err != nil || len(due) == 0 {
+		return false, err
+	}
+	moved := 0
+	for _, r := range due {
+		n, err := a.move(ctx, r)
+		if err != nil && !store.IsLockWait(err) {
+			return false, fmt.Errorf("move the stay %s/%s to its next room: %w", r.Source, r.ReservationID, err)
+		}
+		if err != nil {
+			a.log.Warn("a stay can't move to its next room now; trying again", "source", r.Source, "reservation_id", r.ReservationID, "waits_for", store.LockedRow(err))
+		}
+		moved += n
+	}
+	if moved > 0 {
+		a.applied()
+	}
+	return moved > 0, nil
+}
+
+// move has one stay move to the room of now. It may run twice, or on any replica.
+func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, err error) {
+	ref := seen.Ref()
+	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
+		moved = 0
+		if err := store.LimitLockWait(ctx, tx, lockWait); err != nil {
+			return err
+		}
+		b := newBatch(a.now().UTC(), a.source, a.log)
+		var listings []store.ListingRef
+		for _, id := range append([]*string{seen.ListingID}, roomsOf(seen)...) {
+			if id != nil {
+				listings = append(listings, store.ListingRef{Source: seen.Source, ListingID: *id})
+			}
+		}
+		if err := b.lockListings(ctx, tx, listings, false); err != nil {
+			return err
+		}
+		var err error
+		if b.reservations, err = store.LockReservations(ctx, tx, []store.Ref{ref}); err != nil {
+			return err
+		}
+		before, known := b.reservations[ref]
+		if !known || before.SegmentDue == nil || before.SegmentDue.After(b.now) {
+			return nil
+		}
+		r := before
+		b.complete(&r)
+		if r.SegmentDue != nil && !r.SegmentDue.After(b.now) {
+			return nil // it was changed meanwhile: another listing has to be locked
+		}
+		r.UpdatedAt = b.now
+		moved = 1
+		var writes pgx.Batch
+		if err := store.UpdateReservations(ctx, tx, []store.Reservation{r}); err != nil {
+			return err
+		}
+		store.WishKeys(&writes, []store.Wish{wish(r, b.now, stayChanged(before, r), false)}, b.now)
+		if err := store.QueueTimeline(&writes, []store.Entry{moveEntry(before, r, b.now)}); err != nil {
+			return err
+		}
 		return tx.SendBatch(ctx, &writes).Close()
 	})
-	if err != nil || reached == fanOutBatch {
-		return reached, err
+	return moved, err
+}
+
+func roomsOf(r store.Reservation) []*string {
+	var rooms []*string
+	for _, s := range segmentsOf(r.Segments) {
+		rooms = append(rooms, s.ListingID)
 	}
-	return reached, a.store.ListingFannedOut(ctx, ref, generation)
+	return rooms
+}
+
+func moveEntry(before, after store.Reservation, now time.Time) store.Entry {
+	e := store.Entry{
+		Ref: after.Ref(), At: now, Kind: store.TimelineStep, Summary: "the stay moves from listing " + text(before.ListingID) + " to " + text(after.ListingID) + ", as the PMS has planned",
+		Detail: map[string]any{"from": text(before.ListingID), "to": text(after.ListingID)},
+	}
+	if after.SegmentDue != nil {
+		e.Detail["next_at"] = pms.FormatInstant(*after.SegmentDue)
+	}
+	return e
 }

@@ -14,7 +14,7 @@ import (
 // not matter how they came to differ: the policy changed, a replica with an older configuration applied an event, or the stays
 // were imported before the source had an entry. A replica whose own policy is not the decided one leaves them to the others.
 // more tells whether there may be further ones.
-func (a *Applier) followSome(ctx context.Context) (more bool, err error) {
+func (a *Applier) followSome(ctx context.Context, _ *turn) (more bool, err error) {
 	stale, err := a.store.StalePolicies(ctx)
 	if err != nil {
 		return false, err
@@ -97,7 +97,7 @@ func (b *batch) followed(r store.Reservation, live bool, policy namedPolicy) (st
 		return r, true
 	}
 	if r.ListingID == nil {
-		completeStay(&r, store.Listing{}, policy)
+		completeStay(&r, store.Listing{}, policy, b.now)
 		return r, true
 	}
 	listing, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
@@ -108,6 +108,6 @@ func (b *batch) followed(r store.Reservation, live bool, policy namedPolicy) (st
 		r.ListingID = b.present(r.Source, r.ListingID)
 		listing = b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
 	}
-	completeStay(&r, listing, policy)
+	completeStay(&r, listing, policy, b.now)
 	return r, true
 }

@@ -1,8 +1,11 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
@@ -39,34 +42,52 @@ var errPreviewed = errors.New("this was only a preview")
 func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Preview, error) {
 	var p Preview
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
-		events, err := store.WithBodies(ctx, tx, events)
-		if err != nil {
+		b := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
+		inOrder := slices.SortedFunc(slices.Values(events), func(x, y store.Event) int { return cmp.Compare(x.Seq, y.Seq) })
+		for some := range slices.Chunk(inOrder, previewAtOnce) {
+			if err := a.mapAgain(ctx, tx, b, some); err != nil {
+				return err
+			}
+		}
+		if err := b.lock(ctx, tx, false); err != nil {
 			return err
 		}
-		b := newBatch(a.now().UTC(), a.source, a.log)
-		for left := b.mapEvents(ctx, events); len(left) > 0; { // nobody waits for these: they may take longer together
-			left = b.mapEvents(ctx, left)
-		}
-		if err := b.lock(ctx, tx); err != nil {
-			return err
-		}
-		before := b.listings
-		b.listings = make(map[store.ListingRef]store.Listing, len(before))
-		for ref, l := range before {
-			b.listings[ref] = l
-		}
+		before := maps.Clone(b.listings)
 		b.fold()
-		for i := range b.awaiting {
-			reason := "documents of the PMS would be asked for first"
-			b.events[i].Status, b.events[i].Reason = store.EventAccepted, &reason
+		p.Events = nil
+		for _, m := range b.events {
+			if m.awaiting {
+				reason := "documents of the PMS would be asked for first"
+				m.Status, m.Reason = store.EventAccepted, &reason
+			}
+			p.Events = append(p.Events, m.Event)
 		}
-		p.Events, p.Differences = b.events, b.differences(before)
+		p.Differences = b.differences(before)
 		return errPreviewed
 	})
 	if errors.Is(err, errPreviewed) {
 		return p, nil
 	}
 	return p, err
+}
+
+// previewAtOnce is how many bodies a preview holds at a time.
+const previewAtOnce = 8
+
+// mapAgain adds events to a batch. Nobody waits for them: they may take as long as they need.
+func (a *Applier) mapAgain(ctx context.Context, tx pgx.Tx, b *batch, events []store.Event) error {
+	events, err := store.WithBodies(ctx, tx, events)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		m, err := mapEvent(ctx, a.source(e.Source), e)
+		if err != nil {
+			m.says, m.changes = pms.Event{Type: m.says.Type, Invalid: []pms.FieldError{{Field: "body", Message: err.Error()}}}, nil
+		}
+		b.add(m)
+	}
+	return nil
 }
 
 // differences lists what the batch has changed, listings as they were before given.

@@ -41,7 +41,32 @@ type Event struct {
 	Body          []byte // nil where it was not asked for, or retention has removed it
 	Request       []byte // JSON of what surrounded the body; nil for the canonical format
 	Documents     []byte // JSON of the PMS's documents that were fetched for it; nil for none
+	Tries         int    // how often it was put back into the queue
+	AppliedBefore bool   // something of it was applied before its documents were there
+	Detail        []byte // JSON of an EventNotes; nil for none
 	Replays
+}
+
+// EventNotes are what could not be read of an event that was understood otherwise.
+type EventNotes struct {
+	Notes    []FieldNote    `json:"notes,omitempty"`
+	Rejected []RejectedItem `json:"rejected,omitempty"`
+}
+
+// FieldNote is a field that could not be read and was dropped. It never quotes the value.
+type FieldNote struct {
+	Field         string `json:"field"`
+	Problem       string `json:"problem"`
+	ReservationID string `json:"reservation_id,omitempty"`
+	ListingID     string `json:"listing_id,omitempty"`
+}
+
+// RejectedItem is an item of an event that could not be read.
+type RejectedItem struct {
+	Where         string      `json:"where"`
+	ReservationID string      `json:"reservation_id,omitempty"`
+	ListingID     string      `json:"listing_id,omitempty"`
+	Errors        []FieldNote `json:"errors"`
 }
 
 // Replays are what is known of an event that was applied again. Status is what the event has come to: applied once it has been
@@ -58,6 +83,10 @@ type Replays struct {
 // noReplays are the columns of events that are not known to have been replayed.
 const noReplays = `false AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status, NULL::text AS replay_reason,
 			NULL::text AS first_status, NULL::text AS first_reason`
+
+// putBackReason is why an event of the queue q waits though it had its turn.
+const putBackReason = `CASE WHEN q.not_before IS NOT NULL THEN 'it could not be applied yet, in ' || greatest(q.tries, 1)
+			|| ' tries: what it is about is locked, or takes too long; tried again by itself' END`
 
 // Accepted is the fate of one event given to [Store.InsertEvents].
 type Accepted struct {
@@ -100,11 +129,11 @@ const (
 		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[], $10::timestamptz[], $11::bytea[], $12::jsonb[])
 			AS n (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body, request)
 		ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING
-		RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent, occurred_at, received_at`
+		RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent, occurred_at, received_at, octet_length(body) AS bytes`
 	insertWaiting = `
 		WITH stored AS (` + storeEvents + `)
-		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
-		SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM stored RETURNING event_id`
+		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
+		SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, bytes FROM stored RETURNING event_id`
 	insertSettled = `
 		WITH stored AS (` + storeEvents + `)
 		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
@@ -150,8 +179,8 @@ func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, e
 
 // queueAgain queues stored events, at their places in the order.
 const queueAgain = `
-	INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
-	SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM events WHERE `
+	INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
+	SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, octet_length(body) FROM events WHERE `
 
 // splitEvents tells the events that wait to be applied from those whose fate is known at once. Each part is in the
 // order of keys, so that two replicas that insert the same ones never wait for each other.
@@ -254,33 +283,14 @@ func (s *Store) EventIDByKey(ctx context.Context, source, key string) (uuid.UUID
 	return id, wrap(err, "find event %q of source %s", key, source)
 }
 
-// ClaimEvents takes the oldest waiting events off the queue, urgent ones first, at most limit; a rollback puts them
-// back. Concurrent appliers get different ones. They come in the order of receipt; that urgent ones have
-// overtaken others changes nothing in the end, because each has its place in the order of its reservation.
-func ClaimEvents(ctx context.Context, tx pgx.Tx, limit int) ([]Event, error) {
-	rows, _ := tx.Query(ctx, `
-		WITH first AS (SELECT seq FROM event_queue WHERE urgent ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED),
-			rest AS (SELECT seq FROM event_queue WHERE NOT urgent ORDER BY seq LIMIT $1 - (SELECT count(*) FROM first) FOR UPDATE SKIP LOCKED),
-			taken AS (DELETE FROM event_queue WHERE seq = ANY (ARRAY (SELECT seq FROM first UNION ALL SELECT seq FROM rest))
-				RETURNING seq, event_id, urgent)
-		SELECT t.event_id, t.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
-			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, t.urgent, e.body, e.request,
-			(SELECT documents FROM event_fetches f WHERE f.event_id = t.event_id AND e.request IS NOT NULL) AS documents,
-			EXISTS (SELECT FROM event_replays p WHERE p.event_id = t.event_id) AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status,
-			NULL::text AS replay_reason, NULL::text AS first_status, NULL::text AS first_reason
-		FROM taken t JOIN events e USING (event_id)`, limit)
-	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
-	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) })
-	return events, wrap(err, "claim events")
-}
-
 // FinishEvents writes what became of events that this transaction has claimed: their Status, Reason and AppliedAt.
 func FinishEvents(batch *pgx.Batch, events []Event) {
 	n := len(events)
 	r := newEventRows(events)
-	seqs, applied := make([]int64, n), make([]*time.Time, n)
+	seqs, applied, details := make([]int64, n), make([]*time.Time, n), make([]*string, n)
 	var rejected, fetched, replayed [][16]byte
 	for i, e := range events {
+		details[i] = jsonText(e.Detail)
 		if seqs[i], applied[i] = e.Seq, e.AppliedAt; e.Status == EventRejected {
 			rejected = append(rejected, e.EventID)
 		}
@@ -292,11 +302,15 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 		}
 	}
 	batch.Queue(`
-		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at)
-		SELECT seq, event_id, source, type, status, nullif(reason, ''), nullif(reservation_id, ''), nullif(listing_id, ''), occurred_at, received_at, applied_at
-		FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
-			AS n (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at)`,
-		seqs, r.ids, r.sources, r.types, r.statuses, r.reasons, r.reservations, r.listings, r.occurred, r.received, applied)
+		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at, detail)
+		SELECT seq, event_id, source, type, status, nullif(reason, ''), nullif(reservation_id, ''), nullif(listing_id, ''), occurred_at, received_at, applied_at, detail::jsonb
+		FROM unnest(@seqs::bigint[], @ids::uuid[], @sources::text[], @types::text[], @statuses::text[], @reasons::text[], @reservations::text[], @listings::text[],
+				@occurred::timestamptz[], @received::timestamptz[], @applied::timestamptz[], @details::text[])
+			AS n (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at, detail)`,
+		pgx.StrictNamedArgs{
+			"seqs": seqs, "ids": r.ids, "sources": r.sources, "types": r.types, "statuses": r.statuses, "reasons": r.reasons, "reservations": r.reservations,
+			"listings": r.listings, "occurred": r.occurred, "received": r.received, "applied": applied, "details": details,
+		})
 	if len(rejected) > 0 {
 		batch.Queue(`UPDATE events SET rejected = true WHERE event_id = ANY ($1)`, rejected)
 	}
@@ -308,15 +322,6 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 	}
 }
 
-// Unclaim puts claimed events back into the queue, in the transaction that claimed them.
-func Unclaim(ctx context.Context, tx pgx.Tx, events []Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	_, err := tx.Exec(ctx, queueAgain+`event_id = ANY ($1)`, eventIDs(events))
-	return wrap(err, "put %d events back", len(events))
-}
-
 // settleReplays makes the results that have just been written for these events those of their replays, beside what they had come to
 // before. Events that were not replayed it leaves as they are.
 const settleReplays = `
@@ -325,46 +330,21 @@ const settleReplays = `
 	UPDATE event_results r SET replayed_at = now(), replay_status = r.status, replay_reason = r.reason,
 		first_status = coalesce(p.first_status, p.status), first_reason = CASE WHEN p.first_status IS NULL THEN p.reason ELSE p.first_reason END,
 		status = CASE WHEN p.status = 'applied' THEN p.status ELSE r.status END,
-		reason = CASE WHEN p.status = 'applied' THEN p.reason ELSE r.reason END,
+		reason = CASE WHEN p.status = 'applied' AND r.status <> 'applied' THEN p.reason ELSE r.reason END,
 		applied_at = coalesce(p.applied_at, r.applied_at),
 		type = CASE WHEN r.status = 'rejected' THEN p.type ELSE r.type END,
 		reservation_id = coalesce(r.reservation_id, p.reservation_id), listing_id = coalesce(r.listing_id, p.listing_id)
 	FROM settled p WHERE r.seq = p.seq AND r.event_id = p.event_id`
 
-// SetAside rejects a waiting event that can't be applied.
-func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
-		var id uuid.UUID
-		err := tx.QueryRow(ctx, `
-			WITH taken AS (DELETE FROM event_queue WHERE seq = $1 RETURNING seq, event_id)
-			INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
-			SELECT t.seq, t.event_id, e.source, e.type, 'rejected', $2, e.reservation_id, e.listing_id, e.occurred_at, e.received_at
-			FROM taken t JOIN events e USING (event_id) RETURNING event_id`, seq, reason).Scan(&id)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil // another applier was quicker
-		}
-		if err == nil {
-			_, err = tx.Exec(ctx, `UPDATE events SET rejected = true WHERE event_id = $1`, id)
-		}
-		if err == nil { // a replay asks the PMS again
-			_, err = tx.Exec(ctx, `DELETE FROM event_fetches WHERE event_id = $1`, id)
-		}
-		if err == nil {
-			_, err = tx.Exec(ctx, settleReplays, []uuid.UUID{id})
-		}
-		return err
-	})
-	return wrap(err, "set event %d aside", seq)
-}
-
 // Event returns one event with its body.
 func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(r.type, e.type) AS type, coalesce(r.status, 'accepted') AS status,
-			coalesce(r.reason, f.reason) AS reason, coalesce(r.reservation_id, e.reservation_id) AS reservation_id, coalesce(r.listing_id, e.listing_id) AS listing_id,
+			coalesce(r.reason, f.reason, `+putBackReason+`) AS reason, coalesce(r.reservation_id, e.reservation_id) AS reservation_id, coalesce(r.listing_id, e.listing_id) AS listing_id,
 			e.occurred_at, e.received_at, coalesce(r.applied_at, p.applied_at) AS applied_at, coalesce(q.urgent, false) AS urgent, e.body, e.request, f.documents,
 			p.event_id IS NOT NULL AS replay, r.replayed_at, r.replay_status, r.replay_reason,
-			coalesce(r.first_status, p.first_status, p.status) AS first_status, coalesce(r.first_reason, p.first_reason, p.reason) AS first_reason
+			coalesce(r.first_status, p.first_status, p.status) AS first_status, coalesce(r.first_reason, p.first_reason, p.reason) AS first_reason,
+			coalesce(q.tries, 0) AS tries, coalesce(f.applied, false) AS applied_before, r.detail
 		FROM events e LEFT JOIN event_queue q USING (seq) LEFT JOIN event_results r USING (seq) LEFT JOIN event_fetches f ON f.event_id = e.event_id
 			LEFT JOIN event_replays p ON p.event_id = e.event_id
 		WHERE e.event_id = $1 AND (q.seq IS NOT NULL OR r.seq IS NOT NULL OR f.seq IS NOT NULL)`, id)
@@ -376,7 +356,8 @@ func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
 func WithBodies(ctx context.Context, tx pgx.Tx, events []Event) ([]Event, error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
-			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, false AS urgent, e.body, e.request, NULL::json AS documents, `+noReplays+`
+			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, false AS urgent, e.body, e.request, NULL::json AS documents, `+noReplays+`,
+			0 AS tries, false AS applied_before, NULL::jsonb AS detail
 		FROM events e WHERE e.event_id = ANY ($1) AND e.body IS NOT NULL ORDER BY e.seq`, eventIDs(events))
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
 	return list, wrap(err, "read events")
@@ -401,13 +382,13 @@ func (s *Store) ReplayEvents(ctx context.Context, events []Event, audit Audit, n
 			WITH undone AS (
 				DELETE FROM event_results r USING events e
 				WHERE r.event_id = e.event_id AND r.seq = e.seq AND e.event_id = ANY ($1) AND e.body IS NOT NULL
-				RETURNING r.*, e.urgent),
+				RETURNING r.*, e.urgent, octet_length(e.body) AS bytes),
 			kept AS (
 				INSERT INTO event_replays (event_id, seq, type, status, reason, reservation_id, listing_id, applied_at, first_status, first_reason)
 				SELECT event_id, seq, type, status, reason, reservation_id, listing_id, applied_at, first_status, first_reason FROM undone),
 			queued AS (
-				INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
-				SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM undone RETURNING event_id)
+				INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
+				SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, bytes FROM undone RETURNING event_id)
 			UPDATE events e SET rejected = false FROM queued q WHERE e.event_id = q.event_id RETURNING e.event_id`, eventIDs(events))
 		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 		if err != nil {
@@ -493,7 +474,8 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, NULL::text AS event_key, e.type, e.status, e.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
 			e.applied_at, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request, NULL::json AS documents,
-			e.replay, e.replayed_at, e.replay_status, e.replay_reason, e.first_status, e.first_reason
+			e.replay, e.replayed_at, e.replay_status, e.replay_reason, e.first_status, e.first_reason,
+			0 AS tries, false AS applied_before, NULL::jsonb AS detail
 		FROM (`+strings.Join(parts, ` UNION ALL `)+`) e ORDER BY e.seq DESC LIMIT `+w.arg(limit), w.planned()...)
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
 	return events, wrap(err, "list events")
@@ -518,7 +500,7 @@ func (f EventFilter) waiting(w *where, below int64, limit int) string {
 	w.restart()
 	w.add("q.seq < %s", below)
 	f.narrow(w, "q")
-	return `(SELECT q.event_id, q.seq, q.source, q.type, 'accepted' AS status, NULL::text AS reason, q.reservation_id, q.listing_id, e.occurred_at, e.received_at,
+	return `(SELECT q.event_id, q.seq, q.source, q.type, 'accepted' AS status, ` + putBackReason + ` AS reason, q.reservation_id, q.listing_id, e.occurred_at, e.received_at,
 		p.applied_at, p.event_id IS NOT NULL AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status, NULL::text AS replay_reason,
 		coalesce(p.first_status, p.status) AS first_status, coalesce(p.first_reason, p.reason) AS first_reason
 		FROM event_queue q LEFT JOIN event_replays p ON p.event_id = q.event_id` + itsEvent("q") + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
@@ -570,4 +552,16 @@ func deref(s *string) string {
 		return ""
 	}
 	return *s
+}
+
+// maxStored bounds a text of a sender's that is kept for people.
+const maxStored = 2000
+
+// Storable cuts a text of a sender's to what Postgres takes and people read.
+func Storable(s string) string {
+	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "�")
+	if len(s) > maxStored {
+		s = strings.ToValidUTF8(s[:maxStored], "")
+	}
+	return s
 }

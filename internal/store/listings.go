@@ -99,12 +99,6 @@ func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool
 	return found, read()
 }
 
-// MergedInto is the listing that a listing has become part of, nil for none.
-func MergedInto(ctx context.Context, tx pgx.Tx, ref ListingRef) (into *string, err error) {
-	err = tx.QueryRow(ctx, `SELECT merged_into FROM listings WHERE source = $1 AND listing_id = $2`, ref.Source, ref.ListingID).Scan(&into)
-	return into, wrap(err, "listing %s/%s", ref.Source, ref.ListingID)
-}
-
 // SaveListing writes all of a locked listing.
 func SaveListing(batch *pgx.Batch, l Listing) {
 	batch.Queue(`

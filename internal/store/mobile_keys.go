@@ -84,7 +84,7 @@ var LastRank = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // wishRows are the columns of wishes, for unnest.
 func wishRows(wishes []Wish) []any {
 	wishes = slices.Clone(wishes)
-	slices.SortFunc(wishes, func(a, b Wish) int { return a.compare(b.Ref) }) // one order for locks
+	slices.SortFunc(wishes, func(a, b Wish) int { return a.Compare(b.Ref) }) // one order for locks
 	n := len(wishes)
 	sources, ids, interim := make([]string, n), make([]string, n), make([]string, n)
 	checkIns, ranks := make([]*time.Time, n), make([]*time.Time, n)
@@ -418,7 +418,7 @@ func (s *Store) eachPageOfKeys(ctx context.Context, statement func(after Ref) (s
 		if len(refs) < queuePage {
 			return total, nil
 		}
-		after = slices.MaxFunc(refs, Ref.compare)
+		after = slices.MaxFunc(refs, Ref.Compare)
 	}
 }
 

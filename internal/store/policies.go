@@ -31,7 +31,7 @@ const (
 // DecidePolicies makes these the policies of their sources, all of them or, on an error, none. It returns the sources whose
 // stays have to follow.
 func (s *Store) DecidePolicies(ctx context.Context, policies []SourcePolicy) (changed []string, err error) {
-	policies = slices.SortedFunc(slices.Values(policies), func(a, b SourcePolicy) int { return Ref{Source: a.Source}.compare(Ref{Source: b.Source}) })
+	policies = slices.SortedFunc(slices.Values(policies), func(a, b SourcePolicy) int { return Ref{Source: a.Source}.Compare(Ref{Source: b.Source}) })
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		changed = nil
 		for _, p := range policies {
@@ -110,18 +110,19 @@ func StaysOfOtherPolicy(ctx context.Context, tx pgx.Tx, p SourcePolicy, now time
 func SaveCompletions(batch *pgx.Batch, list []Reservation) {
 	n := len(list)
 	sources, ids, listings, policies := make([]string, n), make([]string, n), make([]*string, n), make([]*string, n)
-	ins, outs, generations := make([]*time.Time, n), make([]*time.Time, n), make([]int64, n)
+	ins, outs, dues, generations := make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n), make([]int64, n)
 	for i, r := range list {
 		sources[i], ids[i], listings[i], policies[i] = r.Source, r.ReservationID, r.ListingID, r.Policy
-		ins[i], outs[i], generations[i] = r.CheckIn, r.CheckOut, r.ListingGeneration
+		ins[i], outs[i], dues[i], generations[i] = r.CheckIn, r.CheckOut, r.SegmentDue, r.ListingGeneration
 	}
 	batch.Queue(`
 		UPDATE reservations r SET listing_id = n.listing_id, check_in = n.check_in, check_out = n.check_out,
-			listing_generation = n.listing_generation, policy = n.policy
-		FROM unnest(@sources::text[], @ids::text[], @listings::text[], @ins::timestamptz[], @outs::timestamptz[], @generations::bigint[], @policies::text[])
-			AS n (source, reservation_id, listing_id, check_in, check_out, listing_generation, policy)
+			segment_due = n.segment_due, listing_generation = n.listing_generation, policy = n.policy
+		FROM unnest(@sources::text[], @ids::text[], @listings::text[], @ins::timestamptz[], @outs::timestamptz[], @dues::timestamptz[],
+				@generations::bigint[], @policies::text[])
+			AS n (source, reservation_id, listing_id, check_in, check_out, segment_due, listing_generation, policy)
 		WHERE r.source = n.source AND r.reservation_id = n.reservation_id`, pgx.StrictNamedArgs{
-		"sources": sources, "ids": ids, "listings": listings, "ins": ins, "outs": outs, "generations": generations, "policies": policies,
+		"sources": sources, "ids": ids, "listings": listings, "ins": ins, "outs": outs, "dues": dues, "generations": generations, "policies": policies,
 	})
 }
 

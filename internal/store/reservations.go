@@ -30,13 +30,20 @@ type Reservation struct {
 	BookingID         *string // of the PMS, where it is several reservations here
 	GuestID           *string // of the PMS, where it tells of guests apart
 	Policy            *string // fingerprint of the policy that check-in and check-out were completed with; nil: not known
+	Unit              *string // of the PMS: the room within the booking; nil: it has none, or it isn't known
+	CheckedInAt       *time.Time
+	Segments          []byte     // JSON: the rooms of a stay that moves while it lasts; nil: it has one
+	SegmentDue        *time.Time // when the next of them begins
+	Notes             []byte     // JSON: what could not be read of the last events
+	Bodies            []byte     // hashes of bodies that confirmed it, see intake
 }
 
 // Ref names the reservation.
 func (r Reservation) Ref() Ref { return Ref{r.Source, r.ReservationID} }
 
 const reservationColumns = `source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in_said,
-	check_out_said, check_in, check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy`
+	check_out_said, check_in, check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy,
+	unit, checked_in_at, segments, segment_due, notes, bodies`
 
 // LockReservations locks those of the named reservations that exist, in one order.
 func LockReservations(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Reservation, error) {
@@ -59,40 +66,67 @@ func LockReservations(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Reser
 	return found, nil
 }
 
-// reservationRows are the columns of many reservations, for unnest.
-func reservationRows(list []Reservation) []any {
+// reservationRows are the columns of many reservations, for unnestReservations.
+func reservationRows(list []Reservation) pgx.StrictNamedArgs {
 	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b Reservation) int { return a.Ref().compare(b.Ref()) }) // one order for locks
+	slices.SortFunc(list, func(a, b Reservation) int { return a.Ref().Compare(b.Ref()) }) // one order for locks
 	n := len(list)
 	sources, ids, statuses := make([]string, n), make([]string, n), make([]string, n)
-	var texts [9][]*string
-	var times [2][]*time.Time
-	for i := range texts {
-		texts[i] = make([]*string, n)
-	}
-	for i := range times {
-		times[i] = make([]*time.Time, n)
-	}
 	generations, seqs := make([]int64, n), make([]int64, n)
 	versions, created, updated := make([]time.Time, n), make([]time.Time, n), make([]time.Time, n)
+	bodies := make([][]byte, n)
 	for i, r := range list {
-		sources[i], ids[i], statuses[i] = r.Source, r.ReservationID, r.Status
-		for j, text := range []*string{r.ListingID, r.GuestEmail, r.GuestName, r.GuestPhone, r.CheckInSaid, r.CheckOutSaid, r.BookingID, r.GuestID, r.Policy} {
-			texts[j][i] = text
-		}
-		times[0][i], times[1][i] = r.CheckIn, r.CheckOut
+		sources[i], ids[i], statuses[i], bodies[i] = r.Source, r.ReservationID, r.Status, r.Bodies
 		generations[i], versions[i], seqs[i], created[i], updated[i] = r.ListingGeneration, r.VersionAt, r.VersionSeq, r.CreatedAt, r.UpdatedAt
 	}
-	return []any{
-		sources, ids, statuses, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], times[0], times[1],
-		generations, versions, seqs, created, updated, texts[6], texts[7], texts[8],
+	rows := pgx.StrictNamedArgs{
+		"source": sources, "reservation_id": ids, "status": statuses, "listing_generation": generations, "version_at": versions,
+		"version_seq": seqs, "created_at": created, "updated_at": updated, "bodies": bodies,
 	}
+	for name, of := range map[string]func(*Reservation) *string{
+		"listing_id": func(r *Reservation) *string { return r.ListingID }, "guest_email": func(r *Reservation) *string { return r.GuestEmail },
+		"guest_name": func(r *Reservation) *string { return r.GuestName }, "guest_phone": func(r *Reservation) *string { return r.GuestPhone },
+		"check_in_said": func(r *Reservation) *string { return r.CheckInSaid }, "check_out_said": func(r *Reservation) *string { return r.CheckOutSaid },
+		"booking_id": func(r *Reservation) *string { return r.BookingID }, "guest_id": func(r *Reservation) *string { return r.GuestID },
+		"policy": func(r *Reservation) *string { return r.Policy }, "unit": func(r *Reservation) *string { return r.Unit },
+		"segments": func(r *Reservation) *string { return jsonText(r.Segments) }, "notes": func(r *Reservation) *string { return jsonText(r.Notes) },
+	} {
+		column := make([]*string, n)
+		for i := range list {
+			column[i] = of(&list[i])
+		}
+		rows[name] = column
+	}
+	for name, of := range map[string]func(*Reservation) *time.Time{
+		"check_in": func(r *Reservation) *time.Time { return r.CheckIn }, "check_out": func(r *Reservation) *time.Time { return r.CheckOut },
+		"checked_in_at": func(r *Reservation) *time.Time { return r.CheckedInAt }, "segment_due": func(r *Reservation) *time.Time { return r.SegmentDue },
+	} {
+		column := make([]*time.Time, n)
+		for i := range list {
+			column[i] = of(&list[i])
+		}
+		rows[name] = column
+	}
+	return rows
 }
 
-const unnestReservations = `unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-	$10::timestamptz[], $11::timestamptz[], $12::bigint[], $13::timestamptz[], $14::bigint[], $15::timestamptz[], $16::timestamptz[],
-	$17::text[], $18::text[], $19::text[])
-	AS n (` + reservationColumns + `)`
+func jsonText(encoded []byte) *string {
+	if encoded == nil {
+		return nil
+	}
+	text := string(encoded)
+	return &text
+}
+
+const unnestReservations = `(SELECT source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in_said, check_out_said, check_in,
+		check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy, unit, checked_in_at,
+		segments::jsonb AS segments, segment_due, notes::jsonb AS notes, bodies
+	FROM unnest(@source::text[], @reservation_id::text[], @status::text[], @listing_id::text[], @guest_email::text[], @guest_name::text[],
+		@guest_phone::text[], @check_in_said::text[], @check_out_said::text[], @check_in::timestamptz[], @check_out::timestamptz[],
+		@listing_generation::bigint[], @version_at::timestamptz[], @version_seq::bigint[], @created_at::timestamptz[], @updated_at::timestamptz[],
+		@booking_id::text[], @guest_id::text[], @policy::text[], @unit::text[], @checked_in_at::timestamptz[], @segments::text[],
+		@segment_due::timestamptz[], @notes::text[], @bodies::bytea[])
+		AS u (` + reservationColumns + `)) n`
 
 // InsertReservations makes reservations that [LockReservations] has not found. [ErrRaced] if somebody else made one
 // meanwhile: then nothing of the transaction may be kept, and all of it is to be tried again.
@@ -101,7 +135,7 @@ func InsertReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 		return nil
 	}
 	tag, err := tx.Exec(ctx, `INSERT INTO reservations (`+reservationColumns+`) SELECT `+reservationColumns+` FROM `+unnestReservations+`
-		ON CONFLICT DO NOTHING`, reservationRows(list)...)
+		ON CONFLICT DO NOTHING`, reservationRows(list))
 	if err == nil && int(tag.RowsAffected()) < len(list) {
 		err = ErrRaced
 	}
@@ -118,28 +152,48 @@ func UpdateReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 		UPDATE reservations r SET status = n.status, listing_id = n.listing_id, guest_email = n.guest_email, guest_name = n.guest_name,
 			guest_phone = n.guest_phone, check_in_said = n.check_in_said, check_out_said = n.check_out_said, check_in = n.check_in,
 			check_out = n.check_out, listing_generation = n.listing_generation, version_at = n.version_at, version_seq = n.version_seq,
-			updated_at = n.updated_at, booking_id = n.booking_id, guest_id = n.guest_id, policy = n.policy, pruned = 0
-		FROM `+unnestReservations+` WHERE r.source = n.source AND r.reservation_id = n.reservation_id`, reservationRows(list)...)
+			updated_at = n.updated_at, booking_id = n.booking_id, guest_id = n.guest_id, policy = n.policy, unit = n.unit,
+			checked_in_at = n.checked_in_at, segments = n.segments, segment_due = n.segment_due, notes = n.notes, bodies = n.bodies, pruned = 0
+		FROM `+unnestReservations+` WHERE r.source = n.source AND r.reservation_id = n.reservation_id`, reservationRows(list))
 	return wrap(err, "save %d reservations", len(list))
 }
 
-// LockStaysBehindListing locks up to limit reservations of a listing that were completed with an older
-// generation of it and whose key may still matter: everything but what is removed, or over for two days.
-func LockStaysBehindListing(ctx context.Context, tx pgx.Tx, ref ListingRef, generation int64, now time.Time, limit int) ([]Reservation, error) {
+// staysOfGeneration selects the stays of a listing that were completed with an older generation of it and whose key may still
+// matter: everything but what is removed, or over for two days.
+const staysOfGeneration = `r.source = $1 AND r.listing_id = $2 AND r.listing_generation < $3 AND r.status = 'confirmed'
+	AND (r.check_out IS NULL OR r.check_out > $4::timestamptz - interval '2 days'
+		OR EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id))`
+
+// LockStaysOfGeneration locks up to limit stays of a listing that were completed with an older generation of it, and their keys.
+// What somebody else has locked is passed over: one stay must not hold up the others.
+func LockStaysOfGeneration(ctx context.Context, tx pgx.Tx, ref ListingRef, generation int64, now time.Time, limit int) ([]Reservation, error) {
 	rows, _ := tx.Query(ctx, `
-		SELECT `+reservationColumns+` FROM reservations r
-		WHERE source = $1 AND listing_id = $2 AND listing_generation < $3 AND status = 'confirmed'
-			AND (check_out IS NULL OR check_out > $4::timestamptz - interval '2 days'
-				OR EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id))
-		ORDER BY source COLLATE "C", reservation_id COLLATE "C" LIMIT $5 FOR NO KEY UPDATE`,
+		SELECT `+prefixed("r", reservationColumns)+` FROM reservations r
+		JOIN mobile_keys k ON k.source = r.source AND k.reservation_id = r.reservation_id
+		WHERE `+staysOfGeneration+`
+		ORDER BY r.source COLLATE "C", r.reservation_id COLLATE "C" LIMIT $5 FOR NO KEY UPDATE OF r, k SKIP LOCKED`,
 		ref.Source, ref.ListingID, generation, now, limit)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Reservation])
 	return list, wrap(err, "find the stays of listing %s/%s", ref.Source, ref.ListingID)
 }
 
+// StaysOfGenerationLeft tells whether there are stays left that [LockStaysOfGeneration] finds once nobody has locked them.
+func StaysOfGenerationLeft(ctx context.Context, tx pgx.Tx, ref ListingRef, generation int64, now time.Time) (left bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reservations r WHERE `+staysOfGeneration+`)`, ref.Source, ref.ListingID, generation, now).Scan(&left)
+	return left, wrap(err, "look for stays of listing %s/%s", ref.Source, ref.ListingID)
+}
+
+// SegmentsDue returns up to limit stays whose next room is due, the longest due first. Nothing is locked.
+func (s *Store) SegmentsDue(ctx context.Context, now time.Time, limit int) ([]Reservation, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT `+reservationColumns+` FROM reservations WHERE segment_due <= $1 ORDER BY segment_due LIMIT $2`, now, limit)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Reservation])
+	return list, wrap(err, "find stays that move to their next room")
+}
+
 func splitRefs(refs []Ref) (sources, ids []string) {
 	refs = slices.Clone(refs)
-	slices.SortFunc(refs, Ref.compare)
+	slices.SortFunc(refs, Ref.Compare)
 	for _, r := range slices.Compact(refs) {
 		sources, ids = append(sources, r.Source), append(ids, r.ReservationID)
 	}
@@ -346,5 +400,6 @@ func (r *Reservation) scan() []any {
 	return []any{
 		&r.Source, &r.ReservationID, &r.Status, &r.ListingID, &r.GuestEmail, &r.GuestName, &r.GuestPhone, &r.CheckInSaid,
 		&r.CheckOutSaid, &r.CheckIn, &r.CheckOut, &r.ListingGeneration, &r.VersionAt, &r.VersionSeq, &r.CreatedAt, &r.UpdatedAt, &r.BookingID, &r.GuestID, &r.Policy,
+		&r.Unit, &r.CheckedInAt, &r.Segments, &r.SegmentDue, &r.Notes, &r.Bodies,
 	}
 }

@@ -36,8 +36,8 @@ type Ref struct {
 	ReservationID string
 }
 
-// compare orders refs as Postgres does by COLLATE "C".
-func (r Ref) compare(other Ref) int {
+// Compare orders refs as Postgres does by COLLATE "C".
+func (r Ref) Compare(other Ref) int {
 	return cmp.Or(cmp.Compare(r.Source, other.Source), cmp.Compare(r.ReservationID, other.ReservationID))
 }
 

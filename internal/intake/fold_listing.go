@@ -1,0 +1,88 @@
+package intake
+
+import (
+	"slices"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+func (b *batch) foldListing(m *mapped, c change) verdict {
+	says := c.Listing
+	l := b.listings[store.ListingRef{Source: m.Source, ListingID: says.ListingID}]
+	if older(c.place, l.VersionAt, l.VersionSeq) {
+		return superseded
+	}
+	before := l
+	l.VersionAt, l.VersionSeq, l.UpdatedAt = &c.at, &c.seq, b.now
+	if !l.Known {
+		l.Known, l.CreatedAt = true, b.now
+	}
+	if l.Deleted = says.Deleted; !says.Deleted {
+		saidOfListing(&l, says)
+	}
+	b.keepListing(before, l)
+	return applied
+}
+
+// saidOfListing takes what a change says of a listing into the row. Of a whole one, what is not said is none.
+func saidOfListing(l *store.Listing, says *pms.Listing) {
+	set := func(field **string, value *string) {
+		if !says.Partial || value != nil {
+			*field = value
+		}
+	}
+	if !says.Partial || says.AccessGroupIDs != nil {
+		l.AccessGroupIDs = says.AccessGroupIDs
+	}
+	set(&l.Name, says.Name)
+	set(&l.ACSSystemID, says.ACSSystemID)
+	set(&l.TimeZone, says.TimeZone)
+	set(&l.CheckInTime, says.CheckInTime)
+	set(&l.CheckOutTime, says.CheckOutTime)
+	l.MergedInto = nil
+}
+
+// keepListing notes a changed listing.
+func (b *batch) keepListing(before, l store.Listing) {
+	if l.AccessGroupIDs == nil {
+		l.AccessGroupIDs = []string{}
+	}
+	if listingMatters(before, l) {
+		l.Generation++
+	}
+	ref := store.ListingRef{Source: l.Source, ListingID: l.ListingID}
+	b.listings[ref], b.listed[ref] = l, true
+}
+
+// foldMerge makes a listing part of another. What the other one lacks it has from this one, so that keys go on opening.
+func (b *batch) foldMerge(m *mapped, c change) verdict {
+	from := b.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.From}]
+	if older(c.place, from.VersionAt, from.VersionSeq) {
+		return superseded
+	}
+	into := b.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.Into}]
+	if into.MergedInto != nil && *into.MergedInto == from.ListingID {
+		into.MergedInto = nil // the other way round by now
+	}
+	before, intoBefore := from, into
+	from.VersionAt, from.VersionSeq, from.UpdatedAt, from.Deleted, from.MergedInto = &c.at, &c.seq, b.now, true, &into.ListingID
+	if !into.Known {
+		into.Known, into.CreatedAt, into.UpdatedAt = true, b.now, b.now
+		into.Name, into.TimeZone, into.CheckInTime, into.CheckOutTime, into.ACSSystemID = from.Name, from.TimeZone, from.CheckInTime, from.CheckOutTime, from.ACSSystemID
+	}
+	if len(into.Groups()) == 0 && len(from.Groups()) > 0 {
+		into.AdminAccessGroupIDs, into.UpdatedAt = from.Groups(), b.now
+	}
+	b.keepListing(before, from)
+	b.keepListing(intoBefore, into)
+	return applied
+}
+
+// listingMatters tells whether a change of a listing can change any of its stays.
+func listingMatters(a, b store.Listing) bool {
+	same := func(a, b *string) bool { return text(a) == text(b) }
+	return a.Known != b.Known || a.Deleted != b.Deleted || !slices.Equal(a.Groups(), b.Groups()) ||
+		!same(a.ACSSystemID, b.ACSSystemID) || !same(a.TimeZone, b.TimeZone) ||
+		!same(a.CheckInTime, b.CheckInTime) || !same(a.MergedInto, b.MergedInto) || !same(a.CheckOutTime, b.CheckOutTime)
+}

@@ -1,0 +1,318 @@
+package intake
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// lock locks what the events are about, in the order that everybody keeps: bookings and guests, listings, reservations. What is
+// not locked by then is read under the locks before it: the rooms of bookings, and the reservations of guests.
+func (b *batch) lock(ctx context.Context, tx pgx.Tx, behind bool) error {
+	bookings, guests := b.shared()
+	if err := store.LockShared(ctx, tx, bookings, guests); err != nil {
+		return err
+	}
+	if err := b.nameRooms(ctx, tx, bookings); err != nil {
+		return err
+	}
+	if behind {
+		if err := b.stepBack(ctx, tx); err != nil {
+			return err
+		}
+	}
+	var err error
+	if b.guests, err = store.Guests(ctx, tx, guests); err != nil {
+		return err
+	}
+	if b.ofGuest, err = store.ReservationsOfGuests(ctx, tx, b.changedGuests(), b.now); err != nil {
+		return err
+	}
+	n := b.needed()
+	had, err := store.ListingsOf(ctx, tx, n.completed)
+	if err != nil {
+		return err
+	}
+	if err := b.lockListings(ctx, tx, append(n.listings, had...), n.changesListings); err != nil {
+		return err
+	}
+	if b.reservations, err = store.LockReservations(ctx, tx, n.reservations); err != nil {
+		return err
+	}
+	for _, ref := range n.completed {
+		if id := b.reservations[ref].ListingID; id != nil {
+			if _, locked := b.listings[store.ListingRef{Source: ref.Source, ListingID: *id}]; !locked {
+				return store.ErrRaced // it was moved meanwhile
+			}
+		}
+	}
+	return nil
+}
+
+// shared are the bookings and guests that several reservations may belong to.
+func (b *batch) shared() (bookings, guests []store.Ref) {
+	for _, m := range b.events {
+		for _, c := range m.changes {
+			if r := c.Reservation; r != nil {
+				if r.BookingID != "" {
+					bookings = append(bookings, store.Ref{Source: m.Source, ReservationID: r.BookingID})
+				}
+				if r.GuestID != nil {
+					guests = append(guests, store.Ref{Source: m.Source, ReservationID: *r.GuestID})
+				}
+			}
+			if c.Guest != nil {
+				guests = append(guests, store.Ref{Source: m.Source, ReservationID: c.Guest.GuestID})
+			}
+		}
+		for _, lost := range m.says.Rejected {
+			if lost.BookingID != "" {
+				bookings = append(bookings, store.Ref{Source: m.Source, ReservationID: lost.BookingID})
+			}
+		}
+	}
+	return bookings, guests
+}
+
+func (b *batch) changedGuests() []store.Ref {
+	var guests []store.Ref
+	for _, m := range b.events {
+		for _, c := range m.changes {
+			if c.Guest != nil {
+				guests = append(guests, store.Ref{Source: m.Source, ReservationID: c.Guest.GuestID})
+			}
+		}
+	}
+	return guests
+}
+
+// nameRooms gives the rooms of bookings the reservations that they have, or new ones.
+func (b *batch) nameRooms(ctx context.Context, tx pgx.Tx, bookings []store.Ref) error {
+	if len(bookings) == 0 {
+		return nil
+	}
+	known, err := store.RoomsOfBookings(ctx, tx, bookings)
+	if err != nil {
+		return err
+	}
+	named := map[store.Ref]*rooms{}
+	for _, ref := range bookings {
+		named[ref] = &rooms{booking: ref.ReservationID}
+	}
+	for _, k := range known {
+		ref := store.Ref{Source: k.Source, ReservationID: k.BookingID}
+		b.bookings[ref] = append(b.bookings[ref], store.Ref{Source: k.Source, ReservationID: k.ReservationID})
+		if !isCompanion(k, known) {
+			named[ref].known = append(named[ref].known, k)
+		}
+	}
+	for _, m := range b.events {
+		m.nameRooms(named)
+	}
+	return nil
+}
+
+// isCompanion tells whether a reservation is of a further guest of a room: it is no room of its own.
+func isCompanion(k store.RoomOfBooking, all []store.RoomOfBooking) bool {
+	return slices.ContainsFunc(all, func(room store.RoomOfBooking) bool {
+		return room.Source == k.Source && room.BookingID == k.BookingID && len(k.ReservationID) > len(room.ReservationID)+len(companion) &&
+			k.ReservationID[:len(room.ReservationID)+len(companion)] == room.ReservationID+companion
+	})
+}
+
+// companion begins what the reservation of a further guest has after the id of its room's.
+const companion = "_guest-"
+
+// nameRooms names the rooms of one event, booking by booking.
+func (m *mapped) nameRooms(named map[store.Ref]*rooms) {
+	of := map[store.Ref][]*pms.Reservation{}
+	var order []store.Ref
+	add := func(booking string, r *pms.Reservation) {
+		ref := store.Ref{Source: m.Source, ReservationID: booking}
+		if of[ref] == nil {
+			order = append(order, ref)
+		}
+		of[ref] = append(of[ref], r)
+	}
+	for _, c := range m.changes {
+		if r := c.Reservation; r != nil && r.BookingID != "" {
+			add(r.BookingID, r)
+		}
+	}
+	lost := make([]*pms.Reservation, len(m.says.Rejected))
+	for i, item := range m.says.Rejected {
+		if item.BookingID != "" {
+			lost[i] = &pms.Reservation{BookingID: item.BookingID, Unit: item.Unit}
+			add(item.BookingID, lost[i])
+		}
+	}
+	for _, ref := range order {
+		named[ref].name(of[ref])
+	}
+	for i, r := range lost {
+		if r != nil {
+			m.says.Rejected[i].ReservationID = r.ReservationID
+		}
+	}
+	if len(order) > 0 {
+		m.ReservationID, m.ListingID = nil, nil
+		m.describe()
+	}
+}
+
+// needed is what has to be locked.
+type needed struct {
+	listings        []store.ListingRef
+	changesListings bool
+	reservations    []store.Ref
+	completed       []store.Ref // their times are completed from the listing that they have, which no event names
+}
+
+func (b *batch) needed() needed {
+	var n needed
+	for _, m := range b.events {
+		for _, c := range m.changes {
+			switch {
+			case c.Reservation != nil:
+				n.reservation(m.Source, *c.Reservation)
+			case c.Listing != nil:
+				n.changesListings = true
+				n.listing(m.Source, c.Listing.ListingID)
+			case c.Merge != nil:
+				n.changesListings = true
+				n.listing(m.Source, c.Merge.From)
+				n.listing(m.Source, c.Merge.Into)
+			}
+		}
+		for _, lost := range m.says.Rejected {
+			if lost.ReservationID != "" {
+				n.reservations = append(n.reservations, store.Ref{Source: m.Source, ReservationID: lost.ReservationID})
+			}
+		}
+	}
+	for _, refs := range b.bookings {
+		n.reservations = append(n.reservations, refs...)
+	}
+	for _, refs := range b.ofGuest {
+		n.reservations = append(n.reservations, refs...)
+	}
+	return n
+}
+
+func (n *needed) reservation(source string, r pms.Reservation) {
+	ref := store.Ref{Source: source, ReservationID: r.ReservationID}
+	n.reservations = append(n.reservations, ref)
+	for _, s := range r.Segments {
+		if s.ListingID != nil {
+			n.listing(source, *s.ListingID)
+		}
+	}
+	switch {
+	case r.ListingID != nil:
+		n.listing(source, *r.ListingID)
+	case r.Partial && !r.NoRoom && r.Status == pms.Confirmed:
+		n.completed = append(n.completed, ref)
+	}
+}
+
+func (n *needed) listing(source, id string) {
+	n.listings = append(n.listings, store.ListingRef{Source: source, ListingID: id})
+}
+
+// mostMerges bounds how far a listing is followed to what it has become part of.
+const mostMerges = 5
+
+// lockListings locks listings, and those that they have become part of.
+func (b *batch) lockListings(ctx context.Context, tx pgx.Tx, refs []store.ListingRef, change bool) error {
+	for range mostMerges {
+		found, err := store.LockListings(ctx, tx, refs, change, b.now)
+		if err != nil {
+			return err
+		}
+		refs = nil
+		for ref, l := range found {
+			b.listings[ref] = l
+			if l.MergedInto == nil {
+				continue
+			}
+			into := store.ListingRef{Source: ref.Source, ListingID: *l.MergedInto}
+			if _, locked := b.listings[into]; !locked {
+				refs = append(refs, into)
+			}
+		}
+		if len(refs) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// present is the listing that a listing is by now, for whoever names one that has become part of another.
+func (b *batch) present(source string, id *string) *string {
+	for range mostMerges {
+		if id == nil {
+			return nil
+		}
+		l := b.listings[store.ListingRef{Source: source, ListingID: *id}]
+		if l.MergedInto == nil {
+			return id
+		}
+		id = l.MergedInto
+	}
+	return id
+}
+
+// stepBack takes events out of the batch that are about the same as an earlier one that was put back: of two events that each say a
+// part, the later one must not be applied first.
+func (b *batch) stepBack(ctx context.Context, tx pgx.Tx) error {
+	earlier, err := store.EventsPutBack(ctx, tx)
+	if err != nil || len(earlier) == 0 {
+		return err
+	}
+	var stay []*mapped
+	for _, m := range b.events {
+		about := m.about()
+		at := slices.IndexFunc(earlier, func(p store.PutBack) bool {
+			return p.Seq < m.Seq && slices.ContainsFunc(p.About, func(what string) bool { return slices.Contains(about, what) })
+		})
+		if at < 0 {
+			stay = append(stay, m)
+			continue
+		}
+		until := earlier[at].NotBefore
+		if !until.After(b.now) {
+			until = b.now.Add(time.Second)
+		}
+		b.requeue = append(b.requeue, store.Requeue{Event: m.Event, NotBefore: &until, Tries: m.Tries, About: about})
+		earlier = append(earlier, store.PutBack{Seq: m.Seq, NotBefore: until, About: about})
+	}
+	b.events = stay
+	return nil
+}
+
+// about names what the order of an event matters to.
+func (m *mapped) about() []string {
+	var about []string
+	for _, c := range m.changes {
+		switch {
+		case c.Reservation != nil:
+			about = append(about, "reservation/"+m.Source+"/"+c.Reservation.ReservationID)
+			if c.Reservation.BookingID != "" {
+				about = append(about, "booking/"+m.Source+"/"+c.Reservation.BookingID)
+			}
+		case c.Listing != nil:
+			about = append(about, "listing/"+m.Source+"/"+c.Listing.ListingID)
+		case c.Merge != nil:
+			about = append(about, "listing/"+m.Source+"/"+c.Merge.From, "listing/"+m.Source+"/"+c.Merge.Into)
+		case c.Guest != nil:
+			about = append(about, "guest/"+m.Source+"/"+c.Guest.GuestID)
+		}
+	}
+	slices.Sort(about)
+	return slices.Compact(about)
+}

@@ -1,0 +1,110 @@
+package intake
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// What could not be read of an event is said where a person looks: at the event (its detail), at the reservation (its notes, until the
+// next event of it is applied), in the timeline, and counted by source and field.
+
+// Note is what could not be read of a reservation's last events. It never quotes a value: that may be a guest's.
+type Note struct {
+	Field   string    `json:"field"`
+	Problem string    `json:"problem"`
+	EventID string    `json:"event_id"`
+	At      time.Time `json:"at"`
+}
+
+// mostNotes bounds those of one reservation.
+const mostNotes = 20
+
+// ReadNotes reads the notes of a reservation's row.
+func ReadNotes(encoded []byte) []Note {
+	var notes []Note
+	_ = json.Unmarshal(encoded, &notes) // written here: what is no list of notes is none
+	return notes
+}
+
+func notesOf(notes []pms.Note, m *mapped, now time.Time) []byte {
+	list := make([]Note, 0, len(notes))
+	for _, n := range notes {
+		list = append(list, Note{store.Storable(n.Field), store.Storable(n.Problem), m.EventID.String(), now})
+	}
+	return encodeNotes(list)
+}
+
+func encodeNotes(list []Note) []byte {
+	if len(list) == 0 {
+		return nil
+	}
+	encoded, _ := json.Marshal(list[max(0, len(list)-mostNotes):]) // texts and times only: it can't fail
+	return encoded
+}
+
+// note keeps a change's notes for the event.
+func (m *mapped) note(c change) {
+	for _, n := range c.Notes {
+		noted := store.FieldNote{Field: store.Storable(n.Field), Problem: store.Storable(n.Problem)}
+		switch {
+		case c.Reservation != nil:
+			noted.ReservationID = c.Reservation.ReservationID
+		case c.Listing != nil:
+			noted.ListingID = c.Listing.ListingID
+		}
+		m.notes.Notes = append(m.notes.Notes, noted)
+	}
+}
+
+// reject keeps an item that can't be read, for the event and, where its id could be read, for its reservation.
+func (b *batch) reject(m *mapped, lost pms.Rejection) {
+	item := store.RejectedItem{Where: lost.Where, ReservationID: lost.ReservationID, ListingID: lost.ListingID}
+	for _, e := range lost.Errors {
+		item.Errors = append(item.Errors, store.FieldNote{Field: store.Storable(e.Field), Problem: store.Storable(e.Message)})
+	}
+	m.notes.Rejected = append(m.notes.Rejected, item)
+	ref := store.Ref{Source: m.Source, ReservationID: lost.ReservationID}
+	if b.reservations[ref].VersionSeq == 0 {
+		return
+	}
+	for _, e := range item.Errors {
+		b.addNote(ref, m, e.Field, "the last event could not be read: "+e.Problem)
+	}
+	b.entry(ref, m, store.EventRejected, map[string]any{"status": store.EventRejected, "reason": store.Storable(pms.Reasons(lost.Errors))})
+}
+
+// addNote adds to the notes of a reservation, which changes in nothing else.
+func (b *batch) addNote(ref store.Ref, m *mapped, field, problem string) {
+	r := b.reservations[ref]
+	b.changes(ref, r)
+	r.Notes = encodeNotes(append(ReadNotes(r.Notes), Note{field, problem, m.EventID.String(), b.now}))
+	r.UpdatedAt = b.now
+	b.reservations[ref] = r
+}
+
+// unknownStatus makes a status visible that nobody knows, on a reservation that has a key or may get one.
+func (b *batch) unknownStatus(m *mapped, says pms.Reservation) {
+	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}
+	if b.reservations[ref].Status != pms.Confirmed {
+		return
+	}
+	b.addNote(ref, m, "status", store.Storable(fmt.Sprintf("the PMS's status %q is unknown: nothing was changed. See whether the guest still has a right to the key", says.PMSStatus)))
+}
+
+var plainField = regexp.MustCompile(`^[a-z_]{1,40}$`)
+
+// fieldOf is the last name in a field's path, for a counter: one that no format of ours has is "other".
+func fieldOf(path string) string {
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	name, _, _ = strings.Cut(name, "[")
+	if !plainField.MatchString(name) {
+		return "other"
+	}
+	return name
+}

@@ -1,0 +1,219 @@
+package intake
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/tracing"
+)
+
+// await has the documents fetched that events wait for, and tells of those that were.
+func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
+	var events, jobs []store.Event
+	var wants []json.RawMessage
+	var reasons []string
+	var before []bool
+	var fetched []uuid.UUID
+	for _, m := range b.events {
+		if !m.awaiting {
+			if m.Documents != nil {
+				fetched = append(fetched, m.EventID)
+			}
+			continue
+		}
+		encoded, err := json.Marshal(m.says.Fetches)
+		if err != nil {
+			return fmt.Errorf("encode what is to be fetched: %w", err)
+		}
+		reason := store.ReasonNeedsFetch
+		if b.source(m.Source).Fetch != nil {
+			reason = ""
+			jobs = append(jobs, m.Event)
+		}
+		events, wants, reasons, before = append(events, m.Event), append(wants, encoded), append(reasons, reason), append(before, m.AppliedBefore)
+	}
+	if len(events) > 0 {
+		var batch pgx.Batch
+		store.AwaitDocuments(&batch, events, wants, reasons, before, b.now)
+		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+			return fmt.Errorf("have documents fetched for %d events: %w", len(events), err)
+		}
+	}
+	if len(jobs) > 0 {
+		if fetches == nil {
+			return errors.New("nothing fetches documents here")
+		}
+		if err := fetches.Enqueue(ctx, tx, jobs); err != nil {
+			return err
+		}
+	}
+	return b.tellOfDocuments(ctx, tx, fetched)
+}
+
+// tellOfDocuments writes the requests that were made for events into the timelines of their reservations, a line for each event.
+func (b *batch) tellOfDocuments(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	tries, err := store.Tries(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for _, m := range b.events {
+		made := tries[m.EventID]
+		if len(made) == 0 {
+			continue
+		}
+		for _, c := range m.changes {
+			if c.Reservation == nil {
+				continue
+			}
+			ref := store.Ref{Source: m.Source, ReservationID: c.Reservation.ReservationID}
+			if b.reservations[ref].VersionSeq > 0 {
+				b.entries = append(b.entries, fetchEntry(ref, m.EventID, made))
+			}
+		}
+	}
+	return nil
+}
+
+// fetchEntry is one line of a timeline about all requests that were made for an event, however many there were.
+func fetchEntry(ref store.Ref, event uuid.UUID, tries []store.Try) store.Entry {
+	last, asked := tries[len(tries)-1], 0
+	for _, t := range tries {
+		asked += max(t.Attempt, 1)
+		if t.At.After(last.At) {
+			last = t
+		}
+	}
+	outcome := fmt.Sprintf("answered %d", last.Status)
+	if last.Error != "" {
+		outcome = "failed"
+	}
+	what := last.Document
+	if len(tries) > 1 {
+		what = fmt.Sprintf("%d documents", len(tries))
+	}
+	summary := "asked the PMS for " + what + ": " + outcome
+	if asked > len(tries) {
+		summary = fmt.Sprintf("asked the PMS for %s, %d times: %s", what, asked, outcome)
+	}
+	return store.Entry{
+		Ref: ref, At: last.At, Kind: store.TimelineFetch, Summary: summary,
+		Detail: map[string]any{"event_id": event.String(), "requests": asked, "documents": tries},
+	}
+}
+
+// settled are the events that this batch brings to an end.
+func (b *batch) settled() []store.Event {
+	list := make([]store.Event, 0, len(b.events))
+	for _, m := range b.events {
+		if !m.awaiting {
+			list = append(list, m.Event)
+		}
+	}
+	return list
+}
+
+func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
+	var fresh, known []store.Reservation
+	var made, changed []store.Wish
+	for ref, before := range b.before {
+		r := b.reservations[ref]
+		differs := stayChanged(before, r)
+		w := wish(r, b.now, differs, differs)
+		if traced {
+			w.EventID = b.lastOf(ref)
+		}
+		if before.VersionSeq > 0 {
+			known, changed = append(known, r), append(changed, w)
+			continue
+		}
+		if r.CheckOut != nil && !r.CheckOut.After(b.now) {
+			w.RankAt = &store.LastRank // it never had a key, nobody waits for it, and an import may bring many
+		}
+		fresh, made = append(fresh, r), append(made, w)
+	}
+	if err := store.InsertReservations(ctx, tx, fresh); err != nil {
+		return err
+	}
+	if err := store.UpdateReservations(ctx, tx, known); err != nil {
+		return err
+	}
+	var writes pgx.Batch
+	for _, ref := range slices.SortedFunc(maps.Keys(b.listed), store.ListingRef.Compare) {
+		store.SaveListing(&writes, b.listings[ref])
+	}
+	var guests []store.Guest
+	for _, ref := range slices.SortedFunc(maps.Keys(b.told), store.Ref.Compare) {
+		guests = append(guests, b.guests[ref])
+	}
+	store.SaveGuests(&writes, guests)
+	store.InsertKeys(&writes, made, b.now)
+	store.WishKeys(&writes, changed, b.now)
+	store.FinishEvents(&writes, b.settled())
+	if err := b.lapseWindows(ctx, tx, &writes); err != nil {
+		return err
+	}
+	if err := store.QueueTimeline(&writes, b.entries); err != nil {
+		return err
+	}
+	if err := tx.SendBatch(ctx, &writes).Close(); err != nil {
+		return fmt.Errorf("write what %d events say: %w", len(b.events), err)
+	}
+	return nil
+}
+
+// lastOf is the last applied event about a reservation.
+func (b *batch) lastOf(ref store.Ref) *uuid.UUID {
+	for _, m := range slices.Backward(b.events) {
+		if m.Status == store.EventApplied && m.Source == ref.Source && slices.ContainsFunc(m.changes, func(c change) bool {
+			return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID
+		}) {
+			return &m.EventID
+		}
+	}
+	return nil
+}
+
+// count tells the metrics what became of the events.
+func (b *batch) count(activity *store.Activity) {
+	for _, m := range b.events {
+		if m.awaiting {
+			continue
+		}
+		if m.Replay { // it is no new webhook
+			activity.Add(m.Source, store.ActivityReplay, b.now)
+			appliedEvents.WithLabelValues(m.Source, store.ActivityReplay).Inc()
+			continue
+		}
+		activity.Add(m.Source, m.Status, b.now)
+		appliedEvents.WithLabelValues(m.Source, m.Status).Inc()
+		for _, c := range m.changes {
+			if r := c.Reservation; r != nil && r.StatusClass == "other" {
+				unknownStatuses.WithLabelValues(m.Source).Inc()
+			}
+		}
+		for _, n := range m.notes.Notes {
+			droppedFields.WithLabelValues(m.Source, fieldOf(n.Field)).Inc()
+		}
+		rejectedItems.WithLabelValues(m.Source).Add(float64(len(m.notes.Rejected)))
+	}
+}
+
+// trace adds the applying of each event to its trace.
+func (b *batch) trace(ctx context.Context, ended time.Time) {
+	for _, e := range b.settled() {
+		tracing.Done(tracing.Of(ctx, &e.EventID), "apply", b.now, ended, nil, attribute.String("staykey.source", e.Source), attribute.String("staykey.event.status", e.Status))
+	}
+}

@@ -1,0 +1,221 @@
+package intake
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// namedPolicy is a source's policy with its fingerprint.
+type namedPolicy struct {
+	pms.Policy
+	fingerprint string
+}
+
+func nameOf(p pms.Policy) namedPolicy { return namedPolicy{p, p.Fingerprint()} }
+
+// namedPolicies are those of the sources that a batch is about, each named once.
+type namedPolicies struct {
+	source func(string) pms.Source
+	known  map[string]namedPolicy
+}
+
+func (n namedPolicies) of(source string) namedPolicy {
+	p, known := n.known[source]
+	if !known {
+		p = nameOf(n.source(source).Policy)
+		n.known[source] = p
+	}
+	return p
+}
+
+// complete works out the room of now, check-in and check-out from what was said. A cancel may leave out the listing that the
+// row names; such a one is not locked here, and nothing depends on its times.
+func (b *batch) complete(r *store.Reservation) {
+	policy := b.policies.of(r.Source)
+	listing, locked := b.listingOf(r)
+	if !locked {
+		return
+	}
+	room, moves := roomOf(*r, listing, policy, b.now)
+	if !moves {
+		completeStay(r, listing, policy, b.now)
+		return
+	}
+	r.SegmentDue = nil
+	if present := b.present(r.Source, room); text(present) != text(r.ListingID) {
+		if _, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: text(present)}]; !locked && present != nil {
+			r.SegmentDue = &b.now // whoever locks that one as well moves the stay
+		} else {
+			r.ListingID = present
+			listing, _ = b.listingOf(r)
+		}
+	}
+	completeStay(r, listing, policy, b.now)
+}
+
+// listingOf is a reservation's listing; nothing but zeros where it has none. locked: it may be relied on.
+func (b *batch) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
+	if r.ListingID == nil {
+		for _, s := range segmentsOf(r.Segments) { // its times are those of the property
+			if known, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: text(s.ListingID)}]; locked {
+				return store.Listing{TimeZone: known.TimeZone, CheckInTime: known.CheckInTime, CheckOutTime: known.CheckOutTime}, true
+			}
+		}
+		return store.Listing{}, true
+	}
+	l, locked = b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
+	return l, locked
+}
+
+// completeStay works out check-in and check-out, and when the stay moves to its next room, and notes in the row what with.
+func completeStay(r *store.Reservation, l store.Listing, policy namedPolicy, now time.Time) {
+	r.Policy = &policy.fingerprint
+	c := policy.Complete(text(r.ListingID), text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
+	r.ListingGeneration = l.Generation
+	r.CheckIn = completeMoment(r.CheckInSaid, c.Zone, c.CheckInTime)
+	r.CheckOut = completeMoment(r.CheckOutSaid, c.Zone, c.CheckOutTime)
+	// A stay that its PMS reports as checked in has begun, whatever was planned; and never later than that.
+	if begun := r.CheckedInAt; begun != nil && r.CheckIn != nil && begun.Before(*r.CheckIn) {
+		r.CheckIn = begun
+	}
+	if overdue := r.SegmentDue != nil && !r.SegmentDue.After(now) && r.Segments != nil && r.Status == pms.Confirmed; !overdue {
+		r.SegmentDue = nextRoomAt(*r, c, now)
+	}
+}
+
+func completeMoment(said *string, zone *time.Location, clock string) *time.Time {
+	if said == nil {
+		return nil
+	}
+	m, err := pms.ParseStoredMoment(*said)
+	if err != nil {
+		return nil
+	}
+	t, err := m.Resolve(zone, clock)
+	if err != nil {
+		return nil // no zone yet: the reservation waits for it
+	}
+	return &t
+}
+
+// movedOn is how long before its planned check-in a stay may have been reported as begun. A PMS that moves a stay further than that has
+// taken the check-in back.
+const movedOn = 48 * time.Hour
+
+// checkedIn notes that the PMS has reported a stay as begun. It stays so through later events that don't say it again, until the
+// reservation is cancelled or moved to other days.
+func (b *batch) checkedIn(r *store.Reservation, c change) {
+	says := c.Reservation
+	if says.Status == pms.Cancelled {
+		r.CheckedInAt = nil
+		return
+	}
+	if says.CheckedIn {
+		at := says.CheckedInAt
+		if at.IsZero() || at.After(b.now) {
+			at = c.at
+		}
+		if r.CheckedInAt == nil || !says.CheckedInAt.IsZero() {
+			r.CheckedInAt = &at
+		}
+		return
+	}
+	if r.CheckedInAt == nil || says.CheckIn == nil {
+		return
+	}
+	if planned, err := says.CheckIn.Resolve(time.UTC, pms.DefaultCheckInTime); err == nil && planned.After(r.CheckedInAt.Add(movedOn)) {
+		r.CheckedInAt = nil
+	}
+}
+
+// segment is a part of a stay in one room, as it is kept.
+type segment struct {
+	ListingID *string `json:"listing_id,omitempty"`
+	From      *string `json:"from,omitempty"`
+}
+
+func encodeSegments(list []pms.Segment) []byte {
+	kept := make([]segment, len(list))
+	for i, s := range list {
+		kept[i] = segment{s.ListingID, said(s.From)}
+	}
+	encoded, _ := json.Marshal(kept) // texts only: it can't fail
+	return encoded
+}
+
+func segmentsOf(encoded []byte) []segment {
+	var list []segment
+	_ = json.Unmarshal(encoded, &list) // written here: what is no list of segments is none
+	return list
+}
+
+// roomOf is the room in which a stay of several segments is now: the last one that has begun, or the first. moves is false for a stay
+// with one room. A segment whose room is not assigned yet leaves the guest in the one before.
+func roomOf(r store.Reservation, l store.Listing, policy namedPolicy, now time.Time) (room *string, moves bool) {
+	list := segmentsOf(r.Segments)
+	if len(list) == 0 {
+		return nil, false
+	}
+	c := policy.Complete(text(r.ListingID), text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
+	room = list[0].ListingID
+	for _, s := range list[1:] {
+		if begins := completeMoment(s.From, c.Zone, c.CheckInTime); begins != nil && !begins.After(now) && s.ListingID != nil {
+			room = s.ListingID
+		}
+	}
+	return room, true
+}
+
+// nextRoomAt is when a stay moves to its next room; nil where it doesn't.
+func nextRoomAt(r store.Reservation, c pms.Completion, now time.Time) *time.Time {
+	if r.Status != pms.Confirmed || r.Segments == nil || (r.CheckOut != nil && !r.CheckOut.After(now)) {
+		return nil
+	}
+	var next *time.Time
+	for _, s := range segmentsOf(r.Segments)[1:] {
+		begins := completeMoment(s.From, c.Zone, c.CheckInTime)
+		if begins != nil && begins.After(now) && (next == nil || begins.Before(*next)) {
+			next = begins
+		}
+	}
+	return next
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func said(m *pms.Moment) *string {
+	if m == nil {
+		return nil
+	}
+	s := m.String()
+	return &s
+}
+
+// wish asks for what a reservation says by now.
+func wish(r store.Reservation, now time.Time, changed, revive bool) store.Wish {
+	w := store.Wish{Ref: r.Ref(), CheckIn: r.CheckIn, Cancelled: r.Status == pms.Cancelled, RankAt: r.CheckIn, Changed: changed, Revive: revive}
+	switch over := r.CheckOut != nil && !r.CheckOut.After(now); {
+	case r.Status == pms.Cancelled:
+		w.Interim = store.KeyRevoking
+	case !over:
+		w.Interim = store.KeyProvisioning
+	}
+	return w
+}
+
+// stayChanged tells whether a reservation asks for another key than before. A guest's name, phone number or
+// another spelling of the same address ask for nothing.
+func stayChanged(a, b store.Reservation) bool {
+	sameTime := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
+	return a.VersionSeq == 0 || a.Status != b.Status || (a.ListingID == nil) != (b.ListingID == nil) || text(a.ListingID) != text(b.ListingID) ||
+		pms.GuestAddress(text(a.GuestEmail)) != pms.GuestAddress(text(b.GuestEmail)) ||
+		!sameTime(a.CheckIn, b.CheckIn) || !sameTime(a.CheckOut, b.CheckOut)
+}

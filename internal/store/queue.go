@@ -1,0 +1,183 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// The queue of events that wait to be applied. A row is claimed by deleting it in the transaction that applies its event, so
+// that a rollback puts it back.
+//
+//	inserted --claimed--> (applied | awaits documents | rejected)       in the same commit
+//	         --claimed--> requeued, perhaps with a time before which it is passed over
+//
+// An event that is put back because what it is about is locked says what that is (about). Events after it that are about the same
+// are put back behind it: of two events that each say a part, the later one must not be applied first.
+
+// unknownBytes is how large an event counts that an older version has queued.
+const unknownBytes = 64 << 10
+
+// Claim bounds what a claim takes off the queue.
+type Claim struct {
+	Events   int           // at most so many
+	Bytes    int           // the last one begins before so many bytes of bodies and documents
+	Now      time.Time     // those that were put back until later are passed over
+	LockWait time.Duration // how long each statement of the transaction may wait for a lock
+}
+
+// Claimed are events that were taken off the queue.
+type Claimed struct {
+	Events []Event
+	Behind bool // there are events that were put back: see [PutBack]
+	PID    int  // of the server process that holds the locks
+}
+
+// ClaimEvents takes the oldest waiting events off the queue, urgent ones first; a rollback puts them back. Concurrent appliers get
+// different ones. They are returned in the order of receipt; that urgent ones have overtaken others changes nothing in the end,
+// because each has its place in the order of its reservation. It begins the transaction's time limit for locks.
+func ClaimEvents(ctx context.Context, tx pgx.Tx, c Claim) (Claimed, error) {
+	var got Claimed
+	var b pgx.Batch
+	b.Queue(`SELECT set_config('lock_timeout', $1, true), pg_backend_pid(), EXISTS (SELECT FROM event_queue WHERE not_before IS NOT NULL)`,
+		fmt.Sprint(c.LockWait.Milliseconds())).QueryRow(func(row pgx.Row) error {
+		var set string
+		return row.Scan(&set, &got.PID, &got.Behind)
+	})
+	b.Queue(`
+		WITH first AS (SELECT seq, bytes FROM event_queue WHERE urgent AND (not_before IS NULL OR not_before <= @now)
+				ORDER BY seq LIMIT @events FOR UPDATE SKIP LOCKED),
+			rest AS (SELECT seq, bytes FROM event_queue WHERE NOT urgent AND (not_before IS NULL OR not_before <= @now)
+				ORDER BY seq LIMIT @events - (SELECT count(*) FROM first) FOR UPDATE SKIP LOCKED),
+			both_of_them AS (SELECT seq, coalesce(bytes, @unknown) AS bytes, 0 AS part FROM first UNION ALL SELECT seq, coalesce(bytes, @unknown), 1 FROM rest),
+			fit AS (SELECT seq FROM (SELECT seq, sum(bytes) OVER (ORDER BY part, seq) - bytes AS before FROM both_of_them) b WHERE before < @bytes),
+			taken AS (DELETE FROM event_queue WHERE seq = ANY (ARRAY (SELECT seq FROM fit)) RETURNING seq, event_id, urgent, tries)
+		SELECT t.event_id, t.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
+			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, t.urgent, t.tries, e.body, e.request, f.documents,
+			coalesce(f.applied, false) AS applied_before, NULL::jsonb AS detail,
+			EXISTS (SELECT FROM event_replays p WHERE p.event_id = t.event_id) AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status,
+			NULL::text AS replay_reason, NULL::text AS first_status, NULL::text AS first_reason
+		FROM taken t JOIN events e USING (event_id)
+		LEFT JOIN event_fetches f ON f.event_id = t.event_id AND e.request IS NOT NULL`,
+		pgx.StrictNamedArgs{"events": c.Events, "bytes": c.Bytes, "now": c.Now, "unknown": unknownBytes}).Query(func(rows pgx.Rows) (err error) {
+		got.Events, err = pgx.CollectRows(rows, pgx.RowToStructByName[Event])
+		return err
+	})
+	err := tx.SendBatch(ctx, &b).Close()
+	slices.SortFunc(got.Events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	return got, wrap(err, "claim events")
+}
+
+// PutBack is an event that was put back until later.
+type PutBack struct {
+	Seq       int64
+	NotBefore time.Time
+	About     []string
+}
+
+// EventsPutBack returns the events that were put back, without those that the transaction has claimed.
+func EventsPutBack(ctx context.Context, tx pgx.Tx) ([]PutBack, error) {
+	rows, _ := tx.Query(ctx, `
+		SELECT seq, not_before, coalesce(about, '{}') AS about FROM event_queue WHERE not_before IS NOT NULL ORDER BY seq`)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[PutBack])
+	return list, wrap(err, "read events that were put back")
+}
+
+// Requeue is a claimed event that goes back into the queue.
+type Requeue struct {
+	Event     Event
+	NotBefore *time.Time // nil: at once
+	Tries     int
+	About     []string
+}
+
+// RequeueEvents puts claimed events back into the queue, in the transaction that claimed them.
+func RequeueEvents(ctx context.Context, tx pgx.Tx, list []Requeue) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var b pgx.Batch
+	for _, r := range list {
+		b.Queue(`
+			INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes, not_before, tries, about)
+			SELECT seq, event_id, source, type, reservation_id, listing_id, @urgent, octet_length(body) + @documents, @before, @tries, @about
+			FROM events WHERE event_id = @id`, pgx.StrictNamedArgs{
+			"urgent": r.Event.Urgent, "documents": len(r.Event.Documents), "before": r.NotBefore, "tries": r.Tries, "about": r.About, "id": r.Event.EventID,
+		})
+	}
+	return wrap(tx.SendBatch(ctx, &b).Close(), "put %d events back", len(list))
+}
+
+// Postpone puts a waiting event back until later, once more than before.
+func (s *Store) Postpone(ctx context.Context, seq int64, until time.Time, about []string) error {
+	_, err := s.pool.Exec(ctx, `UPDATE event_queue SET not_before = $2, tries = tries + 1, about = $3 WHERE seq = $1`, seq, until, about)
+	return wrap(err, "put event %d back", seq)
+}
+
+// SetAside rejects a waiting event that can't be applied.
+func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
+	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		var id uuid.UUID
+		err := tx.QueryRow(ctx, `
+			WITH taken AS (DELETE FROM event_queue WHERE seq = $1 RETURNING seq, event_id)
+			INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
+			SELECT t.seq, t.event_id, e.source, e.type, 'rejected', $2, e.reservation_id, e.listing_id, e.occurred_at, e.received_at
+			FROM taken t JOIN events e USING (event_id) RETURNING event_id`, seq, Storable(reason)).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil // another applier was quicker
+		}
+		if err != nil {
+			return err
+		}
+		var b pgx.Batch
+		b.Queue(`UPDATE events SET rejected = true WHERE event_id = $1`, id)
+		b.Queue(`DELETE FROM event_fetches WHERE event_id = $1`, id) // a replay asks the PMS again
+		b.Queue(settleReplays, []uuid.UUID{id})
+		return tx.SendBatch(ctx, &b).Close()
+	})
+	return wrap(err, "set event %d aside", seq)
+}
+
+// IsLockWait tells whether a statement ended because it waited too long for a lock, or took too long, which most often is the same.
+func IsLockWait(err error) bool {
+	pg := new(pgconn.PgError)
+	return errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "57014")
+}
+
+// LockedRow is where a statement waited, as Postgres words it; "" where it doesn't say.
+func LockedRow(err error) string {
+	pg := new(pgconn.PgError)
+	errors.As(err, &pg)
+	return pg.Where
+}
+
+// Blocker is a connection that another one waits for.
+type Blocker struct {
+	PID         int
+	Application string
+	User        string
+	State       string
+	Since       *time.Time // its transaction began
+}
+
+// Blockers returns the connections that a connection of ours waits for now.
+func (s *Store) Blockers(ctx context.Context, pid int) ([]Blocker, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT pid, coalesce(application_name, '') AS application, coalesce(usename::text, '') AS "user", coalesce(state, '') AS state, xact_start AS since
+		FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1))`, pid)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Blocker])
+	return list, wrap(err, "find out who blocks connection %d", pid)
+}
+
+// LimitLockWait bounds how long each further statement of a transaction may wait for a lock.
+func LimitLockWait(ctx context.Context, tx pgx.Tx, wait time.Duration) error {
+	_, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(wait.Milliseconds()))
+	return wrap(err, "limit the wait for locks")
+}
