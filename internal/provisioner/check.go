@@ -45,12 +45,27 @@ func (a *attempt) lookFurther(ctx context.Context, u *record.User, from seam.ACS
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return from, 0, fails(err)
 	}
-	for _, l := range list {
-		if l.ACSUserID == *u.ACSUserID && !isGone(l) {
-			return l, ambivalent, outcome{}
-		}
+	listed := slices.ContainsFunc(list, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID && !isGone(l) })
+	if !listed {
+		return from, absent, outcome{}
 	}
-	return from, absent, outcome{}
+	switch from, err = a.seam.ACSUser(ctx, *u.ACSUserID); { // one wrong answer is soon corrected
+	case err == nil && isGone(from):
+		return from, beingGone, outcome{}
+	case err == nil:
+		return from, present, outcome{}
+	case seam.KindOf(err) != seam.NotFound:
+		return from, 0, fails(err)
+	}
+	return from, ambivalent, outcome{}
+}
+
+// unreadable is the outcome where something about an ACS user can't be read that Seam has just shown. A 404 contradicts that.
+func unreadable(err error) outcome {
+	if seam.KindOf(err) == seam.NotFound {
+		return contradicted(err)
+	}
+	return fails(err)
 }
 
 func isGone(u seam.ACSUser) bool { return u.BeingDeleted() || u.Reports("deleted_externally") }
@@ -115,7 +130,7 @@ func (a *attempt) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	}
 	listed, err := a.seam.AccessGroups(ctx, *u.ACSUserID)
 	if err != nil {
-		return fails(err)
+		return unreadable(err)
 	}
 	u.ReadDoors(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
 	if out := a.checkKeys(ctx, u); out.stops() {
@@ -184,7 +199,7 @@ func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 func (a *attempt) checkKeys(ctx context.Context, u *record.User) outcome {
 	keys, err := a.mobileKeys(ctx, u)
 	if err != nil {
-		return fails(err)
+		return unreadable(err)
 	}
 	listed := func(id string) bool {
 		return slices.ContainsFunc(keys, func(c seam.Credential) bool { return c.ACSCredentialID == id })
@@ -265,7 +280,7 @@ func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	if !u.DoorsRead {
 		listed, err := a.seam.AccessGroups(a.because(ctx, "whether every door was opened"), *u.ACSUserID)
 		if err != nil {
-			return fails(err)
+			return unreadable(err)
 		}
 		shown = showsDoors(u, groupIDs(listed)) && shown
 	}

@@ -1,0 +1,196 @@
+package record
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+var (
+	noon     = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	checkIn  = noon.Add(24 * time.Hour)
+	checkOut = noon.Add(72 * time.Hour)
+)
+
+// in returns an ACS user in each phase, reached by the transitions that lead there.
+func in(t *testing.T, p Phase) *User {
+	t.Helper()
+	u := &User{ACSUser: store.ACSUser{ID: 1, ACSSystemID: "s", UserIdentityID: "i", DoorsRead: true}}
+	steps := map[Phase][]func(){
+		Claimed:  {},
+		Marked:   {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, noon) }},
+		Lost:     {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, noon); u.CreateLost(noon) }},
+		Aside:    {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, noon); u.CreateLost(noon); u.SetAside(noon) }},
+		Made:     {func() { made(u) }},
+		Unsure:   {func() { made(u); u.ChangeSent(2, noon) }},
+		Missing:  {func() { made(u); u.NotSeen(noon) }},
+		Removed:  {func() { made(u); u.NotSeen(noon); u.FoundGone(noon) }},
+		Removing: {func() { made(u); u.DeleteSent(noon); u.DeleteKnown() }},
+	}
+	for _, step := range steps[p] {
+		step()
+	}
+	if got := u.Phase(); got != p {
+		t.Fatalf("a user that should be %s is %s", p, got)
+	}
+	return u
+}
+
+func made(u *User) {
+	u.MarkCreate(checkIn, checkOut, []string{"a"}, noon)
+	u.Created("u", checkIn, checkOut, []string{"a"}, noon)
+}
+
+func TestTransitions(t *testing.T) {
+	t.Parallel()
+	later := noon.Add(time.Hour)
+	for _, c := range []struct {
+		name   string
+		from   []Phase
+		do     func(*User)
+		to     Phase
+		reason string
+	}{
+		{"MarkCreate", []Phase{Claimed, Marked, Lost}, func(u *User) { u.MarkCreate(checkIn, checkOut, nil, later) }, Marked, "a create is always marked first"},
+		{"CreateLost", []Phase{Marked}, func(u *User) { u.CreateLost(later) }, Lost, "it may have made something"},
+		{"Created", []Phase{Marked}, func(u *User) { u.Created("u", checkIn, checkOut, nil, later) }, Made, "Seam has answered"},
+		{"Adopted", []Phase{Lost, Aside}, func(u *User) { u.Adopted("u", nil, later) }, Made, "a look-up has found what the lost create made"},
+		{"SetAside", []Phase{Lost}, func(u *User) { u.SetAside(later) }, Aside, "the place is somebody else's, and the lost create is looked for"},
+		{"ChangeSent", []Phase{Made, Unsure}, func(u *User) { u.ChangeSent(3, later) }, Unsure, "the result is not known"},
+		{"ChangeLost", []Phase{Unsure}, func(u *User) { u.ChangeLost(later) }, Unsure, "still not known"},
+		{"ChangeKnown", []Phase{Unsure}, func(u *User) { u.ChangeKnown(later) }, Made, "known"},
+		{"NotSeen", []Phase{Made, Unsure, Missing}, func(u *User) { u.NotSeen(later) }, Missing, "once proves nothing"},
+		{"Seen", []Phase{Missing, Removed, Made}, func(u *User) { u.Seen() }, Made, "it is there"},
+		{"FoundGone", []Phase{Made, Unsure, Missing, Removed}, func(u *User) { u.FoundGone(later) }, Removed, "somebody deleted it"},
+		{"DeleteSent", []Phase{Made, Unsure, Missing, Removed, Removing}, func(u *User) { u.DeleteSent(later) }, Removing, "from every state with an id"},
+		{"DeleteNotFound", []Phase{Removing}, func(u *User) { u.DeleteNotFound(later) }, Removing, "one 404 proves nothing"},
+		{"StillThere", []Phase{Removing}, func(u *User) { u.StillThere() }, Made, "the delete had no effect"},
+		{"LookOnly", []Phase{Removing}, func(u *User) { u.LookOnly(noon) }, Lost, "a lost create is looked for after its user is gone"},
+	} {
+		for _, from := range c.from {
+			u := in(t, from)
+			if c.do(u); u.Phase() != c.to {
+				t.Errorf("%s from %s leads to %s, want %s: %s", c.name, from, u.Phase(), c.to, c.reason)
+			}
+		}
+	}
+}
+
+// A refusal leaves exactly what was there before the try.
+func TestRefusedRestores(t *testing.T) {
+	t.Parallel()
+	marks := map[string]func(*User){
+		"create": func(u *User) {
+			u.MarkCreate(checkIn.Add(-time.Hour), checkOut.Add(time.Hour), []string{"b"}, noon.Add(time.Hour))
+		},
+		"change": func(u *User) {
+			u.ChangeSent(9, noon.Add(time.Hour))
+			u.ScheduleSent(checkIn, checkOut.Add(time.Hour))
+			u.DoorsChanging()
+		},
+		"delete": func(u *User) { u.DeleteSent(noon.Add(time.Hour)) },
+		"key":    func(u *User) { u.MarkKey(noon.Add(time.Hour)) },
+	}
+	for name, mark := range marks {
+		for _, p := range []Phase{Claimed, Lost, Made, Unsure, Removed} {
+			if (name == "create") != (p == Claimed || p == Lost) {
+				continue
+			}
+			u := in(t, p)
+			before := u.ACSUser
+			mark(u)
+			if u.Refused(); u.Phase() != p || !same(before, u.ACSUser) {
+				t.Errorf("after a refused %s from %s: %s, %+v instead of %+v", name, p, u.Phase(), u.ACSUser, before)
+			}
+		}
+	}
+}
+
+func same(a, b store.ACSUser) bool {
+	groups := slices.Equal(a.AccessGroupIDs, b.AccessGroupIDs)
+	a.AccessGroupIDs, b.AccessGroupIDs = nil, nil
+	times := func(x, y *time.Time) bool { return (x == nil) == (y == nil) && (x == nil || x.Equal(*y)) }
+	return groups && times(a.MarkedAt, b.MarkedAt) && times(a.LostAt, b.LostAt) && times(a.StartsAt, b.StartsAt) && times(a.EndsAt, b.EndsAt) &&
+		times(a.ChangedAt, b.ChangedAt) && times(a.DeletedAt, b.DeletedAt) && times(a.RemovedAt, b.RemovedAt) && times(a.CredentialMarkedAt, b.CredentialMarkedAt) &&
+		a.Unsure == b.Unsure && a.UnsureGeneration == b.UnsureGeneration && a.DoorsRead == b.DoorsRead && a.Settled == b.Settled
+}
+
+// Until a change is known the wider window counts, and a second create covers what the lost one may have made.
+func TestTheWiderWindowCounts(t *testing.T) {
+	t.Parallel()
+	u := in(t, Made)
+	u.ChangeSent(2, noon)
+	u.ScheduleSent(checkIn.Add(time.Hour), checkOut.Add(48*time.Hour))
+	if !u.StartsAt.Equal(checkIn) || !u.EndsAt.Equal(checkOut.Add(48*time.Hour)) {
+		t.Errorf("an extension that may be lost counts as %s to %s", u.StartsAt, u.EndsAt)
+	}
+	u = in(t, Lost)
+	u.MarkCreate(checkIn.Add(time.Hour), checkOut.Add(-time.Hour), []string{"b"}, noon.Add(time.Hour))
+	if !u.MarkedAt.Equal(noon) || !u.StartsAt.Equal(checkIn) || !u.EndsAt.Equal(checkOut) || len(u.AccessGroupIDs) != 2 {
+		t.Errorf("the mark of a second create forgets the first: %+v", u.ACSUser)
+	}
+}
+
+func TestKeyPhases(t *testing.T) {
+	t.Parallel()
+	u := in(t, Made)
+	if u.KeyPhase() != KeyMarked || !u.HasNewUsersMark() {
+		t.Errorf("a new user's key is %d", u.KeyPhase())
+	}
+	u.KeyCreateLost(noon)
+	if u.KeyPhase() != KeyLost {
+		t.Errorf("a lost key is %d", u.KeyPhase())
+	}
+	yes := true
+	key := func(id string) seam.Credential {
+		return seam.Credential{ACSCredentialID: id, AccessMethod: "mobile_key", IsMultiPhoneSync: &yes}
+	}
+	unsure := key("c3")
+	unsure.IsMultiPhoneSync = nil
+	u.TakeKeys([]seam.Credential{key("c1"), key("c2"), unsure})
+	if u.KeyPhase() != KeyMade || *u.CredentialID != "c1" || !slices.Equal(u.SurplusKeys, []string{"c2"}) {
+		t.Errorf("of two keys and one that may be a child: %s is kept, %v are surplus", *u.CredentialID, u.SurplusKeys)
+	}
+	u.KeyNotSeen(noon)
+	if u.KeyPhase() != KeyMissing {
+		t.Errorf("a key that was not seen once is %d", u.KeyPhase())
+	}
+	u.TakeKeys([]seam.Credential{key("c1")})
+	if u.KeyPhase() != KeyMade {
+		t.Errorf("a key that is seen again is %d", u.KeyPhase())
+	}
+	if u.KeyDeleted("c1"); u.KeyPhase() != NoKey {
+		t.Errorf("a deleted key is %d", u.KeyPhase())
+	}
+}
+
+// What an answer leaves out changes nothing, and a door that a list leaves out is not forgotten while it may be open.
+func TestWhatIsNotToldStays(t *testing.T) {
+	t.Parallel()
+	u := in(t, Made)
+	if u.ReadSchedule(seam.ACSUser{}) || !u.StartsAt.Equal(checkIn) || !u.ShowsSchedule(seam.ACSUser{}) {
+		t.Error("an answer without a schedule has changed it")
+	}
+	rounded := seam.NewSchedule(checkIn.Add(40*time.Second), checkOut)
+	if !u.ReadSchedule(seam.ACSUser{AccessSchedule: &rounded}) || !u.StartsAt.Equal(checkIn) {
+		t.Error("a schedule that was only rounded counts as another")
+	}
+	other := seam.NewSchedule(checkIn.Add(time.Hour), checkOut)
+	if u.ShowsSchedule(seam.ACSUser{AccessSchedule: &other}) {
+		t.Error("another schedule counts as the one that was sent")
+	}
+	u.SuspendedAt = &noon
+	if u.ReadState(seam.ACSUser{}, noon); u.SuspendedAt == nil {
+		t.Error("an answer that doesn't tell has lifted the suspension")
+	}
+	u.AccessGroupIDs = []string{"a", "b", "c"}
+	if u.ReadDoors([]string{"a"}, []string{"a", "c"}) || !slices.Equal(u.AccessGroupIDs, []string{"a", "b"}) || u.DoorsRead {
+		t.Errorf("of a, b and c the list has a, and a and c are wanted: %v", u.AccessGroupIDs)
+	}
+	if !u.ReadDoors([]string{"b", "a"}, nil) || !u.DoorsRead {
+		t.Error("the list has what is recorded, and the doors are not read")
+	}
+}
