@@ -109,10 +109,7 @@ func (a *attempt) desired(ctx context.Context) (plan.Desired, outcome) {
 
 // because has the calls made with the context recorded in the timeline, with their reason.
 func (a *attempt) because(ctx context.Context, reason string) context.Context {
-	return seam.WithRecorder(ctx, func(c seam.Call) {
-		tracing.Done(ctx, "seam "+c.Path, c.At, c.At.Add(c.Duration), c.Err, attribute.String("seam.request_id", c.RequestID), attribute.Int("http.response.status_code", c.Status))
-		a.record(c, reason)
-	})
+	return seam.WithRecorder(ctx, func(c seam.Call) { a.recordCall(ctx, c, reason) })
 }
 
 // run brings the reservation to what is desired, or as far as it goes. This is the one place that acts on outcomes.
@@ -280,9 +277,10 @@ func (a *attempt) saveMark(ctx context.Context, u *record.User) outcome {
 	return out
 }
 
-// record takes a call to Seam into the timeline.
-func (a *attempt) record(c seam.Call, reason string) {
+// recordCall takes a call to Seam into the trace and the timeline.
+func (a *attempt) recordCall(ctx context.Context, c seam.Call, reason string) {
 	point.Reach(point.Called)
+	tracing.Done(ctx, "seam "+c.Path, c.At, c.At.Add(c.Duration), c.Err, attribute.String("seam.request_id", c.RequestID), attribute.Int("http.response.status_code", c.Status))
 	result := "ok"
 	detail := map[string]any{
 		"path": c.Path, "reason": reason, "request_id": c.RequestID, "duration_ms": c.Duration.Milliseconds(), "status": c.Status,

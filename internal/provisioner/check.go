@@ -253,21 +253,24 @@ func (a *attempt) needsReadBack(d plan.Desired, u *record.User) bool {
 	return !u.IsOpen() || u.Unlinked || began && !u.Subscribed
 }
 
-// readBack asks Seam how an ACS user is doing, and for its doors where they were changed. What differs from what we wrote may still
-// be on its way; it is compared after the grace.
+// readBack asks Seam how an ACS user is doing, and for its doors where they were changed: both at once, because a guest waits for them. What
+// differs from what we wrote may still be on its way; it is compared after the grace.
 func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	doors := a.askForDoors(ctx, u)
 	from, is, out := a.look(ctx, u, "whether everything has reached the access system")
-	if out.stops() {
+	listed, err := doors()
+	switch {
+	case out.stops():
 		return out
-	}
-	switch is {
-	case ambivalent:
+	case is == ambivalent:
 		return contradicted(errContradiction)
-	case absent, beingGone:
+	case is != present:
 		if out := a.notSeen(ctx, u, is); out.stops() {
 			return out
 		}
 		return again()
+	case err != nil:
+		return unreadable(err)
 	}
 	now := a.now()
 	u.Seen()
@@ -278,10 +281,6 @@ func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 		u.Settled = false
 	}
 	if !u.DoorsRead {
-		listed, err := a.seam.AccessGroups(a.because(ctx, "whether every door was opened"), *u.ACSUserID)
-		if err != nil {
-			return unreadable(err)
-		}
 		shown = showsDoors(u, groupIDs(listed)) && shown
 	}
 	if !shown {
@@ -289,20 +288,54 @@ func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	} else if from.AccessSchedule != nil {
 		u.Unkept = 0
 	}
-	if u.CredentialProblem != nil {
-		key, err := a.seam.Credential(a.because(ctx, "whether the mobile key is still in trouble"), *u.CredentialID)
-		switch {
-		case seam.KindOf(err) == seam.NotFound:
-			if out := a.check(ctx, d, u); out.stops() {
-				return out
-			}
-			return again()
-		case err != nil:
-			return fails(err)
-		}
-		u.CredentialProblem = key.Problem()
+	if out := a.readKeyProblem(ctx, d, u); out.stops() {
+		return out
 	}
 	return a.save(ctx, u)
+}
+
+// readKeyProblem asks whether a mobile key is still in trouble.
+func (a *attempt) readKeyProblem(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	if u.CredentialProblem == nil {
+		return outcome{}
+	}
+	key, err := a.seam.Credential(a.because(ctx, "whether the mobile key is still in trouble"), *u.CredentialID)
+	switch {
+	case seam.KindOf(err) == seam.NotFound:
+		if out := a.check(ctx, d, u); out.stops() {
+			return out
+		}
+		return again()
+	case err != nil:
+		return fails(err)
+	}
+	u.CredentialProblem = key.Problem()
+	return outcome{}
+}
+
+// askForDoors asks for the access groups of an ACS user whose doors are not read back yet, and returns how to wait for the answer. The
+// attempt itself is not used meanwhile: the call is recorded when its answer is waited for.
+func (a *attempt) askForDoors(ctx context.Context, u *record.User) (answer func() ([]seam.AccessGroup, error)) {
+	if u.DoorsRead {
+		return func() ([]seam.AccessGroup, error) { return nil, nil }
+	}
+	var calls []seam.Call
+	var groups []seam.AccessGroup
+	var err error
+	done := make(chan struct{})
+	asking := seam.WithRecorder(ctx, func(c seam.Call) { calls = append(calls, c) })
+	id := *u.ACSUserID
+	go func() {
+		defer close(done)
+		groups, err = a.seam.AccessGroups(asking, id)
+	}()
+	return func() ([]seam.AccessGroup, error) {
+		<-done
+		for _, c := range calls {
+			a.recordCall(ctx, c, "whether every door was opened")
+		}
+		return groups, err
+	}
 }
 
 // showsDoors tells whether Seam lists exactly the recorded doors. Nothing is taken over: what differs is compared after the grace.

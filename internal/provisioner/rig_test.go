@@ -384,6 +384,12 @@ func (r *rig) mustCall(want ...string) {
 	if want == nil {
 		want = []string{}
 	}
+	// The two reads of a read-back are made at once: which of them comes first says nothing.
+	for i := range len(got) - 1 {
+		if got[i] == "/acs/access_groups/list" && got[i+1] == "/acs/users/get" {
+			got[i], got[i+1] = got[i+1], got[i]
+		}
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		r.t.Errorf("requests to Seam (-want +got):\n%s", diff)
 	}

@@ -3,6 +3,7 @@ package provisioner_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -658,4 +659,90 @@ func TestLookUpsSurviveACrash(t *testing.T) {
 		}
 		return lost && uncertain
 	})
+}
+
+// A guest is erased while a new booking of the same guest comes in: the new key must not be deleted with the identity.
+func TestErasingWhileTheGuestBooksAgain(t *testing.T) {
+	t.Parallel()
+	r, first := newStay(t, simulator.Options{})
+	r.cancel(first)
+	r.until(first, store.KeyRevoked)
+	s := r.stay("R2")
+	booked := false
+	r.sim.Configure(func(o *simulator.Options) {
+		o.Hook = func(path string, after bool) bool {
+			if path == "/user_identities/list_acs_users" && after && !booked { // after the look, before the deletion
+				booked = true
+				r.book(s)
+				waitFor(t, "the new stay to wait for the erasure", func() bool { return strings.Contains(str(r.view(s).Key.Message), "being erased") })
+			}
+			return false
+		}
+	})
+	if _, err := r.prov.EraseGuest(context.Background(), first.email, store.Audit{Author: "Maria", Action: "erase_guest"}); err != nil {
+		t.Fatal(err)
+	}
+	r.sim.Configure(func(o *simulator.Options) { o.Hook = nil })
+	r.advance(time.Minute)
+	r.until(s, store.KeyIssued)
+	r.recheck(s)
+	r.rest(s)
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+	r.mustBeOne(s)
+}
+
+// The guest's identity is merged into another at Seam. A lost create is found all the same, and the stay stays linked.
+func TestMergedIdentity(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprintf("create lost %v", lost), func(t *testing.T) {
+			t.Parallel()
+			r := newLossyRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+			s := r.stay("R1")
+			merge := func() {
+				var from []string
+				r.sim.Change(func(st *simulator.State) {
+					for id := range st.Identities {
+						from = append(from, id)
+					}
+					st.Identities["99999999-9999-4999-8999-999999999999"] = simulator.Identity{ID: "99999999-9999-4999-8999-999999999999", Email: "jane.doe@example.com"}
+				})
+				r.sim.MergeIdentities("99999999-9999-4999-8999-999999999999", from...)
+			}
+			if lost {
+				r.sim.Configure(func(o *simulator.Options) {
+					done := false
+					o.Hook = func(path string, after bool) bool {
+						if path == seam.PathUserCreate && after && !done {
+							done = true
+							merge()
+							return true
+						}
+						return false
+					}
+				})
+			}
+			r.book(s)
+			r.until(s, store.KeyIssued)
+			if !lost {
+				merge()
+				r.advance(time.Minute)
+				r.recheck(s)
+				r.rest(s)
+				r.until(s, store.KeyIssued)
+			}
+			r.advance(11 * time.Minute)
+			r.rest(s)
+			if n := r.called(seam.PathIdentityAddUser); n != 0 {
+				t.Errorf("the ACS user was linked again %d times", n)
+			}
+			r.mustBeOne(s)
+			if n := r.called(seam.PathIdentityDelete); n != 0 {
+				t.Error("an identity that may be somebody else's was deleted")
+			}
+		})
+	}
 }
