@@ -64,8 +64,8 @@ func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error)
 	return true, nil
 }
 
-// heed pauses the provisioner if a call failed because the key is not accepted; it resumes when the key is accepted again. Where it was just
-// found to be accepted, the 401 is about that call alone.
+// heed pauses the provisioner if a call failed because the key is not accepted; it resumes when the key is accepted
+// again. Where it was just found to be accepted, the 401 is about that call alone.
 func (p *Provisioner) heed(err error) {
 	if seam.KindOf(err) != seam.Unauthorized || p.keyConfirmed() {
 		return

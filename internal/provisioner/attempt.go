@@ -28,8 +28,8 @@ const (
 	attemptTimeout = 5 * time.Minute
 )
 
-// attempt is one go at one reservation. It reads everything, works out what is desired, plans, takes the first step, commits its result, and
-// plans again, until nothing is left to do or something stops it:
+// attempt is one go at one reservation. It reads everything, works out what is desired, plans, takes the first
+// step, commits its result, and plans again, until nothing is left to do or something stops it:
 //
 //	desired ─▶ observe ─▶ plan ─▶ first step ─┐        place.go, identity.go, create.go, change.go, remove.go
 //	   ▲                                      │
@@ -72,8 +72,9 @@ func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 	return a
 }
 
-// policyFor is the policy of a stay's source. Where the stay was completed with another one than this replica knows, another replica
-// may have decided it just now: then it is read first, since nobody would plan this key again.
+// policyFor is the policy of a stay's source. Where the stay was completed with another one than this replica
+// knows, another replica may have decided it just now: then it is read first, since nobody would plan this key
+// again.
 func (p *Provisioner) policyFor(r store.Reservation) pms.Policy {
 	policy := p.options.Policy(r.Source)
 	if p.options.ReadPolicies != nil && r.Policy != nil && *r.Policy != policy.Fingerprint() {
@@ -90,8 +91,9 @@ func (a *attempt) situation(group plan.GroupSystem) plan.Situation {
 	}
 }
 
-// desired works out what should be true. Seam is asked about access groups only where a key depends on one that nobody has seen yet; where
-// it can't be asked, what is recorded is enough for an ACS user that exists, and a configured access system for a new one.
+// desired works out what should be true. Seam is asked about access groups only where a key depends on one that
+// nobody has seen yet; where it can't be asked, what is recorded is enough for an ACS user that exists, and a
+// configured access system for a new one.
 func (a *attempt) desired(ctx context.Context) (plan.Desired, outcome) {
 	d := plan.Desire(a.situation(a.directory.system))
 	d.OwnKey = a.ownKey(a.work.Reservation.Ref(), 0)
@@ -174,13 +176,14 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.Verdict, out
 	return a.verdict(d), outcome{}
 }
 
-// endsWith tells whether nothing can follow a refused step: without an identity or an ACS user there is nothing to change.
+// endsWith tells whether nothing can follow a refused step: without an identity or an ACS user there is nothing to
+// change.
 func (a *attempt) endsWith(s plan.Step) bool {
 	return s.Kind == plan.CreateIdentity || s.Kind == plan.CreateUser
 }
 
-// nextStep is the first planned step that Seam has not refused in this attempt. Where it has refused one that a guest may need to get in, no ACS
-// user of a stay that lasts is deleted.
+// nextStep is the first planned step that Seam has not refused in this attempt. Where it has refused one that a
+// guest may need to get in, no ACS user of a stay that lasts is deleted.
 func (a *attempt) nextStep(d plan.Desired) (plan.Step, bool) {
 	opens := slices.ContainsFunc(a.refusals, func(r refusal) bool { return r.step.Kind.Opens() })
 	for _, s := range plan.Plan(d, a.users, a.work.Key.Revive) {
@@ -222,8 +225,8 @@ func (a *attempt) do(ctx context.Context, d plan.Desired, s plan.Step) outcome {
 	}
 }
 
-// commit writes a mark or a result with the timeline so far, if the lease still holds. The outcome is stale if it is written, and the work
-// has been overtaken.
+// commit writes a mark or a result with the timeline so far, if the lease still holds. The outcome is stale if it
+// is written, and the work has been overtaken.
 func (a *attempt) commit(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx, stale bool) error) outcome {
 	if a.preview {
 		return fails(errors.New("a preview must not write"))
@@ -265,7 +268,8 @@ func (a *attempt) saveUnlessPreview(ctx context.Context, u *record.User) outcome
 	return a.save(ctx, u)
 }
 
-// saveMark commits the mark of a call that is about to be made. If the work has been overtaken there is no such call, and no mark.
+// saveMark commits the mark of a call that is about to be made. If the work has been overtaken there is no such
+// call, and no mark.
 func (a *attempt) saveMark(ctx context.Context, u *record.User) outcome {
 	out := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
 		if stale {

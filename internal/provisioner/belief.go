@@ -8,8 +8,9 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// belief decides when something that Seam says, or doesn't say, counts. Seam's reads may lag its writes, its lists may leave things out, and its
-// answers may lack optional fields. Everywhere else in this package these questions are asked here:
+// belief decides when something that Seam says, or doesn't say, counts. Seam's reads may lag its writes, its lists
+// may leave things out, and its answers may lack optional fields. Everywhere else in this package these questions
+// are asked here:
 //
 //   - "Not found" counts only after the grace, from the end of the call that may have made the thing, and never before that call's deadline.
 //   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a grace apart.
@@ -32,8 +33,8 @@ const (
 // clocksDiffer is by how much Seam's clock and ours may differ.
 const clocksDiffer = time.Minute
 
-// lostUntil is from when the grace runs after a call that started then and ended now without an answer: the call may take effect until its
-// deadline.
+// lostUntil is from when the grace runs after a call that started then and ended now without an answer: the call
+// may take effect until its deadline.
 func (b belief) lostUntil(started, ended time.Time) time.Time {
 	if byDeadline := started.Add(b.timeout - b.grace); byDeadline.After(ended) {
 		return byDeadline
@@ -63,7 +64,8 @@ func (b belief) showsFrom(u *record.User) time.Time {
 // identitySettles is when a create of a user identity that began then has surely taken effect, or never will.
 func (b belief) identitySettles(created time.Time) time.Time { return created.Add(b.timeout + b.grace) }
 
-// isOurs tells whether an ACS user that Seam lists for a row's identity and system can only be what a create for this row has made.
+// isOurs tells whether an ACS user that Seam lists for a row's identity and system can only be what a create for
+// this row has made.
 func (b belief) isOurs(listed seam.ACSUser, u *record.User, fullName string) bool {
 	if listed.FullName != "" {
 		return sameName(listed.FullName, fullName)
@@ -80,13 +82,14 @@ func (b belief) isOfMark(listed seam.ACSUser, u *record.User) bool {
 	return (created.IsZero() || created.After(u.MarkedAt.Add(-clocksDiffer))) && u.ShowsSchedule(listed)
 }
 
-// cameAfterMark tells whether Seam says that an ACS user came after the row's mark. Only such a one may be deleted as surplus.
+// cameAfterMark tells whether Seam says that an ACS user came after the row's mark. Only such a one may be deleted
+// as surplus.
 func (b belief) cameAfterMark(listed seam.ACSUser, u *record.User) bool {
 	return u.MarkedAt != nil && seam.ParseTime(listed.CreatedAt).After(u.MarkedAt.Add(-clocksDiffer))
 }
 
-// isAnothers tells whether what a create answered with is an ACS user that was there before: some systems may answer with the one that the
-// identity already has.
+// isAnothers tells whether what a create answered with is an ACS user that was there before: some systems may
+// answer with the one that the identity already has.
 func (b belief) isAnothers(made seam.ACSUser, u *record.User, fullName string) bool {
 	if made.ACSSystemID != "" && made.ACSSystemID != u.ACSSystemID || made.FullName != "" && !sameName(made.FullName, fullName) {
 		return true

@@ -13,8 +13,8 @@ import (
 // groupUnknown is Seam's error.type for an access group that it doesn't have.
 const groupUnknown = "acs_access_group_not_found"
 
-// change makes a call that may be repeated without harm, but not forgotten: it is marked before it leaves, so that what it may have done is
-// found should its answer be lost and something else be desired by then.
+// change makes a call that may be repeated without harm, but not forgotten: it is marked before it leaves, so that
+// what it may have done is found should its answer be lost and something else be desired by then.
 func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s plan.Step) outcome {
 	started := a.now()
 	u.ChangeSent(a.work.Key.Generation, started.Add(a.seam.Timeout()))
@@ -75,7 +75,8 @@ func (a *attempt) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 	}
 }
 
-// sendGroup opens or closes a group's doors. After a refusal it judges by what is there; a group that is gone is closed.
+// sendGroup opens or closes a group's doors. After a refusal it judges by what is there; a group that is gone is
+// closed.
 func (a *attempt) sendGroup(ctx context.Context, u *record.User, kind plan.Kind, in seam.GroupMembership) (apply func(), err error) {
 	without := func() []string {
 		return slices.DeleteFunc(slices.Clone(u.AccessGroupIDs), func(g string) bool { return g == in.ACSAccessGroupID })
@@ -100,8 +101,9 @@ func (a *attempt) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
 	}, err
 }
 
-// afterNotFound follows a 404 on a change. It is about what the call named, which may be something else: whether the ACS user is gone is
-// asked for itself. Where it is there, the 404 stands, unless it says that it is not: then Seam contradicts itself.
+// afterNotFound follows a 404 on a change. It is about what the call named, which may be something else: whether
+// the ACS user is gone is asked for itself. Where it is there, the 404 stands, unless it says that it is not: then
+// Seam contradicts itself.
 func (a *attempt) afterNotFound(ctx context.Context, d plan.Desired, u *record.User, cause error) outcome {
 	_, is, out := a.look(ctx, u, "whether the ACS user is gone")
 	if out.stops() {

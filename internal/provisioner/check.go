@@ -24,7 +24,8 @@ const (
 // errContradiction says that Seam's answers can't all be true.
 var errContradiction = errors.New("Seam's get doesn't find an ACS user that its list shows")
 
-// look asks Seam whether an ACS user exists. A get that doesn't find it is compared with the list: one wrong answer proves nothing.
+// look asks Seam whether an ACS user exists. A get that doesn't find it is compared with the list: one wrong answer
+// proves nothing.
 func (a *attempt) look(ctx context.Context, u *record.User, reason string) (seam.ACSUser, presence, outcome) {
 	ctx = a.because(ctx, reason)
 	from, err := a.seam.ACSUser(ctx, *u.ACSUserID)
@@ -60,7 +61,8 @@ func (a *attempt) lookFurther(ctx context.Context, u *record.User, from seam.ACS
 	return from, ambivalent, outcome{}
 }
 
-// unreadable is the outcome where something about an ACS user can't be read that Seam has just shown. A 404 contradicts that.
+// unreadable is the outcome where something about an ACS user can't be read that Seam has just shown. A 404
+// contradicts that.
 func unreadable(err error) outcome {
 	if seam.KindOf(err) == seam.NotFound {
 		return contradicted(err)
@@ -88,7 +90,8 @@ func (a *attempt) check(ctx context.Context, d plan.Desired, u *record.User) out
 	return a.compare(ctx, d, u, from)
 }
 
-// notSeen follows Seam not showing an ACS user. It counts as deleted by somebody when that happens again after the grace, or when Seam says so.
+// notSeen follows Seam not showing an ACS user. It counts as deleted by somebody when that happens again after the
+// grace, or when Seam says so.
 func (a *attempt) notSeen(ctx context.Context, u *record.User, is presence) outcome {
 	now := a.now()
 	if until := a.belief().userCountsFrom(u); now.Before(until) && is == absent {
@@ -171,8 +174,8 @@ func (a *attempt) findSurplus(ctx context.Context, u *record.User) outcome {
 	return outcome{}
 }
 
-// readLink finds out whether an ACS user is linked to its identity. An answer without the identity proves nothing, and one with another may name
-// the identity that ours was merged into.
+// readLink finds out whether an ACS user is linked to its identity. An answer without the identity proves nothing,
+// and one with another may name the identity that ours was merged into.
 func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUser, ours bool) outcome {
 	u.Unlinked = false
 	switch from.UserIdentityID {
@@ -194,8 +197,8 @@ func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 	return out
 }
 
-// checkKeys compares the recorded mobile key with Seam. One that a list leaves out is confirmed by a get; one that neither shows counts
-// as deleted when that happens again after the grace.
+// checkKeys compares the recorded mobile key with Seam. One that a list leaves out is confirmed by a get; one that
+// neither shows counts as deleted when that happens again after the grace.
 func (a *attempt) checkKeys(ctx context.Context, u *record.User) outcome {
 	keys, err := a.mobileKeys(ctx, u)
 	if err != nil {
@@ -253,8 +256,8 @@ func (a *attempt) needsReadBack(d plan.Desired, u *record.User) bool {
 	return !u.IsOpen() || u.Unlinked || began && !u.Subscribed
 }
 
-// readBack asks Seam how an ACS user is doing, and for its doors where they were changed: both at once, because a guest waits for them. What
-// differs from what we wrote may still be on its way; it is compared after the grace.
+// readBack asks Seam how an ACS user is doing, and for its doors where they were changed: both at once, because a
+// guest waits for them. What differs from what we wrote may still be on its way; it is compared after the grace.
 func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	doors := a.askForDoors(ctx, u)
 	from, is, out := a.look(ctx, u, "whether everything has reached the access system")
@@ -313,8 +316,8 @@ func (a *attempt) readKeyProblem(ctx context.Context, d plan.Desired, u *record.
 	return outcome{}
 }
 
-// askForDoors asks for the access groups of an ACS user whose doors are not read back yet, and returns how to wait for the answer. The
-// attempt itself is not used meanwhile: the call is recorded when its answer is waited for.
+// askForDoors asks for the access groups of an ACS user whose doors are not read back yet, and returns how to wait
+// for the answer. The attempt itself is not used meanwhile: the call is recorded when its answer is waited for.
 func (a *attempt) askForDoors(ctx context.Context, u *record.User) (answer func() ([]seam.AccessGroup, error)) {
 	if u.DoorsRead {
 		return func() ([]seam.AccessGroup, error) { return nil, nil }
@@ -338,7 +341,8 @@ func (a *attempt) askForDoors(ctx context.Context, u *record.User) (answer func(
 	}
 }
 
-// showsDoors tells whether Seam lists exactly the recorded doors. Nothing is taken over: what differs is compared after the grace.
+// showsDoors tells whether Seam lists exactly the recorded doors. Nothing is taken over: what differs is compared
+// after the grace.
 func showsDoors(u *record.User, listed []string) bool {
 	recorded := slices.Clone(u.AccessGroupIDs)
 	shown := u.ReadDoors(listed, listed)

@@ -70,8 +70,8 @@ func (p *Provisioner) queueDue(ctx context.Context) {
 	}
 }
 
-// Guests who arrive so soon are provisioned whatever else the machine has to do; for the others there are as many workers
-// as one in crowdedShare while a burst is accepted.
+// Guests who arrive so soon are provisioned whatever else the machine has to do; for the others there are as many
+// workers as one in crowdedShare while a burst is accepted.
 const (
 	soon         = 24 * time.Hour
 	crowdedShare = 8

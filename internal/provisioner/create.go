@@ -13,8 +13,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// createUser makes the ACS user of a place that is ours. Seam has no idempotency keys: unless this attempt has made the identity, it looks
-// first; a mark is committed before the call, and the id after it.
+// createUser makes the ACS user of a place that is ours. Seam has no idempotency keys: unless this attempt has made
+// the identity, it looks first; a mark is committed before the call, and the id after it.
 func (a *attempt) createUser(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &a.users[i]
 	if !a.fresh[u.ID] {
@@ -53,7 +53,8 @@ func (a *attempt) createUser(ctx context.Context, d plan.Desired, i int) outcome
 	}
 }
 
-// lookBeforeCreate makes sure that the place is free: an ACS user that an earlier create has left is adopted, and somebody else's is left alone.
+// lookBeforeCreate makes sure that the place is free: an ACS user that an earlier create has left is adopted, and
+// somebody else's is left alone.
 func (a *attempt) lookBeforeCreate(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &a.users[i]
 	found, others, out := a.find(a.because(ctx, "whether the identity has an ACS user on the access system"), u)
@@ -100,8 +101,8 @@ func (a *attempt) recordUser(ctx context.Context, d plan.Desired, i int, made se
 	return a.leavePlace(ctx, i)
 }
 
-// userRefused finds out why Seam refused an ACS user, and judges by what is there. The row is as it was before the try: the mark of an
-// earlier, lost create stays.
+// userRefused finds out why Seam refused an ACS user, and judges by what is there. The row is as it was before the
+// try: the mark of an earlier, lost create stays.
 func (a *attempt) userRefused(ctx context.Context, d plan.Desired, i int, cause error) outcome {
 	u := &a.users[i]
 	u.Refused()
@@ -130,8 +131,8 @@ func (a *attempt) userRefused(ctx context.Context, d plan.Desired, i int, cause 
 	return a.blameGroups(ctx, d, cause)
 }
 
-// blameSystem explains a refusal by the access system only where it is disconnected. Other errors of it, a full site for instance, may have
-// nothing to do with the refusal.
+// blameSystem explains a refusal by the access system only where it is disconnected. Other errors of it, a full
+// site for instance, may have nothing to do with the refusal.
 func (a *attempt) blameSystem(ctx context.Context, u *record.User, cause error) outcome {
 	system, err := a.seam.System(a.because(ctx, "why Seam refused the ACS user"), u.ACSSystemID)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// directory knows which access system each access group is on, so that a reservation costs no call for it.
-// Groups are made in Salto KS and never move: what was found once is kept in Postgres, and stays true until Seam says that it doesn't have the group.
+// directory knows which access system each access group is on, so that a reservation costs no call for it. Groups
+// are made in Salto KS and never move: what was found once is kept in Postgres, and stays true until Seam says that
+// it doesn't have the group.
 type directory struct {
 	seam  *seam.Client
 	store *store.Store
@@ -42,7 +43,8 @@ func newDirectory(c *seam.Client, s *store.Store, log *slog.Logger, now func() t
 	return &directory{seam: c, store: s, log: log, now: now, groups: map[string]groupEntry{}}
 }
 
-// system implements [plan.GroupSystem]. A group that nobody has asked for yet is known, and on no known system: nothing speaks against it.
+// system implements [plan.GroupSystem]. A group that nobody has asked for yet is known, and on no known system:
+// nothing speaks against it.
 func (d *directory) system(groupID string) (string, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -75,7 +77,8 @@ func (d *directory) learn(ctx context.Context, groupIDs []string) error {
 	return nil
 }
 
-// ask asks Seam for one group. Only its own "no such group" makes a group unknown that was known before: any other refusal says nothing about it.
+// ask asks Seam for one group. Only its own "no such group" makes a group unknown that was known before: any other
+// refusal says nothing about it.
 func (d *directory) ask(ctx context.Context, id string) error {
 	g, err := d.seam.AccessGroup(ctx, id)
 	switch {

@@ -25,9 +25,9 @@ type Erasure struct {
 // ErrAddress says that what is to be erased is no whole e-mail address.
 var ErrAddress = errors.New("must be one whole e-mail address")
 
-// EraseGuest removes what we hold of a guest, and at Seam what we made for the guest and nobody else uses. While a stay of the
-// guest's lasts, anything of one is left at Seam, or an event about the guest is being applied, nothing is erased. It may be
-// repeated. [ErrAddress] where the address is not one whole e-mail address.
+// EraseGuest removes what we hold of a guest, and at Seam what we made for the guest and nobody else uses. While a
+// stay of the guest's lasts, anything of one is left at Seam, or an event about the guest is being applied, nothing
+// is erased. It may be repeated. [ErrAddress] where the address is not one whole e-mail address.
 func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit store.Audit) (Erasure, error) {
 	var e Erasure
 	mentions, ok := pms.MentionsOf(address)
@@ -70,8 +70,9 @@ func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit stor
 	return e, err
 }
 
-// eraseIdentity deletes the user identity that we made for an address, unless something is linked to it. While it does, no stay may take the
-// identity: Seam deletes everything that is linked to an identity with it. known reports whether there was one.
+// eraseIdentity deletes the user identity that we made for an address, unless something is linked to it. While it
+// does, no stay may take the identity: Seam deletes everything that is linked to an identity with it. known reports
+// whether there was one.
 func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what string, known bool, err error) {
 	if address == "" {
 		return "the address is a relay's or none: no user identity was made for it", false, nil
@@ -99,7 +100,8 @@ func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what s
 	return what, known || found, err
 }
 
-// deleteGuest deletes the user identity with a key at Seam. found tells that it was there, gone that it is not there any more.
+// deleteGuest deletes the user identity with a key at Seam. found tells that it was there, gone that it is not
+// there any more.
 func (p *Provisioner) deleteGuest(ctx context.Context, key string) (gone, found bool, what string, err error) {
 	began := p.now()
 	at, err := p.seam.UserIdentityByKey(ctx, key) // also where our row was removed by its age

@@ -22,8 +22,8 @@ type Target struct {
 	Message     string     // and for people
 }
 
-// Explain works out what should be true for a reservation, from what is known: Seam is not asked. [store.ErrNotFound] where
-// there is no such reservation.
+// Explain works out what should be true for a reservation, from what is known: Seam is not asked.
+// [store.ErrNotFound] where there is no such reservation.
 func (p *Provisioner) Explain(ctx context.Context, ref store.Ref) (Target, error) {
 	work, err := p.store.LoadWork(ctx, ref)
 	if err != nil {

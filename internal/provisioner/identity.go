@@ -14,8 +14,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// User identities: the guest's, whose key is an HMAC of the address, and a reservation's own, for where the guest's can't be used. Their keys are
-// unique at Seam, so that a create that is tried again conflicts, and is found.
+// User identities: the guest's, whose key is an HMAC of the address, and a reservation's own, for where the guest's
+// can't be used. Their keys are unique at Seam, so that a create that is tried again conflicts, and is found.
 
 // candidate is an identity that a new ACS user may be linked to.
 type candidate struct {
@@ -44,8 +44,8 @@ func (a *attempt) guestIdentity(ctx context.Context, d plan.Desired) (candidate,
 	return c, a.existingGuest(ctx, d, &c)
 }
 
-// verifyGuest makes sure that a known identity is still the guest's: somebody may have given it another address, or merged it into another
-// identity. A deleted one is forgotten.
+// verifyGuest makes sure that a known identity is still the guest's: somebody may have given it another address, or
+// merged it into another identity. A deleted one is forgotten.
 func (a *attempt) verifyGuest(ctx context.Context, d plan.Desired, c *candidate) outcome {
 	is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity is still the guest's"), *c.ID)
 	switch {
@@ -127,7 +127,8 @@ func (a *attempt) ownIdentity(ctx context.Context, n int) (candidate, outcome) {
 	return c, fails(refusal)
 }
 
-// unseenIdentity handles a create that was refused although no look-up finds why. Reads may lag: that counts only after the grace.
+// unseenIdentity handles a create that was refused although no look-up finds why. Reads may lag: that counts only
+// after the grace.
 func (a *attempt) unseenIdentity(ctx context.Context, c *candidate) outcome {
 	if c.LostAt == nil {
 		now := a.now()
@@ -150,7 +151,8 @@ func (a *attempt) knownIdentity(ctx context.Context, key string, own bool) (cand
 	return candidate{UserIdentity: identity}, fails(err)
 }
 
-// makeIdentity marks and creates an identity. refusal is Seam's answer where it refused, nil where the identity was made.
+// makeIdentity marks and creates an identity. refusal is Seam's answer where it refused, nil where the identity was
+// made.
 func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (refusal error, out outcome) {
 	c.Made = true
 	if out := a.saveIdentity(ctx, c.UserIdentity); out.stops() {
@@ -194,7 +196,8 @@ func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, out
 	}
 }
 
-// isMergedInto tells whether a row's identity was merged into another one at Seam, and follows it: answers carry the survivor's id from then on.
+// isMergedInto tells whether a row's identity was merged into another one at Seam, and follows it: answers carry
+// the survivor's id from then on.
 func (a *attempt) isMergedInto(ctx context.Context, u *record.User, other string) (bool, outcome) {
 	survivor, known := a.survivors[u.UserIdentityID]
 	if !known {
@@ -216,7 +219,8 @@ func (a *attempt) isMergedInto(ctx context.Context, u *record.User, other string
 	return true, a.followMerge(ctx, u, survivor)
 }
 
-// followMerge records the survivor in place of the merged identity. Where another stay has its place already, the row keeps the old id.
+// followMerge records the survivor in place of the merged identity. Where another stay has its place already, the
+// row keeps the old id.
 func (a *attempt) followMerge(ctx context.Context, u *record.User, survivor string) outcome {
 	identity, err := a.store.UserIdentity(ctx, u.UserIdentityKey)
 	if err != nil {
@@ -255,7 +259,8 @@ func (a *attempt) removeOwnIdentity(ctx context.Context, u *record.User) (bool, 
 	return a.deleteIdentity(ctx, identity, u)
 }
 
-// deleteIdentity deletes an own identity that nothing is linked to; deleting it would delete what is. u is the last that was, nil for none.
+// deleteIdentity deletes an own identity that nothing is linked to; deleting it would delete what is. u is the last
+// that was, nil for none.
 func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentity, u *record.User) (forget bool, out outcome) {
 	if identity.ID == nil {
 		return true, outcome{}

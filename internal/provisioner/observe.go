@@ -9,7 +9,8 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// observe reads from Seam what can't be trusted as recorded: marks without an id, what was missing, and everything when a comparison is due.
+// observe reads from Seam what can't be trusted as recorded: marks without an id, what was missing, and everything
+// when a comparison is due.
 func (a *attempt) observe(ctx context.Context, d plan.Desired) outcome {
 	due := a.work.Key.CheckRequested || lookupDue(a.work.Key.UncertainSince, a.work.Key.VerifiedAt, a.now())
 	for i := range a.users {
@@ -170,8 +171,8 @@ func (a *attempt) settleKeyMark(ctx context.Context, d plan.Desired, u *record.U
 	return outcome{}
 }
 
-// mobileKeys lists a user's mobile keys, oldest first, without the children that stand for phones. One that has just been
-// deleted, for a new one to take its place, may be read for a while longer.
+// mobileKeys lists a user's mobile keys, oldest first, without the children that stand for phones. One that has
+// just been deleted, for a new one to take its place, may be read for a while longer.
 func (a *attempt) mobileKeys(ctx context.Context, u *record.User) ([]seam.Credential, error) {
 	all, err := a.seam.Credentials(ctx, *u.ACSUserID)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// outcome is what every part of an attempt returns: how it ended, and so what happens next. The zero value means that the attempt continues.
-// Only [attempt.run] acts on it.
+// outcome is what every part of an attempt returns: how it ended, and so what happens next. The zero value means
+// that the attempt continues. Only [attempt.run] acts on it.
 type outcome struct {
 	kind     outcomeKind
 	until    time.Time       // of waiting

@@ -12,8 +12,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Places: Seam documents one ACS user for an (access system, identity). A stay claims that place in our table, which is unique, before it
-// creates anything there.
+// Places: Seam documents one ACS user for an (access system, identity). A stay claims that place in our table,
+// which is unique, before it creates anything there.
 
 // ownIdentities is how many identities of its own a reservation may need at once: one, another while the guest
 // changes, and one for each guest and access system whose lost create is still looked for, for ten minutes.
@@ -46,9 +46,10 @@ func (a *attempt) takePlace(ctx context.Context, d plan.Desired) outcome {
 	return fails(errors.New("no identity with a free place could be made"))
 }
 
-// claim takes the place of an identity on the access system, with the mark for the create that follows. It is
-// false where the place is taken, by another stay of ours or by somebody else's ACS user. An ACS user that we made for this very
-// stay and know nothing of, because the database was restored to a time before, is taken over by the mark as a lost create's is.
+// claim takes the place of an identity on the access system, with the mark for the create that follows. It is false
+// where the place is taken, by another stay of ours or by somebody else's ACS user. An ACS user that we made for
+// this very stay and know nothing of, because the database was restored to a time before, is taken over by the mark
+// as a lost create's is.
 func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool, outcome) {
 	u := record.User{ACSUser: store.ACSUser{
 		Source: a.work.Reservation.Source, ReservationID: a.work.Reservation.ReservationID, ACSSystemID: d.SystemID,
@@ -85,7 +86,8 @@ func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool,
 	return true, outcome{}
 }
 
-// placeIsFree asks our table and Seam whether an identity has an ACS user on the access system. ours tells that it has one of this stay.
+// placeIsFree asks our table and Seam whether an identity has an ACS user on the access system. ours tells that it
+// has one of this stay.
 func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, u *record.User) (free, ours bool, out outcome) {
 	taken, err := a.store.PlaceTaken(ctx, d.SystemID, *c.ID)
 	if taken || err != nil {
@@ -123,8 +125,8 @@ func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, 
 	return true, ours, outcome{}
 }
 
-// isStillThere tells whether the first of some listed ACS users is there when it is asked for by itself: lists may show for a while what has
-// been deleted.
+// isStillThere tells whether the first of some listed ACS users is there when it is asked for by itself: lists may
+// show for a while what has been deleted.
 func (a *attempt) isStillThere(ctx context.Context, listed []seam.ACSUser) (bool, outcome) {
 	if len(listed) == 0 {
 		return false, outcome{}
@@ -136,7 +138,8 @@ func (a *attempt) isStillThere(ctx context.Context, listed []seam.ACSUser) (bool
 	return err == nil && !isGone(from), fails(err)
 }
 
-// leavePlace gives up a place that turned out to be somebody else's. What a lost create may have made there is still looked for.
+// leavePlace gives up a place that turned out to be somebody else's. What a lost create may have made there is
+// still looked for.
 func (a *attempt) leavePlace(ctx context.Context, i int) outcome {
 	u := &a.users[i]
 	a.notGuest = true
@@ -186,8 +189,8 @@ func (a *attempt) forgetPlace(ctx context.Context, i int, identity *store.UserId
 	return again()
 }
 
-// makeRoom sees off an ACS user that is being deleted where a new one will take the same place: the guest's identity should not be passed
-// over for it, for as long as the guest can wait.
+// makeRoom sees off an ACS user that is being deleted where a new one will take the same place: the guest's
+// identity should not be passed over for it, for as long as the guest can wait.
 func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
 	if d.Goal != plan.Have || !d.WithFirstKeyWaiting(a.users).Create || a.standing(d) >= 0 {
 		return outcome{}

@@ -58,8 +58,9 @@ func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 	return fails(err)
 }
 
-// opensInstead stops the deletion of an old ACS user while the one that takes its place is not known to open doors. Where that lacks nothing
-// but a subscription, and the old key may have the one it waits for, the old one goes: it is another guest's.
+// opensInstead stops the deletion of an old ACS user while the one that takes its place is not known to open doors.
+// Where that lacks nothing but a subscription, and the old key may have the one it waits for, the old one goes: it
+// is another guest's.
 func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.User) outcome {
 	i := a.standing(d)
 	if i < 0 || a.users[i].ID == old.ID {
@@ -124,8 +125,8 @@ func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int
 	return a.readBack(ctx, d, &a.users[keep])
 }
 
-// seeOff follows an ACS user that is not wanted any more to its end. It plans again where something has moved: its row is gone, or it turned
-// out to be there still.
+// seeOff follows an ACS user that is not wanted any more to its end. It plans again where something has moved: its
+// row is gone, or it turned out to be there still.
 func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	switch u.Phase() {
 	case record.Claimed:
@@ -171,8 +172,8 @@ func (a *attempt) forgetUser(ctx context.Context, u *record.User) outcome {
 	return again()
 }
 
-// confirmDeleted stops the attempt until Seam doesn't have an ACS user any more that we deleted. Where the delete was taken, one get is enough;
-// else get and list have to agree, after the grace.
+// confirmDeleted stops the attempt until Seam doesn't have an ACS user any more that we deleted. Where the delete
+// was taken, one get is enough; else get and list have to agree, after the grace.
 func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	ctx = a.because(ctx, "whether the ACS user is gone")
 	got, err := a.seam.ACSUser(ctx, *u.ACSUserID)
@@ -202,7 +203,8 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 	return a.stillThere(ctx, d, u)
 }
 
-// stillThere follows a delete that had no effect: the ACS user is there, and is deleted again if that is still wanted.
+// stillThere follows a delete that had no effect: the ACS user is there, and is deleted again if that is still
+// wanted.
 func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	u.StillThere()
 	if out := a.check(ctx, d, u); out.stops() {
@@ -211,7 +213,8 @@ func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User
 	return again()
 }
 
-// stillGoing is the wait for a deletion that Seam has under way: longer the longer it takes, and a person is told in the end.
+// stillGoing is the wait for a deletion that Seam has under way: longer the longer it takes, and a person is told
+// in the end.
 func (a *attempt) stillGoing(u *record.User) outcome {
 	since := a.now().Sub(*u.DeletedAt)
 	if since >= removedWithin {

@@ -41,7 +41,8 @@ func (a *attempt) untilCheckIn() time.Duration {
 	return 0
 }
 
-// patience bounds a delay by how near the guest is: least while check-in is within a day, and then an eighth of the time that is left.
+// patience bounds a delay by how near the guest is: least while check-in is within a day, and then an eighth of the
+// time that is left.
 func (a *attempt) patience(least time.Duration) time.Duration {
 	until := a.untilCheckIn()
 	if until < soon {
@@ -111,8 +112,8 @@ func (a *attempt) backoff(attempts int) time.Duration {
 	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2+1)) // 75 to 125 %
 }
 
-// canWait tells whether the guest can wait for a deletion to make room: until 15 minutes after it began or an hour before check-in, whichever
-// comes first, and always for the grace.
+// canWait tells whether the guest can wait for a deletion to make room: until 15 minutes after it began or an hour
+// before check-in, whichever comes first, and always for the grace.
 func (a *attempt) canWait(d plan.Desired, deletedAt time.Time) bool {
 	until := deletedAt.Add(removedWithin)
 	if near := d.Starts.Add(-time.Hour); near.Before(until) {

@@ -73,7 +73,8 @@ func (a *attempt) sayHeld(d plan.Desired, v *store.Verdict) {
 	}
 }
 
-// lookAgain sets when the key is due again: at the earliest of the given times and the next look-up after a lost create.
+// lookAgain sets when the key is due again: at the earliest of the given times and the next look-up after a lost
+// create.
 func (a *attempt) lookAgain(v *store.Verdict, next *earliest) {
 	verified := a.work.Key.VerifiedAt
 	if v.VerifiedAt != nil {
@@ -126,7 +127,8 @@ func (a *attempt) heldVerdict(d plan.Desired, held, due string) store.Verdict {
 	return v
 }
 
-// disconnected judges a key that nothing can be done for, because its access system can't be reached. All that is due stays due.
+// disconnected judges a key that nothing can be done for, because its access system can't be reached. All that is
+// due stays due.
 func (a *attempt) disconnected(d plan.Desired, cut store.Disconnection) store.Verdict {
 	v, next := a.newVerdict(), a.now().Add(a.slowRetry())
 	v.Status, v.Reason, v.Message = stay.KeyAttention, stay.ReasonDisconnected, stay.Say(stay.ReasonDisconnected)
@@ -200,7 +202,8 @@ func (a *attempt) spend(v *store.Verdict, err error) {
 	v.LastError = err.Error()
 }
 
-// keepStatus leaves a key as it was shown where nothing was desired and nothing was changed: looking takes nothing away.
+// keepStatus leaves a key as it was shown where nothing was desired and nothing was changed: looking takes nothing
+// away.
 func (a *attempt) keepStatus(v *store.Verdict) {
 	k := a.work.Key
 	if k.ObservedGeneration != k.Generation || a.changes > 0 {
@@ -224,7 +227,8 @@ func explainRefusal(e *seam.Error) (reason, message string) {
 	return reason, stay.Say(reason)
 }
 
-// meanwhile is the status while something is left to do. A stay that was cut short is not over while its key may last for longer.
+// meanwhile is the status while something is left to do. A stay that was cut short is not over while its key may
+// last for longer.
 func (a *attempt) meanwhile() string {
 	lasts := func(u record.User) bool { return u.ACSUserID != nil && u.EndsAt != nil && u.EndsAt.After(a.now()) }
 	switch d := plan.Desire(a.situation(a.directory.system)); {

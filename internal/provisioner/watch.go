@@ -22,8 +22,8 @@ var (
 // watchEvery is how often guests without a key, and keys without a guest, are looked for.
 const watchEvery = 15 * time.Second
 
-// watch counts the stays that begin soon and have no key, and the keys that should be gone, and says so in the log whenever
-// their number or the first of them changes.
+// watch counts the stays that begin soon and have no key, and the keys that should be gone, and says so in the log
+// whenever their number or the first of them changes.
 func (p *Provisioner) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()

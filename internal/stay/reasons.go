@@ -46,8 +46,8 @@ const (
 	FixReport Fixer = "staykey's maintainers" // a mistake in the program
 )
 
-// Retry is whether and when staykey tries again by itself. A change of the reservation, of its listing, or an admin's reconcile is
-// tried at once, whatever the reason.
+// Retry is whether and when staykey tries again by itself. A change of the reservation, of its listing, or an
+// admin's reconcile is tried at once, whatever the reason.
 type Retry string
 
 // When it is tried again.
@@ -72,7 +72,8 @@ type Reason struct {
 // Anchor is the reason's section in docs/runbook.md.
 func (r Reason) Anchor() string { return "#" + r.Code }
 
-// reasons is the one table. Whoever needs a new reason adds a constant above, a row here, and a section in docs/runbook.md.
+// reasons is the one table. Whoever needs a new reason adds a constant above, a row here, and a section in
+// docs/runbook.md.
 var reasons = []Reason{
 	{ReasonListingUnknown, "Listing %[1]q is not known: have the PMS send it, or create it with PUT /v1/listings/%[2]s/%[1]s.", FixPMS, RetryOnChange},
 	{ReasonNoRoom, "No room is assigned yet. The key is created, or opens doors again, as soon as the PMS assigns one.", FixPMS, RetryOnChange},
@@ -116,7 +117,8 @@ func Find(code string) (r Reason, ok bool) {
 	return Reason{}, false
 }
 
-// Say returns a reason's message with its details filled in. A code without a row is a mistake in the program: it panics.
+// Say returns a reason's message with its details filled in. A code without a row is a mistake in the program: it
+// panics.
 func Say(code string, details ...any) string {
 	r, ok := Find(code)
 	if !ok {

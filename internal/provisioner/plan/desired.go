@@ -1,5 +1,6 @@
-// Package plan is the thinking of the provisioner: what should be true at Seam ([Desire]), which calls lead there ([Plan]), and what to say of
-// the result ([Judge]). Everything here is a pure function of its arguments: no clock, no network, no database.
+// Package plan is the thinking of the provisioner: what should be true at Seam ([Desire]), which calls lead there
+// ([Plan]), and what to say of the result ([Judge]). Everything here is a pure function of its arguments: no clock,
+// no network, no database.
 package plan
 
 import (
@@ -56,8 +57,8 @@ type Finding struct {
 	Message string
 }
 
-// GroupSystem tells which access system an access group is on. known is false for one that Seam has said it doesn't have; system is ""
-// for one whose system is not known yet.
+// GroupSystem tells which access system an access group is on. known is false for one that Seam has said it doesn't
+// have; system is "" for one whose system is not known yet.
 type GroupSystem func(groupID string) (system string, known bool)
 
 // Situation is everything that [Desire] depends on.
@@ -101,7 +102,8 @@ func Desire(s Situation) Desired {
 	return d
 }
 
-// setWindow fills in when the key opens doors: from check-in to check-out, wider by the source's grace, or as an admin set it.
+// setWindow fills in when the key opens doors: from check-in to check-out, wider by the source's grace, or as an
+// admin set it.
 func (d *Desired) setWindow(s Situation) {
 	r := s.Reservation
 	if r.CheckIn == nil || r.CheckOut == nil {
@@ -167,8 +169,8 @@ func (d *Desired) setListing(s Situation) *Finding {
 	return d.setGroups(s, s.Listing.Groups())
 }
 
-// setGroups sorts the listing's groups by what Seam says of them. What it doesn't know, or can't be opened with the same key, is not opened;
-// but nothing that the listing has is closed for it.
+// setGroups sorts the listing's groups by what Seam says of them. What it doesn't know, or can't be opened with the
+// same key, is not opened; but nothing that the listing has is closed for it.
 func (d *Desired) setGroups(s Situation, groups []string) *Finding {
 	d.SystemID = firstOf(deref(s.Listing.ACSSystemID), s.Policy.ACSSystemID, s.DefaultSystem)
 	d.Listed = groups

@@ -28,7 +28,8 @@ const (
 	DeleteUser
 )
 
-// Opens tells whether a guest may need the step to get in: where Seam refuses it, the key that it would take the place of stays.
+// Opens tells whether a guest may need the step to get in: where Seam refuses it, the key that it would take the
+// place of stays.
 func (k Kind) Opens() bool {
 	switch k {
 	case CreateIdentity, CreateUser, Unsuspend, SetSchedule, AddGroup, CreateKey, LinkUser:
@@ -56,8 +57,8 @@ const (
 	newUserID     = "{acs_user_id of the new ACS user}"
 )
 
-// Standing returns the index of the ACS user that is, or will become, the one that d asks for; -1 for none. users are the oldest first.
-// Where no new one may be created, it is the newest that exists, whatever it was made for.
+// Standing returns the index of the ACS user that is, or will become, the one that d asks for; -1 for none. users
+// are the oldest first. Where no new one may be created, it is the newest that exists, whatever it was made for.
 func Standing(d Desired, users []record.User) int {
 	for i, u := range slices.Backward(users) {
 		fits := u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey
@@ -68,9 +69,10 @@ func Standing(d Desired, users []record.User) int {
 	return -1
 }
 
-// Plan returns the changing calls that make users what d asks for. Hours come first, then doors (open before close), then
-// the key, then the link; an ACS user that is not wanted any more goes last. It is empty exactly when nothing is left to do. revive says that
-// an admin, or a later event, wants back what somebody removed or suspended at Seam.
+// Plan returns the changing calls that make users what d asks for. Hours come first, then doors (open before
+// close), then the key, then the link; an ACS user that is not wanted any more goes last. It is empty exactly when
+// nothing is left to do. revive says that an admin, or a later event, wants back what somebody removed or suspended
+// at Seam.
 func Plan(d Desired, users []record.User, revive bool) []Step {
 	d = d.WithFirstKeyWaiting(users)
 	var steps []Step
@@ -92,8 +94,9 @@ func Plan(d Desired, users []record.User, revive bool) []Step {
 	return steps
 }
 
-// removable tells whether an ACS user that does not stand for the reservation may go now. After a stay it is
-// kept for a while, unless it would open doors for longer than the stay lasted, or is not known to have been left by somebody else.
+// removable tells whether an ACS user that does not stand for the reservation may go now. After a stay it is kept
+// for a while, unless it would open doors for longer than the stay lasted, or is not known to have been left by
+// somebody else.
 func removable(d Desired, u record.User) bool {
 	if d.Goal != Over {
 		return true
@@ -162,8 +165,8 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 	return slices.Concat(scheduleSteps(d, u, index), groupSteps(d, u, index), keySteps(d, u, index), tidySteps(u, index))
 }
 
-// scheduleSteps sets the hours. While a change's result is not known the recorded window is the widest that may be true, which says
-// nothing about the one that is: then they are set again.
+// scheduleSteps sets the hours. While a change's result is not known the recorded window is the widest that may be
+// true, which says nothing about the one that is: then they are set again.
 func scheduleSteps(d Desired, u record.User, index int) []Step {
 	known := !u.Unsure && sameInstant(u.StartsAt, d.Starts) && sameInstant(u.EndsAt, d.Ends)
 	if d.Starts.IsZero() || !d.Ends.After(d.Starts) || known {

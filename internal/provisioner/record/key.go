@@ -43,7 +43,8 @@ func (u *User) KeyPhase() KeyPhase {
 	}
 }
 
-// HasNewUsersMark tells whether the key's mark was written together with the ACS user that this attempt has made: then it can have no key yet.
+// HasNewUsersMark tells whether the key's mark was written together with the ACS user that this attempt has made:
+// then it can have no key yet.
 func (u *User) HasNewUsersMark() bool {
 	return u.KeyPhase() == KeyMarked && u.MadeAt != nil && u.CredentialMarkedAt.Equal(*u.MadeAt)
 }
@@ -67,7 +68,8 @@ func (u *User) KeyCreated(id string, problem *string, now time.Time) {
 	u.undo = nil
 }
 
-// TakeKeys keeps the recorded mobile key if it is among those that Seam shows, or else the oldest. What is surely another one is surplus.
+// TakeKeys keeps the recorded mobile key if it is among those that Seam shows, or else the oldest. What is surely
+// another one is surplus.
 func (u *User) TakeKeys(keys []seam.Credential) {
 	is := func(id string) func(seam.Credential) bool {
 		return func(c seam.Credential) bool { return c.ACSCredentialID == id }

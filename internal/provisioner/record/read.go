@@ -10,10 +10,12 @@ import (
 // Rounded is by how much an access system may round a schedule: what differs by less is the schedule that was sent.
 const Rounded = time.Minute
 
-// MaxUnkept is how many repairs in a row are made of what Seam doesn't keep, before a person is told and the next one waits.
+// MaxUnkept is how many repairs in a row are made of what Seam doesn't keep, before a person is told and the next
+// one waits.
 const MaxUnkept = 3
 
-// ReadSchedule takes over the schedule that Seam shows. A missing one proves nothing, because Seam doesn't always show it; told is false then.
+// ReadSchedule takes over the schedule that Seam shows. A missing one proves nothing, because Seam doesn't always
+// show it; told is false then.
 func (u *User) ReadSchedule(from seam.ACSUser) (told bool) {
 	s := from.AccessSchedule
 	if s == nil {
@@ -66,8 +68,9 @@ func (u *User) ReadState(from seam.ACSUser, now time.Time) {
 	}
 }
 
-// ReadDoors takes over the access groups that Seam lists. A list may lack some for a while: one that was opened and is not wanted any more
-// counts as open until it was closed, and one that is wanted is simply opened again. shown tells whether the list has exactly what is recorded.
+// ReadDoors takes over the access groups that Seam lists. A list may lack some for a while: one that was opened and
+// is not wanted any more counts as open until it was closed, and one that is wanted is simply opened again. shown
+// tells whether the list has exactly what is recorded.
 func (u *User) ReadDoors(listed, wanted []string) (shown bool) {
 	listed = slices.Compact(slices.Sorted(slices.Values(listed)))
 	recorded := slices.Compact(slices.Sorted(slices.Values(u.AccessGroupIDs)))

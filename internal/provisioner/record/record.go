@@ -1,5 +1,6 @@
-// Package record gives names to the states of an ACS user and of its mobile key. A row of acs_users holds about twenty columns that may be
-// null; only this package decides what a combination of them means, and only its methods change them.
+// Package record gives names to the states of an ACS user and of its mobile key. A row of acs_users holds about
+// twenty columns that may be null; only this package decides what a combination of them means, and only its methods
+// change them.
 //
 // The states of an ACS user, and the methods that lead from one to the next:
 //
@@ -24,9 +25,10 @@
 //	                                   │
 //	                                   ▼ confirmed gone: the row is deleted
 //
-// Two rules hold for every transition. A state records the widest thing that may be true: a change that was sent counts as made
-// (the longer window) until its result is known. And nothing that may exist at Seam is forgotten: [User.Refused] restores
-// what was before the try, so that a refusal never takes the mark of an earlier, lost create away.
+// Two rules hold for every transition. A state records the widest thing that may be true: a change that was sent
+// counts as made (the longer window) until its result is known. And nothing that may exist at Seam is forgotten:
+// [User.Refused] restores what was before the try, so that a refusal never takes the mark of an earlier, lost
+// create away.
 package record
 
 import (
@@ -106,8 +108,8 @@ func (u *User) MayExist() bool { return u.Phase() != Claimed }
 
 // --- Creating
 
-// MarkCreate writes down what the create that follows is about to make. After a lost create the mark keeps its time, because what
-// that one may have made came after it, and covers both windows.
+// MarkCreate writes down what the create that follows is about to make. After a lost create the mark keeps its
+// time, because what that one may have made came after it, and covers both windows.
 func (u *User) MarkCreate(starts, ends time.Time, groups []string, now time.Time) {
 	u.remember()
 	earlier := u.LostAt != nil
@@ -137,20 +139,22 @@ func (u *User) Created(id string, starts, ends time.Time, groups []string, now t
 	u.undo = nil
 }
 
-// Adopted records an ACS user that a look-up after a lost create has found. The others that it found came of the same create.
+// Adopted records an ACS user that a look-up after a lost create has found. The others that it found came of the
+// same create.
 func (u *User) Adopted(id string, surplus []string, now time.Time) {
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt = &id, &now, nil, nil
 	u.DoorsRead, u.Settled = false, false
 	u.SurplusUsers = append(u.SurplusUsers, surplus...)
 }
 
-// SetAside keeps a mark that no ACS user is wanted for any more: what its lost create may have made is still looked for.
+// SetAside keeps a mark that no ACS user is wanted for any more: what its lost create may have made is still looked
+// for.
 func (u *User) SetAside(now time.Time) { u.DeletedAt = &now }
 
 // --- Changing
 
-// ChangeSent marks a change that is about to be sent. deadline is when it has surely taken effect or never will; generation is the
-// desired state that it belongs to: while that is the same, sending it again is enough.
+// ChangeSent marks a change that is about to be sent. deadline is when it has surely taken effect or never will;
+// generation is the desired state that it belongs to: while that is the same, sending it again is enough.
 func (u *User) ChangeSent(generation int64, deadline time.Time) {
 	u.remember()
 	u.Unsure, u.UnsureGeneration, u.ChangedAt = true, generation, &deadline
@@ -204,7 +208,8 @@ func (u *User) Known() { u.Unsure = false }
 
 // --- Deleting
 
-// DeleteSent marks a delete that is about to be sent: should its answer be lost, this ACS user is not trusted any more.
+// DeleteSent marks a delete that is about to be sent: should its answer be lost, this ACS user is not trusted any
+// more.
 func (u *User) DeleteSent(now time.Time) {
 	u.remember()
 	u.DeletedAt, u.MissingAt, u.Settled, u.Unsure = &now, nil, false, true
@@ -213,7 +218,8 @@ func (u *User) DeleteSent(now time.Time) {
 // DeleteKnown records that Seam has taken the delete.
 func (u *User) DeleteKnown() { u.Unsure = false }
 
-// DeleteNotFound records that Seam says it doesn't have what we deleted. One such answer proves nothing: get and list have to agree.
+// DeleteNotFound records that Seam says it doesn't have what we deleted. One such answer proves nothing: get and
+// list have to agree.
 func (u *User) DeleteNotFound(now time.Time) {
 	u.Unsure = false
 	u.MissingAt = &now
@@ -228,8 +234,8 @@ func (u *User) DeleteLost(until time.Time) { u.DeletedAt = &until }
 // StillThere records that our delete has had no effect.
 func (u *User) StillThere() { u.DeletedAt, u.MissingAt, u.Unsure = nil, nil, false }
 
-// LookOnly turns the row of an ACS user that is gone into a mark: a create was lost not long ago, and what it may have made
-// is still looked for.
+// LookOnly turns the row of an ACS user that is gone into a mark: a create was lost not long ago, and what it may
+// have made is still looked for.
 func (u *User) LookOnly(lostAt time.Time) {
 	marked := u.MarkedAt
 	if marked == nil {
