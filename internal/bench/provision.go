@@ -24,7 +24,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// provisionCalls are the calls that a new guest's stay needs, each for the next: identity, ACS user, credential, read-back.
+// provisionCalls are the calls that a new guest's stay needs, each for the next: identity, ACS user, credential, read-back. The read-back's second
+// read, of the doors, is made at the same time.
 const provisionCalls = 4
 
 // reservation is a signed webhook's body, of a stay in some months.
