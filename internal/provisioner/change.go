@@ -46,10 +46,23 @@ func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s 
 		a.directory.unknown(s.Body.(seam.GroupMembership).ACSAccessGroupID)
 		return again()
 	}
-	if seam.KindOf(err) == seam.NotFound {
-		return a.afterNotFound(ctx, d, u, err)
+	if seam.KindOf(err) != seam.NotFound {
+		return fails(err)
 	}
-	return fails(err)
+	if s.Kind == plan.LinkUser {
+		if gone, out := a.isIdentityGone(ctx, u); gone || out.stops() {
+			return firstOutcome(out, func() outcome { return a.renewIdentity(ctx, d, u) })
+		}
+	}
+	return a.afterNotFound(ctx, d, u, err)
+}
+
+// firstOutcome is out where it stops the attempt, and else what next returns.
+func firstOutcome(out outcome, next func() outcome) outcome {
+	if out.stops() {
+		return out
+	}
+	return next()
 }
 
 // send makes the call of a step. apply records its effect.

@@ -103,7 +103,10 @@ func (c *candidate) take(id string, made bool) {
 
 // ownIdentity returns the nth identity of the reservation's own.
 func (a *attempt) ownIdentity(ctx context.Context, n int) (candidate, outcome) {
-	key := a.ownKey(a.work.Reservation.Ref(), n)
+	return a.ownIdentityOf(ctx, a.ownKey(a.work.Reservation.Ref(), n))
+}
+
+func (a *attempt) ownIdentityOf(ctx context.Context, key string) (candidate, outcome) {
 	c, out := a.knownIdentity(ctx, key, true)
 	if out.stops() || c.ID != nil {
 		c.usable = true
@@ -241,6 +244,41 @@ func (a *attempt) followMerge(ctx context.Context, u *record.User, survivor stri
 		return outcome{}
 	}
 	return out
+}
+
+// renewIdentity gives an ACS user whose identity was deleted at Seam the guest's identity, or one of its own, anew.
+func (a *attempt) renewIdentity(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	c, out := a.knownIdentity(ctx, u.UserIdentityKey, u.UserIdentityKey != d.GuestKey)
+	if out.stops() {
+		return out
+	}
+	a.note("user identity %s is gone from Seam", u.UserIdentityID)
+	if c.ID != nil && *c.ID == u.UserIdentityID {
+		c.ID, c.LostAt = nil, nil
+		if out := a.saveIdentity(ctx, c.UserIdentity); out.stops() {
+			return out
+		}
+	}
+	switch {
+	case u.UserIdentityKey == d.GuestKey:
+		c, out = a.guestIdentity(ctx, d)
+	default:
+		c, out = a.ownIdentityOf(ctx, u.UserIdentityKey)
+	}
+	if out.stops() {
+		return out
+	}
+	if !c.usable {
+		return outcome{kind: failed, err: errors.New("no user identity can be used for the guest")}
+	}
+	u.UserIdentityID = *c.ID
+	out = a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+		if err := store.SaveUserIdentity(ctx, tx, c.UserIdentity); err != nil {
+			return err
+		}
+		return store.SaveACSUser(ctx, tx, u.ACSUser)
+	})
+	return firstOutcome(out, again)
 }
 
 // removeOwnIdentity deletes the identity of an ACS user that is gone, if it is the reservation's own and

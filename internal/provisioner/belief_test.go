@@ -310,6 +310,11 @@ func TestARefusedLinkStarvesNothing(t *testing.T) {
 	s.out = s.out.Add(24 * time.Hour)
 	r.book(s)
 	waitFor(t, "the extension", func() bool { h := r.holds(s.id); return len(h) == 1 && h[0].Ends.Equal(s.out) })
+	r.until(s, store.KeyIssued)
+	r.recheck(s)
+	waitFor(t, "an identity again", func() bool { h := r.holds(s.id); return len(h) == 1 && h[0].Identity == s.email })
+	r.until(s, store.KeyIssued)
+	r.mustBeOne(s)
 }
 
 // After a restart Seam hides an access group: in no case does a door close on guests who are in the house.
