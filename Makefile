@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=tools/go.mod
 # Tests wait more than they compute (leases, graces), so that more of them run at a time than there are cores.
 TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 10m
 
-.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots openapi-lint monitoring-test kubernetes-test licences vulnerabilities release compose-test clean
+.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test openapi-lint monitoring-test kubernetes-test licences vulnerabilities release compose-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ browser: ## test the web page in Chromium (needs chromium and npm)
 
 screenshots: ## take the pictures of docs/admin.md (needs chromium)
 	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/postgres/pgtest/run go test -tags browser -count 1 -run '^TestScreenshots$$' -timeout 5m ./cmd/server
+
+webhooks-test: ## verify messages to subscriptions with the official libraries (needs npm)
+	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
+	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags webhooks -count 1 -run '^TestOfficialLibraries$$' -timeout 5m ./internal/notify
 
 openapi-lint: ## check docs/openapi.json by Redocly's recommended rules (needs npm)
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error

@@ -259,7 +259,7 @@ func TestPage(t *testing.T) {
 
 	b.open("/reservations/default/3333122-433?plan=1")
 	b.untilText("#planned", "Nothing: Seam has it as it should be.")
-	for _, path := range []string{"/", "/reservations", "/listings", "/listings/default/attic", "/events", "/sources", "/health", "/reservations?q=nobody", "/events/replay?type=reservation.created", "/docs"} {
+	for _, path := range []string{"/", "/reservations", "/listings", "/listings/default/attic", "/events", "/sources", "/subscriptions", "/health", "/reservations?q=nobody", "/events/replay?type=reservation.created", "/docs"} {
 		b.open(path)
 		for _, scheme := range []string{"light", "dark"} {
 			b.scheme(scheme)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -52,10 +53,7 @@ func (r *rig) oneDelivery(ctx context.Context, s Subscription, death int) {
 // repetitions aside; and nothing was told that was not true when its claim was committed.
 func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 	t.Parallel()
-	rounds := 12
-	if n, err := strconv.Atoi(os.Getenv("STAYKEY_DELIVERY_DEATHS")); err == nil {
-		rounds = n / 40
-	}
+	wanted := chaos.Size("STAYKEY_DELIVERY_DEATHS", 80)
 	seed := uint64(time.Now().UnixNano())
 	if n, err := strconv.ParseUint(os.Getenv("STAYKEY_WORLD_SEED"), 10, 64); err == nil {
 		seed = n
@@ -73,7 +71,7 @@ func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 	ctx := context.Background()
 	var all, paged []heard
 	deaths := 0
-	for range rounds {
+	for deaths < wanted {
 		for range 40 {
 			id := stays[random.IntN(len(stays))]
 			switch random.IntN(8) {
@@ -113,7 +111,11 @@ func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 	}
 	checkOrder(t, all)
 	checkOrder(t, paged)
-	t.Logf("%d messages, %d deaths", len(all)+len(paged), deaths)
+	wrong := 0
+	if t.Failed() {
+		wrong = 1
+	}
+	chaos.Record(t, chaos.Result{Rig: "deliveries", Faults: deaths, Events: len(all) + len(paged), Wrong: wrong})
 }
 
 // checkLast holds what was heard last of a stay against what is true.
