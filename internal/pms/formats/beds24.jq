@@ -20,23 +20,23 @@ def classes: {
 };
 
 # A booking's second status makes a confirmed one a no-show, or one that waits for a place or for its payment.
-def class: (.subStatus | str | ascii_downcase) as $sub
-  | (.status | class_by(classes)) as $class
-  | if $class | IN("confirmed", "checked_in") | not then $class
-    elif $sub == "noshow" then "no_show"
-    elif $sub | test("^(waitlist|nonpayment)") then "pending"
-    else $class end;
+def class: (.status | class_by(classes)) as $class
+  | if .subStatus == "none" or ($class | IN("confirmed", "checked_in") | not) then $class
+    else (.subStatus | str | ascii_downcase) as $sub
+      | if $sub == "noshow" then "no_show" elif $sub | test("^(waitlist|nonpayment)") then "pending" else $class end end;
 
 # A guest's own hours, as lock connectors of Beds24 have them: over 24:00 is the next day, below 0 the day before. They are what
 # the host wants the lock to do, not when the guest plans to come.
-def own_hours(items): [items | list[] | obj | select(.code | IN("ACCESS_STARTTIME", "ACCESS_ENDTIME")) | {(.code): .text}] | add // {};
+def own_hour(items; code): first(items | list[] | select((type == "object") and .code == code) | .text) // null;
 
-# A unit 0 is a room that is not assigned yet.
-def unit_of_room: if .unitId == 0 or .unitId == "0" then null
-  elif ([.roomId, .unitId] | all(.[]; . == null or type == "string" or type == "number")) then [.roomId, .unitId] | map(room | values) | join("/") | said
-  else [.roomId, .unitId] end;
+# A unit 0 is a room that is not assigned yet. A part of another type stays, for staykey to refuse.
+def unit_of_room: (.roomId | room) as $room | (.unitId | room) as $unit
+  | if $unit == null then if .unitId == 0 or .unitId == "0" then null else $room end
+    elif $room == null then $unit
+    elif ($room | type) == "string" and ($unit | type) == "string" then "\($room)/\($unit)"
+    else [$room, $unit] end;
 
-def booking(items): own_hours(items) as $own | {reservation: {
+def booking(items): .roomId as $room | {reservation: ({
     reservation_id: (.id | id),
     listing_id: unit_of_room,
     status: class,
@@ -44,12 +44,12 @@ def booking(items): own_hours(items) as $own | {reservation: {
     guest_email: .email,
     guest_name: name_of(.firstName, .lastName),
     guest_phone: first_said(.mobile, .phone),
-    check_in: local(.arrival; $own.ACCESS_STARTTIME),
-    check_out: local(.departure; $own.ACCESS_ENDTIME),
+    check_in: local(.arrival; own_hour(items; "ACCESS_STARTTIME")),
+    check_out: local(.departure; own_hour(items; "ACCESS_ENDTIME")),
     version: .modifiedTime
-  } | if .listing_id == null and .roomId == null then del(.listing_id) else . end};
+  } | if $room == null then keeps_room else . end)};
 
-if .fetched.booking then .fetched.booking[] | obj | .data | (if type == "array" then .[] else . end) | obj | booking(.infoItems)
+if .fetched.booking then .fetched.booking[] | obj | .data | (if type == "array" then .[] else . end) | obj | .infoItems as $items | booking($items)
   # The webhook that named it counts by when it came.
   | del(.reservation.version)
 elif .query.bookid then
@@ -61,5 +61,5 @@ elif .query.bookid then
   end
 else (.body | obj) as $body
   | if ($body.booking | type) != "object" then {ignore: "\($body.action // "a webhook without a booking") is about nothing that a key depends on"}
-    else $body.booking | booking($body.infoItems) end
+    else $body.infoItems as $items | $body.booking | booking($items) end
 end

@@ -23,9 +23,8 @@ def room_of(key): if type == "object" then key else . end | room;
 # Whether a flag is set, however it is written.
 def is_true: . == true or . == 1 or (str | ascii_downcase | IN("true", "1", "yes"));
 
-# A name from its parts; null where all are missing.
-def name_of(parts): [parts | said | values]
-  | if all(.[]; type == "string" or type == "number") then join(" ") | said else first(.[] | select(type != "string" and type != "number")) end;
+# A name from its parts; null where all are missing. Parts of another type stay, for staykey to refuse.
+def name_of(parts): [parts | said | values] as $parts | try ($parts | join(" ") | said) catch $parts;
 
 # What a table has for a text, else "other": a status that the table doesn't have is never guessed at.
 def class_by(table): table[str] // "other";
