@@ -20,6 +20,9 @@ func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 	if out := a.opensInstead(ctx, d, u); out.stops() {
 		return out
 	}
+	if out := a.lastsLonger(ctx, d, u); out.stops() {
+		return out
+	}
 	// Marked before: should the answer be lost and the reservation be reinstated, this ACS user is not trusted.
 	started := a.now()
 	u.DeleteSent(started)
@@ -84,6 +87,27 @@ func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.
 	default:
 		return wait(a.now().Add(a.settleDelay(u)), "The new key is not on the access system yet: the old one stays until it is")
 	}
+}
+
+// lastsLonger stops the removal of an ACS user whose stay is over where Seam lets it in for longer than is recorded, and the policy is to report
+// such things: the database may have been restored to a time before the stay was extended. It goes when its access ends, or when the PMS or
+// an admin says so.
+func (a *attempt) lastsLonger(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	if !d.Expired || a.policy.Drift != pms.DriftReport || a.work.Key.Revive || u.Unsure || u.EndsAt == nil {
+		return outcome{}
+	}
+	from, is, out := a.look(ctx, u, "whether access was extended without our knowing")
+	if out.stops() || is != present || from.AccessSchedule == nil {
+		return out
+	}
+	ends := seam.ParseTime(from.AccessSchedule.EndsAt)
+	if !ends.After(a.now()) || ends.Sub(*u.EndsAt) < record.Rounded {
+		return outcome{}
+	}
+	what := "access lasts until " + pms.FormatInstant(ends) + ", and the stay was over at " + pms.FormatInstant(d.Ends)
+	return person(&plan.Judgement{
+		Status: stay.KeyAttention, Reason: stay.ReasonDrifted, Message: stay.Say(stay.ReasonDrifted, what), Pace: plan.PaceSlow,
+	})
 }
 
 func oldKeyStays(j *plan.Judgement) outcome {

@@ -2,9 +2,11 @@ package provisioner_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
@@ -87,4 +89,68 @@ func TestRestore(t *testing.T) {
 		}
 	}
 	r.mustBeSound()
+}
+
+// After a restore with the policy to report, nothing at Seam is taken back before the PMS has spoken again, and what is missing is shown however
+// much it is.
+func TestRestoreTakesNothingBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "lobby")
+	leaving := r.stay("leaving") // in the house, and extended after the backup
+	leaving.email = "leaving@example.com"
+	leaving.in, leaving.out = r.now().Add(-24*time.Hour).Truncate(time.Millisecond), r.now().Add(time.Hour).Truncate(time.Millisecond)
+	stays := []stay{leaving}
+	for i := range 6 {
+		s := r.stay(fmtStay(i))
+		s.email = strings.ToLower(s.id) + "@example.com"
+		stays = append(stays, s)
+	}
+	for _, s := range stays {
+		r.book(s)
+		waitFor(t, "its key", func() bool { h := r.holds(s.id); return len(h) == 1 && h[0].Keys == 1 })
+		r.rest(s)
+	}
+	r.stop()
+	original := r.store.Pool().Config().ConnConfig.Database
+	r.store.Close()
+	copied := storetest.Copy(t, r.store)
+	r.open(storetest.Of(t, original))
+	stays[0].out = leaving.out.Add(5 * 24 * time.Hour)
+	stays[1].out = stays[1].out.Add(24 * time.Hour)
+	for _, s := range stays[:2] {
+		r.book(s)
+		waitFor(t, "the extension", func() bool { return r.holds(s.id)[0].Ends.Equal(s.out) })
+	}
+	for _, s := range stays[2:] {
+		r.cancel(s)
+		r.until(s, store.KeyRevoked)
+	}
+	r.stop()
+	r.store.Close()
+	r.sim.Forget()
+
+	r.policy = func(string) pms.Policy {
+		p := pms.DefaultPolicy()
+		p.Drift = pms.DriftReport
+		return p
+	}
+	r.open(copied)
+	if swept := r.sweepNow(); swept.HeldBack != 0 {
+		t.Errorf("withheld: %+v", swept)
+	}
+	for _, s := range stays[2:] {
+		r.untilThat(s, "removed_at_seam", func(v store.View) bool { return str(v.Key.Reason) == "removed_at_seam" })
+	}
+	r.untilThat(stays[1], "drifted", func(v store.View) bool { return str(v.Key.Reason) == "drifted" })
+	r.advance(26 * time.Hour) // the old check-out, and the time for which a key is kept after it, have passed
+	waitFor(t, "the extension to be reported", func() bool { return str(r.view(stays[0]).Key.Reason) == "drifted" })
+	if got := r.changing(); len(got) != 0 {
+		t.Errorf("changed at Seam before the PMS has spoken: %v", got)
+	}
+	for _, s := range stays[:2] {
+		r.book(s)
+		r.untilThat(s, "good again", func(v store.View) bool { return v.Key.Status == store.KeyIssued || v.Key.Status == store.KeyActive })
+		r.mustHold(s.id, s.wants(system, "lobby"))
+	}
 }

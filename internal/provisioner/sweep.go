@@ -112,6 +112,7 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 	if err := p.store.FinishTask(ctx, lease, next, result); err != nil {
 		p.log.Error("the result of a sweep can't be written", "error", err)
 	}
+	p.showHeldBack(ctx)
 	p.log.Info("swept", "compared", result.Compared, "different", result.Different, "missing", result.Missing, "held_back", result.HeldBack,
 		"failed", result.Failed, "duration_ms", result.TookMS)
 }
@@ -148,7 +149,6 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) Sweep {
 		result.Missing += s.missing
 		result.HeldBack += s.heldBack
 	}
-	sweepHeldBack.Set(float64(result.HeldBack))
 	return result
 }
 
@@ -245,13 +245,33 @@ func (s *systemSweep) run(ctx context.Context) error {
 	sweepCompared.WithLabelValues("same").Add(float64(s.compared - s.different - s.missing))
 	sweepCompared.WithLabelValues("different").Add(float64(s.different))
 	sweepCompared.WithLabelValues("missing").Add(float64(s.missing))
+	// Where the policy is to report, a comparison repairs nothing, and so what is missing is shown however much it is.
+	reported, missing := s.byPolicy(missing)
+	if err := s.flag(ctx, reported); err != nil {
+		return err
+	}
 	if s.missing >= missingLeast && s.missing*missingShare > s.compared {
-		s.heldBack = s.missing
+		s.heldBack = len(missing)
+		if s.heldBack == 0 {
+			return nil
+		}
 		s.log.Error("too many keys are missing at Seam at once: nothing is repaired; see whether the access system is the right one and complete, then reconcile reservations by hand",
 			"acs_system_id", s.systemID, "missing", s.missing, "compared", s.compared)
 		return nil
 	}
 	return s.flag(ctx, missing)
+}
+
+// byPolicy tells rows whose differences are only reported from those that are repaired.
+func (s *systemSweep) byPolicy(rows []store.RecordedUser) (reported, repaired []store.RecordedUser) {
+	for _, row := range rows {
+		if s.options.Policy(row.Source).Drift == pms.DriftReport {
+			reported = append(reported, row)
+		} else {
+			repaired = append(repaired, row)
+		}
+	}
+	return reported, repaired
 }
 
 // read takes in all that Seam lists of the system.

@@ -32,12 +32,25 @@ func (p *Provisioner) watch(ctx context.Context) {
 	for {
 		p.look(ctx, &arrivals)
 		p.look(ctx, &removals)
+		p.showHeldBack(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+// showHeldBack sets the gauge to what the last sweep of any replica has withheld, so that all replicas show the same.
+func (p *Provisioner) showHeldBack(ctx context.Context) {
+	last, err := LastSweep(ctx, p.store)
+	if err != nil {
+		if ctx.Err() == nil {
+			p.log.Error("the last sweep's result can't be read; trying again", "error", err)
+		}
+		return
+	}
+	sweepHeldBack.Set(float64(last.HeldBack))
 }
 
 // watched are reservations that somebody should know of.
