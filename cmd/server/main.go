@@ -46,9 +46,11 @@ type cli struct {
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
+	hangups  *hangups // nil: nobody listens for SIGHUP
 }
 
 func main() {
+	hangups := takeHangups()
 	ctx, stop := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -58,7 +60,7 @@ func main() {
 		<-signals // a second signal ends the process at once
 		os.Exit(130)
 	}()
-	os.Exit(run(ctx, os.Args[1:], &streams{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], &streams{os.Stdin, os.Stdout, os.Stderr, hangups}))
 }
 
 // run executes one command line and returns the exit status: 0, 1 for a failure, 2 for a wrong command line
@@ -81,6 +83,9 @@ func run(ctx context.Context, args []string, io *streams) int {
 	if err != nil {
 		_, _ = fmt.Fprintf(io.err, "staykey: %v (see staykey --help)\n", err)
 		return 2
+	}
+	if command.Selected().Name != "serve" {
+		io.hangups.release()
 	}
 	err = command.Run()
 	if problems := configProblems(nil); errors.As(err, &problems) {

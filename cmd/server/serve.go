@@ -12,13 +12,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,6 +60,14 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 		return err
 	}
 	log := c.newLogger(io)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	// A trial has nothing to read again, unless it was given files.
+	canReload := !c.Dev || s.Settings.Config != "" || c.TLS != nil
+	reload := io.hangups.split(ctx, canReload, func() {
+		log.Info("the terminal was closed: stopping")
+		end()
+	})
 	tuneCollector()
 	c.warn(log)
 	// Addresses first: whoever has a port already should be told before anything is started.
@@ -98,7 +104,7 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 	if err != nil {
 		return err
 	}
-	return service.serve(ctx, public, private, func() {
+	return service.serve(ctx, public, private, reload, func() {
 		if machine != nil {
 			_, _ = fmt.Fprintln(io.out, machine.introduction(c, public.Addr(), ops.Addr()))
 		}
@@ -420,7 +426,13 @@ func troubles(p handlers.Provisioning) map[string]string {
 
 // serve runs until ctx ends, then stops in order: no new requests, what was accepted is finished, running
 // attempts get their time.
-func (s *service) serve(ctx context.Context, public net.Listener, private *privateServer, started func()) error {
+func (s *service) serve(ctx context.Context, public net.Listener, private *privateServer, reload <-chan struct{}, started func()) error {
+	// Before any worker runs: what fails here ends the process, and nothing must be left running on a database that is closed.
+	if err := s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources))); err != nil {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFetches)
+		defer cancel()
+		return errors.Join(err, s.fetcher.Stop(stopping))
+	}
 	apply, stopApply := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopApply()
 	provision, stopProvision := context.WithCancel(context.WithoutCancel(ctx))
@@ -436,12 +448,6 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 	s.readiness.look(ctx)
 	workers.Go(func() { s.readiness.run(apply) })
 	workers.Go(func() { s.watchSeam(apply) })
-	if err := s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources))); err != nil {
-		return err
-	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	s.working.Store(true)
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
@@ -470,7 +476,7 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 			serving = false
 		case err = <-private.failed:
 			serving = false
-		case <-hangup:
+		case <-reload:
 			s.reloadSources(ctx)
 			s.reloadCertificate()
 		}

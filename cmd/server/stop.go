@@ -83,6 +83,9 @@ func (s *service) stop(ctx context.Context, delay time.Duration, public, ops *ht
 		workers.Wait()
 		return nil
 	})
+	stop.step("counts of what happened last", time.Second, func(ctx context.Context) error {
+		return s.store.FlushActivity(ctx, s.activity)
+	})
 	_ = ops.Close()
 	s.seam.Close()
 	s.log.Info("stopped")
