@@ -91,4 +91,5 @@ compose-test: ## bring up docker-compose.yml as it stands, and restart each cont
 	@go test -tags compose -count 1 -v -timeout 10m -run '^TestCompose' ./deploy/compose
 
 clean: ## remove what was built, and the data of make run
-	@rm -rf bin .staykey
+	@go run ./cmd/server dev clean
+	@rm -rf bin dist

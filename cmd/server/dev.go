@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 
 // devMachine is what --dev adds to make a fresh machine enough.
 type devMachine struct {
+	lock      *os.File // held while the directory is in use
 	postgres  *postgres.Server
 	simulator *http.Server
 	seamURL   string
@@ -26,24 +26,32 @@ type devMachine struct {
 // startDev brings up what the configuration lacks and fills in its addresses.
 func startDev(ctx context.Context, c *config, log *slog.Logger) (*devMachine, error) {
 	m := &devMachine{}
+	state := devState{c.DevDir}
+	var err error
+	if m.lock, err = state.lock(); err != nil {
+		return nil, err
+	}
 	if c.DatabaseURL == "" {
-		err := os.MkdirAll(c.DevDir, 0o755) // #nosec G301 -- an unprivileged Postgres must get through
+		server, err := state.start(ctx, c.Simulate, log)
 		if err != nil {
-			return nil, fmt.Errorf("STAYKEY_DEV_DIR: %w", err)
-		}
-		server, err := postgres.Start(ctx, postgres.Options{Dir: filepath.Join(c.DevDir, "postgres"), Log: func(s string) { log.Info(s) }})
-		if err != nil {
+			m.stop()
 			return nil, err
 		}
 		m.postgres, c.DatabaseURL = server, server.DSN()
 	}
 	if c.Simulate {
-		sim, err := simulator.New(simulator.Options{StateFile: filepath.Join(c.DevDir, "simulator.json")})
+		sim, err := simulator.New(simulator.Options{StateFile: state.simulator()})
 		if err != nil {
 			m.stop()
 			return nil, err
 		}
 		furnish(sim)
+		if m.postgres != nil && m.postgres.Fresh() {
+			if err := state.markSimulated(); err != nil {
+				m.stop()
+				return nil, err
+			}
+		}
 		m.workspace = sim.State().WorkspaceID
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -64,6 +72,9 @@ func (m *devMachine) stop() {
 	}
 	if m.postgres != nil {
 		_ = m.postgres.Stop()
+	}
+	if m.lock != nil {
+		_ = m.lock.Close()
 	}
 }
 
@@ -105,7 +116,7 @@ func (m *devMachine) introduction(c config, public, ops net.Addr) string {
 		say("  Seam                %s", c.SeamEndpoint)
 	}
 	if m.postgres != nil {
-		say("  Data                %s (delete %s to start anew)", m.postgres.Dir(), c.DevDir)
+		say("  Data                %s (staykey dev clean removes it)", m.postgres.Dir())
 	}
 	// The operator's own secrets are not ours to show; what was made here nobody else can know.
 	if c.made.webhook {

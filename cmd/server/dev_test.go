@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -81,4 +83,85 @@ func TestIntroductionOfTLS(t *testing.T) {
 func introductionOf(c config) string {
 	public, ops := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9090}
 	return (&devMachine{seamURL: "http://127.0.0.1:8180"}).introduction(c, public, ops)
+}
+
+// The database and the simulated Seam of --dev belong together: both are as they were, or both are new.
+func TestDevStateIsWholeOrNew(t *testing.T) {
+	t.Parallel()
+	made, err := os.MkdirTemp("", "staykey-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(made) })
+	if err := os.Chmod(made, 0o755); err != nil { //nolint:gosec // the unprivileged Postgres must get through
+		t.Fatal(err)
+	}
+	dir := filepath.Join(made, "dev")
+	state := devState{dir}
+	start := func(key string) (fresh bool, workspace string) {
+		t.Helper()
+		c := config{Dev: true, DevDir: dir, Simulate: key == "", SeamAPIKey: key}
+		m, err := startDev(t.Context(), &c, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.stop()
+		return m.postgres.Fresh(), m.workspace
+	}
+	clean := func() {
+		t.Helper()
+		if code := run(t.Context(), []string{"dev", "clean", "--dev-dir", dir}, &streams{out: io.Discard, err: t.Output()}); code != 0 {
+			t.Fatalf("dev clean: exit %d", code)
+		}
+		if exists(dir) {
+			t.Fatal("dev clean leaves the directory")
+		}
+	}
+
+	held := config{Dev: true, DevDir: dir, Simulate: true, DatabaseURL: "postgres://u@localhost/x"}
+	m, err := startDev(t.Context(), &held, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := held
+	if _, err := startDev(t.Context(), &again, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "another staykey is running") {
+		t.Errorf("a second one in the same directory: %v", err)
+	}
+	m.stop()
+
+	fresh, first := start("")
+	if !fresh {
+		t.Error("the first start is not a new one")
+	}
+	if fresh, workspace := start(""); fresh || workspace != first {
+		t.Errorf("the second start: new database %v, workspace %s after %s", fresh, workspace, first)
+	}
+	if err := os.Remove(state.simulator()); err != nil {
+		t.Fatal(err)
+	}
+	fresh, second := start("")
+	if !fresh || second == first {
+		t.Errorf("without the simulator's state: new database %v, workspace %s after %s", fresh, second, first)
+	}
+	if err := os.RemoveAll(state.postgres()); err != nil {
+		t.Fatal(err)
+	}
+	fresh, third := start("")
+	if !fresh || third == second {
+		t.Errorf("without the database: new database %v, workspace %s after %s", fresh, third, second)
+	}
+	if fresh, _ := start("seam_a_real_key"); fresh {
+		t.Error("a start with a key has another database")
+	}
+	if err := os.Remove(state.simulator()); err != nil {
+		t.Fatal(err)
+	}
+	if fresh, _ := start(""); fresh {
+		t.Error("a database that knows the real Seam was removed")
+	}
+	clean()
+	if fresh, _ := start(""); !fresh {
+		t.Error("after dev clean the database is an old one")
+	}
+	clean()
 }

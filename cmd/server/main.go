@@ -36,6 +36,7 @@ type cli struct {
 	Map           mapCommand           `cmd:"" help:"Show what a format makes of a payload."`
 	Import        importCommand        `cmd:"" help:"Store what was booked before a PMS was connected."`
 	Token         tokenCommand         `cmd:"" help:"Make tokens for admins."`
+	Dev           devCommand           `cmd:"" help:"See to the data of serve --dev."`
 	Simulator     simulatorCommand     `cmd:"" help:"Run the Seam simulator on its own."`
 	OpenAPI       openAPICommand       `cmd:"" name:"openapi" help:"Print the OpenAPI document of the REST interface."`
 	Healthcheck   healthcheckCommand   `cmd:"" help:"Ask a running service whether it is ready; exit 0 if it is."`

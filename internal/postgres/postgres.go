@@ -6,8 +6,6 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -41,6 +38,7 @@ type Server struct {
 	dsn     string
 	dir     string
 	remove  bool
+	fresh   bool
 	process *exec.Cmd
 	exited  chan struct{}
 }
@@ -50,6 +48,9 @@ func (s *Server) DSN() string { return s.dsn }
 
 // Dir is where the data is kept.
 func (s *Server) Dir() string { return s.dir }
+
+// Fresh reports whether this start made the cluster: there is nothing in it of an earlier one.
+func (s *Server) Fresh() bool { return s.fresh }
 
 // Start brings up a server, waiting until it takes connections.
 func Start(ctx context.Context, o Options) (*Server, error) {
@@ -78,11 +79,13 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 	if s.dir, err = prepareDir(s.dir, owner); err != nil {
 		return nil, err
 	}
-	data := filepath.Join(s.dir, "data")
-	password, err := initialise(ctx, bin, s.dir, data, owner)
+	c := cluster{bin: bin, dir: s.dir, owner: owner, durable: !o.Throwaway}
+	data := c.data()
+	password, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
+	s.fresh = c.fresh
 	var last error
 	for range portTries {
 		port, err := freePort()
@@ -104,71 +107,6 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 
 var errInUse = errors.New("another process is using this database")
 
-// prepareDir makes the directory for its owner. Where the owner can't get there (a checkout below /root), a
-// directory elsewhere takes its place, always the same one for the same path.
-func prepareDir(dir string, owner *account) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("directory for Postgres: %w", err)
-	}
-	err = os.MkdirAll(dir, 0o755) // #nosec G301 -- the unprivileged owner must get through
-	if err != nil {
-		return "", fmt.Errorf("directory for Postgres: %w", err)
-	}
-	if owner == nil {
-		return dir, nil
-	}
-	if err := os.Chown(dir, owner.uid, owner.gid); err != nil {
-		return "", fmt.Errorf("directory for Postgres: %w", err)
-	}
-	if owner.reaches(dir) {
-		return dir, nil
-	}
-	elsewhere := filepath.Join("/var/tmp", "staykey"+strings.ReplaceAll(dir, "/", "-"))
-	if err := os.MkdirAll(elsewhere, 0o700); err != nil {
-		return "", fmt.Errorf("directory for Postgres: %w", err)
-	}
-	if err := os.Chown(elsewhere, owner.uid, owner.gid); err != nil {
-		return "", fmt.Errorf("directory for Postgres: %w", err)
-	}
-	return elsewhere, nil
-}
-
-// initialise makes the cluster unless it exists, and returns the superuser's password.
-func initialise(ctx context.Context, bin, dir, data string, owner *account) (string, error) {
-	passwordFile := filepath.Join(dir, "password")
-	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil {
-		password, err := os.ReadFile(passwordFile) // #nosec G304 -- our own file
-		if err != nil {
-			return "", fmt.Errorf("the password of the Postgres in %s: %w (remove the directory to start anew)", dir, err)
-		}
-		return strings.TrimSpace(string(password)), nil
-	}
-	if err := os.RemoveAll(data); err != nil { // of an initdb that was interrupted
-		return "", fmt.Errorf("clean up %s: %w", data, err)
-	}
-	secret := make([]byte, 16)
-	_, _ = rand.Read(secret)
-	password := hex.EncodeToString(secret)
-	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("write %s: %w", passwordFile, err)
-	}
-	if owner != nil {
-		if err := os.Chown(passwordFile, owner.uid, owner.gid); err != nil {
-			return "", fmt.Errorf("write %s: %w", passwordFile, err)
-		}
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), // #nosec G204 -- a binary that we found
-		"-D", data, "-U", "staykey", "--pwfile", passwordFile, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync")
-	cmd.Dir = dir
-	owner.apply(cmd)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		_ = os.RemoveAll(data)
-		return "", fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(out))
-	}
-	return password, nil
-}
-
 // launch starts the server and waits for it.
 func (s *Server) launch(ctx context.Context, o Options, bin, data string, port int, password string, owner *account) error {
 	args := []string{
@@ -181,9 +119,9 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 	for _, setting := range o.Settings {
 		args = append(args, "-c", setting)
 	}
-	logFile, err := os.Create(filepath.Join(s.dir, "log")) // #nosec G304 -- our own file
+	logFile, from, err := openLog(filepath.Join(s.dir, "log"))
 	if err != nil {
-		return fmt.Errorf("postgres log: %w", err)
+		return err
 	}
 	defer func() { _ = logFile.Close() }()
 	s.process = exec.Command(filepath.Join(bin, "postgres"), args...) // #nosec G204 -- a binary that we found
@@ -207,7 +145,7 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 		}
 		select {
 		case <-s.exited:
-			return s.explainExit()
+			return s.explainExit(from)
 		case <-ctx.Done():
 			_ = s.Stop()
 			return ctx.Err()
@@ -220,8 +158,28 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 	}
 }
 
-func (s *Server) explainExit() error {
+// openLog opens the server's log behind what is there, because a server that still runs may be writing it. One that has become
+// large begins again.
+func openLog(path string) (file *os.File, from int64, err error) {
+	file, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) // #nosec G304 -- our own file
+	if err != nil {
+		return nil, 0, fmt.Errorf("postgres log: %w", err)
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size() > largestLog && runningPID(filepath.Join(filepath.Dir(path), "data")) == 0 {
+		err = file.Truncate(0)
+		return file, 0, err
+	}
+	return file, info.Size(), err
+}
+
+// largestLog is how large the log becomes before a start begins it again.
+const largestLog = 1 << 20
+
+// explainExit says why the server ended at once, from what this start has added to its log.
+func (s *Server) explainExit(from int64) error {
 	content, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+	content = content[min(from, int64(len(content))):]
 	if bytes.Contains(content, []byte("postmaster.pid")) {
 		return fmt.Errorf("%w (%s): is another staykey running from this directory?", errInUse, s.dir)
 	}
