@@ -11,6 +11,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// urgentWithin is how near a check-in must be for its event to overtake a backlog.
+const urgentWithin = 24 * time.Hour
+
 // collect asks for what the format wants for an event, and for what that leads to. Each request is noted in the event's tries.
 func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.EventFetch) (map[string]any, error) {
 	m, err := intake.MappingOf(store.Event{Body: e.Body, Request: e.Request})
@@ -25,6 +28,7 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.Event
 			return nil, mapError(err)
 		}
 		if len(event.Fetches) == 0 {
+			e.Urgent = event.ArrivesWithin(time.Now(), urgentWithin)
 			return all, saysSomething(event, all)
 		}
 		now := map[string][]any{}

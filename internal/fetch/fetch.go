@@ -228,7 +228,7 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 		encoded, err = json.Marshal(documents)
 	}
 	if err == nil {
-		if err := f.store.Fetched(ctx, id, encoded, e.Tries); err != nil {
+		if err := f.store.Fetched(ctx, e, encoded); err != nil {
 			return err
 		}
 		f.done()

@@ -33,8 +33,10 @@ type Event struct {
 // EventDetail is one event with what was posted.
 type EventDetail struct {
 	Event
-	Body    *string `json:"body" doc:"The raw body, as it came; null when its age has come (STAYKEY_RETAIN_BODIES)."`
-	Changes []any   `json:"changes" nullable:"false" doc:"What it means: {\"reservation\": ...}, {\"listing\": ...}, {\"merge\": ...} or {\"guest\": ...}; empty where documents of the PMS are needed to tell."`
+	Notes    []store.FieldNote    `json:"notes" nullable:"false" doc:"Fields that could not be read and were dropped."`
+	Rejected []store.RejectedItem `json:"rejected" nullable:"false" doc:"Items that could not be read while the others were applied. A replay tries them again."`
+	Body     *string              `json:"body" doc:"The raw body, as it came; null when its age has come (STAYKEY_RETAIN_BODIES)."`
+	Changes  []any                `json:"changes" nullable:"false" doc:"What it means: {\"reservation\": ...}, {\"listing\": ...}, {\"merge\": ...} or {\"guest\": ...}; empty where documents of the PMS are needed to tell."`
 }
 
 func showEvent(e store.Event) Event {
@@ -46,7 +48,9 @@ func showEvent(e store.Event) Event {
 }
 
 func (s *server) showEventDetail(ctx context.Context, e store.Event) EventDetail {
-	d := EventDetail{Event: showEvent(e), Changes: []any{}}
+	d := EventDetail{Event: showEvent(e), Changes: []any{}, Notes: []store.FieldNote{}, Rejected: []store.RejectedItem{}}
+	notes := e.ReadNotes()
+	d.Notes, d.Rejected = append(d.Notes, notes.Notes...), append(d.Rejected, notes.Rejected...)
 	if e.Body == nil {
 		return d
 	}

@@ -20,6 +20,7 @@ var pageFuncs = template.FuncMap{
 	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	"path":  func(parts ...string) string { return escapedPath(parts) },
 	"text":  text,
+	"notes": showNotes,
 	"list":  func(items ...any) []any { return items },
 	"dict": func(pairs ...any) map[string]any {
 		m := map[string]any{}

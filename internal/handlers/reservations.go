@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -23,8 +24,25 @@ type Reservation struct {
 	CheckIn       *string   `json:"check_in" format:"date-time" doc:"Null while it is not known, or no time zone is."`
 	CheckOut      *string   `json:"check_out" format:"date-time"`
 	MobileKey     MobileKey `json:"mobile_key"`
+	Notes         []Note    `json:"notes" nullable:"false" doc:"What could not be read of the last event that was applied, and of events after it. Empty when everything was understood."`
 	CreatedAt     string    `json:"created_at" format:"date-time"`
 	UpdatedAt     string    `json:"updated_at" format:"date-time"`
+}
+
+// Note is something that could not be read of an event. It never quotes a guest's data.
+type Note struct {
+	Field   string `json:"field" example:"check_in"`
+	Problem string `json:"problem" example:"the hour could not be read: the listing's is used"`
+	EventID string `json:"event_id" format:"uuid"`
+	At      string `json:"at" format:"date-time"`
+}
+
+func showNotes(encoded []byte) []Note {
+	notes := []Note{}
+	for _, n := range intake.ReadNotes(encoded) {
+		notes = append(notes, Note{n.Field, n.Problem, n.EventID, stamp(n.At)})
+	}
+	return notes
 }
 
 // MobileKey is how a reservation's key stands.
@@ -71,7 +89,7 @@ func showReservation(v store.View) Reservation {
 	out := Reservation{
 		Source: r.Source, ReservationID: r.ReservationID, ListingID: r.ListingID, Status: r.Status, GuestEmail: r.GuestEmail,
 		GuestName: r.GuestName, GuestPhone: r.GuestPhone, CheckIn: stampOrNull(r.CheckIn), CheckOut: stampOrNull(r.CheckOut),
-		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(updated),
+		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(updated), Notes: showNotes(r.Notes),
 		MobileKey: MobileKey{
 			Status: k.Status, Reason: k.Reason, Message: k.Message, AccessGroupIDs: []string{}, Attempts: k.Attempts,
 			LastError: k.LastError, SettledAt: stampOrNull(k.SettledAt),

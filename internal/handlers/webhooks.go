@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -165,6 +166,7 @@ func (s *server) acceptForeign(w http.ResponseWriter, r *http.Request, source pm
 	}
 	event := s.newEvent(source.Name, proof.ID, seen.Body, pms.Event{Type: seen.Type})
 	event.Request = encoded
+	event.Urgent = arrivesSoon(r.Context(), source, pms.Mapping{Body: seen.Body, Request: request, ReceivedAt: event.ReceivedAt})
 	s.accept(w, r, event, nil)
 }
 
@@ -283,4 +285,22 @@ func (s *server) newEvent(source, key string, body []byte, parsed pms.Event) sto
 		e.ListingID = &c.ListingID
 	}
 	return e
+}
+
+// What is mapped when it is accepted, to know whether it is urgent: no more than the sender notices. What takes longer isn't.
+const (
+	glanceBytes  = 64 << 10
+	glanceWithin = 20 * time.Millisecond
+)
+
+// arrivesSoon tells whether something that a PMS posts in its own words is about a guest who arrives soon, as far as a short look
+// shows. What it means is found out again when it is applied.
+func arrivesSoon(ctx context.Context, source pms.Source, m pms.Mapping) bool {
+	if len(m.Body) > glanceBytes {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, glanceWithin)
+	defer cancel()
+	e, err := source.Map(ctx, m)
+	return err == nil && e.ArrivesWithin(m.ReceivedAt, urgentWithin)
 }

@@ -4,6 +4,7 @@ package pms
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -142,6 +143,11 @@ func (r Reservation) ArrivesWithin(now time.Time, soon time.Duration) bool {
 	}
 	out, err := r.CheckOut.Resolve(time.UTC, DefaultCheckOutTime)
 	return err == nil && out.After(now)
+}
+
+// ArrivesWithin tells whether any of the event's stays begins so soon, or has begun and lasts.
+func (e Event) ArrivesWithin(now time.Time, soon time.Duration) bool {
+	return slices.ContainsFunc(e.Changes, func(c Change) bool { return c.Reservation != nil && c.Reservation.ArrivesWithin(now, soon) })
 }
 
 // Listing is a listing as its PMS says it. Nil fields of a whole one mean "none", else "not said".

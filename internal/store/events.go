@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -51,6 +52,13 @@ type Event struct {
 type EventNotes struct {
 	Notes    []FieldNote    `json:"notes,omitempty"`
 	Rejected []RejectedItem `json:"rejected,omitempty"`
+}
+
+// ReadNotes are the notes of an event's row.
+func (e Event) ReadNotes() EventNotes {
+	var n EventNotes
+	_ = json.Unmarshal(e.Detail, &n) // written by intake: anything else is none
+	return n
 }
 
 // FieldNote is a field that could not be read and was dropped. It never quotes the value.

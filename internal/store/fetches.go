@@ -22,6 +22,7 @@ type EventFetch struct {
 	Attempts int
 	AskedAt  *time.Time // when the PMS was first asked; nil: not yet
 	Tries    []Try
+	Urgent   bool // a guest arrives soon
 	Body     []byte
 	Request  []byte
 }
@@ -92,7 +93,7 @@ func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, r
 // EventToFetch returns an event that waits for documents; [ErrNotFound] once it doesn't.
 func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT f.event_id, f.seq, f.source, f.attempts, f.asked_at, f.tries, e.body, e.request
+		SELECT f.event_id, f.seq, f.source, f.attempts, f.asked_at, f.tries, e.urgent, e.body, e.request
 		FROM event_fetches f JOIN events e USING (event_id) WHERE f.event_id = $1 AND f.documents IS NULL AND e.body IS NOT NULL`, id)
 	f, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[EventFetch])
 	return f, wrap(err, "event %s to fetch for", id)
@@ -119,8 +120,8 @@ func (s *Store) NoteFetch(ctx context.Context, id uuid.UUID, tries []Try, reason
 }
 
 // Fetched keeps the documents of an event and queues it, at its old place in the order.
-func (s *Store) Fetched(ctx context.Context, id uuid.UUID, documents json.RawMessage, tries []Try) error {
-	encoded, err := json.Marshal(tries)
+func (s *Store) Fetched(ctx context.Context, e EventFetch, documents json.RawMessage) error {
+	encoded, err := json.Marshal(e.Tries)
 	if err != nil {
 		return wrap(err, "encode requests")
 	}
@@ -129,9 +130,9 @@ func (s *Store) Fetched(ctx context.Context, id uuid.UUID, documents json.RawMes
 			UPDATE event_fetches SET attempts = attempts + 1, tries = $2::jsonb, documents = $3, reason = NULL
 			WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq)
 		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
-		SELECT d.seq, d.event_id, e.source, e.type, e.reservation_id, e.listing_id, e.urgent, octet_length(e.body) + $4
-		FROM done d JOIN events e USING (event_id)`, id, encoded, []byte(documents), len(documents))
-	return wrap(err, "keep what was fetched for event %s", id)
+		SELECT d.seq, d.event_id, e.source, e.type, e.reservation_id, e.listing_id, $5, octet_length(e.body) + $4
+		FROM done d JOIN events e USING (event_id)`, e.EventID, encoded, []byte(documents), len(documents), e.Urgent)
+	return wrap(err, "keep what was fetched for event %s", e.EventID)
 }
 
 // Tries returns the requests that were made for claimed events, by event.
@@ -175,7 +176,7 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 // FetchesWaiting returns the events of a source that wait for documents, oldest first, from after a place.
 func (s *Store) FetchesWaiting(ctx context.Context, source string, after int64, limit int) ([]EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT event_id, seq, source, attempts, asked_at, NULL::jsonb AS tries, NULL::bytea AS body, NULL::jsonb AS request FROM event_fetches
+		SELECT event_id, seq, source, attempts, asked_at, NULL::jsonb AS tries, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request FROM event_fetches
 		WHERE source = $1 AND documents IS NULL AND seq > $2 ORDER BY seq LIMIT $3`, source, after, limit)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[EventFetch])
 	return list, wrap(err, "list events of source %s that wait for documents", source)
