@@ -150,7 +150,7 @@ func TestProgramsThatWantTooMuch(t *testing.T) {
 	for program, want := range map[string]string{
 		`{fetch: {kind: "doc", id: 1}}`: `asks for "doc" again and again`,
 		`{fetch: {kind: ((.fetched // {}) | keys | length | tostring | "doc" + .), id: 1}}`: "says nothing of where that is",
-		`{fetch: {kind: "doc", id: ".."}}`:                                                  "no id that an address can have",
+		`{fetch: {kind: "doc", id: ".."}}`:                                                  "is no part of an address",
 	} {
 		f, s := pmsOf(t, program, bearerDoc, nil, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })
 		if _, _, err := collect(t, f, s, `{}`, 0); err == nil || !strings.Contains(err.Error(), want) {

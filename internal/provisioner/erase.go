@@ -41,7 +41,7 @@ func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit stor
 	if e.Live = live; len(live) > 0 {
 		return e, nil
 	}
-	erasing := store.Erasing{Stays: over, Audit: audit}
+	erasing := store.Erasing{Address: address, Stays: over, Audit: audit}
 	err = p.store.EachContent(ctx, func(c store.EventContent) {
 		switch {
 		case !mentions.In(c.Body) && !mentions.In(c.Request) && !mentions.In(c.Documents):

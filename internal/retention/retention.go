@@ -83,7 +83,8 @@ func (k *Keeper) Run(ctx context.Context) {
 
 // place is what the task remembers from one run to the next.
 type place struct {
-	LooseBehind int64 `json:"loose_behind"` // events up to here belong to a reservation, or are gone
+	LooseBehind  int64 `json:"loose_behind"`  // events up to here belong to a reservation, or are gone
+	BodiesBehind int64 `json:"bodies_behind"` // events up to here belong to a reservation, or have lost their bodies
 }
 
 func (k *Keeper) turn(ctx context.Context) error {
@@ -132,7 +133,12 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 			}
 			began := time.Now()
 			var n int
-			if n, err = remove(); n == 0 {
+			if n, err = remove(); store.IsLockWait(err) { // one that is locked must not stop the others: it is for the next time
+				k.log.Warn("something that is too old is locked; trying again later", "kind", kind, "waits_for", store.LockedRow(err), "error", err)
+				err = nil
+				return
+			}
+			if n == 0 {
 				return
 			}
 			counts[kind] += n
@@ -154,9 +160,19 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 		{"reservations", store.PruneReservations, k.ages.Reservations},
 	} {
 		step(stage.kind, stage.age, func() (int, error) {
-			return k.store.PruneStays(ctx, stage.stage, now.Add(-stage.age), now.Add(-max(stage.age, leastUnknown)), pageSize)
+			return k.pruneStays(ctx, stage.stage, now.Add(-stage.age), now.Add(-max(stage.age, leastUnknown)))
 		})
 	}
+	step("waiting_events", k.ages.Bodies, func() (int, error) {
+		return k.store.PruneWaiting(ctx, now.Add(-k.ages.Bodies), pageSize)
+	})
+	step("loose_bodies", k.ages.Bodies, func() (n int, err error) {
+		p.BodiesBehind, n, err = k.store.PruneLooseBodies(ctx, p.BodiesBehind, now.Add(-k.ages.Bodies), pageSize)
+		return n, err
+	})
+	step("guests", k.ages.Bodies, func() (int, error) {
+		return k.store.PruneGuests(ctx, now.Add(-k.ages.Bodies), pageSize)
+	})
 	step("loose_events", k.ages.Events, func() (n int, err error) {
 		p.LooseBehind, n, err = k.store.PruneLooseEvents(ctx, p.LooseBehind, now.Add(-max(k.ages.Events, leastUnknown)), pageSize)
 		return n, err
@@ -171,6 +187,32 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 		err = k.store.PruneActivity(ctx, now)
 	}
 	return counts, err
+}
+
+// pruneStays brings a page of stays to a stage. Where something of them is locked, they go one by one, and those that are locked are
+// passed over.
+func (k *Keeper) pruneStays(ctx context.Context, stage int, ended, changed time.Time) (n int, err error) {
+	n, err = k.store.PruneStays(ctx, stage, ended, changed, pageSize)
+	if !store.IsLockWait(err) {
+		return n, err
+	}
+	n = 0
+	var locked []store.Ref
+	for range pageSize {
+		refs, err := k.store.PruneStaysExcept(ctx, stage, ended, changed, 1, locked)
+		switch {
+		case store.IsLockWait(err) && len(refs) > 0:
+			k.log.Warn("a stay that is too old is locked; trying again later", "source", refs[0].Source, "reservation_id", refs[0].ReservationID, "waits_for", store.LockedRow(err))
+			locked = append(locked, refs...)
+		case err != nil:
+			return n, err
+		case len(refs) == 0:
+			return n, nil
+		default:
+			n++
+		}
+	}
+	return n, nil
 }
 
 // rest leaves the machine to others, for as long as a burst lasts at least.

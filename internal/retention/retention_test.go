@@ -114,7 +114,8 @@ func TestAges(t *testing.T) {
 	w.at(out.Add(400*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1, Guests: 1, Keys: 1})
 }
 
-// TestWhatHasNoCheckOut is kept 400 days at least: cancels of what never came, listings, what means nothing.
+// TestWhatHasNoCheckOut is kept 400 days at least: cancels of what never came, listings, what means nothing. Of what belongs to no
+// reservation the bodies go at their age.
 func TestWhatHasNoCheckOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, retention.Ages{Bodies: day, Events: day, Timeline: day, Reservations: day})
@@ -122,8 +123,57 @@ func TestWhatHasNoCheckOut(t *testing.T) {
 	w.put(`{"type":"listing.created","timestamp":"2026-01-01T12:00:00Z","data":{"listing_id":"l","seam_access_group_ids":[]}}`)
 	w.put(`{"type":"message.created","timestamp":"2026-01-01T12:00:00Z","data":{}}`)
 	all := left{Bodies: 3, Events: 3, Results: 3, Timeline: 1, Reservations: 1, Keys: 1}
+	w.at(start.Add(day), all)
+	all.Bodies = 1
+	w.at(start.Add(day+time.Second), all)
 	w.at(start.Add(400*day), all)
 	w.at(start.Add(400*day+time.Second), left{})
+}
+
+// TestWaitingEvents: what waits for documents that nobody fetches goes when its body's age has come, and says so.
+func TestWaitingEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Defaults())
+	e := store.Event{EventID: uuid.New(), Source: "ownerrez", Status: store.EventAccepted, ReceivedAt: w.now, Request: []byte(`{}`), Body: []byte(`{"entity":{"guest":{"first_name":"Jane"}}}`)}
+	if _, err := w.store.InsertEvents(t.Context(), []store.Event{e}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.Pool().Exec(t.Context(), `
+		WITH taken AS (DELETE FROM event_queue RETURNING event_id, seq)
+		INSERT INTO event_fetches (event_id, seq, source, wants, created_at) SELECT event_id, seq, 'ownerrez', '[]', now() FROM taken`); err != nil {
+		t.Fatal(err)
+	}
+	w.at(start.Add(30*day), left{Bodies: 1, Events: 1})
+	w.at(start.Add(30*day+time.Second), left{Events: 1, Results: 1})
+	got, err := w.store.Event(t.Context(), e.EventID)
+	if err != nil || got.Status != store.EventRejected || *got.Reason != store.ReasonTooOld {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// TestALockedStay: one stay of which something is locked doesn't keep the others from being removed.
+func TestALockedStay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Defaults())
+	out := start.Add(10 * day)
+	var locked store.Event
+	for i := range 5 {
+		if e := w.stay(fmt.Sprint(i), out); i == 1 {
+			locked = e
+		}
+	}
+	forgotten, err := w.store.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := forgotten.Exec(t.Context(), `SELECT FROM events WHERE event_id = $1 FOR UPDATE`, locked.EventID); err != nil {
+		t.Fatal(err)
+	}
+	w.at(out.Add(31*day), left{Bodies: 1, Events: 5, Results: 5, Timeline: 5, Reservations: 5, Guests: 1, Keys: 5})
+	if err := forgotten.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.at(out.Add(31*day), left{Events: 5, Results: 5, Timeline: 5, Reservations: 5, Keys: 5})
 }
 
 // TestLiveStaysAreNotTouched: while an ACS user exists, or may, nothing of the stay is removed; what comes later

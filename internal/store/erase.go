@@ -82,6 +82,7 @@ func (s *Store) EachContent(ctx context.Context, fn func(EventContent)) error {
 
 // Erasing is what is to be erased of a guest.
 type Erasing struct {
+	Address  string      // the guest's
 	Stays    []Ref       // over, with nothing left at Seam
 	Settled  []uuid.UUID // events whose content mentions the guest
 	Fetching []uuid.UUID // the same, of events that wait for documents: they are rejected
@@ -105,7 +106,11 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 	}
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		const these = `(t.source, t.reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`
+		if _, err := tx.Exec(ctx, `DELETE FROM guests WHERE lower(guest_email) = lower($1)`, e.Address); err != nil {
+			return err
+		}
 		for _, statement := range []string{
+			`DELETE FROM guests g USING reservations t WHERE g.source = t.source AND g.guest_id = t.guest_id AND ` + these,
 			`UPDATE reservations t SET guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL, pruned = greatest(pruned, 1::smallint) WHERE ` + these,
 			forgetDecisions[0] + these, forgetDecisions[1] + these, forgetReasons + these,
 			`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND ` + these,

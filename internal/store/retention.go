@@ -18,13 +18,27 @@ const (
 // PruneStays brings up to limit stays to a stage: those that ended before ended, or, where no check-out is known, were
 // last changed before changed. A stay that still has an ACS user is not finished. It returns how many there were.
 func (s *Store) PruneStays(ctx context.Context, stage int, ended, changed time.Time, limit int) (n int, err error) {
+	refs, err := s.PruneStaysExcept(ctx, stage, ended, changed, limit, nil)
+	return len(refs), err
+}
+
+// pruneLockWait is how long retention waits for a lock: there is always something else to do.
+const pruneLockWait = time.Second
+
+// PruneStaysExcept is [Store.PruneStays] without some stays. It returns which ones it took, also where it failed: with an error of
+// [IsLockWait] something of one of them is locked.
+func (s *Store) PruneStaysExcept(ctx context.Context, stage int, ended, changed time.Time, limit int, except []Ref) (refs []Ref, err error) {
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
+		refs = nil
+		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
+			return err
+		}
+		exceptSources, exceptIDs := splitRefs(except)
 		lock, kept := "FOR NO KEY UPDATE", ""
 		if stage == PruneReservations { // a decision must outlive all that its stay's PMS may still say
 			lock = "FOR UPDATE"
 			kept = `AND NOT EXISTS (SELECT FROM overrides o WHERE o.source = r.source AND o.reservation_id = r.reservation_id AND (o.revoked_at IS NOT NULL OR o.held_at IS NOT NULL))`
 		}
-		var refs []Ref
 		for _, which := range []struct {
 			condition string
 			before    time.Time
@@ -33,14 +47,15 @@ func (s *Store) PruneStays(ctx context.Context, stage int, ended, changed time.T
 				SELECT source, reservation_id FROM (
 					SELECT source, reservation_id FROM reservations r
 					WHERE NOT EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id)
-						AND pruned = $1 `+kept+` AND `+which.condition+` LIMIT $3 `+lock+` SKIP LOCKED) r`, stage-1, which.before, limit-len(refs))
+						AND (source, reservation_id) NOT IN (SELECT * FROM unnest($4::text[], $5::text[]))
+						AND pruned = $1 `+kept+` AND `+which.condition+` LIMIT $3 `+lock+` SKIP LOCKED) r`, stage-1, which.before, limit-len(refs), exceptSources, exceptIDs)
 			some, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
 			if err != nil {
 				return err
 			}
 			refs = append(refs, some...)
 		}
-		if n = len(refs); n == 0 {
+		if len(refs) == 0 {
 			return nil
 		}
 		sources, ids := splitRefs(refs)
@@ -50,7 +65,7 @@ func (s *Store) PruneStays(ctx context.Context, stage int, ended, changed time.T
 		}
 		return tx.SendBatch(ctx, &b).Close()
 	})
-	return n, wrap(err, "prune finished stays, stage %d", stage)
+	return refs, wrap(err, "prune finished stays, stage %d", stage)
 }
 
 const (
@@ -64,7 +79,8 @@ var pruning = map[int][]string{
 	PruneBodies: {
 		`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND `,
 		forgetDecisions[0], forgetDecisions[1],
-		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL WHERE `,
+		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL,
+			notes = NULL, segments = NULL, segment_due = NULL, bodies = NULL WHERE `,
 	},
 	PruneEvents:       {forgetEvents, forgetResults, `UPDATE reservations t SET pruned = 2 WHERE `},
 	PruneTimeline:     {forgetTimeline, forgetReasons, `UPDATE reservations t SET pruned = 3 WHERE `},
@@ -74,8 +90,22 @@ var pruning = map[int][]string{
 // PruneLooseEvents reads up to limit events in the order of receipt from behind a place, as far as they were received
 // before a time, and removes those that belong to no reservation. next is the place it came to; n how many were read.
 func (s *Store) PruneLooseEvents(ctx context.Context, behind int64, received time.Time, limit int) (next int64, n int, err error) {
+	return s.pruneLoose(ctx, behind, received, limit, forgetEvents+`t.seq = ANY ($1)`, forgetResults+`t.seq = ANY ($1)`)
+}
+
+// PruneLooseBodies is [Store.PruneLooseEvents] for their bodies alone: the events stay, to tell what comes again.
+func (s *Store) PruneLooseBodies(ctx context.Context, behind int64, received time.Time, limit int) (next int64, n int, err error) {
+	return s.pruneLoose(ctx, behind, received, limit, `
+		UPDATE events e SET body = NULL, request = NULL FROM event_results t
+		WHERE e.event_id = t.event_id AND e.body IS NOT NULL AND t.seq = ANY ($1)`)
+}
+
+func (s *Store) pruneLoose(ctx context.Context, behind int64, received time.Time, limit int, statements ...string) (next int64, n int, err error) {
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		next, n = behind, 0
+		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
+			return err
+		}
 		rows, _ := tx.Query(ctx, `
 			SELECT t.seq, NOT EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id)
 			FROM (SELECT * FROM event_results WHERE seq > $1 ORDER BY seq LIMIT $3) t WHERE t.received_at < $2 ORDER BY t.seq`, behind, received, limit)
@@ -91,11 +121,38 @@ func (s *Store) PruneLooseEvents(ctx context.Context, behind int64, received tim
 			return err
 		}
 		var b pgx.Batch
-		b.Queue(forgetEvents+`t.seq = ANY ($1)`, loose)
-		b.Queue(forgetResults+`t.seq = ANY ($1)`, loose)
+		for _, statement := range statements {
+			b.Queue(statement, loose)
+		}
 		return tx.SendBatch(ctx, &b).Close()
 	})
 	return next, n, wrap(err, "prune events of no reservation")
+}
+
+// ReasonTooOld is why an event is rejected that waited for documents until its body's age had come.
+const ReasonTooOld = "it waited for the PMS's documents for longer than bodies are kept (STAYKEY_RETAIN_BODIES)"
+
+// PruneWaiting gives up to limit events up that have waited for documents since before a time, and removes their bodies. Nothing else
+// would ever remove them: they have no result.
+func (s *Store) PruneWaiting(ctx context.Context, received time.Time, limit int) (n int, err error) {
+	err = s.InTx(ctx, func(tx pgx.Tx) error {
+		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `
+			WITH gone AS (
+				DELETE FROM event_fetches WHERE event_id IN (
+					SELECT f.event_id FROM event_fetches f JOIN events e USING (event_id)
+					WHERE f.documents IS NULL AND e.received_at < $1 ORDER BY f.seq LIMIT $2 FOR UPDATE OF f SKIP LOCKED)
+				RETURNING event_id, seq),
+				emptied AS (UPDATE events e SET body = NULL, request = NULL, rejected = true FROM gone g WHERE e.event_id = g.event_id)
+			INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
+			SELECT g.seq, g.event_id, e.source, e.type, 'rejected', $3, e.reservation_id, e.listing_id, e.occurred_at, e.received_at
+			FROM gone g JOIN events e USING (event_id)`, received, limit, ReasonTooOld)
+		n = int(tag.RowsAffected())
+		return err
+	})
+	return n, wrap(err, "give up events that have waited for documents")
 }
 
 // PruneIdentities forgets up to limit user identities that were met before a time and have no ACS user. They stay at
