@@ -347,6 +347,7 @@ func readSources(path, secret string, drift pms.Drift, getenv func(string) strin
 			set.Sources[name] = source
 		}
 	}
+	set.separateGroups()
 	checkSharedSecrets(set.Sources, problems)
 	return set
 }

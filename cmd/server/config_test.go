@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -163,6 +164,9 @@ trusted_proxies: [nowhere]
 			*s = settings{DevWithoutKey: true, DatabaseURL: "postgres://staykey:staykey@postgres:5432/staykey"}
 		}, nil, nil},
 		"another Postgres that has such a password": {func(s *settings) { s.DatabaseURL = "postgres://staykey:staykey@127.0.0.1:5432/staykey" }, nil, nil},
+		"lists of doors": {func(s *settings) {
+			s.Config = write("sources:\n  - name: a\n    verify: {method: none}\n    insecure: true\n    access_groups: []\n    access_systems: [\"\"]\n")
+		}, nil, []string{"STAYKEY_CONFIG: FILE:6:22: sources[0].access_systems[0]: \"\" must be an id", "STAYKEY_CONFIG: FILE:5:20: sources[0].access_groups: must name at least one"}},
 		"one secret in two sources": {func(s *settings) {
 			s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['" + e2eSecret.String() + "']}\n")
 		}, nil, []string{"STAYKEY_CONFIG: sources \"a\" and \"default\" have a secret in common"}},
@@ -201,5 +205,37 @@ trusted_proxies: [nowhere]
 				}
 			}
 		})
+	}
+}
+
+// Several sources without lists open what is theirs only; one alone, and one with lists, are not limited so.
+func TestDoorsOfSources(t *testing.T) {
+	t.Parallel()
+	const entry = "  - {name: %s, verify: {method: none}, insecure: true%s}\n"
+	read := func(entries ...string) sourceSet {
+		file := filepath.Join(t.TempDir(), "staykey.yaml")
+		if err := os.WriteFile(file, []byte("sources:\n"+strings.Join(entries, "")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var problems configProblems
+		set := readSources(file, "", "repair", func(string) string { return "" }, &problems)
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		return set
+	}
+	a, b, listed := fmt.Sprintf(entry, "a", ""), fmt.Sprintf(entry, "b", ""), fmt.Sprintf(entry, "c", ", access_groups: [g2, g1, g1]")
+	if read(a).of("a").Policy.OwnGroups {
+		t.Error("a source that is alone is limited")
+	}
+	set := read(a, b, listed)
+	if !set.of("a").Policy.OwnGroups || !set.of("b").Policy.OwnGroups || set.of("c").Policy.OwnGroups {
+		t.Errorf("of several sources: %+v", set.Sources)
+	}
+	if groups := set.of("c").Policy.AccessGroups; !slices.Equal(groups, []string{"g1", "g2"}) {
+		t.Errorf("the list is %v", groups)
+	}
+	if read(a).of("a").Policy.Fingerprint() == set.of("a").Policy.Fingerprint() {
+		t.Error("stays don't follow when another source comes")
 	}
 }

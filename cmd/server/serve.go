@@ -245,7 +245,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	var pace intake.Pace
 	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
 		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
-		Crowded: pace.Crowded, Workers: c.Workers,
+		Crowded: pace.Crowded, Workers: c.Workers, Configured: func(name string) bool { return s.sources.Load().names(name) },
 	})
 	if s.fetcher, err = fetch.New(db, db.Pool(), log, source, func() { s.applier.Wake() }, c.RetryBase); err != nil {
 		return nil, err
@@ -270,7 +270,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 		Activity: s.activity, Admin: s.applier, CursorKey: []byte(cursorKey), Tokens: s.tokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
 		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: c.SeamSecrets,
 		Store:        db,
-		AccessGroups: s.accessGroups, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, EraseGuest: s.eraseGuest, PublicURL: c.PublicURL,
+		AccessGroups: s.accessGroups, NotAllowed: s.provisioner.NotAllowed, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, EraseGuest: s.eraseGuest, PublicURL: c.PublicURL,
 		Subscriptions: s.subscriptionSettings, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 		Sources:        func() map[string]pms.Source { return s.sources.Load().Sources },
 		TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Traced: traced(os.Getenv), Version: version,

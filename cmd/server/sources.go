@@ -214,6 +214,32 @@ func (m mapping) verifySettings(f *pms.Format) pms.VerifySettings {
 	return s
 }
 
+// ids reads a list of ids, sorted: its order means nothing.
+func (r sourceReader) ids(field string) []string {
+	list, nodes := r.list(field)
+	if r.said(field) && len(list) == 0 {
+		r.wrong(field, "must name at least one; leave it out for no limit")
+	}
+	for i, id := range list {
+		if err := pms.CheckID(id); err != nil || id == "" {
+			r.fail(nodes[i], fmt.Sprintf("%s[%d]", r.name(field), i), "%q must be an id of Seam's", id)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// separateGroups has each of several sources without lists of its own open only what no other source used first.
+func (s sourceSet) separateGroups() {
+	for _, sources := range []map[string]pms.Source{s.Sources, s.Retired} {
+		for name, source := range sources {
+			p := &source.Policy
+			p.OwnGroups = len(s.Sources)+len(s.Retired) > 1 && len(p.AccessGroups)+len(p.AccessSystems) == 0
+			sources[name] = source
+		}
+	}
+}
+
 func (r sourceReader) policy(p *pms.Policy) {
 	p.ACSSystemID = r.text("acs_system_id")
 	p.TimeZone = r.zone("time_zone")
@@ -228,6 +254,7 @@ func (r sourceReader) policy(p *pms.Policy) {
 	}
 	p.KeepAfter = r.duration("keep_after", p.KeepAfter)
 	p.Horizon = r.duration("horizon", 0)
+	p.AccessSystems, p.AccessGroups = r.ids("access_systems"), r.ids("access_groups")
 	listings, ok := r.inner("listings")
 	if !ok {
 		return

@@ -46,7 +46,9 @@ type app struct {
 	changed int
 	sources map[string]pms.Source
 	trusted pms.Addresses
-	tokenMu sync.Mutex // where a test changes them while requests are answered
+	groups  []handlers.AccessGroup
+	owners  map[string]string // of access groups: the sources that may open them
+	tokenMu sync.Mutex        // where a test changes them while requests are answered
 	tokens  []handlers.Token
 	// provisioning is what the service says of the work at Seam.
 	provisioning handlers.Provisioning
@@ -68,6 +70,7 @@ func newApp(t testing.TB) *app {
 func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	t.Helper()
 	a := &app{t: t, store: storetest.New(t), provisioning: handlers.Provisioning{Disconnected: []handlers.Disconnected{}}}
+	a.groups = []handlers.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}
 	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
 	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {})
 	a.sources = map[string]pms.Source{
@@ -87,9 +90,15 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		Provisioning: func(context.Context) (handlers.Provisioning, error) {
 			return a.provisioning, nil
 		},
-		SeamChanged: func() { a.changed++ },
-		AccessGroups: func(context.Context) ([]handlers.AccessGroup, error) {
-			return []handlers.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}, nil
+		SeamChanged:  func() { a.changed++ },
+		AccessGroups: func(context.Context) ([]handlers.AccessGroup, error) { return slices.Clone(a.groups), nil },
+		NotAllowed: func(_ context.Context, source string, groups []string) (denied []string, err error) {
+			for _, group := range groups {
+				if owner, owned := a.owners[group]; owned && owner != source {
+					denied = append(denied, group)
+				}
+			}
+			return denied, nil
 		},
 		Explain: func(context.Context, store.Ref) (handlers.Target, error) { return handlers.Target{Key: true}, nil },
 		EraseGuest: func(ctx context.Context, _ string, audit store.Audit) (handlers.Erasure, int, []store.Ref, error) {

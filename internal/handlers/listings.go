@@ -128,6 +128,9 @@ func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[L
 	if len(errs) > 0 {
 		return nil, problem(http.StatusUnprocessableEntity, "the listing is not valid", errs...)
 	}
+	if p := s.notAllowed(ctx, in.Source, patch); p != nil {
+		return nil, p
+	}
 	l, err := s.Admin.PutListing(ctx, in.ref(), patch, actorOf(ctx).audit(auditPutListing, ""))
 	if err != nil {
 		return nil, s.fromStore(err, noListing)

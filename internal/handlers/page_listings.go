@@ -118,7 +118,10 @@ func (s *server) listingView(r *http.Request) (listingView, *Problem) {
 	}
 	l, found := listings[ref]
 	l.Source, l.ListingID = ref.Source, ref.ListingID
-	names := s.groupNames(r.Context())
+	names, err := s.groupsOf(r.Context(), ref.Source)
+	if err != nil {
+		return listingView{}, s.fromStore(err, "")
+	}
 	v := listingView{listingRow: listingRow{l, names.rows(l.Groups())}, Known: found, Asked: names.Asked, ByAdmin: l.AdminAccessGroupIDs != nil}
 	v.SetHere = v.ByAdmin || !found
 	v.Systems = pickFrom(names, l.Groups())
@@ -203,6 +206,11 @@ func (s *server) saveListingPage(w http.ResponseWriter, r *http.Request) {
 	if err != nil || len(errs) > 0 {
 		v.Problem = pms.Reasons(errs)
 		s.render(w, r, http.StatusUnprocessableEntity, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
+		return
+	}
+	if p := s.notAllowed(r.Context(), v.Source, patch); p != nil {
+		v.Problem = pageText(p)
+		s.render(w, r, p.Status, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
 		return
 	}
 	if _, err := s.Admin.PutListing(r.Context(), listingRef(r), patch, actorOf(r.Context()).audit(auditPutListing, "")); err != nil {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -146,17 +148,84 @@ type groupNames struct {
 	byID   map[string]AccessGroup
 }
 
+// groupNames are the names of access groups, as far as the actor may know them: a token of single sources knows those that keys of its
+// sources may open, and of others no more than the ids that its listings have.
 func (s *server) groupNames(ctx context.Context) groupNames {
 	list, err := s.AccessGroups(ctx)
 	if err != nil {
 		s.log.Warn("the access groups can't be listed for a page", "error", err)
 		return groupNames{}
 	}
-	g := groupNames{Asked: true, groups: list, byID: map[string]AccessGroup{}}
+	g := groupNames{Asked: true, byID: map[string]AccessGroup{}}
+	foreign, err := s.foreignGroups(ctx, list)
+	if err != nil {
+		s.log.Warn("it can't be told whose the access groups are", "error", err)
+		return groupNames{}
+	}
 	for _, one := range list {
+		if foreign[one.ID] {
+			g.byID[one.ID] = AccessGroup{ID: one.ID}
+			continue
+		}
+		g.groups = append(g.groups, one)
 		g.byID[one.ID] = one
 	}
 	return g
+}
+
+// foreignGroups are those that none of the actor's sources may open.
+func (s *server) foreignGroups(ctx context.Context, list []AccessGroup) (map[string]bool, error) {
+	sources := actorOf(ctx).Sources
+	if sources == nil {
+		return nil, nil
+	}
+	ids := make([]string, len(list))
+	deniedTo := map[string]int{}
+	for i, g := range list {
+		ids[i] = g.ID
+	}
+	for _, source := range sources {
+		denied, err := s.NotAllowed(ctx, source, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range denied {
+			deniedTo[id]++
+		}
+	}
+	foreign := map[string]bool{}
+	for id, n := range deniedTo {
+		foreign[id] = n == len(sources)
+	}
+	return foreign, nil
+}
+
+// groupsOf is like groupNames, and offers only what keys of one source may open.
+func (s *server) groupsOf(ctx context.Context, source string) (groupNames, error) {
+	names := s.groupNames(ctx)
+	ids := make([]string, len(names.groups))
+	for i, g := range names.groups {
+		ids[i] = g.ID
+	}
+	denied, err := s.NotAllowed(ctx, source, ids)
+	names.groups = slices.DeleteFunc(names.groups, func(g AccessGroup) bool { return slices.Contains(denied, g.ID) })
+	return names, err
+}
+
+// notAllowed refuses a listing's access groups for an actor of single sources, if keys of its source may not open them. An admin of all
+// sources may set them: the keys are under attention until the configuration allows it.
+func (s *server) notAllowed(ctx context.Context, source string, patch pms.ListingPatch) *Problem {
+	if actorOf(ctx).Sources == nil || !patch.Said["seam_access_group_ids"] {
+		return nil
+	}
+	denied, err := s.NotAllowed(ctx, source, patch.Listing.AccessGroupIDs)
+	if err != nil {
+		return s.fromStore(err, "")
+	}
+	if len(denied) > 0 {
+		return unfit("seam_access_group_ids", "this source may not open "+strings.Join(denied, ", "))
+	}
+	return nil
 }
 
 // groupRow is an access group as pages show it.

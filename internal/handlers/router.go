@@ -74,6 +74,8 @@ type Target struct {
 type Config struct {
 	// AccessGroups lists those of the Seam workspace, for people to pick from.
 	AccessGroups func(context.Context) ([]AccessGroup, error)
+	// NotAllowed returns those access groups that keys of a source may not open.
+	NotAllowed func(ctx context.Context, source string, groups []string) ([]string, error)
 	// Done is closed when the service is to stop: what would last for longer ends then.
 	Done <-chan struct{}
 	// EraseGuest removes what is held of a guest; nothing while events about the guest are being applied or stays are live, which

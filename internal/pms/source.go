@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -104,6 +105,12 @@ type Policy struct {
 	Drift        Drift         `json:",omitempty"` // what becomes of a key that somebody changed at Seam
 	Horizon      time.Duration `json:",omitempty"` // keys are made so long before access starts; 0: at once
 	NeedEmail    bool          `json:",omitempty"` // no key for a guest whose e-mail address isn't known
+	// AccessSystems and AccessGroups are what the source may open, by their ids; empty is no limit of this kind.
+	AccessSystems []string `json:",omitempty"`
+	AccessGroups  []string `json:",omitempty"`
+	// OwnGroups keeps the source from opening what another source used first. It holds where there are several sources, for those
+	// without the two lists.
+	OwnGroups bool `json:",omitempty"`
 	// Listings are the settings of single listings, by their ids; what one doesn't say is the source's.
 	Listings map[string]ListingPolicy `json:",omitempty"`
 }
@@ -128,6 +135,18 @@ func (p Policy) Grace(listingID string) (before, after time.Duration) {
 		after = *l.GraceAfter
 	}
 	return before, after
+}
+
+// MayOpen reports whether the source's keys may open an access group. system is the group's access system, "" while that is not known;
+// owner is another source that used the group first, "" for none.
+func (p Policy) MayOpen(group, system, owner string) bool {
+	switch {
+	case len(p.AccessGroups) > 0 && !slices.Contains(p.AccessGroups, group):
+		return false
+	case len(p.AccessSystems) > 0 && system != "" && !slices.Contains(p.AccessSystems, system):
+		return false
+	}
+	return !p.OwnGroups || owner == ""
 }
 
 // Drift is a policy for keys that somebody changed at Seam, otherwise than by deleting or suspending the user.

@@ -88,6 +88,7 @@ func (a *attempt) situation(group plan.GroupSystem) plan.Situation {
 	return plan.Situation{
 		Reservation: a.work.Reservation, Listing: a.work.Listing, Overrides: a.work.Overrides, Policy: a.policy,
 		DefaultSystem: a.options.DefaultSystem, GuestKey: a.guestKey, Now: a.now(), Group: group,
+		MayOpen: a.mayOpen(a.policy, a.work.Reservation.Source, a.work.GroupOwners),
 	}
 }
 
@@ -95,6 +96,9 @@ func (a *attempt) situation(group plan.GroupSystem) plan.Situation {
 // nobody has seen yet; where it can't be asked, what is recorded is enough for an ACS user that exists, and a
 // configured access system for a new one.
 func (a *attempt) desired(ctx context.Context) (plan.Desired, outcome) {
+	if err := a.claimGroups(ctx); err != nil {
+		return plan.Desired{}, fails(err)
+	}
 	d := plan.Desire(a.situation(a.directory.system))
 	d.OwnKey = a.ownKey(a.work.Reservation.Ref(), 0)
 	if d.Goal != plan.Have || len(d.Listed) == 0 {

@@ -89,8 +89,11 @@ func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool,
 // placeIsFree asks our table and Seam whether an identity has an ACS user on the access system. ours tells that it
 // has one of this stay.
 func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, u *record.User) (free, ours bool, out outcome) {
-	taken, err := a.store.PlaceTaken(ctx, d.SystemID, *c.ID)
-	if taken || err != nil {
+	holder, err := a.store.PlaceHolder(ctx, d.SystemID, *c.ID)
+	if err == nil {
+		a.notePlace(d, holder)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
 		return false, false, fails(err)
 	}
 	found, others, out := a.find(a.because(ctx, "whether the identity has an ACS user on the access system"), u)
@@ -123,6 +126,22 @@ func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, 
 		return false, false, outcome{}
 	}
 	return true, ours, outcome{}
+}
+
+// notePlace records that the guest's own place is another stay's, so that the stay gets an identity of its own: one that does not have the
+// guest's address. Another source's reservation is not named: who may see this timeline may not see that source.
+func (a *attempt) notePlace(d plan.Desired, holder store.Ref) {
+	own := a.work.Reservation.Ref()
+	if holder == own {
+		return
+	}
+	if holder.Source == own.Source {
+		a.note("reservation %s already has the guest's place on access system %s: this stay gets a user identity of its own", holder.ReservationID, d.SystemID)
+		return
+	}
+	a.note("a stay of another source already has the guest's place on access system %s: this stay gets a user identity of its own, without the guest's address", d.SystemID)
+	a.log.Warn("a guest's place is taken by a stay of another source", "source", a.work.Reservation.Source, "reservation_id", a.work.Reservation.ReservationID,
+		"acs_system_id", d.SystemID, "other_source", holder.Source, "other_reservation_id", holder.ReservationID)
 }
 
 // isStillThere tells whether the first of some listed ACS users is there when it is asked for by itself: lists may

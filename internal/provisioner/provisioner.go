@@ -39,6 +39,7 @@ func Collectors() []prometheus.Collector {
 // Options of a provisioner. Zero values take the defaults.
 type Options struct {
 	Activity      *store.Activity                // counts keys that are made and removed; nil for nobody to count
+	Configured    func(source string) bool       // whether the configuration has the source: what another one used first is free. nil: every source
 	Crowded       func() bool                    // whether the machine has a burst to accept, nil for never
 	DefaultSystem string                         // access system of listings and sources that name none
 	DueWithin     time.Duration                  // arrivals so near without a key are counted and logged, default 24 h

@@ -14,6 +14,7 @@ const (
 	ReasonNoEmail             = "no_guest_email"
 	ReasonInvalidStay         = "invalid_stay"
 	ReasonGroupNotFound       = "access_group_not_found"
+	ReasonGroupNotAllowed     = "access_group_not_allowed"
 	ReasonSeveralSystems      = "access_groups_of_several_systems"
 	ReasonDisconnected        = "access_system_disconnected"
 	ReasonSystemNotFound      = "access_system_not_found"
@@ -85,6 +86,7 @@ var reasons = []Reason{
 	{ReasonNoEmail, "The guest's e-mail address is not known, and the source's guests.without_email is wait: the key is created as soon as the PMS sends one.", FixPMS, RetryDaily},
 	{ReasonInvalidStay, "Check-out is not after check-in: correct the reservation in the PMS, or check_in_time and check_out_time of the listing.", FixPMS, RetryOnChange},
 	{ReasonGroupNotFound, "Seam does not know access group %s: correct the listing's seam_access_group_ids.", FixAdmin, RetryMinutes},
+	{ReasonGroupNotAllowed, "Source %[2]q may not open access group %[1]s: correct the listing, or add the group to the source's access_groups in the config file.", FixAdmin, RetryOnChange},
 	{ReasonSeveralSystems, "Access groups %s are not on access system %s: a key opens doors of one system only.", FixAdmin, RetryOnChange},
 	{ReasonDisconnected, "The access system is disconnected from Seam: reconnect it in the Seam console. Its reservations continue by themselves.", FixSeam, RetryMinutes},
 	{ReasonSystemNotFound, "Seam does not know the access system: correct acs_system_id of the listing or the source, or SEAM_ACS_SYSTEM_ID.", FixAdmin, RetryMinutes},

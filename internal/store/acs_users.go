@@ -109,11 +109,11 @@ func ClaimPlace(ctx context.Context, tx pgx.Tx, u *ACSUser) (ok bool, err error)
 	return err == nil, wrap(err, "claim a place")
 }
 
-// PlaceTaken tells whether any stay has this (access system, identity).
-func (s *Store) PlaceTaken(ctx context.Context, acsSystemID, userIdentityID string) (taken bool, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM acs_users WHERE acs_system_id = $1 AND user_identity_id = $2)`,
-		acsSystemID, userIdentityID).Scan(&taken)
-	return taken, wrap(err, "look for a place")
+// PlaceHolder returns the stay that has this (access system, identity), or [ErrNotFound].
+func (s *Store) PlaceHolder(ctx context.Context, acsSystemID, userIdentityID string) (holder Ref, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT source, reservation_id FROM acs_users WHERE acs_system_id = $1 AND user_identity_id = $2 LIMIT 1`,
+		acsSystemID, userIdentityID).Scan(&holder.Source, &holder.ReservationID)
+	return holder, wrap(err, "look for a place")
 }
 
 // SaveACSUser writes all that changes in a row; [ErrHeld] where an id, or the identity's place, is another reservation's.

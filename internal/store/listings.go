@@ -108,6 +108,7 @@ func SaveListing(batch *pgx.Batch, l Listing) {
 		WHERE source = $1 AND listing_id = $2`,
 		l.Source, l.ListingID, l.Known, l.Deleted, l.Name, l.ACSSystemID, l.TimeZone, l.CheckInTime, l.CheckOutTime,
 		l.AccessGroupIDs, l.AdminAccessGroupIDs, l.VersionAt, l.VersionSeq, l.Generation, l.CreatedAt, l.UpdatedAt, l.MergedInto)
+	claimGroupsOf(batch, l)
 }
 
 // Listing returns one known listing.

@@ -264,7 +264,8 @@ type Work struct {
 	Key         MobileKey
 	Users       []ACSUser
 	Overrides   Overrides
-	Unreachable []Disconnection // access systems that Seam can't reach
+	Unreachable []Disconnection   // access systems that Seam can't reach
+	GroupOwners map[string]string // which sources used the listing's access groups first
 }
 
 // LoadWork reads a reservation with its listing, key and ACS users, in one snapshot and one round trip.
@@ -297,6 +298,14 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	})
 	b.Queue(disconnections).Query(func(rows pgx.Rows) (err error) {
 		w.Unreachable, err = pgx.CollectRows(rows, pgx.RowToStructByName[Disconnection])
+		return err
+	})
+	b.Queue(`
+		SELECT o.acs_access_group_id, o.source FROM listings l, unnest(coalesce(l.admin_access_group_ids, l.access_group_ids)) AS g
+			CROSS JOIN LATERAL (SELECT * FROM access_group_owners WHERE acs_access_group_id = g OFFSET 0) o
+		WHERE l.known AND l.source = $1 AND l.listing_id = (SELECT listing_id FROM reservations WHERE source = $1 AND reservation_id = $2)`,
+		ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
+		w.GroupOwners, err = collectOwners(rows)
 		return err
 	})
 	b.Queue(`commit`)

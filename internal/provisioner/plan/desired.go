@@ -70,6 +70,7 @@ type Situation struct {
 	DefaultSystem string
 	GuestKey      func(address string) string
 	Group         GroupSystem
+	MayOpen       func(groupID, system string) bool // whether the source may open a group; system is "" while it is not known. nil: everything
 	Now           time.Time
 }
 
@@ -170,13 +171,18 @@ func (d *Desired) setListing(s Situation) *Finding {
 }
 
 // setGroups sorts the listing's groups by what Seam says of them. What it doesn't know, or can't be opened with the
-// same key, is not opened; but nothing that the listing has is closed for it.
+// same key, is not opened; but nothing that the listing has is closed for it. What the
+// source may not open is neither opened nor left open.
 func (d *Desired) setGroups(s Situation, groups []string) *Finding {
 	d.SystemID = firstOf(deref(s.Listing.ACSSystemID), s.Policy.ACSSystemID, s.DefaultSystem)
-	d.Listed = groups
-	var missing, elsewhere, here []string
+	var missing, elsewhere, here, denied []string
 	for _, g := range groups {
 		system, known := s.Group(g)
+		if s.MayOpen != nil && !s.MayOpen(g, firstOf(system, d.SystemID)) {
+			denied = append(denied, g)
+			continue
+		}
+		d.Listed = append(d.Listed, g)
 		switch {
 		case !known:
 			missing = append(missing, g)
@@ -189,8 +195,11 @@ func (d *Desired) setGroups(s Situation, groups []string) *Finding {
 	}
 	d.Groups = here
 	d.Create = len(here) > 0 && d.SystemID != ""
-	d.KeepGroups = len(here) == 0 || d.SystemID == ""
+	// What the source may not open is closed where it is open, even if nothing is left.
+	d.KeepGroups = len(denied) == 0 && (len(here) == 0 || d.SystemID == "")
 	switch {
+	case len(denied) > 0:
+		return attention(stay.ReasonGroupNotAllowed, quoted(denied), s.Reservation.Source)
 	case len(missing) > 0:
 		return attention(stay.ReasonGroupNotFound, quoted(missing))
 	case len(elsewhere) > 0:

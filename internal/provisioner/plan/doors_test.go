@@ -1,0 +1,36 @@
+package plan
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// Whatever the situation: what a source may not open is neither opened, nor kept open, nor passed over in silence.
+func TestForbiddenDoors(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSituation(t)
+		forbidden := rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID).Draw(t, "forbidden")
+		s.MayOpen = func(group, _ string) bool { return !slices.Contains(forbidden, group) }
+		d := Desire(s)
+		for _, group := range forbidden {
+			if slices.Contains(d.Groups, group) || slices.Contains(d.Listed, group) {
+				t.Fatalf("%s is opened or kept: %+v", group, d)
+			}
+		}
+		if d.Goal != Have || s.Listing == nil || s.Listing.Deleted {
+			return
+		}
+		denied := slices.ContainsFunc(s.Listing.Groups(), func(g string) bool { return slices.Contains(forbidden, g) })
+		if denied && d.KeepGroups {
+			t.Fatalf("an existing key keeps its doors: %+v", d)
+		}
+		if denied && (d.Blocked == nil || d.Blocked.Reason != stay.ReasonGroupNotAllowed && d.Blocked.Reason != stay.ReasonInvalidStay && d.Blocked.Reason != stay.ReasonNoTimeZone) {
+			t.Fatalf("nobody is told: %+v", d.Blocked)
+		}
+	})
+}
