@@ -10,6 +10,7 @@ const (
 	ReasonNoGroups            = "no_access_groups"
 	ReasonNoSystem            = "no_access_system"
 	ReasonNoTimeZone          = "time_zone_unknown"
+	ReasonNoDates             = "dates_unknown"
 	ReasonBeforeHorizon       = "before_horizon"
 	ReasonNoEmail             = "no_guest_email"
 	ReasonInvalidStay         = "invalid_stay"
@@ -82,6 +83,7 @@ var reasons = []Reason{
 	{ReasonNoGroups, "Listing %[1]q has no access groups: set seam_access_group_ids in the PMS or with PUT /v1/listings/%[2]s/%[1]s.", FixAdmin, RetryOnChange},
 	{ReasonNoSystem, "The access system is not known: set acs_system_id on the listing or the source, or SEAM_ACS_SYSTEM_ID.", FixAdmin, RetryMinutes},
 	{ReasonNoTimeZone, "Check-in and check-out are local times and no time zone is known: set time_zone on the listing or the source.", FixAdmin, RetryOnChange},
+	{ReasonNoDates, "The PMS has not sent both dates of the stay yet: the key is created as soon as it does.", FixPMS, RetryOnChange},
 	{ReasonBeforeHorizon, "The source creates keys %s before check-in: this one at %s.", FixNobody, RetryAtTime},
 	{ReasonNoEmail, "The guest's e-mail address is not known, and the source's guests.without_email is wait: the key is created as soon as the PMS sends one.", FixPMS, RetryDaily},
 	{ReasonInvalidStay, "Check-out is not after check-in: correct the reservation in the PMS, or check_in_time and check_out_time of the listing.", FixPMS, RetryOnChange},

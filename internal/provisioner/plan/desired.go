@@ -111,6 +111,9 @@ func (d *Desired) setWindow(s Situation) {
 		return
 	}
 	before, after := s.Policy.Grace(deref(r.ListingID))
+	if !r.CheckOut.After(*r.CheckIn) { // cut short, or a mistake: grace makes no stay of it
+		before, after = 0, 0
+	}
 	d.Starts, d.Ends = r.CheckIn.Add(-before).UTC(), r.CheckOut.Add(after).UTC()
 	d.Starts, d.Ends = s.Overrides.Access(r, d.Starts, d.Ends)
 	d.RemoveAt = d.Ends.Add(s.Policy.KeepAfter)
@@ -122,6 +125,9 @@ func (d *Desired) setLimits(s Situation) {
 	case d.Create && d.Starts.IsZero():
 		d.Create = false
 		d.Blocked = waiting(stay.ReasonNoTimeZone)
+		if s.Reservation.CheckInSaid == nil || s.Reservation.CheckOutSaid == nil {
+			d.Blocked = waiting(stay.ReasonNoDates)
+		}
 	case d.Create:
 		d.setWaits(s)
 	}
