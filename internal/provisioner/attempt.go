@@ -43,15 +43,16 @@ type attempt struct {
 	policy  pms.Policy
 	users   []record.User // oldest first
 
-	entries   []store.Entry     // of the timeline, not written yet
-	changes   int               // changing calls made
-	fresh     map[int64]bool    // rows whose identity surely has no ACS user yet
-	notGuest  bool              // the guest's identity turned out not to be usable
-	refusals  []refusal         // steps that Seam has refused in this attempt
-	checked   bool              // everything was compared with Seam
-	recheck   *time.Time        // compare with Seam again then
-	lostAt    *time.Time        // the last create that was lost
-	survivors map[string]string // user identities that were merged, and into which
+	entries    []store.Entry     // of the timeline, not written yet
+	changes    int               // changing calls made
+	fresh      map[int64]bool    // rows whose identity surely has no ACS user yet
+	notGuest   bool              // the guest's identity turned out not to be usable
+	refusals   []refusal         // steps that Seam has refused in this attempt
+	checked    bool              // everything was compared with Seam
+	unverified bool              // except what Seam contradicts itself about
+	recheck    *time.Time        // compare with Seam again then
+	lostAt     *time.Time        // the last create that was lost
+	survivors  map[string]string // user identities that were merged, and into which
 }
 
 // refusal is a step that Seam has refused, and its answer.

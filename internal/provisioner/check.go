@@ -82,6 +82,7 @@ func (a *attempt) check(ctx context.Context, d plan.Desired, u *record.User) out
 	case absent, beingGone:
 		return a.notSeen(ctx, u, is)
 	case ambivalent:
+		a.unverified = true
 		a.recheckAt(a.now().Add(a.slowRetry()))
 		a.note("Seam's get does not find ACS user %s and its list shows it: nothing is changed", *u.ACSUserID)
 		u.Seen()
@@ -123,12 +124,11 @@ func (a *attempt) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	before := *u
 	ours := u.Unsure || a.lostAt != nil || now.Before(a.belief().showsFrom(u))
 	u.Seen()
-	told := u.ReadSchedule(from)
-	if !told && !ours && u.Unkept == 0 {
-		u.StartsAt, u.EndsAt = nil, nil // perhaps it has none any more: it is set once more
-	}
-	u.ReadState(from, now)
+	// What may be written before everything is judged comes first: the row must not take over half of what somebody has changed.
 	if out := a.readLink(ctx, u, from, ours); out.stops() {
+		return out
+	}
+	if out := a.checkKeys(ctx, u); out.stops() {
 		return out
 	}
 	listed, err := a.seam.AccessGroups(ctx, *u.ACSUserID)
@@ -136,9 +136,11 @@ func (a *attempt) compare(ctx context.Context, d plan.Desired, u *record.User, f
 		return unreadable(err)
 	}
 	u.ReadDoors(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
-	if out := a.checkKeys(ctx, u); out.stops() {
-		return out
+	told := u.ReadSchedule(from)
+	if !told && !ours && u.Unkept == 0 {
+		u.StartsAt, u.EndsAt = nil, nil // perhaps it has none any more: it is set once more
 	}
+	u.ReadState(from, now)
 	a.judgeDrift(before, u, ours, told)
 	if a.lostAt != nil || a.work.Key.CheckRequested {
 		if out := a.findSurplus(ctx, u); out.stops() {

@@ -18,7 +18,7 @@ func (a *attempt) observe(ctx context.Context, d plan.Desired) outcome {
 			return out
 		}
 	}
-	a.checked = due
+	a.checked = due && !a.unverified
 	return outcome{}
 }
 

@@ -118,31 +118,52 @@ func WhyRemoved(d Desired) string {
 	}
 }
 
+// stepsOf collects the steps for one ACS user.
+type stepsOf struct {
+	user  int
+	steps []Step
+}
+
+func (s *stepsOf) add(kind Kind, path string, body any, reason string) {
+	s.steps = append(s.steps, Step{kind, s.user, path, body, reason})
+}
+
 func deleteUser(u record.User, index int, reason string) []Step {
-	var steps []Step
-	for _, id := range u.SurplusUsers {
-		steps = append(steps, Step{DeleteSurplusUser, index, seam.PathUserDelete, seam.UserID{ACSUserID: id}, "a lost create left a second ACS user"})
-	}
+	s := stepsOf{user: index}
+	s.deleteSurplus(u.SurplusUsers)
 	if u.ACSUserID != nil {
-		steps = append(steps, Step{DeleteUser, index, seam.PathUserDelete, seam.UserID{ACSUserID: *u.ACSUserID}, reason})
+		s.add(DeleteUser, seam.PathUserDelete, seam.UserID{ACSUserID: *u.ACSUserID}, reason)
 	}
-	return steps
+	return s.steps
+}
+
+func (s *stepsOf) deleteSurplus(ids []string) {
+	for _, id := range ids {
+		s.add(DeleteSurplusUser, seam.PathUserDelete, seam.UserID{ACSUserID: id}, "a lost create left a second ACS user")
+	}
+}
+
+func (s *stepsOf) createKey(userID string) {
+	s.add(CreateKey, seam.PathCredentialCreate, seam.MobileKeyOf(userID), "the ACS user has no mobile key")
 }
 
 // makeUser is the way to a new ACS user with its key; identityID is "" while the guest has no place.
 func makeUser(d Desired, index int, identityID string) []Step {
-	var steps []Step
+	s := stepsOf{user: index}
 	if identityID == "" {
 		identityID = newIdentityID
-		steps = append(steps, Step{CreateIdentity, index, seam.PathIdentityCreate, seam.CreateUserIdentity{Key: firstOf(d.GuestKey, d.OwnKey), EmailAddress: d.Email}, "the guest needs a user identity"})
+		body := seam.CreateUserIdentity{Key: firstOf(d.GuestKey, d.OwnKey), EmailAddress: d.Email}
+		s.add(CreateIdentity, seam.PathIdentityCreate, body, "the guest needs a user identity")
 	}
-	return append(steps,
-		Step{CreateUser, index, seam.PathUserCreate, seam.CreateACSUser{
-			ACSSystemID: d.SystemID, UserIdentityID: identityID, FullName: d.FullName,
-			AccessSchedule: seam.NewSchedule(d.Starts, d.Ends), ACSAccessGroupIDs: d.Groups,
-		}, "the stay has no ACS user"},
-		Step{CreateKey, index, seam.PathCredentialCreate, seam.MobileKeyOf(newUserID), "the ACS user has no mobile key"})
+	s.add(CreateUser, seam.PathUserCreate, seam.CreateACSUser{
+		ACSSystemID: d.SystemID, UserIdentityID: identityID, FullName: d.FullName,
+		AccessSchedule: seam.NewSchedule(d.Starts, d.Ends), ACSAccessGroupIDs: d.Groups,
+	}, "the stay has no ACS user")
+	s.createKey(newUserID)
+	return s.steps
 }
+
+const whyCleared = "somebody deleted it, and it is wanted back: what is left of it makes room for a new one"
 
 // repairUser brings an ACS user that exists, or has at least a place, to what d asks for.
 func repairUser(d Desired, u record.User, index int, revive bool) []Step {
@@ -152,7 +173,7 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 			return nil // somebody deleted it on purpose
 		}
 		// What is left of it at Seam goes first; then its place is free for a new one.
-		return append(deleteUser(u, index, "somebody deleted it, and it is wanted back: what is left of it makes room for a new one"), makeUser(d, -1, "")...)
+		return append(deleteUser(u, index, whyCleared), makeUser(d, -1, "")...)
 	case record.Claimed, record.Marked, record.Lost:
 		if !d.Create {
 			return nil
@@ -162,64 +183,70 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 	if u.SuspendedAt != nil && !revive {
 		return nil // somebody suspended it on purpose
 	}
-	return slices.Concat(scheduleSteps(d, u, index), groupSteps(d, u, index), keySteps(d, u, index), tidySteps(u, index))
+	s := stepsOf{user: index}
+	s.setSchedule(d, u)
+	s.setGroups(d, u)
+	s.setKey(d, u)
+	s.tidy(u)
+	return s.steps
 }
 
-// scheduleSteps sets the hours. While a change's result is not known the recorded window is the widest that may be
-// true, which says nothing about the one that is: then they are set again.
-func scheduleSteps(d Desired, u record.User, index int) []Step {
+// setSchedule sets the hours. While a change's result is not known the recorded window is the widest that may be true, which says
+// nothing about the one that is: then they are set again.
+func (s *stepsOf) setSchedule(d Desired, u record.User) {
 	known := !u.Unsure && sameInstant(u.StartsAt, d.Starts) && sameInstant(u.EndsAt, d.Ends)
 	if d.Starts.IsZero() || !d.Ends.After(d.Starts) || known {
-		return nil
+		return
 	}
 	body := seam.UpdateACSUser{ACSUserID: *u.ACSUserID, AccessSchedule: seam.NewSchedule(d.Starts, d.Ends)}
-	return []Step{{SetSchedule, index, seam.PathUserUpdate, body, "access lasts from check-in to check-out"}}
+	s.add(SetSchedule, seam.PathUserUpdate, body, "access lasts from check-in to check-out")
 }
 
-// groupSteps opens before it closes. What the listing has is never closed, also where Seam doesn't know it right now.
-func groupSteps(d Desired, u record.User, index int) (steps []Step) {
+// setGroups opens before it closes. What the listing has is never closed, also where Seam doesn't know it right now.
+func (s *stepsOf) setGroups(d Desired, u record.User) {
 	if d.KeepGroups || len(d.Groups) > 0 && u.ACSSystemID != d.SystemID {
-		return nil
+		return
+	}
+	membership := func(group string) seam.GroupMembership {
+		return seam.GroupMembership{ACSUserID: *u.ACSUserID, ACSAccessGroupID: group}
 	}
 	for _, g := range d.Groups {
 		if !slices.Contains(u.AccessGroupIDs, g) {
-			steps = append(steps, Step{AddGroup, index, seam.PathGroupAdd, seam.GroupMembership{ACSUserID: *u.ACSUserID, ACSAccessGroupID: g}, "the listing has this access group"})
+			s.add(AddGroup, seam.PathGroupAdd, membership(g), "the listing has this access group")
 		}
 	}
 	for _, g := range u.AccessGroupIDs {
 		if !slices.Contains(d.Groups, g) && !slices.Contains(d.Listed, g) {
-			steps = append(steps, Step{RemoveGroup, index, seam.PathGroupRemove, seam.GroupMembership{ACSUserID: *u.ACSUserID, ACSAccessGroupID: g}, "the listing does not have this access group"})
+			s.add(RemoveGroup, seam.PathGroupRemove, membership(g), "the listing does not have this access group")
 		}
 	}
-	return steps
 }
 
-func keySteps(d Desired, u record.User, index int) (steps []Step) {
+func (s *stepsOf) setKey(d Desired, u record.User) {
 	replace := u.CredentialID != nil && *u.CredentialID == d.Replace
 	if replace { // the phone that has it may be in other hands
-		steps = append(steps, Step{ReplaceKey, index, seam.PathCredentialDelete, seam.CredentialID{ACSCredentialID: *u.CredentialID}, "an admin wants a new mobile key in its place"})
+		body := seam.CredentialID{ACSCredentialID: *u.CredentialID}
+		s.add(ReplaceKey, seam.PathCredentialDelete, body, "an admin wants a new mobile key in its place")
 	}
 	if u.CredentialID == nil || replace {
-		steps = append(steps, Step{CreateKey, index, seam.PathCredentialCreate, seam.MobileKeyOf(*u.ACSUserID), "the ACS user has no mobile key"})
+		s.createKey(*u.ACSUserID)
 	}
-	return steps
 }
 
-func tidySteps(u record.User, index int) (steps []Step) {
+// tidy lifts a suspension, takes away what came about twice, and links. Links go last: nobody's doors or hours wait for one.
+func (s *stepsOf) tidy(u record.User) {
 	id := *u.ACSUserID
 	if u.SuspendedAt != nil {
-		steps = append(steps, Step{Unsuspend, index, seam.PathUserUnsuspend, seam.UserID{ACSUserID: id}, "an admin or a later event wants the key back"})
+		s.add(Unsuspend, seam.PathUserUnsuspend, seam.UserID{ACSUserID: id}, "an admin or a later event wants the key back")
 	}
-	for _, surplus := range u.SurplusKeys {
-		steps = append(steps, Step{DeleteKey, index, seam.PathCredentialDelete, seam.CredentialID{ACSCredentialID: surplus}, "the ACS user has a second mobile key"})
+	for _, key := range u.SurplusKeys {
+		s.add(DeleteKey, seam.PathCredentialDelete, seam.CredentialID{ACSCredentialID: key}, "the ACS user has a second mobile key")
 	}
-	for _, surplus := range u.SurplusUsers {
-		steps = append(steps, Step{DeleteSurplusUser, index, seam.PathUserDelete, seam.UserID{ACSUserID: surplus}, "a lost create left a second ACS user"})
-	}
+	s.deleteSurplus(u.SurplusUsers)
 	if u.Unlinked {
-		steps = append(steps, Step{LinkUser, index, seam.PathIdentityAddUser, seam.LinkACSUser{UserIdentityID: u.UserIdentityID, ACSUserID: id}, "the ACS user is not linked to its identity"})
+		body := seam.LinkACSUser{UserIdentityID: u.UserIdentityID, ACSUserID: id}
+		s.add(LinkUser, seam.PathIdentityAddUser, body, "the ACS user is not linked to its identity")
 	}
-	return steps
 }
 
 // sameInstant compares to the millisecond, which is how Seam keeps times.
