@@ -217,5 +217,6 @@ func stayChanged(a, b store.Reservation) bool {
 	sameTime := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
 	return a.VersionSeq == 0 || a.Status != b.Status || (a.ListingID == nil) != (b.ListingID == nil) || text(a.ListingID) != text(b.ListingID) ||
 		pms.GuestAddress(text(a.GuestEmail)) != pms.GuestAddress(text(b.GuestEmail)) ||
+		(text(a.GuestEmail) == "") != (text(b.GuestEmail) == "") || // a key may wait for an address, also for a relay's
 		!sameTime(a.CheckIn, b.CheckIn) || !sameTime(a.CheckOut, b.CheckOut)
 }
