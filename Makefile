@@ -44,9 +44,11 @@ openapi-lint: ## check docs/openapi.json by Redocly's recommended rules (needs n
 kubernetes-test: ## build deploy/kubernetes and hold it against Kubernetes' types
 	@cd tools && go test ./kubernetes
 
-monitoring-test: ## check and test the alert rules (needs promtool)
+monitoring-test: ## test the alert rules: by promtool, and by a real Prometheus while Postgres is taken away
+	@command -v prometheus promtool >/dev/null || { echo "needs Prometheus (Debian, Ubuntu: sudo apt-get install -y prometheus)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends prometheus >/dev/null; }
 	@promtool check rules deploy/monitoring/alerts.yml
 	@promtool test rules deploy/monitoring/alerts_test.yml
+	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
 
 chaos: ## run the rigs that inject faults, for half an hour, and print what they came to
 	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/run
@@ -58,7 +60,7 @@ bench: build ## measure speed, as ratios against something in the same run (REPL
 	@go run ./internal/bench
 
 lint: ## vet, staticcheck, gofumpt, gosec
-	@go vet ./... && go vet -tags chaos ./... && go vet -tags browser ./cmd/server
+	@go vet ./... && go vet -tags chaos ./... && go vet -tags browser,monitoring ./cmd/server
 	@$(TOOL) staticcheck ./...
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt'd (make fmt):"; echo "$$unformatted"; exit 1; fi
 	@$(TOOL) gosec -quiet -exclude-dir=tools ./...

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,6 +44,12 @@ func buildInfo() prometheus.Collector {
 	}, func() float64 { return 1 })
 }
 
+// sweepInterval is for rules that judge the age of the last sweep.
+func (s *service) sweepInterval() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_sweep_interval_seconds", Help: "How often sweeps are due (STAYKEY_SWEEP_INTERVAL)."},
+		func() float64 { return s.config.SweepInterval.Seconds() })
+}
+
 // ownCollectors are all metrics whose names begin with staykey_; docs/metrics.md has a line for each.
 func (s *service) ownCollectors() []prometheus.Collector {
 	pool := func(name, help string, of func() float64) prometheus.Collector {
@@ -52,7 +60,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 		pool("staykey_database_connections_max", "Connections that the pool may open.", func() float64 { return float64(s.store.Pool().Stat().MaxConns()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_database_connection_wait_seconds_total", Help: "How long statements have waited for a connection of the pool."},
 			func() float64 { return s.store.Pool().Stat().AcquireDuration().Seconds() }),
-		newStateCollector(s.store),
+		newStateCollector(s.store, func() []string { return slices.Sorted(maps.Keys(s.sources.Load().Sources)) }, s.databaseGone), s.sweepInterval(),
 		readyCollector{s},
 		buildInfo(),
 		subscriptionCollector{s.store, s.subscriptions},
@@ -79,23 +87,30 @@ var (
 	keysByStatus     = prometheus.NewDesc("staykey_mobile_keys", "Mobile keys by status, as of some seconds ago.", []string{"status"}, nil)
 	keysDue          = prometheus.NewDesc("staykey_mobile_keys_due", "Mobile keys that a worker could take up now, counted to 10,000.", nil, nil)
 	keysDueAge       = prometheus.NewDesc("staykey_mobile_keys_due_age_seconds", "How long the one of them that was due first has been due.", nil, nil)
+	sweepHeldBack    = prometheus.NewDesc("staykey_sweep_held_back", "Keys that the last sweep of any replica found missing at Seam and left alone, because they were too many at once.", nil, nil)
+	sweepAge         = prometheus.NewDesc("staykey_sweep_age_seconds", "How long ago the last sweep of any replica began; 0 if there was none yet.", nil, nil)
+	sourceSilence    = prometheus.NewDesc("staykey_source_silence_seconds", "How long ago a source of the configuration last sent a webhook that was kept; absent if it has never sent one.", []string{"source"}, nil)
 	jobsWaiting      = prometheus.NewDesc("staykey_fetch_jobs", "Events that wait for documents of their PMS, counted to 10,000.", nil, nil)
 )
 
 // stateCollector reads gauges from the database when they are asked for.
 type stateCollector struct {
-	store *store.Store
+	store   *store.Store
+	sources func() []string // of the configuration
+	gone    func() bool     // Postgres is known not to answer: asking would take time and lead to nothing
 
 	mu      sync.Mutex
 	counts  map[string]int
 	counted time.Time
 }
 
-func newStateCollector(s *store.Store) *stateCollector { return &stateCollector{store: s} }
+func newStateCollector(s *store.Store, sources func() []string, gone func() bool) *stateCollector {
+	return &stateCollector{store: s, sources: sources, gone: gone}
+}
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{eventsWaiting, eventsWaitingAge, keysByStatus, keysDue, keysDueAge, jobsWaiting} {
+	for _, d := range []*prometheus.Desc{eventsWaiting, eventsWaitingAge, keysByStatus, keysDue, keysDueAge, jobsWaiting, sweepHeldBack, sweepAge, sourceSilence} {
 		descs <- d
 	}
 }
@@ -104,6 +119,9 @@ func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
 func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
 	defer cancel()
+	if c.gone() {
+		cancel()
+	}
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
@@ -132,6 +150,46 @@ func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	for status, n := range c.keys(ctx) {
 		gauge(keysByStatus, float64(n), status)
 	}
+	c.collectSweep(ctx, gauge)
+	c.collectSilence(ctx, gauge)
+}
+
+func (c *stateCollector) collectSweep(ctx context.Context, gauge func(*prometheus.Desc, float64, ...string)) {
+	held, age := notANumber, notANumber
+	if last, err := provisioner.LastSweep(ctx, c.store); err == nil {
+		held, age = float64(last.HeldBack), 0
+		if !last.At.IsZero() {
+			age = max(time.Since(last.At), 0).Seconds()
+		}
+	}
+	gauge(sweepHeldBack, held)
+	gauge(sweepAge, age)
+}
+
+func (c *stateCollector) collectSilence(ctx context.Context, gauge func(*prometheus.Desc, float64, ...string)) {
+	names := c.sources()
+	rows, err := c.store.LastActivity(ctx, names)
+	for _, name := range names {
+		switch heard := lastHeard(rows, name); {
+		case err != nil:
+			gauge(sourceSilence, notANumber, name)
+		case !heard.IsZero():
+			gauge(sourceSilence, max(time.Since(heard), 0).Seconds(), name)
+		}
+	}
+}
+
+// sent are the kinds of activity that a source's webhooks cause.
+var sent = []string{store.EventAccepted, store.EventApplied, store.EventSuperseded, store.EventIgnored, store.EventRejected, store.ActivityDuplicate}
+
+// lastHeard is when a source last sent something that was kept, or had been kept before; zero for never.
+func lastHeard(rows []store.ActivityRow, source string) (at time.Time) {
+	for _, row := range rows {
+		if row.Source == source && slices.Contains(sent, row.Kind) && row.LastAt.After(at) {
+			at = row.LastAt
+		}
+	}
+	return at
 }
 
 // keys counts keys by status, at most every few seconds; a status that no key has is 0. What can't be counted is left out.

@@ -16,7 +16,7 @@ import (
 // metricNames are those of all metrics of ours, as their collectors describe them.
 func metricNames(t *testing.T) []string {
 	t.Helper()
-	s := &service{store: storetest.New(t)}
+	s := &service{store: storetest.New(t), readiness: &readiness{}}
 	descs := make(chan *prometheus.Desc, 1000)
 	for _, c := range s.ownCollectors() {
 		c.Describe(descs)

@@ -152,6 +152,9 @@ func (r *readiness) clockIsWrong() bool {
 	return c != nil && c.causes[causeClock] != ""
 }
 
+// databaseGone tells whether Postgres was found not to answer.
+func (s *service) databaseGone() bool { return s.notReady()[store.CauseUnreachable] != "" }
+
 // ready is the answer of /readyz. Trouble at Seam is detail: webhooks must go on.
 func (s *service) ready(context.Context) handlers.Readiness {
 	r := handlers.Readiness{Ready: true, Detail: map[string]string{"postgres": "ok", "migrations": "ok", "workers": "ok", "seam": "ok"}}

@@ -32,7 +32,7 @@ var (
 // Collectors returns the package's metrics.
 func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		reconcileSeconds, paused, driftFound, sweepSeconds, sweepCompared, sweepHeldBack, dueWithoutKey, overdueRemovals,
+		reconcileSeconds, paused, driftFound, sweepSeconds, sweepCompared, dueWithoutKey, overdueRemovals,
 	}
 }
 

@@ -28,9 +28,6 @@ var (
 	sweepCompared = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "staykey_sweep_compared_total", Help: "Keys that sweeps compared with Seam, by result (same, different, missing).",
 	}, []string{"result"})
-	sweepHeldBack = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "staykey_sweep_held_back", Help: "Keys that the last sweep found missing at Seam and left alone, because they were too many at once.",
-	})
 )
 
 const (
@@ -112,7 +109,6 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 	if err := p.store.FinishTask(ctx, lease, next, result); err != nil {
 		p.log.Error("the result of a sweep can't be written", "error", err)
 	}
-	p.showHeldBack(ctx)
 	p.log.Info("swept", "compared", result.Compared, "different", result.Different, "missing", result.Missing, "held_back", result.HeldBack,
 		"failed", result.Failed, "duration_ms", result.TookMS)
 }

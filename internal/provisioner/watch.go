@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +33,6 @@ func (p *Provisioner) watch(ctx context.Context) {
 	for {
 		p.look(ctx, &arrivals)
 		p.look(ctx, &removals)
-		p.showHeldBack(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -41,24 +41,14 @@ func (p *Provisioner) watch(ctx context.Context) {
 	}
 }
 
-// showHeldBack sets the gauge to what the last sweep of any replica has withheld, so that all replicas show the same.
-func (p *Provisioner) showHeldBack(ctx context.Context) {
-	last, err := LastSweep(ctx, p.store)
-	if err != nil {
-		if ctx.Err() == nil {
-			p.log.Error("the last sweep's result can't be read; trying again", "error", err)
-		}
-		return
-	}
-	sweepHeldBack.Set(float64(last.HeldBack))
-}
-
 // watched are reservations that somebody should know of.
 type watched struct {
 	gauge  prometheus.Gauge
 	count  func(context.Context) (sighting, error)
 	failed string // for the log, where they can't be counted
 	last   sighting
+
+	unknown bool // they could not be counted the last time
 }
 
 // sighting is how many there are, and what the log says of it.
@@ -72,11 +62,14 @@ type sighting struct {
 func (p *Provisioner) look(ctx context.Context, w *watched) {
 	is, err := w.count(ctx)
 	if err != nil {
-		if ctx.Err() == nil {
+		w.gauge.Set(math.NaN()) // nobody must take it for none, or for as many as before
+		if ctx.Err() == nil && !w.unknown {
 			p.log.Error(w.failed, "error", err)
 		}
+		w.unknown = true
 		return
 	}
+	w.unknown = false
 	w.gauge.Set(float64(is.n))
 	if is.n == w.last.n && is.first == w.last.first {
 		return

@@ -570,8 +570,8 @@ func (s *Store) CountOverdueRemovals(ctx context.Context, by time.Time) (count i
 	var r Removal
 	err = s.pool.QueryRow(ctx, `
 		SELECT count(*) OVER (), source, reservation_id, since, status, reason FROM (
-			SELECT source, reservation_id, greatest(r.updated_at, o.revoked_at) AS since, k.status, coalesce(k.reason, '') AS reason
-			FROM mobile_keys k JOIN reservations r USING (source, reservation_id) LEFT JOIN overrides o USING (source, reservation_id)
+			SELECT source, reservation_id, coalesce(k.remove_since, k.changed_at) AS since, k.status, coalesce(k.reason, '') AS reason
+			FROM mobile_keys k
 			WHERE k.status = 'revoking' OR (k.status = 'attention' AND (k.cancelled OR k.reason = 'not_removed'))) removals
 		WHERE since < $1 ORDER BY since, source, reservation_id LIMIT 1`, by).
 		Scan(&count, &r.Source, &r.ReservationID, &r.Since, &r.Status, &r.Reason)

@@ -1,0 +1,200 @@
+//go:build monitoring
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// hasten is by how much time passes faster for the rules than for people: a scrape each 2 seconds stands for one each 30 seconds.
+const hasten = 15
+
+// TestAlertsFire takes Postgres away in the ways in which it goes, under load, and has a real Prometheus with the shipped rules watch: the right
+// alert fires within what would be five minutes, names the cause, and none is left afterwards. Durations in the rules are shortened alike.
+func TestAlertsFire(t *testing.T) {
+	for name, c := range map[string]struct {
+		take, bring func(*outage)
+		causes      []string // one of them is named
+	}{
+		"gone":   {func(o *outage) { o.rig.db.set(broken) }, func(o *outage) { o.rig.db.set(whole) }, []string{"postgres_unreachable"}},
+		"silent": {func(o *outage) { o.rig.db.set(silent) }, func(o *outage) { o.rig.db.set(broken); o.rig.db.set(whole) }, []string{"postgres_unreachable"}},
+		"read-only": {
+			func(o *outage) {
+				o.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
+				o.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			},
+			func(o *outage) {
+				o.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`)
+				o.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			},
+			[]string{"postgres_read_only"},
+		},
+		"locked": {func(o *outage) { o.exec(`BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE`) }, func(o *outage) { o.exec(`COMMIT`) }, []string{"postgres_locked", "postgres_unreachable"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOutage(t)
+			o.quiet("before")
+			began := time.Now()
+			c.take(o)
+			waitUntil(t, "StaykeyNotReady to fire and name the cause", func() bool {
+				for _, cause := range c.causes {
+					if o.firing("StaykeyNotReady", cause) {
+						return true
+					}
+				}
+				return false
+			})
+			took := time.Since(began)
+			waitUntil(t, "StaykeyWebhooksUnavailable to fire", func() bool { return o.firing("StaykeyWebhooksUnavailable", "") })
+			t.Logf("the alert fired after %s, which stands for %s", took.Round(time.Second), (took * hasten).Round(time.Second))
+			lines := strings.Count(o.rig.any().log.String(), "\n")
+			c.bring(o)
+			o.quiet("afterwards")
+			t.Logf("%d lines in the log by the end of the outage", lines)
+			close(o.rig.stop)
+			o.rig.posters.Wait()
+		})
+	}
+}
+
+// outage is a service under load and a Prometheus that watches it.
+type outage struct {
+	t          *testing.T
+	rig        *crashRig
+	admin      *pgconn.PgConn
+	prometheus string
+}
+
+func newOutage(t *testing.T) *outage {
+	t.Helper()
+	dsn := storetest.DSN(t)
+	o := &outage{t: t, rig: newCrashRig(t, dsn, 1)}
+	var err error
+	if o.admin, err = pgconn.Connect(context.Background(), dsn); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.admin.Close(context.Background()) })
+	o.rig.load(2, 5)
+	o.watch()
+	return o
+}
+
+func (o *outage) exec(sql string) {
+	o.t.Helper()
+	if _, err := o.admin.Exec(context.Background(), sql).ReadAll(); err != nil {
+		o.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+var ruleDuration = regexp.MustCompile(`(for: |\[)(\d+)([mh])`)
+
+// shortened is the rules file with its durations divided.
+func shortened(rules string) string {
+	return ruleDuration.ReplaceAllStringFunc(rules, func(found string) string {
+		m := ruleDuration.FindStringSubmatch(found)
+		n, _ := strconv.Atoi(m[2])
+		seconds := n * 60
+		if m[3] == "h" {
+			seconds *= 60
+		}
+		return m[1] + fmt.Sprintf("%ds", max(seconds/hasten, 1))
+	})
+}
+
+// watch starts Prometheus.
+func (o *outage) watch() {
+	o.t.Helper()
+	program, err := exec.LookPath("prometheus")
+	if err != nil {
+		o.t.Fatal("this test needs Prometheus: make monitoring-test installs it on Debian and Ubuntu")
+	}
+	rules, err := os.ReadFile("../../deploy/monitoring/alerts.yml")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	dir := o.t.TempDir()
+	config := fmt.Sprintf("global: {scrape_interval: 2s, evaluation_interval: 1s, scrape_timeout: 2s}\nrule_files: [alerts.yml]\nscrape_configs:\n  - job_name: staykey\n    static_configs: [{targets: [%q]}]\n",
+		strings.TrimPrefix(o.rig.any().ops, "http://"))
+	for name, content := range map[string]string{"alerts.yml": shortened(string(rules)), "prometheus.yml": config} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	o.prometheus = "http://" + address
+	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--log.level=warn")
+	cmd.Stdout, cmd.Stderr = o.t.Output(), o.t.Output()
+	if err := cmd.Start(); err != nil {
+		o.t.Fatal(err)
+	}
+	o.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	waitUntil(o.t, "Prometheus to have scraped", func() bool { return len(o.query(`staykey_ready == 1`)) > 0 })
+}
+
+// query asks Prometheus and returns the labels of what it answers.
+func (o *outage) query(expr string) []map[string]string {
+	req, err := http.NewRequest(http.MethodGet, o.prometheus+"/api/v1/query", nil)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	values := req.URL.Query()
+	values.Set("query", expr)
+	req.URL.RawQuery = values.Encode()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var body struct {
+		Data struct {
+			Result []struct {
+				Metric map[string]string `json:"metric"`
+			} `json:"result"`
+		} `json:"data"`
+	}
+	if json.NewDecoder(resp.Body).Decode(&body) != nil {
+		return nil
+	}
+	var list []map[string]string
+	for _, r := range body.Data.Result {
+		list = append(list, r.Metric)
+	}
+	return list
+}
+
+func (o *outage) firing(alert, cause string) bool {
+	expr := fmt.Sprintf(`ALERTS{alertname=%q, alertstate="firing"}`, alert)
+	if cause != "" {
+		expr = fmt.Sprintf(`ALERTS{alertname=%q, alertstate="firing", cause=%q}`, alert, cause)
+	}
+	return len(o.query(expr)) > 0
+}
+
+// quiet waits until nothing fires, and Prometheus sees a ready service.
+func (o *outage) quiet(when string) {
+	o.t.Helper()
+	waitUntil(o.t, "no alert "+when, func() bool {
+		return len(o.query(`staykey_ready == 1`)) > 0 && len(o.query(`ALERTS{alertstate="firing"}`)) == 0
+	})
+}
