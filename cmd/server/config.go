@@ -61,7 +61,6 @@ type config struct {
 	DatabaseURL  string
 	SeamAPIKey   string
 	SeamEndpoint string
-	SeamSecrets  []pms.Secret
 	SeamSystemID string
 	Listen       string
 	OpsListen    string
@@ -69,7 +68,9 @@ type config struct {
 	TLS          *certificate // nil: HTTP
 	AdminTokens  []string     // of STAYKEY_ADMIN_TOKEN
 	sourceSet
-	reload        func() (sourceSet, error) // reads the sources anew
+	given         settings            // as they were given, before files were read
+	getenv        func(string) string // what they were read with
+	redactor      *redactor           // takes secrets out of log records
 	RetryBase     time.Duration
 	SweepInterval time.Duration
 	Drift         pms.Drift
@@ -104,8 +105,10 @@ func (p *configProblems) add(name, format string, args ...any) {
 // load checks the settings. The error is configProblems with everything that is wrong.
 func (s settings) load(getenv func(string) string) (config, error) {
 	var problems configProblems
+	given := s
 	s.readFiles(getenv, &problems)
 	c := config{
+		given: given, getenv: getenv, redactor: &redactor{},
 		DatabaseURL: s.DatabaseURL, SeamAPIKey: strings.TrimSpace(s.SeamAPIKey), SeamSystemID: strings.TrimSpace(s.SeamSystemID),
 		Dev: s.Dev || (s.DevWithoutKey && s.SeamAPIKey == ""), DevDir: or(s.DevDir, ".staykey"),
 	}
@@ -317,15 +320,23 @@ func (c *config) setSecrets(webhook, admin string, problems *configProblems) {
 	}
 	c.webhookSecret = webhook
 	admins, read := c.AdminTokens, c.readSources
+	seamSecrets := c.SeamSecrets // loadSeam has read them
 	c.sourceSet = read(webhook, admins, problems)
-	c.reload = func() (sourceSet, error) {
-		var problems configProblems
-		set := read(webhook, admins, &problems)
-		if len(problems) > 0 {
-			return sourceSet{}, problems
-		}
-		return set, nil
+	c.AdminSecrets, c.SeamSecrets = adminTokens(c.AdminTokens), seamSecrets
+}
+
+// reload reads everything again that may change while the service runs: the config file, and the files of secrets. Secrets that
+// --dev made stay as they are.
+func (c config) reload() (config, error) {
+	again := c.given
+	again.TLSCert, again.TLSKey = "", "" // the certificate is reloaded by itself
+	if c.made.webhook {
+		again.WebhookSecret = c.webhookSecret
 	}
+	if c.made.admin {
+		again.AdminToken = strings.Join(c.AdminTokens, ",")
+	}
+	return again.load(c.getenv)
 }
 
 // readSources reads the sources of the file, and adds the source default if it has a secret and the file doesn't define it.

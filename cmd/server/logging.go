@@ -4,14 +4,18 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // newLogger writes to standard error, as the configuration says.
 func (c config) newLogger(io *streams) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: newRedactor(c.secrets()).replace}
+	options := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: c.redactor.replace}
+	c.redactor.hide(c.secrets())
 	if c.LogFormat == "text" {
 		return slog.New(slog.NewTextHandler(io.err, options))
 	}
@@ -40,24 +44,34 @@ func (c config) secrets() []string {
 }
 
 // redactor takes secrets and e-mail addresses out of log records. Nothing here logs them; an error of somebody else's might.
-type redactor struct{ secrets *strings.Replacer }
+type redactor struct {
+	mu      sync.Mutex
+	known   []string // also those that have been replaced: somebody may still use them
+	secrets atomic.Pointer[strings.Replacer]
+}
 
 // shortestSecret is what is worth hiding: a shorter one, such as a development password, would black out words.
 const shortestSecret = 8
 
 var emailAddress = regexp.MustCompile(`[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}`)
 
-func newRedactor(secrets []string) redactor {
-	var pairs []string
+// hide adds secrets to those that are taken out.
+func (r *redactor) hide(secrets []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, s := range secrets {
-		if len(s) >= shortestSecret {
-			pairs = append(pairs, s, "[secret]")
+		if len(s) >= shortestSecret && !slices.Contains(r.known, s) {
+			r.known = append(r.known, s)
 		}
 	}
-	return redactor{strings.NewReplacer(pairs...)}
+	var pairs []string
+	for _, s := range r.known {
+		pairs = append(pairs, s, "[secret]")
+	}
+	r.secrets.Store(strings.NewReplacer(pairs...))
 }
 
-func (r redactor) replace(groups []string, a slog.Attr) slog.Attr {
+func (r *redactor) replace(groups []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString:
 		if clean := r.redact(a.Value.String()); clean != a.Value.String() && !(len(groups) > 0 && a.Key == "database") {
@@ -74,8 +88,8 @@ func (r redactor) replace(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-func (r redactor) redact(s string) string {
-	s = r.secrets.Replace(s)
+func (r *redactor) redact(s string) string {
+	s = r.secrets.Load().Replace(s)
 	if strings.Contains(s, "@") {
 		s = emailAddress.ReplaceAllString(s, "[address]")
 	}

@@ -4,11 +4,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
@@ -123,4 +125,67 @@ func TestReplicasFollowTheDecidedPolicy(t *testing.T) {
 	changed["check_out"] = before.Add(24 * time.Hour).Format("2006-01-02T15:04:05.000Z")
 	old.post("default", "reservation.updated", changed)
 	waitUntil(t, "the old replica to carry a change out with the decided policy", func() bool { return ends().Equal(before.Add(27 * time.Hour)) })
+}
+
+// Secrets in files are read again with the configuration: a renewed one counts, the old one no longer does, and neither is ever logged.
+func TestSecretsInFilesAreReadAgain(t *testing.T) {
+	t.Parallel()
+	_, env := simulated(t, storetest.DSN(t))
+	dir := t.TempDir()
+	token, secret := filepath.Join(dir, "token"), filepath.Join(dir, "secret")
+	write := func(file, content string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(content+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const renewed = "the-renewed-admin-token-of-the-tests"
+	write(token, e2eToken)
+	write(secret, e2eSecret.String())
+	env = slices.DeleteFunc(env, func(v string) bool {
+		return strings.HasPrefix(v, "STAYKEY_ADMIN_TOKEN=") || strings.HasPrefix(v, "STAYKEY_WEBHOOK_SECRET=")
+	})
+	p := launch(t, append(env, "STAYKEY_ADMIN_TOKEN_FILE="+token, "STAYKEY_WEBHOOK_SECRET_FILE="+secret))
+	may := func(secret string) int {
+		t.Helper()
+		req, err := http.NewRequest(http.MethodGet, p.url+"/v1/summary", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+secret)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	reload := func(text string) {
+		t.Helper()
+		before := strings.Count(p.log.String(), text)
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		waitUntil(t, text, func() bool { return strings.Count(p.log.String(), text) > before })
+	}
+	if may(e2eToken) != http.StatusOK || p.post("default", "message.created", map[string]any{}) != http.StatusAccepted {
+		t.Fatal("the first secrets are not taken")
+	}
+	write(token, renewed)
+	write(secret, pms.Secret("another secret of the tests, of 32 bytes").String())
+	reload("configuration reloaded")
+	if old, now := may(e2eToken), may(renewed); old != http.StatusUnauthorized || now != http.StatusOK {
+		t.Errorf("the old token answers %d, the renewed one %d", old, now)
+	}
+	if got := p.post("default", "message.created", map[string]any{}); got != http.StatusUnauthorized {
+		t.Errorf("a webhook with the old secret: %d", got)
+	}
+	write(token, "short")
+	reload("configuration not reloaded")
+	if got := may(renewed); got != http.StatusOK {
+		t.Errorf("after a file that is wrong: %d", got)
+	}
+	if strings.Contains(p.log.String(), renewed) {
+		t.Error("the renewed token is in the log")
+	}
 }

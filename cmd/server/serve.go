@@ -212,7 +212,6 @@ type service struct {
 	notifier     *notify.Notifier
 	fetcher      *fetch.Fetcher
 	activity     *store.Activity
-	adminTokens  []handlers.Token
 	sources      atomic.Pointer[sourceSet]
 	policies     atomic.Pointer[map[string]pms.Policy] // the decided ones
 	public, ops  http.Handler
@@ -223,7 +222,7 @@ type service struct {
 }
 
 func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger) (*service, error) {
-	s := &service{config: c, log: log, store: db, activity: store.NewActivity(), adminTokens: adminTokens(c.AdminTokens)}
+	s := &service{config: c, log: log, store: db, activity: store.NewActivity()}
 	s.sources.Store(&c.sourceSet)
 	if err := s.decidePolicies(ctx, c.sourceSet); err != nil {
 		return nil, err
@@ -268,7 +267,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	}
 	s.public, s.ops = handlers.New(handlers.Config{
 		Activity: s.activity, Admin: s.applier, CursorKey: []byte(cursorKey), Tokens: s.tokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
-		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: c.SeamSecrets,
+		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
 		Store:        db,
 		AccessGroups: s.accessGroups, NotAllowed: s.provisioner.NotAllowed, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, EraseGuest: s.eraseGuest, PublicURL: c.PublicURL,
 		Subscriptions: s.subscriptionSettings, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
@@ -292,7 +291,8 @@ func (s *service) reloadCertificate() {
 
 // tokens are those of admins by now.
 func (s *service) tokens() []handlers.Token {
-	return slices.Concat(s.adminTokens, s.sources.Load().Tokens)
+	set := s.sources.Load()
+	return slices.Concat(set.AdminSecrets, set.Tokens)
 }
 
 // countActivity writes what has been counted, every few seconds until ctx ends, and the rest then.
@@ -316,8 +316,10 @@ func (s *service) countActivity(ctx context.Context) {
 // reloadSources reads the configuration of sources again. If anything is wrong with it, or a source in use has gone from it, the
 // present one stays. Policies are decided first and in one transaction: if that fails, nothing of the new one is in use.
 func (s *service) reloadSources(ctx context.Context) {
-	set, err := s.config.reload()
+	fresh, err := s.config.reload()
+	set := fresh.sourceSet
 	if err == nil {
+		s.config.redactor.hide(fresh.secrets()) // before anything can log them
 		err = s.dropped(ctx, set)
 	}
 	if err != nil {
@@ -332,6 +334,11 @@ func (s *service) reloadSources(ctx context.Context) {
 		return
 	}
 	s.sources.Store(&set)
+	for name, changed := range map[string]bool{"SEAM_API_KEY": !s.config.Simulate && fresh.SeamAPIKey != s.config.SeamAPIKey, "DATABASE_URL": !s.config.Dev && fresh.DatabaseURL != s.config.DatabaseURL} {
+		if changed {
+			s.log.Warn("changed setting needs a restart", "setting", name)
+		}
+	}
 	s.reportOrphans(ctx)
 	names := slices.Sorted(maps.Keys(set.Sources))
 	if err := s.fetcher.TakeUp(ctx, names); err != nil {

@@ -20,6 +20,8 @@ type sourceSet struct {
 	Retired        map[string]pms.Source // entries that say retired: their webhooks are refused, their keys stay until check-out
 	TrustedProxies pms.Addresses
 	Tokens         []handlers.Token
+	AdminSecrets   []handlers.Token // of STAYKEY_ADMIN_TOKEN
+	SeamSecrets    []pms.Secret     // of SEAM_WEBHOOK_SECRET
 	Subscriptions  []notify.Subscription
 }
 

@@ -83,7 +83,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	a.tokens = []handlers.Token{token("another", "another-token-of-the-tests", true), token("admin", adminToken, true)}
 	public, _ := handlers.New(handlers.Config{
 		Activity: store.NewActivity(), Admin: a.applier, CursorKey: []byte("a key of the tests"), Tokens: func() []handlers.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens }, Inbox: acceptor, Log: log,
-		Metrics: prometheus.NewRegistry(), Now: time.Now, Store: a.store, SeamSecrets: []pms.Secret{seamKey},
+		Metrics: prometheus.NewRegistry(), Now: time.Now, Store: a.store, SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} },
 		Plan:      func(context.Context, store.Ref) ([]handlers.PlannedCall, error) { return []handlers.PlannedCall{}, nil },
 		Ready:     func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
 		DueWithin: 24 * time.Hour,

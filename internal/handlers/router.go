@@ -96,9 +96,9 @@ type Config struct {
 	Plan         func(context.Context, store.Ref) ([]PlannedCall, error)
 	Provisioning func(context.Context) (Provisioning, error)
 	Ready        func(context.Context) Readiness
-	SeamChanged  func() // reservations were made due by an event of Seam's
-	SeamSecrets  []pms.Secret
-	PublicURL    string // where PMSs reach the public listener, "" where that is not known
+	SeamChanged  func()              // reservations were made due by an event of Seam's
+	SeamSecrets  func() []pms.Secret // of Seam's events; none: they are not taken
+	PublicURL    string              // where PMSs reach the public listener, "" where that is not known
 	Sources      func() map[string]pms.Source
 	// Subscriptions are those of the configuration, TestSubscription sends one of them a test message ([store.ErrNotFound] if there is
 	// none of that name), and Deliver has what is due be delivered at once.

@@ -29,7 +29,8 @@ type seamEvent struct {
 // seamWebhook is POST /seam/webhooks: something changed at Seam's side, and the reservations that it is about
 // are looked at. What our own calls did is recorded already, or marked as deleted, and costs nothing.
 func (s *server) seamWebhook(w http.ResponseWriter, r *http.Request) {
-	if len(s.SeamSecrets) == 0 {
+	secrets := s.SeamSecrets()
+	if len(secrets) == 0 {
 		problem(http.StatusNotFound, "Seam's events are not taken: set SEAM_WEBHOOK_SECRET").write(w)
 		return
 	}
@@ -39,7 +40,7 @@ func (s *server) seamWebhook(w http.ResponseWriter, r *http.Request) {
 		p.write(w)
 		return
 	}
-	proof, err := pms.StandardWebhooks{Secrets: s.SeamSecrets}.Verify(pms.Delivery{Header: r.Header, Body: body}, s.Now())
+	proof, err := pms.StandardWebhooks{Secrets: secrets}.Verify(pms.Delivery{Header: r.Header, Body: body}, s.Now())
 	if err != nil {
 		problem(http.StatusUnauthorized, err.Error()).write(w)
 		return
