@@ -108,6 +108,31 @@ trusted_proxies: [nowhere]
 				"STAYKEY_CONFIG: FILE:10:11: subscriptions[2].name: \"app\" comes twice",
 			},
 		},
+		"wrong subscriptions of people": {
+			func(s *settings) {
+				s.Config = write(`subscriptions:
+  - {name: a, kind: fax}
+  - {name: b, kind: slack, url: "https://hooks.example.com/x", guest: all, digest: "25:00", time_zone: Mars, secrets: [x]}
+  - {name: c, kind: email, from: desk, to: [], smtp: {host: "mail:25", tls: maybe, username: u}}
+  - {name: d, kind: email, from: a@example.com, to: [b@example.com]}
+`)
+			}, nil, []string{
+				"STAYKEY_CONFIG: FILE:2:21: subscriptions[0].kind: \"fax\" must be webhook, slack or email",
+				"STAYKEY_CONFIG: FILE:3:71: subscriptions[1].guest: \"all\" must be none or name", "STAYKEY_CONFIG: FILE:3:104: subscriptions[1].time_zone: \"Mars\" must be an IANA",
+				"STAYKEY_CONFIG: FILE:3:84: subscriptions[1].digest: \"25:00\" must be a time of day", "STAYKEY_CONFIG: FILE:3:110: subscriptions[1].secrets: is not known",
+				"STAYKEY_CONFIG: FILE:4:34: subscriptions[2].from: \"desk\" must be an e-mail address", "STAYKEY_CONFIG: FILE:4:44: subscriptions[2].to: is required",
+				"STAYKEY_CONFIG: FILE:4:61: subscriptions[2].smtp.host: is required", "STAYKEY_CONFIG: FILE:4:77: subscriptions[2].smtp.tls: \"maybe\" must be starttls, tls or none",
+				"STAYKEY_CONFIG: FILE:4:54: subscriptions[2].smtp.password: username and password go together", "STAYKEY_CONFIG: FILE:5:5: subscriptions[3].smtp: is required",
+			},
+		},
+		"subscriptions of people": {
+			func(s *settings) {
+				s.Config = write(`subscriptions:
+  - {name: b, kind: slack, url: "https://hooks.example.com/x", guest: name, digest: "08:00", time_zone: Europe/Madrid}
+  - {name: c, kind: email, from: a@example.com, to: [b@example.com], smtp: {host: mail.example.com, port: 2525, tls: none}}
+`)
+			}, nil, nil,
+		},
 		"subscriptions": {
 			func(s *settings) {
 				s.Config = write("subscriptions:\n  - name: app\n    url: http://127.0.0.1:1/hook\n    secrets: [\"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\"]\n    events: [mobile_key.held]\n    sources: [default]\n    insecure: true\n")

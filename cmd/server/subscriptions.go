@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	netmail "net/mail"
 	"net/url"
 	"slices"
 	"strings"
@@ -34,23 +35,104 @@ func (m mapping) loadSubscriptions(known func(source string) bool) []notify.Subs
 }
 
 func (m mapping) subscription(known func(source string) bool) notify.Subscription {
-	s := notify.Subscription{Name: m.text("name"), URL: m.text("url"), Insecure: m.flag("insecure")}
+	s := notify.Subscription{Name: m.text("name"), Kind: or(m.text("kind"), notify.KindWebhook), Insecure: m.flag("insecure")}
 	if !sourceName.MatchString(s.Name) {
 		m.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", s.Name)
 	}
-	m.receiver(s.URL, s.Insecure)
-	s.Secrets = m.signingSecrets()
+	switch s.Kind {
+	case notify.KindWebhook:
+		s.URL = m.receiver(s.Insecure)
+		s.Secrets = m.signingSecrets()
+	case notify.KindSlack:
+		s.URL = m.receiver(s.Insecure)
+		m.people(&s)
+	case notify.KindEmail:
+		s.Mail = m.mail()
+		m.people(&s)
+	default:
+		m.wrong("kind", "%q must be webhook, slack or email", s.Kind)
+	}
 	s.Events = m.chosen("events", "is no event: choose among "+strings.Join(notify.Types(), ", "), func(kind string) bool { return slices.Contains(notify.Types(), kind) })
+	if s.Events == nil && s.ForPeople() {
+		s.Events = notify.PeopleTypes()
+	}
 	s.Sources = m.chosen("sources", "is no source of this configuration", known)
 	m.done()
 	return s
 }
 
+// people reads what messages for people are like.
+func (m mapping) people(s *notify.Subscription) {
+	switch guest := m.text("guest"); guest {
+	case "", "none":
+	case "name":
+		s.GuestName = true
+	default:
+		m.wrong("guest", "%q must be none or name", guest)
+	}
+	s.Zone = time.UTC
+	if zone, err := time.LoadLocation(or(m.zone("time_zone"), "UTC")); err == nil { // else it has been said
+		s.Zone = zone
+	}
+	if digest := m.clock("digest", ""); digest != "" {
+		if at, err := time.Parse("15:04", digest); err == nil {
+			s.Digest = &notify.Digest{Hour: at.Hour(), Minute: at.Minute()}
+		}
+	}
+}
+
+// mail reads where e-mail goes.
+func (m mapping) mail() *notify.Mail {
+	mail := &notify.Mail{From: m.text("from"), TLS: notify.MailStartTLS, Port: 587}
+	mail.To, _ = m.list("to")
+	for _, field := range []string{"from", "to"} {
+		addresses := mail.To
+		if field == "from" {
+			addresses = []string{mail.From}
+		}
+		if len(addresses) == 0 {
+			m.wrong(field, "is required: an e-mail address")
+		}
+		for _, address := range addresses {
+			if parsed, err := netmail.ParseAddress(address); err != nil || parsed.Address == "" {
+				m.wrong(field, "%q must be an e-mail address", address)
+			}
+		}
+	}
+	smtp, ok := m.inner("smtp")
+	if !ok {
+		m.wrong("smtp", `is required: {host: smtp.example.com, port: 587, username: ..., password: "${SMTP_PASSWORD}"}`)
+		return mail
+	}
+	if mail.Host = smtp.text("host"); mail.Host == "" || strings.ContainsAny(mail.Host, " :/") {
+		smtp.wrong("host", "is required: the mail server's name, without a port")
+	}
+	switch security := smtp.text("tls"); security {
+	case "", notify.MailStartTLS:
+	case notify.MailTLS:
+		mail.TLS, mail.Port = notify.MailTLS, 465
+	case notify.MailPlain:
+		mail.TLS, mail.Port = notify.MailPlain, 25
+	default:
+		smtp.wrong("tls", "%q must be starttls, tls or none", security)
+	}
+	if port := smtp.number("port", 65535, "587"); port > 0 {
+		mail.Port = int(port)
+	}
+	mail.Username, mail.Password = smtp.text("username"), smtp.text("password")
+	if (mail.Username == "") != (mail.Password == "") {
+		smtp.wrong("password", "username and password go together: set both or neither")
+	}
+	smtp.done()
+	return mail
+}
+
 // receiver checks where messages go. Problems don't quote it: its path may be a secret.
-func (m mapping) receiver(address string, insecure bool) {
+func (m mapping) receiver(insecure bool) string {
+	address := m.text("url")
 	if address == "" {
 		m.wrong("url", "is required: where messages are posted, such as https://app.example.com/hooks/staykey")
-		return
+		return ""
 	}
 	u, err := url.Parse(address)
 	switch {
@@ -59,6 +141,7 @@ func (m mapping) receiver(address string, insecure bool) {
 	case u.Scheme == "http" && !insecure:
 		m.wrong("url", "must begin with https://; plain http needs insecure: true beside it")
 	}
+	return address
 }
 
 func (m mapping) signingSecrets() []pms.Secret {
@@ -111,7 +194,7 @@ func (s *service) subscriptionSettings() []handlers.SubscriptionSettings {
 	out := make([]handlers.SubscriptionSettings, len(list))
 	for i, sub := range list {
 		out[i] = handlers.SubscriptionSettings{
-			Name: sub.Name, URL: sub.Place(), Events: sub.Events, Sources: sub.Sources, Insecure: sub.Insecure, Secrets: len(sub.Secrets),
+			Name: sub.Name, Kind: sub.Kind, URL: sub.Place(), Events: sub.Events, Sources: sub.Sources, Insecure: sub.Insecure, Secrets: len(sub.Secrets),
 		}
 	}
 	return out

@@ -25,7 +25,7 @@ type Delivery struct {
 	CreatedAt     string            `json:"created_at" format:"date-time"`
 	FinishedAt    *string           `json:"finished_at" format:"date-time"`
 	Attempts      []DeliveryAttempt `json:"attempts" nullable:"false" doc:"Oldest first."`
-	Body          string            `json:"body" doc:"As it is posted."`
+	Body          string            `json:"body" doc:"As it is posted; of a subscription of people, what the text was made from."`
 }
 
 // DeliveryAttempt is one try.
@@ -55,7 +55,7 @@ type DeliveryQuery struct {
 	Paging
 	Subscription  string `query:"subscription"`
 	Status        string `query:"status" enum:"waiting,delivered,dropped"`
-	Type          string `query:"type" enum:"mobile_key.ready,mobile_key.changed,mobile_key.held,mobile_key.attention,mobile_key.recovered,mobile_key.revoked,mobile_key.expired,subscription.test"`
+	Type          string `query:"type" enum:"mobile_key.ready,mobile_key.changed,mobile_key.held,mobile_key.attention,mobile_key.recovered,mobile_key.revoked,mobile_key.expired,subscription.test,subscription.digest"`
 	Source        string `query:"source"`
 	ReservationID string `query:"reservation_id"`
 }
@@ -151,7 +151,7 @@ func (s *server) resend(ctx context.Context, id string) (store.Delivery, *Proble
 		return d, p
 	}
 	if d.ReservationID == "" {
-		return d, problem(http.StatusConflict, "this message is about no stay: send another test message instead")
+		return d, problem(http.StatusConflict, "this message is about no stay: only messages about stays can be sent again")
 	}
 	var settings *SubscriptionSettings
 	for _, sub := range s.Subscriptions() {

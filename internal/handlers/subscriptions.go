@@ -12,6 +12,7 @@ import (
 // SubscriptionSettings are a subscription of the configuration, without its secrets.
 type SubscriptionSettings struct {
 	Name     string
+	Kind     string   // webhook, slack or email
 	URL      string   // without what may be secret in it
 	Events   []string // nil for all
 	Sources  []string // nil for all
@@ -29,6 +30,7 @@ const (
 // Subscription is a subscription and how its receiver is doing.
 type Subscription struct {
 	Name           string   `json:"name" example:"guest-app"`
+	Kind           string   `json:"kind" enum:"webhook,slack,email" doc:"webhook: for programs. slack, email: for people."`
 	State          string   `json:"state" enum:"enabled,failing,disabled" doc:"failing: the last message was not delivered. disabled: nothing is sent until it is enabled."`
 	URL            string   `json:"url" example:"https://app.example.com/…" doc:"Where messages go; its path is not shown, because it may be a secret."`
 	Events         []string `json:"events" nullable:"false" doc:"The types that it chose; empty: all."`
@@ -48,7 +50,7 @@ type Subscription struct {
 
 func showSubscription(settings SubscriptionSettings, state store.Subscription, waiting int) Subscription {
 	s := Subscription{
-		Name: settings.Name, State: subscriptionEnabled, URL: settings.URL, Events: append([]string{}, settings.Events...), Sources: append([]string{}, settings.Sources...),
+		Name: settings.Name, Kind: settings.Kind, State: subscriptionEnabled, URL: settings.URL, Events: append([]string{}, settings.Events...), Sources: append([]string{}, settings.Sources...),
 		Insecure: settings.Insecure, Secrets: settings.Secrets, Waiting: waiting, LastSuccessAt: stampOrNull(state.LastSuccessAt),
 		LastFailureAt: stampOrNull(state.LastFailureAt), LastError: state.LastError, Failures: state.Failures, FailingSince: stampOrNull(state.FailingSince),
 		DisabledAt: stampOrNull(state.DisabledAt), DisabledBy: state.DisabledBy, DisabledReason: state.DisabledWhy,

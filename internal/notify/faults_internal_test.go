@@ -42,7 +42,7 @@ func (r *rig) oneDelivery(ctx context.Context, s Subscription, death int) {
 		if death == diesAfterSend {
 			continue
 		}
-		if err := r.record(ctx, c, o, result); err != nil {
+		if err := r.record(ctx, c, o, result, 0); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -201,7 +201,7 @@ func TestALostLeaseChangesNothing(t *testing.T) {
 	r.crash()
 	r.settle()
 	wantTypes(t, receiver.take(), TypeReady)
-	if err := r.record(ctx, claimed[0], outcome{}, store.AttemptResult{At: r.clock(), Error: "late"}); err != nil {
+	if err := r.record(ctx, claimed[0], outcome{}, store.AttemptResult{At: r.clock(), Error: "late"}, 0); err != nil {
 		t.Fatal(err)
 	}
 	if d := r.deliveries(store.DeliveryFilter{})[0]; d.Status != store.DeliveryDelivered || d.Attempts != 1 {

@@ -51,6 +51,12 @@ type Subscription struct {
 	Events   []string // types; nil for all
 	Sources  []string // nil for all
 	Insecure bool     // it may use plain http, or be at a private or loopback address
+
+	Kind      string         // KindWebhook unless it is set
+	GuestName bool           // messages for people may name the guest
+	Zone      *time.Location // of times in messages for people, and of the digest; nil for UTC
+	Digest    *Digest        // nil: none
+	Mail      *Mail          // of KindEmail
 }
 
 // Wants reports whether the subscription is about events of a type.
@@ -60,6 +66,9 @@ func (s Subscription) Wants(kind string) bool {
 
 // Place is where the subscription's messages go, without what may be secret in it.
 func (s Subscription) Place() string {
+	if s.Mail != nil {
+		return "smtp://" + s.Mail.Host
+	}
 	u, err := url.Parse(s.URL)
 	if err != nil {
 		return ""
@@ -73,7 +82,10 @@ func (s Subscription) Place() string {
 // Hidden are the texts of the subscription that must never be shown: its secrets, and its address, whose path may be one.
 func (s Subscription) Hidden() []string {
 	hidden := []string{}
-	if s.Place() != s.URL {
+	switch {
+	case s.Mail != nil:
+		hidden = append(hidden, s.Mail.Password)
+	case s.Place() != s.URL:
 		hidden = append(hidden, s.URL)
 	}
 	for _, secret := range s.Secrets {
@@ -107,6 +119,7 @@ type Notifier struct {
 	mu      sync.Mutex
 	running map[string]bool // subscriptions that a runner of this process is at
 	seen    string          // the names that are noted in the database
+	digests time.Time       // when digests were last looked for
 	runners sync.WaitGroup
 }
 
@@ -202,8 +215,9 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 		return false, err
 	}
 	for _, d := range due {
-		n.start(ctx, sending, byName[d.Name], d)
+		n.start(d.Name, func() { n.deliver(ctx, sending, byName[d.Name], d) })
 	}
+	n.startDigests(ctx, sending, subscriptions)
 	return ordered == changesAtMax, nil
 }
 
@@ -229,26 +243,30 @@ func (n *Notifier) see(ctx context.Context, names []string) error {
 	return nil
 }
 
-// start has a runner deliver to a subscription, unless one of this process does.
-func (n *Notifier) start(ctx, sending context.Context, s Subscription, state store.Subscription) {
+// start runs work, unless work of this name is running in this process.
+func (n *Notifier) start(name string, work func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.running[s.Name] {
+	if n.running[name] {
 		return
 	}
-	n.running[s.Name] = true
+	n.running[name] = true
 	n.runners.Go(func() {
 		defer func() {
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			delete(n.running, s.Name)
+			delete(n.running, name)
 		}()
-		n.deliver(ctx, sending, s, state)
+		work()
 	})
 }
 
 // deliver sends what is due to one subscription, until nothing is, or a message fails: then the next round decides how to go on.
 func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state store.Subscription) {
+	if s.ForPeople() {
+		n.deliverTogether(ctx, sending, s)
+		return
+	}
 	atOnce := inFlight
 	if state.Dead() || state.LastSuccessAt == nil {
 		atOnce = 1 // until it has taken a message
@@ -288,6 +306,43 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 	}
 }
 
+// deliverTogether sends what is due to people, in as few messages as it fits into.
+func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription) {
+	defer n.Wake()
+	for ctx.Err() == nil {
+		claimed, looked, err := n.claim(ctx, s, togetherAtMost)
+		if err != nil && ctx.Err() == nil {
+			n.log.Error("deliveries of a subscription are delayed", "subscription", s.Name, "error", err)
+		}
+		if err != nil || looked == 0 || (len(claimed) > 0 && !n.attemptTogether(sending, s, claimed)) {
+			return
+		}
+	}
+}
+
+// attemptTogether sends one message for several deliveries and records how it ended for each.
+func (n *Notifier) attemptTogether(ctx context.Context, s Subscription, claimed []store.ClaimedDelivery) (delivered bool) {
+	if time.Until(claimed[0].Until) < answerWithin+leaseSpare {
+		return false
+	}
+	o, result := n.clients.sendLetter(ctx, s, claimed[0].DeliveryID.String(), s.compose(claimed, n.PublicURL), n.agent(), n.Now)
+	if ctx.Err() != nil {
+		return false
+	}
+	observe(s.Name, o, result)
+	jitter := rand.Float64() // #nosec G404 -- jitter; the same for all, so that they are tried again together
+	for _, c := range claimed {
+		if err := n.record(ctx, c, o, result, jitter); err != nil && ctx.Err() == nil {
+			n.log.Error("the result of a delivery is not stored: it may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
+			return false
+		}
+	}
+	return o.delivered()
+}
+
+// agent is how the service calls itself.
+func (n *Notifier) agent() string { return "staykey/" + n.Version }
+
 // claim takes up to limit messages.
 func (n *Notifier) claim(ctx context.Context, s Subscription, limit int) ([]store.ClaimedDelivery, int, error) {
 	select {
@@ -313,12 +368,13 @@ func (n *Notifier) attempt(ctx context.Context, s Subscription, c store.ClaimedD
 	if time.Until(c.Until) < answerWithin+leaseSpare {
 		return false
 	}
-	o, result := n.clients.send(ctx, s, post{c.DeliveryID.String(), c.Body}, "staykey/"+n.Version, n.Now)
+	o, result := n.clients.send(ctx, s, post{c.DeliveryID.String(), c.Body}, n.agent(), n.Now)
 	if ctx.Err() != nil {
 		return false // the lease ends, and it is sent again
 	}
 	observe(s.Name, o, result)
-	if err := n.record(ctx, c, o, result); err != nil && ctx.Err() == nil {
+	err := n.record(ctx, c, o, result, rand.Float64()) // #nosec G404 -- jitter
+	if err != nil && ctx.Err() == nil {
 		n.log.Error("the result of a delivery is not stored: it may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
 		return false
 	}
@@ -336,7 +392,7 @@ func observe(name string, o outcome, r store.AttemptResult) {
 	attempts.WithLabelValues(name, result).Observe(r.Duration.Seconds())
 }
 
-func (n *Notifier) record(ctx context.Context, c store.ClaimedDelivery, o outcome, r store.AttemptResult) error {
+func (n *Notifier) record(ctx context.Context, c store.ClaimedDelivery, o outcome, r store.AttemptResult, jitter float64) error {
 	select {
 	case n.claims <- struct{}{}:
 	case <-ctx.Done():
@@ -345,7 +401,7 @@ func (n *Notifier) record(ctx context.Context, c store.ClaimedDelivery, o outcom
 	defer func() { <-n.claims }()
 	now := n.Now()
 	v, err := n.store.RecordAttempt(ctx, c, r, now, func(sub store.Subscription, tries int) store.AttemptVerdict {
-		return judge(o, sub, tries, now, rand.Float64()) // #nosec G404 -- jitter
+		return judge(o, sub, tries, now, jitter)
 	})
 	switch {
 	case errors.Is(err, store.ErrLeaseLost):
@@ -366,7 +422,14 @@ func (n *Notifier) Test(ctx context.Context, s Subscription) (store.Delivery, st
 	now := n.Now()
 	d := store.Delivery{DeliveryID: uuid.New(), Subscription: s.Name, Type: TypeTest, Status: store.DeliveryDropped, CreatedAt: now, Attempts: 1, FinishedAt: &now}
 	d.Body = encode(Envelope{Type: TypeTest, Timestamp: instant(now), Data: map[string]string{"subscription": s.Name}})
-	o, result := n.clients.send(ctx, s, post{d.DeliveryID.String(), d.Body}, "staykey/"+n.Version, n.Now)
+	var o outcome
+	var result store.AttemptResult
+	if s.ForPeople() {
+		l := letter{"test message", "This is a test message to the subscription " + s.Name + ": it works."}
+		o, result = n.clients.sendLetter(ctx, s, d.DeliveryID.String(), l, n.agent(), n.Now)
+	} else {
+		o, result = n.clients.send(ctx, s, post{d.DeliveryID.String(), d.Body}, n.agent(), n.Now)
+	}
 	observe(s.Name, o, result)
 	if o.delivered() {
 		d.Status = store.DeliveryDelivered

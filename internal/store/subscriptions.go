@@ -136,9 +136,11 @@ func (s *Store) DueSubscriptions(ctx context.Context, names []string, now time.T
 	return due, wrap(err, "find subscriptions with something to deliver")
 }
 
-// StartDigest sets when a subscription's first digest is due, unless that is set.
+// StartDigest sets when a subscription's next digest is due, unless an earlier one is, or one is being tried again.
 func (s *Store) StartDigest(ctx context.Context, name string, at time.Time) error {
-	_, err := s.pool.Exec(ctx, `UPDATE subscriptions SET digest_due_at = coalesce(digest_due_at, $2) WHERE name = $1`, name, at)
+	_, err := s.pool.Exec(ctx, `
+		UPDATE subscriptions SET digest_due_at = $2
+		WHERE name = $1 AND (digest_due_at IS NULL OR (digest_due_at > $2 AND digest_tries = 0))`, name, at)
 	return wrap(err, "plan the digest of subscription %s", name)
 }
 
@@ -165,4 +167,38 @@ func (s *Store) FinishDigest(ctx context.Context, name string, sent bool, next t
 func (s *Store) PruneSubscriptions(ctx context.Context, seen time.Time) (int, error) {
 	tag, err := s.pool.Exec(ctx, `DELETE FROM subscriptions WHERE seen_at < $1`, seen)
 	return int(tag.RowsAffected()), wrap(err, "forget subscriptions that are no longer configured")
+}
+
+// DigestData is who arrives in a time, for a digest.
+type DigestData struct {
+	All, WithoutKey int
+	Attention       int // stays that need a person, whenever they arrive
+	First           []StayState
+}
+
+// DigestData returns the arrivals of the sources (nil: of all) from a time on and before another, and the first ones without an issued key.
+func (s *Store) DigestData(ctx context.Context, sources []string, from, before time.Time, limit int) (DigestData, error) {
+	var a DigestData
+	err := s.pool.QueryRow(ctx, `
+		SELECT count(*), count(*) FILTER (WHERE status NOT IN ('issued', 'active')) FROM mobile_keys
+		WHERE NOT cancelled AND check_in >= $2 AND check_in < $3 AND ($1::text[] IS NULL OR source = ANY ($1))`, sources, from, before).Scan(&a.All, &a.WithoutKey)
+	if err != nil {
+		return a, wrap(err, "count arrivals")
+	}
+	sum, err := s.Summary(ctx, sources)
+	if err != nil {
+		return a, err
+	}
+	a.Attention = sum.Keys[KeyAttention]
+	rows, _ := s.pool.Query(ctx, `
+		SELECT k.source, k.reservation_id, l.name, r.check_in, r.guest_name, k.status, k.reason, k.message FROM (
+			SELECT * FROM mobile_keys WHERE NOT cancelled AND check_in >= $2 AND check_in < $3 AND status NOT IN ('issued', 'active')
+				AND ($1::text[] IS NULL OR source = ANY ($1)) ORDER BY check_in LIMIT $4) k
+		JOIN reservations r USING (source, reservation_id)
+		LEFT JOIN listings l ON l.source = r.source AND l.listing_id = r.listing_id
+		ORDER BY k.check_in, k.source, k.reservation_id`, sources, from, before, limit)
+	a.First, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p StayState, err error) {
+		return p, row.Scan(&p.Source, &p.ReservationID, &p.ListingName, &p.CheckIn, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message)
+	})
+	return a, wrap(err, "list arrivals without a key")
 }
