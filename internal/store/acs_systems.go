@@ -41,7 +41,7 @@ func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eve
 			checked_at = $4
 		WHERE CASE WHEN $3::timestamptz IS NULL THEN s.heard_at IS NULL OR s.heard_at < $4::timestamptz - interval '1 minute'
 			ELSE s.event_at IS NULL OR s.event_at <= $3::timestamptz END
-		RETURNING (s.disconnected_at IS NULL) <> ((SELECT disconnected_at FROM before) IS NULL)`, acsSystemID, Text(problem), eventAt, now).Scan(&changed)
+		RETURNING (s.disconnected_at IS NULL) <> ((SELECT disconnected_at FROM before) IS NULL)`, acsSystemID, Storable(problem), eventAt, now).Scan(&changed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil // something newer is known
 	}

@@ -561,15 +561,3 @@ func deref(s *string) string {
 	}
 	return *s
 }
-
-// maxStored bounds a text of a sender's that is kept for people.
-const maxStored = 2000
-
-// Storable cuts a text of a sender's to what Postgres takes and people read.
-func Storable(s string) string {
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "�")
-	if len(s) > maxStored {
-		s = strings.ToValidUTF8(s[:maxStored], "")
-	}
-	return s
-}

@@ -372,7 +372,7 @@ func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time
 		b.Queue(dontWaitForDisk)
 		b.Queue(finishKey, pgx.StrictNamedArgs{
 			"source": l.Source, "reservation_id": l.ReservationID, "token": l.Token, "now": now,
-			"status": v.Status, "reason": v.Reason, "message": Text(v.Message), "last_error": Text(v.LastError),
+			"status": v.Status, "reason": v.Reason, "message": Storable(v.Message), "last_error": Storable(v.LastError),
 			"generation": v.Generation, "done": v.Done, "attempts": v.Attempts, "attempts_of": v.AttemptsOf, "checks": v.Checks, "check": v.Check,
 			"next": v.Next, "next_is_retry": v.NextIsRetry, "rank_at": v.RankAt, "over_at": v.OverAt,
 			"uncertain_since": v.UncertainSince, "verified_at": v.VerifiedAt, "settled_at": v.SettledAt,

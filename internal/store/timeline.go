@@ -45,9 +45,9 @@ func QueueTimeline(batch *pgx.Batch, entries []Entry) error {
 	sources, ids, kinds, summaries, details := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	at := make([]time.Time, n)
 	for i, e := range entries {
-		sources[i], ids[i], at[i], kinds[i], summaries[i], details[i] = e.Source, e.ReservationID, e.At, e.Kind, Text(e.Summary), "{}"
+		sources[i], ids[i], at[i], kinds[i], summaries[i], details[i] = e.Source, e.ReservationID, e.At, e.Kind, Storable(e.Summary), "{}"
 		if len(e.Detail) > 0 {
-			encoded, err := json.Marshal(storable(e.Detail))
+			encoded, err := json.Marshal(storableDetail(e.Detail))
 			if err != nil {
 				return wrap(err, "encode a timeline entry")
 			}

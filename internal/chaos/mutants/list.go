@@ -43,14 +43,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "version guard", what: "an older event is applied over a newer one",
-		edits: []edit{{"internal/intake/batch.go", "	if r.VersionSeq > 0 && older(at, seq, r.VersionAt, r.VersionSeq) {\n", "	if false {\n"}},
+		edits: []edit{{"internal/intake/fold.go", "	case r.VersionSeq > 0 && c.before(versionOf(r)):\n", "	case false:\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestModel$",
 	},
 	{
 		name: "place claim", what: "a guest's place on an access system is anybody's",
 		edits: []edit{
 			{"internal/store/acs_users.go", "		ON CONFLICT (acs_system_id, user_identity_id) DO NOTHING RETURNING id`", "		RETURNING id`"},
-			{"internal/store/acs_users.go", "	return taken, wrap(err, \"look for a place\")\n", "	return false, wrap(err, \"look for a place\")\n"},
+			{"internal/store/acs_users.go", "	return holder, wrap(err, \"look for a place\")\n", "	return Ref{}, ErrNotFound\n"},
 			{"migrations/00001_first.sql", "    UNIQUE (acs_system_id, user_identity_id),\n", ""},
 		},
 		pkg: "./internal/provisioner", tests: "^TestTwoStaysOfAGuestAtOnce$",
@@ -86,5 +86,58 @@ var mutants = []mutant{
 		name: "doubt about lists", what: "a list that lacks many at once is believed",
 		edits: []edit{{"internal/provisioner/sweep.go", "	if s.missing >= missingLeast && s.missing*missingShare > s.compared {\n", "	if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestSweepHoldsBackWhereManyAreMissing$",
+	},
+	{
+		name: "get and list agree", what: "a get that doesn't find an ACS user is believed although the list shows it",
+		edits: []edit{{"internal/provisioner/check.go", "	if !listed {\n		return from, absent, outcome{}\n	}\n", "	if _ = listed; true {\n		return from, absent, outcome{}\n	}\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestGetAndListContradict$",
+	},
+	{
+		name: "what was deleted externally is cleared away", what: "an ACS user that somebody deleted is replaced while its object is still at Seam",
+		edits: []edit{{"internal/provisioner/plan/plan.go", "		return append(deleteUser(u, index, whyCleared), makeUser(d, -1, \"\")...)\n", "		_ = whyCleared\n		return makeUser(d, -1, \"\")\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestDeletedExternally$",
+	},
+	{
+		name: "refusals restore", what: "a refused create forgets the mark of an earlier, lost one",
+		edits: []edit{{"internal/provisioner/record/record.go", "		u.ACSUser = *u.undo\n", "		u.ACSUser = *u.undo\n		u.MarkedAt, u.LostAt = nil, nil\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestRefusalKeepsTheMarkOfALostCreate$",
+	},
+	{
+		name: "the wider window", what: "a lost extension counts as not made",
+		edits: []edit{
+			{"internal/provisioner/record/record.go", "func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }\n", "func (u *User) ScheduleSent(time.Time, time.Time) {}\n"},
+			{"internal/provisioner/plan/plan.go", "u.EndsAt.After(d.Ends) || u.Unsure\n", "u.EndsAt.After(d.Ends)\n"},
+		},
+		pkg: "./internal/provisioner", tests: "^TestLostExtensionOfAStayThatIsOver$",
+	},
+	{
+		name: "doors of the listing", what: "a door is closed because Seam doesn't show its group for a moment",
+		edits: []edit{{"internal/provisioner/plan/plan.go", "!slices.Contains(d.Groups, g) && !slices.Contains(d.Listed, g)", "!slices.Contains(d.Groups, g)"}},
+		pkg:   "./internal/provisioner", tests: "^TestAGroupThatIsNotShownStaysOpen$",
+	},
+	{
+		name: "cleaning up goes last", what: "what has to be cleaned up goes in the order of check-in",
+		edits: []edit{{"internal/store/mobile_keys.go", "CASE WHEN over_at <= $1 THEN $3 ELSE rank_at END", "CASE WHEN $3::timestamptz IS NULL THEN $3 ELSE rank_at END"}},
+		pkg:   "./internal/provisioner", tests: "^TestArrivalsGoBeforeCleaningUp$",
+	},
+	{
+		name: "whose identity", what: "a known identity is used without asking whose it is by now",
+		edits: []edit{{"internal/provisioner/identity.go", "	case is.EmailAddress != \"\" && !sameAddress(is.EmailAddress, d.Email):\n", "	case false:\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestAnIdentityThatBecameSomebodyElses$",
+	},
+	{
+		name: "erasing keeps away", what: "a stay takes an identity that is being erased",
+		edits: []edit{{"internal/store/acs_users.go", "	if erasing {\n", "	if erasing && false {\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestErasingWhileTheGuestBooksAgain$",
+	},
+	{
+		name: "a hold holds", what: "what is being removed is cleaned up although an admin holds the stay",
+		edits: []edit{{"internal/provisioner/attempt.go", "	if held := a.work.Overrides.Held(); held != \"\" {\n", "	if held := a.work.Overrides.Held(); held != \"\" && len(plan.Plan(d, a.users, false)) > 0 {\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestHoldDuringARemoval$",
+	},
+	{
+		name: "the pinned workspace", what: "a workspace that can't be confirmed is taken for the pinned one",
+		edits: []edit{{"internal/provisioner/admission.go", "	case err != nil && pinned != \"\":\n", "	case err != nil && pinned == \"never\":\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestAWorkspaceThatCantBeConfirmedPauses$",
 	},
 }
