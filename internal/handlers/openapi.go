@@ -307,7 +307,7 @@ func examples() map[string]example {
 		"list-listings": {answer: List[Listing]{Items: []Listing{listing}}}, "get-listing": {answer: listing},
 		"put-listing":  {request: map[string]any{"seam_access_group_ids": []string{"555555-5555", "666666-6666"}, "time_zone": "Europe/Madrid"}, answer: listing},
 		"list-events":  {answer: List[Event]{Items: []Event{event}}},
-		"get-event":    {answer: EventDetail{Event: event, Body: ptr(string(body)), Changes: []any{map[string]any{"reservation": data}}}},
+		"get-event":    {answer: EventDetail{Event: event, Notes: []store.FieldNote{}, Rejected: []store.RejectedItem{}, Body: ptr(string(body)), Changes: []any{map[string]any{"reservation": data}}}},
 		"replay-event": {answer: accepted},
 		"replay-events": {
 			request: map[string]any{"source": "default", "status": "rejected", "dry_run": true},
