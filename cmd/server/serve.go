@@ -244,7 +244,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	var pace intake.Pace
 	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
 		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
-		Crowded: pace.Crowded, Workers: c.Workers, Configured: func(name string) bool { return s.sources.Load().names(name) },
+		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers, Configured: func(name string) bool { return s.sources.Load().names(name) },
 	})
 	if s.fetcher, err = fetch.New(db, db.Pool(), log, source, func() { s.applier.Wake() }, c.RetryBase); err != nil {
 		return nil, err

@@ -474,7 +474,7 @@ func TestPendingForMonths(t *testing.T) {
 	s.in = r.now().Add(200 * 24 * time.Hour).Truncate(time.Millisecond)
 	s.out = s.in.Add(24 * time.Hour)
 	r.book(s)
-	waitFor(t, "the key", func() bool { h := r.holds(s.id); return len(h) == 1 && h[0].Keys == 1 })
+	r.untilThat(s, "made, and read back once", func(v store.View) bool { return v.User != nil && v.User.CredentialID != nil })
 	r.advance(24 * time.Hour)
 	waitFor(t, "patience", func() bool {
 		next := r.view(s).Key.NextReconcileAt

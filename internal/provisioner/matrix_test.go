@@ -16,6 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // stage is something that happens in a stay's life. It is struck by faults.
@@ -335,22 +336,17 @@ func (l *lane) tidy(s stay, status string) {
 
 // reach waits for a status of what is desired now.
 func (l *lane) reach(s stay, status string) error {
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		v, err := l.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
-		if err == nil && v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status && (status != store.KeyExpired || (v.User == nil && !v.Key.NextIsRetry)) {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			l.tell(s)
-			return fmt.Errorf("not %s in time, but %s %s: %s", status, v.Key.Status, str(v.Key.Reason), str(v.Key.LastError))
-		}
-	}
+	var v store.View
+	var late error
+	until.Told(l.t, func() bool {
+		var err error
+		v, err = l.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
+		return err == nil && v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status && (status != store.KeyExpired || (v.User == nil && !v.Key.NextIsRetry))
+	}, func() {
+		l.tell(s)
+		late = fmt.Errorf("not %s in time, but %s %s: %s", status, v.Key.Status, str(v.Key.Reason), str(v.Key.LastError))
+	})
+	return late
 }
 
 // sample shuffles and keeps at most n; -1 keeps all.

@@ -17,6 +17,7 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // said is one event as a PMS says it, in the model's terms.
@@ -149,26 +150,19 @@ func (s story) deliver(e said) {
 
 // settle waits until nothing of the story is due, and returns how each reservation stands.
 func (s story) settle(ids []string) (map[string]store.View, error) {
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
 	views := map[string]store.View{}
 	for _, id := range ids {
-		for {
+		var wrong error
+		until.Told(s.t, func() bool {
 			v, err := s.store.View(context.Background(), store.Ref{Source: "default", ReservationID: s.prefix + id})
-			if err != nil {
-				return nil, err
-			}
-			if views[id] = v; v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking {
-				break
-			}
-			select {
-			case <-tick.C:
-			case <-deadline.C:
-				s.tell(stay{source: "default", id: s.prefix + id})
-				return nil, fmt.Errorf("%s does not come to rest: %+v", id, v.Key)
-			}
+			wrong, views[id] = err, v
+			return err != nil || (v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking)
+		}, func() {
+			s.tell(stay{source: "default", id: s.prefix + id})
+			wrong = fmt.Errorf("%s does not come to rest: %+v", id, views[id].Key)
+		})
+		if wrong != nil {
+			return nil, wrong
 		}
 	}
 	return views, nil

@@ -46,6 +46,7 @@ type Options struct {
 	Grace         time.Duration                  // how long Seam's reads may lag its writes, default 5 s
 	Lease         time.Duration                  // how long a killed worker delays a key, default 10 s
 	Now           func() time.Time               // default time.Now
+	ClockIsWrong  func() bool                    // this machine's clock is known to be off: nothing is swept; default never
 	Policy        func(source string) pms.Policy // required
 	ReadPolicies  func()                         // has Policy answer with what other replicas have decided until now; may be nil
 	PollEvery     time.Duration                  // how often what is due is looked for without a wake-up, default 1 s
@@ -68,6 +69,9 @@ func (o Options) withDefaults() Options {
 	set(&o.SweepInterval, 15*time.Minute)
 	if o.Workers <= 0 {
 		o.Workers = 16
+	}
+	if o.ClockIsWrong == nil {
+		o.ClockIsWrong = func() bool { return false }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

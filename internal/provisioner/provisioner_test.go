@@ -11,6 +11,7 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/until"
 )
 
 func TestSeedsFlow(t *testing.T) {
@@ -71,7 +72,7 @@ func (r *rig) mustKeepIDs(before, after store.View) {
 
 func waitFor(t testing.TB, what string, reached func() bool) {
 	t.Helper()
-	waitWithin(t, patience, 5*time.Millisecond, what, reached)
+	until.True(t, what, reached)
 }
 
 func waitWithin(t testing.TB, patience, every time.Duration, what string, reached func() bool) {

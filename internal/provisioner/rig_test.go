@@ -22,6 +22,7 @@ import (
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 )
 
 const (
@@ -38,7 +39,7 @@ const (
 )
 
 // patience is how long a test waits for what takes milliseconds on an idle machine.
-const patience = 45 * time.Second
+const patience = until.Patience
 
 // rig is everything between an event and Seam: a database, the applier, a provisioner and a simulated Seam.
 type rig struct {
@@ -62,7 +63,7 @@ type rig struct {
 // fast are options under which faults are over in a moment.
 func fast() provisioner.Options {
 	return provisioner.Options{
-		Grace: 500 * time.Millisecond, Lease: 10 * time.Second, PollEvery: 20 * time.Millisecond,
+		Grace: 500 * time.Millisecond, Lease: 10 * time.Second, PollEvery: 50 * time.Millisecond,
 		RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour, Workers: 8,
 	}
 }
@@ -172,6 +173,9 @@ func (r *rig) advance(d time.Duration) {
 	r.mu.Lock()
 	r.offset += d
 	r.mu.Unlock()
+	if r.prov != nil {
+		r.prov.Wake() // what has become due by that
+	}
 }
 
 // send puts an event through inbox and apply. Timestamps are distinct and in the order of sending.
@@ -272,26 +276,20 @@ func (r *rig) until(s stay, status string) store.View {
 
 func (r *rig) untilThat(s stay, what string, reached func(store.View) bool) store.View {
 	r.t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		v, err := r.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
+	var v store.View
+	until.Told(r.t, func() bool {
+		var err error
+		v, err = r.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
 		if err != nil && !errors.Is(err, store.ErrNotFound) { // another one may be applying its event right now
 			r.t.Fatal(err)
 		}
-		if err == nil && v.Key.ObservedGeneration == v.Key.Generation && reached(v) {
-			return v
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			r.tell(s)
-			r.t.Fatalf("%s/%s: not %s in time, but %s/%s %q (generation %d, observed %d, last error %q)", s.source, s.id, what,
-				v.Key.Status, str(v.Key.Reason), str(v.Key.Message), v.Key.Generation, v.Key.ObservedGeneration, str(v.Key.LastError))
-		}
-	}
+		return err == nil && v.Key.ObservedGeneration == v.Key.Generation && reached(v)
+	}, func() {
+		r.tell(s)
+		r.t.Fatalf("%s/%s: not %s in time, but %s/%s %q (generation %d, observed %d, last error %q)", s.source, s.id, what,
+			v.Key.Status, str(v.Key.Reason), str(v.Key.Message), v.Key.Generation, v.Key.ObservedGeneration, str(v.Key.LastError))
+	})
+	return v
 }
 
 // tell logs a stay's story.

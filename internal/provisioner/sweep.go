@@ -74,7 +74,7 @@ func (p *Provisioner) sweepInTurn(ctx context.Context) {
 		if !scheduled {
 			scheduled = p.store.ScheduleTask(ctx, sweepTask, p.now().Add(p.options.SweepInterval)) == nil
 		}
-		if p.Trouble() != "" {
+		if p.Trouble() != "" || p.options.ClockIsWrong() { // by a wrong clock, what is there looks over, and what is over looks missing
 			continue
 		}
 		lease, err := p.store.ClaimTask(ctx, sweepTask, p.now(), sweepLease)
