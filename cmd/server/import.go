@@ -1,45 +1,46 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/csv"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
 
+// import reads a file (import_file.go), sends it to a running service in pages, and says what became of it. It needs the
+// service's URL and a token that may write, and no database.
+
 type importCommand struct {
-	Database database `embed:""`
-	File     string   `arg:"" placeholder:"FILE" help:"A .csv with a header of field names, a .json (a list) or an .ndjson (an object a line) of reservations and listings, with the fields of the canonical format."`
-	Source   string   `required:"" placeholder:"NAME" help:"The source that they belong to."`
-	AsOf     string   `placeholder:"TIME" help:"When the file was true, RFC 3339: what the PMS posted later wins. Default: when the file was last changed."`
-	DryRun   bool     `help:"Check everything and write nothing."`
+	File          string `arg:"" placeholder:"FILE" help:"A .csv with a header of field names, a .json (a list) or an .ndjson (an object per line) of reservations and listings, with the fields of the canonical format."`
+	Source        string `required:"" placeholder:"NAME" help:"The source that they belong to."`
+	AsOf          string `placeholder:"TIME" help:"When the file was true, RFC 3339: what the PMS has posted since wins. Default: when the file was last changed."`
+	DryRun        bool   `help:"Find out what would become of each row, and change nothing."`
+	IgnoreUnknown bool   `help:"Ignore fields that are not of the canonical format, instead of refusing them."`
+	Remote        remote `embed:""`
 }
 
-// importBatch is how many rows are stored at a time, and importNote how many between two notes of progress.
+// importBatch is how many rows are sent at a time, and importBytes about how many bytes at most.
 const (
-	importBatch = 500
-	importNote  = 5000
+	importBatch = 200
+	importBytes = 512 << 10
+	importNote  = 2 * time.Second // between two notes of progress
 )
 
 // imported counts what became of the rows.
-type imported struct{ rows, fresh, known, wrong int }
+type imported struct{ rows, applied, superseded, waiting, known, wrong int }
 
-// Run stores each row as an event. Rows that were imported before, from the same file, are known by their content.
+// Run imports a file. Rows that were imported before, from the same file, are known by their content.
 func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 	if !sourceName.MatchString(c.Source) {
 		return configProblems{fmt.Sprintf("--source: %q must be letters, digits, dots, dashes and underscores", c.Source)}
@@ -53,30 +54,24 @@ func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	var keep func([]store.Event) (fresh int, err error)
-	if !c.DryRun {
-		db, err := c.Database.open(ctx)
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		keep = func(events []store.Event) (fresh int, err error) {
-			accepted, err := db.InsertEvents(ctx, events)
-			for _, a := range accepted {
-				if !a.Duplicate {
-					fresh++
-				}
-			}
-			return fresh, err
-		}
+	info, err := file.Stat()
+	if err != nil {
+		return err
 	}
-	count, err := c.rows(ctx, file, asOf, streams, keep)
-	word := map[bool]string{true: "would be stored", false: "are stored, and applied by the running service"}[c.DryRun]
-	_, _ = fmt.Fprintf(streams.out, "%d rows: %d %s, %d were known, %d are wrong\n", count.rows, count.fresh, word, count.known, count.wrong)
-	if err == nil && count.wrong > 0 {
-		err = fmt.Errorf("%d rows are wrong: correct them and import the file again, the others are known by then", count.wrong)
+	run := &importRun{command: c, out: streams, asOf: asOf, size: info.Size(), noted: time.Now()}
+	counted := &countingReader{r: file, n: &run.read}
+	err = eachRow(counted, strings.ToLower(filepath.Ext(c.File)), c.IgnoreUnknown, func(r row) error { return run.add(ctx, r) })
+	if err == nil {
+		err = run.flush(ctx)
 	}
-	return err
+	run.summary()
+	if err != nil {
+		return fmt.Errorf("%s: %w (after %d rows; import the file again once it is corrected: what is stored is known by then)", c.File, err, run.count.rows-len(run.batch))
+	}
+	if run.count.wrong > 0 {
+		return fmt.Errorf("%d rows are wrong: correct them and import the file again, the others are known by then", run.count.wrong)
+	}
+	return nil
 }
 
 func (c *importCommand) asOf() (time.Time, error) {
@@ -94,178 +89,115 @@ func (c *importCommand) asOf() (time.Time, error) {
 	return info.ModTime().UTC().Truncate(time.Millisecond), nil
 }
 
-// rows reads the file, tells of rows that are wrong, and keeps the others.
-func (c *importCommand) rows(ctx context.Context, file io.Reader, asOf time.Time, streams *streams, keep func([]store.Event) (int, error)) (count imported, err error) {
-	var batch []store.Event
-	seen := map[string]bool{}
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		fresh := len(batch)
-		if keep != nil {
-			if fresh, err = keep(batch); err != nil {
-				return fmt.Errorf("behind row %d: %w (import the file again: what is stored is known)", count.rows-len(batch), err)
-			}
-		}
-		count.fresh, count.known = count.fresh+fresh, count.known+len(batch)-fresh
-		batch = batch[:0]
-		return ctx.Err()
-	}
-	err = eachRow(file, strings.ToLower(filepath.Ext(c.File)), func(where string, row map[string]any, wrong error) error {
-		count.rows++
-		if count.rows%importNote == 0 {
-			_, _ = fmt.Fprintf(streams.err, "%d rows\n", count.rows)
-		}
-		var event store.Event
-		if wrong == nil {
-			event, wrong = importedEvent(c.Source, row, asOf)
-		}
-		if wrong != nil {
-			count.wrong++
-			_, _ = fmt.Fprintf(streams.err, "%s: %s: %v\n", c.File, where, wrong)
-			return nil
-		}
-		if seen[*event.EventKey] {
-			count.known++
-			return nil
-		}
-		seen[*event.EventKey] = true
-		if batch = append(batch, event); len(batch) == importBatch {
-			return flush()
-		}
-		return nil
-	})
-	if err == nil {
-		err = flush()
-	}
-	return count, err
+// importRun is an import under way.
+type importRun struct {
+	command *importCommand
+	out     *streams
+	asOf    time.Time
+	size    int64 // of the file
+	read    int64 // of it, so far
+	noted   time.Time
+	count   imported
+	batch   []map[string]any
+	where   []string // of the batch's rows
+	bytes   int      // of the batch, about
 }
 
-// importedEvent makes the event that a row stands for.
-func importedEvent(source string, row map[string]any, asOf time.Time) (store.Event, error) {
-	envelope := row
-	if _, whole := row["data"]; !whole {
-		kind := "listing.updated"
-		if _, is := row["reservation_id"]; is {
-			kind = "reservation.updated"
-		}
-		envelope = map[string]any{"type": kind, "timestamp": pms.FormatInstant(asOf), "data": row}
-	}
-	body, err := json.Marshal(envelope)
-	if err != nil {
-		return store.Event{}, err
-	}
-	parsed, err := pms.ParseStaykey(body)
-	switch {
-	case err != nil:
-		return store.Event{}, err
-	case len(parsed.Invalid) > 0:
-		return store.Event{}, errors.New(strings.ReplaceAll(pms.Reasons(parsed.Invalid), "data.", ""))
-	case parsed.Ignored:
-		return store.Event{}, fmt.Errorf("the type %q means nothing here", parsed.Type)
-	}
-	sum := sha256.Sum256(body)
-	key := "import_" + hex.EncodeToString(sum[:16])
-	now := time.Now().UTC().Truncate(time.Microsecond)
-	e := store.Event{
-		EventID: uuid.New(), Source: source, EventKey: &key, Type: parsed.Type, Status: store.EventAccepted, OccurredAt: &parsed.OccurredAt, ReceivedAt: now,
-		Body: body, Request: []byte(`{"format":"` + pms.CanonicalFormat + `"}`), // whatever the source's format
-	}
-	switch change := parsed.Change(); {
-	case change.Reservation != nil:
-		e.ReservationID, e.ListingID = &change.Reservation.ReservationID, change.Reservation.ListingID
-	case change.Listing != nil:
-		e.ListingID = &change.Listing.ListingID
-	}
-	return e, nil
-}
-
-// eachRow calls fn with each row and where it is; wrong says why it can't be read.
-func eachRow(file io.Reader, extension string, fn func(where string, row map[string]any, wrong error) error) error {
-	switch extension {
-	case ".csv":
-		return eachRecord(file, fn)
-	case ".ndjson", ".jsonl":
-		lines := bufio.NewScanner(file)
-		lines.Buffer(nil, 1<<20)
-		for n := 1; lines.Scan(); n++ {
-			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
-				continue
-			}
-			row, err := asObject(lines.Bytes())
-			if err := fn(fmt.Sprintf("line %d", n), row, err); err != nil {
-				return err
-			}
-		}
-		return lines.Err()
-	case ".json":
-		d := json.NewDecoder(file)
-		if open, err := d.Token(); err != nil || open != json.Delim('[') {
-			return errors.New("a .json file must be a list of objects")
-		}
-		for n := 1; d.More(); n++ {
-			var raw json.RawMessage
-			if err := d.Decode(&raw); err != nil {
-				return fmt.Errorf("item %d: %w", n, err)
-			}
-			row, err := asObject(raw)
-			if err := fn(fmt.Sprintf("item %d", n), row, err); err != nil {
-				return err
-			}
-		}
+// add takes a row, and sends those that are enough for a request.
+func (r *importRun) add(ctx context.Context, row row) error {
+	r.count.rows++
+	if row.wrong != nil {
+		r.tellWrong(row.where, row.wrong.Error())
 		return nil
 	}
-	return fmt.Errorf("%q must be .csv, .json or .ndjson", extension)
+	r.batch, r.where, r.bytes = append(r.batch, envelopeOf(row.fields, r.asOf)), append(r.where, row.where), r.bytes+row.bytes
+	if len(r.batch) < importBatch && r.bytes < importBytes {
+		return nil
+	}
+	return r.flush(ctx)
 }
 
-func asObject(text []byte) (map[string]any, error) {
-	v, err := pms.DecodeJSON(text)
-	if err != nil {
-		return nil, err
+// envelopeOf is the event that a row stands for.
+func envelopeOf(fields map[string]any, asOf time.Time) map[string]any {
+	if _, whole := fields["data"]; whole {
+		return fields
 	}
-	row, ok := v.(map[string]any)
-	if !ok {
-		return nil, errors.New("must be an object")
+	kind := "listing.updated"
+	if _, is := fields["reservation_id"]; is {
+		kind = "reservation.updated"
 	}
-	return row, nil
+	return map[string]any{"type": kind, "timestamp": pms.FormatInstant(asOf), "data": fields}
 }
 
-// eachRecord reads a CSV file. An empty cell is none; access groups are separated by spaces or semicolons.
-func eachRecord(file io.Reader, fn func(where string, row map[string]any, wrong error) error) error {
-	r := csv.NewReader(file)
-	r.ReuseRecord, r.TrimLeadingSpace = true, true
-	head, err := r.Read()
+func (r *importRun) flush(ctx context.Context) error {
+	if len(r.batch) == 0 {
+		return nil
+	}
+	var report handlers.ImportReport
+	request := handlers.ImportRequest{Events: r.batch, DryRun: r.command.DryRun}
+	_, _, err := r.command.Remote.call(ctx, http.MethodPost, "/v1/sources/"+url.PathEscape(r.command.Source)+"/import", nil, request, &report)
 	if err != nil {
-		return fmt.Errorf("line 1 must be the names of the fields: %w", err)
+		return err
 	}
-	names := make([]string, len(head))
-	for i, name := range head {
-		names[i] = strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")) // spreadsheets put a mark in front
+	if len(report.Items) != len(r.batch) {
+		return errors.New("the service has not answered for every row: is it of the same version as this command?")
 	}
-	for {
-		record, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		line, _ := r.FieldPos(0)
-		where := fmt.Sprintf("line %d", line)
-		if broken := new(csv.ParseError); errors.As(err, &broken) {
-			where = fmt.Sprintf("line %d", broken.Line)
-		}
-		row := map[string]any{}
-		for i, cell := range record {
-			switch name := names[min(i, len(names)-1)]; {
-			case name == "seam_access_group_ids":
-				row[name] = strings.FieldsFunc(cell, func(c rune) bool { return c == ' ' || c == ';' || c == ',' })
-			case cell != "":
-				row[name] = cell
-			case name == "listing_id":
-				row[name] = nil // no room yet
-			}
-		}
-		if err := fn(where, row, err); err != nil {
-			return err
-		}
+	for i, item := range report.Items {
+		r.note(r.where[i], item)
 	}
+	r.batch, r.where, r.bytes = r.batch[:0], r.where[:0], 0
+	if time.Since(r.noted) >= importNote {
+		r.noted = time.Now()
+		_, _ = fmt.Fprintf(r.out.err, "%3d %%, %d rows\n", 100*r.read/max(r.size, 1), r.count.rows)
+	}
+	return ctx.Err()
+}
+
+func (r *importRun) note(where string, item handlers.ImportedEvent) {
+	switch item.Status {
+	case store.EventApplied:
+		r.count.applied++
+	case store.EventSuperseded:
+		r.count.superseded++
+	case store.EventAccepted:
+		r.count.waiting++
+	case intake.ImportKnown:
+		r.count.known++
+	default: // invalid, rejected, ignored
+		why := orDash(item.Reason)
+		if len(item.Errors) > 0 {
+			why = pms.Reasons(item.Errors)
+		}
+		r.tellWrong(where, strings.ReplaceAll(why, "data.", ""))
+	}
+}
+
+func (r *importRun) tellWrong(where, why string) {
+	r.count.wrong++
+	_, _ = fmt.Fprintf(r.out.err, "%s: %s: %s\n", r.command.File, where, why)
+}
+
+// summary says what became of the rows.
+func (r *importRun) summary() {
+	applied, superseded := "were applied", "were older than what is known, and changed nothing"
+	if r.command.DryRun {
+		applied, superseded = "would be applied", "are older than what is known, and would change nothing"
+	}
+	_, _ = fmt.Fprintf(r.out.out, "%d rows: %d %s, %d %s, %d were imported before, %d are wrong\n",
+		r.count.rows, r.count.applied, applied, r.count.superseded, superseded, r.count.known, r.count.wrong)
+	if r.count.waiting > 0 {
+		_, _ = fmt.Fprintf(r.out.out, "%d more are stored and will be applied: the service was busy\n", r.count.waiting)
+	}
+}
+
+type countingReader struct {
+	r io.Reader
+	n *int64
+}
+
+// Read implements io.Reader.
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	*c.n += int64(n)
+	return n, err
 }

@@ -483,17 +483,19 @@ func TestImport(t *testing.T) {
 	p := launch(t, append(env, "STAYKEY_CONFIG="+file))
 	imports := func(file string, more ...string) (int, string) {
 		var out bytes.Buffer
-		code := run(t.Context(), append([]string{"import", "--source", "lodgify", "--database-url", dsn, file}, more...), &streams{out: &out, err: &out})
+		code := run(t.Context(), append([]string{"import", "--source", "lodgify", "--url", p.url, "--token", e2eToken, file}, more...), &streams{out: &out, err: &out})
 		return code, out.String()
 	}
 	for _, c := range []struct {
 		file, want string
 		more       []string
 	}{
-		{rows, "4 rows: 3 would be stored, 0 were known, 1 are wrong", []string{"--dry-run"}},
-		{listings, "2 rows: 1 are stored, and applied by the running service, 0 were known, 1 are wrong", nil},
-		{rows, "4 rows: 3 are stored, and applied by the running service, 0 were known, 1 are wrong", nil},
-		{rows, "4 rows: 0 are stored, and applied by the running service, 3 were known, 1 are wrong", nil},
+		{rows, "4 rows: 3 would be applied, 0 are older than what is known, and would change nothing, 0 were imported before, 1 are wrong", []string{"--dry-run"}},
+		{listings, "2 rows: 1 were applied, 0 were older than what is known, and changed nothing, 0 were imported before, 1 are wrong", nil},
+		{rows, "4 rows: 3 were applied, 0 were older than what is known, and changed nothing, 0 were imported before, 1 are wrong", nil},
+		// What was true a year ago changes nothing of what is known by now.
+		{rows, "4 rows: 0 were applied, 3 were older than what is known", []string{"--as-of", "2020-01-01T00:00:00Z"}},
+		{rows, "4 rows: 0 were applied, 0 were older than what is known, and changed nothing, 3 were imported before, 1 are wrong", nil},
 	} {
 		code, said := imports(c.file, c.more...)
 		if code != 1 || !strings.Contains(said, c.want) || !strings.Contains(said, "line ") {
@@ -511,7 +513,11 @@ func TestImport(t *testing.T) {
 	waitUntil(t, "the near one's key", status("1", "issued", ""))
 	waitUntil(t, "the far one waits", status("2", "waiting", "before_horizon"))
 	waitUntil(t, "the one without a room waits", status("4", "waiting", "no_room_assigned"))
-	if code, said := imports(filepath.Join(dir, "staykey.yaml")); code != 1 || !strings.Contains(said, `".yaml" must be .csv, .json or .ndjson`) {
+	var out bytes.Buffer
+	if code := run(t.Context(), []string{"import", "--source", "lodgfy", "--url", p.url, "--token", e2eToken, rows}, &streams{out: &out, err: &out}); code != 1 || !strings.Contains(out.String(), "there is no source of this name") {
+		t.Errorf("a source that is misspelt: exit %d: %s", code, out.String())
+	}
+	if code, said := imports(filepath.Join(dir, "staykey.yaml")); code != 1 || !strings.Contains(said, `".yaml" must be .csv, .tsv, .json or .ndjson`) {
 		t.Errorf("exit %d: %s", code, said)
 	}
 }

@@ -128,6 +128,7 @@ func (s *server) eventOperations(api huma.API) {
 		return &Output[Event]{showEvent(e)}, nil
 	})
 	s.replayOperation(api)
+	s.importOperation(api)
 }
 
 func (s *server) event(ctx context.Context, id string) (store.Event, *Problem) {

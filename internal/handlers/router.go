@@ -43,6 +43,8 @@ type Admin interface {
 	PreviewReplay(context.Context, []store.Event) (intake.Preview, error)
 	// Replay has events applied again, and returns those that are.
 	Replay(ctx context.Context, events []store.Event, audit store.Audit) ([]store.Event, error)
+	// Import takes events of the canonical format into a source, or with dryRun finds out what would become of them.
+	Import(ctx context.Context, source string, bodies [][]byte, dryRun bool, audit store.Audit) ([]intake.Imported, error)
 }
 
 // PlannedCall is one changing call to Seam that a reconcile would make.
