@@ -1,0 +1,413 @@
+package intake_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func (w *world) event(e store.Event) store.Event {
+	w.t.Helper()
+	got, err := w.store.Event(context.Background(), e.EventID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return got
+}
+
+func (w *world) insert(e store.Event) store.Event {
+	w.t.Helper()
+	e.EventID, e.Status, e.ReceivedAt = uuid.New(), store.EventAccepted, w.now
+	if e.Source == "" {
+		e.Source = "default"
+	}
+	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+		w.t.Fatal(err)
+	}
+	return e
+}
+
+// An import is true as of its timestamp, whatever the source's format: later than what was posted before it, earlier than what is
+// posted after.
+func TestImportsHaveTheirTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	imported := func(body string) store.Event {
+		return w.insert(store.Event{Type: "reservation.updated", Body: []byte(body), Request: []byte(`{"format":"staykey"}`)})
+	}
+	w.put("default", update("r", 1, "old")) // posted: 08:01
+	w.drain()
+	w.becomes(imported(update("r", 30, "new")), store.EventApplied, "") // the file was true at 08:30
+	w.want("r confirmed new", "r")
+	w.becomes(imported(update("r", 20, "older")), store.EventSuperseded, "")
+	imported(update("q", 30, "new"))
+	w.drain()
+	w.put("default", update("q", 1, "old")) // a webhook of 08:01 that comes late
+	w.drain()
+	w.want("q confirmed new", "q")
+}
+
+// A guest that a PMS tells of apart, in whatever order and batches: the reservation has the guest's last address.
+func TestGuestsInAnyOrder(t *testing.T) {
+	t.Parallel()
+	const (
+		stay  = `{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed","guest_id":"g","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z","version":"2024-10-20T07:01:00Z"}}`
+		first = `{"guest":{"guest_id":"g","guest_email":"old@example.com","guest_name":"Jane","version":"2024-10-20T07:02:00Z"}}`
+		last  = `{"guest":{"guest_id":"g","guest_email":"jane@example.com","version":"2024-10-20T07:03:00Z"}}`
+	)
+	for _, order := range [][]string{{stay, first, last}, {stay, last, first}, {first, stay, last}, {last, stay, first}, {first, last, stay}, {last, first, stay}} {
+		for _, together := range []bool{true, false} {
+			t.Run(fmt.Sprint(order[0][2:6], order[1][2:6], order[2][2:6], together), func(t *testing.T) {
+				t.Parallel()
+				w := foreign(t, asItIs)
+				for _, output := range order {
+					w.says(output)
+					if !together {
+						w.drain()
+					}
+				}
+				w.drain()
+				if r := w.reservation("r").Reservation; deref(r.GuestEmail) != "jane@example.com" {
+					t.Errorf("e-mail %q", deref(r.GuestEmail))
+				}
+			})
+		}
+	}
+}
+
+// Listings that are merged one after another: their stays end up at the last one, however often the change is carried in between.
+func TestMergedTwice(t *testing.T) {
+	t.Parallel()
+	for _, between := range []bool{false, true} {
+		w := foreign(t, asItIs)
+		for _, l := range []string{"a", "b", "c"} {
+			w.says(fmt.Sprintf(`{"listing":{"listing_id":%q,"seam_access_group_ids":["g%s"],"version":"2024-10-20T07:00:00Z"}}`, l, l))
+		}
+		w.says(`{"reservation":{"reservation_id":"r","listing_id":"a","status":"confirmed","check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}`)
+		w.drain()
+		w.says(`{"merge":{"from":"a","into":"b","version":"2024-10-20T07:10:00Z"}}`)
+		if between {
+			w.drain()
+		}
+		w.says(`{"merge":{"from":"b","into":"c","version":"2024-10-20T07:20:00Z"}}`)
+		w.drain()
+		w.want("r confirmed c", "r")
+	}
+}
+
+// The items of an event are applied one by one. What can't be read is kept at the event and at its reservation, and a replay tries it again.
+func TestItemsOneByOne(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	stay := func(id, status, out string) string {
+		return fmt.Sprintf(`{"reservation":{"reservation_id":%q,"listing_id":"l","status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":%q}}`, id, status, out)
+	}
+	w.says(stay("r1", "confirmed", "2024-11-04T11:00:00Z"), stay("r3", "confirmed", "2024-11-04T11:00:00Z"))
+	w.drain()
+	w.now = w.now.Add(time.Minute)
+	e := w.says(stay("r1", "cancelled", "2024-11-04T11:00:00Z"), stay("r2", "confirmed", "2024-11-04T11:00:00Z"), stay("r3", "confirmed", "the fourth"))
+	w.becomes(e, store.EventApplied, "applied, but for [2].reservation.check_out")
+	w.want("r1 cancelled l, r2 confirmed l, r3 confirmed l", "r1", "r2", "r3")
+	if notes := w.event(e).ReadNotes(); len(notes.Rejected) != 1 || notes.Rejected[0].ReservationID != "r3" {
+		t.Errorf("the event keeps %+v", notes)
+	}
+	notes := intake.ReadNotes(w.reservation("r3").Reservation.Notes)
+	if len(notes) == 0 || notes[0].EventID != e.EventID.String() || !strings.Contains(notes[0].Problem, "could not be read") {
+		t.Errorf("the reservation's notes: %+v", notes)
+	}
+	items, err := w.store.Timeline(context.Background(), store.Ref{Source: "default", ReservationID: "r3"}, 0, 10)
+	if err != nil || len(items) != 2 || items[0].Summary != "said rejected" {
+		t.Errorf("the timeline: %+v %v", items, err)
+	}
+	// Alone it is a rejected event that is still tied to its reservation.
+	e = w.says(stay("r3", "confirmed", "the fifth"))
+	w.becomes(e, store.EventRejected, "check_out")
+	if got := w.event(e); deref(got.ReservationID) != "r3" {
+		t.Errorf("the rejected event is about %q", deref(got.ReservationID))
+	}
+	w.says(stay("r3", "confirmed", "2024-11-05T11:00:00Z"))
+	w.drain()
+	if notes := w.reservation("r3").Reservation.Notes; notes != nil {
+		t.Errorf("what was understood later leaves %s", notes)
+	}
+}
+
+// A status that nobody knows changes nothing, and is visible on a reservation that has a key.
+func TestAnUnknownStatusIsVisible(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	w.says(room("B", "", "L", "confirmed", 1))
+	w.becomes(w.says(room("B", "", "L", "other", 2)), store.EventIgnored, "(other)")
+	w.want("B confirmed L", "B")
+	if notes := intake.ReadNotes(w.reservation("B").Reservation.Notes); len(notes) != 1 || notes[0].Field != "status" {
+		t.Errorf("notes %+v", notes)
+	}
+}
+
+// Of a PMS that gives its events neither an id nor a time, a repeated body can't bring a cancelled stay back; edits back and forth are
+// taken while the stay holds.
+func TestRepeatedBodies(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	stay := func(status, listing string) []byte {
+		return fmt.Appendf(nil, `{"type":"said","says":[{"reservation":{"reservation_id":"r","listing_id":%q,"status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}]}`, listing, status)
+	}
+	for i, c := range []struct {
+		body         []byte
+		status, want string
+	}{
+		{stay("confirmed", "a"), store.EventApplied, "r confirmed a"},
+		{stay("confirmed", "b"), store.EventApplied, "r confirmed b"},
+		{stay("confirmed", "a"), store.EventApplied, "r confirmed a"},
+		{stay("cancelled", "a"), store.EventApplied, "r cancelled a"},
+		{stay("confirmed", "a"), store.EventIgnored, "r cancelled a"},
+		{stay("confirmed", "b"), store.EventIgnored, "r cancelled a"},
+		{stay("confirmed", "c"), store.EventApplied, "r confirmed c"},
+	} {
+		w.now = w.now.Add(time.Minute)
+		e := w.insert(store.Event{Body: c.body, Request: []byte(`{}`)})
+		w.drain()
+		if got := w.event(e); got.Status != c.status || w.stays("r") != c.want {
+			t.Errorf("event %d: %s (%s), %s; want %s, %s", i, got.Status, deref(got.Reason), w.stays("r"), c.status, c.want)
+		}
+	}
+}
+
+// A stay that its PMS reports as checked in has begun: then, and never later than planned; through later events that don't say so.
+func TestCheckedIn(t *testing.T) {
+	t.Parallel()
+	const planned, out = "2024-10-20T15:00:00Z", "2024-10-23T11:00:00Z"
+	stay := func(minute int, class, in, more string) string {
+		return fmt.Sprintf(`{"reservation":{"reservation_id":"r","listing_id":"l","status":%q,"check_in":%q,"check_out":%q,"version":"2024-10-20T07:%02d:00Z"%s}}`, class, in, out, minute, more)
+	}
+	for name, c := range map[string]struct {
+		events []string
+		want   string
+	}{
+		"not yet":                          {[]string{stay(1, "confirmed", planned, "")}, "2024-10-20T15:00:00Z"},
+		"at the time of the report":        {[]string{stay(1, "confirmed", planned, ""), stay(2, "checked_in", planned, "")}, "2024-10-20T07:02:00Z"},
+		"kept by later events":             {[]string{stay(2, "checked_in", planned, ""), stay(3, "confirmed", planned, "")}, "2024-10-20T07:02:00Z"},
+		"the first report counts":          {[]string{stay(2, "checked_in", planned, ""), stay(3, "checked_in", planned, "")}, "2024-10-20T07:02:00Z"},
+		"never later than planned":         {[]string{stay(2, "checked_in", "2024-10-20T06:00:00Z", "")}, "2024-10-20T06:00:00Z"},
+		"moved to other days":              {[]string{stay(2, "checked_in", planned, ""), stay(3, "confirmed", "2024-10-22T15:00:00Z", "")}, "2024-10-22T15:00:00Z"},
+		"cancelled, and then booked again": {[]string{stay(2, "checked_in", planned, ""), stay(3, "cancelled", planned, ""), stay(4, "confirmed", planned, "")}, "2024-10-20T15:00:00Z"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := foreign(t, asItIs)
+			for _, e := range c.events {
+				w.says(e)
+			}
+			w.drain()
+			if in := w.reservation("r").Reservation.CheckIn; in == nil || !in.Equal(instant(c.want)) {
+				t.Errorf("check-in %v, want %s", in, c.want)
+			}
+		})
+	}
+}
+
+func instant(s string) time.Time {
+	t, err := pms.ParseInstant(s)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// A large event is not read together with many others: what a batch holds is bounded by bytes, and always at least one.
+func TestClaimsAreBoundedByBytes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pad := strings.Repeat("x", 1<<20-2000)
+	const n = 12
+	for i := range n {
+		body := strings.Replace(update(fmt.Sprint("r", i), 1, "l"), `"data"`, `"pad":"`+pad+`","data"`, 1)
+		w.insert(store.Event{Type: "reservation.updated", Body: []byte(body)})
+	}
+	var batches []int
+	for total := 0; total < n; {
+		tx, err := w.store.Pool().Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := store.ClaimEvents(t.Context(), tx, store.Claim{Events: 250, Bytes: 4 << 20, Now: w.now, LockWait: time.Minute})
+		if err != nil || len(got.Events) == 0 {
+			t.Fatalf("%d events, %v", len(got.Events), err)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		total += len(got.Events)
+		batches = append(batches, len(got.Events))
+	}
+	for _, size := range batches {
+		if size > 5 {
+			t.Errorf("batches of %v events of 1 MiB", batches)
+		}
+	}
+}
+
+// logBook collects log records.
+type logBook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *logBook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// One row that somebody has locked and forgotten holds up the events about it, in their order, and nobody else's; the log says who.
+func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	for table, lock := range map[string]string{
+		"reservations": `SELECT FROM reservations WHERE reservation_id = 'locked' FOR UPDATE`,
+		"listings":     `SELECT FROM listings WHERE listing_id = 'of locked' FOR UPDATE`,
+		"mobile_keys":  `SELECT FROM mobile_keys WHERE reservation_id = 'locked' FOR UPDATE`,
+	} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			book := &logBook{}
+			w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), func() time.Time { return w.now }, func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
+			w.put("default", update("locked", 1, "of locked"))
+			w.drain()
+			forgotten, err := w.store.Pool().Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := forgotten.Exec(t.Context(), lock); err != nil {
+				t.Fatal(err)
+			}
+			// Beside five events about what is locked, in several turns.
+			var held []store.Event
+			for i := range 5 {
+				held = append(held, w.put("default", update("locked", 10+i, "of locked")))
+			}
+			for i := range 20 {
+				w.put("default", update(fmt.Sprint("free", i), 1, "l"))
+			}
+			w.drain()
+			for i := range 20 {
+				w.want(fmt.Sprintf("free%d confirmed l", i), fmt.Sprint("free", i))
+			}
+			for _, e := range held {
+				if got := w.event(e); got.Status != store.EventAccepted || !strings.Contains(deref(got.Reason), "locked") {
+					t.Errorf("%s: %s", got.Status, deref(got.Reason))
+				}
+			}
+			pid := fmt.Sprint("blocked_by.pid=", forgotten.Conn().PgConn().PID())
+			for !strings.Contains(book.String(), pid) { // it is tried again and again until somebody is seen
+				w.now = w.now.Add(time.Minute)
+				w.drain()
+			}
+			if !strings.Contains(book.String(), "in relation") || !strings.Contains(book.String(), "reservation/default/locked") {
+				t.Errorf("the log doesn't name the row:\n%s", book.String())
+			}
+			if err := forgotten.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.now = w.now.Add(time.Minute)
+			w.drain()
+			for _, e := range held {
+				if got := w.event(e); got.Status != store.EventApplied {
+					t.Errorf("once it is free: %s: %s", got.Status, deref(got.Reason))
+				}
+			}
+		})
+	}
+}
+
+func listingOf(id string, at int, group string) string {
+	return fmt.Sprintf(`{"type":"listing.updated","timestamp":"2024-10-20T08:%02d:00Z","data":{"listing_id":%q,"seam_access_group_ids":[%q]}}`, at, id, group)
+}
+
+// A listing's change reaches the stays that nobody has locked, and the others once they are free.
+func TestFanOutPassesOverWhatIsLocked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("default", listingOf("l", 1, "g1"))
+	for i := range 5 {
+		w.put("default", update(fmt.Sprint("r", i), 2, "l"))
+	}
+	w.drain()
+	forgotten, err := w.store.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := forgotten.Exec(t.Context(), `SELECT FROM reservations WHERE reservation_id = 'r2' FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	w.put("default", listingOf("l", 3, "g2"))
+	w.drain()
+	behind := func() (n int) {
+		if err := w.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM reservations r JOIN listings l USING (source, listing_id) WHERE r.listing_generation < l.generation`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := behind(); n != 1 {
+		t.Errorf("%d stays have not heard of it, want the locked one", n)
+	}
+	if err := forgotten.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.drain()
+	if n := behind(); n != 0 {
+		t.Errorf("%d stays have not heard of it", n)
+	}
+}
+
+// A stay of several rooms has the listing of now, and moves at the edges by itself.
+func TestSegments(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	w.source.Policy.TimeZone = "UTC"
+	const stay = `{"reservation":{"reservation_id":"r","status":"confirmed","check_in":"2024-10-20T15:00:00Z","check_out":"2024-10-23T11:00:00Z",
+		"segments":[{"listing_id":"a"},{"listing_id":"b","from":"2024-10-21T15:00:00Z"},{"listing_id":null,"from":"2024-10-22T12:00:00Z"},{"listing_id":"c","from":"2024-10-22T15:00:00Z"}]}}`
+	w.becomes(w.says(stay), store.EventApplied, "")
+	for _, c := range []struct{ at, want string }{
+		{"2024-10-20T16:00:00Z", "r confirmed a"},
+		{"2024-10-21T14:59:59Z", "r confirmed a"},
+		{"2024-10-21T15:00:00Z", "r confirmed b"},
+		{"2024-10-22T13:00:00Z", "r confirmed b"}, // the next room isn't assigned: the guest keeps the one before
+		{"2024-10-22T15:00:00Z", "r confirmed c"},
+		{"2024-10-23T12:00:00Z", "r confirmed c"},
+	} {
+		w.now = instant(c.at)
+		w.drain()
+		if got := w.stays("r"); got != c.want {
+			t.Errorf("at %s: %s, want %s", c.at, got, c.want)
+		}
+	}
+	if due := w.reservation("r").Reservation.SegmentDue; due != nil {
+		t.Errorf("it moves again at %v", due)
+	}
+}
