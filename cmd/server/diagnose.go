@@ -14,6 +14,7 @@ import (
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/migrations"
 )
@@ -202,10 +203,10 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 			switch {
 			case len(l.Groups()) == 0:
 				wrong++
-				d.found("listing", handlers.LevelWarning, name, "set its access groups, on its page or with PUT /v1/listings/"+name, "it has no access groups: its guests get no key")
+				d.found("listing", handlers.LevelWarning, name, "set its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "it has no access groups: its guests get no key")
 			case len(missing) > 0:
 				wrong++
-				d.found("listing", handlers.LevelError, name, "correct its access groups, on its page or with PUT /v1/listings/"+name, "Seam knows no access group %s", strings.Join(missing, ", "))
+				d.found("listing", handlers.LevelError, name, "correct its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "Seam knows no access group %s", strings.Join(missing, ", "))
 			}
 			after = store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 		}

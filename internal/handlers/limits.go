@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -81,6 +82,9 @@ func (l *limits) exceeded(source pms.Source, now time.Time) time.Duration {
 	return time.Duration(math.Ceil(missing / source.Limit.PerSecond * float64(time.Second)))
 }
 
+// slowBodyRetry is when a sender whose body did not arrive in time should try again.
+const slowBodyRetry = 5 * time.Second
+
 // readBody reads a webhook to a source. release gives back what a large one holds.
 func (l *limits) readBody(w http.ResponseWriter, r *http.Request, source string) (body []byte, release func(), p *Problem) {
 	release = func() {}
@@ -104,6 +108,9 @@ func (l *limits) readBody(w http.ResponseWriter, r *http.Request, source string)
 	}
 	if limit := new(http.MaxBytesError); errors.As(err, &limit) {
 		return nil, release, tooLarge
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) { // ours: senders repeat a 503, and not a 400
+		return nil, release, problem(http.StatusServiceUnavailable, "the body did not arrive in time: send it again").after(slowBodyRetry)
 	}
 	if err != nil {
 		return nil, release, problem(http.StatusBadRequest, "the body broke off: send it again")

@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -196,5 +198,29 @@ func TestGuessesAreCounted(t *testing.T) {
 	g.forget(here, sha256.Sum256([]byte{255, 15}))
 	if g.knows(here, sha256.Sum256([]byte{255, 15})) {
 		t.Error("a token that is right no more is still known")
+	}
+}
+
+// lateBody breaks off as a connection does whose deadline, which is ours, has come.
+type lateBody struct{ err error }
+
+func (b lateBody) Read([]byte) (int, error) { return 0, b.err }
+
+// A body that we are too slow to read is not its sender's mistake: senders repeat a 503, and never a 400.
+func TestBodyThatIsLate(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err    error
+		status int
+		retry  bool
+	}{
+		"our deadline":      {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, http.StatusServiceUnavailable, true},
+		"the sender's fault": {io.ErrUnexpectedEOF, http.StatusBadRequest, false},
+	} {
+		_, release, p := readBodyOf(t.Context(), newLimits(addressOf), "192.0.2.1", lateBody{tc.err})
+		release()
+		if p == nil || p.Status != tc.status || (p.retryAfter > 0) != tc.retry {
+			t.Errorf("%s: %+v", name, p)
+		}
 	}
 }

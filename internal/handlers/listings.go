@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -115,8 +116,8 @@ func (s *server) listingOperations(api huma.API) {
 }
 
 func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[Listing], error) {
-	if _, ok := s.source(in.Source); !ok || !actorOf(ctx).sees(in.Source) {
-		return nil, problem(http.StatusNotFound, "there is no source of this name: \"default\" unless sources are configured")
+	if p := s.mayHaveListing(ctx, in.ref()); p != nil {
+		return nil, p
 	}
 	if err := pms.CheckID(in.ListingID); err != nil {
 		return nil, unfit("path.listing_id", err.Error())
@@ -136,4 +137,24 @@ func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[L
 		return nil, s.fromStore(err, noListing)
 	}
 	return &Output[Listing]{showListing(l)}, nil
+}
+
+// mayHaveListing refuses a listing that can't be: one of a source that neither is in the configuration nor has it already. A source
+// whose entry has gone keeps its listings, and whoever sees one may change it, because its keys last.
+func (s *server) mayHaveListing(ctx context.Context, ref store.ListingRef) *Problem {
+	const noSource = "there is no source of this name: \"default\" unless sources are configured"
+	if !actorOf(ctx).sees(ref.Source) {
+		return problem(http.StatusNotFound, noSource)
+	}
+	if _, configured := s.source(ref.Source); configured {
+		return nil
+	}
+	_, err := s.Store.Listing(ctx, ref)
+	if errors.Is(err, store.ErrNotFound) {
+		return problem(http.StatusNotFound, noSource)
+	}
+	if err != nil {
+		return s.fromStore(err, "")
+	}
+	return nil
 }

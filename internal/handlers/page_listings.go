@@ -74,16 +74,17 @@ func (s *server) listingsPage(w http.ResponseWriter, r *http.Request) {
 // listingView is the page of one listing, and its form.
 type listingView struct {
 	listingRow
-	Known   bool // it is in the database; else a reservation names it, and saving makes it
-	Systems []systemGroups
-	Asked   bool
-	ByAdmin bool
-	Problem string
-	Saved   bool
-	Stays   string // the address of its reservations
-	Zone    string // that applies, with what is configured
-	In, Out string
-	SetHere bool // of the form
+	Known    bool // it is in the database; else a reservation names it, and saving makes it
+	Systems  []systemGroups
+	Asked    bool
+	ByAdmin  bool
+	Problem  string
+	Saved    bool
+	Stays    string // the address of its reservations
+	Zone     string // that applies, with what is configured
+	In, Out  string
+	SetHere  bool // of the form
+	Orphaned bool // its source is no longer in the configuration
 }
 
 // systemGroups are the access groups of one access system, to pick from.
@@ -108,10 +109,10 @@ func (s *server) listingPage(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) listingView(r *http.Request) (listingView, *Problem) {
 	ref := listingRef(r)
-	source, known := s.source(ref.Source)
-	if !actorOf(r.Context()).sees(ref.Source) || !known {
-		return listingView{}, problem(http.StatusNotFound, noListing)
+	if p := s.mayHaveListing(r.Context(), ref); p != nil {
+		return listingView{}, p
 	}
+	source, configured := s.source(ref.Source)
 	listings, err := s.Store.ListingsNamed(r.Context(), []store.ListingRef{ref})
 	if err != nil {
 		return listingView{}, s.fromStore(err, "")
@@ -123,7 +124,7 @@ func (s *server) listingView(r *http.Request) (listingView, *Problem) {
 		return listingView{}, s.fromStore(err, "")
 	}
 	v := listingView{listingRow: listingRow{l, names.rows(l.Groups())}, Known: found, Asked: names.Asked, ByAdmin: l.AdminAccessGroupIDs != nil}
-	v.SetHere = v.ByAdmin || !found
+	v.SetHere, v.Orphaned = v.ByAdmin || !found, !configured
 	v.Systems = pickFrom(names, l.Groups())
 	v.Stays = nextLink("/reservations", map[string][]string{"listing_id": {l.ListingID}, "source": {l.Source}}, nil)
 	c := source.Policy.Complete(l.ListingID, text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
@@ -170,6 +171,7 @@ func (s *server) saveListingPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fields := map[string]any{}
+	chosen := v.Groups()
 	if v.SetHere = r.PostFormValue("groups_by") == "admin"; v.SetHere {
 		groups := slices.Clone(r.PostForm["group"])
 		for _, more := range strings.Fields(strings.ReplaceAll(r.PostFormValue("more_groups"), ",", " ")) {
@@ -180,7 +182,7 @@ func (s *server) saveListingPage(w http.ResponseWriter, r *http.Request) {
 		if groups == nil {
 			groups = []string{}
 		}
-		fields["seam_access_group_ids"] = groups
+		fields["seam_access_group_ids"], chosen = groups, groups
 	} else if v.ByAdmin {
 		fields["seam_access_group_ids"] = nil
 	}
@@ -205,6 +207,7 @@ func (s *server) saveListingPage(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil || len(errs) > 0 {
 		v.Problem = pms.Reasons(errs)
+		v.typed(r, pickFrom(s.groupNames(r.Context()), chosen))
 		s.render(w, r, http.StatusUnprocessableEntity, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
 		return
 	}
@@ -218,4 +221,13 @@ func (s *server) saveListingPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.Redirect(w, r, v.Link()+"?saved=1", http.StatusSeeOther)
+}
+
+// typed shows a form again as it was filled in.
+func (v *listingView) typed(r *http.Request, systems []systemGroups) {
+	v.Systems = systems
+	for name, field := range map[string]**string{"name": &v.Name, "time_zone": &v.TimeZone, "check_in_time": &v.CheckInTime, "check_out_time": &v.CheckOutTime, "acs_system_id": &v.ACSSystemID} {
+		text := r.PostFormValue(name)
+		*field = &text
+	}
 }

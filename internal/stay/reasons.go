@@ -77,10 +77,10 @@ func (r Reason) Anchor() string { return "#" + r.Code }
 // reasons is the one table. Whoever needs a new reason adds a constant above, a row here, and a section in
 // docs/runbook.md.
 var reasons = []Reason{
-	{ReasonListingUnknown, "Listing %[1]q is not known: have the PMS send it, or create it with PUT /v1/listings/%[2]s/%[1]s.", FixPMS, RetryOnChange},
+	{ReasonListingUnknown, "Listing %[1]q is not known: have the PMS send it, or create it with PUT %[2]s.", FixPMS, RetryOnChange},
 	{ReasonNoRoom, "No room is assigned yet. The key is created, or opens doors again, as soon as the PMS assigns one.", FixPMS, RetryOnChange},
 	{ReasonListingDeleted, "Listing %q was deleted: move the reservation to another one. An existing key stays until check-out.", FixPMS, RetryOnChange},
-	{ReasonNoGroups, "Listing %[1]q has no access groups: set seam_access_group_ids in the PMS or with PUT /v1/listings/%[2]s/%[1]s.", FixAdmin, RetryOnChange},
+	{ReasonNoGroups, "Listing %[1]q has no access groups: set seam_access_group_ids in the PMS or with PUT %[2]s.", FixAdmin, RetryOnChange},
 	{ReasonNoSystem, "The access system is not known: set acs_system_id on the listing or the source, or SEAM_ACS_SYSTEM_ID.", FixAdmin, RetryMinutes},
 	{ReasonNoTimeZone, "Check-in and check-out are local times and no time zone is known: set time_zone on the listing or the source.", FixAdmin, RetryOnChange},
 	{ReasonNoDates, "The PMS has not sent both dates of the stay yet: the key is created as soon as it does.", FixPMS, RetryOnChange},

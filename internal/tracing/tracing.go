@@ -39,8 +39,15 @@ func Of(ctx context.Context, event *uuid.UUID) context.Context {
 		return ctx
 	}
 	return trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{
-		TraceID: trace.TraceID(*event), SpanID: rootSpan(*event), TraceFlags: trace.FlagsSampled, Remote: true,
+		TraceID: trace.TraceID(*event), SpanID: rootSpan(*event), TraceFlags: sampling(ctx, *event), Remote: true,
 	}))
+}
+
+// sampling is what the configured sampler decides on an event's trace. A span that is begun like the first one tells; it is never
+// ended, so that nothing is exported of it. Samplers that go by the trace's id decide the same each time, in each replica.
+func sampling(ctx context.Context, event uuid.UUID) trace.TraceFlags {
+	_, span := otel.Tracer(name).Start(context.WithValue(ctx, rootKey{}, event), "webhook", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer))
+	return span.SpanContext().TraceFlags()
 }
 
 // Done records a span that is over.

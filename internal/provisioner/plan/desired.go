@@ -167,11 +167,11 @@ func (d *Desired) setListing(s Situation) *Finding {
 		d.KeepGroups = false
 		return waiting(stay.ReasonNoRoom)
 	case s.Listing == nil:
-		return waiting(stay.ReasonListingUnknown, listingID, s.Reservation.Source)
+		return waiting(stay.ReasonListingUnknown, listingID, stay.ListingPath(s.Reservation.Source, listingID))
 	case s.Listing.Deleted:
 		return attentionWithKey(stay.ReasonListingDeleted, listingID)
 	case len(s.Listing.Groups()) == 0:
-		return attentionWithKey(stay.ReasonNoGroups, listingID, s.Reservation.Source)
+		return attentionWithKey(stay.ReasonNoGroups, listingID, stay.ListingPath(s.Reservation.Source, listingID))
 	}
 	return d.setGroups(s, s.Listing.Groups())
 }

@@ -1,0 +1,60 @@
+package handlers_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// Listings of a source that has gone from the configuration stay what they are, for REST and for the page: its keys last.
+func TestListingOfARemovedSource(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	delete(a.sources, "default")
+	v := a.visitor()
+	v.signIn(adminToken)
+	const listing, page = "/v1/listings/default/2222222-2222", "/listings/default/2222222-2222"
+	if r := a.get(listing); r.status != http.StatusOK {
+		t.Errorf("GET: %d", r.status)
+	}
+	if r := a.call("PUT", listing, `{"name":"by REST"}`); r.status != http.StatusOK {
+		t.Errorf("PUT of a listing that GET shows: %d %s", r.status, r.rawBody)
+	}
+	if shown := v.see(page); shown.status != http.StatusOK || !strings.Contains(shown.body, "no longer in the configuration") {
+		t.Errorf("the page: %d", shown.status)
+	}
+	v.post(page, url.Values{"groups_by": {"pms"}, "name": {"by the page"}})
+	if got := a.get(listing).body["name"]; got != "by the page" {
+		t.Errorf("saved on the page, the name is %v", got)
+	}
+	for _, nowhere := range []string{"/default/new", "/never/new"} {
+		a.call("PUT", "/v1/listings"+nowhere, `{"name":"x"}`).mustBeProblem(t, http.StatusNotFound)
+		if shown := v.see("/listings" + nowhere); shown.status != http.StatusNotFound {
+			t.Errorf("the page of %s: %d", nowhere, shown.status)
+		}
+	}
+}
+
+// A form that is refused shows what was typed, not what is stored.
+func TestListingFormKeepsWhatWasTyped(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	v := a.visitor()
+	v.signIn(adminToken)
+	shown := v.post("/listings/default/2222222-2222", url.Values{
+		"groups_by": {"admin"}, "group": {"555555-5555"}, "more_groups": {"another-group"}, "name": {"Suite of the sea"}, "time_zone": {"Europe/Madird"},
+		"check_in_time": {"16:30"}, "check_out_time": {"10:15"}, "acs_system_id": {"the-system"},
+	})
+	if shown.status != http.StatusUnprocessableEntity {
+		t.Fatalf("answered %d", shown.status)
+	}
+	for _, typed := range []string{`value="Suite of the sea"`, `value="Europe/Madird"`, `value="16:30"`, `value="10:15"`, `value="the-system"`, `value="555555-5555" checked`, `value="another-group" checked`, `value="admin" checked`} {
+		if !strings.Contains(shown.body, typed) {
+			t.Errorf("the form has lost %s", typed)
+		}
+	}
+	if a.get("/v1/listings/default/2222222-2222").body["name"] == "Suite of the sea" {
+		t.Error("it was saved")
+	}
+}
