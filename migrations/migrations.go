@@ -133,7 +133,7 @@ func isLocked(err error) bool {
 // nameOf names a migration; one in Go has no file.
 func nameOf(s *goose.Source) string {
 	if s.Path == "" {
-		return fmt.Sprintf("%05d_river", s.Version)
+		return fmt.Sprintf("%05d_%s", s.Version, map[int64]string{5: "river", 15: "folded_texts"}[s.Version])
 	}
 	return s.Path
 }
@@ -191,7 +191,7 @@ func Content() []byte {
 		}
 		all = append(all, content...)
 	}
-	return fmt.Appendf(all, "river %d", riverVersion)
+	return fmt.Appendf(all, "river %d %s", riverVersion, foldFunction())
 }
 
 func newProvider(db *sql.DB) (*goose.Provider, error) {
@@ -200,5 +200,5 @@ func newProvider(db *sql.DB) (*goose.Provider, error) {
 		return nil, fmt.Errorf("migration lock: %w", err)
 	}
 	return goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithGoMigrations(riverMigration()), goose.WithSlog(slog.New(slog.DiscardHandler)))
+		goose.WithSessionLocker(locker), goose.WithGoMigrations(riverMigration(), foldedTexts()), goose.WithSlog(slog.New(slog.DiscardHandler)))
 }

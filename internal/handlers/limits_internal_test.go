@@ -214,7 +214,7 @@ func TestBodyThatIsLate(t *testing.T) {
 		status int
 		retry  bool
 	}{
-		"our deadline":      {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, http.StatusServiceUnavailable, true},
+		"our deadline":       {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, http.StatusServiceUnavailable, true},
 		"the sender's fault": {io.ErrUnexpectedEOF, http.StatusBadRequest, false},
 	} {
 		_, release, p := readBodyOf(t.Context(), newLimits(addressOf), "192.0.2.1", lateBody{tc.err})

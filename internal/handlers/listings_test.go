@@ -58,3 +58,28 @@ func TestListingFormKeepsWhatWasTyped(t *testing.T) {
 		t.Error("it was saved")
 	}
 }
+
+// Searches are in any case, also of letters that are not ASCII, whatever the database's locale.
+func TestSearchInAnyCase(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.post(hook{id: "u1", body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"2222222-2222","name":"Île à Öresund","seam_access_group_ids":["555555-5555"]}}`})
+	a.post(hook{id: "u2", body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R1","guest_name":"Jörg Öztürk Ἀθηνᾶ ΟΔΟΣ","guest_email":"jörg@exämple.com","listing_id":"2222222-2222","check_in":"2030-11-01T15:00:00.000Z","check_out":"2030-11-04T11:00:00.000Z"}}`})
+	a.apply()
+	for path, texts := range map[string][]string{
+		"/v1/reservations?q=":           {"öztürk", "ÖZTÜRK", "JÖRG", "jörg", "οδος", "ἈΘΗΝᾶ", "r1"},
+		"/v1/reservations?guest_email=": {"jörg@exämple.com", "JÖRG@EXÄMPLE.COM"},
+		"/v1/listings?q=":               {"île", "ÎLE À ÖRESUND"},
+	} {
+		for _, text := range texts {
+			if n := len(a.get(path + url.QueryEscape(text)).body["items"].([]any)); n != 1 {
+				t.Errorf("%s%s finds %d", path, text, n)
+			}
+		}
+	}
+	for _, path := range []string{"/v1/reservations?q=" + url.QueryEscape("oztürk"), "/v1/reservations?guest_email=" + url.QueryEscape("jorg@exämple.com")} {
+		if n := len(a.get(path).body["items"].([]any)); n != 0 {
+			t.Errorf("%s finds %d", path, n)
+		}
+	}
+}

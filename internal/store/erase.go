@@ -13,12 +13,12 @@ import (
 // The address matches as a whole, in any case.
 func (s *Store) GuestStays(ctx context.Context, address string, now time.Time) (over, live []Ref, err error) {
 	address = strings.ToLower(address)
-	// lower() of a database with the locale C leaves letters beyond ASCII as they are, so that those are compared here.
+	// What Postgres folds to the same may still differ for us: the address is compared here, as everywhere.
 	rows, _ := s.pool.Query(ctx, `
 		SELECT r.source, r.reservation_id, r.guest_email,
 			EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id)
 				OR (r.status = 'confirmed' AND coalesce(r.check_out > $2, true)) AS live
-		FROM reservations r WHERE lower(r.guest_email) = lower($1) OR r.guest_email ~ '[^\x01-\x7f]' ORDER BY r.source, r.reservation_id`, address, now)
+		FROM reservations r WHERE staykey_fold(r.guest_email) = staykey_fold($1) ORDER BY r.source, r.reservation_id`, address, now)
 	var ref Ref
 	var email string
 	var isLive bool

@@ -134,7 +134,7 @@ type Place struct {
 
 // Listings lists known listings, newest change first, from behind a place.
 func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limit int) ([]Listing, error) {
-	const text = `lower(t.listing_id || ' ' || coalesce(t.name, ''))` // as the index listings_text has it
+	const text = `staykey_fold(t.listing_id || ' ' || coalesce(t.name, ''))` // as the index listings_text_folded has it
 	var w where
 	w.add("t.known")
 	w.equal("t.listing_id", f.ListingID)
@@ -143,8 +143,8 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limi
 	}
 	few := f.ListingID != ""
 	if f.Query != "" {
-		w.add(text+" LIKE lower(%s)", containing(f.Query))
-		found, err := s.fewer(ctx, fewTexts, `SELECT FROM listings t WHERE known AND `+text+` LIKE lower($1)`, containing(f.Query))
+		w.add(text+" LIKE staykey_fold(%s)", containing(f.Query))
+		found, err := s.fewer(ctx, fewTexts, `SELECT FROM listings t WHERE known AND `+text+` LIKE staykey_fold($1)`, containing(f.Query))
 		if err != nil {
 			return nil, wrap(err, "list listings")
 		}

@@ -262,7 +262,7 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after P
 			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + newestChange + w.arg(limit), nil
 	}
 	if f.Query != "" {
-		w.add(`EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+reservationText+` LIKE lower(%s))`, containing(f.Query))
+		w.add(`EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+reservationText+` LIKE staykey_fold(%s))`, containing(f.Query))
 	}
 	if f.isOnlyText() {
 		const at = `(t.changed_at AT TIME ZONE 'UTC')`
@@ -317,10 +317,10 @@ func (f ReservationFilter) byText(w *where) {
 	w.among("r.source", f.Sources)
 	w.equal("r.listing_id", f.ListingID)
 	if f.GuestEmail != "" {
-		w.add("lower(r.guest_email) = lower(%s)", f.GuestEmail)
+		w.add("staykey_fold(r.guest_email) = staykey_fold(%s)", f.GuestEmail)
 	}
 	if f.Query != "" {
-		w.add(reservationText+" LIKE lower(%s)", containing(f.Query))
+		w.add(reservationText+" LIKE staykey_fold(%s)", containing(f.Query))
 	}
 }
 
@@ -340,8 +340,8 @@ func (f ReservationFilter) months() *span {
 	return s
 }
 
-// reservationText is what q looks in, as the index reservations_text has it.
-const reservationText = `lower(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, ''))`
+// reservationText is what q looks in, as the index reservations_text_folded has it.
+const reservationText = `staykey_fold(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, ''))`
 
 // fewTexts tells whether the filters on a reservation's texts leave few.
 func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error) {
@@ -351,7 +351,7 @@ func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error)
 	if f.Query == "" {
 		return false, nil
 	}
-	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r WHERE `+reservationText+` LIKE lower($1)`, containing(f.Query))
+	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r WHERE `+reservationText+` LIKE staykey_fold($1)`, containing(f.Query))
 }
 
 // fewer tells whether a query on texts leaves at most so many rows, as far as the planner knows: to count them, an
