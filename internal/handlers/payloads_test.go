@@ -1,0 +1,281 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// These are shapes that PMSs were publicly reported to send, over HTTP and to the reservation that comes of them.
+
+// tells posts a webhook to a preset, applies it and returns its event.
+func (a *app) tells(preset, body string) map[string]any {
+	a.t.Helper()
+	r := a.send(http.MethodPost, "/webhooks/"+preset+"/"+urlToken, "application/json", body)
+	if r.status != 202 {
+		a.t.Fatalf("%s is answered %d: %s", body, r.status, r.rawBody)
+	}
+	a.apply()
+	return a.get("/v1/events/" + r.body["event_id"].(string)).body
+}
+
+// reserved is a reservation as REST shows it, in words: status, listing, check-in and check-out.
+func (a *app) reserved(preset, id string) string {
+	a.t.Helper()
+	r := a.get("/v1/reservations/" + preset + "/" + id)
+	if r.status == 404 {
+		return "none"
+	}
+	word := func(field string) string {
+		s, _ := r.body[field].(string)
+		return strings.TrimSuffix(s, ":00.000Z")
+	}
+	return strings.TrimSpace(fmt.Sprint(word("status"), " ", word("listing_id"), " ", word("check_in"), " ", word("check_out")))
+}
+
+// noted are the fields that an event or a reservation says could not be read.
+func noted(body map[string]any) string {
+	var fields []string
+	list, _ := body["notes"].([]any)
+	for _, n := range list {
+		fields = append(fields, n.(map[string]any)["field"].(string))
+	}
+	return strings.Join(fields, " ")
+}
+
+// A cancel is applied whatever else it carries, and says what it did without.
+func TestCancelsOfPMSs(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	for _, preset := range []string{"hostaway", "beds24", "uplisting", "smoobu", "guesty"} {
+		a.withPreset(preset)
+	}
+	hostaway := func(id int, status, fields string) string {
+		return fmt.Sprintf(`{"object":"reservation","event":"reservation.updated","data":{"id":%d,"listingMapId":401,"status":%q,%s}}`, id, status, fields)
+	}
+	for i, c := range []struct{ fields, note string }{
+		{`"checkInTime":"16"`, ""},
+		{`"checkInTime":"soon","arrivalDate":"2034-11-01"`, "reservation.check_in.time"},
+		{`"updatedOn":"0000-00-00 00:00:00"`, ""},
+		{`"updatedOn":"yesterday"`, "reservation.version"},
+		{`"arrivalDate":"0000-00-00","departureDate":"0000-00-00"`, ""},
+		{`"arrivalDate":"soon"`, "reservation.check_in"},
+		{`"arrivalDate":"2034-11-02","departureDate":"2034-11-01"`, "reservation.check_out"},
+		{`"arrivalDate":"2034-11-02","departureDate":"2034-11-02","checkInTime":16,"checkOutTime":10`, "reservation.check_out"},
+		{`"phone":true`, "reservation.guest_phone"},
+		{`"guestName":{"first":"A"}`, "reservation.guest_name"},
+		{`"listingMapId":{}`, "reservation.listing_id"},
+	} {
+		id := 7100 + i
+		a.tells("hostaway", hostaway(id, "new", `"arrivalDate":"2034-11-01","departureDate":"2034-11-04","checkInTime":16,"checkOutTime":10`))
+		if got := a.reserved("hostaway", fmt.Sprint(id)); !strings.HasPrefix(got, "confirmed 401") {
+			t.Fatalf("before the cancel: %s", got)
+		}
+		e := a.tells("hostaway", hostaway(id, "cancelled", c.fields))
+		if e["status"] != "applied" || e["reservation_id"] != fmt.Sprint(id) || noted(e) != c.note {
+			t.Errorf("%s: %v, notes %q, want %q", c.fields, e, noted(e), c.note)
+		}
+		if got := a.reserved("hostaway", fmt.Sprint(id)); !strings.HasPrefix(got, "cancelled") {
+			t.Errorf("%s: the reservation is %s", c.fields, got)
+		}
+	}
+	for _, c := range []struct{ preset, before, cancel string }{
+		{
+			"beds24", `{"booking":{"id":1,"roomId":2,"unitId":1,"status":"confirmed","arrival":"2034-11-01","departure":"2034-11-04"},"infoItems":[]}`,
+			`{"booking":{"id":1,"roomId":2,"unitId":1,"status":"cancelled","arrival":"2034-11-01","departure":"2034-11-04"},"infoItems":[{"code":"ACCESS_STARTTIME","text":"three-ish"}]}`,
+		},
+		{
+			"uplisting", `{"id":1,"property_id":2,"status":"confirmed","check_in":"2034-11-01","check_out":"2034-11-04"}`,
+			`{"id":1,"property_id":2,"reason":"destroyed","check_in":"2034-11-01","check_out":"2034-11-04","arrival_time":"after 3"}`,
+		},
+		{
+			"smoobu", `{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-11-01","departure":"2034-11-04","apartment":{"id":2}}}`,
+			`{"action":"cancelReservation","data":{"id":1,"type":"cancellation","arrival":"2034-11-01","departure":"2034-11-01","check-in":"16:00","check-out":"10:00","apartment":{"id":2}}}`,
+		},
+		{
+			"guesty", `{"event":"reservation.new","reservation":{"_id":"1","listingId":"2","status":"confirmed","checkIn":"2034-11-01T15:00:00Z","checkOut":"2034-11-04T11:00:00Z"}}`,
+			`{"event":"reservation.updated","reservation":{"_id":"1","listingId":"2","status":"canceled","checkInDateLocalized":"2034-11-01","plannedArrival":"after 4","checkIn":"2034-11-01T15:00:00Z"}}`,
+		},
+		{
+			"guesty", `{"event":"reservation.new","reservation":{"_id":"2","listingId":"2","status":"confirmed","checkIn":"2034-11-01T15:00:00Z","checkOut":"2034-11-04T11:00:00Z"}}`,
+			`{"event":"reservation.updated.v2","data":{"reservationId":"2","status":"canceled"}}`,
+		},
+	} {
+		id, _ := a.tells(c.preset, c.before)["reservation_id"].(string)
+		if got := a.reserved(c.preset, id); !strings.HasPrefix(got, "confirmed") {
+			t.Errorf("%s: before the cancel it is %s", c.preset, got)
+		}
+		if e := a.tells(c.preset, c.cancel); e["status"] != "applied" || !strings.HasPrefix(a.reserved(c.preset, id), "cancelled") {
+			t.Errorf("%s: %v, the reservation is %s", c.preset, e, a.reserved(c.preset, id))
+		}
+	}
+}
+
+// An hour, a zone, a phone number or a name in another form never costs a reservation.
+func TestHintsOfPMSs(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	for _, preset := range []string{"hostaway", "guesty", "smoobu", "uplisting", "beds24", "hospitable", "lodgify"} {
+		a.withPreset(preset)
+	}
+	hostaway := func(fields string) string {
+		return `{"object":"reservation","data":{"id":1,"listingMapId":2,"status":"new","arrivalDate":"2034-07-01","departureDate":"2034-07-04",` + fields + `}}`
+	}
+	guesty := func(fields string) string {
+		return `{"event":"reservation.new","reservation":{"_id":"1","listingId":"2","status":"confirmed","checkIn":"2034-07-01T13:00:00.000Z","checkOut":"2034-07-04T09:00:00.000Z",
+			"checkInDateLocalized":"2034-07-01","checkOutDateLocalized":"2034-07-04",` + fields + `}}`
+	}
+	hospitable := func(fields string) string {
+		return `{"action":"reservation.created","data":{"id":"1","properties":[{"id":"2"}],"reservation_status":{"current":{"category":"accepted"}},` + fields + `}}`
+	}
+	for _, c := range []struct{ preset, body, starts, note string }{ // in Berlin, in summer; 15:00 there is 13:00 of UTC
+		{"hostaway", hostaway(`"checkInTime":"15"`), "13:00", ""},
+		{"hostaway", hostaway(`"checkInTime":15.0`), "13:00", ""},
+		{"hostaway", hostaway(`"checkInTime":15.5`), "13:30", ""},
+		{"hostaway", hostaway(`"checkInTime":"late"`), "13:00", "reservation.check_in.time"},
+		{"guesty", guesty(`"plannedArrival":"3:00 PM","listing":{"timezone":"Europe/Berlin"}`), "13:00", ""},
+		{"guesty", guesty(`"plannedArrival":"2034-07-01T12:00:00.000Z","listing":{"timezone":"Europe/Berlin"}`), "12:00", ""},
+		{"guesty", guesty(`"plannedArrival":"22:00","listing":{"timezone":"Europe/Berlin"}`), "13:00", ""},
+		{"guesty", guesty(`"plannedArrival":"12:00","listing":{"timezone":"Romance Standard Time"}`), "13:00", "reservation.check_in.time_zone"},
+		{"guesty", guesty(`"plannedArrival":"12:00"`), "13:00", ""},
+		{"guesty", guesty(`"guest":{"emails":[{"a":1}]}`), "13:00", "reservation.guest_email"},
+		{"smoobu", `{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-07-01","departure":"2034-07-04","check-in":"16:00 - 20:00","apartment":{"id":2}}}`, "14:00", ""},
+		{"smoobu", `{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-07-01","departure":"2034-07-04","check-in":"16","apartment":{"id":2}}}`, "14:00", ""},
+		{"uplisting", `{"id":1,"property_id":2,"status":"needs_check_in","check_in":"2034-07-01","check_out":"2034-07-04","arrival_time":"3PM"}`, "13:00", ""},
+		{"beds24", `{"booking":{"id":1,"roomId":2,"status":"confirmed","arrival":"2034-07-01","departure":"2034-07-04"},"infoItems":[{"code":"ACCESS_STARTTIME","text":"3pm"}]}`, "13:00", ""},
+		{"hospitable", hospitable(`"check_in":"2034-07-01T15:00:00+0200","check_out":"2034-07-04T11:00:00+0200","guest":{"phone_numbers":[{"a":1}]}`), "13:00", "reservation.guest_phone"},
+		{"lodgify", `{"action":"booking_change","booking":{"id":1,"property_id":2,"status":"Booked","date_arrival":"2034-07-01T00:00:00","date_departure":"2034-07-04"},"guest":{"name":[1]}}`, "13:00", "reservation.guest_name"},
+	} {
+		e := a.tells(c.preset, c.body)
+		if got := a.reserved(c.preset, "1"); e["status"] != "applied" || !strings.HasPrefix(got, "confirmed 2 2034-07-01T"+c.starts) {
+			t.Errorf("%s %s: %v, the reservation is %s", c.preset, c.body, e["reason"], got)
+		}
+		if noted(e) != c.note || noted(a.get("/v1/reservations/"+c.preset+"/1").body) != c.note {
+			t.Errorf("%s %s: the event notes %q, the reservation %q, want %q", c.preset, c.body, noted(e), noted(a.get("/v1/reservations/"+c.preset+"/1").body), c.note)
+		}
+	}
+	if e := a.tells("guesty", `{"event":"listing.updated","listing":{"_id":"9","timezone":"Europe/Lisbon","defaultCheckInTime":"24:00"}}`); e["status"] != "applied" || noted(e) != "listing.check_in_time" {
+		t.Errorf("%v", e)
+	}
+	if l := a.get("/v1/listings/guesty/9").body; l["time_zone"] != "Europe/Lisbon" {
+		t.Errorf("%v", l)
+	}
+}
+
+// The items of an event are judged one by one, and what is rejected is told.
+func TestOneBadItemOfAPMS(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.withPreset("lodgify")
+	booking := func(id int, arrival string) string {
+		return fmt.Sprintf(`{"action":"booking_change","booking":{"id":%d,"property_id":2,"status":"Booked","date_arrival":%q,"date_departure":"2034-11-04"}}`, id, arrival)
+	}
+	e := a.tells("lodgify", `[`+booking(1, "2034-11-01")+`,`+booking(2, "bad")+`]`)
+	rejected, _ := e["rejected"].([]any)
+	if e["status"] != "applied" || len(rejected) != 1 || rejected[0].(map[string]any)["reservation_id"] != "2" {
+		t.Errorf("%v", e)
+	}
+	if one, two := a.reserved("lodgify", "1"), a.reserved("lodgify", "2"); !strings.HasPrefix(one, "confirmed") || two != "none" {
+		t.Errorf("1 is %s, 2 is %s", one, two)
+	}
+	alone := a.tells("lodgify", booking(3, "bad"))
+	if alone["status"] != "rejected" || alone["reservation_id"] != "3" {
+		t.Errorf("%v", alone)
+	}
+	if items := a.get("/v1/events?reservation_id=3").body["items"].([]any); len(items) != 1 {
+		t.Errorf("the rejected event is not found by its reservation: %v", items)
+	}
+}
+
+// A booking gets a second room and loses it again: the first room's reservation doesn't change.
+func TestASecondRoomOfAPMS(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.withPreset("hospitable")
+	booking := func(rooms string, minute int) string {
+		return fmt.Sprintf(`{"action":"reservation.changed","created":"2024-10-08T07:%02d:00Z","data":{"id":"inh","properties":[%s],"reservation_status":{"current":{"category":"accepted"}},
+			"guest":{"id":"g","email":"inh@example.com"},"check_in":"2034-11-01T15:00:00Z","check_out":"2034-11-04T11:00:00Z"}}`, minute, rooms)
+	}
+	const p1, p2 = `{"id":"P1"}`, `{"id":"P2"}`
+	for i, c := range []struct{ rooms, first, second string }{
+		{p1, "confirmed P1", "none"},
+		{p1 + "," + p2, "confirmed P1", "confirmed P2"},
+		{p2 + "," + p1, "confirmed P1", "confirmed P2"},
+		{p1, "confirmed P1", "cancelled P2"},
+		{p1 + "," + p2, "confirmed P1", "confirmed P2"},
+		{p2, "cancelled P1", "confirmed P2"},
+	} {
+		a.tells("hospitable", booking(c.rooms, i))
+		first, second := a.reserved("hospitable", "inh"), a.reserved("hospitable", "inh_P2")
+		if !strings.HasPrefix(first, c.first) || !strings.HasPrefix(second, c.second) {
+			t.Errorf("%d: with %s the first is %s, the second %s", i, c.rooms, first, second)
+		}
+	}
+	// A booking that moves to another property is the same reservation.
+	moved := func(room string, minute int) string {
+		return strings.Replace(booking(room, minute), `"inh"`, `"mov"`, 1)
+	}
+	a.tells("hospitable", moved(p1, 1))
+	a.tells("hospitable", moved(`{"id":"P3"}`, 2))
+	if got := a.reserved("hospitable", "mov"); !strings.HasPrefix(got, "confirmed P3") {
+		t.Errorf("moved: %s", got)
+	}
+}
+
+// A stay whose PMS reports it as checked in has begun, and stays so until the PMS takes it back.
+func TestACheckedInStayOfAPMS(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.withPreset("uplisting")
+	soon := time.Now().Add(48 * time.Hour).UTC().Format("2006-01-02")
+	later := time.Now().Add(96 * time.Hour).UTC().Format("2006-01-02")
+	booking := func(status string) string {
+		return fmt.Sprintf(`{"id":1,"property_id":2,"status":%q,"check_in":%q,"check_out":%q}`, status, soon, later)
+	}
+	a.tells("uplisting", booking("confirmed"))
+	if got := a.reserved("uplisting", "1"); !strings.HasPrefix(got, "confirmed 2 "+soon) {
+		t.Fatal(got)
+	}
+	a.tells("uplisting", booking("checked_in"))
+	in, err := time.Parse(time.RFC3339, a.get("/v1/reservations/uplisting/1").body["check_in"].(string))
+	if err != nil || time.Until(in) > 0 {
+		t.Errorf("checked in, access starts at %s: %v", in, err)
+	}
+}
+
+// A stay that its PMS ends on the day of its arrival is over, and not an event that can't be read.
+func TestADepartureOnTheDayOfArrivalOfAPMS(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.withPreset("hostaway")
+	booking := func(departure string) string {
+		return fmt.Sprintf(`{"object":"reservation","data":{"id":7200,"listingMapId":401,"status":"new","arrivalDate":"2024-11-01","departureDate":%q,"checkInTime":1,"checkOutTime":0}}`, departure)
+	}
+	a.tells("hostaway", booking("2034-11-03"))
+	e := a.tells("hostaway", booking("2024-11-01"))
+	if got := a.reserved("hostaway", "7200"); e["status"] != "applied" || got != "confirmed 401 2024-11-01T00:00 2024-10-31T23:00" {
+		t.Errorf("%v, the reservation is %s", e, got)
+	}
+}
+
+// A block, an inquiry and an unknown status make no key, and take none away.
+func TestWhatIsNoStayOfAPMS(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.withPreset("smoobu")
+	booking := func(id int, fields string) string {
+		return fmt.Sprintf(`{"action":"updateReservation","data":{"id":%d,"arrival":"2034-11-01","departure":"2034-11-04","apartment":{"id":2},%s}}`, id, fields)
+	}
+	for i, fields := range []string{`"is-blocked-booking":1`, `"is-blocked-booking":"true"`, `"type":"brand new"`} {
+		if e := a.tells("smoobu", booking(i, fields)); e["status"] != "ignored" || a.reserved("smoobu", fmt.Sprint(i)) != "none" {
+			t.Errorf("%s: %v", fields, e)
+		}
+		a.tells("smoobu", booking(10+i, `"type":"reservation"`))
+		a.tells("smoobu", booking(10+i, fields))
+		if got := a.reserved("smoobu", fmt.Sprint(10+i)); !strings.HasPrefix(got, "confirmed") {
+			t.Errorf("%s on a stay: %s", fields, got)
+		}
+	}
+}
