@@ -279,3 +279,35 @@ func TestWhatIsNoStayOfAPMS(t *testing.T) {
 		}
 	}
 }
+
+// What a webhook says by itself isn't kept waiting for a document: a cancel counts while the PMS can't be asked at all.
+func TestACancelOfAPMSWaitsForNoDocument(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	for _, preset := range []string{"beds24", "cloudbeds"} {
+		a.withPreset(preset)
+	}
+	a.tells("beds24", `{"booking":{"id":1,"roomId":2,"unitId":1,"status":"confirmed","arrival":"2034-11-01","departure":"2034-11-04"}}`)
+	r := a.send(http.MethodGet, "/webhooks/beds24/"+urlToken+"?bookid=1&status=cancel", "", "")
+	a.apply()
+	if e := a.get("/v1/events/" + r.body["event_id"].(string)).body; e["reason"] != "needs_fetch" || !strings.HasPrefix(a.reserved("beds24", "1"), "cancelled") {
+		t.Errorf("%v, the reservation is %s", e, a.reserved("beds24", "1"))
+	}
+	e := a.tells("cloudbeds", `{"event":"reservation/status_changed","reservationID":"B","propertyID":1,"status":"canceled","timestamp":1766005381.8}`)
+	if e["status"] != "applied" || !strings.HasPrefix(a.reserved("cloudbeds", "B"), "cancelled") {
+		t.Errorf("%v, the reservation is %s", e, a.reserved("cloudbeds", "B"))
+	}
+}
+
+// A status that nobody knows is seen at the reservation that holds a key.
+func TestAnUnknownStatusOfAPMSIsSeen(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.withPreset("uplisting")
+	for _, status := range []string{"confirmed", "brand_new"} {
+		a.tells("uplisting", fmt.Sprintf(`{"id":1,"property_id":2,"status":%q,"check_in":"2034-11-01","check_out":"2034-11-04"}`, status))
+	}
+	if got := noted(a.get("/v1/reservations/uplisting/1").body); got != "status" {
+		t.Errorf("the reservation notes %q", got)
+	}
+}

@@ -1,0 +1,217 @@
+package pms
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// This file reads the objects of the canonical format, field by field, so that every field that is wrong can be told.
+
+// object is one JSON object while its fields are read. Each field gets at most one error.
+type object struct {
+	prefix string
+	is     bool // false: it was no object
+	fields []field
+	errs   *[]FieldError
+}
+
+type field struct {
+	name  string
+	value jsontext.Value // of the body itself
+}
+
+// field returns the value of a field; of one that comes twice the last.
+func (o object) field(name string) (value jsontext.Value, said bool) {
+	for i := len(o.fields) - 1; i >= 0; i-- {
+		if o.fields[i].name == name {
+			return o.fields[i].value, true
+		}
+	}
+	return nil, false
+}
+
+// readBody reads the object that a body is. The error is [ErrNotJSON].
+func readBody(body []byte, known []string, errs *[]FieldError) (object, error) {
+	text := withoutMark(body)
+	d := lenient(text)
+	o, ok := readFields(d, text, "", known, errs)
+	if ok {
+		_, err := d.ReadToken()
+		ok = errors.Is(err, io.EOF) && utf8.Valid(text)
+	}
+	if ok {
+		return o, nil
+	}
+	if err := CheckJSON(body); err != nil { // it says what is wrong, and where
+		return object{}, err
+	}
+	*errs = append(*errs, FieldError{"body", "must be a JSON object"})
+	return object{}, nil
+}
+
+// readObject reads the object that a value is, which has been read before, so that it is JSON. The result says if it is none.
+func readObject(v jsontext.Value, prefix string, known []string, errs *[]FieldError) object {
+	d := lenient(v)
+	o, ok := readFields(d, v, prefix, known, errs)
+	if !ok {
+		*errs = append(*errs, FieldError{strings.TrimSuffix(prefix, "."), "must be a JSON object"})
+	}
+	return o
+}
+
+// readFields splits an object into its fields; false if it is none, or no JSON. A known name that is spelt in another
+// case or comes twice is an error: which of them was meant is not ours to guess.
+func readFields(d *jsontext.Decoder, of []byte, prefix string, known []string, errs *[]FieldError) (object, bool) {
+	if d.PeekKind() != '{' {
+		return object{}, false
+	}
+	o := object{prefix: prefix, is: true, errs: errs, fields: make([]field, 0, len(known))}
+	_, _ = d.ReadToken() // the brace
+	for d.PeekKind() == '"' {
+		token, err := d.ReadToken()
+		if err != nil {
+			return object{}, false
+		}
+		name := token.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			return object{}, false
+		}
+		end := int(d.InputOffset())
+		switch {
+		case !slices.Contains(known, name):
+			if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, name) }); i >= 0 {
+				o.fail(name, fmt.Sprintf("field names are case-sensitive: write %q", known[i]))
+			}
+		default:
+			if _, twice := o.field(name); twice {
+				o.fail(name, "comes twice")
+			}
+		}
+		o.fields = append(o.fields, field{name, of[end-len(value) : end]})
+	}
+	_, err := d.ReadToken()
+	return o, err == nil
+}
+
+func (o object) fail(name, message string) {
+	field := o.prefix + name
+	if !slices.ContainsFunc(*o.errs, func(e FieldError) bool { return e.Field == field }) {
+		*o.errs = append(*o.errs, FieldError{field, message})
+	}
+}
+
+// text returns a string field, trimmed; false where it means none. most of 0 is no bound but that of a sane text.
+func (o object) text(name string, required bool, most int) (string, bool) {
+	v, said := o.field(name)
+	if !said || v.Kind() == 'n' {
+		if required {
+			o.fail(name, "is required")
+		}
+		return "", false
+	}
+	if v.Kind() != '"' {
+		o.fail(name, "must be a string")
+		return "", false
+	}
+	s := strings.TrimSpace(unquoted(v))
+	if s == "" {
+		if required {
+			o.fail(name, "is required and must not be empty")
+		}
+		return "", false
+	}
+	if most == 0 {
+		most = maxText
+	}
+	if err := checkText(s, most); err != nil {
+		o.fail(name, err.Error())
+		return "", false
+	}
+	return s, true
+}
+
+// unquoted is the text of a JSON string that was read before, with lone surrogates as U+FFFD.
+func unquoted(v jsontext.Value) string {
+	text, _ := jsontext.AppendUnquote(nil, v) // the error says that there are such surrogates
+	return string(text)
+}
+
+// id reads the id of a reservation, a listing or a group.
+func (o object) id(name string, required bool) (string, bool) {
+	s, ok := o.text(name, required, maxID)
+	if !ok {
+		return "", false
+	}
+	if err := CheckID(s); err != nil {
+		o.fail(name, err.Error())
+		return "", false
+	}
+	return s, true
+}
+
+func (o object) ids(name string, required bool) []string {
+	v, said := o.field(name)
+	if !said || v.Kind() == 'n' || string(bytes.TrimSpace(v)) == `""` {
+		if required {
+			o.fail(name, "is required; [] for none")
+		}
+		return nil
+	}
+	var raw []jsontext.Value
+	if v.Kind() != '[' || json.Unmarshal(v, &raw, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		o.fail(name, "must be a list of strings")
+		return nil
+	}
+	if len(raw) > maxIDs {
+		o.fail(name, fmt.Sprintf("must hold at most %d ids", maxIDs))
+		return nil
+	}
+	ids := []string{}
+	for i, item := range raw {
+		element := object{prefix: "", is: true, fields: []field{{"id", item}}, errs: new([]FieldError)}
+		id, ok := element.id("id", true)
+		if !ok {
+			o.fail(name, fmt.Sprintf("item %d %s", i, (*element.errs)[0].Message))
+			return nil
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (o object) moment(name string, required bool) *Moment {
+	s, ok := o.text(name, required, 0)
+	if !ok {
+		return nil
+	}
+	m, err := ParseMoment(s)
+	if err != nil {
+		o.fail(name, err.Error())
+		return nil
+	}
+	return &m
+}
+
+func (o object) clock(name string) *string {
+	s, ok := o.text(name, false, 0)
+	if !ok {
+		return nil
+	}
+	clock, err := ParseClock(s)
+	if err != nil {
+		o.fail(name, err.Error())
+		return nil
+	}
+	return &clock
+}
