@@ -30,7 +30,7 @@ func (r *rig) oneDelivery(ctx context.Context, s Subscription, death int) {
 	if death == diesBeforeClaim {
 		return
 	}
-	claimed, _, err := r.claim(ctx, s, 2)
+	claimed, _, err := r.claim(ctx, r.claims, s, 2)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func (r *rig) oneDelivery(ctx context.Context, s Subscription, death int) {
 		if death == diesAfterSend {
 			continue
 		}
-		if err := r.record(ctx, c, o, result, 0); err != nil {
+		if err := r.record(ctx, r.claims, c, o, result, 0); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -189,19 +189,19 @@ func TestALostLeaseChangesNothing(t *testing.T) {
 	if _, err := r.db.OrderChanges(ctx, changesAtMax); err != nil {
 		t.Fatal(err)
 	}
-	claimed, _, err := r.claim(ctx, s, 1)
+	claimed, _, err := r.claim(ctx, r.claims, s, 1)
 	if err != nil || len(claimed) != 1 {
 		t.Fatalf("claimed %+v, %v", claimed, err)
 	}
 	late := claimed[0]
 	late.Until = time.Now()
-	if r.attempt(ctx, s, late) {
+	if r.attempt(ctx, r.claims, s, late) {
 		t.Error("it was sent after its lease")
 	}
 	r.crash()
 	r.settle()
 	wantTypes(t, receiver.take(), TypeReady)
-	if err := r.record(ctx, claimed[0], outcome{}, store.AttemptResult{At: r.clock(), Error: "late"}, 0); err != nil {
+	if err := r.record(ctx, r.claims, claimed[0], outcome{}, store.AttemptResult{At: r.clock(), Error: "late"}, 0); err != nil {
 		t.Fatal(err)
 	}
 	if d := r.deliveries(store.DeliveryFilter{})[0]; d.Status != store.DeliveryDelivered || d.Attempts != 1 {

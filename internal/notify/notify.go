@@ -32,6 +32,7 @@ import (
 const (
 	inFlight     = 8                     // messages on their way to one receiver
 	window       = 64                    // stays taken up at a time, see [store.ClaimRequest]
+	probesAtOnce = 1                     // of them to receivers that have not taken their last message: those may be a thousand
 	claimsAtOnce = 3                     // transactions of deliveries at a time: keys need the other connections
 	changesAtMax = 2000                  // changes ordered in one transaction
 	pause        = 20 * time.Millisecond // between looks at the database, however many changes there are
@@ -114,12 +115,17 @@ type Notifier struct {
 	log     *slog.Logger
 	clients clients
 	wake    chan struct{}
-	claims  chan struct{} // a place for each transaction
+	claims  chan struct{} // a place for each transaction about receivers that work
+	probes  chan struct{} // and about others
+	// failingEvery is how often it is looked for what is due to receivers that don't work.
+	failingEvery time.Duration
 
 	mu      sync.Mutex
 	running map[string]bool // subscriptions that a runner of this process is at
 	seen    string          // the names that are noted in the database
 	digests time.Time       // when digests were last looked for
+	failing map[string]bool // subscriptions whose receivers don't work, as of looked
+	looked  time.Time
 	runners sync.WaitGroup
 }
 
@@ -135,6 +141,7 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{attempt
 func New(db *store.Store, log *slog.Logger, o Options) *Notifier {
 	return &Notifier{
 		Options: o, store: db, log: log, clients: newClients(), wake: make(chan struct{}, 1), claims: make(chan struct{}, claimsAtOnce),
+		probes: make(chan struct{}, probesAtOnce), failingEvery: poll, failing: map[string]bool{},
 		running: map[string]bool{},
 	}
 }
@@ -210,7 +217,7 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	if err := n.see(ctx, names); err != nil {
 		return false, err
 	}
-	due, err := n.store.DueSubscriptions(ctx, names, n.Now())
+	due, err := n.due(ctx, names)
 	if err != nil {
 		return false, err
 	}
@@ -219,6 +226,35 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	}
 	n.startDigests(ctx, sending, subscriptions)
 	return ordered == changesAtMax, nil
+}
+
+// due returns the subscriptions with something to deliver. It looks for those whose receivers don't work only now and then, so that they cost
+// little, however many they are.
+func (n *Notifier) due(ctx context.Context, names []string) ([]store.Subscription, error) {
+	n.mu.Lock()
+	all := time.Since(n.looked) >= n.failingEvery
+	if !all {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return n.failing[name] })
+	}
+	n.mu.Unlock()
+	due, err := n.store.DueSubscriptions(ctx, names, n.Now())
+	if err != nil || !all {
+		return due, err
+	}
+	states, err := n.store.Subscriptions(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.looked = time.Now()
+	clear(n.failing)
+	for name, state := range states {
+		if state.Failures > 0 || state.DisabledAt != nil {
+			n.failing[name] = true
+		}
+	}
+	return due, nil
 }
 
 // see notes the configured subscriptions in the database, when they change and once an hour.
@@ -263,13 +299,16 @@ func (n *Notifier) start(name string, work func()) {
 
 // deliver sends what is due to one subscription, until nothing is, or a message fails: then the next round decides how to go on.
 func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state store.Subscription) {
+	atOnce, places := inFlight, n.claims
+	if state.Failures > 0 || state.LastSuccessAt == nil {
+		places = n.probes // until it has taken a message
+	}
 	if s.ForPeople() {
-		n.deliverTogether(ctx, sending, s)
+		n.deliverTogether(ctx, sending, s, places)
 		return
 	}
-	atOnce := inFlight
 	if state.Dead() || state.LastSuccessAt == nil {
-		atOnce = 1 // until it has taken a message
+		atOnce = 1
 	}
 	done := make(chan bool, inFlight)
 	onTheirWay := 0
@@ -280,7 +319,7 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 		n.Wake()
 	}()
 	for ctx.Err() == nil {
-		claimed, looked, err := n.claim(ctx, s, atOnce-onTheirWay)
+		claimed, looked, err := n.claim(ctx, places, s, atOnce-onTheirWay)
 		if err != nil {
 			if ctx.Err() == nil {
 				n.log.Error("deliveries of a subscription are delayed", "subscription", s.Name, "error", err)
@@ -289,7 +328,7 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 		}
 		for _, c := range claimed {
 			onTheirWay++
-			go func() { done <- n.attempt(sending, s, c) }()
+			go func() { done <- n.attempt(sending, places, s, c) }()
 		}
 		switch {
 		case onTheirWay == 0 && looked == 0:
@@ -302,26 +341,26 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 		if !delivered {
 			return
 		}
-		atOnce = inFlight
+		atOnce, places = inFlight, n.claims
 	}
 }
 
 // deliverTogether sends what is due to people, in as few messages as it fits into.
-func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription) {
+func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription, places chan struct{}) {
 	defer n.Wake()
 	for ctx.Err() == nil {
-		claimed, looked, err := n.claim(ctx, s, togetherAtMost)
+		claimed, looked, err := n.claim(ctx, places, s, togetherAtMost)
 		if err != nil && ctx.Err() == nil {
 			n.log.Error("deliveries of a subscription are delayed", "subscription", s.Name, "error", err)
 		}
-		if err != nil || looked == 0 || (len(claimed) > 0 && !n.attemptTogether(sending, s, claimed)) {
+		if err != nil || looked == 0 || (len(claimed) > 0 && !n.attemptTogether(sending, places, s, claimed)) {
 			return
 		}
 	}
 }
 
 // attemptTogether sends one message for several deliveries and records how it ended for each.
-func (n *Notifier) attemptTogether(ctx context.Context, s Subscription, claimed []store.ClaimedDelivery) (delivered bool) {
+func (n *Notifier) attemptTogether(ctx context.Context, places chan struct{}, s Subscription, claimed []store.ClaimedDelivery) (delivered bool) {
 	if time.Until(claimed[0].Until) < answerWithin+leaseSpare {
 		return false
 	}
@@ -332,7 +371,7 @@ func (n *Notifier) attemptTogether(ctx context.Context, s Subscription, claimed 
 	observe(s.Name, o, result)
 	jitter := rand.Float64() // #nosec G404 -- jitter; the same for all, so that they are tried again together
 	for _, c := range claimed {
-		if err := n.record(ctx, c, o, result, jitter); err != nil && ctx.Err() == nil {
+		if err := n.record(ctx, places, c, o, result, jitter); err != nil && ctx.Err() == nil {
 			n.log.Error("the result of a delivery is not stored: it may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
 			return false
 		}
@@ -344,13 +383,13 @@ func (n *Notifier) attemptTogether(ctx context.Context, s Subscription, claimed 
 func (n *Notifier) agent() string { return "staykey/" + n.Version }
 
 // claim takes up to limit messages.
-func (n *Notifier) claim(ctx context.Context, s Subscription, limit int) ([]store.ClaimedDelivery, int, error) {
+func (n *Notifier) claim(ctx context.Context, places chan struct{}, s Subscription, limit int) ([]store.ClaimedDelivery, int, error) {
 	select {
-	case n.claims <- struct{}{}:
+	case places <- struct{}{}:
 	case <-ctx.Done():
 		return nil, 0, ctx.Err()
 	}
-	defer func() { <-n.claims }()
+	defer func() { <-places }()
 	return n.store.ClaimDeliveries(ctx, store.ClaimRequest{Scope: s.scope(), Now: n.Now(), Lease: leaseFor, Limit: limit, Window: window},
 		func(in store.StayToTell) (store.Telling, error) { return s.tell(in, n.address(in.Present.Ref)) })
 }
@@ -364,7 +403,7 @@ func (n *Notifier) address(ref store.Ref) string {
 }
 
 // attempt sends a message and records how it ended. One whose lease would end before the answer must come doesn't leave.
-func (n *Notifier) attempt(ctx context.Context, s Subscription, c store.ClaimedDelivery) (delivered bool) {
+func (n *Notifier) attempt(ctx context.Context, places chan struct{}, s Subscription, c store.ClaimedDelivery) (delivered bool) {
 	if time.Until(c.Until) < answerWithin+leaseSpare {
 		return false
 	}
@@ -373,7 +412,7 @@ func (n *Notifier) attempt(ctx context.Context, s Subscription, c store.ClaimedD
 		return false // the lease ends, and it is sent again
 	}
 	observe(s.Name, o, result)
-	err := n.record(ctx, c, o, result, rand.Float64()) // #nosec G404 -- jitter
+	err := n.record(ctx, places, c, o, result, rand.Float64()) // #nosec G404 -- jitter
 	if err != nil && ctx.Err() == nil {
 		n.log.Error("the result of a delivery is not stored: it may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
 		return false
@@ -392,13 +431,13 @@ func observe(name string, o outcome, r store.AttemptResult) {
 	attempts.WithLabelValues(name, result).Observe(r.Duration.Seconds())
 }
 
-func (n *Notifier) record(ctx context.Context, c store.ClaimedDelivery, o outcome, r store.AttemptResult, jitter float64) error {
+func (n *Notifier) record(ctx context.Context, places chan struct{}, c store.ClaimedDelivery, o outcome, r store.AttemptResult, jitter float64) error {
 	select {
-	case n.claims <- struct{}{}:
+	case places <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-n.claims }()
+	defer func() { <-places }()
 	now := n.Now()
 	v, err := n.store.RecordAttempt(ctx, c, r, now, func(sub store.Subscription, tries int) store.AttemptVerdict {
 		return judge(o, sub, tries, now, jitter)
