@@ -187,17 +187,22 @@ func (a *attempt) endsWith(s plan.Step) bool {
 	return s.Kind == plan.CreateIdentity || s.Kind == plan.CreateUser
 }
 
-// nextStep is the first planned step that Seam has not refused in this attempt. Where it has refused one that a
-// guest may need to get in, no ACS user of a stay that lasts is deleted.
+// nextStep is the first planned step that Seam has not refused in this attempt, and that needs none of those it has refused.
 func (a *attempt) nextStep(d plan.Desired) (plan.Step, bool) {
-	opens := slices.ContainsFunc(a.refusals, func(r refusal) bool { return r.step.Kind.Opens() })
 	for _, s := range plan.Plan(d, a.users, a.work.Key.Revive) {
-		if a.wasRefused(s) || opens && d.Goal == plan.Have && s.Kind == plan.DeleteUser {
-			continue
+		if !a.wasRefused(s) && !(d.Goal == plan.Have && a.locksOut(s)) {
+			return s, true
 		}
-		return s, true
 	}
 	return plan.Step{}, false
+}
+
+// locksOut tells whether a step would take away the guest's way in, while Seam refuses the new one: where it has refused a step that a guest may
+// need to get in, no ACS user of a stay that lasts is deleted; where it has refused a door, no other is closed.
+func (a *attempt) locksOut(s plan.Step) bool {
+	return slices.ContainsFunc(a.refusals, func(r refusal) bool {
+		return s.Kind == plan.DeleteUser && r.step.Kind.Opens() || s.Kind == plan.RemoveGroup && r.step.Kind == plan.AddGroup
+	})
 }
 
 func (a *attempt) refuse(s plan.Step, err error) {

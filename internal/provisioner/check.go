@@ -128,6 +128,12 @@ func (a *attempt) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	if out := a.readLink(ctx, u, from, ours); out.stops() {
 		return out
 	}
+	if out := a.verifyLink(ctx, d, u); out.stops() {
+		return out
+	}
+	if u.Phase() == record.Removed {
+		return a.saveUnlessPreview(ctx, u)
+	}
 	if out := a.checkKeys(ctx, u); out.stops() {
 		return out
 	}
@@ -184,7 +190,8 @@ func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 	case u.UserIdentityID:
 		return outcome{}
 	case "":
-		if ours || u.Unkept > 0 {
+		// What reads don't show of our own change yet is left alone, but a lost change may have been the link itself: linking again is harmless.
+		if !u.Unsure && (ours || u.Unkept > 0) {
 			return outcome{}
 		}
 		linked, err := a.seam.ACSUsersOfIdentity(ctx, u.UserIdentityID)
@@ -197,6 +204,27 @@ func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 	merged, out := a.isMergedInto(ctx, u, from.UserIdentityID)
 	u.Unlinked = !merged
 	return out
+}
+
+// verifyLink makes sure that an ACS user that has lost its link is not linked to somebody else: the guest's identity may have been given another
+// address. Such an ACS user is of no use to the guest any more, as if it were deleted.
+func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	if !u.Unlinked || d.GuestKey == "" || u.UserIdentityKey != d.GuestKey {
+		return outcome{}
+	}
+	is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity is still the guest's"), u.UserIdentityID)
+	switch {
+	case seam.KindOf(err) == seam.NotFound:
+		return outcome{} // there is nobody else to link it to
+	case err != nil:
+		return fails(err)
+	case is.EmailAddress == "" || sameAddress(is.EmailAddress, d.Email):
+		return outcome{}
+	}
+	a.note("ACS user %s was unlinked, and its user identity %s has another e-mail address by now", *u.ACSUserID, u.UserIdentityID)
+	u.Unlinked = false
+	u.FoundGone(a.now())
+	return outcome{}
 }
 
 // checkKeys compares the recorded mobile key with Seam. One that a list leaves out is confirmed by a get; one that

@@ -51,7 +51,8 @@ type rig struct {
 	prov    *provisioner.Provisioner
 	policy  func(string) pms.Policy
 	options provisioner.Options
-	timeout time.Duration // of a call to Seam
+	timeout time.Duration                        // of a call to Seam
+	after   func(time.Duration) <-chan time.Time // what waits between tries in the background, nil for real time
 	log     *slog.Logger
 	stop    func()
 
@@ -117,7 +118,7 @@ func (r *rig) serve(overTLS bool) {
 
 // start runs an applier and a provisioner until stop.
 func (r *rig) start() {
-	client, err := seam.New(seam.Config{Endpoint: r.server.URL, APIKey: "k", Timeout: r.timeout, RootCAs: r.server.RootCAs, Now: r.now})
+	client, err := seam.New(seam.Config{Endpoint: r.server.URL, APIKey: "k", Timeout: r.timeout, RootCAs: r.server.RootCAs, Now: r.now, After: r.after})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -43,11 +43,12 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{request
 
 // Config of a client.
 type Config struct {
-	Endpoint string           // default [DefaultEndpoint]
-	APIKey   string           // one workspace's key
-	Timeout  time.Duration    // of one call, default [DefaultTimeout]
-	RootCAs  *x509.CertPool   // whose certificates are accepted, default the system's
-	Now      func() time.Time // the clock of the rate limit, default time.Now
+	Endpoint string                               // default [DefaultEndpoint]
+	APIKey   string                               // one workspace's key
+	Timeout  time.Duration                        // of one call, default [DefaultTimeout]
+	RootCAs  *x509.CertPool                       // whose certificates are accepted, default the system's
+	Now      func() time.Time                     // the clock of the rate limit, default time.Now
+	After    func(time.Duration) <-chan time.Time // what waits between the tries of a read in the background, default time.After
 }
 
 // Client is safe for concurrent use. All users of a workspace should share one: it holds the rate limit.
@@ -56,6 +57,7 @@ type Client struct {
 	key      string
 	timeout  time.Duration
 	conns    *connections
+	after    func(time.Duration) <-chan time.Time
 	limiter  *limiter
 }
 
@@ -74,9 +76,12 @@ func New(c Config) (*Client, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.After == nil {
+		c.After = time.After
+	}
 	return &Client{
 		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, limiter: newLimiter(c.Now),
-		conns: newConnections(c.Timeout, c.RootCAs),
+		conns: newConnections(c.Timeout, c.RootCAs), after: c.After,
 	}, nil
 }
 
@@ -129,7 +134,7 @@ func (c *Client) post(ctx context.Context, path string, body any, key string, ou
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(wait):
+		case <-c.after(wait):
 		}
 		err = c.call(ctx, path, body, key, out)
 	}

@@ -1,7 +1,7 @@
 package main
 
 // mutants are the protections, one taken out of each.
-var mutants = []mutant{
+var mutants = append([]mutant{
 	{
 		name: "mark", what: "a create is not written down before it is made",
 		edits: []edit{{"internal/provisioner/record/record.go", "	if u.MarkedAt == nil {\n		u.MarkedAt = &now\n	}\n", ""}},

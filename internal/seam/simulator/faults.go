@@ -136,17 +136,21 @@ type lateCall struct {
 	body map[string]any
 }
 
-// comeLate has late calls take effect whose time has come. The caller holds the lock.
+// comeLate has late calls take effect whose time has come, each at its time. The caller holds the lock.
 func (s *Simulator) comeLate() {
 	now := s.now()
 	for i := 0; i < len(s.late); {
-		if c := s.late[i]; !now.Before(c.at) {
-			s.late = slices.Delete(s.late, i, i+1)
-			if fields, known := schemas[c.path]; known && calls[c.path] != nil && fields.check(c.body) == nil {
-				calls[c.path](s, c.body)
-			}
+		c := s.late[i]
+		if now.Before(c.at) {
+			i++
 			continue
 		}
-		i++
+		s.late = slices.Delete(s.late, i, i+1)
+		if fields, known := schemas[c.path]; known && calls[c.path] != nil && fields.check(c.body) == nil {
+			late := now.Sub(c.at)
+			s.offset -= late
+			calls[c.path](s, c.body)
+			s.offset += late
+		}
 	}
 }

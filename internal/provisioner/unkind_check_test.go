@@ -1,0 +1,355 @@
+package provisioner_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// meddle has somebody else change a stay's things at Seam.
+func (w *unkind) meddle(s *unkindStay) {
+	what := one(w, "delete user", "deleted externally", "delete key", "second key", "suspend", "unlink", "leave group", "pending", "system error", "warning", "key error")
+	w.tell("%s: somebody else: %s", s.id, what)
+	w.mu.Lock()
+	s.keysByOthers = s.keysByOthers || what == "second key"
+	s.groupsByOthers = s.groupsByOthers || what == "leave group"
+	w.mu.Unlock()
+	w.sim.Change(func(st *simulator.State) {
+		for _, u := range st.UsersNamed(s.id) {
+			if u.GoneAt.IsZero() {
+				w.meddleWith(st, u, what)
+			}
+		}
+		if what == "system error" {
+			id := one(w, system, systemB)
+			sys := st.Systems[id]
+			sys.ErrorCode = one(w, "", "", "provider_service_unavailable", "salto_ks_certification_expired", "acs_system_disconnected", "something_new")
+			st.Systems[id] = sys
+		}
+	})
+}
+
+func (w *unkind) meddleWith(st *simulator.State, u simulator.User, what string) {
+	keys := st.MobileKeys(u.ID)
+	switch what {
+	case "delete user":
+		for _, k := range keys {
+			delete(st.Credentials, k.ID)
+		}
+		delete(st.Users, u.ID)
+		return
+	case "deleted externally":
+		u.ErrorCode = "deleted_externally"
+	case "delete key":
+		if len(keys) > 0 {
+			delete(st.Credentials, keys[0].ID)
+		}
+	case "second key":
+		if len(keys) > 0 {
+			id := uuid.NewString()
+			st.Credentials[id] = simulator.Credential{ID: id, UserID: u.ID, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: w.now()}
+		}
+	case "suspend":
+		u.Suspended = true
+	case "unlink":
+		if len(keys) > 0 { // nobody can find what a lost create has made once it is unlinked
+			u.IdentityID = ""
+		}
+	case "leave group":
+		if len(u.GroupIDs) > 0 {
+			u.GroupIDs = slices.Clone(u.GroupIDs[1:])
+		}
+	case "pending":
+		u.Pending = append(slices.Clone(u.Pending), simulator.Pending{Code: one(w, "updating_user_information", "something_new"), Until: w.now().Add(time.Duration(w.random.IntN(3000)) * time.Hour)})
+	case "warning":
+		u.WarningCode = one(w, "unknown_issue_with_acs_user", "something_new")
+	case "key error":
+		for _, k := range keys {
+			k.ErrorCode = one(w, "", "something_new", strings.Repeat("é", 900), "a\x00b")
+			st.Credentials[k.ID] = k
+		}
+	}
+	st.Users[u.ID] = u
+}
+
+// changeIdentities has somebody edit, merge or occupy the guests' user identities, at a moment when nobody works, and the grace passes:
+// between a look at an identity, as old as reads may be, and a create, nothing could prevent it.
+func (w *unkind) changeIdentities() {
+	w.rest()
+	defer w.passTime(unkindGrace)
+	state := w.sim.State()
+	for _, i := range state.Identities {
+		if i.Email == "" || strings.HasPrefix(i.Email, "bob") {
+			continue
+		}
+		switch w.random.IntN(4) {
+		case 0:
+			w.tell("identity %s of %s becomes Bob's", i.ID, i.Email)
+			w.exemptAll(state, i.ID)
+			w.sim.EditIdentity(i.ID, fmt.Sprintf("bob%d@example.com", w.random.IntN(1000)))
+		case 1:
+			survivor := simulator.Identity{ID: uuid.NewString(), Email: "private-" + i.Email, CreatedAt: w.now()}
+			w.tell("identity %s of %s is merged into %s", i.ID, i.Email, survivor.ID)
+			w.exemptAll(state, i.ID)
+			w.mu.Lock()
+			for _, s := range w.stays {
+				if s.emails[pms.GuestAddress(i.Email)] {
+					s.emails[survivor.Email] = true
+				}
+			}
+			w.mu.Unlock()
+			w.sim.Change(func(st *simulator.State) { st.Identities[survivor.ID] = survivor })
+			w.sim.MergeIdentities(survivor.ID, i.ID)
+		case 2:
+			name := "walk-in " + uuid.NewString()
+			w.mu.Lock()
+			w.foreign[name] = true
+			w.mu.Unlock()
+			w.sim.Change(func(st *simulator.State) {
+				id := uuid.NewString()
+				st.Users[id] = simulator.User{ID: id, SystemID: one(w, system, systemB), IdentityID: i.ID, FullName: name, Schedule: &simulator.Schedule{StartsAt: w.now()}, CreatedAt: w.now()}
+			})
+		}
+		return
+	}
+}
+
+// exemptAll lets the ACS users that an identity has be, whoever it belongs to from now on.
+func (w *unkind) exemptAll(state *simulator.State, identityID string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, u := range state.Users {
+		if u.IdentityID == identityID {
+			w.exempt[u.ID] = true
+		}
+	}
+}
+
+// see looks at every moment of the workspace.
+func (w *unkind) see(state *simulator.State) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	type place struct{ name, system string }
+	users := map[place]int{}
+	for _, u := range state.Users {
+		if w.foreign[u.FullName] || !u.GoneAt.IsZero() || u.ErrorCode == "deleted_externally" || u.ErrorCode == "failed_to_delete_on_acs_system" {
+			continue
+		}
+		at := slices.IndexFunc(w.stays, func(s *unkindStay) bool { return s.id == u.FullName })
+		if at < 0 {
+			w.violation(nil, "an ACS user of nobody: %+v", u)
+			continue
+		}
+		s := w.stays[at]
+		users[place{s.id, u.SystemID}]++
+		if users[place{s.id, u.SystemID}] > 1 && !s.guestChanged {
+			w.violation(s, "%s has a second ACS user on access system %s", s.id, u.SystemID)
+		}
+		w.seeUser(state, s, u)
+	}
+}
+
+func (w *unkind) seeUser(state *simulator.State, s *unkindStay, u simulator.User) {
+	if len(state.MobileKeys(u.ID)) > 1 && !s.keysByOthers {
+		w.violation(s, "%s has a second mobile key", s.id)
+	}
+	for _, g := range u.GroupIDs {
+		if !s.groups[g] {
+			w.violation(s, "%s opens a door that was never wanted: %s", s.id, g)
+		}
+	}
+	if u.Schedule == nil || !s.windows[windowOf(u.Schedule.StartsAt, u.Schedule.EndsAt)] {
+		w.violation(s, "%s has access at a time that was never wanted: %v", s.id, u.Schedule)
+	}
+	if email := pms.GuestAddress(state.Identities[u.IdentityID].Email); email != "" && !s.emails[email] && !w.exempt[u.ID] {
+		w.violation(s, "the key of %s is in the app of %s", s.id, email)
+	}
+}
+
+// violation reports what may never be. The caller holds the lock.
+func (w *unkind) violation(s *unkindStay, format string, args ...any) {
+	if !w.broken {
+		w.t.Errorf("at %s: %s", w.now().Format("05.000"), fmt.Sprintf(format, args...))
+	}
+	w.broken = true
+	if s != nil {
+		s.suspect = true
+	}
+}
+
+func (w *unkind) brokenYet() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broken
+}
+
+// check ends a storm: Seam is kind again. Every stay must come to what it should be or to a reason, and to what it should be once
+// an admin has it reconciled.
+func (w *unkind) check() {
+	w.tell("-- calm")
+	w.sim.Configure(func(o *simulator.Options) {
+		*o = simulator.Options{SecondUser: w.second, Watch: o.Watch}
+	})
+	w.sim.Change(func(st *simulator.State) {
+		for id, sys := range st.Systems {
+			sys.ErrorCode = ""
+			st.Systems[id] = sys
+		}
+		for id, u := range st.Users {
+			u.Pending, u.WarningCode = nil, ""
+			if u.ErrorCode != "deleted_externally" {
+				u.ErrorCode = ""
+			}
+			st.Users[id] = u
+		}
+		for id, c := range st.Credentials {
+			c.ErrorCode, c.WarningCode = "", ""
+			st.Credentials[id] = c
+		}
+	})
+	w.sweep()
+	w.settle("after a storm", func(s *unkindStay, v store.View) string {
+		if s.groupsByOthers {
+			return ""
+		}
+		if wrong := w.wrong(s, v); wrong != "" && (v.Key.Status != store.KeyAttention && v.Key.Status != store.KeyWaiting || str(v.Key.Reason) == "" || str(v.Key.Message) == "") {
+			return wrong
+		}
+		return ""
+	})
+	for _, s := range w.stays {
+		if s.booked {
+			reconcile(w.rig, &s.stay)
+		}
+	}
+	w.settle("after a reconcile", w.wrong)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.stays {
+		s.keysByOthers, s.groupsByOthers = false, false
+		s.guestChanged = s.guestChanged && (s.listing == "" || s.cancelled) // nothing is made for the new guest yet
+	}
+}
+
+// sweep lets time pass until everything that is recorded has been compared with Seam.
+func (w *unkind) sweep() {
+	for range 2 { // one may have begun before
+		began := w.now()
+		w.passTime(20 * time.Minute)
+		waitFor(w.t, "a sweep", func() bool {
+			w.advance(time.Second)
+			var at time.Time
+			err := w.store.Pool().QueryRow(context.Background(), `SELECT coalesce((result->>'at')::timestamptz, '-infinity') FROM tasks WHERE name = 'sweep'`).Scan(&at)
+			return err == nil && at.After(began)
+		})
+	}
+}
+
+// settle lets time pass until no stay is wrong.
+func (w *unkind) settle(when string, wrong func(*unkindStay, store.View) string) {
+	var last []string
+	for n := range 80 {
+		w.rest()
+		last = nil
+		for _, s := range w.stays {
+			if !s.booked {
+				continue
+			}
+			v := w.view(s.stay)
+			if v.Key.ObservedGeneration != v.Key.Generation {
+				last = append(last, fmt.Sprintf("%s: generation %d, observed %d, %s %s", s.id, v.Key.Generation, v.Key.ObservedGeneration, v.Key.Status, str(v.Key.Reason)))
+			} else if why := wrong(s, v); why != "" {
+				last = append(last, fmt.Sprintf("%s: %s", s.id, why))
+			}
+		}
+		if len(last) == 0 {
+			return
+		}
+		w.passTime(min(time.Duration(1+n)*2*time.Second, 5*time.Minute))
+	}
+	w.t.Errorf("stuck %s:\n%s", when, strings.Join(last, "\n"))
+	for _, s := range w.stays {
+		if slices.ContainsFunc(last, func(l string) bool { return strings.HasPrefix(l, s.id+":") }) {
+			s.suspect = true
+			return
+		}
+	}
+}
+
+// wrong says what is not as the last event says, "" for nothing.
+func (w *unkind) wrong(s *unkindStay, v store.View) string {
+	got := w.liveOf(s)
+	is := fmt.Sprintf("%s %s %q", v.Key.Status, str(v.Key.Reason), str(v.Key.LastError))
+	switch {
+	case s.cancelled:
+		if v.Key.Status != store.KeyRevoked || len(got) > 0 {
+			return fmt.Sprintf("cancelled, but %s, and Seam holds %+v", is, got)
+		}
+		return ""
+	case !w.now().Before(s.out):
+		if v.Key.Status != store.KeyExpired {
+			return "over, but " + is
+		}
+		for _, h := range got {
+			if h.Ends.After(s.out) {
+				return fmt.Sprintf("over, and open until %s", h.Ends)
+			}
+		}
+		return ""
+	case s.listing == "":
+		if v.Key.Status != store.KeyWaiting && str(v.Key.Reason) != "removed_at_seam" { // nothing is made without a room
+			return "without a room, but " + is
+		}
+		if len(got) > 1 || (len(got) == 1 && len(got[0].Groups) > 0) {
+			return fmt.Sprintf("without a room, and Seam holds %+v", got)
+		}
+		return ""
+	}
+	if v.Key.Status != store.KeyIssued && v.Key.Status != store.KeyActive {
+		return "not issued, but " + is
+	}
+	want := s.wants(map[string]string{"L": system, "M": system, "V": systemB}[s.listing], w.groups[s.listing]...)
+	minute := cmp.Transformer("minute", func(t time.Time) int64 { return t.Unix() / 60 })
+	if diff := cmp.Diff([]held{want}, got, cmpopts.IgnoreFields(held{}, "Identity"), minute); diff != "" {
+		return "Seam holds (-want +got):\n" + diff
+	}
+	return ""
+}
+
+// liveOf is what a stay has at Seam that isn't being deleted, nor deleted in Salto KS.
+func (w *unkind) liveOf(s *unkindStay) []held {
+	var live []held
+	state := w.sim.State()
+	for i, u := range state.UsersNamed(s.id) {
+		if u.GoneAt.IsZero() && u.ErrorCode != "deleted_externally" {
+			live = append(live, w.holds(s.id)[i])
+		}
+	}
+	return live
+}
+
+// tellCalls logs the last calls to Seam that name a stay, or one of its ACS users or identities.
+func (w *unkind) tellCalls(s *unkindStay) {
+	names := []string{`"` + s.id + `"`}
+	for _, u := range w.sim.State().UsersNamed(s.id) {
+		names = append(names, u.ID, u.IdentityID)
+	}
+	var lines []string
+	for _, c := range w.sim.Records() {
+		body := fmt.Sprintf("%q", c.Body)
+		if slices.ContainsFunc(names, func(name string) bool { return name != "" && strings.Contains(body, name) }) {
+			lines = append(lines, fmt.Sprintf("%s %s %d %.300s", c.At.Format("15:04:05.000"), c.Path, c.Status, body))
+		}
+	}
+	w.t.Logf("the calls about %s, now %s:\n%s", s.id, w.sim.Now().Format("15:04:05.000"), strings.Join(lines[max(0, len(lines)-60):], "\n"))
+}

@@ -1,0 +1,372 @@
+package provisioner_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/chaos"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+)
+
+// TestUnkindWorlds plays random worlds against a Seam with every switch of the simulator: while reservations, listings and clocks change,
+// reads lag and leave things out, fields are missing, calls are refused, lost and late, and other people edit the workspace. Two things are
+// checked. At every moment: no stay has a second ACS user or a second key, a door or an hour that was never wanted, or a key in
+// somebody else's app. After each storm: every stay either is what it should be or shows a reason, and an admin's reconcile makes
+// it what it should be.
+//
+// STAYKEY_UNKIND_STEPS is how many steps are taken in all, STAYKEY_WORLD_SEED repeats a run. Time is the rig's own, so that a step takes
+// milliseconds whatever it waits for.
+func TestUnkindWorlds(t *testing.T) {
+	t.Parallel()
+	const stepsOfOneWorld = 1000
+	positions := []simulator.SecondUser{simulator.Allow, simulator.Refuse, simulator.ReturnExisting, simulator.MoveLink}
+	lanes := chaos.Size("STAYKEY_UNKIND_LANES", len(positions))
+	steps := max(chaos.Size("STAYKEY_UNKIND_STEPS", 800)/lanes, 1)
+	for lane := range lanes {
+		second := positions[lane%len(positions)]
+		t.Run(fmt.Sprintf("%s %d", second, lane), func(t *testing.T) {
+			t.Parallel()
+			seed := chaos.Seed(uint64(lane)) // #nosec G115 -- a small number
+			for world := 0; world*stepsOfOneWorld < steps && !t.Failed(); world++ {
+				seed := seed + uint64(world)<<32 // #nosec G115 -- a small number
+				t.Run(fmt.Sprint(world), func(t *testing.T) {
+					t.Logf("STAYKEY_WORLD_SEED=%d", seed)
+					newUnkind(t, second, rand.New(rand.NewPCG(seed, seed))).run(min(stepsOfOneWorld, steps-world*stepsOfOneWorld)) // #nosec G404 -- a test
+				})
+			}
+		})
+	}
+}
+
+// unkind is a world with a Seam that is not kind.
+type unkind struct {
+	*rig
+	random *rand.Rand
+	second simulator.SecondUser
+	stays  []*unkindStay
+	groups map[string][]string // of each listing, as last sent
+	hidden []string            // ids that lists may leave out next
+	story  []string            // the last steps, for who reads a failure
+
+	mu      sync.Mutex // what follows, and the stays' "ever"
+	broken  bool       // something was seen that may never be
+	exempt  map[string]bool
+	foreign map[string]bool // full names of other people's ACS users
+}
+
+// unkindStay is a stay, with everything that it was ever meant to be.
+type unkindStay struct {
+	stay
+	booked, cancelled bool
+	suspect           bool // its timeline is worth reading
+	guestChanged      bool // since it was last checked: an old and a new ACS user may exist for a while
+	groups            map[string]bool
+	windows           map[[2]int64]bool
+	emails            map[string]bool
+	keysByOthers      bool // somebody else made a key
+	groupsByOthers    bool // somebody else closed a door: only a reconcile or a change looks at the groups of one stay
+}
+
+// What is late and what lags is together less than the grace, which is what the service relies on.
+const (
+	unkindGrace  = 5 * time.Second
+	longestLag   = 4 * time.Second
+	longestDelay = unkindGrace - longestLag - 100*time.Millisecond
+)
+
+func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *unkind {
+	options := fast()
+	options.Grace, options.SweepInterval, options.RetryBase = unkindGrace, 15*time.Minute, time.Second
+	options.PollEvery = 100 * time.Millisecond // whatever is due is woken up for
+	w := &unkind{
+		rig: newRig(t, options, simulator.Options{SecondUser: second}), random: random, second: second, groups: map[string][]string{},
+		exempt: map[string]bool{}, foreign: map[string]bool{},
+	}
+	w.stop()
+	w.after = func(d time.Duration) <-chan time.Time { return time.After(d / 1000) }
+	w.start()
+	for i := range 10 {
+		s := &unkindStay{stay: w.rig.stay(fmt.Sprintf("S%d", i)), groups: map[string]bool{}, windows: map[[2]int64]bool{}, emails: map[string]bool{}}
+		s.source = []string{"default", "other"}[i%2]
+		w.stays = append(w.stays, s)
+	}
+	waitFor(t, "the access groups to be known", func() bool { return w.sim.Calls() >= 2 })
+	w.sim.Configure(func(o *simulator.Options) { o.Watch = w.see })
+	for _, l := range []string{"L", "M", "V"} {
+		w.changeListing(l)
+	}
+	return w
+}
+
+// one picks one of several values.
+func one[T any](w *unkind, values ...T) T { return values[w.random.IntN(len(values))] }
+
+// chance is true in so many of a hundred cases.
+func (w *unkind) chance(percent int) bool { return w.random.IntN(100) < percent }
+
+func (w *unkind) tell(format string, args ...any) {
+	w.story = append(w.story, w.now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+	if len(w.story) > 60 {
+		w.story = w.story[1:]
+	}
+}
+
+// run takes steps, in storms of a random length with a check after each.
+func (w *unkind) run(steps int) {
+	started := time.Now()
+	result := chaos.Result{Rig: "unkind worlds", Cells: 1, Fired: 1, Events: steps}
+	for left := steps; left > 0 && !w.t.Failed(); {
+		storm := min(left, 20+w.random.IntN(120))
+		for range storm {
+			if w.step(); w.brokenYet() {
+				break
+			}
+		}
+		left -= storm
+		result.Faults += w.sim.Heal()
+		if w.brokenYet() {
+			break
+		}
+		calm := time.Now()
+		w.check()
+		result.Converge = append(result.Converge, time.Since(calm))
+	}
+	if w.brokenYet() || w.t.Failed() {
+		result.Wrong = 1
+		w.t.Logf("the last steps:\n%s", strings.Join(w.story, "\n"))
+		for _, s := range w.stays {
+			if s.suspect {
+				w.rig.tell(s.stay)
+				w.tellCalls(s)
+			}
+		}
+	}
+	w.t.Logf("%d steps in %s, %d calls", steps, time.Since(started).Round(time.Millisecond), w.sim.Calls())
+	chaos.Record(w.t, result)
+}
+
+// step does one random thing. Now and then everybody else waits for what came of it.
+func (w *unkind) step() {
+	switch n := w.random.IntN(100); {
+	case n < 38:
+		w.changeStay(one(w, w.stays...))
+	case n < 42:
+		w.changeListing(one(w, "L", "M", "V"))
+	case n < 60:
+		w.breakCalls()
+	case n < 70:
+		w.turnSwitch()
+	case n < 85:
+		d := time.Duration(1+w.random.IntN(one(w, 10, 300, 5000))) * time.Second
+		w.tell("%s pass", d)
+		w.passTime(d)
+	case n < 93:
+		w.meddle(one(w, w.stays...))
+	case n < 97:
+		w.reconcile(one(w, w.stays...))
+	case n < 98:
+		w.restart()
+	default:
+		w.changeIdentities()
+	}
+	if w.chance(30) {
+		w.rest()
+	}
+}
+
+func (w *unkind) passTime(d time.Duration) {
+	w.advance(d)
+	w.prov.Wake()
+}
+
+// restart stops the service and starts it again. A sweep that it leaves is free at once, so that nobody waits for its lease.
+func (w *unkind) restart() {
+	w.tell("restart")
+	w.stop()
+	if _, err := w.store.Pool().Exec(context.Background(), `UPDATE tasks SET lease_until = NULL`); err != nil {
+		w.t.Fatal(err)
+	}
+	w.start()
+}
+
+func (w *unkind) reconcile(s *unkindStay) {
+	if s.booked {
+		w.tell("%s: reconcile", s.id)
+		reconcile(w.rig, &s.stay)
+	}
+}
+
+// rest waits until nothing is due and nobody works.
+func (w *unkind) rest() {
+	w.prov.Wake()
+	waitFor(w.t, "nothing to be due", func() bool {
+		var busy int
+		if err := w.store.Pool().QueryRow(context.Background(), `
+			SELECT count(*) FROM mobile_keys WHERE queued OR next_reconcile_at <= $1 OR lease_until > clock_timestamp()`, w.now()).Scan(&busy); err != nil {
+			w.t.Fatal(err)
+		}
+		return busy == 0
+	})
+}
+
+// changeStay books a stay, changes it or cancels it.
+func (w *unkind) changeStay(s *unkindStay) {
+	now := w.now().Truncate(time.Millisecond)
+	switch {
+	case s.booked && !s.cancelled && w.chance(15):
+		s.cancelled = true
+		w.tell("%s: cancelled", s.id)
+		w.cancel(s.stay)
+		return
+	case !s.booked, s.out.Before(now.Add(time.Hour)), w.chance(10): // other dates
+		s.in = now.Add(time.Duration(w.random.IntN(72)-12) * time.Hour)
+		s.out = now.Add(time.Duration(24+w.random.IntN(96)) * time.Hour)
+		if !s.in.Before(s.out) {
+			s.in = s.out.Add(-6 * time.Hour)
+		}
+	case w.chance(30):
+		s.out = s.out.Add(time.Duration(w.random.IntN(48)-12) * time.Hour)
+		if s.out.Before(now.Add(6*time.Hour)) || !s.in.Before(s.out) {
+			s.out = now.Add(24 * time.Hour)
+			s.in = now.Add(-time.Hour)
+		}
+	case w.chance(40):
+		s.listing = one(w, "L", "M", "V", "")
+	case w.chance(50):
+		s.email = one(w, "jane@example.com", "Joe@example.com", "")
+		w.mu.Lock()
+		s.guestChanged = true
+		w.mu.Unlock()
+	}
+	s.booked, s.cancelled = true, false
+	w.want(s)
+	w.tell("%s: booked, %q at %q, %s to %s", s.id, s.email, s.listing, s.in.Format("02 15:04"), s.out.Format("02 15:04"))
+	w.book(s.stay)
+}
+
+// want remembers what a stay may be from now on.
+func (w *unkind) want(s *unkindStay) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, g := range w.groups[s.listing] {
+		s.groups[g] = true
+	}
+	s.windows[windowOf(s.in, s.out)] = true
+	if s.email != "" {
+		s.emails[pms.GuestAddress(s.email)] = true
+	}
+}
+
+// windowOf is a window to the minute: schedules may be rounded.
+func windowOf(in, out time.Time) [2]int64 { return [2]int64{in.Unix() / 60, out.Unix() / 60} }
+
+func (w *unkind) changeListing(id string) {
+	all := possible[id]
+	w.groups[id] = all[:1+w.random.IntN(len(all))]
+	w.tell("listing %s: %v", id, w.groups[id])
+	for _, s := range w.stays {
+		if s.listing == id {
+			w.want(s)
+		}
+	}
+	for _, source := range []string{"default", "other"} {
+		w.listing(source, id, w.groups[id]...)
+	}
+}
+
+// unkindPaths are the calls that are struck.
+var unkindPaths = []string{
+	"", seam.PathIdentityCreate, seam.PathUserCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserUpdate, seam.PathUserDelete,
+	seam.PathGroupAdd, seam.PathGroupRemove, seam.PathIdentityAddUser, seam.PathUserUnsuspend, seam.PathCredentialDelete, seam.PathIdentityDelete,
+	"/acs/users/get", "/acs/users/get", "/acs/users/list", "/acs/credentials/list", "/acs/credentials/get", "/acs/access_groups/list",
+	"/acs/access_groups/get", "/user_identities/get", "/user_identities/list", "/acs/systems/list", "/acs/systems/get", "/workspaces/get",
+}
+
+// unkindKinds are the faults that pass in a moment. What hangs is the matrix': it takes real time.
+var unkindKinds = slices.Concat(simulator.Alterations, []simulator.FaultKind{
+	simulator.LostBefore, simulator.LostAfter, simulator.LostAfter, simulator.Late, simulator.Late, simulator.Error500Before, simulator.Error500After,
+	simulator.Error503Before, simulator.Error503After, simulator.Garbage, simulator.Reset, simulator.Limited, simulator.Refused, simulator.NotAuthorized,
+	simulator.Forbidden, simulator.Conflict, simulator.Unprocessable, simulator.WrongNotFound, simulator.WrongNotFound, simulator.NoEndpoint, simulator.Page,
+})
+
+func (w *unkind) breakCalls() {
+	f := simulator.Fault{
+		Kind: one(w, unkindKinds...), Path: one(w, unkindPaths...), Skip: w.random.IntN(3), Count: 1 + w.random.IntN(2),
+		Delay: time.Duration(w.random.Int64N(int64(longestDelay))), Status: one(w, 400, 403, 404, 502, 504),
+		Type: one(w, "", "", "something_new", "acs_system_disconnected", "user_identity_already_exists"), RetryAfterText: one(w, "", "0.01", "5", "1e400", "-1", "soon"),
+	}
+	if f.Kind == simulator.WrongNotFound {
+		f.Type = ""
+	}
+	w.tell("fault %s %s on %q, after %d, %d times", f.Kind, f.Type, f.Path, f.Skip, f.Count)
+	w.sim.Inject(f)
+}
+
+// unkindSwitches turn one switch of Seam each.
+var unkindSwitches = []struct {
+	name string
+	turn func(*unkind, *simulator.Options)
+}{
+	{"deleting_blocks", func(w *unkind, o *simulator.Options) { o.DeletingBlocks = w.chance(50) }},
+	{"unknown_identity", func(w *unkind, o *simulator.Options) {
+		o.UnknownIdentity = one(w, simulator.Empty, simulator.NotFound, simulator.Everything)
+	}},
+	{"get_lag", func(w *unkind, o *simulator.Options) { o.GetLag = one(w, 0, time.Second, longestLag) }},
+	{"list_lag", func(w *unkind, o *simulator.Options) { o.ListLag = one(w, 0, time.Second, longestLag) }},
+	{"write_lag", func(w *unkind, o *simulator.Options) { o.WriteLag = one(w, 0, 0, time.Second, 3*time.Second) }},
+	{"uneven_lag", func(w *unkind, o *simulator.Options) { o.UnevenLag = w.chance(50) }},
+	{"hidden", func(w *unkind, o *simulator.Options) { o.Hidden = w.hidden }},
+	{"omit", func(w *unkind, o *simulator.Options) { o.Omit = one(w, nil, []string{"optional"}) }},
+	{"null", func(w *unkind, o *simulator.Options) { o.Null = one(w, nil, []string{"optional"}) }},
+	{"ragged", func(w *unkind, o *simulator.Options) { o.Ragged = one(w, 100, 50, 10) }},
+	{"unknown", func(w *unkind, o *simulator.Options) { o.Unknown = w.chance(50) }},
+	{"error_text", func(w *unkind, o *simulator.Options) {
+		o.ErrorText = one(w, simulator.Plain, simulator.Long, simulator.NonASCII, simulator.NUL, simulator.HTML, simulator.Guest)
+	}},
+	{"pages", func(w *unkind, o *simulator.Options) { o.PageSize, o.ShortPages = one(w, 0, 1, 3), w.chance(50) }},
+	{"rounding", func(w *unkind, o *simulator.Options) { o.Rounding = one(w, 0, time.Second, time.Minute) }},
+	{"times_with_offset", func(w *unkind, o *simulator.Options) { o.TimesWithOffset = w.chance(50) }},
+	{"pending", func(w *unkind, o *simulator.Options) { o.Pending = one(w, 0, 10*time.Second, 20*time.Minute) }},
+	{"delete_hang", func(w *unkind, o *simulator.Options) { o.DeleteHang = one(w, 0, 30*time.Second, 2*time.Hour) }},
+	{"defer", func(w *unkind, o *simulator.Options) { o.Defer = w.chance(50) }},
+	{"subscribe_delay", func(w *unkind, o *simulator.Options) { o.SubscribeDelay = one(w, 0, time.Minute) }},
+	{"unique", func(w *unkind, o *simulator.Options) {
+		o.UniqueStatus, o.UniqueType = one(w, 400, 409, 422), one(w, "", "something_new")
+	}},
+	{"email", func(w *unkind, o *simulator.Options) { o.CaseSensitiveEmail = w.chance(50) }},
+	{"unknown groups", func(w *unkind, o *simulator.Options) { o.IgnoreUnknownGroups = w.chance(50) }},
+}
+
+func (w *unkind) turnSwitch() {
+	s := one(w, unkindSwitches...)
+	w.hidden = w.hide()
+	w.sim.Configure(func(o *simulator.Options) { s.turn(w, o) })
+	w.tell("switch %s", s.name)
+}
+
+// hide picks ids that lists leave out.
+func (w *unkind) hide() []string {
+	hidden := []string{}
+	for _, id := range []string{"555555-5555", "lobby", "verde-1"} {
+		if w.chance(15) {
+			hidden = append(hidden, id)
+		}
+	}
+	state := w.sim.State()
+	for _, s := range w.stays {
+		for _, u := range state.UsersNamed(s.id) {
+			if w.chance(10) {
+				hidden = append(hidden, u.ID)
+			}
+		}
+	}
+	return hidden
+}
