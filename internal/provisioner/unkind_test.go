@@ -29,7 +29,7 @@ func TestUnkindWorlds(t *testing.T) {
 	const stepsOfOneWorld = 1000
 	positions := []simulator.SecondUser{simulator.Allow, simulator.Refuse, simulator.ReturnExisting, simulator.MoveLink}
 	lanes := chaos.Size("STAYKEY_UNKIND_LANES", len(positions))
-	steps := max(chaos.Size("STAYKEY_UNKIND_STEPS", 800)/lanes, 1)
+	steps := max(chaos.Size("STAYKEY_UNKIND_STEPS", 400)/lanes, 1)
 	for lane := range lanes {
 		second := positions[lane%len(positions)]
 		t.Run(fmt.Sprintf("%s %d", second, lane), func(t *testing.T) {
