@@ -383,11 +383,17 @@ func (l *lane) reach(s stay, status string) error {
 	until.Told(l.t, func() bool {
 		var err error
 		v, err = l.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
-		if next := v.Key.NextReconcileAt; err == nil && next != nil && next.Sub(l.now()) > 2*time.Second && v.Key.Status != status {
+		if err != nil {
+			return false
+		}
+		if v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status && (status != store.KeyExpired || (v.User == nil && !v.Key.NextIsRetry)) {
+			return true
+		}
+		if next := v.Key.NextReconcileAt; next != nil && next.Sub(l.now()) > 2*time.Second {
 			l.advance(next.Sub(l.now())) // a refusal is retried by and by
 			l.prov.Wake()
 		}
-		return err == nil && v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status && (status != store.KeyExpired || (v.User == nil && !v.Key.NextIsRetry))
+		return false
 	}, func() {
 		l.tell(s)
 		late = fmt.Errorf("not %s in time, but %s %s: %s", status, v.Key.Status, str(v.Key.Reason), str(v.Key.LastError))
