@@ -363,7 +363,7 @@ func (w *unkind) hide() []string {
 	state := w.sim.State()
 	for _, s := range w.stays {
 		for _, u := range state.UsersNamed(s.id) {
-			if w.chance(10) {
+			if len(state.MobileKeys(u.ID)) > 0 && w.chance(10) { // what a lost create has made is only found in a list
 				hidden = append(hidden, u.ID)
 			}
 		}
