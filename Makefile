@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=tools/go.mod
 # Tests wait more than they compute (leases, graces), so that more of them run at a time than there are cores.
 TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 10m
 
-.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test openapi-lint monitoring-test kubernetes-test licences vulnerabilities release compose-test clean
+.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test openapi-lint monitoring-test drills kubernetes-test licences vulnerabilities release compose-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ monitoring-test: ## test the alert rules: by promtool, and by a real Prometheus 
 	@promtool check rules deploy/monitoring/alerts.yml
 	@promtool test rules deploy/monitoring/alerts_test.yml
 	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
+
+drills: monitoring-test ## repeat what goes wrong in operation: outages, locks, frozen hosts, stops, migrations beside a running version
+	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -count 1 -timeout 20m -run 'TestSilentPostgres|TestFirstHostFrozen|TestTryAccepting|TestIntakeHasItsOwnConnections|TestBehindABackup|TestTorsosOfIndexes|TestNotReadyWhileWebhooksCantBeKept|TestStopDelay|TestStopWhileDatabaseHangs|TestFailover|TestPostgresKilled|TestNetworkCut|TestRestore' ./internal/store ./migrations ./cmd/server ./internal/provisioner
 
 chaos: ## run the rigs that inject faults, for half an hour, and print what they came to
 	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/run
