@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/store"
 )
 
 // remote is a running service, as commands for admins reach it.
@@ -199,6 +201,9 @@ type reservationCommand struct {
 	Remote remote `embed:""`
 }
 
+// timelineShown is how many entries of a timeline are shown, the latest ones.
+const timelineShown = 1000
+
 // story is what is told of one reservation.
 type story struct {
 	Reservation handlers.Reservation    `json:"reservation"`
@@ -219,7 +224,7 @@ func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
 		return err
 	}
 	var timeline handlers.List[handlers.TimelineItem]
-	if _, _, err := c.Remote.get(ctx, path+"/timeline", query("limit", "1000"), &timeline); err != nil {
+	if _, _, err := c.Remote.get(ctx, path+"/timeline", query("limit", strconv.Itoa(timelineShown)), &timeline); err != nil {
 		return err
 	}
 	s.Timeline = timeline.Items
@@ -257,21 +262,33 @@ func (s story) tell(w io.Writer) {
 	if k.AccessSchedule != nil {
 		line("access", "%s to %s", k.AccessSchedule.StartsAt, k.AccessSchedule.EndsAt)
 	}
-	for name, word := range map[string]*handlers.Word{"held": s.Overrides.Held, "revoked": s.Overrides.Revoked} {
+	decided := func(name string, word *handlers.Word) {
 		if word != nil {
 			line(name, "by %s, %s: %s", word.By, word.At, word.Reason)
 		}
 	}
+	decided("held", s.Overrides.Held)
+	decided("revoked", s.Overrides.Revoked)
+	if w := s.Overrides.Window; w != nil {
+		decided("other times", &w.Word)
+		line("", "access from %s until %s", cmp.Or(text(w.StartsAt), "check-in"), cmp.Or(text(w.EndsAt), "check-out"))
+	}
+	settled := slices.Contains([]string{store.KeyIssued, store.KeyActive, store.KeyRevoked, store.KeyExpired}, k.Status)
 	switch {
 	case s.PlanError != "":
 		line("plan", "%s", s.PlanError)
-	case len(s.Plan) == 0:
+	case len(s.Plan) == 0 && settled:
 		line("plan", "nothing to do: Seam has it as it should be")
+	case len(s.Plan) == 0:
+		line("plan", "nothing that can be done at Seam now: the key is %s", k.Status)
 	}
 	for i, call := range s.Plan {
 		line(map[bool]string{true: "plan"}[i == 0], "%s: %s", call.Path, call.Reason)
 	}
 	_, _ = fmt.Fprintln(w)
+	if len(s.Timeline) >= timelineShown {
+		line("...", "only the last %d entries are shown", timelineShown)
+	}
 	for _, item := range slices.Backward(s.Timeline) {
 		why := ""
 		if reason, ok := item.Detail["reason"].(string); ok && reason != "" && item.Kind == "seam_request" {
@@ -373,4 +390,11 @@ func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
 		return fmt.Errorf("nothing is known of %s, here or at Seam: is the address spelt right, or was it erased before?", c.Email)
 	}
 	return err
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/staykey/staykey/internal/handlers"
+)
+
+// What staykey reservation says of admins' decisions and of the plan.
+func TestStory(t *testing.T) {
+	t.Parallel()
+	starts := "2030-11-01T12:00:00.000Z"
+	s := story{
+		Reservation: handlers.Reservation{Source: "default", ReservationID: "R1", Status: "confirmed", MobileKey: handlers.MobileKey{Status: "waiting"}},
+		Overrides: handlers.Overrides{
+			Held: &handlers.Word{By: "Maria", Reason: "h"}, Revoked: &handlers.Word{By: "Ben", Reason: "r"},
+			Window: &handlers.WindowWord{Word: handlers.Word{By: "Eva", Reason: "w"}, StartsAt: &starts},
+		},
+		Timeline: slices.Repeat([]handlers.TimelineItem{{Summary: "x"}}, timelineShown),
+	}
+	told := func() string {
+		var b strings.Builder
+		s.tell(&b)
+		return b.String()
+	}
+	text := told()
+	for range 20 {
+		if told() != text {
+			t.Fatal("it differs from time to time")
+		}
+	}
+	for _, want := range []string{"by Maria", "by Ben", "by Eva", "access from " + starts + " until check-out", "nothing that can be done at Seam now: the key is waiting", "only the last 1000 entries are shown"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%.600s", want, text)
+		}
+	}
+	s.Reservation.MobileKey.Status, s.Timeline = "issued", nil
+	if text := told(); !strings.Contains(text, "Seam has it as it should be") || strings.Contains(text, "entries are shown") {
+		t.Errorf("of a key that is issued:\n%s", text)
+	}
+}
