@@ -339,7 +339,7 @@ func TestAGroupThatIsNotShownStaysOpen(t *testing.T) {
 			s.out = s.out.Add(time.Hour)
 			r.book(s)
 			waitFor(t, "the extension", func() bool { h := r.holds(s.id); return len(h) == 1 && h[0].Ends.Equal(s.out) })
-			r.advance(time.Minute)
+			r.untilThat(s, "done with the change", func(store.View) bool { return true })
 			if got := r.holds(s.id)[0].Groups; len(got) != 2 {
 				t.Errorf("the guest's doors are %v", got)
 			}

@@ -258,15 +258,6 @@ func (s *Store) EndErasing(ctx context.Context, key string, gone bool) error {
 	return wrap(err, "end erasing user identity %s", key)
 }
 
-// IdentityHolder returns the key under which a user identity's id is recorded, "" for none.
-func (s *Store) IdentityHolder(ctx context.Context, userIdentityID string) (key string, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT user_identity_key FROM user_identities WHERE user_identity_id = $1 LIMIT 1`, userIdentityID).Scan(&key)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return "", nil
-	}
-	return key, wrap(err, "look who has user identity %s", userIdentityID)
-}
-
 // UserIdentity returns what is known of an identity, or [ErrNotFound].
 func (s *Store) UserIdentity(ctx context.Context, key string) (UserIdentity, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+identityColumns+` FROM user_identities WHERE user_identity_key = $1`, key)

@@ -436,10 +436,10 @@ func (s *Store) CheckMembers(ctx context.Context, acsSystemID, accessGroupID str
 	n, err := s.eachPageOfKeys(ctx, func(after Ref) (string, []any) {
 		return `
 			WITH page AS (
-				SELECT DISTINCT source COLLATE "C" AS source, reservation_id COLLATE "C" AS reservation_id FROM acs_users
+				SELECT source, reservation_id FROM acs_users
 				WHERE deleted_at IS NULL AND acs_system_id = $1 AND acs_access_group_ids @> ARRAY[$2::text]
 					AND (source COLLATE "C", reservation_id COLLATE "C") > ($3, $4)
-				ORDER BY 1, 2 LIMIT $5)
+				GROUP BY source, reservation_id ORDER BY source COLLATE "C", reservation_id COLLATE "C" LIMIT $5)
 			UPDATE mobile_keys k SET check_requested = true, checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, $6::timestamptz)
 			FROM page WHERE k.source = page.source AND k.reservation_id = page.reservation_id
 			RETURNING k.source, k.reservation_id`, []any{acsSystemID, accessGroupID, after.Source, after.ReservationID, queuePage, now}
