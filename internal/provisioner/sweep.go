@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
@@ -268,84 +267,6 @@ func (s *systemSweep) byPolicy(rows []store.RecordedUser) (reported, repaired []
 		}
 	}
 	return reported, repaired
-}
-
-// read takes in all that Seam lists of the system.
-func (s *systemSweep) read(ctx context.Context) error {
-	err := s.seam.EachACSUser(ctx, s.systemID, func(page []seam.ACSUser) error {
-		for _, u := range page {
-			id := s.hash(u.ACSUserID)
-			// Some answers ignore a filter, and pages of a list that changes meanwhile may overlap.
-			if _, again := s.users[id]; again || u.ACSSystemID != s.systemID || isGone(u) {
-				continue
-			}
-			d := digest{identity: s.hash(u.UserIdentityID), suspended: u.IsSuspended != nil && *u.IsSuspended, problem: len(u.Errors) > 0}
-			if u.AccessSchedule != nil {
-				d.starts, d.ends = millis(seam.ParseTime(u.AccessSchedule.StartsAt)), millis(seam.ParseTime(u.AccessSchedule.EndsAt))
-			}
-			s.users[id] = d
-			s.places[s.hash(u.UserIdentityID, strings.TrimSpace(u.FullName))]++
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	err = s.seam.EachMobileKey(ctx, s.systemID, func(page []seam.Credential) error {
-		for _, c := range page {
-			id := s.hash(c.ACSUserID)
-			s.noKeys = s.noKeys || c.ACSUserID == ""
-			if d, ok := s.users[id]; ok && c.IsMobileKey() {
-				d.keys++
-				d.key += s.hash(c.ACSCredentialID)
-				d.keyProblem = d.keyProblem || len(c.Errors) > 0
-				s.users[id] = d
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return s.readGroups(ctx)
-}
-
-// readGroups takes in who is in which access group: group by group, or, where that is more calls or Seam has
-// no such list, user by user while they are compared.
-func (s *systemSweep) readGroups(ctx context.Context) error {
-	groups, err := s.seam.AccessGroupsOf(ctx, s.systemID)
-	if err != nil {
-		return err
-	}
-	groups = slices.DeleteFunc(groups, func(g seam.AccessGroup) bool { return g.ACSSystemID != s.systemID })
-	if s.byUser = len(groups) > s.recorded; s.byUser {
-		return nil
-	}
-	reads, ctx := errgroup.WithContext(ctx)
-	reads.SetLimit(groupReads)
-	for _, g := range groups {
-		reads.Go(func() error {
-			members, err := s.seam.Members(ctx, g.ACSAccessGroupID)
-			if err != nil {
-				return err
-			}
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			for _, u := range members {
-				id := s.hash(u.ACSUserID)
-				if d, ok := s.users[id]; ok {
-					d.groups += s.hash(g.ACSAccessGroupID)
-					s.users[id] = d
-				}
-			}
-			return nil
-		})
-	}
-	if err := reads.Wait(); err != nil {
-		s.log.Warn("the members of access groups can't be listed: they are read user by user", "acs_system_id", s.systemID, "error", err)
-		s.byUser = true
-	}
-	return nil
 }
 
 func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUser) error) error {
