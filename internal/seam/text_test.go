@@ -41,6 +41,7 @@ func TestRedact(t *testing.T) {
 		"acs_user 12345678-1234-1234-1234-123456789012 unknown": "acs_user 12345678-1234-1234-1234-123456789012 unknown",
 		"12345678 is the 3rd of 500":                            "12345678 is the 3rd of 500",
 		strings.Repeat("x", 490) + " jane@example.com":          strings.Repeat("x", 490) + " [e-mail]",
+		strings.Repeat("x", 494) + " jane@example.com":          strings.Repeat("x", 494) + " [e-ma", // cut first, half an address would stay
 		strings.Repeat("x", 499) + "é":                          strings.Repeat("x", 499),
 		"a\x00b\xff":                                            "a\uFFFDb\uFFFD",
 	} {
