@@ -27,17 +27,15 @@ type migrateCommand struct {
 	Status migrateStatusCommand `cmd:"" help:"List the migrations and whether the database has them; exit 1 if it lacks one."`
 }
 
-// database is the one setting that migrations need.
-type database struct {
-	DatabaseURL string `env:"DATABASE_URL" placeholder:"DSN" help:"Postgres 15 or newer. Required."`
-}
+// database is the one setting that migrations need: DATABASE_URL, in the environment or in a file.
+type database struct{}
 
 // open opens the database.
-func (d database) open(ctx context.Context) (*store.Store, error) {
-	s := settings{DatabaseURL: d.DatabaseURL}
+func (database) open(ctx context.Context) (*store.Store, error) {
+	var s settings
 	var problems configProblems
 	s.readFiles(func(name string) string {
-		if name == "DATABASE_URL_FILE" {
+		if name == "DATABASE_URL" || name == "DATABASE_URL_FILE" {
 			return os.Getenv(name)
 		}
 		return ""
@@ -112,7 +110,7 @@ func (m *migrateStatusCommand) Run(ctx context.Context, io *streams) error {
 
 type signCommand struct {
 	Body   string `arg:"" optional:"" help:"The body as it will be sent; @FILE reads a file, - or nothing standard input."`
-	Secret string `env:"STAYKEY_WEBHOOK_SECRET" placeholder:"WHSEC" help:"whsec_...; of several, comma-separated, the first signs."`
+	Secret string `env:"STAYKEY_WEBHOOK_SECRET" hidden:"" help:"For development secrets; others belong into STAYKEY_WEBHOOK_SECRET."`
 	ID     string `help:"webhook-id; default a random one." placeholder:"ID"`
 }
 
@@ -120,7 +118,7 @@ type signCommand struct {
 func (s *signCommand) Run(io *streams) error {
 	secrets := splitList(s.Secret)
 	if len(secrets) == 0 {
-		return configProblems{"STAYKEY_WEBHOOK_SECRET: is required to sign (or --secret)"}
+		return configProblems{"STAYKEY_WEBHOOK_SECRET: is required to sign: whsec_...; of several, comma-separated, the first signs"}
 	}
 	secret, err := pms.ParseSecret(secrets[0])
 	if err != nil {

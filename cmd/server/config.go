@@ -24,17 +24,17 @@ import (
 // settings are the service's settings as they are given: flags, and environment variables where a flag is
 // absent. They are texts, so that all problems can be found in one go.
 type settings struct {
-	DatabaseURL   string `env:"DATABASE_URL" placeholder:"DSN" help:"Postgres 15 or newer. Required, except with --dev."`
-	SeamAPIKey    string `env:"SEAM_API_KEY" name:"seam-api-key" placeholder:"KEY" help:"As in Seam's own SDKs. Required, except with --dev."`
+	DatabaseURL   string `kong:"-"` // DATABASE_URL
+	SeamAPIKey    string `kong:"-"` // SEAM_API_KEY
 	SeamEndpoint  string `env:"SEAM_ENDPOINT" placeholder:"URL" help:"As in Seam's own SDKs; default https://connect.getseam.com."`
-	SeamSecret    string `env:"SEAM_WEBHOOK_SECRET" name:"seam-webhook-secret" placeholder:"WHSEC" help:"whsec_... for the events that Seam posts to /seam/webhooks, comma-separated; without one that answers 404."`
+	SeamSecret    string `kong:"-"` // SEAM_WEBHOOK_SECRET
 	SeamSystemID  string `env:"SEAM_ACS_SYSTEM_ID" name:"seam-acs-system-id" placeholder:"ID" help:"Access system of listings and sources that name none; default: taken from the listing's access groups."`
 	Listen        string `env:"STAYKEY_LISTEN" placeholder:"ADDRESS" help:"Public listener: webhooks, REST, web page; default :8080, or 127.0.0.1:8080 with --dev."`
 	TLSCert       string `env:"STAYKEY_TLS_CERT" name:"tls-cert" placeholder:"FILE" help:"Certificate chain (PEM) of the public listener, with --tls-key; read anew at SIGHUP. Default: HTTP, for a proxy in front."`
 	TLSKey        string `env:"STAYKEY_TLS_KEY" name:"tls-key" placeholder:"FILE" help:"Its private key (PEM)."`
 	OpsListen     string `env:"STAYKEY_OPS_LISTEN" placeholder:"ADDRESS" help:"Private listener: metrics, health with detail, pprof; default 127.0.0.1:9090."`
-	WebhookSecret string `env:"STAYKEY_WEBHOOK_SECRET" placeholder:"WHSEC" help:"Secrets of the source default, comma-separated; any one verifies. Required unless the config file defines sources."`
-	AdminToken    string `env:"STAYKEY_ADMIN_TOKEN" placeholder:"TOKEN" help:"Bearer tokens of admins, comma-separated, each at least 24 characters. Required."`
+	WebhookSecret string `kong:"-"` // STAYKEY_WEBHOOK_SECRET
+	AdminToken    string `kong:"-"` // STAYKEY_ADMIN_TOKEN
 	PublicURL     string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs reach the public listener, such as https://keys.example.com: for test events, and to show what to give to a PMS."`
 	Config        string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
 	RetryBase     string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
@@ -53,6 +53,7 @@ type settings struct {
 	Dev           bool   `env:"STAYKEY_DEV" help:"Make a fresh machine enough: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator. Secrets that are not set are made and printed; well-known ones on loopback with the simulator."`
 	DevWithoutKey bool   `env:"STAYKEY_DEV_WITHOUT_KEY" help:"Like --dev while SEAM_API_KEY is empty, an ordinary start once it is set."`
 	DevLoopback   bool   `env:"STAYKEY_DEV_LOOPBACK" help:"The public listener can be reached from this machine only, although it does not listen on loopback; docker-compose.yml publishes it so. Then a simulated start uses the well-known development secrets."`
+	Profiling     bool   `env:"STAYKEY_PPROF" name:"pprof" help:"Serve pprof on the private listener also where that is not on loopback; on loopback it is always there."`
 	DevDir        string `env:"STAYKEY_DEV_DIR" placeholder:"DIR" help:"Where --dev keeps its Postgres and its simulator; default .staykey."`
 }
 
@@ -87,6 +88,7 @@ type config struct {
 	Compose          bool // in docker-compose.yml's container: commands are pasted outside of it
 	Simulate         bool // no Seam but the simulator
 	DevLoopback      bool // the public listener is published on loopback only
+	Profiling        bool // pprof on the private listener
 	Printed          bool // secrets were made for this start, and are shown
 	made             madeSecrets
 	webhookSecret    string // of the source default, "" for none
@@ -113,7 +115,7 @@ func (s settings) load(getenv func(string) string) (config, error) {
 		Dev: s.Dev || (s.DevWithoutKey && s.SeamAPIKey == ""), DevDir: or(s.DevDir, ".staykey"),
 	}
 	c.Simulate, c.Compose = c.Dev && c.SeamAPIKey == "", c.Dev && !s.Dev
-	c.DevLoopback = s.DevLoopback
+	c.DevLoopback, c.Profiling = s.DevLoopback, s.Profiling || isLoopback(or(s.OpsListen, "127.0.0.1:9090"))
 	c.Listen, c.OpsListen = or(s.Listen, ":8080"), or(s.OpsListen, "127.0.0.1:9090")
 	if c.Dev && s.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
@@ -217,12 +219,27 @@ func age(name, text string, otherwise time.Duration, problems *configProblems) t
 	return time.Duration(n) * 24 * time.Hour
 }
 
-// readFiles takes secrets from the files that NAME_FILE names.
+// secretSettings are the settings that are no flags, because the command line of a process is for everybody to read.
+const secretSettings = `Secrets are environment variables only: a command line can be read by everybody on the machine. NAME_FILE names a file that holds one instead.
+
+  DATABASE_URL            Postgres 15 or newer: a DSN. Required, except with --dev.
+  SEAM_API_KEY            As in Seam's own SDKs. Required, except with --dev.
+  SEAM_WEBHOOK_SECRET     whsec_... for the events that Seam posts to /seam/webhooks, comma-separated; without one that answers 404.
+  STAYKEY_WEBHOOK_SECRET  Secrets of the source default, comma-separated; any one verifies. Required unless the config file defines sources.
+  STAYKEY_ADMIN_TOKEN     Bearer tokens of admins, comma-separated, each at least 24 characters. Required.`
+
+// Help is shown below the flags of serve --help.
+func (*serveCommand) Help() string { return secretSettings }
+
+// readFiles takes secrets from the environment, or from the files that NAME_FILE names.
 func (s *settings) readFiles(getenv func(string) string, problems *configProblems) {
 	for name, value := range map[string]*string{
 		"DATABASE_URL": &s.DatabaseURL, "SEAM_API_KEY": &s.SeamAPIKey, "SEAM_WEBHOOK_SECRET": &s.SeamSecret,
 		"STAYKEY_WEBHOOK_SECRET": &s.WebhookSecret, "STAYKEY_ADMIN_TOKEN": &s.AdminToken,
 	} {
+		if *value == "" {
+			*value = getenv(name)
+		}
 		file := getenv(name + "_FILE")
 		if file == "" {
 			continue

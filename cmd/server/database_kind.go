@@ -84,5 +84,9 @@ func (c *config) adopt(ctx context.Context, db *store.Store, machine *devMachine
 	if err != nil {
 		return err
 	}
-	return c.useDatabaseSecrets(seed)
+	if err := c.useDatabaseSecrets(seed); err != nil {
+		return err
+	}
+	c.redactor.hide(c.secrets())
+	return nil
 }

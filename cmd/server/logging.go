@@ -1,8 +1,11 @@
 package main
 
 import (
-	"fmt"
+	"encoding/json"
+	"io"
 	"log/slog"
+	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,16 +13,34 @@ import (
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/staykey/staykey/internal/pms"
 )
 
-// newLogger writes to standard error, as the configuration says.
+// newLogger writes to standard error, as the configuration says. What it writes is redacted as a whole: the record is rendered first, and then
+// secrets and addresses are replaced, whatever kind of value they were in. The redactor follows reloads of the configuration.
 func (c config) newLogger(io *streams) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: c.redactor.replace}
 	c.redactor.hide(c.secrets())
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	out := redactedWriter{io.err, c.redactor}
 	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(io.err, options))
+		return slog.New(slog.NewTextHandler(out, options))
 	}
-	return slog.New(slog.NewJSONHandler(io.err, options))
+	return slog.New(slog.NewJSONHandler(out, options))
+}
+
+// redactedWriter redacts each record; slog's handlers write one at a time, as a whole.
+type redactedWriter struct {
+	out      io.Writer
+	redactor *redactor
+}
+
+// Write implements io.Writer.
+func (w redactedWriter) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(w.out, w.redactor.redact(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // secrets are all that must never be shown.
@@ -31,67 +52,78 @@ func (c config) secrets() []string {
 	for _, s := range c.SeamSecrets {
 		list = append(list, s.String())
 	}
-	for _, source := range c.Sources {
-		list = append(list, source.Secrets...)
-		if source.Fetch != nil {
-			list = append(list, source.Fetch.Token, source.Fetch.Password, source.Fetch.ClientSecret)
+	return append(list, c.sourceSet.secrets()...)
+}
+
+// secrets are those of the sources.
+func (s sourceSet) secrets() []string {
+	var list []string
+	for _, sources := range []map[string]pms.Source{s.Sources, s.Retired} {
+		for _, source := range sources {
+			list = append(list, source.Secrets...)
+			if f := source.Fetch; f != nil {
+				list = append(list, f.Token, f.Password, f.ClientSecret)
+				list = slices.AppendSeq(list, maps.Values(f.Body))
+			}
 		}
-	}
-	for _, s := range c.Subscriptions {
-		list = append(list, s.Hidden()...)
 	}
 	return list
 }
 
-// redactor takes secrets and e-mail addresses out of log records. Nothing here logs them; an error of somebody else's might.
+// redactor takes secrets and e-mail addresses out of log records. Nothing here logs them; an error of somebody else's might. It never forgets
+// a secret that was configured once.
 type redactor struct {
-	mu      sync.Mutex
-	known   []string // also those that have been replaced: somebody may still use them
-	secrets atomic.Pointer[strings.Replacer]
+	mu       sync.Mutex
+	secrets  map[string]bool
+	replacer atomic.Pointer[strings.Replacer]
 }
 
 // shortestSecret is what is worth hiding: a shorter one, such as a development password, would black out words.
 const shortestSecret = 8
 
-var emailAddress = regexp.MustCompile(`[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}`)
+// emailAddress also finds addresses with letters beyond ASCII. What may stand before the @ is what JSON and text leave unescaped.
+var emailAddress = regexp.MustCompile(`[\pL\pN._%+'-]+@[\pL\pN-]+(\.[\pL\pN-]+)*\.[\pL]{2,}`)
 
-// hide adds secrets to those that are taken out.
+// hide adds secrets to those that are taken out, in the forms in which a record may show them.
 func (r *redactor) hide(secrets []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.secrets == nil {
+		r.secrets = map[string]bool{}
+	}
 	for _, s := range secrets {
-		if len(s) >= shortestSecret && !slices.Contains(r.known, s) {
-			r.known = append(r.known, s)
+		if len(s) < shortestSecret {
+			continue
+		}
+		quoted, _ := json.Marshal(s) // a string
+		for _, form := range []string{s, strings.Trim(string(quoted), `"`), url.QueryEscape(s), url.PathEscape(s)} {
+			r.secrets[form] = true
 		}
 	}
-	var pairs []string
-	for _, s := range r.known {
-		pairs = append(pairs, s, "[secret]")
+	forms := slices.SortedFunc(maps.Keys(r.secrets), func(a, b string) int { return len(b) - len(a) }) // of two that begin alike the longer one
+	pairs := make([]string, 0, 2*len(forms))
+	for _, form := range forms {
+		pairs = append(pairs, form, "[secret]")
 	}
-	r.secrets.Store(strings.NewReplacer(pairs...))
+	r.replacer.Store(strings.NewReplacer(pairs...))
 }
 
-func (r *redactor) replace(groups []string, a slog.Attr) slog.Attr {
-	switch a.Value.Kind() {
-	case slog.KindString:
-		if clean := r.redact(a.Value.String()); clean != a.Value.String() && !(len(groups) > 0 && a.Key == "database") {
-			return slog.String(a.Key, clean)
-		}
-	case slog.KindAny:
-		switch v := a.Value.Any().(type) {
-		case error:
-			return slog.String(a.Key, r.redact(v.Error()))
-		case fmt.Stringer:
-			return slog.String(a.Key, r.redact(v.String()))
-		}
-	}
-	return a
-}
+// databaseAttribute is where the log says which database is used: user@host, which is no address.
+var databaseAttribute = regexp.MustCompile(`("database":"|config\.database=)[^" ]*`)
 
 func (r *redactor) redact(s string) string {
-	s = r.secrets.Load().Replace(s)
-	if strings.Contains(s, "@") {
-		s = emailAddress.ReplaceAllString(s, "[address]")
+	if replacer := r.replacer.Load(); replacer != nil {
+		s = replacer.Replace(s)
 	}
-	return s
+	if !strings.Contains(s, "@") {
+		return s
+	}
+	var b strings.Builder
+	last := 0
+	for _, database := range append(databaseAttribute.FindAllStringIndex(s, -1), []int{len(s), len(s)}) {
+		b.WriteString(emailAddress.ReplaceAllString(s[last:database[0]], "[address]"))
+		b.WriteString(s[database[0]:database[1]])
+		last = database[1]
+	}
+	return b.String()
 }

@@ -19,13 +19,14 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
 
 // remote is a running service, as commands for admins reach it.
 type remote struct {
 	URL   string `env:"STAYKEY_URL" placeholder:"URL" default:"http://127.0.0.1:8080" help:"The running service; default ${default}."`
-	Token string `env:"STAYKEY_TOKEN" placeholder:"TOKEN" help:"An admin token; default the first of STAYKEY_ADMIN_TOKEN, or on this machine the one of make run."`
+	Token string `env:"STAYKEY_TOKEN" hidden:"" help:"For development tokens; others belong into STAYKEY_TOKEN."`
 	JSON  bool   `name:"json" help:"Print what the service answers, as JSON."`
 }
 
@@ -74,7 +75,7 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 	}
 	token := r.token()
 	if token == "" {
-		return nil, date, configProblems{"STAYKEY_TOKEN: is required to ask " + r.URL + " (or --token)"}
+		return nil, date, configProblems{"STAYKEY_TOKEN: is required to ask " + r.URL}
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	if body != nil {
@@ -92,7 +93,13 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return nil, date, refusal(r.URL, resp, raw)
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
+	shown, err := visibleJSON(raw)
+	if err == nil && !r.JSON {
+		err = json.Unmarshal(shown, into)
+	} else if err == nil {
+		err = json.Unmarshal(raw, into)
+	}
+	if err != nil {
 		return nil, date, fmt.Errorf("%s answers what is not staykey's: %w", r.URL, err)
 	}
 	return raw, date, nil
@@ -118,14 +125,14 @@ func refusal(address string, resp *http.Response, raw []byte) error {
 	for _, e := range p.Errors {
 		text += "\n" + e.Field + ": " + e.Message
 	}
-	return errors.New(text)
+	return errors.New(pms.Plain(text))
 }
 
 // show prints the raw answer, or a table.
 func (r remote) show(out io.Writer, raw []byte, table func(w io.Writer)) error {
 	if r.JSON {
 		var b bytes.Buffer
-		if err := json.Indent(&b, raw, "", "  "); err != nil {
+		if err := json.Indent(&b, escapedJSON(raw), "", "  "); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintln(out, b.String())

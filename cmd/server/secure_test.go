@@ -36,13 +36,16 @@ func TestLogsAreRedacted(t *testing.T) {
 	c := config{redactor: &redactor{}, SeamAPIKey: "seam_key_of_the_tests", AdminTokens: []string{e2eToken}, DatabaseURL: "postgres://u:the-password-of-it@127.0.0.1/db", LogFormat: "json"}
 	log := c.newLogger(&streams{err: &out})
 	log.Info("with jane.doe+x@mail.example.com", "error", fmt.Errorf("Seam said seam_key_of_the_tests: %w", errors.New("dial the-password-of-it")), "url", mustURL(t, "https://h/?t="+e2eToken),
-		slog.Group("inside", "guest", "jane@example.com", "n", 7))
-	for _, word := range []string{"jane", "seam_key_of_the_tests", "the-password-of-it", e2eToken} {
+		slog.Group("inside", "guest", "jane@example.com", "n", 7), "list", []string{e2eToken}, "map", map[string]any{"to": "jäne@exämple.example"},
+		"struct", struct{ Key string }{"seam_key_of_the_tests"})
+	c.redactor.hide([]string{"a-secret-of-a-reload"})
+	log.Info("later: a-secret-of-a-reload and "+e2eToken, "config", slog.GroupValue(slog.String("database", "app@db.example.com:5432/x")))
+	for _, word := range []string{"jane", "seam_key_of_the_tests", "the-password-of-it", e2eToken, "jäne", "a-secret-of-a-reload"} {
 		if strings.Contains(out.String(), word) {
 			t.Errorf("the log shows %q: %s", word, out.String())
 		}
 	}
-	if !strings.Contains(out.String(), `"n":7`) || !strings.Contains(out.String(), "[secret]") {
+	if !strings.Contains(out.String(), `"n":7`) || !strings.Contains(out.String(), "[secret]") || !strings.Contains(out.String(), "app@db.example.com") {
 		t.Errorf("the log lacks what may be shown: %s", out.String())
 	}
 }

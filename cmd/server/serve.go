@@ -269,6 +269,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 		Activity: s.activity, Admin: s.applier, CursorKey: []byte(cursorKey), Tokens: s.tokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
 		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
 		Store:        db,
+		Profiling:    c.Profiling,
 		AccessGroups: s.accessGroups, NotAllowed: s.provisioner.NotAllowed, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, EraseGuest: s.eraseGuest, PublicURL: c.PublicURL,
 		Subscriptions: s.subscriptionSettings, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 		Sources:        func() map[string]pms.Source { return s.sources.Load().Sources },

@@ -263,6 +263,11 @@ func (s *server) replay(ctx context.Context, in ReplayRequest) (ReplayReport, *P
 }
 
 func (s *server) eventsToReplay(ctx context.Context, in ReplayRequest) (events []store.Event, next *string, p *Problem) {
+	for field, text := range map[string]string{"source": in.Source, "type": in.Type, "reservation_id": in.ReservationID, "listing_id": in.ListingID} {
+		if unstorable(text) {
+			return nil, nil, unfit(field, "must be UTF-8 text without NUL")
+		}
+	}
 	f := store.EventFilter{Source: in.Source, Status: in.Status, Type: in.Type, ReservationID: in.ReservationID, ListingID: in.ListingID}
 	filtered := in.Source+in.Status+in.Type+in.ReservationID+in.ListingID != ""
 	switch {

@@ -119,6 +119,9 @@ func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[L
 	if p := s.mayHaveListing(ctx, in.ref()); p != nil {
 		return nil, p
 	}
+	if unstorable(in.ListingID) {
+		return nil, unfit("path.listing_id", "must be UTF-8 text without NUL")
+	}
 	if err := pms.CheckID(in.ListingID); err != nil {
 		return nil, unfit("path.listing_id", err.Error())
 	}

@@ -164,6 +164,10 @@ func (s *server) doReplayPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, unfit("query", "is no filter"))
 		return
 	}
+	if p := storableValues("query.", q); p != nil {
+		s.refuse(w, r, p)
+		return
+	}
 	s.replayWith(w, r, q, false)
 }
 

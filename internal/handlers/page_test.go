@@ -251,6 +251,21 @@ func (a *app) groupsOf(path string) []string {
 }
 
 // Whatever is asked of the pages, they answer with a page.
+// A form with text that can't be stored is refused, and is no trouble of the database.
+func TestFormsWithBadText(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	v := a.visitor()
+	v.signIn(adminToken)
+	for path, form := range map[string]url.Values{
+		"/events/replay": {"query": {"source=%00"}}, "/reservations/default/3333122-433/hold": {"reason": {"\xff"}}, "/listings/default/2222222-2222": {"name": {"\x00"}},
+	} {
+		if page := v.post(path, form); page.status != 422 {
+			t.Errorf("%s: %d", path, page.status)
+		}
+	}
+}
+
 func TestPagesMeetNonsense(t *testing.T) {
 	t.Parallel()
 	a := two(t)

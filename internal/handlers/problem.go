@@ -90,6 +90,9 @@ func (s *server) fromStore(err error, missing string) *Problem {
 	if errors.Is(err, store.ErrNotFound) {
 		return problem(http.StatusNotFound, missing)
 	}
+	if store.IsTextError(err) {
+		return problem(http.StatusUnprocessableEntity, "the request holds text that can't be stored: it must be UTF-8 without NUL")
+	}
 	s.log.Error("a request failed", "error", err)
 	return problem(http.StatusServiceUnavailable, "the database does not answer now: try again in a moment")
 }

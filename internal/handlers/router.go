@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/hex"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/pprof"
 	"net/url"
@@ -97,6 +98,7 @@ type Config struct {
 	Now          func() time.Time
 	Plan         func(context.Context, store.Ref) ([]PlannedCall, error)
 	Provisioning func(context.Context) (Provisioning, error)
+	Profiling    bool // pprof on the private listener
 	Ready        func(context.Context) Readiness
 	SeamChanged  func()              // reservations were made due by an event of Seam's
 	SeamSecrets  func() []pms.Secret // of Seam's events; none: they are not taken
@@ -186,11 +188,13 @@ func (s *server) opsRouter() http.Handler {
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, true) })
 	r.Handle("/metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{}))
-	r.HandleFunc("/debug/pprof/*", pprof.Index)
-	r.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	r.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	r.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	r.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	if s.Profiling {
+		r.HandleFunc("/debug/pprof/*", pprof.Index)
+		r.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		r.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		r.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		r.HandleFunc("/debug/pprof/cmdline", http.NotFound) // it may show what nobody should see
+	}
 	return r
 }
 
@@ -321,28 +325,42 @@ func encodedPath(next http.Handler) http.Handler {
 	})
 }
 
-// storableInput refuses what can't be read in one way only, and what no text in the database can be equal to: then nothing has such
-// an id, and no list is narrowed by it.
+// unstorable reports whether no text in the database can be equal to this one.
+func unstorable(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }
+
+// storableInput refuses what can't be read in one way only, and what no text in the database can be equal to, in path, query, form and
+// JSON alike.
 func storableInput(next http.Handler) http.Handler {
-	wrong := func(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil { // others would read something else into it
 			unfit("query", "can't be read: "+err.Error()+"; write %3B for a semicolon, %25 for a percent sign").write(w)
 			return
 		}
-		for name, values := range query {
-			if slices.ContainsFunc(values, wrong) {
-				unfit("query."+strings.ToValidUTF8(name, "�"), "must be UTF-8 text without NUL").write(w)
-				return
-			}
+		if p := storableValues("query.", query); p != nil {
+			p.write(w)
+			return
 		}
-		if route := chi.RouteContext(r.Context()); route != nil && r.Method != http.MethodPut && slices.ContainsFunc(route.URLParams.Values, wrong) {
+		// A PUT makes what it names, and says what is wrong with the name.
+		if route := chi.RouteContext(r.Context()); route != nil && r.Method != http.MethodPut && slices.ContainsFunc(route.URLParams.Values, unstorable) {
 			problem(http.StatusNotFound, "there is nothing of this name: ids are UTF-8 text without NUL").write(w)
+			return
+		}
+		if p := storableValues("", r.PostForm); p != nil { // a form that has been read already; JSON is looked at where it is
+			p.write(w)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func storableValues(prefix string, values url.Values) *Problem {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if slices.ContainsFunc(values[name], unstorable) {
+			return unfit(prefix+strings.ToValidUTF8(name, "�"), "must be UTF-8 text without NUL")
+		}
+	}
+	return nil
 }
 
 // decodeParams decodes the parameters of a matched route in place.

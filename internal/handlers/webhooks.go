@@ -149,7 +149,7 @@ func (s *server) acceptForeign(w http.ResponseWriter, r *http.Request, source pm
 		p.write(w)
 		return
 	}
-	request := pms.Kept(d, source.Carries())
+	request := source.Format.Read(pms.Kept(d, source.Carries()))
 	request.Kind = kind
 	seen, err := source.Format.Glance(d.Body, request)
 	if err != nil {

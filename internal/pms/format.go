@@ -13,6 +13,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -214,6 +215,21 @@ type Request struct {
 	Headers map[string]string `json:"headers,omitempty"` // by names in lower case
 	Query   map[string]string `json:"query,omitempty"`
 	Path    string            `json:"path,omitempty"` // behind the source's name
+}
+
+// Read is a request without the headers that the format's program doesn't name: a gateway's keys and whatever else travels with a webhook is
+// of no use to anybody.
+func (f *Format) Read(r Request) Request {
+	program := strings.ToLower(f.program)
+	for name := range r.Headers {
+		if !strings.Contains(program, strconv.Quote(name)) && !strings.Contains(program, "."+name) {
+			delete(r.Headers, name)
+		}
+	}
+	if len(r.Headers) == 0 {
+		r.Headers = nil
+	}
+	return r
 }
 
 // Mapping is what is mapped.

@@ -194,7 +194,8 @@ func (s signed) Verify(d Delivery, _ time.Time) (Proof, error) {
 	return proof, nil
 }
 
-func (s signed) Carries() Carrier { return Carrier{} }
+// Carries names the signature's header: with the body beside it, a kept signature could be sent again for ever.
+func (s signed) Carries() Carrier { return Carrier{Header: s.header} }
 
 func (s signed) Method() string { return "hmac" }
 

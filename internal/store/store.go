@@ -79,6 +79,13 @@ func IsDataError(err error) bool {
 	return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54")
 }
 
+// IsTextError reports whether err is Postgres refusing a text that a client sent: not of the encoding (22021), with NUL, or with a value that
+// its JSON can't hold (22P05). Nothing is wrong with the database then.
+func IsTextError(err error) bool {
+	pg := new(pgconn.PgError)
+	return errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P02" || pg.Code == "22P05")
+}
+
 // Setting returns the installation's setting of that name, made by fresh if there is none yet; "" is not kept.
 func (s *Store) Setting(ctx context.Context, name string, fresh func() string) (string, error) {
 	var value string
