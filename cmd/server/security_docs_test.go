@@ -31,6 +31,14 @@ func TestSecurityPageNamesTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var mutants string
+	for _, file := range []string{"list.go", "security.go"} {
+		source, err := os.ReadFile(filepath.Join("../../internal/chaos/mutants", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mutants += string(source)
+	}
 	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(page), -1)
 	if len(named) < 40 {
 		t.Errorf("the page names %d tests", len(named))
@@ -41,8 +49,18 @@ func TestSecurityPageNamesTests(t *testing.T) {
 		}
 	}
 	for _, row := range strings.Split(string(page), "\n") {
-		if strings.HasPrefix(row, "| ") && strings.Count(row, "|") == 5 && !strings.HasPrefix(row, "| ---") && !strings.HasPrefix(row, "| who ") && !strings.Contains(row, "`Test") {
-			t.Errorf("a defence without a test: %s", row)
+		cells := strings.Split(row, " |")
+		if !strings.HasPrefix(row, "| ") || strings.HasPrefix(row, "| ---") || strings.HasPrefix(row, "| threat ") {
+			continue
+		}
+		if len(cells) != 5 || !strings.Contains(row, "`Test") {
+			t.Errorf("a threat without a test: %s", row)
+			continue
+		}
+		for _, mutant := range strings.Split(strings.TrimSpace(cells[3]), ", ") {
+			if mutant != "" && !strings.Contains(mutants, `name: "`+mutant+`"`) {
+				t.Errorf("docs/security.md names the mutant %q, which does not exist", mutant)
+			}
 		}
 	}
 }
