@@ -29,7 +29,8 @@ func TestForbiddenDoors(t *testing.T) {
 		if denied && d.KeepGroups {
 			t.Fatalf("an existing key keeps its doors: %+v", d)
 		}
-		if denied && (d.Blocked == nil || d.Blocked.Reason != stay.ReasonGroupNotAllowed && d.Blocked.Reason != stay.ReasonInvalidStay && d.Blocked.Reason != stay.ReasonNoTimeZone) {
+		told := []string{stay.ReasonGroupNotAllowed, stay.ReasonInvalidStay, stay.ReasonNoTimeZone, stay.ReasonNoDates}
+		if denied && (d.Blocked == nil || !slices.Contains(told, d.Blocked.Reason)) {
 			t.Fatalf("nobody is told: %+v", d.Blocked)
 		}
 	})
