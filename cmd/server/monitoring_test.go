@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // hasten is by how much time passes faster for the rules than for people: a scrape each 2 seconds stands for one each 30 seconds.
@@ -194,7 +195,9 @@ func (o *outage) firing(alert, cause string) bool {
 // quiet waits until nothing fires, and Prometheus sees a ready service.
 func (o *outage) quiet(when string) {
 	o.t.Helper()
-	waitUntil(o.t, "no alert "+when, func() bool {
-		return len(o.query(`staykey_ready == 1`)) > 0 && len(o.query(`ALERTS{alertstate="firing"}`)) == 0
-	})
+	var firing []map[string]string
+	until.Told(o.t, func() bool {
+		firing = o.query(`ALERTS{alertstate="firing"}`)
+		return len(o.query(`staykey_ready == 1`)) > 0 && len(firing) == 0
+	}, func() { o.t.Fatalf("%s: these alerts fire: %v", when, firing) })
 }
