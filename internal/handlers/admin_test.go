@@ -336,7 +336,7 @@ func TestWrongInputs(t *testing.T) {
 		{"GET", onePath + "/timeline?limit=1001", "", 422, []string{"query.limit"}},
 		{"GET", onePath + "/plan?now=1", "", 422, []string{"query.now"}},
 		{"GET", "/v1/summary?source=default", "", 422, []string{"query.source"}},
-		{"PUT", "/v1/listings/%ff/L", "{}", 404, nil},
+		{"PUT", "/v1/listings/%ff/L", "{}", 422, []string{"path.source"}},
 		{"GET", "/v1/reservations/default/none", "", 404, nil},
 		{"GET", "/v1/reservations/default/%00", "", 404, nil},
 		{"GET", "/v1/reservations/%ff/x/plan", "", 404, nil},

@@ -116,6 +116,9 @@ func (s *server) listingOperations(api huma.API) {
 }
 
 func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[Listing], error) {
+	if unstorable(in.Source) {
+		return nil, unfit("path.source", "must be UTF-8 text without NUL")
+	}
 	if p := s.mayHaveListing(ctx, in.ref()); p != nil {
 		return nil, p
 	}
