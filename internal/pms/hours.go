@@ -30,7 +30,7 @@ var (
 		regexp.MustCompile(`^()([0-9]{1,2})([0-5][0-9]) ?(a\.?m?\.?|p\.?m?\.?|uhr|hrs?|h)?$`),
 	}
 	decimalHour = regexp.MustCompile(`^-?[0-9]{1,2}\.[0-9]+$`)
-	hourRange   = regexp.MustCompile(`^(.*[0-9m.h])\s*(?:-|–|—|\bto\b|\bbis\b|\buntil\b)\s*([0-9].*|noon|midnight)$`)
+	hourRange   = regexp.MustCompile(`^(.*[0-9m.hr])\s*(?:-|–|—|\bto\b|\bbis\b|\buntil\b)\s*([0-9].*|noon|midnight)$`)
 	namedHours  = map[string]time.Duration{"noon": 12 * time.Hour, "midday": 12 * time.Hour, "12 noon": 12 * time.Hour, "midnight": 24 * time.Hour}
 )
 

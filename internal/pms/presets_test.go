@@ -97,6 +97,10 @@ func TestPresetsMean(t *testing.T) {
 		{"hospitable", `{"action": "reservation.changed", "triggers": ["test"], "data": {"id": "r", "properties": [{"id": "p"}], "reservation_status": {"current": {"category": "accepted"}}}}`, "", "ignored"},
 		{"smoobu", `{"action": "updateReservation", "data": {"id": 1, "type": "reservation", "is-blocked-booking": "1"}}`, "", "1/ block"},
 		{"smoobu", `{"action": "cancelReservation", "data": {"id": 1, "type": "reservation", "is-blocked-booking": 1}}`, "", "1/ cancelled"},
+		{"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "CANCELLED_BY_GUEST"}}]}`, "u/ cancelled"},
+		{"apaleo", `{"topic": "Reservation", "type": "Deleted", "data": {"entityId": "A-1"}}`, "", "A-1/ cancelled"},
+		{"uplisting", `{"id": 1, "property_id": 2, "mutli_unit_id": "", "status": "confirmed"}`, "", "1/ confirmed in 2"},
+		{"cloudbeds", `{"event": "reservation/deleted", "reservationID": 70613.0}`, "", "70613/ cancelled"},
 		// Rooms of a booking.
 		{"hospitable", `{"action": "reservation.changed", "data": {"id": "r", "properties": [{"id": "p"}], "reservation_status": {"current": {"category": "accepted"}}}}`, "", "r/p confirmed in p"},
 		{"hospitable", `{"action": "reservation.changed", "data": {"id": "r", "properties": [{"id": "p"}, {"id": {}}], "reservation_status": {"current": {"category": "accepted"}}}}`, "", "r/p confirmed in p, rejected r"},
@@ -109,7 +113,12 @@ func TestPresetsMean(t *testing.T) {
 		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "canceled", "assigned": [{"roomID": "5-1", "subReservationID": "B-1"}, {"roomID": "5-2", "subReservationID": "B-2"}]}}]}`, "B/ cancelled"},
 		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "checked_out", "assigned": [{"roomID": "5-1", "subReservationID": {}}]}}]}`, "B/ checked_out"},
 		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "assigned": [], "unassigned": [], "guestList": []}}]}`, "B/ confirmed no room"},
+		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "guestList": []}}]}`, "B/ confirmed"},
 		// Moves in the middle of a stay.
+		{
+			"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "checked_in", "assigned": [{"roomID": "5-1", "subReservationID": "B-1", "roomStatus": "checked_out", "startDate": "2030-01-01", "endDate": "2030-01-03"}, {"roomID": "5-2", "subReservationID": "B-1", "roomStatus": "checked_in", "startDate": "2030-01-03", "endDate": "2030-01-05"}]}}]}`,
+			"B/B-1 checked_in in 5-1 begun [5-1 2030-01-01 2030-01-03] [5-2 2030-01-03 2030-01-05]",
+		},
 		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "assigned": [{"roomID": "5-2", "subReservationID": "B-1", "startDate": "2030-01-03", "endDate": "2030-01-05"}, {"roomID": "5-1", "subReservationID": "B-1", "startDate": "2030-01-01", "endDate": "2030-01-03"}]}}]}`, "B/B-1 confirmed in 5-2 [5-1 2030-01-01 2030-01-03] [5-2 2030-01-03 2030-01-05]"},
 		{
 			"apaleo", `{}`, `{"reservation": [{"id": "A-1", "status": "Confirmed", "unit": {"id": "m"}, "assignedUnits": [{"unit": {"id": "m"}, "timeRanges": [{"from": "2030-01-01T15:00:00Z", "to": "2030-01-02T11:00:00Z"}]}, {"unit": {"id": "n"}, "timeRanges": [{"from": "2030-01-02T11:00:00Z", "to": "2030-01-04T11:00:00Z"}]}]}]}`,
@@ -172,7 +181,14 @@ func TestPresetsMean(t *testing.T) {
 // A format that was given documents and finds nothing in them doesn't pass that over.
 func TestDocumentsThatSayNothing(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ format, kind, document string }{{"beds24", "booking", `{"success": true, "data": []}`}, {"cloudbeds", "reservation", `{"success": false}`}, {"apaleo", "reservation", `{}`}} {
+	for _, c := range []struct{ format, kind, document string }{
+		{"beds24", "booking", `{"success": true, "data": []}`},
+		{"cloudbeds", "reservation", `{"success": false}`},
+		{"apaleo", "reservation", `{}`},
+		{"hostfully", "lead", `{}`},
+		{"mews", "reservations", `{"Message": "busy"}`},
+		{"mews", "customers", `{}`},
+	} {
 		document, err := pms.DecodeJSON([]byte(c.document))
 		if err != nil {
 			t.Fatal(err)
@@ -180,6 +196,49 @@ func TestDocumentsThatSayNothing(t *testing.T) {
 		e, err := source(t, c.format).Map(context.Background(), pms.Mapping{Body: []byte(`{}`), Fetched: map[string]any{c.kind: []any{document}}})
 		if err != nil || e.Ignored || len(e.Changes) > 0 || len(e.Invalid)+len(e.Rejected) == 0 {
 			t.Errorf("%s: %v %+v", c.format, err, e)
+		}
+	}
+}
+
+// An event that doesn't tell all rooms of a booking leaves the others alone; a cancel takes them all.
+func TestRoomsThatAreNotTold(t *testing.T) {
+	t.Parallel()
+	const accepted, cancelled = `"reservation_status": {"current": {"category": "accepted"}}`, `"reservation_status": {"current": {"category": "cancelled"}}`
+	for _, c := range []struct {
+		format, data string
+		rest         bool
+	}{
+		{"hospitable", accepted + `, "properties": [{"id": "p"}]`, true},
+		{"hospitable", accepted + `, "properties": [{"id": "p"}, {"id": null}]`, false},
+		{"hospitable", accepted + `, "properties": []`, false},
+		{"hospitable", accepted + `, "properties": "p"`, false},
+		{"hospitable", accepted, false},
+		{"hospitable", cancelled, true},
+		{"hospitable", cancelled + `, "properties": [{"id": null}]`, true},
+		{"cloudbeds", `"status": "confirmed", "assigned": [{"roomID": "1", "subReservationID": "a"}]`, true},
+		{"cloudbeds", `"status": "confirmed", "assigned": [{"roomID": "1", "subReservationID": "a"}, {"roomID": "2"}]`, false},
+		{"cloudbeds", `"status": "confirmed", "assigned": [], "unassigned": []`, true},
+		{"cloudbeds", `"status": "confirmed", "assigned": "none"`, false},
+		{"cloudbeds", `"status": "confirmed"`, false},
+		{"cloudbeds", `"status": "canceled"`, true},
+		{"cloudbeds", `"status": "no_show", "assigned": [{"roomID": "2"}]`, true},
+	} {
+		m := pms.Mapping{Body: []byte(`{"action": "reservation.changed", "data": {"id": "r", ` + c.data + `}}`)}
+		if c.format == "cloudbeds" {
+			document, err := pms.DecodeJSON([]byte(`{"data": {"reservationID": "r", ` + c.data + `}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m = pms.Mapping{Body: []byte(`{}`), Fetched: map[string]any{"reservation": []any{document}}}
+		}
+		e, err := source(t, c.format).Map(context.Background(), m)
+		if err != nil || len(e.Changes) == 0 {
+			t.Fatalf("%s: %s: %v %+v", c.format, c.data, err, e)
+		}
+		for _, change := range e.Changes {
+			if change.Reservation.Rest != c.rest {
+				t.Errorf("%s: %s: %q is about the whole booking: %v, want %v", c.format, c.data, change.Reservation.Unit, change.Reservation.Rest, c.rest)
+			}
 		}
 	}
 }

@@ -31,12 +31,13 @@ if .fetched.reservation then .fetched.reservation[] | obj | segments as $segment
   } + (.primaryGuest | contact))}
 else .body | obj
   | (.topic | str | ascii_downcase) as $topic
+  | (.type | str | ascii_downcase) as $type
   | (.data | obj | .entityId) as $id
   | if $topic == "system" then {ping: true}
     elif $topic != "reservation" then {ignore: "\(.topic) is about nothing that a key depends on"}
-    elif (.type | IN("canceled", "deleted", "set-to-no-show", "checked-out")) then
+    elif ($type | IN("canceled", "deleted", "set-to-no-show", "checked-out")) then
       # What takes a key away needs no more than the id.
       {reservation: {reservation_id: $id, version: .timestamp, pms_status: .type,
-        status: ({"canceled": "cancelled", "deleted": "cancelled", "set-to-no-show": "no_show", "checked-out": "checked_out"}[.type])}}
+        status: ({"canceled": "cancelled", "deleted": "cancelled", "set-to-no-show": "no_show", "checked-out": "checked_out"}[$type])}}
     else {fetch: {kind: "reservation", id: $id}} end
 end

@@ -35,11 +35,14 @@ def stays: map(. + {sub: (.subReservationID | id)}) | (map(select(.sub == null))
 def rooms(version): (.data | obj) as $r
   | ($r.status | class_by(classes)) as $class
   | ($r | guests) as $guests
+  | ([$r.assigned, $r.unassigned] | any(type | IN("array", "object"))) as $told
   | ([$r.assigned, $r.unassigned] | map(if type == "object" then to_entries | map(.value) else list end) | add | map(select(type == "object"))) as $all
   # A cancel is about the whole booking; so is what takes a key away where the rooms can't be told apart.
   | (if ($all | length) == 0 or $class == "cancelled" or (($class | takes_away) and any($all[]; .subReservationID | type | IN("string", "number") | not))
       then [[{}]] else $all | stays end) as $rooms
   | ($rooms | length) as $several
+  # Rooms that the booking has besides are gone only where all of its rooms can be told.
+  | (($class | takes_away) or ($told and all($all[]; .subReservationID | id != null))) as $rest
   | $rooms[] as $parts
   | $parts[0] as $room
   | (($guests | map(select($several > 1 and .subReservationID == $room.subReservationID))) + ($guests | map(select(.isMainGuest | is_true))) + $guests | .[0] // {}) as $guest
@@ -48,9 +51,10 @@ def rooms(version): (.data | obj) as $r
   | {reservation: ({
       reservation_id: ($r.reservationID | id),
       unit: ($room.subReservationID | id),
-      rest: true,
+      rest: $rest,
       listing_id: ($room.roomID | room),
-      status: (if $room == {} then $class else $room | room_class($class) end),
+      # A guest who has left one room for another has not left.
+      status: (if $room == {} then $class else [$parts[] | room_class($class)] | (map(select(takes_away | not)) + .)[0] end),
       pms_status: first_said($room.roomStatus, $r.status),
       guest_id: ($main.guest_id // ($r.guestID | id)),
       guest_email: ($main.guest_email // $booker.guest_email),
@@ -61,7 +65,7 @@ def rooms(version): (.data | obj) as $r
       check_out: local(([$parts[].endDate | str | select(. != "")] | max) // $room.endDate // $r.endDate; null),
       segments: (if ($parts | length) > 1 then [$parts[] | {listing_id: (.roomID | room), from: local(.startDate; null), until: local(.endDate; null)}] else [] end),
       version: version
-    } | if $room == {} and ($class | takes_away) then keeps_room else . end)};
+    } | if $room == {} and (($class | takes_away) or ($told | not)) then keeps_room else . end)};
 
 # A guest, in either of the documents that tell of one.
 def guest($id; version): (.data | obj) as $d

@@ -11,7 +11,7 @@ module {
 
 def class: str | if test("^(BOOKED|PAID_IN_FULL)") then "confirmed"
   elif . == "STAY" then "checked_in"
-  elif IN("CANCELLED", "CANCELLED_BY_TRAVELER", "CANCELLED_BY_OWNER", "DECLINED", "CLOSED", "IGNORED", "HOLD_EXPIRED", "CLOSED_HOLD") then "cancelled"
+  elif startswith("CANCELLED") or IN("DECLINED", "CLOSED", "IGNORED", "HOLD_EXPIRED", "CLOSED_HOLD") then "cancelled"
   elif IN("PENDING", "ON_HOLD", "ARCHIVED") then "pending"
   elif IN("NEW", "QUOTE_SENT", "CLOSED_QUOTE") then "inquiry"
   elif . == "BLOCKED" then "block" else "other" end;
@@ -23,6 +23,8 @@ def class_of_lead: (.status | class) as $class
     elif .type | IN("INQUIRY", "BOOKING_REQUEST") then "inquiry" else "other" end;
 
 if .fetched.lead then .fetched.lead[] | obj | (if (.lead | type) == "object" then .lead else . end)
+  # An answer without a lead says nothing: it is asked for again.
+  | select(.uid | id != null)
   | (.guestInformation | obj) as $guest
   | {reservation: ({
       reservation_id: .uid,

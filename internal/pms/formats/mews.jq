@@ -60,6 +60,8 @@ elif .fetched == null then
   | if ($orders | length) + ($customers | length) == 0 then {ignore: "it is about nothing that a key depends on"}
     else ($orders | ask("reservations"; null)),
       ($customers | if ($orders | length) == 0 then ask("customers"; null) else ask("updated_customers"; {optional: true}) end) end
+# An answer without its list says nothing: it is asked for again.
+elif any(if $f.reservations then $f.reservations[] | obj.Reservations else $f.customers | list[] | obj.Customers end; type != "array") then empty
 else
   all_of($f.reservations; "Reservations") as $orders
   | all_of($f.customers, $f.updated_customers, $f.merged_customers; "Customers") as $known

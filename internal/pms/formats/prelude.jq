@@ -11,8 +11,8 @@ def said: if type == "string" and (test("\\S") | not) then null else . end;
 # The first of the inputs that says something, else null.
 def first_said(candidates): first(candidates | said | values) // null;
 
-# An id, whether it came as a text or a number; null where there is none. A value of another type stays, for staykey to refuse.
-def id: if . == "" then null elif type == "number" then tostring else . end;
+# An id, whether it came as a text or a number (7.0 is 7); null where there is none. A value of another type stays, for staykey to refuse.
+def id: if . == "" then null elif type == "number" then tostring | rtrimstr(".0") else . end;
 
 # The id of a room: no PMS has a room 0.
 def room: if . == 0 or . == "0" then null else id end;

@@ -15,7 +15,7 @@ def classes: {
 | {reservation: ({
     reservation_id: (.id | id),
     # The unit of a listing that has several; the key is misspelt at Uplisting.
-    listing_id: (.mutli_unit_id // .property_id | room),
+    listing_id: ((.mutli_unit_id | said) // .property_id | room),
     # A removal has no status, but a reason.
     status: (if $event == "booking_removed" or (.status == null and .reason != null) then "cancelled" else .status | class_by(classes) end),
     pms_status: (.status // $event),
