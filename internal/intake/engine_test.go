@@ -93,6 +93,25 @@ func TestGuestsInAnyOrder(t *testing.T) {
 	}
 }
 
+// What a guest's event says counts for a reservation that doesn't say it, though it is older than the reservation.
+func TestOlderGuestsOfLaterReservations(t *testing.T) {
+	t.Parallel()
+	const (
+		stay  = `{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed","guest_id":"g","guest_name":"J. Doe","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z","version":"2024-10-20T07:05:00Z"}}`
+		guest = `{"guest":{"guest_id":"g","guest_email":"jane@example.com","guest_name":"Jane","version":"2024-10-20T07:02:00Z"}}`
+	)
+	for _, order := range [][]string{{stay, guest}, {guest, stay}} {
+		w := foreign(t, asItIs)
+		for _, output := range order {
+			w.says(output)
+			w.drain()
+		}
+		if r := w.reservation("r").Reservation; deref(r.GuestEmail) != "jane@example.com" || deref(r.GuestName) != "J. Doe" {
+			t.Errorf("%s first: e-mail %q, name %q", order[0][2:7], deref(r.GuestEmail), deref(r.GuestName))
+		}
+	}
+}
+
 // Listings that are merged one after another: their stays end up at the last one, however often the change is carried in between.
 func TestMergedTwice(t *testing.T) {
 	t.Parallel()
@@ -188,6 +207,45 @@ func TestRepeatedBodies(t *testing.T) {
 		if got := w.event(e); got.Status != c.status || w.stays("r") != c.want {
 			t.Errorf("event %d: %s (%s), %s; want %s, %s", i, got.Status, deref(got.Reason), w.stays("r"), c.status, c.want)
 		}
+	}
+}
+
+// A query tells one event without a body from another, and what was fetched is no repetition, however its webhooks look: a stay that
+// is booked again gets its key.
+func TestNewsThatLooksRepeated(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	const says = `{"reservation": {"reservation_id": "r", "listing_id": "l", "status": (%s), "check_in": "2030-11-01T15:00:00Z", "check_out": "2030-11-04T11:00:00Z"}}`
+
+	w := foreign(t, `module {"accepts": ["query"]}; `+fmt.Sprintf(says, ".query.status"))
+	for _, c := range []struct{ query, status, want string }{
+		{`{"status": "confirmed", "n": "1"}`, store.EventApplied, "r confirmed l"},
+		{`{"status": "cancelled", "n": "2"}`, store.EventApplied, "r cancelled l"},
+		{`{"n": "1", "status": "confirmed"}`, store.EventIgnored, "r cancelled l"},
+		{`{"status": "confirmed", "n": "3"}`, store.EventApplied, "r confirmed l"},
+	} {
+		w.now = w.now.Add(time.Minute)
+		e := w.insert(store.Event{Body: []byte{}, Request: []byte(`{"kind": "query", "query": ` + c.query + `}`)})
+		w.drain()
+		if got := w.event(e); got.Status != c.status || w.stays("r") != c.want {
+			t.Errorf("%s: %s (%s), %s; want %s, %s", c.query, got.Status, deref(got.Reason), w.stays("r"), c.status, c.want)
+		}
+	}
+
+	w = foreign(t, `if .fetched then `+fmt.Sprintf(says, ".fetched.booking[0]")+` else {"fetch": {"kind": "booking", "id": "r"}} end`)
+	for _, status := range []string{pms.Confirmed, pms.Cancelled, pms.Confirmed} {
+		w.now = w.now.Add(time.Minute)
+		e := w.insert(store.Event{Body: []byte(`{}`), Request: []byte(`{}`)})
+		w.drain()
+		waiting, err := w.store.EventToFetch(ctx, e.EventID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.store.Fetched(ctx, waiting, []byte(`{"booking": ["`+status+`"]}`)); err != nil {
+			t.Fatal(err)
+		}
+		w.becomes(e, store.EventApplied, "")
+		w.want("r "+status+" l", "r")
 	}
 }
 

@@ -304,16 +304,20 @@ func (b *batch) foldGuest(m *mapped, c change) verdict {
 	v := changesNothing
 	for _, ref := range b.reservationsOf(guest) {
 		r := b.reservations[ref]
-		if c.before(versionOf(r)) {
-			if v == changesNothing {
-				v = superseded
+		take := keep
+		if c.before(versionOf(r)) { // what the reservation says itself is later; what it doesn't say is the guest's
+			take = keepMissing
+			if (says.Email == nil || r.GuestEmail != nil) && (says.Name == nil || r.GuestName != nil) && (says.Phone == nil || r.GuestPhone != nil) {
+				if v == changesNothing {
+					v = superseded
+				}
+				continue
 			}
-			continue
 		}
 		b.changes(ref, r)
-		keep(&r.GuestEmail, says.Email)
-		keep(&r.GuestName, says.Name)
-		keep(&r.GuestPhone, says.Phone)
+		take(&r.GuestEmail, says.Email)
+		take(&r.GuestName, says.Name)
+		take(&r.GuestPhone, says.Phone)
 		r.UpdatedAt = b.now
 		b.reservations[ref] = r
 		b.entry(ref, m, "applied", nil)
@@ -324,6 +328,12 @@ func (b *batch) foldGuest(m *mapped, c change) verdict {
 
 func keep(field **string, value *string) {
 	if value != nil {
+		*field = value
+	}
+}
+
+func keepMissing(field **string, value *string) {
+	if *field == nil {
 		*field = value
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -137,8 +138,7 @@ func (m *mapped) order(said func(pms.Change) time.Time, latest time.Time) {
 		placed := change{Change: c, place: place{said(c), m.Seq}}
 		if placed.at.IsZero() {
 			if hash == nil {
-				sum := sha256.Sum256(m.Body)
-				hash = sum[:bodyHash]
+				hash = m.hash()
 			}
 			placed.at, placed.hash = m.ReceivedAt, hash
 		}
@@ -147,6 +147,21 @@ func (m *mapped) order(said func(pms.Change) time.Time, latest time.Time) {
 		}
 		m.changes = append(m.changes, placed)
 	}
+}
+
+// hash tells one body from another, with the query that it came with; nil where documents were fetched: what the PMS says by now
+// is no repetition, however its webhooks look.
+func (m *mapped) hash() []byte {
+	if m.Documents != nil {
+		return nil
+	}
+	text := m.Body
+	if foreign, err := MappingOf(m.Event); err == nil && len(foreign.Request.Query) > 0 {
+		query, _ := json.Marshal(foreign.Request.Query) // texts only, in the order of their names
+		text = slices.Concat(m.Body, []byte{0}, query)
+	}
+	sum := sha256.Sum256(text)
+	return sum[:bodyHash]
 }
 
 // MappingOf is what a source's format is to map for an event.

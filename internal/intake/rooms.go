@@ -32,6 +32,13 @@ func (r *rooms) name(changes []*pms.Reservation) {
 			r.note(ids[i], c)
 		}
 	}
+	if slices.ContainsFunc(changes, func(c *pms.Reservation) bool { return c.Rest && c.Status != "" }) {
+		for i, k := range r.known {
+			if !slices.Contains(ids, k.ReservationID) {
+				r.known[i].Status = pms.Cancelled // the booking has it no more
+			}
+		}
+	}
 }
 
 // unitsOf are the units that an event names, each once.
@@ -98,9 +105,10 @@ func (r *rooms) idOfWhole(c *pms.Reservation) string {
 	fits := ""
 	for _, k := range r.known {
 		switch {
+		case k.Status != pms.Confirmed:
 		case k.ReservationID == r.booking:
 			return r.booking
-		case k.Status == pms.Confirmed && (fits == "" || (c.ListingID != nil && k.ListingID != nil && *k.ListingID == *c.ListingID)):
+		case fits == "" || (c.ListingID != nil && k.ListingID != nil && *k.ListingID == *c.ListingID):
 			fits = k.ReservationID
 		}
 	}
