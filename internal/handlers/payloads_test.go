@@ -1,11 +1,17 @@
 package handlers_test
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // These are shapes that PMSs were publicly reported to send, over HTTP and to the reservation that comes of them.
@@ -309,5 +315,116 @@ func TestAnUnknownStatusOfAPMSIsSeen(t *testing.T) {
 	}
 	if got := noted(a.get("/v1/reservations/uplisting/1").body); got != "status" {
 		t.Errorf("the reservation notes %q", got)
+	}
+}
+
+// tellsWith is tells for a webhook that waits for documents, with what the PMS answers.
+func (a *app) tellsWith(preset, body, documents string) map[string]any {
+	a.t.Helper()
+	e := a.tells(preset, body)
+	if e["reason"] != "needs_fetch" {
+		a.t.Fatalf("%s waits for no document: %v", body, e)
+	}
+	waiting, err := a.store.EventToFetch(context.Background(), uuid.MustParse(e["event_id"].(string)))
+	if err == nil {
+		err = a.store.Fetched(context.Background(), waiting, json.RawMessage(documents))
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.apply()
+	return a.get("/v1/events/" + e["event_id"].(string)).body
+}
+
+// A room of a Cloudbeds booking keeps its reservation when another comes, is assigned, goes, or can't be told; the booking that is
+// cancelled and made again has a key again.
+func TestRoomsOfCloudbeds(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.withPreset("cloudbeds")
+	const first, second, waiting = `{"roomID":"5-1","subReservationID":"B"}`, `{"roomID":"5-2","subReservationID":"B-1"}`, `{"subReservationID":"B-1"}`
+	for i, c := range []struct{ status, rooms, first, second string }{
+		{"confirmed", `"assigned":[` + first + `]`, "confirmed 5-1", "none"},
+		{"confirmed", `"assigned":[` + first + `],"unassigned":[` + waiting + `]`, "confirmed 5-1", "confirmed  2034"},
+		{"confirmed", `"assigned":[` + second + "," + first + `]`, "confirmed 5-1", "confirmed 5-2"},
+		{"confirmed", `"guestList":[]`, "confirmed 5-1", "confirmed 5-2"},
+		{"confirmed", `"assigned":"?"`, "confirmed 5-1", "confirmed 5-2"},
+		{"confirmed", `"assigned":[` + second + `]`, "cancelled 5-1", "confirmed 5-2"},
+		{"canceled", `"assigned":[` + second + `]`, "cancelled 5-1", "cancelled 5-2"},
+		{"confirmed", `"assigned":[` + second + "," + first + `]`, "confirmed 5-1", "confirmed 5-2"},
+	} {
+		e := a.tellsWith("cloudbeds", `{"event":"reservation/dates_changed","reservationID":"B","propertyID":1}`, fmt.Sprintf(
+			`{"reservation":[{"success":true,"data":{"reservationID":"B","status":%q,"startDate":"2034-11-01","endDate":"2034-11-04",%s}}]}`, c.status, c.rooms))
+		one, two := a.reserved("cloudbeds", "B"), a.reserved("cloudbeds", "B_B-1")
+		if e["status"] != "applied" || !strings.HasPrefix(one, c.first) || !strings.HasPrefix(two, c.second) {
+			t.Errorf("%d: %s (%v): the first is %s, the second %s", i, c.rooms, e, one, two)
+		}
+	}
+}
+
+// A guest whom OwnerRez doesn't have costs the booking nothing but the address.
+func TestAnOwnerRezBookingWithoutItsGuest(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.withPreset("ownerrez")
+	const booking = `{"action":"entity_update","entity_type":"booking","entity_id":7,"entity":{"property_id":2,"status":"active","guest_id":3,"arrival":"2034-11-01","departure":"2034-11-04","check_in":"16:00"}}`
+	e := a.tellsWith("ownerrez", booking, `{"guest":[]}`)
+	if got := a.reserved("ownerrez", "7"); e["status"] != "applied" || got != "confirmed 2 2034-11-01T15:00 2034-11-04T10:00" {
+		t.Errorf("%v, the reservation is %s", e, got)
+	}
+}
+
+// A delivery of Lodgify's that is sent again brings no cancelled stay back; one that is booked again in other words has its key.
+func TestLodgifyRepeatsItself(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.withPreset("lodgify")
+	booking := func(status, departure string) string {
+		return fmt.Sprintf(`[{"action":"booking_change","booking":{"id":5,"property_id":2,"status":%q,"date_arrival":"2034-11-01","date_departure":%q}}]`, status, departure)
+	}
+	for i, c := range []struct{ status, departure, becomes, want string }{
+		{"Booked", "2034-11-04", "applied", "confirmed"},
+		{"Booked", "2034-11-05", "applied", "confirmed"},
+		{"Booked", "2034-11-04", "applied", "confirmed"},
+		{"Declined", "2034-11-04", "applied", "cancelled"},
+		{"Booked", "2034-11-04", "ignored", "cancelled"},
+		{"Booked", "2034-11-05", "ignored", "cancelled"},
+		{"Booked", "2034-11-06", "applied", "confirmed"},
+	} {
+		e := a.tells("lodgify", booking(c.status, c.departure))
+		if got := a.reserved("lodgify", "5"); e["status"] != c.becomes || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%d: %v, the reservation is %s", i, e, got)
+		}
+	}
+}
+
+// An event of a preset whose guest arrives soon overtakes a backlog.
+func TestAnEventOfAPMSIsUrgent(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.withPreset("hostaway")
+	for id, days := range []int{0, 20} {
+		day := time.Now().AddDate(0, 0, days)
+		r := a.send(http.MethodPost, "/webhooks/hostaway/"+urlToken, "application/json", fmt.Sprintf(
+			`{"object":"reservation","data":{"id":%d,"listingMapId":401,"status":"new","arrivalDate":%q,"departureDate":%q}}`,
+			id, day.Format("2006-01-02"), day.AddDate(0, 0, 3).Format("2006-01-02")))
+		var urgent bool
+		if err := a.store.Pool().QueryRow(t.Context(), `SELECT urgent FROM events WHERE event_id = $1`, r.body["event_id"]).Scan(&urgent); err != nil || urgent != (days == 0) {
+			t.Errorf("in %d days: urgent %v %v", days, urgent, err)
+		}
+	}
+}
+
+// An event that is answered 422 is in the log, with what it is about: its sender may not read answers.
+func TestRefusedEventsAreLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer // each record is written at once, behind its request
+	a := newAppLogging(t, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	r := a.post(hook{id: "wrong", body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R-1","listing_id":"L","check_in":"soon","check_out":"2024-11-04"}}`})
+	r.mustBeProblem(t, 422)
+	for _, want := range []string{"level=WARN", "source=default", "reservation_id=R-1", "data.check_in"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s: %s", want, log.String())
+		}
 	}
 }

@@ -135,10 +135,19 @@ func (s *server) accept(w http.ResponseWriter, r *http.Request, event store.Even
 		s.Activity.Add(event.Source, store.ActivityDuplicate, event.ReceivedAt)
 		answer(w, http.StatusOK, accepted.EventID, "duplicate")
 	case event.Status == store.EventRejected:
+		s.log.Warn("an event is not valid: its sender is told why", "source", event.Source, "event_id", accepted.EventID.String(),
+			"reservation_id", idOf(event.ReservationID), "listing_id", idOf(event.ListingID), "reason", *event.Reason)
 		problem(http.StatusUnprocessableEntity, "the event is not valid: correct it and send it again, under the same webhook-id if you like; it is kept as "+accepted.EventID.String(), invalid...).write(w)
 	default:
 		answer(w, http.StatusAccepted, accepted.EventID, event.Status)
 	}
+}
+
+func idOf(id *string) string {
+	if id == nil {
+		return ""
+	}
+	return *id
 }
 
 // acceptForeign keeps what a PMS posts in its own words. What it means is found out when it is applied: a PMS can't mend
