@@ -109,7 +109,7 @@ func (r *crashRig) any() *process {
 	return r.replicas[rand.IntN(len(r.replicas))]
 }
 
-// post sends an event until it is acknowledged, as a PMS does: always under the same id.
+// post sends an event until it is acknowledged, as a PMS does: always under the same id. It gives up when the test ends.
 func (r *crashRig) post(eventType string, data map[string]any) {
 	now := time.Now()
 	body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": now.UTC().Format("2006-01-02T15:04:05.000Z"), "data": data})
@@ -125,7 +125,11 @@ func (r *crashRig) post(eventType string, data map[string]any) {
 			r.keys.Store(id, true)
 			return
 		}
-		time.Sleep(pause) // between a sender's tries
+		select {
+		case <-r.t.Context().Done():
+			return
+		case <-time.After(pause): // between a sender's tries
+		}
 	}
 	r.t.Errorf("%s was not acknowledged in minutes", body)
 }
@@ -134,7 +138,7 @@ func (r *crashRig) post(eventType string, data map[string]any) {
 var impatient = &http.Client{Timeout: 3 * time.Second}
 
 func (r *crashRig) deliver(base, id string, body []byte, patient bool) bool {
-	ctx := context.Background()
+	ctx := r.t.Context()
 	if !patient && rand.IntN(20) == 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.IntN(4000))*time.Microsecond)
@@ -169,12 +173,13 @@ func (r *crashRig) reserve(id, listing, guest string, nights int) {
 	r.truths.Store(id, s)
 }
 
-// load has stays change until the rig stops; each poster has stays of its own, guests are shared. Some stays
-// stay as they are.
+// load has stays change until the rig stops or the test ends; each poster has stays of its own, guests are shared. Some stays
+// stay as they are. No poster outlives the test, however it ends.
 func (r *crashRig) load(posters, stays int) {
 	for i := range 3 {
 		r.reserve(fmt.Sprintf("quiet-%d", i), "A2", fmt.Sprintf("quiet%d", i), 4)
 	}
+	r.t.Cleanup(r.posters.Wait)
 	for p := range posters {
 		r.posters.Go(func() {
 			pace := time.NewTicker(25 * time.Millisecond)
@@ -182,6 +187,8 @@ func (r *crashRig) load(posters, stays int) {
 			for {
 				select {
 				case <-r.stop:
+					return
+				case <-r.t.Context().Done():
 					return
 				case <-pace.C:
 				}
