@@ -137,7 +137,7 @@ type server struct {
 }
 
 var webhookSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-	Name: "staykey_webhook_duration_seconds", Help: "Webhooks by source and result: accepted, duplicate, rejected, malformed, refused, over_limit, unavailable.",
+	Name: "staykey_webhook_duration_seconds", Help: "Webhooks by source and result: accepted, duplicate, rejected, malformed, refused, over_limit, unavailable, abandoned.",
 	Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 }, []string{"source", "result"})
 

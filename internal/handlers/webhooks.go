@@ -37,11 +37,26 @@ func (s *server) measuredWebhook(w http.ResponseWriter, r *http.Request) {
 	if !ok || answer.Status() == http.StatusNotFound {
 		return
 	}
-	result, known := webhookResults[answer.Status()]
-	if !known {
-		result = "malformed"
+	took := time.Since(began)
+	result := webhookResult(answer.Status(), took, r.Context().Err() != nil)
+	webhookSeconds.WithLabelValues(chi.URLParam(r, "source"), result).Observe(took.Seconds())
+}
+
+// impatience is how soon a sender must hang up for that to be its own doing. One that has waited longer got no answer in a reasonable
+// time: that is an outage, however it ends.
+const impatience = time.Second
+
+// webhookResult names the outcome of a webhook for the metric. gone means that the sender hung up before it was answered, so that the status
+// reached nobody.
+func webhookResult(status int, took time.Duration, gone bool) string {
+	result, known := webhookResults[status]
+	switch {
+	case !known:
+		return "malformed"
+	case status == http.StatusServiceUnavailable && gone && took < impatience:
+		return "abandoned"
 	}
-	webhookSeconds.WithLabelValues(chi.URLParam(r, "source"), result).Observe(time.Since(began).Seconds())
+	return result
 }
 
 // webhook is POST /webhooks/{source}: contract section 3, from top to bottom.
