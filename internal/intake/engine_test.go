@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/until"
 )
 
 func deref(s *string) string {
@@ -440,6 +442,51 @@ func TestFanOutPassesOverWhatIsLocked(t *testing.T) {
 	w.drain()
 	if n := behind(); n != 0 {
 		t.Errorf("%d stays have not heard of it", n)
+	}
+}
+
+// Where a worker is writing to the only stay that is left, its change is not put off: the stay is reached as soon as that is written.
+func TestFanOutWaitsForTheLastStay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("default", update("r", 2, "l"))
+	w.drain()
+	begin := func() pgx.Tx {
+		tx, err := w.store.Pool().Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+		return tx
+	}
+	worker, fanOut := begin(), begin()
+	if _, err := worker.Exec(t.Context(), `SELECT FROM mobile_keys WHERE reservation_id = 'r' FOR NO KEY UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	type answer struct {
+		reached int
+		err     error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		stays, err := store.LockStaysOfGeneration(context.Background(), fanOut, store.ListingRef{Source: "default", ListingID: "l"}, 100, w.now, 10)
+		answers <- answer{len(stays), err}
+	}()
+	pid := int(fanOut.Conn().PgConn().PID())
+	until.True(t, "the stay to be waited for", func() bool {
+		select {
+		case a := <-answers:
+			t.Fatalf("it was not waited for: %+v", a)
+		default:
+		}
+		blockers, err := w.store.Blockers(t.Context(), pid)
+		return err == nil && len(blockers) == 1
+	})
+	if err := worker.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answers; a.err != nil || a.reached != 1 {
+		t.Errorf("reached %d stays: %v", a.reached, a.err)
 	}
 }
 

@@ -34,12 +34,12 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 		if _, skip := t.skipped[ref]; skip {
 			continue
 		}
-		reached, done, err := a.fanOut(ctx, ref)
+		reached, err := a.fanOut(ctx, ref)
 		if reached > 0 {
 			point.Reach(point.FanOutBehind)
 			a.applied()
 		}
-		if err == nil && (done || reached > 0) {
+		if err == nil {
 			return true, nil
 		}
 		t.skipped[ref] = now.Add(fanOutRest)
@@ -50,15 +50,16 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 }
 
 // fanOut reaches the next stays of a listing, at most a page. It may be cut off or run twice anywhere: what a
-// stay was completed with is written in its row. done tells that all have been reached; those that somebody has locked have not.
-func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int, done bool, err error) {
+// stay was completed with is written in its row. Where all that are left are locked it waits for one of them; none is reached where
+// somebody else reached that one meanwhile.
+func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int, err error) {
 	defer func() { // one listing that we stumble over must not stop the others
 		if recovered := recover(); recovered != nil {
 			a.log.Error("carrying a listing's change to its stays panicked", "panic", recovered, "stack", string(debug.Stack()))
 			err = fmt.Errorf("%w: %v", errPanicked, recovered)
 		}
 	}()
-	generation := int64(0)
+	generation, done := int64(0), false
 	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
 		now := a.now().UTC()
 		if err := store.LimitLockWait(ctx, tx, lockWait); err != nil {
@@ -92,9 +93,9 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 		return err
 	})
 	if err != nil || !done {
-		return reached, false, err
+		return reached, err
 	}
-	return reached, true, a.store.ListingFannedOut(ctx, ref, generation)
+	return reached, a.store.ListingFannedOut(ctx, ref, generation)
 }
 
 // moveBatch is how many stays move to their next room in one transaction.

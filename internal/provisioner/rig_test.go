@@ -195,10 +195,16 @@ func (r *rig) send(source, eventType string, data map[string]any) store.Event {
 func (r *rig) sendAt(source, eventType string, at time.Time, data map[string]any) store.Event {
 	r.t.Helper()
 	e := r.accept(source, eventType, at, data)
+	r.drain()
+	return e
+}
+
+// drain applies all that waits.
+func (r *rig) drain() {
+	r.t.Helper()
 	if err := r.applier.Drain(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
-	return e
 }
 
 // accept puts an event into the inbox, as the handler does.

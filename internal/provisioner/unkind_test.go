@@ -204,8 +204,9 @@ func (w *unkind) reconcile(s *unkindStay) {
 	}
 }
 
-// rest waits until nothing is due and nobody works.
+// rest waits until nothing is due and nobody works. What the applier has put off because somebody was writing to it comes before.
 func (w *unkind) rest() {
+	w.drain()
 	w.prov.Wake()
 	waitFor(w.t, "nothing to be due", func() bool {
 		var busy int

@@ -158,28 +158,34 @@ func UpdateReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 	return wrap(err, "save %d reservations", len(list))
 }
 
-// staysOfGeneration selects the stays of a listing that were completed with an older generation of it and whose key may still
+// ofStaysOfGeneration selects the stays of a listing that were completed with an older generation of it and whose key may still
 // matter: everything but what is removed, or over for two days.
-const staysOfGeneration = `r.source = $1 AND r.listing_id = $2 AND r.listing_generation < $3 AND r.status = 'confirmed'
+const ofStaysOfGeneration = `FROM reservations r JOIN mobile_keys k ON k.source = r.source AND k.reservation_id = r.reservation_id
+	WHERE r.source = $1 AND r.listing_id = $2 AND r.listing_generation < $3 AND r.status = 'confirmed'
 	AND (r.check_out IS NULL OR r.check_out > $4::timestamptz - interval '2 days'
 		OR EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id))`
 
 // LockStaysOfGeneration locks up to limit stays of a listing that were completed with an older generation of it, and their keys.
-// What somebody else has locked is passed over: one stay must not hold up the others.
+// What somebody else has locked is passed over: one stay must not hold up the others. Where all are locked, it waits for the first of
+// them as long as the transaction's limit lets it: a worker writes a mark in a moment.
 func LockStaysOfGeneration(ctx context.Context, tx pgx.Tx, ref ListingRef, generation int64, now time.Time, limit int) ([]Reservation, error) {
-	rows, _ := tx.Query(ctx, `
-		SELECT `+prefixed("r", reservationColumns)+` FROM reservations r
-		JOIN mobile_keys k ON k.source = r.source AND k.reservation_id = r.reservation_id
-		WHERE `+staysOfGeneration+`
-		ORDER BY r.source COLLATE "C", r.reservation_id COLLATE "C" LIMIT $5 FOR NO KEY UPDATE OF r, k SKIP LOCKED`,
-		ref.Source, ref.ListingID, generation, now, limit)
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Reservation])
+	lock := func(limit int, whatIsLocked string) ([]Reservation, error) {
+		rows, _ := tx.Query(ctx, `
+			SELECT `+prefixed("r", reservationColumns)+` `+ofStaysOfGeneration+`
+			ORDER BY r.source COLLATE "C", r.reservation_id COLLATE "C" LIMIT $5 FOR NO KEY UPDATE OF r, k`+whatIsLocked,
+			ref.Source, ref.ListingID, generation, now, limit)
+		return pgx.CollectRows(rows, pgx.RowToStructByName[Reservation])
+	}
+	list, err := lock(limit, ` SKIP LOCKED`)
+	if err == nil && len(list) == 0 {
+		list, err = lock(1, ``)
+	}
 	return list, wrap(err, "find the stays of listing %s/%s", ref.Source, ref.ListingID)
 }
 
 // StaysOfGenerationLeft tells whether there are stays left that [LockStaysOfGeneration] finds once nobody has locked them.
 func StaysOfGenerationLeft(ctx context.Context, tx pgx.Tx, ref ListingRef, generation int64, now time.Time) (left bool, err error) {
-	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reservations r WHERE `+staysOfGeneration+`)`, ref.Source, ref.ListingID, generation, now).Scan(&left)
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT `+ofStaysOfGeneration+`)`, ref.Source, ref.ListingID, generation, now).Scan(&left)
 	return left, wrap(err, "look for stays of listing %s/%s", ref.Source, ref.ListingID)
 }
 
