@@ -185,8 +185,7 @@ func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool,
 		p.succeeded(t.claimed)
 		return t.claimed, false, nil
 	}
-	pg := new(pgconn.PgError)
-	ours := errors.As(err, &pg) || errors.Is(err, errPanicked)
+	ours := isOurs(err)
 	switch {
 	case t.claimed > 1:
 		p.failed(t.claimed, err)
@@ -207,6 +206,12 @@ func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool,
 }
 
 var errPanicked = errors.New("a mistake in staykey, please report it")
+
+// isOurs tells whether an error is about what was tried, and not that Postgres can't be reached.
+func isOurs(err error) bool {
+	pg := new(pgconn.PgError)
+	return errors.As(err, &pg) || errors.Is(err, errPanicked)
+}
 
 // isPoison tells whether trying again can't help.
 func isPoison(err error) bool { return store.IsDataError(err) || errors.Is(err, errPanicked) }

@@ -490,6 +490,55 @@ func TestFanOutWaitsForTheLastStay(t *testing.T) {
 	}
 }
 
+// A new policy reaches the stays that nobody has locked, and doesn't hold up events for the others.
+func TestFollowingPassesOverWhatIsLocked(t *testing.T) {
+	t.Parallel()
+	for name, lock := range map[string]string{
+		"a stay":    `SELECT FROM reservations WHERE reservation_id = 'r2' FOR UPDATE`,
+		"a listing": `SELECT FROM listings WHERE listing_id = 'l2' FOR UPDATE`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			for i := range 5 {
+				w.put("default", update(fmt.Sprint("r", i), 2, fmt.Sprint("l", i)))
+			}
+			w.drain()
+			w.source.Policy.TimeZone = "Europe/Berlin"
+			p := store.SourcePolicy{Source: "default", Fingerprint: w.source.Policy.Fingerprint()}
+			if _, err := w.store.DecidePolicies(t.Context(), []store.SourcePolicy{p}); err != nil {
+				t.Fatal(err)
+			}
+			forgotten, err := w.store.Pool().Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := forgotten.Exec(t.Context(), lock); err != nil {
+				t.Fatal(err)
+			}
+			w.put("default", update("new", 3, "l"))
+			w.drain()
+			w.want("new confirmed l", "new")
+			behind := func() (n int) {
+				if err := w.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM reservations WHERE policy IS DISTINCT FROM $1`, p.Fingerprint).Scan(&n); err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			if n := behind(); n != 1 {
+				t.Errorf("%d stays have not followed, want the locked one", n)
+			}
+			if err := forgotten.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.drain()
+			if n := behind(); n != 0 {
+				t.Errorf("%d stays have not followed", n)
+			}
+		})
+	}
+}
+
 // A stay of several rooms has the listing of now, and moves at the edges by itself.
 func TestSegments(t *testing.T) {
 	t.Parallel()

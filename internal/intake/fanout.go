@@ -110,11 +110,11 @@ func (a *Applier) moveSome(ctx context.Context, _ *turn) (more bool, err error) 
 	moved := 0
 	for _, r := range due {
 		n, err := a.move(ctx, r)
-		if err != nil && !store.IsLockWait(err) {
+		if err != nil && !isOurs(err) {
 			return false, fmt.Errorf("move the stay %s/%s to its next room: %w", r.Source, r.ReservationID, err)
 		}
 		if err != nil {
-			a.log.Warn("a stay can't move to its next room now; trying again", "source", r.Source, "reservation_id", r.ReservationID, "waits_for", store.LockedRow(err))
+			a.log.Warn("a stay can't move to its next room now; trying again", "source", r.Source, "reservation_id", r.ReservationID, "waits_for", store.LockedRow(err), "error", err)
 		}
 		moved += n
 	}
@@ -126,6 +126,12 @@ func (a *Applier) moveSome(ctx context.Context, _ *turn) (more bool, err error) 
 
 // move has one stay move to the room of now. It may run twice, or on any replica.
 func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, err error) {
+	defer func() { // one stay that we stumble over must not stop the others
+		if recovered := recover(); recovered != nil {
+			a.log.Error("moving a stay to its next room panicked", "panic", recovered, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: %v", errPanicked, recovered)
+		}
+	}()
 	ref := seen.Ref()
 	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
 		moved = 0

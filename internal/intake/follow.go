@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -10,41 +11,80 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// mostLocked is how many locked stays of a page are passed over: behind each there is a wait.
+const mostLocked = 3
+
 // followSome brings a page of stays that were completed with another policy than their source's present one up to date. It does
 // not matter how they came to differ: the policy changed, a replica with an older configuration applied an event, or the stays
-// were imported before the source had an entry. A replica whose own policy is not the decided one leaves them to the others.
-// more tells whether there may be further ones.
-func (a *Applier) followSome(ctx context.Context, _ *turn) (more bool, err error) {
+// were imported before the source had an entry. A replica whose own policy is not the decided one leaves them to the others. A source
+// of whose stays some are locked is left alone for a while, so that events don't wait for them. more tells whether there may be
+// further ones.
+func (a *Applier) followSome(ctx context.Context, t *turn) (more bool, err error) {
 	stale, err := a.store.StalePolicies(ctx)
 	if err != nil {
 		return false, err
 	}
 	for _, p := range stale {
-		policy := nameOf(a.source(p.Source).Policy)
-		if policy.fingerprint != p.Fingerprint {
+		policy, source := nameOf(a.source(p.Source).Policy), store.ListingRef{Source: p.Source}
+		if _, skip := t.skipped[source]; skip || policy.fingerprint != p.Fingerprint {
 			continue
 		}
 		n, err := a.follow(ctx, p, policy)
+		if n > 0 {
+			a.applied()
+		}
+		if store.IsLockWait(err) {
+			t.skipped[source] = time.Now().Add(fanOutRest)
+			a.log.Warn("some stays can't follow the policy of their source now; trying again", "source", p.Source, "waits_for", store.LockedRow(err), "error", err)
+			continue
+		}
 		if err != nil {
 			return false, fmt.Errorf("have the stays of source %s follow its policy: %w", p.Source, err)
 		}
 		if n > 0 {
-			a.applied()
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// follow completes up to a page of a source's stays with its policy, and returns how many there were.
+// follow completes up to a page of a source's stays with its policy, and returns how many. Where some are locked, they go one by one.
 func (a *Applier) follow(ctx context.Context, p store.SourcePolicy, policy namedPolicy) (n int, err error) {
-	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
-		now := a.now().UTC()
-		stays, err := store.StaysOfOtherPolicy(ctx, tx, p, now, fanOutBatch)
-		if n = len(stays); err != nil || n == 0 {
+	var stays []store.StayOfOtherPolicy
+	now := a.now().UTC()
+	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) (err error) {
+		stays, err = store.StaysOfOtherPolicy(ctx, tx, p, now, fanOutBatch)
+		return err
+	})
+	if err != nil || len(stays) == 0 {
+		return 0, err
+	}
+	if err = a.followAll(ctx, stays, policy); !store.IsLockWait(err) {
+		return len(stays), err
+	}
+	locked := 0
+	for i := range stays {
+		switch alone := a.followAll(ctx, stays[i:i+1], policy); {
+		case alone == nil:
+			n++
+		case !store.IsLockWait(alone):
+			return n, alone
+		default:
+			if locked++; locked == mostLocked {
+				return n, alone
+			}
+		}
+	}
+	return n, err
+}
+
+// followAll completes stays with the policy of their source, in one transaction.
+func (a *Applier) followAll(ctx context.Context, stays []store.StayOfOtherPolicy, policy namedPolicy) error {
+	return a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
+		if err := store.LimitLockWait(ctx, tx, lockWait); err != nil {
 			return err
 		}
-		b := newBatch(now, a.source, a.log)
+		b := newBatch(a.now().UTC(), a.source, a.log)
 		if err := b.lockStays(ctx, tx, stays); err != nil {
 			return err
 		}
@@ -58,15 +98,14 @@ func (a *Applier) follow(ctx context.Context, p store.SourcePolicy, policy named
 			}
 			completed = append(completed, r)
 			if s.Live && (s.Before != policy.fingerprint || stayChanged(before, r)) {
-				wishes = append(wishes, wish(r, now, true, false))
+				wishes = append(wishes, wish(r, b.now, true, false))
 			}
 		}
 		var writes pgx.Batch
 		store.SaveCompletions(&writes, completed)
-		store.WishKeys(&writes, wishes, now)
+		store.WishKeys(&writes, wishes, b.now)
 		return tx.SendBatch(ctx, &writes).Close()
 	})
-	return n, err
 }
 
 // lockStays locks stays and, before them, the listings that they had when they were looked at.
