@@ -63,7 +63,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 		newStateCollector(s.store, func() []string { return slices.Sorted(maps.Keys(s.sources.Load().Sources)) }, s.databaseGone), s.sweepInterval(),
 		readyCollector{s},
 		buildInfo(),
-		subscriptionCollector{s.store, s.subscriptions},
+		subscriptionCollector{s.store, s.subscriptions, s.databaseGone},
 	}
 	all = append(all, s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{
@@ -93,11 +93,21 @@ var (
 	jobsWaiting      = prometheus.NewDesc("staykey_fetch_jobs", "Events that wait for documents of their PMS, counted to 10,000.", nil, nil)
 )
 
+// readingState is the context of what a scrape reads from the database. It has ended already while Postgres is known not to answer: a scrape
+// that waits for Postgres each time may miss Prometheus's deadline, and then the metrics that name the cause are missing too.
+func readingState(gone func() bool) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
+	if gone() {
+		cancel()
+	}
+	return ctx, cancel
+}
+
 // stateCollector reads gauges from the database when they are asked for.
 type stateCollector struct {
 	store   *store.Store
 	sources func() []string // of the configuration
-	gone    func() bool     // Postgres is known not to answer: asking would take time and lead to nothing
+	gone    func() bool     // Postgres is known not to answer
 
 	mu      sync.Mutex
 	counts  map[string]int
@@ -117,11 +127,8 @@ func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. What can't be read is not a number, so that nobody takes it for none.
 func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
+	ctx, cancel := readingState(c.gone)
 	defer cancel()
-	if c.gone() {
-		cancel()
-	}
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}

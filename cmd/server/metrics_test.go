@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
@@ -29,6 +30,38 @@ func metricNames(t *testing.T) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// A scrape asks nothing of a Postgres that is known not to answer: it would wait, miss Prometheus's deadline, and take the cause with it.
+func TestScrapeWithoutPostgres(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		causes map[string]string
+		asks   bool
+	}{
+		"Postgres answers":         {nil, true},
+		"Postgres does not answer": {map[string]string{store.CauseUnreachable: "no answer"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &service{store: storetest.New(t), readiness: &readiness{}}
+			s.sources.Store(&sourceSet{})
+			s.readiness.state.Store(&condition{causes: c.causes})
+			registry, err := s.newRegistry()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // what is counted once in a while must not wait for the second one
+				before := s.store.Pool().Stat().AcquireCount()
+				if _, err := registry.Gather(); err != nil {
+					t.Fatal(err)
+				}
+				if asked := s.store.Pool().Stat().AcquireCount() - before; (asked > 0) != c.asks {
+					t.Errorf("a scrape took %d connections", asked)
+				}
+			}
+		})
+	}
 }
 
 // Every metric is in docs/metrics.md, and nothing else is.

@@ -220,6 +220,7 @@ var (
 type subscriptionCollector struct {
 	store         *store.Store
 	subscriptions func() []notify.Subscription
+	gone          func() bool // Postgres is known not to answer
 }
 
 // Describe implements prometheus.Collector.
@@ -231,7 +232,7 @@ func (c subscriptionCollector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. What can't be read is not a number, so that nobody takes it for none.
 func (c subscriptionCollector) Collect(metrics chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
+	ctx, cancel := readingState(c.gone)
 	defer cancel()
 	list := c.subscriptions()
 	names, scopes := subscriptionNames(list), make([]store.Scope, len(list))
