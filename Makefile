@@ -45,7 +45,7 @@ kubernetes-test: ## build deploy/kubernetes and hold it against Kubernetes' type
 	@cd tools && go test ./kubernetes
 
 monitoring-test: ## test the alert rules: by promtool, and by a real Prometheus while Postgres is taken away
-	@command -v prometheus promtool >/dev/null || { echo "needs Prometheus (Debian, Ubuntu: sudo apt-get install -y prometheus)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends prometheus >/dev/null; }
+	@{ command -v prometheus && command -v promtool; } >/dev/null || { echo "needs Prometheus (Debian, Ubuntu: sudo apt-get install -y prometheus)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends prometheus >/dev/null; }
 	@promtool check rules deploy/monitoring/alerts.yml
 	@promtool test rules deploy/monitoring/alerts_test.yml
 	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
