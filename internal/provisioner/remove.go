@@ -163,7 +163,8 @@ func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) ou
 		if out := a.confirmDeleted(ctx, d, u); out.stops() {
 			return out
 		}
-		if a.lostAt != nil && a.now().Sub(*a.lostAt) < lastLookup {
+		if a.lostAt != nil { // also long ago: while this one was there, nobody looked for another
+			a.checked = false
 			u.LookOnly(*a.lostAt)
 			if out := a.save(ctx, u); out.stops() {
 				return out
@@ -221,6 +222,8 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 		return a.stillGoing(u)
 	case from.Reports(plan.NotDeleted) && a.now().Before(u.DeletedAt.Add(a.slowRetry())): // after it, it is deleted again
 		return notRemoved(plan.NotDeleted)
+	case u.Unkept >= record.MaxUnkept && a.now().Before(u.DeletedAt.Add(a.slowRetry())):
+		return notRemoved("it was deleted several times, and Seam still shows it")
 	case a.now().Before(counts):
 		return wait(counts, "Seam still shows the deleted ACS user")
 	}
@@ -228,13 +231,15 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 }
 
 // stillThere follows a delete that had no effect: the ACS user is there, and is deleted again if that is still
-// wanted.
+// wanted. Such deletes are counted: after a few in a row a person is told.
 func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	inARow := min(u.Unkept+1, record.MaxUnkept)
 	u.StillThere()
 	if out := a.check(ctx, d, u); out.stops() {
 		return out
 	}
-	return again()
+	u.Unkept = max(u.Unkept, inARow)
+	return firstOutcome(a.save(ctx, u), again)
 }
 
 // stillGoing is the wait for a deletion that Seam has under way: longer the longer it takes, and a person is told

@@ -1,0 +1,78 @@
+package provisioner_test
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// A lost create has left a second ACS user that only shows up later; the stay is cancelled, and Seam takes longer to remove the one that is known than
+// the look-ups for the other one last. The other one goes all the same.
+func TestSecondUserAfterALongRemoval(t *testing.T) {
+	t.Parallel()
+	r := newLossyRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag, o.DeleteHang = 2*time.Second, 14*time.Minute })
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
+	s := r.stay("R1")
+	r.book(s)
+	waitFor(t, "both", func() bool { return len(r.holds(s.id)) == 2 })
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 0 })
+	r.until(s, store.KeyIssued)
+	r.cancel(s)
+	waitFor(t, "the one that is known to be deleted", func() bool { return r.deletes() == 1 })
+	r.advance(15 * time.Minute)
+	waitFor(t, "the other one to be deleted", func() bool {
+		if r.view(s).Key.NextReconcileAt == nil && r.deletes() == 1 {
+			t.Fatalf("nothing is left to do, and Seam holds %+v", r.holds(s.id))
+		}
+		return r.deletes() == 2
+	})
+	r.advance(15 * time.Minute)
+	r.until(s, store.KeyRevoked)
+	waitFor(t, "nothing to be left", func() bool { return len(r.holds(s.id)) == 0 })
+}
+
+// Seam takes a delete and keeps the ACS user, without an error: it is deleted a few times, then a person is told, and it is tried again every few
+// minutes.
+func TestDeletesWithoutEffect(t *testing.T) {
+	t.Parallel()
+	for _, left := range []string{"", "deleted_externally"} {
+		t.Run(left, func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			r.advance(time.Minute)
+			r.alter(s, func(u *simulator.User) { u.ErrorCode = left })
+			kept := r.sim.State().Users
+			r.sim.Configure(func(o *simulator.Options) {
+				o.Hook = func(path string, after bool) bool {
+					if path == seam.PathUserDelete && after {
+						r.sim.Change(func(st *simulator.State) { maps.Copy(st.Users, kept) })
+					}
+					return false
+				}
+			})
+			r.sim.Forget()
+			r.cancel(s)
+			waitFor(t, "attention", func() bool {
+				if n := r.deletes(); n > 5 {
+					t.Fatalf("%d deletes, and the key is %s %q", n, r.view(s).Key.Status, str(r.view(s).Key.Message))
+				}
+				k := r.view(s).Key
+				return k.Status == store.KeyAttention && str(k.Reason) == "not_removed"
+			})
+			n := r.deletes()
+			r.advance(6 * time.Minute)
+			waitFor(t, "another try", func() bool { return r.deletes() == n+1 })
+			r.sim.Configure(func(o *simulator.Options) { o.Hook = nil })
+			r.advance(6 * time.Minute)
+			r.until(s, store.KeyRevoked)
+			r.mustHold(s.id)
+		})
+	}
+}
