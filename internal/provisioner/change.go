@@ -75,17 +75,27 @@ func (a *attempt) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 	case seam.LinkACSUser:
 		return func() { u.Unlinked = false }, a.seam.LinkACSUser(ctx, body)
 	case seam.CredentialID:
-		return func() { u.KeyDeleted(body.ACSCredentialID) }, unlessGone(a.seam.DeleteCredential(ctx, body.ACSCredentialID))
+		return func() { u.KeyDeleted(body.ACSCredentialID) }, twiceIfGone(func() error { return a.seam.DeleteCredential(ctx, body.ACSCredentialID) })
 	case seam.UserID:
 		if s.Kind == plan.Unsuspend {
 			return func() { u.SuspendedAt = nil }, a.seam.UnsuspendACSUser(ctx, body.ACSUserID)
 		}
 		return func() {
 			u.SurplusUsers = slices.DeleteFunc(u.SurplusUsers, func(id string) bool { return id == body.ACSUserID })
-		}, unlessGone(a.seam.DeleteACSUser(ctx, body.ACSUserID))
+		}, twiceIfGone(func() error { return a.seam.DeleteACSUser(ctx, body.ACSUserID) })
 	default:
 		return nil, fmt.Errorf("step %d has no call", s.Kind)
 	}
+}
+
+// twiceIfGone deletes what nothing is recorded of afterwards. A 404 is success only if it comes twice: one wrong answer must not leave a
+// second key behind.
+func twiceIfGone(remove func() error) error {
+	err := remove()
+	if seam.KindOf(err) == seam.NotFound {
+		err = unlessGone(remove())
+	}
+	return err
 }
 
 // sendGroup opens or closes a group's doors. After a refusal it judges by what is there; a group that is gone is

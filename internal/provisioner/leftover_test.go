@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
@@ -75,4 +76,52 @@ func TestDeletesWithoutEffect(t *testing.T) {
 			r.mustHold(s.id)
 		})
 	}
+}
+
+// One wrong 404 on a delete leaves no second key and no second ACS user.
+func TestOneWrongNotFoundOnADelete(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	before := r.until(s, store.KeyIssued)
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: seam.PathCredentialDelete})
+	r.mustAct(s, intake.Action{Kind: intake.ActionReissue})
+	r.untilThat(s, "another mobile key", func(v store.View) bool {
+		return v.Key.Status == store.KeyIssued && v.User != nil && str(v.User.CredentialID) != *before.User.CredentialID
+	})
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+
+	r.advance(time.Minute)
+	r.sim.Change(func(st *simulator.State) {
+		u := st.Users[*before.User.ACSUserID]
+		u.ID, u.CreatedAt = "12121212-1212-4212-8212-121212121212", r.now()
+		st.Users[u.ID] = u
+	})
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: seam.PathUserDelete})
+	r.recheck(s)
+	r.rest(s)
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+}
+
+// What somebody removed at Seam, and an event wants back while an admin holds the stay, comes back with the release.
+func TestHoldKeepsWhatIsWantedBack(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.sim.Change(func(st *simulator.State) { clear(st.Users); clear(st.Credentials) })
+	r.recheck(s)
+	r.untilThat(s, "removed_at_seam", func(v store.View) bool { return str(v.Key.Reason) == "removed_at_seam" })
+	r.mustAct(s, intake.Action{Kind: intake.ActionHold})
+	r.rest(s)
+	s.out = s.out.Add(time.Hour)
+	r.book(s)
+	r.rest(s)
+	if n := len(r.holds(s.id)); n != 0 {
+		t.Errorf("%d ACS users were made while it was held", n)
+	}
+	r.mustAct(s, intake.Action{Kind: intake.ActionRelease})
+	r.rest(s)
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }

@@ -254,7 +254,7 @@ func (a *attempt) stillGoing(u *record.User) outcome {
 
 // held looks at a reservation that an admin holds, and changes nothing at Seam, cleaning up included.
 func (a *attempt) held(ctx context.Context, d plan.Desired, held string) (store.Verdict, outcome) {
-	if steps := plan.Plan(d, a.users, false); len(steps) > 0 {
+	if steps := plan.Plan(d, a.users, a.work.Key.Revive); len(steps) > 0 {
 		return a.heldVerdict(d, held, steps[0].Reason), outcome{}
 	}
 	keep := a.standing(d)

@@ -16,7 +16,7 @@ import (
 // newVerdict is what all verdicts have in common.
 func (a *attempt) newVerdict() store.Verdict {
 	k := a.work.Key
-	v := store.Verdict{Generation: k.Generation, Checks: k.Checks, UncertainSince: a.lostAt, OverAt: a.overAt()}
+	v := store.Verdict{Generation: k.Generation, Checks: k.Checks, UncertainSince: a.lostAt, OverAt: a.overAt(), KeepRevive: a.work.Overrides.Held() != ""}
 	a.count(&v, false)
 	return v
 }

@@ -322,6 +322,7 @@ type Verdict struct {
 	Checks         int64 // the requests to look again that it knew of
 	Done           bool  // nothing of it is left to do
 	Check          bool  // compare with Seam next time
+	KeepRevive     bool  // what somebody removed or suspended at Seam is still wanted back: an admin holds the key
 	Attempts       int
 	AttemptsOf     int64 // the generation that attempts count for
 	Next           *time.Time
@@ -352,7 +353,7 @@ const finishKey = `
 		rank_at = CASE WHEN b.quiet THEN coalesce(@rank_at::timestamptz, k.rank_at) ELSE k.rank_at END,
 		over_at = @over_at::timestamptz,
 		check_requested = @check::boolean OR (k.check_requested AND NOT (b.quiet AND @done::boolean)),
-		revive = k.revive AND NOT (b.current AND @done::boolean),
+		revive = k.revive AND (@keep_revive::boolean OR NOT (b.current AND @done::boolean)),
 		uncertain_since = @uncertain_since::timestamptz, verified_at = coalesce(@verified_at::timestamptz, k.verified_at),
 		settled_at = CASE WHEN b.current THEN @settled_at::timestamptz ELSE k.settled_at END,
 		lease_token = NULL, lease_until = NULL,
@@ -373,7 +374,7 @@ func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time
 		b.Queue(finishKey, pgx.StrictNamedArgs{
 			"source": l.Source, "reservation_id": l.ReservationID, "token": l.Token, "now": now,
 			"status": v.Status, "reason": v.Reason, "message": Storable(v.Message), "last_error": Storable(v.LastError),
-			"generation": v.Generation, "done": v.Done, "attempts": v.Attempts, "attempts_of": v.AttemptsOf, "checks": v.Checks, "check": v.Check,
+			"generation": v.Generation, "done": v.Done, "attempts": v.Attempts, "attempts_of": v.AttemptsOf, "checks": v.Checks, "check": v.Check, "keep_revive": v.KeepRevive,
 			"next": v.Next, "next_is_retry": v.NextIsRetry, "rank_at": v.RankAt, "over_at": v.OverAt,
 			"uncertain_since": v.UncertainSince, "verified_at": v.VerifiedAt, "settled_at": v.SettledAt,
 		}).QueryRow(func(row pgx.Row) error {
