@@ -38,6 +38,9 @@ func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s 
 		u.ChangeLost(a.belief().lostUntil(started, a.now()))
 	default: // nothing happened; what an earlier one may have done is as unknown as it was
 		u.Refused()
+		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent { // a repair that was put off is none that Seam doesn't keep
+			u.Unkept = max(u.Unkept-1, 0)
+		}
 	}
 	if out := a.save(ctx, u); out.stops() {
 		return out

@@ -191,7 +191,7 @@ func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 		return outcome{}
 	case "":
 		// What reads don't show of our own change yet is left alone, but a lost change may have been the link itself: linking again is harmless.
-		if !u.Unsure && (ours || u.Unkept > 0) {
+		if !u.Unsure && ours {
 			return outcome{}
 		}
 		linked, err := a.seam.ACSUsersOfIdentity(ctx, u.UserIdentityID)

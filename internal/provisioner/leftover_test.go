@@ -125,3 +125,21 @@ func TestHoldKeepsWhatIsWantedBack(t *testing.T) {
 	r.until(s, store.KeyIssued)
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
+
+// Somebody unlinked the guest; the repair does not come through at once. The guest is linked all the same, before the key counts as issued.
+func TestLinkThatIsPutOff(t *testing.T) {
+	t.Parallel()
+	for _, untold := range []bool{false, true} {
+		r, s := newStay(t, simulator.Options{})
+		r.advance(time.Minute)
+		if untold {
+			r.sim.Configure(func(o *simulator.Options) { o.Omit = []string{"acs_user.user_identity_id"} })
+		}
+		r.alter(s, func(u *simulator.User) { u.IdentityID = "" })
+		r.sim.Inject(simulator.Fault{Kind: simulator.Limited, Path: seam.PathIdentityAddUser, Count: 4, RetryAfter: 10 * time.Millisecond})
+		r.recheck(s)
+		r.rest(s)
+		r.until(s, store.KeyIssued)
+		r.mustHold(s.id, s.wants(system, "555555-5555"))
+	}
+}
