@@ -159,6 +159,8 @@ func TestPresetsMean(t *testing.T) {
 		{"mews", `{}`, `{"customers": [{"Customers": [{"Id": "x", "Email": "x@example.com", "MergeTargetId": "y"}]}]}`, "fetch merged_customers? y"},
 		{"mews", `{}`, `{"customers": [{"Customers": [{"Id": "x", "Email": "x@example.com", "MergeTargetId": "y"}]}], "merged_customers": [{"Customers": [{"Id": "y", "Email": "y@example.com"}]}]}`, "guest x y@example.com"},
 		{"mews", `{}`, `{"reservations": [{"Reservations": []}]}`, "ignored"},
+		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": 5}}, {"Discriminator": "ServiceOrderUpdated", "Value": null}]}`, "", "fetch reservations 5, rejected "},
+		{"mews", `{"Events": [{"Discriminator": "CustomerUpdated", "Value": {"Id": {}}}]}`, "", "rejected "},
 	} {
 		m := pms.Mapping{Body: []byte(c.body)}
 		if status, ok := strings.CutPrefix(c.body, "?status="); ok {

@@ -20,7 +20,10 @@ def classes: {
 };
 
 # One request names at most a thousand.
-def ask(kind; optional): map(select(type == "string")) | unique as $ids | range(0; $ids | length; 1000) | {fetch: ({kind: kind, ids: $ids[.:. + 1000]} + optional)};
+def ask(kind; optional): map(id) | (map(select(type == "string")) | unique) as $ids
+  | (range(0; $ids | length; 1000) | {fetch: ({kind: kind, ids: $ids[.:. + 1000]} + optional)}),
+    # One without an id is for staykey to refuse.
+    (if length > 0 and all(type == "string") then empty else {fetch: {kind: kind, id: null}} end);
 
 def all_of(documents; key): [documents | list[] | obj | .[key] | list[] | select(type == "object")];
 
@@ -58,8 +61,8 @@ elif .fetched == null then
   | [$events[] | select(.kind | IN("ServiceOrderUpdated", "Reservation")) | .id] as $orders
   | [$events[] | select(.kind | IN("CustomerAdded", "CustomerUpdated")) | .id] as $customers
   | if ($orders | length) + ($customers | length) == 0 then {ignore: "it is about nothing that a key depends on"}
-    else ($orders | ask("reservations"; null)),
-      ($customers | if ($orders | length) == 0 then ask("customers"; null) else ask("updated_customers"; {optional: true}) end) end
+    else ($orders | select(length > 0) | ask("reservations"; null)),
+      ($customers | select(length > 0) | if ($orders | length) == 0 then ask("customers"; null) else ask("updated_customers"; {optional: true}) end) end
 # An answer without its list says nothing: it is asked for again.
 elif any(if $f.reservations then $f.reservations[] | obj.Reservations else $f.customers | list[] | obj.Customers end; type != "array") then empty
 else
