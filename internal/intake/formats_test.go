@@ -125,24 +125,24 @@ func TestNamesOfRooms(t *testing.T) {
 		legacy bool       // the rows of the first event are from before units were remembered
 		want   string     // the confirmed reservations with their listings
 	}{
-		"one room":                      {"as for a booking without rooms", [][]string{{"1 L1"}}, false, "B L1"},
-		"two rooms":                     {"each has a name of its own", [][]string{{"1 L1", "2 L2"}}, false, "B_1 L1, B_2 L2"},
-		"a second room comes":           {"the first keeps its reservation", [][]string{{"1 L1"}, {"1 L1", "2 L2"}}, false, "B L1, B_2 L2"},
-		"in another order":              {"the order of rooms says nothing", [][]string{{"1 L1"}, {"2 L2", "1 L1"}}, false, "B L1, B_2 L2"},
-		"and goes again":                {"", [][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"1 L1"}}, false, "B L1"},
-		"the first goes":                {"the second keeps its own", [][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"2 L2"}}, false, "B_2 L2"},
-		"and comes back":                {"to the reservation that it had", [][]string{{"1 L1"}, {"2 L2"}, {"1 L1"}}, false, "B L1"},
-		"a room is exchanged":           {"the stay moves", [][]string{{"1 L1"}, {"2 L2"}}, false, "B L2"},
-		"one of two is exchanged":       {"", [][]string{{"1 L1", "2 L2"}, {"1 L1", "3 L3"}}, false, "B_1 L1, B_2 L3"},
-		"both are exchanged":            {"nobody knows which for which", [][]string{{"1 L1", "2 L2"}, {"3 L3", "4 L4"}}, false, "B_3 L3, B_4 L4"},
-		"a room moves":                  {"the unit counts and not the listing", [][]string{{"1 L1"}, {"1 L2", "2 L1"}}, false, "B L2, B_2 L1"},
-		"rooms are assigned later":      {"the booking's reservation takes the first", [][]string{{""}, {"1 L1", "2 L2"}}, false, "B L1, B_2 L2"},
-		"as a whole, with one room":     {"what names no room is about the one that there is", [][]string{{"1 L1"}, {" L1"}}, false, "B L1"},
-		"as a whole, with two rooms":    {"about the one that it fits", [][]string{{"1 L1", "2 L2"}, {" L2"}}, false, "B_2 L2"},
-		"as a whole, without the first": {"a room that is gone doesn't come back for one that stays", [][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"2 L2"}, {" L2"}}, false, "B_2 L2"},
-		"before the upgrade, one room":  {"it takes the unit of its room", [][]string{{"1 L1"}, {"2 L2", "1 L1"}}, true, "B L1, B_2 L2"},
-		"before the upgrade, moved":     {"or of the first", [][]string{{"1 L1"}, {"2 L2", "3 L3"}}, true, "B L2, B_3 L3"},
-		"before the upgrade, two":       {"names of rooms tell the units", [][]string{{"1 L1", "2 L2"}, {"1 L1", "2 L2", "3 L3"}}, true, "B_1 L1, B_2 L2, B_3 L3"},
+		"one room":                     {"as for a booking without rooms", [][]string{{"1 L1"}}, false, "B L1"},
+		"two rooms":                    {"each has a name of its own", [][]string{{"1 L1", "2 L2"}}, false, "B_1 L1, B_2 L2"},
+		"a second room comes":          {"the first keeps its reservation", [][]string{{"1 L1"}, {"1 L1", "2 L2"}}, false, "B L1, B_2 L2"},
+		"in another order":             {"the order of rooms says nothing", [][]string{{"1 L1"}, {"2 L2", "1 L1"}}, false, "B L1, B_2 L2"},
+		"and goes again":               {"", [][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"1 L1"}}, false, "B L1"},
+		"the first goes":               {"the second keeps its own", [][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"2 L2"}}, false, "B_2 L2"},
+		"and comes back":               {"to the reservation that it had", [][]string{{"1 L1"}, {"2 L2"}, {"1 L1"}}, false, "B L1"},
+		"a room is exchanged":          {"the stay moves", [][]string{{"1 L1"}, {"2 L2"}}, false, "B L2"},
+		"one of two is exchanged":      {"", [][]string{{"1 L1", "2 L2"}, {"1 L1", "3 L3"}}, false, "B_1 L1, B_2 L3"},
+		"both are exchanged":           {"nobody knows which for which", [][]string{{"1 L1", "2 L2"}, {"3 L3", "4 L4"}}, false, "B_3 L3, B_4 L4"},
+		"a room moves":                 {"the unit counts and not the listing", [][]string{{"1 L1"}, {"1 L2", "2 L1"}}, false, "B L2, B_2 L1"},
+		"rooms are assigned later":     {"the booking's reservation takes the first", [][]string{{""}, {"1 L1", "2 L2"}}, false, "B L1, B_2 L2"},
+		"as a whole, with one room":    {"what names no room is about the one that there is", [][]string{{"1 L1"}, {" L1"}}, false, "B L1"},
+		"as a whole, with two rooms":   {"about the one that it fits", [][]string{{"1 L1", "2 L2"}, {" L2"}}, false, "B_2 L2"},
+		"an exchanged room comes back": {"its name is taken by then", [][]string{{"2 L2", "3 L3"}, {"2 L2", "1 L1"}, {"1 L1", "2 L2", "3 L3"}}, false, "B_2 L2, B_3 L1, B_3_2 L3"},
+		"before the upgrade, one room": {"it takes the unit of its room", [][]string{{"1 L1"}, {"2 L2", "1 L1"}}, true, "B L1, B_2 L2"},
+		"before the upgrade, moved":    {"or of the first", [][]string{{"1 L1"}, {"2 L2", "3 L3"}}, true, "B L2, B_3 L3"},
+		"before the upgrade, two":      {"names of rooms tell the units", [][]string{{"1 L1", "2 L2"}, {"1 L1", "2 L2", "3 L3"}}, true, "B_1 L1, B_2 L2, B_3 L3"},
 	} {
 		for _, together := range []bool{false, true} {
 			if c.legacy && together {
@@ -174,6 +174,17 @@ func TestNamesOfRooms(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A room that is gone doesn't come back for one that stays, where an event names no room.
+func TestARoomThatIsGoneStaysSo(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	w.becomes(w.says(room("B", "1", "L1", "confirmed", 1)), "applied", "")
+	w.becomes(w.says(room("B", "1", "L1", "confirmed", 2), room("B", "2", "L2", "confirmed", 2)), "applied", "")
+	w.becomes(w.says(room("B", "2", "L2", "confirmed", 3)), "applied", "")
+	w.becomes(w.says(room("B", "", "L2", "confirmed", 4)), "applied", "")
+	w.want("B cancelled L1, B_2 confirmed L2", "B", "B_2")
 }
 
 // confirmed are the confirmed reservations with their listings, in the order of their ids.

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -30,13 +31,6 @@ func (r *rooms) name(changes []*pms.Reservation) {
 		c.ReservationID = ids[i] + c.Companion
 		if c.Status != "" && c.Companion == "" {
 			r.note(ids[i], c)
-		}
-	}
-	if slices.ContainsFunc(changes, func(c *pms.Reservation) bool { return c.Rest && c.Status != "" }) {
-		for i, k := range r.known {
-			if !slices.Contains(ids, k.ReservationID) {
-				r.known[i].Status = pms.Cancelled // the booking has it no more
-			}
 		}
 	}
 }
@@ -71,7 +65,16 @@ func (r *rooms) idOf(c *pms.Reservation, units []string, all []*pms.Reservation)
 	if left := r.exchanged(c, units); left != "" {
 		return left
 	}
-	return full
+	return r.free(full)
+}
+
+// free is a name that no other room has: a room that was exchanged has left its name to the one that came for it, and may come back.
+func (r *rooms) free(name string) string {
+	free := name
+	for n := 2; slices.ContainsFunc(r.known, func(k store.RoomOfBooking) bool { return k.ReservationID == free }); n++ {
+		free = fmt.Sprintf("%s_%d", name, n)
+	}
+	return free
 }
 
 // exchanged is the reservation whose room is exchanged for another one: the booking has one room less and one more. The stay moves,
