@@ -212,6 +212,31 @@ func TestRepeatedBodies(t *testing.T) {
 	}
 }
 
+// So it is where the PMS's time is ahead, which a local time without a zone is in half of the world: the time of receipt counts.
+func TestRepeatedBodiesOfAClockAhead(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	stay := func(status, version string) []byte {
+		return fmt.Appendf(nil, `{"type":"said","says":[{"reservation":{"reservation_id":"r","listing_id":"l","status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z","version":%q}}]}`, status, version)
+	}
+	for i, c := range []struct {
+		body         []byte
+		status, want string
+	}{
+		{stay("confirmed", "2024-10-20 11:01:00"), store.EventApplied, "r confirmed l"},
+		{stay("cancelled", "2024-10-20 11:02:00"), store.EventApplied, "r cancelled l"},
+		{stay("confirmed", "2024-10-20 11:01:00"), store.EventIgnored, "r cancelled l"},
+		{stay("confirmed", "2024-10-20 11:04:00"), store.EventApplied, "r confirmed l"},
+	} {
+		w.now = w.now.Add(time.Minute)
+		e := w.insert(store.Event{Body: c.body, Request: []byte(`{}`)})
+		w.drain()
+		if got := w.event(e); got.Status != c.status || w.stays("r") != c.want {
+			t.Errorf("event %d: %s (%s), %s; want %s, %s", i, got.Status, deref(got.Reason), w.stays("r"), c.status, c.want)
+		}
+	}
+}
+
 // A query tells one event without a body from another, and what was fetched is no repetition, however its webhooks look: a stay that
 // is booked again gets its key.
 func TestNewsThatLooksRepeated(t *testing.T) {

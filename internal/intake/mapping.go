@@ -36,7 +36,7 @@ type mapped struct {
 type change struct {
 	pms.Change
 	place
-	hash []byte // of the event's body, where the PMS gives the change no time of its own
+	hash []byte // of the event's body, where the time of receipt counts for want of a usable one of the PMS
 }
 
 // place is where something stands in the order of its reservation, listing or guest: events take effect in the order of (at, seq).
@@ -136,14 +136,18 @@ func (m *mapped) order(said func(pms.Change) time.Time, latest time.Time) {
 	var hash []byte
 	for _, c := range m.says.Changes {
 		placed := change{Change: c, place: place{said(c), m.Seq}}
-		if placed.at.IsZero() {
+		untimed := placed.at.IsZero()
+		if untimed {
+			placed.at = m.ReceivedAt
+		}
+		if placed.at.After(latest) { // as a local time without a zone often is
+			placed.at, untimed = latest, latest.Equal(m.ReceivedAt)
+		}
+		if untimed {
 			if hash == nil {
 				hash = m.hash()
 			}
-			placed.at, placed.hash = m.ReceivedAt, hash
-		}
-		if placed.at.After(latest) {
-			placed.at = latest
+			placed.hash = hash
 		}
 		m.changes = append(m.changes, placed)
 	}
