@@ -129,6 +129,38 @@ func TestReadsThatLagTooLong(t *testing.T) {
 	}
 }
 
+// Where Seam moves the identity's link to the second one, no look-up finds the first again. It has neither key nor link, so that it opens
+// nothing for anybody, and nothing more of it comes about.
+func TestReadsThatLagTooLongAndLinksThatMove(t *testing.T) {
+	t.Parallel()
+	r := newLossyRig(t, fast(), simulator.Options{SecondUser: simulator.MoveLink})
+	r.listing("default", "L", "555555-5555")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 2 * time.Second })
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
+	s := r.stay("R1")
+	r.book(s)
+	waitFor(t, "both", func() bool { return len(r.holds(s.id)) == 2 })
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 0 })
+	want := *r.until(s, store.KeyIssued).User.ACSUserID
+	for _, later := range []time.Duration{2 * time.Minute, 11 * time.Minute} {
+		r.advance(later)
+		r.rest(s)
+		if after := r.until(s, store.KeyIssued); *after.User.ACSUserID != want {
+			t.Error("another ACS user than the one that REST reported has survived")
+		}
+		state := r.sim.State()
+		for _, u := range state.UsersNamed(s.id) {
+			if keys := len(state.MobileKeys(u.ID)); u.ID != want && (keys > 0 || u.IdentityID != "") || u.ID == want && (keys != 1 || u.IdentityID == "") {
+				t.Errorf("after %s: %+v with %d keys", later, u, keys)
+			}
+		}
+		if n := len(state.UsersNamed(s.id)); n > 2 {
+			t.Errorf("%d ACS users", n)
+		}
+	}
+}
+
 func TestRateLimitSpendsNoAttempt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
