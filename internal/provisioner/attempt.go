@@ -46,6 +46,7 @@ type attempt struct {
 	entries    []store.Entry     // of the timeline, not written yet
 	changes    int               // changing calls made
 	fresh      map[int64]bool    // rows whose identity surely has no ACS user yet
+	claimed    map[int64]bool    // rows whose place was claimed in this attempt
 	notGuest   bool              // the guest's identity turned out not to be usable
 	refusals   []refusal         // steps that Seam has refused in this attempt
 	checked    bool              // everything was compared with Seam
@@ -65,7 +66,7 @@ type refusal struct {
 func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 	a := &attempt{
 		Provisioner: p, lease: lease, work: work, policy: p.policyFor(work.Reservation),
-		fresh: map[int64]bool{}, lostAt: work.Key.UncertainSince, survivors: map[string]string{},
+		fresh: map[int64]bool{}, claimed: map[int64]bool{}, lostAt: work.Key.UncertainSince, survivors: map[string]string{},
 	}
 	for _, u := range work.Users {
 		a.users = append(a.users, record.User{ACSUser: u})

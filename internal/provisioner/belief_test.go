@@ -317,6 +317,27 @@ func TestARefusedLinkStarvesNothing(t *testing.T) {
 	r.mustBeOne(s)
 }
 
+// A place is claimed, its create is refused, and before the next try the guest's identity is given to somebody else: the key doesn't follow.
+func TestAClaimedPlaceThatBecameSomebodyElses(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	r.sim.Inject(simulator.Fault{Kind: simulator.Conflict, Path: seam.PathUserCreate, Count: 1})
+	s := r.stay("R1")
+	r.book(s)
+	waitFor(t, "the refusal", func() bool { return r.view(s).Key.Status == store.KeyAttention })
+	for id := range r.sim.State().Identities {
+		r.sim.EditIdentity(id, "bob@example.com")
+	}
+	r.advance(r.view(s).Key.NextReconcileAt.Sub(r.now()))
+	r.until(s, store.KeyIssued)
+	if got := r.holds(s.id); len(got) != 1 || got[0].Identity != "own" {
+		r.tell(s)
+		t.Errorf("Seam holds %+v", got)
+	}
+	r.mustBeOne(s)
+}
+
 // After a restart Seam hides an access group: in no case does a door close on guests who are in the house.
 func TestAGroupThatIsNotShownStaysOpen(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,9 @@ import (
 // the identity, it looks first; a mark is committed before the call, and the id after it.
 func (a *attempt) createUser(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &a.users[i]
+	if out := a.verifyPlace(ctx, d, i); out.stops() {
+		return out
+	}
 	if !a.fresh[u.ID] {
 		if out := a.lookBeforeCreate(ctx, d, i); out.stops() {
 			return out
@@ -51,6 +54,26 @@ func (a *attempt) createUser(ctx context.Context, d plan.Desired, i int) outcome
 	default:
 		return a.userRefused(ctx, d, i, err)
 	}
+}
+
+// verifyPlace makes sure that the identity of a place that an earlier attempt has claimed is still the guest's: somebody may have given it
+// another address since. What a lost create has left there is looked for first.
+func (a *attempt) verifyPlace(ctx context.Context, d plan.Desired, i int) outcome {
+	u := &a.users[i]
+	if a.claimed[u.ID] || d.GuestKey == "" || u.UserIdentityKey != d.GuestKey {
+		return outcome{}
+	}
+	is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity is still the guest's"), u.UserIdentityID)
+	switch {
+	case seam.KindOf(err) == seam.NotFound:
+		return outcome{} // the create finds out
+	case err != nil:
+		return fails(err)
+	case is.EmailAddress == "" || sameAddress(is.EmailAddress, d.Email):
+		return outcome{}
+	}
+	a.note("user identity %s has another e-mail address by now and is not used", u.UserIdentityID)
+	return a.leavePlace(ctx, i)
 }
 
 // lookBeforeCreate makes sure that the place is free: an ACS user that an earlier create has left is adopted, and

@@ -81,7 +81,7 @@ func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool,
 	case out.stops() || !taken:
 		return false, out
 	}
-	a.fresh[u.ID] = !known
+	a.fresh[u.ID], a.claimed[u.ID] = !known, true
 	a.users = append(a.users, u)
 	return true, outcome{}
 }
