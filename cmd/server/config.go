@@ -219,8 +219,8 @@ func age(name, text string, otherwise time.Duration, problems *configProblems) t
 	return time.Duration(n) * 24 * time.Hour
 }
 
-// secretSettings are the settings that are no flags, because the command line of a process is for everybody to read.
-const secretSettings = `Secrets are environment variables only: a command line can be read by everybody on the machine. NAME_FILE names a file that holds one instead.
+// environmentHelp lists the settings that are no flags, because the command line of a process is for everybody to read.
+const environmentHelp = `Secrets are environment variables only: a command line can be read by everybody on the machine. NAME_FILE names a file that holds one instead.
 
   DATABASE_URL            Postgres 15 or newer: a DSN. Required, except with --dev.
   SEAM_API_KEY            As in Seam's own SDKs. Required, except with --dev.
@@ -229,7 +229,7 @@ const secretSettings = `Secrets are environment variables only: a command line c
   STAYKEY_ADMIN_TOKEN     Bearer tokens of admins, comma-separated, each at least 24 characters. Required.`
 
 // Help is shown below the flags of serve --help.
-func (*serveCommand) Help() string { return secretSettings }
+func (*serveCommand) Help() string { return environmentHelp }
 
 // readFiles takes secrets from the environment, or from the files that NAME_FILE names.
 func (s *settings) readFiles(getenv func(string) string, problems *configProblems) {

@@ -32,7 +32,8 @@ func (d devState) markSimulated() error {
 
 // lock takes the directory for this process. Two that shared it would overwrite each other's simulated Seam. It ends with the process.
 func (d devState) lock() (*os.File, error) {
-	if err := os.MkdirAll(d.dir, 0o755); err != nil { // #nosec G301 -- an unprivileged Postgres must get through
+	err := os.MkdirAll(d.dir, 0o755) // #nosec G301 -- an unprivileged Postgres must get through
+	if err != nil {
 		return nil, fmt.Errorf("STAYKEY_DEV_DIR: %w", err)
 	}
 	file, err := os.OpenFile(filepath.Join(d.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)

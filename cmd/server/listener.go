@@ -79,16 +79,6 @@ func noteState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// connectionsInUse is how many connections the public listener holds, and may hold; zeros before it listens.
-func (s *service) connectionsInUse() (inUse, most int) {
-	l := s.listener.Load()
-	if l == nil {
-		return 0, 0
-	}
-	state := l.ceiling.State()
-	return state.InUse, state.Most
-}
-
 // connectionMetrics are the public listener's gauges.
 func (s *service) connectionMetrics() []prometheus.Collector {
 	state := func() fair.State {

@@ -266,7 +266,8 @@ func TestPresets(t *testing.T) {
 			format = c.source
 		}
 		formats[format] = true
-		config += fmt.Sprintf("  - name: %s\n    format: %s\n    time_zone: Europe/Madrid\n    %s\n", c.source, format, c.config)
+		// They share a door, which needs a list: without one a group belongs to the source that used it first.
+		config += fmt.Sprintf("  - name: %s\n    format: %s\n    time_zone: Europe/Madrid\n    access_groups: [\"555555-5555\"]\n    %s\n", c.source, format, c.config)
 	}
 	for _, preset := range pms.Presets() {
 		if !formats[preset] {
@@ -337,7 +338,11 @@ func TestPresets(t *testing.T) {
 			}
 			c.api.mu.Lock()
 			defer c.api.mu.Unlock()
-			if tries < 3 || tries != len(c.api.asked) || len(c.api.refused) > 0 {
+			least := 3 // the two failures, and the document
+			if c.source == "ownerrez" {
+				least = 2 // the guest is optional: a 404 is enough to do without
+			}
+			if tries < least || tries != len(c.api.asked) || len(c.api.refused) > 0 {
 				t.Errorf("%d requests in the timeline, %d were made, %d without the right credentials: %v", tries, len(c.api.asked), len(c.api.refused), c.api.asked)
 			}
 		})

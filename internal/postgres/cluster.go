@@ -37,7 +37,8 @@ func prepareDir(dir string, owner *account) (string, error) {
 			return "", err
 		}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- the unprivileged owner must get through
+	err = os.MkdirAll(dir, 0o755) // #nosec G301 -- the unprivileged owner must get through
+	if err != nil {
 		return "", fmt.Errorf("directory for Postgres: %w", err)
 	}
 	if owner == nil {

@@ -22,7 +22,7 @@ const (
 )
 
 // errContradiction says that Seam's answers can't all be true.
-var errContradiction = errors.New("Seam's get doesn't find an ACS user that its list shows")
+var errContradiction = errors.New("the get of Seam doesn't find an ACS user that its list shows")
 
 // look asks Seam whether an ACS user exists. A get that doesn't find it is compared with the list: one wrong answer
 // proves nothing.

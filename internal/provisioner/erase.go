@@ -119,7 +119,7 @@ func (p *Provisioner) deleteGuest(ctx context.Context, key string) (gone, found 
 		return false, true, fmt.Sprintf("user identity %s stays: %d ACS users that are not ours are linked to it", at.UserIdentityID, n), nil
 	}
 	if p.now().Add(p.seam.Timeout() + p.options.Grace).After(began.Add(store.EraseWithin)) {
-		return false, true, "", errors.New("Seam took too long to answer: erase the guest again")
+		return false, true, "", errors.New("an answer of Seam came too late: erase the guest again")
 	}
 	if err := unlessGone(p.seam.DeleteUserIdentity(ctx, at.UserIdentityID)); err != nil {
 		return false, true, "", fmt.Errorf("delete the guest's user identity: %w", err)

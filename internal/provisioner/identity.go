@@ -36,7 +36,7 @@ func (a *attempt) guestIdentity(ctx context.Context, d plan.Desired) (candidate,
 			return c, out
 		}
 	}
-	refusal, out := a.makeIdentity(ctx, &c, seam.CreateUserIdentity{Key: d.GuestKey, EmailAddress: d.Email})
+	out, refusal := a.makeIdentity(ctx, &c, seam.CreateUserIdentity{Key: d.GuestKey, EmailAddress: d.Email})
 	if refusal == nil || out.stops() {
 		return c, out
 	}
@@ -112,7 +112,7 @@ func (a *attempt) ownIdentityOf(ctx context.Context, key string) (candidate, out
 		c.usable = true
 		return c, out
 	}
-	refusal, out := a.makeIdentity(a.because(ctx, "the guest's own user identity can't be used for this stay"), &c, seam.CreateUserIdentity{Key: key})
+	out, refusal := a.makeIdentity(a.because(ctx, "the guest's own user identity can't be used for this stay"), &c, seam.CreateUserIdentity{Key: key})
 	if refusal == nil || out.stops() {
 		return c, out
 	}
@@ -156,10 +156,10 @@ func (a *attempt) knownIdentity(ctx context.Context, key string, own bool) (cand
 
 // makeIdentity marks and creates an identity. refusal is Seam's answer where it refused, nil where the identity was
 // made.
-func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (refusal error, out outcome) {
+func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (out outcome, refusal error) {
 	c.Made = true
 	if out := a.saveIdentity(ctx, c.UserIdentity); out.stops() {
-		return nil, out
+		return out, nil
 	}
 	a.changes++
 	created, err := a.seam.CreateUserIdentity(a.because(ctx, "the guest needs a user identity"), in)
@@ -167,11 +167,11 @@ func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.Create
 	case 0:
 		c.take(created.UserIdentityID, true)
 		c.fresh = true
-		return nil, fails(err)
+		return fails(err), nil
 	case seam.Invalid, seam.NotFound:
-		return err, outcome{}
+		return outcome{}, err
 	default:
-		return nil, fails(err)
+		return fails(err), nil
 	}
 }
 

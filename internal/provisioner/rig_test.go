@@ -38,9 +38,6 @@ const (
 	callTimeout  = 5 * time.Second
 )
 
-// patience is how long a test waits for what takes milliseconds on an idle machine.
-const patience = until.Patience
-
 // rig is everything between an event and Seam: a database, the applier, a provisioner and a simulated Seam.
 type rig struct {
 	t       testing.TB
