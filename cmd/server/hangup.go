@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // SIGHUP means two things. An operator sends it to have the configuration read again; a terminal that is closed sends it to what
@@ -68,7 +69,28 @@ func (h *hangups) split(ctx context.Context, canReload bool, end func()) <-chan 
 			case reload <- struct{}{}:
 			default:
 			}
+			if h.terminal && losesTerminal(ctx) {
+				end()
+				return
+			}
 		}
 	}()
 	return reload
+}
+
+// losesTerminal looks a few times more whether the terminal has gone: Linux sends SIGHUP before it takes the terminal away.
+func losesTerminal(ctx context.Context) bool {
+	looks := time.NewTicker(50 * time.Millisecond)
+	defer looks.Stop()
+	for range 40 {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-looks.C:
+		}
+		if !hasTerminal() {
+			return true
+		}
+	}
+	return false
 }
