@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -56,7 +57,9 @@ func (b *batch) run(ctx context.Context, tx pgx.Tx, events []store.Event, behind
 	if err := b.lock(ctx, tx, behind); err != nil {
 		return err
 	}
+	point.Reach(point.ApplyLocked)
 	b.fold()
+	defer point.Reach(point.ApplyBefore)
 	if err := store.RequeueEvents(ctx, tx, b.requeue); err != nil {
 		return err
 	}
