@@ -307,6 +307,7 @@ func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	}
 	now := a.now()
 	u.Seen()
+	wasSuspended := u.SuspendedAt != nil
 	u.ReadState(from, now)
 	u.Unlinked = false
 	shown := u.ShowsSchedule(from)
@@ -324,7 +325,13 @@ func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	if out := a.readKeyProblem(ctx, d, u); out.stops() {
 		return out
 	}
-	return a.save(ctx, u)
+	if out := a.save(ctx, u); out.stops() {
+		return out
+	}
+	if u.SuspendedAt != nil && !wasSuspended && a.work.Key.Revive {
+		return again() // only this answer tells that it is suspended, and an admin, or a later event, wants it back
+	}
+	return outcome{}
 }
 
 // readKeyProblem asks whether a mobile key is still in trouble.

@@ -143,3 +143,23 @@ func TestLinkThatIsPutOff(t *testing.T) {
 		r.mustHold(s.id, s.wants(system, "555555-5555"))
 	}
 }
+
+// The comparison that an admin asked for is answered without is_suspended, and only the read-back shows that the ACS user is suspended: it is
+// unsuspended all the same.
+func TestSuspensionThatOnlyTheReadBackShows(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.alter(s, func(u *simulator.User) { u.Suspended = true })
+	r.sim.Inject(simulator.Fault{Kind: simulator.NoOptional, Path: "/acs/users/get"})
+	r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
+	waitFor(t, "the ACS user to be unsuspended", func() bool {
+		for _, u := range r.sim.State().Users {
+			if u.Suspended {
+				return false
+			}
+		}
+		return true
+	})
+	r.until(s, store.KeyIssued)
+}
