@@ -7,7 +7,7 @@ COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 TOOL    := go tool -modfile=tools/go.mod
 # Tests wait more than they compute (leases, graces), so that more of them run at a time than there are cores.
-TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 10m
+TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 20m
 
 .PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test openapi-lint monitoring-test drills kubernetes-test licences vulnerabilities release compose-test clean
 
