@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -44,6 +45,9 @@ func inTerminal(t *testing.T, env []string, args ...string) (*process, *os.File)
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if signal.Ignored(syscall.SIGHUP) { // by nohup, for instance; what is taken here is not ignored by what is started
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 	window, inside := terminal(t)
 	p := &process{t: t, done: make(chan struct{}), out: &lockedBuffer{}, log: &lockedBuffer{}}

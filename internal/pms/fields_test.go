@@ -147,7 +147,7 @@ func nodes(prefix string, v any) []string {
 // with is a copy of a value in which something else is at a path.
 func with(v any, at []string, now any) any {
 	if len(at) == 0 {
-		return now
+		return own(now)
 	}
 	switch v := v.(type) {
 	case map[string]any:
@@ -167,6 +167,25 @@ func with(v any, at []string, now any) any {
 		}
 		changed[i] = with(v[i], at[1:], now)
 		return changed
+	}
+	return v
+}
+
+// own copies an oddity, which tests in parallel share: jq may write into its input.
+func own(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		copied := map[string]any{}
+		for name, value := range v {
+			copied[name] = own(value)
+		}
+		return copied
+	case []any:
+		copied := make([]any, len(v))
+		for i, value := range v {
+			copied[i] = own(value)
+		}
+		return copied
 	}
 	return v
 }
