@@ -328,7 +328,8 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 		}
 		for _, c := range claimed {
 			onTheirWay++
-			go func() { done <- n.attempt(sending, places, s, c) }()
+			taken := places // it is given back to the pool that it was taken from, whichever is in use by then
+			go func() { done <- n.attempt(sending, taken, s, c) }()
 		}
 		switch {
 		case onTheirWay == 0 && looked == 0:
