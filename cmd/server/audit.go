@@ -29,15 +29,7 @@ func (c *auditCommand) Run(ctx context.Context, out *streams) error {
 	if err != nil {
 		return err
 	}
-	return c.Remote.show(out.out, raw, func(w io.Writer) {
-		if len(list.Items) == 0 {
-			_, _ = fmt.Fprintln(w, "none found")
-			return
-		}
-		_, _ = fmt.Fprintln(w, "AT\tWHO\tVIA\tACTION\tSOURCE\tABOUT\tREASON")
-		for _, e := range list.Items {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.At, e.Author, e.Via, e.Action, orDash(e.Source), orDash(e.Subject), orDash(e.Reason))
-		}
-		tellOfMore(w, list.NextCursor)
+	return showList(c.Remote, out.out, raw, list, "AT\tWHO\tVIA\tACTION\tSOURCE\tABOUT\tREASON", func(w io.Writer, e handlers.AuditEntry) {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.At, e.Author, e.Via, e.Action, orDash(e.Source), orDash(e.Subject), orDash(e.Reason))
 	})
 }

@@ -183,23 +183,26 @@ func (c *reservationsCommand) Run(ctx context.Context, out *streams) error {
 	if err != nil {
 		return err
 	}
-	return c.Remote.show(out.out, raw, func(w io.Writer) {
+	return showList(c.Remote, out.out, raw, list, "SOURCE\tRESERVATION\tKEY\tREASON\tCHECK-IN\tLISTING\tGUEST", func(w io.Writer, r handlers.Reservation) {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Source, r.ReservationID, r.MobileKey.Status, orDash(r.MobileKey.Reason), orDash(r.CheckIn), orDash(r.ListingID), orDash(r.GuestEmail))
+	})
+}
+
+// showList prints one page of a list: its header, a line for each item, and how to get the next page.
+func showList[T any](r remote, out io.Writer, raw []byte, list handlers.List[T], header string, line func(io.Writer, T)) error {
+	return r.show(out, raw, func(w io.Writer) {
 		if len(list.Items) == 0 {
 			_, _ = fmt.Fprintln(w, "none found")
 			return
 		}
-		_, _ = fmt.Fprintln(w, "SOURCE\tRESERVATION\tKEY\tREASON\tCHECK-IN\tLISTING\tGUEST")
-		for _, r := range list.Items {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Source, r.ReservationID, r.MobileKey.Status, orDash(r.MobileKey.Reason), orDash(r.CheckIn), orDash(r.ListingID), orDash(r.GuestEmail))
+		_, _ = fmt.Fprintln(w, header)
+		for _, item := range list.Items {
+			line(w, item)
 		}
-		tellOfMore(w, list.NextCursor)
+		if list.NextCursor != nil {
+			_, _ = fmt.Fprintf(w, "\nmore: --cursor %s\n", *list.NextCursor)
+		}
 	})
-}
-
-func tellOfMore(w io.Writer, cursor *string) {
-	if cursor != nil {
-		_, _ = fmt.Fprintf(w, "\nmore: --cursor %s\n", *cursor)
-	}
 }
 
 type reservationCommand struct {
@@ -324,16 +327,8 @@ func (c *eventsCommand) Run(ctx context.Context, out *streams) error {
 	if err != nil {
 		return err
 	}
-	return c.Remote.show(out.out, raw, func(w io.Writer) {
-		if len(list.Items) == 0 {
-			_, _ = fmt.Fprintln(w, "none found")
-			return
-		}
-		_, _ = fmt.Fprintln(w, "RECEIVED\tSOURCE\tTYPE\tSTATUS\tRESERVATION\tLISTING\tREASON")
-		for _, e := range list.Items {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ReceivedAt, e.Source, e.Type, e.Status, orDash(e.ReservationID), orDash(e.ListingID), orDash(e.Reason))
-		}
-		tellOfMore(w, list.NextCursor)
+	return showList(c.Remote, out.out, raw, list, "RECEIVED\tSOURCE\tTYPE\tSTATUS\tRESERVATION\tLISTING\tREASON", func(w io.Writer, e handlers.Event) {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ReceivedAt, e.Source, e.Type, e.Status, orDash(e.ReservationID), orDash(e.ListingID), orDash(e.Reason))
 	})
 }
 

@@ -31,15 +31,8 @@ func (c *subscriptionsListCommand) Run(ctx context.Context, out *streams) error 
 	if err != nil {
 		return err
 	}
-	return c.Remote.show(out.out, raw, func(w io.Writer) {
-		if len(list.Items) == 0 {
-			_, _ = fmt.Fprintln(w, "none found")
-			return
-		}
-		_, _ = fmt.Fprintln(w, "SUBSCRIPTION\tSTATE\tWAITING\tLAST SUCCESS\tLAST FAILURE\tRECEIVER\tERROR")
-		for _, s := range list.Items {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", s.Name, s.State, s.Waiting, orDash(s.LastSuccessAt), orDash(s.LastFailureAt), s.URL, orDash(problemOf(s)))
-		}
+	return showList(c.Remote, out.out, raw, list, "SUBSCRIPTION\tSTATE\tWAITING\tLAST SUCCESS\tLAST FAILURE\tRECEIVER\tERROR", func(w io.Writer, s handlers.Subscription) {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", s.Name, s.State, s.Waiting, orDash(s.LastSuccessAt), orDash(s.LastFailureAt), s.URL, orDash(problemOf(s)))
 	})
 }
 
@@ -135,17 +128,9 @@ func (c *deliveriesListCommand) Run(ctx context.Context, out *streams) error {
 	if err != nil {
 		return err
 	}
-	return c.Remote.show(out.out, raw, func(w io.Writer) {
-		if len(list.Items) == 0 {
-			_, _ = fmt.Fprintln(w, "none found")
-			return
-		}
-		_, _ = fmt.Fprintln(w, "CREATED\tSUBSCRIPTION\tTYPE\tSTATUS\tRESERVATION\tATTEMPTS\tNEXT\tLAST ERROR\tID")
-		for _, d := range list.Items {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", d.CreatedAt, d.Subscription, d.Type, d.Status, orDash(d.ReservationID), len(d.Attempts),
-				orDash(d.NextAttemptAt), lastError(d), d.DeliveryID)
-		}
-		tellOfMore(w, list.NextCursor)
+	return showList(c.Remote, out.out, raw, list, "CREATED\tSUBSCRIPTION\tTYPE\tSTATUS\tRESERVATION\tATTEMPTS\tNEXT\tLAST ERROR\tID", func(w io.Writer, d handlers.Delivery) {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", d.CreatedAt, d.Subscription, d.Type, d.Status, orDash(d.ReservationID), len(d.Attempts),
+			orDash(d.NextAttemptAt), lastError(d), d.DeliveryID)
 	})
 }
 
