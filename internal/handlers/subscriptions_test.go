@@ -15,6 +15,7 @@ import (
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // inbox is a receiver's server, which keeps what it gets.
@@ -59,18 +60,14 @@ func (a *app) subscribedBy(s notify.Subscription) (*inbox, string) {
 	}
 	n.Wake()
 	var found []store.Delivery
-	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	until.True(a.t, "a delivery", func() bool {
 		var err error
 		if found, err = a.store.Deliveries(ctx, store.DeliveryFilter{Subscription: s.Name, Status: store.DeliveryDelivered, ReservationID: "3333122-433"}, 0, 1); err != nil {
 			a.t.Fatal(err)
 		}
-		if len(found) > 0 {
-			return receiver, found[0].DeliveryID.String()
-		}
-		if time.Now().After(deadline) {
-			a.t.Fatal("nothing was delivered")
-		}
-	}
+		return len(found) > 0
+	})
+	return receiver, found[0].DeliveryID.String()
 }
 
 func TestSubscriptionsOverREST(t *testing.T) {
