@@ -1,6 +1,7 @@
 package provisioner
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -189,7 +190,7 @@ func (d *directory) put(ctx context.Context, groups []seam.AccessGroup) {
 	d.mu.Lock()
 	for _, g := range groups {
 		before := d.groups[g.ACSAccessGroupID]
-		system := firstOf(g.ACSSystemID, before.system)
+		system := cmp.Or(g.ACSSystemID, before.system)
 		if system != "" && (system != before.system || before.unknown) {
 			news[g.ACSAccessGroupID] = system
 		}

@@ -1,6 +1,7 @@
 package provisioner
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -222,7 +223,7 @@ func explainRefusal(e *seam.Error) (reason, message string) {
 	case e.Kind == seam.Forbidden, e.Kind == seam.Unauthorized:
 		reason = stay.ReasonForbidden
 	default:
-		return stay.ReasonRejected, stay.Say(stay.ReasonRejected, e.Path, firstOf(e.Type, fmt.Sprint(e.Status)))
+		return stay.ReasonRejected, stay.Say(stay.ReasonRejected, e.Path, cmp.Or(e.Type, fmt.Sprint(e.Status)))
 	}
 	return reason, stay.Say(reason)
 }
@@ -262,15 +263,6 @@ func (a *attempt) count(v *store.Verdict, spent bool) {
 		v.Attempts, v.AttemptsOf = 0, k.Generation
 	}
 	v.Attempts++
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func deref(s *string) string {

@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -180,11 +181,11 @@ func (d *Desired) setListing(s Situation) *Finding {
 // same key, is not opened; but nothing that the listing has is closed for it. What the
 // source may not open is neither opened nor left open.
 func (d *Desired) setGroups(s Situation, groups []string) *Finding {
-	d.SystemID = firstOf(deref(s.Listing.ACSSystemID), s.Policy.ACSSystemID, s.DefaultSystem)
+	d.SystemID = cmp.Or(deref(s.Listing.ACSSystemID), s.Policy.ACSSystemID, s.DefaultSystem)
 	var missing, elsewhere, here, denied []string
 	for _, g := range groups {
 		system, known := s.Group(g)
-		if s.MayOpen != nil && !s.MayOpen(g, firstOf(system, d.SystemID)) {
+		if s.MayOpen != nil && !s.MayOpen(g, cmp.Or(system, d.SystemID)) {
 			denied = append(denied, g)
 			continue
 		}
@@ -193,7 +194,7 @@ func (d *Desired) setGroups(s Situation, groups []string) *Finding {
 		case !known:
 			missing = append(missing, g)
 		case d.SystemID == "" || system == "" || system == d.SystemID:
-			d.SystemID = firstOf(d.SystemID, system)
+			d.SystemID = cmp.Or(d.SystemID, system)
 			here = append(here, g)
 		default:
 			elsewhere = append(elsewhere, g)
@@ -235,15 +236,6 @@ func quoted(ids []string) string {
 	sorted := slices.Clone(ids)
 	slices.Sort(sorted)
 	return `"` + strings.Join(sorted, `", "`) + `"`
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func deref(s *string) string {

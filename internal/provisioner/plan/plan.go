@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -152,7 +153,7 @@ func makeUser(d Desired, index int, identityID string) []Step {
 	s := stepsOf{user: index}
 	if identityID == "" {
 		identityID = newIdentityID
-		body := seam.CreateUserIdentity{Key: firstOf(d.GuestKey, d.OwnKey), EmailAddress: d.Email}
+		body := seam.CreateUserIdentity{Key: cmp.Or(d.GuestKey, d.OwnKey), EmailAddress: d.Email}
 		s.add(CreateIdentity, seam.PathIdentityCreate, body, "the guest needs a user identity")
 	}
 	s.add(CreateUser, seam.PathUserCreate, seam.CreateACSUser{
