@@ -264,3 +264,46 @@ func TestDoorsOfSources(t *testing.T) {
 		t.Error("stays don't follow when another source comes")
 	}
 }
+
+// Sources share what they have in common, as YAML lets them; what an entry says itself counts.
+func TestAliasesAndMergeKeys(t *testing.T) {
+	t.Parallel()
+	read := func(content string) (sourceSet, configProblems) {
+		file := filepath.Join(t.TempDir(), "staykey.yaml")
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var problems configProblems
+		set := readSources(file, "", "repair", func(string) string { return "" }, &problems)
+		return set, problems
+	}
+	set, problems := read(`sources:
+  - &hotel
+    name: a
+    verify: {method: none}
+    insecure: true
+    grace: &grace {after: 3h}
+    access_groups: &doors [g1, g2]
+  - <<: *hotel
+    name: b
+    grace: *grace
+    access_groups: *doors
+    time_zone: Europe/Madrid
+`)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	a, b := set.of("a").Policy, set.of("b").Policy
+	if !slices.Equal(b.AccessGroups, []string{"g1", "g2"}) || b.GraceAfter != a.GraceAfter || b.GraceAfter == 0 || b.TimeZone != "Europe/Madrid" || a.TimeZone != "" {
+		t.Errorf("a: %+v, b: %+v", a, b)
+	}
+	for content, want := range map[string]string{
+		"sources:\n  - {<<: [1], name: a}\n":         "sources[0].<<: must be a mapping",
+		"sources: *nobody\n":                         "must be a list",
+		"sources:\n  - {name: &n a, format: [*n]}\n": "must be a single value",
+	} {
+		if _, problems := read(content); !strings.Contains(fmt.Sprint(problems), want) {
+			t.Errorf("%q: %v, want %q", content, problems, want)
+		}
+	}
+}

@@ -543,6 +543,7 @@ func TestTwoSources(t *testing.T) {
 	content := `sources:
   - name: default
     verify: {method: standard-webhooks, secrets: ["${FIRST_SECRET}"]}
+    access_groups: &shared ["666666-6666", "555555-5555"]
   - name: villas
     format: staykey
     verify: {method: none}
@@ -551,7 +552,7 @@ func TestTwoSources(t *testing.T) {
     check_in_time: "16:00"
     grace: {before: 30m, after: 0m}
     keep_after: 2h
-    access_groups: ["666666-6666", "555555-5555"]   # which the other one uses, too
+    access_groups: *shared
 `
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)

@@ -17,11 +17,23 @@ import (
 )
 
 // yamlFile is a configuration file while it is read. Everything that is wrong with it is found in one go, each with its
-// line and column.
+// line and column. Anchors, aliases and merge keys work, so that sources can share what they have in common.
 type yamlFile struct {
 	path     string
 	getenv   func(string) string
 	problems *configProblems
+	anchors  anchors
+}
+
+// anchors are the values that the file gives a name (&name), which aliases (*name) stand for.
+type anchors map[string]ast.Node
+
+// Visit implements ast.Visitor.
+func (a anchors) Visit(n ast.Node) ast.Visitor {
+	if anchor, ok := n.(*ast.AnchorNode); ok {
+		a[anchor.Name.GetToken().Value] = anchor.Value
+	}
+	return a
 }
 
 // openYAML parses a file; ok is false if it is no YAML mapping.
@@ -36,11 +48,12 @@ func openYAML(path string, getenv func(string) string, problems *configProblems)
 		problems.add("STAYKEY_CONFIG", "%s: %s", path, strings.Join(strings.Fields(yaml.FormatError(err, false, false)), " "))
 		return mapping{}, false
 	}
-	y := &yamlFile{path: path, getenv: getenv, problems: problems}
+	y := &yamlFile{path: path, getenv: getenv, problems: problems, anchors: anchors{}}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
 		problems.add("STAYKEY_CONFIG", "%s: must be one YAML document that is not empty", path)
 		return mapping{}, false
 	}
+	ast.Walk(y.anchors, file.Docs[0].Body)
 	return y.mapping(file.Docs[0].Body, "")
 }
 
@@ -66,45 +79,80 @@ type mapping struct {
 	asked  *[]string
 }
 
-func bare(n ast.Node) ast.Node {
-	for {
+// bare is the value itself: without its anchor or tag, and what an alias stands for.
+func (y *yamlFile) bare(n ast.Node) ast.Node {
+	for range 10 { // an anchor can stand for an alias, but not for ever
 		switch wrapped := n.(type) {
 		case *ast.AnchorNode:
 			n = wrapped.Value
 		case *ast.TagNode:
 			n = wrapped.Value
+		case *ast.AliasNode:
+			n = y.anchors[wrapped.Value.GetToken().Value]
 		default:
 			return n
 		}
 	}
+	return nil
 }
 
-func isNull(n ast.Node) bool {
-	_, null := bare(n).(*ast.NullNode)
+func (y *yamlFile) isNull(n ast.Node) bool {
+	_, null := y.bare(n).(*ast.NullNode)
 	return n == nil || null
+}
+
+// pairs are the keys and values of a mapping; ok is false for anything else.
+func (y *yamlFile) pairs(n ast.Node) (pairs []*ast.MappingValueNode, ok bool) {
+	switch n := y.bare(n).(type) {
+	case *ast.MappingNode:
+		return n.Values, true
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{n}, true
+	default:
+		return nil, false
+	}
 }
 
 func (y *yamlFile) mapping(n ast.Node, field string) (mapping, bool) {
 	m := mapping{yamlFile: y, node: n, field: field, values: map[string]ast.Node{}, asked: new([]string)}
-	var pairs []*ast.MappingValueNode
-	switch n := bare(n).(type) {
-	case *ast.MappingNode:
-		pairs = n.Values
-	case *ast.MappingValueNode:
-		pairs = []*ast.MappingValueNode{n}
-	default:
+	pairs, ok := y.pairs(n)
+	if !ok {
 		y.fail(n, field, "must be a mapping")
 		return m, false
 	}
 	for _, p := range pairs {
 		name := p.Key.GetToken().Value
+		if p.Key.Type() == ast.MergeKeyType {
+			continue
+		}
 		if _, twice := m.values[name]; twice {
 			y.fail(p.Key, m.name(name), "comes twice")
 		}
 		m.values[name] = p.Value
 		m.keys = append(m.keys, p.Key)
 	}
+	for _, p := range pairs { // a merge key fills in what the mapping doesn't say itself
+		if p.Key.Type() == ast.MergeKeyType {
+			m.merge(p.Value)
+		}
+	}
 	return m, true
+}
+
+// merge takes over the fields of another mapping that this one doesn't have.
+func (m *mapping) merge(other ast.Node) {
+	pairs, ok := m.pairs(other)
+	if !ok {
+		m.fail(other, m.name("<<"), "must be a mapping, or an alias of one")
+		return
+	}
+	for _, p := range pairs {
+		name := p.Key.GetToken().Value
+		if m.values[name] == nil && p.Key.Type() != ast.MergeKeyType {
+			m.values[name] = p.Value
+			m.keys = append(m.keys, p.Key)
+		}
+	}
 }
 
 func (m mapping) name(field string) string {
@@ -128,7 +176,7 @@ func (m mapping) wrong(field, format string, args ...any) {
 
 func (m mapping) said(field string) bool {
 	*m.asked = append(*m.asked, field)
-	return !isNull(m.values[field])
+	return !m.isNull(m.values[field])
 }
 
 // done notes the fields that nobody has asked for.
@@ -147,7 +195,7 @@ var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 // scalar is a value as text, ${NAME} replaced by the environment's value, whose lack is a problem.
 func (y *yamlFile) scalar(n ast.Node, field string) string {
 	text := ""
-	switch n := bare(n).(type) {
+	switch n := y.bare(n).(type) {
 	case *ast.StringNode:
 		text = n.Value
 	case *ast.LiteralNode:
@@ -192,7 +240,7 @@ func (m mapping) list(field string) (texts []string, nodes []ast.Node) {
 	if !m.said(field) {
 		return nil, nil
 	}
-	sequence, ok := bare(m.values[field]).(*ast.SequenceNode)
+	sequence, ok := m.bare(m.values[field]).(*ast.SequenceNode)
 	if !ok {
 		return []string{m.text(field)}, []ast.Node{m.values[field]}
 	}
@@ -207,7 +255,7 @@ func (m mapping) mappings(field string) []mapping {
 	if !m.said(field) {
 		return nil
 	}
-	sequence, ok := bare(m.values[field]).(*ast.SequenceNode)
+	sequence, ok := m.bare(m.values[field]).(*ast.SequenceNode)
 	if !ok {
 		m.wrong(field, "must be a list")
 		return nil
