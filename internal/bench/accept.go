@@ -92,9 +92,9 @@ const (
 	plainInsert = `INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, occurred_at, received_at, body)
  VALUES (gen_random_uuid(), 'default', gen_random_uuid()::text, 'reservation.created', gen_random_uuid()::text, 'listing-' || :n, false, now(), now(), '%[1]s'::bytea)
  ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING`
-	sameInsert = `WITH stored AS (` + plainInsert + ` RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent)
- INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent)
- SELECT seq, event_id, source, type, reservation_id, listing_id, urgent FROM stored RETURNING event_id`
+	sameInsert = `WITH stored AS (` + plainInsert + ` RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent, octet_length(body) AS bytes)
+ INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
+ SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, bytes FROM stored RETURNING event_id`
 )
 
 // pgbench runs a statement on a database and returns how often a second, and how long each takes.
