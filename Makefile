@@ -14,7 +14,9 @@ TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 20m
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: build ## start everything on this machine: Postgres, a simulated Seam, the service on 127.0.0.1:8080
+run: ## start everything on this machine: Postgres, a simulated Seam, the service on 127.0.0.1:8080
+	@echo "Building staykey (the first build takes a minute or two)..."
+	@$(MAKE) --no-print-directory build
 	@exec ./bin/staykey serve --dev
 
 build: ## build bin/staykey

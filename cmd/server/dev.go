@@ -102,10 +102,10 @@ func (m *devMachine) introduction(c config, public, ops net.Addr) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("\nstaykey %s is ready. Ctrl-C stops it.\n", version)
-	say("  Page for admins     %s/", base)
-	say("  REST and its docs   %s/docs", base)
+	say("  Admin page          %s/", base)
+	say("  API reference       %s/docs", base)
 	if !c.Compose { // the private listener and the simulator can't be reached from outside its container
-		say("  Health in detail    http://%s/readyz", loopback(ops))
+		say("  Health              http://%s/readyz", loopback(ops))
 	}
 	switch {
 	case m.seamURL != "" && c.Compose:
@@ -116,7 +116,8 @@ func (m *devMachine) introduction(c config, public, ops net.Addr) string {
 		say("  Seam                %s", c.SeamEndpoint)
 	}
 	if m.postgres != nil {
-		say("  Data                %s (staykey dev clean removes it)", m.postgres.Dir())
+		say("  Data                %s (make clean, or staykey dev clean, removes it)", m.postgres.Dir())
+		say("  Postgres            %s", c.DatabaseURL)
 	}
 	// The operator's own secrets are not ours to show; what was made here nobody else can know.
 	if c.made.webhook {
@@ -125,17 +126,31 @@ func (m *devMachine) introduction(c config, public, ops net.Addr) string {
 	if c.made.admin {
 		say("  Admin token         %s", c.AdminTokens[0])
 	}
+	b.WriteString(exports(c, base))
 	if source := c.Sources["default"]; len(source.Secrets) > 0 && source.Format == nil {
 		b.WriteString(firstCommands(c, base))
 	}
 	return b.String()
 }
 
-// firstCommands post a listing and a reservation, and read the key back.
-func firstCommands(c config, base string) string {
-	secret, token := "$STAYKEY_WEBHOOK_SECRET", "$STAYKEY_ADMIN_TOKEN" // #nosec G101 -- the names of variables
+// exports sets what the other commands of staykey need in another terminal. An operator's own secrets are set there already.
+func exports(c config, base string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nIn another terminal, set these for staykey's other commands and the ones below:\n\nexport STAYKEY_URL=%s\n", base)
+	if c.made.admin {
+		fmt.Fprintf(&b, "export STAYKEY_ADMIN_TOKEN=%s\n", c.AdminTokens[0])
+	}
 	if c.made.webhook {
-		secret = c.webhookSecret
+		fmt.Fprintf(&b, "export STAYKEY_WEBHOOK_SECRET=%s\n", c.webhookSecret)
+	}
+	return b.String()
+}
+
+// firstCommands post a listing and a reservation, and read the key back. They work alone, too, without the exports.
+func firstCommands(c config, base string) string {
+	secret, token := "", "$STAYKEY_ADMIN_TOKEN" // #nosec G101 -- the name of a variable
+	if c.made.webhook {
+		secret = fmt.Sprintf(`STAYKEY_WEBHOOK_SECRET="%s" `, c.webhookSecret)
 	}
 	if c.made.admin {
 		token = c.AdminTokens[0]
@@ -144,8 +159,12 @@ func firstCommands(c config, base string) string {
 	if err != nil {
 		executable = "staykey"
 	}
+	sign := secret + executable + " sign"
 	if c.Compose {
-		executable = "docker compose exec -T staykey " + executable
+		if secret != "" { // an operator's own is in the container's environment
+			secret = "-e " + secret
+		}
+		sign = "docker compose exec -T " + secret + "staykey " + executable + " sign"
 	}
 	curl := "curl -sS"
 	if c.TLS != nil {
@@ -156,14 +175,15 @@ func firstCommands(c config, base string) string {
 	event := func(kind, data string) string {
 		return fmt.Sprintf(`body='{"type":"%s","timestamp":"%s","data":{%s}}'`, kind, now.Format("2006-01-02T15:04:05.000Z"), data)
 	}
-	post := fmt.Sprintf(`%s sign --secret "%s" "$body" | %s -H @- -H 'Content-Type: application/json' -d "$body" %s/webhooks/default`, executable, secret, curl, base)
+	post := fmt.Sprintf(`%s "$body" | %s -H @- -H 'Content-Type: application/json' -d "$body" %s/webhooks/default`, sign, curl, base)
 	return strings.Join([]string{
-		"\nIn another terminal, post a listing and a reservation, and read the key back:\n",
+		"\nPost a listing and a reservation, and read the key back:\n",
 		event("listing.created", `"listing_id":"2222222-2222","seam_access_group_ids":["555555-5555","666666-6666"]`),
 		post + "\n",
 		event("reservation.created", fmt.Sprintf(`"reservation_id":"3333122-433","guest_email":"jane@example.com","listing_id":"2222222-2222",`+
 			`"check_in":"%sT15:00:00.000Z","check_out":"%sT11:00:00.000Z"`, day(1), day(4))),
 		post + "\n",
+		"sleep 2   # the key takes a moment",
 		fmt.Sprintf(`%s -H "Authorization: Bearer %s" %s/v1/reservations/default/3333122-433`, curl, token, base) + "\n",
 	}, "\n")
 }

@@ -114,6 +114,9 @@ func launchMarked(t *testing.T, env []string) *process {
 func launchProgram(t *testing.T, path string, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, done: make(chan struct{}), out: &lockedBuffer{}, log: &lockedBuffer{}}
+	if len(args) == 0 {
+		args = []string{"serve"}
+	}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_FORMAT=json", "STAYKEY_STOP_DELAY=0s"}, env...)
 	p.cmd.Stdout = p.out
@@ -477,14 +480,16 @@ func TestDev(t *testing.T) {
 		}
 	}
 	env := []string{"STAYKEY_DEV_DIR=" + dir}
-	p := launch(t, env, "--dev")
+	p := launch(t, env, "serve", "--dev")
 	waitUntil(t, "the introduction", func() bool { return strings.Contains(p.out.String(), "curl -sS -H \"Authorization") })
 	var script strings.Builder
 	for line := range strings.Lines(p.out.String()) {
-		if strings.HasPrefix(line, "body=") || strings.Contains(line, " sign ") {
+		if strings.HasPrefix(line, "export ") || strings.HasPrefix(line, "body=") || strings.Contains(line, " sign ") {
 			script.WriteString(line)
 		}
 	}
+	path, _ := binary()
+	fmt.Fprintf(&script, "%s reservations\n", path) // the exports are all that staykey's other commands need
 	out, err := exec.Command("sh", "-ec", script.String()).CombinedOutput()
 	if err != nil || strings.Count(string(out), `"accepted"`) != 2 {
 		t.Fatalf("the printed commands: %v\n%s", err, out)
@@ -579,8 +584,14 @@ func TestVersionAndSign(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	in := &streams{in: strings.NewReader("from stdin"), out: &out, err: &out}
-	if code := run(context.Background(), []string{"version"}, in); code != 0 || !strings.HasPrefix(out.String(), "staykey ") {
-		t.Errorf("version: %d %q", code, out.String())
+	for _, args := range [][]string{{"version"}, {"--version"}} {
+		if code := run(context.Background(), args, in); code != 0 || !strings.HasPrefix(out.String(), "staykey dev (") {
+			t.Errorf("%s: %d %q", args, code, out.String())
+		}
+		out.Reset()
+	}
+	if code := run(context.Background(), nil, in); code != 0 || !strings.Contains(out.String(), "Usage: staykey <command>") {
+		t.Errorf("without arguments: %d %q", code, out.String())
 	}
 	out.Reset()
 	if code := run(context.Background(), []string{"sign", "--secret", e2eSecret.String(), "--id", "msg_1"}, in); code != 0 {

@@ -46,7 +46,7 @@ func TestEnvironmentIsLost(t *testing.T) {
 func TestDevelopmentDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
 	dsn := storetest.EmptyDSN(t)
-	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")}, "--dev")
+	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")}, "serve", "--dev")
 	p.stop()
 	_, env := simulated(t, dsn)
 	refusedStart(t, env, "DATABASE_URL: this database was made by a development start", "name another database")
@@ -115,7 +115,7 @@ func TestDevelopmentSecretsBeyondLoopback(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "dev")
 	dsn := storetest.EmptyDSN(t)
-	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + dir, "STAYKEY_LISTEN=:0"}, "--dev")
+	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + dir, "STAYKEY_LISTEN=:0"}, "serve", "--dev")
 	waitUntil(t, "the introduction", func() bool { return strings.Contains(p.out.String(), "curl -sS -H \"Authorization") })
 	if strings.Contains(p.out.String(), devAdminToken) || strings.Contains(p.out.String(), devWebhookSecret) {
 		t.Errorf("it uses well-known secrets on every address:\n%s", p.out)

@@ -21,25 +21,27 @@ var (
 )
 
 type cli struct {
-	Serve         serveCommand         `cmd:"" default:"withargs" help:"Run the service (the default command)."`
-	Reservations  reservationsCommand  `cmd:"" help:"List the reservations of a running service, and how their keys stand."`
-	Reservation   reservationCommand   `cmd:"" help:"Tell one reservation's story: how it stands, why, and what would be done."`
-	Events        eventsCommand        `cmd:"" help:"List the inbox of a running service."`
-	Audit         auditCommand         `cmd:"" help:"List who changed what on a running service."`
-	Subscriptions subscriptionsCommand `cmd:"" help:"List the subscriptions of a running service; test, enable or disable one."`
-	Deliveries    deliveriesCommand    `cmd:"" help:"List the messages to subscriptions with their attempts; send one again."`
-	EraseGuest    eraseGuestCommand    `cmd:"" name:"erase-guest" help:"Erase a guest: our rows, and at Seam what we made and nobody else uses."`
-	Doctor        doctorCommand        `cmd:"" help:"Have a running service compare its configuration with the real world; exit 1 if something is wrong."`
-	Migrate       migrateCommand       `cmd:"" help:"Bring the database to this version's schema, or see how far it is."`
-	Sign          signCommand          `cmd:"" help:"Print the three signature headers for a webhook's body."`
+	VersionFlag kong.VersionFlag `name:"version" short:"v" help:"Print the version and exit."`
+
+	Serve         serveCommand         `cmd:"" help:"Run the service."`
+	Reservations  reservationsCommand  `cmd:"" help:"List reservations and the status of their keys."`
+	Reservation   reservationCommand   `cmd:"" help:"Show a reservation: status, history and pending changes."`
+	Events        eventsCommand        `cmd:"" help:"List received events."`
+	Audit         auditCommand         `cmd:"" help:"List changes made by admins."`
+	Subscriptions subscriptionsCommand `cmd:"" help:"List subscriptions; test, enable or disable one."`
+	Deliveries    deliveriesCommand    `cmd:"" help:"List deliveries to subscriptions and their attempts; resend one."`
+	EraseGuest    eraseGuestCommand    `cmd:"" name:"erase-guest" help:"Erase a guest's personal data here and at Seam."`
+	Doctor        doctorCommand        `cmd:"" help:"Check a running service and its configuration; exit 1 if there is a problem."`
+	Migrate       migrateCommand       `cmd:"" help:"Run or list database migrations."`
+	Sign          signCommand          `cmd:"" help:"Print the three signature headers for a webhook body."`
 	Config        configCommand        `cmd:"" help:"Check a config file."`
-	Map           mapCommand           `cmd:"" help:"Show what a format makes of a payload."`
-	Import        importCommand        `cmd:"" help:"Store what was booked before a PMS was connected."`
-	Token         tokenCommand         `cmd:"" help:"Make tokens for admins."`
-	Dev           devCommand           `cmd:"" help:"See to the data of serve --dev."`
-	Simulator     simulatorCommand     `cmd:"" help:"Run the Seam simulator on its own."`
-	OpenAPI       openAPICommand       `cmd:"" name:"openapi" help:"Print the OpenAPI document of the REST interface."`
-	Healthcheck   healthcheckCommand   `cmd:"" help:"Ask a running service whether it is ready; exit 0 if it is."`
+	Map           mapCommand           `cmd:"" help:"Test how a format parses a payload."`
+	Import        importCommand        `cmd:"" help:"Import existing reservations and listings."`
+	Token         tokenCommand         `cmd:"" help:"Create admin tokens."`
+	Dev           devCommand           `cmd:"" help:"Manage the data of serve --dev."`
+	Simulator     simulatorCommand     `cmd:"" help:"Run the Seam simulator."`
+	OpenAPI       openAPICommand       `cmd:"" name:"openapi" help:"Print the OpenAPI document of the REST API."`
+	Healthcheck   healthcheckCommand   `cmd:"" help:"Exit 0 if a running service is ready."`
 	Version       versionCommand       `cmd:"" help:"Print the version."`
 }
 
@@ -72,13 +74,17 @@ func run(ctx context.Context, args []string, io *streams) int {
 	parser, err := kong.New(&c, kong.Name("staykey"),
 		kong.Description("Turns reservations into mobile keys: PMS webhooks in, Seam (Salto KS) out, REST for admins."),
 		kong.Writers(io.out, io.err), kong.Exit(func(code int) { status = code; panic(exit{}) }),
+		kong.Vars{"version": versionLine()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(io))
 	if err != nil {
 		_, _ = fmt.Fprintln(io.err, "staykey:", err)
 		return 1
 	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
 	command, err := parse(parser, args)
-	if status >= 0 { // --help was answered
+	if status >= 0 { // --help or --version was answered
 		return status
 	}
 	if err != nil {
