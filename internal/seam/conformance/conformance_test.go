@@ -63,6 +63,7 @@ func run(t *testing.T, config seam.Config) {
 		"identities are unique by key and e-mail": testIdentity,
 		"a stay from identity to mobile key":      testStay,
 		"what is refused":                         testRefusals,
+		"instant keys and client sessions":        testHandedOut,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}

@@ -55,7 +55,20 @@ func init() {
 		"/acs/credentials/list":                 (*Simulator).listCredentials,
 		"/acs/credentials/get":                  (*Simulator).getCredential,
 		"/acs/credentials/delete":               (*Simulator).deleteCredential,
+		"/user_identities/generate_instant_key": (*Simulator).createInstantKey,
+		"/instant_keys/get":                     (*Simulator).getInstantKey,
+		"/instant_keys/list":                    (*Simulator).listInstantKeys,
+		"/instant_keys/delete":                  (*Simulator).deleteInstantKey,
+		"/client_sessions/create":               (*Simulator).createSession,
+		"/client_sessions/get_or_create":        (*Simulator).getOrCreateSession,
+		"/client_sessions/get":                  (*Simulator).getSession,
+		"/client_sessions/list":                 (*Simulator).listSessions,
+		"/client_sessions/revoke":               (*Simulator).revokeSession,
+		"/client_sessions/delete":               (*Simulator).deleteSession,
 		"/phones/simulate/create_sandbox_phone": (*Simulator).createPhone,
+		"/phones/list":                          (*Simulator).listPhones,
+		"/phones/get":                           (*Simulator).getPhone,
+		"/phones/deactivate":                    (*Simulator).deactivatePhone,
 	}
 }
 

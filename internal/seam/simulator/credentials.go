@@ -30,8 +30,8 @@ func (s *Simulator) createCredential(r request) answer {
 	s.state.Credentials[c.ID] = c
 	s.index.touchCredential(c.ID)
 	if c.MultiPhone {
-		for range s.state.Identities[u.IdentityID].Phones {
-			s.addChild(c)
+		for _, phone := range s.state.phonesOf(u.IdentityID) {
+			s.addChild(c, phone)
 		}
 	}
 	s.changed()
@@ -39,8 +39,10 @@ func (s *Simulator) createCredential(r request) answer {
 }
 
 // addChild makes the credential of one phone.
-func (s *Simulator) addChild(parent Credential) {
-	child := Credential{ID: uuid.NewString(), UserID: parent.UserID, AccessMethod: parent.AccessMethod, ParentID: parent.ID, CreatedAt: s.now()}
+func (s *Simulator) addChild(parent Credential, phone Phone) {
+	child := Credential{
+		ID: uuid.NewString(), UserID: parent.UserID, AccessMethod: parent.AccessMethod, ParentID: parent.ID, PhoneID: phone.ID, CreatedAt: s.now(),
+	}
 	s.state.Credentials[child.ID] = child
 	s.index.touchCredential(child.ID)
 }
@@ -81,20 +83,4 @@ func (s *Simulator) deleteCredential(r request) answer {
 	}
 	s.changed()
 	return accept("", nil)
-}
-
-func (s *Simulator) createPhone(r request) answer {
-	i, ok := s.state.Identities[r.text("user_identity_id")]
-	if !ok {
-		return notFound("user_identity")
-	}
-	i.Phones++
-	s.state.Identities[i.ID] = i
-	for _, c := range s.state.credentials(func(c Credential) bool {
-		return c.MultiPhone && s.state.Users[c.UserID].IdentityID == i.ID
-	}) {
-		s.addChild(c)
-	}
-	s.changed()
-	return accept("phone", map[string]any{"device_id": uuid.NewString()})
 }

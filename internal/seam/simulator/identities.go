@@ -79,6 +79,7 @@ func (s *Simulator) deleteIdentity(r request) answer {
 	}
 	delete(s.state.Identities, id)
 	s.index.touchIdentity(id)
+	s.state.deleteHandedOut(id)
 	for _, u := range s.usersOf(s.state, id) {
 		s.state.deleteUser(u.ID)
 		s.index.touch(u.ID)

@@ -63,7 +63,10 @@ func TestSchemasFitSeamsOpenAPI(t *testing.T) {
 	if !ok {
 		return
 	}
-	kinds := map[string][]string{"string": {"string"}, "strings": {"array"}, "boolean": {"boolean"}, "object": {"object"}, "integer": {"integer", "number"}}
+	kinds := map[string][]string{
+		"string": {"string"}, "strings": {"array"}, "boolean": {"boolean"}, "object": {"object"}, "integer": {"integer", "number"},
+		"number": {"number"},
+	}
 	var compare func(path string, ours schema, theirs property)
 	compare = func(path string, ours schema, theirs property) {
 		for name, f := range ours {
@@ -135,7 +138,9 @@ func TestAnswersFitSeamsOpenAPI(t *testing.T) {
 		return
 	}
 	shapes := map[string]shape{}
-	for _, kind := range []string{"acs_access_group", "acs_credential", "acs_system", "acs_user", "user_identity", "workspace"} {
+	for _, kind := range []string{
+		"acs_access_group", "acs_credential", "acs_system", "acs_user", "client_session", "instant_key", "phone", "user_identity", "workspace",
+	} {
 		shapes[kind] = shapeOf(document.Components.Schemas[kind])
 	}
 	want, err := json.MarshalIndent(shapes, "", " ")
@@ -161,8 +166,13 @@ func TestAnswersHaveWhatIsRequired(t *testing.T) {
 	r := newRig(t, Options{})
 	_, u := r.user(r.identity(), nil)
 	r.call("/acs/credentials/create", map[string]any{"acs_user_id": u["acs_user_id"], "access_method": "mobile_key", "is_multi_phone_sync_credential": true})
+	r.call("/user_identities/generate_instant_key", map[string]any{"user_identity_id": u["user_identity_id"]})
+	r.call("/phones/simulate/create_sandbox_phone", map[string]any{"user_identity_id": u["user_identity_id"]})
 	newer := []string{"merged_user_identity_ids", "merged_user_identity_keys"}
-	for _, path := range []string{"/workspaces/get", "/user_identities/list", "/acs/users/list", "/acs/credentials/list", "/acs/access_groups/list", "/acs/systems/list"} {
+	for _, path := range []string{
+		"/workspaces/get", "/user_identities/list", "/acs/users/list", "/acs/credentials/list", "/acs/access_groups/list", "/acs/systems/list",
+		"/instant_keys/list", "/client_sessions/list", "/phones/list",
+	} {
 		_, out := r.call(path, map[string]any{})
 		seen := false
 		alterEach(out, func(kind string, object map[string]any) {

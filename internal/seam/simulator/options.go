@@ -64,6 +64,15 @@ type Options struct {
 	SubscribeDelay time.Duration `json:"subscribe_delay"` // after starts_at
 	Latency        time.Duration `json:"latency"`         // of each answer
 
+	// What is handed to phones. Seam's documents give no lives, and leave open what goes with what.
+	InstantKeyLife      time.Duration `json:"instant_key_life"`      // default 48 h, as in Seam's examples
+	SessionLife         time.Duration `json:"session_life"`          // of a session that was asked for without an end, default 1 h
+	SessionLongest      time.Duration `json:"session_longest"`       // later ends are cut to this, 0 is none
+	KeepSessionOfKey    bool          `json:"keep_session_of_key"`   // deleting an instant key leaves its session
+	ListRevokedSessions bool          `json:"list_revoked_sessions"` // a revoked session is still in lists
+	ForgetExpiredKeys   bool          `json:"forget_expired_keys"`   // an instant key that is over is not found any more
+	AnySession          bool          `json:"any_session"`           // get_or_create ignores user_identifier_key, and may answer an instant key's session
+
 	// What reads and writes see. A write sees what it names as it was so long ago; what it changes is the present.
 	ReadLag   time.Duration `json:"read_lag"` // of gets and lists
 	GetLag    time.Duration `json:"get_lag"`

@@ -32,6 +32,7 @@ func (s *Simulator) MergeIdentities(into string, from ...string) {
 				u.IdentityID = into
 				st.Users[u.ID] = u
 			}
+			st.moveHandedOut(id, into)
 		}
 		st.Identities[into] = survivor
 	})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/mail"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -11,10 +12,10 @@ import (
 // field is one request field as Seam's OpenAPI declares it. format uuid is not checked: real workspaces hold
 // ids that are none.
 type field struct {
-	kind     string // string, integer, boolean, strings, object
+	kind     string // string, number, integer, boolean, strings, object
 	required bool
 	nullable bool
-	format   string // date-time, email
+	format   string // date-time, email, uri
 	nonEmpty bool
 	fields   schema // of an object
 }
@@ -29,6 +30,7 @@ var (
 	search   = field{kind: "string", nonEmpty: true}
 	cursor   = field{kind: "string", nullable: true}
 	integer  = field{kind: "integer"}
+	nonEmpty = field{kind: "string", nonEmpty: true}
 
 	userAddress = schema{"acs_user_id": str, "user_identity_id": str, "acs_system_id": str}
 )
@@ -85,9 +87,32 @@ var schemas = map[string]schema{
 		"acs_user_id": str, "acs_system_id": str, "user_identity_id": str, "is_multi_phone_sync_credential": {kind: "boolean"},
 		"created_before": dateTime, "limit": integer, "page_cursor": cursor, "search": search,
 	},
-	"/acs/credentials/get":                  {"acs_credential_id": reqStr},
-	"/acs/credentials/delete":               {"acs_credential_id": reqStr},
+	"/acs/credentials/get":    {"acs_credential_id": reqStr},
+	"/acs/credentials/delete": {"acs_credential_id": reqStr},
+	"/user_identities/generate_instant_key": {
+		"user_identity_id": reqStr, "max_use_count": {kind: "number"}, "customization_profile_id": str,
+	},
+	"/instant_keys/get":    {"instant_key_id": str, "instant_key_url": {kind: "string", format: "uri"}},
+	"/instant_keys/list":   {"user_identity_id": str},
+	"/instant_keys/delete": {"instant_key_id": reqStr},
+	"/client_sessions/create": {
+		"user_identity_id": str, "user_identifier_key": nonEmpty, "expires_at": dateTime,
+		"connect_webview_ids": {kind: "strings"}, "connected_account_ids": {kind: "strings"},
+	},
+	"/client_sessions/get_or_create": {
+		"user_identity_id": str, "user_identifier_key": nonEmpty, "expires_at": dateTime,
+		"connect_webview_ids": {kind: "strings"}, "connected_account_ids": {kind: "strings"},
+	},
+	"/client_sessions/get": {"client_session_id": str, "user_identifier_key": str},
+	"/client_sessions/list": {
+		"client_session_id": str, "user_identity_id": str, "user_identifier_key": str, "without_user_identifier_key": {kind: "boolean"},
+	},
+	"/client_sessions/revoke":               {"client_session_id": reqStr},
+	"/client_sessions/delete":               {"client_session_id": reqStr},
 	"/phones/simulate/create_sandbox_phone": {"user_identity_id": reqStr},
+	"/phones/list":                          {"owner_user_identity_id": str, "acs_credential_id": str},
+	"/phones/get":                           {"device_id": reqStr},
+	"/phones/deactivate":                    {"device_id": reqStr},
 }
 
 // check returns what is wrong with a request, in Seam's form of it: a tree of lists of messages.
@@ -141,6 +166,14 @@ func (f field) check(value any) string {
 			if a, err := mail.ParseAddress(s); err != nil || a.Address != s {
 				return "Invalid email"
 			}
+		case f.format == "uri":
+			if u, err := url.Parse(s); err != nil || u.Scheme == "" {
+				return "Invalid url"
+			}
+		}
+	case "number":
+		if _, ok := value.(json.Number); !ok {
+			return "Expected number"
 		}
 	case "integer":
 		if n, ok := value.(json.Number); !ok {

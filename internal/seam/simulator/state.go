@@ -16,6 +16,10 @@ type State struct {
 	Identities  map[string]Identity    `json:"user_identities"`
 	Users       map[string]User        `json:"acs_users"`
 	Credentials map[string]Credential  `json:"acs_credentials"`
+
+	InstantKeys map[string]InstantKey    `json:"instant_keys"`
+	Sessions    map[string]ClientSession `json:"client_sessions"`
+	Phones      map[string]Phone         `json:"phones"`
 }
 
 // System is a Salto KS site.
@@ -44,7 +48,6 @@ type Identity struct {
 	Email       string    `json:"email_address"`
 	Phone       string    `json:"phone_number"`
 	FullName    string    `json:"full_name"`
-	Phones      int       `json:"phones"` // devices that the guest's app runs on
 	CreatedAt   time.Time `json:"created_at"`
 	MergedIDs   []string  `json:"merged_user_identity_ids"`
 	MergedKeys  []string  `json:"merged_user_identity_keys"`
@@ -89,6 +92,7 @@ type Credential struct {
 	AccessMethod string    `json:"access_method"`
 	MultiPhone   bool      `json:"is_multi_phone_sync_credential"`
 	ParentID     string    `json:"parent_acs_credential_id"`
+	PhoneID      string    `json:"device_id"` // of a child
 	CreatedAt    time.Time `json:"created_at"`
 	ErrorCode    string    `json:"error_code"` // set by a test
 	WarningCode  string    `json:"warning_code"`
@@ -98,6 +102,7 @@ func newState(workspaceID string) *State {
 	return &State{
 		WorkspaceID: workspaceID, Systems: map[string]System{}, Groups: map[string]AccessGroup{},
 		Identities: map[string]Identity{}, Users: map[string]User{}, Credentials: map[string]Credential{},
+		InstantKeys: map[string]InstantKey{}, Sessions: map[string]ClientSession{}, Phones: map[string]Phone{},
 	}
 }
 
@@ -105,6 +110,7 @@ func (s *State) clone() *State {
 	return &State{
 		WorkspaceID: s.WorkspaceID, Systems: maps.Clone(s.Systems), Groups: maps.Clone(s.Groups),
 		Identities: maps.Clone(s.Identities), Users: maps.Clone(s.Users), Credentials: maps.Clone(s.Credentials),
+		InstantKeys: maps.Clone(s.InstantKeys), Sessions: maps.Clone(s.Sessions), Phones: maps.Clone(s.Phones),
 	}
 }
 

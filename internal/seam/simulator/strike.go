@@ -29,6 +29,12 @@ var nouns = []struct{ path, noun string }{
 	{"/acs/credentials/", "acs_credential"},
 	{"/acs/access_groups/", "acs_access_group"},
 	{"/acs/systems/", "acs_system"},
+	{"/instant_keys/", "instant_key"},
+	{"/client_sessions/get_or_create", "user_identity"},
+	{"/client_sessions/create", "user_identity"},
+	{"/client_sessions/", "client_session"},
+	{"/phones/simulate/", "user_identity"},
+	{"/phones/", "phone"},
 }
 
 // strike answers as the fault says; the effect, if it has one, has happened.
