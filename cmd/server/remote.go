@@ -20,6 +20,7 @@ import (
 
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -219,7 +220,7 @@ type story struct {
 	Reservation handlers.Reservation    `json:"reservation"`
 	Overrides   handlers.Overrides      `json:"overrides"`
 	Timeline    []handlers.TimelineItem `json:"timeline"`
-	Plan        []handlers.PlannedCall  `json:"plan"`
+	Plan        []stay.PlannedCall      `json:"plan"`
 	PlanError   string                  `json:"plan_error,omitempty"`
 }
 
@@ -380,7 +381,7 @@ type eraseGuestCommand struct {
 
 // Run erases a guest. The error says that nothing was known of the address.
 func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
-	var e handlers.Erasure
+	var e stay.Erasure
 	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/guests/erase", nil, handlers.EraseRequest{GuestEmail: c.Email}, &e)
 	if err != nil {
 		return err

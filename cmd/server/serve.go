@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"database/sql"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+
 	"github.com/staykey/staykey/internal/fetch"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
@@ -267,10 +267,10 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	}
 	s.public, s.ops = handlers.New(handlers.Config{
 		Activity: s.activity, Admin: s.applier, CursorKey: []byte(cursorKey), Tokens: s.tokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
-		DueWithin: c.DueWithin, Plan: s.plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
+		DueWithin: c.DueWithin, Plan: s.provisioner.Plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
 		Store:        db,
 		Profiling:    c.Profiling,
-		AccessGroups: s.accessGroups, NotAllowed: s.provisioner.NotAllowed, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.explain, EraseGuest: s.eraseGuest, PublicURL: c.PublicURL,
+		AccessGroups: s.provisioner.AccessGroups, NotAllowed: s.provisioner.NotAllowed, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.provisioner.Explain, EraseGuest: s.provisioner.EraseGuest, PublicURL: c.PublicURL,
 		Subscriptions: s.subscriptionSettings, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 		Sources:        func() map[string]pms.Source { return s.sources.Load().Sources },
 		TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Traced: traced(os.Getenv), Version: version,
@@ -349,48 +349,6 @@ func (s *service) reloadSources(ctx context.Context) {
 	s.log.Info("configuration reloaded", "sources", names)
 }
 
-func (s *service) plan(ctx context.Context, ref store.Ref) ([]handlers.PlannedCall, error) {
-	calls, err := s.provisioner.Plan(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]handlers.PlannedCall, len(calls))
-	for i, c := range calls {
-		out[i] = handlers.PlannedCall(c)
-	}
-	return out, nil
-}
-
-func (s *service) eraseGuest(ctx context.Context, address string, audit store.Audit) (handlers.Erasure, int, []store.Ref, error) {
-	e, err := s.provisioner.EraseGuest(ctx, address, audit)
-	return handlers.Erasure{Reservations: e.Reservations, Bodies: e.Bodies, Waiting: e.Waiting, Identity: e.Identity, Found: e.Found}, e.Unsettled, e.Live, err
-}
-
-func (s *service) explain(ctx context.Context, ref store.Ref) (handlers.Target, error) {
-	t, err := s.provisioner.Explain(ctx, ref)
-	return handlers.Target(t), err
-}
-
-// accessGroups lists those of the workspace, by system and name.
-func (s *service) accessGroups(ctx context.Context) ([]handlers.AccessGroup, error) {
-	groups, systems, err := s.provisioner.AccessGroups(ctx)
-	if err != nil {
-		return nil, err
-	}
-	names := map[string]string{}
-	for _, system := range systems {
-		names[system.ACSSystemID] = system.Name
-	}
-	list := make([]handlers.AccessGroup, len(groups))
-	for i, g := range groups {
-		list[i] = handlers.AccessGroup{ID: g.ACSAccessGroupID, Name: g.Name, SystemID: g.ACSSystemID, SystemName: names[g.ACSSystemID]}
-	}
-	slices.SortFunc(list, func(a, b handlers.AccessGroup) int {
-		return cmp.Or(cmp.Compare(a.SystemName, b.SystemName), cmp.Compare(a.SystemID, b.SystemID), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
-	return list, nil
-}
-
 // full tells whether a new client of the public listener would be refused.
 func (s *service) full() bool {
 	l := s.listener.Load()
@@ -411,8 +369,8 @@ func (s *service) provisioning(ctx context.Context) (handlers.Provisioning, erro
 		p.Disconnected = append(p.Disconnected, handlers.Disconnected{ACSSystemID: d.ACSSystemID, Since: pms.FormatInstant(d.Since), Problem: d.Problem})
 	}
 	last, err := provisioner.LastSweep(ctx, s.store)
-	if sweep := handlers.Sweep(last); err == nil && !last.At.IsZero() {
-		p.LastSweep = &sweep
+	if err == nil && !last.At.IsZero() {
+		p.LastSweep = &last
 	}
 	return p, err
 }

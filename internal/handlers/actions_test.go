@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // Two people, or a script and a PMS, create one listing at once: one of them creates it, the others change it.
@@ -125,7 +126,7 @@ func TestTroublesOfScopedTokens(t *testing.T) {
 	a.tokens = append(a.tokens, token("desk", "reads-one-source-only", false, "default"))
 	a.provisioning = handlers.Provisioning{
 		Disconnected: []handlers.Disconnected{{ACSSystemID: "the-other-hotels-system", Since: "2030-11-01T15:00:00.000Z"}},
-		LastSweep:    &handlers.Sweep{HeldBack: 7, Failed: []string{"the-other-hotels-system: gone"}},
+		LastSweep:    &stay.Sweep{HeldBack: 7, Failed: []string{"the-other-hotels-system: gone"}},
 	}
 	for secret, sees := range map[string]bool{"reads-one-source-only": false, adminToken: true} {
 		v := a.visitor()

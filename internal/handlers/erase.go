@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -21,20 +22,11 @@ type EraseRequest struct {
 // EraseInput is an erasure.
 type EraseInput struct{ Body EraseRequest }
 
-// Erasure is what erasing a guest came to.
-type Erasure struct {
-	Reservations int    `json:"reservations" doc:"Reservations whose guest's data was removed, with their raw bodies."`
-	Found        bool   `json:"found" doc:"Whether anything was known of the address, here or at Seam. False may be a misspelt address."`
-	Bodies       int    `json:"bodies" doc:"Other events that held the address, and have lost their raw body."`
-	Waiting      int    `json:"waiting_events" doc:"Events that held the address and waited for documents of the PMS: they are rejected, with the reason erased, without their raw body."`
-	Identity     string `json:"user_identity" doc:"What became of the guest's user identity at Seam." example:"user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted"`
-}
-
 func (s *server) eraseOperation(api huma.API) {
 	o := operation("erase-guest", http.MethodPost, "/v1/guests/erase", "Reservations", "Erase a guest's data", withBody(http.StatusForbidden, http.StatusConflict)...)
 	o.Description = "Name, address and phone in reservations, the raw bodies, documents and requests of all events that hold the address as a whole, in whatever spelling, and the user identity at Seam, if we made it and nothing else is linked to it. " +
 		"Refused with 409 while a stay of the guest's is not over, or anything of one is left at Seam. It may be repeated. Not for a token of single sources. Back-ups of Postgres are yours."
-	huma.Register(api, o, func(ctx context.Context, in *EraseInput) (*Output[Erasure], error) {
+	huma.Register(api, o, func(ctx context.Context, in *EraseInput) (*Output[stay.Erasure], error) {
 		a := actorOf(ctx)
 		if a.Sources != nil {
 			return nil, problem(http.StatusForbidden, "this token is for single sources: a guest is erased from all")
@@ -43,18 +35,18 @@ func (s *server) eraseOperation(api huma.API) {
 		if _, whole := pms.MentionsOf(address); !whole || strings.ContainsRune(address, 0) {
 			return nil, unfit("guest_email", "must be one whole e-mail address, such as jane@example.com")
 		}
-		result, unsettled, live, err := s.EraseGuest(ctx, address, a.audit(auditErase, plainText(in.Body.Author)))
+		result, err := s.EraseGuest(ctx, address, a.audit(auditErase, plainText(in.Body.Author)))
 		if err != nil {
 			s.log.Error("a guest could not be erased", "error", err)
 			return nil, problem(http.StatusServiceUnavailable, "Postgres or Seam does not answer now, and not everything is erased: try again in a moment")
 		}
-		if len(live) > 0 {
-			return nil, problem(http.StatusConflict, "nothing is erased, because stays of this guest are not over, or are still to be removed at Seam: "+named(live)+"; cancel them in the PMS, or wait until they are over")
+		if len(result.Live) > 0 {
+			return nil, problem(http.StatusConflict, "nothing is erased, because stays of this guest are not over, or are still to be removed at Seam: "+named(result.Live)+"; cancel them in the PMS, or wait until they are over")
 		}
-		if unsettled > 0 {
+		if result.Unsettled > 0 {
 			return nil, problem(http.StatusConflict, "nothing is erased, because events about this guest are being applied: try again in a moment").after(time.Second)
 		}
-		return &Output[Erasure]{result}, nil
+		return &Output[stay.Erasure]{result}, nil
 	})
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -46,7 +47,7 @@ type app struct {
 	changed int
 	sources map[string]pms.Source
 	trusted pms.Addresses
-	groups  []handlers.AccessGroup
+	groups  []stay.AccessGroup
 	owners  map[string]string // of access groups: the sources that may open them
 	tokenMu sync.Mutex        // where a test changes them while requests are answered
 	tokens  []handlers.Token
@@ -70,7 +71,7 @@ func newApp(t testing.TB) *app {
 func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	t.Helper()
 	a := &app{t: t, store: storetest.New(t), provisioning: handlers.Provisioning{Disconnected: []handlers.Disconnected{}}}
-	a.groups = []handlers.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}
+	a.groups = []stay.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}
 	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
 	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {})
 	a.sources = map[string]pms.Source{
@@ -84,14 +85,14 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	public, _ := handlers.New(handlers.Config{
 		Activity: store.NewActivity(), Admin: a.applier, CursorKey: []byte("a key of the tests"), Tokens: func() []handlers.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens }, Inbox: acceptor, Log: log,
 		Metrics: prometheus.NewRegistry(), Now: time.Now, Store: a.store, SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} },
-		Plan:      func(context.Context, store.Ref) ([]handlers.PlannedCall, error) { return []handlers.PlannedCall{}, nil },
+		Plan:      func(context.Context, store.Ref) ([]stay.PlannedCall, error) { return []stay.PlannedCall{}, nil },
 		Ready:     func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
 		DueWithin: 24 * time.Hour,
 		Provisioning: func(context.Context) (handlers.Provisioning, error) {
 			return a.provisioning, nil
 		},
 		SeamChanged:  func() { a.changed++ },
-		AccessGroups: func(context.Context) ([]handlers.AccessGroup, error) { return slices.Clone(a.groups), nil },
+		AccessGroups: func(context.Context) ([]stay.AccessGroup, error) { return slices.Clone(a.groups), nil },
 		NotAllowed: func(_ context.Context, source string, groups []string) (denied []string, err error) {
 			for _, group := range groups {
 				if owner, owned := a.owners[group]; owned && owner != source {
@@ -100,10 +101,10 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 			}
 			return denied, nil
 		},
-		Explain: func(context.Context, store.Ref) (handlers.Target, error) { return handlers.Target{Key: true}, nil },
-		EraseGuest: func(ctx context.Context, _ string, audit store.Audit) (handlers.Erasure, int, []store.Ref, error) {
+		Explain: func(context.Context, store.Ref) (stay.Target, error) { return stay.Target{Key: true}, nil },
+		EraseGuest: func(ctx context.Context, _ string, audit store.Audit) (stay.Erasure, error) {
 			_, _, err := a.store.EraseGuest(ctx, store.Erasing{Audit: audit, Now: time.Now()})
-			return handlers.Erasure{}, 0, nil, err
+			return stay.Erasure{}, err
 		},
 		Diagnose:       func(context.Context) []handlers.Finding { return nil },
 		Sources:        func() map[string]pms.Source { return a.sources },

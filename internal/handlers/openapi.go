@@ -15,6 +15,7 @@ import (
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -290,14 +291,14 @@ func examples() map[string]example {
 			}},
 			{At: stamp(booked.Add(135 * time.Millisecond)), Kind: store.TimelineEvent, Summary: "reservation.created applied", Detail: map[string]any{"event_id": exampleEventID, "type": "reservation.created", "status": "applied", "timestamp": stamp(booked)}},
 		}}},
-		"get-plan": {answer: PlanOutput{Items: []PlannedCall{{
+		"get-plan": {answer: PlanOutput{Items: []stay.PlannedCall{{
 			Path: "/acs/users/update", Reason: "access lasts from check-in to check-out",
 			Body: map[string]any{"acs_user_id": *view.User.ACSUserID, "access_schedule": map[string]any{"starts_at": "2030-11-01T15:00:00.000Z", "ends_at": "2030-11-05T11:00:00.000Z"}},
 		}}}},
 		"get-summary": {answer: Summary{
 			Reservations: map[string]int{"confirmed": 1240, "cancelled": 87}, MobileKeys: map[string]int{"issued": 1180, "active": 41, "waiting": 19, "revoked": 87},
 			OldestWaiting: &waiting, ArrivalsWithoutKey: []Reservation{}, Provisioning: Provisioning{
-				Disconnected: []Disconnected{}, LastSweep: &Sweep{At: booked, TookMS: 412, Compared: 1221, Failed: []string{}},
+				Disconnected: []Disconnected{}, LastSweep: &stay.Sweep{At: booked, TookMS: 412, Compared: 1221, Failed: []string{}},
 			},
 		}},
 		"reconcile": {request: WhyMaybe{Reason: "the guest says that the door stays shut"}, answer: provisioning},
@@ -324,7 +325,7 @@ func examples() map[string]example {
 		"post-webhook":  {request: map[string]any{"type": "reservation.created", "timestamp": "2030-10-20T09:00:00.000Z", "data": data}, answer: Taken{EventID: exampleEventID, Status: "accepted"}},
 		"erase-guest": {
 			request: EraseRequest{GuestEmail: "jane@example.com", Author: "Maria"},
-			answer:  Erasure{Reservations: 2, Bodies: 1, Identity: "user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted"},
+			answer:  stay.Erasure{Reservations: 2, Bodies: 1, Identity: "user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted"},
 		},
 		"get-healthz": {answer: Status{"ok"}}, "get-readyz": {answer: Status{"ready"}},
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -144,8 +145,8 @@ func (s *server) zoneOf(source, listingID string, l store.Listing) *time.Locatio
 // groupNames are the names of access groups by their ids, and whether Seam could be asked for them.
 type groupNames struct {
 	Asked  bool
-	groups []AccessGroup
-	byID   map[string]AccessGroup
+	groups []stay.AccessGroup
+	byID   map[string]stay.AccessGroup
 }
 
 // groupNames are the names of access groups, as far as the actor may know them: a token of single sources knows those that keys of its
@@ -156,7 +157,7 @@ func (s *server) groupNames(ctx context.Context) groupNames {
 		s.log.Warn("the access groups can't be listed for a page", "error", err)
 		return groupNames{}
 	}
-	g := groupNames{Asked: true, byID: map[string]AccessGroup{}}
+	g := groupNames{Asked: true, byID: map[string]stay.AccessGroup{}}
 	foreign, err := s.foreignGroups(ctx, list)
 	if err != nil {
 		s.log.Warn("it can't be told whose the access groups are", "error", err)
@@ -164,7 +165,7 @@ func (s *server) groupNames(ctx context.Context) groupNames {
 	}
 	for _, one := range list {
 		if foreign[one.ID] {
-			g.byID[one.ID] = AccessGroup{ID: one.ID}
+			g.byID[one.ID] = stay.AccessGroup{ID: one.ID}
 			continue
 		}
 		g.groups = append(g.groups, one)
@@ -174,7 +175,7 @@ func (s *server) groupNames(ctx context.Context) groupNames {
 }
 
 // foreignGroups are those that none of the actor's sources may open.
-func (s *server) foreignGroups(ctx context.Context, list []AccessGroup) (map[string]bool, error) {
+func (s *server) foreignGroups(ctx context.Context, list []stay.AccessGroup) (map[string]bool, error) {
 	sources := actorOf(ctx).Sources
 	if sources == nil {
 		return nil, nil
@@ -208,7 +209,7 @@ func (s *server) groupsOf(ctx context.Context, source string) (groupNames, error
 		ids[i] = g.ID
 	}
 	denied, err := s.NotAllowed(ctx, source, ids)
-	names.groups = slices.DeleteFunc(names.groups, func(g AccessGroup) bool { return slices.Contains(denied, g.ID) })
+	names.groups = slices.DeleteFunc(names.groups, func(g stay.AccessGroup) bool { return slices.Contains(denied, g.ID) })
 	return names, err
 }
 

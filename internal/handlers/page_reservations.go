@@ -110,12 +110,12 @@ func (s *server) visibleSources(ctx context.Context) []string {
 type reservationView struct {
 	stayRow
 	Compared  []comparison
-	Target    Target
+	Target    stay.Target
 	Overrides Overrides
 	Groups    []groupRow
 	Story     []storyItem
 	Older     string // the address of older parts of the story
-	Plan      []PlannedCall
+	Plan      []stay.PlannedCall
 	PlanAsked bool
 	PlanError string
 	Actions   []actionChoice
@@ -200,7 +200,7 @@ func (s *server) reservationView(ctx context.Context, v store.View, q url.Values
 }
 
 // compare sets what should be beside what is, as far as it is known without asking Seam.
-func compare(t Target, v store.View, names groupNames, zone *time.Location, now time.Time) []comparison {
+func compare(t stay.Target, v store.View, names groupNames, zone *time.Location, now time.Time) []comparison {
 	u := v.User
 	exists := u != nil && u.ACSUserID != nil && u.RemovedAt == nil
 	yes := func(is bool, text string) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -26,7 +27,7 @@ type today struct {
 	All         string    // the address of all arrivals
 	Chart       chart
 	Empty       bool // there is no reservation at all
-	LastSweep   *Sweep
+	LastSweep   *stay.Sweep
 }
 
 // trouble is something that is wrong with all, not with a reservation.

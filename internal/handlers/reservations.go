@@ -137,7 +137,7 @@ type TimelineItem struct {
 
 // PlanOutput is a reservation's plan.
 type PlanOutput struct {
-	Items []PlannedCall `json:"items" nullable:"false"`
+	Items []stay.PlannedCall `json:"items" nullable:"false"`
 }
 
 const noReservation = "there is no such reservation: source and id must be exactly as the PMS sent them, percent-encoded"

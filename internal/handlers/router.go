@@ -26,6 +26,7 @@ import (
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -48,44 +49,19 @@ type Admin interface {
 	Import(ctx context.Context, source string, bodies [][]byte, dryRun bool, audit store.Audit) ([]intake.Imported, error)
 }
 
-// PlannedCall is one changing call to Seam that a reconcile would make.
-type PlannedCall struct {
-	Path   string `json:"path" example:"/acs/users/update" doc:"The Seam endpoint."`
-	Body   any    `json:"body" doc:"The request body. Ids that an earlier call of the plan will give stand in braces."`
-	Reason string `json:"reason" example:"access lasts from check-in to check-out"`
-}
-
-// AccessGroup is one of the Seam workspace's.
-type AccessGroup struct {
-	ID, Name, SystemID, SystemName string
-}
-
-// Target is what should be true in Seam for a reservation.
-type Target struct {
-	Key         bool   // there is to be an ACS user with a mobile key
-	Why         string // there is to be none: why
-	ACSSystemID string
-	StartsAt    *time.Time
-	EndsAt      *time.Time
-	GroupIDs    []string
-	RemoveAt    *time.Time // when what is left of it goes
-	Reason      string     // what stands in the way, for machines
-	Message     string     // and for people
-}
-
 // Config is what the HTTP side needs of the rest of the service.
 type Config struct {
 	// AccessGroups lists those of the Seam workspace, for people to pick from.
-	AccessGroups func(context.Context) ([]AccessGroup, error)
+	AccessGroups func(context.Context) ([]stay.AccessGroup, error)
 	// NotAllowed returns those access groups that keys of a source may not open.
 	NotAllowed func(ctx context.Context, source string, groups []string) ([]string, error)
 	// Done is closed when the service is to stop: what would last for longer ends then.
 	Done <-chan struct{}
 	// EraseGuest removes what is held of a guest; nothing while events about the guest are being applied or stays are live, which
 	// it returns.
-	EraseGuest func(ctx context.Context, address string, audit store.Audit) (done Erasure, unsettled int, live []store.Ref, err error)
+	EraseGuest func(ctx context.Context, address string, audit store.Audit) (stay.Erasure, error)
 	// Explain works out what should be true for a reservation, without asking Seam.
-	Explain   func(context.Context, store.Ref) (Target, error)
+	Explain   func(context.Context, store.Ref) (stay.Target, error)
 	Activity  *store.Activity // counts what webhooks come to
 	Admin     Admin
 	CursorKey []byte        // of the installation: a cursor of one replica is good at all
@@ -96,7 +72,7 @@ type Config struct {
 	Log          *slog.Logger
 	Metrics      prometheus.Gatherer
 	Now          func() time.Time
-	Plan         func(context.Context, store.Ref) ([]PlannedCall, error)
+	Plan         func(context.Context, store.Ref) ([]stay.PlannedCall, error)
 	Provisioning func(context.Context) (Provisioning, error)
 	Profiling    bool // pprof on the private listener
 	Ready        func(context.Context) Readiness

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // publicRoutes answer without a token or a session.
@@ -27,10 +28,10 @@ func withForeign(t *testing.T) *app {
 	t.Helper()
 	a := newApp(t)
 	a.owners = map[string]string{"FOREIGN-group": "open", "555555-5555": "default", "666666-6666": "default"}
-	a.groups = append(a.groups, handlers.AccessGroup{ID: "FOREIGN-group", Name: "FOREIGN vault", SystemID: "FOREIGN-system", SystemName: "FOREIGN building"})
+	a.groups = append(a.groups, stay.AccessGroup{ID: "FOREIGN-group", Name: "FOREIGN vault", SystemID: "FOREIGN-system", SystemName: "FOREIGN building"})
 	problem := "FOREIGN-problem"
 	a.provisioning.Disconnected = []handlers.Disconnected{{ACSSystemID: "FOREIGN-system", Since: "2026-01-01T00:00:00.000Z", Problem: &problem}}
-	a.provisioning.LastSweep = &handlers.Sweep{HeldBack: 7, Failed: []string{"FOREIGN-system"}}
+	a.provisioning.LastSweep = &stay.Sweep{HeldBack: 7, Failed: []string{"FOREIGN-system"}}
 	a.post(hook{source: "default", id: "1", body: listingBody})
 	a.post(hook{source: "default", id: "2", body: reservationBody})
 	a.post(hook{source: "open", id: "3", body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"FOREIGN-L","name":"FOREIGN suite","seam_access_group_ids":["FOREIGN-group"]}}`})

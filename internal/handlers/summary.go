@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -25,7 +26,7 @@ type Summary struct {
 type Provisioning struct {
 	Paused       *string        `json:"paused" doc:"Why nothing is provisioned now; null while it is." example:"Seam does not accept SEAM_API_KEY: set a valid one"`
 	Disconnected []Disconnected `json:"disconnected_access_systems" nullable:"false" doc:"Access systems that Seam can't reach."`
-	LastSweep    *Sweep         `json:"last_sweep" doc:"The last comparison of all live keys with Seam; null before the first, and for a token of single sources."`
+	LastSweep    *stay.Sweep    `json:"last_sweep" doc:"The last comparison of all live keys with Seam; null before the first, and for a token of single sources."`
 }
 
 // Disconnected is an access system that Seam can't reach.
@@ -33,17 +34,6 @@ type Disconnected struct {
 	ACSSystemID string  `json:"acs_system_id"`
 	Since       string  `json:"since" format:"date-time"`
 	Problem     *string `json:"problem" doc:"Seam's error code." example:"acs_system_disconnected"`
-}
-
-// Sweep is what a comparison of all live keys with Seam came to.
-type Sweep struct {
-	At        time.Time `json:"at"`
-	TookMS    int64     `json:"took_ms"`
-	Compared  int       `json:"compared" doc:"Live keys."`
-	Different int       `json:"different" doc:"Of them otherwise at Seam than recorded: they were looked at one by one then."`
-	Missing   int       `json:"missing" doc:"Of them without their ACS user or credential in Seam's lists."`
-	HeldBack  int       `json:"held_back" doc:"Missing ones that were left alone, because they were too many at once (over 5 % and at least 5)."`
-	Failed    []string  `json:"failed" nullable:"false" doc:"Access systems that could not be read, and why."`
 }
 
 // countsLast is for how many times as long as counting took its result is shown again, where it took longer than

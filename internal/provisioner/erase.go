@@ -8,19 +8,9 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
-
-// Erasure is what erasing a guest came to.
-type Erasure struct {
-	Reservations int         // whose guest's data was removed
-	Bodies       int         // of other events, whose content was removed
-	Waiting      int         // events that waited for documents, and are rejected without their content
-	Live         []store.Ref // stays that are not over: then nothing is erased
-	Unsettled    int         // events about the guest that are being applied: then nothing is erased
-	Identity     string      // what became of the guest's user identity at Seam
-	Found        bool        // anything was known of the address, here or at Seam
-}
 
 // ErrAddress says that what is to be erased is no whole e-mail address.
 var ErrAddress = errors.New("must be one whole e-mail address")
@@ -28,8 +18,8 @@ var ErrAddress = errors.New("must be one whole e-mail address")
 // EraseGuest removes what we hold of a guest, and at Seam what we made for the guest and nobody else uses. While a
 // stay of the guest's lasts, anything of one is left at Seam, or an event about the guest is being applied, nothing
 // is erased. It may be repeated. [ErrAddress] where the address is not one whole e-mail address.
-func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit store.Audit) (Erasure, error) {
-	var e Erasure
+func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit store.Audit) (stay.Erasure, error) {
+	var e stay.Erasure
 	mentions, ok := pms.MentionsOf(address)
 	if !ok {
 		return e, ErrAddress

@@ -1,37 +1,26 @@
 package provisioner
 
 import (
+	"cmp"
 	"context"
-	"time"
+	"slices"
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Target is what should be true in Seam for one reservation, in words that a page can show beside what is.
-type Target struct {
-	Key         bool       // there is to be an ACS user with a mobile key
-	Why         string     // there is to be none: why
-	ACSSystemID string     // "" while it is not known
-	StartsAt    *time.Time // access; nil while it is not known
-	EndsAt      *time.Time
-	GroupIDs    []string
-	RemoveAt    *time.Time // when what is left of it goes
-	Reason      string     // what stands in the way, for machines; "" for nothing
-	Message     string     // and for people
-}
-
 // Explain works out what should be true for a reservation, from what is known: Seam is not asked.
 // [store.ErrNotFound] where there is no such reservation.
-func (p *Provisioner) Explain(ctx context.Context, ref store.Ref) (Target, error) {
+func (p *Provisioner) Explain(ctx context.Context, ref store.Ref) (stay.Target, error) {
 	work, err := p.store.LoadWork(ctx, ref)
 	if err != nil {
-		return Target{}, err
+		return stay.Target{}, err
 	}
 	a := p.newAttempt(store.Lease{Ref: ref}, work)
 	d := plan.Desire(a.situation(p.directory.system)).WithFirstKeyWaiting(a.users)
-	t := Target{Key: d.Goal == plan.Have, ACSSystemID: d.SystemID, GroupIDs: d.Groups}
+	t := stay.Target{Key: d.Goal == plan.Have, ACSSystemID: d.SystemID, GroupIDs: d.Groups}
 	if !d.Starts.IsZero() && (t.Key || d.Expired) {
 		t.StartsAt, t.EndsAt, t.RemoveAt = &d.Starts, &d.Ends, &d.RemoveAt
 	}
@@ -44,14 +33,30 @@ func (p *Provisioner) Explain(ctx context.Context, ref store.Ref) (Target, error
 	return t, nil
 }
 
-// AccessGroups lists the workspace's access groups and access systems, as they were some seconds ago at most.
-func (p *Provisioner) AccessGroups(ctx context.Context) ([]seam.AccessGroup, []seam.System, error) {
+// AccessGroups lists the workspace's access groups by access system and name, as they were some seconds ago at most.
+func (p *Provisioner) AccessGroups(ctx context.Context) ([]stay.AccessGroup, error) {
 	groups, err := p.directory.all(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	systems, err := p.systems(ctx)
-	return groups, systems, err
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, system := range systems {
+		names[system.ACSSystemID] = system.Name
+	}
+
+	list := make([]stay.AccessGroup, len(groups))
+	for i, g := range groups {
+		list[i] = stay.AccessGroup{ID: g.ACSAccessGroupID, Name: g.Name, SystemID: g.ACSSystemID, SystemName: names[g.ACSSystemID]}
+	}
+	slices.SortFunc(list, func(a, b stay.AccessGroup) int {
+		return cmp.Or(cmp.Compare(a.SystemName, b.SystemName), cmp.Compare(a.SystemID, b.SystemID),
+			cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return list, nil
 }
 
 // systems lists the access systems, as they were some seconds ago at most.

@@ -4,19 +4,13 @@ import (
 	"context"
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
-// PlannedCall is one changing call to Seam that a reconcile would make.
-type PlannedCall struct {
-	Path   string
-	Body   any
-	Reason string
-}
-
 // Plan compares a reservation with Seam and returns the changing calls that a reconcile would make now. It
 // reads and changes nothing. [store.ErrNotFound] where there is no such reservation.
-func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]PlannedCall, error) {
+func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCall, error) {
 	work, err := p.store.LoadWork(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -27,7 +21,7 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]PlannedCall, e
 	work.Key.CheckRequested, work.Key.Revive = true, true // as an admin's reconcile has it
 	a := p.newAttempt(store.Lease{Ref: ref}, work)
 	a.preview = true
-	calls := []PlannedCall{}
+	calls := []stay.PlannedCall{}
 	d, out := a.desired(ctx)
 	if out.stops() {
 		return nil, out.err
@@ -48,7 +42,7 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]PlannedCall, e
 		}
 	}
 	for _, s := range plan.Plan(d, a.users, work.Key.Revive) {
-		calls = append(calls, PlannedCall{Path: s.Path, Body: s.Body, Reason: s.Reason})
+		calls = append(calls, stay.PlannedCall{Path: s.Path, Body: s.Body, Reason: s.Reason})
 	}
 	return calls, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -41,20 +42,9 @@ const (
 	seamEventsKept = 4 * 24 * time.Hour
 )
 
-// Sweep is what a sweep came to, as the summary shows it.
-type Sweep struct {
-	At        time.Time `json:"at"`
-	TookMS    int64     `json:"took_ms"`
-	Compared  int       `json:"compared"`  // keys
-	Different int       `json:"different"` // of them otherwise at Seam than recorded: they were compared one by one then
-	Missing   int       `json:"missing"`   // of them without their ACS user or credential
-	HeldBack  int       `json:"held_back"` // missing ones that were left alone: too many at once
-	Failed    []string  `json:"failed"`    // access systems that could not be read, and why
-}
-
 // LastSweep returns the last sweep of any replica; the zero one if there was none.
-func LastSweep(ctx context.Context, s *store.Store) (Sweep, error) {
-	var last Sweep
+func LastSweep(ctx context.Context, s *store.Store) (stay.Sweep, error) {
+	var last stay.Sweep
 	err := s.TaskResult(ctx, sweepTask, &last)
 	return last, err
 }
@@ -114,8 +104,8 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 
 // sweep compares all that is recorded with Seam, system by system, from lists. What differs is compared again
 // one by one, by attempts, which judge and mend it.
-func (p *Provisioner) sweep(ctx context.Context, started time.Time) Sweep {
-	result := Sweep{At: started, Failed: []string{}}
+func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
+	result := stay.Sweep{At: started, Failed: []string{}}
 	if err := p.store.ForgetSeamEvents(ctx, started.Add(-seamEventsKept)); err != nil {
 		p.log.Warn("old events of Seam's can't be forgotten", "error", err)
 	}

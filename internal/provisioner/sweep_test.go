@@ -15,6 +15,7 @@ import (
 	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
+	domain "github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -35,7 +36,7 @@ func (r *rig) issue(n int) []stay {
 }
 
 // sweepNow moves the clocks to the sweep's next turn and waits for its end.
-func (r *rig) sweepNow() provisioner.Sweep {
+func (r *rig) sweepNow() domain.Sweep {
 	r.t.Helper()
 	before := r.lastSweep()
 	r.advance(r.options.SweepInterval + time.Minute)
@@ -43,7 +44,7 @@ func (r *rig) sweepNow() provisioner.Sweep {
 	return r.lastSweep()
 }
 
-func (r *rig) lastSweep() provisioner.Sweep {
+func (r *rig) lastSweep() domain.Sweep {
 	r.t.Helper()
 	last, err := provisioner.LastSweep(context.Background(), r.store)
 	if err != nil {
@@ -70,7 +71,7 @@ func TestSweepReadsListsAndNotKeys(t *testing.T) {
 	// systems/list; of the one system in use 3 pages of users, 3 of credentials, its groups and each one's members
 	want := map[string]int{"/acs/systems/list": 1, "/acs/users/list": 3, "/acs/credentials/list": 3, "/acs/access_groups/list": 1, "/acs/access_groups/list_users": 3}
 	// A machine with no time makes workers lose leases, and what they left is tidied up by and by: then it is tried again.
-	var swept provisioner.Sweep
+	var swept domain.Sweep
 	var diff string
 	for range 10 {
 		r.sim.Forget()

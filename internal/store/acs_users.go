@@ -76,7 +76,7 @@ func (s *Store) ACSUsers(ctx context.Context, refs []Ref) (map[Ref][]ACSUser, er
 	}
 	users := map[Ref][]ACSUser{}
 	for _, u := range list {
-		ref := Ref{u.Source, u.ReservationID}
+		ref := Ref{Source: u.Source, ReservationID: u.ReservationID}
 		users[ref] = append(users[ref], u)
 	}
 	return users, nil

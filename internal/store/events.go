@@ -433,7 +433,7 @@ func replayEntries(ctx context.Context, tx pgx.Tx, events []Event, by string, no
 	var refs []Ref
 	for _, e := range events {
 		if e.ReservationID != nil {
-			refs = append(refs, Ref{e.Source, *e.ReservationID})
+			refs = append(refs, Ref{Source: e.Source, ReservationID: *e.ReservationID})
 		}
 	}
 	sources, ids := splitRefs(refs)
@@ -445,11 +445,11 @@ func replayEntries(ctx context.Context, tx pgx.Tx, events []Event, by string, no
 	}
 	var entries []Entry
 	for _, e := range events {
-		if e.ReservationID == nil || !slices.Contains(known, Ref{e.Source, *e.ReservationID}) {
+		if e.ReservationID == nil || !slices.Contains(known, Ref{Source: e.Source, ReservationID: *e.ReservationID}) {
 			continue
 		}
 		entries = append(entries, Entry{
-			Ref: Ref{e.Source, *e.ReservationID}, At: now, Kind: TimelineAction, Summary: by + " had " + e.Type + " applied again",
+			Ref: Ref{Source: e.Source, ReservationID: *e.ReservationID}, At: now, Kind: TimelineAction, Summary: by + " had " + e.Type + " applied again",
 			Detail: map[string]any{"action": "replay", "by": by, "event_id": e.EventID.String()},
 		})
 	}

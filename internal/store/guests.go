@@ -21,7 +21,7 @@ type Guest struct {
 }
 
 // Ref names the guest, with the guest's id in place of a reservation's.
-func (g Guest) Ref() Ref { return Ref{g.Source, g.GuestID} }
+func (g Guest) Ref() Ref { return Ref{Source: g.Source, ReservationID: g.GuestID} }
 
 const guestColumns = `source, guest_id, guest_email, guest_name, guest_phone, version_at, version_seq, updated_at`
 
@@ -93,7 +93,7 @@ func ReservationsOfGuests(ctx context.Context, tx pgx.Tx, guests []Ref, now time
 	var guest Ref
 	var id string
 	_, err := pgx.ForEachRow(rows, []any{&guest.Source, &guest.ReservationID, &id}, func() error {
-		found[guest] = append(found[guest], Ref{guest.Source, id})
+		found[guest] = append(found[guest], Ref{Source: guest.Source, ReservationID: id})
 		return nil
 	})
 	return found, wrap(err, "find the reservations of guests")

@@ -1,24 +1,17 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // ListingRef names one listing.
-type ListingRef struct {
-	Source    string
-	ListingID string
-}
-
-// Compare is the order in which listings are locked everywhere.
-func (r ListingRef) Compare(other ListingRef) int {
-	return cmp.Or(cmp.Compare(r.Source, other.Source), cmp.Compare(r.ListingID, other.ListingID))
-}
+type ListingRef = stay.ListingRef
 
 // Listing is a row of listings.
 type Listing struct {
@@ -79,7 +72,7 @@ func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool
 			ORDER BY source COLLATE "C", listing_id COLLATE "C" `+lock, sources, ids)
 		listings, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
 		for _, l := range listings {
-			found[ListingRef{l.Source, l.ListingID}] = l
+			found[ListingRef{Source: l.Source, ListingID: l.ListingID}] = l
 		}
 		return wrap(err, "lock listings")
 	}
@@ -220,7 +213,7 @@ func (s *Store) ListingsNamed(ctx context.Context, refs []ListingRef) (map[Listi
 		SELECT `+listingColumns+` FROM listings WHERE known AND (source, listing_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
 	for _, l := range list {
-		found[ListingRef{l.Source, l.ListingID}] = l
+		found[ListingRef{Source: l.Source, ListingID: l.ListingID}] = l
 	}
 	return found, wrap(err, "read %d listings", len(refs))
 }

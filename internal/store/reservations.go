@@ -39,7 +39,7 @@ type Reservation struct {
 }
 
 // Ref names the reservation.
-func (r Reservation) Ref() Ref { return Ref{r.Source, r.ReservationID} }
+func (r Reservation) Ref() Ref { return Ref{Source: r.Source, ReservationID: r.ReservationID} }
 
 const reservationColumns = `source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in_said,
 	check_out_said, check_in, check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy,

@@ -2,7 +2,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -14,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // Errors that callers decide by.
@@ -31,15 +32,7 @@ type Store struct {
 }
 
 // Ref names one reservation.
-type Ref struct {
-	Source        string
-	ReservationID string
-}
-
-// Compare orders refs as Postgres does by COLLATE "C".
-func (r Ref) Compare(other Ref) int {
-	return cmp.Or(cmp.Compare(r.Source, other.Source), cmp.Compare(r.ReservationID, other.ReservationID))
-}
+type Ref = stay.Ref
 
 // racedTries is how often a transaction is tried. Each race has a winner, so that a loser succeeds within a few tries.
 const racedTries = 10

@@ -1,0 +1,51 @@
+package stay
+
+import "time"
+
+// PlannedCall is one changing call to Seam that a reconcile would make.
+type PlannedCall struct {
+	Path   string `json:"path" example:"/acs/users/update" doc:"The Seam endpoint."`
+	Body   any    `json:"body" doc:"The request body. Ids that an earlier call of the plan will give stand in braces."`
+	Reason string `json:"reason" example:"access lasts from check-in to check-out"`
+}
+
+// AccessGroup is an access group of the Seam workspace.
+type AccessGroup struct {
+	ID, Name, SystemID, SystemName string
+}
+
+// Target is what should be true at Seam for one reservation, in words that a page can show beside what is true.
+type Target struct {
+	Key         bool       // an ACS user with a mobile key should exist
+	Why         string     // why none should; "" if one should
+	ACSSystemID string     // "" while it is not known
+	StartsAt    *time.Time // of access; nil while it is not known
+	EndsAt      *time.Time
+	GroupIDs    []string
+	RemoveAt    *time.Time // when what is left of it is removed
+	Reason      string     // what prevents the key, for machines; "" for nothing
+	Message     string     // the same for people
+}
+
+// Erasure is what erasing a guest resulted in.
+type Erasure struct {
+	Reservations int    `json:"reservations" doc:"Reservations whose guest's data was removed, with their raw bodies."`
+	Found        bool   `json:"found" doc:"Whether anything was known of the address, here or at Seam. False may be a misspelt address."`
+	Bodies       int    `json:"bodies" doc:"Other events that held the address, and have lost their raw body."`
+	Waiting      int    `json:"waiting_events" doc:"Events that held the address and waited for documents of the PMS: they are rejected, with the reason erased, without their raw body."`
+	Identity     string `json:"user_identity" doc:"What became of the guest's user identity at Seam." example:"user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted"`
+
+	Live      []Ref `json:"-"` // stays that are not over: then nothing is erased
+	Unsettled int   `json:"-"` // events about the guest that are being applied: then nothing is erased
+}
+
+// Sweep is the result of comparing all live keys with Seam.
+type Sweep struct {
+	At        time.Time `json:"at"`
+	TookMS    int64     `json:"took_ms"`
+	Compared  int       `json:"compared" doc:"Live keys."`
+	Different int       `json:"different" doc:"Of them otherwise at Seam than recorded: they were looked at one by one then."`
+	Missing   int       `json:"missing" doc:"Of them without their ACS user or credential in Seam's lists."`
+	HeldBack  int       `json:"held_back" doc:"Missing ones that were left alone, because they were too many at once (over 5 % and at least 5)."`
+	Failed    []string  `json:"failed" nullable:"false" doc:"Access systems that could not be read, and why."`
+}
