@@ -1,0 +1,212 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// This file runs the deliveries of one subscription: claim, send, record; also the test message, and the removal of old deliveries.
+
+// deliver sends what is due to one subscription, until nothing is, or a message fails: then the next round decides how to go on.
+func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state store.Subscription) {
+	atOnce, places := inFlight, n.claims
+	if state.Failures > 0 || state.LastSuccessAt == nil {
+		places = n.probes // until it has taken a message
+	}
+	if s.ForPeople() {
+		n.deliverTogether(ctx, sending, s, places)
+		return
+	}
+	if state.Dead() || state.LastSuccessAt == nil {
+		atOnce = 1
+	}
+	done := make(chan bool, inFlight)
+	onTheirWay := 0
+	defer func() {
+		for range onTheirWay {
+			<-done
+		}
+		n.Wake()
+	}()
+	for ctx.Err() == nil {
+		claimed, looked, err := n.claim(ctx, places, s, atOnce-onTheirWay)
+		if err != nil {
+			if ctx.Err() == nil {
+				n.log.Error("deliveries of a subscription are delayed", "subscription", s.Name, "error", err)
+			}
+			return
+		}
+		for _, c := range claimed {
+			onTheirWay++
+			taken := places // it is given back to the pool that it was taken from, whichever is in use by then
+			go func() { done <- n.attempt(sending, taken, s, c) }()
+		}
+		switch {
+		case onTheirWay == 0 && looked == 0:
+			return
+		case onTheirWay < atOnce && looked > 0:
+			continue // there may be more
+		}
+		delivered := <-done
+		onTheirWay--
+		if !delivered {
+			return
+		}
+		atOnce, places = inFlight, n.claims
+	}
+}
+
+// deliverTogether sends what is due to people, in as few messages as it fits into.
+func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription, places chan struct{}) {
+	defer n.Wake()
+	for ctx.Err() == nil {
+		claimed, looked, err := n.claim(ctx, places, s, togetherAtMost)
+		if err != nil && ctx.Err() == nil {
+			n.log.Error("deliveries of a subscription are delayed", "subscription", s.Name, "error", err)
+		}
+		if err != nil || looked == 0 || (len(claimed) > 0 && !n.attemptTogether(sending, places, s, claimed)) {
+			return
+		}
+	}
+}
+
+// attemptTogether sends one message for several deliveries and records how it ended for each.
+func (n *Notifier) attemptTogether(ctx context.Context, places chan struct{}, s Subscription, claimed []store.ClaimedDelivery) (delivered bool) {
+	if time.Until(claimed[0].Until) < answerWithin+leaseSpare {
+		return false
+	}
+	o, result := n.clients.sendLetter(ctx, s, claimed[0].DeliveryID.String(), s.compose(claimed, n.PublicURL), n.agent(), n.Now)
+	if ctx.Err() != nil {
+		return false
+	}
+	observe(s.Name, o, result)
+	jitter := rand.Float64() // #nosec G404 -- jitter; the same for all, so that they are tried again together
+	for _, c := range claimed {
+		if err := n.record(ctx, places, c, o, result, jitter); err != nil && ctx.Err() == nil {
+			n.log.Error("the result of a delivery is not stored: it may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
+			return false
+		}
+	}
+	return o.delivered()
+}
+
+// agent is how the service calls itself.
+func (n *Notifier) agent() string { return "staykey/" + n.Version }
+
+// claim takes up to limit messages.
+func (n *Notifier) claim(ctx context.Context, places chan struct{}, s Subscription, limit int) ([]store.ClaimedDelivery, int, error) {
+	select {
+	case places <- struct{}{}:
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+	defer func() { <-places }()
+	return n.store.ClaimDeliveries(ctx, store.ClaimRequest{Scope: s.scope(), Now: n.Now(), Lease: leaseFor, Limit: limit, Window: window},
+		func(in store.StayToTell) (store.Telling, error) { return s.tell(in, n.address(in.Present.Ref)) })
+}
+
+// address is where REST shows a stay; "" if that is not known.
+func (n *Notifier) address(ref store.Ref) string {
+	if n.PublicURL == "" {
+		return ""
+	}
+	return n.PublicURL + "/v1/reservations/" + url.PathEscape(ref.Source) + "/" + url.PathEscape(ref.ReservationID)
+}
+
+// attempt sends a message and records how it ended. One whose lease would end before the answer must come doesn't leave.
+func (n *Notifier) attempt(ctx context.Context, places chan struct{}, s Subscription, c store.ClaimedDelivery) (delivered bool) {
+	if time.Until(c.Until) < answerWithin+leaseSpare {
+		return false
+	}
+	o, result := n.clients.send(ctx, s, post{c.DeliveryID.String(), c.Body}, n.agent(), n.Now)
+	if ctx.Err() != nil {
+		return false // the lease ends, and it is sent again
+	}
+	observe(s.Name, o, result)
+	err := n.record(ctx, places, c, o, result, rand.Float64()) // #nosec G404 -- jitter
+	if err != nil && ctx.Err() == nil {
+		n.log.Error("the result of a delivery is not stored: it may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
+		return false
+	}
+	return o.delivered()
+}
+
+func observe(name string, o outcome, r store.AttemptResult) {
+	result := "refused"
+	switch {
+	case o.delivered():
+		result = "delivered"
+	case o.status == 0:
+		result = "failed"
+	}
+	attempts.WithLabelValues(name, result).Observe(r.Duration.Seconds())
+}
+
+func (n *Notifier) record(ctx context.Context, places chan struct{}, c store.ClaimedDelivery, o outcome, r store.AttemptResult, jitter float64) error {
+	select {
+	case places <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-places }()
+	now := n.Now()
+	v, err := n.store.RecordAttempt(ctx, c, r, now, func(sub store.Subscription, tries int) store.AttemptVerdict {
+		return judge(o, sub, tries, now, jitter)
+	})
+	switch {
+	case errors.Is(err, store.ErrLeaseLost):
+		return nil // somebody else has it, and sends it again
+	case err != nil:
+		return err
+	case v.Disable != "":
+		n.log.Error("subscription disabled", "subscription", c.Subscription, "reason", v.Disable)
+	case !v.Delivered:
+		n.log.Warn("delivery failed", "subscription", c.Subscription, "delivery_id", c.DeliveryID, "attempt", c.Attempt, "status", r.StatusCode,
+			"error", r.Error, "retry_at", v.RetryAt)
+	}
+	return nil
+}
+
+// Test sends a test message to a subscription at once, and stores it with what became of it. A failure is not tried again.
+func (n *Notifier) Test(ctx context.Context, s Subscription) (store.Delivery, store.AttemptResult, error) {
+	now := n.Now()
+	d := store.Delivery{DeliveryID: uuid.New(), Subscription: s.Name, Type: TypeTest, Status: store.DeliveryDropped, CreatedAt: now, Attempts: 1, FinishedAt: &now}
+	d.Body = encode(Envelope{Type: TypeTest, Timestamp: instant(now), Data: map[string]string{"subscription": s.Name}})
+	var o outcome
+	var result store.AttemptResult
+	if s.ForPeople() {
+		l := letter{"test message", "This is a test message to the subscription " + s.Name + ": it works."}
+		o, result = n.clients.sendLetter(ctx, s, d.DeliveryID.String(), l, n.agent(), n.Now)
+	} else {
+		o, result = n.clients.send(ctx, s, post{d.DeliveryID.String(), d.Body}, n.agent(), n.Now)
+	}
+	observe(s.Name, o, result)
+	if o.delivered() {
+		d.Status = store.DeliveryDelivered
+	} else {
+		d.Reason = &result.Error
+	}
+	return d, result, n.store.SaveDelivery(ctx, d, result, n.Now())
+}
+
+// prune forgets deliveries whose age has come.
+func (n *Notifier) prune(ctx context.Context) {
+	now := n.Now()
+	if _, err := n.store.PruneSubscriptions(ctx, now.Add(-forgetAfter)); err != nil {
+		n.log.Error("subscriptions that are no longer configured are not forgotten yet", "error", err)
+	}
+	for removed := pruneAtOnce; n.Retain > 0 && removed == pruneAtOnce && ctx.Err() == nil; {
+		var err error
+		if removed, err = n.store.PruneDeliveries(ctx, now.Add(-n.Retain), pruneAtOnce); err != nil {
+			n.log.Error("old deliveries are not removed yet", "error", err)
+			return
+		}
+	}
+}

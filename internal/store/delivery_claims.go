@@ -1,0 +1,297 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// This file takes up what subscriptions must be told: which stays changed, what is due, and the messages to send.
+
+// StayState is what can be told of a stay, from one snapshot.
+type StayState struct {
+	Ref
+	Sequence          int64
+	ReservationStatus string
+	ListingID         *string
+	ListingName       *string
+	CheckIn           *time.Time
+	CheckOut          *time.Time
+	GuestName         *string
+	KeyStatus         string
+	Reason            *string
+	Message           *string
+	ChangedAt         time.Time
+	ACSUserID         *string
+	CredentialID      *string
+	StartsAt          *time.Time
+	EndsAt            *time.Time
+	AccessGroupIDs    []string
+}
+
+// StayToTell is what a subscription was told of a stay, and what is true now.
+type StayToTell struct {
+	Told        json.RawMessage // nil: nothing
+	PerhapsTold json.RawMessage // a list
+	Present     StayState
+}
+
+// Telling is what is decided for one stay.
+type Telling struct {
+	Told        json.RawMessage // what counts as told without a message
+	PerhapsTold json.RawMessage // with the message's own state
+	Message     *Message        // nil: nothing is to be sent
+	Unsettled   bool            // what is to be told is not known before the stay changes again
+}
+
+// Message is what is to be sent.
+type Message struct {
+	Type     string
+	Sequence int64
+	Body     []byte
+	State    json.RawMessage // what is told once it is delivered
+}
+
+// ClaimRequest asks for deliveries of one subscription.
+type ClaimRequest struct {
+	Scope
+	Now    time.Time
+	Lease  time.Duration // by the database's clock
+	Limit  int           // deliveries at once
+	Window int           // stays at most that are taken up and not tried yet; all others wait in the order of changes, which costs nothing
+}
+
+// ClaimedDelivery is a message that may leave until its lease ends.
+type ClaimedDelivery struct {
+	Delivery
+	Attempt int // its number, from 1
+	State   json.RawMessage
+	Token   uuid.UUID
+	Until   time.Time // by this machine's monotonic clock, and rather too early
+	Present StayState
+}
+
+// ClaimDeliveries takes up what changed and what is due, has tell decide about each stay, and returns the messages to send. When it returns, the
+// messages and leases are on disk, and so is every change that they tell of. looked is how many stays were looked at: if it is 0,
+// nothing is due.
+func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest, tell func(StayToTell) (Telling, error)) (claimed []ClaimedDelivery, looked int, err error) {
+	until := time.Now().Add(c.Lease)
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		claimed = nil
+		progress, err := takeUp(ctx, tx, c)
+		if err != nil || progress < 0 {
+			return err
+		}
+		due, err := lockDue(ctx, tx, c)
+		if err != nil {
+			return err
+		}
+		looked = progress + len(due)
+		for _, stay := range due {
+			telling, err := tell(stay.StayToTell)
+			if err != nil {
+				return err
+			}
+			message, err := stay.decide(ctx, tx, c, telling)
+			if err != nil {
+				return err
+			}
+			if message != nil {
+				message.Until, message.Present = until, stay.Present
+				claimed = append(claimed, *message)
+			}
+		}
+		return nil
+	})
+	return claimed, looked, wrap(err, "claim deliveries of subscription %s", c.Subscription)
+}
+
+// A receiver counts as dead after so many failures in a row. Then it is sent one message at a time, few stays wait for another try, and a stay
+// that has not been tried is taken up now and then: a few messages that a receiver never accepts must not hold back all others. When it
+// accepts one, everything that waits is sent at once.
+const (
+	deadAfter  = 3
+	deadHolds  = 8
+	probeEvery = 5 * time.Minute
+)
+
+// Dead reports whether a receiver counts as dead, and is sent one message at a time.
+func (s Subscription) Dead() bool { return s.Failures >= deadAfter }
+
+// takeUp makes rows of stays that changed since the subscription last looked, as many as fit into its window, and returns how many changes it
+// passed; -1 if the subscription may not deliver now.
+func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest) (int, error) {
+	var position, madeAt int64
+	var failures, fresh, failed int
+	var probe, unknown bool
+	err := tx.QueryRow(ctx, `
+		SELECT position, made_at_order, failures, coalesce(last_failure_at <= $3, true), last_success_at IS NULL,
+			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL AND w.tries = 0 LIMIT $2) w),
+			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT $4) w)
+		FROM subscriptions WHERE name = $1 AND disabled_at IS NULL FOR NO KEY UPDATE`, c.Subscription, c.Window, c.Now.Add(-probeEvery), deadHolds).
+		Scan(&position, &madeAt, &failures, &probe, &unknown, &fresh, &failed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return -1, nil
+	}
+	room := c.Window - fresh
+	if unknown { // it has not taken a message yet
+		room = min(c.Window, deadHolds) - fresh
+	}
+	if failures >= deadAfter { // one at a time shows whether it is the receiver, or only the messages that it was sent
+		room = 0
+		if fresh == 0 && (probe || failed < deadHolds) {
+			room = 1
+		}
+	}
+	if err != nil || room <= 0 {
+		return 0, err
+	}
+	rows, _ := tx.Query(ctx, `
+		SELECT p.source, p.reservation_id, p.position, k.status IN ('revoked', 'expired') FROM (
+			SELECT * FROM stay_positions WHERE position > $1 ORDER BY position LIMIT 500) p JOIN mobile_keys k USING (source, reservation_id)
+		ORDER BY p.position`, position)
+	var refs []Ref
+	passed := 0
+	var ref Ref
+	var at int64
+	var over bool
+	if _, err := pgx.ForEachRow(rows, []any{&ref.Source, &ref.ReservationID, &at, &over}, func() error {
+		if len(refs) == room {
+			return nil
+		}
+		passed, position = passed+1, at
+		if (c.Sources == nil || slices.Contains(c.Sources, ref.Source)) && (!over || at > madeAt) {
+			refs = append(refs, ref)
+		}
+		return nil
+	}); err != nil || passed == 0 {
+		return 0, err
+	}
+	sources, ids := splitRefs(refs)
+	var b pgx.Batch
+	// A receiver that fails keeps its schedule, whatever changes.
+	b.Queue(`
+		INSERT INTO subscription_stays AS w (source, reservation_id, subscription, due_at)
+		SELECT source, reservation_id, $3, $4 FROM unnest($1::text[], $2::text[]) AS n (source, reservation_id)
+		ON CONFLICT (source, reservation_id, subscription) DO UPDATE SET
+			due_at = CASE WHEN $5::boolean THEN $4 ELSE coalesce(w.due_at, $4) END, tries = CASE WHEN $5::boolean THEN 0 ELSE w.tries END`,
+		sources, ids, c.Subscription, c.Now, failures < deadAfter)
+	b.Queue(`UPDATE subscriptions SET position = $2 WHERE name = $1`, c.Subscription, position)
+	return passed, tx.SendBatch(ctx, &b).Close()
+}
+
+// dueStay is a locked row of subscription_stays with what is true of its stay.
+type dueStay struct {
+	StayToTell
+	deliveryID *uuid.UUID
+	again      bool
+}
+
+func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) {
+	rows, _ := tx.Query(ctx, `
+		SELECT source, reservation_id FROM subscription_stays
+		WHERE subscription = $1 AND due_at <= $2 AND (lease_until IS NULL OR lease_until < clock_timestamp())
+		ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED`, c.Subscription, c.Now, c.Limit)
+	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
+	if err != nil || len(refs) == 0 {
+		return nil, err
+	}
+	sources, ids := splitRefs(refs)
+	rows, _ = tx.Query(ctx, `
+		SELECT w.told, w.perhaps_told, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence, r.status, r.listing_id, l.name, r.check_in, r.check_out,
+			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at, u.ends_at, u.acs_access_group_ids
+		FROM unnest($2::text[], $3::text[]) AS n (source, reservation_id)
+		JOIN subscription_stays w ON w.source = n.source AND w.reservation_id = n.reservation_id AND w.subscription = $1
+		JOIN mobile_keys k ON k.source = n.source AND k.reservation_id = n.reservation_id
+		JOIN reservations r ON r.source = n.source AND r.reservation_id = n.reservation_id
+		LEFT JOIN listings l ON l.source = r.source AND l.listing_id = r.listing_id
+		LEFT JOIN LATERAL (SELECT * FROM (
+			SELECT * FROM acs_users u WHERE u.source = n.source AND u.reservation_id = n.reservation_id AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u
+			WHERE u.removed_at IS NULL) u ON true
+		ORDER BY w.due_at`, c.Subscription, sources, ids)
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (d dueStay, err error) {
+		p := &d.Present
+		return d, row.Scan(&d.Told, &d.PerhapsTold, &d.deliveryID, &d.again, &p.Source, &p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
+			&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID, &p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs)
+	})
+}
+
+// decide writes what was decided for a stay; nil if nothing is to be sent.
+func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Telling) (*ClaimedDelivery, error) {
+	last, err := d.last(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	args := pgx.StrictNamedArgs{
+		"source": d.Present.Source, "reservation_id": d.Present.ReservationID, "subscription": c.Subscription, "told": t.Told,
+		"perhaps_told": t.PerhapsTold,
+	}
+	const whose = ` WHERE source = @source AND reservation_id = @reservation_id AND subscription = @subscription`
+	out := &ClaimedDelivery{Token: uuid.New()}
+	switch {
+	case t.Message != nil && last != nil && last.Status == DeliveryWaiting && last.Type == t.Message.Type && last.Sequence == t.Message.Sequence:
+		out.Delivery, out.State = *last, t.Message.State
+	case t.Message != nil:
+		out.State = t.Message.State
+		out.Delivery = Delivery{
+			DeliveryID: uuid.New(), Subscription: c.Subscription, Type: t.Message.Type, Source: d.Present.Source, ReservationID: d.Present.ReservationID,
+			Sequence: t.Message.Sequence, Status: DeliveryWaiting, Body: t.Message.Body, CreatedAt: c.Now,
+		}
+		if err := dropOvertaken(ctx, tx, last, c.Now); err != nil {
+			return nil, err
+		}
+		if err := insertDelivery(ctx, tx, out.Delivery); err != nil {
+			return nil, err
+		}
+	case d.again && last != nil:
+		out.Delivery = *last
+	case t.Unsettled:
+		_, err := tx.Exec(ctx, `
+			UPDATE subscription_stays SET due_at = NULL, again = false, lease_token = NULL, lease_until = NULL
+			WHERE source = $1 AND reservation_id = $2 AND subscription = $3`, d.Present.Source, d.Present.ReservationID, c.Subscription)
+		return nil, err
+	default:
+		if err := dropOvertaken(ctx, tx, last, c.Now); err != nil {
+			return nil, err
+		}
+		args["sequence"] = d.Present.Sequence
+		_, err := tx.Exec(ctx, `
+			UPDATE subscription_stays SET told = @told, told_sequence = greatest(told_sequence, @sequence), perhaps_told = @perhaps_told, due_at = NULL,
+				tries = 0, again = false, lease_token = NULL, lease_until = NULL`+whose, args)
+		return nil, err
+	}
+	out.Attempt = out.Attempts + 1
+	args["delivery_id"], args["token"], args["lease"] = out.DeliveryID, out.Token, c.Lease
+	_, err = tx.Exec(ctx, `
+		UPDATE subscription_stays SET told = @told, perhaps_told = @perhaps_told, delivery_id = @delivery_id, again = false,
+			lease_token = @token, lease_until = clock_timestamp() + @lease::interval`+whose, args)
+	return out, err
+}
+
+// last is the last message about the stay, nil for none or one that retention has removed.
+func (d dueStay) last(ctx context.Context, tx pgx.Tx) (*Delivery, error) {
+	if d.deliveryID == nil {
+		return nil, nil
+	}
+	rows, _ := tx.Query(ctx, `SELECT `+deliveryColumns+` FROM deliveries t WHERE delivery_id = $1 FOR NO KEY UPDATE`, *d.deliveryID)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
+}
+
+func dropOvertaken(ctx context.Context, tx pgx.Tx, last *Delivery, now time.Time) error {
+	if last == nil || last.Status != DeliveryWaiting {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE deliveries SET status = 'dropped', reason = 'overtaken by a newer state', next_attempt_at = NULL, finished_at = $2
+		WHERE delivery_id = $1`, last.DeliveryID, now)
+	return err
+}

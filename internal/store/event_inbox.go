@@ -1,0 +1,292 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// This file is the inbox: how events are stored, met again and settled.
+
+// Accepted is the fate of one event given to [Store.InsertEvents].
+type Accepted struct {
+	EventID   uuid.UUID
+	Duplicate bool
+}
+
+// eventRows are the columns of many events, for unnest. Ids and keys are never empty: "" stands for null.
+type eventRows struct {
+	ids                                                             [][16]byte
+	sources, keys, types, statuses, reasons, reservations, listings []string
+	occurred                                                        []*time.Time
+	received                                                        []time.Time
+	urgent, rejected                                                []bool
+	bodies, requests                                                [][]byte
+}
+
+func newEventRows(events []Event) eventRows {
+	n := len(events)
+	texts := make([]string, 7*n)
+	r := eventRows{
+		ids: make([][16]byte, n), sources: texts[:n], keys: texts[n : 2*n], types: texts[2*n : 3*n], statuses: texts[3*n : 4*n],
+		reasons: texts[4*n : 5*n], reservations: texts[5*n : 6*n], listings: texts[6*n:], occurred: make([]*time.Time, n),
+		received: make([]time.Time, n), urgent: make([]bool, n), rejected: make([]bool, n), bodies: make([][]byte, n), requests: make([][]byte, n),
+	}
+	for i, e := range events {
+		r.ids[i], r.sources[i], r.keys[i], r.types[i], r.statuses[i] = e.EventID, e.Source, deref(e.EventKey), e.Type, e.Status
+		r.reasons[i], r.reservations[i], r.listings[i] = deref(e.Reason), deref(e.ReservationID), deref(e.ListingID)
+		r.occurred[i], r.received[i], r.urgent[i], r.rejected[i], r.bodies[i] = e.OccurredAt, e.ReceivedAt, e.Urgent, e.Status == EventRejected, e.Body
+		r.requests[i] = e.Request
+	}
+	return r
+}
+
+// Statements of InsertEvents. What they don't return was there before, by its key.
+const (
+	storeEvents = `
+		INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body, request)
+		SELECT event_id, source, nullif(event_key, ''), type, nullif(reservation_id, ''), nullif(listing_id, ''), urgent, rejected, occurred_at, received_at, body, request
+		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[], $10::timestamptz[], $11::bytea[], $12::jsonb[])
+			AS n (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body, request)
+		ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING
+		RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent, occurred_at, received_at, octet_length(body) AS bytes`
+	insertWaiting = `
+		WITH stored AS (` + storeEvents + `)
+		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
+		SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, bytes FROM stored RETURNING event_id`
+	insertSettled = `
+		WITH stored AS (` + storeEvents + `)
+		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
+		SELECT s.seq, s.event_id, s.source, s.type, n.status, nullif(n.reason, ''), s.reservation_id, s.listing_id, s.occurred_at, s.received_at
+		FROM stored s JOIN unnest($1::uuid[], $13::text[], $14::text[]) AS n (event_id, status, reason) USING (event_id) RETURNING event_id`
+)
+
+func (r eventRows) stored() []any {
+	return []any{r.ids, r.sources, r.keys, r.types, r.reservations, r.listings, r.urgent, r.rejected, r.occurred, r.received, r.bodies, r.requests}
+}
+
+// InsertEvents stores events in one commit, and returns their fates in the same order. An event whose source and
+// key are known is a duplicate, unless the known one was rejected: then that one is tried again with the new body.
+// No two events of one call may have the same source and key.
+func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, error) {
+	fresh := make(map[uuid.UUID]bool, len(events))
+	note := func(rows pgx.Rows) error {
+		var id uuid.UUID
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { fresh[id] = true; return nil })
+		return err
+	}
+	var batch pgx.Batch // one round trip, and one transaction
+	waiting, settled := splitEvents(events)
+	if len(waiting) > 0 {
+		batch.Queue(insertWaiting, newEventRows(waiting).stored()...).Query(note)
+	}
+	if len(settled) > 0 {
+		r := newEventRows(settled)
+		batch.Queue(insertSettled, append(r.stored(), r.statuses, r.reasons)...).Query(note)
+	}
+	if err := s.intake.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, fmt.Errorf("insert %d events: %w", len(events), err)
+	}
+	fates := make([]Accepted, len(events))
+	var known []int
+	for i, e := range events {
+		if fates[i] = (Accepted{EventID: e.EventID}); !fresh[e.EventID] {
+			known = append(known, i)
+		}
+	}
+	return fates, s.meetAgain(ctx, events, known, fates)
+}
+
+// queueAgain queues stored events, at their places in the order.
+const queueAgain = `
+	INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
+	SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, octet_length(body) FROM events WHERE `
+
+// splitEvents tells the events that wait to be applied from those whose fate is known at once. Each part is in the
+// order of keys, so that two replicas that insert the same ones never wait for each other.
+func splitEvents(events []Event) (waiting, settled []Event) {
+	sorted := slices.Clone(events)
+	slices.SortFunc(sorted, func(a, b Event) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(deref(a.EventKey), deref(b.EventKey)))
+	})
+	for _, e := range sorted {
+		if e.Status == EventAccepted {
+			waiting = append(waiting, e)
+		} else {
+			settled = append(settled, e)
+		}
+	}
+	return waiting, settled
+}
+
+// meetAgain finds the fates of those events whose keys were here before.
+func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fates []Accepted) error {
+	if len(known) == 0 {
+		return nil
+	}
+	sources, keys := make([]string, len(known)), make([]string, len(known))
+	for at, i := range known {
+		sources[at], keys[at] = events[i].Source, *events[i].EventKey
+	}
+	rows, _ := s.intake.Query(ctx, `
+		SELECT n.i, e.event_id, e.rejected FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (source, event_key, i)
+		JOIN events e USING (source, event_key)`, sources, keys)
+	var at int
+	var id uuid.UUID
+	var rejected bool
+	var again []int
+	found := 0
+	if _, err := pgx.ForEachRow(rows, []any{&at, &id, &rejected}, func() error {
+		i := known[at-1]
+		found++
+		if fates[i] = (Accepted{EventID: id, Duplicate: true}); rejected {
+			again = append(again, i)
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("find %d events that came again: %w", len(known), err)
+	}
+	if found < len(known) { // retention came between; the sender tries again
+		return fmt.Errorf("find %d events that came again: %w", len(known), ErrNotFound)
+	}
+	for _, i := range again {
+		if err := s.tryAgain(ctx, events[i], &fates[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tryAgain gives a rejected event the body that it was sent again with. If somebody else did so meanwhile, this
+// one is a duplicate.
+func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
+	tried := false
+	err := inTx(ctx, s.intake, func(tx pgx.Tx) error {
+		tried = false
+		r := newEventRows([]Event{e})
+		var seq int64
+		err := tx.QueryRow(ctx, `
+			UPDATE events SET seq = nextval('event_order'), type = $3, reservation_id = nullif($4, ''), listing_id = nullif($5, ''), urgent = $6,
+				rejected = $7, occurred_at = $8, received_at = $9, body = $10, request = $11
+			WHERE source = $1 AND event_key = $2 AND rejected RETURNING seq, event_id`,
+			e.Source, e.EventKey, e.Type, r.reservations[0], r.listings[0], e.Urgent, r.rejected[0], e.OccurredAt, e.ReceivedAt, e.Body, e.Request).Scan(&seq, &e.EventID)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM event_results WHERE event_id = $1 AND status = 'rejected'`, e.EventID); err != nil {
+			return err
+		}
+		tried = true
+		if e.Status == EventAccepted {
+			_, err = tx.Exec(ctx, queueAgain+`event_id = $1`, e.EventID)
+			return err
+		}
+		e.Seq = seq
+		var batch pgx.Batch
+		FinishEvents(&batch, []Event{e})
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	if err == nil && tried {
+		fate.Duplicate = false
+	}
+	return wrap(err, "try event %q of source %s again", *e.EventKey, e.Source)
+}
+
+// EventIDByKey returns the id of the accepted or ignored event with that key, or [ErrNotFound].
+func (s *Store) EventIDByKey(ctx context.Context, source, key string) (uuid.UUID, error) {
+	var id uuid.UUID
+	err := s.pool.QueryRow(ctx, `
+		SELECT event_id FROM events WHERE source = $1 AND event_key = $2 AND NOT rejected`, source, key).Scan(&id)
+	return id, wrap(err, "find event %q of source %s", key, source)
+}
+
+// FinishEvents writes what became of events that this transaction has claimed: their Status, Reason and AppliedAt.
+func FinishEvents(batch *pgx.Batch, events []Event) {
+	n := len(events)
+	r := newEventRows(events)
+	seqs, applied, details := make([]int64, n), make([]*time.Time, n), make([]*string, n)
+	var rejected, fetched, replayed [][16]byte
+	for i, e := range events {
+		details[i] = jsonText(e.Detail)
+		if seqs[i], applied[i] = e.Seq, e.AppliedAt; e.Status == EventRejected {
+			rejected = append(rejected, e.EventID)
+		}
+		if e.Documents != nil {
+			fetched = append(fetched, e.EventID)
+		}
+		if e.Replay {
+			replayed = append(replayed, e.EventID)
+		}
+	}
+	batch.Queue(`
+		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at, detail)
+		SELECT seq, event_id, source, type, status, nullif(reason, ''), nullif(reservation_id, ''), nullif(listing_id, ''), occurred_at, received_at, applied_at, detail::jsonb
+		FROM unnest(@seqs::bigint[], @ids::uuid[], @sources::text[], @types::text[], @statuses::text[], @reasons::text[], @reservations::text[], @listings::text[],
+				@occurred::timestamptz[], @received::timestamptz[], @applied::timestamptz[], @details::text[])
+			AS n (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at, detail)`,
+		pgx.StrictNamedArgs{
+			"seqs": seqs, "ids": r.ids, "sources": r.sources, "types": r.types, "statuses": r.statuses, "reasons": r.reasons, "reservations": r.reservations,
+			"listings": r.listings, "occurred": r.occurred, "received": r.received, "applied": applied, "details": details,
+		})
+	if len(rejected) > 0 {
+		batch.Queue(`UPDATE events SET rejected = true WHERE event_id = ANY ($1)`, rejected)
+	}
+	if len(fetched) > 0 {
+		batch.Queue(`DELETE FROM event_fetches WHERE event_id = ANY ($1)`, fetched)
+	}
+	if len(replayed) > 0 {
+		batch.Queue(settleReplays, replayed)
+	}
+}
+
+// settleReplays makes the results that have just been written for these events those of their replays, beside what they had come to
+// before. Events that were not replayed it leaves as they are.
+const settleReplays = `
+	WITH settled AS (DELETE FROM event_replays WHERE event_id = ANY ($1) RETURNING *),
+		kept AS (UPDATE events e SET rejected = false FROM settled p WHERE e.event_id = p.event_id AND p.status = 'applied' AND e.rejected)
+	UPDATE event_results r SET replayed_at = now(), replay_status = r.status, replay_reason = r.reason,
+		first_status = coalesce(p.first_status, p.status), first_reason = CASE WHEN p.first_status IS NULL THEN p.reason ELSE p.first_reason END,
+		status = CASE WHEN p.status = 'applied' THEN p.status ELSE r.status END,
+		reason = CASE WHEN p.status = 'applied' AND r.status <> 'applied' THEN p.reason ELSE r.reason END,
+		applied_at = coalesce(p.applied_at, r.applied_at),
+		type = CASE WHEN r.status = 'rejected' THEN p.type ELSE r.type END,
+		reservation_id = coalesce(r.reservation_id, p.reservation_id), listing_id = coalesce(r.listing_id, p.listing_id)
+	FROM settled p WHERE r.seq = p.seq AND r.event_id = p.event_id`
+
+// WithBodies returns events with their bodies, in the order of receipt, without those whose body has been removed.
+func WithBodies(ctx context.Context, tx pgx.Tx, events []Event) ([]Event, error) {
+	rows, _ := tx.Query(ctx, `
+		SELECT e.event_id, e.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
+			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, false AS urgent, e.body, e.request, NULL::json AS documents, `+noReplays+`,
+			0 AS tries, false AS applied_before, NULL::jsonb AS detail
+		FROM events e WHERE e.event_id = ANY ($1) AND e.body IS NOT NULL ORDER BY e.seq`, eventIDs(events))
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
+	return list, wrap(err, "read events")
+}
+
+func eventIDs(events []Event) [][16]byte {
+	ids := make([][16]byte, len(events))
+	for i, e := range events {
+		ids[i] = e.EventID
+	}
+	return ids
+}
+
+// Backlog returns how many events of the sources (nil: of all) wait to be applied, at most 10,000, and since when the oldest does.
+func (s *Store) Backlog(ctx context.Context, sources []string) (n int, oldest *time.Time, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM (SELECT FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1) LIMIT 10000) q),
+			(SELECT e.received_at FROM (
+				SELECT event_id FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1) ORDER BY seq LIMIT 1) q JOIN events e USING (event_id))`,
+		sources).Scan(&n, &oldest)
+	return n, oldest, wrap(err, "count the backlog")
+}

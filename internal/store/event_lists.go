@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"math"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// This file lists events: those that wait, those that wait for documents, and those that are settled.
+
+// EventFilter narrows a list of events; empty fields don't.
+type EventFilter struct {
+	Source, Status, Type, ReservationID, ListingID string
+	Sources                                        []string // only of these; nil for all
+}
+
+func (f EventFilter) isEmpty() bool {
+	return f.Source == "" && f.Sources == nil && f.Status == "" && f.Type == "" && f.ReservationID == "" && f.ListingID == ""
+}
+
+// Events lists events, newest receipt first, without bodies, from below the given place (0: the newest).
+func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit int) ([]Event, error) {
+	if below == 0 {
+		below = math.MaxInt64
+	}
+	var w where
+	parts := make([]string, 0, 3)
+	if f.Status == "" || f.Status == EventAccepted {
+		parts = append(parts, f.waiting(&w, below, limit), f.fetching(&w, below, limit))
+	}
+	if f.Status != EventAccepted {
+		parts = append(parts, f.results(&w, below, limit))
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT e.event_id, e.seq, e.source, NULL::text AS event_key, e.type, e.status, e.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
+			e.applied_at, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request, NULL::json AS documents,
+			e.replay, e.replayed_at, e.replay_status, e.replay_reason, e.first_status, e.first_reason,
+			0 AS tries, false AS applied_before, NULL::jsonb AS detail
+		FROM (`+strings.Join(parts, ` UNION ALL `)+`) e ORDER BY e.seq DESC LIMIT `+w.arg(limit), w.planned()...)
+	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
+	return events, wrap(err, "list events")
+}
+
+// narrow adds the filters that every part of the list has in columns of its own.
+func (f EventFilter) narrow(w *where, table string) {
+	w.equal(table+".source", f.Source)
+	w.among(table+".source", f.Sources)
+	w.equal(table+".type", f.Type)
+	w.equal(table+".reservation_id", f.ReservationID)
+	w.equal(table+".listing_id", f.ListingID)
+}
+
+// itsEvent looks up the event of each row of a short table, and never the other way round.
+func itsEvent(table string) string {
+	return ` CROSS JOIN LATERAL (SELECT * FROM events WHERE event_id = ` + table + `.event_id OFFSET 0) e`
+}
+
+// waiting selects from the queue, which is short.
+func (f EventFilter) waiting(w *where, below int64, limit int) string {
+	w.restart()
+	w.add("q.seq < %s", below)
+	f.narrow(w, "q")
+	return `(SELECT q.event_id, q.seq, q.source, q.type, 'accepted' AS status, ` + putBackReason + ` AS reason, q.reservation_id, q.listing_id, e.occurred_at, e.received_at,
+		p.applied_at, p.event_id IS NOT NULL AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status, NULL::text AS replay_reason,
+		coalesce(p.first_status, p.status) AS first_status, coalesce(p.first_reason, p.reason) AS first_reason
+		FROM event_queue q LEFT JOIN event_replays p ON p.event_id = q.event_id` + itsEvent("q") + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
+}
+
+// fetching selects from those that wait for documents.
+func (f EventFilter) fetching(w *where, below int64, limit int) string {
+	w.restart()
+	w.add("f.seq < %s", below)
+	f.narrow(w, "e")
+	w.add("NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = f.event_id)") // then it is listed with those that wait
+	return `(SELECT f.event_id, f.seq, e.source, e.type, 'accepted' AS status, f.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
+		NULL::timestamptz AS applied_at, ` + noReplays + ` FROM event_fetches f` + itsEvent("f") + w.sql() + ` ORDER BY f.seq DESC LIMIT ` + w.arg(limit) + `)`
+}
+
+// results selects from what is settled: by reservation or listing, which have few each, else by kind. But for the whole
+// list the order is by -seq, as the indexes have it.
+func (f EventFilter) results(w *where, below int64, limit int) string {
+	const columns = `t.event_id, t.seq, t.source, t.type, t.status, t.reason, t.reservation_id, t.listing_id, t.occurred_at, t.received_at, t.applied_at,
+		false AS replay, t.replayed_at, t.replay_status, t.replay_reason, t.first_status, t.first_reason`
+	w.restart()
+	if f.isEmpty() {
+		w.add("t.seq < %s", below)
+		return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + ` ORDER BY t.seq DESC LIMIT ` + w.arg(limit) + `)`
+	}
+	w.add("-t.seq > %s", -below)
+	newest := ` ORDER BY -t.seq LIMIT ` + w.arg(limit)
+	if f.ReservationID == "" && f.ListingID == "" {
+		k := kinds{table: "event_results", columns: []string{"source", "type", "status"}, values: []any{nullable(f.Source), nullable(f.Type), nullable(f.Status)}, among: f.Sources}
+		return k.merge(w, columns, newest)
+	}
+	w.equal("t.status", f.Status)
+	f.narrow(w, "t")
+	return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + newest + `)`
+}
