@@ -63,14 +63,14 @@ func (b *bench) accept(ctx context.Context) error {
 	burst := func(r accepted) float64 { return r.burst }
 	burst50, burst99 := func(r accepted) int64 { return r.burstLoad.P50 }, func(r accepted) int64 { return r.burstLoad.P99 }
 	name := fmt.Sprintf("accepted in a burst of %.0f s", b.burst.Seconds())
-	against(name, burst, func(r accepted) float64 { return r.pgbench }, "(a) pgbench, the same statement, a row at a time", "1.0", burst50, burst99)
+	against(name, burst, func(r accepted) float64 { return r.pgbench }, "(a) pgbench, the same statement, one row at a time", "1.0", burst50, burst99)
 	against(name, burst, func(r accepted) float64 { return r.plain }, "(a') pgbench, only the row in events", "", burst50, burst99)
 	against(name, burst, func(r accepted) float64 { return r.nothing }, "(b) the same HTTP stack, verifying, storing nothing", "0.45", burst50, burst99)
-	against(name, burst, func(r accepted) float64 { return r.one }, "(c) one transaction a request", "5", burst50, burst99)
-	against("accepted = applied, behind the burst", func(r accepted) float64 { return r.sustained }, func(r accepted) float64 { return r.pgbench }, "(a)", "0.4",
+	against(name, burst, func(r accepted) float64 { return r.one }, "(c) one transaction per request", "5", burst50, burst99)
+	against("accepted = applied, after the burst", func(r accepted) float64 { return r.sustained }, func(r accepted) float64 { return r.pgbench }, "(a)", "0.4",
 		func(r accepted) int64 { return r.sustainedLoad.P50 }, func(r accepted) int64 { return r.sustainedLoad.P99 })
 	last := rounds[len(rounds)-1]
-	b.add(line{what: "applied, with nothing else to do", value: fmt.Sprintf("%.0f/s", last.drained), against: "(a)", base: fmt.Sprintf("%.0f/s", last.pgbench), ratio: fmt.Sprintf("%.2f", last.drained/last.pgbench)})
+	b.add(line{what: "applied, no other load", value: fmt.Sprintf("%.0f/s", last.drained), against: "(a)", base: fmt.Sprintf("%.0f/s", last.pgbench), ratio: fmt.Sprintf("%.2f", last.drained/last.pgbench)})
 	b.note("the backlog of the last round, %d events, was applied in %.0f s", last.backlog, float64(last.backlog)/last.drained)
 	against("accepted, 30 % of them duplicates", func(r accepted) float64 { return r.repeats }, burst, "the burst", "", nil, nil)
 	micros := func(pick func(accepted) float64) string {
@@ -171,7 +171,7 @@ func (b *bench) inOne(ctx context.Context, r *accepted) error {
 	return err
 }
 
-// intakeRig is servers with listings known, workers running, on a simulated Seam that takes 80 ms a call.
+// intakeRig is servers with listings known, workers running, on a simulated Seam that takes 80 ms per call.
 func (b *bench) intakeRig(ctx context.Context, replicas int, measure func(db *pgx.Conn, servers []*program) error) error {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {

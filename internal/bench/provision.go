@@ -61,7 +61,7 @@ func (b *bench) latency(ctx context.Context) error {
 	}
 	show := func(seconds float64) string { return milliseconds(time.Duration(seconds * float64(time.Second))) }
 	b.add(line{
-		what: "webhook to issued, Seam at 80 ms a call", value: show(median(p50s)), p50: show(median(p50s)), p99: show(median(p99s)),
+		what: "webhook to issued, Seam at 80 ms per call", value: show(median(p50s)), p50: show(median(p50s)), p99: show(median(p99s)),
 		against: fmt.Sprintf("its %d calls, one after another", provisionCalls), base: show(median(floors)), ratio: fmt.Sprintf("%.2f", median(ratios)), target: "at most 1.15",
 	})
 	return nil
@@ -226,7 +226,7 @@ func (b *bench) drain(ctx context.Context) error {
 			}
 		}
 		l := line{
-			what: fmt.Sprintf("%d stays provisioned, Seam at %d ms a call, %d at a time", b.drained, answer.Milliseconds(), drainWorkers), value: fmt.Sprintf("%.0f/s", median(rates)),
+			what: fmt.Sprintf("%d stays provisioned, Seam at %d ms per call, %d at a time", b.drained, answer.Milliseconds(), drainWorkers), value: fmt.Sprintf("%.0f/s", median(rates)),
 			against: "the bare calls", base: fmt.Sprintf("%.0f/s", median(floors)), ratio: fmt.Sprintf("%.2f times as long", median(ratios)),
 		}
 		if answer > 0 {
@@ -323,7 +323,7 @@ func (b *bench) drainRound(ctx context.Context, full string, answer time.Duratio
 		}
 	}
 	rate = float64(b.drained) / time.Since(began).Seconds()
-	say("drain at %s a call, %d replicas: %.0f/s, bare %.0f/s", answer, replicas, rate, floor)
+	say("drain at %s per call, %d replicas: %.0f/s, bare %.0f/s", answer, replicas, rate, floor)
 	if n := len(sim.State().Users); n != b.drained {
 		return 0, 0, fmt.Errorf("%d stays have %d ACS users", b.drained, n)
 	}

@@ -325,7 +325,7 @@ func (b *bench) note(format string, args ...any) {
 // print writes the table as docs/performance.md keeps it.
 func (b *bench) print(took time.Duration) {
 	fmt.Printf("\n%d CPUs (%s), Postgres with %s; medians of %d; %s in all\n\n", runtime.NumCPU(), cpu(), strings.Join(postgresSettings, ", "), b.rounds, took.Round(time.Second))
-	fmt.Println("| what | measured | p50 | p99 | against | which came to | ratio | wanted |")
+	fmt.Println("| what | measured | p50 | p99 | baseline | result | ratio | target |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, l := range b.lines {
 		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", l.what, l.value, l.p50, l.p99, l.against, l.base, l.ratio, l.target)
