@@ -133,6 +133,7 @@ func (s settings) load(getenv func(string) string) (config, error) {
 	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.User != nil) {
 		problems.add("STAYKEY_PUBLIC_URL", "%q must be a URL such as https://keys.example.com", s.PublicURL)
 	}
+	c.needPublicURL(c.PublicURL, &problems)
 	if s.TLSCert != "" || s.TLSKey != "" {
 		var err error
 		if c.TLS, err = newCertificate(s.TLSCert, s.TLSKey); err != nil {

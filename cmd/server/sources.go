@@ -129,6 +129,7 @@ func (r sourceReader) read() (source pms.Source, retired bool) {
 		s.Guests = guests.flag("every_guest")
 		guests.done()
 	}
+	r.guestLinks(&s)
 	s.Limit = r.rateLimit()
 	s.Fetch = r.fetch(s.Format)
 	r.done()

@@ -23,6 +23,9 @@ type Source struct {
 	Guests   bool // each guest that the PMS names gets a key
 	Limit    RateLimit
 	Policy   Policy
+
+	GuestLinks bool // each reservation has a link for its guest
+	GuestPage  GuestPage
 }
 
 // Statuses say which classes of a PMS's statuses hold a key ([Confirmed]) and which revoke it ([Cancelled]). The others
@@ -105,6 +108,9 @@ type Policy struct {
 	Drift        Drift         `json:",omitempty"` // what becomes of a key that somebody changed at Seam
 	Horizon      time.Duration `json:",omitempty"` // keys are made so long before access starts; 0: at once
 	NeedEmail    bool          `json:",omitempty"` // no key for a guest whose e-mail address isn't known
+	// OwnIdentity gives each stay a user identity of its own, also where the guest's address has one: what is handed out for one stay then
+	// never shows another one's key.
+	OwnIdentity bool `json:",omitempty"`
 	// AccessSystems and AccessGroups are what the source may open, by their ids; empty is no limit of this kind.
 	AccessSystems []string `json:",omitempty"`
 	AccessGroups  []string `json:",omitempty"`

@@ -22,7 +22,7 @@ const ownIdentities = 32
 // takePlace finds the identity that the new ACS user will be linked to, and claims its place on the access
 // system: the guest's own, where that is known to be free, else one of the reservation's own.
 func (a *attempt) takePlace(ctx context.Context, d plan.Desired) outcome {
-	if d.GuestKey != "" && !a.notGuest {
+	if d.GuestKey != "" && !a.notGuest && !d.PerStay {
 		c, out := a.guestIdentity(ctx, d)
 		if out.stops() {
 			return out

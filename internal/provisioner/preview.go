@@ -36,8 +36,12 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCa
 	default:
 		return calls, nil // until Seam is asked again nothing is due
 	}
-	if d.Goal == plan.Have && d.GuestKey != "" {
-		if known, err := p.store.UserIdentity(ctx, d.GuestKey); err == nil {
+	key := d.GuestKey
+	if d.PerStay {
+		key = d.OwnKey
+	}
+	if d.Goal == plan.Have && key != "" {
+		if known, err := p.store.UserIdentity(ctx, key); err == nil {
 			d.IdentityID = deref(known.ID)
 		}
 	}

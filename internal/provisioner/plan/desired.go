@@ -34,6 +34,8 @@ type Desired struct {
 	GuestKey   string // identity key of the guest; "" where no address identifies one
 	Email      string // the guest's address in lower case
 	OwnKey     string // identity key of the reservation's own identity
+	PerStay    bool   // new ACS users are linked to an identity of the stay's own, never to the guest's
+	Moves      bool   // and one that is linked to the guest's is replaced, because nobody can have used it yet
 	IdentityID string // the identity that a preview knows to be usable; "" where one has to be created
 	Starts     time.Time
 	Ends       time.Time
@@ -83,6 +85,8 @@ func Desire(s Situation) Desired {
 		d.Email, d.GuestKey = address, s.GuestKey(address)
 	}
 	d.setWindow(s)
+	d.PerStay = s.Policy.OwnIdentity
+	d.Moves = d.PerStay && s.Now.Before(d.Starts)
 	if r.Status != pms.Confirmed {
 		d.Goal = Gone
 		return d

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -62,13 +61,16 @@ const (
 // are the oldest first. Where no new one may be created, it is the newest that exists, whatever it was made for.
 func Standing(d Desired, users []record.User) int {
 	for i, u := range slices.Backward(users) {
-		fits := u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey
+		fits := u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey && !(d.Moves && isShared(u))
 		if u.DeletedAt == nil && (fits && d.Create || !d.Create && u.ACSUserID != nil) {
 			return i
 		}
 	}
 	return -1
 }
+
+// isShared tells whether an ACS user is linked to its guest's identity, which the guest's other stays may use too.
+func isShared(u record.User) bool { return u.GuestKey != "" && u.UserIdentityKey == u.GuestKey }
 
 // Plan returns the changing calls that make users what d asks for. Hours come first, then doors (open before
 // close), then the key, then the link; an ACS user that is not wanted any more goes last. It is empty exactly when
@@ -115,7 +117,7 @@ func WhyRemoved(d Desired) string {
 	case d.Goal == Gone:
 		return "the reservation is cancelled"
 	default:
-		return "the new key is in place: this one is of another guest or access system"
+		return "the new key is in place: this one is of another guest, user identity or access system"
 	}
 }
 
@@ -153,7 +155,10 @@ func makeUser(d Desired, index int, identityID string) []Step {
 	s := stepsOf{user: index}
 	if identityID == "" {
 		identityID = newIdentityID
-		body := seam.CreateUserIdentity{Key: cmp.Or(d.GuestKey, d.OwnKey), EmailAddress: d.Email}
+		body := seam.CreateUserIdentity{Key: d.OwnKey}
+		if d.GuestKey != "" && !d.PerStay {
+			body = seam.CreateUserIdentity{Key: d.GuestKey, EmailAddress: d.Email}
+		}
 		s.add(CreateIdentity, seam.PathIdentityCreate, body, "the guest needs a user identity")
 	}
 	s.add(CreateUser, seam.PathUserCreate, seam.CreateACSUser{

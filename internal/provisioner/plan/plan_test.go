@@ -38,6 +38,7 @@ func drawUsers(t *rapid.T) []record.User {
 			GuestKey:       rapid.SampledFrom([]string{"", "jane", "joe"}).Draw(t, "guest"),
 			AccessGroupIDs: rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID).Draw(t, "groups"),
 		}}
+		u.UserIdentityKey = rapid.SampledFrom([]string{"own", u.GuestKey}).Draw(t, "identity")
 		if rapid.Bool().Draw(t, "made") {
 			u.ACSUserID, u.MadeAt = ptr(fmt.Sprintf("u%d", i)), &noon
 			u.StartsAt, u.EndsAt = ptr(noon.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "starts"))*time.Hour)), ptr(noon.Add(time.Duration(rapid.IntRange(-5, 50).Draw(t, "ends"))*time.Hour))
@@ -67,6 +68,7 @@ func drawUsers(t *rapid.T) []record.User {
 
 func drawSituation(t *rapid.T) Situation {
 	s := Situation{Now: noon, Policy: pms.DefaultPolicy()}
+	s.Policy.OwnIdentity = rapid.Bool().Draw(t, "an identity per stay")
 	s.GuestKey = func(address string) string { return map[string]string{"jane@x": "jane", "joe@x": "joe"}[address] }
 	s.Group = func(id string) (string, bool) {
 		return rapid.SampledFrom([]string{"s1", "s1", "s2"}).Draw(t, "system of "+id), rapid.IntRange(0, 9).Draw(t, "known "+id) > 0
@@ -115,7 +117,10 @@ func drawSituation(t *rapid.T) Situation {
 func perform(d Desired, users *[]record.User, s Step) {
 	if s.Kind == CreateIdentity {
 		if s.User < 0 {
-			*users = append(*users, record.User{ACSUser: store.ACSUser{ID: int64(len(*users) + 1), ACSSystemID: d.SystemID, GuestKey: d.GuestKey, UserIdentityID: "new"}})
+			*users = append(*users, record.User{ACSUser: store.ACSUser{
+				ID: int64(len(*users) + 1), ACSSystemID: d.SystemID, GuestKey: d.GuestKey,
+				UserIdentityKey: s.Body.(seam.CreateUserIdentity).Key, UserIdentityID: "new",
+			}})
 		}
 		return
 	}

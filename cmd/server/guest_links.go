@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/base64"
+	"mime"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// maxLogo is how large an operator's logo may be: it is part of every page.
+const maxLogo = 64 << 10
+
+var pageColor = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+
+// guestLinks reads what a source says of its guests' links, and whose user identities its stays have.
+func (r sourceReader) guestLinks(s *pms.Source) {
+	s.GuestLinks = r.flag("guest_links")
+	switch identity := r.text("identity"); identity {
+	case "":
+		s.Policy.OwnIdentity = s.GuestLinks
+	case "per_stay":
+		s.Policy.OwnIdentity = true
+	case "per_guest":
+		if s.GuestLinks {
+			r.wrong("identity", "per_guest can't be combined with guest_links: a link would show the keys of the guest's other stays; leave identity out, or say per_stay")
+		}
+	default:
+		r.wrong("identity", "%q must be per_guest or per_stay", identity)
+	}
+	page, ok := r.inner("guest_page")
+	if !ok {
+		return
+	}
+	s.GuestPage = pms.GuestPage{
+		Name: page.short("name", 80), Contact: page.short("contact", 200), Address: page.short("address", 300),
+		Color: page.text("color"), Logo: r.logo(page),
+	}
+	if s.GuestPage.Color != "" && !pageColor.MatchString(s.GuestPage.Color) {
+		page.wrong("color", "%q must be a colour such as #0a6e5c", s.GuestPage.Color)
+	}
+	if addresses, ok := page.inner("addresses"); ok {
+		s.GuestPage.Addresses = map[string]string{}
+		for _, key := range addresses.keys {
+			id := key.GetToken().Value
+			s.GuestPage.Addresses[id] = addresses.short(id, 300)
+		}
+	}
+	page.done()
+}
+
+// short is a text that fits on a page.
+func (m mapping) short(field string, most int) string {
+	text := m.text(field)
+	if len([]rune(text)) > most {
+		m.wrong(field, "must be at most %d characters", most)
+	}
+	return text
+}
+
+// logo reads the picture that the page shows, as a data: URL, so that opening the page asks nobody else for anything.
+func (r sourceReader) logo(page mapping) string {
+	file := page.text("logo")
+	if file == "" {
+		return ""
+	}
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(r.dir, file)
+	}
+	kind := mime.TypeByExtension(strings.ToLower(filepath.Ext(file)))
+	if !slices.Contains([]string{"image/png", "image/jpeg", "image/svg+xml", "image/webp"}, kind) {
+		page.wrong("logo", "%q must be a file that ends in .svg, .png, .jpg or .webp", file)
+		return ""
+	}
+	content, err := os.ReadFile(file) // #nosec G304 -- the operator names it
+	if err != nil {
+		page.wrong("logo", "%v: it must name a readable file", err)
+		return ""
+	}
+	if len(content) > maxLogo {
+		page.wrong("logo", "%q has %d bytes, at most %d are taken: make the picture smaller", file, len(content), maxLogo)
+	}
+	return "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(content)
+}
+
+// needPublicURL refuses links that nobody could open.
+func (s sourceSet) needPublicURL(publicURL string, problems *configProblems) {
+	if publicURL != "" {
+		return
+	}
+	var with []string
+	for name, source := range s.Sources {
+		if source.GuestLinks {
+			with = append(with, name)
+		}
+	}
+	if slices.Sort(with); len(with) > 0 {
+		problems.add("STAYKEY_PUBLIC_URL", "is required, because guest_links is true of source %s: the URL where guests reach the public listener, such as https://keys.example.com", strings.Join(with, ", "))
+	}
+}

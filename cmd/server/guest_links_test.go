@@ -1,0 +1,72 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestGuestLinksOfSources(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		entry, publicURL string
+		links, perStay   bool
+		problem          string // in the only one
+	}{
+		"none":                 {"", "", false, false, ""},
+		"links":                {", guest_links: true", "https://keys.example.com", true, true, ""},
+		"links, said twice":    {", guest_links: true, identity: per_stay", "https://keys.example.com", true, true, ""},
+		"identity per stay":    {", identity: per_stay", "", false, true, ""},
+		"identity per guest":   {", identity: per_guest", "", false, false, ""},
+		"links per guest":      {", guest_links: true, identity: per_guest", "https://keys.example.com", true, false, "identity: per_guest can't be combined with guest_links"},
+		"another identity":     {", identity: mine", "", false, false, `identity: "mine" must be per_guest or per_stay`},
+		"links without a URL":  {", guest_links: true", "", true, true, "STAYKEY_PUBLIC_URL: is required, because guest_links is true of source a"},
+		"a colour that is not": {", guest_page: {color: red}", "", false, false, `guest_page.color: "red" must be a colour`},
+		"a logo that is not":   {", guest_page: {logo: staykey.yaml}", "", false, false, "guest_page.logo:"},
+		"an unknown key":       {", guest_page: {colour: red}", "", false, false, "guest_page.colour: is not known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "staykey.yaml")
+			entry := "sources:\n  - {name: a, verify: {method: none}, insecure: true" + c.entry + "}\n"
+			if err := os.WriteFile(file, []byte(entry), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var problems configProblems
+			set := readSources(file, "", "repair", func(string) string { return "" }, &problems)
+			set.needPublicURL(c.publicURL, &problems)
+			if source := set.of("a"); source.GuestLinks != c.links || source.Policy.OwnIdentity != c.perStay {
+				t.Errorf("links %v, an identity per stay %v", source.GuestLinks, source.Policy.OwnIdentity)
+			}
+			if c.problem == "" && len(problems) > 0 || c.problem != "" && (len(problems) != 1 || !strings.Contains(problems[0], c.problem)) {
+				t.Errorf("problems: %q, want %q", problems, c.problem)
+			}
+		})
+	}
+}
+
+func TestGuestPageOfSources(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "logo.svg"), []byte("<svg/>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "staykey.yaml")
+	if err := os.WriteFile(file, []byte(`sources:
+  - name: a
+    verify: {method: none}
+    insecure: true
+    guest_page: {name: Casa Azul, logo: logo.svg, color: "#0a6e5c", contact: "+34 600 000 000", address: "Calle Mayor 1", addresses: {"12": "Plaza 2"}}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var problems configProblems
+	page := readSources(file, "", "repair", func(string) string { return "" }, &problems).of("a").GuestPage
+	if len(problems) > 0 || page.Name != "Casa Azul" || page.Logo != "data:image/svg+xml;base64,PHN2Zy8+" || page.Color != "#0a6e5c" {
+		t.Errorf("got %+v %v", page, problems)
+	}
+	if page.AddressOf("12") != "Plaza 2" || page.AddressOf("13") != "Calle Mayor 1" {
+		t.Errorf("addresses: %q and %q", page.AddressOf("12"), page.AddressOf("13"))
+	}
+}
