@@ -74,11 +74,16 @@ func (m mutant) run(ctx context.Context) (said string, err error) {
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
+	// Longer than a wait that can only miss its deadline by a hang (until.Patience), on a busy machine too.
+	ctx, cancel := context.WithTimeout(ctx, 16*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-parallel", "24", "-timeout", "5m", "-run", m.tests, m.pkg) // #nosec G204 -- of the list below
-	// By GOFLAGS it reaches the programs that tests build, too.
-	cmd.Env = append(append(os.Environ(), m.env...), "GOFLAGS=-overlay="+overlay)
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-parallel", "24", "-timeout", "15m", "-run", m.tests, m.pkg) // #nosec G204 -- of the list below
+	// By GOFLAGS it reaches the programs that tests build, too. The flags that are set stay, so that what is built already is used.
+	flags, err := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env: %w", err)
+	}
+	cmd.Env = append(append(os.Environ(), m.env...), strings.TrimSpace("GOFLAGS="+strings.TrimSpace(string(flags))+" -overlay="+overlay))
 	out, err := cmd.CombinedOutput()
 	switch {
 	case strings.Contains(string(out), "[build failed]"), strings.Contains(string(out), "go build:"), strings.Contains(string(out), "[setup failed]"):
