@@ -96,11 +96,23 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 	}
 	sim.AddSystem(system, "Casa Azul", "555555-5555", "666666-6666", "lobby")
 	sim.AddSystem(systemB, "Casa Verde", "verde-1", "verde-2")
-	r := &rig{t: t, store: storetest.New(t), sim: sim, options: options, timeout: timeout, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
+	r := &rig{t: t, store: openStore(t), sim: sim, options: options, timeout: timeout, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
 	r.advance(simulated.ReadLag) // reads show the access systems
 	r.serve(overTLS)
 	r.start()
 	return r
+}
+
+// openStore opens a database of the test's own. Its statements are planned once for each connection and not for each of their first uses: a
+// rig's connections live for seconds, and planning would cost as much as the statements themselves.
+func openStore(t testing.TB) *store.Store {
+	t.Helper()
+	s, err := store.Open(context.Background(), storetest.DSN(t)+"&plan_cache_mode=force_generic_plan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
 }
 
 // serve has Seam listen.

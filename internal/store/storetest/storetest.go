@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver that goose uses
 
 	"github.com/staykey/staykey/internal/postgres/pgtest"
@@ -24,7 +25,10 @@ import (
 )
 
 // shared is the server of all tests.
-type shared struct{ dsn, locale, template string }
+type shared struct {
+	dsn, locale, template string
+	admin                 *pgxpool.Pool // makes and drops the tests' databases; it lasts as long as the process
+}
 
 var server = sync.OnceValues(func() (shared, error) {
 	ctx := context.Background()
@@ -46,7 +50,16 @@ var server = sync.OnceValues(func() (shared, error) {
 		return shared{}, fmt.Errorf("choose the locale of the tests' databases: %w", err)
 	}
 	s.template = templateName(s.locale)
-	return s, s.makeTemplate(ctx, conn)
+	if err := s.makeTemplate(ctx, conn); err != nil {
+		return shared{}, err
+	}
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return shared{}, err
+	}
+	config.MaxConns = 2 // the server makes databases one after another, mostly
+	s.admin, err = pgxpool.NewWithConfig(ctx, config)
+	return s, err
 })
 
 // patient gives connecting a deadline that a busy machine can't miss.
@@ -91,6 +104,9 @@ func empty(locale string) string {
 	}
 	return ` TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE ` + quote(locale)
 }
+
+// clone is how a database like another one is made: by copying its files, which costs half as much as writing every page to the WAL too.
+func clone(database string) string { return ` TEMPLATE ` + database + ` STRATEGY FILE_COPY` }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
@@ -146,7 +162,7 @@ func databaseDSN(dsn, name string) string {
 // no Postgres.
 func DSN(t testing.TB) string {
 	t.Helper()
-	return create(t, func(s shared) string { return ` TEMPLATE ` + s.template })
+	return create(t, func(s shared) string { return clone(s.template) })
 }
 
 // EmptyDSN is like DSN without the schema.
@@ -170,28 +186,17 @@ func create(t testing.TB, from func(shared) string) string {
 	dsn := Postgres(t)
 	s, _ := server()
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		t.Fatalf("connect to the Postgres for tests: %v", err)
-	}
-	defer func() { _ = conn.Close(ctx) }()
 	name := "test_" + uuid.NewString()[:13]
-	name = pgx.Identifier{name}.Sanitize()
-	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name+from(s)); err != nil {
+	database := pgx.Identifier{name}.Sanitize()
+	if _, err := s.admin.Exec(ctx, `CREATE DATABASE `+database+from(s)); err != nil {
 		t.Fatalf("make a database for this test: %v", err)
 	}
 	t.Cleanup(func() {
-		conn, err := pgx.Connect(ctx, dsn)
-		if err != nil {
-			t.Errorf("drop the test's database: %v", err)
-			return
-		}
-		defer func() { _ = conn.Close(ctx) }()
-		if _, err := conn.Exec(ctx, `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
+		if _, err := s.admin.Exec(ctx, `DROP DATABASE `+database+` WITH (FORCE)`); err != nil {
 			t.Errorf("drop the test's database: %v", err)
 		}
 	})
-	return databaseDSN(dsn, name[1:len(name)-1])
+	return databaseDSN(dsn, name)
 }
 
 // New opens a store on a database of the test's own.
@@ -210,7 +215,7 @@ func New(t testing.TB) *store.Store {
 func Copy(t testing.TB, closed *store.Store) string {
 	t.Helper()
 	database := pgx.Identifier{closed.Pool().Config().ConnConfig.Database}.Sanitize()
-	return create(t, func(shared) string { return ` TEMPLATE ` + database })
+	return create(t, func(shared) string { return clone(database) })
 }
 
 // Of is the DSN of a database of the test's own, by its name.
