@@ -1,4 +1,4 @@
-# make run and make test do all the set-up that they need; make help lists the rest.
+# make run and make test set up everything that they need. make help lists the other targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 TOOL    := go tool -modfile=tools/go.mod
-# Tests wait more than they compute (leases, graces), so that more of them run at a time than there are cores.
+# Tests mostly wait (leases, graces), so more of them run at a time than the machine has cores.
 TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 20m
 
 .PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test openapi-lint monitoring-test drills kubernetes-test licences vulnerabilities release compose-test clean
@@ -14,7 +14,7 @@ TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 20m
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## start everything on this machine: Postgres, a simulated Seam, the service on 127.0.0.1:8080
+run: ## start Postgres, a simulated Seam and the service on 127.0.0.1:8080
 	@echo "Building staykey (the first build takes a minute or two)..."
 	@$(MAKE) --no-print-directory build
 	@exec ./bin/staykey serve --dev
@@ -39,36 +39,37 @@ webhooks-test: ## verify messages to subscriptions with the official libraries (
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
 	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags webhooks -count 1 -run '^TestOfficialLibraries$$' -timeout 5m ./internal/notify
 
-openapi-lint: ## check docs/openapi.json by Redocly's recommended rules (needs npm)
+openapi-lint: ## check docs/openapi.json with Redocly's recommended rules (needs npm)
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
 	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true tools/web/node_modules/.bin/redocly lint --format json docs/openapi.json 2>/dev/null | node -e 'const r = JSON.parse(require("fs").readFileSync(0)); for (const p of r.problems) console.error(p.severity, p.ruleId, p.message, p.location?.[0]?.pointer); if (r.totals.errors + r.totals.warnings) process.exit(1); console.log("docs/openapi.json: no error, no warning")'
 
-kubernetes-test: ## build deploy/kubernetes and hold it against Kubernetes' types
+kubernetes-test: ## build deploy/kubernetes and check it against Kubernetes' types
 	@cd tools && go test ./kubernetes
 
-monitoring-test: ## test the alert rules: by promtool, and by a real Prometheus while Postgres is taken away
+monitoring-test: ## test the alert rules with promtool, and with a real Prometheus while Postgres is taken away
 	@{ command -v prometheus && command -v promtool; } >/dev/null || { echo "needs Prometheus (Debian, Ubuntu: sudo apt-get install -y prometheus)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends prometheus >/dev/null; }
 	@promtool check rules deploy/monitoring/alerts.yml
 	@promtool test rules deploy/monitoring/alerts_test.yml
 	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
 
-drills: monitoring-test ## repeat what goes wrong in operation: outages, locks, frozen hosts, stops, migrations beside a running version
+drills: monitoring-test ## repeat outages, locks, frozen hosts, stops, and migrations while another version runs
 	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -count 1 -timeout 20m -run 'TestSilentPostgres|TestFirstHostFrozen|TestTryAccepting|TestIntakeHasItsOwnConnections|TestBehindABackup|TestTorsosOfIndexes|TestNotReadyWhileWebhooksCantBeKept|TestStopDelay|TestStopWhileDatabaseHangs|TestFailover|TestPostgresKilled|TestNetworkCut|TestRestore' ./internal/store ./migrations ./cmd/server ./internal/provisioner
 
-chaos: ## run the rigs that inject faults, for half an hour, and print what they came to
+chaos: ## run the fault-injection rigs for half an hour and print their results
 	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/run
 
-chaos-mutants: ## take each protection out in turn: a rig must fail each time
+chaos-mutants: ## remove each protection in turn; a rig must fail each time
 	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/mutants
 
-bench: build ## measure speed, as ratios against something in the same run (REPLICAS=3, BIG=1 for more)
+bench: build ## measure speed, as ratios to a baseline in the same run (REPLICAS=3, BIG=1 for more)
 	@go run ./internal/bench
 
-lint: ## vet, staticcheck, gofumpt, gosec
+lint: ## vet, staticcheck, gofumpt, gosec, English
 	@go vet ./... && go vet -tags chaos ./... && go vet -tags browser,monitoring ./cmd/server
 	@$(TOOL) staticcheck ./...
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt'd (make fmt):"; echo "$$unformatted"; exit 1; fi
 	@$(TOOL) gosec -quiet -exclude-dir=tools ./...
+	@go run ./internal/lint
 
 fmt: ## format the code
 	@$(TOOL) gofumpt -w .
@@ -76,11 +77,11 @@ fmt: ## format the code
 generate: ## write the generated files
 	@go run ./cmd/server openapi > docs/openapi.json
 
-generated: ## fail if a generated file is not up to date
+generated: ## fail if a generated file is out of date
 	@go run ./cmd/server openapi | diff -u docs/openapi.json - || { echo "docs/openapi.json is not up to date: make generate"; exit 1; }
 	@go mod tidy -diff && (cd tools && go mod tidy -diff)
 
-licences: ## fail if docs/licences.md is not up to date, or a licence is not one that we may use (make licences WRITE=1 writes it)
+licences: ## fail if docs/licences.md is out of date or has a forbidden licence (make licences WRITE=1 writes it)
 	@go run ./internal/licences $(if $(WRITE),-write)
 
 vulnerabilities: ## look for known vulnerabilities (needs the network)
@@ -94,9 +95,9 @@ release: ## build dist/: linux/amd64 and linux/arm64, with checksums
 	done
 	@cd dist && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
 
-compose-test: ## bring up docker-compose.yml as it stands, and restart each container in turn (needs Docker)
+compose-test: ## start docker-compose.yml unchanged, and restart each container in turn (needs Docker)
 	@go test -tags compose -count 1 -v -timeout 10m -run '^TestCompose' ./deploy/compose
 
-clean: ## remove what was built, and the data of make run
+clean: ## remove build results and the data of make run
 	@go run ./cmd/server dev clean
 	@rm -rf bin dist

@@ -1,5 +1,5 @@
 // Package kubernetes_test checks deploy/kubernetes: kustomize builds it, and each object is one of Kubernetes' own, to the last field.
-// It is beside the project's module, which needs none of what this does.
+// It is in a module of its own, because the project needs none of its dependencies.
 package kubernetes_test
 
 import (
