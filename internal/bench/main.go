@@ -2,7 +2,7 @@
 // is as ratios against something measured in the same run, medians of three. It counts what was acknowledged, and fails if any
 // of it is lost; no timing makes it fail. docs/performance.md says what the lines mean.
 //
-// REPLICAS=3 runs three servers on one database; BIG=1 adds five million events and a million reservations.
+// REPLICAS=3 runs three servers on one database; BIG=1 adds five million events and a million reservations, and 2 GiB of large webhooks.
 package main
 
 import (
@@ -10,8 +10,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,7 +22,7 @@ import (
 
 func main() {
 	role := flag.String("role", "", "internal: be a server to compare with (nothing, one)")
-	only := flag.String("only", "", "comma-separated parts: accept, latency, drain, big (default: all but big, which BIG=1 adds)")
+	only := flag.String("only", "", "comma-separated parts: "+partNames()+" (default: all but big and memory, which BIG=1 adds)")
 	profiles := flag.String("profiles", "", "directory for CPU profiles of the server, of the last round of each measurement")
 	stays := flag.Int("stays", 10_000, "how many stays the queue is full of that is drained")
 	rounds := flag.Int("rounds", 3, "how often everything is measured; medians are shown")
@@ -47,6 +49,13 @@ type plan struct {
 	profiles  string
 }
 
+// measures are the parts of a run.
+var measures = map[string]func(*bench, context.Context) error{
+	"accept": (*bench).accept, "latency": (*bench).latency, "drain": (*bench).drain, "beside": (*bench).beside, "memory": (*bench).memory, "big": (*bench).big,
+}
+
+func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measures)), ", ") }
+
 func run(role, only, profiles string, stays, rounds int, quick bool) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
@@ -65,25 +74,26 @@ func run(role, only, profiles string, stays, rounds int, quick bool) error {
 		}
 		p.replicas = n
 	}
-	parts := []string{"accept", "latency", "drain"}
+	parts := []string{"accept", "latency", "drain", "beside"}
 	if os.Getenv("BIG") != "" {
-		parts = append(parts, "big")
+		parts = append(parts, "big", "memory")
 	}
 	if only != "" {
 		parts = strings.Split(only, ",")
 	}
-	b, err := newBench(ctx, p)
+	for _, part := range parts {
+		if measures[part] == nil {
+			return fmt.Errorf("-only: %q is none of %s", part, partNames())
+		}
+	}
+	b, err := newBench(ctx, p, slices.Contains(parts, "accept") || slices.Contains(parts, "big"))
 	if err != nil {
 		return err
 	}
 	defer b.stop()
 	started := time.Now()
 	for _, part := range parts {
-		measure, ok := map[string]func(context.Context) error{"accept": b.accept, "latency": b.latency, "drain": b.drain, "big": b.big}[part]
-		if !ok {
-			return fmt.Errorf("-only: %q is none of accept, latency, drain, big", part)
-		}
-		if err := measure(ctx); err != nil {
+		if err := measures[part](b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", part, err)
 		}
 	}

@@ -62,13 +62,16 @@ type line struct {
 	what, value, p50, p99, against, base, ratio, target string
 }
 
-func newBench(ctx context.Context, p plan) (b *bench, err error) {
+// newBench starts a Postgres. load says that wrk and pgbench are needed.
+func newBench(ctx context.Context, p plan, load bool) (b *bench, err error) {
 	b = &bench{plan: p}
-	if err := need(ctx, "wrk", "wrk"); err != nil {
-		return nil, err
-	}
-	if err := need(ctx, "pgbench", "postgresql-contrib"); err != nil {
-		return nil, err
+	if load {
+		if err := need(ctx, "wrk", "wrk"); err != nil {
+			return nil, err
+		}
+		if err := need(ctx, "pgbench", "postgresql-contrib"); err != nil {
+			return nil, err
+		}
 	}
 	if b.dir, err = os.MkdirTemp("", "staykey-bench-"); err != nil {
 		return nil, err
@@ -209,6 +212,7 @@ func (b *bench) start(ctx context.Context, path string, env []string, args ...st
 		}
 		select {
 		case <-p.done:
+			content, _ = os.ReadFile(log.Name())
 			return nil, fmt.Errorf("%s did not start: %s", filepath.Base(path), lastLine(content))
 		case <-time.After(20 * time.Millisecond):
 		}
@@ -227,6 +231,11 @@ func (p *program) peak() int {
 	}
 	kilobytes, _ := strconv.Atoi(string(found[1]))
 	return kilobytes / 1024
+}
+
+// forgetPeak begins to measure a program's memory from now on, where the system can.
+func (p *program) forgetPeak() {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0o600)
 }
 
 // profile writes what a server's CPU does for some seconds, meanwhile, where profiles are wanted.

@@ -31,8 +31,11 @@ const (
 	rounds = 4
 	// jobWithin bounds the work on one event: a thousand documents at the slowest pace take eight minutes.
 	jobWithin = 30 * time.Minute
+	// lookAgain is how soon after one look at a source's queue the next may follow. It is also for how long River announces no
+	// further job after one, to nobody's knowledge: a job that comes too soon after another waits for the next poll.
+	lookAgain = river.FetchCooldownMin
 	// pollEvery is how often a source's queue is looked at without being told of anything new.
-	pollEvery = 10 * time.Second
+	pollEvery = time.Second
 	// tolerance is how much older than its webhook a document may be: the two times are taken in different places.
 	tolerance = 30 * time.Second
 )
@@ -87,7 +90,7 @@ func New(s *store.Store, pool *pgxpool.Pool, log *slog.Logger, source func(strin
 	var err error
 	f.river, err = river.NewClient(riverpgxv5.New(pool), &river.Config{
 		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: share}}, // jobs of older versions
-		Workers: all, RetryPolicy: f, JobTimeout: jobWithin, MaxAttempts: maxFailures,
+		Workers: all, RetryPolicy: f, JobTimeout: jobWithin, MaxAttempts: maxFailures, FetchCooldown: lookAgain,
 		Logger: slog.New(quiet{log.Handler()}),
 	})
 	if err != nil {
@@ -112,7 +115,7 @@ func (f *Fetcher) serve(ctx context.Context, source string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if queue := queueOf(source); !f.queues[queue] {
-		if err := f.river.Queues().Add(queue, river.QueueConfig{MaxWorkers: share, FetchPollInterval: pollEvery}); err != nil {
+		if err := f.river.Queues().Add(queue, river.QueueConfig{MaxWorkers: share, FetchCooldown: lookAgain, FetchPollInterval: pollEvery}); err != nil {
 			return fmt.Errorf("serve the queue of source %s: %w", source, err)
 		}
 		f.queues[queue] = true
