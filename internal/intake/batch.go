@@ -15,10 +15,10 @@ import (
 // A batch is a number of events that are applied in one transaction, in this order:
 //
 //	map    what each event says, and its place in the order (mapping.go). Needs nothing but the event and its source's format
-//	lock   bookings and guests, then listings, then reservations, ids ascending (lock.go). Here rooms get their names (rooms.go),
-//	       and events step back behind earlier ones that were put back
-//	fold   the changes into the rows in memory, in the order of receipt (fold.go, fold_listing.go, stay.go). Pure: no clock, no
-//	       database, no configuration but the policies
+//	lock   bookings and guests, then listings, then reservations, ids ascending (lock.go). Events step back behind earlier ones
+//	       that were put back
+//	fold   the changes into the rows in memory, in the order of receipt (fold.go, fold_listing.go, stay.go). Here rooms get their
+//	       names (rooms.go). Pure: no clock, no database, no configuration but the policies
 //	save   what changed: reservations, listings, guests, keys, results, timelines (save.go)
 //
 // An error undoes all of it; what follows from one is decided in apply.go.
@@ -39,6 +39,8 @@ type batch struct {
 	before       map[store.Ref]store.Reservation // as they were, for those that a change was applied to
 	listed       map[store.ListingRef]bool       // listings that a change was applied to
 	told         map[store.Ref]bool              // guests that a change was applied to
+	names        map[store.Ref]bool              // what reservations of bookings may be called, see possibleNames
+	unlocked     bool                            // a room was given a name beside those
 	entries      []store.Entry
 }
 
@@ -59,6 +61,9 @@ func (b *batch) run(ctx context.Context, tx pgx.Tx, events []store.Event, behind
 	}
 	point.Reach(point.ApplyLocked)
 	b.fold()
+	if b.unlocked { // events of one booking have used up the names: fewer of them have enough
+		return store.ErrRaced
+	}
 	defer point.Reach(point.ApplyBefore)
 	if err := store.RequeueEvents(ctx, tx, b.requeue); err != nil {
 		return err

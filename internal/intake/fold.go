@@ -42,6 +42,7 @@ func (b *batch) foldEvent(m *mapped) {
 	if m.says.Disconnected != "" {
 		b.log.Warn("a PMS has ended the connection: nothing more comes from it", "source", m.Source, "reason", m.says.Disconnected)
 	}
+	b.nameRooms(m)
 	var done []verdict
 	for _, c := range m.changes {
 		done = append(done, b.foldChange(m, c))

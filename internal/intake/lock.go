@@ -18,7 +18,7 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx, behind bool) error {
 	if err := store.LockShared(ctx, tx, bookings, guests); err != nil {
 		return err
 	}
-	if err := b.nameRooms(ctx, tx, bookings); err != nil {
+	if err := b.findRooms(ctx, tx, bookings); err != nil {
 		return err
 	}
 	if behind {
@@ -91,78 +91,14 @@ func (b *batch) changedGuests() []store.Ref {
 	return guests
 }
 
-// nameRooms gives the rooms of bookings the reservations that they have, or new ones.
-func (b *batch) nameRooms(ctx context.Context, tx pgx.Tx, bookings []store.Ref) error {
-	if len(bookings) == 0 {
-		return nil
-	}
-	known, err := store.RoomsOfBookings(ctx, tx, bookings)
-	if err != nil {
-		return err
-	}
-	named := map[store.Ref]*rooms{}
-	for _, ref := range bookings {
-		named[ref] = &rooms{booking: ref.ReservationID}
-	}
+// findRooms finds the reservations of bookings.
+func (b *batch) findRooms(ctx context.Context, tx pgx.Tx, bookings []store.Ref) error {
+	known, err := store.ReservationsOfBookings(ctx, tx, bookings)
 	for _, k := range known {
-		ref := store.Ref{Source: k.Source, ReservationID: k.BookingID}
-		b.bookings[ref] = append(b.bookings[ref], store.Ref{Source: k.Source, ReservationID: k.ReservationID})
-		if !isCompanion(k, known) {
-			named[ref].known = append(named[ref].known, k)
-		}
+		booking := store.Ref{Source: k.Source, ReservationID: k.BookingID}
+		b.bookings[booking] = append(b.bookings[booking], store.Ref{Source: k.Source, ReservationID: k.ReservationID})
 	}
-	for _, m := range b.events {
-		m.nameRooms(named)
-	}
-	return nil
-}
-
-// isCompanion tells whether a reservation is of a further guest of a room: it is no room of its own.
-func isCompanion(k store.RoomOfBooking, all []store.RoomOfBooking) bool {
-	return slices.ContainsFunc(all, func(room store.RoomOfBooking) bool {
-		return room.Source == k.Source && room.BookingID == k.BookingID && len(k.ReservationID) > len(room.ReservationID)+len(companion) &&
-			k.ReservationID[:len(room.ReservationID)+len(companion)] == room.ReservationID+companion
-	})
-}
-
-// companion begins what the reservation of a further guest has after the id of its room's.
-const companion = "_guest-"
-
-// nameRooms names the rooms of one event, booking by booking.
-func (m *mapped) nameRooms(named map[store.Ref]*rooms) {
-	of := map[store.Ref][]*pms.Reservation{}
-	var order []store.Ref
-	add := func(booking string, r *pms.Reservation) {
-		ref := store.Ref{Source: m.Source, ReservationID: booking}
-		if of[ref] == nil {
-			order = append(order, ref)
-		}
-		of[ref] = append(of[ref], r)
-	}
-	for _, c := range m.changes {
-		if r := c.Reservation; r != nil && r.BookingID != "" {
-			add(r.BookingID, r)
-		}
-	}
-	lost := make([]*pms.Reservation, len(m.says.Rejected))
-	for i, item := range m.says.Rejected {
-		if item.BookingID != "" {
-			lost[i] = &pms.Reservation{BookingID: item.BookingID, Unit: item.Unit}
-			add(item.BookingID, lost[i])
-		}
-	}
-	for _, ref := range order {
-		named[ref].name(of[ref])
-	}
-	for i, r := range lost {
-		if r != nil {
-			m.says.Rejected[i].ReservationID = r.ReservationID
-		}
-	}
-	if len(order) > 0 {
-		m.ReservationID, m.ListingID = nil, nil
-		m.describe()
-	}
+	return err
 }
 
 // needed is what has to be locked.
@@ -198,6 +134,13 @@ func (b *batch) needed() needed {
 	for _, refs := range b.bookings {
 		n.reservations = append(n.reservations, refs...)
 	}
+	b.names = b.possibleNames()
+	for ref, inherits := range b.names {
+		n.reservations = append(n.reservations, ref)
+		if inherits {
+			n.completed = append(n.completed, ref)
+		}
+	}
 	for _, refs := range b.ofGuest {
 		n.reservations = append(n.reservations, refs...)
 	}
@@ -215,9 +158,14 @@ func (n *needed) reservation(source string, r pms.Reservation) {
 	switch {
 	case r.ListingID != nil:
 		n.listing(source, *r.ListingID)
-	case r.Partial && !r.NoRoom && r.Status == pms.Confirmed:
+	case inheritsListing(r) && r.BookingID == "":
 		n.completed = append(n.completed, ref)
 	}
+}
+
+// inheritsListing tells whether a change relies on the listing that its reservation has.
+func inheritsListing(r pms.Reservation) bool {
+	return r.ListingID == nil && r.Partial && !r.NoRoom && r.Status == pms.Confirmed
 }
 
 func (n *needed) listing(source, id string) {
@@ -302,7 +250,7 @@ func (m *mapped) about() []string {
 		switch {
 		case c.Reservation != nil:
 			about = append(about, "reservation/"+m.Source+"/"+c.Reservation.ReservationID)
-			if c.Reservation.BookingID != "" {
+			if c.Reservation.BookingID != "" { // what its reservation is called is decided later
 				about = append(about, "booking/"+m.Source+"/"+c.Reservation.BookingID)
 			}
 		case c.Listing != nil:

@@ -3,6 +3,7 @@ package intake
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
@@ -13,25 +14,161 @@ import (
 // room: a booking that is first seen with one room gives it the booking's own id; rooms that come later, and all rooms of a
 // booking that is first seen with several, are booking_unit. A room that is exchanged for another one hands its reservation on.
 
-// rooms are the reservations of one booking, by which its rooms are named. It remembers the names that it gives.
+//
+// Names are given while the events are folded, by what the rows say at that moment: an event that is late, or repeated, or says nothing
+// of a key leaves no trace in them, whether it is applied in one batch with others or by itself.
+
+// rooms are the reservations of one booking, by which its rooms are named.
 type rooms struct {
 	booking string
-	known   []store.RoomOfBooking // in the order of their ids
+	known   []store.Reservation // in the order of their ids
+}
+
+// roomsOf are the rooms of a booking as they are now.
+func (b *batch) roomsOf(booking store.Ref) rooms {
+	r := rooms{booking: booking.ReservationID}
+	refs := slices.Clone(b.bookings[booking])
+	if !slices.Contains(refs, booking) {
+		refs = append(refs, booking)
+	}
+	slices.SortFunc(refs, store.Ref.Compare)
+	for _, ref := range refs {
+		if row := b.reservations[ref]; row.VersionSeq > 0 && !isCompanion(ref, refs) {
+			r.known = append(r.known, row)
+		}
+	}
+	return r
+}
+
+// isCompanion tells whether a reservation is of a further guest of a room: it is no room of its own.
+func isCompanion(ref store.Ref, all []store.Ref) bool {
+	return slices.ContainsFunc(all, func(room store.Ref) bool {
+		begin := room.ReservationID + companion
+		return len(ref.ReservationID) > len(begin) && strings.HasPrefix(ref.ReservationID, begin)
+	})
+}
+
+// companion begins what the reservation of a further guest has after the id of its room's.
+const companion = "_guest-"
+
+// nameRooms names the rooms of an event, booking by booking.
+func (b *batch) nameRooms(m *mapped) {
+	of := map[store.Ref][]*pms.Reservation{}
+	add := func(booking string, r *pms.Reservation) {
+		ref := store.Ref{Source: m.Source, ReservationID: booking}
+		of[ref] = append(of[ref], r)
+	}
+	for _, c := range m.changes {
+		if r := c.Reservation; r != nil && r.BookingID != "" {
+			add(r.BookingID, r)
+		}
+	}
+	lost := make([]*pms.Reservation, len(m.says.Rejected))
+	for i, item := range m.says.Rejected {
+		if item.BookingID != "" {
+			lost[i] = &pms.Reservation{BookingID: item.BookingID, Unit: item.Unit}
+			add(item.BookingID, lost[i])
+		}
+	}
+	if len(of) == 0 {
+		return
+	}
+	for booking, changes := range of {
+		b.roomsOf(booking).name(changes)
+		for _, c := range changes {
+			if ref := (store.Ref{Source: booking.Source, ReservationID: c.ReservationID}); b.reservations[ref].VersionSeq == 0 {
+				if _, looked := b.names[ref]; !looked {
+					b.unlocked = true
+				}
+			}
+		}
+	}
+	for i, r := range lost {
+		if r != nil {
+			m.says.Rejected[i].ReservationID = r.ReservationID
+		}
+	}
+	m.ReservationID, m.ListingID = nil, nil
+	m.describe()
+}
+
+// possible is what the reservations of one booking of a batch may be called.
+type possible struct {
+	rooms      []string
+	companions []string
+	inherit    bool // an event of the booking relies on the listing that its reservation has
+}
+
+// possibleNames are what the reservations of the batch's bookings may be called: those that exist are locked before anything is decided.
+// The value tells whether a reservation's own listing is locked too.
+func (b *batch) possibleNames() map[store.Ref]bool {
+	bookings := map[store.Ref]*possible{}
+	for _, m := range b.events {
+		for _, c := range m.changes {
+			if r := c.Reservation; r != nil && r.BookingID != "" {
+				p := b.possible(bookings, store.Ref{Source: m.Source, ReservationID: r.BookingID}, r.Unit)
+				p.companions = append(p.companions, r.Companion)
+				p.inherit = p.inherit || inheritsListing(*r)
+			}
+		}
+		for _, lost := range m.says.Rejected {
+			if lost.BookingID != "" {
+				b.possible(bookings, store.Ref{Source: m.Source, ReservationID: lost.BookingID}, lost.Unit)
+			}
+		}
+	}
+	names := map[store.Ref]bool{}
+	for booking, p := range bookings {
+		for _, room := range unique(p.rooms) {
+			for _, companion := range unique(append(p.companions, "")) {
+				names[store.Ref{Source: booking.Source, ReservationID: room + companion}] = p.inherit
+			}
+		}
+	}
+	return names
+}
+
+func (b *batch) possible(bookings map[store.Ref]*possible, booking store.Ref, unit string) *possible {
+	p := bookings[booking]
+	if p == nil {
+		p = &possible{rooms: []string{booking.ReservationID}}
+		for _, known := range b.bookings[booking] {
+			p.rooms = append(p.rooms, known.ReservationID)
+		}
+		bookings[booking] = p
+	}
+	if unit != "" {
+		p.rooms = append(p.rooms, b.namesOf(booking, unit)...)
+	}
+	return p
+}
+
+// namesOf are what a room that is new may be called: by its unit, with a number where others have that name.
+func (b *batch) namesOf(booking store.Ref, unit string) []string {
+	full := booking.ReservationID + "_" + unit
+	names := []string{full}
+	for n := 2; ; n++ {
+		name := numbered(full, n)
+		names = append(names, name)
+		if !slices.Contains(b.bookings[booking], store.Ref{Source: booking.Source, ReservationID: name}) {
+			return names
+		}
+	}
+}
+
+func numbered(name string, n int) string { return fmt.Sprintf("%s_%d", name, n) }
+
+func unique(list []string) []string {
+	list = slices.Sorted(slices.Values(list))
+	return slices.Compact(list)
 }
 
 // name gives the changes of one event about the booking their reservations' ids. Items that were rejected are among them, without a
-// status: their rooms count, but are not remembered.
-func (r *rooms) name(changes []*pms.Reservation) {
+// status: their rooms count.
+func (r rooms) name(changes []*pms.Reservation) {
 	units := unitsOf(changes)
-	ids := make([]string, len(changes))
-	for i, c := range changes { // all before the first is remembered
-		ids[i] = r.idOf(c, units, changes)
-	}
-	for i, c := range changes {
-		c.ReservationID = ids[i] + c.Companion
-		if c.Status != "" && c.Companion == "" {
-			r.note(ids[i], c)
-		}
+	for _, c := range changes {
+		c.ReservationID = r.idOf(c, units, changes) + c.Companion
 	}
 }
 
@@ -46,7 +183,7 @@ func unitsOf(changes []*pms.Reservation) []string {
 	return units
 }
 
-func (r *rooms) idOf(c *pms.Reservation, units []string, all []*pms.Reservation) string {
+func (r rooms) idOf(c *pms.Reservation, units []string, all []*pms.Reservation) string {
 	if c.Unit == "" {
 		return r.idOfWhole(c)
 	}
@@ -69,17 +206,17 @@ func (r *rooms) idOf(c *pms.Reservation, units []string, all []*pms.Reservation)
 }
 
 // free is a name that no other room has: a room that was exchanged has left its name to the one that came for it, and may come back.
-func (r *rooms) free(name string) string {
+func (r rooms) free(name string) string {
 	free := name
-	for n := 2; slices.ContainsFunc(r.known, func(k store.RoomOfBooking) bool { return k.ReservationID == free }); n++ {
-		free = fmt.Sprintf("%s_%d", name, n)
+	for n := 2; slices.ContainsFunc(r.known, func(k store.Reservation) bool { return k.ReservationID == free }); n++ {
+		free = numbered(name, n)
 	}
 	return free
 }
 
 // exchanged is the reservation whose room is exchanged for another one: the booking has one room less and one more. The stay moves,
 // and with it the guest's key. Some PMSs know rooms of a booking by the property alone.
-func (r *rooms) exchanged(c *pms.Reservation, units []string) string {
+func (r rooms) exchanged(c *pms.Reservation, units []string) string {
 	if !c.Rest || c.Status != pms.Confirmed {
 		return ""
 	}
@@ -101,7 +238,7 @@ func (r *rooms) exchanged(c *pms.Reservation, units []string) string {
 
 // idOfWhole is what a change is about that names no room: the booking's own reservation, or, where the booking's rooms have names
 // of their own, the one that it fits.
-func (r *rooms) idOfWhole(c *pms.Reservation) string {
+func (r rooms) idOfWhole(c *pms.Reservation) string {
 	if len(r.known) == 0 || c.Status != pms.Confirmed {
 		return r.booking
 	}
@@ -123,12 +260,12 @@ func (r *rooms) idOfWhole(c *pms.Reservation) string {
 
 // isUnnamed tells whether the booking has one reservation, whose room is not known: it was seen without rooms, or by a version that
 // didn't remember them.
-func (r *rooms) isUnnamed() bool {
+func (r rooms) isUnnamed() bool {
 	return len(r.known) == 1 && r.known[0].ReservationID == r.booking && r.known[0].Unit == nil
 }
 
 // successor is the unit that the reservation without one belongs to: the one with the same listing, else the first.
-func (r *rooms) successor(changes []*pms.Reservation) string {
+func (r rooms) successor(changes []*pms.Reservation) string {
 	first := ""
 	for _, c := range changes {
 		if c.Unit == "" {
@@ -142,24 +279,4 @@ func (r *rooms) successor(changes []*pms.Reservation) string {
 		}
 	}
 	return first
-}
-
-// note remembers a name that an event gives, for those after it.
-func (r *rooms) note(id string, c *pms.Reservation) {
-	var unit *string
-	if c.Unit != "" {
-		unit = &c.Unit
-	}
-	at := slices.IndexFunc(r.known, func(k store.RoomOfBooking) bool { return k.ReservationID == id })
-	if at < 0 {
-		r.known = append(r.known, store.RoomOfBooking{BookingID: r.booking, ReservationID: id, Unit: unit, ListingID: c.ListingID, Status: c.Status})
-		return
-	}
-	if unit != nil {
-		r.known[at].Unit = unit
-	}
-	r.known[at].Status = c.Status
-	if c.ListingID != nil {
-		r.known[at].ListingID = c.ListingID
-	}
 }

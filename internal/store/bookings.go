@@ -6,29 +6,27 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// RoomOfBooking is a reservation of a PMS's booking, as far as its name depends on it.
-type RoomOfBooking struct {
+// ReservationOfBooking names a reservation and the PMS's booking that it belongs to.
+type ReservationOfBooking struct {
 	Source        string
 	BookingID     string
 	ReservationID string
-	Unit          *string
-	ListingID     *string
-	Status        string
 }
 
-// RoomsOfBookings returns the reservations that there are of bookings, in the order of their ids. [LockShared] has locked the bookings.
-func RoomsOfBookings(ctx context.Context, tx pgx.Tx, bookings []Ref) ([]RoomOfBooking, error) {
+// ReservationsOfBookings returns the reservations that there are of bookings, in the order of their ids. [LockShared] has locked
+// the bookings.
+func ReservationsOfBookings(ctx context.Context, tx pgx.Tx, bookings []Ref) ([]ReservationOfBooking, error) {
 	if len(bookings) == 0 {
 		return nil, nil
 	}
 	sources, ids := splitRefs(bookings)
 	rows, _ := tx.Query(ctx, `
-		SELECT b.source, b.id AS booking_id, r.reservation_id, r.unit, r.listing_id, r.status FROM unnest($1::text[], $2::text[]) AS b (source, id)
+		SELECT b.source, b.id AS booking_id, r.reservation_id FROM unnest($1::text[], $2::text[]) AS b (source, id)
 		CROSS JOIN LATERAL (
 			SELECT * FROM reservations r WHERE r.source = b.source AND r.booking_id = b.id AND r.reservation_id <> b.id
 			UNION ALL SELECT * FROM reservations r WHERE r.source = b.source AND r.reservation_id = b.id) r
 		ORDER BY r.source COLLATE "C", r.reservation_id COLLATE "C"`, sources, ids)
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[RoomOfBooking])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ReservationOfBooking])
 	return list, wrap(err, "find the reservations of bookings")
 }
 
