@@ -9,9 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
@@ -34,16 +35,16 @@ const diagnosedListings = 20_000
 // diagnosis collects findings.
 type diagnosis struct {
 	*service
-	findings []handlers.Finding
+	findings []admin.Finding
 }
 
 func (d *diagnosis) found(check, level, subject, do, format string, args ...any) {
-	d.findings = append(d.findings, handlers.Finding{Check: check, Level: level, Subject: subject, Message: fmt.Sprintf(format, args...), Do: do})
+	d.findings = append(d.findings, admin.Finding{Check: check, Level: level, Subject: subject, Message: fmt.Sprintf(format, args...), Do: do})
 }
 
 // diagnose compares the configuration with the real world, but for webhooks.
-func (s *service) diagnose(ctx context.Context) []handlers.Finding {
-	d := &diagnosis{service: s, findings: []handlers.Finding{}}
+func (s *service) diagnose(ctx context.Context) []admin.Finding {
+	d := &diagnosis{service: s, findings: []admin.Finding{}}
 	d.database(ctx)
 	groups, reached := d.seam(ctx)
 	if reached {
@@ -60,20 +61,20 @@ func (d *diagnosis) database(ctx context.Context) {
 	var now time.Time
 	asked := time.Now()
 	if err := d.store.Pool().QueryRow(ctx, `SELECT current_setting('server_version'), clock_timestamp()`).Scan(&version, &now); err != nil {
-		d.found("database", handlers.LevelError, "Postgres", "see that Postgres runs and that DATABASE_URL names it", "it does not answer: %v", err)
+		d.found("database", admin.LevelError, "Postgres", "see that Postgres runs and that DATABASE_URL names it", "it does not answer: %v", err)
 		return
 	}
-	d.found("database", handlers.LevelOK, "Postgres", "", "version %s answers in %s", version, time.Since(asked).Round(time.Millisecond))
+	d.found("database", admin.LevelOK, "Postgres", "", "version %s answers in %s", version, time.Since(asked).Round(time.Millisecond))
 	d.clock("Postgres", now, asked)
 	db := stdlib.OpenDBFromPool(d.store.Pool())
 	defer func() { _ = db.Close() }()
 	switch pending, err := migrations.Pending(ctx, db); {
 	case err != nil:
-		d.found("migrations", handlers.LevelError, "Postgres", "run staykey migrate status", "they can't be read: %v", err)
+		d.found("migrations", admin.LevelError, "Postgres", "run staykey migrate status", "they can't be read: %v", err)
 	case pending:
-		d.found("migrations", handlers.LevelError, "Postgres", "run staykey migrate", "the database lacks migrations of this version")
+		d.found("migrations", admin.LevelError, "Postgres", "run staykey migrate", "the database lacks migrations of this version")
 	default:
-		d.found("migrations", handlers.LevelOK, "Postgres", "", "the database has this version's schema")
+		d.found("migrations", admin.LevelOK, "Postgres", "", "the database has this version's schema")
 	}
 }
 
@@ -84,11 +85,11 @@ func (d *diagnosis) clock(of string, theirs, asked time.Time) {
 	const do = "have all machines keep time by NTP"
 	switch {
 	case skew > skewError:
-		d.found("clock", handlers.LevelError, of, do, "its clock and ours differ by %s: webhooks are refused from five minutes on", skew.Round(time.Second))
+		d.found("clock", admin.LevelError, of, do, "its clock and ours differ by %s: webhooks are refused from five minutes on", skew.Round(time.Second))
 	case skew > skewWarning:
-		d.found("clock", handlers.LevelWarning, of, do, "its clock and ours differ by %s", skew.Round(time.Second))
+		d.found("clock", admin.LevelWarning, of, do, "its clock and ours differ by %s", skew.Round(time.Second))
 	default:
-		d.found("clock", handlers.LevelOK, of, "", "its clock and ours agree")
+		d.found("clock", admin.LevelOK, of, "", "its clock and ours agree")
 	}
 }
 
@@ -98,35 +99,35 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 	workspace, err := d.service.seam.WorkspaceID(ctx)
 	switch {
 	case seam.KindOf(err) == seam.Unauthorized:
-		d.found("seam", handlers.LevelError, "API key", "set a valid SEAM_API_KEY and restart", "Seam does not accept SEAM_API_KEY")
+		d.found("seam", admin.LevelError, "API key", "set a valid SEAM_API_KEY and restart", "Seam does not accept SEAM_API_KEY")
 		return nil, false
 	case err != nil:
-		d.found("seam", handlers.LevelError, d.config.SeamEndpoint, "see that the endpoint can be reached from here", "Seam can't be asked: %v", err)
+		d.found("seam", admin.LevelError, d.config.SeamEndpoint, "see that the endpoint can be reached from here", "Seam can't be asked: %v", err)
 		return nil, false
 	}
 	if trouble := d.provisioner.Trouble(); trouble != "" {
-		d.found("seam", handlers.LevelError, "API key", "", "provisioning pauses: %s", trouble)
+		d.found("seam", admin.LevelError, "API key", "", "provisioning pauses: %s", trouble)
 	} else {
-		d.found("seam", handlers.LevelOK, "API key", "", "Seam accepts it (workspace %s) and answers in %s", workspace, time.Since(asked).Round(time.Millisecond))
+		d.found("seam", admin.LevelOK, "API key", "", "Seam accepts it (workspace %s) and answers in %s", workspace, time.Since(asked).Round(time.Millisecond))
 	}
 	d.seamClock(ctx)
 	list, err := d.service.seam.Systems(ctx)
 	if err != nil {
-		d.found("access_system", handlers.LevelError, "all", "", "they can't be listed: %v", err)
+		d.found("access_system", admin.LevelError, "all", "", "they can't be listed: %v", err)
 		return nil, false
 	}
 	if len(list) == 0 {
-		d.found("access_system", handlers.LevelError, "all", "connect the Salto KS site in the Seam console", "the workspace has none")
+		d.found("access_system", admin.LevelError, "all", "connect the Salto KS site in the Seam console", "the workspace has none")
 	}
 	for _, system := range list {
 		d.system(system)
 	}
 	if want := d.config.SeamSystemID; want != "" && !slices.ContainsFunc(list, func(s seam.System) bool { return s.ACSSystemID == want }) {
-		d.found("access_system", handlers.LevelError, want, "correct SEAM_ACS_SYSTEM_ID", "the workspace has no such access system")
+		d.found("access_system", admin.LevelError, want, "correct SEAM_ACS_SYSTEM_ID", "the workspace has no such access system")
 	}
 	all, err := d.service.seam.AccessGroups(ctx, "")
 	if err != nil {
-		d.found("seam", handlers.LevelError, "access groups", "", "they can't be listed: %v", err)
+		d.found("seam", admin.LevelError, "access groups", "", "they can't be listed: %v", err)
 		return nil, false
 	}
 	groups = map[string]bool{}
@@ -158,7 +159,7 @@ func (d *diagnosis) system(system seam.System) {
 	clean := true
 	if system.ExternalType != saltoKS {
 		clean = false
-		d.found("access_system", handlers.LevelWarning, name, "use it only if you know that its keys work alike", "it is a %s: staykey is made for Salto KS (%s)", system.ExternalType, saltoKS)
+		d.found("access_system", admin.LevelWarning, name, "use it only if you know that its keys work alike", "it is a %s: staykey is made for Salto KS (%s)", system.ExternalType, saltoKS)
 	}
 	for _, e := range system.Errors {
 		clean = false
@@ -169,7 +170,7 @@ func (d *diagnosis) system(system seam.System) {
 		case e.ErrorCode == "salto_ks_subscription_limit_exceeded":
 			do = "raise the site's limit of subscribed users in Salto KS, or remove users there: no new guest can open doors until then"
 		}
-		d.found("access_system", handlers.LevelError, name, do, "%s: %s", e.ErrorCode, e.Message)
+		d.found("access_system", admin.LevelError, name, do, "%s: %s", e.ErrorCode, e.Message)
 	}
 	for _, w := range system.Warnings {
 		clean = false
@@ -177,10 +178,10 @@ func (d *diagnosis) system(system seam.System) {
 		if w.WarningCode == "salto_ks_subscription_limit_almost_reached" {
 			do = "raise the site's limit of subscribed users in Salto KS, or remove users there, before it is reached"
 		}
-		d.found("access_system", handlers.LevelWarning, name, do, "%s: %s", w.WarningCode, w.Message)
+		d.found("access_system", admin.LevelWarning, name, do, "%s: %s", w.WarningCode, w.Message)
 	}
 	if clean {
-		d.found("access_system", handlers.LevelOK, name, "", "connected, without errors; subscriptions are not short")
+		d.found("access_system", admin.LevelOK, name, "", "connected, without errors; subscriptions are not short")
 	}
 }
 
@@ -193,7 +194,7 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 		const page = 500
 		rows, err := d.store.Listings(ctx, store.ListingFilter{Deleted: &live}, after, page)
 		if err != nil {
-			d.found("listing", handlers.LevelError, "all", "", "they can't be read: %v", err)
+			d.found("listing", admin.LevelError, "all", "", "they can't be read: %v", err)
 			return
 		}
 		for _, l := range rows {
@@ -203,10 +204,10 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 			switch {
 			case len(l.Groups()) == 0:
 				wrong++
-				d.found("listing", handlers.LevelWarning, name, "set its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "it has no access groups: its guests get no key")
+				d.found("listing", admin.LevelWarning, name, "set its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "it has no access groups: its guests get no key")
 			case len(missing) > 0:
 				wrong++
-				d.found("listing", handlers.LevelError, name, "correct its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "Seam knows no access group %s", strings.Join(missing, ", "))
+				d.found("listing", admin.LevelError, name, "correct its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "Seam knows no access group %s", strings.Join(missing, ", "))
 			}
 			after = store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 		}
@@ -215,7 +216,7 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 		}
 	}
 	if wrong == 0 {
-		d.found("listing", handlers.LevelOK, "all", "", "%d listings have access groups that Seam knows", looked)
+		d.found("listing", admin.LevelOK, "all", "", "%d listings have access groups that Seam knows", looked)
 	}
 }
 
@@ -224,10 +225,10 @@ func (d *diagnosis) sources() {
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		source := sources[name]
 		if source.Insecure {
-			d.found("source", handlers.LevelWarning, name, "give it a verifier", "it takes webhooks from anybody: verify.method is none")
+			d.found("source", admin.LevelWarning, name, "give it a verifier", "it takes webhooks from anybody: verify.method is none")
 		}
 		if source.Format != nil && source.Format.Fetch != nil && source.Fetch == nil {
-			d.found("source", handlers.LevelError, name, "give it a fetch block", "its events need documents of the PMS, and wait as %s", store.ReasonNeedsFetch)
+			d.found("source", admin.LevelError, name, "give it a fetch block", "its events need documents of the PMS, and wait as %s", store.ReasonNeedsFetch)
 		}
 	}
 }
@@ -235,10 +236,10 @@ func (d *diagnosis) sources() {
 func (d *diagnosis) intake(ctx context.Context) {
 	switch n, oldest, err := d.store.Backlog(ctx, nil); {
 	case err != nil:
-		d.found("intake", handlers.LevelError, "inbox", "", "it can't be read: %v", err)
-	case oldest != nil && time.Since(*oldest) > handlers.SlowBacklog:
-		d.found("intake", handlers.LevelWarning, "inbox", "see the log of the service, and the load of Postgres", "%d events wait to be applied, the oldest since %s", n, pms.FormatInstant(*oldest))
+		d.found("intake", admin.LevelError, "inbox", "", "it can't be read: %v", err)
+	case oldest != nil && time.Since(*oldest) > admin.SlowBacklog:
+		d.found("intake", admin.LevelWarning, "inbox", "see the log of the service, and the load of Postgres", "%d events wait to be applied, the oldest since %s", n, pms.FormatInstant(*oldest))
 	default:
-		d.found("intake", handlers.LevelOK, "inbox", "", "%d events wait to be applied", n)
+		d.found("intake", admin.LevelOK, "inbox", "", "%d events wait to be applied", n)
 	}
 }

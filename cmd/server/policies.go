@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -160,14 +161,14 @@ func (s *service) dropped(ctx context.Context, set sourceSet) error {
 func (d *diagnosis) orphans(ctx context.Context) {
 	list, err := d.service.orphans(ctx, *d.service.sources.Load())
 	if err != nil {
-		d.found("source", handlers.LevelError, "all", "see that Postgres runs", "sources in use can't be read: %v", err)
+		d.found("source", admin.LevelError, "all", "see that Postgres runs", "sources in use can't be read: %v", err)
 		return
 	}
 	for _, o := range list {
 		if o.retired {
-			d.found("source", handlers.LevelOK, o.Source, "", "retired: %s; the keys keep their policy until check-out", o.SourceInUse)
+			d.found("source", admin.LevelOK, o.Source, "", "retired: %s; the keys keep their policy until check-out", o.SourceInUse)
 			continue
 		}
-		d.found("source", handlers.LevelError, o.Source, orphanRemedy, "%s", strings.TrimPrefix(o.problem(), fmt.Sprintf("source %q ", o.Source)))
+		d.found("source", admin.LevelError, o.Source, orphanRemedy, "%s", strings.TrimPrefix(o.problem(), fmt.Sprintf("source %q ", o.Source)))
 	}
 }

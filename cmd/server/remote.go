@@ -18,6 +18,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
@@ -339,7 +341,7 @@ type doctorCommand struct {
 
 // Run has a running service compare its configuration with the real world. The error says that something is wrong.
 func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
-	var d handlers.Diagnosis
+	var d admin.Diagnosis
 	asked := time.Now().Truncate(time.Second)
 	_, date, err := c.Remote.get(ctx, "/v1/diagnosis", nil, &d)
 	if err != nil {
@@ -349,7 +351,7 @@ func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
 		local := &diagnosis{}
 		local.clock("this machine and the service", date, asked)
 		d.Findings = append(d.Findings, local.findings...)
-		d.OK = d.OK && local.findings[0].Level != handlers.LevelError
+		d.OK = d.OK && local.findings[0].Level != admin.LevelError
 	}
 	raw, err := json.Marshal(d)
 	if err != nil {
@@ -366,10 +368,10 @@ func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
 				_, _ = fmt.Fprintf(w, "\t\t-> %s\n", f.Do)
 			}
 		}
-		_, _ = fmt.Fprintf(w, "\n%d ok, %d warnings, %d errors\n", counts[handlers.LevelOK], counts[handlers.LevelWarning], counts[handlers.LevelError])
+		_, _ = fmt.Fprintf(w, "\n%d ok, %d warnings, %d errors\n", counts[admin.LevelOK], counts[admin.LevelWarning], counts[admin.LevelError])
 	})
 	if err == nil && !d.OK {
-		return fmt.Errorf("%d of %d checks have found an error", counts[handlers.LevelError], len(d.Findings))
+		return fmt.Errorf("%d of %d checks have found an error", counts[admin.LevelError], len(d.Findings))
 	}
 	return err
 }

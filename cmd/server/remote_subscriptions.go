@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/staykey/staykey/internal/handlers"
 )
 
@@ -54,7 +56,7 @@ type subscriptionTestCommand struct {
 
 // Run sends a test message. The error says why it was not delivered.
 func (c *subscriptionTestCommand) Run(ctx context.Context, out *streams) error {
-	var test handlers.SubscriptionTest
+	var test admin.SubscriptionTest
 	raw, _, err := c.Remote.call(ctx, http.MethodPost, subscriptionPath(c.Name, "test"), nil, nil, &test)
 	if err != nil {
 		return err

@@ -8,9 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -136,7 +137,7 @@ func isWellKnown(secret string) bool {
 }
 
 // refuseSharedTokens notes tokens that can't be told apart: of two with one hash, one would act with the other's name and scope.
-func refuseSharedTokens(tokens []handlers.Token, environment []string, problems *configProblems) {
+func refuseSharedTokens(tokens []admin.Token, environment []string, problems *configProblems) {
 	owner := map[[sha256.Size]byte]string{}
 	for _, secret := range environment {
 		owner[sha256.Sum256([]byte(secret))] = "STAYKEY_ADMIN_TOKEN"

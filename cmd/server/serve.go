@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -265,16 +267,20 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
+	sources := func() map[string]pms.Source { return s.sources.Load().Sources }
+	tester := &handlers.Tester{Now: time.Now, PublicURL: c.PublicURL}
+	service := admin.New(admin.Config{
+		Store: db, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now, CursorKey: []byte(cursorKey),
+		DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning,
+		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
+	})
 	s.public, s.ops = handlers.New(handlers.Config{
-		Activity: s.activity, Admin: s.applier, CursorKey: []byte(cursorKey), Tokens: s.tokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
-		DueWithin: c.DueWithin, Plan: s.provisioner.Plan, Provisioning: s.provisioning, Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
-		Store:        db,
-		Profiling:    c.Profiling,
-		AccessGroups: s.provisioner.AccessGroups, NotAllowed: s.provisioner.NotAllowed, Diagnose: s.diagnose, Done: ctx.Done(), Explain: s.provisioner.Explain, EraseGuest: s.provisioner.EraseGuest, PublicURL: c.PublicURL,
-		Subscriptions: s.subscriptionSettings, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
-		Sources:        func() map[string]pms.Source { return s.sources.Load().Sources },
+		Admin: service, Activity: s.activity, CursorKey: []byte(cursorKey), Tokens: s.tokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
+		Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
+		Store: db, Profiling: c.Profiling, Done: ctx.Done(), PublicURL: c.PublicURL, Sources: sources,
 		TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Traced: traced(os.Getenv), Version: version,
 	})
+	tester.Public = s.public
 	return s, nil
 }
 
@@ -291,7 +297,7 @@ func (s *service) reloadCertificate() {
 }
 
 // tokens are those of admins by now.
-func (s *service) tokens() []handlers.Token {
+func (s *service) tokens() []admin.Token {
 	set := s.sources.Load()
 	return slices.Concat(set.AdminSecrets, set.Tokens)
 }
@@ -356,8 +362,8 @@ func (s *service) full() bool {
 }
 
 // provisioning tells how the work at Seam goes.
-func (s *service) provisioning(ctx context.Context) (handlers.Provisioning, error) {
-	p := handlers.Provisioning{Disconnected: []handlers.Disconnected{}}
+func (s *service) provisioning(ctx context.Context) (admin.Provisioning, error) {
+	p := admin.Provisioning{Disconnected: []admin.Disconnected{}}
 	if trouble := s.provisioner.Trouble(); trouble != "" {
 		p.Paused = &trouble
 	}
@@ -366,7 +372,7 @@ func (s *service) provisioning(ctx context.Context) (handlers.Provisioning, erro
 		return p, err
 	}
 	for _, d := range disconnected {
-		p.Disconnected = append(p.Disconnected, handlers.Disconnected{ACSSystemID: d.ACSSystemID, Since: pms.FormatInstant(d.Since), Problem: d.Problem})
+		p.Disconnected = append(p.Disconnected, admin.Disconnected{ACSSystemID: d.ACSSystemID, Since: pms.FormatInstant(d.Since), Problem: d.Problem})
 	}
 	last, err := provisioner.LastSweep(ctx, s.store)
 	if err == nil && !last.At.IsZero() {
@@ -376,7 +382,7 @@ func (s *service) provisioning(ctx context.Context) (handlers.Provisioning, erro
 }
 
 // troubles words what stands in the way at Seam, by the names that readiness's detail has for them.
-func troubles(p handlers.Provisioning) map[string]string {
+func troubles(p admin.Provisioning) map[string]string {
 	said := map[string]string{}
 	if p.Paused != nil {
 		said["seam"] = *p.Paused

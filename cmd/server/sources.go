@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
 )
@@ -19,9 +20,9 @@ type sourceSet struct {
 	Sources        map[string]pms.Source
 	Retired        map[string]pms.Source // entries that say retired: their webhooks are refused, their keys stay until check-out
 	TrustedProxies pms.Addresses
-	Tokens         []handlers.Token
-	AdminSecrets   []handlers.Token // of STAYKEY_ADMIN_TOKEN
-	SeamSecrets    []pms.Secret     // of SEAM_WEBHOOK_SECRET
+	Tokens         []admin.Token
+	AdminSecrets   []admin.Token // of STAYKEY_ADMIN_TOKEN
+	SeamSecrets    []pms.Secret  // of SEAM_WEBHOOK_SECRET
 	Subscriptions  []notify.Subscription
 }
 

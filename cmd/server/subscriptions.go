@@ -10,9 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
@@ -189,11 +190,11 @@ func subscriptionNames(list []notify.Subscription) []string {
 func (s *service) subscriptions() []notify.Subscription { return s.sources.Load().Subscriptions }
 
 // subscriptionSettings are what REST and the page show of them.
-func (s *service) subscriptionSettings() []handlers.SubscriptionSettings {
+func (s *service) subscriptionSettings() []admin.SubscriptionSettings {
 	list := s.subscriptions()
-	out := make([]handlers.SubscriptionSettings, len(list))
+	out := make([]admin.SubscriptionSettings, len(list))
 	for i, sub := range list {
-		out[i] = handlers.SubscriptionSettings{
+		out[i] = admin.SubscriptionSettings{
 			Name: sub.Name, Kind: sub.Kind, URL: sub.Place(), Events: sub.Events, Sources: sub.Sources, Insecure: sub.Insecure, Secrets: len(sub.Secrets),
 		}
 	}

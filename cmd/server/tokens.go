@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/admin"
 )
 
 // Scopes of a token.
@@ -25,17 +25,17 @@ const environmentTokens = "admin"
 const hashScheme = "sha256:"
 
 // loadTokens reads the tokens of the config file.
-func (m mapping) loadTokens(known func(source string) bool) []handlers.Token {
-	var tokens []handlers.Token
+func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
+	var tokens []admin.Token
 	for _, entry := range m.mappings("tokens") {
-		t := handlers.Token{Name: entry.text("name")}
+		t := admin.Token{Name: entry.text("name")}
 		if !sourceName.MatchString(t.Name) {
 			entry.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", t.Name)
 		}
 		if strings.EqualFold(t.Name, environmentTokens) {
 			entry.wrong("name", "%q is the author of what is done with STAYKEY_ADMIN_TOKEN: choose another", t.Name)
 		}
-		if slices.ContainsFunc(tokens, func(other handlers.Token) bool { return other.Name == t.Name }) {
+		if slices.ContainsFunc(tokens, func(other admin.Token) bool { return other.Name == t.Name }) {
 			entry.wrong("name", "%q comes twice", t.Name)
 		}
 		text, isHash := strings.CutPrefix(entry.text("hash"), hashScheme)
@@ -67,10 +67,10 @@ func (m mapping) loadTokens(known func(source string) bool) []handlers.Token {
 }
 
 // adminTokens are those of STAYKEY_ADMIN_TOKEN, which may do everything.
-func adminTokens(secrets []string) []handlers.Token {
-	tokens := make([]handlers.Token, len(secrets))
+func adminTokens(secrets []string) []admin.Token {
+	tokens := make([]admin.Token, len(secrets))
 	for i, secret := range secrets {
-		tokens[i] = handlers.Token{Name: environmentTokens, Hash: sha256.Sum256([]byte(secret)), Write: true}
+		tokens[i] = admin.Token{Name: environmentTokens, Hash: sha256.Sum256([]byte(secret)), Write: true}
 	}
 	return tokens
 }

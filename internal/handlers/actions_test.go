@@ -9,7 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -124,8 +125,8 @@ func TestTroublesOfScopedTokens(t *testing.T) {
 	t.Parallel()
 	a := two(t)
 	a.tokens = append(a.tokens, token("desk", "reads-one-source-only", false, "default"))
-	a.provisioning = handlers.Provisioning{
-		Disconnected: []handlers.Disconnected{{ACSSystemID: "the-other-hotels-system", Since: "2030-11-01T15:00:00.000Z"}},
+	a.provisioning = admin.Provisioning{
+		Disconnected: []admin.Disconnected{{ACSSystemID: "the-other-hotels-system", Since: "2030-11-01T15:00:00.000Z"}},
 		LastSweep:    &stay.Sweep{HeldBack: 7, Failed: []string{"the-other-hotels-system: gone"}},
 	}
 	for secret, sees := range map[string]bool{"reads-one-source-only": false, adminToken: true} {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
@@ -100,7 +102,7 @@ func TestScopedTokens(t *testing.T) {
 		}
 	})
 	t.Run("a token that goes from the configuration is worth nothing", func(t *testing.T) {
-		a.tokens = slices.DeleteFunc(slices.Clone(a.tokens), func(t handlers.Token) bool { return t.Name == "reader" })
+		a.tokens = slices.DeleteFunc(slices.Clone(a.tokens), func(t admin.Token) bool { return t.Name == "reader" })
 		r := a.as("reads-everything", "GET", "/v1/summary", "")
 		r.mustBeProblem(t, 401)
 		if challenge := r.header.Get("WWW-Authenticate"); challenge != `Bearer realm="staykey", error="invalid_token"` {

@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // mountAPI adds the REST of contract section 5, with its OpenAPI document and page.
@@ -53,35 +55,39 @@ type List[T any] struct {
 	NextCursor *string `json:"next_cursor" doc:"Give it as cursor to get the next page; null on the last one."`
 }
 
-// Paging are the parameters of every list.
-type Paging struct {
-	Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"500" doc:"How many items at most."`
-	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
-}
-
 // Names are the parameters that name one reservation.
 type Names struct {
 	Source        string `path:"source" example:"default"`
 	ReservationID string `path:"reservation_id" example:"3333122-433"`
 }
 
-func (n Names) ref() store.Ref { return store.Ref{Source: n.Source, ReservationID: n.ReservationID} }
+func (n Names) ref() stay.Ref { return stay.Ref{Source: n.Source, ReservationID: n.ReservationID} }
 
 func unfit(field, message string) *Problem {
 	return problem(http.StatusUnprocessableEntity, "the request is not valid", pms.FieldError{Field: field, Message: message})
 }
 
-// paged asks for one row more than wanted, to know whether there is a next page. seal makes a cursor of a row's place.
-func paged[R, T any](rows []R, limit int, show func(R) T, seal func(R) *string) List[T] {
-	list := List[T]{Items: []T{}}
-	for i, row := range rows {
-		if i == limit {
-			list.NextCursor = seal(rows[limit-1])
-			break
-		}
-		list.Items = append(list.Items, show(row))
+// listOf is the answer that shows a part of a list.
+func listOf[R, T any](p admin.Page[R], show func(R) T) *Output[List[T]] {
+	list := List[T]{Items: make([]T, len(p.Items)), NextCursor: orNil(p.Next)}
+	for i, row := range p.Items {
+		list.Items[i] = show(row)
 	}
-	return list
+	return &Output[List[T]]{list}
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 // stamp writes an instant as the contract does: RFC 3339, UTC, milliseconds.
@@ -93,20 +99,4 @@ func stampOrNull(t *time.Time) *string {
 	}
 	s := stamp(*t)
 	return &s
-}
-
-// instant reads a query parameter that is an instant or a day of UTC.
-func instant(field, s string) (*time.Time, *Problem) {
-	if s == "" {
-		return nil, nil
-	}
-	m, err := pms.ParseMoment(s)
-	if err != nil {
-		return nil, unfit(field, err.Error())
-	}
-	t, err := m.Resolve(time.UTC, "00:00")
-	if err != nil {
-		return nil, unfit(field, err.Error())
-	}
-	return &t, nil
 }

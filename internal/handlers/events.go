@@ -4,11 +4,9 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/google/uuid"
+	"github.com/staykey/staykey/internal/admin"
 
-	"github.com/staykey/staykey/internal/intake"
-	"github.com/staykey/staykey/internal/store"
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Event is an event of the inbox.
@@ -33,13 +31,13 @@ type Event struct {
 // EventDetail is one event with what was posted.
 type EventDetail struct {
 	Event
-	Notes    []store.FieldNote    `json:"notes" nullable:"false" doc:"Fields that could not be read and were dropped."`
-	Rejected []store.RejectedItem `json:"rejected" nullable:"false" doc:"Items that could not be read while the others were applied. A replay tries them again."`
+	Notes    []admin.FieldNote    `json:"notes" nullable:"false" doc:"Fields that could not be read and were dropped."`
+	Rejected []admin.RejectedItem `json:"rejected" nullable:"false" doc:"Items that could not be read while the others were applied. A replay tries them again."`
 	Body     *string              `json:"body" doc:"The raw body, as it came; null when its age has come (STAYKEY_RETAIN_BODIES)."`
 	Changes  []any                `json:"changes" nullable:"false" doc:"What it means: {\"reservation\": ...}, {\"listing\": ...}, {\"merge\": ...} or {\"guest\": ...}; empty where documents of the PMS are needed to tell."`
 }
 
-func showEvent(e store.Event) Event {
+func showEvent(e admin.Event) Event {
 	return Event{
 		EventID: e.EventID.String(), Source: e.Source, Type: e.Type, Status: e.Status, Reason: e.Reason, ReservationID: e.ReservationID,
 		ListingID: e.ListingID, Timestamp: stampOrNull(e.OccurredAt), ReceivedAt: stamp(e.ReceivedAt), AppliedAt: stampOrNull(e.AppliedAt),
@@ -47,32 +45,15 @@ func showEvent(e store.Event) Event {
 	}
 }
 
-func (s *server) showEventDetail(ctx context.Context, e store.Event) EventDetail {
-	d := EventDetail{Event: showEvent(e), Changes: []any{}, Notes: []store.FieldNote{}, Rejected: []store.RejectedItem{}}
+func (s *server) showEventDetail(ctx context.Context, e admin.Event) EventDetail {
+	d := EventDetail{Event: showEvent(e), Changes: s.admin.ChangesOf(ctx, e), Notes: []admin.FieldNote{}, Rejected: []admin.RejectedItem{}}
 	notes := e.ReadNotes()
 	d.Notes, d.Rejected = append(d.Notes, notes.Notes...), append(d.Rejected, notes.Rejected...)
-	if e.Body == nil {
-		return d
-	}
-	body := string(e.Body)
-	d.Body = &body
-	source, _ := s.source(e.Source)
-	if parsed, err := intake.MapEvent(ctx, source, e); err == nil && len(parsed.Invalid) == 0 {
-		for _, c := range parsed.Changes {
-			d.Changes = append(d.Changes, c)
-		}
+	if e.Body != nil {
+		body := string(e.Body)
+		d.Body = &body
 	}
 	return d
-}
-
-// EventQuery are the filters of the inbox.
-type EventQuery struct {
-	Paging
-	Source        string `query:"source"`
-	Status        string `query:"status" enum:"accepted,applied,superseded,ignored,rejected"`
-	Type          string `query:"type"`
-	ReservationID string `query:"reservation_id"`
-	ListingID     string `query:"listing_id"`
 }
 
 // EventName is the parameter that names one event.
@@ -80,30 +61,21 @@ type EventName struct {
 	EventID string `path:"event_id" example:"0190b5a0-7a7c-7c3e-9d2e-6f1f8f0c2a11"`
 }
 
-const noEvent = "there is no event with this id"
-
 func (s *server) eventOperations(api huma.API) {
 	const tag = "Events"
 	huma.Register(api, operation("list-events", http.MethodGet, "/v1/events", tag, "List the inbox, newest first"),
-		func(ctx context.Context, in *EventQuery) (*Output[List[Event]], error) {
-			var below int64
-			if p := s.openCursor("events", in.Cursor, &below); p != nil {
-				return nil, p
-			}
-			rows, err := s.Store.Events(ctx, store.EventFilter{
-				Source: in.Source, Status: in.Status, Type: in.Type, ReservationID: in.ReservationID, ListingID: in.ListingID,
-				Sources: actorOf(ctx).Sources,
-			}, below, in.Limit+1)
+		func(ctx context.Context, in *admin.EventQuery) (*Output[List[Event]], error) {
+			found, err := s.admin.Events(ctx, *in)
 			if err != nil {
-				return nil, s.fromStore(err, "")
+				return nil, s.problemOf(err)
 			}
-			return &Output[List[Event]]{paged(rows, in.Limit, showEvent, func(e store.Event) *string { return s.sealCursor("events", e.Seq) })}, nil
+			return listOf(found, showEvent), nil
 		})
 	huma.Register(api, operation("get-event", http.MethodGet, "/v1/events/{event_id}", tag, "Get one event with its raw body", http.StatusNotFound),
 		func(ctx context.Context, in *EventName) (*Output[EventDetail], error) {
-			e, p := s.event(ctx, in.EventID)
-			if p != nil {
-				return nil, p
+			e, err := s.admin.Event(ctx, in.EventID)
+			if err != nil {
+				return nil, s.problemOf(err)
 			}
 			return &Output[EventDetail]{s.showEventDetail(ctx, e)}, nil
 		})
@@ -111,37 +83,12 @@ func (s *server) eventOperations(api huma.API) {
 	replay.Description = "It keeps its place in the order: it changes nothing if what it says has been overtaken."
 	replay.DefaultStatus = http.StatusAccepted
 	huma.Register(api, replay, func(ctx context.Context, in *EventName) (*Output[Event], error) {
-		e, p := s.event(ctx, in.EventID)
-		if p != nil {
-			return nil, p
+		e, err := s.admin.ReplayEvent(ctx, in.EventID)
+		if err != nil {
+			return nil, s.problemOf(err)
 		}
-		if e.Status != store.EventAccepted {
-			done, err := s.Admin.Replay(ctx, []store.Event{e}, actorOf(ctx).audit(auditReplay, ""))
-			switch {
-			case err != nil:
-				return nil, s.fromStore(err, noEvent)
-			case len(done) == 0 && e.Body == nil:
-				return nil, problem(http.StatusConflict, "its body has been removed because its age has come (STAYKEY_RETAIN_BODIES): it can't be applied again")
-			}
-		}
-		e.Status, e.Reason = store.EventAccepted, nil
 		return &Output[Event]{showEvent(e)}, nil
 	})
 	s.replayOperation(api)
 	s.importOperation(api)
-}
-
-func (s *server) event(ctx context.Context, id string) (store.Event, *Problem) {
-	parsed, err := uuid.Parse(id)
-	if err != nil {
-		return store.Event{}, problem(http.StatusNotFound, noEvent)
-	}
-	e, err := s.Store.Event(ctx, parsed)
-	if err != nil {
-		return store.Event{}, s.fromStore(err, noEvent)
-	}
-	if !actorOf(ctx).sees(e.Source) {
-		return store.Event{}, problem(http.StatusNotFound, noEvent)
-	}
-	return e, nil
 }

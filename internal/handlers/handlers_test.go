@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/go-chi/chi/v5"
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -50,17 +52,17 @@ type app struct {
 	groups  []stay.AccessGroup
 	owners  map[string]string // of access groups: the sources that may open them
 	tokenMu sync.Mutex        // where a test changes them while requests are answered
-	tokens  []handlers.Token
+	tokens  []admin.Token
 	// provisioning is what the service says of the work at Seam.
-	provisioning handlers.Provisioning
+	provisioning admin.Provisioning
 	// subscriptions are those of the configuration, and testSubscription sends a test message.
-	subscriptions    []handlers.SubscriptionSettings
+	subscriptions    []admin.SubscriptionSettings
 	testSubscription func(context.Context, string) (store.Delivery, store.AttemptResult, error)
 	woken            int // how often deliveries were wanted at once
 }
 
-func token(name, secret string, write bool, sources ...string) handlers.Token {
-	return handlers.Token{Name: name, Hash: sha256.Sum256([]byte(secret)), Write: write, Sources: sources}
+func token(name, secret string, write bool, sources ...string) admin.Token {
+	return admin.Token{Name: name, Hash: sha256.Sum256([]byte(secret)), Write: write, Sources: sources}
 }
 
 func newApp(t testing.TB) *app {
@@ -70,7 +72,7 @@ func newApp(t testing.TB) *app {
 
 func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	t.Helper()
-	a := &app{t: t, store: storetest.New(t), provisioning: handlers.Provisioning{Disconnected: []handlers.Disconnected{}}}
+	a := &app{t: t, store: storetest.New(t), provisioning: admin.Provisioning{Disconnected: []admin.Disconnected{}}}
 	a.groups = []stay.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}
 	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
 	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {})
@@ -81,45 +83,65 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		"limited":  {Name: "limited", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA}}, Limit: pms.RateLimit{PerSecond: 0.001, Burst: 2}, Policy: pms.DefaultPolicy()},
 		"disabled": {Name: "disabled", Policy: pms.DefaultPolicy()},
 	}
-	a.tokens = []handlers.Token{token("another", "another-token-of-the-tests", true), token("admin", adminToken, true)}
-	public, _ := handlers.New(handlers.Config{
-		Activity: store.NewActivity(), Admin: a.applier, CursorKey: []byte("a key of the tests"), Tokens: func() []handlers.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens }, Inbox: acceptor, Log: log,
-		Metrics: prometheus.NewRegistry(), Now: time.Now, Store: a.store, SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} },
-		Plan:      func(context.Context, store.Ref) ([]stay.PlannedCall, error) { return []stay.PlannedCall{}, nil },
-		Ready:     func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
-		DueWithin: 24 * time.Hour,
-		Provisioning: func(context.Context) (handlers.Provisioning, error) {
-			return a.provisioning, nil
-		},
-		SeamChanged:  func() { a.changed++ },
-		AccessGroups: func(context.Context) ([]stay.AccessGroup, error) { return slices.Clone(a.groups), nil },
-		NotAllowed: func(_ context.Context, source string, groups []string) (denied []string, err error) {
-			for _, group := range groups {
-				if owner, owned := a.owners[group]; owned && owner != source {
-					denied = append(denied, group)
-				}
-			}
-			return denied, nil
-		},
-		Explain: func(context.Context, store.Ref) (stay.Target, error) { return stay.Target{Key: true}, nil },
-		EraseGuest: func(ctx context.Context, _ string, audit store.Audit) (stay.Erasure, error) {
-			_, _, err := a.store.EraseGuest(ctx, store.Erasing{Audit: audit, Now: time.Now()})
-			return stay.Erasure{}, err
-		},
-		Diagnose:       func(context.Context) []handlers.Finding { return nil },
-		Sources:        func() map[string]pms.Source { return a.sources },
-		TrustedProxies: func() pms.Addresses { return a.trusted },
-		Subscriptions:  func() []handlers.SubscriptionSettings { return a.subscriptions },
+	a.tokens = []admin.Token{token("another", "another-token-of-the-tests", true), token("admin", adminToken, true)}
+	sources := func() map[string]pms.Source { return a.sources }
+	cursorKey := []byte("a key of the tests")
+	activity := store.NewActivity()
+	tester := &handlers.Tester{Now: time.Now}
+	service := admin.New(admin.Config{
+		Store: a.store, Intake: a.applier, Provisioner: provisionerStub{a}, Activity: activity, Log: log, Now: time.Now, CursorKey: cursorKey,
+		DueWithin: 24 * time.Hour, Sources: sources,
+		Subscriptions: func() []admin.SubscriptionSettings { return a.subscriptions },
+		Provisioning:  func(context.Context) (admin.Provisioning, error) { return a.provisioning, nil },
+		Diagnose:      func(context.Context) []admin.Finding { return nil },
+		TestSource:    tester.Test,
 		TestSubscription: func(ctx context.Context, name string) (store.Delivery, store.AttemptResult, error) {
 			return a.testSubscription(ctx, name)
 		},
 		Deliver: func() { a.woken++ },
 	})
+	public, _ := handlers.New(handlers.Config{
+		Activity: activity, Admin: service, CursorKey: cursorKey, Inbox: acceptor, Log: log, Metrics: prometheus.NewRegistry(), Now: time.Now,
+		Store: a.store, SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} }, SeamChanged: func() { a.changed++ },
+		Ready:   func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
+		Tokens:  func() []admin.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens },
+		Sources: sources, TrustedProxies: func() pms.Addresses { return a.trusted },
+	})
+	tester.Public = public
 	a.routes = public.(chi.Routes)
 	server := httptest.NewServer(public)
 	t.Cleanup(func() { server.Close(); _ = acceptor.Close(context.Background()) })
 	a.url = server.URL
 	return a
+}
+
+// provisionerStub answers what admins ask about Seam.
+type provisionerStub struct{ *app }
+
+func (p provisionerStub) AccessGroups(context.Context) ([]stay.AccessGroup, error) {
+	return slices.Clone(p.groups), nil
+}
+
+func (p provisionerStub) NotAllowed(_ context.Context, source string, groups []string) (denied []string, err error) {
+	for _, group := range groups {
+		if owner, owned := p.owners[group]; owned && owner != source {
+			denied = append(denied, group)
+		}
+	}
+	return denied, nil
+}
+
+func (p provisionerStub) EraseGuest(ctx context.Context, _ string, audit store.Audit) (stay.Erasure, error) {
+	_, _, err := p.store.EraseGuest(ctx, store.Erasing{Audit: audit, Now: time.Now()})
+	return stay.Erasure{}, err
+}
+
+func (provisionerStub) Explain(context.Context, stay.Ref) (stay.Target, error) {
+	return stay.Target{Key: true}, nil
+}
+
+func (provisionerStub) Plan(context.Context, stay.Ref) ([]stay.PlannedCall, error) {
+	return []stay.PlannedCall{}, nil
 }
 
 // answered is what a request came to.

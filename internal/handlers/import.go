@@ -2,17 +2,15 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
+
+	"github.com/staykey/staykey/internal/admin"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
-	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 )
-
-const auditImport = "import"
 
 // MaxImport is how many events one request may import.
 const MaxImport = 500
@@ -47,20 +45,9 @@ func (s *server) importOperation(api huma.API) {
 	op.Description = "What was booked before the PMS was connected. Events are of the canonical format, whatever the source's own. An event that was imported before, with the same content, is known and changes nothing. It waits up to ten seconds for them to be applied."
 	op.MaxBodyBytes = maxBody
 	huma.Register(api, op, func(ctx context.Context, in *importInput) (*Output[ImportReport], error) {
-		if _, ok := s.source(in.Source); !ok || !actorOf(ctx).sees(in.Source) {
-			return nil, problem(http.StatusNotFound, "there is no source of this name: \"default\" unless sources are configured")
-		}
-		bodies := make([][]byte, len(in.Body.Events))
-		for i, e := range in.Body.Events {
-			body, err := json.Marshal(e)
-			if err != nil {
-				return nil, problem(http.StatusBadRequest, "an event can't be encoded")
-			}
-			bodies[i] = body
-		}
-		done, err := s.Admin.Import(ctx, in.Source, bodies, in.Body.DryRun, actorOf(ctx).audit(auditImport, ""))
+		done, err := s.admin.Import(ctx, in.Source, in.Body.Events, in.Body.DryRun)
 		if err != nil {
-			return nil, s.fromStore(err, "")
+			return nil, s.problemOf(err)
 		}
 		report := ImportReport{DryRun: in.Body.DryRun, Items: make([]ImportedEvent, len(done))}
 		for i, d := range done {
@@ -70,7 +57,7 @@ func (s *server) importOperation(api huma.API) {
 	})
 }
 
-func showImported(d intake.Imported) ImportedEvent {
+func showImported(d admin.Imported) ImportedEvent {
 	e := ImportedEvent{Status: d.Status, Reason: orNil(d.Reason), Errors: append([]pms.FieldError{}, d.Errors...)}
 	if d.EventID != uuid.Nil {
 		id := d.EventID.String()

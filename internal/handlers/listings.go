@@ -2,13 +2,12 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
-	"github.com/danielgtaylor/huma/v2"
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
 
-	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/store"
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Listing is a listing.
@@ -37,7 +36,7 @@ type ListingPut struct {
 	CheckOutTime   *string   `json:"check_out_time,omitempty" example:"11:00"`
 }
 
-func showListing(l store.Listing) Listing {
+func showListing(l admin.Listing) Listing {
 	by := "pms"
 	if l.AdminAccessGroupIDs != nil {
 		by = "admin"
@@ -49,23 +48,14 @@ func showListing(l store.Listing) Listing {
 	}
 }
 
-// ListingQuery are the filters of the list of listings.
-type ListingQuery struct {
-	Paging
-	Source    string `query:"source"`
-	ListingID string `query:"listing_id"`
-	Deleted   string `query:"deleted" enum:"true,false"`
-	Query     string `query:"q" doc:"Part of a listing's id or name."`
-}
-
 // ListingNames are the parameters that name one listing.
 type ListingNames struct {
 	Source    string `path:"source" example:"default"`
 	ListingID string `path:"listing_id" example:"2222222-2222"`
 }
 
-func (n ListingNames) ref() store.ListingRef {
-	return store.ListingRef{Source: n.Source, ListingID: n.ListingID}
+func (n ListingNames) ref() stay.ListingRef {
+	return stay.ListingRef{Source: n.Source, ListingID: n.ListingID}
 }
 
 // ListingPutInput is a PUT.
@@ -74,37 +64,21 @@ type ListingPutInput struct {
 	RawBody []byte `contentType:"application/json"`
 }
 
-const noListing = "there is no such listing: source and id must be exactly as the PMS sent them, percent-encoded; PUT makes one"
-
 func (s *server) listingOperations(api huma.API) {
 	const tag = "Listings"
 	huma.Register(api, operation("list-listings", http.MethodGet, "/v1/listings", tag, "List listings, newest change first"),
-		func(ctx context.Context, in *ListingQuery) (*Output[List[Listing]], error) {
-			var after store.Place
-			if p := s.openCursor("listings", in.Cursor, &after); p != nil {
-				return nil, p
-			}
-			f := store.ListingFilter{Source: in.Source, ListingID: in.ListingID, Query: in.Query, Sources: actorOf(ctx).Sources}
-			if in.Deleted != "" {
-				deleted := in.Deleted == "true"
-				f.Deleted = &deleted
-			}
-			rows, err := s.Store.Listings(ctx, f, after, in.Limit+1)
+		func(ctx context.Context, in *admin.ListingQuery) (*Output[List[Listing]], error) {
+			found, err := s.admin.Listings(ctx, *in)
 			if err != nil {
-				return nil, s.fromStore(err, "")
+				return nil, s.problemOf(err)
 			}
-			return &Output[List[Listing]]{paged(rows, in.Limit, showListing, func(l store.Listing) *string {
-				return s.sealCursor("listings", store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID})
-			})}, nil
+			return listOf(found, showListing), nil
 		})
 	huma.Register(api, operation("get-listing", http.MethodGet, "/v1/listings/{source}/{listing_id}", tag, "Get one listing", http.StatusNotFound),
 		func(ctx context.Context, in *ListingNames) (*Output[Listing], error) {
-			if !actorOf(ctx).sees(in.Source) {
-				return nil, problem(http.StatusNotFound, noListing)
-			}
-			l, err := s.Store.Listing(ctx, in.ref())
+			l, err := s.admin.Listing(ctx, in.ref())
 			if err != nil {
-				return nil, s.fromStore(err, noListing)
+				return nil, s.problemOf(err)
 			}
 			return &Output[Listing]{showListing(l)}, nil
 		})
@@ -116,51 +90,9 @@ func (s *server) listingOperations(api huma.API) {
 }
 
 func (s *server) putListing(ctx context.Context, in *ListingPutInput) (*Output[Listing], error) {
-	if unstorable(in.Source) {
-		return nil, unfit("path.source", "must be UTF-8 text without NUL")
-	}
-	if p := s.mayHaveListing(ctx, in.ref()); p != nil {
-		return nil, p
-	}
-	if unstorable(in.ListingID) {
-		return nil, unfit("path.listing_id", "must be UTF-8 text without NUL")
-	}
-	if err := pms.CheckID(in.ListingID); err != nil {
-		return nil, unfit("path.listing_id", err.Error())
-	}
-	patch, errs, err := pms.ParseListingPatch(in.RawBody)
+	l, err := s.admin.PutListing(ctx, in.ref(), in.RawBody)
 	if err != nil {
-		return nil, problem(http.StatusBadRequest, err.Error())
-	}
-	if len(errs) > 0 {
-		return nil, problem(http.StatusUnprocessableEntity, "the listing is not valid", errs...)
-	}
-	if p := s.notAllowed(ctx, in.Source, patch); p != nil {
-		return nil, p
-	}
-	l, err := s.Admin.PutListing(ctx, in.ref(), patch, actorOf(ctx).audit(auditPutListing, ""))
-	if err != nil {
-		return nil, s.fromStore(err, noListing)
+		return nil, s.problemOf(err)
 	}
 	return &Output[Listing]{showListing(l)}, nil
-}
-
-// mayHaveListing refuses a listing that can't be: one of a source that neither is in the configuration nor has it already. A source
-// whose entry has gone keeps its listings, and whoever sees one may change it, because its keys last.
-func (s *server) mayHaveListing(ctx context.Context, ref store.ListingRef) *Problem {
-	const noSource = "there is no source of this name: \"default\" unless sources are configured"
-	if !actorOf(ctx).sees(ref.Source) {
-		return problem(http.StatusNotFound, noSource)
-	}
-	if _, configured := s.source(ref.Source); configured {
-		return nil
-	}
-	_, err := s.Store.Listing(ctx, ref)
-	if errors.Is(err, store.ErrNotFound) {
-		return problem(http.StatusNotFound, noSource)
-	}
-	if err != nil {
-		return s.fromStore(err, "")
-	}
-	return nil
 }

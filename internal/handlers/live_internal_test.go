@@ -2,15 +2,17 @@ package handlers
 
 import (
 	"testing"
+
+	"github.com/staykey/staykey/internal/admin"
 )
 
 // A page hears of its own sources only.
 func TestUpdatesAreOfVisibleSources(t *testing.T) {
 	t.Parallel()
-	listening := func(of actor) *listener {
+	listening := func(of admin.Actor) *listener {
 		return &listener{of: of, valid: func() bool { return true }, changed: make(chan struct{}, 1), ended: make(chan struct{})}
 	}
-	admin, own, other := listening(actor{}), listening(actor{Token: Token{Sources: []string{"a"}}}), listening(actor{Token: Token{Sources: []string{"b"}}})
+	admin, own, other := listening(admin.Actor{}), listening(admin.Actor{Token: admin.Token{Sources: []string{"a"}}}), listening(admin.Actor{Token: admin.Token{Sources: []string{"b"}}})
 	w := watch{listeners: map[*listener]bool{admin: true, own: true, other: true}}
 	heard := func(l *listener) bool {
 		select {
@@ -35,7 +37,7 @@ func TestStreamsOfOneSession(t *testing.T) {
 	t.Parallel()
 	w := watch{listeners: map[*listener]bool{}, stop: func() {}}
 	join := func(session string) bool {
-		l, _ := w.join(actor{Session: session}, func() bool { return true }, nil)
+		l, _ := w.join(admin.Actor{Session: session}, func() bool { return true }, nil)
 		return l != nil
 	}
 	for range maxLiveSession {

@@ -8,7 +8,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -42,7 +43,7 @@ func TestUpdatesEndWithTheSession(t *testing.T) {
 		"the token goes from the configuration": func(v *visitor) {
 			v.tokenMu.Lock()
 			defer v.tokenMu.Unlock()
-			v.tokens = slices.DeleteFunc(slices.Clone(v.tokens), func(t handlers.Token) bool { return t.Name == "desk" })
+			v.tokens = slices.DeleteFunc(slices.Clone(v.tokens), func(t admin.Token) bool { return t.Name == "desk" })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

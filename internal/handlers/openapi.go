@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
@@ -16,7 +18,6 @@ import (
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // OpenAPI returns the OpenAPI 3.1 document of everything that the public listener answers to programs.
@@ -242,13 +243,13 @@ func examples() map[string]example {
 	ptr := func(s string) *string { return &s }
 	when := func(text string) *time.Time { t := at(text); return &t }
 	booked := at("2030-10-20T09:00:00Z")
-	view := store.View{
-		Reservation: store.Reservation{
+	view := admin.View{
+		Reservation: admin.Reservation{
 			Source: "default", ReservationID: "3333122-433", Status: pms.Confirmed, ListingID: ptr("2222222-2222"), GuestEmail: ptr("jane@example.com"),
 			CheckIn: when("2030-11-01T15:00:00Z"), CheckOut: when("2030-11-04T11:00:00Z"), CreatedAt: booked, UpdatedAt: booked,
 		},
-		Key: store.MobileKey{Status: store.KeyIssued, Attempts: 1, SettledAt: when("2030-10-20T09:00:01.2Z"), ChangedAt: at("2030-10-20T09:00:01.2Z")},
-		User: &store.ACSUser{
+		Key: admin.MobileKey{Status: stay.KeyIssued, Attempts: 1, SettledAt: when("2030-10-20T09:00:01.2Z"), ChangedAt: at("2030-10-20T09:00:01.2Z")},
+		User: &admin.ACSUser{
 			UserIdentityID: "b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11", ACSSystemID: "11111111-1111-1111-1111-111111111111", ACSUserID: ptr("9a5d8bd2-2c1c-4b52-8b4a-0b8a3a2f7c11"),
 			CredentialID: ptr("6f7e8b42-0d9b-4a54-a1d7-2a4b7f1f0c11"), AccessGroupIDs: []string{"555555-5555", "666666-6666"},
 			StartsAt: when("2030-11-01T15:00:00Z"), EndsAt: when("2030-11-04T11:00:00Z"),
@@ -257,23 +258,23 @@ func examples() map[string]example {
 	issued := showReservation(view)
 	without := view
 	without.User = nil
-	without.Key = store.MobileKey{Status: store.KeyWaiting, Reason: ptr("listing_unknown"), Message: ptr(`listing "2222222-2222" is not known: have the PMS send it, or PUT /v1/listings/default/2222222-2222`), ChangedAt: booked}
+	without.Key = admin.MobileKey{Status: stay.KeyWaiting, Reason: ptr("listing_unknown"), Message: ptr(`listing "2222222-2222" is not known: have the PMS send it, or PUT /v1/listings/default/2222222-2222`), ChangedAt: booked}
 	waiting := showReservation(without)
 	working := view
-	working.Key = store.MobileKey{Status: store.KeyProvisioning, ChangedAt: booked}
+	working.Key = admin.MobileKey{Status: stay.KeyProvisioning, ChangedAt: booked}
 	provisioning := showReservation(working)
 	revoking := view
-	revoking.Key = store.MobileKey{Status: store.KeyRevoking, ChangedAt: booked}
-	listing := showListing(store.Listing{
+	revoking.Key = admin.MobileKey{Status: stay.KeyRevoking, ChangedAt: booked}
+	listing := showListing(admin.Listing{
 		Source: "default", ListingID: "2222222-2222", AccessGroupIDs: []string{"555555-5555", "666666-6666"}, Name: ptr("Garden suite"), TimeZone: ptr("Europe/Madrid"),
 		CheckInTime: ptr("15:00"), CheckOutTime: ptr("11:00"), CreatedAt: booked, UpdatedAt: booked,
 	})
 	event := Event{
-		EventID: exampleEventID, Source: "default", Type: "reservation.created", Status: store.EventApplied, ReservationID: ptr("3333122-433"), ListingID: ptr("2222222-2222"),
+		EventID: exampleEventID, Source: "default", Type: "reservation.created", Status: stay.EventApplied, ReservationID: ptr("3333122-433"), ListingID: ptr("2222222-2222"),
 		Timestamp: ptr(stamp(booked)), ReceivedAt: stamp(booked.Add(120 * time.Millisecond)), AppliedAt: ptr(stamp(booked.Add(135 * time.Millisecond))),
 	}
 	accepted := event
-	accepted.Status, accepted.AppliedAt = store.EventAccepted, nil
+	accepted.Status, accepted.AppliedAt = stay.EventAccepted, nil
 	data := map[string]any{
 		"reservation_id": "3333122-433", "guest_email": "jane@example.com", "listing_id": "2222222-2222", "check_in": "2030-11-01T15:00:00.000Z", "check_out": "2030-11-04T11:00:00.000Z",
 	}
@@ -285,11 +286,11 @@ func examples() map[string]example {
 		"list-reservations": {answer: List[Reservation]{Items: []Reservation{issued}}},
 		"get-reservation":   {answer: issued},
 		"get-timeline": {answer: List[TimelineItem]{Items: []TimelineItem{
-			{At: stamp(booked.Add(1200 * time.Millisecond)), Kind: store.TimelineStatus, Summary: "provisioning → issued", Detail: map[string]any{"from": "provisioning", "to": "issued", "reason": "", "message": ""}},
-			{At: stamp(booked.Add(700 * time.Millisecond)), Kind: store.TimelineRequest, Summary: "/acs/users/create: ok", Detail: map[string]any{
+			{At: stamp(booked.Add(1200 * time.Millisecond)), Kind: stay.TimelineStatus, Summary: "provisioning → issued", Detail: map[string]any{"from": "provisioning", "to": "issued", "reason": "", "message": ""}},
+			{At: stamp(booked.Add(700 * time.Millisecond)), Kind: stay.TimelineRequest, Summary: "/acs/users/create: ok", Detail: map[string]any{
 				"path": "/acs/users/create", "reason": "the stay has no ACS user", "request_id": "1f0b2c6e-7a52-4f0d-8a53-1f6f3a8b9c11", "duration_ms": 82, "status": 200, "result": "ok",
 			}},
-			{At: stamp(booked.Add(135 * time.Millisecond)), Kind: store.TimelineEvent, Summary: "reservation.created applied", Detail: map[string]any{"event_id": exampleEventID, "type": "reservation.created", "status": "applied", "timestamp": stamp(booked)}},
+			{At: stamp(booked.Add(135 * time.Millisecond)), Kind: stay.TimelineEvent, Summary: "reservation.created applied", Detail: map[string]any{"event_id": exampleEventID, "type": "reservation.created", "status": "applied", "timestamp": stamp(booked)}},
 		}}},
 		"get-plan": {answer: PlanOutput{Items: []stay.PlannedCall{{
 			Path: "/acs/users/update", Reason: "access lasts from check-in to check-out",
@@ -297,8 +298,8 @@ func examples() map[string]example {
 		}}}},
 		"get-summary": {answer: Summary{
 			Reservations: map[string]int{"confirmed": 1240, "cancelled": 87}, MobileKeys: map[string]int{"issued": 1180, "active": 41, "waiting": 19, "revoked": 87},
-			OldestWaiting: &waiting, ArrivalsWithoutKey: []Reservation{}, Provisioning: Provisioning{
-				Disconnected: []Disconnected{}, LastSweep: &stay.Sweep{At: booked, TookMS: 412, Compared: 1221, Failed: []string{}},
+			OldestWaiting: &waiting, ArrivalsWithoutKey: []Reservation{}, Provisioning: admin.Provisioning{
+				Disconnected: []admin.Disconnected{}, LastSweep: &stay.Sweep{At: booked, TookMS: 412, Compared: 1221, Failed: []string{}},
 			},
 		}},
 		"reconcile": {request: WhyMaybe{Reason: "the guest says that the door stays shut"}, answer: provisioning},
@@ -308,7 +309,7 @@ func examples() map[string]example {
 		"list-listings": {answer: List[Listing]{Items: []Listing{listing}}}, "get-listing": {answer: listing},
 		"put-listing":  {request: map[string]any{"seam_access_group_ids": []string{"555555-5555", "666666-6666"}, "time_zone": "Europe/Madrid"}, answer: listing},
 		"list-events":  {answer: List[Event]{Items: []Event{event}}},
-		"get-event":    {answer: EventDetail{Event: event, Notes: []store.FieldNote{}, Rejected: []store.RejectedItem{}, Body: ptr(string(body)), Changes: []any{map[string]any{"reservation": data}}}},
+		"get-event":    {answer: EventDetail{Event: event, Notes: []admin.FieldNote{}, Rejected: []admin.RejectedItem{}, Body: ptr(string(body)), Changes: []any{map[string]any{"reservation": data}}}},
 		"replay-event": {answer: accepted},
 		"replay-events": {
 			request: map[string]any{"source": "default", "status": "rejected", "dry_run": true},
@@ -320,8 +321,8 @@ func examples() map[string]example {
 			Name: "default", Format: "staykey", Verify: "standard-webhooks", WebhookPath: "/webhooks/default", LastEventAt: ptr(stamp(booked)),
 			LastDay: map[string]int{"applied": 412, "duplicate": 3}, Secrets: []SecretUse{{Secret: 1, LastMatchedAt: ptr(stamp(booked)), LastDay: 415}},
 		}}}},
-		"test-source":   {answer: SourceTest{OK: true, EventID: ptr(exampleEventID), Status: 202, Message: "the test event was verified and stored"}},
-		"get-diagnosis": {answer: Diagnosis{OK: true, Findings: []Finding{{Check: "seam", Level: "ok", Message: "Seam accepts the API key: workspace 398d80b7-3f96-47c2-b85a-6f8ba21d0c11"}}}},
+		"test-source":   {answer: admin.SourceTest{OK: true, EventID: ptr(exampleEventID), Status: 202, Message: "the test event was verified and stored"}},
+		"get-diagnosis": {answer: admin.Diagnosis{OK: true, Findings: []admin.Finding{{Check: "seam", Level: "ok", Message: "Seam accepts the API key: workspace 398d80b7-3f96-47c2-b85a-6f8ba21d0c11"}}}},
 		"post-webhook":  {request: map[string]any{"type": "reservation.created", "timestamp": "2030-10-20T09:00:00.000Z", "data": data}, answer: Taken{EventID: exampleEventID, Status: "accepted"}},
 		"erase-guest": {
 			request: EraseRequest{GuestEmail: "jane@example.com", Author: "Maria"},

@@ -3,7 +3,6 @@ package handlers
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -15,9 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-chi/chi/v5"
+	"github.com/staykey/staykey/internal/admin"
 
-	"github.com/staykey/staykey/internal/store"
+	"github.com/go-chi/chi/v5"
 )
 
 // The web page for admins: HTML from here, one style sheet, and a script that only makes it livelier.
@@ -142,9 +141,9 @@ type page struct {
 }
 
 func (s *server) render(w http.ResponseWriter, r *http.Request, status int, view string, p page) {
-	a := actorOf(r.Context())
+	a := admin.ActorOf(r.Context())
 	p.Version, p.Assets, p.Now, p.Path = s.Version, "/assets/"+assetTag, s.Now(), r.URL.Path
-	p.Person, p.Write = a.author(""), a.Write
+	p.Person, p.Write = a.Author(""), a.Write
 	if value := sessionCookie(r); value != "" {
 		p.CSRF = s.csrfToken(value)
 	}
@@ -166,10 +165,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, p *Problem) {
 
 // --- sessions
 
-const (
-	sessionLife = 12 * time.Hour
-	cookieName  = "staykey_session"
-)
+const cookieName = "staykey_session"
 
 func sessionCookie(r *http.Request) string {
 	c, err := r.Cookie(cookieName)
@@ -177,11 +173,6 @@ func sessionCookie(r *http.Request) string {
 		return ""
 	}
 	return c.Value
-}
-
-func hashOf(secret string) []byte {
-	sum := sha256.Sum256([]byte(secret))
-	return sum[:]
 }
 
 // csrfToken is what a session's forms carry: nobody else can make it, and it gives nothing away of the cookie.
@@ -219,20 +210,20 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		s.render(w, r, p.Status, "sign-in", page{Title: "Sign in", Body: signIn{next, words}})
 		return
 	}
-	value, now := rand.Text()+rand.Text(), s.Now().UTC()
-	person := plainText(r.PostFormValue("person"))
-	if len(person) > 100 {
-		person = person[:100]
-	}
-	session := store.Session{SessionHash: hashOf(value), TokenHash: token.Hash[:], Person: strings.ToValidUTF8(person, ""), CreatedAt: now, ExpiresAt: now.Add(sessionLife)}
-	a := s.arrival(w, r, token, session.Person, store.AuditPage)
+	a := s.arrival(w, r, token, admin.Person(r.PostFormValue("person")), admin.ViaPage)
 	noteToken(r.Context(), a.Name)
-	if err := s.Store.SaveSession(r.Context(), session, s.auditSession(a, auditSignIn, now)); err != nil {
-		s.refuse(w, r, s.fromStore(err, ""))
+	value, err := s.admin.SignIn(r.Context(), a)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	http.SetCookie(w, s.cookie(r, value, int(sessionLife.Seconds())))
+	http.SetCookie(w, s.cookie(r, value, int(admin.SessionLife.Seconds())))
 	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+// noteWrongSignIn records an attempt to sign in with a wrong token: it changes nothing, so that it is in the log and the metrics.
+func (s *server) noteWrongSignIn(r *http.Request) {
+	s.log.Warn("sign-in refused: wrong token", "address", s.sender(r).String())
 }
 
 // cookie holds the session's id, which is worth nothing anywhere else.
@@ -246,11 +237,11 @@ func (s *server) cookie(r *http.Request, value string, maxAge int) *http.Cookie 
 }
 
 func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
-	if err := s.Store.DeleteSession(r.Context(), hashOf(sessionCookie(r)), s.auditSession(actorOf(r.Context()), auditSignOut, s.Now().UTC())); err != nil {
-		s.refuse(w, r, s.fromStore(err, ""))
+	if err := s.admin.SignOut(r.Context(), sessionCookie(r)); err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	s.watch.end(actorOf(r.Context()).Session)
+	s.watch.end(admin.ActorOf(r.Context()).Session)
 	http.SetCookie(w, s.cookie(r, "", -1))
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 }
@@ -260,13 +251,9 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 func (s *server) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cookie := sessionCookie(r)
-		var session store.Session
-		err := store.ErrNotFound
-		if cookie != "" {
-			session, err = s.Store.Session(r.Context(), hashOf(cookie), s.Now())
-		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			s.refuse(w, r, s.fromStore(err, ""))
+		session, err := s.admin.Session(r.Context(), cookie)
+		if err != nil && !errors.Is(err, admin.ErrNoSession) {
+			s.refuse(w, r, s.problemOf(err))
 			return
 		}
 		token, ok := s.tokenOf(session.TokenHash)
@@ -274,8 +261,8 @@ func (s *server) signedIn(next http.Handler) http.Handler {
 			s.askToSignIn(w, r)
 			return
 		}
-		a := s.arrival(w, r, token, session.Person, store.AuditPage)
-		a.Session, a.Until = hex.EncodeToString(session.SessionHash), session.ExpiresAt
+		a := s.arrival(w, r, token, session.Person, admin.ViaPage)
+		a.Session, a.Until = hex.EncodeToString(session.Hash), session.ExpiresAt
 		ctx := withActor(r.Context(), a)
 		r = r.WithContext(ctx)
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -6,15 +6,17 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
+
 	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // listingRow is a listing as pages show it.
 type listingRow struct {
-	store.Listing
+	admin.Listing
 	Rows []groupRow
 }
 
@@ -43,31 +45,21 @@ type listingList struct {
 
 func (s *server) listingsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	l := listingList{Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"), Sources: s.visibleSources(r.Context())}
-	var after store.Place
-	if p := s.openCursor("listings", q.Get("cursor"), &after); p != nil {
-		s.refuse(w, r, p)
-		return
-	}
-	found, err := s.Store.Listings(r.Context(), store.ListingFilter{Query: l.Query, Source: l.Source, Sources: actorOf(r.Context()).Sources}, after, pageRows+1)
+	query := admin.ListingQuery{Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source")}
+	found, err := s.admin.Listings(r.Context(), query)
 	if err != nil {
-		s.refuse(w, r, s.fromStore(err, ""))
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	if len(found) > pageRows {
-		last := found[pageRows-1]
-		l.Next = nextLink("/listings", q, s.sealCursor("listings", store.Place{At: last.UpdatedAt, Source: last.Source, ID: last.ListingID}))
-		found = found[:pageRows]
+	groups := s.admin.AccessGroups(r.Context())
+	l := listingList{
+		Query: query.Query, Source: query.Source, Sources: s.admin.VisibleSources(r.Context()), Asked: groups.Asked,
+		Empty: len(found.Items) == 0 && !query.Narrowed(),
 	}
-	if q.Has("cursor") {
-		l.First = nextLink("/listings", q, nil)
+	l.First, l.Next = pageLinks("/listings", q, found.Next)
+	for _, one := range found.Items {
+		l.Rows = append(l.Rows, listingRow{one, groupRows(groups, one.Groups())})
 	}
-	names := s.groupNames(r.Context())
-	l.Asked = names.Asked
-	for _, one := range found {
-		l.Rows = append(l.Rows, listingRow{one, names.rows(one.Groups())})
-	}
-	l.Empty = len(found) == 0 && l.Query+l.Source == ""
 	s.render(w, r, http.StatusOK, "listings", page{Title: "Listings", Active: "listings", Body: l})
 }
 
@@ -93,49 +85,44 @@ type systemGroups struct {
 	Groups   []groupRow
 }
 
-func listingRef(r *http.Request) store.ListingRef {
-	return store.ListingRef{Source: chi.URLParam(r, "source"), ListingID: chi.URLParam(r, "listing_id")}
+func listingRef(r *http.Request) stay.ListingRef {
+	return stay.ListingRef{Source: chi.URLParam(r, "source"), ListingID: chi.URLParam(r, "listing_id")}
 }
 
 func (s *server) listingPage(w http.ResponseWriter, r *http.Request) {
-	v, p := s.listingView(r)
-	if p != nil {
-		s.refuse(w, r, p)
+	v, err := s.listingView(r)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
 	v.Saved = r.URL.Query().Get("saved") != ""
 	s.render(w, r, http.StatusOK, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
 }
 
-func (s *server) listingView(r *http.Request) (listingView, *Problem) {
-	ref := listingRef(r)
-	if p := s.mayHaveListing(r.Context(), ref); p != nil {
-		return listingView{}, p
-	}
-	source, configured := s.source(ref.Source)
-	listings, err := s.Store.ListingsNamed(r.Context(), []store.ListingRef{ref})
+func (s *server) listingView(r *http.Request) (listingView, error) {
+	l, err := s.admin.ListingToPut(r.Context(), listingRef(r))
 	if err != nil {
-		return listingView{}, s.fromStore(err, "")
+		return listingView{}, err
 	}
-	l, found := listings[ref]
-	l.Source, l.ListingID = ref.Source, ref.ListingID
-	names, err := s.groupsOf(r.Context(), ref.Source)
+	groups, err := s.admin.AccessGroupsOf(r.Context(), l.Source)
 	if err != nil {
-		return listingView{}, s.fromStore(err, "")
+		return listingView{}, err
 	}
-	v := listingView{listingRow: listingRow{l, names.rows(l.Groups())}, Known: found, Asked: names.Asked, ByAdmin: l.AdminAccessGroupIDs != nil}
-	v.SetHere, v.Orphaned = v.ByAdmin || !found, !configured
-	v.Systems = pickFrom(names, l.Groups())
-	v.Stays = nextLink("/reservations", map[string][]string{"listing_id": {l.ListingID}, "source": {l.Source}}, nil)
-	c := source.Policy.Complete(l.ListingID, text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
-	if v.In, v.Out = c.CheckInTime, c.CheckOutTime; c.Zone != nil {
-		v.Zone = c.Zone.String()
+	v := listingView{
+		listingRow: listingRow{l.Listing, groupRows(groups, l.Groups())}, Known: l.Known, Asked: groups.Asked,
+		ByAdmin: l.AdminAccessGroupIDs != nil, Orphaned: !l.Configured, Systems: pickFrom(groups, l.Groups()),
+	}
+	v.SetHere = v.ByAdmin || !l.Known
+	v.Stays = nextLink("/reservations", map[string][]string{"listing_id": {l.ListingID}, "source": {l.Source}}, "")
+	hours := s.admin.HoursOf(l.Listing)
+	if v.In, v.Out = hours.CheckInTime, hours.CheckOutTime; hours.Zone != nil {
+		v.Zone = hours.Zone.String()
 	}
 	return v, nil
 }
 
 // pickFrom lists what can be picked: what Seam has, and what is chosen although Seam does not have it.
-func pickFrom(names groupNames, chosen []string) []systemGroups {
+func pickFrom(groups admin.AccessGroups, chosen []string) []systemGroups {
 	var systems []systemGroups
 	add := func(id, name string, g groupRow) {
 		i := slices.IndexFunc(systems, func(s systemGroups) bool { return s.ID == id })
@@ -145,17 +132,17 @@ func pickFrom(names groupNames, chosen []string) []systemGroups {
 		}
 		systems[i].Groups = append(systems[i].Groups, g)
 	}
-	for _, g := range names.groups {
-		row := names.row(g.ID)
+	for _, g := range groups.Choices {
+		row := groupRowOf(groups, g.ID)
 		row.Chosen = slices.Contains(chosen, g.ID)
 		add(g.SystemID, g.SystemName, row)
 	}
 	for _, id := range chosen {
-		if _, ok := names.byID[id]; !ok {
-			row := names.row(id)
+		if _, ok := groups.Named(id); !ok {
+			row := groupRowOf(groups, id)
 			row.Chosen = true
 			title := "Not known to Seam"
-			if !names.Asked {
+			if !groups.Asked {
 				title = "As they are set"
 			}
 			add("", title, row)
@@ -165,68 +152,81 @@ func pickFrom(names groupNames, chosen []string) []systemGroups {
 }
 
 func (s *server) saveListingPage(w http.ResponseWriter, r *http.Request) {
-	v, p := s.listingView(r)
-	if p != nil {
-		s.refuse(w, r, p)
+	v, err := s.listingView(r)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	fields := map[string]any{}
-	chosen := v.Groups()
-	if v.SetHere = r.PostFormValue("groups_by") == "admin"; v.SetHere {
-		groups := slices.Clone(r.PostForm["group"])
-		for _, more := range strings.Fields(strings.ReplaceAll(r.PostFormValue("more_groups"), ",", " ")) {
-			if !slices.Contains(groups, more) {
-				groups = append(groups, more)
-			}
-		}
-		if groups == nil {
-			groups = []string{}
-		}
-		fields["seam_access_group_ids"], chosen = groups, groups
-	} else if v.ByAdmin {
-		fields["seam_access_group_ids"] = nil
-	}
-	for name, is := range map[string]*string{"name": v.Name, "time_zone": v.TimeZone, "check_in_time": v.CheckInTime, "check_out_time": v.CheckOutTime, "acs_system_id": v.ACSSystemID} {
-		said := strings.TrimSpace(r.PostFormValue(name))
-		switch {
-		case said == text(is):
-		case said == "":
-			fields[name] = nil
-		default:
-			fields[name] = said
-		}
-	}
+	fields, chosen := v.changed(r)
 	body, err := json.Marshal(fields)
 	if err != nil {
 		s.refuse(w, r, problem(http.StatusBadRequest, err.Error()))
 		return
 	}
-	patch, errs, err := pms.ParseListingPatch(body)
-	if err == nil && len(errs) == 0 && pms.CheckID(v.ListingID) != nil {
-		errs = append(errs, pms.FieldError{Field: "listing_id", Message: pms.CheckID(v.ListingID).Error()})
-	}
-	if err != nil || len(errs) > 0 {
-		v.Problem = pms.Reasons(errs)
-		v.typed(r, pickFrom(s.groupNames(r.Context()), chosen))
+	_, err = s.admin.PutListing(r.Context(), listingRef(r), body)
+	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
+		v.Problem = wrongFields(refusal)
+		v.typed(r, pickFrom(s.admin.AccessGroups(r.Context()), chosen))
 		s.render(w, r, http.StatusUnprocessableEntity, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
 		return
 	}
-	if p := s.notAllowed(r.Context(), v.Source, patch); p != nil {
-		v.Problem = pageText(p)
-		s.render(w, r, p.Status, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
-		return
-	}
-	if _, err := s.Admin.PutListing(r.Context(), listingRef(r), patch, actorOf(r.Context()).audit(auditPutListing, "")); err != nil {
-		s.refuse(w, r, s.fromStore(err, noListing))
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
 	http.Redirect(w, r, v.Link()+"?saved=1", http.StatusSeeOther)
 }
 
+// wrongFields names the wrong fields of a form.
+func wrongFields(refusal *admin.Error) string {
+	fields := slices.Clone(refusal.Fields)
+	for i := range fields {
+		fields[i].Field = strings.TrimPrefix(fields[i].Field, "path.")
+	}
+	return pms.Reasons(fields)
+}
+
+// changed reads from a form what somebody changed of the listing, as the body of a PUT, and the access groups that are
+// chosen then.
+func (v *listingView) changed(r *http.Request) (fields map[string]any, chosen []string) {
+	fields, chosen = map[string]any{}, v.Groups()
+	if v.SetHere = r.PostFormValue("groups_by") == "admin"; v.SetHere {
+		chosen = append([]string{}, r.PostForm["group"]...)
+		for _, more := range strings.Fields(strings.ReplaceAll(r.PostFormValue("more_groups"), ",", " ")) {
+			if !slices.Contains(chosen, more) {
+				chosen = append(chosen, more)
+			}
+		}
+		fields["seam_access_group_ids"] = chosen
+	} else if v.ByAdmin {
+		fields["seam_access_group_ids"] = nil
+	}
+
+	for name, field := range v.texts() {
+		typed := strings.TrimSpace(r.PostFormValue(name))
+		switch {
+		case typed == text(*field):
+		case typed == "":
+			fields[name] = nil
+		default:
+			fields[name] = typed
+		}
+	}
+	return fields, chosen
+}
+
+// texts are the fields of the form that are texts, by their names.
+func (v *listingView) texts() map[string]**string {
+	return map[string]**string{
+		"name": &v.Name, "time_zone": &v.TimeZone, "check_in_time": &v.CheckInTime, "check_out_time": &v.CheckOutTime,
+		"acs_system_id": &v.ACSSystemID,
+	}
+}
+
 // typed shows a form again as it was filled in.
 func (v *listingView) typed(r *http.Request, systems []systemGroups) {
 	v.Systems = systems
-	for name, field := range map[string]**string{"name": &v.Name, "time_zone": &v.TimeZone, "check_in_time": &v.CheckInTime, "check_out_time": &v.CheckOutTime, "acs_system_id": &v.ACSSystemID} {
+	for name, field := range v.texts() {
 		text := r.PostFormValue(name)
 		*field = &text
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/admin"
 )
 
 // Live pages hear of changes by server-sent events and fetch themselves again. One look at the database a second is enough for
@@ -34,16 +34,16 @@ type watch struct {
 
 // listener is an open page.
 type listener struct {
-	of      actor
+	of      admin.Actor
 	valid   func() bool   // the session's token is still in the configuration
 	changed chan struct{} // something that the actor sees has changed
 	ended   chan struct{} // closed when the session has ended
 }
 
-type looker func(ctx context.Context, since store.Mark) (now store.Mark, changed bool, sources []string, err error)
+type looker func(ctx context.Context, since admin.Mark) (now admin.Mark, changed bool, sources []string, err error)
 
 // join adds a page, which is told of changes until leave; nil if there are too many already, or too many of this session.
-func (w *watch) join(of actor, valid func() bool, look looker) (l *listener, leave func()) {
+func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listener, leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	own := 0
@@ -78,7 +78,7 @@ func (w *watch) join(of actor, valid func() bool, look looker) (l *listener, lea
 func (w *watch) run(ctx context.Context, look looker) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	var mark store.Mark
+	var mark admin.Mark
 	for {
 		if now, changed, sources, err := look(ctx, mark); err == nil {
 			if changed {
@@ -100,7 +100,7 @@ func (w *watch) tell(sources []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for l := range w.listeners {
-		if l.of.Sources != nil && !slices.ContainsFunc(sources, l.of.sees) {
+		if l.of.Sources != nil && !slices.ContainsFunc(sources, l.of.Sees) {
 			continue
 		}
 		select {
@@ -134,8 +134,8 @@ func (w *watch) endWhere(which func(*listener) bool) {
 // updates is GET /updates: it says "changed" whenever a page may look another way. What has changed is for the page to fetch, with
 // its own rights.
 func (s *server) updates(w http.ResponseWriter, r *http.Request) {
-	of := actorOf(r.Context())
-	l, leave := s.watch.join(of, func() bool { _, ok := s.tokenOf(of.Hash[:]); return ok }, s.Store.ChangedSince)
+	of := admin.ActorOf(r.Context())
+	l, leave := s.watch.join(of, func() bool { _, ok := s.tokenOf(of.Hash[:]); return ok }, s.admin.ChangedSince)
 	if l == nil {
 		problem(http.StatusServiceUnavailable, "too many pages are open: this one does not update itself").after(beatEvery).write(w)
 		return
@@ -166,7 +166,7 @@ func (s *server) updates(w http.ResponseWriter, r *http.Request) {
 		case <-l.ended:
 			return
 		case <-beat.C:
-			if _, err := s.Store.Session(r.Context(), hashOf(sessionCookie(r)), s.Now()); err != nil {
+			if _, err := s.admin.Session(r.Context(), sessionCookie(r)); err != nil {
 				return // it has ended, or nobody can tell: the browser asks again
 			}
 			said = say(": still here\n\n")

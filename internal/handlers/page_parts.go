@@ -1,17 +1,15 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"html/template"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/stay"
-	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/admin"
 )
 
 // pageFuncs are what templates can call.
@@ -83,11 +81,7 @@ func relative(at, now time.Time) string {
 }
 
 // stayRow is a reservation as pages show it.
-type stayRow struct {
-	store.View
-	Zone        *time.Location // of the property; nil where none is known
-	ListingName string
-}
+type stayRow struct{ admin.Stay }
 
 // Guest is who stays, as far as it is known.
 func (r stayRow) Guest() string {
@@ -114,119 +108,13 @@ func (r stayRow) ListingLink() string {
 }
 
 // stayRows adds what pages show of the reservations' listings.
-func (s *server) stayRows(ctx context.Context, views []store.View) ([]stayRow, error) {
-	var refs []store.ListingRef
-	for _, v := range views {
-		if v.Reservation.ListingID != nil {
-			refs = append(refs, store.ListingRef{Source: v.Reservation.Source, ListingID: *v.Reservation.ListingID})
-		}
+func (s *server) stayRows(ctx context.Context, views []admin.View) ([]stayRow, error) {
+	stays, err := s.admin.Stays(ctx, views)
+	rows := make([]stayRow, len(stays))
+	for i, one := range stays {
+		rows[i] = stayRow{one}
 	}
-	listings, err := s.Store.ListingsNamed(ctx, refs)
-	if err != nil {
-		return nil, err
-	}
-	rows := make([]stayRow, len(views))
-	for i, v := range views {
-		l := listings[store.ListingRef{Source: v.Reservation.Source, ListingID: text(v.Reservation.ListingID)}]
-		rows[i] = stayRow{View: v, Zone: s.zoneOf(v.Reservation.Source, text(v.Reservation.ListingID), l), ListingName: text(l.Name)}
-		if rows[i].ListingName == "" {
-			rows[i].ListingName = text(v.Reservation.ListingID)
-		}
-	}
-	return rows, nil
-}
-
-// zoneOf is the time zone of a property, nil where none is known.
-func (s *server) zoneOf(source, listingID string, l store.Listing) *time.Location {
-	known, _ := s.source(source)
-	return known.Policy.Complete(listingID, text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime)).Zone
-}
-
-// groupNames are the names of access groups by their ids, and whether Seam could be asked for them.
-type groupNames struct {
-	Asked  bool
-	groups []stay.AccessGroup
-	byID   map[string]stay.AccessGroup
-}
-
-// groupNames are the names of access groups, as far as the actor may know them: a token of single sources knows those that keys of its
-// sources may open, and of others no more than the ids that its listings have.
-func (s *server) groupNames(ctx context.Context) groupNames {
-	list, err := s.AccessGroups(ctx)
-	if err != nil {
-		s.log.Warn("the access groups can't be listed for a page", "error", err)
-		return groupNames{}
-	}
-	g := groupNames{Asked: true, byID: map[string]stay.AccessGroup{}}
-	foreign, err := s.foreignGroups(ctx, list)
-	if err != nil {
-		s.log.Warn("it can't be told whose the access groups are", "error", err)
-		return groupNames{}
-	}
-	for _, one := range list {
-		if foreign[one.ID] {
-			g.byID[one.ID] = stay.AccessGroup{ID: one.ID}
-			continue
-		}
-		g.groups = append(g.groups, one)
-		g.byID[one.ID] = one
-	}
-	return g
-}
-
-// foreignGroups are those that none of the actor's sources may open.
-func (s *server) foreignGroups(ctx context.Context, list []stay.AccessGroup) (map[string]bool, error) {
-	sources := actorOf(ctx).Sources
-	if sources == nil {
-		return nil, nil
-	}
-	ids := make([]string, len(list))
-	deniedTo := map[string]int{}
-	for i, g := range list {
-		ids[i] = g.ID
-	}
-	for _, source := range sources {
-		denied, err := s.NotAllowed(ctx, source, ids)
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range denied {
-			deniedTo[id]++
-		}
-	}
-	foreign := map[string]bool{}
-	for id, n := range deniedTo {
-		foreign[id] = n == len(sources)
-	}
-	return foreign, nil
-}
-
-// groupsOf is like groupNames, and offers only what keys of one source may open.
-func (s *server) groupsOf(ctx context.Context, source string) (groupNames, error) {
-	names := s.groupNames(ctx)
-	ids := make([]string, len(names.groups))
-	for i, g := range names.groups {
-		ids[i] = g.ID
-	}
-	denied, err := s.NotAllowed(ctx, source, ids)
-	names.groups = slices.DeleteFunc(names.groups, func(g stay.AccessGroup) bool { return slices.Contains(denied, g.ID) })
-	return names, err
-}
-
-// notAllowed refuses a listing's access groups for an actor of single sources, if keys of its source may not open them. An admin of all
-// sources may set them: the keys are under attention until the configuration allows it.
-func (s *server) notAllowed(ctx context.Context, source string, patch pms.ListingPatch) *Problem {
-	if actorOf(ctx).Sources == nil || !patch.Said["seam_access_group_ids"] {
-		return nil
-	}
-	denied, err := s.NotAllowed(ctx, source, patch.Listing.AccessGroupIDs)
-	if err != nil {
-		return s.fromStore(err, "")
-	}
-	if len(denied) > 0 {
-		return unfit("seam_access_group_ids", "this source may not open "+strings.Join(denied, ", "))
-	}
-	return nil
+	return rows, err
 }
 
 // groupRow is an access group as pages show it.
@@ -236,22 +124,18 @@ type groupRow struct {
 	Chosen           bool
 }
 
-func (g groupNames) rows(ids []string) []groupRow {
+func groupRows(groups admin.AccessGroups, ids []string) []groupRow {
 	rows := make([]groupRow, len(ids))
 	for i, id := range ids {
-		rows[i] = g.row(id)
+		rows[i] = groupRowOf(groups, id)
 		rows[i].Chosen = true
 	}
 	return rows
 }
 
-func (g groupNames) row(id string) groupRow {
-	known, ok := g.byID[id]
-	r := groupRow{ID: id, Name: known.Name, System: known.SystemName, Missing: g.Asked && !ok}
-	if r.Name == "" {
-		r.Name = id
-	}
-	return r
+func groupRowOf(groups admin.AccessGroups, id string) groupRow {
+	known, ok := groups.Named(id)
+	return groupRow{ID: id, Name: cmp.Or(known.Name, id), System: known.SystemName, Missing: groups.Asked && !ok}
 }
 
 // pageText is what a page says of a problem: the first wrong field, where there is one.
@@ -261,4 +145,20 @@ func pageText(p *Problem) string {
 	}
 	field := strings.ReplaceAll(p.Errors[0].Field, "_", " ")
 	return strings.ToUpper(field[:1]) + field[1:] + " " + p.Errors[0].Message + "."
+}
+
+// paging reads which part of a list a page shows.
+func paging(q url.Values) admin.Paging {
+	return admin.Paging{Limit: pageRows, Cursor: q.Get("cursor")}
+}
+
+// pageLinks are the addresses of the first and of the next page of a list; "" for none.
+func pageLinks(path string, q url.Values, cursor string) (first, next string) {
+	if q.Get("cursor") != "" {
+		first = nextLink(path, q, "")
+	}
+	if cursor != "" {
+		next = nextLink(path, q, cursor)
+	}
+	return first, next
 }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -9,11 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/go-chi/chi/v5"
 
-	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/stay"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // keyStatuses are all that a mobile key can have.
@@ -21,73 +22,51 @@ var keyStatuses = stay.KeyStatuses()
 
 // reservationList is the page of reservations.
 type reservationList struct {
-	Query    string
-	Source   string
-	Status   string // of the reservation
-	Key      string // of its key
-	Listing  string
-	From, To string
+	admin.ReservationQuery
 	Sources  []string
-	Statuses []string
+	Statuses []string // of keys
 	Rows     []stayRow
 	Next     string // the address of the next page; "" for none
 	First    string // the address of the first page; "" where this is it
-	Narrowed bool
-	Empty    bool // there is no reservation at all
+	Empty    bool   // there is no reservation at all
 }
 
 const pageRows = 50
 
 func (s *server) reservationsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	l := reservationList{
-		Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"), Status: q.Get("status"), Key: q.Get("key_status"), Listing: q.Get("listing_id"),
-		From: q.Get("check_in_from"), To: q.Get("check_in_to"), Statuses: keyStatuses, Sources: s.visibleSources(r.Context()),
+	query := admin.ReservationQuery{
+		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"), Status: q.Get("status"),
+		KeyStatus: q.Get("key_status"), ListingID: q.Get("listing_id"), GuestEmail: strings.TrimSpace(q.Get("guest_email")),
+		CheckInFrom: q.Get("check_in_from"), CheckInTo: q.Get("check_in_to"),
 	}
-	f := store.ReservationFilter{Query: l.Query, Source: l.Source, Status: l.Status, KeyStatus: l.Key, ListingID: l.Listing, Sources: actorOf(r.Context()).Sources}
-	l.Narrowed = l.Query+l.Source+l.Status+l.Key+l.Listing+l.From+l.To != ""
-	var after store.Place
-	p := s.openCursor("reservations", q.Get("cursor"), &after)
-	if p == nil {
-		f.CheckInFrom, p = instant("query.check_in_from", l.From)
-	}
-	if p == nil {
-		f.CheckInTo, p = instant("query.check_in_to", l.To)
-	}
-	if p != nil {
-		s.refuse(w, r, p)
-		return
-	}
-	found, err := s.Store.Views(r.Context(), f, after, pageRows+1)
+	found, err := s.admin.Reservations(r.Context(), query)
+	var rows []stayRow
 	if err == nil {
-		if len(found) > pageRows {
-			last := found[pageRows-1]
-			l.Next = nextLink("/reservations", q, s.sealCursor("reservations", store.Place{At: last.Key.ChangedAt, Source: last.Reservation.Source, ID: last.Reservation.ReservationID}))
-			found = found[:pageRows]
-		}
-		l.Rows, err = s.stayRows(r.Context(), found)
+		rows, err = s.stayRows(r.Context(), found.Items)
 	}
 	if err != nil {
-		s.refuse(w, r, s.fromStore(err, ""))
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	if q.Has("cursor") {
-		l.First = nextLink("/reservations", q, nil)
+	l := reservationList{
+		ReservationQuery: query, Sources: s.admin.VisibleSources(r.Context()), Statuses: keyStatuses, Rows: rows,
+		Empty: len(rows) == 0 && !query.Narrowed(),
 	}
-	l.Empty = len(l.Rows) == 0 && !l.Narrowed
-	s.render(w, r, http.StatusOK, "reservations", page{Title: "Reservations", Active: "reservations", Search: l.Query, Body: l})
+	l.First, l.Next = pageLinks("/reservations", q, found.Next)
+	s.render(w, r, http.StatusOK, "reservations", page{Title: "Reservations", Active: "reservations", Search: query.Query, Body: l})
 }
 
-// nextLink is a page's address with another cursor, nil for none.
-func nextLink(path string, q url.Values, cursor *string) string {
+// nextLink is a page's address with another cursor, "" for none.
+func nextLink(path string, q url.Values, cursor string) string {
 	next := url.Values{}
 	for name, values := range q {
 		if name != "cursor" && values[0] != "" {
 			next.Set(name, values[0])
 		}
 	}
-	if cursor != nil {
-		next.Set("cursor", *cursor)
+	if cursor != "" {
+		next.Set("cursor", cursor)
 	}
 	if len(next) == 0 {
 		return path
@@ -95,23 +74,12 @@ func nextLink(path string, q url.Values, cursor *string) string {
 	return path + "?" + next.Encode()
 }
 
-func (s *server) visibleSources(ctx context.Context) []string {
-	var names []string
-	for name := range s.Sources() {
-		if actorOf(ctx).sees(name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // reservationView is the page of one reservation.
 type reservationView struct {
 	stayRow
 	Compared  []comparison
 	Target    stay.Target
-	Overrides Overrides
+	Overrides admin.Overrides
 	Groups    []groupRow
 	Story     []storyItem
 	Older     string // the address of older parts of the story
@@ -129,25 +97,20 @@ type comparison struct {
 	Same   bool
 }
 
-func namesOf(r *http.Request) Names {
-	return Names{Source: chi.URLParam(r, "source"), ReservationID: chi.URLParam(r, "reservation_id")}
+func refOf(r *http.Request) stay.Ref {
+	return stay.Ref{Source: chi.URLParam(r, "source"), ReservationID: chi.URLParam(r, "reservation_id")}
 }
 
 func (s *server) reservationPage(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
-	ref, p := visibleRef(ctx, namesOf(r))
-	if p != nil {
-		s.refuse(w, r, p)
+	ref := refOf(r)
+	v, err := s.admin.Reservation(r.Context(), ref)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	v, err := s.Store.View(ctx, ref)
+	body, err := s.reservationView(r.Context(), v, r.URL.Query())
 	if err != nil {
-		s.refuse(w, r, s.fromStore(err, "there is no such reservation: the PMS has not sent it, or it is older than reservations are kept (STAYKEY_RETAIN_RESERVATIONS)"))
-		return
-	}
-	body, err := s.reservationView(ctx, v, r.URL.Query())
-	if err != nil {
-		s.refuse(w, r, s.fromStore(err, noReservation))
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
 	s.render(w, r, http.StatusOK, "reservation", page{Title: "Reservation " + ref.ReservationID, Active: "reservations", Body: body})
@@ -155,52 +118,52 @@ func (s *server) reservationPage(w http.ResponseWriter, r *http.Request) {
 
 const storyShown = 200
 
-func (s *server) reservationView(ctx context.Context, v store.View, q url.Values) (reservationView, error) {
+func (s *server) reservationView(ctx context.Context, v admin.View, q url.Values) (reservationView, error) {
 	ref := v.Reservation.Ref()
-	rows, err := s.stayRows(ctx, []store.View{v})
+	rows, err := s.stayRows(ctx, []admin.View{v})
 	if err != nil {
 		return reservationView{}, err
 	}
 	b := reservationView{stayRow: rows[0]}
-	overrides, err := s.Store.Overrides(ctx, ref)
-	if err != nil {
+	if b.Overrides, err = s.admin.Overrides(ctx, v); err != nil {
 		return b, err
 	}
-	b.Overrides = showOverrides(overrides, v.Reservation)
-	if b.Target, err = s.Explain(ctx, ref); err != nil {
+	if b.Target, err = s.admin.Explain(ctx, ref); err != nil {
 		return b, err
 	}
-	names := s.groupNames(ctx)
-	b.Compared = compare(b.Target, v, names, b.Zone, s.Now())
+	groups := s.admin.AccessGroups(ctx)
+	b.Compared = compare(b.Target, v, groups, b.Zone, s.Now())
 	if v.User != nil {
-		b.Groups = names.rows(v.User.AccessGroupIDs)
+		b.Groups = groupRows(groups, v.User.AccessGroupIDs)
 	}
-	list := "timeline " + ref.Source + "/" + ref.ReservationID
-	var below int64
-	if p := s.openCursor(list, q.Get("cursor"), &below); p != nil {
-		below = 0
-	}
-	items, err := s.Store.Timeline(ctx, ref, below, storyShown+1)
+	items, err := s.timelinePart(ctx, ref, q.Get("cursor"))
 	if err != nil {
 		return b, err
 	}
-	if len(items) > storyShown {
-		b.Older = nextLink(b.Link(), url.Values{}, s.sealCursor(list, items[storyShown-1].ID))
-		items = items[:storyShown]
+	if items.Next != "" {
+		b.Older = nextLink(b.Link(), url.Values{}, items.Next)
 	}
-	b.Story = story(items)
+	b.Story = story(items.Items)
 	if b.PlanAsked = q.Get("plan") != ""; b.PlanAsked {
-		if b.Plan, err = s.Plan(ctx, ref); err != nil {
-			s.log.Warn("a plan could not be made for a page", "error", err)
-			b.PlanError, err = "Seam could not be asked now: try again in a moment.", nil
+		if b.Plan, err = s.admin.Plan(ctx, ref); err != nil {
+			b.PlanError = "Seam could not be asked now: try again in a moment."
 		}
 	}
 	b.Actions = choices(v, b.Overrides, s.Now())
-	return b, err
+	return b, nil
+}
+
+// timelinePart returns a part of a timeline; the newest where the cursor is not one of it.
+func (s *server) timelinePart(ctx context.Context, ref stay.Ref, cursor string) (admin.Page[admin.TimelineItem], error) {
+	found, err := s.admin.Timeline(ctx, ref, admin.Paging{Limit: storyShown, Cursor: cursor})
+	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
+		return s.admin.Timeline(ctx, ref, admin.Paging{Limit: storyShown})
+	}
+	return found, err
 }
 
 // compare sets what should be beside what is, as far as it is known without asking Seam.
-func compare(t stay.Target, v store.View, names groupNames, zone *time.Location, now time.Time) []comparison {
+func compare(t stay.Target, v admin.View, groups admin.AccessGroups, zone *time.Location, now time.Time) []comparison {
 	u := v.User
 	exists := u != nil && u.ACSUserID != nil && u.RemovedAt == nil
 	yes := func(is bool, text string) string {
@@ -217,7 +180,7 @@ func compare(t stay.Target, v store.View, names groupNames, zone *time.Location,
 	}
 	groupsIn := func(ids []string) string {
 		var list []string
-		for _, g := range names.rows(ids) {
+		for _, g := range groupRows(groups, ids) {
 			name := g.Name
 			if g.Missing {
 				name += " (missing at Seam)"
@@ -260,36 +223,36 @@ func sameSet(a, b []string) bool {
 
 // actionChoice is an action that makes sense for a reservation as it is.
 type actionChoice struct {
-	Kind   intake.ActionKind
+	Kind   admin.ActionKind
 	Title  string
 	Effect string
 	Danger bool
 }
 
 var allChoices = []actionChoice{
-	{intake.ActionReconcile, "Check and repair", "It is compared with Seam now, and what differs is mended. What somebody removed or suspended there comes back.", false},
-	{intake.ActionReissue, "New mobile key", "The present mobile key is deleted and a new one is made in its place: the guest has to accept it in the app again.", false},
-	{intake.ActionWindow, "Other times", "Access begins earlier or ends later than the stay, until the PMS moves it.", false},
-	{intake.ActionHold, "Hold", "Nothing of it is changed at Seam, whatever the PMS says, until it is released.", false},
-	{intake.ActionRelease, "Release", "It goes on: it is compared with Seam and brought to what it should be.", false},
-	{intake.ActionRevoke, "Revoke the key", "The guest can't open any door from then on. It stays so until a new mobile key is issued here.", true},
+	{admin.Reconcile, "Check and repair", "It is compared with Seam now, and what differs is mended. What somebody removed or suspended there comes back.", false},
+	{admin.Reissue, "New mobile key", "The present mobile key is deleted and a new one is made in its place: the guest has to accept it in the app again.", false},
+	{admin.Window, "Other times", "Access begins earlier or ends later than the stay, until the PMS moves it.", false},
+	{admin.Hold, "Hold", "Nothing of it is changed at Seam, whatever the PMS says, until it is released.", false},
+	{admin.Release, "Release", "It goes on: it is compared with Seam and brought to what it should be.", false},
+	{admin.Revoke, "Revoke the key", "The guest can't open any door from then on. It stays so until a new mobile key is issued here.", true},
 }
 
 // choices are the actions that can be done now.
-func choices(v store.View, o Overrides, now time.Time) []actionChoice {
+func choices(v admin.View, o admin.Overrides, now time.Time) []actionChoice {
 	over := v.Reservation.CheckOut != nil && !v.Reservation.CheckOut.After(now)
 	cancelled := v.Reservation.Status != "confirmed"
 	return slices.DeleteFunc(slices.Clone(allChoices), func(c actionChoice) bool {
 		switch c.Kind {
-		case intake.ActionRelease:
+		case admin.Release:
 			return o.Held == nil
-		case intake.ActionReconcile:
+		case admin.Reconcile:
 			return o.Held != nil
-		case intake.ActionHold:
+		case admin.Hold:
 			return o.Held != nil || over
-		case intake.ActionRevoke:
+		case admin.Revoke:
 			return o.Held != nil || cancelled || over || o.Revoked != nil
-		case intake.ActionReissue:
+		case admin.Reissue:
 			return o.Held != nil || cancelled || over
 		default:
 			return o.Held != nil || cancelled
@@ -301,7 +264,7 @@ func choices(v store.View, o Overrides, now time.Time) []actionChoice {
 type actionForm struct {
 	stayRow
 	actionChoice
-	Overrides   Overrides
+	Overrides   admin.Overrides
 	StartsAt    string // as a form's field has it, in the property's zone
 	EndsAt      string
 	Reason      string
@@ -314,83 +277,78 @@ type actionForm struct {
 const formTime = "2006-01-02T15:04"
 
 func (s *server) actionPage(w http.ResponseWriter, r *http.Request) {
-	f, p := s.actionForm(r)
-	if p == nil && !actorOf(r.Context()).Write {
-		p = mayDo(actorOf(r.Context()).Token, http.MethodPost)
+	f, err := s.actionForm(r)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
 	}
-	if p != nil {
+	if p := mayDo(admin.ActorOf(r.Context()).Token, http.MethodPost); p != nil {
 		s.refuse(w, r, p)
 		return
 	}
 	s.render(w, r, http.StatusOK, "action", page{Title: f.Title, Active: "reservations", Body: f})
 }
 
-func (s *server) actionForm(r *http.Request) (actionForm, *Problem) {
+func (s *server) actionForm(r *http.Request) (actionForm, error) {
 	var f actionForm
 	i := slices.IndexFunc(allChoices, func(c actionChoice) bool { return string(c.Kind) == chi.URLParam(r, "action") })
 	if i < 0 {
-		return f, problem(http.StatusNotFound, "there is no such action")
+		return f, &admin.Error{Kind: admin.NotFound, Message: "there is no such action"}
 	}
-	ref, p := visibleRef(r.Context(), namesOf(r))
-	if p != nil {
-		return f, p
-	}
-	v, err := s.Store.View(r.Context(), ref)
+	v, err := s.admin.Reservation(r.Context(), refOf(r))
 	if err != nil {
-		return f, s.fromStore(err, noReservation)
+		return f, err
 	}
-	rows, err := s.stayRows(r.Context(), []store.View{v})
+	rows, err := s.stayRows(r.Context(), []admin.View{v})
 	if err != nil {
-		return f, s.fromStore(err, "")
+		return f, err
 	}
-	overrides, err := s.Store.Overrides(r.Context(), ref)
-	if err != nil {
-		return f, s.fromStore(err, "")
+	f.stayRow, f.actionChoice = rows[0], allChoices[i]
+	if f.Overrides, err = s.admin.Overrides(r.Context(), v); err != nil {
+		return f, err
 	}
-	f.stayRow, f.actionChoice, f.Overrides = rows[0], allChoices[i], showOverrides(overrides, v.Reservation)
-	f.NeedsReason = f.Kind != intake.ActionReconcile
+	f.NeedsReason = f.Kind != admin.Reconcile
 	f.ZoneName = orUTC(f.Zone).String()
-	starts, ends := overrides.Window(v.Reservation)
-	f.StartsAt, f.EndsAt = f.local(starts, v.Reservation.CheckIn), f.local(ends, v.Reservation.CheckOut)
+	f.StartsAt, f.EndsAt = f.local(v.Reservation.CheckIn), f.local(v.Reservation.CheckOut)
+	if set := f.Overrides.Window; set != nil {
+		f.StartsAt, f.EndsAt = cmp.Or(f.local(set.StartsAt), f.StartsAt), cmp.Or(f.local(set.EndsAt), f.EndsAt)
+	}
 	return f, nil
 }
 
-// local writes the window's end, or else the stay's, for a form.
-func (f actionForm) local(window time.Time, stay *time.Time) string {
-	if window.IsZero() && stay == nil {
+// local writes a time for a form; "" for none.
+func (f actionForm) local(at *time.Time) string {
+	if at == nil {
 		return ""
 	}
-	if window.IsZero() {
-		window = *stay
-	}
-	return window.In(orUTC(f.Zone)).Format(formTime)
+	return at.In(orUTC(f.Zone)).Format(formTime)
 }
 
 func (s *server) doActionPage(w http.ResponseWriter, r *http.Request) {
-	f, p := s.actionForm(r)
-	if p != nil {
-		s.refuse(w, r, p)
+	f, err := s.actionForm(r)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
 	f.Reason = strings.TrimSpace(r.PostFormValue("reason"))
-	again := func(status int, format string, args ...any) {
-		f.Problem = fmt.Sprintf(format, args...)
+	again := func(status int, problem string) {
+		f.Problem = problem
 		s.render(w, r, status, "action", page{Title: f.Title, Active: "reservations", Body: f})
 	}
-	a := actorOf(r.Context()).action(f.Kind, "", f.Reason)
-	if f.Kind == intake.ActionWindow {
-		var err error
+	a := admin.Action{Kind: f.Kind, Reason: f.Reason}
+	if f.Kind == admin.Window {
 		if a.StartsAt, err = f.windowTime(r.PostFormValue("starts_at"), f.Reservation.CheckIn); err == nil {
 			a.EndsAt, err = f.windowTime(r.PostFormValue("ends_at"), f.Reservation.CheckOut)
 		}
 		f.StartsAt, f.EndsAt = r.PostFormValue("starts_at"), r.PostFormValue("ends_at")
 		if err != nil {
-			again(http.StatusUnprocessableEntity, "%v", err)
+			again(http.StatusUnprocessableEntity, err.Error())
 			return
 		}
 	}
-	if _, p := s.doAction(r.Context(), namesOf(r), a); p != nil {
-		again(p.Status, "%s", pageText(p))
+	if _, err := s.admin.Act(r.Context(), refOf(r), a); err != nil {
+		p := s.problemOf(err)
+		again(p.Status, pageText(p))
 		return
 	}
 	http.Redirect(w, r, f.Link(), http.StatusSeeOther)

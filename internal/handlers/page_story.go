@@ -6,7 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // storyItem is a timeline item as people tell it.
@@ -38,7 +39,7 @@ var told = map[string]string{
 }
 
 // story tells a timeline, the newest first.
-func story(items []store.TimelineItem) []storyItem {
+func story(items []admin.TimelineItem) []storyItem {
 	list := make([]storyItem, len(items))
 	for i, item := range items {
 		list[i] = tellItem(item)
@@ -46,7 +47,7 @@ func story(items []store.TimelineItem) []storyItem {
 	return list
 }
 
-func tellItem(i store.TimelineItem) storyItem {
+func tellItem(i admin.TimelineItem) storyItem {
 	said := func(name string) string {
 		if v, ok := i.Detail[name]; ok && v != nil {
 			return fmt.Sprint(v)
@@ -55,7 +56,7 @@ func tellItem(i store.TimelineItem) storyItem {
 	}
 	s := storyItem{At: i.At, Kind: i.Kind, Text: i.Summary, EventID: said("event_id")}
 	switch i.Kind {
-	case store.TimelineRequest:
+	case stay.TimelineRequest:
 		s.Why = said("reason")
 		result := said("result")
 		what, changes := told[said("path")]
@@ -69,16 +70,16 @@ func tellItem(i store.TimelineItem) storyItem {
 		default:
 			s.Text, s.Tone = "looked at Seam — "+result, "bad"
 		}
-	case store.TimelineStatus:
+	case stay.TimelineStatus:
 		s.Text = "the key is " + said("to")
 		s.Why = said("message")
 		switch said("to") {
-		case store.KeyIssued, store.KeyActive:
+		case stay.KeyIssued, stay.KeyActive:
 			s.Tone = "good"
-		case store.KeyAttention:
+		case stay.KeyAttention:
 			s.Tone = "bad"
 		}
-	case store.TimelineEvent:
+	case stay.TimelineEvent:
 		s.Text = "PMS: " + i.Summary
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.Detail)) {

@@ -5,13 +5,14 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/go-chi/chi/v5"
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
 
-	"github.com/staykey/staykey/internal/store"
+	"github.com/go-chi/chi/v5"
 )
 
 // subscriptionRow is a subscription as pages show it.
-type subscriptionRow struct{ Subscription }
+type subscriptionRow struct{ admin.Subscription }
 
 // Link is the page of the subscription.
 func (r subscriptionRow) Link() string { return escapedPath([]string{"subscriptions", r.Name}) }
@@ -20,9 +21,9 @@ func (r subscriptionRow) Link() string { return escapedPath([]string{"subscripti
 type subscriptionList struct{ Rows []subscriptionRow }
 
 func (s *server) subscriptionsPage(w http.ResponseWriter, r *http.Request) {
-	list, err := s.subscriptionsOf(r.Context())
+	list, err := s.admin.Subscriptions(r.Context())
 	if err != nil {
-		s.refuse(w, r, s.fromStore(err, ""))
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
 	var l subscriptionList
@@ -34,8 +35,7 @@ func (s *server) subscriptionsPage(w http.ResponseWriter, r *http.Request) {
 
 // deliveryRow is a delivery with its attempts, as pages show it.
 type deliveryRow struct {
-	store.Delivery
-	Tries []store.DeliveryAttempt
+	admin.Tried
 	Again string // where to have it sent again; "" if it can't be
 }
 
@@ -53,7 +53,7 @@ func (d deliveryRow) Raw() string { return indented(d.Body) }
 // subscriptionView is the page of one subscription.
 type subscriptionView struct {
 	subscriptionRow
-	Tested      *SubscriptionTest
+	Tested      *admin.SubscriptionTest
 	Status      string
 	Statuses    []string
 	Types       []string
@@ -72,34 +72,28 @@ func (s *server) subscriptionPage(w http.ResponseWriter, r *http.Request) {
 	s.showSubscriptionPage(w, r, nil)
 }
 
-func (s *server) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tested *SubscriptionTest) {
+func (s *server) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tested *admin.SubscriptionTest) {
 	q := r.URL.Query()
-	sub, p := s.subscription(r.Context(), chi.URLParam(r, "name"))
-	if p != nil {
-		s.refuse(w, r, p)
+	sub, err := s.admin.Subscription(r.Context(), chi.URLParam(r, "name"))
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
 	v := subscriptionView{
-		subscriptionRow: subscriptionRow{sub}, Tested: tested, Status: q.Get("status"), Statuses: store.DeliveryStatuses(), Types: deliveryTypes, Type: q.Get("type"),
+		subscriptionRow: subscriptionRow{sub}, Tested: tested, Status: q.Get("status"), Statuses: stay.DeliveryStatuses(), Types: deliveryTypes, Type: q.Get("type"),
 		Reservation: strings.TrimSpace(q.Get("reservation_id")),
 	}
-	rows, attempts, p := s.deliveriesOf(r.Context(), DeliveryQuery{
-		Paging: Paging{Limit: pageRows, Cursor: q.Get("cursor")}, Subscription: sub.Name, Status: v.Status, Type: v.Type, ReservationID: v.Reservation,
+	found, err := s.admin.Deliveries(r.Context(), admin.DeliveryQuery{
+		Paging: paging(q), Subscription: sub.Name, Status: v.Status, Type: v.Type, ReservationID: v.Reservation,
 	})
-	if p != nil {
-		s.refuse(w, r, p)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	if len(rows) > pageRows {
-		rows = rows[:pageRows]
-		v.Next = nextLink(v.Link(), q, s.sealCursor("deliveries", rows[pageRows-1].Seq))
-	}
-	if q.Has("cursor") {
-		v.First = nextLink(v.Link(), q, nil)
-	}
-	for _, d := range rows {
-		row := deliveryRow{Delivery: d, Tries: attempts[d.DeliveryID]}
-		if d.ReservationID != "" && sub.State != subscriptionDisabled {
+	v.First, v.Next = pageLinks(v.Link(), q, found.Next)
+	for _, d := range found.Items {
+		row := deliveryRow{Tried: d}
+		if d.ReservationID != "" && sub.State != admin.SubscriptionDisabled {
 			row.Again = v.Link() + "/deliveries/" + d.DeliveryID.String() + "/resend"
 		}
 		v.Deliveries = append(v.Deliveries, row)
@@ -111,9 +105,9 @@ func (s *server) showSubscriptionPage(w http.ResponseWriter, r *http.Request, te
 func (s *server) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
 	name, verb := chi.URLParam(r, "name"), chi.URLParam(r, "verb")
 	if verb == "test" {
-		tested, p := s.orderSubscriptionTest(r.Context(), name)
-		if p != nil {
-			s.refuse(w, r, p)
+		tested, err := s.admin.TestSubscription(r.Context(), name)
+		if err != nil {
+			s.refuse(w, r, s.problemOf(err))
 			return
 		}
 		s.showSubscriptionPage(w, r, &tested)
@@ -123,8 +117,8 @@ func (s *server) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, problem(http.StatusNotFound, "a subscription can be tested, enabled and disabled"))
 		return
 	}
-	if _, p := s.switchSubscription(r.Context(), name, verb == "enable", WhyMaybe{}); p != nil {
-		s.refuse(w, r, p)
+	if _, err := s.admin.SwitchSubscription(r.Context(), name, verb == "enable", "", ""); err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
 	http.Redirect(w, r, escapedPath([]string{"subscriptions", name}), http.StatusSeeOther)
@@ -132,9 +126,9 @@ func (s *server) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
 
 // resendPage sends a message again.
 func (s *server) resendPage(w http.ResponseWriter, r *http.Request) {
-	d, p := s.resend(r.Context(), chi.URLParam(r, "delivery_id"))
-	if p != nil {
-		s.refuse(w, r, p)
+	d, err := s.admin.Resend(r.Context(), chi.URLParam(r, "delivery_id"))
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
 		return
 	}
 	target := escapedPath([]string{"subscriptions", d.Subscription}) + "?reservation_id=" + url.QueryEscape(d.ReservationID)

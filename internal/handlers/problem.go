@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -85,14 +86,20 @@ func init() {
 	}
 }
 
-// fromStore turns an error of the inside into a problem that shows nothing of it.
-func (s *server) fromStore(err error, missing string) *Problem {
-	if errors.Is(err, store.ErrNotFound) {
-		return problem(http.StatusNotFound, missing)
+// statusOf is the HTTP status of each kind of refusal.
+var statusOf = map[admin.Kind]int{
+	admin.NotFound: http.StatusNotFound, admin.Malformed: http.StatusBadRequest, admin.Invalid: http.StatusUnprocessableEntity,
+	admin.Forbidden: http.StatusForbidden, admin.Conflict: http.StatusConflict, admin.Unavailable: http.StatusServiceUnavailable,
+}
+
+// problemOf turns an error into a problem. What is not for the admin to see is logged, and nothing of it is shown.
+func (s *server) problemOf(err error) *Problem {
+	if refusal, is := admin.IsRefusal(err); is {
+		return problem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).after(refusal.RetryAfter)
 	}
 	if store.IsTextError(err) {
 		return problem(http.StatusUnprocessableEntity, "the request holds text that can't be stored: it must be UTF-8 without NUL")
 	}
-	s.log.Error("a request failed", "error", err)
+	s.log.Error("request failed", "error", err)
 	return problem(http.StatusServiceUnavailable, "the database does not answer now: try again in a moment")
 }

@@ -2,14 +2,14 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"net/http"
+
+	"github.com/staykey/staykey/internal/admin"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/stay"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // Reservation is a reservation with its mobile key.
@@ -80,7 +80,7 @@ type Schedule struct {
 	EndsAt   string `json:"ends_at" format:"date-time"`
 }
 
-func showReservation(v store.View) Reservation {
+func showReservation(v admin.View) Reservation {
 	r, k := v.Reservation, v.Key
 	updated := r.UpdatedAt
 	if k.ChangedAt.After(updated) {
@@ -114,19 +114,6 @@ func showReservation(v store.View) Reservation {
 	return out
 }
 
-// ReservationQuery are the filters of the list of reservations.
-type ReservationQuery struct {
-	Paging
-	Source      string `query:"source"`
-	Status      string `query:"status" enum:"confirmed,cancelled"`
-	KeyStatus   string `query:"key_status" enum:"waiting,provisioning,issued,active,attention,revoking,revoked,expired"`
-	ListingID   string `query:"listing_id"`
-	GuestEmail  string `query:"guest_email" doc:"Exactly this address, in any case."`
-	CheckInFrom string `query:"check_in_from" doc:"An instant, or a day of UTC; included." example:"2026-11-01"`
-	CheckInTo   string `query:"check_in_to" doc:"An instant, or a day of UTC; not included." example:"2026-12-01T00:00:00Z"`
-	Query       string `query:"q" doc:"Part of a reservation id, listing id, guest e-mail or name."`
-}
-
 // TimelineItem is one line of a reservation's story.
 type TimelineItem struct {
 	At      string         `json:"at" format:"date-time"`
@@ -140,42 +127,21 @@ type PlanOutput struct {
 	Items []stay.PlannedCall `json:"items" nullable:"false"`
 }
 
-const noReservation = "there is no such reservation: source and id must be exactly as the PMS sent them, percent-encoded"
-
 func (s *server) reservationOperations(api huma.API) {
 	const tag = "Reservations"
 	huma.Register(api, operation("list-reservations", http.MethodGet, "/v1/reservations", tag, "List reservations, newest change first"),
-		func(ctx context.Context, in *ReservationQuery) (*Output[List[Reservation]], error) {
-			f := store.ReservationFilter{Source: in.Source, Status: in.Status, KeyStatus: in.KeyStatus, ListingID: in.ListingID, GuestEmail: in.GuestEmail, Query: in.Query}
-			f.Sources = actorOf(ctx).Sources
-			var after store.Place
-			p := s.openCursor("reservations", in.Cursor, &after)
-			if p == nil {
-				f.CheckInFrom, p = instant("query.check_in_from", in.CheckInFrom)
-			}
-			if p == nil {
-				f.CheckInTo, p = instant("query.check_in_to", in.CheckInTo)
-			}
-			if p != nil {
-				return nil, p
-			}
-			views, err := s.Store.Views(ctx, f, after, in.Limit+1)
+		func(ctx context.Context, in *admin.ReservationQuery) (*Output[List[Reservation]], error) {
+			found, err := s.admin.Reservations(ctx, *in)
 			if err != nil {
-				return nil, s.fromStore(err, "")
+				return nil, s.problemOf(err)
 			}
-			return &Output[List[Reservation]]{paged(views, in.Limit, showReservation, func(v store.View) *string {
-				return s.sealCursor("reservations", store.Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID})
-			})}, nil
+			return listOf(found, showReservation), nil
 		})
 	huma.Register(api, operation("get-reservation", http.MethodGet, reservationPath, tag, "Get one reservation", http.StatusNotFound),
 		func(ctx context.Context, in *Names) (*Output[Reservation], error) {
-			ref, p := visibleRef(ctx, *in)
-			if p != nil {
-				return nil, p
-			}
-			v, err := s.Store.View(ctx, ref)
+			v, err := s.admin.Reservation(ctx, in.ref())
 			if err != nil {
-				return nil, s.fromStore(err, noReservation)
+				return nil, s.problemOf(err)
 			}
 			return &Output[Reservation]{showReservation(v)}, nil
 		})
@@ -184,17 +150,9 @@ func (s *server) reservationOperations(api huma.API) {
 	plan.Description = "It may read, and changes nothing. Of a held reservation it is what a release would make."
 	huma.Register(api, plan,
 		func(ctx context.Context, in *Names) (*Output[PlanOutput], error) {
-			ref, p := visibleRef(ctx, *in)
-			if p != nil {
-				return nil, p
-			}
-			calls, err := s.Plan(ctx, ref)
-			switch {
-			case errors.Is(err, store.ErrNotFound):
-				return nil, problem(http.StatusNotFound, noReservation)
-			case err != nil:
-				s.log.Warn("a plan could not be made", "error", err)
-				return nil, problem(http.StatusServiceUnavailable, "the plan needs to look at Seam, which could not be asked now: try again in a moment")
+			calls, err := s.admin.Plan(ctx, in.ref())
+			if err != nil {
+				return nil, s.problemOf(err)
 			}
 			return &Output[PlanOutput]{PlanOutput{Items: calls}}, nil
 		})
@@ -210,23 +168,11 @@ type TimelineQuery struct {
 }
 
 func (s *server) timeline(ctx context.Context, in *TimelineQuery) (*Output[List[TimelineItem]], error) {
-	ref, p := visibleRef(ctx, in.Names)
-	if p != nil {
-		return nil, p
-	}
-	list := "timeline " + ref.Source + "/" + ref.ReservationID
-	var below int64
-	if p := s.openCursor(list, in.Cursor, &below); p != nil {
-		return nil, p
-	}
-	if _, err := s.Store.View(ctx, ref); err != nil {
-		return nil, s.fromStore(err, noReservation)
-	}
-	items, err := s.Store.Timeline(ctx, ref, below, in.Limit+1)
+	found, err := s.admin.Timeline(ctx, in.ref(), admin.Paging{Limit: in.Limit, Cursor: in.Cursor})
 	if err != nil {
-		return nil, s.fromStore(err, "")
+		return nil, s.problemOf(err)
 	}
-	return &Output[List[TimelineItem]]{paged(items, in.Limit, func(i store.TimelineItem) TimelineItem {
+	return listOf(found, func(i admin.TimelineItem) TimelineItem {
 		return TimelineItem{At: stamp(i.At), Kind: i.Kind, Summary: i.Summary, Detail: i.Detail}
-	}, func(i store.TimelineItem) *string { return s.sealCursor(list, i.ID) })}, nil
+	}), nil
 }

@@ -16,7 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/staykey/staykey/internal/admin"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
@@ -24,9 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -36,60 +35,26 @@ type Inbox interface {
 	Accept(context.Context, store.Event) (store.Accepted, error)
 }
 
-// Admin is what admins ask of intake.
-type Admin interface {
-	PutListing(context.Context, store.ListingRef, pms.ListingPatch, store.Audit) (store.Listing, error)
-	// Act does what an admin wants of a reservation.
-	Act(context.Context, store.Ref, intake.Action) error
-	// PreviewReplay finds out what applying events again would change.
-	PreviewReplay(context.Context, []store.Event) (intake.Preview, error)
-	// Replay has events applied again, and returns those that are.
-	Replay(ctx context.Context, events []store.Event, audit store.Audit) ([]store.Event, error)
-	// Import takes events of the canonical format into a source, or with dryRun finds out what would become of them.
-	Import(ctx context.Context, source string, bodies [][]byte, dryRun bool, audit store.Audit) ([]intake.Imported, error)
-}
-
 // Config is what the HTTP side needs of the rest of the service.
 type Config struct {
-	// AccessGroups lists those of the Seam workspace, for people to pick from.
-	AccessGroups func(context.Context) ([]stay.AccessGroup, error)
-	// NotAllowed returns those access groups that keys of a source may not open.
-	NotAllowed func(ctx context.Context, source string, groups []string) ([]string, error)
-	// Done is closed when the service is to stop: what would last for longer ends then.
-	Done <-chan struct{}
-	// EraseGuest removes what is held of a guest; nothing while events about the guest are being applied or stays are live, which
-	// it returns.
-	EraseGuest func(ctx context.Context, address string, audit store.Audit) (stay.Erasure, error)
-	// Explain works out what should be true for a reservation, without asking Seam.
-	Explain   func(context.Context, store.Ref) (stay.Target, error)
-	Activity  *store.Activity // counts what webhooks come to
-	Admin     Admin
-	CursorKey []byte        // of the installation: a cursor of one replica is good at all
-	DueWithin time.Duration // arrivals so near are in the summary while they have no key
-	// Diagnose compares the configuration with the real world, but for webhooks.
-	Diagnose     func(context.Context) []Finding
-	Inbox        Inbox
-	Log          *slog.Logger
-	Metrics      prometheus.Gatherer
-	Now          func() time.Time
-	Plan         func(context.Context, store.Ref) ([]stay.PlannedCall, error)
-	Provisioning func(context.Context) (Provisioning, error)
-	Profiling    bool // pprof on the private listener
-	Ready        func(context.Context) Readiness
-	SeamChanged  func()              // reservations were made due by an event of Seam's
-	SeamSecrets  func() []pms.Secret // of Seam's events; none: they are not taken
-	PublicURL    string              // where PMSs reach the public listener, "" where that is not known
-	Sources      func() map[string]pms.Source
-	// Subscriptions are those of the configuration, TestSubscription sends one of them a test message ([store.ErrNotFound] if there is
-	// none of that name), and Deliver has what is due be delivered at once.
-	Subscriptions    func() []SubscriptionSettings
-	TestSubscription func(ctx context.Context, name string) (store.Delivery, store.AttemptResult, error)
-	Deliver          func()
-	// TrustedProxies are the proxies whose X-Forwarded-For is believed; none if it is empty.
-	TrustedProxies func() pms.Addresses
+	Admin          *admin.Service
+	CursorKey      []byte          // of the installation: tokens of forms are made with it
+	Done           <-chan struct{} // closed when the service is to stop: what would last for longer ends then
+	Activity       *store.Activity // counts what webhooks come to
+	Inbox          Inbox
+	Log            *slog.Logger
+	Metrics        prometheus.Gatherer
+	Now            func() time.Time
+	Profiling      bool // pprof on the private listener
+	Ready          func(context.Context) Readiness
+	SeamChanged    func()              // reservations were made due by an event of Seam's
+	SeamSecrets    func() []pms.Secret // of Seam's events; none: they are not taken
+	PublicURL      string              // where PMSs reach the public listener, "" where that is not known
+	Sources        func() map[string]pms.Source
+	TrustedProxies func() pms.Addresses // whose X-Forwarded-For is believed; none if it is empty
 	Store          *store.Store
-	Tokens         func() []Token // of admins
-	Traced         bool           // events are traced
+	Tokens         func() []admin.Token // of admins
+	Traced         bool                 // events are traced
 	Version        string
 }
 
@@ -106,10 +71,8 @@ type server struct {
 	log     *slog.Logger
 	limits  *limits
 	guesses *guesses
-	public  http.Handler
+	admin   *admin.Service
 	watch   watch
-
-	counted counted
 }
 
 var webhookSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -137,10 +100,9 @@ func Collectors() []prometheus.Collector {
 
 // New returns the handlers of the public and of the private listener.
 func New(c Config) (public, ops http.Handler) {
-	s := &server{Config: c, log: c.Log, guesses: newGuesses()}
+	s := &server{Config: c, admin: c.Admin, log: c.Log, guesses: newGuesses()}
 	s.limits = newLimits(s.sender)
 	r := chi.NewRouter()
-	s.public = r
 	r.Use(s.envelope, encodedPath, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
 		problem(http.StatusNotFound, "there is nothing at this path: see /docs").write(w)
@@ -302,7 +264,7 @@ func encodedPath(next http.Handler) http.Handler {
 }
 
 // unstorable reports whether no text in the database can be equal to this one.
-func unstorable(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }
+func unstorable(s string) bool { return !pms.IsText(s) }
 
 // storableInput refuses what can't be read in one way only, and what no text in the database can be equal to, in path, query, form and
 // JSON alike.

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/go-chi/chi/v5"
 
-	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -30,7 +31,7 @@ func withForeign(t *testing.T) *app {
 	a.owners = map[string]string{"FOREIGN-group": "open", "555555-5555": "default", "666666-6666": "default"}
 	a.groups = append(a.groups, stay.AccessGroup{ID: "FOREIGN-group", Name: "FOREIGN vault", SystemID: "FOREIGN-system", SystemName: "FOREIGN building"})
 	problem := "FOREIGN-problem"
-	a.provisioning.Disconnected = []handlers.Disconnected{{ACSSystemID: "FOREIGN-system", Since: "2026-01-01T00:00:00.000Z", Problem: &problem}}
+	a.provisioning.Disconnected = []admin.Disconnected{{ACSSystemID: "FOREIGN-system", Since: "2026-01-01T00:00:00.000Z", Problem: &problem}}
 	a.provisioning.LastSweep = &stay.Sweep{HeldBack: 7, Failed: []string{"FOREIGN-system"}}
 	a.post(hook{source: "default", id: "1", body: listingBody})
 	a.post(hook{source: "default", id: "2", body: reservationBody})

@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/admin"
+
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
@@ -47,7 +48,7 @@ func (a *app) subscribedBy(s notify.Subscription) (*inbox, string) {
 	a.t.Cleanup(server.Close)
 	s.URL, s.Insecure, s.Secrets = server.URL+"/hooks/a-secret-path", true, []pms.Secret{pms.Secret("0123456789abcdef01234567")}
 	n := notify.New(a.store, slog.New(slog.DiscardHandler), notify.Options{Subscriptions: func() []notify.Subscription { return []notify.Subscription{s} }, Now: time.Now})
-	a.subscriptions = append(a.subscriptions, handlers.SubscriptionSettings{Name: s.Name, Kind: notify.KindWebhook, URL: s.Place(), Events: s.Events, Sources: s.Sources, Insecure: s.Insecure, Secrets: 1})
+	a.subscriptions = append(a.subscriptions, admin.SubscriptionSettings{Name: s.Name, Kind: notify.KindWebhook, URL: s.Place(), Events: s.Events, Sources: s.Sources, Insecure: s.Insecure, Secrets: 1})
 	a.testSubscription = func(ctx context.Context, _ string) (store.Delivery, store.AttemptResult, error) {
 		return n.Test(ctx, s)
 	}

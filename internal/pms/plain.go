@@ -3,6 +3,7 @@ package pms
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Invisible reports whether a character has no place in a text that people read in a terminal, a log or a page: control
@@ -23,3 +24,6 @@ func Plain(s string) string {
 		return r
 	}, s)
 }
+
+// IsText reports whether a text is valid UTF-8 without NUL. No text in the database can be equal to one that isn't.
+func IsText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }

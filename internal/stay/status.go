@@ -18,3 +18,34 @@ const (
 func KeyStatuses() []string {
 	return []string{KeyAttention, KeyWaiting, KeyProvisioning, KeyIssued, KeyActive, KeyRevoking, KeyRevoked, KeyExpired}
 }
+
+// Statuses of an event.
+const (
+	EventAccepted   = "accepted"   // durable, not applied yet
+	EventApplied    = "applied"    // true of reservations or listings now
+	EventSuperseded = "superseded" // older than what had been applied
+	EventIgnored    = "ignored"    // of a type that means nothing here
+	EventRejected   = "rejected"   // not valid; kept for its sender to correct
+)
+
+// Kinds of timeline entries.
+const (
+	TimelineEvent   = "event"        // something that a PMS posted
+	TimelineRequest = "seam_request" // one request to Seam
+	TimelineFetch   = "fetch"        // one request to the PMS for a document
+	TimelineStep    = "step"         // something decided without a request of its own
+	TimelineStatus  = "status"       // the mobile key's status changed
+	TimelineAction  = "action"       // an admin did something
+)
+
+// Statuses of a message to a subscription.
+const (
+	DeliveryWaiting   = "waiting"   // not delivered yet; it is tried again
+	DeliveryDelivered = "delivered" // the receiver answered with a status of 200 to 299
+	DeliveryDropped   = "dropped"   // a newer state took its place before it was delivered, or it was a test that failed
+)
+
+// DeliveryStatuses returns every status of a message.
+func DeliveryStatuses() []string {
+	return []string{DeliveryWaiting, DeliveryDelivered, DeliveryDropped}
+}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // A delivery is one message to one subscription. Its id is the webhook-id and names one body.
@@ -18,15 +20,10 @@ import (
 
 // Statuses of a delivery.
 const (
-	DeliveryWaiting   = "waiting"   // not delivered yet; it is tried again
-	DeliveryDelivered = "delivered" // the receiver answered with a status of 200 to 299
-	DeliveryDropped   = "dropped"   // a newer state took its place before it was delivered, or it was a test that failed
+	DeliveryWaiting   = stay.DeliveryWaiting
+	DeliveryDelivered = stay.DeliveryDelivered
+	DeliveryDropped   = stay.DeliveryDropped
 )
-
-// DeliveryStatuses lists them.
-func DeliveryStatuses() []string {
-	return []string{DeliveryWaiting, DeliveryDelivered, DeliveryDropped}
-}
 
 // Delivery is a row of deliveries.
 type Delivery struct {

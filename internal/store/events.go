@@ -7,15 +7,17 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // Statuses of an event.
 const (
-	EventAccepted   = "accepted"   // durable, not applied yet
-	EventApplied    = "applied"    // true of reservations or listings now
-	EventSuperseded = "superseded" // older than what had been applied
-	EventIgnored    = "ignored"    // of a type that means nothing here
-	EventRejected   = "rejected"   // not valid; kept for its sender to mend
+	EventAccepted   = stay.EventAccepted
+	EventApplied    = stay.EventApplied
+	EventSuperseded = stay.EventSuperseded
+	EventIgnored    = stay.EventIgnored
+	EventRejected   = stay.EventRejected
 )
 
 // Event is an event of the inbox: what was posted, and what became of it.

@@ -6,16 +6,18 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // Kinds of timeline items.
 const (
-	TimelineEvent   = "event"        // something a PMS posted
-	TimelineRequest = "seam_request" // one request to Seam
-	TimelineFetch   = "fetch"        // one request to the PMS for a document
-	TimelineStep    = "step"         // something decided without a request of its own
-	TimelineStatus  = "status"       // the mobile key's status changed
-	TimelineAction  = "action"       // an admin did something
+	TimelineEvent   = stay.TimelineEvent
+	TimelineRequest = stay.TimelineRequest
+	TimelineFetch   = stay.TimelineFetch
+	TimelineStep    = stay.TimelineStep
+	TimelineStatus  = stay.TimelineStatus
+	TimelineAction  = stay.TimelineAction
 )
 
 // TimelineItem is one line of a reservation's story. It holds ids and results, never guest data.

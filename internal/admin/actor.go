@@ -1,0 +1,108 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// The faces through which a change arrives, for the audit log.
+const (
+	ViaREST = store.AuditREST
+	ViaPage = store.AuditPage
+)
+
+// Token is what an admin presents, known by its SHA-256 only.
+type Token struct {
+	Name    string // who has it: the author of what is done with it
+	Hash    [sha256.Size]byte
+	Write   bool     // it may change things
+	Sources []string // it sees only these; nil for all
+}
+
+// Actor is who makes a request.
+type Actor struct {
+	Token
+	Person string // who claims to be using the token; "" for nobody
+	// Of somebody signed in to the page: which session, in no form that is worth anything elsewhere, and how long it lasts.
+	Session string
+	Until   time.Time
+	// How the request arrived, for the audit log.
+	Via       string // ViaREST or ViaPage
+	RequestID string
+	Address   string
+}
+
+// Sees reports whether a source exists, for this actor.
+func (a Actor) Sees(source string) bool {
+	return a.Sources == nil || slices.Contains(a.Sources, source)
+}
+
+// Author is what the timeline calls the actor. person is who the request says is using the token; "" for nobody.
+func (a Actor) Author(person string) string {
+	if person == "" {
+		person = a.Person
+	}
+	if person == "" || person == a.Name {
+		return a.Name
+	}
+	return person + " (" + a.Name + ")"
+}
+
+// Audit begins the entry of what the actor does: by which token and face. person is as for [Actor.Author]. Every changing
+// request writes one, in the transaction of the change.
+func (a Actor) Audit(action, person string) store.Audit {
+	return store.Audit{
+		Token: a.Name, Author: a.Author(person), Via: a.Via, Action: action, RequestID: orNil(a.RequestID), Address: orNil(a.Address),
+	}
+}
+
+// intakeAction is an actor's action, for intake.
+func (a Actor) intakeAction(action Action) intake.Action {
+	person := plainText(action.Author)
+	return intake.Action{
+		Kind: action.Kind, By: a.Author(person), Why: plainText(action.Reason), StartsAt: action.StartsAt, EndsAt: action.EndsAt,
+		Audit: a.Audit(string(action.Kind), person),
+	}
+}
+
+type actorKey struct{}
+
+// WithActor returns a context for what the actor asks.
+func WithActor(ctx context.Context, a Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, a)
+}
+
+// ActorOf is who makes the request that ctx belongs to. Without one nothing is seen.
+func ActorOf(ctx context.Context) Actor {
+	a, ok := ctx.Value(actorKey{}).(Actor)
+	if !ok {
+		return Actor{Token: Token{Sources: []string{}}}
+	}
+	return a
+}
+
+// plainText is a text that somebody wrote for others to read: no control or direction characters, no spaces around it.
+func plainText(s string) string {
+	return strings.TrimSpace(store.Storable(pms.Plain(s)))
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

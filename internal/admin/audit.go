@@ -1,0 +1,86 @@
+package admin
+
+import (
+	"context"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Actions of the audit log besides those of [ActionKind].
+const (
+	auditSignIn     = "sign_in"
+	auditSignOut    = "sign_out"
+	auditReplay     = "replay"
+	auditErase      = "erase_guest"
+	auditTestSource = "test_source"
+	auditPutListing = "put_listing"
+	auditImport     = "import"
+
+	auditEnableSubscription  = "enable_subscription"
+	auditDisableSubscription = "disable_subscription"
+	auditTestSubscription    = "test_subscription"
+	auditResend              = "resend_delivery"
+)
+
+// AuditQuery are the filters of the audit log.
+type AuditQuery struct {
+	Paging
+	Source  string `query:"source"`
+	Token   string `query:"token" doc:"The name of a token."`
+	Action  string `query:"action"`
+	Subject string `query:"subject" doc:"Id of a reservation, listing or event."`
+	From    string `query:"from" doc:"An instant or a day of UTC, inclusive."`
+	To      string `query:"to" doc:"An instant or a day of UTC, exclusive."`
+}
+
+// Audit lists who changed what, newest first. A token of single sources sees what is about them.
+func (s *Service) Audit(ctx context.Context, q AuditQuery) (Page[AuditEntry], error) {
+	f := store.AuditFilter{Source: q.Source, Token: q.Token, Action: q.Action, Subject: q.Subject, Sources: ActorOf(ctx).Sources}
+	const list = "audit"
+	var below int64
+	err := s.openCursor(list, q.Cursor, &below)
+	if err == nil {
+		f.From, err = ParseInstant("query.from", q.From)
+	}
+	if err == nil {
+		f.To, err = ParseInstant("query.to", q.To)
+	}
+	if err != nil {
+		return Page[AuditEntry]{}, err
+	}
+	rows, err := s.store.Audits(ctx, f, below, q.Limit+1)
+	if err != nil {
+		return Page[AuditEntry]{}, err
+	}
+	return page(s, list, rows, q.Limit, func(a AuditEntry) any { return a.AuditID }), nil
+}
+
+// AuditSubject is what the subject of an audit entry is.
+type AuditSubject int
+
+// Subjects of audit entries.
+const (
+	SubjectReservation AuditSubject = iota
+	SubjectListing
+	SubjectEvent
+	SubjectDelivery
+)
+
+// SubjectOf tells what the subject of an entry is.
+func SubjectOf(a AuditEntry) AuditSubject {
+	switch a.Action {
+	case auditPutListing:
+		return SubjectListing
+	case auditReplay:
+		return SubjectEvent
+	case auditResend:
+		return SubjectDelivery
+	}
+	return SubjectReservation
+}
+
+// record writes an entry for something that changes nothing in the database.
+func (s *Service) record(ctx context.Context, entry store.Audit) error {
+	entry.At = s.now().UTC()
+	return s.store.AddAudit(ctx, entry)
+}

@@ -1,0 +1,137 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// DeliveryQuery are the filters of the list of deliveries.
+type DeliveryQuery struct {
+	Paging
+	Subscription  string `query:"subscription"`
+	Status        string `query:"status" enum:"waiting,delivered,dropped"`
+	Type          string `query:"type" enum:"mobile_key.ready,mobile_key.changed,mobile_key.held,mobile_key.attention,mobile_key.recovered,mobile_key.revoked,mobile_key.expired,subscription.test,subscription.digest"`
+	Source        string `query:"source"`
+	ReservationID string `query:"reservation_id"`
+}
+
+// Tried is a delivery with its attempts, oldest first.
+type Tried struct {
+	Delivery
+	Attempts []DeliveryAttempt
+}
+
+const noDelivery = "there is no delivery with this id"
+
+// Deliveries lists messages to subscriptions with their attempts, newest first.
+func (s *Service) Deliveries(ctx context.Context, q DeliveryQuery) (Page[Tried], error) {
+	const list = "deliveries"
+	var below int64
+	if err := s.openCursor(list, q.Cursor, &below); err != nil {
+		return Page[Tried]{}, err
+	}
+	rows, err := s.store.Deliveries(ctx, store.DeliveryFilter{
+		Subscription: q.Subscription, Status: q.Status, Type: q.Type, Source: q.Source, ReservationID: q.ReservationID, Sources: ActorOf(ctx).Sources,
+	}, below, q.Limit+1)
+	if err != nil {
+		return Page[Tried]{}, err
+	}
+	found := page(s, list, rows, q.Limit, func(d Delivery) any { return d.Seq })
+	tried, err := s.tried(ctx, found.Items...)
+	return Page[Tried]{tried, found.Next}, err
+}
+
+// tried adds the attempts at deliveries.
+func (s *Service) tried(ctx context.Context, deliveries ...Delivery) ([]Tried, error) {
+	ids := make([]uuid.UUID, len(deliveries))
+	for i, d := range deliveries {
+		ids[i] = d.DeliveryID
+	}
+	attempts, err := s.store.DeliveryAttempts(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Tried, len(deliveries))
+	for i, d := range deliveries {
+		all[i] = Tried{d, attempts[d.DeliveryID]}
+	}
+	return all, nil
+}
+
+// Delivery returns one message with its attempts.
+func (s *Service) Delivery(ctx context.Context, id string) (Tried, error) {
+	d, err := s.delivery(ctx, id)
+	if err != nil {
+		return Tried{}, err
+	}
+	return s.oneTried(ctx, d)
+}
+
+func (s *Service) oneTried(ctx context.Context, d Delivery) (Tried, error) {
+	tried, err := s.tried(ctx, d)
+	if err != nil {
+		return Tried{}, err
+	}
+	return tried[0], nil
+}
+
+func (s *Service) delivery(ctx context.Context, id string) (Delivery, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return Delivery{}, refuse(NotFound, noDelivery)
+	}
+	d, err := s.store.Delivery(ctx, parsed)
+	if err != nil {
+		return Delivery{}, notFound(err, noDelivery)
+	}
+	if !ActorOf(ctx).Sees(d.Source) {
+		return Delivery{}, refuse(NotFound, noDelivery)
+	}
+	return d, nil
+}
+
+// Resend has a message sent again, and returns the one that is sent: a newer state of the stay takes its place.
+func (s *Service) Resend(ctx context.Context, id string) (Tried, error) {
+	d, err := s.delivery(ctx, id)
+	if err != nil {
+		return Tried{}, err
+	}
+	if err := s.mayResend(ctx, d); err != nil {
+		return Tried{}, err
+	}
+	entry := ActorOf(ctx).Audit(auditResend, "").About(d.Source, d.DeliveryID.String(), "")
+	entry.At = s.now().UTC()
+	again, err := s.store.ResendDelivery(ctx, d, entry.At, entry)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return Tried{}, refuse(Conflict, "its reservation is no longer known (removed by the retention policy)")
+	case err != nil:
+		return Tried{}, err
+	}
+	s.config.Deliver()
+	return s.oneTried(ctx, again)
+}
+
+// mayResend refuses what can't be sent again.
+func (s *Service) mayResend(ctx context.Context, d Delivery) error {
+	if d.ReservationID == "" {
+		return refuse(Conflict, "this message is about no stay: only messages about stays can be sent again")
+	}
+	configured := func(sub SubscriptionSettings) bool { return sub.Name == d.Subscription }
+	if !slices.ContainsFunc(s.config.Subscriptions(), configured) {
+		return refuse(Conflict, "its subscription is no longer in the configuration")
+	}
+	states, err := s.store.Subscriptions(ctx, []string{d.Subscription})
+	if err != nil {
+		return err
+	}
+	if states[d.Subscription].DisabledAt != nil {
+		return refuse(Conflict, "its subscription is disabled: enable it, and what it has not been told is sent")
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package admin
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// EventQuery are the filters of the inbox.
+type EventQuery struct {
+	Paging
+	Source        string `query:"source"`
+	Status        string `query:"status" enum:"accepted,applied,superseded,ignored,rejected"`
+	Type          string `query:"type"`
+	ReservationID string `query:"reservation_id"`
+	ListingID     string `query:"listing_id"`
+}
+
+// Narrowed reports whether the query leaves any event out.
+func (q EventQuery) Narrowed() bool {
+	q.Paging = Paging{}
+	return q != EventQuery{}
+}
+
+func (q EventQuery) filter(ctx context.Context) store.EventFilter {
+	return store.EventFilter{
+		Source: q.Source, Status: q.Status, Type: q.Type, ReservationID: q.ReservationID, ListingID: q.ListingID,
+		Sources: ActorOf(ctx).Sources,
+	}
+}
+
+const noEvent = "there is no event with this id"
+
+// Events lists the inbox, newest first.
+func (s *Service) Events(ctx context.Context, q EventQuery) (Page[Event], error) {
+	return s.events(ctx, "events", q)
+}
+
+func (s *Service) events(ctx context.Context, list string, q EventQuery) (Page[Event], error) {
+	var below int64
+	if err := s.openCursor(list, q.Cursor, &below); err != nil {
+		return Page[Event]{}, err
+	}
+	rows, err := s.store.Events(ctx, q.filter(ctx), below, q.Limit+1)
+	if err != nil {
+		return Page[Event]{}, err
+	}
+	return page(s, list, rows, q.Limit, func(e Event) any { return e.Seq }), nil
+}
+
+// Event returns one event of the inbox.
+func (s *Service) Event(ctx context.Context, id string) (Event, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return Event{}, refuse(NotFound, noEvent)
+	}
+	e, err := s.store.Event(ctx, parsed)
+	if err != nil {
+		return Event{}, notFound(err, noEvent)
+	}
+	if !ActorOf(ctx).Sees(e.Source) {
+		return Event{}, refuse(NotFound, noEvent)
+	}
+	return e, nil
+}
+
+// ChangesOf returns what an event means, by the configuration of now; nothing where its body has been removed or can't be
+// understood, or documents of the PMS are needed to tell.
+func (s *Service) ChangesOf(ctx context.Context, e Event) []any {
+	changes := []any{}
+	if e.Body == nil {
+		return changes
+	}
+	source, _ := s.source(e.Source)
+	parsed, err := intake.MapEvent(ctx, source, e)
+	if err != nil || len(parsed.Invalid) > 0 {
+		return changes
+	}
+	for _, c := range parsed.Changes {
+		changes = append(changes, c)
+	}
+	return changes
+}

@@ -1,0 +1,141 @@
+package admin
+
+import (
+	"context"
+	"strings"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// ListingQuery are the filters of the list of listings.
+type ListingQuery struct {
+	Paging
+	Source    string `query:"source"`
+	ListingID string `query:"listing_id"`
+	Deleted   string `query:"deleted" enum:"true,false"`
+	Query     string `query:"q" doc:"Part of a listing's id or name."`
+}
+
+// Narrowed reports whether the query leaves any listing out.
+func (q ListingQuery) Narrowed() bool {
+	q.Paging = Paging{}
+	return q != ListingQuery{}
+}
+
+const (
+	noListing = "there is no such listing: source and id must be exactly as the PMS sent them, percent-encoded; PUT makes one"
+	noSource  = "there is no source of this name: \"default\" unless sources are configured"
+)
+
+// Listings lists listings, the newest change first.
+func (s *Service) Listings(ctx context.Context, q ListingQuery) (Page[Listing], error) {
+	const list = "listings"
+	var after store.Place
+	if err := s.openCursor(list, q.Cursor, &after); err != nil {
+		return Page[Listing]{}, err
+	}
+	f := store.ListingFilter{Source: q.Source, ListingID: q.ListingID, Query: q.Query, Sources: ActorOf(ctx).Sources}
+	if q.Deleted != "" {
+		deleted := q.Deleted == "true"
+		f.Deleted = &deleted
+	}
+	rows, err := s.store.Listings(ctx, f, after, q.Limit+1)
+	if err != nil {
+		return Page[Listing]{}, err
+	}
+	return page(s, list, rows, q.Limit, func(l Listing) any {
+		return store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
+	}), nil
+}
+
+// Listing returns one listing.
+func (s *Service) Listing(ctx context.Context, ref stay.ListingRef) (Listing, error) {
+	if !ActorOf(ctx).Sees(ref.Source) {
+		return Listing{}, refuse(NotFound, noListing)
+	}
+	l, err := s.store.Listing(ctx, ref)
+	return l, notFound(err, noListing)
+}
+
+// ListingState is a listing that may be made or changed.
+type ListingState struct {
+	Listing
+	Known      bool // it is in the database; else putting it makes it
+	Configured bool // its source is in the configuration
+}
+
+// ListingToPut returns a listing that the actor may make or change, whether or not it exists.
+func (s *Service) ListingToPut(ctx context.Context, ref stay.ListingRef) (ListingState, error) {
+	if err := s.mayPutListing(ctx, ref); err != nil {
+		return ListingState{}, err
+	}
+	listings, err := s.store.ListingsNamed(ctx, []stay.ListingRef{ref})
+	if err != nil {
+		return ListingState{}, err
+	}
+	l, found := listings[ref]
+	l.Source, l.ListingID = ref.Source, ref.ListingID
+	_, configured := s.source(ref.Source)
+	return ListingState{l, found, configured}, nil
+}
+
+// PutListing makes or changes a listing. body is the patch, as docs/api.md has it: absent fields stay as they are, null
+// means none.
+func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []byte) (Listing, error) {
+	if !pms.IsText(ref.Source) {
+		return Listing{}, InvalidField("path.source", "must be UTF-8 text without NUL")
+	}
+	if err := s.mayPutListing(ctx, ref); err != nil {
+		return Listing{}, err
+	}
+	if !pms.IsText(ref.ListingID) {
+		return Listing{}, InvalidField("path.listing_id", "must be UTF-8 text without NUL")
+	}
+	if err := pms.CheckID(ref.ListingID); err != nil {
+		return Listing{}, InvalidField("path.listing_id", err.Error())
+	}
+	patch, errs, err := pms.ParseListingPatch(body)
+	if err != nil {
+		return Listing{}, refuse(Malformed, err.Error())
+	}
+	if len(errs) > 0 {
+		return Listing{}, &Error{Kind: Invalid, Message: "the listing is not valid", Fields: errs}
+	}
+	if err := s.mayOpen(ctx, ref.Source, patch); err != nil {
+		return Listing{}, err
+	}
+	l, err := s.intake.PutListing(ctx, ref, patch, ActorOf(ctx).Audit(auditPutListing, ""))
+	return l, notFound(err, noListing)
+}
+
+// mayPutListing refuses a listing that can't exist: one of a source that neither is in the configuration nor has it already.
+// A source that was removed from the configuration keeps its listings, and whoever sees one may change it, because its keys
+// still open doors.
+func (s *Service) mayPutListing(ctx context.Context, ref stay.ListingRef) error {
+	if !ActorOf(ctx).Sees(ref.Source) {
+		return refuse(NotFound, noSource)
+	}
+	if _, configured := s.source(ref.Source); configured {
+		return nil
+	}
+	_, err := s.store.Listing(ctx, ref)
+	return notFound(err, noSource)
+}
+
+// mayOpen refuses a listing's access groups for an actor of single sources, if keys of the listing's source may not open
+// them. An admin of all sources may set them: the keys need attention until the configuration allows it.
+func (s *Service) mayOpen(ctx context.Context, source string, patch pms.ListingPatch) error {
+	if ActorOf(ctx).Sources == nil || !patch.Said["seam_access_group_ids"] {
+		return nil
+	}
+	denied, err := s.provisioner.NotAllowed(ctx, source, patch.Listing.AccessGroupIDs)
+	if err != nil {
+		return err
+	}
+	if len(denied) > 0 {
+		return InvalidField("seam_access_group_ids", "this source may not open "+strings.Join(denied, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package admin
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// replayAtMost bounds one replay by filter: each of a dry run's events is locked with what it is about.
+const replayAtMost = 500
+
+// ReplayRequest says which events should be applied again.
+type ReplayRequest struct {
+	EventIDs      []string `json:"event_ids,omitempty" minItems:"1" maxItems:"500" doc:"Exactly these, each once. Not together with filters or cursor."`
+	Source        string   `json:"source,omitempty" example:"default"`
+	Status        string   `json:"status,omitempty" enum:"applied,superseded,ignored,rejected" example:"rejected"`
+	Type          string   `json:"type,omitempty" example:"reservation.created"`
+	ReservationID string   `json:"reservation_id,omitempty" example:"3333122-433"`
+	ListingID     string   `json:"listing_id,omitempty"`
+	DryRun        bool     `json:"dry_run,omitempty" doc:"Only find out what would change."`
+	Limit         int      `json:"limit,omitempty" minimum:"1" maximum:"500" default:"500" doc:"How many events at most, the newest first."`
+	Cursor        string   `json:"cursor,omitempty" doc:"next_cursor of the answer before, for the older ones."`
+	Author        string   `json:"author,omitempty" maxLength:"100" doc:"Who uses the token, if several people do."`
+}
+
+// Replayed is the result of a replay.
+type Replayed struct {
+	Events      []Event             // that are applied again, or, of a dry run, would be
+	Differences []intake.Difference // of a dry run: what all of them together would change
+	Next        string              // the cursor for older events; "" if there are no more
+}
+
+// ReplayEvent has one event applied again. An event that waits to be applied is left to that.
+func (s *Service) ReplayEvent(ctx context.Context, id string) (Event, error) {
+	e, err := s.Event(ctx, id)
+	if err != nil {
+		return Event{}, err
+	}
+	if e.Status != store.EventAccepted {
+		done, err := s.intake.Replay(ctx, []Event{e}, ActorOf(ctx).Audit(auditReplay, ""))
+		switch {
+		case err != nil:
+			return Event{}, notFound(err, noEvent)
+		case len(done) == 0 && e.Body == nil:
+			return Event{}, refuse(Conflict, "its body has been removed because its age has come (STAYKEY_RETAIN_BODIES): it can't be applied again")
+		}
+	}
+	e.Status, e.Reason = store.EventAccepted, nil
+	return e, nil
+}
+
+// Replay has events applied again, or finds out what that would change.
+func (s *Service) Replay(ctx context.Context, in ReplayRequest) (Replayed, error) {
+	events, next, err := s.eventsToReplay(ctx, in)
+	if err != nil {
+		return Replayed{}, err
+	}
+	if in.DryRun {
+		preview, err := s.intake.PreviewReplay(ctx, events)
+		return Replayed{preview.Events, preview.Differences, next}, err
+	}
+	done, err := s.intake.Replay(ctx, events, ActorOf(ctx).Audit(auditReplay, plainText(in.Author)))
+	return Replayed{Events: done, Next: next}, err
+}
+
+func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events []Event, next string, err error) {
+	q := EventQuery{
+		Paging: Paging{Limit: in.Limit, Cursor: in.Cursor},
+		Source: in.Source, Status: in.Status, Type: in.Type, ReservationID: in.ReservationID, ListingID: in.ListingID,
+	}
+	for field, text := range map[string]string{"source": in.Source, "type": in.Type, "reservation_id": in.ReservationID, "listing_id": in.ListingID} {
+		if !pms.IsText(text) {
+			return nil, "", InvalidField(field, "must be UTF-8 text without NUL")
+		}
+	}
+	switch {
+	case in.EventIDs != nil && (q.Narrowed() || in.Cursor != ""):
+		return nil, "", InvalidField("event_ids", "can't be combined with filters or a cursor: send one or the other")
+	case in.EventIDs != nil:
+		events, err = s.eventsNamed(ctx, in.EventIDs)
+		return events, "", err
+	case !q.Narrowed():
+		return nil, "", InvalidField("status", "say which events: by source, status, type, reservation_id, listing_id or event_ids")
+	}
+
+	if q.Limit <= 0 || q.Limit > replayAtMost {
+		q.Limit = replayAtMost
+	}
+	found, err := s.events(ctx, "replay", q)
+	if refusal, is := IsRefusal(err); is {
+		refusal.Fields[0].Field = "cursor" // it is in the body
+		return nil, "", refusal
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	for _, e := range found.Items {
+		if e.Status != store.EventAccepted { // it will be applied anyway
+			events = append(events, e)
+		}
+	}
+	return events, found.Next, nil
+}
+
+// eventsNamed returns the events with these ids, each once however often it is named.
+func (s *Service) eventsNamed(ctx context.Context, ids []string) (events []Event, err error) {
+	if len(ids) == 0 {
+		return nil, InvalidField("event_ids", "names no event: leave it out to choose by filters")
+	}
+	for i, id := range ids {
+		e, err := s.Event(ctx, id)
+		if refusal, is := IsRefusal(err); is && refusal.Kind == NotFound {
+			return nil, InvalidField("event_ids["+strconv.Itoa(i)+"]", noEvent)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(events, func(named Event) bool { return named.EventID == e.EventID }) {
+			events = append(events, e)
+		}
+	}
+	return events, nil
+}

@@ -1,0 +1,159 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// ReservationQuery are the filters of the list of reservations.
+type ReservationQuery struct {
+	Paging
+	Source      string `query:"source"`
+	Status      string `query:"status" enum:"confirmed,cancelled"`
+	KeyStatus   string `query:"key_status" enum:"waiting,provisioning,issued,active,attention,revoking,revoked,expired"`
+	ListingID   string `query:"listing_id"`
+	GuestEmail  string `query:"guest_email" doc:"Exactly this address, in any case."`
+	CheckInFrom string `query:"check_in_from" doc:"An instant, or a day of UTC; included." example:"2026-11-01"`
+	CheckInTo   string `query:"check_in_to" doc:"An instant, or a day of UTC; not included." example:"2026-12-01T00:00:00Z"`
+	Query       string `query:"q" doc:"Part of a reservation id, listing id, guest e-mail or name."`
+}
+
+// Narrowed reports whether the query leaves any reservation out.
+func (q ReservationQuery) Narrowed() bool {
+	q.Paging = Paging{}
+	return q != ReservationQuery{}
+}
+
+const noReservation = "there is no such reservation: source and id must be exactly as the PMS sent them, percent-encoded"
+
+// Reservations lists reservations, the newest change first.
+func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[View], error) {
+	f := store.ReservationFilter{
+		Source: q.Source, Status: q.Status, KeyStatus: q.KeyStatus, ListingID: q.ListingID, GuestEmail: q.GuestEmail,
+		Query: q.Query, Sources: ActorOf(ctx).Sources,
+	}
+	const list = "reservations"
+	var after store.Place
+	err := s.openCursor(list, q.Cursor, &after)
+	if err == nil {
+		f.CheckInFrom, err = ParseInstant("query.check_in_from", q.CheckInFrom)
+	}
+	if err == nil {
+		f.CheckInTo, err = ParseInstant("query.check_in_to", q.CheckInTo)
+	}
+	if err != nil {
+		return Page[View]{}, err
+	}
+	rows, err := s.store.Views(ctx, f, after, q.Limit+1)
+	if err != nil {
+		return Page[View]{}, err
+	}
+	return page(s, list, rows, q.Limit, func(v View) any {
+		return store.Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID}
+	}), nil
+}
+
+// visible refuses a reservation that the actor may not know of.
+func visible(ctx context.Context, ref stay.Ref) error {
+	if !ActorOf(ctx).Sees(ref.Source) {
+		return refuse(NotFound, noReservation)
+	}
+	return nil
+}
+
+// Reservation returns one reservation.
+func (s *Service) Reservation(ctx context.Context, ref stay.Ref) (View, error) {
+	if err := visible(ctx, ref); err != nil {
+		return View{}, err
+	}
+	v, err := s.store.View(ctx, ref)
+	return v, notFound(err, noReservation)
+}
+
+// Timeline lists what happened to a reservation, newest first.
+func (s *Service) Timeline(ctx context.Context, ref stay.Ref, p Paging) (Page[TimelineItem], error) {
+	if err := visible(ctx, ref); err != nil {
+		return Page[TimelineItem]{}, err
+	}
+	list := "timeline " + ref.Source + "/" + ref.ReservationID
+	var below int64
+	if err := s.openCursor(list, p.Cursor, &below); err != nil {
+		return Page[TimelineItem]{}, err
+	}
+	if _, err := s.store.View(ctx, ref); err != nil {
+		return Page[TimelineItem]{}, notFound(err, noReservation)
+	}
+	items, err := s.store.Timeline(ctx, ref, below, p.Limit+1)
+	if err != nil {
+		return Page[TimelineItem]{}, err
+	}
+	return page(s, list, items, p.Limit, func(i TimelineItem) any { return i.ID }), nil
+}
+
+// Plan lists the changing calls to Seam that a reconcile would make now. It may read, and changes nothing.
+func (s *Service) Plan(ctx context.Context, ref stay.Ref) ([]stay.PlannedCall, error) {
+	if err := visible(ctx, ref); err != nil {
+		return nil, err
+	}
+	calls, err := s.provisioner.Plan(ctx, ref)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, refuse(NotFound, noReservation)
+	case err != nil:
+		s.log.Warn("plan not made", "error", err)
+		return nil, refuse(Unavailable, "the plan needs to look at Seam, which could not be asked now: try again in a moment")
+	}
+	return calls, nil
+}
+
+// Explain returns what should be true at Seam for a reservation, without asking Seam.
+func (s *Service) Explain(ctx context.Context, ref stay.Ref) (stay.Target, error) {
+	if err := visible(ctx, ref); err != nil {
+		return stay.Target{}, err
+	}
+	t, err := s.provisioner.Explain(ctx, ref)
+	return t, notFound(err, noReservation)
+}
+
+// Stay is a reservation with what its listing adds.
+type Stay struct {
+	View
+	Zone        *time.Location // of the property; nil where none is known
+	ListingName string         // or its id, where it has no name; "" where there is no listing
+}
+
+// Stays adds what the listings of reservations add.
+func (s *Service) Stays(ctx context.Context, views []View) ([]Stay, error) {
+	var refs []stay.ListingRef
+	for _, v := range views {
+		if v.Reservation.ListingID != nil {
+			refs = append(refs, stay.ListingRef{Source: v.Reservation.Source, ListingID: *v.Reservation.ListingID})
+		}
+	}
+	listings, err := s.store.ListingsNamed(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	stays := make([]Stay, len(views))
+	for i, v := range views {
+		ref := stay.ListingRef{Source: v.Reservation.Source, ListingID: deref(v.Reservation.ListingID)}
+		l := listings[ref]
+		l.Source, l.ListingID = ref.Source, ref.ListingID
+		stays[i] = Stay{View: v, Zone: s.HoursOf(l).Zone, ListingName: deref(l.Name)}
+		if stays[i].ListingName == "" {
+			stays[i].ListingName = ref.ListingID
+		}
+	}
+	return stays, nil
+}
+
+// HoursOf are the time zone and the hours that apply to a listing, with what the configuration adds.
+func (s *Service) HoursOf(l Listing) pms.Completion {
+	source, _ := s.source(l.Source)
+	return source.Policy.Complete(l.ListingID, deref(l.TimeZone), deref(l.CheckInTime), deref(l.CheckOutTime))
+}

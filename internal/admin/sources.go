@@ -1,0 +1,224 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// SourceState is a source and how it is doing.
+type SourceState struct {
+	Name        string
+	Format      string
+	Verify      string // how its webhooks are verified
+	Insecure    bool   // it takes webhooks from anybody
+	NeedsFetch  bool   // its format asks the PMS for documents
+	Fetches     bool   // it has an account to do so
+	WebhookPath string
+	WebhookURL  string     // what to give to the PMS; "" where PublicURL is not known. A token in the URL is not shown
+	LastEventAt *time.Time // the last authentic webhook, within 35 days
+	// LastDay is what became of webhooks within 24 hours: applied, superseded, ignored, rejected, duplicate, refused.
+	LastDay map[string]int
+	Secrets []SecretUse // in the order of the configuration
+
+	EventsOfLastDay, ErrorsOfLastDay int
+}
+
+// SecretUse is how often one secret of a source has verified a webhook.
+type SecretUse struct {
+	Secret        int        // its place among the source's secrets, from 1
+	LastMatchedAt *time.Time // nil: not within 35 days
+	LastDay       int        // how often within 24 hours
+}
+
+// SourceTest is the result of a test event.
+type SourceTest struct {
+	OK      bool    `json:"ok"`
+	URL     string  `json:"url" doc:"Where it was posted; the path alone where it didn't leave the process, because STAYKEY_PUBLIC_URL is not set."`
+	Status  int     `json:"status" doc:"The answer's HTTP status; 0 where there was none."`
+	EventID *string `json:"event_id" format:"uuid" doc:"The event in the inbox, ignored, with the type staykey.test."`
+	Message string  `json:"message" example:"the test event was verified and stored"`
+}
+
+// Sources lists the sources that the actor sees, by name.
+func (s *Service) Sources(ctx context.Context) ([]SourceState, error) {
+	visible := ActorOf(ctx).Sources
+	s.flushActivity(ctx)
+	last, err := s.store.LastActivity(ctx, visible)
+	if err != nil {
+		return nil, err
+	}
+	day, err := s.store.ActivitySince(ctx, s.now().Add(-24*time.Hour), visible)
+	if err != nil {
+		return nil, err
+	}
+	states := []SourceState{}
+	sources := s.config.Sources()
+	for _, name := range s.VisibleSources(ctx) {
+		state := s.sourceState(sources[name])
+		state.addLast(rowsOf(name, last))
+		state.addDay(rowsOf(name, day))
+		states = append(states, state)
+	}
+	return states, nil
+}
+
+// flushActivity has an answer include what has just happened here; what other replicas have counted is seconds late.
+func (s *Service) flushActivity(ctx context.Context) {
+	if s.config.Activity == nil {
+		return
+	}
+	if err := s.store.FlushActivity(ctx, s.config.Activity); err != nil {
+		s.log.Warn("activity not counted: the answer lacks it", "error", err)
+	}
+}
+
+func rowsOf(source string, rows []store.ActivityRow) []store.ActivityRow {
+	return slices.DeleteFunc(slices.Clone(rows), func(row store.ActivityRow) bool { return row.Source != source })
+}
+
+// sourceState is what the configuration says of a source.
+func (s *Service) sourceState(source pms.Source) SourceState {
+	state := SourceState{
+		Name: source.Name, Format: source.FormatName(), Verify: source.VerifyMethod(), Insecure: source.Insecure,
+		NeedsFetch: source.Format != nil && source.Format.Fetch != nil, Fetches: source.Fetch != nil,
+		WebhookPath: "/webhooks/" + url.PathEscape(source.Name), LastDay: map[string]int{}, Secrets: make([]SecretUse, len(source.Secrets)),
+	}
+	for i := range state.Secrets {
+		state.Secrets[i].Secret = i + 1
+	}
+	if s.config.PublicURL != "" {
+		state.WebhookURL = s.config.PublicURL + state.WebhookPath
+	}
+	return state
+}
+
+// addLast adds when things happened last.
+func (state *SourceState) addLast(rows []store.ActivityRow) {
+	for _, row := range rows {
+		i, is := secretOf(row.Kind)
+		if !is {
+			continue
+		}
+		at := row.LastAt
+		if state.LastEventAt == nil || at.After(*state.LastEventAt) {
+			state.LastEventAt = &at
+		}
+		if i >= 1 && i <= len(state.Secrets) {
+			state.Secrets[i-1].LastMatchedAt = &at
+		}
+	}
+}
+
+// addDay adds what happened within a day.
+func (state *SourceState) addDay(rows []store.ActivityRow) {
+	for _, row := range rows {
+		n := int(row.N)
+		switch i, is := secretOf(row.Kind); {
+		case is:
+			state.EventsOfLastDay += n
+			if i >= 1 && i <= len(state.Secrets) {
+				state.Secrets[i-1].LastDay += n
+			}
+		case slices.Contains([]string{store.ActivityMade, store.ActivityRemoved, store.ActivityAttention, store.ActivityReplay}, row.Kind):
+		default:
+			state.LastDay[row.Kind] += n
+			if row.Kind == store.EventRejected || row.Kind == store.ActivityRefused {
+				state.ErrorsOfLastDay += n
+			}
+		}
+	}
+	state.EventsOfLastDay += state.LastDay[store.ActivityRefused]
+}
+
+// secretOf reads which secret verified a webhook, counted from 1, from a kind of activity; 0 where none is needed.
+func secretOf(kind string) (number int, is bool) {
+	text, is := strings.CutPrefix(kind, store.ActivitySecret)
+	_, _ = fmt.Sscan(text, &number)
+	return number, is
+}
+
+// TestSource posts a signed test event to a source's webhook.
+func (s *Service) TestSource(ctx context.Context, name string) (SourceTest, error) {
+	result, err := s.testSource(ctx, name)
+	if err != nil {
+		return result, err
+	}
+	entry := ActorOf(ctx).Audit(auditTestSource, "").About(name, "", "")
+	entry.After = map[string]any{"ok": result.OK, "status": result.Status}
+	return result, s.record(ctx, entry)
+}
+
+func (s *Service) testSource(ctx context.Context, name string) (SourceTest, error) {
+	source, ok := s.source(name)
+	if !ok || !ActorOf(ctx).Sees(name) {
+		return SourceTest{}, refuse(NotFound, "there is no source of this name")
+	}
+	if source.Verifier == nil {
+		return SourceTest{}, &Error{Kind: Invalid, Message: "the source has no verifier: nothing is authentic"}
+	}
+	return s.config.TestSource(ctx, source)
+}
+
+// Diagnosis compares the configuration with the real world.
+type Diagnosis struct {
+	OK       bool      `json:"ok" doc:"No finding is an error."`
+	Findings []Finding `json:"findings" nullable:"false" doc:"Errors first, then warnings."`
+}
+
+// Finding is the result of one check.
+type Finding struct {
+	Check   string `json:"check" enum:"database,migrations,seam,access_system,listing,clock,webhook,source,intake" example:"listing"`
+	Level   string `json:"level" enum:"ok,warning,error"`
+	Subject string `json:"subject" example:"default/2222222-2222" doc:"What it is about."`
+	Message string `json:"message" doc:"What was found."`
+	Do      string `json:"do" doc:"What to do about it; empty where nothing is to be done."`
+}
+
+// Levels of a finding.
+const (
+	LevelOK      = "ok"
+	LevelWarning = "warning"
+	LevelError   = "error"
+)
+
+// Diagnose compares the configuration with the real world: database, Seam, listings, clocks, and the webhook of each source
+// by a signed test event. Not for a token of single sources.
+func (s *Service) Diagnose(ctx context.Context) (Diagnosis, error) {
+	if ActorOf(ctx).Sources != nil {
+		return Diagnosis{}, refuse(Forbidden, "this token is for single sources: the diagnosis is about all")
+	}
+	d := Diagnosis{OK: true, Findings: s.config.Diagnose(ctx)}
+	for _, name := range slices.Sorted(maps.Keys(s.config.Sources())) {
+		d.Findings = append(d.Findings, s.webhookFinding(ctx, name))
+	}
+	worst := []string{LevelError, LevelWarning, LevelOK}
+	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return slices.Index(worst, a.Level) - slices.Index(worst, b.Level) })
+	d.OK = !slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Level == LevelError })
+	return d, nil
+}
+
+func (s *Service) webhookFinding(ctx context.Context, name string) Finding {
+	f := Finding{Check: "webhook", Level: LevelOK, Subject: name}
+	result, err := s.testSource(ctx, name)
+	switch {
+	case err != nil:
+		f.Level, f.Message, f.Do = LevelError, err.Error(), "see the source's entry in the config file"
+	case !result.OK:
+		f.Level, f.Message = LevelError, "a signed test event to "+result.URL+": "+result.Message
+		f.Do = "see that STAYKEY_PUBLIC_URL leads here, through any proxy, and that nothing in between changes requests"
+	case s.config.PublicURL == "":
+		f.Level, f.Message = LevelWarning, "a signed test event is taken, but it was not posted from outside"
+		f.Do = "set STAYKEY_PUBLIC_URL to the address that PMSs post to, for this check to go there"
+	default:
+		f.Message = "a signed test event to " + result.URL + " is taken"
+	}
+	return f
+}

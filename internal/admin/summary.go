@@ -1,0 +1,243 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Provisioning is how the work at Seam is going, whatever the reservation.
+type Provisioning struct {
+	Paused       *string        `json:"paused" doc:"Why nothing is provisioned now; null while it is." example:"Seam does not accept SEAM_API_KEY: set a valid one"`
+	Disconnected []Disconnected `json:"disconnected_access_systems" nullable:"false" doc:"Access systems that Seam can't reach."`
+	LastSweep    *stay.Sweep    `json:"last_sweep" doc:"The last comparison of all live keys with Seam; null before the first, and for a token of single sources."`
+}
+
+// Disconnected is an access system that Seam can't reach.
+type Disconnected struct {
+	ACSSystemID string  `json:"acs_system_id"`
+	Since       string  `json:"since" format:"date-time"`
+	Problem     *string `json:"problem" doc:"Seam's error code." example:"acs_system_disconnected"`
+}
+
+// Summary is the state of everything that the actor sees.
+type Summary struct {
+	Reservations       map[string]int // by status; where there are so many that counting takes long, as of some seconds ago
+	MobileKeys         map[string]int // by key status, likewise
+	OldestWaiting      *View          // nil: no key waits
+	ArrivalsWithoutKey []View         // within Config.DueWithin, or under way; the nearest first, at most 50
+	Backlog            Backlog
+	Provisioning       Provisioning
+}
+
+// Backlog are events that are not applied yet.
+type Backlog struct {
+	Events   int        // counted to 10,000
+	OldestAt *time.Time // when the oldest of them was received; nil if there is none
+}
+
+// SlowBacklog is how old a waiting event is when people should know.
+const SlowBacklog = time.Minute
+
+// arrivalsShown bounds the arrivals without a key in a summary.
+const arrivalsShown = 50
+
+// Summary returns the state of everything that the actor sees.
+func (s *Service) Summary(ctx context.Context) (Summary, error) {
+	sources, now := ActorOf(ctx).Sources, s.now().UTC()
+	counts, err := s.counts(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	out := Summary{Reservations: counts.Reservations, MobileKeys: counts.Keys}
+	oldest, err := s.store.OldestWaiting(ctx, sources)
+	switch {
+	case err == nil:
+		out.OldestWaiting = &oldest
+	case !errors.Is(err, store.ErrNotFound):
+		return Summary{}, err
+	}
+	if out.ArrivalsWithoutKey, err = s.store.ArrivalsWithoutKey(ctx, now, now.Add(s.config.DueWithin), sources, arrivalsShown); err != nil {
+		return Summary{}, err
+	}
+	if out.Backlog.Events, out.Backlog.OldestAt, err = s.store.Backlog(ctx, sources); err != nil {
+		return Summary{}, err
+	}
+	out.Provisioning, err = s.provisioning(ctx)
+	return out, err
+}
+
+// provisioning is how the work at Seam is going, as far as the actor may know: disconnected access systems and the last sweep
+// are about all sources, so that a token of single sources sees neither.
+func (s *Service) provisioning(ctx context.Context) (Provisioning, error) {
+	p, err := s.config.Provisioning(ctx)
+	if ActorOf(ctx).Sources != nil {
+		p.Disconnected, p.LastSweep = []Disconnected{}, nil
+	}
+	return p, err
+}
+
+// Today is what the first page shows.
+type Today struct {
+	At           time.Time
+	Arriving     int    // within 24 hours
+	WithKey      int    // of them with an issued key
+	Attention    int    // keys that need attention, whenever their stay is
+	None         bool   // there is no reservation at all
+	Arrivals     []View // the nearest first, at most as many as were asked for
+	First        []View // what needs attention, the most urgent first, at most as many as were asked for
+	Backlog      Backlog
+	Provisioning Provisioning
+	Hours        []Hour // the last 24, the oldest first
+}
+
+// Today returns who arrives within 24 hours and what needs a person: at most so many arrivals, and so many that need
+// attention.
+func (s *Service) Today(ctx context.Context, arrivals, attention int) (Today, error) {
+	sources := ActorOf(ctx).Sources
+	t := Today{At: s.now().UTC()}
+	until := t.At.Add(24 * time.Hour)
+	counts, err := s.counts(ctx)
+	if err != nil {
+		return t, err
+	}
+	t.Attention, t.None = counts.Keys[stay.KeyAttention], len(counts.Keys) == 0
+	byStatus, err := s.store.CountArrivals(ctx, t.At, until, sources)
+	if err != nil {
+		return t, err
+	}
+	for status, n := range byStatus {
+		t.Arriving += n
+		if status == stay.KeyIssued || status == stay.KeyActive {
+			t.WithKey += n
+		}
+	}
+	if t.Arrivals, err = s.store.Arrivals(ctx, t.At, until, sources, arrivals); err != nil {
+		return t, err
+	}
+	if t.First, err = s.needsAttention(ctx, t.At, until, attention); err != nil {
+		return t, err
+	}
+	if t.Backlog.Events, t.Backlog.OldestAt, err = s.store.Backlog(ctx, sources); err != nil {
+		return t, err
+	}
+	if t.Provisioning, err = s.provisioning(ctx); err != nil {
+		return t, err
+	}
+	t.Hours, err = s.hours(ctx, t.At.Add(-24*time.Hour))
+	return t, err
+}
+
+// Hour is what happened within an hour.
+type Hour struct {
+	From   time.Time
+	Events int // that PMSs posted
+	Wrong  int // of them rejected, or not authentic
+	Keys   int // mobile keys that were made
+}
+
+// hours counts what happened in each of the 24 hours since a time.
+func (s *Service) hours(ctx context.Context, since time.Time) ([]Hour, error) {
+	s.flushActivity(ctx)
+	rows, err := s.store.ActivitySince(ctx, since, ActorOf(ctx).Sources)
+	if err != nil {
+		return nil, err
+	}
+	hours := make([]Hour, 24)
+	for i := range hours {
+		hours[i].From = since.Add(time.Duration(i) * time.Hour)
+	}
+	for _, row := range rows {
+		i := int(max(row.Hour.Sub(since), 0) / time.Hour) // a minute that had begun by then is in the first hour
+		if i >= len(hours) {
+			continue
+		}
+		h, n := &hours[i], int(row.N)
+		switch row.Kind {
+		case store.EventApplied, store.EventSuperseded, store.EventIgnored:
+			h.Events += n
+		case store.EventRejected, store.ActivityRefused:
+			h.Events += n
+			h.Wrong += n
+		case store.ActivityMade:
+			h.Keys += n
+		}
+	}
+	return hours, nil
+}
+
+// needsAttention are arrivals without a key, the nearest first, and then what else a person should see.
+func (s *Service) needsAttention(ctx context.Context, now, until time.Time, most int) ([]View, error) {
+	sources := ActorOf(ctx).Sources
+	first, err := s.store.ArrivalsWithoutKey(ctx, now, until, sources, most)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := s.store.Views(ctx, store.ReservationFilter{KeyStatus: stay.KeyAttention, Sources: sources}, store.Place{}, most)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(rest, func(a, b View) int {
+		return cmp.Or(checkInOf(a).Compare(checkInOf(b)), cmp.Compare(a.Reservation.ReservationID, b.Reservation.ReservationID))
+	})
+	for _, v := range rest {
+		if !slices.ContainsFunc(first, func(f View) bool { return f.Reservation.Ref() == v.Reservation.Ref() }) {
+			first = append(first, v)
+		}
+	}
+	return first[:min(len(first), most)], nil
+}
+
+func checkInOf(v View) time.Time {
+	if v.Reservation.CheckIn == nil {
+		return store.LastRank
+	}
+	return *v.Reservation.CheckIn
+}
+
+// countsLast is for how many times as long as counting took its result is shown again, where it took longer than
+// countsQuick: a million keys take a fifth of a second, and pages that ask for it each second should not keep Postgres busy.
+const (
+	countsLast  = 50
+	countsQuick = 20 * time.Millisecond
+)
+
+// counted remembers what took long to count, by the sources that were counted.
+type counted struct {
+	mu   sync.Mutex
+	last map[string]countedOnce
+}
+
+type countedOnce struct {
+	counts store.Summary
+	until  time.Time
+}
+
+func (s *Service) counts(ctx context.Context) (store.Summary, error) {
+	sources := ActorOf(ctx).Sources
+	of := "all"
+	if sources != nil {
+		of = "only " + strings.Join(sources, " ")
+	}
+	s.counted.mu.Lock()
+	defer s.counted.mu.Unlock()
+	began := time.Now()
+	if last := s.counted.last[of]; began.Before(last.until) {
+		return last.counts, nil
+	}
+	counts, err := s.store.Summary(ctx, sources)
+	if took := time.Since(began); err == nil && took > countsQuick {
+		if s.counted.last == nil {
+			s.counted.last = map[string]countedOnce{}
+		}
+		s.counted.last[of] = countedOnce{counts, time.Now().Add(countsLast * took)}
+	}
+	return counts, err
+}
