@@ -18,6 +18,7 @@ var allowed = map[string][]string{
 	"cmd/server":                   {"internal/admin", "internal/fair", "internal/fetch", "internal/handlers", "internal/intake", "internal/notify", "internal/pms", "internal/postgres", "internal/provisioner", "internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay", "internal/store", "internal/tracing", "migrations"},
 	"internal/admin":               {"internal/intake", "internal/pms", "internal/stay", "internal/store"},
 	"internal/handlers":            {"internal/admin", "internal/chaos/point", "internal/fair", "internal/intake", "internal/pms", "internal/stay", "internal/store", "internal/tracing"},
+	"internal/guest":               {"internal/chaos/point", "internal/pms", "internal/seam", "internal/stay", "internal/store"},
 	"internal/fetch":               {"internal/intake", "internal/pms", "internal/store"},
 	"internal/intake":              {"internal/chaos/point", "internal/pms", "internal/stay", "internal/store", "internal/tracing"},
 	"internal/notify":              {"internal/pms", "internal/stay", "internal/store"},

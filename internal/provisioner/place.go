@@ -39,6 +39,13 @@ func (a *attempt) takePlace(ctx context.Context, d plan.Desired) outcome {
 		if out.stops() {
 			return out
 		}
+		// What another guest of the stay was given, or the same one for a key that is gone, shows this identity's keys until it is taken back.
+		if handed, err := a.store.IsHandedToOthers(ctx, *c.ID, d.GuestKey); handed || err != nil {
+			if err != nil {
+				return fails(err)
+			}
+			continue
+		}
 		if taken, out := a.claim(ctx, d, c); taken || out.stops() {
 			return out
 		}

@@ -4,9 +4,6 @@
 package provisioner
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -117,21 +115,11 @@ func New(s *store.Store, client *seam.Client, salt string, log *slog.Logger, opt
 func (p *Provisioner) now() time.Time { return p.options.Now().UTC() }
 
 // guestKey is the identity key of an address.
-func (p *Provisioner) guestKey(address string) string {
-	return "staykey_guest_" + p.hash("guest", address)
-}
+func (p *Provisioner) guestKey(address string) string { return stay.GuestKey(p.salt, address) }
 
 // ownKey is the identity key of a reservation's nth own identity.
 func (p *Provisioner) ownKey(ref store.Ref, n int) string {
-	return "staykey_stay_" + p.hash("stay", ref.Source, ref.ReservationID, fmt.Sprint(n))
-}
-
-func (p *Provisioner) hash(parts ...string) string {
-	h := hmac.New(sha256.New, p.salt)
-	for _, part := range parts {
-		_, _ = fmt.Fprintf(h, "%d:%s;", len(part), part)
-	}
-	return hex.EncodeToString(h.Sum(nil))[:40]
+	return "staykey_stay_" + stay.Keyed(p.salt, "stay", ref.Source, ref.ReservationID, fmt.Sprint(n))
 }
 
 // Wake has what is due looked for at once. It never blocks.

@@ -1,6 +1,9 @@
 package seam
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Paths of the calls that hand out an identity's mobile keys to phones, or take them back.
 const (
@@ -22,12 +25,20 @@ type InstantKey struct {
 
 // ClientSession is what an app with Seam's SDK speaks to Seam with. Whoever has the token has the keys of its identity.
 type ClientSession struct {
-	ClientSessionID   string `json:"client_session_id"`
-	Token             string `json:"token"`
-	UserIdentityID    string `json:"user_identity_id"`
-	UserIdentifierKey string `json:"user_identifier_key"`
-	CreatedAt         string `json:"created_at"`
-	ExpiresAt         string `json:"expires_at"`
+	ClientSessionID string `json:"client_session_id"`
+	Token           string `json:"token"`
+	UserIdentityID  string `json:"user_identity_id"`
+	// UserIdentityIDs is required in Seam's OpenAPI, and deprecated; UserIdentityID is optional.
+	UserIdentityIDs   []string `json:"user_identity_ids"`
+	UserIdentifierKey string   `json:"user_identifier_key"`
+	CreatedAt         string   `json:"created_at"`
+	ExpiresAt         string   `json:"expires_at"`
+}
+
+// Of tells whether the session shows the keys of this identity and of no other.
+func (c ClientSession) Of(identityID string) bool {
+	return (c.UserIdentityID == identityID || c.UserIdentityID == "" && len(c.UserIdentityIDs) > 0) &&
+		!slices.ContainsFunc(c.UserIdentityIDs, func(id string) bool { return id != identityID })
 }
 
 func (k InstantKey) check() string    { return checkID(k.InstantKeyID) }

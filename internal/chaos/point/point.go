@@ -23,10 +23,15 @@ const (
 	SweepRead      Name = "sweep: lists read"
 	SweepFlagged   Name = "sweep: behind a flagged page"
 	SeamEventActed Name = "Seam's event: acted upon and not remembered"
+	GuestMarked    Name = "guest: an instant key or session marked and not made"
+	GuestMade      Name = "guest: an instant key or session made and not recorded"
+	GuestRecorded  Name = "guest: an instant key or session recorded and not handed out"
+	GuestClaimed   Name = "guest: a clean-up claimed"
+	GuestDeleted   Name = "guest: an instant key or session deleted and not recorded"
 )
 
 // All lists them.
 var All = []Name{
 	AcceptBefore, AcceptBehind, ApplyLocked, ApplyBefore, ApplyBehind, FanOutBehind, Claimed, Marked, Called, Recorded,
-	FinishBefore, FinishBehind, SweepRead, SweepFlagged, SeamEventActed,
+	FinishBefore, FinishBehind, SweepRead, SweepFlagged, SeamEventActed, GuestMarked, GuestMade, GuestRecorded, GuestClaimed, GuestDeleted,
 }

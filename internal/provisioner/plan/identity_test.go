@@ -24,15 +24,17 @@ func TestIdentityPerStay(t *testing.T) {
 		perStay  bool
 		now      time.Time
 		users    []record.User
+		replace  string                   // the mobile key that an admin wants replaced
 		identity *seam.CreateUserIdentity // that the plan makes
 	}{
-		"new":                  {"the guest's address would be shared with other stays", true, noon, nil, &seam.CreateUserIdentity{Key: "own"}},
-		"new, per guest":       {"the same address is the same identity", false, noon, nil, &seam.CreateUserIdentity{Key: "guest", EmailAddress: "jane@example.com"}},
-		"own already":          {"nothing is to do", true, noon, made("own"), nil},
-		"shared, to come":      {"nobody can have used it yet", true, noon, made("guest"), &seam.CreateUserIdentity{Key: "own"}},
-		"shared, begun":        {"the guest may have it on a phone", true, in, made("guest"), nil},
-		"own, and per guest":   {"a key is not replaced for this", false, noon, made("own"), nil},
-		"shared and per guest": {"nothing is to do", false, noon, made("guest"), nil},
+		"new":                  {"the guest's address would be shared with other stays", true, noon, nil, "", &seam.CreateUserIdentity{Key: "own"}},
+		"new, per guest":       {"the same address is the same identity", false, noon, nil, "", &seam.CreateUserIdentity{Key: "guest", EmailAddress: "jane@example.com"}},
+		"own already":          {"nothing is to do", true, noon, made("own"), "", nil},
+		"shared, to come":      {"nobody can have used it yet", true, noon, made("guest"), "", &seam.CreateUserIdentity{Key: "own"}},
+		"shared, begun":        {"the guest may have it on a phone", true, in, made("guest"), "", nil},
+		"shared, reissued":     {"the key is replaced anyway", true, in, made("guest"), "c", &seam.CreateUserIdentity{Key: "own"}},
+		"own, and per guest":   {"a key is not replaced for this", false, noon, made("own"), "", nil},
+		"shared and per guest": {"nothing is to do", false, noon, made("guest"), "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -43,7 +45,7 @@ func TestIdentityPerStay(t *testing.T) {
 				Listing:     &store.Listing{ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}}, Policy: policy, Now: c.now,
 				GuestKey: func(string) string { return "guest" }, Group: func(string) (string, bool) { return "sys", true },
 			})
-			d.OwnKey = "own"
+			d.OwnKey, d.Replace = "own", c.replace
 			steps := Plan(d, c.users, false)
 			if c.identity == nil {
 				if len(steps) > 0 {

@@ -61,7 +61,7 @@ const (
 // are the oldest first. Where no new one may be created, it is the newest that exists, whatever it was made for.
 func Standing(d Desired, users []record.User) int {
 	for i, u := range slices.Backward(users) {
-		fits := u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey && !(d.Moves && isShared(u))
+		fits := u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey && !leavesShared(d, u)
 		if u.DeletedAt == nil && (fits && d.Create || !d.Create && u.ACSUserID != nil) {
 			return i
 		}
@@ -69,8 +69,12 @@ func Standing(d Desired, users []record.User) int {
 	return -1
 }
 
-// isShared tells whether an ACS user is linked to its guest's identity, which the guest's other stays may use too.
-func isShared(u record.User) bool { return u.GuestKey != "" && u.UserIdentityKey == u.GuestKey }
+// leavesShared tells whether an ACS user that is linked to its guest's identity, which the guest's other stays may use too, is replaced by one
+// with an identity of the stay's own: before the stay has begun, or when its mobile key is replaced anyway.
+func leavesShared(d Desired, u record.User) bool {
+	shared := u.GuestKey != "" && u.UserIdentityKey == u.GuestKey
+	return d.PerStay && shared && (d.Moves || d.Replace != "" && deref(u.CredentialID) == d.Replace)
+}
 
 // Plan returns the changing calls that make users what d asks for. Hours come first, then doors (open before
 // close), then the key, then the link; an ACS user that is not wanted any more goes last. It is empty exactly when

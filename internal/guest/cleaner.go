@@ -1,0 +1,350 @@
+package guest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Limits of the cleaner.
+const (
+	cleaners     = 4 // stays at a time
+	firstBackoff = 2 * time.Second
+	lastBackoff  = 5 * time.Minute
+)
+
+// looks are the times behind a lost call at which it is looked for what it has left: reads may lag, and a call may take effect late.
+func (s *Service) looks() []time.Duration {
+	return []time.Duration{s.options.Grace, time.Minute, 10 * time.Minute}
+}
+
+// Run takes back what no longer holds, until ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := s.Clean(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("what guests have could not be looked at", "error", err)
+		}
+		if n > 0 && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-s.options.After(s.options.PollEvery):
+		}
+	}
+}
+
+// Clean looks at the stays that are due, and returns how many there were.
+func (s *Service) Clean(ctx context.Context) (int, error) {
+	asked := time.Now()
+	due, err := s.store.ClaimGuestStays(ctx, s.now(), s.options.Lease, cleaners)
+	if err != nil {
+		return 0, err
+	}
+	point.Reach(point.GuestClaimed)
+	var group errgroup.Group
+	for _, lease := range due {
+		group.Go(func() error { return s.clean(ctx, lease, asked.Add(s.options.Lease)) })
+	}
+	return len(due), group.Wait()
+}
+
+// clean looks at one stay.
+func (s *Service) clean(ctx context.Context, lease store.GuestLease, until time.Time) error {
+	c := cleaning{Service: s, lease: lease, until: until, calls: calls{ref: lease.Ref}, done: map[string]bool{}}
+	if err := c.load(ctx); err != nil {
+		return ignoreLost(err)
+	}
+	failure := c.takeBack(ctx)
+	if ctx.Err() != nil {
+		s.drop(ctx, lease)
+		return nil
+	}
+	if failure != nil {
+		s.log.Warn("what a guest has could not be taken back yet", "source", lease.Source, "reservation_id", lease.ReservationID, "error", failure)
+	}
+	return ignoreLost(c.finish(ctx, failure))
+}
+
+func ignoreLost(err error) error {
+	if errors.Is(err, store.ErrLeaseLost) {
+		return nil // whoever has the lease now does it
+	}
+	return err
+}
+
+// cleaning is one look at what a stay's guest has.
+type cleaning struct {
+	*Service
+	lease store.GuestLease
+	until time.Time // when the lease ends, by this process's clock
+	gone  bool      // there is no such reservation any more
+	has   []store.HandedOut
+	done  map[string]bool // what was deleted or revoked in this look
+	calls
+}
+
+// load reads what the guest has, and writes down what ends: from then on it is not handed out.
+func (c *cleaning) load(ctx context.Context) error {
+	return c.store.WithGuestLease(ctx, c.lease, func(tx pgx.Tx, state *store.GuestState) error {
+		has, err := store.GuestHas(ctx, tx, c.ref)
+		if err != nil {
+			return err
+		}
+		live, err := store.LiveKeys(ctx, tx, c.ref)
+		if err != nil {
+			return err
+		}
+		guest := ""
+		if state != nil {
+			guest = c.guestKey(state.GuestEmail)
+		}
+		now := c.now()
+		var b pgx.Batch
+		for i := range has {
+			h := &has[i]
+			switch {
+			case h.SeamID == nil && h.LostAt == nil: // whoever marked it is gone: nobody else has the lease
+				lost := h.MarkedAt.Add(c.options.Lease)
+				h.LostAt = &lost
+			case h.SeamID != nil && h.EndingAt == nil && !holds(*h, state, live, guest):
+				h.EndingAt = &now
+			default:
+				continue
+			}
+			store.SaveHandedOut(&b, *h)
+		}
+		c.gone, c.has = state == nil, has
+		return tx.SendBatch(ctx, &b).Close()
+	})
+}
+
+// takeBack deletes and revokes at Seam what has ended, and looks for what lost calls have left.
+func (c *cleaning) takeBack(ctx context.Context) error {
+	var failure error
+	for i := range c.has {
+		if h := &c.has[i]; h.EndingAt != nil && h.DeletedAt == nil {
+			if err := c.delete(ctx, h); err != nil {
+				failure = errors.Join(failure, err)
+				continue
+			}
+			now := c.now()
+			h.DeletedAt = &now
+		}
+	}
+	for _, identity := range c.toSearch() {
+		if err := c.search(ctx, identity); err != nil {
+			failure = errors.Join(failure, err)
+			continue
+		}
+		c.searched(identity)
+	}
+	return failure
+}
+
+// delete removes one recorded thing at Seam.
+func (c *cleaning) delete(ctx context.Context, h *store.HandedOut) error {
+	if h.Kind == store.HandedSession {
+		return c.revoke(ctx, *h.SeamID)
+	}
+	if err := c.deleteKey(ctx, *h.SeamID); err != nil || h.SessionID == nil {
+		return err
+	}
+	return c.revoke(ctx, *h.SessionID)
+}
+
+const whyEnds = "the key that it shows is not the guest's any more"
+
+func (c *cleaning) deleteKey(ctx context.Context, id string) error {
+	return c.once(ctx, id, func(ctx context.Context) error { return c.seam.DeleteInstantKey(ctx, id) })
+}
+
+func (c *cleaning) revoke(ctx context.Context, id string) error {
+	return c.once(ctx, id, func(ctx context.Context) error { return c.seam.RevokeClientSession(ctx, id) })
+}
+
+// once makes a deleting call, at most once in this look. That Seam doesn't know what it names is as good.
+func (c *cleaning) once(ctx context.Context, id string, call func(context.Context) error) error {
+	if c.done[id] {
+		return nil
+	}
+	if err := c.extend(ctx); err != nil {
+		return err
+	}
+	err := call(c.guarded(c.because(ctx, whyEnds), c.until))
+	if err != nil && seam.KindOf(err) != seam.NotFound {
+		return err
+	}
+	point.Reach(point.GuestDeleted)
+	c.done[id] = true
+	return nil
+}
+
+// extend keeps the lease for another call.
+func (c *cleaning) extend(ctx context.Context) error {
+	if time.Until(c.until) > c.options.Lease/2 {
+		return nil
+	}
+	until := time.Now().Add(c.options.Lease)
+	if err := c.store.ExtendGuestLease(ctx, c.lease, c.options.Lease); err != nil {
+		return err
+	}
+	c.until = until
+	return nil
+}
+
+// nextLook is when a row needs its identity to be searched; zero where it doesn't.
+func (c *cleaning) nextLook(h store.HandedOut) time.Time {
+	switch {
+	case h.SeamID == nil && h.LostAt != nil:
+		looks := c.looks()
+		return h.LostAt.Add(looks[min(int(h.Looks), len(looks)-1)])
+	case h.DeletedAt != nil:
+		return h.DeletedAt.Add(c.options.Grace)
+	default:
+		return time.Time{}
+	}
+}
+
+// toSearch lists the identities that are searched now.
+func (c *cleaning) toSearch() []string {
+	var identities []string
+	now := c.now()
+	for _, h := range c.has {
+		if at := c.nextLook(h); !at.IsZero() && !now.Before(at) && !slices.Contains(identities, h.IdentityID) {
+			identities = append(identities, h.IdentityID)
+		}
+	}
+	return identities
+}
+
+// search deletes whatever an identity has that is not recorded, or has ended. The identity is of this stay alone and made by us, so nothing on it is
+// anybody else's.
+func (c *cleaning) search(ctx context.Context, identity string) error {
+	keep := map[string]bool{}
+	for _, h := range c.has {
+		if h.SeamID != nil && h.EndingAt == nil {
+			keep[*h.SeamID] = true
+			if h.SessionID != nil {
+				keep[*h.SessionID] = true
+			}
+		}
+	}
+	if err := c.extend(ctx); err != nil {
+		return err
+	}
+	keys, err := c.seam.InstantKeys(c.guarded(c.because(ctx, "what the stay's user identity has handed out"), c.until), identity)
+	if err != nil && seam.KindOf(err) != seam.NotFound {
+		return err
+	}
+	for _, k := range keys {
+		if k.UserIdentityID != identity || keep[k.InstantKeyID] {
+			continue
+		}
+		if err := c.deleteKey(ctx, k.InstantKeyID); err != nil {
+			return err
+		}
+	}
+	sessions, err := c.seam.ClientSessions(c.guarded(c.because(ctx, "which sessions the stay's user identity has"), c.until), identity)
+	if err != nil && seam.KindOf(err) != seam.NotFound {
+		return err
+	}
+	for _, session := range sessions {
+		if !session.Of(identity) || keep[session.ClientSessionID] {
+			continue
+		}
+		if err := c.revoke(ctx, session.ClientSessionID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// searched counts a search of an identity for the rows that needed it.
+func (c *cleaning) searched(identity string) {
+	now := c.now()
+	for i := range c.has {
+		h := &c.has[i]
+		if at := c.nextLook(*h); h.IdentityID != identity || at.IsZero() || now.Before(at) {
+			continue
+		}
+		if h.SeamID == nil {
+			h.Looks++
+			continue
+		}
+		if c.done[*h.SeamID] && h.Kind == store.HandedInstantKey {
+			h.DeletedAt = &now // it was still there: once more
+			continue
+		}
+		h.Looks = int32(len(c.looks()))
+	}
+}
+
+// over tells whether nothing can be left of a row at Seam.
+func (c *cleaning) over(h store.HandedOut) bool {
+	return h.Looks >= int32(len(c.looks())) && (h.SeamID == nil || h.DeletedAt != nil)
+}
+
+// finish writes what this look has brought, and when the next one is due.
+func (c *cleaning) finish(ctx context.Context, failure error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	var due *time.Time
+	soonest := func(at time.Time) {
+		if due == nil || at.Before(*due) {
+			due = &at
+		}
+	}
+	tries := int32(0)
+	var b pgx.Batch
+	left := false
+	for _, h := range c.has {
+		if c.over(h) {
+			store.DeleteHandedOut(&b, h.ID)
+			continue
+		}
+		left = true
+		store.SaveHandedOut(&b, h)
+		if at := c.nextLook(h); !at.IsZero() {
+			soonest(at)
+		}
+	}
+	if failure != nil {
+		tries = c.lease.Tries + 1
+		at := c.now().Add(backoff(tries))
+		due = &at
+	}
+	if c.gone {
+		c.entries = nil
+	}
+	return c.store.WithGuestLease(ctx, c.lease, func(tx pgx.Tx, state *store.GuestState) error {
+		if state == nil {
+			c.entries = nil
+		}
+		if err := store.QueueTimeline(&b, c.entries); err != nil {
+			return err
+		}
+		store.FinishGuestStay(&b, c.lease, due, tries)
+		if c.gone && !left && failure == nil {
+			store.ForgetGuestStay(&b, c.ref)
+		}
+		return tx.SendBatch(ctx, &b).Close()
+	})
+}
+
+// backoff is how long to wait after so many failures in a row.
+func backoff(tries int32) time.Duration {
+	wait := min(firstBackoff<<min(tries-1, 10), lastBackoff)
+	return wait - rand.N(wait/4) // #nosec G404 -- jitter
+}

@@ -1,0 +1,208 @@
+// Package guest is the guest's side of a stay: a link of its own, and what brings its mobile key to a phone. That is an instant key of Seam's,
+// made when the guest taps the link's button, or a client session for an app with Seam's SDK.
+//
+// Whoever has one of these has the key. So each is of a user identity that only this stay has, is recorded by its id before anybody gets it, and
+// is taken back when the key goes, when the guest becomes another, or when somebody asks for it:
+//
+//	Open, AppSession:  lease ─▶ judge, mark ─▶ call Seam ─▶ judge again, record ─▶ hand out     open.go, session.go
+//	Run:               due ─▶ lease ─▶ what no longer holds is deleted at Seam ─▶ forget        cleaner.go
+//
+// Both hold the lease on the stay, so that one process at a time makes or deletes. Judging and recording happen in one transaction that has the
+// stay's key locked: what ends the key comes after it, finds the record, and has it taken back (the triggers of migration 00030). Neither a URL nor
+// a token is ever stored: an instant key's URL is read from Seam again.
+package guest
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Limits of what is handed out.
+const (
+	// OpeningsAnHour is how often a link's button gives the guest a key within an hour.
+	OpeningsAnHour = 10
+	// usesOfKey is how often one instant key is handed out, and how often Seam lets it be opened: by a family with several phones, and again.
+	usesOfKey = 10
+	// spare is how long an instant key must last to be handed out once more.
+	spare = 2 * time.Minute
+	// sessionLife is how long an app's session lasts before the app asks again, at most as long as the stay.
+	sessionLife = 24 * time.Hour
+)
+
+// Errors that a caller acts on, beside [NotReadyError] and [LimitError].
+var (
+	ErrUnknown = errors.New("there is no such link")
+	ErrGone    = errors.New("the link is no longer good: the stay is over or cancelled, or is another guest's")
+	ErrBusy    = errors.New("the same key is being handed out right now")
+	// ErrUnavailable is Seam or the database not answering. What a lost call may have left at Seam is looked for and deleted.
+	ErrUnavailable = errors.New("Seam does not answer now")
+)
+
+// NotReadyError says that a stay's key can't be handed out, and why.
+type NotReadyError struct{ Page Page }
+
+// Error implements error.
+func (e *NotReadyError) Error() string { return "the key is not ready: " + string(e.Page.Why) }
+
+// LimitError says that a link was used too often.
+type LimitError struct{ After time.Duration }
+
+// Error implements error.
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("the link was used %d times within an hour", OpeningsAnHour)
+}
+
+// Options of a service. Zero durations take the defaults.
+type Options struct {
+	PublicURL string                                 // where guests reach the public listener; "" while no source has links
+	Salt      string                                 // of identity keys, as the provisioner has it
+	LinkSalt  string                                 // of links; together with Secret it derives them
+	Secret    string                                 // is not in the database, so that a copy of that is not enough to open doors
+	Source    func(name string) pms.Source           // required
+	Now       func() time.Time                       // default time.Now
+	Grace     time.Duration                          // how long Seam's reads may lag its writes, default 5 s
+	Lease     time.Duration                          // how long a killed process delays others, default 20 s; more than a call takes
+	PollEvery time.Duration                          // how often what is due is looked for without a wake-up, default 1 s
+	Patience  time.Duration                          // how long a caller waits for another one who has the lease, default 10 s
+	Reached   func(point string)                     // for tests: called at each step
+	After     func(d time.Duration) <-chan time.Time // what waits, default time.After
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	set(&o.Grace, 5*time.Second)
+	set(&o.Lease, 20*time.Second)
+	set(&o.PollEvery, time.Second)
+	set(&o.Patience, 10*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.After == nil {
+		o.After = time.After
+	}
+	return o
+}
+
+// Service is safe for concurrent use; any number of them may share a database and a workspace.
+type Service struct {
+	store   *store.Store
+	seam    *seam.Client
+	log     *slog.Logger
+	options Options
+	salt    []byte
+	linkKey []byte
+	wake    chan struct{}
+}
+
+// New returns a service. It hands out at once; what has to be taken back is, while [Service.Run] runs.
+func New(s *store.Store, client *seam.Client, log *slog.Logger, options Options) *Service {
+	key := hmac.New(sha256.New, []byte(options.LinkSalt))
+	_, _ = key.Write([]byte("staykey guest links " + options.Secret))
+	return &Service{
+		store: s, seam: client, log: log, options: options.withDefaults(), salt: []byte(options.Salt), linkKey: key.Sum(nil), wake: make(chan struct{}, 1),
+	}
+}
+
+func (s *Service) now() time.Time { return s.options.Now().UTC() }
+
+// Wake has what is due looked for at once. It never blocks.
+func (s *Service) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// guestKey stands for the guest of an address, as in [store.ACSUser].
+func (s *Service) guestKey(email *string) string {
+	if email == nil {
+		return ""
+	}
+	return stay.GuestKey(s.salt, pms.GuestAddress(*email))
+}
+
+// lease waits for the lease on a stay. until is by this process's clock, and before the lease ends by the database's.
+func (s *Service) lease(ctx context.Context, ref store.Ref) (l store.GuestLease, until time.Time, err error) {
+	deadline := s.options.After(s.options.Patience)
+	for {
+		asked := time.Now()
+		l, ok, err := s.store.TakeGuestLease(ctx, ref, s.options.Lease)
+		if err != nil || ok {
+			return l, asked.Add(s.options.Lease), err
+		}
+		select {
+		case <-ctx.Done():
+			return l, until, ErrBusy
+		case <-deadline:
+			return l, until, ErrBusy
+		case <-s.options.After(leasePoll):
+		}
+	}
+}
+
+// leasePoll is how often somebody who waits for a lease looks.
+const leasePoll = 100 * time.Millisecond
+
+// drop gives a lease back, whatever became of the request.
+func (s *Service) drop(ctx context.Context, l store.GuestLease) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	if err := s.store.DropGuestLease(ctx, l); err != nil {
+		s.log.Warn("a lease on what a guest has could not be given back: it ends by itself", "error", err)
+	}
+}
+
+// commitTimeout bounds the writing of what Seam has done. It doesn't end with the request.
+const commitTimeout = 5 * time.Second
+
+// guarded has calls made with the context only leave while their deadline is before the lease's end: after that another process may take them for
+// lost, and look for what they have left.
+func (s *Service) guarded(ctx context.Context, until time.Time) context.Context {
+	return seam.WithGuard(ctx, func() error {
+		if time.Now().Add(s.seam.Timeout()).After(until) {
+			return errors.New("the lease on the stay ends too soon for a call")
+		}
+		return nil
+	})
+}
+
+// calls collects the requests to Seam for the timeline.
+type calls struct {
+	ref     store.Ref
+	entries []store.Entry
+}
+
+// because has the calls made with the context recorded with their reason. No path or error of them holds a URL or token.
+func (c *calls) because(ctx context.Context, reason string) context.Context {
+	return seam.WithRecorder(ctx, func(call seam.Call) {
+		result := "ok"
+		detail := map[string]any{
+			"path": call.Path, "reason": reason, "request_id": call.RequestID, "duration_ms": call.Duration.Milliseconds(), "status": call.Status,
+		}
+		if call.Err != nil {
+			result = seam.KindOf(call.Err).String()
+			detail["error"] = call.Err.Error()
+		}
+		detail["result"] = result
+		c.entries = append(c.entries, store.Entry{Ref: c.ref, At: call.At.UTC(), Kind: store.TimelineRequest, Summary: call.Path + ": " + result, Detail: detail})
+	})
+}
+
+// note adds a line to the timeline.
+func (c *calls) note(at time.Time, summary string, detail map[string]any) {
+	c.entries = append(c.entries, store.Entry{Ref: c.ref, At: at, Kind: store.TimelineStep, Summary: summary, Detail: detail})
+}

@@ -1,0 +1,163 @@
+package guest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Why is why a key can't be handed out, as far as its guest is told.
+type Why string
+
+// The reasons.
+const (
+	Ready     Why = ""          // it can
+	Preparing Why = "preparing" // it is being made or changed
+	TooEarly  Why = "too_early" // it is made at [Page.ReadyFrom]
+	NoRoom    Why = "no_room"   // the room is not known yet
+	Held      Why = "held"      // the property has to release it, for example after a payment
+	Ask       Why = "ask"       // somebody of the property has to help
+)
+
+// Page is what a guest is told about a stay.
+type Page struct {
+	Source    string
+	Property  string // the listing's name, "" where it has none
+	Address   string
+	Operator  pms.GuestPage
+	CheckIn   *time.Time // in the property's zone
+	CheckOut  *time.Time
+	OpensFrom *time.Time // when the key opens doors, in the property's zone
+	OpensTo   *time.Time
+	ReadyFrom *time.Time // of TooEarly
+	Why       Why
+	Status    string  // of the mobile key, for programs of the operator
+	Reason    *string // of the mobile key, the same
+}
+
+// isGone tells whether there is nothing more to be had by the link of a stay: it is cancelled, or over.
+func isGone(state store.GuestState, now time.Time) bool {
+	if state.Status != pms.Confirmed || state.KeyStatus == stay.KeyExpired {
+		return true
+	}
+	if state.CheckOut == nil || now.Before(*state.CheckOut) {
+		return false
+	}
+	return state.EndsAt == nil || !now.Before(*state.EndsAt) // access may last longer than the stay
+}
+
+// judge says whether a key can be handed out, and if not, why. guest is who the stay's guest is now.
+func judge(state store.GuestState, guest string) Why {
+	switch {
+	case len(state.ClosedGates) > 0:
+		return Held
+	case state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive:
+		return judgeKey(state, guest)
+	case state.KeyStatus == stay.KeyProvisioning:
+		return Preparing
+	case state.KeyStatus != stay.KeyWaiting || state.Reason == nil:
+		return Ask
+	}
+	switch *state.Reason {
+	case stay.ReasonBeforeHorizon:
+		return TooEarly
+	case stay.ReasonNoRoom, stay.ReasonListingUnknown, stay.ReasonNoGroups, stay.ReasonNoSystem, stay.ReasonNoTimeZone, stay.ReasonNoDates:
+		return NoRoom
+	case gateClosed:
+		return Held
+	default:
+		return Ask
+	}
+}
+
+// gateClosed is the reason of a key that waits for a gate.
+const gateClosed = "gate_closed"
+
+// judgeKey judges a key that exists. It may still be an earlier guest's, whose change was not carried out yet, or be of an identity that shows
+// more than this stay.
+func judgeKey(state store.GuestState, guest string) Why {
+	switch {
+	case state.CredentialID == nil || state.IdentityID == nil || state.KeyGuest == nil || *state.KeyGuest != guest:
+		return Preparing
+	case !state.OwnIdentity:
+		return Ask
+	}
+	return Ready
+}
+
+// page is what a stay's guest is told.
+func (s *Service) page(state store.GuestState, source pms.Source) Page {
+	p := Page{
+		Source: state.Source, Operator: source.GuestPage, Why: judge(state, s.guestKey(state.GuestEmail)), Status: state.KeyStatus, Reason: state.Reason,
+	}
+	listing := ""
+	if state.ListingID != nil {
+		listing = *state.ListingID
+	}
+	if state.Name != nil {
+		p.Property = *state.Name
+	}
+	p.Address = source.GuestPage.AddressOf(listing)
+	zoneName := ""
+	if state.TimeZone != nil {
+		zoneName = *state.TimeZone
+	}
+	zone := source.Policy.Complete(listing, zoneName, "", "").Zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	local := func(t *time.Time) *time.Time {
+		if t == nil {
+			return nil
+		}
+		in := t.In(zone)
+		return &in
+	}
+	p.CheckIn, p.CheckOut, p.OpensFrom, p.OpensTo = local(state.CheckIn), local(state.CheckOut), local(state.StartsAt), local(state.EndsAt)
+	if p.Why == TooEarly && state.CheckIn != nil {
+		before, _ := source.Policy.Grace(listing)
+		at := state.CheckIn.Add(-before - source.Policy.Horizon)
+		p.ReadyFrom = local(&at)
+	}
+	return p
+}
+
+// holds tells whether something that was handed out still may be out there: the key that it shows is the guest's, and nobody removes it.
+func holds(h store.HandedOut, state *store.GuestState, live []store.LiveKey, guest string) bool {
+	if state == nil || state.Status != pms.Confirmed || h.GuestKey != guest || h.EndingAt != nil {
+		return false
+	}
+	if slices.Contains([]string{stay.KeyRevoking, stay.KeyRevoked, stay.KeyExpired}, state.KeyStatus) {
+		return false
+	}
+	return slices.Contains(live, store.LiveKey{CredentialID: h.CredentialID, IdentityID: h.IdentityID, GuestKey: h.GuestKey})
+}
+
+// reusable returns the instant key that is good to be handed out once more, nil for none.
+func reusable(has []store.HandedOut, state store.GuestState, guest string, now time.Time) *store.HandedOut {
+	for _, h := range slices.Backward(has) {
+		fits := h.Kind == store.HandedInstantKey && h.SeamID != nil && h.EndingAt == nil && h.GuestKey == guest &&
+			h.CredentialID == *state.CredentialID && h.IdentityID == *state.IdentityID
+		if fits && h.Uses < usesOfKey && h.ExpiresAt != nil && h.ExpiresAt.After(now.Add(spare)) {
+			return &h
+		}
+	}
+	return nil
+}
+
+// limited tells how long a link must rest after these uses; 0 if it need not. recent are the last ones, oldest first.
+func limited(recent []time.Time, now time.Time) time.Duration {
+	if len(recent) < OpeningsAnHour {
+		return 0
+	}
+	return max(0, recent[len(recent)-OpeningsAnHour].Add(time.Hour).Sub(now))
+}
+
+// used adds a use to the last ones.
+func used(recent []time.Time, now time.Time) []time.Time {
+	recent = append(slices.Clone(recent), now)
+	return recent[max(0, len(recent)-OpeningsAnHour):]
+}

@@ -1,0 +1,153 @@
+package guest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Session is what an app with Seam's SDK needs.
+type Session struct {
+	Token      string
+	ExpiresAt  time.Time
+	IdentityID string
+}
+
+// AppSession returns a session for the app of a stay's guest. Asked again it returns the same one, which then lasts longer. Errors:
+// [ErrUnknown] where the source has no links, [ErrGone], [NotReadyError], [ErrBusy], [ErrUnavailable], [store.ErrNotFound].
+func (s *Service) AppSession(ctx context.Context, ref store.Ref) (Session, error) {
+	if !s.options.Source(ref.Source).Policy.OwnIdentity {
+		return Session{}, ErrUnknown
+	}
+	state, err := s.store.GuestState(ctx, ref)
+	if err != nil {
+		return Session{}, err
+	}
+	if err := s.mayHand(state); err != nil {
+		return Session{}, err
+	}
+	lease, until, err := s.lease(ctx, ref)
+	if err != nil {
+		return Session{}, err
+	}
+	defer s.drop(ctx, lease)
+	a := appSession{opening{Service: s, lease: lease, until: until, calls: calls{ref: ref}}}
+	return a.get(ctx)
+}
+
+// appSession is one request of an app's backend.
+type appSession struct{ opening }
+
+// get asks Seam for the session. The call may be repeated without making a second one; a mark is written all the same, so that the first one is
+// never one that nobody knows of.
+func (a *appSession) get(ctx context.Context) (Session, error) {
+	h, ends, err := a.begin(ctx)
+	if err != nil {
+		return Session{}, err
+	}
+	point.Reach(point.GuestMarked)
+	got, err := a.seam.GetClientSession(a.guarded(a.because(ctx, "the guest's app asked for a session"), a.until), seam.GetClientSession{
+		UserIdentityID: h.IdentityID, UserIdentifierKey: a.identifierKey(h.IdentityID), ExpiresAt: seam.FormatTime(ends),
+	})
+	point.Reach(point.GuestMade)
+	if err != nil {
+		return Session{}, a.notMade(ctx, h, err)
+	}
+	h.SeamID, h.ExpiresAt = &got.ClientSessionID, timeOrNil(got.ExpiresAt)
+	if h.ExpiresAt == nil {
+		h.ExpiresAt = &ends
+	}
+	if err := a.record(ctx, h, got.Of(h.IdentityID) && got.Token != ""); err != nil {
+		return Session{}, err
+	}
+	return Session{Token: got.Token, ExpiresAt: *h.ExpiresAt, IdentityID: h.IdentityID}, nil
+}
+
+// identifierKey tells an app's session from those of instant keys.
+func (s *Service) identifierKey(identityID string) string {
+	return "staykey_app_" + stay.Keyed(s.salt, "app", identityID)
+}
+
+func (a *appSession) begin(ctx context.Context) (h store.HandedOut, ends time.Time, err error) {
+	err = a.store.WithGuestLease(ctx, a.lease, func(tx pgx.Tx, state *store.GuestState) error {
+		if state == nil {
+			return store.ErrNotFound
+		}
+		if err := a.mayHand(*state); err != nil {
+			return err
+		}
+		h = a.mark(store.HandedSession, *state, a.guestKey(state.GuestEmail))
+		ends = h.MarkedAt.Add(sessionLife)
+		if state.EndsAt != nil && state.EndsAt.Before(ends) {
+			ends = *state.EndsAt
+		}
+		return store.MarkHandedOut(ctx, tx, a.ref, &h, a.lookAt(h))
+	})
+	return h, ends, wrapped(err)
+}
+
+// record writes the session down, in the row that it has where it was asked for before.
+func (a *appSession) record(ctx context.Context, h store.HandedOut, fits bool) error {
+	var refused error
+	err := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, state *store.GuestState) error {
+		refused = a.sessionRefusal(h, state, fits)
+		has, err := store.GuestHas(ctx, tx, a.ref)
+		if err != nil {
+			return err
+		}
+		now := a.now()
+		what := fmt.Sprintf("client session %s was handed to the guest's app", *h.SeamID)
+		var b pgx.Batch
+		for _, known := range has {
+			if known.ID != h.ID && known.Kind == h.Kind && known.SeamID != nil && *known.SeamID == *h.SeamID {
+				store.DeleteHandedOut(&b, known.ID) // this row takes its place
+				h.Uses += known.Uses
+			}
+		}
+		if h.Uses++; refused != nil {
+			h.EndingAt = &now
+			store.DueGuestStay(&b, a.ref, now)
+			what += ", too late: it is revoked"
+		}
+		store.SaveHandedOut(&b, h)
+		a.note(now, what, map[string]any{"client_session_id": *h.SeamID})
+		if err := store.QueueTimeline(&b, a.entriesOf(state)); err != nil {
+			return err
+		}
+		store.ReleaseGuestLease(&b, a.lease)
+		return tx.SendBatch(ctx, &b).Close()
+	})
+	if err != nil {
+		return err
+	}
+	point.Reach(point.GuestRecorded)
+	if refused != nil {
+		a.Wake()
+	}
+	return refused
+}
+
+func (a *appSession) sessionRefusal(h store.HandedOut, state *store.GuestState, fits bool) error {
+	if state == nil {
+		return store.ErrNotFound
+	}
+	if err := a.mayHand(*state); err != nil {
+		return err
+	}
+	if !fits || *state.CredentialID != h.CredentialID || *state.IdentityID != h.IdentityID {
+		return &NotReadyError{Page: a.page(*state, a.options.Source(state.Source))}
+	}
+	return nil
+}
+
+// StayOf returns a reservation as far as its link depends on it.
+func StayOf(r store.Reservation) Stay {
+	return Stay{Ref: r.Ref(), Status: r.Status, GuestEmail: r.GuestEmail}
+}

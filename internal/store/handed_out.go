@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What is handed out to guests.
+const (
+	HandedInstantKey = "instant_key"
+	HandedSession    = "session"
+)
+
+// HandedOut is an instant key or a client session that a stay's guest was given, or the mark of one that is being made. It holds ids and never a
+// URL or token.
+//
+//	marked ──▶ lost ──▶ (looked for three times, forgotten)
+//	   │
+//	   ▼
+//	given ──▶ ending ──▶ deleted at Seam ──▶ (confirmed, forgotten)
+type HandedOut struct {
+	ID           int64
+	Kind         string
+	IdentityID   string `db:"user_identity_id"`
+	GuestKey     string
+	CredentialID string `db:"acs_credential_id"`
+	MarkedAt     time.Time
+	LostAt       *time.Time
+	Looks        int32
+	SeamID       *string
+	SessionID    *string
+	ExpiresAt    *time.Time
+	Uses         int32
+	EndingAt     *time.Time
+	DeletedAt    *time.Time
+}
+
+const handedColumns = `id, kind, user_identity_id, guest_key, acs_credential_id, marked_at, lost_at, looks, seam_id, session_id, expires_at, uses, ending_at, deleted_at`
+
+// GuestHas returns what a stay's guest was given, oldest first.
+func GuestHas(ctx context.Context, tx pgx.Tx, ref Ref) ([]HandedOut, error) {
+	rows, _ := tx.Query(ctx, `SELECT `+handedColumns+` FROM handed_out WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[HandedOut])
+	return list, wrap(err, "what was handed out of %s/%s", ref.Source, ref.ReservationID)
+}
+
+// LiveKey is a mobile key of a stay that nobody is removing.
+type LiveKey struct {
+	CredentialID string `db:"acs_credential_id"`
+	IdentityID   string `db:"user_identity_id"`
+	GuestKey     string
+}
+
+// LiveKeys returns the mobile keys of a stay that nobody is removing.
+func LiveKeys(ctx context.Context, tx pgx.Tx, ref Ref) ([]LiveKey, error) {
+	rows, _ := tx.Query(ctx, `
+		SELECT acs_credential_id, user_identity_id, guest_key FROM acs_users
+		WHERE source = $1 AND reservation_id = $2 AND acs_credential_id IS NOT NULL AND deleted_at IS NULL AND removed_at IS NULL`, ref.Source, ref.ReservationID)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[LiveKey])
+	return list, wrap(err, "the mobile keys of %s/%s", ref.Source, ref.ReservationID)
+}
+
+// MarkHandedOut writes down that something is about to be made, and when to look for what becomes of it should nobody record that.
+func MarkHandedOut(ctx context.Context, tx pgx.Tx, ref Ref, h *HandedOut, look time.Time) error {
+	err := tx.QueryRow(ctx, `
+		INSERT INTO handed_out (source, reservation_id, kind, user_identity_id, guest_key, acs_credential_id, marked_at)
+		VALUES (@source, @id, @kind, @identity, @guest, @credential, @now) RETURNING id`, pgx.StrictNamedArgs{
+		"source": ref.Source, "id": ref.ReservationID, "kind": h.Kind, "identity": h.IdentityID, "guest": h.GuestKey, "credential": h.CredentialID, "now": h.MarkedAt,
+	}).Scan(&h.ID)
+	if err == nil {
+		_, err = tx.Exec(ctx, `UPDATE guest_stays SET due_at = least(due_at, $3) WHERE source = $1 AND reservation_id = $2`, ref.Source, ref.ReservationID, look)
+	}
+	return wrap(err, "mark what is handed out of %s/%s", ref.Source, ref.ReservationID)
+}
+
+// SaveHandedOut writes all that changes in a row.
+func SaveHandedOut(b *pgx.Batch, h HandedOut) {
+	b.Queue(`
+		UPDATE handed_out SET lost_at = @lost_at, looks = @looks, seam_id = @seam_id, session_id = @session_id, expires_at = @expires_at, uses = @uses,
+			ending_at = coalesce(ending_at, @ending_at), deleted_at = @deleted_at
+		WHERE id = @id`, pgx.StrictNamedArgs{
+		"id": h.ID, "lost_at": h.LostAt, "looks": h.Looks, "seam_id": h.SeamID, "session_id": h.SessionID, "expires_at": h.ExpiresAt, "uses": h.Uses,
+		"ending_at": h.EndingAt, "deleted_at": h.DeletedAt,
+	})
+}
+
+// DeleteHandedOut forgets a row.
+func DeleteHandedOut(b *pgx.Batch, id int64) { b.Queue(`DELETE FROM handed_out WHERE id = $1`, id) }
+
+// CountOpening counts one more use of a stay's link. recent are the last uses.
+func CountOpening(b *pgx.Batch, ref Ref, now time.Time, recent []time.Time) {
+	b.Queue(`
+		UPDATE guest_stays SET opened_at = coalesce(opened_at, $3), openings = openings + 1, recent = $4
+		WHERE source = $1 AND reservation_id = $2`, ref.Source, ref.ReservationID, now, recent)
+}
+
+// DueGuestStay has what a stay's guest has looked at then, if not before.
+func DueGuestStay(b *pgx.Batch, ref Ref, at time.Time) {
+	b.Queue(`UPDATE guest_stays SET due_at = least(due_at, $3) WHERE source = $1 AND reservation_id = $2`, ref.Source, ref.ReservationID, at)
+}
+
+// ReleaseGuestLease gives a lease back as part of the transaction that holds it.
+func ReleaseGuestLease(b *pgx.Batch, l GuestLease) {
+	b.Queue(releaseGuestLease, l.Source, l.ReservationID, l.Token)
+}
+
+// IsHandedToOthers reports whether something that shows an identity's keys was handed to another guest than this one, or has ended, and is not
+// taken back yet.
+func (s *Store) IsHandedToOthers(ctx context.Context, identityID, guest string) (bool, error) {
+	var is bool
+	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM handed_out WHERE user_identity_id = $1 AND (guest_key <> $2 OR ending_at IS NOT NULL))`, identityID, guest).Scan(&is)
+	return is, wrap(err, "whether something of user identity %s is handed out", identityID)
+}

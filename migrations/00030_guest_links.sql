@@ -1,0 +1,90 @@
+-- The guest's side: links, and what was handed out to phones by them. No link, token or instant key is here: of links a hash, of the rest
+-- the ids of Seam's objects. Old versions of the binary leave it alone; the triggers work for their changes too.
+-- +goose Up
+
+-- A stay as its guest meets it, from the first time that its link is shown on. It has no foreign key: what was handed out is taken back
+-- also after its reservation is gone.
+CREATE TABLE guest_stays (
+    source         text          NOT NULL,
+    reservation_id text          NOT NULL,
+    counter        integer       NOT NULL DEFAULT 0,  -- of its link: another guest's, or a renewed one, is the next
+    guest_key      text          NOT NULL DEFAULT '', -- whose link it is: an HMAC; '' while no e-mail address is known
+    opened_at      timestamptz,                       -- when this link was first used
+    openings       integer       NOT NULL DEFAULT 0,  -- how often
+    recent         timestamptz[] NOT NULL DEFAULT '{}', -- the last uses, for the limit
+    changes        bigint        NOT NULL DEFAULT 0,  -- of its key, so that one during a clean-up is not lost
+    due_at         timestamptz,                       -- when to look whether what was handed out still holds; null: nothing was
+    tries          integer       NOT NULL DEFAULT 0,  -- failed ones in a row
+    lease_token    uuid,                              -- one of all replicas hands out, or takes back, at a time
+    lease_until    timestamptz,
+    PRIMARY KEY (source, reservation_id)
+) WITH (fillfactor = 80);
+CREATE INDEX guest_stays_due ON guest_stays (due_at) WHERE due_at IS NOT NULL;
+
+-- SHA-256 of the id in a link. A link holds while its counter is the stay's.
+CREATE TABLE guest_links (
+    id_hash        bytea       PRIMARY KEY,
+    source         text        NOT NULL,
+    reservation_id text        NOT NULL,
+    counter        integer     NOT NULL,
+    created_at     timestamptz NOT NULL,
+    FOREIGN KEY (source, reservation_id) REFERENCES guest_stays ON DELETE CASCADE
+);
+CREATE INDEX guest_links_stay ON guest_links (source, reservation_id);
+
+-- An instant key or a client session at Seam. A row without seam_id is a mark: its call is being made, or its answer was lost.
+CREATE TABLE handed_out (
+    id                bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source            text        NOT NULL,
+    reservation_id    text        NOT NULL,
+    kind              text        NOT NULL CHECK (kind IN ('instant_key', 'session')),
+    user_identity_id  text        NOT NULL,
+    guest_key         text        NOT NULL,          -- whom it was handed to
+    acs_credential_id text        NOT NULL,          -- the mobile key that it shows: when that goes, it goes
+    marked_at         timestamptz NOT NULL,          -- before the call
+    lost_at           timestamptz,                   -- the end of a call without an answer
+    looks             integer     NOT NULL DEFAULT 0, -- how often what it may have left was looked for
+    seam_id           text,
+    session_id        text,                          -- the client session of an instant key
+    expires_at        timestamptz,
+    uses              integer     NOT NULL DEFAULT 0, -- how often it was handed out
+    ending_at         timestamptz,                   -- never handed out again; it goes at Seam
+    deleted_at        timestamptz,                   -- Seam took the deletion
+    FOREIGN KEY (source, reservation_id) REFERENCES guest_stays
+);
+CREATE INDEX handed_out_stay ON handed_out (source, reservation_id);
+CREATE INDEX handed_out_identity ON handed_out (user_identity_id);
+
+-- Whatever changes a key has what was handed out of it looked at, in the same commit. The key is locked before, by whoever changes it and by
+-- whoever hands out.
+-- +goose StatementBegin
+CREATE FUNCTION handed_out_may_end() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    stay record;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        stay := OLD;
+    ELSE
+        stay := NEW;
+    END IF;
+    UPDATE guest_stays SET due_at = 'epoch', changes = changes + 1
+        WHERE source = stay.source AND reservation_id = stay.reservation_id;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER handed_out_may_end AFTER UPDATE ON mobile_keys FOR EACH ROW
+    WHEN ((OLD.status, OLD.sequence, OLD.generation) IS DISTINCT FROM (NEW.status, NEW.sequence, NEW.generation)) EXECUTE FUNCTION handed_out_may_end();
+CREATE TRIGGER handed_out_may_end_gone AFTER DELETE ON mobile_keys FOR EACH ROW EXECUTE FUNCTION handed_out_may_end();
+CREATE TRIGGER handed_out_may_end AFTER UPDATE ON acs_users FOR EACH ROW
+    WHEN ((OLD.user_identity_id, OLD.acs_credential_id, OLD.removed_at IS NULL, OLD.deleted_at IS NULL)
+        IS DISTINCT FROM (NEW.user_identity_id, NEW.acs_credential_id, NEW.removed_at IS NULL, NEW.deleted_at IS NULL)) EXECUTE FUNCTION handed_out_may_end();
+CREATE TRIGGER handed_out_may_end_gone AFTER DELETE ON acs_users FOR EACH ROW EXECUTE FUNCTION handed_out_may_end();
+
+-- +goose Down
+DROP TRIGGER handed_out_may_end_gone ON acs_users;
+DROP TRIGGER handed_out_may_end ON acs_users;
+DROP TRIGGER handed_out_may_end_gone ON mobile_keys;
+DROP TRIGGER handed_out_may_end ON mobile_keys;
+DROP FUNCTION handed_out_may_end();
+DROP TABLE handed_out, guest_links, guest_stays;
