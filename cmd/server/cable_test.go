@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // cable is a TCP connection between two parts that can be cut.
@@ -13,6 +14,7 @@ type cable struct {
 	mu     sync.Mutex
 	target string
 	mode   cableMode
+	delay  time.Duration // of each answer
 	open   map[net.Conn]bool
 	cuts   int
 }
@@ -74,6 +76,13 @@ func (c *cable) lead(target string) {
 	c.target = target
 }
 
+// slow has each answer come later by a while from now on.
+func (c *cable) slow(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.delay = by
+}
+
 func (c *cable) carry(near net.Conn) {
 	defer func() { _ = near.Close() }()
 	c.mu.Lock()
@@ -97,19 +106,22 @@ func (c *cable) carry(near net.Conn) {
 		delete(c.open, far)
 	}()
 	var both sync.WaitGroup
-	both.Go(func() { c.copy(far, near) })
-	both.Go(func() { c.copy(near, far) })
+	both.Go(func() { c.copy(far, near, false) })
+	both.Go(func() { c.copy(near, far, true) })
 	both.Wait()
 }
 
-func (c *cable) copy(to, from net.Conn) {
+func (c *cable) copy(to, from net.Conn, answers bool) {
 	defer func() { _ = to.Close() }()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
 		c.mu.Lock()
-		lost := c.mode == silent
+		lost, delay := c.mode == silent, c.delay
 		c.mu.Unlock()
+		if answers && delay > 0 {
+			time.Sleep(delay) // the fault
+		}
 		if n > 0 && !lost {
 			if _, werr := to.Write(buffer[:n]); werr != nil {
 				return

@@ -47,6 +47,7 @@ type crashRig struct {
 	pgKills int
 	faults  atomic.Int64
 	disturb func(path string, after bool) bool
+	answers func(status int, took time.Duration) // if set, told of each answer to a webhook; 0 is none
 	result  chaos.Result
 }
 
@@ -62,6 +63,17 @@ const buildingB = "77777777-7777-7777-7777-777777777777"
 
 // newCrashRig starts replicas of a program on a database. extra is added to the environment of each.
 func newCrashRig(t *testing.T, dsn string, replicas int, extra ...string) *crashRig {
+	t.Helper()
+	r := layRig(t, dsn, extra...)
+	for range replicas {
+		r.replicas = append(r.replicas, launch(t, r.env))
+	}
+	r.furnish()
+	return r
+}
+
+// layRig is a rig without replicas yet.
+func layRig(t *testing.T, dsn string, extra ...string) *crashRig {
 	t.Helper()
 	r := &crashRig{t: t, stop: make(chan struct{})}
 	sim, env := simulated(t, dsn)
@@ -93,13 +105,14 @@ func newCrashRig(t *testing.T, dsn string, replicas int, extra ...string) *crash
 	}
 	r.env = append(env, "STAYKEY_SWEEP_INTERVAL=3s", "STAYKEY_RETRY_BASE=200ms")
 	r.env = append(r.env, extra...)
-	for range replicas {
-		r.replicas = append(r.replicas, launch(t, r.env))
-	}
+	return r
+}
+
+// furnish posts the listings.
+func (r *crashRig) furnish() {
 	for id, groups := range crashGroups {
 		r.post("listing.created", map[string]any{"listing_id": id, "seam_access_group_ids": groups})
 	}
-	return r
 }
 
 // any returns a replica that is up, as far as is known.
@@ -155,6 +168,13 @@ func (r *crashRig) deliver(base, id string, body []byte, patient bool) bool {
 	req.Header.Set("webhook-timestamp", fmt.Sprint(now.Unix()))
 	req.Header.Set("webhook-signature", e2eSecret.Sign(id, now, body))
 	resp, err := impatient.Do(req)
+	if r.answers != nil {
+		status := 0
+		if err == nil {
+			status = resp.StatusCode
+		}
+		r.answers(status, time.Since(now))
+	}
 	if err != nil {
 		return false
 	}

@@ -14,19 +14,22 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/staykey/staykey/internal/logs"
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// newLogger writes to standard error, as the configuration says. What it writes is redacted as a whole: the record is rendered first, and then
+// newLogger writes to standard error, as the configuration says. What repeats in an outage is counted instead of written; flush writes the counts. What it writes is redacted as a whole: the record is rendered first, and then
 // secrets and addresses are replaced, whatever kind of value they were in. The redactor follows reloads of the configuration.
-func (c config) newLogger(io *streams) *slog.Logger {
+func (c config) newLogger(io *streams) (log *slog.Logger, flush func()) {
 	c.redactor.hide(c.secrets())
 	options := &slog.HandlerOptions{Level: c.LogLevel}
 	out := redactedWriter{io.err, c.redactor}
+	var handler slog.Handler = slog.NewJSONHandler(out, options)
 	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(out, options))
+		handler = slog.NewTextHandler(out, options)
 	}
-	return slog.New(slog.NewJSONHandler(out, options))
+	bounded := logs.Bound(handler)
+	return slog.New(bounded), bounded.Flush
 }
 
 // redactedWriter redacts each record; slog's handlers write one at a time, as a whole.

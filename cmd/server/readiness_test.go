@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -285,4 +286,48 @@ func TestStopWhileDatabaseHangs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLogOfAnOutageIsBounded refuses hundreds of webhooks while Postgres is gone: the log says when it begins, what goes wrong, how often, and when it
+// ends, in a few records of each kind.
+func TestLogOfAnOutageIsBounded(t *testing.T) {
+	t.Parallel()
+	r := newCrashRig(t, storetest.DSN(t), 1)
+	r.load(2, 5)
+	r.busy(5)
+	p := r.any()
+	before := strings.Count(p.log.String(), "\n")
+	began := time.Now()
+	r.db.set(broken)
+	body := []byte(`{"type":"ping"}`)
+	const webhooks = 600
+	for range webhooks {
+		if p.postBody("default", body) == http.StatusAccepted {
+			t.Fatal("a webhook was accepted without a database")
+		}
+	}
+	waitUntil(t, "not ready in the log", func() bool { return strings.Contains(p.log.String(), "not ready") })
+	log := strings.Split(p.log.String(), "\n")[before:]
+	kinds := map[string]int{}
+	for _, line := range log {
+		var record struct{ Level, Msg string }
+		if json.Unmarshal([]byte(line), &record) == nil && (record.Level != "INFO" || record.Msg == "request") {
+			kinds[record.Msg]++
+		}
+	}
+	minutes := int(time.Since(began)/time.Minute) + 1
+	for message, n := range kinds {
+		if named := strings.Contains(message, "reservation") || strings.Contains(message, "attempt"); n > 5+minutes && !named {
+			t.Errorf("%d records %q in %d minutes", n, message, minutes)
+		}
+	}
+	if kinds["request"] == 0 || !strings.Contains(strings.Join(log, "\n"), "events could not be committed") {
+		t.Errorf("the log doesn't say what goes wrong: %v", kinds)
+	}
+	r.db.set(whole)
+	waitUntil(t, "the end in the log", func() bool {
+		return strings.Contains(p.log.String(), "ready again") && strings.Contains(p.log.String(), "events are committed again")
+	})
+	close(r.stop)
+	r.posters.Wait()
 }

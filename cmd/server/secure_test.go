@@ -34,7 +34,7 @@ func TestLogsAreRedacted(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	c := config{redactor: &redactor{}, SeamAPIKey: "seam_key_of_the_tests", AdminTokens: []string{e2eToken}, DatabaseURL: "postgres://u:the-password-of-it@127.0.0.1/db", LogFormat: "json"}
-	log := c.newLogger(&streams{err: &out})
+	log, _ := c.newLogger(&streams{err: &out})
 	log.Info("with jane.doe+x@mail.example.com", "error", fmt.Errorf("Seam said seam_key_of_the_tests: %w", errors.New("dial the-password-of-it")), "url", mustURL(t, "https://h/?t="+e2eToken),
 		slog.Group("inside", "guest", "jane@example.com", "n", 7), "list", []string{e2eToken}, "map", map[string]any{"to": "jäne@exämple.example"},
 		"struct", struct{ Key string }{"seam_key_of_the_tests"})

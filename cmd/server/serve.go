@@ -61,7 +61,8 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 	if err != nil {
 		return err
 	}
-	log := c.newLogger(io)
+	log, flush := c.newLogger(io)
+	defer flush()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	// A trial has nothing to read again, unless it was given files.
