@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -53,37 +54,43 @@ type Accepting struct {
 	ClockOffset   time.Duration // how far this machine's clock is ahead of the database's; a slow answer makes it uncertain by half its time
 }
 
-// trialLockTimeout is how long a trial waits for a lock: longer than anything that the service itself locks.
-const trialLockTimeout = `SET LOCAL lock_timeout = '2s'`
+// beginTrial begins a trial in one round trip. A trial waits for a lock for longer than anything that the service itself locks.
+const beginTrial = `BEGIN; SET LOCAL lock_timeout = '2s'`
 
 // TryAccepting does what accepting a webhook does, on the connections that accepting uses, and rolls it back. So it meets a database that is
-// read-only, full, locked, or lacks a table, as a webhook would.
+// read-only, full, locked, or lacks a table, as a webhook would. It takes few round trips, so that a slow network doesn't pass for no Postgres.
 func (s *Store) TryAccepting(ctx context.Context) (Accepting, error) {
 	var a Accepting
-	tx, err := s.intake.Begin(ctx)
+	conn, err := s.intake.Acquire(ctx)
 	if err != nil {
 		return a, fmt.Errorf("connect to Postgres: %w", err)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	var clock time.Time
+	defer conn.Release() // it closes a connection that is still in a transaction
+	if _, err := conn.Exec(ctx, beginTrial, pgx.QueryExecModeSimpleProtocol); err != nil {
+		return a, fmt.Errorf("begin a transaction: %w", err)
+	}
+	defer func() {
+		rollback, cancel := prompt(context.WithoutCancel(ctx))
+		defer cancel()
+		_, _ = conn.Exec(rollback, `ROLLBACK`, pgx.QueryExecModeSimpleProtocol)
+	}()
 	sent := time.Now()
-	if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&clock); err != nil {
-		return a, fmt.Errorf("read the database's clock: %w", err)
-	}
-	took := time.Since(sent)
-	a.ClockOffset = sent.Add(took / 2).Sub(clock)
-	if _, err := tx.Exec(ctx, trialLockTimeout); err != nil {
-		return a, fmt.Errorf("set a lock timeout: %w", err)
-	}
-	var version *int64
-	if err := tx.QueryRow(ctx, `SELECT max(version_id) FROM goose_db_version`).Scan(&version); err != nil {
-		return a, fmt.Errorf("read the schema's version: %w", err)
-	}
-	if version != nil {
-		a.SchemaVersion = *version
-	}
 	trial := Event{EventID: uuid.New(), Source: "readiness", Type: "trial", Status: EventAccepted, ReceivedAt: sent, Body: []byte("{}")}
-	if _, err := tx.Exec(ctx, insertWaiting, newEventRows([]Event{trial}).stored()...); err != nil {
+	var batch pgx.Batch
+	batch.Queue(`SELECT clock_timestamp(), (SELECT max(version_id) FROM goose_db_version)`).QueryRow(func(row pgx.Row) error {
+		var clock time.Time
+		var version *int64
+		if err := row.Scan(&clock, &version); err != nil {
+			return fmt.Errorf("read the database's clock and the schema's version: %w", err)
+		}
+		a.ClockOffset = sent.Add(time.Since(sent) / 2).Sub(clock)
+		if version != nil {
+			a.SchemaVersion = *version
+		}
+		return nil
+	})
+	batch.Queue(insertWaiting, newEventRows([]Event{trial}).stored()...).Exec(func(pgconn.CommandTag) error { return nil })
+	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return a, fmt.Errorf("insert an event: %w", err)
 	}
 	return a, nil

@@ -95,15 +95,18 @@ func newPool(ctx context.Context, dsn string, size func(*pgxpool.Config)) (*pgxp
 	return pool, nil
 }
 
+// sessionSettings are set in one round trip.
+//
+// What is acknowledged must outlive a crash, whatever the database's default says. Modes that promise more stay.
+//
+// Every statement of ours looks up keys or walks an index. A plan that was made and kept while a table was small must still be right when it is
+// large: at a start on empty tables each insert came to read all of them. And none is long enough to be worth compiling.
+const sessionSettings = `
+	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
+	SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name`
+
 func prepareSession(ctx context.Context, conn *pgx.Conn) error {
-	// What is acknowledged must outlive a crash, whatever the database's default says. Modes that promise more stay.
-	if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`); err != nil {
-		return err
-	}
-	// Every statement of ours looks up keys or walks an index. A plan that was made and kept while a table was small
-	// must still be right when it is large: at a start on empty tables each insert came to read all of them. And none
-	// is long enough to be worth compiling.
-	_, err := conn.Exec(ctx, `SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name`)
+	_, err := conn.Exec(ctx, sessionSettings, pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 
