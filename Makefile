@@ -9,6 +9,9 @@ TOOL    := go tool -modfile=tools/go.mod
 # Tests mostly wait (leases, graces), so more of them run at a time than the machine has cores.
 TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 20m
 
+# What make drills measured.
+DRILLS_REPORT ?= $(or $(TMPDIR),/tmp)/staykey-drills.jsonl
+
 .PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test openapi-lint monitoring-test drills kubernetes-test licences vulnerabilities release compose-test clean
 
 help: ## list the targets
@@ -52,8 +55,12 @@ monitoring-test: ## test the alert rules with promtool, and with a real Promethe
 	@promtool test rules deploy/monitoring/alerts_test.yml
 	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
 
-drills: monitoring-test ## repeat outages, locks, frozen hosts, stops, and migrations while another version runs
-	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -count 1 -timeout 20m -run 'TestSilentPostgres|TestFirstHostFrozen|TestTryAccepting|TestIntakeHasItsOwnConnections|TestBehindABackup|TestTorsosOfIndexes|TestNotReadyWhileWebhooksCantBeKept|TestStopDelay|TestStopWhileDatabaseHangs|TestFailover|TestPostgresKilled|TestNetworkCut|TestRestore' ./internal/store ./migrations ./cmd/server ./internal/provisioner
+drills: ## repeat what goes wrong in operation (disks, locks, networks, failovers, stops, upgrades, restores), measure it, and print a table; about 25 minutes
+	@{ command -v patroni && command -v etcd; } >/dev/null || { echo "failovers need Patroni and etcd (Debian, Ubuntu: sudo apt-get install -y patroni etcd-server)"; if [ "$$(id -u)" = 0 ]; then apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends patroni etcd-server >/dev/null; fi; }
+	@rm -f $(DRILLS_REPORT); failed=0; export STAYKEY_DRILLS_REPORT=$(DRILLS_REPORT); \
+	  $(MAKE) --no-print-directory monitoring-test || failed=1; \
+	  go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags drills -count 1 -timeout 60m -run '^TestDrills$$' ./cmd/server || failed=1; \
+	  go run ./internal/drill/table $(DRILLS_REPORT) && exit $$failed
 
 chaos: ## run the fault-injection rigs for half an hour and print their results
 	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/run
@@ -65,7 +72,7 @@ bench: build ## measure speed, as ratios to a baseline in the same run (REPLICAS
 	@go run ./internal/bench
 
 lint: ## vet, staticcheck, gofumpt, gosec, English
-	@go vet ./... && go vet -tags chaos ./... && go vet -tags browser,monitoring ./cmd/server
+	@go vet ./... && go vet -tags chaos ./... && go vet -tags browser,monitoring,drills ./cmd/server
 	@$(TOOL) staticcheck ./...
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt'd (make fmt):"; echo "$$unformatted"; exit 1; fi
 	@$(TOOL) gosec -quiet -exclude-dir=tools ./...

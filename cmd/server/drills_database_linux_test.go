@@ -1,0 +1,337 @@
+//go:build drills
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/staykey/staykey/internal/postgres"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// smallDisk mounts a file system of its own, in memory. It needs root.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("a disk that is really full needs root: sudo make drills")
+	}
+	dir, err := os.MkdirTemp("", "staykey-disk-") // where Postgres' own account can get to
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755,size="+size); err != nil {
+		t.Fatalf("mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+// fill leaves no room on a disk; what it returns makes room again.
+func fill(t *testing.T, disk string) (empty func()) {
+	t.Helper()
+	name := filepath.Join(disk, "ballast")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := 1 << 20; size >= 512; size /= 2 {
+		for block := make([]byte, size); ; {
+			if _, err := f.Write(block); err != nil {
+				break
+			}
+		}
+	}
+	_ = f.Close()
+	return func() { _ = os.Remove(name) }
+}
+
+// startWithWALAt starts a Postgres whose WAL is elsewhere.
+func startWithWALAt(t *testing.T, dir, wal string) *postgres.Server {
+	t.Helper()
+	small := []string{"max_wal_size=48MB", "min_wal_size=32MB", "checkpoint_timeout=30s", "wal_recycle=off"}
+	start := func() *postgres.Server {
+		server, err := postgres.Start(context.Background(), postgres.Options{Dir: dir, Settings: small})
+		if err != nil {
+			t.Fatalf("no Postgres for this drill: %v", err)
+		}
+		t.Cleanup(func() { _ = server.Stop() })
+		return server
+	}
+	server := start()
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	from := filepath.Join(server.Dir(), "data", "pg_wal")
+	if out, err := exec.Command("cp", "-a", from, wal).CombinedOutput(); err != nil {
+		t.Fatalf("copy the WAL: %v %s", err, out)
+	}
+	if err := os.RemoveAll(from); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(wal, "pg_wal"), from); err != nil {
+		t.Fatal(err)
+	}
+	return start()
+}
+
+// drillDir is a directory that Postgres' own account can get to.
+func drillDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "staykey-drill-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func drillFullDisk(t *testing.T) string {
+	disk := smallDisk(t, "160m")
+	server := startWithWALAt(t, filepath.Join(disk, "postgres"), drillDir(t))
+	d := newDrill(t, server.DSN(), 2)
+	full := time.Now()
+	empty := fill(t, disk)
+	refused := d.first(http.StatusServiceUnavailable, full)
+	named := refused + d.notReady(d.any(), store.CauseDiskFull)
+	during(30*time.Second - min(time.Since(full), 30*time.Second))
+	during30 := d.since(full.Add(refused))
+	empty()
+	again := d.first(http.StatusAccepted, time.Now())
+	ready := d.isReady(d.any())
+	return fmt.Sprintf("503 after %s (%s), not ready with the cause after %s; 202 again %s after space, ready %s later; %s",
+		seconds(refused), during30, seconds(named), seconds(again), seconds(ready), d.settle("full disk"))
+}
+
+func drillFullWAL(t *testing.T) string {
+	disk, dir := smallDisk(t, "112m"), drillDir(t)
+	server := startWithWALAt(t, dir, disk)
+	d := newDrill(t, server.DSN(), 2)
+	before := d.lines()
+	full := time.Now()
+	empty := fill(t, disk)
+	refused := d.first(http.StatusServiceUnavailable, full)
+	named := refused + d.notReady(d.any(), store.CauseUnreachable, store.CauseDiskFull)
+	waitUntil(t, "Postgres to end", func() bool {
+		conn, err := pgconn.Connect(context.Background(), server.DSN())
+		if err == nil {
+			_ = conn.Close(context.Background())
+		}
+		return err != nil
+	})
+	down := time.Now()
+	during(20 * time.Second)
+	lines := float64(d.lines()-before) / time.Since(down).Seconds() / 2
+	empty()
+	_ = server.Stop()
+	server, err := postgres.Start(context.Background(), postgres.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	u, err := url.Parse(server.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.db.lead(u.Host)
+	again := d.first(http.StatusAccepted, time.Now())
+	return fmt.Sprintf("503 after %s, not ready with the cause after %s; 202 again %s after the start; %.1f log lines a second and replica; %s",
+		seconds(refused), seconds(named), seconds(again), lines, d.settle("full WAL"))
+}
+
+func drillSlow(t *testing.T) string {
+	d := newDrill(t, storetest.DSN(t), 2)
+	d.db.slow(300 * time.Millisecond)
+	began, failed := time.Now(), 0
+	var slowest time.Duration
+	for time.Since(began) < 30*time.Second {
+		asked := time.Now()
+		if status, _ := d.any().probe(); status != http.StatusOK {
+			failed++
+		}
+		slowest = max(slowest, time.Since(asked))
+		during(200 * time.Millisecond)
+	}
+	got := d.since(began.Add(time.Second))
+	d.db.slow(0)
+	return fmt.Sprintf("%s; slowest probe %s, %d failed; %s", got, seconds(slowest), failed, d.settle("slow"))
+}
+
+func drillLockedTables(t *testing.T) string {
+	dsn := storetest.DSN(t)
+	d := newDrill(t, dsn, 2)
+	admin := openSession(t, dsn)
+	var parts []string
+	for _, table := range []string{"reservations", "mobile_keys", "events", "acs_users"} {
+		began, failed := time.Now(), 0
+		admin.do(`BEGIN`, `LOCK TABLE `+table+` IN ACCESS EXCLUSIVE MODE`)
+		for time.Since(began) < 30*time.Second {
+			if status, _ := d.any().probe(); status != http.StatusOK {
+				failed++
+			}
+			during(200 * time.Millisecond)
+		}
+		got := d.since(began.Add(100 * time.Millisecond))
+		admin.do(`COMMIT`)
+		readiness := "ready all the time"
+		if failed > 0 {
+			readiness = "not ready"
+		}
+		if wanted := table == "events"; wanted != (failed > 0) {
+			t.Errorf("%s is locked: %d probes failed", table, failed)
+		}
+		d.isReady(d.any())
+		d.busy(10)
+		parts = append(parts, fmt.Sprintf("%s: %s, %s", table, got, readiness))
+	}
+	return strings.Join(append(parts, d.settle("locked tables")), "; ")
+}
+
+func drillLockedRow(t *testing.T) string {
+	dsn := storetest.DSN(t)
+	d := newDrill(t, dsn, 2)
+	d.reserve("held", "A", "held", 3)
+	d.any().until("held", "issued")
+	admin := openSession(t, dsn)
+	admin.do(`BEGIN`, `SELECT FROM reservations WHERE reservation_id = 'held' FOR UPDATE`)
+	began := time.Now()
+	for range 5 { // both replicas' appliers meet it
+		go d.reserve("held", "B", "held", 4)
+		during(time.Second)
+	}
+	var slowest time.Duration
+	arrivals := 0
+	for ; time.Since(began) < 55*time.Second; arrivals++ {
+		booked := time.Now()
+		id := fmt.Sprintf("arrival-%d", arrivals)
+		d.reserve(id, "A2", id, 2)
+		d.any().until(id, "issued")
+		slowest = max(slowest, time.Since(booked))
+		during(time.Second)
+	}
+	log := ""
+	for _, p := range d.replicas {
+		log += p.log.String()
+	}
+	named := "the log does not name who holds it"
+	if strings.Contains(log, "waits_for") {
+		named = "the log names the row and who holds it"
+	} else {
+		t.Error(named)
+	}
+	if slowest > 20*time.Second {
+		t.Errorf("a new stay had its key after %s", slowest)
+	}
+	admin.do(`COMMIT`)
+	freed := time.Now()
+	waitUntil(t, "the held stay to follow", func() bool {
+		u := d.sim.State().UsersNamed("held")
+		return len(u) == 1 && len(u[0].GroupIDs) == 1 && u[0].GroupIDs[0] == "b-1"
+	})
+	return fmt.Sprintf("%d arrivals booked meanwhile had a key after %s at most; %s; the held stay follows %s after the lock; %s",
+		arrivals, seconds(slowest), named, seconds(time.Since(freed)), d.settle("locked row"))
+}
+
+func drillConnections(t *testing.T) string {
+	server, err := postgres.Start(context.Background(), postgres.Options{Dir: drillDir(t), Settings: []string{"max_connections=50"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	d := newDrill(t, server.DSN(), 2)
+	var hogs []*pgconn.PgConn
+	for {
+		conn, err := pgconn.Connect(context.Background(), server.DSN())
+		if err != nil {
+			break
+		}
+		hogs = append(hogs, conn)
+	}
+	began := time.Now()
+	third := launchProgramToEnd(t, d.env)
+	ended := time.Since(began)
+	if !strings.Contains(third, "too many clients") && !strings.Contains(third, "remaining connection slots") {
+		t.Errorf("the third replica doesn't name the cause: %s", third)
+	}
+	got := d.since(began)
+	for _, conn := range hogs {
+		_ = conn.Close(context.Background())
+	}
+	return fmt.Sprintf("%s; a third replica ends after %s with the cause; %s", got, seconds(ended), d.settle("connections"))
+}
+
+// launchProgramToEnd starts a replica that can't, and returns what it says in the end.
+func launchProgramToEnd(t *testing.T, env []string) string {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := launchProgram(t, path, env)
+	<-p.done
+	log := strings.TrimSpace(p.log.String())
+	return log[strings.LastIndex(log, "\n")+1:]
+}
+
+func drillReadOnly(t *testing.T) string {
+	dsn := storetest.DSN(t)
+	d := newDrill(t, dsn, 2)
+	admin := openSession(t, dsn)
+	began := time.Now()
+	admin.do(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`, endOthers)
+	refused := d.first(http.StatusServiceUnavailable, began)
+	named := refused + d.notReady(d.any(), store.CauseReadOnly)
+	during(20 * time.Second)
+	admin.do(`SET default_transaction_read_only = off`, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`, endOthers)
+	again := d.first(http.StatusAccepted, time.Now())
+	return fmt.Sprintf("503 after %s, not ready with the cause after %s; 202 again %s after the end; %s", seconds(refused), seconds(named), seconds(again), d.settle("read-only"))
+}
+
+func drillSilent(t *testing.T) string {
+	d := newDrill(t, storetest.DSN(t), 2)
+	began := time.Now()
+	d.db.set(silent)
+	named := d.notReady(d.any(), store.CauseUnreachable)
+	during(20*time.Second - min(time.Since(began), 20*time.Second))
+	d.db.set(whole)
+	again := d.first(http.StatusAccepted, time.Now())
+	return fmt.Sprintf("not ready with the cause after %s; 202 again %s after the end; %s", seconds(named), seconds(again), d.settle("silent"))
+}
+
+func drillClock(t *testing.T) string {
+	dsn := storetest.DSN(t)
+	r := newCrashRig(t, dsn, 1)
+	shiftClock(t, dsn, "2 hours")
+	d := underLoad(r)
+	named := d.notReady(d.any(), causeClock)
+	during(2 * time.Second) // a sweep under way may end
+	swept := sweeps(d.any())
+	during(10 * time.Second) // three intervals
+	if now := sweeps(d.any()); now != swept {
+		t.Error("it sweeps by a wrong clock")
+	}
+	began := time.Now()
+	during(5 * time.Second)
+	got := d.since(began)
+	shiftClock(t, dsn, "0 s")
+	return fmt.Sprintf("not ready with the cause after %s, no sweep; ready %s after it is right; meanwhile %s; %s", seconds(named), seconds(d.isReady(d.any())), got, d.settle("clock"))
+}

@@ -1,0 +1,307 @@
+//go:build drills
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/postgres"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// oldVersion is the first version that was drilled.
+const oldVersion = "d4a087a"
+
+// buildOld builds the program of an older commit.
+func buildOld(t *testing.T, commit string) string {
+	t.Helper()
+	dir := t.TempDir()
+	sources, program := filepath.Join(dir, "src"), filepath.Join(dir, "staykey")
+	script := `set -e; mkdir -p "$1"; git -C ../.. archive "$3" | tar -x -C "$1"; cd "$1"; go build -o "$2" ./cmd/server`
+	if out, err := exec.Command("bash", "-c", script, "build", sources, program, commit).CombinedOutput(); err != nil {
+		t.Skipf("the program of %s can't be built here: %v %s", commit, err, out)
+	}
+	return program
+}
+
+func drillUpgrade(t *testing.T) string {
+	old, dsn := buildOld(t, oldVersion), storetest.EmptyDSN(t)
+	r := layRig(t, dsn)
+	for range 2 {
+		r.replicas = append(r.replicas, launchProgram(t, old, r.env))
+	}
+	r.furnish()
+	d := underLoad(r)
+	reader := openSession(t, dsn)
+	reader.do(`BEGIN`, `LOCK TABLE events, mobile_keys, reservations, acs_users, listings, timeline IN ACCESS SHARE MODE`)
+	began := time.Now()
+	started := make(chan *process, 2)
+	for range 2 {
+		go func() { started <- launch(t, d.env) }()
+	}
+	during(45 * time.Second)
+	reader.do(`COMMIT`)
+	ended := time.Now()
+	fresh := []*process{<-started, <-started}
+	migrated := time.Since(ended)
+	beside := d.since(began)
+	d.crashRig.mu.Lock()
+	olds := slices.Clone(d.replicas)
+	d.replicas = append(d.replicas, fresh...) // old and new on the new schema
+	d.crashRig.mu.Unlock()
+	both := time.Now()
+	during(20 * time.Second)
+	mixed := d.since(both)
+	d.crashRig.mu.Lock()
+	d.replicas = fresh
+	d.crashRig.mu.Unlock()
+	for _, p := range olds {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	if n := beside.count(http.StatusServiceUnavailable) + mixed.count(http.StatusServiceUnavailable); n > 0 {
+		t.Errorf("%d webhooks were refused", n)
+	}
+	return fmt.Sprintf("the old ones meanwhile: %s; the new ones are ready %s after the reader's end; old beside new: %s; %s", beside, seconds(migrated), mixed, d.settle("upgrade"))
+}
+
+// postgresProgram finds one of Postgres' own programs.
+func postgresProgram(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := postgres.FindBinaries(context.Background(), postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("this drill needs %s", name)
+	}
+	return path
+}
+
+// drillRestore goes back to a dump. The service finds out by itself: nothing says that it was restored.
+func drillRestore(t *testing.T) string {
+	dump, restore := postgresProgram(t, "pg_dump"), postgresProgram(t, "pg_restore")
+	dsn := storetest.DSN(t)
+	r := newCrashRig(t, dsn, 1)
+	const stays = 8
+	for i := range stays {
+		r.reserve(fmt.Sprintf("stay-%d", i), "A", fmt.Sprintf("guest%d", i), 3)
+	}
+	r.settled()
+	file := filepath.Join(t.TempDir(), "dump")
+	if out, err := exec.Command(dump, "-Fc", "-f", file, "-d", dsn).CombinedOutput(); err != nil {
+		t.Fatalf("pg_dump: %v %s", err, out)
+	}
+	for i := range stays { // what comes after the dump: extensions and bookings
+		r.reserve(fmt.Sprintf("stay-%d", i), "A", fmt.Sprintf("guest%d", i), 8)
+		r.reserve(fmt.Sprintf("later-%d", i), "A2", fmt.Sprintf("later%d", i), 3)
+	}
+	r.settled()
+	p := r.any()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	<-p.done
+	users := func() map[string]string {
+		ids := map[string]string{}
+		for _, u := range r.sim.State().Users {
+			ids[u.FullName] = u.ID
+		}
+		return ids
+	}
+	before := users()
+	target := storetest.EmptyDSN(t)
+	if out, err := exec.Command(restore, "--no-owner", "-d", target, file).CombinedOutput(); err != nil {
+		t.Fatalf("pg_restore: %v %s", err, out)
+	}
+	openSession(t, target).do(`ANALYZE`)
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = r.db.addr()
+	r.env = append(r.env, "DATABASE_URL="+u.String())
+	r.keys.Clear() // what was acknowledged after the dump is in no inbox until it is sent again
+	r.sim.Forget()
+	began := time.Now()
+	r.restart(0)
+	waitUntil(t, "three sweeps", func() bool { return sweeps(r.any()) >= 3 })
+	during(5 * time.Second)
+	back := 0
+	for i := range stays {
+		want, _ := r.truths.Load(fmt.Sprintf("stay-%d", i))
+		for _, u := range r.sim.State().UsersNamed(fmt.Sprintf("stay-%d", i)) {
+			if u.Schedule.EndsAt.Format("2006-01-02T15:04:05.000Z") != want.(crashStay).out {
+				back++
+			}
+		}
+	}
+	waited := time.Since(began)
+	if back > 0 {
+		t.Errorf("%d extensions were taken back", back)
+	}
+	for i := range stays { // the PMS repeats
+		r.reserve(fmt.Sprintf("stay-%d", i), "A", fmt.Sprintf("guest%d", i), 8)
+		r.reserve(fmt.Sprintf("later-%d", i), "A2", fmt.Sprintf("later%d", i), 3)
+	}
+	r.settled()
+	same := 0
+	after := users()
+	for name, id := range before {
+		if after[name] == id {
+			same++
+		}
+	}
+	if same != len(before) {
+		t.Errorf("%d of %d ACS users are the same", same, len(before))
+	}
+	r.finish("restore")
+	return fmt.Sprintf("%d of %d taken back within %s and 3 sweeps, without a setting; after the PMS has repeated them %d of %d ACS users and keys are the same", back, stays, seconds(waited), same, len(before))
+}
+
+// settled waits until everything is as it should be, without ending the load's rig.
+func (r *crashRig) settled() {
+	r.t.Helper()
+	r.truths.Range(func(key, value any) bool {
+		if problem := r.await(key.(string), value.(crashStay), time.Now().Add(4*time.Minute)); problem != "" {
+			r.t.Error(problem)
+		}
+		return true
+	})
+}
+
+// drillPolicies has three replicas whose configuration differs: they follow the one that was decided last, so that stays don't go to and fro.
+func drillPolicies(t *testing.T) string {
+	dsn := storetest.DSN(t)
+	r := layRig(t, dsn)
+	dir := t.TempDir()
+	for i, grace := range []string{"0s", "1h", "2h"} {
+		file := filepath.Join(dir, fmt.Sprintf("%d.yaml", i))
+		content := fmt.Sprintf("sources:\n  - name: default\n    verify: {method: standard-webhooks, secrets: [%q]}\n    grace: {before: %s}\n", e2eSecret.String(), grace)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		env := slices.DeleteFunc(slices.Clone(r.env), func(e string) bool { return strings.HasPrefix(e, "STAYKEY_WEBHOOK_SECRET=") })
+		r.replicas = append(r.replicas, launch(t, append(env, "STAYKEY_CONFIG="+file)))
+	}
+	r.furnish()
+	const stays = 25
+	for i := range stays {
+		r.reserve(fmt.Sprintf("stay-%d", i), "A", fmt.Sprintf("guest%d", i), 3)
+	}
+	r.settled()
+	during(5 * time.Second) // policies are followed
+	r.sim.Forget()
+	changes := func() int {
+		n := 0
+		for _, c := range r.sim.Records() {
+			if !strings.HasSuffix(c.Path, "/get") && !strings.HasSuffix(c.Path, "/list") && !strings.HasSuffix(c.Path, "/list_users") && !strings.HasSuffix(c.Path, "/list_access_groups") {
+				n++
+			}
+		}
+		return n
+	}
+	for i := range stays { // the PMS touches each stay
+		r.reserve(fmt.Sprintf("stay-%d", i), "A", fmt.Sprintf("guest%d", i), 3)
+	}
+	during(20 * time.Second)
+	n := changes()
+	if n > 0 {
+		t.Errorf("%d writes at Seam although nothing changed", n)
+	}
+	r.finish("policies")
+	return fmt.Sprintf("%d writes at Seam in 20 s while the PMS touches %d stays", n, stays)
+}
+
+func drillFirstStarts(t *testing.T) string {
+	ready := 0
+	var slowest time.Duration
+	for range 3 {
+		dsn := storetest.EmptyDSN(t)
+		_, env := simulated(t, dsn)
+		began := time.Now()
+		started := make(chan *process, 2)
+		for range 2 {
+			go func() { started <- launch(t, env) }()
+		}
+		path, err := binary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		third := exec.Command(path)
+		third.Env = append(slices.Clone(env), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0")
+		if err := third.Start(); err != nil {
+			t.Fatal(err)
+		}
+		during(300 * time.Millisecond)
+		_ = third.Process.Signal(syscall.SIGTERM)
+		_ = third.Wait()
+		for range 2 {
+			p := <-started
+			waitUntil(t, "ready", func() bool { return p.metric("staykey_ready") == "1" })
+			ready++
+		}
+		slowest = max(slowest, time.Since(began))
+		conn, err := pgx.Connect(context.Background(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var torsos int
+		if err := conn.QueryRow(context.Background(), `SELECT count(*) FROM pg_index WHERE NOT indisvalid`).Scan(&torsos); err != nil || torsos > 0 {
+			t.Errorf("%d indexes are not whole: %v", torsos, err)
+		}
+		_ = conn.Close(context.Background())
+	}
+	return fmt.Sprintf("%d of 6 ready after %s at most, schema whole each time", ready, seconds(slowest))
+}
+
+func drillStops(t *testing.T) string {
+	d := newDrill(t, storetest.DSN(t), 2)
+	var took []time.Duration
+	for i := range 10 {
+		d.crashRig.mu.Lock()
+		p := d.replicas[i%2]
+		d.crashRig.mu.Unlock()
+		began := time.Now()
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		<-p.done
+		took = append(took, time.Since(began))
+		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("exit %d", code)
+		}
+		d.restart(i % 2)
+		d.busy(10)
+	}
+	slices.Sort(took)
+	return fmt.Sprintf("exit 0 × 10, median %s, at most %s (without STAYKEY_STOP_DELAY); %s", seconds(took[5]), seconds(took[9]), d.settle("stops"))
+}
+
+func drillStopWhileLocked(t *testing.T) string {
+	dsn := storetest.DSN(t)
+	d := newDrill(t, dsn, 1)
+	admin := openSession(t, dsn)
+	admin.do(`BEGIN`, `LOCK TABLE events IN ACCESS EXCLUSIVE MODE`)
+	d.first(http.StatusServiceUnavailable, time.Now())
+	p := d.any()
+	began := time.Now()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	<-p.done
+	took := time.Since(began)
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 || took > 20*time.Second {
+		t.Errorf("exit %d after %s", code, took)
+	}
+	admin.do(`COMMIT`)
+	d.restart(0)
+	return fmt.Sprintf("exit 0 after %s; %s", seconds(took), d.settle("stop while locked"))
+}
