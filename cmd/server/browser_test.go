@@ -212,7 +212,7 @@ func TestPage(t *testing.T) {
 	b.open("/reservations/default/3333122-433")
 	b.mustBeAccessible("sign-in")
 	b.do(chromedp.SendKeys(chromedp.CSS("#token"), "a-token-that-nobody-has-made"), chromedp.Submit(chromedp.CSS("#token")))
-	b.untilText(".problem", "This is no admin token")
+	b.untilText(".problem", "That token isn't valid")
 	b.mu.Lock()
 	b.wrong = nil // the 401 is in the browser's log, and is meant to be
 	b.mu.Unlock()
@@ -238,7 +238,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.untilText(".verdict .badge", "issued")
-	b.untilText("#live-story", "made the mobile key")
+	b.untilText("#live-history", "created the mobile key")
 	const untouched = `window.untouched === true`
 	if !ask(b, chromedp.Evaluate[bool](untouched)) {
 		t.Error("the page was loaded anew")
@@ -250,15 +250,15 @@ func TestPage(t *testing.T) {
 	b.mustBeAccessible("the confirmation of an action")
 	b.do(chromedp.SendKeys(chromedp.CSS("#reason"), "the owner asks for no changes\n"), chromedp.WaitVisible(chromedp.CSS(".verdict")))
 	b.untilText(".note", "Maria (admin): the owner asks for no changes")
-	b.untilText("#live-story", "Maria (admin) holds it")
+	b.untilText("#live-history", "Maria (admin) holds it")
 	b.do(chromedp.Click(chromedp.CSS(`a[href$="/release"]`)), chromedp.WaitVisible(chromedp.CSS("#reason")),
 		chromedp.SendKeys(chromedp.CSS("#reason"), "settled\n"), chromedp.WaitVisible(chromedp.CSS(".verdict")))
-	b.untilText("#live-story", "Maria (admin) released it")
+	b.untilText("#live-history", "Maria (admin) released it")
 	b.do(chromedp.Click(chromedp.CSS(`a[href$="/window"]`)), chromedp.WaitVisible(chromedp.CSS("#starts_at")))
 	b.mustBeAccessible("the window")
 
 	b.open("/reservations/default/3333122-433?plan=1")
-	b.untilText("#planned", "Nothing: Seam has it as it should be.")
+	b.untilText("#planned", "No changes needed.")
 	for _, path := range []string{"/", "/reservations", "/listings", "/listings/default/attic", "/events", "/sources", "/subscriptions", "/health", "/reservations?q=nobody", "/events/replay?type=reservation.created", "/docs"} {
 		b.open(path)
 		for _, scheme := range []string{"light", "dark"} {
@@ -276,7 +276,7 @@ func TestPage(t *testing.T) {
 	// Search as one types.
 	b.open("/reservations")
 	b.do(chromedp.Evaluate[chromedp.Void](`window.untouched = true`), chromedp.SendKeys(chromedp.CSS("#find"), "nobody@exam"))
-	b.untilText("#live-reservations", "None found")
+	b.untilText("#live-reservations", "No results")
 	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#find").select()`), chromedp.SendKeys(chromedp.CSS("#find"), "jane@exam"))
 	b.untilText("#live-reservations", "3333122-433")
 	if !ask(b, chromedp.Evaluate[bool](untouched)) {

@@ -315,7 +315,7 @@ func (s *service) countActivity(ctx context.Context) {
 		}
 		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		if err := s.store.FlushActivity(flush, s.activity); err != nil {
-			s.log.Warn("what happened could not be counted: the page's chart lacks it", "error", err)
+			s.log.Warn("activity not read: the page's chart is empty", "error", err)
 		}
 		cancel()
 	}

@@ -135,7 +135,7 @@ func (s *Service) mayOpen(ctx context.Context, source string, patch pms.ListingP
 		return err
 	}
 	if len(denied) > 0 {
-		return InvalidField("seam_access_group_ids", "this source may not open "+strings.Join(denied, ", "))
+		return InvalidField("seam_access_group_ids", "the source may not open "+strings.Join(denied, ", "))
 	}
 	return nil
 }

@@ -149,8 +149,8 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, view
 	}
 	var b bytes.Buffer
 	if err := views[view].ExecuteTemplate(&b, "layout.html", p); err != nil {
-		s.log.Error("a page can't be rendered", "view", view, "error", err)
-		problem(http.StatusInternalServerError, "this page can't be shown: the log says why").write(w)
+		s.log.Error("page not rendered", "view", view, "error", err)
+		problem(http.StatusInternalServerError, "This page can't be shown. The log has the reason.").write(w)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -202,10 +202,10 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	token, p := s.judgeToken(r, strings.TrimSpace(r.PostFormValue("token")))
 	if p != nil {
 		s.noteWrongSignIn(r)
-		words := "This is no admin token: it is one of STAYKEY_ADMIN_TOKEN, or one that staykey token new has made."
+		words := "That token isn't valid. Ask your administrator for one."
 		if p.Status == http.StatusTooManyRequests {
 			w.Header().Set("Retry-After", "1")
-			words = "Too many wrong tokens: wait a moment, and check the token."
+			words = "Too many wrong tokens. Wait a moment, and check the token."
 		}
 		s.render(w, r, p.Status, "sign-in", page{Title: "Sign in", Body: signIn{next, words}})
 		return
@@ -268,7 +268,7 @@ func (s *server) signedIn(next http.Handler) http.Handler {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			if !hmac.Equal([]byte(r.PostFormValue("csrf")), []byte(s.csrfToken(cookie))) {
-				s.refuse(w, r, problem(http.StatusForbidden, "this form is not of this session: open the page again"))
+				s.refuse(w, r, problem(http.StatusForbidden, "this form belongs to another session: reload the page"))
 				return
 			}
 			if p := mayDo(token, r.Method); p != nil && r.URL.Path != "/sign-out" {

@@ -145,7 +145,7 @@ func (s *server) replayPage(w http.ResponseWriter, r *http.Request) {
 func (s *server) doReplayPage(w http.ResponseWriter, r *http.Request) {
 	q, err := url.ParseQuery(r.PostFormValue("query"))
 	if err != nil {
-		s.refuse(w, r, unfit("query", "is no filter"))
+		s.refuse(w, r, unfit("query", "is not a valid filter"))
 		return
 	}
 	if p := storableValues("query.", q); p != nil {
@@ -183,7 +183,7 @@ func (s *server) replayWith(w http.ResponseWriter, r *http.Request, q url.Values
 			return
 		}
 	}
-	s.render(w, r, http.StatusOK, "replay", page{Title: "Apply events again", Active: "events", Body: v})
+	s.render(w, r, http.StatusOK, "replay", page{Title: "Replay events", Active: "events", Body: v})
 }
 
 // differenceLine words what a replay would change, for templates.

@@ -141,9 +141,9 @@ func pickFrom(groups admin.AccessGroups, chosen []string) []systemGroups {
 		if _, ok := groups.Named(id); !ok {
 			row := groupRowOf(groups, id)
 			row.Chosen = true
-			title := "Not known to Seam"
+			title := "Unknown to Seam"
 			if !groups.Asked {
-				title = "As they are set"
+				title = "Configured groups"
 			}
 			add("", title, row)
 		}

@@ -137,7 +137,7 @@ func (s *server) updates(w http.ResponseWriter, r *http.Request) {
 	of := admin.ActorOf(r.Context())
 	l, leave := s.watch.join(of, func() bool { _, ok := s.tokenOf(of.Hash[:]); return ok }, s.admin.ChangedSince)
 	if l == nil {
-		problem(http.StatusServiceUnavailable, "too many pages are open: this one does not update itself").after(beatEvery).write(w)
+		problem(http.StatusServiceUnavailable, "too many pages are open: reload this one to see changes").after(beatEvery).write(w)
 		return
 	}
 	defer leave()

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +23,14 @@ var pageFuncs = template.FuncMap{
 	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	"path":  func(parts ...string) string { return escapedPath(parts) },
 	"text":  text,
+	"counts": func(results map[string]int) []string {
+		names := map[string]string{"refused": "bad signature", "superseded": "outdated"}
+		var list []string
+		for _, result := range slices.Sorted(maps.Keys(results)) {
+			list = append(list, fmt.Sprint(results[result], " ", cmp.Or(names[result], result)))
+		}
+		return list
+	},
 	"notes": showNotes,
 	"list":  func(items ...any) []any { return items },
 	"dict": func(pairs ...any) map[string]any {
@@ -32,7 +42,7 @@ var pageFuncs = template.FuncMap{
 	},
 }
 
-// exact shows a time in a zone, with its year unless it is near.
+// exact formats a time in a zone, with the year unless it is near.
 func exact(at time.Time, zone *time.Location, now time.Time) string {
 	layout := "Mon 2 Jan 2006, 15:04 MST"
 	if d := at.Sub(now).Abs(); d < 180*24*time.Hour {
@@ -56,7 +66,7 @@ func escapedPath(parts []string) string {
 	return b.String()
 }
 
-// relative tells how far a time is from now, in the unit that people would use.
+// relative formats the distance of a time from now in the most readable unit.
 func relative(at, now time.Time) string {
 	d := at.Sub(now)
 	past := d < 0
@@ -91,7 +101,7 @@ func (r stayRow) Guest() string {
 	case text(r.Reservation.GuestEmail) != "":
 		return *r.Reservation.GuestEmail
 	}
-	return "no guest named"
+	return "no guest name"
 }
 
 // Link is the page of the reservation.

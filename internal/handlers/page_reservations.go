@@ -81,15 +81,15 @@ type reservationView struct {
 	Target    stay.Target
 	Overrides admin.Overrides
 	Groups    []groupRow
-	Story     []storyItem
-	Older     string // the address of older parts of the story
+	History   []historyItem
+	Older     string // the link to older entries
 	Plan      []stay.PlannedCall
 	PlanAsked bool
 	PlanError string
 	Actions   []actionChoice
 }
 
-// comparison is one thing as it should be and as it is.
+// comparison is one expected value and the actual one.
 type comparison struct {
 	What   string
 	Should string
@@ -116,7 +116,7 @@ func (s *server) reservationPage(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "reservation", page{Title: "Reservation " + ref.ReservationID, Active: "reservations", Body: body})
 }
 
-const storyShown = 200
+const historyShown = 200
 
 func (s *server) reservationView(ctx context.Context, v admin.View, q url.Values) (reservationView, error) {
 	ref := v.Reservation.Ref()
@@ -143,10 +143,10 @@ func (s *server) reservationView(ctx context.Context, v admin.View, q url.Values
 	if items.Next != "" {
 		b.Older = nextLink(b.Link(), url.Values{}, items.Next)
 	}
-	b.Story = story(items.Items)
+	b.History = history(items.Items)
 	if b.PlanAsked = q.Get("plan") != ""; b.PlanAsked {
 		if b.Plan, err = s.admin.Plan(ctx, ref); err != nil {
-			b.PlanError = "Seam could not be asked now: try again in a moment."
+			b.PlanError = "Seam can't be reached right now. Try again in a moment."
 		}
 	}
 	b.Actions = choices(v, b.Overrides, s.Now())
@@ -155,14 +155,14 @@ func (s *server) reservationView(ctx context.Context, v admin.View, q url.Values
 
 // timelinePart returns a part of a timeline; the newest where the cursor is not one of it.
 func (s *server) timelinePart(ctx context.Context, ref stay.Ref, cursor string) (admin.Page[admin.TimelineItem], error) {
-	found, err := s.admin.Timeline(ctx, ref, admin.Paging{Limit: storyShown, Cursor: cursor})
+	found, err := s.admin.Timeline(ctx, ref, admin.Paging{Limit: historyShown, Cursor: cursor})
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
-		return s.admin.Timeline(ctx, ref, admin.Paging{Limit: storyShown})
+		return s.admin.Timeline(ctx, ref, admin.Paging{Limit: historyShown})
 	}
 	return found, err
 }
 
-// compare sets what should be beside what is, as far as it is known without asking Seam.
+// compare lists the expected and the recorded state at Seam, without asking Seam.
 func compare(t stay.Target, v admin.View, groups admin.AccessGroups, zone *time.Location, now time.Time) []comparison {
 	u := v.User
 	exists := u != nil && u.ACSUserID != nil && u.RemovedAt == nil
@@ -230,12 +230,12 @@ type actionChoice struct {
 }
 
 var allChoices = []actionChoice{
-	{admin.Reconcile, "Check and repair", "It is compared with Seam now, and what differs is mended. What somebody removed or suspended there comes back.", false},
-	{admin.Reissue, "New mobile key", "The present mobile key is deleted and a new one is made in its place: the guest has to accept it in the app again.", false},
-	{admin.Window, "Other times", "Access begins earlier or ends later than the stay, until the PMS moves it.", false},
-	{admin.Hold, "Hold", "Nothing of it is changed at Seam, whatever the PMS says, until it is released.", false},
-	{admin.Release, "Release", "It goes on: it is compared with Seam and brought to what it should be.", false},
-	{admin.Revoke, "Revoke the key", "The guest can't open any door from then on. It stays so until a new mobile key is issued here.", true},
+	{admin.Reconcile, "Check and repair", "Compares with Seam now and repairs differences. Restores what somebody removed or suspended there.", false},
+	{admin.Reissue, "New mobile key", "Replaces the mobile key. The guest must accept the new one in the app.", false},
+	{admin.Window, "Change access times", "Let the guest in earlier or stay later. Reset if the PMS changes the dates.", false},
+	{admin.Hold, "Hold", "Changes nothing at Seam, whatever the PMS sends, until you release it.", false},
+	{admin.Release, "Release", "Ends the hold. Compares with Seam and applies pending changes.", false},
+	{admin.Revoke, "Revoke the key", "The guest loses access immediately. To restore it, use New mobile key.", true},
 }
 
 // choices are the actions that can be done now.
@@ -293,7 +293,7 @@ func (s *server) actionForm(r *http.Request) (actionForm, error) {
 	var f actionForm
 	i := slices.IndexFunc(allChoices, func(c actionChoice) bool { return string(c.Kind) == chi.URLParam(r, "action") })
 	if i < 0 {
-		return f, &admin.Error{Kind: admin.NotFound, Message: "there is no such action"}
+		return f, &admin.Error{Kind: admin.NotFound, Message: "unknown action"}
 	}
 	v, err := s.admin.Reservation(r.Context(), refOf(r))
 	if err != nil {
@@ -354,14 +354,14 @@ func (s *server) doActionPage(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, f.Link(), http.StatusSeeOther)
 }
 
-// windowTime reads a form's time; nil where it is the stay's own, or empty.
-func (f actionForm) windowTime(said string, stay *time.Time) (*time.Time, error) {
-	if said == "" {
+// windowTime parses a form's time. It returns nil for an empty one and for the stay's own time.
+func (f actionForm) windowTime(value string, stay *time.Time) (*time.Time, error) {
+	if value == "" {
 		return nil, nil
 	}
-	at, err := time.ParseInLocation(formTime, said, orUTC(f.Zone))
+	at, err := time.ParseInLocation(formTime, value, orUTC(f.Zone))
 	if err != nil {
-		return nil, fmt.Errorf("%q is no date and time", said)
+		return nil, fmt.Errorf("%q is not a date and time", value)
 	}
 	if stay != nil && at.Format(formTime) == stay.In(orUTC(f.Zone)).Format(formTime) {
 		return nil, nil

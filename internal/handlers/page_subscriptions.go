@@ -114,7 +114,7 @@ func (s *server) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if verb != "enable" && verb != "disable" {
-		s.refuse(w, r, problem(http.StatusNotFound, "a subscription can be tested, enabled and disabled"))
+		s.refuse(w, r, problem(http.StatusNotFound, "unknown action: use test, enable or disable"))
 		return
 	}
 	if _, err := s.admin.SwitchSubscription(r.Context(), name, verb == "enable", "", ""); err != nil {

@@ -72,16 +72,16 @@ func (s *server) today(ctx context.Context) (today, error) {
 func troublesOf(p admin.Provisioning, oldest *time.Time, now time.Time) []trouble {
 	var list []trouble
 	if p.Paused != nil {
-		list = append(list, trouble{"No keys are made or changed now: " + *p.Paused, "Webhooks are taken all the same, and what they say is done as soon as it can be."})
+		list = append(list, trouble{"Keys are not being created or changed: " + *p.Paused, "Webhooks are still accepted and will be processed once this is fixed."})
 	}
 	for _, d := range p.Disconnected {
-		list = append(list, trouble{"Access system " + d.ACSSystemID + " is disconnected from Seam since " + d.Since + ".", "Reconnect it in the Seam console: its reservations go on by themselves then."})
+		list = append(list, trouble{"Access system " + d.ACSSystemID + " has been disconnected from Seam since " + d.Since + ".", "Reconnect it in the Seam console. Its reservations then resume automatically."})
 	}
 	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
-		list = append(list, trouble{"Many keys are missing at Seam at once, and are left alone.", "See whether the access system is the right one; then reconcile reservations one by one."})
+		list = append(list, trouble{"Many keys are missing at Seam at once, so none were changed.", "Check that the access system is the right one, then repair reservations one by one."})
 	}
 	if oldest != nil && now.Sub(*oldest) > admin.SlowBacklog {
-		list = append(list, trouble{"Events wait to be applied since " + pms.FormatInstant(*oldest) + ".", "See the log of the service, and the load of Postgres."})
+		list = append(list, trouble{"Events have been waiting since " + pms.FormatInstant(*oldest) + ".", "Check the service's log and the load of Postgres."})
 	}
 	return list
 }

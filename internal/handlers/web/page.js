@@ -28,9 +28,9 @@
       const open = [...part.querySelectorAll("details")].map((d) => d.open);
       const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
       part.innerHTML = other.innerHTML;
-      if (part.matches("#live-reservation, #live-story") && open.length) {
+      if (part.matches("#live-reservation, #live-history") && open.length) {
         const now = [...part.querySelectorAll("details")];
-        const more = Math.max(now.length - open.length, 0); // what is new stands first
+        const more = Math.max(now.length - open.length, 0); // new entries come first
         open.forEach((was, i) => { if (now[i + more]) now[i + more].open = was; });
       }
       if (focused) [...part.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus();
