@@ -1,10 +1,12 @@
+-- +goose NO TRANSACTION
 -- The guest's side: links, and what was handed out to phones by them. No link, token or instant key is here: of links a hash, of the rest
 -- the ids of Seam's objects. Old versions of the binary leave it alone; the triggers work for their changes too.
+-- Each statement locks one table and can be repeated.
 -- +goose Up
 
 -- A stay as its guest meets it, from the first time that its link is shown on. It has no foreign key: what was handed out is taken back
 -- also after its reservation is gone.
-CREATE TABLE guest_stays (
+CREATE TABLE IF NOT EXISTS guest_stays (
     source         text          NOT NULL,
     reservation_id text          NOT NULL,
     counter        integer       NOT NULL DEFAULT 0,  -- of its link: another guest's, or a renewed one, is the next
@@ -19,10 +21,10 @@ CREATE TABLE guest_stays (
     lease_until    timestamptz,
     PRIMARY KEY (source, reservation_id)
 ) WITH (fillfactor = 80);
-CREATE INDEX guest_stays_due ON guest_stays (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS guest_stays_due ON guest_stays (due_at) WHERE due_at IS NOT NULL;
 
 -- SHA-256 of the id in a link. A link holds while its counter is the stay's.
-CREATE TABLE guest_links (
+CREATE TABLE IF NOT EXISTS guest_links (
     id_hash        bytea       PRIMARY KEY,
     source         text        NOT NULL,
     reservation_id text        NOT NULL,
@@ -30,10 +32,10 @@ CREATE TABLE guest_links (
     created_at     timestamptz NOT NULL,
     FOREIGN KEY (source, reservation_id) REFERENCES guest_stays ON DELETE CASCADE
 );
-CREATE INDEX guest_links_stay ON guest_links (source, reservation_id);
+CREATE INDEX IF NOT EXISTS guest_links_stay ON guest_links (source, reservation_id);
 
 -- An instant key or a client session at Seam. A row without seam_id is a mark: its call is being made, or its answer was lost.
-CREATE TABLE handed_out (
+CREATE TABLE IF NOT EXISTS handed_out (
     id                bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source            text        NOT NULL,
     reservation_id    text        NOT NULL,
@@ -52,13 +54,13 @@ CREATE TABLE handed_out (
     deleted_at        timestamptz,                   -- Seam took the deletion
     FOREIGN KEY (source, reservation_id) REFERENCES guest_stays
 );
-CREATE INDEX handed_out_stay ON handed_out (source, reservation_id);
-CREATE INDEX handed_out_identity ON handed_out (user_identity_id);
+CREATE INDEX IF NOT EXISTS handed_out_stay ON handed_out (source, reservation_id);
+CREATE INDEX IF NOT EXISTS handed_out_identity ON handed_out (user_identity_id);
 
 -- Whatever changes a key has what was handed out of it looked at, in the same commit. The key is locked before, by whoever changes it and by
 -- whoever hands out.
 -- +goose StatementBegin
-CREATE FUNCTION handed_out_may_end() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION handed_out_may_end() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     stay record;
 BEGIN
@@ -73,18 +75,18 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-CREATE TRIGGER handed_out_may_end AFTER UPDATE ON mobile_keys FOR EACH ROW
+CREATE OR REPLACE TRIGGER handed_out_may_end AFTER UPDATE ON mobile_keys FOR EACH ROW
     WHEN ((OLD.status, OLD.sequence, OLD.generation) IS DISTINCT FROM (NEW.status, NEW.sequence, NEW.generation)) EXECUTE FUNCTION handed_out_may_end();
-CREATE TRIGGER handed_out_may_end_gone AFTER DELETE ON mobile_keys FOR EACH ROW EXECUTE FUNCTION handed_out_may_end();
-CREATE TRIGGER handed_out_may_end AFTER UPDATE ON acs_users FOR EACH ROW
+CREATE OR REPLACE TRIGGER handed_out_may_end_gone AFTER DELETE ON mobile_keys FOR EACH ROW EXECUTE FUNCTION handed_out_may_end();
+CREATE OR REPLACE TRIGGER handed_out_may_end AFTER UPDATE ON acs_users FOR EACH ROW
     WHEN ((OLD.user_identity_id, OLD.acs_credential_id, OLD.removed_at IS NULL, OLD.deleted_at IS NULL)
         IS DISTINCT FROM (NEW.user_identity_id, NEW.acs_credential_id, NEW.removed_at IS NULL, NEW.deleted_at IS NULL)) EXECUTE FUNCTION handed_out_may_end();
-CREATE TRIGGER handed_out_may_end_gone AFTER DELETE ON acs_users FOR EACH ROW EXECUTE FUNCTION handed_out_may_end();
+CREATE OR REPLACE TRIGGER handed_out_may_end_gone AFTER DELETE ON acs_users FOR EACH ROW EXECUTE FUNCTION handed_out_may_end();
 
 -- +goose Down
-DROP TRIGGER handed_out_may_end_gone ON acs_users;
-DROP TRIGGER handed_out_may_end ON acs_users;
-DROP TRIGGER handed_out_may_end_gone ON mobile_keys;
-DROP TRIGGER handed_out_may_end ON mobile_keys;
-DROP FUNCTION handed_out_may_end();
-DROP TABLE handed_out, guest_links, guest_stays;
+DROP TRIGGER IF EXISTS handed_out_may_end_gone ON acs_users;
+DROP TRIGGER IF EXISTS handed_out_may_end ON acs_users;
+DROP TRIGGER IF EXISTS handed_out_may_end_gone ON mobile_keys;
+DROP TRIGGER IF EXISTS handed_out_may_end ON mobile_keys;
+DROP FUNCTION IF EXISTS handed_out_may_end();
+DROP TABLE IF EXISTS handed_out, guest_links, guest_stays;

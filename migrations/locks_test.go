@@ -4,10 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"io/fs"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -125,6 +128,172 @@ func TestIndexesAreMadeConcurrently(t *testing.T) {
 				t.Errorf("%s makes an index on %s that blocks writing: CREATE INDEX CONCURRENTLY, in a file with NO TRANSACTION", name, m[2])
 			}
 		}
+	}
+}
+
+// TestStatementsLockOneTable reads the migrations: a transaction that alters two tables waits for the second while it keeps everybody from the first,
+// and deadlocks with a version that takes them in another order; one that updates rows keeps them locked until its end.
+func TestStatementsLockOneTable(t *testing.T) {
+	t.Parallel()
+	names, err := fs.Glob(migrations.Files(), "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	created := regexp.MustCompile(`CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?(\w+)`)
+	locks := regexp.MustCompile(`(?:ALTER TABLE|REFERENCES|UPDATE|(?:AFTER|BEFORE) [A-Z ]+ ON|DELETE FROM|DROP TABLE) (?:IF EXISTS )?([a-z_]+)`)
+	comment := regexp.MustCompile(`--.*`)
+	for _, name := range names {
+		if name < "00008" { // released as one
+			continue
+		}
+		content, err := fs.ReadFile(migrations.Files(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(content), "+goose NO TRANSACTION") {
+			continue
+		}
+		up, _, _ := strings.Cut(string(content), "+goose Down")
+		up = comment.ReplaceAllString(up, "")
+		own, others := map[string]bool{}, map[string]bool{}
+		for _, m := range created.FindAllStringSubmatch(up, -1) {
+			own[m[1]] = true
+		}
+		for _, m := range locks.FindAllStringSubmatch(up, -1) {
+			if !own[m[1]] {
+				others[m[1]] = true
+			}
+		}
+		if len(others) > 1 {
+			t.Errorf("%s locks %v in one transaction: NO TRANSACTION, and statements that can be repeated", name, slices.Sorted(maps.Keys(others)))
+		}
+	}
+}
+
+// TestMigrationsCanBeRepeated applies all that have no transaction a second time, as after one that was interrupted just before its end.
+func TestMigrationsCanBeRepeated(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db, err := sql.Open("pgx", storetest.DSN(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	names, err := fs.Glob(migrations.Files(), "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		content, err := fs.ReadFile(migrations.Files(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(content), "+goose NO TRANSACTION") {
+			continue
+		}
+		if _, err := db.ExecContext(ctx, `DELETE FROM goose_db_version WHERE version_id = $1`, version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := tables(t, db)
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files(), goose.WithAllowOutofOrder(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := provider.Up(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done) < 5 {
+		t.Errorf("only %d were repeated", len(done))
+	}
+	if diff := cmp.Diff(before, tables(t, db)); diff != "" {
+		t.Errorf("the schema is another (-before +after):\n%s", diff)
+	}
+}
+
+// tables lists columns, constraints, indexes and triggers.
+func tables(t *testing.T, db *sql.DB) []string {
+	t.Helper()
+	rows, err := db.QueryContext(context.Background(), `
+		SELECT attrelid::regclass || ' ' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+			WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'S')
+		UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+		UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+		UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+		UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prokind IN ('f', 'p') AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')
+		ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var list []string
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, line)
+	}
+	return list
+}
+
+// TestStatesOfOldRows carries rows that have no state of record's through 00008, more of them than it corrects at a time, while an old version writes.
+func TestStatesOfOldRows(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	dsn := storetest.EmptyDSN(t)
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(ctx, 4); err != nil {
+		t.Fatal(err)
+	}
+	old := session(t, dsn)
+	run(t, old, `INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at) SELECT 'a', 'r' || i, 'confirmed', now(), 1, now(), now() FROM generate_series(1, 3300) i`)
+	run(t, old, `INSERT INTO user_identities (user_identity_key, user_identity_id, own, created_at) SELECT 'k' || i, 'u' || i, true, now() FROM generate_series(1, 3300) i`)
+	run(t, old, `INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, removed_at, lost_at, changed_at)
+		SELECT 'a', 'r' || i, 's', 'k' || i, 'u' || i, '', CASE WHEN i % 3 > 0 THEN 'acs' || i END, CASE WHEN i % 3 = 0 THEN now() END, CASE WHEN i % 3 = 2 THEN now() END, now() FROM generate_series(1, 3300) i`)
+	run(t, old, `BEGIN`)
+	run(t, old, `UPDATE acs_users SET changed_at = now() WHERE reservation_id = 'r1'`) // an attempt of the old version, which 00008 must wait for
+	waits, ended := make(chan error, 1000), make(chan error, 1)
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["lock_timeout"] = migrations.LockTimeout.String()
+	polite := stdlib.OpenDB(*config)
+	t.Cleanup(func() { _ = polite.Close() })
+	go func() {
+		_, err := migrations.Up(ctx, polite, func(err error) { waits <- err })
+		ended <- err
+	}()
+	select {
+	case <-waits:
+	case err := <-ended:
+		t.Fatalf("it did not wait: %v", err)
+	}
+	run(t, old, `COMMIT`)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	var wrong int
+	var valid bool
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM acs_users WHERE (acs_user_id IS NULL) <> (made_at IS NULL) OR lost_at IS NOT NULL AND marked_at IS NULL`).Scan(&wrong); err != nil || wrong > 0 {
+		t.Errorf("%d rows without a state: %v", wrong, err)
+	}
+	if err := db.QueryRowContext(ctx, `SELECT convalidated FROM pg_constraint WHERE conname = 'acs_users_state'`).Scan(&valid); err != nil || !valid {
+		t.Errorf("the constraint is not valid: %v", err)
 	}
 }
 

@@ -36,7 +36,7 @@ const LockTimeout = 700 * time.Millisecond
 // Pauses before what was given up is tried again.
 const (
 	shortestPause = time.Second
-	longestPause  = 10 * time.Second
+	longestPause  = 5 * time.Second
 )
 
 // Up applies what is missing and returns the names of what it applied. Concurrent callers wait for each other at goose's advisory lock, so that
@@ -51,6 +51,7 @@ func Up(ctx context.Context, db *sql.DB, waiting func(error)) ([]string, error) 
 	}
 	var applied []string
 	for pause := shortestPause; ; {
+		before := len(applied)
 		err := upByOne(ctx, db, provider, &applied)
 		if err == nil {
 			return applied, nil
@@ -60,6 +61,9 @@ func Up(ctx context.Context, db *sql.DB, waiting func(error)) ([]string, error) 
 		}
 		if waiting != nil {
 			waiting(err)
+		}
+		if len(applied) > before { // whoever was in the way has gone
+			pause = shortestPause
 		}
 		next := time.NewTimer(pause)
 		select {
