@@ -83,9 +83,11 @@ fmt: ## format the code
 
 generate: ## write the generated files
 	@go run ./cmd/server openapi > docs/openapi.json
+	@cd tools && go run ./windowszones > ../internal/pms/windowszones.go.new && mv ../internal/pms/windowszones.go.new ../internal/pms/windowszones.go
 
 generated: ## fail if a generated file is out of date
 	@go run ./cmd/server openapi | diff -u docs/openapi.json - || { echo "docs/openapi.json is not up to date: make generate"; exit 1; }
+	@cd tools && go run ./windowszones | diff -u ../internal/pms/windowszones.go - || { echo "internal/pms/windowszones.go is not up to date: make generate"; exit 1; }
 	@go mod tidy -diff && (cd tools && go mod tidy -diff)
 
 licences: ## fail if docs/licences.md is out of date or has a forbidden licence (make licences WRITE=1 writes it)

@@ -10,6 +10,7 @@ tool (
 )
 
 require (
+	github.com/thlib/go-timezone-local v0.0.9
 	k8s.io/api v0.35.0
 	k8s.io/apimachinery v0.35.0
 	sigs.k8s.io/kustomize/api v0.20.1

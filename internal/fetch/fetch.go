@@ -258,7 +258,7 @@ func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) 
 	}
 	next := decide(a, f.first)
 	if next.giveUp {
-		log.Error("gave up fetching the documents of an event: it is rejected, replay it once the cause is removed", "attempts", a.number, "error", reason)
+		log.Error("gave up fetching the documents of an event: replay it once the cause is removed", "attempts", a.number, "error", reason)
 		return f.store.GiveUpFetch(ctx, e.EventID, "its documents could not be fetched: "+reason.Error())
 	}
 	if err := f.store.NoteFetch(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents, asked %d times: %v", a.number, reason)); err != nil {

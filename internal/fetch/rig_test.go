@@ -225,3 +225,28 @@ func TestTriesAreBounded(t *testing.T) {
 		t.Errorf("%d entries, the first is %+v", len(e.Tries), first)
 	}
 }
+
+// Documents that never come cost nothing that the webhook itself has said: its cancel was applied, and the event says so.
+func TestGivingUpKeepsWhatWasApplied(t *testing.T) {
+	t.Parallel()
+	const program = `if .fetched then {ignore: "done"} else
+		{reservation: {reservation_id: "r", status: (if .body.id == 0 then "cancelled" else "pending" end), pms_status: "x"}}, {fetch: {kind: "doc", id: .body.id}} end`
+	_, s := pmsOf(t, program, bearerDoc, func(s *pms.FetchSettings) { s.Token = "x" }, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	r := newRig(t, time.Millisecond, map[string]pms.Source{"s": s})
+	ids := r.post("s", 2)
+	for i, want := range []string{store.EventApplied, store.EventRejected} {
+		_ = r.fetcher.work(t.Context(), ids[i])
+		if _, err := r.store.Pool().Exec(t.Context(), `UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.fetcher.work(t.Context(), ids[i]); err != nil {
+			t.Fatal(err)
+		}
+		e := r.event(ids[i])
+		if e.Status != want || !strings.Contains(*e.Reason, "500 Internal Server Error") || (e.AppliedAt != nil) != (want == store.EventApplied) {
+			t.Errorf("%s %q, applied at %v; want %s", e.Status, *e.Reason, e.AppliedAt, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -56,6 +57,30 @@ func requireJSON(h http.Header) *Problem {
 		return problem(http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
 	}
 	return nil
+}
+
+// fromForm is the JSON that a form carries in one of its fields, as in payload={...}, for a format that reads JSON; any other body
+// as it is. Of a format that reads forms too, the field must be the only one.
+func fromForm(h http.Header, f *pms.Format, body []byte) []byte {
+	if mediaType(h) != "application/x-www-form-urlencoded" || !f.TakesJSON() {
+		return body
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil || (f.TakesForms() && len(form) != 1) {
+		return body
+	}
+	var found []string
+	for _, values := range form {
+		for _, v := range values {
+			if v = strings.TrimSpace(v); strings.HasPrefix(v, "{") || strings.HasPrefix(v, "[") {
+				found = append(found, v)
+			}
+		}
+	}
+	if len(found) != 1 {
+		return body
+	}
+	return []byte(found[0])
 }
 
 // bodyKind tells how a PMS's body is read: "" for JSON, "form" or "query".

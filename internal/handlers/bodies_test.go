@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -66,6 +67,18 @@ func TestBodiesOfPMSs(t *testing.T) {
 			why: "PHP's media type, of a format that reads forms", path: "/webhooks/hostfully/" + urlToken, contentType: "application/x-www-form-urlencoded",
 			change: func(string) string { return `{"event_type":"BOOKING_CANCELLED","lead_uid":"lead-5"}` }, status: 202,
 		},
+		{why: "JSON in a field of a form", contentType: "application/x-www-form-urlencoded", change: func(s string) string { return url.Values{"payload": {s}}.Encode() }, status: 202},
+		{
+			why: "JSON in a field of a form, beside others", contentType: "application/x-www-form-urlencoded; charset=UTF-8",
+			change: func(s string) string { return url.Values{"event": {"reservation.updated"}, "data": {" " + s}}.Encode() }, status: 202,
+		},
+		{
+			why: "JSON in a field of a form, of a format that reads forms", path: "/webhooks/hostfully/" + urlToken, contentType: "application/x-www-form-urlencoded",
+			change: func(string) string {
+				return "payload=" + url.QueryEscape(`{"event_type":"BOOKING_CANCELLED","lead_uid":"lead-6"}`)
+			}, status: 202,
+		},
+		{why: "a form with two fields of JSON", contentType: "application/x-www-form-urlencoded", change: func(s string) string { return url.Values{"a": {s}, "b": {s}}.Encode() }, status: 415},
 		{why: "no media type", contentType: "-", status: 202},
 		{why: "a media type of bytes", contentType: "application/octet-stream", status: 202},
 		{why: "gzip", change: func(s string) string { return compressed(t, s) }, headers: []string{"Content-Encoding", "gzip"}, status: 202},
@@ -97,7 +110,7 @@ func TestBodiesOfPMSs(t *testing.T) {
 			}
 			if c.status >= 400 {
 				r.mustBeProblem(t, c.status)
-				if got := r.header.Get("Accept-Encoding"); (c.status == 415) != (got == "gzip") {
+				if got := r.header.Get("Accept-Encoding"); (c.status == 415 && len(c.headers) > 0) != (got == "gzip") {
 					t.Errorf("Accept-Encoding %q", got)
 				}
 				return

@@ -168,6 +168,7 @@ func idOf(id *string) string {
 // acceptForeign keeps what a PMS posts in its own words. What it means is found out when it is applied: a PMS can't mend
 // what we don't understand, and would switch the webhook off.
 func (s *server) acceptForeign(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery, proof pms.Proof) {
+	d.Body = fromForm(r.Header, source.Format, d.Body)
 	kind, p := bodyKind(r.Header, source.Format, d.Body)
 	if p != nil {
 		p.write(w)

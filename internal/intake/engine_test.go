@@ -590,3 +590,46 @@ func TestSegments(t *testing.T) {
 		t.Errorf("it moves again at %v", due)
 	}
 }
+
+// A mapping that is given no time is put back with its order kept, and tried again later; the events behind it go on. It is rejected
+// only after several tries.
+func TestMappingsThatTakeTooLong(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, `module {"type": ["type"]}; if .body.type == "slow" then reduce range(5000) as $n (0; . + 1) | empty else empty end, .body.says[]`)
+	patient, hurried := w.source.Format, *w.source.Format
+	hurried.LongestRun = time.Nanosecond
+	slow := func(id string) store.Event {
+		return w.insert(store.Event{Type: "slow", Request: []byte(`{}`), Body: []byte(`{"type": "slow", "says": [` + room(id, "", "L", "confirmed", 1) + `]}`)})
+	}
+	tries := func(e store.Event) int {
+		got := w.event(e)
+		if got.Status != store.EventAccepted {
+			t.Fatalf("%s %s", got.Status, deref(got.Reason))
+		}
+		return got.Tries
+	}
+
+	w.source.Format = &hurried
+	first := slow("first")
+	quick := w.says(room("quick", "", "L", "confirmed", 1))
+	w.becomes(quick, store.EventApplied, "")
+	if n := tries(first); n != 1 {
+		t.Errorf("the slow one has been tried %d times", n)
+	}
+	w.source.Format = patient
+	w.becomes(first, store.EventAccepted, "") // its time has not come
+	w.now = w.now.Add(time.Minute)
+	w.becomes(first, store.EventApplied, "")
+
+	w.source.Format = &hurried
+	last := slow("last")
+	for n := range 3 {
+		w.drain()
+		if got := tries(last); got != n+1 {
+			t.Errorf("tried %d times, want %d", got, n+1)
+		}
+		w.now = w.now.Add(time.Minute)
+	}
+	w.becomes(last, store.EventRejected, "took too long")
+	w.want("first confirmed L, quick confirmed L, last none", "first", "quick", "last")
+}

@@ -140,7 +140,7 @@ func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, 
 		}
 		b := newBatch(a.now().UTC(), a.source, a.log)
 		var listings []store.ListingRef
-		for _, id := range append([]*string{seen.ListingID}, roomsOf(seen)...) {
+		for _, id := range append([]*string{seen.ListingID}, roomsOf(seen.Segments)...) {
 			if id != nil {
 				listings = append(listings, store.ListingRef{Source: seen.Source, ListingID: *id})
 			}
@@ -176,9 +176,10 @@ func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, 
 	return moved, err
 }
 
-func roomsOf(r store.Reservation) []*string {
+// roomsOf are the listings of a stay's segments, nil for one that has no room yet.
+func roomsOf(segments []byte) []*string {
 	var rooms []*string
-	for _, s := range segmentsOf(r.Segments) {
+	for _, s := range segmentsOf(segments) {
 		rooms = append(rooms, s.ListingID)
 	}
 	return rooms

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -92,7 +93,7 @@ func (a *Applier) followAll(ctx context.Context, stays []store.StayOfOtherPolicy
 		var wishes []store.Wish
 		for _, s := range stays {
 			before := b.reservations[store.Ref{Source: s.Source, ReservationID: s.ReservationID}]
-			r, followed := b.followed(before, s.Live, policy)
+			r, followed := b.followed(before, s, policy)
 			if !followed {
 				continue
 			}
@@ -114,8 +115,10 @@ func (b *batch) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOt
 	refs := make([]store.Ref, len(stays))
 	for i, s := range stays {
 		refs[i] = store.Ref{Source: s.Source, ReservationID: s.ReservationID}
-		if s.ListingID != nil {
-			listings = append(listings, store.ListingRef{Source: s.Source, ListingID: *s.ListingID})
+		for _, id := range append(roomsOf(s.Segments), s.ListingID) {
+			if id != nil {
+				listings = append(listings, store.ListingRef{Source: s.Source, ListingID: *id})
+			}
 		}
 	}
 	if err := b.lockListings(ctx, tx, listings, false); err != nil {
@@ -127,21 +130,21 @@ func (b *batch) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOt
 
 // followed is a locked stay as the policy has it. A stay that has followed meanwhile, or was cancelled or moved to a listing that
 // is not locked, is left as it is: the next look finds it, if it still has to follow.
-func (b *batch) followed(r store.Reservation, live bool, policy namedPolicy) (store.Reservation, bool) {
+func (b *batch) followed(r store.Reservation, seen store.StayOfOtherPolicy, policy namedPolicy) (store.Reservation, bool) {
 	if r.Status != pms.Confirmed || text(r.Policy) == policy.fingerprint {
 		return r, false
 	}
-	if !live { // nobody needs its times any more
+	if !seen.Live { // nobody needs its times any more
 		r.Policy = &policy.fingerprint
 		return r, true
 	}
-	if r.ListingID == nil {
-		completeStay(&r, store.Listing{}, policy, b.now)
-		return r, true
-	}
-	listing, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
-	if !locked {
+	listing, locked := b.listingOf(&r)
+	if !locked || !bytes.Equal(r.Segments, seen.Segments) {
 		return r, false
+	}
+	if r.Segments != nil { // with another time zone, the room of now may be another one
+		b.complete(&r)
+		return r, text(r.Policy) == policy.fingerprint
 	}
 	if listing.MergedInto != nil { // it continues there, as the listing's own fan-out would have it
 		r.ListingID = b.present(r.Source, r.ListingID)

@@ -250,3 +250,43 @@ func TestPoliciesAreDecidedTogether(t *testing.T) {
 		}
 	}
 }
+
+// A stay of several rooms takes the times of its property from the room that it has, or from the first that is known; with another policy
+// it moves at other times, and may be in another room.
+func TestSegmentsFollowThePolicyOfTheirSource(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	w.source.Name = "default"
+	decide := func(change func(*pms.Policy)) {
+		t.Helper()
+		change(&w.source.Policy)
+		if _, err := w.store.DecidePolicies(t.Context(), []store.SourcePolicy{{Source: "default", Fingerprint: w.source.Policy.Fingerprint()}}); err != nil {
+			t.Fatal(err)
+		}
+		w.drain()
+	}
+	decide(func(p *pms.Policy) { p.TimeZone = "UTC" })
+	w.says(`{"listing": {"listing_id": "b", "time_zone": "Europe/Madrid"}}`)
+	stay := func(id, first string) {
+		w.says(`{"reservation":{"reservation_id":"` + id + `","status":"confirmed","listing_id":` + first + `,"check_in":"2024-10-20","check_out":"2024-10-23",
+			"segments":[{"listing_id":` + first + `},{"listing_id":"b","from":"2024-10-21"}]}}`)
+	}
+	stay("unassigned", "null")
+	stay("known", `"b"`)
+	w.drain()
+	starts := func(id string) string { return pms.FormatInstant(*w.reservation(id).Reservation.CheckIn) }
+	for _, c := range []struct{ id, want string }{{"unassigned", "2024-10-20T13:00:00.000Z"}, {"known", "2024-10-20T13:00:00.000Z"}} {
+		if got := starts(c.id); got != c.want {
+			t.Errorf("%s starts at %s, want %s", c.id, got, c.want)
+		}
+	}
+	decide(func(p *pms.Policy) { p.CheckInTime = "16:00" })
+	for _, id := range []string{"unassigned", "known"} {
+		if got := starts(id); got != "2024-10-20T14:00:00.000Z" {
+			t.Errorf("with the new policy %s starts at %s", id, got)
+		}
+		if due := w.reservation(id).Reservation.SegmentDue; due == nil || !due.Equal(instant("2024-10-21T14:00:00Z")) {
+			t.Errorf("with the new policy %s moves at %v", id, due)
+		}
+	}
+}

@@ -26,8 +26,10 @@ import (
 type Format struct {
 	Name string
 	Manifest
-	program string
-	code    *gojq.Code
+	// LongestRun is what a run may take of time, times the patience of its mapping; 0 for two seconds.
+	LongestRun time.Duration
+	program    string
+	code       *gojq.Code
 }
 
 // Manifest is what a program says of itself, as the constant object of its module directive.

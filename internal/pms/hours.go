@@ -251,7 +251,11 @@ func (f fields) zone(name string, m *Moment, v any) {
 	if zone = strings.TrimSpace(zone); !m.IsLocal() || (v != nil && ok && zone == "") || v == nil {
 		return
 	}
-	with, err := m.in(zone)
+	zone, err := zoneNamed(zone)
+	with := *m
+	if err == nil {
+		with, err = m.in(zone)
+	}
 	if err != nil {
 		f.drop(name+".time_zone", err.Error()+": the zone of the listing or the source is used")
 		return

@@ -175,6 +175,15 @@ func ParseTimeZone(name string) (*time.Location, error) {
 	return zone, nil
 }
 
+// zoneNamed is the IANA name of a time zone that a PMS names, by IANA's name or by Windows'.
+func zoneNamed(name string) (string, error) {
+	if iana, ok := windowsZones[name]; ok {
+		return iana, nil
+	}
+	_, err := ParseTimeZone(name)
+	return name, err
+}
+
 // ParseClock checks a time of day and returns it as HH:MM.
 func ParseClock(s string) (string, error) {
 	for _, layout := range []string{"15:04", "15:04:05"} {

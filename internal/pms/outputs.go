@@ -349,10 +349,10 @@ func (r *reading) listing(f fields) {
 		CheckInTime: f.clock("check_in_time"), CheckOutTime: f.clock("check_out_time"),
 	}
 	if zone := f.text("time_zone"); zone != nil {
-		if _, err := ParseTimeZone(*zone); err != nil {
+		if iana, err := zoneNamed(*zone); err != nil {
 			f.drop("time_zone", err.Error())
 		} else {
-			l.TimeZone = zone
+			l.TimeZone = &iana
 		}
 	}
 	if groups := f.values["seam_access_group_ids"]; groups != nil && !deleted {

@@ -136,7 +136,7 @@ func TestPresetsMean(t *testing.T) {
 		{"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "propertyID": 1, "status": "canceled"}`, "", "B/ cancelled"},
 		{"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "propertyID": 1, "status": "no_show"}`, "", "B/ no_show"},
 		{"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "propertyID": 1, "status": "checked_in"}`, "", "fetch reservation B"},
-		{"beds24", "?status=cancel", "", "1/ cancelled, fetch booking 1"},
+		{"beds24", "?status=cancel", "", "1/ cancelled"},
 		{"beds24", "?status=modify", "", "fetch booking 1"},
 		// Guests who change.
 		{"cloudbeds", `{"event": "guest/details_changed", "guestId": 1, "propertyId": 9}`, "", "fetch guest 1"},

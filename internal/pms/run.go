@@ -1,6 +1,7 @@
 package pms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ func (f *Format) run(ctx context.Context, m Mapping, input any) (outputs []any, 
 	}()
 	limited := &budget{
 		Context: ctx, steps: mostSteps + stepsPerByte*(len(m.Body)+documentsSize(m.Fetched)),
-		until: time.Now().Add(longestRun * time.Duration(max(m.Patience, 1))),
+		until: time.Now().Add(cmp.Or(f.LongestRun, longestRun) * time.Duration(max(m.Patience, 1))),
 	}
 	size := 0
 	results := f.code.RunWithContext(limited, input)

@@ -120,7 +120,7 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 			}
 		}
 		var err error
-		if waiting, err = rejectFetching(ctx, tx, e.Fetching); err != nil {
+		if waiting, err = giveUpFetching(ctx, tx, e.Fetching); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, `
@@ -144,14 +144,12 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 	return bodies, waiting, wrap(err, "erase the guest of %d reservations", len(e.Stays))
 }
 
-// rejectFetching settles events that wait for documents, without their content. One whose documents have just come is left alone.
-func rejectFetching(ctx context.Context, tx pgx.Tx, events []uuid.UUID) (int, error) {
+// giveUpFetching settles events that wait for documents, without their content. One whose documents have just come is left alone.
+func giveUpFetching(ctx context.Context, tx pgx.Tx, events []uuid.UUID) (int, error) {
 	tag, err := tx.Exec(ctx, `
-		WITH gone AS (DELETE FROM event_fetches WHERE event_id = ANY ($1) AND documents IS NULL RETURNING event_id, seq),
-			emptied AS (UPDATE events e SET body = NULL, request = NULL FROM gone g WHERE e.event_id = g.event_id)
-		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
-		SELECT g.seq, g.event_id, e.source, e.type, 'rejected', $2, e.reservation_id, e.listing_id, e.occurred_at, e.received_at
-		FROM gone g JOIN events e USING (event_id)`, events, ReasonErased)
+		WITH gone AS (DELETE FROM event_fetches WHERE event_id = ANY (@events) AND documents IS NULL RETURNING event_id, seq, applied),
+			emptied AS (UPDATE events e SET body = NULL, request = NULL FROM gone g WHERE e.event_id = g.event_id)`+givenUp,
+		pgx.StrictNamedArgs{"events": events, "reason": ReasonErased})
 	return int(tag.RowsAffected()), err
 }
 

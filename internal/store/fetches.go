@@ -149,22 +149,31 @@ func Tries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID][]Try
 	return tries, wrap(err, "read what was fetched")
 }
 
-// GiveUpFetch rejects an event whose documents can't be fetched. It can be replayed.
+// givenUp is a statement that settles events whose documents will not come: what a WITH query named "gone" has taken out of
+// event_fetches (event_id, seq, applied). An event of which something was applied before, most often a cancel, stays applied.
+const givenUp = `
+	INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at)
+	SELECT g.seq, g.event_id, e.source, e.type, CASE WHEN g.applied THEN 'applied' ELSE 'rejected' END,
+		CASE WHEN g.applied THEN 'applied, but for the rest: ' ELSE '' END || @reason,
+		e.reservation_id, e.listing_id, e.occurred_at, e.received_at, CASE WHEN g.applied THEN now() END
+	FROM gone g JOIN events e USING (event_id) RETURNING event_id, status`
+
+// GiveUpFetch settles an event whose documents can't be fetched: it is rejected, or stays applied as far as it was. It can be
+// replayed.
 func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		var event uuid.UUID
+		var status string
 		err := tx.QueryRow(ctx, `
-			WITH gone AS (DELETE FROM event_fetches WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq)
-			INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
-			SELECT g.seq, g.event_id, e.source, e.type, 'rejected', $2, e.reservation_id, e.listing_id, e.occurred_at, e.received_at
-			FROM gone g JOIN events e USING (event_id) RETURNING event_id`, id, reason).Scan(&event)
+			WITH gone AS (DELETE FROM event_fetches WHERE event_id = @id AND documents IS NULL RETURNING event_id, seq, applied)`+givenUp,
+			pgx.StrictNamedArgs{"id": id, "reason": reason}).Scan(&event, &status)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil // they have come meanwhile, or the event is gone
 		}
 		if err != nil {
 			return err
 		}
-		if _, err = tx.Exec(ctx, `UPDATE events SET rejected = true WHERE event_id = $1`, id); err != nil {
+		if _, err = tx.Exec(ctx, `UPDATE events SET rejected = $2 WHERE event_id = $1`, id, status == EventRejected); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, settleReplays, []uuid.UUID{id})

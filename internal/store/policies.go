@@ -90,6 +90,7 @@ type StayOfOtherPolicy struct {
 	Source        string
 	ReservationID string
 	ListingID     *string
+	Segments      []byte
 	Before        string // the policy that it was completed with, "" where that isn't known
 	Live          bool   // its key may still matter: it is not over for two days, or has something at Seam
 }
@@ -97,7 +98,7 @@ type StayOfOtherPolicy struct {
 // StaysOfOtherPolicy returns up to limit of them, which are not locked.
 func StaysOfOtherPolicy(ctx context.Context, tx pgx.Tx, p SourcePolicy, now time.Time, limit int) ([]StayOfOtherPolicy, error) {
 	rows, _ := tx.Query(ctx, `
-		SELECT r.source, r.reservation_id, r.listing_id,
+		SELECT r.source, r.reservation_id, r.listing_id, r.segments,
 			coalesce(r.policy, (SELECT value FROM settings WHERE name = 'policy_before:' || r.source), '') AS before,
 			r.check_out IS NULL OR r.check_out > $3::timestamptz - interval '2 days'
 				OR EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id) AS live

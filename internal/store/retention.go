@@ -143,12 +143,10 @@ func (s *Store) PruneWaiting(ctx context.Context, received time.Time, limit int)
 			WITH gone AS (
 				DELETE FROM event_fetches WHERE event_id IN (
 					SELECT f.event_id FROM event_fetches f JOIN events e USING (event_id)
-					WHERE f.documents IS NULL AND e.received_at < $1 ORDER BY f.seq LIMIT $2 FOR UPDATE OF f SKIP LOCKED)
-				RETURNING event_id, seq),
-				emptied AS (UPDATE events e SET body = NULL, request = NULL, rejected = true FROM gone g WHERE e.event_id = g.event_id)
-			INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
-			SELECT g.seq, g.event_id, e.source, e.type, 'rejected', $3, e.reservation_id, e.listing_id, e.occurred_at, e.received_at
-			FROM gone g JOIN events e USING (event_id)`, received, limit, ReasonTooOld)
+					WHERE f.documents IS NULL AND e.received_at < @received ORDER BY f.seq LIMIT @limit FOR UPDATE OF f SKIP LOCKED)
+				RETURNING event_id, seq, applied),
+				emptied AS (UPDATE events e SET body = NULL, request = NULL, rejected = NOT g.applied FROM gone g WHERE e.event_id = g.event_id)`+givenUp,
+			pgx.StrictNamedArgs{"received": received, "limit": limit, "reason": ReasonTooOld})
 		n = int(tag.RowsAffected())
 		return err
 	})

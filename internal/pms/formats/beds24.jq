@@ -54,11 +54,10 @@ if .fetched.booking then .fetched.booking[] | obj | .data | (if type == "array" 
   | del(.reservation.version)
 elif .query.bookid then
   if .query.status == "message" then {ignore: "a message is about nothing that a key depends on"}
-  else
-    # A cancel waits for no document.
-    (if .query.status | IN("cancel", "cancelled") then {reservation: {reservation_id: .query.bookid, status: "cancelled", pms_status: .query.status}} else empty end),
-    {fetch: {kind: "booking", id: .query.bookid}}
-  end
+  # A cancel needs no document: one that is behind would undo it.
+  elif .query.status | str | ascii_downcase | IN("cancel", "cancelled", "canceled") then
+    {reservation: {reservation_id: .query.bookid, status: "cancelled", pms_status: .query.status}}
+  else {fetch: {kind: "booking", id: .query.bookid}} end
 else (.body | obj) as $body
   | if ($body.booking | type) != "object" then {ignore: "\($body.action // "a webhook without a booking") is about nothing that a key depends on"}
     else $body.infoItems as $items | $body.booking | booking($items) end
