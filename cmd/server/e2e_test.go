@@ -37,6 +37,9 @@ var (
 
 func build(name string, flags ...string) (string, error) {
 	path := filepath.Join(binaryDir, name)
+	if raced {
+		flags = append(flags, "-race")
+	}
 	args := append(append([]string{"build"}, flags...), "-o", path, ".")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w: %s", err, out)
@@ -104,6 +107,9 @@ func launch(t *testing.T, env []string, args ...string) *process {
 // end, before it was ready.
 func launchMarked(t *testing.T, env []string) *process {
 	t.Helper()
+	if raced {
+		t.Skip("kills at marked points prove nothing more about races, and need another build: make test has tried them")
+	}
 	path, err := markedBinary()
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +152,9 @@ func launchProgram(t *testing.T, path string, env []string, args ...string) *pro
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
 		<-p.done
+		if strings.Contains(p.log.String(), "WARNING: DATA RACE") {
+			t.Error("the service has a data race")
+		}
 		if t.Failed() {
 			t.Logf("log of the service:\n%s", p.log.String())
 		}
