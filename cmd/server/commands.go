@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers/rest"
-
 	"github.com/google/uuid"
 
 	"github.com/staykey/staykey/internal/handlers"
@@ -185,7 +183,7 @@ type openAPICommand struct{}
 
 // Run prints the document.
 func (openAPICommand) Run(io *streams) error {
-	document, err := rest.OpenAPI("1")
+	document, err := handlers.OpenAPI("1")
 	if err != nil {
 		return err
 	}

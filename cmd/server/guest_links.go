@@ -22,11 +22,13 @@ func (r sourceReader) guestLinks(s *pms.Source) {
 	s.GuestLinks = r.flag("guest_links")
 	switch identity := r.text("identity"); identity {
 	case "":
-		s.Policy.OwnIdentity = s.GuestLinks
+		s.Policy.OwnIdentity = s.GuestLinks || len(s.Policy.Gates) > 0
 	case "per_stay":
 		s.Policy.OwnIdentity = true
 	case "per_guest":
-		if s.GuestLinks {
+		if len(s.Policy.Gates) > 0 {
+			r.wrong("identity", "per_guest can't be combined with gates: a key that a gate holds back would be usable through the guest's other stays; leave identity out, or say per_stay")
+		} else if s.GuestLinks {
 			r.wrong("identity", "per_guest can't be combined with guest_links: a link would show the keys of the guest's other stays; leave identity out, or say per_stay")
 		}
 	default:

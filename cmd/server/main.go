@@ -29,6 +29,7 @@ type cli struct {
 	Events        eventsCommand        `cmd:"" help:"List received events."`
 	Audit         auditCommand         `cmd:"" help:"List changes made by admins."`
 	Subscriptions subscriptionsCommand `cmd:"" help:"List subscriptions; test, enable or disable one."`
+	Gate          gateCommand          `cmd:"" help:"Open or close a gate of a reservation."`
 	Deliveries    deliveriesCommand    `cmd:"" help:"List deliveries to subscriptions and their attempts; resend one."`
 	EraseGuest    eraseGuestCommand    `cmd:"" name:"erase-guest" help:"Erase a guest's personal data here and at Seam."`
 	Doctor        doctorCommand        `cmd:"" help:"Check a running service and its configuration; exit 1 if there is a problem."`

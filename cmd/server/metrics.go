@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers/webhook"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -69,7 +67,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 	}
 	all = append(all, s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{
-		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
+		handlers.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
 	} {
 		all = append(all, package_...)
 	}

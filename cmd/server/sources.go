@@ -259,6 +259,7 @@ func (r sourceReader) policy(p *pms.Policy) {
 	p.KeepAfter = r.duration("keep_after", p.KeepAfter)
 	p.Horizon = r.duration("horizon", 0)
 	p.AccessSystems, p.AccessGroups = r.ids("access_systems"), r.ids("access_groups")
+	r.gates(p)
 	listings, ok := r.inner("listings")
 	if !ok {
 		return

@@ -48,8 +48,10 @@ func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
 		case "", scopeRead:
 		case scopeWrite:
 			t.Write = true
+		case admin.OnlyGates:
+			t.Only = scope
 		default:
-			entry.wrong("scope", "%q must be read or write", scope)
+			entry.wrong("scope", "%q must be read, write or gates", scope)
 		}
 		sources, nodes := entry.list("sources")
 		for i, name := range sources {
@@ -81,7 +83,7 @@ type tokenCommand struct {
 
 type tokenNewCommand struct {
 	Name   string   `required:"" help:"Who gets it: the author of what is done with it."`
-	Scope  string   `enum:"read,write" default:"read" help:"read or write; default ${default}."`
+	Scope  string   `enum:"read,write,gates" default:"read" help:"read, write, or gates: sets gates and nothing else; default ${default}."`
 	Source []string `help:"Sees only this source; may be repeated. Default all." placeholder:"NAME"`
 }
 

@@ -39,7 +39,7 @@ func (s *Service) Act(ctx context.Context, ref stay.Ref, action Action) (View, e
 	if err := s.intake.Act(ctx, ref, ActorOf(ctx).intakeAction(action)); err != nil {
 		return View{}, refusedAction(err)
 	}
-	v, err := s.store.View(ctx, ref)
+	v, err := s.view(ctx, ref)
 	return v, notFound(err, noReservation)
 }
 
@@ -82,7 +82,7 @@ func overridesOf(o store.Overrides, r Reservation) Overrides {
 		if at == nil {
 			return nil
 		}
-		return &Decision{By: Text(by), Reason: Text(why), At: *at}
+		return &Decision{By: deref(by), Reason: deref(why), At: *at}
 	}
 	out := Overrides{Held: decision(o.HeldAt, o.HeldBy, o.HeldWhy), Revoked: decision(o.RevokedAt, o.RevokedBy, o.RevokedWhy)}
 	if d := decision(o.WindowAt, o.WindowBy, o.WindowWhy); d != nil && o.WindowHolds(r) {

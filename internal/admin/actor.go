@@ -23,8 +23,12 @@ type Token struct {
 	Name    string // who has it: the author of what is done with it
 	Hash    [sha256.Size]byte
 	Write   bool     // it may change things
+	Only    string   // the one thing that it may do, [OnlyGates]; "" for a token that may read
 	Sources []string // it sees only these; nil for all
 }
+
+// OnlyGates is the scope of a token that may set gates and nothing else.
+const OnlyGates = "gates"
 
 // Actor is who makes a request.
 type Actor struct {
@@ -100,8 +104,7 @@ func orNil(s string) *string {
 	return &s
 }
 
-// Text is a text that may be absent, as "".
-func Text(s *string) string {
+func deref(s *string) string {
 	if s == nil {
 		return ""
 	}

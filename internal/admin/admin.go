@@ -28,6 +28,8 @@ type Intake interface {
 	Replay(ctx context.Context, events []store.Event, audit store.Audit) ([]store.Event, error)
 	// Import takes events of the canonical format into a source, or with dryRun finds out what would become of them.
 	Import(ctx context.Context, source string, bodies [][]byte, dryRun bool, audit store.Audit) ([]intake.Imported, error)
+	// SetGate records what a program or a person says about a gate of a reservation.
+	SetGate(context.Context, store.Ref, intake.GateAction) (stay.Gate, error)
 }
 
 // Provisioner is what admins ask about Seam.
@@ -58,8 +60,9 @@ type Config struct {
 	DueWithin   time.Duration // arrivals this near are in the summary while they have no key
 	PublicURL   string        // where PMSs reach the public listener; "" where that is not known
 
-	Sources       func() map[string]pms.Source  // of the configuration
-	Subscriptions func() []SubscriptionSettings // of the configuration
+	Sources       func() map[string]pms.Source   // of the configuration
+	Gates         func(source string) []pms.Gate // of a source, also of one that has left the configuration; nil for none
+	Subscriptions func() []SubscriptionSettings  // of the configuration
 	// Provisioning is how the work at Seam is going, for an admin of all sources.
 	Provisioning func(context.Context) (Provisioning, error)
 	// Diagnose compares the configuration with the real world, except for webhooks.

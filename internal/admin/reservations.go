@@ -53,7 +53,7 @@ func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[Vi
 	if err != nil {
 		return Page[View]{}, err
 	}
-	return page(s, list, rows, q.Limit, func(v View) any {
+	return page(s, list, s.views(rows), q.Limit, func(v View) any {
 		return store.Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID}
 	}), nil
 }
@@ -71,7 +71,7 @@ func (s *Service) Reservation(ctx context.Context, ref stay.Ref) (View, error) {
 	if err := visible(ctx, ref); err != nil {
 		return View{}, err
 	}
-	v, err := s.store.View(ctx, ref)
+	v, err := s.view(ctx, ref)
 	return v, notFound(err, noReservation)
 }
 
@@ -141,10 +141,10 @@ func (s *Service) Stays(ctx context.Context, views []View) ([]Stay, error) {
 	}
 	stays := make([]Stay, len(views))
 	for i, v := range views {
-		ref := stay.ListingRef{Source: v.Reservation.Source, ListingID: Text(v.Reservation.ListingID)}
+		ref := stay.ListingRef{Source: v.Reservation.Source, ListingID: deref(v.Reservation.ListingID)}
 		l := listings[ref]
 		l.Source, l.ListingID = ref.Source, ref.ListingID
-		stays[i] = Stay{View: v, Zone: s.HoursOf(l).Zone, ListingName: Text(l.Name)}
+		stays[i] = Stay{View: v, Zone: s.HoursOf(l).Zone, ListingName: deref(l.Name)}
 		if stays[i].ListingName == "" {
 			stays[i].ListingName = ref.ListingID
 		}
@@ -155,5 +155,5 @@ func (s *Service) Stays(ctx context.Context, views []View) ([]Stay, error) {
 // HoursOf are the time zone and the hours that apply to a listing, with what the configuration adds.
 func (s *Service) HoursOf(l Listing) pms.Completion {
 	source, _ := s.source(l.Source)
-	return source.Policy.Complete(l.ListingID, Text(l.TimeZone), Text(l.CheckInTime), Text(l.CheckOutTime))
+	return source.Policy.Complete(l.ListingID, deref(l.TimeZone), deref(l.CheckInTime), deref(l.CheckOutTime))
 }

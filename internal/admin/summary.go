@@ -60,6 +60,7 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 	oldest, err := s.store.OldestWaiting(ctx, sources)
 	switch {
 	case err == nil:
+		oldest = s.withGates(oldest)
 		out.OldestWaiting = &oldest
 	case !errors.Is(err, store.ErrNotFound):
 		return Summary{}, err
@@ -67,6 +68,7 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 	if out.ArrivalsWithoutKey, err = s.store.ArrivalsWithoutKey(ctx, now, now.Add(s.config.DueWithin), sources, arrivalsShown); err != nil {
 		return Summary{}, err
 	}
+	out.ArrivalsWithoutKey = s.views(out.ArrivalsWithoutKey)
 	if out.Backlog.Events, out.Backlog.OldestAt, err = s.store.Backlog(ctx, sources); err != nil {
 		return Summary{}, err
 	}

@@ -9,8 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers/webhook"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/handlers"
@@ -44,7 +42,7 @@ func (o one) Accept(ctx context.Context, e store.Event) (store.Accepted, error) 
 
 // serveRole is such a server.
 func serveRole(ctx context.Context, role string) error {
-	var inbox webhook.Inbox = nothing{}
+	var inbox handlers.Inbox = nothing{}
 	if role == roleOne {
 		db, err := store.Open(ctx, os.Getenv("DATABASE_URL"))
 		if err != nil {
@@ -55,14 +53,10 @@ func serveRole(ctx context.Context, role string) error {
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	sources := map[string]pms.Source{"default": {Name: "default", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secret()}}, Policy: pms.DefaultPolicy()}}
-	proxies := handlers.Proxies(func() pms.Addresses { return nil })
-	public, _ := handlers.New(
-		handlers.Config{Log: log, Metrics: prometheus.NewRegistry()},
-		webhook.New(webhook.Config{
-			Sources: func() map[string]pms.Source { return sources }, Inbox: inbox, Limits: handlers.NewLimits(proxies.Sender), Proxies: proxies,
-			Log: log, Now: time.Now,
-		}),
-	)
+	public, _ := handlers.New(handlers.Config{
+		Inbox: inbox, Log: log, Metrics: prometheus.NewRegistry(), Now: time.Now,
+		Sources: func() map[string]pms.Source { return sources },
+	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -36,6 +38,7 @@ func (a *app) changingRoutes() []string {
 func TestEveryChangeIsAudited(t *testing.T) {
 	t.Parallel()
 	a := two(t)
+	a.gate("default", pms.Gate{Name: "paid", Holds: stay.HoldsKey})
 	a.tokens = append(a.tokens, token("desk", "writes-all-of-it", true))
 	page := a.visitor()
 	if got := page.signIn("writes-all-of-it"); got.status != 200 {
@@ -43,7 +46,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	}
 	event := a.get("/v1/events").body["items"].([]any)[0].(map[string]any)["event_id"].(string)
 	message := a.subscribed("app")
-	const stay, reason = "/default/3333122-433", `{"reason":"because","author":"Maria"}`
+	const one, reason = "/default/3333122-433", `{"reason":"because","author":"Maria"}`
 	rest := func(method, path, body string) func() int {
 		return func() int { return a.as("writes-all-of-it", method, path, body).status }
 	}
@@ -53,23 +56,24 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		action string
 		do     []func() int // the requests, in an order that works and leaves the state as it was
 	}{
-		"POST /v1/reservations/{source}/{reservation_id}/reconcile": {"reconcile", []func() int{rest("POST", onePath+"/reconcile", "")}},
-		"POST /v1/reservations/{source}/{reservation_id}/revoke":    {"revoke", []func() int{rest("POST", onePath+"/revoke", reason)}},
-		"POST /v1/reservations/{source}/{reservation_id}/reissue":   {"reissue", []func() int{rest("POST", onePath+"/reissue", reason)}},
-		"POST /v1/reservations/{source}/{reservation_id}/hold":      {"hold", []func() int{rest("POST", onePath+"/hold", reason), rest("POST", onePath+"/release", reason)}},
-		"POST /v1/reservations/{source}/{reservation_id}/release":   {"release", []func() int{rest("POST", onePath+"/hold", reason), rest("POST", onePath+"/release", reason)}},
-		"POST /v1/reservations/{source}/{reservation_id}/window":    {"window", []func() int{rest("POST", onePath+"/window", reason)}},
-		"PUT /v1/listings/{source}/{listing_id}":                    {"put_listing", []func() int{rest("PUT", "/v1/listings/default/2222222-2222", `{"name":"Room 12"}`)}},
-		"POST /v1/events/replay":                                    {"replay", []func() int{rest("POST", "/v1/events/replay", `{"source":"default"}`)}},
-		"POST /v1/events/{event_id}/replay":                         {"replay", []func() int{rest("POST", "/v1/events/"+event+"/replay", "")}},
-		"POST /v1/guests/erase":                                     {"erase_guest", []func() int{rest("POST", "/v1/guests/erase", `{"guest_email":"nobody@example.com"}`)}},
+		"POST /v1/reservations/{source}/{reservation_id}/reconcile":   {"reconcile", []func() int{rest("POST", onePath+"/reconcile", "")}},
+		"POST /v1/reservations/{source}/{reservation_id}/revoke":      {"revoke", []func() int{rest("POST", onePath+"/revoke", reason)}},
+		"POST /v1/reservations/{source}/{reservation_id}/reissue":     {"reissue", []func() int{rest("POST", onePath+"/reissue", reason)}},
+		"POST /v1/reservations/{source}/{reservation_id}/hold":        {"hold", []func() int{rest("POST", onePath+"/hold", reason), rest("POST", onePath+"/release", reason)}},
+		"POST /v1/reservations/{source}/{reservation_id}/release":     {"release", []func() int{rest("POST", onePath+"/hold", reason), rest("POST", onePath+"/release", reason)}},
+		"POST /v1/reservations/{source}/{reservation_id}/window":      {"window", []func() int{rest("POST", onePath+"/window", reason)}},
+		"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}": {"set_gate", []func() int{rest("PUT", onePath+"/gates/paid", `{"state":"open","author":"Maria"}`)}},
+		"PUT /v1/listings/{source}/{listing_id}":                      {"put_listing", []func() int{rest("PUT", "/v1/listings/default/2222222-2222", `{"name":"Room 12"}`)}},
+		"POST /v1/events/replay":                                      {"replay", []func() int{rest("POST", "/v1/events/replay", `{"source":"default"}`)}},
+		"POST /v1/events/{event_id}/replay":                           {"replay", []func() int{rest("POST", "/v1/events/"+event+"/replay", "")}},
+		"POST /v1/guests/erase":                                       {"erase_guest", []func() int{rest("POST", "/v1/guests/erase", `{"guest_email":"nobody@example.com"}`)}},
 		"POST /v1/sources/{source}/import": {"import", []func() int{
 			rest("POST", "/v1/sources/default/import", `{"events":[{"type":"listing.created","timestamp":"2020-01-01T00:00:00Z","data":{"listing_id":"imported","seam_access_group_ids":[]}}]}`),
 		}},
 		"POST /v1/sources/{source}/test": {"test_source", []func() int{rest("POST", "/v1/sources/default/test", "")}},
 		"POST /sign-in":                  {"sign_in", []func() int{visit}},
 		"POST /sign-out":                 {"sign_out", []func() int{form("/sign-out", nil), func() int { return page.signIn("writes-all-of-it").status }}},
-		"POST /reservations/{source}/{reservation_id}/{action}": {"reconcile", []func() int{form("/reservations"+stay+"/reconcile", nil)}},
+		"POST /reservations/{source}/{reservation_id}/{action}": {"reconcile", []func() int{form("/reservations"+one+"/reconcile", nil)}},
 		"POST /listings/{source}/{listing_id}":                  {"put_listing", []func() int{form("/listings/default/2222222-2222", url.Values{"name": {"Room 13"}, "groups_by": {"admin"}, "group": {"555555-5555"}})}},
 		"POST /events/replay":                                   {"replay", []func() int{form("/events/replay", url.Values{"query": {"source=default"}})}},
 		"POST /v1/subscriptions/{name}/test":                    {"test_subscription", []func() int{rest("POST", "/v1/subscriptions/app/test", "")}},

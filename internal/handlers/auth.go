@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/staykey/staykey/internal/admin"
 
@@ -15,39 +14,26 @@ import (
 	"github.com/staykey/staykey/internal/fair"
 )
 
-// Auth finds out whose token a request shows.
-type Auth struct {
-	tokens  func() []admin.Token
-	proxies Proxies
-	now     func() time.Time
-	guesses *guesses
-}
-
-// NewAuth returns the authentication of admins by tokens, those of the configuration of now.
-func NewAuth(tokens func() []admin.Token, proxies Proxies, now func() time.Time) *Auth {
-	return &Auth{tokens: tokens, proxies: proxies, now: now, guesses: newGuesses()}
-}
-
-// WithActor returns a request's context with who makes it, whom the request's log record names too.
-func WithActor(ctx context.Context, a admin.Actor) context.Context {
-	NoteToken(ctx, a.Name)
+// withActor returns a request's context with who makes it, whom the request's log record names too.
+func withActor(ctx context.Context, a admin.Actor) context.Context {
+	noteToken(ctx, a.Name)
 	return admin.WithActor(ctx, a)
 }
 
-// Arrival is how a request came to be an actor's, for the audit log.
-func (a *Auth) Arrival(w http.ResponseWriter, r *http.Request, token admin.Token, person, via string) admin.Actor {
+// arrival is how a request came to be an actor's, for the audit log.
+func (s *server) arrival(w http.ResponseWriter, r *http.Request, token admin.Token, person, via string) admin.Actor {
 	address := ""
-	if from := a.proxies.Sender(r); from.IsValid() {
+	if from := s.sender(r); from.IsValid() {
 		address = from.String()
 	}
 	return admin.Actor{Token: token, Person: person, Via: via, RequestID: w.Header().Get("X-Request-Id"), Address: address}
 }
 
-// TokenOf finds a token by its hash. Every token is compared, in constant time.
-func (a *Auth) TokenOf(hash []byte) (admin.Token, bool) {
+// tokenOf finds a token by its hash. Every token is compared, in constant time.
+func (s *server) tokenOf(hash []byte) (admin.Token, bool) {
 	var found admin.Token
 	matched := 0
-	for _, known := range a.tokens() {
+	for _, known := range s.Tokens() {
 		if subtle.ConstantTimeCompare(hash, known.Hash[:]) == 1 {
 			found, matched = known, 1
 		}
@@ -55,56 +41,62 @@ func (a *Auth) TokenOf(hash []byte) (admin.Token, bool) {
 	return found, matched == 1
 }
 
-// Bearer lets requests with an admin token pass, if it may do what the method does.
-func (a *Auth) Bearer(next http.Handler) http.Handler {
+// authenticated lets requests with an admin token pass, if it may do what the method does.
+func (s *server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") {
 			secret = ""
 		}
-		token, p := a.Judge(r, strings.TrimSpace(secret))
+		token, p := s.judgeToken(r, strings.TrimSpace(secret))
 		if p != nil {
-			p.Write(w)
+			p.write(w)
 			return
 		}
-		if p := MayDo(token, r.Method); p != nil {
-			p.Write(w)
+		p = mayDo(token, r.Method)
+		if token.Only == admin.OnlyGates && setsGate(r) {
+			p = nil
+		}
+		if p != nil {
+			p.write(w)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(WithActor(r.Context(), a.Arrival(w, r, token, "", admin.ViaREST))))
+		next.ServeHTTP(w, r.WithContext(withActor(r.Context(), s.arrival(w, r, token, "", admin.ViaREST))))
 	})
 }
 
-// Judge finds the token that a request shows. An address that has shown many wrong ones is told to wait, and nothing it shows is
+// judgeToken finds the token that a request shows. An address that has shown many wrong ones is told to wait, and nothing it shows is
 // looked at meanwhile, so that it learns one answer a second at most; but a token that was right from there before stays so.
-func (a *Auth) Judge(r *http.Request, secret string) (admin.Token, *Problem) {
+func (s *server) judgeToken(r *http.Request, secret string) (admin.Token, *Problem) {
 	if secret == "" {
 		return admin.Token{}, unauthorized(false)
 	}
 	hash := sha256.Sum256([]byte(secret))
-	client := fair.Client(a.proxies.Sender(r))
-	if !a.guesses.knows(client, hash) {
-		if wait := a.guesses.wait(client, a.now()); wait > 0 {
+	client := fair.Client(s.sender(r))
+	if !s.guesses.knows(client, hash) {
+		if wait := s.guesses.wait(client, s.Now()); wait > 0 {
 			wrongTokens.WithLabelValues("not_looked_at").Inc()
-			return admin.Token{}, NewProblem(http.StatusTooManyRequests, "too many wrong tokens from this address: wait, and check the token").After(wait)
+			return admin.Token{}, problem(http.StatusTooManyRequests, "too many wrong tokens from this address: wait, and check the token").after(wait)
 		}
 	}
-	token, ok := a.TokenOf(hash[:])
+	token, ok := s.tokenOf(hash[:])
 	if ok {
-		a.guesses.right(client, hash)
+		s.guesses.right(client, hash)
 		return token, nil
 	}
-	a.guesses.forget(client, hash)
+	s.guesses.forget(client, hash)
 	wrongTokens.WithLabelValues("wrong").Inc()
 	return admin.Token{}, unauthorized(true)
 }
 
-// MayDo refuses a method that changes something to a token that may only read.
-func MayDo(token admin.Token, method string) *Problem {
+func mayDo(token admin.Token, method string) *Problem {
+	if token.Only != "" {
+		return problem(http.StatusForbidden, "this token has scope: "+token.Only+" and may do nothing else: use one with scope: read or write")
+	}
 	if token.Write || method == http.MethodGet || method == http.MethodHead {
 		return nil
 	}
-	return NewProblem(http.StatusForbidden, "this token may only read: use one with scope: write")
+	return problem(http.StatusForbidden, "this token may only read: use one with scope: write")
 }
 
 var wrongTokens = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -113,7 +105,7 @@ var wrongTokens = prometheus.NewCounterVec(prometheus.CounterOpts{
 
 // unauthorized answers a request without a valid token.
 func unauthorized(guessed bool) *Problem {
-	p := NewProblem(http.StatusUnauthorized, "this needs the header \"Authorization: Bearer <admin token>\" with one of STAYKEY_ADMIN_TOKEN, or a token of the config file")
+	p := problem(http.StatusUnauthorized, "this needs the header \"Authorization: Bearer <admin token>\" with one of STAYKEY_ADMIN_TOKEN, or a token of the config file")
 	p.challenge = `Bearer realm="staykey"`
 	if guessed {
 		p.challenge += `, error="invalid_token"`

@@ -16,10 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers/rest"
-	"github.com/staykey/staykey/internal/handlers/web"
-	"github.com/staykey/staykey/internal/handlers/webhook"
-
 	"github.com/staykey/staykey/internal/admin"
 
 	"github.com/go-chi/chi/v5"
@@ -91,10 +87,10 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	sources := func() map[string]pms.Source { return a.sources }
 	cursorKey := []byte("a key of the tests")
 	activity := store.NewActivity()
-	tester := &webhook.Tester{Now: time.Now}
+	tester := &handlers.Tester{Now: time.Now}
 	service := admin.New(admin.Config{
 		Store: a.store, Intake: a.applier, Provisioner: provisionerStub{a}, Activity: activity, Log: log, Now: time.Now, CursorKey: cursorKey,
-		DueWithin: 24 * time.Hour, Sources: sources,
+		DueWithin: 24 * time.Hour, Sources: sources, Gates: func(name string) []pms.Gate { return a.sources[name].Policy.Gates },
 		Subscriptions: func() []admin.SubscriptionSettings { return a.subscriptions },
 		Provisioning:  func(context.Context) (admin.Provisioning, error) { return a.provisioning, nil },
 		Diagnose:      func(context.Context) []admin.Finding { return nil },
@@ -104,20 +100,13 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		},
 		Deliver: func() { a.woken++ },
 	})
-	proxies := handlers.Proxies(func() pms.Addresses { return a.trusted })
-	limits := handlers.NewLimits(proxies.Sender)
-	auth := handlers.NewAuth(func() []admin.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens }, proxies, time.Now)
-	public, _ := handlers.New(
-		handlers.Config{
-			Log: log, Metrics: prometheus.NewRegistry(), Ready: func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
-		},
-		webhook.New(webhook.Config{
-			Sources: sources, Inbox: acceptor, Store: a.store, Activity: activity, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
-			SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} }, SeamChanged: func() { a.changed++ },
-		}),
-		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log}),
-		web.New(web.Config{Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now, FormKey: cursorKey}),
-	)
+	public, _ := handlers.New(handlers.Config{
+		Activity: activity, Admin: service, CursorKey: cursorKey, Inbox: acceptor, Log: log, Metrics: prometheus.NewRegistry(), Now: time.Now,
+		Store: a.store, SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} }, SeamChanged: func() { a.changed++ },
+		Ready:   func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
+		Tokens:  func() []admin.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens },
+		Sources: sources, TrustedProxies: func() pms.Addresses { return a.trusted },
+	})
 	tester.Public = public
 	a.routes = public.(chi.Routes)
 	server := httptest.NewServer(public)

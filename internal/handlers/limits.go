@@ -21,10 +21,10 @@ import (
 )
 
 const (
-	// MaxBody is the largest webhook, chunked or not.
-	MaxBody = 1 << 20
-	// SmallBody is how much of a webhook is read whatever else is going on. Webhooks of PMSs are smaller.
-	SmallBody = 32 << 10
+	// maxBody is the largest webhook, chunked or not.
+	maxBody = 1 << 20
+	// smallBody is how much of a webhook is read whatever else is going on. Webhooks of PMSs are smaller.
+	smallBody = 32 << 10
 	// largeBodies is how many larger ones are held in memory at a time, and largeWait how long another one waits. Nothing is proved
 	// of a body before it is read, so that at the ceiling the address that reads the most loses the one it has read for longest.
 	largeBodies = 24
@@ -40,8 +40,8 @@ var largeEvicted = prometheus.NewCounter(prometheus.CounterOpts{
 	Name: "staykey_large_bodies_cut_off_total", Help: "Large webhooks that were cut off while they were read, because their address read more of them than others and the ceiling was reached.",
 })
 
-// Limits are what keeps a flood from taking memory, connections to Postgres, or the turn of others.
-type Limits struct {
+// limits are what keeps a flood from taking memory, connections to Postgres, or the turn of others.
+type limits struct {
 	large *fair.Ceiling
 	rest  *semaphore.Weighted
 	from  func(*http.Request) netip.Addr // whom a request comes from, behind proxies that are trusted
@@ -56,16 +56,15 @@ type sourceLimit struct {
 	limiter *rate.Limiter
 }
 
-// NewLimits returns limits by the client that a request comes from.
-func NewLimits(from func(*http.Request) netip.Addr) *Limits {
-	return &Limits{
+func newLimits(from func(*http.Request) netip.Addr) *limits {
+	return &limits{
 		large: fair.New(largeBodies, nil), rest: semaphore.NewWeighted(maxREST), from: from,
 		sources: map[string]sourceLimit{}, turns: map[netip.Addr]*clientTurns{},
 	}
 }
 
-// Exceeded tells how long a source must wait with an authentic webhook; 0 if it need not.
-func (l *Limits) Exceeded(source pms.Source, now time.Time) time.Duration {
+// exceeded tells how long a source must wait with an authentic webhook; 0 if it need not.
+func (l *limits) exceeded(source pms.Source, now time.Time) time.Duration {
 	if source.Limit.PerSecond <= 0 {
 		return 0
 	}
@@ -86,17 +85,17 @@ func (l *Limits) Exceeded(source pms.Source, now time.Time) time.Duration {
 // slowBodyRetry is when a sender whose body did not arrive in time should try again.
 const slowBodyRetry = 5 * time.Second
 
-// ReadBody reads a webhook to a source. release gives back what a large one holds.
-func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string) (body []byte, release func(), p *Problem) {
+// readBody reads a webhook to a source. release gives back what a large one holds.
+func (l *limits) readBody(w http.ResponseWriter, r *http.Request, source string) (body []byte, release func(), p *Problem) {
 	release = func() {}
-	tooLarge := NewProblem(http.StatusRequestEntityTooLarge, "a webhook may be at most 1 MiB large")
-	if r.ContentLength > MaxBody {
+	tooLarge := problem(http.StatusRequestEntityTooLarge, "a webhook may be at most 1 MiB large")
+	if r.ContentLength > maxBody {
 		return nil, release, tooLarge
 	}
 	var b bytes.Buffer // it grows with what has come, whatever length was announced
-	limited := http.MaxBytesReader(w, r.Body, MaxBody)
-	n, err := io.Copy(&b, io.LimitReader(limited, SmallBody))
-	if err == nil && n == SmallBody {
+	limited := http.MaxBytesReader(w, r.Body, maxBody)
+	n, err := io.Copy(&b, io.LimitReader(limited, smallBody))
+	if err == nil && n == smallBody {
 		turn, ok := l.takeLarge(w, r, source)
 		if !ok {
 			return nil, release, tooManyLarge()
@@ -111,16 +110,16 @@ func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string)
 		return nil, release, tooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) { // ours: senders repeat a 503, and not a 400
-		return nil, release, NewProblem(http.StatusServiceUnavailable, "the body did not arrive in time: send it again").After(slowBodyRetry)
+		return nil, release, problem(http.StatusServiceUnavailable, "the body did not arrive in time: send it again").after(slowBodyRetry)
 	}
 	if err != nil {
-		return nil, release, NewProblem(http.StatusBadRequest, "the body broke off: send it again")
+		return nil, release, problem(http.StatusBadRequest, "the body broke off: send it again")
 	}
 	return b.Bytes(), release, nil
 }
 
 func tooManyLarge() *Problem {
-	return NewProblem(http.StatusServiceUnavailable, "too many large webhooks are being read, and nothing of this one is kept: send it again").After(largeWait)
+	return problem(http.StatusServiceUnavailable, "too many large webhooks are being read, and nothing of this one is kept: send it again").after(largeWait)
 }
 
 // largeTurn is a turn to read a large body.
@@ -133,7 +132,7 @@ type largeTurn struct {
 }
 
 // takeLarge waits for a turn to read a large body.
-func (l *Limits) takeLarge(w http.ResponseWriter, r *http.Request, source string) (turn *largeTurn, ok bool) {
+func (l *limits) takeLarge(w http.ResponseWriter, r *http.Request, source string) (turn *largeTurn, ok bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), largeWait)
 	defer cancel()
 	control := http.NewResponseController(w)
@@ -164,8 +163,8 @@ type clientTurns struct {
 	users int
 }
 
-// OneOfFew has REST requests wait for their turn, and not for long.
-func (l *Limits) OneOfFew(next http.Handler) http.Handler {
+// oneOfFew has REST requests wait for their turn, and not for long.
+func (l *limits) oneOfFew(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), restWait)
 		defer cancel()
@@ -173,7 +172,7 @@ func (l *Limits) OneOfFew(next http.Handler) http.Handler {
 		defer leave()
 		for _, turns := range []*semaphore.Weighted{own, l.rest} {
 			if turns.Acquire(ctx, 1) != nil {
-				NewProblem(http.StatusServiceUnavailable, "too many requests are being answered: try again in a moment").After(restWait).Write(w)
+				problem(http.StatusServiceUnavailable, "too many requests are being answered: try again in a moment").after(restWait).write(w)
 				return
 			}
 			defer turns.Release(1)
@@ -183,7 +182,7 @@ func (l *Limits) OneOfFew(next http.Handler) http.Handler {
 }
 
 // turnsOf are the turns that one client may have; leave forgets them with its last request.
-func (l *Limits) turnsOf(client netip.Addr) (turns *semaphore.Weighted, leave func()) {
+func (l *limits) turnsOf(client netip.Addr) (turns *semaphore.Weighted, leave func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of := l.turns[client]

@@ -3,7 +3,6 @@ package handlers
 import (
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"math"
 	"net/http"
 	"regexp"
@@ -39,13 +38,12 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// NewProblem returns a problem that its status names, with one entry for each wrong field.
-func NewProblem(status int, detail string, fields ...pms.FieldError) *Problem {
+func problem(status int, detail string, fields ...pms.FieldError) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Errors: fields}
 }
 
-// Write answers a request with the problem.
-func (p *Problem) Write(w http.ResponseWriter) {
+// write answers a request with the problem.
+func (p *Problem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	if p.challenge != "" {
 		w.Header().Set("WWW-Authenticate", p.challenge)
@@ -59,8 +57,8 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	_ = encoder.Encode(p) // the client may be gone
 }
 
-// After says when to try again, in whole seconds, rounded up.
-func (p *Problem) After(d time.Duration) *Problem {
+// after says when to try again, in whole seconds, rounded up.
+func (p *Problem) after(d time.Duration) *Problem {
 	p.retryAfter = d
 	return p
 }
@@ -70,7 +68,7 @@ var missingProperty = regexp.MustCompile(`^expected required property (\S+) to b
 func init() {
 	// huma makes its own errors with this, whichever API they belong to.
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
-		p := NewProblem(status, message)
+		p := problem(status, message)
 		for _, err := range errs {
 			if err == nil {
 				continue
@@ -94,19 +92,14 @@ var statusOf = map[admin.Kind]int{
 	admin.Forbidden: http.StatusForbidden, admin.Conflict: http.StatusConflict, admin.Unavailable: http.StatusServiceUnavailable,
 }
 
-// Unfit refuses one field of a request.
-func Unfit(field, message string) *Problem {
-	return NewProblem(http.StatusUnprocessableEntity, "the request is not valid", pms.FieldError{Field: field, Message: message})
-}
-
-// ProblemOf turns an error into a problem. What is not for the admin to see is logged, and nothing of it is shown.
-func ProblemOf(log *slog.Logger, err error) *Problem {
+// problemOf turns an error into a problem. What is not for the admin to see is logged, and nothing of it is shown.
+func (s *server) problemOf(err error) *Problem {
 	if refusal, is := admin.IsRefusal(err); is {
-		return NewProblem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).After(refusal.RetryAfter)
+		return problem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).after(refusal.RetryAfter)
 	}
 	if store.IsTextError(err) {
-		return NewProblem(http.StatusUnprocessableEntity, "the request holds text that can't be stored: it must be UTF-8 without NUL")
+		return problem(http.StatusUnprocessableEntity, "the request holds text that can't be stored: it must be UTF-8 without NUL")
 	}
-	log.Error("request failed", "error", err)
-	return NewProblem(http.StatusServiceUnavailable, "the database does not answer now: try again in a moment")
+	s.log.Error("request failed", "error", err)
+	return problem(http.StatusServiceUnavailable, "the database does not answer now: try again in a moment")
 }

@@ -146,6 +146,9 @@ func (b *batch) tell(m *mapped, c change, v verdict) {
 	if c.Reservation.PMSStatus != "" {
 		detail["pms_status"] = c.Reservation.PMSStatus
 	}
+	if len(c.Reservation.Gates) > 0 {
+		detail["gates"] = c.Reservation.Gates
+	}
 	if len(c.Notes) > 0 {
 		detail["notes"] = pms.NotesOf(c.Notes)
 	}
@@ -230,6 +233,7 @@ func (b *batch) foldReservation(m *mapped, c change) verdict {
 	if says.Status == pms.Confirmed {
 		r.Bodies = withBody(r.Bodies, c.hash)
 	}
+	r.Gates = store.SayGates(r.Gates, says.Gates, m.ReceivedAt)
 	b.saidOf(&r, says)
 	b.checkedIn(&r, c)
 	b.ofBooking(&r, says)

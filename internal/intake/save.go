@@ -128,10 +128,14 @@ func (b *batch) settled() []store.Event {
 func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 	var fresh, known []store.Reservation
 	var made, changed []store.Wish
+	gates, err := b.gatesChanged(ctx, tx)
+	if err != nil {
+		return err
+	}
 	for ref, before := range b.before {
 		r := b.reservations[ref]
 		differs := stayChanged(before, r)
-		w := wish(r, b.now, differs, differs)
+		w := wish(r, b.now, differs || gates[ref], differs)
 		if traced {
 			w.EventID = b.lastOf(ref)
 		}

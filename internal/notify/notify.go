@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -42,7 +43,9 @@ const (
 // Options are what a [Notifier] needs to know.
 type Options struct {
 	Subscriptions func() []Subscription // of the configuration, as it is now
-	PublicURL     string                // where REST is reached; "" if that is not known
+	Gates         func(source string) []pms.Gate
+	GatedSources  func() []string // those that have gates
+	PublicURL     string          // where REST is reached; "" if that is not known
 	Version       string
 	Retain        time.Duration // how long deliveries are kept with their attempts; 0: for ever
 	Now           func() time.Time

@@ -94,6 +94,9 @@ type Reservation struct {
 	CheckIn       *Moment `json:"check_in"`
 	CheckOut      *Moment `json:"check_out"`
 
+	// Gates are the states of gates by name: open, closed or unknown. What is absent is as it was, also in a whole one.
+	Gates map[string]string `json:"gates,omitempty"`
+
 	// What formats other than the canonical one say besides.
 
 	Partial bool `json:"-"` // nil fields are as they were

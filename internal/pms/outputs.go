@@ -189,7 +189,7 @@ func (r *reading) reservation(f fields) {
 	s := Reservation{Partial: true, StatusClass: f.statusClass()}
 	f.lenient = r.statuses[s.StatusClass] == Cancelled
 	f.only("reservation_id", "unit", "rest", "listing_id", "status", "pms_status", "guest_id", "guest_email", "guest_name", "guest_phone",
-		"guests", "check_in", "check_out", "checked_in", "checked_in_at", "segments", "version")
+		"guests", "check_in", "check_out", "checked_in", "checked_in_at", "segments", "gates", "version")
 	f.identity(&s)
 	if v, said := f.values["listing_id"]; said && v == nil {
 		s.NoRoom = true
@@ -204,6 +204,7 @@ func (r *reading) reservation(f fields) {
 	s.GuestID = f.dropID("guest_id")
 	s.GuestEmail, s.GuestName, s.GuestPhone = f.email(), f.text("guest_name"), f.phone()
 	f.stay(&s)
+	s.Gates = f.gates()
 	at := f.version()
 	r.changes = append(r.changes, Change{Reservation: &s, OccurredAt: at})
 	r.companions(f, s, at)

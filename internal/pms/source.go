@@ -117,6 +117,8 @@ type Policy struct {
 	// OwnGroups keeps the source from opening what another source used first. It holds where there are several sources, for those
 	// without the two lists.
 	OwnGroups bool `json:",omitempty"`
+	// Gates must all be open before a key is created or handed out.
+	Gates []Gate `json:",omitempty"`
 	// Listings are the settings of single listings, by their ids; what one doesn't say is the source's.
 	Listings map[string]ListingPolicy `json:",omitempty"`
 }

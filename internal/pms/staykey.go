@@ -156,7 +156,7 @@ var e164 = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
 
 func readReservation(v jsontext.Value, eventType string, received time.Time, errs *[]FieldError) *Reservation {
 	o := readObject(v, "data.", []string{
-		"reservation_id", "listing_id", "check_in", "check_out", "guest_email", "guest_name", "guest_phone", "status",
+		"reservation_id", "listing_id", "check_in", "check_out", "guest_email", "guest_name", "guest_phone", "status", "gates",
 	}, errs)
 	if !o.is {
 		return nil
@@ -184,6 +184,7 @@ func readReservation(v jsontext.Value, eventType string, received time.Time, err
 	}
 	o.readStay(r, whole, received)
 	o.readGuest(r)
+	r.Gates = o.gates()
 	return r
 }
 

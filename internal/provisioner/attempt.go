@@ -88,7 +88,7 @@ func (p *Provisioner) policyFor(r store.Reservation) pms.Policy {
 
 func (a *attempt) situation(group plan.GroupSystem) plan.Situation {
 	return plan.Situation{
-		Reservation: a.work.Reservation, Listing: a.work.Listing, Overrides: a.work.Overrides, Policy: a.policy,
+		Reservation: a.work.Reservation, Listing: a.work.Listing, Overrides: a.work.Overrides, Gates: a.work.Gates, Policy: a.policy,
 		DefaultSystem: a.options.DefaultSystem, GuestKey: a.guestKey, Now: a.now(), Group: group,
 		MayOpen: a.mayOpen(a.policy, a.work.Reservation.Source, a.work.GroupOwners),
 	}

@@ -235,7 +235,7 @@ func (a *attempt) meanwhile() string {
 	switch d := plan.Desire(a.situation(a.directory.system)); {
 	case d.Expired && !slices.ContainsFunc(a.users, lasts):
 		return stay.KeyExpired
-	case d.Expired, d.Goal == plan.Gone:
+	case d.Expired, d.Goal == plan.Gone, d.WithFirstKeyWaiting(a.users).NoKey && len(a.users) > 0:
 		return stay.KeyRevoking
 	default:
 		return stay.KeyProvisioning

@@ -6,3 +6,8 @@ import "net/url"
 func ListingPath(source, listingID string) string {
 	return "/v1/listings/" + url.PathEscape(source) + "/" + url.PathEscape(listingID)
 }
+
+// GatePath is where REST has a gate of a reservation.
+func GatePath(source, reservationID, name string) string {
+	return "/v1/reservations/" + url.PathEscape(source) + "/" + url.PathEscape(reservationID) + "/gates/" + url.PathEscape(name)
+}

@@ -13,6 +13,7 @@ const (
 	ReasonNoDates             = "dates_unknown"
 	ReasonBeforeHorizon       = "before_horizon"
 	ReasonNoEmail             = "no_guest_email"
+	ReasonGateClosed          = "gate_closed"
 	ReasonInvalidStay         = "invalid_stay"
 	ReasonGroupNotFound       = "access_group_not_found"
 	ReasonGroupNotAllowed     = "access_group_not_allowed"
@@ -86,6 +87,7 @@ var reasons = []Reason{
 	{ReasonNoDates, "The PMS has not sent both dates of the stay yet: the key is created as soon as it does.", FixPMS, RetryOnChange},
 	{ReasonBeforeHorizon, "The source creates keys %s before check-in: this one at %s.", FixNobody, RetryAtTime},
 	{ReasonNoEmail, "The guest's e-mail address is not known, and the source's guests.without_email is wait: the key is created as soon as the PMS sends one.", FixPMS, RetryDaily},
+	{ReasonGateClosed, "%[1]s Open it in the PMS, on the reservation's page, or with PUT %[2]s.", FixAdmin, RetryOnChange},
 	{ReasonInvalidStay, "Check-out is not after check-in: correct the reservation in the PMS, or check_in_time and check_out_time of the listing.", FixPMS, RetryOnChange},
 	{ReasonGroupNotFound, "Seam does not know access group %s: correct the listing's seam_access_group_ids.", FixAdmin, RetryMinutes},
 	{ReasonGroupNotAllowed, "Source %[2]q may not open access group %[1]s: correct the listing, or add the group to the source's access_groups in the config file.", FixAdmin, RetryOnChange},

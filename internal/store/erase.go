@@ -112,7 +112,7 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 		for _, statement := range []string{
 			`DELETE FROM guests g USING reservations t WHERE g.source = t.source AND g.guest_id = t.guest_id AND ` + these,
 			`UPDATE reservations t SET guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL, pruned = greatest(pruned, 1::smallint) WHERE ` + these,
-			forgetDecisions[0] + these, forgetDecisions[1] + these, forgetReasons + these,
+			forgetDecisions[0] + these, forgetDecisions[1] + these, forgetReasons + these, forgetEvidence + these,
 			`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND ` + these,
 		} {
 			if _, err := tx.Exec(ctx, statement, sources, ids); err != nil {

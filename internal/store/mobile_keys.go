@@ -264,6 +264,7 @@ type Work struct {
 	Key         MobileKey
 	Users       []ACSUser
 	Overrides   Overrides
+	Gates       map[string]stay.GateWords
 	Unreachable []Disconnection   // access systems that Seam can't reach
 	GroupOwners map[string]string // which sources used the listing's access groups first
 }
@@ -294,6 +295,11 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	})
 	b.Queue(overridesOf, ref.Source, ref.ReservationID).QueryRow(func(row pgx.Row) (err error) {
 		w.Overrides, err = scanOverrides(row)
+		return err
+	})
+	b.Queue(gateWordsOfOne, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) error {
+		words, err := pgx.CollectRows(rows, pgx.RowToStructByName[gateRow])
+		w.Gates = allGateWords(w.Reservation.Gates, words)
 		return err
 	})
 	b.Queue(disconnections).Query(func(rows pgx.Rows) (err error) {

@@ -37,7 +37,8 @@ func (s *Store) PruneStaysExcept(ctx context.Context, stage int, ended, changed 
 		lock, kept := "FOR NO KEY UPDATE", ""
 		if stage == PruneReservations { // a decision must outlive all that its stay's PMS may still say
 			lock = "FOR UPDATE"
-			kept = `AND NOT EXISTS (SELECT FROM overrides o WHERE o.source = r.source AND o.reservation_id = r.reservation_id AND (o.revoked_at IS NOT NULL OR o.held_at IS NOT NULL))`
+			kept = `AND NOT EXISTS (SELECT FROM overrides o WHERE o.source = r.source AND o.reservation_id = r.reservation_id AND (o.revoked_at IS NOT NULL OR o.held_at IS NOT NULL))
+				AND NOT ` + keptByGates
 		}
 		for _, which := range []struct {
 			condition string
@@ -78,7 +79,7 @@ const (
 var pruning = map[int][]string{
 	PruneBodies: {
 		`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND `,
-		forgetDecisions[0], forgetDecisions[1],
+		forgetDecisions[0], forgetDecisions[1], forgetEvidence,
 		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL,
 			notes = NULL, segments = NULL, segment_due = NULL, bodies = NULL WHERE `,
 	},

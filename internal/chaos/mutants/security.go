@@ -45,18 +45,18 @@ func init() {
 		},
 		{
 			name: "guesses", what: "every guessed token is looked at",
-			edits: []edit{{"internal/handlers/auth.go", "		if wait := a.guesses.wait(client, a.now()); wait > 0 {\n", "		if wait := a.guesses.wait(client, a.now()); wait < 0 {\n"}},
+			edits: []edit{{"internal/handlers/auth.go", "		if wait := s.guesses.wait(client, s.Now()); wait > 0 {\n", "		if wait := s.guesses.wait(client, s.Now()); wait < 0 {\n"}},
 			pkg:   "./internal/handlers", tests: "^TestGuessing$",
 		},
 		{
 			name: "foreign names", what: "a token of one source sees the names of all doors",
-			edits: []edit{{"internal/admin/groups.go", "		if foreign[one.ID] {\n", "		if foreign[one.ID] && false {\n"}},
+			edits: []edit{{"internal/handlers/page_parts.go", "		if foreign[one.ID] {\n", "		if foreign[one.ID] && false {\n"}},
 			pkg:   "./internal/handlers", tests: "^TestDoorsOfScopedTokens$",
 		},
 		{
 			name: "streams end", what: "live updates continue after the session",
-			edits: []edit{{"internal/handlers/web/live.go", "	w.endWhere(func(l *listener) bool { return l.of.Session == session })\n", ""}},
-			pkg:   "./internal/handlers/web", tests: "^TestStreamsOfOneSession$",
+			edits: []edit{{"internal/handlers/page_live.go", "	w.endWhere(func(l *listener) bool { return l.of.Session == session })\n", ""}},
+			pkg:   "./internal/handlers", tests: "^TestStreamsOfOneSession$",
 		},
 		{
 			name: "plain terminals", what: "terminals get control characters",
@@ -70,7 +70,7 @@ func init() {
 		},
 		{
 			name: "text in bodies", what: "a JSON text with NUL reaches the database",
-			edits: []edit{{"internal/admin/replay.go", "		if !pms.IsText(text) {\n", "		if !pms.IsText(text) && false {\n"}},
+			edits: []edit{{"internal/handlers/actions.go", "		if unstorable(text) {\n", "		if unstorable(text) && false {\n"}},
 			pkg:   "./internal/handlers", tests: "^TestWrongInputs$",
 		},
 	}...)

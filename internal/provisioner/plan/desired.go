@@ -49,7 +49,12 @@ type Desired struct {
 	WaitsFor   *Finding  // what a first key waits for, although nothing is wrong
 	Blocked    *Finding  // why not everything is as it should be, although nothing can be done about it here
 	Revoked    string    // which admin wants no key, and why; "" for none
-	Replace    string    // the mobile key that a new one takes the place of; "" for none
+	Source     string
+	Begun      bool // access has started
+	Gates      []stay.Gate
+	NoKey      bool   // closed gates let nothing exist: what there is goes
+	Stays      int    // under closed gates, one more than the index of the only ACS user that stays; 0: it is not limited to one
+	Replace    string // the mobile key that a new one takes the place of; "" for none
 }
 
 // Finding is a reason for a status, for machines and for people.
@@ -69,6 +74,7 @@ type Situation struct {
 	Reservation   store.Reservation
 	Listing       *store.Listing
 	Overrides     store.Overrides
+	Gates         map[string]stay.GateWords
 	Policy        pms.Policy
 	DefaultSystem string
 	GuestKey      func(address string) string
@@ -103,6 +109,7 @@ func Desire(s Situation) Desired {
 		}
 		return d
 	}
+	d.Gates, d.Source, d.Begun = stay.Gates(s.Policy.Gates, s.Gates), r.Source, !d.Starts.IsZero() && !s.Now.Before(d.Starts)
 	d.Blocked = d.setListing(s)
 	d.setLimits(s)
 	return d
@@ -152,8 +159,15 @@ func (d *Desired) setWaits(s Situation) {
 	}
 }
 
-// WithFirstKeyWaiting is d where the first key has to wait. A stay that has had a key continues with what changes.
+// WithFirstKeyWaiting is d where the first key has to wait: for its time, for the guest's address, or for a gate. A stay that has had a key
+// continues with what changes, unless a gate takes the key away.
 func (d Desired) WithFirstKeyWaiting(users []record.User) Desired {
+	if d.Goal != Have {
+		return d
+	}
+	if d = d.withGates(users); d.NoKey {
+		return d
+	}
 	has := func(u record.User) bool { return u.DeletedAt == nil && u.MayExist() }
 	if d.WaitsFor == nil || !d.Create || slices.ContainsFunc(users, has) {
 		return d

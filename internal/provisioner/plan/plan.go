@@ -60,6 +60,9 @@ const (
 // Standing returns the index of the ACS user that is, or will become, the one that d asks for; -1 for none. users
 // are the oldest first. Where no new one may be created, it is the newest that exists, whatever it was made for.
 func Standing(d Desired, users []record.User) int {
+	if d.NoKey || d.Stays > 0 {
+		return d.Stays - 1
+	}
 	for i, u := range slices.Backward(users) {
 		fits := u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey && !leavesShared(d, u)
 		if u.DeletedAt == nil && (fits && d.Create || !d.Create && u.ACSUserID != nil) {
@@ -120,6 +123,8 @@ func WhyRemoved(d Desired) string {
 		return "an admin revoked the key"
 	case d.Goal == Gone:
 		return "the reservation is cancelled"
+	case d.NoKey:
+		return "a gate is closed"
 	default:
 		return "the new key is in place: this one is of another guest, user identity or access system"
 	}

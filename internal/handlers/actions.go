@@ -1,0 +1,152 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/staykey/staykey/internal/admin"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Why is what every action asks for.
+type Why struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"lost phone, told at the desk" doc:"Why, for whoever reads the timeline. No guest data: it is kept as long as the timeline."`
+	Author string `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"Who uses the token, if several people do."`
+}
+
+// WhyMaybe is what a reconcile may say.
+type WhyMaybe struct {
+	Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why, for whoever reads the timeline."`
+	Author string `json:"author,omitempty" maxLength:"100" doc:"Who uses the token, if several people do."`
+}
+
+// Window is when access is to begin and end instead of with the stay.
+type Window struct {
+	Why
+	StartsAt *string `json:"starts_at,omitempty" format:"date-time" example:"2030-11-01T12:00:00Z" doc:"An instant; null or absent is as the stay begins."`
+	EndsAt   *string `json:"ends_at,omitempty" format:"date-time" example:"2030-11-04T14:00:00Z" doc:"An instant; null or absent is as the stay ends."`
+}
+
+// ReconcileInput is a reconcile.
+type ReconcileInput struct {
+	Names
+	Body *WhyMaybe
+}
+
+// ActionInput is an action that needs no more than a reason.
+type ActionInput struct {
+	Names
+	Body Why
+}
+
+// WindowInput is a change of the window.
+type WindowInput struct {
+	Names
+	Body Window
+}
+
+// Overrides are an admin's word on a reservation.
+type Overrides struct {
+	Held    *Word       `json:"held" doc:"Nothing at Seam is changed while it is not null."`
+	Revoked *Word       `json:"revoked" doc:"No key, whatever the PMS says, until it is issued again."`
+	Window  *WindowWord `json:"window" doc:"When access begins and ends instead of with the stay."`
+}
+
+// Word is what an admin decided.
+type Word struct {
+	By     string `json:"by" example:"Maria (front-desk)"`
+	Reason string `json:"reason" example:"lost phone, told at the desk"`
+	At     string `json:"at" format:"date-time"`
+}
+
+// WindowWord is a window that an admin has set.
+type WindowWord struct {
+	Word
+	StartsAt *string `json:"starts_at" format:"date-time" doc:"Null: as the stay begins."`
+	EndsAt   *string `json:"ends_at" format:"date-time" doc:"Null: as the stay ends."`
+}
+
+func showOverrides(o admin.Overrides) Overrides {
+	out := Overrides{Held: showDecision(o.Held), Revoked: showDecision(o.Revoked)}
+	if w := o.Window; w != nil {
+		out.Window = &WindowWord{*showDecision(&w.Decision), stampOrNull(w.StartsAt), stampOrNull(w.EndsAt)}
+	}
+	return out
+}
+
+func showDecision(d *admin.Decision) *Word {
+	if d == nil {
+		return nil
+	}
+	return &Word{By: d.By, Reason: d.Reason, At: stamp(d.At)}
+}
+
+const reservationPath = "/v1/reservations/{source}/{reservation_id}"
+
+func (s *server) actionOperations(api huma.API) {
+	const tag = "Actions"
+	action := func(id string, kind admin.ActionKind, summary, description string) huma.Operation {
+		o := operation(id, http.MethodPost, reservationPath+"/"+string(kind), tag, summary, withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
+		o.Description = description
+		o.DefaultStatus = http.StatusAccepted
+		return o
+	}
+	huma.Register(api, action("reconcile", admin.Reconcile, "Check a reservation against Seam and repair it, now",
+		"It also wants back what somebody removed or suspended at Seam. Refused with 409 while the reservation is held."),
+		func(ctx context.Context, in *ReconcileInput) (*Output[Reservation], error) {
+			var why WhyMaybe
+			if in.Body != nil {
+				why = *in.Body
+			}
+			return s.act(ctx, in.Names, admin.Action{Kind: admin.Reconcile, Author: why.Author, Reason: why.Reason})
+		})
+	for _, o := range []struct {
+		id                   string
+		kind                 admin.ActionKind
+		summary, description string
+	}{
+		{"revoke", admin.Revoke, "Revoke the key of a reservation", "It stays revoked, whatever the PMS says, until it is issued again."},
+		{"reissue", admin.Reissue, "Make a new mobile key in place of the present one", "For a lost phone: the present mobile key is deleted first. It also lifts a revocation."},
+		{"hold", admin.Hold, "Change nothing of a reservation at Seam until it is released", "What the PMS says meanwhile is kept, and done when it is released. A key that is not as it should be shows as attention, with the reason held. Even a cancel or the end of the stay removes nothing; access still ends with the schedule that the key has."},
+		{"release", admin.Release, "Let a held reservation go on", "It is compared with Seam, and brought to what it should be."},
+	} {
+		huma.Register(api, action(o.id, o.kind, o.summary, o.description), func(ctx context.Context, in *ActionInput) (*Output[Reservation], error) {
+			return s.act(ctx, in.Names, admin.Action{Kind: o.kind, Author: in.Body.Author, Reason: in.Body.Reason})
+		})
+	}
+	huma.Register(api, action("set-window", admin.Window, "Have access begin or end otherwise than the stay",
+		"For an early check-in or a late check-out, at most seven days beyond the stay. It belongs to the stay as the PMS specified it: if the PMS moves check-in or check-out, the whole window lapses, and the timeline says so. A change of the listing's or the source's hours does not touch it. Without both times access is that of the stay again."),
+		func(ctx context.Context, in *WindowInput) (*Output[Reservation], error) {
+			a := admin.Action{Kind: admin.Window, Author: in.Body.Author, Reason: in.Body.Reason}
+			var err error
+			if a.StartsAt, err = admin.ParseInstant("starts_at", text(in.Body.StartsAt)); err == nil {
+				a.EndsAt, err = admin.ParseInstant("ends_at", text(in.Body.EndsAt))
+			}
+			if err != nil {
+				return nil, s.problemOf(err)
+			}
+			return s.act(ctx, in.Names, a)
+		})
+	overrides := operation("get-overrides", http.MethodGet, reservationPath+"/overrides", tag, "See what admins have decided about a reservation", http.StatusNotFound)
+	huma.Register(api, overrides, func(ctx context.Context, in *Names) (*Output[Overrides], error) {
+		v, err := s.admin.Reservation(ctx, in.ref())
+		if err != nil {
+			return nil, s.problemOf(err)
+		}
+		o, err := s.admin.Overrides(ctx, v)
+		if err != nil {
+			return nil, s.problemOf(err)
+		}
+		return &Output[Overrides]{showOverrides(o)}, nil
+	})
+}
+
+// act does an action, and answers with the reservation after it.
+func (s *server) act(ctx context.Context, n Names, a admin.Action) (*Output[Reservation], error) {
+	v, err := s.admin.Act(ctx, n.ref(), a)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	return &Output[Reservation]{showReservation(v)}, nil
+}

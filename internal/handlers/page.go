@@ -1,0 +1,301 @@
+package handlers
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/admin"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// The web page for admins: HTML from here, one style sheet, and a script that only makes it livelier.
+
+//go:embed web
+var web embed.FS
+
+// views are the templates of the page, by name, each with the layout around it.
+var views = parseViews()
+
+func parseViews() map[string]*template.Template {
+	layout := template.Must(template.New("layout.html").Funcs(pageFuncs).ParseFS(web, "web/layout.html", "web/parts.html"))
+	files, err := web.ReadDir("web")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	parsed := map[string]*template.Template{}
+	for _, f := range files {
+		name, is := strings.CutSuffix(f.Name(), ".html")
+		if is && name != "layout" && name != "parts" {
+			parsed[name] = template.Must(template.Must(layout.Clone()).ParseFS(web, "web/"+f.Name()))
+		}
+	}
+	return parsed
+}
+
+// assets are what pages load, by name, and assetTag changes with them, so that browsers may keep them for ever.
+var assets, assetTag = readAssets("style.css", "page.js", "icon.svg")
+
+func readAssets(names ...string) (map[string][]byte, string) {
+	files, sum := map[string][]byte{}, sha256.New()
+	for _, name := range names {
+		content, err := web.ReadFile("web/" + name)
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		files[name] = content
+		_, _ = sum.Write(content) // never fails (hash.Hash)
+	}
+	return files, hex.EncodeToString(sum.Sum(nil)[:6])
+}
+
+const pageCSP = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// mountPage adds the web page.
+func (s *server) mountPage(r chi.Router) {
+	r.Get("/assets/{tag}/{name}", func(w http.ResponseWriter, r *http.Request) {
+		content, ok := assets[chi.URLParam(r, "name")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		http.ServeContent(w, r, path.Base(chi.URLParam(r, "name")), time.Time{}, bytes.NewReader(content))
+	})
+	plain := r.With(s.pageHeaders, sameOrigin)
+	plain.With(measured).Get("/sign-in", func(w http.ResponseWriter, r *http.Request) {
+		s.render(w, r, http.StatusOK, "sign-in", page{Title: "Sign in", Body: signIn{Next: nextPage(r.FormValue("next"))}})
+	})
+	plain.With(measured).Post("/sign-in", s.signIn)
+	plain.With(s.signedIn, decodeParams, storableInput).Get("/updates", s.updates)
+	signedIn := plain.With(measured, s.signedIn, decodeParams, storableInput, s.limits.oneOfFew)
+	signedIn.Post("/sign-out", s.signOut)
+	signedIn.Get("/", s.todayPage)
+	signedIn.Get("/reservations", s.reservationsPage)
+	signedIn.Get("/reservations/{source}/{reservation_id}", s.reservationPage)
+	signedIn.Get("/reservations/{source}/{reservation_id}/{action}", s.actionPage)
+	signedIn.Post("/reservations/{source}/{reservation_id}/{action}", s.doActionPage)
+	signedIn.Get("/listings", s.listingsPage)
+	signedIn.Get("/listings/{source}/{listing_id}", s.listingPage)
+	signedIn.Post("/listings/{source}/{listing_id}", s.saveListingPage)
+	signedIn.Get("/events", s.eventsPage)
+	signedIn.Get("/events/replay", s.replayPage)
+	signedIn.Post("/events/replay", s.doReplayPage)
+	signedIn.Get("/events/{event_id}", s.eventPage)
+	signedIn.Get("/sources", s.sourcesPage)
+	signedIn.Post("/sources/{source}/test", s.testSourcePage)
+	signedIn.Get("/subscriptions", s.subscriptionsPage)
+	signedIn.Get("/subscriptions/{name}", s.subscriptionPage)
+	signedIn.Post("/subscriptions/{name}/{verb}", s.doSubscriptionPage)
+	signedIn.Post("/subscriptions/{name}/deliveries/{delivery_id}/resend", s.resendPage)
+	signedIn.Get("/health", s.healthPage)
+	signedIn.Get("/audit", s.auditPage)
+}
+
+// pageHeaders are on every answer of the page.
+func (s *server) pageHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", pageCSP)
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// sameOrigin refuses what another site has a browser post here. Forms carry a token besides.
+func sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := protection.Check(r); err != nil {
+			problem(http.StatusForbidden, "this form was sent by another site").write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// page is what the layout shows, and what is inside.
+type page struct {
+	Title   string
+	Active  string // the entry of the navigation
+	Search  string // what was searched for
+	Version string
+	Assets  string
+	Person  string
+	Write   bool
+	CSRF    string
+	Now     time.Time
+	Path    string
+	Body    any
+}
+
+func (s *server) render(w http.ResponseWriter, r *http.Request, status int, view string, p page) {
+	a := admin.ActorOf(r.Context())
+	p.Version, p.Assets, p.Now, p.Path = s.Version, "/assets/"+assetTag, s.Now(), r.URL.Path
+	p.Person, p.Write = a.Author(""), a.Write
+	if value := sessionCookie(r); value != "" {
+		p.CSRF = s.csrfToken(value)
+	}
+	var b bytes.Buffer
+	if err := views[view].ExecuteTemplate(&b, "layout.html", p); err != nil {
+		s.log.Error("page not rendered", "view", view, "error", err)
+		problem(http.StatusInternalServerError, "This page can't be shown. The log has the reason.").write(w)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = b.WriteTo(w) // the client may be gone
+}
+
+// refuse shows a problem as a page.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, p *Problem) {
+	s.render(w, r, p.Status, "problem", page{Title: p.Title, Body: p})
+}
+
+// --- sessions
+
+const cookieName = "staykey_session"
+
+func sessionCookie(r *http.Request) string {
+	c, err := r.Cookie(cookieName)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// csrfToken is what a session's forms carry: nobody else can make it, and it gives nothing away of the cookie.
+func (s *server) csrfToken(session string) string {
+	mac := hmac.New(sha256.New, s.CursorKey)
+	mac.Write([]byte("csrf\x00" + session))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+type signIn struct {
+	Next    string
+	Problem string
+}
+
+// nextPage is where to go after signing in: on this site, whatever the query says.
+func nextPage(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n") {
+		return "/"
+	}
+	return next
+}
+
+func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, smallBody)
+	next := nextPage(r.PostFormValue("next"))
+	token, p := s.judgeToken(r, strings.TrimSpace(r.PostFormValue("token")))
+	if p != nil {
+		s.noteWrongSignIn(r)
+		words := "That token isn't valid. Ask your administrator for one."
+		if p.Status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "1")
+			words = "Too many wrong tokens. Wait a moment, and check the token."
+		}
+		s.render(w, r, p.Status, "sign-in", page{Title: "Sign in", Body: signIn{next, words}})
+		return
+	}
+	if p := mayDo(token, http.MethodGet); p != nil {
+		s.render(w, r, p.Status, "sign-in", page{Title: "Sign in", Body: signIn{next, "This token is for a program: use one that may read."}})
+		return
+	}
+	a := s.arrival(w, r, token, admin.Person(r.PostFormValue("person")), admin.ViaPage)
+	noteToken(r.Context(), a.Name)
+	value, err := s.admin.SignIn(r.Context(), a)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	http.SetCookie(w, s.cookie(r, value, int(admin.SessionLife.Seconds())))
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+// noteWrongSignIn records an attempt to sign in with a wrong token: it changes nothing, so that it is in the log and the metrics.
+func (s *server) noteWrongSignIn(r *http.Request) {
+	s.log.Warn("sign-in refused: wrong token", "address", s.sender(r).String())
+}
+
+// cookie holds the session's id, which is worth nothing anywhere else.
+func (s *server) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
+	secure := r.TLS != nil || strings.HasPrefix(s.PublicURL, "https://")
+	if trusted := s.TrustedProxies(); len(trusted) > 0 {
+		secure = secure || r.Header.Get("X-Forwarded-Proto") == "https"
+	}
+	// #nosec G124 -- Secure where the page is reached by TLS: without it, on a machine of one's own, there would be no session
+	return &http.Cookie{Name: cookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode}
+}
+
+func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
+	if err := s.admin.SignOut(r.Context(), sessionCookie(r)); err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	s.watch.end(admin.ActorOf(r.Context()).Session)
+	http.SetCookie(w, s.cookie(r, "", -1))
+	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
+}
+
+// signedIn lets requests with a session pass whose token is still in the configuration, and of those that change something only
+// the ones that a page of ours has sent.
+func (s *server) signedIn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cookie := sessionCookie(r)
+		session, err := s.admin.Session(r.Context(), cookie)
+		if err != nil && !errors.Is(err, admin.ErrNoSession) {
+			s.refuse(w, r, s.problemOf(err))
+			return
+		}
+		token, ok := s.tokenOf(session.TokenHash)
+		if err != nil || !ok {
+			s.askToSignIn(w, r)
+			return
+		}
+		a := s.arrival(w, r, token, session.Person, admin.ViaPage)
+		a.Session, a.Until = hex.EncodeToString(session.Hash), session.ExpiresAt
+		ctx := withActor(r.Context(), a)
+		r = r.WithContext(ctx)
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			if !hmac.Equal([]byte(r.PostFormValue("csrf")), []byte(s.csrfToken(cookie))) {
+				s.refuse(w, r, problem(http.StatusForbidden, "this form belongs to another session: reload the page"))
+				return
+			}
+			if p := mayDo(token, r.Method); p != nil && r.URL.Path != "/sign-out" {
+				s.refuse(w, r, p)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) askToSignIn(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/updates" || r.Header.Get("Staykey-Live") != "" { // a script asks: it can't sign in
+		problem(http.StatusUnauthorized, "the session has ended: sign in again").write(w)
+		return
+	}
+	next := "/"
+	if r.Method == http.MethodGet {
+		next = r.URL.RequestURI()
+	}
+	target := "/sign-in"
+	if next != "/" {
+		target += "?next=" + url.QueryEscape(next)
+	}
+	http.Redirect(w, r, target, http.StatusSeeOther)
+}

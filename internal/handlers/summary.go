@@ -1,0 +1,37 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/staykey/staykey/internal/admin"
+)
+
+// Summary is how everything stands.
+type Summary struct {
+	Reservations       map[string]int     `json:"reservations" doc:"By status. Where there are so many that counting takes long, as of some seconds ago."`
+	MobileKeys         map[string]int     `json:"mobile_keys" doc:"By key status, likewise."`
+	OldestWaiting      *Reservation       `json:"oldest_waiting"`
+	ArrivalsWithoutKey []Reservation      `json:"arrivals_without_key" nullable:"false" doc:"Stays that begin within STAYKEY_DUE_WITHIN (24 hours), or are under way, without an issued key; the nearest first, at most 50."`
+	EventBacklog       int                `json:"event_backlog" doc:"Events that are not applied yet, counted to 10,000."`
+	OldestEventAt      *string            `json:"oldest_event_at" format:"date-time" doc:"When the oldest of them was received."`
+	Provisioning       admin.Provisioning `json:"provisioning"`
+}
+
+func (s *server) summary(ctx context.Context, _ *struct{}) (*Output[Summary], error) {
+	found, err := s.admin.Summary(ctx)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	out := Summary{
+		Reservations: found.Reservations, MobileKeys: found.MobileKeys, ArrivalsWithoutKey: []Reservation{},
+		EventBacklog: found.Backlog.Events, OldestEventAt: stampOrNull(found.Backlog.OldestAt), Provisioning: found.Provisioning,
+	}
+	if found.OldestWaiting != nil {
+		r := showReservation(*found.OldestWaiting)
+		out.OldestWaiting = &r
+	}
+	for _, v := range found.ArrivalsWithoutKey {
+		out.ArrivalsWithoutKey = append(out.ArrivalsWithoutKey, showReservation(v))
+	}
+	return &Output[Summary]{out}, nil
+}

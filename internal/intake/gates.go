@@ -1,0 +1,171 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// GateAction is what a program or a person says about a gate of a reservation.
+type GateAction struct {
+	Name     string
+	State    string // one of [stay.GateStates]; "" of a person who takes the decision back
+	Evidence string // "" for none
+	By       string // who, for the timeline
+	Person   bool   // it is a person's decision: it counts until a person takes it back
+	Audit    store.Audit
+}
+
+// ErrNoGate says that a source has no gate of a name.
+var ErrNoGate = errors.New("the source has no such gate")
+
+func (c GateAction) check() error {
+	switch {
+	case utf8.RuneCountInString(c.Evidence) > maxReason:
+		return InputError{"evidence", fmt.Sprintf("must have at most %d characters", maxReason)}
+	case c.State == "" && !c.Person:
+		return InputError{"author", "is required to take a decision back: only a person can"}
+	}
+	return nil
+}
+
+// SetGate records what a program or a person says about a gate and returns the gate as it is then. It returns an [InputError] if the action itself
+// is wrong, [ErrNoGate] if the source has no such gate, and [store.ErrNotFound] if there is no such reservation. It can be repeated: the same
+// word changes nothing but its time.
+func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction) (stay.Gate, error) {
+	if err := action.check(); err != nil {
+		return stay.Gate{}, err
+	}
+	rules := a.source(ref.Source).Policy.Gates
+	at := -1
+	for i, rule := range rules {
+		if rule.Name == action.Name {
+			at = i
+		}
+	}
+	if at < 0 {
+		return stay.Gate{}, ErrNoGate
+	}
+	var gate stay.Gate
+	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
+		now := a.now().UTC()
+		found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
+		if err != nil {
+			return err
+		}
+		r, ok := found[ref]
+		if !ok || r.VersionSeq == 0 {
+			return store.ErrNotFound
+		}
+		rows, err := store.LockedGates(ctx, tx, []store.Ref{ref})
+		if err != nil {
+			return err
+		}
+		words := rows[ref].With(r.Gates)
+		before := stay.Gates(rules, words)
+		words[action.Name] = action.on(words[action.Name], now)
+		after := stay.Gates(rules, words)
+		gate = after[at]
+		return action.save(ctx, tx, r, before, after, gate, now)
+	})
+	if err != nil {
+		return stay.Gate{}, err
+	}
+	a.applied()
+	return gate, nil
+}
+
+// on returns what was said about the gate after the action.
+func (c GateAction) on(w stay.GateWords, now time.Time) stay.GateWords {
+	word := &stay.GateWord{State: c.State, By: c.By, At: now, Evidence: c.Evidence, Opened: c.State == stay.GateOpen}
+	before := &w.Program
+	if c.Person {
+		before = &w.Person
+	}
+	word.Opened = word.Opened || *before != nil && (*before).Opened
+	*before = word
+	return w
+}
+
+func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, before, after []stay.Gate, gate stay.Gate, now time.Time) error {
+	ref := r.Ref()
+	var writes pgx.Batch
+	store.SaveGateWord(&writes, ref, c.Name, c.Person, stay.GateWord{State: c.State, By: c.By, At: now, Evidence: c.Evidence})
+	if gatesDiffer(before, after) && r.Status == pms.Confirmed {
+		store.WishKeys(&writes, []store.Wish{wish(r, now, true, false)}, now)
+	}
+	entry := store.Entry{
+		Ref: ref, At: now, Kind: store.TimelineAction, Summary: c.summary(gate),
+		Detail: map[string]any{"action": "set_gate", "gate": c.Name, "state": gate.State, "by": c.By},
+	}
+	if err := store.QueueTimeline(&writes, []store.Entry{entry}); err != nil {
+		return err
+	}
+	audit := c.Audit.About(ref.Source, ref.ReservationID, "")
+	audit.At, audit.Action, audit.Author = now, "set_gate", c.By
+	audit.Before, audit.After = gateWordsForAudit(before, c.Name), gateWordsForAudit(after, c.Name)
+	if err := store.QueueAudit(&writes, audit); err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, &writes).Close()
+}
+
+func (c GateAction) summary(gate stay.Gate) string {
+	verb := map[string]string{stay.GateOpen: "opened gate ", stay.GateClosed: "closed gate ", stay.GateUnknown: "set to unknown gate "}[c.State]
+	switch {
+	case c.State == "":
+		return c.By + " took back the decision on gate " + c.Name + ": it is " + gate.State
+	case !c.Person && gate.Decided:
+		return c.By + " " + verb + c.Name + ", which has no effect: " + gate.By + " decided that it is " + gate.State
+	}
+	return c.By + " " + verb + c.Name
+}
+
+func gateWordsForAudit(gates []stay.Gate, name string) map[string]any {
+	for _, g := range gates {
+		if g.Name == name {
+			return map[string]any{"gate": name, "state": g.State, "decided": g.Decided}
+		}
+	}
+	return nil
+}
+
+// gatesDiffer reports whether a key depends on the difference between two states of the same gates.
+func gatesDiffer(a, b []stay.Gate) bool {
+	for i := range a {
+		if a[i].Closed() != b[i].Closed() || a[i].Opened != b[i].Opened {
+			return true
+		}
+	}
+	return false
+}
+
+// gatesChanged returns which of the batch's reservations have other gates than before, as far as a key depends on it.
+func (b *batch) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool, error) {
+	var refs []store.Ref
+	for ref, before := range b.before {
+		if len(b.policies.of(ref.Source).Gates) > 0 && !bytes.Equal(before.Gates, b.reservations[ref].Gates) {
+			refs = append(refs, ref)
+		}
+	}
+	rows, err := store.LockedGates(ctx, tx, refs)
+	if err != nil {
+		return nil, err
+	}
+	changed := map[store.Ref]bool{}
+	for _, ref := range refs {
+		rules := b.policies.of(ref.Source).Gates
+		before, after := rows[ref].With(b.before[ref].Gates), rows[ref].With(b.reservations[ref].Gates)
+		changed[ref] = gatesDiffer(stay.Gates(rules, before), stay.Gates(rules, after))
+	}
+	return changed, nil
+}

@@ -1,0 +1,83 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// What closed gates do to a stay that should have a key:
+//
+//	gate that holds          no key of this guest      a key of this guest
+//	key                      nothing is created        the key stays, attention
+//	key, revoke              nothing is created        the key goes while the stay has not begun, then it stays, attention
+//	link, never opened       the key is created        the key stays
+//	link, closed again       the key is created        the key stays, attention
+//	link, again, revoke      as for key, revoke        as for key, revoke
+//
+// A key is an ACS user that exists: what is missing of one is still added, and changes of hours and doors are made, so that nothing that is taken
+// away waits for a gate. An ACS user of another guest, or on an access system that the stay has left, is not the stay's key: it goes at once.
+
+// withGates is d with what its closed gates hold back.
+func (d Desired) withGates(users []record.User) Desired {
+	holding, again, takes := d.closedGates()
+	closed := append(slices.Clone(holding), again...)
+	if len(closed) == 0 {
+		return d
+	}
+	path := stay.GatePath(d.Source, d.FullName, closed[0].Name)
+	switch key := d.keyUnderGates(users); {
+	case takes, key < 0 && len(holding) > 0:
+		d.NoKey, d.Stays, d.Create = true, 0, false
+		if d.Blocked == nil {
+			d.Blocked = waiting(stay.ReasonGateClosed, "Nothing is created while "+named(closed)+".", path)
+		}
+	case key >= 0:
+		d.Stays, d.Create = key+1, false
+		if d.Blocked == nil || d.Blocked.Held != stay.KeyAttention {
+			d.Blocked = attention(stay.ReasonGateClosed, "The key stays, although "+named(closed)+" again.", path)
+		}
+	}
+	return d
+}
+
+// closedGates returns the closed gates that hold a key, those that hold a link and were open before, and whether any of them takes a key away.
+func (d Desired) closedGates() (holding, again []stay.Gate, takes bool) {
+	for _, g := range d.Gates {
+		switch {
+		case !g.Closed():
+			continue
+		case g.Holds == stay.HoldsKey:
+			holding = append(holding, g)
+		case g.Opened:
+			again = append(again, g)
+		default:
+			continue
+		}
+		takes = takes || g.Revoke && !d.Begun
+	}
+	return holding, again, takes
+}
+
+// keyUnderGates is the index of the ACS user that stays under closed gates; -1 for none. While the stay has no access system, any that exists is.
+func (d Desired) keyUnderGates(users []record.User) int {
+	for i, u := range slices.Backward(users) {
+		exists := u.DeletedAt == nil && u.ACSUserID != nil
+		if exists && u.GuestKey == d.GuestKey && (d.SystemID == "" || u.ACSSystemID == d.SystemID) {
+			return i
+		}
+	}
+	return -1
+}
+
+// named lists gates with their states, for people.
+func named(gates []stay.Gate) string {
+	parts := make([]string, len(gates))
+	for i, g := range gates {
+		parts[i] = fmt.Sprintf("gate %q is %s", g.Name, g.State)
+	}
+	return strings.Join(parts, " and ")
+}

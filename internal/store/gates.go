@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// What was said about the gates of stays. A PMS's last words are in the reservation's row, because intake writes that anyway; those of programs
+// and people are rows of gate_words. Which of them counts is decided in one place, [stay.Gates].
+
+// GateByPMS is the author of what PMSs say about gates.
+const GateByPMS = "pms"
+
+// saidGate is what a PMS said about a gate, as it is kept.
+type saidGate struct {
+	State  string    `json:"state"`
+	At     time.Time `json:"at"`
+	Opened bool      `json:"opened,omitempty"`
+}
+
+// SayGates adds what a PMS says about gates, by name, to what it said before. At is when that was received.
+func SayGates(before []byte, says map[string]string, at time.Time) []byte {
+	if len(says) == 0 {
+		return before
+	}
+	said := readSaid(before)
+	for name, state := range says {
+		said[name] = saidGate{State: state, At: at.UTC(), Opened: said[name].Opened || state == stay.GateOpen}
+	}
+	encoded, _ := json.Marshal(said) // texts, times and flags: it can't fail
+	return encoded
+}
+
+func readSaid(encoded []byte) map[string]saidGate {
+	said := map[string]saidGate{}
+	_ = json.Unmarshal(encoded, &said) // written here: null is nothing
+	return said
+}
+
+// gateRow is a row of gate_words.
+type gateRow struct {
+	Source        string
+	ReservationID string
+	Name          string
+	Person        bool
+	State         *string
+	By            string
+	At            time.Time
+	Evidence      *string
+	Opened        bool
+}
+
+const gateRowColumns = `source, reservation_id, name, person, state, by, at, evidence, opened`
+
+const gateWordsOfOne = `SELECT ` + gateRowColumns + ` FROM gate_words WHERE source = $1 AND reservation_id = $2`
+
+// allGateWords joins what a PMS said about a stay's gates with what programs and people said.
+func allGateWords(said []byte, rows []gateRow) map[string]stay.GateWords {
+	words := map[string]stay.GateWords{}
+	for name, s := range readSaid(said) {
+		words[name] = stay.GateWords{PMS: &stay.GateWord{State: s.State, By: GateByPMS, At: s.At, Opened: s.Opened}}
+	}
+	for _, row := range rows {
+		w := words[row.Name]
+		word := &stay.GateWord{State: deref(row.State), By: row.By, At: row.At, Evidence: deref(row.Evidence), Opened: row.Opened}
+		if row.Person {
+			w.Person = word
+		} else {
+			w.Program = word
+		}
+		words[row.Name] = w
+	}
+	return words
+}
+
+func gateWordsOf(ctx context.Context, q querier, refs []Ref) (map[Ref][]gateRow, error) {
+	found := map[Ref][]gateRow{}
+	if len(refs) == 0 {
+		return found, nil
+	}
+	sources, ids := splitRefs(refs)
+	rows, _ := q.Query(ctx, `
+		SELECT `+gateRowColumns+` FROM gate_words
+		WHERE (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[gateRow])
+	for _, row := range list {
+		ref := Ref{Source: row.Source, ReservationID: row.ReservationID}
+		found[ref] = append(found[ref], row)
+	}
+	return found, wrap(err, "read the gates of %d reservations", len(refs))
+}
+
+// GateRows are what programs and people said about the gates of one stay.
+type GateRows []gateRow
+
+// With joins them with what a PMS said, as [Reservation.Gates] has it.
+func (r GateRows) With(said []byte) map[string]stay.GateWords { return allGateWords(said, r) }
+
+// LockedGates returns what programs and people said about the gates of reservations that are locked.
+func LockedGates(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]GateRows, error) {
+	list, err := gateWordsOf(ctx, tx, refs)
+	found := make(map[Ref]GateRows, len(list))
+	for ref, rows := range list {
+		found[ref] = rows
+	}
+	return found, err
+}
+
+// SaveGateWord writes what a program or a person says about a gate of a reservation that is locked. An empty state is a person's who takes the
+// decision back.
+func SaveGateWord(batch *pgx.Batch, ref Ref, name string, person bool, w stay.GateWord) {
+	batch.Queue(`
+		INSERT INTO gate_words AS g (`+gateRowColumns+`)
+		VALUES (@source, @reservation_id, @name, @person, nullif(@state::text, ''), @by, @at, nullif(@evidence::text, ''), @state::text = 'open')
+		ON CONFLICT (source, reservation_id, name, person) DO UPDATE SET
+			state = excluded.state, by = excluded.by, at = excluded.at, evidence = excluded.evidence, opened = g.opened OR excluded.opened`,
+		pgx.StrictNamedArgs{
+			"source": ref.Source, "reservation_id": ref.ReservationID, "name": name, "person": person, "state": w.State, "by": w.By, "at": w.At, "evidence": w.Evidence,
+		})
+}
+
+// forgetEvidence removes what may name a guest from what was said about the gates of the stays t. The states stay: a person's decision holds
+// for as long as there is the reservation, and the PMS may move that into the future at any time.
+const forgetEvidence = `UPDATE gate_words t SET evidence = NULL WHERE t.evidence IS NOT NULL AND `
+
+// keptByGates is the condition under which retention keeps the row of a reservation r: a person has decided that a gate is not open.
+const keptByGates = `EXISTS (SELECT FROM gate_words g WHERE g.source = r.source AND g.reservation_id = r.reservation_id AND g.person AND g.state <> 'open')`
