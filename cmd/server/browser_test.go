@@ -250,10 +250,10 @@ func TestPage(t *testing.T) {
 	b.mustBeAccessible("the confirmation of an action")
 	b.do(chromedp.SendKeys(chromedp.CSS("#reason"), "the owner asks for no changes\n"), chromedp.WaitVisible(chromedp.CSS(".verdict")))
 	b.untilText(".note", "Maria (admin): the owner asks for no changes")
-	b.untilText("#live-history", "Maria (admin) holds it")
+	b.untilText("#live-history", "Maria (admin) put it on hold")
 	b.do(chromedp.Click(chromedp.CSS(`a[href$="/release"]`)), chromedp.WaitVisible(chromedp.CSS("#reason")),
 		chromedp.SendKeys(chromedp.CSS("#reason"), "settled\n"), chromedp.WaitVisible(chromedp.CSS(".verdict")))
-	b.untilText("#live-history", "Maria (admin) released it")
+	b.untilText("#live-history", "Maria (admin) released the hold")
 	b.do(chromedp.Click(chromedp.CSS(`a[href$="/window"]`)), chromedp.WaitVisible(chromedp.CSS("#starts_at")))
 	b.mustBeAccessible("the window")
 

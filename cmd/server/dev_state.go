@@ -55,7 +55,7 @@ func (d devState) start(ctx context.Context, simulate bool, log *slog.Logger) (*
 			return nil, err
 		}
 	case exists(d.simulated()) && !exists(d.simulator()):
-		log.Info("the simulated Seam's state has gone: starting again with an empty database", "dir", d.dir)
+		log.Info("simulated Seam's state is missing: starting with an empty database", "dir", d.dir)
 		if err := postgres.Clean(d.postgres()); err != nil {
 			return nil, err
 		}

@@ -104,7 +104,7 @@ func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
 	}
 	out := mappedEvent{Type: e.Type, Changes: []any{}, Ignored: e.Why, Disconnected: e.Disconnected, Fetches: e.Fetches}
 	if e.Ignored && e.Why == "" {
-		out.Ignored = "the type means nothing here"
+		out.Ignored = "staykey doesn't use this type"
 	}
 	for _, change := range e.Changes {
 		out.Changes = append(out.Changes, change)

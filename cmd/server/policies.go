@@ -47,7 +47,7 @@ func (s *service) decidePolicies(ctx context.Context, set sourceSet) error {
 		return err
 	}
 	for _, name := range changed {
-		s.log.Info("policy changed: the source's stays follow", "source", name)
+		s.log.Info("source policy changed: updating its keys", "source", name)
 	}
 	return s.readPolicies(ctx)
 }
@@ -74,7 +74,7 @@ func (s *service) readPoliciesNow() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := s.readPolicies(ctx); err != nil {
-		s.log.Warn("the policies of sources can't be read: they stay as they are", "error", err)
+		s.log.Warn("source policies not read: keeping the current ones", "error", err)
 	}
 }
 
@@ -90,7 +90,7 @@ func (s *service) watchPolicies(ctx context.Context) {
 		}
 		err := s.readPolicies(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			s.log.Warn("the policies of sources can't be read: they stay as they are", "error", err)
+			s.log.Warn("source policies not read: keeping the current ones", "error", err)
 		}
 		failing = err != nil
 	}
@@ -127,7 +127,7 @@ const orphanRemedy = "restore its entry, or replace it by {name: ..., retired: t
 func (s *service) reportOrphans(ctx context.Context) {
 	list, err := s.orphans(ctx, *s.sources.Load())
 	if err != nil {
-		s.log.Error("sources in use can't be compared with the configuration", "error", err)
+		s.log.Error("sources in use not compared with the configuration", "error", err)
 		return
 	}
 	for _, o := range list {

@@ -519,7 +519,7 @@ func TestImport(t *testing.T) {
 	waitUntil(t, "the far one waits", status("2", "waiting", "before_horizon"))
 	waitUntil(t, "the one without a room waits", status("4", "waiting", "no_room_assigned"))
 	var out bytes.Buffer
-	if code := run(t.Context(), []string{"import", "--source", "lodgfy", "--url", p.url, "--token", e2eToken, rows}, &streams{out: &out, err: &out}); code != 1 || !strings.Contains(out.String(), "there is no source of this name") {
+	if code := run(t.Context(), []string{"import", "--source", "lodgfy", "--url", p.url, "--token", e2eToken, rows}, &streams{out: &out, err: &out}); code != 1 || !strings.Contains(out.String(), "unknown source") {
 		t.Errorf("a source that is misspelt: exit %d: %s", code, out.String())
 	}
 	if code, said := imports(filepath.Join(dir, "staykey.yaml")); code != 1 || !strings.Contains(said, `".yaml" must be .csv, .tsv, .json or .ndjson`) {

@@ -111,7 +111,7 @@ func (r *readiness) look(ctx context.Context) {
 	switch was := before != nil && len(before.causes) > 0; {
 	case len(next.causes) > 0 && !was:
 		r.since = r.now()
-		r.log.Error("not ready: webhooks can't be kept", "causes", slices.Sorted(maps.Keys(next.causes)), "detail", next.text())
+		r.log.Error("not ready: webhooks can't be stored", "causes", slices.Sorted(maps.Keys(next.causes)), "detail", next.text())
 	case len(next.causes) == 0 && was:
 		r.log.Info("ready again", "after", r.now().Sub(r.since).Round(time.Second).String())
 	}

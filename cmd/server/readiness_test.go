@@ -326,7 +326,7 @@ func TestLogOfAnOutageIsBounded(t *testing.T) {
 	}
 	r.db.set(whole)
 	waitUntil(t, "the end in the log", func() bool {
-		return strings.Contains(p.log.String(), "ready again") && strings.Contains(p.log.String(), "events are committed again")
+		return strings.Contains(p.log.String(), "ready again") && strings.Contains(p.log.String(), "commits of events resumed")
 	})
 	close(r.stop)
 	r.posters.Wait()

@@ -68,7 +68,7 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 	// A trial has nothing to read again, unless it was given files.
 	canReload := !c.Dev || s.Settings.Config != "" || c.TLS != nil
 	reload := io.hangups.split(ctx, canReload, func() {
-		log.Info("the terminal was closed: stopping")
+		log.Info("terminal closed: stopping")
 		end()
 	})
 	tuneCollector()
@@ -118,10 +118,10 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 func (s sourceSet) warn(log *slog.Logger) {
 	for name, source := range s.Sources {
 		if source.Insecure {
-			log.Warn("this source takes webhooks from anybody: verify.method is none", "source", name)
+			log.Warn("source accepts unsigned webhooks: verify.method is none", "source", name)
 		}
 		if source.Format != nil && source.Format.Fetch != nil && source.Fetch == nil {
-			log.Warn("this source's events need documents of the PMS, and wait as needs_fetch: give it a fetch block", "source", name, "format", source.Format.Name)
+			log.Warn("events wait as needs_fetch: the source has no fetch block for documents of its PMS", "source", name, "format", source.Format.Name)
 		}
 	}
 }
@@ -182,11 +182,11 @@ func migrate(ctx context.Context, db *store.Store, log *slog.Logger) error {
 	applied, err := migrations.Up(ctx, sqlDB, func(err error) {
 		if time.Since(said) >= time.Minute {
 			said = time.Now()
-			log.Warn("migration waits for a lock: see pg_stat_activity for who holds it, such as a back-up or a forgotten transaction", "error", err)
+			log.Warn("migration waiting for a lock: find its holder in pg_stat_activity, such as a backup or an open transaction", "error", err)
 		}
 	})
 	if len(applied) > 0 {
-		log.Info("migrated the database", "migrations", applied)
+		log.Info("database migrated", "migrations", applied)
 	}
 	return err
 }
@@ -333,13 +333,13 @@ func (s *service) reloadSources(ctx context.Context) {
 	}
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			s.log.Error("configuration not reloaded, keeping the present one", "problem", line)
+			s.log.Error("configuration not reloaded, keeping the current one", "problem", line)
 		}
 		return
 	}
 	set.warn(s.log)
 	if err := s.decidePolicies(ctx, set); err != nil {
-		s.log.Error("configuration not reloaded, keeping the present one: send SIGHUP again", "error", err)
+		s.log.Error("configuration not reloaded, keeping the current one: send SIGHUP again", "error", err)
 		return
 	}
 	s.sources.Store(&set)
@@ -351,7 +351,7 @@ func (s *service) reloadSources(ctx context.Context) {
 	s.reportOrphans(ctx)
 	names := slices.Sorted(maps.Keys(set.Sources))
 	if err := s.fetcher.TakeUp(ctx, names); err != nil {
-		s.log.Error("events that wait for documents are not taken up yet", "error", err)
+		s.log.Error("events waiting for documents not resumed yet", "error", err)
 	}
 	s.applier.Wake()
 	s.log.Info("configuration reloaded", "sources", names)

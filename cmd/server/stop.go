@@ -51,7 +51,7 @@ func (s stopping) step(what string, within time.Duration, do func(context.Contex
 		err = ctx.Err()
 	}
 	if err != nil {
-		s.service.log.Warn("stopping without waiting longer", "for", what, "error", err)
+		s.service.log.Warn("stop timed out: not waiting any longer", "for", what, "error", err)
 	}
 }
 

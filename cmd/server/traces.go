@@ -40,12 +40,12 @@ func startTraces(ctx context.Context, log *slog.Logger) (stop func(), err error)
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about), sdktrace.WithIDGenerator(tracing.IDs{}))
 	otel.SetTracerProvider(provider)
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces can't be exported", "error", err) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("trace export failed", "error", err) }))
 	return func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTraces)
 		defer cancel()
 		if err := provider.Shutdown(ctx); err != nil {
-			log.Warn("the last traces are not exported", "error", err)
+			log.Warn("last traces not exported", "error", err)
 		}
 	}, nil
 }

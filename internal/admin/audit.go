@@ -29,8 +29,8 @@ type AuditQuery struct {
 	Token   string `query:"token" doc:"The name of a token."`
 	Action  string `query:"action"`
 	Subject string `query:"subject" doc:"Id of a reservation, listing or event."`
-	From    string `query:"from" doc:"An instant or a day of UTC, inclusive."`
-	To      string `query:"to" doc:"An instant or a day of UTC, exclusive."`
+	From    string `query:"from" doc:"Instant or UTC day, inclusive."`
+	To      string `query:"to" doc:"Instant or UTC day, exclusive."`
 }
 
 // Audit lists who changed what, newest first. A token of single sources sees what is about them.

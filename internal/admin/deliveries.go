@@ -26,7 +26,7 @@ type Tried struct {
 	Attempts []DeliveryAttempt
 }
 
-const noDelivery = "there is no delivery with this id"
+const noDelivery = "no delivery has this id"
 
 // Deliveries lists messages to subscriptions with their attempts, newest first.
 func (s *Service) Deliveries(ctx context.Context, q DeliveryQuery) (Page[Tried], error) {
@@ -109,7 +109,7 @@ func (s *Service) Resend(ctx context.Context, id string) (Tried, error) {
 	again, err := s.store.ResendDelivery(ctx, d, entry.At, entry)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return Tried{}, refuse(Conflict, "its reservation is no longer known (removed by the retention policy)")
+		return Tried{}, refuse(Conflict, "its reservation was removed by the retention policy")
 	case err != nil:
 		return Tried{}, err
 	}
@@ -120,7 +120,7 @@ func (s *Service) Resend(ctx context.Context, id string) (Tried, error) {
 // mayResend refuses what can't be sent again.
 func (s *Service) mayResend(ctx context.Context, d Delivery) error {
 	if d.ReservationID == "" {
-		return refuse(Conflict, "this message is about no stay: only messages about stays can be sent again")
+		return refuse(Conflict, "only messages about stays can be sent again")
 	}
 	configured := func(sub SubscriptionSettings) bool { return sub.Name == d.Subscription }
 	if !slices.ContainsFunc(s.config.Subscriptions(), configured) {
@@ -131,7 +131,7 @@ func (s *Service) mayResend(ctx context.Context, d Delivery) error {
 		return err
 	}
 	if states[d.Subscription].DisabledAt != nil {
-		return refuse(Conflict, "its subscription is disabled: enable it, and what it has not been told is sent")
+		return refuse(Conflict, "its subscription is disabled: enable it to send everything that it missed")
 	}
 	return nil
 }

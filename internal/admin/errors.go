@@ -35,7 +35,7 @@ func (e *Error) Error() string { return e.Message }
 
 // InvalidField refuses one field of a request.
 func InvalidField(field, message string) *Error {
-	return &Error{Kind: Invalid, Message: "the request is not valid", Fields: []pms.FieldError{{Field: field, Message: message}}}
+	return &Error{Kind: Invalid, Message: "the request is invalid", Fields: []pms.FieldError{{Field: field, Message: message}}}
 }
 
 // refuse returns an error without fields.

@@ -32,7 +32,7 @@ func (q EventQuery) filter(ctx context.Context) store.EventFilter {
 	}
 }
 
-const noEvent = "there is no event with this id"
+const noEvent = "no event has this id"
 
 // Events lists the inbox, newest first.
 func (s *Service) Events(ctx context.Context, q EventQuery) (Page[Event], error) {

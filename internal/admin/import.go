@@ -20,7 +20,7 @@ func (s *Service) Import(ctx context.Context, source string, events []map[string
 	for i, e := range events {
 		body, err := json.Marshal(e)
 		if err != nil {
-			return nil, refuse(Malformed, "an event can't be encoded")
+			return nil, refuse(Malformed, "event not encoded")
 		}
 		bodies[i] = body
 	}

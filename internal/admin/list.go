@@ -18,8 +18,8 @@ type Page[T any] struct {
 
 // Paging are the parameters of every list.
 type Paging struct {
-	Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"500" doc:"How many items at most."`
-	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+	Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"500" doc:"Maximum number of items."`
+	Cursor string `query:"cursor" doc:"next_cursor of the previous page."`
 }
 
 // page cuts off the row after the limit, which was read to know whether there is a next page.
@@ -50,7 +50,7 @@ func (s *Service) openCursor(list, cursor string, into any) error {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(raw) < cursorMAC || !hmac.Equal(raw[:cursorMAC], s.cursorMAC(list, raw[cursorMAC:])) ||
 		json.Unmarshal(raw[cursorMAC:], into) != nil {
-		return InvalidField("query.cursor", "must be the next_cursor of a page of this list")
+		return InvalidField("query.cursor", "must be a next_cursor of this list")
 	}
 	return nil
 }

@@ -25,8 +25,8 @@ func (q ListingQuery) Narrowed() bool {
 }
 
 const (
-	noListing = "there is no such listing: source and id must be exactly as the PMS sent them, percent-encoded; PUT makes one"
-	noSource  = "there is no source of this name: \"default\" unless sources are configured"
+	noListing = "listing not found: use the source and id exactly as the PMS sent them, percent-encoded, or create it with PUT"
+	noSource  = "unknown source: it is \"default\" unless sources are configured"
 )
 
 // Listings lists listings, the newest change first.
@@ -101,7 +101,7 @@ func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []by
 		return Listing{}, refuse(Malformed, err.Error())
 	}
 	if len(errs) > 0 {
-		return Listing{}, &Error{Kind: Invalid, Message: "the listing is not valid", Fields: errs}
+		return Listing{}, &Error{Kind: Invalid, Message: "the listing is invalid", Fields: errs}
 	}
 	if err := s.mayOpen(ctx, ref.Source, patch); err != nil {
 		return Listing{}, err

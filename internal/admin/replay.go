@@ -15,16 +15,16 @@ const replayAtMost = 500
 
 // ReplayRequest says which events should be applied again.
 type ReplayRequest struct {
-	EventIDs      []string `json:"event_ids,omitempty" minItems:"1" maxItems:"500" doc:"Exactly these, each once. Not together with filters or cursor."`
+	EventIDs      []string `json:"event_ids,omitempty" minItems:"1" maxItems:"500" doc:"Replay exactly these events. Can't be combined with filters or cursor."`
 	Source        string   `json:"source,omitempty" example:"default"`
 	Status        string   `json:"status,omitempty" enum:"applied,superseded,ignored,rejected" example:"rejected"`
 	Type          string   `json:"type,omitempty" example:"reservation.created"`
 	ReservationID string   `json:"reservation_id,omitempty" example:"3333122-433"`
 	ListingID     string   `json:"listing_id,omitempty"`
-	DryRun        bool     `json:"dry_run,omitempty" doc:"Only find out what would change."`
-	Limit         int      `json:"limit,omitempty" minimum:"1" maximum:"500" default:"500" doc:"How many events at most, the newest first."`
-	Cursor        string   `json:"cursor,omitempty" doc:"next_cursor of the answer before, for the older ones."`
-	Author        string   `json:"author,omitempty" maxLength:"100" doc:"Who uses the token, if several people do."`
+	DryRun        bool     `json:"dry_run,omitempty" doc:"Only report what would change."`
+	Limit         int      `json:"limit,omitempty" minimum:"1" maximum:"500" default:"500" doc:"Maximum number of events, newest first."`
+	Cursor        string   `json:"cursor,omitempty" doc:"next_cursor of the previous answer, for older events."`
+	Author        string   `json:"author,omitempty" maxLength:"100" doc:"Person who uses the token, if several people share it."`
 }
 
 // Replayed is the result of a replay.
@@ -46,7 +46,7 @@ func (s *Service) ReplayEvent(ctx context.Context, id string) (Event, error) {
 		case err != nil:
 			return Event{}, notFound(err, noEvent)
 		case len(done) == 0 && e.Body == nil:
-			return Event{}, refuse(Conflict, "its body has been removed because its age has come (STAYKEY_RETAIN_BODIES): it can't be applied again")
+			return Event{}, refuse(Conflict, "the event can't be replayed, because the retention policy deleted its body (STAYKEY_RETAIN_BODIES)")
 		}
 	}
 	e.Status, e.Reason = store.EventAccepted, nil
@@ -79,12 +79,12 @@ func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events 
 	}
 	switch {
 	case in.EventIDs != nil && (q.Narrowed() || in.Cursor != ""):
-		return nil, "", InvalidField("event_ids", "can't be combined with filters or a cursor: send one or the other")
+		return nil, "", InvalidField("event_ids", "can't be combined with filters or a cursor")
 	case in.EventIDs != nil:
 		events, err = s.eventsNamed(ctx, in.EventIDs)
 		return events, "", err
 	case !q.Narrowed():
-		return nil, "", InvalidField("status", "say which events: by source, status, type, reservation_id, listing_id or event_ids")
+		return nil, "", InvalidField("status", "set at least one of source, status, type, reservation_id, listing_id or event_ids")
 	}
 
 	if q.Limit <= 0 || q.Limit > replayAtMost {
@@ -109,7 +109,7 @@ func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events 
 // eventsNamed returns the events with these ids, each once however often it is named.
 func (s *Service) eventsNamed(ctx context.Context, ids []string) (events []Event, err error) {
 	if len(ids) == 0 {
-		return nil, InvalidField("event_ids", "names no event: leave it out to choose by filters")
+		return nil, InvalidField("event_ids", "is empty: leave it out to select events by filters")
 	}
 	for i, id := range ids {
 		e, err := s.Event(ctx, id)

@@ -17,9 +17,9 @@ type ReservationQuery struct {
 	Status      string `query:"status" enum:"confirmed,cancelled"`
 	KeyStatus   string `query:"key_status" enum:"waiting,provisioning,issued,active,attention,revoking,revoked,expired"`
 	ListingID   string `query:"listing_id"`
-	GuestEmail  string `query:"guest_email" doc:"Exactly this address, in any case."`
-	CheckInFrom string `query:"check_in_from" doc:"An instant, or a day of UTC; included." example:"2026-11-01"`
-	CheckInTo   string `query:"check_in_to" doc:"An instant, or a day of UTC; not included." example:"2026-12-01T00:00:00Z"`
+	GuestEmail  string `query:"guest_email" doc:"The complete address, case-insensitive."`
+	CheckInFrom string `query:"check_in_from" doc:"Instant or UTC day, inclusive." example:"2026-11-01"`
+	CheckInTo   string `query:"check_in_to" doc:"Instant or UTC day, exclusive." example:"2026-12-01T00:00:00Z"`
 	Query       string `query:"q" doc:"Part of a reservation id, listing id, guest e-mail or name."`
 }
 
@@ -29,7 +29,7 @@ func (q ReservationQuery) Narrowed() bool {
 	return q != ReservationQuery{}
 }
 
-const noReservation = "there is no such reservation: source and id must be exactly as the PMS sent them, percent-encoded"
+const noReservation = "reservation not found: use the source and id exactly as the PMS sent them, percent-encoded"
 
 // Reservations lists reservations, the newest change first.
 func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[View], error) {
@@ -105,8 +105,8 @@ func (s *Service) Plan(ctx context.Context, ref stay.Ref) ([]stay.PlannedCall, e
 	case errors.Is(err, store.ErrNotFound):
 		return nil, refuse(NotFound, noReservation)
 	case err != nil:
-		s.log.Warn("plan not made", "error", err)
-		return nil, refuse(Unavailable, "the plan needs to look at Seam, which could not be asked now: try again in a moment")
+		s.log.Warn("plan not computed", "error", err)
+		return nil, refuse(Unavailable, "the plan needs data from Seam, which can't be reached right now: try again in a moment")
 	}
 	return calls, nil
 }

@@ -41,9 +41,9 @@ type SecretUse struct {
 // SourceTest is the result of a test event.
 type SourceTest struct {
 	OK      bool    `json:"ok"`
-	URL     string  `json:"url" doc:"Where it was posted; the path alone where it didn't leave the process, because STAYKEY_PUBLIC_URL is not set."`
-	Status  int     `json:"status" doc:"The answer's HTTP status; 0 where there was none."`
-	EventID *string `json:"event_id" format:"uuid" doc:"The event in the inbox, ignored, with the type staykey.test."`
+	URL     string  `json:"url" doc:"URL of the test. Only the path if the event stayed in the process, because STAYKEY_PUBLIC_URL is not set."`
+	Status  int     `json:"status" doc:"HTTP status of the answer; 0 without an answer."`
+	EventID *string `json:"event_id" format:"uuid" doc:"The event in the inbox: type staykey.test, status ignored."`
 	Message string  `json:"message" example:"the test event was verified and stored"`
 }
 
@@ -76,7 +76,7 @@ func (s *Service) flushActivity(ctx context.Context) {
 		return
 	}
 	if err := s.store.FlushActivity(ctx, s.config.Activity); err != nil {
-		s.log.Warn("activity not counted: the answer lacks it", "error", err)
+		s.log.Warn("activity not read: leaving it out of the answer", "error", err)
 	}
 }
 
@@ -159,10 +159,10 @@ func (s *Service) TestSource(ctx context.Context, name string) (SourceTest, erro
 func (s *Service) testSource(ctx context.Context, name string) (SourceTest, error) {
 	source, ok := s.source(name)
 	if !ok || !ActorOf(ctx).Sees(name) {
-		return SourceTest{}, refuse(NotFound, "there is no source of this name")
+		return SourceTest{}, refuse(NotFound, "unknown source")
 	}
 	if source.Verifier == nil {
-		return SourceTest{}, &Error{Kind: Invalid, Message: "the source has no verifier: nothing is authentic"}
+		return SourceTest{}, &Error{Kind: Invalid, Message: "the source has no verifier, so it refuses all webhooks"}
 	}
 	return s.config.TestSource(ctx, source)
 }
@@ -177,9 +177,9 @@ type Diagnosis struct {
 type Finding struct {
 	Check   string `json:"check" enum:"database,migrations,seam,access_system,listing,clock,webhook,source,intake" example:"listing"`
 	Level   string `json:"level" enum:"ok,warning,error"`
-	Subject string `json:"subject" example:"default/2222222-2222" doc:"What it is about."`
-	Message string `json:"message" doc:"What was found."`
-	Do      string `json:"do" doc:"What to do about it; empty where nothing is to be done."`
+	Subject string `json:"subject" example:"default/2222222-2222" doc:"Subject of the finding."`
+	Message string `json:"message" doc:"The finding."`
+	Do      string `json:"do" doc:"How to fix it; empty if no action is needed."`
 }
 
 // Levels of a finding.
@@ -193,7 +193,7 @@ const (
 // by a signed test event. Not for a token of single sources.
 func (s *Service) Diagnose(ctx context.Context) (Diagnosis, error) {
 	if ActorOf(ctx).Sources != nil {
-		return Diagnosis{}, refuse(Forbidden, "this token is for single sources: the diagnosis is about all")
+		return Diagnosis{}, refuse(Forbidden, "this token is limited to some sources, but the diagnosis covers all: use another token")
 	}
 	d := Diagnosis{OK: true, Findings: s.config.Diagnose(ctx)}
 	for _, name := range slices.Sorted(maps.Keys(s.config.Sources())) {
@@ -210,15 +210,15 @@ func (s *Service) webhookFinding(ctx context.Context, name string) Finding {
 	result, err := s.testSource(ctx, name)
 	switch {
 	case err != nil:
-		f.Level, f.Message, f.Do = LevelError, err.Error(), "see the source's entry in the config file"
+		f.Level, f.Message, f.Do = LevelError, err.Error(), "check the source's entry in the config file"
 	case !result.OK:
-		f.Level, f.Message = LevelError, "a signed test event to "+result.URL+": "+result.Message
-		f.Do = "see that STAYKEY_PUBLIC_URL leads here, through any proxy, and that nothing in between changes requests"
+		f.Level, f.Message = LevelError, "test event to "+result.URL+": "+result.Message
+		f.Do = "check that STAYKEY_PUBLIC_URL reaches this service through your proxies, and that nothing in between changes requests"
 	case s.config.PublicURL == "":
-		f.Level, f.Message = LevelWarning, "a signed test event is taken, but it was not posted from outside"
-		f.Do = "set STAYKEY_PUBLIC_URL to the address that PMSs post to, for this check to go there"
+		f.Level, f.Message = LevelWarning, "test event accepted, but only tested inside this process"
+		f.Do = "set STAYKEY_PUBLIC_URL to the address that PMSs post to, so that this check uses it"
 	default:
-		f.Message = "a signed test event to " + result.URL + " is taken"
+		f.Message = "test event to " + result.URL + " accepted"
 	}
 	return f
 }

@@ -58,12 +58,12 @@ func subscriptionOf(settings SubscriptionSettings, state store.Subscription, wai
 // SubscriptionTest is the result of a test message.
 type SubscriptionTest struct {
 	OK         bool   `json:"ok"`
-	Status     int    `json:"status" doc:"The answer's HTTP status; 0 where there was none."`
-	DeliveryID string `json:"delivery_id" format:"uuid" doc:"The message, among the deliveries; its webhook-id."`
+	Status     int    `json:"status" doc:"HTTP status of the answer; 0 without an answer."`
+	DeliveryID string `json:"delivery_id" format:"uuid" doc:"Id of the delivery, which is its webhook-id."`
 	Message    string `json:"message" example:"the receiver accepted the test message"`
 }
 
-const noSubscription = "there is no subscription of this name in the configuration"
+const noSubscription = "unknown subscription: the configuration has none of this name"
 
 // visibleSubscriptions are those of the configuration that the actor may know of: all, or, with a token of single sources,
 // those that are about nothing else.

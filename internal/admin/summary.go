@@ -15,9 +15,9 @@ import (
 
 // Provisioning is how the work at Seam is going, whatever the reservation.
 type Provisioning struct {
-	Paused       *string        `json:"paused" doc:"Why nothing is provisioned now; null while it is." example:"Seam does not accept SEAM_API_KEY: set a valid one"`
+	Paused       *string        `json:"paused" doc:"Why provisioning is paused; null while it runs." example:"Seam refuses SEAM_API_KEY: set a valid one"`
 	Disconnected []Disconnected `json:"disconnected_access_systems" nullable:"false" doc:"Access systems that Seam can't reach."`
-	LastSweep    *stay.Sweep    `json:"last_sweep" doc:"The last comparison of all live keys with Seam; null before the first, and for a token of single sources."`
+	LastSweep    *stay.Sweep    `json:"last_sweep" doc:"The last comparison of all live keys with Seam. Null before the first one, and for tokens limited to some sources."`
 }
 
 // Disconnected is an access system that Seam can't reach.

@@ -268,6 +268,6 @@ func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) 
 	if next.hold {
 		wait = behind(next.wait)
 	}
-	log.Warn("fetching the documents of an event failed; trying again", "attempts", a.number, "in", wait.Round(time.Millisecond).String(), "error", reason)
+	log.Warn("document fetch failed; retrying", "attempts", a.number, "in", wait.Round(time.Millisecond).String(), "error", reason)
 	return river.JobSnooze(wait)
 }

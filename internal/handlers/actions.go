@@ -12,13 +12,13 @@ import (
 // Why is what every action asks for.
 type Why struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"lost phone, told at the desk" doc:"Why, for whoever reads the timeline. No guest data: it is kept as long as the timeline."`
-	Author string `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"Who uses the token, if several people do."`
+	Author string `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"Person who uses the token, if several people share it."`
 }
 
 // WhyMaybe is what a reconcile may say.
 type WhyMaybe struct {
 	Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why, for whoever reads the timeline."`
-	Author string `json:"author,omitempty" maxLength:"100" doc:"Who uses the token, if several people do."`
+	Author string `json:"author,omitempty" maxLength:"100" doc:"Person who uses the token, if several people share it."`
 }
 
 // Window is when access is to begin and end instead of with the stay.

@@ -299,8 +299,8 @@ func TestActions(t *testing.T) {
 		}
 	}
 	want := []string{
-		"desk asked to check it against Seam and repair it", "desk asked for a new mobile key (found it)", "desk revoked the key (lost phone)",
-		"desk changed when access begins and ends (early check-in)", "desk released it (settled)", "Maria (desk) holds it: nothing is changed at Seam (the guest disputes the bill)",
+		"desk requested a check and repair", "desk requested a new mobile key (found it)", "desk revoked the key (lost phone)",
+		"desk changed the access times (early check-in)", "desk released the hold (settled)", "Maria (desk) put it on hold (the guest disputes the bill)",
 	}
 	if diff := cmp.Diff(want, story); diff != "" {
 		t.Errorf("the story (-want +got):\n%s", diff)

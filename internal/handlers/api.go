@@ -64,7 +64,7 @@ type Names struct {
 func (n Names) ref() stay.Ref { return stay.Ref{Source: n.Source, ReservationID: n.ReservationID} }
 
 func unfit(field, message string) *Problem {
-	return problem(http.StatusUnprocessableEntity, "the request is not valid", pms.FieldError{Field: field, Message: message})
+	return problem(http.StatusUnprocessableEntity, "the request is invalid", pms.FieldError{Field: field, Message: message})
 }
 
 // listOf is the answer that shows a part of a list.

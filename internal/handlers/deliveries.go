@@ -31,7 +31,7 @@ type DeliveryAttempt struct {
 	Attempt    int     `json:"attempt" doc:"From 1."`
 	At         string  `json:"at" format:"date-time"`
 	DurationMS int     `json:"duration_ms"`
-	Status     int     `json:"status" doc:"The answer's HTTP status; 0 where there was none."`
+	Status     int     `json:"status" doc:"HTTP status of the answer; 0 without an answer."`
 	Error      *string `json:"error" example:"no answer within 15 seconds"`
 	Answer     *string `json:"answer" doc:"The beginning of the answer's body."`
 }

@@ -12,7 +12,7 @@ import (
 // EraseRequest names the guest whose data is to be erased.
 type EraseRequest struct {
 	GuestEmail string `json:"guest_email" minLength:"3" maxLength:"320" example:"jane@example.com" doc:"The whole address, in any case."`
-	Author     string `json:"author,omitempty" maxLength:"100" doc:"Who uses the token, if several people do."`
+	Author     string `json:"author,omitempty" maxLength:"100" doc:"Person who uses the token, if several people share it."`
 }
 
 // EraseInput is an erasure.

@@ -165,7 +165,7 @@ func (s *server) reservationOperations(api huma.API) {
 type TimelineQuery struct {
 	Names
 	Limit  int    `query:"limit" default:"200" minimum:"1" maximum:"1000"`
-	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+	Cursor string `query:"cursor" doc:"next_cursor of the previous page."`
 }
 
 func (s *server) timeline(ctx context.Context, in *TimelineQuery) (*Output[List[TimelineItem]], error) {

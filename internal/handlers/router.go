@@ -185,7 +185,7 @@ func (s *server) envelope(next http.Handler) http.Handler {
 				if recovered == http.ErrAbortHandler {
 					panic(recovered)
 				}
-				s.log.Error("a handler panicked", "request_id", id, "panic", recovered, "stack", string(debug.Stack()))
+				s.log.Error("handler panicked", "request_id", id, "panic", recovered, "stack", string(debug.Stack()))
 				if wrapped.Status() == 0 {
 					problem(http.StatusInternalServerError, "something went wrong here; the log has request "+id).write(wrapped)
 				}

@@ -88,7 +88,7 @@ func (s *server) takeSeamEvent(ctx context.Context, id string, e seamEvent) erro
 	if concerned > 0 {
 		s.SeamChanged()
 	}
-	s.log.Info("Seam's event", "type", e.Type, "acs_system_id", e.ACSSystemID, "reservations", concerned)
+	s.log.Info("Seam event received", "type", e.Type, "acs_system_id", e.ACSSystemID, "reservations", concerned)
 	return s.Store.TakeSeamEvent(ctx, id, now)
 }
 

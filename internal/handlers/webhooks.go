@@ -150,7 +150,7 @@ func (s *server) accept(w http.ResponseWriter, r *http.Request, event store.Even
 		s.Activity.Add(event.Source, store.ActivityDuplicate, event.ReceivedAt)
 		answer(w, http.StatusOK, accepted.EventID, "duplicate")
 	case event.Status == store.EventRejected:
-		s.log.Warn("an event is not valid: its sender is told why", "source", event.Source, "event_id", accepted.EventID.String(),
+		s.log.Warn("event refused with 422", "source", event.Source, "event_id", accepted.EventID.String(),
 			"reservation_id", idOf(event.ReservationID), "listing_id", idOf(event.ListingID), "reason", *event.Reason)
 		problem(http.StatusUnprocessableEntity, "the event is not valid: correct it and send it again, under the same webhook-id if you like; it is kept as "+accepted.EventID.String(), invalid...).write(w)
 	default:
@@ -298,7 +298,7 @@ func (s *server) newEvent(source, key string, body []byte, parsed pms.Event) sto
 		reason := store.Storable(pms.Reasons(parsed.Invalid))
 		e.Status, e.Reason = store.EventRejected, &reason
 	case parsed.Ignored:
-		reason := "the type means nothing here"
+		reason := "staykey doesn't use this type"
 		e.Status, e.Reason = store.EventIgnored, &reason
 	}
 	if c := parsed.Change().Reservation; c != nil && c.ReservationID != "" {

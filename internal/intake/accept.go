@@ -37,10 +37,10 @@ var (
 		Name: "staykey_accept_batch_size", Help: "Events committed together.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128},
 	})
 	appliedEvents = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "staykey_events_applied_total", Help: "Events taken from the inbox, by what became of them.",
+		Name: "staykey_events_applied_total", Help: "Events processed from the inbox, by result.",
 	}, []string{"source", "status"})
 	unknownStatuses = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "staykey_unknown_statuses_total", Help: "Changes of reservations with a status that their format doesn't know: they make no key and take none away.",
+		Name: "staykey_unknown_statuses_total", Help: "Reservation changes with a status that their format doesn't know. They neither create nor remove a key.",
 	}, []string{"source"})
 	droppedFields = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "staykey_dropped_fields_total", Help: "Fields of events that could not be read and were dropped, by their name.",
@@ -136,7 +136,7 @@ func (a *Acceptor) remember(err error, events int) {
 	now := time.Now()
 	if err == nil {
 		if a.refusals.Count > 0 {
-			a.log.Info("events are committed again", "refused", a.lost, "failed_commits", a.refusals.Count, "after", now.Sub(a.began).Round(time.Second).String())
+			a.log.Info("commits of events resumed", "refused", a.lost, "failed_commits", a.refusals.Count, "after", now.Sub(a.began).Round(time.Second).String())
 		}
 		a.refusals, a.lost = Refusals{}, 0
 		return
@@ -148,7 +148,7 @@ func (a *Acceptor) remember(err error, events int) {
 	a.lost += events
 	if a.refusals.Count == 1 || now.Sub(a.logged) >= time.Minute {
 		a.logged = now
-		a.log.Error("events could not be committed: their senders are told to send them again", "refused", a.lost, "failed_commits", a.refusals.Count, "error", err)
+		a.log.Error("events not committed: answering 503", "refused", a.lost, "failed_commits", a.refusals.Count, "error", err)
 	}
 }
 
@@ -256,7 +256,7 @@ func (a *Acceptor) flush(batch []*waiting) {
 		if !store.IsDataError(err) {
 			a.remember(err, len(batch))
 		} else {
-			a.log.Error("an event could not be committed: Postgres refuses what is in it", "error", err)
+			a.log.Error("event not committed: Postgres refuses its content", "error", err)
 		}
 		for _, w := range batch {
 			w.result <- result{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}

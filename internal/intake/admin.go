@@ -50,9 +50,9 @@ func (e InputError) Error() string { return e.Message }
 func (c Action) check() error {
 	switch {
 	case utf8.RuneCountInString(c.Why) > maxReason:
-		return InputError{"reason", fmt.Sprintf("must have at most %d characters: it is kept in the timeline", maxReason)}
+		return InputError{"reason", fmt.Sprintf("must have at most %d characters", maxReason)}
 	case strings.TrimSpace(c.Why) == "" && c.Kind != ActionReconcile:
-		return InputError{"reason", "is required: say why, for whoever reads the timeline"}
+		return InputError{"reason", "is required: it is shown in the timeline"}
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (c Action) on(r store.Reservation, o store.Overrides, credential *string, n
 		return o, ConflictError("the reservation is held (" + held + "): release it first")
 	}
 	if r.Status == pms.Cancelled && (c.Kind == ActionRevoke || c.Kind == ActionReissue || c.Kind == ActionWindow) {
-		return o, ConflictError("the reservation is cancelled, and so it has no key: reinstate it in the PMS")
+		return o, ConflictError("the reservation is cancelled and has no key: reinstate it in the PMS")
 	}
 	switch c.Kind {
 	case ActionHold:
@@ -178,9 +178,9 @@ func (c Action) window(r store.Reservation, o store.Overrides, now time.Time) (s
 	}
 	switch {
 	case !ends.After(starts):
-		return o, ConflictError("access would end before it begins: the stay is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut))
+		return o, ConflictError("access would end before it begins; the stay is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut))
 	case starts.Before(r.CheckIn.Add(-farthestWindow)), ends.After(r.CheckOut.Add(farthestWindow)):
-		return o, ConflictError("access may reach at most seven days beyond the stay, which is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut) + ": change the stay in the PMS")
+		return o, ConflictError("access can be extended by at most seven days; the stay is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut) + ". To go further, change the stay in the PMS")
 	}
 	o.WindowAt, o.WindowBy, o.WindowWhy = &now, &c.By, &c.Why
 	return o, nil
@@ -200,11 +200,11 @@ func (c Action) summary() string {
 		by = "an admin"
 	}
 	text := by + " " + map[ActionKind]string{
-		ActionReconcile: "asked to check it against Seam and repair it", ActionRevoke: "revoked the key", ActionReissue: "asked for a new mobile key",
-		ActionHold: "holds it: nothing is changed at Seam", ActionRelease: "released it", ActionWindow: "changed when access begins and ends",
+		ActionReconcile: "requested a check and repair", ActionRevoke: "revoked the key", ActionReissue: "requested a new mobile key",
+		ActionHold: "put it on hold", ActionRelease: "released the hold", ActionWindow: "changed the access times",
 	}[c.Kind]
 	if c.Kind == ActionWindow && c.StartsAt == nil && c.EndsAt == nil {
-		text = by + " let access begin and end with the stay again"
+		text = by + " reset the access times to the stay's"
 	}
 	if c.Why != "" {
 		text += " (" + c.Why + ")"

@@ -74,7 +74,7 @@ func (a *Applier) Run(ctx context.Context) {
 	t := newTurn()
 	for {
 		if err := a.drain(ctx, t); err != nil && ctx.Err() == nil {
-			a.log.Error("applying events failed; trying again", "error", err)
+			a.log.Error("applying events failed; retrying", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -196,7 +196,7 @@ func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool,
 	case t.claimed == 0 || !ours:
 		return 0, false, err
 	case isPoison(err):
-		a.log.Error("an event can't be applied and is set aside", "event_id", t.first.EventID, "source", t.first.Source, "error", err)
+		a.log.Error("event not applied: set aside as rejected", "event_id", t.first.EventID, "source", t.first.Source, "error", err)
 		err = a.store.SetAside(ctx, t.first.Seq, "it could not be applied: "+err.Error())
 	default:
 		err = a.postpone(ctx, t, err)
@@ -205,7 +205,7 @@ func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool,
 	return 1, true, err
 }
 
-var errPanicked = errors.New("a mistake in staykey, please report it")
+var errPanicked = errors.New("this is a bug in staykey, please report it")
 
 // isOurs tells whether an error is about what was tried, and not that Postgres can't be reached.
 func isOurs(err error) bool {
@@ -242,7 +242,7 @@ func (a *Applier) postpone(ctx context.Context, t try, cause error) error {
 		}
 		args = append(args, slog.Group("blocked_by", "pid", b.PID, "application", b.Application, "user", b.User, "state", b.State, "transaction_since", since))
 	}
-	a.log.Warn("an event can't be applied now and is put back: the others go on", args...)
+	a.log.Warn("event put back: waiting for a lock, others continue", args...)
 	return a.store.Postpone(ctx, t.first.Seq, a.now().UTC().Add(wait), t.about)
 }
 

@@ -43,7 +43,7 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 			return true, nil
 		}
 		t.skipped[ref] = now.Add(fanOutRest)
-		a.log.Warn("the change of a listing can't be carried to all of its stays now; trying again", "source", ref.Source, "listing_id", ref.ListingID,
+		a.log.Warn("listing change not carried to all stays; retrying", "source", ref.Source, "listing_id", ref.ListingID,
 			"waits_for", store.LockedRow(err), "error", err)
 	}
 	return false, nil
@@ -55,7 +55,7 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int, err error) {
 	defer func() { // one listing that we stumble over must not stop the others
 		if recovered := recover(); recovered != nil {
-			a.log.Error("carrying a listing's change to its stays panicked", "panic", recovered, "stack", string(debug.Stack()))
+			a.log.Error("fan-out of a listing change panicked", "panic", recovered, "stack", string(debug.Stack()))
 			err = fmt.Errorf("%w: %v", errPanicked, recovered)
 		}
 	}()
@@ -114,7 +114,7 @@ func (a *Applier) moveSome(ctx context.Context, _ *turn) (more bool, err error) 
 			return false, fmt.Errorf("move the stay %s/%s to its next room: %w", r.Source, r.ReservationID, err)
 		}
 		if err != nil {
-			a.log.Warn("a stay can't move to its next room now; trying again", "source", r.Source, "reservation_id", r.ReservationID, "waits_for", store.LockedRow(err), "error", err)
+			a.log.Warn("move to the next room failed; retrying", "source", r.Source, "reservation_id", r.ReservationID, "waits_for", store.LockedRow(err), "error", err)
 		}
 		moved += n
 	}
@@ -128,7 +128,7 @@ func (a *Applier) moveSome(ctx context.Context, _ *turn) (more bool, err error) 
 func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, err error) {
 	defer func() { // one stay that we stumble over must not stop the others
 		if recovered := recover(); recovered != nil {
-			a.log.Error("moving a stay to its next room panicked", "panic", recovered, "stack", string(debug.Stack()))
+			a.log.Error("move to the next room panicked", "panic", recovered, "stack", string(debug.Stack()))
 			err = fmt.Errorf("%w: %v", errPanicked, recovered)
 		}
 	}()
@@ -187,7 +187,7 @@ func roomsOf(segments []byte) []*string {
 
 func moveEntry(before, after store.Reservation, now time.Time) store.Entry {
 	e := store.Entry{
-		Ref: after.Ref(), At: now, Kind: store.TimelineStep, Summary: "the stay moves from listing " + text(before.ListingID) + " to " + text(after.ListingID) + ", as the PMS has planned",
+		Ref: after.Ref(), At: now, Kind: store.TimelineStep, Summary: "the stay moves from listing " + text(before.ListingID) + " to " + text(after.ListingID) + ", as planned by the PMS",
 		Detail: map[string]any{"from": text(before.ListingID), "to": text(after.ListingID)},
 	}
 	if after.SegmentDue != nil {

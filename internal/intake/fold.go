@@ -40,7 +40,7 @@ func (b *batch) fold() {
 // foldEvent applies what one event says, item by item, and settles it unless it waits for documents.
 func (b *batch) foldEvent(m *mapped) {
 	if m.says.Disconnected != "" {
-		b.log.Warn("a PMS has ended the connection: nothing more comes from it", "source", m.Source, "reason", m.says.Disconnected)
+		b.log.Warn("PMS disconnected: it will send no more events", "source", m.Source, "reason", m.says.Disconnected)
 	}
 	b.nameRooms(m)
 	var done []verdict
@@ -65,7 +65,7 @@ func (b *batch) foldEvent(m *mapped) {
 		m.AppliedAt = &b.now
 	}
 	if status == store.EventRejected || len(m.says.Rejected) > 0 {
-		b.log.Warn("an event can't be read as a whole: correct its cause, then replay it", "source", m.Source, "event_id", m.EventID.String(),
+		b.log.Warn("event partly rejected: fix the cause, then replay it", "source", m.Source, "event_id", m.EventID.String(),
 			"reservation_id", text(m.ReservationID), "listing_id", text(m.ListingID), "status", status, "reason", reason)
 	}
 	if len(m.notes.Notes)+len(m.notes.Rejected) > 0 {
@@ -99,7 +99,7 @@ func (m *mapped) settle(done []verdict) (status, reason string) {
 	case m.says.Ignored && m.says.Why != "":
 		return store.EventIgnored, m.says.Why
 	case m.says.Ignored:
-		return store.EventIgnored, "the type means nothing here"
+		return store.EventIgnored, "staykey doesn't use this type"
 	case slices.Contains(done, applied) && lost != "":
 		return store.EventApplied, "applied, but for " + lost
 	case slices.Contains(done, applied), m.AppliedBefore && lost == "":

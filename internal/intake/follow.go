@@ -36,7 +36,7 @@ func (a *Applier) followSome(ctx context.Context, t *turn) (more bool, err error
 		}
 		if store.IsLockWait(err) {
 			t.skipped[source] = time.Now().Add(fanOutRest)
-			a.log.Warn("some stays can't follow the policy of their source now; trying again", "source", p.Source, "waits_for", store.LockedRow(err), "error", err)
+			a.log.Warn("stays not updated to the source's policy; retrying", "source", p.Source, "waits_for", store.LockedRow(err), "error", err)
 			continue
 		}
 		if err != nil {

@@ -39,7 +39,7 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 		claimed, looked, err := n.claim(ctx, places, s, atOnce-onTheirWay)
 		if err != nil {
 			if ctx.Err() == nil {
-				n.log.Error("deliveries of a subscription are delayed", "subscription", s.Name, "error", err)
+				n.log.Error("deliveries delayed", "subscription", s.Name, "error", err)
 			}
 			return
 		}
@@ -69,7 +69,7 @@ func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription,
 	for ctx.Err() == nil {
 		claimed, looked, err := n.claim(ctx, places, s, togetherAtMost)
 		if err != nil && ctx.Err() == nil {
-			n.log.Error("deliveries of a subscription are delayed", "subscription", s.Name, "error", err)
+			n.log.Error("deliveries delayed", "subscription", s.Name, "error", err)
 		}
 		if err != nil || looked == 0 || (len(claimed) > 0 && !n.attemptTogether(sending, places, s, claimed)) {
 			return
@@ -90,7 +90,7 @@ func (n *Notifier) attemptTogether(ctx context.Context, places chan struct{}, s 
 	jitter := rand.Float64() // #nosec G404 -- jitter; the same for all, so that they are tried again together
 	for _, c := range claimed {
 		if err := n.record(ctx, places, c, o, result, jitter); err != nil && ctx.Err() == nil {
-			n.log.Error("the result of a delivery is not stored: it may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
+			n.log.Error("delivery result not stored: the message may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
 			return false
 		}
 	}
@@ -132,7 +132,7 @@ func (n *Notifier) attempt(ctx context.Context, places chan struct{}, s Subscrip
 	observe(s.Name, o, result)
 	err := n.record(ctx, places, c, o, result, rand.Float64()) // #nosec G404 -- jitter
 	if err != nil && ctx.Err() == nil {
-		n.log.Error("the result of a delivery is not stored: it may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
+		n.log.Error("delivery result not stored: the message may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
 		return false
 	}
 	return o.delivered()
@@ -200,12 +200,12 @@ func (n *Notifier) Test(ctx context.Context, s Subscription) (store.Delivery, st
 func (n *Notifier) prune(ctx context.Context) {
 	now := n.Now()
 	if _, err := n.store.PruneSubscriptions(ctx, now.Add(-forgetAfter)); err != nil {
-		n.log.Error("subscriptions that are no longer configured are not forgotten yet", "error", err)
+		n.log.Error("removed subscriptions not deleted yet", "error", err)
 	}
 	for removed := pruneAtOnce; n.Retain > 0 && removed == pruneAtOnce && ctx.Err() == nil; {
 		var err error
 		if removed, err = n.store.PruneDeliveries(ctx, now.Add(-n.Retain), pruneAtOnce); err != nil {
-			n.log.Error("old deliveries are not removed yet", "error", err)
+			n.log.Error("old deliveries not deleted yet", "error", err)
 			return
 		}
 	}

@@ -80,7 +80,7 @@ func (n *Notifier) digest(ctx, sending context.Context, s Subscription) {
 
 func (n *Notifier) digestFailed(ctx context.Context, s Subscription, err error) {
 	if err != nil && ctx.Err() == nil {
-		n.log.Error("the digest of a subscription is delayed", "subscription", s.Name, "error", err)
+		n.log.Error("digest delayed", "subscription", s.Name, "error", err)
 	}
 }
 

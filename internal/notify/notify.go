@@ -117,7 +117,7 @@ func (n *Notifier) Run(ctx context.Context, grace time.Duration) {
 	for {
 		more, err := n.round(ctx, sending)
 		if err != nil && ctx.Err() == nil {
-			n.log.Error("deliveries are delayed: the database does not answer as it should", "error", err)
+			n.log.Error("deliveries delayed: database error", "error", err)
 		}
 		if now := n.Now(); err == nil && now.Sub(pruned) >= pruneEvery {
 			pruned = now

@@ -143,7 +143,7 @@ func (s Subscription) line(p store.StayState, publicURL string) string {
 func reasonFor(p store.StayState) string {
 	switch deref(p.Reason) {
 	case stay.ReasonHeld:
-		return "An admin holds it: nothing is changed until it is released."
+		return "On hold by an admin: nothing is changed at Seam until the hold is released."
 	case stay.ReasonRevokedByAdmin:
 		return "An admin revoked the key."
 	}

@@ -179,7 +179,7 @@ func TestAChatHearsWhatNeedsAPerson(t *testing.T) {
 	got := strings.Join(c.take(), "\n---\n")
 	for _, want := range []string{
 		"2 stays need a person:", "- R1, Sea &lt;View&gt; &amp; more, arrives 2024-11-01 16:00: Check the subscriptions. https://keys.example.com/reservations/default/R1",
-		"- R2, Sea", "An admin holds it",
+		"- R2, Sea", "On hold by an admin",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q lacks %q", got, want)

@@ -31,7 +31,7 @@ func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error)
 	}
 	pinned, serr := p.store.Setting(ctx, settingWorkspace, func() string { return workspace })
 	if serr != nil {
-		p.log.Error("the pinned workspace can't be read; trying again", "error", serr)
+		p.log.Error("pinned workspace not read; retrying", "error", serr)
 		return false, nil
 	}
 	e := new(seam.Error)
@@ -46,13 +46,13 @@ func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error)
 		p.setTrouble("Seam does not say which workspace SEAM_API_KEY is of, and this database belongs to workspace " + pinned + ": give the key the right to read its workspace")
 		return false, nil
 	case err != nil:
-		p.log.Warn("the Seam workspace can't be told; it is not pinned", "error", err)
+		p.log.Warn("Seam workspace not read; not pinning it", "error", err)
 	case pinned != workspace:
 		p.setTrouble(fmt.Sprintf("SEAM_API_KEY is of workspace %s, and this database belongs to workspace %s: use its key, or another database", workspace, pinned))
 		return false, nil
 	}
 	if err := p.directory.learnAll(ctx); err != nil {
-		p.log.Warn("the access groups can't be listed; they are looked up as listings name them", "error", err)
+		p.log.Warn("access groups not listed; looking them up one by one", "error", err)
 	}
 	p.mu.Lock()
 	p.ready = true

@@ -62,7 +62,7 @@ func (p *Provisioner) queueDue(ctx context.Context) {
 	for range mostPages {
 		n, err := p.store.QueueDue(ctx, p.now())
 		if err != nil && ctx.Err() == nil {
-			p.log.Error("what is due can't be queued; trying again", "error", err)
+			p.log.Error("due keys not queued; retrying", "error", err)
 		}
 		if err != nil || n < store.QueueAtMost {
 			return
@@ -90,7 +90,7 @@ func (p *Provisioner) claim(ctx context.Context, may bool, busy int) []store.Lea
 		}
 		some, err := p.store.ClaimKeys(ctx, p.options.Lease, c.before, c.most)
 		if err != nil && ctx.Err() == nil {
-			p.log.Error("what is due can't be claimed; trying again", "error", err)
+			p.log.Error("due keys not claimed; retrying", "error", err)
 		}
 		leases = append(leases, some...)
 	}
@@ -133,7 +133,7 @@ func (p *Provisioner) learnGroups(ctx context.Context) {
 		case err == nil:
 			since = latest
 		case ctx.Err() == nil:
-			p.log.Warn("access groups can't be looked up now", "error", err)
+			p.log.Warn("access groups not looked up", "error", err)
 		}
 	}
 }

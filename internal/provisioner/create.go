@@ -72,7 +72,7 @@ func (a *attempt) verifyPlace(ctx context.Context, d plan.Desired, i int) outcom
 	case is.EmailAddress == "" || sameAddress(is.EmailAddress, d.Email):
 		return outcome{}
 	}
-	a.note("user identity %s has another e-mail address by now and is not used", u.UserIdentityID)
+	a.note("user identity %s has another e-mail address now and is not used", u.UserIdentityID)
 	return a.leavePlace(ctx, i)
 }
 

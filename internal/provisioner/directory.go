@@ -111,7 +111,7 @@ func (d *directory) load(ctx context.Context) {
 	}
 	systems, err := d.store.AccessGroups(ctx)
 	if err != nil {
-		d.log.Warn("access groups can't be read from Postgres: Seam is asked", "error", err)
+		d.log.Warn("access groups not read from Postgres; asking Seam", "error", err)
 		return
 	}
 	d.loaded = true
@@ -201,7 +201,7 @@ func (d *directory) put(ctx context.Context, groups []seam.AccessGroup) {
 		return
 	}
 	if err := d.store.SaveAccessGroups(ctx, news, d.now()); err != nil {
-		d.log.Warn("access groups can't be remembered: Seam is asked again after a restart", "error", err)
+		d.log.Warn("access groups not stored; asking Seam again after a restart", "error", err)
 	}
 }
 

@@ -146,7 +146,7 @@ func TestPlaceTakenByAnotherSource(t *testing.T) {
 	}
 	told := false
 	for _, item := range items {
-		told = told || strings.HasPrefix(item.Summary, "a stay of another source already has the guest's place")
+		told = told || strings.HasPrefix(item.Summary, "a stay of another source already uses the guest's identity")
 		if strings.Contains(item.Summary, "FORGED") {
 			t.Errorf("the timeline names another source's stay: %s", item.Summary)
 		}

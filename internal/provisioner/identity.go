@@ -54,7 +54,7 @@ func (a *attempt) verifyGuest(ctx context.Context, d plan.Desired, c *candidate)
 	case err != nil:
 		return fails(err)
 	case is.EmailAddress != "" && !sameAddress(is.EmailAddress, d.Email):
-		a.note("user identity %s has another e-mail address by now and is not used", *c.ID)
+		a.note("user identity %s has another e-mail address now and is not used", *c.ID)
 		c.usable = false
 		return outcome{}
 	case is.UserIdentityID != *c.ID:
@@ -73,7 +73,7 @@ func (a *attempt) existingGuest(ctx context.Context, d plan.Desired, c *candidat
 	byKey, err := a.seam.UserIdentityByKey(ctx, d.GuestKey)
 	switch {
 	case err == nil && byKey.EmailAddress != "" && !sameAddress(byKey.EmailAddress, d.Email):
-		a.note("the user identity with our key has another e-mail address by now and is left alone")
+		a.note("the user identity with our key has another e-mail address now and is left unchanged")
 		return outcome{}
 	case err == nil:
 		c.take(byKey.UserIdentityID, true)

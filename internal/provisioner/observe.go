@@ -95,7 +95,7 @@ func (a *attempt) adopt(ctx context.Context, d plan.Desired, u *record.User, fou
 	u.Adopted(found[0].ACSUserID, surplus, now)
 	u.ReadSchedule(found[0])
 	u.ReadState(found[0], now)
-	a.note("ACS user %s was created for this stay before, by a create that nothing is recorded of", *u.ACSUserID)
+	a.note("ACS user %s was created for this stay by an unrecorded create", *u.ACSUserID)
 	if a.preview {
 		return outcome{}
 	}

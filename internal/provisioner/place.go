@@ -50,7 +50,7 @@ func (a *attempt) takePlace(ctx context.Context, d plan.Desired) outcome {
 			return out
 		}
 	}
-	return fails(errors.New("no identity with a free place could be made"))
+	return fails(errors.New("no user identity with a free place could be created"))
 }
 
 // claim takes the place of an identity on the access system, with the mark for the create that follows. It is false
@@ -84,7 +84,7 @@ func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool,
 	})
 	switch {
 	case errors.Is(out.err, store.ErrErasing):
-		return false, wait(a.now().Add(deletePoll), "The guest's data is being erased: the key is created after that")
+		return false, wait(a.now().Add(deletePoll), "The guest's data is being erased: the key is created afterwards")
 	case out.stops() || !taken:
 		return false, out
 	}
@@ -143,11 +143,11 @@ func (a *attempt) notePlace(d plan.Desired, holder store.Ref) {
 		return
 	}
 	if holder.Source == own.Source {
-		a.note("reservation %s already has the guest's place on access system %s: this stay gets a user identity of its own", holder.ReservationID, d.SystemID)
+		a.note("reservation %s already uses the guest's identity on access system %s: this stay gets its own user identity", holder.ReservationID, d.SystemID)
 		return
 	}
-	a.note("a stay of another source already has the guest's place on access system %s: this stay gets a user identity of its own, without the guest's address", d.SystemID)
-	a.log.Warn("a guest's place is taken by a stay of another source", "source", a.work.Reservation.Source, "reservation_id", a.work.Reservation.ReservationID,
+	a.note("a stay of another source already uses the guest's identity on access system %s: this stay gets its own user identity, without the guest's address", d.SystemID)
+	a.log.Warn("guest's identity already used by another source; the stay gets its own", "source", a.work.Reservation.Source, "reservation_id", a.work.Reservation.ReservationID,
 		"acs_system_id", d.SystemID, "other_source", holder.Source, "other_reservation_id", holder.ReservationID)
 }
 

@@ -173,7 +173,7 @@ func TestArrivalsWithoutKeyAreSaid(t *testing.T) {
 	}
 	r.start()
 	waitFor(t, "the log", func() bool {
-		return strings.Contains(log(), "stays that begin soon have no issued key") &&
+		return strings.Contains(log(), "upcoming arrivals without a key") &&
 			strings.Contains(log(), "count=2 within=24h0m0s source=default reservation_id=R0")
 	})
 	count, nearest, err := r.store.CountArrivalsWithoutKey(context.Background(), r.now(), r.now().Add(24*time.Hour))

@@ -19,11 +19,11 @@ import (
 
 var (
 	reconcileSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "staykey_reconcile_duration_seconds", Help: "Attempts to bring one reservation to what is desired, by the status they end with.",
+		Name: "staykey_reconcile_duration_seconds", Help: "Attempts to reconcile one reservation, by the key status at their end.",
 		Buckets: []float64{.005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"status"})
 	paused = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "staykey_provisioner_paused", Help: "1 while Seam does not accept the API key, or it is of another workspace.",
+		Name: "staykey_provisioner_paused", Help: "1 while Seam refuses the API key, or the key belongs to another workspace.",
 	})
 )
 

@@ -96,7 +96,7 @@ func (a *attempt) lastsLonger(ctx context.Context, d plan.Desired, u *record.Use
 	if !d.Expired || a.policy.Drift != pms.DriftReport || a.work.Key.Revive || u.Unsure || u.EndsAt == nil {
 		return outcome{}
 	}
-	from, is, out := a.look(ctx, u, "whether access was extended without our knowing")
+	from, is, out := a.look(ctx, u, "whether an earlier call extended the access")
 	if out.stops() || is != present || from.AccessSchedule == nil {
 		return out
 	}
@@ -111,7 +111,7 @@ func (a *attempt) lastsLonger(ctx context.Context, d plan.Desired, u *record.Use
 }
 
 func oldKeyStays(j *plan.Judgement) outcome {
-	j.Message += " The old key stays until the new one is there."
+	j.Message += " The old key stays until the new one exists."
 	return person(j)
 }
 
@@ -213,7 +213,7 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 	switch {
 	case is == absent:
 		if counts = later(counts, a.belief().userCountsFrom(u)); a.now().Before(counts) {
-			return wait(counts, "It is not certain that the delete was taken: it is asked again whether the ACS user is gone")
+			return wait(counts, "It is uncertain whether the delete took effect: checking again whether the ACS user is gone")
 		}
 		return outcome{}
 	case is == ambivalent:
@@ -247,7 +247,7 @@ func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User
 func (a *attempt) stillGoing(u *record.User) outcome {
 	since := a.now().Sub(*u.DeletedAt)
 	if since >= removedWithin {
-		return notRemoved("Seam has been at it since " + pms.FormatInstant(*u.DeletedAt))
+		return notRemoved("Seam has been removing it since " + pms.FormatInstant(*u.DeletedAt))
 	}
 	return wait(a.now().Add(min(max(since/4, deletePoll), askForProblems)), "Seam is removing the ACS user")
 }
@@ -263,7 +263,7 @@ func (a *attempt) held(ctx context.Context, d plan.Desired, held string) (store.
 	}
 	for i := range a.users {
 		if p := a.users[i].Phase(); i != keep && (p == record.Removing || d.Goal == plan.Gone) {
-			return a.heldVerdict(d, held, "an ACS user that was deleted is not confirmed to be gone"), outcome{}
+			return a.heldVerdict(d, held, "the deletion of an ACS user is not confirmed yet"), outcome{}
 		}
 	}
 	return a.verdict(d), outcome{}

@@ -71,7 +71,7 @@ func (p *Provisioner) sweepInTurn(ctx context.Context) {
 		case err == nil:
 			p.sweepOnce(ctx, lease)
 		case !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil:
-			p.log.Error("the sweep can't be claimed; trying again", "error", err)
+			p.log.Error("sweep not claimed; retrying", "error", err)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 		next = p.now().Add(min(p.options.SweepInterval, time.Minute))
 	}
 	if err := p.store.FinishTask(ctx, lease, next, result); err != nil {
-		p.log.Error("the result of a sweep can't be written", "error", err)
+		p.log.Error("sweep result not stored", "error", err)
 	}
 	p.log.Info("swept", "compared", result.Compared, "different", result.Different, "missing", result.Missing, "held_back", result.HeldBack,
 		"failed", result.Failed, "duration_ms", result.TookMS)
@@ -107,7 +107,7 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 	result := stay.Sweep{At: started, Failed: []string{}}
 	if err := p.store.ForgetSeamEvents(ctx, started.Add(-seamEventsKept)); err != nil {
-		p.log.Warn("old events of Seam's can't be forgotten", "error", err)
+		p.log.Warn("old Seam events not deleted", "error", err)
 	}
 	ctx = seam.Background(ctx)
 	unreachable := p.seeSystems(ctx)
@@ -127,7 +127,7 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 		if err := s.run(ctx); err != nil {
 			p.heed(err)
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: %v", id, err))
-			p.log.Warn("an access system can't be swept now; trying again", "acs_system_id", id, "error", err)
+			p.log.Warn("sweep of an access system failed; retrying", "acs_system_id", id, "error", err)
 		}
 		result.Compared += s.compared
 		result.Different += s.different
@@ -143,7 +143,7 @@ func (p *Provisioner) seeSystems(ctx context.Context) map[string]bool {
 	unreachable := map[string]bool{}
 	systems, err := p.seam.Systems(ctx)
 	if err != nil {
-		p.log.Warn("the access systems can't be listed; what is known of them stays", "error", err)
+		p.log.Warn("access systems not listed; keeping the known state", "error", err)
 		known, _ := p.store.Disconnections(ctx)
 		for _, d := range known {
 			unreachable[d.ACSSystemID] = true
@@ -195,7 +195,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 	err := s.read(ctx)
 	if seam.IsRefusal(err) && seam.KindOf(err) != seam.Unauthorized {
 		p := s.Provisioner
-		p.log.Warn("Seam refuses to list what is on an access system: its keys are compared one by one", "acs_system_id", s.systemID, "error", err)
+		p.log.Warn("Seam refused to list an access system; comparing its keys one by one", "acs_system_id", s.systemID, "error", err)
 		return s.eachPage(ctx, func(rows []store.RecordedUser) error {
 			s.compared += len(rows)
 			return s.flag(ctx, rows)
@@ -240,7 +240,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 		if s.heldBack == 0 {
 			return nil
 		}
-		s.log.Error("too many keys are missing at Seam at once: nothing is repaired; see whether the access system is the right one and complete, then reconcile reservations by hand",
+		s.log.Error("sweep held back: too many keys are missing at Seam at once; check the access system, then reconcile reservations by hand",
 			"acs_system_id", s.systemID, "missing", s.missing, "compared", s.compared)
 		return nil
 	}

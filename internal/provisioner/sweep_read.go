@@ -82,7 +82,7 @@ func (s *systemSweep) readGroups(ctx context.Context) error {
 		})
 	}
 	if err := reads.Wait(); err != nil {
-		s.log.Warn("the members of access groups can't be listed: they are read user by user", "acs_system_id", s.systemID, "error", err)
+		s.log.Warn("members of access groups not listed; reading user by user", "acs_system_id", s.systemID, "error", err)
 		s.byUser = true
 	}
 	return nil

@@ -28,7 +28,7 @@ func (p *Provisioner) isBack(ctx context.Context, systemID string) bool {
 	}
 	system, err := p.seam.System(ctx, systemID)
 	if err != nil {
-		p.log.Warn("a disconnected access system can't be asked after; trying again", "acs_system_id", systemID, "error", err)
+		p.log.Warn("disconnected access system not checked; retrying", "acs_system_id", systemID, "error", err)
 		return false
 	}
 	return p.systemSeen(ctx, system) && system.Disconnected() == ""
@@ -42,11 +42,11 @@ func (p *Provisioner) systemSeen(ctx context.Context, system seam.System) bool {
 	if err == nil && changed {
 		var keys int
 		keys, err = p.store.QueueSystem(ctx, system.ACSSystemID, now)
-		p.log.Warn("an access system's connection has changed", "acs_system_id", system.ACSSystemID, "problem", system.Disconnected(), "keys", keys)
+		p.log.Warn("access system connection changed", "acs_system_id", system.ACSSystemID, "problem", system.Disconnected(), "keys", keys)
 		p.Wake()
 	}
 	if err != nil {
-		p.log.Error("what Seam says of an access system can't be recorded; it is asked again", "acs_system_id", system.ACSSystemID, "error", err)
+		p.log.Error("access system state not stored; asking Seam again", "acs_system_id", system.ACSSystemID, "error", err)
 	}
 	return err == nil
 }

@@ -55,7 +55,7 @@ func (a *attempt) verdict(d plan.Desired) store.Verdict {
 		v.Status, v.Reason, v.SettledAt = stay.KeyRevoked, stay.ReasonRevokedByAdmin, a.settledAt()
 		v.Message = stay.Say(v.Reason, d.Revoked)
 	default:
-		v.Status, v.Message, v.SettledAt = stay.KeyRevoked, "The reservation is cancelled and nothing of it is left in Seam.", a.settledAt()
+		v.Status, v.Message, v.SettledAt = stay.KeyRevoked, "The reservation is cancelled and its key is removed from Seam.", a.settledAt()
 	}
 	a.sayHeld(d, &v)
 	if a.recheck != nil {
@@ -117,7 +117,7 @@ func (a *attempt) judgeKey(d plan.Desired, v *store.Verdict, next *earliest) {
 func (a *attempt) heldVerdict(d plan.Desired, held, due string) store.Verdict {
 	v := a.newVerdict()
 	v.Status, v.Reason, v.Done = stay.KeyAttention, stay.ReasonHeld, true
-	v.Message = stay.Say(v.Reason, held) + fmt.Sprintf(" It is not as it should be (%s): release it to have that done, or leave it.", due)
+	v.Message = stay.Say(v.Reason, held) + fmt.Sprintf(" Changes are pending (%s): release the hold to apply them.", due)
 	next := &earliest{}
 	for _, edge := range []time.Time{d.Starts, d.Ends} {
 		if edge.After(a.now()) {
@@ -157,7 +157,7 @@ func (a *attempt) conclude(out outcome) store.Verdict {
 		retry(in)
 	case unclear:
 		a.spend(&v, out.err)
-		v.Message = "Seam's answers contradict each other: nothing is changed, and it is asked again."
+		v.Message = "Seam's answers contradict each other: nothing is changed, and staykey asks again."
 		retry(a.backoff(v.Attempts))
 		a.keepStatus(&v)
 	default:
@@ -181,10 +181,10 @@ func (a *attempt) concludeError(v *store.Verdict, err error, retry func(time.Dur
 	}
 	switch {
 	case api.Kind == seam.RateLimited:
-		v.Message = "Seam asks for a pause."
+		v.Message = "Seam is rate limiting requests: waiting."
 		retry(max(api.RetryAfter, minPause))
 	case api.Kind == seam.Unauthorized && !a.keyConfirmed():
-		v.LastError, v.Message = api.Error(), "Seam does not accept the API key: provisioning pauses until it does."
+		v.LastError, v.Message = api.Error(), "Seam refuses the API key: provisioning is paused until it accepts it."
 		retry(10 * time.Second)
 	case isRefusal(err) || api.Kind == seam.Unauthorized:
 		a.spend(v, err)
@@ -193,7 +193,7 @@ func (a *attempt) concludeError(v *store.Verdict, err error, retry func(time.Dur
 		retry(a.slowRetry())
 	default:
 		a.spend(v, err)
-		v.Message = "Seam could not be reached, or its answer was lost: trying again."
+		v.Message = "Seam could not be reached, or its answer was lost: retrying."
 		retry(a.backoff(v.Attempts))
 	}
 }

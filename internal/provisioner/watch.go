@@ -16,7 +16,7 @@ var (
 		Name: "staykey_due_without_key", Help: "Confirmed stays that check in within STAYKEY_DUE_WITHIN, or have begun, and have no issued key.",
 	})
 	overdueRemovals = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "staykey_removals_overdue", Help: "Keys that should have been gone for 15 minutes and may still open doors.",
+		Name: "staykey_removals_overdue", Help: "Keys that should have been removed at least 15 minutes ago and may still open doors.",
 	})
 )
 
@@ -28,8 +28,8 @@ const watchEvery = 15 * time.Second
 func (p *Provisioner) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	arrivals := watched{gauge: dueWithoutKey, count: p.arrivalsWithoutKey, failed: "arrivals without a key can't be counted; trying again"}
-	removals := watched{gauge: overdueRemovals, count: p.overdueRemovals, failed: "keys that should be gone can't be counted; trying again"}
+	arrivals := watched{gauge: dueWithoutKey, count: p.arrivalsWithoutKey, failed: "arrivals without a key not counted; retrying"}
+	removals := watched{gauge: overdueRemovals, count: p.overdueRemovals, failed: "overdue removals not counted; retrying"}
 	for {
 		p.look(ctx, &arrivals)
 		p.look(ctx, &removals)
@@ -86,9 +86,9 @@ func (p *Provisioner) arrivalsWithoutKey(ctx context.Context) (sighting, error) 
 	now, within := p.now(), p.options.DueWithin
 	n, nearest, err := p.store.CountArrivalsWithoutKey(ctx, now, now.Add(within))
 	if nearest == nil {
-		return sighting{says: "every stay that begins soon has its key", about: []any{"within", within.String()}}, err
+		return sighting{says: "all upcoming arrivals have a key", about: []any{"within", within.String()}}, err
 	}
-	return sighting{n, nearest.Ref, "stays that begin soon have no issued key", []any{
+	return sighting{n, nearest.Ref, "upcoming arrivals without a key", []any{
 		"count", n, "within", within.String(), "source", nearest.Source, "reservation_id", nearest.ReservationID,
 		"check_in", nearest.CheckIn, "status", nearest.Status, "reason", nearest.Reason,
 	}}, err
@@ -97,9 +97,9 @@ func (p *Provisioner) arrivalsWithoutKey(ctx context.Context) (sighting, error) 
 func (p *Provisioner) overdueRemovals(ctx context.Context) (sighting, error) {
 	n, first, err := p.store.CountOverdueRemovals(ctx, p.now().Add(-removedWithin))
 	if first == nil {
-		return sighting{says: "every key that should be gone is"}, err
+		return sighting{says: "no removals overdue"}, err
 	}
-	return sighting{n, first.Ref, "keys that should be gone may still open doors", []any{
+	return sighting{n, first.Ref, "removals overdue: keys may still open doors", []any{
 		"count", n, "source", first.Source, "reservation_id", first.ReservationID, "since", first.Since, "status", first.Status, "reason", first.Reason,
 	}}, err
 }

@@ -36,7 +36,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	log := p.log.With("source", lease.Source, "reservation_id", lease.ReservationID)
 	work, err := p.store.LoadWork(ctx, lease.Ref)
 	if err != nil {
-		log.Error("a reservation can't be loaded; it is due again when its lease ends", "error", err)
+		log.Error("reservation not loaded; retrying when its lease ends", "error", err)
 		return
 	}
 	if work.Key.EventID != nil {
@@ -48,17 +48,17 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	verdict, out := a.runOrFail(attempt, unreachable)
 	span.SetAttributes(attribute.String("staykey.key.status", verdict.Status))
 	if out.leaseLost() {
-		log.Warn("another worker has this reservation", "error", out.err)
+		log.Warn("reservation taken over by another worker", "error", out.err)
 		return
 	}
 	p.heed(out.err)
 	point.Reach(point.FinishBefore)
 	switch err := a.finish(ctx, verdict); {
 	case errors.Is(err, store.ErrLeaseLost):
-		log.Warn("another worker has this reservation", "error", err)
+		log.Warn("reservation taken over by another worker", "error", err)
 		return
 	case err != nil:
-		log.Error("the result of an attempt can't be written; it is due again when its lease ends", "error", err)
+		log.Error("attempt result not stored; retrying when its lease ends", "error", err)
 		return
 	}
 	point.Reach(point.FinishBehind)
@@ -88,7 +88,7 @@ func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.Ver
 	}
 	defer func() {
 		if recovered := recover(); recovered != nil {
-			a.log.Error("an attempt panicked: this is a mistake in staykey, please report it", "source", a.lease.Source,
+			a.log.Error("attempt panicked: this is a bug in staykey, please report it", "source", a.lease.Source,
 				"reservation_id", a.lease.ReservationID, "panic", recovered, "stack", string(debug.Stack()))
 			v, out = fail(fmt.Errorf("internal error: %v", recovered))
 		}
@@ -119,7 +119,7 @@ func (p *Provisioner) mayCall(leaseUntil time.Time) error {
 	until, deadline := leaseUntil.Add(p.options.Grace), time.Now().Add(p.seam.Timeout())
 	// By the wall clock too: the monotonic one stands still while a machine is suspended.
 	if deadline.After(until) || deadline.Round(0).After(until.Round(0)) {
-		return errors.New("the lease on this reservation may end before the call does: another worker takes it over")
+		return errors.New("the lease on this reservation may end before the call does: another worker takes over")
 	}
 	return nil
 }

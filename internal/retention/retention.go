@@ -71,7 +71,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := k.turn(ctx); err != nil && ctx.Err() == nil {
-			k.log.Error("what is too old can't be removed; trying again", "error", err)
+			k.log.Error("retention failed; retrying", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -108,7 +108,7 @@ func (k *Keeper) turn(ctx context.Context) error {
 		for kind, n := range counts {
 			attrs = append(attrs, kind, n)
 		}
-		k.log.Info("removed what is too old", attrs...)
+		k.log.Info("retention deleted old data", attrs...)
 	}
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 			began := time.Now()
 			var n int
 			if n, err = remove(); store.IsLockWait(err) { // one that is locked must not stop the others: it is for the next time
-				k.log.Warn("something that is too old is locked; trying again later", "kind", kind, "waits_for", store.LockedRow(err), "error", err)
+				k.log.Warn("retention skipped locked rows; retrying later", "kind", kind, "waits_for", store.LockedRow(err), "error", err)
 				err = nil
 				return
 			}
@@ -202,7 +202,7 @@ func (k *Keeper) pruneStays(ctx context.Context, stage int, ended, changed time.
 		refs, err := k.store.PruneStaysExcept(ctx, stage, ended, changed, 1, locked)
 		switch {
 		case store.IsLockWait(err) && len(refs) > 0:
-			k.log.Warn("a stay that is too old is locked; trying again later", "source", refs[0].Source, "reservation_id", refs[0].ReservationID, "waits_for", store.LockedRow(err))
+			k.log.Warn("retention skipped a locked stay; retrying later", "source", refs[0].Source, "reservation_id", refs[0].ReservationID, "waits_for", store.LockedRow(err))
 			locked = append(locked, refs...)
 		case err != nil:
 			return n, err

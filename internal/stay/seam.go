@@ -5,7 +5,7 @@ import "time"
 // PlannedCall is one changing call to Seam that a reconcile would make.
 type PlannedCall struct {
 	Path   string `json:"path" example:"/acs/users/update" doc:"The Seam endpoint."`
-	Body   any    `json:"body" doc:"The request body. Ids that an earlier call of the plan will give stand in braces."`
+	Body   any    `json:"body" doc:"The request body. Ids that an earlier call of the plan will return are in braces."`
 	Reason string `json:"reason" example:"access lasts from check-in to check-out"`
 }
 
@@ -30,10 +30,10 @@ type Target struct {
 // Erasure is what erasing a guest resulted in.
 type Erasure struct {
 	Reservations int    `json:"reservations" doc:"Reservations whose guest's data was removed, with their raw bodies."`
-	Found        bool   `json:"found" doc:"Whether anything was known of the address, here or at Seam. False may be a misspelt address."`
-	Bodies       int    `json:"bodies" doc:"Other events that held the address, and have lost their raw body."`
-	Waiting      int    `json:"waiting_events" doc:"Events that held the address and waited for documents of the PMS: they are rejected, with the reason erased, without their raw body."`
-	Identity     string `json:"user_identity" doc:"What became of the guest's user identity at Seam." example:"user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted"`
+	Found        bool   `json:"found" doc:"Whether anything was stored for the address, here or at Seam. False may mean a misspelt address."`
+	Bodies       int    `json:"bodies" doc:"Other events that contained the address. Their raw bodies were deleted."`
+	Waiting      int    `json:"waiting_events" doc:"Events that contained the address and waited for documents from the PMS. They are rejected with the reason erased, and their raw bodies were deleted."`
+	Identity     string `json:"user_identity" doc:"What happened to the guest's user identity at Seam." example:"user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted"`
 
 	Live      []Ref `json:"-"` // stays that are not over: then nothing is erased
 	Unsettled int   `json:"-"` // events about the guest that are being applied: then nothing is erased
@@ -43,9 +43,9 @@ type Erasure struct {
 type Sweep struct {
 	At        time.Time `json:"at"`
 	TookMS    int64     `json:"took_ms"`
-	Compared  int       `json:"compared" doc:"Live keys."`
-	Different int       `json:"different" doc:"Of them otherwise at Seam than recorded: they were looked at one by one then."`
-	Missing   int       `json:"missing" doc:"Of them without their ACS user or credential in Seam's lists."`
-	HeldBack  int       `json:"held_back" doc:"Missing ones that were left alone, because they were too many at once (over 5 % and at least 5)."`
+	Compared  int       `json:"compared" doc:"Live keys compared."`
+	Different int       `json:"different" doc:"Keys that differ at Seam from what is recorded. They are then checked one by one."`
+	Missing   int       `json:"missing" doc:"Keys without their ACS user or credential in Seam's lists."`
+	HeldBack  int       `json:"held_back" doc:"Missing keys that were left alone, because too many were missing at once (over 5 % and at least 5)."`
 	Failed    []string  `json:"failed" nullable:"false" doc:"Access systems that could not be read, and why."`
 }

@@ -126,7 +126,7 @@ func WhyRemoved(d Desired) string {
 	case d.NoKey:
 		return "a gate is closed"
 	default:
-		return "the new key is in place: this one is of another guest, user identity or access system"
+		return "the new key exists: this one belongs to another guest, user identity or access system"
 	}
 }
 
@@ -178,7 +178,7 @@ func makeUser(d Desired, index int, identityID string) []Step {
 	return s.steps
 }
 
-const whyCleared = "somebody deleted it, and it is wanted back: what is left of it makes room for a new one"
+const whyCleared = "somebody deleted it and it must be restored: its remains are removed first"
 
 // repairUser brings an ACS user that exists, or has at least a place, to what d asks for.
 func repairUser(d Desired, u record.User, index int, revive bool) []Step {
@@ -241,7 +241,7 @@ func (s *stepsOf) setKey(d Desired, u record.User) {
 	replace := u.CredentialID != nil && *u.CredentialID == d.Replace
 	if replace { // the phone that has it may be in other hands
 		body := seam.CredentialID{ACSCredentialID: *u.CredentialID}
-		s.add(ReplaceKey, seam.PathCredentialDelete, body, "an admin wants a new mobile key in its place")
+		s.add(ReplaceKey, seam.PathCredentialDelete, body, "an admin requested a new mobile key")
 	}
 	if u.CredentialID == nil || replace {
 		s.createKey(*u.ACSUserID)
@@ -252,7 +252,7 @@ func (s *stepsOf) setKey(d Desired, u record.User) {
 func (s *stepsOf) tidy(u record.User) {
 	id := *u.ACSUserID
 	if u.SuspendedAt != nil {
-		s.add(Unsuspend, seam.PathUserUnsuspend, seam.UserID{ACSUserID: id}, "an admin or a later event wants the key back")
+		s.add(Unsuspend, seam.PathUserUnsuspend, seam.UserID{ACSUserID: id}, "an admin or a later event restores the key")
 	}
 	for _, key := range u.SurplusKeys {
 		s.add(DeleteKey, seam.PathCredentialDelete, seam.CredentialID{ACSCredentialID: key}, "the ACS user has a second mobile key")
