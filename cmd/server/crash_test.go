@@ -378,9 +378,11 @@ func TestKilledAtMarkedPoints(t *testing.T) {
 	t.Parallel()
 	r := newCrashRig(t, storetest.DSN(t), 1)
 	r.load(3, 5)
-	order, struck := rand.Perm(len(point.All)), map[point.Name]bool{}
+	// An event passes them; those of the guest's side are passed when a guest comes.
+	points := slices.DeleteFunc(slices.Clone(point.All), func(n point.Name) bool { return strings.HasPrefix(string(n), "guest:") })
+	order, struck := rand.Perm(len(points)), map[point.Name]bool{}
 	for n := range chaos.Size("STAYKEY_CRASH_POINTS", 4) {
-		name := point.All[order[n%len(order)]]
+		name := points[order[n%len(order)]]
 		r.kill(0)
 		r.kills-- // this one makes room only
 		at := 1 + n/len(order)%7
@@ -403,7 +405,7 @@ func TestKilledAtMarkedPoints(t *testing.T) {
 		r.restart(0)
 		provoking.Wait()
 	}
-	r.result.Cells, r.result.Fired = len(point.All), len(struck)
+	r.result.Cells, r.result.Fired = len(points), len(struck)
 	r.finish("killed at marked points")
 }
 
