@@ -227,27 +227,8 @@ func (p *patroni) postmaster(m *member) int {
 
 // signal sends a signal to a member: to Patroni, its Postgres, and all of that one's processes.
 func (p *patroni) signal(m *member, s syscall.Signal) {
-	postmaster := p.postmaster(m)
 	_ = m.cmd.Process.Signal(s)
-	pids := []int{postmaster}
-	entries, _ := os.ReadDir("/proc")
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(postmaster) {
-			pids = append(pids, pid)
-		}
-	}
-	for _, pid := range pids {
-		_ = syscall.Kill(pid, s)
-	}
+	signalFamily(p.postmaster(m), s)
 }
 
 // failover has something done to the leader, and says how long Patroni and the service took.

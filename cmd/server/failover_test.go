@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -50,6 +52,71 @@ func TestFailover(t *testing.T) {
 	readiness(http.StatusOK, "ready again")
 	r.busy(20)
 	r.finish("Postgres failed over")
+}
+
+// TestFailoverFromAFrozenPrimary stops the primary's processes (SIGSTOP) and promotes its standby. The primary is first in DATABASE_URL and still takes
+// connections, as far as the kernel can tell: the service goes to the second by itself, and nothing acknowledged is lost.
+func TestFailoverFromAFrozenPrimary(t *testing.T) {
+	t.Parallel()
+	primary := startPostgres(t, t.TempDir())
+	standby := replicate(t, primary)
+	first, err := url.Parse(primary.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := url.Parse(standby.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := strings.Replace(primary.DSN(), first.Host, first.Host+","+second.Host, 1) + "&target_session_attrs=read-write"
+	r := newCrashRig(t, primary.DSN(), 2, "DATABASE_URL="+both)
+	r.load(3, 5)
+	r.busy(20)
+	freeze(t, primary, syscall.SIGSTOP)
+	t.Cleanup(func() { freeze(t, primary, syscall.SIGCONT) }) // so that it can be stopped
+	r.pgKills++
+	frozen := time.Now()
+	waitUntil(t, "readiness to notice", func() bool { return r.any().metric("staykey_ready") == "0" })
+	execute(t, standby.DSN(), `SELECT pg_promote()`)
+	promoted := time.Now()
+	r.busy(20)
+	t.Logf("events are acknowledged %s after the promotion, %s after the primary was frozen", time.Since(promoted).Round(100*time.Millisecond), time.Since(frozen).Round(100*time.Millisecond))
+	r.finish("Postgres frozen and failed over")
+}
+
+// freeze sends a signal to a server and to all of its processes.
+func freeze(t *testing.T, server *postgres.Server, s syscall.Signal) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(server.Dir(), "data", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(content), "\n")
+	postmaster, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signalFamily(postmaster, s)
+}
+
+// signalFamily sends a signal to a process and then to its children.
+func signalFamily(parent int, s syscall.Signal) {
+	_ = syscall.Kill(parent, s) // first: it makes no more of them
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			_ = syscall.Kill(pid, s)
+		}
+	}
 }
 
 // starved leaves the load without a database for a moment: until a sender has been told to come again.
@@ -134,14 +201,16 @@ func replicate(t *testing.T, primary *postgres.Server) *postgres.Server {
 	return standby
 }
 
-func execute(t *testing.T, dsn, sql string) {
+func execute(t *testing.T, dsn string, statements ...string) {
 	t.Helper()
 	conn, err := pgx.Connect(context.Background(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	if _, err := conn.Exec(context.Background(), sql); err != nil {
-		t.Fatalf("%s: %v", sql, err)
+	for _, statement := range statements {
+		if _, err := conn.Exec(context.Background(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -211,10 +213,12 @@ const (
 	countsQuick = 20 * time.Millisecond
 )
 
-// counted remembers what took long to count, by the sources that were counted.
+// counted remembers what took long to count, by the sources that were counted. Those who ask at the same time share one answer, also a failure: a
+// database that hangs keeps all of them waiting for one deadline, not for one each.
 type counted struct {
-	mu   sync.Mutex
-	last map[string]countedOnce
+	asking singleflight.Group
+	mu     sync.Mutex
+	last   map[string]countedOnce
 }
 
 type countedOnce struct {
@@ -228,18 +232,35 @@ func (s *Service) counts(ctx context.Context) (store.Summary, error) {
 	if sources != nil {
 		of = "only " + strings.Join(sources, " ")
 	}
-	s.counted.mu.Lock()
-	defer s.counted.mu.Unlock()
+	asked := s.counted.asking.DoChan(of, func() (any, error) {
+		return s.counted.get(of, func() (store.Summary, error) { return s.store.Summary(context.WithoutCancel(ctx), sources) })
+	})
+	select {
+	case r := <-asked:
+		counts, _ := r.Val.(store.Summary)
+		return counts, r.Err
+	case <-ctx.Done():
+		return store.Summary{}, ctx.Err()
+	}
+}
+
+// get returns what was counted lately, or counts.
+func (c *counted) get(of string, count func() (store.Summary, error)) (store.Summary, error) {
 	began := time.Now()
-	if last := s.counted.last[of]; began.Before(last.until) {
+	c.mu.Lock()
+	last := c.last[of]
+	c.mu.Unlock()
+	if began.Before(last.until) {
 		return last.counts, nil
 	}
-	counts, err := s.store.Summary(ctx, sources)
+	counts, err := count()
 	if took := time.Since(began); err == nil && took > countsQuick {
-		if s.counted.last == nil {
-			s.counted.last = map[string]countedOnce{}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.last == nil {
+			c.last = map[string]countedOnce{}
 		}
-		s.counted.last[of] = countedOnce{counts, time.Now().Add(countsLast * took)}
+		c.last[of] = countedOnce{counts, time.Now().Add(countsLast * took)}
 	}
 	return counts, err
 }

@@ -38,16 +38,22 @@ type FieldDifference struct {
 
 var errPreviewed = errors.New("this was only a preview")
 
-// PreviewReplay finds out what applying events again would change. It does all that applying does, and takes it back.
+// PreviewReplay finds out what applying events again would change. It does all that applying does, and takes it back. Mapping them, which may
+// take long, comes before its transaction.
 func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Preview, error) {
 	var p Preview
+	inOrder := slices.SortedFunc(slices.Values(events), func(x, y store.Event) int { return cmp.Compare(x.Seq, y.Seq) })
+	mapping := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
+	for some := range slices.Chunk(inOrder, previewAtOnce) {
+		if err := a.mapAgain(ctx, mapping, some); err != nil {
+			return p, err
+		}
+	}
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 		b := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
-		inOrder := slices.SortedFunc(slices.Values(events), func(x, y store.Event) int { return cmp.Compare(x.Seq, y.Seq) })
-		for some := range slices.Chunk(inOrder, previewAtOnce) {
-			if err := a.mapAgain(ctx, tx, b, some); err != nil {
-				return err
-			}
+		for _, m := range mapping.events {
+			again := *m // applying writes to it
+			b.add(&again)
 		}
 		if err := b.lock(ctx, tx, false); err != nil {
 			return err
@@ -75,8 +81,8 @@ func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Prev
 const previewAtOnce = 8
 
 // mapAgain adds events to a batch. Nobody waits for them: they may take as long as they need.
-func (a *Applier) mapAgain(ctx context.Context, tx pgx.Tx, b *batch, events []store.Event) error {
-	events, err := store.WithBodies(ctx, tx, events)
+func (a *Applier) mapAgain(ctx context.Context, b *batch, events []store.Event) error {
+	events, err := a.store.WithBodies(ctx, events)
 	if err != nil {
 		return err
 	}

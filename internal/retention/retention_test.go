@@ -151,6 +151,32 @@ func TestWaitingEvents(t *testing.T) {
 	}
 }
 
+// TestReplayOfALooseEvent has an event of no reservation be replayed while older ones are removed: its result comes back at its old place, and goes
+// with the next turn.
+func TestReplayOfALooseEvent(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w := newWorld(t, retention.Defaults())
+	ping := `{"type":"message.created","timestamp":"2026-01-01T12:00:00.000Z","data":{}}`
+	w.put(ping)
+	replayed := w.put(ping)
+	w.put(ping)
+	if again, err := w.store.ReplayEvents(ctx, []store.Event{replayed}, store.Audit{Author: "a test", Action: "replay"}, w.now); len(again) != 1 || err != nil {
+		t.Fatalf("%d replayed: %v", len(again), err)
+	}
+	behind, n, err := w.store.PruneLooseEvents(ctx, 0, w.now.Add(day), 100)
+	if err != nil || n != 1 {
+		t.Fatalf("%d removed before the one that is replayed: %v", n, err)
+	}
+	w.put(ping) // has what waits applied
+	if _, _, err := w.store.PruneLooseEvents(ctx, behind, w.now.Add(day), 100); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.left(); got.Events != 0 || got.Results != 0 {
+		t.Errorf("left for good: %+v", got)
+	}
+}
+
 // TestALockedStay: one stay of which something is locked doesn't keep the others from being removed.
 func TestALockedStay(t *testing.T) {
 	t.Parallel()

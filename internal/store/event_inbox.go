@@ -263,8 +263,8 @@ const settleReplays = `
 	FROM settled p WHERE r.seq = p.seq AND r.event_id = p.event_id`
 
 // WithBodies returns events with their bodies, in the order of receipt, without those whose body has been removed.
-func WithBodies(ctx context.Context, tx pgx.Tx, events []Event) ([]Event, error) {
-	rows, _ := tx.Query(ctx, `
+func (s *Store) WithBodies(ctx context.Context, events []Event) ([]Event, error) {
+	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
 			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, false AS urgent, e.body, e.request, NULL::json AS documents, `+noReplays+`,
 			0 AS tries, false AS applied_before, NULL::jsonb AS detail

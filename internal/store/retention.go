@@ -101,6 +101,10 @@ func (s *Store) PruneLooseBodies(ctx context.Context, behind int64, received tim
 		WHERE e.event_id = t.event_id AND e.body IS NOT NULL AND t.seq = ANY ($1)`)
 }
 
+// firstWaiting is the place of the first event without a result: one that is replayed, or waits for documents. No place goes beyond it, because
+// its result comes there later.
+const firstWaiting = `least((SELECT min(seq) FROM event_queue), (SELECT min(seq) FROM event_fetches), 9223372036854775807)`
+
 func (s *Store) pruneLoose(ctx context.Context, behind int64, received time.Time, limit int, statements ...string) (next int64, n int, err error) {
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		next, n = behind, 0
@@ -109,7 +113,7 @@ func (s *Store) pruneLoose(ctx context.Context, behind int64, received time.Time
 		}
 		rows, _ := tx.Query(ctx, `
 			SELECT t.seq, NOT EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id)
-			FROM (SELECT * FROM event_results WHERE seq > $1 ORDER BY seq LIMIT $3) t WHERE t.received_at < $2 ORDER BY t.seq`, behind, received, limit)
+			FROM (SELECT * FROM event_results WHERE seq > $1 AND seq < `+firstWaiting+` ORDER BY seq LIMIT $3) t WHERE t.received_at < $2 ORDER BY t.seq`, behind, received, limit)
 		var seq int64
 		var is bool
 		var loose []int64
