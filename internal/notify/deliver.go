@@ -82,7 +82,7 @@ func (n *Notifier) attemptTogether(ctx context.Context, places chan struct{}, s 
 	if time.Until(claimed[0].Until) < answerWithin+leaseSpare {
 		return false
 	}
-	o, result := n.clients.sendLetter(ctx, s, claimed[0].DeliveryID.String(), s.compose(claimed, n.PublicURL), n.agent(), n.Now)
+	o, result := n.clients.sendLetter(ctx, s, claimed[0].DeliveryID.String(), s.compose(claimed, n.gates, n.PublicURL), n.agent(), n.Now)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -108,8 +108,11 @@ func (n *Notifier) claim(ctx context.Context, places chan struct{}, s Subscripti
 		return nil, 0, ctx.Err()
 	}
 	defer func() { <-places }()
-	return n.store.ClaimDeliveries(ctx, store.ClaimRequest{Scope: s.scope(), Now: n.Now(), Lease: leaseFor, Limit: limit, Window: window},
-		func(in store.StayToTell) (store.Telling, error) { return s.tell(in, n.address(in.Present.Ref)) })
+	now := n.Now()
+	return n.store.ClaimDeliveries(ctx, store.ClaimRequest{Scope: s.scope(), Now: now, Lease: leaseFor, Limit: limit, Window: window},
+		func(in store.StayToTell) (store.Telling, error) {
+			return s.tell(in, n.gates(in.Present.Source), now, n.address(in.Present.Ref))
+		})
 }
 
 // address is where REST shows a stay; "" if that is not known.

@@ -88,7 +88,7 @@ func (s Subscription) composeDigest(a store.DigestData, publicURL string) letter
 	l := letter{subject: fmt.Sprintf("%s within 24 hours, %s", count(a.All, "arrival"), without(a.WithoutKey))}
 	lines := []string{l.subject + "."}
 	for _, p := range a.First {
-		lines = append(lines, s.line(p, publicURL))
+		lines = append(lines, s.line(p, reasonFor(p), publicURL))
 	}
 	if more := a.WithoutKey - len(a.First); more > 0 {
 		lines = append(lines, fmt.Sprintf("- and %d more", more))

@@ -67,9 +67,12 @@ type Notifier struct {
 	running map[string]bool // subscriptions that a runner of this process is at
 	seen    string          // the names that are noted in the database
 	digests time.Time       // when digests were last looked for
-	failing map[string]bool // subscriptions whose receivers don't work, as of looked
-	looked  time.Time
-	runners sync.WaitGroup
+	// Of the one goroutine that runs rounds: when deadlines were last looked for, and whether some are left.
+	deadlines     time.Time
+	moreDeadlines bool
+	failing       map[string]bool // subscriptions whose receivers don't work, as of looked
+	looked        time.Time
+	runners       sync.WaitGroup
 }
 
 var attempts = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -144,6 +147,10 @@ func (n *Notifier) Run(ctx context.Context, grace time.Duration) {
 
 // round orders changes and starts runners for what is due, which send until sending ends. more tells that there was more than one round takes.
 func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
+	passing, err := n.passDeadlines(ctx)
+	if err != nil {
+		return false, err
+	}
 	ordered, err := n.store.OrderChanges(ctx, changesAtMax)
 	if err != nil {
 		return false, err
@@ -160,6 +167,7 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	if err := n.see(ctx, names); err != nil {
 		return false, err
 	}
+
 	due, err := n.due(ctx, names)
 	if err != nil {
 		return false, err
@@ -168,7 +176,31 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 		n.start(d.Name, func() { n.deliver(ctx, sending, byName[d.Name], d) })
 	}
 	n.startDigests(ctx, sending, subscriptions)
-	return ordered == changesAtMax, nil
+	return ordered == changesAtMax || passing, nil
+}
+
+// deadlinesEvery is how often it is looked for deadlines of gates that have passed.
+const deadlinesEvery = time.Second
+
+// passDeadlines has stays looked at whose check-in comes near while a gate may be closed. It reports whether it found more than it looked at.
+func (n *Notifier) passDeadlines(ctx context.Context) (more bool, err error) {
+	if n.GatedSources == nil || len(n.Subscriptions()) == 0 {
+		return false, nil
+	}
+	sources, now := n.GatedSources(), n.Now()
+	if len(sources) == 0 || (now.Sub(n.deadlines).Abs() < deadlinesEvery && !n.moreDeadlines) {
+		return false, nil
+	}
+	n.deadlines = now
+	n.moreDeadlines, err = n.store.PassDeadlines(ctx, sources, deadlines, now)
+	return n.moreDeadlines, err
+}
+
+func (n *Notifier) gates(source string) []pms.Gate {
+	if n.Gates == nil {
+		return nil
+	}
+	return n.Gates(source)
 }
 
 // due returns the subscriptions with something to deliver. It looks for those whose receivers don't work only now and then, so that they cost

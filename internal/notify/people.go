@@ -13,6 +13,7 @@ import (
 
 	"github.com/wneessen/go-mail"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -94,14 +95,18 @@ func heading(kind string, n int) string {
 }
 
 // compose words what happened, by kind. The first heading is the subject.
-func (s Subscription) compose(claimed []store.ClaimedDelivery, publicURL string) letter {
+func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source string) []pms.Gate, publicURL string) letter {
 	var l letter
 	var b strings.Builder
 	for _, h := range headings {
 		var lines []string
 		for _, c := range claimed {
 			if c.Type == h.kind {
-				lines = append(lines, s.line(c.Present, publicURL))
+				why := reasonFor(c.Present)
+				if c.Type == TypeHeld {
+					why = heldBy(closed(gates(c.Present.Source), c.Present))
+				}
+				lines = append(lines, s.line(c.Present, why, publicURL))
 			}
 		}
 		if len(lines) == 0 {
@@ -118,7 +123,7 @@ func (s Subscription) compose(claimed []store.ClaimedDelivery, publicURL string)
 }
 
 // line is a stay in a message. The guest's name is in it only if the subscription says so.
-func (s Subscription) line(p store.StayState, publicURL string) string {
+func (s Subscription) line(p store.StayState, why, publicURL string) string {
 	parts := []string{p.ReservationID}
 	if listing := deref(p.ListingName); listing != "" {
 		parts = append(parts, listing)
@@ -130,7 +135,7 @@ func (s Subscription) line(p store.StayState, publicURL string) string {
 		parts = append(parts, "arrives "+p.CheckIn.In(s.zone()).Format("2006-01-02 15:04"))
 	}
 	text := "- " + oneLine(strings.Join(parts, ", "))
-	if why := reasonFor(p); why != "" {
+	if why != "" {
 		text += ": " + oneLine(why)
 	}
 	if publicURL != "" {
@@ -148,6 +153,15 @@ func reasonFor(p store.StayState) string {
 		return "An admin revoked the key."
 	}
 	return deref(p.Message)
+}
+
+// heldBy names closed gates.
+func heldBy(gates []stay.Gate) string {
+	parts := make([]string, len(gates))
+	for i, g := range gates {
+		parts[i] = g.Name + " is " + g.State
+	}
+	return strings.Join(parts, ", ")
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -27,6 +27,7 @@ type rig struct {
 	t             *testing.T
 	db            *store.Store
 	subscriptions []Subscription
+	gated         []pms.Gate // of the source default
 
 	mu  sync.Mutex
 	now time.Time
@@ -44,6 +45,18 @@ func newRig(t *testing.T, subscriptions ...Subscription) *rig {
 func (r *rig) restart() {
 	r.Notifier = New(r.db, slog.New(slog.DiscardHandler), Options{
 		Subscriptions: func() []Subscription { return r.subscriptions }, PublicURL: "https://keys.example.com", Version: "test", Now: r.clock,
+		GatedSources: func() []string {
+			if r.gated == nil {
+				return nil
+			}
+			return []string{"default"}
+		},
+		Gates: func(source string) []pms.Gate {
+			if source != "default" {
+				return nil
+			}
+			return r.gated
+		},
 	})
 	r.failingEvery = 0 // tests don't wait
 }
@@ -82,7 +95,7 @@ func (r *rig) stayOf(source, id string) {
 	r.t.Helper()
 	r.exec(`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in, check_out, version_at, version_seq, created_at, updated_at)
 		VALUES ($1, $2, 'confirmed', 'L1', 'jane@example.com', 'Jane Doe', '+34600111222', $3, $4, $3, 1, $3, $3)`, source, id, starts, ends)
-	r.exec(`INSERT INTO mobile_keys (source, reservation_id, changed_at) VALUES ($1, $2, $3)`, source, id, r.clock())
+	r.exec(`INSERT INTO mobile_keys (source, reservation_id, changed_at, check_in) VALUES ($1, $2, $3, $4)`, source, id, r.clock(), starts)
 	r.exec(`INSERT INTO user_identities (user_identity_key, user_identity_id, own, created_at) VALUES ($1, $1, true, now()) ON CONFLICT DO NOTHING`, source+"/"+id)
 	r.exec(`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, made_at, acs_credential_id, starts_at, ends_at, acs_access_group_ids)
 		VALUES ($1, $2, 's', $3, $3, '', $3, now(), $3, $4, $5, '{g1}')`, source, id, source+"/"+id, starts, ends)
@@ -106,7 +119,8 @@ func (r *rig) settle() {
 	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	defer cancel()
 	for {
-		if _, err := r.round(ctx, ctx); err != nil {
+		more, err := r.round(ctx, ctx)
+		if err != nil {
 			r.t.Fatal(err)
 		}
 		r.runners.Wait()
@@ -118,7 +132,7 @@ func (r *rig) settle() {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		if len(due) == 0 && r.number(`SELECT count(*) FROM stay_changes`) == 0 {
+		if len(due) == 0 && !more && r.number(`SELECT count(*) FROM stay_changes`) == 0 {
 			return
 		}
 	}

@@ -3,9 +3,11 @@ package notify
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -30,11 +32,23 @@ func Types() []string {
 
 // Told is what a subscription knows of a stay. The zero value is nothing.
 type Told struct {
-	Ready     bool   `json:"ready,omitempty"`     // the key is issued
+	Ready     bool   `json:"ready,omitempty"`     // the key is issued, and no gate holds it back
+	Had       bool   `json:"had,omitempty"`       // a key was told of, and nothing of its end
 	Attention bool   `json:"attention,omitempty"` // a person is needed
 	Reason    string `json:"reason,omitempty"`    // for which reason
 	Over      string `json:"over,omitempty"`      // the key is revoked or expired
+	Held      string `json:"held,omitempty"`      // the last deadline that was told of, see [deadline]
 	Key       Key    `json:"key,omitzero"`        // what is ready
+}
+
+// had reports whether the subscription believes that a key exists.
+func (t Told) had() bool { return t.Had || t.Ready }
+
+// situation is what is true of a stay at a time.
+type situation struct {
+	store.StayState
+	Closed []stay.Gate // its gates that are not open
+	Now    time.Time
 }
 
 // Key is what a subscriber is told of a key that is ready, as far as its change is an event.
@@ -52,63 +66,110 @@ func (k Key) equal(other Key) bool {
 }
 
 func (t Told) equal(other Told) bool {
-	return t.Ready == other.Ready && t.Attention == other.Attention && t.Reason == other.Reason && t.Over == other.Over && t.Key.equal(other.Key)
+	keys := t.Key.equal(other.Key)
+	t.Key, other.Key = Key{}, Key{}
+	return keys && reflect.DeepEqual(t, other)
 }
 
-// next is one step from what is told to what is true: the event to send, what is told by it, and by how much its sequence is behind the
-// present one. No type: what is told changes without an event, or, where told stays the same, there is nothing to tell.
+// heldBack is the status of a key that is issued while a gate is closed: it works, and must not be handed out.
+const heldBack = "held back"
+
+// next is one step from what is told to what is true: the event to send, and what is told by it. No type: what is told changes without an
+// event, or, where told stays the same, there is nothing to tell.
 //
-//	told            present             event
-//	attention       anything settled    recovered, and then what else is true: the trigger key_changed counts by two, so that both have a number
-//	any             attention           attention, again for another reason
-//	not ready       issued, active      ready
-//	ready           issued, active      changed, if the key is another
-//	not over        revoked, expired    revoked, expired
-//	any             waiting             none; a key that is ready after it is told as ready again
-//	any             provisioning, ...   none, and told stays: how this ends is not known
-func next(told Told, p store.StayState) (kind string, then Told, behind int64) {
+//	told            present               event
+//	attention       anything settled      recovered, and then what else is true
+//	any             attention             attention, again for another reason
+//	not ready       issued, active        ready
+//	ready           issued, active        changed, if the key is another
+//	not over        revoked, expired      revoked, expired
+//	a key           waiting, none exists  revoked: a gate has taken it away
+//	any             waiting, held back    none; a key that is ready after it is told as ready again
+//	any             a gate is closed      held, once for each deadline that has passed
+//	any             provisioning, ...     none, and told stays: how this ends is not known
+func next(told Told, p situation) (kind string, then Told) {
 	status := settled(p)
 	if status == "" {
-		return "", told, 0
+		return "", told
 	}
 	if told.Attention && status != stay.KeyAttention {
 		then = told
 		then.Attention, then.Reason = false, ""
-		return TypeRecovered, then, 1
+		return TypeRecovered, then
 	}
+	if kind, then = nextKey(told, p, status); kind != "" || !then.equal(told) {
+		return kind, then
+	}
+	if at := p.deadline(); at != "" && at != told.Held && held(status) && p.ReservationStatus == "confirmed" {
+		then.Held = at
+		return TypeHeld, then
+	}
+	return "", told
+}
+
+// held reports whether a key of that status can be held back by a gate.
+func held(status string) bool {
+	return status == stay.KeyWaiting || status == stay.KeyAttention || status == heldBack
+}
+
+// nextKey is [next] for what becomes of the key.
+func nextKey(told Told, p situation, status string) (kind string, then Told) {
 	switch status {
 	case stay.KeyAttention:
-		then = Told{Attention: true, Reason: deref(p.Reason)}
+		then = Told{Attention: true, Reason: deref(p.Reason), Had: told.had(), Held: told.Held}
 		if told.Attention && told.Reason == then.Reason {
-			return "", told, 0
+			return "", told
 		}
-		return TypeAttention, then, 0
+		return TypeAttention, then
 	case stay.KeyIssued:
-		then = Told{Ready: true, Key: keyOf(p)}
+		then = Told{Ready: true, Key: keyOf(p.StayState), Held: told.Held}
 		switch {
 		case !told.Ready:
-			return TypeReady, then, 0
+			return TypeReady, then
 		case !told.Key.equal(then.Key):
-			return TypeChanged, then, 0
+			return TypeChanged, then
 		}
-		return "", told, 0
+		return "", told
 	case stay.KeyRevoked, stay.KeyExpired:
 		if told.Over == status {
-			return "", told, 0
+			return "", told
 		}
-		return map[string]string{stay.KeyRevoked: TypeRevoked, stay.KeyExpired: TypeExpired}[status], Told{Over: status}, 0
-	default:
-		return "", Told{}, 0
+		return map[string]string{stay.KeyRevoked: TypeRevoked, stay.KeyExpired: TypeExpired}[status], Told{Over: status}
+	case stay.KeyWaiting:
+		if told.had() && p.ACSUserID == nil {
+			return TypeRevoked, Told{Held: told.Held}
+		}
 	}
+	return "", Told{Had: told.had(), Held: told.Held}
+}
+
+// deadlines are how long before check-in it is told that a gate holds the key back.
+var deadlines = []time.Duration{24 * time.Hour, 2 * time.Hour}
+
+// deadline names the last deadline that has passed while a gate is closed; "" for none. Another check-in has deadlines of its own.
+func (p situation) deadline() string {
+	if len(p.Closed) == 0 || p.CheckIn == nil {
+		return ""
+	}
+	name := ""
+	for _, before := range deadlines {
+		if !p.Now.Before(p.CheckIn.Add(-before)) {
+			name = before.String() + " before " + instant(*p.CheckIn)
+		}
+	}
+	return name
 }
 
 // settled is the status of a key as far as something can be told by it; "" while staykey is at work on it. What is active is issued. While
 // a key that was issued is being repaired, it is not known to work.
-func settled(p store.StayState) string {
+func settled(p situation) string {
 	switch p.KeyStatus {
 	case stay.KeyIssued, stay.KeyActive:
 		if p.ACSUserID == nil || p.CredentialID == nil || p.StartsAt == nil || p.EndsAt == nil {
 			return ""
+		}
+		if len(p.Closed) > 0 {
+			return heldBack
 		}
 		return stay.KeyIssued
 	case stay.KeyProvisioning, stay.KeyRevoking:
@@ -130,17 +191,18 @@ type event struct {
 	sequence int64
 }
 
-// steps bounds how far what is told can be from what is true: the end of an attention, and one more event.
-const steps = 4
+// steps bounds how far what is told can be from what is true: the end of an attention, one event about the key, one about a gate, and what
+// changes silently between them.
+const steps = 6
 
 // walk goes from what is told towards what is true, past events that the subscription doesn't want, and returns the first that it wants, or nil,
 // and what is told before it.
-func walk(told Told, p store.StayState, wants func(kind string) bool) (*event, Told) {
+func walk(told Told, p situation, wants func(kind string) bool) (*event, Told) {
 	for range steps {
-		kind, then, behind := next(told, p)
+		kind, then := next(told, p)
 		switch {
 		case kind != "" && wants(kind):
-			return &event{kind, then, p.Sequence - behind}, told
+			return &event{kind, then, p.Sequence - after(then, p)}, told
 		case then.equal(told):
 			return nil, told
 		}
@@ -149,12 +211,26 @@ func walk(told Told, p store.StayState, wants func(kind string) bool) (*event, T
 	return nil, told
 }
 
+// after counts the events that follow what is told: each needs a number of its own, of which the trigger key_changed leaves three.
+func after(told Told, p situation) (n int64) {
+	for range steps {
+		kind, then := next(told, p)
+		if then.equal(told) {
+			return n
+		}
+		if told = then; kind != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // decide returns the event to send, nil for none, and what counts as told without it.
 //
 // perhaps are the states of messages that were sent and not confirmed. A receiver may have accepted them, although the answer was lost. So
 // what is true is also told to a receiver that heard any of them: without that, one that heard of an attention which was over before the next
 // try would never hear that it is over.
-func decide(told Told, perhaps []Told, p store.StayState, wants func(kind string) bool) (*event, Told) {
+func decide(told Told, perhaps []Told, p situation, wants func(kind string) bool) (*event, Told) {
 	e, told := walk(told, p, wants)
 	for i := len(perhaps) - 1; e == nil && i >= 0; i-- {
 		e, _ = walk(perhaps[i], p, wants)
@@ -178,7 +254,7 @@ func withPerhaps(perhaps []Told, then Told) []Told {
 }
 
 // tell decides about one stay, for [store.Store.ClaimDeliveries].
-func (s Subscription) tell(in store.StayToTell, url string) (store.Telling, error) {
+func (s Subscription) tell(in store.StayToTell, gates []pms.Gate, now time.Time, url string) (store.Telling, error) {
 	var told Told
 	var perhaps []Told
 	if in.Told != nil {
@@ -189,17 +265,34 @@ func (s Subscription) tell(in store.StayToTell, url string) (store.Telling, erro
 	if err := json.Unmarshal(in.PerhapsTold, &perhaps); err != nil {
 		return store.Telling{}, fmt.Errorf("what was perhaps told: %w", err)
 	}
-	if settled(in.Present) == "" { // a message that was not confirmed must not be forgotten meanwhile
+	p := situation{StayState: in.Present, Closed: closed(gates, in.Present), Now: lookedAt(in, now)}
+	if settled(p) == "" { // a message that was not confirmed must not be forgotten meanwhile
 		return store.Telling{Told: in.Told, PerhapsTold: in.PerhapsTold, Unsettled: true}, nil
 	}
-	e, told := decide(told, perhaps, in.Present, s.Wants)
+	e, told := decide(told, perhaps, p, s.Wants)
 	if e == nil {
 		return store.Telling{Told: encode(told), PerhapsTold: encode([]Told{})}, nil
 	}
 	return store.Telling{
 		Told: encode(told), PerhapsTold: encode(withPerhaps(perhaps, e.then)),
-		Message: &store.Message{Type: e.kind, Sequence: e.sequence, Body: body(e, in.Present, url), State: encode(e.then)},
+		Message: &store.Message{Type: e.kind, Sequence: e.sequence, Body: body(e, p, url), State: encode(e.then)},
 	}, nil
+}
+
+// clockSkew is how far the clocks of replicas may be apart.
+const clockSkew = time.Minute
+
+// lookedAt is the time that a stay is judged at. Whoever found that a deadline has passed may have a clock that is ahead of this one.
+func lookedAt(in store.StayToTell, now time.Time) time.Time {
+	if in.LookedTo != nil && in.LookedTo.After(now) && in.LookedTo.Before(now.Add(clockSkew)) {
+		return *in.LookedTo
+	}
+	return now
+}
+
+// closed are the gates of a stay that are not open.
+func closed(gates []pms.Gate, p store.StayState) []stay.Gate {
+	return slices.DeleteFunc(stay.Gates(gates, p.GateWords), func(g stay.Gate) bool { return !g.Closed() })
 }
 
 // encode writes what always can be written.
@@ -228,9 +321,16 @@ type Data struct {
 	Reason            *string   `json:"reason"`
 	AccessSchedule    *Schedule `json:"access_schedule"`
 	AccessGroupIDs    []string  `json:"acs_access_group_ids"`
-	Gates             []string  `json:"gates"` // empty: sources have no gates
+	Gates             []Gate    `json:"gates"` // those that are not open
 	Sequence          int64     `json:"sequence"`
 	URL               *string   `json:"url"`
+}
+
+// Gate is a gate that is not open. Who set it, and how that is known, is not told.
+type Gate struct {
+	Name  string `json:"name"`
+	Holds string `json:"holds"`
+	State string `json:"state"`
 }
 
 // Schedule is when a key opens doors.
@@ -239,10 +339,13 @@ type Schedule struct {
 	EndsAt   string `json:"ends_at"`
 }
 
-func body(e *event, p store.StayState, url string) []byte {
+func body(e *event, p situation, url string) []byte {
 	d := Data{
 		Source: p.Source, ReservationID: p.ReservationID, ListingID: p.ListingID, ReservationStatus: p.ReservationStatus, KeyStatus: p.KeyStatus,
-		Reason: p.Reason, AccessGroupIDs: append([]string{}, p.AccessGroupIDs...), Gates: []string{}, Sequence: e.sequence,
+		Reason: p.Reason, AccessGroupIDs: append([]string{}, p.AccessGroupIDs...), Gates: []Gate{}, Sequence: e.sequence,
+	}
+	for _, g := range p.Closed {
+		d.Gates = append(d.Gates, Gate{g.Name, g.Holds, g.State})
 	}
 	if p.StartsAt != nil && p.EndsAt != nil {
 		d.AccessSchedule = &Schedule{instant(*p.StartsAt), instant(*p.EndsAt)}

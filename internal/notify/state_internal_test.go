@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -19,10 +20,10 @@ func text(s string) *string { return &s }
 var starts, ends = time.Date(2024, 11, 1, 15, 0, 0, 0, time.UTC), time.Date(2024, 11, 4, 11, 0, 0, 0, time.UTC)
 
 // present is a stay whose key has a status, and is there if it is issued.
-func present(status, reason string) store.StayState {
-	p := store.StayState{
+func present(status, reason string) situation {
+	p := situation{Now: starts, StayState: store.StayState{
 		Ref: store.Ref{Source: "default", ReservationID: "R1"}, Sequence: 10, ReservationStatus: "confirmed", ListingID: text("L1"), KeyStatus: status, ChangedAt: starts,
-	}
+	}}
 	if reason != "" {
 		p.Reason = &reason
 	}
@@ -38,15 +39,27 @@ func TestNextEvent(t *testing.T) {
 	t.Parallel()
 	ready := Told{Ready: true, Key: issuedKey}
 	attention := Told{Attention: true, Reason: "rejected_by_seam"}
-	altered := func(change func(*store.StayState)) store.StayState {
+	altered := func(change func(*situation)) situation {
 		p := present("issued", "")
 		change(&p)
+		return p
+	}
+	closedGate := func(holds string) func(*situation) {
+		return func(p *situation) {
+			p.Closed = []stay.Gate{{GateRule: stay.GateRule{Name: "paid", Holds: holds}, State: "closed"}}
+		}
+	}
+	at := func(before time.Duration, p situation) situation {
+		if p.Closed == nil {
+			closedGate("key")(&p)
+		}
+		p.CheckIn, p.Now = &starts, starts.Add(-before)
 		return p
 	}
 	tests := []struct {
 		name    string
 		told    Told
-		present store.StayState
+		present situation
 		all     []string // the events that lead from told to present, one after another
 	}{
 		{"a new stay waits", Told{}, present("waiting", "listing_unknown"), nil},
@@ -55,13 +68,13 @@ func TestNextEvent(t *testing.T) {
 		{"the stay had begun when the key became ready", Told{}, present("active", ""), []string{TypeReady}},
 		{"the stay begins: nothing changes for a subscriber", ready, present("active", ""), nil},
 		{"nothing changed", ready, present("issued", ""), nil},
-		{"another order of doors is no change", ready, altered(func(p *store.StayState) { p.AccessGroupIDs = []string{"g1", "g2"} }), nil},
-		{"another window", ready, altered(func(p *store.StayState) { p.EndsAt = &starts }), []string{TypeChanged}},
-		{"other doors", ready, altered(func(p *store.StayState) { p.AccessGroupIDs = []string{"g1"} }), []string{TypeChanged}},
-		{"another listing", ready, altered(func(p *store.StayState) { p.ListingID = text("L2") }), []string{TypeChanged}},
-		{"another credential", ready, altered(func(p *store.StayState) { p.CredentialID = text("c2") }), []string{TypeChanged}},
+		{"another order of doors is no change", ready, altered(func(p *situation) { p.AccessGroupIDs = []string{"g1", "g2"} }), nil},
+		{"another window", ready, altered(func(p *situation) { p.EndsAt = &starts }), []string{TypeChanged}},
+		{"other doors", ready, altered(func(p *situation) { p.AccessGroupIDs = []string{"g1"} }), []string{TypeChanged}},
+		{"another listing", ready, altered(func(p *situation) { p.ListingID = text("L2") }), []string{TypeChanged}},
+		{"another credential", ready, altered(func(p *situation) { p.CredentialID = text("c2") }), []string{TypeChanged}},
 		{"a key that is being changed is not told until it is ready again", ready, present("provisioning", ""), nil},
-		{"a key that is being repaired: what it will be is not known", ready, altered(func(p *store.StayState) { p.CredentialID = nil }), nil},
+		{"a key that is being repaired: what it will be is not known", ready, altered(func(p *situation) { p.CredentialID = nil }), nil},
 		{"a person is needed", Told{}, present("attention", "rejected_by_seam"), []string{TypeAttention}},
 		{"a person is needed for a key that was ready", ready, present("attention", "removed_at_seam"), []string{TypeAttention}},
 		{"a person is still needed", attention, present("attention", "rejected_by_seam"), nil},
@@ -78,6 +91,22 @@ func TestNextEvent(t *testing.T) {
 		{"the stay is over", ready, present("expired", ""), []string{TypeExpired}},
 		{"it is cancelled after it was over", Told{Over: "expired"}, present("revoked", ""), []string{TypeRevoked}},
 		{"reinstated", Told{Over: "revoked"}, present("issued", ""), []string{TypeReady}},
+		{"a link that a gate holds is not ready", Told{}, altered(closedGate("link")), nil},
+		{"a link that a gate holds again is not ready any more", ready, altered(closedGate("link")), nil},
+		{"a gate took the key away", ready, altered(func(p *situation) { *p = present("waiting", "gate_closed") }), []string{TypeRevoked}},
+		{"a gate took the key away of which a person was told", Told{Had: true, Attention: true, Reason: "x"}, present("waiting", "gate_closed"), []string{TypeRecovered, TypeRevoked}},
+		{"a gate is closed a day before", Told{}, at(24*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
+		{"a gate is closed more than a day before", Told{}, at(24*time.Hour+time.Millisecond, present("waiting", "gate_closed")), nil},
+		{"a gate holds a link two hours before", Told{}, at(2*time.Hour, altered(closedGate("link"))), []string{TypeHeld}},
+		{"a gate closed again under a key", ready, at(time.Hour, present("attention", "gate_closed")), []string{TypeAttention, TypeHeld}},
+		{"another person is needed for", Told{Attention: true, Reason: "x"}, at(time.Hour, present("waiting", "gate_closed")), []string{TypeRecovered, TypeHeld}},
+		{"everything at once", Told{Attention: true, Reason: "x", Had: true}, at(time.Hour, present("waiting", "gate_closed")), []string{TypeRecovered, TypeRevoked, TypeHeld}},
+		{"the deadline was told of", Told{Held: "24h0m0s before 2024-11-01T15:00:00.000Z"}, at(3*time.Hour, present("waiting", "gate_closed")), nil},
+		{"the next deadline", Told{Held: "24h0m0s before 2024-11-01T15:00:00.000Z"}, at(2*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
+		{"a deadline of another check-in", Told{Held: "24h0m0s before 2024-11-09T15:00:00.000Z"}, at(3*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
+		{"no gate is closed", Told{}, present("issued", ""), []string{TypeReady}},
+		{"a gate is closed and the reservation is cancelled", Told{}, at(time.Hour, present("revoked", "")), []string{TypeRevoked}},
+		{"a gate is closed and the stay is over", Told{}, at(time.Hour, present("expired", "")), []string{TypeExpired}},
 		{"prolonged after it was over", Told{Over: "expired"}, present("issued", ""), []string{TypeReady}},
 	}
 	for _, tt := range tests {
@@ -105,8 +134,10 @@ func TestNextEvent(t *testing.T) {
 // A key that waits for a room, or for its listing's doors, is not ready; when it is, that is told as such.
 func TestReadyAgainAfterWaiting(t *testing.T) {
 	t.Parallel()
-	e, told := walk(Told{Ready: true, Key: issuedKey}, present("waiting", "no_room_assigned"), func(string) bool { return true })
-	if e != nil || !told.equal(Told{}) {
+	waits := present("waiting", "no_room_assigned")
+	waits.ACSUserID = text("u1")
+	e, told := walk(Told{Ready: true, Key: issuedKey}, waits, func(string) bool { return true })
+	if e != nil || !told.equal(Told{Had: true}) {
 		t.Fatalf("waiting is told as %+v, leaving %+v", e, told)
 	}
 	if e, _ := walk(told, present("issued", ""), func(string) bool { return true }); e == nil || e.kind != TypeReady {
@@ -124,7 +155,7 @@ func TestSubscriptionsHearOnlyWhatTheyChose(t *testing.T) {
 		reason  string
 		told    Told
 		perhaps []Told
-		present store.StayState
+		present situation
 		wants   func(string) bool
 		want    string
 	}{

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // This file takes up what subscriptions must be told: which stays changed, what is due, and the messages to send.
@@ -32,6 +33,7 @@ type StayState struct {
 	StartsAt          *time.Time
 	EndsAt            *time.Time
 	AccessGroupIDs    []string
+	GateWords         map[string]stay.GateWords
 }
 
 // StayToTell is what a subscription was told of a stay, and what is true now.
@@ -39,6 +41,7 @@ type StayToTell struct {
 	Told        json.RawMessage // nil: nothing
 	PerhapsTold json.RawMessage // a list
 	Present     StayState
+	LookedTo    *time.Time // deadlines of gates up to then were looked at, see [Store.PassDeadlines]
 }
 
 // Telling is what is decided for one stay.
@@ -190,6 +193,7 @@ type dueStay struct {
 	StayToTell
 	deliveryID *uuid.UUID
 	again      bool
+	saidGates  []byte
 }
 
 func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) {
@@ -204,7 +208,8 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 	sources, ids := splitRefs(refs)
 	rows, _ = tx.Query(ctx, `
 		SELECT w.told, w.perhaps_told, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence, r.status, r.listing_id, l.name, r.check_in, r.check_out,
-			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at, u.ends_at, u.acs_access_group_ids
+			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at, u.ends_at, u.acs_access_group_ids,
+			r.gates, (SELECT looked_to FROM gate_deadlines)
 		FROM unnest($2::text[], $3::text[]) AS n (source, reservation_id)
 		JOIN subscription_stays w ON w.source = n.source AND w.reservation_id = n.reservation_id AND w.subscription = $1
 		JOIN mobile_keys k ON k.source = n.source AND k.reservation_id = n.reservation_id
@@ -214,11 +219,20 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 			SELECT * FROM acs_users u WHERE u.source = n.source AND u.reservation_id = n.reservation_id AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u
 			WHERE u.removed_at IS NULL) u ON true
 		ORDER BY w.due_at`, c.Subscription, sources, ids)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (d dueStay, err error) {
+	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d dueStay, err error) {
 		p := &d.Present
 		return d, row.Scan(&d.Told, &d.PerhapsTold, &d.deliveryID, &d.again, &p.Source, &p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
-			&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID, &p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs)
+			&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID, &p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs,
+			&d.saidGates, &d.LookedTo)
 	})
+	if err != nil {
+		return nil, err
+	}
+	words, err := gateWordsOf(ctx, tx, refs)
+	for i := range due {
+		due[i].Present.GateWords = allGateWords(due[i].saidGates, words[due[i].Present.Ref])
+	}
+	return due, err
 }
 
 // decide writes what was decided for a stay; nil if nothing is to be sent.

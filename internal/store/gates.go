@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -130,3 +131,52 @@ const forgetEvidence = `UPDATE gate_words t SET evidence = NULL WHERE t.evidence
 
 // keptByGates is the condition under which retention keeps the row of a reservation r: a person has decided that a gate is not open.
 const keptByGates = `EXISTS (SELECT FROM gate_words g WHERE g.source = r.source AND g.reservation_id = r.reservation_id AND g.person AND g.state <> 'open')`
+
+// deadlinesBack is how far back deadlines are looked at after a time without looking: what is older is over, or somebody knows.
+const deadlinesBack = 31 * 24 * time.Hour
+
+// deadlinesStep is how much of the missed time is looked at in one transaction.
+const deadlinesStep = 24 * time.Hour
+
+// clockAhead is how far the time that was looked to may be ahead of a clock before the clock that wrote it counts as wrong.
+const clockAhead = time.Minute
+
+// PassDeadlines makes subscribers look at the stays of sources whose check-in came nearer than one of the given times since it was last
+// looked, and reports whether there is more to look at. How far it has looked is committed with that, so that no deadline is missed, whatever is
+// killed when; one that is looked at twice is told once.
+func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []time.Duration, now time.Time) (more bool, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var looked *time.Time
+		err := tx.QueryRow(ctx, `SELECT looked_to FROM gate_deadlines FOR UPDATE SKIP LOCKED`).Scan(&looked)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil // another replica is looking
+		}
+		if err != nil {
+			return err
+		}
+		from, to := now.Add(-deadlinesBack), now
+		switch {
+		case looked == nil || looked.After(now.Add(clockAhead)):
+			from = now
+		case !looked.Before(now):
+			return nil
+		case looked.After(from):
+			from = *looked
+		}
+		if end := from.Add(deadlinesStep); end.Before(to) {
+			to, more = end, true
+		}
+		for _, d := range before {
+			if _, err := tx.Exec(ctx, `
+				UPDATE mobile_keys SET sequence = sequence + 3 WHERE (source, reservation_id) IN (
+					SELECT source, reservation_id FROM mobile_keys
+					WHERE NOT cancelled AND check_in > $2 AND check_in <= $3 AND source = ANY ($1) AND status NOT IN ('revoked', 'expired')
+					ORDER BY source COLLATE "C", reservation_id COLLATE "C" FOR NO KEY UPDATE)`, sources, from.Add(d), to.Add(d)); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, `UPDATE gate_deadlines SET looked_to = $1`, to)
+		return err
+	})
+	return more, wrap(err, "look for deadlines of gates")
+}
