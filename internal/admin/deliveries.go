@@ -31,6 +31,9 @@ const noDelivery = "no delivery has this id"
 // Deliveries lists messages to subscriptions with their attempts, newest first.
 func (s *Service) Deliveries(ctx context.Context, q DeliveryQuery) (Page[Tried], error) {
 	const list = "deliveries"
+	if err := checkEnums(q); err != nil {
+		return Page[Tried]{}, err
+	}
 	var below int64
 	if err := s.openCursor(list, q.Cursor, &below); err != nil {
 		return Page[Tried]{}, err

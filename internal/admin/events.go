@@ -40,6 +40,9 @@ func (s *Service) Events(ctx context.Context, q EventQuery) (Page[Event], error)
 }
 
 func (s *Service) events(ctx context.Context, list string, q EventQuery) (Page[Event], error) {
+	if err := checkEnums(q); err != nil {
+		return Page[Event]{}, err
+	}
 	var below int64
 	if err := s.openCursor(list, q.Cursor, &below); err != nil {
 		return Page[Event]{}, err

@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -77,4 +80,18 @@ func ParseInstant(field, text string) (*time.Time, error) {
 		return nil, InvalidField(field, err.Error())
 	}
 	return &at, nil
+}
+
+// checkEnums refuses a query with a value that its field's tag enum doesn't list. REST checks it, too; the page and the command line come here.
+func checkEnums(query any) error {
+	v := reflect.ValueOf(query)
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		values := field.Tag.Get("enum")
+		if values == "" || v.Field(i).String() == "" || slices.Contains(strings.Split(values, ","), v.Field(i).String()) {
+			continue
+		}
+		return InvalidField("query."+field.Tag.Get("query"), "unknown value: use one of "+strings.ReplaceAll(values, ",", ", "))
+	}
+	return nil
 }

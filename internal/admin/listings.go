@@ -32,6 +32,9 @@ const (
 // Listings lists listings, the newest change first.
 func (s *Service) Listings(ctx context.Context, q ListingQuery) (Page[Listing], error) {
 	const list = "listings"
+	if err := checkEnums(q); err != nil {
+		return Page[Listing]{}, err
+	}
 	var after store.Place
 	if err := s.openCursor(list, q.Cursor, &after); err != nil {
 		return Page[Listing]{}, err

@@ -39,7 +39,10 @@ func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[Vi
 	}
 	const list = "reservations"
 	var after store.Place
-	err := s.openCursor(list, q.Cursor, &after)
+	err := checkEnums(q)
+	if err == nil {
+		err = s.openCursor(list, q.Cursor, &after)
+	}
 	if err == nil {
 		f.CheckInFrom, err = ParseInstant("query.check_in_from", q.CheckInFrom)
 	}

@@ -280,6 +280,11 @@ func TestPagesMeetNonsense(t *testing.T) {
 			t.Errorf("%s: %d %s", path, page.status, page.body)
 		}
 	}
+	for _, path := range []string{"/reservations?status=maybe", "/reservations?key_status=lost", "/events?status=x"} {
+		if page := v.see(path); page.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d, and REST refuses it", path, page.status)
+		}
+	}
 }
 
 // What a PMS posts is text, wherever a page shows it.
