@@ -109,20 +109,24 @@ func (m *migrateStatusCommand) Run(ctx context.Context, io *streams) error {
 }
 
 type signCommand struct {
-	Body   string `arg:"" optional:"" help:"The body as it will be sent; @FILE reads a file, - or nothing standard input."`
-	Secret string `env:"STAYKEY_WEBHOOK_SECRET" hidden:"" help:"For development secrets; others belong into STAYKEY_WEBHOOK_SECRET."`
-	ID     string `help:"webhook-id; default a random one." placeholder:"ID"`
+	Body       string `arg:"" optional:"" help:"The body as it will be sent; @FILE reads a file, - or nothing standard input."`
+	SecretFile string `placeholder:"FILE" help:"File with the secret; default: STAYKEY_WEBHOOK_SECRET."`
+	ID         string `help:"webhook-id; default a random one." placeholder:"ID"`
 }
 
 // Run prints the headers, one a line, as curl -H @- takes them.
 func (s *signCommand) Run(io *streams) error {
-	secrets := splitList(s.Secret)
+	text, err := secretText(s.SecretFile, "STAYKEY_WEBHOOK_SECRET")
+	if err != nil {
+		return err
+	}
+	secrets := splitList(text)
 	if len(secrets) == 0 {
 		return configProblems{"STAYKEY_WEBHOOK_SECRET: is required to sign: whsec_...; of several, comma-separated, the first signs"}
 	}
 	secret, err := pms.ParseSecret(secrets[0])
 	if err != nil {
-		return configProblems{"STAYKEY_WEBHOOK_SECRET: " + err.Error()}
+		return configProblems{or(s.SecretFile, "STAYKEY_WEBHOOK_SECRET") + ": " + err.Error()}
 	}
 	body, err := s.body(io)
 	if err != nil {
@@ -135,6 +139,15 @@ func (s *signCommand) Run(io *streams) error {
 	now := time.Now()
 	_, err = fmt.Fprintf(io.out, "webhook-id: %s\nwebhook-timestamp: %d\nwebhook-signature: %s\n", id, now.Unix(), secret.Sign(id, now, body))
 	return err
+}
+
+// secretText reads a secret of a command: from a file, or from the environment. It is never a flag: others on the machine see those.
+func secretText(file, variable string) (string, error) {
+	if file == "" {
+		return os.Getenv(variable), nil
+	}
+	text, err := os.ReadFile(file) // #nosec G304 -- the user names it
+	return strings.TrimSpace(string(text)), err
 }
 
 func (s *signCommand) body(in *streams) ([]byte, error) {

@@ -589,6 +589,16 @@ func TestTwoSources(t *testing.T) {
 	}
 }
 
+// inFile is a file with a secret in it, as commands take one.
+func inFile(t *testing.T, secret string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func TestVersionAndSign(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -603,7 +613,7 @@ func TestVersionAndSign(t *testing.T) {
 		t.Errorf("without arguments: %d %q", code, out.String())
 	}
 	out.Reset()
-	if code := run(context.Background(), []string{"sign", "--secret", e2eSecret.String(), "--id", "msg_1"}, in); code != 0 {
+	if code := run(context.Background(), []string{"sign", "--secret-file", inFile(t, e2eSecret.String()), "--id", "msg_1"}, in); code != 0 {
 		t.Fatalf("sign: %d %q", code, out.String())
 	}
 	h := http.Header{}

@@ -486,9 +486,10 @@ func TestImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := launch(t, append(env, "STAYKEY_CONFIG="+file))
+	token := inFile(t, e2eToken)
 	imports := func(file string, more ...string) (int, string) {
 		var out bytes.Buffer
-		code := run(t.Context(), append([]string{"import", "--source", "lodgify", "--url", p.url, "--token", e2eToken, file}, more...), &streams{out: &out, err: &out})
+		code := run(t.Context(), append([]string{"import", "--source", "lodgify", "--url", p.url, "--token-file", token, file}, more...), &streams{out: &out, err: &out})
 		return code, out.String()
 	}
 	for _, c := range []struct {
@@ -519,7 +520,7 @@ func TestImport(t *testing.T) {
 	waitUntil(t, "the far one waits", status("2", "waiting", "before_horizon"))
 	waitUntil(t, "the one without a room waits", status("4", "waiting", "no_room_assigned"))
 	var out bytes.Buffer
-	if code := run(t.Context(), []string{"import", "--source", "lodgfy", "--url", p.url, "--token", e2eToken, rows}, &streams{out: &out, err: &out}); code != 1 || !strings.Contains(out.String(), "unknown source") {
+	if code := run(t.Context(), []string{"import", "--source", "lodgfy", "--url", p.url, "--token-file", token, rows}, &streams{out: &out, err: &out}); code != 1 || !strings.Contains(out.String(), "unknown source") {
 		t.Errorf("a source that is misspelt: exit %d: %s", code, out.String())
 	}
 	if code, said := imports(filepath.Join(dir, "staykey.yaml")); code != 1 || !strings.Contains(said, `".yaml" must be .csv, .tsv, .json or .ndjson`) {

@@ -28,28 +28,29 @@ import (
 
 // remote is a running service, as commands for admins reach it.
 type remote struct {
-	URL   string `env:"STAYKEY_URL" placeholder:"URL" default:"http://127.0.0.1:8080" help:"The running service; default ${default}."`
-	Token string `env:"STAYKEY_TOKEN" hidden:"" help:"For development tokens; others belong into STAYKEY_TOKEN."`
-	JSON  bool   `name:"json" help:"Print what the service answers, as JSON."`
+	URL       string `env:"STAYKEY_URL" placeholder:"URL" default:"http://127.0.0.1:8080" help:"The running service; default ${default}."`
+	TokenFile string `placeholder:"FILE" help:"File with the token; default: STAYKEY_TOKEN, else STAYKEY_ADMIN_TOKEN."`
+	JSON      bool   `name:"json" help:"Print what the service answers, as JSON."`
 }
 
 // remoteTimeout is how long the service may take: a diagnosis asks Seam and itself.
 const remoteTimeout = 45 * time.Second
 
 // token is what to show, "" for none.
-func (r remote) token() string {
-	if r.Token != "" {
-		return r.Token
+func (r remote) token() (string, error) {
+	token, err := secretText(r.TokenFile, "STAYKEY_TOKEN")
+	if err != nil || token != "" {
+		return token, err
 	}
 	if list := splitList(os.Getenv("STAYKEY_ADMIN_TOKEN")); len(list) > 0 {
-		return list[0]
+		return list[0], nil
 	}
 	if u, err := url.Parse(r.URL); err == nil {
 		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback()) {
-			return devAdminToken
+			return devAdminToken, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // get asks the service. raw is its answer, and date what its clock said.
@@ -76,7 +77,10 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 	if err != nil {
 		return nil, date, configProblems{fmt.Sprintf("STAYKEY_URL: %q must be a URL such as http://127.0.0.1:8080", r.URL)}
 	}
-	token := r.token()
+	token, err := r.token()
+	if err != nil {
+		return nil, date, err
+	}
 	if token == "" {
 		return nil, date, configProblems{"STAYKEY_TOKEN: is required to ask " + r.URL}
 	}

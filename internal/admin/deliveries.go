@@ -84,7 +84,7 @@ func (s *Service) oneTried(ctx context.Context, d Delivery) (Tried, error) {
 }
 
 func (s *Service) delivery(ctx context.Context, id string) (Delivery, error) {
-	parsed, err := uuid.Parse(id)
+	parsed, err := parseID(id)
 	if err != nil {
 		return Delivery{}, refuse(NotFound, noDelivery)
 	}

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"errors"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -54,9 +56,18 @@ func (s *Service) events(ctx context.Context, list string, q EventQuery) (Page[E
 	return page(s, list, rows, q.Limit, func(e Event) any { return e.Seq }), nil
 }
 
+// parseID reads an id in the only form that REST shows it in: not in braces, nor as a URN.
+func parseID(id string) (uuid.UUID, error) {
+	parsed, err := uuid.Parse(id)
+	if err == nil && parsed.String() != strings.ToLower(id) {
+		err = errors.New("it is not written as ids are")
+	}
+	return parsed, err
+}
+
 // Event returns one event of the inbox.
 func (s *Service) Event(ctx context.Context, id string) (Event, error) {
-	parsed, err := uuid.Parse(id)
+	parsed, err := parseID(id)
 	if err != nil {
 		return Event{}, refuse(NotFound, noEvent)
 	}

@@ -15,6 +15,9 @@ import (
 //go:embed docs.html
 var docsPage string
 
+//go:embed docs.css
+var docsStyle []byte
+
 var docsTemplate = template.Must(template.New("docs").Parse(docsPage))
 
 type docOperation struct {

@@ -643,8 +643,15 @@ func TestREST(t *testing.T) {
 		if r.body["openapi"] != "3.1.0" {
 			t.Errorf("openapi: %v", r.body["openapi"])
 		}
-		if page := a.get("/docs").rawBody; strings.Contains(page, "http://") && strings.Contains(page, "<script") {
-			t.Error("the page loads something")
+		docs := a.get("/docs")
+		if strings.Contains(docs.rawBody, "<script") || strings.Contains(docs.rawBody, "<style") || strings.Contains(docs.rawBody, " style=") {
+			t.Error("the page has something inline")
+		}
+		if csp := docs.header.Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors 'none'") {
+			t.Errorf("Content-Security-Policy of /docs: %q", csp)
+		}
+		if style := a.get("/docs.css"); style.status != 200 || style.header.Get("Content-Type") != "text/css; charset=utf-8" {
+			t.Errorf("the style of /docs: %d %s", style.status, style.header.Get("Content-Type"))
 		}
 	})
 }

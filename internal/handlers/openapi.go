@@ -62,7 +62,7 @@ func (s *server) newAPI(r chi.Router) huma.API {
 			},
 			Security: []map[string][]string{{"admin": {}}},
 		},
-		Formats: huma.DefaultFormats, DefaultFormat: "application/json", RejectUnknownQueryParameters: true,
+		Formats: formats(), DefaultFormat: "application/json", RejectUnknownQueryParameters: true,
 	}
 	api := humachi.New(r, config)
 	s.reservationOperations(api)

@@ -144,7 +144,7 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, view
 	a := admin.ActorOf(r.Context())
 	p.Version, p.Assets, p.Now, p.Path = s.Version, "/assets/"+assetTag, s.Now(), r.URL.Path
 	p.Person, p.Write = a.Author(""), a.Write
-	if value := sessionCookie(r); value != "" {
+	if value := s.sessionCookie(r); value != "" {
 		p.CSRF = s.csrfToken(value)
 	}
 	var b bytes.Buffer
@@ -165,14 +165,29 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, p *Problem) {
 
 // --- sessions
 
-const cookieName = "staykey_session"
+// cookieName is the name of the session's cookie. Where the page is reached by TLS it begins with __Host-: a browser takes such a cookie
+// only from this host itself, so that another host of the same domain can't plant one (RFC 6265bis section 4.1.3.2).
+func (s *server) cookieName(r *http.Request) string {
+	if s.secure(r) {
+		return "__Host-staykey_session"
+	}
+	return "staykey_session"
+}
 
-func sessionCookie(r *http.Request) string {
-	c, err := r.Cookie(cookieName)
+func (s *server) sessionCookie(r *http.Request) string {
+	c, err := r.Cookie(s.cookieName(r))
 	if err != nil {
 		return ""
 	}
 	return c.Value
+}
+
+// secure reports whether the page is reached by TLS, here or at a proxy of ours.
+func (s *server) secure(r *http.Request) bool {
+	if r.TLS != nil || strings.HasPrefix(s.PublicURL, "https://") {
+		return true
+	}
+	return len(s.TrustedProxies()) > 0 && r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
 // csrfToken is what a session's forms carry: nobody else can make it, and it gives nothing away of the cookie.
@@ -232,16 +247,14 @@ func (s *server) noteWrongSignIn(r *http.Request) {
 
 // cookie holds the session's id, which is worth nothing anywhere else.
 func (s *server) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
-	secure := r.TLS != nil || strings.HasPrefix(s.PublicURL, "https://")
-	if trusted := s.TrustedProxies(); len(trusted) > 0 {
-		secure = secure || r.Header.Get("X-Forwarded-Proto") == "https"
-	}
 	// #nosec G124 -- Secure where the page is reached by TLS: without it, on a machine of one's own, there would be no session
-	return &http.Cookie{Name: cookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode}
+	return &http.Cookie{
+		Name: s.cookieName(r), Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: s.secure(r), SameSite: http.SameSiteLaxMode,
+	}
 }
 
 func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
-	if err := s.admin.SignOut(r.Context(), sessionCookie(r)); err != nil {
+	if err := s.admin.SignOut(r.Context(), s.sessionCookie(r)); err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
@@ -254,7 +267,7 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 // the ones that a page of ours has sent.
 func (s *server) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		cookie := sessionCookie(r)
+		cookie := s.sessionCookie(r)
 		session, err := s.admin.Session(r.Context(), cookie)
 		if err != nil && !errors.Is(err, admin.ErrNoSession) {
 			s.refuse(w, r, s.problemOf(err))

@@ -166,7 +166,7 @@ func (s *server) updates(w http.ResponseWriter, r *http.Request) {
 		case <-l.ended:
 			return
 		case <-beat.C:
-			if _, err := s.admin.Session(r.Context(), sessionCookie(r)); err != nil {
+			if _, err := s.admin.Session(r.Context(), s.sessionCookie(r)); err != nil {
 				return // it has ended, or nobody can tell: the browser asks again
 			}
 			said = say(": still here\n\n")

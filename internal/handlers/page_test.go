@@ -3,10 +3,13 @@ package handlers_test
 import (
 	"net/http"
 	"net/http/cookiejar"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/staykey/staykey/internal/pms"
 )
 
 // visitor is a browser without scripts.
@@ -143,6 +146,35 @@ func TestCookieIsKeptFromScriptsAndOtherSites(t *testing.T) {
 				t.Errorf("the cookie lacks %s: %s", word, cookie)
 			}
 		}
+	}
+}
+
+// Reached by TLS, the session's cookie can only have been set by this host.
+func TestCookieOfTLSIsOfThisHost(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.trusted = pms.Addresses{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	v := a.visitor()
+	v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	tls := func(cookie string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Header.Set("X-Forwarded-Proto", "https")
+			if cookie != "" {
+				r.Header.Set("Cookie", cookie)
+			}
+		}
+	}
+	set := v.request("POST", "/sign-in", url.Values{"token": {adminToken}}, tls("")).header.Get("Set-Cookie")
+	name, rest, _ := strings.Cut(set, "=")
+	value, attributes, _ := strings.Cut(rest, ";")
+	if name != "__Host-staykey_session" || !strings.Contains(attributes, "Secure") || !strings.Contains(attributes, "Path=/") || strings.Contains(attributes, "Domain") {
+		t.Errorf("the cookie is %s", set)
+	}
+	if page := v.request("GET", "/events", nil, tls(name+"="+value)); page.status != http.StatusOK {
+		t.Errorf("with the cookie: %d", page.status)
+	}
+	if page := v.request("GET", "/events", nil, tls("staykey_session="+value)); page.status == http.StatusOK {
+		t.Error("a cookie that another host of the domain may have set is taken")
 	}
 }
 

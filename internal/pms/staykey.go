@@ -277,6 +277,8 @@ func ParseListingPatch(body []byte) (ListingPatch, []FieldError, error) {
 	patch := ListingPatch{Said: map[string]bool{}}
 	for _, f := range o.fields {
 		switch {
+		case patch.Said[f.name]:
+			o.fail(f.name, "comes twice")
 		case slices.Contains(known, f.name):
 			patch.Said[f.name] = true
 		case !slices.Contains(listingReadOnly, f.name):
