@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/stay"
@@ -39,6 +40,12 @@ func (a *attempt) untilCheckIn() time.Duration {
 		return in.Sub(a.now())
 	}
 	return 0
+}
+
+// isUrgent tells whether a guest arrives soon, or is in the house.
+func (a *attempt) isUrgent() bool {
+	r := a.work.Reservation
+	return r.CheckIn != nil && a.untilCheckIn() < soon && r.Status == pms.Confirmed && (r.CheckOut == nil || r.CheckOut.After(a.now()))
 }
 
 // patience bounds a delay by how near the guest is: least while check-in is within a day, and then an eighth of the

@@ -182,7 +182,11 @@ func (a *attempt) concludeError(v *store.Verdict, err error, retry func(time.Dur
 	switch {
 	case api.Kind == seam.RateLimited:
 		v.Message = "Seam is rate limiting requests: waiting."
-		retry(max(api.RetryAfter, minPause))
+		in := max(api.RetryAfter, minPause)
+		if a.isUrgent() {
+			in = min(in, seam.ProbeEvery) // the pause may end before
+		}
+		retry(in)
 	case api.Kind == seam.Unauthorized && !a.keyConfirmed():
 		v.LastError, v.Message = api.Error(), "Seam refuses the API key: provisioning is paused until it accepts it."
 		retry(10 * time.Second)

@@ -95,6 +95,9 @@ func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.Ver
 	}()
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
+	if a.isUrgent() {
+		ctx = seam.Urgent(ctx)
+	}
 	return a.run(ctx)
 }
 

@@ -144,7 +144,8 @@ func (c *Client) post(ctx context.Context, path string, body any, key string, ou
 // call makes one call. out is nil where nothing but success matters; otherwise key names the field of the
 // answer to decode into it, and an answer in which it is missing or null is [Lost].
 func (c *Client) call(ctx context.Context, path string, body any, key string, out any) error {
-	if err := c.limiter.admit(ctx, path); err != nil {
+	isProbe, err := c.limiter.admit(ctx, path)
+	if err != nil {
 		return err
 	}
 	if may, ok := ctx.Value(guardKey{}).(func() error); ok {
@@ -154,7 +155,7 @@ func (c *Client) call(ctx context.Context, path string, body any, key string, ou
 	}
 	started := time.Now()
 	call := Call{Path: path, At: started}
-	err := c.roundTrip(ctx, path, body, key, out, &call)
+	err = c.roundTrip(ctx, path, body, key, out, &call)
 	call.Duration, call.Err = time.Since(started), err
 	result := "ok"
 	if e := new(Error); errors.As(err, &e) {
@@ -162,6 +163,9 @@ func (c *Client) call(ctx context.Context, path string, body any, key string, ou
 		if e.Kind == RateLimited {
 			c.limiter.shut(e.RetryAfter)
 		}
+	}
+	if isProbe && call.Status != 0 && KindOf(err) != RateLimited {
+		c.limiter.open()
 	}
 	requestSeconds.WithLabelValues(path, result).Observe(call.Duration.Seconds())
 	if record, ok := ctx.Value(recorderKey{}).(func(Call)); ok {

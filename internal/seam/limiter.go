@@ -28,6 +28,7 @@ type limiter struct {
 
 	mu       sync.Mutex
 	closed   time.Time     // no call before this: Seam said 429
+	probeAt  time.Time     // when an urgent call may find out whether that is still so
 	pace     *rate.Limiter // of all calls
 	back     *rate.Limiter // of those that nobody waits for
 	raisedAt time.Time
@@ -47,6 +48,18 @@ func newLimiter(now func() time.Time) *limiter {
 	return &limiter{now: now, pace: rate.NewLimiter(rate.Inf, burst), back: rate.NewLimiter(rate.Inf, 1)}
 }
 
+// ProbeEvery is how often an urgent call may ask while the gate is shut for long: a pause that Seam asks for may be far longer than the guest
+// can wait, or than Seam needs.
+const ProbeEvery = 30 * time.Second
+
+type urgentKey struct{}
+
+// Urgent marks the calls that somebody who arrives soon waits for. While Seam asks for a long pause, one of them is let through every
+// [ProbeEvery], and if Seam answers it, the pause is over for all.
+func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
+
+func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
+
 type backgroundKey struct{}
 
 // Background marks reads that nobody waits for: while Seam limits us they let the other calls go first, and one
@@ -57,8 +70,38 @@ func Background(ctx context.Context) context.Context {
 
 func isBackground(ctx context.Context) bool { return ctx.Value(backgroundKey{}) != nil }
 
-// admit waits for a call's turn. If that would take too long, it returns a [RateLimited] error at once.
-func (l *limiter) admit(ctx context.Context, path string) error {
+// admit waits for a call's turn. If that would take too long, it returns a [RateLimited] error at once. isProbe tells
+// that the gate is shut, and that the call is to find out whether Seam answers again.
+func (l *limiter) admit(ctx context.Context, path string) (isProbe bool, err error) {
+	if isUrgent(ctx) && l.mayProbe() {
+		return true, nil
+	}
+	return false, l.queue(ctx, path)
+}
+
+// mayProbe takes the turn of a probe, if there is one.
+func (l *limiter) mayProbe() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	if l.closed.Sub(now) <= patience || now.Before(l.probeAt) {
+		return false
+	}
+	l.probeAt = now.Add(ProbeEvery)
+	return true
+}
+
+// open ends the pause: Seam has answered a probe.
+func (l *limiter) open() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := l.now(); now.Before(l.closed) {
+		l.closed, l.raisedAt = now, now
+		l.set(now, l.pace.Limit())
+	}
+}
+
+func (l *limiter) queue(ctx context.Context, path string) error {
 	background := isBackground(ctx)
 	wait, undo := l.reserve(background)
 	if wait > backgroundPatience || (wait > patience && !background) {
@@ -135,7 +178,7 @@ func (l *limiter) shut(d time.Duration) {
 	if first {
 		l.set(now, max(slowest, min(l.pace.Limit(), rate.Limit(max(l.before, l.count)))/2))
 	}
-	l.raisedAt = l.closed
+	l.raisedAt, l.probeAt = l.closed, now.Add(ProbeEvery)
 }
 
 func (l *limiter) set(now time.Time, pace rate.Limit) {

@@ -36,7 +36,7 @@ func TestLimiterSlowsEverybodyAndRecovers(t *testing.T) {
 	} else {
 		undo()
 	}
-	if err := l.admit(context.Background(), "/x"); KindOf(err) != RateLimited {
+	if _, err := l.admit(context.Background(), "/x"); KindOf(err) != RateLimited {
 		t.Errorf("a long wait must give the worker back: %v", err)
 	} else if e := new(Error); errors.As(err, &e) && e.RetryAfter < 3*time.Second {
 		t.Errorf("it may come back in %s", e.RetryAfter)
@@ -102,5 +102,46 @@ func TestBackgroundLetsOthersGoFirst(t *testing.T) {
 	}
 	if Background(context.Background()).Value(backgroundKey{}) == nil {
 		t.Error("not marked")
+	}
+}
+
+// While Seam asks for a pause of a quarter of an hour, a guest who arrives soon finds out every half minute whether it is over; nobody else does,
+// and it ends for all when Seam answers.
+func TestUrgentCallsProbe(t *testing.T) {
+	t.Parallel()
+	l, advance := limiterAt()
+	urgent, any := Urgent(context.Background()), context.Background()
+	refused := func(ctx context.Context) bool {
+		isProbe, err := l.admit(ctx, "/x")
+		return !isProbe && KindOf(err) == RateLimited
+	}
+	l.shut(15 * time.Minute)
+	if !refused(urgent) || !refused(any) {
+		t.Error("a call was let through at once")
+	}
+	advance(ProbeEvery)
+	if !refused(any) {
+		t.Error("a call that nobody waits for was let through")
+	}
+	if isProbe, err := l.admit(urgent, "/x"); !isProbe || err != nil {
+		t.Errorf("after %s an urgent call is refused: %v", ProbeEvery, err)
+	}
+	if !refused(urgent) {
+		t.Error("two probes at once")
+	}
+	l.shut(15 * time.Minute) // what the probe was answered
+	advance(ProbeEvery - time.Second)
+	if !refused(urgent) {
+		t.Error("the next probe came early")
+	}
+	advance(time.Second)
+	if isProbe, _ := l.admit(urgent, "/x"); !isProbe {
+		t.Fatal("no second probe")
+	}
+	l.open()
+	for _, ctx := range []context.Context{any, urgent} {
+		if isProbe, err := l.admit(ctx, "/x"); isProbe || err != nil {
+			t.Errorf("after Seam has answered a probe: probe %v, %v", isProbe, err)
+		}
 	}
 }
