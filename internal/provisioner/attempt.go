@@ -49,6 +49,7 @@ type attempt struct {
 	claimed    map[int64]bool    // rows whose place was claimed in this attempt
 	notGuest   bool              // the guest's identity turned out not to be usable
 	refusals   []refusal         // steps that Seam has refused in this attempt
+	unsettled  map[int64]outcome // rows of lost creates that can't be looked for now, and why
 	checked    bool              // everything was compared with Seam
 	unverified bool              // except what Seam contradicts itself about
 	recheck    *time.Time        // compare with Seam again then
@@ -67,6 +68,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 	a := &attempt{
 		Provisioner: p, lease: lease, work: work, policy: p.policyFor(work.Reservation),
 		fresh: map[int64]bool{}, claimed: map[int64]bool{}, lostAt: work.Key.UncertainSince, survivors: map[string]string{},
+		unsettled: map[int64]outcome{},
 	}
 	for _, u := range work.Users {
 		a.users = append(a.users, record.User{ACSUser: u})
@@ -191,7 +193,7 @@ func (a *attempt) endsWith(s plan.Step) bool {
 // nextStep is the first planned step that Seam has not refused in this attempt, and that needs none of those it has refused.
 func (a *attempt) nextStep(d plan.Desired) (plan.Step, bool) {
 	for _, s := range plan.Plan(d, a.users, a.work.Key.Revive) {
-		if !a.wasRefused(s) && !(d.Goal == plan.Have && a.locksOut(s)) {
+		if !a.wasRefused(s) && !a.isUnsettled(s) && !(d.Goal == plan.Have && a.locksOut(s)) {
 			return s, true
 		}
 	}
@@ -204,6 +206,14 @@ func (a *attempt) locksOut(s plan.Step) bool {
 	return slices.ContainsFunc(a.refusals, func(r refusal) bool {
 		return s.Kind == plan.DeleteUser && r.step.Kind.Opens() || s.Kind == plan.RemoveGroup && r.step.Kind == plan.AddGroup
 	})
+}
+
+func (a *attempt) isUnsettled(s plan.Step) bool {
+	if s.User < 0 || s.User >= len(a.users) {
+		return false
+	}
+	_, open := a.unsettled[a.users[s.User].ID]
+	return open
 }
 
 func (a *attempt) refuse(s plan.Step, err error) {

@@ -88,6 +88,11 @@ func (b belief) cameAfterMark(listed seam.ACSUser, u *record.User) bool {
 	return u.MarkedAt != nil && seam.ParseTime(listed.CreatedAt).After(u.MarkedAt.Add(-clocksDiffer))
 }
 
+// cameOfLoss tells whether Seam says that an ACS user came between the row's mark and the end of the lost call.
+func (b belief) cameOfLoss(listed seam.ACSUser, u *record.User, lostAt time.Time) bool {
+	return b.cameAfterMark(listed, u) && seam.ParseTime(listed.CreatedAt).Before(lostAt.Add(b.timeout+b.grace+clocksDiffer))
+}
+
 // isAnothers tells whether what a create answered with is an ACS user that was there before: some systems may
 // answer with the one that the identity already has.
 func (b belief) isAnothers(made seam.ACSUser, u *record.User, fullName string) bool {

@@ -174,7 +174,11 @@ func (a *attempt) findSurplus(ctx context.Context, u *record.User) outcome {
 	if out.stops() {
 		return out
 	}
-	for _, other := range ours {
+	unlinked, out := a.findUnlinked(ctx, u)
+	if out.stops() {
+		return out
+	}
+	for _, other := range append(ours, unlinked...) {
 		if other.ACSUserID != *u.ACSUserID && a.belief().cameAfterMark(other, u) && !slices.Contains(u.SurplusUsers, other.ACSUserID) {
 			u.SurplusUsers = append(u.SurplusUsers, other.ACSUserID)
 		}
@@ -206,10 +210,11 @@ func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 	return out
 }
 
-// verifyLink makes sure that an ACS user that has lost its link is not linked to somebody else: the guest's identity may have been given another
-// address. Such an ACS user is of no use to the guest any more, as if it were deleted.
+// verifyLink makes sure that an ACS user's identity is still the guest's: somebody may have given it another address. An ACS user that has also
+// lost its link is of no use to the guest any more, as if it were deleted. One that is linked may be in somebody else's app: that is reported,
+// and it is replaced when an admin, or a later event, wants it put right.
 func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	if !u.Unlinked || d.GuestKey == "" || u.UserIdentityKey != d.GuestKey {
+	if u.Foreign = false; d.GuestKey == "" || u.UserIdentityKey != d.GuestKey || !u.Unlinked && !a.work.Key.CheckRequested && !a.work.Key.Revive {
 		return outcome{}
 	}
 	is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity is still the guest's"), u.UserIdentityID)
@@ -218,10 +223,13 @@ func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User
 		return outcome{} // there is nobody else to link it to
 	case err != nil:
 		return fails(err)
-	case is.EmailAddress == "" || sameAddress(is.EmailAddress, d.Email):
+	case is.EmailAddress == "" || sameAddress(is.EmailAddress, d.Email) || slices.Contains(is.MergedKeys, d.GuestKey):
 		return outcome{}
 	}
-	a.note("ACS user %s was unlinked, and its user identity %s has another e-mail address by now", *u.ACSUserID, u.UserIdentityID)
+	if u.Foreign = !u.Unlinked && !a.work.Key.Revive; u.Foreign {
+		return outcome{}
+	}
+	a.note("user identity %s of ACS user %s has another e-mail address by now: it can't stay the guest's", u.UserIdentityID, *u.ACSUserID)
 	u.Unlinked = false
 	u.FoundGone(a.now())
 	return outcome{}

@@ -31,6 +31,9 @@ func differences(recorded, read *record.User) []drift {
 	if read.Unlinked {
 		found = append(found, drift{"user_identity", "the ACS user is not linked to its identity"})
 	}
+	if read.Foreign {
+		found = append(found, drift{"user_identity", "the e-mail address of its user identity is another one than the guest's, so that the key may be in somebody else's app"})
+	}
 	if recorded.CredentialID != nil && deref(read.CredentialID) != *recorded.CredentialID {
 		found = append(found, drift{"credential", "the mobile key was deleted"})
 	}
@@ -87,6 +90,8 @@ func (a *attempt) leavesDrift(u *record.User) bool {
 	switch {
 	case a.work.Key.Revive:
 		return false
+	case u.Foreign: // the guest may have asked for the other address
+		return true
 	case a.policy.Drift == pms.DriftReport:
 		return true
 	default:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
@@ -101,11 +100,11 @@ func (p *Provisioner) deleteGuest(ctx context.Context, key string) (gone, found 
 	case err != nil:
 		return false, false, "", fmt.Errorf("ask Seam for the guest's user identity: %w", err)
 	}
-	linked, err := p.seam.ACSUsersOfIdentity(ctx, at.UserIdentityID)
-	if err != nil && seam.KindOf(err) != seam.NotFound {
+	linked, err := p.linkedTo(ctx, at)
+	if err != nil {
 		return false, false, "", fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
 	}
-	if n := len(slices.DeleteFunc(linked, seam.ACSUser.BeingDeleted)); n > 0 {
+	if n := len(linked); n > 0 {
 		return false, true, fmt.Sprintf("user identity %s stays: %d ACS users that are not ours are linked to it", at.UserIdentityID, n), nil
 	}
 	if p.now().Add(p.seam.Timeout() + p.options.Grace).After(began.Add(store.EraseWithin)) {

@@ -2,6 +2,7 @@ package provisioner_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -107,4 +108,37 @@ func TestEraseGuestLeavesWhatOthersUse(t *testing.T) {
 		t.Error("it was deleted")
 	}
 	r.mustNotKnow("jane@example.com")
+}
+
+// A list leaves out who else is linked to an identity: it is not deleted, neither with the guest's data nor with a stay's own ACS user.
+func TestAnIdentityIsNotDeletedByOneList(t *testing.T) {
+	t.Parallel()
+	for _, own := range []bool{false, true} {
+		t.Run(fmt.Sprintf("own %v", own), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "lobby")
+			s := r.stay("R1")
+			if own {
+				s.email = ""
+			}
+			r.book(s)
+			v := r.until(s, store.KeyIssued)
+			r.sim.Change(func(st *simulator.State) {
+				st.Users["theirs"] = simulator.User{ID: "theirs", SystemID: systemB, IdentityID: v.User.UserIdentityID, FullName: "theirs", CreatedAt: r.now()}
+			})
+			r.sim.Configure(func(o *simulator.Options) { o.Hidden = []string{"theirs"} })
+			r.cancel(s)
+			r.until(s, store.KeyRevoked)
+			if identity := ""; !own {
+				if identity, _, _, _ = r.erase("jane@example.com"); !strings.Contains(identity, "stays: 1 ACS users that are not ours") {
+					t.Errorf("an identity that others use: %q", identity)
+				}
+			}
+			state := r.sim.State()
+			if _, ok := state.Identities[v.User.UserIdentityID]; !ok || state.Users["theirs"].ID == "" {
+				t.Error("the identity was deleted, and somebody else's ACS user with it")
+			}
+		})
+	}
 }

@@ -129,8 +129,8 @@ func TestReadsThatLagTooLong(t *testing.T) {
 	}
 }
 
-// Where Seam moves the identity's link to the second one, no look-up finds the first again. It has neither key nor link, so that it opens
-// nothing for anybody, and nothing more of it comes about.
+// Where Seam moves the identity's link to the second one, no look-up by identity finds the first again. It has neither key nor link, so that it
+// opens nothing for anybody; the look-ups by name find it, and it goes.
 func TestReadsThatLagTooLongAndLinksThatMove(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{SecondUser: simulator.MoveLink})
@@ -155,10 +155,32 @@ func TestReadsThatLagTooLongAndLinksThatMove(t *testing.T) {
 				t.Errorf("after %s: %+v with %d keys", later, u, keys)
 			}
 		}
-		if n := len(state.UsersNamed(s.id)); n > 2 {
-			t.Errorf("%d ACS users", n)
+		if n := len(state.UsersNamed(s.id)); n != 1 {
+			t.Errorf("%d ACS users after %s", n, later)
 		}
 	}
+}
+
+// The same, and the stay is cancelled before the look-ups: both go.
+func TestLinksThatMoveThenCancel(t *testing.T) {
+	t.Parallel()
+	r := newLossyRig(t, fast(), simulator.Options{SecondUser: simulator.MoveLink})
+	r.listing("default", "L", "555555-5555")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 2 * time.Second })
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
+	s := r.stay("R1")
+	r.book(s)
+	waitFor(t, "both", func() bool { return len(r.holds(s.id)) == 2 })
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 0 })
+	r.until(s, store.KeyIssued)
+	r.cancel(s)
+	for _, later := range []time.Duration{2 * time.Minute, 11 * time.Minute} {
+		r.advance(later)
+		r.rest(s)
+	}
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
 }
 
 func TestRateLimitSpendsNoAttempt(t *testing.T) {

@@ -95,7 +95,12 @@ func (a *attempt) existingGuest(ctx context.Context, d plan.Desired, c *candidat
 	return a.unseenIdentity(ctx, c)
 }
 
-func sameAddress(a, b string) bool { return strings.EqualFold(strings.TrimSpace(a), b) }
+// sameAddress compares addresses in any case. Letters that only fold to the same, such as ſ and s, are different ones: somebody else may have
+// that address.
+func sameAddress(a, b string) bool {
+	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
+	return strings.ToLower(a) == strings.ToLower(b) && strings.ToUpper(a) == strings.ToUpper(b)
+}
 
 func (c *candidate) take(id string, made bool) {
 	c.ID, c.Made, c.LostAt, c.usable = &id, made, nil, true
@@ -303,10 +308,19 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 	if identity.ID == nil {
 		return true, outcome{}
 	}
-	linked, err := a.seam.ACSUsersOfIdentity(a.because(ctx, "whether anything is linked to the reservation's own user identity"), *identity.ID)
+	asking := a.because(ctx, "whether anything is linked to the reservation's own user identity")
+	is, err := a.seam.UserIdentity(asking, *identity.ID)
 	if seam.KindOf(err) == seam.NotFound {
 		return true, outcome{}
 	}
+	if err != nil {
+		return false, fails(err)
+	}
+	if is.UserIdentityID != *identity.ID {
+		a.note("user identity %s was merged into %s, which is left alone", *identity.ID, is.UserIdentityID)
+		return true, outcome{}
+	}
+	linked, err := a.linkedTo(asking, is)
 	if err != nil {
 		return false, fails(err)
 	}
@@ -326,6 +340,34 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 	a.changes++
 	err = unlessGone(a.seam.DeleteUserIdentity(a.because(ctx, "nothing is linked to the reservation's own user identity any more"), *identity.ID))
 	return err == nil, fails(err)
+}
+
+// linkedTo returns the ids of the ACS users that are linked to an identity and are not being deleted: those that Seam lists, and those that the
+// identity itself names. Deleting an identity deletes them too, and a list may leave some out.
+func (p *Provisioner) linkedTo(ctx context.Context, identity seam.UserIdentity) ([]string, error) {
+	listed, err := p.seam.ACSUsersOfIdentity(ctx, identity.UserIdentityID)
+	if err != nil && seam.KindOf(err) != seam.NotFound {
+		return nil, err
+	}
+	var linked []string
+	seen := map[string]bool{}
+	for _, u := range listed {
+		if seen[u.ACSUserID] = true; !u.BeingDeleted() {
+			linked = append(linked, u.ACSUserID)
+		}
+	}
+	for _, id := range identity.ACSUserIDs {
+		if seen[id] {
+			continue
+		}
+		switch u, err := p.seam.ACSUser(ctx, id); {
+		case err == nil && !u.BeingDeleted():
+			linked = append(linked, id)
+		case err != nil && seam.KindOf(err) != seam.NotFound:
+			return nil, err
+		}
+	}
+	return linked, nil
 }
 
 // removeStrays deletes own identities of the reservation that no ACS user was ever made for.

@@ -2,6 +2,7 @@ package provisioner_test
 
 import (
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -162,4 +163,187 @@ func TestSuspensionThatOnlyTheReadBackShows(t *testing.T) {
 		return true
 	})
 	r.until(s, store.KeyIssued)
+}
+
+// A delete had no effect, and Seam refuses to list the mobile keys: the ACS user of a cancelled stay is deleted again without a comparison.
+func TestADeleteNeedsNoComparison(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	kept := r.sim.State().Users
+	first := true
+	r.sim.Configure(func(o *simulator.Options) {
+		o.Hook = func(path string, after bool) bool {
+			if path == seam.PathUserDelete && after && first {
+				first = false
+				r.sim.Change(func(st *simulator.State) { maps.Copy(st.Users, kept) })
+			}
+			return false
+		}
+	})
+	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: "/acs/credentials/list", Count: -1})
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
+	if n := r.deletes(); n != 2 {
+		t.Errorf("%d deletes", n)
+	}
+}
+
+// A stay is cancelled while it can't be found out what a lost create has made: the ACS user that is known goes all the same, and the stay
+// counts as revoked only when the other one has been looked for.
+func TestALookUpThatFailsKeepsNothingElse(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []simulator.FaultKind{simulator.Forbidden, simulator.Error500Before} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			r.advance(time.Minute)
+			r.sim.Inject(simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathUserCreate, Count: -1})
+			s.email = "joe@example.com"
+			r.book(s)
+			waitFor(t, "a lost create", func() bool { return fired(r, seam.PathUserCreate) })
+			r.sim.Inject(simulator.Fault{Kind: kind, Path: "/acs/users/list", Count: -1})
+			r.cancel(s)
+			waitFor(t, "the known ACS user to be gone", func() bool { return len(r.holds(s.id)) == 0 })
+			waitFor(t, "its row to be gone", func() bool {
+				v := r.view(s)
+				return v.User == nil || v.User.ACSUserID == nil
+			})
+			if k := r.view(s).Key; k.Status == store.KeyRevoked {
+				t.Error("it is revoked although nobody has looked for what the lost create made")
+			}
+			r.sim.Heal()
+			waitFor(t, "the stay to be revoked", func() bool {
+				r.advance(time.Minute)
+				return r.view(s).Key.Status == store.KeyRevoked
+			})
+			r.mustHold(s.id)
+		})
+	}
+}
+
+// Seam asks for a pause of a quarter of an hour: a guest who arrives soon waits half a minute, and then nobody waits any longer.
+func TestALongPauseAndAGuestWhoArrivesSoon(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.sim.Inject(simulator.Fault{Kind: simulator.Limited, Path: seam.PathIdentityCreate, Count: 2, RetryAfterText: "900"})
+	far, near := r.stay("R1"), r.stay("R2")
+	far.in, far.out, far.email = r.now().Add(72*time.Hour).Truncate(time.Millisecond), r.now().Add(96*time.Hour).Truncate(time.Millisecond), "joe@example.com"
+	near.in = r.now().Add(2 * time.Hour).Truncate(time.Millisecond)
+	r.book(far)
+	waitFor(t, "the pause", func() bool { return str(r.view(far).Key.Message) == "Seam is rate limiting requests: waiting." })
+	r.book(near)
+	waitFor(t, "the near one to wait too", func() bool { return str(r.view(near).Key.Message) == "Seam is rate limiting requests: waiting." })
+	for range 2 { // the first probe is refused too
+		r.advance(seam.ProbeEvery + time.Second)
+		r.rest(near)
+	}
+	r.until(near, store.KeyIssued)
+	r.advance(15 * time.Minute)
+	r.until(far, store.KeyIssued)
+}
+
+// Somebody gives the identity of a guest who has a key another e-mail address: a sweep shows it, and nothing is changed before an admin, or a
+// later event, wants it put right. Then the stay gets an identity of its own.
+func TestAnIdentityThatIsGivenAwayLater(t *testing.T) {
+	t.Parallel()
+	for name, right := range map[string]func(*rig, *stay){
+		"an admin": func(r *rig, s *stay) { r.mustAct(*s, intake.Action{Kind: intake.ActionReconcile}) },
+		"an event": func(r *rig, s *stay) { s.out = s.out.Add(time.Hour); r.book(*s) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			before := r.view(s)
+			r.sim.EditIdentity(before.User.UserIdentityID, "bob@example.com")
+			r.sim.Forget()
+			for range 2 {
+				r.sweepNow()
+				v := r.untilThat(s, "drifted", func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "drifted" })
+				if !strings.Contains(str(v.Key.Message), "e-mail address") {
+					t.Errorf("the message is %q", str(v.Key.Message))
+				}
+				r.rest(s)
+			}
+			if got := r.changing(); len(got) > 0 {
+				t.Errorf("changed before anybody wanted it: %v", got)
+			}
+			right(r, &s)
+			r.until(s, store.KeyIssued)
+			own := s
+			own.email = ""
+			r.mustHold(s.id, own.wants(system, "555555-5555"))
+			r.sweepNow()
+			r.rest(s)
+			r.until(s, store.KeyIssued)
+			r.mustBeSound()
+		})
+	}
+	t.Run("and back", func(t *testing.T) {
+		t.Parallel()
+		r, s := newStay(t, simulator.Options{})
+		before := r.view(s)
+		r.sim.EditIdentity(before.User.UserIdentityID, "bob@example.com")
+		r.sweepNow()
+		r.untilThat(s, "drifted", func(v store.View) bool { return str(v.Key.Reason) == "drifted" })
+		r.sim.EditIdentity(before.User.UserIdentityID, s.email)
+		r.sweepNow()
+		r.mustKeepIDs(before, r.until(s, store.KeyIssued))
+	})
+}
+
+// The guest of a stay that has begun changes, and Salto KS takes its time with the new user: the old one stays until the new one opens doors, but
+// not for longer than a person would be told.
+func TestNobodyInTheHouseWaitsForASubscription(t *testing.T) {
+	t.Parallel()
+	for _, delay := range []time.Duration{5 * time.Minute, 48 * time.Hour} {
+		t.Run(delay.String(), func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			r.advance(50 * time.Hour)
+			r.until(s, store.KeyActive)
+			r.sim.Configure(func(o *simulator.Options) { o.SubscribeDelay = delay })
+			r.alter(s, func(u *simulator.User) {
+				u.CreatedAt, u.Schedule.StartsAt = u.CreatedAt.Add(-delay), u.Schedule.StartsAt.Add(-delay)
+			}) // it is subscribed
+			s.email = "joe@example.com"
+			r.book(s)
+			waitFor(t, "the old one to be kept", func() bool { return strings.Contains(str(r.view(s).Key.Message), "has not subscribed the new user") })
+			if n := len(r.holds(s.id)); n != 2 {
+				t.Errorf("%d ACS users while the new one opens nothing yet", n)
+			}
+			r.advance(6 * time.Minute)
+			if delay > time.Hour {
+				waitFor(t, "another look", func() bool {
+					next := r.view(s).Key.NextReconcileAt
+					return next != nil && next.After(r.now())
+				})
+				if n := len(r.holds(s.id)); n != 2 {
+					t.Errorf("%d ACS users after 6 minutes", n)
+				}
+				r.advance(10 * time.Minute)
+			}
+			waitFor(t, "the old one to go", func() bool { return len(r.holds(s.id)) == 1 })
+		})
+	}
+}
+
+// An identity whose address only folds to the guest's is another person's.
+func TestAddressesThatOnlyFoldToTheSame(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	r.sim.Change(func(st *simulator.State) {
+		st.Identities["theirs"] = simulator.Identity{ID: "theirs", Email: "\u017fam@example.com", CreatedAt: r.now()} // ſam
+	})
+	s := r.stay("R1")
+	s.email = "sam@example.com"
+	r.book(s)
+	r.until(s, store.KeyIssued)
+	if u := r.view(s).User; u.UserIdentityID == "theirs" {
+		t.Error("the key is in somebody else's app")
+	}
 }

@@ -14,11 +14,41 @@ import (
 func (a *attempt) observe(ctx context.Context, d plan.Desired) outcome {
 	due := a.work.Key.CheckRequested || lookupDue(a.work.Key.UncertainSince, a.work.Key.VerifiedAt, a.now())
 	for i := range a.users {
-		if out := a.observeUser(ctx, d, &a.users[i], due); out.stops() {
+		out := a.observeUser(ctx, d, &a.users[i], due)
+		if out.stops() && !a.leaveUnsettled(d, i, out) {
 			return out
 		}
 	}
-	a.checked = due && !a.unverified
+	a.checked = due && !a.unverified && len(a.unsettled) == 0
+	return outcome{}
+}
+
+// leaveUnsettled remembers that it can't be found out now what a lost create has made, where the other ACS users of
+// the stay don't depend on it: those that are to go, and the one that stands, must not wait for that.
+func (a *attempt) leaveUnsettled(d plan.Desired, i int, out outcome) bool {
+	u := &a.users[i]
+	if u.ACSUserID != nil || len(a.users) == 1 || a.standing(d) == i || a.preview || a.work.Overrides.Held() != "" {
+		return false
+	}
+	switch out.kind {
+	case waiting, refused, unclear, failed:
+	default:
+		return false
+	}
+	if out.leaseLost() || seam.KindOf(out.err) == seam.Unauthorized {
+		return false
+	}
+	a.unsettled[u.ID] = out
+	return true
+}
+
+// firstUnsettled is why it is not known yet what lost creates have made; none where it is.
+func (a *attempt) firstUnsettled() outcome {
+	for i := range a.users {
+		if out, open := a.unsettled[a.users[i].ID]; open {
+			return out
+		}
+	}
 	return outcome{}
 }
 
@@ -72,6 +102,11 @@ func (a *attempt) settleUserMark(ctx context.Context, d plan.Desired, u *record.
 	}
 	if out.stops() {
 		return out
+	}
+	if len(found) == 0 {
+		if found, out = a.findUnlinked(ctx, u); out.stops() {
+			return out
+		}
 	}
 	if len(found) > 0 {
 		return a.adopt(ctx, d, u, found)
@@ -142,6 +177,32 @@ func (a *attempt) find(ctx context.Context, u *record.User) (ours []seam.ACSUser
 	}
 	slices.SortStableFunc(ours, func(x, y seam.ACSUser) int { return seam.ParseTime(x.CreatedAt).Compare(seam.ParseTime(y.CreatedAt)) })
 	return ours, others, outcome{}
+}
+
+// findUnlinked lists what a lost create may have made and no look-up by identity finds: Seam may have moved the
+// identity's link to the ACS user that was made in its place. Such a one has our exact name and no identity, and came
+// between the mark and the end of the lost call. It is looked for at the late look-ups only.
+func (a *attempt) findUnlinked(ctx context.Context, u *record.User) ([]seam.ACSUser, outcome) {
+	if a.lostAt == nil || u.MarkedAt == nil || a.now().Sub(*a.lostAt) < firstLookup {
+		return nil, outcome{}
+	}
+	name := a.work.Reservation.ReservationID
+	list, err := a.seam.SearchACSUsers(a.because(ctx, "whether a create without an answer left an ACS user without an identity"), u.ACSSystemID, name)
+	if err != nil {
+		return nil, fails(err)
+	}
+	var ids []string
+	list = slices.DeleteFunc(list, func(l seam.ACSUser) bool {
+		return l.ACSSystemID != u.ACSSystemID || l.UserIdentityID != "" || l.BeingDeleted() || !sameName(l.FullName, name) || !a.belief().cameOfLoss(l, u, *a.lostAt)
+	})
+	for _, l := range list {
+		ids = append(ids, l.ACSUserID)
+	}
+	held, err := a.store.HeldElsewhere(ctx, ids, u.ID)
+	if err != nil {
+		return nil, fails(err)
+	}
+	return slices.DeleteFunc(list, func(l seam.ACSUser) bool { return held[l.ACSUserID] }), outcome{}
 }
 
 // settleKeyMark finds out what a create of a credential without an answer has left.

@@ -2,6 +2,7 @@ package provisioner
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -70,7 +71,7 @@ func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.
 		return outcome{}
 	}
 	u := &a.users[i]
-	if !u.IsOpen() && a.needsReadBack(d, u) {
+	if a.needsReadBack(d, u) && (!u.IsOpen() || a.awaitsSubscription(d, u, old)) {
 		if out := a.readBack(ctx, d, u); out.stops() {
 			return out
 		}
@@ -82,11 +83,20 @@ func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.
 		return oldKeyStays(plan.UserProblem(*u.Problem))
 	case u.CredentialProblem != nil:
 		return oldKeyStays(plan.KeyProblem(*u.CredentialProblem))
+	case u.IsOpen() && a.awaitsSubscription(d, u, old):
+		return wait(a.now().Add(subscribePoll), "Salto KS has not subscribed the new user yet: the old key stays until it has")
 	case u.IsOpen():
 		return outcome{}
 	default:
 		return wait(a.now().Add(a.settleDelay(u)), "The new key is not on the access system yet: the old one stays until it is")
 	}
+}
+
+// awaitsSubscription tells whether a guest in the house can get in by the old ACS user only: no door opens to the new one before Salto KS has
+// subscribed it. That takes moments; if it takes long, the old one goes all the same, because it may be another guest's.
+func (a *attempt) awaitsSubscription(d plan.Desired, u, old *record.User) bool {
+	now := a.now()
+	return !now.Before(d.Starts) && old.Exists() && old.Subscribed && !u.Subscribed && u.MadeAt != nil && now.Before(u.MadeAt.Add(plan.SubscribeWithin))
 }
 
 // lastsLonger stops the removal of an ACS user whose stay is over where Seam lets it in for longer than is recorded, and the policy is to report
@@ -129,7 +139,7 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 		return out
 	}
 	for i := range a.users {
-		if i == keep {
+		if _, open := a.unsettled[a.users[i].ID]; i == keep || open {
 			continue
 		}
 		if out := a.seeOff(ctx, d, &a.users[i]); out.stops() {
@@ -139,7 +149,7 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 	if d.Goal == plan.Gone && len(a.users) == 0 {
 		return a.removeStrays(ctx)
 	}
-	return outcome{}
+	return a.firstUnsettled()
 }
 
 func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int) outcome {
@@ -231,15 +241,25 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 }
 
 // stillThere follows a delete that had no effect: the ACS user is there, and is deleted again if that is still
-// wanted. Such deletes are counted: after a few in a row a person is told.
+// wanted. Only if it is wanted back is it compared with Seam first: a delete must not depend on reads that may be
+// refused. Such deletes are counted: after a few in a row a person is told.
 func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	inARow := min(u.Unkept+1, record.MaxUnkept)
 	u.StillThere()
-	if out := a.check(ctx, d, u); out.stops() {
-		return out
+	if !a.isToBeDeleted(d, u) {
+		if out := a.check(ctx, d, u); out.stops() {
+			return out
+		}
 	}
 	u.Unkept = max(u.Unkept, inARow)
 	return firstOutcome(a.save(ctx, u), again)
+}
+
+// isToBeDeleted tells whether the plan deletes an ACS user.
+func (a *attempt) isToBeDeleted(d plan.Desired, u *record.User) bool {
+	return slices.ContainsFunc(plan.Plan(d, a.users, a.work.Key.Revive), func(s plan.Step) bool {
+		return s.Kind == plan.DeleteUser && s.User == a.indexOf(u)
+	})
 }
 
 // stillGoing is the wait for a deletion that Seam has under way: longer the longer it takes, and a person is told

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -116,6 +117,8 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 		result.Failed = append(result.Failed, err.Error())
 		return result
 	}
+	seed := maphash.MakeSeed()
+	owners := p.owners(ctx, seed)
 	for _, id := range slices.Sorted(maps.Keys(systems)) {
 		if ctx.Err() != nil {
 			break
@@ -123,7 +126,7 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 		if unreachable[id] {
 			continue // what Seam would say of it is old
 		}
-		s := &systemSweep{Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace), seed: maphash.MakeSeed()}
+		s := &systemSweep{Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace), seed: seed, owners: owners}
 		if err := s.run(ctx); err != nil {
 			p.heed(err)
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: %v", id, err))
@@ -164,20 +167,41 @@ type systemSweep struct {
 	recorded int       // ACS users of ours on it
 	since    time.Time // what was changed later is left to its attempt
 	seed     maphash.Seed
+	owners   map[uint64]uint64 // of user identities: the key that a guest with its e-mail address would have
 
 	mu     sync.Mutex
 	users  map[uint64]digest // by the hash of their ids
 	places map[uint64]int    // ACS users of an identity and full name
 	byUser bool              // access groups are read user by user
 	noKeys bool              // Seam doesn't tell whose each credential is
+	linked int               // ACS users that Seam lists with an identity
+	untold sample            // rows of which nothing differs but that Seam doesn't list an identity
 
 	compared, different, missing, heldBack int
 }
 
+// untoldAtMost is how many links are verified one by one in a sweep where Seam's list doesn't tell them.
+const untoldAtMost = 20
+
+// sample keeps some of many rows, each with the same chance.
+type sample struct {
+	rows []store.RecordedUser
+	of   int
+}
+
+func (s *sample) offer(row store.RecordedUser) {
+	s.of++
+	if len(s.rows) < untoldAtMost {
+		s.rows = append(s.rows, row)
+	} else if i := rand.IntN(s.of); i < untoldAtMost { // #nosec G404 -- which rows come first is no secret
+		s.rows[i] = row
+	}
+}
+
 // digest is an ACS user in a few words: a system may have a hundred thousand.
 type digest struct {
-	starts, ends int64 // milliseconds; 0 is none
-	identity     uint64
+	starts, ends int64  // milliseconds; 0 is none
+	identity     uint64 // 0: not told
 	groups       uint64 // sum of the hashes
 	key          uint64 // sum of the hashes
 	keys         uint32
@@ -186,8 +210,16 @@ type digest struct {
 	keyProblem   bool
 }
 
-func (s *systemSweep) hash(parts ...string) uint64 {
-	return maphash.String(s.seed, strings.Join(parts, "\x00"))
+func (s *systemSweep) hash(parts ...string) uint64 { return hashOf(s.seed, parts...) }
+
+func hashOf(seed maphash.Seed, parts ...string) uint64 {
+	return maphash.String(seed, strings.Join(parts, "\x00"))
+}
+
+// isForeign tells whether the e-mail address of a guest's identity is another one by now.
+func (s *systemSweep) isForeign(row store.RecordedUser) bool {
+	owner, told := s.owners[s.hash(row.UserIdentityID)]
+	return row.IsGuests && told && owner != s.hash(row.UserIdentityKey)
 }
 
 func (s *systemSweep) run(ctx context.Context) error {
@@ -224,6 +256,10 @@ func (s *systemSweep) run(ctx context.Context) error {
 		return s.flag(ctx, different)
 	})
 	if err != nil {
+		return err
+	}
+	s.different += len(s.untold.rows)
+	if err := s.flag(ctx, s.untold.rows); err != nil {
 		return err
 	}
 	s.missing = len(missing)
@@ -309,10 +345,18 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 		want.keys, want.key = 1, s.hash(*row.CredentialID)
 	}
 	d = d.knownBy(want, s.noKeys)
-	differs = d != want || s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
+	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 { // most are listed without: that says little about this one
+		d.identity = want.identity
+		if d == want && !s.isForeign(row) {
+			s.untold.offer(row)
+			return false, false, nil
+		}
+	}
+	differs = d != want || s.isForeign(row) || s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
 	if row.Drifted && (s.options.Policy(row.Source).Drift == pms.DriftReport || row.Unkept >= record.MaxUnkept) { // known to differ, and left alone
 		return !differs, false, nil
 	}
+	differs = differs || row.Drifted // perhaps it has been put right
 	gone = differs && want.keys == 1 && d.keys == 0
 	return differs && !gone, gone, nil
 }

@@ -52,6 +52,12 @@ func (c *Client) SearchUserIdentities(ctx context.Context, search string) ([]Use
 	return list[UserIdentity](ctx, c, "/user_identities/list", "user_identities", map[string]any{"search": search})
 }
 
+// EachUserIdentity gives take every user identity of the workspace, page by page, until it fails. Of identities that were merged only the
+// survivor is listed.
+func (c *Client) EachUserIdentity(ctx context.Context, take func([]UserIdentity) error) error {
+	return eachPage(ctx, c, "/user_identities/list", "user_identities", map[string]any{}, take)
+}
+
 // DeleteUserIdentity deletes an identity and everything that is linked to it.
 func (c *Client) DeleteUserIdentity(ctx context.Context, id string) error {
 	return c.post(ctx, PathIdentityDelete, map[string]string{"user_identity_id": id}, "", nil)
@@ -106,6 +112,11 @@ func (c *Client) ACSUsers(ctx context.Context, acsSystemID, userIdentityID strin
 		users[i].UserIdentityID = cmp.Or(users[i].UserIdentityID, userIdentityID)
 	}
 	return users, err
+}
+
+// SearchACSUsers lists the ACS users of a system that match a text in part; the caller compares exactly.
+func (c *Client) SearchACSUsers(ctx context.Context, acsSystemID, search string) ([]ACSUser, error) {
+	return list[ACSUser](ctx, c, "/acs/users/list", "acs_users", map[string]any{"acs_system_id": acsSystemID, "search": search})
 }
 
 // EachACSUser gives take every ACS user of a system, page by page, until it fails.

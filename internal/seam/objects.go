@@ -52,6 +52,7 @@ type UserIdentity struct {
 	Key            string   `json:"user_identity_key"`
 	EmailAddress   string   `json:"email_address"`
 	ACSUserIDs     []string `json:"acs_user_ids"`
+	MergedKeys     []string `json:"merged_user_identity_keys"` // of those that were merged into it
 	WorkspaceID    string   `json:"workspace_id"`
 	Warnings       []Issue  `json:"warnings"`
 }

@@ -171,6 +171,8 @@ type RecordedUser struct {
 	Source            string
 	ReservationID     string
 	UserIdentityID    string
+	UserIdentityKey   string
+	IsGuests          bool   // the identity is the guest's, and not the stay's own
 	ACSUserID         string `db:"acs_user_id"`
 	StartsAt          *time.Time
 	EndsAt            *time.Time
@@ -188,7 +190,7 @@ type RecordedUser struct {
 // since, and whose access has not ended by then, by identity from behind after.
 func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string, limit int) ([]RecordedUser, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT id, source, reservation_id, user_identity_id, acs_user_id, starts_at, ends_at, acs_access_group_ids, acs_credential_id, problem, credential_problem,
+		SELECT id, source, reservation_id, user_identity_id, user_identity_key, guest_key <> '' AND guest_key = user_identity_key AS is_guests, acs_user_id, starts_at, ends_at, acs_access_group_ids, acs_credential_id, problem, credential_problem,
 			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted, unkept
 		FROM acs_users
 		WHERE acs_system_id = $1 AND user_identity_id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL AND NOT unsure

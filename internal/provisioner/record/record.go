@@ -67,6 +67,7 @@ func (p Phase) String() string {
 type User struct {
 	store.ACSUser
 	Unlinked     bool     // Seam links it to another identity than ours, or to none
+	Foreign      bool     // its identity has another e-mail address than the guest by now
 	SurplusUsers []string // ACS users that a lost create left beside it
 	SurplusKeys  []string // mobile keys beside the recorded one
 

@@ -61,7 +61,7 @@ type Options struct {
 	Pending        time.Duration `json:"pending"`         // how long mutations stay pending
 	DeleteHang     time.Duration `json:"delete_hang"`     // how long a delete stays pending, default Pending
 	Defer          bool          `json:"defer"`           // a user's creation is deferred until it is subscribed
-	SubscribeDelay time.Duration `json:"subscribe_delay"` // after starts_at
+	SubscribeDelay time.Duration `json:"subscribe_delay"` // after starts_at, or after its creation if that is later
 	Latency        time.Duration `json:"latency"`         // of each answer
 
 	// What is handed to phones. Seam's documents give no lives, and leave open what goes with what.

@@ -157,7 +157,7 @@ func (s *State) credentials(keep func(Credential) bool) []Credential {
 func (s *State) subscription(u User, now time.Time, delay time.Duration) (in, over bool) {
 	due := func(u User) bool {
 		return !u.Suspended && u.GoneAt.IsZero() &&
-			(u.Schedule == nil || (!now.Before(u.Schedule.StartsAt.Add(delay)) && (u.Schedule.EndsAt.IsZero() || now.Before(u.Schedule.EndsAt))))
+			(u.Schedule == nil || (!now.Before(startOf(u).Add(delay)) && (u.Schedule.EndsAt.IsZero() || now.Before(u.Schedule.EndsAt))))
 	}
 	limit := s.Systems[u.SystemID].SubscriptionLimit
 	if !due(u) || limit == 0 {
@@ -170,7 +170,7 @@ func (s *State) subscription(u User, now time.Time, delay time.Duration) (in, ov
 }
 
 func startOf(u User) time.Time {
-	if u.Schedule == nil {
+	if u.Schedule == nil || u.Schedule.StartsAt.Before(u.CreatedAt) {
 		return u.CreatedAt
 	}
 	return u.Schedule.StartsAt
