@@ -31,7 +31,7 @@ var mutants = append([]mutant{
 	{
 		name: "lease before a call", what: "a call is made although the lease has run out",
 		edits: []edit{
-			{"internal/provisioner/work.go", "	if deadline.After(until) || deadline.Round(0).After(until.Round(0)) {\n", "	if false {\n"},
+			{"internal/provisioner/work.go", "	if deadline.After(until) || deadline.Round(0).After(until.Round(0)) {\n", "	if _, _ = until, deadline; false {\n"},
 			{"internal/provisioner/work.go", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			cut()\n			return\n", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			return\n"},
 		},
 		pkg: "./cmd/server", tests: "^TestStalledWorker$",
@@ -69,13 +69,16 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "synchronous_commit", what: "a commit returns before it is on disk",
-		edits: []edit{{"internal/store/connect.go", "set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`", "set_config('synchronous_commit', 'off', false)`"}},
+		edits: []edit{{"internal/store/connect.go", "set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');", "set_config('synchronous_commit', 'off', false);"}},
 		pkg:   "./cmd/server", tests: "^TestPostgresKilled$", env: []string{"STAYKEY_POSTGRES_KILLS=6"},
 	},
 	{
 		name: "write-ahead of changes", what: "a change whose answer was lost is forgotten when something else is wanted",
-		edits: []edit{{"internal/provisioner/observe.go", "	overtaken := u.Unsure && u.UnsureGeneration != a.work.Key.Generation\n", "	overtaken := false\n"}},
-		pkg:   "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$", env: []string{"STAYKEY_WORLD_ROUNDS=500"},
+		edits: []edit{
+			{"internal/provisioner/observe.go", "	overtaken := u.Unsure && u.UnsureGeneration != a.work.Key.Generation\n", "	overtaken := false\n"},
+			{"internal/provisioner/record/record.go", "func (u *User) DoorsChanging() { u.DoorsRead = false }\n", "func (u *User) DoorsChanging() {}\n"},
+		},
+		pkg: "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$", env: []string{"STAYKEY_WORLD_ROUNDS=500"},
 	},
 	{
 		name: "look-up after a delete", what: "a stay that is gone is not looked after although a create was lost",
@@ -140,4 +143,4 @@ var mutants = append([]mutant{
 		edits: []edit{{"internal/provisioner/admission.go", "	case err != nil && pinned != \"\":\n", "	case err != nil && pinned == \"never\":\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestAWorkspaceThatCantBeConfirmedPauses$",
 	},
-}, seamMutants...)
+}, append(seamMutants, storeMutants...)...)
