@@ -132,6 +132,10 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: %v", id, err))
 			p.log.Warn("sweep of an access system failed; retrying", "acs_system_id", id, "error", err)
 		}
+		if s.locked != nil {
+			result.Failed = append(result.Failed, fmt.Sprintf("%s: a key that differs is locked: %v", id, s.locked))
+			p.log.Warn("sweep passed over a locked key, retrying", "acs_system_id", id, "waits_for", store.LockedRow(s.locked), "error", s.locked)
+		}
 		result.Compared += s.compared
 		result.Different += s.different
 		result.Missing += s.missing
@@ -178,6 +182,7 @@ type systemSweep struct {
 	untold sample            // rows of which nothing differs but that Seam doesn't list an identity
 
 	compared, different, missing, heldBack int
+	locked                                 error // a key that differs was locked, and passed over
 }
 
 // untoldAtMost is how many links are verified one by one in a sweep where Seam's list doesn't tell them.
@@ -383,7 +388,10 @@ func (s *systemSweep) flag(ctx context.Context, rows []store.RecordedUser) error
 		for i, row := range page {
 			refs[i] = store.Ref{Source: row.Source, ReservationID: row.ReservationID}
 		}
-		if err := s.store.CheckKeys(ctx, refs, s.now()); err != nil {
+		switch err := s.store.CheckKeys(ctx, refs, s.now()); {
+		case store.IsLockWait(err): // the others are flagged
+			s.locked = err
+		case err != nil:
 			return err
 		}
 		point.Reach(point.SweepFlagged)

@@ -267,6 +267,43 @@ func TestSweepHoldsBackWhereManyAreMissing(t *testing.T) {
 	r.mustHold(stays[4].id, stays[4].wants(system, "555555-5555", "lobby"))
 }
 
+// A key that somebody keeps locked, such as a forgotten transaction, keeps no other from being repaired, and is repaired itself when it is free.
+func TestSweepPassesOverALockedKey(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := newRig(t, fast(), simulator.Options{})
+	stays := r.issue(4)
+	tx, err := r.store.Pool().Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys WHERE reservation_id = $1 FOR UPDATE`, stays[0].id); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range stays[:3] {
+		r.alter(s, func(u *simulator.User) { u.GroupIDs = []string{"lobby"} })
+	}
+	repaired := func(s stay) bool { return cmp.Equal(r.holds(s.id), []held{s.wants(system, "555555-5555", "lobby")}) }
+	if swept := r.sweepNow(); len(swept.Failed) != 1 || swept.Different != 3 {
+		t.Errorf("the sweep says nothing of the locked key: %+v", swept)
+	}
+	for _, s := range stays[1:3] {
+		waitFor(t, s.id+" to be repaired beside a locked key", func() bool { return repaired(s) })
+	}
+	if repaired(stays[0]) {
+		t.Error("the locked key was repaired: it was not locked")
+	}
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.sweepNow()
+	waitFor(t, "the key that was locked to be repaired", func() bool { return repaired(stays[0]) })
+}
+
 // A second ACS user that came about long ago is found by the sweep, without anything lost being known.
 func TestSweepFindsSurplusUser(t *testing.T) {
 	t.Parallel()

@@ -117,4 +117,15 @@ func TestQueueSystemInAnyCollation(t *testing.T) {
 	if err != nil || n != 5100 || queued != 5100 || checks != 1 {
 		t.Errorf("%d keys queued of 5,100, %d written, some %d times: %v", queued, n, checks, err)
 	}
+	tx, err := s.Pool().Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys WHERE reservation_id = 'abnb-3' FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.QueueSystem(ctx, "11111111-1111-1111-1111-111111111111", time.Now()); n != 5099 || !store.IsLockWait(err) {
+		t.Errorf("beside a locked key %d are queued: %v", n, err)
+	}
 }

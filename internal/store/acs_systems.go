@@ -57,10 +57,12 @@ const queuePage = 5000
 func (s *Store) QueueSystem(ctx context.Context, acsSystemID string, now time.Time) (int, error) {
 	total := 0
 	after := Ref{}
+	var locked error
 	for {
 		var found, queued int
 		var last Ref
-		err := s.pool.QueryRow(ctx, `
+		err := s.passingLocked(ctx, func(tx pgx.Tx, skip string) error {
+			return tx.QueryRow(ctx, `
 			WITH page AS (
 				SELECT source, reservation_id FROM (
 					SELECT source, reservation_id FROM acs_users WHERE acs_system_id = @system
@@ -68,21 +70,24 @@ func (s *Store) QueueSystem(ctx context.Context, acsSystemID string, now time.Ti
 				WHERE (source, reservation_id) > (@source, @reservation) ORDER BY source, reservation_id LIMIT @most),
 			locked AS (
 				SELECT k.source, k.reservation_id FROM mobile_keys k JOIN page USING (source, reservation_id)
-				ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k),
+				ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k `+skip+`),
 			queued AS (
 				UPDATE mobile_keys k SET checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, @now::timestamptz), next_is_retry = false
 				FROM locked l WHERE k.source = l.source AND k.reservation_id = l.reservation_id
 				RETURNING 1)
 			SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM queued), coalesce(last.source, ''), coalesce(last.reservation_id, '')
 			FROM (SELECT) AS always LEFT JOIN (SELECT * FROM page ORDER BY source DESC, reservation_id DESC LIMIT 1) AS last ON true`,
-			pgx.StrictNamedArgs{"system": acsSystemID, "source": after.Source, "reservation": after.ReservationID, "most": queuePage, "now": now}).
-			Scan(&found, &queued, &last.Source, &last.ReservationID)
-		if err != nil {
+				pgx.StrictNamedArgs{"system": acsSystemID, "source": after.Source, "reservation": after.ReservationID, "most": queuePage, "now": now}).
+				Scan(&found, &queued, &last.Source, &last.ReservationID)
+		})
+		if IsLockWait(err) {
+			locked = err
+		} else if err != nil {
 			return total, err
 		}
 		total += queued
 		if found < queuePage {
-			return total, nil
+			return total, locked
 		}
 		after = last
 	}

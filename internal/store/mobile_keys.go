@@ -412,11 +412,17 @@ func (s *Store) CheckNamed(ctx context.Context, acsUserID, acsCredentialID strin
 	return int(tag.RowsAffected()), wrap(err, "check what Seam's event names")
 }
 
-// CheckKeys has reservations compared with Seam.
+// CheckKeys has reservations compared with Seam. Those that somebody keeps locked are passed over: then all others are flagged, and the error is
+// one of [IsLockWait].
 func (s *Store) CheckKeys(ctx context.Context, refs []Ref, now time.Time) error {
 	sources, ids := splitRefs(refs)
-	_, err := s.pool.Exec(ctx, checkKeys+` FROM unnest($2::text[], $3::text[]) AS w (source, reservation_id)
-		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, now, sources, ids)
+	err := s.passingLocked(ctx, func(tx pgx.Tx, skip string) error {
+		_, err := tx.Exec(ctx, checkKeys+` FROM (
+				SELECT source, reservation_id FROM mobile_keys JOIN unnest($2::text[], $3::text[]) AS w (source, reservation_id) USING (source, reservation_id)
+				ORDER BY source COLLATE "C", reservation_id COLLATE "C" FOR NO KEY UPDATE OF mobile_keys `+skip+`) w
+			WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, now, sources, ids)
+		return err
+	})
 	return wrap(err, "check %d reservations", len(ids))
 }
 

@@ -181,3 +181,24 @@ func LimitLockWait(ctx context.Context, tx pgx.Tx, wait time.Duration) error {
 	_, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(wait.Milliseconds()))
 	return wrap(err, "limit the wait for locks")
 }
+
+// keysLockWait is how long what flags many keys waits for one of them: workers hold them for milliseconds.
+const keysLockWait = time.Second
+
+// passingLocked runs what locks many rows. If one of them stays locked, it runs again with skip, the words that pass over locked rows, and
+// returns the first run's error, one of [IsLockWait], so that the caller can come again for the rest.
+func (s *Store) passingLocked(ctx context.Context, do func(tx pgx.Tx, skip string) error) error {
+	locked := s.InTx(ctx, func(tx pgx.Tx) error {
+		if err := LimitLockWait(ctx, tx, keysLockWait); err != nil {
+			return err
+		}
+		return do(tx, "")
+	})
+	if !IsLockWait(locked) {
+		return locked
+	}
+	if err := s.InTx(ctx, func(tx pgx.Tx) error { return do(tx, "SKIP LOCKED") }); err != nil {
+		return err
+	}
+	return locked
+}
