@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func (s *Service) SetGate(ctx context.Context, ref stay.Ref, c GateChange) (Gate
 	}
 	actor, person := ActorOf(ctx), plainText(c.Author)
 	if person == "" && actor.Via == ViaPage {
-		person = actor.Name // whoever is signed in is a person
+		person = cmp.Or(actor.Person, actor.Name) // whoever is signed in is a person
 	}
 	gate, err := s.intake.SetGate(ctx, ref, intake.GateAction{
 		Name: c.Name, State: c.State, Evidence: plainText(c.Evidence), By: actor.Author(person), Person: person != "", Audit: actor.Audit("set_gate", person),

@@ -3,9 +3,12 @@ package handlers
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/stay"
@@ -73,4 +76,19 @@ func (s *server) gateOperation(api huma.API) {
 func setsGate(r *http.Request) bool {
 	parts := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	return r.Method == http.MethodPut && len(parts) == 6 && parts[0] == "v1" && parts[1] == "reservations" && parts[4] == "gates"
+}
+
+// setGatePage records what somebody decides about a gate on the reservation's page.
+func (s *server) setGatePage(w http.ResponseWriter, r *http.Request) {
+	ref, state := refOf(r), r.PostFormValue("state")
+	if state != "" && !slices.Contains(stay.GateStates(), state) {
+		s.refuse(w, r, problem(http.StatusUnprocessableEntity, "a gate is open, closed or unknown"))
+		return
+	}
+	change := admin.GateChange{Name: chi.URLParam(r, "name"), State: state, Evidence: r.PostFormValue("evidence")}
+	if _, err := s.admin.SetGate(r.Context(), ref, change); err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	http.Redirect(w, r, "/reservations/"+url.PathEscape(ref.Source)+"/"+url.PathEscape(ref.ReservationID)+"#gates", http.StatusSeeOther)
 }

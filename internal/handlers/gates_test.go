@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -105,7 +106,7 @@ func TestGateRefusals(t *testing.T) {
 	}{
 		"no such gate":           {onePath + "/gates/signed", `{"state":"open"}`, 404, `source \"default\" has no gate \"signed\": it has paid`},
 		"no gates":               {"/v1/reservations/open/R/gates/paid", `{"state":"open"}`, 404, "has no gates"},
-		"no such reservation":    {"/v1/reservations/default/R/gates/paid", `{"state":"open"}`, 404, "no such reservation"},
+		"no such reservation":    {"/v1/reservations/default/R/gates/paid", `{"state":"open"}`, 404, "reservation not found"},
 		"no such state":          {onePath + "/gates/paid", `{"state":"ajar"}`, 422, "state"},
 		"no state":               {onePath + "/gates/paid", `{}`, 422, "state"},
 		"a program takes back":   {onePath + "/gates/paid", `{"state":null}`, 422, "author"},
@@ -159,4 +160,38 @@ func TestGatesScope(t *testing.T) {
 		t.Errorf("it signs in: %d", r.status)
 	}
 	a.wantGates(onePath, "paid=open terminal")
+}
+
+// On the page a person decides, by the name that they signed in with, and can take the decision back.
+func TestGatesOnThePage(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	a.gate("default", pms.Gate{Name: "paid", Holds: stay.HoldsKey})
+	a.tokens = append(a.tokens, token("reader", "reads-only-this", false))
+	v := a.visitor()
+	if r := v.signIn(adminToken); r.status != http.StatusOK {
+		t.Fatal(r.status)
+	}
+	const path = "/reservations/default/3333122-433"
+	if r := v.post(path+"/gates/paid", url.Values{"state": {"open"}, "evidence": {"cash"}}); r.status != http.StatusOK || !strings.Contains(r.body, "Let the PMS decide") || !strings.Contains(r.body, "cash") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	a.wantGates(onePath, "paid=open Maria (admin)")
+	a.call("PUT", onePath+"/gates/paid", `{"state":"closed"}`) // a program
+	a.wantGates(onePath, "paid=open Maria (admin)")
+	if r := v.post(path+"/gates/paid", url.Values{"state": {""}}); r.status != http.StatusOK {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	a.wantGates(onePath, "paid=closed admin")
+	if r := v.post(path+"/gates/paid", url.Values{"state": {"ajar"}}); r.status != http.StatusUnprocessableEntity {
+		t.Errorf("another state: %d", r.status)
+	}
+	reader := a.visitor()
+	reader.signIn("reads-only-this")
+	if r := reader.see(path); strings.Contains(r.body, `name="evidence"`) || !strings.Contains(r.body, "is closed") {
+		t.Errorf("a reader sees %s", r.body)
+	}
+	if r := reader.post(path+"/gates/paid", url.Values{"state": {"open"}}); r.status != http.StatusForbidden {
+		t.Errorf("a reader sets a gate: %d", r.status)
+	}
 }

@@ -85,6 +85,7 @@ func (s *server) mountPage(r chi.Router) {
 	signedIn.Get("/reservations/{source}/{reservation_id}", s.reservationPage)
 	signedIn.Get("/reservations/{source}/{reservation_id}/{action}", s.actionPage)
 	signedIn.Post("/reservations/{source}/{reservation_id}/{action}", s.doActionPage)
+	signedIn.Post("/reservations/{source}/{reservation_id}/gates/{name}", s.setGatePage)
 	signedIn.Get("/listings", s.listingsPage)
 	signedIn.Get("/listings/{source}/{listing_id}", s.listingPage)
 	signedIn.Post("/listings/{source}/{listing_id}", s.saveListingPage)

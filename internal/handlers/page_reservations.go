@@ -87,6 +87,7 @@ type reservationView struct {
 	PlanAsked bool
 	PlanError string
 	Actions   []actionChoice
+	Gates     []stay.Gate
 }
 
 // comparison is one expected value and the actual one.
@@ -149,7 +150,7 @@ func (s *server) reservationView(ctx context.Context, v admin.View, q url.Values
 			b.PlanError = "Seam can't be reached right now. Try again in a moment."
 		}
 	}
-	b.Actions = choices(v, b.Overrides, s.Now())
+	b.Actions, b.Gates = choices(v, b.Overrides, s.Now()), v.Gates
 	return b, nil
 }
 

@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // GuestState is all that decides what a stay's guest is told and given, as it is now.
@@ -29,7 +31,7 @@ type GuestState struct {
 	EndsAt       *time.Time
 	OwnIdentity  bool // we made its user identity, for this stay alone
 	// ClosedGates are the gates that keep the key from being handed out.
-	ClosedGates []string
+	ClosedGates []string `db:"-"`
 
 	Counter   int32 // of the link that is valid
 	LinkGuest string
@@ -42,7 +44,7 @@ const guestState = `
 	SELECT r.source, r.reservation_id, r.status, r.guest_email, r.listing_id, r.check_in, r.check_out, k.status AS key_status, k.reason, l.name, l.time_zone,
 		u.user_identity_id AS identity_id, u.guest_key AS key_guest, u.acs_credential_id AS credential_id, u.starts_at, u.ends_at,
 		coalesce(u.removed_at IS NULL AND i.own AND i.made AND i.user_identity_id = u.user_identity_id, false) AS own_identity,
-		'{}'::text[] AS closed_gates,
+		r.gates AS said_gates, (SELECT value FROM settings WHERE name = 'policy_text:' || r.source) AS policy,
 		coalesce(s.counter, 0) AS counter, coalesce(s.guest_key, '') AS link_guest, s.opened_at, coalesce(s.openings, 0) AS openings,
 		coalesce(s.recent, '{}') AS recent
 	FROM reservations r JOIN mobile_keys k ON k.source = r.source AND k.reservation_id = r.reservation_id
@@ -59,8 +61,27 @@ type querier interface {
 
 func readGuestState(ctx context.Context, q querier, ref Ref) (GuestState, error) {
 	rows, _ := q.Query(ctx, guestState, ref.Source, ref.ReservationID)
-	state, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[GuestState])
-	return state, wrap(err, "what the guest of %s/%s may have", ref.Source, ref.ReservationID)
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[guestRow])
+	if err == nil {
+		row.ClosedGates, err = row.closedGates(ctx, q)
+	}
+	return row.GuestState, wrap(err, "what the guest of %s/%s may have", ref.Source, ref.ReservationID)
+}
+
+// guestRow is a [GuestState] with what its gates follow from.
+type guestRow struct {
+	GuestState
+	SaidGates []byte
+	Policy    *string // of the source, as all replicas follow it; nil: not decided
+}
+
+func (r guestRow) closedGates(ctx context.Context, q querier) ([]string, error) {
+	var policy struct{ Gates []stay.GateRule }
+	if r.Policy == nil || json.Unmarshal([]byte(*r.Policy), &policy) != nil || len(policy.Gates) == 0 {
+		return nil, nil
+	}
+	rows, err := gateWordsOf(ctx, q, []Ref{r.Ref})
+	return stay.ClosedGates(stay.Gates(policy.Gates, allGateWords(r.SaidGates, rows[r.Ref]))), err
 }
 
 // GuestState returns what decides about a stay's guest, or [ErrNotFound].
