@@ -292,7 +292,7 @@ func drillStopWhileLocked(t *testing.T) string {
 	d := newDrill(t, dsn, 1)
 	admin := openSession(t, dsn)
 	admin.do(`BEGIN`, `LOCK TABLE events IN ACCESS EXCLUSIVE MODE`)
-	d.first(http.StatusServiceUnavailable, time.Now())
+	d.first(0, time.Now()) // its sender waits for three seconds
 	p := d.any()
 	began := time.Now()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)

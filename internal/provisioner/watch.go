@@ -33,11 +33,23 @@ func (p *Provisioner) watch(ctx context.Context) {
 	for {
 		p.look(ctx, &arrivals)
 		p.look(ctx, &removals)
+		p.shortenLeases(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// shortenLeases frees keys and tasks whose worker is gone and whose lease would last for as long as the database's clock was set back.
+func (p *Provisioner) shortenLeases(ctx context.Context) {
+	n, err := p.store.ShortenLeases(ctx)
+	if err != nil && ctx.Err() == nil {
+		p.log.Warn("leases not checked, retrying", "error", err)
+	}
+	if n > 0 {
+		p.log.Warn("leases shortened: the clock of Postgres was set back", "leases", n)
 	}
 }
 

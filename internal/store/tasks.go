@@ -61,3 +61,27 @@ func (s *Store) TaskResult(ctx context.Context, name string, out any) error {
 	}
 	return wrap(err, "read the result of task %s", name)
 }
+
+// Leases are short. One that ends later than farAway was given before the database's clock was set back; it is made to end after soonEnough, which no
+// lease's holder outlives by its own clock.
+const (
+	farAway    = 5 * time.Minute
+	soonEnough = time.Minute
+)
+
+// ShortenLeases ends leases that the database's clock will not reach for a long time, because it was set back, and returns how many there were.
+func (s *Store) ShortenLeases(ctx context.Context) (n int, err error) {
+	for _, statement := range []string{
+		`UPDATE mobile_keys SET lease_until = clock_timestamp() + $2::interval WHERE queued AND lease_until > clock_timestamp() + $1::interval`,
+		`UPDATE subscription_stays SET lease_until = clock_timestamp() + $2::interval WHERE due_at IS NOT NULL AND lease_until > clock_timestamp() + $1::interval`,
+		`UPDATE guest_stays SET lease_until = clock_timestamp() + $2::interval WHERE due_at IS NOT NULL AND lease_until > clock_timestamp() + $1::interval`,
+		`UPDATE tasks SET lease_until = clock_timestamp() + $2::interval WHERE lease_until > clock_timestamp() + $1::interval`,
+	} {
+		tag, err := s.pool.Exec(ctx, statement, farAway, soonEnough)
+		if err != nil {
+			return n, wrap(err, "shorten leases")
+		}
+		n += int(tag.RowsAffected())
+	}
+	return n, nil
+}
