@@ -347,3 +347,54 @@ func TestAddressesThatOnlyFoldToTheSame(t *testing.T) {
 		t.Error("the key is in somebody else's app")
 	}
 }
+
+// A stay moves to another access system. Before its new key is there, somebody deletes its ACS users at Seam and the PMS takes its room away. Nothing
+// is on its way then that the clean-up could wait for: the stay says what it needs, and is complete.
+func TestRemovedBeforeTheMoveIsComplete(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		reason  string
+		deleted func(simulator.User) bool // by somebody else
+		want    string
+		left    int
+	}{
+		"both":    {"nothing is left to wait for", func(simulator.User) bool { return true }, "removed_at_seam", 0},
+		"the new": {"the old one is the guest's only way in", func(u simulator.User) bool { return u.SystemID == systemB }, "no_room_assigned", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{Pending: time.Minute})
+			r.listing("default", "L", "555555-5555")
+			r.listing("default", "V", "verde-1")
+			s := r.stay("R1")
+			r.book(s)
+			waitFor(t, "the first key", func() bool { return len(r.holds(s.id)) == 1 })
+			r.advance(2 * time.Minute)
+			r.until(s, store.KeyIssued)
+			s.listing = "V"
+			r.book(s)
+			waitFor(t, "the second key", func() bool { return len(r.holds(s.id)) == 2 })
+
+			r.sim.Change(func(st *simulator.State) {
+				for _, u := range st.UsersNamed(s.id) {
+					if c.deleted(u) {
+						for _, k := range st.MobileKeys(u.ID) {
+							delete(st.Credentials, k.ID)
+						}
+						delete(st.Users, u.ID)
+					}
+				}
+			})
+			s.listing = ""
+			r.book(s)
+			waitFor(t, c.want+": "+c.reason, func() bool {
+				r.advance(10 * time.Second)
+				k := r.view(s).Key
+				return k.ObservedGeneration == k.Generation && str(k.Reason) == c.want
+			})
+			if n := len(r.holds(s.id)); n != c.left {
+				t.Errorf("%d ACS users are left, want %d: %s", n, c.left, c.reason)
+			}
+		})
+	}
+}

@@ -71,6 +71,9 @@ func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.
 		return outcome{}
 	}
 	u := &a.users[i]
+	if old.Phase() == record.Removed || u.Phase() == record.Removed {
+		return outcome{} // nobody gets in by what somebody has deleted, and nothing is on its way
+	}
 	if a.needsReadBack(d, u) && (!u.IsOpen() || a.awaitsSubscription(d, u, old)) {
 		if out := a.readBack(ctx, d, u); out.stops() {
 			return out

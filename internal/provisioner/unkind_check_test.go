@@ -267,7 +267,8 @@ func (w *unkind) settle(when string, wrong func(*unkindStay, store.View) string)
 			}
 			v := w.view(s.stay)
 			if v.Key.ObservedGeneration != v.Key.Generation {
-				last = append(last, fmt.Sprintf("%s: generation %d, observed %d, %s %s", s.id, v.Key.Generation, v.Key.ObservedGeneration, v.Key.Status, str(v.Key.Reason)))
+				last = append(last, fmt.Sprintf("%s: generation %d, observed %d, %s %s %q %q, next %v at %v", s.id, v.Key.Generation, v.Key.ObservedGeneration,
+					v.Key.Status, str(v.Key.Reason), str(v.Key.Message), str(v.Key.LastError), v.Key.NextReconcileAt, w.now()))
 			} else if why := wrong(s, v); why != "" {
 				last = append(last, fmt.Sprintf("%s: %s", s.id, why))
 			}

@@ -58,18 +58,24 @@ const (
 )
 
 // Standing returns the index of the ACS user that is, or will become, the one that d asks for; -1 for none. users
-// are the oldest first. Where no new one may be created, it is the newest that exists, whatever it was made for.
+// are the oldest first. Where no new one may be created, it is the newest that exists, whatever it was made for, or
+// else the newest that somebody deleted.
 func Standing(d Desired, users []record.User) int {
 	if d.NoKey || d.Stays > 0 {
 		return d.Stays - 1
 	}
+	removed := -1
 	for i, u := range slices.Backward(users) {
 		fits := u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey && !leavesShared(d, u)
-		if u.DeletedAt == nil && (fits && d.Create || !d.Create && u.ACSUserID != nil) {
+		switch {
+		case u.DeletedAt != nil:
+		case d.Create && fits, !d.Create && u.Exists():
 			return i
+		case !d.Create && u.ACSUserID != nil && removed < 0:
+			removed = i
 		}
 	}
-	return -1
+	return removed
 }
 
 // leavesShared tells whether an ACS user that is linked to its guest's identity, which the guest's other stays may use too, is replaced by one
@@ -97,7 +103,7 @@ func Plan(d Desired, users []record.User, revive bool) []Step {
 		}
 	}
 	for i, u := range users {
-		if i != keep && (u.DeletedAt == nil || u.Unsure) && removable(d, u) {
+		if i != keep && (u.DeletedAt == nil || u.Unsure) && removable(d, u) && !isOnlyWayIn(users, keep, u) {
 			steps = append(steps, deleteUser(u, i, WhyRemoved(d))...)
 		}
 	}
@@ -112,6 +118,11 @@ func removable(d Desired, u record.User) bool {
 		return true
 	}
 	return u.EndsAt == nil || u.EndsAt.After(d.Ends) || u.Unsure
+}
+
+// isOnlyWayIn tells whether an ACS user is what its guest still has, because somebody deleted the one that replaces it.
+func isOnlyWayIn(users []record.User, keep int, u record.User) bool {
+	return keep >= 0 && users[keep].Phase() == record.Removed && u.Exists() && u.GuestKey == users[keep].GuestKey
 }
 
 // WhyRemoved is the reason of what is deleted.
