@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"internal/store/storetest":     {"internal/postgres/pgtest", "internal/store", "migrations"},
 }
 
-// pure tells whether a package must depend on nothing but its arguments.
+// pure reports whether a package must depend on only its arguments.
 func pure(name string) bool {
 	return name == "internal/stay" || name == "internal/provisioner/plan" || name == "internal/provisioner/record"
 }

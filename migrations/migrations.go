@@ -42,7 +42,7 @@ const (
 // Up applies what is missing and returns the names of what it applied. Concurrent callers wait for each other at goose's advisory lock, so that
 // any number of replicas may start at once. db's connections should have [LockTimeout] and no statement_timeout.
 //
-// A migration that a lock is in the way of, or that Postgres ended for a deadlock, is tried again until ctx ends: a back-up that reads every
+// A migration that a lock is in the way of, or that Postgres ended for a deadlock, is tried again until ctx ends: a backup that reads every
 // table for an hour delays it by an hour. waiting, if not nil, is told of each such try.
 func Up(ctx context.Context, db *sql.DB, waiting func(error)) ([]string, error) {
 	provider, err := newProvider(db)
@@ -119,7 +119,7 @@ func dropTorsos(ctx context.Context, db *sql.DB) {
 	}
 }
 
-// isLocked tells whether a lock that is held by somebody else is all that was in the way.
+// isLocked reports whether a lock that is held by somebody else is all that was in the way.
 func isLocked(err error) bool {
 	pg := new(pgconn.PgError)
 	if !errors.As(err, &pg) {

@@ -10,14 +10,14 @@ import (
 )
 
 type auditCommand struct {
-	Source  string `help:"Only about this source." placeholder:"NAME"`
-	Token   string `name:"by-token" help:"Only with the token of this name." placeholder:"NAME"`
+	Source  string `help:"Only this source." placeholder:"NAME"`
+	Token   string `name:"by-token" help:"Only this token's name." placeholder:"NAME"`
 	Action  string `help:"Only this action, such as put_listing, hold or sign_in." placeholder:"ACTION"`
 	Subject string `help:"Only about this reservation, listing or event." placeholder:"ID"`
 	From    string `help:"Only from this day or instant on." placeholder:"WHEN"`
 	To      string `help:"Only before this day or instant." placeholder:"WHEN"`
-	Limit   int    `default:"50" help:"How many at most, 1 to 500; default ${default}."`
-	Cursor  string `help:"Continue after a page: the next_cursor that it ended with."`
+	Limit   int    `default:"50" help:"Maximum number, 1 to 500; default ${default}."`
+	Cursor  string `help:"Continue from this next_cursor."`
 	Remote  remote `embed:""`
 }
 

@@ -144,7 +144,7 @@ func ask[T any](b *browser, a chromedp.Action[T]) (result T) {
 	return result
 }
 
-// says tells whether a part of the page holds a text now.
+// says reports whether a part of the page holds a text now.
 func (b *browser) says(selector, want string) bool {
 	text, err := json.Marshal(want)
 	if err != nil {
@@ -197,7 +197,7 @@ func (b *browser) scheme(name string) {
 	}))
 }
 
-// TestPage is an admin's way: a guest can't get in, why, and mended.
+// TestPage is an admin's way: a guest can't get in, why, and fixed.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))

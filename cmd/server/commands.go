@@ -23,8 +23,8 @@ import (
 )
 
 type migrateCommand struct {
-	Up     migrateUpCommand     `cmd:"" default:"withargs" help:"Apply what is missing (the default)."`
-	Status migrateStatusCommand `cmd:"" help:"List the migrations and whether the database has them; exit 1 if it lacks one."`
+	Up     migrateUpCommand     `cmd:"" default:"withargs" help:"Apply missing migrations (the default)."`
+	Status migrateStatusCommand `cmd:"" help:"List migrations and whether the database has them; exit 1 if one is missing."`
 }
 
 // database is the one setting that migrations need: DATABASE_URL, in the environment or in a file.
@@ -109,7 +109,7 @@ func (m *migrateStatusCommand) Run(ctx context.Context, io *streams) error {
 }
 
 type signCommand struct {
-	Body       string `arg:"" optional:"" help:"The body as it will be sent; @FILE reads a file, - or nothing standard input."`
+	Body       string `arg:"" optional:"" help:"The body exactly as you will send it; @FILE reads a file, - or nothing reads standard input."`
 	SecretFile string `placeholder:"FILE" help:"File with the secret; default: STAYKEY_WEBHOOK_SECRET."`
 	ID         string `help:"webhook-id; default a random one." placeholder:"ID"`
 }
@@ -122,7 +122,7 @@ func (s *signCommand) Run(io *streams) error {
 	}
 	secrets := splitList(text)
 	if len(secrets) == 0 {
-		return configProblems{"STAYKEY_WEBHOOK_SECRET: is required to sign: whsec_...; of several, comma-separated, the first signs"}
+		return configProblems{"STAYKEY_WEBHOOK_SECRET: is required to sign: whsec_... (if there are several, comma-separated, the first signs)"}
 	}
 	secret, err := pms.ParseSecret(secrets[0])
 	if err != nil {
@@ -163,7 +163,7 @@ func (s *signCommand) body(in *streams) ([]byte, error) {
 
 type simulatorCommand struct {
 	Listen string `default:"127.0.0.1:8180" help:"Where to listen; default ${default}."`
-	APIKey string `name:"api-key" placeholder:"KEY" help:"Take only this API key; default any."`
+	APIKey string `name:"api-key" placeholder:"KEY" help:"Accept only this API key; default any."`
 	State  string `placeholder:"FILE" help:"Keep the workspace in this file across restarts."`
 	Second string `name:"second-user" enum:"allow,refuse,return_existing,move_link" default:"allow" help:"A second ACS user for an identity on one system: allow, refuse, return_existing or move_link; default ${default}."`
 }
@@ -180,7 +180,7 @@ func (s *simulatorCommand) Run(ctx context.Context, io *streams) error {
 		return err
 	}
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: 5 * time.Second}
-	_, _ = fmt.Fprintf(io.out, "Seam simulator on http://%s\n  SEAM_ENDPOINT=http://%s SEAM_API_KEY=%s staykey serve\n  what it holds: curl http://%s/_simulator/state\n",
+	_, _ = fmt.Fprintf(io.out, "Seam simulator on http://%s\n  SEAM_ENDPOINT=http://%s SEAM_API_KEY=%s staykey serve\n  state: curl http://%s/_simulator/state\n",
 		l.Addr(), l.Addr(), or(s.APIKey, "seam_test_simulated"), l.Addr())
 	go func() {
 		<-ctx.Done()
@@ -205,7 +205,7 @@ func (openAPICommand) Run(io *streams) error {
 }
 
 type healthcheckCommand struct {
-	URL string `placeholder:"URL" help:"Default /readyz at STAYKEY_LISTEN, on loopback if that names no host."`
+	URL string `placeholder:"URL" help:"Default: /readyz at STAYKEY_LISTEN, on loopback if that has no host."`
 }
 
 // Run asks /readyz; for a container that has no shell.

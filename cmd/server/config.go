@@ -26,34 +26,34 @@ import (
 type settings struct {
 	DatabaseURL   string `kong:"-"` // DATABASE_URL
 	SeamAPIKey    string `kong:"-"` // SEAM_API_KEY
-	SeamEndpoint  string `env:"SEAM_ENDPOINT" placeholder:"URL" help:"As in Seam's own SDKs; default https://connect.getseam.com."`
+	SeamEndpoint  string `env:"SEAM_ENDPOINT" placeholder:"URL" help:"Seam's URL, as in Seam's own SDKs; default https://connect.getseam.com."`
 	SeamSecret    string `kong:"-"` // SEAM_WEBHOOK_SECRET
-	SeamSystemID  string `env:"SEAM_ACS_SYSTEM_ID" name:"seam-acs-system-id" placeholder:"ID" help:"Access system of listings and sources that name none; default: taken from the listing's access groups."`
+	SeamSystemID  string `env:"SEAM_ACS_SYSTEM_ID" name:"seam-acs-system-id" placeholder:"ID" help:"Access system of listings and sources that name none; default: determined from the listing's access groups."`
 	Listen        string `env:"STAYKEY_LISTEN" placeholder:"ADDRESS" help:"Public listener: webhooks, REST, web page; default :8080, or 127.0.0.1:8080 with --dev."`
-	TLSCert       string `env:"STAYKEY_TLS_CERT" name:"tls-cert" placeholder:"FILE" help:"Certificate chain (PEM) of the public listener, with --tls-key; read anew at SIGHUP. Default: HTTP, for a proxy in front."`
+	TLSCert       string `env:"STAYKEY_TLS_CERT" name:"tls-cert" placeholder:"FILE" help:"Certificate chain (PEM) of the public listener, with --tls-key; reloaded on SIGHUP. Default: HTTP, for a proxy in front."`
 	TLSKey        string `env:"STAYKEY_TLS_KEY" name:"tls-key" placeholder:"FILE" help:"Its private key (PEM)."`
 	OpsListen     string `env:"STAYKEY_OPS_LISTEN" placeholder:"ADDRESS" help:"Private listener: metrics, health with detail, pprof; default 127.0.0.1:9090."`
 	WebhookSecret string `kong:"-"` // STAYKEY_WEBHOOK_SECRET
 	AdminToken    string `kong:"-"` // STAYKEY_ADMIN_TOKEN
-	PublicURL     string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs reach the public listener, such as https://keys.example.com: for test events, and to show what to give to a PMS."`
+	PublicURL     string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs reach the public listener, such as https://keys.example.com. Used for test events and shown on pages."`
 	Config        string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
 	RetryBase     string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
 	SweepInterval string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`
-	Drift         string `env:"STAYKEY_DRIFT" placeholder:"POLICY" help:"What becomes of a key that somebody changed at Seam or in Salto KS: repair or report; a source may say otherwise; default repair."`
-	StopDelay     string `env:"STAYKEY_STOP_DELAY" placeholder:"DURATION" help:"How long requests are still taken when a stop begins and /readyz answers 503, for load balancers to notice; at most 8s, default 5s, 0s with --dev."`
-	DueWithin     string `env:"STAYKEY_DUE_WITHIN" placeholder:"DURATION" help:"Arrivals so near without an issued key are counted (staykey_due_without_key) and logged; default 24h."`
+	Drift         string `env:"STAYKEY_DRIFT" placeholder:"POLICY" help:"What to do when somebody changed a key at Seam or in Salto KS: repair or report; a source's drift takes precedence; default repair."`
+	StopDelay     string `env:"STAYKEY_STOP_DELAY" placeholder:"DURATION" help:"How long requests are still accepted after a stop begins and /readyz answers 503, so that load balancers notice; at most 8s, default 5s, 0s with --dev."`
+	DueWithin     string `env:"STAYKEY_DUE_WITHIN" placeholder:"DURATION" help:"Count (staykey_due_without_key) and log arrivals within this time that have no issued key; default 24h."`
 	Workers       string `env:"STAYKEY_WORKERS" placeholder:"N" help:"Reservations that one replica provisions at a time, 1 to 256; default 16."`
-	RetainBodies  string `env:"STAYKEY_RETAIN_BODIES" placeholder:"AGE" help:"How long behind check-out raw bodies and guests' data are kept, such as 30d or never; default 30d. What has no check-out is kept 400d at least, here and below."`
+	RetainBodies  string `env:"STAYKEY_RETAIN_BODIES" placeholder:"AGE" help:"How long raw bodies and guest data are kept after check-out, such as 30d, or never to never delete them; default 30d. Data without a check-out is kept at least 400d, here and below."`
 	RetainEvents  string `env:"STAYKEY_RETAIN_EVENTS" placeholder:"AGE" help:"The same for events; default 90d."`
 	RetainStory   string `env:"STAYKEY_RETAIN_TIMELINE" name:"retain-timeline" placeholder:"AGE" help:"The same for timelines; default 180d."`
 	RetainStays   string `env:"STAYKEY_RETAIN_RESERVATIONS" name:"retain-reservations" placeholder:"AGE" help:"The same for reservations; default 400d. None of the four may be shorter than the one before it."`
-	RetainSent    string `env:"STAYKEY_RETAIN_DELIVERIES" name:"retain-deliveries" placeholder:"AGE" help:"How long messages to subscriptions are kept with their attempts, such as 30d or never to remove them; default 30d."`
+	RetainSent    string `env:"STAYKEY_RETAIN_DELIVERIES" name:"retain-deliveries" placeholder:"AGE" help:"How long messages to subscriptions are kept with their attempts, such as 30d, or never to never delete them; default 30d."`
 	LogLevel      string `env:"STAYKEY_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
 	LogFormat     string `env:"STAYKEY_LOG_FORMAT" placeholder:"FORMAT" help:"json or text; default json, or text with --dev."`
-	Dev           bool   `env:"STAYKEY_DEV" help:"Make a fresh machine enough: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator. Secrets that are not set are made and printed; well-known ones on loopback with the simulator."`
-	DevWithoutKey bool   `env:"STAYKEY_DEV_WITHOUT_KEY" help:"Like --dev while SEAM_API_KEY is empty, an ordinary start once it is set."`
-	DevLoopback   bool   `env:"STAYKEY_DEV_LOOPBACK" help:"The public listener can be reached from this machine only, although it does not listen on loopback; docker-compose.yml publishes it so. Then a simulated start uses the well-known development secrets."`
-	Profiling     bool   `env:"STAYKEY_PPROF" name:"pprof" help:"Serve pprof on the private listener also where that is not on loopback; on loopback it is always there."`
+	Dev           bool   `env:"STAYKEY_DEV" help:"Development mode: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator. Secrets that are not set are generated and printed; on loopback with the simulator they are well-known ones."`
+	DevWithoutKey bool   `env:"STAYKEY_DEV_WITHOUT_KEY" help:"Like --dev while SEAM_API_KEY is empty, a normal start once it is set."`
+	DevLoopback   bool   `env:"STAYKEY_DEV_LOOPBACK" help:"Declares that only this machine can reach the public listener, although it doesn't listen on loopback (docker-compose.yml). A simulated start then uses the well-known development secrets."`
+	Profiling     bool   `env:"STAYKEY_PPROF" name:"pprof" help:"Serve pprof on the private listener even if that isn't on loopback; on loopback it is always served."`
 	DevDir        string `env:"STAYKEY_DEV_DIR" placeholder:"DIR" help:"Where --dev keeps its Postgres and its simulator; default .staykey."`
 }
 
@@ -79,7 +79,7 @@ type config struct {
 	DueWithin     time.Duration
 	Workers       int
 	Ages          retention.Ages
-	// RetainDeliveries is how long messages to subscriptions are kept; 0: for ever.
+	// RetainDeliveries is how long messages to subscriptions are kept; 0: forever.
 	RetainDeliveries time.Duration
 	LogLevel         slog.Level
 	LogFormat        string
@@ -268,13 +268,13 @@ func (s settings) loadDatabase(c *config, problems *configProblems) {
 		return
 	}
 	if _, err := pgxpool.ParseConfig(c.DatabaseURL); err != nil {
-		problems.add("DATABASE_URL", `is no Postgres DSN; one looks like "postgres://user:password@host:5432/database"`)
+		problems.add("DATABASE_URL", `is not a Postgres DSN; a DSN looks like "postgres://user:password@host:5432/database"`)
 	}
 }
 
 func (s settings) loadSeam(c *config, problems *configProblems) {
 	if c.SeamAPIKey == "" && !c.Dev {
-		problems.add("SEAM_API_KEY", `is required: make one in the Seam console (or try staykey serve --dev, with a simulated Seam)`)
+		problems.add("SEAM_API_KEY", `is required: create one in the Seam console (or try staykey serve --dev, with a simulated Seam)`)
 	}
 	if strings.ContainsAny(c.SeamAPIKey, " \t\r\n") {
 		problems.add("SEAM_API_KEY", "must be one word")

@@ -56,7 +56,7 @@ func TestConfigurationProblems(t *testing.T) {
 		"both":                     {func(*settings) {}, map[string]string{"SEAM_API_KEY_FILE": write("x")}, []string{"SEAM_API_KEY_FILE: SEAM_API_KEY is set too"}},
 		"unknown keys": {
 			func(s *settings) { s.Config = write("sources:\n  - name: a\n    verfy: {}\n") }, nil,
-			[]string{"STAYKEY_CONFIG: FILE:2:9: sources[0].verify: is required", "STAYKEY_CONFIG: FILE:3:5: sources[0].verfy: is not known: known are"},
+			[]string{"STAYKEY_CONFIG: FILE:2:9: sources[0].verify: is required", "STAYKEY_CONFIG: FILE:3:5: sources[0].verfy: is unknown; expected one of"},
 		},
 		"everything wrong with a file": {
 			func(s *settings) {
@@ -74,11 +74,11 @@ func TestConfigurationProblems(t *testing.T) {
 trusted_proxies: [nowhere]
 `)
 			}, nil, []string{
-				"STAYKEY_CONFIG: FILE:2:11: sources[0].name: \"a b\" must be letters", "STAYKEY_CONFIG: FILE:3:13: sources[0].format: \"hostawy\" is no format: it must be staykey, one of apaleo,",
+				"STAYKEY_CONFIG: FILE:2:11: sources[0].name: \"a b\" must be letters", "STAYKEY_CONFIG: FILE:3:13: sources[0].format: \"hostawy\" is not a format: it must be staykey, one of apaleo,",
 				"STAYKEY_CONFIG: FILE:4:38: sources[0].verify.secrets[0]: must be at least 6", "STAYKEY_CONFIG: FILE:4:13: sources[0].verify.header: is required", "STAYKEY_CONFIG: FILE:4:69: sources[0].verify.encoding: \"octal\" must be hex or base64",
 				"STAYKEY_CONFIG: FILE:5:16: sources[0].time_zone: \"Mars\" must be an IANA", "STAYKEY_CONFIG: FILE:6:20: sources[0].check_in_time: \"3pm\" must be a time of day",
-				"STAYKEY_CONFIG: FILE:7:21: sources[0].grace.before: \"soon\" must be a duration", "STAYKEY_CONFIG: FILE:7:27: sources[0].grace.between: is not known: known are after, before",
-				"STAYKEY_CONFIG: FILE:9:38: sources[0].listings.12.grace.after: \"-1h\" must be a duration", "STAYKEY_CONFIG: FILE:8:34: sources[0].statuses.hold[1]: \"paid\" must be one of", "STAYKEY_CONFIG: FILE:8:50: sources[0].statuses.revoke[0]: a status that nobody knows",
+				"STAYKEY_CONFIG: FILE:7:21: sources[0].grace.before: \"soon\" must be a duration", "STAYKEY_CONFIG: FILE:7:27: sources[0].grace.between: is unknown; expected one of after, before",
+				"STAYKEY_CONFIG: FILE:9:38: sources[0].listings.12.grace.after: \"-1h\" must be a duration", "STAYKEY_CONFIG: FILE:8:34: sources[0].statuses.hold[1]: \"paid\" must be one of", "STAYKEY_CONFIG: FILE:8:50: sources[0].statuses.revoke[0]: an unknown status",
 				"STAYKEY_CONFIG: FILE:10:30: sources[0].rate_limit.per_second: \"none\" must be a number", "STAYKEY_CONFIG: FILE:11:", "STAYKEY_CONFIG: FILE:12:19: trusted_proxies[0]: \"nowhere\" must be an address",
 			},
 		},
@@ -101,11 +101,11 @@ trusted_proxies: [nowhere]
 `)
 			}, nil, []string{
 				"STAYKEY_CONFIG: FILE:2:11: subscriptions[0].name: \"a b\" must be letters", "STAYKEY_CONFIG: FILE:3:10: subscriptions[0].url: must begin with https://",
-				"STAYKEY_CONFIG: FILE:2:9: subscriptions[0].secrets: is required", "STAYKEY_CONFIG: FILE:4:14: subscriptions[0].events[0]: \"mobile_key.redy\" is no event: choose among mobile_key.ready",
-				"STAYKEY_CONFIG: FILE:5:15: subscriptions[0].sources[0]: \"hotel\" is no source of this configuration", "STAYKEY_CONFIG: FILE:6:5: subscriptions[0].secret: is not known",
+				"STAYKEY_CONFIG: FILE:2:9: subscriptions[0].secrets: is required", "STAYKEY_CONFIG: FILE:4:14: subscriptions[0].events[0]: \"mobile_key.redy\" is not an event type; expected one of mobile_key.ready",
+				"STAYKEY_CONFIG: FILE:5:15: subscriptions[0].sources[0]: \"hotel\" is not a source of this configuration", "STAYKEY_CONFIG: FILE:6:5: subscriptions[0].secret: is unknown",
 				"STAYKEY_CONFIG: FILE:8:10: subscriptions[1].url: must be a URL", "STAYKEY_CONFIG: FILE:9:15: subscriptions[1].secrets[0]: must",
 				"STAYKEY_CONFIG: FILE:13:15: subscriptions[2].insecure: \"maybe\" must be true or false", "STAYKEY_CONFIG: FILE:14:13: subscriptions[2].events: must name at least one",
-				"STAYKEY_CONFIG: FILE:10:11: subscriptions[2].name: \"app\" comes twice",
+				"STAYKEY_CONFIG: FILE:10:11: subscriptions[2].name: \"app\" is defined twice",
 			},
 		},
 		"wrong subscriptions of people": {
@@ -119,7 +119,7 @@ trusted_proxies: [nowhere]
 			}, nil, []string{
 				"STAYKEY_CONFIG: FILE:2:21: subscriptions[0].kind: \"fax\" must be webhook, slack or email",
 				"STAYKEY_CONFIG: FILE:3:71: subscriptions[1].guest: \"all\" must be none or name", "STAYKEY_CONFIG: FILE:3:104: subscriptions[1].time_zone: \"Mars\" must be an IANA",
-				"STAYKEY_CONFIG: FILE:3:84: subscriptions[1].digest: \"25:00\" must be a time of day", "STAYKEY_CONFIG: FILE:3:110: subscriptions[1].secrets: is not known",
+				"STAYKEY_CONFIG: FILE:3:84: subscriptions[1].digest: \"25:00\" must be a time of day", "STAYKEY_CONFIG: FILE:3:110: subscriptions[1].secrets: is unknown",
 				"STAYKEY_CONFIG: FILE:4:34: subscriptions[2].from: \"desk\" must be an e-mail address", "STAYKEY_CONFIG: FILE:4:44: subscriptions[2].to: is required",
 				"STAYKEY_CONFIG: FILE:4:61: subscriptions[2].smtp.host: is required", "STAYKEY_CONFIG: FILE:4:77: subscriptions[2].smtp.tls: \"maybe\" must be starttls, tls or none",
 				"STAYKEY_CONFIG: FILE:4:54: subscriptions[2].smtp.password: username and password go together", "STAYKEY_CONFIG: FILE:5:5: subscriptions[3].smtp: is required",
@@ -182,7 +182,7 @@ trusted_proxies: [nowhere]
 				"  - {name: one, hash: 'sha256:%[1]x'}\n  - {name: two, hash: 'sha256:%[1]x', scope: write}\n  - {name: three, hash: 'sha256:%[2]x'}\n  - {name: Admin, hash: 'sha256:%[3]x'}\n",
 				sha256.Sum256([]byte("one")), sha256.Sum256([]byte(e2eToken)), sha256.Sum256([]byte("four"))))
 		}, nil, []string{
-			"STAYKEY_CONFIG: FILE:8:12: tokens[3].name: \"Admin\" is the author", "STAYKEY_CONFIG: token \"two\" has the hash of token one", "STAYKEY_CONFIG: token \"three\" has the hash of STAYKEY_ADMIN_TOKEN",
+			"STAYKEY_CONFIG: FILE:8:12: tokens[3].name: \"Admin\" is the name", "STAYKEY_CONFIG: token \"two\" has the hash of token one", "STAYKEY_CONFIG: token \"three\" has the hash of STAYKEY_ADMIN_TOKEN",
 		}},
 		"compose's password beside a real key": {func(s *settings) { s.DatabaseURL = "postgres://staykey:staykey@postgres:5432/staykey" }, nil, []string{"DATABASE_URL: has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD"}},
 		"compose's password beside the simulator": {func(s *settings) {

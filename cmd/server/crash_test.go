@@ -227,7 +227,7 @@ func (r *crashRig) load(posters, stays int) {
 	}
 }
 
-// restart starts a replica anew in the place of one that is dead, with more in its environment.
+// restart starts a replica again in the place of one that is dead, with more in its environment.
 func (r *crashRig) restart(i int, extra ...string) {
 	p := launch(r.t, append(slices.Clone(r.env), extra...))
 	r.mu.Lock()
@@ -372,7 +372,7 @@ func TestKilledAtRandom(t *testing.T) {
 	}
 }
 
-// TestKilledAtMarkedPoints has the program, built with marks, kill itself at so many of them, drawn anew each time,
+// TestKilledAtMarkedPoints has the program, built with marks, kill itself at so many of them, drawn again each time,
 // under load. STAYKEY_CRASH_POINTS makes it longer.
 func TestKilledAtMarkedPoints(t *testing.T) {
 	t.Parallel()
@@ -553,7 +553,7 @@ func TestStalledWorker(t *testing.T) {
 	}
 }
 
-// isStopped tells whether a process stands still (proc(5)).
+// isStopped reports whether a process stands still (proc(5)).
 func isStopped(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

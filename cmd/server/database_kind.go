@@ -13,9 +13,9 @@ import (
 
 // errOtherKind is why a start refuses a database.
 var (
-	errProductionDatabase = errors.New("DATABASE_URL: this database belongs to a production service, and this is a development start (--dev, or no SEAM_API_KEY): " +
+	errProductionDatabase = errors.New("DATABASE_URL: this database belongs to a production service, but this is a development start (--dev, or no SEAM_API_KEY): " +
 		"set SEAM_API_KEY and the secrets again, or name another database")
-	errDevelopmentDatabase = errors.New("DATABASE_URL: this database was made by a development start (--dev, or no SEAM_API_KEY), and may hold what anybody posted: " +
+	errDevelopmentDatabase = errors.New("DATABASE_URL: this database was created by a development start (--dev, or no SEAM_API_KEY), and may contain anything that was posted to it: " +
 		"name another database (with docker compose: docker compose down -v deletes the trial's)")
 )
 

@@ -61,7 +61,7 @@ func (d *diagnosis) database(ctx context.Context) {
 	var now time.Time
 	asked := time.Now()
 	if err := d.store.Pool().QueryRow(ctx, `SELECT current_setting('server_version'), clock_timestamp()`).Scan(&version, &now); err != nil {
-		d.found("database", admin.LevelError, "Postgres", "see that Postgres runs and that DATABASE_URL names it", "it does not answer: %v", err)
+		d.found("database", admin.LevelError, "Postgres", "check that Postgres runs and that DATABASE_URL is right", "it does not answer: %v", err)
 		return
 	}
 	d.found("database", admin.LevelOK, "Postgres", "", "version %s answers in %s", version, time.Since(asked).Round(time.Millisecond))
@@ -70,7 +70,7 @@ func (d *diagnosis) database(ctx context.Context) {
 	defer func() { _ = db.Close() }()
 	switch pending, err := migrations.Pending(ctx, db); {
 	case err != nil:
-		d.found("migrations", admin.LevelError, "Postgres", "run staykey migrate status", "they can't be read: %v", err)
+		d.found("migrations", admin.LevelError, "Postgres", "run staykey migrate status", "reading failed: %v", err)
 	case pending:
 		d.found("migrations", admin.LevelError, "Postgres", "run staykey migrate", "the database lacks migrations of this version")
 	default:
@@ -82,7 +82,7 @@ func (d *diagnosis) database(ctx context.Context) {
 func (d *diagnosis) clock(of string, theirs, asked time.Time) {
 	ours := time.Now()
 	skew := max(asked.Sub(theirs), theirs.Sub(ours), 0)
-	const do = "have all machines keep time by NTP"
+	const do = "synchronise all machines by NTP"
 	switch {
 	case skew > skewError:
 		d.found("clock", admin.LevelError, of, do, "its clock and ours differ by %s: webhooks are refused from five minutes on", skew.Round(time.Second))
@@ -99,25 +99,25 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 	workspace, err := d.service.seam.WorkspaceID(ctx)
 	switch {
 	case seam.KindOf(err) == seam.Unauthorized:
-		d.found("seam", admin.LevelError, "API key", "set a valid SEAM_API_KEY and restart", "Seam does not accept SEAM_API_KEY")
+		d.found("seam", admin.LevelError, "API key", "set a valid SEAM_API_KEY and restart", "Seam refuses SEAM_API_KEY")
 		return nil, false
 	case err != nil:
-		d.found("seam", admin.LevelError, d.config.SeamEndpoint, "see that the endpoint can be reached from here", "Seam can't be asked: %v", err)
+		d.found("seam", admin.LevelError, d.config.SeamEndpoint, "check that this machine can reach the endpoint", "Seam can't be reached: %v", err)
 		return nil, false
 	}
 	if trouble := d.provisioner.Trouble(); trouble != "" {
-		d.found("seam", admin.LevelError, "API key", "", "provisioning pauses: %s", trouble)
+		d.found("seam", admin.LevelError, "API key", "", "provisioning is paused: %s", trouble)
 	} else {
 		d.found("seam", admin.LevelOK, "API key", "", "Seam accepts it (workspace %s) and answers in %s", workspace, time.Since(asked).Round(time.Millisecond))
 	}
 	d.seamClock(ctx)
 	list, err := d.service.seam.Systems(ctx)
 	if err != nil {
-		d.found("access_system", admin.LevelError, "all", "", "they can't be listed: %v", err)
+		d.found("access_system", admin.LevelError, "all", "", "listing failed: %v", err)
 		return nil, false
 	}
 	if len(list) == 0 {
-		d.found("access_system", admin.LevelError, "all", "connect the Salto KS site in the Seam console", "the workspace has none")
+		d.found("access_system", admin.LevelError, "all", "connect the Salto KS site in the Seam console", "the workspace has no access system")
 	}
 	for _, system := range list {
 		d.system(system)
@@ -127,7 +127,7 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 	}
 	all, err := d.service.seam.AccessGroups(ctx, "")
 	if err != nil {
-		d.found("seam", admin.LevelError, "access groups", "", "they can't be listed: %v", err)
+		d.found("seam", admin.LevelError, "access groups", "", "listing failed: %v", err)
 		return nil, false
 	}
 	groups = map[string]bool{}
@@ -159,29 +159,29 @@ func (d *diagnosis) system(system seam.System) {
 	clean := true
 	if system.ExternalType != saltoKS {
 		clean = false
-		d.found("access_system", admin.LevelWarning, name, "use it only if you know that its keys work alike", "it is a %s: staykey is made for Salto KS (%s)", system.ExternalType, saltoKS)
+		d.found("access_system", admin.LevelWarning, name, "use it only if you know that its keys work the same way", "it is a %s: staykey is made for Salto KS (%s)", system.ExternalType, saltoKS)
 	}
 	for _, e := range system.Errors {
 		clean = false
-		do := "see the access system in the Seam console"
+		do := "check the access system in the Seam console"
 		switch {
 		case seam.IsDisconnection(e.ErrorCode):
-			do = "reconnect it in the Seam console; its reservations go on by themselves then"
+			do = "reconnect it in the Seam console; its reservations then resume automatically"
 		case e.ErrorCode == "salto_ks_subscription_limit_exceeded":
-			do = "raise the site's limit of subscribed users in Salto KS, or remove users there: no new guest can open doors until then"
+			do = "raise the site's limit of subscribed users in Salto KS, or remove users there; until then no new guest can open doors"
 		}
 		d.found("access_system", admin.LevelError, name, do, "%s: %s", e.ErrorCode, e.Message)
 	}
 	for _, w := range system.Warnings {
 		clean = false
-		do := "see the access system in the Seam console"
+		do := "check the access system in the Seam console"
 		if w.WarningCode == "salto_ks_subscription_limit_almost_reached" {
 			do = "raise the site's limit of subscribed users in Salto KS, or remove users there, before it is reached"
 		}
 		d.found("access_system", admin.LevelWarning, name, do, "%s: %s", w.WarningCode, w.Message)
 	}
 	if clean {
-		d.found("access_system", admin.LevelOK, name, "", "connected, without errors; subscriptions are not short")
+		d.found("access_system", admin.LevelOK, name, "", "connected; subscriptions available")
 	}
 }
 
@@ -194,7 +194,7 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 		const page = 500
 		rows, err := d.store.Listings(ctx, store.ListingFilter{Deleted: &live}, after, page)
 		if err != nil {
-			d.found("listing", admin.LevelError, "all", "", "they can't be read: %v", err)
+			d.found("listing", admin.LevelError, "all", "", "reading failed: %v", err)
 			return
 		}
 		for _, l := range rows {
@@ -204,10 +204,10 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 			switch {
 			case len(l.Groups()) == 0:
 				wrong++
-				d.found("listing", admin.LevelWarning, name, "set its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "it has no access groups: its guests get no key")
+				d.found("listing", admin.LevelWarning, name, "set its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "no access groups: its guests get no key")
 			case len(missing) > 0:
 				wrong++
-				d.found("listing", admin.LevelError, name, "correct its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "Seam knows no access group %s", strings.Join(missing, ", "))
+				d.found("listing", admin.LevelError, name, "correct its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "Seam does not know access group %s", strings.Join(missing, ", "))
 			}
 			after = store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 		}
@@ -225,10 +225,10 @@ func (d *diagnosis) sources() {
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		source := sources[name]
 		if source.Insecure {
-			d.found("source", admin.LevelWarning, name, "give it a verifier", "it takes webhooks from anybody: verify.method is none")
+			d.found("source", admin.LevelWarning, name, "give it a verifier", "accepts webhooks from anybody: verify.method is none")
 		}
 		if source.Format != nil && source.Format.Fetch != nil && source.Fetch == nil {
-			d.found("source", admin.LevelError, name, "give it a fetch block", "its events need documents of the PMS, and wait as %s", store.ReasonNeedsFetch)
+			d.found("source", admin.LevelError, name, "give it a fetch block", "its events need documents from the PMS and wait as %s", store.ReasonNeedsFetch)
 		}
 	}
 }
@@ -238,7 +238,7 @@ func (d *diagnosis) intake(ctx context.Context) {
 	case err != nil:
 		d.found("intake", admin.LevelError, "inbox", "", "it can't be read: %v", err)
 	case oldest != nil && time.Since(*oldest) > admin.SlowBacklog:
-		d.found("intake", admin.LevelWarning, "inbox", "see the log of the service, and the load of Postgres", "%d events wait to be applied, the oldest since %s", n, pms.FormatInstant(*oldest))
+		d.found("intake", admin.LevelWarning, "inbox", "check the service's log and the load of Postgres", "%d events wait to be applied, the oldest since %s", n, pms.FormatInstant(*oldest))
 	default:
 		d.found("intake", admin.LevelOK, "inbox", "", "%d events wait to be applied", n)
 	}

@@ -124,7 +124,7 @@ func (r *crashRig) starved() {
 	r.until("a webhook to be refused", func() bool { return !r.deliver(r.any().url, "msg_without_a_primary", []byte(`{"type":"ping"}`), true) })
 }
 
-// replicate makes a synchronous standby of a server, from a back-up that is taken while it works.
+// replicate makes a synchronous standby of a server, from a backup that is taken while it works.
 func replicate(t *testing.T, primary *postgres.Server) *postgres.Server {
 	t.Helper()
 	ctx := context.Background()

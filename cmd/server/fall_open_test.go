@@ -49,7 +49,7 @@ func TestDevelopmentDatabaseIsRefused(t *testing.T) {
 	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")}, "serve", "--dev")
 	p.stop()
 	_, env := simulated(t, dsn)
-	refusedStart(t, env, "DATABASE_URL: this database was made by a development start", "name another database")
+	refusedStart(t, env, "DATABASE_URL: this database was created by a development start", "name another database")
 }
 
 // A database from before databases had a kind.

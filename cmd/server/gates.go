@@ -17,7 +17,7 @@ func (r sourceReader) gates(p *pms.Policy) {
 		case err != nil:
 			entry.wrong("name", "%q %v", g.Name, err)
 		case slices.ContainsFunc(p.Gates, func(other pms.Gate) bool { return other.Name == g.Name }):
-			entry.wrong("name", "%q comes twice", g.Name)
+			entry.wrong("name", "%q is defined twice", g.Name)
 		}
 		if g.Holds != stay.HoldsKey && g.Holds != stay.HoldsLink {
 			entry.wrong("holds", "%q must be key (no key is created before the gate is open) or link (the key is created, but not handed out)", g.Holds)

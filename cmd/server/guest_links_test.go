@@ -24,7 +24,7 @@ func TestGuestLinksOfSources(t *testing.T) {
 		"gates per guest":      {", gates: [{name: paid, holds: key}], identity: per_guest", "", false, false, "identity: per_guest can't be combined with gates"},
 		"gate without a name":  {", gates: [{holds: key}]", "", false, true, "gates[0].name: is required"},
 		"a gate's name":        {", gates: [{name: Paid!, holds: key}]", "", false, true, `gates[0].name: "Paid!" must be lower-case letters`},
-		"a gate twice":         {", gates: [{name: paid, holds: key}, {name: paid, holds: link}]", "", false, true, `gates[1].name: "paid" comes twice`},
+		"a gate twice":         {", gates: [{name: paid, holds: key}, {name: paid, holds: link}]", "", false, true, `gates[1].name: "paid" is defined twice`},
 		"what a gate holds":    {", gates: [{name: paid, holds: door}]", "", false, true, `gates[0].holds: "door" must be key`},
 		"a gate's unknown key": {", gates: [{name: paid, holds: key, revokes: true}]", "", false, true, "gates[0].revokes: is not known"},
 		"another identity":     {", identity: mine", "", false, false, `identity: "mine" must be per_guest or per_stay`},

@@ -23,10 +23,10 @@ import (
 
 type importCommand struct {
 	File          string `arg:"" placeholder:"FILE" help:"A .csv with a header of field names, a .json (a list) or an .ndjson (an object per line) of reservations and listings, with the fields of the canonical format."`
-	Source        string `required:"" placeholder:"NAME" help:"The source that they belong to."`
-	AsOf          string `placeholder:"TIME" help:"When the file was true, RFC 3339: what the PMS has posted since wins. Default: when the file was last changed."`
-	DryRun        bool   `help:"Find out what would become of each row, and change nothing."`
-	IgnoreUnknown bool   `help:"Ignore fields that are not of the canonical format, instead of refusing them."`
+	Source        string `required:"" placeholder:"NAME" help:"The source of the rows."`
+	AsOf          string `placeholder:"TIME" help:"Export time of the file, RFC 3339; newer PMS events take precedence. Default: the file's modification time."`
+	DryRun        bool   `help:"Only report the result of each row, and change nothing."`
+	IgnoreUnknown bool   `help:"Ignore unknown fields instead of refusing them."`
 	Remote        remote `embed:""`
 }
 
@@ -66,10 +66,10 @@ func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 	}
 	run.summary()
 	if err != nil {
-		return fmt.Errorf("%s: %w (after %d rows; import the file again once it is corrected: what is stored is known by then)", c.File, err, run.count.rows-len(run.batch))
+		return fmt.Errorf("%s: %w (after %d rows; correct the file and import it again: already imported rows are skipped)", c.File, err, run.count.rows-len(run.batch))
 	}
 	if run.count.wrong > 0 {
-		return fmt.Errorf("%d rows are wrong: correct them and import the file again, the others are known by then", run.count.wrong)
+		return fmt.Errorf("%d rows are invalid: correct them and import the file again; already imported rows are skipped", run.count.wrong)
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func (r *importRun) flush(ctx context.Context) error {
 		return err
 	}
 	if len(report.Items) != len(r.batch) {
-		return errors.New("the service has not answered for every row: is it of the same version as this command?")
+		return errors.New("the service has not answered for every row: is it the same version as this command?")
 	}
 	for i, item := range report.Items {
 		r.note(r.where[i], item)
@@ -179,11 +179,11 @@ func (r *importRun) tellWrong(where, why string) {
 
 // summary says what became of the rows.
 func (r *importRun) summary() {
-	applied, superseded := "were applied", "were older than what is known, and changed nothing"
+	applied, superseded := "were applied", "were outdated and changed nothing"
 	if r.command.DryRun {
-		applied, superseded = "would be applied", "are older than what is known, and would change nothing"
+		applied, superseded = "would be applied", "are outdated and would change nothing"
 	}
-	_, _ = fmt.Fprintf(r.out.out, "%d rows: %d %s, %d %s, %d were imported before, %d are wrong\n",
+	_, _ = fmt.Fprintf(r.out.out, "%d rows: %d %s, %d %s, %d already imported, %d invalid\n",
 		r.count.rows, r.count.applied, applied, r.count.superseded, superseded, r.count.known, r.count.wrong)
 	if r.count.waiting > 0 {
 		_, _ = fmt.Fprintf(r.out.out, "%d more are stored and will be applied: the service was busy\n", r.count.waiting)

@@ -118,10 +118,10 @@ func eachItem(file io.Reader, fn func(row) error) error {
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("the list is not closed after item %d: the file has been cut off: %w", n-1, err)
+		return fmt.Errorf("the list is not closed after item %d, so the file is truncated: %w", n-1, err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is something after the list")
+		return errors.New("unexpected text after the list")
 	}
 	return nil
 }
@@ -161,7 +161,7 @@ func eachRecord(file *bufio.Reader, ignoreUnknown bool, fn func(row) error) erro
 	for i, name := range head {
 		names[i] = strings.TrimSpace(name)
 		if _, twice := named[names[i]]; twice {
-			return fmt.Errorf("line 1: the column %q is there twice", names[i])
+			return fmt.Errorf("line 1: column %q appears twice", names[i])
 		}
 		named[names[i]] = ""
 	}
@@ -175,7 +175,7 @@ func eachRecord(file *bufio.Reader, ignoreUnknown bool, fn func(row) error) erro
 		}
 		if broken := new(csv.ParseError); errors.As(err, &broken) {
 			if errors.Is(broken.Err, csv.ErrQuote) && broken.StartLine != broken.Line {
-				return fmt.Errorf("line %d: a quote that is opened here is not closed", broken.StartLine)
+				return fmt.Errorf("line %d: a quote opened here is not closed", broken.StartLine)
 			}
 			if err := fn(row{where: fmt.Sprintf("line %d", broken.Line), wrong: broken.Err}); err != nil {
 				return err

@@ -88,13 +88,13 @@ func (s *service) connectionMetrics() []prometheus.Collector {
 		return fair.State{}
 	}
 	return []prometheus.Collector{
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_connections", Help: "Connections that the public listener holds."},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_connections", Help: "Open connections of the public listener."},
 			func() float64 { return float64(state().InUse) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_connections_limit", Help: "How many connections the public listener may hold."},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_connections_limit", Help: "Maximum connections of the public listener."},
 			func() float64 { return float64(state().Most) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_connections_closed_total", Help: "Connections of the public listener that were closed for others, because the ceiling was reached."},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_connections_closed_total", Help: "Connections of the public listener closed to make room for others at the limit."},
 			func() float64 { return float64(state().Evicted) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_connections_refused_total", Help: "Connections that were closed at once, because their client had its share of the ceiling."},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_connections_refused_total", Help: "Connections closed at once because their client already had its share."},
 			func() float64 { return float64(state().Refused) }),
 	}
 }

@@ -18,11 +18,11 @@ import (
 )
 
 type configCommand struct {
-	Check configCheckCommand `cmd:"" help:"Check a config file: everything that is wrong with it, each with its line and column."`
+	Check configCheckCommand `cmd:"" help:"Check a config file and report every problem with its line and column."`
 }
 
 type configCheckCommand struct {
-	File string `arg:"" placeholder:"FILE" help:"The file that STAYKEY_CONFIG names."`
+	File string `arg:"" placeholder:"FILE" help:"The file in STAYKEY_CONFIG."`
 }
 
 // Run reads the file as a start would, with the environment's variables.
@@ -48,17 +48,17 @@ func (c *configCheckCommand) Run(io *streams) error {
 		}
 		_, _ = fmt.Fprintf(io.out, "%s: %s, %d secrets%s\n", name, format, len(source.Secrets), notes)
 	}
-	_, _ = fmt.Fprintf(io.out, "%s is right: %d sources\n", c.File, len(set.Sources))
+	_, _ = fmt.Fprintf(io.out, "%s is valid: %d sources\n", c.File, len(set.Sources))
 	return nil
 }
 
 type mapCommand struct {
 	Format     string            `required:"" placeholder:"FORMAT" help:"staykey, a preset, or the path of a .jq file."`
-	Payload    string            `arg:"" optional:"" default:"-" placeholder:"FILE" help:"What the PMS posted; - or nothing is standard input."`
+	Payload    string            `arg:"" optional:"" default:"-" placeholder:"FILE" help:"The payload that the PMS posted; - or nothing reads standard input."`
 	Query      map[string]string `placeholder:"NAME=VALUE" help:"Parameters of the webhook's URL."`
 	Header     map[string]string `placeholder:"NAME=VALUE" help:"Headers of the webhook."`
 	Form       bool              `help:"The payload is a URL-encoded form."`
-	Fetched    map[string]string `placeholder:"KIND=FILE" help:"Documents that were fetched, as JSON files by kind."`
+	Fetched    map[string]string `placeholder:"KIND=FILE" help:"Fetched documents, as JSON files by kind."`
 	EveryGuest bool              `help:"As with guests.every_guest."`
 }
 

@@ -58,7 +58,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 	all := []prometheus.Collector{
 		pool("staykey_database_connections_in_use", "Connections of the pool that are in use.", func() float64 { return float64(s.store.Pool().Stat().AcquiredConns()) }),
 		pool("staykey_database_connections_max", "Connections that the pool may open.", func() float64 { return float64(s.store.Pool().Stat().MaxConns()) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_database_connection_wait_seconds_total", Help: "How long statements have waited for a connection of the pool."},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_database_connection_wait_seconds_total", Help: "Time that statements waited for a connection of the pool."},
 			func() float64 { return s.store.Pool().Stat().AcquireDuration().Seconds() }),
 		newStateCollector(s.store, func() []string { return slices.Sorted(maps.Keys(s.sources.Load().Sources)) }, s.databaseGone), s.sweepInterval(),
 		readyCollector{s},
@@ -82,15 +82,15 @@ const (
 )
 
 var (
-	eventsWaiting    = prometheus.NewDesc("staykey_events_waiting", "Events that are not applied yet, counted to 10,000.", nil, nil)
-	eventsWaitingAge = prometheus.NewDesc("staykey_events_waiting_age_seconds", "How long the oldest event that is not applied yet has waited.", nil, nil)
+	eventsWaiting    = prometheus.NewDesc("staykey_events_waiting", "Events not yet applied, counted up to 10,000.", nil, nil)
+	eventsWaitingAge = prometheus.NewDesc("staykey_events_waiting_age_seconds", "Age of the oldest event not yet applied.", nil, nil)
 	keysByStatus     = prometheus.NewDesc("staykey_mobile_keys", "Mobile keys by status, as of some seconds ago.", []string{"status"}, nil)
-	keysDue          = prometheus.NewDesc("staykey_mobile_keys_due", "Mobile keys that a worker could take up now, counted to 10,000.", nil, nil)
-	keysDueAge       = prometheus.NewDesc("staykey_mobile_keys_due_age_seconds", "How long the one of them that was due first has been due.", nil, nil)
-	sweepHeldBack    = prometheus.NewDesc("staykey_sweep_held_back", "Keys that the last sweep of any replica found missing at Seam and left alone, because they were too many at once.", nil, nil)
+	keysDue          = prometheus.NewDesc("staykey_mobile_keys_due", "Mobile keys that a worker could claim now, counted up to 10,000.", nil, nil)
+	keysDueAge       = prometheus.NewDesc("staykey_mobile_keys_due_age_seconds", "How long the first of them has been due.", nil, nil)
+	sweepHeldBack    = prometheus.NewDesc("staykey_sweep_held_back", "Keys that the last sweep of any replica found missing at Seam and left alone, because too many were missing at once.", nil, nil)
 	sweepAge         = prometheus.NewDesc("staykey_sweep_age_seconds", "How long ago the last sweep of any replica began; 0 if there was none yet.", nil, nil)
-	sourceSilence    = prometheus.NewDesc("staykey_source_silence_seconds", "How long ago a source of the configuration last sent a webhook that was kept; absent if it has never sent one.", []string{"source"}, nil)
-	jobsWaiting      = prometheus.NewDesc("staykey_fetch_jobs", "Events that wait for documents of their PMS, counted to 10,000.", nil, nil)
+	sourceSilence    = prometheus.NewDesc("staykey_source_silence_seconds", "Time since a configured source last sent a webhook that was stored; absent if it never did.", []string{"source"}, nil)
+	jobsWaiting      = prometheus.NewDesc("staykey_fetch_jobs", "Events waiting for documents from their PMS, counted up to 10,000.", nil, nil)
 )
 
 // readingState is the context of what a scrape reads from the database. It has ended already while Postgres is known not to answer: a scrape

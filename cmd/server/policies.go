@@ -118,7 +118,7 @@ func (s *service) orphans(ctx context.Context, set sourceSet) ([]orphan, error) 
 
 // problem says what is wrong with a source that has no entry, and what to do.
 func (o orphan) problem() string {
-	return fmt.Sprintf("source %q is in use and has no entry (%s): no change or cancel of its PMS arrives, and its keys keep their last policy", o.Source, o.SourceInUse)
+	return fmt.Sprintf("source %q is in use and has no entry (%s): changes and cancels from its PMS no longer arrive, and its keys keep their last policy", o.Source, o.SourceInUse)
 }
 
 const orphanRemedy = "restore its entry, or replace it by {name: ..., retired: true}: then its keys keep their policy until check-out; a new name is a new source"
@@ -139,7 +139,7 @@ func (s *service) reportOrphans(ctx context.Context) {
 	}
 }
 
-// dropped returns why a set can't replace the present one: a source in use would vanish without a word.
+// dropped returns why a set can't replace the present one: a source in use would vanish silently.
 func (s *service) dropped(ctx context.Context, set sourceSet) error {
 	list, err := s.orphans(ctx, set)
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *service) dropped(ctx context.Context, set sourceSet) error {
 func (d *diagnosis) orphans(ctx context.Context) {
 	list, err := d.service.orphans(ctx, *d.service.sources.Load())
 	if err != nil {
-		d.found("source", admin.LevelError, "all", "see that Postgres runs", "sources in use can't be read: %v", err)
+		d.found("source", admin.LevelError, "all", "check that Postgres runs", "sources in use can't be read: %v", err)
 		return
 	}
 	for _, o := range list {

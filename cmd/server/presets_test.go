@@ -496,12 +496,12 @@ func TestImport(t *testing.T) {
 		file, want string
 		more       []string
 	}{
-		{rows, "4 rows: 3 would be applied, 0 are older than what is known, and would change nothing, 0 were imported before, 1 are wrong", []string{"--dry-run"}},
-		{listings, "2 rows: 1 were applied, 0 were older than what is known, and changed nothing, 0 were imported before, 1 are wrong", nil},
-		{rows, "4 rows: 3 were applied, 0 were older than what is known, and changed nothing, 0 were imported before, 1 are wrong", nil},
+		{rows, "4 rows: 3 would be applied, 0 are outdated and would change nothing, 0 already imported, 1 invalid", []string{"--dry-run"}},
+		{listings, "2 rows: 1 were applied, 0 were outdated and changed nothing, 0 already imported, 1 invalid", nil},
+		{rows, "4 rows: 3 were applied, 0 were outdated and changed nothing, 0 already imported, 1 invalid", nil},
 		// What was true a year ago changes nothing of what is known by now.
-		{rows, "4 rows: 0 were applied, 3 were older than what is known", []string{"--as-of", "2020-01-01T00:00:00Z"}},
-		{rows, "4 rows: 0 were applied, 0 were older than what is known, and changed nothing, 3 were imported before, 1 are wrong", nil},
+		{rows, "4 rows: 0 were applied, 3 were outdated", []string{"--as-of", "2020-01-01T00:00:00Z"}},
+		{rows, "4 rows: 0 were applied, 0 were outdated and changed nothing, 3 already imported, 1 invalid", nil},
 	} {
 		code, said := imports(c.file, c.more...)
 		if code != 1 || !strings.Contains(said, c.want) || !strings.Contains(said, "line ") {

@@ -123,16 +123,16 @@ func (r *readiness) causes(refused intake.Refusals) map[string]string {
 	case r.lastError != nil:
 		causes[store.CauseOf(r.lastError)] = r.lastError.Error()
 	case r.last.SchemaVersion < migrations.Latest():
-		causes[store.CauseSchema] = fmt.Sprintf("the database has the schema %d and this version needs %d: run staykey migrate", r.last.SchemaVersion, migrations.Latest())
+		causes[store.CauseSchema] = fmt.Sprintf("the database has schema %d, but this version needs %d: run staykey migrate", r.last.SchemaVersion, migrations.Latest())
 	}
 	if refused.Count > 1 && r.now().Sub(refused.Last) < failedLately {
-		causes[store.CauseOf(refused.Err)] = fmt.Sprintf("%d commits in a row have failed, the last with: %v", refused.Count, refused.Err)
+		causes[store.CauseOf(refused.Err)] = fmt.Sprintf("%d consecutive commits failed, the last with: %v", refused.Count, refused.Err)
 	}
 	if r.lastError == nil && r.last.ClockOffset.Abs() > clockTolerance {
-		causes[causeClock] = fmt.Sprintf("this machine's clock is %s off the database's: have both keep time by NTP", r.last.ClockOffset.Round(time.Second))
+		causes[causeClock] = fmt.Sprintf("this machine's clock is %s off the database's: synchronise both by NTP", r.last.ClockOffset.Round(time.Second))
 	}
 	if !r.fullSince.IsZero() && r.now().Sub(r.fullSince) > fullFor {
-		causes[causeConnections] = fmt.Sprintf("all %d connections of the public listener are in use: see who holds them", maxConnections)
+		causes[causeConnections] = fmt.Sprintf("all %d connections of the public listener are in use: find the clients that hold them", maxConnections)
 	}
 	return causes
 }
@@ -152,7 +152,7 @@ func (r *readiness) clockIsWrong() bool {
 	return c != nil && c.causes[causeClock] != ""
 }
 
-// databaseGone tells whether Postgres was found not to answer.
+// databaseGone reports whether Postgres was found not to answer.
 func (s *service) databaseGone() bool { return s.notReady()[store.CauseUnreachable] != "" }
 
 // ready is the answer of /readyz. Trouble at Seam is detail: webhooks must go on.
@@ -160,7 +160,7 @@ func (s *service) ready(context.Context) handlers.Readiness {
 	r := handlers.Readiness{Ready: true, Detail: map[string]string{"postgres": "ok", "migrations": "ok", "workers": "ok", "seam": "ok"}}
 	for name, source := range s.sources.Load().Sources {
 		if source.Insecure {
-			r.Detail["source "+name] = "takes webhooks from anybody: verify.method is none"
+			r.Detail["source "+name] = "accepts webhooks from anybody: verify.method is none"
 		}
 	}
 	for cause, text := range s.notReady() {
@@ -225,7 +225,7 @@ func (s *service) watchSeam(ctx context.Context) {
 }
 
 var (
-	readyDesc       = prometheus.NewDesc("staykey_ready", "1 while webhooks can be kept, as /readyz says, else 0.", nil, nil)
+	readyDesc       = prometheus.NewDesc("staykey_ready", "1 while webhooks can be stored, as /readyz reports, else 0.", nil, nil)
 	notReadyDesc    = prometheus.NewDesc("staykey_not_ready", "1 for each cause of not being ready, 0 for the others.", []string{"cause"}, nil)
 	clockOffsetDesc = prometheus.NewDesc("staykey_clock_offset_seconds", "How far this machine's clock is ahead of the database's; not a number while that can't be read.", nil, nil)
 )

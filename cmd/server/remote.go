@@ -30,7 +30,7 @@ import (
 type remote struct {
 	URL       string `env:"STAYKEY_URL" placeholder:"URL" default:"http://127.0.0.1:8080" help:"The running service; default ${default}."`
 	TokenFile string `placeholder:"FILE" help:"File with the token; default: STAYKEY_TOKEN, else STAYKEY_ADMIN_TOKEN."`
-	JSON      bool   `name:"json" help:"Print what the service answers, as JSON."`
+	JSON      bool   `name:"json" help:"Print the service's answer as JSON."`
 }
 
 // remoteTimeout is how long the service may take: a diagnosis asks Seam and itself.
@@ -82,7 +82,7 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 		return nil, date, err
 	}
 	if token == "" {
-		return nil, date, configProblems{"STAYKEY_TOKEN: is required to ask " + r.URL}
+		return nil, date, configProblems{"STAYKEY_TOKEN: is required for " + r.URL}
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	if body != nil {
@@ -90,7 +90,7 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 	}
 	resp, err := http.DefaultClient.Do(req) // #nosec G704 -- the admin's own service
 	if err != nil {
-		return nil, date, fmt.Errorf("%s can't be reached: is the service running, and is STAYKEY_URL right? %w", r.URL, unwrapURL(err))
+		return nil, date, fmt.Errorf("%s can't be reached: check that the service runs and that STAYKEY_URL is right: %w", r.URL, unwrapURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	date, _ = http.ParseTime(resp.Header.Get("Date"))
@@ -107,7 +107,7 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 		err = json.Unmarshal(raw, into)
 	}
 	if err != nil {
-		return nil, date, fmt.Errorf("%s answers what is not staykey's: %w", r.URL, err)
+		return nil, date, fmt.Errorf("%s does not answer like staykey: %w", r.URL, err)
 	}
 	return raw, date, nil
 }
@@ -123,10 +123,10 @@ func unwrapURL(err error) error {
 func refusal(address string, resp *http.Response, raw []byte) error {
 	var p handlers.Problem
 	if json.Unmarshal(raw, &p) != nil || p.Detail == "" {
-		return fmt.Errorf("%s answers %s, and not as staykey does: see STAYKEY_URL", address, resp.Status)
+		return fmt.Errorf("%s answers %s, and not like staykey: check STAYKEY_URL", address, resp.Status)
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
-		return fmt.Errorf("%s does not accept the token: set STAYKEY_TOKEN to one of STAYKEY_ADMIN_TOKEN, or to one of its config file", address)
+		return fmt.Errorf("%s refuses the token: set STAYKEY_TOKEN to a token from its STAYKEY_ADMIN_TOKEN or config file", address)
 	}
 	text := p.Detail
 	for _, e := range p.Errors {
@@ -170,15 +170,15 @@ func query(pairs ...string) url.Values {
 
 type reservationsCommand struct {
 	Query     string `arg:"" optional:"" help:"Part of a reservation id, listing id, guest's e-mail or name."`
-	Source    string `help:"Only of this source." placeholder:"NAME"`
+	Source    string `help:"Only this source." placeholder:"NAME"`
 	Key       string `name:"key" help:"Only with this key status, such as waiting or attention." placeholder:"STATUS"`
 	Status    string `help:"Only confirmed or cancelled." placeholder:"STATUS"`
-	Listing   string `help:"Only of this listing." placeholder:"ID"`
-	Email     string `help:"Only of this guest." placeholder:"ADDRESS"`
+	Listing   string `help:"Only this listing." placeholder:"ID"`
+	Email     string `help:"Only this guest." placeholder:"ADDRESS"`
 	CheckInTo string `name:"check-in-to" help:"Only with check-in before this day or instant." placeholder:"WHEN"`
 	From      string `name:"check-in-from" help:"Only with check-in from this day or instant on." placeholder:"WHEN"`
-	Limit     int    `default:"50" help:"How many at most, 1 to 500; default ${default}."`
-	Cursor    string `help:"Go on behind a page: the next_cursor that it ended with."`
+	Limit     int    `default:"50" help:"Maximum number, 1 to 500; default ${default}."`
+	Cursor    string `help:"Continue from this next_cursor."`
 	Remote    remote `embed:""`
 }
 
@@ -199,7 +199,7 @@ func (c *reservationsCommand) Run(ctx context.Context, out *streams) error {
 func showList[T any](r remote, out io.Writer, raw []byte, list handlers.List[T], header string, line func(io.Writer, T)) error {
 	return r.show(out, raw, func(w io.Writer) {
 		if len(list.Items) == 0 {
-			_, _ = fmt.Fprintln(w, "none found")
+			_, _ = fmt.Fprintln(w, "no results")
 			return
 		}
 		_, _ = fmt.Fprintln(w, header)
@@ -274,7 +274,7 @@ func (s story) tell(w io.Writer) {
 		line("last error", "%s", *k.LastError)
 	}
 	if k.NextAttemptAt != nil {
-		line("next attempt", "%s, after %d", *k.NextAttemptAt, k.Attempts)
+		line("next attempt", "%s (%d failed so far)", *k.NextAttemptAt, k.Attempts)
 	}
 	if k.AccessSchedule != nil {
 		line("access", "%s to %s", k.AccessSchedule.StartsAt, k.AccessSchedule.EndsAt)
@@ -290,7 +290,7 @@ func (s story) tell(w io.Writer) {
 	decided("held", s.Overrides.Held)
 	decided("revoked", s.Overrides.Revoked)
 	if w := s.Overrides.Window; w != nil {
-		decided("other times", &w.Word)
+		decided("custom access times", &w.Word)
 		line("", "access from %s until %s", cmp.Or(text(w.StartsAt), "check-in"), cmp.Or(text(w.EndsAt), "check-out"))
 	}
 	settled := slices.Contains([]string{store.KeyIssued, store.KeyActive, store.KeyRevoked, store.KeyExpired}, k.Status)
@@ -298,9 +298,9 @@ func (s story) tell(w io.Writer) {
 	case s.PlanError != "":
 		line("plan", "%s", s.PlanError)
 	case len(s.Plan) == 0 && settled:
-		line("plan", "nothing to do: Seam has it as it should be")
+		line("plan", "no changes needed")
 	case len(s.Plan) == 0:
-		line("plan", "nothing that can be done at Seam now: the key is %s", k.Status)
+		line("plan", "no changes possible at Seam now: the key is %s", k.Status)
 	}
 	for i, call := range s.Plan {
 		line(map[bool]string{true: "plan"}[i == 0], "%s: %s", call.Path, call.Reason)
@@ -319,13 +319,13 @@ func (s story) tell(w io.Writer) {
 }
 
 type eventsCommand struct {
-	Source      string `help:"Only of this source." placeholder:"NAME"`
+	Source      string `help:"Only this source." placeholder:"NAME"`
 	Status      string `help:"Only accepted, applied, superseded, ignored or rejected." placeholder:"STATUS"`
-	Type        string `help:"Only of this type." placeholder:"TYPE"`
+	Type        string `help:"Only this type." placeholder:"TYPE"`
 	Reservation string `help:"Only about this reservation." placeholder:"ID"`
 	Listing     string `help:"Only about this listing." placeholder:"ID"`
-	Limit       int    `default:"50" help:"How many at most, 1 to 500; default ${default}."`
-	Cursor      string `help:"Go on behind a page: the next_cursor that it ended with."`
+	Limit       int    `default:"50" help:"Maximum number, 1 to 500; default ${default}."`
+	Cursor      string `help:"Continue from this next_cursor."`
 	Remote      remote `embed:""`
 }
 
@@ -378,7 +378,7 @@ func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
 		_, _ = fmt.Fprintf(w, "\n%d ok, %d warnings, %d errors\n", counts[admin.LevelOK], counts[admin.LevelWarning], counts[admin.LevelError])
 	})
 	if err == nil && !d.OK {
-		return fmt.Errorf("%d of %d checks have found an error", counts[admin.LevelError], len(d.Findings))
+		return fmt.Errorf("%d of %d checks failed", counts[admin.LevelError], len(d.Findings))
 	}
 	return err
 }
@@ -399,7 +399,7 @@ func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
 		_, _ = fmt.Fprintf(w, "erased from %d reservations, %d other events and %d waiting ones; %s\n", e.Reservations, e.Bodies, e.Waiting, e.Identity)
 	})
 	if err == nil && !e.Found {
-		return fmt.Errorf("nothing is known of %s, here or at Seam: is the address spelt right, or was it erased before?", c.Email)
+		return fmt.Errorf("nothing is stored for %s, here or at Seam: check the spelling; it may already be erased", c.Email)
 	}
 	return err
 }

@@ -19,7 +19,7 @@ type gateCommand struct {
 	Gate     string `arg:"" help:"The gate, such as paid."`
 	State    string `arg:"" enum:"open,closed,unknown,default" help:"open, closed, unknown, or default: take a person's decision back, so that the PMS and programs decide."`
 	Evidence string `help:"How you know." placeholder:"TEXT"`
-	Author   string `help:"The person who decides. Without one it is a program's word, which the PMS's next event replaces." placeholder:"NAME"`
+	Author   string `help:"The person who decides. Without one, the PMS's next event replaces it." placeholder:"NAME"`
 	Remote   remote `embed:""`
 }
 

@@ -16,9 +16,9 @@ import (
 )
 
 type subscriptionsCommand struct {
-	List    subscriptionsListCommand   `cmd:"" default:"withargs" help:"List the subscriptions and how their receivers are doing (the default)."`
+	List    subscriptionsListCommand   `cmd:"" default:"withargs" help:"List subscriptions and their receivers' status (the default)."`
 	Test    subscriptionTestCommand    `cmd:"" help:"Send a test message; exit 1 if it is not delivered."`
-	Enable  subscriptionEnableCommand  `cmd:"" help:"Enable a subscription: what it has not been told is sent."`
+	Enable  subscriptionEnableCommand  `cmd:"" help:"Enable a subscription and send everything that it missed."`
 	Disable subscriptionDisableCommand `cmd:"" help:"Disable a subscription: nothing is sent until it is enabled."`
 }
 
@@ -76,7 +76,7 @@ func subscriptionPath(name, verb string) string {
 
 type subscriptionEnableCommand struct {
 	Name   string `arg:"" help:"The subscription."`
-	Reason string `help:"Why, for the audit log." placeholder:"TEXT"`
+	Reason string `help:"Reason, for the audit log." placeholder:"TEXT"`
 	Remote remote `embed:""`
 }
 
@@ -87,7 +87,7 @@ func (c *subscriptionEnableCommand) Run(ctx context.Context, out *streams) error
 
 type subscriptionDisableCommand struct {
 	Name   string `arg:"" help:"The subscription."`
-	Reason string `help:"Why, for the audit log." placeholder:"TEXT"`
+	Reason string `help:"Reason, for the audit log." placeholder:"TEXT"`
 	Remote remote `embed:""`
 }
 
@@ -102,23 +102,23 @@ func (r remote) switchSubscription(ctx context.Context, out *streams, name, verb
 	if err != nil {
 		return err
 	}
-	return r.show(out.out, raw, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s is %s, %d stays wait\n", s.Name, s.State, s.Waiting) })
+	return r.show(out.out, raw, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s is %s, %d stays waiting\n", s.Name, s.State, s.Waiting) })
 }
 
 type deliveriesCommand struct {
 	List   deliveriesListCommand `cmd:"" default:"withargs" help:"List messages to subscriptions, newest first (the default)."`
 	Show   deliveryShowCommand   `cmd:"" help:"Show one message with its attempts and its body."`
-	Resend deliveryResendCommand `cmd:"" help:"Send a message again, or the newer state that has taken its place."`
+	Resend deliveryResendCommand `cmd:"" help:"Resend a message, or the newer state that replaced it."`
 }
 
 type deliveriesListCommand struct {
 	Subscription string `help:"Only to this subscription." placeholder:"NAME"`
 	Status       string `help:"Only waiting, delivered or dropped." placeholder:"STATUS"`
 	Type         string `help:"Only of this type, such as mobile_key.ready." placeholder:"TYPE"`
-	Source       string `help:"Only about this source." placeholder:"NAME"`
+	Source       string `help:"Only this source." placeholder:"NAME"`
 	Reservation  string `help:"Only about this reservation." placeholder:"ID"`
-	Limit        int    `default:"50" help:"How many at most, 1 to 500; default ${default}."`
-	Cursor       string `help:"Continue after a page: the next_cursor that it ended with."`
+	Limit        int    `default:"50" help:"Maximum number, 1 to 500; default ${default}."`
+	Cursor       string `help:"Continue from this next_cursor."`
 	Remote       remote `embed:""`
 }
 
@@ -184,6 +184,6 @@ func (c *deliveryResendCommand) Run(ctx context.Context, out *streams) error {
 		return err
 	}
 	return c.Remote.show(out.out, raw, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "%s to %s is sent again: %s\n", d.Type, d.Subscription, d.DeliveryID)
+		_, _ = fmt.Fprintf(w, "%s to %s resent: %s\n", d.Type, d.Subscription, d.DeliveryID)
 	})
 }

@@ -61,16 +61,16 @@ func TestCommandsForAdmins(t *testing.T) {
 	if status != 0 {
 		t.Errorf("exit %d", status)
 	}
-	if out, _, _ := command(t, at, "reservations", "nobody"); out != "none found\n" {
+	if out, _, _ := command(t, at, "reservations", "nobody"); out != "no results\n" {
 		t.Errorf("nobody: %q", out)
 	}
 	out, _, _ = command(t, at, "reservation", "default", "3333122-433")
-	mustSay(t, "reservation", out, "issued", "nothing to do: Seam has it as it should be", "reservation.created applied", "/acs/credentials/create: ok (the ACS user has no mobile key)")
+	mustSay(t, "reservation", out, "issued", "no changes needed", "reservation.created applied", "/acs/credentials/create: ok (the ACS user has no mobile key)")
 	if strings.Index(out, "reservation.created applied") > strings.Index(out, "/acs/credentials/create") {
 		t.Error("the story is not told from its beginning")
 	}
 	out, _, _ = command(t, at, "audit", "--action", "erase_guest")
-	mustSay(t, "audit", out, "none found")
+	mustSay(t, "audit", out, "no results")
 	out, _, _ = command(t, at, "events", "--status", "rejected")
 	mustSay(t, "events", out, "rejected", "data.reservation_id: is required")
 	for _, args := range [][]string{{"reservations"}, {"reservation", "default", "3333122-433"}, {"events"}, {"doctor"}} {
@@ -86,9 +86,9 @@ func TestCommandsForAdmins(t *testing.T) {
 		says string
 	}{
 		"no such reservation": {at, []string{"reservation", "default", "none"}, 1, "reservation not found"},
-		"a wrong token":       {[]string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=x"}, []string{"reservations"}, 1, "does not accept the token"},
+		"a wrong token":       {[]string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=x"}, []string{"reservations"}, 1, "refuses the token"},
 		"erasing a part":      {at, []string{"erase-guest", "@example.com"}, 1, "guest_email: must be one complete e-mail address"},
-		"erasing nobody":      {at, []string{"erase-guest", "nobody@example.com"}, 1, "nothing is known of nobody@example.com"},
+		"erasing nobody":      {at, []string{"erase-guest", "nobody@example.com"}, 1, "nothing is stored for nobody@example.com"},
 		"erasing a live stay": {at, []string{"erase-guest", "jane@example.com"}, 1, "stays of this guest are not over"},
 		"a wrong parameter":   {at, []string{"reservations", "--key", "lost"}, 1, "query.key_status"},
 		"nobody there":        {[]string{"STAYKEY_URL=http://127.0.0.1:1"}, []string{"doctor"}, 1, "can't be reached"},
@@ -129,18 +129,18 @@ func TestDoctor(t *testing.T) {
 		out, _, status = command(t, at, "doctor")
 		return strings.Contains(out, "default/bare")
 	})
-	mustSay(t, "the doctor", out, "acs_system_disconnected", "reconnect it in the Seam console", "default/2222222-2222: Seam knows no access group 666666-6666", "default/bare: it has no access groups: its guests get no key")
+	mustSay(t, "the doctor", out, "acs_system_disconnected", "reconnect it in the Seam console", "default/2222222-2222: Seam does not know access group 666666-6666", "default/bare: no access groups: its guests get no key")
 	if status != 1 {
 		t.Errorf("a service with errors: exit %d", status)
 	}
 	events, _, _ := command(t, at, "events", "--type", "staykey.test")
-	mustSay(t, "events", events, "ignored", "a test event of ours")
+	mustSay(t, "events", events, "ignored", "test event (no effect)")
 	if strings.Contains(p.log.String(), e2eToken) {
 		t.Error("the log shows the token")
 	}
 }
 
-// A token of the config file works as soon as the file is read anew, and no longer than it is in it.
+// A token of the config file works as soon as the file is read again, and no longer than it is in it.
 func TestTokensOfTheConfigFile(t *testing.T) {
 	t.Parallel()
 	made, entry, status := command(t, nil, "token", "new", "--name", "desk", "--scope", "read", "--source", "default")
@@ -197,11 +197,11 @@ func TestConfigTokens(t *testing.T) {
 		want string
 	}{
 		"no name":       {"tokens: [{hash: " + hash + "}]", `:1:10: tokens[0].name: "" must be letters`},
-		"twice":         {"tokens: [{name: a, hash: " + hash + "}, {name: a, hash: " + hash + "}]", `tokens[1].name: "a" comes twice`},
+		"twice":         {"tokens: [{name: a, hash: " + hash + "}, {name: a, hash: " + hash + "}]", `tokens[1].name: "a" is defined twice`},
 		"in clear":      {"tokens: [{name: a, hash: secret}]", "tokens[0].hash: must be \"sha256:\" and 64 hex digits"},
 		"another scope": {"tokens: [{name: a, hash: " + hash + ", scope: all}]", `tokens[0].scope: "all" must be read, write or gates`},
 		"no source":     {"tokens: [{name: a, hash: " + hash + ", sources: []}]", "tokens[0].sources: must name at least one"},
-		"a strange one": {"tokens: [{name: a, hash: " + hash + ", sources: [nobody]}]", `tokens[0].sources[0]: "nobody" is no source`},
+		"a strange one": {"tokens: [{name: a, hash: " + hash + ", sources: [nobody]}]", `tokens[0].sources[0]: "nobody" is not a source`},
 		"unknown key":   {"tokens: [{name: a, hash: " + hash + ", role: admin}]", "role"},
 		"right":         {"tokens: [{name: a, hash: " + hash + ", scope: write, sources: [default]}]", ""},
 	} {

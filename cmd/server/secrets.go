@@ -15,8 +15,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// The well-known development secrets are no secrets: they are in the README. They work only where nothing but the
-// simulator can be reached with them, and nobody but this machine can use them (see config.wellKnownFit).
+// The well-known development secrets are no secrets: they are in the README. They work only where only the
+// simulator can be reached with them, and only this machine can use them (see config.wellKnownFit).
 const (
 	devWebhookSecret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE=" // #nosec G101 -- see above
 	devAdminToken    = "staykey-development-admin-token"                    // #nosec G101 -- see above
@@ -28,7 +28,7 @@ const (
 	composePostgresHost = "postgres"
 )
 
-const wellKnownRefused = "is a well-known development secret, which anybody can read in the README: set one of your own"
+const wellKnownRefused = "is a well-known development secret from the README: set your own"
 
 // madeSecrets says which secrets the operator left out and a development start makes.
 type madeSecrets struct{ webhook, admin bool }
@@ -158,6 +158,6 @@ func (c config) refuseTrialPassword(problems *configProblems) {
 		return
 	}
 	if parsed.ConnConfig.Password == composePassword && parsed.ConnConfig.Host == composePostgresHost {
-		problems.add("DATABASE_URL", "has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD (openssl rand -hex 24), and give a Postgres that exists already the same one with ALTER ROLE staykey PASSWORD '...'")
+		problems.add("DATABASE_URL", "has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD (openssl rand -hex 24), and set the same one on an existing Postgres with ALTER ROLE staykey PASSWORD '...'")
 	}
 }

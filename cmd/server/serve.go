@@ -357,7 +357,7 @@ func (s *service) reloadSources(ctx context.Context) {
 	s.log.Info("configuration reloaded", "sources", names)
 }
 
-// full tells whether a new client of the public listener would be refused.
+// full reports whether a new client of the public listener would be refused.
 func (s *service) full() bool {
 	l := s.listener.Load()
 	return l != nil && l.ceiling.Full()
@@ -393,7 +393,7 @@ func troubles(p admin.Provisioning) map[string]string {
 		said["access_systems"] = fmt.Sprintf("%d disconnected, the first is %s: reconnect it in the Seam console", n, p.Disconnected[0].ACSSystemID)
 	}
 	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
-		said["sweep"] = fmt.Sprintf("%d keys are missing at Seam, too many at once to be repaired unasked: see whether the access system is the right one, then reconcile reservations by hand", p.LastSweep.HeldBack)
+		said["sweep"] = fmt.Sprintf("%d keys are missing at Seam, too many at once for automatic repair: check that the access system is the right one, then reconcile reservations by hand", p.LastSweep.HeldBack)
 	}
 	return said
 }

@@ -37,7 +37,7 @@ func (s sourceSet) of(name string) pms.Source {
 	return pms.Source{Name: name, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
 }
 
-// names tells whether the configuration has an entry for a source, retired or not.
+// names reports whether the configuration has an entry for a source, retired or not.
 func (s sourceSet) names(source string) bool {
 	_, known := s.Sources[source]
 	_, retired := s.Retired[source]
@@ -63,7 +63,7 @@ func loadSources(path, secret string, getenv func(string) string, problems *conf
 		source, retired := r.read()
 		_, twice := set.Sources[source.Name]
 		if _, again := set.Retired[source.Name]; twice || again {
-			r.wrong("name", "%q comes twice", source.Name)
+			r.wrong("name", "%q is defined twice", source.Name)
 		}
 		if retired {
 			set.Retired[source.Name] = source
@@ -173,14 +173,14 @@ func (r sourceReader) verifier(s *pms.Source) {
 	v.done()
 	if settings.Method == "none" {
 		if !s.Insecure {
-			v.wrong("method", "none lets anybody open doors: say insecure: true beside it, on the source, if that is what you want")
+			v.wrong("method", "none lets anybody open doors: if you want that, set insecure: true on the source")
 		}
 		s.Verifier = pms.Anybody{}
 		return
 	}
 	if s.Insecure {
 		s.Insecure = false
-		r.wrong("insecure", "is for verify.method none alone")
+		r.wrong("insecure", "is only allowed with verify.method none")
 	}
 	verifier, problems := pms.NewVerifier(settings, secrets)
 	for _, p := range problems {
@@ -313,9 +313,9 @@ func (r sourceReader) statuses(statuses pms.Statuses) {
 			case !slices.Contains(pms.StatusClasses, class):
 				m.fail(nodes[i], name, "%q must be one of %s", class, strings.Join(pms.StatusClasses, ", "))
 			case class == "other":
-				m.fail(nodes[i], name, "a status that nobody knows neither makes a key nor takes one away")
+				m.fail(nodes[i], name, "an unknown status neither creates nor removes a key")
 			case class == "block" && means == pms.Confirmed:
-				m.fail(nodes[i], name, "a part of the calendar that is blocked has no guest to make a key for")
+				m.fail(nodes[i], name, "a blocked part of the calendar has no guest to create a key for")
 			case said[class] != "":
 				m.fail(nodes[i], name, "%q can't both hold a key and revoke it", class)
 			}
@@ -352,7 +352,7 @@ func (r sourceReader) fetch(f *pms.Format) *pms.FetchSettings {
 		return nil
 	}
 	if f == nil || f.Fetch == nil {
-		r.wrong("fetch", "the format of this source fetches nothing")
+		r.wrong("fetch", "the source's format fetches no documents")
 		return nil
 	}
 	s := pms.FetchSettings{

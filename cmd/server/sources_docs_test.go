@@ -116,8 +116,8 @@ func TestMapAndConfigCheck(t *testing.T) {
 		"what was dropped":         {[]string{"map", "--format", "uplisting"}, `{"id": 1, "status": "confirmed", "check_in": "2026-01-01", "arrival_time": "late"}`, 0, []string{`"field": "reservation.check_in.time"`, `"check_in": "2026-01-01"`}},
 		"good items beside bad":    {[]string{"map", "--format", "lodgify"}, `[{"action": "booking_change", "booking": {"id": 1, "status": "Declined"}}, {"action": "booking_change", "booking": {"id": 2, "status": "Booked", "date_arrival": "bad"}}]`, 2, []string{`"status": "cancelled"`, `"where": "[1].reservation"`, `"reservation_id": "2"`, "[1].reservation.check_in: must be"}},
 		"a program that fails":     {[]string{"map", "--format", wrong}, `[1]`, 1, []string{"wrong.jq failed: expected an object but got: array"}},
-		"no such format":           {[]string{"map", "--format", "nobody"}, `{}`, 1, []string{`"nobody" is no format: it must be staykey, one of apaleo,`}},
-		"a config that is right":   {[]string{"config", "check", write("right.yaml", "sources:\n  - name: a\n    format: mews\n    verify: {method: none}\n    insecure: true\n")}, "", 0, []string{"a: mews, 0 secrets, its events wait as needs_fetch: it has no fetch block, INSECURE: anybody may post", "is right: 1 sources"}},
+		"no such format":           {[]string{"map", "--format", "nobody"}, `{}`, 1, []string{`"nobody" is not a format: it must be staykey, one of apaleo,`}},
+		"a config that is right":   {[]string{"config", "check", write("right.yaml", "sources:\n  - name: a\n    format: mews\n    verify: {method: none}\n    insecure: true\n")}, "", 0, []string{"a: mews, 0 secrets, its events wait as needs_fetch: it has no fetch block, INSECURE: anybody may post", "is valid: 1 sources"}},
 		"one that is not":          {[]string{"config", "check", write("wrong.yaml", "sources:\n  - name: a\n   format: mews\n")}, "", 2, []string{"wrong.yaml: [3:4]"}},
 	} {
 		var out bytes.Buffer

@@ -76,14 +76,14 @@ func (s *service) stop(ctx context.Context, delay time.Duration, public, ops *ht
 		}
 		return nil
 	})
-	stop.step("webhooks that wait for their commit", stopAccepting, s.acceptor.Close)
+	stop.step("webhooks waiting for their commit", stopAccepting, s.acceptor.Close)
 	stop.step("requests for documents", stopFetches, s.fetcher.Stop)
 	stopApply()
 	stop.step("work under way", max(stopWork, stopJobs-time.Since(began)), func(context.Context) error {
 		workers.Wait()
 		return nil
 	})
-	stop.step("counts of what happened last", time.Second, func(ctx context.Context) error {
+	stop.step("latest activity counts", time.Second, func(ctx context.Context) error {
 		return s.store.FlushActivity(ctx, s.activity)
 	})
 	_ = ops.Close()

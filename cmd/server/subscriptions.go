@@ -28,7 +28,7 @@ func (m mapping) loadSubscriptions(known func(source string) bool) []notify.Subs
 	for _, entry := range m.mappings("subscriptions") {
 		s := entry.subscription(known)
 		if slices.ContainsFunc(all, func(other notify.Subscription) bool { return other.Name == s.Name }) {
-			entry.wrong("name", "%q comes twice", s.Name)
+			entry.wrong("name", "%q is defined twice", s.Name)
 		}
 		all = append(all, s)
 	}
@@ -53,11 +53,11 @@ func (m mapping) subscription(known func(source string) bool) notify.Subscriptio
 	default:
 		m.wrong("kind", "%q must be webhook, slack or email", s.Kind)
 	}
-	s.Events = m.chosen("events", "is no event: choose among "+strings.Join(notify.Types(), ", "), func(kind string) bool { return slices.Contains(notify.Types(), kind) })
+	s.Events = m.chosen("events", "is not an event type; expected one of "+strings.Join(notify.Types(), ", "), func(kind string) bool { return slices.Contains(notify.Types(), kind) })
 	if s.Events == nil && s.ForPeople() {
 		s.Events = notify.PeopleTypes()
 	}
-	s.Sources = m.chosen("sources", "is no source of this configuration", known)
+	s.Sources = m.chosen("sources", "is not a source of this configuration", known)
 	m.done()
 	return s
 }
@@ -140,7 +140,7 @@ func (m mapping) receiver(insecure bool) string {
 	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.Fragment != "":
 		m.wrong("url", "must be a URL such as https://app.example.com/hooks/staykey, without a user or a fragment")
 	case u.Scheme == "http" && !insecure:
-		m.wrong("url", "must begin with https://; plain http needs insecure: true beside it")
+		m.wrong("url", "must begin with https://; plain http also needs insecure: true")
 	}
 	return address
 }
@@ -212,8 +212,8 @@ func (s *service) testSubscription(ctx context.Context, name string) (store.Deli
 }
 
 var (
-	subscriptionUntold   = prometheus.NewDesc("staykey_subscription_untold_stays", "Stays whose current state a subscription may not have been told, counted to 10,000.", []string{"subscription"}, nil)
-	subscriptionFailing  = prometheus.NewDesc("staykey_subscription_failing_seconds", "How long a subscription's receiver has done nothing but fail; 0: it doesn't.", []string{"subscription"}, nil)
+	subscriptionUntold   = prometheus.NewDesc("staykey_subscription_untold_stays", "Stays whose current state a subscription may not have received, counted up to 10,000.", []string{"subscription"}, nil)
+	subscriptionFailing  = prometheus.NewDesc("staykey_subscription_failing_seconds", "How long all attempts at a subscription's receiver have failed; 0 while it works.", []string{"subscription"}, nil)
 	subscriptionDisabled = prometheus.NewDesc("staykey_subscription_disabled", "1 while a subscription is disabled.", []string{"subscription"}, nil)
 )
 

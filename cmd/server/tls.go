@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// certificate is what the public listener shows. It can be read anew while connections last.
+// certificate is what the public listener shows. It can be read again while connections last.
 type certificate struct {
 	certFile, keyFile string
 	current           atomic.Pointer[tls.Certificate]
@@ -21,7 +21,7 @@ func newCertificate(certFile, keyFile string) (*certificate, error) {
 	return c, c.reload()
 }
 
-// reload reads the files anew. If anything is wrong with them, the certificate stays as it was.
+// reload reads the files again. If anything is wrong with them, the certificate stays as it was.
 func (c *certificate) reload() error {
 	read, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {

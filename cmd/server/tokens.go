@@ -33,10 +33,10 @@ func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
 			entry.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", t.Name)
 		}
 		if strings.EqualFold(t.Name, environmentTokens) {
-			entry.wrong("name", "%q is the author of what is done with STAYKEY_ADMIN_TOKEN: choose another", t.Name)
+			entry.wrong("name", "%q is the name of STAYKEY_ADMIN_TOKEN: choose another", t.Name)
 		}
 		if slices.ContainsFunc(tokens, func(other admin.Token) bool { return other.Name == t.Name }) {
-			entry.wrong("name", "%q comes twice", t.Name)
+			entry.wrong("name", "%q is defined twice", t.Name)
 		}
 		text, isHash := strings.CutPrefix(entry.text("hash"), hashScheme)
 		hash, err := hex.DecodeString(text)
@@ -56,7 +56,7 @@ func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
 		sources, nodes := entry.list("sources")
 		for i, name := range sources {
 			if !known(name) {
-				entry.fail(nodes[i], fmt.Sprintf("%s[%d]", entry.name("sources"), i), "%q is no source of this configuration", name)
+				entry.fail(nodes[i], fmt.Sprintf("%s[%d]", entry.name("sources"), i), "%q is not a source of this configuration", name)
 			}
 		}
 		if t.Sources = sources; entry.said("sources") && len(sources) == 0 {
@@ -78,11 +78,11 @@ func adminTokens(secrets []string) []admin.Token {
 }
 
 type tokenCommand struct {
-	New tokenNewCommand `cmd:"" help:"Make an admin token, and what the config file needs of it."`
+	New tokenNewCommand `cmd:"" help:"Create an admin token and its config file entry."`
 }
 
 type tokenNewCommand struct {
-	Name   string   `required:"" help:"Who gets it: the author of what is done with it."`
+	Name   string   `required:"" help:"Name of the token, recorded as the author of its actions."`
 	Scope  string   `enum:"read,write,gates" default:"read" help:"read, write, or gates: sets gates and nothing else; default ${default}."`
 	Source []string `help:"Sees only this source; may be repeated. Default all." placeholder:"NAME"`
 }
@@ -93,7 +93,7 @@ func (t *tokenNewCommand) Run(io *streams) error {
 		return configProblems{fmt.Sprintf("--name: %q must be letters, digits, dots, dashes and underscores, at most 100, and not %s", t.Name, environmentTokens)}
 	}
 	token := "sk_" + rand.Text() + rand.Text()
-	_, _ = fmt.Fprintf(io.err, "The token, which is shown this once:\n\n")
+	_, _ = fmt.Fprintf(io.err, "Copy this token now; it won't be shown again:\n\n")
 	if _, err := fmt.Fprintln(io.out, token); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/tracing"
 )
 
-// traced tells whether traces are wanted: an endpoint is set, by OpenTelemetry's own variables.
+// traced reports whether traces are wanted: an endpoint is set, by OpenTelemetry's own variables.
 func traced(getenv func(string) string) bool {
 	return getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 }

@@ -70,7 +70,7 @@ func TestVerifySettingsAreLaidOverThePreset(t *testing.T) {
 	for entry, want := range map[string]string{
 		"    format: beds24\n    verify: {header: x-key, secrets: [" + secret + "]}\n":                     "verify.header: is not a setting of the method url-token",
 		"    format: hostaway\n    verify: {prefix: x, secrets: [\"me:" + secret + "\"]}\n":                "verify.prefix: is not a setting of the method basic",
-		"    format: beds24\n    verify: {secrets: [" + secret + "]}\n    statuses: {hold: [block]}\n":     "has no guest to make a key for",
+		"    format: beds24\n    verify: {secrets: [" + secret + "]}\n    statuses: {hold: [block]}\n":     "has no guest to create a key for",
 		"    format: lodgify\n    verify: {method: header, secrets: [" + secret + "]}\n":                   "verify.header: is required",
 		"    format: lodgify\n    verify: {method: url-token, encoding: hex, secrets: [" + secret + "]}\n": "verify.encoding: is not a setting",
 		"    format: hospitable\n    verify: {algorithm: md5, secrets: [" + secret + "]}\n":                "\"md5\" must be sha256 or sha512",

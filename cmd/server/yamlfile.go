@@ -81,7 +81,7 @@ type mapping struct {
 
 // bare is the value itself: without its anchor or tag, and what an alias stands for.
 func (y *yamlFile) bare(n ast.Node) ast.Node {
-	for range 10 { // an anchor can stand for an alias, but not for ever
+	for range 10 { // an anchor can stand for an alias, but not forever
 		switch wrapped := n.(type) {
 		case *ast.AnchorNode:
 			n = wrapped.Value
@@ -126,7 +126,7 @@ func (y *yamlFile) mapping(n ast.Node, field string) (mapping, bool) {
 			continue
 		}
 		if _, twice := m.values[name]; twice {
-			y.fail(p.Key, m.name(name), "comes twice")
+			y.fail(p.Key, m.name(name), "is defined twice")
 		}
 		m.values[name] = p.Value
 		m.keys = append(m.keys, p.Key)
@@ -185,7 +185,7 @@ func (m mapping) done() {
 		if name := key.GetToken().Value; !slices.Contains(*m.asked, name) {
 			known := slices.Clone(*m.asked)
 			slices.Sort(known)
-			m.fail(key, m.name(name), "is not known: known are %s", strings.Join(slices.Compact(known), ", "))
+			m.fail(key, m.name(name), "is unknown; expected one of %s", strings.Join(slices.Compact(known), ", "))
 		}
 	}
 }

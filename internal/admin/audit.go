@@ -33,7 +33,7 @@ type AuditQuery struct {
 	To      string `query:"to" doc:"Instant or UTC day, exclusive."`
 }
 
-// Audit lists who changed what, newest first. A token of single sources sees what is about them.
+// Audit lists who changed what, newest first. A token limited to some sources sees what is about them.
 func (s *Service) Audit(ctx context.Context, q AuditQuery) (Page[AuditEntry], error) {
 	f := store.AuditFilter{Source: q.Source, Token: q.Token, Action: q.Action, Subject: q.Subject, Sources: ActorOf(ctx).Sources}
 	const list = "audit"

@@ -7,7 +7,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// AccessGroups are the access groups of the workspace, as far as the actor may know them: a token of single sources knows
+// AccessGroups are the access groups of the workspace, as far as the actor may know them: a token limited to some sources knows
 // those that keys of its sources may open, and of others no more than the ids that its listings have.
 type AccessGroups struct {
 	Asked   bool               // Seam could be asked; else nothing is known

@@ -127,7 +127,7 @@ func (s *Service) mayPutListing(ctx context.Context, ref stay.ListingRef) error 
 	return notFound(err, noSource)
 }
 
-// mayOpen refuses a listing's access groups for an actor of single sources, if keys of the listing's source may not open
+// mayOpen refuses a listing's access groups for an actor limited to some sources, if keys of the listing's source may not open
 // them. An admin of all sources may set them: the keys need attention until the configuration allows it.
 func (s *Service) mayOpen(ctx context.Context, source string, patch pms.ListingPatch) error {
 	if ActorOf(ctx).Sources == nil || !patch.Said["seam_access_group_ids"] {

@@ -190,7 +190,7 @@ const (
 )
 
 // Diagnose compares the configuration with the real world: database, Seam, listings, clocks, and the webhook of each source
-// by a signed test event. Not for a token of single sources.
+// by a signed test event. Not for a token limited to some sources.
 func (s *Service) Diagnose(ctx context.Context) (Diagnosis, error) {
 	if ActorOf(ctx).Sources != nil {
 		return Diagnosis{}, refuse(Forbidden, "this token is limited to some sources, but the diagnosis covers all: use another token")

@@ -65,7 +65,7 @@ type SubscriptionTest struct {
 
 const noSubscription = "unknown subscription: the configuration has none of this name"
 
-// visibleSubscriptions are those of the configuration that the actor may know of: all, or, with a token of single sources,
+// visibleSubscriptions are those of the configuration that the actor may know of: all, or, with a token limited to some sources,
 // those that are about nothing else.
 func (s *Service) visibleSubscriptions(ctx context.Context) []SubscriptionSettings {
 	var visible []SubscriptionSettings

@@ -79,7 +79,7 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 }
 
 // provisioning is how the work at Seam is going, as far as the actor may know: disconnected access systems and the last sweep
-// are about all sources, so that a token of single sources sees neither.
+// are about all sources, so that a token limited to some sources sees neither.
 func (s *Service) provisioning(ctx context.Context) (Provisioning, error) {
 	p, err := s.config.Provisioning(ctx)
 	if ActorOf(ctx).Sources != nil {

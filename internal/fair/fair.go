@@ -1,6 +1,6 @@
 // Package fair shares a ceiling among clients, so that none of them can take what the others need. There is no limit for a client
 // on its own: who is alone may take everything, such as a proxy in front. But once the ceiling is reached, a newcomer takes the
-// place of whoever holds the most. With n clients, each can always have about an nth of the places, whatever the others do.
+// place of the client that holds the most. With n clients, each can always have about an nth of the places, whatever the others do.
 package fair
 
 import (
@@ -114,7 +114,7 @@ func (c *Ceiling) victim(client netip.Addr, group string) *Place {
 	if len(heaviest) > mine+1 {
 		return oldest(heaviest)
 	}
-	// Nobody has more than a fair share. What is idle can go all the same: whoever needs it again opens another one.
+	// Nobody has more than a fair share. Idle connections can be closed anyway: a client that needs one opens another.
 	var idle *Place
 	for other, places := range c.clients {
 		if other != client && (len(places) <= mine || (c.trusted(other) && len(heaviest) > 0)) {
@@ -174,7 +174,7 @@ func (c *Ceiling) remove(p *Place) {
 	c.freed = make(chan struct{})
 }
 
-// SetIdle says whether the place is held for nothing at present.
+// SetIdle marks the place as idle or in use.
 func (p *Place) SetIdle(idle bool) {
 	c := p.ceiling
 	c.mu.Lock()
@@ -202,7 +202,7 @@ func (p *Place) Lost() bool {
 	return p.gone
 }
 
-// Full tells whether a client that holds nothing would be refused.
+// Full reports whether a client that holds nothing would be refused.
 func (c *Ceiling) Full() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -93,7 +93,7 @@ func mapError(err error) error {
 	return err
 }
 
-// saysSomething tells whether a format that was given documents has found anything in them. A program that ignores them says why.
+// saysSomething reports whether a format that was given documents has found anything in them. A program that ignores them says why.
 // The PMS may not have got round to it.
 func saysSomething(e pms.Event, documents map[string]any) error {
 	if len(documents) == 0 || len(e.Invalid) != 1 || e.Invalid[0].Field != "fetched" {
@@ -102,7 +102,7 @@ func saysSomething(e pms.Event, documents map[string]any) error {
 	return &Error{cause: unknown, Message: "the PMS's documents say nothing of what the webhook is about"}
 }
 
-// isStale tells whether a document is from before what it was asked for; what can't be known is not.
+// isStale reports whether a document is from before what it was asked for; what can't be known is not.
 func isStale(d pms.Document, want pms.Fetch, documents []any) bool {
 	if d.Modified == "" || want.AsOf.IsZero() {
 		return false

@@ -91,7 +91,7 @@ func decide(a attempt, first time.Duration) decision {
 	return d
 }
 
-// doWithout tells whether an optional document is given up.
+// doWithout reports whether an optional document is given up.
 func doWithout(a attempt) bool {
 	return a.cause == unknown || a.since >= withoutAfter || a.number >= withoutTries
 }

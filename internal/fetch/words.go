@@ -20,7 +20,7 @@ var usualWords = []string{
 var anAddress = regexp.MustCompile(`[^\s"'<>:,;()]+@[^\s"'<>:,;()]+`)
 
 // quote is the PMS's own words in an answer, with a colon before them; "" where there are none. Credentials and e-mail addresses are
-// blackened: a reason is kept for longer than a body.
+// redacted: a reason is kept for longer than a body.
 func (c *client) quote(text []byte, d pms.Document) string {
 	if len(text) > maxDocument {
 		return ""

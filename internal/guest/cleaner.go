@@ -291,7 +291,7 @@ func (c *cleaning) searched(identity string) {
 	}
 }
 
-// over tells whether nothing can be left of a row at Seam.
+// over reports whether nothing can be left of a row at Seam.
 func (c *cleaning) over(h store.HandedOut) bool {
 	return h.Looks >= int32(len(c.looks())) && (h.SeamID == nil || h.DeletedAt != nil)
 }

@@ -134,7 +134,7 @@ func (s *Service) find(ctx context.Context, id string) (store.GuestState, pms.So
 	return state, source, counter, nil
 }
 
-// linkHolds tells whether a link is still the stay's, and its guest the same.
+// linkHolds reports whether a link is still the stay's, and its guest the same.
 func (s *Service) linkHolds(state store.GuestState, counter int32) bool {
 	guest := s.guestKey(state.GuestEmail)
 	return state.Counter == counter && (guest == "" || state.LinkGuest == "" || state.LinkGuest == guest)

@@ -38,7 +38,7 @@ type Page struct {
 	Reason    *string // of the mobile key, the same
 }
 
-// isGone tells whether there is nothing more to be had by the link of a stay: it is cancelled, or over.
+// isGone reports whether there is nothing more to be had by the link of a stay: it is cancelled, or over.
 func isGone(state store.GuestState, now time.Time) bool {
 	if state.Status != pms.Confirmed || state.KeyStatus == stay.KeyExpired {
 		return true
@@ -49,7 +49,7 @@ func isGone(state store.GuestState, now time.Time) bool {
 	return state.EndsAt == nil || !now.Before(*state.EndsAt) // access may last longer than the stay
 }
 
-// judge says whether a key can be handed out, and if not, why. guest is who the stay's guest is now.
+// judge reports whether a key can be handed out, and if not, why. guest is who the stay's guest is now.
 func judge(state store.GuestState, guest string) Why {
 	switch {
 	case len(state.ClosedGates) > 0:
@@ -125,7 +125,7 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	return p
 }
 
-// holds tells whether something that was handed out still may be out there: the key that it shows is the guest's, and nobody removes it.
+// holds reports whether something that was handed out still may be out there: the key that it shows is the guest's, and nobody removes it.
 func holds(h store.HandedOut, state *store.GuestState, live []store.LiveKey, guest string) bool {
 	if state == nil || state.Status != pms.Confirmed || h.GuestKey != guest || h.EndingAt != nil {
 		return false

@@ -56,7 +56,7 @@ type Output[T any] struct{ Body T }
 // List is a page of a list.
 type List[T any] struct {
 	Items      []T     `json:"items" nullable:"false"`
-	NextCursor *string `json:"next_cursor" doc:"Give it as cursor to get the next page; null on the last one."`
+	NextCursor *string `json:"next_cursor" doc:"Pass it as cursor to get the next page. Null on the last page."`
 }
 
 // Names are the parameters that name one reservation.

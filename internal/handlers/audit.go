@@ -13,16 +13,16 @@ import (
 type AuditEntry struct {
 	At        string         `json:"at" format:"date-time"`
 	Token     string         `json:"token" example:"front-desk" doc:"The name of the token; admin for those of STAYKEY_ADMIN_TOKEN."`
-	Author    string         `json:"author" example:"Maria (front-desk)" doc:"Who used it, as the timeline shows it."`
+	Author    string         `json:"author" example:"Maria (front-desk)" doc:"Author, as shown in the timeline."`
 	Via       string         `json:"via" enum:"rest,page"`
 	Action    string         `json:"action" example:"put_listing" doc:"reconcile, revoke, reissue, hold, release, window, set_gate, put_listing, replay, test_source, erase_guest, sign_in, sign_out, ..."`
-	Source    *string        `json:"source" doc:"Null: it is about no single source."`
+	Source    *string        `json:"source" doc:"Null if the entry concerns no single source."`
 	Subject   *string        `json:"subject" example:"2222222-2222" doc:"Id of the reservation, listing or event."`
 	Reason    *string        `json:"reason"`
-	Before    map[string]any `json:"before" nullable:"true" doc:"What was replaced, as far as it changed."`
+	Before    map[string]any `json:"before" nullable:"true" doc:"Old values of the changed fields."`
 	After     map[string]any `json:"after" nullable:"true"`
-	RequestID *string        `json:"request_id" doc:"As in X-Request-Id and the log."`
-	Address   *string        `json:"address" doc:"Of the client."`
+	RequestID *string        `json:"request_id" doc:"The id in X-Request-Id and in the log."`
+	Address   *string        `json:"address" doc:"Address of the client."`
 }
 
 func showAudit(a admin.AuditEntry) AuditEntry {
@@ -33,8 +33,8 @@ func showAudit(a admin.AuditEntry) AuditEntry {
 }
 
 func (s *server) auditOperation(api huma.API) {
-	o := operation("list-audit", http.MethodGet, "/v1/audit", "Audit", "List who changed what, newest first")
-	o.Description = "One entry for each changing request, sign-in, sign-out, export and erasure, committed together with the change. A token of single sources sees what is about them. Entries are kept as long as reservations (STAYKEY_RETAIN_RESERVATIONS), at least 400 days."
+	o := operation("list-audit", http.MethodGet, "/v1/audit", "Audit", "List audit entries, newest first")
+	o.Description = "One entry per changing request, sign-in, sign-out, export and erasure, committed together with the change. A token limited to some sources sees their entries. Entries are kept as long as reservations (STAYKEY_RETAIN_RESERVATIONS), at least 400 days."
 	huma.Register(api, o, func(ctx context.Context, in *admin.AuditQuery) (*Output[List[AuditEntry]], error) {
 		found, err := s.admin.Audit(ctx, *in)
 		if err != nil {

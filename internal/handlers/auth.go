@@ -100,12 +100,12 @@ func mayDo(token admin.Token, method string) *Problem {
 }
 
 var wrongTokens = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_wrong_tokens_total", Help: "Requests with a token that was wrong, or that was not_looked_at because the address had shown too many wrong ones.",
+	Name: "staykey_wrong_tokens_total", Help: "Requests with a wrong token, or one that was not_looked_at because the address had sent too many wrong tokens.",
 }, []string{"result"})
 
 // unauthorized answers a request without a valid token.
 func unauthorized(guessed bool) *Problem {
-	p := problem(http.StatusUnauthorized, "this needs the header \"Authorization: Bearer <admin token>\" with one of STAYKEY_ADMIN_TOKEN, or a token of the config file")
+	p := problem(http.StatusUnauthorized, "missing or invalid bearer token: send the header \"Authorization: Bearer <admin token>\" with a token from STAYKEY_ADMIN_TOKEN or the config file")
 	p.challenge = `Bearer realm="staykey"`
 	if guessed {
 		p.challenge += `, error="invalid_token"`

@@ -36,11 +36,11 @@ func gunzip(body []byte) ([]byte, *Problem) {
 	}
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, problem(http.StatusBadRequest, "the body's gzip encoding is cut off")
+		return nil, problem(http.StatusBadRequest, "the gzip body is truncated")
 	case err != nil:
-		return nil, problem(http.StatusBadRequest, "the body is not encoded as gzip, as its Content-Encoding says")
+		return nil, problem(http.StatusBadRequest, "the body is not gzip, although its Content-Encoding is")
 	case len(plain) > maxBody:
-		return nil, problem(http.StatusRequestEntityTooLarge, "a webhook may be at most 1 MiB large, decompressed too")
+		return nil, problem(http.StatusRequestEntityTooLarge, "the body is over 1 MiB after decompression")
 	}
 	return plain, nil
 }

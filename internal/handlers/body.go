@@ -22,7 +22,7 @@ func formats() map[string]huma.Format {
 	return map[string]huma.Format{"application/json": f, "json": f}
 }
 
-// namesOnce tells whether a name comes twice in an object; what is no JSON is for others to refuse.
+// namesOnce reports whether a name comes twice in an object; what is no JSON is for others to refuse.
 func namesOnce(data []byte) error {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data))
 	for {
@@ -31,9 +31,9 @@ func namesOnce(data []byte) error {
 		case errors.Is(err, jsontext.ErrDuplicateName):
 			syntax := new(jsontext.SyntacticError)
 			if errors.As(err, &syntax) {
-				return fmt.Errorf("%s comes twice", syntax.JSONPointer)
+				return fmt.Errorf("%s is defined twice", syntax.JSONPointer)
 			}
-			return errors.New("a name comes twice")
+			return errors.New("a name is defined twice")
 		default:
 			return nil
 		}

@@ -11,19 +11,19 @@ import (
 
 // Delivery is a message to a subscription.
 type Delivery struct {
-	DeliveryID    string            `json:"delivery_id" format:"uuid" doc:"Its webhook-id: one id names one body."`
+	DeliveryID    string            `json:"delivery_id" format:"uuid" doc:"The webhook-id. One id always has one body."`
 	Subscription  string            `json:"subscription" example:"guest-app"`
 	Type          string            `json:"type" example:"mobile_key.ready"`
-	Source        *string           `json:"source" example:"default" doc:"Null of what is about no stay, such as a test."`
+	Source        *string           `json:"source" example:"default" doc:"Null for messages that concern no stay, such as a test."`
 	ReservationID *string           `json:"reservation_id" example:"3333122-433"`
-	Sequence      int64             `json:"sequence" doc:"Of the stay's state that it tells of."`
-	Status        string            `json:"status" enum:"waiting,delivered,dropped" doc:"waiting: it was not delivered yet. dropped: a newer state took its place, or it was a test that failed."`
+	Sequence      int64             `json:"sequence" doc:"Sequence of the reported state."`
+	Status        string            `json:"status" enum:"waiting,delivered,dropped" doc:"waiting: not delivered yet. dropped: replaced by a newer state, or a failed test."`
 	Reason        *string           `json:"reason" doc:"Why it was dropped."`
 	NextAttemptAt *string           `json:"next_attempt_at" format:"date-time"`
 	CreatedAt     string            `json:"created_at" format:"date-time"`
 	FinishedAt    *string           `json:"finished_at" format:"date-time"`
 	Attempts      []DeliveryAttempt `json:"attempts" nullable:"false" doc:"Oldest first."`
-	Body          string            `json:"body" doc:"As it is posted; of a subscription of people, what the text was made from."`
+	Body          string            `json:"body" doc:"The posted body. For slack and email, the data that the text was made from."`
 }
 
 // DeliveryAttempt is one try.
@@ -33,7 +33,7 @@ type DeliveryAttempt struct {
 	DurationMS int     `json:"duration_ms"`
 	Status     int     `json:"status" doc:"HTTP status of the answer; 0 without an answer."`
 	Error      *string `json:"error" example:"no answer within 15 seconds"`
-	Answer     *string `json:"answer" doc:"The beginning of the answer's body."`
+	Answer     *string `json:"answer" doc:"First part of the answer's body."`
 }
 
 func showDelivery(d admin.Tried) Delivery {
@@ -71,8 +71,8 @@ func (s *server) deliveryOperations(api huma.API) {
 			}
 			return &Output[Delivery]{showDelivery(d)}, nil
 		})
-	resend := operation("resend-delivery", http.MethodPost, "/v1/deliveries/{delivery_id}/resend", tag, "Send a message again", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
-	resend.Description = "At once, under the same webhook-id. Where a newer state of the stay has taken its place, that is sent instead: nothing is told that is no longer true. The answer is the message that is sent."
+	resend := operation("resend-delivery", http.MethodPost, "/v1/deliveries/{delivery_id}/resend", tag, "Resend a message", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
+	resend.Description = "Sends it at once, under the same webhook-id. If a newer state of the stay has replaced it, that is sent instead. The answer is the message that is sent."
 	resend.DefaultStatus = http.StatusAccepted
 	huma.Register(api, resend, func(ctx context.Context, in *DeliveryName) (*Output[Delivery], error) {
 		d, err := s.admin.Resend(ctx, in.DeliveryID)

@@ -11,7 +11,7 @@ import (
 
 // EraseRequest names the guest whose data is to be erased.
 type EraseRequest struct {
-	GuestEmail string `json:"guest_email" minLength:"3" maxLength:"320" example:"jane@example.com" doc:"The whole address, in any case."`
+	GuestEmail string `json:"guest_email" minLength:"3" maxLength:"320" example:"jane@example.com" doc:"The complete address, case-insensitive."`
 	Author     string `json:"author,omitempty" maxLength:"100" doc:"Person who uses the token, if several people share it."`
 }
 
@@ -20,8 +20,8 @@ type EraseInput struct{ Body EraseRequest }
 
 func (s *server) eraseOperation(api huma.API) {
 	o := operation("erase-guest", http.MethodPost, "/v1/guests/erase", "Reservations", "Erase a guest's data", withBody(http.StatusForbidden, http.StatusConflict)...)
-	o.Description = "Name, address and phone in reservations, the raw bodies, documents and requests of all events that hold the address as a whole, in whatever spelling, and the user identity at Seam, if we made it and nothing else is linked to it. " +
-		"Refused with 409 while a stay of the guest's is not over, or anything of one is left at Seam. It may be repeated. Not for a token of single sources. Back-ups of Postgres are yours."
+	o.Description = "Removes name, address and phone from reservations; the raw bodies, documents and requests of all events that contain the complete address, in any spelling; and the user identity at Seam, if staykey created it and nothing else is linked to it. " +
+		"Returns 409 while a stay of the guest is not over or not yet removed at Seam. Can be repeated. Not for tokens limited to some sources. Doesn't change backups of Postgres."
 	huma.Register(api, o, func(ctx context.Context, in *EraseInput) (*Output[stay.Erasure], error) {
 		result, err := s.admin.EraseGuest(ctx, in.Body.GuestEmail, in.Body.Author)
 		if err != nil {

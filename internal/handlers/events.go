@@ -15,16 +15,16 @@ type Event struct {
 	Source        string  `json:"source" example:"default"`
 	Type          string  `json:"type" example:"reservation.created"`
 	Status        string  `json:"status" enum:"accepted,applied,superseded,ignored,rejected"`
-	Reason        *string `json:"reason" doc:"Why it is superseded, ignored or rejected, or what it waits for."`
+	Reason        *string `json:"reason" doc:"Why the event is superseded, ignored or rejected, or what it waits for."`
 	ReservationID *string `json:"reservation_id"`
 	ListingID     *string `json:"listing_id"`
-	Timestamp     *string `json:"timestamp" format:"date-time" doc:"The sender's."`
+	Timestamp     *string `json:"timestamp" format:"date-time" doc:"The sender's timestamp."`
 	ReceivedAt    string  `json:"received_at" format:"date-time"`
-	AppliedAt     *string `json:"applied_at" format:"date-time" doc:"The first time; a replay does not change it."`
-	ReplayedAt    *string `json:"replayed_at" format:"date-time" doc:"When it was last applied again; null if it never was. An event that was applied once stays applied, whatever a replay results in."`
-	ReplayStatus  *string `json:"replay_status" enum:"applied,superseded,ignored,rejected" doc:"What the last replay resulted in."`
+	AppliedAt     *string `json:"applied_at" format:"date-time" doc:"When it was first applied. A replay doesn't change it."`
+	ReplayedAt    *string `json:"replayed_at" format:"date-time" doc:"When it was last replayed; null if never. An event that was applied once stays applied, whatever a replay results in."`
+	ReplayStatus  *string `json:"replay_status" enum:"applied,superseded,ignored,rejected" doc:"Result of the last replay."`
 	ReplayReason  *string `json:"replay_reason"`
-	FirstStatus   *string `json:"first_status" enum:"applied,superseded,ignored,rejected" doc:"What it had resulted in before it was first applied again."`
+	FirstStatus   *string `json:"first_status" enum:"applied,superseded,ignored,rejected" doc:"Result before the first replay."`
 	FirstReason   *string `json:"first_reason"`
 }
 
@@ -33,8 +33,8 @@ type EventDetail struct {
 	Event
 	Notes    []admin.FieldNote    `json:"notes" nullable:"false" doc:"Fields that could not be read and were dropped."`
 	Rejected []admin.RejectedItem `json:"rejected" nullable:"false" doc:"Items that could not be read while the others were applied. A replay tries them again."`
-	Body     *string              `json:"body" doc:"The raw body, as it came; null when its age has come (STAYKEY_RETAIN_BODIES)."`
-	Changes  []any                `json:"changes" nullable:"false" doc:"What it means: {\"reservation\": ...}, {\"listing\": ...}, {\"merge\": ...} or {\"guest\": ...}; empty where documents of the PMS are needed to tell."`
+	Body     *string              `json:"body" doc:"The raw body as received; null after the retention policy deleted it (STAYKEY_RETAIN_BODIES)."`
+	Changes  []any                `json:"changes" nullable:"false" doc:"Changes read from the event: {\"reservation\": ...}, {\"listing\": ...}, {\"merge\": ...} or {\"guest\": ...}; empty if documents from the PMS are needed."`
 }
 
 func showEvent(e admin.Event) Event {
@@ -79,8 +79,8 @@ func (s *server) eventOperations(api huma.API) {
 			}
 			return &Output[EventDetail]{s.showEventDetail(ctx, e)}, nil
 		})
-	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Apply an event again", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
-	replay.Description = "It keeps its place in the order: it changes nothing if what it says has been overtaken."
+	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Replay an event", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
+	replay.Description = "The event keeps its place in the order: an outdated event changes nothing."
 	replay.DefaultStatus = http.StatusAccepted
 	huma.Register(api, replay, func(ctx context.Context, in *EventName) (*Output[Event], error) {
 		e, err := s.admin.ReplayEvent(ctx, in.EventID)

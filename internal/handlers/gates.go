@@ -17,12 +17,12 @@ import (
 // Gate is a gate of a reservation.
 type Gate struct {
 	Name     string  `json:"name" example:"paid"`
-	Holds    string  `json:"holds" enum:"key,link" doc:"What the gate holds back: key: nothing is created before it is open. link: the key is created, but not handed out."`
+	Holds    string  `json:"holds" enum:"key,link" doc:"What the gate holds back. key: nothing is created before it is open. link: the key is created, but not handed out."`
 	State    string  `json:"state" enum:"open,closed,unknown" doc:"unknown counts as closed."`
-	By       *string `json:"by" example:"Maria (front-desk)" doc:"Who said so last: pms, the token's name, or a person with the token's name. Null if nobody did."`
+	By       *string `json:"by" example:"Maria (front-desk)" doc:"Who set it last: pms, the token's name, or a person with the token's name. Null if nobody did."`
 	At       *string `json:"at" format:"date-time"`
 	Evidence *string `json:"evidence" example:"card terminal, receipt 4711"`
-	Decided  bool    `json:"decided" doc:"A person decided: what the PMS and programs say has no effect until a person takes the decision back."`
+	Decided  bool    `json:"decided" doc:"A person decided: the PMS and programs have no effect until a person takes the decision back."`
 }
 
 func showGate(g stay.Gate) Gate {
@@ -46,9 +46,9 @@ func showGates(gates []stay.Gate) []Gate {
 
 // GateState is what is said about a gate.
 type GateState struct {
-	State    *string `json:"state" enum:"open,closed,unknown" nullable:"true" doc:"null takes back what a person decided: then the later of what the PMS and programs said counts again. Only a person can, so author is required."`
+	State    *string `json:"state" enum:"open,closed,unknown" nullable:"true" doc:"null takes back a person's decision: then the latest state from the PMS or a program counts again. Only a person can do this, so author is required."`
 	Evidence string  `json:"evidence,omitempty" maxLength:"500" example:"card terminal, receipt 4711" doc:"How you know. It is removed with the guest's data."`
-	Author   string  `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"The person who decides. A person's decision counts until a person takes it back. Without an author it is a program's word, which the next event of the PMS or the next request replaces."`
+	Author   string  `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"The person who decides. A person's decision counts until a person takes it back. Without an author, the next event of the PMS or the next request replaces it."`
 }
 
 // GateInput sets a gate.

@@ -31,7 +31,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request, detailed bool) {
 		body["detail"] = ready.Detail
 	}
 	if !ready.Ready {
-		p := problem(http.StatusServiceUnavailable, "not ready: the private listener's /readyz says why")
+		p := problem(http.StatusServiceUnavailable, "not ready: see the private listener's /readyz for the cause")
 		if detailed {
 			p.Detail = "not ready: "
 			for _, name := range slices.Sorted(maps.Keys(ready.Detail)) {

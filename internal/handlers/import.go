@@ -17,14 +17,14 @@ const MaxImport = 500
 
 // ImportRequest are events to import.
 type ImportRequest struct {
-	Events []map[string]any `json:"events" minItems:"1" maxItems:"500" nullable:"false" doc:"Events of the canonical format: type, timestamp and data. The timestamp says when it was true: what the PMS has posted since wins."`
-	DryRun bool             `json:"dry_run,omitempty" doc:"Find out what would become of them, and change nothing."`
+	Events []map[string]any `json:"events" minItems:"1" maxItems:"500" nullable:"false" doc:"Events of the canonical format: type, timestamp and data. Anything that the PMS posted after the timestamp takes precedence."`
+	DryRun bool             `json:"dry_run,omitempty" doc:"Only report the result, and change nothing."`
 }
 
 // ImportedEvent is what became of an imported event.
 type ImportedEvent struct {
-	EventID *string          `json:"event_id" format:"uuid" doc:"Null where nothing is kept."`
-	Status  string           `json:"status" enum:"applied,superseded,ignored,rejected,accepted,known,invalid" doc:"accepted: stored, and not applied yet. known: imported before. invalid: not an event, nothing is kept."`
+	EventID *string          `json:"event_id" format:"uuid" doc:"Null if nothing is stored."`
+	Status  string           `json:"status" enum:"applied,superseded,ignored,rejected,accepted,known,invalid" doc:"accepted: stored, not applied yet. known: imported before. invalid: not an event, nothing is stored."`
 	Reason  *string          `json:"reason"`
 	Errors  []pms.FieldError `json:"errors" nullable:"false"`
 }
@@ -42,7 +42,7 @@ type importInput struct {
 
 func (s *server) importOperation(api huma.API) {
 	op := operation("import-events", http.MethodPost, "/v1/sources/{source}/import", "Sources", "Import reservations and listings", withBody(http.StatusForbidden, http.StatusNotFound)...)
-	op.Description = "What was booked before the PMS was connected. Events are of the canonical format, whatever the source's own. An event that was imported before, with the same content, is known and changes nothing. It waits up to ten seconds for them to be applied."
+	op.Description = "For bookings made before the PMS was connected. Events use the canonical format, whatever the source's own format. An event that was imported before with the same content is known and changes nothing. The request waits up to ten seconds for the events to be applied."
 	op.MaxBodyBytes = maxBody
 	huma.Register(api, op, func(ctx context.Context, in *importInput) (*Output[ImportReport], error) {
 		done, err := s.admin.Import(ctx, in.Source, in.Body.Events, in.Body.DryRun)

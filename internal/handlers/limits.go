@@ -37,7 +37,7 @@ const (
 )
 
 var largeEvicted = prometheus.NewCounter(prometheus.CounterOpts{
-	Name: "staykey_large_bodies_cut_off_total", Help: "Large webhooks that were cut off while they were read, because their address read more of them than others and the ceiling was reached.",
+	Name: "staykey_large_bodies_cut_off_total", Help: "Large webhooks cut off while being read, because the limit was reached and their address used the most.",
 })
 
 // limits are what keeps a flood from taking memory, connections to Postgres, or the turn of others.
@@ -88,7 +88,7 @@ const slowBodyRetry = 5 * time.Second
 // readBody reads a webhook to a source. release gives back what a large one holds.
 func (l *limits) readBody(w http.ResponseWriter, r *http.Request, source string) (body []byte, release func(), p *Problem) {
 	release = func() {}
-	tooLarge := problem(http.StatusRequestEntityTooLarge, "a webhook may be at most 1 MiB large")
+	tooLarge := problem(http.StatusRequestEntityTooLarge, "the body is over 1 MiB")
 	if r.ContentLength > maxBody {
 		return nil, release, tooLarge
 	}
@@ -119,7 +119,7 @@ func (l *limits) readBody(w http.ResponseWriter, r *http.Request, source string)
 }
 
 func tooManyLarge() *Problem {
-	return problem(http.StatusServiceUnavailable, "too many large webhooks are being read, and nothing of this one is kept: send it again").after(largeWait)
+	return problem(http.StatusServiceUnavailable, "too many large webhooks are being read: nothing was stored, send it again").after(largeWait)
 }
 
 // largeTurn is a turn to read a large body.
@@ -172,7 +172,7 @@ func (l *limits) oneOfFew(next http.Handler) http.Handler {
 		defer leave()
 		for _, turns := range []*semaphore.Weighted{own, l.rest} {
 			if turns.Acquire(ctx, 1) != nil {
-				problem(http.StatusServiceUnavailable, "too many requests are being answered: try again in a moment").after(restWait).write(w)
+				problem(http.StatusServiceUnavailable, "too many concurrent requests: try again in a moment").after(restWait).write(w)
 				return
 			}
 			defer turns.Release(1)

@@ -14,8 +14,8 @@ import (
 type Listing struct {
 	Source         string   `json:"source" example:"default"`
 	ListingID      string   `json:"listing_id" example:"2222222-2222"`
-	AccessGroupIDs []string `json:"seam_access_group_ids" nullable:"false" doc:"The access groups that its keys open."`
-	GroupsSetBy    string   `json:"seam_access_group_ids_set_by" enum:"pms,admin" doc:"admin: by a PUT, which wins over the PMS until it sets them to null."`
+	AccessGroupIDs []string `json:"seam_access_group_ids" nullable:"false" doc:"Access groups that the listing's keys open."`
+	GroupsSetBy    string   `json:"seam_access_group_ids_set_by" enum:"pms,admin" doc:"admin: set by a PUT, which overrides the PMS until a PUT sets them to null."`
 	Name           *string  `json:"name"`
 	ACSSystemID    *string  `json:"acs_system_id"`
 	TimeZone       *string  `json:"time_zone" example:"Europe/Madrid"`
@@ -28,7 +28,7 @@ type Listing struct {
 
 // ListingPut documents the body of a PUT; the body itself is read by [pms.ParseListingPatch].
 type ListingPut struct {
-	AccessGroupIDs *[]string `json:"seam_access_group_ids,omitempty" doc:"Null gives the word back to the PMS."`
+	AccessGroupIDs *[]string `json:"seam_access_group_ids,omitempty" doc:"Null returns control to the PMS."`
 	Name           *string   `json:"name,omitempty"`
 	ACSSystemID    *string   `json:"acs_system_id,omitempty"`
 	TimeZone       *string   `json:"time_zone,omitempty" example:"Europe/Madrid"`
@@ -82,8 +82,8 @@ func (s *server) listingOperations(api huma.API) {
 			}
 			return &Output[Listing]{showListing(l)}, nil
 		})
-	put := operation("put-listing", http.MethodPut, "/v1/listings/{source}/{listing_id}", tag, "Make or change a listing", http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusForbidden, http.StatusNotFound)
-	put.Description = "For a PMS that knows no access groups. Absent fields stay as they are, null means none. Groups set here stay until a PUT sets them to null, whatever the PMS says."
+	put := operation("put-listing", http.MethodPut, "/v1/listings/{source}/{listing_id}", tag, "Create or change a listing", http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusForbidden, http.StatusNotFound)
+	put.Description = "For a PMS that doesn't know access groups. Omitted fields stay unchanged; null clears a field. Groups set here stay until a PUT sets them to null, whatever the PMS sends."
 	put.MaxBodyBytes = maxBody
 	put.SkipValidateBody = true
 	huma.Register(api, put, s.putListing)

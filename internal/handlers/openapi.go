@@ -33,13 +33,13 @@ Every error is ` + "`application/problem+json`" + ` (RFC 9457) and says what is 
 first; ` + "`next_cursor`" + ` goes into ` + "`cursor`" + ` for the next page. Times are RFC 3339, UTC, milliseconds. Ids in paths are percent-encoded once.`
 
 var tags = []*huma.Tag{
-	{Name: "Reservations", Description: "How each reservation and its mobile key stand."},
-	{Name: "Actions", Description: "What admins do to a reservation. Each has an author and a reason, and a place in the timeline."},
+	{Name: "Reservations", Description: "Reservations and the status of their mobile keys."},
+	{Name: "Actions", Description: "Actions on a reservation. Each has an author and a reason and is recorded in the timeline."},
 	{Name: "Listings", Description: "Rooms and apartments, and the access groups that their keys open."},
-	{Name: "Events", Description: "The inbox: everything that PMSs have posted, byte for byte, and what became of it."},
-	{Name: "Sources", Description: "The PMSs that are connected, and whether all is well with the service."},
-	{Name: "Subscriptions", Description: "Who is told what becomes of mobile keys, and the messages that they were sent."},
-	{Name: "Webhooks", Description: "What PMSs and Seam post."},
+	{Name: "Events", Description: "The inbox: everything that PMSs posted, byte for byte, and its result."},
+	{Name: "Sources", Description: "Connected PMSs and the health of the service."},
+	{Name: "Subscriptions", Description: "Receivers that are notified when mobile keys change, and the messages sent to them."},
+	{Name: "Webhooks", Description: "Webhooks that PMSs and Seam post."},
 	{Name: "Health", Description: "For load balancers and monitors."},
 }
 
@@ -57,7 +57,7 @@ func (s *server) newAPI(r chi.Router) huma.API {
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{"admin": {
 					Type: "http", Scheme: "bearer",
-					Description: "One of STAYKEY_ADMIN_TOKEN, which may do everything, or a token of the config file (staykey token new), which may be limited to reading and to single sources.",
+					Description: "One of STAYKEY_ADMIN_TOKEN, which may do everything, or a token of the config file (staykey token new), which may be limited to reading and to some sources.",
 				}},
 			},
 			Security: []map[string][]string{{"admin": {}}},
@@ -91,15 +91,15 @@ func document(api huma.API) {
 	open := []map[string][]string{{}}
 	schemas := api.OpenAPI().Components.Schemas
 	problems := map[int]string{
-		http.StatusBadRequest: "It is no JSON, or the webhook-id is malformed. Nothing is kept.", http.StatusUnauthorized: "Not shown to come from this source. Nothing is kept.",
-		http.StatusNotFound: "No such source. Nothing is kept.", http.StatusRequestEntityTooLarge: "Over 1 MiB. Nothing is kept.",
-		http.StatusUnsupportedMediaType: "Another Content-Type than application/json, or another Content-Encoding than gzip. Nothing is kept.",
-		http.StatusUnprocessableEntity:  "Not valid: one entry for each wrong field. It is kept, and tried again when it is sent again.",
-		http.StatusTooManyRequests:      "Over the source's rate limit: send it again after Retry-After. Nothing is kept.",
-		http.StatusServiceUnavailable:   "It can't be stored now: send it again after Retry-After. Nothing is kept.",
+		http.StatusBadRequest: "The body isn't JSON, or the webhook-id is malformed. Nothing is stored.", http.StatusUnauthorized: "The signature, id or timestamp is missing, wrong or too old. Nothing is stored.",
+		http.StatusNotFound: "Unknown source. Nothing is stored.", http.StatusRequestEntityTooLarge: "Over 1 MiB. Nothing is stored.",
+		http.StatusUnsupportedMediaType: "The Content-Type isn't application/json, or the Content-Encoding isn't gzip. Nothing is stored.",
+		http.StatusUnprocessableEntity:  "Invalid: one entry per wrong field. The event is stored, and tried again if you send it again.",
+		http.StatusTooManyRequests:      "Over the source's rate limit. Nothing is stored: retry after Retry-After.",
+		http.StatusServiceUnavailable:   "The event can't be stored right now. Nothing is stored: retry after Retry-After.",
 	}
 	event := map[int]any{http.StatusAccepted: Taken{}, http.StatusOK: Taken{}}
-	words := map[int]string{http.StatusAccepted: "Durable: it will be applied, or, if its type means nothing here, it is ignored.", http.StatusOK: "It has been here before."}
+	words := map[int]string{http.StatusAccepted: "The event is stored durably. It will be applied, or ignored if staykey doesn't use its type.", http.StatusOK: "Duplicate: the event was received before."}
 	for code, word := range problems {
 		event[code], words[code] = Problem{}, word
 	}
@@ -107,8 +107,8 @@ func document(api huma.API) {
 	for _, d := range []documented{
 		{
 			operation: huma.Operation{
-				OperationID: "post-webhook", Method: http.MethodPost, Path: "/webhooks/{source}", Tags: []string{"Webhooks"}, Summary: "Take an event of a PMS", Security: open,
-				Description: "This is the canonical format, signed as Standard Webhooks says; staykey sign prints the headers. Sources of other PMSs take what those send, verified as they sign it. An event with the source and webhook-id of an earlier one is a duplicate, whatever its body.",
+				OperationID: "post-webhook", Method: http.MethodPost, Path: "/webhooks/{source}", Tags: []string{"Webhooks"}, Summary: "Receive an event from a PMS", Security: open,
+				Description: "The canonical format, signed as Standard Webhooks; staykey sign prints the headers. Sources of other PMSs accept those PMSs' own formats and signatures. An event with the source and webhook-id of an earlier one is a duplicate, whatever its body.",
 				Parameters: []*huma.Param{
 					{Name: "source", In: "path", Required: true, Schema: text("The name of the source: default, unless sources are configured."), Example: "default"},
 					{Name: "webhook-id", In: "header", Required: true, Schema: text("At most 200 printable characters without spaces."), Example: "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"},
@@ -120,27 +120,27 @@ func document(api huma.API) {
 		},
 		{
 			operation: huma.Operation{
-				OperationID: "post-seam-webhook", Method: http.MethodPost, Path: "/seam/webhooks", Tags: []string{"Webhooks"}, Summary: "Take an event of Seam's", Security: open,
-				Description: "Signed as Svix does, with SEAM_WEBHOOK_SECRET. The reservations that it is about are compared with Seam at once.",
+				OperationID: "post-seam-webhook", Method: http.MethodPost, Path: "/seam/webhooks", Tags: []string{"Webhooks"}, Summary: "Receive an event from Seam", Security: open,
+				Description: "Signed as Svix does, with SEAM_WEBHOOK_SECRET. The affected reservations are compared with Seam at once.",
 			},
 			answers: map[int]any{http.StatusNoContent: nil, http.StatusBadRequest: Problem{}, http.StatusUnauthorized: Problem{}, http.StatusNotFound: Problem{}, http.StatusRequestEntityTooLarge: Problem{}, http.StatusServiceUnavailable: Problem{}},
 			words: map[int]string{
 				http.StatusRequestEntityTooLarge: "The body is over 1 MiB.",
-				http.StatusNoContent:             "Taken.", http.StatusBadRequest: "It is no event of Seam's.", http.StatusUnauthorized: "Not signed by Seam.",
-				http.StatusNotFound: "SEAM_WEBHOOK_SECRET is not set.", http.StatusServiceUnavailable: "It can't be stored now.",
+				http.StatusNoContent:             "Taken.", http.StatusBadRequest: "The body isn't a Seam event.", http.StatusUnauthorized: "Not signed by Seam.",
+				http.StatusNotFound: "SEAM_WEBHOOK_SECRET is not set.", http.StatusServiceUnavailable: "The event can't be stored right now.",
 			},
 		},
 		{
-			operation: huma.Operation{OperationID: "get-healthz", Method: http.MethodGet, Path: "/healthz", Tags: []string{"Health"}, Summary: "See whether the process is alive", Security: open},
-			answers:   map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: Problem{}}, words: map[int]string{http.StatusOK: "It is.", http.StatusMethodNotAllowed: "It is asked by GET."},
+			operation: huma.Operation{OperationID: "get-healthz", Method: http.MethodGet, Path: "/healthz", Tags: []string{"Health"}, Summary: "Check whether the process is alive", Security: open},
+			answers:   map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: Problem{}}, words: map[int]string{http.StatusOK: "The process is alive.", http.StatusMethodNotAllowed: "Use GET."},
 		},
 		{
 			operation: huma.Operation{
-				OperationID: "get-readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"}, Summary: "See whether webhooks can be taken", Security: open,
-				Description: "Webhooks can be stored now: Postgres takes them, its clock and ours are within a minute, and workers run. Trouble at Seam shows as degraded and stays 200: webhooks must go on. The private listener's /readyz says more.",
+				OperationID: "get-readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"}, Summary: "Check whether webhooks can be stored", Security: open,
+				Description: "Ready means that webhooks can be stored: Postgres accepts them, its clock and ours are within a minute, and workers run. Trouble at Seam shows as degraded and stays 200, because webhooks must continue. The private listener's /readyz has the details.",
 			},
 			answers: map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: Problem{}, http.StatusServiceUnavailable: Problem{}},
-			words:   map[int]string{http.StatusOK: "They can.", http.StatusMethodNotAllowed: "It is asked by GET.", http.StatusServiceUnavailable: "They can't."},
+			words:   map[int]string{http.StatusOK: "Ready to store webhooks.", http.StatusMethodNotAllowed: "Use GET.", http.StatusServiceUnavailable: "Not ready to store webhooks."},
 		},
 	} {
 		o := d.operation
@@ -201,9 +201,9 @@ func allowNull(schema *huma.Schema, of reflect.Type) {
 
 // WebhookEvent is an event of the canonical format.
 type WebhookEvent struct {
-	Type      string         `json:"type" example:"reservation.created" doc:"reservation.created, .updated or .cancelled; listing.created, .updated or .deleted. Any other type is kept and ignored."`
-	Timestamp string         `json:"timestamp" format:"date-time" doc:"When it happened at the PMS: of two events about one reservation the later one counts, in whatever order they come."`
-	Data      map[string]any `json:"data" doc:"The whole reservation or listing, as docs/webhooks.md says."`
+	Type      string         `json:"type" example:"reservation.created" doc:"reservation.created, .updated or .cancelled; listing.created, .updated or .deleted. Any other type is stored and ignored."`
+	Timestamp string         `json:"timestamp" format:"date-time" doc:"When it happened at the PMS. Of two events about one reservation the later one counts, whatever the order of arrival."`
+	Data      map[string]any `json:"data" doc:"The complete reservation or listing (docs/webhooks.md)."`
 }
 
 // Taken is what a webhook is answered.
@@ -259,7 +259,7 @@ func examples() map[string]example {
 	issued := showReservation(view)
 	without := view
 	without.User = nil
-	without.Key = admin.MobileKey{Status: stay.KeyWaiting, Reason: ptr("listing_unknown"), Message: ptr(`listing "2222222-2222" is not known: have the PMS send it, or PUT /v1/listings/default/2222222-2222`), ChangedAt: booked}
+	without.Key = admin.MobileKey{Status: stay.KeyWaiting, Reason: ptr("listing_unknown"), Message: ptr(`Listing "2222222-2222" isn't set up yet: have the PMS send it, or create it with PUT /v1/listings/default/2222222-2222.`), ChangedAt: booked}
 	waiting := showReservation(without)
 	working := view
 	working.Key = admin.MobileKey{Status: stay.KeyProvisioning, ChangedAt: booked}
@@ -280,7 +280,7 @@ func examples() map[string]example {
 		"reservation_id": "3333122-433", "guest_email": "jane@example.com", "listing_id": "2222222-2222", "check_in": "2030-11-01T15:00:00.000Z", "check_out": "2030-11-04T11:00:00.000Z",
 	}
 	body, _ := json.Marshal(map[string]any{"type": "reservation.created", "timestamp": "2030-10-20T09:00:00.000Z", "data": data})
-	why := Why{Reason: "lost phone, told at the desk", Author: "Maria"}
+	why := Why{Reason: "lost phone, reported at the desk", Author: "Maria"}
 	word := Word{By: "Maria (front-desk)", Reason: "early check-in, agreed by phone", At: stamp(booked)}
 	window := Window{Why: Why{Reason: "early check-in, agreed by phone", Author: "Maria"}, StartsAt: ptr("2030-11-01T12:00:00Z")}
 	return map[string]example{

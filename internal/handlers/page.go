@@ -43,7 +43,7 @@ func parseViews() map[string]*template.Template {
 	return parsed
 }
 
-// assets are what pages load, by name, and assetTag changes with them, so that browsers may keep them for ever.
+// assets are what pages load, by name, and assetTag changes with them, so that browsers may keep them forever.
 var assets, assetTag = readAssets("style.css", "page.js", "icon.svg")
 
 func readAssets(names ...string) (map[string][]byte, string) {

@@ -369,7 +369,7 @@ func TestRoomsOfCloudbeds(t *testing.T) {
 	}
 }
 
-// A guest whom OwnerRez doesn't have costs the booking nothing but the address.
+// A guest whom OwnerRez doesn't have costs the booking only the address.
 func TestAnOwnerRezBookingWithoutItsGuest(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

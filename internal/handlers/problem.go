@@ -19,11 +19,11 @@ import (
 
 // Problem is every error of every endpoint (RFC 9457).
 type Problem struct {
-	Type   string           `json:"type" doc:"Names the kind of problem; about:blank where the status says it all." example:"about:blank"`
+	Type   string           `json:"type" doc:"Kind of problem; about:blank if the status is enough." example:"about:blank"`
 	Title  string           `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
 	Status int              `json:"status" doc:"The HTTP status." example:"422"`
-	Detail string           `json:"detail" doc:"What is wrong here, and what to do." example:"the event is not valid: correct it and send it again"`
-	Errors []pms.FieldError `json:"errors,omitempty" doc:"One entry for each wrong field."`
+	Detail string           `json:"detail" doc:"What is wrong and how to fix it." example:"the event is invalid: correct it and send it again"`
+	Errors []pms.FieldError `json:"errors,omitempty" doc:"One entry per wrong field."`
 
 	retryAfter time.Duration // 0: it need not be said
 	challenge  string        // of a 401: how to authenticate
@@ -98,8 +98,8 @@ func (s *server) problemOf(err error) *Problem {
 		return problem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).after(refusal.RetryAfter)
 	}
 	if store.IsTextError(err) {
-		return problem(http.StatusUnprocessableEntity, "the request holds text that can't be stored: it must be UTF-8 without NUL")
+		return problem(http.StatusUnprocessableEntity, "the request contains text that can't be stored: it must be UTF-8 without NUL")
 	}
 	s.log.Error("request failed", "error", err)
-	return problem(http.StatusServiceUnavailable, "the database does not answer now: try again in a moment")
+	return problem(http.StatusServiceUnavailable, "the database does not answer: try again in a moment")
 }

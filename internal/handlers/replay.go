@@ -13,17 +13,17 @@ import (
 // ReplayReport is the result of a replay.
 type ReplayReport struct {
 	DryRun      bool                `json:"dry_run"`
-	Items       []Event             `json:"items" nullable:"false" doc:"The events that are applied again, or, of a dry run, what would become of them. Those whose body has been removed are not among them."`
-	Differences []intake.Difference `json:"differences" nullable:"false" doc:"Of a dry run: what all of them together would change."`
-	NextCursor  *string             `json:"next_cursor" doc:"Give it as cursor to go on with older events; null where there are no more."`
+	Items       []Event             `json:"items" nullable:"false" doc:"The replayed events, or in a dry run their results. Events without a body are left out."`
+	Differences []intake.Difference `json:"differences" nullable:"false" doc:"In a dry run: what all events together would change."`
+	NextCursor  *string             `json:"next_cursor" doc:"Pass it as cursor to continue with older events; null if there are no more."`
 }
 
 // ReplayInput is a replay by filter.
 type ReplayInput struct{ Body admin.ReplayRequest }
 
 func (s *server) replayOperation(api huma.API) {
-	replay := operation("replay-events", http.MethodPost, "/v1/events/replay", "Events", "Apply events again, by filter", withBody(http.StatusForbidden)...)
-	replay.Description = "Each keeps its place in the order: it changes nothing if what it says has been overtaken. With dry_run nothing is changed, and the answer says what would be. Either event_ids or at least one of the filters is needed."
+	replay := operation("replay-events", http.MethodPost, "/v1/events/replay", "Events", "Replay events by filter", withBody(http.StatusForbidden)...)
+	replay.Description = "Each event keeps its place in the order: outdated events change nothing. With dry_run nothing is changed, and the answer lists what would change. Set event_ids or at least one filter."
 	huma.Register(api, replay, func(ctx context.Context, in *ReplayInput) (*Output[ReplayReport], error) {
 		replayed, err := s.admin.Replay(ctx, in.Body)
 		if err != nil {

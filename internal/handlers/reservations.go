@@ -21,11 +21,11 @@ type Reservation struct {
 	GuestEmail    *string   `json:"guest_email" example:"jane@example.com"`
 	GuestName     *string   `json:"guest_name"`
 	GuestPhone    *string   `json:"guest_phone"`
-	CheckIn       *string   `json:"check_in" format:"date-time" doc:"Null while it is not known, or no time zone is."`
+	CheckIn       *string   `json:"check_in" format:"date-time" doc:"Null while it or its time zone is unknown."`
 	CheckOut      *string   `json:"check_out" format:"date-time"`
 	MobileKey     MobileKey `json:"mobile_key"`
 	Gates         []Gate    `json:"gates" nullable:"false" doc:"The gates of the source, in the order of the configuration. Empty for a source without gates."`
-	Notes         []Note    `json:"notes" nullable:"false" doc:"What could not be read of the last event that was applied, and of events after it. Empty when everything was understood."`
+	Notes         []Note    `json:"notes" nullable:"false" doc:"Fields that could not be read in the last applied event and later ones. Empty if everything was understood."`
 	CreatedAt     string    `json:"created_at" format:"date-time"`
 	UpdatedAt     string    `json:"updated_at" format:"date-time"`
 }
@@ -50,17 +50,17 @@ func showNotes(encoded []byte) []Note {
 type MobileKey struct {
 	Status          string    `json:"status"`
 	Reason          *string   `json:"reason" doc:"For machines. New reasons may be added; docs/runbook.md has a section for each." example:"listing_unknown"`
-	Message         *string   `json:"message" doc:"For people: what is the matter, and what to do."`
+	Message         *string   `json:"message" doc:"For people: what is wrong and how to fix it."`
 	UserIdentityID  *string   `json:"user_identity_id"`
 	ACSSystemID     *string   `json:"acs_system_id"`
 	ACSUserID       *string   `json:"acs_user_id"`
 	AccessGroupIDs  []string  `json:"acs_access_group_ids" nullable:"false"`
 	ACSCredentialID *string   `json:"acs_credential_id"`
 	AccessSchedule  *Schedule `json:"access_schedule"`
-	Attempts        int       `json:"attempts" doc:"Tries for what is desired now."`
+	Attempts        int       `json:"attempts" doc:"Attempts for the current desired state."`
 	LastError       *string   `json:"last_error"`
 	NextAttemptAt   *string   `json:"next_attempt_at" format:"date-time"`
-	SettledAt       *string   `json:"settled_at" format:"date-time" doc:"When the present state was reached, as read back from Seam."`
+	SettledAt       *string   `json:"settled_at" format:"date-time" doc:"When the current state was reached, as read back from Seam."`
 }
 
 // TransformSchema lists the statuses and reasons, from the one table of them.
@@ -115,12 +115,12 @@ func showReservation(v admin.View) Reservation {
 	return out
 }
 
-// TimelineItem is one line of a reservation's story.
+// TimelineItem is one line of a reservation's history.
 type TimelineItem struct {
 	At      string         `json:"at" format:"date-time"`
 	Kind    string         `json:"kind" enum:"event,seam_request,fetch,step,status,action"`
 	Summary string         `json:"summary" example:"/acs/users/create: ok"`
-	Detail  map[string]any `json:"detail" nullable:"false" doc:"What the kind has to say: of a Seam request its path, reason, request id, duration and result."`
+	Detail  map[string]any `json:"detail" nullable:"false" doc:"Details by kind. For a Seam request: path, reason, request id, duration and result."`
 }
 
 // PlanOutput is a reservation's plan.
@@ -146,9 +146,9 @@ func (s *server) reservationOperations(api huma.API) {
 			}
 			return &Output[Reservation]{showReservation(v)}, nil
 		})
-	huma.Register(api, operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag, "Get a reservation's story, newest first", http.StatusNotFound), s.timeline)
-	plan := operation("get-plan", http.MethodGet, reservationPath+"/plan", tag, "See the changing Seam calls that a reconcile would make now", http.StatusNotFound)
-	plan.Description = "It may read, and changes nothing. Of a held reservation it is what a release would make."
+	huma.Register(api, operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag, "Get a reservation's history, newest first", http.StatusNotFound), s.timeline)
+	plan := operation("get-plan", http.MethodGet, reservationPath+"/plan", tag, "Preview the changes that a reconcile would make at Seam now", http.StatusNotFound)
+	plan.Description = "May read from Seam, and changes nothing. For a held reservation: what a release would change."
 	huma.Register(api, plan,
 		func(ctx context.Context, in *Names) (*Output[PlanOutput], error) {
 			calls, err := s.admin.Plan(ctx, in.ref())
@@ -158,7 +158,7 @@ func (s *server) reservationOperations(api huma.API) {
 			return &Output[PlanOutput]{PlanOutput{Items: calls}}, nil
 		})
 	s.eraseOperation(api)
-	huma.Register(api, operation("get-summary", http.MethodGet, "/v1/summary", tag, "See how everything stands"), s.summary)
+	huma.Register(api, operation("get-summary", http.MethodGet, "/v1/summary", tag, "Get a summary"), s.summary)
 }
 
 // TimelineQuery are the parameters of a timeline.

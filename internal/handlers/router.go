@@ -90,7 +90,7 @@ var overLimit = prometheus.NewCounterVec(prometheus.CounterOpts{
 }, []string{"source"})
 
 var verified = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_webhooks_verified_total", Help: "Authentic webhooks by source and by which of its secrets matched, counted from 1; 0 where none is needed.",
+	Name: "staykey_webhooks_verified_total", Help: "Authentic webhooks by source and matching secret, counted from 1; 0 if no secret is needed.",
 }, []string{"source", "secret"})
 
 // Collectors returns the package's metrics.
@@ -105,7 +105,7 @@ func New(c Config) (public, ops http.Handler) {
 	r := chi.NewRouter()
 	r.Use(s.envelope, encodedPath, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
-		problem(http.StatusNotFound, "there is nothing at this path: see /docs").write(w)
+		problem(http.StatusNotFound, "not found: see /docs for the paths").write(w)
 	})
 	r.MethodNotAllowed(notAllowed(r))
 	s.mountPage(r)
@@ -154,11 +154,11 @@ func notAllowed(routes chi.Routes) http.HandlerFunc {
 			}
 		}
 		if len(allow) == 0 { // a method that nobody knows, at a path that is not there
-			problem(http.StatusNotFound, "there is nothing at this path: see /docs").write(w)
+			problem(http.StatusNotFound, "not found: see /docs for the paths").write(w)
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allow, ", "))
-		problem(http.StatusMethodNotAllowed, r.Method+" is not a method of this path: see /docs").write(w)
+		problem(http.StatusMethodNotAllowed, r.Method+" isn't allowed here: see /docs").write(w)
 	}
 }
 
@@ -187,7 +187,7 @@ func (s *server) envelope(next http.Handler) http.Handler {
 				}
 				s.log.Error("handler panicked", "request_id", id, "panic", recovered, "stack", string(debug.Stack()))
 				if wrapped.Status() == 0 {
-					problem(http.StatusInternalServerError, "something went wrong here; the log has request "+id).write(wrapped)
+					problem(http.StatusInternalServerError, "internal error; the log has request "+id).write(wrapped)
 				}
 			}
 			// The pattern, never the path or query: they hold ids, addresses and sometimes secrets.
@@ -281,7 +281,7 @@ func storableInput(next http.Handler) http.Handler {
 		}
 		// A PUT makes what it names, and says what is wrong with the name.
 		if route := chi.RouteContext(r.Context()); route != nil && r.Method != http.MethodPut && slices.ContainsFunc(route.URLParams.Values, unstorable) {
-			problem(http.StatusNotFound, "there is nothing of this name: ids are UTF-8 text without NUL").write(w)
+			problem(http.StatusNotFound, "not found: ids are UTF-8 text without NUL").write(w)
 			return
 		}
 		if p := storableValues("", r.PostForm); p != nil { // a form that has been read already; JSON is looked at where it is

@@ -31,7 +31,7 @@ type seamEvent struct {
 func (s *server) seamWebhook(w http.ResponseWriter, r *http.Request) {
 	secrets := s.SeamSecrets()
 	if len(secrets) == 0 {
-		problem(http.StatusNotFound, "Seam's events are not taken: set SEAM_WEBHOOK_SECRET").write(w)
+		problem(http.StatusNotFound, "Seam's webhooks are disabled: set SEAM_WEBHOOK_SECRET").write(w)
 		return
 	}
 	body, release, p := s.limits.readBody(w, r, "seam")
@@ -47,7 +47,7 @@ func (s *server) seamWebhook(w http.ResponseWriter, r *http.Request) {
 	}
 	var event seamEvent
 	if err := json.Unmarshal(body, &event); err != nil {
-		problem(http.StatusBadRequest, "the body is not one of Seam's events: "+err.Error()).write(w)
+		problem(http.StatusBadRequest, "the body is not a Seam event: "+err.Error()).write(w)
 		return
 	}
 	if err := s.takeSeamEvent(r.Context(), eventName(proof.ID, body), event); err != nil {

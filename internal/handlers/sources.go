@@ -14,20 +14,20 @@ type SourceState struct {
 	Name        string         `json:"name" example:"default"`
 	Format      string         `json:"format" example:"staykey"`
 	Verify      string         `json:"verify" example:"standard-webhooks" doc:"How its webhooks are verified."`
-	Insecure    bool           `json:"insecure" doc:"It takes webhooks from anybody."`
-	Fetch       *string        `json:"fetch" enum:"configured,missing" doc:"Of a format that asks the PMS for documents: whether it has an account to do so; null of others."`
+	Insecure    bool           `json:"insecure" doc:"Accepts webhooks from anybody."`
+	Fetch       *string        `json:"fetch" enum:"configured,missing" doc:"For a format that fetches documents: whether credentials are configured. Null for other formats."`
 	WebhookPath string         `json:"webhook_path" example:"/webhooks/default"`
-	WebhookURL  *string        `json:"webhook_url" doc:"What to give to the PMS; null while STAYKEY_PUBLIC_URL is not set. A token in the URL is not shown."`
+	WebhookURL  *string        `json:"webhook_url" doc:"URL to configure in the PMS; null while STAYKEY_PUBLIC_URL is not set. A token in the URL is not shown."`
 	LastEventAt *string        `json:"last_event_at" format:"date-time" doc:"The last authentic webhook, within 35 days."`
-	LastDay     map[string]int `json:"last_day" doc:"What came of webhooks within 24 hours: applied, superseded, ignored, rejected, duplicate, refused (not authentic)."`
-	Secrets     []SecretUse    `json:"secrets" nullable:"false" doc:"Which of its secrets have verified webhooks; empty where it has none."`
+	LastDay     map[string]int `json:"last_day" doc:"Results of webhooks in the last 24 hours: applied, superseded, ignored, rejected, duplicate, refused (not authentic)."`
+	Secrets     []SecretUse    `json:"secrets" nullable:"false" doc:"Which of its secrets verified webhooks; empty if it has none."`
 }
 
 // SecretUse is how often one secret has verified a webhook.
 type SecretUse struct {
-	Secret        int     `json:"secret" doc:"Its place among the source's secrets, from 1."`
-	LastMatchedAt *string `json:"last_matched_at" format:"date-time" doc:"Null: not within 35 days; a secret of a finished rotation can be removed."`
-	LastDay       int     `json:"last_day" doc:"How often within 24 hours."`
+	Secret        int     `json:"secret" doc:"Position among the source's secrets, from 1."`
+	LastMatchedAt *string `json:"last_matched_at" format:"date-time" doc:"Null if it didn't match in 35 days: after a rotation you can remove it."`
+	LastDay       int     `json:"last_day" doc:"Matches in the last 24 hours."`
 }
 
 // SourceName is the parameter that names one source.
@@ -55,7 +55,7 @@ func showSource(s admin.SourceState) SourceState {
 
 func (s *server) sourceOperations(api huma.API) {
 	const tag = "Sources"
-	huma.Register(api, operation("list-sources", http.MethodGet, "/v1/sources", tag, "List the sources and how they are doing"),
+	huma.Register(api, operation("list-sources", http.MethodGet, "/v1/sources", tag, "List sources and their status"),
 		func(ctx context.Context, _ *struct{}) (*Output[List[SourceState]], error) {
 			states, err := s.admin.Sources(ctx)
 			if err != nil {
@@ -63,8 +63,8 @@ func (s *server) sourceOperations(api huma.API) {
 			}
 			return listOf(admin.Page[admin.SourceState]{Items: states}, showSource), nil
 		})
-	test := operation("test-source", http.MethodPost, "/v1/sources/{source}/test", tag, "Have a signed test event posted to a source's webhook", http.StatusForbidden, http.StatusNotFound)
-	test.Description = "It goes to STAYKEY_PUBLIC_URL, as the PMS's would, or, while that is not set, the same way inside the process. It is stored, and nothing is made of it."
+	test := operation("test-source", http.MethodPost, "/v1/sources/{source}/test", tag, "Send a signed test event to a source's webhook", http.StatusForbidden, http.StatusNotFound)
+	test.Description = "Sent to STAYKEY_PUBLIC_URL, like the PMS's events, or inside the process if that is not set. The event is stored and has no effect."
 	huma.Register(api, test, func(ctx context.Context, in *SourceName) (*Output[admin.SourceTest], error) {
 		result, err := s.admin.TestSource(ctx, in.Source)
 		if err != nil {
@@ -72,8 +72,8 @@ func (s *server) sourceOperations(api huma.API) {
 		}
 		return &Output[admin.SourceTest]{result}, nil
 	})
-	diagnosis := operation("get-diagnosis", http.MethodGet, "/v1/diagnosis", tag, "Compare the configuration with the real world", http.StatusForbidden)
-	diagnosis.Description = "Database, Seam's key, access systems, the access groups of listings, clocks, and the webhook by a signed test event. It takes some seconds. Not for a token of single sources."
+	diagnosis := operation("get-diagnosis", http.MethodGet, "/v1/diagnosis", tag, "Check the configuration", http.StatusForbidden)
+	diagnosis.Description = "Checks the database, Seam's API key, access systems, listings' access groups, clocks, and the webhook with a signed test event. Takes a few seconds. Not for tokens limited to some sources."
 	huma.Register(api, diagnosis, func(ctx context.Context, _ *struct{}) (*Output[admin.Diagnosis], error) {
 		d, err := s.admin.Diagnose(ctx)
 		if err != nil {

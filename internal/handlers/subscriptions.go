@@ -14,17 +14,17 @@ type Subscription struct {
 	Name           string   `json:"name" example:"guest-app"`
 	Kind           string   `json:"kind" enum:"webhook,slack,email" doc:"webhook: for programs. slack, email: for people."`
 	State          string   `json:"state" enum:"enabled,failing,disabled" doc:"failing: the last message was not delivered. disabled: nothing is sent until it is enabled."`
-	URL            string   `json:"url" example:"https://app.example.com/…" doc:"Where messages go; its path is not shown, because it may be a secret."`
-	Events         []string `json:"events" nullable:"false" doc:"The types that it chose; empty: all."`
-	Sources        []string `json:"sources" nullable:"false" doc:"The sources that it is about; empty: all."`
-	Insecure       bool     `json:"insecure" doc:"It may use plain http, or be at a private or loopback address."`
-	Secrets        int      `json:"secrets" doc:"How many secrets sign each message."`
-	Waiting        int      `json:"waiting" doc:"Stays whose current state it may not have been told, counted to 10,000."`
+	URL            string   `json:"url" example:"https://app.example.com/…" doc:"Receiver. The path is not shown, because it may be secret."`
+	Events         []string `json:"events" nullable:"false" doc:"Types that are sent; empty: all."`
+	Sources        []string `json:"sources" nullable:"false" doc:"Sources included; empty: all."`
+	Insecure       bool     `json:"insecure" doc:"Allows plain http and private or loopback addresses."`
+	Secrets        int      `json:"secrets" doc:"Number of secrets that sign each message."`
+	Waiting        int      `json:"waiting" doc:"Stays whose current state it may not have received, counted up to 10,000."`
 	LastSuccessAt  *string  `json:"last_success_at" format:"date-time"`
 	LastFailureAt  *string  `json:"last_failure_at" format:"date-time"`
-	LastError      *string  `json:"last_error" doc:"Why the last message that failed did."`
+	LastError      *string  `json:"last_error" doc:"Error of the last failed message."`
 	Failures       int      `json:"failures" doc:"Attempts that failed since the last success."`
-	FailingSince   *string  `json:"failing_since" format:"date-time" doc:"The first of them. After 5 days of nothing but failures the subscription is disabled."`
+	FailingSince   *string  `json:"failing_since" format:"date-time" doc:"Time of the first of them. If every attempt fails for 5 days, the subscription is disabled."`
 	DisabledAt     *string  `json:"disabled_at" format:"date-time"`
 	DisabledBy     *string  `json:"disabled_by" example:"staykey"`
 	DisabledReason *string  `json:"disabled_reason" example:"the receiver answered 410 Gone"`
@@ -52,7 +52,7 @@ type SubscriptionSwitch struct {
 
 func (s *server) subscriptionOperations(api huma.API) {
 	const tag = "Subscriptions"
-	huma.Register(api, operation("list-subscriptions", http.MethodGet, "/v1/subscriptions", tag, "List the subscriptions and how their receivers are doing"),
+	huma.Register(api, operation("list-subscriptions", http.MethodGet, "/v1/subscriptions", tag, "List subscriptions and their receivers' status"),
 		func(ctx context.Context, _ *struct{}) (*Output[List[Subscription]], error) {
 			list, err := s.admin.Subscriptions(ctx)
 			if err != nil {
@@ -69,7 +69,7 @@ func (s *server) subscriptionOperations(api huma.API) {
 			return &Output[Subscription]{showSubscription(found)}, nil
 		})
 	test := operation("test-subscription", http.MethodPost, "/v1/subscriptions/{name}/test", tag, "Send a test message", http.StatusForbidden, http.StatusNotFound)
-	test.Description = "A signed message of the type subscription.test, at once, also while the subscription is disabled. A failure is not tried again, and doesn't count."
+	test.Description = "Sends a signed message of type subscription.test at once, even if the subscription is disabled. A failure is not retried and doesn't count."
 	huma.Register(api, test, func(ctx context.Context, in *SubscriptionName) (*Output[admin.SubscriptionTest], error) {
 		result, err := s.admin.TestSubscription(ctx, in.Name)
 		if err != nil {
@@ -78,8 +78,8 @@ func (s *server) subscriptionOperations(api huma.API) {
 		return &Output[admin.SubscriptionTest]{result}, nil
 	})
 	for _, o := range []struct{ verb, summary, description string }{
-		{"enable", "Enable a subscription", "Each stay whose state differs from what was delivered last is told at once, by its current state."},
-		{"disable", "Disable a subscription", "Nothing is sent until it is enabled. What changes meanwhile is not lost: the current states are told then."},
+		{"enable", "Enable a subscription", "Sends the current state of each stay that differs from the last one delivered."},
+		{"disable", "Disable a subscription", "Sends nothing until it is enabled. Changes are not lost: enabling it sends the current states."},
 	} {
 		op := operation(o.verb+"-subscription", http.MethodPost, "/v1/subscriptions/{name}/"+o.verb, tag, o.summary, withBody(http.StatusForbidden, http.StatusNotFound)...)
 		op.Description = o.description

@@ -27,12 +27,12 @@ const (
 
 type ownKey struct{}
 
-// isOwn tells whether a webhook has come from this process, and so from no address.
+// isOwn reports whether a webhook has come from this process, and so from no address.
 func isOwn(ctx context.Context) bool { return ctx.Value(ownKey{}) != nil }
 
 func (s *server) acceptTest(w http.ResponseWriter, r *http.Request, source pms.Source, proof pms.Proof, body []byte) {
 	event := s.newEvent(source.Name, proof.ID, body, pms.Event{Type: testType, Ignored: true})
-	reason := "a test event of ours: it was verified and stored, and means nothing"
+	reason := "test event (no effect)"
 	event.Reason = &reason
 	s.accept(w, r, event, nil)
 }
@@ -67,13 +67,13 @@ func (t *Tester) Test(ctx context.Context, source pms.Source) (admin.SourceTest,
 	result := admin.SourceTest{URL: shown}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.PublicURL+path, bytes.NewReader(body))
 	if err != nil {
-		result.Message = "STAYKEY_PUBLIC_URL makes no URL"
+		result.Message = "STAYKEY_PUBLIC_URL doesn't form a valid URL"
 		return result, nil
 	}
 	req.Header = d.Header
 	answer, err := t.postTest(req)
 	if err != nil {
-		result.Message = "there was no answer"
+		result.Message = "no answer"
 		if u := new(url.Error); errors.As(err, &u) { // its URL may hold a token
 			result.Message += ": " + u.Err.Error()
 		}
@@ -114,7 +114,7 @@ func judgeTest(result admin.SourceTest, answer *memoryAnswer) admin.SourceTest {
 	case said.Detail != "":
 		result.Message = fmt.Sprintf("answered %d: %s", answer.status, said.Detail)
 	default:
-		result.Message = fmt.Sprintf("answered %d, by something that is not staykey", answer.status)
+		result.Message = fmt.Sprintf("answered %d, but not by staykey", answer.status)
 	}
 	return result
 }

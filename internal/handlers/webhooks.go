@@ -64,20 +64,20 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 	name := chi.URLParam(r, "source")
 	source, ok := s.source(name)
 	if !ok {
-		problem(http.StatusNotFound, "there is no source of this name: it is the part of the URL behind /webhooks/, and \"default\" unless sources are configured").write(w)
+		problem(http.StatusNotFound, "unknown source: it is the part of the URL after /webhooks/, and \"default\" unless sources are configured").write(w)
 		return
 	}
 	delivery := pms.Delivery{Header: r.Header, Path: chi.URLParam(r, "*")}
 	switch {
 	case delivery.Path != "" && source.Format == nil && !source.Carries().Path:
-		problem(http.StatusNotFound, "webhooks of this source are posted to /webhooks/"+source.Name).write(w)
+		problem(http.StatusNotFound, "post webhooks of this source to /webhooks/"+source.Name).write(w)
 		return
 	}
 	if !s.takesMethod(w, r, source) {
 		return
 	}
 	if len(source.From) > 0 && !source.From.Allow(s.sender(r)) && !isOwn(r.Context()) {
-		problem(http.StatusUnauthorized, "webhooks of this source are not taken from this address: see verify.from and trusted_proxies").write(w)
+		problem(http.StatusUnauthorized, "webhooks of this source are not accepted from this address: see verify.from and trusted_proxies").write(w)
 		return
 	}
 	body, release, p := s.limits.readBody(w, r, source.Name)
@@ -104,7 +104,7 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) {
 	verified.WithLabelValues(source.Name, strconv.Itoa(proof.Secret)).Inc()
 	if wait := s.limits.exceeded(source, s.Now()); wait > 0 {
 		overLimit.WithLabelValues(source.Name).Inc()
-		problem(http.StatusTooManyRequests, "this source sends more than its rate_limit allows, and nothing of this event is kept: send it again").after(wait).write(w)
+		problem(http.StatusTooManyRequests, "over the source's rate_limit: nothing was stored, send it again").after(wait).write(w)
 		return
 	}
 	if body, p = plainBody(w, r, body); p != nil {
@@ -152,7 +152,7 @@ func (s *server) accept(w http.ResponseWriter, r *http.Request, event store.Even
 	case event.Status == store.EventRejected:
 		s.log.Warn("event refused with 422", "source", event.Source, "event_id", accepted.EventID.String(),
 			"reservation_id", idOf(event.ReservationID), "listing_id", idOf(event.ListingID), "reason", *event.Reason)
-		problem(http.StatusUnprocessableEntity, "the event is not valid: correct it and send it again, under the same webhook-id if you like; it is kept as "+accepted.EventID.String(), invalid...).write(w)
+		problem(http.StatusUnprocessableEntity, "the event is invalid: correct it and send it again, also under the same webhook-id; it is stored as "+accepted.EventID.String(), invalid...).write(w)
 	default:
 		answer(w, http.StatusAccepted, accepted.EventID, event.Status)
 	}
@@ -165,7 +165,7 @@ func idOf(id *string) string {
 	return *id
 }
 
-// acceptForeign keeps what a PMS posts in its own words. What it means is found out when it is applied: a PMS can't mend
+// acceptForeign keeps what a PMS posts in its own words. What it means is found out when it is applied: a PMS can't fix
 // what we don't understand, and would switch the webhook off.
 func (s *server) acceptForeign(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery, proof pms.Proof) {
 	d.Body = fromForm(r.Header, source.Format, d.Body)
@@ -186,7 +186,7 @@ func (s *server) acceptForeign(w http.ResponseWriter, r *http.Request, source pm
 	}
 	encoded, err := json.Marshal(request)
 	if err != nil || bytes.Contains(encoded, []byte(`\u0000`)) {
-		problem(http.StatusBadRequest, "the headers or the query hold what is no text").write(w)
+		problem(http.StatusBadRequest, "the headers or the query contain invalid text").write(w)
 		return
 	}
 	event := s.newEvent(source.Name, proof.ID, seen.Body, pms.Event{Type: seen.Type})
@@ -211,7 +211,7 @@ func (s *server) takesMethod(w http.ResponseWriter, r *http.Request, source pms.
 		allow = "GET, HEAD, POST"
 	}
 	w.Header().Set("Allow", allow)
-	problem(http.StatusMethodNotAllowed, "the webhooks of this source are sent by "+allow).write(w)
+	problem(http.StatusMethodNotAllowed, "use the method that this source accepts: "+allow).write(w)
 	return false
 }
 
@@ -250,9 +250,9 @@ func answer(w http.ResponseWriter, status int, id uuid.UUID, word string) {
 }
 
 func (s *server) unavailable(w http.ResponseWriter, err error) {
-	detail := "the event could not be stored now, and nothing of it is kept: send it again"
+	detail := "the event could not be stored: nothing was stored, send it again"
 	if errors.Is(err, intake.ErrBusy) {
-		detail = "too many events are waiting to be stored, and nothing of this one is kept: send it again"
+		detail = "too many events are waiting to be stored: nothing of this event was stored, send it again"
 	}
 	problem(http.StatusServiceUnavailable, detail).after(2 * time.Second).write(w)
 }
@@ -318,7 +318,7 @@ const (
 	glanceWithin = 20 * time.Millisecond
 )
 
-// arrivesSoon tells whether something that a PMS posts in its own words is about a guest who arrives soon, as far as a short look
+// arrivesSoon reports whether something that a PMS posts in its own words is about a guest who arrives soon, as far as a short look
 // shows. What it means is found out again when it is applied.
 func arrivesSoon(ctx context.Context, source pms.Source, m pms.Mapping) bool {
 	if len(m.Body) > glanceBytes {

@@ -26,7 +26,7 @@ const (
 	fanOutBatch = 500
 	pollEvery   = time.Second
 	// clockLead is how far an event's timestamp may be ahead of its receipt and still count; a sender whose
-	// clock is wrong must not block the reservation for ever (contract section 3).
+	// clock is wrong must not block the reservation forever (contract section 3).
 	clockLead = 5 * time.Minute
 )
 
@@ -207,13 +207,13 @@ func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool,
 
 var errPanicked = errors.New("this is a bug in staykey, please report it")
 
-// isOurs tells whether an error is about what was tried, and not that Postgres can't be reached.
+// isOurs reports whether an error is about what was tried, and not that Postgres can't be reached.
 func isOurs(err error) bool {
 	pg := new(pgconn.PgError)
 	return errors.As(err, &pg) || errors.Is(err, errPanicked)
 }
 
-// isPoison tells whether trying again can't help.
+// isPoison reports whether trying again can't help.
 func isPoison(err error) bool { return store.IsDataError(err) || errors.Is(err, errPanicked) }
 
 // try is an attempt to apply a batch, and how far it got.

@@ -14,7 +14,7 @@ import (
 
 // A batch is a number of events that are applied in one transaction, in this order:
 //
-//	map    what each event says, and its place in the order (mapping.go). Needs nothing but the event and its source's format
+//	map    what each event says, and its place in the order (mapping.go). Needs only the event and its source's format
 //	lock   bookings and guests, then listings, then reservations, ids ascending (lock.go). Events step back behind earlier ones
 //	       that were put back
 //	fold   the changes into the rows in memory, in the order of receipt (fold.go, fold_listing.go, stay.go). Here rooms get their

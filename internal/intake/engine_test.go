@@ -409,7 +409,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 				}
 			}
 			pid := fmt.Sprint("blocked_by.pid=", forgotten.Conn().PgConn().PID())
-			for !strings.Contains(book.String(), pid) { // it is tried again and again until somebody is seen
+			for !strings.Contains(book.String(), pid) { // it is tried repeatedly until somebody is seen
 				w.now = w.now.Add(time.Minute)
 				w.drain()
 			}

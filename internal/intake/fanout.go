@@ -22,7 +22,7 @@ const (
 )
 
 // fanOutSome carries the change of one listing to one page of its stays, so that events need not wait for all of a large one. One
-// that can't be fanned out now is left alone for a while. more tells whether there may be further ones.
+// that can't be fanned out now is left alone for a while. more reports whether there may be further ones.
 func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error) {
 	refs, err := a.store.ListingsToFanOut(ctx, fanOutChoice)
 	if err != nil {

@@ -206,7 +206,7 @@ func (b *batch) foldBooking(m *mapped, c change) verdict {
 	return v
 }
 
-// named tells whether an event says something of a reservation itself, also where it couldn't be read.
+// named reports whether an event says something of a reservation itself, also where it couldn't be read.
 func (m *mapped) named(ref store.Ref) bool {
 	return slices.ContainsFunc(m.changes, func(c change) bool { return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID }) ||
 		slices.ContainsFunc(m.says.Rejected, func(lost pms.Rejection) bool { return lost.ReservationID == ref.ReservationID })
@@ -285,7 +285,7 @@ func (b *batch) ofBooking(r *store.Reservation, says pms.Reservation) {
 	}
 }
 
-// changes notes that a reservation changes, and how it was; of a new one, nothing but zeros.
+// changes notes that a reservation changes, and how it was; of a new one, only zeros.
 func (b *batch) changes(ref store.Ref, r store.Reservation) {
 	if _, seen := b.before[ref]; !seen {
 		b.before[ref] = r
@@ -383,7 +383,7 @@ const (
 	mostBodies = 16
 )
 
-// hasBody tells whether a body has confirmed the reservation before. Of a PMS that gives its events neither an id nor a time, a
+// hasBody reports whether a body has confirmed the reservation before. Of a PMS that gives its events neither an id nor a time, a
 // delivery that is repeated late, or on purpose, looks like news: it must not bring a cancelled stay back.
 func hasBody(bodies, hash []byte) bool {
 	for at := 0; hash != nil && at+bodyHash <= len(bodies); at += bodyHash {
@@ -402,7 +402,7 @@ func withBody(bodies, hash []byte) []byte {
 	return bodies[max(0, len(bodies)-mostBodies*bodyHash):]
 }
 
-// older tells whether a listing's version is later than a place.
+// older reports whether a listing's version is later than a place.
 func older(p place, at *time.Time, seq *int64) bool {
 	return at != nil && p.before(place{*at, *seq})
 }

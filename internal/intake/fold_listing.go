@@ -79,7 +79,7 @@ func (b *batch) foldMerge(m *mapped, c change) verdict {
 	return applied
 }
 
-// listingMatters tells whether a change of a listing can change any of its stays.
+// listingMatters reports whether a change of a listing can change any of its stays.
 func listingMatters(a, b store.Listing) bool {
 	same := func(a, b *string) bool { return text(a) == text(b) }
 	return a.Known != b.Known || a.Deleted != b.Deleted || !slices.Equal(a.Groups(), b.Groups()) ||

@@ -18,7 +18,7 @@ const mostLocked = 3
 // followSome brings a page of stays that were completed with another policy than their source's present one up to date. It does
 // not matter how they came to differ: the policy changed, a replica with an older configuration applied an event, or the stays
 // were imported before the source had an entry. A replica whose own policy is not the decided one leaves them to the others. A source
-// of whose stays some are locked is left alone for a while, so that events don't wait for them. more tells whether there may be
+// of whose stays some are locked is left alone for a while, so that events don't wait for them. more reports whether there may be
 // further ones.
 func (a *Applier) followSome(ctx context.Context, t *turn) (more bool, err error) {
 	stale, err := a.store.StalePolicies(ctx)

@@ -40,7 +40,7 @@ func (c GateAction) check() error {
 
 // SetGate records what a program or a person says about a gate and returns the gate as it is then. It returns an [InputError] if the action itself
 // is wrong, [ErrNoGate] if the source has no such gate, and [store.ErrNotFound] if there is no such reservation. It can be repeated: the same
-// word changes nothing but its time.
+// word changes only its time.
 func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction) (stay.Gate, error) {
 	if err := action.check(); err != nil {
 		return stay.Gate{}, err

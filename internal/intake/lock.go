@@ -163,7 +163,7 @@ func (n *needed) reservation(source string, r pms.Reservation) {
 	}
 }
 
-// inheritsListing tells whether a change relies on the listing that its reservation has.
+// inheritsListing reports whether a change relies on the listing that its reservation has.
 func inheritsListing(r pms.Reservation) bool {
 	return r.ListingID == nil && r.Partial && !r.NoRoom && r.Status == pms.Confirmed
 }

@@ -90,7 +90,7 @@ func (p *Pace) rest(took time.Duration) time.Duration {
 	return time.Duration(restShare * (1 - used*used*used*used) * float64(took))
 }
 
-// Crowded tells whether a burst is being accepted that other work should give way to.
+// Crowded reports whether a burst is being accepted that other work should give way to.
 func (p *Pace) Crowded() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

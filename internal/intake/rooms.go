@@ -40,7 +40,7 @@ func (b *batch) roomsOf(booking store.Ref) rooms {
 	return r
 }
 
-// isCompanion tells whether a reservation is of a further guest of a room: it is no room of its own.
+// isCompanion reports whether a reservation is of a further guest of a room: it is no room of its own.
 func isCompanion(ref store.Ref, all []store.Ref) bool {
 	return slices.ContainsFunc(all, func(room store.Ref) bool {
 		begin := room.ReservationID + companion
@@ -100,7 +100,7 @@ type possible struct {
 }
 
 // possibleNames are what the reservations of the batch's bookings may be called: those that exist are locked before anything is decided.
-// The value tells whether a reservation's own listing is locked too.
+// The value reports whether a reservation's own listing is locked too.
 func (b *batch) possibleNames() map[store.Ref]bool {
 	bookings := map[store.Ref]*possible{}
 	for _, m := range b.events {
@@ -258,7 +258,7 @@ func (r rooms) idOfWhole(c *pms.Reservation) string {
 	return fits
 }
 
-// isUnnamed tells whether the booking has one reservation, whose room is not known: it was seen without rooms, or by a version that
+// isUnnamed reports whether the booking has one reservation, whose room is not known: it was seen without rooms, or by a version that
 // didn't remember them.
 func (r rooms) isUnnamed() bool {
 	return len(r.known) == 1 && r.known[0].ReservationID == r.booking && r.known[0].Unit == nil

@@ -56,7 +56,7 @@ func (b *batch) complete(r *store.Reservation) {
 	completeStay(r, listing, policy, b.now)
 }
 
-// listingOf is a reservation's listing; nothing but zeros where it has none. locked: it may be relied on.
+// listingOf is a reservation's listing; only zeros where it has none. locked: it may be relied on.
 func (b *batch) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
 	if r.ListingID == nil {
 		for _, s := range segmentsOf(r.Segments) { // its times are those of the property
@@ -211,7 +211,7 @@ func wish(r store.Reservation, now time.Time, changed, revive bool) store.Wish {
 	return w
 }
 
-// stayChanged tells whether a reservation asks for another key than before. A guest's name, phone number or
+// stayChanged reports whether a reservation asks for another key than before. A guest's name, phone number or
 // another spelling of the same address ask for nothing.
 func stayChanged(a, b store.Reservation) bool {
 	sameTime := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }

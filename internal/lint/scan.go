@@ -111,7 +111,7 @@ func extractor(file string) func(string) []passage {
 	case ".html":
 		return template
 	case ".sql":
-		return lines(regexp.MustCompile(`--(.*)$`))
+		return lines(sqlComment)
 	case ".jq":
 		return lines(regexp.MustCompile(`#(.*)$|"(?:[^"\\]|\\.)*"`))
 	case ".sh", ".js", ".css", ".mjs":
@@ -143,6 +143,12 @@ func lines(prose *regexp.Regexp) func(string) []passage {
 	}
 }
 
+// sqlWords are in every statement; its comments are prose, its names are not.
+var (
+	sqlWords   = regexp.MustCompile(`\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|CREATE|ALTER|JOIN|WITH)\b`)
+	sqlComment = regexp.MustCompile(`--(.*)$`)
+)
+
 // goProse returns the comments and the string literals, without import paths and struct tags' keys.
 func goProse(content string) []passage {
 	set := token.NewFileSet()
@@ -159,9 +165,15 @@ func goProse(content string) []passage {
 			all = append(all, passage{set.Position(at).Line, literal})
 		case token.STRING:
 			if text, err := strconv.Unquote(literal); err == nil && strings.ContainsRune(text, ' ') {
-				if literal[0] == '`' {
+				switch {
+				case literal[0] == '`' && sqlWords.MatchString(text):
+					for _, c := range lines(sqlComment)(literal) {
+						all = append(all, passage{set.Position(at).Line + c.line - 1, c.text})
+					}
+					continue
+				case literal[0] == '`':
 					text = literal
-				} else {
+				default:
 					text = strings.ReplaceAll(text, "\n", " ")
 				}
 				all = append(all, passage{set.Position(at).Line, text})

@@ -1,4 +1,4 @@
-// Package logs keeps the volume of the log bounded in an outage, when the same few things go wrong again and again: each webhook that is refused, each
+// Package logs keeps the volume of the log bounded in an outage, when the same few things fail repeatedly: each webhook that is refused, each
 // look into a database that doesn't answer.
 package logs
 
@@ -96,7 +96,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.next.Handle(ctx, r)
 }
 
-// isBounded tells whether records such as this one are counted.
+// isBounded reports whether records such as this one are counted.
 func (h *Handler) isBounded(r slog.Record) bool {
 	if r.Level >= slog.LevelWarn {
 		return true
@@ -140,7 +140,7 @@ func keyOf(r slog.Record) string {
 	}, r.Message)
 }
 
-// may counts a record and tells whether it is written.
+// may counts a record and reports whether it is written.
 func (k *kinds) may(key string, most int, next slog.Handler, r slog.Record) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

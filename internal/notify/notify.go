@@ -47,7 +47,7 @@ type Options struct {
 	GatedSources  func() []string // those that have gates
 	PublicURL     string          // where REST is reached; "" if that is not known
 	Version       string
-	Retain        time.Duration // how long deliveries are kept with their attempts; 0: for ever
+	Retain        time.Duration // how long deliveries are kept with their attempts; 0: forever
 	Now           func() time.Time
 }
 

@@ -13,7 +13,7 @@ var retryAfter = []time.Duration{
 	time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 12 * time.Hour, 24 * time.Hour,
 }
 
-// When a subscription is disabled, unless its receiver answers 410: after so long a time of nothing but failures, and so many of them.
+// When a subscription is disabled, unless its receiver answers 410: after so long a time of only failures, and so many of them.
 const (
 	disableAfter    = 5 * 24 * time.Hour
 	disableFailures = 10

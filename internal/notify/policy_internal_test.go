@@ -54,7 +54,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// One stay that is tried again and again: the schedule of docs/events-out.md.
+// One stay that is tried repeatedly: the schedule of docs/events-out.md.
 func TestRetrySchedule(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

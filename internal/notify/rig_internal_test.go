@@ -41,7 +41,7 @@ func newRig(t *testing.T, subscriptions ...Subscription) *rig {
 	return r
 }
 
-// restart is what a new process starts with: nothing but the database.
+// restart is what a new process starts with: only the database.
 func (r *rig) restart() {
 	r.Notifier = New(r.db, slog.New(slog.DiscardHandler), Options{
 		Subscriptions: func() []Subscription { return r.subscriptions }, PublicURL: "https://keys.example.com", Version: "test", Now: r.clock,

@@ -187,7 +187,7 @@ func keyOf(p store.StayState) Key {
 // event is what is to be sent.
 type event struct {
 	kind     string
-	then     Told // what is told once it is delivered
+	then     Told // what the subscription knows once it is delivered
 	sequence int64
 }
 

@@ -131,10 +131,10 @@ type Segment struct {
 	Until     *Moment `json:"until,omitempty"`
 }
 
-// Whole tells whether what is not said is none.
+// Whole reports whether what is not said is none.
 func (r Reservation) Whole() bool { return r.Status == Confirmed && !r.Partial }
 
-// ArrivesWithin tells whether a confirmed stay begins so soon, or has begun and lasts. A local time counts as
+// ArrivesWithin reports whether a confirmed stay begins so soon, or has begun and lasts. A local time counts as
 // one of UTC: what matters by hours is told well enough.
 func (r Reservation) ArrivesWithin(now time.Time, soon time.Duration) bool {
 	if r.Status != Confirmed || r.CheckIn == nil || r.CheckOut == nil {
@@ -148,7 +148,7 @@ func (r Reservation) ArrivesWithin(now time.Time, soon time.Duration) bool {
 	return err == nil && out.After(now)
 }
 
-// ArrivesWithin tells whether any of the event's stays begins so soon, or has begun and lasts.
+// ArrivesWithin reports whether any of the event's stays begins so soon, or has begun and lasts.
 func (e Event) ArrivesWithin(now time.Time, soon time.Duration) bool {
 	return slices.ContainsFunc(e.Changes, func(c Change) bool { return c.Reservation != nil && c.Reservation.ArrivesWithin(now, soon) })
 }

@@ -62,7 +62,7 @@ func (m FetchManifest) check() error {
 	return nil
 }
 
-// CheckFetchURL tells whether a PMS may be asked there: over TLS, but for this machine itself.
+// CheckFetchURL reports whether a PMS may be asked there: over TLS, but for this machine itself.
 func CheckFetchURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -115,7 +115,7 @@ func (m FetchManifest) Address(f Fetch, id string) (string, error) {
 	return address, wrong
 }
 
-// Batched tells whether one request asks for all ids of a kind.
+// Batched reports whether one request asks for all ids of a kind.
 func (d Document) Batched() bool {
 	return strings.Contains(d.Path, "{ids}") || d.Method == "POST"
 }

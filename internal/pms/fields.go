@@ -26,7 +26,7 @@ type fields struct {
 	prefix string
 	values map[string]any
 	item
-	lenient bool // it takes something away: nothing but its id must be readable
+	lenient bool // it takes something away: only its id must be readable
 }
 
 func (f fields) path(name string) string {

@@ -42,9 +42,9 @@ type Manifest struct {
 	ID string `json:"id"`
 	// Type is the path of an event's type, or several, joined by dots.
 	Type []string `json:"type"`
-	// Redact are paths that are blackened before anything is stored.
+	// Redact are paths that are redacted before anything is stored.
 	Redact []string `json:"redact"`
-	// Verify is how the PMS signs, for sources that say nothing but the secrets.
+	// Verify is how the PMS signs, for sources that say only the secrets.
 	Verify *VerifySettings `json:"verify"`
 	// Fetch says where documents are that its webhooks only name.
 	Fetch *FetchManifest `json:"fetch"`
@@ -115,7 +115,7 @@ func LoadFormat(name string) (*Format, error) {
 	}
 	text, err := embedded.ReadFile("formats/" + name + ".jq")
 	if err != nil || name == "prelude" {
-		return nil, fmt.Errorf("%q is no format: it must be staykey, one of %s, or the path of a .jq file", name, strings.Join(Presets(), ", "))
+		return nil, fmt.Errorf("%q is not a format: it must be staykey, one of %s, or the path of a .jq file", name, strings.Join(Presets(), ", "))
 	}
 	return ParseFormat(name, string(text))
 }

@@ -102,7 +102,7 @@ func source(t testing.TB, format string) pms.Source {
 }
 
 // Every payload means what the golden file beside it says. The golden files were read line by line against
-// what the PMS documents; -update writes them anew, to be read again.
+// what the PMS documents; -update writes them again, to be read again.
 func TestPayloads(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/payloads/*/*.json")
@@ -317,7 +317,7 @@ func TestSecretsAreNotKept(t *testing.T) {
 	}
 }
 
-// A form's secrets are blackened too.
+// A form's secrets are redacted too.
 func TestSecretsOfFormsAreNotKept(t *testing.T) {
 	t.Parallel()
 	f, err := pms.ParseFormat("own.jq", `module {"accepts": ["form"], "redact": ["secret"]}; {ignore: "x"}`)

@@ -33,7 +33,7 @@ var (
 	errGates     = fmt.Errorf(`must be an object of at most %d gates and their states, such as {"paid": "open"}`, maxGates)
 )
 
-// CheckGateName tells whether a text can name a gate. The error is for people.
+// CheckGateName reports whether a text can name a gate. The error is for people.
 func CheckGateName(name string) error {
 	if !gateName.MatchString(name) {
 		return errGateName

@@ -10,7 +10,7 @@ import (
 type Glance struct {
 	ID   string // the sender's id of the event; "" where it has none
 	Type string // the sender's type of it; "" where it doesn't say
-	Body []byte // as it may be stored: what the format names is blackened
+	Body []byte // as it may be stored: what the format names is redacted
 }
 
 // Glance reads no more than accepting needs. The error is [ErrNotJSON] or [ErrNotForm].

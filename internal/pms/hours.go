@@ -152,7 +152,7 @@ func readTime(s string) (Moment, error) {
 	return ParseMoment(date + "T" + clock + seconds + fraction + offset)
 }
 
-// isZeroDate tells whether a text is what MySQL and PHP write for no date.
+// isZeroDate reports whether a text is what MySQL and PHP write for no date.
 func isZeroDate(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), "0000-00-00") }
 
 // moment reads an end of a stay: a text or number as [readTime] and [ReadInstant] do, or an object

@@ -106,7 +106,7 @@ func (m Moment) String() string { return m.said }
 // MarshalJSON writes the moment as it was said.
 func (m Moment) MarshalJSON() ([]byte, error) { return json.Marshal(m.said) }
 
-// IsLocal tells whether the moment is a local one.
+// IsLocal reports whether the moment is a local one.
 func (m Moment) IsLocal() bool { return m.instant.IsZero() }
 
 // Resolve completes the moment: clock ("15:04") where only a date was said, zone where no zone was. A nil

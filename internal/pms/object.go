@@ -93,7 +93,7 @@ func readFields(d *jsontext.Decoder, of []byte, prefix string, known []string, e
 			}
 		default:
 			if _, twice := o.field(name); twice {
-				o.fail(name, "comes twice")
+				o.fail(name, "is defined twice")
 			}
 		}
 		o.fields = append(o.fields, field{name, of[end-len(value) : end]})

@@ -37,7 +37,7 @@ func DefaultStatuses() Statuses {
 	return Statuses{"confirmed": Confirmed, "checked_in": Confirmed, "cancelled": Cancelled, "no_show": Cancelled, "checked_out": Cancelled}
 }
 
-// Verify tells whether a delivery is authentic; one to a source without a verifier never is.
+// Verify reports whether a delivery is authentic; one to a source without a verifier never is.
 func (s Source) Verify(d Delivery, now time.Time) (Proof, error) {
 	if s.Verifier == nil {
 		return Proof{}, ErrUnauthentic
@@ -69,7 +69,7 @@ func (s Source) VerifyMethod() string {
 	return s.Verifier.Method()
 }
 
-// Canonical tells whether something posted is worded as our own format has it.
+// Canonical reports whether something posted is worded as our own format has it.
 func (s Source) Canonical(r Request) bool { return s.Format == nil || r.Format == CanonicalFormat }
 
 // Map runs the source's format over what was posted, or the canonical one where that is how it is worded.
@@ -163,10 +163,10 @@ type Drift string
 // Policies for drift. The default is DriftRepair.
 const (
 	DriftRepair Drift = "repair" // it is made as it should be
-	DriftReport Drift = "report" // it stays as it is, under attention, until an admin or a later event wants it mended
+	DriftReport Drift = "report" // it stays as it is, under attention, until an admin or a later event wants it fixed
 )
 
-// Valid tells whether it is one of them.
+// Valid reports whether it is one of them.
 func (d Drift) Valid() bool { return d == DriftRepair || d == DriftReport }
 
 // DefaultPolicy holds for a source that says nothing.
@@ -176,7 +176,7 @@ func DefaultPolicy() Policy {
 
 // Fingerprint changes whenever what stays should be does.
 func (p Policy) Fingerprint() string {
-	p.Drift = ""                  // it says when to mend, not what should be
+	p.Drift = ""                  // it says when to fix, not what should be
 	encoded, _ := json.Marshal(p) // strings and integers only: it can't fail
 	sum := sha256.Sum256(encoded)
 	return hex.EncodeToString(sum[:8])

@@ -33,7 +33,7 @@ func lenient(text []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
-// CheckJSON tells whether body is one RFC 8259 value in UTF-8; the error says where it is not. A byte order mark before it and
+// CheckJSON reports whether body is one RFC 8259 value in UTF-8; the error says where it is not. A byte order mark before it and
 // lone surrogates in it are taken.
 func CheckJSON(body []byte) error {
 	body = withoutMark(body)
@@ -140,7 +140,7 @@ func (e *Event) forgive(id string, needsTimestamp bool) {
 
 func (f FieldError) note() Note { return Note{f.Field, f.Message} }
 
-// timestampIsNone tells whether an envelope has no timestamp. One that is there and can't be read doesn't keep a cancel from
+// timestampIsNone reports whether an envelope has no timestamp. One that is there and can't be read doesn't keep a cancel from
 // being applied: then the time of receipt counts.
 func timestampIsNone(envelope object) bool {
 	v, said := envelope.field("timestamp")
@@ -221,7 +221,7 @@ func (o object) readGuest(r *Reservation) {
 // furthestZone is how far ahead of UTC a clock on a wall can be.
 const furthestZone = 14 * time.Hour
 
-// mayHaveBegun tells whether the moment has passed, in any time zone where it is a local one.
+// mayHaveBegun reports whether the moment has passed, in any time zone where it is a local one.
 func (m Moment) mayHaveBegun(now time.Time) bool {
 	if m.IsLocal() {
 		return !m.local.Add(-furthestZone).After(now)
@@ -278,7 +278,7 @@ func ParseListingPatch(body []byte) (ListingPatch, []FieldError, error) {
 	for _, f := range o.fields {
 		switch {
 		case patch.Said[f.name]:
-			o.fail(f.name, "comes twice")
+			o.fail(f.name, "is defined twice")
 		case slices.Contains(known, f.name):
 			patch.Said[f.name] = true
 		case !slices.Contains(listingReadOnly, f.name):
@@ -313,7 +313,7 @@ func (o object) listingDetails(l *Listing) {
 	l.CheckOutTime = o.clock("check_out_time")
 }
 
-// CheckID tells whether s can be the id of a reservation or listing: 1 to 200 characters, no control
+// CheckID reports whether s can be the id of a reservation or listing: 1 to 200 characters, no control
 // characters. The error is for people.
 func CheckID(s string) error {
 	if strings.ContainsRune(s, utf8.RuneError) { // two ids that were cut in different ways would be one

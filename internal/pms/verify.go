@@ -33,7 +33,7 @@ type Proof struct {
 	Secret int    // which of the secrets matched, counted from 1; 0 where none is needed
 }
 
-// Verifier tells whether a delivery is authentic. It tries every secret in constant time, so that nothing can be learnt
+// Verifier reports whether a delivery is authentic. It tries every secret in constant time, so that nothing can be learnt
 // from how long it takes. The error is [ErrUnauthentic], or [ErrWebhookID] for an authentic one whose id has another form.
 type Verifier interface {
 	Verify(d Delivery, now time.Time) (Proof, error)
@@ -194,7 +194,7 @@ func (s signed) Verify(d Delivery, _ time.Time) (Proof, error) {
 	return proof, nil
 }
 
-// Carries names the signature's header: with the body beside it, a kept signature could be sent again for ever.
+// Carries names the signature's header: with the body beside it, a kept signature could be sent again forever.
 func (s signed) Carries() Carrier { return Carrier{Header: s.header} }
 
 func (s signed) Method() string { return "hmac" }
@@ -379,7 +379,7 @@ func neverKept(name string) bool {
 // Addresses are who may deliver, besides having to prove it. An empty list is anybody.
 type Addresses []netip.Prefix
 
-// Allow tells whether an address is among them.
+// Allow reports whether an address is among them.
 func (a Addresses) Allow(from netip.Addr) bool {
 	from = from.Unmap()
 	return len(a) == 0 || slices.ContainsFunc(a, func(p netip.Prefix) bool { return p.Contains(from) })

@@ -44,7 +44,7 @@ func (a *account) apply(cmd *exec.Cmd) {
 	}
 }
 
-// reaches tells whether the account can work in a directory.
+// reaches reports whether the account can work in a directory.
 func (a *account) reaches(dir string) bool {
 	cmd := exec.Command("/bin/sh", "-c", "test -w .")
 	cmd.Dir = dir

@@ -24,7 +24,7 @@ import (
 //	log          what the server says
 //
 // Where Postgres' account can't get to the directory (a checkout below /root), all of it is elsewhere, always in the same place
-// for the same directory. The directory itself still decides: if it is deleted, what is elsewhere is of an earlier life, and goes.
+// for the same directory. The directory itself still decides: if it is deleted, data elsewhere belongs to an earlier one and is deleted.
 
 // prepareDir makes the directory for its owner, and returns it or, where the owner can't get there, the one elsewhere.
 func prepareDir(dir string, owner *account) (string, error) {

@@ -88,7 +88,7 @@ func installed(ctx context.Context) (string, error) {
 		if newestOld > 0 {
 			return "", fmt.Errorf("only version %d", newestOld)
 		}
-		return "", errors.New("none found")
+		return "", errors.New("no results")
 	}
 	return slices.MaxFunc(usable, func(a, b found) int { return a.version - b.version }).dir, nil
 }

@@ -28,7 +28,7 @@ type Options struct {
 	Dir        string               // keeps the data across starts; "" is a temporary one that Stop removes
 	CacheDir   string               // for downloaded binaries, default the user's cache directory
 	Throwaway  bool                 // data needn't survive a crash of the machine: much faster
-	Settings   []string             // name=value, beside ours
+	Settings   []string             // name=value, in addition to ours
 	Repository string               // where binaries are downloaded from, default Maven Central
 	Log        func(message string) // progress that takes more than a moment
 }
@@ -158,7 +158,7 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 	}
 }
 
-// openLog opens the server's log behind what is there, because a server that still runs may be writing it. One that has become
+// openLog opens the server's log for appending, because a server that still runs may be writing it. One that has become
 // large begins again.
 func openLog(path string) (file *os.File, from int64, err error) {
 	file, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) // #nosec G304 -- our own file

@@ -12,7 +12,7 @@ import (
 // settingWorkspace pins the workspace whose objects the database records.
 const settingWorkspace = "seam_workspace_id"
 
-// admitted tells whether provisioning may go on: the key is accepted, and it is of the workspace that this
+// admitted reports whether provisioning may go on: the key is accepted, and it is of the workspace that this
 // database has been used with. unreachable says that Seam could not be asked, so that no attempt can get anywhere.
 func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error) {
 	p.mu.Lock()
@@ -76,7 +76,7 @@ func (p *Provisioner) heed(err error) {
 	p.setTrouble(troubleKey)
 }
 
-// keyConfirmed tells whether Seam has accepted the key not long ago, when it was asked because of a 401.
+// keyConfirmed reports whether Seam has accepted the key not long ago, when it was asked because of a 401.
 func (p *Provisioner) keyConfirmed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

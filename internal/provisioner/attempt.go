@@ -184,7 +184,7 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.Verdict, out
 	return a.verdict(d), outcome{}
 }
 
-// endsWith tells whether nothing can follow a refused step: without an identity or an ACS user there is nothing to
+// endsWith reports whether nothing can follow a refused step: without an identity or an ACS user there is nothing to
 // change.
 func (a *attempt) endsWith(s plan.Step) bool {
 	return s.Kind == plan.CreateIdentity || s.Kind == plan.CreateUser
@@ -200,7 +200,7 @@ func (a *attempt) nextStep(d plan.Desired) (plan.Step, bool) {
 	return plan.Step{}, false
 }
 
-// locksOut tells whether a step would take away the guest's way in, while Seam refuses the new one: where it has refused a step that a guest may
+// locksOut reports whether a step would take away the guest's way in, while Seam refuses the new one: where it has refused a step that a guest may
 // need to get in, no ACS user of a stay that lasts is deleted; where it has refused a door, no other is closed.
 func (a *attempt) locksOut(s plan.Step) bool {
 	return slices.ContainsFunc(a.refusals, func(r refusal) bool {

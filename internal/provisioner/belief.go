@@ -64,7 +64,7 @@ func (b belief) showsFrom(u *record.User) time.Time {
 // identitySettles is when a create of a user identity that began then has surely taken effect, or never will.
 func (b belief) identitySettles(created time.Time) time.Time { return created.Add(b.timeout + b.grace) }
 
-// isOurs tells whether an ACS user that Seam lists for a row's identity and system can only be what a create for
+// isOurs reports whether an ACS user that Seam lists for a row's identity and system can only be what a create for
 // this row has made.
 func (b belief) isOurs(listed seam.ACSUser, u *record.User, fullName string) bool {
 	if listed.FullName != "" {
@@ -73,7 +73,7 @@ func (b belief) isOurs(listed seam.ACSUser, u *record.User, fullName string) boo
 	return b.isOfMark(listed, u)
 }
 
-// isOfMark tells whether an ACS user came after the row's mark, with the mark's hours, as far as Seam shows either.
+// isOfMark reports whether an ACS user came after the row's mark, with the mark's hours, as far as Seam shows either.
 func (b belief) isOfMark(listed seam.ACSUser, u *record.User) bool {
 	if u.MarkedAt == nil {
 		return false
@@ -82,18 +82,18 @@ func (b belief) isOfMark(listed seam.ACSUser, u *record.User) bool {
 	return (created.IsZero() || created.After(u.MarkedAt.Add(-clocksDiffer))) && u.ShowsSchedule(listed)
 }
 
-// cameAfterMark tells whether Seam says that an ACS user came after the row's mark. Only such a one may be deleted
+// cameAfterMark reports whether Seam says that an ACS user came after the row's mark. Only such a one may be deleted
 // as surplus.
 func (b belief) cameAfterMark(listed seam.ACSUser, u *record.User) bool {
 	return u.MarkedAt != nil && seam.ParseTime(listed.CreatedAt).After(u.MarkedAt.Add(-clocksDiffer))
 }
 
-// cameOfLoss tells whether Seam says that an ACS user came between the row's mark and the end of the lost call.
+// cameOfLoss reports whether Seam says that an ACS user came between the row's mark and the end of the lost call.
 func (b belief) cameOfLoss(listed seam.ACSUser, u *record.User, lostAt time.Time) bool {
 	return b.cameAfterMark(listed, u) && seam.ParseTime(listed.CreatedAt).Before(lostAt.Add(b.timeout+b.grace+clocksDiffer))
 }
 
-// isAnothers tells whether what a create answered with is an ACS user that was there before: some systems may
+// isAnothers reports whether what a create answered with is an ACS user that was there before: some systems may
 // answer with the one that the identity already has.
 func (b belief) isAnothers(made seam.ACSUser, u *record.User, fullName string) bool {
 	if made.ACSSystemID != "" && made.ACSSystemID != u.ACSSystemID || made.FullName != "" && !sameName(made.FullName, fullName) {
@@ -105,7 +105,7 @@ func (b belief) isAnothers(made seam.ACSUser, u *record.User, fullName string) b
 
 func sameName(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }
 
-// lookupDue tells whether a lost create is due to be looked for again, after the last full comparison.
+// lookupDue reports whether a lost create is due to be looked for again, after the last full comparison.
 func lookupDue(lostAt, verifiedAt *time.Time, now time.Time) bool {
 	next := nextLookup(lostAt, verifiedAt)
 	return next != nil && !now.Before(*next)

@@ -65,7 +65,7 @@ func TestOneWrongNotFoundDuringAReconcile(t *testing.T) {
 	t.Parallel()
 	for _, path := range readPaths {
 		for skip := range 2 {
-			t.Run(fmt.Sprintf("%s, after %d", path, skip), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s (%d failed so far)", path, skip), func(t *testing.T) {
 				t.Parallel()
 				r, s := newStay(t, simulator.Options{})
 				before := r.view(s)

@@ -285,7 +285,7 @@ func (a *attempt) keyNotSeen(ctx context.Context, u *record.User, others []seam.
 	return outcome{}
 }
 
-// needsReadBack tells whether it is not known for certain that the key opens all its doors.
+// needsReadBack reports whether it is not known for certain that the key opens all its doors.
 func (a *attempt) needsReadBack(d plan.Desired, u *record.User) bool {
 	if !u.Exists() {
 		return false
@@ -386,7 +386,7 @@ func (a *attempt) askForDoors(ctx context.Context, u *record.User) (answer func(
 	}
 }
 
-// showsDoors tells whether Seam lists exactly the recorded doors. Nothing is taken over: what differs is compared
+// showsDoors reports whether Seam lists exactly the recorded doors. Nothing is taken over: what differs is compared
 // after the grace.
 func showsDoors(u *record.User, listed []string) bool {
 	recorded := slices.Clone(u.AccessGroupIDs)

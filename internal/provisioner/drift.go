@@ -84,7 +84,7 @@ func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, told bo
 	a.note("changed at Seam, not by us: %s (%s)", what, action)
 }
 
-// leavesDrift tells whether what differs is left as it is: by policy, or because repairing it has not helped. An
+// leavesDrift reports whether what differs is left as it is: by policy, or because repairing it has not helped. An
 // admin's reconcile always repairs.
 func (a *attempt) leavesDrift(u *record.User) bool {
 	switch {

@@ -517,7 +517,7 @@ func TestLostChangeThenAnother(t *testing.T) {
 	r.mustHold(back.id, back.wants(system, groupsL...))
 }
 
-// A stay whose guest changes again and again, each time with a lost create, does not run out of places although each
+// A stay whose guest changes repeatedly, each time with a lost create, does not run out of places although each
 // of them is still looked after.
 func TestManyLostCreatesOfOneStay(t *testing.T) {
 	t.Parallel()

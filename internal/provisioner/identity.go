@@ -191,7 +191,7 @@ func (a *attempt) forgetIdentity(ctx context.Context, c *candidate) outcome {
 	return a.saveIdentity(ctx, c.UserIdentity)
 }
 
-// isIdentityGone tells whether Seam doesn't have a row's identity any more, when it is asked for by itself.
+// isIdentityGone reports whether Seam doesn't have a row's identity any more, when it is asked for by itself.
 func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, outcome) {
 	_, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity still exists"), u.UserIdentityID)
 	switch {
@@ -204,7 +204,7 @@ func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, out
 	}
 }
 
-// isMergedInto tells whether a row's identity was merged into another one at Seam, and follows it: answers carry
+// isMergedInto reports whether a row's identity was merged into another one at Seam, and follows it: answers carry
 // the survivor's id from then on.
 func (a *attempt) isMergedInto(ctx context.Context, u *record.User, other string) (bool, outcome) {
 	survivor, known := a.survivors[u.UserIdentityID]
@@ -251,7 +251,7 @@ func (a *attempt) followMerge(ctx context.Context, u *record.User, survivor stri
 	return out
 }
 
-// renewIdentity gives an ACS user whose identity was deleted at Seam the guest's identity, or one of its own, anew.
+// renewIdentity gives an ACS user whose identity was deleted at Seam the guest's identity, or one of its own, again.
 func (a *attempt) renewIdentity(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	c, out := a.knownIdentity(ctx, u.UserIdentityKey, u.UserIdentityKey != d.GuestKey)
 	if out.stops() {

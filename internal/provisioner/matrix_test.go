@@ -340,7 +340,7 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 	return o
 }
 
-// refusedWrongly tells whether Seam refuses a call that is right.
+// refusedWrongly reports whether Seam refuses a call that is right.
 func refusedWrongly(faults []simulator.Fault) bool {
 	return slices.ContainsFunc(faults, func(f simulator.Fault) bool {
 		return slices.Contains([]simulator.FaultKind{
@@ -349,7 +349,7 @@ func refusedWrongly(faults []simulator.Fault) bool {
 	})
 }
 
-// saysLess tells whether an answer leaves out what it may.
+// saysLess reports whether an answer leaves out what it may.
 func saysLess(faults []simulator.Fault) bool {
 	return slices.ContainsFunc(faults, func(f simulator.Fault) bool {
 		return f.Kind == simulator.NoOptional || f.Kind == simulator.NullOptional
@@ -411,7 +411,7 @@ func sample(cells []cell, n int) []cell {
 }
 
 // TestFaultMatrix strikes every call of every stage of a stay's life with every fault, and each pair of faults that lose a call in
-// a row: all of them if STAYKEY_MATRIX_CELLS and STAYKEY_MATRIX_PAIRS are -1, else so many, drawn anew each time. However calls fail, the stay comes to exactly
+// a row: all of them if STAYKEY_MATRIX_CELLS and STAYKEY_MATRIX_PAIRS are -1, else so many, drawn again each time. However calls fail, the stay comes to exactly
 // what it should be, and at no moment is there a second ACS user or key, a door or an hour too much, or a guest
 // without doors. A cell counts only if its faults fired.
 func TestFaultMatrix(t *testing.T) {

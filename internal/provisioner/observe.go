@@ -141,7 +141,7 @@ func (a *attempt) adopt(ctx context.Context, d plan.Desired, u *record.User, fou
 }
 
 // find lists the ACS users that can only be this stay's, oldest first: of its identity and system, with its
-// exact name, and of no other row of ours. others tells whether the identity has any other user there.
+// exact name, and of no other row of ours. others reports whether the identity has any other user there.
 func (a *attempt) find(ctx context.Context, u *record.User) (ours []seam.ACSUser, others bool, out outcome) {
 	list, err := a.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
 	if err != nil {

@@ -101,7 +101,7 @@ type Provisioner struct {
 }
 
 // New returns a provisioner that is not running yet. salt keys the HMAC that stands for guests in Seam's
-// identity keys: it must be the same for all replicas and for ever.
+// identity keys: it must be the same for all replicas and forever.
 func New(s *store.Store, client *seam.Client, salt string, log *slog.Logger, options Options) *Provisioner {
 	options = options.withDefaults()
 	p := &Provisioner{

@@ -63,7 +63,7 @@ func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 }
 
 // opensInstead stops the deletion of an old ACS user while the one that takes its place is not known to open doors.
-// Where that lacks nothing but a subscription, and the old key may have the one it waits for, the old one goes: it
+// Where that lacks only a subscription, and the old key may have the one it waits for, the old one goes: it
 // is another guest's.
 func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.User) outcome {
 	i := a.standing(d)
@@ -95,7 +95,7 @@ func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.
 	}
 }
 
-// awaitsSubscription tells whether a guest in the house can get in by the old ACS user only: no door opens to the new one before Salto KS has
+// awaitsSubscription reports whether a guest in the house can get in by the old ACS user only: no door opens to the new one before Salto KS has
 // subscribed it. That takes moments; if it takes long, the old one goes all the same, because it may be another guest's.
 func (a *attempt) awaitsSubscription(d plan.Desired, u, old *record.User) bool {
 	now := a.now()
@@ -258,7 +258,7 @@ func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User
 	return firstOutcome(a.save(ctx, u), again)
 }
 
-// isToBeDeleted tells whether the plan deletes an ACS user.
+// isToBeDeleted reports whether the plan deletes an ACS user.
 func (a *attempt) isToBeDeleted(d plan.Desired, u *record.User) bool {
 	return slices.ContainsFunc(plan.Plan(d, a.users, a.work.Key.Revive), func(s plan.Step) bool {
 		return s.Kind == plan.DeleteUser && s.User == a.indexOf(u)

@@ -42,7 +42,7 @@ func (a *attempt) untilCheckIn() time.Duration {
 	return 0
 }
 
-// isUrgent tells whether a guest arrives soon, or is in the house.
+// isUrgent reports whether a guest arrives soon, or is in the house.
 func (a *attempt) isUrgent() bool {
 	r := a.work.Reservation
 	return r.CheckIn != nil && a.untilCheckIn() < soon && r.Status == pms.Confirmed && (r.CheckOut == nil || r.CheckOut.After(a.now()))
@@ -119,7 +119,7 @@ func (a *attempt) backoff(attempts int) time.Duration {
 	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2+1)) // 75 to 125 %
 }
 
-// canWait tells whether the guest can wait for a deletion to make room: until 15 minutes after it began or an hour
+// canWait reports whether the guest can wait for a deletion to make room: until 15 minutes after it began or an hour
 // before check-in, whichever comes first, and always for the grace.
 func (a *attempt) canWait(d plan.Desired, deletedAt time.Time) bool {
 	until := deletedAt.Add(removedWithin)

@@ -10,7 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// TestSeamFallsSilent has every connection to Seam fall silent, again and again, as behind a NAT that forgets them: nothing is refused or
+// TestSeamFallsSilent has every connection to Seam fall silent, repeatedly, as behind a NAT that forgets them: nothing is refused or
 // closed, and new connections work. Stays get their keys all the same, and each exactly one.
 func TestSeamFallsSilent(t *testing.T) {
 	t.Parallel()

@@ -104,7 +104,7 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 }
 
 // sweep compares all that is recorded with Seam, system by system, from lists. What differs is compared again
-// one by one, by attempts, which judge and mend it.
+// one by one, by attempts, which judge and fix it.
 func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 	result := stay.Sweep{At: started, Failed: []string{}}
 	if err := p.store.ForgetSeamEvents(ctx, started.Add(-seamEventsKept)); err != nil {
@@ -221,7 +221,7 @@ func hashOf(seed maphash.Seed, parts ...string) uint64 {
 	return maphash.String(seed, strings.Join(parts, "\x00"))
 }
 
-// isForeign tells whether the e-mail address of a guest's identity is another one by now.
+// isForeign reports whether the e-mail address of a guest's identity is another one by now.
 func (s *systemSweep) isForeign(row store.RecordedUser) bool {
 	owner, told := s.owners[s.hash(row.UserIdentityID)]
 	return row.IsGuests && told && owner != s.hash(row.UserIdentityKey)
@@ -317,7 +317,7 @@ func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUs
 	}
 }
 
-// compare tells whether an ACS user is otherwise at Seam than recorded, or it or its credential is gone.
+// compare reports whether an ACS user is otherwise at Seam than recorded, or it or its credential is gone.
 func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (differs, gone bool, err error) {
 	d, exists := s.users[s.hash(row.ACSUserID)]
 	if row.Removed || !exists {

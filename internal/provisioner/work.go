@@ -76,7 +76,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 }
 
 // runOrFail makes an attempt within [attemptTimeout]; an unreachable Seam is a failed attempt without a call. A
-// mistake of ours that panics over one reservation must not take the others with it, again and again: it is that
+// mistake of ours that panics over one reservation must not take the others with it, repeatedly: it is that
 // reservation's failure.
 func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.Verdict, out outcome) {
 	fail := func(err error) (store.Verdict, outcome) {

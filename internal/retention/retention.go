@@ -14,7 +14,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Ages are how long things are kept behind check-out. Each is at least as long as the one before it.
+// Ages are how long things are kept after check-out. Each is at least as long as the one before it.
 type Ages struct {
 	Bodies       time.Duration // raw bodies of events, and a reservation's guest
 	Events       time.Duration // events, and with them what tells a duplicate
@@ -40,7 +40,7 @@ const (
 	lookFor  = time.Minute // how often a replica looks whether it is its turn
 	every    = time.Hour
 	pageSize = 200
-	// restShare is how many times as long as for a page it rests behind one.
+	// restShare is the rest after a page, as a multiple of the time that the page took.
 	restShare = 4
 )
 
@@ -116,7 +116,7 @@ func (k *Keeper) turn(ctx context.Context) error {
 	return k.store.FinishTask(ctx, claimed, k.now().Add(every), p)
 }
 
-// Prune removes all that is too old now, whoever's turn it is.
+// Prune removes everything that is too old now, without taking turns with other replicas.
 func (k *Keeper) Prune(ctx context.Context) error {
 	var p place
 	_, err := k.prune(ctx, &p, func() error { return nil })

@@ -203,7 +203,7 @@ func TestALockedStay(t *testing.T) {
 }
 
 // TestLiveStaysAreNotTouched: while an ACS user exists, or may, nothing of the stay is removed; what comes later
-// about a stay that was pruned starts anew.
+// about a stay that was pruned starts again.
 func TestLiveStaysAreNotTouched(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, retention.Ages{Bodies: day, Events: day, Timeline: day, Reservations: 2 * day})

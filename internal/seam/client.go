@@ -1,5 +1,5 @@
 // Package seam speaks to the Seam API (https://docs.seam.co): the calls that a reservation needs, by hand,
-// tolerant in what it reads and strict in what it sends. It never repeats a call by itself, except reads in the
+// tolerant in what it reads and strict in what it sends. It never repeats a call on its own, except reads in the
 // background: Seam has no idempotency keys, so only the caller knows what a call without an answer may have left behind.
 //
 // An answer is used only if it says what it was asked for: one in which the object or the list is missing, null or without its
@@ -91,7 +91,7 @@ func (c *Client) Timeout() time.Duration { return c.timeout }
 // Close closes idle connections.
 func (c *Client) Close() { c.conns.close() }
 
-// Call describes one request for whoever records them.
+// Call describes one request, for recording.
 type Call struct {
 	Path      string
 	At        time.Time
@@ -141,7 +141,7 @@ func (c *Client) post(ctx context.Context, path string, body any, key string, ou
 	return err
 }
 
-// call makes one call. out is nil where nothing but success matters; otherwise key names the field of the
+// call makes one call. out is nil where only success matters; otherwise key names the field of the
 // answer to decode into it, and an answer in which it is missing or null is [Lost].
 func (c *Client) call(ctx context.Context, path string, body any, key string, out any) error {
 	isProbe, err := c.limiter.admit(ctx, path)
@@ -212,7 +212,7 @@ func (c *Client) roundTrip(ctx context.Context, path string, body any, key strin
 	return nil
 }
 
-// unanswered says what became of a call that got no answer, or half of one. Unless the caller gave up by itself, the next calls
+// unanswered describes a call that got no answer, or half of one. Unless the caller itself gave up, the next calls
 // use other connections: this one may be dead.
 func (c *Client) unanswered(ctx context.Context, used *http.Transport, e *Error, what string, err error) *Error {
 	e.Kind, e.Message = Lost, redact(what+transportMessage(err), maxMessage)

@@ -69,12 +69,12 @@ func (e *Error) Error() string {
 	return s
 }
 
-// isRefusal tells whether the same read would fail again: Seam says no, or has no such endpoint.
+// isRefusal reports whether the same read would fail again: Seam says no, or has no such endpoint.
 func (e *Error) isRefusal() bool {
 	return e.Status == http.StatusNotFound || (e.Kind != Lost && e.Kind != NotSent && e.Kind != RateLimited)
 }
 
-// IsRefusal tells whether err is Seam's no, which the same read would get again.
+// IsRefusal reports whether err is Seam's no, which the same read would get again.
 func IsRefusal(err error) bool {
 	e := new(Error)
 	return errors.As(err, &e) && e.isRefusal()

@@ -13,7 +13,7 @@ const (
 	PathSessionRevoke    = "/client_sessions/revoke"
 )
 
-// InstantKey is a link that puts all mobile keys of an identity on a phone, without an app. Whoever has the URL has the keys.
+// InstantKey is a link that puts all mobile keys of an identity on a phone, without an app. Anyone who has the URL has the keys.
 type InstantKey struct {
 	InstantKeyID    string `json:"instant_key_id"`
 	URL             string `json:"instant_key_url"`
@@ -23,7 +23,7 @@ type InstantKey struct {
 	ExpiresAt       string `json:"expires_at"`
 }
 
-// ClientSession is what an app with Seam's SDK speaks to Seam with. Whoever has the token has the keys of its identity.
+// ClientSession is what an app with Seam's SDK speaks to Seam with. Anyone who has the token has the keys of its identity.
 type ClientSession struct {
 	ClientSessionID string `json:"client_session_id"`
 	Token           string `json:"token"`
@@ -35,7 +35,7 @@ type ClientSession struct {
 	ExpiresAt         string   `json:"expires_at"`
 }
 
-// Of tells whether the session shows the keys of this identity and of no other.
+// Of reports whether the session shows the keys of this identity and of no other.
 func (c ClientSession) Of(identityID string) bool {
 	return (c.UserIdentityID == identityID || c.UserIdentityID == "" && len(c.UserIdentityIDs) > 0) &&
 		!slices.ContainsFunc(c.UserIdentityIDs, func(id string) bool { return id != identityID })

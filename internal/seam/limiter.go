@@ -27,7 +27,7 @@ type limiter struct {
 	now func() time.Time
 
 	mu       sync.Mutex
-	closed   time.Time     // no call before this: Seam said 429
+	closed   time.Time     // no call before this: Seam answered 429
 	probeAt  time.Time     // when an urgent call may find out whether that is still so
 	pace     *rate.Limiter // of all calls
 	back     *rate.Limiter // of those that nobody waits for

@@ -75,7 +75,7 @@ type ACSUser struct {
 	} `json:"salto_ks_metadata"`
 }
 
-// Subscribed tells whether the user holds a subscription slot of its Salto KS site; only then do doors open.
+// Subscribed reports whether the user holds a subscription slot of its Salto KS site; only then do doors open.
 // Where Seam leaves out the flag, the warnings decide.
 func (u ACSUser) Subscribed() bool {
 	if u.SaltoKS.IsSubscribed != nil {
@@ -89,12 +89,12 @@ func (u ACSUser) Subscribed() bool {
 // Problem returns the code of the first error that Seam reports on the user, nil for none.
 func (u ACSUser) Problem() *string { return firstProblem(u.Errors) }
 
-// Reports tells whether Seam has an error of this code on the user.
+// Reports reports whether Seam has an error of this code on the user.
 func (u ACSUser) Reports(code string) bool {
 	return slices.ContainsFunc(u.Errors, func(e Issue) bool { return e.ErrorCode == code })
 }
 
-// BeingDeleted tells whether Seam is removing the user.
+// BeingDeleted reports whether Seam is removing the user.
 func (u ACSUser) BeingDeleted() bool {
 	for _, w := range u.Warnings {
 		if w.WarningCode == "being_deleted" {
@@ -109,12 +109,12 @@ func (u ACSUser) BeingDeleted() bool {
 	return false
 }
 
-// InProgress tells whether Seam has changes of the user under way to the access system.
+// InProgress reports whether Seam has changes of the user under way to the access system.
 func (u ACSUser) InProgress() bool {
 	return slices.ContainsFunc(u.PendingMutations, func(m Mutation) bool { return !m.deferred() })
 }
 
-// Deferred tells whether Seam has put changes of the user off, to make them by itself: of one whose access begins later, or whose
+// Deferred reports whether Seam has deferred changes of the user, to make them on its own: of one whose access begins later, or whose
 // credential nobody has taken up yet (Seam's OpenAPI, acs_user.pending_mutations).
 func (u ACSUser) Deferred() bool { return slices.ContainsFunc(u.PendingMutations, Mutation.deferred) }
 
@@ -136,7 +136,7 @@ type System struct {
 	Warnings     []Issue `json:"warnings"`
 }
 
-// IsDisconnection tells whether a code, of an access system's errors or of a refused call, says that Seam can't
+// IsDisconnection reports whether a code, of an access system's errors or of a refused call, says that Seam can't
 // reach it. The codes are of Seam's OpenAPI, acs_system.errors.
 func IsDisconnection(code string) bool {
 	return slices.Contains([]string{"acs_system_disconnected", "account_disconnected", "bridge_disconnected", "seam_bridge_disconnected"}, code)
@@ -163,13 +163,13 @@ type Credential struct {
 	Errors                []Issue `json:"errors"`
 }
 
-// IsMobileKey tells whether the credential is, or may be, a stay's mobile key: not a card, a code, or one of the children that Seam makes
+// IsMobileKey reports whether the credential is, or may be, a stay's mobile key: not a card, a code, or one of the children that Seam makes
 // for each phone. An answer may leave out what tells a child; see [Credential.IsSurelyMobileKey].
 func (c Credential) IsMobileKey() bool {
 	return c.AccessMethod == "mobile_key" && c.ParentACSCredentialID == "" && (c.IsMultiPhoneSync == nil || *c.IsMultiPhoneSync)
 }
 
-// IsSurelyMobileKey tells whether nothing about that is unknown. Only such a one may be deleted as a second key.
+// IsSurelyMobileKey reports whether nothing about that is unknown. Only such a one may be deleted as a second key.
 func (c Credential) IsSurelyMobileKey() bool { return c.IsMobileKey() && c.IsMultiPhoneSync != nil }
 
 // Problem returns the code of the first error that Seam reports on the credential, nil for none. There is no list of them.
@@ -183,7 +183,7 @@ func firstProblem(errors []Issue) *string {
 	return &problem
 }
 
-// An object without its id can't be told from any other.
+// An object without its id can't be identified.
 const noID = "it has no id"
 
 func checkID(id string) string {

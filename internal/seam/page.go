@@ -51,7 +51,7 @@ func (p *page[T]) paginate(pagination json.RawMessage) {
 	case out.HasNextPage != nil:
 		p.broken = "the list has another page, and the answer has no cursor to it"
 	case len(p.items) >= fullPage && !p.unpaged:
-		p.broken = "the page is full, and the answer doesn't say whether it is the last"
+		p.broken = "the page is full, and the answer doesn't indicate whether it is the last"
 	}
 }
 

@@ -28,7 +28,7 @@ func (s *Store) Disconnections(ctx context.Context) ([]Disconnection, error) {
 
 // SystemSeen records what Seam says of an access system: its error code if it is disconnected, "" if it is
 // connected. eventAt is when the event that says so happened, nil where Seam was asked. An event older than the
-// last one changes nothing, nor does what is read within a minute behind an event: reads may lag. changed tells
+// last one changes nothing, nor does what is read within a minute after an event: reads may lag. changed tells
 // whether it is news.
 func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eventAt *time.Time, now time.Time) (changed bool, err error) {
 	err = s.pool.QueryRow(ctx, `

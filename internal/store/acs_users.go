@@ -187,7 +187,7 @@ type RecordedUser struct {
 }
 
 // RecordedUsers returns up to limit ACS users of an access system that exist as far as we know, were not touched
-// since, and whose access has not ended by then, by identity from behind after.
+// since, and whose access has not ended by then, by identity, those after the given one.
 func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string, limit int) ([]RecordedUser, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT id, source, reservation_id, user_identity_id, user_identity_key, guest_key <> '' AND guest_key = user_identity_key AS is_guests, acs_user_id, starts_at, ends_at, acs_access_group_ids, acs_credential_id, problem, credential_problem,
@@ -223,7 +223,7 @@ type UserIdentity struct {
 
 const identityColumns = `user_identity_key, user_identity_id, made, own, lost_at, created_at`
 
-// EraseWithin is for how long an identity that is being erased is kept from new stays, should whoever erases it die.
+// EraseWithin is for how long an identity that is being erased is kept from new stays, in case the erasing process dies.
 const EraseWithin = time.Minute
 
 // BeginErasing keeps a guest's identity from new stays until [Store.EndErasing], for at most [EraseWithin]. It returns

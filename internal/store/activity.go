@@ -8,14 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Kinds of activity. Events are counted by what became of them, see [EventApplied] and the others.
+// Kinds of activity. Events are counted by result, see [EventApplied] and the others.
 const (
 	ActivityRefused   = "refused"     // a webhook that is not shown to be the source's
 	ActivityDuplicate = "duplicate"   // an event that had been here before
 	ActivityReplay    = "replay"      // an event was applied again
 	ActivityMade      = "key_made"    // a mobile key was made
 	ActivityRemoved   = "key_removed" // an ACS user was removed, and its mobile key with it
-	ActivityAttention = "attention"   // a key came to need a person
+	ActivityAttention = "attention"   // a key began to need a person
 	// ActivitySecret begins the kinds that tell which of a source's secrets verified: "secret 1" and so on.
 	ActivitySecret = "secret "
 )

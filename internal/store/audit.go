@@ -45,7 +45,7 @@ func unlessEmpty(s string) *string {
 	return &s
 }
 
-// QueueAudit writes an entry as part of a batch, so that it commits with the change that it tells of, or not at all.
+// QueueAudit writes an entry as part of a batch, so that it commits with the change that it describes, or not at all.
 func QueueAudit(b *pgx.Batch, a Audit) error {
 	before, err := encodedOrNil(a.Before)
 	if err != nil {

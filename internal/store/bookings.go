@@ -13,7 +13,7 @@ type ReservationOfBooking struct {
 	ReservationID string
 }
 
-// ReservationsOfBookings returns the reservations that there are of bookings, in the order of their ids. [LockShared] has locked
+// ReservationsOfBookings returns the existing reservations of bookings, in the order of their ids. [LockShared] has locked
 // the bookings.
 func ReservationsOfBookings(ctx context.Context, tx pgx.Tx, bookings []Ref) ([]ReservationOfBooking, error) {
 	if len(bookings) == 0 {

@@ -10,7 +10,7 @@ import (
 //
 // Triggers append a row to stay_changes in the commit of each change that a subscriber can see. [Store.OrderChanges] empties that table into
 // stay_positions, which has one row per stay, at the position of its last change. One process at a time assigns positions, so that a
-// reader who has come to a position has seen every stay before it, however long the transactions took that changed them.
+// reader at a position has seen every stay before it, however long the transactions took that changed them.
 
 // orderChangesLock is the advisory lock of the process that assigns positions.
 const orderChangesLock = 7_820_021
@@ -46,7 +46,7 @@ func (s *Store) OrderChanges(ctx context.Context, limit int) (n int, err error) 
 	return n, wrap(err, "order the changes of stays")
 }
 
-// OnCommit has fn called after commits that may have changed stays, so that who tells of changes needn't poll closely. It must not
+// OnCommit has fn called after commits that may have changed stays, so that the sender of changes needn't poll closely. It must not
 // block. Nothing depends on it but speed.
 func (s *Store) OnCommit(fn func()) { s.onCommit.Store(&fn) }
 

@@ -100,7 +100,7 @@ func newPool(ctx context.Context, dsn string, size func(*pgxpool.Config)) (*pgxp
 // What is acknowledged must outlive a crash, whatever the database's default says. Modes that promise more stay.
 //
 // Every statement of ours looks up keys or walks an index. A plan that was made and kept while a table was small must still be right when it is
-// large: at a start on empty tables each insert came to read all of them. And none is long enough to be worth compiling.
+// large: after a start on empty tables each insert read all of them. And none is long enough to be worth compiling.
 const sessionSettings = `
 	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
 	SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name`
@@ -148,7 +148,7 @@ func prompt(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, promptTimeout)
 }
 
-// deadlines gives every round trip of a pool a deadline, whoever makes it. It is a tracer because pgx runs each query, batch and acquisition
+// deadlines gives every round trip of a pool a deadline. It is a tracer because pgx runs each query, batch and acquisition
 // under the context that its tracer returns.
 type deadlines struct {
 	pool atomic.Pointer[pgxpool.Pool]

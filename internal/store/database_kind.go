@@ -9,7 +9,7 @@ const (
 	SettingDatabaseKind = "database_kind"
 )
 
-// DatabaseKind is what can be told of a database before it is migrated.
+// DatabaseKind is what is known of a database before it is migrated.
 type DatabaseKind struct {
 	Kind      string // "" if no start has marked it
 	Workspace string // the pinned Seam workspace, "" if there is none

@@ -14,8 +14,8 @@ import (
 
 // A delivery is one message to one subscription. Its id is the webhook-id and names one body.
 //
-// The way of a delivery: [Store.ClaimDeliveries] takes up stays that changed, decides what is to be told, and commits the message with a lease on
-// the stay before it leaves. [Store.RecordAttempt] notes what became of it. A process that dies in between leaves a lease that ends; then
+// The life of a delivery: [Store.ClaimDeliveries] takes up stays that changed, decides what to send, and commits the message with a lease on
+// the stay before it leaves. [Store.RecordAttempt] records the result. A process that dies in between leaves a lease that ends; then
 // the stay is claimed again, with the state that is current by then.
 
 // Statuses of a delivery.

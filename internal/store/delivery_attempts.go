@@ -118,7 +118,7 @@ func recordDelivered(ctx context.Context, tx pgx.Tx, c ClaimedDelivery, now time
 func recordFailure(ctx context.Context, tx pgx.Tx, c ClaimedDelivery, v AttemptVerdict) error {
 	var b pgx.Batch
 	b.Queue(`UPDATE deliveries SET status = 'waiting', finished_at = NULL, attempts = $2, next_attempt_at = $3 WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, v.RetryAt)
-	// What was to be sent again and failed is sent again.
+	// A resend that failed is sent again.
 	b.Queue(`
 		UPDATE subscription_stays SET tries = tries + 1, lease_token = NULL, lease_until = NULL, due_at = $4, again = again OR $5
 		WHERE source = $1 AND reservation_id = $2 AND subscription = $3`, c.Source, c.ReservationID, c.Subscription, v.RetryAt, c.State == nil)

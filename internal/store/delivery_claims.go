@@ -12,9 +12,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// This file takes up what subscriptions must be told: which stays changed, what is due, and the messages to send.
+// This file finds what to send to subscriptions: which stays changed, what is due, and the messages.
 
-// StayState is what can be told of a stay, from one snapshot.
+// StayState is what a message can report of a stay, from one snapshot.
 type StayState struct {
 	Ref
 	Sequence          int64
@@ -36,7 +36,7 @@ type StayState struct {
 	GateWords         map[string]stay.GateWords
 }
 
-// StayToTell is what a subscription was told of a stay, and what is true now.
+// StayToTell is what a subscription received for a stay, and the current state.
 type StayToTell struct {
 	Told        json.RawMessage // nil: nothing
 	PerhapsTold json.RawMessage // a list
@@ -46,18 +46,18 @@ type StayToTell struct {
 
 // Telling is what is decided for one stay.
 type Telling struct {
-	Told        json.RawMessage // what counts as told without a message
+	Told        json.RawMessage // what counts as received without a message
 	PerhapsTold json.RawMessage // with the message's own state
-	Message     *Message        // nil: nothing is to be sent
-	Unsettled   bool            // what is to be told is not known before the stay changes again
+	Message     *Message        // nil: nothing to send
+	Unsettled   bool            // what to send is unknown until the stay changes again
 }
 
-// Message is what is to be sent.
+// Message is a message to send.
 type Message struct {
 	Type     string
 	Sequence int64
 	Body     []byte
-	State    json.RawMessage // what is told once it is delivered
+	State    json.RawMessage // what the subscription knows once it is delivered
 }
 
 // ClaimRequest asks for deliveries of one subscription.
@@ -80,7 +80,7 @@ type ClaimedDelivery struct {
 }
 
 // ClaimDeliveries takes up what changed and what is due, has tell decide about each stay, and returns the messages to send. When it returns, the
-// messages and leases are on disk, and so is every change that they tell of. looked is how many stays were looked at: if it is 0,
+// messages and leases are on disk, and so is every change that they report. looked is how many stays were looked at: if it is 0,
 // nothing is due.
 func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest, tell func(StayToTell) (Telling, error)) (claimed []ClaimedDelivery, looked int, err error) {
 	until := time.Now().Add(c.Lease)
@@ -235,7 +235,7 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 	return due, err
 }
 
-// decide writes what was decided for a stay; nil if nothing is to be sent.
+// decide stores the decision for a stay; nil if there is nothing to send.
 func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Telling) (*ClaimedDelivery, error) {
 	last, err := d.last(ctx, tx)
 	if err != nil {

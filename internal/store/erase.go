@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// GuestStays returns the reservations of a guest: those that are over, with nothing of them left at Seam, and those that are not.
+// GuestStays returns the reservations of a guest: those that are over and removed from Seam, and the others.
 // The address matches as a whole, in any case.
 func (s *Store) GuestStays(ctx context.Context, address string, now time.Time) (over, live []Ref, err error) {
 	address = strings.ToLower(address)
@@ -80,7 +80,7 @@ func (s *Store) EachContent(ctx context.Context, fn func(EventContent)) error {
 	}
 }
 
-// Erasing is what is to be erased of a guest.
+// Erasing describes what to erase for a guest.
 type Erasing struct {
 	Address  string      // the guest's
 	Stays    []Ref       // over, with nothing left at Seam
@@ -93,8 +93,8 @@ type Erasing struct {
 // ReasonErased is why an event that waited is rejected: its guest was erased.
 const ReasonErased = "erased"
 
-// EraseGuest removes what is to be erased in one transaction, and tells timelines and the audit log of it. It returns how many events
-// lost their content beside those of the stays, and how many waiting ones were rejected.
+// EraseGuest erases a guest in one transaction and records that in timelines and the audit log. It returns how many events
+// lost their content besides those of the stays, and how many waiting ones were rejected.
 func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int, err error) {
 	sources, ids := splitRefs(e.Stays)
 	entries := make([]Entry, len(e.Stays))

@@ -150,10 +150,10 @@ func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fate
 		}
 		return nil
 	}); err != nil {
-		return fmt.Errorf("find %d events that came again: %w", len(known), err)
+		return fmt.Errorf("find %d repeated events: %w", len(known), err)
 	}
 	if found < len(known) { // retention came between; the sender tries again
-		return fmt.Errorf("find %d events that came again: %w", len(known), ErrNotFound)
+		return fmt.Errorf("find %d repeated events: %w", len(known), ErrNotFound)
 	}
 	for _, i := range again {
 		if err := s.tryAgain(ctx, events[i], &fates[i]); err != nil {
@@ -209,7 +209,7 @@ func (s *Store) EventIDByKey(ctx context.Context, source, key string) (uuid.UUID
 	return id, wrap(err, "find event %q of source %s", key, source)
 }
 
-// FinishEvents writes what became of events that this transaction has claimed: their Status, Reason and AppliedAt.
+// FinishEvents writes the results of events that this transaction has claimed: their Status, Reason and AppliedAt.
 func FinishEvents(batch *pgx.Batch, events []Event) {
 	n := len(events)
 	r := newEventRows(events)
@@ -248,8 +248,8 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 	}
 }
 
-// settleReplays makes the results that have just been written for these events those of their replays, beside what they had come to
-// before. Events that were not replayed it leaves as they are.
+// settleReplays turns the results that were just written for these events into those of their replays, next to their results
+// before. Events that were not replayed are unchanged.
 const settleReplays = `
 	WITH settled AS (DELETE FROM event_replays WHERE event_id = ANY ($1) RETURNING *),
 		kept AS (UPDATE events e SET rejected = false FROM settled p WHERE e.event_id = p.event_id AND p.status = 'applied' AND e.rejected)

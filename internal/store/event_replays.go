@@ -60,7 +60,7 @@ func (s *Store) ReplayEvents(ctx context.Context, events []Event, audit Audit, n
 	return queued, wrap(err, "replay %d events", len(events))
 }
 
-// replayEntries tell the reservations that there are of a replay.
+// replayEntries record a replay in the timelines of existing reservations.
 func replayEntries(ctx context.Context, tx pgx.Tx, events []Event, by string, now time.Time) ([]Entry, error) {
 	var refs []Ref
 	for _, e := range events {

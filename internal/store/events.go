@@ -20,7 +20,7 @@ const (
 	EventRejected   = stay.EventRejected
 )
 
-// Event is an event of the inbox: what was posted, and what became of it.
+// Event is an event of the inbox: what was posted, and its result.
 type Event struct {
 	EventID       uuid.UUID
 	Seq           int64
@@ -73,8 +73,8 @@ type RejectedItem struct {
 	Errors        []FieldNote `json:"errors"`
 }
 
-// Replays are what is known of an event that was applied again. Status is what the event has come to: applied once it has been
-// applied, by itself or by a replay, and otherwise the last result. AppliedAt is the first time.
+// Replays describe an event that was replayed. Status is the event's result: applied once it has been
+// applied, at first or by a replay, and otherwise the last result. AppliedAt is the first time.
 type Replays struct {
 	Replay       bool       // it is queued to be applied again
 	ReplayedAt   *time.Time // the last time
@@ -90,7 +90,7 @@ const noReplays = `false AS replay, NULL::timestamptz AS replayed_at, NULL::text
 
 // putBackReason is why an event of the queue q waits though it had its turn.
 const putBackReason = `CASE WHEN q.not_before IS NOT NULL THEN 'it could not be applied yet, in ' || greatest(q.tries, 1)
-			|| ' tries: what it is about is locked, or takes too long; tried again by itself' END`
+			|| ' tries: its subject is locked or takes too long; retried automatically' END`
 
 // Event returns one event with its body.
 func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {

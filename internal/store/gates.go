@@ -11,20 +11,20 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// What was said about the gates of stays. A PMS's last words are in the reservation's row, because intake writes that anyway; those of programs
+// The states of the gates of stays. What the PMS sent last is in the reservation's row, because intake writes that anyway; those of programs
 // and people are rows of gate_words. Which of them counts is decided in one place, [stay.Gates].
 
 // GateByPMS is the author of what PMSs say about gates.
 const GateByPMS = "pms"
 
-// saidGate is what a PMS said about a gate, as it is kept.
+// saidGate is what a PMS sent for a gate, as stored.
 type saidGate struct {
 	State  string    `json:"state"`
 	At     time.Time `json:"at"`
 	Opened bool      `json:"opened,omitempty"`
 }
 
-// SayGates adds what a PMS says about gates, by name, to what it said before. At is when that was received.
+// SayGates adds what a PMS sends about gates, by name, to what it sent before. At is when that was received.
 func SayGates(before []byte, says map[string]string, at time.Time) []byte {
 	if len(says) == 0 {
 		return before
@@ -60,7 +60,7 @@ const gateRowColumns = `source, reservation_id, name, person, state, by, at, evi
 
 const gateWordsOfOne = `SELECT ` + gateRowColumns + ` FROM gate_words WHERE source = $1 AND reservation_id = $2`
 
-// allGateWords joins what a PMS said about a stay's gates with what programs and people said.
+// allGateWords joins what a PMS sent about a stay's gates with what programs and people set.
 func allGateWords(said []byte, rows []gateRow) map[string]stay.GateWords {
 	words := map[string]stay.GateWords{}
 	for name, s := range readSaid(said) {
@@ -96,13 +96,13 @@ func gateWordsOf(ctx context.Context, q querier, refs []Ref) (map[Ref][]gateRow,
 	return found, wrap(err, "read the gates of %d reservations", len(refs))
 }
 
-// GateRows are what programs and people said about the gates of one stay.
+// GateRows are what programs and people set for the gates of one stay.
 type GateRows []gateRow
 
-// With joins them with what a PMS said, as [Reservation.Gates] has it.
+// With joins them with what a PMS sent, as [Reservation.Gates] has it.
 func (r GateRows) With(said []byte) map[string]stay.GateWords { return allGateWords(said, r) }
 
-// LockedGates returns what programs and people said about the gates of reservations that are locked.
+// LockedGates returns what programs and people set for the gates of reservations that are locked.
 func LockedGates(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]GateRows, error) {
 	list, err := gateWordsOf(ctx, tx, refs)
 	found := make(map[Ref]GateRows, len(list))
@@ -125,8 +125,8 @@ func SaveGateWord(batch *pgx.Batch, ref Ref, name string, person bool, w stay.Ga
 		})
 }
 
-// forgetEvidence removes what may name a guest from what was said about the gates of the stays t. The states stay: a person's decision holds
-// for as long as there is the reservation, and the PMS may move that into the future at any time.
+// forgetEvidence removes what may name a guest from the records of the gates of the stays t. The states stay: a person's decision holds
+// as long as the reservation exists, and the PMS may move that into the future at any time.
 const forgetEvidence = `UPDATE gate_words t SET evidence = NULL WHERE t.evidence IS NOT NULL AND `
 
 // keptByGates is the condition under which retention keeps the row of a reservation r: a person has decided that a gate is not open.

@@ -11,7 +11,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// GuestState is all that decides what a stay's guest is told and given, as it is now.
+// GuestState is everything that decides what a stay's guest sees and gets now.
 type GuestState struct {
 	Ref
 	Status     string // of the reservation
@@ -91,7 +91,7 @@ func (s *Store) GuestState(ctx context.Context, ref Ref) (GuestState, error) {
 
 // LockedGuestState is [Store.GuestState] with the stay's key locked: nobody changes it, or takes it away, until the transaction ends.
 func LockedGuestState(ctx context.Context, tx pgx.Tx, ref Ref) (GuestState, error) {
-	// By itself: only a later statement sees what was committed while this one waited.
+	// Alone: only a later statement sees what was committed while this one waited.
 	if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys WHERE source = $1 AND reservation_id = $2 FOR SHARE`, ref.Source, ref.ReservationID); err != nil {
 		return GuestState{}, wrap(err, "lock the key of %s/%s", ref.Source, ref.ReservationID)
 	}
@@ -182,7 +182,7 @@ func (s *Store) RenewGuestLink(ctx context.Context, ref Ref, now time.Time, entr
 	return wrap(err, "renew the link of %s/%s", ref.Source, ref.ReservationID)
 }
 
-// GuestLease is the right to hand out, or take back, what belongs to one stay. It ends by itself.
+// GuestLease is the right to hand out, or take back, what belongs to one stay. It expires.
 type GuestLease struct {
 	Ref
 	Token   uuid.UUID
@@ -253,7 +253,7 @@ func (s *Store) WithGuestLease(ctx context.Context, l GuestLease, fn func(tx pgx
 	return wrap(err, "what the guest of %s/%s has", l.Source, l.ReservationID)
 }
 
-// ReleaseGuestLease gives a lease back, in the transaction that holds it or, with [Store.DropGuestLease], by itself.
+// ReleaseGuestLease gives a lease back, in the transaction that holds it or, with [Store.DropGuestLease], alone.
 const releaseGuestLease = `
 	UPDATE guest_stays SET lease_token = NULL, lease_until = NULL WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`
 

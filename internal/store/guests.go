@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Guest is what a PMS's last event about a guest said. It is kept so that a reservation that names the guest finds it, whichever
+// Guest is what a PMS's last event about a guest contained. It is kept so that a reservation that names the guest finds it, whichever
 // of the two comes first.
 type Guest struct {
 	Source     string
@@ -99,7 +99,7 @@ func ReservationsOfGuests(ctx context.Context, tx pgx.Tx, guests []Ref, now time
 	return found, wrap(err, "find the reservations of guests")
 }
 
-// PruneGuests forgets up to limit guests that nothing has said anything of since a time and that no reservation names.
+// PruneGuests deletes up to limit guests that no event has mentioned since a time and that no reservation names.
 func (s *Store) PruneGuests(ctx context.Context, updated time.Time, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM guests WHERE (source, guest_id) IN (

@@ -62,7 +62,7 @@ func LiveKeys(ctx context.Context, tx pgx.Tx, ref Ref) ([]LiveKey, error) {
 	return list, wrap(err, "the mobile keys of %s/%s", ref.Source, ref.ReservationID)
 }
 
-// MarkHandedOut writes down that something is about to be made, and when to look for what becomes of it should nobody record that.
+// MarkHandedOut writes down that something is about to be made, and when to look for the result if nobody records it.
 func MarkHandedOut(ctx context.Context, tx pgx.Tx, ref Ref, h *HandedOut, look time.Time) error {
 	err := tx.QueryRow(ctx, `
 		INSERT INTO handed_out (source, reservation_id, kind, user_identity_id, guest_key, acs_credential_id, marked_at)

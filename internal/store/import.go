@@ -31,10 +31,10 @@ func (s *Store) ImportEvents(ctx context.Context, events []Event, audit Audit, n
 	return accepted, wrap(s.pool.SendBatch(ctx, &b).Close(), "write the audit log")
 }
 
-// Result is what became of an event.
+// Result is the result of an event.
 type Result struct{ Status, Reason string }
 
-// ResultsOf returns what became of events, as far as they are settled.
+// ResultsOf returns the results of events, as far as they are settled.
 func (s *Store) ResultsOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Result, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, r.status, coalesce(r.reason, '') FROM events e JOIN event_results r USING (seq) WHERE e.event_id = ANY ($1)`, ids)
@@ -42,7 +42,7 @@ func (s *Store) ResultsOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]R
 	var id uuid.UUID
 	var r Result
 	_, err := pgx.ForEachRow(rows, []any{&id, &r.Status, &r.Reason}, func() error { found[id] = r; return nil })
-	return found, wrap(err, "read what became of %d events", len(ids))
+	return found, wrap(err, "read the results of %d events", len(ids))
 }
 
 // KnownKeys returns which of the keys of events of one source are known, but for those of rejected events.

@@ -47,8 +47,8 @@ func (l Listing) Groups() []string {
 }
 
 // LockListings locks the named listings in one order for the rest of the transaction, and makes those that
-// don't exist yet, unknown, so that there is something to lock. Where none of them is to be changed, a shared lock is
-// enough: their stays may be changed by several at once, but not beside a change of the listing.
+// don't exist yet, unknown, so that there is something to lock. If none of them will be changed, a shared lock is
+// enough: their stays may be changed by several at once, but not during a change of the listing.
 func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool, now time.Time) (map[ListingRef]Listing, error) {
 	found := map[ListingRef]Listing{}
 	if len(refs) == 0 {
@@ -125,7 +125,7 @@ type Place struct {
 	ID     string    `json:"i"`
 }
 
-// Listings lists known listings, newest change first, from behind a place.
+// Listings lists known listings, newest change first, from after a cursor.
 func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limit int) ([]Listing, error) {
 	const text = `staykey_fold(t.listing_id || ' ' || coalesce(t.name, ''))` // as the index listings_text_folded has it
 	var w where

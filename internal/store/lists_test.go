@@ -249,7 +249,7 @@ func TestListingLists(t *testing.T) {
 	}
 }
 
-// TestRejectedEventSentAgainTwice: of two replicas that take the mended event at once, one tries it again.
+// TestRejectedEventSentAgainTwice: of two replicas that take the fixed event at once, one tries it again.
 func TestRejectedEventSentAgainTwice(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)

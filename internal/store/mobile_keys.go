@@ -65,7 +65,7 @@ func prefixed(table, columns string) string {
 	return strings.Join(names, ", ")
 }
 
-// Wish is what an event, a listing's change or an admin asks of a key.
+// Wish is what an event, a listing's change or an admin requests of a key.
 type Wish struct {
 	Ref
 	CheckIn   *time.Time
@@ -81,7 +81,7 @@ type Wish struct {
 // LastRank is the rank of what nobody waits for: a stay that is over.
 var LastRank = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// wishRows are the columns of wishes, for unnest.
+// wishRows are the columns of [Wish], for unnest.
 func wishRows(wishes []Wish) []any {
 	wishes = slices.Clone(wishes)
 	slices.SortFunc(wishes, func(a, b Wish) int { return a.Compare(b.Ref) }) // one order for locks
@@ -158,7 +158,7 @@ func WishKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
 }
 
 // Lease is a worker's claim of one key for a time. Nothing of the key is written by anyone else meanwhile,
-// except wishes, which the end of the lease sees.
+// except requests, which the end of the lease sees.
 type Lease struct {
 	Ref
 	Token uuid.UUID
@@ -169,7 +169,7 @@ type Lease struct {
 const QueueAtMost = 2000
 
 // QueueDue has keys claimed whose time has come, at most [QueueAtMost] of them, and returns how many. What is due of a stay that is over is
-// cleaning up, and takes the last rank: behind an outage guests who arrive go first.
+// cleaning up, and takes the last rank: after an outage guests who arrive go first.
 func (s *Store) QueueDue(ctx context.Context, now time.Time) (int, error) {
 	ctx, cancel := prompt(ctx)
 	defer cancel()
@@ -326,7 +326,7 @@ type Verdict struct {
 	LastError      string
 	Generation     int64 // the one that was worked on
 	Checks         int64 // the requests to look again that it knew of
-	Done           bool  // nothing of it is left to do
+	Done           bool  // no work is left
 	Check          bool  // compare with Seam next time
 	KeepRevive     bool  // what somebody removed or suspended at Seam is still wanted back: an admin holds the key
 	Attempts       int
@@ -370,7 +370,7 @@ const finishKey = `
 	WHERE k.source = @source AND k.reservation_id = @reservation_id AND k.lease_token = @token::uuid
 	RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`
 
-// FinishKey writes the verdict and ends the lease. Whatever was wished meanwhile makes the key due at once. It doesn't
+// FinishKey writes the verdict and ends the lease. Any request made meanwhile makes the key due at once. It doesn't
 // wait for the disk: what an attempt has made is recorded already, and should Postgres crash, the key is looked at again.
 // entries are what the timeline gets, given whether status, reason or message changed.
 func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time, entries func(changed bool) []Entry) error {

@@ -41,7 +41,7 @@ func (o *Overrides) scan() []any {
 	}
 }
 
-// WindowHolds reports whether the window is of the stay as the PMS specifies it now. Another spelling of the same instants is no move.
+// WindowHolds reports whether the window belongs to the stay as the PMS specifies it now. Another spelling of the same instants is no move.
 func (o Overrides) WindowHolds(r Reservation) bool {
 	same := func(said, now *string, of, at *time.Time) bool {
 		return said != nil && now != nil && *said == *now || of != nil && at != nil && of.Equal(*at)
@@ -80,7 +80,7 @@ func (o Overrides) Access(r Reservation, starts, ends time.Time) (from, until ti
 	return from.UTC(), until.UTC()
 }
 
-// SetWindow makes a window of a stay as it is now; nil times are those of the stay, and without both there is none.
+// SetWindow sets a window for a stay in its current state; nil times are those of the stay, and without both there is none.
 func (o *Overrides) SetWindow(r Reservation, starts, ends *time.Time) {
 	o.StartsAt, o.EndsAt = starts, ends
 	o.OfCheckIn, o.OfCheckOut, o.SaidCheckIn, o.SaidCheckOut = r.CheckIn, r.CheckOut, r.CheckInSaid, r.CheckOutSaid
@@ -110,7 +110,7 @@ func WindowsOf(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Overrides, e
 }
 
 // forgetDecisions removes what needs no longer be kept of admins' decisions on the stays t. A revocation or a hold stays for as long
-// as there is the reservation: its PMS may move it into the future at any time.
+// as the reservation exists: its PMS may move it into the future at any time.
 var forgetDecisions = []string{
 	`DELETE FROM overrides t WHERE t.revoked_at IS NULL AND t.held_at IS NULL AND `,
 	`UPDATE overrides t SET window_at = NULL, window_by = NULL, window_why = NULL, starts_at = NULL, of_check_in = NULL, ends_at = NULL,

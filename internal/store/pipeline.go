@@ -41,7 +41,7 @@ func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(
 		if err := conn.SendBatch(ctx, &commit).Close(); err != nil {
 			return err
 		}
-		if tag.String() == "ROLLBACK" { // what Postgres makes of a commit behind an error that nobody heeded
+		if tag.String() == "ROLLBACK" { // what Postgres makes of a commit after an unhandled error
 			return fmt.Errorf("commit: %w", pgx.ErrTxCommitRollback)
 		}
 		return nil
@@ -60,7 +60,7 @@ func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(
 
 // pipelined is the middle of such a transaction. Begin and commit are not its to make.
 type pipelined struct {
-	pgx.Tx // none: what is not below is not to be called
+	pgx.Tx // nil: methods that are not below must not be called
 	conn   *pgxpool.Conn
 }
 

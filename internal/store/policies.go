@@ -12,7 +12,7 @@ import (
 // A source's policy is shared state: the last start or reload of any replica that has an entry for the source decides it,
 // and all replicas follow it. So a source that is no longer in the configuration keeps its last policy, and replicas with
 // different files don't undo each other's work. Each stay names the policy that it was completed with (Reservation.Policy),
-// so that whoever notices a difference can bring it up to date, however it came about.
+// so that any process that notices a difference can bring it up to date, whatever its cause.
 
 // SourcePolicy is what a source's stays are to follow.
 type SourcePolicy struct {
@@ -127,7 +127,7 @@ func SaveCompletions(batch *pgx.Batch, list []Reservation) {
 	})
 }
 
-// SourceInUse is what there is of a source.
+// SourceInUse counts what a source still has.
 type SourceInUse struct {
 	Source string
 	Keys   int // stays that have something at Seam

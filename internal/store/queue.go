@@ -145,7 +145,7 @@ func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
 	return wrap(err, "set event %d aside", seq)
 }
 
-// IsLockWait tells whether a statement ended because it waited too long for a lock, or took too long, which most often is the same.
+// IsLockWait reports whether a statement ended because it waited too long for a lock, or took too long, which most often is the same.
 func IsLockWait(err error) bool {
 	pg := new(pgconn.PgError)
 	return errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "57014")

@@ -30,7 +30,7 @@ type Reservation struct {
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 	BookingID         *string // of the PMS, where it is several reservations here
-	GuestID           *string // of the PMS, where it tells of guests apart
+	GuestID           *string // of the PMS, if it sends guests separately
 	Policy            *string // fingerprint of the policy that check-in and check-out were completed with; nil: not known
 	Unit              *string // of the PMS: the room within the booking; nil: it has none, or it isn't known
 	CheckedInAt       *time.Time
@@ -38,7 +38,7 @@ type Reservation struct {
 	SegmentDue        *time.Time // when the next of them begins
 	Notes             []byte     // JSON: what could not be read of the last events
 	Bodies            []byte     // hashes of bodies that confirmed it, see intake
-	Gates             []byte     // JSON: what the PMS said about gates, see [SaidGates]
+	Gates             []byte     // JSON: what the PMS sent about gates, see [SaidGates]
 }
 
 // Ref names the reservation.
@@ -133,7 +133,7 @@ const unnestReservations = `(SELECT source, reservation_id, status, listing_id, 
 		AS u (` + reservationColumns + `)) n`
 
 // InsertReservations makes reservations that [LockReservations] has not found. [ErrRaced] if somebody else made one
-// meanwhile: then nothing of the transaction may be kept, and all of it is to be tried again.
+// meanwhile: then the whole transaction must be rolled back and retried.
 func InsertReservations(ctx context.Context, tx pgx.Tx, list []Reservation) error {
 	if len(list) == 0 {
 		return nil
@@ -147,7 +147,7 @@ func InsertReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 }
 
 // UpdateReservations writes all of locked reservations. What retention has removed is there again where it is
-// said again, and has its age again.
+// repeated, and its age begins again.
 func UpdateReservations(ctx context.Context, tx pgx.Tx, list []Reservation) error {
 	if len(list) == 0 {
 		return nil
@@ -187,7 +187,7 @@ func LockStaysOfGeneration(ctx context.Context, tx pgx.Tx, ref ListingRef, gener
 	return list, wrap(err, "find the stays of listing %s/%s", ref.Source, ref.ListingID)
 }
 
-// StaysOfGenerationLeft tells whether there are stays left that [LockStaysOfGeneration] finds once nobody has locked them.
+// StaysOfGenerationLeft reports whether stays are left that [LockStaysOfGeneration] finds once nobody has locked them.
 func StaysOfGenerationLeft(ctx context.Context, tx pgx.Tx, ref ListingRef, generation int64, now time.Time) (left bool, err error) {
 	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT `+ofStaysOfGeneration+`)`, ref.Source, ref.ListingID, generation, now).Scan(&left)
 	return left, wrap(err, "look for stays of listing %s/%s", ref.Source, ref.ListingID)
@@ -215,7 +215,7 @@ type View struct {
 	Reservation Reservation
 	Key         MobileKey
 	User        *ACSUser
-	GateWords   map[string]stay.GateWords // what was said about its gates
+	GateWords   map[string]stay.GateWords // the states of its gates
 	Gates       []stay.Gate               // what that results in, by the rules of its source, which the store doesn't know: admin fills it in
 }
 
@@ -238,7 +238,7 @@ func (s *Store) View(ctx context.Context, ref Ref) (View, error) {
 	return views[0], nil
 }
 
-// Views lists reservations, newest change first, from behind a place.
+// Views lists reservations, newest change first, from after a cursor.
 func (s *Store) Views(ctx context.Context, f ReservationFilter, after Place, limit int) ([]View, error) {
 	var w where
 	page, err := f.page(ctx, s, &w, after, limit)
@@ -295,12 +295,12 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after P
 	return `SELECT source, reservation_id FROM ` + k.merge(w, `t.source, t.reservation_id, t.changed_at`, newestChange+w.arg(limit)) + ` t`, nil
 }
 
-// isOnlyText tells whether nothing but q narrows the list, if anything does.
+// isOnlyText reports whether only q narrows the list, if anything does.
 func (f ReservationFilter) isOnlyText() bool {
 	return f.Source == "" && f.Sources == nil && f.Status == "" && f.KeyStatus == "" && f.ListingID == "" && f.GuestEmail == "" && f.CheckInFrom == nil && f.CheckInTo == nil
 }
 
-// byChange narrows keys to those behind a place, and by check-in.
+// byChange narrows keys to those after a cursor, and by check-in.
 func (f ReservationFilter) byChange(w *where, after Place) {
 	if !after.At.IsZero() {
 		w.add("t.changed_at <= %s AND (t.changed_at < %s OR (t.source, t.reservation_id) > (%s, %s))", after.At, after.At, after.Source, after.ID)
@@ -355,7 +355,7 @@ func (f ReservationFilter) months() *span {
 // reservationText is what q looks in, as the index reservations_text_folded has it.
 const reservationText = `staykey_fold(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, ''))`
 
-// fewTexts tells whether the filters on a reservation's texts leave few.
+// fewTexts reports whether the filters on a reservation's texts leave few.
 func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error) {
 	if f.GuestEmail != "" || f.ListingID != "" {
 		return true, nil
@@ -366,7 +366,7 @@ func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error)
 	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r WHERE `+reservationText+` LIKE staykey_fold($1)`, containing(f.Query))
 }
 
-// fewer tells whether a query on texts leaves at most so many rows, as far as the planner knows: to count them, an
+// fewer reports whether a query on texts leaves at most so many rows, as far as the planner knows: to count them, an
 // index on parts of words would have to be read to its end.
 func (s *Store) fewer(ctx context.Context, most int, query string, args ...any) (few bool, err error) {
 	var plan []struct {

@@ -75,7 +75,7 @@ const (
 	forgetTimeline = `DELETE FROM timeline t WHERE `
 )
 
-// pruning is what a stage does to the stays t. What came about behind an earlier stage goes with the last one.
+// pruning is what a stage does to the stays t. What was created after an earlier stage goes with the last one.
 var pruning = map[int][]string{
 	PruneBodies: {
 		`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND `,
@@ -88,13 +88,13 @@ var pruning = map[int][]string{
 	PruneReservations: {forgetEvents, forgetResults, forgetTimeline, `DELETE FROM reservations t WHERE `},
 }
 
-// PruneLooseEvents reads up to limit events in the order of receipt from behind a place, as far as they were received
-// before a time, and removes those that belong to no reservation. next is the place it came to; n how many were read.
+// PruneLooseEvents reads up to limit events in the order of receipt from after a cursor, as far as they were received
+// before a time, and removes those that belong to no reservation. next is the cursor it reached; n how many were read.
 func (s *Store) PruneLooseEvents(ctx context.Context, behind int64, received time.Time, limit int) (next int64, n int, err error) {
 	return s.pruneLoose(ctx, behind, received, limit, forgetEvents+`t.seq = ANY ($1)`, forgetResults+`t.seq = ANY ($1)`)
 }
 
-// PruneLooseBodies is [Store.PruneLooseEvents] for their bodies alone: the events stay, to tell what comes again.
+// PruneLooseBodies is [Store.PruneLooseEvents] for their bodies alone: the events stay, to recognise repeated ones.
 func (s *Store) PruneLooseBodies(ctx context.Context, behind int64, received time.Time, limit int) (next int64, n int, err error) {
 	return s.pruneLoose(ctx, behind, received, limit, `
 		UPDATE events e SET body = NULL, request = NULL FROM event_results t

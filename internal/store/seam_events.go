@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// SeamEventTaken tells whether an event of Seam's has been acted upon.
+// SeamEventTaken reports whether an event of Seam's has been acted upon.
 func (s *Store) SeamEventTaken(ctx context.Context, name string) (taken bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM seam_events WHERE name = $1)`, name).Scan(&taken)
 	return taken, wrap(err, "look for an event of Seam's")

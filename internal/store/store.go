@@ -1,4 +1,4 @@
-// Package store is staykey's state in Postgres: one file a noun, its SQL beside it.
+// Package store is staykey's state in Postgres: one file per noun, with its SQL.
 package store
 
 import (
@@ -61,7 +61,7 @@ func inTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) (err e
 	return err
 }
 
-// IsDataError tells whether err is Postgres refusing a value, so that the same statement can never succeed;
+// IsDataError reports whether err is Postgres refusing a value, so that the same statement can never succeed;
 // everything else may pass later.
 func IsDataError(err error) bool {
 	pg := new(pgconn.PgError)

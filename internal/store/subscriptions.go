@@ -33,7 +33,7 @@ type Scope struct {
 	Sources      []string
 }
 
-// SeeSubscriptions adds the subscriptions that are new, and notes that all of them are in the configuration. A new one is told of what
+// SeeSubscriptions adds the subscriptions that are new, and notes that all of them are in the configuration. A new one receives what
 // changes from now on, and of the current state of stays that aren't over.
 func (s *Store) SeeSubscriptions(ctx context.Context, names []string, now time.Time) error {
 	_, err := s.pool.Exec(ctx, `
@@ -57,7 +57,7 @@ func (s *Store) Subscriptions(ctx context.Context, names []string) (map[string]S
 // sourceSeparator stands between sources in one text: names of sources have none.
 const sourceSeparator = "\x1f"
 
-// UntoldStays counts for each subscription the stays whose current state it may not have been told, to 10,000.
+// UntoldStays counts for each subscription the stays whose current state it may not have received, up to 10,000.
 func (s *Store) UntoldStays(ctx context.Context, scopes []Scope) (map[string]int, error) {
 	names, sources := make([]string, len(scopes)), make([]string, len(scopes))
 	for i, scope := range scopes {
@@ -75,10 +75,10 @@ func (s *Store) UntoldStays(ctx context.Context, scopes []Scope) (map[string]int
 		counts[name] = min(n, 10_000)
 		return nil
 	})
-	return counts, wrap(err, "count what subscriptions have not been told")
+	return counts, wrap(err, "count what subscriptions have not received")
 }
 
-// EnableSubscription lets deliveries leave again, at once. What changed meanwhile is told by the state that is current.
+// EnableSubscription lets deliveries leave again, at once. Changes made meanwhile are reported by the current state.
 func (s *Store) EnableSubscription(ctx context.Context, name string, now time.Time, audit Audit) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
@@ -163,7 +163,7 @@ func (s *Store) FinishDigest(ctx context.Context, name string, sent bool, next t
 	return wrap(err, "plan the next digest of subscription %s", name)
 }
 
-// PruneSubscriptions forgets subscriptions that left the configuration before a time, with what they were told.
+// PruneSubscriptions forgets subscriptions that left the configuration before a time, with what they received.
 func (s *Store) PruneSubscriptions(ctx context.Context, seen time.Time) (int, error) {
 	tag, err := s.pool.Exec(ctx, `DELETE FROM subscriptions WHERE seen_at < $1`, seen)
 	return int(tag.RowsAffected()), wrap(err, "forget subscriptions that are no longer configured")

@@ -53,7 +53,7 @@ func (s *Store) FinishTask(ctx context.Context, l TaskLease, next time.Time, res
 	return wrap(err, "finish task %s", l.Name)
 }
 
-// TaskResult reads the result of a task's last run into out, which stays as it is where there is none.
+// TaskResult reads the result of a task's last run into out, which is unchanged if there is none.
 func (s *Store) TaskResult(ctx context.Context, name string, out any) error {
 	err := s.pool.QueryRow(ctx, `SELECT result FROM tasks WHERE name = $1 AND result IS NOT NULL`, name).Scan(out)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -20,7 +20,7 @@ const (
 	TimelineAction  = stay.TimelineAction
 )
 
-// TimelineItem is one line of a reservation's story. It holds ids and results, never guest data.
+// TimelineItem is one line of a reservation's history. It holds ids and results, never guest data.
 type TimelineItem struct {
 	ID      int64
 	At      time.Time
@@ -64,7 +64,7 @@ func QueueTimeline(batch *pgx.Batch, entries []Entry) error {
 	return nil
 }
 
-// Timeline returns a reservation's story, newest first, from below the given id (0: the newest).
+// Timeline returns a reservation's history, newest first, from below the given id (0: the newest).
 func (s *Store) Timeline(ctx context.Context, ref Ref, below int64, limit int) ([]TimelineItem, error) {
 	var w where
 	w.equal("source", ref.Source)

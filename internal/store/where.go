@@ -72,7 +72,7 @@ func nullable(value string) any {
 }
 
 // kinds are the combinations of values that occur in columns with few of them, which an index begins with. A list
-// of some of them, in an order that the index goes on with, is merged from a probe for each: it costs the same
+// of some of them, in an order that the index continues, is merged from a probe for each: it costs the same
 // wherever it starts and however rare what is asked for.
 type kinds struct {
 	table   string
@@ -107,7 +107,7 @@ func (k kinds) merge(w *where, columns, tail string) string {
 		only = k.only
 	}
 	if k.values[0] != nil {
-		// The walk stays within it, and compares what is behind: a comparison that began with a column that is fixed would
+		// The walk stays within it, and compares what comes after: a comparison that began with a column that is fixed would
 		// be made with each row, from the first one on.
 		only += " AND t." + k.columns[0] + " = " + w.arg(k.values[0])
 		walked = k.columns[1:]

@@ -21,7 +21,7 @@ func True(t testing.TB, what string, reached func() bool) {
 	Told(t, reached, func() { t.Fatalf("waited %s for %s", Patience, what) })
 }
 
-// Told is like True for a test that has more to say about what went wrong: instead of ending the test it calls late, once, and returns when that does.
+// Told is like True, for a test that can describe a failure better: instead of ending the test it calls late, once, and returns when that does.
 func Told(t testing.TB, reached func() bool, late func()) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)

@@ -37,7 +37,7 @@ func Start(ctx context.Context, tell func(string)) (dsn string, stop func(), err
 }
 
 // startDocker runs the image. It gives up at once where no engine answers, and in a minute where the image
-// can't be had.
+// isn't available.
 func startDocker(ctx context.Context) (dsn string, stop func(), err error) {
 	defer func() { // testcontainers-go panics where it finds no way to an engine
 		if r := recover(); r != nil {

@@ -28,7 +28,7 @@ const (
 	DeleteUser
 )
 
-// Opens tells whether a guest may need the step to get in: where Seam refuses it, the key that it would take the
+// Opens reports whether a guest may need the step to get in: where Seam refuses it, the key that it would take the
 // place of stays.
 func (k Kind) Opens() bool {
 	switch k {
@@ -78,7 +78,7 @@ func Standing(d Desired, users []record.User) int {
 	return removed
 }
 
-// leavesShared tells whether an ACS user that is linked to its guest's identity, which the guest's other stays may use too, is replaced by one
+// leavesShared reports whether an ACS user that is linked to its guest's identity, which the guest's other stays may use too, is replaced by one
 // with an identity of the stay's own: before the stay has begun, or when its mobile key is replaced anyway.
 func leavesShared(d Desired, u record.User) bool {
 	shared := u.GuestKey != "" && u.UserIdentityKey == u.GuestKey
@@ -110,7 +110,7 @@ func Plan(d Desired, users []record.User, revive bool) []Step {
 	return steps
 }
 
-// removable tells whether an ACS user that does not stand for the reservation may go now. After a stay it is kept
+// removable reports whether an ACS user that does not stand for the reservation may go now. After a stay it is kept
 // for a while, unless it would open doors for longer than the stay lasted, or is not known to have been left by
 // somebody else.
 func removable(d Desired, u record.User) bool {

@@ -251,7 +251,7 @@ func TestPlanOpensBeforeItCloses(t *testing.T) {
 	})
 }
 
-// opensExactly tells whether an ACS user has all groups that it should have, and none that the listing doesn't have.
+// opensExactly reports whether an ACS user has all groups that it should have, and none that the listing doesn't have.
 func opensExactly(d Desired, groups []string) bool {
 	for _, g := range d.Groups {
 		if !slices.Contains(groups, g) {

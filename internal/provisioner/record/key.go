@@ -43,7 +43,7 @@ func (u *User) KeyPhase() KeyPhase {
 	}
 }
 
-// HasNewUsersMark tells whether the key's mark was written together with the ACS user that this attempt has made:
+// HasNewUsersMark reports whether the key's mark was written together with the ACS user that this attempt has made:
 // then it can have no key yet.
 func (u *User) HasNewUsersMark() bool {
 	return u.KeyPhase() == KeyMarked && u.MadeAt != nil && u.CredentialMarkedAt.Equal(*u.MadeAt)

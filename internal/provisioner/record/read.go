@@ -41,13 +41,13 @@ func asRead(recorded *time.Time, read time.Time) *time.Time {
 	}
 }
 
-// ShowsSchedule tells whether Seam shows the recorded schedule, or none.
+// ShowsSchedule reports whether Seam shows the recorded schedule, or none.
 func (u *User) ShowsSchedule(from seam.ACSUser) bool {
 	read := User{ACSUser: u.ACSUser}
 	return !read.ReadSchedule(from) || read.SameSchedule(u)
 }
 
-// SameSchedule tells whether two records have one window.
+// SameSchedule reports whether two records have one window.
 func (u *User) SameSchedule(other *User) bool {
 	same := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
 	return same(u.StartsAt, other.StartsAt) && same(u.EndsAt, other.EndsAt)
@@ -70,7 +70,7 @@ func (u *User) ReadState(from seam.ACSUser, now time.Time) {
 
 // ReadDoors takes over the access groups that Seam lists. A list may lack some for a while: one that was opened and
 // is not wanted any more counts as open until it was closed, and one that is wanted is simply opened again. shown
-// tells whether the list has exactly what is recorded.
+// reports whether the list has exactly what is recorded.
 func (u *User) ReadDoors(listed, wanted []string) (shown bool) {
 	listed = slices.Compact(slices.Sorted(slices.Values(listed)))
 	recorded := slices.Compact(slices.Sorted(slices.Values(u.AccessGroupIDs)))
@@ -88,5 +88,5 @@ func (u *User) ReadDoors(listed, wanted []string) (shown bool) {
 	return false
 }
 
-// IsOpen tells whether everything of the key was read back: nothing pending, no error, and every door.
+// IsOpen reports whether everything of the key was read back: nothing pending, no error, and every door.
 func (u *User) IsOpen() bool { return u.Settled && u.DoorsRead && u.CredentialProblem == nil }

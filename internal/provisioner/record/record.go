@@ -98,13 +98,13 @@ func (u *User) Phase() Phase {
 	}
 }
 
-// Exists tells whether it is at Seam as far as is known, and nobody wants it gone.
+// Exists reports whether it is at Seam as far as is known, and nobody wants it gone.
 func (u *User) Exists() bool {
 	p := u.Phase()
 	return p == Made || p == Unsure || p == Missing
 }
 
-// MayExist tells whether anything of the row may be at Seam. Such a row is never forgotten.
+// MayExist reports whether anything of the row may be at Seam. Such a row is never forgotten.
 func (u *User) MayExist() bool { return u.Phase() != Claimed }
 
 // --- Creating
@@ -226,7 +226,7 @@ func (u *User) DeleteNotFound(now time.Time) {
 	u.MissingAt = &now
 }
 
-// IsDeleteCertain tells whether Seam has taken the delete.
+// IsDeleteCertain reports whether Seam has taken the delete.
 func (u *User) IsDeleteCertain() bool { return !u.Unsure && u.MissingAt == nil }
 
 // DeleteLost records that the delete's answer was lost. until is when "not found" may begin to count.

@@ -20,7 +20,7 @@ const (
 	Error503After  FaultKind = "503_after"
 	Garbage        FaultKind = "garbage"   // it happened, and the 200 is not JSON
 	Hang           FaultKind = "hang"      // it happened, and no answer comes
-	SlowDrip       FaultKind = "slow_drip" // it happened, and the answer comes byte by byte, for ever
+	SlowDrip       FaultKind = "slow_drip" // it happened, and the answer comes byte by byte, forever
 	Silent         FaultKind = "silent"    // it happened, and the connection says nothing more to anybody; needs [Serve]
 	Reset          FaultKind = "reset"     // TCP reset, nothing happened
 	Limited        FaultKind = "429"       // refused, with Retry-After if RetryAfter or RetryAfterText is set
@@ -48,10 +48,10 @@ const (
 	Unfamiliar   FaultKind = "unfamiliar"    // with fields and values that no document has
 	NoCursor     FaultKind = "no_cursor"     // there is a next page, and no cursor to it
 	SameCursor   FaultKind = "same_cursor"   // each page is followed by itself
-	HalfList     FaultKind = "half_list"     // the first half is said to be all
+	HalfList     FaultKind = "half_list"     // the first half claims to be complete
 )
 
-// FaultKinds lists the faults that lose or refuse a call and pass by themselves.
+// FaultKinds lists the faults that lose or refuse a call and end on their own.
 var FaultKinds = []FaultKind{
 	LostBefore, LostAfter, Error500Before, Error500After, Error503Before, Error503After, Garbage, Hang, SlowDrip, Reset, Limited,
 }
@@ -65,7 +65,7 @@ type Fault struct {
 	Path           string        `json:"path"`             // "" is every path
 	Contains       string        `json:"contains"`         // only bodies that hold this text
 	Skip           int           `json:"skip"`             // let so many calls pass first
-	Count          int           `json:"count"`            // then fail so many; 0 is one, below 0 for ever
+	Count          int           `json:"count"`            // then fail so many; 0 is one, below 0 forever
 	RetryAfter     time.Duration `json:"retry_after"`      // of 429
 	RetryAfterText string        `json:"retry_after_text"` // of 429: the header as it is, however absurd
 	Delay          time.Duration `json:"delay"`            // of late, by the simulator's clock
@@ -119,12 +119,12 @@ func (s *Simulator) fault(path string, body []byte) *Fault {
 	return nil
 }
 
-// hasEffect tells whether a call that is struck happens all the same, now.
+// hasEffect reports whether a call that is struck happens all the same, now.
 func (k FaultKind) hasEffect() bool {
 	return slices.Contains([]FaultKind{LostAfter, Error500After, Error503After, Garbage, Hang, SlowDrip, Silent}, k) || k.alters()
 }
 
-// alters tells whether the call is answered, only not as documented.
+// alters reports whether the call is answered, only not as documented.
 func (k FaultKind) alters() bool {
 	return k == EmptyObject || k == HalfList || slices.Contains(Alterations, k)
 }

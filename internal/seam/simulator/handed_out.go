@@ -36,7 +36,7 @@ type ClientSession struct {
 	Token         string    `json:"token"`
 	IdentityID    string    `json:"user_identity_id"`
 	IdentifierKey string    `json:"user_identifier_key"`
-	KeyID         string    `json:"instant_key_id"` // "" for one that was asked for by itself
+	KeyID         string    `json:"instant_key_id"` // "" for one requested on its own
 	Revoked       bool      `json:"revoked"`
 	CreatedAt     time.Time `json:"created_at"`
 	ExpiresAt     time.Time `json:"expires_at"`
@@ -80,7 +80,7 @@ func (s *State) phonesOf(identityID string) []Phone {
 	return values(s.Phones, func(p Phone) bool { return p.IdentityID == identityID }, func(p Phone) time.Time { return p.CreatedAt })
 }
 
-// Shown returns the ids of the mobile keys that whoever holds an instant key's URL or a session's token gets at a time, nil for one
+// Shown returns the ids of the mobile keys that an instant key's URL or a session's token gives access to at a time, nil for one
 // that is no good.
 func (s *State) Shown(secret string, at time.Time) []string {
 	identity := ""
@@ -170,7 +170,7 @@ func (s *Simulator) showInstantKey(st *State, k InstantKey) map[string]any {
 	}
 }
 
-// forgotten tells whether an instant key is over, and so not shown.
+// forgotten reports whether an instant key is over, and so not shown.
 func (s *Simulator) forgotten(k InstantKey) bool {
 	return s.options.ForgetExpiredKeys && !s.now().Before(k.ExpiresAt)
 }

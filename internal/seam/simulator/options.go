@@ -3,7 +3,7 @@ package simulator
 import "time"
 
 // SecondUser says what happens when an identity that has an ACS user on a system gets another one. Seam
-// documents one for each, but not what becomes of a second.
+// documents one for each, but not what happens to a second.
 type SecondUser string
 
 // The switch's positions.

@@ -126,7 +126,7 @@ func (s *Simulator) answer(r *http.Request, path string, body map[string]any) an
 	return call(s, request(body))
 }
 
-// answer is what a call comes to.
+// answer is the result of a call.
 type answer struct {
 	status     int
 	body       map[string]any

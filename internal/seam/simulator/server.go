@@ -63,7 +63,7 @@ func Serve(handler http.Handler, overTLS bool) (*Server, error) {
 func (s *Server) Close() { _ = s.server.Close() }
 
 // Silence has all connections that are open now fall silent, as behind a NAT that has forgotten them: nothing comes in, nothing goes
-// out, and nobody is told. New ones work. It returns how many there were.
+// out, silently. New ones work. It returns how many there were.
 func (s *Server) Silence() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -159,7 +159,7 @@ func (s *Simulator) AddSystem(id, name string, groupIDs ...string) {
 	})
 }
 
-// changed keeps a snapshot for reads that lag, and the peaks, writes the state file, and tells whoever
+// changed keeps a snapshot for reads that lag, and the peaks, writes the state file, and notifies anyone who
 // watches. The caller holds the lock.
 func (s *Simulator) changed() {
 	now := s.now()

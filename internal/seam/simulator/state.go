@@ -152,7 +152,7 @@ func (s *State) credentials(keep func(Credential) bool) []Credential {
 	return list
 }
 
-// subscription tells whether a user holds a slot of its system now: its time has come, and it is among the
+// subscription reports whether a user holds a slot of its system now: its time has come, and it is among the
 // first of the site's limit. over says that the limit alone leaves it out.
 func (s *State) subscription(u User, now time.Time, delay time.Duration) (in, over bool) {
 	due := func(u User) bool {

@@ -193,7 +193,7 @@ func (s *Simulator) named(r request) (User, answer, bool) {
 	return User{}, notFound("acs_user"), false
 }
 
-// visible tells whether a write sees something that is there.
+// visible reports whether a write sees something that is there.
 func (s *Simulator) visible(is func(*State) bool) bool { return is(s.view(writes)) }
 
 func (s *Simulator) getUser(r request) answer {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// reading is a way in which a call looks at the state. Each may lag by itself.
+// reading is a way in which a call looks at the state. Each may lag separately.
 type reading int
 
 const (
@@ -57,5 +57,5 @@ func idOfUser(u User) string             { return u.ID }
 func idOfIdentity(i Identity) string     { return i.ID }
 func idOfCredential(c Credential) string { return c.ID }
 
-// hidden tells whether lists leave the object out.
+// hidden reports whether lists leave the object out.
 func (s *Simulator) hidden(id string) bool { return slices.Contains(s.options.Hidden, id) }

@@ -74,7 +74,7 @@ func patient(dsn string) (string, error) {
 	return u.String(), nil
 }
 
-// localeSetting names the collation of the tests' databases: "C", an ICU locale behind "icu:", or one of the machine's own, such as en_US.UTF-8.
+// localeSetting names the collation of the tests' databases: "C", an ICU locale after "icu:", or one of the machine's own, such as en_US.UTF-8.
 // By default it is one that sorts as people do, where Postgres has it: that is what most installations use, and the order in which it sorts ids
 // is not that of their bytes.
 const (
@@ -210,7 +210,7 @@ func New(t testing.TB) *store.Store {
 	return s
 }
 
-// Copy makes another database of the test's own, as the one of a store is now, which must be closed: what a restore of a back-up
+// Copy makes another database of the test's own, as the one of a store is now, which must be closed: what a restore of a backup
 // begins with.
 func Copy(t testing.TB, closed *store.Store) string {
 	t.Helper()
