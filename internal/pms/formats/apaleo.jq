@@ -27,6 +27,8 @@ if .fetched.reservation then .fetched.reservation[] | obj | segments as $segment
     check_out: .departure,
     checked_in_at: (if .status == "InHouse" then .checkInTime else null end),
     segments: $segments,
+    # The sign of the balance is not documented: only zero says that nothing is owed.
+    gates: {paid: (.balance | obj | .amount | if . == 0 then "open" elif type == "number" then "unknown" else null end), checked_in: gate_of_check_in(.status | class_by(classes))},
     version: .modified
   } + (.primaryGuest | contact))}
 else .body | obj

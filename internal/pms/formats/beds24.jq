@@ -46,6 +46,7 @@ def booking(items): .roomId as $room | {reservation: ({
     guest_phone: first_said(.mobile, .phone),
     check_in: local(.arrival; own_hour(items; "ACCESS_STARTTIME")),
     check_out: local(.departure; own_hour(items; "ACCESS_ENDTIME")),
+    gates: {checked_in: gate_of_check_in(class)},
     version: .modifiedTime
   } | if $room == null then keeps_room else . end)};
 

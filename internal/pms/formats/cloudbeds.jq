@@ -64,6 +64,7 @@ def rooms(version): (.data | obj) as $r
       check_in: local(([$parts[].startDate | str | select(. != "")] | min) // $room.startDate // $r.startDate; null),
       check_out: local(([$parts[].endDate | str | select(. != "")] | max) // $room.endDate // $r.endDate; null),
       segments: (if ($parts | length) > 1 then [$parts[] | {listing_id: (.roomID | room), from: local(.startDate; null), until: local(.endDate; null)}] else [] end),
+      gates: {paid: ($r.balance | gate_of_balance), checked_in: gate_of_check_in(if $room == {} then $class else ($room | room_class($class)) end)},
       version: version
     } | if $room == {} and (($class | takes_away) or ($told | not)) then keeps_room else . end)};
 

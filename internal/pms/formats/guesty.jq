@@ -7,7 +7,7 @@ module {
     "url": "https://open-api.guesty.com/v1", "auth": "oauth2", "token_url": "https://open-api.guesty.com/oauth2/token", "scopes": ["open-api"], "per_second": 2,
     "documents": {
       "reservation": {
-        "path": "/reservations/{id}?fields=_id%20listingId%20guestId%20status%20confirmationCode%20checkIn%20checkOut%20checkInDateLocalized%20checkOutDateLocalized%20plannedArrival%20plannedDeparture%20lastUpdatedAt%20stay%20listing.timezone%20guest.fullName%20guest.email%20guest.phone",
+        "path": "/reservations/{id}?fields=_id%20listingId%20guestId%20status%20confirmationCode%20checkIn%20checkOut%20checkInDateLocalized%20checkOutDateLocalized%20plannedArrival%20plannedDeparture%20lastUpdatedAt%20stay%20listing.timezone%20guest.fullName%20guest.email%20guest.phone%20money.isFullyPaid%20money.balanceDue",
         "require": "_id"
       }
     }
@@ -42,6 +42,7 @@ def reservation: obj | (.guest | obj) as $guest | (.listing | obj | .timezone) a
     check_in: moment(.plannedArrival; .checkInDateLocalized; .checkIn; $zone),
     check_out: moment(.plannedDeparture; .checkOutDateLocalized; .checkOut; $zone),
     segments: $segments,
+    gates: (.money | obj | {paid: ((.isFullyPaid | gate_of_flag) // (.balanceDue | gate_of_balance))}) + {checked_in: gate_of_check_in(.status | class_by(classes))},
     version: .lastUpdatedAt
   } | keeps_room)};
 

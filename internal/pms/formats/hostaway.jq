@@ -25,5 +25,6 @@ def classes: {
     guest_phone: $r.phone,
     check_in: local($r.arrivalDate; $r.checkInTime),
     check_out: local($r.departureDate; $r.checkOutTime),
+    gates: {paid: (($r.isPaid | gate_of_flag) // ($r.remainingBalance | gate_of_balance))},
     version: $r.updatedOn
   } | keeps_room)} end

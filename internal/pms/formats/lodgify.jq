@@ -13,6 +13,7 @@ def class(action): if .status == "Open" and (action | startswith("booking_new"))
 | obj
 | (.action | str) as $action
 | (.guest | obj) as $guest
+| .balance_due as $balance
 | if ($action | startswith("booking_") | not) or ($action | startswith("booking_payment")) or .booking == null
   then {ignore: "\(.action) is about nothing that a key depends on"}
   else .booking | obj | {reservation: ({
@@ -25,5 +26,6 @@ def class(action): if .status == "Open" and (action | startswith("booking_new"))
     guest_name: $guest.name,
     guest_phone: $guest.phone_number,
     check_in: local(.date_arrival; null),
-    check_out: local(.date_departure; null)
+    check_out: local(.date_departure; null),
+    gates: {paid: ($balance | gate_of_balance)}
   } | keeps_room)} end

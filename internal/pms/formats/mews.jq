@@ -45,6 +45,7 @@ def order($customers): ((.AccountId | str) as $account | $customers[$account] //
       check_in: (.ScheduledStartUtc // .StartUtc),
       check_out: (.ScheduledEndUtc // .EndUtc),
       checked_in_at: (if $class == "checked_in" then .ActualStartUtc // .StartUtc else null end),
+      gates: {checked_in: gate_of_check_in($class)},
       version: .UpdatedUtc
     }};
 

@@ -43,5 +43,6 @@ def default_first: list | map(select(type == "object")) | (map(select(.is_defaul
     guest_phone: ($guest.phones | default_first.number),
     check_in: local($r.arrival; $r.check_in),
     check_out: local($r.departure; $r.check_out),
+    gates: {paid: ($r.total_owed | gate_of_balance)},
     version: ($r.updated_utc // $r.created_utc)
   } | keeps_room)} end

@@ -42,3 +42,15 @@ def hour: said;
 def local(date; time; zone): date as $date | if $date == null or $date == "" then null
   else {date: ($date | if type == "string" then .[0:10] else . end), time: (time | hour), time_zone: (zone | said)} end;
 def local(date; time): local(date; time; null);
+
+# Gates. Each gives open or closed, or null where the PMS says nothing: then the gate stays as it is.
+
+# A flag: true, false, 1, 0, "yes", "no".
+def gate_of_flag: if is_true then "open" elif . == false or . == 0 or (str | ascii_downcase | IN("false", "0", "no")) then "closed" else null end;
+
+# What is still to be paid.
+def gate_of_balance: (if type == "string" then (try tonumber catch null) else . end)
+  | if type != "number" then null elif . < 0.005 then "open" else "closed" end;
+
+# Whether a guest has checked in, at a PMS that knows.
+def gate_of_check_in(class): {"checked_in": "open", "confirmed": "closed"}[class | str];

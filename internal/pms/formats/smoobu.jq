@@ -21,5 +21,6 @@ module {
     guest_phone: $r.phone,
     check_in: local($r.arrival; $r["check-in"]),
     check_out: local($r.departure; $r["check-out"]),
+    gates: {paid: ($r["price-paid"] | gate_of_flag)},
     version: $r.modifiedAt
   } | keeps_room)} end

@@ -24,5 +24,6 @@ def classes: {
     guest_phone: .guest_phone,
     check_in: local(.check_in; .arrival_time),
     check_out: local(.check_out; .departure_time),
+    gates: {checked_in: gate_of_check_in(.status | class_by(classes))},
     version: .timestamp
   } | keeps_room)}
