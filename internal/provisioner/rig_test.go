@@ -30,9 +30,8 @@ const (
 	systemB = "77777777-7777-7777-7777-777777777777"
 )
 
-// Deadlines of a call to the simulated Seam. Where calls are lost on purpose, deadline and grace are long for it and short for
-// the tests: on a busy machine an effect must not come behind both, as it may not at the real Seam. Elsewhere none is to be
-// lost, however busy the machine is.
+// Deadlines of a call to the simulated Seam, as the service knows them. No call is given up: it is the simulator that ends those that it lets
+// hang, after the deadline, so that no answer is lost and no effect comes late because the machine is busy.
 const (
 	lossyTimeout = 500 * time.Millisecond
 	callTimeout  = 5 * time.Second
@@ -49,6 +48,7 @@ type rig struct {
 	policy  func(string) pms.Policy
 	options provisioner.Options
 	timeout time.Duration                        // of a call to Seam
+	hasty   bool                                 // calls are given up after that
 	after   func(time.Duration) <-chan time.Time // what waits between tries in the background, nil for real time
 	log     *slog.Logger
 	stop    func()
@@ -68,7 +68,7 @@ func fast() provisioner.Options {
 
 func newRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()
-	return newRigWith(t, callTimeout, options, simulated, false)
+	return newRigWith(t, callTimeout, options, simulated, false, false)
 }
 
 // newStay is a rig with one stay that has its key.
@@ -84,11 +84,11 @@ func newStay(t testing.TB, simulated simulator.Options) (*rig, stay) {
 // newLossyRig is for tests that have calls get lost.
 func newLossyRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()
-	return newRigWith(t, lossyTimeout, options, simulated, false)
+	return newRigWith(t, lossyTimeout, options, simulated, false, false)
 }
 
 // newRigWith is a rig whose calls to Seam take so long at most, over HTTP/1.1, or over TLS with HTTP/2.
-func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options, simulated simulator.Options, overTLS bool) *rig {
+func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options, simulated simulator.Options, overTLS, hasty bool) *rig {
 	t.Helper()
 	sim, err := simulator.New(simulated)
 	if err != nil {
@@ -96,7 +96,10 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 	}
 	sim.AddSystem(system, "Casa Azul", "555555-5555", "666666-6666", "lobby")
 	sim.AddSystem(systemB, "Casa Verde", "verde-1", "verde-2")
-	r := &rig{t: t, store: openStore(t), sim: sim, options: options, timeout: timeout, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
+	r := &rig{t: t, store: openStore(t), sim: sim, options: options, timeout: timeout, hasty: hasty, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
+	if !hasty {
+		sim.Configure(func(o *simulator.Options) { o.HangFor = timeout })
+	}
 	r.advance(simulated.ReadLag) // reads show the access systems
 	r.serve(overTLS)
 	r.start()
@@ -127,7 +130,11 @@ func (r *rig) serve(overTLS bool) {
 
 // start runs an applier and a provisioner until stop.
 func (r *rig) start() {
-	client, err := seam.New(seam.Config{Endpoint: r.server.URL, APIKey: "k", Timeout: r.timeout, RootCAs: r.server.RootCAs, Now: r.now, After: r.after})
+	patience := until.Patience
+	if r.hasty {
+		patience = r.timeout
+	}
+	client, err := seam.New(seam.Config{Endpoint: r.server.URL, APIKey: "k", Timeout: r.timeout, Patience: patience, RootCAs: r.server.RootCAs, Now: r.now, After: r.after})
 	if err != nil {
 		r.t.Fatal(err)
 	}

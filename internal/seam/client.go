@@ -48,6 +48,7 @@ type Config struct {
 	Timeout  time.Duration                        // of one call, default [DefaultTimeout]
 	RootCAs  *x509.CertPool                       // whose certificates are accepted, default the system's
 	Now      func() time.Time                     // the clock of the rate limit, default time.Now
+	Patience time.Duration                        // how long a call's answer is waited for, default Timeout; longer where a test's clock is not the machine's
 	After    func(time.Duration) <-chan time.Time // what waits between the tries of a read in the background, default time.After
 }
 
@@ -56,6 +57,7 @@ type Client struct {
 	endpoint string
 	key      string
 	timeout  time.Duration
+	patience time.Duration
 	conns    *connections
 	after    func(time.Duration) <-chan time.Time
 	limiter  *limiter
@@ -73,6 +75,9 @@ func New(c Config) (*Client, error) {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
 	}
+	if c.Patience <= 0 {
+		c.Patience = c.Timeout
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -80,8 +85,8 @@ func New(c Config) (*Client, error) {
 		c.After = time.After
 	}
 	return &Client{
-		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, limiter: newLimiter(c.Now),
-		conns: newConnections(c.Timeout, c.RootCAs), after: c.After,
+		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, patience: c.Patience, limiter: newLimiter(c.Now),
+		conns: newConnections(c.Patience, c.RootCAs), after: c.After,
 	}, nil
 }
 
@@ -180,7 +185,7 @@ func (c *Client) roundTrip(ctx context.Context, path string, body any, key strin
 	if err != nil {
 		return &Error{Path: path, Kind: Invalid, Message: "the request can't be encoded: " + err.Error()}
 	}
-	timed, cancel := context.WithTimeout(ctx, c.timeout)
+	timed, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(timed, http.MethodPost, c.endpoint+path, bytes.NewReader(encoded))
 	if err != nil {

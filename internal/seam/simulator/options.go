@@ -63,6 +63,7 @@ type Options struct {
 	Defer          bool          `json:"defer"`           // a user's creation is deferred until it is subscribed
 	SubscribeDelay time.Duration `json:"subscribe_delay"` // after starts_at, or after its creation if that is later
 	Latency        time.Duration `json:"latency"`         // of each answer
+	HangFor        time.Duration `json:"hang_for"`        // how long faults that give no answer last before the connection closes, 0: until the client gives up
 
 	// What is handed to phones. Seam's documents give no lives, and leave open what goes with what.
 	InstantKeyLife      time.Duration `json:"instant_key_life"`      // default 48 h, as in Seam's examples

@@ -53,11 +53,11 @@ func (f *Fault) strike(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("<html>it works!</html>"))
 	case Silent:
 		silence(r.Context())
-		<-r.Context().Done()
+		s.hang(r)
 	case Hang:
-		<-r.Context().Done()
+		s.hang(r)
 	case SlowDrip:
-		drip(w, r)
+		s.drip(w, r)
 	case Limited:
 		if after := f.retryAfter(); after != "" {
 			w.Header().Set("Retry-After", after)
@@ -100,11 +100,38 @@ func notFoundType(path string) string {
 	return "not_found"
 }
 
-func drip(w http.ResponseWriter, r *http.Request) {
+// over is when a fault that gives no answer ends by itself; never if nil.
+func (s *Simulator) over() <-chan time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.options.HangFor <= 0 {
+		return nil
+	}
+	return time.After(s.options.HangFor)
+}
+
+// hang gives no answer until the client gives up, or closes the connection when the fault is over.
+func (s *Simulator) hang(r *http.Request) {
+	select {
+	case <-r.Context().Done():
+	case <-s.over():
+		if c, ok := r.Context().Value(connKey{}).(*quietConn); ok { // net/http waits for a silent one's read before it closes it
+			_ = c.Close()
+		}
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *Simulator) drip(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
-	flusher, tick := http.NewResponseController(w), time.NewTicker(50*time.Millisecond)
+	flusher, tick, over := http.NewResponseController(w), time.NewTicker(50*time.Millisecond), s.over()
 	defer tick.Stop()
-	for range tick.C {
+	for {
+		select {
+		case <-over:
+			panic(http.ErrAbortHandler)
+		case <-tick.C:
+		}
 		if _, err := w.Write([]byte(" ")); err != nil || flusher.Flush() != nil || r.Context().Err() != nil {
 			return
 		}
