@@ -60,7 +60,7 @@ func TestHold(t *testing.T) {
 	later.out = s.out.Add(24 * time.Hour)
 	r.book(later)
 	v := r.untilThat(s, "under attention, and held", func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "held" })
-	for _, word := range []string{"Maria (front desk)", "as the guest asked", "access lasts from check-in to check-out", "release it"} {
+	for _, word := range []string{"Maria (front desk)", "as the guest asked", "access lasts from check-in to check-out", "release the hold"} {
 		if !strings.Contains(str(v.Key.Message), word) {
 			t.Errorf("the message does not say %q: %s", word, str(v.Key.Message))
 		}
