@@ -15,6 +15,16 @@ var mutants = append([]mutant{
 		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=0"},
 	},
 	{
+		name: "only way in", what: "an old ACS user goes although somebody deleted the one that replaces it",
+		edits: []edit{{"internal/provisioner/plan/plan.go", " && !isOnlyWayIn(users, keep, u) {", " {"}},
+		pkg:   "./internal/provisioner/plan", tests: "^TestOnlyWayIn$",
+	},
+	{
+		name: "wait for what was deleted", what: "a clean-up waits for a key that somebody deleted",
+		edits: []edit{{"internal/provisioner/remove.go", "	if old.Phase() == record.Removed || u.Phase() == record.Removed {\n", "	if false {\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestRemovedBeforeTheMoveIsComplete$",
+	},
+	{
 		name: "grace", what: "\"not found\" is believed at once",
 		edits: []edit{{"internal/provisioner/observe.go", "	if u.LostAt != nil && a.now().Before(a.belief().countsFrom(*u.LostAt)) {\n", "	if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestReadsThatLag$",

@@ -265,3 +265,39 @@ func opensExactly(d Desired, groups []string) bool {
 	}
 	return true
 }
+
+// Somebody deleted the ACS user that replaces an older one: the older one stays while it is the same guest's way in.
+func TestOnlyWayIn(t *testing.T) {
+	t.Parallel()
+	user := func(id int64, system, guest string, removed *time.Time) record.User {
+		return record.User{ACSUser: store.ACSUser{
+			ID: id, ACSSystemID: system, UserIdentityID: "i", GuestKey: guest, ACSUserID: ptr(fmt.Sprint("u", id)), CredentialID: ptr("c"),
+			MadeAt: &noon, RemovedAt: removed,
+		}}
+	}
+	for name, c := range map[string]struct {
+		reason string
+		users  []record.User
+		revive bool
+		want   []int // the ACS users that go
+	}{
+		"same guest":    {"it is the guest's only way in", []record.User{user(1, "s2", "jane", nil), user(2, "s1", "jane", &noon)}, false, nil},
+		"another guest": {"it is not this guest's", []record.User{user(1, "s2", "joe", nil), user(2, "s1", "jane", &noon)}, false, []int{0}},
+		"gone as well":  {"nothing gets lost", []record.User{user(1, "s2", "jane", &noon), user(2, "s1", "jane", &noon)}, false, []int{0}},
+		"wanted back":   {"the new one is made again first", []record.User{user(1, "s2", "jane", nil), user(2, "s1", "jane", &noon)}, true, []int{1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := Desired{Goal: Have, Create: true, SystemID: "s1", GuestKey: "jane", OwnKey: "own", Starts: noon, Ends: noon.Add(time.Hour), Groups: []string{"a"}, Listed: []string{"a"}}
+			var gone []int
+			for _, step := range Plan(d, c.users, c.revive) {
+				if step.Kind == DeleteUser {
+					gone = append(gone, step.User)
+				}
+			}
+			if !slices.Equal(gone, c.want) {
+				t.Errorf("%v go, want %v: %s", gone, c.want, c.reason)
+			}
+		})
+	}
+}
