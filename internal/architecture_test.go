@@ -15,10 +15,13 @@ const module = "github.com/staykey/staykey/"
 
 // allowed are the packages of ours that a package may import, tests aside. What is not listed may import nothing of ours.
 var allowed = map[string][]string{
-	"cmd/server":                   {"internal/admin", "internal/fair", "internal/fetch", "internal/handlers", "internal/intake", "internal/logs", "internal/notify", "internal/pms", "internal/postgres", "internal/provisioner", "internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay", "internal/store", "internal/tracing", "migrations"},
+	"cmd/server":                   {"internal/admin", "internal/fair", "internal/fetch", "internal/handlers", "internal/handlers/rest", "internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/logs", "internal/notify", "internal/pms", "internal/postgres", "internal/provisioner", "internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay", "internal/store", "internal/tracing", "migrations"},
 	"internal/admin":               {"internal/intake", "internal/pms", "internal/stay", "internal/store"},
-	"internal/handlers":            {"internal/admin", "internal/chaos/point", "internal/fair", "internal/intake", "internal/pms", "internal/stay", "internal/store", "internal/tracing"},
 	"internal/guest":               {"internal/chaos/point", "internal/pms", "internal/seam", "internal/stay", "internal/store"},
+	"internal/handlers":            {"internal/admin", "internal/fair", "internal/pms", "internal/store"},
+	"internal/handlers/webhook":    {"internal/admin", "internal/chaos/point", "internal/handlers", "internal/intake", "internal/pms", "internal/store", "internal/tracing"},
+	"internal/handlers/rest":       {"internal/admin", "internal/handlers", "internal/pms", "internal/stay"},
+	"internal/handlers/web":        {"internal/admin", "internal/handlers", "internal/pms", "internal/stay"},
 	"internal/fetch":               {"internal/intake", "internal/pms", "internal/store"},
 	"internal/intake":              {"internal/chaos/point", "internal/pms", "internal/stay", "internal/store", "internal/tracing"},
 	"internal/notify":              {"internal/pms", "internal/stay", "internal/store"},
@@ -29,7 +32,7 @@ var allowed = map[string][]string{
 	"internal/store":               {"internal/stay"},
 	"internal/postgres/pgtest":     {"internal/postgres"},
 	"internal/postgres/pgtest/run": {"internal/postgres/pgtest"},
-	"internal/bench":               {"internal/handlers", "internal/intake", "internal/pms", "internal/postgres", "internal/seam", "internal/seam/simulator", "internal/store", "migrations"},
+	"internal/bench":               {"internal/handlers", "internal/handlers/webhook", "internal/intake", "internal/pms", "internal/postgres", "internal/seam", "internal/seam/simulator", "internal/store", "migrations"},
 	"internal/chaos/run":           {"internal/chaos"},
 	"internal/drill/table":         {"internal/drill"},
 	"internal/store/storetest":     {"internal/postgres/pgtest", "internal/store", "migrations"},

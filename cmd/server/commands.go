@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/handlers/rest"
+
 	"github.com/google/uuid"
 
 	"github.com/staykey/staykey/internal/handlers"
@@ -196,7 +198,7 @@ type openAPICommand struct{}
 
 // Run prints the document.
 func (openAPICommand) Run(io *streams) error {
-	document, err := handlers.OpenAPI("1")
+	document, err := rest.OpenAPI("1")
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/handlers/rest"
+
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
@@ -133,8 +134,8 @@ func (r *importRun) flush(ctx context.Context) error {
 	if len(r.batch) == 0 {
 		return nil
 	}
-	var report handlers.ImportReport
-	request := handlers.ImportRequest{Events: r.batch, DryRun: r.command.DryRun}
+	var report rest.ImportReport
+	request := rest.ImportRequest{Events: r.batch, DryRun: r.command.DryRun}
 	_, _, err := r.command.Remote.call(ctx, http.MethodPost, "/v1/sources/"+url.PathEscape(r.command.Source)+"/import", nil, request, &report)
 	if err != nil {
 		return err
@@ -153,7 +154,7 @@ func (r *importRun) flush(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (r *importRun) note(where string, item handlers.ImportedEvent) {
+func (r *importRun) note(where string, item rest.ImportedEvent) {
 	switch item.Status {
 	case store.EventApplied:
 		r.count.applied++

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/staykey/staykey/internal/handlers/webhook"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -67,7 +69,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 	}
 	all = append(all, s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{
-		handlers.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
+		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
 	} {
 		all = append(all, package_...)
 	}

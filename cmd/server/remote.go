@@ -18,6 +18,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/staykey/staykey/internal/handlers/rest"
+
 	"github.com/staykey/staykey/internal/admin"
 
 	"github.com/staykey/staykey/internal/handlers"
@@ -184,19 +186,19 @@ type reservationsCommand struct {
 
 // Run lists reservations.
 func (c *reservationsCommand) Run(ctx context.Context, out *streams) error {
-	var list handlers.List[handlers.Reservation]
+	var list rest.List[rest.Reservation]
 	raw, _, err := c.Remote.get(ctx, "/v1/reservations", query("q", c.Query, "source", c.Source, "key_status", c.Key, "status", c.Status, "listing_id", c.Listing,
 		"guest_email", c.Email, "check_in_from", c.From, "check_in_to", c.CheckInTo, "limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
 	if err != nil {
 		return err
 	}
-	return showList(c.Remote, out.out, raw, list, "SOURCE\tRESERVATION\tKEY\tREASON\tCHECK-IN\tLISTING\tGUEST", func(w io.Writer, r handlers.Reservation) {
+	return showList(c.Remote, out.out, raw, list, "SOURCE\tRESERVATION\tKEY\tREASON\tCHECK-IN\tLISTING\tGUEST", func(w io.Writer, r rest.Reservation) {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Source, r.ReservationID, r.MobileKey.Status, orDash(r.MobileKey.Reason), orDash(r.CheckIn), orDash(r.ListingID), orDash(r.GuestEmail))
 	})
 }
 
 // showList prints one page of a list: its header, a line for each item, and how to get the next page.
-func showList[T any](r remote, out io.Writer, raw []byte, list handlers.List[T], header string, line func(io.Writer, T)) error {
+func showList[T any](r remote, out io.Writer, raw []byte, list rest.List[T], header string, line func(io.Writer, T)) error {
 	return r.show(out, raw, func(w io.Writer) {
 		if len(list.Items) == 0 {
 			_, _ = fmt.Fprintln(w, "no results")
@@ -223,11 +225,11 @@ const timelineShown = 1000
 
 // story is what is told of one reservation.
 type story struct {
-	Reservation handlers.Reservation    `json:"reservation"`
-	Overrides   handlers.Overrides      `json:"overrides"`
-	Timeline    []handlers.TimelineItem `json:"timeline"`
-	Plan        []stay.PlannedCall      `json:"plan"`
-	PlanError   string                  `json:"plan_error,omitempty"`
+	Reservation rest.Reservation    `json:"reservation"`
+	Overrides   rest.Overrides      `json:"overrides"`
+	Timeline    []rest.TimelineItem `json:"timeline"`
+	Plan        []stay.PlannedCall  `json:"plan"`
+	PlanError   string              `json:"plan_error,omitempty"`
 }
 
 // Run tells one reservation's story.
@@ -240,12 +242,12 @@ func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
 	if _, _, err := c.Remote.get(ctx, path+"/overrides", nil, &s.Overrides); err != nil {
 		return err
 	}
-	var timeline handlers.List[handlers.TimelineItem]
+	var timeline rest.List[rest.TimelineItem]
 	if _, _, err := c.Remote.get(ctx, path+"/timeline", query("limit", strconv.Itoa(timelineShown)), &timeline); err != nil {
 		return err
 	}
 	s.Timeline = timeline.Items
-	var plan handlers.PlanOutput
+	var plan rest.PlanOutput
 	if _, _, err := c.Remote.get(ctx, path+"/plan", nil, &plan); err != nil {
 		s.PlanError = err.Error()
 	}
@@ -282,7 +284,7 @@ func (s story) tell(w io.Writer) {
 	for _, g := range r.Gates {
 		line("gate "+g.Name, "%s, by %s, holds the %s", g.State, orDash(g.By), g.Holds)
 	}
-	decided := func(name string, word *handlers.Word) {
+	decided := func(name string, word *rest.Word) {
 		if word != nil {
 			line(name, "by %s, %s: %s", word.By, word.At, word.Reason)
 		}
@@ -331,13 +333,13 @@ type eventsCommand struct {
 
 // Run lists the inbox.
 func (c *eventsCommand) Run(ctx context.Context, out *streams) error {
-	var list handlers.List[handlers.Event]
+	var list rest.List[rest.Event]
 	raw, _, err := c.Remote.get(ctx, "/v1/events", query("source", c.Source, "status", c.Status, "type", c.Type, "reservation_id", c.Reservation, "listing_id", c.Listing,
 		"limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
 	if err != nil {
 		return err
 	}
-	return showList(c.Remote, out.out, raw, list, "RECEIVED\tSOURCE\tTYPE\tSTATUS\tRESERVATION\tLISTING\tREASON", func(w io.Writer, e handlers.Event) {
+	return showList(c.Remote, out.out, raw, list, "RECEIVED\tSOURCE\tTYPE\tSTATUS\tRESERVATION\tLISTING\tREASON", func(w io.Writer, e rest.Event) {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ReceivedAt, e.Source, e.Type, e.Status, orDash(e.ReservationID), orDash(e.ListingID), orDash(e.Reason))
 	})
 }
@@ -391,7 +393,7 @@ type eraseGuestCommand struct {
 // Run erases a guest. The error says that nothing was known of the address.
 func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
 	var e stay.Erasure
-	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/guests/erase", nil, handlers.EraseRequest{GuestEmail: c.Email}, &e)
+	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/guests/erase", nil, rest.EraseRequest{GuestEmail: c.Email}, &e)
 	if err != nil {
 		return err
 	}

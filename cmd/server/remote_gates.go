@@ -6,7 +6,7 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/handlers/rest"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -25,11 +25,11 @@ type gateCommand struct {
 
 // Run sets a gate.
 func (c *gateCommand) Run(ctx context.Context, out *streams) error {
-	said := handlers.GateState{State: &c.State, Evidence: c.Evidence, Author: c.Author}
+	said := rest.GateState{State: &c.State, Evidence: c.Evidence, Author: c.Author}
 	if c.State == letThePMSDecide {
 		said.State = nil
 	}
-	var g handlers.Gate
+	var g rest.Gate
 	raw, _, err := c.Remote.call(ctx, http.MethodPut, stay.GatePath(c.Source, c.ID, c.Gate), nil, said, &g)
 	if err != nil {
 		return err

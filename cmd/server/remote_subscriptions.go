@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers/rest"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/admin"
 )
 
 type subscriptionsCommand struct {
@@ -28,18 +28,18 @@ type subscriptionsListCommand struct {
 
 // Run lists the subscriptions.
 func (c *subscriptionsListCommand) Run(ctx context.Context, out *streams) error {
-	var list handlers.List[handlers.Subscription]
+	var list rest.List[rest.Subscription]
 	raw, _, err := c.Remote.get(ctx, "/v1/subscriptions", nil, &list)
 	if err != nil {
 		return err
 	}
-	return showList(c.Remote, out.out, raw, list, "SUBSCRIPTION\tSTATE\tWAITING\tLAST SUCCESS\tLAST FAILURE\tRECEIVER\tERROR", func(w io.Writer, s handlers.Subscription) {
+	return showList(c.Remote, out.out, raw, list, "SUBSCRIPTION\tSTATE\tWAITING\tLAST SUCCESS\tLAST FAILURE\tRECEIVER\tERROR", func(w io.Writer, s rest.Subscription) {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", s.Name, s.State, s.Waiting, orDash(s.LastSuccessAt), orDash(s.LastFailureAt), s.URL, orDash(problemOf(s)))
 	})
 }
 
 // problemOf says what is wrong with a subscription, nil for nothing.
-func problemOf(s handlers.Subscription) *string {
+func problemOf(s rest.Subscription) *string {
 	switch s.State {
 	case "disabled":
 		return s.DisabledReason
@@ -97,8 +97,8 @@ func (c *subscriptionDisableCommand) Run(ctx context.Context, out *streams) erro
 }
 
 func (r remote) switchSubscription(ctx context.Context, out *streams, name, verb, reason string) error {
-	var s handlers.Subscription
-	raw, _, err := r.call(ctx, http.MethodPost, subscriptionPath(name, verb), nil, handlers.WhyMaybe{Reason: reason}, &s)
+	var s rest.Subscription
+	raw, _, err := r.call(ctx, http.MethodPost, subscriptionPath(name, verb), nil, rest.WhyMaybe{Reason: reason}, &s)
 	if err != nil {
 		return err
 	}
@@ -124,19 +124,19 @@ type deliveriesListCommand struct {
 
 // Run lists messages.
 func (c *deliveriesListCommand) Run(ctx context.Context, out *streams) error {
-	var list handlers.List[handlers.Delivery]
+	var list rest.List[rest.Delivery]
 	raw, _, err := c.Remote.get(ctx, "/v1/deliveries", query("subscription", c.Subscription, "status", c.Status, "type", c.Type, "source", c.Source,
 		"reservation_id", c.Reservation, "limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
 	if err != nil {
 		return err
 	}
-	return showList(c.Remote, out.out, raw, list, "CREATED\tSUBSCRIPTION\tTYPE\tSTATUS\tRESERVATION\tATTEMPTS\tNEXT\tLAST ERROR\tID", func(w io.Writer, d handlers.Delivery) {
+	return showList(c.Remote, out.out, raw, list, "CREATED\tSUBSCRIPTION\tTYPE\tSTATUS\tRESERVATION\tATTEMPTS\tNEXT\tLAST ERROR\tID", func(w io.Writer, d rest.Delivery) {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", d.CreatedAt, d.Subscription, d.Type, d.Status, orDash(d.ReservationID), len(d.Attempts),
 			orDash(d.NextAttemptAt), lastError(d), d.DeliveryID)
 	})
 }
 
-func lastError(d handlers.Delivery) string {
+func lastError(d rest.Delivery) string {
 	if len(d.Attempts) == 0 {
 		return "-"
 	}
@@ -150,7 +150,7 @@ type deliveryShowCommand struct {
 
 // Run shows one message.
 func (c *deliveryShowCommand) Run(ctx context.Context, out *streams) error {
-	var d handlers.Delivery
+	var d rest.Delivery
 	raw, _, err := c.Remote.get(ctx, "/v1/deliveries/"+url.PathEscape(c.ID), nil, &d)
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ type deliveryResendCommand struct {
 
 // Run sends a message again.
 func (c *deliveryResendCommand) Run(ctx context.Context, out *streams) error {
-	var d handlers.Delivery
+	var d rest.Delivery
 	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/deliveries/"+url.PathEscape(c.ID)+"/resend", nil, nil, &d)
 	if err != nil {
 		return err

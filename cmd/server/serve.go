@@ -18,6 +18,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/staykey/staykey/internal/handlers/rest"
+	"github.com/staykey/staykey/internal/handlers/web"
+	"github.com/staykey/staykey/internal/handlers/webhook"
+
 	"github.com/staykey/staykey/internal/admin"
 
 	"github.com/jackc/pgx/v5"
@@ -270,18 +274,30 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 		return nil, err
 	}
 	sources := func() map[string]pms.Source { return s.sources.Load().Sources }
-	tester := &handlers.Tester{Now: time.Now, PublicURL: c.PublicURL}
+	tester := &webhook.Tester{Now: time.Now, PublicURL: c.PublicURL}
 	service := admin.New(admin.Config{
 		Store: db, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now, CursorKey: []byte(cursorKey),
 		DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.gates, Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning,
 		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 	})
-	s.public, s.ops = handlers.New(handlers.Config{
-		Admin: service, Activity: s.activity, CursorKey: []byte(cursorKey), Tokens: s.tokens, Inbox: s.acceptor, Log: log, Metrics: registry, Now: time.Now,
-		Ready: s.ready, SeamChanged: s.provisioner.Wake, SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
-		Store: db, Profiling: c.Profiling, Done: ctx.Done(), PublicURL: c.PublicURL, Sources: sources,
-		TrustedProxies: func() pms.Addresses { return s.sources.Load().TrustedProxies }, Traced: traced(os.Getenv), Version: version,
-	})
+	proxies := handlers.Proxies(func() pms.Addresses { return s.sources.Load().TrustedProxies })
+	limits := handlers.NewLimits(proxies.Sender)
+	auth := handlers.NewAuth(s.tokens, proxies, time.Now)
+	isTraced := traced(os.Getenv)
+	s.public, s.ops = handlers.New(
+		handlers.Config{
+			Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, PublicURL: c.PublicURL, Traced: isTraced,
+		},
+		webhook.New(webhook.Config{
+			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
+			SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets }, SeamChanged: s.provisioner.Wake, Traced: isTraced,
+		}),
+		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: version}),
+		web.New(web.Config{
+			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now, FormKey: []byte(cursorKey),
+			PublicURL: c.PublicURL, Done: ctx.Done(), Version: version,
+		}),
+	)
 	tester.Public = s.public
 	return s, nil
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/handlers/rest"
 )
 
 // What staykey reservation says of admins' decisions and of the plan.
@@ -13,12 +13,12 @@ func TestStory(t *testing.T) {
 	t.Parallel()
 	starts := "2030-11-01T12:00:00.000Z"
 	s := story{
-		Reservation: handlers.Reservation{Source: "default", ReservationID: "R1", Status: "confirmed", MobileKey: handlers.MobileKey{Status: "waiting"}},
-		Overrides: handlers.Overrides{
-			Held: &handlers.Word{By: "Maria", Reason: "h"}, Revoked: &handlers.Word{By: "Ben", Reason: "r"},
-			Window: &handlers.WindowWord{Word: handlers.Word{By: "Eva", Reason: "w"}, StartsAt: &starts},
+		Reservation: rest.Reservation{Source: "default", ReservationID: "R1", Status: "confirmed", MobileKey: rest.MobileKey{Status: "waiting"}},
+		Overrides: rest.Overrides{
+			Held: &rest.Word{By: "Maria", Reason: "h"}, Revoked: &rest.Word{By: "Ben", Reason: "r"},
+			Window: &rest.WindowWord{Word: rest.Word{By: "Eva", Reason: "w"}, StartsAt: &starts},
 		},
-		Timeline: slices.Repeat([]handlers.TimelineItem{{Summary: "x"}}, timelineShown),
+		Timeline: slices.Repeat([]rest.TimelineItem{{Summary: "x"}}, timelineShown),
 	}
 	told := func() string {
 		var b strings.Builder

@@ -82,7 +82,7 @@ func overridesOf(o store.Overrides, r Reservation) Overrides {
 		if at == nil {
 			return nil
 		}
-		return &Decision{By: deref(by), Reason: deref(why), At: *at}
+		return &Decision{By: Text(by), Reason: Text(why), At: *at}
 	}
 	out := Overrides{Held: decision(o.HeldAt, o.HeldBy, o.HeldWhy), Revoked: decision(o.RevokedAt, o.RevokedBy, o.RevokedWhy)}
 	if d := decision(o.WindowAt, o.WindowBy, o.WindowWhy); d != nil && o.WindowHolds(r) {

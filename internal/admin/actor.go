@@ -104,7 +104,8 @@ func orNil(s string) *string {
 	return &s
 }
 
-func deref(s *string) string {
+// Text is a text that may be absent, as "".
+func Text(s *string) string {
 	if s == nil {
 		return ""
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -29,9 +28,9 @@ type ReplayRequest struct {
 
 // Replayed is the result of a replay.
 type Replayed struct {
-	Events      []Event             // that are applied again, or, of a dry run, would be
-	Differences []intake.Difference // of a dry run: what all of them together would change
-	Next        string              // the cursor for older events; "" if there are no more
+	Events      []Event      // that are applied again, or, of a dry run, would be
+	Differences []Difference // of a dry run: what all of them together would change
+	Next        string       // the cursor for older events; "" if there are no more
 }
 
 // ReplayEvent has one event applied again. An event that waits to be applied is left to that.

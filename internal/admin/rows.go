@@ -1,6 +1,9 @@
 package admin
 
-import "github.com/staykey/staykey/internal/store"
+import (
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/store"
+)
 
 // Rows that admins get as the database has them. Faces show them, and ask for them here, where the actor's token is
 // checked: they never ask the store.
@@ -29,4 +32,13 @@ type (
 	DeliveryAttempt = store.DeliveryAttempt
 	// AuditEntry is an entry of the audit log.
 	AuditEntry = store.Audit
+	// Note is something that could not be read of a reservation's last events.
+	Note = intake.Note
+	// Difference is what a replay would change of a reservation or a listing.
+	Difference = intake.Difference
+	// FieldDifference is one field of a [Difference].
+	FieldDifference = intake.FieldDifference
 )
+
+// NotesOf reads the notes of a reservation.
+func NotesOf(encoded []byte) []Note { return intake.ReadNotes(encoded) }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/staykey/staykey/internal/handlers/webhook"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/handlers"
@@ -42,7 +44,7 @@ func (o one) Accept(ctx context.Context, e store.Event) (store.Accepted, error) 
 
 // serveRole is such a server.
 func serveRole(ctx context.Context, role string) error {
-	var inbox handlers.Inbox = nothing{}
+	var inbox webhook.Inbox = nothing{}
 	if role == roleOne {
 		db, err := store.Open(ctx, os.Getenv("DATABASE_URL"))
 		if err != nil {
@@ -53,10 +55,14 @@ func serveRole(ctx context.Context, role string) error {
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	sources := map[string]pms.Source{"default": {Name: "default", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secret()}}, Policy: pms.DefaultPolicy()}}
-	public, _ := handlers.New(handlers.Config{
-		Inbox: inbox, Log: log, Metrics: prometheus.NewRegistry(), Now: time.Now,
-		Sources: func() map[string]pms.Source { return sources },
-	})
+	proxies := handlers.Proxies(func() pms.Addresses { return nil })
+	public, _ := handlers.New(
+		handlers.Config{Log: log, Metrics: prometheus.NewRegistry()},
+		webhook.New(webhook.Config{
+			Sources: func() map[string]pms.Source { return sources }, Inbox: inbox, Limits: handlers.NewLimits(proxies.Sender), Proxies: proxies,
+			Log: log, Now: time.Now,
+		}),
+	)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

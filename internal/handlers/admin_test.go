@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/staykey/staykey/internal/handlers/rest"
+
 	"github.com/staykey/staykey/internal/admin"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
-
-	"github.com/staykey/staykey/internal/handlers"
 )
 
 // as makes a request with a token.
@@ -448,7 +448,7 @@ func printable(s string) bool {
 func TestOpenAPIHasTheErrors(t *testing.T) {
 	t.Parallel()
 	a := two(t)
-	raw, err := handlers.OpenAPI("1")
+	raw, err := rest.OpenAPI("1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/staykey/staykey/internal/admin"
 
@@ -14,26 +15,39 @@ import (
 	"github.com/staykey/staykey/internal/fair"
 )
 
-// withActor returns a request's context with who makes it, whom the request's log record names too.
-func withActor(ctx context.Context, a admin.Actor) context.Context {
-	noteToken(ctx, a.Name)
+// Auth finds out whose token a request shows.
+type Auth struct {
+	tokens  func() []admin.Token
+	proxies Proxies
+	now     func() time.Time
+	guesses *guesses
+}
+
+// NewAuth returns the authentication of admins by tokens, those of the configuration of now.
+func NewAuth(tokens func() []admin.Token, proxies Proxies, now func() time.Time) *Auth {
+	return &Auth{tokens: tokens, proxies: proxies, now: now, guesses: newGuesses()}
+}
+
+// WithActor returns a request's context with who makes it, whom the request's log record names too.
+func WithActor(ctx context.Context, a admin.Actor) context.Context {
+	NoteToken(ctx, a.Name)
 	return admin.WithActor(ctx, a)
 }
 
-// arrival is how a request came to be an actor's, for the audit log.
-func (s *server) arrival(w http.ResponseWriter, r *http.Request, token admin.Token, person, via string) admin.Actor {
+// Arrival is how a request came to be an actor's, for the audit log.
+func (a *Auth) Arrival(w http.ResponseWriter, r *http.Request, token admin.Token, person, via string) admin.Actor {
 	address := ""
-	if from := s.sender(r); from.IsValid() {
+	if from := a.proxies.Sender(r); from.IsValid() {
 		address = from.String()
 	}
 	return admin.Actor{Token: token, Person: person, Via: via, RequestID: w.Header().Get("X-Request-Id"), Address: address}
 }
 
-// tokenOf finds a token by its hash. Every token is compared, in constant time.
-func (s *server) tokenOf(hash []byte) (admin.Token, bool) {
+// TokenOf finds a token by its hash. Every token is compared, in constant time.
+func (a *Auth) TokenOf(hash []byte) (admin.Token, bool) {
 	var found admin.Token
 	matched := 0
-	for _, known := range s.Tokens() {
+	for _, known := range a.tokens() {
 		if subtle.ConstantTimeCompare(hash, known.Hash[:]) == 1 {
 			found, matched = known, 1
 		}
@@ -41,62 +55,64 @@ func (s *server) tokenOf(hash []byte) (admin.Token, bool) {
 	return found, matched == 1
 }
 
-// authenticated lets requests with an admin token pass, if it may do what the method does.
-func (s *server) authenticated(next http.Handler) http.Handler {
+// Bearer lets requests with an admin token pass, if it may do what the method does.
+func (a *Auth) Bearer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") {
 			secret = ""
 		}
-		token, p := s.judgeToken(r, strings.TrimSpace(secret))
+		token, p := a.Judge(r, strings.TrimSpace(secret))
 		if p != nil {
-			p.write(w)
+			p.Write(w)
 			return
 		}
-		p = mayDo(token, r.Method)
+		p = MayDo(token, r.Method)
 		if token.Only == admin.OnlyGates && setsGate(r) {
 			p = nil
 		}
 		if p != nil {
-			p.write(w)
+			p.Write(w)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(withActor(r.Context(), s.arrival(w, r, token, "", admin.ViaREST))))
+		next.ServeHTTP(w, r.WithContext(WithActor(r.Context(), a.Arrival(w, r, token, "", admin.ViaREST))))
 	})
 }
 
-// judgeToken finds the token that a request shows. An address that has shown many wrong ones is told to wait, and nothing it shows is
+// Judge finds the token that a request shows. An address that has shown many wrong ones is told to wait, and nothing it shows is
 // looked at meanwhile, so that it learns one answer a second at most; but a token that was right from there before stays so.
-func (s *server) judgeToken(r *http.Request, secret string) (admin.Token, *Problem) {
+func (a *Auth) Judge(r *http.Request, secret string) (admin.Token, *Problem) {
 	if secret == "" {
 		return admin.Token{}, unauthorized(false)
 	}
 	hash := sha256.Sum256([]byte(secret))
-	client := fair.Client(s.sender(r))
-	if !s.guesses.knows(client, hash) {
-		if wait := s.guesses.wait(client, s.Now()); wait > 0 {
+	client := fair.Client(a.proxies.Sender(r))
+	if !a.guesses.knows(client, hash) {
+		if wait := a.guesses.wait(client, a.now()); wait > 0 {
 			wrongTokens.WithLabelValues("not_looked_at").Inc()
-			return admin.Token{}, problem(http.StatusTooManyRequests, "too many wrong tokens from this address: wait, and check the token").after(wait)
+			return admin.Token{}, NewProblem(http.StatusTooManyRequests, "too many wrong tokens from this address: wait, and check the token").After(wait)
 		}
 	}
-	token, ok := s.tokenOf(hash[:])
+	token, ok := a.TokenOf(hash[:])
 	if ok {
-		s.guesses.right(client, hash)
+		a.guesses.right(client, hash)
 		return token, nil
 	}
-	s.guesses.forget(client, hash)
+	a.guesses.forget(client, hash)
 	wrongTokens.WithLabelValues("wrong").Inc()
 	return admin.Token{}, unauthorized(true)
 }
 
-func mayDo(token admin.Token, method string) *Problem {
+// MayDo refuses what a token may not do with a method: one for a single purpose may do nothing else, and one that may only
+// read changes nothing.
+func MayDo(token admin.Token, method string) *Problem {
 	if token.Only != "" {
-		return problem(http.StatusForbidden, "this token has scope: "+token.Only+" and may do nothing else: use one with scope: read or write")
+		return NewProblem(http.StatusForbidden, "this token has scope: "+token.Only+" and may do nothing else: use one with scope: read or write")
 	}
 	if token.Write || method == http.MethodGet || method == http.MethodHead {
 		return nil
 	}
-	return problem(http.StatusForbidden, "this token may only read: use one with scope: write")
+	return NewProblem(http.StatusForbidden, "this token may only read: use one with scope: write")
 }
 
 var wrongTokens = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -105,10 +121,16 @@ var wrongTokens = prometheus.NewCounterVec(prometheus.CounterOpts{
 
 // unauthorized answers a request without a valid token.
 func unauthorized(guessed bool) *Problem {
-	p := problem(http.StatusUnauthorized, "missing or invalid bearer token: send the header \"Authorization: Bearer <admin token>\" with a token from STAYKEY_ADMIN_TOKEN or the config file")
+	p := NewProblem(http.StatusUnauthorized, "missing or invalid bearer token: send the header \"Authorization: Bearer <admin token>\" with a token from STAYKEY_ADMIN_TOKEN or the config file")
 	p.challenge = `Bearer realm="staykey"`
 	if guessed {
 		p.challenge += `, error="invalid_token"`
 	}
 	return p
+}
+
+// setsGate reports whether a request is the one that a token with scope gates may make. Ids may hold an escaped slash.
+func setsGate(r *http.Request) bool {
+	parts := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+	return r.Method == http.MethodPut && len(parts) == 6 && parts[0] == "v1" && parts[1] == "reservations" && parts[4] == "gates"
 }

@@ -16,6 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/handlers/rest"
+	"github.com/staykey/staykey/internal/handlers/web"
+	"github.com/staykey/staykey/internal/handlers/webhook"
+
 	"github.com/staykey/staykey/internal/admin"
 
 	"github.com/go-chi/chi/v5"
@@ -87,7 +91,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	sources := func() map[string]pms.Source { return a.sources }
 	cursorKey := []byte("a key of the tests")
 	activity := store.NewActivity()
-	tester := &handlers.Tester{Now: time.Now}
+	tester := &webhook.Tester{Now: time.Now}
 	service := admin.New(admin.Config{
 		Store: a.store, Intake: a.applier, Provisioner: provisionerStub{a}, Activity: activity, Log: log, Now: time.Now, CursorKey: cursorKey,
 		DueWithin: 24 * time.Hour, Sources: sources, Gates: func(name string) []pms.Gate { return a.sources[name].Policy.Gates },
@@ -100,13 +104,20 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		},
 		Deliver: func() { a.woken++ },
 	})
-	public, _ := handlers.New(handlers.Config{
-		Activity: activity, Admin: service, CursorKey: cursorKey, Inbox: acceptor, Log: log, Metrics: prometheus.NewRegistry(), Now: time.Now,
-		Store: a.store, SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} }, SeamChanged: func() { a.changed++ },
-		Ready:   func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
-		Tokens:  func() []admin.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens },
-		Sources: sources, TrustedProxies: func() pms.Addresses { return a.trusted },
-	})
+	proxies := handlers.Proxies(func() pms.Addresses { return a.trusted })
+	limits := handlers.NewLimits(proxies.Sender)
+	auth := handlers.NewAuth(func() []admin.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens }, proxies, time.Now)
+	public, _ := handlers.New(
+		handlers.Config{
+			Log: log, Metrics: prometheus.NewRegistry(), Ready: func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
+		},
+		webhook.New(webhook.Config{
+			Sources: sources, Inbox: acceptor, Store: a.store, Activity: activity, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
+			SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} }, SeamChanged: func() { a.changed++ },
+		}),
+		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log}),
+		web.New(web.Config{Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now, FormKey: cursorKey}),
+	)
 	tester.Public = public
 	a.routes = public.(chi.Routes)
 	server := httptest.NewServer(public)
@@ -518,7 +529,7 @@ func TestREST(t *testing.T) {
 				"acs_access_group_ids": []any{}, "acs_credential_id": nil, "access_schedule": nil, "attempts": 0.0, "last_error": nil,
 				"next_attempt_at": nil, "settled_at": nil,
 			},
-			"notes": []any{},
+			"notes": []any{}, "gates": []any{},
 		}
 		if diff := cmp.Diff(want, r.body); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

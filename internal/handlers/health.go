@@ -14,14 +14,14 @@ type Readiness struct {
 	Detail   map[string]string `json:"detail"`
 }
 
-func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
+func (s *router) healthz(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
 }
 
 // readyz answers 503 while webhooks can't be taken. Trouble at Seam is none of that. The detail is for the
 // private listener.
-func (s *server) readyz(w http.ResponseWriter, r *http.Request, detailed bool) {
+func (s *router) readyz(w http.ResponseWriter, r *http.Request, detailed bool) {
 	ready := s.Ready(r.Context())
 	body := map[string]any{"status": "ready"}
 	if ready.Degraded {
@@ -31,7 +31,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request, detailed bool) {
 		body["detail"] = ready.Detail
 	}
 	if !ready.Ready {
-		p := problem(http.StatusServiceUnavailable, "not ready: see the private listener's /readyz for the cause")
+		p := NewProblem(http.StatusServiceUnavailable, "not ready: see the private listener's /readyz for the cause")
 		if detailed {
 			p.Detail = "not ready: "
 			for _, name := range slices.Sorted(maps.Keys(ready.Detail)) {
@@ -40,7 +40,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request, detailed bool) {
 				}
 			}
 		}
-		p.write(w)
+		p.Write(w)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -21,10 +21,10 @@ import (
 )
 
 const (
-	// maxBody is the largest webhook, chunked or not.
-	maxBody = 1 << 20
-	// smallBody is how much of a webhook is read whatever else is going on. Webhooks of PMSs are smaller.
-	smallBody = 32 << 10
+	// MaxBody is the largest webhook, chunked or not.
+	MaxBody = 1 << 20
+	// SmallBody is how much of a webhook is read whatever else is going on. Webhooks of PMSs are smaller.
+	SmallBody = 32 << 10
 	// largeBodies is how many larger ones are held in memory at a time, and largeWait how long another one waits. Nothing is proved
 	// of a body before it is read, so that at the ceiling the address that reads the most loses the one it has read for longest.
 	largeBodies = 24
@@ -40,8 +40,8 @@ var largeEvicted = prometheus.NewCounter(prometheus.CounterOpts{
 	Name: "staykey_large_bodies_cut_off_total", Help: "Large webhooks cut off while being read, because the limit was reached and their address used the most.",
 })
 
-// limits are what keeps a flood from taking memory, connections to Postgres, or the turn of others.
-type limits struct {
+// Limits are what keeps a flood from taking memory, connections to Postgres, or the turn of others.
+type Limits struct {
 	large *fair.Ceiling
 	rest  *semaphore.Weighted
 	from  func(*http.Request) netip.Addr // whom a request comes from, behind proxies that are trusted
@@ -56,15 +56,16 @@ type sourceLimit struct {
 	limiter *rate.Limiter
 }
 
-func newLimits(from func(*http.Request) netip.Addr) *limits {
-	return &limits{
+// NewLimits returns limits by the client that a request comes from.
+func NewLimits(from func(*http.Request) netip.Addr) *Limits {
+	return &Limits{
 		large: fair.New(largeBodies, nil), rest: semaphore.NewWeighted(maxREST), from: from,
 		sources: map[string]sourceLimit{}, turns: map[netip.Addr]*clientTurns{},
 	}
 }
 
-// exceeded tells how long a source must wait with an authentic webhook; 0 if it need not.
-func (l *limits) exceeded(source pms.Source, now time.Time) time.Duration {
+// Exceeded tells how long a source must wait with an authentic webhook; 0 if it need not.
+func (l *Limits) Exceeded(source pms.Source, now time.Time) time.Duration {
 	if source.Limit.PerSecond <= 0 {
 		return 0
 	}
@@ -85,17 +86,17 @@ func (l *limits) exceeded(source pms.Source, now time.Time) time.Duration {
 // slowBodyRetry is when a sender whose body did not arrive in time should try again.
 const slowBodyRetry = 5 * time.Second
 
-// readBody reads a webhook to a source. release gives back what a large one holds.
-func (l *limits) readBody(w http.ResponseWriter, r *http.Request, source string) (body []byte, release func(), p *Problem) {
+// ReadBody reads a webhook to a source. release gives back what a large one holds.
+func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string) (body []byte, release func(), p *Problem) {
 	release = func() {}
-	tooLarge := problem(http.StatusRequestEntityTooLarge, "the body is over 1 MiB")
-	if r.ContentLength > maxBody {
+	tooLarge := NewProblem(http.StatusRequestEntityTooLarge, "the body is over 1 MiB")
+	if r.ContentLength > MaxBody {
 		return nil, release, tooLarge
 	}
 	var b bytes.Buffer // it grows with what has come, whatever length was announced
-	limited := http.MaxBytesReader(w, r.Body, maxBody)
-	n, err := io.Copy(&b, io.LimitReader(limited, smallBody))
-	if err == nil && n == smallBody {
+	limited := http.MaxBytesReader(w, r.Body, MaxBody)
+	n, err := io.Copy(&b, io.LimitReader(limited, SmallBody))
+	if err == nil && n == SmallBody {
 		turn, ok := l.takeLarge(w, r, source)
 		if !ok {
 			return nil, release, tooManyLarge()
@@ -110,16 +111,16 @@ func (l *limits) readBody(w http.ResponseWriter, r *http.Request, source string)
 		return nil, release, tooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) { // ours: senders repeat a 503, and not a 400
-		return nil, release, problem(http.StatusServiceUnavailable, "the body did not arrive in time: send it again").after(slowBodyRetry)
+		return nil, release, NewProblem(http.StatusServiceUnavailable, "the body did not arrive in time: send it again").After(slowBodyRetry)
 	}
 	if err != nil {
-		return nil, release, problem(http.StatusBadRequest, "the body broke off: send it again")
+		return nil, release, NewProblem(http.StatusBadRequest, "the body broke off: send it again")
 	}
 	return b.Bytes(), release, nil
 }
 
 func tooManyLarge() *Problem {
-	return problem(http.StatusServiceUnavailable, "too many large webhooks are being read: nothing was stored, send it again").after(largeWait)
+	return NewProblem(http.StatusServiceUnavailable, "too many large webhooks are being read: nothing was stored, send it again").After(largeWait)
 }
 
 // largeTurn is a turn to read a large body.
@@ -132,7 +133,7 @@ type largeTurn struct {
 }
 
 // takeLarge waits for a turn to read a large body.
-func (l *limits) takeLarge(w http.ResponseWriter, r *http.Request, source string) (turn *largeTurn, ok bool) {
+func (l *Limits) takeLarge(w http.ResponseWriter, r *http.Request, source string) (turn *largeTurn, ok bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), largeWait)
 	defer cancel()
 	control := http.NewResponseController(w)
@@ -163,8 +164,8 @@ type clientTurns struct {
 	users int
 }
 
-// oneOfFew has REST requests wait for their turn, and not for long.
-func (l *limits) oneOfFew(next http.Handler) http.Handler {
+// OneOfFew has REST requests wait for their turn, and not for long.
+func (l *Limits) OneOfFew(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), restWait)
 		defer cancel()
@@ -172,7 +173,7 @@ func (l *limits) oneOfFew(next http.Handler) http.Handler {
 		defer leave()
 		for _, turns := range []*semaphore.Weighted{own, l.rest} {
 			if turns.Acquire(ctx, 1) != nil {
-				problem(http.StatusServiceUnavailable, "too many concurrent requests: try again in a moment").after(restWait).write(w)
+				NewProblem(http.StatusServiceUnavailable, "too many concurrent requests: try again in a moment").After(restWait).Write(w)
 				return
 			}
 			defer turns.Release(1)
@@ -182,7 +183,7 @@ func (l *limits) oneOfFew(next http.Handler) http.Handler {
 }
 
 // turnsOf are the turns that one client may have; leave forgets them with its last request.
-func (l *limits) turnsOf(client netip.Addr) (turns *semaphore.Weighted, leave func()) {
+func (l *Limits) turnsOf(client netip.Addr) (turns *semaphore.Weighted, leave func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of := l.turns[client]

@@ -20,10 +20,10 @@ func addressOf(r *http.Request) netip.Addr {
 	return from.Addr()
 }
 
-func readBodyOf(ctx context.Context, l *limits, from string, body io.Reader) (int, func(), *Problem) {
+func readBodyOf(ctx context.Context, l *Limits, from string, body io.Reader) (int, func(), *Problem) {
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", body)
 	r.RemoteAddr = from + ":1"
-	read, release, p := l.readBody(httptest.NewRecorder(), r, "default")
+	read, release, p := l.ReadBody(httptest.NewRecorder(), r, "default")
 	return len(read), release, p
 }
 
@@ -31,7 +31,7 @@ func readBodyOf(ctx context.Context, l *limits, from string, body io.Reader) (in
 // small ones are read, and what is released can be taken again.
 func TestLargeBodiesTakeTurns(t *testing.T) {
 	t.Parallel()
-	l := newLimits(addressOf)
+	l := NewLimits(addressOf)
 	read := func(ctx context.Context, size int) (int, func(), *Problem) {
 		return readBodyOf(ctx, l, "192.0.2.1", strings.NewReader(strings.Repeat("x", size)))
 	}
@@ -39,20 +39,20 @@ func TestLargeBodiesTakeTurns(t *testing.T) {
 	cancel()
 	var last func()
 	for range largeBodies {
-		n, release, p := read(t.Context(), maxBody)
-		if n != maxBody || p != nil {
+		n, release, p := read(t.Context(), MaxBody)
+		if n != MaxBody || p != nil {
 			t.Fatalf("read %d: %v", n, p)
 		}
 		last = release
 	}
-	if _, _, p := read(impatient, smallBody+1); p == nil || p.Status != http.StatusServiceUnavailable || p.retryAfter != largeWait {
+	if _, _, p := read(impatient, SmallBody+1); p == nil || p.Status != http.StatusServiceUnavailable || p.retryAfter != largeWait {
 		t.Errorf("one too many: %+v", p)
 	}
-	if n, _, p := read(impatient, smallBody-1); n != smallBody-1 || p != nil {
+	if n, _, p := read(impatient, SmallBody-1); n != SmallBody-1 || p != nil {
 		t.Errorf("a small one: %d %v", n, p)
 	}
 	last()
-	if n, _, p := read(t.Context(), maxBody); n != maxBody || p != nil {
+	if n, _, p := read(t.Context(), MaxBody); n != MaxBody || p != nil {
 		t.Errorf("after a release: %d %v", n, p)
 	}
 }
@@ -65,8 +65,8 @@ type stalled struct {
 }
 
 func (s *stalled) Read(p []byte) (int, error) {
-	if s.sent < smallBody {
-		n := copy(p, strings.Repeat("x", smallBody-s.sent))
+	if s.sent < SmallBody {
+		n := copy(p, strings.Repeat("x", SmallBody-s.sent))
 		s.sent += n
 		return n, nil
 	}
@@ -79,7 +79,7 @@ func (s *stalled) Read(p []byte) (int, error) {
 // address is read at once.
 func TestStalledBodiesGiveWay(t *testing.T) {
 	t.Parallel()
-	l := newLimits(addressOf)
+	l := NewLimits(addressOf)
 	reading, broken := make(chan struct{}), make(chan struct{})
 	problems := make(chan *Problem, largeBodies)
 	for i := range largeBodies {
@@ -91,8 +91,8 @@ func TestStalledBodiesGiveWay(t *testing.T) {
 	for range largeBodies {
 		<-reading
 	}
-	n, release, p := readBodyOf(t.Context(), l, "198.51.100.1", strings.NewReader(strings.Repeat("x", maxBody)))
-	if n != maxBody || p != nil {
+	n, release, p := readBodyOf(t.Context(), l, "198.51.100.1", strings.NewReader(strings.Repeat("x", MaxBody)))
+	if n != MaxBody || p != nil {
 		t.Fatalf("read %d: %+v", n, p)
 	}
 	release()
@@ -111,9 +111,9 @@ func TestStalledBodiesGiveWay(t *testing.T) {
 // TestRequestsTakeTurns: a REST request that would wait too long is refused, and says when to come back; one address leaves turns for others.
 func TestRequestsTakeTurns(t *testing.T) {
 	t.Parallel()
-	l := newLimits(addressOf)
+	l := NewLimits(addressOf)
 	entered, finish := make(chan struct{}), make(chan struct{})
-	handler := l.oneOfFew(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := l.OneOfFew(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			entered <- struct{}{}
 			<-finish
@@ -217,7 +217,7 @@ func TestBodyThatIsLate(t *testing.T) {
 		"our deadline":       {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, http.StatusServiceUnavailable, true},
 		"the sender's fault": {io.ErrUnexpectedEOF, http.StatusBadRequest, false},
 	} {
-		_, release, p := readBodyOf(t.Context(), newLimits(addressOf), "192.0.2.1", lateBody{tc.err})
+		_, release, p := readBodyOf(t.Context(), NewLimits(addressOf), "192.0.2.1", lateBody{tc.err})
 		release()
 		if p == nil || p.Status != tc.status || (p.retryAfter > 0) != tc.retry {
 			t.Errorf("%s: %+v", name, p)

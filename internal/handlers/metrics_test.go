@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/staykey/staykey/internal/handlers/webhook"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/handlers"
@@ -38,7 +40,7 @@ func TestRoutesAreMeasured(t *testing.T) {
 func measuredRoutes(t *testing.T) []string {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(handlers.Collectors()...)
+	registry.MustRegister(append(handlers.Collectors(), webhook.Collectors()...)...)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

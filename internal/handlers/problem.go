@@ -3,6 +3,7 @@ package handlers
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"math"
 	"net/http"
 	"regexp"
@@ -38,12 +39,13 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-func problem(status int, detail string, fields ...pms.FieldError) *Problem {
+// NewProblem returns a problem that its status names, with one entry for each wrong field.
+func NewProblem(status int, detail string, fields ...pms.FieldError) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Errors: fields}
 }
 
-// write answers a request with the problem.
-func (p *Problem) write(w http.ResponseWriter) {
+// Write answers a request with the problem.
+func (p *Problem) Write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	if p.challenge != "" {
 		w.Header().Set("WWW-Authenticate", p.challenge)
@@ -57,8 +59,8 @@ func (p *Problem) write(w http.ResponseWriter) {
 	_ = encoder.Encode(p) // the client may be gone
 }
 
-// after says when to try again, in whole seconds, rounded up.
-func (p *Problem) after(d time.Duration) *Problem {
+// After says when to try again, in whole seconds, rounded up.
+func (p *Problem) After(d time.Duration) *Problem {
 	p.retryAfter = d
 	return p
 }
@@ -68,7 +70,7 @@ var missingProperty = regexp.MustCompile(`^expected required property (\S+) to b
 func init() {
 	// huma makes its own errors with this, whichever API they belong to.
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
-		p := problem(status, message)
+		p := NewProblem(status, message)
 		for _, err := range errs {
 			if err == nil {
 				continue
@@ -92,14 +94,19 @@ var statusOf = map[admin.Kind]int{
 	admin.Forbidden: http.StatusForbidden, admin.Conflict: http.StatusConflict, admin.Unavailable: http.StatusServiceUnavailable,
 }
 
-// problemOf turns an error into a problem. What is not for the admin to see is logged, and nothing of it is shown.
-func (s *server) problemOf(err error) *Problem {
+// Unfit refuses one field of a request.
+func Unfit(field, message string) *Problem {
+	return NewProblem(http.StatusUnprocessableEntity, "the request is invalid", pms.FieldError{Field: field, Message: message})
+}
+
+// ProblemOf turns an error into a problem. What is not for the admin to see is logged, and nothing of it is shown.
+func ProblemOf(log *slog.Logger, err error) *Problem {
 	if refusal, is := admin.IsRefusal(err); is {
-		return problem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).after(refusal.RetryAfter)
+		return NewProblem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).After(refusal.RetryAfter)
 	}
 	if store.IsTextError(err) {
-		return problem(http.StatusUnprocessableEntity, "the request contains text that can't be stored: it must be UTF-8 without NUL")
+		return NewProblem(http.StatusUnprocessableEntity, "the request contains text that can't be stored: it must be UTF-8 without NUL")
 	}
-	s.log.Error("request failed", "error", err)
-	return problem(http.StatusServiceUnavailable, "the database does not answer: try again in a moment")
+	log.Error("request failed", "error", err)
+	return NewProblem(http.StatusServiceUnavailable, "the database does not answer: try again in a moment")
 }

@@ -1,5 +1,6 @@
-// Package handlers is staykey's HTTP: webhooks in, REST for admins, health. It decides nothing about
-// reservations; it meets the rest of the service in the database and in the narrow interfaces below.
+// Package handlers is staykey's HTTP: the router, and what its faces share. The faces are packages below it, each with its own
+// narrow view of the rest of the program: webhook takes events, rest answers programs, and web is the page for admins.
+// A face never asks the database: it asks internal/admin.
 package handlers
 
 import (
@@ -17,8 +18,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
@@ -26,100 +25,61 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/store"
 )
 
-// Inbox makes events durable.
-type Inbox interface {
-	// Accept returns once the event's commit is acknowledged.
-	Accept(context.Context, store.Event) (store.Accepted, error)
+// Face is a part of the public listener.
+type Face interface {
+	// Mount adds the face's routes.
+	Mount(chi.Router)
 }
 
-// Config is what the HTTP side needs of the rest of the service.
+// Config is what the router needs of the rest of the program.
 type Config struct {
-	Admin          *admin.Service
-	CursorKey      []byte          // of the installation: tokens of forms are made with it
-	Done           <-chan struct{} // closed when the service is to stop: what would last for longer ends then
-	Activity       *store.Activity // counts what webhooks come to
-	Inbox          Inbox
-	Log            *slog.Logger
-	Metrics        prometheus.Gatherer
-	Now            func() time.Time
-	Profiling      bool // pprof on the private listener
-	Ready          func(context.Context) Readiness
-	SeamChanged    func()              // reservations were made due by an event of Seam's
-	SeamSecrets    func() []pms.Secret // of Seam's events; none: they are not taken
-	PublicURL      string              // where PMSs reach the public listener, "" where that is not known
-	Sources        func() map[string]pms.Source
-	TrustedProxies func() pms.Addresses // whose X-Forwarded-For is believed; none if it is empty
-	Store          *store.Store
-	Tokens         func() []admin.Token // of admins
-	Traced         bool                 // events are traced
-	Version        string
+	Log       *slog.Logger
+	Metrics   prometheus.Gatherer
+	Profiling bool // pprof on the private listener
+	Ready     func(context.Context) Readiness
+	PublicURL string // where PMSs reach the public listener, "" where that is not known
+	Traced    bool   // events are traced
 }
 
-// source finds a source of the configuration.
-func (s *server) source(name string) (pms.Source, bool) {
-	source, ok := s.Sources()[name]
-	return source, ok
-}
+// WebhookRoute and WebhookRouteBelow are the routes of PMSs' webhooks. They are logged at level debug only, because the inbox
+// has what they took.
+const (
+	WebhookRoute      = "/webhooks/{source}"
+	WebhookRouteBelow = "/webhooks/{source}/*"
+)
 
-const webhookRoute, webhookRouteBehind = "/webhooks/{source}", "/webhooks/{source}/*"
-
-type server struct {
-	Config
-	log     *slog.Logger
-	limits  *limits
-	guesses *guesses
-	admin   *admin.Service
-	watch   watch
-}
-
-var webhookSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-	Name: "staykey_webhook_duration_seconds", Help: "Webhooks by source and result: accepted, duplicate, rejected, malformed, refused, over_limit, unavailable, abandoned.",
-	Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
-}, []string{"source", "result"})
+type router struct{ Config }
 
 var requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 	Name: "staykey_http_request_duration_seconds", Help: "Requests to REST and the web page, by route pattern and class of status.",
 	Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 }, []string{"route", "status"})
 
-var overLimit = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_webhooks_over_limit_total", Help: "Authentic webhooks answered 429, by source.",
-}, []string{"source"})
-
-var verified = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_webhooks_verified_total", Help: "Authentic webhooks by source and matching secret, counted from 1; 0 if no secret is needed.",
-}, []string{"source", "secret"})
-
 // Collectors returns the package's metrics.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{largeEvicted, wrongTokens, overLimit, verified, webhookSeconds, requestSeconds}
+	return []prometheus.Collector{largeEvicted, wrongTokens, requestSeconds}
 }
 
-// New returns the handlers of the public and of the private listener.
-func New(c Config) (public, ops http.Handler) {
-	s := &server{Config: c, admin: c.Admin, log: c.Log, guesses: newGuesses()}
-	s.limits = newLimits(s.sender)
+// New returns the handlers of the public listener, with the faces, and of the private one.
+func New(c Config, faces ...Face) (public, ops http.Handler) {
+	s := &router{c}
 	r := chi.NewRouter()
 	r.Use(s.envelope, encodedPath, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
-		problem(http.StatusNotFound, "not found: see /docs for the paths").write(w)
+		NewProblem(http.StatusNotFound, "not found: see /docs for the paths").Write(w)
 	})
 	r.MethodNotAllowed(notAllowed(r))
-	s.mountPage(r)
-	for _, route := range []string{webhookRoute, webhookRouteBehind} {
-		r.With(decodeParams).HandleFunc(route, s.measuredWebhook) // which methods there are depends on the source
+	for _, face := range faces {
+		face.Mount(r)
 	}
-	r.Post("/seam/webhooks", s.seamWebhook)
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, false) })
-	s.mountAPI(r)
 	return r, s.opsRouter()
 }
 
-func (s *server) opsRouter() http.Handler {
+func (s *router) opsRouter() http.Handler {
 	r := chi.NewRouter()
 	r.Use(s.envelope, middleware.GetHead)
 	r.MethodNotAllowed(notAllowed(r))
@@ -143,7 +103,7 @@ func notAllowed(routes chi.Routes) http.HandlerFunc {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 			at := chi.NewRouteContext()
 			if routes.Match(at, method, r.URL.EscapedPath()) {
-				if pattern := at.RoutePattern(); pattern == webhookRoute || pattern == webhookRouteBehind {
+				if pattern := at.RoutePattern(); pattern == WebhookRoute || pattern == WebhookRouteBelow {
 					allow = []string{http.MethodPost} // what a source takes besides, its own answer says
 					break
 				}
@@ -154,16 +114,16 @@ func notAllowed(routes chi.Routes) http.HandlerFunc {
 			}
 		}
 		if len(allow) == 0 { // a method that nobody knows, at a path that is not there
-			problem(http.StatusNotFound, "not found: see /docs for the paths").write(w)
+			NewProblem(http.StatusNotFound, "not found: see /docs for the paths").Write(w)
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allow, ", "))
-		problem(http.StatusMethodNotAllowed, r.Method+" isn't allowed here: see /docs").write(w)
+		NewProblem(http.StatusMethodNotAllowed, r.Method+" isn't allowed here: see /docs").Write(w)
 	}
 }
 
 // envelope is around every request: its id, its log record, and an answer if a handler panics.
-func (s *server) envelope(next http.Handler) http.Handler {
+func (s *router) envelope(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := uuid.NewString()
 		started := time.Now()
@@ -185,9 +145,9 @@ func (s *server) envelope(next http.Handler) http.Handler {
 				if recovered == http.ErrAbortHandler {
 					panic(recovered)
 				}
-				s.log.Error("handler panicked", "request_id", id, "panic", recovered, "stack", string(debug.Stack()))
+				s.Log.Error("handler panicked", "request_id", id, "panic", recovered, "stack", string(debug.Stack()))
 				if wrapped.Status() == 0 {
-					problem(http.StatusInternalServerError, "internal error; the log has request "+id).write(wrapped)
+					NewProblem(http.StatusInternalServerError, "internal error; the log has request "+id).Write(wrapped)
 				}
 			}
 			// The pattern, never the path or query: they hold ids, addresses and sometimes secrets.
@@ -199,10 +159,10 @@ func (s *server) envelope(next http.Handler) http.Handler {
 			switch {
 			case strings.HasPrefix(pattern, "/assets/"), pattern == "/healthz", pattern == "/readyz", pattern == "/metrics":
 				level = slog.LevelDebug
-			case (pattern == webhookRoute || pattern == webhookRouteBehind) && wrapped.Status() < http.StatusMultipleChoices:
+			case (pattern == WebhookRoute || pattern == WebhookRouteBelow) && wrapped.Status() < http.StatusMultipleChoices:
 				level = slog.LevelDebug // the inbox has it
 			}
-			if !s.log.Enabled(r.Context(), level) {
+			if !s.Log.Enabled(r.Context(), level) {
 				return
 			}
 			attrs := []any{
@@ -215,14 +175,14 @@ func (s *server) envelope(next http.Handler) http.Handler {
 			if *traced != "" {
 				attrs = append(attrs, "trace_id", *traced)
 			}
-			s.log.Log(r.Context(), level, "request", attrs...)
+			s.Log.Log(r.Context(), level, "request", attrs...)
 		}()
 		next.ServeHTTP(wrapped, r)
 	})
 }
 
-// measured measures how long the answers of a route take.
-func measured(next http.Handler) http.Handler {
+// Measured measures how long the answers of a route take.
+func Measured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began, status := time.Now(), http.StatusInternalServerError // should it panic
 		defer func() {
@@ -237,15 +197,15 @@ type traceKey struct{}
 
 type tokenKey struct{}
 
-// noteToken has the request's log record name the token that it was made with.
-func noteToken(ctx context.Context, name string) {
+// NoteToken has the request's log record name the token that it was made with.
+func NoteToken(ctx context.Context, name string) {
 	if noted, ok := ctx.Value(tokenKey{}).(*string); ok {
 		*noted = name
 	}
 }
 
-// noteTrace has the request's log record name the trace of the event that it was.
-func noteTrace(ctx context.Context, event uuid.UUID) {
+// NoteTrace has the request's log record name the trace of the event that it was.
+func NoteTrace(ctx context.Context, event uuid.UUID) {
 	if id, ok := ctx.Value(traceKey{}).(*string); ok {
 		*id = hex.EncodeToString(event[:])
 	}
@@ -266,43 +226,44 @@ func encodedPath(next http.Handler) http.Handler {
 // unstorable reports whether no text in the database can be equal to this one.
 func unstorable(s string) bool { return !pms.IsText(s) }
 
-// storableInput refuses what can't be read in one way only, and what no text in the database can be equal to, in path, query, form and
+// StorableInput refuses what can't be read in one way only, and what no text in the database can be equal to, in path, query, form and
 // JSON alike.
-func storableInput(next http.Handler) http.Handler {
+func StorableInput(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil { // others would read something else into it
-			unfit("query", "can't be read: "+err.Error()+"; write %3B for a semicolon, %25 for a percent sign").write(w)
+			Unfit("query", "can't be read: "+err.Error()+"; write %3B for a semicolon, %25 for a percent sign").Write(w)
 			return
 		}
-		if p := storableValues("query.", query); p != nil {
-			p.write(w)
+		if p := StorableValues("query.", query); p != nil {
+			p.Write(w)
 			return
 		}
 		// A PUT makes what it names, and says what is wrong with the name.
 		if route := chi.RouteContext(r.Context()); route != nil && r.Method != http.MethodPut && slices.ContainsFunc(route.URLParams.Values, unstorable) {
-			problem(http.StatusNotFound, "not found: ids are UTF-8 text without NUL").write(w)
+			NewProblem(http.StatusNotFound, "not found: ids are UTF-8 text without NUL").Write(w)
 			return
 		}
-		if p := storableValues("", r.PostForm); p != nil { // a form that has been read already; JSON is looked at where it is
-			p.write(w)
+		if p := StorableValues("", r.PostForm); p != nil { // a form that has been read already; JSON is looked at where it is
+			p.Write(w)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func storableValues(prefix string, values url.Values) *Problem {
+// StorableValues refuses query or form values that no text in the database can be equal to. prefix is of the fields' names.
+func StorableValues(prefix string, values url.Values) *Problem {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if slices.ContainsFunc(values[name], unstorable) {
-			return unfit(prefix+strings.ToValidUTF8(name, "�"), "must be UTF-8 text without NUL")
+			return Unfit(prefix+strings.ToValidUTF8(name, "�"), "must be UTF-8 text without NUL")
 		}
 	}
 	return nil
 }
 
-// decodeParams decodes the parameters of a matched route in place.
-func decodeParams(next http.Handler) http.Handler {
+// DecodeParams decodes the parameters of a matched route in place.
+func DecodeParams(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if route := chi.RouteContext(r.Context()); route != nil {
 			for i, value := range route.URLParams.Values {

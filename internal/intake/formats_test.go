@@ -24,6 +24,7 @@ func foreign(t *testing.T, program string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	format.LongestRun = time.Hour // what stops a program here is its steps, however slow the machine is
 	w.source.Format = format
 	return w
 }

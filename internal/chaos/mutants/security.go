@@ -45,7 +45,7 @@ func init() {
 		},
 		{
 			name: "guesses", what: "every guessed token is looked at",
-			edits: []edit{{"internal/handlers/auth.go", "		if wait := s.guesses.wait(client, s.Now()); wait > 0 {\n", "		if wait := s.guesses.wait(client, s.Now()); wait < 0 {\n"}},
+			edits: []edit{{"internal/handlers/auth.go", "		if wait := a.guesses.wait(client, a.now()); wait > 0 {\n", "		if wait := a.guesses.wait(client, a.now()); wait < 0 {\n"}},
 			pkg:   "./internal/handlers", tests: "^TestGuessing$",
 		},
 		{
@@ -55,8 +55,8 @@ func init() {
 		},
 		{
 			name: "streams end", what: "live updates continue after the session",
-			edits: []edit{{"internal/handlers/page_live.go", "	w.endWhere(func(l *listener) bool { return l.of.Session == session })\n", ""}},
-			pkg:   "./internal/handlers", tests: "^TestStreamsOfOneSession$",
+			edits: []edit{{"internal/handlers/web/live.go", "	w.endWhere(func(l *listener) bool { return l.of.Session == session })\n", ""}},
+			pkg:   "./internal/handlers/web", tests: "^TestStreamsOfOneSession$",
 		},
 		{
 			name: "plain terminals", what: "terminals get control characters",

@@ -1,0 +1,178 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/staykey/staykey/internal/admin"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// Reservation is a reservation with its mobile key.
+type Reservation struct {
+	Source        string    `json:"source" example:"default"`
+	ReservationID string    `json:"reservation_id" example:"3333122-433"`
+	ListingID     *string   `json:"listing_id" example:"2222222-2222"`
+	Status        string    `json:"status" enum:"confirmed,cancelled"`
+	GuestEmail    *string   `json:"guest_email" example:"jane@example.com"`
+	GuestName     *string   `json:"guest_name"`
+	GuestPhone    *string   `json:"guest_phone"`
+	CheckIn       *string   `json:"check_in" format:"date-time" doc:"Null while it or its time zone is unknown."`
+	CheckOut      *string   `json:"check_out" format:"date-time"`
+	MobileKey     MobileKey `json:"mobile_key"`
+	Gates         []Gate    `json:"gates" nullable:"false" doc:"The gates of the source, in the order of the configuration. Empty for a source without gates."`
+	Notes         []Note    `json:"notes" nullable:"false" doc:"Fields that could not be read in the last applied event and later ones. Empty if everything was understood."`
+	CreatedAt     string    `json:"created_at" format:"date-time"`
+	UpdatedAt     string    `json:"updated_at" format:"date-time"`
+}
+
+// Note is something that could not be read of an event. It never quotes a guest's data.
+type Note struct {
+	Field   string `json:"field" example:"check_in"`
+	Problem string `json:"problem" example:"the hour could not be read: the listing's is used"`
+	EventID string `json:"event_id" format:"uuid"`
+	At      string `json:"at" format:"date-time"`
+}
+
+func showNotes(encoded []byte) []Note {
+	notes := []Note{}
+	for _, n := range admin.NotesOf(encoded) {
+		notes = append(notes, Note{n.Field, n.Problem, n.EventID, stamp(n.At)})
+	}
+	return notes
+}
+
+// MobileKey is how a reservation's key stands.
+type MobileKey struct {
+	Status          string    `json:"status"`
+	Reason          *string   `json:"reason" doc:"For machines. New reasons may be added; docs/runbook.md has a section for each." example:"listing_unknown"`
+	Message         *string   `json:"message" doc:"For people: what is wrong and how to fix it."`
+	UserIdentityID  *string   `json:"user_identity_id"`
+	ACSSystemID     *string   `json:"acs_system_id"`
+	ACSUserID       *string   `json:"acs_user_id"`
+	AccessGroupIDs  []string  `json:"acs_access_group_ids" nullable:"false"`
+	ACSCredentialID *string   `json:"acs_credential_id"`
+	AccessSchedule  *Schedule `json:"access_schedule"`
+	Attempts        int       `json:"attempts" doc:"Attempts for the current desired state."`
+	LastError       *string   `json:"last_error"`
+	NextAttemptAt   *string   `json:"next_attempt_at" format:"date-time"`
+	SettledAt       *string   `json:"settled_at" format:"date-time" doc:"When the current state was reached, as read back from Seam."`
+}
+
+// TransformSchema lists the statuses and reasons, from the one table of them.
+func (MobileKey) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for _, status := range stay.KeyStatuses() {
+		s.Properties["status"].Enum = append(s.Properties["status"].Enum, status)
+	}
+	for _, code := range stay.Codes() {
+		s.Properties["reason"].Enum = append(s.Properties["reason"].Enum, code)
+	}
+	s.Properties["reason"].Enum = append(s.Properties["reason"].Enum, nil)
+	return s
+}
+
+// Schedule is when the key opens doors.
+type Schedule struct {
+	StartsAt string `json:"starts_at" format:"date-time"`
+	EndsAt   string `json:"ends_at" format:"date-time"`
+}
+
+func showReservation(v admin.View) Reservation {
+	r, k := v.Reservation, v.Key
+	updated := r.UpdatedAt
+	if k.ChangedAt.After(updated) {
+		updated = k.ChangedAt
+	}
+	out := Reservation{
+		Source: r.Source, ReservationID: r.ReservationID, ListingID: r.ListingID, Status: r.Status, GuestEmail: r.GuestEmail,
+		GuestName: r.GuestName, GuestPhone: r.GuestPhone, CheckIn: stampOrNull(r.CheckIn), CheckOut: stampOrNull(r.CheckOut),
+		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(updated), Notes: showNotes(r.Notes), Gates: showGates(v.Gates),
+		MobileKey: MobileKey{
+			Status: k.Status, Reason: k.Reason, Message: k.Message, AccessGroupIDs: []string{}, Attempts: k.Attempts,
+			LastError: k.LastError, SettledAt: stampOrNull(k.SettledAt),
+		},
+	}
+	if k.NextIsRetry {
+		out.MobileKey.NextAttemptAt = stampOrNull(k.NextReconcileAt)
+	}
+	u := v.User
+	if u == nil || u.RemovedAt != nil {
+		return out
+	}
+	m := &out.MobileKey
+	m.UserIdentityID, m.ACSSystemID, m.ACSUserID, m.ACSCredentialID = &u.UserIdentityID, &u.ACSSystemID, u.ACSUserID, u.CredentialID
+	if u.ACSUserID == nil {
+		return out
+	}
+	m.AccessGroupIDs = append(m.AccessGroupIDs, u.AccessGroupIDs...)
+	if u.StartsAt != nil && u.EndsAt != nil {
+		m.AccessSchedule = &Schedule{StartsAt: stamp(*u.StartsAt), EndsAt: stamp(*u.EndsAt)}
+	}
+	return out
+}
+
+// TimelineItem is one line of a reservation's history.
+type TimelineItem struct {
+	At      string         `json:"at" format:"date-time"`
+	Kind    string         `json:"kind" enum:"event,seam_request,fetch,step,status,action"`
+	Summary string         `json:"summary" example:"/acs/users/create: ok"`
+	Detail  map[string]any `json:"detail" nullable:"false" doc:"Details by kind. For a Seam request: path, reason, request id, duration and result."`
+}
+
+// PlanOutput is a reservation's plan.
+type PlanOutput struct {
+	Items []stay.PlannedCall `json:"items" nullable:"false"`
+}
+
+func (s *API) reservationOperations(api huma.API) {
+	const tag = "Reservations"
+	huma.Register(api, operation("list-reservations", http.MethodGet, "/v1/reservations", tag, "List reservations, newest change first"),
+		func(ctx context.Context, in *admin.ReservationQuery) (*Output[List[Reservation]], error) {
+			found, err := s.Admin.Reservations(ctx, *in)
+			if err != nil {
+				return nil, s.problemOf(err)
+			}
+			return listOf(found, showReservation), nil
+		})
+	huma.Register(api, operation("get-reservation", http.MethodGet, reservationPath, tag, "Get one reservation", http.StatusNotFound),
+		func(ctx context.Context, in *Names) (*Output[Reservation], error) {
+			v, err := s.Admin.Reservation(ctx, in.ref())
+			if err != nil {
+				return nil, s.problemOf(err)
+			}
+			return &Output[Reservation]{showReservation(v)}, nil
+		})
+	huma.Register(api, operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag, "Get a reservation's history, newest first", http.StatusNotFound), s.timeline)
+	plan := operation("get-plan", http.MethodGet, reservationPath+"/plan", tag, "Preview the changes that a reconcile would make at Seam now", http.StatusNotFound)
+	plan.Description = "May read from Seam, and changes nothing. For a held reservation: what a release would change."
+	huma.Register(api, plan,
+		func(ctx context.Context, in *Names) (*Output[PlanOutput], error) {
+			calls, err := s.Admin.Plan(ctx, in.ref())
+			if err != nil {
+				return nil, s.problemOf(err)
+			}
+			return &Output[PlanOutput]{PlanOutput{Items: calls}}, nil
+		})
+	s.eraseOperation(api)
+	huma.Register(api, operation("get-summary", http.MethodGet, "/v1/summary", tag, "Get a summary"), s.summary)
+}
+
+// TimelineQuery are the parameters of a timeline.
+type TimelineQuery struct {
+	Names
+	Limit  int    `query:"limit" default:"200" minimum:"1" maximum:"1000"`
+	Cursor string `query:"cursor" doc:"next_cursor of the previous page."`
+}
+
+func (s *API) timeline(ctx context.Context, in *TimelineQuery) (*Output[List[TimelineItem]], error) {
+	found, err := s.Admin.Timeline(ctx, in.ref(), admin.Paging{Limit: in.Limit, Cursor: in.Cursor})
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	return listOf(found, func(i admin.TimelineItem) TimelineItem {
+		return TimelineItem{At: stamp(i.At), Kind: i.Kind, Summary: i.Summary, Detail: i.Detail}
+	}), nil
+}

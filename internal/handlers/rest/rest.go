@@ -1,0 +1,117 @@
+// Package rest is the interface for programs, under /v1: one file for each noun, with its shapes and its operations. It
+// turns requests into calls of internal/admin, and the results into JSON.
+package rest
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/staykey/staykey/internal/handlers"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// Config is what REST needs of the rest of the program.
+type Config struct {
+	Admin   *admin.Service
+	Auth    *handlers.Auth
+	Limits  *handlers.Limits
+	Log     *slog.Logger
+	Version string
+}
+
+// API answers programs.
+type API struct{ Config }
+
+// New returns the API.
+func New(c Config) *API { return &API{c} }
+
+func (s *API) problemOf(err error) *handlers.Problem { return handlers.ProblemOf(s.Log, err) }
+
+// Mount implements [handlers.Face]. It adds the OpenAPI document and its page too.
+func (s *API) Mount(r chi.Router) {
+	api := s.newAPI(r.With(handlers.Measured, s.Auth.Bearer, s.Limits.OneOfFew, handlers.DecodeParams, handlers.StorableInput))
+	document, err := json.Marshal(api.OpenAPI())
+	if err != nil {
+		panic("the OpenAPI document can't be encoded: " + err.Error()) // a mistake in this package; any test shows it
+	}
+	page := renderDocs(api.OpenAPI())
+	r.Get("/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(document)
+	})
+	r.Get("/docs", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		_, _ = w.Write(page)
+	})
+	r.Get("/docs.css", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/css; charset=utf-8")
+		_, _ = w.Write(docsStyle)
+	})
+}
+
+// operation is what all operations have in common.
+func operation(id, method, path, tag, summary string, more ...int) huma.Operation {
+	return huma.Operation{
+		OperationID: id, Method: method, Path: path, Tags: []string{tag}, Summary: summary,
+		Errors: append([]int{http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable}, more...),
+	}
+}
+
+// withBody are the errors of an operation that takes a body, beside others: it is no JSON, too large, or of another type.
+func withBody(more ...int) []int {
+	return append([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType}, more...)
+}
+
+// Output is an answer with a body.
+type Output[T any] struct{ Body T }
+
+// List is a page of a list.
+type List[T any] struct {
+	Items      []T     `json:"items" nullable:"false"`
+	NextCursor *string `json:"next_cursor" doc:"Pass it as cursor to get the next page. Null on the last page."`
+}
+
+// Names are the parameters that name one reservation.
+type Names struct {
+	Source        string `path:"source" example:"default"`
+	ReservationID string `path:"reservation_id" example:"3333122-433"`
+}
+
+func (n Names) ref() stay.Ref { return stay.Ref{Source: n.Source, ReservationID: n.ReservationID} }
+
+// listOf is the answer that shows a part of a list.
+func listOf[R, T any](p admin.Page[R], show func(R) T) *Output[List[T]] {
+	list := List[T]{Items: make([]T, len(p.Items)), NextCursor: orNil(p.Next)}
+	for i, row := range p.Items {
+		list.Items[i] = show(row)
+	}
+	return &Output[List[T]]{list}
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// stamp writes an instant as the contract does: RFC 3339, UTC, milliseconds.
+func stamp(t time.Time) string { return pms.FormatInstant(t) }
+
+func stampOrNull(t *time.Time) *string {
+	if t == nil {
+		return nil
+	}
+	s := stamp(*t)
+	return &s
+}

@@ -1,0 +1,57 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/staykey/staykey/internal/admin"
+)
+
+// auditView is the page of the audit log.
+type auditView struct {
+	admin.AuditQuery
+	Rows        []auditRow
+	Next, First string
+	Sources     []string
+}
+
+type auditRow struct{ admin.AuditEntry }
+
+// Link is the page of what the entry is about, "" where there is none.
+func (r auditRow) Link() string {
+	if r.Subject == nil || r.Source == nil {
+		return ""
+	}
+	switch admin.SubjectOf(r.AuditEntry) {
+	case admin.SubjectListing:
+		return escapedPath([]string{"listings", *r.Source, *r.Subject})
+	case admin.SubjectEvent:
+		return "/events/" + *r.Subject
+	case admin.SubjectDelivery:
+		return ""
+	}
+	return escapedPath([]string{"reservations", *r.Source, *r.Subject})
+}
+
+// Changes are what changed, a line each.
+func (r auditRow) Changes() []string {
+	return changeLines(r.Before, r.After)
+}
+
+func (s *Pages) auditPage(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	v := auditView{AuditQuery: admin.AuditQuery{
+		Paging: paging(q), Source: q.Get("source"), Token: strings.TrimSpace(q.Get("token")),
+		Action: strings.TrimSpace(q.Get("action")), Subject: strings.TrimSpace(q.Get("subject")), From: q.Get("from"), To: q.Get("to"),
+	}, Sources: s.Admin.VisibleSources(r.Context())}
+	found, err := s.Admin.Audit(r.Context(), v.AuditQuery)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	v.First, v.Next = pageLinks("/audit", q, found.Next)
+	for _, row := range found.Items {
+		v.Rows = append(v.Rows, auditRow{row})
+	}
+	s.render(w, r, http.StatusOK, "audit", page{Title: "Audit", Active: "audit", Body: v})
+}

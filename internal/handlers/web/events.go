@@ -1,0 +1,199 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/staykey/staykey/internal/handlers"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// eventRow is an event as pages show it.
+type eventRow struct{ admin.Event }
+
+// Link is the page of the event.
+func (e eventRow) Link() string { return "/events/" + e.EventID.String() }
+
+// StayLink is the page of the reservation that it is about, "" for none.
+func (e eventRow) StayLink() string {
+	if e.ReservationID == nil {
+		return ""
+	}
+	return escapedPath([]string{"reservations", e.Source, *e.ReservationID})
+}
+
+// ListingLink is the page of the listing that it is about, "" for none.
+func (e eventRow) ListingLink() string {
+	if e.ListingID == nil {
+		return ""
+	}
+	return escapedPath([]string{"listings", e.Source, *e.ListingID})
+}
+
+// eventList is the page of the inbox.
+type eventList struct {
+	admin.EventQuery
+	Sources     []string
+	Statuses    []string
+	Rejected    []eventRow // first, where the list is not narrowed
+	Rows        []eventRow
+	Next, First string
+	Replay      string // the address that asks before all of these are applied again
+	Empty       bool
+}
+
+var eventStatuses = []string{stay.EventRejected, stay.EventAccepted, stay.EventApplied, stay.EventSuperseded, stay.EventIgnored}
+
+const rejectedFirst = 5
+
+func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	query := admin.EventQuery{
+		Paging: paging(q), Source: q.Get("source"), Status: q.Get("status"), Type: strings.TrimSpace(q.Get("type")),
+		ReservationID: strings.TrimSpace(q.Get("reservation_id")), ListingID: strings.TrimSpace(q.Get("listing_id")),
+	}
+	found, err := s.Admin.Events(r.Context(), query)
+	var rejected admin.Page[admin.Event]
+	if err == nil && !query.Narrowed() && query.Cursor == "" {
+		rejected, err = s.Admin.Events(r.Context(), admin.EventQuery{Paging: admin.Paging{Limit: rejectedFirst}, Status: stay.EventRejected})
+	}
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	l := eventList{
+		EventQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Statuses: eventStatuses,
+		Rows: eventRows(found.Items), Rejected: eventRows(rejected.Items), Empty: len(found.Items) == 0 && !query.Narrowed(),
+	}
+	l.First, l.Next = pageLinks("/events", q, found.Next)
+	if query.Narrowed() && query.Status != stay.EventAccepted && len(found.Items) > 0 {
+		l.Replay = nextLink("/events/replay", q, "")
+	}
+	s.render(w, r, http.StatusOK, "events", page{Title: "Events", Active: "events", Body: l})
+}
+
+func eventRows(events []admin.Event) []eventRow {
+	rows := make([]eventRow, len(events))
+	for i, e := range events {
+		rows[i] = eventRow{e}
+	}
+	return rows
+}
+
+// eventView is the page of one event.
+type eventView struct {
+	eventRow
+	Raw     string // the body, indented where it is JSON
+	Pruned  bool   // the body has been removed
+	Changes []string
+}
+
+func (s *Pages) eventPage(w http.ResponseWriter, r *http.Request) {
+	e, err := s.Admin.Event(r.Context(), chi.URLParam(r, "event_id"))
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	v := eventView{eventRow: eventRow{e}, Pruned: e.Body == nil}
+	if e.Body != nil {
+		v.Raw = indented(e.Body)
+	}
+	for _, c := range s.Admin.ChangesOf(r.Context(), e) {
+		encoded, err := json.MarshalIndent(c, "", "  ")
+		if err == nil {
+			v.Changes = append(v.Changes, string(encoded))
+		}
+	}
+	s.render(w, r, http.StatusOK, "event", page{Title: "Event " + e.Type, Active: "events", Body: v})
+}
+
+func indented(body []byte) string {
+	var b strings.Builder
+	var raw json.RawMessage
+	if json.Unmarshal(body, &raw) == nil {
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if encoder.Encode(raw) == nil {
+			return b.String()
+		}
+	}
+	return strings.ToValidUTF8(string(body), "�")
+}
+
+// replayView asks before events are applied again, and shows what that would change.
+type replayView struct {
+	admin.Replayed
+	DryRun bool
+	Rows   []eventRow
+	Query  string // the filter, as the form sends it back
+	Back   string
+	Next   string // the address that goes on with older events; "" for none
+	Done   bool
+}
+
+func (s *Pages) replayPage(w http.ResponseWriter, r *http.Request) {
+	s.replayWith(w, r, r.URL.Query(), true)
+}
+
+func (s *Pages) doReplayPage(w http.ResponseWriter, r *http.Request) {
+	q, err := url.ParseQuery(r.PostFormValue("query"))
+	if err != nil {
+		s.refuse(w, r, handlers.Unfit("query", "is not a valid filter"))
+		return
+	}
+	if p := handlers.StorableValues("query.", q); p != nil {
+		s.refuse(w, r, p)
+		return
+	}
+	s.replayWith(w, r, q, false)
+}
+
+func (s *Pages) replayWith(w http.ResponseWriter, r *http.Request, q url.Values, dry bool) {
+	in := admin.ReplayRequest{
+		Source: q.Get("source"), Status: q.Get("status"), Type: q.Get("type"), ReservationID: q.Get("reservation_id"),
+		ListingID: q.Get("listing_id"), EventIDs: q["event_id"], DryRun: dry, Cursor: q.Get("cursor"),
+	}
+	if p := handlers.MayDo(admin.ActorOf(r.Context()).Token, http.MethodPost); p != nil {
+		s.refuse(w, r, p)
+		return
+	}
+	replayed, err := s.Admin.Replay(r.Context(), in)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	v := replayView{
+		Replayed: replayed, DryRun: dry, Rows: eventRows(replayed.Events), Query: q.Encode(), Done: !dry,
+		Back: nextLink("/events", q, ""),
+	}
+	if replayed.Next != "" {
+		v.Next = nextLink("/events/replay", q, replayed.Next)
+	}
+	if len(in.EventIDs) == 1 {
+		v.Back = "/events/" + url.PathEscape(in.EventIDs[0])
+		if !dry {
+			http.Redirect(w, r, v.Back, http.StatusSeeOther)
+			return
+		}
+	}
+	s.render(w, r, http.StatusOK, "replay", page{Title: "Replay events", Active: "events", Body: v})
+}
+
+// differenceLine words what a replay would change, for templates.
+func (v replayView) DifferenceLine(f admin.FieldDifference) string {
+	from, to := "nothing", "nothing"
+	if f.From != nil {
+		from = *f.From
+	}
+	if f.To != nil {
+		to = *f.To
+	}
+	return strings.ReplaceAll(f.Field, "_", " ") + ": " + from + " → " + to
+}

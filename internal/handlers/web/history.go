@@ -1,0 +1,105 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// historyItem is an entry of the timeline as the page shows it.
+type historyItem struct {
+	At      time.Time
+	Kind    string
+	Tone    string // "", "good", "bad" or "quiet"
+	Text    string
+	Why     string
+	EventID string
+	Detail  []detail
+}
+
+type detail struct{ Name, Value string }
+
+// callTexts describe the calls to Seam that change something. All other calls are shown as checks.
+var callTexts = map[string]string{
+	"/user_identities/create":             "created the guest's user identity",
+	"/user_identities/delete":             "removed the stay's own user identity",
+	"/user_identities/add_acs_user":       "linked the ACS user to its user identity",
+	"/acs/users/create":                   "created the ACS user",
+	"/acs/users/update":                   "set the access times",
+	"/acs/users/delete":                   "removed the ACS user and its mobile key",
+	"/acs/users/unsuspend":                "lifted the suspension",
+	"/acs/users/add_to_access_group":      "opened an access group",
+	"/acs/users/remove_from_access_group": "closed an access group",
+	"/acs/credentials/create":             "created the mobile key",
+	"/acs/credentials/delete":             "deleted a mobile key",
+}
+
+// statusTexts describe changes of a key's status.
+var statusTexts = map[string]string{
+	stay.KeyWaiting:      "The key is waiting",
+	stay.KeyProvisioning: "The key is being created or changed",
+	stay.KeyIssued:       "The key is issued",
+	stay.KeyActive:       "The key is active",
+	stay.KeyAttention:    "The key needs attention",
+	stay.KeyRevoking:     "The key is being removed",
+	stay.KeyRevoked:      "The key is removed",
+	stay.KeyExpired:      "The stay is over",
+}
+
+// history describes the entries of a timeline, newest first.
+func history(items []admin.TimelineItem) []historyItem {
+	list := make([]historyItem, len(items))
+	for i, item := range items {
+		list[i] = describe(item)
+	}
+	return list
+}
+
+func describe(i admin.TimelineItem) historyItem {
+	field := func(name string) string {
+		if v, ok := i.Detail[name]; ok && v != nil {
+			return fmt.Sprint(v)
+		}
+		return ""
+	}
+	h := historyItem{At: i.At, Kind: i.Kind, Text: i.Summary, EventID: field("event_id")}
+	switch i.Kind {
+	case stay.TimelineRequest:
+		h.Why = field("reason")
+		result := field("result")
+		what, changes := callTexts[field("path")]
+		switch {
+		case changes && result == "ok":
+			h.Text, h.Tone = "Seam: "+what, "good"
+		case result == "ok":
+			h.Text, h.Tone = "Checked Seam", "quiet"
+		case changes:
+			h.Text, h.Tone = "Seam: "+what+" — "+result, "bad"
+		default:
+			h.Text, h.Tone = "Checked Seam — "+result, "bad"
+		}
+	case stay.TimelineStatus:
+		to := field("to")
+		h.Text = cmp.Or(statusTexts[to], "The key is "+to)
+		h.Why = field("message")
+		switch to {
+		case stay.KeyIssued, stay.KeyActive:
+			h.Tone = "good"
+		case stay.KeyAttention:
+			h.Tone = "bad"
+		}
+	case stay.TimelineEvent:
+		h.Text = "PMS: " + i.Summary
+	}
+	for _, name := range slices.Sorted(maps.Keys(i.Detail)) {
+		if value := field(name); value != "" && name != "reason" && name != "message" && name != "event_id" {
+			h.Detail = append(h.Detail, detail{name, value})
+		}
+	}
+	return h
+}

@@ -1,0 +1,235 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/staykey/staykey/internal/handlers"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// listingRow is a listing as pages show it.
+type listingRow struct {
+	admin.Listing
+	Rows []groupRow
+}
+
+// Link is the page of the listing.
+func (l listingRow) Link() string { return escapedPath([]string{"listings", l.Source, l.ListingID}) }
+
+// Title is its name, or else its id.
+func (l listingRow) Title() string {
+	if admin.Text(l.Name) != "" {
+		return *l.Name
+	}
+	return l.ListingID
+}
+
+// listingList is the page of listings.
+type listingList struct {
+	Query   string
+	Source  string
+	Sources []string
+	Rows    []listingRow
+	Asked   bool // Seam was asked for access groups
+	Next    string
+	First   string
+	Empty   bool
+}
+
+func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	query := admin.ListingQuery{Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source")}
+	found, err := s.Admin.Listings(r.Context(), query)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	groups := s.Admin.AccessGroups(r.Context())
+	l := listingList{
+		Query: query.Query, Source: query.Source, Sources: s.Admin.VisibleSources(r.Context()), Asked: groups.Asked,
+		Empty: len(found.Items) == 0 && !query.Narrowed(),
+	}
+	l.First, l.Next = pageLinks("/listings", q, found.Next)
+	for _, one := range found.Items {
+		l.Rows = append(l.Rows, listingRow{one, groupRows(groups, one.Groups())})
+	}
+	s.render(w, r, http.StatusOK, "listings", page{Title: "Listings", Active: "listings", Body: l})
+}
+
+// listingView is the page of one listing, and its form.
+type listingView struct {
+	listingRow
+	Known    bool // it is in the database; else a reservation names it, and saving makes it
+	Systems  []systemGroups
+	Asked    bool
+	ByAdmin  bool
+	Problem  string
+	Saved    bool
+	Stays    string // the address of its reservations
+	Zone     string // that applies, with what is configured
+	In, Out  string
+	SetHere  bool // of the form
+	Orphaned bool // its source is no longer in the configuration
+}
+
+// systemGroups are the access groups of one access system, to pick from.
+type systemGroups struct {
+	ID, Name string
+	Groups   []groupRow
+}
+
+func listingRef(r *http.Request) stay.ListingRef {
+	return stay.ListingRef{Source: chi.URLParam(r, "source"), ListingID: chi.URLParam(r, "listing_id")}
+}
+
+func (s *Pages) listingPage(w http.ResponseWriter, r *http.Request) {
+	v, err := s.listingView(r)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	v.Saved = r.URL.Query().Get("saved") != ""
+	s.render(w, r, http.StatusOK, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
+}
+
+func (s *Pages) listingView(r *http.Request) (listingView, error) {
+	l, err := s.Admin.ListingToPut(r.Context(), listingRef(r))
+	if err != nil {
+		return listingView{}, err
+	}
+	groups, err := s.Admin.AccessGroupsOf(r.Context(), l.Source)
+	if err != nil {
+		return listingView{}, err
+	}
+	v := listingView{
+		listingRow: listingRow{l.Listing, groupRows(groups, l.Groups())}, Known: l.Known, Asked: groups.Asked,
+		ByAdmin: l.AdminAccessGroupIDs != nil, Orphaned: !l.Configured, Systems: pickFrom(groups, l.Groups()),
+	}
+	v.SetHere = v.ByAdmin || !l.Known
+	v.Stays = nextLink("/reservations", map[string][]string{"listing_id": {l.ListingID}, "source": {l.Source}}, "")
+	hours := s.Admin.HoursOf(l.Listing)
+	if v.In, v.Out = hours.CheckInTime, hours.CheckOutTime; hours.Zone != nil {
+		v.Zone = hours.Zone.String()
+	}
+	return v, nil
+}
+
+// pickFrom lists what can be picked: what Seam has, and what is chosen although Seam does not have it.
+func pickFrom(groups admin.AccessGroups, chosen []string) []systemGroups {
+	var systems []systemGroups
+	add := func(id, name string, g groupRow) {
+		i := slices.IndexFunc(systems, func(s systemGroups) bool { return s.ID == id })
+		if i < 0 {
+			i = len(systems)
+			systems = append(systems, systemGroups{ID: id, Name: name})
+		}
+		systems[i].Groups = append(systems[i].Groups, g)
+	}
+	for _, g := range groups.Choices {
+		row := groupRowOf(groups, g.ID)
+		row.Chosen = slices.Contains(chosen, g.ID)
+		add(g.SystemID, g.SystemName, row)
+	}
+	for _, id := range chosen {
+		if _, ok := groups.Named(id); !ok {
+			row := groupRowOf(groups, id)
+			row.Chosen = true
+			title := "Unknown to Seam"
+			if !groups.Asked {
+				title = "Configured groups"
+			}
+			add("", title, row)
+		}
+	}
+	return systems
+}
+
+func (s *Pages) saveListingPage(w http.ResponseWriter, r *http.Request) {
+	v, err := s.listingView(r)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	fields, chosen := v.changed(r)
+	body, err := json.Marshal(fields)
+	if err != nil {
+		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, err.Error()))
+		return
+	}
+	_, err = s.Admin.PutListing(r.Context(), listingRef(r), body)
+	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
+		v.Problem = wrongFields(refusal)
+		v.typed(r, pickFrom(s.Admin.AccessGroups(r.Context()), chosen))
+		s.render(w, r, http.StatusUnprocessableEntity, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
+		return
+	}
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	http.Redirect(w, r, v.Link()+"?saved=1", http.StatusSeeOther)
+}
+
+// wrongFields names the wrong fields of a form.
+func wrongFields(refusal *admin.Error) string {
+	fields := slices.Clone(refusal.Fields)
+	for i := range fields {
+		fields[i].Field = strings.TrimPrefix(fields[i].Field, "path.")
+	}
+	return pms.Reasons(fields)
+}
+
+// changed reads from a form what somebody changed of the listing, as the body of a PUT, and the access groups that are
+// chosen then.
+func (v *listingView) changed(r *http.Request) (fields map[string]any, chosen []string) {
+	fields, chosen = map[string]any{}, v.Groups()
+	if v.SetHere = r.PostFormValue("groups_by") == "admin"; v.SetHere {
+		chosen = append([]string{}, r.PostForm["group"]...)
+		for _, more := range strings.Fields(strings.ReplaceAll(r.PostFormValue("more_groups"), ",", " ")) {
+			if !slices.Contains(chosen, more) {
+				chosen = append(chosen, more)
+			}
+		}
+		fields["seam_access_group_ids"] = chosen
+	} else if v.ByAdmin {
+		fields["seam_access_group_ids"] = nil
+	}
+
+	for name, field := range v.texts() {
+		typed := strings.TrimSpace(r.PostFormValue(name))
+		switch {
+		case typed == admin.Text(*field):
+		case typed == "":
+			fields[name] = nil
+		default:
+			fields[name] = typed
+		}
+	}
+	return fields, chosen
+}
+
+// texts are the fields of the form that are texts, by their names.
+func (v *listingView) texts() map[string]**string {
+	return map[string]**string{
+		"name": &v.Name, "time_zone": &v.TimeZone, "check_in_time": &v.CheckInTime, "check_out_time": &v.CheckOutTime,
+		"acs_system_id": &v.ACSSystemID,
+	}
+}
+
+// typed shows a form again as it was filled in.
+func (v *listingView) typed(r *http.Request, systems []systemGroups) {
+	v.Systems = systems
+	for name, field := range v.texts() {
+		text := r.PostFormValue(name)
+		*field = &text
+	}
+}

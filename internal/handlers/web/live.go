@@ -1,0 +1,182 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/staykey/staykey/internal/handlers"
+
+	"github.com/staykey/staykey/internal/admin"
+)
+
+// Live pages hear of changes by server-sent events and fetch themselves again. One look at the database a second is enough for
+// all that are open, and none is taken while there are none. A page hears only of the sources that its token sees, and its stream
+// ends with its session: at once where somebody signs out of this replica or the token goes from the configuration, within
+// beatEvery where that happens elsewhere.
+
+const (
+	lookEvery      = time.Second
+	beatEvery      = 20 * time.Second
+	liveFor        = 10 * time.Minute // a browser connects again by itself
+	maxLive        = 200
+	maxLiveSession = 20
+	writeWithin    = 5 * time.Second
+)
+
+// watch tells pages that something has changed.
+type watch struct {
+	mu        sync.Mutex
+	listeners map[*listener]bool
+	stop      context.CancelFunc
+}
+
+// listener is an open page.
+type listener struct {
+	of      admin.Actor
+	valid   func() bool   // the session's token is still in the configuration
+	changed chan struct{} // something that the actor sees has changed
+	ended   chan struct{} // closed when the session has ended
+}
+
+type looker func(ctx context.Context, since admin.Mark) (now admin.Mark, changed bool, sources []string, err error)
+
+// join adds a page, which is told of changes until leave; nil if there are too many already, or too many of this session.
+func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listener, leave func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	own := 0
+	for other := range w.listeners {
+		if other.of.Session == of.Session {
+			own++
+		}
+	}
+	if len(w.listeners) >= maxLive || own >= maxLiveSession {
+		return nil, nil
+	}
+	if w.listeners == nil {
+		w.listeners = map[*listener]bool{}
+	}
+	l = &listener{of: of, valid: valid, changed: make(chan struct{}, 1), ended: make(chan struct{})}
+	w.listeners[l] = true
+	if w.stop == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		w.stop = cancel
+		go w.run(ctx, look)
+	}
+	return l, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if delete(w.listeners, l); len(w.listeners) == 0 && w.stop != nil {
+			w.stop()
+			w.stop = nil
+		}
+	}
+}
+
+func (w *watch) run(ctx context.Context, look looker) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var mark admin.Mark
+	for {
+		if now, changed, sources, err := look(ctx, mark); err == nil {
+			if changed {
+				w.tell(sources)
+			}
+			mark = now
+		}
+		w.endInvalid()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// tell tells the pages that see one of the sources, and those that see all.
+func (w *watch) tell(sources []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for l := range w.listeners {
+		if l.of.Sources != nil && !slices.ContainsFunc(sources, l.of.Sees) {
+			continue
+		}
+		select {
+		case l.changed <- struct{}{}:
+		default: // it has not heard of the last change yet
+		}
+	}
+}
+
+// endInvalid ends the pages whose token has gone.
+func (w *watch) endInvalid() {
+	w.endWhere(func(l *listener) bool { return !l.valid() })
+}
+
+// end ends the pages of a session.
+func (w *watch) end(session string) {
+	w.endWhere(func(l *listener) bool { return l.of.Session == session })
+}
+
+func (w *watch) endWhere(which func(*listener) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for l := range w.listeners {
+		if which(l) {
+			delete(w.listeners, l)
+			close(l.ended)
+		}
+	}
+}
+
+// updates is GET /updates: it says "changed" whenever a page may look another way. What has changed is for the page to fetch, with
+// its own rights.
+func (s *Pages) updates(w http.ResponseWriter, r *http.Request) {
+	of := admin.ActorOf(r.Context())
+	l, leave := s.watch.join(of, func() bool { _, ok := s.Auth.TokenOf(of.Hash[:]); return ok }, s.Admin.ChangedSince)
+	if l == nil {
+		handlers.NewProblem(http.StatusServiceUnavailable, "too many pages are open: reload this one to see changes").After(beatEvery).Write(w)
+		return
+	}
+	defer leave()
+	w.Header().Set("Content-Type", "text/event-stream")
+	control := http.NewResponseController(w)
+	say := func(text string) bool {
+		_ = control.SetWriteDeadline(time.Now().Add(writeWithin)) // a test's recorder has none
+		_, err := fmt.Fprint(w, text)
+		return err == nil && control.Flush() == nil
+	}
+	if !say("retry: 2000\n\n") {
+		return
+	}
+	beat, end := time.NewTicker(beatEvery), time.NewTimer(min(liveFor, of.Until.Sub(s.Now())))
+	defer beat.Stop()
+	defer end.Stop()
+	for {
+		said := true
+		select {
+		case <-r.Context().Done():
+			return
+		case <-s.Done:
+			return
+		case <-end.C:
+			return
+		case <-l.ended:
+			return
+		case <-beat.C:
+			if _, err := s.Admin.Session(r.Context(), s.sessionCookie(r)); err != nil {
+				return // it has ended, or nobody can tell: the browser asks again
+			}
+			said = say(": still here\n\n")
+		case <-l.changed:
+			said = say("event: changed\ndata: 1\n\n")
+		}
+		if !said {
+			return
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package web
+
+import (
+	"testing"
+
+	"github.com/staykey/staykey/internal/admin"
+)
+
+// A page hears of its own sources only.
+func TestUpdatesAreOfVisibleSources(t *testing.T) {
+	t.Parallel()
+	listening := func(of admin.Actor) *listener {
+		return &listener{of: of, valid: func() bool { return true }, changed: make(chan struct{}, 1), ended: make(chan struct{})}
+	}
+	admin, own, other := listening(admin.Actor{}), listening(admin.Actor{Token: admin.Token{Sources: []string{"a"}}}), listening(admin.Actor{Token: admin.Token{Sources: []string{"b"}}})
+	w := watch{listeners: map[*listener]bool{admin: true, own: true, other: true}}
+	heard := func(l *listener) bool {
+		select {
+		case <-l.changed:
+			return true
+		default:
+			return false
+		}
+	}
+	w.tell([]string{"a"})
+	if !heard(admin) || !heard(own) || heard(other) {
+		t.Error("a change of one source is told to others, or not to its own")
+	}
+	w.tell(nil)
+	if !heard(admin) || heard(own) {
+		t.Error("what is about no source is for those that see all")
+	}
+}
+
+// One session has so many streams, and all of them have a ceiling.
+func TestStreamsOfOneSession(t *testing.T) {
+	t.Parallel()
+	w := watch{listeners: map[*listener]bool{}, stop: func() {}}
+	join := func(session string) bool {
+		l, _ := w.join(admin.Actor{Session: session}, func() bool { return true }, nil)
+		return l != nil
+	}
+	for range maxLiveSession {
+		if !join("one") {
+			t.Fatal("refused below the ceiling")
+		}
+	}
+	if join("one") || !join("two") {
+		t.Error("one session takes what others need")
+	}
+	w.end("one")
+	if len(w.listeners) != 1 {
+		t.Errorf("%d streams are left", len(w.listeners))
+	}
+}

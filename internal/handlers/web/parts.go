@@ -1,0 +1,177 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/pms"
+
+	"github.com/staykey/staykey/internal/admin"
+)
+
+// pageFuncs are what templates can call.
+var pageFuncs = template.FuncMap{
+	"ago":   relative,
+	"exact": exact,
+	"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"stamp": pms.FormatInstant,
+	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+	"path":  func(parts ...string) string { return escapedPath(parts) },
+	"text":  admin.Text,
+	"counts": func(results map[string]int) []string {
+		names := map[string]string{"refused": "bad signature", "superseded": "outdated"}
+		var list []string
+		for _, result := range slices.Sorted(maps.Keys(results)) {
+			list = append(list, fmt.Sprint(results[result], " ", cmp.Or(names[result], result)))
+		}
+		return list
+	},
+	"notes": admin.NotesOf,
+	"list":  func(items ...any) []any { return items },
+	"dict": func(pairs ...any) map[string]any {
+		m := map[string]any{}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			m[fmt.Sprint(pairs[i])] = pairs[i+1]
+		}
+		return m
+	},
+}
+
+// exact formats a time in a zone, with the year unless it is near.
+func exact(at time.Time, zone *time.Location, now time.Time) string {
+	layout := "Mon 2 Jan 2006, 15:04 MST"
+	if d := at.Sub(now).Abs(); d < 180*24*time.Hour {
+		layout = "Mon 2 Jan, 15:04 MST"
+	}
+	return at.In(orUTC(zone)).Format(layout)
+}
+
+func orUTC(zone *time.Location) *time.Location {
+	if zone == nil {
+		return time.UTC
+	}
+	return zone
+}
+
+func escapedPath(parts []string) string {
+	var b strings.Builder
+	for _, p := range parts {
+		b.WriteString("/" + url.PathEscape(p))
+	}
+	return b.String()
+}
+
+// relative formats the distance of a time from now in the most readable unit.
+func relative(at, now time.Time) string {
+	d := at.Sub(now)
+	past := d < 0
+	if past {
+		d = -d
+	}
+	var s string
+	switch {
+	case d < 45*time.Second:
+		return "now"
+	case d < 90*time.Minute:
+		s = fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
+	case d < 48*time.Hour:
+		s = fmt.Sprintf("%d h", int(d.Round(time.Hour).Hours()))
+	default:
+		s = fmt.Sprintf("%d days", int(d.Round(24*time.Hour).Hours()/24))
+	}
+	if past {
+		return s + " ago"
+	}
+	return "in " + s
+}
+
+// stayRow is a reservation as pages show it.
+type stayRow struct{ admin.Stay }
+
+// Guest is who stays, as far as it is known.
+func (r stayRow) Guest() string {
+	switch {
+	case admin.Text(r.Reservation.GuestName) != "":
+		return *r.Reservation.GuestName
+	case admin.Text(r.Reservation.GuestEmail) != "":
+		return *r.Reservation.GuestEmail
+	}
+	return "no guest name"
+}
+
+// Link is the page of the reservation.
+func (r stayRow) Link() string {
+	return escapedPath([]string{"reservations", r.Reservation.Source, r.Reservation.ReservationID})
+}
+
+// ListingLink is the page of its listing, "" where it has none.
+func (r stayRow) ListingLink() string {
+	if r.Reservation.ListingID == nil {
+		return ""
+	}
+	return escapedPath([]string{"listings", r.Reservation.Source, *r.Reservation.ListingID})
+}
+
+// stayRows adds what pages show of the reservations' listings.
+func (s *Pages) stayRows(ctx context.Context, views []admin.View) ([]stayRow, error) {
+	stays, err := s.Admin.Stays(ctx, views)
+	rows := make([]stayRow, len(stays))
+	for i, one := range stays {
+		rows[i] = stayRow{one}
+	}
+	return rows, err
+}
+
+// groupRow is an access group as pages show it.
+type groupRow struct {
+	ID, Name, System string
+	Missing          bool // Seam does not know it
+	Chosen           bool
+}
+
+func groupRows(groups admin.AccessGroups, ids []string) []groupRow {
+	rows := make([]groupRow, len(ids))
+	for i, id := range ids {
+		rows[i] = groupRowOf(groups, id)
+		rows[i].Chosen = true
+	}
+	return rows
+}
+
+func groupRowOf(groups admin.AccessGroups, id string) groupRow {
+	known, ok := groups.Named(id)
+	return groupRow{ID: id, Name: cmp.Or(known.Name, id), System: known.SystemName, Missing: groups.Asked && !ok}
+}
+
+// pageText is what a page says of a problem: the first wrong field, where there is one.
+func pageText(p *handlers.Problem) string {
+	if len(p.Errors) == 0 {
+		return p.Detail
+	}
+	field := strings.ReplaceAll(p.Errors[0].Field, "_", " ")
+	return strings.ToUpper(field[:1]) + field[1:] + " " + p.Errors[0].Message + "."
+}
+
+// paging reads which part of a list a page shows.
+func paging(q url.Values) admin.Paging {
+	return admin.Paging{Limit: pageRows, Cursor: q.Get("cursor")}
+}
+
+// pageLinks are the addresses of the first and of the next page of a list; "" for none.
+func pageLinks(path string, q url.Values, cursor string) (first, next string) {
+	if q.Get("cursor") != "" {
+		first = nextLink(path, q, "")
+	}
+	if cursor != "" {
+		next = nextLink(path, q, cursor)
+	}
+	return first, next
+}

@@ -1,0 +1,373 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/handlers"
+
+	"github.com/staykey/staykey/internal/admin"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// keyStatuses are all that a mobile key can have.
+var keyStatuses = stay.KeyStatuses()
+
+// reservationList is the page of reservations.
+type reservationList struct {
+	admin.ReservationQuery
+	Sources  []string
+	Statuses []string // of keys
+	Rows     []stayRow
+	Next     string // the address of the next page; "" for none
+	First    string // the address of the first page; "" where this is it
+	Empty    bool   // there is no reservation at all
+}
+
+const pageRows = 50
+
+func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	query := admin.ReservationQuery{
+		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"), Status: q.Get("status"),
+		KeyStatus: q.Get("key_status"), ListingID: q.Get("listing_id"), GuestEmail: strings.TrimSpace(q.Get("guest_email")),
+		CheckInFrom: q.Get("check_in_from"), CheckInTo: q.Get("check_in_to"),
+	}
+	found, err := s.Admin.Reservations(r.Context(), query)
+	var rows []stayRow
+	if err == nil {
+		rows, err = s.stayRows(r.Context(), found.Items)
+	}
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	l := reservationList{
+		ReservationQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Statuses: keyStatuses, Rows: rows,
+		Empty: len(rows) == 0 && !query.Narrowed(),
+	}
+	l.First, l.Next = pageLinks("/reservations", q, found.Next)
+	s.render(w, r, http.StatusOK, "reservations", page{Title: "Reservations", Active: "reservations", Search: query.Query, Body: l})
+}
+
+// nextLink is a page's address with another cursor, "" for none.
+func nextLink(path string, q url.Values, cursor string) string {
+	next := url.Values{}
+	for name, values := range q {
+		if name != "cursor" && values[0] != "" {
+			next.Set(name, values[0])
+		}
+	}
+	if cursor != "" {
+		next.Set("cursor", cursor)
+	}
+	if len(next) == 0 {
+		return path
+	}
+	return path + "?" + next.Encode()
+}
+
+// reservationView is the page of one reservation.
+type reservationView struct {
+	stayRow
+	Compared  []comparison
+	Target    stay.Target
+	Overrides admin.Overrides
+	Groups    []groupRow
+	History   []historyItem
+	Older     string // the link to older entries
+	Plan      []stay.PlannedCall
+	PlanAsked bool
+	PlanError string
+	Actions   []actionChoice
+	Gates     []stay.Gate
+}
+
+// comparison is one expected value and the actual one.
+type comparison struct {
+	What   string
+	Should string
+	Is     string
+	Same   bool
+}
+
+func refOf(r *http.Request) stay.Ref {
+	return stay.Ref{Source: chi.URLParam(r, "source"), ReservationID: chi.URLParam(r, "reservation_id")}
+}
+
+func (s *Pages) reservationPage(w http.ResponseWriter, r *http.Request) {
+	ref := refOf(r)
+	v, err := s.Admin.Reservation(r.Context(), ref)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	body, err := s.reservationView(r.Context(), v, r.URL.Query())
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	s.render(w, r, http.StatusOK, "reservation", page{Title: "Reservation " + ref.ReservationID, Active: "reservations", Body: body})
+}
+
+const historyShown = 200
+
+func (s *Pages) reservationView(ctx context.Context, v admin.View, q url.Values) (reservationView, error) {
+	ref := v.Reservation.Ref()
+	rows, err := s.stayRows(ctx, []admin.View{v})
+	if err != nil {
+		return reservationView{}, err
+	}
+	b := reservationView{stayRow: rows[0]}
+	if b.Overrides, err = s.Admin.Overrides(ctx, v); err != nil {
+		return b, err
+	}
+	if b.Target, err = s.Admin.Explain(ctx, ref); err != nil {
+		return b, err
+	}
+	groups := s.Admin.AccessGroups(ctx)
+	b.Compared = compare(b.Target, v, groups, b.Zone, s.Now())
+	if v.User != nil {
+		b.Groups = groupRows(groups, v.User.AccessGroupIDs)
+	}
+	items, err := s.timelinePart(ctx, ref, q.Get("cursor"))
+	if err != nil {
+		return b, err
+	}
+	if items.Next != "" {
+		b.Older = nextLink(b.Link(), url.Values{}, items.Next)
+	}
+	b.History = history(items.Items)
+	if b.PlanAsked = q.Get("plan") != ""; b.PlanAsked {
+		if b.Plan, err = s.Admin.Plan(ctx, ref); err != nil {
+			b.PlanError = "Seam can't be reached right now. Try again in a moment."
+		}
+	}
+	b.Actions, b.Gates = choices(v, b.Overrides, s.Now()), v.Gates
+	return b, nil
+}
+
+// timelinePart returns a part of a timeline; the newest where the cursor is not one of it.
+func (s *Pages) timelinePart(ctx context.Context, ref stay.Ref, cursor string) (admin.Page[admin.TimelineItem], error) {
+	found, err := s.Admin.Timeline(ctx, ref, admin.Paging{Limit: historyShown, Cursor: cursor})
+	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
+		return s.Admin.Timeline(ctx, ref, admin.Paging{Limit: historyShown})
+	}
+	return found, err
+}
+
+// compare lists the expected and the recorded state at Seam, without asking Seam.
+func compare(t stay.Target, v admin.View, groups admin.AccessGroups, zone *time.Location, now time.Time) []comparison {
+	u := v.User
+	exists := u != nil && u.ACSUserID != nil && u.RemovedAt == nil
+	yes := func(is bool, text string) string {
+		if is {
+			return text
+		}
+		return "none"
+	}
+	when := func(at *time.Time, otherwise string) string {
+		if at == nil {
+			return otherwise
+		}
+		return exact(*at, zone, now)
+	}
+	groupsIn := func(ids []string) string {
+		var list []string
+		for _, g := range groupRows(groups, ids) {
+			name := g.Name
+			if g.Missing {
+				name += " (missing at Seam)"
+			}
+			list = append(list, name)
+		}
+		slices.Sort(list)
+		return yes(len(list) > 0, strings.Join(list, ", "))
+	}
+	var is struct {
+		system         string
+		starts, ends   *time.Time
+		groups         []string
+		key, suspended bool
+	}
+	if exists {
+		is.system, is.starts, is.ends, is.groups, is.key, is.suspended = u.ACSSystemID, u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.CredentialID != nil, u.SuspendedAt != nil
+	}
+	list := []comparison{{What: "ACS user", Should: yes(t.Key, "one"), Is: yes(exists, "one"), Same: t.Key == exists}}
+	if exists && is.suspended {
+		list[0].Is, list[0].Same = "suspended", false
+	}
+	if t.Key || exists {
+		list = append(list,
+			comparison{"Mobile key", yes(t.Key, "one"), yes(is.key, "one"), t.Key == is.key},
+			comparison{"Access from", when(t.StartsAt, "not known"), when(is.starts, "none"), !t.Key || sameMoment(t.StartsAt, is.starts)},
+			comparison{"Access until", when(t.EndsAt, "not known"), when(is.ends, "none"), !t.Key || sameMoment(t.EndsAt, is.ends)},
+			comparison{"Access groups", groupsIn(t.GroupIDs), groupsIn(is.groups), !t.Key || sameSet(t.GroupIDs, is.groups)})
+	}
+	return list
+}
+
+func sameMoment(a, b *time.Time) bool {
+	return a != nil && b != nil && a.Truncate(time.Millisecond).Equal(b.Truncate(time.Millisecond))
+}
+
+func sameSet(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// actionChoice is an action that makes sense for a reservation as it is.
+type actionChoice struct {
+	Kind   admin.ActionKind
+	Title  string
+	Effect string
+	Danger bool
+}
+
+var allChoices = []actionChoice{
+	{admin.Reconcile, "Check and repair", "Compares with Seam now and repairs differences. Restores what somebody removed or suspended there.", false},
+	{admin.Reissue, "New mobile key", "Replaces the mobile key. The guest must accept the new one in the app.", false},
+	{admin.Window, "Change access times", "Let the guest in earlier or stay later. Reset if the PMS changes the dates.", false},
+	{admin.Hold, "Hold", "Changes nothing at Seam, whatever the PMS sends, until you release it.", false},
+	{admin.Release, "Release", "Ends the hold. Compares with Seam and applies pending changes.", false},
+	{admin.Revoke, "Revoke the key", "The guest loses access immediately. To restore it, use New mobile key.", true},
+}
+
+// choices are the actions that can be done now.
+func choices(v admin.View, o admin.Overrides, now time.Time) []actionChoice {
+	over := v.Reservation.CheckOut != nil && !v.Reservation.CheckOut.After(now)
+	cancelled := v.Reservation.Status != "confirmed"
+	return slices.DeleteFunc(slices.Clone(allChoices), func(c actionChoice) bool {
+		switch c.Kind {
+		case admin.Release:
+			return o.Held == nil
+		case admin.Reconcile:
+			return o.Held != nil
+		case admin.Hold:
+			return o.Held != nil || over
+		case admin.Revoke:
+			return o.Held != nil || cancelled || over || o.Revoked != nil
+		case admin.Reissue:
+			return o.Held != nil || cancelled || over
+		default:
+			return o.Held != nil || cancelled
+		}
+	})
+}
+
+// actionForm is the page that asks before an action is done.
+type actionForm struct {
+	stayRow
+	actionChoice
+	Overrides   admin.Overrides
+	StartsAt    string // as a form's field has it, in the property's zone
+	EndsAt      string
+	Reason      string
+	Problem     string
+	NeedsReason bool
+	ZoneName    string
+}
+
+// formTime is how a browser's date and time field writes a local time.
+const formTime = "2006-01-02T15:04"
+
+func (s *Pages) actionPage(w http.ResponseWriter, r *http.Request) {
+	f, err := s.actionForm(r)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	if p := handlers.MayDo(admin.ActorOf(r.Context()).Token, http.MethodPost); p != nil {
+		s.refuse(w, r, p)
+		return
+	}
+	s.render(w, r, http.StatusOK, "action", page{Title: f.Title, Active: "reservations", Body: f})
+}
+
+func (s *Pages) actionForm(r *http.Request) (actionForm, error) {
+	var f actionForm
+	i := slices.IndexFunc(allChoices, func(c actionChoice) bool { return string(c.Kind) == chi.URLParam(r, "action") })
+	if i < 0 {
+		return f, &admin.Error{Kind: admin.NotFound, Message: "unknown action"}
+	}
+	v, err := s.Admin.Reservation(r.Context(), refOf(r))
+	if err != nil {
+		return f, err
+	}
+	rows, err := s.stayRows(r.Context(), []admin.View{v})
+	if err != nil {
+		return f, err
+	}
+	f.stayRow, f.actionChoice = rows[0], allChoices[i]
+	if f.Overrides, err = s.Admin.Overrides(r.Context(), v); err != nil {
+		return f, err
+	}
+	f.NeedsReason = f.Kind != admin.Reconcile
+	f.ZoneName = orUTC(f.Zone).String()
+	f.StartsAt, f.EndsAt = f.local(v.Reservation.CheckIn), f.local(v.Reservation.CheckOut)
+	if set := f.Overrides.Window; set != nil {
+		f.StartsAt, f.EndsAt = cmp.Or(f.local(set.StartsAt), f.StartsAt), cmp.Or(f.local(set.EndsAt), f.EndsAt)
+	}
+	return f, nil
+}
+
+// local writes a time for a form; "" for none.
+func (f actionForm) local(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return at.In(orUTC(f.Zone)).Format(formTime)
+}
+
+func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
+	f, err := s.actionForm(r)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	f.Reason = strings.TrimSpace(r.PostFormValue("reason"))
+	again := func(status int, problem string) {
+		f.Problem = problem
+		s.render(w, r, status, "action", page{Title: f.Title, Active: "reservations", Body: f})
+	}
+	a := admin.Action{Kind: f.Kind, Reason: f.Reason}
+	if f.Kind == admin.Window {
+		if a.StartsAt, err = f.windowTime(r.PostFormValue("starts_at"), f.Reservation.CheckIn); err == nil {
+			a.EndsAt, err = f.windowTime(r.PostFormValue("ends_at"), f.Reservation.CheckOut)
+		}
+		f.StartsAt, f.EndsAt = r.PostFormValue("starts_at"), r.PostFormValue("ends_at")
+		if err != nil {
+			again(http.StatusUnprocessableEntity, err.Error())
+			return
+		}
+	}
+	if _, err := s.Admin.Act(r.Context(), refOf(r), a); err != nil {
+		p := s.problemOf(err)
+		again(p.Status, pageText(p))
+		return
+	}
+	http.Redirect(w, r, f.Link(), http.StatusSeeOther)
+}
+
+// windowTime parses a form's time. It returns nil for an empty one and for the stay's own time.
+func (f actionForm) windowTime(value string, stay *time.Time) (*time.Time, error) {
+	if value == "" {
+		return nil, nil
+	}
+	at, err := time.ParseInLocation(formTime, value, orUTC(f.Zone))
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a date and time", value)
+	}
+	if stay != nil && at.Format(formTime) == stay.In(orUTC(f.Zone)).Format(formTime) {
+		return nil, nil
+	}
+	return &at, nil
+}

@@ -1,0 +1,138 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/staykey/staykey/internal/handlers"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// subscriptionRow is a subscription as pages show it.
+type subscriptionRow struct{ admin.Subscription }
+
+// Link is the page of the subscription.
+func (r subscriptionRow) Link() string { return escapedPath([]string{"subscriptions", r.Name}) }
+
+// subscriptionList is the page of subscriptions.
+type subscriptionList struct{ Rows []subscriptionRow }
+
+func (s *Pages) subscriptionsPage(w http.ResponseWriter, r *http.Request) {
+	list, err := s.Admin.Subscriptions(r.Context())
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	var l subscriptionList
+	for _, sub := range list {
+		l.Rows = append(l.Rows, subscriptionRow{sub})
+	}
+	s.render(w, r, http.StatusOK, "subscriptions", page{Title: "Subscriptions", Active: "subscriptions", Body: l})
+}
+
+// deliveryRow is a delivery with its attempts, as pages show it.
+type deliveryRow struct {
+	admin.Tried
+	Again string // where to have it sent again; "" if it can't be
+}
+
+// StayLink is the page of the reservation that it is about, "" for none.
+func (d deliveryRow) StayLink() string {
+	if d.ReservationID == "" {
+		return ""
+	}
+	return escapedPath([]string{"reservations", d.Source, d.ReservationID})
+}
+
+// Raw is the body, indented.
+func (d deliveryRow) Raw() string { return indented(d.Body) }
+
+// subscriptionView is the page of one subscription.
+type subscriptionView struct {
+	subscriptionRow
+	Tested      *admin.SubscriptionTest
+	Status      string
+	Statuses    []string
+	Types       []string
+	Type        string
+	Reservation string
+	Deliveries  []deliveryRow
+	Next, First string
+}
+
+// deliveryTypes are offered as a filter.
+var deliveryTypes = []string{
+	"mobile_key.ready", "mobile_key.changed", "mobile_key.held", "mobile_key.attention", "mobile_key.recovered", "mobile_key.revoked", "mobile_key.expired", "subscription.test", "subscription.digest",
+}
+
+func (s *Pages) subscriptionPage(w http.ResponseWriter, r *http.Request) {
+	s.showSubscriptionPage(w, r, nil)
+}
+
+func (s *Pages) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tested *admin.SubscriptionTest) {
+	q := r.URL.Query()
+	sub, err := s.Admin.Subscription(r.Context(), chi.URLParam(r, "name"))
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	v := subscriptionView{
+		subscriptionRow: subscriptionRow{sub}, Tested: tested, Status: q.Get("status"), Statuses: stay.DeliveryStatuses(), Types: deliveryTypes, Type: q.Get("type"),
+		Reservation: strings.TrimSpace(q.Get("reservation_id")),
+	}
+	found, err := s.Admin.Deliveries(r.Context(), admin.DeliveryQuery{
+		Paging: paging(q), Subscription: sub.Name, Status: v.Status, Type: v.Type, ReservationID: v.Reservation,
+	})
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	v.First, v.Next = pageLinks(v.Link(), q, found.Next)
+	for _, d := range found.Items {
+		row := deliveryRow{Tried: d}
+		if d.ReservationID != "" && sub.State != admin.SubscriptionDisabled {
+			row.Again = v.Link() + "/deliveries/" + d.DeliveryID.String() + "/resend"
+		}
+		v.Deliveries = append(v.Deliveries, row)
+	}
+	s.render(w, r, http.StatusOK, "subscription", page{Title: "Subscription " + sub.Name, Active: "subscriptions", Body: v})
+}
+
+// doSubscriptionPage tests, enables or disables a subscription.
+func (s *Pages) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
+	name, verb := chi.URLParam(r, "name"), chi.URLParam(r, "verb")
+	if verb == "test" {
+		tested, err := s.Admin.TestSubscription(r.Context(), name)
+		if err != nil {
+			s.refuse(w, r, s.problemOf(err))
+			return
+		}
+		s.showSubscriptionPage(w, r, &tested)
+		return
+	}
+	if verb != "enable" && verb != "disable" {
+		s.refuse(w, r, handlers.NewProblem(http.StatusNotFound, "unknown action: use test, enable or disable"))
+		return
+	}
+	if _, err := s.Admin.SwitchSubscription(r.Context(), name, verb == "enable", "", ""); err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	http.Redirect(w, r, escapedPath([]string{"subscriptions", name}), http.StatusSeeOther)
+}
+
+// resendPage sends a message again.
+func (s *Pages) resendPage(w http.ResponseWriter, r *http.Request) {
+	d, err := s.Admin.Resend(r.Context(), chi.URLParam(r, "delivery_id"))
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	target := escapedPath([]string{"subscriptions", d.Subscription}) + "?reservation_id=" + url.QueryEscape(d.ReservationID)
+	http.Redirect(w, r, target, http.StatusSeeOther)
+}

@@ -1,0 +1,343 @@
+// Package web is the page for admins: HTML from here, one style sheet, and a script that only makes it livelier. It shows what
+// internal/admin answers, and asks it for what forms ask for.
+package web
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/handlers"
+
+	"github.com/staykey/staykey/internal/admin"
+
+	"github.com/go-chi/chi/v5"
+)
+
+//go:embed templates static
+var files embed.FS
+
+// views are the templates of the page, by name, each with the layout around it.
+var views = parseViews()
+
+func parseViews() map[string]*template.Template {
+	layout := template.Must(template.New("layout.html").Funcs(pageFuncs).ParseFS(files, "templates/layout.html", "templates/parts.html"))
+	list, err := files.ReadDir("templates")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	parsed := map[string]*template.Template{}
+	for _, f := range list {
+		name, is := strings.CutSuffix(f.Name(), ".html")
+		if is && name != "layout" && name != "parts" {
+			parsed[name] = template.Must(template.Must(layout.Clone()).ParseFS(files, "templates/"+f.Name()))
+		}
+	}
+	return parsed
+}
+
+// assets are what pages load, by name, and assetTag changes with them, so that browsers may keep them forever.
+var assets, assetTag = readAssets("style.css", "page.js", "icon.svg")
+
+func readAssets(names ...string) (map[string][]byte, string) {
+	contents, sum := map[string][]byte{}, sha256.New()
+	for _, name := range names {
+		content, err := files.ReadFile("static/" + name)
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		contents[name] = content
+		_, _ = sum.Write(content) // never fails (hash.Hash)
+	}
+	return contents, hex.EncodeToString(sum.Sum(nil)[:6])
+}
+
+const pageCSP = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// Config is what the page needs of the rest of the program.
+type Config struct {
+	Admin     *admin.Service
+	Auth      *handlers.Auth
+	Limits    *handlers.Limits
+	Proxies   handlers.Proxies
+	Log       *slog.Logger
+	Now       func() time.Time
+	FormKey   []byte          // of the installation: tokens of forms are made with it
+	PublicURL string          // where browsers reach the public listener; "" where that is not known
+	Done      <-chan struct{} // closed when the service is to stop: streams to pages end then
+	Version   string
+}
+
+// Pages is the page for admins.
+type Pages struct {
+	Config
+	watch watch
+}
+
+// New returns the page.
+func New(c Config) *Pages { return &Pages{Config: c} }
+
+func (s *Pages) problemOf(err error) *handlers.Problem { return handlers.ProblemOf(s.Log, err) }
+
+// Mount implements [handlers.Face].
+func (s *Pages) Mount(r chi.Router) {
+	r.Get("/assets/{tag}/{name}", func(w http.ResponseWriter, r *http.Request) {
+		content, ok := assets[chi.URLParam(r, "name")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		http.ServeContent(w, r, path.Base(chi.URLParam(r, "name")), time.Time{}, bytes.NewReader(content))
+	})
+	plain := r.With(s.pageHeaders, sameOrigin)
+	plain.With(handlers.Measured).Get("/sign-in", func(w http.ResponseWriter, r *http.Request) {
+		s.render(w, r, http.StatusOK, "sign-in", page{Title: "Sign in", Body: signIn{Next: nextPage(r.FormValue("next"))}})
+	})
+	plain.With(handlers.Measured).Post("/sign-in", s.signIn)
+	plain.With(s.signedIn, handlers.DecodeParams, handlers.StorableInput).Get("/updates", s.updates)
+	signedIn := plain.With(handlers.Measured, s.signedIn, handlers.DecodeParams, handlers.StorableInput, s.Limits.OneOfFew)
+	signedIn.Post("/sign-out", s.signOut)
+	signedIn.Get("/", s.todayPage)
+	signedIn.Get("/reservations", s.reservationsPage)
+	signedIn.Get("/reservations/{source}/{reservation_id}", s.reservationPage)
+	signedIn.Get("/reservations/{source}/{reservation_id}/{action}", s.actionPage)
+	signedIn.Post("/reservations/{source}/{reservation_id}/{action}", s.doActionPage)
+	signedIn.Post("/reservations/{source}/{reservation_id}/gates/{name}", s.setGatePage)
+	signedIn.Get("/listings", s.listingsPage)
+	signedIn.Get("/listings/{source}/{listing_id}", s.listingPage)
+	signedIn.Post("/listings/{source}/{listing_id}", s.saveListingPage)
+	signedIn.Get("/events", s.eventsPage)
+	signedIn.Get("/events/replay", s.replayPage)
+	signedIn.Post("/events/replay", s.doReplayPage)
+	signedIn.Get("/events/{event_id}", s.eventPage)
+	signedIn.Get("/sources", s.sourcesPage)
+	signedIn.Post("/sources/{source}/test", s.testSourcePage)
+	signedIn.Get("/subscriptions", s.subscriptionsPage)
+	signedIn.Get("/subscriptions/{name}", s.subscriptionPage)
+	signedIn.Post("/subscriptions/{name}/{verb}", s.doSubscriptionPage)
+	signedIn.Post("/subscriptions/{name}/deliveries/{delivery_id}/resend", s.resendPage)
+	signedIn.Get("/health", s.healthPage)
+	signedIn.Get("/audit", s.auditPage)
+}
+
+// pageHeaders are on every answer of the page.
+func (s *Pages) pageHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", pageCSP)
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// sameOrigin refuses what another site has a browser post here. Forms carry a token besides.
+func sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := protection.Check(r); err != nil {
+			handlers.NewProblem(http.StatusForbidden, "this form was sent by another site").Write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// page is what the layout shows, and what is inside.
+type page struct {
+	Title   string
+	Active  string // the entry of the navigation
+	Search  string // what was searched for
+	Version string
+	Assets  string
+	Person  string
+	Write   bool
+	CSRF    string
+	Now     time.Time
+	Path    string
+	Body    any
+}
+
+func (s *Pages) render(w http.ResponseWriter, r *http.Request, status int, view string, p page) {
+	a := admin.ActorOf(r.Context())
+	p.Version, p.Assets, p.Now, p.Path = s.Version, "/assets/"+assetTag, s.Now(), r.URL.Path
+	p.Person, p.Write = a.Author(""), a.Write
+	if value := s.sessionCookie(r); value != "" {
+		p.CSRF = s.csrfToken(value)
+	}
+	var b bytes.Buffer
+	if err := views[view].ExecuteTemplate(&b, "layout.html", p); err != nil {
+		s.Log.Error("page not rendered", "view", view, "error", err)
+		handlers.NewProblem(http.StatusInternalServerError, "This page can't be shown. The log has the reason.").Write(w)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = b.WriteTo(w) // the client may be gone
+}
+
+// refuse shows a problem as a page.
+func (s *Pages) refuse(w http.ResponseWriter, r *http.Request, p *handlers.Problem) {
+	s.render(w, r, p.Status, "problem", page{Title: p.Title, Body: p})
+}
+
+// --- sessions
+
+// cookieName is the name of the session's cookie. Where the page is reached by TLS it begins with __Host-: a browser takes such a cookie
+// only from this host itself, so that another host of the same domain can't plant one (RFC 6265bis section 4.1.3.2).
+func (s *Pages) cookieName(r *http.Request) string {
+	if s.secure(r) {
+		return "__Host-staykey_session"
+	}
+	return "staykey_session"
+}
+
+func (s *Pages) sessionCookie(r *http.Request) string {
+	c, err := r.Cookie(s.cookieName(r))
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// secure reports whether the page is reached by TLS, here or at a proxy of ours.
+func (s *Pages) secure(r *http.Request) bool {
+	if r.TLS != nil || strings.HasPrefix(s.PublicURL, "https://") {
+		return true
+	}
+	return len(s.Proxies()) > 0 && r.Header.Get("X-Forwarded-Proto") == "https"
+}
+
+// csrfToken is what a session's forms carry: nobody else can make it, and it gives nothing away of the cookie.
+func (s *Pages) csrfToken(session string) string {
+	mac := hmac.New(sha256.New, s.FormKey)
+	mac.Write([]byte("csrf\x00" + session))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+type signIn struct {
+	Next    string
+	Problem string
+}
+
+// nextPage is where to go after signing in: on this site, whatever the query says.
+func nextPage(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n") {
+		return "/"
+	}
+	return next
+}
+
+func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, handlers.SmallBody)
+	next := nextPage(r.PostFormValue("next"))
+	token, p := s.Auth.Judge(r, strings.TrimSpace(r.PostFormValue("token")))
+	if p != nil {
+		s.noteWrongSignIn(r)
+		words := "That token isn't valid. Ask your administrator for one."
+		if p.Status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "1")
+			words = "Too many wrong tokens. Wait a moment, and check the token."
+		}
+		s.render(w, r, p.Status, "sign-in", page{Title: "Sign in", Body: signIn{next, words}})
+		return
+	}
+	if p := handlers.MayDo(token, http.MethodGet); p != nil {
+		s.render(w, r, p.Status, "sign-in", page{Title: "Sign in", Body: signIn{next, "This token is for a program: use one that may read."}})
+		return
+	}
+	a := s.Auth.Arrival(w, r, token, admin.Person(r.PostFormValue("person")), admin.ViaPage)
+	handlers.NoteToken(r.Context(), a.Name)
+	value, err := s.Admin.SignIn(r.Context(), a)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	http.SetCookie(w, s.cookie(r, value, int(admin.SessionLife.Seconds())))
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+// noteWrongSignIn records an attempt to sign in with a wrong token: it changes nothing, so that it is in the log and the metrics.
+func (s *Pages) noteWrongSignIn(r *http.Request) {
+	s.Log.Warn("sign-in refused: wrong token", "address", s.Proxies.Sender(r).String())
+}
+
+// cookie holds the session's id, which is worth nothing anywhere else.
+func (s *Pages) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
+	// #nosec G124 -- Secure where the page is reached by TLS: without it, on a machine of one's own, there would be no session
+	return &http.Cookie{
+		Name: s.cookieName(r), Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: s.secure(r), SameSite: http.SameSiteLaxMode,
+	}
+}
+
+func (s *Pages) signOut(w http.ResponseWriter, r *http.Request) {
+	if err := s.Admin.SignOut(r.Context(), s.sessionCookie(r)); err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	s.watch.end(admin.ActorOf(r.Context()).Session)
+	http.SetCookie(w, s.cookie(r, "", -1))
+	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
+}
+
+// signedIn lets requests with a session pass whose token is still in the configuration, and of those that change something only
+// the ones that a page of ours has sent.
+func (s *Pages) signedIn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cookie := s.sessionCookie(r)
+		session, err := s.Admin.Session(r.Context(), cookie)
+		if err != nil && !errors.Is(err, admin.ErrNoSession) {
+			s.refuse(w, r, s.problemOf(err))
+			return
+		}
+		token, ok := s.Auth.TokenOf(session.TokenHash)
+		if err != nil || !ok {
+			s.askToSignIn(w, r)
+			return
+		}
+		a := s.Auth.Arrival(w, r, token, session.Person, admin.ViaPage)
+		a.Session, a.Until = hex.EncodeToString(session.Hash), session.ExpiresAt
+		ctx := handlers.WithActor(r.Context(), a)
+		r = r.WithContext(ctx)
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			r.Body = http.MaxBytesReader(w, r.Body, handlers.MaxBody)
+			if !hmac.Equal([]byte(r.PostFormValue("csrf")), []byte(s.csrfToken(cookie))) {
+				s.refuse(w, r, handlers.NewProblem(http.StatusForbidden, "this form belongs to another session: reload the page"))
+				return
+			}
+			if p := handlers.MayDo(token, r.Method); p != nil && r.URL.Path != "/sign-out" {
+				s.refuse(w, r, p)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Pages) askToSignIn(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/updates" || r.Header.Get("Staykey-Live") != "" { // a script asks: it can't sign in
+		handlers.NewProblem(http.StatusUnauthorized, "the session has ended: sign in again").Write(w)
+		return
+	}
+	next := "/"
+	if r.Method == http.MethodGet {
+		next = r.URL.RequestURI()
+	}
+	target := "/sign-in"
+	if next != "/" {
+		target += "?next=" + url.QueryEscape(next)
+	}
+	http.Redirect(w, r, target, http.StatusSeeOther)
+}

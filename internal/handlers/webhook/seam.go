@@ -1,0 +1,117 @@
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/staykey/staykey/internal/handlers"
+
+	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// seamEvent is an event that Seam posts, as far as it concerns us.
+type seamEvent struct {
+	Type          string `json:"event_type"`
+	ACSSystemID   string `json:"acs_system_id"`
+	ACSUserID     string `json:"acs_user_id"`
+	CredentialID  string `json:"acs_credential_id"`
+	AccessGroupID string `json:"acs_access_group_id"`
+	OccurredAt    string `json:"occurred_at"`
+	SystemErrors  []struct {
+		Code string `json:"error_code"`
+	} `json:"acs_system_errors"`
+}
+
+// seamWebhook is POST /seam/webhooks: something changed at Seam's side, and the reservations that it is about
+// are looked at. What our own calls did is recorded already, or marked as deleted, and costs nothing.
+func (s *Receiver) seamWebhook(w http.ResponseWriter, r *http.Request) {
+	secrets := s.SeamSecrets()
+	if len(secrets) == 0 {
+		handlers.NewProblem(http.StatusNotFound, "Seam's webhooks are disabled: set SEAM_WEBHOOK_SECRET").Write(w)
+		return
+	}
+	body, release, p := s.Limits.ReadBody(w, r, "seam")
+	defer release()
+	if p != nil {
+		p.Write(w)
+		return
+	}
+	proof, err := pms.StandardWebhooks{Secrets: secrets}.Verify(pms.Delivery{Header: r.Header, Body: body}, s.Now())
+	if err != nil {
+		handlers.NewProblem(http.StatusUnauthorized, err.Error()).Write(w)
+		return
+	}
+	var event seamEvent
+	if err := json.Unmarshal(body, &event); err != nil {
+		handlers.NewProblem(http.StatusBadRequest, "the body is not a Seam event: "+err.Error()).Write(w)
+		return
+	}
+	if err := s.takeSeamEvent(r.Context(), eventName(proof.ID, body), event); err != nil {
+		s.unavailable(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// eventName is what a re-sent event has in common with its first delivery.
+func eventName(id string, body []byte) string {
+	sum := sha256.Sum256(body)
+	return store.Storable(id) + " " + hex.EncodeToString(sum[:8])
+}
+
+// takeSeamEvent acts first and remembers then: an event that comes twice at once is harmless, a lost one not.
+func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) error {
+	if taken, err := s.Store.SeamEventTaken(ctx, id); taken || err != nil {
+		return err
+	}
+	now := s.Now().UTC()
+	var concerned int
+	var err error
+	switch e.Type {
+	case "acs_user.deleted", "acs_credential.deleted", "acs_credential.invalidated":
+		concerned, err = s.Store.CheckNamed(ctx, e.ACSUserID, e.CredentialID, now)
+	case "acs_access_group.deleted":
+		concerned, err = s.Store.CheckMembers(ctx, e.ACSSystemID, e.AccessGroupID, now)
+	case "acs_system.connected", "acs_system.disconnected":
+		concerned, err = s.systemEvent(ctx, e, now)
+	default:
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	point.Reach(point.SeamEventActed)
+	if concerned > 0 {
+		s.SeamChanged()
+	}
+	s.Log.Info("Seam event received", "type", e.Type, "acs_system_id", e.ACSSystemID, "reservations", concerned)
+	return s.Store.TakeSeamEvent(ctx, id, now)
+}
+
+func (s *Receiver) systemEvent(ctx context.Context, e seamEvent, now time.Time) (int, error) {
+	problem := ""
+	if e.Type == "acs_system.disconnected" {
+		problem = "acs_system_disconnected"
+		if len(e.SystemErrors) > 0 && e.SystemErrors[0].Code != "" {
+			problem = e.SystemErrors[0].Code
+		}
+	}
+	if e.ACSSystemID == "" {
+		return 0, nil
+	}
+	occurred := &now
+	if at, err := time.Parse(time.RFC3339Nano, e.OccurredAt); err == nil {
+		occurred = &at
+	}
+	// Queued even if it is no news: an earlier try may have broken off between the two.
+	if _, err := s.Store.SystemSeen(ctx, e.ACSSystemID, problem, occurred, now); err != nil {
+		return 0, err
+	}
+	return s.Store.QueueSystem(ctx, e.ACSSystemID, now)
+}

@@ -1,0 +1,366 @@
+// Package webhook takes what PMSs and Seam post. It answers once an event is durable; what the event means is decided later,
+// by internal/intake.
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staykey/staykey/internal/handlers"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/tracing"
+)
+
+// Inbox makes events durable.
+type Inbox interface {
+	// Accept returns once the event's commit is acknowledged.
+	Accept(context.Context, store.Event) (store.Accepted, error)
+}
+
+// Config is what webhooks need of the rest of the program.
+type Config struct {
+	Sources     func() map[string]pms.Source // of the configuration
+	Inbox       Inbox
+	Store       *store.Store
+	Activity    *store.Activity     // counts what becomes of webhooks
+	SeamSecrets func() []pms.Secret // of Seam's events; none: they are refused
+	SeamChanged func()              // reservations were made due by an event of Seam's
+	Limits      *handlers.Limits
+	Proxies     handlers.Proxies
+	Log         *slog.Logger
+	Now         func() time.Time
+	Traced      bool // events are traced
+}
+
+// Receiver takes webhooks.
+type Receiver struct{ Config }
+
+// New returns the receiver of webhooks.
+func New(c Config) *Receiver { return &Receiver{c} }
+
+// Mount implements [handlers.Face].
+func (s *Receiver) Mount(r chi.Router) {
+	for _, route := range []string{handlers.WebhookRoute, handlers.WebhookRouteBelow} {
+		r.With(handlers.DecodeParams).HandleFunc(route, s.measuredWebhook) // which methods there are depends on the source
+	}
+	r.Post("/seam/webhooks", s.seamWebhook)
+}
+
+var webhookSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	Name: "staykey_webhook_duration_seconds", Help: "Webhooks by source and result: accepted, duplicate, rejected, malformed, refused, over_limit, unavailable, abandoned.",
+	Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+}, []string{"source", "result"})
+
+var overLimit = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "staykey_webhooks_over_limit_total", Help: "Authentic webhooks answered 429, by source.",
+}, []string{"source"})
+
+var verified = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "staykey_webhooks_verified_total", Help: "Authentic webhooks by source and matching secret, counted from 1; 0 if no secret is needed.",
+}, []string{"source", "secret"})
+
+// Collectors returns the package's metrics.
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{overLimit, verified, webhookSeconds}
+}
+
+// source finds a source of the configuration.
+func (s *Receiver) source(name string) (pms.Source, bool) {
+	source, ok := s.Sources()[name]
+	return source, ok
+}
+
+// webhookResults are what webhooks come to, by the status of their answer.
+var webhookResults = map[int]string{
+	http.StatusAccepted: "accepted", http.StatusOK: "duplicate", http.StatusUnprocessableEntity: "rejected", http.StatusUnauthorized: "refused",
+	http.StatusTooManyRequests: "over_limit", http.StatusServiceUnavailable: "unavailable",
+}
+
+// measuredWebhook measures the webhooks of sources that there are; the names of others are anybody's to choose.
+func (s *Receiver) measuredWebhook(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	s.webhook(w, r)
+	answer, ok := w.(middleware.WrapResponseWriter)
+	if !ok || answer.Status() == http.StatusNotFound {
+		return
+	}
+	took := time.Since(began)
+	result := webhookResult(answer.Status(), took, r.Context().Err() != nil)
+	webhookSeconds.WithLabelValues(chi.URLParam(r, "source"), result).Observe(took.Seconds())
+}
+
+// impatience is how soon a sender must hang up for that to be its own doing. One that has waited longer got no answer in a reasonable
+// time: that is an outage, however it ends.
+const impatience = time.Second
+
+// webhookResult names the outcome of a webhook for the metric. gone means that the sender hung up before it was answered, so that the status
+// reached nobody.
+func webhookResult(status int, took time.Duration, gone bool) string {
+	result, known := webhookResults[status]
+	switch {
+	case !known:
+		return "malformed"
+	case status == http.StatusServiceUnavailable && gone && took < impatience:
+		return "abandoned"
+	}
+	return result
+}
+
+// webhook is POST /webhooks/{source}: contract section 3, from top to bottom.
+func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
+	name := chi.URLParam(r, "source")
+	source, ok := s.source(name)
+	if !ok {
+		handlers.NewProblem(http.StatusNotFound, "unknown source: it is the part of the URL after /webhooks/, and \"default\" unless sources are configured").Write(w)
+		return
+	}
+	delivery := pms.Delivery{Header: r.Header, Path: chi.URLParam(r, "*")}
+	switch {
+	case delivery.Path != "" && source.Format == nil && !source.Carries().Path:
+		handlers.NewProblem(http.StatusNotFound, "post webhooks of this source to /webhooks/"+source.Name).Write(w)
+		return
+	}
+	if !s.takesMethod(w, r, source) {
+		return
+	}
+	if len(source.From) > 0 && !source.From.Allow(s.Proxies.Sender(r)) && !isOwn(r.Context()) {
+		handlers.NewProblem(http.StatusUnauthorized, "webhooks of this source are not accepted from this address: see verify.from and trusted_proxies").Write(w)
+		return
+	}
+	body, release, p := s.Limits.ReadBody(w, r, source.Name)
+	defer release()
+	if p != nil {
+		p.Write(w)
+		return
+	}
+	delivery.Body = body
+	if r.URL.RawQuery != "" {
+		delivery.Query = r.URL.Query()
+	}
+	proof, err := source.Verify(delivery, s.Now())
+	switch {
+	case errors.Is(err, pms.ErrWebhookID):
+		handlers.NewProblem(http.StatusBadRequest, err.Error()).Write(w)
+		return
+	case err != nil:
+		s.Activity.Add(source.Name, store.ActivityRefused, s.Now())
+		handlers.NewProblem(http.StatusUnauthorized, err.Error()).Write(w)
+		return
+	}
+	s.Activity.Add(source.Name, store.ActivitySecret+strconv.Itoa(proof.Secret), s.Now())
+	verified.WithLabelValues(source.Name, strconv.Itoa(proof.Secret)).Inc()
+	if wait := s.Limits.Exceeded(source, s.Now()); wait > 0 {
+		overLimit.WithLabelValues(source.Name).Inc()
+		handlers.NewProblem(http.StatusTooManyRequests, "over the source's rate_limit: nothing was stored, send it again").After(wait).Write(w)
+		return
+	}
+	if body, p = plainBody(w, r, body); p != nil {
+		p.Write(w)
+		return
+	}
+	delivery.Body = body
+	if r.Header.Get(testHeader) != "" {
+		s.acceptTest(w, r, source, proof, body)
+		return
+	}
+	if source.Format != nil {
+		s.acceptForeign(w, r, source, delivery, proof)
+		return
+	}
+	if p := requireJSON(r.Header); p != nil {
+		p.Write(w)
+		return
+	}
+	parsed, err := pms.ParseStaykeyAt(body, s.Now())
+	if err != nil {
+		s.refuseUnreadable(w, r, source.Name, proof.ID, err)
+		return
+	}
+	s.accept(w, r, s.newEvent(source.Name, proof.ID, body, parsed), parsed.Invalid)
+}
+
+// accept keeps an event, and answers what became of it.
+func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Event, invalid []pms.FieldError) {
+	began := s.Now()
+	accepted, err := s.Inbox.Accept(r.Context(), event)
+	if s.Traced && err == nil && !accepted.Duplicate {
+		tracing.Webhook(r.Context(), accepted.EventID, began, attribute.String("staykey.source", event.Source), attribute.String("staykey.event.type", event.Type))
+		handlers.NoteTrace(r.Context(), accepted.EventID)
+	}
+	if err == nil && !accepted.Duplicate && event.Status != store.EventAccepted { // what waits is counted when it is applied
+		s.Activity.Add(event.Source, event.Status, event.ReceivedAt)
+	}
+	switch {
+	case err != nil:
+		s.unavailable(w, err)
+	case accepted.Duplicate:
+		s.Activity.Add(event.Source, store.ActivityDuplicate, event.ReceivedAt)
+		answer(w, http.StatusOK, accepted.EventID, "duplicate")
+	case event.Status == store.EventRejected:
+		s.Log.Warn("event refused with 422", "source", event.Source, "event_id", accepted.EventID.String(),
+			"reservation_id", idOf(event.ReservationID), "listing_id", idOf(event.ListingID), "reason", *event.Reason)
+		handlers.NewProblem(http.StatusUnprocessableEntity, "the event is invalid: correct it and send it again, also under the same webhook-id; it is stored as "+accepted.EventID.String(), invalid...).Write(w)
+	default:
+		answer(w, http.StatusAccepted, accepted.EventID, event.Status)
+	}
+}
+
+func idOf(id *string) string {
+	if id == nil {
+		return ""
+	}
+	return *id
+}
+
+// acceptForeign keeps what a PMS posts in its own words. What it means is found out when it is applied: a PMS can't fix
+// what we don't understand, and would switch the webhook off.
+func (s *Receiver) acceptForeign(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery, proof pms.Proof) {
+	d.Body = fromForm(r.Header, source.Format, d.Body)
+	kind, p := bodyKind(r.Header, source.Format, d.Body)
+	if p != nil {
+		p.Write(w)
+		return
+	}
+	request := source.Format.Read(pms.Kept(d, source.Carries()))
+	request.Kind = kind
+	seen, err := source.Format.Glance(d.Body, request)
+	if err != nil {
+		s.refuseUnreadable(w, r, source.Name, proof.ID, err)
+		return
+	}
+	if proof.ID == "" {
+		proof.ID = seen.ID
+	}
+	encoded, err := json.Marshal(request)
+	if err != nil || bytes.Contains(encoded, []byte(`\u0000`)) {
+		handlers.NewProblem(http.StatusBadRequest, "the headers or the query contain invalid text").Write(w)
+		return
+	}
+	event := s.newEvent(source.Name, proof.ID, seen.Body, pms.Event{Type: seen.Type})
+	event.Request = encoded
+	event.Urgent = arrivesSoon(r.Context(), source, pms.Mapping{Body: seen.Body, Request: request, ReceivedAt: event.ReceivedAt})
+	s.accept(w, r, event, nil)
+}
+
+// takesMethod answers a request by a method that the webhooks of its source don't use. HEAD asks whether a GET would be answered,
+// and must change nothing.
+func (s *Receiver) takesMethod(w http.ResponseWriter, r *http.Request, source pms.Source) bool {
+	queries := source.Format != nil && source.Format.TakesQueries()
+	switch {
+	case r.Method == http.MethodPost, r.Method == http.MethodGet && queries:
+		return true
+	case r.Method == http.MethodHead && queries:
+		w.WriteHeader(http.StatusOK)
+		return false
+	}
+	allow := http.MethodPost
+	if queries {
+		allow = "GET, HEAD, POST"
+	}
+	w.Header().Set("Allow", allow)
+	handlers.NewProblem(http.StatusMethodNotAllowed, "use the method that this source accepts: "+allow).Write(w)
+	return false
+}
+
+func answer(w http.ResponseWriter, status int, id uuid.UUID, word string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"event_id": id.String(), "status": word}) // the client may be gone
+}
+
+func (s *Receiver) unavailable(w http.ResponseWriter, err error) {
+	detail := "the event could not be stored: nothing was stored, send it again"
+	if errors.Is(err, intake.ErrBusy) {
+		detail = "too many events are waiting to be stored: nothing of this event was stored, send it again"
+	}
+	handlers.NewProblem(http.StatusServiceUnavailable, detail).After(2 * time.Second).Write(w)
+}
+
+// refuseUnreadable answers a body that can't be read at all, unless its id says that it has been here before: the
+// id decides, whatever the body.
+func (s *Receiver) refuseUnreadable(w http.ResponseWriter, r *http.Request, source, key string, cause error) {
+	if key != "" {
+		id, err := s.Store.EventIDByKey(r.Context(), source, key)
+		if err == nil {
+			answer(w, http.StatusOK, id, "duplicate")
+			return
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			s.unavailable(w, err)
+			return
+		}
+	}
+	handlers.NewProblem(http.StatusBadRequest, cause.Error()).Write(w)
+}
+
+// urgentWithin is how near a check-in must be for its event to overtake a backlog.
+const urgentWithin = 24 * time.Hour
+
+// newEvent is the row of a parsed webhook.
+func (s *Receiver) newEvent(source, key string, body []byte, parsed pms.Event) store.Event {
+	id, err := uuid.NewV7() // sorted by time: kinder to the index than a random one
+	if err != nil {
+		id = uuid.New()
+	}
+	e := store.Event{
+		EventID: id, Source: source, Type: store.Storable(parsed.Type), Status: store.EventAccepted,
+		ReceivedAt: s.Now().UTC().Truncate(time.Microsecond), Body: body,
+	}
+	if key != "" {
+		e.EventKey = &key
+	}
+	if !parsed.OccurredAt.IsZero() {
+		e.OccurredAt = &parsed.OccurredAt
+	}
+	switch {
+	case len(parsed.Invalid) > 0:
+		reason := store.Storable(pms.Reasons(parsed.Invalid))
+		e.Status, e.Reason = store.EventRejected, &reason
+	case parsed.Ignored:
+		reason := "staykey doesn't use this type"
+		e.Status, e.Reason = store.EventIgnored, &reason
+	}
+	if c := parsed.Change().Reservation; c != nil && c.ReservationID != "" {
+		e.ReservationID = &c.ReservationID
+		e.ListingID = c.ListingID
+		e.Urgent = e.Status == store.EventAccepted && c.ArrivesWithin(e.ReceivedAt, urgentWithin)
+	}
+	if c := parsed.Change().Listing; c != nil && c.ListingID != "" {
+		e.ListingID = &c.ListingID
+	}
+	return e
+}
+
+// What is mapped when it is accepted, to know whether it is urgent: no more than the sender notices. What takes longer isn't.
+const (
+	glanceBytes  = 64 << 10
+	glanceWithin = 20 * time.Millisecond
+)
+
+// arrivesSoon reports whether something that a PMS posts in its own words is about a guest who arrives soon, as far as a short look
+// shows. What it means is found out again when it is applied.
+func arrivesSoon(ctx context.Context, source pms.Source, m pms.Mapping) bool {
+	if len(m.Body) > glanceBytes {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, glanceWithin)
+	defer cancel()
+	e, err := source.Map(ctx, m)
+	return err == nil && e.ArrivesWithin(m.ReceivedAt, urgentWithin)
+}
