@@ -337,10 +337,10 @@ func TestAddressesThatOnlyFoldToTheSame(t *testing.T) {
 	r := newRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	r.sim.Change(func(st *simulator.State) {
-		st.Identities["theirs"] = simulator.Identity{ID: "theirs", Email: "\u017fam@example.com", CreatedAt: r.now()} // ſam
+		st.Identities["theirs"] = simulator.Identity{ID: "theirs", Email: "\u212aate@example.com", CreatedAt: r.now()} // with the sign of kelvins
 	})
 	s := r.stay("R1")
-	s.email = "sam@example.com"
+	s.email = "kate@example.com"
 	r.book(s)
 	r.until(s, store.KeyIssued)
 	if u := r.view(s).User; u.UserIdentityID == "theirs" {
