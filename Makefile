@@ -105,13 +105,15 @@ licences: ## fail if docs/licences.md is out of date or has a forbidden licence 
 vulnerabilities: ## look for known vulnerabilities (needs the network)
 	@go run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
-release: ## build dist/: linux/amd64 and linux/arm64, with checksums
+release: ## build dist/: linux/amd64 and linux/arm64, with checksums, bill of materials (CycloneDX) and provenance (SLSA)
 	@rm -rf dist && mkdir -p dist
 	@for arch in amd64 arm64; do \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dist/staykey ./cmd/server && \
+	  (cd tools && go run ./sbom ../dist/staykey $(VERSION)) > dist/staykey-$(VERSION)-linux-$$arch.cdx.json && \
 	  tar -C dist -czf dist/staykey-$(VERSION)-linux-$$arch.tar.gz --sort=name --mtime=@0 --owner=0 --group=0 staykey -C .. LICENSE README.md docs/licences.md && rm dist/staykey || exit 1; \
 	done
-	@cd dist && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
+	@cd dist && sha256sum *.tar.gz *.cdx.json > SHA256SUMS
+	@cd tools && go run ./provenance ../dist/SHA256SUMS $(VERSION) $$(git rev-parse HEAD) > ../dist/staykey-$(VERSION).intoto.json
 
 compose-test: ## start docker-compose.yml unchanged, and restart each container in turn (needs Docker)
 	@go test -tags compose -count 1 -v -timeout 10m -run '^TestCompose' ./deploy/compose

@@ -3,6 +3,7 @@
 package kubernetes_test
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,10 @@ func TestManifests(t *testing.T) {
 				}
 			case *batchv1.Job:
 				restricted(t, o.Spec.Template.Spec)
+			case *networkingv1.NetworkPolicy:
+				named(t, o.Spec)
+			case *corev1.ConfigMap:
+				fewProxies(t, o.Data["staykey.yaml"])
 			}
 		}
 		slices.Sort(kinds)
@@ -85,6 +90,49 @@ func restricted(t *testing.T, pod corev1.PodSpec) {
 		s := c.SecurityContext
 		if s == nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || s.Capabilities == nil || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
 			t.Errorf("%s: its security context: %+v", c.Name, s)
+		}
+	}
+}
+
+// named wants every rule of a network policy to say who, and of those inside the cluster which pods.
+func named(t *testing.T, policy networkingv1.NetworkPolicySpec) {
+	t.Helper()
+	peers := func(what string, list []networkingv1.NetworkPolicyPeer) {
+		if len(list) == 0 {
+			t.Errorf("%s of the network policy is anybody", what)
+		}
+		for _, peer := range list {
+			if peer.IPBlock == nil && (peer.PodSelector == nil || len(peer.PodSelector.MatchLabels) == 0) {
+				t.Errorf("%s of the network policy is a whole namespace: %v", what, peer.NamespaceSelector)
+			}
+			if peer.IPBlock != nil && peer.IPBlock.CIDR == "0.0.0.0/0" && !slices.Contains(peer.IPBlock.Except, "10.0.0.0/8") {
+				t.Errorf("%s of the network policy is the cluster too", what)
+			}
+		}
+	}
+	for _, rule := range policy.Ingress {
+		peers("a source", rule.From)
+	}
+	for _, rule := range policy.Egress {
+		peers("a destination", rule.To)
+	}
+	if len(policy.Ingress) == 0 || len(policy.Egress) == 0 {
+		t.Error("the network policy has no rules")
+	}
+}
+
+// fewProxies wants the example not to trust whole networks.
+func fewProxies(t *testing.T, config string) {
+	t.Helper()
+	var c struct {
+		TrustedProxies []string `json:"trusted_proxies"`
+	}
+	if err := yaml.Unmarshal([]byte(config), &c); err != nil || len(c.TrustedProxies) == 0 {
+		t.Fatalf("%v: %s", err, config)
+	}
+	for _, network := range c.TrustedProxies {
+		if prefix, err := netip.ParsePrefix(network); err != nil || prefix.Bits() < 24 {
+			t.Errorf("the example trusts %s (%v)", network, err)
 		}
 	}
 }
