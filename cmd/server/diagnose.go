@@ -52,6 +52,8 @@ func (s *service) diagnose(ctx context.Context) []admin.Finding {
 	}
 	d.sources()
 	d.orphans(ctx)
+	d.gates(ctx)
+	d.subscriptions(ctx)
 	d.intake(ctx)
 	return d.findings
 }

@@ -180,3 +180,18 @@ func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []ti
 	})
 	return more, wrap(err, "look for deadlines of gates")
 }
+
+// gatesLooked bounds how many reservations are looked at for gates that were set.
+const gatesLooked = 2000
+
+// GatesSet returns the names of gates that were set for any of a source's reservations, of which it looks at some, and whether the source has
+// reservations.
+func (s *Store) GatesSet(ctx context.Context, source string) (names []string, stays bool, err error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT jsonb_object_keys(gates) FROM (SELECT gates FROM reservations WHERE source = $1 ORDER BY reservation_id DESC LIMIT $2) r WHERE gates IS NOT NULL
+		UNION SELECT name FROM (SELECT name FROM gate_words WHERE source = $1 LIMIT $2) w`, source, gatesLooked)
+	if names, err = pgx.CollectRows(rows, pgx.RowTo[string]); err == nil {
+		err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reservations WHERE source = $1)`, source).Scan(&stays)
+	}
+	return names, stays, wrap(err, "look for gates of source %s that were set", source)
+}
