@@ -15,12 +15,13 @@ const module = "github.com/staykey/staykey/"
 
 // allowed are the packages of ours that a package may import, tests aside. What is not listed may import nothing of ours.
 var allowed = map[string][]string{
-	"cmd/server":                   {"internal/admin", "internal/fair", "internal/fetch", "internal/handlers", "internal/handlers/rest", "internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/logs", "internal/notify", "internal/pms", "internal/postgres", "internal/provisioner", "internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay", "internal/store", "internal/tracing", "migrations"},
-	"internal/admin":               {"internal/intake", "internal/pms", "internal/stay", "internal/store"},
+	"cmd/server":                   {"internal/admin", "internal/fair", "internal/fetch", "internal/guest", "internal/handlers", "internal/handlers/guest", "internal/handlers/rest", "internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/logs", "internal/notify", "internal/pms", "internal/postgres", "internal/provisioner", "internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay", "internal/store", "internal/tracing", "migrations"},
+	"internal/admin":               {"internal/guest", "internal/intake", "internal/pms", "internal/stay", "internal/store"},
 	"internal/guest":               {"internal/chaos/point", "internal/pms", "internal/seam", "internal/stay", "internal/store"},
 	"internal/handlers":            {"internal/admin", "internal/fair", "internal/pms", "internal/store"},
+	"internal/handlers/guest":      {"internal/guest", "internal/handlers"},
 	"internal/handlers/webhook":    {"internal/admin", "internal/chaos/point", "internal/handlers", "internal/intake", "internal/pms", "internal/store", "internal/tracing"},
-	"internal/handlers/rest":       {"internal/admin", "internal/handlers", "internal/pms", "internal/stay"},
+	"internal/handlers/rest":       {"internal/admin", "internal/handlers", "internal/handlers/guest", "internal/pms", "internal/stay"},
 	"internal/handlers/web":        {"internal/admin", "internal/handlers", "internal/pms", "internal/stay"},
 	"internal/fetch":               {"internal/intake", "internal/pms", "internal/store"},
 	"internal/intake":              {"internal/chaos/point", "internal/pms", "internal/stay", "internal/store", "internal/tracing"},

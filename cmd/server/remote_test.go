@@ -199,7 +199,7 @@ func TestConfigTokens(t *testing.T) {
 		"no name":       {"tokens: [{hash: " + hash + "}]", `:1:10: tokens[0].name: "" must be letters`},
 		"twice":         {"tokens: [{name: a, hash: " + hash + "}, {name: a, hash: " + hash + "}]", `tokens[1].name: "a" is defined twice`},
 		"in clear":      {"tokens: [{name: a, hash: secret}]", "tokens[0].hash: must be \"sha256:\" and 64 hex digits"},
-		"another scope": {"tokens: [{name: a, hash: " + hash + ", scope: all}]", `tokens[0].scope: "all" must be read, write or gates`},
+		"another scope": {"tokens: [{name: a, hash: " + hash + ", scope: all}]", `tokens[0].scope: "all" must be read, write, gates or guest`},
 		"no source":     {"tokens: [{name: a, hash: " + hash + ", sources: []}]", "tokens[0].sources: must name at least one"},
 		"a strange one": {"tokens: [{name: a, hash: " + hash + ", sources: [nobody]}]", `tokens[0].sources[0]: "nobody" is not a source`},
 		"unknown key":   {"tokens: [{name: a, hash: " + hash + ", role: admin}]", "role"},

@@ -28,7 +28,9 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/staykey/staykey/internal/fetch"
+	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/handlers"
+	guestpage "github.com/staykey/staykey/internal/handlers/guest"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
@@ -217,6 +219,7 @@ type service struct {
 	provisioner  *provisioner.Provisioner
 	keeper       *retention.Keeper
 	notifier     *notify.Notifier
+	guests       *guest.Service
 	fetcher      *fetch.Fetcher
 	activity     *store.Activity
 	sources      atomic.Pointer[sourceSet]
@@ -273,12 +276,18 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
+	linkSalt, err := db.Setting(ctx, "guest_link_salt", store.NewSalt)
+	if err != nil {
+		return nil, err
+	}
+	s.guests = guest.New(db, s.seam, log, guest.Options{PublicURL: c.PublicURL, Salt: salt, LinkSalt: linkSalt, Secret: c.SeamAPIKey, Source: source})
 	sources := func() map[string]pms.Source { return s.sources.Load().Sources }
 	tester := &webhook.Tester{Now: time.Now, PublicURL: c.PublicURL}
 	service := admin.New(admin.Config{
 		Store: db, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now, CursorKey: []byte(cursorKey),
 		DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.gates, Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning,
 		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
+		Guests: s.guests,
 	})
 	proxies := handlers.Proxies(func() pms.Addresses { return s.sources.Load().TrustedProxies })
 	limits := handlers.NewLimits(proxies.Sender)
@@ -292,6 +301,7 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
 			SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets }, SeamChanged: s.provisioner.Wake, Traced: isTraced,
 		}),
+		guestpage.New(guestpage.Config{Links: s.guests, Limits: handlers.NewLimits(proxies.Sender), Log: log, Now: time.Now}),
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: version}),
 		web.New(web.Config{
 			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now, FormKey: []byte(cursorKey),
@@ -432,6 +442,7 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 		workers.Go(func() { s.applier.Run(apply) })
 	}
 	workers.Go(func() { s.keeper.Run(apply) })
+	workers.Go(func() { s.guests.Run(provision) })
 	workers.Go(func() { s.notifier.Run(provision, stopDeliveries) })
 	workers.Go(func() { s.countActivity(apply) })
 	workers.Go(func() { s.watchPolicies(apply) })

@@ -48,10 +48,10 @@ func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
 		case "", scopeRead:
 		case scopeWrite:
 			t.Write = true
-		case admin.OnlyGates:
+		case admin.OnlyGates, admin.OnlyGuest:
 			t.Only = scope
 		default:
-			entry.wrong("scope", "%q must be read, write or gates", scope)
+			entry.wrong("scope", "%q must be read, write, gates or guest", scope)
 		}
 		sources, nodes := entry.list("sources")
 		for i, name := range sources {
@@ -83,7 +83,7 @@ type tokenCommand struct {
 
 type tokenNewCommand struct {
 	Name   string   `required:"" help:"Name of the token, recorded as the author of its actions."`
-	Scope  string   `enum:"read,write,gates" default:"read" help:"read, write, or gates: sets gates and nothing else; default ${default}."`
+	Scope  string   `enum:"read,write,gates,guest" default:"read" help:"read, write, gates (sets gates and nothing else) or guest (app sessions and guests' links, nothing else); default ${default}."`
 	Source []string `help:"Sees only this source; may be repeated. Default all." placeholder:"NAME"`
 }
 

@@ -23,12 +23,15 @@ type Token struct {
 	Name    string // who has it: the author of what is done with it
 	Hash    [sha256.Size]byte
 	Write   bool     // it may change things
-	Only    string   // the one thing that it may do, [OnlyGates]; "" for a token that may read
+	Only    string   // the one thing that it may do, [OnlyGates] or [OnlyGuest]; "" for a token that may read
 	Sources []string // it sees only these; nil for all
 }
 
 // OnlyGates is the scope of a token that may set gates and nothing else.
 const OnlyGates = "gates"
+
+// OnlyGuest is the scope of an app's backend: it may create app sessions and renew guests' links, and nothing else.
+const OnlyGuest = "guest"
 
 // Actor is who makes a request.
 type Actor struct {

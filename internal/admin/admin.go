@@ -74,6 +74,8 @@ type Config struct {
 	TestSubscription func(ctx context.Context, name string) (store.Delivery, store.AttemptResult, error)
 	// Deliver has due deliveries sent at once.
 	Deliver func()
+	// Guests hand keys to guests; nil for nobody.
+	Guests Guests
 }
 
 // Service answers admins. It is safe for concurrent use.

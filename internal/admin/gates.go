@@ -68,10 +68,14 @@ func (s *Service) withGates(v View) View {
 	return v
 }
 
-// view reads one reservation with its gates.
+// view reads one reservation with its gates and its guest's link.
 func (s *Service) view(ctx context.Context, ref stay.Ref) (View, error) {
 	v, err := s.store.View(ctx, ref)
-	return s.withGates(v), err
+	if err != nil {
+		return v, err
+	}
+	v = s.withGates(v)
+	return v, s.addLinks(ctx, &v)
 }
 
 // views fills in the gates of reservations.

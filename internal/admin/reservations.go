@@ -53,6 +53,9 @@ func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[Vi
 		return Page[View]{}, err
 	}
 	rows, err := s.store.Views(ctx, f, after, q.Limit+1)
+	if err == nil {
+		err = s.addLinks(ctx, pointers(rows)...)
+	}
 	if err != nil {
 		return Page[View]{}, err
 	}

@@ -71,6 +71,13 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 		return Summary{}, err
 	}
 	out.ArrivalsWithoutKey = s.views(out.ArrivalsWithoutKey)
+	shown := pointers(out.ArrivalsWithoutKey)
+	if out.OldestWaiting != nil {
+		shown = append(shown, out.OldestWaiting)
+	}
+	if err := s.addLinks(ctx, shown...); err != nil {
+		return Summary{}, err
+	}
 	if out.Backlog.Events, out.Backlog.OldestAt, err = s.store.Backlog(ctx, sources); err != nil {
 		return Summary{}, err
 	}

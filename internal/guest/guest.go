@@ -51,6 +51,30 @@ var (
 // NotReadyError says that a stay's key can't be handed out, and why.
 type NotReadyError struct{ Page Page }
 
+// Explain says why in words for the property's staff.
+func (e *NotReadyError) Explain() string {
+	status := e.Page.Status
+	if e.Page.Reason != nil {
+		status += " / " + *e.Page.Reason
+	}
+	switch e.Page.Why {
+	case Preparing:
+		return "it is being created or changed (" + status + ")"
+	case Held:
+		return "a gate is closed (" + status + ")"
+	case Ask:
+		if e.Page.Shared {
+			return "its user identity is not this stay's alone, because the key is older than the links: reissue it"
+		}
+		fallthrough
+	default:
+		return "it is " + status
+	}
+}
+
+// RetryAfter is when to try again after [ErrBusy] or [ErrUnavailable].
+const RetryAfter = 3 * time.Second
+
 // Error implements error.
 func (e *NotReadyError) Error() string { return "the key is not ready: " + string(e.Page.Why) }
 

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -41,16 +41,9 @@ type Stay struct {
 	GuestEmail *string
 }
 
-// Link is a stay's link.
-type Link struct {
-	URL      string
-	OpenedAt *time.Time // first used; nil: never
-	Openings int
-}
-
 // Links returns the links of those of the stays that have one: the confirmed ones of sources with links. A stay has the same link for as long
 // as it is the same guest's and nobody renews it. What is needed to find the stay by its link is recorded first.
-func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]Link, error) {
+func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]stay.GuestLink, error) {
 	stays = slices.DeleteFunc(slices.Clone(stays), func(st Stay) bool {
 		return st.Status != pms.Confirmed || !s.options.Source(st.Source).GuestLinks
 	})
@@ -79,10 +72,10 @@ func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]Link, 
 			return nil, err
 		}
 	}
-	links := make(map[store.Ref]Link, len(stays))
+	links := make(map[store.Ref]stay.GuestLink, len(stays))
 	for _, ref := range refs {
 		l := known[ref]
-		links[ref] = Link{URL: s.options.PublicURL + Path + s.linkID(ref, l.Counter), OpenedAt: l.OpenedAt, Openings: int(l.Openings)}
+		links[ref] = stay.GuestLink{URL: s.options.PublicURL + Path + s.linkID(ref, l.Counter), OpenedAt: l.OpenedAt, Openings: int(l.Openings)}
 	}
 	return links, nil
 }

@@ -34,6 +34,7 @@ type Page struct {
 	OpensTo   *time.Time
 	ReadyFrom *time.Time // of TooEarly
 	Why       Why
+	Shared    bool    // of Ask: the key exists, and its user identity may show the keys of other stays
 	Status    string  // of the mobile key, for programs of the operator
 	Reason    *string // of the mobile key, the same
 }
@@ -93,6 +94,7 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	p := Page{
 		Source: state.Source, Operator: source.GuestPage, Why: judge(state, s.guestKey(state.GuestEmail)), Status: state.KeyStatus, Reason: state.Reason,
 	}
+	p.Shared = p.Why == Ask && (state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive)
 	listing := ""
 	if state.ListingID != nil {
 		listing = *state.ListingID

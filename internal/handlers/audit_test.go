@@ -39,6 +39,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	t.Parallel()
 	a := two(t)
 	a.gate("default", pms.Gate{Name: "paid", Holds: stay.HoldsKey})
+	a.linked = true
 	a.tokens = append(a.tokens, token("desk", "writes-all-of-it", true))
 	page := a.visitor()
 	if got := page.signIn("writes-all-of-it"); got.status != 200 {
@@ -56,17 +57,19 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		action string
 		do     []func() int // the requests, in an order that works and leaves the state as it was
 	}{
-		"POST /v1/reservations/{source}/{reservation_id}/reconcile":   {"reconcile", []func() int{rest("POST", onePath+"/reconcile", "")}},
-		"POST /v1/reservations/{source}/{reservation_id}/revoke":      {"revoke", []func() int{rest("POST", onePath+"/revoke", reason)}},
-		"POST /v1/reservations/{source}/{reservation_id}/reissue":     {"reissue", []func() int{rest("POST", onePath+"/reissue", reason)}},
-		"POST /v1/reservations/{source}/{reservation_id}/hold":        {"hold", []func() int{rest("POST", onePath+"/hold", reason), rest("POST", onePath+"/release", reason)}},
-		"POST /v1/reservations/{source}/{reservation_id}/release":     {"release", []func() int{rest("POST", onePath+"/hold", reason), rest("POST", onePath+"/release", reason)}},
-		"POST /v1/reservations/{source}/{reservation_id}/window":      {"window", []func() int{rest("POST", onePath+"/window", reason)}},
-		"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}": {"set_gate", []func() int{rest("PUT", onePath+"/gates/paid", `{"state":"open","author":"Maria"}`)}},
-		"PUT /v1/listings/{source}/{listing_id}":                      {"put_listing", []func() int{rest("PUT", "/v1/listings/default/2222222-2222", `{"name":"Room 12"}`)}},
-		"POST /v1/events/replay":                                      {"replay", []func() int{rest("POST", "/v1/events/replay", `{"source":"default"}`)}},
-		"POST /v1/events/{event_id}/replay":                           {"replay", []func() int{rest("POST", "/v1/events/"+event+"/replay", "")}},
-		"POST /v1/guests/erase":                                       {"erase_guest", []func() int{rest("POST", "/v1/guests/erase", `{"guest_email":"nobody@example.com"}`)}},
+		"POST /v1/reservations/{source}/{reservation_id}/reconcile":        {"reconcile", []func() int{rest("POST", onePath+"/reconcile", "")}},
+		"POST /v1/reservations/{source}/{reservation_id}/revoke":           {"revoke", []func() int{rest("POST", onePath+"/revoke", reason)}},
+		"POST /v1/reservations/{source}/{reservation_id}/reissue":          {"reissue", []func() int{rest("POST", onePath+"/reissue", reason)}},
+		"POST /v1/reservations/{source}/{reservation_id}/hold":             {"hold", []func() int{rest("POST", onePath+"/hold", reason), rest("POST", onePath+"/release", reason)}},
+		"POST /v1/reservations/{source}/{reservation_id}/release":          {"release", []func() int{rest("POST", onePath+"/hold", reason), rest("POST", onePath+"/release", reason)}},
+		"POST /v1/reservations/{source}/{reservation_id}/window":           {"window", []func() int{rest("POST", onePath+"/window", reason)}},
+		"POST /v1/reservations/{source}/{reservation_id}/app-session":      {"app_session", []func() int{rest("POST", onePath+"/app-session", "")}},
+		"POST /v1/reservations/{source}/{reservation_id}/guest-link/renew": {"renew_guest_link", []func() int{rest("POST", onePath+"/guest-link/renew", "")}},
+		"PUT /v1/listings/{source}/{listing_id}":                           {"put_listing", []func() int{rest("PUT", "/v1/listings/default/2222222-2222", `{"name":"Room 12"}`)}},
+		"POST /v1/events/replay":                                           {"replay", []func() int{rest("POST", "/v1/events/replay", `{"source":"default"}`)}},
+		"POST /v1/events/{event_id}/replay":                                {"replay", []func() int{rest("POST", "/v1/events/"+event+"/replay", "")}},
+		"POST /v1/guests/erase":                                            {"erase_guest", []func() int{rest("POST", "/v1/guests/erase", `{"guest_email":"nobody@example.com"}`)}},
+		"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}":      {"set_gate", []func() int{rest("PUT", onePath+"/gates/paid", `{"state":"open","author":"Maria"}`)}},
 		"POST /v1/sources/{source}/import": {"import", []func() int{
 			rest("POST", "/v1/sources/default/import", `{"events":[{"type":"listing.created","timestamp":"2020-01-01T00:00:00Z","data":{"listing_id":"imported","seam_access_group_ids":[]}}]}`),
 		}},

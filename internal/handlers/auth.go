@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/fair"
@@ -68,8 +70,8 @@ func (a *Auth) Bearer(next http.Handler) http.Handler {
 			return
 		}
 		p = MayDo(token, r.Method)
-		if token.Only == admin.OnlyGates && setsGate(r) {
-			p = nil
+		if token.Only != "" {
+			p = mayDoOnly(token, r.Method+" "+chi.RouteContext(r.Context()).RoutePattern())
 		}
 		if p != nil {
 			p.Write(w)
@@ -107,12 +109,31 @@ func (a *Auth) Judge(r *http.Request, secret string) (admin.Token, *Problem) {
 // read changes nothing.
 func MayDo(token admin.Token, method string) *Problem {
 	if token.Only != "" {
-		return NewProblem(http.StatusForbidden, "this token has scope: "+token.Only+" and may do nothing else: use one with scope: read or write")
+		return onlyFor(token)
 	}
 	if token.Write || method == http.MethodGet || method == http.MethodHead {
 		return nil
 	}
 	return NewProblem(http.StatusForbidden, "this token may only read: use one with scope: write")
+}
+
+// onlyFor refuses what a token for one thing may not do.
+func onlyFor(token admin.Token) *Problem {
+	return NewProblem(http.StatusForbidden, "this token has scope: "+token.Only+" and may do nothing else: use one with scope: read or write")
+}
+
+// onlyRoutes are the methods and patterns of the requests that a token for one thing may make.
+var onlyRoutes = map[string][]string{
+	admin.OnlyGates: {"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}"},
+	admin.OnlyGuest: {"POST /v1/reservations/{source}/{reservation_id}/app-session", "POST /v1/reservations/{source}/{reservation_id}/guest-link/renew"},
+}
+
+// mayDoOnly judges a request with a token that is for one thing.
+func mayDoOnly(token admin.Token, route string) *Problem {
+	if slices.Contains(onlyRoutes[token.Only], route) {
+		return nil
+	}
+	return onlyFor(token)
 }
 
 var wrongTokens = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -127,10 +148,4 @@ func unauthorized(guessed bool) *Problem {
 		p.challenge += `, error="invalid_token"`
 	}
 	return p
-}
-
-// setsGate reports whether a request is the one that a token with scope gates may make. Ids may hold an escaped slash.
-func setsGate(r *http.Request) bool {
-	parts := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
-	return r.Method == http.MethodPut && len(parts) == 6 && parts[0] == "v1" && parts[1] == "reservations" && parts[4] == "gates"
 }

@@ -62,7 +62,9 @@ type app struct {
 	// subscriptions are those of the configuration, and testSubscription sends a test message.
 	subscriptions    []admin.SubscriptionSettings
 	testSubscription func(context.Context, string) (store.Delivery, store.AttemptResult, error)
-	woken            int // how often deliveries were wanted at once
+	woken            int   // how often deliveries were wanted at once
+	linked           bool  // stays have links
+	sessionErr       error // why there is no app session
 }
 
 func token(name, secret string, write bool, sources ...string) admin.Token {
@@ -103,6 +105,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 			return a.testSubscription(ctx, name)
 		},
 		Deliver: func() { a.woken++ },
+		Guests:  guestsStub{a},
 	})
 	proxies := handlers.Proxies(func() pms.Addresses { return a.trusted })
 	limits := handlers.NewLimits(proxies.Sender)
@@ -529,7 +532,7 @@ func TestREST(t *testing.T) {
 				"acs_access_group_ids": []any{}, "acs_credential_id": nil, "access_schedule": nil, "attempts": 0.0, "last_error": nil,
 				"next_attempt_at": nil, "settled_at": nil,
 			},
-			"notes": []any{}, "gates": []any{},
+			"notes": []any{}, "gates": []any{}, "guest_link": nil,
 		}
 		if diff := cmp.Diff(want, r.body); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

@@ -217,6 +217,7 @@ type View struct {
 	User        *ACSUser
 	GateWords   map[string]stay.GateWords // the states of its gates
 	Gates       []stay.Gate               // what that results in, by the rules of its source, which the store doesn't know: admin fills it in
+	GuestLink   *stay.GuestLink           // not in the database: package guest derives it; nil where the stay has none
 }
 
 // ReservationFilter narrows a list of reservations; empty fields don't.

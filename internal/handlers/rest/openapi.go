@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/staykey/staykey/internal/handlers/guest"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )
@@ -36,6 +37,7 @@ first; ` + "`next_cursor`" + ` goes into ` + "`cursor`" + ` for the next page. T
 var tags = []*huma.Tag{
 	{Name: "Reservations", Description: "Reservations and the status of their mobile keys."},
 	{Name: "Actions", Description: "Actions on a reservation. Each has an author and a reason and is recorded in the timeline."},
+	{Name: "Guests", Description: "How a stay's key gets to its guest: links and app sessions. Sources with guest_links have them."},
 	{Name: "Listings", Description: "Rooms and apartments, and the access groups that their keys open."},
 	{Name: "Events", Description: "The inbox: everything that PMSs posted, byte for byte, and its result."},
 	{Name: "Sources", Description: "Connected PMSs and the health of the service."},
@@ -69,6 +71,7 @@ func (s *API) newAPI(r chi.Router) huma.API {
 	s.reservationOperations(api)
 	s.actionOperations(api)
 	s.gateOperation(api)
+	s.guestOperations(api)
 	s.listingOperations(api)
 	s.eventOperations(api)
 	s.sourceOperations(api)
@@ -129,6 +132,34 @@ func document(api huma.API) {
 				http.StatusRequestEntityTooLarge: "The body is over 1 MiB.",
 				http.StatusNoContent:             "Taken.", http.StatusBadRequest: "The body isn't a Seam event.", http.StatusUnauthorized: "Not signed by Seam.",
 				http.StatusNotFound: "SEAM_WEBHOOK_SECRET is not set.", http.StatusServiceUnavailable: "The event can't be stored right now.",
+			},
+		},
+		{
+			operation: huma.Operation{
+				OperationID: "get-guest-link", Method: http.MethodGet, Path: guest.Route, Tags: []string{"Guests"}, Summary: "See what a guest's link says", Security: open,
+				Description: "A page in the guest's language (Accept-Language) unless Accept is application/json. It never makes anything, so that messengers may look at it.",
+				Parameters:  []*huma.Param{{Name: "id", In: "path", Required: true, Schema: described("Of the guest_link of a reservation."), Example: "Rk9yIHRoZSBndWVzdCBvbm"}},
+			},
+			answers: map[int]any{http.StatusOK: guest.State{}, http.StatusNotFound: handlers.Problem{}, http.StatusGone: handlers.Problem{}, http.StatusServiceUnavailable: handlers.Problem{}},
+			words: map[int]string{
+				http.StatusOK: "The stay, and whether its key is ready.", http.StatusNotFound: "No such link.", http.StatusServiceUnavailable: "It can't be looked at now.",
+				http.StatusGone: "The stay is over or cancelled, or the link was replaced.",
+			},
+		},
+		{
+			operation: huma.Operation{
+				OperationID: "open-guest-link", Method: http.MethodPost, Path: guest.Route, Tags: []string{"Guests"}, Summary: "Get the key of a guest's link", Security: open,
+				Description: "What the page's button does: an instant key of Seam's, the one that was given before while it is good. A page unless Accept is application/json.",
+				Parameters:  []*huma.Param{{Name: "id", In: "path", Required: true, Schema: described("Of the guest_link of a reservation."), Example: "Rk9yIHRoZSBndWVzdCBvbm"}},
+			},
+			answers: map[int]any{
+				http.StatusOK: guest.Key{}, http.StatusNotFound: handlers.Problem{}, http.StatusConflict: handlers.Problem{}, http.StatusGone: handlers.Problem{}, http.StatusTooManyRequests: handlers.Problem{},
+				http.StatusServiceUnavailable: handlers.Problem{},
+			},
+			words: map[int]string{
+				http.StatusOK: "The instant key. Anybody who has its URL has the key.", http.StatusNotFound: "No such link.", http.StatusConflict: "The key is not ready; detail says why.",
+				http.StatusGone: "The stay is over or cancelled, or the link was replaced.", http.StatusTooManyRequests: "The link was used ten times within an hour.",
+				http.StatusServiceUnavailable: "Seam does not answer now.",
 			},
 		},
 		{
@@ -258,6 +289,9 @@ func examples() map[string]example {
 		},
 	}
 	issued := showReservation(view)
+	linkedView := view
+	linkedView.GuestLink = &stay.GuestLink{URL: "https://keys.example.com/k/Rk9yIHRoZSBndWVzdCBvbm"}
+	linked := showReservation(linkedView)
 	without := view
 	without.User = nil
 	without.Key = admin.MobileKey{Status: stay.KeyWaiting, Reason: ptr("listing_unknown"), Message: ptr(`Listing "2222222-2222" isn't set up yet: have the PMS send it, or create it with PUT /v1/listings/default/2222222-2222.`), ChangedAt: booked}
@@ -334,6 +368,10 @@ func examples() map[string]example {
 			request: EraseRequest{GuestEmail: "jane@example.com", Author: "Maria"},
 			answer:  stay.Erasure{Reservations: 2, Bodies: 1, Identity: "user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted"},
 		},
-		"get-healthz": {answer: Status{"ok"}}, "get-readyz": {answer: Status{"ready"}},
+		"create-app-session": {answer: AppSession{Token: "seam_cst1example", ExpiresAt: stamp(booked.Add(24 * time.Hour)), IdentityID: view.User.UserIdentityID}},
+		"renew-guest-link":   {request: WhyMaybe{Reason: "forwarded to the wrong address", Author: "Maria"}, answer: linked},
+		"get-guest-link":     {answer: guest.State{Ready: true, Property: ptr("Garden suite"), CheckIn: ptr("2030-11-01T15:00:00.000Z"), CheckOut: ptr("2030-11-04T11:00:00.000Z")}},
+		"open-guest-link":    {answer: guest.Key{InstantKeyURL: "https://ik.seam.co/EXAMPLE", ExpiresAt: "2030-11-03T15:00:00.000Z"}},
+		"get-healthz":        {answer: Status{"ok"}}, "get-readyz": {answer: Status{"ready"}},
 	}
 }

@@ -13,20 +13,21 @@ import (
 
 // Reservation is a reservation with its mobile key.
 type Reservation struct {
-	Source        string    `json:"source" example:"default"`
-	ReservationID string    `json:"reservation_id" example:"3333122-433"`
-	ListingID     *string   `json:"listing_id" example:"2222222-2222"`
-	Status        string    `json:"status" enum:"confirmed,cancelled"`
-	GuestEmail    *string   `json:"guest_email" example:"jane@example.com"`
-	GuestName     *string   `json:"guest_name"`
-	GuestPhone    *string   `json:"guest_phone"`
-	CheckIn       *string   `json:"check_in" format:"date-time" doc:"Null while it or its time zone is unknown."`
-	CheckOut      *string   `json:"check_out" format:"date-time"`
-	MobileKey     MobileKey `json:"mobile_key"`
-	Gates         []Gate    `json:"gates" nullable:"false" doc:"The gates of the source, in the order of the configuration. Empty for a source without gates."`
-	Notes         []Note    `json:"notes" nullable:"false" doc:"Fields that could not be read in the last applied event and later ones. Empty if everything was understood."`
-	CreatedAt     string    `json:"created_at" format:"date-time"`
-	UpdatedAt     string    `json:"updated_at" format:"date-time"`
+	Source        string     `json:"source" example:"default"`
+	ReservationID string     `json:"reservation_id" example:"3333122-433"`
+	ListingID     *string    `json:"listing_id" example:"2222222-2222"`
+	Status        string     `json:"status" enum:"confirmed,cancelled"`
+	GuestEmail    *string    `json:"guest_email" example:"jane@example.com"`
+	GuestName     *string    `json:"guest_name"`
+	GuestPhone    *string    `json:"guest_phone"`
+	CheckIn       *string    `json:"check_in" format:"date-time" doc:"Null while it or its time zone is unknown."`
+	CheckOut      *string    `json:"check_out" format:"date-time"`
+	MobileKey     MobileKey  `json:"mobile_key"`
+	GuestLink     *GuestLink `json:"guest_link" doc:"Null unless the reservation is confirmed and its source has guest_links."`
+	Gates         []Gate     `json:"gates" nullable:"false" doc:"The gates of the source, in the order of the configuration. Empty for a source without gates."`
+	Notes         []Note     `json:"notes" nullable:"false" doc:"Fields that could not be read in the last applied event and later ones. Empty if everything was understood."`
+	CreatedAt     string     `json:"created_at" format:"date-time"`
+	UpdatedAt     string     `json:"updated_at" format:"date-time"`
 }
 
 // Note is something that could not be read of an event. It never quotes a guest's data.
@@ -94,6 +95,9 @@ func showReservation(v admin.View) Reservation {
 			Status: k.Status, Reason: k.Reason, Message: k.Message, AccessGroupIDs: []string{}, Attempts: k.Attempts,
 			LastError: k.LastError, SettledAt: stampOrNull(k.SettledAt),
 		},
+	}
+	if l := v.GuestLink; l != nil {
+		out.GuestLink = &GuestLink{URL: l.URL, OpenedAt: stampOrNull(l.OpenedAt), Openings: l.Openings}
 	}
 	if k.NextIsRetry {
 		out.MobileKey.NextAttemptAt = stampOrNull(k.NextReconcileAt)

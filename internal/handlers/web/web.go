@@ -303,7 +303,7 @@ func (s *Pages) signedIn(next http.Handler) http.Handler {
 			return
 		}
 		token, ok := s.Auth.TokenOf(session.TokenHash)
-		if err != nil || !ok {
+		if err != nil || !ok || token.Only != "" {
 			s.askToSignIn(w, r)
 			return
 		}

@@ -1,0 +1,189 @@
+// Package guest serves the page behind a stay's link: what its guest needs to know, and the button that gives the key. GET only shows; only POST,
+// which a messenger's preview or a mail scanner doesn't send, makes anything. No script is needed, nothing is asked of other servers, and
+// neither the link nor the key leaves the page by a referrer, a log or a cache.
+package guest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/staykey/staykey/internal/guest"
+	"github.com/staykey/staykey/internal/handlers"
+)
+
+// Route is the pattern of the page's path. It, and never the path, is in logs and metrics.
+const Route = guest.Path + "{id}"
+
+// Links is what stays' guests may ask.
+type Links interface {
+	// Look returns what a link's guest is told, and makes nothing. Errors: [guest.ErrUnknown], [guest.ErrGone].
+	Look(ctx context.Context, id string) (guest.Page, error)
+	// Open gives a link's guest an instant key; the errors are those of [guest.Service.Open].
+	Open(ctx context.Context, id string) (guest.Opened, error)
+}
+
+// Config is what the page needs of the rest of the program.
+type Config struct {
+	Links  Links
+	Limits *handlers.Limits // its own, so that a flood of guests takes no turns of REST
+	Log    *slog.Logger
+	Now    func() time.Time
+}
+
+// Page serves what is behind links.
+type Page struct{ Config }
+
+// New returns the page.
+func New(c Config) *Page { return &Page{c} }
+
+// Mount implements [handlers.Face].
+func (h *Page) Mount(r chi.Router) {
+	r = r.With(handlers.Measured, h.Limits.OneOfFew)
+	r.Get(Route, h.show)
+	r.Post(Route, h.open)
+}
+
+// show answers GET.
+func (h *Page) show(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w)
+	page, err := h.Links.Look(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		h.refuse(w, r, page, err)
+		return
+	}
+	if wantsJSON(r) {
+		writeJSON(w, http.StatusOK, stateOf(page))
+		return
+	}
+	h.render(w, r, http.StatusOK, view{Page: page, Kind: kindOf(page)})
+}
+
+// open answers POST.
+func (h *Page) open(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w)
+	opened, err := h.Links.Open(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		page := opened.Page
+		if notReady := new(guest.NotReadyError); errors.As(err, &notReady) {
+			page = notReady.Page
+		}
+		h.refuse(w, r, page, err)
+		return
+	}
+	if wantsJSON(r) {
+		writeJSON(w, http.StatusOK, Key{InstantKeyURL: opened.InstantKeyURL, ExpiresAt: instant(opened.ExpiresAt)})
+		return
+	}
+	h.render(w, r, http.StatusOK, view{Page: opened.Page, Kind: kindOpened, URL: opened.InstantKeyURL, Expires: opened.ExpiresAt})
+}
+
+// Key is what a program gets for POST.
+type Key struct {
+	InstantKeyURL string `json:"instant_key_url"`
+	ExpiresAt     string `json:"expires_at"`
+}
+
+// State is what a program gets for GET.
+type State struct {
+	Ready     bool    `json:"ready"`
+	Reason    *string `json:"reason"` // null while it is ready
+	Property  *string `json:"property"`
+	CheckIn   *string `json:"check_in"`
+	CheckOut  *string `json:"check_out"`
+	ReadyFrom *string `json:"ready_from"` // null where that is not known
+}
+
+func stateOf(p guest.Page) State {
+	s := State{Ready: p.Why == guest.Ready, CheckIn: instantOrNull(p.CheckIn), CheckOut: instantOrNull(p.CheckOut), ReadyFrom: instantOrNull(p.ReadyFrom)}
+	if p.Property != "" {
+		s.Property = &p.Property
+	}
+	if why := string(p.Why); why != "" {
+		s.Reason = &why
+	}
+	return s
+}
+
+// refusal is an error as it is answered.
+type refusal struct {
+	status int
+	kind   kind
+	detail string
+	after  time.Duration
+}
+
+func (h *Page) refusalOf(err error, page guest.Page) refusal {
+	limit, notReady := new(guest.LimitError), new(guest.NotReadyError)
+	switch {
+	case errors.Is(err, guest.ErrUnknown):
+		return refusal{http.StatusNotFound, kindUnknown, "there is no such link: is it complete?", 0}
+	case errors.Is(err, guest.ErrGone):
+		return refusal{http.StatusGone, kindGone, "the stay is over or cancelled, or the link was replaced by another one", 0}
+	case errors.As(err, &notReady):
+		detail := "the key is not ready: " + string(page.Why)
+		return refusal{http.StatusConflict, kindOf(page), detail, 0}
+	case errors.As(err, &limit):
+		return refusal{http.StatusTooManyRequests, kindLimit, "the link was used too often within an hour", limit.After}
+	case errors.Is(err, guest.ErrBusy), errors.Is(err, guest.ErrUnavailable):
+		return refusal{http.StatusServiceUnavailable, kindUnavailable, "the key can't be handed out right now: try again in a moment", guest.RetryAfter}
+	default:
+		h.Log.Error("a guest's link could not be looked at", "error", err)
+		return refusal{http.StatusServiceUnavailable, kindUnavailable, "the key can't be handed out right now: try again in a moment", guest.RetryAfter}
+	}
+}
+
+func (h *Page) refuse(w http.ResponseWriter, r *http.Request, page guest.Page, err error) {
+	no := h.refusalOf(err, page)
+	if wantsJSON(r) {
+		handlers.NewProblem(no.status, no.detail).After(no.after).Write(w)
+		return
+	}
+	if no.after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(no.after.Seconds()))))
+	}
+	h.render(w, r, no.status, view{Page: page, Kind: no.kind, After: no.after})
+}
+
+// wantsJSON tells whether a program asks. A browser always takes HTML.
+func wantsJSON(r *http.Request) bool {
+	accept := strings.ToLower(strings.Join(r.Header.Values("Accept"), ","))
+	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the guest may be gone
+}
+
+// instant writes a time as everywhere in the interface: RFC 3339, UTC, milliseconds.
+func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func instantOrNull(t *time.Time) *string {
+	if t == nil {
+		return nil
+	}
+	s := instant(*t)
+	return &s
+}
+
+// setHeaders keeps the page and its address to the guest.
+func setHeaders(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Robots-Tag", "noindex, nofollow, noarchive")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	h.Add("Vary", "Accept, Accept-Language")
+}

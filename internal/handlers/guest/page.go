@@ -1,0 +1,221 @@
+package guest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"html/template"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/guest"
+)
+
+// kind is what the page is about.
+type kind int
+
+// The kinds.
+const (
+	kindReady kind = iota + 1
+	kindOpened
+	kindPreparing
+	kindTooEarly
+	kindNoRoom
+	kindHeld
+	kindAsk
+	kindGone
+	kindUnknown
+	kindLimit
+	kindUnavailable
+)
+
+// kindOf is what is shown of a stay that the link is good for.
+func kindOf(p guest.Page) kind {
+	switch p.Why {
+	case guest.Ready:
+		return kindReady
+	case guest.Preparing:
+		return kindPreparing
+	case guest.TooEarly:
+		if p.ReadyFrom != nil {
+			return kindTooEarly
+		}
+		return kindPreparing
+	case guest.NoRoom:
+		return kindNoRoom
+	case guest.Held:
+		return kindHeld
+	default:
+		return kindAsk
+	}
+}
+
+// view is what the page shows.
+type view struct {
+	Page    guest.Page
+	Kind    kind
+	URL     string // the instant key's
+	Expires time.Time
+	After   time.Duration
+}
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+
+// shown is the view in the guest's words.
+type shown struct {
+	Lang    string
+	Words   *words
+	Title   string // of the window: the property, never the guest
+	Heading string
+	Lead    string
+	Style   template.CSS
+
+	Property, Operator, Address, Contact string
+	Logo                                 template.URL
+	CheckIn, CheckOut                    *moment
+	Zone                                 string
+
+	Button  string // of the form, "" for none
+	Tap     template.URL
+	TapText string
+	Hint    string
+}
+
+// moment is a time as a guest reads it, and as machines do.
+type moment struct{ Text, Machine string }
+
+func (h *Page) render(w http.ResponseWriter, r *http.Request, status int, v view) {
+	lang, in := languageOf(r)
+	s := in.show(v, h.Now())
+	s.Lang, s.Words = lang, in
+	s.Style = template.CSS(pageCSS + brand(v.Page.Operator.Color)) // #nosec G203 -- our own, and a colour that the configuration has checked
+	sum := sha256.Sum256([]byte(s.Style))
+	var b bytes.Buffer
+	if err := pageTemplate.Execute(&b, s); err != nil {
+		h.Log.Error("a guest's page could not be rendered", "error", err)
+		http.Error(w, in.UnavailableLead, http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", lang)
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+
+		"'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the guest may be gone
+}
+
+// show puts a view into words.
+func (in *words) show(v view, now time.Time) shown {
+	p := v.Page
+	s := shown{
+		Property: p.Property, Operator: p.Operator.Name, Address: p.Address, Contact: p.Operator.Contact,
+		Logo: template.URL(p.Operator.Logo), // #nosec G203 -- a data: URL that the configuration has made
+	}
+	if p.CheckIn != nil {
+		s.Zone = in.sprintf(in.LocalTime, zoneName(p.CheckIn.Location()))
+		s.CheckIn = &moment{in.date(*p.CheckIn), p.CheckIn.Format(time.RFC3339)}
+	}
+	if p.CheckOut != nil {
+		s.CheckOut = &moment{in.date(*p.CheckOut), p.CheckOut.Format(time.RFC3339)}
+	}
+	switch v.Kind {
+	case kindReady:
+		s.Heading, s.Lead, s.Button, s.Hint = in.ReadyHeading, in.opens(p, now), in.ReadyButton, in.ReadyHint
+	case kindOpened:
+		s.Heading, s.Lead, s.Tap, s.TapText = in.OpenedHeading, in.OpenedLead, safeURL(v.URL), in.OpenedButton
+		s.Hint = in.sprintf(in.OpenedHint, in.date(v.Expires.In(locationOf(p))))
+	case kindPreparing:
+		s.Heading, s.Lead = in.NotReadyHeading, in.PreparingLead
+	case kindTooEarly:
+		s.Heading, s.Lead = in.NotReadyHeading, in.sprintf(in.TooEarlyLead, in.date(*p.ReadyFrom))
+	case kindNoRoom:
+		s.Heading, s.Lead = in.NotReadyHeading, in.NoRoomLead
+	case kindHeld:
+		s.Heading, s.Lead = in.NotReadyHeading, in.HeldLead
+	case kindAsk:
+		s.Heading, s.Lead = in.NotReadyHeading, in.AskLead
+	case kindGone:
+		s.Heading, s.Lead = in.GoneHeading, in.GoneLead
+	case kindUnknown:
+		s.Heading, s.Lead = in.UnknownHeading, in.UnknownLead
+	case kindLimit:
+		s.Heading, s.Lead = in.LimitHeading, in.sprintf(in.LimitLead, strconv.Itoa(int(math.Ceil(v.After.Minutes()))))
+	default:
+		s.Heading, s.Lead, s.Button = in.UnavailableHeading, in.UnavailableLead, in.AgainButton
+	}
+	s.Title = s.Heading
+	if s.Property != "" {
+		s.Title += " – " + s.Property
+	}
+	return s
+}
+
+// opens says from when, or until when, the key opens doors.
+func (in *words) opens(p guest.Page, now time.Time) string {
+	switch {
+	case p.OpensFrom != nil && now.Before(*p.OpensFrom):
+		return in.sprintf(in.OpensFrom, in.date(*p.OpensFrom))
+	case p.OpensTo != nil:
+		return in.sprintf(in.OpensTo, in.date(*p.OpensTo))
+	default:
+		return ""
+	}
+}
+
+func locationOf(p guest.Page) *time.Location {
+	if p.CheckIn != nil {
+		return p.CheckIn.Location()
+	}
+	return time.UTC
+}
+
+// zoneName is a zone as people know it: Madrid of Europe/Madrid.
+func zoneName(l *time.Location) string {
+	name := l.String()
+	return strings.ReplaceAll(name[strings.LastIndexByte(name, '/')+1:], "_", " ")
+}
+
+// safeURL is the address of an instant key, which html/template can't know to be safe: only https is.
+func safeURL(url string) template.URL {
+	if !strings.HasPrefix(url, "https://") {
+		return ""
+	}
+	return template.URL(url) // #nosec G203 -- escaped as an attribute all the same
+}
+
+// brand sets the colour of buttons, with the text on it that can be read better.
+func brand(color string) string {
+	if len(color) != 7 {
+		return ""
+	}
+	n, err := strconv.ParseUint(color[1:], 16, 32)
+	if err != nil {
+		return ""
+	}
+	text := "#ffffff"
+	if luminance(float64(n>>16&0xff), float64(n>>8&0xff), float64(n&0xff)) > 0.179 { // where white and black are equally well read (WCAG 2.2)
+		text = "#000000"
+	}
+	return ":root{--brand:" + color + ";--on-brand:" + text + "}"
+}
+
+// luminance is the relative luminance of a colour (WCAG 2.2).
+func luminance(r, g, b float64) float64 {
+	linear := func(c float64) float64 {
+		if c /= 255; c <= 0.04045 {
+			return c / 12.92
+		}
+		return math.Pow((c+0.055)/1.055, 2.4)
+	}
+	return 0.2126*linear(r) + 0.7152*linear(g) + 0.0722*linear(b)
+}

@@ -1,0 +1,50 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// GuestLink is the link by which a stay's guest gets the key.
+type GuestLink struct {
+	URL      string  `json:"url" format:"uri" example:"https://keys.example.com/k/Rk9yIHRoZSBndWVzdCBvbmx5" doc:"For the guest alone: whoever has it gets the key."`
+	OpenedAt *string `json:"opened_at" format:"date-time" doc:"When the guest first got a key by it."`
+	Openings int     `json:"openings" doc:"How often the guest got a key by it."`
+}
+
+// AppSession is what an app with Seam's mobile SDK needs.
+type AppSession struct {
+	Token      string `json:"client_session_token" example:"seam_cst1..." doc:"For Seam's mobile SDK. Whoever has it has the key."`
+	ExpiresAt  string `json:"expires_at" format:"date-time" doc:"Ask again before: the session then lasts longer."`
+	IdentityID string `json:"user_identity_id"`
+}
+
+func (s *API) guestOperations(api huma.API) {
+	const tag = "Guests"
+	session := operation("create-app-session", http.MethodPost, reservationPath+"/app-session", tag, "Get a session for the guest's app",
+		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
+	session.Description = "For the backend of an app with Seam's mobile SDK, by a token of scope guest or write. The session shows this stay's key and no other. 409 where the key is not ready to be handed out. Asked again, the answer is the same session, which then lasts longer. It is revoked when the key goes or the guest changes. docs/guest-app.md has the whole way."
+	huma.Register(api, session, func(ctx context.Context, in *Names) (*Output[AppSession], error) {
+		got, err := s.Admin.AppSession(ctx, in.ref())
+		if err != nil {
+			return nil, s.problemOf(err)
+		}
+		return &Output[AppSession]{AppSession{Token: got.Token, ExpiresAt: stamp(got.ExpiresAt), IdentityID: got.IdentityID}}, nil
+	})
+	renew := operation("renew-guest-link", http.MethodPost, reservationPath+"/guest-link/renew", tag, "Give a reservation another link",
+		withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
+	renew.Description = "For a link that others have got hold of, by a token of scope guest or write. The old link answers 410 from then on, and the instant keys that were handed out by it are deleted. Sessions of the guest's app stay."
+	huma.Register(api, renew, func(ctx context.Context, in *ReconcileInput) (*Output[Reservation], error) {
+		var why WhyMaybe
+		if in.Body != nil {
+			why = *in.Body
+		}
+		v, err := s.Admin.RenewLink(ctx, in.ref(), why.Author, why.Reason)
+		if err != nil {
+			return nil, s.problemOf(err)
+		}
+		return &Output[Reservation]{showReservation(v)}, nil
+	})
+}
