@@ -52,7 +52,9 @@ func (s *Service) Clean(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	point.Reach(point.GuestClaimed)
+	if len(due) > 0 {
+		s.reach(point.GuestClaimed)
+	}
 	var group errgroup.Group
 	for _, lease := range due {
 		group.Go(func() error { return s.clean(ctx, lease, asked.Add(s.options.Lease)) })
@@ -134,7 +136,7 @@ func (c *cleaning) load(ctx context.Context) error {
 func (c *cleaning) takeBack(ctx context.Context) error {
 	var failure error
 	for i := range c.has {
-		if h := &c.has[i]; h.EndingAt != nil && h.DeletedAt == nil {
+		if h := &c.has[i]; h.SeamID != nil && h.EndingAt != nil && h.DeletedAt == nil {
 			if err := c.delete(ctx, h); err != nil {
 				failure = errors.Join(failure, err)
 				continue
@@ -186,7 +188,7 @@ func (c *cleaning) once(ctx context.Context, id string, call func(context.Contex
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return err
 	}
-	point.Reach(point.GuestDeleted)
+	c.reach(point.GuestDeleted)
 	c.done[id] = true
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
@@ -88,6 +89,7 @@ func (e *LimitError) Error() string {
 
 // Options of a service. Zero durations take the defaults.
 type Options struct {
+	Reached   func(point.Name)                       // called at each marked step, where a test ends a process; nil for nothing
 	PublicURL string                                 // where guests reach the public listener; "" while no source has links
 	Salt      string                                 // of identity keys, as the provisioner has it
 	LinkSalt  string                                 // of links; together with Secret it derives them
@@ -98,7 +100,6 @@ type Options struct {
 	Lease     time.Duration                          // how long a killed process delays others, default 20 s; more than a call takes
 	PollEvery time.Duration                          // how often what is due is looked for without a wake-up, default 1 s
 	Patience  time.Duration                          // how long a caller waits for another one who has the lease, default 10 s
-	Reached   func(point string)                     // for tests: called at each step
 	After     func(d time.Duration) <-chan time.Time // what waits, default time.After
 }
 
@@ -142,6 +143,14 @@ func New(s *store.Store, client *seam.Client, log *slog.Logger, options Options)
 }
 
 func (s *Service) now() time.Time { return s.options.Now().UTC() }
+
+// reach marks a step at which a process that dies leaves something half done.
+func (s *Service) reach(name point.Name) {
+	point.Reach(name)
+	if s.options.Reached != nil {
+		s.options.Reached(name)
+	}
+}
 
 // Wake has what is due looked for at once. It never blocks.
 func (s *Service) Wake() {

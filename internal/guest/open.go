@@ -96,10 +96,10 @@ func (o *opening) once(ctx context.Context) (seam.InstantKey, error) {
 	if h.SeamID != nil {
 		return o.again(ctx, h)
 	}
-	point.Reach(point.GuestMarked)
+	o.reach(point.GuestMarked)
 	key, err := o.seam.CreateInstantKey(o.guarded(o.because(ctx, "the guest opened the link"), o.until),
 		seam.CreateInstantKey{UserIdentityID: h.IdentityID, MaxUseCount: usesOfKey})
-	point.Reach(point.GuestMade)
+	o.reach(point.GuestMade)
 	if err != nil {
 		return key, o.notMade(ctx, h, err)
 	}
@@ -185,7 +185,7 @@ func (o *opening) record(ctx context.Context, h store.HandedOut, fits bool, what
 	if err != nil {
 		return err
 	}
-	point.Reach(point.GuestRecorded)
+	o.reach(point.GuestRecorded)
 	if refused != nil {
 		o.Wake()
 	}

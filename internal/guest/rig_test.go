@@ -39,6 +39,7 @@ const (
 // is moved by advance.
 type rig struct {
 	t       testing.TB
+	dsn     string
 	store   *store.Store
 	sim     *simulator.Simulator
 	client  *seam.Client
@@ -66,7 +67,13 @@ func newRig(t testing.TB, timeout time.Duration, simulated simulator.Options) *r
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
-	r := &rig{t: t, store: storetest.New(t), sim: sim, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
+	dsn := storetest.DSN(t)
+	db, err := store.Open(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	r := &rig{t: t, dsn: dsn, store: db, sim: sim, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
 	r.source = pms.Source{Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy()}
 	r.source.Policy.OwnIdentity = true
 	if r.client, err = seam.New(seam.Config{Endpoint: server.URL, APIKey: "k", Timeout: timeout, Now: r.now}); err != nil {

@@ -52,11 +52,11 @@ func (a *appSession) get(ctx context.Context) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	point.Reach(point.GuestMarked)
+	a.reach(point.GuestMarked)
 	got, err := a.seam.GetClientSession(a.guarded(a.because(ctx, "the guest's app asked for a session"), a.until), seam.GetClientSession{
 		UserIdentityID: h.IdentityID, UserIdentifierKey: a.identifierKey(h.IdentityID), ExpiresAt: seam.FormatTime(ends),
 	})
-	point.Reach(point.GuestMade)
+	a.reach(point.GuestMade)
 	if err != nil {
 		return Session{}, a.notMade(ctx, h, err)
 	}
@@ -127,7 +127,7 @@ func (a *appSession) record(ctx context.Context, h store.HandedOut, fits bool) e
 	if err != nil {
 		return err
 	}
-	point.Reach(point.GuestRecorded)
+	a.reach(point.GuestRecorded)
 	if refused != nil {
 		a.Wake()
 	}

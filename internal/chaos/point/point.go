@@ -30,8 +30,11 @@ const (
 	GuestDeleted   Name = "guest: an instant key or session deleted and not recorded"
 )
 
-// All lists them.
+// All lists those that an event passes, or the sweep.
 var All = []Name{
 	AcceptBefore, AcceptBehind, ApplyLocked, ApplyBefore, ApplyBehind, FanOutBehind, Claimed, Marked, Called, Recorded,
-	FinishBefore, FinishBehind, SweepRead, SweepFlagged, SeamEventActed, GuestMarked, GuestMade, GuestRecorded, GuestClaimed, GuestDeleted,
+	FinishBefore, FinishBehind, SweepRead, SweepFlagged, SeamEventActed,
 }
+
+// Guest lists those of what is handed to guests, which no event passes.
+var Guest = []Name{GuestMarked, GuestMade, GuestRecorded, GuestClaimed, GuestDeleted}
