@@ -1,0 +1,148 @@
+//go:build browser
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// guestLanguages are those of the page, with what the button says.
+var guestLanguages = []struct{ tag, button string }{
+	{"en", "Get my key"}, {"es", "Obtener mi llave"}, {"de", "Schlüssel abrufen"}, {"fr", "Obtenir ma clé"}, {"it", "Ottieni la chiave"}, {"pt", "Obter a minha chave"},
+}
+
+// speaks has the browser ask for pages in a language.
+func (b *browser) speaks(tag string) {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": tag}})
+		return err
+	}))
+}
+
+// guestsOf launches a service with links, and a stay whose key is ready, one that waits for its room, and one that is cancelled.
+func guestsOf(t *testing.T) (p *process, ready, waiting, gone string) {
+	t.Helper()
+	_, env := simulated(t, storetest.DSN(t))
+	p = launch(t, withGuestLinks(t, env))
+	listing := seedListing()
+	listing["name"] = "Garden suite"
+	p.post("default", "listing.created", listing)
+	for id, room := range map[string]string{"ready": "2222222-2222", "waiting": "none yet", "gone": "2222222-2222"} {
+		stay := seedReservation()
+		stay["reservation_id"], stay["listing_id"], stay["guest_email"] = id, room, id+"@example.com"
+		p.post("default", "reservation.created", stay)
+	}
+	p.until("ready", "issued")
+	p.until("waiting", "waiting")
+	p.until("gone", "issued")
+	gone = p.guestLink("gone")
+	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "gone"})
+	p.until("gone", "revoked")
+	return p, p.guestLink("ready"), p.guestLink("waiting"), gone
+}
+
+// TestPageOfGuests is a guest's way from the link to the key, in each language, light and dark, on a phone.
+func TestPageOfGuests(t *testing.T) {
+	t.Parallel()
+	p, ready, waiting, gone := guestsOf(t)
+	b := openBrowser(t, p.url)
+	b.do(chromedp.EmulateViewport(390, 844))
+	fits := func(what string) {
+		t.Helper()
+		if !ask(b, chromedp.Evaluate[bool](`document.documentElement.scrollWidth <= innerWidth`)) {
+			t.Errorf("%s is wider than the phone", what)
+		}
+	}
+	for _, l := range guestLanguages {
+		b.speaks(l.tag)
+		for _, scheme := range []string{"light", "dark"} {
+			b.scheme(scheme)
+			for _, path := range []string{ready, waiting} {
+				b.open(path)
+				b.mustBeAccessible("a guest's page in " + l.tag + ", " + scheme)
+				fits("a guest's page in " + l.tag)
+			}
+		}
+		if lang := ask(b, chromedp.Evaluate[string](`document.documentElement.lang`)); lang != l.tag {
+			t.Errorf("asked for %s, got %s", l.tag, lang)
+		}
+		b.open(ready)
+		if said := ask(b, chromedp.Text(chromedp.CSS("button"))); said != l.button {
+			t.Errorf("%s: the button says %q", l.tag, said)
+		}
+	}
+	b.speaks("en")
+	b.open(ready)
+	b.do(chromedp.Click(chromedp.CSS("button")), chromedp.WaitVisible(chromedp.CSS("a.button")))
+	b.mustBeAccessible("the page with the key")
+	fits("the page with the key")
+	if key := ask(b, chromedp.Evaluate[string](`document.querySelector("a.button").href`)); !strings.HasPrefix(key, "https://ik.seam.co/") {
+		t.Errorf("the button leads to %q", key)
+	}
+	if color := ask(b, chromedp.Evaluate[string](`getComputedStyle(document.querySelector("a.button")).backgroundColor`)); color != "rgb(10, 110, 92)" { // the style is applied, and the operator's
+		t.Errorf("the button is %s", color)
+	}
+	b.mu.Lock()
+	wrong := b.wrong
+	b.mu.Unlock()
+	b.open(gone)
+	b.mustBeAccessible("a link that is gone")
+	b.open("/k/0123456789012345678901")
+	b.mustBeAccessible("a link that there is not")
+	b.mu.Lock()
+	b.wrong = wrong // the 410 and the 404 are in the browser's log, and are meant to be
+	b.mu.Unlock()
+}
+
+// TestGuestScreenshots takes pictures of the guest's page for the docs (SCREENSHOTS names the folder), and, with SCREENSHOTS_ALL, in every language,
+// at both widths, light and dark.
+func TestGuestScreenshots(t *testing.T) {
+	folder := os.Getenv("SCREENSHOTS")
+	if folder == "" {
+		t.Skip("make screenshots")
+	}
+	p, ready, waiting, gone := guestsOf(t)
+	b := openBrowser(t, p.url)
+	take := func(name, lang string, width int64, scheme string, press bool, path string) {
+		b.speaks(lang)
+		b.scheme(scheme)
+		b.do(chromedp.EmulateViewport(width, 844))
+		b.open(path)
+		if press {
+			b.do(chromedp.Click(chromedp.CSS("button")), chromedp.WaitVisible(chromedp.CSS("a.button")))
+		}
+		picture := ask(b, chromedp.FullScreenshot(100))
+		if err := os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take("guest", "en", 390, "light", false, ready)
+	take("guest-key", "en", 390, "dark", true, ready)
+	if os.Getenv("SCREENSHOTS_ALL") == "" {
+		return
+	}
+	for _, l := range guestLanguages {
+		for _, width := range []int64{390, 1280} {
+			scheme := map[int64]string{390: "light", 1280: "dark"}[width]
+			for name, path := range map[string]string{"ready": ready, "waiting": waiting, "gone": gone} {
+				take(fmt.Sprintf("guest-%s-%s-%d-%s", name, l.tag, width, scheme), l.tag, width, scheme, false, path)
+			}
+		}
+		take("guest-key-"+l.tag, l.tag, 390, "dark", true, ready)
+	}
+	b.mu.Lock()
+	b.wrong = nil // a link that is gone is in the browser's log
+	b.mu.Unlock()
+}
