@@ -17,6 +17,7 @@ func (s *Store) GuestStays(ctx context.Context, address string, now time.Time) (
 	rows, _ := s.pool.Query(ctx, `
 		SELECT r.source, r.reservation_id, r.guest_email,
 			EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id)
+				OR EXISTS (SELECT FROM handed_out h WHERE h.source = r.source AND h.reservation_id = r.reservation_id AND h.seam_id IS NOT NULL)
 				OR (r.status = 'confirmed' AND coalesce(r.check_out > $2, true)) AS live
 		FROM reservations r WHERE staykey_fold(r.guest_email) = staykey_fold($1) ORDER BY r.source, r.reservation_id`, address, now)
 	var ref Ref
@@ -112,6 +113,8 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 		for _, statement := range []string{
 			`DELETE FROM guests g USING reservations t WHERE g.source = t.source AND g.guest_id = t.guest_id AND ` + these,
 			`UPDATE reservations t SET guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL, pruned = greatest(pruned, 1::smallint) WHERE ` + these,
+			`DELETE FROM guest_links t WHERE ` + these,
+			`UPDATE guest_stays t SET counter = counter + 1, guest_key = '', opened_at = NULL, openings = 0, recent = '{}' WHERE ` + these,
 			forgetDecisions[0] + these, forgetDecisions[1] + these, forgetReasons + these, forgetEvidence + these,
 			`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND ` + these,
 		} {

@@ -1,0 +1,232 @@
+package guest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/guest"
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/until"
+)
+
+func testAudit(action string) store.Audit {
+	return store.Audit{Author: "test", Token: "test", Via: store.AuditREST, Action: action}
+}
+
+// Whatever ends a key takes with it what was handed out of it, an instant key and an app's session.
+func TestEveryEndOfAKey(t *testing.T) {
+	t.Parallel()
+	act := func(kind intake.ActionKind) func(*rig, *booking) {
+		return func(r *rig, b *booking) {
+			err := r.applier.Act(context.Background(), b.ref(), intake.Action{Kind: kind, By: "test", Why: "test", Audit: testAudit(string(kind))})
+			if err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
+	for name, end := range map[string]func(*rig, *booking){
+		"cancelled": func(r *rig, b *booking) { r.cancel(*b) },
+		"over":      func(r *rig, b *booking) { r.advance(b.out.Sub(r.now()) + time.Minute) },
+		"cut short": func(r *rig, b *booking) {
+			r.advance(b.in.Sub(r.now()) + time.Hour)
+			b.out = r.now().Add(-time.Minute)
+			r.book(*b)
+		},
+		"another guest": func(r *rig, b *booking) {
+			b.email = "joe@example.com"
+			r.book(*b)
+		},
+		"revoked":  act(intake.ActionRevoke),
+		"reissued": act(intake.ActionReissue),
+		"removed at Seam": func(r *rig, b *booking) {
+			r.sim.Change(func(s *simulator.State) {
+				for _, u := range s.UsersNamed(b.id) {
+					delete(s.Users, u.ID)
+				}
+				clear(s.Credentials)
+			})
+			act(intake.ActionReconcile)(r, b)
+		},
+		"another access system": func(r *rig, b *booking) { r.listing("verde") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, callTimeout, simulator.Options{KeepSessionOfKey: true})
+			r.run(func(ctx context.Context) { r.guest.Run(ctx) })
+			r.listing("g1")
+			b := r.issued(r.booking("A"))
+			opened := r.mustOpen(b)
+			session, err := r.guest.AppSession(context.Background(), b.ref())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.mustShow(session.Token, b)
+			end(r, &b)
+			until.True(t, "what was handed out to be good for nothing", func() bool {
+				state := r.sim.State()
+				return state.Shown(opened.InstantKeyURL, r.now()) == nil && state.Shown(session.Token, r.now()) == nil
+			})
+			until.True(t, "the records to go", func() bool {
+				r.guest.Wake()
+				return r.rows() == 0
+			})
+		})
+	}
+}
+
+// A change of dates or doors is none: the guest's phone keeps the key.
+func TestWhatIsHandedOutOutlivesChanges(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, callTimeout, simulator.Options{})
+	r.run(func(ctx context.Context) { r.guest.Run(ctx) })
+	r.listing("g1")
+	b := r.issued(r.booking("A"))
+	opened := r.mustOpen(b)
+	b.out = b.out.Add(24 * time.Hour)
+	r.issued(b)
+	r.listing("g1", "g2")
+	r.until(b, stay.KeyIssued)
+	if again := r.mustOpen(b); again.InstantKeyURL != opened.InstantKeyURL {
+		t.Error("another instant key")
+	}
+}
+
+func TestAppSessions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, callTimeout, simulator.Options{})
+	r.listing("g1")
+	a, b := r.issued(r.booking("A")), r.issued(r.booking("B"))
+	ask := func(b booking) guest.Session {
+		t.Helper()
+		s, err := r.guest.AppSession(context.Background(), b.ref())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.mustShow(s.Token, b)
+		return s
+	}
+	first := ask(a)
+	if life := first.ExpiresAt.Sub(r.now()); life > 24*time.Hour || life < 23*time.Hour {
+		t.Errorf("a session lasts %s", life)
+	}
+	r.advance(time.Hour)
+	if again := ask(a); again.Token != first.Token || !again.ExpiresAt.After(first.ExpiresAt) {
+		t.Error("asked again, the session is another one, or lasts no longer")
+	}
+	if other := ask(b); other.Token == first.Token || other.IdentityID == first.IdentityID {
+		t.Error("two stays of one guest share a session")
+	}
+	r.advance(a.out.Sub(r.now()) - time.Hour)
+	if last := ask(a); last.ExpiresAt.After(a.out) {
+		t.Errorf("a session lasts until %s, the stay until %s", last.ExpiresAt, a.out)
+	}
+	if _, err := r.guest.AppSession(context.Background(), store.Ref{Source: "default", ReservationID: "none"}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("no such reservation: %v", err)
+	}
+	r.source.Policy.OwnIdentity = false
+	if _, err := r.guest.AppSession(context.Background(), a.ref()); !errors.Is(err, guest.ErrUnknown) {
+		t.Errorf("without an identity per stay: %v", err)
+	}
+}
+
+// A call whose answer was lost leaves nothing: what it made is found and deleted, and the guest gets another key meanwhile.
+func TestALostCreate(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []simulator.FaultKind{simulator.LostAfter, simulator.Error500After, simulator.Garbage, simulator.NoObject} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, callTimeout, simulator.Options{})
+			r.listing("g1")
+			b := r.issued(r.booking("A"))
+			r.sim.Inject(simulator.Fault{Kind: kind, Path: seam.PathInstantKeyCreate})
+			if _, err := r.open(r.link(b)); !errors.Is(err, guest.ErrUnavailable) {
+				t.Fatalf("got %v", err)
+			}
+			opened := r.mustOpen(b)
+			if n := len(r.sim.State().InstantKeys); n != 2 {
+				t.Fatalf("%d instant keys", n)
+			}
+			until.True(t, "the orphan to go", func() bool {
+				r.advance(time.Second)
+				if _, err := r.guest.Clean(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				return len(r.sim.State().InstantKeys) == 1
+			})
+			r.mustShow(opened.InstantKeyURL, b)
+			r.advance(10 * time.Minute)
+			until.True(t, "the mark to be forgotten", func() bool {
+				r.advance(time.Minute)
+				if _, err := r.guest.Clean(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				return r.rows() == 1
+			})
+		})
+	}
+}
+
+// Two taps at once, on two replicas, give one instant key.
+func TestTwoTapsAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, callTimeout, simulator.Options{Latency: 20 * time.Millisecond})
+	r.listing("g1")
+	b := r.issued(r.booking("A"))
+	link := r.link(b)
+	urls := make(chan string, 6)
+	for range cap(urls) {
+		replica := r.service()
+		go func() {
+			o, err := replica.Open(context.Background(), link)
+			if err != nil {
+				t.Error(err)
+			}
+			urls <- o.InstantKeyURL
+		}()
+	}
+	first := <-urls
+	for range cap(urls) - 1 {
+		if url := <-urls; url != first {
+			t.Errorf("%s and %s", first, url)
+		}
+	}
+	if n := len(r.sim.State().InstantKeys); n != 1 {
+		t.Errorf("%d instant keys", n)
+	}
+}
+
+// A guest is erased only once nothing is left at Seam of what was handed out; then the link is unknown.
+func TestEraseGuest(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, callTimeout, simulator.Options{})
+	r.listing("g1")
+	b := r.issued(r.booking("A"))
+	link := r.link(b)
+	r.mustOpen(b)
+	r.cancel(b)
+	r.until(b, stay.KeyRevoked)
+	erase := func() stay.Erasure {
+		t.Helper()
+		e, err := r.prov.EraseGuest(context.Background(), b.email, testAudit("erase_guest"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	if e := erase(); len(e.Live) != 1 {
+		t.Errorf("erased while an instant key is recorded: %+v", e)
+	}
+	r.mustBeClean()
+	if e := erase(); e.Reservations != 1 {
+		t.Errorf("not erased: %+v", e)
+	}
+	if _, err := r.guest.Look(context.Background(), link); !errors.Is(err, guest.ErrUnknown) {
+		t.Errorf("the link of an erased guest: %v", err)
+	}
+}
