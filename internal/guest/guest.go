@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/chaos/point"
@@ -62,7 +63,7 @@ func (e *NotReadyError) Explain() string {
 	case Preparing:
 		return "it is being created or changed (" + status + ")"
 	case Held:
-		return "a gate is closed (" + status + ")"
+		return "gates are not open: " + strings.Join(e.Page.Gates, ", ") + " (" + status + ")"
 	case Ask:
 		if e.Page.Shared {
 			return "its user identity is not this stay's alone, because the key is older than the links: reissue it"

@@ -34,9 +34,10 @@ type Page struct {
 	OpensTo   *time.Time
 	ReadyFrom *time.Time // of TooEarly
 	Why       Why
-	Shared    bool    // of Ask: the key exists, and its user identity may show the keys of other stays
-	Status    string  // of the mobile key, for programs of the operator
-	Reason    *string // of the mobile key, the same
+	Gates     []string // of Held: those that are not open
+	Shared    bool     // of Ask: the key exists, and its user identity may show the keys of other stays
+	Status    string   // of the mobile key, for programs of the operator
+	Reason    *string  // of the mobile key, the same
 }
 
 // isGone reports whether there is nothing more to be had by the link of a stay: it is cancelled, or over.
@@ -94,6 +95,7 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	p := Page{
 		Source: state.Source, Operator: source.GuestPage, Why: judge(state, s.guestKey(state.GuestEmail)), Status: state.KeyStatus, Reason: state.Reason,
 	}
+	p.Gates = state.ClosedGates
 	p.Shared = p.Why == Ask && (state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive)
 	listing := ""
 	if state.ListingID != nil {

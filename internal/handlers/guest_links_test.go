@@ -63,12 +63,12 @@ func TestAppSession(t *testing.T) {
 	}{
 		"ready":       {nil, 200, `"client_session_token":"seam_cst1x","expires_at":"2030-11-02T00:00:00.000Z","user_identity_id":"i"`},
 		"not ready":   {&guest.NotReadyError{Page: guest.Page{Why: guest.NoRoom, Status: "waiting", Reason: &reason}}, 409, "waiting / listing_unknown"},
-		"gate":        {&guest.NotReadyError{Page: guest.Page{Why: guest.Held, Status: "issued"}}, 409, "a gate is closed"},
+		"gate":        {&guest.NotReadyError{Page: guest.Page{Why: guest.Held, Status: "issued", Gates: []string{"paid"}}}, 409, "gates are not open: paid"},
 		"shared":      {&guest.NotReadyError{Page: guest.Page{Why: guest.Ask, Status: "issued", Shared: true}}, 409, "reissue it"},
 		"over":        {guest.ErrGone, 409, "over or cancelled"},
 		"no links":    {guest.ErrUnknown, 409, "guest_links"},
 		"Seam":        {guest.ErrUnavailable, 503, "try again"},
-		"no such one": {store.ErrNotFound, 404, "there is no such reservation"},
+		"no such one": {store.ErrNotFound, 404, "reservation not found"},
 		"the inside":  {errors.New("secret inside"), 503, "the database does not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
