@@ -49,7 +49,7 @@ func TestBehindABackup(t *testing.T) {
 		_, err := migrations.Up(ctx, db, func(err error) { waits <- err })
 		ended <- err
 	}()
-	for range 2 { // it gives up and comes again
+	for range 2 { // it gives up and is repeated
 		select {
 		case <-waits:
 		case err := <-ended:

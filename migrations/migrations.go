@@ -30,7 +30,7 @@ type Status struct {
 }
 
 // LockTimeout is what a connection for migrations must have as its lock_timeout. A statement that waits for a table's lock has everybody else who
-// wants the table wait behind it, the running version included; so it gives up soon and comes again. A transaction may wait for two tables.
+// wants the table wait after it, the running version included; so it gives up soon and is repeated. A transaction may wait for two tables.
 const LockTimeout = 700 * time.Millisecond
 
 // Pauses before what was given up is tried again.
@@ -43,7 +43,7 @@ const (
 // any number of replicas may start at once. db's connections should have [LockTimeout] and no statement_timeout.
 //
 // A migration that a lock is in the way of, or that Postgres ended for a deadlock, is tried again until ctx ends: a backup that reads every
-// table for an hour delays it by an hour. waiting, if not nil, is told of each such try.
+// table for an hour delays it by an hour. waiting, if not nil, is called for each such try.
 func Up(ctx context.Context, db *sql.DB, waiting func(error)) ([]string, error) {
 	provider, err := newProvider(db)
 	if err != nil {
@@ -62,7 +62,7 @@ func Up(ctx context.Context, db *sql.DB, waiting func(error)) ([]string, error) 
 		if waiting != nil {
 			waiting(err)
 		}
-		if len(applied) > before { // whoever was in the way has gone
+		if len(applied) > before { // anyone who was in the way has gone
 			pause = shortestPause
 		}
 		next := time.NewTimer(pause)

@@ -49,7 +49,7 @@ func riverUp(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	for _, v := range versions {
-		var has bool // one that was cut off goes on where it was
+		var has bool // one that was cut off continues where it was
 		if err := db.QueryRowContext(ctx, `SELECT to_regclass('river_migration') IS NOT NULL`).Scan(&has); err != nil {
 			return err
 		}

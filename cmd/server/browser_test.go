@@ -245,7 +245,7 @@ func TestPage(t *testing.T) {
 	}
 	b.mustBeAccessible("a reservation with its key")
 
-	// An action, with its confirmation, and its place in the story.
+	// An action, with its confirmation, and its place in the history.
 	b.do(chromedp.Click(chromedp.CSS(`a[href$="/hold"]`)), chromedp.WaitVisible(chromedp.CSS("#reason")))
 	b.mustBeAccessible("the confirmation of an action")
 	b.do(chromedp.SendKeys(chromedp.CSS("#reason"), "the owner asks for no changes\n"), chromedp.WaitVisible(chromedp.CSS(".verdict")))
@@ -376,7 +376,7 @@ func hotel(t *testing.T, p *process) {
 	p.until("3333122-435", "attention")
 }
 
-// many puts 100,000 reservations beside them, as if they had come.
+// many puts 100,000 reservations next to them, as if they had come.
 func many(t *testing.T, dsn string) {
 	t.Helper()
 	out, err := exec.Command("psql", dsn, "-q", "-v", "ON_ERROR_STOP=1", "-c", `

@@ -24,7 +24,7 @@ type cableMode int
 const (
 	whole  cableMode = iota
 	broken           // connections are closed as soon as they come
-	silent           // nothing goes through, and nobody is told
+	silent           // nothing goes through, silently
 )
 
 // lay lays a cable to an address.

@@ -344,10 +344,10 @@ func (c *config) setSecrets(webhook, admin string, problems *configProblems) {
 }
 
 // reload reads everything again that may change while the service runs: the config file, and the files of secrets. Secrets that
-// --dev made stay as they are.
+// --dev made stay unchanged.
 func (c config) reload() (config, error) {
 	again := c.given
-	again.TLSCert, again.TLSKey = "", "" // the certificate is reloaded by itself
+	again.TLSCert, again.TLSKey = "", "" // the certificate is reloaded on its own
 	if c.made.webhook {
 		again.WebhookSecret = c.webhookSecret
 	}

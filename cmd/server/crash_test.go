@@ -194,7 +194,7 @@ func (r *crashRig) reserve(id, listing, guest string, nights int) {
 }
 
 // load has stays change until the rig stops or the test ends; each poster has stays of its own, guests are shared. Some stays
-// stay as they are. No poster outlives the test, however it ends.
+// stay unchanged. No poster outlives the test, however it ends.
 func (r *crashRig) load(posters, stays int) {
 	for i := range 3 {
 		r.reserve(fmt.Sprintf("quiet-%d", i), "A2", fmt.Sprintf("quiet%d", i), 4)
@@ -335,7 +335,7 @@ func (r *crashRig) busy(events int64) {
 	r.until("the load to go on", func() bool { return r.events.Load() >= from+events })
 }
 
-// TestKilledAtRandom kills replicas at random calls to Seam, before or behind their effect, in turn, under load.
+// TestKilledAtRandom kills replicas at random calls to Seam, before or after their effect, in turn, under load.
 // STAYKEY_CRASH_KILLS makes it longer.
 func TestKilledAtRandom(t *testing.T) {
 	t.Parallel()
@@ -354,7 +354,7 @@ func TestKilledAtRandom(t *testing.T) {
 						return false
 					}
 					once.Do(func() {
-						drop = rand.IntN(2) == 0 // else the call goes on although its caller is dead
+						drop = rand.IntN(2) == 0 // else the call continues although its caller is dead
 						r.kill(n % replicas)
 						close(struck)
 					})

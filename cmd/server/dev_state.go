@@ -64,7 +64,7 @@ func (d devState) start(ctx context.Context, simulate bool, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	if simulate && server.Fresh() { // what is in the simulator is of a database that has gone
+	if simulate && server.Fresh() { // what is in the simulator belongs to a database that has gone
 		if err := removeFile(d.simulator()); err != nil {
 			return nil, errors.Join(err, server.Stop())
 		}

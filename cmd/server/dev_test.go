@@ -85,7 +85,7 @@ func introductionOf(c config) string {
 	return (&devMachine{seamURL: "http://127.0.0.1:8180"}).introduction(c, public, ops)
 }
 
-// The database and the simulated Seam of --dev belong together: both are as they were, or both are new.
+// The database and the simulated Seam of --dev belong together: both are unchanged, or both are new.
 func TestDevStateIsWholeOrNew(t *testing.T) {
 	t.Parallel()
 	made, err := os.MkdirTemp("", "staykey-test-")

@@ -95,7 +95,7 @@ func (d *diagnosis) clock(of string, theirs, asked time.Time) {
 	}
 }
 
-// seam asks Seam for what everything depends on, and returns the access groups that there are.
+// seam asks Seam for what everything depends on, and returns the access groups that exist.
 func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached bool) {
 	asked := time.Now()
 	workspace, err := d.service.seam.WorkspaceID(ctx)

@@ -48,7 +48,7 @@ var drills = []struct {
 	{"first starts", "Three first starts at once on an empty database, 3 times, one of each ended early", "all ready", drillFirstStarts},
 }
 
-// TestDrills runs them. They don't run beside each other: they measure.
+// TestDrills runs them. They don't run at the same time: they measure.
 func TestDrills(t *testing.T) {
 	for i, d := range drills {
 		t.Run(d.name, func(t *testing.T) {

@@ -315,7 +315,7 @@ func TestSeed(t *testing.T) {
 }
 
 // TestSeamsEvent has somebody delete an ACS user, and Seam say so: the reservation says it at once, or,
-// where the ACS user is so new that a 404 proves nothing, behind the grace.
+// where the ACS user is so new that a 404 proves nothing, after the grace.
 func TestSeamsEvent(t *testing.T) {
 	t.Parallel()
 	sim, env := simulated(t, storetest.DSN(t))

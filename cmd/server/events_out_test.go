@@ -153,7 +153,7 @@ func TestEventsOut(t *testing.T) {
 	}
 }
 
-// A subscription that is added by SIGHUP hears of the keys that there are.
+// A subscription that is added by SIGHUP hears of the keys that exist.
 func TestASubscriptionIsAddedWhileRunning(t *testing.T) {
 	t.Parallel()
 	receiver := newListener(t)

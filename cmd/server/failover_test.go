@@ -20,7 +20,7 @@ import (
 )
 
 // TestFailover kills the primary under load and promotes its synchronous standby: nothing acknowledged is lost, and the
-// service comes back by itself.
+// service comes back on its own.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	primary := startPostgres(t, t.TempDir())
@@ -55,7 +55,7 @@ func TestFailover(t *testing.T) {
 }
 
 // TestFailoverFromAFrozenPrimary stops the primary's processes (SIGSTOP) and promotes its standby. The primary is first in DATABASE_URL and still takes
-// connections, as far as the kernel can tell: the service goes to the second by itself, and nothing acknowledged is lost.
+// connections, as far as the kernel can tell: the service goes to the second on its own, and nothing acknowledged is lost.
 func TestFailoverFromAFrozenPrimary(t *testing.T) {
 	t.Parallel()
 	primary := startPostgres(t, t.TempDir())
@@ -119,7 +119,7 @@ func signalFamily(parent int, s syscall.Signal) {
 	}
 }
 
-// starved leaves the load without a database for a moment: until a sender has been told to come again.
+// starved leaves the load without a database for a moment: until a sender has been told to are repeated.
 func (r *crashRig) starved() {
 	r.until("a webhook to be refused", func() bool { return !r.deliver(r.any().url, "msg_without_a_primary", []byte(`{"type":"ping"}`), true) })
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// refusedStart runs the program, which must end by itself with one line that holds the words.
+// refusedStart runs the program, which must end on its own with one line that holds the words.
 func refusedStart(t *testing.T, env []string, words ...string) {
 	t.Helper()
 	env = append([]string{"STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_LEVEL=error", "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")}, env...)

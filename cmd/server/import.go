@@ -19,7 +19,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// import reads a file (import_file.go), sends it to a running service in pages, and says what became of it. It needs the
+// import reads a file (import_file.go), sends it to a running service in pages, and says the result of it. It needs the
 // service's URL and a token that may write, and no database.
 
 type importCommand struct {
@@ -38,7 +38,7 @@ const (
 	importNote  = 2 * time.Second // between two notes of progress
 )
 
-// imported counts what became of the rows.
+// imported counts the result of the rows.
 type imported struct{ rows, applied, superseded, waiting, known, wrong int }
 
 // Run imports a file. Rows that were imported before, from the same file, are known by their content.
@@ -178,7 +178,7 @@ func (r *importRun) tellWrong(where, why string) {
 	_, _ = fmt.Fprintf(r.out.err, "%s: %s: %s\n", r.command.File, where, why)
 }
 
-// summary says what became of the rows.
+// summary says the result of the rows.
 func (r *importRun) summary() {
 	applied, superseded := "were applied", "were outdated and changed nothing"
 	if r.command.DryRun {

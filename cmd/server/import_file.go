@@ -16,7 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// A row is wrong by itself where only it is affected: the others are imported. What puts the rest of the file in doubt (a read error,
+// A row is wrong on its own where only it is affected: the others are imported. What puts the rest of the file in doubt (a read error,
 // another encoding, an unknown column, a list that isn't closed) ends the import.
 
 // row is a row of a file.
@@ -59,7 +59,7 @@ func eachRow(file io.Reader, extension string, ignoreUnknown bool, fn func(row) 
 	return fmt.Errorf("%q must be .csv, .tsv, .json or .ndjson", extension)
 }
 
-// unknownFields refuses fields of other names: most often one is misspelt, and rows are whole, so that what is not said is removed.
+// unknownFields refuses fields of other names: most often one is misspelt, and rows are whole, so that what is not specified is removed.
 func unknownFields(fields map[string]any, ignore bool) error {
 	if ignore {
 		return nil
@@ -227,7 +227,7 @@ func separatorOf(file *bufio.Reader) rune {
 type utf8Reader struct {
 	r    *bufio.Reader
 	line int
-	err  error // that ended it: whoever looks ahead must not swallow it
+	err  error // that ended it: anyone who looks ahead must not swallow it
 }
 
 // Read implements io.Reader.

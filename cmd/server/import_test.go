@@ -9,7 +9,7 @@ import (
 	"testing/iotest"
 )
 
-// What a file may be, and what is said of it where it is none. "| " begins what is wrong with single rows.
+// What a file may be, and what is specified of it where it is none. "| " begins what is wrong with single rows.
 func TestFilesToImport(t *testing.T) {
 	t.Parallel()
 	const head = "reservation_id,listing_id,check_in,check_out\n"

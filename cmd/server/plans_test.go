@@ -26,7 +26,7 @@ const walked = `
 
 // TestNoTableIsReadWhole runs what the service does, sweeps, retention and every list by every pair of filters, on tables
 // full of what is not asked for, and has Postgres tell how much was read. Any one statement that read a table or an
-// index from beginning to end would show. Where vacuum has not come by yet, an index alone doesn't tell what is to be
+// index from beginning to end would show. Where vacuum has not come by yet, an index alone doesn't tell what must be
 // seen: plans differ then.
 func TestNoTableIsReadWhole(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,7 @@ import (
 const pollPolicies = time.Second
 
 // source finds a source, with its decided policy. One that has gone from the configuration keeps its last policy, so that its keys
-// stay as they are until somebody decides otherwise.
+// stay unchanged until somebody decides otherwise.
 func (s *service) source(name string) pms.Source {
 	source := s.sources.Load().of(name)
 	if decided, known := (*s.policies.Load())[name]; known {

@@ -187,7 +187,7 @@ func filledIn(text string, now time.Time) string {
 }
 
 // TestPresetStories plays, for every preset, a booking from its PMS's own words to the key: guests whose address comes or changes later, rooms
-// that come, go and follow one another, early check-ins, hours in odd forms, and cancels in which nothing but the id can be read.
+// that come, go and follow one another, early check-ins, hours in odd forms, and cancels in which only the id can be read.
 func TestPresetStories(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))

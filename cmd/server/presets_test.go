@@ -347,7 +347,7 @@ func TestPresets(t *testing.T) {
 			}
 		})
 	}
-	t.Cleanup(func() { // behind the parallel ones
+	t.Cleanup(func() { // after the parallel ones
 		if peaks := sim.Peaks(); peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 {
 			t.Errorf("something was made twice: %+v", peaks)
 		}

@@ -155,7 +155,7 @@ func (r *readiness) clockIsWrong() bool {
 // databaseGone reports whether Postgres was found not to answer.
 func (s *service) databaseGone() bool { return s.notReady()[store.CauseUnreachable] != "" }
 
-// ready is the answer of /readyz. Trouble at Seam is detail: webhooks must go on.
+// ready is the answer of /readyz. Trouble at Seam is detail: webhooks must continue.
 func (s *service) ready(context.Context) handlers.Readiness {
 	r := handlers.Readiness{Ready: true, Detail: map[string]string{"postgres": "ok", "migrations": "ok", "workers": "ok", "seam": "ok"}}
 	for name, source := range s.sources.Load().Sources {

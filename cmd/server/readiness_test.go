@@ -24,7 +24,7 @@ import (
 	"github.com/staykey/staykey/migrations"
 )
 
-// TestReadiness has each thing that readiness goes by tell of trouble, and no more.
+// TestReadiness has each thing that readiness goes by report trouble, and no more.
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -136,7 +136,7 @@ func (p *process) probe() (status int, text string) {
 }
 
 // TestNotReadyWhileWebhooksCantBeKept breaks the database in ways in which it still answers: the service is not ready, says why in readiness,
-// log and metrics, and is ready again by itself.
+// log and metrics, and is ready again on its own.
 func TestNotReadyWhileWebhooksCantBeKept(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -223,7 +223,7 @@ type reservationCommand struct {
 // timelineShown is how many entries of a timeline are shown, the latest ones.
 const timelineShown = 1000
 
-// story is what is told of one reservation.
+// history is what is shown of one reservation.
 type story struct {
 	Reservation rest.Reservation    `json:"reservation"`
 	Overrides   rest.Overrides      `json:"overrides"`
@@ -232,7 +232,7 @@ type story struct {
 	PlanError   string              `json:"plan_error,omitempty"`
 }
 
-// Run tells one reservation's story.
+// Run tells one reservation's history.
 func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
 	path := "/v1/reservations/" + url.PathEscape(c.Source) + "/" + url.PathEscape(c.ID)
 	var s story

@@ -136,7 +136,7 @@ func isWellKnown(secret string) bool {
 	return secret == devWebhookSecret || secret == devAdminToken
 }
 
-// refuseSharedTokens notes tokens that can't be told apart: of two with one hash, one would act with the other's name and scope.
+// refuseSharedTokens notes tokens that can't be distinguished: of two with one hash, one would act with the other's name and scope.
 func refuseSharedTokens(tokens []admin.Token, environment []string, problems *configProblems) {
 	owner := map[[sha256.Size]byte]string{}
 	for _, secret := range environment {
@@ -151,7 +151,7 @@ func refuseSharedTokens(tokens []admin.Token, environment []string, problems *co
 	}
 }
 
-// refuseTrialPassword notes the Postgres password of docker-compose.yml's trial beside a real Seam.
+// refuseTrialPassword notes the Postgres password of docker-compose.yml's trial next to a real Seam.
 func (c config) refuseTrialPassword(problems *configProblems) {
 	parsed, err := pgxpool.ParseConfig(c.DatabaseURL)
 	if err != nil || c.Simulate {

@@ -79,7 +79,7 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 	})
 	tuneCollector()
 	c.warn(log)
-	// Addresses first: whoever has a port already should be told before anything is started.
+	// Addresses first: anyone who has a port already should be told before anything is started.
 	public, err := listen("STAYKEY_LISTEN", c.Listen)
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func connect(ctx context.Context, dsn string, log *slog.Logger) (*store.Store, e
 	return db, nil
 }
 
-// migrate applies the migrations that the database lacks. It waits for locks as long as it takes; the version that runs goes on meanwhile.
+// migrate applies the migrations that the database lacks. It waits for locks as long as it takes; the version that runs continues meanwhile.
 func migrate(ctx context.Context, db *store.Store, log *slog.Logger) error {
 	sqlDB := migrationDB(db.Pool().Config().ConnConfig)
 	defer func() { _ = sqlDB.Close() }()
@@ -349,7 +349,7 @@ func (s *service) countActivity(ctx context.Context) {
 }
 
 // reloadSources reads the configuration of sources again. If anything is wrong with it, or a source in use has gone from it, the
-// present one stays. Policies are decided first and in one transaction: if that fails, nothing of the new one is in use.
+// present one stays. Policies are decided first and in one transaction: if that fails, none of the new one is in use.
 func (s *service) reloadSources(ctx context.Context) {
 	fresh, err := s.config.reload()
 	set := fresh.sourceSet

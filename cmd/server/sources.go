@@ -107,7 +107,7 @@ type sourceReader struct {
 }
 
 // read reads one entry. Of a retired source only the name and the format are used, for events that still wait: a whole entry
-// may stay as it is, with one line more.
+// may stay unchanged, with one line more.
 func (r sourceReader) read() (source pms.Source, retired bool) {
 	s := pms.Source{Name: r.text("name"), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
 	if !sourceName.MatchString(s.Name) {
@@ -289,7 +289,7 @@ func (r sourceReader) policy(p *pms.Policy) {
 	}
 }
 
-// statuses reads which statuses hold a key and which revoke it; each list that is said replaces the default one.
+// statuses reads which statuses hold a key and which revoke it; each list that is specified replaces the default one.
 func (r sourceReader) statuses(statuses pms.Statuses) {
 	m, ok := r.inner("statuses")
 	if !ok {
@@ -328,7 +328,7 @@ func (r sourceReader) statuses(statuses pms.Statuses) {
 	m.done()
 }
 
-// rateLimit reads a source's limit; a burst that is not said is two seconds' worth.
+// rateLimit reads a source's limit; a burst that is not specified is two seconds' worth.
 func (r sourceReader) rateLimit() pms.RateLimit {
 	m, ok := r.inner("rate_limit")
 	if !ok {

@@ -17,7 +17,7 @@ import (
 //	attempts at Seam end                      within stopJobs of the beginning, meanwhile
 //	appliers and the rest end                 within stopWork, and within what is left
 //
-// What is cut off is safe: an event that is not acknowledged comes again, everything else is in the database, and another replica, or the next
+// What is cut off is safe: an event that is not acknowledged is repeated, everything else is in the database, and another replica, or the next
 // start, takes it up.
 const (
 	stopWithin    = 17 * time.Second // closing the database takes up to two more

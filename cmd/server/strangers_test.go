@@ -56,7 +56,7 @@ func (h *held) close() {
 }
 
 // strangers is how many connections the test opens: enough to reach every ceiling. STAYKEY_STRANGERS=10000 is the flood that
-// docs/security.md tells of; it needs as many file descriptors.
+// docs/security.md reports; it needs as many file descriptors.
 func strangers(t *testing.T) (idle, stalled int) {
 	text := os.Getenv("STAYKEY_STRANGERS")
 	if text == "" {

@@ -21,7 +21,7 @@ func newCertificate(certFile, keyFile string) (*certificate, error) {
 	return c, c.reload()
 }
 
-// reload reads the files again. If anything is wrong with them, the certificate stays as it was.
+// reload reads the files again. If anything is wrong with them, the certificate stays unchanged.
 func (c *certificate) reload() error {
 	read, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {

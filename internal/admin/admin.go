@@ -2,7 +2,7 @@
 // are faces over it. Every method reads the actor from its context ([WithActor]), answers only about the sources that the
 // actor's token may see, and has each change written to the audit log in the transaction of the change. A method that
 // can't do what it was asked returns an [*Error], whose text is for the admin; any other error is an internal one, and
-// nothing of it is for the admin to see.
+// none of it is for the admin to see.
 package admin
 
 import (
@@ -26,7 +26,7 @@ type Intake interface {
 	PreviewReplay(context.Context, []store.Event) (intake.Preview, error)
 	// Replay has events applied again, and returns those that are.
 	Replay(ctx context.Context, events []store.Event, audit store.Audit) ([]store.Event, error)
-	// Import takes events of the canonical format into a source, or with dryRun finds out what would become of them.
+	// Import takes events of the canonical format into a source, or with dryRun finds out their results.
 	Import(ctx context.Context, source string, bodies [][]byte, dryRun bool, audit store.Audit) ([]intake.Imported, error)
 	// SetGate records what a program or a person says about a gate of a reservation.
 	SetGate(context.Context, store.Ref, intake.GateAction) (stay.Gate, error)

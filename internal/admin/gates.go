@@ -15,7 +15,7 @@ import (
 // Gate is a gate of a reservation.
 type Gate = stay.Gate
 
-// GateChange is what is said about a gate of a reservation.
+// GateChange is what is specified about a gate of a reservation.
 type GateChange struct {
 	Name     string
 	State    string // open, closed or unknown; "" of a person who takes the decision back
@@ -30,7 +30,7 @@ func (s *Service) SetGate(ctx context.Context, ref stay.Ref, c GateChange) (Gate
 	}
 	actor, person := ActorOf(ctx), plainText(c.Author)
 	if person == "" && actor.Via == ViaPage {
-		person = cmp.Or(actor.Person, actor.Name) // whoever is signed in is a person
+		person = cmp.Or(actor.Person, actor.Name) // anyone who is signed in is a person
 	}
 	gate, err := s.intake.SetGate(ctx, ref, intake.GateAction{
 		Name: c.Name, State: c.State, Evidence: plainText(c.Evidence), By: actor.Author(person), Person: person != "", Audit: actor.Audit("set_gate", person),

@@ -7,7 +7,7 @@ import (
 	"github.com/staykey/staykey/internal/intake"
 )
 
-// Imported is what became of an imported event.
+// Imported is the result of an imported event.
 type Imported = intake.Imported
 
 // Import stores events of the canonical format in a source, whatever the source's own format, or finds out what would

@@ -84,7 +84,7 @@ func (s *Service) ListingToPut(ctx context.Context, ref stay.ListingRef) (Listin
 	return ListingState{l, found, configured}, nil
 }
 
-// PutListing makes or changes a listing. body is the patch, as docs/api.md has it: absent fields stay as they are, null
+// PutListing makes or changes a listing. body is the patch, as docs/api.md has it: absent fields stay unchanged, null
 // means none.
 func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []byte) (Listing, error) {
 	if !pms.IsText(ref.Source) {
@@ -114,7 +114,7 @@ func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []by
 }
 
 // mayPutListing refuses a listing that can't exist: one of a source that neither is in the configuration nor has it already.
-// A source that was removed from the configuration keeps its listings, and whoever sees one may change it, because its keys
+// A source that was removed from the configuration keeps its listings, and anyone who sees one may change it, because its keys
 // still open doors.
 func (s *Service) mayPutListing(ctx context.Context, ref stay.ListingRef) error {
 	if !ActorOf(ctx).Sees(ref.Source) {

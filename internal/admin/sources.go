@@ -24,7 +24,7 @@ type SourceState struct {
 	WebhookPath string
 	WebhookURL  string     // what to give to the PMS; "" where PublicURL is not known. A token in the URL is not shown
 	LastEventAt *time.Time // the last authentic webhook, within 35 days
-	// LastDay is what became of webhooks within 24 hours: applied, superseded, ignored, rejected, duplicate, refused.
+	// LastDay is the result of webhooks within 24 hours: applied, superseded, ignored, rejected, duplicate, refused.
 	LastDay map[string]int
 	Secrets []SecretUse // in the order of the configuration
 

@@ -112,7 +112,7 @@ func (b *bench) pgbench(ctx context.Context, database, statement string, clients
 	if err != nil {
 		return 0, 0, fmt.Errorf("pgbench: %w: %s", err, lastLine(out))
 	}
-	found := regexp.MustCompile(`latency average = ([0-9.]+) ms[\s\S]*tps = ([0-9.]+)`).FindSubmatch(out) // with a rate, behind the time that was due
+	found := regexp.MustCompile(`latency average = ([0-9.]+) ms[\s\S]*tps = ([0-9.]+)`).FindSubmatch(out) // with a rate, after the time that was due
 	if found == nil {
 		return 0, 0, fmt.Errorf("pgbench: %s", out)
 	}
@@ -246,7 +246,7 @@ func backlog(ctx context.Context, db *pgx.Conn) (n int, err error) {
 	return n, err
 }
 
-// inBurst posts for as long as a burst lasts, goes on behind it, and waits until all is applied.
+// inBurst posts for as long as a burst lasts, continues after it, and waits until all is applied.
 func (b *bench) inBurst(ctx context.Context, r *accepted) error {
 	return b.intakeRig(ctx, b.replicas, func(db *pgx.Conn, servers []*program) (err error) {
 		b.profile(ctx, servers[0], "burst", b.burst/2)

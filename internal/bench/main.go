@@ -38,8 +38,8 @@ func main() {
 type plan struct {
 	rounds    int
 	burst     time.Duration // the load that is accepted first and applied later
-	settle    time.Duration // the load behind it until the backlog has reached its bound
-	sustained time.Duration // and behind that
+	settle    time.Duration // the load after it until the backlog has reached its bound
+	sustained time.Duration // and after that
 	compared  time.Duration // each of the things that it is compared with
 	stays     int           // that are provisioned one by one
 	drained   int           // that are provisioned from a full queue

@@ -22,7 +22,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// What waits must harm nobody: neither the webhooks of other sources (beside) nor the machine (memory).
+// What waits must harm nobody: neither the webhooks of other sources (besides) nor the machine (memory).
 
 // fetched is a fetching source whose webhooks need a document each.
 const fetched = `
@@ -86,7 +86,7 @@ func postFetched(ctx context.Context, server, source, id string) error {
 // deadEvents is how many webhooks of the PMS that doesn't answer wait.
 const deadEvents = 1000
 
-// beside measures how long a healthy source's webhooks take to be applied, alone and beside many of a PMS that doesn't answer: in the
+// besides measures how long a healthy source's webhooks take to be applied, alone and next to many of a PMS that doesn't answer: in the
 // order of receipt, with a document to fetch for each.
 func (b *bench) beside(ctx context.Context) error {
 	var alone, beside, ratios []float64
@@ -107,7 +107,7 @@ func (b *bench) beside(ctx context.Context) error {
 	}
 	ms := func(seconds float64) string { return milliseconds(time.Duration(seconds * float64(time.Second))) }
 	b.add(line{
-		what: fmt.Sprintf("webhook to applied, beside %d waiting events of a PMS that doesn't answer", deadEvents), value: "p99 " + ms(median(beside)),
+		what: fmt.Sprintf("webhook to applied, next to %d waiting events of a PMS that doesn't answer", deadEvents), value: "p99 " + ms(median(beside)),
 		p50: ms(median(beside50)), p99: ms(median(beside)), against: "the same without them (p50 " + ms(median(alone50)) + ")", base: "p99 " + ms(median(alone)),
 		ratio: fmt.Sprintf("%.2f", median(ratios)), target: "under 2",
 	})
@@ -298,7 +298,7 @@ func postLarge(ctx context.Context, server string, n int) error {
 	})
 }
 
-// filled is an event with its data, and as many small fields beside it as make it as large as it may be: reading them takes more memory than
+// filled is an event with its data, and as many small fields next to it as make it as large as it may be: reading them takes more memory than
 // one long text.
 func filled(event, data map[string]any) []byte {
 	event["data"] = data

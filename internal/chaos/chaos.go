@@ -1,5 +1,5 @@
 // Package chaos collects what the rigs that inject faults come to, so that one table shows all of them. The rigs
-// are tests, beside what they test; make chaos runs them long, make test short.
+// are tests, next to what they test; make chaos runs them long, make test short.
 package chaos
 
 import (
@@ -72,7 +72,7 @@ func Quantile(sorted []time.Duration, percent int) time.Duration {
 	return sorted[min(len(sorted)-1, len(sorted)*percent/100)].Round(10 * time.Millisecond)
 }
 
-// Size reads how large a rig is to be from the environment.
+// Size reads how large a rig must be from the environment.
 func Size(name string, otherwise int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 		return n

@@ -157,7 +157,7 @@ func TestProgramsThatWantTooMuch(t *testing.T) {
 			t.Errorf("%s: %v, want %q", program, err, want)
 		}
 	}
-	// What one document leads to is fetched behind it, and several of one kind together.
+	// What one document leads to is fetched after it, and several of one kind together.
 	f, s := pmsOf(t, `if .fetched.b then {ignore: "done"} elif .fetched.a then {fetch: {kind: "b", id: .fetched.a[0].b}} else {fetch: {kind: "a", ids: [1, 2]}} end`,
 		`"auth": "bearer", "documents": {"a": {"path": "/a/{id}"}, "b": {"path": "/b?ids={ids}"}}`, nil, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = fmt.Fprintf(w, `{"b": %q}`, r.URL.String())

@@ -50,7 +50,7 @@ func (g *gate) pass() {
 	g.failures, g.probing, g.why = 0, false, ""
 }
 
-// leave ends a request that says nothing of the PMS: it was cut off.
+// leave ends a request that says nothing about the PMS: it was cut off.
 func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// When a PMS is asked again is decided here and nowhere else, by a pure function; River only runs a job when it is told to.
+// When a PMS is asked again is decided here and nowhere else, by a pure function; River only runs a job when asked to.
 
 const (
 	// giveUpAfter is how long a PMS is asked that doesn't answer, refuses the account, or fails: what is broken is repaired by a
@@ -117,7 +117,7 @@ func scatter(wait time.Duration) time.Duration {
 	return wait/2 + rand.N(wait/2+1) // #nosec G404 -- not a secret
 }
 
-// behind is a wait that ends after the gate opens, spread so that the events of a source don't all come at once.
+// after is a wait that ends after the gate opens, spread so that the events of a source don't all come at once.
 func behind(wait time.Duration) time.Duration {
 	return wait + rand.N(min(wait, time.Minute)+time.Second) // #nosec G404 -- not a secret
 }

@@ -103,7 +103,7 @@ func TestGate(t *testing.T) {
 	}
 	step(time.Second, true)
 	step(time.Second, false) // the probe
-	step(0, true)            // nobody beside it
+	step(0, true)            // nobody besides it
 	if wait := g.shut(now, time.Second, 0, "no answer"); wait != 4*time.Second {
 		t.Errorf("held for %v the second time", wait)
 	}

@@ -155,7 +155,7 @@ func TestRetryAfterHoldsTheSource(t *testing.T) {
 	}
 }
 
-// A wrong client secret costs no event: it waits, with the server's words as the reason, and goes on when the secret is right.
+// A wrong client secret costs no event: it waits, with the server's words as the reason, and continues when the secret is right.
 func TestAWrongSecretRejectsNothing(t *testing.T) {
 	t.Parallel()
 	var right atomic.Bool
@@ -226,7 +226,7 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 }
 
-// Documents that never come cost nothing that the webhook itself has said: its cancel was applied, and the event says so.
+// Documents that never come cost nothing that the webhook itself has sent: its cancel was applied, and the event says so.
 func TestGivingUpKeepsWhatWasApplied(t *testing.T) {
 	t.Parallel()
 	const program = `if .fetched then {ignore: "done"} else

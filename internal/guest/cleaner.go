@@ -22,7 +22,7 @@ const (
 	lastBackoff  = 5 * time.Minute
 )
 
-// looks are the times behind a lost call at which it is looked for what it has left: reads may lag, and a call may take effect late.
+// looks are the times after a lost call at which it is looked for what it has left: reads may lag, and a call may take effect late.
 func (s *Service) looks() []time.Duration {
 	return []time.Duration{s.options.Grace, time.Minute, 10 * time.Minute}
 }
@@ -81,7 +81,7 @@ func (s *Service) clean(ctx context.Context, lease store.GuestLease, until time.
 
 func ignoreLost(err error) error {
 	if errors.Is(err, store.ErrLeaseLost) {
-		return nil // whoever has the lease now does it
+		return nil // anyone who has the lease now does it
 	}
 	return err
 }
@@ -117,7 +117,7 @@ func (c *cleaning) load(ctx context.Context) error {
 		for i := range has {
 			h := &has[i]
 			switch {
-			case h.SeamID == nil && h.LostAt == nil: // whoever marked it is gone: nobody else has the lease
+			case h.SeamID == nil && h.LostAt == nil: // anyone who marked it is gone: nobody else has the lease
 				lost := h.MarkedAt.Add(c.options.Lease)
 				h.LostAt = &lost
 			case h.SeamID != nil && h.EndingAt == nil && !holds(*h, state, live, guest):

@@ -14,7 +14,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A key that a gate holds back exists, and nothing of it is handed out until the gate opens.
+// A key that a gate holds back exists, and none of it is handed out until the gate opens.
 func TestAGateHoldsTheLink(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, callTimeout, simulator.Options{})

@@ -1,7 +1,7 @@
 // Package guest is the guest's side of a stay: a link of its own, and what brings its mobile key to a phone. That is an instant key of Seam's,
 // made when the guest taps the link's button, or a client session for an app with Seam's SDK.
 //
-// Whoever has one of these has the key. So each is of a user identity that only this stay has, is recorded by its id before anybody gets it, and
+// Anyone who has one of these has the key. So each is of a user identity that only this stay has, is recorded by its id before anybody gets it, and
 // is taken back when the key goes, when the guest becomes another, or when somebody asks for it:
 //
 //	Open, AppSession:  lease ─▶ judge, mark ─▶ call Seam ─▶ judge again, record ─▶ hand out     open.go, session.go
@@ -41,7 +41,7 @@ const (
 	sessionLife = 24 * time.Hour
 )
 
-// Errors that a caller acts on, beside [NotReadyError] and [LimitError].
+// Errors that a caller acts on, besides [NotReadyError] and [LimitError].
 var (
 	ErrUnknown = errors.New("there is no such link")
 	ErrGone    = errors.New("the link is no longer good: the stay is over or cancelled, or is another guest's")

@@ -133,7 +133,7 @@ func (s *Service) linkHolds(state store.GuestState, counter int32) bool {
 	return state.Counter == counter && (guest == "" || state.LinkGuest == "" || state.LinkGuest == guest)
 }
 
-// Look returns what a link's guest is told. It makes nothing, at Seam or here. [ErrUnknown], [ErrGone].
+// Look returns what a link's guest sees. It makes nothing, at Seam or here. [ErrUnknown], [ErrGone].
 func (s *Service) Look(ctx context.Context, id string) (Page, error) {
 	state, source, _, err := s.find(ctx, id)
 	if err != nil {

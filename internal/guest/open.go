@@ -108,7 +108,7 @@ func (o *opening) once(ctx context.Context) (seam.InstantKey, error) {
 	return key, o.record(ctx, h, fits, fmt.Sprintf("instant key %s was made for the guest", key.InstantKeyID))
 }
 
-// begin judges the stay once more, with its key locked, and returns the instant key to hand out again, or the mark of one that is to be made.
+// begin judges the stay once more, with its key locked, and returns the instant key to hand out again, or the mark of one that must be made.
 func (o *opening) begin(ctx context.Context) (h store.HandedOut, err error) {
 	err = o.store.WithGuestLease(ctx, o.lease, func(tx pgx.Tx, state *store.GuestState) error {
 		if state == nil {
@@ -266,7 +266,7 @@ func (o *opening) failed(err error) error {
 	return ErrUnavailable
 }
 
-// wrapped turns a lost lease into what the caller is told.
+// wrapped turns a lost lease into what the caller gets.
 func wrapped(err error) error {
 	if errors.Is(err, store.ErrLeaseLost) {
 		return errors.Join(ErrUnavailable, err)

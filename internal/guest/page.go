@@ -9,7 +9,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Why is why a key can't be handed out, as far as its guest is told.
+// Why is why a key can't be handed out, as shown to its guest.
 type Why string
 
 // The reasons.
@@ -22,7 +22,7 @@ const (
 	Ask       Why = "ask"       // somebody of the property has to help
 )
 
-// Page is what a guest is told about a stay.
+// Page is what a guest sees of a stay.
 type Page struct {
 	Source    string
 	Property  string // the listing's name, "" where it has none
@@ -90,7 +90,7 @@ func judgeKey(state store.GuestState, guest string) Why {
 	return Ready
 }
 
-// page is what a stay's guest is told.
+// page is what a stay's guest sees.
 func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	p := Page{
 		Source: state.Source, Operator: source.GuestPage, Why: judge(state, s.guestKey(state.GuestEmail)), Status: state.KeyStatus, Reason: state.Reason,

@@ -120,7 +120,7 @@ func TestReasonsOfActions(t *testing.T) {
 	}
 }
 
-// A token limited to some sources learns nothing of the others' access systems and keys, on the page as in REST.
+// A token limited to some sources learns none of the others' access systems and keys, on the page as in REST.
 func TestTroublesOfScopedTokens(t *testing.T) {
 	t.Parallel()
 	a := two(t)

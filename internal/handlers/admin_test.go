@@ -215,7 +215,7 @@ func TestReplayByFilter(t *testing.T) {
 		t.Error("the dry run has changed something")
 	}
 
-	// An admin's word on the listing is not the PMS's; what the PMS said last about the reservation has been overtaken by a row that
+	// An admin's word on the listing is not the PMS's; what the PMS sent last about the reservation has been overtaken by a row that
 	// was lost: the dry run shows how it would come back.
 	if err := a.store.InTx(t.Context(), func(tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(), `UPDATE reservations SET listing_id = 'lost', guest_email = NULL WHERE source = 'default'`)

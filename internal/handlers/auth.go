@@ -81,7 +81,7 @@ func (a *Auth) Bearer(next http.Handler) http.Handler {
 	})
 }
 
-// Judge finds the token that a request shows. An address that has shown many wrong ones is told to wait, and nothing it shows is
+// Judge finds the token that a request shows. An address that has shown many wrong ones must wait, and nothing it shows is
 // looked at meanwhile, so that it learns one answer a second at most; but a token that was right from there before stays so.
 func (a *Auth) Judge(r *http.Request, secret string) (admin.Token, *Problem) {
 	if secret == "" {

@@ -41,7 +41,7 @@ func (a *app) withPreset(name string) {
 	a.sources[name] = pms.Source{Name: name, Format: format, Verifier: v, Statuses: pms.DefaultStatuses(), Policy: policy}
 }
 
-// TestBodiesOfPMSs: what the HTTP library of a PMS does to a body by itself never costs an event.
+// TestBodiesOfPMSs: what the HTTP library of a PMS does to a body on its own never costs an event.
 func TestBodiesOfPMSs(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -63,7 +63,7 @@ func TestForeignFormats(t *testing.T) {
 	for name, c := range map[string]struct {
 		method, path, contentType, body string
 		status                          int
-		want                            string // what becomes of it
+		want                            string // what happens to it
 		id                              string
 	}{
 		"json":                       {http.MethodPost, path, "application/json", `{"id": 1, "kind": "made"}`, 202, "applied", "1"},

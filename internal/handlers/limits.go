@@ -44,7 +44,7 @@ var largeEvicted = prometheus.NewCounter(prometheus.CounterOpts{
 type Limits struct {
 	large *fair.Ceiling
 	rest  *semaphore.Weighted
-	from  func(*http.Request) netip.Addr // whom a request comes from, behind proxies that are trusted
+	from  func(*http.Request) netip.Addr // whom a request comes from, seen through trusted proxies
 
 	mu      sync.Mutex
 	sources map[string]sourceLimit

@@ -61,7 +61,7 @@ func TestUpdatesEndWithTheSession(t *testing.T) {
 	}
 }
 
-// What has changed is told by source.
+// What has changed is reported by source.
 func TestChangedSince(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

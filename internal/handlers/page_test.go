@@ -170,7 +170,7 @@ func TestCookieOfTLSIsOfThisHost(t *testing.T) {
 	if name != "__Host-staykey_session" || !strings.Contains(attributes, "Secure") || !strings.Contains(attributes, "Path=/") || strings.Contains(attributes, "Domain") {
 		t.Errorf("the cookie is %s", set)
 	}
-	v.client.Jar = nil // which would add the cookie by itself
+	v.client.Jar = nil // which would add the cookie on its own
 	if page := v.request("GET", "/events", nil, tls(name+"="+value)); page.status != http.StatusOK {
 		t.Errorf("with the cookie: %d", page.status)
 	}

@@ -177,7 +177,7 @@ func TestHintsOfPMSs(t *testing.T) {
 	}
 }
 
-// The items of an event are judged one by one, and what is rejected is told.
+// The items of an event are judged one by one, and what is rejected is reported.
 func TestOneBadItemOfAPMS(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -293,7 +293,7 @@ func TestWhatIsNoStayOfAPMS(t *testing.T) {
 	}
 }
 
-// What a webhook says by itself isn't kept waiting for a document: a cancel counts while the PMS can't be asked at all.
+// What a webhook says on its own isn't kept waiting for a document: a cancel counts while the PMS can't be asked at all.
 func TestACancelOfAPMSWaitsForNoDocument(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -425,7 +425,7 @@ func TestAnEventOfAPMSIsUrgent(t *testing.T) {
 // An event that is answered 422 is in the log, with what it is about: its sender may not read answers.
 func TestRefusedEventsAreLogged(t *testing.T) {
 	t.Parallel()
-	var log bytes.Buffer // each record is written at once, behind its request
+	var log bytes.Buffer // each record is written at once, after its request
 	a := newAppLogging(t, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	r := a.post(hook{id: "wrong", body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R-1","listing_id":"L","check_in":"soon","check_out":"2024-11-04"}}`})
 	r.mustBeProblem(t, 422)

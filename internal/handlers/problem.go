@@ -107,7 +107,7 @@ func Unfit(field, message string) *Problem {
 	return NewProblem(http.StatusUnprocessableEntity, "the request is invalid", pms.FieldError{Field: field, Message: message})
 }
 
-// ProblemOf turns an error into a problem. What is not for the admin to see is logged, and nothing of it is shown.
+// ProblemOf turns an error into a problem. What is not for the admin to see is logged, and none of it is shown.
 func ProblemOf(log *slog.Logger, err error) *Problem {
 	if refusal, is := admin.IsRefusal(err); is {
 		return NewProblem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).After(refusal.RetryAfter)

@@ -251,7 +251,7 @@ func TestLastDayIs24Hours(t *testing.T) {
 	}
 }
 
-// Minutes are added up to hours when they are more than a day old; nothing is lost by it, and nothing of the last day is touched.
+// Minutes are added up to hours when they are more than a day old; nothing is lost by it, and none of the last day is touched.
 func TestActivityIsAddedUp(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

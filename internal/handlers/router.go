@@ -252,7 +252,7 @@ func StorableInput(next http.Handler) http.Handler {
 	})
 }
 
-// StorableValues refuses query or form values that no text in the database can be equal to. prefix is of the fields' names.
+// StorableValues refuses query or form values that no text in the database can be equal to. prefix belongs to the fields' names.
 func StorableValues(prefix string, values url.Values) *Problem {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if slices.ContainsFunc(values[name], unstorable) {

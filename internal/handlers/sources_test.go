@@ -66,7 +66,7 @@ func TestTestEvents(t *testing.T) {
 // The log has one record a request, with its own route, also where a request makes another inside.
 func TestRoutesOfRequestsWithin(t *testing.T) {
 	t.Parallel()
-	var log bytes.Buffer // each record is written at once, behind its request
+	var log bytes.Buffer // each record is written at once, after its request
 	a := newAppLogging(t, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if r := a.call(http.MethodPost, "/v1/sources/default/test", ""); r.body["ok"] != true {
 		t.Fatal(r.rawBody)

@@ -73,7 +73,7 @@ func TestWindowBelongsToTheStay(t *testing.T) {
 	}
 }
 
-// After a lapse another window can be set, of the stay as it is then.
+// After a lapse another window can be set, of the stay unchanged then.
 func TestWindowAfterALapse(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -28,7 +28,7 @@ const (
 	// waitingRoom is how many requests may wait for their commit; at the slowest disk that is worth waiting
 	// for, the last of them is answered within a second or two.
 	waitingRoom = 1024
-	// flushTimeout bounds one commit; behind it the result is unknown, and the sender tries again.
+	// flushTimeout bounds one commit; after it the result is unknown, and the sender tries again.
 	flushTimeout = 5 * time.Second
 )
 

@@ -99,7 +99,7 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 		w.Changed = after != before || action.Kind == ActionReissue // also where there is no key to replace, but one to make
 		switch {
 		case action.Kind == ActionHold:
-			w.Interim = "" // it is as it was
+			w.Interim = "" // it is unchanged
 		case before.RevokedAt != nil && after.RevokedAt != nil:
 			w.Interim = "" // it has been revoked: what is left of it, if anything, is being removed
 		case after.RevokedAt != nil:
@@ -129,7 +129,7 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 	return fmt.Errorf("%s %s/%s: %w", action.Kind, ref.Source, ref.ReservationID, err)
 }
 
-// on returns an admin's word on a reservation behind the action.
+// on returns an admin's word on a reservation after the action.
 func (c Action) on(r store.Reservation, o store.Overrides, credential *string, now time.Time) (store.Overrides, error) {
 	if held := o.Held(); held != "" && c.Kind != ActionRelease {
 		return o, ConflictError("the reservation is held (" + held + "): release it first")

@@ -41,7 +41,7 @@ type Applier struct {
 	applied func() // something may be due for the provisioner
 	wake    chan struct{}
 
-	// Activity counts what becomes of events; nil for nobody to count. It is set before Run.
+	// Activity counts what happens to events; nil for nobody to count. It is set before Run.
 	Activity *store.Activity
 	// Traced has events traced. It is set before Run.
 	Traced bool
@@ -280,7 +280,7 @@ func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 	return nil
 }
 
-// finish tells whoever counts what became of a committed batch.
+// finish reports the results of a committed batch to the counters.
 func (b *batch) finish(ctx context.Context, a *Applier) {
 	if a.Traced {
 		b.trace(ctx, a.now())

@@ -40,7 +40,7 @@ type batch struct {
 	listed       map[store.ListingRef]bool       // listings that a change was applied to
 	told         map[store.Ref]bool              // guests that a change was applied to
 	names        map[store.Ref]bool              // what reservations of bookings may be called, see possibleNames
-	unlocked     bool                            // a room was given a name beside those
+	unlocked     bool                            // a room was given a name besides those
 	entries      []store.Entry
 }
 

@@ -67,7 +67,7 @@ func TestImportsHaveTheirTime(t *testing.T) {
 	w.want("q confirmed new", "q")
 }
 
-// A guest that a PMS tells of apart, in whatever order and batches: the reservation has the guest's last address.
+// A guest that a PMS reports apart, in whatever order and batches: the reservation has the guest's last address.
 func TestGuestsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	const (
@@ -391,7 +391,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 			if _, err := forgotten.Exec(t.Context(), lock); err != nil {
 				t.Fatal(err)
 			}
-			// Beside five events about what is locked, in several turns.
+			// Besides five events about what is locked, in several turns.
 			var held []store.Event
 			for i := range 5 {
 				held = append(held, w.put("default", update("locked", 10+i, "of locked")))
@@ -564,7 +564,7 @@ func TestFollowingPassesOverWhatIsLocked(t *testing.T) {
 	}
 }
 
-// A stay of several rooms has the listing of now, and moves at the edges by itself.
+// A stay of several rooms has the listing of now, and moves at the edges on its own.
 func TestSegments(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, asItIs)
@@ -591,7 +591,7 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// A mapping that is given no time is put back with its order kept, and tried again later; the events behind it go on. It is rejected
+// A mapping that is given no time is put back with its order kept, and tried again later; the events after it go on. It is rejected
 // only after several tries.
 func TestMappingsThatTakeTooLong(t *testing.T) {
 	t.Parallel()

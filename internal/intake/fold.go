@@ -11,7 +11,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// verdict is what became of one change.
+// verdict is the result of one change.
 type verdict int
 
 const (
@@ -90,7 +90,7 @@ func (b *batch) foldChange(m *mapped, c change) verdict {
 	return b.foldGuest(m, c)
 }
 
-// settle is what becomes of an event of whose changes this has become. It is applied if any of them is.
+// settle is what happens to an event of whose changes this has become. It is applied if any of them is.
 func (m *mapped) settle(done []verdict) (status, reason string) {
 	lost := pms.Reasons(m.says.RejectedErrors())
 	switch {
@@ -242,7 +242,7 @@ func (b *batch) foldReservation(m *mapped, c change) verdict {
 	return applied
 }
 
-// saidOf takes what a change says of its reservation into the row. Of a whole one, what is not said is none.
+// saidOf takes what a change says of its reservation into the row. Of a whole one, what is not specified is none.
 func (b *batch) saidOf(r *store.Reservation, says pms.Reservation) {
 	whole := says.Whole()
 	set := func(field **string, value *string) {
@@ -293,7 +293,7 @@ func (b *batch) changes(ref store.Ref, r store.Reservation) {
 }
 
 // foldGuest gives the reservations of a guest what a PMS says of them apart, and remembers it for those to come. It has a place in
-// the order of the guest; of what a reservation said itself, the later wins.
+// the order of the guest; of what a reservation sent itself, the later wins.
 func (b *batch) foldGuest(m *mapped, c change) verdict {
 	says := c.Guest
 	guest := store.Ref{Source: m.Source, ReservationID: says.GuestID}
@@ -357,7 +357,7 @@ func (b *batch) reservationsOf(guest store.Ref) []store.Ref {
 	return list
 }
 
-// fromGuest gives a reservation what its guest's own events have said, where the reservation says nothing of it, or said it before.
+// fromGuest gives a reservation what its guest's own events have sent, where the reservation says nothing about it, or said it before.
 func (b *batch) fromGuest(r *store.Reservation, c change) {
 	if r.GuestID == nil || c.Reservation.Status != pms.Confirmed {
 		return

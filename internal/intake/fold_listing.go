@@ -25,7 +25,7 @@ func (b *batch) foldListing(m *mapped, c change) verdict {
 	return applied
 }
 
-// saidOfListing takes what a change says of a listing into the row. Of a whole one, what is not said is none.
+// saidOfListing takes what a change says of a listing into the row. Of a whole one, what is not specified is none.
 func saidOfListing(l *store.Listing, says *pms.Listing) {
 	set := func(field **string, value *string) {
 		if !says.Partial || value != nil {
@@ -55,7 +55,7 @@ func (b *batch) keepListing(before, l store.Listing) {
 	b.listings[ref], b.listed[ref] = l, true
 }
 
-// foldMerge makes a listing part of another. What the other one lacks it has from this one, so that keys go on opening.
+// foldMerge makes a listing part of another. What the other one lacks it has from this one, so that keys continue opening.
 func (b *batch) foldMerge(m *mapped, c change) verdict {
 	from := b.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.From}]
 	if older(c.place, from.VersionAt, from.VersionSeq) {

@@ -12,7 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// mostLocked is how many locked stays of a page are passed over: behind each there is a wait.
+// mostLocked is how many locked stays of a page are passed over: after each there is a wait.
 const mostLocked = 3
 
 // followSome brings a page of stays that were completed with another policy than their source's present one up to date. It does
@@ -129,7 +129,7 @@ func (b *batch) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOt
 }
 
 // followed is a locked stay as the policy has it. A stay that has followed meanwhile, or was cancelled or moved to a listing that
-// is not locked, is left as it is: the next look finds it, if it still has to follow.
+// is not locked, is left unchanged: the next look finds it, if it still has to follow.
 func (b *batch) followed(r store.Reservation, seen store.StayOfOtherPolicy, policy namedPolicy) (store.Reservation, bool) {
 	if r.Status != pms.Confirmed || text(r.Policy) == policy.fingerprint {
 		return r, false

@@ -353,7 +353,7 @@ func TestEveryGuest(t *testing.T) {
 	})
 }
 
-// What a program can't map is kept with its reason and doesn't stop its neighbours; one that takes long has those behind
+// What a program can't map is kept with its reason and doesn't stop its neighbours; one that takes long has those after
 // it wait for the next batch and no longer.
 func TestProgramsThatFail(t *testing.T) {
 	t.Parallel()
@@ -371,7 +371,7 @@ func TestProgramsThatFail(t *testing.T) {
 	}
 }
 
-// An event whose PMS must be asked waits, visibly, while nobody has said how.
+// An event whose PMS must be asked waits, visibly, while nobody has configured how.
 func TestNeedsFetch(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, asItIs)
@@ -386,7 +386,7 @@ func TestNeedsFetch(t *testing.T) {
 	}
 }
 
-// A zone that a listing changes to moves the stays that were said in local time.
+// A zone that a listing changes to moves the stays that were specified in local time.
 func TestAListingsZoneMovesItsStays(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, asItIs)

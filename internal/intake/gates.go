@@ -84,7 +84,7 @@ func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction)
 	return gate, nil
 }
 
-// on returns what was said about the gate after the action.
+// on returns what was specified about the gate after the action.
 func (c GateAction) on(w stay.GateWords, now time.Time) stay.GateWords {
 	word := &stay.GateWord{State: c.State, By: c.By, At: now, Evidence: c.Evidence, Opened: c.State == stay.GateOpen}
 	before := &w.Program

@@ -17,13 +17,13 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Statuses of an imported event beside those of events.
+// Statuses of an imported event besides those of events.
 const (
 	ImportKnown   = "known"   // it was imported before
 	ImportInvalid = "invalid" // it is no event of the canonical format
 )
 
-// Imported is what became of an event that was imported.
+// Imported is the result of an event that was imported.
 type Imported struct {
 	EventID uuid.UUID // zero where nothing is kept
 	Status  string    // of an event, accepted while it waits to be applied; ImportKnown or ImportInvalid
@@ -97,7 +97,7 @@ func (a *Applier) importedEvent(source string, body []byte) (store.Event, []pms.
 	return e, nil, nil
 }
 
-// awaitImported looks what becomes of events, until all are settled or it takes too long.
+// awaitImported looks what happens to events, until all are settled or it takes too long.
 func (a *Applier) awaitImported(ctx context.Context, accepted []store.Accepted, rows []int, results []Imported) error {
 	var waiting []uuid.UUID
 	at := map[uuid.UUID]int{}
@@ -136,7 +136,7 @@ func (a *Applier) awaitImported(ctx context.Context, accepted []store.Accepted, 
 	return nil
 }
 
-// previewImport finds out what would become of events.
+// previewImport finds out the result of events.
 func (a *Applier) previewImport(ctx context.Context, events []store.Event, rows []int, results []Imported) error {
 	known, err := a.store.KnownKeys(ctx, events)
 	if err != nil {

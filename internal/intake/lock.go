@@ -200,7 +200,7 @@ func (b *batch) lockListings(ctx context.Context, tx pgx.Tx, refs []store.Listin
 	return nil
 }
 
-// present is the listing that a listing is by now, for whoever names one that has become part of another.
+// present is the listing that a listing is by now, for anyone who names one that has become part of another.
 func (b *batch) present(source string, id *string) *string {
 	for range mostMerges {
 		if id == nil {

@@ -24,7 +24,7 @@ const (
 
 // mapped is an event with what it says. Where it stands in the order of its reservation is decided here and nowhere else.
 type mapped struct {
-	store.Event // Status, Reason, AppliedAt and Detail are what becomes of it
+	store.Event // Status, Reason, AppliedAt and Detail are what happens to it
 
 	says     pms.Event
 	changes  []change
@@ -118,7 +118,7 @@ func mapEvent(ctx context.Context, source pms.Source, e store.Event) (*mapped, e
 	}
 	foreign.Patience = patienceOf(e.Tries)
 	m.says, err = source.Map(ctx, foreign)
-	// A PMS's clock, or one without a zone, must not put an event behind what comes later.
+	// A PMS's clock, or one without a zone, must not put an event after what comes later.
 	m.order(func(c pms.Change) time.Time { return c.OccurredAt }, e.ReceivedAt)
 	return m, err
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// What could not be read of an event is said where a person looks: at the event (its detail), at the reservation (its notes, until the
+// What could not be read of an event is shown where a person looks: at the event (its detail), at the reservation (its notes, until the
 // next event of it is applied), in the timeline, and counted by source and field.
 
 // Note is what could not be read of a reservation's last events. It never quotes a value: that may be a guest's.

@@ -11,9 +11,9 @@ import (
 // least to write it down, and its sender is waiting. Once what waits has become old, accepting goes at the pace of
 // applying, so that the backlog stays bounded and senders slow down instead of being refused.
 const (
-	// crowdedBatch is how many events of one commit tell of a crowd.
+	// crowdedBatch is how many events of one commit report a crowd.
 	crowdedBatch = 8
-	// crowdLasts is how long a crowd counts as being there behind its last commit.
+	// crowdLasts is how long a crowd counts as being there after its last commit.
 	crowdLasts = 100 * time.Millisecond
 	// restShare is how many times as long as for its last batch an applier rests while a burst is accepted.
 	restShare = 8
@@ -47,7 +47,7 @@ func (p *Pace) accepted(events int) {
 	p.crowdAt = time.Now()
 }
 
-// overtaken notes a batch of urgent events alone, which say nothing of how old the others are.
+// overtaken notes a batch of urgent events alone, which say nothing about how old the others are.
 func (p *Pace) overtaken(events int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *Pace) note(events int, lag time.Duration) {
 	}
 }
 
-// rest is how long an applier leaves the machine to a burst behind a batch that took so long: the less, the nearer
+// rest is how long an applier leaves the machine to a burst after a batch that took so long: the less, the nearer
 // the lag is to what is tolerated, so that a burst that doesn't end finds the pace that both can keep.
 func (p *Pace) rest(took time.Duration) time.Duration {
 	p.mu.Lock()
@@ -99,7 +99,7 @@ func (p *Pace) Crowded() bool {
 
 func (p *Pace) crowded() bool { return p.lag < patience && time.Since(p.crowdAt) <= crowdLasts }
 
-// hold is how long the flusher waits for the appliers before its next commit, behind one of so many events.
+// hold is how long the flusher waits for the appliers before its next commit, after one of so many events.
 func (p *Pace) hold(events int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

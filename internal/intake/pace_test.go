@@ -64,7 +64,7 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// What overtakes a backlog says nothing of how old the backlog is.
+// What overtakes a backlog says nothing about how old the backlog is.
 func TestUrgentEventsDontEndTheHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Pace

@@ -16,7 +16,7 @@ import (
 
 //
 // Names are given while the events are folded, by what the rows say at that moment: an event that is late, or repeated, or says nothing
-// of a key leaves no trace in them, whether it is applied in one batch with others or by itself.
+// of a key leaves no trace in them, whether it is applied in one batch with others or on its own.
 
 // rooms are the reservations of one booking, by which its rooms are named.
 type rooms struct {
@@ -40,7 +40,7 @@ func (b *batch) roomsOf(booking store.Ref) rooms {
 	return r
 }
 
-// isCompanion reports whether a reservation is of a further guest of a room: it is no room of its own.
+// isCompanion reports whether a reservation belongs to a further guest of a room: it is no room of its own.
 func isCompanion(ref store.Ref, all []store.Ref) bool {
 	return slices.ContainsFunc(all, func(room store.Ref) bool {
 		begin := room.ReservationID + companion

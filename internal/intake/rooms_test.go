@@ -12,7 +12,7 @@ import (
 )
 
 // The same events in the same order come to the same reservations, whichever of them are applied together. Late ones and repeated ones are
-// among them, and say nothing of what rooms that come after them are called.
+// among them, and say nothing about what rooms that come after them are called.
 func TestBatchesDontChangeNamesOfRooms(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, asItIs)
@@ -24,7 +24,7 @@ func TestBatchesDontChangeNamesOfRooms(t *testing.T) {
 			switch units := rand.Perm(4)[:1+rand.IntN(3)]; rand.IntN(8) {
 			case 0:
 				outputs = append(outputs, room(booking, "", "L", "cancelled", minute))
-			case 1: // one room alone, and nothing of the others
+			case 1: // one room alone, and none of the others
 				outputs = append(outputs, strings.Replace(room(booking, fmt.Sprint(units[0]), "L", status, minute), `"rest": true, `, "", 1))
 			case 2: // without a time of its own
 				outputs = append(outputs, withoutVersion(room(booking, fmt.Sprint(units[0]), "L", status, 0)))

@@ -17,7 +17,7 @@ import (
 	"github.com/staykey/staykey/internal/tracing"
 )
 
-// await has the documents fetched that events wait for, and tells of those that were.
+// await has the documents fetched that events wait for, and reports those that were.
 func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 	var events, jobs []store.Event
 	var wants []json.RawMessage
@@ -190,7 +190,7 @@ func (b *batch) lastOf(ref store.Ref) *uuid.UUID {
 	return nil
 }
 
-// count tells the metrics what became of the events.
+// count tells the metrics the result of the events.
 func (b *batch) count(activity *store.Activity) {
 	for _, m := range b.events {
 		if m.awaiting {

@@ -31,7 +31,7 @@ func (n namedPolicies) of(source string) namedPolicy {
 	return p
 }
 
-// complete works out the room of now, check-in and check-out from what was said. A cancel may leave out the listing that the
+// complete works out the room of now, check-in and check-out from what was specified. A cancel may leave out the listing that the
 // row names; such a one is not locked here, and nothing depends on its times.
 func (b *batch) complete(r *store.Reservation) {
 	policy := b.policies.of(r.Source)
@@ -47,7 +47,7 @@ func (b *batch) complete(r *store.Reservation) {
 	r.SegmentDue = nil
 	if present := b.present(r.Source, room); text(present) != text(r.ListingID) {
 		if _, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: text(present)}]; !locked && present != nil {
-			r.SegmentDue = &b.now // whoever locks that one as well moves the stay
+			r.SegmentDue = &b.now // anyone who locks that one as well moves the stay
 		} else {
 			r.ListingID = present
 			listing, _ = b.listingOf(r)

@@ -11,7 +11,7 @@ import (
 // errAddress says that a receiver is where none may be.
 var errAddress = errors.New("the receiver has a private, loopback, link-local or reserved address: set insecure: true on the subscription if that is what you want")
 
-// reserved are networks that are nobody's on the Internet, beside those that [netip.Addr] knows (IANA special-purpose address registries).
+// reserved are networks that are nobody's on the Internet, besides those that [netip.Addr] knows (IANA special-purpose address registries).
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),

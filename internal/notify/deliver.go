@@ -14,7 +14,7 @@ import (
 
 // This file runs the deliveries of one subscription: claim, send, record; also the test message, and the removal of old deliveries.
 
-// deliver sends what is due to one subscription, until nothing is, or a message fails: then the next round decides how to go on.
+// deliver sends what is due to one subscription, until nothing is, or a message fails: then the next round decides how to continue.
 func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state store.Subscription) {
 	atOnce, places := inFlight, n.claims
 	if state.Failures > 0 || state.LastSuccessAt == nil {
@@ -177,7 +177,7 @@ func (n *Notifier) record(ctx context.Context, places chan struct{}, c store.Cla
 	return nil
 }
 
-// Test sends a test message to a subscription at once, and stores it with what became of it. A failure is not tried again.
+// Test sends a test message to a subscription at once, and stores it with the result of it. A failure is not tried again.
 func (n *Notifier) Test(ctx context.Context, s Subscription) (store.Delivery, store.AttemptResult, error) {
 	now := n.Now()
 	d := store.Delivery{DeliveryID: uuid.New(), Subscription: s.Name, Type: TypeTest, Status: store.DeliveryDropped, CreatedAt: now, Attempts: 1, FinishedAt: &now}

@@ -40,7 +40,7 @@ func (n *Notifier) startDigests(ctx, sending context.Context, subscriptions []Su
 	}
 }
 
-// digest sends a subscription's digest if it is due. Whoever claims it has two minutes; a process that dies meanwhile has it sent again.
+// digest sends a subscription's digest if it is due. Anyone who claims it has two minutes; a process that dies meanwhile has it sent again.
 func (n *Notifier) digest(ctx, sending context.Context, s Subscription) {
 	now := n.Now()
 	next := s.Digest.next(now, s.zone())

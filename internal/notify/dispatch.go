@@ -95,7 +95,7 @@ func (c clients) post(ctx context.Context, s Subscription, p post, userAgent str
 	}
 	defer func() { _ = resp.Body.Close() }()
 	o := outcome{status: resp.StatusCode, retryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), at)}
-	// The status is the answer: what becomes of the body changes nothing.
+	// The status is the answer: what happens to the body changes nothing.
 	content, _ := io.ReadAll(io.LimitReader(resp.Body, readAtMost))
 	return o, excerpt(content), nil
 }

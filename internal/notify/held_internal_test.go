@@ -35,7 +35,7 @@ func (r *rig) wantTold(id string, want ...string) {
 	}
 }
 
-// A closed gate is told of 24 hours and 2 hours before check-in, once each, whatever is started again in between, and not after it was opened.
+// A closed gate is reported 24 hours and 2 hours before check-in, once each, whatever is started again in between, and not after it was opened.
 func TestHeldBeforeCheckIn(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)
@@ -88,7 +88,7 @@ func TestHeldBeforeCheckIn(t *testing.T) {
 	}
 }
 
-// A deadline that passes while nothing runs is told afterwards, and so is one of a stay that arrives after it. A moved stay has deadlines of its own.
+// A deadline that passes while nothing runs is reported afterwards, and so is one of a stay that arrives after it. A moved stay has deadlines of its own.
 func TestHeldAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)
@@ -116,7 +116,7 @@ func TestHeldAfterAnOutage(t *testing.T) {
 	r.wantTold("R1", TypeHeld, TypeHeld)
 }
 
-// A key that a gate holds back is not ready, and says so when the gate opens. One that a gate took away is told as revoked.
+// A key that a gate holds back is not ready, and says so when the gate opens. One that a gate took away is reported as revoked.
 func TestGatesAndReady(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)
@@ -141,7 +141,7 @@ func TestGatesAndReady(t *testing.T) {
 	r.wantTold("R1", TypeReady, TypeRevoked)
 }
 
-// People are told which gates hold which keys back, without the guest's data.
+// People learn which gates hold which keys back, without the guest's data.
 func TestHeldForPeople(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Subscription{Name: "desk", Kind: KindSlack})

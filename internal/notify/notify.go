@@ -1,4 +1,4 @@
-// Package notify tells subscriptions what becomes of mobile keys.
+// Package notify tells subscriptions what happens to mobile keys.
 //
 // It is level-triggered: a message carries the current state of a stay, not a log of what happened. Changes are numbered and ordered in the
 // database (store/changes.go); what a subscription was told of a stay is a row there (store/delivery_claims.go); state.go decides by the two what is

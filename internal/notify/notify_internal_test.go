@@ -79,7 +79,7 @@ func TestLifeOfAStay(t *testing.T) {
 	}
 }
 
-// Each change that a subscriber can see raises the sequence in its own commit, whoever makes it; what nobody can see doesn't.
+// Each change that a subscriber can see raises the sequence in its own commit, anyone who makes it; what nobody can see doesn't.
 func TestSequenceRisesWithWhatCanBeSeen(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -154,7 +154,7 @@ func TestRetriesCarryTheNewestState(t *testing.T) {
 	wantTypes(t, receiver.take())
 }
 
-// An attention whose answer was lost, and which is over before the next try: whoever heard of it hears that it is over.
+// An attention whose answer was lost, and which is over before the next try: anyone who heard of it hears that it is over.
 func TestALostAnswerIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)

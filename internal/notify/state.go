@@ -51,7 +51,7 @@ type situation struct {
 	Now    time.Time
 }
 
-// Key is what a subscriber is told of a key that is ready, as far as its change is an event.
+// Key is what a subscriber receives about a key that is ready, as far as its change is an event.
 type Key struct {
 	Listing    string   `json:"listing,omitempty"`
 	StartsAt   string   `json:"starts_at,omitempty"`
@@ -74,7 +74,7 @@ func (t Told) equal(other Told) bool {
 // heldBack is the status of a key that is issued while a gate is closed: it works, and must not be handed out.
 const heldBack = "held back"
 
-// next is one step from what is told to what is true: the event to send, and what is told by it. No type: what is told changes without an
+// next is one step from what is reported to what is true: the event to send, and what is reported by it. No type: what is reported changes without an
 // event, or, where told stays the same, there is nothing to tell.
 //
 //	told            present               event
@@ -112,7 +112,7 @@ func held(status string) bool {
 	return status == stay.KeyWaiting || status == stay.KeyAttention || status == heldBack
 }
 
-// nextKey is [next] for what becomes of the key.
+// nextKey is [next] for what happens to the key.
 func nextKey(told Told, p situation, status string) (kind string, then Told) {
 	switch status {
 	case stay.KeyAttention:
@@ -143,7 +143,7 @@ func nextKey(told Told, p situation, status string) (kind string, then Told) {
 	return "", Told{Had: told.had(), Held: told.Held}
 }
 
-// deadlines are how long before check-in it is told that a gate holds the key back.
+// deadlines are how long before check-in it is reported that a gate holds the key back.
 var deadlines = []time.Duration{24 * time.Hour, 2 * time.Hour}
 
 // deadline names the last deadline that has passed while a gate is closed; "" for none. Another check-in has deadlines of its own.
@@ -184,19 +184,19 @@ func keyOf(p store.StayState) Key {
 	return Key{Listing: deref(p.ListingID), StartsAt: instant(*p.StartsAt), EndsAt: instant(*p.EndsAt), Groups: groups, Credential: deref(p.CredentialID)}
 }
 
-// event is what is to be sent.
+// event is what must be sent.
 type event struct {
 	kind     string
 	then     Told // what the subscription knows once it is delivered
 	sequence int64
 }
 
-// steps bounds how far what is told can be from what is true: the end of an attention, one event about the key, one about a gate, and what
+// steps bounds how far what is reported can be from what is true: the end of an attention, one event about the key, one about a gate, and what
 // changes silently between them.
 const steps = 6
 
-// walk goes from what is told towards what is true, past events that the subscription doesn't want, and returns the first that it wants, or nil,
-// and what is told before it.
+// walk goes from what is reported towards what is true, past events that the subscription doesn't want, and returns the first that it wants, or nil,
+// and what is reported before it.
 func walk(told Told, p situation, wants func(kind string) bool) (*event, Told) {
 	for range steps {
 		kind, then := next(told, p)
@@ -211,7 +211,7 @@ func walk(told Told, p situation, wants func(kind string) bool) (*event, Told) {
 	return nil, told
 }
 
-// after counts the events that follow what is told: each needs a number of its own, of which the trigger key_changed leaves three.
+// after counts the events that follow what is reported: each needs a number of its own, of which the trigger key_changed leaves three.
 func after(told Told, p situation) (n int64) {
 	for range steps {
 		kind, then := next(told, p)
@@ -282,7 +282,7 @@ func (s Subscription) tell(in store.StayToTell, gates []pms.Gate, now time.Time,
 // clockSkew is how far the clocks of replicas may be apart.
 const clockSkew = time.Minute
 
-// lookedAt is the time that a stay is judged at. Whoever found that a deadline has passed may have a clock that is ahead of this one.
+// lookedAt is the time that a stay is judged at. Anyone who found that a deadline has passed may have a clock that is ahead of this one.
 func lookedAt(in store.StayToTell, now time.Time) time.Time {
 	if in.LookedTo != nil && in.LookedTo.After(now) && in.LookedTo.Before(now.Add(clockSkew)) {
 		return *in.LookedTo

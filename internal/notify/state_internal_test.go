@@ -131,7 +131,7 @@ func TestNextEvent(t *testing.T) {
 	}
 }
 
-// A key that waits for a room, or for its listing's doors, is not ready; when it is, that is told as such.
+// A key that waits for a room, or for its listing's doors, is not ready; when it is, that is reported as such.
 func TestReadyAgainAfterWaiting(t *testing.T) {
 	t.Parallel()
 	waits := present("waiting", "no_room_assigned")
@@ -202,7 +202,7 @@ func TestSubscriptionsHearOnlyWhatTheyChose(t *testing.T) {
 	}
 }
 
-// Whatever is told first, and whatever was perhaps told, the end is the same: nothing more to tell.
+// Whatever is reported first, and whatever was perhaps told, the end is the same: nothing more to tell.
 func TestTellingEnds(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)) // #nosec G404 -- a test

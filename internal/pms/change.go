@@ -83,7 +83,7 @@ type Change struct {
 	OccurredAt time.Time `json:"-"`
 }
 
-// Reservation is a reservation as its PMS says it. Nil fields of a whole one mean "none", else "not said".
+// Reservation is a reservation as its PMS says it. Nil fields of a whole one mean "none", else "not specified".
 type Reservation struct {
 	ReservationID string  `json:"reservation_id"`
 	Status        string  `json:"status"` // Confirmed, Cancelled, or "" for one that neither makes a key nor takes one away
@@ -94,12 +94,12 @@ type Reservation struct {
 	CheckIn       *Moment `json:"check_in"`
 	CheckOut      *Moment `json:"check_out"`
 
-	// Gates are the states of gates by name: open, closed or unknown. What is absent is as it was, also in a whole one.
+	// Gates are the states of gates by name: open, closed or unknown. What is absent is unchanged, also in a whole one.
 	Gates map[string]string `json:"gates,omitempty"`
 
 	// What formats other than the canonical one say besides.
 
-	Partial bool `json:"-"` // nil fields are as they were
+	Partial bool `json:"-"` // nil fields are unchanged
 	NoRoom  bool `json:"-"` // no room is assigned: ListingID nil says so
 
 	// BookingID is the PMS's id of the booking, and Unit its id of the room within the booking ("" where the PMS has none).
@@ -131,11 +131,11 @@ type Segment struct {
 	Until     *Moment `json:"until,omitempty"`
 }
 
-// Whole reports whether what is not said is none.
+// Whole reports whether what is not specified is none.
 func (r Reservation) Whole() bool { return r.Status == Confirmed && !r.Partial }
 
 // ArrivesWithin reports whether a confirmed stay begins so soon, or has begun and lasts. A local time counts as
-// one of UTC: what matters by hours is told well enough.
+// one of UTC: times of day are recognised well enough.
 func (r Reservation) ArrivesWithin(now time.Time, soon time.Duration) bool {
 	if r.Status != Confirmed || r.CheckIn == nil || r.CheckOut == nil {
 		return false
@@ -153,7 +153,7 @@ func (e Event) ArrivesWithin(now time.Time, soon time.Duration) bool {
 	return slices.ContainsFunc(e.Changes, func(c Change) bool { return c.Reservation != nil && c.Reservation.ArrivesWithin(now, soon) })
 }
 
-// Listing is a listing as its PMS says it. Nil fields of a whole one mean "none", else "not said".
+// Listing is a listing as its PMS says it. Nil fields of a whole one mean "none", else "not specified".
 type Listing struct {
 	ListingID      string   `json:"listing_id"`
 	Deleted        bool     `json:"deleted"`
@@ -166,13 +166,13 @@ type Listing struct {
 	Partial        bool     `json:"-"`
 }
 
-// Merge says that one listing has become part of another: its stays go on there.
+// Merge says that one listing has become part of another: its stays continue there.
 type Merge struct {
 	From string `json:"from"`
 	Into string `json:"into"`
 }
 
-// Guest is what a PMS says of a guest, whichever reservations are theirs. Nil fields are as they were.
+// Guest is what a PMS says of a guest, whichever reservations are theirs. Nil fields are unchanged.
 type Guest struct {
 	GuestID string  `json:"guest_id"`
 	Email   *string `json:"guest_email,omitempty"`

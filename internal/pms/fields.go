@@ -84,7 +84,7 @@ func readID(v any) (string, error) {
 	return s, CheckID(s)
 }
 
-// id reads an id without which the item means nothing, or that it may leave out; "" where it is not said.
+// id reads an id without which the item means nothing, or that it may leave out; "" where it is not specified.
 func (f fields) id(name string, required bool) string {
 	s, err := readID(f.values[name])
 	switch {

@@ -38,7 +38,7 @@ type Manifest struct {
 	About string `json:"about"`
 	// Accepts are the kinds of body: json, form, and query for a GET or POST that has none. Default json.
 	Accepts []string `json:"accepts"`
-	// ID is the path of the sender's id of an event, by which one that comes again is known; none: nothing is.
+	// ID is the path of the sender's id of an event, by which one that is repeated is known; none: nothing is.
 	ID string `json:"id"`
 	// Type is the path of an event's type, or several, joined by dots.
 	Type []string `json:"type"`
@@ -216,7 +216,7 @@ type Request struct {
 	Format  string            `json:"format,omitempty"`  // "staykey" where the source's own doesn't count, as for imports
 	Headers map[string]string `json:"headers,omitempty"` // by names in lower case
 	Query   map[string]string `json:"query,omitempty"`
-	Path    string            `json:"path,omitempty"` // behind the source's name
+	Path    string            `json:"path,omitempty"` // after the source's name
 }
 
 // Read is a request without the headers that the format's program doesn't name: a gateway's keys and whatever else travels with a webhook is
@@ -279,7 +279,7 @@ func (f *Format) Map(ctx context.Context, m Mapping) (Event, error) {
 	return e, nil
 }
 
-// body decodes what was posted. Numbers stay as they are written: ids may be longer than a float64 can tell.
+// body decodes what was posted. Numbers stay unchanged written: ids may be longer than a float64 can tell.
 func (m Mapping) body() (any, error) {
 	switch m.Request.Kind {
 	case "query":

@@ -101,7 +101,7 @@ func source(t testing.TB, format string) pms.Source {
 	return pms.Source{Name: format, Format: f, Statuses: pms.DefaultStatuses()}
 }
 
-// Every payload means what the golden file beside it says. The golden files were read line by line against
+// Every payload means what the golden file next to it says. The golden files were read line by line against
 // what the PMS documents; -update writes them again, to be read again.
 func TestPayloads(t *testing.T) {
 	t.Parallel()
@@ -214,7 +214,7 @@ func TestOutputsAreHeldToTheirForm(t *testing.T) {
 	}
 }
 
-// Omitted and null are "not said", but for a room: null says that there is none.
+// Omitted and null are "not specified", but for a room: null says that there is none.
 func TestWhatIsNotSaid(t *testing.T) {
 	t.Parallel()
 	e, err := one(t, `{reservation: .body}`, `{"reservation_id": 12345678901234567890123, "status": "no_show", "guest_email": "nobody", "guest_phone": "+1 (555) 555-0100", "guest_name": " a\u0000b ", "listing_id": null}`)

@@ -41,7 +41,7 @@ func CheckGateName(name string) error {
 	return nil
 }
 
-// gates reads the states of gates of the canonical format. Null and "" are no value: the gate stays as it is.
+// gates reads the states of gates of the canonical format. Null and "" are no value: the gate stays unchanged.
 func (o object) gates() map[string]string {
 	v, said := o.field("gates")
 	if !said || v.Kind() == 'n' || string(v) == `""` {

@@ -66,7 +66,7 @@ func readRange(from, until string, of edge) (time.Duration, bool) {
 		return 0, false
 	}
 	if firstHalf == "" && secondHalf == "p" && first < 12*time.Hour && first+12*time.Hour <= second {
-		first += 12 * time.Hour // both are of the afternoon
+		first += 12 * time.Hour // both are in the afternoon
 	}
 	if of == endOfStay {
 		return second, true
@@ -173,7 +173,7 @@ func (f fields) moment(name string, of edge) *Moment {
 	return m
 }
 
-// readMoment reads a date or a time; nil where none is said.
+// readMoment reads a date or a time; nil where none is specified.
 func readMoment(v any) (*Moment, error) {
 	switch v := v.(type) {
 	case nil:

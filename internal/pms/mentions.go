@@ -138,19 +138,19 @@ func (m Mentions) quoted(s string) bool {
 	}
 }
 
-// beginsAt reports whether an address can begin behind the text before it.
+// beginsAt reports whether an address can begin after the text before it.
 func beginsAt(before string) bool {
 	last, size := utf8.DecodeLastRuneInString(before)
 	switch {
 	case size == 0:
 		return true
-	case last == '.' || last == '\'': // the end of a sentence or a quotation mark, unless it goes on from a local part
+	case last == '.' || last == '\'': // the end of a sentence or a quotation mark, unless it continues from a local part
 		return beginsAt(before[:len(before)-size])
 	}
 	return !unicode.IsLetter(last) && !unicode.IsDigit(last) && !unicode.IsMark(last) && !strings.ContainsRune("_%+-!#$^~", last)
 }
 
-// endsAt reports whether an address can end before the text behind it.
+// endsAt reports whether an address can end before the text after it.
 func endsAt(after string) bool {
 	next, size := utf8.DecodeRuneInString(after)
 	switch {

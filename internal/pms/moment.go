@@ -21,7 +21,7 @@ var ErrNoTimeZone = errors.New("no time zone is known")
 
 var errMoment = errors.New(`must be an RFC 3339 instant such as "2026-11-01T15:00:00Z", or a local "2026-11-01" or "2026-11-01T15:00"`)
 
-// Moment is a check-in or check-out as it was said: an instant, or a local date with or without a time of day.
+// Moment is a check-in or check-out as it was specified: an instant, or a local date with or without a time of day.
 type Moment struct {
 	said    string
 	instant time.Time // zero: local
@@ -44,7 +44,7 @@ func ParseMoment(s string) (Moment, error) {
 }
 
 // ParseStoredMoment reads what [Moment.String] wrote: besides what [ParseMoment] takes, a local time with the name of its
-// zone behind it in brackets, as RFC 9557 writes it.
+// zone after it in brackets, as RFC 9557 writes it.
 func ParseStoredMoment(s string) (Moment, error) {
 	local, zone, ok := strings.Cut(s, "[")
 	if !ok {
@@ -100,16 +100,16 @@ func FormatInstant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04
 
 func plausible(t time.Time) bool { return t.Year() >= 1970 && t.Year() < 3000 }
 
-// String returns the moment as it was said.
+// String returns the moment as it was specified.
 func (m Moment) String() string { return m.said }
 
-// MarshalJSON writes the moment as it was said.
+// MarshalJSON writes the moment as it was specified.
 func (m Moment) MarshalJSON() ([]byte, error) { return json.Marshal(m.said) }
 
 // IsLocal reports whether the moment is a local one.
 func (m Moment) IsLocal() bool { return m.instant.IsZero() }
 
-// Resolve completes the moment: clock ("15:04") where only a date was said, zone where no zone was. A nil
+// Resolve completes the moment: clock ("15:04") where only a date was specified, zone where no zone was. A nil
 // zone gives [ErrNoTimeZone] for a local moment. A wall clock time that a change of clocks skips is read with
 // the offset before the change, one that it repeats is the first of the two (RFC 5545 section 3.3.5).
 func (m Moment) Resolve(zone *time.Location, clock string) (time.Time, error) {
@@ -135,7 +135,7 @@ func (m Moment) Resolve(zone *time.Location, clock string) (time.Time, error) {
 	return wallToInstant(wall, zone), nil
 }
 
-// wallToInstant does by itself what time.Date leaves open: which offset counts around a change of clocks.
+// wallToInstant does on its own what time.Date leaves open: which offset counts around a change of clocks.
 func wallToInstant(wall time.Time, zone *time.Location) time.Time {
 	offsetAt := func(t time.Time) time.Duration {
 		_, seconds := t.In(zone).Zone()

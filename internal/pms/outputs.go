@@ -14,7 +14,7 @@ import (
 //   - What takes a key away needs an id and nothing else: every other field that can't be read is dropped with a note.
 //   - What gives a key needs its id, its room and its dates. Everything else (hours, zones, names, addresses, phone numbers,
 //     versions) is dropped with a note, and the default of the listing or the source counts.
-//   - An output that still can't be read is rejected by itself. The others are applied.
+//   - An output that still can't be read is rejected on its own. The others are applied.
 
 // reading collects what the outputs of a program say.
 type reading struct {
@@ -86,7 +86,7 @@ func (r *reading) keepUnread() {
 	}
 }
 
-// output reads one output. One that can't be read is rejected by itself.
+// output reads one output. One that can't be read is rejected on its own.
 func (r *reading) output(where string, v any) {
 	r.outputs++
 	before := len(r.changes)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What presets read about gates, from what each PMS documents. A gate that a PMS says nothing about is not mentioned, so that it stays as it is.
+// What presets read about gates, from what each PMS documents. A gate that a PMS says nothing about is not mentioned, so that it stays unchanged.
 func TestPresetGates(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ preset, body, fetched, want string }{

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A program that has no time left is stopped, which is told apart from one that takes too many steps: trying again helps.
+// A program that has no time left is stopped, which is reported separately from one that takes too many steps: trying again helps.
 func TestBudgets(t *testing.T) {
 	t.Parallel()
 	cancelled, cancel := context.WithCancel(context.Background())

@@ -105,7 +105,7 @@ type Policy struct {
 	GraceBefore  time.Duration // access starts so much before check-in
 	GraceAfter   time.Duration // and ends so much after check-out
 	KeepAfter    time.Duration // the ACS user is removed so long after access ends
-	Drift        Drift         `json:",omitempty"` // what becomes of a key that somebody changed at Seam
+	Drift        Drift         `json:",omitempty"` // what happens to a key that somebody changed at Seam
 	Horizon      time.Duration `json:",omitempty"` // keys are made so long before access starts; 0: at once
 	NeedEmail    bool          `json:",omitempty"` // no key for a guest whose e-mail address isn't known
 	// OwnIdentity gives each stay a user identity of its own, also where the guest's address has one: what is handed out for one stay then
@@ -163,7 +163,7 @@ type Drift string
 // Policies for drift. The default is DriftRepair.
 const (
 	DriftRepair Drift = "repair" // it is made as it should be
-	DriftReport Drift = "report" // it stays as it is, under attention, until an admin or a later event wants it fixed
+	DriftReport Drift = "report" // it stays unchanged, under attention, until an admin or a later event wants it fixed
 )
 
 // Valid reports whether it is one of them.

@@ -28,7 +28,7 @@ const (
 // withoutMark is a text without the byte order mark that some senders write (RFC 8259 section 8.1).
 func withoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) }
 
-// lenient reads names that come twice, and lone surrogates as U+FFFD. That bytes are UTF-8 is checked beside it.
+// lenient reads names that come twice, and lone surrogates as U+FFFD. That bytes are UTF-8 is checked next to it.
 func lenient(text []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
@@ -260,7 +260,7 @@ func readListing(v jsontext.Value, eventType string, errs *[]FieldError) *Listin
 	return l
 }
 
-// ListingPatch is what an admin's PUT says of a listing: absent fields stay as they are, null means none.
+// ListingPatch is what an admin's PUT says of a listing: absent fields stay unchanged, null means none.
 type ListingPatch struct {
 	Said    map[string]bool // by field name
 	Listing Listing         // AccessGroupIDs is nil where groups were set to null

@@ -23,7 +23,7 @@ import (
 type Delivery struct {
 	Header http.Header
 	Query  url.Values
-	Path   string // behind the source's name, decoded, without its first slash
+	Path   string // after the source's name, decoded, without its first slash
 	Body   []byte
 }
 
@@ -49,7 +49,7 @@ type Verifier interface {
 type Carrier struct {
 	Header string
 	Query  string
-	Path   bool // the first part of the path behind the source's name
+	Path   bool // the first part of the path after the source's name
 }
 
 // VerifySettings say how a source's webhooks are verified, as a configuration or a format does.
@@ -194,7 +194,7 @@ func (s signed) Verify(d Delivery, _ time.Time) (Proof, error) {
 	return proof, nil
 }
 
-// Carries names the signature's header: with the body beside it, a kept signature could be sent again forever.
+// Carries names the signature's header: with the body next to it, a kept signature could be sent again forever.
 func (s signed) Carries() Carrier { return Carrier{Header: s.header} }
 
 func (s signed) Method() string { return "hmac" }
@@ -232,7 +232,7 @@ func inHeader(method, name, prefix string, secrets []string) carried {
 	}
 }
 
-// inURL looks in a parameter of the query, or, if none is named, in the first part of the path behind the source's name.
+// inURL looks in a parameter of the query, or, if none is named, in the first part of the path after the source's name.
 func inURL(parameter string, secrets []string) carried {
 	if parameter != "" {
 		return carried{
@@ -345,7 +345,7 @@ func (c Carrier) carriedBy(d Delivery) []string {
 		secret = d.Query.Get(c.Query)
 	case c.Header != "":
 		secret = strings.TrimSpace(d.Header.Get(c.Header))
-		if _, bare, found := strings.Cut(secret, " "); found { // behind Bearer or Basic
+		if _, bare, found := strings.Cut(secret, " "); found { // after Bearer or Basic
 			secret = bare
 		}
 	}

@@ -141,7 +141,7 @@ func TestRunningServerIsLeftAlone(t *testing.T) {
 	}
 }
 
-// A user without a name (docker run --user 12345) gets a cluster, or is told why not and what to do.
+// A user without a name (docker run --user 12345) gets a cluster, or an error that explains why not and what to do.
 func TestUserWithoutAName(t *testing.T) {
 	if dir := os.Getenv("STAYKEY_TEST_NAMELESS"); dir != "" {
 		s, err := Start(context.Background(), Options{Dir: filepath.Join(dir, "pg")})

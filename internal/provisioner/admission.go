@@ -12,7 +12,7 @@ import (
 // settingWorkspace pins the workspace whose objects the database records.
 const settingWorkspace = "seam_workspace_id"
 
-// admitted reports whether provisioning may go on: the key is accepted, and it is of the workspace that this
+// admitted reports whether provisioning may continue: the key is accepted, and it belongs to the workspace that this
 // database has been used with. unreachable says that Seam could not be asked, so that no attempt can get anywhere.
 func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error) {
 	p.mu.Lock()

@@ -107,7 +107,7 @@ func TestWrongNotFoundOnAWrite(t *testing.T) {
 	}
 }
 
-// A get that goes on not finding an ACS user which the list shows proves nothing, however often it is asked.
+// A get that continues not finding an ACS user which the list shows proves nothing, however often it is asked.
 func TestGetAndListContradict(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})

@@ -91,8 +91,8 @@ func (a *attempt) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 	}
 }
 
-// twiceIfGone deletes what nothing is recorded of afterwards. A 404 is success only if it comes twice: one wrong answer must not leave a
-// second key behind.
+// twiceIfGone deletes an object that has no record afterwards. A 404 is success only if it comes twice: one wrong answer must not leave a
+// second key.
 func twiceIfGone(remove func() error) error {
 	err := remove()
 	if seam.KindOf(err) == seam.NotFound {

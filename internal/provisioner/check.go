@@ -165,7 +165,7 @@ func groupIDs(groups []seam.AccessGroup) []string {
 	return ids
 }
 
-// findSurplus looks for ACS users that a lost create has left beside the recorded one.
+// findSurplus looks for ACS users that a lost create has left next to the recorded one.
 func (a *attempt) findSurplus(ctx context.Context, u *record.User) outcome {
 	ours, _, out := a.find(ctx, u)
 	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {

@@ -124,7 +124,7 @@ func (a *attempt) recordUser(ctx context.Context, d plan.Desired, i int, made se
 	return a.leavePlace(ctx, i)
 }
 
-// userRefused finds out why Seam refused an ACS user, and judges by what is there. The row is as it was before the
+// userRefused finds out why Seam refused an ACS user, and judges by what is there. The row is unchanged before the
 // try: the mark of an earlier, lost create stays.
 func (a *attempt) userRefused(ctx context.Context, d plan.Desired, i int, cause error) outcome {
 	u := &a.users[i]

@@ -32,7 +32,7 @@ type directory struct {
 
 type groupEntry struct {
 	system    string // "" while Seam doesn't tell
-	unknown   bool   // Seam has said that it doesn't have it
+	unknown   bool   // Seam reported that it doesn't have it
 	checkedAt time.Time
 	stale     bool // to be asked for again; until then it is what it was
 }

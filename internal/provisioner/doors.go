@@ -6,7 +6,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// mayOpen reports, for keys of a source, whether they may open an access group. Whoever names the group, a PMS, an import or an admin,
+// mayOpen reports, for keys of a source, whether they may open an access group. Anyone who names the group, a PMS, an import or an admin,
 // this is asked where the desired state is made.
 func (p *Provisioner) mayOpen(policy pms.Policy, source string, owners map[string]string) func(group, system string) bool {
 	return func(group, system string) bool {
@@ -19,7 +19,7 @@ func (p *Provisioner) mayOpen(policy pms.Policy, source string, owners map[strin
 }
 
 // claimGroups makes the reservation's source the owner of the listing's groups that nobody has used before. Saving a listing does so; an
-// older version, which may run beside this one, doesn't.
+// older version, which may run next to this one, doesn't.
 func (a *attempt) claimGroups(ctx context.Context) error {
 	l := a.work.Listing
 	if l == nil || l.Deleted || a.preview || !a.policy.OwnGroups {

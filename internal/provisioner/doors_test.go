@@ -32,7 +32,7 @@ func (r *rig) stayOf(source, id string) stay {
 	return s
 }
 
-// A source that names another hotel's access groups opens its own doors only, and a person is told. Who was first keeps them.
+// A source that names another hotel's access groups opens its own doors only, and a person is notified. Who was first keeps them.
 func TestSourceOpensOnlyItsDoors(t *testing.T) {
 	t.Parallel()
 	r := twoSources(t, nil)
@@ -86,7 +86,7 @@ func TestPutOpensOnlyTheSourcesDoors(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// The lists of a source decide where it has some, whoever used a group first.
+// The lists of a source decide where it has some, then the first user of a group.
 func TestListsOfASource(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -121,7 +121,7 @@ func TestListsOfASource(t *testing.T) {
 	}
 }
 
-// A guest whose place another source has taken gets her key all the same, and it is told, without telling whose stay it is.
+// A guest whose place another source has taken gets the key anyway, and this is reported without naming the other stay.
 func TestPlaceTakenByAnotherSource(t *testing.T) {
 	t.Parallel()
 	r := twoSources(t, nil)

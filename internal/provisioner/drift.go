@@ -50,7 +50,7 @@ func window(u *record.User) string {
 	return pms.FormatInstant(*u.StartsAt) + " to " + pms.FormatInstant(*u.EndsAt)
 }
 
-// judgeDrift decides what becomes of what was read. What a call of ours may have done is no drift; what somebody
+// judgeDrift decides what happens to what was read. What a call of ours may have done is no drift; what somebody
 // else did is taken over, so that the plan repairs it, or, by policy, left and reported. What Seam doesn't keep is
 // repaired a few times in a row, and then once an hour. told is false where Seam has not shown a schedule.
 func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, told bool) {
@@ -84,7 +84,7 @@ func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, told bo
 	a.note("changed at Seam, not by us: %s (%s)", what, action)
 }
 
-// leavesDrift reports whether what differs is left as it is: by policy, or because repairing it has not helped. An
+// leavesDrift reports whether what differs is left unchanged: by policy, or because repairing it has not helped. An
 // admin's reconcile always repairs.
 func (a *attempt) leavesDrift(u *record.User) bool {
 	switch {

@@ -11,7 +11,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// ErrAddress says that what is to be erased is no whole e-mail address.
+// ErrAddress says that what must be erased is no whole e-mail address.
 var ErrAddress = errors.New("must be one whole e-mail address")
 
 // EraseGuest removes what we hold of a guest, and at Seam what we made for the guest and nobody else uses. While a
@@ -50,7 +50,7 @@ func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit stor
 	if e.Identity, known, err = p.eraseIdentity(ctx, pms.GuestAddress(mentions.Address())); err != nil {
 		return e, err
 	}
-	// The audit log says which guest without naming her: whoever has the address can compute the key.
+	// The audit log says which guest without naming her: anyone who has the address can compute the key.
 	subject := p.guestKey(mentions.Address())
 	erasing.Audit.Subject, erasing.Now = &subject, p.now()
 	e.Reservations = len(over)

@@ -12,7 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A create whose answer was lost and a cancel right behind it: nothing is left.
+// A create whose answer was lost and a cancel right after it: nothing is left.
 func TestLostCreateThenCancel(t *testing.T) {
 	t.Parallel()
 	for _, email := range []string{"jane@example.com", ""} {
@@ -77,7 +77,7 @@ func TestReadsThatLag(t *testing.T) {
 	}
 }
 
-// A second ACS user that came about because reads lagged by more than the grace is removed although the stay is
+// A second ACS user that was created because reads lagged by more than the grace is removed although the stay is
 // cancelled before the look-ups that would have found it.
 func TestReadsThatLagTooLongThenCancel(t *testing.T) {
 	t.Parallel()
@@ -196,7 +196,7 @@ func TestRateLimitSpendsNoAttempt(t *testing.T) {
 	}
 }
 
-// A key that Seam does not accept pauses the provisioner, which says so once, and goes on by itself.
+// A key that Seam does not accept pauses the provisioner, which says so once, and continues on its own.
 func TestRejectedKeyPausesAndResumes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -301,7 +301,7 @@ func TestChangedGuestNeedsTheSubscription(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// A guest changes, and Salto KS refuses the new one: the old key stays, and a person is told why.
+// A guest changes, and Salto KS refuses the new one: the old key stays, and a person is notified why.
 func TestChangedGuestIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{Pending: time.Minute})
@@ -385,7 +385,7 @@ func TestKeyInTrouble(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// Salto KS doesn't remove the user of a cancelled stay: a person is told that the door may open, and it is tried again until it is
+// Salto KS doesn't remove the user of a cancelled stay: a person is notified that the door may open, and it is tried again until it is
 // done.
 func TestRemovalIsRefused(t *testing.T) {
 	t.Parallel()
@@ -414,7 +414,7 @@ func TestRemovalIsRefused(t *testing.T) {
 	}
 }
 
-// Seam is at it for hours: it is asked less and less, and a person is told.
+// Seam is at it for hours: it is asked less and less, and a person is notified.
 func TestRemovalTakesLong(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
@@ -472,7 +472,7 @@ func TestCutShortIsRevoking(t *testing.T) {
 	r.mustHold(s.id)
 }
 
-// A Seam that can't be reached from the start shows in the reservation, and webhooks go on.
+// A Seam that can't be reached from the start shows in the reservation, and webhooks continue.
 func TestUnreachableFromTheStart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})

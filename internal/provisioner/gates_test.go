@@ -90,7 +90,7 @@ func TestAGateTakesTheKey(t *testing.T) {
 	r.mustBeSound()
 }
 
-// Gates open and close while answers are lost. In the end there is one key behind an open gate and nothing behind a closed one.
+// Gates open and close while answers are lost. In the end there is one key after an open gate and nothing after a closed one.
 func TestGatesUnderFaults(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserDelete} {
@@ -125,7 +125,7 @@ func TestGatesUnderFaults(t *testing.T) {
 	}
 }
 
-// A gate that is added reaches existing stays: their keys stay, and somebody is told. One that is dropped holds nothing.
+// A gate that is added reaches existing stays: their keys stay, and somebody is notified. One that is dropped holds nothing.
 func TestGatesOfTheConfiguration(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})

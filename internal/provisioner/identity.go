@@ -191,7 +191,7 @@ func (a *attempt) forgetIdentity(ctx context.Context, c *candidate) outcome {
 	return a.saveIdentity(ctx, c.UserIdentity)
 }
 
-// isIdentityGone reports whether Seam doesn't have a row's identity any more, when it is asked for by itself.
+// isIdentityGone reports whether Seam doesn't have a row's identity any more, when it is asked for on its own.
 func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, outcome) {
 	_, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity still exists"), u.UserIdentityID)
 	switch {

@@ -40,7 +40,7 @@ func TestSecondUserAfterALongRemoval(t *testing.T) {
 	waitFor(t, "nothing to be left", func() bool { return len(r.holds(s.id)) == 0 })
 }
 
-// Seam takes a delete and keeps the ACS user, without an error: it is deleted a few times, then a person is told, and it is tried again every few
+// Seam takes a delete and keeps the ACS user, without an error: it is deleted a few times, then a person is notified, and it is tried again every few
 // minutes.
 func TestDeletesWithoutEffect(t *testing.T) {
 	t.Parallel()

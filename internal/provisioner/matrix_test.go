@@ -107,7 +107,7 @@ func reconcile(r *rig, s *stay) {
 func spoilt(change func(*simulator.State, simulator.User)) func(*rig, *stay) {
 	return func(r *rig, s *stay) {
 		issued(r, s)
-		r.advance(10 * time.Second) // what is missing behind the grace was deleted
+		r.advance(10 * time.Second) // what is missing after the grace was deleted
 		r.sim.Change(func(st *simulator.State) {
 			for _, u := range st.UsersNamed(s.id) {
 				change(st, u)
@@ -143,7 +143,7 @@ type strike struct {
 	fault simulator.Fault
 }
 
-// strikes are all ways in which a call can fail and pass by itself. The first lostStrikes lose or delay a call; the others refuse it wrongly, or
+// strikes are all ways in which a call can fail and pass on its own. The first lostStrikes lose or delay a call; the others refuse it wrongly, or
 // answer it otherwise than documented.
 var strikes, lostStrikes = func() (list []strike, lost int) {
 	for _, k := range simulator.FaultKinds {
@@ -170,7 +170,7 @@ var strikes, lostStrikes = func() (list []strike, lost int) {
 	), lost
 }()
 
-// cell is one case of the matrix: the call of the stage that is struck, and how; and how the call behind it is.
+// cell is one case of the matrix: the call of the stage that is struck, and how; and how the call after it is.
 type cell struct {
 	stage  int
 	call   int
@@ -356,7 +356,7 @@ func saysLess(faults []simulator.Fault) bool {
 	})
 }
 
-// tidy takes a stay out of the lane, so that nothing of it is ever due again.
+// tidy takes a stay out of the lane, so that none of it is ever due again.
 func (l *lane) tidy(s stay, status string) {
 	l.t.Helper()
 	if status == store.KeyIssued {
@@ -366,7 +366,7 @@ func (l *lane) tidy(s stay, status string) {
 		s.id += " before"
 		l.cancel(s)
 	}
-	l.advance(11 * time.Minute) // the look-ups behind lost creates
+	l.advance(11 * time.Minute) // the look-ups after lost creates
 	waitFor(l.t, "nothing to be left", func() bool {
 		var n int
 		if err := l.store.Pool().QueryRow(context.Background(), `SELECT count(*) FROM acs_users`).Scan(&n); err != nil {

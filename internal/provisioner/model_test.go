@@ -62,7 +62,7 @@ func theTruth(events []said) truth {
 	return t
 }
 
-// drawSaid draws the events of one story.
+// drawSaid draws the events of one history.
 func drawSaid(t *rapid.T) []said {
 	// Shrinks to few events of one reservation at a listing with one group.
 	n := rapid.IntRange(1, 14).Draw(t, "events")
@@ -117,7 +117,7 @@ func drawDeliveries(t *rapid.T, events []said) []delivery {
 	return deliveries
 }
 
-// story plays events on a rig; ids are its own, so that stories share a rig.
+// history plays events on a rig; ids are its own, so that histories share a rig.
 type story struct {
 	*rig
 	prefix string
@@ -148,7 +148,7 @@ func (s story) deliver(e said) {
 	s.sendAt("default", e.kind, s.from.Add(time.Duration(e.minute)*time.Minute), data)
 }
 
-// settle waits until nothing of the story is due, and returns how each reservation stands.
+// settle waits until none of the history is due, and returns how each reservation stands.
 func (s story) settle(ids []string) (map[string]store.View, error) {
 	views := map[string]store.View{}
 	for _, id := range ids {
@@ -228,8 +228,8 @@ func checkSome(t *testing.T, n int, property func(*rapid.T)) {
 	}
 }
 
-// TestModel plays random stories, duplicated, reordered and delayed, under faults, and compares what comes of them
-// with a model that knows nothing of the order of arrival.
+// TestModel plays random histories, duplicated, reordered and delayed, under faults, and compares what comes of them
+// with a model that ignores the order of arrival.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{})

@@ -58,7 +58,7 @@ func fails(err error) outcome {
 // leaseLost reports whether another worker has the reservation by now.
 func (o outcome) leaseLost() bool { return errors.Is(o.err, store.ErrLeaseLost) }
 
-// isRefusal reports whether Seam said no to what a call asks for, so that the same call would be refused again.
+// isRefusal reports whether Seam refused to what a call asks for, so that the same call would be refused again.
 func isRefusal(err error) bool {
 	switch seam.KindOf(err) {
 	case seam.Invalid, seam.NotFound, seam.Forbidden:

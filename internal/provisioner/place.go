@@ -151,7 +151,7 @@ func (a *attempt) notePlace(d plan.Desired, holder store.Ref) {
 		"acs_system_id", d.SystemID, "other_source", holder.Source, "other_reservation_id", holder.ReservationID)
 }
 
-// isStillThere reports whether the first of some listed ACS users is there when it is asked for by itself: lists may
+// isStillThere reports whether the first of some listed ACS users is there when it is asked for on its own: lists may
 // show for a while what has been deleted.
 func (a *attempt) isStillThere(ctx context.Context, listed []seam.ACSUser) (bool, outcome) {
 	if len(listed) == 0 {

@@ -64,7 +64,7 @@ func (r *rig) provisionedFar() int {
 	return n
 }
 
-// A guest who arrives in an hour is served before a backfill of far stays: behind those alone that were being
+// A guest who arrives in an hour is served before a backfill of far stays: after those alone that were being
 // made already.
 func TestNearArrivalOvertakesABackfill(t *testing.T) {
 	t.Parallel()
@@ -160,7 +160,7 @@ func TestNearArrivalOvertakesAFanOut(t *testing.T) {
 	waitLong(t, "the change to reach all", func() bool { return changed() == far+1 })
 }
 
-// Arrivals without a key are said once, counted, and said again when they have changed.
+// Arrivals without a key are specified once, counted, and said again when they have changed.
 func TestArrivalsWithoutKeyAreSaid(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})

@@ -48,7 +48,7 @@ type Options struct {
 	Policy        func(source string) pms.Policy // required
 	ReadPolicies  func()                         // has Policy answer with what other replicas have decided until now; may be nil
 	PollEvery     time.Duration                  // how often what is due is looked for without a wake-up, default 1 s
-	RetryBase     time.Duration                  // first wait behind a failure, default 2 s
+	RetryBase     time.Duration                  // first wait after a failure, default 2 s
 	SweepInterval time.Duration                  // between comparisons of a live key with Seam, default 15 min
 	Workers       int                            // attempts at a time, default 16
 }

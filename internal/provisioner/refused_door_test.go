@@ -11,7 +11,7 @@ import (
 )
 
 // TestARefusedDoorLocksNobodyOut has Seam refuse the new door of a listing for a while: the old one stays open until the new one is, and a
-// person is told.
+// person is notified.
 func TestARefusedDoorLocksNobodyOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})

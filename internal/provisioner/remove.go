@@ -245,7 +245,7 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 
 // stillThere follows a delete that had no effect: the ACS user is there, and is deleted again if that is still
 // wanted. Only if it is wanted back is it compared with Seam first: a delete must not depend on reads that may be
-// refused. Such deletes are counted: after a few in a row a person is told.
+// refused. Such deletes are counted: after a few in a row a person is notified.
 func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	inARow := min(u.Unkept+1, record.MaxUnkept)
 	u.StillThere()
@@ -265,7 +265,7 @@ func (a *attempt) isToBeDeleted(d plan.Desired, u *record.User) bool {
 	})
 }
 
-// stillGoing is the wait for a deletion that Seam has under way: longer the longer it takes, and a person is told
+// stillGoing is the wait for a deletion that Seam has under way: longer the longer it takes, and a person is notified
 // in the end.
 func (a *attempt) stillGoing(u *record.User) outcome {
 	since := a.now().Sub(*u.DeletedAt)

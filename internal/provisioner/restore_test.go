@@ -41,7 +41,7 @@ func TestRestore(t *testing.T) {
 	r.store.Close()
 	copied := storetest.Copy(t, r.store)
 
-	r.open(storetest.Of(t, original)) // time goes on
+	r.open(storetest.Of(t, original)) // time continues
 	moved.out = moved.out.Add(24 * time.Hour)
 	r.book(moved)
 	r.cancel(cancelled)

@@ -315,7 +315,7 @@ func (r *rig) untilThat(s stay, what string, reached func(store.View) bool) stor
 	return v
 }
 
-// tell logs a stay's story.
+// tell logs a stay's history.
 func (r *rig) tell(s stay) {
 	items, _ := r.store.Timeline(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, 0, 120)
 	slices.Reverse(items)

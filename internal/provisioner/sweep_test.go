@@ -304,7 +304,7 @@ func TestSweepPassesOverALockedKey(t *testing.T) {
 	waitFor(t, "the key that was locked to be repaired", func() bool { return repaired(stays[0]) })
 }
 
-// A second ACS user that came about long ago is found by the sweep, without anything lost being known.
+// A second ACS user that was created long ago is found by the sweep, without anything lost being known.
 func TestSweepFindsSurplusUser(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -322,7 +322,7 @@ func TestSweepFindsSurplusUser(t *testing.T) {
 	}
 }
 
-// While an access system is disconnected its reservations say so, without a call for each, and they go on when
+// While an access system is disconnected its reservations say so, without a call for each, and they continue when
 // it is back: told by Seam's event, or found by the sweep.
 func TestDisconnectedSystem(t *testing.T) {
 	t.Parallel()
@@ -427,7 +427,7 @@ func TestOlderSystemEventChangesNothing(t *testing.T) {
 			t.Errorf("%q at %v: changed %v, %v", e.problem, e.at, changed, err)
 		}
 	}
-	// What is read right behind an event may be older.
+	// What is read right after an event may be older.
 	for in, want := range map[time.Duration]bool{10 * time.Second: false, 2 * time.Minute: true} {
 		changed, err := r.store.SystemSeen(context.Background(), system, "account_disconnected", nil, now.Add(in))
 		if err != nil || changed != want {

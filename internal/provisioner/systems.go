@@ -13,7 +13,7 @@ import (
 // askAgain is how often a process asks Seam after one disconnected access system.
 const askAgain = time.Minute
 
-// isBack asks Seam whether an access system is connected again, at most once a minute, and has its keys go on
+// isBack asks Seam whether an access system is connected again, at most once a minute, and has its keys continue
 // if it is.
 func (p *Provisioner) isBack(ctx context.Context, systemID string) bool {
 	p.mu.Lock()

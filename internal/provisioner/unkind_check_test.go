@@ -124,7 +124,7 @@ func (w *unkind) changeIdentities() {
 	}
 }
 
-// exemptAll lets the ACS users that an identity has be, whoever it belongs to from now on.
+// exemptAll lets the ACS users that an identity has be, anyone who it belongs to from now on.
 func (w *unkind) exemptAll(state *simulator.State, identityID string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -116,7 +116,7 @@ func (a *attempt) report(log *slog.Logger, v store.Verdict, out outcome, took ti
 }
 
 // mayCall refuses a call that might take effect when another worker believes that it never will. A worker that
-// takes over waits for the grace behind the lease's end; so a call's deadline must come before that. A process that
+// takes over waits for the grace after the lease's end; so a call's deadline must come before that. A process that
 // was stopped for longer than its lease finds out here, before it makes anything a second time.
 func (p *Provisioner) mayCall(leaseUntil time.Time) error {
 	until, deadline := leaseUntil.Add(p.options.Grace), time.Now().Add(p.seam.Timeout())

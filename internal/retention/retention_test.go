@@ -94,7 +94,7 @@ func (w *world) at(now time.Time, want left) {
 	}
 }
 
-// TestAges: each kind goes when its age behind check-out has come, and not a moment before.
+// TestAges: each kind goes when its age after check-out has come, and not a moment before.
 func TestAges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, retention.Defaults())
@@ -202,7 +202,7 @@ func TestALockedStay(t *testing.T) {
 	w.at(out.Add(31*day), left{Events: 5, Results: 5, Timeline: 5, Reservations: 5, Keys: 5})
 }
 
-// TestLiveStaysAreNotTouched: while an ACS user exists, or may, nothing of the stay is removed; what comes later
+// TestLiveStaysAreNotTouched: while an ACS user exists, or may, none of the stay is removed; what comes later
 // about a stay that was pruned starts again.
 func TestLiveStaysAreNotTouched(t *testing.T) {
 	t.Parallel()

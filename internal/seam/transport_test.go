@@ -94,7 +94,7 @@ func (c *cable) count() int {
 	return c.opened
 }
 
-// overTLS starts a Seam behind a cable, and returns a client of it whose calls have been answered by that protocol.
+// overTLS starts a Seam after a cable, and returns a client of it whose calls have been answered by that protocol.
 func overTLS(t *testing.T, http2 bool, timeout time.Duration) (*seam.Client, *cable) {
 	t.Helper()
 	var protocol atomic.Value

@@ -25,16 +25,16 @@ type GateRule struct {
 	Revoke bool   // a key is taken away when the gate closes again, as long as the stay has not begun
 }
 
-// GateWord is what somebody said about a gate of a stay.
+// GateWord is what somebody set for a gate of a stay.
 type GateWord struct {
 	State    string // "" of a person who took the decision back
 	By       string
 	At       time.Time
 	Evidence string
-	Opened   bool // whoever this is has said at some time that the gate is open
+	Opened   bool // anyone who this is has sent at some time that the gate is open
 }
 
-// GateWords are the last words about one gate. The later of what the PMS and programs said counts, unless a person has decided.
+// GateWords are the last words about one gate. The later of what the PMS and programs sent counts, unless a person has decided.
 type GateWords struct {
 	PMS     *GateWord
 	Program *GateWord
@@ -45,8 +45,8 @@ type GateWords struct {
 type Gate struct {
 	GateRule
 	State    string
-	By       string    // "" if nobody has said anything
-	At       time.Time // zero if nobody has said anything
+	By       string    // "" if nobody has set it
+	At       time.Time // zero if nobody has set it
 	Evidence string
 	Opened   bool // it was open at some time
 	Decided  bool // by a person: what the PMS and programs say doesn't count until a person takes it back
@@ -84,7 +84,7 @@ func (w GateWords) gate(rule GateRule) Gate {
 	return g
 }
 
-// latest is the later of what the PMS and programs said; of two at the same time the program's.
+// latest is the later of what the PMS and programs sent; of two at the same time the program's.
 func (w GateWords) latest() *GateWord {
 	if w.Program == nil || w.PMS != nil && w.PMS.At.After(w.Program.At) {
 		return w.PMS

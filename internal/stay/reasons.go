@@ -49,7 +49,7 @@ const (
 	FixReport Fixer = "staykey's maintainers" // a mistake in the program
 )
 
-// Retry is whether and when staykey tries again by itself. A change of the reservation, of its listing, or an
+// Retry is whether and when staykey tries again on its own. A change of the reservation, of its listing, or an
 // admin's reconcile is tried at once, whatever the reason.
 type Retry string
 
@@ -75,7 +75,7 @@ type Reason struct {
 // Anchor is the reason's section in docs/runbook.md.
 func (r Reason) Anchor() string { return "#" + r.Code }
 
-// reasons is the one table. Whoever needs a new reason adds a constant above, a row here, and a section in
+// reasons is the one table. Anyone who needs a new reason adds a constant above, a row here, and a section in
 // docs/runbook.md.
 var reasons = []Reason{
 	{ReasonListingUnknown, "Listing %[1]q isn't set up yet: have the PMS send it, or create it with PUT %[2]s.", FixPMS, RetryOnChange},

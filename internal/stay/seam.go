@@ -14,7 +14,7 @@ type AccessGroup struct {
 	ID, Name, SystemID, SystemName string
 }
 
-// Target is what should be true at Seam for one reservation, in words that a page can show beside what is true.
+// Target is what should be true at Seam for one reservation, in words that a page can show next to what is true.
 type Target struct {
 	Key         bool       // an ACS user with a mobile key should exist
 	Why         string     // why none should; "" if one should

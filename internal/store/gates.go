@@ -143,7 +143,7 @@ const clockAhead = time.Minute
 
 // PassDeadlines makes subscribers look at the stays of sources whose check-in came nearer than one of the given times since it was last
 // looked, and reports whether there is more to look at. How far it has looked is committed with that, so that no deadline is missed, whatever is
-// killed when; one that is looked at twice is told once.
+// killed when; one that is looked at twice is reported once.
 func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []time.Duration, now time.Time) (more bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var looked *time.Time

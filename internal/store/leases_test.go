@@ -10,7 +10,7 @@ import (
 )
 
 // TestLeasesBehindAClockThatWasSetBack has leases that were given two hours ahead, by a clock that is right again: they end within a minute instead
-// of two hours, and others are left as they are.
+// of two hours, and others are left unchanged.
 func TestLeasesBehindAClockThatWasSetBack(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -157,7 +157,7 @@ func WishKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
 		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, append(rows, now)...)
 }
 
-// Lease is a worker's claim of one key for a time. Nothing of the key is written by anyone else meanwhile,
+// Lease is a worker's claim of one key for a time. None of the key is written by anyone else meanwhile,
 // except requests, which the end of the lease sees.
 type Lease struct {
 	Ref

@@ -20,7 +20,7 @@ import (
 //	         --claimed--> requeued, perhaps with a time before which it is passed over
 //
 // An event that is put back because what it is about is locked says what that is (about). Events after it that are about the same
-// are put back behind it: of two events that each say a part, the later one must not be applied first.
+// are put back after it: of two events that each say a part, the later one must not be applied first.
 
 // unknownBytes is how large an event counts that an older version has queued.
 const unknownBytes = 64 << 10
@@ -186,7 +186,7 @@ func LimitLockWait(ctx context.Context, tx pgx.Tx, wait time.Duration) error {
 const keysLockWait = time.Second
 
 // passingLocked runs what locks many rows. If one of them stays locked, it runs again with skip, the words that pass over locked rows, and
-// returns the first run's error, one of [IsLockWait], so that the caller can come again for the rest.
+// returns the first run's error, one of [IsLockWait], so that the caller can are repeated for the rest.
 func (s *Store) passingLocked(ctx context.Context, do func(tx pgx.Tx, skip string) error) error {
 	locked := s.InTx(ctx, func(tx pgx.Tx) error {
 		if err := LimitLockWait(ctx, tx, keysLockWait); err != nil {

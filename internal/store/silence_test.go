@@ -14,7 +14,7 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// wire carries connections to Postgres until it falls silent: then nothing goes through those that are open, and nobody is told. New ones work
+// wire carries connections to Postgres until it falls silent: then nothing goes through those that are open, and nobody is notified. New ones work
 // again, as after a failover.
 type wire struct {
 	mu     sync.Mutex

@@ -13,7 +13,7 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// Whoever loses a race to another replica runs again, so that no caller has to remember to.
+// Anyone who loses a race to another replica runs again, so that no caller has to remember to.
 func TestInTxTriesRacesAgain(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)

@@ -141,7 +141,7 @@ func firstComplaint(out string) string {
 	for _, match := range complaint.FindAllStringSubmatch(out, -1) {
 		line := strings.TrimSpace(match[1])
 		if line == "" || strings.Contains(line, " wrong, ") || regexp.MustCompile(`^\d\d\.\d{3} |^[^:]+: /[a-z_/ ]+$|STAYKEY_WORLD_SEED|log of the service`).MatchString(line) {
-			continue // a story, or figures
+			continue // a history, or figures
 		}
 		if len(line) > 160 {
 			line = line[:160] + "…"

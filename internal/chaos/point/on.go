@@ -31,7 +31,7 @@ func Reach(name Name) {
 	if os.Getenv("STAYKEY_CHAOS_ACTION") == "stop" {
 		last := time.Now()
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-		// The signal may take effect some time behind the call. This goroutine goes on when the process has been
+		// The signal may take effect some time after the call. This goroutine continues when the process has been
 		// stopped for a while, and continued.
 		for {
 			time.Sleep(time.Millisecond)

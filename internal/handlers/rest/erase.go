@@ -9,7 +9,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// EraseRequest names the guest whose data is to be erased.
+// EraseRequest names the guest whose data must be erased.
 type EraseRequest struct {
 	GuestEmail string `json:"guest_email" minLength:"3" maxLength:"320" example:"jane@example.com" doc:"The complete address, case-insensitive."`
 	Author     string `json:"author,omitempty" maxLength:"100" doc:"Person who uses the token, if several people share it."`

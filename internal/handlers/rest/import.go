@@ -23,7 +23,7 @@ type ImportRequest struct {
 	DryRun bool             `json:"dry_run,omitempty" doc:"Only report the result, and change nothing."`
 }
 
-// ImportedEvent is what became of an imported event.
+// ImportedEvent is the result of an imported event.
 type ImportedEvent struct {
 	EventID *string          `json:"event_id" format:"uuid" doc:"Null if nothing is stored."`
 	Status  string           `json:"status" enum:"applied,superseded,ignored,rejected,accepted,known,invalid" doc:"accepted: stored, not applied yet. known: imported before. invalid: not an event, nothing is stored."`
@@ -31,7 +31,7 @@ type ImportedEvent struct {
 	Errors  []pms.FieldError `json:"errors" nullable:"false"`
 }
 
-// ImportReport says what became of each event, in their order.
+// ImportReport says the result of each event, in their order.
 type ImportReport struct {
 	DryRun bool            `json:"dry_run"`
 	Items  []ImportedEvent `json:"items" nullable:"false"`

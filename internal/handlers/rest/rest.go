@@ -67,7 +67,7 @@ func operation(id, method, path, tag, summary string, more ...int) huma.Operatio
 	}
 }
 
-// withBody are the errors of an operation that takes a body, beside others: it is no JSON, too large, or of another type.
+// withBody are the errors of an operation that takes a body, besides others: it is no JSON, too large, or of another type.
 func withBody(more ...int) []int {
 	return append([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType}, more...)
 }

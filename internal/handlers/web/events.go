@@ -134,7 +134,7 @@ type replayView struct {
 	Rows   []eventRow
 	Query  string // the filter, as the form sends it back
 	Back   string
-	Next   string // the address that goes on with older events; "" for none
+	Next   string // the address that continues with older events; "" for none
 	Done   bool
 }
 

@@ -21,7 +21,7 @@ import (
 const (
 	lookEvery      = time.Second
 	beatEvery      = 20 * time.Second
-	liveFor        = 10 * time.Minute // a browser connects again by itself
+	liveFor        = 10 * time.Minute // a browser connects again on its own
 	maxLive        = 200
 	maxLiveSession = 20
 	writeWithin    = 5 * time.Second
@@ -44,7 +44,7 @@ type listener struct {
 
 type looker func(ctx context.Context, since admin.Mark) (now admin.Mark, changed bool, sources []string, err error)
 
-// join adds a page, which is told of changes until leave; nil if there are too many already, or too many of this session.
+// join adds a page, which is notified of changes until leave; nil if there are too many already, or too many of this session.
 func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listener, leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

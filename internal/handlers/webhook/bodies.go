@@ -15,7 +15,7 @@ import (
 )
 
 // What a webhook's body is: its encoding, its media type, and how a format reads it. The bytes decide wherever they can; headers
-// that a PMS's HTTP library sets by itself never cost an event.
+// that a PMS's HTTP library sets on its own never cost an event.
 
 // plainBody undoes a webhook's Content-Encoding, after its signature over the bytes as they were sent has been verified.
 func plainBody(w http.ResponseWriter, r *http.Request, body []byte) ([]byte, *handlers.Problem) {
@@ -53,7 +53,7 @@ func mediaType(h http.Header) string {
 	return strings.ToLower(strings.TrimSpace(media))
 }
 
-// requireJSON refuses a body of the canonical format that is said to be something else.
+// requireJSON refuses a body of the canonical format that is declared as something else.
 func requireJSON(h http.Header) *handlers.Problem {
 	if mediaType(h) != "application/json" {
 		return handlers.NewProblem(http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
@@ -89,7 +89,7 @@ func fromForm(h http.Header, f *pms.Format, body []byte) []byte {
 func bodyKind(h http.Header, f *pms.Format, body []byte) (string, *handlers.Problem) {
 	media, text := mediaType(h), bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
 	isForm := media == "application/x-www-form-urlencoded"
-	// PHP's HTTP client, among others, says "form" by itself.
+	// PHP's HTTP client, among others, says "form" on its own.
 	looksJSON := len(text) > 0 && (text[0] == '{' || text[0] == '[') && f.TakesJSON()
 	switch {
 	case len(text) == 0 && f.TakesQueries():

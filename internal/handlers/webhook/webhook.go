@@ -38,7 +38,7 @@ type Config struct {
 	Sources     func() map[string]pms.Source // of the configuration
 	Inbox       Inbox
 	Store       *store.Store
-	Activity    *store.Activity     // counts what becomes of webhooks
+	Activity    *store.Activity     // counts what happens to webhooks
 	SeamSecrets func() []pms.Secret // of Seam's events; none: they are refused
 	SeamChanged func()              // reservations were made due by an event of Seam's
 	Limits      *handlers.Limits
@@ -92,7 +92,7 @@ var webhookResults = map[int]string{
 	http.StatusTooManyRequests: "over_limit", http.StatusServiceUnavailable: "unavailable",
 }
 
-// measuredWebhook measures the webhooks of sources that there are; the names of others are anybody's to choose.
+// measuredWebhook measures the webhooks of sources that exist; the names of others are anybody's to choose.
 func (s *Receiver) measuredWebhook(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	s.webhook(w, r)
@@ -195,7 +195,7 @@ func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 	s.accept(w, r, s.newEvent(source.Name, proof.ID, body, parsed), parsed.Invalid)
 }
 
-// accept keeps an event, and answers what became of it.
+// accept keeps an event, and answers with the result.
 func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Event, invalid []pms.FieldError) {
 	began := s.Now()
 	accepted, err := s.Inbox.Accept(r.Context(), event)

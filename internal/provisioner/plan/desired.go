@@ -39,7 +39,7 @@ type Desired struct {
 	IdentityID string // the identity that a preview knows to be usable; "" where one has to be created
 	Starts     time.Time
 	Ends       time.Time
-	RemoveAt   time.Time // when nothing of it may exist any more
+	RemoveAt   time.Time // when none of it may exist any more
 	Expired    bool      // the stay is over
 	Groups     []string  // to open; of goal Have
 	Listed     []string  // never to be closed: what the listing has, also where Seam doesn't show it now
@@ -65,7 +65,7 @@ type Finding struct {
 	Message string
 }
 
-// GroupSystem tells which access system an access group is on. known is false for one that Seam has said it doesn't
+// GroupSystem tells which access system an access group is on. known is false for one that Seam reported it doesn't
 // have; system is "" for one whose system is not known yet.
 type GroupSystem func(groupID string) (system string, known bool)
 

@@ -31,7 +31,7 @@ func gated(rule pms.Gate, state string, opened bool) Situation {
 	}
 }
 
-// keyOf is a key that was created for a stay as it is.
+// keyOf is a key that was created for a stay unchanged.
 func keyOf(s Situation) record.User {
 	d := Desire(s)
 	return record.User{ACSUser: store.ACSUser{

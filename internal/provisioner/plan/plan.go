@@ -120,7 +120,7 @@ func removable(d Desired, u record.User) bool {
 	return u.EndsAt == nil || u.EndsAt.After(d.Ends) || u.Unsure
 }
 
-// isOnlyWayIn tells whether an ACS user is what its guest still has, because somebody deleted the one that replaces it.
+// isOnlyWayIn reports whether an ACS user is what its guest still has, because somebody deleted the one that replaces it.
 func isOnlyWayIn(users []record.User, keep int, u record.User) bool {
 	return keep >= 0 && users[keep].Phase() == record.Removed && u.Exists() && u.GuestKey == users[keep].GuestKey
 }
@@ -259,7 +259,7 @@ func (s *stepsOf) setKey(d Desired, u record.User) {
 	}
 }
 
-// tidy lifts a suspension, takes away what came about twice, and links. Links go last: nobody's doors or hours wait for one.
+// tidy lifts a suspension, takes away what was created twice, and links. Links go last: nobody's doors or hours wait for one.
 func (s *stepsOf) tidy(u record.User) {
 	id := *u.ACSUserID
 	if u.SuspendedAt != nil {

@@ -65,7 +65,7 @@ func TestFirstKeysWait(t *testing.T) {
 	}
 }
 
-// The grace of a listing wins over its source's, each end by itself.
+// The grace of a listing wins over its source's, each end on its own.
 func TestGraceOfAListing(t *testing.T) {
 	t.Parallel()
 	p := pms.Policy{GraceBefore: time.Hour, GraceAfter: 30 * time.Minute, Listings: map[string]pms.ListingPolicy{"L": {GraceAfter: ptr(2 * time.Hour)}, "M": {GraceBefore: ptr(time.Duration(0))}}}

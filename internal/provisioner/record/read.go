@@ -10,7 +10,7 @@ import (
 // Rounded is by how much an access system may round a schedule: what differs by less is the schedule that was sent.
 const Rounded = time.Minute
 
-// MaxUnkept is how many repairs in a row are made of what Seam doesn't keep, before a person is told and the next
+// MaxUnkept is how many repairs in a row are made of what Seam doesn't keep, before a person is notified and the next
 // one waits.
 const MaxUnkept = 3
 
@@ -53,7 +53,7 @@ func (u *User) SameSchedule(other *User) bool {
 	return same(u.StartsAt, other.StartsAt) && same(u.EndsAt, other.EndsAt)
 }
 
-// ReadState takes over what changes by itself: subscription, problems, what is pending, suspension.
+// ReadState takes over what changes on its own: subscription, problems, what is pending, suspension.
 func (u *User) ReadState(from seam.ACSUser, now time.Time) {
 	u.Subscribed = from.Subscribed()
 	u.Problem = from.Problem()

@@ -68,8 +68,8 @@ type User struct {
 	store.ACSUser
 	Unlinked     bool     // Seam links it to another identity than ours, or to none
 	Foreign      bool     // its identity has another e-mail address than the guest by now
-	SurplusUsers []string // ACS users that a lost create left beside it
-	SurplusKeys  []string // mobile keys beside the recorded one
+	SurplusUsers []string // ACS users that a lost create left next to it
+	SurplusKeys  []string // mobile keys next to the recorded one
 
 	undo *store.ACSUser // the row before the call under way was marked
 }

@@ -47,7 +47,7 @@ const (
 	NullOptional FaultKind = "null_optional" // these are null
 	Unfamiliar   FaultKind = "unfamiliar"    // with fields and values that no document has
 	NoCursor     FaultKind = "no_cursor"     // there is a next page, and no cursor to it
-	SameCursor   FaultKind = "same_cursor"   // each page is followed by itself
+	SameCursor   FaultKind = "same_cursor"   // each page is followed on its own
 	HalfList     FaultKind = "half_list"     // the first half claims to be complete
 )
 

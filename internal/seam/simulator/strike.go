@@ -100,7 +100,7 @@ func notFoundType(path string) string {
 	return "not_found"
 }
 
-// over is when a fault that gives no answer ends by itself; never if nil.
+// over is when a fault that gives no answer ends on its own; never if nil.
 func (s *Simulator) over() <-chan time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -291,7 +291,7 @@ func TestLateCalls(t *testing.T) {
 	}
 }
 
-// TestServedOverTLS has connections fall silent, by themselves and all at once.
+// TestServedOverTLS has connections fall silent, on their own and all at once.
 func TestServedOverTLS(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
