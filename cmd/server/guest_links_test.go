@@ -26,12 +26,12 @@ func TestGuestLinksOfSources(t *testing.T) {
 		"a gate's name":        {", gates: [{name: Paid!, holds: key}]", "", false, true, `gates[0].name: "Paid!" must be lower-case letters`},
 		"a gate twice":         {", gates: [{name: paid, holds: key}, {name: paid, holds: link}]", "", false, true, `gates[1].name: "paid" is defined twice`},
 		"what a gate holds":    {", gates: [{name: paid, holds: door}]", "", false, true, `gates[0].holds: "door" must be key`},
-		"a gate's unknown key": {", gates: [{name: paid, holds: key, revokes: true}]", "", false, true, "gates[0].revokes: is not known"},
+		"a gate's unknown key": {", gates: [{name: paid, holds: key, revokes: true}]", "", false, true, "gates[0].revokes: is unknown"},
 		"another identity":     {", identity: mine", "", false, false, `identity: "mine" must be per_guest or per_stay`},
 		"links without a URL":  {", guest_links: true", "", true, true, "STAYKEY_PUBLIC_URL: is required, because guest_links is true of source a"},
 		"a colour that is not": {", guest_page: {color: red}", "", false, false, `guest_page.color: "red" must be a colour`},
 		"a logo that is not":   {", guest_page: {logo: staykey.yaml}", "", false, false, "guest_page.logo:"},
-		"an unknown key":       {", guest_page: {colour: red}", "", false, false, "guest_page.colour: is not known"},
+		"an unknown key":       {", guest_page: {colour: red}", "", false, false, "guest_page.colour: is unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -30,6 +30,7 @@ var (
 		{"./internal/provisioner", "^(TestUnkindWorlds|TestSeamFallsSilent)$", []string{"STAYKEY_UNKIND_STEPS=30000", "STAYKEY_UNKIND_LANES=12"}},
 		{"./internal/provisioner", "^(TestNearArrival.*|TestManyKeysAreSwept)$", []string{"STAYKEY_PRESSURE=10000", "STAYKEY_SWEPT_KEYS=100000"}},
 		{"./internal/notify", "^TestNothingIsLostWhateverDiesWhen$", []string{"STAYKEY_DELIVERY_DEATHS=10000"}},
+		{"./internal/guest", "^TestGivingAndTakingBackUnderDeaths$", []string{"STAYKEY_GUEST_DEATHS=10000"}},
 		{"./cmd/server", "^TestKilledAtRandom$", []string{"STAYKEY_CRASH_KILLS=135"}},
 		{"./cmd/server", "^(TestKilledAtMarkedPoints|TestPostgresKilled|TestNetworkCut)$", []string{"STAYKEY_CRASH_POINTS=105", "STAYKEY_POSTGRES_KILLS=50", "STAYKEY_NETWORK_CUTS=100"}},
 	}
