@@ -76,13 +76,6 @@ func (c *cable) lead(target string) {
 	c.target = target
 }
 
-// slow has each answer come later by a while from now on.
-func (c *cable) slow(by time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.delay = by
-}
-
 func (c *cable) carry(near net.Conn) {
 	defer func() { _ = near.Close() }()
 	c.mu.Lock()

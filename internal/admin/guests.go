@@ -85,7 +85,7 @@ func refusedSession(err error) error {
 	case errors.Is(err, guest.ErrUnknown):
 		return refuse(Conflict, noLinks)
 	case errors.Is(err, guest.ErrBusy), errors.Is(err, guest.ErrUnavailable):
-		return &Error{Kind: Unavailable, Message: "Seam does not answer now, or the same key is being handed out: try again in a moment", RetryAfter: guest.RetryAfter}
+		return &Error{Kind: Unavailable, Message: "Seam is not answering, or the same key is being handed out: try again in a moment", RetryAfter: guest.RetryAfter}
 	}
 	return notFound(err, noReservation)
 }

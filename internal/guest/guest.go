@@ -47,7 +47,7 @@ var (
 	ErrGone    = errors.New("the link is no longer good: the stay is over or cancelled, or is another guest's")
 	ErrBusy    = errors.New("the same key is being handed out right now")
 	// ErrUnavailable is Seam or the database not answering. What a lost call may have left at Seam is looked for and deleted.
-	ErrUnavailable = errors.New("Seam does not answer now")
+	ErrUnavailable = errors.New("no answer from Seam now")
 )
 
 // NotReadyError says that a stay's key can't be handed out, and why.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/intake"
@@ -295,13 +294,6 @@ func (r *rig) good() (n int) {
 func (r *rig) exec(statement string, args ...any) {
 	r.t.Helper()
 	if _, err := r.store.Pool().Exec(context.Background(), statement, args...); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-func (r *rig) inTx(fn func(pgx.Tx) error) {
-	r.t.Helper()
-	if err := r.store.InTx(context.Background(), fn); err != nil {
 		r.t.Fatal(err)
 	}
 }

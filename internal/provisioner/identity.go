@@ -99,6 +99,7 @@ func (a *attempt) existingGuest(ctx context.Context, d plan.Desired, c *candidat
 // that address.
 func sameAddress(a, b string) bool {
 	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
+	//lint:ignore SA6005 EqualFold equates letters that only fold to the same
 	return strings.ToLower(a) == strings.ToLower(b) && strings.ToUpper(a) == strings.ToUpper(b)
 }
 

@@ -159,7 +159,7 @@ func document(api huma.API) {
 			words: map[int]string{
 				http.StatusOK: "The instant key. Anybody who has its URL has the key.", http.StatusNotFound: "No such link.", http.StatusConflict: "The key is not ready; detail says why.",
 				http.StatusGone: "The stay is over or cancelled, or the link was replaced.", http.StatusTooManyRequests: "The link was used ten times within an hour.",
-				http.StatusServiceUnavailable: "Seam does not answer now.",
+				http.StatusServiceUnavailable: "Seam is not answering.",
 			},
 		},
 		{
