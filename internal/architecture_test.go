@@ -13,7 +13,7 @@ import (
 
 const module = "github.com/staykey/staykey/"
 
-// allowed are the packages of ours that a package may import, tests aside. What is not listed may import nothing of ours.
+// allowed are the packages of ours that a package may import, tests aside. What is not listed may import none of them.
 var allowed = map[string][]string{
 	"cmd/server":                   {"internal/admin", "internal/fair", "internal/fetch", "internal/guest", "internal/handlers", "internal/handlers/guest", "internal/handlers/rest", "internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/logs", "internal/notify", "internal/pms", "internal/postgres", "internal/provisioner", "internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay", "internal/store", "internal/tracing", "migrations"},
 	"internal/admin":               {"internal/guest", "internal/intake", "internal/pms", "internal/stay", "internal/store"},

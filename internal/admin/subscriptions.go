@@ -29,7 +29,7 @@ const (
 type Subscription struct {
 	SubscriptionSettings
 	State          string
-	Waiting        int // stays whose current state it may not have been told, counted to 10,000
+	Waiting        int // stays whose current state it may not have received, counted up to 10,000
 	LastSuccessAt  *time.Time
 	LastFailureAt  *time.Time
 	LastError      *string    // why the last message that failed did

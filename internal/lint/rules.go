@@ -36,7 +36,7 @@ var rules = []rule{
 	say("how it stands", "status, is, as it is", `(it|they|that|which|things?|who|what) (stands?|stood)|stands? (in|as|with|beside|under|there|open|alone)`, `stands? for`),
 	say("told", "reported, notified, informed", `told|tells? of|(is|are|be|was) to tell`),
 	say("said", "specified, set, sent, reported", `said`),
-	say("that there is", "that exists, unknown", `(that|which|what|than|whatever|as) there (is|are|was|were)`),
+	say("that there is", "that exists, unknown", `(that|which|what|than|whatever|as) there (is|are|was|were)`, `so that there (is|are)`),
 	say("beside", "next to, with, besides", `beside`),
 	say("looked after", "checked, handled", `look(s|ed|ing)? after`, `look(s|ed|ing)? after (a |an |the |each |every )?(lost|delete|create|call)`),
 	say("back-up, set-up", "backup, setup; as verbs: back up, set up", `back-ups?|set-ups?|back-off|time-outs?`),

@@ -68,7 +68,7 @@ func (w *world) stay(id string, checkOut time.Time) store.Event {
 		pms.FormatInstant(w.now), id, pms.FormatInstant(checkOut.Add(-2*day)), pms.FormatInstant(checkOut)))
 }
 
-// left is what there is of everything.
+// left counts what is left of everything.
 type left struct{ Bodies, Events, Results, Timeline, Reservations, Guests, Keys int }
 
 func (w *world) left() (l left) {
@@ -218,7 +218,7 @@ func TestLiveStaysAreNotTouched(t *testing.T) {
 	w.at(start.Add(2*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 2, Guests: 1, Keys: 2})
 	w.stay("free", start.Add(day)) // the PMS says it again
 	if l := w.left(); l.Guests != 2 || l.Bodies != 2 {
-		t.Errorf("what was said again is not there: %+v", l)
+		t.Errorf("what was sent again is missing: %+v", l)
 	}
 	w.at(start.Add(100*day), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1, Guests: 1, Keys: 1})
 	if _, err := w.store.Pool().Exec(ctx, `DELETE FROM acs_users`); err != nil {

@@ -1,5 +1,5 @@
 // Package stay holds the words that every part of the service shares about a guest's stay: the statuses of a mobile
-// key, and one table of the reasons for them. It imports nothing of ours.
+// key, and one table of the reasons for them. It imports none of our packages.
 package stay
 
 // Statuses of a mobile key, as REST, the page and subscriptions show them.

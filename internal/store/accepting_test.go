@@ -126,6 +126,6 @@ func TestQueueSystemInAnyCollation(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := s.QueueSystem(ctx, "11111111-1111-1111-1111-111111111111", time.Now()); n != 5099 || !store.IsLockWait(err) {
-		t.Errorf("beside a locked key %d are queued: %v", n, err)
+		t.Errorf("next to a locked key %d are queued: %v", n, err)
 	}
 }

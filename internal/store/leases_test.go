@@ -40,7 +40,7 @@ func TestLeasesBehindAClockThatWasSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if longest > time.Minute || !worked {
-		t.Errorf("the longest lease lasts for %s; the other one is as it was: %t", longest, worked)
+		t.Errorf("the longest lease lasts for %s; the other one is unchanged: %t", longest, worked)
 	}
 	leases, err := s.ClaimKeys(ctx, 10*time.Second, time.Time{}, 10)
 	if err != nil || len(leases) != 1 || leases[0].Ref != (store.Ref{Source: "default", ReservationID: "free"}) {

@@ -47,7 +47,7 @@ func (l Listing) Groups() []string {
 }
 
 // LockListings locks the named listings in one order for the rest of the transaction, and makes those that
-// don't exist yet, unknown, so that there is something to lock. If none of them will be changed, a shared lock is
+// don't exist yet, unknown, so that a row exists to lock. If none of them will be changed, a shared lock is
 // enough: their stays may be changed by several at once, but not during a change of the listing.
 func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool, now time.Time) (map[ListingRef]Listing, error) {
 	found := map[ListingRef]Listing{}

@@ -9,7 +9,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Whatever window an admin has set, and whatever becomes of the stay and of the hours that complete it: access ends after it begins,
+// Whatever window an admin has set, and whatever happens to the stay and to the hours that complete it: access ends after it begins,
 // and where the window does not count, access is what it would be without one.
 func TestAccessIsAlwaysValid(t *testing.T) {
 	t.Parallel()
@@ -32,7 +32,7 @@ func TestAccessIsAlwaysValid(t *testing.T) {
 		stay := func(label string) store.Reservation {
 			in := instant(label + " check-in")
 			out := in.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, label+" hours")) * time.Hour)
-			return store.Reservation{CheckInSaid: said(label + " said in"), CheckOutSaid: said(label + " said out"), CheckIn: in, CheckOut: &out}
+			return store.Reservation{CheckInSaid: said(label + " set in"), CheckOutSaid: said(label + " set out"), CheckIn: in, CheckOut: &out}
 		}
 		o := store.Overrides{WindowAt: &day}
 		before := stay("before")
