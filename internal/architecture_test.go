@@ -15,28 +15,87 @@ const module = "github.com/staykey/staykey/"
 
 // allowed are the packages of ours that a package may import, tests aside. What is not listed may import none of them.
 var allowed = map[string][]string{
-	"cmd/server":                   {"internal/admin", "internal/fair", "internal/fetch", "internal/guest", "internal/handlers", "internal/handlers/guest", "internal/handlers/rest", "internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/logs", "internal/notify", "internal/pms", "internal/postgres", "internal/provisioner", "internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay", "internal/store", "internal/tracing", "migrations"},
-	"internal/admin":               {"internal/guest", "internal/intake", "internal/pms", "internal/stay", "internal/store"},
-	"internal/guest":               {"internal/chaos/point", "internal/pms", "internal/seam", "internal/stay", "internal/store"},
-	"internal/handlers":            {"internal/admin", "internal/fair", "internal/pms", "internal/store"},
-	"internal/handlers/guest":      {"internal/guest", "internal/handlers"},
-	"internal/handlers/webhook":    {"internal/admin", "internal/chaos/point", "internal/handlers", "internal/intake", "internal/pms", "internal/store", "internal/tracing"},
-	"internal/handlers/rest":       {"internal/admin", "internal/handlers", "internal/handlers/guest", "internal/pms", "internal/stay"},
-	"internal/handlers/web":        {"internal/admin", "internal/handlers", "internal/pms", "internal/stay"},
-	"internal/fetch":               {"internal/intake", "internal/pms", "internal/store"},
-	"internal/intake":              {"internal/chaos/point", "internal/pms", "internal/stay", "internal/store", "internal/tracing"},
-	"internal/notify":              {"internal/pms", "internal/stay", "internal/store"},
-	"internal/retention":           {"internal/store"},
-	"internal/provisioner/plan":    {"internal/pms", "internal/provisioner/record", "internal/seam", "internal/stay", "internal/store"},
-	"internal/provisioner/record":  {"internal/seam", "internal/store"},
-	"internal/provisioner":         {"internal/chaos/point", "internal/pms", "internal/provisioner/plan", "internal/provisioner/record", "internal/seam", "internal/stay", "internal/store", "internal/tracing"},
-	"internal/store":               {"internal/stay"},
-	"internal/postgres/pgtest":     {"internal/postgres"},
-	"internal/postgres/pgtest/run": {"internal/postgres/pgtest"},
-	"internal/bench":               {"internal/handlers", "internal/handlers/webhook", "internal/intake", "internal/pms", "internal/postgres", "internal/seam", "internal/seam/simulator", "internal/store", "migrations"},
-	"internal/chaos/run":           {"internal/chaos"},
-	"internal/drill/table":         {"internal/drill"},
-	"internal/store/storetest":     {"internal/postgres/pgtest", "internal/store", "migrations"},
+	"cmd/server": {
+		"internal/admin", "internal/config", "internal/fair", "internal/fetch", "internal/guest",
+		"internal/handlers", "internal/handlers/guest", "internal/handlers/rest",
+		"internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/logs",
+		"internal/notify", "internal/pms", "internal/postgres", "internal/provisioner",
+		"internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay",
+		"internal/store", "internal/tracing", "migrations",
+	},
+	"internal/admin": {
+		"internal/guest", "internal/intake", "internal/pms", "internal/stay", "internal/store",
+	},
+	"internal/bench": {
+		"internal/handlers", "internal/handlers/webhook", "internal/intake", "internal/pms",
+		"internal/postgres", "internal/seam", "internal/seam/simulator", "internal/store", "migrations",
+	},
+	"internal/chaos/run": {
+		"internal/chaos",
+	},
+	"internal/config": {
+		"internal/admin", "internal/notify", "internal/pms", "internal/retention", "internal/seam",
+		"internal/stay",
+	},
+	"internal/drill/table": {
+		"internal/drill",
+	},
+	"internal/fetch": {
+		"internal/intake", "internal/pms", "internal/store",
+	},
+	"internal/guest": {
+		"internal/chaos/point", "internal/pms", "internal/seam", "internal/stay", "internal/store",
+	},
+	"internal/handlers": {
+		"internal/admin", "internal/fair", "internal/pms", "internal/store",
+	},
+	"internal/handlers/guest": {
+		"internal/guest", "internal/handlers",
+	},
+	"internal/handlers/rest": {
+		"internal/admin", "internal/handlers", "internal/handlers/guest", "internal/pms",
+		"internal/stay",
+	},
+	"internal/handlers/web": {
+		"internal/admin", "internal/handlers", "internal/pms", "internal/stay",
+	},
+	"internal/handlers/webhook": {
+		"internal/admin", "internal/chaos/point", "internal/handlers", "internal/intake", "internal/pms",
+		"internal/store", "internal/tracing",
+	},
+	"internal/intake": {
+		"internal/chaos/point", "internal/pms", "internal/stay", "internal/store", "internal/tracing",
+	},
+	"internal/notify": {
+		"internal/pms", "internal/stay", "internal/store",
+	},
+	"internal/postgres/pgtest": {
+		"internal/postgres",
+	},
+	"internal/postgres/pgtest/run": {
+		"internal/postgres/pgtest",
+	},
+	"internal/provisioner": {
+		"internal/chaos/point", "internal/pms", "internal/provisioner/plan",
+		"internal/provisioner/record", "internal/seam", "internal/stay", "internal/store",
+		"internal/tracing",
+	},
+	"internal/provisioner/plan": {
+		"internal/pms", "internal/provisioner/record", "internal/seam", "internal/stay",
+		"internal/store",
+	},
+	"internal/provisioner/record": {
+		"internal/seam", "internal/store",
+	},
+	"internal/retention": {
+		"internal/store",
+	},
+	"internal/store": {
+		"internal/stay",
+	},
+	"internal/store/storetest": {
+		"internal/postgres/pgtest", "internal/store", "migrations",
+	},
 }
 
 // pure reports whether a package must depend on only its arguments.

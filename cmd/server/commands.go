@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"database/sql"
@@ -13,11 +14,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers/rest"
-
 	"github.com/google/uuid"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/handlers/rest"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
@@ -34,16 +35,16 @@ type database struct{}
 
 // open opens the database.
 func (database) open(ctx context.Context) (*store.Store, error) {
-	var s settings
-	var problems configProblems
-	s.readFiles(func(name string) string {
+	var s config.Settings
+	var problems config.Problems
+	s.ReadFiles(func(name string) string {
 		if name == "DATABASE_URL" || name == "DATABASE_URL_FILE" {
 			return os.Getenv(name)
 		}
 		return ""
 	}, &problems)
-	c := config{DatabaseURL: s.DatabaseURL}
-	s.loadDatabase(&c, &problems)
+	c := config.Config{DatabaseURL: s.DatabaseURL}
+	s.LoadDatabase(&c, &problems)
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -122,19 +123,19 @@ func (s *signCommand) Run(io *streams) error {
 	if err != nil {
 		return err
 	}
-	secrets := splitList(text)
+	secrets := config.SplitList(text)
 	if len(secrets) == 0 {
-		return configProblems{"STAYKEY_WEBHOOK_SECRET: is required to sign: whsec_... (if there are several, comma-separated, the first signs)"}
+		return config.Problems{"STAYKEY_WEBHOOK_SECRET: is required to sign: whsec_... (if there are several, comma-separated, the first signs)"}
 	}
 	secret, err := pms.ParseSecret(secrets[0])
 	if err != nil {
-		return configProblems{or(s.SecretFile, "STAYKEY_WEBHOOK_SECRET") + ": " + err.Error()}
+		return config.Problems{cmp.Or(s.SecretFile, "STAYKEY_WEBHOOK_SECRET") + ": " + err.Error()}
 	}
 	body, err := s.body(io)
 	if err != nil {
 		return err
 	}
-	id := or(s.ID, "msg_"+strings.ReplaceAll(uuid.NewString(), "-", ""))
+	id := cmp.Or(s.ID, "msg_"+strings.ReplaceAll(uuid.NewString(), "-", ""))
 	if err := pms.CheckWebhookID(id); err != nil {
 		return err
 	}
@@ -183,7 +184,7 @@ func (s *simulatorCommand) Run(ctx context.Context, io *streams) error {
 	}
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: 5 * time.Second}
 	_, _ = fmt.Fprintf(io.out, "Seam simulator on http://%s\n  SEAM_ENDPOINT=http://%s SEAM_API_KEY=%s staykey serve\n  state: curl http://%s/_simulator/state\n",
-		l.Addr(), l.Addr(), or(s.APIKey, "seam_test_simulated"), l.Addr())
+		l.Addr(), l.Addr(), cmp.Or(s.APIKey, "seam_test_simulated"), l.Addr())
 	go func() {
 		<-ctx.Done()
 		_ = server.Close()
@@ -214,9 +215,9 @@ type healthcheckCommand struct {
 func (h *healthcheckCommand) Run(ctx context.Context, io *streams) error {
 	target := h.URL
 	if target == "" {
-		address, err := net.ResolveTCPAddr("tcp", or(os.Getenv("STAYKEY_LISTEN"), ":8080"))
+		address, err := net.ResolveTCPAddr("tcp", cmp.Or(os.Getenv("STAYKEY_LISTEN"), ":8080"))
 		if err != nil {
-			return configProblems{"STAYKEY_LISTEN: " + err.Error()}
+			return config.Problems{"STAYKEY_LISTEN: " + err.Error()}
 		}
 		scheme := "http"
 		if os.Getenv("STAYKEY_TLS_CERT") != "" {

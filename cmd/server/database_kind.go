@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -20,7 +21,7 @@ var (
 )
 
 // kindOf is the kind that this start gives a database.
-func (c config) kind() string {
+func kindOf(c config.Config) string {
 	if c.Dev {
 		return store.DevelopmentDatabase
 	}
@@ -29,7 +30,7 @@ func (c config) kind() string {
 
 // checkKind refuses a database of the other kind, before anything is changed in it. One that older versions used has no kind
 // yet: a development start takes it only if it can be told that a development start made it.
-func (c config) checkKind(have store.DatabaseKind, machine *devMachine) error {
+func checkKind(c config.Config, have store.DatabaseKind, machine *devMachine) error {
 	switch {
 	case have.Kind == store.ProductionDatabase && c.Dev:
 		return errProductionDatabase
@@ -47,46 +48,46 @@ func (m *devMachine) made(have store.DatabaseKind) bool {
 }
 
 // openDatabase opens and migrates the database of this start, and marks it as of its kind.
-func openDatabase(ctx context.Context, c *config, machine *devMachine, log *slog.Logger) (*store.Store, error) {
+func openDatabase(ctx context.Context, c *config.Config, machine *devMachine, log *slog.Logger) (*store.Store, error) {
 	db, err := connect(ctx, c.DatabaseURL, log)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.adopt(ctx, db, machine, log); err != nil {
+	if err := adopt(ctx, c, db, machine, log); err != nil {
 		db.Close()
 		return nil, err
 	}
 	return db, nil
 }
 
-func (c *config) adopt(ctx context.Context, db *store.Store, machine *devMachine, log *slog.Logger) error {
+func adopt(ctx context.Context, c *config.Config, db *store.Store, machine *devMachine, log *slog.Logger) error {
 	have, err := db.DatabaseKind(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.checkKind(have, machine); err != nil {
+	if err := checkKind(*c, have, machine); err != nil {
 		return err
 	}
 	if err := migrate(ctx, db, log); err != nil {
 		return err
 	}
-	have.Kind, err = db.Setting(ctx, store.SettingDatabaseKind, c.kind) // of two first starts at once one decides
+	have.Kind, err = db.Setting(ctx, store.SettingDatabaseKind, func() string { return kindOf(*c) }) // of two first starts at once one decides
 	if err != nil {
 		return err
 	}
-	if err := c.checkKind(have, machine); err != nil {
+	if err := checkKind(*c, have, machine); err != nil {
 		return err
 	}
-	if !c.Printed || c.wellKnownFit() {
+	if !c.Printed || c.WellKnownFit() {
 		return nil
 	}
 	seed, err := db.Setting(ctx, "development_seed", store.NewSalt)
 	if err != nil {
 		return err
 	}
-	if err := c.useDatabaseSecrets(seed); err != nil {
+	if err := c.UseDatabaseSecrets(seed); err != nil {
 		return err
 	}
-	c.redactor.hide(c.secrets())
+	c.HideSecrets()
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/postgres"
 	"github.com/staykey/staykey/internal/seam/simulator"
 )
@@ -24,7 +25,7 @@ type devMachine struct {
 }
 
 // startDev brings up what the configuration lacks and fills in its addresses.
-func startDev(ctx context.Context, c *config, log *slog.Logger) (*devMachine, error) {
+func startDev(ctx context.Context, c *config.Config, log *slog.Logger) (*devMachine, error) {
 	m := &devMachine{}
 	state := devState{c.DevDir}
 	var err error
@@ -93,7 +94,7 @@ func furnish(sim *simulator.Simulator) {
 }
 
 // introduction is what --dev prints when it is ready: addresses, the secrets that it made, and commands that work as they are.
-func (m *devMachine) introduction(c config, public, ops net.Addr) string {
+func (m *devMachine) introduction(c config.Config, public, ops net.Addr) string {
 	scheme := "http"
 	if c.TLS != nil {
 		scheme = "https"
@@ -120,10 +121,10 @@ func (m *devMachine) introduction(c config, public, ops net.Addr) string {
 		say("  Postgres            %s", c.DatabaseURL)
 	}
 	// The operator's own secrets are not ours to show; what was made here nobody else can know.
-	if c.made.webhook {
-		say("  Webhook secret      %s", c.webhookSecret)
+	if c.Made.Webhook {
+		say("  Webhook secret      %s", c.WebhookSecret)
 	}
-	if c.made.admin {
+	if c.Made.Admin {
 		say("  Admin token         %s", c.AdminTokens[0])
 	}
 	b.WriteString(exports(c, base))
@@ -134,25 +135,25 @@ func (m *devMachine) introduction(c config, public, ops net.Addr) string {
 }
 
 // exports sets what the other commands of staykey need in another terminal. An operator's own secrets are set there already.
-func exports(c config, base string) string {
+func exports(c config.Config, base string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nIn another terminal, set these for staykey's other commands and the ones below:\n\nexport STAYKEY_URL=%s\n", base)
-	if c.made.admin {
+	if c.Made.Admin {
 		fmt.Fprintf(&b, "export STAYKEY_ADMIN_TOKEN=%s\n", c.AdminTokens[0])
 	}
-	if c.made.webhook {
-		fmt.Fprintf(&b, "export STAYKEY_WEBHOOK_SECRET=%s\n", c.webhookSecret)
+	if c.Made.Webhook {
+		fmt.Fprintf(&b, "export STAYKEY_WEBHOOK_SECRET=%s\n", c.WebhookSecret)
 	}
 	return b.String()
 }
 
 // firstCommands post a listing and a reservation, and read the key back. They work alone, too, without the exports.
-func firstCommands(c config, base string) string {
+func firstCommands(c config.Config, base string) string {
 	secret, token := "", "$STAYKEY_ADMIN_TOKEN" // #nosec G101 -- the name of a variable
-	if c.made.webhook {
-		secret = fmt.Sprintf(`STAYKEY_WEBHOOK_SECRET="%s" `, c.webhookSecret)
+	if c.Made.Webhook {
+		secret = fmt.Sprintf(`STAYKEY_WEBHOOK_SECRET="%s" `, c.WebhookSecret)
 	}
-	if c.made.admin {
+	if c.Made.Admin {
 		token = c.AdminTokens[0]
 	}
 	executable, err := os.Executable()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -24,23 +25,23 @@ func TestIntroductionShowsWhatWasMade(t *testing.T) {
 
 	for _, tc := range []struct {
 		name                   string
-		settings               settings
+		settings               config.Settings
 		showsSecret, showToken bool
 		commands               bool
 	}{
-		{"nothing is set", settings{}, true, true, true},
-		{"with a Seam key", settings{SeamAPIKey: "seam_x"}, true, true, true},
-		{"a webhook secret is set", settings{WebhookSecret: ownSecret}, false, true, true},
-		{"an admin token is set", settings{AdminToken: ownToken}, true, false, true},
-		{"both are set", settings{WebhookSecret: ownSecret, AdminToken: ownToken}, false, false, true},
-		{"a config file without the source default", settings{Config: hotel}, false, true, false},
-		{"the same with a Seam key, so that the token is random", settings{Config: hotel, SeamAPIKey: "seam_x"}, false, true, false},
-		{"a config file and an admin token", settings{Config: hotel, AdminToken: ownToken}, false, false, false},
+		{"nothing is set", config.Settings{}, true, true, true},
+		{"with a Seam key", config.Settings{SeamAPIKey: "seam_x"}, true, true, true},
+		{"a webhook secret is set", config.Settings{WebhookSecret: ownSecret}, false, true, true},
+		{"an admin token is set", config.Settings{AdminToken: ownToken}, true, false, true},
+		{"both are set", config.Settings{WebhookSecret: ownSecret, AdminToken: ownToken}, false, false, true},
+		{"a config file without the source default", config.Settings{Config: hotel}, false, true, false},
+		{"the same with a Seam key, so that the token is random", config.Settings{Config: hotel, SeamAPIKey: "seam_x"}, false, true, false},
+		{"a config file and an admin token", config.Settings{Config: hotel, AdminToken: ownToken}, false, false, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			tc.settings.Dev = true
-			c, err := tc.settings.load(func(string) string { return "" })
+			c, err := tc.settings.Load(func(string) string { return "" })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,11 +65,11 @@ func TestIntroductionShowsWhatWasMade(t *testing.T) {
 
 func TestIntroductionOfTLS(t *testing.T) {
 	t.Parallel()
-	c, err := settings{Dev: true}.load(func(string) string { return "" })
+	c, err := config.Settings{Dev: true}.Load(func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.TLS = &certificate{}
+	c.TLS = &config.Certificate{}
 	text := introductionOf(c)
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, "http://127.0.0.1:8080") || strings.Contains(line, "curl -sS") && !strings.Contains(line, "--insecure") {
@@ -80,7 +81,7 @@ func TestIntroductionOfTLS(t *testing.T) {
 	}
 }
 
-func introductionOf(c config) string {
+func introductionOf(c config.Config) string {
 	public, ops := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9090}
 	return (&devMachine{seamURL: "http://127.0.0.1:8180"}).introduction(c, public, ops)
 }
@@ -100,7 +101,7 @@ func TestDevStateIsWholeOrNew(t *testing.T) {
 	state := devState{dir}
 	start := func(key string) (fresh bool, workspace string) {
 		t.Helper()
-		c := config{Dev: true, DevDir: dir, Simulate: key == "", SeamAPIKey: key}
+		c := config.Config{Dev: true, DevDir: dir, Simulate: key == "", SeamAPIKey: key}
 		m, err := startDev(t.Context(), &c, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +119,7 @@ func TestDevStateIsWholeOrNew(t *testing.T) {
 		}
 	}
 
-	held := config{Dev: true, DevDir: dir, Simulate: true, DatabaseURL: "postgres://u@localhost/x"}
+	held := config.Config{Dev: true, DevDir: dir, Simulate: true, DatabaseURL: "postgres://u@localhost/x"}
 	m, err := startDev(t.Context(), &held, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -9,10 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"

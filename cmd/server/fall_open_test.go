@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -83,7 +84,7 @@ func TestDatabaseWithoutAKind(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := (config{Dev: c.dev}).checkKind(have, c.machine); (err != nil) != c.refused {
+			if err := checkKind(config.Config{Dev: c.dev}, have, c.machine); (err != nil) != c.refused {
 				t.Errorf("%+v: %v, refused is to be %v", have, err, c.refused)
 			}
 		})
@@ -93,38 +94,38 @@ func TestDatabaseWithoutAKind(t *testing.T) {
 // Elsewhere than on loopback, a development start makes secrets that nobody can know, and keeps them.
 func TestDevelopmentSecretsBeyondLoopback(t *testing.T) {
 	t.Parallel()
-	if !(config{Simulate: true, Listen: "127.0.0.1:0"}).wellKnownFit() || (config{Simulate: true, Listen: ":8080"}).wellKnownFit() || (config{Listen: "127.0.0.1:0"}).wellKnownFit() {
+	if !(config.Config{Simulate: true, Listen: "127.0.0.1:0"}).WellKnownFit() || (config.Config{Simulate: true, Listen: ":8080"}).WellKnownFit() || (config.Config{Listen: "127.0.0.1:0"}).WellKnownFit() {
 		t.Error("the well-known secrets fit where they should not")
 	}
-	load := func(seed string) config {
-		c, err := settings{Dev: true, Listen: "0.0.0.0:8080"}.load(func(string) string { return "" })
+	load := func(seed string) config.Config {
+		c, err := config.Settings{Dev: true, Listen: "0.0.0.0:8080"}.Load(func(string) string { return "" })
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.useDatabaseSecrets(seed); err != nil {
+		if err := c.UseDatabaseSecrets(seed); err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
 	first, again, other := load("seed"), load("seed"), load("another seed")
-	if first.AdminTokens[0] != again.AdminTokens[0] || first.webhookSecret != again.webhookSecret || first.Sources["default"].Secrets[0] != first.webhookSecret {
+	if first.AdminTokens[0] != again.AdminTokens[0] || first.WebhookSecret != again.WebhookSecret || first.Sources["default"].Secrets[0] != first.WebhookSecret {
 		t.Error("one database's secrets change from start to start")
 	}
-	if first.AdminTokens[0] == other.AdminTokens[0] || first.webhookSecret == other.webhookSecret || isWellKnown(first.AdminTokens[0]) || isWellKnown(first.webhookSecret) {
+	if first.AdminTokens[0] == other.AdminTokens[0] || first.WebhookSecret == other.WebhookSecret || config.IsWellKnown(first.AdminTokens[0]) || config.IsWellKnown(first.WebhookSecret) {
 		t.Error("two databases have the same secrets")
 	}
 	dir := filepath.Join(t.TempDir(), "dev")
 	dsn := storetest.EmptyDSN(t)
 	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + dir, "STAYKEY_LISTEN=:0"}, "serve", "--dev")
 	waitUntil(t, "the introduction", func() bool { return strings.Contains(p.out.String(), "curl -sS -H \"Authorization") })
-	if strings.Contains(p.out.String(), devAdminToken) || strings.Contains(p.out.String(), devWebhookSecret) {
+	if strings.Contains(p.out.String(), config.DevAdminToken) || strings.Contains(p.out.String(), config.DevWebhookSecret) {
 		t.Errorf("it uses well-known secrets on every address:\n%s", p.out)
 	}
 	req, err := http.NewRequest(http.MethodGet, p.url+"/v1/reservations", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+devAdminToken)
+	req.Header.Set("Authorization", "Bearer "+config.DevAdminToken)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/staykey/staykey/internal/config"
 )
 
 func TestGuestLinksOfSources(t *testing.T) {
@@ -40,10 +42,10 @@ func TestGuestLinksOfSources(t *testing.T) {
 			if err := os.WriteFile(file, []byte(entry), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			var problems configProblems
-			set := readSources(file, "", "repair", func(string) string { return "" }, &problems)
-			set.needPublicURL(c.publicURL, &problems)
-			if source := set.of("a"); source.GuestLinks != c.links || source.Policy.OwnIdentity != c.perStay {
+			var problems config.Problems
+			set := config.ReadSources(file, "", "repair", func(string) string { return "" }, &problems)
+			set.NeedPublicURL(c.publicURL, &problems)
+			if source := set.Of("a"); source.GuestLinks != c.links || source.Policy.OwnIdentity != c.perStay {
 				t.Errorf("links %v, an identity per stay %v", source.GuestLinks, source.Policy.OwnIdentity)
 			}
 			if c.problem == "" && len(problems) > 0 || c.problem != "" && (len(problems) != 1 || !strings.Contains(problems[0], c.problem)) {
@@ -68,8 +70,8 @@ func TestGuestPageOfSources(t *testing.T) {
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var problems configProblems
-	page := readSources(file, "", "repair", func(string) string { return "" }, &problems).of("a").GuestPage
+	var problems config.Problems
+	page := config.ReadSources(file, "", "repair", func(string) string { return "" }, &problems).Of("a").GuestPage
 	if len(problems) > 0 || page.Name != "Casa Azul" || page.Logo != "data:image/svg+xml;base64,PHN2Zy8+" || page.Color != "#0a6e5c" {
 		t.Errorf("got %+v %v", page, problems)
 	}

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers/rest"
-
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
@@ -43,8 +43,8 @@ type imported struct{ rows, applied, superseded, waiting, known, wrong int }
 
 // Run imports a file. Rows that were imported before, from the same file, are known by their content.
 func (c *importCommand) Run(ctx context.Context, streams *streams) error {
-	if !sourceName.MatchString(c.Source) {
-		return configProblems{fmt.Sprintf("--source: %q must be letters, digits, dots, dashes and underscores", c.Source)}
+	if !config.SourceName.MatchString(c.Source) {
+		return config.Problems{fmt.Sprintf("--source: %q must be letters, digits, dots, dashes and underscores", c.Source)}
 	}
 	asOf, err := c.asOf()
 	if err != nil {
@@ -79,7 +79,7 @@ func (c *importCommand) asOf() (time.Time, error) {
 	if c.AsOf != "" {
 		t, err := pms.ParseInstant(c.AsOf)
 		if err != nil {
-			return t, configProblems{fmt.Sprintf("--as-of: %q %v", c.AsOf, err)}
+			return t, config.Problems{fmt.Sprintf("--as-of: %q %v", c.AsOf, err)}
 		}
 		return t, nil
 	}

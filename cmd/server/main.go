@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/staykey/staykey/internal/config"
 )
 
 // Stamped by the build: -ldflags "-X main.version=... -X main.commit=...".
@@ -96,7 +98,7 @@ func run(ctx context.Context, args []string, io *streams) int {
 		io.hangups.release()
 	}
 	err = command.Run()
-	if problems := configProblems(nil); errors.As(err, &problems) {
+	if problems := config.Problems(nil); errors.As(err, &problems) {
 		for _, p := range problems {
 			_, _ = fmt.Fprintln(io.err, "staykey:", p)
 		}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -27,10 +28,10 @@ type configCheckCommand struct {
 
 // Run reads the file as a start would, with the environment's variables.
 func (c *configCheckCommand) Run(io *streams) error {
-	var problems configProblems
-	set := readSources(c.File, "", pms.DriftRepair, os.Getenv, &problems)
-	refuseSharedTokens(set.Tokens, splitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
-	set.refuseWellKnown(&problems)
+	var problems config.Problems
+	set := config.ReadSources(c.File, "", pms.DriftRepair, os.Getenv, &problems)
+	config.RefuseSharedTokens(set.Tokens, config.SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
+	set.RefuseWellKnown(&problems)
 	if len(problems) > 0 {
 		return problems
 	}
@@ -125,7 +126,7 @@ func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
 
 // problems are what is wrong with an event, each with its place in the program; nil if nothing is.
 func (c *mapCommand) problems(source pms.Source, errs []pms.FieldError) error {
-	var problems configProblems
+	var problems config.Problems
 	for _, f := range errs {
 		where := ""
 		if source.Format != nil {

@@ -9,13 +9,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers/webhook"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/staykey/staykey/internal/fetch"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/handlers/webhook"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/provisioner"

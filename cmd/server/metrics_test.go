@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -45,7 +46,7 @@ func TestScrapeWithoutPostgres(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := &service{store: storetest.New(t), readiness: &readiness{}}
-			s.sources.Store(&sourceSet{})
+			s.sources.Store(&config.Set{})
 			s.readiness.state.Store(&condition{causes: c.causes})
 			registry, err := s.newRegistry()
 			if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
-
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -22,7 +22,7 @@ const pollPolicies = time.Second
 // source finds a source, with its decided policy. One that has gone from the configuration keeps its last policy, so that its keys
 // stay unchanged until somebody decides otherwise.
 func (s *service) source(name string) pms.Source {
-	source := s.sources.Load().of(name)
+	source := s.sources.Load().Of(name)
 	if decided, known := (*s.policies.Load())[name]; known {
 		if source.Policy.Drift != "" { // this replica's own matter: it says when to repair, not what should be
 			decided.Drift = source.Policy.Drift
@@ -33,7 +33,7 @@ func (s *service) source(name string) pms.Source {
 }
 
 // decidePolicies makes the policies of a set those of their sources, for all replicas, and has their stays follow.
-func (s *service) decidePolicies(ctx context.Context, set sourceSet) error {
+func (s *service) decidePolicies(ctx context.Context, set config.Set) error {
 	var policies []store.SourcePolicy
 	for name, source := range set.Sources {
 		encoded, err := json.Marshal(source.Policy)
@@ -103,7 +103,7 @@ type orphan struct {
 }
 
 // orphans returns the sources that have keys, or stays that will get one, and no entry in a set, or one that says retired.
-func (s *service) orphans(ctx context.Context, set sourceSet) ([]orphan, error) {
+func (s *service) orphans(ctx context.Context, set config.Set) ([]orphan, error) {
 	inUse, err := s.store.SourcesInUse(ctx, slices.Sorted(maps.Keys(set.Sources)), time.Now())
 	if err != nil {
 		return nil, err
@@ -140,19 +140,19 @@ func (s *service) reportOrphans(ctx context.Context) {
 }
 
 // dropped returns why a set can't replace the present one: a source in use would vanish silently.
-func (s *service) dropped(ctx context.Context, set sourceSet) error {
+func (s *service) dropped(ctx context.Context, set config.Set) error {
 	list, err := s.orphans(ctx, set)
 	if err != nil {
 		return err
 	}
 	var problems []string
 	for _, o := range list {
-		if s.sources.Load().names(o.Source) && !o.retired {
+		if s.sources.Load().Names(o.Source) && !o.retired {
 			problems = append(problems, "STAYKEY_CONFIG: sources: "+o.problem()+": "+orphanRemedy)
 		}
 	}
 	if len(problems) > 0 {
-		return configProblems(problems)
+		return config.Problems(problems)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/store"
@@ -102,7 +103,7 @@ func TestReadiness(t *testing.T) {
 func TestProbesAskNothing(t *testing.T) {
 	t.Parallel()
 	s := &service{readiness: &readiness{}}
-	s.sources.Store(&sourceSet{})
+	s.sources.Store(&config.Set{})
 	if got := s.ready(context.Background()); got.Ready {
 		t.Error("ready before anything is known")
 	}

@@ -18,11 +18,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers/rest"
-
 	"github.com/staykey/staykey/internal/admin"
-
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/handlers/rest"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -44,12 +43,12 @@ func (r remote) token() (string, error) {
 	if err != nil || token != "" {
 		return token, err
 	}
-	if list := splitList(os.Getenv("STAYKEY_ADMIN_TOKEN")); len(list) > 0 {
+	if list := config.SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")); len(list) > 0 {
 		return list[0], nil
 	}
 	if u, err := url.Parse(r.URL); err == nil {
 		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback()) {
-			return devAdminToken, nil
+			return config.DevAdminToken, nil
 		}
 	}
 	return "", nil
@@ -77,14 +76,14 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, sent)
 	if err != nil {
-		return nil, date, configProblems{fmt.Sprintf("STAYKEY_URL: %q must be a URL such as http://127.0.0.1:8080", r.URL)}
+		return nil, date, config.Problems{fmt.Sprintf("STAYKEY_URL: %q must be a URL such as http://127.0.0.1:8080", r.URL)}
 	}
 	token, err := r.token()
 	if err != nil {
 		return nil, date, err
 	}
 	if token == "" {
-		return nil, date, configProblems{"STAYKEY_TOKEN: is required for " + r.URL}
+		return nil, date, config.Problems{"STAYKEY_TOKEN: is required for " + r.URL}
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	if body != nil {

@@ -10,9 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/staykey/staykey/internal/handlers/rest"
-
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers/rest"
 )
 
 type subscriptionsCommand struct {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -211,8 +212,8 @@ func TestConfigTokens(t *testing.T) {
 			if err := os.WriteFile(file, []byte(c.yaml), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			var problems configProblems
-			set := loadSources(file, "whsec_x", os.Getenv, &problems)
+			var problems config.Problems
+			set := config.LoadSources(file, "whsec_x", os.Getenv, &problems)
 			if c.want == "" {
 				if len(problems) > 0 || len(set.Tokens) != 1 || !set.Tokens[0].Write {
 					t.Errorf("%v %+v", problems, set.Tokens)

@@ -18,19 +18,18 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers/rest"
-	"github.com/staykey/staykey/internal/handlers/web"
-	"github.com/staykey/staykey/internal/handlers/webhook"
-
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/fetch"
 	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/handlers"
 	guestpage "github.com/staykey/staykey/internal/handlers/guest"
+	"github.com/staykey/staykey/internal/handlers/rest"
+	"github.com/staykey/staykey/internal/handlers/web"
+	"github.com/staykey/staykey/internal/handlers/webhook"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
@@ -58,16 +57,19 @@ const appliers = 2
 const flushActivity = 3 * time.Second
 
 type serveCommand struct {
-	Settings settings `embed:""`
+	Settings config.Settings `embed:""`
 }
+
+// Help is shown below the flags of serve --help.
+func (*serveCommand) Help() string { return config.EnvironmentHelp }
 
 // Run starts the service and serves until ctx ends.
 func (s *serveCommand) Run(ctx context.Context, io *streams) error {
-	c, err := s.Settings.load(os.Getenv)
+	c, err := s.Settings.Load(os.Getenv)
 	if err != nil {
 		return err
 	}
-	log, flush := c.newLogger(io)
+	log, flush := newLogger(c, io)
 	defer flush()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -77,8 +79,8 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 		log.Info("terminal closed: stopping")
 		end()
 	})
-	tuneCollector()
-	c.warn(log)
+	tuneCollector(c)
+	warnOf(c.Set, log)
 	// Addresses first: anyone who has a port already should be told before anything is started.
 	public, err := listen("STAYKEY_LISTEN", c.Listen)
 	if err != nil {
@@ -99,7 +101,7 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 		defer machine.stop()
 	}
 	log.Info("starting", "version", version, "commit", commit, "config", c)
-	stopTraces, err := startTraces(ctx, log)
+	stopTraces, err := startTraces(ctx, c, log)
 	if err != nil {
 		return err
 	}
@@ -121,7 +123,7 @@ func (s *serveCommand) Run(ctx context.Context, io *streams) error {
 }
 
 // warn shows what somebody asked for and may not want.
-func (s sourceSet) warn(log *slog.Logger) {
+func warnOf(s config.Set, log *slog.Logger) {
 	for name, source := range s.Sources {
 		if source.Insecure {
 			log.Warn("source accepts unsigned webhooks: verify.method is none", "source", name)
@@ -134,11 +136,11 @@ func (s sourceSet) warn(log *slog.Logger) {
 
 // tuneCollector trades memory that nobody misses for a fifth of the time that a burst would spend on collecting
 // garbage. GOGC and GOMEMLIMIT win.
-func tuneCollector() {
-	if os.Getenv("GOGC") == "" {
+func tuneCollector(c config.Config) {
+	if c.TuneGC {
 		debug.SetGCPercent(400)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
+	if c.TuneMemory {
 		debug.SetMemoryLimit(96 << 20)
 	}
 }
@@ -210,7 +212,7 @@ func migrationDB(like *pgx.ConnConfig) *sql.DB {
 
 // service is the running parts.
 type service struct {
-	config       config
+	config       config.Config
 	log          *slog.Logger
 	store        *store.Store
 	seam         *seam.Client
@@ -222,7 +224,7 @@ type service struct {
 	guests       *guest.Service
 	fetcher      *fetch.Fetcher
 	activity     *store.Activity
-	sources      atomic.Pointer[sourceSet]
+	sources      atomic.Pointer[config.Set]
 	policies     atomic.Pointer[map[string]pms.Policy] // the decided ones
 	public, ops  http.Handler
 	listener     atomic.Pointer[fairListener] // the public one, once it serves
@@ -231,10 +233,10 @@ type service struct {
 	seamTroubles atomic.Pointer[map[string]string] // as readiness's detail has them
 }
 
-func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger) (*service, error) {
+func newService(ctx context.Context, c config.Config, db *store.Store, log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, store: db, activity: store.NewActivity()}
-	s.sources.Store(&c.sourceSet)
-	if err := s.decidePolicies(ctx, c.sourceSet); err != nil {
+	s.sources.Store(&c.Set)
+	if err := s.decidePolicies(ctx, c.Set); err != nil {
 		return nil, err
 	}
 	s.reportOrphans(ctx)
@@ -254,13 +256,13 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	var pace intake.Pace
 	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
 		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
-		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers, Configured: func(name string) bool { return s.sources.Load().names(name) },
+		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers, Configured: func(name string) bool { return s.sources.Load().Names(name) },
 	})
 	if s.fetcher, err = fetch.New(db, db.Pool(), log, source, func() { s.applier.Wake() }, c.RetryBase); err != nil {
 		return nil, err
 	}
 	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
-	s.applier.Activity, s.applier.Traced = s.activity, traced(os.Getenv)
+	s.applier.Activity, s.applier.Traced = s.activity, c.Traced
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
 	s.readiness = &readiness{log: log, now: time.Now, trial: db.TryAccepting, refused: s.acceptor.Refused, full: s.full}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
@@ -292,14 +294,13 @@ func newService(ctx context.Context, c config, db *store.Store, log *slog.Logger
 	proxies := handlers.Proxies(func() pms.Addresses { return s.sources.Load().TrustedProxies })
 	limits := handlers.NewLimits(proxies.Sender)
 	auth := handlers.NewAuth(s.tokens, proxies, time.Now)
-	isTraced := traced(os.Getenv)
 	s.public, s.ops = handlers.New(
 		handlers.Config{
-			Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, PublicURL: c.PublicURL, Traced: isTraced,
+			Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, PublicURL: c.PublicURL, Traced: c.Traced,
 		},
 		webhook.New(webhook.Config{
 			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
-			SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets }, SeamChanged: s.provisioner.Wake, Traced: isTraced,
+			SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets }, SeamChanged: s.provisioner.Wake, Traced: c.Traced,
 		}),
 		guestpage.New(guestpage.Config{Links: s.guests, Limits: handlers.NewLimits(proxies.Sender), Log: log, Now: time.Now}),
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: version}),
@@ -317,7 +318,7 @@ func (s *service) reloadCertificate() {
 	if s.config.TLS == nil {
 		return
 	}
-	if err := s.config.TLS.reload(); err != nil {
+	if err := s.config.TLS.Reload(); err != nil {
 		s.log.Error("certificate not reloaded, keeping the old one", "error", err)
 		return
 	}
@@ -351,10 +352,10 @@ func (s *service) countActivity(ctx context.Context) {
 // reloadSources reads the configuration of sources again. If anything is wrong with it, or a source in use has gone from it, the
 // present one stays. Policies are decided first and in one transaction: if that fails, none of the new one is in use.
 func (s *service) reloadSources(ctx context.Context) {
-	fresh, err := s.config.reload()
-	set := fresh.sourceSet
+	fresh, err := s.config.Reload()
+	set := fresh.Set
 	if err == nil {
-		s.config.redactor.hide(fresh.secrets()) // before anything can log them
+		s.config.Redactor.Hide(fresh.Secrets()) // before anything can log them
 		err = s.dropped(ctx, set)
 	}
 	if err != nil {
@@ -363,7 +364,7 @@ func (s *service) reloadSources(ctx context.Context) {
 		}
 		return
 	}
-	set.warn(s.log)
+	warnOf(set, s.log)
 	if err := s.decidePolicies(ctx, set); err != nil {
 		s.log.Error("configuration not reloaded, keeping the current one: send SIGHUP again", "error", err)
 		return
@@ -457,7 +458,7 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 	s.listener.Store(shared)
 	public = shared
 	if s.config.TLS != nil {
-		public = tls.NewListener(public, s.config.TLS.config())
+		public = tls.NewListener(public, s.config.TLS.Config())
 	}
 	failed := make(chan error, 1)
 	go func() {

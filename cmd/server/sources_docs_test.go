@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -56,8 +57,8 @@ func TestSourcesPages(t *testing.T) {
 			if err := os.WriteFile(file, []byte(block), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			var problems configProblems
-			set := loadSources(file, "", getenv, &problems)
+			var problems config.Problems
+			set := config.LoadSources(file, "", getenv, &problems)
 			if len(problems) > 0 {
 				t.Errorf("%s:\n%s", page, problems.Error())
 			}

@@ -26,10 +26,6 @@ const (
 	stopFetches   = 2 * time.Second
 	stopWork      = 3 * time.Second
 	stopJobs      = 8 * time.Second
-	// stopDelay is STAYKEY_STOP_DELAY's default.
-	stopDelay = 5 * time.Second
-	// longestStopDelay leaves time for everything else.
-	longestStopDelay = 8 * time.Second
 )
 
 // stopping is a stop under way.

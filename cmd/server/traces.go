@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -13,21 +12,17 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/tracing"
 )
-
-// traced reports whether traces are wanted: an endpoint is set, by OpenTelemetry's own variables.
-func traced(getenv func(string) string) bool {
-	return getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
-}
 
 // flushTraces is how long a stop waits for the last spans.
 const flushTraces = 2 * time.Second
 
 // startTraces exports spans by OTLP over HTTP, if an endpoint is set. Everything else of it is set by OpenTelemetry's own variables too
 // (headers, sampling). stop sends what is left.
-func startTraces(ctx context.Context, log *slog.Logger) (stop func(), err error) {
-	if !traced(os.Getenv) {
+func startTraces(ctx context.Context, c config.Config, log *slog.Logger) (stop func(), err error) {
+	if !c.Traced {
 		return func() {}, nil
 	}
 	exporter, err := otlptracehttp.New(ctx)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -22,8 +23,8 @@ func TestVerifySettingsAreLaidOverThePreset(t *testing.T) {
 		if err := os.WriteFile(file, []byte("sources:\n  - name: a\n"+entry), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		var problems configProblems
-		set := readSources(file, "", pms.DriftRepair, os.Getenv, &problems)
+		var problems config.Problems
+		set := config.ReadSources(file, "", pms.DriftRepair, os.Getenv, &problems)
 		return set.Sources["a"], strings.Join(problems, "\n")
 	}
 	body := []byte(`{}`)

@@ -9,11 +9,10 @@ import (
 	"os"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers/webhook"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/handlers/webhook"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/staykey/staykey/internal/stay"
 )
 

@@ -10,12 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/staykey/staykey/internal/handlers/rest"
-
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers/rest"
 )
 
 // as makes a request with a token.

@@ -9,11 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/fair"
 )
 

@@ -16,18 +16,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers/rest"
-	"github.com/staykey/staykey/internal/handlers/web"
-	"github.com/staykey/staykey/internal/handlers/webhook"
-
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/go-chi/chi/v5"
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/handlers/rest"
+	"github.com/staykey/staykey/internal/handlers/web"
+	"github.com/staykey/staykey/internal/handlers/webhook"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/staykey/staykey/internal/store"
 )
 

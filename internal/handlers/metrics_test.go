@@ -5,11 +5,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/staykey/staykey/internal/handlers/webhook"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/handlers/webhook"
 )
 
 // The answers of REST and of every page are measured by their routes, never by what was asked for.

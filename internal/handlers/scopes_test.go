@@ -8,10 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/go-chi/chi/v5"
 
+	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/stay"
 )
 

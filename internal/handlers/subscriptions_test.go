@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"

@@ -10,8 +10,8 @@ func init() {
 		},
 		{
 			name: "well-known secrets", what: "production takes the README's secrets",
-			edits: []edit{{"cmd/server/secrets.go", "	return secret == devWebhookSecret || secret == devAdminToken\n", "	return false\n"}},
-			pkg:   "./cmd/server", tests: "^TestConfigurationProblems$",
+			edits: []edit{{"internal/config/secrets.go", "	return secret == DevWebhookSecret || secret == DevAdminToken\n", "	return false\n"}},
+			pkg:   "./internal/config", tests: "^TestConfigurationProblems$",
 		},
 		{
 			name: "own doors", what: "a source opens whatever it names",
@@ -65,7 +65,7 @@ func init() {
 		},
 		{
 			name: "redacted logs", what: "records are written as they come",
-			edits: []edit{{"cmd/server/logging.go", "	if _, err := io.WriteString(w.out, w.redactor.redact(string(p))); err != nil {\n", "	if _, err := w.out.Write(p); err != nil {\n"}},
+			edits: []edit{{"cmd/server/logging.go", "	if _, err := io.WriteString(w.out, w.redactor.Redact(string(p))); err != nil {\n", "	if _, err := w.out.Write(p); err != nil {\n"}},
 			pkg:   "./cmd/server", tests: "^TestLogsAreRedacted$",
 		},
 		{

@@ -4,9 +4,9 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/staykey/staykey/internal/admin"
 )
 
 // Delivery is a message to a subscription.

@@ -4,13 +4,11 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/staykey/staykey/internal/handlers"
-
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
 )
 

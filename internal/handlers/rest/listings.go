@@ -4,12 +4,11 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/stay"
-
-	"github.com/danielgtaylor/huma/v2"
 )
 
 // Listing is a listing.

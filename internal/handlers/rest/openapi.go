@@ -9,14 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers"
-
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/handlers/guest"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"

@@ -8,15 +8,13 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers"
-
-	"github.com/staykey/staykey/internal/admin"
-	"github.com/staykey/staykey/internal/stay"
-
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // Config is what REST needs of the rest of the program.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/staykey/staykey/internal/admin"
 )
 
 // SourceState is a source and how it is doing.

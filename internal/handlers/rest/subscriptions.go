@@ -4,9 +4,9 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/staykey/staykey/internal/admin"
 )
 
 // Subscription is a subscription and how its receiver is doing.

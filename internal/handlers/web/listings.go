@@ -6,14 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/staykey/staykey/internal/handlers"
-
-	"github.com/staykey/staykey/internal/admin"
-	"github.com/staykey/staykey/internal/stay"
-
 	"github.com/go-chi/chi/v5"
 
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // listingRow is a listing as pages show it.

@@ -8,9 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers"
-
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
 )
 
 // Live pages hear of changes by server-sent events and fetch themselves again. One look at the database a second is enough for

@@ -11,10 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
-
-	"github.com/staykey/staykey/internal/admin"
 )
 
 // pageFuncs are what templates can call.

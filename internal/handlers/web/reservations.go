@@ -10,12 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers"
-
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/go-chi/chi/v5"
 
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/stay"
 )
 

@@ -5,12 +5,11 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/stay"
-
-	"github.com/go-chi/chi/v5"
 )
 
 // subscriptionRow is a subscription as pages show it.

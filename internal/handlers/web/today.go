@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )

@@ -17,11 +17,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/staykey/staykey/internal/handlers"
+	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/admin"
-
-	"github.com/go-chi/chi/v5"
+	"github.com/staykey/staykey/internal/handlers"
 )
 
 //go:embed templates static

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/staykey/staykey/internal/handlers"
-
 	"github.com/staykey/staykey/internal/pms"
 )
 

@@ -1,6 +1,7 @@
-package main
+package config
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 
 // settings are the service's settings as they are given: flags, and environment variables where a flag is
 // absent. They are texts, so that all problems can be found in one go.
-type settings struct {
+type Settings struct {
 	DatabaseURL   string `kong:"-"` // DATABASE_URL
 	SeamAPIKey    string `kong:"-"` // SEAM_API_KEY
 	SeamEndpoint  string `env:"SEAM_ENDPOINT" placeholder:"URL" help:"Seam's URL, as in Seam's own SDKs; default https://connect.getseam.com."`
@@ -58,7 +59,7 @@ type settings struct {
 }
 
 // config is the checked configuration: the only thing that the rest of the program reads.
-type config struct {
+type Config struct {
 	DatabaseURL  string
 	SeamAPIKey   string
 	SeamEndpoint string
@@ -66,12 +67,12 @@ type config struct {
 	Listen       string
 	OpsListen    string
 	PublicURL    string
-	TLS          *certificate // nil: HTTP
+	TLS          *Certificate // nil: HTTP
 	AdminTokens  []string     // of STAYKEY_ADMIN_TOKEN
-	sourceSet
-	given         settings            // as they were given, before files were read
+	Set
+	given         Settings            // as they were given, before files were read
 	getenv        func(string) string // what they were read with
-	redactor      *redactor           // takes secrets out of log records
+	Redactor      *Redactor           // takes secrets out of log records
 	RetryBase     time.Duration
 	SweepInterval time.Duration
 	Drift         pms.Drift
@@ -88,42 +89,47 @@ type config struct {
 	Compose          bool // in docker-compose.yml's container: commands are pasted outside of it
 	Simulate         bool // no Seam but the simulator
 	DevLoopback      bool // the public listener is published on loopback only
+	Traced           bool // events are traced: an endpoint is set, by OpenTelemetry's own variables
+	TuneGC           bool // GOGC is not set
+	TuneMemory       bool // GOMEMLIMIT is not set
 	Profiling        bool // pprof on the private listener
 	Printed          bool // secrets were made for this start, and are shown
-	made             madeSecrets
-	webhookSecret    string // of the source default, "" for none
-	readSources      func(secret string, admins []string, problems *configProblems) sourceSet
+	Made             madeSecrets
+	WebhookSecret    string // of the source default, "" for none
+	readSources      func(secret string, admins []string, problems *Problems) Set
 }
 
 // configProblems are what is wrong with a configuration, one line each.
-type configProblems []string
+type Problems []string
 
-func (p configProblems) Error() string { return strings.Join(p, "\n") }
+func (p Problems) Error() string { return strings.Join(p, "\n") }
 
-func (p *configProblems) add(name, format string, args ...any) {
+func (p *Problems) add(name, format string, args ...any) {
 	*p = append(*p, name+": "+fmt.Sprintf(format, args...))
 }
 
 // load checks the settings. The error is configProblems with everything that is wrong.
-func (s settings) load(getenv func(string) string) (config, error) {
-	var problems configProblems
+func (s Settings) Load(getenv func(string) string) (Config, error) {
+	var problems Problems
 	given := s
-	s.readFiles(getenv, &problems)
-	c := config{
-		given: given, getenv: getenv, redactor: &redactor{},
+	s.ReadFiles(getenv, &problems)
+	c := Config{
+		given: given, getenv: getenv, Redactor: &Redactor{},
+		Traced: getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "",
+		TuneGC: getenv("GOGC") == "", TuneMemory: getenv("GOMEMLIMIT") == "",
 		DatabaseURL: s.DatabaseURL, SeamAPIKey: strings.TrimSpace(s.SeamAPIKey), SeamSystemID: strings.TrimSpace(s.SeamSystemID),
-		Dev: s.Dev || (s.DevWithoutKey && s.SeamAPIKey == ""), DevDir: or(s.DevDir, ".staykey"),
+		Dev: s.Dev || (s.DevWithoutKey && s.SeamAPIKey == ""), DevDir: cmp.Or(s.DevDir, ".staykey"),
 	}
 	c.Simulate, c.Compose = c.Dev && c.SeamAPIKey == "", c.Dev && !s.Dev
-	c.DevLoopback, c.Profiling = s.DevLoopback, s.Profiling || isLoopback(or(s.OpsListen, "127.0.0.1:9090"))
-	c.Listen, c.OpsListen = or(s.Listen, ":8080"), or(s.OpsListen, "127.0.0.1:9090")
+	c.DevLoopback, c.Profiling = s.DevLoopback, s.Profiling || isLoopback(cmp.Or(s.OpsListen, "127.0.0.1:9090"))
+	c.Listen, c.OpsListen = cmp.Or(s.Listen, ":8080"), cmp.Or(s.OpsListen, "127.0.0.1:9090")
 	if c.Dev && s.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
 	}
-	s.loadDatabase(&c, &problems)
+	s.LoadDatabase(&c, &problems)
 	c.refuseTrialPassword(&problems)
 	s.loadSeam(&c, &problems)
-	if c.Drift = pms.Drift(or(s.Drift, string(pms.DriftRepair))); !c.Drift.Valid() {
+	if c.Drift = pms.Drift(cmp.Or(s.Drift, string(pms.DriftRepair))); !c.Drift.Valid() {
 		problems.add("STAYKEY_DRIFT", "%q must be repair or report", s.Drift)
 	}
 	s.loadSecrets(&c, getenv, &problems)
@@ -133,7 +139,7 @@ func (s settings) load(getenv func(string) string) (config, error) {
 	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.User != nil) {
 		problems.add("STAYKEY_PUBLIC_URL", "%q must be a URL such as https://keys.example.com", s.PublicURL)
 	}
-	c.needPublicURL(c.PublicURL, &problems)
+	c.NeedPublicURL(c.PublicURL, &problems)
 	if s.TLSCert != "" || s.TLSKey != "" {
 		var err error
 		if c.TLS, err = newCertificate(s.TLSCert, s.TLSKey); err != nil {
@@ -151,7 +157,7 @@ func (s settings) load(getenv func(string) string) (config, error) {
 	c.Workers = number("STAYKEY_WORKERS", s.Workers, 16, 1, 256, &problems)
 	s.loadAges(&c, &problems)
 	c.RetainDeliveries = age("STAYKEY_RETAIN_DELIVERIES", s.RetainSent, 30*24*time.Hour, &problems)
-	if err := c.LogLevel.UnmarshalText([]byte(or(s.LogLevel, "info"))); err != nil || strings.ContainsAny(s.LogLevel, "+-") {
+	if err := c.LogLevel.UnmarshalText([]byte(cmp.Or(s.LogLevel, "info"))); err != nil || strings.ContainsAny(s.LogLevel, "+-") {
 		problems.add("STAYKEY_LOG_LEVEL", "%q must be debug, info, warn or error", s.LogLevel)
 	}
 	c.LogFormat = s.LogFormat
@@ -165,13 +171,13 @@ func (s settings) load(getenv func(string) string) (config, error) {
 		problems.add("STAYKEY_LOG_FORMAT", "%q must be json or text", s.LogFormat)
 	}
 	if len(problems) > 0 {
-		return config{}, problems
+		return Config{}, problems
 	}
 	return c, nil
 }
 
 // loadAges reads how long things are kept. Nothing may go before what is shown with it.
-func (s *settings) loadAges(c *config, problems *configProblems) {
+func (s *Settings) loadAges(c *Config, problems *Problems) {
 	c.Ages = retention.Defaults()
 	longest, of := time.Duration(0), ""
 	for _, a := range []struct {
@@ -205,7 +211,7 @@ func (s *settings) loadAges(c *config, problems *configProblems) {
 }
 
 // age reads an age such as 30d; never is 0.
-func age(name, text string, otherwise time.Duration, problems *configProblems) time.Duration {
+func age(name, text string, otherwise time.Duration, problems *Problems) time.Duration {
 	if text == "" {
 		return otherwise
 	}
@@ -220,8 +226,14 @@ func age(name, text string, otherwise time.Duration, problems *configProblems) t
 	return time.Duration(n) * 24 * time.Hour
 }
 
+// stopDelay is STAYKEY_STOP_DELAY's default, and longestStopDelay leaves time for everything else that a stop does.
+const (
+	stopDelay        = 5 * time.Second
+	longestStopDelay = 8 * time.Second
+)
+
 // environmentHelp lists the settings that are no flags, because the command line of a process is for everybody to read.
-const environmentHelp = `Secrets are environment variables only: a command line can be read by everybody on the machine. NAME_FILE names a file that holds one instead.
+const EnvironmentHelp = `Secrets are environment variables only: a command line can be read by everybody on the machine. NAME_FILE names a file that holds one instead.
 
   DATABASE_URL            Postgres 15 or newer: a DSN. Required, except with --dev.
   SEAM_API_KEY            As in Seam's own SDKs. Required, except with --dev.
@@ -229,11 +241,8 @@ const environmentHelp = `Secrets are environment variables only: a command line 
   STAYKEY_WEBHOOK_SECRET  Secrets of the source default, comma-separated; any one verifies. Required unless the config file defines sources.
   STAYKEY_ADMIN_TOKEN     Bearer tokens of admins, comma-separated, each at least 24 characters. Required.`
 
-// Help is shown below the flags of serve --help.
-func (*serveCommand) Help() string { return environmentHelp }
-
 // readFiles takes secrets from the environment, or from the files that NAME_FILE names.
-func (s *settings) readFiles(getenv func(string) string, problems *configProblems) {
+func (s *Settings) ReadFiles(getenv func(string) string, problems *Problems) {
 	for name, value := range map[string]*string{
 		"DATABASE_URL": &s.DatabaseURL, "SEAM_API_KEY": &s.SeamAPIKey, "SEAM_WEBHOOK_SECRET": &s.SeamSecret,
 		"STAYKEY_WEBHOOK_SECRET": &s.WebhookSecret, "STAYKEY_ADMIN_TOKEN": &s.AdminToken,
@@ -260,7 +269,7 @@ func (s *settings) readFiles(getenv func(string) string, problems *configProblem
 	}
 }
 
-func (s settings) loadDatabase(c *config, problems *configProblems) {
+func (s Settings) LoadDatabase(c *Config, problems *Problems) {
 	if c.DatabaseURL == "" {
 		if !c.Dev {
 			problems.add("DATABASE_URL", `is required: a Postgres DSN such as "postgres://staykey:password@localhost:5432/staykey" (or try staykey serve --dev)`)
@@ -272,14 +281,14 @@ func (s settings) loadDatabase(c *config, problems *configProblems) {
 	}
 }
 
-func (s settings) loadSeam(c *config, problems *configProblems) {
+func (s Settings) loadSeam(c *Config, problems *Problems) {
 	if c.SeamAPIKey == "" && !c.Dev {
 		problems.add("SEAM_API_KEY", `is required: create one in the Seam console (or try staykey serve --dev, with a simulated Seam)`)
 	}
 	if strings.ContainsAny(c.SeamAPIKey, " \t\r\n") {
 		problems.add("SEAM_API_KEY", "must be one word")
 	}
-	c.SeamEndpoint = or(s.SeamEndpoint, seam.DefaultEndpoint)
+	c.SeamEndpoint = cmp.Or(s.SeamEndpoint, seam.DefaultEndpoint)
 	if client, err := seam.New(seam.Config{Endpoint: c.SeamEndpoint}); err != nil {
 		problems.add("SEAM_ENDPOINT", "%q %v", s.SeamEndpoint, err)
 	} else {
@@ -288,19 +297,19 @@ func (s settings) loadSeam(c *config, problems *configProblems) {
 	c.SeamSecrets = parseSecrets("SEAM_WEBHOOK_SECRET", s.SeamSecret, problems)
 }
 
-func (s settings) loadSecrets(c *config, getenv func(string) string, problems *configProblems) {
+func (s Settings) loadSecrets(c *Config, getenv func(string) string, problems *Problems) {
 	webhook, admin := s.WebhookSecret, s.AdminToken
-	c.made = madeSecrets{webhook: c.Dev && webhook == "" && s.Config == "", admin: c.Dev && admin == ""}
-	c.Printed = c.made.webhook || c.made.admin
-	if c.made.webhook { // where the well-known ones don't fit, the database's own replace these (useDatabaseSecrets)
-		webhook = devWebhookSecret
-		if !c.wellKnownFit() {
+	c.Made = madeSecrets{Webhook: c.Dev && webhook == "" && s.Config == "", Admin: c.Dev && admin == ""}
+	c.Printed = c.Made.Webhook || c.Made.Admin
+	if c.Made.Webhook { // where the well-known ones don't fit, the database's own replace these (useDatabaseSecrets)
+		webhook = DevWebhookSecret
+		if !c.WellKnownFit() {
 			webhook = pms.Secret(random(32)).String()
 		}
 	}
-	if c.made.admin {
-		admin = devAdminToken
-		if !c.wellKnownFit() {
+	if c.Made.Admin {
+		admin = DevAdminToken
+		if !c.WellKnownFit() {
 			admin = hex.EncodeToString(random(24))
 		}
 	}
@@ -310,64 +319,64 @@ func (s settings) loadSecrets(c *config, getenv func(string) string, problems *c
 	if admin == "" {
 		problems.add("STAYKEY_ADMIN_TOKEN", "is required: one or more tokens of at least 24 characters, comma-separated (openssl rand -hex 24)")
 	}
-	drift, wellKnown := c.Drift, c.wellKnownFit()
-	c.readSources = func(secret string, admins []string, problems *configProblems) sourceSet {
-		set := readSources(s.Config, secret, drift, getenv, problems)
-		refuseSharedTokens(set.Tokens, admins, problems)
+	drift, wellKnown := c.Drift, c.WellKnownFit()
+	c.readSources = func(secret string, admins []string, problems *Problems) Set {
+		set := ReadSources(s.Config, secret, drift, getenv, problems)
+		RefuseSharedTokens(set.Tokens, admins, problems)
 		if !wellKnown {
-			set.refuseWellKnown(problems)
+			set.RefuseWellKnown(problems)
 		}
 		return set
 	}
-	if !wellKnown && slices.ContainsFunc(splitList(s.SeamSecret), isWellKnown) {
+	if !wellKnown && slices.ContainsFunc(SplitList(s.SeamSecret), IsWellKnown) {
 		problems.add("SEAM_WEBHOOK_SECRET", wellKnownRefused)
 	}
 	c.setSecrets(webhook, admin, problems)
 }
 
 // setSecrets takes the secret of the source default and the admins' tokens, and reads the sources with them.
-func (c *config) setSecrets(webhook, admin string, problems *configProblems) {
+func (c *Config) setSecrets(webhook, admin string, problems *Problems) {
 	c.AdminTokens = nil
-	for i, token := range splitList(admin) {
+	for i, token := range SplitList(admin) {
 		switch {
-		case !c.wellKnownFit() && isWellKnown(token):
+		case !c.WellKnownFit() && IsWellKnown(token):
 			problems.add("STAYKEY_ADMIN_TOKEN", "token %d %s", i+1, wellKnownRefused)
 		case checkToken("STAYKEY_ADMIN_TOKEN", i, token, problems):
 			c.AdminTokens = append(c.AdminTokens, token)
 		}
 	}
-	c.webhookSecret = webhook
+	c.WebhookSecret = webhook
 	admins, read := c.AdminTokens, c.readSources
 	seamSecrets := c.SeamSecrets // loadSeam has read them
-	c.sourceSet = read(webhook, admins, problems)
+	c.Set = read(webhook, admins, problems)
 	c.AdminSecrets, c.SeamSecrets = adminTokens(c.AdminTokens), seamSecrets
 }
 
 // reload reads everything again that may change while the service runs: the config file, and the files of secrets. Secrets that
 // --dev made stay unchanged.
-func (c config) reload() (config, error) {
+func (c Config) Reload() (Config, error) {
 	again := c.given
 	again.TLSCert, again.TLSKey = "", "" // the certificate is reloaded on its own
-	if c.made.webhook {
-		again.WebhookSecret = c.webhookSecret
+	if c.Made.Webhook {
+		again.WebhookSecret = c.WebhookSecret
 	}
-	if c.made.admin {
+	if c.Made.Admin {
 		again.AdminToken = strings.Join(c.AdminTokens, ",")
 	}
-	return again.load(c.getenv)
+	return again.Load(c.getenv)
 }
 
 // readSources reads the sources of the file, and adds the source default if it has a secret and the file doesn't define it.
-func readSources(path, secret string, drift pms.Drift, getenv func(string) string, problems *configProblems) sourceSet {
-	set := sourceSet{Sources: map[string]pms.Source{}}
+func ReadSources(path, secret string, drift pms.Drift, getenv func(string) string, problems *Problems) Set {
+	set := Set{Sources: map[string]pms.Source{}}
 	if path != "" {
-		set = loadSources(path, secret, getenv, problems)
+		set = LoadSources(path, secret, getenv, problems)
 	}
 	_, defined := set.Sources["default"]
 	if _, retired := set.Retired["default"]; secret != "" && !defined && !retired {
 		secrets := parseSecrets("STAYKEY_WEBHOOK_SECRET", secret, problems)
 		set.Sources["default"] = pms.Source{
-			Name: "default", Verifier: pms.StandardWebhooks{Secrets: secrets}, Secrets: splitList(secret), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses(),
+			Name: "default", Verifier: pms.StandardWebhooks{Secrets: secrets}, Secrets: SplitList(secret), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses(),
 		}
 	}
 	for name, source := range set.Sources {
@@ -381,7 +390,7 @@ func readSources(path, secret string, drift pms.Drift, getenv func(string) strin
 	return set
 }
 
-func checkSharedSecrets(sources map[string]pms.Source, problems *configProblems) {
+func checkSharedSecrets(sources map[string]pms.Source, problems *Problems) {
 	owner := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		for _, text := range sources[name].Secrets {
@@ -396,9 +405,9 @@ func checkSharedSecrets(sources map[string]pms.Source, problems *configProblems)
 	}
 }
 
-func parseSecrets(name, list string, problems *configProblems) []pms.Secret {
+func parseSecrets(name, list string, problems *Problems) []pms.Secret {
 	var secrets []pms.Secret
-	for i, text := range splitList(list) {
+	for i, text := range SplitList(list) {
 		secret, err := pms.ParseSecret(text)
 		if err != nil {
 			problems.add(name, "secret %d %v", i+1, err)
@@ -409,7 +418,7 @@ func parseSecrets(name, list string, problems *configProblems) []pms.Secret {
 	return secrets
 }
 
-func splitList(list string) []string {
+func SplitList(list string) []string {
 	var items []string
 	for item := range strings.SplitSeq(list, ",") {
 		if item = strings.TrimSpace(item); item != "" {
@@ -419,7 +428,7 @@ func splitList(list string) []string {
 	return items
 }
 
-func checkAddress(name, address string, problems *configProblems) {
+func checkAddress(name, address string, problems *Problems) {
 	_, port, err := net.SplitHostPort(address)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
@@ -429,7 +438,7 @@ func checkAddress(name, address string, problems *configProblems) {
 	}
 }
 
-func duration(name, text string, otherwise, least, most time.Duration, problems *configProblems) time.Duration {
+func duration(name, text string, otherwise, least, most time.Duration, problems *Problems) time.Duration {
 	if text == "" {
 		return otherwise
 	}
@@ -440,7 +449,7 @@ func duration(name, text string, otherwise, least, most time.Duration, problems 
 	return d
 }
 
-func number(name, text string, otherwise, least, most int, problems *configProblems) int {
+func number(name, text string, otherwise, least, most int, problems *Problems) int {
 	if text == "" {
 		return otherwise
 	}
@@ -451,13 +460,6 @@ func number(name, text string, otherwise, least, most int, problems *configProbl
 	return n
 }
 
-func or(value, otherwise string) string {
-	if value == "" {
-		return otherwise
-	}
-	return value
-}
-
 func random(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails (crypto/rand)
@@ -465,7 +467,7 @@ func random(n int) []byte {
 }
 
 // LogValue shows the configuration without its secrets.
-func (c config) LogValue() slog.Value {
+func (c Config) LogValue() slog.Value {
 	sources := make([]string, 0, len(c.Sources))
 	for name := range c.Sources {
 		sources = append(sources, name)

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/hmac"
@@ -8,18 +8,17 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/pms"
 )
 
 // The well-known development secrets are no secrets: they are in the README. They work only where only the
 // simulator can be reached with them, and only this machine can use them (see config.wellKnownFit).
 const (
-	devWebhookSecret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE=" // #nosec G101 -- see above
-	devAdminToken    = "staykey-development-admin-token"                    // #nosec G101 -- see above
+	DevWebhookSecret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE=" // #nosec G101 -- see above
+	DevAdminToken    = "staykey-development-admin-token"                    // #nosec G101 -- see above
 )
 
 // The password that docker-compose.yml gives its Postgres while POSTGRES_PASSWORD is not set, and the name of that host.
@@ -31,11 +30,11 @@ const (
 const wellKnownRefused = "is a well-known development secret from the README: set your own"
 
 // madeSecrets says which secrets the operator left out and a development start makes.
-type madeSecrets struct{ webhook, admin bool }
+type madeSecrets struct{ Webhook, Admin bool }
 
 // wellKnownFit reports whether the well-known development secrets may be used: Seam is simulated, and the public listener is
 // reached from this machine only.
-func (c config) wellKnownFit() bool {
+func (c Config) WellKnownFit() bool {
 	return c.Simulate && (c.DevLoopback || isLoopback(c.Listen))
 }
 
@@ -50,20 +49,20 @@ func isLoopback(address string) bool {
 
 // useDatabaseSecrets replaces the secrets that this start makes by the database's own, derived from its seed, so that they are
 // the same at every start and nobody knows them who doesn't know the database.
-func (c *config) useDatabaseSecrets(seed string) error {
+func (c *Config) UseDatabaseSecrets(seed string) error {
 	derive := func(what string) []byte {
 		mac := hmac.New(sha256.New, []byte(seed))
 		mac.Write([]byte(what))
 		return mac.Sum(nil)
 	}
-	webhook, admin := c.webhookSecret, strings.Join(c.AdminTokens, ",")
-	if c.made.webhook {
+	webhook, admin := c.WebhookSecret, strings.Join(c.AdminTokens, ",")
+	if c.Made.Webhook {
 		webhook = pms.Secret(derive("webhook secret")).String()
 	}
-	if c.made.admin {
+	if c.Made.Admin {
 		admin = hex.EncodeToString(derive("admin token")[:24])
 	}
-	var problems configProblems
+	var problems Problems
 	if c.setSecrets(webhook, admin, &problems); len(problems) > 0 {
 		return problems
 	}
@@ -71,7 +70,7 @@ func (c *config) useDatabaseSecrets(seed string) error {
 }
 
 // checkToken notes what makes an admin token guessable.
-func checkToken(name string, i int, token string, problems *configProblems) bool {
+func checkToken(name string, i int, token string, problems *Problems) bool {
 	const make = "(openssl rand -hex 24)"
 	switch {
 	case len(token) < leastToken:
@@ -111,9 +110,9 @@ func varied(token string) bool {
 }
 
 // refuseWellKnown notes the well-known secrets among those of sources, tokens of the file, and Seam's.
-func (s sourceSet) refuseWellKnown(problems *configProblems) {
+func (s Set) RefuseWellKnown(problems *Problems) {
 	for name, source := range s.Sources {
-		if slices.ContainsFunc(source.Secrets, isWellKnown) {
+		if slices.ContainsFunc(source.Secrets, IsWellKnown) {
 			setting := "STAYKEY_CONFIG"
 			if name == "default" {
 				setting = "STAYKEY_WEBHOOK_SECRET"
@@ -121,7 +120,7 @@ func (s sourceSet) refuseWellKnown(problems *configProblems) {
 			problems.add(setting, "a secret of source %q %s", name, wellKnownRefused)
 		}
 	}
-	hash := sha256.Sum256([]byte(devAdminToken))
+	hash := sha256.Sum256([]byte(DevAdminToken))
 	for _, token := range s.Tokens {
 		if token.Hash == hash {
 			problems.add("STAYKEY_CONFIG", "the hash of token %q %s", token.Name, wellKnownRefused)
@@ -129,15 +128,15 @@ func (s sourceSet) refuseWellKnown(problems *configProblems) {
 	}
 }
 
-func isWellKnown(secret string) bool {
+func IsWellKnown(secret string) bool {
 	if parsed, err := pms.ParseSecret(strings.TrimSpace(secret)); err == nil {
 		secret = parsed.String() // however it is padded
 	}
-	return secret == devWebhookSecret || secret == devAdminToken
+	return secret == DevWebhookSecret || secret == DevAdminToken
 }
 
-// refuseSharedTokens notes tokens that can't be distinguished: of two with one hash, one would act with the other's name and scope.
-func refuseSharedTokens(tokens []admin.Token, environment []string, problems *configProblems) {
+// RefuseSharedTokens notes tokens that can't be distinguished: of two with one hash, one would act with the other's name and scope.
+func RefuseSharedTokens(tokens []admin.Token, environment []string, problems *Problems) {
 	owner := map[[sha256.Size]byte]string{}
 	for _, secret := range environment {
 		owner[sha256.Sum256([]byte(secret))] = "STAYKEY_ADMIN_TOKEN"
@@ -152,7 +151,7 @@ func refuseSharedTokens(tokens []admin.Token, environment []string, problems *co
 }
 
 // refuseTrialPassword notes the Postgres password of docker-compose.yml's trial next to a real Seam.
-func (c config) refuseTrialPassword(problems *configProblems) {
+func (c Config) refuseTrialPassword(problems *Problems) {
 	parsed, err := pgxpool.ParseConfig(c.DatabaseURL)
 	if err != nil || c.Simulate {
 		return

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding/base64"
@@ -90,7 +90,7 @@ func (r sourceReader) logo(page mapping) string {
 }
 
 // needPublicURL refuses links that nobody could open.
-func (s sourceSet) needPublicURL(publicURL string, problems *configProblems) {
+func (s Set) NeedPublicURL(publicURL string, problems *Problems) {
 	if publicURL != "" {
 		return
 	}

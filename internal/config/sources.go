@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -10,13 +10,12 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
-
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
 )
 
 // sourceSet is what the configuration says of sources. It can be replaced while the service runs.
-type sourceSet struct {
+type Set struct {
 	Sources        map[string]pms.Source
 	Retired        map[string]pms.Source // entries that say retired: their webhooks are refused, their keys stay until check-out
 	TrustedProxies pms.Addresses
@@ -27,7 +26,7 @@ type sourceSet struct {
 }
 
 // of finds a source, also one that has gone from the configuration while its stays are still here.
-func (s sourceSet) of(name string) pms.Source {
+func (s Set) Of(name string) pms.Source {
 	if source, known := s.Sources[name]; known {
 		return source
 	}
@@ -37,19 +36,19 @@ func (s sourceSet) of(name string) pms.Source {
 	return pms.Source{Name: name, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
 }
 
-// names reports whether the configuration has an entry for a source, retired or not.
-func (s sourceSet) names(source string) bool {
+// Names reports whether the configuration has an entry for a source, retired or not.
+func (s Set) Names(source string) bool {
 	_, known := s.Sources[source]
 	_, retired := s.Retired[source]
 	return known || retired
 }
 
-var sourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+var SourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // loadSources reads the file of STAYKEY_CONFIG (contract section 7). Every problem names the file, the line and the field.
 // secret is that of the source default, "" for none.
-func loadSources(path, secret string, getenv func(string) string, problems *configProblems) sourceSet {
-	set := sourceSet{Sources: map[string]pms.Source{}, Retired: map[string]pms.Source{}}
+func LoadSources(path, secret string, getenv func(string) string, problems *Problems) Set {
+	set := Set{Sources: map[string]pms.Source{}, Retired: map[string]pms.Source{}}
 	file, ok := openYAML(path, getenv, problems)
 	if !ok {
 		return set
@@ -72,7 +71,7 @@ func loadSources(path, secret string, getenv func(string) string, problems *conf
 		set.Sources[source.Name] = source
 	}
 	set.TrustedProxies = file.addresses("trusted_proxies")
-	known := func(source string) bool { return set.names(source) || (source == "default" && secret != "") }
+	known := func(source string) bool { return set.Names(source) || (source == "default" && secret != "") }
 	set.Tokens = file.loadTokens(known)
 	set.Subscriptions = file.loadSubscriptions(known)
 	file.done()
@@ -110,7 +109,7 @@ type sourceReader struct {
 // may stay unchanged, with one line more.
 func (r sourceReader) read() (source pms.Source, retired bool) {
 	s := pms.Source{Name: r.text("name"), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
-	if !sourceName.MatchString(s.Name) {
+	if !SourceName.MatchString(s.Name) {
 		r.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", s.Name)
 	}
 	s.Format = r.format()
@@ -234,7 +233,7 @@ func (r sourceReader) ids(field string) []string {
 }
 
 // separateGroups has each of several sources without lists of its own open only what no other source used first.
-func (s sourceSet) separateGroups() {
+func (s Set) separateGroups() {
 	for _, sources := range []map[string]pms.Source{s.Sources, s.Retired} {
 		for name, source := range sources {
 			p := &source.Policy

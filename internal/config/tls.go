@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/tls"
@@ -7,22 +7,22 @@ import (
 	"sync/atomic"
 )
 
-// certificate is what the public listener shows. It can be read again while connections last.
-type certificate struct {
+// Certificate is what the public listener shows. It can be read again while connections last.
+type Certificate struct {
 	certFile, keyFile string
 	current           atomic.Pointer[tls.Certificate]
 }
 
-func newCertificate(certFile, keyFile string) (*certificate, error) {
+func newCertificate(certFile, keyFile string) (*Certificate, error) {
 	if certFile == "" || keyFile == "" {
 		return nil, errors.New("both are needed: files in PEM of the certificate chain, and of its private key")
 	}
-	c := &certificate{certFile: certFile, keyFile: keyFile}
-	return c, c.reload()
+	c := &Certificate{certFile: certFile, keyFile: keyFile}
+	return c, c.Reload()
 }
 
-// reload reads the files again. If anything is wrong with them, the certificate stays unchanged.
-func (c *certificate) reload() error {
+// Reload reads the files again. If anything is wrong with them, the certificate stays unchanged.
+func (c *Certificate) Reload() error {
 	read, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
 		return fmt.Errorf("read certificate %s and key %s: %w", c.certFile, c.keyFile, err)
@@ -32,7 +32,7 @@ func (c *certificate) reload() error {
 }
 
 // config is TLS 1.2 or newer, with Go's choice of ciphers, and HTTP/2.
-func (c *certificate) config() *tls.Config {
+func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },

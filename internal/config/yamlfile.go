@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -21,7 +21,7 @@ import (
 type yamlFile struct {
 	path     string
 	getenv   func(string) string
-	problems *configProblems
+	problems *Problems
 	anchors  anchors
 }
 
@@ -37,7 +37,7 @@ func (a anchors) Visit(n ast.Node) ast.Visitor {
 }
 
 // openYAML parses a file; ok is false if it is no YAML mapping.
-func openYAML(path string, getenv func(string) string, problems *configProblems) (m mapping, ok bool) {
+func openYAML(path string, getenv func(string) string, problems *Problems) (m mapping, ok bool) {
 	content, err := os.ReadFile(path) // #nosec G304 -- the operator names it
 	if err != nil {
 		problems.add("STAYKEY_CONFIG", "%v: it must name a readable YAML file", err)

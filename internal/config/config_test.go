@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/sha256"
@@ -11,12 +11,18 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/staykey/staykey/internal/pms"
 )
 
-func good() settings {
-	return settings{
+var testSecret = pms.Secret("an end-to-end secret of 32 bytes")
+
+const testToken = "an-end-to-end-admin-token"
+
+func good() Settings {
+	return Settings{
 		DatabaseURL: "postgres://u:p@localhost/db", SeamAPIKey: "seam_x",
-		WebhookSecret: e2eSecret.String(), AdminToken: e2eToken,
+		WebhookSecret: testSecret.String(), AdminToken: testToken,
 	}
 }
 
@@ -30,36 +36,36 @@ func TestConfigurationProblems(t *testing.T) {
 		return file
 	}
 	for name, c := range map[string]struct {
-		change func(*settings)
+		change func(*Settings)
 		env    map[string]string
 		want   []string // the beginnings of the lines
 	}{
-		"nothing wrong":         {func(*settings) {}, nil, nil},
-		"nothing set":           {func(s *settings) { *s = settings{} }, nil, []string{"DATABASE_URL: is required", "SEAM_API_KEY: is required", "STAYKEY_WEBHOOK_SECRET: is required", "STAYKEY_ADMIN_TOKEN: is required"}},
-		"nothing set, with dev": {func(s *settings) { *s = settings{Dev: true} }, nil, nil},
+		"nothing wrong":         {func(*Settings) {}, nil, nil},
+		"nothing set":           {func(s *Settings) { *s = Settings{} }, nil, []string{"DATABASE_URL: is required", "SEAM_API_KEY: is required", "STAYKEY_WEBHOOK_SECRET: is required", "STAYKEY_ADMIN_TOKEN: is required"}},
+		"nothing set, with dev": {func(s *Settings) { *s = Settings{Dev: true} }, nil, nil},
 		"the key makes dev-without-key an ordinary start": {
-			func(s *settings) {
-				*s = settings{DevWithoutKey: true, SeamAPIKey: "seam_x", DatabaseURL: "postgres://x/y"}
+			func(s *Settings) {
+				*s = Settings{DevWithoutKey: true, SeamAPIKey: "seam_x", DatabaseURL: "postgres://x/y"}
 			}, nil,
 			[]string{"STAYKEY_WEBHOOK_SECRET: is required", "STAYKEY_ADMIN_TOKEN: is required"},
 		},
-		"everything wrong at once": {func(s *settings) {
+		"everything wrong at once": {func(s *Settings) {
 			s.DatabaseURL, s.SeamEndpoint, s.Listen, s.OpsListen = "postgres://host:port/db", "connect.getseam.com", "8080", "localhost:nowhere"
 			s.RetryBase, s.SweepInterval, s.LogLevel, s.LogFormat = "2", "-1m", "loud", "xml"
-			s.WebhookSecret, s.AdminToken, s.SeamSecret = "secret", "short,"+e2eToken, "whsec_!"
+			s.WebhookSecret, s.AdminToken, s.SeamSecret = "secret", "short,"+testToken, "whsec_!"
 		}, nil, []string{
 			"DATABASE_URL:", "SEAM_ENDPOINT:", "SEAM_WEBHOOK_SECRET: secret 1", "STAYKEY_ADMIN_TOKEN: token 1 has 5", "STAYKEY_WEBHOOK_SECRET: secret 1",
 			"STAYKEY_LISTEN:", "STAYKEY_OPS_LISTEN:", "STAYKEY_RETRY_BASE:", "STAYKEY_SWEEP_INTERVAL:", "STAYKEY_LOG_LEVEL:", "STAYKEY_LOG_FORMAT:",
 		}},
-		"a secret from a file":     {func(s *settings) { s.AdminToken = "" }, map[string]string{"STAYKEY_ADMIN_TOKEN_FILE": write(e2eToken + "\n")}, nil},
-		"a file that is not there": {func(s *settings) { s.AdminToken = "" }, map[string]string{"STAYKEY_ADMIN_TOKEN_FILE": "/nowhere"}, []string{"STAYKEY_ADMIN_TOKEN_FILE: open /nowhere", "STAYKEY_ADMIN_TOKEN: is required"}},
-		"both":                     {func(*settings) {}, map[string]string{"SEAM_API_KEY_FILE": write("x")}, []string{"SEAM_API_KEY_FILE: SEAM_API_KEY is set too"}},
+		"a secret from a file":     {func(s *Settings) { s.AdminToken = "" }, map[string]string{"STAYKEY_ADMIN_TOKEN_FILE": write(testToken + "\n")}, nil},
+		"a file that is not there": {func(s *Settings) { s.AdminToken = "" }, map[string]string{"STAYKEY_ADMIN_TOKEN_FILE": "/nowhere"}, []string{"STAYKEY_ADMIN_TOKEN_FILE: open /nowhere", "STAYKEY_ADMIN_TOKEN: is required"}},
+		"both":                     {func(*Settings) {}, map[string]string{"SEAM_API_KEY_FILE": write("x")}, []string{"SEAM_API_KEY_FILE: SEAM_API_KEY is set too"}},
 		"unknown keys": {
-			func(s *settings) { s.Config = write("sources:\n  - name: a\n    verfy: {}\n") }, nil,
+			func(s *Settings) { s.Config = write("sources:\n  - name: a\n    verfy: {}\n") }, nil,
 			[]string{"STAYKEY_CONFIG: FILE:2:9: sources[0].verify: is required", "STAYKEY_CONFIG: FILE:3:5: sources[0].verfy: is unknown; expected one of"},
 		},
 		"everything wrong with a file": {
-			func(s *settings) {
+			func(s *Settings) {
 				s.Config = write(`sources:
   - name: "a b"
     format: hostawy
@@ -83,7 +89,7 @@ trusted_proxies: [nowhere]
 			},
 		},
 		"wrong subscriptions": {
-			func(s *settings) {
+			func(s *Settings) {
 				s.Config = write(`subscriptions:
   - name: "a b"
     url: http://app.example.com/secret-path
@@ -109,7 +115,7 @@ trusted_proxies: [nowhere]
 			},
 		},
 		"wrong subscriptions of people": {
-			func(s *settings) {
+			func(s *Settings) {
 				s.Config = write(`subscriptions:
   - {name: a, kind: fax}
   - {name: b, kind: slack, url: "https://hooks.example.com/x", guest: all, digest: "25:00", time_zone: Mars, secrets: [x]}
@@ -126,7 +132,7 @@ trusted_proxies: [nowhere]
 			},
 		},
 		"subscriptions of people": {
-			func(s *settings) {
+			func(s *Settings) {
 				s.Config = write(`subscriptions:
   - {name: b, kind: slack, url: "https://hooks.example.com/x", guest: name, digest: "08:00", time_zone: Europe/Madrid}
   - {name: c, kind: email, from: a@example.com, to: [b@example.com], smtp: {host: mail.example.com, port: 2525, tls: none}}
@@ -134,74 +140,74 @@ trusted_proxies: [nowhere]
 			}, nil, nil,
 		},
 		"subscriptions": {
-			func(s *settings) {
+			func(s *Settings) {
 				s.Config = write("subscriptions:\n  - name: app\n    url: http://127.0.0.1:1/hook\n    secrets: [\"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\"]\n    events: [mobile_key.held]\n    sources: [default]\n    insecure: true\n")
 			}, nil, nil,
 		},
 		"ages that are none": {
-			func(s *settings) { s.RetainBodies, s.RetainEvents = "30", "0d" }, nil,
+			func(s *Settings) { s.RetainBodies, s.RetainEvents = "30", "0d" }, nil,
 			[]string{"STAYKEY_RETAIN_BODIES: \"30\" must be days such as 30d, or never", "STAYKEY_RETAIN_EVENTS: \"0d\" must be days"},
 		},
 		"an age shorter than what is shown with it": {
-			func(s *settings) { s.RetainBodies, s.RetainStory = "never", "5d" }, nil, []string{"STAYKEY_RETAIN_TIMELINE: \"5d\" is shorter than STAYKEY_RETAIN_EVENTS"},
+			func(s *Settings) { s.RetainBodies, s.RetainStory = "never", "5d" }, nil, []string{"STAYKEY_RETAIN_TIMELINE: \"5d\" is shorter than STAYKEY_RETAIN_EVENTS"},
 		},
-		"a longer age takes the others along": {func(s *settings) { s.RetainBodies = "500d" }, nil, nil},
+		"a longer age takes the others along": {func(s *Settings) { s.RetainBodies = "500d" }, nil, nil},
 		"numbers out of range": {
-			func(s *settings) { s.Workers = "0" }, nil, []string{"STAYKEY_WORKERS: \"0\" must be a number from 1 to 256"},
+			func(s *Settings) { s.Workers = "0" }, nil, []string{"STAYKEY_WORKERS: \"0\" must be a number from 1 to 256"},
 		},
 		"a rate limit of nothing": {
-			func(s *settings) {
+			func(s *Settings) {
 				s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: [\"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"]}\n    rate_limit: {burst: 5}\n")
 			}, nil, []string{"STAYKEY_CONFIG: "},
 		},
-		"a source without a verifier": {func(s *settings) { s.Config = write("sources:\n  - name: a\n") }, nil, []string{"STAYKEY_CONFIG: "}},
-		"none without insecure":       {func(s *settings) { s.Config = write("sources:\n  - name: a\n    verify: {method: none}\n") }, nil, []string{"STAYKEY_CONFIG: "}},
-		"a variable that is not set": {func(s *settings) {
+		"a source without a verifier": {func(s *Settings) { s.Config = write("sources:\n  - name: a\n") }, nil, []string{"STAYKEY_CONFIG: "}},
+		"none without insecure":       {func(s *Settings) { s.Config = write("sources:\n  - name: a\n    verify: {method: none}\n") }, nil, []string{"STAYKEY_CONFIG: "}},
+		"a variable that is not set": {func(s *Settings) {
 			s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['${NOT_SET}']}\n")
 		}, nil, []string{"STAYKEY_CONFIG: "}},
-		"well-known secrets": {func(s *settings) {
-			s.AdminToken, s.WebhookSecret, s.SeamSecret = devAdminToken, strings.TrimRight(devWebhookSecret, "="), devWebhookSecret
+		"well-known secrets": {func(s *Settings) {
+			s.AdminToken, s.WebhookSecret, s.SeamSecret = DevAdminToken, strings.TrimRight(DevWebhookSecret, "="), DevWebhookSecret
 		}, nil, []string{"SEAM_WEBHOOK_SECRET: is a well-known development secret", "STAYKEY_ADMIN_TOKEN: token 1 is a well-known development secret", "STAYKEY_WEBHOOK_SECRET: a secret of source \"default\" is a well-known"}},
-		"well-known secrets, with dev and a real key": {func(s *settings) {
-			*s = settings{Dev: true, SeamAPIKey: "seam_x", AdminToken: devAdminToken}
+		"well-known secrets, with dev and a real key": {func(s *Settings) {
+			*s = Settings{Dev: true, SeamAPIKey: "seam_x", AdminToken: DevAdminToken}
 		}, nil, []string{"STAYKEY_ADMIN_TOKEN: token 1 is a well-known"}},
-		"well-known secrets, with dev on every address": {func(s *settings) {
-			*s = settings{Dev: true, Listen: ":8080", AdminToken: devAdminToken}
+		"well-known secrets, with dev on every address": {func(s *Settings) {
+			*s = Settings{Dev: true, Listen: ":8080", AdminToken: DevAdminToken}
 		}, nil, []string{"STAYKEY_ADMIN_TOKEN: token 1 is a well-known"}},
-		"well-known secrets, with dev on every address that is published on loopback": {func(s *settings) {
-			*s = settings{Dev: true, Listen: ":8080", DevLoopback: true, AdminToken: devAdminToken}
+		"well-known secrets, with dev on every address that is published on loopback": {func(s *Settings) {
+			*s = Settings{Dev: true, Listen: ":8080", DevLoopback: true, AdminToken: DevAdminToken}
 		}, nil, nil},
-		"well-known secrets of the config file": {func(s *settings) {
-			s.Config = write(fmt.Sprintf("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['%s']}\ntokens:\n  - {name: t, hash: 'sha256:%x'}\n", devWebhookSecret, sha256.Sum256([]byte(devAdminToken))))
+		"well-known secrets of the config file": {func(s *Settings) {
+			s.Config = write(fmt.Sprintf("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['%s']}\ntokens:\n  - {name: t, hash: 'sha256:%x'}\n", DevWebhookSecret, sha256.Sum256([]byte(DevAdminToken))))
 		}, nil, []string{"STAYKEY_CONFIG: a secret of source \"a\" is a well-known", "STAYKEY_CONFIG: the hash of token \"t\" is a well-known"}},
-		"tokens that are easy to guess": {func(s *settings) {
+		"tokens that are easy to guess": {func(s *Settings) {
 			s.AdminToken = strings.Repeat("a", 24) + "," + strings.Repeat("abc", 10) + "," + strings.Repeat("staykey-", 4) + ",0123456789abcdef01234567"
 		}, nil, []string{"STAYKEY_ADMIN_TOKEN: token 1 repeats itself", "STAYKEY_ADMIN_TOKEN: token 2 repeats itself", "STAYKEY_ADMIN_TOKEN: token 3 repeats itself"}},
-		"tokens that can't be told apart": {func(s *settings) {
+		"tokens that can't be told apart": {func(s *Settings) {
 			s.Config = write(fmt.Sprintf("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=']}\ntokens:\n"+
 				"  - {name: one, hash: 'sha256:%[1]x'}\n  - {name: two, hash: 'sha256:%[1]x', scope: write}\n  - {name: three, hash: 'sha256:%[2]x'}\n  - {name: Admin, hash: 'sha256:%[3]x'}\n",
-				sha256.Sum256([]byte("one")), sha256.Sum256([]byte(e2eToken)), sha256.Sum256([]byte("four"))))
+				sha256.Sum256([]byte("one")), sha256.Sum256([]byte(testToken)), sha256.Sum256([]byte("four"))))
 		}, nil, []string{
 			"STAYKEY_CONFIG: FILE:8:12: tokens[3].name: \"Admin\" is the name", "STAYKEY_CONFIG: token \"two\" has the hash of token one", "STAYKEY_CONFIG: token \"three\" has the hash of STAYKEY_ADMIN_TOKEN",
 		}},
-		"compose's password beside a real key": {func(s *settings) { s.DatabaseURL = "postgres://staykey:staykey@postgres:5432/staykey" }, nil, []string{"DATABASE_URL: has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD"}},
-		"compose's password beside the simulator": {func(s *settings) {
-			*s = settings{DevWithoutKey: true, DatabaseURL: "postgres://staykey:staykey@postgres:5432/staykey"}
+		"compose's password beside a real key": {func(s *Settings) { s.DatabaseURL = "postgres://staykey:staykey@postgres:5432/staykey" }, nil, []string{"DATABASE_URL: has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD"}},
+		"compose's password beside the simulator": {func(s *Settings) {
+			*s = Settings{DevWithoutKey: true, DatabaseURL: "postgres://staykey:staykey@postgres:5432/staykey"}
 		}, nil, nil},
-		"another Postgres that has such a password": {func(s *settings) { s.DatabaseURL = "postgres://staykey:staykey@127.0.0.1:5432/staykey" }, nil, nil},
-		"lists of doors": {func(s *settings) {
+		"another Postgres that has such a password": {func(s *Settings) { s.DatabaseURL = "postgres://staykey:staykey@127.0.0.1:5432/staykey" }, nil, nil},
+		"lists of doors": {func(s *Settings) {
 			s.Config = write("sources:\n  - name: a\n    verify: {method: none}\n    insecure: true\n    access_groups: []\n    access_systems: [\"\"]\n")
 		}, nil, []string{"STAYKEY_CONFIG: FILE:6:22: sources[0].access_systems[0]: \"\" must be an id", "STAYKEY_CONFIG: FILE:5:20: sources[0].access_groups: must name at least one"}},
-		"one secret in two sources": {func(s *settings) {
-			s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['" + e2eSecret.String() + "']}\n")
+		"one secret in two sources": {func(s *Settings) {
+			s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['" + testSecret.String() + "']}\n")
 		}, nil, []string{"STAYKEY_CONFIG: sources \"a\" and \"default\" have a secret in common"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := good()
 			c.change(&s)
-			loaded, err := s.load(func(name string) string { return c.env[name] })
-			var problems configProblems
+			loaded, err := s.Load(func(name string) string { return c.env[name] })
+			var problems Problems
 			if err != nil && !errors.As(err, &problems) {
 				t.Fatal(err)
 			}
@@ -223,7 +229,7 @@ trusted_proxies: [nowhere]
 			}
 			if err == nil {
 				shown := loaded.LogValue().String()
-				for _, secret := range []string{e2eToken, e2eSecret.String(), "seam_x", "u:p@"} {
+				for _, secret := range []string{testToken, testSecret.String(), "seam_x", "u:p@"} {
 					if strings.Contains(shown, secret) {
 						t.Errorf("the log shows %q: %s", secret, shown)
 					}
@@ -237,30 +243,30 @@ trusted_proxies: [nowhere]
 func TestDoorsOfSources(t *testing.T) {
 	t.Parallel()
 	const entry = "  - {name: %s, verify: {method: none}, insecure: true%s}\n"
-	read := func(entries ...string) sourceSet {
+	read := func(entries ...string) Set {
 		file := filepath.Join(t.TempDir(), "staykey.yaml")
 		if err := os.WriteFile(file, []byte("sources:\n"+strings.Join(entries, "")), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		var problems configProblems
-		set := readSources(file, "", "repair", func(string) string { return "" }, &problems)
+		var problems Problems
+		set := ReadSources(file, "", "repair", func(string) string { return "" }, &problems)
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
 		return set
 	}
 	a, b, listed := fmt.Sprintf(entry, "a", ""), fmt.Sprintf(entry, "b", ""), fmt.Sprintf(entry, "c", ", access_groups: [g2, g1, g1]")
-	if read(a).of("a").Policy.OwnGroups {
+	if read(a).Of("a").Policy.OwnGroups {
 		t.Error("a source that is alone is limited")
 	}
 	set := read(a, b, listed)
-	if !set.of("a").Policy.OwnGroups || !set.of("b").Policy.OwnGroups || set.of("c").Policy.OwnGroups {
+	if !set.Of("a").Policy.OwnGroups || !set.Of("b").Policy.OwnGroups || set.Of("c").Policy.OwnGroups {
 		t.Errorf("of several sources: %+v", set.Sources)
 	}
-	if groups := set.of("c").Policy.AccessGroups; !slices.Equal(groups, []string{"g1", "g2"}) {
+	if groups := set.Of("c").Policy.AccessGroups; !slices.Equal(groups, []string{"g1", "g2"}) {
 		t.Errorf("the list is %v", groups)
 	}
-	if read(a).of("a").Policy.Fingerprint() == set.of("a").Policy.Fingerprint() {
+	if read(a).Of("a").Policy.Fingerprint() == set.Of("a").Policy.Fingerprint() {
 		t.Error("stays don't follow when another source comes")
 	}
 }
@@ -268,13 +274,13 @@ func TestDoorsOfSources(t *testing.T) {
 // Sources share what they have in common, as YAML lets them; what an entry says itself counts.
 func TestAliasesAndMergeKeys(t *testing.T) {
 	t.Parallel()
-	read := func(content string) (sourceSet, configProblems) {
+	read := func(content string) (Set, Problems) {
 		file := filepath.Join(t.TempDir(), "staykey.yaml")
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		var problems configProblems
-		set := readSources(file, "", "repair", func(string) string { return "" }, &problems)
+		var problems Problems
+		set := ReadSources(file, "", "repair", func(string) string { return "" }, &problems)
 		return set, problems
 	}
 	set, problems := read(`sources:
@@ -293,7 +299,7 @@ func TestAliasesAndMergeKeys(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	a, b := set.of("a").Policy, set.of("b").Policy
+	a, b := set.Of("a").Policy, set.Of("b").Policy
 	if !slices.Equal(b.AccessGroups, []string{"g1", "g2"}) || b.GraceAfter != a.GraceAfter || b.GraceAfter == 0 || b.TimeZone != "Europe/Madrid" || a.TimeZone != "" {
 		t.Errorf("a: %+v, b: %+v", a, b)
 	}

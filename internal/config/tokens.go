@@ -1,0 +1,76 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/staykey/staykey/internal/admin"
+)
+
+// Scopes of a token.
+const (
+	scopeRead  = "read"
+	scopeWrite = "write"
+)
+
+// environmentTokens is the name of the tokens of STAYKEY_ADMIN_TOKEN: the author of what is done with them.
+const EnvironmentTokens = "admin"
+
+// hashScheme begins a token's hash in the config file. Tokens are random and long, so that nothing slower than SHA-256 is needed.
+const HashScheme = "sha256:"
+
+// loadTokens reads the tokens of the config file.
+func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
+	var tokens []admin.Token
+	for _, entry := range m.mappings("tokens") {
+		t := admin.Token{Name: entry.text("name")}
+		if !SourceName.MatchString(t.Name) {
+			entry.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", t.Name)
+		}
+		if strings.EqualFold(t.Name, EnvironmentTokens) {
+			entry.wrong("name", "%q is the name of STAYKEY_ADMIN_TOKEN: choose another", t.Name)
+		}
+		if slices.ContainsFunc(tokens, func(other admin.Token) bool { return other.Name == t.Name }) {
+			entry.wrong("name", "%q is defined twice", t.Name)
+		}
+		text, isHash := strings.CutPrefix(entry.text("hash"), HashScheme)
+		hash, err := hex.DecodeString(text)
+		if !isHash || err != nil || len(hash) != sha256.Size {
+			entry.wrong("hash", `must be %q and 64 hex digits, as staykey token new prints it`, HashScheme)
+		}
+		copy(t.Hash[:], hash)
+		switch scope := entry.text("scope"); scope {
+		case "", scopeRead:
+		case scopeWrite:
+			t.Write = true
+		case admin.OnlyGates, admin.OnlyGuest:
+			t.Only = scope
+		default:
+			entry.wrong("scope", "%q must be read, write, gates or guest", scope)
+		}
+		sources, nodes := entry.list("sources")
+		for i, name := range sources {
+			if !known(name) {
+				entry.fail(nodes[i], fmt.Sprintf("%s[%d]", entry.name("sources"), i), "%q is not a source of this configuration", name)
+			}
+		}
+		if t.Sources = sources; entry.said("sources") && len(sources) == 0 {
+			entry.wrong("sources", "must name at least one; leave it out for all")
+		}
+		entry.done()
+		tokens = append(tokens, t)
+	}
+	return tokens
+}
+
+// adminTokens are those of STAYKEY_ADMIN_TOKEN, which may do everything.
+func adminTokens(secrets []string) []admin.Token {
+	tokens := make([]admin.Token, len(secrets))
+	for i, secret := range secrets {
+		tokens[i] = admin.Token{Name: EnvironmentTokens, Hash: sha256.Sum256([]byte(secret)), Write: true}
+	}
+	return tokens
+}
