@@ -198,7 +198,10 @@ func (s *sample) offer(row store.RecordedUser) {
 	s.of++
 	if len(s.rows) < untoldAtMost {
 		s.rows = append(s.rows, row)
-	} else if i := rand.IntN(s.of); i < untoldAtMost { // #nosec G404 -- which rows come first is no secret
+		return
+	}
+	i := rand.IntN(s.of) // #nosec G404 -- which rows come first is no secret
+	if i < untoldAtMost {
 		s.rows[i] = row
 	}
 }
