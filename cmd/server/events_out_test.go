@@ -144,7 +144,7 @@ func TestEventsOut(t *testing.T) {
 	mustSay(t, "deliveries show", out, "mobile_key.revoked to app", "delivered", "accepted with 204")
 	before := len(receiver.messages())
 	out, _, _ = command(t, at, "deliveries", "resend", last.ID)
-	mustSay(t, "deliveries resend", out, "is sent again", last.ID)
+	mustSay(t, "deliveries resend", out, "resent", last.ID)
 	waitUntil(t, "the message comes again", func() bool { return len(receiver.messages()) > before })
 	for _, secret := range []string{"a-secret-path", outSecret, "jane@example.com"} {
 		if strings.Contains(p.log.String()+fmt.Sprint(receiver.messages()), secret) {

@@ -112,7 +112,7 @@ func TestSIGHUP(t *testing.T) {
 		}
 		p.logs("configuration reloaded")
 		_ = window.Close()
-		p.logs("the terminal was closed")
+		p.logs("terminal closed: stopping")
 		<-p.done
 		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("exit %d", code)

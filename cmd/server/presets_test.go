@@ -460,7 +460,7 @@ func TestReload(t *testing.T) {
 		if err := json.NewDecoder(resp.Body).Decode(&ready); err != nil {
 			t.Fatal(err)
 		}
-		return strings.Contains(fmt.Sprint(ready.Detail), "takes webhooks from anybody")
+		return strings.Contains(fmt.Sprint(ready.Detail), "accepts webhooks from anybody")
 	})
 }
 

@@ -322,7 +322,7 @@ func TestLogOfAnOutageIsBounded(t *testing.T) {
 			t.Errorf("%d records %q in %d minutes", n, message, minutes)
 		}
 	}
-	if kinds["request"] == 0 || !strings.Contains(strings.Join(log, "\n"), "events could not be committed") {
+	if kinds["request"] == 0 || !strings.Contains(strings.Join(log, "\n"), "events not committed") {
 		t.Errorf("the log doesn't say what goes wrong: %v", kinds)
 	}
 	r.db.set(whole)

@@ -31,13 +31,13 @@ func TestStory(t *testing.T) {
 			t.Fatal("it differs from time to time")
 		}
 	}
-	for _, want := range []string{"by Maria", "by Ben", "by Eva", "access from " + starts + " until check-out", "nothing that can be done at Seam now: the key is waiting", "only the last 1000 entries are shown"} {
+	for _, want := range []string{"by Maria", "by Ben", "by Eva", "access from " + starts + " until check-out", "no changes possible at Seam now: the key is waiting", "only the last 1000 entries are shown"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%.600s", want, text)
 		}
 	}
 	s.Reservation.MobileKey.Status, s.Timeline = "issued", nil
-	if text := told(); !strings.Contains(text, "Seam has it as it should be") || strings.Contains(text, "entries are shown") {
+	if text := told(); !strings.Contains(text, "no changes needed") || strings.Contains(text, "entries are shown") {
 		t.Errorf("of a key that is issued:\n%s", text)
 	}
 }
