@@ -570,6 +570,44 @@ func TestAnIdentityThatBecameSomebodyElses(t *testing.T) {
 	}
 }
 
+// A stay has lost its guest and its room, and somebody unlinks what is left of it. Its identity, which was the former guest's, is somebody else's
+// now, or gone: nothing is linked to that person, and the former guest's identity is not created without an address.
+func TestAnUnlinkedUserOfAFormerGuest(t *testing.T) {
+	t.Parallel()
+	for _, fate := range []string{"somebody else's", "gone"} {
+		t.Run(fate, func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			s.email, s.listing = "", ""
+			r.book(s)
+			r.until(s, store.KeyWaiting)
+			r.alter(s, func(u *simulator.User) { u.IdentityID = "" })
+			for id := range r.sim.State().Identities {
+				if fate == "gone" {
+					r.sim.Change(func(st *simulator.State) { delete(st.Identities, id) })
+				} else {
+					r.sim.EditIdentity(id, "bob@example.com")
+				}
+			}
+			r.advance(time.Minute)
+			r.sim.Forget()
+			r.recheck(s)
+			r.rest(s)
+			if got := r.holds(s.id); len(got) != 1 || got[0].Identity != "own" {
+				r.tell(s)
+				t.Errorf("Seam holds %+v", got)
+			}
+			if n := r.called(seam.PathIdentityCreate); n != 0 {
+				t.Errorf("%d user identities were created for nobody", n)
+			}
+			s.listing = "L"
+			r.book(s)
+			r.until(s, store.KeyIssued)
+			r.mustBeOne(s)
+		})
+	}
+}
+
 // An error text that Postgres would refuse is stored all the same, with a reason and a next try.
 func TestErrorTextsOfAllKinds(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
@@ -210,11 +211,13 @@ func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 	return out
 }
 
-// verifyLink makes sure that an ACS user's identity is still the guest's: somebody may have given it another address. An ACS user that has also
-// lost its link is of no use to the guest any more, as if it were deleted. One that is linked may be in somebody else's app: that is reported,
-// and it is replaced when an admin, or a later event, wants it put right.
+// verifyLink makes sure that an ACS user's identity is still that of the guest it was made for: somebody may have given it another address. An ACS
+// user that has also lost its link is of no use to anybody, as if it were deleted. One that is linked may be in somebody else's app: that is
+// reported, and it is replaced when an admin, or a later event, wants it put right. The stay may have another guest by now, so that the address
+// is compared by its key.
 func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	if u.Foreign = false; d.GuestKey == "" || u.UserIdentityKey != d.GuestKey || !u.Unlinked && !a.work.Key.CheckRequested && !a.work.Key.Revive {
+	wanted := u.GuestKey == d.GuestKey && (a.work.Key.CheckRequested || a.work.Key.Revive)
+	if u.Foreign = false; !u.HasGuestsIdentity() || !u.Unlinked && !wanted {
 		return outcome{}
 	}
 	is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity is still the guest's"), u.UserIdentityID)
@@ -223,7 +226,7 @@ func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User
 		return outcome{} // there is nobody else to link it to
 	case err != nil:
 		return fails(err)
-	case is.EmailAddress == "" || sameAddress(is.EmailAddress, d.Email) || slices.Contains(is.MergedKeys, d.GuestKey):
+	case is.EmailAddress == "" || a.guestKey(pms.GuestAddress(is.EmailAddress)) == u.UserIdentityKey || slices.Contains(is.MergedKeys, u.UserIdentityKey):
 		return outcome{}
 	}
 	if u.Foreign = !u.Unlinked && !a.work.Key.Revive; u.Foreign {

@@ -252,7 +252,8 @@ func (a *attempt) followMerge(ctx context.Context, u *record.User, survivor stri
 	return out
 }
 
-// renewIdentity gives an ACS user whose identity was deleted at Seam the guest's identity, or one of its own, again.
+// renewIdentity gives an ACS user whose identity was deleted at Seam a new identity, the guest's or one of the stay's own. One that was made for
+// an earlier guest counts as deleted: the address to create that guest's identity with is not known any more.
 func (a *attempt) renewIdentity(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	c, out := a.knownIdentity(ctx, u.UserIdentityKey, u.UserIdentityKey != d.GuestKey)
 	if out.stops() {
@@ -268,6 +269,9 @@ func (a *attempt) renewIdentity(ctx context.Context, d plan.Desired, u *record.U
 	switch {
 	case u.UserIdentityKey == d.GuestKey:
 		c, out = a.guestIdentity(ctx, d)
+	case u.HasGuestsIdentity():
+		u.FoundGone(a.now())
+		return firstOutcome(a.save(ctx, u), again)
 	default:
 		c, out = a.ownIdentityOf(ctx, u.UserIdentityKey)
 	}

@@ -104,6 +104,9 @@ func (u *User) Exists() bool {
 	return p == Made || p == Unsure || p == Missing
 }
 
+// HasGuestsIdentity reports whether its identity is that of the guest it was made for, not one of the stay's own.
+func (u *User) HasGuestsIdentity() bool { return u.GuestKey != "" && u.UserIdentityKey == u.GuestKey }
+
 // MayExist reports whether anything of the row may be at Seam. Such a row is never forgotten.
 func (u *User) MayExist() bool { return u.Phase() != Claimed }
 
