@@ -218,7 +218,10 @@ func (a *attempt) forgetPlace(ctx context.Context, i int, identity *store.UserId
 // makeRoom sees off an ACS user that is being deleted where a new one will take the same place: the guest's
 // identity should not be passed over for it, for as long as the guest can wait.
 func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
-	if d.Goal != plan.Have || !d.WithFirstKeyWaiting(a.users).Create || a.standing(d) >= 0 {
+	if d.Goal != plan.Have || !d.WithFirstKeyWaiting(a.users).Create {
+		return outcome{}
+	}
+	if i := a.standing(d); i >= 0 && (a.users[i].ACSUserID != nil || a.claimed[a.users[i].ID]) {
 		return outcome{}
 	}
 	for i := range a.users {

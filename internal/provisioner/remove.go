@@ -179,6 +179,9 @@ func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) ou
 		if a.lostAt != nil { // also long ago: while this one was there, nobody looked for another
 			a.checked = false
 			u.LookOnly(*a.lostAt)
+			if i := a.standing(d); i >= 0 && a.users[i].ACSUserID != nil {
+				u.SetAside(a.now()) // the stay has its ACS user: no other is created in this place
+			}
 			if out := a.save(ctx, u); out.stops() {
 				return out
 			}

@@ -58,31 +58,35 @@ const (
 )
 
 // Standing returns the index of the ACS user that is, or will become, the one that d asks for; -1 for none. users
-// are the oldest first. Where no new one may be created, it is the newest that exists, whatever it was made for, or
-// else the newest that somebody deleted.
+// are the oldest first. It is the newest that fits; one that exists comes before a place where one could be created, because a
+// newer row may only be kept to look for what a lost create made, and must not lead to a second ACS user. Where no new one
+// may be created, it is the newest that exists, whatever it was made for, or else the newest that somebody deleted.
 func Standing(d Desired, users []record.User) int {
 	if d.NoKey || d.Stays > 0 {
 		return d.Stays - 1
 	}
-	removed := -1
+	second := -1 // a place, or one that somebody deleted
 	for i, u := range slices.Backward(users) {
-		fits := u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey && !leavesShared(d, u)
+		may := d.Create && fits(d, u) || !d.Create && u.ACSUserID != nil
 		switch {
-		case u.DeletedAt != nil:
-		case d.Create && fits, !d.Create && u.Exists():
+		case u.DeletedAt != nil || !may:
+		case u.Exists():
 			return i
-		case !d.Create && u.ACSUserID != nil && removed < 0:
-			removed = i
+		case second < 0:
+			second = i
 		}
 	}
-	return removed
+	return second
+}
+
+func fits(d Desired, u record.User) bool {
+	return u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey && !leavesShared(d, u)
 }
 
 // leavesShared reports whether an ACS user that is linked to its guest's identity, which the guest's other stays may use too, is replaced by one
 // with an identity of the stay's own: before the stay has begun, or when its mobile key is replaced anyway.
 func leavesShared(d Desired, u record.User) bool {
-	shared := u.GuestKey != "" && u.UserIdentityKey == u.GuestKey
-	return d.PerStay && shared && (d.Moves || d.Replace != "" && deref(u.CredentialID) == d.Replace)
+	return d.PerStay && u.HasGuestsIdentity() && (d.Moves || d.Replace != "" && deref(u.CredentialID) == d.Replace)
 }
 
 // Plan returns the changing calls that make users what d asks for. Hours come first, then doors (open before

@@ -301,3 +301,32 @@ func TestOnlyWayIn(t *testing.T) {
 		})
 	}
 }
+
+// Where nothing that exists fits, the newest place is used. What exists comes first, however old it is: a newer row may only be kept to look for
+// what a lost create made.
+func TestStandingExistsFirst(t *testing.T) {
+	t.Parallel()
+	made := func() record.User {
+		return record.User{ACSUser: store.ACSUser{ACSSystemID: "s1", ACSUserID: ptr("u"), MadeAt: &noon}}
+	}
+	lost := record.User{ACSUser: store.ACSUser{ACSSystemID: "s1", MarkedAt: &noon, LostAt: &noon}}
+	removed, removing, elsewhere := made(), made(), made()
+	removed.RemovedAt, removing.DeletedAt, elsewhere.ACSSystemID = &noon, &noon, "s2"
+	for _, c := range []struct {
+		reason string
+		users  []record.User
+		want   int
+	}{
+		{"nothing exists: the newest place is used", []record.User{lost, lost}, 1},
+		{"a second ACS user would be created", []record.User{made(), lost}, 0},
+		{"two exist: the newest may be what the guest has", []record.User{made(), made()}, 1},
+		{"somebody deleted the old one", []record.User{removed, lost}, 1},
+		{"the old one is being deleted", []record.User{removing, lost}, 1},
+		{"the old one is on another access system", []record.User{elsewhere, lost}, 1},
+		{"nothing fits", []record.User{elsewhere, removing}, -1},
+	} {
+		if got := Standing(Desired{Goal: Have, SystemID: "s1", Create: true}, c.users); got != c.want {
+			t.Errorf("%s: %d stands, want %d", c.reason, got, c.want)
+		}
+	}
+}
