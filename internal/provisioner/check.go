@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
@@ -226,7 +225,7 @@ func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User
 		return outcome{} // there is nobody else to link it to
 	case err != nil:
 		return fails(err)
-	case is.EmailAddress == "" || a.guestKey(pms.GuestAddress(is.EmailAddress)) == u.UserIdentityKey || slices.Contains(is.MergedKeys, u.UserIdentityKey):
+	case is.EmailAddress == "" || a.isKeyOf(u.UserIdentityKey, is.EmailAddress) || slices.Contains(is.MergedKeys, u.UserIdentityKey):
 		return outcome{}
 	}
 	if u.Foreign = !u.Unlinked && !a.work.Key.Revive; u.Foreign {

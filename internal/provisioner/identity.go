@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
@@ -101,6 +102,12 @@ func sameAddress(a, b string) bool {
 	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
 	//lint:ignore SA6005 EqualFold equates letters that only fold to the same
 	return strings.ToLower(a) == strings.ToLower(b) && strings.ToUpper(a) == strings.ToUpper(b)
+}
+
+// isKeyOf reports whether an identity key was made of an address. One that only folds to that address is another person's.
+func (a *attempt) isKeyOf(key, address string) bool {
+	guest := pms.GuestAddress(address)
+	return guest != "" && a.guestKey(guest) == key && sameAddress(address, guest)
 }
 
 func (c *candidate) take(id string, made bool) {
