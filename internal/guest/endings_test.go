@@ -126,10 +126,14 @@ func TestAppSessions(t *testing.T) {
 	if last := ask(a); last.ExpiresAt.After(a.out) {
 		t.Errorf("a session lasts until %s, the stay until %s", last.ExpiresAt, a.out)
 	}
-	if _, err := r.guest.AppSession(context.Background(), store.Ref{Source: "default", ReservationID: "none"}); !errors.Is(err, store.ErrNotFound) {
+	none := store.Ref{Source: "default", ReservationID: "none"}
+	if _, err := r.guest.AppSession(context.Background(), none); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("no such reservation: %v", err)
 	}
 	r.source.Policy.OwnIdentity = false
+	if _, err := r.guest.AppSession(context.Background(), none); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("no such reservation, without an identity per stay: %v", err)
+	}
 	if _, err := r.guest.AppSession(context.Background(), a.ref()); !errors.Is(err, guest.ErrUnknown) {
 		t.Errorf("without an identity per stay: %v", err)
 	}

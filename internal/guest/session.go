@@ -23,12 +23,12 @@ type Session struct {
 // AppSession returns a session for the app of a stay's guest. Asked again it returns the same one, which then lasts longer. Errors:
 // [ErrUnknown] where the source has no links, [ErrGone], [NotReadyError], [ErrBusy], [ErrUnavailable], [store.ErrNotFound].
 func (s *Service) AppSession(ctx context.Context, ref store.Ref) (Session, error) {
-	if !s.options.Source(ref.Source).Policy.OwnIdentity {
-		return Session{}, ErrUnknown
-	}
 	state, err := s.store.GuestState(ctx, ref)
 	if err != nil {
 		return Session{}, err
+	}
+	if !s.options.Source(ref.Source).Policy.OwnIdentity {
+		return Session{}, ErrUnknown
 	}
 	if err := s.mayHand(state); err != nil {
 		return Session{}, err
