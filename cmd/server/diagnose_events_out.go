@@ -34,7 +34,7 @@ func (d *diagnosis) subscriptions(ctx context.Context) {
 		case s.DisabledAt != nil:
 			d.found("subscription", admin.LevelError, name, enable, "disabled since %s by %s: %s", s.DisabledAt.UTC().Format(time.RFC3339), text(s.DisabledBy), text(s.DisabledWhy))
 		case s.Failures >= failingAfter && s.FailingSince != nil:
-			d.found("subscription", admin.LevelError, name, "correct the receiver; messages are sent again by themselves", "nothing was delivered since %s, %d times in a row: %s",
+			d.found("subscription", admin.LevelError, name, "correct the receiver; messages are retried automatically", "nothing delivered since %s, %d failures in a row: %s",
 				s.FailingSince.UTC().Format(time.RFC3339), s.Failures, text(s.LastError))
 		default:
 			d.found("subscription", admin.LevelOK, name, "", "messages are delivered")

@@ -143,7 +143,7 @@ func (s Settings) Load(getenv func(string) string) (Config, error) {
 	if s.TLSCert != "" || s.TLSKey != "" {
 		var err error
 		if c.TLS, err = newCertificate(s.TLSCert, s.TLSKey); err != nil {
-			problems.add("STAYKEY_TLS_CERT", "with STAYKEY_TLS_KEY: %v", err)
+			problems.add("STAYKEY_TLS_CERT", "%v", err)
 		}
 	}
 	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond, 15*time.Minute, &problems)
@@ -204,7 +204,7 @@ func (s *Settings) loadAges(c *Config, problems *Problems) {
 			*a.age = max(*a.age, longest)
 		}
 		if *a.age < longest {
-			problems.add(a.name, "%q is shorter than %s: make it as long at least", a.text, of)
+			problems.add(a.name, "%q is shorter than %s: it must be at least as long", a.text, of)
 		}
 		longest, of = *a.age, a.name
 	}

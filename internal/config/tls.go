@@ -15,7 +15,7 @@ type Certificate struct {
 
 func newCertificate(certFile, keyFile string) (*Certificate, error) {
 	if certFile == "" || keyFile == "" {
-		return nil, errors.New("both are needed: files in PEM of the certificate chain, and of its private key")
+		return nil, errors.New("must be set together with STAYKEY_TLS_KEY: PEM files of the certificate chain and of its private key")
 	}
 	c := &Certificate{certFile: certFile, keyFile: keyFile}
 	return c, c.Reload()
