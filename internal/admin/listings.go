@@ -86,31 +86,31 @@ func (s *Service) ListingToPut(ctx context.Context, ref stay.ListingRef) (Listin
 
 // PutListing makes or changes a listing. body is the patch, as docs/api.md has it: absent fields stay unchanged, null
 // means none.
-func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []byte) (Listing, error) {
+func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []byte) (l Listing, created bool, err error) {
 	if !pms.IsText(ref.Source) {
-		return Listing{}, InvalidField("path.source", "must be UTF-8 text without NUL")
+		return Listing{}, false, InvalidField("path.source", "must be UTF-8 text without NUL")
 	}
 	if err := s.mayPutListing(ctx, ref); err != nil {
-		return Listing{}, err
+		return Listing{}, false, err
 	}
 	if !pms.IsText(ref.ListingID) {
-		return Listing{}, InvalidField("path.listing_id", "must be UTF-8 text without NUL")
+		return Listing{}, false, InvalidField("path.listing_id", "must be UTF-8 text without NUL")
 	}
 	if err := pms.CheckID(ref.ListingID); err != nil {
-		return Listing{}, InvalidField("path.listing_id", err.Error())
+		return Listing{}, false, InvalidField("path.listing_id", err.Error())
 	}
 	patch, errs, err := pms.ParseListingPatch(body)
 	if err != nil {
-		return Listing{}, refuse(Malformed, err.Error())
+		return Listing{}, false, refuse(Malformed, err.Error())
 	}
 	if len(errs) > 0 {
-		return Listing{}, &Error{Kind: Invalid, Message: "the listing is invalid", Fields: errs}
+		return Listing{}, false, &Error{Kind: Invalid, Message: "the listing is invalid", Fields: errs}
 	}
 	if err := s.mayOpen(ctx, ref.Source, patch); err != nil {
-		return Listing{}, err
+		return Listing{}, false, err
 	}
-	l, err := s.intake.PutListing(ctx, ref, patch, ActorOf(ctx).Audit(auditPutListing, ""))
-	return l, notFound(err, noListing)
+	l, created, err = s.intake.PutListing(ctx, ref, patch, ActorOf(ctx).Audit(auditPutListing, ""))
+	return l, created, notFound(err, noListing)
 }
 
 // mayPutListing refuses a listing that can't exist: one of a source that neither is in the configuration nor has it already.

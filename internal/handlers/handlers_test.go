@@ -587,6 +587,7 @@ func TestREST(t *testing.T) {
 			"/v1/reservations?foo=1", "/v1/reservations?limit=0", "/v1/reservations?limit=501", "/v1/reservations?limit=x", "/v1/reservations?status=maybe",
 			"/v1/reservations?key_status=x", "/v1/reservations?check_in_from=tomorrow", "/v1/reservations?cursor=x", "/v1/events?status=x",
 			"/v1/events?cursor=%00", "/v1/listings?deleted=perhaps", "/v1/reservations/default/3333122-433?verbose=1",
+			"/v1/reservations?limit=1&limit=2", "/v1/events?source=default&source=default",
 		} {
 			a.get(path).mustBeProblem(t, 422)
 		}
@@ -674,7 +675,7 @@ func TestPutListing(t *testing.T) {
 	const path = "/v1/listings/default/2222222-2222"
 	groups := func(r answered) string { return fmt.Sprint(r.body["seam_access_group_ids"]) }
 	a.get(path).mustBeProblem(t, 404)
-	if r := a.call(http.MethodPut, path, `{"name":"Casa","time_zone":"Europe/Madrid"}`); r.status != 200 || groups(r) != "[]" {
+	if r := a.call(http.MethodPut, path, `{"name":"Casa","time_zone":"Europe/Madrid"}`); r.status != 201 || groups(r) != "[]" {
 		t.Errorf("made by PUT: %d %s", r.status, r.rawBody)
 	}
 	a.post(hook{body: strings.Replace(listingBody, `"listing_id"`, `"time_zone":"Europe/Lisbon","listing_id"`, 1)})
@@ -682,7 +683,7 @@ func TestPutListing(t *testing.T) {
 	if r := a.get(path); groups(r) != "[555555-5555 666666-6666]" || r.body["name"] != nil || r.body["time_zone"] != "Europe/Lisbon" {
 		t.Errorf("the PMS's event is whole: %s", r.rawBody)
 	}
-	if r := a.call(http.MethodPut, path, `{"seam_access_group_ids":["lobby"]}`); groups(r) != "[lobby]" || r.body["time_zone"] != "Europe/Lisbon" {
+	if r := a.call(http.MethodPut, path, `{"seam_access_group_ids":["lobby"]}`); r.status != 200 || groups(r) != "[lobby]" || r.body["time_zone"] != "Europe/Lisbon" {
 		t.Errorf("absent fields stay: %s", r.rawBody)
 	}
 	a.post(hook{body: listingBody})

@@ -252,10 +252,12 @@ func wordsOf(o store.Overrides) map[string]any {
 }
 
 // PutListing is an admin's word on a listing. Fields that the patch doesn't say stay; groups it sets win over
-// what the PMS says until it sets them to null. It has no place in the order of events.
-func (a *Applier) PutListing(ctx context.Context, ref store.ListingRef, patch pms.ListingPatch, audit store.Audit) (store.Listing, error) {
-	var l store.Listing
-	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
+// what the PMS says until it sets them to null. It has no place in the order of events. created reports whether the
+// listing was unknown before.
+func (a *Applier) PutListing(
+	ctx context.Context, ref store.ListingRef, patch pms.ListingPatch, audit store.Audit,
+) (l store.Listing, created bool, err error) {
+	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
 		now := a.now().UTC()
 		listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, true, now)
 		if err != nil {
@@ -264,7 +266,8 @@ func (a *Applier) PutListing(ctx context.Context, ref store.ListingRef, patch pm
 		l = listings[ref]
 		before := l
 		l.UpdatedAt, l.Deleted, l.MergedInto = now, false, nil
-		if !l.Known {
+		created = !l.Known
+		if created {
 			l.Known, l.CreatedAt = true, now
 		}
 		for field, set := range map[string]func(){
@@ -293,8 +296,9 @@ func (a *Applier) PutListing(ctx context.Context, ref store.ListingRef, patch pm
 		return tx.SendBatch(ctx, &writes).Close()
 	})
 	if err != nil {
-		return store.Listing{}, err
+		return store.Listing{}, false, err
 	}
 	a.Wake()
-	return a.store.Listing(ctx, ref)
+	l, err = a.store.Listing(ctx, ref)
+	return l, created, err
 }

@@ -90,10 +90,20 @@ func (s *API) listingOperations(api huma.API) {
 	huma.Register(api, put, s.putListing)
 }
 
-func (s *API) putListing(ctx context.Context, in *ListingPutInput) (*Output[Listing], error) {
-	l, err := s.Admin.PutListing(ctx, in.ref(), in.RawBody)
+// ListingPutOutput is the answer to a PUT.
+type ListingPutOutput struct {
+	Status int
+	Body   Listing
+}
+
+func (s *API) putListing(ctx context.Context, in *ListingPutInput) (*ListingPutOutput, error) {
+	l, created, err := s.Admin.PutListing(ctx, in.ref(), in.RawBody)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	return &Output[Listing]{showListing(l)}, nil
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	return &ListingPutOutput{Status: status, Body: showListing(l)}, nil
 }

@@ -193,8 +193,13 @@ func document(api huma.API) {
 		}
 		api.OpenAPI().AddOperation(&o)
 	}
-	// huma takes the raw body's schema; what it must hold is another.
-	api.OpenAPI().Paths["/v1/listings/{source}/{listing_id}"].Put.RequestBody.Content["application/json"].Schema = schemas.Schema(reflect.TypeFor[ListingPut](), true, "")
+	// huma takes the raw body's schema; what it must hold is another. And it documents one status.
+	put := api.OpenAPI().Paths["/v1/listings/{source}/{listing_id}"].Put
+	put.RequestBody.Content["application/json"].Schema = schemas.Schema(reflect.TypeFor[ListingPut](), true, "")
+	put.Responses["200"].Description = "Changed."
+	put.Responses["201"] = &huma.Response{Description: "Created.", Content: map[string]*huma.MediaType{
+		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Listing](), true, "")},
+	}}
 	for name, schema := range schemas.Map() {
 		allowNull(schema, schemas.TypeFromRef("#/components/schemas/"+name))
 	}

@@ -5,7 +5,9 @@ package rest
 import (
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -36,7 +38,7 @@ func (s *API) problemOf(err error) *handlers.Problem { return handlers.ProblemOf
 
 // Mount implements [handlers.Face]. It adds the OpenAPI document and its page too.
 func (s *API) Mount(r chi.Router) {
-	api := s.newAPI(r.With(handlers.Measured, s.Auth.Bearer, s.Limits.OneOfFew, handlers.DecodeParams, handlers.StorableInput))
+	api := s.newAPI(r.With(handlers.Measured, s.Auth.Bearer, s.Limits.OneOfFew, handlers.DecodeParams, handlers.StorableInput, oneOfEach))
 	document, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		panic("the OpenAPI document can't be encoded: " + err.Error()) // a mistake in this package; any test shows it
@@ -54,6 +56,24 @@ func (s *API) Mount(r chi.Router) {
 	r.Get("/docs.css", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
 		_, _ = w.Write(docsStyle)
+	})
+}
+
+// oneOfEach refuses a query parameter that is given twice: only one of its values would count.
+func oneOfEach(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var twice []pms.FieldError
+		query := r.URL.Query()
+		for _, name := range slices.Sorted(maps.Keys(query)) {
+			if len(query[name]) > 1 {
+				twice = append(twice, pms.FieldError{Field: "query." + name, Message: "must be given only once"})
+			}
+		}
+		if len(twice) > 0 {
+			handlers.NewProblem(http.StatusUnprocessableEntity, "the request is invalid", twice...).Write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -163,7 +163,7 @@ func (s *Pages) saveListingPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, err.Error()))
 		return
 	}
-	_, err = s.Admin.PutListing(r.Context(), listingRef(r), body)
+	_, _, err = s.Admin.PutListing(r.Context(), listingRef(r), body)
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
 		v.Problem = wrongFields(refusal)
 		v.typed(r, pickFrom(s.Admin.AccessGroups(r.Context()), chosen))
