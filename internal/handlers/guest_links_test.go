@@ -110,8 +110,12 @@ func TestScopeGuest(t *testing.T) {
 		{"reads-only", "POST", onePath + "/guest-link/renew", 403},
 		{"nobody's", "POST", onePath + "/app-session", 401},
 	} {
-		if r := a.as(c.secret, c.method, c.path, ""); r.status != c.status {
+		r := a.as(c.secret, c.method, c.path, "")
+		if r.status != c.status {
 			t.Errorf("%s %s by %s: %d, want %d: %s", c.method, c.path, c.secret, r.status, c.status, r.rawBody)
+		}
+		if strings.Contains(r.rawBody, "jane") || strings.Contains(r.rawBody, "check_in") {
+			t.Errorf("%s %s shows the reservation: %s", c.method, c.path, r.rawBody)
 		}
 	}
 	v := a.visitor()

@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // GuestLink is the link by which a stay's guest gets the key.
@@ -12,6 +14,18 @@ type GuestLink struct {
 	URL      string  `json:"url" format:"uri" example:"https://keys.example.com/k/Rk9yIHRoZSBndWVzdCBvbmx5" doc:"For the guest alone: whoever has it gets the key."`
 	OpenedAt *string `json:"opened_at" format:"date-time" doc:"When the guest first got a key by it."`
 	Openings int     `json:"openings" doc:"How often the guest got a key by it."`
+}
+
+func showGuestLink(l *stay.GuestLink) *GuestLink {
+	if l == nil {
+		return nil
+	}
+	return &GuestLink{URL: l.URL, OpenedAt: stampOrNull(l.OpenedAt), Openings: l.Openings}
+}
+
+// RenewedLink is a reservation's new link, and nothing else of the reservation: tokens with scope guest can't read it.
+type RenewedLink struct {
+	GuestLink *GuestLink `json:"guest_link" doc:"Null if the reservation was cancelled meanwhile."`
 }
 
 // AppSession is what an app with Seam's mobile SDK needs.
@@ -36,7 +50,7 @@ func (s *API) guestOperations(api huma.API) {
 	renew := operation("renew-guest-link", http.MethodPost, reservationPath+"/guest-link/renew", tag, "Give a reservation another link",
 		withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
 	renew.Description = "For a link that others have got hold of, by a token of scope guest or write. The old link answers 410 from then on, and the instant keys that were handed out by it are deleted. Sessions of the guest's app stay."
-	huma.Register(api, renew, func(ctx context.Context, in *ReconcileInput) (*Output[Reservation], error) {
+	huma.Register(api, renew, func(ctx context.Context, in *ReconcileInput) (*Output[RenewedLink], error) {
 		var why WhyMaybe
 		if in.Body != nil {
 			why = *in.Body
@@ -45,6 +59,6 @@ func (s *API) guestOperations(api huma.API) {
 		if err != nil {
 			return nil, s.problemOf(err)
 		}
-		return &Output[Reservation]{showReservation(v)}, nil
+		return &Output[RenewedLink]{RenewedLink{showGuestLink(v.GuestLink)}}, nil
 	})
 }

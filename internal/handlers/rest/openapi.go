@@ -292,9 +292,7 @@ func examples() map[string]example {
 		},
 	}
 	issued := showReservation(view)
-	linkedView := view
-	linkedView.GuestLink = &stay.GuestLink{URL: "https://keys.example.com/k/Rk9yIHRoZSBndWVzdCBvbm"}
-	linked := showReservation(linkedView)
+	linked := RenewedLink{&GuestLink{URL: "https://keys.example.com/k/Rk9yIHRoZSBndWVzdCBvbm"}}
 	without := view
 	without.User = nil
 	without.Key = admin.MobileKey{Status: stay.KeyWaiting, Reason: ptr("listing_unknown"), Message: ptr(`Listing "2222222-2222" isn't set up yet: have the PMS send it, or create it with PUT /v1/listings/default/2222222-2222.`), ChangedAt: booked}

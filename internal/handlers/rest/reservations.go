@@ -95,9 +95,7 @@ func showReservation(v admin.View) Reservation {
 			LastError: k.LastError, SettledAt: stampOrNull(k.SettledAt),
 		},
 	}
-	if l := v.GuestLink; l != nil {
-		out.GuestLink = &GuestLink{URL: l.URL, OpenedAt: stampOrNull(l.OpenedAt), Openings: l.Openings}
-	}
+	out.GuestLink = showGuestLink(v.GuestLink)
 	if k.NextIsRetry {
 		out.MobileKey.NextAttemptAt = stampOrNull(k.NextReconcileAt)
 	}
