@@ -36,7 +36,7 @@ type Settings struct {
 	OpsListen     string `env:"STAYKEY_OPS_LISTEN" placeholder:"ADDRESS" help:"Private listener: metrics, health with detail, pprof; default 127.0.0.1:9090."`
 	WebhookSecret string `kong:"-"` // STAYKEY_WEBHOOK_SECRET
 	AdminToken    string `kong:"-"` // STAYKEY_ADMIN_TOKEN
-	PublicURL     string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs reach the public listener, such as https://keys.example.com. Used for test events and shown on pages."`
+	PublicURL     string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs and guests reach the public listener, such as https://keys.example.com. Used for test events and guests' links, and shown on pages; required with guest_links."`
 	Config        string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
 	RetryBase     string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
 	SweepInterval string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`

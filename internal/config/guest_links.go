@@ -89,7 +89,7 @@ func (r sourceReader) logo(page mapping) string {
 	return "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(content)
 }
 
-// needPublicURL refuses links that nobody could open.
+// NeedPublicURL refuses links that nobody could open.
 func (s Set) NeedPublicURL(publicURL string, problems *Problems) {
 	if publicURL != "" {
 		return
