@@ -129,8 +129,7 @@ func (h *Page) refusalOf(err error, page guest.Page) refusal {
 	case errors.Is(err, guest.ErrGone):
 		return refusal{http.StatusGone, kindGone, "the stay is over or cancelled, or the link was replaced by another one", 0}
 	case errors.As(err, &notReady):
-		detail := "the key is not ready: " + string(page.Why)
-		return refusal{http.StatusConflict, kindOf(page), detail, 0}
+		return refusal{http.StatusConflict, kindOf(page), notReadyDetail(page), 0}
 	case errors.As(err, &limit):
 		return refusal{http.StatusTooManyRequests, kindLimit, "the link was used too often within an hour", limit.After}
 	case errors.Is(err, guest.ErrBusy), errors.Is(err, guest.ErrUnavailable):
@@ -139,6 +138,15 @@ func (h *Page) refusalOf(err error, page guest.Page) refusal {
 		h.Log.Error("a guest's link could not be looked at", "error", err)
 		return refusal{http.StatusServiceUnavailable, kindUnavailable, "the key can't be handed out right now: try again in a moment", guest.RetryAfter}
 	}
+}
+
+// notReadyDetail ends with the reason as the page has it; before that are the key's status and reason as REST has them.
+func notReadyDetail(page guest.Page) string {
+	status := page.Status
+	if page.Reason != nil {
+		status += " / " + *page.Reason
+	}
+	return "the key is not ready (" + status + "): " + string(page.Why)
 }
 
 func (h *Page) refuse(w http.ResponseWriter, r *http.Request, page guest.Page, err error) {
