@@ -25,6 +25,7 @@ const (
 // Error is why a request of an admin's can't be met, in words for the admin: what is wrong and what to do.
 type Error struct {
 	Kind       Kind
+	Code       string // names the cause for programs, more closely than the kind; empty: the kind is all there is to say
 	Message    string
 	Fields     []pms.FieldError // of Invalid: one for each wrong field
 	RetryAfter time.Duration    // when it may succeed; 0: that is not known
@@ -51,8 +52,8 @@ func notFound(err error, missing string) error {
 
 // refusedAction turns what intake says about an action into the admin's error.
 func refusedAction(err error) error {
-	if conflict := intake.ConflictError(""); errors.As(err, &conflict) {
-		return refuse(Conflict, conflict.Error())
+	if conflict := (intake.ConflictError{}); errors.As(err, &conflict) {
+		return &Error{Kind: Conflict, Code: conflict.Code, Message: conflict.Message}
 	}
 	if input := (intake.InputError{}); errors.As(err, &input) {
 		return InvalidField(input.Field, input.Message)

@@ -280,6 +280,9 @@ func (r answered) mustBeProblem(t *testing.T, status int) {
 	if r.body["status"] != float64(status) || r.body["title"] != http.StatusText(status) || r.body["type"] == "" || r.body["detail"] == "" {
 		t.Errorf("the problem lacks something: %s", r.rawBody)
 	}
+	if id := r.header.Get("X-Request-Id"); r.body["code"] == nil || id == "" || r.body["request_id"] != id {
+		t.Errorf("the problem lacks its code, or request_id %q: %s", id, r.rawBody)
+	}
 }
 
 const (

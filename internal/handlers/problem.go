@@ -21,11 +21,14 @@ import (
 
 // Problem is every error of every endpoint (RFC 9457).
 type Problem struct {
-	Type   string           `json:"type" doc:"Kind of problem; about:blank if the status is enough." example:"about:blank"`
-	Title  string           `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
-	Status int              `json:"status" doc:"The HTTP status." example:"422"`
-	Detail string           `json:"detail" doc:"What is wrong and how to fix it." example:"the event is invalid: correct it and send it again"`
-	Errors []pms.FieldError `json:"errors,omitempty" doc:"One entry per wrong field."`
+	Type   string `json:"type" doc:"Kind of problem; about:blank if the status is enough." example:"about:blank"`
+	Title  string `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
+	Status int    `json:"status" doc:"The HTTP status." example:"422"`
+	Detail string `json:"detail" doc:"What is wrong and how to fix it." example:"the event is invalid: correct it and send it again"`
+	Code   string `json:"code" doc:"The kind of problem, for programs; stable. docs/errors.md lists them." example:"invalid_request"`
+	// RequestID is set when the problem is written. The private listener's requests have none.
+	RequestID string           `json:"request_id,omitempty" doc:"The id in X-Request-Id and in the log." example:"8379c679-fb1d-49a0-b2a3-506b05627720"`
+	Errors    []pms.FieldError `json:"errors,omitempty" doc:"One entry per wrong field."`
 
 	retryAfter time.Duration // 0: it need not be said
 	challenge  string        // of a 401: how to authenticate
@@ -54,17 +57,24 @@ func (p *Problem) GetHeaders() http.Header {
 
 // NewProblem returns a problem that its status names, with one entry for each wrong field.
 func NewProblem(status int, detail string, fields ...pms.FieldError) *Problem {
-	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Errors: fields}
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: codeOf(status), Errors: fields}
 }
 
 // Write answers a request with the problem.
 func (p *Problem) Write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	maps.Copy(w.Header(), p.GetHeaders())
+	p.RequestID = w.Header().Get("X-Request-Id")
 	w.WriteHeader(p.Status)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(p) // the client may be gone
+}
+
+// Coded gives the problem a closer code than its status.
+func (p *Problem) Coded(code string) *Problem {
+	p.Code = code
+	return p
 }
 
 // After says when to try again, in whole seconds, rounded up.
@@ -91,6 +101,9 @@ func init() {
 				}
 			}
 			p.Errors = append(p.Errors, field)
+			if field.Message == "unknown query parameter" { // huma's words
+				p.Code = CodeUnknownParameter
+			}
 		}
 		return p
 	}
@@ -110,7 +123,11 @@ func Unfit(field, message string) *Problem {
 // ProblemOf turns an error into a problem. What is not for the admin to see is logged, and none of it is shown.
 func ProblemOf(log *slog.Logger, err error) *Problem {
 	if refusal, is := admin.IsRefusal(err); is {
-		return NewProblem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).After(refusal.RetryAfter)
+		p := NewProblem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).After(refusal.RetryAfter)
+		if refusal.Code != "" {
+			p.Code = refusal.Code
+		}
+		return p
 	}
 	if store.IsTextError(err) {
 		return NewProblem(http.StatusUnprocessableEntity, "the request contains text that can't be stored: it must be UTF-8 without NUL")

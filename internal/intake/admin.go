@@ -58,10 +58,13 @@ func (c Action) check() error {
 }
 
 // ConflictError says why an action can't be done as the reservation stands, and what to do instead.
-type ConflictError string
+type ConflictError struct {
+	Code    string // for programs; docs/errors.md lists them
+	Message string
+}
 
 // Error implements error.
-func (e ConflictError) Error() string { return string(e) }
+func (e ConflictError) Error() string { return e.Message }
 
 // farthestWindow is how far a window may reach beyond the stay: more is another stay, which the PMS should know of.
 const farthestWindow = 7 * 24 * time.Hour
@@ -123,7 +126,7 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 		a.applied()
 		return nil
 	}
-	if conflict := ConflictError(""); errors.Is(err, store.ErrNotFound) || errors.As(err, &conflict) {
+	if conflict := (ConflictError{}); errors.Is(err, store.ErrNotFound) || errors.As(err, &conflict) {
 		return err
 	}
 	return fmt.Errorf("%s %s/%s: %w", action.Kind, ref.Source, ref.ReservationID, err)
@@ -132,10 +135,10 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 // on returns an admin's word on a reservation after the action.
 func (c Action) on(r store.Reservation, o store.Overrides, credential *string, now time.Time) (store.Overrides, error) {
 	if held := o.Held(); held != "" && c.Kind != ActionRelease {
-		return o, ConflictError("the reservation is held (" + held + "): release it first")
+		return o, ConflictError{"reservation_held", "the reservation is held (" + held + "): release it first"}
 	}
 	if r.Status == pms.Cancelled && (c.Kind == ActionRevoke || c.Kind == ActionReissue || c.Kind == ActionWindow) {
-		return o, ConflictError("the reservation is cancelled and has no key: reinstate it in the PMS")
+		return o, ConflictError{"reservation_cancelled", "the reservation is cancelled and has no key: reinstate it in the PMS"}
 	}
 	switch c.Kind {
 	case ActionHold:
@@ -150,7 +153,7 @@ func (c Action) on(r store.Reservation, o store.Overrides, credential *string, n
 			ends = &later
 		}
 		if ends != nil && !ends.After(now) {
-			return o, ConflictError("the stay is over: set another window, or correct check-out in the PMS")
+			return o, ConflictError{"stay_over", "the stay is over: set another window, or correct check-out in the PMS"}
 		}
 		o.RevokedAt, o.RevokedBy, o.RevokedWhy, o.ReplaceCredential = nil, nil, nil, credential
 	case ActionWindow:
@@ -166,7 +169,7 @@ func (c Action) window(r store.Reservation, o store.Overrides, now time.Time) (s
 		return o, nil
 	}
 	if r.CheckIn == nil || r.CheckOut == nil {
-		return o, ConflictError("check-in and check-out are not known yet: complete the reservation in the PMS, or set the listing's time zone")
+		return o, ConflictError{"dates_unknown", "check-in and check-out are not known yet: complete the reservation in the PMS, or set the listing's time zone"}
 	}
 	o.SetWindow(r, inUTC(c.StartsAt), inUTC(c.EndsAt))
 	starts, ends := *r.CheckIn, *r.CheckOut
@@ -178,9 +181,9 @@ func (c Action) window(r store.Reservation, o store.Overrides, now time.Time) (s
 	}
 	switch {
 	case !ends.After(starts):
-		return o, ConflictError("access would end before it begins; the stay is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut))
+		return o, ConflictError{"window_invalid", "access would end before it begins; the stay is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut)}
 	case starts.Before(r.CheckIn.Add(-farthestWindow)), ends.After(r.CheckOut.Add(farthestWindow)):
-		return o, ConflictError("access can be extended by at most seven days; the stay is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut) + ". To go further, change the stay in the PMS")
+		return o, ConflictError{"window_invalid", "access can be extended by at most seven days; the stay is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut) + ". To go further, change the stay in the PMS"}
 	}
 	o.WindowAt, o.WindowBy, o.WindowWhy = &now, &c.By, &c.Why
 	return o, nil

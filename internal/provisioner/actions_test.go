@@ -23,7 +23,7 @@ func (r *rig) act(s stay, a intake.Action) (conflict string) {
 		a.By, a.Why = "Maria (front desk)", "as the guest asked"
 	}
 	err := r.applier.Act(context.Background(), s.ref(), a)
-	if c := intake.ConflictError(""); errors.As(err, &c) {
+	if c := (intake.ConflictError{}); errors.As(err, &c) {
 		return c.Error()
 	}
 	if err != nil {

@@ -63,7 +63,7 @@ func (s *API) newAPI(r chi.Router) huma.API {
 			},
 			Security: []map[string][]string{{"admin": {}}},
 		},
-		Formats: formats(), DefaultFormat: "application/json", RejectUnknownQueryParameters: true,
+		Formats: formats(), DefaultFormat: "application/json", RejectUnknownQueryParameters: true, Transformers: []huma.Transformer{nameRequest},
 	}
 	api := humachi.New(r, config)
 	s.reservationOperations(api)
@@ -78,6 +78,15 @@ func (s *API) newAPI(r chi.Router) huma.API {
 	s.auditOperation(api)
 	document(api)
 	return api
+}
+
+// nameRequest puts the request's id into a problem.
+func nameRequest(ctx huma.Context, _ string, body any) (any, error) {
+	if p, is := body.(*handlers.Problem); is {
+		_, w := humachi.Unwrap(ctx)
+		p.RequestID = w.Header().Get("X-Request-Id")
+	}
+	return body, nil
 }
 
 // documented is an operation that is served elsewhere, for the document.

@@ -70,7 +70,7 @@ func oneOfEach(next http.Handler) http.Handler {
 			}
 		}
 		if len(twice) > 0 {
-			handlers.NewProblem(http.StatusUnprocessableEntity, "the request is invalid", twice...).Write(w)
+			handlers.NewProblem(http.StatusUnprocessableEntity, "the request is invalid", twice...).Coded(handlers.CodeRepeatedParameter).Write(w)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -213,7 +213,8 @@ func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Ev
 	case event.Status == store.EventRejected:
 		s.Log.Warn("event refused with 422", "source", event.Source, "event_id", accepted.EventID.String(),
 			"reservation_id", idOf(event.ReservationID), "listing_id", idOf(event.ListingID), "reason", *event.Reason)
-		handlers.NewProblem(http.StatusUnprocessableEntity, "the event is invalid: correct it and send it again, also under the same webhook-id; it is stored as "+accepted.EventID.String(), invalid...).Write(w)
+		handlers.NewProblem(http.StatusUnprocessableEntity, "the event is invalid: correct it and send it again, also under the same webhook-id; it is stored as "+accepted.EventID.String(), invalid...).
+			Coded(handlers.CodeInvalidEvent).Write(w)
 	default:
 		answer(w, http.StatusAccepted, accepted.EventID, event.Status)
 	}

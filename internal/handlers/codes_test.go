@@ -1,0 +1,47 @@
+package handlers_test
+
+import (
+	"net/http"
+	"os"
+	"regexp"
+	"testing"
+)
+
+// Each kind of problem has the code that docs/errors.md gives it.
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	documented, err := os.ReadFile("../../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newApp(t)
+	a.post(hook{body: listingBody})
+	a.post(hook{body: reservationBody})
+	a.apply()
+	a.call(http.MethodPost, onePath+"/hold", `{"reason":"asked to","author":"Ann"}`)
+	for _, c := range []struct {
+		code   string
+		status int
+		got    answered
+	}{
+		{"unknown_parameter", 422, a.get("/v1/reservations?colour=red")},
+		{"repeated_parameter", 422, a.get("/v1/reservations?limit=1&limit=2")},
+		{"invalid_request", 422, a.get("/v1/reservations?limit=0")},
+		{"invalid_request", 422, a.call(http.MethodPut, "/v1/listings/default/L", `{"time_zone":"Mars"}`)},
+		{"invalid_event", 422, a.post(hook{body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00Z","data":{}}`})},
+		{"malformed_request", 400, a.post(hook{body: `{`})},
+		{"unauthorized", 401, a.as("nobody-knows-this", "GET", "/v1/reservations", "")},
+		{"not_found", 404, a.get("/v1/reservations/default/none")},
+		{"not_found", 404, a.get("/nowhere")},
+		{"method_not_allowed", 405, a.call(http.MethodDelete, "/v1/reservations", "")},
+		{"reservation_held", 409, a.call(http.MethodPost, onePath+"/reissue", `{"reason":"lost","author":"Ann"}`)},
+	} {
+		c.got.mustBeProblem(t, c.status)
+		if c.got.body["code"] != c.code {
+			t.Errorf("code %v, want %s: %s", c.got.body["code"], c.code, c.got.rawBody)
+		}
+		if !regexp.MustCompile(`\| \d+ \| .` + c.code + `. \|`).Match(documented) {
+			t.Errorf("docs/errors.md lacks %s", c.code)
+		}
+	}
+}
