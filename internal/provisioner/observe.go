@@ -71,8 +71,9 @@ func (a *attempt) observeUser(ctx context.Context, d plan.Desired, u *record.Use
 		return outcome{}
 	}
 	// A change whose result is not known is simply sent again while it is still wanted. If something else is
-	// wanted by now, what it has done must be known first.
-	overtaken := u.Unsure && u.UnsureGeneration != a.work.Key.Generation
+	// wanted by now, what it has done must be known first. A listing may have its doors back before its stays
+	// hear of it: then no step is left that would say what became of the lost one.
+	overtaken := u.Unsure && (u.UnsureGeneration != a.work.Key.Generation || !u.DoorsRead && plan.DoorsFit(d, *u))
 	missing := u.Phase() == record.Missing || u.KeyPhase() == record.KeyMissing
 	repair := u.Drift != nil && a.work.Key.Revive
 	if !due && !overtaken && !missing && !repair {

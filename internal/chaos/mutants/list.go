@@ -25,6 +25,11 @@ var mutants = append([]mutant{
 		pkg:   "./internal/provisioner", tests: "^TestRemovedBeforeTheMoveIsComplete$",
 	},
 	{
+		name: "lost doors", what: "what became of a lost closing is not asked when the door is wanted again",
+		edits: []edit{{"internal/provisioner/observe.go", " || !u.DoorsRead && plan.DoorsFit(d, *u))", ")"}},
+		pkg:   "./internal/provisioner", tests: "^TestALostDoorThatIsWantedAgain$",
+	},
+	{
 		name: "grace", what: "\"not found\" is believed at once",
 		edits: []edit{{"internal/provisioner/observe.go", "	if u.LostAt != nil && a.now().Before(a.belief().countsFrom(*u.LostAt)) {\n", "	if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestReadsThatLag$",
@@ -85,7 +90,7 @@ var mutants = append([]mutant{
 	{
 		name: "write-ahead of changes", what: "a change whose answer was lost is forgotten when something else is wanted",
 		edits: []edit{
-			{"internal/provisioner/observe.go", "	overtaken := u.Unsure && u.UnsureGeneration != a.work.Key.Generation\n", "	overtaken := false\n"},
+			{"internal/provisioner/observe.go", "	overtaken := u.Unsure && (u.UnsureGeneration != a.work.Key.Generation || !u.DoorsRead && plan.DoorsFit(d, *u))\n", "	overtaken := false\n"},
 			{"internal/provisioner/record/record.go", "func (u *User) DoorsChanging() { u.DoorsRead = false }\n", "func (u *User) DoorsChanging() {}\n"},
 		},
 		pkg: "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$", env: []string{"STAYKEY_WORLD_ROUNDS=500"},

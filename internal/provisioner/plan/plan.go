@@ -232,6 +232,13 @@ func (s *stepsOf) setSchedule(d Desired, u record.User) {
 	s.add(SetSchedule, seam.PathUserUpdate, body, "access lasts from check-in to check-out")
 }
 
+// DoorsFit tells whether the recorded doors of an ACS user need no change.
+func DoorsFit(d Desired, u record.User) bool {
+	s := stepsOf{}
+	s.setGroups(d, u)
+	return len(s.steps) == 0
+}
+
 // setGroups opens before it closes. What the listing has is never closed, also where Seam doesn't know it right now.
 func (s *stepsOf) setGroups(d Desired, u record.User) {
 	if d.KeepGroups || len(d.Groups) > 0 && u.ACSSystemID != d.SystemID {
