@@ -1,10 +1,17 @@
 package handlers_test
 
 import (
+	"encoding/json"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staykey/staykey/internal/handlers"
 )
 
 // Each kind of problem has the code that docs/errors.md gives it.
@@ -42,6 +49,21 @@ func TestCodes(t *testing.T) {
 		}
 		if !regexp.MustCompile(`\| \d+ \| .` + c.code + `. \|`).Match(documented) {
 			t.Errorf("docs/errors.md lacks %s", c.code)
+		}
+	}
+}
+
+// The private listener's errors are problems too, and pprof's command line is nobody's.
+func TestPrivateListenerAnswersWithProblems(t *testing.T) {
+	t.Parallel()
+	_, private := handlers.New(handlers.Config{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Profiling: true})
+	for _, path := range []string{"/nowhere", "/debug/pprof/cmdline"} {
+		w := httptest.NewRecorder()
+		private.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		var p handlers.Problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != http.StatusNotFound || p.Code != "not_found" ||
+			p.RequestID != w.Header().Get("X-Request-Id") || w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d %v %s", path, w.Code, w.Header(), w.Body)
 		}
 	}
 }

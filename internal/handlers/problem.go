@@ -26,7 +26,7 @@ type Problem struct {
 	Status int    `json:"status" doc:"The HTTP status." example:"422"`
 	Detail string `json:"detail" doc:"What is wrong and how to fix it." example:"the event is invalid: correct it and send it again"`
 	Code   string `json:"code" doc:"The kind of problem, for programs; stable. docs/errors.md lists them." example:"invalid_request"`
-	// RequestID is set when the problem is written. The private listener's requests have none.
+	// RequestID is set when the problem is written. The answers of a service that is starting have none.
 	RequestID string           `json:"request_id,omitempty" doc:"The id in X-Request-Id and in the log." example:"8379c679-fb1d-49a0-b2a3-506b05627720"`
 	Errors    []pms.FieldError `json:"errors,omitempty" doc:"One entry per wrong field."`
 

@@ -82,6 +82,10 @@ func New(c Config, faces ...Face) (public, ops http.Handler) {
 func (s *router) opsRouter() http.Handler {
 	r := chi.NewRouter()
 	r.Use(s.envelope, middleware.GetHead)
+	unknown := func(w http.ResponseWriter, _ *http.Request) {
+		NewProblem(http.StatusNotFound, "not found: this listener has /metrics, /healthz and /readyz").Write(w)
+	}
+	r.NotFound(unknown)
 	r.MethodNotAllowed(notAllowed(r))
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, true) })
@@ -91,7 +95,7 @@ func (s *router) opsRouter() http.Handler {
 		r.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		r.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		r.HandleFunc("/debug/pprof/trace", pprof.Trace)
-		r.HandleFunc("/debug/pprof/cmdline", http.NotFound) // it may show what nobody should see
+		r.HandleFunc("/debug/pprof/cmdline", unknown) // it may show what nobody should see
 	}
 	return r
 }
