@@ -225,7 +225,7 @@ func TestPresetStories(t *testing.T) {
 			t.Parallel()
 			q := &process{t: t, url: p.url}
 			for listing, group := range map[string]string{"a": "555555-5555", "b": "666666-6666"} {
-				if got := q.admin(http.MethodPut, "/v1/listings/"+preset+"/"+listing, []byte(`{"seam_access_group_ids": ["`+group+`"]}`), nil); got != http.StatusOK {
+				if got := q.admin(http.MethodPut, "/v1/listings/"+preset+"/"+listing, []byte(`{"seam_access_group_ids": ["`+group+`"]}`), nil); got != http.StatusCreated {
 					t.Fatalf("PUT listing: %d", got)
 				}
 			}
