@@ -449,7 +449,7 @@ func TestManyKeysAreSwept(t *testing.T) {
 	r.stop()
 	in := r.now().Add(30 * 24 * time.Hour).Truncate(time.Second)
 	r.liveKeys(keys, perGroup, in)
-	changed := []string{"M00003", "M00700", "M01999"}
+	changed := []string{"M00003", fmt.Sprintf("M%05d", keys*35/100), fmt.Sprintf("M%05d", keys-1)}
 	for _, id := range changed {
 		r.alter(stay{id: id}, func(u *simulator.User) { u.GroupIDs = []string{"lobby"} })
 	}
