@@ -26,7 +26,7 @@ import (
 type Format struct {
 	Name string
 	Manifest
-	// LongestRun is what a run may take of time, times the patience of its mapping; 0 for two seconds.
+	// LongestRun is the processor time that a run may use, times the patience of its mapping; 0 for two seconds.
 	LongestRun time.Duration
 	program    string
 	code       *gojq.Code

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime"
 	"time"
 
 	"github.com/itchyny/gojq"
@@ -13,16 +14,16 @@ import (
 
 // Bounds of one run of a program. They are far from what a mapping needs, and keep a mistaken one from stopping the rest.
 //
-// What a program may cost is counted in jq's own steps, which depend on the program and its input alone: a machine that is busy
-// or slow never makes an event invalid. A step can take long in itself (a regular expression over a megabyte), so that there
-// is a bound of time as well. It is met by programs that do too much, and by machines that stand still: nobody can tell which,
-// and the event is mapped again later.
+// What a program may cost is counted in jq's own steps, which depend on the program and its input alone: a machine that is
+// busy or slow never makes an event invalid. One step can take long in itself (a regular expression over a megabyte), so
+// processor time is bounded as well: not the clock on the wall, since a program that waits for its turn has done nothing
+// wrong. An event whose program used too much of it is mapped again later, with a higher bound.
 const (
 	// mostSteps is what any program may take; a mapping takes a few hundred for a reservation.
 	mostSteps = 1_000_000
 	// stepsPerByte is what it may take besides, for each byte of what was posted and fetched.
 	stepsPerByte = 8
-	// longestRun is what a program may take of time, times the patience of its mapping.
+	// longestRun is the processor time that a program may use, times the patience of its mapping.
 	longestRun = 2 * time.Second
 	// maxMapped bounds all outputs together, in bytes: a thousand reservations are about one megabyte.
 	maxMapped = 8 << 20
@@ -30,14 +31,17 @@ const (
 	mappers = 4
 )
 
-// ErrTooLong says that a mapping was stopped because it had taken too much time. That may be due to the machine: it is worth
-// trying again, with more patience.
+// ErrTooLong says that a mapping was stopped because it had used too much processor time. That may be due to the machine: it
+// is worth trying again, with more patience.
 var ErrTooLong = errors.New("was stopped because it took too long")
 
 // errTooMuch says that a program takes more steps than any mapping needs: trying again gives the same.
 var errTooMuch = errors.New("was stopped because it does not come to an end")
 
-var busy = make(chan struct{}, mappers)
+var (
+	busy    = make(chan struct{}, mappers)
+	started = time.Now() // where a thread's processor time can't be had, the time since then stands for it
+)
 
 // run runs the program and returns its outputs.
 func (f *Format) run(ctx context.Context, m Mapping, input any) (outputs []any, err error) {
@@ -52,9 +56,11 @@ func (f *Format) run(ctx context.Context, m Mapping, input any) (outputs []any, 
 			err = fmt.Errorf("the program %s made jq panic: %T", f.Name, recovered)
 		}
 	}()
+	runtime.LockOSThread() // processor time is a thread's
+	defer runtime.UnlockOSThread()
 	limited := &budget{
 		Context: ctx, steps: mostSteps + stepsPerByte*(len(m.Body)+documentsSize(m.Fetched)),
-		until: time.Now().Add(cmp.Or(f.LongestRun, longestRun) * time.Duration(max(m.Patience, 1))),
+		until: processorTime() + cmp.Or(f.LongestRun, longestRun)*time.Duration(max(m.Patience, 1)),
 	}
 	size := 0
 	results := f.code.RunWithContext(limited, input)
@@ -81,11 +87,11 @@ func (f *Format) run(ctx context.Context, m Mapping, input any) (outputs []any, 
 type budget struct {
 	context.Context
 	steps int
-	until time.Time
-	spent error // why it has ended
+	until time.Duration // of its thread's processor time
+	spent error         // why it has ended
 }
 
-// lookEvery is after how many steps the clock is read.
+// lookEvery is after how many steps the processor time is read.
 const lookEvery = 1024
 
 var ended = func() <-chan struct{} {
@@ -108,7 +114,7 @@ func (b *budget) Done() <-chan struct{} {
 			b.spent = b.Context.Err()
 			return ended
 		}
-		if time.Now().After(b.until) {
+		if processorTime() > b.until {
 			b.spent = ErrTooLong
 			return ended
 		}
