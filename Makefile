@@ -16,7 +16,7 @@ export CGO_ENABLED ?= 0
 # What make drills measured.
 DRILLS_REPORT ?= $(or $(TMPDIR),/tmp)/staykey-drills.jsonl
 
-.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test openapi-lint monitoring-test drills kubernetes-test licences vulnerabilities release compose-test clean
+.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test openapi-lint monitoring-test drills prometheus patroni kubernetes-test licences vulnerabilities release compose-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,18 +58,24 @@ openapi-lint: ## check docs/openapi.json with Redocly's recommended rules (needs
 kubernetes-test: ## build deploy/kubernetes and check it against Kubernetes' types
 	@cd tools && go test ./kubernetes
 
-monitoring-test: ## test the alert rules with promtool, and with a real Prometheus while Postgres is taken away
-	@{ command -v prometheus && command -v promtool; } >/dev/null || { echo "needs Prometheus (Debian, Ubuntu: sudo apt-get install -y prometheus)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends prometheus >/dev/null; }
-	@promtool check rules deploy/monitoring/alerts.yml
-	@promtool test rules deploy/monitoring/alerts_test.yml
-	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
+monitoring-test: prometheus ## test the alert rules with promtool, and with a real Prometheus while Postgres is taken away
+	@$(TEST_ALERTS)
 
-drills: ## repeat what goes wrong in operation (disks, locks, networks, failovers, stops, upgrades, restores), measure it, and print a table; about 25 minutes
-	@{ command -v patroni && command -v etcd; } >/dev/null || { echo "failovers need Patroni and etcd (Debian, Ubuntu: sudo apt-get install -y patroni etcd-server)"; if [ "$$(id -u)" = 0 ]; then apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends patroni etcd-server >/dev/null; fi; }
+# Not a call of make in the recipe of drills: make runs such a recipe even with -n.
+TEST_ALERTS = promtool check rules deploy/monitoring/alerts.yml && promtool test rules deploy/monitoring/alerts_test.yml && \
+  go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
+
+drills: prometheus patroni ## repeat what goes wrong in operation (disks, locks, networks, failovers, stops, upgrades, restores), measure it, and print a table; about 25 minutes
 	@rm -f $(DRILLS_REPORT); failed=0; export STAYKEY_DRILLS_REPORT=$(DRILLS_REPORT); \
-	  $(MAKE) --no-print-directory monitoring-test || failed=1; \
+	  { $(TEST_ALERTS); } || failed=1; \
 	  go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags drills -count 1 -timeout 60m -run '^TestDrills$$' ./cmd/server || failed=1; \
 	  go run ./internal/drill/table $(DRILLS_REPORT) && exit $$failed
+
+prometheus:
+	@{ command -v prometheus && command -v promtool; } >/dev/null || { echo "needs Prometheus (Debian, Ubuntu: sudo apt-get install -y prometheus)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends prometheus >/dev/null; }
+
+patroni:
+	@{ command -v patroni && command -v etcd; } >/dev/null || { echo "failovers need Patroni and etcd (Debian, Ubuntu: sudo apt-get install -y patroni etcd-server)"; if [ "$$(id -u)" = 0 ]; then apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends patroni etcd-server >/dev/null; fi; }
 
 chaos: ## run the fault-injection rigs for half an hour and print their results
 	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/run
