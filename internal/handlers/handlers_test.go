@@ -781,4 +781,25 @@ func TestSeamEvents(t *testing.T) {
 			t.Errorf("%s has made work", body)
 		}
 	}
+
+	// A key that somebody keeps locked: Seam is asked to repeat the event, soon.
+	ctx := context.Background()
+	tx, err := a.store.Pool().Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	const repeated = `{"event_type":"acs_user.deleted","acs_user_id":"uid","occurred_at":"2026-01-02T03:05:06Z"}`
+	if r := post(seamKey, repeated); r.status != 503 || r.header.Get("Retry-After") == "" {
+		t.Errorf("next to a locked key: %d %s", r.status, r.rawBody)
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if before := a.changed; post(seamKey, repeated).status != 204 || a.changed != before+1 {
+		t.Error("the repeated event was not acted upon")
+	}
 }

@@ -94,38 +94,3 @@ func TestIntakeHasItsOwnConnections(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// TestQueueSystemInAnyCollation has more keys than a page, with ids that collations order differently from their bytes.
-func TestQueueSystemInAnyCollation(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	s := storetest.New(t)
-	for _, q := range []string{
-		`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at)
-			SELECT 'default', CASE WHEN i <= 10 THEN 'abnb-' ELSE 'HM' END || i, 'confirmed', now(), 1, now(), now() FROM generate_series(1, 5100) i`,
-		`INSERT INTO mobile_keys (source, reservation_id, status, reason, changed_at) SELECT source, reservation_id, 'attention', 'access_system_disconnected', now() FROM reservations`,
-	} {
-		if _, err := s.Pool().Exec(ctx, q); err != nil {
-			t.Fatal(err)
-		}
-	}
-	n, err := s.QueueSystem(ctx, "11111111-1111-1111-1111-111111111111", time.Now())
-	var checks, queued int
-	if err := s.Pool().QueryRow(ctx, `SELECT max(checks), count(*) FILTER (WHERE queued) FROM mobile_keys`).Scan(&checks, &queued); err != nil {
-		t.Fatal(err)
-	}
-	if err != nil || n != 5100 || queued != 5100 || checks != 1 {
-		t.Errorf("%d keys queued of 5,100, %d written, some %d times: %v", queued, n, checks, err)
-	}
-	tx, err := s.Pool().Begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(ctx) }()
-	if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys WHERE reservation_id = 'abnb-3' FOR UPDATE`); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := s.QueueSystem(ctx, "11111111-1111-1111-1111-111111111111", time.Now()); n != 5099 || !store.IsLockWait(err) {
-		t.Errorf("next to a locked key %d are queued: %v", n, err)
-	}
-}

@@ -48,47 +48,13 @@ func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eve
 	return changed, wrap(err, "record access system %s", acsSystemID)
 }
 
-// queuePage is how many keys one statement makes due.
-const queuePage = 5000
-
-// QueueSystem makes every key due that has an ACS user on an access system, or waits for it. It goes page by page in the order of the primary
-// key, and where the next page begins is Postgres' to tell: its order depends on the database's collation. Keys are locked in the order in
-// which everything else locks them.
+// QueueSystem makes every key due that has an ACS user on an access system, or waits for it, and returns how many there are. Keys that somebody
+// keeps locked are passed over: then all others are due, and the error is one of [IsLockWait].
 func (s *Store) QueueSystem(ctx context.Context, acsSystemID string, now time.Time) (int, error) {
-	total := 0
-	after := Ref{}
-	var locked error
-	for {
-		var found, queued int
-		var last Ref
-		err := s.passingLocked(ctx, func(tx pgx.Tx, skip string) error {
-			return tx.QueryRow(ctx, `
-			WITH page AS (
-				SELECT source, reservation_id FROM (
-					SELECT source, reservation_id FROM acs_users WHERE acs_system_id = @system
-					UNION SELECT source, reservation_id FROM mobile_keys WHERE reason = 'access_system_disconnected') u
-				WHERE (source, reservation_id) > (@source, @reservation) ORDER BY source, reservation_id LIMIT @most),
-			locked AS (
-				SELECT k.source, k.reservation_id FROM mobile_keys k JOIN page USING (source, reservation_id)
-				ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k `+skip+`),
-			queued AS (
-				UPDATE mobile_keys k SET checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, @now::timestamptz), next_is_retry = false
-				FROM locked l WHERE k.source = l.source AND k.reservation_id = l.reservation_id
-				RETURNING 1)
-			SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM queued), coalesce(last.source, ''), coalesce(last.reservation_id, '')
-			FROM (SELECT) AS always LEFT JOIN (SELECT * FROM page ORDER BY source DESC, reservation_id DESC LIMIT 1) AS last ON true`,
-				pgx.StrictNamedArgs{"system": acsSystemID, "source": after.Source, "reservation": after.ReservationID, "most": queuePage, "now": now}).
-				Scan(&found, &queued, &last.Source, &last.ReservationID)
-		})
-		if IsLockWait(err) {
-			locked = err
-		} else if err != nil {
-			return total, err
-		}
-		total += queued
-		if found < queuePage {
-			return total, locked
-		}
-		after = last
-	}
+	n, err := s.flagKeys(ctx, `
+			SELECT source, reservation_id FROM (
+				SELECT source, reservation_id FROM acs_users WHERE acs_system_id = @system
+				UNION SELECT source, reservation_id FROM mobile_keys WHERE reason = 'access_system_disconnected') u`,
+		`next_is_retry = false`, pgx.StrictNamedArgs{"system": acsSystemID}, now)
+	return n, wrap(err, "check the keys of access system %s", acsSystemID)
 }

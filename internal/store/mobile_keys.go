@@ -399,67 +399,6 @@ func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time
 	return wrap(err, "finish %s/%s", l.Source, l.ReservationID)
 }
 
-// checkKeys has keys compared with Seam now. Nothing that is desired changes, and so no status does.
-const checkKeys = `
-	UPDATE mobile_keys k SET check_requested = true, checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, $1)`
-
-// CheckNamed has the reservations of an ACS user or a credential compared with Seam, unless we are deleting
-// it, and returns how many there are.
-func (s *Store) CheckNamed(ctx context.Context, acsUserID, acsCredentialID string, now time.Time) (int, error) {
-	tag, err := s.pool.Exec(ctx, checkKeys+` FROM acs_users u
-		WHERE k.source = u.source AND k.reservation_id = u.reservation_id AND u.deleted_at IS NULL
-			AND (u.acs_user_id = nullif($2, '') OR u.acs_credential_id = nullif($3, ''))`, now, acsUserID, acsCredentialID)
-	return int(tag.RowsAffected()), wrap(err, "check what Seam's event names")
-}
-
-// CheckKeys has reservations compared with Seam. Those that somebody keeps locked are passed over: then all others are flagged, and the error is
-// one of [IsLockWait].
-func (s *Store) CheckKeys(ctx context.Context, refs []Ref, now time.Time) error {
-	sources, ids := splitRefs(refs)
-	err := s.passingLocked(ctx, func(tx pgx.Tx, skip string) error {
-		_, err := tx.Exec(ctx, checkKeys+` FROM (
-				SELECT source, reservation_id FROM mobile_keys JOIN unnest($2::text[], $3::text[]) AS w (source, reservation_id) USING (source, reservation_id)
-				ORDER BY source COLLATE "C", reservation_id COLLATE "C" FOR NO KEY UPDATE OF mobile_keys `+skip+`) w
-			WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, now, sources, ids)
-		return err
-	})
-	return wrap(err, "check %d reservations", len(ids))
-}
-
-// eachPageOfKeys runs a statement that changes up to [queuePage] keys beyond a place in the order of bytes and returns them, until
-// a page is not full. The order must not depend on the database's collation: the place is compared here too.
-func (s *Store) eachPageOfKeys(ctx context.Context, statement func(after Ref) (sql string, args []any)) (total int, err error) {
-	for after := (Ref{}); ; {
-		sql, args := statement(after)
-		rows, _ := s.pool.Query(ctx, sql, args...)
-		refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
-		if err != nil {
-			return total, err
-		}
-		total += len(refs)
-		if len(refs) < queuePage {
-			return total, nil
-		}
-		after = slices.MaxFunc(refs, Ref.Compare)
-	}
-}
-
-// CheckMembers has the reservations whose ACS users are in an access group compared with Seam, and returns how many there are.
-func (s *Store) CheckMembers(ctx context.Context, acsSystemID, accessGroupID string, now time.Time) (int, error) {
-	n, err := s.eachPageOfKeys(ctx, func(after Ref) (string, []any) {
-		return `
-			WITH page AS (
-				SELECT source, reservation_id FROM acs_users
-				WHERE deleted_at IS NULL AND acs_system_id = $1 AND acs_access_group_ids @> ARRAY[$2::text]
-					AND (source COLLATE "C", reservation_id COLLATE "C") > ($3, $4)
-				GROUP BY source, reservation_id ORDER BY source COLLATE "C", reservation_id COLLATE "C" LIMIT $5)
-			UPDATE mobile_keys k SET check_requested = true, checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, $6::timestamptz)
-			FROM page WHERE k.source = page.source AND k.reservation_id = page.reservation_id
-			RETURNING k.source, k.reservation_id`, []any{acsSystemID, accessGroupID, after.Source, after.ReservationID, queuePage, now}
-	})
-	return n, wrap(err, "check the members of access group %s", accessGroupID)
-}
-
 // Summary counts reservations and keys.
 type Summary struct {
 	Reservations map[string]int

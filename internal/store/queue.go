@@ -186,7 +186,7 @@ func LimitLockWait(ctx context.Context, tx pgx.Tx, wait time.Duration) error {
 const keysLockWait = time.Second
 
 // passingLocked runs what locks many rows. If one of them stays locked, it runs again with skip, the words that pass over locked rows, and
-// returns the first run's error, one of [IsLockWait], so that the caller can are repeated for the rest.
+// returns the first run's error, one of [IsLockWait], so that the caller can repeat it later for those that were locked.
 func (s *Store) passingLocked(ctx context.Context, do func(tx pgx.Tx, skip string) error) error {
 	locked := s.InTx(ctx, func(tx pgx.Tx) error {
 		if err := LimitLockWait(ctx, tx, keysLockWait); err != nil {

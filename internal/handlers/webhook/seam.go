@@ -82,13 +82,13 @@ func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) er
 	default:
 		return nil
 	}
+	if concerned > 0 { // also where some of the keys are locked: Seam repeats the event for those
+		s.SeamChanged()
+	}
 	if err != nil {
 		return err
 	}
 	point.Reach(point.SeamEventActed)
-	if concerned > 0 {
-		s.SeamChanged()
-	}
 	s.Log.Info("Seam event received", "type", e.Type, "acs_system_id", e.ACSSystemID, "reservations", concerned)
 	return s.Store.TakeSeamEvent(ctx, id, now)
 }
