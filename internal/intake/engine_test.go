@@ -591,6 +591,54 @@ func TestSegments(t *testing.T) {
 	}
 }
 
+// A stay of several rooms has the times of its property. Where the zone of the property changes, it follows, in its room of now and at the
+// edges; also while its first room is not assigned, and no listing is its own.
+func TestSegmentsFollowTheirListings(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, asItIs)
+	w.now = instant("2024-10-21T14:30:00Z")
+	zone := func(listing, zone string) {
+		t.Helper()
+		w.becomes(w.says(`{"listing": {"listing_id": "`+listing+`", "time_zone": "`+zone+`"}}`), store.EventApplied, "")
+	}
+	stay := func(id, first, second string) {
+		w.becomes(w.says(`{"reservation":{"reservation_id":"`+id+`","status":"confirmed","listing_id":`+first+`,"check_in":"2024-10-20","check_out":"2024-10-23",
+			"segments":[{"listing_id":`+first+`},{"listing_id":"`+second+`","from":"2024-10-21"}]}}`), store.EventApplied, "")
+	}
+	for _, listing := range []string{"a", "b", "old"} {
+		zone(listing, "America/New_York")
+	}
+	stay("assigned", `"a"`, "b")
+	stay("unassigned", `null`, "b")
+	stay("nowhere", `null`, "new")
+	w.becomes(w.says(`{"merge": {"from": "old", "into": "b"}}`), store.EventApplied, "")
+	stay("merged", `null`, "old")
+	check := func(id, want, starts string) {
+		t.Helper()
+		r := w.reservation(id).Reservation
+		got := "-"
+		if r.CheckIn != nil {
+			got = pms.FormatInstant(*r.CheckIn)
+		}
+		if stays := w.stays(id); stays != want || got != starts {
+			t.Errorf("%s from %s, want %s from %s", stays, got, want, starts)
+		}
+	}
+	check("assigned", "assigned confirmed a", "2024-10-20T19:00:00.000Z")
+	check("unassigned", "unassigned confirmed -", "2024-10-20T19:00:00.000Z")
+	check("merged", "merged confirmed -", "2024-10-20T19:00:00.000Z")
+	check("nowhere", "nowhere confirmed -", "-")
+	zone("a", "Europe/Madrid") // where the second room's time has come already
+	zone("b", "Europe/Madrid")
+	zone("new", "Europe/Madrid")
+	check("assigned", "assigned confirmed b", "2024-10-20T13:00:00.000Z")
+	check("unassigned", "unassigned confirmed b", "2024-10-20T13:00:00.000Z")
+	check("merged", "merged confirmed b", "2024-10-20T13:00:00.000Z")
+	check("nowhere", "nowhere confirmed new", "2024-10-20T13:00:00.000Z")
+	zone("b", "America/New_York") // and now it has not
+	check("assigned", "assigned confirmed a", "2024-10-20T13:00:00.000Z")
+}
+
 // A mapping that is given no time is put back with its order kept, and tried again later; the events after it go on. It is rejected
 // only after several tries.
 func TestMappingsThatTakeTooLong(t *testing.T) {

@@ -80,6 +80,9 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 		for i := range stays {
 			stays[i].ListingID = b.present(ref.Source, stays[i].ListingID) // what it has become part of, however often
 			completeStay(&stays[i], b.listings[store.ListingRef{Source: ref.Source, ListingID: *stays[i].ListingID}], policy, now)
+			if stays[i].Segments != nil { // with another time zone, the room of now may be another one: see move, which locks it too
+				stays[i].SegmentDue = &now
+			}
 			wishes[i] = wish(stays[i], now, true, false)
 		}
 		var writes pgx.Batch
@@ -89,8 +92,10 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 			return err
 		}
 		left, err := store.StaysOfGenerationLeft(ctx, tx, ref, generation, now)
-		done = !left
-		return err
+		if done = !left; err != nil || !done {
+			return err
+		}
+		return store.MarkUnassigned(ctx, tx, ref, now)
 	})
 	if err != nil || !done {
 		return reached, err
@@ -124,7 +129,7 @@ func (a *Applier) moveSome(ctx context.Context, _ *turn) (more bool, err error) 
 	return moved > 0, nil
 }
 
-// move has one stay move to the room of now. It may run twice, or on any replica.
+// move has one stay move to the room of now, and completes its times from the listings that it has by then. It may run twice, or on any replica.
 func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, err error) {
 	defer func() { // one stay that we stumble over must not stop the others
 		if recovered := recover(); recovered != nil {
@@ -168,8 +173,10 @@ func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, 
 			return err
 		}
 		store.WishKeys(&writes, []store.Wish{wish(r, b.now, stayChanged(before, r), false)}, b.now)
-		if err := store.QueueTimeline(&writes, []store.Entry{moveEntry(before, r, b.now)}); err != nil {
-			return err
+		if text(before.ListingID) != text(r.ListingID) { // else only its times had to be completed again
+			if err := store.QueueTimeline(&writes, []store.Entry{moveEntry(before, r, b.now)}); err != nil {
+				return err
+			}
 		}
 		return tx.SendBatch(ctx, &writes).Close()
 	})

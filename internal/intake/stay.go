@@ -60,7 +60,7 @@ func (b *batch) complete(r *store.Reservation) {
 func (b *batch) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
 	if r.ListingID == nil {
 		for _, s := range segmentsOf(r.Segments) { // its times are those of the property
-			if known, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: text(s.ListingID)}]; locked {
+			if known, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: text(b.present(r.Source, s.ListingID))}]; locked {
 				return store.Listing{TimeZone: known.TimeZone, CheckInTime: known.CheckInTime, CheckOutTime: known.CheckOutTime}, true
 			}
 		}

@@ -193,6 +193,17 @@ func StaysOfGenerationLeft(ctx context.Context, tx pgx.Tx, ref ListingRef, gener
 	return left, wrap(err, "look for stays of listing %s/%s", ref.Source, ref.ListingID)
 }
 
+// MarkUnassigned makes stays of several rooms due that have no room now, and one later that is the listing or has become part of it: their
+// times are those of the property, which is known by the listing. Such a stay is completed as if it moved to its next room now.
+func MarkUnassigned(ctx context.Context, tx pgx.Tx, ref ListingRef, now time.Time) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE reservations r SET segment_due = $3
+		WHERE r.source = $1 AND r.listing_id IS NULL AND r.segments IS NOT NULL AND r.status = 'confirmed' AND (r.segment_due IS NULL OR r.segment_due > $3)
+			AND EXISTS (SELECT FROM jsonb_array_elements(r.segments) s JOIN listings l ON l.source = r.source AND l.listing_id = s->>'listing_id'
+				WHERE $2 IN (l.listing_id, l.merged_into))`, ref.Source, ref.ListingID, now)
+	return wrap(err, "find the stays without a room that listing %s/%s is a part of", ref.Source, ref.ListingID)
+}
+
 // SegmentsDue returns up to limit stays whose next room is due, the longest due first. Nothing is locked.
 func (s *Store) SegmentsDue(ctx context.Context, now time.Time, limit int) ([]Reservation, error) {
 	rows, _ := s.pool.Query(ctx, `
