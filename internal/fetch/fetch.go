@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
@@ -31,8 +33,7 @@ const (
 	rounds = 4
 	// jobWithin bounds the work on one event: a thousand documents at the slowest pace take eight minutes.
 	jobWithin = 30 * time.Minute
-	// lookAgain is how soon after one look at a source's queue the next may follow. It is also for how long River announces no
-	// further job after one, to nobody's knowledge: a job that comes too soon after another waits for the next poll.
+	// lookAgain is how soon after one look at a source's queue the next may follow.
 	lookAgain = river.FetchCooldownMin
 	// pollEvery is how often a source's queue is looked at without being told of anything new.
 	pollEvery = time.Second
@@ -59,7 +60,9 @@ type Fetcher struct {
 	done    func() // an event can be applied
 	first   time.Duration
 	clients clients
+	driver  *riverpgxv5.Driver
 	river   *river.Client[pgx.Tx]
+	poll    time.Duration // how often a queue is looked at without being told of anything new
 
 	mu      sync.Mutex
 	started bool
@@ -84,19 +87,23 @@ func queueOf(source string) string {
 // New returns a fetcher that is not running. source finds a source by its name; done is called when an event can be applied;
 // first is the first wait after a failed request, which doubles up to a quarter of an hour.
 func New(s *store.Store, pool *pgxpool.Pool, log *slog.Logger, source func(string) pms.Source, done func(), first time.Duration) (*Fetcher, error) {
-	f := &Fetcher{store: s, log: log, source: source, done: done, first: first, queues: map[string]bool{}}
+	f := &Fetcher{store: s, log: log, source: source, done: done, first: first, driver: riverpgxv5.New(pool), poll: pollEvery, queues: map[string]bool{}}
+	return f, f.setUp(lookAgain)
+}
+
+// setUp makes the client of River's, which announces the jobs of a queue once in a cooldown.
+func (f *Fetcher) setUp(cooldown time.Duration) (err error) {
 	all := river.NewWorkers()
 	river.AddWorker(all, &worker{fetcher: f})
-	var err error
-	f.river, err = river.NewClient(riverpgxv5.New(pool), &river.Config{
+	f.river, err = river.NewClient(f.driver, &river.Config{
 		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: share}}, // jobs of older versions
-		Workers: all, RetryPolicy: f, JobTimeout: jobWithin, MaxAttempts: maxFailures, FetchCooldown: lookAgain,
-		Logger: slog.New(quiet{log.Handler()}),
+		Workers: all, RetryPolicy: f, JobTimeout: jobWithin, MaxAttempts: maxFailures, FetchCooldown: cooldown, FetchPollInterval: f.poll,
+		Logger: slog.New(quiet{f.log.Handler()}),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("set up fetching: %w", err)
+		return fmt.Errorf("set up fetching: %w", err)
 	}
-	return f, nil
+	return nil
 }
 
 // maxFailures is how often a job may fail for a reason of ours, such as Postgres being away. What the PMS does is no failure of
@@ -115,7 +122,7 @@ func (f *Fetcher) serve(ctx context.Context, source string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if queue := queueOf(source); !f.queues[queue] {
-		if err := f.river.Queues().Add(queue, river.QueueConfig{MaxWorkers: share, FetchCooldown: lookAgain, FetchPollInterval: pollEvery}); err != nil {
+		if err := f.river.Queues().Add(queue, river.QueueConfig{MaxWorkers: share, FetchCooldown: lookAgain, FetchPollInterval: f.poll}); err != nil {
 			return fmt.Errorf("serve the queue of source %s: %w", source, err)
 		}
 		f.queues[queue] = true
@@ -189,6 +196,34 @@ func (f *Fetcher) Enqueue(ctx context.Context, tx pgx.Tx, events []store.Event) 
 	}
 	if _, err := f.river.InsertManyTx(ctx, tx, many); err != nil {
 		return fmt.Errorf("have documents fetched for %d events: %w", len(events), err)
+	}
+	return f.announce(ctx, tx, events)
+}
+
+// insertTopic is where River's workers hear of new jobs, and {"queue": ...} what they are told.
+const insertTopic = "river_insert"
+
+// announce tells the workers of the events' sources of new jobs, once the transaction is committed. River does so too, but only for the
+// first job of a queue within a cooldown that begins before its commit: a job soon after it would wait for the next poll.
+func (f *Fetcher) announce(ctx context.Context, tx pgx.Tx, events []store.Event) error {
+	var queues []string
+	for _, e := range events {
+		if told := fmt.Sprintf(`{"queue": %q}`, queueOf(e.Source)); !slices.Contains(queues, told) {
+			queues = append(queues, told)
+		}
+	}
+	if err := f.driver.UnwrapExecutor(tx).NotifyMany(ctx, &riverdriver.NotifyManyParams{Payload: queues, Topic: insertTopic}); err != nil {
+		return fmt.Errorf("announce documents to fetch: %w", err)
+	}
+	return nil
+}
+
+// EnqueueAt has documents fetched for an event again, at a time. There may be another job for the event, whose run is ending just now:
+// of two that meet, the one that comes later has nothing to do.
+func (f *Fetcher) EnqueueAt(ctx context.Context, tx pgx.Tx, event store.Event, at time.Time) error {
+	_, err := f.river.InsertTx(ctx, tx, job{EventID: event.EventID, Source: event.Source}, &river.InsertOpts{Queue: queueOf(event.Source), ScheduledAt: at})
+	if err != nil {
+		return fmt.Errorf("have documents of event %s fetched again: %w", event.EventID, err)
 	}
 	return nil
 }

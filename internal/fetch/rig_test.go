@@ -250,3 +250,28 @@ func TestGivingUpKeepsWhatWasApplied(t *testing.T) {
 		}
 	}
 }
+
+// Documents of webhooks that come close together are all asked for at once. River announces the jobs of a queue once in a cooldown, and its
+// workers poll only now and then: here the cooldown and the poll are so long that nothing but our own announcement brings the later ones.
+func TestEveryWebhookIsAnnounced(t *testing.T) {
+	t.Parallel()
+	_, s := pmsOf(t, wantsDoc, bearerDoc, func(s *pms.FetchSettings) { s.Token = "x" }, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })
+	r := newRig(t, time.Second, map[string]pms.Source{"s": s})
+	r.fetcher.poll = 24 * time.Hour
+	if err := r.fetcher.setUp(12 * time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	r.start("s")
+	for i := range 3 {
+		for _, id := range r.post("s", 1) {
+			for r.event(id).Status == store.EventAccepted {
+				select {
+				case <-r.fetched:
+				case <-time.After(2 * time.Minute):
+					t.Fatalf("webhook %d: its document was never asked for", i+1)
+				}
+				r.drain()
+			}
+		}
+	}
+}

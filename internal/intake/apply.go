@@ -51,6 +51,8 @@ type Applier struct {
 type Fetches interface {
 	// Enqueue has them fetched once the transaction is committed.
 	Enqueue(ctx context.Context, tx pgx.Tx, events []store.Event) error
+	// EnqueueAt has the documents of one event fetched again, at a time.
+	EnqueueAt(ctx context.Context, tx pgx.Tx, event store.Event, at time.Time) error
 }
 
 // NewApplier returns an applier that is not running yet. source finds a source by its name, also one that has gone from the

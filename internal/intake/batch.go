@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/chaos/point"
@@ -41,6 +42,7 @@ type batch struct {
 	told         map[store.Ref]bool              // guests that a change was applied to
 	names        map[store.Ref]bool              // what reservations of bookings may be called, see possibleNames
 	unlocked     bool                            // a room was given a name besides those
+	tries        map[uuid.UUID][]store.Try       // the requests that were made for the documents of events
 	entries      []store.Entry
 }
 

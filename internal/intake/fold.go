@@ -18,6 +18,7 @@ const (
 	superseded     verdict = iota + 1 // older than what had been applied
 	repeated                          // a body that had been applied, after a cancel
 	changesNothing                    // it makes no key and takes none away
+	unsure                            // its document may be older than a cancel: it is fetched again
 	applied
 )
 
@@ -52,6 +53,7 @@ func (b *batch) foldEvent(m *mapped) {
 		b.reject(m, lost)
 	}
 	status, reason := m.settle(done)
+	m.awaiting = m.awaiting || slices.Contains(done, unsure)
 	if m.awaiting {
 		m.AppliedBefore = slices.Contains(done, applied)
 		return
@@ -192,6 +194,9 @@ func (b *batch) foldBooking(m *mapped, c change) verdict {
 	if !elsewhere {
 		v = b.foldReservation(m, c)
 	}
+	if v == unsure {
+		return v
+	}
 	for _, ref := range siblings {
 		s := b.reservations[ref]
 		if ref == own || m.named(ref) || s.VersionSeq == 0 || (s.Status == pms.Cancelled && !elsewhere) {
@@ -224,6 +229,9 @@ func (b *batch) foldReservation(m *mapped, c change) verdict {
 	case r.Status == pms.Cancelled && says.Status == pms.Confirmed && hasBody(r.Bodies, c.hash):
 		return repeated
 	}
+	if b.mayUndo(m, c, r) {
+		return unsure
+	}
 	b.changes(ref, r)
 	if r.VersionSeq == 0 {
 		r.Source, r.ReservationID, r.CreatedAt = ref.Source, ref.ReservationID, b.now
@@ -240,6 +248,25 @@ func (b *batch) foldReservation(m *mapped, c change) verdict {
 	b.fromGuest(&r, c)
 	b.reservations[ref] = r
 	return applied
+}
+
+// behind is how far a PMS's documents may be behind its webhooks: they come from caches and replicas of its database.
+const behind = 30 * time.Second
+
+// mayUndo reports whether a document would bring a cancelled stay back that was asked for so soon after the cancel that it may be older.
+// Where documents have a time of the PMS, the order of events decides that; those that have none are asked for again a little later.
+func (b *batch) mayUndo(m *mapped, c change, r store.Reservation) bool {
+	if m.asked.IsZero() || !c.Undated || r.VersionSeq == 0 || r.Status != pms.Cancelled || c.Reservation.Status != pms.Confirmed {
+		return false
+	}
+	sure := r.UpdatedAt.Add(behind)
+	if !m.asked.Before(sure) {
+		return false
+	}
+	if sure.After(m.again) {
+		m.again = sure
+	}
+	return true
 }
 
 // saidOf takes what a change says of its reservation into the row. Of a whole one, what is not specified is none.

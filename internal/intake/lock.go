@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -25,6 +26,9 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx, behind bool) error {
 		if err := b.stepBack(ctx, tx); err != nil {
 			return err
 		}
+	}
+	if err := b.readTries(ctx, tx); err != nil {
+		return err
 	}
 	var err error
 	if b.guests, err = store.Guests(ctx, tx, guests); err != nil {
@@ -52,6 +56,28 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx, behind bool) error {
 		}
 	}
 	return nil
+}
+
+// readTries reads when the documents of events were asked for.
+func (b *batch) readTries(ctx context.Context, tx pgx.Tx) (err error) {
+	var fetched []uuid.UUID
+	for _, m := range b.events {
+		if m.Documents != nil {
+			fetched = append(fetched, m.EventID)
+		}
+	}
+	if len(fetched) == 0 {
+		return nil
+	}
+	b.tries, err = store.Tries(ctx, tx, fetched)
+	for _, m := range b.events {
+		for _, t := range b.tries[m.EventID] {
+			if t.At.After(m.asked) {
+				m.asked = t.At
+			}
+		}
+	}
+	return err
 }
 
 // shared are the bookings and guests that several reservations may belong to.

@@ -28,7 +28,9 @@ type mapped struct {
 
 	says     pms.Event
 	changes  []change
-	awaiting bool // its documents have to be fetched: it is not settled
+	awaiting bool      // its documents have to be fetched: it is not settled
+	asked    time.Time // when its documents were asked for, the last of them; zero where it has none
+	again    time.Time // its documents are too old to be believed, and asked for again then; zero where they are not
 	notes    store.EventNotes
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/tracing"
 )
@@ -23,11 +24,13 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 	var wants []json.RawMessage
 	var reasons []string
 	var before []bool
-	var fetched []uuid.UUID
 	for _, m := range b.events {
 		if !m.awaiting {
-			if m.Documents != nil {
-				fetched = append(fetched, m.EventID)
+			continue
+		}
+		if !m.again.IsZero() {
+			if err := b.askAgain(ctx, tx, fetches, m); err != nil {
+				return err
 			}
 			continue
 		}
@@ -57,21 +60,24 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 			return err
 		}
 	}
-	return b.tellOfDocuments(ctx, tx, fetched)
+	b.tellOfDocuments()
+	return nil
+}
+
+// askAgain has the documents of an event fetched once more, when they can be believed.
+func (b *batch) askAgain(ctx context.Context, tx pgx.Tx, fetches Fetches, m *mapped) error {
+	reason := "the PMS's documents may be older than a cancel: they are fetched again at " + pms.FormatInstant(m.again)
+	if err := store.ForgetDocuments(ctx, tx, m.EventID, m.AppliedBefore, reason); err != nil {
+		return err
+	}
+	return fetches.EnqueueAt(ctx, tx, m.Event, m.again)
 }
 
 // tellOfDocuments writes the requests that were made for events into the timelines of their reservations, a line for each event.
-func (b *batch) tellOfDocuments(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	tries, err := store.Tries(ctx, tx, ids)
-	if err != nil {
-		return err
-	}
+func (b *batch) tellOfDocuments() {
 	for _, m := range b.events {
-		made := tries[m.EventID]
-		if len(made) == 0 {
+		made := b.tries[m.EventID]
+		if len(made) == 0 || m.awaiting {
 			continue
 		}
 		for _, c := range m.changes {
@@ -84,7 +90,6 @@ func (b *batch) tellOfDocuments(ctx context.Context, tx pgx.Tx, ids []uuid.UUID)
 			}
 		}
 	}
-	return nil
 }
 
 // fetchEntry is one line of a timeline about all requests that were made for an event, however many there were.

@@ -81,6 +81,9 @@ type Change struct {
 	Notes       []Note       `json:"notes,omitempty"` // fields that were dropped because they could not be read
 	// OccurredAt is when this became so by the sender's clock; zero: when the event did.
 	OccurredAt time.Time `json:"-"`
+	// Undated: what says so has no time of its own, and OccurredAt, if any, is its webhook's. A document that is undated can be older
+	// than its webhook without anyone seeing it.
+	Undated bool `json:"-"`
 }
 
 // Reservation is a reservation as its PMS says it. Nil fields of a whole one mean "none", else "not specified".

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // A program's outputs become changes here. Three rules decide what happens to something that can't be read:
@@ -189,7 +188,7 @@ func (r *reading) reservation(f fields) {
 	s := Reservation{Partial: true, StatusClass: f.statusClass()}
 	f.lenient = r.statuses[s.StatusClass] == Cancelled
 	f.only("reservation_id", "unit", "rest", "listing_id", "status", "pms_status", "guest_id", "guest_email", "guest_name", "guest_phone",
-		"guests", "check_in", "check_out", "checked_in", "checked_in_at", "segments", "gates", "version")
+		"guests", "check_in", "check_out", "checked_in", "checked_in_at", "segments", "gates", "version", "as_of")
 	f.identity(&s)
 	if v, said := f.values["listing_id"]; said && v == nil {
 		s.NoRoom = true
@@ -205,9 +204,12 @@ func (r *reading) reservation(f fields) {
 	s.GuestEmail, s.GuestName, s.GuestPhone = f.email(), f.text("guest_name"), f.phone()
 	f.stay(&s)
 	s.Gates = f.gates()
-	at := f.version()
-	r.changes = append(r.changes, Change{Reservation: &s, OccurredAt: at})
-	r.companions(f, s, at)
+	c := Change{Reservation: &s, OccurredAt: f.version()}
+	if c.Undated = c.OccurredAt.IsZero(); c.Undated {
+		c.OccurredAt = f.instant("as_of")
+	}
+	r.changes = append(r.changes, c)
+	r.companions(f, c)
 }
 
 // statusClass reads the status, which every reservation must have: a program's author writes it, not the PMS.
@@ -288,7 +290,7 @@ func (f fields) segments(s *Reservation) {
 const maxGuests = 100
 
 // companions are the guests after the first: each has a reservation of the same room and time, where that is wanted.
-func (r *reading) companions(f fields, main Reservation, at time.Time) {
+func (r *reading) companions(f fields, main Change) {
 	v, said := f.values["guests"]
 	if !said || v == nil {
 		return
@@ -303,11 +305,11 @@ func (r *reading) companions(f fields, main Reservation, at time.Time) {
 		return
 	}
 	for i, one := range list {
-		r.companion(fields{prefix: fmt.Sprintf("%s.guests[%d]", f.prefix, i), item: f.item, lenient: f.lenient}, one, i, main, at)
+		r.companion(fields{prefix: fmt.Sprintf("%s.guests[%d]", f.prefix, i), item: f.item, lenient: f.lenient}, one, i, main)
 	}
 }
 
-func (r *reading) companion(g fields, v any, i int, main Reservation, at time.Time) {
+func (r *reading) companion(g fields, v any, i int, c Change) {
 	var ok bool
 	if g.values, ok = v.(map[string]any); !ok {
 		g.drop("", "must be an object")
@@ -315,7 +317,7 @@ func (r *reading) companion(g fields, v any, i int, main Reservation, at time.Ti
 		return
 	}
 	g.only("guest_id", "guest_email", "guest_name", "guest_phone")
-	s := main
+	s := *c.Reservation
 	s.GuestID, s.GuestEmail, s.GuestName, s.GuestPhone = g.dropID("guest_id"), g.email(), g.text("guest_name"), g.phone()
 	name := strconv.Itoa(i + 2)
 	if s.GuestID != nil {
@@ -328,7 +330,8 @@ func (r *reading) companion(g fields, v any, i int, main Reservation, at time.Ti
 		r.keepCompanions()
 		return
 	}
-	r.changes = append(r.changes, Change{Reservation: &s, OccurredAt: at})
+	c.Reservation, c.Notes = &s, nil
+	r.changes = append(r.changes, c)
 }
 
 // keepCompanions keeps the guests whom a stay has so far, because the event's list of guests could not be read.

@@ -90,6 +90,14 @@ func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, r
 		pgx.StrictNamedArgs{"ids": ids, "seqs": seqs, "sources": sources, "wants": wanted, "reasons": reasons, "applied": applied, "now": now})
 }
 
+// ForgetDocuments has a claimed event wait for its documents once more: those that came can't be believed yet. The reason is what
+// the inbox shows; applied says that something of the event was applied.
+func ForgetDocuments(ctx context.Context, tx pgx.Tx, id uuid.UUID, applied bool, reason string) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE event_fetches SET documents = NULL, reason = $2, applied = applied OR $3 WHERE event_id = $1`, id, reason, applied)
+	return wrap(err, "have documents of event %s fetched again", id)
+}
+
 // EventToFetch returns an event that waits for documents; [ErrNotFound] once it doesn't.
 func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `

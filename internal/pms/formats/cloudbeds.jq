@@ -30,8 +30,8 @@ def room_class(booking): (.roomStatus | class_by(classes)) as $own
 # One room of a booking, which is several entries where the guest moves while the stay lasts.
 def stays: map(. + {sub: (.subReservationID | id)}) | (map(select(.sub == null)) | map([.])) + (map(select(.sub != null)) | group_by(.sub));
 
-# A booking has a key for each room. A room that is not assigned yet is a reservation that waits. Its version is the webhook's:
-# the document's own time of change has no zone.
+# A booking has a key for each room. A room that is not assigned yet is a reservation that waits. It counts from its webhook: the
+# document's own time of change has no zone.
 def rooms(version): (.data | obj) as $r
   | ($r.status | class_by(classes)) as $class
   | ($r | guests) as $guests
@@ -65,7 +65,7 @@ def rooms(version): (.data | obj) as $r
       check_out: local(([$parts[].endDate | str | select(. != "")] | max) // $room.endDate // $r.endDate; null),
       segments: (if ($parts | length) > 1 then [$parts[] | {listing_id: (.roomID | room), from: local(.startDate; null), until: local(.endDate; null)}] else [] end),
       gates: {paid: ($r.balance | gate_of_balance), checked_in: gate_of_check_in(if $room == {} then $class else ($room | room_class($class)) end)},
-      version: version
+      as_of: version
     } | if $room == {} and (($class | takes_away) or ($told | not)) then keeps_room else . end)};
 
 # A guest, in either of the documents that tell of one.
