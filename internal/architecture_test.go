@@ -5,7 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,15 +20,20 @@ const module = "github.com/staykey/staykey/"
 // allowed are the packages of ours that a package may import, tests aside. What is not listed may import none of them.
 var allowed = map[string][]string{
 	"cmd/server": {
+		"internal/admin", "internal/app", "internal/config", "internal/handlers", "internal/handlers/rest",
+		"internal/intake", "internal/pms", "internal/seam/simulator", "internal/stay", "internal/store",
+		"migrations",
+	},
+	"internal/admin": {
+		"internal/guest", "internal/intake", "internal/pms", "internal/stay", "internal/store",
+	},
+	"internal/app": {
 		"internal/admin", "internal/config", "internal/fair", "internal/fetch", "internal/guest",
 		"internal/handlers", "internal/handlers/guest", "internal/handlers/rest",
 		"internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/logs",
 		"internal/notify", "internal/pms", "internal/postgres", "internal/provisioner",
 		"internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay",
 		"internal/store", "internal/tracing", "migrations",
-	},
-	"internal/admin": {
-		"internal/guest", "internal/intake", "internal/pms", "internal/stay", "internal/store",
 	},
 	"internal/bench": {
 		"internal/handlers", "internal/handlers/webhook", "internal/intake", "internal/pms",
@@ -140,5 +149,30 @@ func TestImportsPointOneWay(t *testing.T) {
 		if !seen[name] {
 			t.Errorf("%s is listed here and does not exist", name)
 		}
+	}
+}
+
+// The environment is read in one place, where every setting is documented and checked. Rigs and measurements have their own.
+func TestEnvironmentIsReadInOnePlace(t *testing.T) {
+	t.Parallel()
+	reads := regexp.MustCompile(`\bos\.(Getenv|LookupEnv|Environ)\b`)
+	own := []string{"internal/bench/", "internal/chaos/", "internal/config/", "internal/drill/", "internal/postgres/", "internal/store/storetest/"}
+	found := 0
+	err := fs.WalkDir(os.DirFS(".."), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || (!strings.HasPrefix(path, "internal/") && !strings.HasPrefix(path, "cmd/")) {
+			return err
+		}
+		text, err := os.ReadFile(filepath.Join("..", path)) // #nosec G304 -- the repository's own files
+		if err != nil || !reads.Match(text) {
+			return err
+		}
+		found++
+		if !slices.ContainsFunc(own, func(dir string) bool { return strings.HasPrefix(path, dir) }) {
+			t.Errorf("%s reads the environment: let internal/config do it", path)
+		}
+		return nil
+	})
+	if err != nil || found == 0 {
+		t.Errorf("%d files read the environment: %v", found, err)
 	}
 }

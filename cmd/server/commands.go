@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/staykey/staykey/internal/app"
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/handlers/rest"
@@ -35,20 +36,11 @@ type database struct{}
 
 // open opens the database.
 func (database) open(ctx context.Context) (*store.Store, error) {
-	var s config.Settings
-	var problems config.Problems
-	s.ReadFiles(func(name string) string {
-		if name == "DATABASE_URL" || name == "DATABASE_URL_FILE" {
-			return os.Getenv(name)
-		}
-		return ""
-	}, &problems)
-	c := config.Config{DatabaseURL: s.DatabaseURL}
-	s.LoadDatabase(&c, &problems)
-	if len(problems) > 0 {
-		return nil, problems
+	dsn, err := config.DatabaseFromEnvironment()
+	if err != nil {
+		return nil, err
 	}
-	return store.Open(ctx, c.DatabaseURL)
+	return store.Open(ctx, dsn)
 }
 
 // with opens the database for fn, as goose wants it.
@@ -58,7 +50,7 @@ func (d database) with(ctx context.Context, fn func(*sql.DB) error) error {
 		return err
 	}
 	defer db.Close()
-	sqlDB := migrationDB(db.Pool().Config().ConnConfig)
+	sqlDB := app.MigrationDB(db.Pool().Config().ConnConfig)
 	defer func() { _ = sqlDB.Close() }()
 	return fn(sqlDB)
 }
@@ -119,7 +111,7 @@ type signCommand struct {
 
 // Run prints the headers, one a line, as curl -H @- takes them.
 func (s *signCommand) Run(io *streams) error {
-	text, err := secretText(s.SecretFile, "STAYKEY_WEBHOOK_SECRET")
+	text, err := config.SecretText(s.SecretFile, "STAYKEY_WEBHOOK_SECRET")
 	if err != nil {
 		return err
 	}
@@ -142,15 +134,6 @@ func (s *signCommand) Run(io *streams) error {
 	now := time.Now()
 	_, err = fmt.Fprintf(io.out, "webhook-id: %s\nwebhook-timestamp: %d\nwebhook-signature: %s\n", id, now.Unix(), secret.Sign(id, now, body))
 	return err
-}
-
-// secretText reads a secret of a command: from a file, or from the environment. It is never a flag: others on the machine see those.
-func secretText(file, variable string) (string, error) {
-	if file == "" {
-		return os.Getenv(variable), nil
-	}
-	text, err := os.ReadFile(file) // #nosec G304 -- the user names it
-	return strings.TrimSpace(string(text)), err
 }
 
 func (s *signCommand) body(in *streams) ([]byte, error) {
@@ -177,8 +160,8 @@ func (s *simulatorCommand) Run(ctx context.Context, io *streams) error {
 	if err != nil {
 		return err
 	}
-	furnish(sim)
-	l, err := listen("--listen", s.Listen)
+	app.Furnish(sim)
+	l, err := app.Listen("--listen", s.Listen)
 	if err != nil {
 		return err
 	}
@@ -215,15 +198,16 @@ type healthcheckCommand struct {
 func (h *healthcheckCommand) Run(ctx context.Context, io *streams) error {
 	target := h.URL
 	if target == "" {
-		address, err := net.ResolveTCPAddr("tcp", cmp.Or(os.Getenv("STAYKEY_LISTEN"), ":8080"))
+		listen, secure := config.ListenAddress()
+		address, err := net.ResolveTCPAddr("tcp", listen)
 		if err != nil {
 			return config.Problems{"STAYKEY_LISTEN: " + err.Error()}
 		}
 		scheme := "http"
-		if os.Getenv("STAYKEY_TLS_CERT") != "" {
+		if secure {
 			scheme = "https"
 		}
-		target = scheme + "://" + loopback(address) + "/readyz"
+		target = scheme + "://" + app.Loopback(address) + "/readyz"
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/app"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
@@ -253,7 +254,7 @@ func simulated(t *testing.T, dsn string) (*simulator.Simulator, []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	furnish(sim)
+	app.Furnish(sim)
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	return sim, []string{

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/app"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
@@ -21,8 +22,8 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		sent  string
 		limit time.Duration
 	}{
-		"header": {head, headerWithin},
-		"body":   {head + "Content-Length: 100\r\n\r\n{", requestWithin},
+		"header": {head, app.HeaderWithin},
+		"body":   {head + "Content-Length: 100\r\n\r\n{", app.RequestWithin},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

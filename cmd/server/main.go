@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/staykey/staykey/internal/app"
 	"github.com/staykey/staykey/internal/config"
 )
 
@@ -52,11 +53,11 @@ type cli struct {
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
-	hangups  *hangups // nil: nobody listens for SIGHUP
+	hangups  *app.Hangups // nil: nobody listens for SIGHUP
 }
 
 func main() {
-	hangups := takeHangups()
+	hangups := app.TakeHangups()
 	ctx, stop := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -95,7 +96,7 @@ func run(ctx context.Context, args []string, io *streams) int {
 		return 2
 	}
 	if command.Selected().Name != "serve" {
-		io.hangups.release()
+		io.hangups.Release()
 	}
 	err = command.Run()
 	if problems := config.Problems(nil); errors.As(err, &problems) {

@@ -28,12 +28,9 @@ type configCheckCommand struct {
 
 // Run reads the file as a start would, with the environment's variables.
 func (c *configCheckCommand) Run(io *streams) error {
-	var problems config.Problems
-	set := config.ReadSources(c.File, "", pms.DriftRepair, os.Getenv, &problems)
-	config.RefuseSharedTokens(set.Tokens, config.SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
-	set.RefuseWellKnown(&problems)
-	if len(problems) > 0 {
-		return problems
+	set, err := config.CheckFile(c.File)
+	if err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(set.Sources)) {
 		source := set.Sources[name]

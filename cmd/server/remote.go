@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +17,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/app"
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/handlers/rest"
@@ -36,23 +35,6 @@ type remote struct {
 
 // remoteTimeout is how long the service may take: a diagnosis asks Seam and itself.
 const remoteTimeout = 45 * time.Second
-
-// token is what to show, "" for none.
-func (r remote) token() (string, error) {
-	token, err := secretText(r.TokenFile, "STAYKEY_TOKEN")
-	if err != nil || token != "" {
-		return token, err
-	}
-	if list := config.SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")); len(list) > 0 {
-		return list[0], nil
-	}
-	if u, err := url.Parse(r.URL); err == nil {
-		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback()) {
-			return config.DevAdminToken, nil
-		}
-	}
-	return "", nil
-}
 
 // get asks the service. raw is its answer, and date what its clock said.
 func (r remote) get(ctx context.Context, path string, query url.Values, into any) (raw []byte, date time.Time, err error) {
@@ -78,7 +60,7 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 	if err != nil {
 		return nil, date, config.Problems{fmt.Sprintf("STAYKEY_URL: %q must be a URL such as http://127.0.0.1:8080", r.URL)}
 	}
-	token, err := r.token()
+	token, err := config.AdminToken(r.TokenFile, r.URL)
 	if err != nil {
 		return nil, date, err
 	}
@@ -356,10 +338,9 @@ func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
 		return err
 	}
 	if !date.IsZero() {
-		local := &diagnosis{}
-		local.clock("this machine and the service", date, asked)
-		d.Findings = append(d.Findings, local.findings...)
-		d.OK = d.OK && local.findings[0].Level != admin.LevelError
+		clock := app.CompareClocks("this machine and the service", date, asked)
+		d.Findings = append(d.Findings, clock)
+		d.OK = d.OK && clock.Level != admin.LevelError
 	}
 	raw, err := json.Marshal(d)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/app"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
@@ -60,7 +61,7 @@ func (h *held) close() {
 func strangers(t *testing.T) (idle, stalled int) {
 	text := os.Getenv("STAYKEY_STRANGERS")
 	if text == "" {
-		return maxConnections + 400, 400
+		return app.MaxConnections + 400, 400
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -107,7 +108,7 @@ func TestStrangersHoldConnections(t *testing.T) {
 		}
 	}
 	metrics := p.metrics()
-	if inUse := metrics["staykey_connections"]; inUse == 0 || inUse > maxConnections || metrics["staykey_connections_limit"] != maxConnections {
+	if inUse := metrics["staykey_connections"]; inUse == 0 || inUse > app.MaxConnections || metrics["staykey_connections_limit"] != app.MaxConnections {
 		t.Errorf("%v of %v connections are in use", inUse, metrics["staykey_connections_limit"])
 	}
 	if metrics["staykey_connections_closed_total"]+metrics["staykey_connections_refused_total"] == 0 {

@@ -352,7 +352,12 @@ func (c *Config) setSecrets(webhook, admin string, problems *Problems) {
 	c.AdminSecrets, c.SeamSecrets = adminTokens(c.AdminTokens), seamSecrets
 }
 
-// reload reads everything again that may change while the service runs: the config file, and the files of secrets. Secrets that
+// CanReload reports whether there is anything to read again: a trial has nothing, unless it was given files.
+func (c Config) CanReload() bool {
+	return !c.Dev || c.given.Config != "" || c.TLS != nil
+}
+
+// Reload reads everything again that may change while the service runs: the config file, and the files of secrets. Secrets that
 // --dev made stay unchanged.
 func (c Config) Reload() (Config, error) {
 	again := c.given

@@ -5,8 +5,8 @@ func init() {
 	mutants = append(mutants, []mutant{
 		{
 			name: "database kind", what: "a development start takes a production database",
-			edits: []edit{{"cmd/server/database_kind.go", "	case have.Kind == store.ProductionDatabase && c.Dev:\n", "	case false:\n"}},
-			pkg:   "./cmd/server", tests: "^TestDatabaseWithoutAKind$",
+			edits: []edit{{"internal/app/database_kind.go", "	case have.Kind == store.ProductionDatabase && c.Dev:\n", "	case false:\n"}},
+			pkg:   "./internal/app", tests: "^TestDatabaseWithoutAKind$",
 		},
 		{
 			name: "well-known secrets", what: "production takes the README's secrets",
@@ -65,8 +65,8 @@ func init() {
 		},
 		{
 			name: "redacted logs", what: "records are written as they come",
-			edits: []edit{{"cmd/server/logging.go", "	if _, err := io.WriteString(w.out, w.redactor.Redact(string(p))); err != nil {\n", "	if _, err := w.out.Write(p); err != nil {\n"}},
-			pkg:   "./cmd/server", tests: "^TestLogsAreRedacted$",
+			edits: []edit{{"internal/app/logging.go", "	if _, err := io.WriteString(w.out, w.redactor.Redact(string(p))); err != nil {\n", "	if _, err := w.out.Write(p); err != nil {\n"}},
+			pkg:   "./internal/app", tests: "^TestLogsAreRedacted$",
 		},
 		{
 			name: "text in bodies", what: "a JSON text with NUL reaches the database",

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -32,10 +32,10 @@ func (d *diagnosis) subscriptions(ctx context.Context) {
 		case !seen:
 			d.found("subscription", admin.LevelOK, name, "", "new: it was not looked at yet")
 		case s.DisabledAt != nil:
-			d.found("subscription", admin.LevelError, name, enable, "disabled since %s by %s: %s", s.DisabledAt.UTC().Format(time.RFC3339), text(s.DisabledBy), text(s.DisabledWhy))
+			d.found("subscription", admin.LevelError, name, enable, "disabled since %s by %s: %s", s.DisabledAt.UTC().Format(time.RFC3339), admin.Text(s.DisabledBy), admin.Text(s.DisabledWhy))
 		case s.Failures >= failingAfter && s.FailingSince != nil:
 			d.found("subscription", admin.LevelError, name, "correct the receiver; messages are retried automatically", "nothing delivered since %s, %d failures in a row: %s",
-				s.FailingSince.UTC().Format(time.RFC3339), s.Failures, text(s.LastError))
+				s.FailingSince.UTC().Format(time.RFC3339), s.Failures, admin.Text(s.LastError))
 		default:
 			d.found("subscription", admin.LevelOK, name, "", "messages are delivered")
 		}

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -79,7 +79,13 @@ func (d *diagnosis) database(ctx context.Context) {
 	}
 }
 
-// clock compares ours with another one, which was read at some time since asked.
+// CompareClocks compares this machine's clock with that of another one, which was read at some time since asked.
+func CompareClocks(of string, theirs, asked time.Time) admin.Finding {
+	var d diagnosis
+	d.clock(of, theirs, asked)
+	return d.findings[0]
+}
+
 func (d *diagnosis) clock(of string, theirs, asked time.Time) {
 	ours := time.Now()
 	skew := max(asked.Sub(theirs), theirs.Sub(ours), 0)

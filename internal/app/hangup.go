@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -11,15 +11,15 @@ import (
 // SIGHUP means two things. An operator sends it to have the configuration read again; a terminal that is closed sends it to what
 // runs in it, which nobody sees or can stop any more then. Which of them it is shows in whether the terminal is still there.
 
-// hangups takes SIGHUP from the beginning on, so that one that comes while the service starts is remembered.
-type hangups struct {
+// Hangups takes SIGHUP from the beginning on, so that one that comes while the service starts is remembered.
+type Hangups struct {
 	signals  chan os.Signal
 	terminal bool // there was one at the start, and SIGHUP was not ignored (nohup)
 }
 
-// takeHangups is the first thing that main does.
-func takeHangups() *hangups {
-	h := &hangups{signals: make(chan os.Signal, 1), terminal: hasTerminal() && !signal.Ignored(syscall.SIGHUP)}
+// TakeHangups is the first thing that main does.
+func TakeHangups() *Hangups {
+	h := &Hangups{signals: make(chan os.Signal, 1), terminal: hasTerminal() && !signal.Ignored(syscall.SIGHUP)}
 	signal.Notify(h.signals, syscall.SIGHUP)
 	return h
 }
@@ -34,8 +34,8 @@ func hasTerminal() bool {
 	return true
 }
 
-// release is for commands that have nothing to read again: SIGHUP ends them, as it does other programs.
-func (h *hangups) release() {
+// Release is for commands that have nothing to read again: SIGHUP ends them, as it does other programs.
+func (h *Hangups) Release() {
 	if h == nil {
 		return
 	}
@@ -49,7 +49,7 @@ func (h *hangups) release() {
 
 // split calls end when SIGHUP means that the service should end, and returns a channel that holds a value while it should read its
 // configuration again. Several that come while one is not taken yet are one. canReload: there is something to be read again.
-func (h *hangups) split(ctx context.Context, canReload bool, end func()) <-chan struct{} {
+func (h *Hangups) split(ctx context.Context, canReload bool, end func()) <-chan struct{} {
 	reload := make(chan struct{}, 1)
 	if h == nil {
 		return reload

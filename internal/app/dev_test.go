@@ -1,7 +1,6 @@
-package main
+package app
 
 import (
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -83,7 +82,7 @@ func TestIntroductionOfTLS(t *testing.T) {
 
 func introductionOf(c config.Config) string {
 	public, ops := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9090}
-	return (&devMachine{seamURL: "http://127.0.0.1:8180"}).introduction(c, public, ops)
+	return (&devMachine{seamURL: "http://127.0.0.1:8180"}).introduction(c, "1.2.3", public, ops)
 }
 
 // The database and the simulated Seam of --dev belong together: both are unchanged, or both are new.
@@ -111,11 +110,11 @@ func TestDevStateIsWholeOrNew(t *testing.T) {
 	}
 	clean := func() {
 		t.Helper()
-		if code := run(t.Context(), []string{"dev", "clean", "--dev-dir", dir}, &streams{out: io.Discard, err: t.Output()}); code != 0 {
-			t.Fatalf("dev clean: exit %d", code)
+		if err := CleanDevState(dir); err != nil {
+			t.Fatal(err)
 		}
 		if exists(dir) {
-			t.Fatal("dev clean leaves the directory")
+			t.Fatal("the clean-up leaves the directory")
 		}
 	}
 

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -21,7 +21,7 @@ const flushTraces = 2 * time.Second
 
 // startTraces exports spans by OTLP over HTTP, if an endpoint is set. Everything else of it is set by OpenTelemetry's own variables too
 // (headers, sampling). stop sends what is left.
-func startTraces(ctx context.Context, c config.Config, log *slog.Logger) (stop func(), err error) {
+func startTraces(ctx context.Context, c config.Config, version string, log *slog.Logger) (stop func(), err error) {
 	if !c.Traced {
 		return func() {}, nil
 	}

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -46,7 +46,7 @@ func startDev(ctx context.Context, c *config.Config, log *slog.Logger) (*devMach
 			m.stop()
 			return nil, err
 		}
-		furnish(sim)
+		Furnish(sim)
 		if m.postgres != nil && m.postgres.Fresh() {
 			if err := state.markSimulated(); err != nil {
 				m.stop()
@@ -80,7 +80,7 @@ func (m *devMachine) stop() {
 }
 
 // furnish gives a new simulator a Salto KS site with some access groups: the seed's, by their names there.
-func furnish(sim *simulator.Simulator) {
+func Furnish(sim *simulator.Simulator) {
 	if len(sim.State().Systems) > 0 {
 		return
 	}
@@ -94,19 +94,19 @@ func furnish(sim *simulator.Simulator) {
 }
 
 // introduction is what --dev prints when it is ready: addresses, the secrets that it made, and commands that work as they are.
-func (m *devMachine) introduction(c config.Config, public, ops net.Addr) string {
+func (m *devMachine) introduction(c config.Config, version string, public, ops net.Addr) string {
 	scheme := "http"
 	if c.TLS != nil {
 		scheme = "https"
 	}
-	base := scheme + "://" + loopback(public)
+	base := scheme + "://" + Loopback(public)
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("\nstaykey %s is ready. Ctrl-C stops it.\n", version)
 	say("  Admin page          %s/", base)
 	say("  API reference       %s/docs", base)
 	if !c.Compose { // the private listener and the simulator can't be reached from outside its container
-		say("  Health              http://%s/readyz", loopback(ops))
+		say("  Health              http://%s/readyz", Loopback(ops))
 	}
 	switch {
 	case m.seamURL != "" && c.Compose:
@@ -190,7 +190,7 @@ func firstCommands(c config.Config, base string) string {
 }
 
 // loopback writes an address as a local client can use it.
-func loopback(a net.Addr) string {
+func Loopback(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
 		return a.String()

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -39,9 +39,9 @@ func (s *service) newRegistry() (*prometheus.Registry, error) {
 var notANumber = math.NaN()
 
 // buildInfo shows which version runs.
-func buildInfo() prometheus.Collector {
+func (s *service) buildInfo() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "staykey_build_info", Help: "1, with the version and commit of the program.", ConstLabels: prometheus.Labels{"version": version, "commit": commit},
+		Name: "staykey_build_info", Help: "1, with the version and commit of the program.", ConstLabels: prometheus.Labels{"version": s.build.Version, "commit": s.build.Commit},
 	}, func() float64 { return 1 })
 }
 
@@ -63,7 +63,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 			func() float64 { return s.store.Pool().Stat().AcquireDuration().Seconds() }),
 		newStateCollector(s.store, func() []string { return slices.Sorted(maps.Keys(s.sources.Load().Sources)) }, s.databaseGone), s.sweepInterval(),
 		readyCollector{s},
-		buildInfo(),
+		s.buildInfo(),
 		subscriptionCollector{s.store, s.subscriptions, s.databaseGone},
 	}
 	all = append(all, s.connectionMetrics()...)

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"io"
@@ -10,13 +10,13 @@ import (
 
 // newLogger writes to standard error, as the configuration says. What repeats in an outage is counted instead of written; flush writes the counts. What it writes is redacted as a whole: the record is rendered first, and then
 // secrets and addresses are replaced, whatever kind of value they were in. The redactor follows reloads of the configuration.
-func newLogger(c config.Config, io *streams) (log *slog.Logger, flush func()) {
+func newLogger(c config.Config, out io.Writer) (log *slog.Logger, flush func()) {
 	c.HideSecrets()
 	options := &slog.HandlerOptions{Level: c.LogLevel}
-	out := redactedWriter{io.err, c.Redactor}
-	var handler slog.Handler = slog.NewJSONHandler(out, options)
+	redacted := redactedWriter{out, c.Redactor}
+	var handler slog.Handler = slog.NewJSONHandler(redacted, options)
 	if c.LogFormat == "text" {
-		handler = slog.NewTextHandler(out, options)
+		handler = slog.NewTextHandler(redacted, options)
 	}
 	bounded := logs.Bound(handler)
 	return slog.New(bounded), bounded.Flush

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -132,7 +132,7 @@ func (r *readiness) causes(refused intake.Refusals) map[string]string {
 		causes[causeClock] = fmt.Sprintf("this machine's clock is %s off the database's: synchronise both by NTP", r.last.ClockOffset.Round(time.Second))
 	}
 	if !r.fullSince.IsZero() && r.now().Sub(r.fullSince) > fullFor {
-		causes[causeConnections] = fmt.Sprintf("all %d connections of the public listener are in use: find the clients that hold them", maxConnections)
+		causes[causeConnections] = fmt.Sprintf("all %d connections of the public listener are in use: find the clients that hold them", MaxConnections)
 	}
 	return causes
 }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -84,18 +84,10 @@ func removeFile(path string) error {
 	return nil
 }
 
-type devCommand struct {
-	Clean devCleanCommand `cmd:"" help:"Remove the data of serve --dev, wherever it is: its Postgres and its simulated Seam."`
-}
-
-type devCleanCommand struct {
-	DevDir string `env:"STAYKEY_DEV_DIR" default:".staykey" placeholder:"DIR" help:"Where --dev keeps its data; default ${default}."`
-}
-
-// Run removes everything, or nothing while it is in use.
-func (d *devCleanCommand) Run(io *streams) error {
-	state := devState{d.DevDir}
-	if exists(d.DevDir) {
+// CleanDevState removes what serve --dev keeps in dir: everything, or nothing while it is in use.
+func CleanDevState(dir string) error {
+	state := devState{dir}
+	if exists(dir) {
 		lock, err := state.lock()
 		if err != nil {
 			return err
@@ -105,9 +97,8 @@ func (d *devCleanCommand) Run(io *streams) error {
 	if err := postgres.Clean(state.postgres()); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(d.DevDir); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("STAYKEY_DEV_DIR: %w", err)
 	}
-	_, err := fmt.Fprintln(io.out, "removed", d.DevDir)
-	return err
+	return nil
 }

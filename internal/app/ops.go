@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"errors"
@@ -26,7 +26,7 @@ func serveOps(l net.Listener, log *slog.Logger) *privateServer {
 	p.use(http.HandlerFunc(starting))
 	p.Server = &http.Server{
 		Handler:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*p.handler.Load()).ServeHTTP(w, r) }),
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ReadHeaderTimeout: HeaderWithin, ReadTimeout: RequestWithin, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10,
 	}
 	go func() {
 		if err := p.Serve(netutil.LimitListener(l, maxOpsConnections)); !errors.Is(err, http.ErrServerClosed) {

@@ -1,0 +1,45 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner"
+)
+
+// provisioning tells how the work at Seam goes.
+func (s *service) provisioning(ctx context.Context) (admin.Provisioning, error) {
+	p := admin.Provisioning{Disconnected: []admin.Disconnected{}}
+	if trouble := s.provisioner.Trouble(); trouble != "" {
+		p.Paused = &trouble
+	}
+	disconnected, err := s.store.Disconnections(ctx)
+	if err != nil {
+		return p, err
+	}
+	for _, d := range disconnected {
+		p.Disconnected = append(p.Disconnected, admin.Disconnected{ACSSystemID: d.ACSSystemID, Since: pms.FormatInstant(d.Since), Problem: d.Problem})
+	}
+	last, err := provisioner.LastSweep(ctx, s.store)
+	if err == nil && !last.At.IsZero() {
+		p.LastSweep = &last
+	}
+	return p, err
+}
+
+// troubles words what stands in the way at Seam, by the names that readiness's detail has for them.
+func troubles(p admin.Provisioning) map[string]string {
+	said := map[string]string{}
+	if p.Paused != nil {
+		said["seam"] = *p.Paused
+	}
+	if n := len(p.Disconnected); n > 0 {
+		said["access_systems"] = fmt.Sprintf("%d disconnected, the first is %s: reconnect it in the Seam console", n, p.Disconnected[0].ACSSystemID)
+	}
+	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
+		said["sweep"] = fmt.Sprintf("%d keys are missing at Seam, too many at once for automatic repair: check that the access system is the right one, then reconcile reservations by hand", p.LastSweep.HeldBack)
+	}
+	return said
+}

@@ -1,0 +1,113 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// What clients may take of us: they share the connections (see fairListener), and a header or a request that comes too
+// slowly is cut off. A proxy in front keeps its connections, so that idle ones may stay for a while.
+const (
+	MaxConnections    = 1024
+	maxOpsConnections = 64
+	HeaderWithin      = 5 * time.Second
+	RequestWithin     = 15 * time.Second
+	idleFor           = 90 * time.Second
+)
+
+// appliers share the inbox as replicas do: while one waits for Postgres, another computes.
+const appliers = 2
+
+// flushActivity is how often what happened is written down for the page's chart.
+const flushActivity = 3 * time.Second
+
+// serve runs until ctx ends, then stops in order: no new requests, what was accepted is finished, running
+// attempts get their time.
+func (s *service) serve(ctx context.Context, public net.Listener, private *privateServer, reload <-chan struct{}, started func()) error {
+	// Before any worker runs: what fails here ends the process, and nothing must be left running on a database that is closed.
+	if err := s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources))); err != nil {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFetches)
+		defer cancel()
+		return errors.Join(err, s.fetcher.Stop(stopping))
+	}
+	apply, stopApply := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopApply()
+	provision, stopProvision := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopProvision()
+	var workers sync.WaitGroup
+	for range appliers {
+		workers.Go(func() { s.applier.Run(apply) })
+	}
+	workers.Go(func() { s.keeper.Run(apply) })
+	workers.Go(func() { s.guests.Run(provision) })
+	workers.Go(func() { s.notifier.Run(provision, stopDeliveries) })
+	workers.Go(func() { s.countActivity(apply) })
+	workers.Go(func() { s.watchPolicies(apply) })
+	s.readiness.look(ctx)
+	workers.Go(func() { s.readiness.run(apply) })
+	workers.Go(func() { s.watchSeam(apply) })
+	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
+	s.working.Store(true)
+	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
+	server := &http.Server{Handler: s.public, ErrorLog: errorLog, ReadHeaderTimeout: HeaderWithin, ReadTimeout: RequestWithin, WriteTimeout: time.Minute, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10, ConnState: noteState}
+	shared := newFairListener(public, MaxConnections, func() pms.Addresses { return s.sources.Load().TrustedProxies })
+	s.listener.Store(shared)
+	public = shared
+	if s.config.TLS != nil {
+		public = tls.NewListener(public, s.config.TLS.Config())
+	}
+	failed := make(chan error, 1)
+	go func() {
+		if err := server.Serve(public); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serve %s: %w", public.Addr(), err)
+		}
+	}()
+	private.use(s.ops)
+	s.log.Info("ready", "listen", public.Addr().String(), "ops_listen", private.address.String())
+	started()
+	var err error
+	for serving := true; serving; {
+		select {
+		case <-ctx.Done():
+			serving = false
+		case err = <-failed:
+			serving = false
+		case err = <-private.failed:
+			serving = false
+		case <-reload:
+			s.reloadSources(ctx)
+			s.reloadCertificate()
+		}
+	}
+	s.stop(ctx, s.config.StopDelay, server, private.Server, stopProvision, stopApply, &workers)
+	return err
+}
+
+// countActivity writes what has been counted, every few seconds until ctx ends, and the rest then.
+func (s *service) countActivity(ctx context.Context) {
+	tick := time.NewTicker(flushActivity)
+	defer tick.Stop()
+	for running := true; running; {
+		select {
+		case <-ctx.Done():
+			running = false
+		case <-tick.C:
+		}
+		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		if err := s.store.FlushActivity(flush, s.activity); err != nil {
+			s.log.Warn("activity not read: the page's chart is empty", "error", err)
+		}
+		cancel()
+	}
+}

@@ -1,0 +1,144 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/config"
+	"github.com/staykey/staykey/internal/fetch"
+	"github.com/staykey/staykey/internal/guest"
+	"github.com/staykey/staykey/internal/handlers"
+	guestpage "github.com/staykey/staykey/internal/handlers/guest"
+	"github.com/staykey/staykey/internal/handlers/rest"
+	"github.com/staykey/staykey/internal/handlers/web"
+	"github.com/staykey/staykey/internal/handlers/webhook"
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/notify"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner"
+	"github.com/staykey/staykey/internal/retention"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// service is the running parts.
+type service struct {
+	build        Build
+	config       config.Config
+	log          *slog.Logger
+	store        *store.Store
+	seam         *seam.Client
+	acceptor     *intake.Acceptor
+	applier      *intake.Applier
+	provisioner  *provisioner.Provisioner
+	keeper       *retention.Keeper
+	notifier     *notify.Notifier
+	guests       *guest.Service
+	fetcher      *fetch.Fetcher
+	activity     *store.Activity
+	sources      atomic.Pointer[config.Set]
+	policies     atomic.Pointer[map[string]pms.Policy] // the decided ones
+	public, ops  http.Handler
+	listener     atomic.Pointer[fairListener] // the public one, once it serves
+	working      atomic.Bool
+	readiness    *readiness
+	seamTroubles atomic.Pointer[map[string]string] // as readiness's detail has them
+}
+
+func newService(ctx context.Context, c config.Config, build Build, db *store.Store, log *slog.Logger) (*service, error) {
+	s := &service{build: build, config: c, log: log, store: db, activity: store.NewActivity()}
+	s.sources.Store(&c.Set)
+	if err := s.decidePolicies(ctx, c.Set); err != nil {
+		return nil, err
+	}
+	s.reportOrphans(ctx)
+	salt, err := db.Setting(ctx, "identity_salt", store.NewSalt)
+	if err != nil {
+		return nil, err
+	}
+	cursorKey, err := db.Setting(ctx, "cursor_key", store.NewSalt)
+	if err != nil {
+		return nil, err
+	}
+	if s.seam, err = seam.New(seam.Config{Endpoint: c.SeamEndpoint, APIKey: c.SeamAPIKey}); err != nil {
+		return nil, fmt.Errorf("SEAM_ENDPOINT: %w", err)
+	}
+	source := s.source
+	policy := func(name string) pms.Policy { return source(name).Policy }
+	var pace intake.Pace
+	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
+		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
+		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers, Configured: func(name string) bool { return s.sources.Load().Names(name) },
+	})
+	if s.fetcher, err = fetch.New(db, db.Pool(), log, source, func() { s.applier.Wake() }, c.RetryBase); err != nil {
+		return nil, err
+	}
+	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
+	s.applier.Activity, s.applier.Traced = s.activity, c.Traced
+	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
+	s.readiness = &readiness{log: log, now: time.Now, trial: db.TryAccepting, refused: s.acceptor.Refused, full: s.full}
+	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
+	if err := db.SeeSubscriptions(ctx, subscriptionNames(c.Subscriptions), time.Now()); err != nil {
+		return nil, err
+	}
+	s.notifier = notify.New(db, log, notify.Options{
+		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, PublicURL: c.PublicURL, Version: build.Version,
+		Retain: c.RetainDeliveries, Now: time.Now,
+	})
+	db.OnCommit(s.notifier.Committed)
+	registry, err := s.newRegistry()
+	if err != nil {
+		return nil, err
+	}
+	linkSalt, err := db.Setting(ctx, "guest_link_salt", store.NewSalt)
+	if err != nil {
+		return nil, err
+	}
+	s.guests = guest.New(db, s.seam, log, guest.Options{PublicURL: c.PublicURL, Salt: salt, LinkSalt: linkSalt, Secret: c.SeamAPIKey, Source: source})
+	sources := func() map[string]pms.Source { return s.sources.Load().Sources }
+	tester := &webhook.Tester{Now: time.Now, PublicURL: c.PublicURL}
+	service := admin.New(admin.Config{
+		Store: db, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now, CursorKey: []byte(cursorKey),
+		DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.gates, Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning,
+		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
+		Guests: s.guests,
+	})
+	proxies := handlers.Proxies(func() pms.Addresses { return s.sources.Load().TrustedProxies })
+	limits := handlers.NewLimits(proxies.Sender)
+	auth := handlers.NewAuth(s.tokens, proxies, time.Now)
+	s.public, s.ops = handlers.New(
+		handlers.Config{
+			Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, PublicURL: c.PublicURL, Traced: c.Traced,
+		},
+		webhook.New(webhook.Config{
+			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
+			SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets }, SeamChanged: s.provisioner.Wake, Traced: c.Traced,
+		}),
+		guestpage.New(guestpage.Config{Links: s.guests, Limits: handlers.NewLimits(proxies.Sender), Log: log, Now: time.Now}),
+		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: build.Version}),
+		web.New(web.Config{
+			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now, FormKey: []byte(cursorKey),
+			PublicURL: c.PublicURL, Done: ctx.Done(), Version: build.Version,
+		}),
+	)
+	tester.Public = s.public
+	return s, nil
+}
+
+// tokens are those of admins by now.
+func (s *service) tokens() []admin.Token {
+	set := s.sources.Load()
+	return slices.Concat(set.AdminSecrets, set.Tokens)
+}
+
+// full reports whether a new client of the public listener would be refused.
+func (s *service) full() bool {
+	l := s.listener.Load()
+	return l != nil && l.ceiling.Full()
+}

@@ -1,0 +1,116 @@
+// Package app builds the service from its configuration and runs it.
+//
+// [Run] starts it in this order: the log; both listeners, so that a port in use is reported before anything else happens; the
+// private listener, which answers "alive, not ready" from here on; a Postgres and a simulated Seam for --dev; traces; the
+// database, which is migrated and must be of this start's kind (production or development); then the parts and their workers.
+// service holds the parts, newService connects them, serve runs them until the process is told to end, and stop ends them
+// in the reverse order within 20 seconds, whatever hangs.
+//
+// What may change while it runs is in service.sources: SIGHUP has the configuration read again, and replaces it as a whole or
+// not at all. What an operator sees of the running service is in readiness.go, metrics.go and diagnose.go.
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+
+	"github.com/staykey/staykey/internal/config"
+)
+
+// Build is what was built, as the linker stamped it.
+type Build struct{ Version, Commit string }
+
+// Process is what the service has of the process it runs in.
+type Process struct {
+	Build
+	Out, Err io.Writer
+	Hangups  *Hangups // nil: nobody listens for SIGHUP
+}
+
+// Run starts the service and serves until ctx ends.
+func Run(ctx context.Context, c config.Config, p Process) error {
+	log, flush := newLogger(c, p.Err)
+	defer flush()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	reload := p.Hangups.split(ctx, c.CanReload(), func() {
+		log.Info("terminal closed: stopping")
+		end()
+	})
+	tuneCollector(c)
+	warnOf(c.Set, log)
+	// Addresses first: anyone who has a port already should be told before anything is started.
+	public, err := Listen("STAYKEY_LISTEN", c.Listen)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = public.Close() }()
+	ops, err := Listen("STAYKEY_OPS_LISTEN", c.OpsListen)
+	if err != nil {
+		return err
+	}
+	private := serveOps(ops, log)
+	defer func() { _ = private.Close() }()
+	var machine *devMachine
+	if c.Dev {
+		if machine, err = startDev(ctx, &c, log); err != nil {
+			return err
+		}
+		defer machine.stop()
+	}
+	log.Info("starting", "version", p.Version, "commit", p.Commit, "config", c)
+	stopTraces, err := startTraces(ctx, c, p.Version, log)
+	if err != nil {
+		return err
+	}
+	defer stopTraces()
+	db, err := openDatabase(ctx, &c, machine, log)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	service, err := newService(ctx, c, p.Build, db, log)
+	if err != nil {
+		return err
+	}
+	return service.serve(ctx, public, private, reload, func() {
+		if machine != nil {
+			_, _ = fmt.Fprintln(p.Out, machine.introduction(c, p.Version, public.Addr(), ops.Addr()))
+		}
+	})
+}
+
+// warn shows what somebody asked for and may not want.
+func warnOf(s config.Set, log *slog.Logger) {
+	for name, source := range s.Sources {
+		if source.Insecure {
+			log.Warn("source accepts unsigned webhooks: verify.method is none", "source", name)
+		}
+		if source.Format != nil && source.Format.Fetch != nil && source.Fetch == nil {
+			log.Warn("events wait as needs_fetch: the source has no fetch block for documents of its PMS", "source", name, "format", source.Format.Name)
+		}
+	}
+}
+
+// tuneCollector trades memory that nobody misses for a fifth of the time that a burst would spend on collecting
+// garbage. GOGC and GOMEMLIMIT win.
+func tuneCollector(c config.Config) {
+	if c.TuneGC {
+		debug.SetGCPercent(400)
+	}
+	if c.TuneMemory {
+		debug.SetMemoryLimit(96 << 20)
+	}
+}
+
+func Listen(name, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: is another service running there? Choose another address", name, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// What commands other than serve read from the environment. Each reads only what it needs: a migration needs no secret of a PMS.
+
+// FromEnvironment loads the settings as serve does.
+func (s *Settings) FromEnvironment() (Config, error) { return s.Load(os.Getenv) }
+
+// DatabaseFromEnvironment is DATABASE_URL, or what the file says that DATABASE_URL_FILE names. The error is [Problems].
+func DatabaseFromEnvironment() (string, error) {
+	var s Settings
+	var problems Problems
+	s.ReadFiles(func(name string) string {
+		if name == "DATABASE_URL" || name == "DATABASE_URL_FILE" {
+			return os.Getenv(name)
+		}
+		return ""
+	}, &problems)
+	c := Config{DatabaseURL: s.DatabaseURL}
+	s.LoadDatabase(&c, &problems)
+	if len(problems) > 0 {
+		return "", problems
+	}
+	return c.DatabaseURL, nil
+}
+
+// SecretText reads the secret of a command from a file or, if there is none, from the environment. A secret is never a flag: other
+// users of the machine can see those.
+func SecretText(file, variable string) (string, error) {
+	if file == "" {
+		return os.Getenv(variable), nil
+	}
+	text, err := os.ReadFile(file) // #nosec G304 -- the user names it
+	return strings.TrimSpace(string(text)), err
+}
+
+// AdminToken is the token that a command shows to the service at base: that of the file, else STAYKEY_TOKEN, else the first of
+// STAYKEY_ADMIN_TOKEN, else on this machine the well-known development token; "" if there is none.
+func AdminToken(file, base string) (string, error) {
+	token, err := SecretText(file, "STAYKEY_TOKEN")
+	if err != nil || token != "" {
+		return token, err
+	}
+	if list := SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")); len(list) > 0 {
+		return list[0], nil
+	}
+	if u, err := url.Parse(base); err == nil {
+		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback()) {
+			return DevAdminToken, nil
+		}
+	}
+	return "", nil
+}
+
+// CheckFile reads a config file as a start would, with the environment's variables. The error is [Problems].
+func CheckFile(file string) (Set, error) {
+	var problems Problems
+	set := ReadSources(file, "", pms.DriftRepair, os.Getenv, &problems)
+	RefuseSharedTokens(set.Tokens, SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
+	set.RefuseWellKnown(&problems)
+	if len(problems) > 0 {
+		return set, problems
+	}
+	return set, nil
+}
+
+// ListenAddress is where a service with this environment listens (STAYKEY_LISTEN, default :8080), and whether by TLS.
+func ListenAddress() (address string, tls bool) {
+	address = os.Getenv("STAYKEY_LISTEN")
+	if address == "" {
+		address = ":8080"
+	}
+	return address, os.Getenv("STAYKEY_TLS_CERT") != ""
+}
