@@ -26,10 +26,14 @@ const (
 type Error struct {
 	Kind       Kind
 	Code       string // names the cause for programs, more closely than the kind; empty: the kind is all there is to say
+	Reason     string // of [CodeKeyNotReady]: why, for programs
 	Message    string
 	Fields     []pms.FieldError // of Invalid: one for each wrong field
 	RetryAfter time.Duration    // when it may succeed; 0: that is not known
 }
+
+// CodeKeyNotReady is the code of a [Conflict] with the state of a guest's key.
+const CodeKeyNotReady = "key_not_ready"
 
 // Error implements error.
 func (e *Error) Error() string { return e.Message }

@@ -79,7 +79,7 @@ func refusedSession(err error) error {
 	notReady := new(guest.NotReadyError)
 	switch {
 	case errors.As(err, &notReady):
-		return refuse(Conflict, "the key can't be handed out now: "+notReady.Explain())
+		return &Error{Kind: Conflict, Code: CodeKeyNotReady, Reason: notReady.Reason(), Message: "the key can't be handed out now: " + notReady.Explain()}
 	case errors.Is(err, guest.ErrGone):
 		return refuse(Conflict, "the stay is over or cancelled: there is no key to hand out")
 	case errors.Is(err, guest.ErrUnknown):

@@ -53,6 +53,22 @@ var (
 // NotReadyError says that a stay's key can't be handed out, and why.
 type NotReadyError struct{ Page Page }
 
+// Reason is why as programs read it: the key's reason if it has one.
+func (e *NotReadyError) Reason() string {
+	switch {
+	case e.Page.Reason != nil:
+		return *e.Page.Reason
+	case e.Page.Why == Held:
+		return stay.ReasonGateClosed
+	case e.Page.Shared:
+		return ReasonSharedIdentity
+	}
+	return e.Page.Status
+}
+
+// ReasonSharedIdentity is the reason of a key whose user identity may show the keys of other stays.
+const ReasonSharedIdentity = "identity_shared"
+
 // Explain says why in words for the property's staff.
 func (e *NotReadyError) Explain() string {
 	status := e.Page.Status

@@ -33,11 +33,13 @@ type Page struct {
 	OpensFrom *time.Time // when the key opens doors, in the property's zone
 	OpensTo   *time.Time
 	ReadyFrom *time.Time // of TooEarly
-	Why       Why
-	Gates     []string // of Held: those that are not open
-	Shared    bool     // of Ask: the key exists, and its user identity may show the keys of other stays
-	Status    string   // of the mobile key, for programs of the operator
-	Reason    *string  // of the mobile key, the same
+	// ReadySince is when the key became ready: settled at Seam, and held by no gate. Nil unless Why is Ready.
+	ReadySince *time.Time
+	Why        Why
+	Gates      []string // of Held: those that are not open
+	Shared     bool     // of Ask: the key exists, and its user identity may show the keys of other stays
+	Status     string   // of the mobile key, for programs of the operator
+	Reason     *string  // of the mobile key, the same
 }
 
 // isGone reports whether there is nothing more to be had by the link of a stay: it is cancelled, or over.
@@ -68,15 +70,12 @@ func judge(state store.GuestState, guest string) Why {
 		return TooEarly
 	case stay.ReasonNoRoom, stay.ReasonListingUnknown, stay.ReasonNoGroups, stay.ReasonNoSystem, stay.ReasonNoTimeZone, stay.ReasonNoDates:
 		return NoRoom
-	case gateClosed:
+	case stay.ReasonGateClosed:
 		return Held
 	default:
 		return Ask
 	}
 }
-
-// gateClosed is the reason of a key that waits for a gate.
-const gateClosed = "gate_closed"
 
 // judgeKey judges a key that exists. It may still be an earlier guest's, whose change was not carried out yet, or be of an identity that shows
 // more than this stay.
@@ -121,12 +120,23 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 		return &in
 	}
 	p.CheckIn, p.CheckOut, p.OpensFrom, p.OpensTo = local(state.CheckIn), local(state.CheckOut), local(state.StartsAt), local(state.EndsAt)
+	if p.Why == Ready {
+		p.ReadySince = local(later(state.SettledAt, state.GatesSetAt))
+	}
 	if p.Why == TooEarly && state.CheckIn != nil {
 		before, _ := source.Policy.Grace(listing)
 		at := state.CheckIn.Add(-before - source.Policy.Horizon)
 		p.ReadyFrom = local(&at)
 	}
 	return p
+}
+
+// later is the later of two times, of which each may be unknown.
+func later(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.After(*a) {
+		return b
+	}
+	return a
 }
 
 // holds reports whether something that was handed out still may be out there: the key that it shows is the guest's, and nobody removes it.

@@ -1,12 +1,17 @@
 package handlers
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/staykey/staykey/internal/admin"
+)
 
 // Codes of problems that say more than their status. docs/errors.md lists all codes; a released one never changes its meaning.
 const (
 	CodeUnknownParameter  = "unknown_parameter"
 	CodeRepeatedParameter = "repeated_parameter"
 	CodeInvalidEvent      = "invalid_event"
+	CodeKeyNotReady       = admin.CodeKeyNotReady
 )
 
 // codes are those of statuses, for problems that have no closer one.

@@ -26,6 +26,7 @@ type Problem struct {
 	Status int    `json:"status" doc:"The HTTP status." example:"422"`
 	Detail string `json:"detail" doc:"What is wrong and how to fix it." example:"the event is invalid: correct it and send it again"`
 	Code   string `json:"code" doc:"The kind of problem, for programs; stable. docs/errors.md lists them." example:"invalid_request"`
+	Reason string `json:"reason,omitempty" doc:"Of code key_not_ready: why the guest's key can't be handed out, such as gate_closed." example:"gate_closed"`
 	// RequestID is set when the problem is written. The answers of a service that is starting have none.
 	RequestID string           `json:"request_id,omitempty" doc:"The id in X-Request-Id and in the log." example:"8379c679-fb1d-49a0-b2a3-506b05627720"`
 	Errors    []pms.FieldError `json:"errors,omitempty" doc:"One entry per wrong field."`
@@ -74,6 +75,12 @@ func (p *Problem) Write(w http.ResponseWriter) {
 // Coded gives the problem a closer code than its status.
 func (p *Problem) Coded(code string) *Problem {
 	p.Code = code
+	return p
+}
+
+// Because adds a machine-readable reason.
+func (p *Problem) Because(reason string) *Problem {
+	p.Reason = reason
 	return p
 }
 
@@ -127,7 +134,7 @@ func ProblemOf(log *slog.Logger, err error) *Problem {
 		if refusal.Code != "" {
 			p.Code = refusal.Code
 		}
-		return p
+		return p.Because(refusal.Reason)
 	}
 	if store.IsTextError(err) {
 		return NewProblem(http.StatusUnprocessableEntity, "the request contains text that can't be stored: it must be UTF-8 without NUL")

@@ -21,8 +21,9 @@ type GuestState struct {
 	CheckOut   *time.Time
 	KeyStatus  string
 	Reason     *string
-	Name       *string // of the listing
-	TimeZone   *string // of the listing
+	SettledAt  *time.Time // when the key reached its status
+	Name       *string    // of the listing
+	TimeZone   *string    // of the listing
 	// The ACS user that stands for the stay; empty where there is none.
 	IdentityID   *string
 	KeyGuest     *string // the guest it was made for, as [ACSUser.GuestKey]
@@ -32,6 +33,8 @@ type GuestState struct {
 	OwnIdentity  bool // we made its user identity, for this stay alone
 	// ClosedGates are the gates that keep the key from being handed out.
 	ClosedGates []string `db:"-"`
+	// GatesSetAt is when the last of the open gates was set; nil where there is none.
+	GatesSetAt *time.Time `db:"-"`
 
 	Counter   int32 // of the link that is valid
 	LinkGuest string
@@ -41,7 +44,7 @@ type GuestState struct {
 }
 
 const guestState = `
-	SELECT r.source, r.reservation_id, r.status, r.guest_email, r.listing_id, r.check_in, r.check_out, k.status AS key_status, k.reason, l.name, l.time_zone,
+	SELECT r.source, r.reservation_id, r.status, r.guest_email, r.listing_id, r.check_in, r.check_out, k.status AS key_status, k.reason, k.settled_at, l.name, l.time_zone,
 		u.user_identity_id AS identity_id, u.guest_key AS key_guest, u.acs_credential_id AS credential_id, u.starts_at, u.ends_at,
 		coalesce(u.removed_at IS NULL AND i.own AND i.made AND i.user_identity_id = u.user_identity_id, false) AS own_identity,
 		r.gates AS said_gates, (SELECT value FROM settings WHERE name = 'policy_text:' || r.source) AS policy,
@@ -63,7 +66,7 @@ func readGuestState(ctx context.Context, q querier, ref Ref) (GuestState, error)
 	rows, _ := q.Query(ctx, guestState, ref.Source, ref.ReservationID)
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[guestRow])
 	if err == nil {
-		row.ClosedGates, err = row.closedGates(ctx, q)
+		err = row.judgeGates(ctx, q)
 	}
 	return row.GuestState, wrap(err, "what the guest of %s/%s may have", ref.Source, ref.ReservationID)
 }
@@ -75,13 +78,21 @@ type guestRow struct {
 	Policy    *string // of the source, as all replicas follow it; nil: not decided
 }
 
-func (r guestRow) closedGates(ctx context.Context, q querier) ([]string, error) {
+// judgeGates fills in what follows from the gates of the stay.
+func (r *guestRow) judgeGates(ctx context.Context, q querier) error {
 	var policy struct{ Gates []stay.GateRule }
 	if r.Policy == nil || json.Unmarshal([]byte(*r.Policy), &policy) != nil || len(policy.Gates) == 0 {
-		return nil, nil
+		return nil
 	}
 	rows, err := gateWordsOf(ctx, q, []Ref{r.Ref})
-	return stay.ClosedGates(stay.Gates(policy.Gates, allGateWords(r.SaidGates, rows[r.Ref]))), err
+	gates := stay.Gates(policy.Gates, allGateWords(r.SaidGates, rows[r.Ref]))
+	r.ClosedGates = stay.ClosedGates(gates)
+	for _, g := range gates {
+		if at := g.At; !g.Closed() && (r.GatesSetAt == nil || at.After(*r.GatesSetAt)) {
+			r.GatesSetAt = &at
+		}
+	}
+	return err
 }
 
 // GuestState returns what decides about a stay's guest, or [ErrNotFound].

@@ -100,10 +100,15 @@ type State struct {
 	CheckIn   *string `json:"check_in"`
 	CheckOut  *string `json:"check_out"`
 	ReadyFrom *string `json:"ready_from"` // null where that is not known
+	// ReadySince is null unless it is ready.
+	ReadySince *string `json:"ready_since"`
 }
 
 func stateOf(p guest.Page) State {
-	s := State{Ready: p.Why == guest.Ready, CheckIn: instantOrNull(p.CheckIn), CheckOut: instantOrNull(p.CheckOut), ReadyFrom: instantOrNull(p.ReadyFrom)}
+	s := State{
+		Ready: p.Why == guest.Ready, CheckIn: instantOrNull(p.CheckIn), CheckOut: instantOrNull(p.CheckOut),
+		ReadyFrom: instantOrNull(p.ReadyFrom), ReadySince: instantOrNull(p.ReadySince),
+	}
 	if p.Property != "" {
 		s.Property = &p.Property
 	}
@@ -118,41 +123,51 @@ type refusal struct {
 	status int
 	kind   kind
 	detail string
+	reason string // of a 409: why the key is not ready, for programs
 	after  time.Duration
 }
+
+const tryAgain = "the key can't be handed out right now: try again in a moment"
 
 func (h *Page) refusalOf(err error, page guest.Page) refusal {
 	limit, notReady := new(guest.LimitError), new(guest.NotReadyError)
 	switch {
 	case errors.Is(err, guest.ErrUnknown):
-		return refusal{http.StatusNotFound, kindUnknown, "there is no such link: is it complete?", 0}
+		return refusal{status: http.StatusNotFound, kind: kindUnknown, detail: "there is no such link: is it complete?"}
 	case errors.Is(err, guest.ErrGone):
-		return refusal{http.StatusGone, kindGone, "the stay is over or cancelled, or the link was replaced by another one", 0}
+		return refusal{status: http.StatusGone, kind: kindGone, detail: "the stay is over or cancelled, or the link was replaced by another one"}
 	case errors.As(err, &notReady):
-		return refusal{http.StatusConflict, kindOf(page), notReadyDetail(page), 0}
+		return refusal{status: http.StatusConflict, kind: kindOf(page), detail: notReadyDetail(notReady), reason: notReady.Reason()}
 	case errors.As(err, &limit):
-		return refusal{http.StatusTooManyRequests, kindLimit, "the link was used too often within an hour", limit.After}
+		return refusal{status: http.StatusTooManyRequests, kind: kindLimit, detail: "the link was used too often within an hour", after: limit.After}
 	case errors.Is(err, guest.ErrBusy), errors.Is(err, guest.ErrUnavailable):
-		return refusal{http.StatusServiceUnavailable, kindUnavailable, "the key can't be handed out right now: try again in a moment", guest.RetryAfter}
 	default:
-		h.Log.Error("a guest's link could not be looked at", "error", err)
-		return refusal{http.StatusServiceUnavailable, kindUnavailable, "the key can't be handed out right now: try again in a moment", guest.RetryAfter}
+		h.Log.Error("guest link not read: database error", "error", err)
 	}
+	return refusal{status: http.StatusServiceUnavailable, kind: kindUnavailable, detail: tryAgain, after: guest.RetryAfter}
 }
 
-// notReadyDetail ends with the reason as the page has it; before that are the key's status and reason as REST has them.
-func notReadyDetail(page guest.Page) string {
-	status := page.Status
-	if page.Reason != nil {
-		status += " / " + *page.Reason
+// notReadyDetail names the key's status and reason as REST has them, then the reason as the page has it, and the gates that are closed.
+func notReadyDetail(no *guest.NotReadyError) string {
+	status := no.Page.Status
+	if reason := no.Reason(); reason != status {
+		status += " / " + reason
 	}
-	return "the key is not ready (" + status + "): " + string(page.Why)
+	detail := "the key is not ready (" + status + "): " + string(no.Page.Why)
+	if no.Page.Why == guest.Held && len(no.Page.Gates) > 0 {
+		detail += " by " + strings.Join(no.Page.Gates, ", ")
+	}
+	return detail
 }
 
 func (h *Page) refuse(w http.ResponseWriter, r *http.Request, page guest.Page, err error) {
 	no := h.refusalOf(err, page)
 	if wantsJSON(r) {
-		handlers.NewProblem(no.status, no.detail).After(no.after).Write(w)
+		p := handlers.NewProblem(no.status, no.detail).After(no.after)
+		if no.reason != "" {
+			p = p.Coded(handlers.CodeKeyNotReady).Because(no.reason)
+		}
+		p.Write(w)
 		return
 	}
 	if no.after > 0 {

@@ -35,11 +35,17 @@ func TestNotReadyHasTheReason(t *testing.T) {
 	reason := "gate_closed"
 	for name, c := range map[string]struct {
 		page   guest.Page
+		reason string
 		detail string
 	}{
-		"waits for a gate": {guest.Page{Why: guest.Held, Status: "waiting", Reason: &reason}, "the key is not ready (waiting / gate_closed): held"},
-		"link held back":   {guest.Page{Why: guest.Held, Status: "issued"}, "the key is not ready (issued): held"},
-		"being created":    {guest.Page{Why: guest.Preparing, Status: "provisioning"}, "the key is not ready (provisioning): preparing"},
+		"waits for a gate": {guest.Page{Why: guest.Held, Status: "waiting", Reason: &reason}, "gate_closed", "the key is not ready (waiting / gate_closed): held"},
+		"link held back": {
+			guest.Page{Why: guest.Held, Status: "issued", Gates: []string{"paid", "signed"}}, "gate_closed", "the key is not ready (issued / gate_closed): held by paid, signed",
+		},
+		"being created": {guest.Page{Why: guest.Preparing, Status: "provisioning"}, "provisioning", "the key is not ready (provisioning): preparing"},
+		"shared identity": {
+			guest.Page{Why: guest.Ask, Status: "issued", Shared: true}, "identity_shared", "the key is not ready (issued / identity_shared): ask",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -53,12 +59,15 @@ func TestNotReadyHasTheReason(t *testing.T) {
 			router.ServeHTTP(middleware.NewWrapResponseWriter(w, r.ProtoMajor), r) // as the listener has it
 			var problem struct {
 				Status int    `json:"status"`
+				Code   string `json:"code"`
+				Reason string `json:"reason"`
 				Detail string `json:"detail"`
 			}
 			if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {
 				t.Fatal(err)
 			}
-			if w.Code != http.StatusConflict || problem.Status != http.StatusConflict || problem.Detail != c.detail {
+			if w.Code != http.StatusConflict || problem.Status != http.StatusConflict || problem.Code != "key_not_ready" ||
+				problem.Reason != c.reason || problem.Detail != c.detail {
 				t.Errorf("%d %+v, want %q", w.Code, problem, c.detail)
 			}
 		})

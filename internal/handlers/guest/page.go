@@ -78,6 +78,7 @@ type shown struct {
 	Title   string // of the window: the property, never the guest
 	Heading string
 	Lead    string
+	Since   string // since when the key is ready
 	Style   template.CSS
 
 	Property, Operator, Address, Contact string
@@ -131,6 +132,9 @@ func (in *words) show(v view, now time.Time) shown {
 	switch v.Kind {
 	case kindReady:
 		s.Heading, s.Lead, s.Button, s.Hint = in.ReadyHeading, in.opens(p, now), in.ReadyButton, in.ReadyHint
+		if p.ReadySince != nil {
+			s.Since = in.sprintf(in.ReadySince, in.date(*p.ReadySince))
+		}
 	case kindOpened:
 		s.Heading, s.Lead, s.Tap, s.TapText = in.OpenedHeading, in.OpenedLead, safeURL(v.URL), in.OpenedButton
 		s.Hint = in.sprintf(in.OpenedHint, in.date(v.Expires.In(locationOf(p))))

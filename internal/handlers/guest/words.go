@@ -13,7 +13,7 @@ import (
 // words is everything that the page says, in one language. A test holds every language against every field.
 type words struct {
 	ReadyHeading, ReadyButton, ReadyHint    string
-	OpensFrom, OpensTo                      string // %s: a date and time
+	OpensFrom, OpensTo, ReadySince          string // %s: a date and time
 	OpenedHeading, OpenedLead, OpenedButton string
 	OpenedHint                              string // %s: a date and time
 	NotReadyHeading, PreparingLead          string
@@ -76,7 +76,7 @@ func languageOf(r *http.Request) (string, *words) {
 
 var english = words{
 	ReadyHeading: "Your key is ready", ReadyButton: "Get my key", ReadyHint: "You need no app. Have the phone at hand that will open the doors.",
-	OpensFrom: "It opens your doors from %s.", OpensTo: "It opens your doors until %s.",
+	OpensFrom: "It opens your doors from %s.", OpensTo: "It opens your doors until %s.", ReadySince: "It has been ready since %s.",
 	OpenedHeading: "Here is your key", OpenedLead: "Tap the button on the phone that will open the doors.", OpenedButton: "Put the key on this phone",
 	OpenedHint:      "This button works until %s. After that, open the link you were sent again.",
 	NotReadyHeading: "Your key is not ready yet", PreparingLead: "We are preparing it. Please open this page again in a few minutes.",
@@ -94,7 +94,7 @@ var english = words{
 
 var spanish = words{
 	ReadyHeading: "Su llave está lista", ReadyButton: "Obtener mi llave", ReadyHint: "No necesita ninguna aplicación. Tenga a mano el teléfono con el que abrirá las puertas.",
-	OpensFrom: "Abre sus puertas a partir del %s.", OpensTo: "Abre sus puertas hasta el %s.",
+	OpensFrom: "Abre sus puertas a partir del %s.", OpensTo: "Abre sus puertas hasta el %s.", ReadySince: "Está lista desde el %s.",
 	OpenedHeading: "Aquí tiene su llave", OpenedLead: "Toque el botón en el teléfono con el que abrirá las puertas.", OpenedButton: "Guardar la llave en este teléfono",
 	OpenedHint:      "Este botón funciona hasta el %s. Después, vuelva a abrir el enlace que recibió.",
 	NotReadyHeading: "Su llave todavía no está lista", PreparingLead: "La estamos preparando. Vuelva a abrir esta página dentro de unos minutos.",
@@ -112,7 +112,7 @@ var spanish = words{
 
 var german = words{
 	ReadyHeading: "Ihr Schlüssel ist bereit", ReadyButton: "Schlüssel abrufen", ReadyHint: "Sie brauchen keine App. Halten Sie das Telefon bereit, mit dem Sie die Türen öffnen möchten.",
-	OpensFrom: "Er öffnet Ihre Türen ab %s.", OpensTo: "Er öffnet Ihre Türen bis %s.",
+	OpensFrom: "Er öffnet Ihre Türen ab %s.", OpensTo: "Er öffnet Ihre Türen bis %s.", ReadySince: "Er ist bereit seit %s.",
 	OpenedHeading: "Hier ist Ihr Schlüssel", OpenedLead: "Tippen Sie auf dem Telefon, mit dem Sie die Türen öffnen möchten, auf die Schaltfläche.", OpenedButton: "Schlüssel auf dieses Telefon laden",
 	OpenedHint:      "Diese Schaltfläche funktioniert bis %s. Öffnen Sie danach einfach noch einmal den Link, den Sie erhalten haben.",
 	NotReadyHeading: "Ihr Schlüssel ist noch nicht bereit", PreparingLead: "Wir bereiten ihn gerade vor. Bitte öffnen Sie diese Seite in einigen Minuten noch einmal.",
@@ -130,7 +130,7 @@ var german = words{
 
 var french = words{
 	ReadyHeading: "Votre clé est prête", ReadyButton: "Obtenir ma clé", ReadyHint: "Aucune application n’est nécessaire. Gardez à portée de main le téléphone qui ouvrira les portes.",
-	OpensFrom: "Elle ouvre vos portes à partir du %s.", OpensTo: "Elle ouvre vos portes jusqu’au %s.",
+	OpensFrom: "Elle ouvre vos portes à partir du %s.", OpensTo: "Elle ouvre vos portes jusqu’au %s.", ReadySince: "Elle est prête depuis le %s.",
 	OpenedHeading: "Voici votre clé", OpenedLead: "Touchez le bouton sur le téléphone qui ouvrira les portes.", OpenedButton: "Enregistrer la clé sur ce téléphone",
 	OpenedHint:      "Ce bouton fonctionne jusqu’au %s. Ensuite, ouvrez à nouveau le lien que vous avez reçu.",
 	NotReadyHeading: "Votre clé n’est pas encore prête", PreparingLead: "Nous la préparons. Veuillez rouvrir cette page dans quelques minutes.",
@@ -148,7 +148,7 @@ var french = words{
 
 var italian = words{
 	ReadyHeading: "La sua chiave è pronta", ReadyButton: "Ottieni la chiave", ReadyHint: "Non serve nessuna app. Tenga a portata di mano il telefono con cui aprirà le porte.",
-	OpensFrom: "Apre le sue porte a partire da %s.", OpensTo: "Apre le sue porte fino a %s.",
+	OpensFrom: "Apre le sue porte a partire da %s.", OpensTo: "Apre le sue porte fino a %s.", ReadySince: "È pronta da %s.",
 	OpenedHeading: "Ecco la sua chiave", OpenedLead: "Tocchi il pulsante sul telefono con cui aprirà le porte.", OpenedButton: "Salva la chiave su questo telefono",
 	OpenedHint:      "Questo pulsante funziona fino a %s. In seguito, apra di nuovo il link che ha ricevuto.",
 	NotReadyHeading: "La sua chiave non è ancora pronta", PreparingLead: "La stiamo preparando. Riapra questa pagina tra qualche minuto.",
@@ -166,7 +166,7 @@ var italian = words{
 
 var portuguese = words{
 	ReadyHeading: "A sua chave está pronta", ReadyButton: "Obter a minha chave", ReadyHint: "Não é necessária nenhuma aplicação. Tenha à mão o telefone com que vai abrir as portas.",
-	OpensFrom: "Abre as suas portas a partir de %s.", OpensTo: "Abre as suas portas até %s.",
+	OpensFrom: "Abre as suas portas a partir de %s.", OpensTo: "Abre as suas portas até %s.", ReadySince: "Está pronta desde %s.",
 	OpenedHeading: "Aqui está a sua chave", OpenedLead: "Toque no botão no telefone com que vai abrir as portas.", OpenedButton: "Guardar a chave neste telefone",
 	OpenedHint:      "Este botão funciona até %s. Depois disso, abra novamente o link que recebeu.",
 	NotReadyHeading: "A sua chave ainda não está pronta", PreparingLead: "Estamos a prepará-la. Volte a abrir esta página dentro de alguns minutos.",
