@@ -106,6 +106,34 @@ func TestPageOfGuests(t *testing.T) {
 	b.mu.Unlock()
 }
 
+// TestPageOfAGuestsLink is an admin's side of a link: it is copied, and renewed after a question.
+func TestPageOfAGuestsLink(t *testing.T) {
+	t.Parallel()
+	p, ready, _, _ := guestsOf(t)
+	b := openBrowser(t, p.url)
+	b.open("/reservations/default/ready")
+	b.signIn(e2eToken, "Maria")
+	b.open("/reservations/default/ready")
+	for _, scheme := range []string{"light", "dark"} {
+		b.scheme(scheme)
+		b.mustBeAccessible("a reservation with a guest's link, " + scheme)
+	}
+	// Whether a headless browser has a clipboard depends on its version.
+	b.do(chromedp.Evaluate[chromedp.Void](`navigator.clipboard.writeText = async (text) => { window.copied = text; }`))
+	b.do(chromedp.Click(chromedp.CSS("[data-copy]")))
+	b.untilText("[data-copy]", "Copied")
+	if copied := ask(b, chromedp.Evaluate[string](`window.copied`)); !strings.HasSuffix(copied, ready) {
+		t.Errorf("the button copied %q, the link is %q", copied, ready)
+	}
+	b.do(chromedp.Click(chromedp.CSS(`a[href$="/renew-link"]`)), chromedp.WaitVisible(chromedp.CSS("#reason")))
+	b.mustBeAccessible("the question before a link is renewed")
+	b.do(chromedp.Submit(chromedp.CSS("#reason")), chromedp.WaitVisible(chromedp.CSS(".verdict")))
+	b.untilText("#live-history", "Maria (admin) renewed the guest's link")
+	if p.guestLink("ready") == ready {
+		t.Error("the link is the old one")
+	}
+}
+
 // TestGuestScreenshots takes pictures of the guest's page for the docs (SCREENSHOTS names the folder), and, with SCREENSHOTS_ALL, in every language,
 // at both widths, light and dark.
 func TestGuestScreenshots(t *testing.T) {

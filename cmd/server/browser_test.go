@@ -201,7 +201,8 @@ func (b *browser) scheme(name string) {
 func TestPage(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))
-	p := launch(t, env)
+	receiver := newListener(t)
+	p := launch(t, append(env, receiver.config(t, "")))
 	p.post("default", "listing.created", map[string]any{"listing_id": "attic", "name": "Attic", "seam_access_group_ids": []string{}})
 	stay := seedReservation()
 	stay["listing_id"] = "attic"
@@ -259,13 +260,19 @@ func TestPage(t *testing.T) {
 
 	b.open("/reservations/default/3333122-433?plan=1")
 	b.untilText("#planned", "No changes needed.")
-	for _, path := range []string{"/", "/reservations", "/listings", "/listings/default/attic", "/events", "/sources", "/subscriptions", "/health", "/reservations?q=nobody", "/events/replay?type=reservation.created", "/docs"} {
+	for _, path := range []string{"/", "/reservations", "/listings", "/listings/default/attic", "/events", "/sources", "/subscriptions", "/subscriptions/app", "/subscriptions/app?status=waiting", "/health", "/reservations?q=nobody", "/events/replay?type=reservation.created", "/docs"} {
 		b.open(path)
 		for _, scheme := range []string{"light", "dark"} {
 			b.scheme(scheme)
 			b.mustBeAccessible(path + " " + scheme)
 		}
 	}
+	<-receiver.arrived // the key is ready, and a message says so
+	b.open("/subscriptions/app")
+	b.untilText("main", "mobile_key.ready")
+	b.do(chromedp.Click(chromedp.CSS(`form[action="/subscriptions/app/disable"] button`)))
+	b.untilText("main", "Nothing is sent")
+	b.mustBeAccessible("a subscription that is disabled")
 	b.open("/events")
 	b.do(chromedp.Click(chromedp.CSS("#live-events td a")), chromedp.WaitVisible(chromedp.CSS("#raw")))
 	b.mustBeAccessible("an event")

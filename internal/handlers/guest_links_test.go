@@ -129,3 +129,41 @@ func TestRenewWithoutALink(t *testing.T) {
 	a := two(t)
 	a.call("POST", onePath+"/guest-link/renew", "").mustBeProblem(t, http.StatusConflict)
 }
+
+// On the page a person copies the guest's link, and renews it after a question. A reader can only copy.
+func TestGuestLinkOnThePage(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	a.tokens = append(a.tokens, token("reader", "reads-only-this", false))
+	const path = "/reservations/default/3333122-433"
+	v := a.visitor()
+	v.signIn(adminToken)
+	if page := v.see(path); strings.Contains(page.body, "renew-link") {
+		t.Error("a reservation without a link offers to renew it")
+	}
+	if page := v.post(path+"/renew-link", url.Values{}); page.status != http.StatusConflict || !strings.Contains(page.body, "has no link") {
+		t.Errorf("renewing what isn't there: %d\n%s", page.status, page.body)
+	}
+	a.linked = true
+	if page := v.see(path); !strings.Contains(page.body, `data-copy="guest-link"`) || !strings.Contains(page.body, path+"/renew-link") {
+		t.Errorf("the page lacks the buttons:\n%s", page.body)
+	}
+	if page := v.see(path + "/renew-link"); page.status != http.StatusOK || !strings.Contains(page.body, "The old link stops working") || strings.Contains(page.body, "required") {
+		t.Errorf("the question: %d\n%s", page.status, page.body)
+	}
+	if page := v.post(path+"/renew-link", url.Values{"reason": {"it was forwarded"}}); page.status != http.StatusOK || page.path != path {
+		t.Errorf("renewing: %d at %s", page.status, page.path)
+	}
+	entry := a.get("/v1/audit?action=renew_guest_link").body["items"].([]any)[0].(map[string]any)
+	if entry["reason"] != "it was forwarded" || entry["author"] != "Maria (admin)" || entry["via"] != "page" {
+		t.Errorf("the audit log has %v", entry)
+	}
+	reader := a.visitor()
+	reader.signIn("reads-only-this")
+	if page := reader.see(path); !strings.Contains(page.body, "data-copy") || strings.Contains(page.body, "/renew-link") {
+		t.Errorf("a reader sees\n%s", page.body)
+	}
+	if page := reader.post(path+"/renew-link", url.Values{}); page.status != http.StatusForbidden {
+		t.Errorf("a reader renews: %d", page.status)
+	}
+}

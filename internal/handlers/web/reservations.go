@@ -230,6 +230,9 @@ type actionChoice struct {
 	Danger bool
 }
 
+// renewLink is the one action that is about the guest's link, not about the key.
+const renewLink admin.ActionKind = "renew-link"
+
 var allChoices = []actionChoice{
 	{admin.Reconcile, "Check and repair", "Compares with Seam now and repairs differences. Restores what somebody removed or suspended there.", false},
 	{admin.Reissue, "New mobile key", "Replaces the mobile key. The guest must accept the new one in the app.", false},
@@ -237,6 +240,7 @@ var allChoices = []actionChoice{
 	{admin.Hold, "Hold", "Changes nothing at Seam, whatever the PMS sends, until you release it.", false},
 	{admin.Release, "Release", "Ends the hold. Compares with Seam and applies pending changes.", false},
 	{admin.Revoke, "Revoke the key", "The guest loses access immediately. To restore it, use New mobile key.", true},
+	{renewLink, "Renew link", "Gives the guest another link, for when others have got hold of this one. The old link stops working, and the instant keys that it gave out are deleted. Send the guest the new one.", false},
 }
 
 // choices are the actions that can be done now.
@@ -245,6 +249,8 @@ func choices(v admin.View, o admin.Overrides, now time.Time) []actionChoice {
 	cancelled := v.Reservation.Status != "confirmed"
 	return slices.DeleteFunc(slices.Clone(allChoices), func(c actionChoice) bool {
 		switch c.Kind {
+		case renewLink: // it stands beside the link
+			return true
 		case admin.Release:
 			return o.Held == nil
 		case admin.Reconcile:
@@ -308,7 +314,7 @@ func (s *Pages) actionForm(r *http.Request) (actionForm, error) {
 	if f.Overrides, err = s.Admin.Overrides(r.Context(), v); err != nil {
 		return f, err
 	}
-	f.NeedsReason = f.Kind != admin.Reconcile
+	f.NeedsReason = f.Kind != admin.Reconcile && f.Kind != renewLink
 	f.ZoneName = orUTC(f.Zone).String()
 	f.StartsAt, f.EndsAt = f.local(v.Reservation.CheckIn), f.local(v.Reservation.CheckOut)
 	if set := f.Overrides.Window; set != nil {
@@ -347,12 +353,22 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if _, err := s.Admin.Act(r.Context(), refOf(r), a); err != nil {
+	if err := s.act(r.Context(), refOf(r), a); err != nil {
 		p := s.problemOf(err)
 		again(p.Status, pageText(p))
 		return
 	}
 	http.Redirect(w, r, f.Link(), http.StatusSeeOther)
+}
+
+// act has an action done.
+func (s *Pages) act(ctx context.Context, ref stay.Ref, a admin.Action) error {
+	if a.Kind == renewLink {
+		_, err := s.Admin.RenewLink(ctx, ref, "", a.Reason)
+		return err
+	}
+	_, err := s.Admin.Act(ctx, ref, a)
+	return err
 }
 
 // windowTime parses a form's time. It returns nil for an empty one and for the stay's own time.

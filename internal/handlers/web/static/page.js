@@ -53,6 +53,21 @@
     });
   }
 
+  // A button copies the text of the element that it names. Where the clipboard can't be used (plain http), the text is selected.
+  document.documentElement.classList.add("scripted");
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const text = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(text);
+      button.textContent = "Selected: copy it with the keyboard";
+    }
+  });
+
   for (const box of document.querySelectorAll("[data-picks]")) {
     box.addEventListener("change", () => { document.querySelector(`input[value=${box.dataset.picks}]`).checked = true; });
   }
