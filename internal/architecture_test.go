@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 		"internal/admin", "internal/config", "internal/fair", "internal/fetch", "internal/guest",
 		"internal/handlers", "internal/handlers/guest", "internal/handlers/rest",
 		"internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/logs",
-		"internal/notify", "internal/pms", "internal/postgres", "internal/provisioner",
+		"internal/notify", "internal/pms", "internal/pmsapi", "internal/postgres", "internal/provisioner",
 		"internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay",
 		"internal/store", "internal/tracing", "migrations",
 	},
@@ -50,7 +50,7 @@ var allowed = map[string][]string{
 		"internal/drill",
 	},
 	"internal/fetch": {
-		"internal/intake", "internal/pms", "internal/store",
+		"internal/intake", "internal/pms", "internal/pmsapi", "internal/store",
 	},
 	"internal/guest": {
 		"internal/chaos/point", "internal/pms", "internal/seam", "internal/stay", "internal/store",
@@ -77,6 +77,9 @@ var allowed = map[string][]string{
 	},
 	"internal/notify": {
 		"internal/pms", "internal/stay", "internal/store",
+	},
+	"internal/pmsapi": {
+		"internal/pms",
 	},
 	"internal/postgres/pgtest": {
 		"internal/postgres",

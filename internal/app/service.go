@@ -21,6 +21,7 @@ import (
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/retention"
 	"github.com/staykey/staykey/internal/seam"
@@ -41,6 +42,7 @@ type service struct {
 	notifier     *notify.Notifier
 	guests       *guest.Service
 	fetcher      *fetch.Fetcher
+	accounts     pmsapi.Clients // of PMSs, for all callers of their APIs
 	activity     *store.Activity
 	sources      atomic.Pointer[config.Set]
 	policies     atomic.Pointer[map[string]pms.Policy] // the decided ones
@@ -76,7 +78,7 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
 		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers, Configured: func(name string) bool { return s.sources.Load().Names(name) },
 	})
-	if s.fetcher, err = fetch.New(db, db.Pool(), log, source, func() { s.applier.Wake() }, c.RetryBase); err != nil {
+	if s.fetcher, err = fetch.New(db, db.Pool(), log, &s.accounts, source, func() { s.applier.Wake() }, c.RetryBase); err != nil {
 		return nil, err
 	}
 	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)

@@ -355,8 +355,10 @@ func (r sourceReader) fetch(f *pms.Format) *pms.FetchSettings {
 		return nil
 	}
 	s := pms.FetchSettings{
-		FetchManifest: *f.Fetch, Token: m.text("token"), Username: m.text("username"), Password: m.text("password"),
-		ClientID: m.text("client_id"), ClientSecret: m.text("client_secret"),
+		FetchManifest: *f.Fetch, Credentials: pms.Credentials{
+			Token: m.text("token"), Username: m.text("username"), Password: m.text("password"),
+			ClientID: m.text("client_id"), ClientSecret: m.text("client_secret"),
+		},
 	}
 	for field, to := range map[string]*string{"url": &s.URL, "token_url": &s.TokenURL} {
 		if text := m.text(field); text != "" {

@@ -113,7 +113,7 @@ func presetAt(t *testing.T, name, url string) pms.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := pms.FetchSettings{FetchManifest: *format.Fetch, Token: "x"}
+	settings := pms.FetchSettings{FetchManifest: *format.Fetch, Credentials: pms.Credentials{Token: "x"}}
 	settings.URL, settings.PerSecond = url, 1000
 	policy := pms.DefaultPolicy()
 	policy.TimeZone = "Europe/Berlin" // any will do

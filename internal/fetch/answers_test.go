@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/pmsapi"
 )
 
 // A PMS that refuses with 200 is asked again, and its own words are the reason.
@@ -30,11 +31,11 @@ func TestRefusalsInsideA200(t *testing.T) {
 			t.Parallel()
 			f, s := pmsOf(t, wantsDoc, doc, func(s *pms.FetchSettings) { s.Token = "tok-secret" }, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, c.answer) })
 			_, _, err := collect(t, f, s, `{"id": 1}`, 0)
-			api := new(Error)
+			api := new(pmsapi.Error)
 			switch {
 			case c.want == "" && err != nil:
 				t.Error(err)
-			case c.want != "" && (!errors.As(err, &api) || api.cause != failing || !strings.Contains(err.Error(), c.want)):
+			case c.want != "" && (!errors.As(err, &api) || api.Cause != pmsapi.Failing || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
@@ -74,14 +75,14 @@ func TestOptionalDocuments(t *testing.T) {
 // A format that was given documents and finds nothing in them hasn't understood them, or the PMS hasn't answered what was asked.
 func TestDocumentsThatSayNothing(t *testing.T) {
 	t.Parallel()
-	for program, want := range map[string]cause{
-		`if .fetched then empty else {fetch: {kind: "doc", id: 1}} end`:              unknown,
+	for program, want := range map[string]pmsapi.Cause{
+		`if .fetched then empty else {fetch: {kind: "doc", id: 1}} end`:              pmsapi.Unknown,
 		`if .fetched then {ignore: "a test"} else {fetch: {kind: "doc", id: 1}} end`: 0,
 	} {
 		f, s := pmsOf(t, program, bearerDoc, nil, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })
 		_, _, err := collect(t, f, s, `{}`, 0)
-		api := new(Error)
-		if errors.As(err, &api); api.cause != want {
+		api := new(pmsapi.Error)
+		if errors.As(err, &api); api.Cause != want {
 			t.Errorf("%s: %v", program, err)
 		}
 	}
@@ -102,8 +103,8 @@ func TestAShutGate(t *testing.T) {
 	}
 	for range 30 {
 		_, tries, err := collect(t, f, s, `{"id": 2}`, 0)
-		held := new(heldError)
-		if !errors.As(err, &held) || held.wait < 50*time.Minute || len(tries) != 0 || !strings.Contains(held.why, "slow down") {
+		held := new(pmsapi.HeldError)
+		if !errors.As(err, &held) || held.Wait < 50*time.Minute || len(tries) != 0 || !strings.Contains(held.Why, "slow down") {
 			t.Fatalf("%v %+v", err, tries)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -20,7 +21,7 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.Event
 	if err != nil {
 		return nil, err
 	}
-	c := f.clients.of(source, f.first)
+	c := f.client(source)
 	all := map[string]any{}
 	for range rounds {
 		event, err := source.Map(ctx, m)
@@ -54,20 +55,20 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.Event
 }
 
 // documents asks for one kind of documents. Optional ones that the PMS doesn't have, or doesn't give for a while, are done without.
-func (f *Fetcher) documents(ctx context.Context, source pms.Source, c *client, e *store.EventFetch, want pms.Fetch) ([]any, error) {
+func (f *Fetcher) documents(ctx context.Context, source pms.Source, c client, e *store.EventFetch, want pms.Fetch) ([]any, error) {
 	documents, err := c.get(ctx, want, func(t store.Try) { e.Note(t); count(source.Name, t) })
 	if err == nil && e.Attempts == 0 && isStale(source.Fetch.Documents[want.Kind], want, documents) {
-		return nil, &Error{cause: early, Message: "the PMS's document is older than its webhook"}
+		return nil, &pmsapi.Error{Cause: pmsapi.Early, Message: "the PMS's document is older than its webhook"}
 	}
 	if err == nil || !want.Optional || ctx.Err() != nil {
 		return documents, err
 	}
-	a := attempt{number: e.Attempts + 1, since: e.Since(time.Now())}
-	switch api, held := new(Error), new(heldError); {
+	a := pmsapi.Attempt{Number: e.Attempts + 1, Since: e.Since(time.Now())}
+	switch api, held := new(pmsapi.Error), new(pmsapi.HeldError); {
 	case errors.As(err, &api):
-		a.cause = api.cause
+		a.Cause = api.Cause
 	case errors.As(err, &held):
-		a.cause, a.number = silent, 0
+		a.Cause, a.Number = pmsapi.Silent, 0
 	default:
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func count(source string, t store.Try) {
 // mapError words that a program failed. One that had no time is run again.
 func mapError(err error) error {
 	if errors.Is(err, pms.ErrTooLong) {
-		return &Error{cause: failing, Message: err.Error()}
+		return &pmsapi.Error{Cause: pmsapi.Failing, Message: err.Error()}
 	}
 	return err
 }
@@ -99,7 +100,7 @@ func saysSomething(e pms.Event, documents map[string]any) error {
 	if len(documents) == 0 || len(e.Invalid) != 1 || e.Invalid[0].Field != "fetched" {
 		return nil
 	}
-	return &Error{cause: unknown, Message: "the PMS's documents say nothing of what the webhook is about"}
+	return &pmsapi.Error{Cause: pmsapi.Unknown, Message: "the PMS's documents say nothing of what the webhook is about"}
 }
 
 // isStale reports whether a document is from before what it was asked for; what can't be known is not.

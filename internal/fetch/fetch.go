@@ -23,6 +23,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -39,6 +40,8 @@ const (
 	pollEvery = time.Second
 	// tolerance is how much older than its webhook a document may be: the two times are taken in different places.
 	tolerance = 30 * time.Second
+	// longestWait is how long a job that failed for a reason of ours waits at most.
+	longestWait = 15 * time.Minute
 )
 
 var requests = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -51,18 +54,18 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{request
 // Fetcher fetches the documents that events wait for. It implements [intake.Fetches].
 //
 // Each event that waits is a row of event_fetches and a job of River's; River runs the job when it is due and knows nothing else.
-// Each source has a queue with workers of its own, and a client whose gate holds all of its jobs back while the PMS can't be
-// asked (gate.go). When to ask again is decided in policy.go.
+// Each source has a queue with workers of its own, and the client of its account, which holds all of its jobs back while the PMS
+// can't be asked and decides when to ask again (package pmsapi).
 type Fetcher struct {
-	store   *store.Store
-	log     *slog.Logger
-	source  func(name string) pms.Source
-	done    func() // an event can be applied
-	first   time.Duration
-	clients clients
-	driver  *riverpgxv5.Driver
-	river   *river.Client[pgx.Tx]
-	poll    time.Duration // how often a queue is looked at without being told of anything new
+	store    *store.Store
+	log      *slog.Logger
+	source   func(name string) pms.Source
+	done     func() // an event can be applied
+	first    time.Duration
+	accounts *pmsapi.Clients
+	driver   *riverpgxv5.Driver
+	river    *river.Client[pgx.Tx]
+	poll     time.Duration // how often a queue is looked at without being told of anything new
 
 	mu      sync.Mutex
 	started bool
@@ -85,9 +88,14 @@ func queueOf(source string) string {
 }
 
 // New returns a fetcher that is not running. source finds a source by its name; done is called when an event can be applied;
-// first is the first wait after a failed request, which doubles up to a quarter of an hour.
-func New(s *store.Store, pool *pgxpool.Pool, log *slog.Logger, source func(string) pms.Source, done func(), first time.Duration) (*Fetcher, error) {
-	f := &Fetcher{store: s, log: log, source: source, done: done, first: first, driver: riverpgxv5.New(pool), poll: pollEvery, queues: map[string]bool{}}
+// first is the first wait after a failed request, which doubles up to a quarter of an hour; accounts are the clients of the PMSs' accounts,
+// shared with the other callers of PMSs.
+func New(
+	s *store.Store, pool *pgxpool.Pool, log *slog.Logger, accounts *pmsapi.Clients, source func(string) pms.Source, done func(), first time.Duration,
+) (*Fetcher, error) {
+	f := &Fetcher{
+		store: s, log: log, source: source, done: done, first: first, accounts: accounts, driver: riverpgxv5.New(pool), poll: pollEvery, queues: map[string]bool{},
+	}
 	return f, f.setUp(lookAgain)
 }
 
@@ -235,7 +243,7 @@ var unfinished = []rivertype.JobState{
 
 // NextRetry says when a job that failed for a reason of ours runs again.
 func (f *Fetcher) NextRetry(j *rivertype.JobRow) time.Time {
-	return time.Now().Add(scatter(backoff(f.first, len(j.Errors), longestWait)))
+	return time.Now().Add(pmsapi.Scatter(pmsapi.Backoff(f.first, len(j.Errors), longestWait)))
 }
 
 type worker struct {
@@ -280,29 +288,29 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 
 // failed decides whether to ask again, and notes why the documents are not there yet.
 func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) error {
-	if held := new(heldError); errors.As(reason, &held) {
-		if err := f.store.HoldFetch(ctx, e.EventID, "waits for the PMS's documents: "+held.why); err != nil {
+	if held := new(pmsapi.HeldError); errors.As(reason, &held) {
+		if err := f.store.HoldFetch(ctx, e.EventID, "waits for the PMS's documents: "+held.Why); err != nil {
 			return err
 		}
-		return river.JobSnooze(behind(held.wait))
+		return river.JobSnooze(pmsapi.After(held.Wait))
 	}
 	log := f.log.With("source", e.Source, "event_id", e.EventID.String())
-	a := attempt{cause: broken, number: e.Attempts + 1, since: e.Since(time.Now())}
-	if api := new(Error); errors.As(reason, &api) {
-		a.cause, a.retryAfter = api.cause, api.RetryAfter
+	a := pmsapi.Attempt{Cause: pmsapi.Broken, Number: e.Attempts + 1, Since: e.Since(time.Now())}
+	if api := new(pmsapi.Error); errors.As(reason, &api) {
+		a.Cause, a.RetryAfter = api.Cause, api.RetryAfter
 	}
-	next := decide(a, f.first)
-	if next.giveUp {
-		log.Error("gave up fetching the documents of an event: replay it once the cause is removed", "attempts", a.number, "error", reason)
+	next := pmsapi.Decide(a, f.first)
+	if next.GiveUp {
+		log.Error("gave up fetching the documents of an event: replay it once the cause is removed", "attempts", a.Number, "error", reason)
 		return f.store.GiveUpFetch(ctx, e.EventID, "its documents could not be fetched: "+reason.Error())
 	}
-	if err := f.store.NoteFetch(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents, asked %d times: %v", a.number, reason)); err != nil {
+	if err := f.store.NoteFetch(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents, asked %d times: %v", a.Number, reason)); err != nil {
 		return err
 	}
-	wait := scatter(next.wait)
-	if next.hold {
-		wait = behind(next.wait)
+	wait := pmsapi.Scatter(next.Wait)
+	if next.Hold {
+		wait = pmsapi.After(next.Wait)
 	}
-	log.Warn("document fetch failed; retrying", "attempts", a.number, "in", wait.Round(time.Millisecond).String(), "error", reason)
+	log.Warn("document fetch failed; retrying", "attempts", a.Number, "in", wait.Round(time.Millisecond).String(), "error", reason)
 	return river.JobSnooze(wait)
 }

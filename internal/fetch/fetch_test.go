@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -30,7 +31,7 @@ func pmsOf(t *testing.T, program, manifest string, change func(*pms.FetchSetting
 	if change != nil {
 		change(&settings)
 	}
-	return &Fetcher{first: time.Millisecond}, pms.Source{Name: "s", Format: format, Fetch: &settings, Statuses: pms.DefaultStatuses()}
+	return &Fetcher{first: time.Millisecond, accounts: new(pmsapi.Clients)}, pms.Source{Name: "s", Format: format, Fetch: &settings, Statuses: pms.DefaultStatuses()}
 }
 
 func collect(t *testing.T, f *Fetcher, s pms.Source, body string, attempts int) (string, []store.Try, error) {
@@ -95,7 +96,7 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 			w.Header().Set("Location", elsewhere.URL)
 			w.WriteHeader(http.StatusFound)
 		}, "redirected, which is not followed", 0},
-		"too large": {func(w http.ResponseWriter) { _, _ = w.Write([]byte(`"` + strings.Repeat("a", maxDocument) + `"`)) }, "larger than 4 MiB", 0},
+		"too large": {func(w http.ResponseWriter) { _, _ = w.Write([]byte(`"` + strings.Repeat("a", pmsapi.MaxAnswer) + `"`)) }, "larger than 4 MiB", 0},
 		"no JSON":   {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>") }, "is not JSON", 0},
 		"too many": {func(w http.ResponseWriter) {
 			w.Header().Set("Retry-After", "7")
@@ -110,7 +111,7 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 			t.Parallel()
 			f, s := pmsOf(t, wantsDoc, bearerDoc, nil, func(w http.ResponseWriter, _ *http.Request) { c.answer(w) })
 			_, tries, err := collect(t, f, s, `{"id": 1}`, 0)
-			api := new(Error)
+			api := new(pmsapi.Error)
 			if !errors.As(err, &api) || !strings.Contains(err.Error(), c.want) || api.RetryAfter != c.retry || len(tries) != 1 || tries[0].Error == "" || strings.Contains(err.Error(), "jane") {
 				t.Errorf("%v %+v", err, tries)
 			}
@@ -138,7 +139,7 @@ func TestStaleDocuments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, _, err := collect(t, f, s, `{"id": 1, "at": "`+c.webhook+`"}`, c.attempts)
-			if api := new(Error); errors.As(err, &api) != c.stale || (c.stale && api.cause != early) {
+			if api := new(pmsapi.Error); errors.As(err, &api) != c.stale || (c.stale && api.Cause != pmsapi.Early) {
 				t.Errorf("%v, want stale: %v", err, c.stale)
 			}
 		})

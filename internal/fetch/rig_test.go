@@ -17,6 +17,7 @@ import (
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -36,7 +37,7 @@ func newRig(t *testing.T, first time.Duration, sources map[string]pms.Source) *r
 	of := func(name string) pms.Source { s := sources[name]; s.Name = name; return s }
 	log := slog.New(slog.DiscardHandler)
 	var err error
-	r.fetcher, err = New(r.store, r.store.Pool(), log, of, func() {
+	r.fetcher, err = New(r.store, r.store.Pool(), log, new(pmsapi.Clients), of, func() {
 		select {
 		case r.fetched <- struct{}{}:
 		default:
@@ -171,10 +172,10 @@ func TestAWrongSecretRejectsNothing(t *testing.T) {
 	r := newRig(t, time.Millisecond, map[string]pms.Source{"s": s})
 	id := r.post("s", 1)[0]
 	attempt := func() error {
-		r.fetcher.clients.of(s, time.Millisecond).gate = gate{} // its time has come
+		r.fetcher.accounts = new(pmsapi.Clients) // its time has come
 		return r.fetcher.work(t.Context(), id)
 	}
-	for range unknownAtLeast + 2 { // more often than a document is asked for that the PMS says it doesn't have
+	for range pmsapi.UnknownAtLeast + 2 { // more often than a document is asked for that the PMS says it doesn't have
 		if _, err := r.store.Pool().Exec(t.Context(), `UPDATE event_fetches SET asked_at = asked_at - interval '5 hours'`); err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +197,7 @@ func TestAWrongSecretRejectsNothing(t *testing.T) {
 	}
 	// After two days it is rejected, with the reason.
 	right.Store(false)
-	r.fetcher.clients = clients{}
+	r.fetcher.accounts = new(pmsapi.Clients)
 	id = r.post("s", 1)[0]
 	_ = attempt()
 	if _, err := r.store.Pool().Exec(t.Context(), `UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {

@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,9 +8,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/pmsapi"
 )
 
 const oauthDoc = `"auth": "oauth2", "token_url": "URL/token", "documents": {"doc": {"path": "/docs/{id}"}}`
@@ -74,38 +73,20 @@ func TestARevokedTokenIsReplacedAtOnce(t *testing.T) {
 	}
 }
 
-// An account that is refused whatever the token doesn't use up the tokens of the day.
-func TestARefusedAccountAsksForOneToken(t *testing.T) {
-	t.Parallel()
-	f, s, handedOut := tokenPMS(t, func(string) bool { return false })
-	c := f.clients.of(s, time.Nanosecond)
-	for range 5 {
-		c.gate.pass()
-		_, _, err := collect(t, f, s, `{"id": 1}`, 0)
-		if api := new(Error); !errors.As(err, &api) || api.cause != account {
-			t.Fatalf("%v, want the account's", err)
-		}
-		c.gate = gate{}
-	}
-	if n := handedOut.Load(); n != 1 {
-		t.Errorf("%d tokens were asked for", n)
-	}
-}
-
 // What a token endpoint answers is about the account, whatever its status, and never repeats the credentials.
 func TestTokenErrors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		status int
 		answer string
-		want   cause
+		want   pmsapi.Cause
 		words  string
 	}{
-		"a wrong secret, by RFC 6749": {400, `{"error": "invalid_client", "error_description": "the-client-secret of jane@example.com is wrong"}`, account, "400 Bad Request: [redacted] of [redacted] is wrong"},
-		"by its error code alone":     {400, `{"error": "invalid_client"}`, account, "400 Bad Request: invalid_client"},
-		"not found":                   {404, `gone`, account, "404 Not Found"},
-		"a server's error":            {500, ``, account, "500 Internal Server Error"},
-		"too many":                    {429, ``, busy, "429 Too Many Requests"},
+		"a wrong secret, by RFC 6749": {400, `{"error": "invalid_client", "error_description": "the-client-secret of jane@example.com is wrong"}`, pmsapi.Account, "400 Bad Request: [redacted] of [redacted] is wrong"},
+		"by its error code alone":     {400, `{"error": "invalid_client"}`, pmsapi.Account, "400 Bad Request: invalid_client"},
+		"not found":                   {404, `gone`, pmsapi.Account, "404 Not Found"},
+		"a server's error":            {500, ``, pmsapi.Account, "500 Internal Server Error"},
+		"too many":                    {429, ``, pmsapi.Busy, "429 Too Many Requests"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -115,26 +96,14 @@ func TestTokenErrors(t *testing.T) {
 				_, _ = io.WriteString(w, c.answer)
 			})
 			_, _, err := collect(t, f, s, `{"id": 1}`, 0)
-			api := new(Error)
-			if !errors.As(err, &api) || api.cause != c.want || err.Error() != "no access token was given out: "+c.words {
+			api := new(pmsapi.Error)
+			if !errors.As(err, &api) || api.Cause != c.want || err.Error() != "no access token was given out: "+c.words {
 				t.Errorf("%v", err)
 			}
-			if err := f.clients.of(s, time.Millisecond).gate.enter(time.Now().Add(-time.Hour)); err == nil {
-				t.Error("the source's other events go on asking")
+			held := new(pmsapi.HeldError)
+			if _, _, err := collect(t, f, s, `{"id": 2}`, 0); !errors.As(err, &held) {
+				t.Errorf("the source's other events go on asking: %v", err)
 			}
 		})
 	}
-	t.Run("a cut-off request says nothing of the PMS", func(t *testing.T) {
-		t.Parallel()
-		f, s, _ := tokenPMS(t, func(string) bool { return true })
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		c := f.clients.of(s, time.Millisecond)
-		if _, _, err := c.one(ctx, pms.Fetch{Kind: "doc", IDs: []string{"1"}}, s.Fetch.Documents["doc"], []string{"1"}); err == nil {
-			t.Error("it was made")
-		}
-		if err := c.gate.enter(time.Now()); err != nil {
-			t.Errorf("the gate is shut: %v", err)
-		}
-	})
 }

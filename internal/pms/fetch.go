@@ -6,47 +6,24 @@ import (
 	"net"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 )
 
 // FetchSettings are how a source's documents are asked for: what its format says, and the credentials of its account.
 type FetchSettings struct {
 	FetchManifest
-	Token        string            // for bearer and header
-	Username     string            // for basic
-	Password     string            // for basic
-	ClientID     string            // for oauth2, by client credentials
-	ClientSecret string            // for oauth2
-	Body         map[string]string // for body: fields that every request's body has
+	Credentials
 }
 
-// Ways of authentication.
-const (
-	AuthBearer = "bearer"
-	AuthHeader = "header"
-	AuthBasic  = "basic"
-	AuthOAuth2 = "oauth2"
-	AuthBody   = "body"
-)
+// Account is the account that the documents are asked for with.
+func (s FetchSettings) Account() Account { return Account{s.AccountManifest, s.Credentials} }
 
 var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
 
 // check finds what a manifest's author has got wrong.
 func (m FetchManifest) check() error {
-	if err := CheckFetchURL(m.URL); err != nil {
-		return fmt.Errorf("fetch.url: %w", err)
-	}
-	if !slices.Contains([]string{AuthBearer, AuthHeader, AuthBasic, AuthOAuth2, AuthBody}, m.Auth) {
-		return fmt.Errorf("fetch.auth: %q must be bearer, header, basic, oauth2 or body", m.Auth)
-	}
-	if m.Auth == AuthHeader && m.Header == "" {
-		return errors.New("fetch.header: is required: the name of the header that holds the key")
-	}
-	if m.Auth == AuthOAuth2 {
-		if err := CheckFetchURL(m.TokenURL); err != nil {
-			return fmt.Errorf("fetch.token_url: %w", err)
-		}
+	if err := m.AccountManifest.check("fetch."); err != nil {
+		return err
 	}
 	if len(m.Documents) == 0 {
 		return errors.New("fetch.documents: at least one is needed")

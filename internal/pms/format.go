@@ -52,12 +52,7 @@ type Manifest struct {
 
 // FetchManifest says where a PMS's documents are, and how to ask for them.
 type FetchManifest struct {
-	URL       string              `json:"url"`  // of the API
-	Auth      string              `json:"auth"` // bearer, header, basic, oauth2 or body
-	Header    string              `json:"header"`
-	TokenURL  string              `json:"token_url"`
-	Scopes    []string            `json:"scopes"`
-	PerSecond float64             `json:"per_second"`
+	AccountManifest
 	Documents map[string]Document `json:"documents"`
 }
 

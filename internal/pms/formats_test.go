@@ -350,7 +350,7 @@ func TestFailuresQuoteNoValues(t *testing.T) {
 
 func TestAddressesOfDocuments(t *testing.T) {
 	t.Parallel()
-	m := pms.FetchManifest{URL: "https://api.example.com/v1/", Documents: map[string]pms.Document{"r": {Path: "/r/{id}?p={property}&q={id}"}}}
+	m := pms.FetchManifest{AccountManifest: pms.AccountManifest{URL: "https://api.example.com/v1/"}, Documents: map[string]pms.Document{"r": {Path: "/r/{id}?p={property}&q={id}"}}}
 	f := pms.Fetch{Kind: "r", With: map[string]string{"property": "a&b"}}
 	for id, want := range map[string]string{
 		"12":                "https://api.example.com/v1/r/12?p=a%26b&q=12",

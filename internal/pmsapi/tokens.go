@@ -1,4 +1,4 @@
-package fetch
+package pmsapi
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 // a refused account must not use them up.
 const tokenTrusted = time.Hour
 
-// tokens keeps the access token of a source until it expires or the PMS refuses it.
+// tokens keeps the access token of an account until it expires or the PMS refuses it.
 type tokens struct {
 	config clientcredentials.Config
 	http   *http.Client
@@ -28,16 +28,16 @@ type tokens struct {
 	good  bool      // the PMS has accepted it
 }
 
-func newTokens(s *pms.FetchSettings, client *http.Client) *tokens {
+func newTokens(s pms.Account, client *http.Client) *tokens {
 	return &tokens{
-		config: clientcredentials.Config{ClientID: s.ClientID, ClientSecret: s.ClientSecret, TokenURL: s.TokenURL, Scopes: s.Scopes},
+		config: clientcredentials.Config{ClientID: s.ClientID, ClientSecret: s.ClientSecret, TokenURL: s.TokenAddress(), Scopes: s.Scopes},
 		http:   client,
 	}
 }
 
 // get returns the token, asking for one where there is none that is valid. turn waits for the source's pace, and quote words what
 // the server answered. What is wrong is about the account, whatever the status, and never about a document.
-func (t *tokens) get(ctx context.Context, turn func(context.Context) error, quote func([]byte, pms.Document) string) (*oauth2.Token, error) {
+func (t *tokens) get(ctx context.Context, turn func(context.Context) error, quote func([]byte, string) string) (*oauth2.Token, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.token.Valid() {
@@ -77,17 +77,17 @@ func (t *tokens) drop(token string) bool {
 	return true
 }
 
-func tokenError(err error, quote func([]byte, pms.Document) string) error {
+func tokenError(err error, quote func([]byte, string) string) error {
 	refused := new(oauth2.RetrieveError)
 	if !errors.As(err, &refused) || refused.Response == nil {
-		return &Error{cause: silent, Message: "no access token could be asked for: " + withoutAddress(err)}
+		return &Error{Cause: Silent, Message: "no access token could be asked for: " + withoutAddress(err)}
 	}
-	why := account
-	if causeOf(refused.Response.StatusCode) == busy {
-		why = busy
+	why := Account
+	if CauseOf(refused.Response.StatusCode) == Busy {
+		why = Busy
 	}
 	return &Error{
-		Status: refused.Response.StatusCode, RetryAfter: retryAfter(refused.Response.Header), cause: why,
-		Message: "no access token was given out: " + refused.Response.Status + quote(refused.Body, pms.Document{}),
+		Status: refused.Response.StatusCode, RetryAfter: RetryAfter(refused.Response.Header), Cause: why,
+		Message: "no access token was given out: " + refused.Response.Status + quote(refused.Body, ""),
 	}
 }

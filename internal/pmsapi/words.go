@@ -1,4 +1,4 @@
-package fetch
+package pmsapi
 
 import (
 	"regexp"
@@ -19,10 +19,10 @@ var usualWords = []string{
 
 var anAddress = regexp.MustCompile(`[^\s"'<>:,;()]+@[^\s"'<>:,;()]+`)
 
-// quote is the PMS's own words in an answer, with a colon before them; "" where there are none. Credentials and e-mail addresses are
-// redacted: a reason is kept for longer than a body.
-func (c *client) quote(text []byte, d pms.Document) string {
-	if len(text) > maxDocument {
+// Quote is the PMS's own words in an answer, with a colon before them; "" where there are none. message is the path of them, "" for the usual
+// places. Credentials and e-mail addresses are redacted: a reason is kept for longer than a body.
+func (c *Client) Quote(text []byte, message string) string {
+	if len(text) > MaxAnswer {
 		return ""
 	}
 	v, err := pms.DecodeJSON(text)
@@ -30,12 +30,12 @@ func (c *client) quote(text []byte, d pms.Document) string {
 		return ""
 	}
 	at := usualWords
-	if d.Message != "" {
-		at = []string{d.Message}
+	if message != "" {
+		at = []string{message}
 	}
 	for _, path := range at {
 		if words := wordsAt(v, path); words != "" {
-			return ": " + c.blackened(words)
+			return ": " + c.Redact(words)
 		}
 	}
 	return ""
@@ -57,8 +57,9 @@ func wordsAt(v any, path string) string {
 	return words
 }
 
-func (c *client) blackened(words string) string {
-	s := c.settings
+// Redact takes the account's credentials and e-mail addresses out of a text, and shortens it.
+func (c *Client) Redact(words string) string {
+	s := c.account
 	secrets := []string{s.Token, s.Username, s.Password, s.ClientID, s.ClientSecret}
 	for _, value := range s.Body {
 		secrets = append(secrets, value)

@@ -1,11 +1,11 @@
-package fetch
+package pmsapi
 
 import (
 	"sync"
 	"time"
 )
 
-// gate holds back the requests of one source: while its PMS asks to be left alone, and while it doesn't answer. After a
+// gate holds back the requests of one account: while its PMS asks to be left alone, and while it doesn't answer. After a
 // failure one request goes through as a probe; the others follow once it has been answered.
 //
 //	open --failure--> closed until T --T passes, one enters--> probing --answered--> open
@@ -19,25 +19,17 @@ type gate struct {
 	probing  bool // one request finds out whether the PMS is back
 }
 
-// heldError says that a source is held back: no request was made.
-type heldError struct {
-	wait time.Duration
-	why  string
-}
-
-func (e *heldError) Error() string { return "the PMS is asked again later: " + e.why }
-
 // enter lets a request through, or says how long it has to wait. The request ends with exactly one of pass, shut and leave.
 func (g *gate) enter(now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case now.Before(g.until):
-		return &heldError{g.until.Sub(now), g.why}
+		return &HeldError{g.until.Sub(now), g.why}
 	case g.failures == 0:
 		return nil
 	case g.probing:
-		return &heldError{answerWithin, g.why}
+		return &HeldError{AnswerWithin, g.why}
 	}
 	g.probing = true
 	return nil
@@ -57,7 +49,7 @@ func (g *gate) leave() {
 	g.probing = false
 }
 
-// shut holds the source back for as long as the PMS asks for, or else the longer the more often it has failed. A request that
+// shut holds the account back for as long as the PMS asks for, or else the longer the more often it has failed. A request that
 // was under way when the gate was shut already doesn't count again.
 func (g *gate) shut(now time.Time, first, retryAfter time.Duration, why string) time.Duration {
 	g.mu.Lock()
@@ -66,7 +58,7 @@ func (g *gate) shut(now time.Time, first, retryAfter time.Duration, why string) 
 		return g.until.Sub(now)
 	}
 	g.failures++
-	wait := backoff(first, g.failures, longestHold)
+	wait := Backoff(first, g.failures, longestHold)
 	if retryAfter > 0 {
 		wait = min(retryAfter, longestRetryAfter)
 	}
