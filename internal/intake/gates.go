@@ -101,7 +101,7 @@ func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, be
 	var writes pgx.Batch
 	store.SaveGateWord(&writes, ref, c.Name, c.Person, stay.GateWord{State: c.State, By: c.By, At: now, Evidence: c.Evidence})
 	if gatesDiffer(before, after) && r.Status == pms.Confirmed {
-		store.WishKeys(&writes, []store.Wish{wish(r, now, true, false)}, now)
+		store.WishKeys(&writes, []store.Wish{keepingStatus(wish(r, now, true, false))}, now)
 	}
 	entry := store.Entry{
 		Ref: ref, At: now, Kind: store.TimelineAction, Summary: c.summary(gate),
@@ -147,6 +147,13 @@ func gatesDiffer(a, b []stay.Gate) bool {
 		}
 	}
 	return false
+}
+
+// keepingStatus is a wish because of gates alone. The key keeps its status until a worker has looked: what was read back from Seam is as true as
+// before, and most gates change nothing at Seam.
+func keepingStatus(w store.Wish) store.Wish {
+	w.Interim = ""
+	return w
 }
 
 // gatesChanged returns which of the batch's reservations have other gates than before, as far as a key depends on it.

@@ -141,6 +141,9 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 		r := b.reservations[ref]
 		differs := stayChanged(before, r)
 		w := wish(r, b.now, differs || gates[ref], differs)
+		if !differs {
+			w = keepingStatus(w)
+		}
 		if traced {
 			w.EventID = b.lastOf(ref)
 		}

@@ -90,6 +90,38 @@ func TestAGateTakesTheKey(t *testing.T) {
 	r.mustBeSound()
 }
 
+// What was read back from Seam stays true whatever a gate says: an issued key keeps its status until somebody has looked.
+func TestAGateKeepsTheStatus(t *testing.T) {
+	t.Parallel()
+	for _, holds := range []string{domain.HoldsKey, domain.HoldsLink} {
+		t.Run(holds, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{})
+			r.policy = gatedBy(pms.Gate{Name: "paid", Holds: holds})
+			r.listing("default", "L", "555555-5555")
+			s := r.stay("R1")
+			r.book(s)
+			r.gate(s, domain.GateOpen)
+			r.until(s, store.KeyIssued)
+			r.stop()
+			asBefore := func(who string) {
+				t.Helper()
+				if k := r.view(s).Key; k.Status != store.KeyIssued || k.ObservedGeneration == k.Generation {
+					t.Errorf("after %s: %s, generation %d, observed %d", who, k.Status, k.Generation, k.ObservedGeneration)
+				}
+			}
+			r.gate(s, domain.GateClosed)
+			asBefore("a program's word")
+			s.gates = map[string]string{"paid": domain.GateOpen}
+			r.book(s)
+			asBefore("the PMS's word")
+			r.start()
+			r.until(s, store.KeyIssued)
+			r.mustBeSound()
+		})
+	}
+}
+
 // Gates open and close while answers are lost. In the end there is one key after an open gate and nothing after a closed one.
 func TestGatesUnderFaults(t *testing.T) {
 	t.Parallel()

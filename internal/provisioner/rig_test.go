@@ -257,7 +257,8 @@ func (r *rig) listing(source, id string, groups ...string) {
 type stay struct {
 	source, id, listing, email string
 	in, out                    time.Time
-	own                        bool // the guest's identity is taken: it has one of its own
+	own                        bool              // the guest's identity is taken, or isn't used: it has one of its own
+	gates                      map[string]string // what the PMS says about gates
 }
 
 func (r *rig) stay(id string) stay {
@@ -273,6 +274,9 @@ func (r *rig) book(s stay) {
 	}
 	if s.email != "" {
 		data["guest_email"] = s.email
+	}
+	if s.gates != nil {
+		data["gates"] = s.gates
 	}
 	r.send(s.source, "reservation.updated", data)
 }

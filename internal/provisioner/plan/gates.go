@@ -44,13 +44,14 @@ func (d Desired) withGates(users []record.User) Desired {
 	return d
 }
 
-// closedGates returns the closed gates that hold a key, those that hold a link and were open before, and whether any of them takes a key away.
+// closedGates returns the closed gates that let no key be created, those that only hold a link and were open before, and whether any of them
+// takes a key away. A gate that holds a link and takes keys away lets none be created once it was open.
 func (d Desired) closedGates() (holding, again []stay.Gate, takes bool) {
 	for _, g := range d.Gates {
 		switch {
 		case !g.Closed():
 			continue
-		case g.Holds == stay.HoldsKey:
+		case g.Holds == stay.HoldsKey, g.Opened && g.Revoke:
 			holding = append(holding, g)
 		case g.Opened:
 			again = append(again, g)

@@ -57,18 +57,21 @@ func TestGates(t *testing.T) {
 		status  string
 		because string
 	}{
-		"open":                 {"an open gate holds nothing", key, stay.GateOpen, true, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
-		"closed":               {"nothing is created", key, stay.GateClosed, false, false, nil, nil, stay.KeyWaiting, stay.ReasonGateClosed},
-		"unknown":              {"unknown counts as closed", key, stay.GateUnknown, false, false, nil, nil, stay.KeyWaiting, stay.ReasonGateClosed},
-		"again":                {"the key stays", key, stay.GateClosed, true, true, nil, nil, stay.KeyAttention, stay.ReasonGateClosed},
-		"again, revoke":        {"the key goes", revoking(key), stay.GateClosed, true, true, nil, []Kind{DeleteUser}, "", ""},
-		"again, revoke, begun": {"a guest who may be inside keeps the key", revoking(key), stay.GateClosed, true, true, begun, nil, stay.KeyAttention, stay.ReasonGateClosed},
-		"link":                 {"the key is created", link, stay.GateClosed, false, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
-		"link, with a key":     {"nothing is wrong", link, stay.GateClosed, false, true, nil, nil, stay.KeyIssued, ""},
-		"link again":           {"somebody should know", link, stay.GateClosed, true, true, nil, nil, stay.KeyAttention, stay.ReasonGateClosed},
-		"link again, no key":   {"the key is created, and somebody should know then", link, stay.GateClosed, true, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
-		"link again, revoke":   {"the key goes", revoking(link), stay.GateClosed, true, true, nil, []Kind{DeleteUser}, "", ""},
-		"cancelled":            {"a gate never delays a cancel", key, stay.GateClosed, true, true, func(s *Situation) { s.Reservation.Status = pms.Cancelled }, []Kind{DeleteUser}, "", ""},
+		"open":                             {"an open gate holds nothing", key, stay.GateOpen, true, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
+		"closed":                           {"nothing is created", key, stay.GateClosed, false, false, nil, nil, stay.KeyWaiting, stay.ReasonGateClosed},
+		"unknown":                          {"unknown counts as closed", key, stay.GateUnknown, false, false, nil, nil, stay.KeyWaiting, stay.ReasonGateClosed},
+		"again":                            {"the key stays", key, stay.GateClosed, true, true, nil, nil, stay.KeyAttention, stay.ReasonGateClosed},
+		"again, revoke":                    {"the key goes", revoking(key), stay.GateClosed, true, true, nil, []Kind{DeleteUser}, "", ""},
+		"again, revoke, begun":             {"a guest who may be inside keeps the key", revoking(key), stay.GateClosed, true, true, begun, nil, stay.KeyAttention, stay.ReasonGateClosed},
+		"link":                             {"the key is created", link, stay.GateClosed, false, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
+		"link, with a key":                 {"nothing is wrong", link, stay.GateClosed, false, true, nil, nil, stay.KeyIssued, ""},
+		"link again":                       {"somebody should know", link, stay.GateClosed, true, true, nil, nil, stay.KeyAttention, stay.ReasonGateClosed},
+		"link again, no key":               {"the key is created, and somebody should know then", link, stay.GateClosed, true, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
+		"link again, revoke, no key":       {"a key that was taken away is not created when the stay begins", revoking(link), stay.GateClosed, true, false, begun, nil, stay.KeyWaiting, stay.ReasonGateClosed},
+		"link again, revoke, begun":        {"a guest who may be inside keeps the key", revoking(link), stay.GateClosed, true, true, begun, nil, stay.KeyAttention, stay.ReasonGateClosed},
+		"link, revoke, never open, no key": {"the key is created", revoking(link), stay.GateClosed, false, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
+		"link again, revoke":               {"the key goes", revoking(link), stay.GateClosed, true, true, nil, []Kind{DeleteUser}, "", ""},
+		"cancelled":                        {"a gate never delays a cancel", key, stay.GateClosed, true, true, func(s *Situation) { s.Reservation.Status = pms.Cancelled }, []Kind{DeleteUser}, "", ""},
 		"shorter": {"a gate never delays a shortening", key, stay.GateClosed, true, true, func(s *Situation) {
 			s.Reservation.CheckOut = ptr(s.Reservation.CheckOut.Add(-24 * time.Hour))
 		}, []Kind{SetSchedule}, "", ""},
