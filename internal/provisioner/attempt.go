@@ -39,6 +39,7 @@ type attempt struct {
 	*Provisioner
 	lease   store.Lease
 	preview bool // only plans: nothing is written, nothing at Seam is changed
+	began   time.Time
 	work    store.Work
 	policy  pms.Policy
 	users   []record.User // oldest first
@@ -66,7 +67,7 @@ type refusal struct {
 
 func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 	a := &attempt{
-		Provisioner: p, lease: lease, work: work, policy: p.policyFor(work.Reservation),
+		Provisioner: p, lease: lease, began: p.now(), work: work, policy: p.policyFor(work.Reservation),
 		fresh: map[int64]bool{}, claimed: map[int64]bool{}, lostAt: work.Key.UncertainSince, survivors: map[string]string{},
 		unsettled: map[int64]outcome{},
 	}

@@ -14,7 +14,7 @@ import (
 //
 //   - "Not found" counts only after the grace, from the end of the call that may have made the thing, and never before that call's deadline.
 //   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a grace apart.
-//   - Reads show a change only after the grace.
+//   - Reads show a change only after the grace. A read is as old as the attempt that makes it: an answer that takes long proves nothing about the time in between.
 //   - An object is ours by its name, or, where the name is missing, by its times; a missing field is never a "no".
 //   - What a lost create may have made is looked for again after 1 and 10 minutes.
 type belief struct {
@@ -29,6 +29,10 @@ const (
 	firstLookup = time.Minute
 	lastLookup  = 10 * time.Minute
 )
+
+// tooEarly reports whether a read of this attempt may have begun before until, so that it doesn't count yet. What Seam answers is as old as the
+// moment at which it was asked, however long the answer took.
+func (a *attempt) tooEarly(until time.Time) bool { return a.began.Before(until) }
 
 // clocksDiffer is by how much Seam's clock and ours may differ.
 const clocksDiffer = time.Minute

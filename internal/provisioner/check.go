@@ -95,12 +95,12 @@ func (a *attempt) check(ctx context.Context, d plan.Desired, u *record.User) out
 // grace, or when Seam says so.
 func (a *attempt) notSeen(ctx context.Context, u *record.User, is presence) outcome {
 	now := a.now()
-	if until := a.belief().userCountsFrom(u); now.Before(until) && is == absent {
+	if until := a.belief().userCountsFrom(u); a.tooEarly(until) && is == absent {
 		return wait(until, "A new ACS user may not show up at once")
 	}
 	if is == absent && u.Phase() != record.Removed {
 		u.NotSeen(now)
-		if until := a.belief().countsFrom(*u.MissingAt); now.Before(until) {
+		if until := a.belief().countsFrom(*u.MissingAt); a.tooEarly(until) {
 			if out := a.saveUnlessPreview(ctx, u); out.stops() {
 				return out
 			}
@@ -117,12 +117,12 @@ func (a *attempt) notSeen(ctx context.Context, u *record.User, is presence) outc
 // compare takes over what Seam shows of an ACS user that exists, and judges what somebody has changed.
 func (a *attempt) compare(ctx context.Context, d plan.Desired, u *record.User, from seam.ACSUser) outcome {
 	now := a.now()
-	if until := a.belief().showsFrom(u); now.Before(until) {
+	if until := a.belief().showsFrom(u); a.tooEarly(until) {
 		a.recheckAt(until) // what is read now may be older than what we wrote: good enough to begin with
 	}
 	ctx = a.because(ctx, "whether what is recorded is still true")
 	before := *u
-	ours := u.Unsure || a.lostAt != nil || now.Before(a.belief().showsFrom(u))
+	ours := u.Unsure || a.lostAt != nil || a.tooEarly(a.belief().showsFrom(u))
 	u.Seen()
 	// What may be written before everything is judged comes first: the row must not take over half of what somebody has changed.
 	if out := a.readLink(ctx, u, from, ours); out.stops() {
@@ -265,14 +265,13 @@ func (a *attempt) checkKeys(ctx context.Context, u *record.User) outcome {
 }
 
 func (a *attempt) keyNotSeen(ctx context.Context, u *record.User, others []seam.Credential) outcome {
-	now := a.now()
 	if u.CredentialMarkedAt != nil {
-		if until := a.belief().countsFrom(*u.CredentialMarkedAt); now.Before(until) {
+		if until := a.belief().countsFrom(*u.CredentialMarkedAt); a.tooEarly(until) {
 			return wait(until, "A new credential may not show up at once")
 		}
 	}
-	u.KeyNotSeen(now)
-	if until := a.belief().countsFrom(*u.CredentialMissingAt); now.Before(until) {
+	u.KeyNotSeen(a.now())
+	if until := a.belief().countsFrom(*u.CredentialMissingAt); a.tooEarly(until) {
 		if out := a.saveUnlessPreview(ctx, u); out.stops() {
 			return out
 		}

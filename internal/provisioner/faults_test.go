@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,6 +78,43 @@ func TestReadsThatLag(t *testing.T) {
 	}
 }
 
+// An answer may take longer than the grace. What it shows is as old as the question: "not found" doesn't count, although the grace has passed by
+// the time that it arrives.
+func TestASlowAnswerIsAsOldAsItsQuestion(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ create, list string }{
+		{seam.PathUserCreate, "/acs/users/list"},
+		{seam.PathCredentialCreate, "/acs/credentials/list"},
+	} {
+		t.Run(c.create, func(t *testing.T) {
+			t.Parallel()
+			options := fast()
+			options.Grace = time.Minute // nobody asks again before the clock moves
+			r := newLossyRig(t, options, simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+			var slow sync.Once
+			r.sim.Configure(func(o *simulator.Options) {
+				o.ReadLag = 30 * time.Second
+				o.Hook = func(path string, after bool) bool {
+					if after && path == c.list && fired(r, c.create) {
+						slow.Do(func() { r.advance(2 * time.Minute) })
+					}
+					return false
+				}
+			})
+			r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: c.create})
+			s := r.stay("R1")
+			r.book(s)
+			waitFor(t, "the look-up", func() bool { return r.called(c.list) > 0 })
+			r.advance(time.Minute)
+			r.until(s, store.KeyIssued)
+			r.mustHold(s.id, s.wants(system, "555555-5555"))
+			r.mustBeSound()
+		})
+	}
+}
+
 // A second ACS user that was created because reads lagged by more than the grace is removed although the stay is
 // cancelled before the look-ups that would have found it.
 func TestReadsThatLagTooLongThenCancel(t *testing.T) {
@@ -87,7 +125,7 @@ func TestReadsThatLagTooLongThenCancel(t *testing.T) {
 			r := newLossyRig(t, fast(), simulator.Options{})
 			r.listing("default", "L", "555555-5555")
 			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
-			r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 2 * time.Second })
+			r.sim.Configure(func(o *simulator.Options) { o.ReadLag = time.Hour })
 			r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
 			s := r.stay("R1")
 			s.email = email
@@ -114,7 +152,7 @@ func TestReadsThatLagTooLong(t *testing.T) {
 	r := newLossyRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
-	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 2 * time.Second })
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = time.Hour })
 	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate}, simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathCredentialCreate})
 	s := r.stay("R1")
 	r.book(s)
@@ -136,7 +174,7 @@ func TestReadsThatLagTooLongAndLinksThatMove(t *testing.T) {
 	r := newLossyRig(t, fast(), simulator.Options{SecondUser: simulator.MoveLink})
 	r.listing("default", "L", "555555-5555")
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
-	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 2 * time.Second })
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = time.Hour })
 	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
 	s := r.stay("R1")
 	r.book(s)
@@ -167,7 +205,7 @@ func TestLinksThatMoveThenCancel(t *testing.T) {
 	r := newLossyRig(t, fast(), simulator.Options{SecondUser: simulator.MoveLink})
 	r.listing("default", "L", "555555-5555")
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
-	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 2 * time.Second })
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = time.Hour })
 	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
 	s := r.stay("R1")
 	r.book(s)

@@ -153,7 +153,7 @@ func (a *attempt) unseenIdentity(ctx context.Context, c *candidate) outcome {
 			return out
 		}
 	}
-	if until := a.belief().countsFrom(*c.LostAt); a.now().Before(until) {
+	if until := a.belief().countsFrom(*c.LostAt); a.tooEarly(until) {
 		return wait(until, "Seam refuses a user identity that it doesn't show yet")
 	}
 	return outcome{}
@@ -338,7 +338,7 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 	}
 	if len(linked) > 0 {
 		if u != nil && u.DeletedAt != nil {
-			if until := a.belief().countsFrom(*u.DeletedAt); a.now().Before(until) {
+			if until := a.belief().countsFrom(*u.DeletedAt); a.tooEarly(until) {
 				return false, wait(until, "Seam still shows something linked to the user identity")
 			}
 		}
@@ -409,7 +409,7 @@ func (a *attempt) removeStray(ctx context.Context, identity store.UserIdentity) 
 			identity.ID = &byKey.UserIdentityID
 		case seam.KindOf(err) != seam.NotFound:
 			return fails(err)
-		case a.now().Before(until):
+		case a.tooEarly(until):
 			return wait(until, "A user identity may still show up")
 		}
 	}

@@ -20,7 +20,7 @@ func TestSecondUserAfterALongRemoval(t *testing.T) {
 	r := newLossyRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
-	r.sim.Configure(func(o *simulator.Options) { o.ReadLag, o.DeleteHang = 2*time.Second, 14*time.Minute })
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag, o.DeleteHang = time.Hour, 14*time.Minute })
 	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
 	s := r.stay("R1")
 	r.book(s)

@@ -12,7 +12,7 @@ import (
 // observe reads from Seam what can't be trusted as recorded: marks without an id, what was missing, and everything
 // when a comparison is due.
 func (a *attempt) observe(ctx context.Context, d plan.Desired) outcome {
-	due := a.work.Key.CheckRequested || lookupDue(a.work.Key.UncertainSince, a.work.Key.VerifiedAt, a.now())
+	due := a.work.Key.CheckRequested || lookupDue(a.work.Key.UncertainSince, a.work.Key.VerifiedAt, a.began)
 	for i := range a.users {
 		out := a.observeUser(ctx, d, &a.users[i], due)
 		if out.stops() && !a.leaveUnsettled(d, i, out) {
@@ -79,7 +79,7 @@ func (a *attempt) observeUser(ctx context.Context, d plan.Desired, u *record.Use
 	if !due && !overtaken && !missing && !repair {
 		return outcome{}
 	}
-	if until := a.belief().showsFrom(u); overtaken && a.now().Before(until) && !a.preview {
+	if until := a.belief().showsFrom(u); overtaken && a.tooEarly(until) && !a.preview {
 		return wait(until, "Seam's reads may lag what was just written")
 	}
 	return a.check(ctx, d, u)
@@ -112,7 +112,7 @@ func (a *attempt) settleUserMark(ctx context.Context, d plan.Desired, u *record.
 	if len(found) > 0 {
 		return a.adopt(ctx, d, u, found)
 	}
-	if u.LostAt != nil && a.now().Before(a.belief().countsFrom(*u.LostAt)) {
+	if u.LostAt != nil && a.tooEarly(a.belief().countsFrom(*u.LostAt)) {
 		return wait(a.belief().countsFrom(*u.LostAt), "A create without an answer may still show up")
 	}
 	a.fresh[u.ID] = !others && !gone && u.Phase() == record.Lost
@@ -184,7 +184,7 @@ func (a *attempt) find(ctx context.Context, u *record.User) (ours []seam.ACSUser
 // identity's link to the ACS user that was made in its place. Such a one has our exact name and no identity, and came
 // between the mark and the end of the lost call. It is looked for at the late look-ups only.
 func (a *attempt) findUnlinked(ctx context.Context, u *record.User) ([]seam.ACSUser, outcome) {
-	if a.lostAt == nil || u.MarkedAt == nil || a.now().Sub(*a.lostAt) < firstLookup {
+	if a.lostAt == nil || u.MarkedAt == nil || a.tooEarly(a.lostAt.Add(firstLookup)) {
 		return nil, outcome{}
 	}
 	name := a.work.Reservation.ReservationID
@@ -227,7 +227,7 @@ func (a *attempt) settleKeyMark(ctx context.Context, d plan.Desired, u *record.U
 		a.note("credential %s was created by a call whose answer was lost", *u.CredentialID)
 		return a.saveUnlessPreview(ctx, u)
 	}
-	if until := a.belief().countsFrom(*u.CredentialLostAt); a.now().Before(until) {
+	if until := a.belief().countsFrom(*u.CredentialLostAt); a.tooEarly(until) {
 		return wait(until, "A create without an answer may still show up")
 	}
 	return outcome{}
@@ -241,7 +241,7 @@ func (a *attempt) mobileKeys(ctx context.Context, u *record.User) ([]seam.Creden
 		return nil, err
 	}
 	replaced := ""
-	if a.now().Before(a.belief().showsFrom(u)) && deref(u.CredentialID) != deref(a.work.Overrides.ReplaceCredential) {
+	if a.tooEarly(a.belief().showsFrom(u)) && deref(u.CredentialID) != deref(a.work.Overrides.ReplaceCredential) {
 		replaced = deref(a.work.Overrides.ReplaceCredential)
 	}
 	keys := slices.DeleteFunc(all, func(c seam.Credential) bool {

@@ -41,7 +41,7 @@ func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 	case seam.Lost:
 		u.DeleteLost(a.belief().lostUntil(started, a.now()))
 	case seam.NotFound:
-		if until := a.belief().userCountsFrom(u); a.now().Before(until) {
+		if until := a.belief().userCountsFrom(u); a.tooEarly(until) {
 			u.Refused()
 			if out := a.save(ctx, u); out.stops() {
 				return out
@@ -169,7 +169,7 @@ func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) ou
 	case record.Claimed:
 	case record.Marked, record.Lost, record.Aside:
 		// A lost create that has not shown up; the row stays for the look-ups to come.
-		if a.lostAt != nil && (a.now().Sub(*a.lostAt) < lastLookup || !a.checked) {
+		if a.lostAt != nil && (a.tooEarly(a.lostAt.Add(lastLookup)) || !a.checked) {
 			return outcome{}
 		}
 	case record.Removing:
@@ -228,7 +228,7 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 	counts := a.belief().countsFrom(*u.DeletedAt)
 	switch {
 	case is == absent:
-		if counts = later(counts, a.belief().userCountsFrom(u)); a.now().Before(counts) {
+		if counts = later(counts, a.belief().userCountsFrom(u)); a.tooEarly(counts) {
 			return wait(counts, "It is uncertain whether the delete took effect: checking again whether the ACS user is gone")
 		}
 		return outcome{}
@@ -240,7 +240,7 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 		return notRemoved(plan.NotDeleted)
 	case u.Unkept >= record.MaxUnkept && a.now().Before(u.DeletedAt.Add(a.slowRetry())):
 		return notRemoved("it was deleted several times, and Seam still shows it")
-	case a.now().Before(counts):
+	case a.tooEarly(counts):
 		return wait(counts, "Seam still shows the deleted ACS user")
 	}
 	return a.stillThere(ctx, d, u)

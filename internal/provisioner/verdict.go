@@ -33,13 +33,13 @@ func (a *attempt) overAt() *time.Time {
 
 // verdict judges what has been reached. Nothing is left that could be done now.
 func (a *attempt) verdict(d plan.Desired) store.Verdict {
-	v, now := a.newVerdict(), a.now()
+	v := a.newVerdict()
 	v.Done = true
 	a.count(&v, a.changes > 0)
 	if a.checked {
-		v.VerifiedAt = &now
+		v.VerifiedAt = &a.began
 	}
-	if a.lostAt != nil && now.Sub(*a.lostAt) >= lastLookup && a.checked {
+	if a.lostAt != nil && !a.tooEarly(a.lostAt.Add(lastLookup)) && a.checked {
 		v.UncertainSince = nil
 	}
 	next := &earliest{}

@@ -31,8 +31,13 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "grace", what: "\"not found\" is believed at once",
-		edits: []edit{{"internal/provisioner/observe.go", "	if u.LostAt != nil && a.now().Before(a.belief().countsFrom(*u.LostAt)) {\n", "	if false {\n"}},
+		edits: []edit{{"internal/provisioner/observe.go", "	if u.LostAt != nil && a.tooEarly(a.belief().countsFrom(*u.LostAt)) {\n", "	if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestReadsThatLag$",
+	},
+	{
+		name: "old answers", what: "an answer counts as of when it arrives, not of when it was asked for",
+		edits: []edit{{"internal/provisioner/belief.go", "bool { return a.began.Before(until) }", "bool { return a.now().Before(until) }"}},
+		pkg:   "./internal/provisioner", tests: "^TestASlowAnswerIsAsOldAsItsQuestion$",
 	},
 	{
 		name: "lease condition", what: "marks and results are written by whoever comes",

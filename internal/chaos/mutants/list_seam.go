@@ -46,7 +46,7 @@ var seamMutants = []mutant{
 	provisionerTests("subscriptions", "the old key of a guest in the house goes before the new one opens a door", "TestNobodyInTheHouseWaitsForASubscription",
 		edit{"internal/provisioner/remove.go", "	return !now.Before(d.Starts) && old.Exists()", "	return now.IsZero() && old.Exists()"}),
 	provisionerTests("links that move", "what a lost create has made is looked for by its identity only", "TestReadsThatLagTooLongAndLinksThatMove|TestLinksThatMoveThenCancel",
-		edit{"internal/provisioner/observe.go", "	if a.lostAt == nil || u.MarkedAt == nil || a.now()", "	if a.now().Year() > 0 || a.lostAt == nil || u.MarkedAt == nil || a.now()"}),
+		edit{"internal/provisioner/observe.go", "	if a.lostAt == nil || u.MarkedAt == nil || a.tooEarly(", "	if a.now().Year() > 0 || a.lostAt == nil || u.MarkedAt == nil || a.tooEarly("}),
 	seamTests("probes", "a long pause that Seam asks for is kept whoever waits", "TestUrgentCallsProbe",
 		edit{"internal/seam/limiter.go", "	if isUrgent(ctx) && l.mayProbe() {\n", "	if false {\n"}),
 	seamTests("silent connections", "calls go on into a connection that doesn't answer", "TestSilentConnection|TestManyCallsOnASilentConnection",
