@@ -44,9 +44,9 @@ CREATE TABLE listings (
     time_zone              text,
     check_in_time          text,
     check_out_time         text,
-    access_group_ids       text[]      NOT NULL DEFAULT '{}',  -- as the PMS says
-    admin_access_group_ids text[],                             -- set by PUT; wins while not null
-    version_at             timestamptz,                        -- place in the order of the last event applied
+    access_group_ids       text[]      NOT NULL DEFAULT '{}',  -- as reported by the PMS
+    admin_access_group_ids text[],                             -- set by PUT; takes precedence while not null
+    version_at             timestamptz,                        -- order of the last event applied
     version_seq            bigint,
     generation             bigint      NOT NULL DEFAULT 0,     -- of what its reservations depend on
     fanned_generation      bigint      NOT NULL DEFAULT 0,     -- the last one that has reached all of them
@@ -66,9 +66,9 @@ CREATE TABLE reservations (
     guest_email        text,
     guest_name         text,
     guest_phone        text,
-    check_in_said      text,          -- an instant, or a local date (and time) that the listing completes
+    check_in_said      text,          -- an instant, or a local date (and time) that needs the listing's time zone
     check_out_said     text,
-    check_in           timestamptz,   -- what it comes to; null while no time zone is known
+    check_in           timestamptz,   -- the resulting instant; null while no time zone is known
     check_out          timestamptz,
     listing_generation bigint      NOT NULL DEFAULT 0, -- the listing's generation that check_in and check_out were completed with
     version_at         timestamptz NOT NULL,
@@ -82,7 +82,8 @@ CREATE INDEX reservations_listing ON reservations (source, listing_id, listing_g
 CREATE INDEX reservations_guest ON reservations (lower(guest_email)) WHERE guest_email IS NOT NULL;
 CREATE INDEX reservations_check_in ON reservations (check_in);
 
--- One row a reservation: what is wanted (by generation), how far it is, and when to look again. The row is the queue.
+-- One row per reservation: what is desired (by generation), how far the work is, and when to look again. The row is
+-- the queue.
 CREATE TABLE mobile_keys (
     source              text        NOT NULL,
     reservation_id      text        NOT NULL,
@@ -90,18 +91,18 @@ CREATE TABLE mobile_keys (
     reason              text,
     message             text,
     generation          bigint      NOT NULL DEFAULT 1, -- counts changes of what is desired
-    observed_generation bigint      NOT NULL DEFAULT 0, -- the last one brought to an end
+    observed_generation bigint      NOT NULL DEFAULT 0, -- the last one that was completed
     attempt_generation  bigint      NOT NULL DEFAULT 0, -- the one that attempts counts for
     attempts            integer     NOT NULL DEFAULT 0,
     last_error          text,
-    next_reconcile_at   timestamptz,                    -- null: nothing will ever be due by itself
+    next_reconcile_at   timestamptz,                    -- null: nothing is scheduled
     next_is_retry       boolean     NOT NULL DEFAULT false,
-    rank_at             timestamptz,                    -- check-in, or when a clean-up was due: the nearest goes first
+    rank_at             timestamptz,                    -- check-in, or when a cleanup became due: the nearest goes first
     lease_token         uuid,
     lease_until         timestamptz,
-    check_requested     boolean     NOT NULL DEFAULT false, -- read Seam anew instead of trusting acs_users
+    check_requested     boolean     NOT NULL DEFAULT false, -- read Seam again instead of trusting acs_users
     revive              boolean     NOT NULL DEFAULT false, -- a person or a later event wants back what was removed at Seam
-    uncertain_since     timestamptz,                    -- the last create that was lost: looked up again at 1 and 10 minutes
+    uncertain_since     timestamptz,                    -- the last create whose answer was lost: looked up again after 1 and 10 minutes
     verified_at         timestamptz,                    -- the last full comparison with Seam
     settled_at          timestamptz,
     changed_at          timestamptz NOT NULL,
@@ -113,18 +114,18 @@ CREATE INDEX mobile_keys_recent ON mobile_keys (changed_at DESC, source, reserva
 CREATE INDEX mobile_keys_status ON mobile_keys (status, changed_at DESC);
 ALTER TABLE mobile_keys SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
 
--- User identities that we made, may have made, or link to. Guests appear as an HMAC only.
+-- User identities that we created, may have created, or link to. Guests appear as an HMAC only.
 CREATE TABLE user_identities (
     user_identity_key text        PRIMARY KEY,
-    user_identity_id  text,                           -- null: being made, or its answer was lost
-    made              boolean     NOT NULL DEFAULT false, -- by us; false: adopted, never changed nor deleted
-    own               boolean     NOT NULL,           -- of one stay, without e-mail; deleted with it
+    user_identity_id  text,                           -- null: being created, or its answer was lost
+    made              boolean     NOT NULL DEFAULT false, -- created by us; false: adopted, never changed or deleted
+    own               boolean     NOT NULL,           -- for one stay only, without e-mail; deleted with it
     lost_at           timestamptz,
     created_at        timestamptz NOT NULL
 );
 
--- ACS users that we made or may have made: the record of what exists at Seam. A row is also the claim of a place:
--- Seam documents one ACS user for a (system, identity).
+-- ACS users that we created or may have created: the record of what exists at Seam. A row also reserves a slot: Seam
+-- documents one ACS user per (system, identity).
 CREATE TABLE acs_users (
     id                   bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source               text        NOT NULL,
@@ -132,7 +133,7 @@ CREATE TABLE acs_users (
     acs_system_id        text        NOT NULL,
     user_identity_key    text        NOT NULL REFERENCES user_identities,
     user_identity_id     text        NOT NULL,
-    guest_key            text        NOT NULL,        -- the guest it was made for, '' where no e-mail is known
+    guest_key            text        NOT NULL,        -- the guest it was created for, '' where no e-mail is known
     marked_at            timestamptz,                 -- set before the create call
     lost_at              timestamptz,                 -- the end of a create call without a usable answer
     acs_user_id          text        UNIQUE,
@@ -148,17 +149,17 @@ CREATE TABLE acs_users (
     problem              text,                        -- Seam's error code, as last read
     removed_at           timestamptz,                 -- found deleted, not by us
     suspended_at         timestamptz,                 -- found suspended
-    deleted_at           timestamptz,                 -- our delete was sent; kept until Seam says 404
+    deleted_at           timestamptz,                 -- our delete was sent; kept until Seam returns 404
     unsure               boolean     NOT NULL DEFAULT false, -- a change was sent and its result is not recorded
-    unsure_generation    bigint      NOT NULL DEFAULT 0, -- for which desired state: while it is the same, sending it again is enough
-    changed_at           timestamptz,                 -- the end of our last change: what is read before a grace behind it may be older
+    unsure_generation    bigint      NOT NULL DEFAULT 0, -- for which desired state: while it is unchanged, sending the change again is enough
+    changed_at           timestamptz,                 -- the end of our last change: reads within a grace period after it may be stale
     UNIQUE (acs_system_id, user_identity_id),
     FOREIGN KEY (source, reservation_id) REFERENCES reservations
 );
 CREATE INDEX acs_users_reservation ON acs_users (source, reservation_id);
 CREATE INDEX acs_users_identity_key ON acs_users (user_identity_key);
 
--- The story of a reservation: events, requests to Seam, changes of status, actions of admins.
+-- The history of a reservation: events, requests to Seam, changes of status, actions of admins.
 CREATE TABLE timeline (
     id             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source         text        NOT NULL,

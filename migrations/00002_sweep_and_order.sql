@@ -1,25 +1,27 @@
--- The sweep by lists, access systems that are disconnected, Seam's events taken once, and claims in the order of arrival.
--- An older binary goes on working on it: it ignores what is new, and what it leaves unset makes an attempt too many, never too few.
+-- The sweep by lists, disconnected access systems, de-duplicated Seam events, and claims in order of arrival. Older
+-- binaries keep working: they ignore the new columns, and what they leave unset causes an extra attempt, never a
+-- missing one.
 -- +goose Up
 
--- Access systems that Seam has been heard of. Its users are under attention while one is disconnected, without a call for each.
+-- Access systems that Seam has reported on. While one is disconnected, all its keys need attention, without a call
+-- for each.
 CREATE TABLE acs_systems (
     acs_system_id   text        PRIMARY KEY,
     disconnected_at timestamptz,          -- null while it is connected
     problem         text,                 -- Seam's error code
-    event_at        timestamptz,          -- of Seam's last event on it: an older one that comes later says nothing
-    heard_at        timestamptz,          -- when that came: what is read right behind it may be older
-    checked_at      timestamptz NOT NULL  -- when Seam last said so
+    event_at        timestamptz,          -- of Seam's last event about it: an older one that arrives later is ignored
+    heard_at        timestamptz,          -- when that event arrived: reads shortly after it may be stale
+    checked_at      timestamptz NOT NULL  -- when Seam last reported this
 );
 
--- Events of Seam's that have been taken, by svix-id and body, so that a re-sent one costs nothing. The sweep forgets old ones.
+-- Seam events already processed, by svix-id and body, so that a redelivery costs nothing. The sweep removes old ones.
 CREATE TABLE seam_events (
     name        text        PRIMARY KEY,
     received_at timestamptz NOT NULL
 );
 CREATE INDEX seam_events_received ON seam_events (received_at);
 
--- What one replica does for all, in turn. A lease on a row, by the database's clock, as for keys.
+-- Work that one replica does for all, in turn. A lease on a row, by the database's clock, as for keys.
 CREATE TABLE tasks (
     name        text        PRIMARY KEY,
     next_at     timestamptz NOT NULL,
@@ -28,12 +30,12 @@ CREATE TABLE tasks (
     result      jsonb       -- of the last run, for /v1/summary
 );
 
--- What policy "report" has found changed at Seam and leaves alone, in words; null: nothing.
+-- What policy "report" found changed at Seam and left alone, in words; null: nothing.
 ALTER TABLE acs_users ADD COLUMN drift text;
 
 ALTER TABLE mobile_keys
     ADD COLUMN checks bigint  NOT NULL DEFAULT 0,     -- counts requests to look again, so that one made during an attempt isn't lost
-    ADD COLUMN queued boolean NOT NULL DEFAULT false; -- due now, in the order of rank_at; else next_reconcile_at says when it will be
+    ADD COLUMN queued boolean NOT NULL DEFAULT false; -- due now, in the order of rank_at; otherwise next_reconcile_at is when it will be
 UPDATE mobile_keys SET queued = true WHERE next_reconcile_at <= now();
 
 -- A guest arrives soon: such an event is applied before a backlog of others.
@@ -43,13 +45,13 @@ DROP INDEX events_to_apply;
 CREATE INDEX events_to_apply ON events (seq) WHERE status = 'accepted' AND NOT urgent;
 
 DROP INDEX mobile_keys_due;
--- What is due, the nearest check-in first, without a sort: a backfill of 50,000 must not make each claim read them all.
+-- What is due, the nearest check-in first, without a sort: a claim must not read a whole backfill of 50,000.
 CREATE INDEX mobile_keys_queue ON mobile_keys (rank_at, next_reconcile_at) WHERE queued;
--- What becomes due by itself.
+-- What becomes due at a scheduled time.
 CREATE INDEX mobile_keys_timer ON mobile_keys (next_reconcile_at) WHERE NOT queued AND next_reconcile_at IS NOT NULL;
--- Arrivals without a key: never many, whatever the tables hold.
+-- Arrivals without a key: always few, however large the tables are.
 CREATE INDEX mobile_keys_without_key ON mobile_keys (rank_at) WHERE status IN ('waiting', 'provisioning', 'attention');
--- The stays of an access system that has come back.
+-- The stays of an access system that is connected again.
 CREATE INDEX mobile_keys_disconnected ON mobile_keys (source, reservation_id) WHERE reason = 'access_system_disconnected';
 
 -- +goose Down

@@ -1,11 +1,11 @@
--- Cheap to accept, cheap to apply, and quick to list at five million events and a million reservations. Accepting appends to
--- events and to a queue; what became of an event, and the indexes that lists need, are written when it is applied.
--- Not for a rolling upgrade: stop the old version first. It rewrites events, at some 100,000 a second.
+-- Cheap to accept, cheap to apply, and quick to list with five million events and a million reservations. Accepting
+-- appends to events and to a queue; the result of an event, and the indexes that lists need, are written when it is
+-- applied. Not for a rolling upgrade: stop the old version first. It rewrites events, about 100,000 per second.
 -- +goose Up
 
 CREATE SEQUENCE event_order; -- of receipt; renewed when a rejected event is sent again
 
--- Events that wait to be applied: normally empty. A row goes when its results are written, in the same commit.
+-- Events that wait to be applied: normally empty. A row is deleted in the commit that writes its result.
 CREATE TABLE event_queue (
     seq            bigint  PRIMARY KEY DEFAULT nextval('event_order'),
     event_id       uuid    NOT NULL,
@@ -13,12 +13,12 @@ CREATE TABLE event_queue (
     type           text    NOT NULL,
     reservation_id text,
     listing_id     text,
-    urgent         boolean NOT NULL -- a guest arrives soon: applied before what waits
+    urgent         boolean NOT NULL -- a guest arrives soon: applied before the rest
 );
--- The few that go first, behind however many that don't.
+-- The few that go first, however many others wait.
 CREATE INDEX event_queue_urgent ON event_queue (seq) WHERE urgent;
 
--- What became of an event, and what lists show of it. Never changed, but for a replay, which queues it again.
+-- The result of an event, and what lists show of it. Only a replay changes it: it queues the event again.
 CREATE TABLE event_results (
     seq            bigint PRIMARY KEY,   -- the order of the list
     event_id       uuid   NOT NULL,
@@ -40,28 +40,29 @@ INSERT INTO event_results (seq, event_id, source, type, status, reason, reservat
     FROM events WHERE status <> 'accepted';
 SELECT setval('event_order', greatest((SELECT max(seq) FROM events), 1));
 
--- Filters source, type and status, each alone or together: their values are few, so that a list merges a probe for each
--- combination instead of reading past what does not match. By -seq, which no other index has the order of: the planner would
--- rather read those from their end, hoping that what is asked for comes soon.
+-- Filters source, type and status, each alone or together: they have few values, so a list merges one probe per
+-- combination instead of reading past what does not match. By -seq, an order that no other index has: given one in
+-- that order, the planner would rather read it from its end, betting that a match comes soon.
 CREATE INDEX event_results_kind ON event_results (source, type, status, (-seq));
 -- Filters reservation_id and listing_id, and retention by reservation.
 CREATE INDEX event_results_reservation ON event_results (reservation_id, source, seq) WHERE reservation_id IS NOT NULL;
 CREATE INDEX event_results_listing ON event_results (listing_id, (-seq)) WHERE listing_id IS NOT NULL;
--- A rejected event that is sent again gives up its result. Few rows.
+-- A rejected event that is sent again loses its result. Few rows.
 CREATE INDEX event_results_rejected ON event_results (event_id) WHERE status = 'rejected';
 
--- events keeps what was posted, and what tells a duplicate.
+-- events keeps what was posted, and what identifies a duplicate.
 DROP INDEX events_to_apply, events_to_apply_first, events_seq, events_reservation, events_listing, events_unapplied_status;
 ALTER TABLE events
     ALTER COLUMN seq DROP IDENTITY,
-    ALTER COLUMN body DROP NOT NULL,                     -- null: removed when its age came
+    ALTER COLUMN body DROP NOT NULL,                     -- null: removed by retention
     ADD COLUMN rejected boolean NOT NULL DEFAULT false;  -- the sender may try again under the same key
 UPDATE events SET rejected = true WHERE status = 'rejected';
 ALTER TABLE events
     ALTER COLUMN seq SET DEFAULT nextval('event_order'),
     DROP COLUMN status, DROP COLUMN reason, DROP COLUMN applied_at;
 
--- Keys carry what lists filter by, so that an index answers alone; check-ins by the month of UTC, counted from year 0, 0 for none.
+-- Keys carry what lists filter by, so that an index is enough; check-ins by the month in UTC, counted from year 0, 0
+-- for none.
 ALTER TABLE mobile_keys
     ADD COLUMN cancelled boolean NOT NULL DEFAULT false,
     ADD COLUMN check_in timestamptz,
@@ -72,13 +73,13 @@ UPDATE mobile_keys k SET cancelled = r.status = 'cancelled', check_in = r.check_
 DROP INDEX mobile_keys_recent, mobile_keys_status, reservations_check_in;
 -- Filters source, status, key_status, check_in_from and check_in_to, each alone or together, newest change first; merged as for events.
 CREATE INDEX mobile_keys_kind ON mobile_keys (source, cancelled, status, check_in_month, changed_at DESC, reservation_id) INCLUDE (check_in);
--- No filter, and q where it leaves many: newest change first. An expression, for the reason that -seq is one.
+-- No filter, and q where it matches many: newest change first. An expression, for the same reason as -seq.
 CREATE INDEX mobile_keys_recent ON mobile_keys ((changed_at AT TIME ZONE 'UTC') DESC, source, reservation_id);
 
 -- How much of a finished stay retention has removed: 0 nothing, 1 raw bodies and guest data, 2 events, 3 the timeline.
 ALTER TABLE reservations ADD COLUMN pruned smallint NOT NULL DEFAULT 0;
 CREATE INDEX reservations_prune ON reservations (pruned, check_out);
--- Identities of guests that have not stayed for long.
+-- Identities of guests who have not stayed for a long time.
 CREATE INDEX user_identities_age ON user_identities (created_at);
 
 -- A timeline is only ever read, and removed, by its reservation.
@@ -94,11 +95,11 @@ CREATE INDEX listings_id ON listings (listing_id) WHERE known;
 DROP INDEX reservations_listing;
 CREATE INDEX reservations_listing ON reservations (listing_id, source, listing_generation) WHERE listing_id IS NOT NULL;
 
--- Rows that were made for a lock, by versions before this one.
+-- Rows that earlier versions created only to lock them.
 DELETE FROM reservations WHERE version_seq = 0;
 
--- Parts of ids, addresses and names (q). pg_trgm is in every distribution's contrib and trusted since Postgres 13; where it can't be
--- had all the same, q reads the table.
+-- Parts of ids, addresses and names (q). pg_trgm is in every distribution's contrib and trusted since Postgres 13;
+-- where it isn't available, q reads the table.
 -- +goose StatementBegin
 DO $$
 BEGIN
@@ -112,8 +113,8 @@ END
 $$;
 -- +goose StatementEnd
 
--- Vacuum by what changed, not by a fifth of a large table: the queue's dead rows lie in the way of each claim, keys are rewritten at
--- each step, and what only grows needs its visibility map for index-only scans.
+-- Vacuum by the number of changes, not by a fifth of a large table: dead rows in the queue slow down each claim, keys
+-- are rewritten at each step, and tables that only grow need their visibility map for index-only scans.
 ALTER TABLE event_queue SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE events SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
 ALTER TABLE event_results SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);

@@ -1,8 +1,9 @@
--- What admins decide about single reservations, who is signed in to the web page, and what happened in each hour, for its chart.
--- Old versions may go on beside it while replicas are replaced one by one, but they don't know of holds, revocations and windows.
+-- What admins decide about individual reservations, who is signed in to the web page, and what happened in each hour,
+-- for its chart. Old versions may run at the same time while replicas are replaced one by one, but they don't know of
+-- holds, revocations and windows.
 -- +goose Up
 
--- An admin's word on a reservation, which wins over what the PMS says. No row: there is none.
+-- An admin's decision about a reservation, which takes precedence over the PMS. No row: no decision.
 CREATE TABLE overrides (
     source            text        NOT NULL,
     reservation_id    text        NOT NULL,
@@ -15,19 +16,19 @@ CREATE TABLE overrides (
     window_at         timestamptz,
     window_by         text,
     window_why        text,
-    starts_at         timestamptz,   -- access begins then, for as long as check-in is what it was
+    starts_at         timestamptz,   -- access begins then, as long as check-in is unchanged
     of_check_in       timestamptz,
-    ends_at           timestamptz,   -- access ends then, for as long as check-out is what it was
+    ends_at           timestamptz,   -- access ends then, as long as check-out is unchanged
     of_check_out      timestamptz,
-    replace_credential text,         -- the mobile key that a new one is to take the place of
+    replace_credential text,         -- the mobile key that a new one replaces
     PRIMARY KEY (source, reservation_id),
     FOREIGN KEY (source, reservation_id) REFERENCES reservations ON DELETE CASCADE
 );
 
--- Who is signed in to the web page. Neither the cookie's value nor the token is in it: their hashes are.
+-- Who is signed in to the web page. It holds hashes of the cookie's value and of the token, not the values.
 CREATE TABLE sessions (
     session_hash bytea       PRIMARY KEY,
-    token_hash   bytea       NOT NULL,  -- of the token that was signed in with: the session ends when it goes from the configuration
+    token_hash   bytea       NOT NULL,  -- the token of the sign-in: the session ends when it is removed from the configuration
     person       text        NOT NULL,
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL
@@ -45,10 +46,10 @@ CREATE TABLE activity (
 ) WITH (fillfactor = 70);
 CREATE INDEX activity_hour ON activity (hour);
 
--- The event that has last changed what is desired, whose trace the work at Seam belongs to; null where nobody traces.
+-- The event that last changed what is desired, whose trace the work at Seam belongs to; null without tracing.
 ALTER TABLE mobile_keys ADD COLUMN event_id uuid;
 
--- Who arrives when: the page of today.
+-- Who arrives when: the page "Today".
 CREATE INDEX mobile_keys_arrivals ON mobile_keys (check_in) INCLUDE (source, reservation_id, status) WHERE NOT cancelled;
 
 -- +goose Down

@@ -9,8 +9,8 @@ CREATE TABLE audit (
     author     text        NOT NULL, -- who used it, as the timeline shows it
     via        text        NOT NULL, -- rest or page
     action     text        NOT NULL, -- such as put_listing
-    source     text,                 -- null: it is about no single source
-    subject    text,                 -- the id of the reservation, listing or event; null: there is none
+    source     text,                 -- null: it is not about one source
+    subject    text,                 -- the id of the reservation, listing or event; null: none
     reason     text,
     before     jsonb,                -- what the change replaced, as far as it changed
     after      jsonb,

@@ -1,7 +1,8 @@
 -- +goose Up
 
--- Which source used an access group first. With several sources, and where a source's policy has no lists of its own, nobody else opens it.
--- Old versions ignore it; what they use first meanwhile is entered when it is next looked at.
+-- Which source used an access group first. With several sources, and where a source's policy has no lists of its own,
+-- no other source may open it. Old versions ignore it; groups that they use first in the meantime are entered at the
+-- next look.
 CREATE TABLE access_group_owners (
     acs_access_group_id text        COLLATE "C" PRIMARY KEY,
     source              text        NOT NULL,

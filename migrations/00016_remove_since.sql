@@ -1,8 +1,8 @@
 -- +goose NO TRANSACTION
--- Since when a key should be gone. A cancel that its PMS repeats must not make it look younger. A trigger keeps it, so that it is right whatever
--- writes the status, old versions included. Each statement can be repeated.
+-- When a key became unwanted. A PMS that repeats a cancel must not make it look more recent. A trigger keeps it, so
+-- that it is right no matter what writes the status, old versions included. Each statement can be repeated.
 -- +goose Up
-ALTER TABLE mobile_keys ADD COLUMN IF NOT EXISTS remove_since timestamptz; -- null: nothing is to be removed
+ALTER TABLE mobile_keys ADD COLUMN IF NOT EXISTS remove_since timestamptz; -- null: nothing needs removing
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION note_removal() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

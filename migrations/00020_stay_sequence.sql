@@ -1,21 +1,22 @@
 -- +goose NO TRANSACTION
--- Numbers what subscribers can see of a stay, and keeps the order in which stays changed. Triggers do both, so that no writer can
--- forget it: a change and its number are in one commit. Old versions of the binary continue beside it; their changes count too.
--- Each statement locks one table and can be repeated.
+-- Numbers what subscribers can see of a stay, and keeps the order in which stays changed. Triggers do both, so that
+-- no writer can forget it: a change and its number are in one commit. Old versions of the binary may run at the same
+-- time; their changes count too. Each statement locks one table and can be repeated.
 -- +goose Up
 
 -- Rises with every change of status, reason, window, doors, listing or credential.
 ALTER TABLE mobile_keys ADD COLUMN IF NOT EXISTS sequence bigint NOT NULL DEFAULT 1;
 
--- Stays that have changed, appended in the commit of the change. Emptied into stay_positions, so it is normally empty.
+-- Stays that have changed, appended in the commit of the change. Moved to stay_positions, so it is normally empty.
 CREATE TABLE IF NOT EXISTS stay_changes (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source         text   NOT NULL,
     reservation_id text   NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
--- One row per stay that has changed, in the order of its last change. One process at a time assigns positions, and commits before the
--- next one does: whoever has read up to a position never misses an earlier one that becomes visible later.
+-- One row per stay that has changed, in the order of its last change. One process at a time assigns positions, and
+-- commits before the next one does: a reader who is past a position can't miss an earlier one that becomes visible
+-- later.
 CREATE SEQUENCE IF NOT EXISTS stay_order;
 CREATE TABLE IF NOT EXISTS stay_positions (
     source         text   NOT NULL,
@@ -30,7 +31,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS stay_positions_order ON stay_positions (positi
 CREATE OR REPLACE FUNCTION key_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.sequence = OLD.sequence THEN
-        -- By two, because a change may be told in two messages: that nobody is needed any more, and what is true instead.
+        -- By two, because one change may need two messages: that attention is no longer needed, and the new state.
         NEW.sequence := OLD.sequence + 2;
     END IF;
     INSERT INTO stay_changes (source, reservation_id) VALUES (NEW.source, NEW.reservation_id);
@@ -42,8 +43,9 @@ CREATE OR REPLACE TRIGGER key_changed BEFORE UPDATE ON mobile_keys FOR EACH ROW
     WHEN ((OLD.status, OLD.reason) IS DISTINCT FROM (NEW.status, NEW.reason) OR OLD.sequence <> NEW.sequence)
     EXECUTE FUNCTION key_changed();
 
--- What belongs to a stay changed. While its key is being created or changed nothing is told; the end of that is a change of status.
--- The key is locked by then wherever an ACS user is written, and after the reservation: the order of locks stays.
+-- Something that belongs to a stay changed. While its key is being created or changed nothing is reported; the end of
+-- that is a change of status. Wherever an ACS user is written, the key is already locked, and after the reservation:
+-- the order of locks is kept.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION stay_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -69,7 +71,8 @@ CREATE OR REPLACE TRIGGER stay_changed AFTER UPDATE ON acs_users FOR EACH ROW
     EXECUTE FUNCTION stay_changed();
 CREATE OR REPLACE TRIGGER stay_came_or_went AFTER INSERT OR DELETE ON acs_users FOR EACH ROW EXECUTE FUNCTION stay_changed();
 
--- Stays that are not over yet, for subscriptions that will be added. After the triggers: what changes from now on is in stay_changes.
+-- Stays that are not over yet, for subscriptions that will be added. After the triggers: later changes are in
+-- stay_changes.
 INSERT INTO stay_positions (source, reservation_id, position)
     SELECT source, reservation_id, nextval('stay_order') FROM mobile_keys WHERE status NOT IN ('revoked', 'expired')
     ON CONFLICT DO NOTHING;

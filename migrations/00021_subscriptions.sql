@@ -1,17 +1,18 @@
--- Events out: what each subscription was told of each stay, its deliveries and their attempts. Old versions of the binary leave it alone.
+-- Outbound events: what each subscription has been sent about each stay, its deliveries and their attempts. Old
+-- versions of the binary leave it alone.
 -- +goose Up
 
 -- A subscription of the configuration: how far it is, and how its receiver is doing.
 CREATE TABLE subscriptions (
     name            text        PRIMARY KEY,
     position        bigint      NOT NULL DEFAULT 0, -- stays that changed up to there have rows in subscription_stays, or need none
-    made_at_order   bigint      NOT NULL,           -- stay_order when it was added: what was over by then is not told
+    made_at_order   bigint      NOT NULL,           -- stay_order when it was added: stays that were already over are not reported
     disabled_at     timestamptz,                    -- nothing is sent while it is set
     disabled_by     text,
     disabled_why    text,
     failures        integer     NOT NULL DEFAULT 0, -- since the last success
     failing_since   timestamptz,                    -- the first of them
-    not_before      timestamptz,                    -- the receiver asked for silence until then
+    not_before      timestamptz,                    -- the receiver asked to be left alone until then
     last_success_at timestamptz,
     last_failure_at timestamptz,
     last_error      text,
@@ -21,7 +22,7 @@ CREATE TABLE subscriptions (
     created_at      timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
--- What a subscription was told of a stay. A row exists from the first change on that it takes up.
+-- What a subscription has been sent about a stay. A row exists from the first change that the subscription takes up.
 CREATE TABLE subscription_stays (
     source         text        NOT NULL,
     reservation_id text        NOT NULL,
@@ -32,7 +33,7 @@ CREATE TABLE subscription_stays (
     due_at         timestamptz,                    -- when to look, or to try again; null: nothing is due
     tries          integer     NOT NULL DEFAULT 0, -- failed ones since the last success
     delivery_id    uuid,                           -- the last message
-    again          boolean     NOT NULL DEFAULT false, -- a person wants it sent again
+    again          boolean     NOT NULL DEFAULT false, -- a person asked to send it again
     lease_token    uuid,
     lease_until    timestamptz,
     PRIMARY KEY (source, reservation_id, subscription),
@@ -40,13 +41,13 @@ CREATE TABLE subscription_stays (
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX subscription_stays_due ON subscription_stays (subscription, due_at) WHERE due_at IS NOT NULL;
 
--- One message: its id is the webhook-id, and names one body. Nothing in it identifies a guest.
+-- One message: its id is the webhook-id, and identifies one body. Nothing in it identifies a guest.
 CREATE TABLE deliveries (
     delivery_id     uuid        PRIMARY KEY,
     seq             bigint      GENERATED ALWAYS AS IDENTITY,
     subscription    text        NOT NULL,
     type            text        NOT NULL,
-    source          text        NOT NULL,           -- '' of a test or a digest, which are about no stay
+    source          text        NOT NULL,           -- '' for a test or a digest, which are not about a stay
     reservation_id  text        NOT NULL,
     sequence        bigint      NOT NULL,
     status          text        NOT NULL CHECK (status IN ('waiting', 'delivered', 'dropped')),

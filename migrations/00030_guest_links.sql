@@ -1,29 +1,29 @@
 -- +goose NO TRANSACTION
--- The guest's side: links, and what was handed out to phones by them. No link, token or instant key is here: of links a hash, of the rest
--- the ids of Seam's objects. Old versions of the binary leave it alone; the triggers work for their changes too.
--- Each statement locks one table and can be repeated.
+-- The guest's side: links, and what was handed out to phones through them. It holds no link, token or instant key:
+-- only a hash of each link, and the ids of Seam's objects. Old versions of the binary leave it alone; the triggers
+-- also see their changes. Each statement locks one table and can be repeated.
 -- +goose Up
 
--- A stay as its guest meets it, from the first time that its link is shown on. It has no foreign key: what was handed out is taken back
--- also after its reservation is gone.
+-- A stay as its guest sees it, from the first time that its link is shown. No foreign key: what was handed out is
+-- taken back even after its reservation is gone.
 CREATE TABLE IF NOT EXISTS guest_stays (
     source         text          NOT NULL,
     reservation_id text          NOT NULL,
-    counter        integer       NOT NULL DEFAULT 0,  -- of its link: another guest's, or a renewed one, is the next
+    counter        integer       NOT NULL DEFAULT 0,  -- of its link: the link of another guest, or a renewed one, has the next
     guest_key      text          NOT NULL DEFAULT '', -- whose link it is: an HMAC; '' while no e-mail address is known
     opened_at      timestamptz,                       -- when this link was first used
     openings       integer       NOT NULL DEFAULT 0,  -- how often
     recent         timestamptz[] NOT NULL DEFAULT '{}', -- the last uses, for the limit
-    changes        bigint        NOT NULL DEFAULT 0,  -- of its key, so that one during a clean-up is not lost
-    due_at         timestamptz,                       -- when to look whether what was handed out still holds; null: nothing was
+    changes        bigint        NOT NULL DEFAULT 0,  -- of its key, so that one during a cleanup is not lost
+    due_at         timestamptz,                       -- when to check whether what was handed out is still valid; null: nothing was
     tries          integer       NOT NULL DEFAULT 0,  -- failed ones in a row
-    lease_token    uuid,                              -- one of all replicas hands out, or takes back, at a time
+    lease_token    uuid,                              -- one replica at a time hands out, or takes back
     lease_until    timestamptz,
     PRIMARY KEY (source, reservation_id)
 ) WITH (fillfactor = 80);
 CREATE INDEX IF NOT EXISTS guest_stays_due ON guest_stays (due_at) WHERE due_at IS NOT NULL;
 
--- SHA-256 of the id in a link. A link holds while its counter is the stay's.
+-- SHA-256 of the id in a link. A link is valid while its counter is the stay's.
 CREATE TABLE IF NOT EXISTS guest_links (
     id_hash        bytea       PRIMARY KEY,
     source         text        NOT NULL,
@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS guest_links (
 );
 CREATE INDEX IF NOT EXISTS guest_links_stay ON guest_links (source, reservation_id);
 
--- An instant key or a client session at Seam. A row without seam_id is a mark: its call is being made, or its answer was lost.
+-- An instant key or a client session at Seam. A row without seam_id is a mark: its call is under way, or its answer
+-- was lost.
 CREATE TABLE IF NOT EXISTS handed_out (
     id                bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source            text        NOT NULL,
@@ -42,23 +43,23 @@ CREATE TABLE IF NOT EXISTS handed_out (
     kind              text        NOT NULL CHECK (kind IN ('instant_key', 'session')),
     user_identity_id  text        NOT NULL,
     guest_key         text        NOT NULL,          -- whom it was handed to
-    acs_credential_id text        NOT NULL,          -- the mobile key that it shows: when that goes, it goes
+    acs_credential_id text        NOT NULL,          -- the mobile key that it shows: it ends with that key
     marked_at         timestamptz NOT NULL,          -- before the call
     lost_at           timestamptz,                   -- the end of a call without an answer
-    looks             integer     NOT NULL DEFAULT 0, -- how often what it may have left was looked for
+    looks             integer     NOT NULL DEFAULT 0, -- how often Seam was searched for what the call may have left
     seam_id           text,
     session_id        text,                          -- the client session of an instant key
     expires_at        timestamptz,
     uses              integer     NOT NULL DEFAULT 0, -- how often it was handed out
-    ending_at         timestamptz,                   -- never handed out again; it goes at Seam
-    deleted_at        timestamptz,                   -- Seam took the deletion
+    ending_at         timestamptz,                   -- never handed out again; it will be removed at Seam
+    deleted_at        timestamptz,                   -- Seam accepted the deletion
     FOREIGN KEY (source, reservation_id) REFERENCES guest_stays
 );
 CREATE INDEX IF NOT EXISTS handed_out_stay ON handed_out (source, reservation_id);
 CREATE INDEX IF NOT EXISTS handed_out_identity ON handed_out (user_identity_id);
 
--- Whatever changes a key has what was handed out of it looked at, in the same commit. The key is locked before, by whoever changes it and by
--- whoever hands out.
+-- Every change of a key schedules a check of what was handed out for it, in the same commit. Both the writer of a key
+-- and the code that hands out lock the key first.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION handed_out_may_end() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,36 +1,36 @@
 -- +goose NO TRANSACTION
--- Gates: what PMSs, programs and people said about them, and how far deadlines were looked at. Old versions of the binary leave it alone: what
--- they write keeps what is there. Each statement locks one table and can be repeated.
+-- Gates: what PMSs, programs and people reported about them, and how far deadlines were checked. Old versions of the
+-- binary leave it alone: their writes keep what is there. Each statement locks one table and can be repeated.
 -- +goose Up
 
--- What the PMS said last, by gate: {"paid": {"state": "open", "at": "...", "opened": true}}; null: nothing.
+-- What the PMS reported last, by gate: {"paid": {"state": "open", "at": "...", "opened": true}}; null: nothing.
 ALTER TABLE reservations ADD COLUMN IF NOT EXISTS gates jsonb;
 
--- What programs and people said over REST, on the page or by the CLI.
+-- What programs and people reported over REST, on the page or by the CLI.
 CREATE TABLE IF NOT EXISTS gate_words (
     source         text        NOT NULL,
     reservation_id text        NOT NULL,
     name           text        NOT NULL,
-    person         boolean     NOT NULL, -- a person decided: that counts until a person takes it back
-    state          text        CHECK (state IN ('open', 'closed', 'unknown')), -- null: a person took the decision back
+    person         boolean     NOT NULL, -- a person decided: that counts until a person withdraws it
+    state          text        CHECK (state IN ('open', 'closed', 'unknown')), -- null: a person withdrew the decision
     by             text        NOT NULL,
     at             timestamptz NOT NULL,
     evidence       text,
-    opened         boolean     NOT NULL, -- it said open at some time
+    opened         boolean     NOT NULL, -- it was reported open at some time
     PRIMARY KEY (source, reservation_id, name, person),
     FOREIGN KEY (source, reservation_id) REFERENCES reservations ON DELETE CASCADE,
     CHECK (person OR state IS NOT NULL)
 );
 
--- Deadlines before check-in up to this time were looked at. One row.
+-- Deadlines before check-in up to this time were checked. One row.
 CREATE TABLE IF NOT EXISTS gate_deadlines (
     one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
     looked_to timestamptz -- null: never
 );
 INSERT INTO gate_deadlines DEFAULT VALUES ON CONFLICT DO NOTHING;
 
--- A change is numbered by three, because it may be told in three messages: that nobody is needed any more, what is true instead, and that a
--- gate holds the key back.
+-- A change is numbered by three, because it may need three messages: that attention is no longer needed, the new
+-- state, and that a gate holds the key back.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION key_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -59,8 +59,8 @@ END
 $$;
 -- +goose StatementEnd
 
--- What is told of a stay depends on its gates. While its key is being created, changed or removed nothing is told; the end of that is a change
--- of status.
+-- What is reported about a stay depends on its gates. While its key is being created, changed or removed nothing is
+-- reported; the end of that is a change of status.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION gates_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -78,7 +78,7 @@ END
 $$;
 -- +goose StatementEnd
 
--- A PMS that repeats what it said changes nothing, unless a program has said something else meanwhile.
+-- A PMS that repeats itself changes nothing, unless a program has reported something else in the meantime.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION said_gates_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -10,11 +10,12 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Texts are compared in any case by a function of ours. Postgres' lower() goes by the database's locale, and with C, which is what
-// many databases have, it leaves all letters beyond ASCII as they are. The letters are Unicode's simple foldings, as Go has them.
+// Texts are compared in any case by a function of ours. Postgres' lower() depends on the database's locale, and with
+// C, which many databases have, it leaves all letters beyond ASCII unchanged. The letters are Unicode's simple
+// foldings, as in Go.
 
-// foldedTexts makes the function and the indexes that searches use. In Go, because the indexes are made without keeping writers
-// waiting, which no block of SQL can do, and one of them only where pg_trgm could be had (00003).
+// foldedTexts creates the function and the indexes that searches use. It is in Go because indexes that don't block
+// writers can't be created in an SQL block, and one of them is only possible where pg_trgm is available (00003).
 func foldedTexts() *goose.Migration {
 	return goose.NewGoMigration(15, &goose.GoFunc{RunDB: foldedUp}, &goose.GoFunc{RunDB: foldedDown})
 }
@@ -32,7 +33,7 @@ func foldFunction() string {
 		SELECT CASE WHEN octet_length(t) = char_length(t) THEN lower(t COLLATE "C") ELSE translate(lower(t COLLATE "C"), '` + from.String() + `', '` + to.String() + `') END $$`
 }
 
-// fold is the one letter that stands for all that differ in case only.
+// fold returns the one letter that stands for all that differ only in case.
 func fold(r rune) rune {
 	least := r
 	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
@@ -49,7 +50,7 @@ const (
 func foldedUp(ctx context.Context, db *sql.DB) error {
 	statements := []string{
 		foldFunction(),
-		`DROP INDEX CONCURRENTLY IF EXISTS reservations_guest_folded`, // one that broke off is not valid
+		`DROP INDEX CONCURRENTLY IF EXISTS reservations_guest_folded`, // an interrupted one is not valid
 		`CREATE INDEX CONCURRENTLY reservations_guest_folded ON reservations (staykey_fold(guest_email)) WHERE guest_email IS NOT NULL`,
 		`DROP INDEX CONCURRENTLY IF EXISTS reservations_guest`,
 		`DROP STATISTICS IF EXISTS listings_text_values`,

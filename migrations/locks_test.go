@@ -19,9 +19,10 @@ import (
 	"github.com/staykey/staykey/migrations"
 )
 
-// TestBehindABackup migrates while somebody reads all tables in one transaction, as pg_dump does, and the old version works. The migration waits for
-// the reader's end; the old version waits for nobody, and a lock that it could not get in its 15 s would be an error here.
-func TestBehindABackup(t *testing.T) {
+// TestDuringABackup migrates while a transaction reads all tables, as pg_dump does, and the old version works. The
+// migration waits for the reader to end; the old version waits for nobody, and a lock that it could not get within
+// its 15 s would be an error here.
+func TestDuringABackup(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	dsn := storetest.EmptyDSN(t)
@@ -49,7 +50,7 @@ func TestBehindABackup(t *testing.T) {
 		_, err := migrations.Up(ctx, db, func(err error) { waits <- err })
 		ended <- err
 	}()
-	for range 2 { // it gives up and is repeated
+	for range 2 { // it gives up and tries again
 		select {
 		case <-waits:
 		case err := <-ended:
@@ -62,16 +63,16 @@ func TestBehindABackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	if pending, err := migrations.Pending(ctx, db); err != nil || pending {
-		t.Errorf("something is left: %t %v", pending, err)
+		t.Errorf("migrations are pending: %t %v", pending, err)
 	}
 	var kept int
 	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM reservations`).Scan(&kept); err != nil || kept != 2 {
-		t.Errorf("%d of the old version's rows: %v", kept, err)
+		t.Errorf("%d of the old version's rows were kept: %v", kept, err)
 	}
 }
 
-// TestTorsosOfIndexes leaves an index that was not finished: it is made again.
-func TestTorsosOfIndexes(t *testing.T) {
+// TestUnfinishedIndexes leaves an index that was not finished: it is created again.
+func TestUnfinishedIndexes(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	dsn := storetest.EmptyDSN(t)
@@ -89,19 +90,20 @@ func TestTorsosOfIndexes(t *testing.T) {
 	}
 	conn := session(t, dsn)
 	run(t, conn, `INSERT INTO settings (name, value) VALUES ('a', 'same'), ('b', 'same')`)
-	if _, err := conn.Exec(ctx, `CREATE UNIQUE INDEX CONCURRENTLY torso ON settings (value)`); err == nil {
-		t.Fatal("the index was made")
+	if _, err := conn.Exec(ctx, `CREATE UNIQUE INDEX CONCURRENTLY unfinished ON settings (value)`); err == nil {
+		t.Fatal("the index was created")
 	}
 	if _, err := migrations.Up(ctx, db, nil); err != nil {
 		t.Fatal(err)
 	}
-	var torsos int
-	if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_index WHERE NOT indisvalid`).Scan(&torsos); err != nil || torsos != 0 {
-		t.Errorf("%d indexes are not valid: %v", torsos, err)
+	var invalid int
+	if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_index WHERE NOT indisvalid`).Scan(&invalid); err != nil || invalid != 0 {
+		t.Errorf("%d indexes are not valid: %v", invalid, err)
 	}
 }
 
-// TestIndexesAreMadeConcurrently reads the migrations: an index on a table that may be large must not keep the running version from writing to it.
+// TestIndexesAreMadeConcurrently reads the migrations: creating an index on a table that may be large must not block
+// the running version's writes.
 func TestIndexesAreMadeConcurrently(t *testing.T) {
 	t.Parallel()
 	names, err := fs.Glob(migrations.Files(), "*.sql")
@@ -111,7 +113,7 @@ func TestIndexesAreMadeConcurrently(t *testing.T) {
 	created := regexp.MustCompile(`CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?(\w+)`)
 	index := regexp.MustCompile(`CREATE (?:UNIQUE )?INDEX (CONCURRENTLY )?(?:IF NOT EXISTS )?\w+\s+ON (\w+)`)
 	for _, name := range names {
-		if name < "00008" { // released as one
+		if name < "00008" { // released together
 			continue
 		}
 		content, err := fs.ReadFile(migrations.Files(), name)
@@ -131,8 +133,9 @@ func TestIndexesAreMadeConcurrently(t *testing.T) {
 	}
 }
 
-// TestStatementsLockOneTable reads the migrations: a transaction that alters two tables waits for the second while it keeps everybody from the first,
-// and deadlocks with a version that takes them in another order; one that updates rows keeps them locked until its end.
+// TestStatementsLockOneTable reads the migrations: a transaction that alters two tables waits for the second while it
+// blocks everybody from the first, and deadlocks with a version that takes them in another order; one that updates
+// rows locks them until its end.
 func TestStatementsLockOneTable(t *testing.T) {
 	t.Parallel()
 	names, err := fs.Glob(migrations.Files(), "*.sql")
@@ -143,7 +146,7 @@ func TestStatementsLockOneTable(t *testing.T) {
 	locks := regexp.MustCompile(`(?:ALTER TABLE|REFERENCES|UPDATE|(?:AFTER|BEFORE) [A-Z ]+ ON|DELETE FROM|DROP TABLE) (?:IF EXISTS )?([a-z_]+)`)
 	comment := regexp.MustCompile(`--.*`)
 	for _, name := range names {
-		if name < "00008" { // released as one
+		if name < "00008" { // released together
 			continue
 		}
 		content, err := fs.ReadFile(migrations.Files(), name)
@@ -165,12 +168,13 @@ func TestStatementsLockOneTable(t *testing.T) {
 			}
 		}
 		if len(others) > 1 {
-			t.Errorf("%s locks %v in one transaction: NO TRANSACTION, and statements that can be repeated", name, slices.Sorted(maps.Keys(others)))
+			t.Errorf("%s locks %v in one transaction: use NO TRANSACTION, and statements that can be repeated", name, slices.Sorted(maps.Keys(others)))
 		}
 	}
 }
 
-// TestMigrationsCanBeRepeated applies all that have no transaction a second time, as after one that was interrupted just before its end.
+// TestMigrationsCanBeRepeated applies all migrations without a transaction a second time, as after an interruption
+// just before the end.
 func TestMigrationsCanBeRepeated(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -212,7 +216,7 @@ func TestMigrationsCanBeRepeated(t *testing.T) {
 		t.Errorf("only %d were repeated", len(done))
 	}
 	if diff := cmp.Diff(before, tables(t, db)); diff != "" {
-		t.Errorf("the schema is another (-before +after):\n%s", diff)
+		t.Errorf("the schema changed (-before +after):\n%s", diff)
 	}
 }
 
@@ -242,7 +246,8 @@ func tables(t *testing.T, db *sql.DB) []string {
 	return list
 }
 
-// TestStatesOfOldRows carries rows that have no state of record's through 00008, more of them than it corrects at a time, while an old version writes.
+// TestStatesOfOldRows takes rows without a valid record state through 00008, more than it corrects at a time, while
+// an old version writes.
 func TestStatesOfOldRows(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

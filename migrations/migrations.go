@@ -1,4 +1,6 @@
-// Package migrations holds the database schema and brings a database to it.
+// Package migrations holds the database schema and migrates a database to it. Migrations are SQL files, except those
+// that SQL can't express: River's own schema (river.go) and the case folding of searches (folded.go). Each must work
+// while the previous version of the binary runs.
 package migrations
 
 import (
@@ -29,21 +31,23 @@ type Status struct {
 	Applied bool
 }
 
-// LockTimeout is what a connection for migrations must have as its lock_timeout. A statement that waits for a table's lock has everybody else who
-// wants the table wait after it, the running version included; so it gives up soon and is repeated. A transaction may wait for two tables.
+// LockTimeout is the lock_timeout that connections for migrations must have. While a statement waits for a table's
+// lock, everybody else who wants the table queues after it, the running version included; so it gives up soon and
+// tries again. A transaction may wait for two tables.
 const LockTimeout = 700 * time.Millisecond
 
-// Pauses before what was given up is tried again.
+// Pauses before a statement that gave up is tried again.
 const (
 	shortestPause = time.Second
 	longestPause  = 5 * time.Second
 )
 
-// Up applies what is missing and returns the names of what it applied. Concurrent callers wait for each other at goose's advisory lock, so that
-// any number of replicas may start at once. db's connections should have [LockTimeout] and no statement_timeout.
+// Up applies missing migrations and returns their names. Concurrent callers wait for each other at goose's advisory
+// lock, so any number of replicas may start at once. db's connections should have [LockTimeout] and no
+// statement_timeout.
 //
-// A migration that a lock is in the way of, or that Postgres ended for a deadlock, is tried again until ctx ends: a backup that reads every
-// table for an hour delays it by an hour. waiting, if not nil, is called for each such try.
+// A migration that is blocked by a lock, or that Postgres ended because of a deadlock, is tried again until ctx ends:
+// a backup that reads every table for an hour delays it by an hour. waiting, if not nil, is called for each such try.
 func Up(ctx context.Context, db *sql.DB, waiting func(error)) ([]string, error) {
 	provider, err := newProvider(db)
 	if err != nil {
@@ -62,7 +66,7 @@ func Up(ctx context.Context, db *sql.DB, waiting func(error)) ([]string, error) 
 		if waiting != nil {
 			waiting(err)
 		}
-		if len(applied) > before { // anyone who was in the way has gone
+		if len(applied) > before { // whatever was in the way is gone
 			pause = shortestPause
 		}
 		next := time.NewTimer(pause)
@@ -76,13 +80,13 @@ func Up(ctx context.Context, db *sql.DB, waiting func(error)) ([]string, error) 
 	}
 }
 
-// upByOne applies one migration after another, so that what is done is done when a later one must wait.
+// upByOne applies one migration after another, so that earlier ones are kept when a later one must wait.
 func upByOne(ctx context.Context, db *sql.DB, provider *goose.Provider, applied *[]string) error {
 	pending, err := provider.HasPending(ctx)
 	if err != nil || !pending {
 		return err
 	}
-	dropTorsos(ctx, db)
+	dropUnfinished(ctx, db)
 	for {
 		result, err := provider.UpByOne(ctx)
 		if errors.Is(err, goose.ErrNoNextVersion) {
@@ -95,14 +99,15 @@ func upByOne(ctx context.Context, db *sql.DB, provider *goose.Provider, applied 
 	}
 }
 
-// dropTorsos removes indexes that an earlier try began to make concurrently and could not finish: they are useless, and CREATE INDEX IF NOT EXISTS
-// would take them for whole. One that another session is making right now is locked, and stays.
-func dropTorsos(ctx context.Context, db *sql.DB) {
+// dropUnfinished removes indexes that an earlier try began to create concurrently and could not finish: they are
+// useless, and CREATE INDEX IF NOT EXISTS would take them for complete. One that another session is creating right
+// now is locked, and is left alone.
+func dropUnfinished(ctx context.Context, db *sql.DB) {
 	rows, err := db.QueryContext(ctx, `
 		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE NOT i.indisvalid AND n.nspname = current_schema()`)
 	if err != nil {
-		return // what comes next fails likewise, and tells
+		return // what follows fails in the same way, and reports it
 	}
 	var names []string
 	for rows.Next() {
@@ -115,11 +120,11 @@ func dropTorsos(ctx context.Context, db *sql.DB) {
 		return
 	}
 	for _, name := range names {
-		_, _ = db.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+name) // quoted by Postgres; what can't be dropped now is tried again
+		_, _ = db.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+name) // quoted by Postgres; an index that can't be dropped now is tried again
 	}
 }
 
-// isLocked reports whether a lock that is held by somebody else is all that was in the way.
+// isLocked reports whether another session's lock is all that was in the way.
 func isLocked(err error) bool {
 	pg := new(pgconn.PgError)
 	if !errors.As(err, &pg) {
@@ -173,7 +178,7 @@ func Latest() int64 { return latest() }
 
 var latest = sync.OnceValue(func() int64 {
 	newest := int64(riverMigrationVersion)
-	names, _ := fs.Glob(files, "*.sql") // fails for a malformed pattern only
+	names, _ := fs.Glob(files, "*.sql") // fails only for a malformed pattern
 	for _, name := range names {
 		version, err := goose.NumericComponent(name)
 		if err != nil {
@@ -184,10 +189,10 @@ var latest = sync.OnceValue(func() int64 {
 	return newest
 })
 
-// Content returns all migrations in one piece, for what must change whenever they do.
+// Content returns all migrations as one text, for anything that must change whenever they do.
 func Content() []byte {
 	var all []byte
-	names, _ := fs.Glob(files, "*.sql") // fails for a malformed pattern only
+	names, _ := fs.Glob(files, "*.sql") // fails only for a malformed pattern
 	for _, name := range names {
 		content, err := files.ReadFile(name)
 		if err != nil {

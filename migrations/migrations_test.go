@@ -12,8 +12,8 @@ import (
 	"github.com/staykey/staykey/migrations"
 )
 
-// TestBigTables carries an inbox of the version before through 00003, back, and through again: no event gets lost, and
-// each is where its status says.
+// TestBigTables takes an inbox of the version before through 00003, back, and through again: no event is lost, and
+// each is where its status requires.
 func TestBigTables(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -69,22 +69,22 @@ func TestBigTables(t *testing.T) {
 		got := read(`SELECT concat_ws(' ', seq, 'accepted', urgent) FROM event_queue UNION ALL SELECT * FROM (
 			SELECT concat_ws(' ', seq, r.status, e.rejected, r.applied_at IS NOT NULL) FROM event_results r JOIN events e USING (seq, event_id) ORDER BY seq) r`)
 		if diff := cmp.Diff([]string{"1 accepted t", "2 applied f t", "3 superseded f f", "4 ignored f f", "5 rejected t f"}, got); diff != "" {
-			t.Errorf("behind the migration (-want +got):\n%s", diff)
+			t.Errorf("after the migration (-want +got):\n%s", diff)
 		}
 		if got := read(`SELECT concat_ws(' ', k.cancelled, k.check_in = r.check_in) FROM mobile_keys k JOIN reservations r USING (source, reservation_id)`); !cmp.Equal(got, []string{"t t"}) {
 			t.Errorf("keys: %v", got)
 		}
 		if got := read(`SELECT (nextval('event_order') > 5)::text`); !cmp.Equal(got, []string{"true"}) {
-			t.Error("the order of receipt begins again")
+			t.Error("the order of receipt starts over")
 		}
 	}
 	up()
 	if _, err := provider.DownTo(ctx, 2); err != nil {
 		t.Fatal(err)
 	}
-	// What is shown of an ignored or rejected event is the same again.
+	// Ignored and rejected events look as they did before.
 	if diff := cmp.Diff(before, read(events)); diff != "" {
-		t.Errorf("back again (-want +got):\n%s", diff)
+		t.Errorf("after migrating down (-want +got):\n%s", diff)
 	}
 	up()
 }

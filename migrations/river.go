@@ -12,17 +12,18 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 )
 
-// riverVersion is the version of River's own schema that this one has: a newer River must not change a database unasked.
+// riverVersion is the version of River's own schema that this schema has: a newer River library must not change a
+// database unasked.
 const riverVersion = 8
 
-// riverMigrationVersion is where River's tables come among ours.
+// riverMigrationVersion is the position of River's tables among our migrations.
 const riverMigrationVersion = 5
 
-// schemaTemplate stands in River's statements where the name of a schema may be.
+// schemaTemplate is the placeholder for a schema's name in River's statements.
 const schemaTemplate = "/* TEMPLATE: schema */"
 
-// riverMigration brings River's tables, version by version, outside a transaction: one of them adds a value to a type that
-// the next one uses.
+// riverMigration applies River's migrations one by one, outside a transaction: one of them adds a value to a type
+// that the next one uses.
 func riverMigration() *goose.Migration {
 	return goose.NewGoMigration(riverMigrationVersion, &goose.GoFunc{RunDB: riverUp}, &goose.GoFunc{RunDB: riverDown})
 }
@@ -37,7 +38,7 @@ func riverVersions() ([]rivermigrate.Migration, error) {
 		return nil, fmt.Errorf("the River library has %d migrations, fewer than %d", len(all), riverVersion)
 	}
 	all = all[:riverVersion]
-	for i := range all { // its tables are where ours are
+	for i := range all { // its tables are in the same schema as ours
 		all[i].SQLUp, all[i].SQLDown = strings.ReplaceAll(all[i].SQLUp, schemaTemplate, ""), strings.ReplaceAll(all[i].SQLDown, schemaTemplate, "")
 	}
 	return all, nil
@@ -49,7 +50,7 @@ func riverUp(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	for _, v := range versions {
-		var has bool // one that was cut off continues where it was
+		var has bool // an interrupted one continues where it was
 		if err := db.QueryRowContext(ctx, `SELECT to_regclass('river_migration') IS NOT NULL`).Scan(&has); err != nil {
 			return err
 		}
