@@ -282,3 +282,38 @@ func TestGuestLinkThatIsNotReady(t *testing.T) {
 		t.Errorf("the link was used %d times within an hour", limit)
 	}
 }
+
+// TestGuestsLanguage is a link of a guest whose language the PMS says: the page is in it, whatever the browser asks for.
+func TestGuestsLanguage(t *testing.T) {
+	t.Parallel()
+	_, env := simulated(t, storetest.DSN(t))
+	file := filepath.Join(t.TempDir(), "staykey.yaml")
+	if err := os.WriteFile(file, []byte("sources: [{name: smoobu, format: smoobu, time_zone: Europe/Berlin, guest_links: true, verify: {secrets: [smoobu-url-token-0123456789]}}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, append(env, "STAYKEY_CONFIG="+file, "STAYKEY_PUBLIC_URL=https://keys.example.com"))
+	for id, c := range map[string]struct{ says, asks, want string }{
+		"1": {`"language": "de_AT", `, "fr", "de"},
+		"2": {`"language": "nl", `, "fr", "fr"}, // the page is not written in it
+		"3": {`"language": "Klingon!", `, "it", "it"},
+		"4": {``, "es", "es"},
+	} {
+		body := `{"action": "newReservation", "data": {"id": ` + id + `, "type": "reservation", ` + c.says + `"apartment": {"id": 7}, "arrival": "2031-08-01", "departure": "2031-08-05"}}`
+		resp, err := http.Post(p.url+"/webhooks/smoobu/smoobu-url-token-0123456789", "application/json", strings.NewReader(body))
+		if err != nil || resp.StatusCode != http.StatusAccepted {
+			t.Fatalf("%s: %v %v", id, resp, err)
+		}
+		_ = resp.Body.Close()
+		var link string
+		waitUntil(t, "a link", func() bool {
+			_, r := p.rest("GET", "/v1/reservations/smoobu/"+id)
+			shown, _ := r["guest_link"].(map[string]any)
+			link, _ = shown["url"].(string)
+			return link != ""
+		})
+		_, header, page := p.ask("GET", strings.TrimPrefix(link, "https://keys.example.com"), map[string]string{"Accept-Language": c.asks})
+		if got := header.Get("Content-Language"); got != c.want || !strings.Contains(page, `<html lang="`+c.want+`">`) {
+			t.Errorf("a guest with %q who asks for %s: the page is in %q", c.says, c.asks, got)
+		}
+	}
+}

@@ -25,6 +25,7 @@ const (
 // Page is what a guest sees of a stay.
 type Page struct {
 	Source    string
+	Language  string // of the guest, a BCP 47 tag; "" where the PMS doesn't say it
 	Property  string // the listing's name, "" where it has none
 	Address   string
 	Operator  pms.GuestPage
@@ -95,6 +96,9 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 		Source: state.Source, Operator: source.GuestPage, Why: judge(state, s.guestKey(state.GuestEmail)), Status: state.KeyStatus, Reason: state.Reason,
 	}
 	p.Gates = state.ClosedGates
+	if state.Language != nil {
+		p.Language = *state.Language
+	}
 	p.Shared = p.Why == Ask && (state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive)
 	listing := ""
 	if state.ListingID != nil {

@@ -284,6 +284,7 @@ func (b *batch) saidOf(r *store.Reservation, says pms.Reservation) {
 	set(&r.GuestEmail, says.GuestEmail)
 	set(&r.GuestName, says.GuestName)
 	set(&r.GuestPhone, says.GuestPhone)
+	set(&r.GuestLanguage, says.GuestLanguage)
 	set(&r.CheckInSaid, said(says.CheckIn))
 	set(&r.CheckOutSaid, said(says.CheckOut))
 	set(&r.GuestID, says.GuestID)

@@ -122,6 +122,7 @@ func reservationDiffers(x, y store.Reservation) []FieldDifference {
 	f.add("guest_email", x.GuestEmail, y.GuestEmail)
 	f.add("guest_name", x.GuestName, y.GuestName)
 	f.add("guest_phone", x.GuestPhone, y.GuestPhone)
+	f.add("guest_language", x.GuestLanguage, y.GuestLanguage)
 	f.add("check_in", instantOrSaid(x, false), instantOrSaid(y, false))
 	f.add("check_out", instantOrSaid(x, true), instantOrSaid(y, true))
 	return f

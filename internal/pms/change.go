@@ -122,9 +122,11 @@ type Reservation struct {
 	// Segments are the rooms of a stay that moves while it lasts, in the order of time; empty where there is only ListingID.
 	Segments []Segment `json:"segments,omitempty"`
 
-	GuestID     *string `json:"guest_id,omitempty"`     // of the PMS
-	PMSStatus   string  `json:"pms_status,omitempty"`   // in the PMS's words
-	StatusClass string  `json:"status_class,omitempty"` // one of [StatusClasses]
+	GuestID *string `json:"guest_id,omitempty"` // of the PMS
+	// GuestLanguage is a BCP 47 tag.
+	GuestLanguage *string `json:"guest_language,omitempty"`
+	PMSStatus     string  `json:"pms_status,omitempty"`   // in the PMS's words
+	StatusClass   string  `json:"status_class,omitempty"` // one of [StatusClasses]
 }
 
 // Segment is a part of a stay in one room. A nil From is the check-in, a nil Until the check-out.

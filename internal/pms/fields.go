@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/text/language"
 )
 
 // item is what is wrong with one output: errors reject it, notes say what was dropped of it.
@@ -254,6 +256,21 @@ func (f fields) phone() *string {
 		return &bare
 	}
 	return orNone(s)
+}
+
+// language reads a BCP 47 tag, also with the underscore that programs write (de_AT).
+func (f fields) language(name string) *string {
+	s := f.text(name)
+	if s == nil {
+		return nil
+	}
+	tag, err := language.Parse(*s)
+	if err != nil || tag.IsRoot() {
+		f.drop(name, "is no language tag such as de or pt-BR")
+		return nil
+	}
+	text := tag.String()
+	return &text
 }
 
 // clock reads a listing's hour, as HH:MM.

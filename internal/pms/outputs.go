@@ -187,7 +187,7 @@ var StatusClasses = []string{"inquiry", "pending", "confirmed", "cancelled", "ch
 func (r *reading) reservation(f fields) {
 	s := Reservation{Partial: true, StatusClass: f.statusClass()}
 	f.lenient = r.statuses[s.StatusClass] == Cancelled
-	f.only("reservation_id", "unit", "rest", "listing_id", "status", "pms_status", "guest_id", "guest_email", "guest_name", "guest_phone",
+	f.only("reservation_id", "unit", "rest", "listing_id", "status", "pms_status", "guest_id", "guest_email", "guest_name", "guest_phone", "guest_language",
 		"guests", "check_in", "check_out", "checked_in", "checked_in_at", "segments", "gates", "version", "as_of")
 	f.identity(&s)
 	if v, said := f.values["listing_id"]; said && v == nil {
@@ -201,7 +201,7 @@ func (r *reading) reservation(f fields) {
 		f.drop("status", "the format doesn't know this status, so it makes no key and takes none away")
 	}
 	s.GuestID = f.dropID("guest_id")
-	s.GuestEmail, s.GuestName, s.GuestPhone = f.email(), f.text("guest_name"), f.phone()
+	s.GuestEmail, s.GuestName, s.GuestPhone, s.GuestLanguage = f.email(), f.text("guest_name"), f.phone(), f.language("guest_language")
 	f.stay(&s)
 	s.Gates = f.gates()
 	c := Change{Reservation: &s, OccurredAt: f.version()}

@@ -112,7 +112,8 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 		}
 		for _, statement := range []string{
 			`DELETE FROM guests g USING reservations t WHERE g.source = t.source AND g.guest_id = t.guest_id AND ` + these,
-			`UPDATE reservations t SET guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL, pruned = greatest(pruned, 1::smallint) WHERE ` + these,
+			`UPDATE reservations t SET guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL, guest_language = NULL,
+				pruned = greatest(pruned, 1::smallint) WHERE ` + these,
 			`DELETE FROM guest_links t WHERE ` + these,
 			`UPDATE guest_stays t SET counter = counter + 1, guest_key = '', opened_at = NULL, openings = 0, recent = '{}' WHERE ` + these,
 			forgetDecisions[0] + these, forgetDecisions[1] + these, forgetReasons + these, forgetEvidence + these,

@@ -16,6 +16,7 @@ type GuestState struct {
 	Ref
 	Status     string // of the reservation
 	GuestEmail *string
+	Language   *string // of the guest: a BCP 47 tag; nil: not known
 	ListingID  *string
 	CheckIn    *time.Time
 	CheckOut   *time.Time
@@ -44,7 +45,7 @@ type GuestState struct {
 }
 
 const guestState = `
-	SELECT r.source, r.reservation_id, r.status, r.guest_email, r.listing_id, r.check_in, r.check_out, k.status AS key_status, k.reason, k.settled_at, l.name, l.time_zone,
+	SELECT r.source, r.reservation_id, r.status, r.guest_email, r.guest_language AS language, r.listing_id, r.check_in, r.check_out, k.status AS key_status, k.reason, k.settled_at, l.name, l.time_zone,
 		u.user_identity_id AS identity_id, u.guest_key AS key_guest, u.acs_credential_id AS credential_id, u.starts_at, u.ends_at,
 		coalesce(u.removed_at IS NULL AND i.own AND i.made AND i.user_identity_id = u.user_identity_id, false) AS own_identity,
 		r.gates AS said_gates, (SELECT value FROM settings WHERE name = 'policy_text:' || r.source) AS policy,

@@ -38,7 +38,8 @@ type Reservation struct {
 	SegmentDue        *time.Time // when the next of them begins
 	Notes             []byte     // JSON: what could not be read of the last events
 	Bodies            []byte     // hashes of bodies that confirmed it, see intake
-	Gates             []byte     // JSON: what the PMS sent about gates, see [SaidGates]
+	Gates             []byte     // JSON: what the PMS sent about gates, see [SayGates]
+	GuestLanguage     *string    // a BCP 47 tag, where the PMS says it
 }
 
 // Ref names the reservation.
@@ -46,7 +47,7 @@ func (r Reservation) Ref() Ref { return Ref{Source: r.Source, ReservationID: r.R
 
 const reservationColumns = `source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in_said,
 	check_out_said, check_in, check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy,
-	unit, checked_in_at, segments, segment_due, notes, bodies, gates`
+	unit, checked_in_at, segments, segment_due, notes, bodies, gates, guest_language`
 
 // LockReservations locks those of the named reservations that exist, in one order.
 func LockReservations(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Reservation, error) {
@@ -93,7 +94,7 @@ func reservationRows(list []Reservation) pgx.StrictNamedArgs {
 		"booking_id": func(r *Reservation) *string { return r.BookingID }, "guest_id": func(r *Reservation) *string { return r.GuestID },
 		"policy": func(r *Reservation) *string { return r.Policy }, "unit": func(r *Reservation) *string { return r.Unit },
 		"segments": func(r *Reservation) *string { return jsonText(r.Segments) }, "notes": func(r *Reservation) *string { return jsonText(r.Notes) },
-		"gates": func(r *Reservation) *string { return jsonText(r.Gates) },
+		"gates": func(r *Reservation) *string { return jsonText(r.Gates) }, "guest_language": func(r *Reservation) *string { return r.GuestLanguage },
 	} {
 		column := make([]*string, n)
 		for i := range list {
@@ -124,12 +125,12 @@ func jsonText(encoded []byte) *string {
 
 const unnestReservations = `(SELECT source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in_said, check_out_said, check_in,
 		check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy, unit, checked_in_at,
-		segments::jsonb AS segments, segment_due, notes::jsonb AS notes, bodies, gates::jsonb AS gates
+		segments::jsonb AS segments, segment_due, notes::jsonb AS notes, bodies, gates::jsonb AS gates, guest_language
 	FROM unnest(@source::text[], @reservation_id::text[], @status::text[], @listing_id::text[], @guest_email::text[], @guest_name::text[],
 		@guest_phone::text[], @check_in_said::text[], @check_out_said::text[], @check_in::timestamptz[], @check_out::timestamptz[],
 		@listing_generation::bigint[], @version_at::timestamptz[], @version_seq::bigint[], @created_at::timestamptz[], @updated_at::timestamptz[],
 		@booking_id::text[], @guest_id::text[], @policy::text[], @unit::text[], @checked_in_at::timestamptz[], @segments::text[],
-		@segment_due::timestamptz[], @notes::text[], @bodies::bytea[], @gates::text[])
+		@segment_due::timestamptz[], @notes::text[], @bodies::bytea[], @gates::text[], @guest_language::text[])
 		AS u (` + reservationColumns + `)) n`
 
 // InsertReservations makes reservations that [LockReservations] has not found. [ErrRaced] if somebody else made one
@@ -157,7 +158,8 @@ func UpdateReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 			guest_phone = n.guest_phone, check_in_said = n.check_in_said, check_out_said = n.check_out_said, check_in = n.check_in,
 			check_out = n.check_out, listing_generation = n.listing_generation, version_at = n.version_at, version_seq = n.version_seq,
 			updated_at = n.updated_at, booking_id = n.booking_id, guest_id = n.guest_id, policy = n.policy, unit = n.unit,
-			checked_in_at = n.checked_in_at, segments = n.segments, segment_due = n.segment_due, notes = n.notes, bodies = n.bodies, gates = n.gates, pruned = 0
+			checked_in_at = n.checked_in_at, segments = n.segments, segment_due = n.segment_due, notes = n.notes, bodies = n.bodies, gates = n.gates,
+			guest_language = n.guest_language, pruned = 0
 		FROM `+unnestReservations+` WHERE r.source = n.source AND r.reservation_id = n.reservation_id`, reservationRows(list))
 	return wrap(err, "save %d reservations", len(list))
 }
@@ -428,6 +430,6 @@ func (r *Reservation) scan() []any {
 	return []any{
 		&r.Source, &r.ReservationID, &r.Status, &r.ListingID, &r.GuestEmail, &r.GuestName, &r.GuestPhone, &r.CheckInSaid,
 		&r.CheckOutSaid, &r.CheckIn, &r.CheckOut, &r.ListingGeneration, &r.VersionAt, &r.VersionSeq, &r.CreatedAt, &r.UpdatedAt, &r.BookingID, &r.GuestID, &r.Policy,
-		&r.Unit, &r.CheckedInAt, &r.Segments, &r.SegmentDue, &r.Notes, &r.Bodies, &r.Gates,
+		&r.Unit, &r.CheckedInAt, &r.Segments, &r.SegmentDue, &r.Notes, &r.Bodies, &r.Gates, &r.GuestLanguage,
 	}
 }

@@ -81,7 +81,7 @@ var pruning = map[int][]string{
 		`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND `,
 		forgetDecisions[0], forgetDecisions[1], forgetEvidence,
 		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL,
-			notes = NULL, segments = NULL, segment_due = NULL, bodies = NULL WHERE `,
+			guest_language = NULL, notes = NULL, segments = NULL, segment_due = NULL, bodies = NULL WHERE `,
 	},
 	PruneEvents:       {forgetEvents, forgetResults, `UPDATE reservations t SET pruned = 2 WHERE `},
 	PruneTimeline:     {forgetTimeline, forgetReasons, `UPDATE reservations t SET pruned = 3 WHERE `},

@@ -96,7 +96,7 @@ type shown struct {
 type moment struct{ Text, Machine string }
 
 func (h *Page) render(w http.ResponseWriter, r *http.Request, status int, v view) {
-	lang, in := languageOf(r)
+	lang, in := languageOf(r, v.Page.Language)
 	s := in.show(v, h.Now())
 	s.Lang, s.Words = lang, in
 	s.Style = template.CSS(pageCSS + brand(v.Page.Operator.Color)) // #nosec G203 -- our own, and a colour that the configuration has checked

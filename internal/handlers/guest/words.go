@@ -67,8 +67,13 @@ var matcher = func() language.Matcher {
 	return language.NewMatcher(tags)
 }()
 
-// languageOf picks the language that suits a request best.
-func languageOf(r *http.Request) (string, *words) {
+// languageOf is the language of a page: the guest's, where the PMS says it and the page is written in it, else the one that the browser asks for.
+func languageOf(r *http.Request, guests string) (string, *words) {
+	if tag, err := language.Parse(guests); err == nil {
+		if _, i, sure := matcher.Match(tag); sure >= language.High {
+			return languages[i].tag.String(), languages[i].words
+		}
+	}
 	_, i := language.MatchStrings(matcher, r.Header.Get("Accept-Language"))
 	l := languages[i]
 	return l.tag.String(), l.words

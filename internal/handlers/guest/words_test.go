@@ -58,7 +58,7 @@ func TestDatesInWords(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Accept-Language", c.tag)
-		if _, in := languageOf(r); in.date(at) != c.want {
+		if _, in := languageOf(r, ""); in.date(at) != c.want {
 			t.Errorf("%s: %q, want %q", c.tag, in.date(at), c.want)
 		}
 	}
@@ -74,7 +74,7 @@ func TestLanguageOfRequests(t *testing.T) {
 		if header != "" {
 			r.Header.Set("Accept-Language", header)
 		}
-		if got, _ := languageOf(r); got != want {
+		if got, _ := languageOf(r, ""); got != want {
 			t.Errorf("%q: %s, want %s", header, got, want)
 		}
 	}
@@ -85,6 +85,29 @@ func TestBrandColoursCanBeRead(t *testing.T) {
 	for color, want := range map[string]string{"#000000": "#ffffff", "#ffffff": "#000000", "#ffd400": "#000000", "#0a6e5c": "#ffffff", "#777777": "#000000"} {
 		if css := brand(color); !strings.Contains(css, "--on-brand:"+want) {
 			t.Errorf("%s: %s", color, css)
+		}
+	}
+}
+
+// The guest's language comes before the browser's, if the page is written in it.
+func TestLanguageOfGuests(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ guests, asks, want string }{
+		{"de", "fr", "de"},
+		{"de-AT", "en", "de"},
+		{"pt-BR", "", "pt"},
+		{"es-419", "en", "es"},
+		{"nl", "fr", "fr"},
+		{"ca", "it", "it"},
+		{"ja", "", "en"},
+		{"und", "de", "de"},
+		{"", "it", "it"},
+		{"no language", "es", "es"},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept-Language", c.asks)
+		if got, _ := languageOf(r, c.guests); got != c.want {
+			t.Errorf("a guest of %q who asks for %q: %s, want %s", c.guests, c.asks, got, c.want)
 		}
 	}
 }

@@ -23,6 +23,7 @@ def classes: {
     guest_email: $r.guestEmail,
     guest_name: first_said($r.guestName, name_of($r.guestFirstName, $r.guestLastName)),
     guest_phone: $r.phone,
+    guest_language: $r.guestLocale,
     check_in: local($r.arrivalDate; $r.checkInTime),
     check_out: local($r.departureDate; $r.checkOutTime),
     gates: {paid: (($r.isPaid | gate_of_flag) // ($r.remainingBalance | gate_of_balance))},

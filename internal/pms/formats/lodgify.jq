@@ -25,6 +25,7 @@ def class(action): if .status == "Open" and (action | startswith("booking_new"))
     guest_email: $guest.email,
     guest_name: $guest.name,
     guest_phone: $guest.phone_number,
+    guest_language: .language,
     check_in: local(.date_arrival; null),
     check_out: local(.date_departure; null),
     gates: {paid: ($balance | gate_of_balance)}

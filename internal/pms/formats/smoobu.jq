@@ -19,6 +19,7 @@ module {
     guest_email: $r.email,
     guest_name: first_said($r["guest-name"], name_of($r.firstname, $r.lastname)),
     guest_phone: $r.phone,
+    guest_language: $r.language,
     check_in: local($r.arrival; $r["check-in"]),
     check_out: local($r.departure; $r["check-out"]),
     gates: {paid: ($r["price-paid"] | gate_of_flag)},
