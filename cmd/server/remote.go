@@ -41,35 +41,13 @@ func (r remote) get(ctx context.Context, path string, query url.Values, into any
 	return r.call(ctx, http.MethodGet, path, query, nil, into)
 }
 
+// call asks the service, with a body of JSON unless body is nil, and decodes its answer into into.
 func (r remote) call(ctx context.Context, method, path string, query url.Values, body, into any) (raw []byte, date time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
-	target := strings.TrimRight(r.URL, "/") + path
-	if len(query) > 0 {
-		target += "?" + query.Encode()
-	}
-	var sent io.Reader
-	if body != nil {
-		encoded, err := json.Marshal(body)
-		if err != nil {
-			return nil, date, err
-		}
-		sent = bytes.NewReader(encoded)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, target, sent)
-	if err != nil {
-		return nil, date, config.Problems{fmt.Sprintf("STAYKEY_URL: %q must be a URL such as http://127.0.0.1:8080", r.URL)}
-	}
-	token, err := config.AdminToken(r.TokenFile, r.URL)
+	req, err := r.request(ctx, method, path, query, body)
 	if err != nil {
 		return nil, date, err
-	}
-	if token == "" {
-		return nil, date, config.Problems{"STAYKEY_TOKEN: is required for " + r.URL}
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := http.DefaultClient.Do(req) // #nosec G704 -- the admin's own service
 	if err != nil {
@@ -83,16 +61,53 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return nil, date, refusal(r.URL, resp, raw)
 	}
-	shown, err := visibleJSON(raw)
-	if err == nil && !r.JSON {
-		err = json.Unmarshal(shown, into)
-	} else if err == nil {
-		err = json.Unmarshal(raw, into)
-	}
-	if err != nil {
+	if err := r.decode(raw, into); err != nil {
 		return nil, date, fmt.Errorf("%s does not answer like staykey: %w", r.URL, err)
 	}
 	return raw, date, nil
+}
+
+func (r remote) request(ctx context.Context, method, path string, query url.Values, body any) (*http.Request, error) {
+	target := strings.TrimRight(r.URL, "/") + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	var sent io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		sent = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, sent)
+	if err != nil {
+		return nil, config.Problems{fmt.Sprintf("STAYKEY_URL: %q must be a URL such as http://127.0.0.1:8080", r.URL)}
+	}
+	token, err := config.AdminToken(r.TokenFile, r.URL)
+	if err != nil {
+		return nil, err
+	}
+	if token == "" {
+		return nil, config.Problems{"STAYKEY_TOKEN: is required for " + r.URL}
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
+}
+
+// decode reads an answer. What is shown in a terminal has its control characters escaped; --json prints the answer itself.
+func (r remote) decode(raw []byte, into any) error {
+	if r.JSON {
+		return json.Unmarshal(raw, into)
+	}
+	shown, err := visibleJSON(raw)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(shown, into)
 }
 
 func unwrapURL(err error) error {
@@ -240,64 +255,88 @@ func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
 	return c.Remote.show(out.out, raw, s.tell)
 }
 
+// tell prints the reservation, its key, what admins decided, the plan and the timeline.
 func (s story) tell(w io.Writer) {
-	line := func(name, format string, args ...any) {
-		_, _ = fmt.Fprintf(w, "%s\t"+format+"\n", append([]any{name}, args...)...)
+	p := storyPrinter{w}
+	p.reservation(s.Reservation)
+	p.key(s.Reservation.MobileKey)
+	for _, g := range s.Reservation.Gates {
+		p.line("gate "+g.Name, "%s, by %s, holds the %s", g.State, orDash(g.By), g.Holds)
 	}
-	r, k := s.Reservation, s.Reservation.MobileKey
-	line("reservation", "%s/%s, %s", r.Source, r.ReservationID, r.Status)
-	line("guest", "%s %s", orDash(r.GuestEmail), strings.TrimPrefix(orDash(r.GuestName), "-"))
-	line("stay", "%s to %s", orDash(r.CheckIn), orDash(r.CheckOut))
-	line("listing", "%s", orDash(r.ListingID))
-	line("key", "%s", strings.TrimSuffix(k.Status+", "+orDash(k.Reason), ", -"))
+	p.decision("held", s.Overrides.Held)
+	p.decision("revoked", s.Overrides.Revoked)
+	if window := s.Overrides.Window; window != nil {
+		p.decision("custom access times", &window.Word)
+		p.line("", "access from %s until %s", cmp.Or(text(window.StartsAt), "check-in"), cmp.Or(text(window.EndsAt), "check-out"))
+	}
+	p.plan(s)
+	_, _ = fmt.Fprintln(w)
+	p.timeline(s.Timeline)
+}
+
+// storyPrinter prints lines of two columns.
+type storyPrinter struct{ w io.Writer }
+
+func (p storyPrinter) line(name, format string, args ...any) {
+	_, _ = fmt.Fprintf(p.w, "%s\t"+format+"\n", append([]any{name}, args...)...)
+}
+
+func (p storyPrinter) reservation(r rest.Reservation) {
+	p.line("reservation", "%s/%s, %s", r.Source, r.ReservationID, r.Status)
+	p.line("guest", "%s %s", orDash(r.GuestEmail), strings.TrimPrefix(orDash(r.GuestName), "-"))
+	p.line("stay", "%s to %s", orDash(r.CheckIn), orDash(r.CheckOut))
+	p.line("listing", "%s", orDash(r.ListingID))
+}
+
+func (p storyPrinter) key(k rest.MobileKey) {
+	p.line("key", "%s", strings.TrimSuffix(k.Status+", "+orDash(k.Reason), ", -"))
 	if k.Message != nil {
-		line("", "%s", *k.Message)
+		p.line("", "%s", *k.Message)
 	}
 	if k.LastError != nil {
-		line("last error", "%s", *k.LastError)
+		p.line("last error", "%s", *k.LastError)
 	}
 	if k.NextAttemptAt != nil {
-		line("next attempt", "%s (%d failed so far)", *k.NextAttemptAt, k.Attempts)
+		p.line("next attempt", "%s (%d failed so far)", *k.NextAttemptAt, k.Attempts)
 	}
 	if k.AccessSchedule != nil {
-		line("access", "%s to %s", k.AccessSchedule.StartsAt, k.AccessSchedule.EndsAt)
+		p.line("access", "%s to %s", k.AccessSchedule.StartsAt, k.AccessSchedule.EndsAt)
 	}
-	for _, g := range r.Gates {
-		line("gate "+g.Name, "%s, by %s, holds the %s", g.State, orDash(g.By), g.Holds)
+}
+
+func (p storyPrinter) decision(name string, word *rest.Word) {
+	if word != nil {
+		p.line(name, "by %s, %s: %s", word.By, word.At, word.Reason)
 	}
-	decided := func(name string, word *rest.Word) {
-		if word != nil {
-			line(name, "by %s, %s: %s", word.By, word.At, word.Reason)
-		}
-	}
-	decided("held", s.Overrides.Held)
-	decided("revoked", s.Overrides.Revoked)
-	if w := s.Overrides.Window; w != nil {
-		decided("custom access times", &w.Word)
-		line("", "access from %s until %s", cmp.Or(text(w.StartsAt), "check-in"), cmp.Or(text(w.EndsAt), "check-out"))
-	}
-	settled := slices.Contains([]string{store.KeyIssued, store.KeyActive, store.KeyRevoked, store.KeyExpired}, k.Status)
+}
+
+func (p storyPrinter) plan(s story) {
+	status := s.Reservation.MobileKey.Status
+	settled := slices.Contains([]string{store.KeyIssued, store.KeyActive, store.KeyRevoked, store.KeyExpired}, status)
 	switch {
 	case s.PlanError != "":
-		line("plan", "%s", s.PlanError)
+		p.line("plan", "%s", s.PlanError)
 	case len(s.Plan) == 0 && settled:
-		line("plan", "no changes needed")
+		p.line("plan", "no changes needed")
 	case len(s.Plan) == 0:
-		line("plan", "no changes possible at Seam now: the key is %s", k.Status)
+		p.line("plan", "no changes possible at Seam now: the key is %s", status)
 	}
 	for i, call := range s.Plan {
-		line(map[bool]string{true: "plan"}[i == 0], "%s: %s", call.Path, call.Reason)
+		p.line(map[bool]string{true: "plan"}[i == 0], "%s: %s", call.Path, call.Reason)
 	}
-	_, _ = fmt.Fprintln(w)
-	if len(s.Timeline) >= timelineShown {
-		line("...", "only the last %d entries are shown", timelineShown)
+}
+
+// timeline prints the entries, the oldest first; they come the newest first.
+func (p storyPrinter) timeline(items []rest.TimelineItem) {
+	if len(items) >= timelineShown {
+		p.line("...", "only the last %d entries are shown", timelineShown)
 	}
-	for _, item := range slices.Backward(s.Timeline) {
+	for _, item := range slices.Backward(items) {
 		why := ""
 		if reason, ok := item.Detail["reason"].(string); ok && reason != "" && item.Kind == "seam_request" {
 			why = " (" + reason + ")"
 		}
-		line(item.At, "%s%s", item.Summary, why)
+		p.line(item.At, "%s%s", item.Summary, why)
 	}
 }
 

@@ -108,7 +108,7 @@ func (p *Problems) add(name, format string, args ...any) {
 	*p = append(*p, name+": "+fmt.Sprintf(format, args...))
 }
 
-// load checks the settings. The error is configProblems with everything that is wrong.
+// Load checks the settings. The error is [Problems] with everything that is wrong.
 func (s Settings) Load(getenv func(string) string) (Config, error) {
 	var problems Problems
 	given := s
@@ -121,11 +121,8 @@ func (s Settings) Load(getenv func(string) string) (Config, error) {
 		Dev: s.Dev || (s.DevWithoutKey && s.SeamAPIKey == ""), DevDir: cmp.Or(s.DevDir, ".staykey"),
 	}
 	c.Simulate, c.Compose = c.Dev && c.SeamAPIKey == "", c.Dev && !s.Dev
-	c.DevLoopback, c.Profiling = s.DevLoopback, s.Profiling || isLoopback(cmp.Or(s.OpsListen, "127.0.0.1:9090"))
-	c.Listen, c.OpsListen = cmp.Or(s.Listen, ":8080"), cmp.Or(s.OpsListen, "127.0.0.1:9090")
-	if c.Dev && s.Listen == "" {
-		c.Listen = "127.0.0.1:8080"
-	}
+
+	s.placeListeners(&c) // which secrets a start may use depends on where it listens
 	s.LoadDatabase(&c, &problems)
 	c.refuseTrialPassword(&problems)
 	s.loadSeam(&c, &problems)
@@ -133,47 +130,75 @@ func (s Settings) Load(getenv func(string) string) (Config, error) {
 		problems.add("STAYKEY_DRIFT", "%q must be repair or report", s.Drift)
 	}
 	s.loadSecrets(&c, getenv, &problems)
-	checkAddress("STAYKEY_LISTEN", c.Listen, &problems)
-	checkAddress("STAYKEY_OPS_LISTEN", c.OpsListen, &problems)
-	c.PublicURL = strings.TrimRight(s.PublicURL, "/")
-	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.User != nil) {
-		problems.add("STAYKEY_PUBLIC_URL", "%q must be a URL such as https://keys.example.com", s.PublicURL)
-	}
-	c.NeedPublicURL(c.PublicURL, &problems)
-	if s.TLSCert != "" || s.TLSKey != "" {
-		var err error
-		if c.TLS, err = newCertificate(s.TLSCert, s.TLSKey); err != nil {
-			problems.add("STAYKEY_TLS_CERT", "%v", err)
-		}
-	}
-	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond, 15*time.Minute, &problems)
-	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, 30*24*time.Hour, &problems)
-	delay := stopDelay
-	if c.Dev {
-		delay = 0
-	}
-	c.StopDelay = duration("STAYKEY_STOP_DELAY", s.StopDelay, delay, 0, longestStopDelay, &problems)
-	c.DueWithin = duration("STAYKEY_DUE_WITHIN", s.DueWithin, 24*time.Hour, time.Minute, 30*24*time.Hour, &problems)
-	c.Workers = number("STAYKEY_WORKERS", s.Workers, 16, 1, 256, &problems)
+	s.loadListeners(&c, &problems)
+	s.loadPaces(&c, &problems)
 	s.loadAges(&c, &problems)
-	c.RetainDeliveries = age("STAYKEY_RETAIN_DELIVERIES", s.RetainSent, 30*24*time.Hour, &problems)
-	if err := c.LogLevel.UnmarshalText([]byte(cmp.Or(s.LogLevel, "info"))); err != nil || strings.ContainsAny(s.LogLevel, "+-") {
-		problems.add("STAYKEY_LOG_LEVEL", "%q must be debug, info, warn or error", s.LogLevel)
-	}
-	c.LogFormat = s.LogFormat
-	if c.LogFormat == "" {
-		c.LogFormat = "json"
-		if c.Dev {
-			c.LogFormat = "text"
-		}
-	}
-	if c.LogFormat != "json" && c.LogFormat != "text" {
-		problems.add("STAYKEY_LOG_FORMAT", "%q must be json or text", s.LogFormat)
-	}
+	s.loadLog(&c, &problems)
 	if len(problems) > 0 {
 		return Config{}, problems
 	}
 	return c, nil
+}
+
+// placeListeners says where the service listens.
+func (s *Settings) placeListeners(c *Config) {
+	c.Listen, c.OpsListen = cmp.Or(s.Listen, ":8080"), cmp.Or(s.OpsListen, "127.0.0.1:9090")
+	if c.Dev && s.Listen == "" {
+		c.Listen = "127.0.0.1:8080"
+	}
+	c.DevLoopback, c.Profiling = s.DevLoopback, s.Profiling || isLoopback(c.OpsListen)
+}
+
+// loadListeners checks the addresses, and reads the public URL and the certificate.
+func (s *Settings) loadListeners(c *Config, problems *Problems) {
+	checkAddress("STAYKEY_LISTEN", c.Listen, problems)
+	checkAddress("STAYKEY_OPS_LISTEN", c.OpsListen, problems)
+	c.PublicURL = strings.TrimRight(s.PublicURL, "/")
+	if c.PublicURL != "" && !isBaseURL(c.PublicURL) {
+		problems.add("STAYKEY_PUBLIC_URL", "%q must be a URL such as https://keys.example.com", s.PublicURL)
+	}
+	c.NeedPublicURL(c.PublicURL, problems)
+	if s.TLSCert == "" && s.TLSKey == "" {
+		return
+	}
+	var err error
+	if c.TLS, err = newCertificate(s.TLSCert, s.TLSKey); err != nil {
+		problems.add("STAYKEY_TLS_CERT", "%v", err)
+	}
+}
+
+// isBaseURL reports whether paths can be appended to a text to make the URL of a page.
+func isBaseURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") && u.RawQuery == "" && u.User == nil
+}
+
+// loadPaces reads how often and how soon things are done.
+func (s *Settings) loadPaces(c *Config, problems *Problems) {
+	const month = 30 * 24 * time.Hour
+	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond, 15*time.Minute, problems)
+	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, month, problems)
+	delay := stopDelay
+	if c.Dev {
+		delay = 0
+	}
+	c.StopDelay = duration("STAYKEY_STOP_DELAY", s.StopDelay, delay, 0, longestStopDelay, problems)
+	c.DueWithin = duration("STAYKEY_DUE_WITHIN", s.DueWithin, 24*time.Hour, time.Minute, month, problems)
+	c.Workers = number("STAYKEY_WORKERS", s.Workers, 16, 1, 256, problems)
+}
+
+// loadLog reads how much is logged, and in which format.
+func (s *Settings) loadLog(c *Config, problems *Problems) {
+	if err := c.LogLevel.UnmarshalText([]byte(cmp.Or(s.LogLevel, "info"))); err != nil || strings.ContainsAny(s.LogLevel, "+-") {
+		problems.add("STAYKEY_LOG_LEVEL", "%q must be debug, info, warn or error", s.LogLevel)
+	}
+	byDefault := "json"
+	if c.Dev {
+		byDefault = "text"
+	}
+	if c.LogFormat = cmp.Or(s.LogFormat, byDefault); c.LogFormat != "json" && c.LogFormat != "text" {
+		problems.add("STAYKEY_LOG_FORMAT", "%q must be json or text", s.LogFormat)
+	}
 }
 
 // loadAges reads how long things are kept. Nothing may go before what is shown with it.
@@ -208,6 +233,7 @@ func (s *Settings) loadAges(c *Config, problems *Problems) {
 		}
 		longest, of = *a.age, a.name
 	}
+	c.RetainDeliveries = age("STAYKEY_RETAIN_DELIVERIES", s.RetainSent, 30*24*time.Hour, problems)
 }
 
 // age reads an age such as 30d; never is 0.

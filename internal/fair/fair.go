@@ -115,9 +115,18 @@ func (c *Ceiling) victim(client netip.Addr, group string) *Place {
 		return oldest(heaviest)
 	}
 	// Nobody has more than a fair share. Idle connections can be closed anyway: a client that needs one opens another.
-	var idle *Place
+	if idle := c.oldestIdle(client, len(heaviest) > 0); idle != nil {
+		return idle
+	}
+	return ownVictim(c.clients[client], group)
+}
+
+// oldestIdle is the idle place that was taken first, of the client and of those with more places; nil for none. spareTrusted leaves
+// out those of trusted clients.
+func (c *Ceiling) oldestIdle(client netip.Addr, spareTrusted bool) (idle *Place) {
+	mine := len(c.clients[client])
 	for other, places := range c.clients {
-		if other != client && (len(places) <= mine || (c.trusted(other) && len(heaviest) > 0)) {
+		if other != client && (len(places) <= mine || (spareTrusted && c.trusted(other))) {
 			continue
 		}
 		for p := range places {
@@ -126,10 +135,7 @@ func (c *Ceiling) victim(client netip.Addr, group string) *Place {
 			}
 		}
 	}
-	if idle != nil {
-		return idle
-	}
-	return ownVictim(c.clients[client], group)
+	return idle
 }
 
 // ownVictim is the place of the client's heaviest group, if this group has less than that.

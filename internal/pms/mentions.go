@@ -87,17 +87,9 @@ func (m Mentions) inside(s string, depth int) bool {
 	if (strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[")) && json.Valid([]byte(s)) && m.inJSON([]byte(s), depth) {
 		return true
 	}
-	path, query, isLink := strings.Cut(s, "?")
-	if !isLink {
-		path, query = "", s
-	}
-	switch {
-	case strings.Contains(query, "=") && (isLink || strings.ContainsAny(query, "&%")):
-		if m.inForm(query, depth) {
-			return true
-		}
-	default:
-		path = s
+	path, query := splitForm(s)
+	if query != "" && m.inForm(query, depth) {
+		return true
 	}
 	if decoded, err := url.PathUnescape(path); err == nil && decoded != path && m.inText(decoded, depth) {
 		return true // what was read as a form must not be decoded twice
@@ -108,6 +100,18 @@ func (m Mentions) inside(s string, depth int) bool {
 		}
 	}
 	return false
+}
+
+// splitForm splits a text into a form, or the query of a link, and what is before it. query is "" for a text without either.
+func splitForm(s string) (path, query string) {
+	path, query, isLink := strings.Cut(s, "?")
+	if !isLink {
+		path, query = "", s
+	}
+	if strings.Contains(query, "=") && (isLink || strings.ContainsAny(query, "&%")) {
+		return path, query
+	}
+	return s, ""
 }
 
 func (m Mentions) inForm(s string, depth int) bool {

@@ -98,30 +98,40 @@ func ParseStaykeyAt(body []byte, received time.Time) (Event, error) {
 		e.OccurredAt = t
 	}
 	data, ok := envelope.field("data")
-	if !ok || data.Kind() == 'n' {
-		envelope.fail("data", "is required")
-		return e, nil
-	}
 	switch {
+	case !ok || data.Kind() == 'n':
+		envelope.fail("data", "is required")
 	case strings.HasPrefix(e.Type, "reservation."):
-		if r := readReservation(data, e.Type, received, &e.Invalid); r != nil {
-			e.Changes = []Change{{Reservation: r}}
-			if r.Status == Cancelled {
-				e.forgive("data.reservation_id", timestampIsNone(envelope))
-				if e.OccurredAt.IsZero() {
-					e.OccurredAt = received
-				}
-			}
-		}
+		e.readReservation(envelope, data, received)
 	case strings.HasPrefix(e.Type, "listing."):
-		if l := readListing(data, e.Type, &e.Invalid); l != nil {
-			e.Changes = []Change{{Listing: l}}
-			if l.Deleted {
-				e.forgive("data.listing_id", true)
-			}
-		}
+		e.readListing(data)
 	}
 	return e, nil
+}
+
+func (e *Event) readReservation(envelope object, data jsontext.Value, received time.Time) {
+	r := readReservation(data, e.Type, received, &e.Invalid)
+	if r == nil {
+		return
+	}
+	e.Changes = []Change{{Reservation: r}}
+	if r.Status == Cancelled {
+		e.forgive("data.reservation_id", timestampIsNone(envelope))
+		if e.OccurredAt.IsZero() {
+			e.OccurredAt = received
+		}
+	}
+}
+
+func (e *Event) readListing(data jsontext.Value) {
+	l := readListing(data, e.Type, &e.Invalid)
+	if l == nil {
+		return
+	}
+	e.Changes = []Change{{Listing: l}}
+	if l.Deleted {
+		e.forgive("data.listing_id", true)
+	}
 }
 
 // forgive turns what is wrong with an event that takes something away into notes of its change: all but the id of what it is

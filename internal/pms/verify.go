@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"maps"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -62,104 +63,138 @@ type VerifySettings struct {
 	Parameter string `json:"parameter"`
 }
 
-// VerifyMethods are the methods of verification, besides none.
-var VerifyMethods = []string{"standard-webhooks", "hmac", "basic", "bearer", "header", "url-token"}
+// methods are how each method's verifier is made, and the settings that it has.
+var methods = map[string]struct {
+	settings []string
+	make     func(*verifierProblems, VerifySettings, []string) Verifier
+}{
+	"standard-webhooks": {nil, newStandardWebhooks},
+	"hmac":              {[]string{"header", "algorithm", "encoding", "prefix"}, newSigned},
+	"basic":             {nil, newBasic},
+	"bearer":            {nil, newBearer},
+	"header":            {[]string{"header", "prefix"}, newHeader},
+	"url-token":         {[]string{"parameter"}, newURLToken},
+}
+
+// verifierProblems are what is wrong with the settings of a verifier.
+type verifierProblems []FieldError
+
+func (p *verifierProblems) add(field, format string, args ...any) {
+	*p = append(*p, FieldError{field, fmt.Sprintf(format, args...)})
+}
+
+func (p *verifierProblems) addSecret(i int, format string, args ...any) {
+	p.add(fmt.Sprintf("secrets[%d]", i), format, args...)
+}
+
+// atLeast wants secrets that can't be guessed.
+func (p *verifierProblems) atLeast(length int, secrets []string) {
+	for i, secret := range secrets {
+		if len(secret) < length {
+			p.addSecret(i, "must be at least %d characters long", length)
+		}
+	}
+}
 
 // NewVerifier makes the verifier that the settings describe. A problem names the setting at fault, "secrets[i]" for a secret.
-func NewVerifier(s VerifySettings, secrets []string) (v Verifier, problems []FieldError) {
-	fail := func(field, format string, args ...any) {
-		problems = append(problems, FieldError{field, fmt.Sprintf(format, args...)})
-	}
-	allowed := map[string][]string{
-		"standard-webhooks": nil, "basic": nil, "bearer": nil, "hmac": {"header", "algorithm", "encoding", "prefix"}, "header": {"header", "prefix"}, "url-token": {"parameter"},
-	}
-	for _, said := range []FieldError{{"header", s.Header}, {"algorithm", s.Algorithm}, {"encoding", s.Encoding}, {"prefix", s.Prefix}, {"parameter", s.Parameter}} {
-		if said.Message != "" && !slices.Contains(allowed[s.Method], said.Field) {
-			fail(said.Field, "is not a setting of the method %s", s.Method)
+func NewVerifier(s VerifySettings, secrets []string) (Verifier, []FieldError) {
+	var problems verifierProblems
+	method, known := methods[s.Method]
+	for _, setting := range []struct{ name, value string }{
+		{"header", s.Header}, {"algorithm", s.Algorithm}, {"encoding", s.Encoding}, {"prefix", s.Prefix}, {"parameter", s.Parameter},
+	} {
+		if setting.value != "" && !slices.Contains(method.settings, setting.name) {
+			problems.add(setting.name, "is not a setting of the method %s", s.Method)
 		}
 	}
 	if len(secrets) == 0 {
-		fail("secrets", "at least one is needed")
+		problems.add("secrets", "at least one is needed")
 	}
-	least := func(n int) {
-		for i, secret := range secrets {
-			if len(secret) < n {
-				fail(fmt.Sprintf("secrets[%d]", i), "must be at least %d characters long", n)
-			}
-		}
+	if !known {
+		problems.add("method", "%q must be one of %s, or none", s.Method, strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
+		return nil, problems
 	}
-	switch s.Method {
-	case "standard-webhooks":
-		w := StandardWebhooks{}
-		for i, text := range secrets {
-			secret, err := ParseSecret(text)
-			if err != nil {
-				fail(fmt.Sprintf("secrets[%d]", i), "%v", err)
-			}
-			w.Secrets = append(w.Secrets, secret)
-		}
-		v = w
-	case "hmac":
-		least(6)
-		h := signed{header: s.Header, prefix: s.Prefix, secrets: secrets, encode: hex.EncodeToString}
-		if s.Header == "" {
-			fail("header", "is required: the name of the header that holds the signature")
-		}
-		switch s.Algorithm {
-		case "", "sha256":
-			h.hash = sha256.New
-		case "sha512":
-			h.hash = sha512.New
-		default:
-			fail("algorithm", "%q must be sha256 or sha512", s.Algorithm)
-		}
-		switch s.Encoding {
-		case "", "hex":
-			h.decode = hex.DecodeString // in either case
-		case "base64":
-			h.decode, h.encode = decodeBase64, base64.StdEncoding.EncodeToString
-		default:
-			fail("encoding", "%q must be hex or base64", s.Encoding)
-		}
-		v = h
-	case "basic":
-		for i, secret := range secrets {
-			if user, password, ok := strings.Cut(secret, ":"); !ok || user == "" || len(password) < 6 {
-				fail(fmt.Sprintf("secrets[%d]", i), `must be "user:password", the password at least 6 characters long`)
-			}
-		}
-		v = carried{
-			method: s.Method, carrier: Carrier{Header: "Authorization"}, secrets: secrets,
-			put: func(d *Delivery, secret string) {
-				d.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(secret)))
-			},
-			find: func(d Delivery) string {
-				user, password, ok := (&http.Request{Header: d.Header}).BasicAuth()
-				if !ok {
-					return ""
-				}
-				return user + ":" + password
-			},
-		}
-	case "bearer":
-		least(8)
-		v = inHeader(s.Method, "Authorization", "Bearer ", secrets)
-	case "header":
-		least(8)
-		if s.Header == "" {
-			fail("header", "is required: the name of the header that holds the secret")
-		}
-		v = inHeader(s.Method, s.Header, s.Prefix, secrets)
-	case "url-token":
-		least(16)
-		v = inURL(s.Parameter, secrets)
-	default:
-		fail("method", "%q must be one of %s, or none", s.Method, strings.Join(VerifyMethods, ", "))
-	}
+	v := method.make(&problems, s, secrets)
 	if len(problems) > 0 {
 		return nil, problems
 	}
 	return v, nil
+}
+
+func newStandardWebhooks(problems *verifierProblems, _ VerifySettings, secrets []string) Verifier {
+	w := StandardWebhooks{}
+	for i, text := range secrets {
+		secret, err := ParseSecret(text)
+		if err != nil {
+			problems.addSecret(i, "%v", err)
+		}
+		w.Secrets = append(w.Secrets, secret)
+	}
+	return w
+}
+
+func newSigned(problems *verifierProblems, s VerifySettings, secrets []string) Verifier {
+	problems.atLeast(6, secrets)
+	h := signed{header: s.Header, prefix: s.Prefix, secrets: secrets}
+	if s.Header == "" {
+		problems.add("header", "is required: the name of the header that holds the signature")
+	}
+	switch s.Algorithm {
+	case "", "sha256":
+		h.hash = sha256.New
+	case "sha512":
+		h.hash = sha512.New
+	default:
+		problems.add("algorithm", "%q must be sha256 or sha512", s.Algorithm)
+	}
+	switch s.Encoding {
+	case "", "hex":
+		h.decode, h.encode = hex.DecodeString, hex.EncodeToString // it reads upper case too
+	case "base64":
+		h.decode, h.encode = decodeBase64, base64.StdEncoding.EncodeToString
+	default:
+		problems.add("encoding", "%q must be hex or base64", s.Encoding)
+	}
+	return h
+}
+
+func newBasic(problems *verifierProblems, s VerifySettings, secrets []string) Verifier {
+	for i, secret := range secrets {
+		if user, password, ok := strings.Cut(secret, ":"); !ok || user == "" || len(password) < 6 {
+			problems.addSecret(i, `must be "user:password", the password at least 6 characters long`)
+		}
+	}
+	return carried{
+		method: s.Method, carrier: Carrier{Header: "Authorization"}, secrets: secrets,
+		put: func(d *Delivery, secret string) {
+			d.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(secret)))
+		},
+		find: func(d Delivery) string {
+			user, password, ok := (&http.Request{Header: d.Header}).BasicAuth()
+			if !ok {
+				return ""
+			}
+			return user + ":" + password
+		},
+	}
+}
+
+func newBearer(problems *verifierProblems, s VerifySettings, secrets []string) Verifier {
+	problems.atLeast(8, secrets)
+	return inHeader(s.Method, "Authorization", "Bearer ", secrets)
+}
+
+func newHeader(problems *verifierProblems, s VerifySettings, secrets []string) Verifier {
+	problems.atLeast(8, secrets)
+	if s.Header == "" {
+		problems.add("header", "is required: the name of the header that holds the secret")
+	}
+	return inHeader(s.Method, s.Header, s.Prefix, secrets)
+}
+
+func newURLToken(problems *verifierProblems, s VerifySettings, secrets []string) Verifier {
+	problems.atLeast(16, secrets)
+	return inURL(s.Parameter, secrets)
 }
 
 // signed is an HMAC of the body in a header.

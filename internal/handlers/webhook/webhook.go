@@ -122,16 +122,9 @@ func webhookResult(status int, took time.Duration, gone bool) string {
 
 // webhook is POST /webhooks/{source}: contract section 3, from top to bottom.
 func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
-	name := chi.URLParam(r, "source")
-	source, ok := s.source(name)
-	if !ok {
-		handlers.NewProblem(http.StatusNotFound, "unknown source: it is the part of the URL after /webhooks/, and \"default\" unless sources are configured").Write(w)
-		return
-	}
-	delivery := pms.Delivery{Header: r.Header, Path: chi.URLParam(r, "*")}
-	switch {
-	case delivery.Path != "" && source.Format == nil && !source.Carries().Path:
-		handlers.NewProblem(http.StatusNotFound, "post webhooks of this source to /webhooks/"+source.Name).Write(w)
+	source, p := s.addressed(r)
+	if p != nil {
+		p.Write(w)
 		return
 	}
 	if !s.takesMethod(w, r, source) {
@@ -147,34 +140,57 @@ func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 		p.Write(w)
 		return
 	}
-	delivery.Body = body
+	delivery := pms.Delivery{Header: r.Header, Path: chi.URLParam(r, "*"), Body: body}
 	if r.URL.RawQuery != "" {
 		delivery.Query = r.URL.Query()
 	}
+	proof, p := s.prove(source, delivery)
+	if p != nil {
+		p.Write(w)
+		return
+	}
+	if delivery.Body, p = plainBody(w, r, body); p != nil {
+		p.Write(w)
+		return
+	}
+	s.acceptProven(w, r, source, delivery, proof)
+}
+
+// addressed is the source that a request's path names.
+func (s *Receiver) addressed(r *http.Request) (pms.Source, *handlers.Problem) {
+	source, ok := s.source(chi.URLParam(r, "source"))
+	if !ok {
+		return source, handlers.NewProblem(http.StatusNotFound, "unknown source: it is the part of the URL after /webhooks/, and \"default\" unless sources are configured")
+	}
+	if chi.URLParam(r, "*") != "" && source.Format == nil && !source.Carries().Path {
+		return source, handlers.NewProblem(http.StatusNotFound, "post webhooks of this source to /webhooks/"+source.Name)
+	}
+	return source, nil
+}
+
+// prove checks who sent a delivery, then whether the source is within its rate limit: a stranger must not use it up.
+func (s *Receiver) prove(source pms.Source, delivery pms.Delivery) (pms.Proof, *handlers.Problem) {
 	proof, err := source.Verify(delivery, s.Now())
 	switch {
 	case errors.Is(err, pms.ErrWebhookID):
-		handlers.NewProblem(http.StatusBadRequest, err.Error()).Write(w)
-		return
+		return proof, handlers.NewProblem(http.StatusBadRequest, err.Error())
 	case err != nil:
 		s.Activity.Add(source.Name, store.ActivityRefused, s.Now())
-		handlers.NewProblem(http.StatusUnauthorized, err.Error()).Write(w)
-		return
+		return proof, handlers.NewProblem(http.StatusUnauthorized, err.Error())
 	}
 	s.Activity.Add(source.Name, store.ActivitySecret+strconv.Itoa(proof.Secret), s.Now())
 	verified.WithLabelValues(source.Name, strconv.Itoa(proof.Secret)).Inc()
 	if wait := s.Limits.Exceeded(source, s.Now()); wait > 0 {
 		overLimit.WithLabelValues(source.Name).Inc()
-		handlers.NewProblem(http.StatusTooManyRequests, "over the source's rate_limit: nothing was stored, send it again").After(wait).Write(w)
-		return
+		return proof, handlers.NewProblem(http.StatusTooManyRequests, "over the source's rate_limit: nothing was stored, send it again").After(wait)
 	}
-	if body, p = plainBody(w, r, body); p != nil {
-		p.Write(w)
-		return
-	}
-	delivery.Body = body
+	return proof, nil
+}
+
+// acceptProven accepts a delivery whose sender is known.
+func (s *Receiver) acceptProven(w http.ResponseWriter, r *http.Request, source pms.Source, delivery pms.Delivery, proof pms.Proof) {
 	if r.Header.Get(testHeader) != "" {
-		s.acceptTest(w, r, source, proof, body)
+		s.acceptTest(w, r, source, proof, delivery.Body)
 		return
 	}
 	if source.Format != nil {
@@ -185,12 +201,12 @@ func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 		p.Write(w)
 		return
 	}
-	parsed, err := pms.ParseStaykeyAt(body, s.Now())
+	parsed, err := pms.ParseStaykeyAt(delivery.Body, s.Now())
 	if err != nil {
 		s.refuseUnreadable(w, r, source.Name, proof.ID, err)
 		return
 	}
-	s.accept(w, r, s.newEvent(source.Name, proof.ID, body, parsed), parsed.Invalid)
+	s.accept(w, r, s.newEvent(source.Name, proof.ID, delivery.Body, parsed), parsed.Invalid)
 }
 
 // accept keeps an event, and answers with the result.

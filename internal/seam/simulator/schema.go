@@ -149,36 +149,25 @@ func (s schema) check(body map[string]any) map[string]any {
 	return errs
 }
 
+// check returns what is wrong with a value that is there, in Seam's words; "" for nothing.
 func (f field) check(value any) string {
 	switch f.kind {
 	case "string":
-		s, ok := value.(string)
-		switch {
-		case !ok:
+		text, ok := value.(string)
+		if !ok {
 			return "Expected string"
-		case f.nonEmpty && s == "":
-			return "String must contain at least 1 character(s)"
-		case f.format == "date-time":
-			if _, err := time.Parse(time.RFC3339Nano, s); err != nil {
-				return "Invalid datetime"
-			}
-		case f.format == "email":
-			if a, err := mail.ParseAddress(s); err != nil || a.Address != s {
-				return "Invalid email"
-			}
-		case f.format == "uri":
-			if u, err := url.Parse(s); err != nil || u.Scheme == "" {
-				return "Invalid url"
-			}
 		}
+		return f.checkText(text)
 	case "number":
 		if _, ok := value.(json.Number); !ok {
 			return "Expected number"
 		}
 	case "integer":
-		if n, ok := value.(json.Number); !ok {
+		n, ok := value.(json.Number)
+		if !ok {
 			return "Expected number"
-		} else if i, err := n.Int64(); err != nil || i <= 0 {
+		}
+		if i, err := n.Int64(); err != nil || i <= 0 {
 			return "Number must be a positive integer"
 		}
 	case "boolean":
@@ -193,6 +182,28 @@ func (f field) check(value any) string {
 	case "object":
 		if _, ok := value.(map[string]any); !ok {
 			return "Expected object"
+		}
+	}
+	return ""
+}
+
+// checkText checks a text against the field's length and format.
+func (f field) checkText(text string) string {
+	if f.nonEmpty && text == "" {
+		return "String must contain at least 1 character(s)"
+	}
+	switch f.format {
+	case "date-time":
+		if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
+			return "Invalid datetime"
+		}
+	case "email":
+		if a, err := mail.ParseAddress(text); err != nil || a.Address != text {
+			return "Invalid email"
+		}
+	case "uri":
+		if u, err := url.Parse(text); err != nil || u.Scheme == "" {
+			return "Invalid url"
 		}
 	}
 	return ""

@@ -86,7 +86,7 @@ func (s *Simulator) serve(r *http.Request, raw []byte) (answer, *Fault) {
 		return answer{}, fault
 	}
 	if fault != nil {
-		a = fault.alter(s, a)
+		a = fault.alter(a)
 	}
 	record.Status = a.status
 	return a, fault

@@ -151,50 +151,58 @@ func closeConnection(w http.ResponseWriter, reset bool) {
 }
 
 // alter changes the answer of a call as the fault says.
-func (f *Fault) alter(s *Simulator, a answer) answer {
+func (f *Fault) alter(a answer) answer {
 	if a.status != http.StatusOK {
 		return a
 	}
-	for key, value := range a.body {
-		if key == "ok" || key == "pagination" {
-			continue
-		}
-		list, isList := value.([]any)
-		switch f.Kind {
-		case NoObject:
-			delete(a.body, key)
-		case NullObject:
-			a.body[key] = nil
-		case EmptyObject:
-			a.body[key] = map[string]any{}
-			if isList {
-				a.body[key] = []any{}
-			}
-		case HalfList:
-			if isList {
-				a.body[key] = list[:len(list)/2]
-				a.paginate(false, nil)
-			}
-		case NoCursor:
-			a.paginate(true, nil)
-		case SameCursor:
-			a.paginate(true, "the same")
+	for key := range a.body {
+		if key != "ok" && key != "pagination" {
+			f.alterResult(a, key)
 		}
 	}
-	alterEach(a.body, func(kind string, object map[string]any) {
-		for _, name := range answers[kind].Optional {
-			switch f.Kind {
-			case NoOptional:
-				delete(object, name)
-			case NullOptional:
-				object[name] = nil
-			}
-		}
-		if f.Kind == Unfamiliar {
-			unfamiliar(kind, object)
-		}
-	})
+	alterEach(a.body, f.alterObject)
 	return a
+}
+
+// alterResult changes the object or list that a call answers with, which is at key.
+func (f *Fault) alterResult(a answer, key string) {
+	list, isList := a.body[key].([]any)
+	switch f.Kind {
+	case NoObject:
+		delete(a.body, key)
+	case NullObject:
+		a.body[key] = nil
+	case EmptyObject:
+		a.body[key] = map[string]any{}
+		if isList {
+			a.body[key] = []any{}
+		}
+	case HalfList:
+		if isList {
+			a.body[key] = list[:len(list)/2]
+			a.paginate(false, nil)
+		}
+	case NoCursor:
+		a.paginate(true, nil)
+	case SameCursor:
+		a.paginate(true, "the same")
+	}
+}
+
+// alterObject changes one object of an answer.
+func (f *Fault) alterObject(kind string, object map[string]any) {
+	switch f.Kind {
+	case NoOptional:
+		for _, name := range answers[kind].Optional {
+			delete(object, name)
+		}
+	case NullOptional:
+		for _, name := range answers[kind].Optional {
+			object[name] = nil
+		}
+	case Unfamiliar:
+		unfamiliar(kind, object)
+	}
 }
 
 // paginate changes the pagination of a list that has one.

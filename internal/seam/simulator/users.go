@@ -104,18 +104,9 @@ func (s *Simulator) createUser(r request) answer {
 	if problem != "" {
 		return invalid(problem)
 	}
-	var groups []string
-	for _, id := range r.texts("acs_access_group_ids") {
-		g, ok := s.state.Groups[id]
-		if (!ok || g.SystemID != system.ID) && s.options.IgnoreUnknownGroups {
-			continue
-		}
-		if !ok || g.SystemID != system.ID {
-			return notFound("acs_access_group")
-		}
-		if !slices.Contains(groups, id) {
-			groups = append(groups, id)
-		}
+	groups, ok := s.readGroups(system.ID, r.texts("acs_access_group_ids"))
+	if !ok {
+		return notFound("acs_access_group")
 	}
 	identity := r.text("user_identity_id")
 	if identity != "" {
@@ -137,6 +128,22 @@ func (s *Simulator) createUser(r request) answer {
 	s.index.touch(u.ID)
 	s.changed()
 	return accept("acs_user", s.showUser(s.state, u))
+}
+
+// readGroups returns the groups of a new user, each once. One that the system doesn't have is an error, or is ignored: see
+// [Options].IgnoreUnknownGroups.
+func (s *Simulator) readGroups(system string, ids []string) (groups []string, ok bool) {
+	for _, id := range ids {
+		switch g, known := s.state.Groups[id]; {
+		case known && g.SystemID == system:
+			if !slices.Contains(groups, id) {
+				groups = append(groups, id)
+			}
+		case !s.options.IgnoreUnknownGroups:
+			return nil, false
+		}
+	}
+	return groups, true
 }
 
 // secondUser does what the switch says where the identity has a user on the system; done means answered.
