@@ -75,53 +75,7 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 	if err := action.check(); err != nil {
 		return err
 	}
-	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
-		now := a.now().UTC()
-		found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
-		if err != nil {
-			return err
-		}
-		r, ok := found[ref]
-		if !ok || r.VersionSeq == 0 {
-			return store.ErrNotFound
-		}
-		before, err := store.LockedOverrides(ctx, tx, ref)
-		if err != nil {
-			return err
-		}
-		credential, err := store.CredentialOf(ctx, tx, ref)
-		if err != nil {
-			return err
-		}
-		after, err := action.on(r, before, credential, now)
-		if err != nil {
-			return err
-		}
-		w := wish(r, now, false, action.Kind == ActionReconcile || action.Kind == ActionReissue)
-		w.Check = action.Kind == ActionReconcile || action.Kind == ActionRelease
-		w.Changed = after != before || action.Kind == ActionReissue // also where there is no key to replace, but one to make
-		switch {
-		case action.Kind == ActionHold:
-			w.Interim = "" // it is unchanged
-		case before.RevokedAt != nil && after.RevokedAt != nil:
-			w.Interim = "" // it has been revoked: what is left of it, if anything, is being removed
-		case after.RevokedAt != nil:
-			w.Interim = store.KeyRevoking
-		}
-		var writes pgx.Batch
-		if after != before {
-			store.SaveOverrides(&writes, ref, after)
-		}
-		store.WishKeys(&writes, []store.Wish{w}, now)
-		entry := store.Entry{Ref: ref, At: now, Kind: store.TimelineAction, Summary: action.summary(), Detail: action.detail()}
-		if err := store.QueueTimeline(&writes, []store.Entry{entry}); err != nil {
-			return err
-		}
-		if err := store.QueueAudit(&writes, action.audit(ref, before, after, now)); err != nil {
-			return err
-		}
-		return tx.SendBatch(ctx, &writes).Close()
-	})
+	err := a.store.InTx(ctx, func(tx pgx.Tx) error { return a.act(ctx, tx, ref, action) })
 	if err == nil {
 		a.applied()
 		return nil
@@ -130,6 +84,59 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 		return err
 	}
 	return fmt.Errorf("%s %s/%s: %w", action.Kind, ref.Source, ref.ReservationID, err)
+}
+
+func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Action) error {
+	now := a.now().UTC()
+	found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
+	if err != nil {
+		return err
+	}
+	r, ok := found[ref]
+	if !ok || r.VersionSeq == 0 {
+		return store.ErrNotFound
+	}
+	before, err := store.LockedOverrides(ctx, tx, ref)
+	if err != nil {
+		return err
+	}
+	credential, err := store.CredentialOf(ctx, tx, ref)
+	if err != nil {
+		return err
+	}
+	after, err := action.on(r, before, credential, now)
+	if err != nil {
+		return err
+	}
+	var writes pgx.Batch
+	if after != before {
+		store.SaveOverrides(&writes, ref, after)
+	}
+	store.WishKeys(&writes, []store.Wish{action.wish(r, before, after, now)}, now)
+	entry := store.Entry{Ref: ref, At: now, Kind: store.TimelineAction, Summary: action.summary(), Detail: action.detail()}
+	if err := store.QueueTimeline(&writes, []store.Entry{entry}); err != nil {
+		return err
+	}
+	if err := store.QueueAudit(&writes, action.audit(ref, before, after, now)); err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, &writes).Close()
+}
+
+// wish is what the provisioner is asked for, and the key's status until it has been there.
+func (c Action) wish(r store.Reservation, before, after store.Overrides, now time.Time) store.Wish {
+	w := wish(r, now, false, c.Kind == ActionReconcile || c.Kind == ActionReissue)
+	w.Check = c.Kind == ActionReconcile || c.Kind == ActionRelease
+	w.Changed = after != before || c.Kind == ActionReissue // also where there is no key to replace, but one to make
+	switch {
+	case c.Kind == ActionHold:
+		w.Interim = "" // it is unchanged
+	case before.RevokedAt != nil && after.RevokedAt != nil:
+		w.Interim = "" // it has been revoked: what is left of it, if anything, is being removed
+	case after.RevokedAt != nil:
+		w.Interim = store.KeyRevoking
+	}
+	return w
 }
 
 // on returns an admin's word on a reservation after the action.

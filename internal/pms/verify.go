@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"hash"
 	"maps"
-	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"

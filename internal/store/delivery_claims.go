@@ -129,50 +129,16 @@ func (s Subscription) Dead() bool { return s.Failures >= deadAfter }
 // takeUp makes rows of stays that changed since the subscription last looked, as many as fit into its window, and returns how many changes it
 // passed; -1 if the subscription may not deliver now.
 func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest) (int, error) {
-	var position, madeAt int64
-	var failures, fresh, failed int
-	var probe, unknown bool
-	err := tx.QueryRow(ctx, `
-		SELECT position, made_at_order, failures, coalesce(last_failure_at <= $3, true), last_success_at IS NULL,
-			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL AND w.tries = 0 LIMIT $2) w),
-			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT $4) w)
-		FROM subscriptions WHERE name = $1 AND disabled_at IS NULL FOR NO KEY UPDATE`, c.Subscription, c.Window, c.Now.Add(-probeEvery), deadHolds).
-		Scan(&position, &madeAt, &failures, &probe, &unknown, &fresh, &failed)
+	s, err := lockPosition(ctx, tx, c)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return -1, nil
 	}
-	room := c.Window - fresh
-	if unknown { // it has not taken a message yet
-		room = min(c.Window, deadHolds) - fresh
-	}
-	if failures >= deadAfter { // one at a time shows whether it is the receiver, or only the messages that it was sent
-		room = 0
-		if fresh == 0 && (probe || failed < deadHolds) {
-			room = 1
-		}
-	}
+	room := s.room(c.Window)
 	if err != nil || room <= 0 {
 		return 0, err
 	}
-	rows, _ := tx.Query(ctx, `
-		SELECT p.source, p.reservation_id, p.position, k.status IN ('revoked', 'expired') FROM (
-			SELECT * FROM stay_positions WHERE position > $1 ORDER BY position LIMIT 500) p JOIN mobile_keys k USING (source, reservation_id)
-		ORDER BY p.position`, position)
-	var refs []Ref
-	passed := 0
-	var ref Ref
-	var at int64
-	var over bool
-	if _, err := pgx.ForEachRow(rows, []any{&ref.Source, &ref.ReservationID, &at, &over}, func() error {
-		if len(refs) == room {
-			return nil
-		}
-		passed, position = passed+1, at
-		if (c.Sources == nil || slices.Contains(c.Sources, ref.Source)) && (!over || at > madeAt) {
-			refs = append(refs, ref)
-		}
-		return nil
-	}); err != nil || passed == 0 {
+	refs, passed, position, err := changedStays(ctx, tx, c, s, room)
+	if err != nil || passed == 0 {
 		return 0, err
 	}
 	sources, ids := splitRefs(refs)
@@ -183,9 +149,66 @@ func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest) (int, error) {
 		SELECT source, reservation_id, $3, $4 FROM unnest($1::text[], $2::text[]) AS n (source, reservation_id)
 		ON CONFLICT (source, reservation_id, subscription) DO UPDATE SET
 			due_at = CASE WHEN $5::boolean THEN $4 ELSE coalesce(w.due_at, $4) END, tries = CASE WHEN $5::boolean THEN 0 ELSE w.tries END`,
-		sources, ids, c.Subscription, c.Now, failures < deadAfter)
+		sources, ids, c.Subscription, c.Now, s.Failures < deadAfter)
 	b.Queue(`UPDATE subscriptions SET position = $2 WHERE name = $1`, c.Subscription, position)
 	return passed, tx.SendBatch(ctx, &b).Close()
+}
+
+// subscriptionPosition is how far a subscription has come, and how its receiver fares.
+type subscriptionPosition struct {
+	Position, MadeAt int64
+	Failures         int
+	Probe            bool // it may be tried again: its last failure was some time ago
+	Unknown          bool // it has not taken a message yet
+	Fresh, Failed    int  // stays that wait for a first try, and for another; counted up to their limits
+}
+
+func lockPosition(ctx context.Context, tx pgx.Tx, c ClaimRequest) (s subscriptionPosition, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT position, made_at_order, failures, coalesce(last_failure_at <= $3, true), last_success_at IS NULL,
+			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL AND w.tries = 0 LIMIT $2) w),
+			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT $4) w)
+		FROM subscriptions WHERE name = $1 AND disabled_at IS NULL FOR NO KEY UPDATE`, c.Subscription, c.Window, c.Now.Add(-probeEvery), deadHolds).
+		Scan(&s.Position, &s.MadeAt, &s.Failures, &s.Probe, &s.Unknown, &s.Fresh, &s.Failed)
+	return s, err
+}
+
+// room is how many stays it may take up now.
+func (s subscriptionPosition) room(window int) int {
+	switch {
+	case s.Failures >= deadAfter: // one at a time shows whether it is the receiver, or only the messages that it was sent
+		if s.Fresh == 0 && (s.Probe || s.Failed < deadHolds) {
+			return 1
+		}
+		return 0
+	case s.Unknown:
+		return min(window, deadHolds) - s.Fresh
+	default:
+		return window - s.Fresh
+	}
+}
+
+// changedStays returns up to room stays that changed after the subscription's position and that it wants, how many changes that passes,
+// and the position of the last of them.
+func changedStays(ctx context.Context, tx pgx.Tx, c ClaimRequest, s subscriptionPosition, room int) (refs []Ref, passed int, position int64, err error) {
+	rows, _ := tx.Query(ctx, `
+		SELECT p.source, p.reservation_id, p.position, k.status IN ('revoked', 'expired') FROM (
+			SELECT * FROM stay_positions WHERE position > $1 ORDER BY position LIMIT 500) p JOIN mobile_keys k USING (source, reservation_id)
+		ORDER BY p.position`, s.Position)
+	var ref Ref
+	var at int64
+	var over bool
+	_, err = pgx.ForEachRow(rows, []any{&ref.Source, &ref.ReservationID, &at, &over}, func() error {
+		if len(refs) == room {
+			return nil
+		}
+		passed, position = passed+1, at
+		if (c.Sources == nil || slices.Contains(c.Sources, ref.Source)) && (!over || at > s.MadeAt) {
+			refs = append(refs, ref)
+		}
+		return nil
+	})
+	return refs, passed, position, err
 }
 
 // dueStay is a locked row of subscription_stays with what is true of its stay.

@@ -158,10 +158,6 @@ func (f field) check(value any) string {
 			return "Expected string"
 		}
 		return f.checkText(text)
-	case "number":
-		if _, ok := value.(json.Number); !ok {
-			return "Expected number"
-		}
 	case "integer":
 		n, ok := value.(json.Number)
 		if !ok {
@@ -170,21 +166,31 @@ func (f field) check(value any) string {
 		if i, err := n.Int64(); err != nil || i <= 0 {
 			return "Number must be a positive integer"
 		}
-	case "boolean":
-		if _, ok := value.(bool); !ok {
-			return "Expected boolean"
-		}
 	case "strings":
 		list, ok := value.([]any)
-		if !ok || slices.ContainsFunc(list, func(v any) bool { _, ok := v.(string); return !ok }) {
+		if !ok || slices.ContainsFunc(list, func(v any) bool { return !isA[string](v) }) {
 			return "Expected array of string"
 		}
+	case "number":
+		return expect[json.Number](value, f.kind)
+	case "boolean":
+		return expect[bool](value, f.kind)
 	case "object":
-		if _, ok := value.(map[string]any); !ok {
-			return "Expected object"
-		}
+		return expect[map[string]any](value, f.kind)
 	}
 	return ""
+}
+
+func isA[T any](value any) bool {
+	_, ok := value.(T)
+	return ok
+}
+
+func expect[T any](value any, kind string) string {
+	if isA[T](value) {
+		return ""
+	}
+	return "Expected " + kind
 }
 
 // checkText checks a text against the field's length and format.
