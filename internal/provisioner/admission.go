@@ -13,7 +13,8 @@ import (
 const settingWorkspace = "seam_workspace_id"
 
 // admitted reports whether provisioning may continue: the key is accepted, and it belongs to the workspace that this
-// database has been used with. unreachable says that Seam could not be asked, so that no attempt can get anywhere.
+// database has been used with. unreachable is the error if Seam could not be asked, in which case no attempt can
+// succeed.
 func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error) {
 	p.mu.Lock()
 	ready := p.ready
@@ -43,12 +44,12 @@ func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error)
 		p.setTrouble("Seam can't be reached: " + err.Error())
 		return false, err
 	case err != nil && pinned != "":
-		p.setTrouble("Seam does not say which workspace SEAM_API_KEY is of, and this database belongs to workspace " + pinned + ": give the key the right to read its workspace")
+		p.setTrouble("Seam does not report the workspace of SEAM_API_KEY, and this database belongs to workspace " + pinned + ": give the key the right to read its workspace")
 		return false, nil
 	case err != nil:
 		p.log.Warn("Seam workspace not read; not pinning it", "error", err)
 	case pinned != workspace:
-		p.setTrouble(fmt.Sprintf("SEAM_API_KEY is of workspace %s, and this database belongs to workspace %s: use its key, or another database", workspace, pinned))
+		p.setTrouble(fmt.Sprintf("SEAM_API_KEY belongs to workspace %s, and this database belongs to workspace %s: use its key, or another database", workspace, pinned))
 		return false, nil
 	}
 	if err := p.directory.learnAll(ctx); err != nil {
@@ -65,7 +66,7 @@ func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error)
 }
 
 // heed pauses the provisioner if a call failed because the key is not accepted; it resumes when the key is accepted
-// again. Where it was just found to be accepted, the 401 is about that call alone.
+// again. If the key was found to be accepted just now, the 401 concerns only that call.
 func (p *Provisioner) heed(err error) {
 	if seam.KindOf(err) != seam.Unauthorized || p.keyConfirmed() {
 		return
@@ -76,7 +77,7 @@ func (p *Provisioner) heed(err error) {
 	p.setTrouble(troubleKey)
 }
 
-// keyConfirmed reports whether Seam has accepted the key not long ago, when it was asked because of a 401.
+// keyConfirmed reports whether Seam has recently accepted the key, when it was asked because of a 401.
 func (p *Provisioner) keyConfirmed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

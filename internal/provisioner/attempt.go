@@ -20,21 +20,30 @@ import (
 )
 
 const (
-	maxRounds = 200 // of plan and one step; more steps than a stay can need
-	// commitTimeout bounds the writing of a mark or result. It doesn't end with the attempt: what Seam has
-	// done must be recorded even when there is no time left for more.
+	maxRounds = 200 // of plan and one step; more steps than any stay needs
+	// commitTimeout bounds the writing of a mark or result. It doesn't end with the attempt: what happened at Seam
+	// must be recorded even if no time is left for anything else.
 	commitTimeout = 5 * time.Second
-	// attemptTimeout bounds an attempt as a whole: whatever hangs, the worker becomes free.
+	// attemptTimeout bounds an attempt as a whole: whatever hangs, its worker becomes free.
 	attemptTimeout = 5 * time.Minute
 )
 
-// attempt is one go at one reservation. It reads everything, works out what is desired, plans, takes the first
-// step, commits its result, and plans again, until nothing is left to do or something stops it:
+// attempt is one try to reconcile one reservation. It reads everything, works out what is desired, plans, takes the
+// first step, commits its result, and plans again, until nothing is left to do or something stops it:
 //
 //	desired ─▶ observe ─▶ plan ─▶ first step ─┐        place.go, identity.go, create.go, change.go, remove.go
 //	   ▲                                      │
 //	   └──────────────────────────────────────┘
-//	nothing planned ─▶ finish up ─▶ verdict           readback.go, remove.go, verdict.go
+//	nothing planned ─▶ finish up ─▶ verdict           check.go, remove.go, verdict.go
+//
+// The order keeps it safe to be interrupted anywhere:
+//
+// - A create is marked before its call and its id recorded after it. A mark without an id means that Seam may have an object that we don't know: observe finds out before anything else is created in its place.
+// - A change or a delete is marked, too, but needs no look-up while the same thing is still desired: it is sent again.
+// - Every commit checks the lease, and whether the work has been overtaken by newer work. In that case the attempt ends, and the next one starts from the new state.
+// - What can't be known yet (a read that may lag, a deletion under way) is no failure: the outcome says until when to wait, and the worker turns to other reservations.
+//
+// Methods return an [outcome]. Only [attempt.run] acts on it; a method that gets one that stops returns it unchanged.
 type attempt struct {
 	*Provisioner
 	lease   store.Lease
@@ -47,15 +56,15 @@ type attempt struct {
 	entries    []store.Entry     // of the timeline, not written yet
 	changes    int               // changing calls made
 	fresh      map[int64]bool    // rows whose identity surely has no ACS user yet
-	claimed    map[int64]bool    // rows whose place was claimed in this attempt
-	notGuest   bool              // the guest's identity turned out not to be usable
+	claimed    map[int64]bool    // rows whose slot was claimed in this attempt
+	notGuest   bool              // the guest's identity can't be used
 	refusals   []refusal         // steps that Seam has refused in this attempt
 	unsettled  map[int64]outcome // rows of lost creates that can't be looked for now, and why
 	checked    bool              // everything was compared with Seam
-	unverified bool              // except what Seam contradicts itself about
+	unverified bool              // everything was compared with Seam, except what Seam contradicts itself about
 	recheck    *time.Time        // compare with Seam again then
-	lostAt     *time.Time        // the last create that was lost
-	survivors  map[string]string // user identities that were merged, and into which
+	lostAt     *time.Time        // the last create whose answer was lost
+	survivors  map[string]string // user identities that were merged, and the surviving one
 }
 
 // refusal is a step that Seam has refused, and its answer.
@@ -77,9 +86,8 @@ func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 	return a
 }
 
-// policyFor is the policy of a stay's source. Where the stay was completed with another one than this replica
-// knows, another replica may have decided it just now: then it is read first, since nobody would plan this key
-// again.
+// policyFor is the policy of a stay's source. If the stay was completed with a policy unknown to this replica,
+// another replica may just have recorded it: then it is read first, because nobody would plan this key again.
 func (p *Provisioner) policyFor(r store.Reservation) pms.Policy {
 	policy := p.options.Policy(r.Source)
 	if p.options.ReadPolicies != nil && r.Policy != nil && *r.Policy != policy.Fingerprint() {
@@ -97,9 +105,9 @@ func (a *attempt) situation(group plan.GroupSystem) plan.Situation {
 	}
 }
 
-// desired works out what should be true. Seam is asked about access groups only where a key depends on one that
-// nobody has seen yet; where it can't be asked, what is recorded is enough for an ACS user that exists, and a
-// configured access system for a new one.
+// desired works out what should be true. Seam is asked about access groups only if a key depends on one that has not
+// been seen yet; if it can't be asked, the record is enough for an existing ACS user, and a configured access system
+// for a new one.
 func (a *attempt) desired(ctx context.Context) (plan.Desired, outcome) {
 	if err := a.claimGroups(ctx); err != nil {
 		return plan.Desired{}, fails(err)
@@ -118,12 +126,12 @@ func (a *attempt) desired(ctx context.Context) (plan.Desired, outcome) {
 	return d, outcome{}
 }
 
-// because has the calls made with the context recorded in the timeline, with their reason.
+// because returns a context whose calls are recorded in the timeline, with their reason.
 func (a *attempt) because(ctx context.Context, reason string) context.Context {
 	return seam.WithRecorder(ctx, func(c seam.Call) { a.recordCall(ctx, c, reason) })
 }
 
-// run brings the reservation to what is desired, or as far as it goes. This is the one place that acts on outcomes.
+// run brings the reservation as close to what is desired as possible now. Only run acts on outcomes.
 func (a *attempt) run(ctx context.Context) (store.Verdict, outcome) {
 	if a.work.Listing != nil && a.work.Key.CheckRequested {
 		a.directory.forget(a.work.Listing.Groups())
@@ -144,7 +152,7 @@ func (a *attempt) run(ctx context.Context) (store.Verdict, outcome) {
 	return a.conclude(out), out
 }
 
-// round plans once, and takes the first step of the plan or, where there is none, finishes.
+// round plans once, and takes the first step of the plan or, if there is none, finishes.
 func (a *attempt) round(ctx context.Context, observed *bool) (store.Verdict, outcome) {
 	d, out := a.desired(ctx)
 	if out.stops() {
@@ -191,7 +199,8 @@ func (a *attempt) endsWith(s plan.Step) bool {
 	return s.Kind == plan.CreateIdentity || s.Kind == plan.CreateUser
 }
 
-// nextStep is the first planned step that Seam has not refused in this attempt, and that needs none of those it has refused.
+// nextStep is the first planned step that Seam has not refused in this attempt, and that depends on none that it has
+// refused.
 func (a *attempt) nextStep(d plan.Desired) (plan.Step, bool) {
 	for _, s := range plan.Plan(d, a.users, a.work.Key.Revive) {
 		if !a.wasRefused(s) && !a.isUnsettled(s) && !(d.Goal == plan.Have && a.locksOut(s)) {
@@ -201,8 +210,9 @@ func (a *attempt) nextStep(d plan.Desired) (plan.Step, bool) {
 	return plan.Step{}, false
 }
 
-// locksOut reports whether a step would take away the guest's way in, while Seam refuses the new one: where it has refused a step that a guest may
-// need to get in, no ACS user of a stay that lasts is deleted; where it has refused a door, no other is closed.
+// locksOut reports whether a step would take away the guest's way in while Seam refuses the new one. After a refusal
+// of a step that a guest may need to get in, no ACS user of a stay that still lasts is deleted; after a refusal of a
+// door, no other door is closed.
 func (a *attempt) locksOut(s plan.Step) bool {
 	return slices.ContainsFunc(a.refusals, func(r refusal) bool {
 		return s.Kind == plan.DeleteUser && r.step.Kind.Opens() || s.Kind == plan.RemoveGroup && r.step.Kind == plan.AddGroup
@@ -247,8 +257,8 @@ func (a *attempt) do(ctx context.Context, d plan.Desired, s plan.Step) outcome {
 	}
 }
 
-// commit writes a mark or a result with the timeline so far, if the lease still holds. The outcome is stale if it
-// is written, and the work has been overtaken.
+// commit writes a mark or a result with the timeline so far, if the lease is still ours. The outcome is stale if it
+// was written, but the work has been overtaken.
 func (a *attempt) commit(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx, stale bool) error) outcome {
 	if a.preview {
 		return fails(errors.New("a preview must not write"))
@@ -276,7 +286,7 @@ func (a *attempt) commit(ctx context.Context, fn func(ctx context.Context, tx pg
 }
 
 // errStale rolls a commit back, because what is desired has changed.
-var errStale = errors.New("what is desired has changed meanwhile")
+var errStale = errors.New("what is desired has changed in the meantime")
 
 // save commits one ACS user's row.
 func (a *attempt) save(ctx context.Context, u *record.User) outcome {
@@ -290,8 +300,7 @@ func (a *attempt) saveUnlessPreview(ctx context.Context, u *record.User) outcome
 	return a.save(ctx, u)
 }
 
-// saveMark commits the mark of a call that is about to be made. If the work has been overtaken there is no such
-// call, and no mark.
+// saveMark commits the mark of a call that is about to be made. If the work has been overtaken, neither is made.
 func (a *attempt) saveMark(ctx context.Context, u *record.User) outcome {
 	out := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
 		if stale {
@@ -303,7 +312,7 @@ func (a *attempt) saveMark(ctx context.Context, u *record.User) outcome {
 	return out
 }
 
-// recordCall takes a call to Seam into the trace and the timeline.
+// recordCall adds a call to Seam to the trace and the timeline.
 func (a *attempt) recordCall(ctx context.Context, c seam.Call, reason string) {
 	point.Reach(point.Called)
 	tracing.Done(ctx, "seam "+c.Path, c.At, c.At.Add(c.Duration), c.Err, attribute.String("seam.request_id", c.RequestID), attribute.Int("http.response.status_code", c.Status))
@@ -321,27 +330,27 @@ func (a *attempt) recordCall(ctx context.Context, c seam.Call, reason string) {
 	})
 }
 
-// note takes a decision without a call into the timeline.
+// note adds a decision without a call to the timeline.
 func (a *attempt) note(format string, args ...any) {
 	a.entries = append(a.entries, store.Entry{
 		Ref: a.work.Reservation.Ref(), At: a.now(), Kind: store.TimelineStep, Summary: fmt.Sprintf(format, args...),
 	})
 }
 
-// uncertain remembers that a create was lost, for the look-ups that follow. It is written with the next commit.
+// uncertain remembers that the answer to a create was lost, for later look-ups. It is written with the next commit.
 func (a *attempt) uncertain() {
 	now := a.now()
 	a.lostAt = &now
 }
 
-// recheckAt has the reservation compared with Seam again then.
+// recheckAt schedules another comparison with Seam.
 func (a *attempt) recheckAt(t time.Time) {
 	if a.recheck == nil || t.Before(*a.recheck) {
 		a.recheck = &t
 	}
 }
 
-// standing is the index of the ACS user that stands for the stay; -1 for none, or where none should exist.
+// standing is the index of the ACS user that serves the stay; -1 if there is none, or if none should exist.
 func (a *attempt) standing(d plan.Desired) int {
 	if d.Goal != plan.Have {
 		return -1
@@ -353,5 +362,5 @@ func (a *attempt) indexOf(u *record.User) int {
 	return slices.IndexFunc(a.users, func(x record.User) bool { return x.ID == u.ID })
 }
 
-// drop takes an ACS user out of what is known.
+// drop forgets an ACS user.
 func (a *attempt) drop(i int) { a.users = slices.Delete(a.users, i, i+1) }

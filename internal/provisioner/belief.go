@@ -8,14 +8,14 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// belief decides when something that Seam says, or doesn't say, counts. Seam's reads may lag its writes, its lists
-// may leave things out, and its answers may lack optional fields. Everywhere else in this package these questions
-// are asked here:
+// belief decides when something that Seam reports, or doesn't report, counts. Seam's reads may lag its writes, its
+// lists may be incomplete, and its answers may lack optional fields. The rest of this package leaves these questions
+// to it:
 //
-//   - "Not found" counts only after the grace, from the end of the call that may have made the thing, and never before that call's deadline.
+//   - "Not found" counts only after the grace, from the end of the call that may have created the object, and never before that call's deadline.
 //   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a grace apart.
-//   - Reads show a change only after the grace. A read is as old as the attempt that makes it: an answer that takes long proves nothing about the time in between.
-//   - An object is ours by its name, or, where the name is missing, by its times; a missing field is never a "no".
+//   - Reads show a change only after the grace. A read is as old as the attempt that makes it: a slow answer proves nothing about the time in between.
+//   - An object is ours by its name, or, if the name is missing, by its times; a missing field is never a "no".
 //   - What a lost create may have made is looked for again after 1 and 10 minutes.
 type belief struct {
 	grace   time.Duration // how long Seam's reads may lag its writes
@@ -24,21 +24,21 @@ type belief struct {
 
 func (p *Provisioner) belief() belief { return belief{p.options.Grace, p.seam.Timeout()} }
 
-// A lost create is looked for again so long after it was lost.
+// A lost create is looked for again this long after it was lost.
 const (
 	firstLookup = time.Minute
 	lastLookup  = 10 * time.Minute
 )
 
-// tooEarly reports whether a read of this attempt may have begun before until, so that it doesn't count yet. What Seam answers is as old as the
-// moment at which it was asked, however long the answer took.
+// tooEarly reports whether a read of this attempt may have begun before until, so that it doesn't count yet. An answer
+// describes the moment of its request, however long it took to arrive.
 func (a *attempt) tooEarly(until time.Time) bool { return a.began.Before(until) }
 
-// clocksDiffer is by how much Seam's clock and ours may differ.
+// clocksDiffer is how much Seam's clock and ours may differ.
 const clocksDiffer = time.Minute
 
-// lostUntil is from when the grace runs after a call that started then and ended now without an answer: the call
-// may take effect until its deadline.
+// lostUntil is the start of the grace for a call that ended without an answer: the call may take effect until its
+// deadline.
 func (b belief) lostUntil(started, ended time.Time) time.Time {
 	if byDeadline := started.Add(b.timeout - b.grace); byDeadline.After(ended) {
 		return byDeadline
@@ -46,7 +46,7 @@ func (b belief) lostUntil(started, ended time.Time) time.Time {
 	return ended
 }
 
-// countsFrom is when "not found" counts after something that happened, or was last seen, then.
+// countsFrom is when "not found" counts after something happened, or was last seen.
 func (b belief) countsFrom(at time.Time) time.Time { return at.Add(b.grace) }
 
 // userCountsFrom is when "not found" counts for an ACS user: a new one may not show up at once.
@@ -65,11 +65,11 @@ func (b belief) showsFrom(u *record.User) time.Time {
 	return u.ChangedAt.Add(b.grace)
 }
 
-// identitySettles is when a create of a user identity that began then has surely taken effect, or never will.
+// identitySettles is when a create of a user identity has certainly taken effect, or never will.
 func (b belief) identitySettles(created time.Time) time.Time { return created.Add(b.timeout + b.grace) }
 
-// isOurs reports whether an ACS user that Seam lists for a row's identity and system can only be what a create for
-// this row has made.
+// isOurs reports whether an ACS user that Seam lists for a row's identity and system can only be the result of a
+// create for this row.
 func (b belief) isOurs(listed seam.ACSUser, u *record.User, fullName string) bool {
 	if listed.FullName != "" {
 		return sameName(listed.FullName, fullName)
@@ -77,7 +77,8 @@ func (b belief) isOurs(listed seam.ACSUser, u *record.User, fullName string) boo
 	return b.isOfMark(listed, u)
 }
 
-// isOfMark reports whether an ACS user came after the row's mark, with the mark's hours, as far as Seam shows either.
+// isOfMark reports whether an ACS user was created after the row's mark, with the mark's hours, as far as Seam shows
+// either.
 func (b belief) isOfMark(listed seam.ACSUser, u *record.User) bool {
 	if u.MarkedAt == nil {
 		return false
@@ -86,19 +87,20 @@ func (b belief) isOfMark(listed seam.ACSUser, u *record.User) bool {
 	return (created.IsZero() || created.After(u.MarkedAt.Add(-clocksDiffer))) && u.ShowsSchedule(listed)
 }
 
-// cameAfterMark reports whether Seam says that an ACS user came after the row's mark. Only such a one may be deleted
-// as surplus.
+// cameAfterMark reports whether Seam says that an ACS user was created after the row's mark. Only such a user may be
+// deleted as surplus.
 func (b belief) cameAfterMark(listed seam.ACSUser, u *record.User) bool {
 	return u.MarkedAt != nil && seam.ParseTime(listed.CreatedAt).After(u.MarkedAt.Add(-clocksDiffer))
 }
 
-// cameOfLoss reports whether Seam says that an ACS user came between the row's mark and the end of the lost call.
+// cameOfLoss reports whether Seam says that an ACS user was created between the row's mark and the end of the lost
+// call.
 func (b belief) cameOfLoss(listed seam.ACSUser, u *record.User, lostAt time.Time) bool {
 	return b.cameAfterMark(listed, u) && seam.ParseTime(listed.CreatedAt).Before(lostAt.Add(b.timeout+b.grace+clocksDiffer))
 }
 
-// isAnothers reports whether what a create answered with is an ACS user that was there before: some systems may
-// answer with the one that the identity already has.
+// isAnothers reports whether a create was answered with an ACS user that existed before: some systems may return the
+// one that the identity already has.
 func (b belief) isAnothers(made seam.ACSUser, u *record.User, fullName string) bool {
 	if made.ACSSystemID != "" && made.ACSSystemID != u.ACSSystemID || made.FullName != "" && !sameName(made.FullName, fullName) {
 		return true
@@ -109,7 +111,7 @@ func (b belief) isAnothers(made seam.ACSUser, u *record.User, fullName string) b
 
 func sameName(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }
 
-// lookupDue reports whether a lost create is due to be looked for again, after the last full comparison.
+// lookupDue reports whether a lost create should be looked for again, after the last full comparison.
 func lookupDue(lostAt, verifiedAt *time.Time, now time.Time) bool {
 	next := nextLookup(lostAt, verifiedAt)
 	return next != nil && !now.Before(*next)

@@ -10,11 +10,11 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// groupUnknown is Seam's error.type for an access group that it doesn't have.
+// groupUnknown is Seam's error.type for an access group that doesn't exist.
 const groupUnknown = "acs_access_group_not_found"
 
-// change makes a call that may be repeated without harm, but not forgotten: it is marked before it leaves, so that
-// what it may have done is found should its answer be lost and something else be desired by then.
+// change makes a call that may be repeated without harm, but not forgotten: it is marked before it is sent, so that
+// its effect is found if its answer is lost and something else is desired in the meantime.
 func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s plan.Step) outcome {
 	started := a.now()
 	u.ChangeSent(a.work.Key.Generation, started.Add(a.seam.Timeout()))
@@ -34,11 +34,11 @@ func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s 
 		u.ChangeKnown(a.now())
 		apply()
 	case seam.KindOf(err) == seam.Lost:
-		a.uncertain() // it may yet take effect, after what comes next
+		a.uncertain() // it may still take effect, after later calls
 		u.ChangeLost(a.belief().lostUntil(started, a.now()))
-	default: // nothing happened; what an earlier one may have done is as unknown as it was
+	default: // nothing happened; the effect of an earlier call is as unknown as before
 		u.Refused()
-		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent { // a repair that was put off is none that Seam doesn't keep
+		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent { // a postponed repair doesn't count as one that Seam didn't keep
 			u.Unkept = max(u.Unkept-1, 0)
 		}
 	}
@@ -60,7 +60,7 @@ func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s 
 	return a.afterNotFound(ctx, d, u, err)
 }
 
-// firstOutcome is out where it stops the attempt, and else what next returns.
+// firstOutcome is out if that stops the attempt, and otherwise what next returns.
 func firstOutcome(out outcome, next func() outcome) outcome {
 	if out.stops() {
 		return out
@@ -68,7 +68,7 @@ func firstOutcome(out outcome, next func() outcome) outcome {
 	return next()
 }
 
-// send makes the call of a step. apply records its effect.
+// send makes the call of a step. apply records its effect in the row.
 func (a *attempt) send(ctx context.Context, d plan.Desired, u *record.User, s plan.Step) (apply func(), err error) {
 	switch body := s.Body.(type) {
 	case seam.UpdateACSUser:
@@ -91,8 +91,8 @@ func (a *attempt) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 	}
 }
 
-// twiceIfGone deletes an object that has no record afterwards. A 404 is success only if it comes twice: one wrong answer must not leave a
-// second key.
+// twiceIfGone deletes an object of which no record is kept afterwards. A 404 is success only if it is repeated: one
+// wrong answer must not leave a second key.
 func twiceIfGone(remove func() error) error {
 	err := remove()
 	if seam.KindOf(err) == seam.NotFound {
@@ -101,8 +101,8 @@ func twiceIfGone(remove func() error) error {
 	return err
 }
 
-// sendGroup opens or closes a group's doors. After a refusal it judges by what is there; a group that is gone is
-// closed.
+// sendGroup opens or closes a group's doors. After a refusal it looks at what Seam has; a group that is gone counts
+// as closed.
 func (a *attempt) sendGroup(ctx context.Context, u *record.User, kind plan.Kind, in seam.GroupMembership) (apply func(), err error) {
 	without := func() []string {
 		return slices.DeleteFunc(slices.Clone(u.AccessGroupIDs), func(g string) bool { return g == in.ACSAccessGroupID })
@@ -127,9 +127,9 @@ func (a *attempt) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
 	}, err
 }
 
-// afterNotFound follows a 404 on a change. It is about what the call named, which may be something else: whether
-// the ACS user is gone is asked for itself. Where it is there, the 404 stands, unless it says that it is not: then
-// Seam contradicts itself.
+// afterNotFound follows a 404 on a change. The 404 may concern anything that the call named, so it asks whether the
+// ACS user itself is gone. If it isn't, the 404 is returned, unless it names the ACS user: then Seam contradicts
+// itself.
 func (a *attempt) afterNotFound(ctx context.Context, d plan.Desired, u *record.User, cause error) outcome {
 	_, is, out := a.look(ctx, u, "whether the ACS user is gone")
 	if out.stops() {

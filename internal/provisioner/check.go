@@ -11,20 +11,20 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// presence is what Seam says about whether an ACS user exists.
+// presence is what Seam reports about whether an ACS user exists.
 type presence int
 
 const (
 	present    presence = iota + 1
-	beingGone           // Seam says itself that it was deleted, or is being deleted
+	beingGone           // Seam itself reports that it was deleted, or is being deleted
 	absent              // neither get nor list shows it
 	ambivalent          // get doesn't show it, and the list does
 )
 
-// errContradiction says that Seam's answers can't all be true.
-var errContradiction = errors.New("the get of Seam doesn't find an ACS user that its list shows")
+// errContradiction means that Seam's answers can't all be true.
+var errContradiction = errors.New("Seam's get doesn't find an ACS user that its list shows")
 
-// look asks Seam whether an ACS user exists. A get that doesn't find it is compared with the list: one wrong answer
+// look asks Seam whether an ACS user exists. If a get doesn't find it, the list is asked, too: one wrong answer
 // proves nothing.
 func (a *attempt) look(ctx context.Context, u *record.User, reason string) (seam.ACSUser, presence, outcome) {
 	ctx = a.because(ctx, reason)
@@ -32,7 +32,7 @@ func (a *attempt) look(ctx context.Context, u *record.User, reason string) (seam
 	return a.lookFurther(ctx, u, from, err)
 }
 
-// lookFurther judges what a get of an ACS user has answered.
+// lookFurther judges the answer to a get of an ACS user.
 func (a *attempt) lookFurther(ctx context.Context, u *record.User, from seam.ACSUser, err error) (seam.ACSUser, presence, outcome) {
 	switch {
 	case err == nil && isGone(from):
@@ -61,7 +61,7 @@ func (a *attempt) lookFurther(ctx context.Context, u *record.User, from seam.ACS
 	return from, ambivalent, outcome{}
 }
 
-// unreadable is the outcome where something about an ACS user can't be read that Seam has just shown. A 404
+// unreadable is the outcome if something about an ACS user can't be read although Seam has just shown the user. A 404
 // contradicts that.
 func unreadable(err error) outcome {
 	if seam.KindOf(err) == seam.NotFound {
@@ -91,8 +91,8 @@ func (a *attempt) check(ctx context.Context, d plan.Desired, u *record.User) out
 	return a.compare(ctx, d, u, from)
 }
 
-// notSeen follows Seam not showing an ACS user. It counts as deleted by somebody when that happens again after the
-// grace, or when Seam says so.
+// notSeen handles an ACS user that Seam doesn't show. It counts as deleted by somebody else when that is repeated
+// after the grace, or when Seam says so.
 func (a *attempt) notSeen(ctx context.Context, u *record.User, is presence) outcome {
 	now := a.now()
 	if until := a.belief().userCountsFrom(u); a.tooEarly(until) && is == absent {
@@ -104,7 +104,7 @@ func (a *attempt) notSeen(ctx context.Context, u *record.User, is presence) outc
 			if out := a.saveUnlessPreview(ctx, u); out.stops() {
 				return out
 			}
-			return wait(until, "Seam does not show the ACS user: it is asked a second time")
+			return wait(until, "Seam does not show the ACS user: asking a second time")
 		}
 	}
 	if u.Phase() != record.Removed {
@@ -114,17 +114,18 @@ func (a *attempt) notSeen(ctx context.Context, u *record.User, is presence) outc
 	return a.saveUnlessPreview(ctx, u)
 }
 
-// compare takes over what Seam shows of an ACS user that exists, and judges what somebody has changed.
+// compare records what Seam shows of an existing ACS user, and judges what somebody has changed.
 func (a *attempt) compare(ctx context.Context, d plan.Desired, u *record.User, from seam.ACSUser) outcome {
 	now := a.now()
 	if until := a.belief().showsFrom(u); a.tooEarly(until) {
-		a.recheckAt(until) // what is read now may be older than what we wrote: good enough to begin with
+		a.recheckAt(until) // reads may be older than our last write: good enough to begin with
 	}
 	ctx = a.because(ctx, "whether what is recorded is still true")
 	before := *u
 	ours := u.Unsure || a.lostAt != nil || a.tooEarly(a.belief().showsFrom(u))
 	u.Seen()
-	// What may be written before everything is judged comes first: the row must not take over half of what somebody has changed.
+	// What may be written before everything is judged comes first: the row must never hold only half of somebody's
+	// change.
 	if out := a.readLink(ctx, u, from, ours); out.stops() {
 		return out
 	}
@@ -144,7 +145,7 @@ func (a *attempt) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	u.ReadDoors(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
 	told := u.ReadSchedule(from)
 	if !told && !ours && u.Unkept == 0 {
-		u.StartsAt, u.EndsAt = nil, nil // perhaps it has none any more: it is set once more
+		u.StartsAt, u.EndsAt = nil, nil // it may have none any more: it is set again
 	}
 	u.ReadState(from, now)
 	a.judgeDrift(before, u, ours, told)
@@ -165,11 +166,11 @@ func groupIDs(groups []seam.AccessGroup) []string {
 	return ids
 }
 
-// findSurplus looks for ACS users that a lost create has left next to the recorded one.
+// findSurplus looks for ACS users that a lost create has left in addition to the recorded one.
 func (a *attempt) findSurplus(ctx context.Context, u *record.User) outcome {
 	ours, _, out := a.find(ctx, u)
 	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
-		return outcome{} // the identity is not shown: what is linked to it can't be listed
+		return outcome{} // the identity is not shown, so what is linked to it can't be listed
 	}
 	if out.stops() {
 		return out
@@ -186,15 +187,16 @@ func (a *attempt) findSurplus(ctx context.Context, u *record.User) outcome {
 	return outcome{}
 }
 
-// readLink finds out whether an ACS user is linked to its identity. An answer without the identity proves nothing,
-// and one with another may name the identity that ours was merged into.
+// readLink finds out whether an ACS user is linked to its identity. An answer without an identity proves nothing, and
+// one with another may name the identity that ours was merged into.
 func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUser, ours bool) outcome {
 	u.Unlinked = false
 	switch from.UserIdentityID {
 	case u.UserIdentityID:
 		return outcome{}
 	case "":
-		// What reads don't show of our own change yet is left alone, but a lost change may have been the link itself: linking again is harmless.
+		// If reads don't show our own change yet, leave it alone. But a lost change may have been the link itself:
+		// linking again is harmless.
 		if !u.Unsure && ours {
 			return outcome{}
 		}
@@ -210,10 +212,10 @@ func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 	return out
 }
 
-// verifyLink makes sure that an ACS user's identity is still that of the guest it was made for: somebody may have given it another address. An ACS
-// user that has also lost its link is of no use to anybody, as if it were deleted. One that is linked may be in somebody else's app: that is
-// reported, and it is replaced when an admin, or a later event, wants it put right. The stay may have another guest by now, so that the address
-// is compared by its key.
+// verifyLink makes sure that an ACS user's identity still belongs to the guest it was created for: somebody may have
+// given it another address. An ACS user that has also lost its link is useless, and treated as deleted. One that is
+// linked may be in somebody else's app: that is reported, and it is replaced when an admin or a later event asks for
+// a repair. The stay may have another guest by now, so the address is compared by its key.
 func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	wanted := u.GuestKey == d.GuestKey && (a.work.Key.CheckRequested || a.work.Key.Revive)
 	if u.Foreign = false; !u.HasGuestsIdentity() || !u.Unlinked && !wanted {
@@ -222,7 +224,7 @@ func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User
 	is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity is still the guest's"), u.UserIdentityID)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
-		return outcome{} // there is nobody else to link it to
+		return outcome{} // there is no other identity to link it to
 	case err != nil:
 		return fails(err)
 	case is.EmailAddress == "" || a.isKeyOf(u.UserIdentityKey, is.EmailAddress) || slices.Contains(is.MergedKeys, u.UserIdentityKey):
@@ -231,14 +233,14 @@ func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User
 	if u.Foreign = !u.Unlinked && !a.work.Key.Revive; u.Foreign {
 		return outcome{}
 	}
-	a.note("user identity %s of ACS user %s has another e-mail address by now: it can't stay the guest's", u.UserIdentityID, *u.ACSUserID)
+	a.note("user identity %s of ACS user %s now has another e-mail address and can't be used for the guest", u.UserIdentityID, *u.ACSUserID)
 	u.Unlinked = false
 	u.FoundGone(a.now())
 	return outcome{}
 }
 
 // checkKeys compares the recorded mobile key with Seam. One that a list leaves out is confirmed by a get; one that
-// neither shows counts as deleted when that happens again after the grace.
+// neither shows counts as deleted when that is repeated after the grace.
 func (a *attempt) checkKeys(ctx context.Context, u *record.User) outcome {
 	keys, err := a.mobileKeys(ctx, u)
 	if err != nil {
@@ -275,18 +277,18 @@ func (a *attempt) keyNotSeen(ctx context.Context, u *record.User, others []seam.
 		if out := a.saveUnlessPreview(ctx, u); out.stops() {
 			return out
 		}
-		return wait(until, "Seam does not show the mobile key: it is asked a second time")
+		return wait(until, "Seam does not show the mobile key: asking a second time")
 	}
 	a.note("credential %s has been deleted, not by us", *u.CredentialID)
 	u.ForgetKey()
 	if len(others) > 0 {
 		u.TakeKeys(others)
 	}
-	a.uncertain() // should the reads have lagged, the surplus one is found again
+	a.uncertain() // if the reads lagged, the surplus one is found later
 	return outcome{}
 }
 
-// needsReadBack reports whether it is not known for certain that the key opens all its doors.
+// needsReadBack reports whether it is not certain yet that the key opens all its doors.
 func (a *attempt) needsReadBack(d plan.Desired, u *record.User) bool {
 	if !u.Exists() {
 		return false
@@ -295,8 +297,8 @@ func (a *attempt) needsReadBack(d plan.Desired, u *record.User) bool {
 	return !u.IsOpen() || u.Unlinked || began && !u.Subscribed
 }
 
-// readBack asks Seam how an ACS user is doing, and for its doors where they were changed: both at once, because a
-// guest waits for them. What differs from what we wrote may still be on its way; it is compared after the grace.
+// readBack reads the state of an ACS user, and its doors if they were changed: both in parallel, because a guest is
+// waiting. What differs from our writes may still be under way; it is compared after the grace.
 func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	doors := a.askForDoors(ctx, u)
 	from, is, out := a.look(ctx, u, "whether everything has reached the access system")
@@ -338,17 +340,17 @@ func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 		return out
 	}
 	if u.SuspendedAt != nil && !wasSuspended && a.work.Key.Revive {
-		return again() // only this answer tells that it is suspended, and an admin, or a later event, wants it back
+		return again() // only this answer shows that it is suspended, and an admin or a later event wants it back
 	}
 	return outcome{}
 }
 
-// readKeyProblem asks whether a mobile key is still in trouble.
+// readKeyProblem asks whether a mobile key still has a problem.
 func (a *attempt) readKeyProblem(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	if u.CredentialProblem == nil {
 		return outcome{}
 	}
-	key, err := a.seam.Credential(a.because(ctx, "whether the mobile key is still in trouble"), *u.CredentialID)
+	key, err := a.seam.Credential(a.because(ctx, "whether the mobile key still has a problem"), *u.CredentialID)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		if out := a.check(ctx, d, u); out.stops() {
@@ -363,7 +365,8 @@ func (a *attempt) readKeyProblem(ctx context.Context, d plan.Desired, u *record.
 }
 
 // askForDoors asks for the access groups of an ACS user whose doors are not read back yet, and returns how to wait
-// for the answer. The attempt itself is not used meanwhile: the call is recorded when its answer is waited for.
+// for the answer. It runs in the background and doesn't touch the attempt: the call is recorded once its answer is
+// waited for.
 func (a *attempt) askForDoors(ctx context.Context, u *record.User) (answer func() ([]seam.AccessGroup, error)) {
 	if u.DoorsRead {
 		return func() ([]seam.AccessGroup, error) { return nil, nil }
@@ -387,8 +390,8 @@ func (a *attempt) askForDoors(ctx context.Context, u *record.User) (answer func(
 	}
 }
 
-// showsDoors reports whether Seam lists exactly the recorded doors. Nothing is taken over: what differs is compared
-// after the grace.
+// showsDoors reports whether Seam lists exactly the recorded doors. Nothing is recorded here: what differs is
+// compared after the grace.
 func showsDoors(u *record.User, listed []string) bool {
 	recorded := slices.Clone(u.AccessGroupIDs)
 	shown := u.ReadDoors(listed, listed)

@@ -8,7 +8,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Run provisions until ctx ends, then gives attempts under way until patience has passed.
+// Run provisions until ctx ends, then lets attempts under way continue until patience has passed.
 func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -47,7 +47,7 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	running.Wait()
 }
 
-// signal wakes anyone who waits at a channel that holds one signal.
+// signal wakes whoever waits at a channel that holds one signal.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -55,7 +55,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// mostPages bounds how much is queued at a time: after an outage everything may be due at once.
+// mostPages bounds how much is queued at once: after an outage everything may be due.
 const mostPages = 50
 
 func (p *Provisioner) queueDue(ctx context.Context) {
@@ -70,14 +70,14 @@ func (p *Provisioner) queueDue(ctx context.Context) {
 	}
 }
 
-// Guests who arrive so soon are provisioned whatever else the machine has to do; for the others there are as many
-// workers as one in crowdedShare while a burst is accepted.
+// Guests who arrive this soon are provisioned however busy the machine is; for the others, one in crowdedShare
+// workers remains while a burst is accepted.
 const (
 	soon         = 24 * time.Hour
 	crowdedShare = 8
 )
 
-// claim leases what is due for the workers that have nothing to do.
+// claim leases due keys for the idle workers.
 func (p *Provisioner) claim(ctx context.Context, may bool, busy int) []store.Lease {
 	free := p.options.Workers - busy
 	if !may || free <= 0 {
@@ -97,7 +97,7 @@ func (p *Provisioner) claim(ctx context.Context, may bool, busy int) []store.Lea
 	return leases
 }
 
-// claimed is how many keys to claim at most, with those claimed before, and which.
+// claimed is how many keys to claim at most, including those claimed before, and which.
 type claimed struct {
 	most   int
 	before time.Time // check-in; zero for any

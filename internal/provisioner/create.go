@@ -13,8 +13,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// createUser makes the ACS user of a place that is ours. Seam has no idempotency keys: unless this attempt has made
-// the identity, it looks first; a mark is committed before the call, and the id after it.
+// createUser creates the ACS user of a slot that is ours. Seam has no idempotency keys: unless this attempt has
+// created the identity, it looks first; a mark is committed before the call, and the id after it.
 func (a *attempt) createUser(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &a.users[i]
 	if out := a.verifyPlace(ctx, d, i); out.stops() {
@@ -56,8 +56,8 @@ func (a *attempt) createUser(ctx context.Context, d plan.Desired, i int) outcome
 	}
 }
 
-// verifyPlace makes sure that the identity of a place that an earlier attempt has claimed is still the guest's: somebody may have given it
-// another address since. What a lost create has left there is looked for first.
+// verifyPlace makes sure that the identity of a slot that an earlier attempt claimed is still the guest's: somebody
+// may have given it another address since. What a lost create has left there is looked for first.
 func (a *attempt) verifyPlace(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &a.users[i]
 	if a.claimed[u.ID] || d.GuestKey == "" || u.UserIdentityKey != d.GuestKey {
@@ -76,7 +76,7 @@ func (a *attempt) verifyPlace(ctx context.Context, d plan.Desired, i int) outcom
 	return a.leavePlace(ctx, i)
 }
 
-// lookBeforeCreate makes sure that the place is free: an ACS user that an earlier create has left is adopted, and
+// lookBeforeCreate makes sure that the slot is free: an ACS user that an earlier create has left is adopted, and
 // somebody else's is left alone.
 func (a *attempt) lookBeforeCreate(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &a.users[i]
@@ -98,8 +98,8 @@ func (a *attempt) lookBeforeCreate(ctx context.Context, d plan.Desired, i int) o
 	return outcome{}
 }
 
-// recordUser takes over what the create answered, unless that is somebody else's: some systems may answer
-// with the ACS user that the identity already has.
+// recordUser records the answer to a create, unless it is somebody else's user: some systems may return the ACS user
+// that the identity already has.
 func (a *attempt) recordUser(ctx context.Context, d plan.Desired, i int, made seam.ACSUser) outcome {
 	u := &a.users[i]
 	if !a.belief().isAnothers(made, u, d.FullName) {
@@ -120,12 +120,12 @@ func (a *attempt) recordUser(ctx context.Context, d plan.Desired, i int, made se
 		*u = marked
 	}
 	a.note("Seam answered with the ACS user of another stay: this one gets an identity of its own")
-	u.Refused() // nothing was made
+	u.Refused() // nothing was created
 	return a.leavePlace(ctx, i)
 }
 
-// userRefused finds out why Seam refused an ACS user, and judges by what is there. The row is unchanged before the
-// try: the mark of an earlier, lost create stays.
+// userRefused finds out why Seam refused an ACS user, by looking at what exists. The row is as it was before the
+// call: the mark of an earlier, lost create is kept.
 func (a *attempt) userRefused(ctx context.Context, d plan.Desired, i int, cause error) outcome {
 	u := &a.users[i]
 	u.Refused()
@@ -154,8 +154,8 @@ func (a *attempt) userRefused(ctx context.Context, d plan.Desired, i int, cause 
 	return a.blameGroups(ctx, d, cause)
 }
 
-// blameSystem explains a refusal by the access system only where it is disconnected. Other errors of it, a full
-// site for instance, may have nothing to do with the refusal.
+// blameSystem explains a refusal by the access system only if that is disconnected. Its other errors, a full site for
+// instance, may have nothing to do with the refusal.
 func (a *attempt) blameSystem(ctx context.Context, u *record.User, cause error) outcome {
 	system, err := a.seam.System(a.because(ctx, "why Seam refused the ACS user"), u.ACSSystemID)
 	if err != nil {
@@ -173,7 +173,7 @@ func (a *attempt) blameSystem(ctx context.Context, u *record.User, cause error) 
 	return outcome{}
 }
 
-// blameGroups looks the listing's access groups up again, and plans again if they turn out to be others than thought.
+// blameGroups looks the listing's access groups up again, and plans again if they are not what was assumed.
 func (a *attempt) blameGroups(ctx context.Context, d plan.Desired, cause error) outcome {
 	before := fmt.Sprint(d.Groups, d.SystemID)
 	a.directory.forget(a.work.Listing.Groups())
@@ -189,7 +189,7 @@ func (a *attempt) blameGroups(ctx context.Context, d plan.Desired, cause error) 
 
 // createKey makes the mobile key of an ACS user.
 func (a *attempt) createKey(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	// The mark stands already where this attempt made the user: it can have no key yet.
+	// If this attempt created the user, the mark is already set: the user can't have a key yet.
 	if !u.HasNewUsersMark() {
 		keys, err := a.mobileKeys(a.because(ctx, "whether the ACS user has a mobile key"), u)
 		if seam.KindOf(err) == seam.NotFound {

@@ -11,9 +11,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// directory knows which access system each access group is on, so that a reservation costs no call for it. Groups
-// are made in Salto KS and never move: what was found once is kept in Postgres, and stays true until Seam says that
-// it doesn't have the group.
+// directory knows which access system each access group is on, so that a reservation costs no call for it. Groups are
+// created in Salto KS and never move: what was found once is kept in Postgres, and remains true until Seam reports
+// that the group doesn't exist.
 type directory struct {
 	seam  *seam.Client
 	store *store.Store
@@ -21,7 +21,7 @@ type directory struct {
 	now   func() time.Time
 
 	asking sync.Mutex // held while Seam is asked: who waits for it finds what the one before has learnt
-	loaded bool       // from Postgres; guarded by asking
+	loaded bool       // held while Seam is asked, so that callers who wait for it find what the one before has learned
 	listed bool       // guarded by asking
 	mu     sync.Mutex
 	groups map[string]groupEntry
@@ -31,10 +31,10 @@ type directory struct {
 }
 
 type groupEntry struct {
-	system    string // "" while Seam doesn't tell
+	system    string // "" while Seam doesn't report it
 	unknown   bool   // Seam reported that it doesn't have it
 	checkedAt time.Time
-	stale     bool // to be asked for again; until then it is what it was
+	stale     bool // needs to be read again; until then the old value counts
 }
 
 // unknownFor is how long a group that Seam didn't know is not asked for again.
@@ -44,8 +44,8 @@ func newDirectory(c *seam.Client, s *store.Store, log *slog.Logger, now func() t
 	return &directory{seam: c, store: s, log: log, now: now, groups: map[string]groupEntry{}}
 }
 
-// system implements [plan.GroupSystem]. A group that nobody has asked for yet is known, and on no known system:
-// nothing speaks against it.
+// system implements [plan.GroupSystem]. A group that has not been asked for yet is known, but on no known system:
+// nothing rules it out.
 func (d *directory) system(groupID string) (string, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -53,8 +53,8 @@ func (d *directory) system(groupID string) (string, bool) {
 	return e.system, !e.unknown
 }
 
-// learn asks Seam for those of the groups that are not known: the whole list at first, then one by one,
-// because something missing from a list may be missing for other reasons.
+// learn asks Seam for those of the groups that are not known: first the whole list, then one by one, because a list
+// may lack a group for other reasons.
 func (d *directory) learn(ctx context.Context, groupIDs []string) error {
 	if len(d.missing(groupIDs)) == 0 {
 		return nil
@@ -78,8 +78,8 @@ func (d *directory) learn(ctx context.Context, groupIDs []string) error {
 	return nil
 }
 
-// ask asks Seam for one group. Only its own "no such group" makes a group unknown that was known before: any other
-// refusal says nothing about it.
+// ask asks Seam for one group. Only an explicit "no such group" makes a known group unknown: any other refusal proves
+// nothing.
 func (d *directory) ask(ctx context.Context, id string) error {
 	g, err := d.seam.AccessGroup(ctx, id)
 	switch {
@@ -87,7 +87,7 @@ func (d *directory) ask(ctx context.Context, id string) error {
 		d.put(ctx, []seam.AccessGroup{g})
 	case seam.TypeOf(err) == groupUnknown:
 		d.unknown(id)
-	case seam.KindOf(err) == seam.NotFound || seam.KindOf(err) == seam.Invalid: // an id of another form may be refused as such
+	case seam.KindOf(err) == seam.NotFound || seam.KindOf(err) == seam.Invalid: // an id of another form may be refused in this way
 		d.mu.Lock()
 		e, asked := d.groups[id]
 		if asked && !e.unknown {
@@ -104,7 +104,7 @@ func (d *directory) ask(ctx context.Context, id string) error {
 	return nil
 }
 
-// load takes over what was learnt before this process. Without it nothing is lost but time.
+// load reads what earlier processes have learned. Without it, only time is lost.
 func (d *directory) load(ctx context.Context) {
 	if d.loaded {
 		return
@@ -124,7 +124,7 @@ func (d *directory) load(ctx context.Context) {
 	}
 }
 
-// learnAll takes over the workspace's groups in one call, unless somebody has done so.
+// learnAll reads all of the workspace's groups in one call, unless that has been done.
 func (d *directory) learnAll(ctx context.Context) error {
 	d.asking.Lock()
 	defer d.asking.Unlock()
@@ -148,10 +148,10 @@ func (d *directory) list(ctx context.Context) error {
 	return nil
 }
 
-// shownFor is for how long a list of access groups is shown before Seam is asked for another.
+// shownFor is how long a list of access groups is shown before Seam is asked again.
 const shownFor = 15 * time.Second
 
-// all lists the workspace's access groups, as they were some seconds ago at most.
+// all lists the workspace's access groups, at most shownFor old.
 func (d *directory) all(ctx context.Context) ([]seam.AccessGroup, error) {
 	d.asking.Lock()
 	defer d.asking.Unlock()
@@ -184,7 +184,7 @@ func (d *directory) missing(groupIDs []string) []string {
 	return missing
 }
 
-// put takes over groups that Seam shows. One whose system it doesn't tell keeps the one that is known.
+// put records groups that Seam shows. One without a system keeps the one that is known.
 func (d *directory) put(ctx context.Context, groups []seam.AccessGroup) {
 	news := map[string]string{}
 	d.mu.Lock()
@@ -205,7 +205,7 @@ func (d *directory) put(ctx context.Context, groups []seam.AccessGroup) {
 	}
 }
 
-// unknown records that Seam says that it doesn't have a group.
+// unknown records that Seam reports a group as not existing.
 func (d *directory) unknown(groupID string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -213,12 +213,12 @@ func (d *directory) unknown(groupID string) {
 	d.groups[groupID] = groupEntry{system: e.system, unknown: true, checkedAt: d.now()}
 }
 
-// forget makes the groups be asked for again: Seam has just refused one of them, or an admin wants to know.
+// forget schedules another read of the groups: Seam has just refused one of them, or an admin wants to know.
 func (d *directory) forget(groupIDs []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, id := range groupIDs {
-		if e, asked := d.groups[id]; asked { // not deleted: other attempts are using it
+		if e, asked := d.groups[id]; asked { // marked, not deleted: other attempts are using it
 			e.stale = true
 			d.groups[id] = e
 		}

@@ -6,8 +6,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// mayOpen reports, for keys of a source, whether they may open an access group. Anyone who names the group, a PMS, an import or an admin,
-// this is asked where the desired state is made.
+// mayOpen returns a function that reports whether keys of a source may open an access group. It is asked where the
+// desired state is worked out, whoever named the group: a PMS, an import or an admin.
 func (p *Provisioner) mayOpen(policy pms.Policy, source string, owners map[string]string) func(group, system string) bool {
 	return func(group, system string) bool {
 		owner := owners[group]
@@ -18,8 +18,8 @@ func (p *Provisioner) mayOpen(policy pms.Policy, source string, owners map[strin
 	}
 }
 
-// claimGroups makes the reservation's source the owner of the listing's groups that nobody has used before. Saving a listing does so; an
-// older version, which may run next to this one, doesn't.
+// claimGroups makes the reservation's source the owner of those of the listing's groups that nobody has used before.
+// Saving a listing does this; an older version, which may run at the same time, doesn't.
 func (a *attempt) claimGroups(ctx context.Context) error {
 	l := a.work.Listing
 	if l == nil || l.Deleted || a.preview || !a.policy.OwnGroups {
@@ -37,7 +37,7 @@ func (a *attempt) claimGroups(ctx context.Context) error {
 	return nil
 }
 
-// NotAllowed returns those access groups that keys of a source may not open.
+// NotAllowed returns the access groups that keys of a source may not open.
 func (p *Provisioner) NotAllowed(ctx context.Context, source string, groups []string) ([]string, error) {
 	policy := p.options.Policy(source)
 	if !policy.OwnGroups && len(policy.AccessGroups)+len(policy.AccessSystems) == 0 {

@@ -12,13 +12,13 @@ import (
 )
 
 var driftFound = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_drift_total", Help: "Differences found between what we made and what is at Seam, by kind and by what becomes of them (repaired, reported).",
+	Name: "staykey_drift_total", Help: "Differences found between what we created and what Seam has, by kind and by action (repaired, reported).",
 }, []string{"kind", "action"})
 
-// drift is one thing that is otherwise at Seam.
+// drift is one difference from what Seam should have.
 type drift struct{ kind, words string }
 
-// differences lists what Seam has otherwise than recorded, where a person can have changed it.
+// differences lists what differs at Seam from the record, where a person can have changed it.
 func differences(recorded, read *record.User) []drift {
 	var found []drift
 	if !recorded.SameSchedule(read) {
@@ -32,7 +32,7 @@ func differences(recorded, read *record.User) []drift {
 		found = append(found, drift{"user_identity", "the ACS user is not linked to its identity"})
 	}
 	if read.Foreign {
-		found = append(found, drift{"user_identity", "the e-mail address of its user identity is another one than the guest's, so that the key may be in somebody else's app"})
+		found = append(found, drift{"user_identity", "its user identity has an e-mail address other than the guest's, so the key may be in somebody else's app"})
 	}
 	if recorded.CredentialID != nil && deref(read.CredentialID) != *recorded.CredentialID {
 		found = append(found, drift{"credential", "the mobile key was deleted"})
@@ -50,9 +50,9 @@ func window(u *record.User) string {
 	return pms.FormatInstant(*u.StartsAt) + " to " + pms.FormatInstant(*u.EndsAt)
 }
 
-// judgeDrift decides what happens to what was read. What a call of ours may have done is no drift; what somebody
-// else did is taken over, so that the plan repairs it, or, by policy, left and reported. What Seam doesn't keep is
-// repaired a few times in a row, and then once an hour. told is false where Seam has not shown a schedule.
+// judgeDrift decides what happens to what was read. The possible effect of our own calls is no drift; somebody else's
+// change is recorded, so that the plan repairs it, or, by policy, left and reported. What Seam doesn't keep is
+// repaired a few times in a row, and then once an hour. told is false if Seam has not shown a schedule.
 func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, told bool) {
 	found := differences(&recorded, u)
 	if ours || len(found) == 0 {

@@ -11,12 +11,12 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// ErrAddress says that what must be erased is no whole e-mail address.
+// ErrAddress means that the given text is not one whole e-mail address.
 var ErrAddress = errors.New("must be one whole e-mail address")
 
-// EraseGuest removes what we hold of a guest, and at Seam what we made for the guest and nobody else uses. While a
-// stay of the guest's lasts, anything of one is left at Seam, or an event about the guest is being applied, nothing
-// is erased. It may be repeated. [ErrAddress] where the address is not one whole e-mail address.
+// EraseGuest removes what we hold about a guest, and at Seam what we created for the guest and nobody else uses.
+// Nothing is erased while a stay of the guest lasts, anything of one is left at Seam, or an event about the guest is
+// being applied. It may be repeated. It returns [ErrAddress] if the address is not one whole e-mail address.
 func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit store.Audit) (stay.Erasure, error) {
 	var e stay.Erasure
 	mentions, ok := pms.MentionsOf(address)
@@ -45,12 +45,12 @@ func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit stor
 	if err != nil || e.Unsettled > 0 {
 		return e, err
 	}
-	// Seam first: should it fail, what names the guest here is still there for the next try.
+	// Seam first: if it fails, what names the guest here is still there for the next try.
 	known := false
 	if e.Identity, known, err = p.eraseIdentity(ctx, pms.GuestAddress(mentions.Address())); err != nil {
 		return e, err
 	}
-	// The audit log says which guest without naming her: anyone who has the address can compute the key.
+	// The audit log identifies the guest without naming them: anyone who has the address can compute the key.
 	subject := p.guestKey(mentions.Address())
 	erasing.Audit.Subject, erasing.Now = &subject, p.now()
 	e.Reservations = len(over)
@@ -59,12 +59,12 @@ func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit stor
 	return e, err
 }
 
-// eraseIdentity deletes the user identity that we made for an address, unless something is linked to it. While it
-// does, no stay may take the identity: Seam deletes everything that is linked to an identity with it. known reports
-// whether there was one.
+// eraseIdentity deletes the user identity that we created for an address, unless something is linked to it. Meanwhile
+// no stay may take the identity: Seam deletes everything that is linked to an identity with it. known reports whether
+// there was one.
 func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what string, known bool, err error) {
 	if address == "" {
-		return "the address is a relay's or none: no user identity was made for it", false, nil
+		return "no user identity was created for this address: it is a relay address, or not an address", false, nil
 	}
 	key := p.guestKey(address)
 	recorded, err := p.store.UserIdentity(ctx, key)
@@ -77,10 +77,10 @@ func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what s
 		return "", false, err
 	}
 	if !free {
-		return "the guest's user identity stays: a stay uses it", true, nil
+		return "the guest's user identity is kept: a stay uses it", true, nil
 	}
 	gone, found := true, true
-	if what = "the guest's user identity was made by somebody else, and is left alone"; !known || recorded.Made {
+	if what = "the guest's user identity was created by somebody else and is left alone"; !known || recorded.Made {
 		gone, found, what, err = p.deleteGuest(ctx, key)
 	}
 	if ended := p.store.EndErasing(context.WithoutCancel(ctx), key, gone && err == nil); ended != nil {
@@ -89,14 +89,14 @@ func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what s
 	return what, known || found, err
 }
 
-// deleteGuest deletes the user identity with a key at Seam. found tells that it was there, gone that it is not
-// there any more.
+// deleteGuest deletes the user identity with a key at Seam. found reports that it existed, gone that it no longer
+// does.
 func (p *Provisioner) deleteGuest(ctx context.Context, key string) (gone, found bool, what string, err error) {
 	began := p.now()
-	at, err := p.seam.UserIdentityByKey(ctx, key) // also where our row was removed by its age
+	at, err := p.seam.UserIdentityByKey(ctx, key) // even if retention has removed our row
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
-		return true, false, "there is no user identity of the guest at Seam", nil
+		return true, false, "Seam has no user identity for the guest", nil
 	case err != nil:
 		return false, false, "", fmt.Errorf("ask Seam for the guest's user identity: %w", err)
 	}
@@ -105,10 +105,10 @@ func (p *Provisioner) deleteGuest(ctx context.Context, key string) (gone, found 
 		return false, false, "", fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
 	}
 	if n := len(linked); n > 0 {
-		return false, true, fmt.Sprintf("user identity %s stays: %d ACS users that are not ours are linked to it", at.UserIdentityID, n), nil
+		return false, true, fmt.Sprintf("user identity %s is kept: %d ACS users that are not ours are linked to it", at.UserIdentityID, n), nil
 	}
 	if p.now().Add(p.seam.Timeout() + p.options.Grace).After(began.Add(store.EraseWithin)) {
-		return false, true, "", errors.New("an answer of Seam came too late: erase the guest again")
+		return false, true, "", errors.New("Seam answered too late: erase the guest again")
 	}
 	if err := unlessGone(p.seam.DeleteUserIdentity(ctx, at.UserIdentityID)); err != nil {
 		return false, true, "", fmt.Errorf("delete the guest's user identity: %w", err)

@@ -11,8 +11,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Explain works out what should be true for a reservation, from what is known: Seam is not asked.
-// [store.ErrNotFound] where there is no such reservation.
+// Explain works out what should be true for a reservation from what is known, without asking Seam. It returns
+// [store.ErrNotFound] if there is no such reservation.
 func (p *Provisioner) Explain(ctx context.Context, ref store.Ref) (stay.Target, error) {
 	work, err := p.store.LoadWork(ctx, ref)
 	if err != nil {
@@ -33,7 +33,7 @@ func (p *Provisioner) Explain(ctx context.Context, ref store.Ref) (stay.Target, 
 	return t, nil
 }
 
-// AccessGroups lists the workspace's access groups by access system and name, as they were some seconds ago at most.
+// AccessGroups lists the workspace's access groups by access system and name, at most a few seconds old.
 func (p *Provisioner) AccessGroups(ctx context.Context) ([]stay.AccessGroup, error) {
 	groups, err := p.directory.all(ctx)
 	if err != nil {
@@ -59,7 +59,7 @@ func (p *Provisioner) AccessGroups(ctx context.Context) ([]stay.AccessGroup, err
 	return list, nil
 }
 
-// systems lists the access systems, as they were some seconds ago at most.
+// systems lists the access systems, at most a few seconds old.
 func (p *Provisioner) systems(ctx context.Context) ([]seam.System, error) {
 	p.mu.Lock()
 	list, at := p.systemsSeen, p.systemsAt

@@ -15,18 +15,18 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// User identities: the guest's, whose key is an HMAC of the address, and a reservation's own, for where the guest's
-// can't be used. Their keys are unique at Seam, so that a create that is tried again conflicts, and is found.
+// User identities: the guest's, whose key is an HMAC of the address, and a reservation's own, for stays that can't
+// use the guest's. Their keys are unique at Seam: a repeated create conflicts, and the existing identity is found.
 
 // candidate is an identity that a new ACS user may be linked to.
 type candidate struct {
 	store.UserIdentity
-	fresh  bool // made just now: it can't have an ACS user yet
+	fresh  bool // created just now: it can't have an ACS user yet
 	usable bool
 }
 
-// guestIdentity returns the identity of the guest's address: the one we know, one that we make, or one that
-// somebody else made. It is not usable where the address can't be used.
+// guestIdentity returns the identity of the guest's address: a known one, one that we create, or one that somebody
+// else created. It is not usable if the address can't be used.
 func (a *attempt) guestIdentity(ctx context.Context, d plan.Desired) (candidate, outcome) {
 	c, out := a.knownIdentity(ctx, d.GuestKey, false)
 	if out.stops() {
@@ -41,7 +41,7 @@ func (a *attempt) guestIdentity(ctx context.Context, d plan.Desired) (candidate,
 	if refusal == nil || out.stops() {
 		return c, out
 	}
-	// The key or the address exists already, or Seam doesn't take the address.
+	// The key or the address exists already, or Seam rejects the address.
 	return c, a.existingGuest(ctx, d, &c)
 }
 
@@ -96,15 +96,16 @@ func (a *attempt) existingGuest(ctx context.Context, d plan.Desired, c *candidat
 	return a.unseenIdentity(ctx, c)
 }
 
-// sameAddress compares addresses in any case. Letters that only fold to the same, such as ſ and s, are different ones: somebody else may have
-// that address.
+// sameAddress compares addresses in any case. Letters that only fold to the same letter, such as ſ and s, are
+// different: the other address may be somebody else's.
 func sameAddress(a, b string) bool {
 	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
 	//lint:ignore SA6005 EqualFold equates letters that only fold to the same
 	return strings.ToLower(a) == strings.ToLower(b) && strings.ToUpper(a) == strings.ToUpper(b)
 }
 
-// isKeyOf reports whether an identity key was made of an address. One that only folds to that address is another person's.
+// isKeyOf reports whether an identity key was made from an address. One that only folds to that address belongs to
+// another person.
 func (a *attempt) isKeyOf(key, address string) bool {
 	guest := pms.GuestAddress(address)
 	return guest != "" && a.guestKey(guest) == key && sameAddress(address, guest)
@@ -114,7 +115,7 @@ func (c *candidate) take(id string, made bool) {
 	c.ID, c.Made, c.LostAt, c.usable = &id, made, nil, true
 }
 
-// ownIdentity returns the nth identity of the reservation's own.
+// ownIdentity returns the reservation's nth own identity.
 func (a *attempt) ownIdentity(ctx context.Context, n int) (candidate, outcome) {
 	return a.ownIdentityOf(ctx, a.ownKey(a.work.Reservation.Ref(), n))
 }
@@ -143,7 +144,7 @@ func (a *attempt) ownIdentityOf(ctx context.Context, key string) (candidate, out
 	return c, fails(refusal)
 }
 
-// unseenIdentity handles a create that was refused although no look-up finds why. Reads may lag: that counts only
+// unseenIdentity handles a create that was refused although no look-up shows why. Reads may lag: that counts only
 // after the grace.
 func (a *attempt) unseenIdentity(ctx context.Context, c *candidate) outcome {
 	if c.LostAt == nil {
@@ -167,8 +168,8 @@ func (a *attempt) knownIdentity(ctx context.Context, key string, own bool) (cand
 	return candidate{UserIdentity: identity}, fails(err)
 }
 
-// makeIdentity marks and creates an identity. refusal is Seam's answer where it refused, nil where the identity was
-// made.
+// makeIdentity marks and creates an identity. refusal is Seam's answer if it refused, nil if the identity was
+// created.
 func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (out outcome, refusal error) {
 	c.Made = true
 	if out := a.saveIdentity(ctx, c.UserIdentity); out.stops() {
@@ -192,14 +193,14 @@ func (a *attempt) saveIdentity(ctx context.Context, identity store.UserIdentity)
 	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error { return store.SaveUserIdentity(ctx, tx, identity) })
 }
 
-// forgetIdentity follows Seam saying that an identity does not exist any more.
+// forgetIdentity handles an identity that Seam reports as gone.
 func (a *attempt) forgetIdentity(ctx context.Context, c *candidate) outcome {
 	a.note("user identity %s is gone from Seam", deref(c.ID))
 	c.ID, c.LostAt = nil, nil
 	return a.saveIdentity(ctx, c.UserIdentity)
 }
 
-// isIdentityGone reports whether Seam doesn't have a row's identity any more, when it is asked for on its own.
+// isIdentityGone asks Seam for a row's identity alone, and reports whether it no longer exists.
 func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, outcome) {
 	_, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity still exists"), u.UserIdentityID)
 	switch {
@@ -212,8 +213,8 @@ func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, out
 	}
 }
 
-// isMergedInto reports whether a row's identity was merged into another one at Seam, and follows it: answers carry
-// the survivor's id from then on.
+// isMergedInto reports whether a row's identity was merged into another one at Seam, and follows it: from then on,
+// answers carry the survivor's id.
 func (a *attempt) isMergedInto(ctx context.Context, u *record.User, other string) (bool, outcome) {
 	survivor, known := a.survivors[u.UserIdentityID]
 	if !known {
@@ -235,8 +236,8 @@ func (a *attempt) isMergedInto(ctx context.Context, u *record.User, other string
 	return true, a.followMerge(ctx, u, survivor)
 }
 
-// followMerge records the survivor in place of the merged identity. Where another stay has its place already, the
-// row keeps the old id.
+// followMerge replaces the merged identity by the survivor in the record. If another stay already has the survivor's
+// slot, the row keeps the old id.
 func (a *attempt) followMerge(ctx context.Context, u *record.User, survivor string) outcome {
 	identity, err := a.store.UserIdentity(ctx, u.UserIdentityKey)
 	if err != nil {
@@ -259,8 +260,9 @@ func (a *attempt) followMerge(ctx context.Context, u *record.User, survivor stri
 	return out
 }
 
-// renewIdentity gives an ACS user whose identity was deleted at Seam a new identity, the guest's or one of the stay's own. One that was made for
-// an earlier guest counts as deleted: the address to create that guest's identity with is not known any more.
+// renewIdentity replaces an ACS user's identity that was deleted at Seam, by the guest's or by one of the stay's own.
+// One that was created for an earlier guest counts as deleted: the address to create that guest's identity with is no
+// longer known.
 func (a *attempt) renewIdentity(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	c, out := a.knownIdentity(ctx, u.UserIdentityKey, u.UserIdentityKey != d.GuestKey)
 	if out.stops() {
@@ -298,8 +300,8 @@ func (a *attempt) renewIdentity(ctx context.Context, d plan.Desired, u *record.U
 	return firstOutcome(out, again)
 }
 
-// removeOwnIdentity deletes the identity of an ACS user that is gone, if it is the reservation's own and
-// nothing else is linked to it. It returns whether the identity can be forgotten.
+// removeOwnIdentity deletes the identity of an ACS user that is gone, if it is the reservation's own and nothing else
+// is linked to it. It reports whether the identity can be forgotten.
 func (a *attempt) removeOwnIdentity(ctx context.Context, u *record.User) (bool, outcome) {
 	identity, err := a.store.UserIdentity(ctx, u.UserIdentityKey)
 	if errors.Is(err, store.ErrNotFound) {
@@ -314,8 +316,8 @@ func (a *attempt) removeOwnIdentity(ctx context.Context, u *record.User) (bool, 
 	return a.deleteIdentity(ctx, identity, u)
 }
 
-// deleteIdentity deletes an own identity that nothing is linked to; deleting it would delete what is. u is the last
-// that was, nil for none.
+// deleteIdentity deletes an own identity that nothing is linked to; deleting it would delete linked ACS users, too. u
+// is the last one that was linked; nil for none.
 func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentity, u *record.User) (forget bool, out outcome) {
 	if identity.ID == nil {
 		return true, outcome{}
@@ -345,7 +347,7 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 		a.note("user identity %s is kept: somebody linked another ACS user to it", *identity.ID)
 		return false, outcome{}
 	}
-	// The lease must still be ours: what another worker has linked since would be deleted with it.
+	// The lease must still be ours: anything that another worker has linked since would be deleted, too.
 	if out := a.commit(ctx, func(context.Context, pgx.Tx, bool) error { return nil }); out.stops() {
 		return false, out
 	}
@@ -354,8 +356,9 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 	return err == nil, fails(err)
 }
 
-// linkedTo returns the ids of the ACS users that are linked to an identity and are not being deleted: those that Seam lists, and those that the
-// identity itself names. Deleting an identity deletes them too, and a list may leave some out.
+// linkedTo returns the ids of the ACS users that are linked to an identity and are not being deleted: those that Seam
+// lists, and those that the identity itself names. Deleting an identity deletes them too, and a list may be
+// incomplete.
 func (p *Provisioner) linkedTo(ctx context.Context, identity seam.UserIdentity) ([]string, error) {
 	listed, err := p.seam.ACSUsersOfIdentity(ctx, identity.UserIdentityID)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
@@ -382,7 +385,7 @@ func (p *Provisioner) linkedTo(ctx context.Context, identity seam.UserIdentity) 
 	return linked, nil
 }
 
-// removeStrays deletes own identities of the reservation that no ACS user was ever made for.
+// removeStrays deletes the reservation's own identities that never got an ACS user.
 func (a *attempt) removeStrays(ctx context.Context) outcome {
 	keys := make([]string, ownIdentities)
 	for n := range keys {

@@ -23,8 +23,8 @@ func (a *attempt) observe(ctx context.Context, d plan.Desired) outcome {
 	return outcome{}
 }
 
-// leaveUnsettled remembers that it can't be found out now what a lost create has made, where the other ACS users of
-// the stay don't depend on it: those that are to go, and the one that stands, must not wait for that.
+// leaveUnsettled reports whether the attempt can continue without knowing what a lost create has left, and remembers
+// it as unknown: deleting other ACS users of the stay, and serving it by the present one, must not wait for that.
 func (a *attempt) leaveUnsettled(d plan.Desired, i int, out outcome) bool {
 	u := &a.users[i]
 	if u.ACSUserID != nil || len(a.users) == 1 || a.standing(d) == i || a.preview || a.work.Overrides.Held() != "" {
@@ -42,7 +42,7 @@ func (a *attempt) leaveUnsettled(d plan.Desired, i int, out outcome) bool {
 	return true
 }
 
-// firstUnsettled is why it is not known yet what lost creates have made; none where it is.
+// firstUnsettled is why the result of a lost create is not known yet; the zero outcome if all are known.
 func (a *attempt) firstUnsettled() outcome {
 	for i := range a.users {
 		if out, open := a.unsettled[a.users[i].ID]; open {
@@ -70,9 +70,9 @@ func (a *attempt) observeUser(ctx context.Context, d plan.Desired, u *record.Use
 	if u.ACSUserID == nil || u.Phase() == record.Removing {
 		return outcome{}
 	}
-	// A change whose result is not known is simply sent again while it is still wanted. If something else is
-	// wanted by now, what it has done must be known first. A listing may have its doors back before its stays
-	// hear of it: then no step is left that would say what became of the lost one.
+	// A change without a recorded result is simply sent again while it is still desired. If something else is desired
+	// by now, its effect must be known first. A listing may have its doors back before its stays are updated: then no
+	// step is left that would show the effect of the lost change.
 	overtaken := u.Unsure && (u.UnsureGeneration != a.work.Key.Generation || !u.DoorsRead && plan.DoorsFit(d, *u))
 	missing := u.Phase() == record.Missing || u.KeyPhase() == record.KeyMissing
 	repair := u.Drift != nil && a.work.Key.Revive
@@ -119,7 +119,8 @@ func (a *attempt) settleUserMark(ctx context.Context, d plan.Desired, u *record.
 	return outcome{}
 }
 
-// adopt takes over the oldest of the ACS users that a look-up has found; the others came of the same lost create.
+// adopt records the oldest of the ACS users that a look-up has found; the others were created by the same lost
+// create.
 func (a *attempt) adopt(ctx context.Context, d plan.Desired, u *record.User, found []seam.ACSUser) outcome {
 	var surplus []string
 	for _, other := range found[1:] {
@@ -141,8 +142,8 @@ func (a *attempt) adopt(ctx context.Context, d plan.Desired, u *record.User, fou
 	return a.check(ctx, d, u)
 }
 
-// find lists the ACS users that can only be this stay's, oldest first: of its identity and system, with its
-// exact name, and of no other row of ours. others reports whether the identity has any other user there.
+// find lists the ACS users that can only be this stay's, oldest first: of its identity and system, with its exact
+// name, and not recorded in another row. others reports whether the identity has any other user there.
 func (a *attempt) find(ctx context.Context, u *record.User) (ours []seam.ACSUser, others bool, out outcome) {
 	list, err := a.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
 	if err != nil {
@@ -157,7 +158,7 @@ func (a *attempt) find(ctx context.Context, u *record.User) (ours []seam.ACSUser
 		return nil, false, fails(err)
 	}
 	for _, l := range list {
-		// Some answers ignore a filter that they can't match.
+		// Some answers ignore a filter that matches nothing.
 		if l.ACSSystemID != "" && l.ACSSystemID != u.ACSSystemID || l.BeingDeleted() {
 			continue
 		}
@@ -180,9 +181,9 @@ func (a *attempt) find(ctx context.Context, u *record.User) (ours []seam.ACSUser
 	return ours, others, outcome{}
 }
 
-// findUnlinked lists what a lost create may have made and no look-up by identity finds: Seam may have moved the
-// identity's link to the ACS user that was made in its place. Such a one has our exact name and no identity, and came
-// between the mark and the end of the lost call. It is looked for at the late look-ups only.
+// findUnlinked lists ACS users of a lost create that no look-up by identity finds: Seam may have moved the identity's
+// link to the ACS user that was created instead. Such a user has our exact name and no identity, and was created
+// between the mark and the end of the lost call. Only the late look-ups search for it.
 func (a *attempt) findUnlinked(ctx context.Context, u *record.User) ([]seam.ACSUser, outcome) {
 	if a.lostAt == nil || u.MarkedAt == nil || a.tooEarly(a.lostAt.Add(firstLookup)) {
 		return nil, outcome{}
@@ -233,8 +234,8 @@ func (a *attempt) settleKeyMark(ctx context.Context, d plan.Desired, u *record.U
 	return outcome{}
 }
 
-// mobileKeys lists a user's mobile keys, oldest first, without the children that stand for phones. One that has
-// just been deleted, for a new one to take its place, may be read for a while longer.
+// mobileKeys lists a user's mobile keys, oldest first, without the children that represent phones. One that has just
+// been deleted, to be replaced, may still be listed for a while.
 func (a *attempt) mobileKeys(ctx context.Context, u *record.User) ([]seam.Credential, error) {
 	all, err := a.seam.Credentials(ctx, *u.ACSUserID)
 	if err != nil {

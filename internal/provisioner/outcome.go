@@ -9,26 +9,26 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// outcome is what every part of an attempt returns: how it ended, and so what happens next. The zero value means
-// that the attempt continues. Only [attempt.run] acts on it.
+// outcome is what every part of an attempt returns: how it ended, and so what happens next. The zero value means that
+// the attempt continues. Only [attempt.run] acts on it.
 type outcome struct {
 	kind     outcomeKind
-	until    time.Time       // of waiting
-	why      string          // of waiting
-	judgment *plan.Judgement // of needsPerson
-	err      error           // of unclear, failed and refused
+	until    time.Time       // when waiting
+	why      string          // when waiting
+	judgment *plan.Judgement // when needsPerson
+	err      error           // when unclear, failed or refused
 }
 
 type outcomeKind int
 
 const (
-	proceed     outcomeKind = iota // done, or nothing to do: continue with what follows
+	proceed     outcomeKind = iota // done, or nothing to do: continue with the next part
 	replan                         // what is known has changed: start again with a new plan
 	stale                          // what is desired has changed: this attempt ends, the next one is due at once
-	waiting                        // something can only be known later: the attempt ends, and is no failure
-	needsPerson                    // Seam has refused nothing, and still a person is needed
+	waiting                        // something can only be known later: the attempt ends without being a failure
+	needsPerson                    // Seam has refused nothing, but a person is needed
 	refused                        // Seam has refused a step; other steps may still be possible
-	unclear                        // Seam contradicts itself: nothing follows from it, and it is asked again soon
+	unclear                        // Seam contradicts itself: nothing is concluded, and it is asked again soon
 	failed                         // anything else
 )
 
@@ -40,7 +40,7 @@ func wait(until time.Time, why string) outcome { return outcome{kind: waiting, u
 
 func person(j *plan.Judgement) outcome { return outcome{kind: needsPerson, judgment: j} }
 
-// contradicted is the outcome where Seam's answers contradict each other.
+// contradicted is the outcome if Seam's answers contradict each other.
 func contradicted(err error) outcome { return outcome{kind: unclear, err: err} }
 
 // fails is the outcome of an error; none for nil.
@@ -55,10 +55,10 @@ func fails(err error) outcome {
 	}
 }
 
-// leaseLost reports whether another worker has the reservation by now.
+// leaseLost reports whether another worker has taken over the reservation.
 func (o outcome) leaseLost() bool { return errors.Is(o.err, store.ErrLeaseLost) }
 
-// isRefusal reports whether Seam refused to what a call asks for, so that the same call would be refused again.
+// isRefusal reports whether Seam refused what a call asks for, so that the same call would be refused again.
 func isRefusal(err error) bool {
 	switch seam.KindOf(err) {
 	case seam.Invalid, seam.NotFound, seam.Forbidden:

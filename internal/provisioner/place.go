@@ -12,15 +12,15 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Places: Seam documents one ACS user for an (access system, identity). A stay claims that place in our table,
-// which is unique, before it creates anything there.
+// Slots: Seam documents one ACS user per (access system, identity). A stay claims that slot in our table, where it is
+// unique, before it creates anything at Seam.
 
 // ownIdentities is how many identities of its own a reservation may need at once: one, another while the guest
-// changes, and one for each guest and access system whose lost create is still looked for, for ten minutes.
+// changes, and for ten minutes one for each guest and access system with a lost create.
 const ownIdentities = 32
 
-// takePlace finds the identity that the new ACS user will be linked to, and claims its place on the access
-// system: the guest's own, where that is known to be free, else one of the reservation's own.
+// takePlace finds the identity for the new ACS user, and claims its slot on the access system: the guest's own, if
+// that slot is known to be free, otherwise one of the reservation's own.
 func (a *attempt) takePlace(ctx context.Context, d plan.Desired) outcome {
 	if d.GuestKey != "" && !a.notGuest && !d.PerStay {
 		c, out := a.guestIdentity(ctx, d)
@@ -39,7 +39,8 @@ func (a *attempt) takePlace(ctx context.Context, d plan.Desired) outcome {
 		if out.stops() {
 			return out
 		}
-		// What another guest of the stay was given, or the same one for a key that is gone, shows this identity's keys until it is taken back.
+		// What this stay's other guest was given, or this guest for a key that is gone, shows the keys of this
+		// identity until it is taken back.
 		if handed, err := a.store.IsHandedToOthers(ctx, *c.ID, d.GuestKey); handed || err != nil {
 			if err != nil {
 				return fails(err)
@@ -53,16 +54,16 @@ func (a *attempt) takePlace(ctx context.Context, d plan.Desired) outcome {
 	return fails(errors.New("no user identity with a free place could be created"))
 }
 
-// claim takes the place of an identity on the access system, with the mark for the create that follows. It is false
-// where the place is taken, by another stay of ours or by somebody else's ACS user. An ACS user that we made for
-// this very stay and know nothing of, because the database was restored to a time before, is taken over by the mark
-// as a lost create's is.
+// claim claims the slot of an identity on the access system, with the mark for the create that follows. It returns
+// false if the slot is taken, by another stay of ours or by somebody else's ACS user. An ACS user that we created for
+// this very stay and have no record of, because the database was restored to an earlier time, is adopted through the
+// mark like that of a lost create.
 func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool, outcome) {
 	u := record.User{ACSUser: store.ACSUser{
 		Source: a.work.Reservation.Source, ReservationID: a.work.Reservation.ReservationID, ACSSystemID: d.SystemID,
 		UserIdentityKey: c.Key, UserIdentityID: *c.ID, GuestKey: d.GuestKey, AccessGroupIDs: []string{}, DoorsRead: true,
 	}}
-	known := false // an ACS user of this stay is there already
+	known := false // an ACS user of this stay exists already
 	if !c.fresh {
 		free, ours, out := a.placeIsFree(ctx, d, c, &u)
 		if !free || out.stops() {
@@ -73,7 +74,7 @@ func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool,
 	taken := true
 	out := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
 		if err := store.SaveUserIdentity(ctx, tx, c.UserIdentity); err != nil || stale {
-			return err // the identity is worth keeping, and the place is not wanted now
+			return err // the identity is worth keeping, and the slot is not wanted now
 		}
 		var err error
 		if taken, err = store.ClaimPlace(ctx, tx, &u.ACSUser); err != nil || !taken {
@@ -93,7 +94,7 @@ func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool,
 	return true, outcome{}
 }
 
-// placeIsFree asks our table and Seam whether an identity has an ACS user on the access system. ours tells that it
+// placeIsFree asks our table and Seam whether an identity has an ACS user on the access system. ours reports that it
 // has one of this stay.
 func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, u *record.User) (free, ours bool, out outcome) {
 	holder, err := a.store.PlaceHolder(ctx, d.SystemID, *c.ID)
@@ -126,7 +127,7 @@ func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, 
 		}
 	}
 	if others || len(found) > 0 && !ours {
-		if len(found) > 0 && c.Made { // listed, and gone when it is asked for: the list lags
+		if len(found) > 0 && c.Made { // listed, but gone when asked for alone: the list lags
 			return !others, false, outcome{}
 		}
 		a.note("the user identity already has an ACS user on access system %s", d.SystemID)
@@ -135,8 +136,9 @@ func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, 
 	return true, ours, outcome{}
 }
 
-// notePlace records that the guest's own place is another stay's, so that the stay gets an identity of its own: one that does not have the
-// guest's address. Another source's reservation is not named: who may see this timeline may not see that source.
+// notePlace records that another stay has the slot of the guest's own identity, so that this one gets an identity of
+// its own, without the guest's address. A reservation of another source is not named: readers of this timeline may
+// not have access to that source.
 func (a *attempt) notePlace(d plan.Desired, holder store.Ref) {
 	own := a.work.Reservation.Ref()
 	if holder == own {
@@ -151,8 +153,8 @@ func (a *attempt) notePlace(d plan.Desired, holder store.Ref) {
 		"acs_system_id", d.SystemID, "other_source", holder.Source, "other_reservation_id", holder.ReservationID)
 }
 
-// isStillThere reports whether the first of some listed ACS users is there when it is asked for on its own: lists may
-// show for a while what has been deleted.
+// isStillThere reports whether the first of some listed ACS users exists when asked for alone: lists may show deleted
+// ones for a while.
 func (a *attempt) isStillThere(ctx context.Context, listed []seam.ACSUser) (bool, outcome) {
 	if len(listed) == 0 {
 		return false, outcome{}
@@ -164,8 +166,8 @@ func (a *attempt) isStillThere(ctx context.Context, listed []seam.ACSUser) (bool
 	return err == nil && !isGone(from), fails(err)
 }
 
-// leavePlace gives up a place that turned out to be somebody else's. What a lost create may have made there is
-// still looked for.
+// leavePlace gives up a slot that turned out to be somebody else's. What a lost create may have left there is still
+// looked for.
 func (a *attempt) leavePlace(ctx context.Context, i int) outcome {
 	u := &a.users[i]
 	a.notGuest = true
@@ -179,7 +181,7 @@ func (a *attempt) leavePlace(ctx context.Context, i int) outcome {
 	return a.forgetPlace(ctx, i, nil)
 }
 
-// identityGone follows Seam not having a row's identity any more. What was linked to it went with it.
+// identityGone handles a row's identity that Seam no longer has. Whatever was linked to it is gone, too.
 func (a *attempt) identityGone(ctx context.Context, i int) outcome {
 	u := &a.users[i]
 	gone, out := a.isIdentityGone(ctx, u)
@@ -215,8 +217,8 @@ func (a *attempt) forgetPlace(ctx context.Context, i int, identity *store.UserId
 	return again()
 }
 
-// makeRoom sees off an ACS user that is being deleted where a new one will take the same place: the guest's
-// identity should not be passed over for it, for as long as the guest can wait.
+// makeRoom waits for the end of an ACS user's deletion if a new user needs the same slot: another identity is used
+// only if the guest can't wait for that.
 func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
 	if d.Goal != plan.Have || !d.WithFirstKeyWaiting(a.users).Create {
 		return outcome{}

@@ -8,8 +8,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Plan compares a reservation with Seam and returns the changing calls that a reconcile would make now. It
-// reads and changes nothing. [store.ErrNotFound] where there is no such reservation.
+// Plan compares a reservation with Seam and returns the changing calls that a reconcile would make now. It only
+// reads. It returns [store.ErrNotFound] if there is no such reservation.
 func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCall, error) {
 	work, err := p.store.LoadWork(ctx, ref)
 	if err != nil {
@@ -18,7 +18,7 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCa
 	if work.Reservation.VersionSeq == 0 {
 		return nil, store.ErrNotFound
 	}
-	work.Key.CheckRequested, work.Key.Revive = true, true // as an admin's reconcile has it
+	work.Key.CheckRequested, work.Key.Revive = true, true // as in an admin's reconcile
 	a := p.newAttempt(store.Lease{Ref: ref}, work)
 	a.preview = true
 	calls := []stay.PlannedCall{}
@@ -34,7 +34,7 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCa
 	case failed, refused:
 		return nil, out.err
 	default:
-		return calls, nil // until Seam is asked again nothing is due
+		return calls, nil // nothing is due until Seam is asked again
 	}
 	key := d.GuestKey
 	if d.PerStay {

@@ -1,6 +1,22 @@
-// Package provisioner keeps true in Seam what reservations ask for. It is a level-triggered controller: it
-// reads everything, works out what should be, and takes the steps that are missing, whatever event came and
-// wherever an earlier attempt broke off. A row of mobile_keys is the queue; see docs/architecture.md.
+// Package provisioner makes Seam match what reservations ask for. It is a level-triggered controller: it reads
+// everything, works out what should be, and takes the missing steps, no matter which event arrived and where an
+// earlier attempt was interrupted.
+//
+// A row of mobile_keys is both the desired state's version and the entry in the queue. [Provisioner.Run] claims due
+// rows under a lease, and each worker makes one attempt at a time:
+//
+//	controller.go, work.go                claim, lease, one attempt, its verdict
+//	attempt.go, outcome.go                the loop of an attempt, and how its parts end
+//	observe.go, check.go, drift.go        read Seam: what lost calls have left, what somebody has changed
+//	plan                                  pure: what is desired, and the steps to it
+//	place.go, identity.go, create.go      take a step that creates something
+//	change.go, remove.go                  take any other step
+//	verdict.go, retry.go                  the key's status, and when to look again
+//	belief.go                             when an answer of Seam counts
+//	record                                the states of an ACS user, a mobile key and an identity
+//	sweep.go, systems.go, watch.go        compare everything from lists; disconnected systems; alerts
+//
+// See docs/architecture.md.
 package provisioner
 
 import (
@@ -34,23 +50,23 @@ func Collectors() []prometheus.Collector {
 	}
 }
 
-// Options of a provisioner. Zero values take the defaults.
+// Options of a provisioner. Zero values select the defaults.
 type Options struct {
-	Activity      *store.Activity                // counts keys that are made and removed; nil for nobody to count
-	Configured    func(source string) bool       // whether the configuration has the source: what another one used first is free. nil: every source
-	Crowded       func() bool                    // whether the machine has a burst to accept, nil for never
-	DefaultSystem string                         // access system of listings and sources that name none
-	DueWithin     time.Duration                  // arrivals so near without a key are counted and logged, default 24 h
+	Activity      *store.Activity                // counts keys that are created and removed; nil: not counted
+	Configured    func(source string) bool       // whether the configuration has the source: access groups of a removed source are free. nil: every source
+	Crowded       func() bool                    // whether the machine is accepting a burst, nil: never
+	DefaultSystem string                         // access system for listings and sources that name none
+	DueWithin     time.Duration                  // arrivals within this time without a key are counted and logged, default 24 h
 	Grace         time.Duration                  // how long Seam's reads may lag its writes, default 5 s
 	Lease         time.Duration                  // how long a killed worker delays a key, default 10 s
 	Now           func() time.Time               // default time.Now
-	ClockIsWrong  func() bool                    // this machine's clock is known to be off: nothing is swept; default never
+	ClockIsWrong  func() bool                    // whether this machine's clock is known to be wrong: nothing is swept; default never
 	Policy        func(source string) pms.Policy // required
-	ReadPolicies  func()                         // has Policy answer with what other replicas have decided until now; may be nil
-	PollEvery     time.Duration                  // how often what is due is looked for without a wake-up, default 1 s
+	ReadPolicies  func()                         // makes Policy return what other replicas have decided since; may be nil
+	PollEvery     time.Duration                  // how often due keys are looked for without a wake-up, default 1 s
 	RetryBase     time.Duration                  // first wait after a failure, default 2 s
 	SweepInterval time.Duration                  // between comparisons of a live key with Seam, default 15 min
-	Workers       int                            // attempts at a time, default 16
+	Workers       int                            // concurrent attempts, default 16
 }
 
 func (o Options) withDefaults() Options {
@@ -92,16 +108,16 @@ type Provisioner struct {
 	trouble    string               // why nothing is provisioned; "" while it is
 	ready      bool                 // the workspace is known to be ours
 	doubted    bool                 // a call was answered with 401 since the key was last accepted
-	confirmed  time.Time            // when Seam accepted the key after such an answer
-	askNext    time.Time            // when Seam may be asked for the workspace again; of Run alone
+	confirmed  time.Time            // when Seam last accepted the key after such an answer
+	askNext    time.Time            // when Seam may be asked for the workspace again; used by Run alone
 	askedAfter map[string]time.Time // disconnected access systems: when Seam was last asked
 
 	systemsSeen []seam.System // the last list, for people to look at
 	systemsAt   time.Time
 }
 
-// New returns a provisioner that is not running yet. salt keys the HMAC that stands for guests in Seam's
-// identity keys: it must be the same for all replicas and forever.
+// New returns a provisioner that is not running yet. salt keys the HMAC that represents guests in Seam's identity
+// keys: it must be the same for all replicas and never change.
 func New(s *store.Store, client *seam.Client, salt string, log *slog.Logger, options Options) *Provisioner {
 	options = options.withDefaults()
 	p := &Provisioner{
@@ -117,18 +133,18 @@ func (p *Provisioner) now() time.Time { return p.options.Now().UTC() }
 // guestKey is the identity key of an address.
 func (p *Provisioner) guestKey(address string) string { return stay.GuestKey(p.salt, address) }
 
-// ownKey is the identity key of a reservation's nth own identity.
+// ownKey is the key of a reservation's nth own identity.
 func (p *Provisioner) ownKey(ref store.Ref, n int) string {
 	return "staykey_stay_" + stay.Keyed(p.salt, "stay", ref.Source, ref.ReservationID, fmt.Sprint(n))
 }
 
-// Wake has what is due looked for at once. It never blocks.
+// Wake triggers a look for due keys. It never blocks.
 func (p *Provisioner) Wake() {
 	signal(p.wake)
 	signal(p.wakeLearner)
 }
 
-// Trouble returns why nothing is being provisioned, "" while it is. Webhooks are accepted all the same.
+// Trouble returns why nothing is being provisioned, "" while it is. Webhooks are accepted in any case.
 func (p *Provisioner) Trouble() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// deleteUser removes an ACS user that is not wanted any more: of a stay that lasts only after the one that
-// takes its place is known to open doors.
+// deleteUser removes an ACS user that is no longer wanted: in a stay that lasts, only once its replacement is known
+// to open doors.
 func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User, reason string) outcome {
 	wasRemoved := u.Phase() == record.Removed
 	if out := a.opensInstead(ctx, d, u); out.stops() {
@@ -24,7 +24,7 @@ func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 	if out := a.lastsLonger(ctx, d, u); out.stops() {
 		return out
 	}
-	// Marked before: should the answer be lost and the reservation be reinstated, this ACS user is not trusted.
+	// Marked before the call: if its answer is lost and the reservation is reinstated, this ACS user is not trusted.
 	started := a.now()
 	u.DeleteSent(started)
 	if out := a.saveMark(ctx, u); out.stops() {
@@ -48,12 +48,12 @@ func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 			}
 			return wait(until, "A new ACS user may not show up at once")
 		}
-		if err = nil; wasRemoved { // it was seen by nobody before, and this answer confirms it
+		if err = nil; wasRemoved { // nothing had shown it, and this answer confirms that
 			u.DeleteKnown()
 		} else {
 			u.DeleteNotFound(a.now())
 		}
-	default: // nothing happened; what an earlier one may have done is as unknown as it was
+	default: // nothing happened; the effect of an earlier call is as unknown as before
 		u.Refused()
 	}
 	if out := a.save(ctx, u); out.stops() {
@@ -62,9 +62,9 @@ func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 	return fails(err)
 }
 
-// opensInstead stops the deletion of an old ACS user while the one that takes its place is not known to open doors.
-// Where that lacks only a subscription, and the old key may have the one it waits for, the old one goes: it
-// is another guest's.
+// opensInstead stops the deletion of an old ACS user while its replacement is not known to open doors. If the
+// replacement lacks only a subscription, which the old key may be occupying, the old one is deleted: it is another
+// guest's.
 func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.User) outcome {
 	i := a.standing(d)
 	if i < 0 || a.users[i].ID == old.ID {
@@ -72,7 +72,7 @@ func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.
 	}
 	u := &a.users[i]
 	if old.Phase() == record.Removed || u.Phase() == record.Removed {
-		return outcome{} // nobody gets in by what somebody has deleted, and nothing is on its way
+		return outcome{} // nobody gets in with what somebody has deleted, and nothing is under way
 	}
 	if a.needsReadBack(d, u) && (!u.IsOpen() || a.awaitsSubscription(d, u, old)) {
 		if out := a.readBack(ctx, d, u); out.stops() {
@@ -95,16 +95,17 @@ func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.
 	}
 }
 
-// awaitsSubscription reports whether a guest in the house can get in by the old ACS user only: no door opens to the new one before Salto KS has
-// subscribed it. That takes moments; if it takes long, the old one goes all the same, because it may be another guest's.
+// awaitsSubscription reports whether the old ACS user is the only way in for a guest in the house: no door opens to
+// the new one before Salto KS has subscribed it. That takes moments; if it takes long, the old one is deleted anyway,
+// because it may be another guest's.
 func (a *attempt) awaitsSubscription(d plan.Desired, u, old *record.User) bool {
 	now := a.now()
 	return !now.Before(d.Starts) && old.Exists() && old.Subscribed && !u.Subscribed && u.MadeAt != nil && now.Before(u.MadeAt.Add(plan.SubscribeWithin))
 }
 
-// lastsLonger stops the removal of an ACS user whose stay is over where Seam lets it in for longer than is recorded, and the policy is to report
-// such things: the database may have been restored to a time before the stay was extended. It goes when its access ends, or when the PMS or
-// an admin says so.
+// lastsLonger stops the removal of an ACS user after the stay if access at Seam lasts longer than recorded and the
+// policy is to report such differences: the database may have been restored to a time before the stay was extended.
+// It is removed when its access ends, or when the PMS or an admin says so.
 func (a *attempt) lastsLonger(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	if !d.Expired || a.policy.Drift != pms.DriftReport || a.work.Key.Revive || u.Unsure || u.EndsAt == nil {
 		return outcome{}
@@ -128,14 +129,14 @@ func oldKeyStays(j *plan.Judgement) outcome {
 	return person(j)
 }
 
-// notRemoved says that an ACS user that was deleted is there all the same.
+// notRemoved reports an ACS user that still exists after it was deleted.
 func notRemoved(why string) outcome {
 	return person(&plan.Judgement{
 		Status: stay.KeyAttention, Reason: stay.ReasonNotRemoved, Message: stay.Say(stay.ReasonNotRemoved, why), Pace: plan.PaceSlow,
 	})
 }
 
-// finishUp does what no plan shows: it reads back what was changed, and sees off what was deleted.
+// finishUp does what no plan contains: it reads back changes, and follows deletions to their end.
 func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 	keep := a.standing(d)
 	if out := a.readBackIfNeeded(ctx, d, keep); out.stops() {
@@ -162,13 +163,13 @@ func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int
 	return a.readBack(ctx, d, &a.users[keep])
 }
 
-// seeOff follows an ACS user that is not wanted any more to its end. It plans again where something has moved: its
-// row is gone, or it turned out to be there still.
+// seeOff follows an ACS user that is no longer wanted to its end. It plans again if something has changed: the row is
+// deleted, or the user turned out to exist.
 func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	switch u.Phase() {
 	case record.Claimed:
 	case record.Marked, record.Lost, record.Aside:
-		// A lost create that has not shown up; the row stays for the look-ups to come.
+		// A lost create that has not shown up; the row is kept for later look-ups.
 		if a.lostAt != nil && (a.tooEarly(a.lostAt.Add(lastLookup)) || !a.checked) {
 			return outcome{}
 		}
@@ -176,11 +177,11 @@ func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) ou
 		if out := a.confirmDeleted(ctx, d, u); out.stops() {
 			return out
 		}
-		if a.lostAt != nil { // also long ago: while this one was there, nobody looked for another
+		if a.lostAt != nil { // even long ago: while this one existed, nobody looked for another
 			a.checked = false
 			u.LookOnly(*a.lostAt)
 			if i := a.standing(d); i >= 0 && a.users[i].ACSUserID != nil {
-				u.SetAside(a.now()) // the stay has its ACS user: no other is created in this place
+				u.SetAside(a.now()) // the stay has its ACS user: no other is created in this slot
 			}
 			if out := a.save(ctx, u); out.stops() {
 				return out
@@ -188,12 +189,12 @@ func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) ou
 			return again()
 		}
 	default:
-		return outcome{} // kept for a while after its stay
+		return outcome{} // kept for a while after the stay
 	}
 	return a.forgetUser(ctx, u)
 }
 
-// forgetUser deletes the row of an ACS user that is gone, and its identity where that was the reservation's own.
+// forgetUser deletes the row of an ACS user that is gone, and its identity if that was the reservation's own.
 func (a *attempt) forgetUser(ctx context.Context, u *record.User) outcome {
 	forget, out := a.removeOwnIdentity(ctx, u)
 	if out.stops() {
@@ -213,8 +214,8 @@ func (a *attempt) forgetUser(ctx context.Context, u *record.User) outcome {
 	return again()
 }
 
-// confirmDeleted stops the attempt until Seam doesn't have an ACS user any more that we deleted. Where the delete
-// was taken, one get is enough; else get and list have to agree, after the grace.
+// confirmDeleted stops the attempt until an ACS user that we deleted is gone from Seam. If Seam accepted the delete,
+// one get is enough; otherwise get and list must agree, after the grace.
 func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	ctx = a.because(ctx, "whether the ACS user is gone")
 	got, err := a.seam.ACSUser(ctx, *u.ACSUserID)
@@ -236,7 +237,7 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 		return contradicted(errContradiction)
 	case is == beingGone && from.BeingDeleted():
 		return a.stillGoing(u)
-	case from.Reports(plan.NotDeleted) && a.now().Before(u.DeletedAt.Add(a.slowRetry())): // after it, it is deleted again
+	case from.Reports(plan.NotDeleted) && a.now().Before(u.DeletedAt.Add(a.slowRetry())): // after this delay, it is deleted again
 		return notRemoved(plan.NotDeleted)
 	case u.Unkept >= record.MaxUnkept && a.now().Before(u.DeletedAt.Add(a.slowRetry())):
 		return notRemoved("it was deleted several times, and Seam still shows it")
@@ -246,9 +247,9 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 	return a.stillThere(ctx, d, u)
 }
 
-// stillThere follows a delete that had no effect: the ACS user is there, and is deleted again if that is still
-// wanted. Only if it is wanted back is it compared with Seam first: a delete must not depend on reads that may be
-// refused. Such deletes are counted: after a few in a row a person is notified.
+// stillThere handles a delete that had no effect: the ACS user exists, and is deleted again if that is still desired.
+// Only if it is wanted back is it compared with Seam first: a delete must not depend on reads that may be refused.
+// Such deletes are counted: after a few in a row a person is notified.
 func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	inARow := min(u.Unkept+1, record.MaxUnkept)
 	u.StillThere()
@@ -268,8 +269,7 @@ func (a *attempt) isToBeDeleted(d plan.Desired, u *record.User) bool {
 	})
 }
 
-// stillGoing is the wait for a deletion that Seam has under way: longer the longer it takes, and a person is notified
-// in the end.
+// stillGoing is the wait for a deletion that Seam has under way: it grows with time, until a person is notified.
 func (a *attempt) stillGoing(u *record.User) outcome {
 	since := a.now().Sub(*u.DeletedAt)
 	if since >= removedWithin {
@@ -278,7 +278,7 @@ func (a *attempt) stillGoing(u *record.User) outcome {
 	return wait(a.now().Add(min(max(since/4, deletePoll), askForProblems)), "Seam is removing the ACS user")
 }
 
-// held looks at a reservation that an admin holds, and changes nothing at Seam, cleaning up included.
+// held looks at a reservation that an admin holds, and changes nothing at Seam, cleanup included.
 func (a *attempt) held(ctx context.Context, d plan.Desired, held string) (store.Verdict, outcome) {
 	if steps := plan.Plan(d, a.users, a.work.Key.Revive); len(steps) > 0 {
 		return a.heldVerdict(d, held, steps[0].Reason), outcome{}

@@ -12,20 +12,20 @@ import (
 
 const (
 	minPause       = 100 * time.Millisecond
-	settleFirst    = 500 * time.Millisecond // most of what Seam has pending takes seconds
+	settleFirst    = 500 * time.Millisecond // most of what is pending at Seam takes seconds
 	askWhileNear   = 30 * time.Second
-	askForProblems = time.Minute // whether an error that Seam reports has passed
+	askForProblems = time.Minute // checks whether an error that Seam reports has passed
 	subscribePoll  = 20 * time.Second
 	slowest        = 6 * time.Hour
 	daily          = 24 * time.Hour
-	repairAgain    = time.Hour // what Seam doesn't keep
-	// deletePoll is how soon a deletion that Seam has under way is looked at.
+	repairAgain    = time.Hour // after which a difference that Seam doesn't keep repaired is repaired again
+	// deletePoll is how soon a deletion that Seam has under way is checked.
 	deletePoll = 2 * time.Second
 	// removedWithin is how long a removal may take before a person should know that the key may still open doors.
 	removedWithin = 15 * time.Minute
 )
 
-// earliest keeps the first of several times.
+// earliest keeps the earliest of several times.
 type earliest struct{ time *time.Time }
 
 func (e *earliest) at(t time.Time) {
@@ -48,8 +48,8 @@ func (a *attempt) isUrgent() bool {
 	return r.CheckIn != nil && a.untilCheckIn() < soon && r.Status == pms.Confirmed && (r.CheckOut == nil || r.CheckOut.After(a.now()))
 }
 
-// patience bounds a delay by how near the guest is: least while check-in is within a day, and then an eighth of the
-// time that is left.
+// patience bounds a delay by how soon the guest arrives: to least within a day of check-in, and otherwise to an
+// eighth of the remaining time.
 func (a *attempt) patience(least time.Duration) time.Duration {
 	until := a.untilCheckIn()
 	if until < soon {
@@ -83,7 +83,7 @@ func (a *attempt) pace(p plan.Pace, u *record.User) (in time.Duration, isRetry b
 	}
 }
 
-// inTrouble is for how long the key has needed a person, for one reason.
+// inTrouble is how long the key has needed a person for the same reason.
 func (a *attempt) inTrouble() time.Duration {
 	if k := a.work.Key; k.Status == stay.KeyAttention {
 		return a.now().Sub(k.ChangedAt)
@@ -91,16 +91,16 @@ func (a *attempt) inTrouble() time.Duration {
 	return 0
 }
 
-// settleDelay is how long to wait for what Seam has pending on an ACS user.
+// settleDelay is how long to wait for pending operations of an ACS user.
 func (a *attempt) settleDelay(u *record.User) time.Duration {
 	in, _ := a.pace(plan.PaceSettling, u)
 	return in
 }
 
-// slowRetry is the delay after what only a person can correct.
+// slowRetry is the delay after a problem that only a person can solve.
 func (a *attempt) slowRetry() time.Duration { return min(a.options.SweepInterval, 5*time.Minute) }
 
-// backoff doubles from the base up to 15 minutes, less where the guest is near.
+// backoff doubles from the base up to 15 minutes, with a lower limit if the guest arrives soon.
 func (a *attempt) backoff(attempts int) time.Duration {
 	most := 15 * time.Minute
 	if a.work.Reservation.CheckIn != nil {
@@ -119,8 +119,8 @@ func (a *attempt) backoff(attempts int) time.Duration {
 	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2+1)) // 75 to 125 %
 }
 
-// canWait reports whether the guest can wait for a deletion to make room: until 15 minutes after it began or an hour
-// before check-in, whichever comes first, and always for the grace.
+// canWait reports whether the guest can wait for a deletion to free its slot: until 15 minutes after it began or an
+// hour before check-in, whichever is first, and always for the grace.
 func (a *attempt) canWait(d plan.Desired, deletedAt time.Time) bool {
 	until := deletedAt.Add(removedWithin)
 	if near := d.Starts.Add(-time.Hour); near.Before(until) {

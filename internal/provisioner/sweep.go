@@ -35,15 +35,16 @@ const (
 	sweepTask  = "sweep"
 	sweepLease = 30 * time.Second // how long a killed replica delays it
 	sweepPage  = 1000             // of our own rows
-	// groupReads is how many access groups are read at a time. They are the one list that Seam has not by system.
+	// groupReads is how many access groups are read at a time. Their members are the one list that Seam doesn't offer
+	// by system.
 	groupReads = 4
-	// A list that lacks many at once is rather wrong itself: over one in twenty, and at least five.
+	// A list that lacks many keys at once is more likely to be wrong itself: over one in twenty, and at least five.
 	missingShare, missingLeast = 20, 5
-	// Seam re-sends an event for some 28 hours (its retry schedule).
+	// Seam redelivers an event for about 28 hours (its retry schedule).
 	seamEventsKept = 4 * 24 * time.Hour
 )
 
-// LastSweep returns the last sweep of any replica; the zero one if there was none.
+// LastSweep returns the last sweep of any replica; the zero value if there was none.
 func LastSweep(ctx context.Context, s *store.Store) (stay.Sweep, error) {
 	var last stay.Sweep
 	err := s.TaskResult(ctx, sweepTask, &last)
@@ -64,7 +65,7 @@ func (p *Provisioner) sweepInTurn(ctx context.Context) {
 		if !scheduled {
 			scheduled = p.store.ScheduleTask(ctx, sweepTask, p.now().Add(p.options.SweepInterval)) == nil
 		}
-		if p.Trouble() != "" || p.options.ClockIsWrong() { // by a wrong clock, what is there looks over, and what is over looks missing
+		if p.Trouble() != "" || p.options.ClockIsWrong() { // with a wrong clock, current stays look over, and finished ones look missing
 			continue
 		}
 		lease, err := p.store.ClaimTask(ctx, sweepTask, p.now(), sweepLease)
@@ -88,7 +89,7 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 	cancel()
 	renewing.Wait()
 	if ctx.Err() != nil {
-		return // another replica takes it up when the lease ends
+		return // another replica takes over when the lease ends
 	}
 	result.TookMS = time.Since(clock).Milliseconds()
 	sweepSeconds.Set(time.Since(clock).Seconds())
@@ -103,8 +104,8 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 		"failed", result.Failed, "duration_ms", result.TookMS)
 }
 
-// sweep compares all that is recorded with Seam, system by system, from lists. What differs is compared again
-// one by one, by attempts, which judge and fix it.
+// sweep compares everything recorded with Seam, system by system, from lists. Each key that differs is compared again
+// by an attempt of its own, which judges and repairs it.
 func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 	result := stay.Sweep{At: started, Failed: []string{}}
 	if err := p.store.ForgetSeamEvents(ctx, started.Add(-seamEventsKept)); err != nil {
@@ -124,7 +125,7 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 			break
 		}
 		if unreachable[id] {
-			continue // what Seam would say of it is old
+			continue // what Seam would report about it is old
 		}
 		s := &systemSweep{Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace), seed: seed, owners: owners}
 		if err := s.run(ctx); err != nil {
@@ -144,8 +145,8 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 	return result
 }
 
-// seeSystems records which access systems are connected, and returns those that are not. It is the safety net
-// for events of Seam's that were lost.
+// seeSystems records which access systems are connected, and returns those that are not. It covers for lost Seam
+// events.
 func (p *Provisioner) seeSystems(ctx context.Context) map[string]bool {
 	unreachable := map[string]bool{}
 	systems, err := p.seam.Systems(ctx)
@@ -169,26 +170,26 @@ type systemSweep struct {
 	*Provisioner
 	systemID string
 	recorded int       // ACS users of ours on it
-	since    time.Time // what was changed later is left to its attempt
+	since    time.Time // later changes are left to their own attempts
 	seed     maphash.Seed
-	owners   map[uint64]uint64 // of user identities: the key that a guest with its e-mail address would have
+	owners   map[uint64]uint64 // by user identity: the key that a guest with its e-mail address would have
 
 	mu     sync.Mutex
 	users  map[uint64]digest // by the hash of their ids
-	places map[uint64]int    // ACS users of an identity and full name
+	places map[uint64]int    // number of ACS users by identity and full name
 	byUser bool              // access groups are read user by user
-	noKeys bool              // Seam doesn't tell whose each credential is
+	noKeys bool              // Seam doesn't report whose each credential is
 	linked int               // ACS users that Seam lists with an identity
-	untold sample            // rows of which nothing differs but that Seam doesn't list an identity
+	untold sample            // rows whose only difference is that Seam doesn't list an identity
 
 	compared, different, missing, heldBack int
-	locked                                 error // a key that differs was locked, and passed over
+	locked                                 error // the error of a key that differs, but was locked and passed over
 }
 
-// untoldAtMost is how many links are verified one by one in a sweep where Seam's list doesn't tell them.
+// untoldAtMost is how many links are verified one by one in a sweep if Seam's list doesn't show them.
 const untoldAtMost = 20
 
-// sample keeps some of many rows, each with the same chance.
+// sample keeps a few of many rows, each with equal probability.
 type sample struct {
 	rows []store.RecordedUser
 	of   int
@@ -200,16 +201,16 @@ func (s *sample) offer(row store.RecordedUser) {
 		s.rows = append(s.rows, row)
 		return
 	}
-	i := rand.IntN(s.of) // #nosec G404 -- which rows come first is no secret
+	i := rand.IntN(s.of) // which rows are sampled is no secret
 	if i < untoldAtMost {
 		s.rows[i] = row
 	}
 }
 
-// digest is an ACS user in a few words: a system may have a hundred thousand.
+// digest is an ACS user in a few words of memory: a system may have a hundred thousand.
 type digest struct {
 	starts, ends int64  // milliseconds; 0 is none
-	identity     uint64 // 0: not told
+	identity     uint64 // 0: not listed
 	groups       uint64 // sum of the hashes
 	key          uint64 // sum of the hashes
 	keys         uint32
@@ -224,7 +225,7 @@ func hashOf(seed maphash.Seed, parts ...string) uint64 {
 	return maphash.String(seed, strings.Join(parts, "\x00"))
 }
 
-// isForeign reports whether the e-mail address of a guest's identity is another one by now.
+// isForeign reports whether a guest's identity now has another e-mail address.
 func (s *systemSweep) isForeign(row store.RecordedUser) bool {
 	owner, told := s.owners[s.hash(row.UserIdentityID)]
 	return row.IsGuests && told && owner != s.hash(row.UserIdentityKey)
@@ -274,7 +275,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 	sweepCompared.WithLabelValues("same").Add(float64(s.compared - s.different - s.missing))
 	sweepCompared.WithLabelValues("different").Add(float64(s.different))
 	sweepCompared.WithLabelValues("missing").Add(float64(s.missing))
-	// Where the policy is to report, a comparison repairs nothing, and so what is missing is shown however much it is.
+	// If the policy is to report, a comparison repairs nothing, so missing keys are shown however many they are.
 	reported, missing := s.byPolicy(missing)
 	if err := s.flag(ctx, reported); err != nil {
 		return err
@@ -291,7 +292,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 	return s.flag(ctx, missing)
 }
 
-// byPolicy tells rows whose differences are only reported from those that are repaired.
+// byPolicy separates rows whose differences are only reported from those that are repaired.
 func (s *systemSweep) byPolicy(rows []store.RecordedUser) (reported, repaired []store.RecordedUser) {
 	for _, row := range rows {
 		if s.options.Policy(row.Source).Drift == pms.DriftReport {
@@ -320,7 +321,7 @@ func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUs
 	}
 }
 
-// compare reports whether an ACS user is otherwise at Seam than recorded, or it or its credential is gone.
+// compare reports whether an ACS user differs from its record at Seam, and whether it or its credential is gone.
 func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (differs, gone bool, err error) {
 	d, exists := s.users[s.hash(row.ACSUserID)]
 	if row.Removed || !exists {
@@ -339,7 +340,7 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 			d.groups += s.hash(g.ACSAccessGroupID)
 		}
 	}
-	if row.Unkept > 0 && d.starts == 0 && d.ends == 0 { // Seam doesn't show it, also not after it was set again
+	if row.Unkept > 0 && d.starts == 0 && d.ends == 0 { // Seam doesn't show it, even after it was set again
 		d.starts, d.ends = millisOf(row.StartsAt), millisOf(row.EndsAt)
 	}
 	want := digest{
@@ -353,7 +354,7 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 		want.keys, want.key = 1, s.hash(*row.CredentialID)
 	}
 	d = d.knownBy(want, s.noKeys)
-	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 { // most are listed without: that says little about this one
+	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 { // most are listed without one: that proves little about this one
 		d.identity = want.identity
 		if d == want && !s.isForeign(row) {
 			s.untold.offer(row)
@@ -364,12 +365,12 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	if row.Drifted && (s.options.Policy(row.Source).Drift == pms.DriftReport || row.Unkept >= record.MaxUnkept) { // known to differ, and left alone
 		return !differs, false, nil
 	}
-	differs = differs || row.Drifted // perhaps it has been put right
+	differs = differs || row.Drifted // it may have been repaired
 	gone = differs && want.keys == 1 && d.keys == 0
 	return differs && !gone, gone, nil
 }
 
-// knownBy is d where what it doesn't tell, or only rounds, is as expected.
+// knownBy is d with the values that Seam doesn't report, or only rounds, replaced by the expected ones.
 func (d digest) knownBy(want digest, noKeys bool) digest {
 	rounded := func(a, b int64) bool { return a != 0 && b != 0 && max(a-b, b-a) < record.Rounded.Milliseconds() }
 	if rounded(d.starts, want.starts) {
@@ -384,7 +385,7 @@ func (d digest) knownBy(want digest, noKeys bool) digest {
 	return d
 }
 
-// flag has keys compared one by one.
+// flag schedules a comparison of each key by an attempt.
 func (s *systemSweep) flag(ctx context.Context, rows []store.RecordedUser) error {
 	for page := range slices.Chunk(rows, sweepPage) {
 		refs := make([]store.Ref, len(page))

@@ -12,8 +12,8 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// owners takes in whose user identities are by their e-mail addresses. Where Seam doesn't list them, or leaves the address out, that is not known;
-// one that others were merged into is several people's.
+// owners reads who each user identity belongs to, by its e-mail address. If Seam doesn't list it, or leaves the
+// address out, that is unknown; one that others were merged into belongs to several people.
 func (p *Provisioner) owners(ctx context.Context, seed maphash.Seed) map[uint64]uint64 {
 	owners := map[uint64]uint64{}
 	err := p.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
@@ -25,18 +25,18 @@ func (p *Provisioner) owners(ctx context.Context, seed maphash.Seed) map[uint64]
 		return nil
 	})
 	if err != nil {
-		p.log.Warn("user identities can't be listed: whether their e-mail addresses have changed is not looked at in this sweep", "error", err)
+		p.log.Warn("user identities not listed; this sweep doesn't check their e-mail addresses", "error", err)
 		return nil
 	}
 	return owners
 }
 
-// read takes in all that Seam lists of the system.
+// read reads everything that Seam lists of the system.
 func (s *systemSweep) read(ctx context.Context) error {
 	err := s.seam.EachACSUser(ctx, s.systemID, func(page []seam.ACSUser) error {
 		for _, u := range page {
 			id := s.hash(u.ACSUserID)
-			// Some answers ignore a filter, and pages of a list that changes meanwhile may overlap.
+			// Some answers ignore a filter, and pages of a list that changes in the meantime may overlap.
 			if _, again := s.users[id]; again || u.ACSSystemID != s.systemID || isGone(u) {
 				continue
 			}
@@ -75,8 +75,8 @@ func (s *systemSweep) read(ctx context.Context) error {
 	return s.readGroups(ctx)
 }
 
-// readGroups takes in who is in which access group: group by group, or, where that is more calls or Seam has
-// no such list, user by user while they are compared.
+// readGroups reads who is in which access group: group by group, or, if that is more calls or Seam has no such list,
+// user by user during the comparison.
 func (s *systemSweep) readGroups(ctx context.Context) error {
 	groups, err := s.seam.AccessGroupsOf(ctx, s.systemID)
 	if err != nil {

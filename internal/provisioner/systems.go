@@ -10,11 +10,10 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// askAgain is how often a process asks Seam after one disconnected access system.
+// askAgain is how often a process asks Seam about one disconnected access system.
 const askAgain = time.Minute
 
-// isBack asks Seam whether an access system is connected again, at most once a minute, and has its keys continue
-// if it is.
+// isBack asks Seam whether an access system is connected again, at most once a minute, and if so resumes its keys.
 func (p *Provisioner) isBack(ctx context.Context, systemID string) bool {
 	p.mu.Lock()
 	now := p.now()
@@ -34,8 +33,8 @@ func (p *Provisioner) isBack(ctx context.Context, systemID string) bool {
 	return p.systemSeen(ctx, system) && system.Disconnected() == ""
 }
 
-// systemSeen records whether an access system is connected, and has its keys look again if that is news. It
-// returns whether it could.
+// systemSeen records whether an access system is connected, and schedules its keys if that has changed. It reports
+// whether it could.
 func (p *Provisioner) systemSeen(ctx context.Context, system seam.System) bool {
 	now := p.now()
 	changed, err := p.store.SystemSeen(ctx, system.ACSSystemID, system.Disconnected(), nil, now)
@@ -51,9 +50,9 @@ func (p *Provisioner) systemSeen(ctx context.Context, system seam.System) bool {
 	return err == nil
 }
 
-// disconnection returns why nothing can be done for a key now: the access system that it is on, or should be on,
-// can't be reached by Seam. What has to be removed is tried all the same: doors must close. A disconnection
-// that was reported long ago is asked for again, in case the event of its end was lost.
+// disconnection returns why nothing can be done for a key now: Seam can't reach the access system that it is on, or
+// should be on. Removals are tried anyway: doors must close. A disconnection that was reported long ago is checked
+// again, in case the event of its end was lost.
 func (a *attempt) disconnection(ctx context.Context, d plan.Desired) *store.Disconnection {
 	if d.Goal != plan.Have || len(a.work.Unreachable) == 0 {
 		return nil

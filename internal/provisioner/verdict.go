@@ -22,7 +22,7 @@ func (a *attempt) newVerdict() store.Verdict {
 	return v
 }
 
-// overAt is when the stay is over, and what is due becomes cleaning up.
+// overAt is when the stay is over, and anything due becomes cleanup.
 func (a *attempt) overAt() *time.Time {
 	d := plan.Desire(a.situation(a.directory.system))
 	if d.Ends.IsZero() || d.Goal == plan.Gone && !d.Expired {
@@ -31,7 +31,7 @@ func (a *attempt) overAt() *time.Time {
 	return &d.Ends
 }
 
-// verdict judges what has been reached. Nothing is left that could be done now.
+// verdict judges what has been reached, when nothing is left that can be done now.
 func (a *attempt) verdict(d plan.Desired) store.Verdict {
 	v := a.newVerdict()
 	v.Done = true
@@ -66,7 +66,7 @@ func (a *attempt) verdict(d plan.Desired) store.Verdict {
 	return v
 }
 
-// sayHeld adds to a verdict that is good that an admin holds the reservation.
+// sayHeld adds to a good verdict that an admin holds the reservation.
 func (a *attempt) sayHeld(d plan.Desired, v *store.Verdict) {
 	held := a.work.Overrides.Held()
 	if held != "" && v.Reason == "" && (d.Goal == plan.Have || len(a.users) > 0) {
@@ -74,7 +74,7 @@ func (a *attempt) sayHeld(d plan.Desired, v *store.Verdict) {
 	}
 }
 
-// lookAgain sets when the key is due again: at the earliest of the given times and the next look-up after a lost
+// lookAgain sets when the key is due again: the earliest of the given times and of the next look-up after a lost
 // create.
 func (a *attempt) lookAgain(v *store.Verdict, next *earliest) {
 	verified := a.work.Key.VerifiedAt
@@ -128,8 +128,8 @@ func (a *attempt) heldVerdict(d plan.Desired, held, due string) store.Verdict {
 	return v
 }
 
-// disconnected judges a key that nothing can be done for, because its access system can't be reached. All that is
-// due stays due.
+// disconnected judges a key that can't be changed, because its access system can't be reached. Everything due remains
+// due.
 func (a *attempt) disconnected(d plan.Desired, cut store.Disconnection) store.Verdict {
 	v, next := a.newVerdict(), a.now().Add(a.slowRetry())
 	v.Status, v.Reason, v.Message = stay.KeyAttention, stay.ReasonDisconnected, stay.Say(stay.ReasonDisconnected)
@@ -137,7 +137,7 @@ func (a *attempt) disconnected(d plan.Desired, cut store.Disconnection) store.Ve
 	return v
 }
 
-// conclude judges an attempt that something has stopped. Whatever else happens, the key is due again.
+// conclude judges an attempt that was stopped. In every case the key is due again.
 func (a *attempt) conclude(out outcome) store.Verdict {
 	k := a.work.Key
 	v := a.newVerdict()
@@ -166,7 +166,7 @@ func (a *attempt) conclude(out outcome) store.Verdict {
 	return v
 }
 
-// manyAttempts is after how many attempts that ended with an error nobody expected a person should know.
+// manyAttempts is after how many attempts with an unexpected error a person should know.
 const manyAttempts = 3
 
 func (a *attempt) concludeError(v *store.Verdict, err error, retry func(time.Duration)) {
@@ -184,7 +184,7 @@ func (a *attempt) concludeError(v *store.Verdict, err error, retry func(time.Dur
 		v.Message = "Seam is rate limiting requests: waiting."
 		in := max(api.RetryAfter, minPause)
 		if a.isUrgent() {
-			in = min(in, seam.ProbeEvery) // the pause may end before
+			in = min(in, seam.ProbeEvery) // the pause may end earlier
 		}
 		retry(in)
 	case api.Kind == seam.Unauthorized && !a.keyConfirmed():
@@ -207,8 +207,8 @@ func (a *attempt) spend(v *store.Verdict, err error) {
 	v.LastError = err.Error()
 }
 
-// keepStatus leaves a key as it was shown where nothing was desired and nothing was changed: looking takes nothing
-// away.
+// keepStatus leaves a key's status unchanged if nothing was desired and nothing was changed: only looking must not
+// take anything away.
 func (a *attempt) keepStatus(v *store.Verdict) {
 	k := a.work.Key
 	if k.ObservedGeneration != k.Generation || a.changes > 0 {
@@ -232,8 +232,8 @@ func explainRefusal(e *seam.Error) (reason, message string) {
 	return reason, stay.Say(reason)
 }
 
-// meanwhile is the status while something is left to do. A stay that was cut short is not over while its key may
-// last for longer.
+// meanwhile is the status while something is left to do. A stay that was cut short is not over while its key may last
+// longer.
 func (a *attempt) meanwhile() string {
 	lasts := func(u record.User) bool { return u.ACSUserID != nil && u.EndsAt != nil && u.EndsAt.After(a.now()) }
 	switch d := plan.Desire(a.situation(a.directory.system)); {
@@ -256,7 +256,7 @@ func (a *attempt) settledAt() *time.Time {
 	return &now
 }
 
-// count counts a try for what is desired now; looking at Seam, and waiting for it, is none.
+// count counts a try for what is desired now; looking at Seam, or waiting for it, doesn't count.
 func (a *attempt) count(v *store.Verdict, spent bool) {
 	k := a.work.Key
 	v.Attempts, v.AttemptsOf = k.Attempts, k.AttemptGeneration

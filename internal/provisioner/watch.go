@@ -23,8 +23,8 @@ var (
 // watchEvery is how often guests without a key, and keys without a guest, are looked for.
 const watchEvery = 15 * time.Second
 
-// watch counts the stays that begin soon and have no key, and the keys that should be gone, and says so in the log
-// whenever their number or the first of them changes.
+// watch counts the stays that begin soon and have no key, and the keys that should be gone, and logs it whenever
+// their number or the first of them changes.
 func (p *Provisioner) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -42,7 +42,8 @@ func (p *Provisioner) watch(ctx context.Context) {
 	}
 }
 
-// shortenLeases frees keys and tasks whose worker is gone and whose lease would last for as long as the database's clock was set back.
+// shortenLeases frees keys and tasks of dead workers whose leases would last too long because the database's clock
+// was set back.
 func (p *Provisioner) shortenLeases(ctx context.Context) {
 	n, err := p.store.ShortenLeases(ctx)
 	if err != nil && ctx.Err() == nil {
@@ -53,17 +54,17 @@ func (p *Provisioner) shortenLeases(ctx context.Context) {
 	}
 }
 
-// watched are reservations that somebody should know of.
+// watched are reservations that somebody should know about.
 type watched struct {
 	gauge  prometheus.Gauge
 	count  func(context.Context) (sighting, error)
-	failed string // for the log, where they can't be counted
+	failed string // for the log, if they can't be counted
 	last   sighting
 
 	unknown bool // they could not be counted the last time
 }
 
-// sighting is how many there are, and what the log says of it.
+// sighting is how many there are, and what the log reports about it.
 type sighting struct {
 	n     int
 	first store.Ref
@@ -74,7 +75,7 @@ type sighting struct {
 func (p *Provisioner) look(ctx context.Context, w *watched) {
 	is, err := w.count(ctx)
 	if err != nil {
-		w.gauge.Set(math.NaN()) // nobody must take it for none, or for as many as before
+		w.gauge.Set(math.NaN()) // nobody must mistake it for zero, or for the previous number
 		if ctx.Err() == nil && !w.unknown {
 			p.log.Error(w.failed, "error", err)
 		}

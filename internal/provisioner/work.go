@@ -18,8 +18,8 @@ import (
 	"github.com/staykey/staykey/internal/tracing"
 )
 
-// work makes one attempt at one key and writes its verdict; an unreachable Seam is a failed attempt without a
-// call. Should even the writing fail, the lease runs out and the key is due again.
+// work makes one attempt at one key and writes its verdict; an unreachable Seam is a failed attempt without a call.
+// If even the writing fails, the lease expires and the key is due again.
 func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -75,9 +75,9 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	}
 }
 
-// runOrFail makes an attempt within [attemptTimeout]; an unreachable Seam is a failed attempt without a call. A
-// mistake of ours that panics over one reservation must not take the others with it, repeatedly: it is that
-// reservation's failure.
+// runOrFail makes an attempt within [attemptTimeout]; an unreachable Seam is a failed attempt without a call. A bug
+// of ours that panics on one reservation must not affect the others, over and over: it counts as that reservation's
+// failure.
 func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.Verdict, out outcome) {
 	fail := func(err error) (store.Verdict, outcome) {
 		out := fails(err)
@@ -115,12 +115,12 @@ func (a *attempt) report(log *slog.Logger, v store.Verdict, out outcome, took ti
 	log.Info("reconciled", attrs...)
 }
 
-// mayCall refuses a call that might take effect when another worker believes that it never will. A worker that
-// takes over waits for the grace after the lease's end; so a call's deadline must come before that. A process that
-// was stopped for longer than its lease finds out here, before it makes anything a second time.
+// mayCall refuses a call that could take effect after another worker believes that it never will. A worker that takes
+// over waits for the grace after the lease's end, so a call's deadline must be before that. A process that was
+// stopped for longer than its lease finds out here, before it creates anything a second time.
 func (p *Provisioner) mayCall(leaseUntil time.Time) error {
 	until, deadline := leaseUntil.Add(p.options.Grace), time.Now().Add(p.seam.Timeout())
-	// By the wall clock too: the monotonic one stands still while a machine is suspended.
+	// By the wall clock too: the monotonic clock stops while a machine is suspended.
 	if deadline.After(until) || deadline.Round(0).After(until.Round(0)) {
 		return errors.New("the lease on this reservation may end before the call does: another worker takes over")
 	}
@@ -139,7 +139,7 @@ func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lea
 	})
 }
 
-// keep renews a lease every so often until ctx ends, and cuts what is done under it when it is lost.
+// keep renews a lease every so often until ctx ends, and cancels the work under it when it is lost.
 func keep(ctx context.Context, cut context.CancelFunc, every time.Duration, renew func() error) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
