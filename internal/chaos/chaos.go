@@ -4,17 +4,16 @@ package chaos
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/staykey/staykey/internal/report"
 )
 
 // Result is what one rig came to.
@@ -34,34 +33,13 @@ type Result struct {
 // ReportFile names the variable with the file where results go; without it they are only logged.
 const ReportFile = "STAYKEY_CHAOS_REPORT"
 
-var recording sync.Mutex
-
 // Record logs a result and adds it to the report.
 func Record(t testing.TB, r Result) {
 	t.Helper()
 	slices.Sort(r.Converge)
 	t.Logf("%s: %d cells, %d fired, %d faults, %d kills, %d of Postgres, %d acknowledged events, %d wrong, %d duplicates, converged in %s (p50), %s (p99)",
 		r.Rig, r.Cells, r.Fired, r.Faults, r.Kills, r.PostgresKills, r.Events, r.Wrong, r.Duplicates, Quantile(r.Converge, 50), Quantile(r.Converge, 99))
-	path := os.Getenv(ReportFile)
-	if path == "" {
-		return
-	}
-	line, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	recording.Lock()
-	defer recording.Unlock()
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) // #nosec G304 -- the runner names it
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Write(append(line, '\n')); err != nil {
-		t.Error(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Error(err)
-	}
+	report.Append(t, ReportFile, r)
 }
 
 // Quantile returns the given percentile of sorted durations, rounded for people.
@@ -82,16 +60,12 @@ func Size(name string, otherwise int) int {
 
 // Read returns the results of a report file, one a rig: a rig may come to several.
 func Read(path string) ([]Result, error) {
-	content, err := os.ReadFile(path) // #nosec G304 -- the runner names it
+	rows, err := report.Read[Result](path)
 	if err != nil {
-		return nil, fmt.Errorf("read the report: %w", err)
+		return nil, err
 	}
 	byRig := map[string][]Result{}
-	for line := range strings.Lines(string(content)) {
-		var r Result
-		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			return nil, fmt.Errorf("read the report: %w", err)
-		}
+	for _, r := range rows {
 		byRig[r.Rig] = append(byRig[r.Rig], r)
 	}
 	all := make([]Result, 0, len(byRig))
