@@ -116,6 +116,33 @@ func TestHeldAfterAnOutage(t *testing.T) {
 	r.wantTold("R1", TypeHeld, TypeHeld)
 }
 
+// A stay that is moved past its deadlines is reported at once: no deadline passes that would say so.
+func TestHeldWhenTheCheckInMoves(t *testing.T) {
+	t.Parallel()
+	receiver := newReceiver(t)
+	r := newRig(t, receiver.subscription("app"))
+	r.gated = []pms.Gate{{Name: "paid", Holds: "key"}}
+	r.now = starts.Add(-10 * 24 * time.Hour)
+	move := func(to time.Time) {
+		r.exec(`UPDATE reservations SET check_in = $1`, to)
+		r.exec(`UPDATE mobile_keys SET check_in = $1`, to)
+		r.settle()
+	}
+	for _, id := range []string{"R1", "R2"} {
+		r.stay(id)
+	}
+	r.key("R1", "waiting", "gate_closed")
+	r.key("R2", "attention", "gate_closed")
+	r.settle()
+	r.wantTold("R1")
+	r.wantTold("R2", TypeAttention)
+	move(r.now.Add(time.Hour))
+	r.wantTold("R1", TypeHeld)
+	r.wantTold("R2", TypeAttention, TypeHeld)
+	move(r.now.Add(48 * time.Hour))
+	r.wantTold("R1", TypeHeld)
+}
+
 // A key that a gate holds back is not ready, and says so when the gate opens. One that a gate took away is reported as revoked.
 func TestGatesAndReady(t *testing.T) {
 	t.Parallel()
