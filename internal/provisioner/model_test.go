@@ -16,6 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
+	domain "github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/until"
 )
@@ -29,6 +30,7 @@ type said struct {
 	email   string
 	nights  int
 	groups  []string
+	gate    string // what the PMS says about the gates of a source that has some
 }
 
 func (e said) String() string {
@@ -36,7 +38,7 @@ func (e said) String() string {
 	case "listing.updated":
 		return fmt.Sprintf("%02d %s %s %v", e.minute, e.kind, e.id, e.groups)
 	case "reservation.updated":
-		return fmt.Sprintf("%02d %s %s at %q for %q, %d nights", e.minute, e.kind, e.id, e.listing, e.email, e.nights)
+		return fmt.Sprintf("%02d %s %s at %q for %q, %d nights, gates %s", e.minute, e.kind, e.id, e.listing, e.email, e.nights, e.gate)
 	default:
 		return fmt.Sprintf("%02d %s %s", e.minute, e.kind, e.id)
 	}
@@ -46,15 +48,17 @@ func (e said) String() string {
 type truth struct {
 	reservations map[string]said // the latest of each
 	listings     map[string]said
+	opened       map[string]bool // reservations of which any event says that the gates are open
 }
 
 func theTruth(events []said) truth {
-	t := truth{map[string]said{}, map[string]said{}}
+	t := truth{map[string]said{}, map[string]said{}, map[string]bool{}}
 	for _, e := range events {
 		into := t.reservations
 		if strings.HasPrefix(e.kind, "listing") {
 			into = t.listings
 		}
+		t.opened[e.id] = t.opened[e.id] || e.gate == domain.GateOpen
 		if last, ok := into[e.id]; !ok || last.minute < e.minute {
 			into[e.id] = e
 		}
@@ -75,6 +79,7 @@ func drawSaid(t *rapid.T) []said {
 			e.listing = rapid.SampledFrom([]string{"A", "B", "V"}).Draw(t, "listing")
 			e.email = rapid.SampledFrom([]string{"jane", "joe", ""}).Draw(t, "guest")
 			e.nights = rapid.IntRange(1, 3).Draw(t, "nights")
+			e.gate = rapid.SampledFrom(append(domain.GateStates(), domain.GateOpen)).Draw(t, "gate")
 		case kind < 8:
 			e.kind, e.id = "reservation.cancelled", rapid.SampledFrom([]string{"R1", "R2"}).Draw(t, "reservation")
 		default:
@@ -120,13 +125,14 @@ func drawDeliveries(t *rapid.T, events []said) []delivery {
 // history plays events on a rig; ids are its own, so that histories share a rig.
 type story struct {
 	*rig
+	source string
 	prefix string
 	from   time.Time
 	in     time.Time
 }
 
 func (s story) stay(e said) stay {
-	x := stay{source: "default", id: s.prefix + e.id, listing: s.prefix + e.listing, in: s.in, out: s.in.Add(time.Duration(24*e.nights) * time.Hour)}
+	x := stay{source: s.source, id: s.prefix + e.id, listing: s.prefix + e.listing, in: s.in, out: s.in.Add(time.Duration(24*e.nights) * time.Hour)}
 	if e.email != "" {
 		x.email = s.prefix + e.email + "@example.com"
 	}
@@ -144,8 +150,11 @@ func (s story) deliver(e said) {
 		if x.email != "" {
 			data["guest_email"] = x.email
 		}
+		if unkindGates[s.source] != nil { // in each event, so that the latest says it all
+			data["gates"] = map[string]string{"paid": e.gate, "signed": domain.GateOpen}
+		}
 	}
-	s.sendAt("default", e.kind, s.from.Add(time.Duration(e.minute)*time.Minute), data)
+	s.sendAt(s.source, e.kind, s.from.Add(time.Duration(e.minute)*time.Minute), data)
 }
 
 // settle waits until none of the history is due, and returns how each reservation stands.
@@ -154,11 +163,11 @@ func (s story) settle(ids []string) (map[string]store.View, error) {
 	for _, id := range ids {
 		var wrong error
 		until.Told(s.t, func() bool {
-			v, err := s.store.View(context.Background(), store.Ref{Source: "default", ReservationID: s.prefix + id})
+			v, err := s.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.prefix + id})
 			wrong, views[id] = err, v
 			return err != nil || (v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking)
 		}, func() {
-			s.tell(stay{source: "default", id: s.prefix + id})
+			s.tell(stay{source: s.source, id: s.prefix + id})
 			wrong = fmt.Errorf("%s does not come to rest: %+v", id, views[id].Key)
 		})
 		if wrong != nil {
@@ -168,31 +177,39 @@ func (s story) settle(ids []string) (map[string]store.View, error) {
 	return views, nil
 }
 
+// expect returns what a reservation's key should be, and what Seam should hold, given what it holds where several things are right.
+func (s story) expect(t truth, id string, v store.View, got []held) (status string, want []held) {
+	last := t.reservations[id]
+	listing, known := t.listings[last.listing]
+	closed := unkindGates[s.source] != nil && last.gate != domain.GateOpen
+	switch {
+	case last.kind == "reservation.cancelled":
+		return store.KeyRevoked, nil
+	case closed && (len(got) == 0 || s.source != "gated" || !t.opened[id]): // nothing was created, or it was taken away
+		return store.KeyWaiting, nil
+	case !known && len(got) == 0:
+		return store.KeyWaiting, nil
+	case !known: // it was on a listing that is known: its key lives on
+		one := slices.Clone(got[:1])
+		one[0].Keys = 1
+		return v.Key.Status, one
+	}
+	system := map[string]string{"A": system, "B": system, "V": systemB}[last.listing]
+	want = []held{s.stay(last).wants(system, listing.groups...)}
+	if len(got) == 1 && got[0].Identity == "own" {
+		want[0].Identity = "own" // whose place was free depends on the other stay, and with gates each stay has its own
+	}
+	if closed {
+		return store.KeyAttention, want
+	}
+	return store.KeyIssued, want
+}
+
 // check compares Seam and REST with the truth.
 func (s story) check(t truth, views map[string]store.View) error {
 	for id, last := range t.reservations {
-		v, want := views[id], []held(nil)
-		listing, known := t.listings[last.listing]
-		status := store.KeyRevoked
-		switch {
-		case last.kind == "reservation.cancelled":
-		case !known:
-			status = store.KeyWaiting
-		default:
-			status = store.KeyIssued
-			system := map[string]string{"A": system, "B": system, "V": systemB}[last.listing]
-			want = []held{s.stay(last).wants(system, listing.groups...)}
-		}
-		got := s.holds(s.prefix + id)
-		if len(got) == 1 && len(want) == 1 && got[0].Identity == "own" {
-			want[0].Identity = "own" // whose place was free depends on the other stay
-		}
-		if status == store.KeyWaiting && len(got) > 0 {
-			status, want = v.Key.Status, got // it was on a listing that is known: its key lives on
-			if len(got) > 1 || got[0].Keys != 1 {
-				return fmt.Errorf("%s has %+v", id, got)
-			}
-		}
+		v, got := views[id], s.holds(s.prefix+id)
+		status, want := s.expect(t, id, v, got)
 		if v.Key.Status != status {
 			return fmt.Errorf("%s is %s (%s), want %s", id, v.Key.Status, str(v.Key.Reason), status)
 		}
@@ -233,13 +250,15 @@ func checkSome(t *testing.T, n int, property func(*rapid.T)) {
 func TestModel(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{})
+	r.policy = policyWithGates
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
 	var stories, fired atomic.Int64
 	checkSome(t, chaos.Size("STAYKEY_MODEL_STORIES", 30), func(t *rapid.T) {
 		events := drawSaid(t)
 		deliveries := drawDeliveries(t, events)
 		now := r.now()
-		s := story{rig: r, prefix: fmt.Sprintf("m%d-", stories.Add(1)), from: now.Add(-time.Hour).Truncate(time.Second), in: now.Add(48 * time.Hour).Truncate(time.Second)}
+		source := rapid.SampledFrom(append(gatedSources(), "default", "default")).Draw(t, "source")
+		s := story{rig: r, source: source, prefix: fmt.Sprintf("m%d-", stories.Add(1)), from: now.Add(-time.Hour).Truncate(time.Second), in: now.Add(48 * time.Hour).Truncate(time.Second)}
 		want := theTruth(events)
 		var ids, seen []string
 		for id := range want.reservations {

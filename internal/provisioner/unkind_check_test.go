@@ -171,6 +171,9 @@ func (w *unkind) seeUser(state *simulator.State, s *unkindStay, u simulator.User
 	if u.Schedule == nil || !s.windows[windowOf(u.Schedule.StartsAt, u.Schedule.EndsAt)] {
 		w.violation(s, "%s has access at a time that was never wanted: %v", s.id, u.Schedule)
 	}
+	if sealed := s.gatesModel.sealed; sealed != nil && !sealed[u.ID] {
+		w.violation(s, "%s has got an ACS user, although a gate is closed", s.id)
+	}
 	if email := pms.GuestAddress(state.Identities[u.IdentityID].Email); email != "" && !s.emails[email] && !w.exempt[u.ID] {
 		w.violation(s, "the key of %s is in the app of %s", s.id, email)
 	}
@@ -260,6 +263,7 @@ func (w *unkind) settle(when string, wrong func(*unkindStay, store.View) string)
 	var last []string
 	for n := range 80 {
 		w.rest()
+		w.restOfNotices()
 		last = nil
 		for _, s := range w.stays {
 			if !s.booked {
@@ -307,7 +311,11 @@ func (w *unkind) wrong(s *unkindStay, v store.View) string {
 			}
 		}
 		return ""
-	case s.listing == "":
+	}
+	if wrong, done := w.wrongBehindGates(s, v, got, is); done {
+		return wrong
+	}
+	if s.listing == "" {
 		if v.Key.Status != store.KeyWaiting && str(v.Key.Reason) != "removed_at_seam" { // nothing is made without a room
 			return "without a room, but " + is
 		}
@@ -319,13 +327,13 @@ func (w *unkind) wrong(s *unkindStay, v store.View) string {
 	if v.Key.Status != store.KeyIssued && v.Key.Status != store.KeyActive {
 		return "not issued, but " + is
 	}
-	want := s.wants(map[string]string{"L": system, "M": system, "V": systemB}[s.listing], w.groups[s.listing]...)
-	minute := cmp.Transformer("minute", func(t time.Time) int64 { return t.Unix() / 60 })
-	if diff := cmp.Diff([]held{want}, got, cmpopts.IgnoreFields(held{}, "Identity"), minute); diff != "" {
-		return "Seam holds (-want +got):\n" + diff
-	}
-	return ""
+	return w.wrongAtSeam(s, got)
 }
+
+var (
+	ignoreIdentity = cmpopts.IgnoreFields(held{}, "Identity")
+	byTheMinute    = cmp.Transformer("minute", func(t time.Time) int64 { return t.Unix() / 60 })
+)
 
 // liveOf is what a stay has at Seam that isn't being deleted, nor deleted in Salto KS.
 func (w *unkind) liveOf(s *unkindStay) []held {

@@ -55,6 +55,7 @@ type unkind struct {
 	groups map[string][]string // of each listing, as last sent
 	hidden []string            // ids that lists may leave out next
 	story  []string            // the last steps, for who reads a failure
+	held   notices
 
 	mu      sync.Mutex // what follows, and the stays' "ever"
 	broken  bool       // something was seen that may never be
@@ -73,7 +74,11 @@ type unkindStay struct {
 	emails            map[string]bool
 	keysByOthers      bool // somebody else made a key
 	groupsByOthers    bool // somebody else closed a door: only a reconcile or a change looks at the groups of one stay
+	gatesModel        gatesOfStay
 }
+
+// unkindSources are the sources of the stays. Those that have gates have an identity for each stay.
+var unkindSources = []string{"default", "other", "gated", "strict"}
 
 // What is late and what lags is together less than the grace, which is what the service relies on.
 const (
@@ -91,14 +96,19 @@ func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *un
 		exempt: map[string]bool{}, foreign: map[string]bool{},
 	}
 	w.stop()
+	w.policy = policyWithGates
 	w.after = func(d time.Duration) <-chan time.Time { return time.After(d / 1000) }
 	w.start()
-	for i := range 10 {
+	for i := range 12 {
 		s := &unkindStay{stay: w.rig.stay(fmt.Sprintf("S%d", i)), groups: map[string]bool{}, windows: map[[2]int64]bool{}, emails: map[string]bool{}}
-		s.source = []string{"default", "other"}[i%2]
+		s.source = unkindSources[i%len(unkindSources)]
+		if unkindGates[s.source] != nil { // nobody has said that its gates are open
+			s.gatesModel.sealed = map[string]bool{}
+		}
 		w.stays = append(w.stays, s)
 	}
 	waitFor(t, "the access groups to be known", func() bool { return w.sim.Calls() >= 2 })
+	w.listenForHeld()
 	w.sim.Configure(func(o *simulator.Options) { o.Watch = w.see })
 	for _, l := range []string{"L", "M", "V"} {
 		w.changeListing(l)
@@ -131,12 +141,14 @@ func (w *unkind) run(steps int) {
 			}
 		}
 		left -= storm
+		w.held.calm.Store(true)
 		result.Faults += w.sim.Heal()
 		if w.brokenYet() {
 			break
 		}
 		calm := time.Now()
 		w.check()
+		w.held.calm.Store(false)
 		result.Converge = append(result.Converge, time.Since(calm))
 	}
 	if w.brokenYet() || w.t.Failed() {
@@ -156,8 +168,10 @@ func (w *unkind) run(steps int) {
 // step does one random thing. Now and then everybody else waits for what came of it.
 func (w *unkind) step() {
 	switch n := w.random.IntN(100); {
-	case n < 38:
+	case n < 34:
 		w.changeStay(one(w, w.stays...))
+	case n < 38:
+		w.changeGate(one(w, w.stays...))
 	case n < 42:
 		w.changeListing(one(w, "L", "M", "V"))
 	case n < 60:
@@ -216,6 +230,8 @@ func (w *unkind) rest() {
 		}
 		return busy == 0
 	})
+	w.held.notifier.Wake()
+	w.seal()
 }
 
 // changeStay books a stay, changes it or cancels it.
@@ -278,7 +294,7 @@ func (w *unkind) changeListing(id string) {
 			w.want(s)
 		}
 	}
-	for _, source := range []string{"default", "other"} {
+	for _, source := range unkindSources {
 		w.listing(source, id, w.groups[id]...)
 	}
 }
