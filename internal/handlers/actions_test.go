@@ -158,3 +158,36 @@ func TestSeamWebhookAnswersAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestsMeetALock has somebody keep a reservation and its listing locked: what would change them is refused soon, with what to do, and what
+// only reads them is answered.
+func TestRequestsMeetALock(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	ctx := t.Context()
+	tx, err := a.store.Pool().Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) }) // after the subtests
+	if _, err := tx.Exec(ctx, `SELECT FROM reservations r, listings l FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{onePath, onePath + "/timeline", "/v1/listings", "/v1/summary"} {
+		if r := a.call("GET", path, ""); r.status != 200 {
+			t.Errorf("GET %s: %d %s", path, r.status, r.rawBody)
+		}
+	}
+	for _, c := range [][3]string{
+		{"POST", onePath + "/reconcile", ""},
+		{"POST", onePath + "/hold", `{"reason": "x"}`},
+		{"PUT", "/v1/listings/default/2222222-2222", `{"name": "x"}`},
+	} {
+		t.Run(c[1], func(t *testing.T) {
+			t.Parallel()
+			if r := a.call(c[0], c[1], c[2]); r.status != 503 || r.header.Get("Retry-After") == "" || !strings.Contains(r.rawBody, "another transaction") {
+				t.Errorf("%d %s", r.status, r.rawBody)
+			}
+		})
+	}
+}

@@ -140,5 +140,18 @@ func ProblemOf(log *slog.Logger, err error) *Problem {
 		return NewProblem(http.StatusUnprocessableEntity, "the request contains text that can't be stored: it must be UTF-8 without NUL")
 	}
 	log.Error("request failed", "error", err)
-	return NewProblem(http.StatusServiceUnavailable, "the database does not answer: try again in a moment")
+	return NewProblem(http.StatusServiceUnavailable, databaseTrouble[store.CauseOf(err)]).After(databaseRetry)
+}
+
+// databaseRetry is when a request that met trouble of the database may be repeated.
+const databaseRetry = 2 * time.Second
+
+// databaseTrouble says why a request can't be met now, by the store's causes.
+var databaseTrouble = map[string]string{
+	store.CauseUnreachable: "the database does not answer: try again in a moment",
+	store.CauseReadOnly:    "the database is read-only, so nothing was changed: make it writable, or point DATABASE_URL at the primary",
+	store.CauseLocked:      "another transaction in the database holds what this request needs, so nothing was changed: try again in a moment, or end that transaction",
+	store.CauseDiskFull:    "the database's disk is full, so nothing was changed: free some space",
+	store.CauseSchema:      "the database's schema does not fit this version: run staykey migrate, and check the role's privileges",
+	store.CauseRefused:     "the database can't do this now: try again in a moment; the log says why",
 }

@@ -227,8 +227,12 @@ type try struct {
 	blockers []store.Blocker
 }
 
-// longestPutBack is how long an event is put back at most: what locks it may let go at any time.
-const longestPutBack = 30 * time.Second
+const (
+	// longestPutBack is how long an event is put back at most: whoever locks what it is about may let go at any time.
+	longestPutBack = 5 * time.Second
+	// retryLockWait replaces lockWait where a batch holds an event that was put back: most likely it is still locked, and others wait for this.
+	retryLockWait = lockWait / 5
+)
 
 // postpone puts an event back that can't be applied now, with its order kept, and says what it waits for.
 func (a *Applier) postpone(ctx context.Context, t try, cause error) error {
@@ -264,7 +268,12 @@ func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 			return err
 		}
 		t.claimed, t.first = len(got.Events), got.Events[0]
-		if t.limit == 1 {
+		if slices.ContainsFunc(got.Events, func(e store.Event) bool { return e.Tries > 0 }) {
+			if err := store.LimitLockWait(ctx, tx, retryLockWait); err != nil {
+				return err
+			}
+		}
+		if t.claimed == 1 {
 			watch := a.watchBlockers(ctx, got.PID)
 			defer func() { t.blockers = watch() }()
 		}
@@ -301,7 +310,7 @@ func (a *Applier) watchBlockers(ctx context.Context, pid int) (stop func() []sto
 	found := make(chan []store.Blocker, 1)
 	go func() {
 		var last []store.Blocker
-		tick := time.NewTicker(lockWait / 10)
+		tick := time.NewTicker(retryLockWait / 5)
 		defer tick.Stop()
 		for {
 			select {

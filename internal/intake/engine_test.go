@@ -430,6 +430,30 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
+// An event that waits alone for a lock is reported with who holds it, too.
+func TestALockedRowIsReportedForALoneEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	book := &logBook{}
+	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), func() time.Time { return w.now }, func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
+	w.put("default", update("locked", 1, "l"))
+	w.drain()
+	forgotten, err := w.store.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = forgotten.Rollback(context.Background()) }()
+	if _, err := forgotten.Exec(t.Context(), `SELECT FROM reservations WHERE reservation_id = 'locked' FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	w.put("default", update("locked", 2, "l"))
+	pid := fmt.Sprint("blocked_by.pid=", forgotten.Conn().PgConn().PID())
+	for !strings.Contains(book.String(), pid) { // it is tried repeatedly until somebody is seen
+		w.drain()
+		w.now = w.now.Add(time.Minute)
+	}
+}
+
 func listingOf(id string, at int, group string) string {
 	return fmt.Sprintf(`{"type":"listing.updated","timestamp":"2024-10-20T08:%02d:00Z","data":{"listing_id":%q,"seam_access_group_ids":[%q]}}`, at, id, group)
 }

@@ -67,8 +67,9 @@ type Notifier struct {
 	running map[string]bool // subscriptions that a runner of this process is at
 	seen    string          // the names that are noted in the database
 	digests time.Time       // when digests were last looked for
-	// Of the one goroutine that runs rounds: when deadlines were last looked for, and whether some are left.
+	// Of the one goroutine that runs rounds: when deadlines were last looked for, for how long they needn't be, and whether some are left.
 	deadlines     time.Time
+	deadlinesRest time.Duration
 	moreDeadlines bool
 	failing       map[string]bool // subscriptions whose receivers don't work, as of looked
 	looked        time.Time
@@ -179,8 +180,12 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	return ordered == changesAtMax || passing, nil
 }
 
-// deadlinesEvery is how often it is looked for deadlines of gates that have passed.
-const deadlinesEvery = time.Second
+const (
+	// deadlinesEvery is how often it is looked for deadlines of gates that have passed.
+	deadlinesEvery = time.Second
+	// deadlinesLocked is how often while some of the keys are locked: each look waits for them.
+	deadlinesLocked = 10 * time.Second
+)
 
 // passDeadlines has stays looked at whose check-in comes near while a gate may be closed. It reports whether it found more than it looked at.
 func (n *Notifier) passDeadlines(ctx context.Context) (more bool, err error) {
@@ -188,11 +193,16 @@ func (n *Notifier) passDeadlines(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	sources, now := n.GatedSources(), n.Now()
-	if len(sources) == 0 || (now.Sub(n.deadlines).Abs() < deadlinesEvery && !n.moreDeadlines) {
+	if len(sources) == 0 || (now.Sub(n.deadlines).Abs() < n.deadlinesRest && !n.moreDeadlines) {
 		return false, nil
 	}
-	n.deadlines = now
+	n.deadlines, n.deadlinesRest = now, deadlinesEvery
 	n.moreDeadlines, err = n.store.PassDeadlines(ctx, sources, deadlines, now)
+	if store.IsLockWait(err) { // the others were looked at, and their messages must not wait
+		n.deadlinesRest = deadlinesLocked
+		n.log.Warn("gates of some stays not looked at: waiting for a lock; retrying", "waits_for", store.LockedRow(err), "error", err)
+		return false, nil
+	}
 	return n.moreDeadlines, err
 }
 

@@ -20,6 +20,10 @@ const (
 	ConnectTimeout = 3 * time.Second
 	// StatementTimeout is the server's own deadline of a statement.
 	StatementTimeout = 15 * time.Second
+	// LockTimeout is how long any statement waits for a lock, unless its transaction waits less or the DSN or the role has a lock_timeout. What
+	// holds a lock for longer is a forgotten transaction: giving up frees the connection, and what the transaction has locked itself, for
+	// others. It is shorter than what commits of webhooks and of attempts get, so that their errors name the lock.
+	LockTimeout = 4 * time.Second
 	// answerTimeout is what any round trip gets. It is longer than StatementTimeout: a server that is alive ends the statement first, and one
 	// that doesn't has fallen silent.
 	answerTimeout = 20 * time.Second
@@ -101,8 +105,11 @@ func newPool(ctx context.Context, dsn string, size func(*pgxpool.Config)) (*pgxp
 //
 // Every statement of ours looks up keys or walks an index. A plan that was made and kept while a table was small must still be right when it is
 // large: after a start on empty tables each insert read all of them. And none is long enough to be worth compiling.
-const sessionSettings = `
+//
+// lock_timeout is no startup parameter like the others: a pgbouncer that doesn't know it would refuse the connection.
+var sessionSettings = `
 	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
+	SELECT set_config('lock_timeout', '` + LockTimeout.String() + `', false) WHERE current_setting('lock_timeout') = '0';
 	SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name`
 
 func prepareSession(ctx context.Context, conn *pgx.Conn) error {

@@ -143,10 +143,17 @@ func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest) (int, error) {
 	}
 	sources, ids := splitRefs(refs)
 	var b pgx.Batch
-	// A receiver that fails keeps its schedule, whatever changes.
+	// A receiver that fails keeps its schedule, whatever changes. A stay whose reservation somebody keeps locked changes again instead: it comes
+	// up when it is free, and holds up no other.
 	b.Queue(`
+		WITH named AS (SELECT * FROM unnest($1::text[], $2::text[]) AS n (source, reservation_id)),
+		free AS (
+			SELECT r.source, r.reservation_id FROM reservations r JOIN named USING (source, reservation_id)
+			ORDER BY r.source COLLATE "C", r.reservation_id COLLATE "C" FOR KEY SHARE OF r SKIP LOCKED),
+		locked AS (
+			INSERT INTO stay_changes (source, reservation_id) SELECT * FROM named EXCEPT SELECT * FROM free)
 		INSERT INTO subscription_stays AS w (source, reservation_id, subscription, due_at)
-		SELECT source, reservation_id, $3, $4 FROM unnest($1::text[], $2::text[]) AS n (source, reservation_id)
+		SELECT source, reservation_id, $3, $4 FROM free
 		ON CONFLICT (source, reservation_id, subscription) DO UPDATE SET
 			due_at = CASE WHEN $5::boolean THEN $4 ELSE coalesce(w.due_at, $4) END, tries = CASE WHEN $5::boolean THEN 0 ELSE w.tries END`,
 		sources, ids, c.Subscription, c.Now, s.Failures < deadAfter)

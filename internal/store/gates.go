@@ -143,9 +143,11 @@ const clockAhead = time.Minute
 
 // PassDeadlines makes subscribers look at the stays of sources whose check-in came nearer than one of the given times since it was last
 // looked, and reports whether there is more to look at. How far it has looked is committed with that, so that no deadline is missed, whatever is
-// killed when; one that is looked at twice is reported once.
+// killed when; one that is looked at twice is reported once. Keys that somebody keeps locked are passed over and looked at again next time; the
+// error is one of [IsLockWait] then.
 func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []time.Duration, now time.Time) (more bool, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.passingLocked(ctx, func(tx pgx.Tx, skip string) error {
+		more = false
 		var looked *time.Time
 		err := tx.QueryRow(ctx, `SELECT looked_to FROM gate_deadlines FOR UPDATE SKIP LOCKED`).Scan(&looked)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -171,9 +173,13 @@ func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []ti
 				UPDATE mobile_keys SET sequence = sequence + 3 WHERE (source, reservation_id) IN (
 					SELECT source, reservation_id FROM mobile_keys
 					WHERE NOT cancelled AND check_in > $2 AND check_in <= $3 AND source = ANY ($1) AND status NOT IN ('revoked', 'expired')
-					ORDER BY source COLLATE "C", reservation_id COLLATE "C" FOR NO KEY UPDATE)`, sources, from.Add(d), to.Add(d)); err != nil {
+					ORDER BY source COLLATE "C", reservation_id COLLATE "C" FOR NO KEY UPDATE `+skip+`)`, sources, from.Add(d), to.Add(d)); err != nil {
 				return err
 			}
+		}
+		if skip != "" { // what is locked must be looked at again, and so is everything else
+			more = false
+			return nil
 		}
 		_, err = tx.Exec(ctx, `UPDATE gate_deadlines SET looked_to = $1`, to)
 		return err

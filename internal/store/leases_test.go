@@ -17,17 +17,28 @@ func TestLeasesBehindAClockThatWasSetBack(t *testing.T) {
 	s := storetest.New(t)
 	for _, q := range []string{
 		`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at)
-			SELECT 'default', id, 'confirmed', now(), 1, now(), now() FROM unnest(ARRAY['stranded', 'worked on', 'free']) id`,
+			SELECT 'default', id, 'confirmed', now(), 1, now(), now() FROM unnest(ARRAY['stranded', 'stranded and locked', 'worked on', 'free']) id`,
 		`INSERT INTO mobile_keys (source, reservation_id, status, changed_at, queued, next_reconcile_at, rank_at, lease_token, lease_until)
 			SELECT source, reservation_id, 'provisioning', now(), true, now(), now(), gen_random_uuid(), CASE reservation_id
-				WHEN 'stranded' THEN now() + interval '2 hours' WHEN 'worked on' THEN now() + interval '8 seconds' END FROM reservations`,
+				WHEN 'stranded' THEN now() + interval '2 hours' WHEN 'stranded and locked' THEN now() + interval '2 hours' WHEN 'worked on' THEN now() + interval '8 seconds' END FROM reservations`,
 		`INSERT INTO tasks (name, next_at, lease_token, lease_until) VALUES ('sweep', now(), gen_random_uuid(), now() + interval '2 hours')`,
 	} {
 		if _, err := s.Pool().Exec(ctx, q); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, want := range []int{2, 0} {
+	forgotten, err := s.Pool().Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = forgotten.Rollback(ctx) }()
+	if _, err := forgotten.Exec(ctx, `SELECT FROM mobile_keys WHERE reservation_id = 'stranded and locked' FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	for try, want := range []int{2, 1, 0} {
+		if try == 1 {
+			_ = forgotten.Rollback(ctx)
+		}
 		if n, err := s.ShortenLeases(ctx); err != nil || n != want {
 			t.Errorf("%d leases were shortened, want %d: %v", n, want, err)
 		}

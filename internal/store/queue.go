@@ -167,11 +167,14 @@ type Blocker struct {
 	Since       *time.Time // its transaction began
 }
 
-// Blockers returns the connections that a connection of ours waits for now.
+// Blockers returns the connections at the beginning of the queue that a connection of ours waits in: those that hold a lock and wait for none
+// themselves. Others of ours may wait in between.
 func (s *Store) Blockers(ctx context.Context, pid int) ([]Blocker, error) {
 	rows, _ := s.pool.Query(ctx, `
+		WITH RECURSIVE blocking (pid) AS (
+			SELECT unnest(pg_blocking_pids($1)) UNION SELECT b FROM blocking, unnest(pg_blocking_pids(pid)) AS b)
 		SELECT pid, coalesce(application_name, '') AS application, coalesce(usename::text, '') AS "user", coalesce(state, '') AS state, xact_start AS since
-		FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1))`, pid)
+		FROM pg_stat_activity JOIN blocking USING (pid) WHERE pg_blocking_pids(pid) = '{}'`, pid)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Blocker])
 	return list, wrap(err, "find out who blocks connection %d", pid)
 }

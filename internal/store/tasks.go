@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -70,14 +71,19 @@ const (
 )
 
 // ShortenLeases ends leases that the database's clock will not reach for a long time, because it was set back, and returns how many there were.
+// Rows that somebody keeps locked are left for the next time.
 func (s *Store) ShortenLeases(ctx context.Context) (n int, err error) {
-	for _, statement := range []string{
-		`UPDATE mobile_keys SET lease_until = clock_timestamp() + $2::interval WHERE queued AND lease_until > clock_timestamp() + $1::interval`,
-		`UPDATE subscription_stays SET lease_until = clock_timestamp() + $2::interval WHERE due_at IS NOT NULL AND lease_until > clock_timestamp() + $1::interval`,
-		`UPDATE guest_stays SET lease_until = clock_timestamp() + $2::interval WHERE due_at IS NOT NULL AND lease_until > clock_timestamp() + $1::interval`,
-		`UPDATE tasks SET lease_until = clock_timestamp() + $2::interval WHERE lease_until > clock_timestamp() + $1::interval`,
+	for _, t := range []struct{ table, key, leased string }{
+		{"mobile_keys", "(source, reservation_id)", "queued"},
+		{"subscription_stays", "(source, reservation_id, subscription)", "due_at IS NOT NULL"},
+		{"guest_stays", "(source, reservation_id)", "due_at IS NOT NULL"},
+		{"tasks", "(name)", "true"},
 	} {
-		tag, err := s.pool.Exec(ctx, statement, farAway, soonEnough)
+		tag, err := s.pool.Exec(ctx, `
+			UPDATE `+t.table+` SET lease_until = clock_timestamp() + $2::interval
+			WHERE `+t.key+` IN (
+				SELECT `+strings.Trim(t.key, "()")+` FROM `+t.table+`
+				WHERE `+t.leased+` AND lease_until > clock_timestamp() + $1::interval FOR UPDATE SKIP LOCKED)`, farAway, soonEnough)
 		if err != nil {
 			return n, wrap(err, "shorten leases")
 		}
