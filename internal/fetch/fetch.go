@@ -304,7 +304,7 @@ func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) 
 		log.Error("gave up fetching the documents of an event: replay it once the cause is removed", "attempts", a.Number, "error", reason)
 		return f.store.GiveUpFetch(ctx, e.EventID, "its documents could not be fetched: "+reason.Error())
 	}
-	if err := f.store.NoteFetch(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents, asked %d times: %v", a.Number, reason)); err != nil {
+	if err := f.store.NoteFetch(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents (tried %d×): %v", a.Number, reason)); err != nil {
 		return err
 	}
 	wait := pmsapi.Scatter(next.Wait)

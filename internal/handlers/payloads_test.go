@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -289,6 +290,43 @@ func TestWhatIsNoStayOfAPMS(t *testing.T) {
 		a.tells("smoobu", booking(10+i, fields))
 		if got := a.reserved("smoobu", fmt.Sprint(10+i)); !strings.HasPrefix(got, "confirmed") {
 			t.Errorf("%s on a stay: %s", fields, got)
+		}
+		if got := noted(a.get("/v1/reservations/smoobu/" + fmt.Sprint(10+i)).body); got != "status" {
+			t.Errorf("%s on a stay: the reservation notes %q", fields, got)
+		}
+	}
+}
+
+// A status that plainly ends a stay does so however it is written. Other words are never guessed at.
+func TestAnEndOfAStayInAnotherSpelling(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	for preset, booking := range map[string]string{
+		"hostaway":   `{"object":"reservation","data":{"id":%d,"listingMapId":2,"status":%q,"arrivalDate":"2034-11-01","departureDate":"2034-11-04"}}`,
+		"beds24":     `{"booking":{"id":%d,"roomId":2,"unitId":1,"status":%q,"arrival":"2034-11-01","departure":"2034-11-04"}}`,
+		"uplisting":  `{"id":%d,"property_id":2,"status":%q,"check_in":"2034-11-01","check_out":"2034-11-04"}`,
+		"guesty":     `{"event":"reservation.updated","reservation":{"_id":%d,"listingId":"2","status":%q,"checkIn":"2034-11-01T15:00:00Z","checkOut":"2034-11-04T11:00:00Z"}}`,
+		"lodgify":    `{"action":"booking_change","booking":{"id":%d,"property_id":2,"status":%q,"date_arrival":"2034-11-01T00:00:00","date_departure":"2034-11-04T00:00:00"}}`,
+		"ownerrez":   `{"action":"entity_update","entity_type":"booking","entity_id":%d,"entity":{"property_id":2,"status":%q,"arrival":"2034-11-01","departure":"2034-11-04"}}`,
+		"hospitable": `{"action":"reservation.changed","data":{"id":%d,"reservation_status":{"current":{"category":%q}},"properties":[{"id":"2"}],"check_in":"2034-11-01T15:00:00Z","check_out":"2034-11-04T11:00:00Z"}}`,
+	} {
+		a.withPreset(preset)
+		booked := map[string]string{"hostaway": "new", "lodgify": "Booked", "ownerrez": "active", "hospitable": "accepted"}[preset]
+		for i, c := range []struct{ status, want string }{
+			{"Cancelled", "cancelled"},
+			{"canceled", "cancelled"},
+			{" CANCELED ", "cancelled"},
+			{"No-Show", "cancelled"},
+			{"no show", "cancelled"},
+			{"Checked Out", "cancelled"},
+			{"not cancelled", "confirmed"},
+			{"cancellation requested", "confirmed"},
+		} {
+			a.tells(preset, fmt.Sprintf(booking, i+1, cmp.Or(booked, "confirmed")))
+			a.tells(preset, fmt.Sprintf(booking, i+1, c.status))
+			if got := a.reserved(preset, fmt.Sprint(i+1)); !strings.HasPrefix(got, c.want) {
+				t.Errorf("%s %q: %s, want %s", preset, c.status, got, c.want)
+			}
 		}
 	}
 }

@@ -79,8 +79,8 @@ func (b *batch) foldChange(m *mapped, c change) verdict {
 	switch {
 	case c.Reservation != nil:
 		v := b.foldBooking(m, c)
-		if v == changesNothing && c.Reservation.StatusClass == "other" {
-			b.unknownStatus(m, *c.Reservation)
+		if v == changesNothing {
+			b.strangeStatus(m, c)
 		}
 		b.tell(m, c, v)
 		return v

@@ -88,13 +88,16 @@ func (b *batch) addNote(ref store.Ref, m *mapped, field, problem string) {
 	b.reservations[ref] = r
 }
 
-// unknownStatus makes a status visible that nobody knows, on a reservation that has a key or may get one.
-func (b *batch) unknownStatus(m *mapped, says pms.Reservation) {
+// strangeStatus makes a status visible that a stay with a key should not have: one that nobody knows, or that of a part of the calendar
+// that nobody may book. The key stays.
+func (b *batch) strangeStatus(m *mapped, c change) {
+	says := c.Reservation
+	why := map[string]string{"other": "is unknown", "block": "is that of a block in the calendar"}[says.StatusClass]
 	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}
-	if b.reservations[ref].Status != pms.Confirmed {
+	if r := b.reservations[ref]; why == "" || r.Status != pms.Confirmed || c.before(versionOf(r)) {
 		return
 	}
-	b.addNote(ref, m, "status", store.Storable(fmt.Sprintf("the PMS's status %q is unknown: nothing was changed. See whether the guest still has a right to the key", says.PMSStatus)))
+	b.addNote(ref, m, "status", store.Storable(fmt.Sprintf("the PMS's status %q %s: nothing was changed. See whether the guest still has a right to the key", says.PMSStatus, why)))
 }
 
 var plainField = regexp.MustCompile(`^[a-z_]{1,40}$`)

@@ -46,7 +46,7 @@ func readHour(v any, of edge) (time.Duration, bool) {
 	}
 	text = strings.ToLower(strings.TrimSpace(text))
 	if _, isText := v.(string); !isText || (decimalHour.MatchString(text) && len(text[strings.IndexByte(text, '.'):]) == 2) {
-		if hours, err := strconv.ParseFloat(text, 64); err == nil && hours < 72 && hours > -72 {
+		if hours, err := strconv.ParseFloat(text, 64); err == nil && hours >= 0 && hours < 72 {
 			return time.Duration(hours * float64(time.Hour)).Round(time.Minute), true
 		}
 	}
@@ -107,7 +107,7 @@ func readOneHour(text string) (d time.Duration, half string, ok bool) {
 		if part[1] == "-" {
 			d = -d
 		}
-		return d, half, true
+		return d, half, part[1] == "" || part[3] != "" // "-1" is no hour, but stands for one that is not known
 	}
 	return 0, "", false
 }

@@ -81,7 +81,7 @@ func TestHours(t *testing.T) {
 		}
 	}
 	for _, hour := range []string{
-		`"after 4"`, `"late"`, `"25:61"`, `"13 PM"`, `true`, `[]`, `{}`, `99`, `-99`, `1e9`, `"2027-01-01T16:00:00Z"`, `"16:00-"`, `"-"`, `"0 - 99999"`, `"99:99"`,
+		`"after 4"`, `"late"`, `"25:61"`, `"13 PM"`, `true`, `[]`, `{}`, `99`, `-99`, `-1`, `"-1"`, `-0.5`, `1e9`, `"2027-01-01T16:00:00Z"`, `"16:00-"`, `"-"`, `"0 - 99999"`, `"99:99"`,
 	} {
 		r, notes, _ := stayOf(t, `{"date": "2026-08-01", "time": `+hour+`}`, "null")
 		if r.CheckIn == nil || r.CheckIn.String() != "2026-08-01" || len(notes) != 1 || notes[0].Field != "reservation.check_in.time" {

@@ -14,7 +14,7 @@ def class: str | if test("^(BOOKED|PAID_IN_FULL)") then "confirmed"
   elif startswith("CANCELLED") or IN("DECLINED", "CLOSED", "IGNORED", "HOLD_EXPIRED", "CLOSED_HOLD") then "cancelled"
   elif IN("PENDING", "ON_HOLD", "ARCHIVED") then "pending"
   elif IN("NEW", "QUOTE_SENT", "CLOSED_QUOTE") then "inquiry"
-  elif . == "BLOCKED" then "block" else "other" end;
+  elif . == "BLOCKED" then "block" else class_by({}) end;
 
 # What is no booking never makes a key, whatever its status says.
 def class_of_lead: (.status | class) as $class

@@ -26,8 +26,12 @@ def is_true: . == true or . == 1 or (str | ascii_downcase | IN("true", "1", "yes
 # A name from its parts; null where all are missing. Parts of another type stay, for staykey to refuse.
 def name_of(parts): [parts | said | values] as $parts | try ($parts | join(" ") | said) catch $parts;
 
-# What a table has for a text, else "other": a status that the table doesn't have is never guessed at.
-def class_by(table): table[str] // "other";
+# What ends a stay in any PMS's words, however it is written: "Canceled", "CHECKED_OUT", "no-show".
+def end_of_stay: ascii_downcase | gsub("[\\s_-]+"; "")
+  | {"cancelled": "cancelled", "canceled": "cancelled", "noshow": "no_show", "checkedout": "checked_out"}[.];
+
+# What a table has for a text, else "other": a status that the table doesn't have is never guessed at, unless it plainly ends a stay.
+def class_by(table): table[str] // (str | if . == "" then null else end_of_stay end) // "other";
 
 # Whether a class takes a key away.
 def takes_away: IN("cancelled", "no_show", "checked_out");
