@@ -67,7 +67,7 @@ func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 	}
 	run.summary()
 	if err != nil {
-		return fmt.Errorf("%s: %w (after %d rows; correct the file and import it again: already imported rows are skipped)", c.File, err, run.count.rows-len(run.batch))
+		return fmt.Errorf("%s: %w (after %d rows; import the file again once that is corrected: already imported rows are skipped)", c.File, err, run.count.rows-len(run.batch))
 	}
 	if run.count.wrong > 0 {
 		return fmt.Errorf("%d rows are invalid: correct them and import the file again; already imported rows are skipped", run.count.wrong)
@@ -138,7 +138,7 @@ func (r *importRun) flush(ctx context.Context) error {
 	request := rest.ImportRequest{Events: r.batch, DryRun: r.command.DryRun}
 	_, _, err := r.command.Remote.call(ctx, http.MethodPost, "/v1/sources/"+url.PathEscape(r.command.Source)+"/import", nil, request, &report)
 	if err != nil {
-		return err
+		return fmt.Errorf("import into the source %q: %w", r.command.Source, err)
 	}
 	if len(report.Items) != len(r.batch) {
 		return errors.New("the service has not answered for every row: is it the same version as this command?")

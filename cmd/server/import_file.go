@@ -109,7 +109,9 @@ func eachItem(file io.Reader, fn func(row) error) error {
 	n := 1
 	for ; d.More(); n++ {
 		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
+		if err := d.Decode(&raw); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return fmt.Errorf("item %d is not complete, so the file is truncated", n)
+		} else if err != nil {
 			return fmt.Errorf("item %d: %w", n, err)
 		}
 		fields, wrong := asObject(raw)
@@ -205,6 +207,9 @@ func recordOf(where string, names, record []string, ignoreUnknown bool) row {
 		case name == "listing_id":
 			r.fields[name] = nil // no room yet
 		}
+	}
+	if _, stays := r.fields["check_in"]; stays && r.fields["reservation_id"] == nil {
+		r.fields["reservation_id"] = nil // a reservation without its id, and no listing
 	}
 	return r
 }

@@ -32,7 +32,7 @@ func TestFilesToImport(t *testing.T) {
 		"UTF-16":                          {"\xff\xfer\x00e\x00", ".csv", "line 1 is not UTF-8"},
 		"an empty file":                   {"", ".csv", "; line 1 must be the names of the fields"},
 		"a list that is cut off":          {`[{"reservation_id":"A","listing_id":"L"},{"reservation_id":"B","listing_id":"L"}`, ".json", "item 1 A L, item 2 B L; the list is not closed after item 2"},
-		"a list that is cut in an item":   {`[{"reservation_id":"A","listing_id":"L"},{"reser`, ".json", "item 1 A L; item 2"},
+		"a list that is cut in an item":   {`[{"reservation_id":"A","listing_id":"L"},{"reser`, ".json", "item 1 A L; item 2 is not complete, so the file is truncated"},
 		"no list":                         {`{"reservation_id":"A"}`, ".json", "; a .json file must be a list of objects"},
 		"something after the list":        {`[] []`, ".json", "; unexpected text after the list"},
 		"an item that is no object":       {`[1, {"reservation_id":"A","listing_id":"L"}]`, ".json", "item 1 | must be an object, item 2 A L"},
