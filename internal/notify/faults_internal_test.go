@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/chaos"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -64,6 +66,7 @@ func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 	pager := newReceiver(t)
 	app, alarm := receiver.subscription("app"), pager.subscription("pager", TypeAttention, TypeRecovered)
 	r := newRig(t, app, alarm)
+	gates := []pms.Gate{{Name: "paid", Holds: "key"}, {Name: "signed", Holds: "link"}}
 	stays := []string{"A", "B", "C"}
 	for _, id := range stays {
 		r.stay(id)
@@ -74,7 +77,7 @@ func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 	for deaths < wanted {
 		for range 40 {
 			id := stays[random.IntN(len(stays))]
-			switch random.IntN(8) {
+			switch random.IntN(10) {
 			case 0, 1:
 				r.key(id, []string{"waiting", "provisioning", "issued", "active", "revoking", "revoked", "expired"}[random.IntN(7)], "")
 			case 2:
@@ -87,6 +90,10 @@ func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 				pager.answers(status)
 			case 5:
 				r.pass(time.Duration(random.IntN(600)) * time.Second)
+			case 6:
+				r.say(id, gates[random.IntN(len(gates))].Name, stay.GateStates()[random.IntN(3)])
+			case 7: // the configuration changes
+				r.gated = [][]pms.Gate{nil, gates[:1], gates[1:], gates}[random.IntN(4)]
 			default:
 				death := random.IntN(waysToDie)
 				for _, s := range []Subscription{app, alarm} {
@@ -100,6 +107,11 @@ func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 		}
 		receiver.answers(204)
 		pager.answers(204)
+		for _, id := range stays {
+			for _, g := range gates {
+				r.say(id, g.Name, stay.GateOpen)
+			}
+		}
 		r.pass(25 * time.Hour)
 		r.settle()
 		r.pass(25 * time.Hour) // what a receiver's silence still holds back
@@ -152,10 +164,11 @@ func (r *rig) checkLast(id string, all, paged []heard) {
 	}
 }
 
+// lastOf is what was heard last of a stay's key; that a gate holds it back is heard besides.
 func lastOf(messages []heard, id string) *heard {
 	var last *heard
 	for i := range messages {
-		if messages[i].Data.ReservationID == id {
+		if messages[i].Data.ReservationID == id && messages[i].Type != TypeHeld {
 			last = &messages[i]
 		}
 	}

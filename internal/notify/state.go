@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -186,9 +187,8 @@ func keyOf(p store.StayState) Key {
 
 // event is what must be sent.
 type event struct {
-	kind     string
-	then     Told // what the subscription knows once it is delivered
-	sequence int64
+	kind string
+	then Told // what the subscription knows once it is delivered
 }
 
 // steps bounds how far what is reported can be from what is true: the end of an attention, one event about the key, one about a gate, and what
@@ -202,7 +202,7 @@ func walk(told Told, p situation, wants func(kind string) bool) (*event, Told) {
 		kind, then := next(told, p)
 		switch {
 		case kind != "" && wants(kind):
-			return &event{kind, then, p.Sequence - after(then, p)}, told
+			return &event{kind, then}, told
 		case then.equal(told):
 			return nil, told
 		}
@@ -211,7 +211,7 @@ func walk(told Told, p situation, wants func(kind string) bool) (*event, Told) {
 	return nil, told
 }
 
-// after counts the events that follow what is reported: each needs a number of its own, of which the trigger key_changed leaves three.
+// after counts the events that follow what is reported.
 func after(told Told, p situation) (n int64) {
 	for range steps {
 		kind, then := next(told, p)
@@ -223,6 +223,13 @@ func after(told Told, p situation) (n int64) {
 		}
 	}
 	return n
+}
+
+// number is the sequence of an event's message: the stay's, less one for each event that follows, but always more than the last message's. A
+// change is numbered once and may be told in several messages; and a gate that the configuration adds changes what is true of a stay without
+// another number.
+func number(e *event, p situation, last int64) int64 {
+	return max(last+1, p.Sequence-after(e.then, p))
 }
 
 // decide returns the event to send, nil for none, and what counts as told without it.
@@ -273,10 +280,13 @@ func (s Subscription) tell(in store.StayToTell, gates []pms.Gate, now time.Time,
 	if e == nil {
 		return store.Telling{Told: encode(told), PerhapsTold: encode([]Told{})}, nil
 	}
-	return store.Telling{
-		Told: encode(told), PerhapsTold: encode(withPerhaps(perhaps, e.then)),
-		Message: &store.Message{Type: e.kind, Sequence: e.sequence, Body: body(e, p, url), State: encode(e.then)},
-	}, nil
+	m := &store.Message{Type: e.kind, Sequence: number(e, p, in.LastSequence), State: encode(e.then), More: after(e.then, p) > 0}
+	t := store.Telling{Told: encode(told), PerhapsTold: encode(withPerhaps(perhaps, e.then)), Message: m}
+	if waits := in.Undelivered(); waits != nil && waits.Type == e.kind && bytes.Equal(waits.Body, body(e, p, url, waits.Sequence)) {
+		m.Sequence, t.Repeat = waits.Sequence, true
+	}
+	m.Body = body(e, p, url, m.Sequence)
+	return t, nil
 }
 
 // clockSkew is how far the clocks of replicas may be apart.
@@ -339,10 +349,10 @@ type Schedule struct {
 	EndsAt   string `json:"ends_at"`
 }
 
-func body(e *event, p situation, url string) []byte {
+func body(e *event, p situation, url string, sequence int64) []byte {
 	d := Data{
 		Source: p.Source, ReservationID: p.ReservationID, ListingID: p.ListingID, ReservationStatus: p.ReservationStatus, KeyStatus: p.KeyStatus,
-		Reason: p.Reason, AccessGroupIDs: append([]string{}, p.AccessGroupIDs...), Gates: []Gate{}, Sequence: e.sequence,
+		Reason: p.Reason, AccessGroupIDs: append([]string{}, p.AccessGroupIDs...), Gates: []Gate{}, Sequence: sequence,
 	}
 	for _, g := range p.Closed {
 		d.Gates = append(d.Gates, Gate{g.Name, g.Holds, g.State})

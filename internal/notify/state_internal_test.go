@@ -119,10 +119,11 @@ func TestNextEvent(t *testing.T) {
 				if e == nil {
 					break
 				}
-				if e.sequence <= sequence || e.sequence > tt.present.Sequence {
-					t.Errorf("%s has sequence %d after %d, at most %d", e.kind, e.sequence, sequence, tt.present.Sequence)
+				n := number(e, tt.present, sequence)
+				if n <= sequence || n > tt.present.Sequence {
+					t.Errorf("%s has sequence %d after %d, at most %d", e.kind, n, sequence, tt.present.Sequence)
 				}
-				got, told, sequence = append(got, e.kind), e.then, e.sequence
+				got, told, sequence = append(got, e.kind), e.then, n
 			}
 			if !slices.Equal(got, tt.all) {
 				t.Errorf("events %v, want %v", got, tt.all)
@@ -228,13 +229,47 @@ func TestTellingEnds(t *testing.T) {
 	}
 }
 
+// A message's number is the stay's, unless the last message has that already.
+func TestNumbersOfMessages(t *testing.T) {
+	t.Parallel()
+	two := present("attention", "gate_closed")
+	checkIn := starts
+	two.Closed, two.CheckIn, two.Now = []stay.Gate{{GateRule: stay.GateRule{Name: "paid", Holds: stay.HoldsKey}}}, &checkIn, starts.Add(-time.Hour)
+	for _, c := range []struct {
+		what string
+		p    situation
+		last int64
+		want []int64
+	}{
+		{"one message", present("issued", ""), 0, []int64{10}},
+		{"one message after another", present("issued", ""), 9, []int64{10}},
+		{"the configuration has changed what is true", present("issued", ""), 10, []int64{11}},
+		{"two messages, the last one long ago", two, 3, []int64{9, 10}},
+		{"two messages of one change", two, 9, []int64{10, 11}},
+	} {
+		told, last := Told{}, c.last
+		var got []int64
+		for range steps {
+			e, _ := walk(told, c.p, func(string) bool { return true })
+			if e == nil {
+				break
+			}
+			last = number(e, c.p, last)
+			got, told = append(got, last), e.then
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: numbers %v, want %v", c.what, got, c.want)
+		}
+	}
+}
+
 // What a message is made of can't hold a guest's data: its fields are these, and no others.
 func TestBodyHasNoGuestData(t *testing.T) {
 	t.Parallel()
 	p := present("issued", "")
 	p.GuestName, p.Message, p.ListingName = text("Jane Doe"), text("Key of jane@example.com, +34600111222"), text("Casa Jane")
 	e, _ := walk(Told{}, p, func(string) bool { return true })
-	got := string(body(e, p, "https://keys.example.com/v1/reservations/default/R1"))
+	got := string(body(e, p, "https://keys.example.com/v1/reservations/default/R1", number(e, p, 0)))
 	for _, secret := range []string{"Jane", "jane", "@", "+34"} {
 		if strings.Contains(got, secret) {
 			t.Errorf("the body holds %q: %s", secret, got)

@@ -107,10 +107,10 @@ func recordDelivered(ctx context.Context, tx pgx.Tx, c ClaimedDelivery, now time
 	b.Queue(`UPDATE deliveries SET status = 'delivered', attempts = $2, next_attempt_at = NULL, finished_at = $3 WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, now)
 	b.Queue(`
 		UPDATE subscription_stays w SET told = coalesce(@state, told), told_sequence = greatest(told_sequence, @sequence), perhaps_told = '[]', tries = 0,
-			lease_token = NULL, lease_until = NULL, due_at = CASE WHEN k.sequence = @sequence AND NOT w.again THEN NULL ELSE @now::timestamptz END
+			lease_token = NULL, lease_until = NULL, due_at = CASE WHEN k.sequence = @looked_at AND NOT @more::boolean AND NOT w.again THEN NULL ELSE @now::timestamptz END
 		FROM mobile_keys k WHERE w.source = @source AND w.reservation_id = @reservation_id AND w.subscription = @subscription
 			AND k.source = w.source AND k.reservation_id = w.reservation_id`, pgx.StrictNamedArgs{
-		"state": c.State, "sequence": c.Sequence, "now": now, "source": c.Source, "reservation_id": c.ReservationID, "subscription": c.Subscription,
+		"state": c.State, "sequence": c.Sequence, "looked_at": c.Present.Sequence, "more": c.More, "now": now, "source": c.Source, "reservation_id": c.ReservationID, "subscription": c.Subscription,
 	})
 	return tx.SendBatch(ctx, &b).Close()
 }

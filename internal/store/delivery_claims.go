@@ -42,6 +42,17 @@ type StayToTell struct {
 	PerhapsTold json.RawMessage // a list
 	Present     StayState
 	LookedTo    *time.Time // deadlines of gates up to then were looked at, see [Store.PassDeadlines]
+	Last        *Delivery  // the last message; nil: none, or retention has removed it
+	// LastSequence is the highest sequence of a message so far.
+	LastSequence int64
+}
+
+// Undelivered returns the last message while it waits for another try; else nil.
+func (s StayToTell) Undelivered() *Delivery {
+	if s.Last == nil || s.Last.Status != DeliveryWaiting {
+		return nil
+	}
+	return s.Last
 }
 
 // Telling is what is decided for one stay.
@@ -49,6 +60,7 @@ type Telling struct {
 	Told        json.RawMessage // what counts as received without a message
 	PerhapsTold json.RawMessage // with the message's own state
 	Message     *Message        // nil: nothing to send
+	Repeat      bool            // the message is [StayToTell.Undelivered], unchanged
 	Unsettled   bool            // what to send is unknown until the stay changes again
 }
 
@@ -58,6 +70,7 @@ type Message struct {
 	Sequence int64
 	Body     []byte
 	State    json.RawMessage // what the subscription knows once it is delivered
+	More     bool            // another message about the same state follows
 }
 
 // ClaimRequest asks for deliveries of one subscription.
@@ -76,6 +89,7 @@ type ClaimedDelivery struct {
 	State   json.RawMessage
 	Token   uuid.UUID
 	Until   time.Time // by this machine's monotonic clock, and rather too early
+	More    bool      // another message about the same state follows
 	Present StayState
 }
 
@@ -96,6 +110,9 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest, tell func(S
 		}
 		looked = progress + len(due)
 		for _, stay := range due {
+			if err := stay.readLast(ctx, tx); err != nil {
+				return err
+			}
 			telling, err := tell(stay.StayToTell)
 			if err != nil {
 				return err
@@ -237,7 +254,7 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 	}
 	sources, ids := splitRefs(refs)
 	rows, _ = tx.Query(ctx, `
-		SELECT w.told, w.perhaps_told, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence, r.status, r.listing_id, l.name, r.check_in, r.check_out,
+		SELECT w.told, w.perhaps_told, w.told_sequence, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence, r.status, r.listing_id, l.name, r.check_in, r.check_out,
 			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at, u.ends_at, u.acs_access_group_ids,
 			r.gates, (SELECT looked_to FROM gate_deadlines)
 		FROM unnest($2::text[], $3::text[]) AS n (source, reservation_id)
@@ -251,7 +268,7 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 		ORDER BY w.due_at`, c.Subscription, sources, ids)
 	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d dueStay, err error) {
 		p := &d.Present
-		return d, row.Scan(&d.Told, &d.PerhapsTold, &d.deliveryID, &d.again, &p.Source, &p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
+		return d, row.Scan(&d.Told, &d.PerhapsTold, &d.LastSequence, &d.deliveryID, &d.again, &p.Source, &p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
 			&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID, &p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs,
 			&d.saidGates, &d.LookedTo)
 	})
@@ -267,10 +284,7 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 
 // decide stores the decision for a stay; nil if there is nothing to send.
 func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Telling) (*ClaimedDelivery, error) {
-	last, err := d.last(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
+	last := d.Last
 	args := pgx.StrictNamedArgs{
 		"source": d.Present.Source, "reservation_id": d.Present.ReservationID, "subscription": c.Subscription, "told": t.Told,
 		"perhaps_told": t.PerhapsTold,
@@ -278,10 +292,10 @@ func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Tellin
 	const whose = ` WHERE source = @source AND reservation_id = @reservation_id AND subscription = @subscription`
 	out := &ClaimedDelivery{Token: uuid.New()}
 	switch {
-	case t.Message != nil && last != nil && last.Status == DeliveryWaiting && last.Type == t.Message.Type && last.Sequence == t.Message.Sequence:
-		out.Delivery, out.State = *last, t.Message.State
+	case t.Message != nil && t.Repeat && last != nil:
+		out.Delivery, out.State, out.More = *last, t.Message.State, t.Message.More
 	case t.Message != nil:
-		out.State = t.Message.State
+		out.State, out.More = t.Message.State, t.Message.More
 		out.Delivery = Delivery{
 			DeliveryID: uuid.New(), Subscription: c.Subscription, Type: t.Message.Type, Source: d.Present.Source, ReservationID: d.Present.ReservationID,
 			Sequence: t.Message.Sequence, Status: DeliveryWaiting, Body: t.Message.Body, CreatedAt: c.Now,
@@ -303,7 +317,7 @@ func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Tellin
 		if err := dropOvertaken(ctx, tx, last, c.Now); err != nil {
 			return nil, err
 		}
-		args["sequence"] = d.Present.Sequence
+		args["sequence"] = d.LastSequence
 		_, err := tx.Exec(ctx, `
 			UPDATE subscription_stays SET told = @told, told_sequence = greatest(told_sequence, @sequence), perhaps_told = @perhaps_told, due_at = NULL,
 				tries = 0, again = false, lease_token = NULL, lease_until = NULL`+whose, args)
@@ -311,23 +325,24 @@ func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Tellin
 	}
 	out.Attempt = out.Attempts + 1
 	args["delivery_id"], args["token"], args["lease"] = out.DeliveryID, out.Token, c.Lease
-	_, err = tx.Exec(ctx, `
+	_, err := tx.Exec(ctx, `
 		UPDATE subscription_stays SET told = @told, perhaps_told = @perhaps_told, delivery_id = @delivery_id, again = false,
 			lease_token = @token, lease_until = clock_timestamp() + @lease::interval`+whose, args)
 	return out, err
 }
 
-// last is the last message about the stay, nil for none or one that retention has removed.
-func (d dueStay) last(ctx context.Context, tx pgx.Tx) (*Delivery, error) {
+// readLast reads the last message about the stay.
+func (d *dueStay) readLast(ctx context.Context, tx pgx.Tx) error {
 	if d.deliveryID == nil {
-		return nil, nil
+		return nil
 	}
 	rows, _ := tx.Query(ctx, `SELECT `+deliveryColumns+` FROM deliveries t WHERE delivery_id = $1 FOR NO KEY UPDATE`, *d.deliveryID)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
 	if err != nil || len(list) == 0 {
-		return nil, err
+		return err
 	}
-	return &list[0], nil
+	d.Last, d.LastSequence = &list[0], max(d.LastSequence, list[0].Sequence)
+	return nil
 }
 
 func dropOvertaken(ctx context.Context, tx pgx.Tx, last *Delivery, now time.Time) error {

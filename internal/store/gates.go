@@ -170,7 +170,7 @@ func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []ti
 		}
 		for _, d := range before {
 			if _, err := tx.Exec(ctx, `
-				UPDATE mobile_keys SET sequence = sequence + 3 WHERE (source, reservation_id) IN (
+				UPDATE mobile_keys SET sequence = sequence + 1 WHERE (source, reservation_id) IN (
 					SELECT source, reservation_id FROM mobile_keys
 					WHERE NOT cancelled AND check_in > $2 AND check_in <= $3 AND source = ANY ($1) AND status NOT IN ('revoked', 'expired')
 					ORDER BY source COLLATE "C", reservation_id COLLATE "C" FOR NO KEY UPDATE `+skip+`)`, sources, from.Add(d), to.Add(d)); err != nil {
