@@ -42,9 +42,9 @@ var mutants = append([]mutant{
 	{
 		name: "lease condition", what: "marks and results are written by whoever comes",
 		edits: []edit{
-			{"internal/store/mobile_keys.go", "AND reservation_id = $2 AND lease_token = $3 FOR NO KEY UPDATE`", "AND reservation_id = $2 AND $3::uuid IS NOT NULL FOR NO KEY UPDATE`"},
-			{"internal/store/mobile_keys.go", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND $3::uuid IS NOT NULL`"},
-			{"internal/store/mobile_keys.go", "AND k.lease_token = @token::uuid\n", "AND @token::uuid IS NOT NULL\n"},
+			{"internal/store/key_leases.go", "AND reservation_id = $2 AND lease_token = $3 FOR NO KEY UPDATE`", "AND reservation_id = $2 AND $3::uuid IS NOT NULL FOR NO KEY UPDATE`"},
+			{"internal/store/key_leases.go", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND $3::uuid IS NOT NULL`"},
+			{"internal/store/key_attempts.go", "AND k.lease_token = @token::uuid\n", "AND @token::uuid IS NOT NULL\n"},
 		},
 		pkg: "./cmd/server", tests: "^TestStalledWorker$",
 	},
@@ -102,17 +102,17 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "look-up after a delete", what: "a stay that is gone is not looked after although a create was lost",
-		edits: []edit{{"internal/provisioner/remove.go", "		if a.lostAt != nil { // also long ago: while this one was there, nobody looked for another\n			a.checked = false\n			u.LookOnly(*a.lostAt)\n", "		if false {\n"}},
+		edits: []edit{{"internal/provisioner/remove.go", "		if a.lostAt != nil { // even long ago: while this one existed, nobody looked for another\n			a.checked = false\n			u.LookOnly(*a.lostAt)\n", "		if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestReadsThatLagTooLongThenCancel$",
 	},
 	{
 		name: "doubt about lists", what: "a list that lacks many at once is believed",
-		edits: []edit{{"internal/provisioner/sweep.go", "	if s.missing >= missingLeast && s.missing*missingShare > s.compared {\n", "	if false {\n"}},
+		edits: []edit{{"internal/provisioner/sweep_compare.go", "	if s.missing >= missingLeast && s.missing*missingShare > s.compared {\n", "	if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestSweepHoldsBackWhereManyAreMissing$",
 	},
 	{
 		name: "get and list agree", what: "a get that doesn't find an ACS user is believed although the list shows it",
-		edits: []edit{{"internal/provisioner/check.go", "	if !listed {\n		return from, absent, outcome{}\n	}\n", "	if _ = listed; true {\n		return from, absent, outcome{}\n	}\n"}},
+		edits: []edit{{"internal/provisioner/look.go", "	if !listed {\n		return from, absent, outcome{}\n	}\n", "	if _ = listed; true {\n		return from, absent, outcome{}\n	}\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestGetAndListContradict$",
 	},
 	{
@@ -140,7 +140,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "cleaning up goes last", what: "what has to be cleaned up goes in the order of check-in",
-		edits: []edit{{"internal/store/mobile_keys.go", "CASE WHEN over_at <= $1 THEN $3 ELSE rank_at END", "CASE WHEN $3::timestamptz IS NULL THEN $3 ELSE rank_at END"}},
+		edits: []edit{{"internal/store/key_leases.go", "CASE WHEN over_at <= $1 THEN $3 ELSE rank_at END", "CASE WHEN $3::timestamptz IS NULL THEN $3 ELSE rank_at END"}},
 		pkg:   "./internal/provisioner", tests: "^TestArrivalsGoBeforeCleaningUp$",
 	},
 	{

@@ -1,0 +1,148 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// The end of the identities of a reservation's own: they go when nothing is linked to them any more.
+
+// removeOwnIdentity deletes the identity of an ACS user that is gone, if it is the reservation's own and nothing else
+// is linked to it. It reports whether the identity can be forgotten.
+func (a *attempt) removeOwnIdentity(ctx context.Context, u *record.User) (bool, outcome) {
+	identity, err := a.store.UserIdentity(ctx, u.UserIdentityKey)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, outcome{}
+	}
+	if err != nil || !identity.Own || !identity.Made {
+		return false, fails(err)
+	}
+	if slices.ContainsFunc(a.users, func(x record.User) bool { return x.ID != u.ID && x.UserIdentityKey == u.UserIdentityKey }) {
+		return false, outcome{}
+	}
+	return a.deleteIdentity(ctx, identity, u)
+}
+
+// deleteIdentity deletes an own identity that nothing is linked to; deleting it would delete linked ACS users, too. u
+// is the last one that was linked; nil for none.
+func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentity, u *record.User) (forget bool, out outcome) {
+	if identity.ID == nil {
+		return true, outcome{}
+	}
+	asking := a.because(ctx, "whether anything is linked to the reservation's own user identity")
+	is, err := a.seam.UserIdentity(asking, *identity.ID)
+	if seam.KindOf(err) == seam.NotFound {
+		return true, outcome{}
+	}
+	if err != nil {
+		return false, fails(err)
+	}
+	if is.UserIdentityID != *identity.ID {
+		a.note("user identity %s was merged into %s, which is left alone", *identity.ID, is.UserIdentityID)
+		return true, outcome{}
+	}
+	linked, err := a.linkedTo(asking, is)
+	if err != nil {
+		return false, fails(err)
+	}
+	if len(linked) > 0 {
+		if u != nil && u.DeletedAt != nil {
+			if until := a.belief().countsFrom(*u.DeletedAt); a.tooEarly(until) {
+				return false, wait(until, "Seam still shows something linked to the user identity")
+			}
+		}
+		a.note("user identity %s is kept: somebody linked another ACS user to it", *identity.ID)
+		return false, outcome{}
+	}
+	// The lease must still be ours: anything that another worker has linked since would be deleted, too.
+	if out := a.commit(ctx, func(context.Context, pgx.Tx, bool) error { return nil }); out.stops() {
+		return false, out
+	}
+	a.changes++
+	err = unlessGone(a.seam.DeleteUserIdentity(a.because(ctx, "nothing is linked to the reservation's own user identity any more"), *identity.ID))
+	return err == nil, fails(err)
+}
+
+// linkedTo returns the ids of the ACS users that are linked to an identity and are not being deleted: those that Seam
+// lists, and those that the identity itself names. Deleting an identity deletes them too, and a list may be
+// incomplete.
+func (p *Provisioner) linkedTo(ctx context.Context, identity seam.UserIdentity) ([]string, error) {
+	listed, err := p.seam.ACSUsersOfIdentity(ctx, identity.UserIdentityID)
+	if err != nil && seam.KindOf(err) != seam.NotFound {
+		return nil, err
+	}
+	var linked []string
+	seen := map[string]bool{}
+	for _, u := range listed {
+		if seen[u.ACSUserID] = true; !u.BeingDeleted() {
+			linked = append(linked, u.ACSUserID)
+		}
+	}
+	for _, id := range identity.ACSUserIDs {
+		if seen[id] {
+			continue
+		}
+		switch u, err := p.seam.ACSUser(ctx, id); {
+		case err == nil && !u.BeingDeleted():
+			linked = append(linked, id)
+		case err != nil && seam.KindOf(err) != seam.NotFound:
+			return nil, err
+		}
+	}
+	return linked, nil
+}
+
+// removeStrays deletes the reservation's own identities that never got an ACS user.
+func (a *attempt) removeStrays(ctx context.Context) outcome {
+	keys := make([]string, ownIdentities)
+	for n := range keys {
+		keys[n] = a.ownKey(a.work.Reservation.Ref(), n)
+	}
+	strays, err := a.store.UserIdentities(ctx, keys)
+	if err != nil {
+		return fails(err)
+	}
+	for _, identity := range strays {
+		if out := a.removeStray(ctx, identity); out.stops() {
+			return out
+		}
+	}
+	return outcome{}
+}
+
+func (a *attempt) removeStray(ctx context.Context, identity store.UserIdentity) outcome {
+	if identity.ID == nil {
+		byKey, err := a.seam.UserIdentityByKey(a.because(ctx, "whether a create without an answer made a user identity"), identity.Key)
+		until := a.belief().identitySettles(identity.CreatedAt)
+		switch {
+		case err == nil:
+			identity.ID = &byKey.UserIdentityID
+		case seam.KindOf(err) != seam.NotFound:
+			return fails(err)
+		case a.tooEarly(until):
+			return wait(until, "A user identity may still show up")
+		}
+	}
+	forget, out := a.deleteIdentity(ctx, identity, nil)
+	if out.stops() || !forget {
+		return out
+	}
+	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+		return store.DeleteUserIdentity(ctx, tx, identity.Key)
+	})
+}
+
+// unlessGone treats a 404 on a delete as success.
+func unlessGone(err error) error {
+	if seam.KindOf(err) == seam.NotFound {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,131 @@
+package provisioner
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
+)
+
+// What was changed is read back: a key is issued only when Seam has settled it and shows every door.
+
+// needsReadBack reports whether it is not certain yet that the key opens all its doors.
+func (a *attempt) needsReadBack(d plan.Desired, u *record.User) bool {
+	if !u.Exists() {
+		return false
+	}
+	began := !a.now().Before(d.Starts) && !d.Starts.IsZero()
+	return !u.IsOpen() || u.Unlinked || began && !u.Subscribed
+}
+
+// readBack reads the state of an ACS user, and its doors if they were changed: both in parallel, because a guest is
+// waiting. What differs from our writes may still be under way; it is compared after the grace.
+func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	doors := a.askForDoors(ctx, u)
+	from, is, out := a.look(ctx, u, "whether everything has reached the access system")
+	listed, err := doors()
+	switch {
+	case out.stops():
+		return out
+	case is == ambivalent:
+		return contradicted(errContradiction)
+	case is != present:
+		if out := a.notSeen(ctx, u, is); out.stops() {
+			return out
+		}
+		return again()
+	case err != nil:
+		return unreadable(err)
+	}
+	now := a.now()
+	u.Seen()
+	wasSuspended := u.SuspendedAt != nil
+	u.ReadState(from, now)
+	u.Unlinked = false
+	shown := u.ShowsSchedule(from)
+	if !shown {
+		u.Settled = false
+	}
+	if !u.DoorsRead {
+		shown = showsDoors(u, groupIDs(listed)) && shown
+	}
+	if !shown {
+		a.recheckAt(later(a.belief().showsFrom(u), now.Add(a.options.Grace)))
+	} else if from.AccessSchedule != nil {
+		u.Unkept = 0
+	}
+	if out := a.readKeyProblem(ctx, d, u); out.stops() {
+		return out
+	}
+	if out := a.save(ctx, u); out.stops() {
+		return out
+	}
+	if u.SuspendedAt != nil && !wasSuspended && a.work.Key.Revive {
+		return again() // only this answer shows that it is suspended, and an admin or a later event wants it back
+	}
+	return outcome{}
+}
+
+// readKeyProblem asks whether a mobile key still has a problem.
+func (a *attempt) readKeyProblem(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	if u.CredentialProblem == nil {
+		return outcome{}
+	}
+	key, err := a.seam.Credential(a.because(ctx, "whether the mobile key still has a problem"), *u.CredentialID)
+	switch {
+	case seam.KindOf(err) == seam.NotFound:
+		if out := a.check(ctx, d, u); out.stops() {
+			return out
+		}
+		return again()
+	case err != nil:
+		return fails(err)
+	}
+	u.CredentialProblem = key.Problem()
+	return outcome{}
+}
+
+// askForDoors asks for the access groups of an ACS user whose doors are not read back yet, and returns how to wait
+// for the answer. It runs in the background and doesn't touch the attempt: the call is recorded once its answer is
+// waited for.
+func (a *attempt) askForDoors(ctx context.Context, u *record.User) (answer func() ([]seam.AccessGroup, error)) {
+	if u.DoorsRead {
+		return func() ([]seam.AccessGroup, error) { return nil, nil }
+	}
+	var calls []seam.Call
+	var groups []seam.AccessGroup
+	var err error
+	done := make(chan struct{})
+	asking := seam.WithRecorder(ctx, func(c seam.Call) { calls = append(calls, c) })
+	id := *u.ACSUserID
+	go func() {
+		defer close(done)
+		groups, err = a.seam.AccessGroups(asking, id)
+	}()
+	return func() ([]seam.AccessGroup, error) {
+		<-done
+		for _, c := range calls {
+			a.recordCall(ctx, c, "whether every door was opened")
+		}
+		return groups, err
+	}
+}
+
+// showsDoors reports whether Seam lists exactly the recorded doors. Nothing is recorded here: what differs is
+// compared after the grace.
+func showsDoors(u *record.User, listed []string) bool {
+	recorded := slices.Clone(u.AccessGroupIDs)
+	shown := u.ReadDoors(listed, listed)
+	u.AccessGroupIDs = recorded
+	return shown
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,272 @@
+package provisioner
+
+import (
+	"context"
+	"hash/maphash"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// One access system, compared with what is recorded: what differs is compared again by an attempt, which judges and fixes it.
+
+// systemSweep compares one access system.
+type systemSweep struct {
+	*Provisioner
+	systemID string
+	recorded int       // ACS users of ours on it
+	since    time.Time // later changes are left to their own attempts
+	seed     maphash.Seed
+	owners   map[uint64]uint64 // by user identity: the key that a guest with its e-mail address would have
+
+	mu     sync.Mutex
+	users  map[uint64]digest // by the hash of their ids
+	places map[uint64]int    // number of ACS users by identity and full name
+	byUser bool              // access groups are read user by user
+	noKeys bool              // Seam doesn't report whose each credential is
+	linked int               // ACS users that Seam lists with an identity
+	untold sample            // rows whose only difference is that Seam doesn't list an identity
+
+	compared, different, missing, heldBack int
+	locked                                 error // the error of a key that differs, but was locked and passed over
+}
+
+// untoldAtMost is how many links are verified one by one in a sweep if Seam's list doesn't show them.
+const untoldAtMost = 20
+
+// sample keeps a few of many rows, each with equal probability.
+type sample struct {
+	rows []store.RecordedUser
+	of   int
+}
+
+func (s *sample) offer(row store.RecordedUser) {
+	s.of++
+	if len(s.rows) < untoldAtMost {
+		s.rows = append(s.rows, row)
+		return
+	}
+	i := rand.IntN(s.of) // which rows are sampled is no secret
+	if i < untoldAtMost {
+		s.rows[i] = row
+	}
+}
+
+// digest is an ACS user in a few words of memory: a system may have a hundred thousand.
+type digest struct {
+	starts, ends int64  // milliseconds; 0 is none
+	identity     uint64 // 0: not listed
+	groups       uint64 // sum of the hashes
+	key          uint64 // sum of the hashes
+	keys         uint32
+	suspended    bool
+	problem      bool
+	keyProblem   bool
+}
+
+func (s *systemSweep) hash(parts ...string) uint64 { return hashOf(s.seed, parts...) }
+
+func hashOf(seed maphash.Seed, parts ...string) uint64 {
+	return maphash.String(seed, strings.Join(parts, "\x00"))
+}
+
+// isForeign reports whether a guest's identity now has another e-mail address.
+func (s *systemSweep) isForeign(row store.RecordedUser) bool {
+	owner, told := s.owners[s.hash(row.UserIdentityID)]
+	return row.IsGuests && told && owner != s.hash(row.UserIdentityKey)
+}
+
+func (s *systemSweep) run(ctx context.Context) error {
+	s.users, s.places = map[uint64]digest{}, map[uint64]int{}
+	err := s.read(ctx)
+	if seam.IsRefusal(err) && seam.KindOf(err) != seam.Unauthorized {
+		p := s.Provisioner
+		p.log.Warn("Seam refused to list an access system; comparing its keys one by one", "acs_system_id", s.systemID, "error", err)
+		return s.eachPage(ctx, func(rows []store.RecordedUser) error {
+			s.compared += len(rows)
+			return s.flag(ctx, rows)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	point.Reach(point.SweepRead)
+	var missing []store.RecordedUser
+	err = s.eachPage(ctx, func(rows []store.RecordedUser) error {
+		var different []store.RecordedUser
+		for _, row := range rows {
+			differs, gone, err := s.compare(ctx, row)
+			switch {
+			case err != nil:
+				return err
+			case gone:
+				missing = append(missing, row)
+			case differs:
+				different = append(different, row)
+			}
+		}
+		s.compared += len(rows)
+		s.different += len(different)
+		return s.flag(ctx, different)
+	})
+	if err != nil {
+		return err
+	}
+	s.different += len(s.untold.rows)
+	if err := s.flag(ctx, s.untold.rows); err != nil {
+		return err
+	}
+	s.missing = len(missing)
+	sweepCompared.WithLabelValues("same").Add(float64(s.compared - s.different - s.missing))
+	sweepCompared.WithLabelValues("different").Add(float64(s.different))
+	sweepCompared.WithLabelValues("missing").Add(float64(s.missing))
+	// If the policy is to report, a comparison repairs nothing, so missing keys are shown however many they are.
+	reported, missing := s.byPolicy(missing)
+	if err := s.flag(ctx, reported); err != nil {
+		return err
+	}
+	if s.missing >= missingLeast && s.missing*missingShare > s.compared {
+		s.heldBack = len(missing)
+		if s.heldBack == 0 {
+			return nil
+		}
+		s.log.Error("sweep held back: too many keys are missing at Seam at once; check the access system, then reconcile reservations by hand",
+			"acs_system_id", s.systemID, "missing", s.missing, "compared", s.compared)
+		return nil
+	}
+	return s.flag(ctx, missing)
+}
+
+// byPolicy separates rows whose differences are only reported from those that are repaired.
+func (s *systemSweep) byPolicy(rows []store.RecordedUser) (reported, repaired []store.RecordedUser) {
+	for _, row := range rows {
+		if s.options.Policy(row.Source).Drift == pms.DriftReport {
+			reported = append(reported, row)
+		} else {
+			repaired = append(repaired, row)
+		}
+	}
+	return reported, repaired
+}
+
+func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUser) error) error {
+	after := ""
+	for {
+		rows, err := s.store.RecordedUsers(ctx, s.systemID, s.since, after, sweepPage)
+		if err != nil {
+			return err
+		}
+		if err := take(rows); err != nil {
+			return err
+		}
+		if len(rows) < sweepPage {
+			return nil
+		}
+		after = rows[len(rows)-1].UserIdentityID
+	}
+}
+
+// compare reports whether an ACS user differs from its record at Seam, and whether it or its credential is gone.
+func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (differs, gone bool, err error) {
+	d, exists := s.users[s.hash(row.ACSUserID)]
+	if row.Removed || !exists {
+		return row.Removed && exists, !row.Removed && !exists, nil
+	}
+	if s.byUser {
+		groups, err := s.seam.AccessGroups(ctx, row.ACSUserID)
+		if seam.KindOf(err) == seam.NotFound {
+			return false, true, nil
+		}
+		if err != nil {
+			return false, false, err
+		}
+		d.groups = 0
+		for _, g := range groups {
+			d.groups += s.hash(g.ACSAccessGroupID)
+		}
+	}
+	if row.Unkept > 0 && d.starts == 0 && d.ends == 0 { // Seam doesn't show it, even after it was set again
+		d.starts, d.ends = millisOf(row.StartsAt), millisOf(row.EndsAt)
+	}
+	want := digest{
+		identity: s.hash(row.UserIdentityID), starts: millisOf(row.StartsAt), ends: millisOf(row.EndsAt),
+		suspended: row.Suspended, problem: row.Problem != nil, keyProblem: row.CredentialProblem != nil,
+	}
+	for _, g := range slices.Compact(slices.Sorted(slices.Values(row.AccessGroupIDs))) {
+		want.groups += s.hash(g)
+	}
+	if row.CredentialID != nil {
+		want.keys, want.key = 1, s.hash(*row.CredentialID)
+	}
+	d = d.knownBy(want, s.noKeys)
+	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 { // most are listed without one: that proves little about this one
+		d.identity = want.identity
+		if d == want && !s.isForeign(row) {
+			s.untold.offer(row)
+			return false, false, nil
+		}
+	}
+	differs = d != want || s.isForeign(row) || s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
+	if row.Drifted && (s.options.Policy(row.Source).Drift == pms.DriftReport || row.Unkept >= record.MaxUnkept) { // known to differ, and left alone
+		return !differs, false, nil
+	}
+	differs = differs || row.Drifted // it may have been repaired
+	gone = differs && want.keys == 1 && d.keys == 0
+	return differs && !gone, gone, nil
+}
+
+// knownBy is d with the values that Seam doesn't report, or only rounds, replaced by the expected ones.
+func (d digest) knownBy(want digest, noKeys bool) digest {
+	rounded := func(a, b int64) bool { return a != 0 && b != 0 && max(a-b, b-a) < record.Rounded.Milliseconds() }
+	if rounded(d.starts, want.starts) {
+		d.starts = want.starts
+	}
+	if rounded(d.ends, want.ends) {
+		d.ends = want.ends
+	}
+	if noKeys {
+		d.keys, d.key, d.keyProblem = want.keys, want.key, want.keyProblem
+	}
+	return d
+}
+
+// flag schedules a comparison of each key by an attempt.
+func (s *systemSweep) flag(ctx context.Context, rows []store.RecordedUser) error {
+	for page := range slices.Chunk(rows, sweepPage) {
+		refs := make([]store.Ref, len(page))
+		for i, row := range page {
+			refs[i] = store.Ref{Source: row.Source, ReservationID: row.ReservationID}
+		}
+		switch err := s.store.CheckKeys(ctx, refs, s.now()); {
+		case store.IsLockWait(err): // the others are flagged
+			s.locked = err
+		case err != nil:
+			return err
+		}
+		point.Reach(point.SweepFlagged)
+		s.Wake()
+	}
+	return nil
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func millisOf(t *time.Time) int64 {
+	if t == nil {
+		return 0
+	}
+	return millis(*t)
+}

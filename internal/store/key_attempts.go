@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// What an attempt at a key starts from, and how it ends.
+
+// Work is all that a reconcile starts from.
+type Work struct {
+	Reservation Reservation
+	Listing     *Listing // nil: the reservation names none, or one that is not known
+	Key         MobileKey
+	Users       []ACSUser
+	Overrides   Overrides
+	Gates       map[string]stay.GateWords
+	Unreachable []Disconnection   // access systems that Seam can't reach
+	GroupOwners map[string]string // which sources used the listing's access groups first
+}
+
+// LoadWork reads a reservation with its listing, key and ACS users, in one snapshot and one round trip.
+func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
+	var w Work
+	var b pgx.Batch
+	b.Queue(`begin isolation level repeatable read read only`)
+	b.Queue(`
+		SELECT `+prefixed("r", reservationColumns)+`, `+prefixed("k", keyColumns)+`
+		FROM reservations r JOIN mobile_keys k USING (source, reservation_id)
+		WHERE r.source = $1 AND r.reservation_id = $2`, ref.Source, ref.ReservationID).QueryRow(func(row pgx.Row) error {
+		return row.Scan(append(w.Reservation.scan(), w.Key.scan()...)...)
+	})
+	b.Queue(`
+		SELECT `+listingColumns+` FROM listings WHERE known AND source = $1
+			AND listing_id = (SELECT listing_id FROM reservations WHERE source = $1 AND reservation_id = $2)`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) error {
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
+		if len(list) > 0 {
+			w.Listing = &list[0]
+		}
+		return err
+	})
+	b.Queue(`SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
+		w.Users, err = pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])
+		return err
+	})
+	b.Queue(overridesOf, ref.Source, ref.ReservationID).QueryRow(func(row pgx.Row) (err error) {
+		w.Overrides, err = scanOverrides(row)
+		return err
+	})
+	b.Queue(gateWordsOfOne, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) error {
+		words, err := pgx.CollectRows(rows, pgx.RowToStructByName[gateRow])
+		w.Gates = allGateWords(w.Reservation.Gates, words)
+		return err
+	})
+	b.Queue(disconnections).Query(func(rows pgx.Rows) (err error) {
+		w.Unreachable, err = pgx.CollectRows(rows, pgx.RowToStructByName[Disconnection])
+		return err
+	})
+	b.Queue(`
+		SELECT o.acs_access_group_id, o.source FROM listings l, unnest(coalesce(l.admin_access_group_ids, l.access_group_ids)) AS g
+			CROSS JOIN LATERAL (SELECT * FROM access_group_owners WHERE acs_access_group_id = g OFFSET 0) o
+		WHERE l.known AND l.source = $1 AND l.listing_id = (SELECT listing_id FROM reservations WHERE source = $1 AND reservation_id = $2)`,
+		ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
+		w.GroupOwners, err = collectOwners(rows)
+		return err
+	})
+	b.Queue(`commit`)
+	return w, wrap(s.pool.SendBatch(ctx, &b).Close(), "load reservation %s/%s", ref.Source, ref.ReservationID)
+}
+
+// Verdict is how a reconcile ends.
+type Verdict struct {
+	Status         string
+	Reason         string
+	Message        string
+	LastError      string
+	Generation     int64 // the one that was worked on
+	Checks         int64 // the requests to look again that it knew of
+	Done           bool  // no work is left
+	Check          bool  // compare with Seam next time
+	KeepRevive     bool  // what somebody removed or suspended at Seam is still wanted back: an admin holds the key
+	Attempts       int
+	AttemptsOf     int64 // the generation that attempts count for
+	Next           *time.Time
+	NextIsRetry    bool
+	RankAt         *time.Time // nil: as it is
+	OverAt         *time.Time // when the stay is over; nil: not known
+	UncertainSince *time.Time
+	VerifiedAt     *time.Time
+	SettledAt      *time.Time
+}
+
+// finishKey writes a verdict. What was asked for meanwhile (another generation, more checks) stays due, and keeps its rank.
+const finishKey = `
+	WITH before AS (
+		SELECT status, reason, message, generation = @generation::bigint AS current, generation = @generation::bigint AND checks = @checks::bigint AS quiet
+		FROM mobile_keys WHERE source = @source AND reservation_id = @reservation_id FOR NO KEY UPDATE)
+	UPDATE mobile_keys k SET
+		status = CASE WHEN b.current THEN @status::text ELSE k.status END,
+		reason = CASE WHEN b.current THEN nullif(@reason::text, '') ELSE k.reason END,
+		message = CASE WHEN b.current THEN nullif(@message::text, '') ELSE k.message END,
+		last_error = CASE WHEN b.current THEN nullif(@last_error::text, '') ELSE k.last_error END,
+		observed_generation = CASE WHEN @done::boolean THEN @generation::bigint ELSE k.observed_generation END,
+		attempt_generation = CASE WHEN b.current THEN @attempts_of::bigint ELSE k.attempt_generation END,
+		attempts = CASE WHEN b.current THEN @attempts::integer ELSE k.attempts END,
+		next_reconcile_at = CASE WHEN b.quiet THEN @next::timestamptz ELSE least(@next::timestamptz, @now::timestamptz) END,
+		queued = NOT b.quiet OR coalesce(@next::timestamptz <= @now::timestamptz, false),
+		next_is_retry = @next_is_retry::boolean AND b.current,
+		rank_at = CASE WHEN b.quiet THEN coalesce(@rank_at::timestamptz, k.rank_at) ELSE k.rank_at END,
+		over_at = @over_at::timestamptz,
+		check_requested = @check::boolean OR (k.check_requested AND NOT (b.quiet AND @done::boolean)),
+		revive = k.revive AND (@keep_revive::boolean OR NOT (b.current AND @done::boolean)),
+		uncertain_since = @uncertain_since::timestamptz, verified_at = coalesce(@verified_at::timestamptz, k.verified_at),
+		settled_at = CASE WHEN b.current THEN @settled_at::timestamptz ELSE k.settled_at END,
+		lease_token = NULL, lease_until = NULL,
+		changed_at = CASE WHEN b.current AND (k.status, k.reason, k.message, k.attempts, k.last_error, k.settled_at)
+			IS DISTINCT FROM (@status::text, nullif(@reason::text, ''), nullif(@message::text, ''), @attempts::integer, nullif(@last_error::text, ''), @settled_at::timestamptz)
+			THEN greatest(@now::timestamptz, k.changed_at + interval '1 microsecond') ELSE k.changed_at END
+	FROM before b
+	WHERE k.source = @source AND k.reservation_id = @reservation_id AND k.lease_token = @token::uuid
+	RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`
+
+// FinishKey writes the verdict and ends the lease. Any request made meanwhile makes the key due at once. It doesn't
+// wait for the disk: what an attempt has made is recorded already, and should Postgres crash, the key is looked at again.
+// entries are what the timeline gets, given whether status, reason or message changed.
+func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time, entries func(changed bool) []Entry) error {
+	changed, held := false, false
+	err := s.inPipeline(ctx, func(b *pgx.Batch) {
+		b.Queue(dontWaitForDisk)
+		b.Queue(finishKey, pgx.StrictNamedArgs{
+			"source": l.Source, "reservation_id": l.ReservationID, "token": l.Token, "now": now,
+			"status": v.Status, "reason": v.Reason, "message": Storable(v.Message), "last_error": Storable(v.LastError),
+			"generation": v.Generation, "done": v.Done, "attempts": v.Attempts, "attempts_of": v.AttemptsOf, "checks": v.Checks, "check": v.Check, "keep_revive": v.KeepRevive,
+			"next": v.Next, "next_is_retry": v.NextIsRetry, "rank_at": v.RankAt, "over_at": v.OverAt,
+			"uncertain_since": v.UncertainSince, "verified_at": v.VerifiedAt, "settled_at": v.SettledAt,
+		}).QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&changed)
+			if held = err == nil; errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			return err
+		})
+	}, func(pgx.Tx) error {
+		if !held {
+			return ErrLeaseLost
+		}
+		return nil
+	}, func(b *pgx.Batch) error { return QueueTimeline(b, entries(changed)) })
+	return wrap(err, "finish %s/%s", l.Source, l.ReservationID)
+}

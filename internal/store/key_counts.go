@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What admins and alerts ask about many keys: counts by status, arrivals, removals that are overdue.
+
+// Summary counts reservations and keys.
+type Summary struct {
+	Reservations map[string]int
+	Keys         map[string]int
+}
+
+// Summary returns the counts by status of the sources (nil: of all), from one pass over an index.
+func (s *Store) Summary(ctx context.Context, sources []string) (Summary, error) {
+	sum := Summary{Reservations: map[string]int{}, Keys: map[string]int{}}
+	rows, _ := s.pool.Query(ctx, `SELECT CASE WHEN cancelled THEN 'cancelled' ELSE 'confirmed' END, status, count(*) FROM mobile_keys
+		WHERE $1::text[] IS NULL OR source = ANY ($1) GROUP BY 1, 2`, sources)
+	var status, keyStatus string
+	var n int
+	_, err := pgx.ForEachRow(rows, []any{&status, &keyStatus, &n}, func() error {
+		sum.Reservations[status] += n
+		sum.Keys[keyStatus] += n
+		return nil
+	})
+	return sum, wrap(err, "count by status")
+}
+
+// OldestWaiting returns the key of the sources (nil: of all) that has waited longest, or [ErrNotFound].
+func (s *Store) OldestWaiting(ctx context.Context, sources []string) (View, error) {
+	var w where
+	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"}, values: []any{nil, nil, KeyWaiting, nil}, among: sources}
+	views, err := s.views(ctx, `SELECT source, reservation_id FROM `+k.merge(&w, `t.source, t.reservation_id, t.changed_at`, ` ORDER BY t.changed_at, t.source, t.reservation_id DESC LIMIT 1`)+` t`, w.planned()...)
+	if err == nil && len(views) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return View{}, wrap(err, "find the oldest waiting")
+	}
+	return views[0], nil
+}
+
+// arrivalsWithoutKey is answered by an index on what has no key, which is never much. $1 is now, $2 until when.
+const arrivalsWithoutKey = `
+	FROM mobile_keys k JOIN reservations r USING (source, reservation_id)
+	WHERE k.status IN ('waiting', 'provisioning', 'attention') AND k.rank_at <= $2
+		AND r.status = 'confirmed' AND r.check_in <= $2 AND r.check_out > $1`
+
+// ArrivalsWithoutKey returns confirmed stays of the sources (nil: of all) that begin before until, or have begun and last,
+// without an issued key; the nearest first.
+func (s *Store) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, sources []string, limit int) ([]View, error) {
+	views, err := s.inOrderOf(ctx, `
+		SELECT r.source, r.reservation_id `+arrivalsWithoutKey+` AND ($4::text[] IS NULL OR r.source = ANY ($4))
+		ORDER BY r.check_in, r.source, r.reservation_id LIMIT $3`, now, until, limit, sources)
+	return views, wrap(err, "find arrivals without a key")
+}
+
+// Arrivals returns confirmed stays of the sources (nil: of all) that begin from then until then, the nearest first.
+func (s *Store) Arrivals(ctx context.Context, from, until time.Time, sources []string, limit int) ([]View, error) {
+	views, err := s.inOrderOf(ctx, `
+		SELECT k.source, k.reservation_id FROM mobile_keys k
+		WHERE NOT k.cancelled AND k.check_in >= $1 AND k.check_in < $2 AND ($4::text[] IS NULL OR k.source = ANY ($4))
+		ORDER BY k.check_in LIMIT $3`, from, until, limit, sources)
+	return views, wrap(err, "find arrivals")
+}
+
+// CountArrivals counts what [Store.Arrivals] returns without a limit, by key status.
+func (s *Store) CountArrivals(ctx context.Context, from, until time.Time, sources []string) (map[string]int, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT status, count(*) FROM mobile_keys
+		WHERE NOT cancelled AND check_in >= $1 AND check_in < $2 AND ($3::text[] IS NULL OR source = ANY ($3)) GROUP BY 1`, from, until, sources)
+	counts := map[string]int{}
+	var status string
+	var n int
+	_, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error { counts[status] = n; return nil })
+	return counts, wrap(err, "count arrivals")
+}
+
+// inOrderOf reads what a query names, in its order.
+func (s *Store) inOrderOf(ctx context.Context, query string, args ...any) ([]View, error) {
+	rows, _ := s.pool.Query(ctx, query, args...)
+	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
+	if err != nil || len(refs) == 0 {
+		return []View{}, err
+	}
+	sources, ids := make([]string, len(refs)), make([]string, len(refs))
+	place := make(map[Ref]int, len(refs))
+	for i, r := range refs {
+		sources[i], ids[i], place[r] = r.Source, r.ReservationID, i
+	}
+	views, err := s.views(ctx, `SELECT * FROM unnest($1::text[], $2::text[]) AS n (source, reservation_id)`, sources, ids)
+	slices.SortFunc(views, func(a, b View) int { return place[a.Reservation.Ref()] - place[b.Reservation.Ref()] })
+	return views, err
+}
+
+// Arrival is a stay that begins soon and has no key.
+type Arrival struct {
+	Ref
+	CheckIn time.Time
+	Status  string
+	Reason  string
+}
+
+// CountArrivalsWithoutKey counts what [Store.ArrivalsWithoutKey] returns, and returns the nearest, nil for none.
+func (s *Store) CountArrivalsWithoutKey(ctx context.Context, now, until time.Time) (count int, nearest *Arrival, err error) {
+	var a Arrival
+	err = s.pool.QueryRow(ctx, `
+		SELECT count(*) OVER (), r.source, r.reservation_id, r.check_in, k.status, coalesce(k.reason, '') `+arrivalsWithoutKey+`
+		ORDER BY r.check_in, r.source, r.reservation_id LIMIT 1`, now, until).
+		Scan(&count, &a.Source, &a.ReservationID, &a.CheckIn, &a.Status, &a.Reason)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil, nil
+	}
+	return count, &a, wrap(err, "count arrivals without a key")
+}
+
+// Removal is a key that should be gone.
+type Removal struct {
+	Ref
+	Since  time.Time // it should
+	Status string
+	Reason string
+}
+
+// CountOverdueRemovals counts the keys that should have been gone at a time and are not, or not for certain, and returns the
+// one that should have been first, nil for none.
+func (s *Store) CountOverdueRemovals(ctx context.Context, by time.Time) (count int, first *Removal, err error) {
+	var r Removal
+	err = s.pool.QueryRow(ctx, `
+		SELECT count(*) OVER (), source, reservation_id, since, status, reason FROM (
+			SELECT source, reservation_id, coalesce(k.remove_since, k.changed_at) AS since, k.status, coalesce(k.reason, '') AS reason
+			FROM mobile_keys k
+			WHERE k.status = 'revoking' OR (k.status = 'attention' AND (k.cancelled OR k.reason = 'not_removed'))) removals
+		WHERE since < $1 ORDER BY since, source, reservation_id LIMIT 1`, by).
+		Scan(&count, &r.Source, &r.ReservationID, &r.Since, &r.Status, &r.Reason)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil, nil
+	}
+	return count, &r, wrap(err, "count overdue removals")
+}

@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Keys are the queue of the provisioner: what is due is queued, a worker claims it with a lease, and everything that it writes is committed only while
+// the lease holds.
+
+// Lease is a worker's claim of one key for a time. None of the key is written by anyone else meanwhile,
+// except requests, which the end of the lease sees.
+type Lease struct {
+	Ref
+	Token uuid.UUID
+	Until time.Time // by this machine's monotonic clock, and rather too early
+}
+
+// QueueAtMost bounds how many keys become due in one statement.
+const QueueAtMost = 2000
+
+// QueueDue has keys claimed whose time has come, at most [QueueAtMost] of them, and returns how many. What is due of a stay that is over is
+// cleaning up, and takes the last rank: after an outage guests who arrive go first.
+func (s *Store) QueueDue(ctx context.Context, now time.Time) (int, error) {
+	ctx, cancel := prompt(ctx)
+	defer cancel()
+	tag, err := s.pool.Exec(ctx, `
+		UPDATE mobile_keys SET queued = true, rank_at = CASE WHEN over_at <= $1 THEN $3 ELSE rank_at END
+		WHERE (source, reservation_id) IN (
+			SELECT source, reservation_id FROM mobile_keys WHERE NOT queued AND next_reconcile_at <= $1
+			ORDER BY next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, now, QueueAtMost, LastRank)
+	return int(tag.RowsAffected()), wrap(err, "queue what is due")
+}
+
+// ClaimKeys leases up to limit keys that are due, the nearest check-in first, and if before is not zero only those
+// with a check-in before it. Leases run by the database's clock, so that the clocks of replicas don't matter. A claim
+// doesn't wait for the disk: should Postgres crash, the first mark made under it is refused, and no call was made before one.
+func (s *Store) ClaimKeys(ctx context.Context, lease time.Duration, before time.Time, limit int) ([]Lease, error) {
+	ctx, cancel := prompt(ctx)
+	defer cancel()
+	until := time.Now().Add(lease)
+	if before.IsZero() {
+		before = LastRank.AddDate(1, 0, 0)
+	}
+	var leases []Lease
+	err := s.inPipeline(ctx, func(b *pgx.Batch) {
+		b.Queue(dontWaitForDisk)
+		b.Queue(`
+			UPDATE mobile_keys SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + $1::interval
+			WHERE (source, reservation_id) IN (
+				SELECT source, reservation_id FROM mobile_keys
+				WHERE queued AND coalesce(rank_at, '-infinity') < $2 AND (lease_until IS NULL OR lease_until < clock_timestamp())
+				ORDER BY rank_at, next_reconcile_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+			RETURNING source, reservation_id, lease_token`, lease, before, limit).Query(func(rows pgx.Rows) (err error) {
+			leases, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Lease, error) {
+				l := Lease{Until: until}
+				return l, row.Scan(&l.Source, &l.ReservationID, &l.Token)
+			})
+			return err
+		})
+	}, nil, nil)
+	return leases, wrap(err, "claim keys")
+}
+
+// dontWaitForDisk makes a commit return before it is on disk. Only for what is done again if it is lost.
+const dontWaitForDisk = `SET LOCAL synchronous_commit = off`
+
+// RenewLease prolongs a lease; [ErrLeaseLost] if another worker has the key.
+func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) error {
+	ctx, cancel := prompt(ctx)
+	defer cancel()
+	tag, err := s.pool.Exec(ctx, `
+		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval
+		WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`, l.Source, l.ReservationID, l.Token, lease)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrLeaseLost
+	}
+	return wrap(err, "renew the lease of %s/%s", l.Source, l.ReservationID)
+}
+
+// WithLease runs fn in a transaction that commits, with entries in the timeline, only if the lease still holds, and
+// returns the generation that the key has by then. Every mark and result goes through it. lostAt is when a create of the key's was
+// last lost, nil for as recorded: the look-ups that follow must survive a crash that the loss does.
+func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt *time.Time, fn func(tx pgx.Tx, generation int64) error) (generation int64, err error) {
+	held := false
+	err = s.inPipeline(ctx, func(b *pgx.Batch) {
+		b.Queue(`
+			SELECT generation FROM mobile_keys WHERE source = $1 AND reservation_id = $2 AND lease_token = $3 FOR NO KEY UPDATE`,
+			l.Source, l.ReservationID, l.Token).QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&generation)
+			if held = err == nil; errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			return err
+		})
+	}, func(tx pgx.Tx) error {
+		if !held {
+			return ErrLeaseLost
+		}
+		return fn(tx, generation)
+	}, func(b *pgx.Batch) error {
+		if lostAt != nil {
+			b.Queue(`UPDATE mobile_keys SET uncertain_since = $4 WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`,
+				l.Source, l.ReservationID, l.Token, lostAt)
+		}
+		return QueueTimeline(b, entries)
+	})
+	return generation, err
+}
+
+// DueKeys returns how many keys a worker could take up now, at most 10,000, and since when the first of them is due.
+func (s *Store) DueKeys(ctx context.Context) (n int, since *time.Time, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT count(*), min(next_reconcile_at) FROM (
+			SELECT next_reconcile_at FROM mobile_keys WHERE queued AND (lease_until IS NULL OR lease_until < clock_timestamp()) LIMIT 10000) k`).Scan(&n, &since)
+	return n, since, wrap(err, "count due keys")
+}
