@@ -78,6 +78,11 @@ func TestBodiesOfPMSs(t *testing.T) {
 				return "payload=" + url.QueryEscape(`{"event_type":"BOOKING_CANCELLED","lead_uid":"lead-6"}`)
 			}, status: 202,
 		},
+		{why: "PHP's media type, and a text that reads like a form", contentType: "application/x-www-form-urlencoded", comment: `?a=1&filter={}`, status: 202},
+		{
+			why: "JSON in a field of a form, beside a text that begins like it", contentType: "application/x-www-form-urlencoded",
+			change: func(s string) string { return url.Values{"note": {"{see below}"}, "payload": {s}}.Encode() }, status: 202,
+		},
 		{why: "a form with two fields of JSON", contentType: "application/x-www-form-urlencoded", change: func(s string) string { return url.Values{"a": {s}, "b": {s}}.Encode() }, status: 415},
 		{why: "no media type", contentType: "-", status: 202},
 		{why: "a media type of bytes", contentType: "application/octet-stream", status: 202},

@@ -16,18 +16,26 @@ import (
 func TestBatchesDontChangeNamesOfRooms(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, asItIs)
+	w.source.Guests = true
 	random := func(booking string) []string {
 		var events []string
 		for range 4 + rand.IntN(5) {
 			minute, status := rand.IntN(8), "confirmed"
 			var outputs []string
-			switch units := rand.Perm(4)[:1+rand.IntN(3)]; rand.IntN(8) {
+			switch units := rand.Perm(4)[:1+rand.IntN(3)]; rand.IntN(10) {
 			case 0:
 				outputs = append(outputs, room(booking, "", "L", "cancelled", minute))
 			case 1: // one room alone, and none of the others
 				outputs = append(outputs, strings.Replace(room(booking, fmt.Sprint(units[0]), "L", status, minute), `"rest": true, `, "", 1))
 			case 2: // without a time of its own
 				outputs = append(outputs, withoutVersion(room(booking, fmt.Sprint(units[0]), "L", status, 0)))
+			case 3: // the first can't be read
+				outputs = append(outputs, strings.Replace(room(booking, fmt.Sprint(units[0]), "L", status, minute), `"2024-11-01T15:00:00Z"`, `"soon"`, 1))
+				for _, unit := range units[1:] {
+					outputs = append(outputs, room(booking, fmt.Sprint(unit), "L", status, minute))
+				}
+			case 4: // a guest besides
+				outputs = append(outputs, strings.Replace(room(booking, fmt.Sprint(units[0]), "L", status, minute), `"status"`, `"guests": [{"guest_id": "g"}], "status"`, 1))
 			default:
 				for _, unit := range units {
 					outputs = append(outputs, room(booking, fmt.Sprint(unit), "L", status, minute))

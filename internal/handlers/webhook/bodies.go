@@ -63,7 +63,7 @@ func requireJSON(h http.Header) *handlers.Problem {
 // fromForm is the JSON that a form carries in one of its fields, as in payload={...}, for a format that reads JSON; any other body
 // as it is. Of a format that reads forms too, the field must be the only one.
 func fromForm(h http.Header, f *pms.Format, body []byte) []byte {
-	if mediaType(h) != "application/x-www-form-urlencoded" || !f.TakesJSON() {
+	if mediaType(h) != "application/x-www-form-urlencoded" || !f.TakesJSON() || looksJSON(body) {
 		return body
 	}
 	form, err := url.ParseQuery(string(body))
@@ -73,7 +73,7 @@ func fromForm(h http.Header, f *pms.Format, body []byte) []byte {
 	var found []string
 	for _, values := range form {
 		for _, v := range values {
-			if v = strings.TrimSpace(v); strings.HasPrefix(v, "{") || strings.HasPrefix(v, "[") {
+			if looksJSON([]byte(v)) && pms.CheckJSON([]byte(v)) == nil {
 				found = append(found, v)
 			}
 		}
@@ -84,18 +84,28 @@ func fromForm(h http.Header, f *pms.Format, body []byte) []byte {
 	return []byte(found[0])
 }
 
+func withoutMark(body []byte) []byte {
+	return bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+}
+
+// looksJSON reports whether a text begins like an object or a list.
+func looksJSON(body []byte) bool {
+	text := withoutMark(body)
+	return len(text) > 0 && (text[0] == '{' || text[0] == '[')
+}
+
 // bodyKind tells how a PMS's body is read: "" for JSON, "form" or "query".
 func bodyKind(h http.Header, f *pms.Format, body []byte) (string, *handlers.Problem) {
-	media, text := mediaType(h), bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	media := mediaType(h)
 	isForm := media == "application/x-www-form-urlencoded"
 	// PHP's HTTP client, among others, says "form" on its own.
-	looksJSON := len(text) > 0 && (text[0] == '{' || text[0] == '[') && f.TakesJSON()
+	isJSON := looksJSON(body) && f.TakesJSON()
 	switch {
-	case len(text) == 0 && f.TakesQueries():
+	case len(withoutMark(body)) == 0 && f.TakesQueries():
 		return "query", nil
-	case isForm && f.TakesForms() && !looksJSON:
+	case isForm && f.TakesForms() && !isJSON:
 		return "form", nil
-	case looksJSON, f.TakesJSON() && (media == "" || strings.HasSuffix(media, "json") || media == "text/plain"):
+	case isJSON, f.TakesJSON() && (media == "" || strings.HasSuffix(media, "json") || media == "text/plain"):
 		return "", nil
 	}
 	wanted := "application/json"
