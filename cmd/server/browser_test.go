@@ -221,9 +221,9 @@ func TestPage(t *testing.T) {
 
 	// From an e-mail address to the reason: one interaction.
 	b.do(chromedp.SendKeys(chromedp.CSS("#find"), "jane@example.com\n"))
-	b.untilText("#live-reservations", "has no access groups")
+	b.untilText("#live-reservations", "This listing has no doors yet")
 	b.do(chromedp.Click(chromedp.CSS(`#live-reservations a[href="/reservations/default/3333122-433"]`)), chromedp.WaitVisible(chromedp.CSS(".verdict")))
-	if said := ask(b, chromedp.Text(chromedp.CSS(".verdict"))); !strings.Contains(said, "waiting") || !strings.Contains(said, "no access groups") {
+	if said := ask(b, chromedp.Text(chromedp.CSS(".verdict"))); !strings.Contains(said, "Waiting") || !strings.Contains(said, "no access groups") {
 		t.Errorf("the page says %q", said)
 	}
 	b.mustBeAccessible("a reservation that waits")
@@ -238,7 +238,7 @@ func TestPage(t *testing.T) {
 		chromedp.Submit(chromedp.CSS("#name")), chromedp.WaitVisible(chromedp.CSS(".good"))); err != nil {
 		t.Fatal(err)
 	}
-	b.untilText(".verdict .badge", "issued")
+	b.untilText(".verdict .badge", "Ready")
 	b.untilText("#live-history", "created the mobile key")
 	const untouched = `window.untouched === true`
 	if !ask(b, chromedp.Evaluate[bool](untouched)) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"strings"
@@ -119,12 +120,39 @@ func readLittle(t *testing.T, maintenance string) {
 			}
 		}
 	}
+	readPages(t, p)
 	waitUntil(t, "a sweep", func() bool { return strings.Contains(p.log.String(), `"msg":"swept"`) })
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	<-p.done // its connections report what they did when they end
 	for name, n := range readings(t, db) {
 		if n -= before[name]; n >= old/3 {
 			t.Errorf("%d entries of %s were read", n, name)
+		}
+	}
+}
+
+// readPages reads the pages that are no list of REST.
+func readPages(t *testing.T, p *process) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Jar: jar}
+	resp, err := client.PostForm(p.url+"/sign-in", url.Values{"token": {e2eToken}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
+	for _, path := range []string{"/", "/?source=default", "/?part=problems", "/?part=in_house&date=" + tomorrow, "/?part=departures&date=" + tomorrow} {
+		resp, err := client.Get(p.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK || resp.Request.URL.Path == "/sign-in" {
+			t.Errorf("%s: %d at %s", path, resp.StatusCode, resp.Request.URL)
 		}
 	}
 }

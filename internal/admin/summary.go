@@ -1,10 +1,8 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -95,55 +93,38 @@ func (s *Service) provisioning(ctx context.Context) (Provisioning, error) {
 	return p, err
 }
 
-// Today is what the first page shows.
-type Today struct {
-	At           time.Time
-	Arriving     int    // within 24 hours
-	WithKey      int    // of them with an issued key
-	Attention    int    // keys that need attention, whenever their stay is
-	None         bool   // there is no reservation at all
-	Arrivals     []View // the nearest first, at most as many as were asked for
-	First        []View // what needs attention, the most urgent first, at most as many as were asked for
+// Operation is how the service itself does, apart from the guests of a day.
+type Operation struct {
+	Attention    int  // keys that need attention, whenever their stay is; counted to attentionCounted
+	None         bool // there is no reservation at all
 	Backlog      Backlog
 	Provisioning Provisioning
 	Hours        []Hour // the last 24, the oldest first
 }
 
-// Today returns who arrives within 24 hours and what needs a person: at most so many arrivals, and so many that need
-// attention.
-func (s *Service) Today(ctx context.Context, arrivals, attention int) (Today, error) {
+// attentionCounted bounds what is counted for a number that nobody reads to its last digit.
+const attentionCounted = 1000
+
+// Operation returns how the service itself does.
+func (s *Service) Operation(ctx context.Context) (Operation, error) {
+	var o Operation
 	sources := ActorOf(ctx).Sources
-	t := Today{At: s.now().UTC()}
-	until := t.At.Add(24 * time.Hour)
-	counts, err := s.counts(ctx)
+	has, err := s.store.HasReservations(ctx, sources)
 	if err != nil {
-		return t, err
+		return o, err
 	}
-	t.Attention, t.None = counts.Keys[stay.KeyAttention], len(counts.Keys) == 0
-	byStatus, err := s.store.CountArrivals(ctx, t.At, until, sources)
-	if err != nil {
-		return t, err
+	o.None = !has
+	if o.Attention, err = s.store.CountAttention(ctx, sources, attentionCounted); err != nil {
+		return o, err
 	}
-	for status, n := range byStatus {
-		t.Arriving += n
-		if status == stay.KeyIssued || status == stay.KeyActive {
-			t.WithKey += n
-		}
+	if o.Backlog.Events, o.Backlog.OldestAt, err = s.store.Backlog(ctx, sources); err != nil {
+		return o, err
 	}
-	if t.Arrivals, err = s.store.Arrivals(ctx, t.At, until, sources, arrivals); err != nil {
-		return t, err
+	if o.Provisioning, err = s.provisioning(ctx); err != nil {
+		return o, err
 	}
-	if t.First, err = s.needsAttention(ctx, t.At, until, attention); err != nil {
-		return t, err
-	}
-	if t.Backlog.Events, t.Backlog.OldestAt, err = s.store.Backlog(ctx, sources); err != nil {
-		return t, err
-	}
-	if t.Provisioning, err = s.provisioning(ctx); err != nil {
-		return t, err
-	}
-	t.Hours, err = s.hours(ctx, t.At.Add(-24*time.Hour))
-	return t, err
+	o.Hours, err = s.hours(ctx, s.now().UTC().Add(-24*time.Hour))
+	return o, err
 }
 
 // Hour is what happened within an hour.
@@ -182,35 +163,6 @@ func (s *Service) hours(ctx context.Context, since time.Time) ([]Hour, error) {
 		}
 	}
 	return hours, nil
-}
-
-// needsAttention are arrivals without a key, the nearest first, and then what else a person should see.
-func (s *Service) needsAttention(ctx context.Context, now, until time.Time, most int) ([]View, error) {
-	sources := ActorOf(ctx).Sources
-	first, err := s.store.ArrivalsWithoutKey(ctx, now, until, sources, most)
-	if err != nil {
-		return nil, err
-	}
-	rest, err := s.store.Views(ctx, store.ReservationFilter{KeyStatus: stay.KeyAttention, Sources: sources}, store.Place{}, most)
-	if err != nil {
-		return nil, err
-	}
-	slices.SortStableFunc(rest, func(a, b View) int {
-		return cmp.Or(checkInOf(a).Compare(checkInOf(b)), cmp.Compare(a.Reservation.ReservationID, b.Reservation.ReservationID))
-	})
-	for _, v := range rest {
-		if !slices.ContainsFunc(first, func(f View) bool { return f.Reservation.Ref() == v.Reservation.Ref() }) {
-			first = append(first, v)
-		}
-	}
-	return first[:min(len(first), most)], nil
-}
-
-func checkInOf(v View) time.Time {
-	if v.Reservation.CheckIn == nil {
-		return store.LastRank
-	}
-	return *v.Reservation.CheckIn
 }
 
 // countsLast is for how many times as long as counting took its result is shown again, where it took longer than

@@ -61,27 +61,6 @@ func (s *Store) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, so
 	return views, wrap(err, "find arrivals without a key")
 }
 
-// Arrivals returns confirmed stays of the sources (nil: of all) that begin from then until then, the nearest first.
-func (s *Store) Arrivals(ctx context.Context, from, until time.Time, sources []string, limit int) ([]View, error) {
-	views, err := s.inOrderOf(ctx, `
-		SELECT k.source, k.reservation_id FROM mobile_keys k
-		WHERE NOT k.cancelled AND k.check_in >= $1 AND k.check_in < $2 AND ($4::text[] IS NULL OR k.source = ANY ($4))
-		ORDER BY k.check_in LIMIT $3`, from, until, limit, sources)
-	return views, wrap(err, "find arrivals")
-}
-
-// CountArrivals counts what [Store.Arrivals] returns without a limit, by key status.
-func (s *Store) CountArrivals(ctx context.Context, from, until time.Time, sources []string) (map[string]int, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT status, count(*) FROM mobile_keys
-		WHERE NOT cancelled AND check_in >= $1 AND check_in < $2 AND ($3::text[] IS NULL OR source = ANY ($3)) GROUP BY 1`, from, until, sources)
-	counts := map[string]int{}
-	var status string
-	var n int
-	_, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error { counts[status] = n; return nil })
-	return counts, wrap(err, "count arrivals")
-}
-
 // inOrderOf reads what a query names, in its order.
 func (s *Store) inOrderOf(ctx context.Context, query string, args ...any) ([]View, error) {
 	rows, _ := s.pool.Query(ctx, query, args...)

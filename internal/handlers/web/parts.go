@@ -14,6 +14,7 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // pageFuncs are what templates can call.
@@ -33,8 +34,16 @@ var pageFuncs = template.FuncMap{
 		}
 		return list
 	},
-	"notes": admin.NotesOf,
-	"list":  func(items ...any) []any { return items },
+	"notes":  admin.NotesOf,
+	"status": keyWord,
+	"clock":  func(at *time.Time, zone *time.Location) string { return clock(at, zone, "15:04") },
+	"dayof":  func(at *time.Time, zone *time.Location, now time.Time) string { return dayOf(at, zone, now) },
+	"late": func(at *time.Time, now time.Time) string {
+		return strings.TrimSuffix(relative(*at, now), " ago") + " late"
+	},
+	"tel":    telephone,
+	"plural": plural,
+	"list":   func(items ...any) []any { return items },
 	"dict": func(pairs ...any) map[string]any {
 		m := map[string]any{}
 		for i := 0; i+1 < len(pairs); i += 2 {
@@ -42,6 +51,41 @@ var pageFuncs = template.FuncMap{
 		}
 		return m
 	},
+}
+
+// keyWords are the statuses of keys in the words of a front desk.
+var keyWords = map[string]string{
+	stay.KeyWaiting: "Waiting", stay.KeyProvisioning: "In the making", stay.KeyIssued: "Ready", stay.KeyActive: "In use", stay.KeyAttention: "Needs you",
+	stay.KeyRevoking: "Being removed", stay.KeyRevoked: "Removed", stay.KeyExpired: "Ended",
+}
+
+func keyWord(status string) string { return cmp.Or(keyWords[status], status) }
+
+// clock formats a time of day in a zone; "" for none.
+func clock(at *time.Time, zone *time.Location, layout string) string {
+	if at == nil {
+		return ""
+	}
+	return at.In(orUTC(zone)).Format(layout)
+}
+
+// dayOf formats a day and the time, with the year where it is not this one.
+func dayOf(at *time.Time, zone *time.Location, now time.Time) string {
+	if at != nil && at.In(orUTC(zone)).Year() != now.In(orUTC(zone)).Year() {
+		return clock(at, zone, "Mon 2 Jan 2006, 15:04")
+	}
+	return clock(at, zone, "Mon 2 Jan, 15:04")
+}
+
+// telephone is the address that calls a number. It keeps what can be dialled and nothing else, so that no other kind of address comes of it.
+func telephone(number string) template.URL {
+	dial := strings.Map(func(r rune) rune {
+		if r == '+' || (r >= '0' && r <= '9') {
+			return r
+		}
+		return -1
+	}, number)
+	return template.URL("tel:" + dial) // #nosec G203 -- digits and plus signs only
 }
 
 // exact formats a time in a zone, with the year unless it is near.
@@ -106,6 +150,15 @@ func (r stayRow) Guest() string {
 	return "no guest name"
 }
 
+// Cause is what is wrong with the key, in the words of a front desk; nil where nothing is.
+func (r stayRow) Cause() *problemRow {
+	reason := admin.Text(r.Key.Reason)
+	if reason == "" {
+		return nil
+	}
+	return &problemRow{r, wordsOf(reason)}
+}
+
 // Link is the page of the reservation.
 func (r stayRow) Link() string {
 	return escapedPath([]string{"reservations", r.Reservation.Source, r.Reservation.ReservationID})
@@ -122,11 +175,15 @@ func (r stayRow) ListingLink() string {
 // stayRows adds what pages show of the reservations' listings.
 func (s *Pages) stayRows(ctx context.Context, views []admin.View) ([]stayRow, error) {
 	stays, err := s.Admin.Stays(ctx, views)
+	return rowsOf(stays), err
+}
+
+func rowsOf(stays []admin.Stay) []stayRow {
 	rows := make([]stayRow, len(stays))
 	for i, one := range stays {
 		rows[i] = stayRow{one}
 	}
-	return rows, err
+	return rows
 }
 
 // groupRow is an access group as pages show it.

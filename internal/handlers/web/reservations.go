@@ -358,7 +358,11 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 		again(p.Status, pageText(p))
 		return
 	}
-	http.Redirect(w, r, f.Link(), http.StatusSeeOther)
+	next := f.Link()
+	if back := r.PostFormValue("back"); back != "" {
+		next = nextPage(back)
+	}
+	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
 // act has an action done.

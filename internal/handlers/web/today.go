@@ -1,9 +1,11 @@
 package web
 
 import (
-	"context"
+	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -11,33 +13,48 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// today is the first page: who arrives, and what needs a person.
+// today is the first page: a day of the properties, and how the service does.
 type today struct {
-	Troubles    []trouble
-	Arriving    int // within 24 hours
-	WithKey     int
-	Attention   int // keys, whenever their stay is
-	Backlog     int
-	OldestEvent *time.Time
-	First       []stayRow // what needs attention
-	Arrivals    []stayRow // the nearest first
-	More        int       // arrivals beyond those
-	All         string    // the address of all arrivals
-	Chart       chart
-	Empty       bool // there is no reservation at all
-	LastSweep   *stay.Sweep
+	admin.Day
+	Troubles  []trouble
+	Title     string // of the day
+	Previous  string // addresses
+	ThisDay   string
+	Next      string
+	Date      string // that is asked for; "" for today
+	Source    string // the property that is shown; "" for all
+	Sources   []string
+	Parts     []dayTab
+	Part      admin.DayPart // that is asked for; "" for the overview
+	Reason    string        // of the problems that are shown; "" for all
+	Problems  []causeGroup
+	Rows      []stayRow    // of the part
+	Stuck     []problemRow // of the part, where it is that of the problems
+	FirstRow  string       // addresses of pages
+	NextRow   string
+	Attention int  // keys that need attention, whenever their stay is
+	Checked   bool // a stay is being compared with Seam, because somebody pressed the button
+	Chart     chart
+	Empty     bool // there is no reservation at all
+	Sweep     *stay.Sweep
+}
+
+// dayTab is a list of the day, with its count.
+type dayTab struct {
+	Part   admin.DayPart
+	Title  string
+	Note   string
+	Count  int
+	Link   string
+	Active bool
+	Bad    bool
 }
 
 // trouble is something that is wrong with all, not with a reservation.
 type trouble struct{ What, Do string }
 
-const (
-	arrivalsShown  = 25
-	attentionShown = 10
-)
-
 func (s *Pages) todayPage(w http.ResponseWriter, r *http.Request) {
-	body, err := s.today(r.Context())
+	body, err := s.today(r)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -45,33 +62,101 @@ func (s *Pages) todayPage(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "today", page{Title: "Today", Active: "today", Body: body})
 }
 
-func (s *Pages) today(ctx context.Context) (today, error) {
-	found, err := s.Admin.Today(ctx, arrivalsShown, attentionShown)
-	if err != nil {
-		return today{}, err
+func (s *Pages) today(r *http.Request) (today, error) {
+	q := r.URL.Query()
+	t := today{Date: q.Get("date"), Source: q.Get("source"), Part: admin.DayPart(q.Get("part")), Reason: q.Get("reason"), Checked: q.Get("checked") != "", Sources: s.Admin.VisibleSources(r.Context())}
+	if !slices.Contains(admin.DayParts(), t.Part) {
+		t.Part = ""
 	}
-	until := found.At.Add(24 * time.Hour)
-	t := today{
-		Arriving: found.Arriving, WithKey: found.WithKey, Attention: found.Attention, Empty: found.None,
-		Backlog: found.Backlog.Events, OldestEvent: found.Backlog.OldestAt, LastSweep: found.Provisioning.LastSweep,
-		Troubles: troublesOf(found.Provisioning, found.Backlog.OldestAt, found.At),
-		More:     max(found.Arriving-len(found.Arrivals), 0),
-		All: nextLink("/reservations", url.Values{
-			"status": {pms.Confirmed}, "check_in_from": {pms.FormatInstant(found.At)}, "check_in_to": {pms.FormatInstant(until)},
-		}, ""),
-		Chart: newChart(found.Hours),
-	}
-	if t.Arrivals, err = s.stayRows(ctx, found.Arrivals); err != nil {
+	query := admin.DayQuery{Paging: paging(q), Source: t.Source, Date: q.Get("date"), Part: cmp.Or(t.Part, admin.DayArrivals), Reason: t.Reason}
+	var err error
+	if t.Day, err = s.Admin.Day(r.Context(), query); err != nil {
 		return t, err
 	}
-	t.First, err = s.stayRows(ctx, found.First)
-	return t, err
+	operation, err := s.Admin.Operation(r.Context())
+	if err != nil {
+		return t, err
+	}
+	t.Troubles = troublesOf(operation.Provisioning, operation.Backlog.OldestAt, t.At)
+	t.Chart, t.Empty, t.Sweep = newChart(operation.Hours), operation.None, operation.Provisioning.LastSweep
+	t.Attention = operation.Attention
+	t.links(q)
+	for _, c := range t.Causes {
+		group := causeGroup{Cause: c, causeWords: wordsOf(c.Reason), Rows: problemRows(c.First)}
+		if c.Guests > len(c.First) {
+			group.All = dayLink(q, "part", string(admin.DayProblems), "reason", c.Reason)
+		}
+		t.Problems = append(t.Problems, group)
+	}
+	if query.Part == admin.DayProblems {
+		t.Stuck = problemRows(t.Stays.Items)
+	} else {
+		t.Rows = rowsOf(t.Stays.Items)
+	}
+	t.FirstRow, t.NextRow = pageLinks("/", q, t.Stays.Next)
+	return t, nil
+}
+
+// Back is where a button's form leads back to.
+func (t today) Back() string {
+	return dayLink(url.Values{"date": {t.Date}, "source": {t.Source}}, "part", string(t.Part), "reason", t.Reason, "checked", "1")
+}
+
+// ReasonTitle says what the cause is whose stays are shown.
+func (t today) ReasonTitle() string {
+	for _, g := range t.Problems {
+		if g.Reason == t.Reason {
+			return g.Title()
+		}
+	}
+	return strings.TrimSuffix(wordsOf(t.Reason).Problem, ".")
+}
+
+// links fills in the day's title, and where its tabs and arrows lead.
+func (t *today) links(q url.Values) {
+	t.Title = t.First.Format("Monday 2 January")
+	if !t.First.Equal(t.Last) {
+		t.Title = t.First.Format("Mon 2") + " / " + t.Last.Format("Mon 2 January")
+	}
+	if t.First.Year() != t.At.Year() {
+		t.Title += t.First.Format(" 2006")
+	}
+	part := string(t.Part)
+	t.Previous = dayLink(q, "date", t.First.AddDate(0, 0, -1).Format(time.DateOnly), "part", part)
+	t.Next = dayLink(q, "date", t.Last.AddDate(0, 0, 1).Format(time.DateOnly), "part", part)
+	if !t.IsToday {
+		t.ThisDay = dayLink(q, "date", "", "part", part)
+	}
+	tab := func(part admin.DayPart, title, note string, bad bool) {
+		t.Parts = append(t.Parts, dayTab{part, title, note, t.Counts[part], dayLink(q, "part", string(part)), t.Part == part, bad})
+	}
+	problems := ""
+	if t.Late > 0 {
+		problems = plural(t.Late, "guest") + " past check-in"
+	}
+	tab(admin.DayProblems, "Without a key", problems, t.Counts[admin.DayProblems] > 0)
+	ready := ""
+	if n := t.Counts[admin.DayArrivals]; n > 0 {
+		ready = plural(t.Ready, "key") + " ready"
+	}
+	tab(admin.DayArrivals, "Arrivals", ready, false)
+	tab(admin.DayInHouse, "In house", "", false)
+	tab(admin.DayDepartures, "Departures", "", false)
+}
+
+// dayLink is the address of a list of a day: that of q with other values, from its first page.
+func dayLink(q url.Values, pairs ...string) string {
+	next := url.Values{"date": {q.Get("date")}, "source": {q.Get("source")}}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		next.Set(pairs[i], pairs[i+1])
+	}
+	return nextLink("/", next, "")
 }
 
 func troublesOf(p admin.Provisioning, oldest *time.Time, now time.Time) []trouble {
 	var list []trouble
 	if p.Paused != nil {
-		list = append(list, trouble{"Keys are not being created or changed: " + *p.Paused, "Webhooks are still accepted and will be processed once this is fixed."})
+		list = append(list, trouble{"Keys are not being created or changed: " + strings.TrimSuffix(*p.Paused, ".") + ".", "Webhooks are still accepted and will be processed once this is fixed."})
 	}
 	for _, d := range p.Disconnected {
 		list = append(list, trouble{"Access system " + d.ACSSystemID + " has been disconnected from Seam since " + d.Since + ".", "Reconnect it in the Seam console. Its reservations then resume automatically."})
@@ -83,48 +168,4 @@ func troublesOf(p admin.Provisioning, oldest *time.Time, now time.Time) []troubl
 		list = append(list, trouble{"Events have been waiting since " + pms.FormatInstant(*oldest) + ".", "Check the service's log and the load of Postgres."})
 	}
 	return list
-}
-
-// chart is what happened in each of 24 hours.
-type chart struct {
-	Hours  []chartHour
-	Events int // of the day
-	Keys   int
-	Wrong  int
-}
-
-type chartHour struct {
-	admin.Hour
-	X            int // of its left edge, in the chart's units
-	EventsHeight int
-	KeysHeight   int
-}
-
-// The chart's size, in its own units.
-const (
-	chartHeight = 80
-	hourWidth   = 20
-)
-
-func newChart(hours []admin.Hour) chart {
-	var c chart
-	most := 1
-	for _, h := range hours {
-		c.Events, c.Keys, c.Wrong = c.Events+h.Events, c.Keys+h.Keys, c.Wrong+h.Wrong
-		most = max(most, h.Events, h.Keys)
-	}
-	for i, h := range hours {
-		c.Hours = append(c.Hours, chartHour{
-			Hour: h, X: i * hourWidth, EventsHeight: barHeight(h.Events, most), KeysHeight: barHeight(h.Keys, most),
-		})
-	}
-	return c
-}
-
-// barHeight shows the smallest number as something.
-func barHeight(n, most int) int {
-	if n == 0 {
-		return 0
-	}
-	return max(n*chartHeight/most, 2)
 }

@@ -53,6 +53,9 @@
     });
   }
 
+  // A choice that has a button of its own is made at once.
+  for (const choice of document.querySelectorAll("[data-submit]")) choice.addEventListener("change", () => choice.form.submit());
+
   // A button copies the text of the element that it names. Where the clipboard can't be used (plain http), the text is selected.
   document.documentElement.classList.add("scripted");
   document.addEventListener("click", async (event) => {

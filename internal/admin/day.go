@@ -1,0 +1,384 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// This file answers what a front desk asks first: who arrives, stays and leaves on a day, and who can't get in. A day is one of each
+// property's own time zone. All stays that touch the day are read once, small, and everything is worked out from them here, so that each
+// count is the length of its list.
+
+// DayPart is one list of a day.
+type DayPart string
+
+// The lists of a day. A stay of a single day is an arrival and a departure.
+const (
+	DayProblems   DayPart = "problems"   // without a working key, and a person can help; the longest waiting first
+	DayArrivals   DayPart = "arrivals"   // check-in is on the day; the earliest first
+	DayInHouse    DayPart = "in_house"   // arrived before the day and leaves after it; the next to leave first
+	DayDepartures DayPart = "departures" // check-out is on the day; the earliest first
+)
+
+// DayParts returns every list of a day.
+func DayParts() []DayPart { return []DayPart{DayProblems, DayArrivals, DayInHouse, DayDepartures} }
+
+// DayQuery asks for a day.
+type DayQuery struct {
+	Paging
+	Source string  `query:"source"`
+	Date   string  `query:"date"`   // as 2026-11-26; "" is today, which is another day in other time zones
+	Part   DayPart `query:"part"`   // the list to return
+	Reason string  `query:"reason"` // of DayProblems: only those with this cause, see [Cause.Reason]; "" for all
+}
+
+// Day is what happens on a day.
+type Day struct {
+	At          time.Time
+	First, Last time.Time // the day, at midnight UTC: today may be two days, in different time zones
+	IsToday     bool
+
+	Counts map[DayPart]int // how long each list is
+	Ready  int             // arrivals with a working key
+	Late   int             // problems whose check-in has passed: these guests can't get in
+	Causes []Cause         // of the problems, the most urgent first
+	Stays  Page[Stay]      // the list that was asked for
+}
+
+// Cause is a reason for which guests have no key, with those whom it concerns.
+type Cause struct {
+	Reason   string // a code of [stay.Reasons], or the status of keys without one
+	Guests   int
+	Late     int               // of them, those whose check-in has passed
+	Listings []stay.ListingRef // of all of them, sorted
+	First    []Stay            // the longest waiting, at most causeShown
+}
+
+const (
+	causeShown = 5
+	slowMaking = 2 * time.Minute // a key that is being created for longer is a problem
+
+	zonesAhead  = 14 * time.Hour // a date begins so much before it begins in UTC, somewhere
+	zonesBehind = 12 * time.Hour // and ends so much after it ends there
+	longestDay  = 26 * time.Hour // more than a day on which clocks change
+	oneDay      = 24 * time.Hour
+)
+
+// Day returns a day, with one of its lists.
+func (s *Service) Day(ctx context.Context, q DayQuery) (Day, error) {
+	p := q.Paging
+	q.Paging = Paging{}
+	list := "day " + q.Source + " " + q.Date + " " + string(q.Part) + " " + q.Reason
+	var after store.Place
+	if err := s.openCursor(list, p.Cursor, &after); err != nil {
+		return Day{}, err
+	}
+	b, err := s.readDay(ctx, q)
+	if err != nil {
+		return Day{}, err
+	}
+	if b.Causes, err = s.causesOf(ctx, &b); err != nil {
+		return Day{}, err
+	}
+	part := afterPlace(b.list(q.Part, q.Reason), q.Part, after)
+	part = part[:min(len(part), p.Limit+1)]
+	shown, err := s.staysOf(ctx, part)
+	if err != nil {
+		return Day{}, err
+	}
+	b.Stays = page(s, list, shown, p.Limit, func(v Stay) any { return placeInDay(q.Part, entryOf(v.View)) })
+	return b.Day, nil
+}
+
+// board is a day while it is worked out.
+type board struct {
+	Day
+	lists map[DayPart][]entry
+}
+
+// entry is a stay of a board.
+type entry struct {
+	store.StayInTime
+	cause string // of DayProblems; "" for no problem
+	late  bool
+}
+
+// list is one of the board's lists.
+func (b *board) list(part DayPart, reason string) []entry {
+	if part != DayProblems || reason == "" {
+		return b.lists[part]
+	}
+	return slices.DeleteFunc(slices.Clone(b.lists[part]), func(e entry) bool { return e.cause != reason })
+}
+
+// readDay reads the stays that touch a day and puts each on its lists.
+func (s *Service) readDay(ctx context.Context, q DayQuery) (board, error) {
+	now := s.now().UTC()
+	day, err := parseDate(q.Date)
+	if err != nil {
+		return board{}, err
+	}
+	from, until := now.Add(-longestDay), now.Add(longestDay)
+	if q.Date != "" {
+		from, until = day.Add(-zonesAhead), day.Add(oneDay+zonesBehind)
+	}
+	stays, err := s.store.StaysBetween(ctx, from, until, s.sourcesFor(ctx, q.Source))
+	if err != nil {
+		return board{}, err
+	}
+	zones := s.zones()
+	b := board{Day: Day{At: now, Counts: map[DayPart]int{}}, lists: map[DayPart][]entry{}}
+	b.First, b.Last = s.todays(ctx, now, q.Source, zones, stays)
+	if b.IsToday = q.Date == "" || (b.First.Equal(day) && b.Last.Equal(day)); q.Date != "" {
+		b.First, b.Last = day, day
+	}
+	for _, one := range stays {
+		zone := zones(one.Source, Text(one.ListingID), one.TimeZone)
+		date := day
+		if q.Date == "" {
+			date = dateOf(now, zone)
+		}
+		b.add(entry{StayInTime: one}, date, zone)
+	}
+	b.finish()
+	return b, nil
+}
+
+// add puts a stay on the lists of a date.
+func (b *board) add(e entry, date time.Time, zone *time.Location) {
+	in, out := dateOf(e.CheckIn, zone), dateOf(e.CheckOut, zone)
+	arrives, leaves := in.Equal(date), out.Equal(date)
+	if !arrives && !leaves && (in.After(date) || out.Before(date)) {
+		return
+	}
+	e.late = !e.CheckIn.After(b.At) && e.CheckOut.After(b.At)
+	e.cause = causeOf(e, b.At)
+	put := func(part DayPart, on bool) {
+		if on {
+			b.lists[part] = append(b.lists[part], e)
+		}
+	}
+	put(DayArrivals, arrives)
+	put(DayDepartures, leaves)
+	put(DayInHouse, !arrives && !leaves)
+	put(DayProblems, e.cause != "")
+	if arrives && works(e.Status) {
+		b.Ready++
+	}
+	if e.cause != "" && e.late {
+		b.Late++
+	}
+}
+
+// finish sorts the lists and counts them.
+func (b *board) finish() {
+	for _, part := range DayParts() {
+		slices.SortFunc(b.lists[part], func(x, y entry) int { return comparePlaces(placeInDay(part, x), placeInDay(part, y)) })
+		b.Counts[part] = len(b.lists[part])
+	}
+}
+
+func works(status string) bool { return status == stay.KeyIssued || status == stay.KeyActive }
+
+// causeOf is why a stay of the day has no key, if a person should know; "" if not. Before check-in, what the guest or the PMS still does
+// on time is no problem yet; after it, everything is that keeps the guest outside.
+func causeOf(e entry, now time.Time) string {
+	switch e.Status {
+	case stay.KeyAttention:
+		return cmp.Or(e.Reason, e.Status)
+	case stay.KeyProvisioning:
+		if e.Attempts > 0 || (e.late && now.Sub(e.ChangedAt) > slowMaking) {
+			return cmp.Or(e.Reason, e.Status)
+		}
+	case stay.KeyWaiting:
+		if e.late || needsPerson(e.Reason) {
+			return cmp.Or(e.Reason, e.Status)
+		}
+	}
+	return ""
+}
+
+// needsPerson reports whether a key that waits for a reason doesn't come on its own in time.
+func needsPerson(reason string) bool {
+	switch reason {
+	case stay.ReasonNoRoom, stay.ReasonGateClosed, stay.ReasonNoEmail, stay.ReasonNoDates:
+		return false // usual until the guest arrives
+	}
+	r, known := stay.Find(reason)
+	return known && r.Fix != stay.FixNobody
+}
+
+// causesOf groups the problems, those that keep most guests outside first.
+func (s *Service) causesOf(ctx context.Context, b *board) ([]Cause, error) {
+	byReason, first := map[string]*Cause{}, map[string][]entry{}
+	var order []*Cause
+	var shown []entry
+	for _, e := range b.lists[DayProblems] {
+		c := byReason[e.cause]
+		if c == nil {
+			c = &Cause{Reason: e.cause}
+			byReason[e.cause] = c
+			order = append(order, c)
+		}
+		if c.Guests++; e.late {
+			c.Late++
+		}
+		if e.ListingID != nil {
+			c.Listings = append(c.Listings, stay.ListingRef{Source: e.Source, ListingID: *e.ListingID})
+		}
+		if len(first[e.cause]) < causeShown {
+			first[e.cause], shown = append(first[e.cause], e), append(shown, e)
+		}
+	}
+	stays, err := s.staysOf(ctx, shown)
+	if err != nil {
+		return nil, err
+	}
+	byRef := map[stay.Ref]Stay{}
+	for _, one := range stays {
+		byRef[one.Reservation.Ref()] = one
+	}
+	slices.SortStableFunc(order, func(x, y *Cause) int { return cmp.Or(y.Late-x.Late, y.Guests-x.Guests) })
+	causes := make([]Cause, len(order))
+	for i, c := range order {
+		slices.SortFunc(c.Listings, stay.ListingRef.Compare)
+		c.Listings = slices.Compact(c.Listings)
+		for _, e := range first[c.Reason] {
+			if one, still := byRef[e.Ref]; still {
+				c.First = append(c.First, one)
+			}
+		}
+		causes[i] = *c
+	}
+	return causes, nil
+}
+
+// staysOf reads what pages show of stays.
+func (s *Service) staysOf(ctx context.Context, entries []entry) ([]Stay, error) {
+	refs := make([]stay.Ref, len(entries))
+	for i, e := range entries {
+		refs[i] = e.Ref
+	}
+	views, err := s.store.ViewsOf(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	return s.Stays(ctx, s.views(views))
+}
+
+// sourcesFor are the sources that the actor asks about: one, or all that the actor sees; nil for all there are.
+func (s *Service) sourcesFor(ctx context.Context, source string) []string {
+	sources := ActorOf(ctx).Sources
+	switch {
+	case source == "":
+		return sources
+	case !ActorOf(ctx).Sees(source):
+		return []string{}
+	}
+	return []string{source}
+}
+
+// zones returns a function for the time zone of a listing of a source. It remembers, because a day asks thousands of times.
+func (s *Service) zones() func(source, listingID, timeZone string) *time.Location {
+	sources, known := s.config.Sources(), map[[3]string]*time.Location{}
+	return func(source, listingID, timeZone string) *time.Location {
+		policy := sources[source].Policy
+		if _, configured := policy.Listings[listingID]; !configured {
+			listingID = ""
+		}
+		key := [3]string{source, listingID, timeZone}
+		zone, ok := known[key]
+		if !ok {
+			if zone = policy.Complete(listingID, timeZone, "", "").Zone; zone == nil {
+				zone = time.UTC
+			}
+			known[key] = zone
+		}
+		return zone
+	}
+}
+
+// todays are the first and the last date that it is at the properties: where sources have a time zone, and where the stays are.
+func (s *Service) todays(ctx context.Context, now time.Time, source string, zones func(source, listingID, timeZone string) *time.Location, stays []store.StayInTime) (first, last time.Time) {
+	see := func(zone *time.Location) {
+		date := dateOf(now, zone)
+		if first.IsZero() || date.Before(first) {
+			first = date
+		}
+		if date.After(last) {
+			last = date
+		}
+	}
+	for name, of := range s.config.Sources() {
+		if of.Policy.TimeZone != "" && ActorOf(ctx).Sees(name) && (source == "" || source == name) {
+			see(zones(name, "", ""))
+		}
+	}
+	for _, one := range stays {
+		see(zones(one.Source, Text(one.ListingID), one.TimeZone))
+	}
+	if first.IsZero() {
+		see(time.UTC)
+	}
+	return first, last
+}
+
+// dateOf is the date of an instant in a zone, at midnight UTC.
+func dateOf(at time.Time, zone *time.Location) time.Time {
+	y, m, d := at.In(zone).Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+}
+
+// parseDate reads a date; "" is the zero time.
+func parseDate(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	day, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return time.Time{}, InvalidField("query.date", "must be a date, such as 2026-11-26")
+	}
+	return day, nil
+}
+
+// placeInDay is where a stay is in a list of a day.
+func placeInDay(part DayPart, e entry) store.Place {
+	at := e.CheckIn
+	if part == DayInHouse || part == DayDepartures {
+		at = e.CheckOut
+	}
+	return store.Place{At: at, Source: e.Source, ID: e.ReservationID}
+}
+
+func comparePlaces(a, b store.Place) int {
+	return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Source, b.Source), cmp.Compare(a.ID, b.ID))
+}
+
+// afterPlace is the rest of a sorted list after a place; all of it after the zero place.
+func afterPlace(list []entry, part DayPart, after store.Place) []entry {
+	if after == (store.Place{}) {
+		return list
+	}
+	i, found := slices.BinarySearchFunc(list, after, func(e entry, at store.Place) int { return comparePlaces(placeInDay(part, e), at) })
+	if found {
+		i++
+	}
+	return list[i:]
+}
+
+// entryOf is what a board knows of a view's times.
+func entryOf(v View) entry {
+	e := entry{StayInTime: store.StayInTime{Ref: v.Reservation.Ref()}}
+	if v.Reservation.CheckIn != nil {
+		e.CheckIn = *v.Reservation.CheckIn
+	}
+	if v.Reservation.CheckOut != nil {
+		e.CheckOut = *v.Reservation.CheckOut
+	}
+	return e
+}
