@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 )
 
@@ -32,7 +33,7 @@ func differences(recorded, read *record.User) []drift {
 		found = append(found, drift{"user_identity", "the ACS user is not linked to its identity"})
 	}
 	if read.Foreign {
-		found = append(found, drift{"user_identity", "its user identity has an e-mail address other than the guest's, so the key may be in somebody else's app"})
+		found = append(found, drift{"user_identity", plan.GivenAway})
 	}
 	if recorded.CredentialID != nil && deref(read.CredentialID) != *recorded.CredentialID {
 		found = append(found, drift{"credential", "the mobile key was deleted"})

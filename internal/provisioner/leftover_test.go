@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
+	domain "github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -268,8 +270,8 @@ func TestAnIdentityThatIsGivenAwayLater(t *testing.T) {
 			for range 2 {
 				r.sweepNow()
 				v := r.untilThat(s, "drifted", func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "drifted" })
-				if !strings.Contains(str(v.Key.Message), "e-mail address") {
-					t.Errorf("the message is %q", str(v.Key.Message))
+				if want := domain.Say(domain.ReasonDrifted, plan.GivenAway, domain.ReplaceKey); str(v.Key.Message) != want {
+					t.Errorf("the message is %q instead of %q", str(v.Key.Message), want)
 				}
 				r.rest(s)
 			}

@@ -120,7 +120,7 @@ func (a *attempt) lastsLonger(ctx context.Context, d plan.Desired, u *record.Use
 	}
 	what := "access lasts until " + pms.FormatInstant(ends) + ", and the stay was over at " + pms.FormatInstant(d.Ends)
 	return person(&plan.Judgement{
-		Status: stay.KeyAttention, Reason: stay.ReasonDrifted, Message: stay.Say(stay.ReasonDrifted, what), Pace: plan.PaceSlow,
+		Status: stay.KeyAttention, Reason: stay.ReasonDrifted, Message: stay.Say(stay.ReasonDrifted, what, stay.UndoChange), Pace: plan.PaceSlow,
 	})
 }
 

@@ -98,7 +98,7 @@ var reasons = []Reason{
 	{ReasonNotSubscribed, "The stay has begun and Salto KS has not subscribed the guest's user: check the site's user subscriptions in Salto KS.", FixSalto, RetryMinute},
 	{ReasonRemovedAtSeam, "Somebody deleted the guest's user in Seam or Salto KS: reconcile the reservation to create a new key, or leave it.", FixAdmin, RetryAdmin},
 	{ReasonSuspendedAtSeam, "Somebody suspended the guest's user in Seam or Salto KS: reconcile the reservation to lift the suspension, or leave it.", FixAdmin, RetryAdmin},
-	{ReasonDrifted, "Somebody changed this at Seam or in Salto KS, and the policy is to report it: %s. Reconcile the reservation to restore it.", FixAdmin, RetryAdmin},
+	{ReasonDrifted, "Somebody made a change at Seam or in Salto KS that staykey only reports: %[1]s. %[2]s.", FixAdmin, RetryAdmin},
 	{ReasonNotKept, "Seam does not keep what staykey sends, after several tries: %s. Check the guest's user in the Seam console.", FixSeam, RetryHourly},
 	{ReasonHeld, "On hold by an admin (%s): nothing is changed at Seam until the hold is released.", FixAdmin, RetryAdmin},
 	{ReasonRevokedByAdmin, "An admin revoked the key (%s), and it is removed from Seam: re-issue it to create a new one.", FixAdmin, RetryAdmin},
@@ -112,6 +112,12 @@ var reasons = []Reason{
 
 // Reasons returns the whole table.
 func Reasons() []Reason { return append([]Reason(nil), reasons...) }
+
+// What to do about a change that is only reported, for the message of [ReasonDrifted].
+const (
+	UndoChange = "Reconcile the reservation to undo it"
+	ReplaceKey = "If that isn't the guest's address, reconcile the reservation: the guest gets a new key on a new user identity, and this key is deleted"
+)
 
 // Find returns the row of a code; ok is false for one that does not exist.
 func Find(code string) (r Reason, ok bool) {

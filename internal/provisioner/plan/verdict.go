@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/provisioner/record"
@@ -142,11 +143,18 @@ func notKept(s State) *Judgement {
 	return needsPerson(PaceSlow, stay.ReasonNotKept, *s.User.Drift)
 }
 
+// GivenAway is the difference that an admin's reconcile doesn't undo: it replaces the key.
+const GivenAway = "the key's user identity has another e-mail address than the guest's, so the key may be in somebody else's app"
+
 func drifted(s State) *Judgement {
 	if s.User.Drift == nil {
 		return nil
 	}
-	return needsPerson(PaceNone, stay.ReasonDrifted, *s.User.Drift)
+	todo := stay.UndoChange
+	if strings.Contains(*s.User.Drift, GivenAway) {
+		todo = stay.ReplaceKey
+	}
+	return needsPerson(PaceNone, stay.ReasonDrifted, *s.User.Drift, todo)
 }
 
 func blocked(s State) *Judgement {
