@@ -27,13 +27,18 @@ func Causes() []string {
 	return []string{CauseUnreachable, CauseReadOnly, CauseLocked, CauseDiskFull, CauseSchema, CauseRefused}
 }
 
+// readOnlyTransaction is the code of the error of a statement that would write in a read-only transaction.
+const readOnlyTransaction = "25006"
+
 // CauseOf classifies an error of Postgres.
 func CauseOf(err error) string {
 	pg := new(pgconn.PgError)
 	switch {
+	case errors.Is(err, pgconn.ErrReadOnlyConnection): // with target_session_attrs
+		return CauseReadOnly
 	case !errors.As(err, &pg):
 		return CauseUnreachable
-	case pg.Code == "25006":
+	case pg.Code == readOnlyTransaction:
 		return CauseReadOnly
 	case pg.Code == "55P03", pg.Code == "57014", pg.Code == "40P01":
 		return CauseLocked

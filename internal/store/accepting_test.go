@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/staykey/staykey/internal/store"
@@ -67,6 +68,29 @@ func TestTryAccepting(t *testing.T) {
 	}
 	if got := store.CauseOf(errors.New("dial tcp: connection refused")); got != store.CauseUnreachable {
 		t.Errorf("no connection is %s", got)
+	}
+}
+
+// TestReadOnlyServerThatIsRefused has target_session_attrs refuse a database that is read-only, as with several hosts.
+func TestReadOnlyServerThatIsRefused(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	dsn := storetest.DSN(t)
+	admin, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(ctx) }()
+	if _, err := admin.Exec(ctx, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(ctx, dsn+"&target_session_attrs=read-write")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.TryAccepting(ctx); store.CauseOf(err) != store.CauseReadOnly {
+		t.Errorf("it is %s: %v", store.CauseOf(err), err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -91,6 +92,7 @@ func newPool(ctx context.Context, dsn string, size func(*pgxpool.Config)) (*pgxp
 	d := &deadlines{}
 	config.ConnConfig.Tracer = d
 	config.ShouldPing, config.PingTimeout = d.alive, pingTimeout
+	config.PrepareConn = stillWritable
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Postgres: %w", err)
@@ -113,6 +115,7 @@ var sessionSettings = `
 	SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name`
 
 func prepareSession(ctx context.Context, conn *pgx.Conn) error {
+	conn.PgConn().CustomData()[connectedAt] = time.Now()
 	_, err := conn.Exec(ctx, sessionSettings, pgx.QueryExecModeSimpleProtocol)
 	return err
 }
@@ -155,7 +158,7 @@ func prompt(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, promptTimeout)
 }
 
-// deadlines gives every round trip of a pool a deadline. It is a tracer because pgx runs each query, batch and acquisition
+// deadlines gives every round trip of a pool a deadline, and notices refusals. It is a tracer because pgx runs each query, batch and acquisition
 // under the context that its tracer returns.
 type deadlines struct {
 	pool atomic.Pointer[pgxpool.Pool]
@@ -174,13 +177,43 @@ func end(ctx context.Context) {
 	}
 }
 
+// A session that began while the database was read-only stays so, whatever the database is by then; and one to a primary that became a standby leads
+// to the wrong server. So a connection on which a statement was refused for that reason is replaced when it is used next.
+
+// Keys of a connection's custom data.
+const (
+	connectedAt   = "staykey.connected_at"
+	foundReadOnly = "staykey.found_read_only"
+)
+
+// replaceAfter is how old a connection must be to be replaced: while the database is read-only, new ones are no better.
+const replaceAfter = time.Second
+
+// stillWritable reports whether a connection of the pool may be used.
+func stillWritable(_ context.Context, conn *pgx.Conn) (bool, error) {
+	data := conn.PgConn().CustomData()
+	if _, found := data[foundReadOnly]; !found {
+		return true, nil
+	}
+	connected, known := data[connectedAt].(time.Time)
+	return known && time.Since(connected) < replaceAfter, nil
+}
+
+// notice looks at the error of a statement.
+func notice(conn *pgx.Conn, err error) {
+	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == readOnlyTransaction {
+		conn.PgConn().CustomData()[foundReadOnly] = true
+	}
+}
+
 // TraceQueryStart implements [pgx.QueryTracer].
 func (d *deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
 	return begin(ctx)
 }
 
 // TraceQueryEnd implements [pgx.QueryTracer].
-func (d *deadlines) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+func (d *deadlines) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
+	notice(conn, data.Err)
 	end(ctx)
 }
 
@@ -190,10 +223,13 @@ func (d *deadlines) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trac
 }
 
 // TraceBatchQuery implements [pgx.BatchTracer].
-func (d *deadlines) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+func (d *deadlines) TraceBatchQuery(_ context.Context, conn *pgx.Conn, data pgx.TraceBatchQueryData) {
+	notice(conn, data.Err)
+}
 
 // TraceBatchEnd implements [pgx.BatchTracer].
-func (d *deadlines) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchEndData) {
+func (d *deadlines) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
+	notice(conn, data.Err)
 	end(ctx)
 }
 
