@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
@@ -95,6 +96,7 @@ func TestTokenErrors(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, c.answer)
 			})
+			f.first = time.Hour // the account is left alone for as long as this test takes
 			_, _, err := collect(t, f, s, `{"id": 1}`, 0)
 			api := new(pmsapi.Error)
 			if !errors.As(err, &api) || api.Cause != c.want || err.Error() != "no access token was given out: "+c.words {
