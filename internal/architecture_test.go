@@ -82,7 +82,7 @@ var allowed = map[string][]string{
 		"internal/chaos/point", "internal/pms", "internal/stay", "internal/store", "internal/tracing",
 	},
 	"internal/notify": {
-		"internal/pms", "internal/stay", "internal/store",
+		"internal/chaos/point", "internal/pms", "internal/stay", "internal/store",
 	},
 	"internal/pmsapi": {
 		"internal/pms",

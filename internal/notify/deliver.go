@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -82,7 +83,9 @@ func (n *Notifier) attemptTogether(ctx context.Context, places chan struct{}, s 
 	if time.Until(claimed[0].Until) < answerWithin+leaseSpare {
 		return false
 	}
+	point.Reach(point.DeliverClaimed)
 	o, result := n.clients.sendLetter(ctx, s, claimed[0].DeliveryID.String(), s.compose(claimed, n.gates, n.PublicURL), n.agent(), n.Now)
+	point.Reach(point.DeliverSent)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -128,7 +131,9 @@ func (n *Notifier) attempt(ctx context.Context, places chan struct{}, s Subscrip
 	if time.Until(c.Until) < answerWithin+leaseSpare {
 		return false
 	}
+	point.Reach(point.DeliverClaimed)
 	o, result := n.clients.send(ctx, s, post{c.DeliveryID.String(), c.Body}, n.agent(), n.Now)
+	point.Reach(point.DeliverSent)
 	if ctx.Err() != nil {
 		return false // the lease ends, and it is sent again
 	}
@@ -163,6 +168,7 @@ func (n *Notifier) record(ctx context.Context, places chan struct{}, c store.Cla
 	v, err := n.store.RecordAttempt(ctx, c, r, now, func(sub store.Subscription, tries int) store.AttemptVerdict {
 		return judge(o, sub, tries, now, jitter)
 	})
+	point.Reach(point.DeliverNoted)
 	switch {
 	case errors.Is(err, store.ErrLeaseLost):
 		return nil // somebody else has it, and sends it again

@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -155,6 +156,9 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	ordered, err := n.store.OrderChanges(ctx, changesAtMax)
 	if err != nil {
 		return false, err
+	}
+	if ordered > 0 {
+		point.Reach(point.ChangesOrdered)
 	}
 	subscriptions := n.Subscriptions()
 	if len(subscriptions) == 0 {

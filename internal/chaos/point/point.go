@@ -28,6 +28,10 @@ const (
 	GuestRecorded  Name = "guest: an instant key or session recorded and not handed out"
 	GuestClaimed   Name = "guest: a clean-up claimed"
 	GuestDeleted   Name = "guest: an instant key or session deleted and not recorded"
+	ChangesOrdered Name = "deliver: changes ordered"
+	DeliverClaimed Name = "deliver: a message claimed and not sent"
+	DeliverSent    Name = "deliver: a message sent and its answer not recorded"
+	DeliverNoted   Name = "deliver: the answer to a message recorded"
 )
 
 // All lists those that an event passes, or the sweep.
@@ -38,3 +42,6 @@ var All = []Name{
 
 // Guest lists those of what is handed to guests, which no event passes.
 var Guest = []Name{GuestMarked, GuestMade, GuestRecorded, GuestClaimed, GuestDeleted}
+
+// Deliver lists those of messages to subscriptions, which need one.
+var Deliver = []Name{ChangesOrdered, DeliverClaimed, DeliverSent, DeliverNoted}

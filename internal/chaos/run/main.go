@@ -31,6 +31,7 @@ var (
 		{"./internal/provisioner", "^(TestNearArrival.*|TestManyKeysAreSwept)$", []string{"STAYKEY_PRESSURE=10000", "STAYKEY_SWEPT_KEYS=100000"}},
 		{"./internal/notify", "^TestNothingIsLostWhateverDiesWhen$", []string{"STAYKEY_DELIVERY_DEATHS=10000"}},
 		{"./internal/guest", "^TestGivingAndTakingBackUnderDeaths$", []string{"STAYKEY_GUEST_DEATHS=10000"}},
+		{"./cmd/server", "^TestGuestsAndDeliveriesKilledAtMarkedPoints$", []string{"STAYKEY_GUEST_POINTS=45"}},
 		{"./cmd/server", "^TestKilledAtRandom$", []string{"STAYKEY_CRASH_KILLS=135"}},
 		{"./cmd/server", "^(TestKilledAtMarkedPoints|TestPostgresKilled|TestNetworkCut)$", []string{"STAYKEY_CRASH_POINTS=105", "STAYKEY_POSTGRES_KILLS=50", "STAYKEY_NETWORK_CUTS=100"}},
 	}
