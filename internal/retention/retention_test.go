@@ -114,6 +114,31 @@ func TestAges(t *testing.T) {
 	w.at(out.Add(400*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1, Guests: 1, Keys: 1})
 }
 
+// The body of an event about several stays goes with the first of them that is forgotten: it has that guest's data too.
+func TestEventsAboutSeveralStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Defaults())
+	format, err := pms.ParseFormat("own.jq", `.body[]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := start.Add(10 * day)
+	stay := func(id string, out time.Time) string {
+		return fmt.Sprintf(`{"reservation": {"reservation_id": %q, "listing_id": "l", "status": "confirmed", "guest_email": "%s@example.com", "check_in": %q, "check_out": %q}}`,
+			id, id, pms.FormatInstant(out.Add(-2*day)), pms.FormatInstant(out))
+	}
+	e := store.Event{EventID: uuid.New(), Source: "default", Status: store.EventAccepted, ReceivedAt: w.now, Request: []byte(`{}`), Body: []byte(`[` + stay("long", out.Add(1000*day)) + `,` + stay("short", out) + `]`)}
+	if _, err := w.store.InsertEvents(t.Context(), []store.Event{e}); err != nil {
+		t.Fatal(err)
+	}
+	source := pms.Source{Name: "default", Format: format, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
+	if err := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, func(string) pms.Source { return source }, nil, &intake.Pace{}, func() {}).Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.at(out.Add(30*day), left{Bodies: 1, Events: 1, Results: 1, Timeline: 2, Reservations: 2, Guests: 2, Keys: 2})
+	w.at(out.Add(30*day+time.Second), left{Bodies: 0, Events: 1, Results: 1, Timeline: 2, Reservations: 2, Guests: 1, Keys: 2})
+}
+
 // TestWhatHasNoCheckOut is kept 400 days at least: cancels of what never came, listings, what means nothing. Of what belongs to no
 // reservation the bodies go at their age.
 func TestWhatHasNoCheckOut(t *testing.T) {

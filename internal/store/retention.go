@@ -79,6 +79,9 @@ const (
 var pruning = map[int][]string{
 	PruneBodies: {
 		`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND `,
+		// An event that is about several stays is another one's: it goes with the first of them that is forgotten.
+		`UPDATE events e SET body = NULL, request = NULL FROM timeline t
+			WHERE t.kind = '` + TimelineEvent + `' AND e.event_id = (t.detail->>'event_id')::uuid AND e.body IS NOT NULL AND `,
 		forgetDecisions[0], forgetDecisions[1], forgetEvidence,
 		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL,
 			guest_language = NULL, notes = NULL, segments = NULL, segment_due = NULL, bodies = NULL WHERE `,
