@@ -313,3 +313,21 @@ func TestAliasesAndMergeKeys(t *testing.T) {
 		}
 	}
 }
+
+// Profiles are served on loopback, and elsewhere only where somebody asks for them.
+func TestProfilesAreForLoopback(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"127.0.0.1:9090": true, "[::1]:9090": true, "localhost:9090": true,
+		":9090": false, "0.0.0.0:9090": false, "[::]:9090": false, "10.0.0.1:9090": false, "metrics.example.com:9090": false, "127.0.0.1.example.com:9090": false,
+	} {
+		for _, asked := range []bool{false, true} {
+			s := good()
+			s.OpsListen, s.Profiling = address, asked
+			c, err := s.Load(func(string) string { return "" })
+			if err != nil || c.Profiling != (want || asked) {
+				t.Errorf("%s, asked for %t: %t, want %t (%v)", address, asked, c.Profiling, want || asked, err)
+			}
+		}
+	}
+}
