@@ -85,10 +85,11 @@ func readLittle(t *testing.T, maintenance string) {
 	filters := map[string]map[string]string{
 		"/v1/reservations": {
 			"source": "default", "status": "confirmed", "key_status": "issued", "listing_id": "2222222-2222", "guest_email": "guest-1@example.com",
-			"check_in_from": time.Now().UTC().Format(time.DateOnly), "check_in_to": "2090-01-01", "q": "guest-1",
+			"check_in_from": time.Now().UTC().Format(time.DateOnly), "check_in_to": "2090-01-01", "check_out_from": time.Now().UTC().Format(time.DateOnly),
+			"check_out_to": "2090-01-01", "updated_since": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), "q": "guest-1", "sort": "check_in",
 		},
-		"/v1/events":                               {"source": "default", "status": "applied", "type": "reservation.created", "reservation_id": "stay-1", "listing_id": "2222222-2222"},
-		"/v1/listings":                             {"source": "default", "listing_id": "2222222-2222", "deleted": "false", "q": "222"},
+		"/v1/events":                               {"source": "default,other", "status": "applied,accepted", "type": "reservation.created", "reservation_id": "stay-1", "listing_id": "2222222-2222"},
+		"/v1/listings":                             {"source": "default,other", "listing_id": "2222222-2222", "deleted": "false", "q": "222", "updated_since": "2026-01-01"},
 		"/v1/reservations/default/stay-1":          {},
 		"/v1/reservations/default/stay-1/timeline": {},
 		"/v1/reservations/default/stay-1/plan":     {},

@@ -168,13 +168,17 @@ func query(pairs ...string) url.Values {
 
 type reservationsCommand struct {
 	Query     string `arg:"" optional:"" help:"Part of a reservation id, listing id, guest's e-mail or name."`
-	Source    string `help:"Only this source." placeholder:"NAME"`
-	Key       string `name:"key" help:"Only with this key status, such as waiting or attention." placeholder:"STATUS"`
+	Source    string `help:"Only this source; several separated by commas." placeholder:"NAME"`
+	Key       string `name:"key" help:"Only with this key status, such as waiting or attention; several separated by commas." placeholder:"STATUS"`
 	Status    string `help:"Only confirmed or cancelled." placeholder:"STATUS"`
 	Listing   string `help:"Only this listing." placeholder:"ID"`
 	Email     string `help:"Only this guest." placeholder:"ADDRESS"`
-	CheckInTo string `name:"check-in-to" help:"Only with check-in before this day or instant." placeholder:"WHEN"`
-	From      string `name:"check-in-from" help:"Only with check-in from this day or instant on." placeholder:"WHEN"`
+	CheckInTo string `name:"check-in-to" help:"Only with check-in before this instant, or day of the property." placeholder:"WHEN"`
+	From      string `name:"check-in-from" help:"Only with check-in at or after this instant, or day of the property." placeholder:"WHEN"`
+	OutTo     string `name:"check-out-to" help:"Only with check-out before this instant, or day of the property." placeholder:"WHEN"`
+	OutFrom   string `name:"check-out-from" help:"Only with check-out at or after this instant, or day of the property." placeholder:"WHEN"`
+	Since     string `name:"updated-since" help:"Only changed at or after this instant." placeholder:"WHEN"`
+	Sort      string `help:"-updated_at (default): newest change first. check_in: earliest check-in first." placeholder:"ORDER"`
 	Limit     int    `default:"50" help:"Maximum number, 1 to 500; default ${default}."`
 	Cursor    string `help:"Continue from this next_cursor."`
 	Remote    remote `embed:""`
@@ -184,7 +188,7 @@ type reservationsCommand struct {
 func (c *reservationsCommand) Run(ctx context.Context, out *streams) error {
 	var list rest.List[rest.Reservation]
 	raw, _, err := c.Remote.get(ctx, "/v1/reservations", query("q", c.Query, "source", c.Source, "key_status", c.Key, "status", c.Status, "listing_id", c.Listing,
-		"guest_email", c.Email, "check_in_from", c.From, "check_in_to", c.CheckInTo, "limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
+		"guest_email", c.Email, "check_in_from", c.From, "check_in_to", c.CheckInTo, "check_out_from", c.OutFrom, "check_out_to", c.OutTo, "updated_since", c.Since, "sort", c.Sort, "limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
 	if err != nil {
 		return err
 	}
@@ -341,9 +345,9 @@ func (p storyPrinter) timeline(items []rest.TimelineItem) {
 }
 
 type eventsCommand struct {
-	Source      string `help:"Only this source." placeholder:"NAME"`
-	Status      string `help:"Only accepted, applied, superseded, ignored or rejected." placeholder:"STATUS"`
-	Type        string `help:"Only this type." placeholder:"TYPE"`
+	Source      string `help:"Only this source; several separated by commas." placeholder:"NAME"`
+	Status      string `help:"Only accepted, applied, superseded, ignored or rejected; several separated by commas." placeholder:"STATUS"`
+	Type        string `help:"Only this type; several separated by commas." placeholder:"TYPE"`
 	Reservation string `help:"Only about this reservation." placeholder:"ID"`
 	Listing     string `help:"Only about this listing." placeholder:"ID"`
 	Limit       int    `default:"50" help:"Maximum number, 1 to 500; default ${default}."`

@@ -25,20 +25,25 @@ const (
 // AuditQuery are the filters of the audit log.
 type AuditQuery struct {
 	Paging
-	Source  string `query:"source"`
-	Token   string `query:"token" doc:"The name of a token."`
-	Action  string `query:"action"`
-	Subject string `query:"subject" doc:"Id of a reservation, listing or event."`
-	From    string `query:"from" doc:"Instant or UTC day, inclusive."`
-	To      string `query:"to" doc:"Instant or UTC day, exclusive."`
+	Source  []string `query:"source" nullable:"false" doc:"One source, or several separated by commas."`
+	Token   []string `query:"token" nullable:"false" doc:"The name of a token, or several separated by commas."`
+	Action  []string `query:"action" nullable:"false" doc:"One action, or several separated by commas."`
+	Subject string   `query:"subject" doc:"Id of a reservation, listing or event."`
+	From    string   `query:"from" doc:"Instant or UTC day, inclusive."`
+	To      string   `query:"to" doc:"Instant or UTC day, exclusive."`
 }
 
 // Audit lists who changed what, newest first. A token limited to some sources sees what is about them.
 func (s *Service) Audit(ctx context.Context, q AuditQuery) (Page[AuditEntry], error) {
 	f := store.AuditFilter{Source: q.Source, Token: q.Token, Action: q.Action, Subject: q.Subject, Sources: ActorOf(ctx).Sources}
-	const list = "audit"
+	p := q.Paging
+	q.Paging = Paging{}
+	list := listName("audit", q)
 	var below int64
-	err := s.openCursor(list, q.Cursor, &below)
+	err := checkEnums(q)
+	if err == nil {
+		err = s.openCursor(list, p.Cursor, &below)
+	}
 	if err == nil {
 		f.From, err = ParseInstant("query.from", q.From)
 	}
@@ -48,11 +53,11 @@ func (s *Service) Audit(ctx context.Context, q AuditQuery) (Page[AuditEntry], er
 	if err != nil {
 		return Page[AuditEntry]{}, err
 	}
-	rows, err := s.store.Audits(ctx, f, below, q.Limit+1)
+	rows, err := s.store.Audits(ctx, f, below, p.Limit+1)
 	if err != nil {
 		return Page[AuditEntry]{}, err
 	}
-	return page(s, list, rows, q.Limit, func(a AuditEntry) any { return a.AuditID }), nil
+	return page(s, list, rows, p.Limit, func(a AuditEntry) any { return a.AuditID }), nil
 }
 
 // AuditSubject is what the subject of an audit entry is.

@@ -13,11 +13,11 @@ import (
 // DeliveryQuery are the filters of the list of deliveries.
 type DeliveryQuery struct {
 	Paging
-	Subscription  string `query:"subscription"`
-	Status        string `query:"status" enum:"waiting,delivered,dropped"`
-	Type          string `query:"type" enum:"mobile_key.ready,mobile_key.changed,mobile_key.held,mobile_key.attention,mobile_key.recovered,mobile_key.revoked,mobile_key.expired,subscription.test,subscription.digest"`
-	Source        string `query:"source"`
-	ReservationID string `query:"reservation_id"`
+	Subscription  []string `query:"subscription" nullable:"false" doc:"One subscription, or several separated by commas."`
+	Status        []string `query:"status" nullable:"false" enum:"waiting,delivered,dropped" doc:"One status, or several separated by commas."`
+	Type          []string `query:"type" nullable:"false" enum:"mobile_key.ready,mobile_key.changed,mobile_key.held,mobile_key.attention,mobile_key.recovered,mobile_key.revoked,mobile_key.expired,subscription.test,subscription.digest" doc:"One type, or several separated by commas."`
+	Source        []string `query:"source" nullable:"false" doc:"One source, or several separated by commas."`
+	ReservationID string   `query:"reservation_id"`
 }
 
 // Tried is a delivery with its attempts, oldest first.
@@ -30,21 +30,23 @@ const noDelivery = "no delivery has this id"
 
 // Deliveries lists messages to subscriptions with their attempts, newest first.
 func (s *Service) Deliveries(ctx context.Context, q DeliveryQuery) (Page[Tried], error) {
-	const list = "deliveries"
 	if err := checkEnums(q); err != nil {
 		return Page[Tried]{}, err
 	}
+	p := q.Paging
+	q.Paging = Paging{}
+	list := listName("deliveries", q)
 	var below int64
-	if err := s.openCursor(list, q.Cursor, &below); err != nil {
+	if err := s.openCursor(list, p.Cursor, &below); err != nil {
 		return Page[Tried]{}, err
 	}
 	rows, err := s.store.Deliveries(ctx, store.DeliveryFilter{
 		Subscription: q.Subscription, Status: q.Status, Type: q.Type, Source: q.Source, ReservationID: q.ReservationID, Sources: ActorOf(ctx).Sources,
-	}, below, q.Limit+1)
+	}, below, p.Limit+1)
 	if err != nil {
 		return Page[Tried]{}, err
 	}
-	found := page(s, list, rows, q.Limit, func(d Delivery) any { return d.Seq })
+	found := page(s, list, rows, p.Limit, func(d Delivery) any { return d.Seq })
 	tried, err := s.tried(ctx, found.Items...)
 	return Page[Tried]{tried, found.Next}, err
 }

@@ -14,17 +14,17 @@ import (
 // EventQuery are the filters of the inbox.
 type EventQuery struct {
 	Paging
-	Source        string `query:"source"`
-	Status        string `query:"status" enum:"accepted,applied,superseded,ignored,rejected"`
-	Type          string `query:"type"`
-	ReservationID string `query:"reservation_id"`
-	ListingID     string `query:"listing_id"`
+	Source        []string `query:"source" nullable:"false" doc:"One source, or several separated by commas."`
+	Status        []string `query:"status" nullable:"false" enum:"accepted,applied,superseded,ignored,rejected" doc:"One status, or several separated by commas."`
+	Type          []string `query:"type" nullable:"false" doc:"One type, or several separated by commas."`
+	ReservationID string   `query:"reservation_id"`
+	ListingID     string   `query:"listing_id"`
 }
 
 // Narrowed reports whether the query leaves any event out.
 func (q EventQuery) Narrowed() bool {
 	q.Paging = Paging{}
-	return q != EventQuery{}
+	return narrowed(q)
 }
 
 func (q EventQuery) filter(ctx context.Context) store.EventFilter {
@@ -45,15 +45,18 @@ func (s *Service) events(ctx context.Context, list string, q EventQuery) (Page[E
 	if err := checkEnums(q); err != nil {
 		return Page[Event]{}, err
 	}
+	p := q.Paging
+	q.Paging = Paging{}
+	list = listName(list, q)
 	var below int64
-	if err := s.openCursor(list, q.Cursor, &below); err != nil {
+	if err := s.openCursor(list, p.Cursor, &below); err != nil {
 		return Page[Event]{}, err
 	}
-	rows, err := s.store.Events(ctx, q.filter(ctx), below, q.Limit+1)
+	rows, err := s.store.Events(ctx, q.filter(ctx), below, p.Limit+1)
 	if err != nil {
 		return Page[Event]{}, err
 	}
-	return page(s, list, rows, q.Limit, func(e Event) any { return e.Seq }), nil
+	return page(s, list, rows, p.Limit, func(e Event) any { return e.Seq }), nil
 }
 
 // parseID reads an id in the only form that REST shows it in: not in braces, nor as a URN.

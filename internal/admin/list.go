@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
 )
 
 // Page is a part of a list.
@@ -53,7 +55,7 @@ func (s *Service) openCursor(list, cursor string, into any) error {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(raw) < cursorMAC || !hmac.Equal(raw[:cursorMAC], s.cursorMAC(list, raw[cursorMAC:])) ||
 		json.Unmarshal(raw[cursorMAC:], into) != nil {
-		return InvalidField("query.cursor", "must be a next_cursor of this list")
+		return InvalidField("query.cursor", "must be a next_cursor of this list, with the same filters and the same order")
 	}
 	return nil
 }
@@ -82,16 +84,101 @@ func ParseInstant(field, text string) (*time.Time, error) {
 	return &at, nil
 }
 
+// bounds reads parameters that are an instant, or a day or time of each property's own time zone.
+type bounds struct {
+	zones   []string // of listings
+	sources map[string]pms.Source
+}
+
+// parse reads one of them; "" is none.
+func (b bounds) parse(field, text string) (*store.Bound, error) {
+	if text == "" {
+		return nil, nil
+	}
+	m, err := pms.ParseMoment(text)
+	if err != nil {
+		return nil, InvalidField(field, err.Error())
+	}
+	in := func(zone *time.Location) time.Time {
+		at, resolveErr := m.Resolve(zone, "00:00")
+		if resolveErr != nil {
+			err = InvalidField(field, resolveErr.Error())
+		}
+		return at
+	}
+	bound := &store.Bound{At: in(time.UTC)}
+	if !m.IsLocal() || err != nil {
+		return bound, err
+	}
+	bound.Listings, bound.Zones, bound.Sources = map[stay.ListingRef]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
+	for _, name := range b.zones {
+		if zone, zoneErr := pms.ParseTimeZone(name); zoneErr == nil {
+			bound.Zones[name] = in(zone)
+		}
+	}
+	for name, source := range b.sources {
+		if zone := source.Policy.Complete("", "", "", "").Zone; zone != nil {
+			bound.Sources[name] = in(zone)
+		}
+		for id, l := range source.Policy.Listings {
+			if zone, zoneErr := pms.ParseTimeZone(l.TimeZone); zoneErr == nil && l.TimeZone != "" {
+				bound.Listings[stay.ListingRef{Source: name, ListingID: id}] = in(zone)
+			}
+		}
+	}
+	return bound, err
+}
+
 // checkEnums refuses a query with a value that its field's tag enum doesn't list. REST checks it, too; the page and the command line come here.
 func checkEnums(query any) error {
 	v := reflect.ValueOf(query)
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
-		values := field.Tag.Get("enum")
-		if values == "" || v.Field(i).String() == "" || slices.Contains(strings.Split(values, ","), v.Field(i).String()) {
-			continue
+		allowed := strings.Split(field.Tag.Get("enum"), ",")
+		var given []string
+		switch value := v.Field(i).Interface().(type) {
+		case string:
+			given = []string{value}
+		case []string:
+			given = value
 		}
-		return InvalidField("query."+field.Tag.Get("query"), "unknown value: use one of "+strings.ReplaceAll(values, ",", ", "))
+		known := func(value string) bool { return slices.Contains(allowed, value) }
+		switch {
+		case field.Tag.Get("query") == "":
+		case v.Field(i).Kind() == reflect.Slice && slices.Contains(given, ""):
+			return InvalidField("query."+field.Tag.Get("query"), "has an empty value: separate values by single commas")
+		case field.Tag.Get("enum") == "" || slices.Equal(given, []string{""}):
+		case slices.ContainsFunc(given, func(value string) bool { return !known(value) }):
+			return InvalidField("query."+field.Tag.Get("query"), "unknown value: use "+strings.Join(allowed, ", "))
+		}
 	}
 	return nil
+}
+
+// narrowed reports whether a query, without its paging, leaves anything out.
+func narrowed(query any) bool { return !reflect.ValueOf(query).IsZero() }
+
+// Values reads a parameter that may have several values, separated by commas; "" is none.
+func Values(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
+// only is a filter by one value; "" is none.
+func only(value string) []string {
+	if value == "" {
+		return nil
+	}
+	return []string{value}
+}
+
+// listName names a list with its query, so that a cursor fits no other.
+func listName(name string, query any) string {
+	encoded, err := json.Marshal(query)
+	if err != nil {
+		return name // texts and numbers only
+	}
+	return name + " " + string(encoded)
 }

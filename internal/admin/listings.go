@@ -12,16 +12,17 @@ import (
 // ListingQuery are the filters of the list of listings.
 type ListingQuery struct {
 	Paging
-	Source    string `query:"source"`
-	ListingID string `query:"listing_id"`
-	Deleted   string `query:"deleted" enum:"true,false"`
-	Query     string `query:"q" doc:"Part of a listing's id or name."`
+	Source       []string `query:"source" nullable:"false" doc:"One source, or several separated by commas."`
+	ListingID    string   `query:"listing_id"`
+	Deleted      string   `query:"deleted" enum:"true,false"`
+	UpdatedSince string   `query:"updated_since" doc:"Instant, or UTC day; inclusive."`
+	Query        string   `query:"q" doc:"Part of a listing's id or name."`
 }
 
 // Narrowed reports whether the query leaves any listing out.
 func (q ListingQuery) Narrowed() bool {
 	q.Paging = Paging{}
-	return q != ListingQuery{}
+	return narrowed(q)
 }
 
 const (
@@ -31,24 +32,30 @@ const (
 
 // Listings lists listings, the newest change first.
 func (s *Service) Listings(ctx context.Context, q ListingQuery) (Page[Listing], error) {
-	const list = "listings"
 	if err := checkEnums(q); err != nil {
 		return Page[Listing]{}, err
 	}
+	p := q.Paging
+	q.Paging = Paging{}
+	list := listName("listings", q)
 	var after store.Place
-	if err := s.openCursor(list, q.Cursor, &after); err != nil {
+	if err := s.openCursor(list, p.Cursor, &after); err != nil {
 		return Page[Listing]{}, err
 	}
-	f := store.ListingFilter{Source: q.Source, ListingID: q.ListingID, Query: q.Query, Sources: ActorOf(ctx).Sources}
+	since, err := ParseInstant("query.updated_since", q.UpdatedSince)
+	if err != nil {
+		return Page[Listing]{}, err
+	}
+	f := store.ListingFilter{Source: q.Source, ListingID: q.ListingID, Query: q.Query, ChangedSince: since, Sources: ActorOf(ctx).Sources}
 	if q.Deleted != "" {
 		deleted := q.Deleted == "true"
 		f.Deleted = &deleted
 	}
-	rows, err := s.store.Listings(ctx, f, after, q.Limit+1)
+	rows, err := s.store.Listings(ctx, f, after, p.Limit+1)
 	if err != nil {
 		return Page[Listing]{}, err
 	}
-	return page(s, list, rows, q.Limit, func(l Listing) any {
+	return page(s, list, rows, p.Limit, func(l Listing) any {
 		return store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 	}), nil
 }

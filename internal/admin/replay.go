@@ -69,7 +69,7 @@ func (s *Service) Replay(ctx context.Context, in ReplayRequest) (Replayed, error
 func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events []Event, next string, err error) {
 	q := EventQuery{
 		Paging: Paging{Limit: in.Limit, Cursor: in.Cursor},
-		Source: in.Source, Status: in.Status, Type: in.Type, ReservationID: in.ReservationID, ListingID: in.ListingID,
+		Source: only(in.Source), Status: only(in.Status), Type: only(in.Type), ReservationID: in.ReservationID, ListingID: in.ListingID,
 	}
 	for field, text := range map[string]string{"source": in.Source, "type": in.Type, "reservation_id": in.ReservationID, "listing_id": in.ListingID} {
 		if !pms.IsText(text) {

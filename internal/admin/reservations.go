@@ -13,55 +13,104 @@ import (
 // ReservationQuery are the filters of the list of reservations.
 type ReservationQuery struct {
 	Paging
-	Source      string `query:"source"`
-	Status      string `query:"status" enum:"confirmed,cancelled"`
-	KeyStatus   string `query:"key_status" enum:"waiting,provisioning,issued,active,attention,revoking,revoked,expired"`
-	ListingID   string `query:"listing_id"`
-	GuestEmail  string `query:"guest_email" doc:"The complete address, case-insensitive."`
-	CheckInFrom string `query:"check_in_from" doc:"Instant or UTC day, inclusive." example:"2026-11-01"`
-	CheckInTo   string `query:"check_in_to" doc:"Instant or UTC day, exclusive." example:"2026-12-01T00:00:00Z"`
-	Query       string `query:"q" doc:"Part of a reservation id, listing id, guest e-mail or name."`
+	Source       []string `query:"source" nullable:"false" doc:"One source, or several separated by commas."`
+	Status       []string `query:"status" nullable:"false" enum:"confirmed,cancelled" doc:"One status, or several separated by commas."`
+	KeyStatus    []string `query:"key_status" nullable:"false" enum:"waiting,provisioning,issued,active,attention,revoking,revoked,expired" doc:"One status, or several separated by commas."`
+	ListingID    string   `query:"listing_id"`
+	GuestEmail   string   `query:"guest_email" doc:"The complete address, case-insensitive."`
+	CheckInFrom  string   `query:"check_in_from" doc:"Instant, or day of the property's time zone; inclusive." example:"2026-11-01"`
+	CheckInTo    string   `query:"check_in_to" doc:"Instant, or day of the property's time zone; exclusive." example:"2026-12-01T00:00:00Z"`
+	CheckOutFrom string   `query:"check_out_from" doc:"Instant, or day of the property's time zone; inclusive." example:"2026-11-04"`
+	CheckOutTo   string   `query:"check_out_to" doc:"Instant, or day of the property's time zone; exclusive." example:"2026-11-05"`
+	UpdatedSince string   `query:"updated_since" doc:"Instant, or UTC day; inclusive. To follow changes, start a minute before the latest updated_at that you have seen: a change that is being committed may become visible a little later than one after it."`
+	Query        string   `query:"q" doc:"Part of a reservation id, listing id, guest e-mail or name."`
+	Sort         string   `query:"sort" enum:"-updated_at,check_in" doc:"-updated_at (default): newest change first. check_in: earliest check-in first, unknown ones last."`
 }
 
 // Narrowed reports whether the query leaves any reservation out.
 func (q ReservationQuery) Narrowed() bool {
-	q.Paging = Paging{}
-	return q != ReservationQuery{}
+	q.Paging, q.Sort = Paging{}, ""
+	return narrowed(q)
+}
+
+// order is the query's order, under its only name.
+func (q ReservationQuery) order() (store.Order, string) {
+	if q.Sort == "check_in" {
+		return store.ByCheckIn, q.Sort
+	}
+	return store.ByChange, "-updated_at"
 }
 
 const noReservation = "reservation not found: use the source and id exactly as the PMS sent them, percent-encoded"
 
-// Reservations lists reservations, the newest change first.
+// Reservations lists reservations in the order that the query asks for.
 func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[View], error) {
-	f := store.ReservationFilter{
-		Source: q.Source, Status: q.Status, KeyStatus: q.KeyStatus, ListingID: q.ListingID, GuestEmail: q.GuestEmail,
-		Query: q.Query, Sources: ActorOf(ctx).Sources,
+	if err := checkEnums(q); err != nil {
+		return Page[View]{}, err
 	}
-	const list = "reservations"
+	p := q.Paging
+	q.Paging = Paging{}
+	var order store.Order
+	order, q.Sort = q.order()
+	list := listName("reservations", q)
 	var after store.Place
-	err := checkEnums(q)
-	if err == nil {
-		err = s.openCursor(list, q.Cursor, &after)
+	if err := s.openCursor(list, p.Cursor, &after); err != nil {
+		return Page[View]{}, err
 	}
-	if err == nil {
-		f.CheckInFrom, err = ParseInstant("query.check_in_from", q.CheckInFrom)
-	}
-	if err == nil {
-		f.CheckInTo, err = ParseInstant("query.check_in_to", q.CheckInTo)
-	}
+	f, err := s.reservationFilter(ctx, q)
 	if err != nil {
 		return Page[View]{}, err
 	}
-	rows, err := s.store.Views(ctx, f, after, q.Limit+1)
+	f.Order = order
+	if order == store.ByCheckIn && p.Cursor == "" {
+		if after.Snapshot, err = s.store.Snapshot(ctx); err != nil {
+			return Page[View]{}, err
+		}
+	}
+	snapshot := after.Snapshot
+	if p.Cursor == "" {
+		after = store.Place{}
+	}
+	rows, err := s.store.Views(ctx, f, after, p.Limit+1)
 	if err == nil {
 		err = s.addLinks(ctx, pointers(rows)...)
 	}
 	if err != nil {
 		return Page[View]{}, err
 	}
-	return page(s, list, s.views(rows), q.Limit, func(v View) any {
-		return store.Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID}
-	}), nil
+	return page(s, list, s.views(rows), p.Limit, func(v View) any { return order.PlaceOf(v, snapshot) }), nil
+}
+
+// reservationFilter is what a query asks of the store, without the order.
+func (s *Service) reservationFilter(ctx context.Context, q ReservationQuery) (store.ReservationFilter, error) {
+	f := store.ReservationFilter{
+		Source: q.Source, Status: q.Status, KeyStatus: q.KeyStatus, ListingID: q.ListingID, GuestEmail: q.GuestEmail,
+		Query: q.Query, Sources: ActorOf(ctx).Sources,
+	}
+	var err error
+	if f.ChangedSince, err = ParseInstant("query.updated_since", q.UpdatedSince); err != nil {
+		return f, err
+	}
+	b := bounds{sources: s.config.Sources()}
+	if q.CheckInFrom+q.CheckInTo+q.CheckOutFrom+q.CheckOutTo != "" {
+		if b.zones, err = s.store.TimeZones(ctx); err != nil {
+			return f, err
+		}
+	}
+	for _, bound := range []struct {
+		name, text string
+		into       **store.Bound
+	}{
+		{"check_in_from", q.CheckInFrom, &f.CheckIn.From},
+		{"check_in_to", q.CheckInTo, &f.CheckIn.To},
+		{"check_out_from", q.CheckOutFrom, &f.CheckOut.From},
+		{"check_out_to", q.CheckOutTo, &f.CheckOut.To},
+	} {
+		if *bound.into, err = b.parse("query."+bound.name, bound.text); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
 }
 
 // visible refuses a reservation that the actor may not know of.

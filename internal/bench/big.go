@@ -133,10 +133,12 @@ type filters struct {
 
 func bigFilters(now time.Time) []filters {
 	in := func(days int) string { return now.AddDate(0, 0, days).UTC().Format(time.RFC3339) }
+	day := func(days int) string { return now.AddDate(0, 0, days).UTC().Format(time.DateOnly) }
 	return []filters{
 		{"/v1/reservations", map[string][]string{
-			"source": {"default", "third"}, "status": {"confirmed", "cancelled"}, "key_status": {"expired", "attention", "revoked"}, "listing_id": {"listing-7"},
-			"guest_email": {"GUEST-4711@example.com"}, "check_in_from": {in(0), in(-650), in(290)}, "check_in_to": {in(7), in(-500)}, "q": {"guest-4711", "example.com", "nothing has this"},
+			"source": {"default", "third"}, "status": {"confirmed", "cancelled"}, "key_status": {"expired", "attention", "revoked", "attention,waiting"}, "listing_id": {"listing-7"},
+			"guest_email": {"GUEST-4711@example.com"}, "check_in_from": {in(0), in(-650), in(290)}, "check_in_to": {in(7), in(-500)}, "check_out_from": {day(0), in(-600)}, "check_out_to": {day(1), in(-500)},
+			"updated_since": {in(-1), in(-400)}, "sort": {"check_in"}, "q": {"guest-4711", "example.com", "nothing has this"},
 		}},
 		{"/v1/events", map[string][]string{
 			"source": {"default", "third"}, "status": {"applied", "superseded", "rejected", "accepted"}, "type": {"reservation.updated", "listing.updated", "none"},

@@ -103,6 +103,9 @@ func init() {
 			field := pms.FieldError{Message: err.Error()}
 			if d := new(huma.ErrorDetail); errors.As(err, &d) {
 				field = pms.FieldError{Field: strings.TrimPrefix(d.Location, "body."), Message: d.Message}
+				if strings.HasPrefix(field.Field, "query.") { // one of several values
+					field.Field, _, _ = strings.Cut(field.Field, "[")
+				}
 				if missing := missingProperty.FindStringSubmatch(d.Message); missing != nil { // huma names what it is missing from
 					field = pms.FieldError{Field: strings.TrimPrefix(strings.TrimPrefix(d.Location+"."+missing[1], "body."), "body"), Message: "is required"}
 				}

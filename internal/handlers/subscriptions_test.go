@@ -62,7 +62,7 @@ func (a *app) subscribedBy(s notify.Subscription) (*inbox, string) {
 	var found []store.Delivery
 	until.True(a.t, "a delivery", func() bool {
 		var err error
-		if found, err = a.store.Deliveries(ctx, store.DeliveryFilter{Subscription: s.Name, Status: store.DeliveryDelivered, ReservationID: "3333122-433"}, 0, 1); err != nil {
+		if found, err = a.store.Deliveries(ctx, store.DeliveryFilter{Subscription: []string{s.Name}, Status: []string{store.DeliveryDelivered}, ReservationID: "3333122-433"}, 0, 1); err != nil {
 			a.t.Fatal(err)
 		}
 		return len(found) > 0

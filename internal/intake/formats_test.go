@@ -191,7 +191,7 @@ func TestARoomThatIsGoneStaysSo(t *testing.T) {
 // confirmed are the confirmed reservations with their listings, in the order of their ids.
 func (w *world) confirmed() string {
 	w.t.Helper()
-	views, err := w.store.Views(context.Background(), store.ReservationFilter{Status: pms.Confirmed}, store.Place{}, 500)
+	views, err := w.store.Views(context.Background(), store.ReservationFilter{Status: []string{pms.Confirmed}}, store.Place{}, 500)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -377,7 +377,7 @@ func TestNeedsFetch(t *testing.T) {
 	w := foreign(t, asItIs)
 	e := w.says(`{"fetch": {"kind": "reservation", "id": "1"}}`)
 	w.becomes(e, "accepted", "needs_fetch")
-	list, err := w.store.Events(context.Background(), store.EventFilter{Status: store.EventAccepted}, 0, 10)
+	list, err := w.store.Events(context.Background(), store.EventFilter{Status: []string{store.EventAccepted}}, 0, 10)
 	if err != nil || len(list) != 1 || *list[0].Reason != "needs_fetch" {
 		t.Errorf("%+v %v", list, err)
 	}

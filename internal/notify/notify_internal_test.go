@@ -147,7 +147,7 @@ func TestRetriesCarryTheNewestState(t *testing.T) {
 	if third[0].ID == first[0].ID || len(third[0].Data.AccessGroupIDs) != 2 {
 		t.Errorf("another body under the id %s (before: %s): %+v", third[0].ID, first[0].ID, third[0].Data)
 	}
-	list := r.deliveries(store.DeliveryFilter{Subscription: "app"})
+	list := r.deliveries(store.DeliveryFilter{Subscription: []string{"app"}})
 	if len(list) != 2 || list[0].Status != store.DeliveryDelivered || list[1].Status != store.DeliveryDropped || list[1].Attempts != 2 {
 		t.Errorf("deliveries: %+v", list)
 	}
@@ -311,7 +311,7 @@ func TestReceiversThatDontTakeIt(t *testing.T) {
 	r.settle()
 	wantTypes(t, target.take())
 	for name, want := range map[string]string{"redirecting": "redirects", "private": "insecure: true", "local": "insecure: true", "dead": "can't connect"} {
-		list := r.deliveries(store.DeliveryFilter{Subscription: name})
+		list := r.deliveries(store.DeliveryFilter{Subscription: []string{name}})
 		if len(list) != 1 || list[0].Status != store.DeliveryWaiting {
 			t.Fatalf("%s: %+v", name, list)
 		}
@@ -526,7 +526,7 @@ func TestResendSendsTheSameUnlessItIsOvertaken(t *testing.T) {
 	if got := receiver.take(); len(got) != 2 || got[1].ID != second.ID {
 		t.Errorf("a failed resend: %+v", got)
 	}
-	if d := r.deliveries(store.DeliveryFilter{Subscription: "app"})[0]; d.Status != store.DeliveryDelivered || d.Attempts != 4 {
+	if d := r.deliveries(store.DeliveryFilter{Subscription: []string{"app"}})[0]; d.Status != store.DeliveryDelivered || d.Attempts != 4 {
 		t.Errorf("the delivery: %+v", d)
 	}
 }

@@ -204,7 +204,7 @@ func TestAChatHearsWhatNeedsAPerson(t *testing.T) {
 	if len(again) != 1 || strings.Count(again[0], "Jane Doe") != 2 {
 		t.Errorf("the chat hears %q", again)
 	}
-	if list := r.deliveries(store.DeliveryFilter{Status: store.DeliveryDelivered}); len(list) != 4 || strings.Contains(string(list[0].Body), "Jane") {
+	if list := r.deliveries(store.DeliveryFilter{Status: []string{store.DeliveryDelivered}}); len(list) != 4 || strings.Contains(string(list[0].Body), "Jane") {
 		t.Errorf("deliveries: %+v", list)
 	}
 }
@@ -230,7 +230,7 @@ func TestMail(t *testing.T) {
 	m.mu.Unlock()
 	r.key("R1", "attention", "rejected_by_seam")
 	r.settle()
-	d := r.deliveries(store.DeliveryFilter{Status: store.DeliveryWaiting})
+	d := r.deliveries(store.DeliveryFilter{Status: []string{store.DeliveryWaiting}})
 	if len(d) != 1 {
 		t.Fatalf("waiting: %+v", d)
 	}

@@ -90,18 +90,19 @@ func (s *Store) AddAudit(ctx context.Context, a Audit) error {
 
 // AuditFilter narrows the audit log; empty fields don't.
 type AuditFilter struct {
-	Source, Token, Action, Subject string
-	Sources                        []string // only these, and nothing that is about no single source; nil for all
-	From, To                       *time.Time
+	Source, Token, Action []string // any of them; nil for all
+	Subject               string
+	Sources               []string // those that may be seen, and nothing that is about no single source; nil for all
+	From, To              *time.Time
 }
 
 // Audits lists the audit log, newest first, from below the given id (0: the newest).
 func (s *Store) Audits(ctx context.Context, f AuditFilter, below int64, limit int) ([]Audit, error) {
 	var w where
-	for column, value := range map[string]string{"source": f.Source, "token": f.Token, "action": f.Action, "subject": f.Subject} {
-		w.equal(column, value)
-	}
-	w.among("source", f.Sources)
+	w.among("source", within(f.Source, f.Sources))
+	w.among("token", f.Token)
+	w.among("action", f.Action)
+	w.equal("subject", f.Subject)
 	if below > 0 {
 		w.add("audit_id < %s", below)
 	}

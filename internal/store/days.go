@@ -56,8 +56,9 @@ func (s *Store) ViewsOf(ctx context.Context, refs []Ref) ([]View, error) {
 // CountAttention counts the keys of the sources (nil: of all) that need attention, whenever their stay is, up to most.
 func (s *Store) CountAttention(ctx context.Context, sources []string, most int) (n int, err error) {
 	var w where
-	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status"}, values: []any{nil, nil, KeyAttention}, among: sources}
-	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM `+k.merge(&w, `t.source`, ` LIMIT `+w.arg(most))+` t`, w.planned()...).Scan(&n)
+	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status"}, values: []any{oneOf(sources), nil, KeyAttention}}
+	limit := ` LIMIT ` + w.arg(most)
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM `+k.merge(&w, `t.source`, limit, limit)+` t`, w.planned()...).Scan(&n)
 	return n, wrap(err, "count the keys that need attention")
 }
 

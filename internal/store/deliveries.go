@@ -117,8 +117,9 @@ func (s *Store) Delivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
 
 // DeliveryFilter narrows a list of deliveries; empty fields don't.
 type DeliveryFilter struct {
-	Subscription, Status, Type, Source, ReservationID string
-	Sources                                           []string // only of these; nil for all
+	Subscription, Status, Type, Source []string // any of them; nil for all
+	ReservationID                      string
+	Sources                            []string // those that may be seen; nil for all
 }
 
 // Deliveries lists deliveries, newest first, from below a place (0: the newest).
@@ -129,24 +130,24 @@ func (s *Store) Deliveries(ctx context.Context, f DeliveryFilter, below int64, l
 	var w where
 	w.add("-t.seq > %s", -below)
 	newest := ` ORDER BY -t.seq LIMIT ` + w.arg(limit)
+	sources := within(f.Source, f.Sources)
 	var list string
 	switch {
 	case f.ReservationID != "":
 		w.add("t.reservation_id = %s", f.ReservationID)
-		w.equal("t.source", f.Source)
-		w.among("t.source", f.Sources)
-		w.equal("t.subscription", f.Subscription)
-		w.equal("t.status", f.Status)
-		w.equal("t.type", f.Type)
+		w.among("t.source", sources)
+		w.among("t.subscription", f.Subscription)
+		w.among("t.status", f.Status)
+		w.among("t.type", f.Type)
 		list = `SELECT ` + deliveryColumns + ` FROM deliveries t` + w.sql() + newest
-	case f.Subscription+f.Status+f.Type+f.Source == "" && f.Sources == nil:
+	case f.Subscription == nil && f.Status == nil && f.Type == nil && sources == nil:
 		list = `SELECT ` + deliveryColumns + ` FROM deliveries t` + w.sql() + newest
 	default:
 		k := kinds{
 			table: "deliveries", columns: []string{"source", "subscription", "status", "type"},
-			values: []any{nullable(f.Source), nullable(f.Subscription), nullable(f.Status), nullable(f.Type)}, among: f.Sources,
+			values: []any{oneOf(sources), oneOf(f.Subscription), oneOf(f.Status), oneOf(f.Type)},
 		}
-		list = k.merge(&w, deliveryColumns, newest)
+		list = k.merge(&w, deliveryColumns, newest, newest)
 	}
 	rows, _ := s.pool.Query(ctx, `SELECT t.* FROM (`+list+`) t ORDER BY -t.seq`, w.planned()...)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])

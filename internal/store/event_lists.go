@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -12,12 +13,13 @@ import (
 
 // EventFilter narrows a list of events; empty fields don't.
 type EventFilter struct {
-	Source, Status, Type, ReservationID, ListingID string
-	Sources                                        []string // only of these; nil for all
+	Source, Status, Type     []string // any of them; nil for all
+	ReservationID, ListingID string
+	Sources                  []string // those that may be seen; nil for all
 }
 
 func (f EventFilter) isEmpty() bool {
-	return f.Source == "" && f.Sources == nil && f.Status == "" && f.Type == "" && f.ReservationID == "" && f.ListingID == ""
+	return f.Source == nil && f.Sources == nil && f.Status == nil && f.Type == nil && f.ReservationID == "" && f.ListingID == ""
 }
 
 // Events lists events, newest receipt first, without bodies, from below the given place (0: the newest).
@@ -27,10 +29,13 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 	}
 	var w where
 	parts := make([]string, 0, 3)
-	if f.Status == "" || f.Status == EventAccepted {
+	if f.Status == nil || slices.Contains(f.Status, EventAccepted) {
 		parts = append(parts, f.waiting(&w, below, limit), f.fetching(&w, below, limit))
 	}
-	if f.Status != EventAccepted {
+	if f.Status != nil {
+		f.Status = slices.DeleteFunc(slices.Clone(f.Status), func(status string) bool { return status == EventAccepted })
+	}
+	if f.Status == nil || len(f.Status) > 0 {
 		parts = append(parts, f.results(&w, below, limit))
 	}
 	rows, _ := s.pool.Query(ctx, `
@@ -45,9 +50,8 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 
 // narrow adds the filters that every part of the list has in columns of its own.
 func (f EventFilter) narrow(w *where, table string) {
-	w.equal(table+".source", f.Source)
-	w.among(table+".source", f.Sources)
-	w.equal(table+".type", f.Type)
+	w.among(table+".source", within(f.Source, f.Sources))
+	w.among(table+".type", f.Type)
 	w.equal(table+".reservation_id", f.ReservationID)
 	w.equal(table+".listing_id", f.ListingID)
 }
@@ -91,10 +95,13 @@ func (f EventFilter) results(w *where, below int64, limit int) string {
 	w.add("-t.seq > %s", -below)
 	newest := ` ORDER BY -t.seq LIMIT ` + w.arg(limit)
 	if f.ReservationID == "" && f.ListingID == "" {
-		k := kinds{table: "event_results", columns: []string{"source", "type", "status"}, values: []any{nullable(f.Source), nullable(f.Type), nullable(f.Status)}, among: f.Sources}
-		return k.merge(w, columns, newest)
+		k := kinds{
+			table: "event_results", columns: []string{"source", "type", "status"},
+			values: []any{oneOf(within(f.Source, f.Sources)), oneOf(f.Type), oneOf(f.Status)},
+		}
+		return k.merge(w, columns, newest, newest)
 	}
-	w.equal("t.status", f.Status)
+	w.among("t.status", f.Status)
 	f.narrow(w, "t")
 	return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + newest + `)`
 }

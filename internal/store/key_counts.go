@@ -35,8 +35,9 @@ func (s *Store) Summary(ctx context.Context, sources []string) (Summary, error) 
 // OldestWaiting returns the key of the sources (nil: of all) that has waited longest, or [ErrNotFound].
 func (s *Store) OldestWaiting(ctx context.Context, sources []string) (View, error) {
 	var w where
-	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"}, values: []any{nil, nil, KeyWaiting, nil}, among: sources}
-	views, err := s.views(ctx, `SELECT source, reservation_id FROM `+k.merge(&w, `t.source, t.reservation_id, t.changed_at`, ` ORDER BY t.changed_at, t.source, t.reservation_id DESC LIMIT 1`)+` t`, w.planned()...)
+	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"}, values: []any{oneOf(sources), nil, KeyWaiting, nil}}
+	const oldest = ` ORDER BY t.changed_at, t.source, t.reservation_id DESC LIMIT 1`
+	views, err := s.views(ctx, `SELECT source, reservation_id FROM `+k.merge(&w, `t.source, t.reservation_id, t.changed_at`, oldest, oldest)+` t`, w.planned()...)
 	if err == nil && len(views) == 0 {
 		err = ErrNotFound
 	}

@@ -113,17 +113,23 @@ func (s *Store) Listing(ctx context.Context, ref ListingRef) (Listing, error) {
 
 // ListingFilter narrows a list of listings; empty fields don't.
 type ListingFilter struct {
-	Source, ListingID, Query string
-	Deleted                  *bool
-	Sources                  []string // only of these; nil for all
+	Source           []string // any of them; nil for all
+	ListingID, Query string
+	Deleted          *bool
+	ChangedSince     *time.Time
+	Sources          []string // those that may be seen; nil for all
 }
 
-// Place is where in a list, newest change first, a page ends. The zero place is the beginning.
+// Place is where in a list a page ends. The zero place is the beginning.
 type Place struct {
-	At     time.Time `json:"t"`
+	At     time.Time `json:"t,omitzero"` // zero where what the list is sorted by is not known: such items come last
 	Source string    `json:"s"`
 	ID     string    `json:"i"`
+	// What was committed when the first page was read, where items may move towards the end of the list; "" elsewhere.
+	Snapshot string `json:"v,omitempty"`
 }
+
+func (p Place) isBeginning() bool { return p == Place{} }
 
 // Listings lists known listings, newest change first, from after a cursor.
 func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limit int) ([]Listing, error) {
@@ -131,9 +137,13 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limi
 	var w where
 	w.add("t.known")
 	w.equal("t.listing_id", f.ListingID)
-	if !after.At.IsZero() {
+	if !after.isBeginning() {
 		w.add("t.updated_at <= %s AND (t.updated_at < %s OR (t.source, t.listing_id) > (%s, %s))", after.At, after.At, after.Source, after.ID)
 	}
+	if f.ChangedSince != nil {
+		w.add("t.updated_at >= %s", *f.ChangedSince)
+	}
+	sources := within(f.Source, f.Sources)
 	few := f.ListingID != ""
 	if f.Query != "" {
 		w.add(text+" LIKE staykey_fold(%s)", containing(f.Query))
@@ -146,18 +156,17 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limi
 	newest := ` ORDER BY t.updated_at DESC, t.source, t.listing_id LIMIT ` + w.arg(limit)
 	var query string
 	if few {
-		w.equal("t.source", f.Source)
-		w.among("t.source", f.Sources)
+		w.among("t.source", sources)
 		if f.Deleted != nil {
 			w.add("t.deleted = %s", *f.Deleted)
 		}
 		query = `SELECT ` + listingColumns + ` FROM listings t` + w.sql() + newest
 	} else {
-		k := kinds{table: "listings", only: "t.known", columns: []string{"source", "deleted"}, values: []any{nullable(f.Source), nil}, among: f.Sources}
+		k := kinds{table: "listings", only: "t.known", columns: []string{"source", "deleted"}, values: []any{oneOf(sources), nil}}
 		if f.Deleted != nil {
 			k.values[1] = *f.Deleted
 		}
-		query = `SELECT * FROM ` + k.merge(&w, listingColumns, newest) + ` t` + newest
+		query = `SELECT * FROM ` + k.merge(&w, listingColumns, newest, newest) + ` t` + newest
 	}
 	rows, _ := s.pool.Query(ctx, query, w.planned()...)
 	listings, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"math"
 	"slices"
 	"time"
 
@@ -233,13 +232,6 @@ type View struct {
 	GuestLink   *stay.GuestLink           // not in the database: package guest derives it; nil where the stay has none
 }
 
-// ReservationFilter narrows a list of reservations; empty fields don't.
-type ReservationFilter struct {
-	Source, Status, KeyStatus, ListingID, GuestEmail, Query string
-	CheckInFrom, CheckInTo                                  *time.Time // from is included, to is not
-	Sources                                                 []string   // only of these; nil for all
-}
-
 // View returns one reservation.
 func (s *Store) View(ctx context.Context, ref Ref) (View, error) {
 	views, err := s.views(ctx, `SELECT $1::text AS source, $2::text AS reservation_id`, ref.Source, ref.ReservationID)
@@ -252,155 +244,17 @@ func (s *Store) View(ctx context.Context, ref Ref) (View, error) {
 	return views[0], nil
 }
 
-// Views lists reservations, newest change first, from after a cursor.
-func (s *Store) Views(ctx context.Context, f ReservationFilter, after Place, limit int) ([]View, error) {
-	var w where
-	page, err := f.page(ctx, s, &w, after, limit)
-	if err != nil {
-		return nil, wrap(err, "list reservations")
-	}
-	views, err := s.views(ctx, page, w.planned()...)
-	return views, wrap(err, "list reservations")
-}
-
-// fewTexts is how many rows q is thought to leave at most to be read and sorted as a whole. Where it leaves more, rows are read
-// in the order of the list, of which so many match that a page is full soon.
-const fewTexts = 5_000
-
-// newestChange is the order of the list.
-const newestChange = ` ORDER BY t.changed_at DESC, t.source, t.reservation_id LIMIT `
-
-// page selects the refs of a page. Which filter is followed depends on how little it leaves.
-func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after Place, limit int) (string, error) {
-	few, err := f.fewTexts(ctx, s)
-	if err != nil {
-		return "", err
-	}
-	if few {
-		// First the reservations, and then the key of each: whatever the planner thinks of how many there are, it must not come from
-		// the keys, of which all would be read.
-		f.byText(w)
-		found := `SELECT source, reservation_id FROM reservations r` + w.sql()
-		w.restart()
-		f.byChange(w, after)
-		f.byKind(w)
-		return `WITH r AS MATERIALIZED (` + found + `) SELECT t.source, t.reservation_id FROM r CROSS JOIN LATERAL (
-			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + newestChange + w.arg(limit), nil
-	}
-	if f.Query != "" {
-		w.add(`EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+reservationText+` LIKE staykey_fold(%s))`, containing(f.Query))
-	}
-	if f.isOnlyText() {
-		const at = `(t.changed_at AT TIME ZONE 'UTC')`
-		if !after.At.IsZero() {
-			w.add(at+` <= (%s::timestamptz AT TIME ZONE 'UTC')`, after.At)
-		}
-		f.byChange(w, after)
-		return `SELECT t.source, t.reservation_id FROM mobile_keys t` + w.sql() + ` ORDER BY ` + at + ` DESC, t.source, t.reservation_id LIMIT ` + w.arg(limit), nil
-	}
-	f.byChange(w, after)
-	k := kinds{
-		table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"},
-		values: []any{nullable(f.Source), nil, nullable(f.KeyStatus), nil}, among: f.Sources, months: f.months(),
-	}
-	if f.Status != "" {
-		k.values[1] = f.Status == "cancelled"
-	}
-	return `SELECT source, reservation_id FROM ` + k.merge(w, `t.source, t.reservation_id, t.changed_at`, newestChange+w.arg(limit)) + ` t`, nil
-}
-
-// isOnlyText reports whether only q narrows the list, if anything does.
-func (f ReservationFilter) isOnlyText() bool {
-	return f.Source == "" && f.Sources == nil && f.Status == "" && f.KeyStatus == "" && f.ListingID == "" && f.GuestEmail == "" && f.CheckInFrom == nil && f.CheckInTo == nil
-}
-
-// byChange narrows keys to those after a cursor, and by check-in.
-func (f ReservationFilter) byChange(w *where, after Place) {
-	if !after.At.IsZero() {
-		w.add("t.changed_at <= %s AND (t.changed_at < %s OR (t.source, t.reservation_id) > (%s, %s))", after.At, after.At, after.Source, after.ID)
-	}
-	if f.CheckInFrom != nil {
-		w.add("t.check_in >= %s", *f.CheckInFrom)
-	}
-	if f.CheckInTo != nil {
-		w.add("t.check_in < %s", *f.CheckInTo)
-	}
-}
-
-// byKind narrows keys by what has few values.
-func (f ReservationFilter) byKind(w *where) {
-	w.equal("t.source", f.Source)
-	w.among("t.source", f.Sources)
-	w.equal("t.status", f.KeyStatus)
-	if f.Status != "" {
-		w.add("t.cancelled = %s", f.Status == "cancelled")
-	}
-}
-
-// byText narrows reservations by their texts.
-func (f ReservationFilter) byText(w *where) {
-	w.equal("r.source", f.Source)
-	w.among("r.source", f.Sources)
-	w.equal("r.listing_id", f.ListingID)
-	if f.GuestEmail != "" {
-		w.add("staykey_fold(r.guest_email) = staykey_fold(%s)", f.GuestEmail)
-	}
-	if f.Query != "" {
-		w.add(reservationText+" LIKE staykey_fold(%s)", containing(f.Query))
-	}
-}
-
-// months are those that the range of check-ins touches.
-func (f ReservationFilter) months() *span {
-	if f.CheckInFrom == nil && f.CheckInTo == nil {
-		return nil
-	}
-	month := func(t time.Time) int { return t.UTC().Year()*12 + int(t.UTC().Month()) }
-	s := &span{1, math.MaxInt32}
-	if f.CheckInFrom != nil {
-		s.from = month(*f.CheckInFrom)
-	}
-	if f.CheckInTo != nil {
-		s.to = month(*f.CheckInTo)
-	}
-	return s
-}
-
-// reservationText is what q looks in, as the index reservations_text_folded has it.
-const reservationText = `staykey_fold(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, ''))`
-
-// fewTexts reports whether the filters on a reservation's texts leave few.
-func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error) {
-	if f.GuestEmail != "" || f.ListingID != "" {
-		return true, nil
-	}
-	if f.Query == "" {
-		return false, nil
-	}
-	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r WHERE `+reservationText+` LIKE staykey_fold($1)`, containing(f.Query))
-}
-
-// fewer reports whether a query on texts leaves at most so many rows, as far as the planner knows: to count them, an
-// index on parts of words would have to be read to its end.
-func (s *Store) fewer(ctx context.Context, most int, query string, args ...any) (few bool, err error) {
-	var plan []struct {
-		Plan struct {
-			Rows float64 `json:"Plan Rows"`
-		}
-	}
-	args = append([]any{pgx.QueryExecModeDescribeExec}, args...)
-	if err := s.pool.QueryRow(ctx, `EXPLAIN (FORMAT JSON) `+query, args...).Scan(&plan); err != nil || len(plan) == 0 {
-		return false, wrap(err, "estimate a list")
-	}
-	return plan[0].Plan.Rows <= float64(most), nil
-}
-
-// views reads what a page names, in the order of lists.
+// views reads what a page names, newest change first.
 func (s *Store) views(ctx context.Context, page string, args ...any) ([]View, error) {
+	return s.viewsBy(ctx, ByChange, page, args...)
+}
+
+// viewsBy reads what a page names, in an order.
+func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...any) ([]View, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT `+prefixed("r", reservationColumns)+`, `+prefixed("k", keyColumns)+`
 		FROM (`+page+`) p JOIN reservations r USING (source, reservation_id) JOIN mobile_keys k USING (source, reservation_id)
-		ORDER BY k.changed_at DESC, k.source, k.reservation_id`, args...)
+		`+order.by("k"), args...)
 	views, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (View, error) {
 		var v View
 		return v, row.Scan(append(v.Reservation.scan(), v.Key.scan()...)...)

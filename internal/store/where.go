@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -63,12 +64,26 @@ func containing(part string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(part) + "%"
 }
 
-// nullable is value, or nil for none.
-func nullable(value string) any {
-	if value == "" {
-		return nil
+// within are the values that are both asked for and visible; nil is any, for either.
+func within(asked, visible []string) []string {
+	switch {
+	case asked == nil:
+		return visible
+	case visible == nil:
+		return asked
 	}
-	return value
+	return slices.DeleteFunc(slices.Clone(asked), func(v string) bool { return !slices.Contains(visible, v) })
+}
+
+// oneOf is a condition of [kinds]: any of the values; nil for anything.
+func oneOf(values []string) any {
+	switch {
+	case values == nil:
+		return nil
+	case len(values) == 1:
+		return values[0]
+	}
+	return values
 }
 
 // kinds are the combinations of values that occur in columns with few of them, which an index begins with. A list
@@ -78,35 +93,37 @@ type kinds struct {
 	table   string
 	only    string // the condition of a partial index, without the table; "" for none
 	columns []string
-	values  []any    // what each column must be; nil for anything
-	among   []string // what the first column may be; nil for anything
-	months  *span    // of the last column; nil for any
+	values  []any // what each column must be, or a []string of what it may be; nil for anything
+	months  *span // of the last column; nil for any
 }
 
-// span is a range of check-in months, both included.
+// span is a range of months, both included.
 type span struct{ from, to int }
 
 // narrow adds what is asked of the kinds to the conditions of a table.
 func (k kinds) narrow(w *where, table string) {
 	for i, value := range k.values {
-		if value != nil {
+		switch value := value.(type) {
+		case nil:
+		case []string:
+			w.among(table+"."+k.columns[i], value)
+		default:
 			w.add(table+"."+k.columns[i]+" = %s", value)
 		}
 	}
-	w.among(table+"."+k.columns[0], k.among)
 	if k.months != nil {
 		w.add(table+"."+k.columns[len(k.columns)-1]+" BETWEEN %s AND %s", k.months.from, k.months.to)
 	}
 }
 
-// merge selects columns of the table t, narrowed by w's conditions, for all kinds that fit, in each by tail, which
-// orders and limits, and so all together.
-func (k kinds) merge(w *where, columns, tail string) string {
+// merge selects columns of the table t, narrowed by w's conditions, for all kinds that fit: of each what each orders and limits, "" for all
+// of it, and all together by tail.
+func (k kinds) merge(w *where, columns, each, tail string) string {
 	only, walked := "true", k.columns
 	if k.only != "" {
 		only = k.only
 	}
-	if k.values[0] != nil {
+	if _, several := k.values[0].([]string); k.values[0] != nil && !several {
 		// The walk stays within it, and compares what comes after: a comparison that began with a column that is fixed would
 		// be made with each row, from the first one on.
 		only += " AND t." + k.columns[0] + " = " + w.arg(k.values[0])
@@ -117,7 +134,14 @@ func (k kinds) merge(w *where, columns, tail string) string {
 	for _, c := range k.columns {
 		w.add("t." + c + " = k." + c)
 	}
-	k.narrow(w, "t") // implied; it lets the planner see how little the index leaves, where it would prefer the primary key
+	single := k
+	single.values = slices.Clone(k.values)
+	for i, value := range single.values {
+		if _, several := value.([]string); several {
+			single.values[i] = nil // read for several values, an index has no order
+		}
+	}
+	single.narrow(w, "t") // implied; it lets the planner see how little the index leaves, where it would prefer the primary key
 	narrowed := w.sql()
 	w.restart()
 	k.narrow(w, "k")
@@ -127,5 +151,5 @@ func (k kinds) merge(w *where, columns, tail string) string {
 			SELECT n.* FROM kinds k CROSS JOIN LATERAL (
 				SELECT ` + all + ` FROM ` + k.table + ` t WHERE ` + only + ` AND (` + t + `) > (` + before + `) ORDER BY ` + all + ` LIMIT 1) n)
 		SELECT t.* FROM (SELECT ` + list + ` FROM kinds k` + w.sql() + `) k CROSS JOIN LATERAL (
-			SELECT ` + columns + ` FROM ` + k.table + ` t` + narrowed + tail + `) t` + tail + `)`
+			SELECT ` + columns + ` FROM ` + k.table + ` t` + narrowed + each + `) t` + tail + `)`
 }

@@ -34,7 +34,7 @@ func (l listingRow) Title() string {
 // listingList is the page of listings.
 type listingList struct {
 	Query   string
-	Source  string
+	Source  []string
 	Sources []string
 	Rows    []listingRow
 	Asked   bool // Seam was asked for access groups
@@ -45,7 +45,7 @@ type listingList struct {
 
 func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	query := admin.ListingQuery{Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source")}
+	query := admin.ListingQuery{Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source"))}
 	found, err := s.Admin.Listings(r.Context(), query)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))

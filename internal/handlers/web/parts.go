@@ -44,6 +44,11 @@ var pageFuncs = template.FuncMap{
 	"tel":    telephone,
 	"plural": plural,
 	"list":   func(items ...any) []any { return items },
+	"join":   func(list []string) string { return strings.Join(list, ",") },
+	"has": func(list []string, item any) bool {
+		text, is := item.(string)
+		return is && slices.Contains(list, text)
+	},
 	"dict": func(pairs ...any) map[string]any {
 		m := map[string]any{}
 		for i := 0; i+1 < len(pairs); i += 2 {

@@ -36,9 +36,10 @@ const pageRows = 50
 func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	query := admin.ReservationQuery{
-		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"), Status: q.Get("status"),
-		KeyStatus: q.Get("key_status"), ListingID: q.Get("listing_id"), GuestEmail: strings.TrimSpace(q.Get("guest_email")),
-		CheckInFrom: q.Get("check_in_from"), CheckInTo: q.Get("check_in_to"),
+		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source")), Status: admin.Values(q.Get("status")),
+		KeyStatus: admin.Values(q.Get("key_status")), ListingID: q.Get("listing_id"), GuestEmail: strings.TrimSpace(q.Get("guest_email")),
+		CheckInFrom: q.Get("check_in_from"), CheckInTo: q.Get("check_in_to"), CheckOutFrom: q.Get("check_out_from"), CheckOutTo: q.Get("check_out_to"),
+		UpdatedSince: q.Get("updated_since"), Sort: q.Get("sort"),
 	}
 	found, err := s.Admin.Reservations(r.Context(), query)
 	var rows []stayRow

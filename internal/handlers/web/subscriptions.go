@@ -85,7 +85,7 @@ func (s *Pages) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tes
 		Reservation: strings.TrimSpace(q.Get("reservation_id")),
 	}
 	found, err := s.Admin.Deliveries(r.Context(), admin.DeliveryQuery{
-		Paging: paging(q), Subscription: sub.Name, Status: v.Status, Type: v.Type, ReservationID: v.Reservation,
+		Paging: paging(q), Subscription: []string{sub.Name}, Status: admin.Values(v.Status), Type: admin.Values(v.Type), ReservationID: v.Reservation,
 	})
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))

@@ -1,0 +1,150 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+)
+
+// planNode is a node of what EXPLAIN (ANALYZE, FORMAT JSON) prints.
+type planNode struct {
+	Type    string  `json:"Node Type"`
+	Index   string  `json:"Index Name"`
+	Table   string  `json:"Relation Name"`
+	Rows    float64 `json:"Actual Rows"`
+	Loops   float64 `json:"Actual Loops"`
+	Removed float64 `json:"Rows Removed by Filter"`
+	Again   float64 `json:"Rows Removed by Index Recheck"`
+	Thought float64 `json:"Plan Rows"`
+	Cond    string  `json:"Index Cond"`
+	Filter  string
+	Plans   []planNode
+}
+
+// read is how many rows a plan has read from tables and indexes.
+func (n planNode) read() float64 {
+	var rows float64
+	if n.Table != "" || n.Index != "" {
+		rows = (n.Rows + n.Removed + n.Again) * n.Loops
+	}
+	for _, p := range n.Plans {
+		rows += p.read()
+	}
+	return rows
+}
+
+// lines are the plan in short.
+func (n planNode) lines(indent string) string {
+	text := fmt.Sprintf("%s%s %s%s: %.0f rows (thought %.0f), %.0f removed, %.0f times %s %s\n", indent, n.Type, n.Table, " "+n.Index, n.Rows, n.Thought, n.Removed, n.Loops, n.Cond, n.Filter)
+	for _, p := range n.Plans {
+		text += p.lines(indent + "  ")
+	}
+	return text
+}
+
+// many is how many reservations there are, of which a page has 50.
+const many = 40_000
+
+// TestPagesReadLittle has Postgres explain the first page and a deep one of lists by each pair of filters, in each order, where there are
+// many more reservations than a page has. Most of them are over, of a few years; and some of each kind are rare.
+func TestPagesReadLittle(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context.Background()
+	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
+	for _, statement := range []string{
+		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out, version_at, version_seq, created_at, updated_at)
+		SELECT CASE WHEN n % 2 = 0 THEN 'default' ELSE 'other' END, 'r' || n, CASE WHEN n % 9 = 0 THEN 'cancelled' ELSE 'confirmed' END, 'l' || n % 1000,
+			'guest-' || n || '@example.com', d, d + (1 + n % 7) * interval '1 day', $1, n, $1, $1
+		FROM (SELECT n, $1::timestamptz - interval '900 days' + n * interval '38 minutes' AS d FROM generate_series(1, $2::int) n) s`,
+		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, cancelled, changed_at)
+		SELECT source, reservation_id, CASE WHEN status = 'cancelled' THEN 'revoked' WHEN version_seq % 5000 = 1 THEN 'attention' WHEN check_out < $1 THEN 'expired' ELSE 'issued' END,
+			check_in, status = 'cancelled', least(check_out, $1) + version_seq * interval '1 microsecond' FROM reservations WHERE $2::int > 0`,
+	} {
+		err := s.InTx(ctx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`)
+			if err == nil {
+				_, err = tx.Exec(ctx, statement, now, many)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Pool().Exec(ctx, `ANALYZE`); err != nil {
+		t.Fatal(err)
+	}
+	day := func(days int) *store.Bound {
+		at := now.AddDate(0, 0, days).Truncate(24 * time.Hour)
+		return &store.Bound{At: at, Sources: map[string]time.Time{"default": at.Add(-2 * time.Hour)}}
+	}
+	since := func(days int) *time.Time { at := now.AddDate(0, 0, days); return &at }
+	narrow := []struct {
+		name string
+		add  func(*store.ReservationFilter)
+	}{
+		{"all", func(*store.ReservationFilter) {}},
+		{"one source", func(f *store.ReservationFilter) { f.Source = []string{"default"} }},
+		{"two sources", func(f *store.ReservationFilter) { f.Source = []string{"default", "other"} }},
+		{"cancelled", func(f *store.ReservationFilter) { f.Status = []string{"cancelled"} }},
+		{"attention", func(f *store.ReservationFilter) { f.KeyStatus = []string{"attention"} }},
+		{"attention or waiting", func(f *store.ReservationFilter) { f.KeyStatus = []string{"attention", "waiting"} }},
+		{"check-in from today", func(f *store.ReservationFilter) { f.CheckIn.From = day(0) }},
+		{"check-in until today", func(f *store.ReservationFilter) { f.CheckIn.To = day(0) }},
+		{"check-in until long ago", func(f *store.ReservationFilter) { f.CheckIn.To = day(-800) }},
+		{"check-in until next year", func(f *store.ReservationFilter) { f.CheckIn.To = day(400) }},
+		{"check-in from long ago", func(f *store.ReservationFilter) { f.CheckIn.From = day(-800) }},
+		{"check-out from long ago", func(f *store.ReservationFilter) { f.CheckOut.From = day(-800) }},
+		{"check-out until next year", func(f *store.ReservationFilter) { f.CheckOut.To = day(400) }},
+		{"check-out from today", func(f *store.ReservationFilter) { f.CheckOut.From = day(0) }},
+		{"check-out today", func(f *store.ReservationFilter) { f.CheckOut = store.Range{From: day(0), To: day(1)} }},
+		{"check-out until long ago", func(f *store.ReservationFilter) { f.CheckOut.To = day(-800) }},
+		{"changed lately", func(f *store.ReservationFilter) { f.ChangedSince = since(-1) }},
+		{"changed this year", func(f *store.ReservationFilter) { f.ChangedSince = since(-300) }},
+		{"one listing", func(f *store.ReservationFilter) { f.ListingID = "l7" }},
+		{"a text", func(f *store.ReservationFilter) { f.Query = "guest-4711" }},
+	}
+	middle, err := s.View(ctx, store.Ref{Source: "other", ReservationID: fmt.Sprint("r", many/2+1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, order := range []store.Order{store.ByChange, store.ByCheckIn} {
+		for i, a := range narrow {
+			for _, b := range narrow[i:] {
+				f := store.ReservationFilter{Order: order}
+				a.add(&f)
+				b.add(&f)
+				name := fmt.Sprintf("order %d, %s, %s", order, a.name, b.name)
+				for page, after := range []store.Place{{}, order.PlaceOf(middle, "1:1:")} {
+					query, args, err := s.PageQuery(ctx, f, after, 51)
+					if err != nil {
+						t.Fatalf("%s: %v", name, err)
+					}
+					var raw []byte
+					if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, FORMAT JSON) `+query, args...).Scan(&raw); err != nil {
+						t.Fatalf("%s: %v", name, err)
+					}
+					var plan []struct{ Plan planNode }
+					if err := json.Unmarshal(raw, &plan); err != nil {
+						t.Fatal(err)
+					}
+					most := many * 0.3
+					if order == store.ByCheckIn && f.ChangedSince != nil {
+						most = many * 2 // up to half of them, each of which is read from the index and from the table, and may need its time zone
+					}
+					if read := plan[0].Plan.read(); read > most {
+						t.Errorf("%s, page %d: %.0f rows were read\n%s", name, page, read, plan[0].Plan.lines(""))
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,441 @@
+package store
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+)
+
+// This file lists reservations. A list has one of two orders and any filters, and each page of it must cost about the same, however deep
+// it is and however rare the matches are. Three ways lead to a page:
+//
+//   - filters on texts that leave few reservations: those are read, and sorted;
+//   - filters on what has few values, or none: an index has every combination of these values, by month, in the order of the list, and
+//     the page is merged from them ([kinds]);
+//   - only a text that many have, newest change first: the index on that order is followed, and what doesn't match is left out.
+//
+// Days are days of each property: where their beginnings differ, only stays in the hours between the first and the last of them look up
+// their property's time zone ([Bound]).
+
+// Order is how a list of reservations is sorted.
+type Order int
+
+// Orders of reservations.
+const (
+	ByChange  Order = iota // newest change first
+	ByCheckIn              // the earliest check-in first; stays whose check-in is not known come last
+)
+
+// checkInOrder is what [ByCheckIn] sorts by, as the index mobile_keys_check_in has it.
+func checkInOrder(table string) string { return `coalesce(` + table + `.check_in, 'infinity')` }
+
+// changeOrder is the time of the last change as the index mobile_keys_recent has it.
+const changeOrder = `(t.changed_at AT TIME ZONE 'UTC')`
+
+func (o Order) by(table string) string {
+	names := table + `.source, ` + table + `.reservation_id`
+	if o == ByCheckIn {
+		return ` ORDER BY ` + checkInOrder(table) + `, ` + names
+	}
+	return ` ORDER BY ` + table + `.changed_at DESC, ` + names
+}
+
+// PlaceOf is the place of a reservation in a list of an order. snapshot is that of the list's first page.
+func (o Order) PlaceOf(v View, snapshot string) Place {
+	p := Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID}
+	if o == ByCheckIn {
+		p.At, p.Snapshot = time.Time{}, snapshot
+		if v.Reservation.CheckIn != nil {
+			p.At = *v.Reservation.CheckIn
+		}
+	}
+	return p
+}
+
+// Bound is an end of a range of times: an instant, or a wall-clock time, which is another instant in each time zone.
+type Bound struct {
+	At       time.Time                // in UTC, which counts where no time zone is known
+	Listings map[ListingRef]time.Time // of listings whose time zone is configured
+	Zones    map[string]time.Time     // of other listings, by their time zone
+	Sources  map[string]time.Time     // of the rest, by source
+}
+
+// span returns the first and the last instant that the bound is anywhere.
+func (b Bound) span() (first, last time.Time) {
+	first, last = b.At, b.At
+	widen := func(t time.Time) {
+		if t.Before(first) {
+			first = t
+		}
+		if t.After(last) {
+			last = t
+		}
+	}
+	for _, t := range b.Listings {
+		widen(t)
+	}
+	for _, t := range b.Zones {
+		widen(t)
+	}
+	for _, t := range b.Sources {
+		widen(t)
+	}
+	return first, last
+}
+
+// of is the instant that the bound is for the stay of the key t.
+func (b Bound) of(w *where) string {
+	var sources, ids, zones, bySource []string
+	var listed, zoned, sourced []time.Time
+	for ref, at := range b.Listings {
+		sources, ids, listed = append(sources, ref.Source), append(ids, ref.ListingID), append(listed, at)
+	}
+	for zone, at := range b.Zones {
+		zones, zoned = append(zones, zone), append(zoned, at)
+	}
+	for source, at := range b.Sources {
+		bySource, sourced = append(bySource, source), append(sourced, at)
+	}
+	return `(SELECT coalesce(
+			(SELECT x.at FROM unnest(` + w.arg(sources) + `::text[], ` + w.arg(ids) + `::text[], ` + w.arg(listed) + `::timestamptz[]) x (s, i, at) WHERE x.s = r.source AND x.i = r.listing_id),
+			(SELECT x.at FROM listings l JOIN unnest(` + w.arg(zones) + `::text[], ` + w.arg(zoned) + `::timestamptz[]) x (z, at) ON x.z = l.time_zone
+				WHERE l.source = r.source AND l.listing_id = r.listing_id AND l.known),
+			(SELECT x.at FROM unnest(` + w.arg(bySource) + `::text[], ` + w.arg(sourced) + `::timestamptz[]) x (s, at) WHERE x.s = r.source),
+			` + w.arg(b.At) + `::timestamptz)
+		FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id)`
+}
+
+// Range is a range of times; nil is no end. From is included, To is not.
+type Range struct{ From, To *Bound }
+
+func (r Range) isEmpty() bool { return r.From == nil && r.To == nil }
+
+// add narrows keys to those with a column of t in the range.
+func (r Range) add(w *where, column string) {
+	if r.From != nil {
+		first, last := r.From.span()
+		w.add(column+" >= %s", first)
+		if last.After(first) {
+			w.add("("+column+" >= %s OR "+column+" >= "+r.From.of(w)+")", last)
+		}
+	}
+	if r.To != nil {
+		first, last := r.To.span()
+		w.add(column+" < %s", last)
+		if last.After(first) {
+			w.add("("+column+" < %s OR "+column+" < "+r.To.of(w)+")", first)
+		}
+	}
+}
+
+// outer is the range from the first to the last instant that the range is anywhere.
+func (r Range) outer() Range {
+	if r.From != nil {
+		first, _ := r.From.span()
+		r.From = &Bound{At: first}
+	}
+	if r.To != nil {
+		_, last := r.To.span()
+		r.To = &Bound{At: last}
+	}
+	return r
+}
+
+// months are those that the range touches; nil for all.
+func (r Range) months() *span {
+	if r.isEmpty() {
+		return nil
+	}
+	month := func(t time.Time) int { return t.UTC().Year()*12 + int(t.UTC().Month()) }
+	s := &span{1, math.MaxInt32}
+	if r.From != nil {
+		first, _ := r.From.span()
+		s.from = month(first)
+	}
+	if r.To != nil {
+		_, last := r.To.span()
+		s.to = month(last)
+	}
+	return s
+}
+
+// ReservationFilter narrows a list of reservations; empty fields don't.
+type ReservationFilter struct {
+	Source, Status, KeyStatus    []string // any of them; nil for all
+	ListingID, GuestEmail, Query string
+	CheckIn, CheckOut            Range
+	ChangedSince                 *time.Time
+	Sources                      []string // those that may be seen; nil for all
+	Order                        Order
+}
+
+// TimeZones returns the time zones of listings.
+func (s *Store) TimeZones(ctx context.Context) ([]string, error) {
+	var zones []string
+	err := s.pool.QueryRow(ctx, `
+		WITH RECURSIVE zones AS (
+			(SELECT time_zone FROM listings WHERE time_zone IS NOT NULL ORDER BY time_zone LIMIT 1)
+			UNION ALL
+			SELECT n.time_zone FROM zones z CROSS JOIN LATERAL (SELECT time_zone FROM listings WHERE time_zone > z.time_zone ORDER BY time_zone LIMIT 1) n)
+		SELECT array_agg(time_zone) FROM zones`).Scan(&zones)
+	return zones, wrap(err, "read the time zones of listings")
+}
+
+// Snapshot names what is committed now, for [Place].
+func (s *Store) Snapshot(ctx context.Context) (string, error) {
+	var snapshot string
+	err := s.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&snapshot)
+	return snapshot, wrap(err, "take a snapshot")
+}
+
+// Views lists reservations in the filter's order, from after a place.
+func (s *Store) Views(ctx context.Context, f ReservationFilter, after Place, limit int) ([]View, error) {
+	var w where
+	page, err := f.page(ctx, s, &w, after, limit)
+	if err != nil {
+		return nil, wrap(err, "list reservations")
+	}
+	views, err := s.viewsBy(ctx, f.Order, page, w.planned()...)
+	return views, wrap(err, "list reservations")
+}
+
+// How many rows are thought few enough to be read and sorted as a whole. Where there are more, rows are read in the order of the list, of
+// which so many match that a page is full soon. A key costs less than a text.
+const (
+	fewTexts = 5_000
+	fewKeys  = 20_000
+)
+
+// page selects the refs of a page. Which filter is followed depends on how little it leaves.
+func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after Place, limit int) (string, error) {
+	few, err := f.fewTexts(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	order := f.Order.by("t")
+	limited := ` LIMIT ` + w.arg(limit)
+	if few {
+		// First the reservations, and then the key of each: whatever the planner thinks of how many there are, it must not come from
+		// the keys, of which all would be read.
+		f.byText(w)
+		found := `SELECT source, reservation_id FROM reservations r` + w.sql()
+		w.restart()
+		f.from(w, after)
+		f.byKind(w)
+		return `WITH r AS MATERIALIZED (` + found + `) SELECT t.source, t.reservation_id FROM r CROSS JOIN LATERAL (
+			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + order + limited, nil
+	}
+	if f.Query != "" {
+		w.add(`EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+reservationText+` LIKE staykey_fold(%s))`, containing(f.Query))
+	}
+	recent, err := f.followsChanges(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	if recent {
+		f.byRecency(w, after)
+		if f.Order == ByChange {
+			order = ` ORDER BY ` + changeOrder + ` DESC, t.source, t.reservation_id`
+		}
+		return `SELECT t.source, t.reservation_id FROM mobile_keys t` + w.sql() + order + limited, nil
+	}
+	k, small, err := f.kinds(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	f.from(w, after)
+	const columns = `t.source, t.reservation_id, t.changed_at, t.check_in`
+	if small {
+		f.CheckIn.add(w, checkInOrder("t")) // the index that leads to it has it so
+		return `SELECT source, reservation_id FROM ` + k.merge(w, columns, "", order+limited) + ` t`, nil
+	}
+	return `SELECT source, reservation_id FROM ` + k.merge(w, columns, order+limited, order+limited) + ` t`, nil
+}
+
+// followsChanges reports whether the index on the last change leads to the page: newest change first, where nothing else narrows the list
+// but a text, and in the order of check-in where at most half have changed.
+func (f ReservationFilter) followsChanges(ctx context.Context, s *Store) (bool, error) {
+	if f.Order == ByChange {
+		return f.Source == nil && f.Sources == nil && f.Status == nil && f.KeyStatus == nil && f.CheckIn.isEmpty() && f.CheckOut.isEmpty(), nil
+	}
+	if f.ChangedSince == nil {
+		return false, nil
+	}
+	all, err := s.estimate(ctx, `SELECT FROM mobile_keys t`)
+	if err != nil {
+		return false, err
+	}
+	changed, err := s.estimate(ctx, `SELECT FROM mobile_keys t WHERE t.changed_at >= $1`, *f.ChangedSince)
+	return changed <= max(all/2, fewTexts), err
+}
+
+// byRecency narrows keys by the index on their last change.
+func (f ReservationFilter) byRecency(w *where, after Place) {
+	if f.Order == ByChange && !after.isBeginning() {
+		w.add(changeOrder+` <= (%s::timestamptz AT TIME ZONE 'UTC')`, after.At)
+	}
+	if f.ChangedSince != nil {
+		w.add(changeOrder+` >= (%s::timestamptz AT TIME ZONE 'UTC')`, *f.ChangedSince)
+		f.ChangedSince = nil
+	}
+	f.from(w, after)
+	f.byKind(w)
+}
+
+// kinds are those that the filter leaves, by the index that fits the order and the months that are asked for. small says that they have so
+// few keys that all are read, and sorted.
+func (f ReservationFilter) kinds(ctx context.Context, s *Store) (k kinds, small bool, err error) {
+	k = kinds{
+		table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_out_month"},
+		values: []any{oneOf(within(f.Source, f.Sources)), nil, oneOf(f.KeyStatus), nil}, months: f.CheckOut.months(),
+	}
+	if cancelled, one := f.cancelled(); one {
+		k.values[1] = cancelled
+	}
+	switch {
+	case f.Order == ByCheckIn:
+		return k, false, nil
+	case !f.CheckOut.isEmpty() && !f.CheckIn.isEmpty():
+		var byCheckIn bool
+		if byCheckIn, small, err = f.betweenTimes(ctx, s); small || !byCheckIn {
+			return k, small, err
+		}
+	case !f.CheckOut.isEmpty():
+		return k, false, nil
+	}
+	k.columns[3], k.months = "check_in_month", f.CheckIn.months()
+	return k, false, err
+}
+
+// usualStay is longer than most stays: how many a range of check-outs and one of check-ins have in common is estimated with it.
+const usualStay = 31 * 24 * time.Hour
+
+// betweenTimes tells where both check-in and check-out are limited whether few stays are left, and if not, whether the check-in leaves fewer.
+func (f ReservationFilter) betweenTimes(ctx context.Context, s *Store) (byCheckIn, small bool, err error) {
+	estimate := func(column string, r Range) (float64, error) {
+		var w where
+		r.outer().add(&w, column)
+		return s.estimate(ctx, `SELECT FROM mobile_keys t`+w.sql(), w.args...)
+	}
+	in, out := f.CheckIn.outer(), f.CheckOut.outer()
+	both := in
+	if out.From != nil && (both.From == nil || both.From.At.Before(out.From.At.Add(-usualStay))) {
+		both.From = &Bound{At: out.From.At.Add(-usualStay)}
+	}
+	if out.To != nil && (both.To == nil || both.To.At.After(out.To.At)) {
+		both.To = out.To
+	}
+	common, err := estimate("t.check_in", both)
+	if err != nil || common <= fewKeys {
+		return false, true, err
+	}
+	ofCheckIn, err := estimate("t.check_in", in)
+	if err != nil {
+		return false, false, err
+	}
+	ofCheckOut, err := estimate("t.check_out", out)
+	return ofCheckIn < ofCheckOut, false, err
+}
+
+// cancelled is the only value of the column that the statuses leave, if there is one.
+func (f ReservationFilter) cancelled() (value, one bool) {
+	if f.Status == nil {
+		return false, false
+	}
+	value = slices.Contains(f.Status, "cancelled")
+	return value, value != slices.Contains(f.Status, "confirmed")
+}
+
+// from narrows keys to those after a place, and by times.
+func (f ReservationFilter) from(w *where, after Place) {
+	switch {
+	case after.isBeginning():
+	case f.Order == ByCheckIn:
+		f.afterCheckIn(w, after)
+	default:
+		w.add("t.changed_at <= %s AND (t.changed_at < %s OR (t.source, t.reservation_id) > (%s, %s))", after.At, after.At, after.Source, after.ID)
+	}
+	if f.Order == ByCheckIn && !f.CheckIn.isEmpty() {
+		w.add("t.check_in IS NOT NULL") // what the order has for it is after everything
+		f.CheckIn.add(w, checkInOrder("t"))
+	} else {
+		f.CheckIn.add(w, "t.check_in")
+	}
+	f.CheckOut.add(w, "t.check_out")
+	if f.ChangedSince != nil {
+		w.add("t.changed_at >= %s", *f.ChangedSince)
+	}
+}
+
+// afterCheckIn narrows keys to those after a place in the order of check-in. A stay that was moved since the first page is left out, since it
+// may have been on a page already. A transaction that this one can't see either belongs to another cluster, from which the database was copied.
+func (f ReservationFilter) afterCheckIn(w *where, after Place) {
+	at := w.arg(pointerTo(after.At))
+	order := checkInOrder("t")
+	w.conditions = append(w.conditions, order+` >= coalesce(`+at+`::timestamptz, 'infinity')`)
+	w.add(`(`+order+` > coalesce(`+at+`::timestamptz, 'infinity') OR (t.source, t.reservation_id) > (%s, %s))`, after.Source, after.ID)
+	w.add(`(t.moved_by IS NULL OR pg_visible_in_snapshot(t.moved_by, %s::text::pg_snapshot) OR NOT pg_visible_in_snapshot(t.moved_by, pg_current_snapshot()))`, after.Snapshot)
+}
+
+func pointerTo(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// byKind narrows keys by what has few values.
+func (f ReservationFilter) byKind(w *where) {
+	w.among("t.source", within(f.Source, f.Sources))
+	w.among("t.status", f.KeyStatus)
+	if cancelled, one := f.cancelled(); one {
+		w.add("t.cancelled = %s", cancelled)
+	}
+}
+
+// byText narrows reservations by their texts.
+func (f ReservationFilter) byText(w *where) {
+	w.among("r.source", within(f.Source, f.Sources))
+	w.equal("r.listing_id", f.ListingID)
+	if f.GuestEmail != "" {
+		w.add("staykey_fold(r.guest_email) = staykey_fold(%s)", f.GuestEmail)
+	}
+	if f.Query != "" {
+		w.add(reservationText+" LIKE staykey_fold(%s)", containing(f.Query))
+	}
+}
+
+// reservationText is what q looks in, as the index reservations_text_folded has it.
+const reservationText = `staykey_fold(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, ''))`
+
+// fewTexts reports whether the filters on a reservation's texts leave few.
+func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error) {
+	if f.GuestEmail != "" || f.ListingID != "" {
+		return true, nil
+	}
+	if f.Query == "" {
+		return false, nil
+	}
+	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r WHERE `+reservationText+` LIKE staykey_fold($1)`, containing(f.Query))
+}
+
+// fewer reports whether a query leaves at most so many rows, as far as the planner knows.
+func (s *Store) fewer(ctx context.Context, most int, query string, args ...any) (bool, error) {
+	rows, err := s.estimate(ctx, query, args...)
+	return err == nil && rows <= float64(most), err
+}
+
+// estimate is how many rows the planner thinks that a query has: to count them, an index might have to be read to its end.
+func (s *Store) estimate(ctx context.Context, query string, args ...any) (rows float64, err error) {
+	var plan []struct {
+		Plan struct {
+			Rows float64 `json:"Plan Rows"`
+		}
+	}
+	w := where{args: args}
+	if err := s.pool.QueryRow(ctx, `EXPLAIN (FORMAT JSON) `+query, w.planned()...).Scan(&plan); err != nil || len(plan) == 0 {
+		return 0, wrap(err, "estimate a list")
+	}
+	return plan[0].Plan.Rows, nil
+}
