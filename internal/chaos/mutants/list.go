@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // mutants are the protections, one taken out of each.
 var mutants = append([]mutant{
 	{
@@ -163,4 +165,4 @@ var mutants = append([]mutant{
 		edits: []edit{{"internal/provisioner/admission.go", "	case err != nil && pinned != \"\":\n", "	case err != nil && pinned == \"never\":\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestAWorkspaceThatCantBeConfirmedPauses$",
 	},
-}, append(seamMutants, storeMutants...)...)
+}, slices.Concat(seamMutants, gateMutants, storeMutants)...)
