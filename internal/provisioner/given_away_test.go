@@ -1,0 +1,80 @@
+package provisioner_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	domain "github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Identities that were given to somebody else.
+
+// Somebody gives the identity of a guest who has a key another e-mail address: a sweep shows it, and nothing is changed before an admin, or a
+// later event, wants it put right. Then the stay gets an identity of its own.
+func TestAnIdentityThatIsGivenAwayLater(t *testing.T) {
+	t.Parallel()
+	for name, right := range map[string]func(*rig, *stay){
+		"an admin": func(r *rig, s *stay) { r.mustAct(*s, intake.Action{Kind: intake.ActionReconcile}) },
+		"an event": func(r *rig, s *stay) { s.out = s.out.Add(time.Hour); r.book(*s) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			before := r.view(s)
+			r.sim.EditIdentity(before.User.UserIdentityID, "bob@example.com")
+			r.sim.Forget()
+			for range 2 {
+				r.sweepNow()
+				v := r.untilThat(s, "drifted", func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "drifted" })
+				if want := domain.Say(domain.ReasonDrifted, plan.GivenAway, domain.ReplaceKey); str(v.Key.Message) != want {
+					t.Errorf("the message is %q instead of %q", str(v.Key.Message), want)
+				}
+				r.rest(s)
+			}
+			if got := r.changing(); len(got) > 0 {
+				t.Errorf("changed before anybody wanted it: %v", got)
+			}
+			right(r, &s)
+			r.until(s, store.KeyIssued)
+			own := s
+			own.email = ""
+			r.mustHold(s.id, own.wants(system, "555555-5555"))
+			r.sweepNow()
+			r.rest(s)
+			r.until(s, store.KeyIssued)
+			r.mustBeSound()
+		})
+	}
+	t.Run("and back", func(t *testing.T) {
+		t.Parallel()
+		r, s := newStay(t, simulator.Options{})
+		before := r.view(s)
+		r.sim.EditIdentity(before.User.UserIdentityID, "bob@example.com")
+		r.sweepNow()
+		r.untilThat(s, "drifted", func(v store.View) bool { return str(v.Key.Reason) == "drifted" })
+		r.sim.EditIdentity(before.User.UserIdentityID, s.email)
+		r.sweepNow()
+		r.mustKeepIDs(before, r.until(s, store.KeyIssued))
+	})
+}
+
+// An identity whose address only folds to the guest's is another person's.
+func TestAddressesThatOnlyFoldToTheSame(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	r.sim.Change(func(st *simulator.State) {
+		st.Identities["theirs"] = simulator.Identity{ID: "theirs", Email: "\u212aate@example.com", CreatedAt: r.now()} // with the sign of kelvins
+	})
+	s := r.stay("R1")
+	s.email = "kate@example.com"
+	r.book(s)
+	r.until(s, store.KeyIssued)
+	if u := r.view(s).User; u.UserIdentityID == "theirs" {
+		t.Error("the key is in somebody else's app")
+	}
+}

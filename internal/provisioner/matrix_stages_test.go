@@ -1,0 +1,187 @@
+package provisioner_test
+
+import (
+	"context"
+	"time"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	domain "github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// What happens in a stay's life, for [TestFaultMatrix].
+
+// stage is something that happens in a stay's life. It is struck by faults.
+type stage struct {
+	name    string
+	prepare func(*rig, *stay) // before; nil: the stay is issued
+	act     func(*rig, *stay) // what happens; it leaves in the stay what should be
+	status  string            // what it comes to
+	groups  []string          // at the end, on the end's system
+	moved   bool              // to another system
+	live    bool              // the guest has a key all the time
+}
+
+// Groups of the matrix' listings.
+var (
+	groupsL = []string{"555555-5555", "lobby"}
+	groupsM = []string{"666666-6666", "lobby"}
+	groupsV = []string{"verde-1", "verde-2"}
+)
+
+func booked(r *rig, s *stay) { r.book(*s) }
+
+func issued(r *rig, s *stay) {
+	r.book(*s)
+	r.until(*s, store.KeyIssued)
+}
+
+// ownListing gives the stay a listing of its own, so that its groups can change for it alone.
+func ownListing(r *rig, s *stay) {
+	s.listing = "own of " + s.id
+	r.listing(s.source, s.listing, groupsL...)
+	issued(r, s)
+}
+
+var stages = []stage{
+	{name: "create", prepare: func(*rig, *stay) {}, act: booked, status: store.KeyIssued, groups: groupsL},
+	{
+		name: "create, no e-mail", prepare: func(_ *rig, s *stay) { s.email = "" }, act: booked, status: store.KeyIssued, groups: groupsL,
+	},
+	{
+		name: "create, second stay of a guest", prepare: func(r *rig, s *stay) {
+			other := *s
+			other.id += " before"
+			issued(r, &other)
+		}, act: func(r *rig, s *stay) { s.own = true; r.book(*s) }, status: store.KeyIssued, groups: groupsL,
+	},
+	{
+		name: "date change", act: func(r *rig, s *stay) { s.in, s.out = s.in.Add(-time.Hour), s.out.Add(time.Hour); r.book(*s) },
+		status: store.KeyIssued, groups: groupsL, live: true,
+	},
+	{name: "group change", prepare: ownListing, act: func(r *rig, s *stay) { r.listing(s.source, s.listing, groupsM...) }, status: store.KeyIssued, groups: groupsM, live: true},
+	{name: "move", act: func(r *rig, s *stay) { s.listing = "M"; r.book(*s) }, status: store.KeyIssued, groups: groupsM, live: true},
+	{
+		name: "move and dates", act: func(r *rig, s *stay) { s.listing, s.out = "M", s.out.Add(-time.Hour); r.book(*s) },
+		status: store.KeyIssued, groups: groupsM, live: true,
+	},
+	{name: "move to another system", act: func(r *rig, s *stay) { s.listing = "V"; r.book(*s) }, status: store.KeyIssued, groups: groupsV, moved: true, live: true},
+	{name: "guest change", act: func(r *rig, s *stay) { s.email = "new-" + s.email; r.book(*s) }, status: store.KeyIssued, groups: groupsL, live: true},
+	{name: "guest without e-mail", act: func(r *rig, s *stay) { s.email = ""; r.book(*s) }, status: store.KeyIssued, groups: groupsL, live: true},
+	{name: "cancel", act: func(r *rig, s *stay) { r.cancel(*s) }, status: store.KeyRevoked},
+	{
+		name: "cancel, no e-mail", prepare: func(r *rig, s *stay) { s.email = ""; issued(r, s) }, act: func(r *rig, s *stay) { r.cancel(*s) },
+		status: store.KeyRevoked,
+	},
+	{
+		name: "reinstate", prepare: func(r *rig, s *stay) {
+			issued(r, s)
+			r.cancel(*s)
+			r.until(*s, store.KeyRevoked)
+		}, act: booked, status: store.KeyIssued, groups: groupsL,
+	},
+	{name: "clean-up", act: func(r *rig, s *stay) { r.advance(s.out.Add(25 * time.Hour).Sub(r.now())) }, status: store.KeyExpired},
+	{name: "cut short", prepare: func(r *rig, s *stay) {
+		s.in = r.now().Add(-time.Hour).Truncate(time.Millisecond)
+		r.book(*s)
+		r.until(*s, store.KeyActive)
+	}, act: func(r *rig, s *stay) { s.out = r.now().Add(-time.Second).Truncate(time.Millisecond); r.book(*s) }, status: store.KeyExpired},
+}
+
+// gatedStages are what gates do in a stay's life. What the sources have for gates is in [unkindGates].
+var gatedStages = []stage{
+	{name: "gate opens", prepare: heldBack("gated"), act: openGates, status: store.KeyIssued, groups: groupsL},
+	{name: "gate takes the key", prepare: admitted("strict"), act: closeGate, status: store.KeyWaiting},
+	{
+		name: "gate gives another key", prepare: func(r *rig, s *stay) {
+			admitted("strict")(r, s)
+			closeGate(r, s)
+			r.untilThat(*s, "held back", isHeldBack)
+		}, act: openGates, status: store.KeyIssued, groups: groupsL,
+	},
+	{
+		name: "shorter behind a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { s.out = s.out.Add(-time.Hour); r.book(*s) },
+		status: store.KeyAttention, groups: groupsL, live: true,
+	},
+	{
+		name: "move behind a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { s.listing = "M"; r.book(*s) },
+		status: store.KeyAttention, groups: groupsM, live: true,
+	},
+	{name: "cancel behind a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { r.cancel(*s) }, status: store.KeyRevoked},
+}
+
+// heldBack books a stay of a source whose gates nobody has opened.
+func heldBack(source string) func(*rig, *stay) {
+	return func(r *rig, s *stay) {
+		s.source, s.own = source, true
+		r.book(*s)
+		r.untilThat(*s, "held back", isHeldBack)
+	}
+}
+
+// admitted books a stay and opens its gates.
+func admitted(source string) func(*rig, *stay) {
+	return func(r *rig, s *stay) {
+		heldBack(source)(r, s)
+		openGates(r, s)
+		r.until(*s, store.KeyIssued)
+	}
+}
+
+// closedAgain has a gate close under a key that stays.
+func closedAgain(r *rig, s *stay) {
+	admitted("gated")(r, s)
+	closeGate(r, s)
+	r.untilThat(*s, "closed again", isClosedAgain)
+}
+
+func openGates(r *rig, s *stay) {
+	s.gates = map[string]string{"paid": domain.GateOpen, "signed": domain.GateOpen}
+	r.book(*s)
+	s.gates = nil
+}
+
+func closeGate(r *rig, s *stay) { r.gate(*s, domain.GateClosed) }
+
+// reconcile is an admin's.
+func reconcile(r *rig, s *stay) {
+	if err := r.applier.Act(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
+		r.t.Error(err)
+	}
+}
+
+// spoilt has somebody change an issued stay's things at Seam.
+func spoilt(change func(*simulator.State, simulator.User)) func(*rig, *stay) {
+	return func(r *rig, s *stay) {
+		issued(r, s)
+		r.advance(10 * time.Second) // what is missing after the grace was deleted
+		r.sim.Change(func(st *simulator.State) {
+			for _, u := range st.UsersNamed(s.id) {
+				change(st, u)
+			}
+		})
+	}
+}
+
+func init() {
+	stages = append(stages, gatedStages...)
+	for _, what := range []struct {
+		name   string
+		change func(*simulator.State, simulator.User)
+		live   bool
+	}{
+		{"unlinked", func(st *simulator.State, u simulator.User) { u.IdentityID = ""; st.Users[u.ID] = u }, true},
+		{"second key", func(st *simulator.State, u simulator.User) {
+			st.Credentials["more "+u.ID] = simulator.Credential{ID: "more " + u.ID, UserID: u.ID, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: u.CreatedAt.Add(time.Second)}
+		}, true},
+		{"key deleted", func(st *simulator.State, u simulator.User) { delete(st.Credentials, st.MobileKeys(u.ID)[0].ID) }, false},
+		{"suspended", func(st *simulator.State, u simulator.User) { u.Suspended = true; st.Users[u.ID] = u }, true},
+		{"deleted", func(st *simulator.State, u simulator.User) {
+			delete(st.Credentials, st.MobileKeys(u.ID)[0].ID)
+			delete(st.Users, u.ID)
+		}, false},
+	} {
+		stages = append(stages, stage{name: "reconcile, " + what.name, prepare: spoilt(what.change), act: reconcile, status: store.KeyIssued, groups: groupsL, live: what.live})
+	}
+}

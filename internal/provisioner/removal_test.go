@@ -1,0 +1,120 @@
+package provisioner_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Removals that are refused, or take long.
+
+// deletes counts the ACS users that Seam was told to delete.
+func (r *rig) deletes() (n int) {
+	for _, path := range r.changing() {
+		if path == seam.PathUserDelete {
+			n++
+		}
+	}
+	return n
+}
+
+// overdue counts the keys that should have been gone a quarter of an hour ago.
+func (r *rig) overdue() int {
+	r.t.Helper()
+	n, first, err := r.store.CountOverdueRemovals(context.Background(), r.now().Add(-15*time.Minute))
+	if err != nil || (n > 0) != (first != nil) {
+		r.t.Fatalf("%d overdue removals, the first is %v: %v", n, first, err)
+	}
+	return n
+}
+
+// Salto KS doesn't remove the user of a cancelled stay: a person is notified that the door may open, and it is tried again until it is
+// done.
+func TestRemovalIsRefused(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{RefuseDeletes: true})
+	r.cancel(s)
+	notRemoved := func() bool {
+		k := r.view(s).Key
+		return k.Status == store.KeyAttention && str(k.Reason) == "not_removed" && k.NextReconcileAt != nil
+	}
+	waitFor(t, "attention", notRemoved)
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+	if got := r.overdue(); got != 0 {
+		t.Errorf("%d removals are overdue at once", got)
+	}
+	r.advance(20 * time.Minute)
+	waitFor(t, "the second try", func() bool { return r.deletes() == 2 && notRemoved() })
+	if got := r.overdue(); got != 1 {
+		t.Errorf("%d removals are overdue", got)
+	}
+	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
+	r.advance(6 * time.Minute)
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
+	if got := r.overdue(); got != 0 {
+		t.Errorf("%d removals are overdue in the end", got)
+	}
+}
+
+// Seam is at it for hours: it is asked less and less, and a person is notified.
+func TestRemovalTakesLong(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.sim.Configure(func(o *simulator.Options) { o.Pending = 2 * time.Hour })
+	r.cancel(s)
+	waitFor(t, "the deletion", func() bool { return r.deletes() == 1 })
+	if k := r.view(s).Key; k.Status != store.KeyRevoking {
+		t.Errorf("the key is %s", k.Status)
+	}
+	r.advance(16 * time.Minute)
+	waitFor(t, "attention", func() bool {
+		k := r.view(s).Key
+		return k.Status == store.KeyAttention && str(k.Reason) == "not_removed"
+	})
+	r.advance(2 * time.Hour)
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
+}
+
+// A stay that is over stays so while what is left of it is removed.
+func TestOverIsNotProvisioning(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(s.out.Add(time.Minute).Sub(r.now()))
+	r.until(s, store.KeyExpired)
+	r.sim.Configure(func(o *simulator.Options) { o.Pending = time.Minute })
+	r.advance(25 * time.Hour)
+	waitFor(t, "the deletion to be waited for", func() bool {
+		k := r.view(s).Key
+		return r.deletes() == 1 && str(k.Message) == "Seam is removing the ACS user"
+	})
+	if k := r.view(s).Key; k.Status != store.KeyExpired {
+		t.Errorf("the key is %s", k.Status)
+	}
+	r.advance(2 * time.Minute)
+	r.until(s, store.KeyExpired)
+	waitFor(t, "nothing to be left", func() bool { return len(r.holds(s.id)) == 0 })
+}
+
+// A stay that is cut short is not over while its key opens doors.
+func TestCutShortIsRevoking(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	s.in = r.now().Add(-24 * time.Hour)
+	r.book(s)
+	r.until(s, store.KeyActive)
+	r.sim.Configure(func(o *simulator.Options) { o.Pending = time.Minute })
+	s.out = r.now().Add(-time.Minute)
+	r.book(s)
+	waitFor(t, "the deletion to be waited for", func() bool { return r.view(s).Key.Status == store.KeyRevoking })
+	r.advance(2 * time.Minute)
+	r.until(s, store.KeyExpired)
+	r.mustHold(s.id)
+}
