@@ -82,7 +82,7 @@ func TestEraseGuest(t *testing.T) {
 	if v := r.view(other); *v.Reservation.GuestEmail != "joe@example.com" {
 		t.Error("another guest was erased")
 	}
-	if identity, _, reservations, _ := r.erase("jane@example.com"); reservations != 0 || !strings.Contains(identity, "there is no user identity") {
+	if identity, _, reservations, _ := r.erase("jane@example.com"); reservations != 0 || !strings.Contains(identity, "Seam has no user identity") {
 		t.Errorf("again: %q, %d", identity, reservations)
 	}
 	r.mustBeSound()
@@ -101,7 +101,7 @@ func TestEraseGuestLeavesWhatOthersUse(t *testing.T) {
 	})
 	r.cancel(s)
 	r.until(s, store.KeyRevoked)
-	if identity, _, _, _ := r.erase("jane@example.com"); !strings.Contains(identity, "stays: 1 ACS users that are not ours") {
+	if identity, _, _, _ := r.erase("jane@example.com"); !strings.Contains(identity, "is kept: 1 ACS users that are not ours") {
 		t.Errorf("an identity that others use: %q", identity)
 	}
 	if _, ok := r.sim.State().Identities[v.User.UserIdentityID]; !ok {
@@ -131,7 +131,7 @@ func TestAnIdentityIsNotDeletedByOneList(t *testing.T) {
 			r.cancel(s)
 			r.until(s, store.KeyRevoked)
 			if identity := ""; !own {
-				if identity, _, _, _ = r.erase("jane@example.com"); !strings.Contains(identity, "stays: 1 ACS users that are not ours") {
+				if identity, _, _, _ = r.erase("jane@example.com"); !strings.Contains(identity, "is kept: 1 ACS users that are not ours") {
 					t.Errorf("an identity that others use: %q", identity)
 				}
 			}

@@ -66,8 +66,8 @@ func theTruth(events []said) truth {
 	return t
 }
 
-// drawSaid draws the events of one history.
-func drawSaid(t *rapid.T) []said {
+// drawSaid draws the events of one history, with gates if there are some.
+func drawSaid(t *rapid.T, gated bool) []said {
 	// Shrinks to few events of one reservation at a listing with one group.
 	n := rapid.IntRange(1, 14).Draw(t, "events")
 	events := make([]said, n)
@@ -79,7 +79,9 @@ func drawSaid(t *rapid.T) []said {
 			e.listing = rapid.SampledFrom([]string{"A", "B", "V"}).Draw(t, "listing")
 			e.email = rapid.SampledFrom([]string{"jane", "joe", ""}).Draw(t, "guest")
 			e.nights = rapid.IntRange(1, 3).Draw(t, "nights")
-			e.gate = rapid.SampledFrom(append(domain.GateStates(), domain.GateOpen)).Draw(t, "gate")
+			if gated {
+				e.gate = rapid.SampledFrom(append(domain.GateStates(), domain.GateOpen)).Draw(t, "gate")
+			}
 		case kind < 8:
 			e.kind, e.id = "reservation.cancelled", rapid.SampledFrom([]string{"R1", "R2"}).Draw(t, "reservation")
 		default:
@@ -249,15 +251,29 @@ func checkSome(t *testing.T, n int, property func(*rapid.T)) {
 // with a model that ignores the order of arrival.
 func TestModel(t *testing.T) {
 	t.Parallel()
+	playModel(t, "default")
+}
+
+// TestModelWithGates is [TestModel] for sources with gates, of which each event says the state.
+func TestModelWithGates(t *testing.T) {
+	t.Parallel()
+	playModel(t, gatedSources()...)
+}
+
+func playModel(t *testing.T, sources ...string) {
+	t.Helper()
 	r := newLossyRig(t, fast(), simulator.Options{})
 	r.policy = policyWithGates
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
 	var stories, fired atomic.Int64
 	checkSome(t, chaos.Size("STAYKEY_MODEL_STORIES", 30), func(t *rapid.T) {
-		events := drawSaid(t)
+		source := sources[0]
+		if len(sources) > 1 {
+			source = rapid.SampledFrom(sources).Draw(t, "source")
+		}
+		events := drawSaid(t, unkindGates[source] != nil)
 		deliveries := drawDeliveries(t, events)
 		now := r.now()
-		source := rapid.SampledFrom(append(gatedSources(), "default", "default")).Draw(t, "source")
 		s := story{rig: r, source: source, prefix: fmt.Sprintf("m%d-", stories.Add(1)), from: now.Add(-time.Hour).Truncate(time.Second), in: now.Add(48 * time.Hour).Truncate(time.Second)}
 		want := theTruth(events)
 		var ids, seen []string

@@ -239,8 +239,9 @@ func (w *unkind) check() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.stays {
-		s.keysByOthers, s.groupsByOthers = false, false
-		s.guestChanged = s.guestChanged && (s.listing == "" || s.cancelled) // nothing is made for the new guest yet
+		holding, _, _, _ := s.closedGates()
+		later := s.listing == "" || s.cancelled || holding // nothing is made for a new guest, nor in place of what somebody deleted
+		s.keysByOthers, s.groupsByOthers, s.guestChanged = s.keysByOthers && later, false, s.guestChanged && later
 	}
 }
 

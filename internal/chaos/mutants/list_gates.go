@@ -10,12 +10,12 @@ var gateMutants = []mutant{
 	{
 		name: "gates in any order", what: "a closed gate holds nothing back",
 		edits: []edit{{"internal/provisioner/plan/gates.go", "	if len(closed) == 0 {\n", "	if len(closed) >= 0 {\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestModel$", env: []string{"STAYKEY_MODEL_STORIES=60"},
+		pkg:   "./internal/provisioner", tests: "^TestModelWithGates$",
 	},
 	{
 		name: "gates that take a key", what: "a key stays although its gate takes it away",
 		edits: []edit{{"internal/provisioner/plan/gates.go", "		takes = takes || g.Revoke && !d.Begun\n", "		takes = takes && g.Revoke\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestUnkindWorlds$",
+		pkg:   "./internal/provisioner/plan", tests: "^TestGates$",
 	},
 	{
 		name: "keys that a link gate took", what: "a key that a gate took away is created again at check-in",
@@ -25,7 +25,7 @@ var gateMutants = []mutant{
 	{
 		name: "hours behind gates", what: "a key behind a closed gate doesn't follow its stay",
 		edits: []edit{{"internal/provisioner/plan/gates.go", "		d.Stays, d.Create = key+1, false\n", "		d.Stays, d.Create = 0, false\n		d.NoKey = true\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestAGateHoldsTheKey$",
+		pkg:   "./internal/provisioner/plan", tests: "^TestGates$",
 	},
 	{
 		name: "gates and statuses", what: "a word about a gate makes an issued key look unfinished",
@@ -35,7 +35,7 @@ var gateMutants = []mutant{
 	{
 		name: "a person's decision", what: "a later word of a program counts although a person has decided",
 		edits: []edit{{"internal/stay/gates.go", "	if w.Person != nil && w.Person.State != \"\" {\n", "	if w.Person != nil && w.Person.State != \"\" && word == nil {\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestUnkindWorlds$", env: []string{"STAYKEY_UNKIND_STEPS=1600"},
+		pkg:   "./internal/handlers", tests: "^TestWhoSetsGates$",
 	},
 	packageTests("./internal/notify", "moved deadlines", "a check-in that moves past a deadline is not looked at", "TestHeldWhenTheCheckInMoves",
 		edit{"migrations/00038_check_in_moves.sql", "        OR (OLD.check_in IS DISTINCT FROM NEW.check_in AND NEW.status IN ('waiting', 'attention')))\n", ")\n"}),

@@ -26,7 +26,7 @@ type stint struct {
 var (
 	long = []stint{
 		{"./internal/provisioner", "^TestFaultMatrix$", []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=-1", "STAYKEY_MATRIX_LANES=24"}},
-		{"./internal/provisioner", "^(TestModel|TestRandomWorld|TestReadsThatLag.*|TestLostCreateThenCancel)$", []string{"STAYKEY_MODEL_STORIES=600", "STAYKEY_WORLD_ROUNDS=600"}},
+		{"./internal/provisioner", "^(TestModel.*|TestRandomWorld|TestReadsThatLag.*|TestLostCreateThenCancel)$", []string{"STAYKEY_MODEL_STORIES=600", "STAYKEY_WORLD_ROUNDS=600"}},
 		{"./internal/provisioner", "^(TestUnkindWorlds|TestSeamFallsSilent)$", []string{"STAYKEY_UNKIND_STEPS=30000", "STAYKEY_UNKIND_LANES=12"}},
 		{"./internal/provisioner", "^(TestNearArrival.*|TestManyKeysAreSwept)$", []string{"STAYKEY_PRESSURE=10000", "STAYKEY_SWEPT_KEYS=100000"}},
 		{"./internal/notify", "^TestNothingIsLostWhateverDiesWhen$", []string{"STAYKEY_DELIVERY_DEATHS=10000"}},
@@ -36,7 +36,7 @@ var (
 		{"./cmd/server", "^(TestKilledAtMarkedPoints|TestPostgresKilled|TestNetworkCut)$", []string{"STAYKEY_CRASH_POINTS=105", "STAYKEY_POSTGRES_KILLS=50", "STAYKEY_NETWORK_CUTS=100"}},
 	}
 	short = []stint{
-		{"./internal/provisioner", "^(TestFaultMatrix|TestModel|TestRandomWorld|TestUnkindWorlds)$", nil},
+		{"./internal/provisioner", "^(TestFaultMatrix|TestModel.*|TestRandomWorld|TestUnkindWorlds)$", nil},
 		{"./cmd/server", "^(TestKilledAtRandom|TestKilledAtMarkedPoints|TestPostgresKilled|TestNetworkCut)$", nil},
 	}
 )
