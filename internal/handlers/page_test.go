@@ -315,9 +315,17 @@ func TestPagesMeetNonsense(t *testing.T) {
 			t.Errorf("%s: %d %s", path, page.status, page.body)
 		}
 	}
-	for _, path := range []string{"/reservations?status=maybe", "/reservations?key_status=lost", "/events?status=x"} {
+	for _, path := range []string{
+		"/reservations?status=maybe", "/reservations?key_status=lost", "/events?status=x", "/listings?deleted=maybe", "/listings?cursor=x",
+		"/events?cursor=AAAA", "/reservations/default/3333122-433?cursor=x", "/reservations/default/3333122-433?cursor=AAAA",
+	} {
 		if page := v.see(path); page.status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %d, and REST refuses it", path, page.status)
+		}
+	}
+	for path, shown := range map[string]bool{"/listings": true, "/listings?deleted=false": true, "/listings?deleted=true": false} {
+		if page := v.see(path); page.status != 200 || strings.Contains(page.body, "2222222-2222") != shown {
+			t.Errorf("%s: %d, want the listing shown: %t", path, page.status, shown)
 		}
 	}
 }

@@ -35,6 +35,7 @@ func (l listingRow) Title() string {
 type listingList struct {
 	Query   string
 	Source  []string
+	Deleted string // "true", "false" or "" for both
 	Sources []string
 	Rows    []listingRow
 	Asked   bool // Seam was asked for access groups
@@ -45,7 +46,7 @@ type listingList struct {
 
 func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	query := admin.ListingQuery{Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source"))}
+	query := admin.ListingQuery{Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source")), Deleted: q.Get("deleted")}
 	found, err := s.Admin.Listings(r.Context(), query)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -53,7 +54,7 @@ func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	groups := s.Admin.AccessGroups(r.Context())
 	l := listingList{
-		Query: query.Query, Source: query.Source, Sources: s.Admin.VisibleSources(r.Context()), Asked: groups.Asked,
+		Query: query.Query, Source: query.Source, Deleted: query.Deleted, Sources: s.Admin.VisibleSources(r.Context()), Asked: groups.Asked,
 		Empty: len(found.Items) == 0 && !query.Narrowed(),
 	}
 	l.First, l.Next = pageLinks("/listings", q, found.Next)

@@ -138,7 +138,7 @@ func (s *Pages) reservationView(ctx context.Context, v admin.View, q url.Values)
 	if v.User != nil {
 		b.Groups = groupRows(groups, v.User.AccessGroupIDs)
 	}
-	items, err := s.timelinePart(ctx, ref, q.Get("cursor"))
+	items, err := s.Admin.Timeline(ctx, ref, admin.Paging{Limit: historyShown, Cursor: q.Get("cursor")})
 	if err != nil {
 		return b, err
 	}
@@ -153,15 +153,6 @@ func (s *Pages) reservationView(ctx context.Context, v admin.View, q url.Values)
 	}
 	b.Actions, b.Gates = choices(v, b.Overrides, s.Now()), v.Gates
 	return b, nil
-}
-
-// timelinePart returns a part of a timeline; the newest where the cursor is not one of it.
-func (s *Pages) timelinePart(ctx context.Context, ref stay.Ref, cursor string) (admin.Page[admin.TimelineItem], error) {
-	found, err := s.Admin.Timeline(ctx, ref, admin.Paging{Limit: historyShown, Cursor: cursor})
-	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
-		return s.Admin.Timeline(ctx, ref, admin.Paging{Limit: historyShown})
-	}
-	return found, err
 }
 
 // compare lists the expected and the recorded state at Seam, without asking Seam.
