@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
@@ -95,9 +96,14 @@ func ActorOf(ctx context.Context) Actor {
 	return a
 }
 
-// plainText is a text that somebody wrote for others to read: no control or direction characters, no spaces around it.
+// plainText is a text that somebody wrote for others to read: no control or direction characters, no spaces around it. One in which there
+// is nothing to see, such as a space without width, is empty.
 func plainText(s string) string {
-	return strings.TrimSpace(store.Storable(pms.Plain(s)))
+	s = strings.TrimSpace(store.Storable(pms.Plain(s)))
+	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }) {
+		return ""
+	}
+	return s
 }
 
 func orNil(s string) *string {

@@ -93,6 +93,9 @@ func TestReasonsOfActions(t *testing.T) {
 	}{
 		{"none", "", true},
 		{"spaces", "   ", true},
+		{"a space without width", "\u200b", true},
+		{"an accent without a letter", " \u0301 ", true},
+		{"a sign", "✓", false},
 		{"500 letters of two bytes", strings.Repeat("ж", 500), false},
 		{"501 letters", strings.Repeat("x", 501), true},
 		{"501 letters of two bytes", strings.Repeat("ж", 501), true},
