@@ -109,7 +109,7 @@ licences: ## fail if docs/licences.md is out of date or has a forbidden licence 
 	@go run ./internal/licences $(if $(WRITE),-write)
 
 vulnerabilities: ## look for known vulnerabilities (needs the network)
-	@go run golang.org/x/vuln/cmd/govulncheck@latest ./...
+	@go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 release: ## build dist/: linux/amd64 and linux/arm64, with checksums, bill of materials (CycloneDX) and provenance (SLSA)
 	@rm -rf dist && mkdir -p dist

@@ -58,9 +58,42 @@ func TestSecurityPageNamesTests(t *testing.T) {
 			continue
 		}
 		for _, mutant := range strings.Split(strings.TrimSpace(cells[3]), ", ") {
-			if mutant != "" && !strings.Contains(mutants, `name: "`+mutant+`"`) {
+			if !strings.Contains(mutants, `name: "`+mutant+`"`) {
 				t.Errorf("docs/security.md names the mutant %q, which does not exist", mutant)
 			}
 		}
+	}
+}
+
+// The workflows' actions are pinned by commit, and each job has no more rights than it names; the checkout leaves no token behind where a
+// job can write.
+func TestWorkflowsArePinned(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../.github/workflows/*.yml")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("workflows: %v %v", files, err)
+	}
+	pinned := regexp.MustCompile(`uses: [\w./-]+@[0-9a-f]{40}( |$)`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(text), "\n")
+		for i, line := range lines {
+			if strings.Contains(line, "uses:") && !pinned.MatchString(line) {
+				t.Errorf("%s:%d is not pinned by commit: %s", file, i+1, line)
+			}
+			if strings.Contains(line, "uses: actions/checkout@") && !strings.Contains(lines[min(i+1, len(lines)-1)], "persist-credentials: false") {
+				t.Errorf("%s:%d leaves the token in .git/config", file, i+1)
+			}
+		}
+		if !regexp.MustCompile(`(?m)^permissions: \{(contents: read)?\}$`).Match(text) {
+			t.Errorf("%s gives its jobs more than reading unless they say otherwise", file)
+		}
+	}
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil || strings.Contains(string(makefile), "@latest") {
+		t.Errorf("the Makefile runs something at whatever version is the newest (%v)", err)
 	}
 }

@@ -30,12 +30,15 @@ func init() {
 		},
 		{
 			name: "decoded bodies", what: "erase-guest searches the raw bytes of JSON",
-			edits: []edit{{"internal/pms/mentions.go", "	if json.Valid(content) {\n		return m.inJSON(content, nestedReadings)\n	}\n", ""}},
-			pkg:   "./internal/pms", tests: "^TestMentionsAreExact$",
+			edits: []edit{
+				{"internal/pms/mentions.go", "	if json.Valid(content) {\n		return m.inJSON(content, nestedReadings)\n	}\n", ""},
+				{"internal/pms/mentions.go", " && json.Valid([]byte(s)) && m.inJSON([]byte(s), depth) {\n", " && json.Valid(nil) && m.inJSON([]byte(s), depth) {\n"},
+			},
+			pkg: "./internal/pms", tests: "^TestMentionsAreExact$",
 		},
 		{
 			name: "fair shares", what: "who came first keeps every connection",
-			edits: []edit{{"internal/fair/fair.go", "	if len(heaviest) > mine+1 {\n", "	if false {\n"}},
+			edits: []edit{{"internal/fair/fair.go", "	if len(heaviest) > mine+1 {\n", "	if len(heaviest) > mine+1 && false {\n"}},
 			pkg:   "./internal/fair", tests: "^TestSharesHold$",
 		},
 		{
@@ -72,6 +75,94 @@ func init() {
 			name: "text in bodies", what: "a JSON text with NUL reaches the database",
 			edits: []edit{{"internal/admin/replay.go", "		if !pms.IsText(text) {\n", "		if !pms.IsText(text) && false {\n"}},
 			pkg:   "./internal/handlers", tests: "^TestWrongInputs$",
+		},
+		{
+			name: "signatures", what: "a webhook's signature may be of anybody",
+			edits: []edit{{"internal/pms/standard_webhooks.go", "	if matched == 0 || err != nil {\n", "	if err != nil {\n"}},
+			pkg:   "./internal/handlers", tests: "^TestContractTable$",
+		},
+		{
+			name: "secrets in headers", what: "a secret in a header or the URL may be of anybody",
+			edits: []edit{{"internal/pms/verify.go", "		same := subtle.ConstantTimeCompare(given[:], want[:])\n", "		same := subtle.ConstantTimeCompare(given[:], given[:])\n		_ = want\n"}},
+			pkg:   "./internal/pms", tests: "^TestVerifiers$",
+		},
+		{
+			name: "foreign stays", what: "a stay's timeline names another source's stay of the same guest",
+			edits: []edit{{"internal/provisioner/place.go", "	if holder.Source == own.Source {\n", "	if holder.Source != \"\" {\n"}},
+			pkg:   "./internal/provisioner", tests: "^TestPlaceTakenByAnotherSource$",
+		},
+		{
+			name: "an admin's no", what: "a PMS gives a key back that an admin has revoked",
+			edits: []edit{{"internal/provisioner/plan/desired.go", "	if d.Revoked = s.Overrides.Revoked(); d.Revoked != \"\" {\n", "	if d.Revoked = s.Overrides.Revoked(); false {\n"}},
+			pkg:   "./internal/provisioner", tests: "^TestRevokeAndReissue$",
+		},
+		{
+			name: "size of outputs", what: "a format's program may put out as much as it likes",
+			edits: []edit{{"internal/pms/run.go", "		if size += sizeOf(v); size > maxMapped {\n", "		if size += sizeOf(v); size < 0 {\n"}},
+			pkg:   "./internal/pms", tests: "^TestProgramsAreHeldToTheirBounds$",
+		},
+		{
+			name: "redirects", what: "a PMS may send staykey to another host",
+			edits: []edit{{"internal/pmsapi/client.go", ", CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirected }}", "}"}},
+			pkg:   "./internal/fetch", tests: "^TestAnswersThatAreNotTaken$",
+		},
+		{
+			name: "ids in addresses", what: "a PMS's id may be any part of an address",
+			edits: []edit{{"internal/pms/fetch.go", "		return url.PathEscape(value)\n", "		return value\n"}},
+			pkg:   "./internal/pms", tests: "^TestAddressesOfDocuments$",
+		},
+		{
+			name: "slow clients", what: "a client may take as long as it likes",
+			edits: []edit{{"internal/app/serve.go", "ErrorLog: errorLog, ReadHeaderTimeout: HeaderWithin, ReadTimeout: RequestWithin, ", "ErrorLog: errorLog, "}},
+			pkg:   "./cmd/server", tests: "^TestSlowClientsAreCutOff$",
+		},
+		{
+			name: "rate of a source", what: "a source may post as fast as it likes",
+			edits: []edit{{"internal/handlers/limits.go", "	if known.limiter.AllowN(now, 1) {\n", "	if known.limiter.AllowN(now, 1) || true {\n"}},
+			pkg:   "./internal/handlers", tests: "^TestRateLimit$",
+		},
+		{
+			name: "own forms", what: "a form of another site is taken",
+			edits: []edit{{"internal/handlers/web/web.go", "			if !hmac.Equal([]byte(r.PostFormValue(\"csrf\")), []byte(s.csrfToken(cookie))) {\n", "			if cookie == \"\" {\n"}},
+			pkg:   "./internal/handlers", tests: "^TestFormsMustBeOurs$",
+		},
+		{
+			name: "own scripts", what: "pages may run any script",
+			edits: []edit{{"internal/handlers/web/web.go", "		h.Set(\"Content-Security-Policy\", pageCSP)\n", "		_ = pageCSP\n"}},
+			pkg:   "./internal/handlers", tests: "^TestPagesNeedASession$",
+		},
+		{
+			name: "cursors", what: "a cursor may be made by anybody",
+			edits: []edit{{"internal/admin/list.go", " || !hmac.Equal(raw[:cursorMAC], s.cursorMAC(list, raw[cursorMAC:])) ||\n", " ||\n"}},
+			pkg:   "./internal/handlers", tests: "^TestCursorsCannotBeForged$",
+		},
+		{
+			name: "no DDL", what: "the service's own role has to be able to change the schema",
+			edits: []edit{{"internal/app/database.go", "	if err != nil || !pending {\n", "	if err != nil {\n"}},
+			pkg:   "./cmd/server", tests: "^TestLeastPrivilege$",
+		},
+		{
+			name: "drift", what: "what somebody else changed at Seam is changed back, though it was only to be reported",
+			edits: []edit{{"internal/provisioner/drift.go", "	case a.policy.Drift == pms.DriftReport:\n", "	case false:\n"}},
+			pkg:   "./internal/provisioner", tests: "^TestDriftIsReported$",
+		},
+		{
+			name: "stored proofs", what: "the header that proves the sender is stored beside the body",
+			edits: []edit{
+				{"internal/pms/verify.go", " || strings.EqualFold(name, c.Header) || holdsAny(value, secrets) {\n", " {\n"},
+				{"internal/pms/format.go", "			delete(r.Headers, name)\n", ""},
+			},
+			pkg: "./internal/handlers", tests: "^TestWhatProvesTheSenderIsNotStored$",
+		},
+		{
+			name: "private profiles", what: "profiles are served whether or not they are wanted",
+			edits: []edit{{"internal/handlers/router.go", "	if s.Profiling {\n", "	if true {\n"}},
+			pkg:   "./internal/handlers", tests: "^TestProfilesArePrivate$",
+		},
+		{
+			name: "profiles on loopback", what: "profiles are served on every address",
+			edits: []edit{{"internal/config/config.go", "s.Profiling || isLoopback(c.OpsListen)", "s.Profiling || c.OpsListen != \"\""}},
+			pkg:   "./internal/config", tests: "^TestProfilesAreForLoopback$",
 		},
 	}...)
 }
