@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"cmd/server": {
 		"internal/admin", "internal/app", "internal/config", "internal/handlers", "internal/handlers/rest",
 		"internal/intake", "internal/pms", "internal/seam/simulator", "internal/stay", "internal/store",
-		"migrations",
+		"internal/writeback", "migrations",
 	},
 	"internal/admin": {
 		"internal/guest", "internal/intake", "internal/pms", "internal/stay", "internal/store",
@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 		"internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/logs",
 		"internal/notify", "internal/pms", "internal/pmsapi", "internal/postgres", "internal/provisioner",
 		"internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay",
-		"internal/store", "internal/tracing", "migrations",
+		"internal/store", "internal/tracing", "internal/writeback", "migrations",
 	},
 	"internal/bench": {
 		"internal/handlers", "internal/handlers/webhook", "internal/intake", "internal/pms",
@@ -110,6 +110,9 @@ var allowed = map[string][]string{
 	},
 	"internal/store": {
 		"internal/stay",
+	},
+	"internal/writeback": {
+		"internal/chaos/point", "internal/pms", "internal/pmsapi", "internal/stay", "internal/store",
 	},
 	"internal/store/storetest": {
 		"internal/postgres/pgtest", "internal/store", "migrations",

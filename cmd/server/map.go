@@ -51,8 +51,12 @@ func (c *configCheckCommand) Run(io *streams) error {
 }
 
 type mapCommand struct {
-	Format     string            `required:"" placeholder:"FORMAT" help:"staykey, a preset, or the path of a .jq file."`
-	Payload    string            `arg:"" optional:"" default:"-" placeholder:"FILE" help:"The payload that the PMS posted; - or nothing reads standard input."`
+	Format     string            `required:"" xor:"what" placeholder:"FORMAT" help:"staykey, a preset, or the path of a .jq file."`
+	WriteBack  string            `required:"" xor:"what" placeholder:"PRESET" help:"Instead of mapping: show what write-back would send for a reservation as REST returns it. A preset, or the path of a .jq file."`
+	Field      string            `placeholder:"FIELD" help:"With --write-back: the field; default the preset's."`
+	Text       string            `placeholder:"JQ" help:"With --write-back: a jq program over the reservation that returns the text; default the guest's link."`
+	With       map[string]string `placeholder:"NAME=VALUE" help:"With --write-back: the preset's own settings, such as property."`
+	Payload    string            `arg:"" optional:"" default:"-" placeholder:"FILE" help:"The payload that the PMS posted, or the reservation; - or nothing reads standard input."`
 	Query      map[string]string `placeholder:"NAME=VALUE" help:"Parameters of the webhook's URL."`
 	Header     map[string]string `placeholder:"NAME=VALUE" help:"Headers of the webhook."`
 	Form       bool              `help:"The payload is a URL-encoded form."`
@@ -81,6 +85,9 @@ type rejected struct {
 // Run prints the changes, with notes of what was dropped of them, and the items that can't be read. It fails if there are any, with
 // everything that is wrong and its place in the program.
 func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
+	if c.WriteBack != "" {
+		return c.previewWriteBack(ctx, streams)
+	}
 	source := pms.Source{Statuses: pms.DefaultStatuses(), Guests: c.EveryGuest}
 	if c.Format != pms.CanonicalFormat {
 		format, err := pms.LoadFormat(c.Format)

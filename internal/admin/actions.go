@@ -40,6 +40,9 @@ func (s *Service) Act(ctx context.Context, ref stay.Ref, action Action) (View, e
 		return View{}, refusedAction(err)
 	}
 	v, err := s.view(ctx, ref)
+	if err == nil && action.Kind == Reconcile {
+		err = s.repeatWriteBack(ctx, v)
+	}
 	return v, notFound(err, noReservation)
 }
 

@@ -53,6 +53,7 @@ func (s *service) diagnose(ctx context.Context) []admin.Finding {
 	d.orphans(ctx)
 	d.gates(ctx)
 	d.subscriptions(ctx)
+	d.writeBack(ctx)
 	d.intake(ctx)
 	return d.findings
 }

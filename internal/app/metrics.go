@@ -22,6 +22,7 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/writeback"
 )
 
 func (s *service) newRegistry() (*prometheus.Registry, error) {
@@ -65,10 +66,11 @@ func (s *service) ownCollectors() []prometheus.Collector {
 		readyCollector{s},
 		s.buildInfo(),
 		subscriptionCollector{s.store, s.subscriptions, s.databaseGone},
+		writeBackCollector{s.store, s.writesBack, s.databaseGone},
 	}
 	all = append(all, s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{
-		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
+		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), writeback.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
 	} {
 		all = append(all, package_...)
 	}

@@ -52,6 +52,7 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 	workers.Go(func() { s.keeper.Run(apply) })
 	workers.Go(func() { s.guests.Run(provision) })
 	workers.Go(func() { s.notifier.Run(provision, stopDeliveries) })
+	workers.Go(func() { s.writer.Run(provision, stopWriting) })
 	workers.Go(func() { s.countActivity(apply) })
 	workers.Go(func() { s.watchPolicies(apply) })
 	s.readiness.look(ctx)

@@ -26,6 +26,7 @@ import (
 	"github.com/staykey/staykey/internal/retention"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/writeback"
 )
 
 // service is the running parts.
@@ -41,6 +42,7 @@ type service struct {
 	keeper       *retention.Keeper
 	notifier     *notify.Notifier
 	guests       *guest.Service
+	writer       *writeback.Service
 	fetcher      *fetch.Fetcher
 	accounts     pmsapi.Clients // of PMSs, for all callers of their APIs
 	activity     *store.Activity
@@ -93,7 +95,6 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, PublicURL: c.PublicURL, Version: build.Version,
 		Retain: c.RetainDeliveries, Now: time.Now,
 	})
-	db.OnCommit(s.notifier.Committed)
 	registry, err := s.newRegistry()
 	if err != nil {
 		return nil, err
@@ -110,6 +111,11 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 		DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.gates, Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning,
 		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 		Guests: s.guests,
+	})
+	s.writer = s.newWriter(service.Shown, c.SeamAPIKey+linkSalt)
+	db.OnCommit(func() {
+		s.notifier.Committed()
+		s.writer.Committed()
 	})
 	proxies := handlers.Proxies(func() pms.Addresses { return s.sources.Load().TrustedProxies })
 	limits := handlers.NewLimits(proxies.Sender)

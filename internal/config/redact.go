@@ -37,8 +37,10 @@ func (s Set) secrets() []string {
 		for _, source := range sources {
 			list = append(list, source.Secrets...)
 			if f := source.Fetch; f != nil {
-				list = append(list, f.Token, f.Password, f.ClientSecret)
-				list = slices.AppendSeq(list, maps.Values(f.Body))
+				list = append(list, f.Credentials.Secrets()...)
+			}
+			if w := source.WriteBack; w != nil {
+				list = append(list, w.Account.Secrets()...)
 			}
 		}
 	}

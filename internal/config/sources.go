@@ -132,6 +132,7 @@ func (r sourceReader) read() (source pms.Source, retired bool) {
 	r.guestLinks(&s)
 	s.Limit = r.rateLimit()
 	s.Fetch = r.fetch(s.Format)
+	s.WriteBack = r.writeBack(s)
 	r.done()
 	if retired {
 		s.Verifier, s.Secrets, s.Insecure, s.Fetch = nil, nil, false, nil
@@ -354,13 +355,20 @@ func (r sourceReader) fetch(f *pms.Format) *pms.FetchSettings {
 		r.wrong("fetch", "the source's format fetches no documents")
 		return nil
 	}
-	s := pms.FetchSettings{
-		FetchManifest: *f.Fetch, Credentials: pms.Credentials{
-			Token: m.text("token"), Username: m.text("username"), Password: m.text("password"),
-			ClientID: m.text("client_id"), ClientSecret: m.text("client_secret"),
-		},
+	a := m.account(f.Fetch.AccountManifest, f.Name+" asks for documents")
+	m.done()
+	return &pms.FetchSettings{
+		FetchManifest: pms.FetchManifest{AccountManifest: a.AccountManifest, Documents: f.Fetch.Documents}, Credentials: a.Credentials,
 	}
-	for field, to := range map[string]*string{"url": &s.URL, "token_url": &s.TokenURL} {
+}
+
+// account reads an account at a PMS: what its preset says, but for what is specified here. what words what it is used for.
+func (m mapping) account(manifest pms.AccountManifest, what string) pms.Account {
+	a := pms.Account{AccountManifest: manifest, Credentials: pms.Credentials{
+		Token: m.text("token"), Username: m.text("username"), Password: m.text("password"),
+		ClientID: m.text("client_id"), ClientSecret: m.text("client_secret"),
+	}}
+	for field, to := range map[string]*string{"url": &a.URL, "token_url": &a.TokenURL} {
 		if text := m.text(field); text != "" {
 			if err := pms.CheckFetchURL(text); err != nil {
 				m.wrong(field, "%q %v", text, err)
@@ -369,22 +377,21 @@ func (r sourceReader) fetch(f *pms.Format) *pms.FetchSettings {
 		}
 	}
 	if rate := m.number("per_second", 1000, "5"); rate > 0 {
-		s.PerSecond = rate
+		a.PerSecond = rate
 	}
 	if body, ok := m.inner("body"); ok {
-		s.Body = map[string]string{}
+		a.Body = map[string]string{}
 		for _, key := range body.keys {
-			s.Body[key.GetToken().Value] = body.text(key.GetToken().Value)
+			a.Body[key.GetToken().Value] = body.text(key.GetToken().Value)
 		}
 	}
 	need := map[string][]string{
 		pms.AuthBearer: {"token"}, pms.AuthHeader: {"token"}, pms.AuthBasic: {"username", "password"}, pms.AuthOAuth2: {"client_id", "client_secret"}, pms.AuthBody: {"body"},
-	}[s.Auth]
+	}[a.Auth]
 	for _, field := range need {
 		if !m.said(field) {
-			m.wrong(field, "is required: %s asks for documents by %s", f.Name, s.Auth)
+			m.wrong(field, "is required: %s by %s", what, a.Auth)
 		}
 	}
-	m.done()
-	return &s
+	return a
 }

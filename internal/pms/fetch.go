@@ -62,20 +62,31 @@ func (m FetchManifest) Address(f Fetch, id string) (string, error) {
 	if id == "" {
 		return "", errors.New("a document without an id has no address")
 	}
-	var wrong error
-	path, query, hasQuery := strings.Cut(d.Path, "?")
-	value := func(name string) string {
+	return fillAddress(m.URL, d.Path, func(name string) (string, error) {
 		switch name {
 		case "id":
-			return id
+			return id, nil
 		case "ids":
-			return strings.Join(f.IDs, ",")
+			return strings.Join(f.IDs, ","), nil
 		}
 		if f.With[name] == "" {
-			wrong = fmt.Errorf("the address of a %s needs %q, which the event doesn't say", f.Kind, name)
+			return "", fmt.Errorf("the address of a %s needs %q, which the event doesn't say", f.Kind, name)
 		}
-		return f.With[name]
+		return f.With[name], nil
+	})
+}
+
+// fillAddress joins an API's URL and a path, into which values go escaped in the places of their names in braces.
+func fillAddress(base, path string, valueOf func(name string) (string, error)) (string, error) {
+	var wrong error
+	value := func(name string) string {
+		text, err := valueOf(name)
+		if err != nil {
+			wrong = err
+		}
+		return text
 	}
+	path, query, hasQuery := strings.Cut(path, "?")
 	fill := func(text string, escape func(string) string) string {
 		return placeholder.ReplaceAllStringFunc(text, func(match string) string { return escape(value(strings.Trim(match, "{}"))) })
 	}
@@ -85,7 +96,7 @@ func (m FetchManifest) Address(f Fetch, id string) (string, error) {
 		}
 		return url.PathEscape(value)
 	}
-	address := strings.TrimSuffix(m.URL, "/") + fill(path, segment)
+	address := strings.TrimSuffix(base, "/") + fill(path, segment)
 	if hasQuery {
 		address += "?" + fill(query, url.QueryEscape)
 	}

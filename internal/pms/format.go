@@ -117,13 +117,23 @@ func LoadFormat(name string) (*Format, error) {
 
 // ParseFormat compiles a program. The error says where it is wrong, as far as jq tells.
 func ParseFormat(name, program string) (*Format, error) {
+	f := &Format{Name: name, program: program}
+	var err error
+	f.code, err = compile(name, program, f.readManifest)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// compile compiles a program with the prelude, and has manifest read the constant object of its module directive, if it has one.
+func compile(name, program string, manifest func(meta any) error) (*gojq.Code, error) {
 	query, err := gojq.Parse(program)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", placeOf(name, program, err), err)
 	}
-	f := &Format{Name: name, program: program}
 	if query.Meta != nil {
-		if err := f.readManifest(query.Meta.ToValue()); err != nil {
+		if err := manifest(query.Meta.ToValue()); err != nil {
 			return nil, fmt.Errorf("%s: module: %w", name, err)
 		}
 	}
@@ -135,21 +145,30 @@ func ParseFormat(name, program string) (*Format, error) {
 		return nil, fmt.Errorf("%s: %w", preludeFile, err)
 	}
 	query.FuncDefs = slices.Concat(shared.FuncDefs, query.FuncDefs)
-	if f.code, err = gojq.Compile(query); err != nil {
+	code, err := gojq.Compile(query)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", placeOf(name, program, err), err)
 	}
-	return f, nil
+	return code, nil
 }
 
-func (f *Format) readManifest(meta any) error {
+// decodeManifest reads a manifest strictly.
+func decodeManifest(meta, into any) error {
 	text, err := json.Marshal(meta)
 	if err != nil {
 		return err
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&f.Manifest); err != nil {
+	if err := d.Decode(into); err != nil {
 		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return nil
+}
+
+func (f *Format) readManifest(meta any) error {
+	if err := decodeManifest(meta, &f.Manifest); err != nil {
+		return err
 	}
 	for _, kind := range f.Accepts {
 		if !slices.Contains([]string{"json", "form", "query"}, kind) {

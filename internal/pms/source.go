@@ -26,6 +26,7 @@ type Source struct {
 
 	GuestLinks bool // each reservation has a link for its guest
 	GuestPage  GuestPage
+	WriteBack  *WriteBackSettings // nil: nothing is written to the PMS
 }
 
 // Statuses say which classes of a PMS's statuses hold a key ([Confirmed]) and which revoke it ([Cancelled]). The others

@@ -229,6 +229,8 @@ type View struct {
 	User        *ACSUser
 	GateWords   map[string]stay.GateWords // the states of its gates
 	Gates       []stay.Gate               // what that results in, by the rules of its source, which the store doesn't know: admin fills it in
+	WriteBackOf *WriteBackRow             // of its booking; nil: none
+	WriteBack   *stay.WriteBack           // what that means for the reservation, by the settings of its source: admin fills it in
 	GuestLink   *stay.GuestLink           // not in the database: package guest derives it; nil where the stay has none
 }
 
@@ -274,7 +276,14 @@ func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...a
 	if err != nil {
 		return nil, err
 	}
+	written, err := s.writeBacksOf(ctx, views)
+	if err != nil {
+		return nil, err
+	}
 	for i, ref := range refs {
+		if row, has := written[ref]; has {
+			views[i].WriteBackOf = &row
+		}
 		views[i].User, views[i].GateWords = Current(users[ref]), allGateWords(views[i].Reservation.Gates, words[ref])
 	}
 	return views, nil

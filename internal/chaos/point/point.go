@@ -32,6 +32,12 @@ const (
 	DeliverClaimed Name = "deliver: a message claimed and not sent"
 	DeliverSent    Name = "deliver: a message sent and its answer not recorded"
 	DeliverNoted   Name = "deliver: the answer to a message recorded"
+
+	WriteBackClaimed  Name = "write-back: bookings found due"
+	WriteBackRead     Name = "write-back: a field read"
+	WriteBackMarked   Name = "write-back: a call marked and not made"
+	WriteBackCalled   Name = "write-back: a call made and not recorded"
+	WriteBackRecorded Name = "write-back: a call recorded"
 )
 
 // All lists those that an event passes, or the sweep.
@@ -44,4 +50,8 @@ var All = []Name{
 var Guest = []Name{GuestMarked, GuestMade, GuestRecorded, GuestClaimed, GuestDeleted}
 
 // Deliver lists those of messages to subscriptions, which need one.
-var Deliver = []Name{ChangesOrdered, DeliverClaimed, DeliverSent, DeliverNoted}
+var (
+	Deliver = []Name{ChangesOrdered, DeliverClaimed, DeliverSent, DeliverNoted}
+	// WriteBack lists those of writing to PMSs, which no event passes.
+	WriteBack = []Name{WriteBackClaimed, WriteBackRead, WriteBackMarked, WriteBackCalled, WriteBackRecorded}
+)

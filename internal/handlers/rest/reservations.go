@@ -23,6 +23,7 @@ type Reservation struct {
 	CheckOut      *string    `json:"check_out" format:"date-time"`
 	MobileKey     MobileKey  `json:"mobile_key"`
 	GuestLink     *GuestLink `json:"guest_link" doc:"Null unless the reservation is confirmed and its source has guest_links."`
+	WriteBack     *WriteBack `json:"write_back" doc:"The field at the PMS that staykey writes. Null unless the source has write_back, and for reservations that ended before anything was written."`
 	Gates         []Gate     `json:"gates" nullable:"false" doc:"The gates of the source, in the order of the configuration. Empty for a source without gates."`
 	Notes         []Note     `json:"notes" nullable:"false" doc:"Fields that could not be read in the last applied event and later ones. Empty if everything was understood."`
 	CreatedAt     string     `json:"created_at" format:"date-time"`
@@ -95,7 +96,7 @@ func showReservation(v admin.View) Reservation {
 			LastError: k.LastError, SettledAt: stampOrNull(k.SettledAt),
 		},
 	}
-	out.GuestLink = showGuestLink(v.GuestLink)
+	out.GuestLink, out.WriteBack = showGuestLink(v.GuestLink), showWriteBack(v.WriteBack)
 	if k.NextIsRetry {
 		out.MobileKey.NextAttemptAt = stampOrNull(k.NextReconcileAt)
 	}

@@ -1,0 +1,386 @@
+package writeback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/pmsapi"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// attempt brings the field of one booking up to date.
+type attempt struct {
+	*runner
+	lease   store.WriteBackLease
+	set     *pms.WriteBackSettings // of the place that is written to
+	rules   pms.FieldRules
+	row     store.WriteBackRow // as it was loaded
+	refs    []store.Ref
+	seen    string               // what the decision depends on, as it was loaded
+	api     *pmsapi.Client       // of the account
+	stays   map[store.Ref]bool   // those that exist, for the timeline
+	texts   map[store.Ref]string // of the stays
+	calls   int                  // that may have changed something
+	refused bool                 // the last of them changed nothing
+	place   place                // where the text is
+	write   decision             // what to do
+}
+
+// errChanged ends an attempt whose decision no longer holds: the booking is due again.
+var errChanged = errors.New("the stay changed meanwhile")
+
+// attempt makes one attempt. An error is the database's.
+func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *pms.WriteBackSettings, row store.WriteBackRow) error {
+	a := &attempt{runner: r, lease: lease, set: set, row: row, place: placeOf(set), api: r.Accounts.Of(set.Account, r.First)}
+	a.rules, _ = set.Preset.Rules(set.Field)
+	stays, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	if f := a.render(ctx, stays); f != nil && f.database {
+		return f.err
+	} else if f != nil {
+		return a.failed(ctx, *f)
+	}
+	a.write = decide(set, a.row, stays, a.texts, r.hashOf, r.Now())
+	if a.write.kind == eraseOld {
+		a.toOldPlace()
+	}
+	if a.write.kind == nothing {
+		return a.settle(ctx)
+	}
+	if at, known := readPlace(a.row.Place); known && at.same(a.place) {
+		a.place.Route = at.Route
+	}
+	f := a.carryOut(ctx)
+	switch {
+	case f == nil:
+		return a.done(ctx)
+	case ctx.Err() != nil:
+		return nil // what is marked is compared again
+	case errors.Is(f.err, errChanged):
+		return a.again(ctx)
+	case errors.Is(f.err, store.ErrLeaseLost):
+		return f.err
+	}
+	if held := new(pmsapi.HeldError); errors.As(f.err, &held) {
+		r.pause(pmsapi.After(held.Wait))
+		return nil // no call was made: it stays due
+	}
+	if f.database {
+		return f.err
+	}
+	return a.failed(ctx, *f)
+}
+
+// load reads the booking's row and its stays.
+func (a *attempt) load(ctx context.Context) (stays map[store.Ref]store.GuestState, err error) {
+	if a.refs, err = a.store.StaysOfBooking(ctx, a.name, a.row.BookingID); err != nil {
+		return nil, err
+	}
+	err = a.store.WithWriteBack(ctx, a.lease, a.row.BookingID, a.refs, func(_ pgx.Tx, s store.WriteBackState) error {
+		a.row, stays = s.Row, s.Stays
+		return nil
+	})
+	a.seen, a.stays = stateOf(stays), map[store.Ref]bool{}
+	for ref := range stays {
+		a.stays[ref] = true
+	}
+	return stays, err
+}
+
+// render makes the texts of the stays that may belong in the field.
+func (a *attempt) render(ctx context.Context, stays map[store.Ref]store.GuestState) *failure {
+	var refs []store.Ref
+	for ref, s := range stays {
+		if readinessOf(s) != gone {
+			refs = append(refs, ref)
+		}
+	}
+	a.texts = map[store.Ref]string{}
+	if len(refs) == 0 || a.set.Clear {
+		return nil
+	}
+	slices.SortFunc(refs, store.Ref.Compare)
+	shown, err := a.Reservations(ctx, refs)
+	if err != nil {
+		return &failure{err: err, database: true}
+	}
+	for _, ref := range refs {
+		text, err := TextOf(ctx, a.set, shown[ref])
+		if err != nil {
+			return &failure{reason: ReasonProgram, err: err, cause: pmsapi.Broken}
+		}
+		a.texts[ref] = text
+	}
+	return nil
+}
+
+// TextOf is what a source writes for a reservation as REST shows it; "" for nothing.
+func TextOf(ctx context.Context, set *pms.WriteBackSettings, reservation any) (string, error) {
+	if reservation == nil {
+		return "", nil
+	}
+	if set.Text != nil {
+		return set.Text.Of(ctx, reservation)
+	}
+	link, _ := pms.Lookup(reservation, "guest_link.url").(string)
+	return link, nil
+}
+
+// toOldPlace makes the attempt one that clears the field where the text was written before the settings changed.
+func (a *attempt) toOldPlace() {
+	at, _ := readPlace(a.row.Place)
+	old := *a.set
+	old.Field, old.With = at.Field, at.With
+	a.set, a.place = &old, at
+	a.rules, _ = old.Preset.Rules(old.Field)
+}
+
+// carryOut makes the calls; nil if the field is as it should be.
+func (a *attempt) carryOut(ctx context.Context) *failure {
+	routes := a.set.Preset.Routes
+	if len(routes) == 0 {
+		routes = []string{""}
+	}
+	if i := slices.Index(routes, a.place.Route); i > 0 {
+		routes = append([]string{a.place.Route}, slices.Delete(slices.Clone(routes), i, i+1)...)
+	}
+	var f *failure
+	for _, route := range routes {
+		a.place.Route = route
+		if f = a.byRoute(ctx, route); f == nil || f.reason != ReasonNotFound {
+			return f
+		}
+	}
+	if a.write.kind != write {
+		return nil // the PMS doesn't know the booking: nothing is left in its field
+	}
+	return f
+}
+
+// byRoute reads the field if need be, and makes the call that changes it.
+func (a *attempt) byRoute(ctx context.Context, route string) *failure {
+	step := pms.WriteBackStep{ID: a.row.BookingID, Route: route}
+	if a.mustRead() {
+		f := a.read(ctx, &step)
+		if f != nil && !a.mayIgnore(f) {
+			return f
+		}
+	}
+	if step.Found == nil && (a.set.Preset.ReadFirst || a.rules.Shared) {
+		return &failure{reason: ReasonUnreadable, cause: pmsapi.Failing, err: errors.New("the PMS's answer doesn't show the field")}
+	}
+	wanted, f := a.wanted(step.Found)
+	if f != nil {
+		return f
+	}
+	if step.Found != nil && (sameText(foundText(step.Found), wanted) || a.write.kind != write && a.isPeoples(step.Found)) {
+		return nil
+	}
+	call, err := a.plan(ctx, step, wanted)
+	if err != nil {
+		return &failure{reason: ReasonProgram, cause: pmsapi.Broken, err: err}
+	}
+	if call == nil {
+		return nil // there is nothing to clear
+	}
+	return a.change(ctx, step, *call, wanted)
+}
+
+// mustRead reports whether the field is read before it is changed.
+func (a *attempt) mustRead() bool {
+	p := a.set.Preset
+	return p.ReadFirst || a.rules.Shared || a.row.Unsure || a.write.look || a.write.kind != write
+}
+
+// mayIgnore reports whether a field that can't be read is changed all the same: then reading it was only meant to save a call.
+func (a *attempt) mayIgnore(f *failure) bool {
+	return !a.set.Preset.ReadFirst && !a.rules.Shared && f.isAboutReading()
+}
+
+// wanted is the whole text that the field should hold; "" for none.
+func (a *attempt) wanted(found map[string]any) (string, *failure) {
+	text := ""
+	if a.write.kind == write {
+		text = a.write.text
+	}
+	if a.rules.Shared {
+		text = splice(foundText(found), text)
+	}
+	if n := utf8.RuneCountInString(text); a.rules.Longest > 0 && n > a.rules.Longest {
+		return "", &failure{
+			reason: ReasonTooLong, cause: pmsapi.Broken,
+			err: fmt.Errorf("the text has %d characters, and the field %s holds %d", n, a.set.Field, a.rules.Longest),
+		}
+	}
+	return text, nil
+}
+
+// isPeoples reports whether a field that must be cleared holds another text than staykey's: somebody has written over it.
+func (a *attempt) isPeoples(found map[string]any) bool {
+	text := foundText(found)
+	return !a.rules.Shared && text != "" && !a.row.Unsure && !slices.Equal(a.hashOf(text), a.row.Written) && !slices.Equal(a.hashOf(normal(text)), a.row.Written)
+}
+
+// plan is the call that makes the field hold a text, or clears it.
+func (a *attempt) plan(ctx context.Context, step pms.WriteBackStep, wanted string) (*pms.PlannedCall, error) {
+	if wanted == "" {
+		return a.set.Erase(ctx, step)
+	}
+	step.Text = wanted
+	return a.set.Write(ctx, step)
+}
+
+// change makes a call that changes the field, and finds out whether it did.
+func (a *attempt) change(ctx context.Context, step pms.WriteBackStep, call pms.PlannedCall, wanted string) *failure {
+	var shown map[string]any
+	refused := false
+	a.refused = false
+	f := a.call(ctx, call, a.mark, func(answer pmsapi.Answer) *failure {
+		after := step
+		after.Call, after.Answer = call.Name, decoded(answer)
+		var err error
+		if shown, refused, err = a.set.Find(ctx, after); err != nil {
+			return &failure{reason: ReasonProgram, cause: pmsapi.Broken, err: err}
+		}
+		if refused && !a.set.Preset.ReadBack {
+			return a.refusal(answer)
+		}
+		return nil
+	})
+	if f != nil {
+		a.refused = f.status >= 400 && f.status < 500 || f.reason == ReasonRefused
+		return f
+	}
+	a.reach(point.WriteBackCalled)
+	if shown == nil && a.set.Preset.ReadBack {
+		back := step
+		back.Found = nil
+		if f := a.read(ctx, &back); f != nil && (refused || !f.isAboutReading()) {
+			return f
+		}
+		shown = back.Found
+	}
+	switch {
+	case shown == nil && refused:
+		return &failure{reason: ReasonRefused, cause: pmsapi.Failing, err: errors.New("the PMS refused the change inside a successful answer")}
+	case shown != nil && !sameText(foundText(shown), wanted):
+		return &failure{
+			reason: ReasonNotKept, cause: pmsapi.Failing,
+			err: fmt.Errorf("the PMS accepted the change of the field %s, and shows another value: check that the field exists and how long it may be", a.set.Field),
+		}
+	}
+	return nil
+}
+
+// read reads the field into step.Found, which stays nil if the preset can't read it or the answer doesn't show it.
+func (a *attempt) read(ctx context.Context, step *pms.WriteBackStep) *failure {
+	call, err := a.set.Read(ctx, *step)
+	if err != nil {
+		return &failure{reason: ReasonProgram, cause: pmsapi.Broken, err: err}
+	}
+	if call == nil {
+		return nil
+	}
+	f := a.call(ctx, *call, a.guard, func(answer pmsapi.Answer) *failure {
+		in := *step
+		in.Call, in.Answer = call.Name, decoded(answer)
+		found, refused, err := a.set.Find(ctx, in)
+		switch {
+		case err != nil:
+			return &failure{reason: ReasonProgram, cause: pmsapi.Broken, err: err}
+		case refused:
+			return a.refusal(answer)
+		}
+		step.Found = found
+		return nil
+	})
+	if f == nil {
+		a.reach(point.WriteBackRead)
+	}
+	return f
+}
+
+// guard keeps a call from leaving whose deadline is after the lease's end.
+func (a *attempt) guard() error {
+	if !a.mayCall(a.lease) {
+		return store.ErrLeaseLost
+	}
+	return nil
+}
+
+// call makes one call. before is run right before it leaves, and read reads an answer of success.
+func (a *attempt) call(ctx context.Context, call pms.PlannedCall, before func() error, read func(pmsapi.Answer) *failure) *failure {
+	var f *failure
+	answer, err := a.api.Do(ctx, pmsapi.Request{Method: call.Method, Address: call.Address, JSON: call.JSON, Form: call.Form, BeforeSending: before}, func(answer pmsapi.Answer) error {
+		if !answer.OK() {
+			return a.api.Refused(answer, "")
+		}
+		if f = read(answer); f != nil {
+			return &pmsapi.Error{Status: answer.Status, Cause: f.cause, RetryAfter: pmsapi.RetryAfter(answer.Header), Message: f.err.Error()}
+		}
+		return nil
+	})
+	count(a.name, call.Name, answer.Status, err)
+	if err == nil || f != nil {
+		return f
+	}
+	return failureOf(err)
+}
+
+// refusal words a refusal inside an answer of success.
+func (a *attempt) refusal(answer pmsapi.Answer) *failure {
+	return &failure{
+		reason: ReasonRefused, cause: pmsapi.Failing, status: answer.Status,
+		err: errors.New("the PMS refused: it answered " + answer.Line + a.api.Quote(answer.Text, "")),
+	}
+}
+
+func count(source, call string, status int, err error) {
+	if held := new(pmsapi.HeldError); errors.As(err, &held) || errors.Is(err, errChanged) || errors.Is(err, store.ErrLeaseLost) {
+		return // nothing left
+	}
+	answer := fmt.Sprint(status)
+	if status == 0 {
+		answer = "failed"
+	}
+	requests.WithLabelValues(source, call, answer).Inc()
+}
+
+// decoded is an answer's JSON; nil if it is none.
+func decoded(answer pmsapi.Answer) any {
+	if answer.Status == http.StatusNoContent || len(answer.Text) > pmsapi.MaxAnswer {
+		return nil
+	}
+	v, err := pms.DecodeJSON(answer.Text)
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+func foundText(found map[string]any) string {
+	text, _ := found["text"].(string)
+	return text
+}
+
+// normal is a text without what PMSs change on their own: line breaks and the space around it.
+func normal(text string) string {
+	return strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))
+}
+
+func sameText(a, b string) bool { return normal(a) == normal(b) }
+
+// soon is when to compare again at once.
+func soon(now time.Time) *time.Time { return &now }

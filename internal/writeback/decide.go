@@ -1,0 +1,188 @@
+package writeback
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// This file decides what a field should hold, and whether that needs a call. It is pure.
+
+// readiness is what a stay means for its field.
+type readiness int
+
+const (
+	gone      readiness = iota // no key, or none that the guest may have: its text does not belong in the field
+	unsettled                  // how it ends is not known: what is in the field stays, and nothing is added
+	ready                      // the key is issued and may be handed out
+)
+
+// readinessOf judges one stay.
+//
+//	not confirmed, revoking, revoked, expired     gone
+//	waiting, and no key exists                    gone: a gate has taken it away, or there never was one
+//	issued or active, and no gate holds it back   ready
+//	anything else                                 unsettled
+func readinessOf(s store.GuestState) readiness {
+	switch {
+	case s.Status != pms.Confirmed:
+		return gone
+	case slices.Contains([]string{stay.KeyRevoking, stay.KeyRevoked, stay.KeyExpired}, s.KeyStatus):
+		return gone
+	case s.KeyStatus == stay.KeyWaiting && s.CredentialID == nil:
+		return gone
+	case (s.KeyStatus == stay.KeyIssued || s.KeyStatus == stay.KeyActive) && len(s.ClosedGates) == 0:
+		return ready
+	}
+	return unsettled
+}
+
+// place is where a text was written.
+type place struct {
+	To    string            `json:"to"`
+	Field string            `json:"field"`
+	With  map[string]string `json:"with,omitempty"`
+	Route string            `json:"route,omitempty"`
+}
+
+func placeOf(set *pms.WriteBackSettings) place {
+	return place{To: set.Preset.Name, Field: set.Field, With: set.With}
+}
+
+// readPlace decodes the place of a row; ok is false for none.
+func readPlace(encoded []byte) (p place, ok bool) {
+	if len(encoded) == 0 || json.Unmarshal(encoded, &p) != nil {
+		return place{}, false
+	}
+	return p, true
+}
+
+func (p place) same(other place) bool {
+	return p.To == other.To && p.Field == other.Field && maps.Equal(p.With, other.With)
+}
+
+// kind is what a decision asks for.
+type kind int
+
+const (
+	nothing kind = iota // the field is as it should be, as far as is known
+	write
+	erase
+	eraseOld // the field is cleared where it was written before the settings changed
+)
+
+// decision is what to do about one booking's field.
+type decision struct {
+	kind  kind
+	text  string
+	parts []string // the reservations whose texts are in it
+	look  bool     // the field is looked at even if it seems to be right
+	keep  bool     // nothing is known to be right or wrong: the row is unchanged
+}
+
+func (d decision) equal(other decision) bool {
+	return d.kind == other.kind && d.text == other.text && slices.Equal(d.parts, other.parts)
+}
+
+// lateLooks are how long after a call without an answer the field is looked at once more: such a call may take effect late.
+var lateLooks = []time.Duration{time.Minute, 10 * time.Minute}
+
+// nextLook is when a row's field is looked at again because of a lost call; nil for never.
+func nextLook(row store.WriteBackRow) *time.Time {
+	if row.LostAt == nil || int(row.Looks) >= len(lateLooks) {
+		return nil
+	}
+	at := row.LostAt.Add(lateLooks[row.Looks])
+	return &at
+}
+
+// decide compares what a booking's field should hold with what is known of it. texts are those of the stays that are not gone.
+func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.Ref]store.GuestState, texts map[store.Ref]string, hash func(string) []byte, now time.Time) decision {
+	look := false
+	if at := nextLook(row); at != nil && !now.Before(*at) {
+		look = true
+	}
+	has := row.Written != nil || row.Unsure
+	at, known := readPlace(row.Place)
+	if has && known && !at.same(placeOf(set)) {
+		if at.To != set.Preset.Name {
+			has = false // the account at that PMS is not known any more
+		} else {
+			return decision{kind: eraseOld}
+		}
+	}
+	d := decision{look: look}
+	settled := false
+	for _, ref := range slices.SortedFunc(maps.Keys(stays), store.Ref.Compare) {
+		switch is := readinessOf(stays[ref]); {
+		case is == gone || set.Clear:
+			settled = true
+			continue
+		case is == unsettled && !slices.Contains(row.Parts, ref.ReservationID):
+			continue
+		case is == ready:
+			settled = true
+		}
+		if text := texts[ref]; text != "" {
+			d.text = joined(d.text, text)
+			d.parts = append(d.parts, ref.ReservationID)
+		}
+	}
+	switch {
+	case !settled && len(stays) > 0 && !row.Unsure && !look:
+		return decision{keep: true} // only stays whose end is not known: what is there stays
+	case d.text != "":
+		if d.text = fit(set, d.text); !has || row.Unsure || look || !bytes.Equal(row.Written, hash(d.text)) {
+			d.kind = write
+		}
+	case has || look:
+		d.kind = erase
+	}
+	if d.kind == nothing {
+		return decision{parts: d.parts}
+	}
+	return d
+}
+
+// joined puts texts of one booking below each other.
+func joined(all, text string) string {
+	if all == "" {
+		return text
+	}
+	return all + "\n" + text
+}
+
+// fit makes a text fit its field as far as line breaks go.
+func fit(set *pms.WriteBackSettings, text string) string {
+	if rules, _ := set.Preset.Rules(set.Field); rules.OneLine {
+		return strings.Join(strings.Fields(text), " ")
+	}
+	return text
+}
+
+// hashOf is the keyed hash of a text, so that the database doesn't hold it.
+func (s *Service) hashOf(text string) []byte {
+	h := hmac.New(sha256.New, s.HashKey)
+	_, _ = h.Write([]byte("staykey write-back " + text))
+	return h.Sum(nil)
+}
+
+// stateOf is what a decision depends on of each stay: a change of it ends the decision.
+func stateOf(stays map[store.Ref]store.GuestState) string {
+	var b strings.Builder
+	for _, ref := range slices.SortedFunc(maps.Keys(stays), store.Ref.Compare) {
+		s := stays[ref]
+		encoded, _ := json.Marshal([]any{ref, s.Status, s.KeyStatus, s.CredentialID, s.ClosedGates, s.Counter, s.GuestEmail}) // it can't fail
+		_, _ = b.Write(encoded)
+	}
+	return b.String()
+}

@@ -1,0 +1,258 @@
+package writeback
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/pmsapi"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// This file writes down what an attempt did, before and after its calls.
+
+// Reasons why a field could not be written or cleared, for programs.
+const (
+	ReasonNoAnswer   = "no_answer"
+	ReasonRateLimit  = "rate_limited"
+	ReasonAccount    = "account_refused"
+	ReasonNotFound   = "not_found"   // the PMS doesn't know the booking, or the field
+	ReasonRefused    = "refused"     // the PMS answered that it won't
+	ReasonFailing    = "pms_failing" // a server's error
+	ReasonNotKept    = "not_kept"    // accepted, and the field shows something else
+	ReasonUnreadable = "unreadable"
+	ReasonTooLong    = "too_long"
+	ReasonProgram    = "program_failed"
+)
+
+// Reasons lists them in the order of the documentation.
+func Reasons() []string {
+	return []string{
+		ReasonNoAnswer, ReasonRateLimit, ReasonAccount, ReasonNotFound, ReasonRefused, ReasonFailing, ReasonNotKept, ReasonUnreadable, ReasonTooLong,
+		ReasonProgram,
+	}
+}
+
+// failure is why a field is not as it should be.
+type failure struct {
+	reason   string
+	err      error
+	cause    pmsapi.Cause
+	status   int
+	retry    time.Duration // as the PMS asks
+	database bool          // not the PMS failed, but ours
+}
+
+// isAboutReading reports whether the PMS answered that this field can't be read so, which is no sign of a wrong account, or of a failing write.
+func (f *failure) isAboutReading() bool {
+	switch f.status {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return f.status >= 400 && f.status < 500
+}
+
+func failureOf(err error) *failure {
+	api := new(pmsapi.Error)
+	if !errors.As(err, &api) {
+		return &failure{err: err, database: true}
+	}
+	f := &failure{err: err, cause: api.Cause, status: api.Status, retry: api.RetryAfter}
+	switch {
+	case api.Cause == pmsapi.Silent:
+		f.reason = ReasonNoAnswer
+	case api.Cause == pmsapi.Busy:
+		f.reason = ReasonRateLimit
+	case api.Cause == pmsapi.Account || api.Status == 403:
+		f.reason = ReasonAccount
+	case api.Status == 404 || api.Status == 410:
+		f.reason = ReasonNotFound
+	case api.Status >= 400 && api.Status < 500:
+		f.reason = ReasonRefused
+	default:
+		f.reason = ReasonFailing
+	}
+	return f
+}
+
+// mark runs right before a call leaves that changes the field. It commits that the field may hold something else from now on, while the stays'
+// keys are locked and as they were when the decision was made.
+func (a *attempt) mark() error {
+	if err := a.guard(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commitWithin)
+	defer cancel()
+	err := a.store.WithWriteBack(ctx, a.lease, a.row.BookingID, a.refs, func(tx pgx.Tx, s store.WriteBackState) error {
+		if stateOf(s.Stays) != a.seen || s.Row.Changes != a.row.Changes {
+			return errChanged
+		}
+		row := s.Row
+		row.Unsure, row.Place = true, encodePlace(a.place)
+		for _, part := range a.write.parts {
+			if !slices.Contains(row.Parts, part) {
+				row.Parts = append(row.Parts, part)
+			}
+		}
+		var b pgx.Batch
+		store.SaveWriteBack(&b, row, soon(a.Now()), a.row.Changes)
+		return tx.SendBatch(ctx, &b).Close()
+	})
+	if err == nil {
+		a.calls++
+		a.reach(point.WriteBackMarked)
+	}
+	return err
+}
+
+// commitWithin bounds the writing of what was done. It doesn't end with the attempt.
+const commitWithin = 10 * time.Second
+
+func encodePlace(p place) json.RawMessage {
+	encoded, _ := json.Marshal(p) // texts only: it can't fail
+	return encoded
+}
+
+// save changes the row and adds to the stays' timelines.
+func (a *attempt) save(ctx context.Context, change func(*store.WriteBackRow) (due *time.Time), entry *store.Entry) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWithin)
+	defer cancel()
+	return a.store.WithWriteBack(ctx, a.lease, a.row.BookingID, a.refs, func(tx pgx.Tx, s store.WriteBackState) error {
+		row, before := s.Row, s.Row.Status
+		due := change(&row)
+		if row.Status != before {
+			row.ChangedAt = a.Now()
+		}
+		var b pgx.Batch
+		store.SaveWriteBack(&b, row, due, a.row.Changes)
+		if entry != nil && (row.Status != before || row.Status != store.WriteBackFailed && a.calls > 0) {
+			var entries []store.Entry
+			for ref := range s.Stays {
+				e := *entry
+				e.Ref = ref
+				entries = append(entries, e)
+			}
+			if err := store.QueueTimeline(&b, entries); err != nil {
+				return err
+			}
+		}
+		return tx.SendBatch(ctx, &b).Close()
+	})
+}
+
+// succeeded forgets the failures before.
+func succeeded(row *store.WriteBackRow) {
+	row.Reason, row.LastError, row.Tries, row.FailingSince = nil, nil, 0, nil
+}
+
+// settle records an attempt with nothing to do.
+func (a *attempt) settle(ctx context.Context) error {
+	return a.save(ctx, func(row *store.WriteBackRow) *time.Time {
+		if !a.write.keep {
+			succeeded(row)
+			row.Status, row.Parts = store.WriteBackWritten, a.write.parts
+			if len(a.write.parts) == 0 {
+				row.Status = store.WriteBackCleared
+			}
+		}
+		return nextLook(*row)
+	}, nil)
+}
+
+// done records that the field is as it should be.
+func (a *attempt) done(ctx context.Context) error {
+	summary := "write-back: " + a.set.Field + " cleared at " + a.set.Preset.Name
+	if a.write.kind == write {
+		summary = "write-back: " + a.set.Field + " written at " + a.set.Preset.Name
+	}
+	err := a.save(ctx, func(row *store.WriteBackRow) *time.Time {
+		succeeded(row)
+		row.Unsure, row.Parts = false, a.write.parts
+		row.Status, row.Written, row.Place = store.WriteBackCleared, nil, nil
+		if a.write.kind == write {
+			row.Status, row.Written, row.Place = store.WriteBackWritten, a.hashOf(a.write.text), encodePlace(a.place)
+		}
+		if a.write.look {
+			row.Looks++
+		}
+		if row.LostAt != nil && (int(row.Looks) >= len(lateLooks) || !a.canRead() && row.Looks > 0) {
+			row.LostAt, row.Looks = nil, 0
+		}
+		if a.write.kind == eraseOld {
+			row.Status = store.WriteBackPending
+			return soon(a.Now())
+		}
+		return nextLook(*row)
+	}, a.entry(summary, nil))
+	if err == nil {
+		a.reach(point.WriteBackRecorded)
+	}
+	return err
+}
+
+// canRead reports whether the preset can read the field. One that can't is written once more after a lost call, not twice.
+func (a *attempt) canRead() bool {
+	_, has := a.set.Preset.Calls["read"]
+	return has
+}
+
+// again has the booking looked at again at once.
+func (a *attempt) again(ctx context.Context) error {
+	return a.save(ctx, func(*store.WriteBackRow) *time.Time { return soon(a.Now()) }, nil)
+}
+
+// tryAgainAfter is how long a booking rests for which the retry policy gives up: a person must correct something, and a change of the stay or a
+// person's request tries at once.
+const tryAgainAfter = 6 * time.Hour
+
+// failed records a failure, and when to try again.
+func (a *attempt) failed(ctx context.Context, f failure) error {
+	now := a.Now()
+	words := a.api.Redact(f.err.Error())
+	var wait time.Duration
+	err := a.save(ctx, func(row *store.WriteBackRow) *time.Time {
+		row.Tries++
+		if row.FailingSince == nil {
+			row.FailingSince = &now
+		}
+		row.Status, row.Reason, row.LastError = store.WriteBackFailed, &f.reason, &words
+		switch {
+		case a.calls > 0 && f.cause == pmsapi.Silent:
+			row.LostAt, row.Looks = &now, 0
+		case a.refused: // nothing changed
+			row.Unsure, row.Parts, row.Place = a.row.Unsure, a.row.Parts, a.row.Place
+		}
+		next := pmsapi.Decide(pmsapi.Attempt{Cause: f.cause, Number: int(row.Tries), Since: now.Sub(*row.FailingSince), RetryAfter: f.retry}, a.First)
+		wait = pmsapi.Scatter(next.Wait)
+		switch {
+		case next.GiveUp:
+			wait = tryAgainAfter
+		case next.Hold:
+			wait = pmsapi.After(next.Wait)
+			a.pause(next.Wait)
+		}
+		due := now.Add(wait)
+		return &due
+	}, a.entry("write-back failed: "+words, &f))
+	if err == nil {
+		a.log.Warn("write-back failed; retrying", "source", a.name, "booking_id", a.row.BookingID, "reason", f.reason, "error", words, "in", wait.Round(time.Second).String())
+	}
+	return err
+}
+
+func (a *attempt) entry(summary string, f *failure) *store.Entry {
+	detail := map[string]any{"preset": a.set.Preset.Name, "field": a.set.Field}
+	if f != nil {
+		detail["reason"] = f.reason
+		if f.status != 0 {
+			detail["status"] = f.status
+		}
+	}
+	return &store.Entry{At: a.Now(), Kind: store.TimelineStep, Summary: summary, Detail: detail}
+}
