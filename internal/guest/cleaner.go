@@ -146,11 +146,12 @@ func (c *cleaning) takeBack(ctx context.Context) error {
 		}
 	}
 	for _, identity := range c.toSearch() {
+		began := c.now()
 		if err := c.search(ctx, identity); err != nil {
 			failure = errors.Join(failure, err)
 			continue
 		}
-		c.searched(identity)
+		c.searched(identity, began)
 	}
 	return failure
 }
@@ -273,12 +274,11 @@ func (c *cleaning) search(ctx context.Context, identity string) error {
 	return nil
 }
 
-// searched counts a search of an identity for the rows that needed it.
-func (c *cleaning) searched(identity string) {
-	now := c.now()
+// searched counts a search of an identity for the rows that needed it when it began: what Seam answers is as old as the question.
+func (c *cleaning) searched(identity string, began time.Time) {
 	for i := range c.has {
 		h := &c.has[i]
-		if at := c.nextLook(*h); h.IdentityID != identity || at.IsZero() || now.Before(at) {
+		if at := c.nextLook(*h); h.IdentityID != identity || at.IsZero() || began.Before(at) {
 			continue
 		}
 		if h.SeamID == nil {
@@ -286,6 +286,7 @@ func (c *cleaning) searched(identity string) {
 			continue
 		}
 		if c.done[*h.SeamID] && h.Kind == store.HandedInstantKey {
+			now := c.now()
 			h.DeletedAt = &now // it was still there: once more
 			continue
 		}
