@@ -386,7 +386,7 @@ func TestKilledAtMarkedPoints(t *testing.T) {
 		r.kill(0)
 		r.kills-- // this one makes room only
 		at := 1 + n/len(order)%7
-		if slices.Contains([]point.Name{point.FanOutBehind, point.SweepRead, point.SweepFlagged, point.SeamEventActed}, name) {
+		if slices.Contains([]point.Name{point.FanOutAfter, point.SweepRead, point.SweepFlagged, point.SeamEventActed}, name) {
 			at = 1 // a sweep comes round in seconds, not in milliseconds
 		}
 		p := launchMarked(t, append(slices.Clone(r.env), "STAYKEY_CHAOS_POINT="+string(name), fmt.Sprintf("STAYKEY_CHAOS_AT=%d", at)))
@@ -421,7 +421,7 @@ func provoke(r *crashRig, p *process, name point.Name) {
 	}
 	var once func()
 	switch name {
-	case point.FanOutBehind: // names alone change nothing; a listing's time zone reaches its stays
+	case point.FanOutAfter: // names alone change nothing; a listing's time zone reaches its stays
 		zones := []string{"Europe/Madrid", "Europe/Paris"}
 		once = func() {
 			r.post("listing.updated", map[string]any{"listing_id": "A", "seam_access_group_ids": crashGroups["A"], "time_zone": zones[rand.IntN(2)]})

@@ -1,5 +1,5 @@
-// Package chaos collects what the rigs that inject faults come to, so that one table shows all of them. The rigs
-// are tests, next to what they test; make chaos runs them long, make test short.
+// Package chaos collects the results of the rigs that inject faults, so that one table shows all of them. The rigs
+// are tests, next to what they test; make chaos runs them for long, make test briefly.
 package chaos
 
 import (
@@ -16,10 +16,10 @@ import (
 	"github.com/staykey/staykey/internal/report"
 )
 
-// Result is what one rig came to.
+// Result is the result of one rig.
 type Result struct {
 	Rig           string          `json:"rig"`
-	Cells         int             `json:"cells"`          // cases; 0 where the rig has none
+	Cells         int             `json:"cells"`          // cases; 0 if the rig has none
 	Fired         int             `json:"fired"`          // cases whose fault fired
 	Faults        int             `json:"faults"`         // faults injected into calls and connections
 	Kills         int             `json:"kills"`          // of the service (SIGKILL)
@@ -27,10 +27,10 @@ type Result struct {
 	Events        int             `json:"events"`         // acknowledged
 	Wrong         int             `json:"wrong"`          // reservations that are not what they should be
 	Duplicates    int             `json:"duplicates"`     // at any time
-	Converge      []time.Duration `json:"converge"`       // from the fault to what should be
+	Converge      []time.Duration `json:"converge"`       // from the fault to the expected state
 }
 
-// ReportFile names the variable with the file where results go; without it they are only logged.
+// ReportFile is the environment variable with the file for results; without it they are only logged.
 const ReportFile = "STAYKEY_CHAOS_REPORT"
 
 // Record logs a result and adds it to the report.
@@ -50,7 +50,7 @@ func Quantile(sorted []time.Duration, percent int) time.Duration {
 	return sorted[min(len(sorted)-1, len(sorted)*percent/100)].Round(10 * time.Millisecond)
 }
 
-// Size reads how large a rig must be from the environment.
+// Size reads the size of a rig from the environment.
 func Size(name string, otherwise int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 		return n
@@ -58,7 +58,7 @@ func Size(name string, otherwise int) int {
 	return otherwise
 }
 
-// Read returns the results of a report file, one a rig: a rig may come to several.
+// Read returns the results of a report file, one per rig: several results of a rig are added up.
 func Read(path string) ([]Result, error) {
 	rows, err := report.Read[Result](path)
 	if err != nil {
@@ -114,7 +114,7 @@ func Table(all []Result) string {
 	return b.String()
 }
 
-// Seed is where a random rig begins: STAYKEY_WORLD_SEED repeats a run, otherwise each is another.
+// Seed is the seed of a random rig: STAYKEY_WORLD_SEED repeats a run, otherwise each run is different.
 func Seed(more uint64) uint64 {
 	if given, err := strconv.ParseUint(os.Getenv("STAYKEY_WORLD_SEED"), 10, 64); err == nil {
 		return given

@@ -1,5 +1,15 @@
-// Package intake takes what PMSs post: accept makes an event durable before it is answered, apply makes it
-// true of reservations and listings. The two meet in the table of events and nowhere else.
+// Package intake takes what PMSs post and applies it to reservations and listings. Two parts meet in the inbox (the
+// tables events and event_queue) and nowhere else:
+//
+//	Acceptor   makes an event durable before its webhook is answered (accept.go)
+//	Applier    takes events from the queue in batches: map, lock, fold, save (apply.go, batch.go)
+//
+// The Applier also carries changes that arrive in other ways to the stays that they affect: changes of listings
+// (fanout.go), of policies (follow.go), moves between rooms, and what admins and programs decide (admin.go,
+// gates.go). Imports (import.go) and replays (replay.go) use the same batches.
+//
+// Events of a reservation, listing or guest take effect in the order of (sender's time, receipt), so the order of
+// arrival and the division into batches don't matter.
 package intake
 
 import (
@@ -16,17 +26,18 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Errors of Accept. Both mean that nothing is kept and that the sender must try again.
+// Errors of Accept. With both, nothing is kept and the sender must try again.
 var (
 	ErrBusy        = errors.New("the inbox is full")
 	ErrUnavailable = errors.New("the event could not be committed")
 )
 
 const (
-	// batchSize is the most events of one commit. Beyond about a hundred a commit's fixed cost no longer shows.
+	// batchSize is the maximum number of events in one commit. Beyond about a hundred a commit's fixed cost no longer
+	// matters.
 	batchSize = 128
-	// waitingRoom is how many requests may wait for their commit; at the slowest disk that is worth waiting
-	// for, the last of them is answered within a second or two.
+	// waitingRoom is how many requests may wait for their commit; on the slowest disk worth waiting for, the last of
+	// them is answered within a second or two.
 	waitingRoom = 1024
 	// flushTimeout bounds one commit; after it the result is unknown, and the sender tries again.
 	flushTimeout = 5 * time.Second
@@ -55,13 +66,13 @@ func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{acceptBatch, appliedEvents, unknownStatuses, droppedFields, rejectedItems}
 }
 
-// inserter is the one thing of the store that accepting needs.
+// inserter is the part of the store that accepting needs.
 type inserter interface {
 	InsertEvents(context.Context, []store.Event) ([]store.Accepted, error)
 }
 
-// Acceptor commits events in groups: while one commit is under way, those that arrive wait for the next, so
-// that a burst costs a commit for a hundred events and a single event waits for nothing.
+// Acceptor commits events in groups: events that arrive during a commit wait for the next one, so that a burst costs
+// one commit per hundred events and a single event waits for nothing.
 type Acceptor struct {
 	store  inserter
 	log    *slog.Logger
@@ -69,15 +80,15 @@ type Acceptor struct {
 	wake   func()
 	queue  chan *waiting
 	done   chan struct{}
-	hurry  chan struct{} // closed by Close: no more holding back
+	hurry  chan struct{} // closed by Close: no more pauses
 	mu     sync.RWMutex  // guards closed, and with it sends to queue
 	closed bool
 
-	outcome  sync.Mutex // guards what follows
+	outcome  sync.Mutex // guards the fields below
 	refusals Refusals
 	lost     int       // events of the refusals
 	began    time.Time // the first of the refusals
-	logged   time.Time // the last log record of them
+	logged   time.Time // the last log record about them
 }
 
 type waiting struct {
@@ -90,7 +101,7 @@ type result struct {
 	err      error
 }
 
-// NewAcceptor starts the flusher. pace is the one of the process's applier; wake is called after each commit that
+// NewAcceptor starts the flusher. pace is shared with the process's applier; wake is called after each commit that
 // leaves something to apply.
 func NewAcceptor(s inserter, log *slog.Logger, pace *Pace, wake func()) *Acceptor {
 	a := &Acceptor{store: s, log: log, pace: pace, wake: wake, queue: make(chan *waiting, waitingRoom), done: make(chan struct{}), hurry: make(chan struct{})}
@@ -98,7 +109,7 @@ func NewAcceptor(s inserter, log *slog.Logger, pace *Pace, wake func()) *Accepto
 	return a
 }
 
-// Close takes no more events and returns when those that wait are committed, or ctx ends.
+// Close accepts no more events and returns when the waiting ones are committed, or ctx ends.
 func (a *Acceptor) Close(ctx context.Context) error {
 	a.mu.Lock()
 	if !a.closed {
@@ -115,21 +126,21 @@ func (a *Acceptor) Close(ctx context.Context) error {
 	}
 }
 
-// Refusals are the commits that have failed since the last one that succeeded. Events that Postgres refuses for what is in them don't count.
+// Refusals are the failed commits since the last successful one. Events whose content Postgres refuses don't count.
 type Refusals struct {
 	Count int
 	Last  time.Time
 	Err   error // of the last one
 }
 
-// Refused returns what accepting has resulted in lately.
+// Refused returns the failed commits since the last successful one.
 func (a *Acceptor) Refused() Refusals {
 	a.outcome.Lock()
 	defer a.outcome.Unlock()
 	return a.refusals
 }
 
-// remember notes what a commit resulted in, and logs when an outage begins, each minute of it, and its end.
+// remember records the result of a commit, and logs when an outage begins, each minute of it, and its end.
 func (a *Acceptor) remember(err error, events int) {
 	a.outcome.Lock()
 	defer a.outcome.Unlock()
@@ -152,8 +163,8 @@ func (a *Acceptor) remember(err error, events int) {
 	}
 }
 
-// Accept makes an event durable and returns its fate once the commit that holds it has been acknowledged. A
-// context that ends sooner doesn't take the event out of its batch.
+// Accept makes an event durable and returns its result once the commit that holds it has been acknowledged. A context
+// that ends earlier doesn't remove the event from its batch.
 func (a *Acceptor) Accept(ctx context.Context, e store.Event) (store.Accepted, error) {
 	w := &waiting{event: e, result: make(chan result, 1)}
 	if err := a.enqueue(w); err != nil {
@@ -183,7 +194,7 @@ func (a *Acceptor) enqueue(w *waiting) error {
 
 func (a *Acceptor) run() {
 	defer close(a.done)
-	var deferred []*waiting // a second event of one key waits for the first one's commit
+	var deferred []*waiting // a second event with the same key waits for the first one's commit
 	for {
 		batch := deferred
 		deferred = nil
@@ -236,8 +247,8 @@ func splitRepeated(batch []*waiting) (first, repeated []*waiting) {
 	return first, repeated
 }
 
-// flush commits a batch. Where Postgres refuses a value, the batch is halved until the event at fault is
-// alone, so that its neighbours don't suffer.
+// flush commits a batch. If Postgres refuses a value, the batch is halved until the faulty event is alone, so that
+// its neighbors are committed.
 func (a *Acceptor) flush(batch []*waiting) {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
@@ -264,7 +275,7 @@ func (a *Acceptor) flush(batch []*waiting) {
 		return
 	}
 	a.remember(nil, 0)
-	point.Reach(point.AcceptBehind)
+	point.Reach(point.AcceptAfter)
 	acceptBatch.Observe(float64(len(batch)))
 	toApply := false
 	for i, w := range batch {

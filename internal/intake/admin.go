@@ -19,34 +19,34 @@ type ActionKind string
 
 // What an admin can do. While a reservation is held, it can only be released.
 const (
-	ActionReconcile ActionKind = "reconcile" // compare with Seam and repair, now
-	ActionRevoke    ActionKind = "revoke"    // no key, whatever the PMS says, until it is issued again
-	ActionReissue   ActionKind = "reissue"   // a new mobile key in place of the present one, or of none
+	ActionReconcile ActionKind = "reconcile" // compare with Seam and repair now
+	ActionRevoke    ActionKind = "revoke"    // no key, whatever the PMS reports, until it is issued again
+	ActionReissue   ActionKind = "reissue"   // a new mobile key, replacing the present one if there is one
 	ActionHold      ActionKind = "hold"      // change nothing at Seam
-	ActionRelease   ActionKind = "release"   // go on
-	ActionWindow    ActionKind = "window"    // access begins and ends otherwise than the stay
+	ActionRelease   ActionKind = "release"   // end the hold
+	ActionWindow    ActionKind = "window"    // access begins or ends at other times than the stay
 )
 
 // Action is what an admin does to a reservation.
 type Action struct {
 	Kind     ActionKind
 	By       string // who, for the timeline
-	Why      string // "" where none was given
+	Why      string // "" if none was given
 	StartsAt *time.Time
-	EndsAt   *time.Time  // of a window; nil is as the PMS says
-	Audit    store.Audit // by which token and door; what, why, before and after are filled in
+	EndsAt   *time.Time  // of a window; nil: as reported by the PMS
+	Audit    store.Audit // by which token and through which interface; the rest is filled in
 }
 
 // maxReason is how long a reason may be, in characters.
 const maxReason = 500
 
-// InputError says what is wrong with an action itself, whatever the reservation.
+// InputError means that an action itself is invalid, for any reservation.
 type InputError struct{ Field, Message string }
 
 // Error implements error.
 func (e InputError) Error() string { return e.Message }
 
-// check finds out whether an action says what it must: everything but a reconcile has a reason.
+// check validates an action: everything but a reconcile needs a reason.
 func (c Action) check() error {
 	switch {
 	case utf8.RuneCountInString(c.Why) > maxReason:
@@ -57,7 +57,7 @@ func (c Action) check() error {
 	return nil
 }
 
-// ConflictError says why an action can't be done as the reservation stands, and what to do instead.
+// ConflictError says why the reservation's present state doesn't allow an action, and what to do instead.
 type ConflictError struct {
 	Code    string // for programs; docs/errors.md lists them
 	Message string
@@ -66,11 +66,13 @@ type ConflictError struct {
 // Error implements error.
 func (e ConflictError) Error() string { return e.Message }
 
-// farthestWindow is how far a window may reach beyond the stay: more is another stay, which the PMS should know of.
+// farthestWindow is how far a window may extend beyond the stay: more would be another stay, which the PMS should
+// know about.
 const farthestWindow = 7 * 24 * time.Hour
 
-// Act does what an admin wants of a reservation. It returns an [InputError] if the action itself is wrong, [store.ErrNotFound]
-// if there is no such reservation, and a [ConflictError] if its present state doesn't allow the action.
+// Act performs an admin's action on a reservation. It returns an [InputError] if the action itself is invalid,
+// [store.ErrNotFound] if there is no such reservation, and a [ConflictError] if its present state doesn't allow the
+// action.
 func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 	if err := action.check(); err != nil {
 		return err
@@ -112,7 +114,7 @@ func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Acti
 	if after != before {
 		store.SaveOverrides(&writes, ref, after)
 	}
-	store.WishKeys(&writes, []store.Wish{action.wish(r, before, after, now)}, now)
+	store.RequestKeys(&writes, []store.KeyRequest{action.keyRequest(r, before, after, now)}, now)
 	entry := store.Entry{Ref: ref, At: now, Kind: store.TimelineAction, Summary: action.summary(), Detail: action.detail()}
 	if err := store.QueueTimeline(&writes, []store.Entry{entry}); err != nil {
 		return err
@@ -123,23 +125,23 @@ func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Acti
 	return tx.SendBatch(ctx, &writes).Close()
 }
 
-// wish is what the provisioner is asked for, and the key's status until it has been there.
-func (c Action) wish(r store.Reservation, before, after store.Overrides, now time.Time) store.Wish {
-	w := wish(r, now, false, c.Kind == ActionReconcile || c.Kind == ActionReissue)
+// keyRequest is the request to the provisioner, with the key's status until it is done.
+func (c Action) keyRequest(r store.Reservation, before, after store.Overrides, now time.Time) store.KeyRequest {
+	w := keyRequest(r, now, false, c.Kind == ActionReconcile || c.Kind == ActionReissue)
 	w.Check = c.Kind == ActionReconcile || c.Kind == ActionRelease
-	w.Changed = after != before || c.Kind == ActionReissue // also where there is no key to replace, but one to make
+	w.Changed = after != before || c.Kind == ActionReissue // even if there is no key to replace: one has to be created
 	switch {
 	case c.Kind == ActionHold:
-		w.Interim = "" // it is unchanged
+		w.Interim = "" // unchanged
 	case before.RevokedAt != nil && after.RevokedAt != nil:
-		w.Interim = "" // it has been revoked: what is left of it, if anything, is being removed
+		w.Interim = "" // it has been revoked: whatever is left is being removed
 	case after.RevokedAt != nil:
 		w.Interim = store.KeyRevoking
 	}
 	return w
 }
 
-// on returns an admin's word on a reservation after the action.
+// on returns an admin's decisions about a reservation after the action.
 func (c Action) on(r store.Reservation, o store.Overrides, credential *string, now time.Time) (store.Overrides, error) {
 	if held := o.Held(); held != "" && c.Kind != ActionRelease {
 		return o, ConflictError{"reservation_held", "the reservation is held (" + held + "): release it first"}
@@ -169,7 +171,7 @@ func (c Action) on(r store.Reservation, o store.Overrides, credential *string, n
 	return o, nil
 }
 
-// window sets when access begins and ends, for as long as the PMS does not move the stay.
+// window sets when access begins and ends, as long as the PMS does not move the stay.
 func (c Action) window(r store.Reservation, o store.Overrides, now time.Time) (store.Overrides, error) {
 	if c.StartsAt == nil && c.EndsAt == nil {
 		o.SetWindow(r, nil, nil)
@@ -237,18 +239,18 @@ func (c Action) detail() map[string]any {
 	return detail
 }
 
-// audit tells what an action changed of the admins' words on a reservation.
+// audit records how an action changed the admins' decisions about a reservation.
 func (c Action) audit(ref store.Ref, before, after store.Overrides, now time.Time) store.Audit {
 	a := c.Audit.About(ref.Source, ref.ReservationID, c.Why)
 	a.At, a.Action, a.Author = now, string(c.Kind), c.By
 	if before != after {
-		a.Before, a.After = wordsOf(before), wordsOf(after)
+		a.Before, a.After = decisionsOf(before), decisionsOf(after)
 	}
 	return a
 }
 
-// wordsOf is what admins have decided about a reservation, for the audit log.
-func wordsOf(o store.Overrides) map[string]any {
+// decisionsOf lists what admins have decided about a reservation, for the audit log.
+func decisionsOf(o store.Overrides) map[string]any {
 	words := map[string]any{"held": o.HeldAt != nil, "revoked": o.RevokedAt != nil}
 	for name, at := range map[string]*time.Time{"starts_at": o.StartsAt, "ends_at": o.EndsAt} {
 		if at != nil {
@@ -261,9 +263,9 @@ func wordsOf(o store.Overrides) map[string]any {
 	return words
 }
 
-// PutListing is an admin's word on a listing. Fields that the patch doesn't say stay; groups it sets win over
-// what the PMS says until it sets them to null. It has no place in the order of events. created reports whether the
-// listing was unknown before.
+// PutListing records an admin's settings for a listing. Fields that the patch omits are unchanged; groups that it
+// sets take precedence over the PMS until it sets them to null. It is outside the order of events. created reports
+// whether the listing was unknown before.
 func (a *Applier) PutListing(
 	ctx context.Context, ref store.ListingRef, patch pms.ListingPatch, audit store.Audit,
 ) (l store.Listing, created bool, err error) {

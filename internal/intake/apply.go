@@ -19,18 +19,19 @@ import (
 
 const (
 	applyBatch = 250
-	// applyBytes bounds the bodies and documents of one batch: what they are read into takes several times as much.
+	// applyBytes bounds the bodies and documents of one batch: decoded, they take several times as much memory.
 	applyBytes = 4 << 20
-	// lockWait is how long a batch waits for a lock: its rows are those of many stays, and one of them must not hold up the others.
+	// lockWait is how long a batch waits for a lock: its rows belong to many stays, and one of them must not hold up
+	// the others.
 	lockWait    = time.Second
 	fanOutBatch = 500
 	pollEvery   = time.Second
-	// clockLead is how far an event's timestamp may be ahead of its receipt and still count; a sender whose
-	// clock is wrong must not block the reservation forever (contract section 3).
+	// clockLead is how far an event's timestamp may be ahead of its receipt and still count; a sender whose clock is
+	// wrong must not block the reservation forever (contract section 3).
 	clockLead = 5 * time.Minute
 )
 
-// Applier takes events from the inbox, in the order of receipt, and makes them true. Any number may run.
+// Applier takes events from the inbox, in the order of receipt, and applies them. Any number may run.
 type Applier struct {
 	store   *store.Store
 	log     *slog.Logger
@@ -41,27 +42,27 @@ type Applier struct {
 	applied func() // something may be due for the provisioner
 	wake    chan struct{}
 
-	// Activity counts what happens to events; nil for nobody to count. It is set before Run.
+	// Activity counts what happens to events; nil if nothing should be counted. Set it before Run.
 	Activity *store.Activity
-	// Traced has events traced. It is set before Run.
+	// Traced turns on traces of events. Set it before Run.
 	Traced bool
 }
 
-// Fetches has documents fetched that events need before they can be applied.
+// Fetches fetches the documents that events need before they can be applied.
 type Fetches interface {
-	// Enqueue has them fetched once the transaction is committed.
+	// Enqueue schedules the fetches; they start after the transaction is committed.
 	Enqueue(ctx context.Context, tx pgx.Tx, events []store.Event) error
-	// EnqueueAt has the documents of one event fetched again, at a time.
+	// EnqueueAt schedules another fetch of one event's documents, at a given time.
 	EnqueueAt(ctx context.Context, tx pgx.Tx, event store.Event, at time.Time) error
 }
 
-// NewApplier returns an applier that is not running yet. source finds a source by its name, also one that has gone from the
-// configuration; pace is the one of the process's acceptor.
+// NewApplier returns an applier that is not running yet. source finds a source by its name, even one that is no
+// longer in the configuration; pace is shared with the process's acceptor.
 func NewApplier(s *store.Store, log *slog.Logger, now func() time.Time, source func(string) pms.Source, fetches Fetches, pace *Pace, applied func()) *Applier {
 	return &Applier{store: s, log: log, now: now, source: source, fetches: fetches, pace: pace, applied: applied, wake: make(chan struct{}, 1)}
 }
 
-// Wake tells the applier to look at once. It never blocks.
+// Wake makes the applier look for work at once. It never blocks.
 func (a *Applier) Wake() {
 	select {
 	case a.wake <- struct{}{}:
@@ -87,17 +88,17 @@ func (a *Applier) Run(ctx context.Context) {
 	}
 }
 
-// turn is what one of the goroutines that apply remembers from batch to batch.
+// turn is what an applying goroutine remembers from batch to batch.
 type turn struct {
 	portion portion
-	skipped map[store.ListingRef]time.Time // listings whose fan-out failed, and until when they are left alone
+	skipped map[store.ListingRef]time.Time // listings whose fan-out failed, and until when they are skipped
 }
 
 func newTurn() *turn {
 	return &turn{portion: portion{limit: applyBatch}, skipped: map[store.ListingRef]time.Time{}}
 }
 
-// Drain applies whatever waits, and carries changes of listings, of policies and of rooms to their stays.
+// Drain applies everything that waits, and carries changes of listings, policies and rooms to their stays.
 func (a *Applier) Drain(ctx context.Context) error { return a.drain(ctx, newTurn()) }
 
 func (a *Applier) drain(ctx context.Context, t *turn) error {
@@ -109,7 +110,7 @@ func (a *Applier) drain(ctx context.Context, t *turn) error {
 		}
 		took := time.Since(began)
 		if n > 0 {
-			point.Reach(point.ApplyBehind)
+			point.Reach(point.ApplyAfter)
 			a.applied()
 			a.giveWay(ctx, took)
 		}
@@ -133,7 +134,7 @@ func (a *Applier) drain(ctx context.Context, t *turn) error {
 	}
 }
 
-// giveWay leaves the machine to a burst for a while.
+// giveWay pauses for a while, to leave the machine to a burst.
 func (a *Applier) giveWay(ctx context.Context, took time.Duration) {
 	rest := a.pace.rest(took)
 	if rest == 0 {
@@ -145,11 +146,12 @@ func (a *Applier) giveWay(ctx context.Context, took time.Duration) {
 	}
 }
 
-// portion is how many events a batch takes. An error halves it, down to one event, and success doubles it again. Where something
-// of a batch is locked, its events go one by one at once: all of them would wait for the same lock.
+// portion is how many events a batch takes. An error halves it, down to one event, and success doubles it again. If a
+// batch meets a lock, its events are applied one by one from then on: otherwise all of them would wait for the same
+// lock.
 type portion struct {
 	limit   int
-	singles int // so many events go one by one
+	singles int // the number of events to apply one by one
 }
 
 func (p *portion) next() int {
@@ -175,13 +177,13 @@ func (p *portion) failed(n int, err error) {
 	p.limit = max(1, min(p.limit, n)/2)
 }
 
-// found notes that the event at fault is out of the way.
+// found records that the faulty event is out of the way.
 func (p *portion) found() { p.singles = 0 }
 
-// applySome applies one batch. again says that there is more to try, though nothing was applied. An event that fails alone is
-// rejected, if trying again can't help, or put back for a while, so that it never holds up the others.
+// applySome applies one batch. again reports that more can be tried, although nothing was applied. An event that
+// fails alone is rejected, if trying again can't help, or postponed, so that it never holds up the others.
 func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool, err error) {
-	ctx = context.WithoutCancel(ctx) // a batch is short; it ends by its own
+	ctx = context.WithoutCancel(ctx) // a batch is short; it ends on its own
 	t := try{limit: p.next()}
 	if err = a.applyBatch(ctx, &t); err == nil {
 		p.succeeded(t.claimed)
@@ -192,7 +194,7 @@ func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool,
 	case t.claimed > 1:
 		p.failed(t.claimed, err)
 		if !ours {
-			return 0, false, err // Postgres can't be reached, most likely: not at once
+			return 0, false, err // Postgres is probably unreachable: not at once
 		}
 		return 0, true, nil
 	case t.claimed == 0 || !ours:
@@ -209,7 +211,7 @@ func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool,
 
 var errPanicked = errors.New("this is a bug in staykey, please report it")
 
-// isOurs reports whether an error is about what was tried, and not that Postgres can't be reached.
+// isOurs reports whether an error is caused by what was tried, and not by an unreachable Postgres.
 func isOurs(err error) bool {
 	pg := new(pgconn.PgError)
 	return errors.As(err, &pg) || errors.Is(err, errPanicked)
@@ -223,18 +225,19 @@ type try struct {
 	limit    int
 	claimed  int
 	first    store.Event
-	about    []string // what the first event is about, as far as it was mapped
+	about    []string // what the first event is about, if it was mapped
 	blockers []store.Blocker
 }
 
 const (
-	// longestPutBack is how long an event is put back at most: whoever locks what it is about may let go at any time.
+	// longestPutBack is the longest postponement of an event: its lock may be released at any time.
 	longestPutBack = 5 * time.Second
-	// retryLockWait replaces lockWait where a batch holds an event that was put back: most likely it is still locked, and others wait for this.
+	// retryLockWait replaces lockWait for a batch with a postponed event: its rows are probably still locked, and
+	// others wait for this batch.
 	retryLockWait = lockWait / 5
 )
 
-// postpone puts an event back that can't be applied now, with its order kept, and says what it waits for.
+// postpone postpones an event that can't be applied now, keeping its order, and records what it waits for.
 func (a *Applier) postpone(ctx context.Context, t try, cause error) error {
 	wait := min(time.Second<<min(t.first.Tries, 10), longestPutBack)
 	args := []any{
@@ -248,13 +251,13 @@ func (a *Applier) postpone(ctx context.Context, t try, cause error) error {
 		}
 		args = append(args, slog.Group("blocked_by", "pid", b.PID, "application", b.Application, "user", b.User, "state", b.State, "transaction_since", since))
 	}
-	a.log.Warn("event put back: waiting for a lock, others continue", args...)
+	a.log.Warn("event postponed: waiting for a lock, others continue", args...)
 	return a.store.Postpone(ctx, t.first.Seq, a.now().UTC().Add(wait), t.about)
 }
 
 func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 	now := a.now().UTC()
-	defer func() { // one event that we stumble over must not stop the others
+	defer func() { // a panic over one event must not stop the others
 		if recovered := recover(); recovered != nil {
 			a.log.Error("applying events panicked", "panic", recovered, "stack", string(debug.Stack()))
 			err = fmt.Errorf("%w: %v", errPanicked, recovered)
@@ -304,7 +307,7 @@ func (b *batch) finish(ctx context.Context, a *Applier) {
 	}
 }
 
-// watchBlockers finds out whom a connection of ours waits for, until the returned function is called.
+// watchBlockers finds out which connections block one of ours, until the returned function is called.
 func (a *Applier) watchBlockers(ctx context.Context, pid int) (stop func() []store.Blocker) {
 	ctx, cancel := context.WithCancel(ctx)
 	found := make(chan []store.Blocker, 1)

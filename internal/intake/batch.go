@@ -15,14 +15,19 @@ import (
 
 // A batch is a number of events that are applied in one transaction, in this order:
 //
-//	map    what each event says, and its place in the order (mapping.go). Needs only the event and its source's format
-//	lock   bookings and guests, then listings, then reservations, ids ascending (lock.go). Events step back behind earlier ones
-//	       that were put back
-//	fold   the changes into the rows in memory, in the order of receipt (fold.go, fold_listing.go, stay.go). Here rooms get their
-//	       names (rooms.go). Pure: no clock, no database, no configuration but the policies
+//	map    what each event says, and its version (mapping.go). Needs only the event and its source's format
+//	lock   bookings and guests, then listings, then reservations, ids ascending (lock.go). Events that follow a
+//	       postponed one about the same objects leave the batch
+//	fold   the changes into the rows in memory, in the order of receipt (fold.go, fold_listing.go, stay.go). Rooms
+//	       get their names here (rooms.go). Pure: no clock, no database, no configuration except the policies
 //	save   what changed: reservations, listings, guests, keys, results, timelines (save.go)
 //
-// An error undoes all of it; what follows from one is decided in apply.go.
+// Mapping comes before the transaction's locks because it may be slow, and locking before folding because a change
+// may depend on any row that it names: the listing of a stay, the other rooms of a booking, the reservations of a
+// guest. What a change turns out to need without having been locked is reported as [store.ErrRaced], and the batch is
+// repeated.
+//
+// An error undoes the whole batch; apply.go decides what follows from it.
 type batch struct {
 	now      time.Time
 	source   func(string) pms.Source
@@ -30,20 +35,20 @@ type batch struct {
 	policies namedPolicies
 
 	events  []*mapped
-	requeue []store.Requeue // claimed events that are for a later batch
+	requeue []store.Requeue // claimed events to leave to a later batch
 
-	listings     map[store.ListingRef]store.Listing
-	reservations map[store.Ref]store.Reservation
-	guests       map[store.Ref]store.Guest       // what is known of the guests that events name, by the guest's id
-	ofGuest      map[store.Ref][]store.Ref       // the reservations of guests
-	bookings     map[store.Ref][]store.Ref       // the reservations of bookings, the one with the booking's own id included
-	before       map[store.Ref]store.Reservation // as they were, for those that a change was applied to
-	listed       map[store.ListingRef]bool       // listings that a change was applied to
-	told         map[store.Ref]bool              // guests that a change was applied to
-	names        map[store.Ref]bool              // what reservations of bookings may be called, see possibleNames
-	unlocked     bool                            // a room was given a name besides those
-	tries        map[uuid.UUID][]store.Try       // the requests that were made for the documents of events
-	entries      []store.Entry
+	listings      map[store.ListingRef]store.Listing
+	reservations  map[store.Ref]store.Reservation
+	guests        map[store.Ref]store.Guest       // what is known about the guests that events name, by the guest's id
+	ofGuest       map[store.Ref][]store.Ref       // the reservations of guests
+	bookings      map[store.Ref][]store.Ref       // the reservations of bookings, including the one with the booking's own id
+	before        map[store.Ref]store.Reservation // the rows before the batch, for those that a change was applied to
+	listed        map[store.ListingRef]bool       // listings that a change was applied to
+	guestsChanged map[store.Ref]bool              // guests that a change was applied to
+	names         map[store.Ref]bool              // possible ids of bookings' reservations, see possibleNames
+	unlocked      bool                            // a room was given a name that is not among those
+	tries         map[uuid.UUID][]store.Try       // the requests for the documents of events
+	entries       []store.Entry
 }
 
 func newBatch(now time.Time, source func(string) pms.Source, log *slog.Logger) *batch {
@@ -51,19 +56,19 @@ func newBatch(now time.Time, source func(string) pms.Source, log *slog.Logger) *
 		now: now, source: source, policies: namedPolicies{source, map[string]namedPolicy{}}, log: log,
 		listings: map[store.ListingRef]store.Listing{}, reservations: map[store.Ref]store.Reservation{}, guests: map[store.Ref]store.Guest{},
 		ofGuest: map[store.Ref][]store.Ref{}, bookings: map[store.Ref][]store.Ref{}, before: map[store.Ref]store.Reservation{},
-		listed: map[store.ListingRef]bool{}, told: map[store.Ref]bool{},
+		listed: map[store.ListingRef]bool{}, guestsChanged: map[store.Ref]bool{},
 	}
 }
 
-// run applies claimed events. fetches has documents fetched that events need.
-func (b *batch) run(ctx context.Context, tx pgx.Tx, events []store.Event, behind bool, fetches Fetches, traced bool) error {
+// run applies claimed events. fetches fetches the documents that events need.
+func (b *batch) run(ctx context.Context, tx pgx.Tx, events []store.Event, anyPostponed bool, fetches Fetches, traced bool) error {
 	b.mapEvents(ctx, events)
-	if err := b.lock(ctx, tx, behind); err != nil {
+	if err := b.lock(ctx, tx, anyPostponed); err != nil {
 		return err
 	}
 	point.Reach(point.ApplyLocked)
 	b.fold()
-	if b.unlocked { // events of one booking have used up the names: fewer of them have enough
+	if b.unlocked { // events of one booking have used up the names: a smaller batch has enough
 		return store.ErrRaced
 	}
 	defer point.Reach(point.ApplyBefore)

@@ -47,8 +47,8 @@ func (w *world) insert(e store.Event) store.Event {
 	return e
 }
 
-// An import is true as of its timestamp, whatever the source's format: later than what was posted before it, earlier than what is
-// posted after.
+// An import is dated by its timestamps, whatever the source's format: later than what was posted before, earlier than
+// what is posted after.
 func TestImportsHaveTheirTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -62,12 +62,13 @@ func TestImportsHaveTheirTime(t *testing.T) {
 	w.becomes(imported(update("r", 20, "older")), store.EventSuperseded, "")
 	imported(update("q", 30, "new"))
 	w.drain()
-	w.put("default", update("q", 1, "old")) // a webhook of 08:01 that comes late
+	w.put("default", update("q", 1, "old")) // a webhook of 08:01 that arrives late
 	w.drain()
 	w.want("q confirmed new", "q")
 }
 
-// A guest that a PMS reports apart, in whatever order and batches: the reservation has the guest's last address.
+// A guest that a PMS reports separately, in any order and in any batches: the reservation has the guest's latest
+// address.
 func TestGuestsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	const (
@@ -79,9 +80,9 @@ func TestGuestsInAnyOrder(t *testing.T) {
 		for _, together := range []bool{true, false} {
 			t.Run(fmt.Sprint(order[0][2:6], order[1][2:6], order[2][2:6], together), func(t *testing.T) {
 				t.Parallel()
-				w := foreign(t, asItIs)
+				w := foreign(t, passThrough)
 				for _, output := range order {
-					w.says(output)
+					w.post(output)
 					if !together {
 						w.drain()
 					}
@@ -95,7 +96,7 @@ func TestGuestsInAnyOrder(t *testing.T) {
 	}
 }
 
-// What a guest's event says counts for a reservation that doesn't say it, though it is older than the reservation.
+// A guest's event fills in what the reservation doesn't say, even if it is older than the reservation.
 func TestOlderGuestsOfLaterReservations(t *testing.T) {
 	t.Parallel()
 	const (
@@ -103,9 +104,9 @@ func TestOlderGuestsOfLaterReservations(t *testing.T) {
 		guest = `{"guest":{"guest_id":"g","guest_email":"jane@example.com","guest_name":"Jane","version":"2024-10-20T07:02:00Z"}}`
 	)
 	for _, order := range [][]string{{stay, guest}, {guest, stay}} {
-		w := foreign(t, asItIs)
+		w := foreign(t, passThrough)
 		for _, output := range order {
-			w.says(output)
+			w.post(output)
 			w.drain()
 		}
 		if r := w.reservation("r").Reservation; deref(r.GuestEmail) != "jane@example.com" || deref(r.GuestName) != "J. Doe" {
@@ -114,38 +115,40 @@ func TestOlderGuestsOfLaterReservations(t *testing.T) {
 	}
 }
 
-// Listings that are merged one after another: their stays end up at the last one, however often the change is carried in between.
+// Listings that are merged one after another: their stays end up at the last one, however often the change is fanned
+// out in between.
 func TestMergedTwice(t *testing.T) {
 	t.Parallel()
 	for _, between := range []bool{false, true} {
-		w := foreign(t, asItIs)
+		w := foreign(t, passThrough)
 		for _, l := range []string{"a", "b", "c"} {
-			w.says(fmt.Sprintf(`{"listing":{"listing_id":%q,"seam_access_group_ids":["g%s"],"version":"2024-10-20T07:00:00Z"}}`, l, l))
+			w.post(fmt.Sprintf(`{"listing":{"listing_id":%q,"seam_access_group_ids":["g%s"],"version":"2024-10-20T07:00:00Z"}}`, l, l))
 		}
-		w.says(`{"reservation":{"reservation_id":"r","listing_id":"a","status":"confirmed","check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}`)
+		w.post(`{"reservation":{"reservation_id":"r","listing_id":"a","status":"confirmed","check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}`)
 		w.drain()
-		w.says(`{"merge":{"from":"a","into":"b","version":"2024-10-20T07:10:00Z"}}`)
+		w.post(`{"merge":{"from":"a","into":"b","version":"2024-10-20T07:10:00Z"}}`)
 		if between {
 			w.drain()
 		}
-		w.says(`{"merge":{"from":"b","into":"c","version":"2024-10-20T07:20:00Z"}}`)
+		w.post(`{"merge":{"from":"b","into":"c","version":"2024-10-20T07:20:00Z"}}`)
 		w.drain()
 		w.want("r confirmed c", "r")
 	}
 }
 
-// The items of an event are applied one by one. What can't be read is kept at the event and at its reservation, and a replay tries it again.
+// The items of an event are applied one by one. Items that can't be read are noted at the event and its reservation,
+// and a replay tries them again.
 func TestItemsOneByOne(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
+	w := foreign(t, passThrough)
 	stay := func(id, status, out string) string {
 		return fmt.Sprintf(`{"reservation":{"reservation_id":%q,"listing_id":"l","status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":%q}}`, id, status, out)
 	}
-	w.says(stay("r1", "confirmed", "2024-11-04T11:00:00Z"), stay("r3", "confirmed", "2024-11-04T11:00:00Z"))
+	w.post(stay("r1", "confirmed", "2024-11-04T11:00:00Z"), stay("r3", "confirmed", "2024-11-04T11:00:00Z"))
 	w.drain()
 	w.now = w.now.Add(time.Minute)
-	e := w.says(stay("r1", "cancelled", "2024-11-04T11:00:00Z"), stay("r2", "confirmed", "2024-11-04T11:00:00Z"), stay("r3", "confirmed", "the fourth"))
-	w.becomes(e, store.EventApplied, "applied, but for [2].reservation.check_out")
+	e := w.post(stay("r1", "cancelled", "2024-11-04T11:00:00Z"), stay("r2", "confirmed", "2024-11-04T11:00:00Z"), stay("r3", "confirmed", "the fourth"))
+	w.becomes(e, store.EventApplied, "applied, except for [2].reservation.check_out")
 	w.want("r1 cancelled l, r2 confirmed l, r3 confirmed l", "r1", "r2", "r3")
 	if notes := w.event(e).ReadNotes(); len(notes.Rejected) != 1 || notes.Rejected[0].ReservationID != "r3" {
 		t.Errorf("the event keeps %+v", notes)
@@ -155,41 +158,41 @@ func TestItemsOneByOne(t *testing.T) {
 		t.Errorf("the reservation's notes: %+v", notes)
 	}
 	items, err := w.store.Timeline(context.Background(), store.Ref{Source: "default", ReservationID: "r3"}, 0, 10)
-	if err != nil || len(items) != 2 || items[0].Summary != "said rejected" {
+	if err != nil || len(items) != 2 || items[0].Summary != "posted rejected" {
 		t.Errorf("the timeline: %+v %v", items, err)
 	}
-	// Alone it is a rejected event that is still tied to its reservation.
-	e = w.says(stay("r3", "confirmed", "the fifth"))
+	// If it is the only item, the event is rejected, but still tied to its reservation.
+	e = w.post(stay("r3", "confirmed", "the fifth"))
 	w.becomes(e, store.EventRejected, "check_out")
 	if got := w.event(e); deref(got.ReservationID) != "r3" {
 		t.Errorf("the rejected event is about %q", deref(got.ReservationID))
 	}
-	w.says(stay("r3", "confirmed", "2024-11-05T11:00:00Z"))
+	w.post(stay("r3", "confirmed", "2024-11-05T11:00:00Z"))
 	w.drain()
 	if notes := w.reservation("r3").Reservation.Notes; notes != nil {
-		t.Errorf("what was understood later leaves %s", notes)
+		t.Errorf("after the item was understood, notes are left: %s", notes)
 	}
 }
 
-// A status that nobody knows changes nothing, and is visible on a reservation that has a key.
+// An unknown status changes nothing, and shows on a reservation that has a key.
 func TestAnUnknownStatusIsVisible(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
-	w.says(room("B", "", "L", "confirmed", 1))
-	w.becomes(w.says(room("B", "", "L", "other", 2)), store.EventIgnored, "(other)")
+	w := foreign(t, passThrough)
+	w.post(room("B", "", "L", "confirmed", 1))
+	w.becomes(w.post(room("B", "", "L", "other", 2)), store.EventIgnored, "(other)")
 	w.want("B confirmed L", "B")
 	if notes := intake.ReadNotes(w.reservation("B").Reservation.Notes); len(notes) != 1 || notes[0].Field != "status" {
 		t.Errorf("notes %+v", notes)
 	}
 }
 
-// Of a PMS that gives its events neither an id nor a time, a repeated body can't bring a cancelled stay back; edits back and forth are
-// taken while the stay holds.
+// With a PMS that gives its events neither an id nor a time, a repeated body can't bring a cancelled stay back; edits
+// back and forth are applied while the stay is confirmed.
 func TestRepeatedBodies(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
+	w := foreign(t, passThrough)
 	stay := func(status, listing string) []byte {
-		return fmt.Appendf(nil, `{"type":"said","says":[{"reservation":{"reservation_id":"r","listing_id":%q,"status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}]}`, listing, status)
+		return fmt.Appendf(nil, `{"type":"posted","says":[{"reservation":{"reservation_id":"r","listing_id":%q,"status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}]}`, listing, status)
 	}
 	for i, c := range []struct {
 		body         []byte
@@ -212,12 +215,13 @@ func TestRepeatedBodies(t *testing.T) {
 	}
 }
 
-// So it is where the PMS's time is ahead, which a local time without a zone is in half of the world: the time of receipt counts.
+// The same if the PMS's time is ahead, as a local time without a zone is in half of the world: the time of receipt
+// counts.
 func TestRepeatedBodiesOfAClockAhead(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
+	w := foreign(t, passThrough)
 	stay := func(status, version string) []byte {
-		return fmt.Appendf(nil, `{"type":"said","says":[{"reservation":{"reservation_id":"r","listing_id":"l","status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z","version":%q}}]}`, status, version)
+		return fmt.Appendf(nil, `{"type":"posted","says":[{"reservation":{"reservation_id":"r","listing_id":"l","status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z","version":%q}}]}`, status, version)
 	}
 	for i, c := range []struct {
 		body         []byte
@@ -237,8 +241,8 @@ func TestRepeatedBodiesOfAClockAhead(t *testing.T) {
 	}
 }
 
-// A query tells one event without a body from another, and what was fetched is no repetition, however its webhooks look: a stay that
-// is booked again gets its key.
+// The query distinguishes events without a body, and documents that were fetched are never a repetition, even if
+// their webhooks look the same: a stay that is booked again gets its key.
 func TestNewsThatLooksRepeated(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -276,7 +280,8 @@ func TestNewsThatLooksRepeated(t *testing.T) {
 	}
 }
 
-// A stay that its PMS reports as checked in has begun: then, and never later than planned; through later events that don't say so.
+// A stay that its PMS reports as checked in has begun: at the time of the report, and never later than planned; later
+// events that don't mention it don't change that.
 func TestCheckedIn(t *testing.T) {
 	t.Parallel()
 	const planned, out = "2024-10-20T15:00:00Z", "2024-10-23T11:00:00Z"
@@ -297,9 +302,9 @@ func TestCheckedIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := foreign(t, asItIs)
+			w := foreign(t, passThrough)
 			for _, e := range c.events {
-				w.says(e)
+				w.post(e)
 			}
 			w.drain()
 			if in := w.reservation("r").Reservation.CheckIn; in == nil || !in.Equal(instant(c.want)) {
@@ -317,7 +322,7 @@ func instant(s string) time.Time {
 	return t
 }
 
-// A large event is not read together with many others: what a batch holds is bounded by bytes, and always at least one.
+// A large event is not read together with many others: a batch is bounded by bytes, and has at least one event.
 func TestClaimsAreBoundedByBytes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -369,7 +374,8 @@ func (l *logBook) String() string {
 	return l.text.String()
 }
 
-// One row that somebody has locked and forgotten holds up the events about it, in their order, and nobody else's; the log says who.
+// A row that somebody has locked and forgotten holds up the events about it, in their order, and no others; the log
+// says who holds the lock.
 func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	for table, lock := range map[string]string{
@@ -391,7 +397,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 			if _, err := forgotten.Exec(t.Context(), lock); err != nil {
 				t.Fatal(err)
 			}
-			// Besides five events about what is locked, in several turns.
+			// Among others, five events about the locked object, over several turns.
 			var held []store.Event
 			for i := range 5 {
 				held = append(held, w.put("default", update("locked", 10+i, "of locked")))
@@ -409,7 +415,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 				}
 			}
 			pid := fmt.Sprint("blocked_by.pid=", forgotten.Conn().PgConn().PID())
-			for !strings.Contains(book.String(), pid) { // it is tried repeatedly until somebody is seen
+			for !strings.Contains(book.String(), pid) { // tried repeatedly until the blocker is seen
 				w.now = w.now.Add(time.Minute)
 				w.drain()
 			}
@@ -458,7 +464,7 @@ func listingOf(id string, at int, group string) string {
 	return fmt.Sprintf(`{"type":"listing.updated","timestamp":"2024-10-20T08:%02d:00Z","data":{"listing_id":%q,"seam_access_group_ids":[%q]}}`, at, id, group)
 }
 
-// A listing's change reaches the stays that nobody has locked, and the others once they are free.
+// A listing's change reaches the stays that are not locked, and the others once they are free.
 func TestFanOutPassesOverWhatIsLocked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -476,25 +482,26 @@ func TestFanOutPassesOverWhatIsLocked(t *testing.T) {
 	}
 	w.put("default", listingOf("l", 3, "g2"))
 	w.drain()
-	behind := func() (n int) {
+	notUpdated := func() (n int) {
 		if err := w.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM reservations r JOIN listings l USING (source, listing_id) WHERE r.listing_generation < l.generation`).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
-	if n := behind(); n != 1 {
-		t.Errorf("%d stays have not heard of it, want the locked one", n)
+	if n := notUpdated(); n != 1 {
+		t.Errorf("%d stays were not updated, want the locked one", n)
 	}
 	if err := forgotten.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.drain()
-	if n := behind(); n != 0 {
-		t.Errorf("%d stays have not heard of it", n)
+	if n := notUpdated(); n != 0 {
+		t.Errorf("%d stays were not updated", n)
 	}
 }
 
-// Where a worker is writing to the only stay that is left, its change is not put off: the stay is reached as soon as that is written.
+// If a worker is writing to the only stay that is left, its change is not postponed: the stay is reached as soon as
+// the write is committed.
 func TestFanOutWaitsForTheLastStay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -539,7 +546,7 @@ func TestFanOutWaitsForTheLastStay(t *testing.T) {
 	}
 }
 
-// A new policy reaches the stays that nobody has locked, and doesn't hold up events for the others.
+// A new policy reaches the stays that are not locked, and doesn't hold up events for the others.
 func TestFollowingPassesOverWhatIsLocked(t *testing.T) {
 	t.Parallel()
 	for name, lock := range map[string]string{
@@ -568,39 +575,39 @@ func TestFollowingPassesOverWhatIsLocked(t *testing.T) {
 			w.put("default", update("new", 3, "l"))
 			w.drain()
 			w.want("new confirmed l", "new")
-			behind := func() (n int) {
+			notUpdated := func() (n int) {
 				if err := w.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM reservations WHERE policy IS DISTINCT FROM $1`, p.Fingerprint).Scan(&n); err != nil {
 					t.Fatal(err)
 				}
 				return n
 			}
-			if n := behind(); n != 1 {
+			if n := notUpdated(); n != 1 {
 				t.Errorf("%d stays have not followed, want the locked one", n)
 			}
 			if err := forgotten.Rollback(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			w.drain()
-			if n := behind(); n != 0 {
+			if n := notUpdated(); n != 0 {
 				t.Errorf("%d stays have not followed", n)
 			}
 		})
 	}
 }
 
-// A stay of several rooms has the listing of now, and moves at the edges on its own.
+// A stay of several rooms has the present room's listing, and moves automatically when the next room's time comes.
 func TestSegments(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
+	w := foreign(t, passThrough)
 	w.source.Policy.TimeZone = "UTC"
 	const stay = `{"reservation":{"reservation_id":"r","status":"confirmed","check_in":"2024-10-20T15:00:00Z","check_out":"2024-10-23T11:00:00Z",
 		"segments":[{"listing_id":"a"},{"listing_id":"b","from":"2024-10-21T15:00:00Z"},{"listing_id":null,"from":"2024-10-22T12:00:00Z"},{"listing_id":"c","from":"2024-10-22T15:00:00Z"}]}}`
-	w.becomes(w.says(stay), store.EventApplied, "")
+	w.becomes(w.post(stay), store.EventApplied, "")
 	for _, c := range []struct{ at, want string }{
 		{"2024-10-20T16:00:00Z", "r confirmed a"},
 		{"2024-10-21T14:59:59Z", "r confirmed a"},
 		{"2024-10-21T15:00:00Z", "r confirmed b"},
-		{"2024-10-22T13:00:00Z", "r confirmed b"}, // the next room isn't assigned: the guest keeps the one before
+		{"2024-10-22T13:00:00Z", "r confirmed b"}, // the next room isn't assigned: the guest keeps the previous one
 		{"2024-10-22T15:00:00Z", "r confirmed c"},
 		{"2024-10-23T12:00:00Z", "r confirmed c"},
 	} {
@@ -615,18 +622,19 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// A stay of several rooms has the times of its property. Where the zone of the property changes, it follows, in its room of now and at the
-// edges; also while its first room is not assigned, and no listing is its own.
+// A stay of several rooms has the times of its property. If the property's time zone changes, the stay follows, both
+// in its present room and in the times of its moves; even while its first room is not assigned and it has no listing
+// of its own.
 func TestSegmentsFollowTheirListings(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
+	w := foreign(t, passThrough)
 	w.now = instant("2024-10-21T14:30:00Z")
 	zone := func(listing, zone string) {
 		t.Helper()
-		w.becomes(w.says(`{"listing": {"listing_id": "`+listing+`", "time_zone": "`+zone+`"}}`), store.EventApplied, "")
+		w.becomes(w.post(`{"listing": {"listing_id": "`+listing+`", "time_zone": "`+zone+`"}}`), store.EventApplied, "")
 	}
 	stay := func(id, first, second string) {
-		w.becomes(w.says(`{"reservation":{"reservation_id":"`+id+`","status":"confirmed","listing_id":`+first+`,"check_in":"2024-10-20","check_out":"2024-10-23",
+		w.becomes(w.post(`{"reservation":{"reservation_id":"`+id+`","status":"confirmed","listing_id":`+first+`,"check_in":"2024-10-20","check_out":"2024-10-23",
 			"segments":[{"listing_id":`+first+`},{"listing_id":"`+second+`","from":"2024-10-21"}]}}`), store.EventApplied, "")
 	}
 	for _, listing := range []string{"a", "b", "old"} {
@@ -635,7 +643,7 @@ func TestSegmentsFollowTheirListings(t *testing.T) {
 	stay("assigned", `"a"`, "b")
 	stay("unassigned", `null`, "b")
 	stay("nowhere", `null`, "new")
-	w.becomes(w.says(`{"merge": {"from": "old", "into": "b"}}`), store.EventApplied, "")
+	w.becomes(w.post(`{"merge": {"from": "old", "into": "b"}}`), store.EventApplied, "")
 	stay("merged", `null`, "old")
 	check := func(id, want, starts string) {
 		t.Helper()
@@ -652,19 +660,19 @@ func TestSegmentsFollowTheirListings(t *testing.T) {
 	check("unassigned", "unassigned confirmed -", "2024-10-20T19:00:00.000Z")
 	check("merged", "merged confirmed -", "2024-10-20T19:00:00.000Z")
 	check("nowhere", "nowhere confirmed -", "-")
-	zone("a", "Europe/Madrid") // where the second room's time has come already
+	zone("a", "Europe/Madrid") // where it is already time for the second room
 	zone("b", "Europe/Madrid")
 	zone("new", "Europe/Madrid")
 	check("assigned", "assigned confirmed b", "2024-10-20T13:00:00.000Z")
 	check("unassigned", "unassigned confirmed b", "2024-10-20T13:00:00.000Z")
 	check("merged", "merged confirmed b", "2024-10-20T13:00:00.000Z")
 	check("nowhere", "nowhere confirmed new", "2024-10-20T13:00:00.000Z")
-	zone("b", "America/New_York") // and now it has not
+	zone("b", "America/New_York") // and where it is not
 	check("assigned", "assigned confirmed a", "2024-10-20T13:00:00.000Z")
 }
 
-// A mapping that is given no time is put back with its order kept, and tried again later; the events after it go on. It is rejected
-// only after several tries.
+// A mapping that runs out of time is postponed with its order kept, and tried again later; the events after it
+// continue. It is rejected only after several tries.
 func TestMappingsThatTakeTooLong(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, `module {"type": ["type"]}; if .body.type == "slow" then reduce range(5000) as $n (0; . + 1) | empty else empty end, .body.says[]`)
@@ -683,13 +691,13 @@ func TestMappingsThatTakeTooLong(t *testing.T) {
 
 	w.source.Format = &hurried
 	first := slow("first")
-	quick := w.says(room("quick", "", "L", "confirmed", 1))
+	quick := w.post(room("quick", "", "L", "confirmed", 1))
 	w.becomes(quick, store.EventApplied, "")
 	if n := tries(first); n != 1 {
 		t.Errorf("the slow one has been tried %d times", n)
 	}
 	w.source.Format = patient
-	w.becomes(first, store.EventAccepted, "") // its time has not come
+	w.becomes(first, store.EventAccepted, "") // it is not due yet
 	w.now = w.now.Add(time.Minute)
 	w.becomes(first, store.EventApplied, "")
 

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// fanOutChoice is among how many listings one is looked for that can be fanned out.
+	// fanOutChoice is among how many listings one to fan out is searched for.
 	fanOutChoice = 64
-	// fanOutRest is how long a listing is left alone whose fan-out failed.
+	// fanOutRest is how long a listing is skipped after its fan-out failed.
 	fanOutRest = 10 * time.Second
 )
 
-// fanOutSome carries the change of one listing to one page of its stays, so that events need not wait for all of a large one. One
-// that can't be fanned out now is left alone for a while. more reports whether there may be further ones.
+// fanOutSome carries the change of one listing to one page of its stays, so that events need not wait for all stays
+// of a large one. A listing whose fan-out fails now is skipped for a while. more reports whether there may be others.
 func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error) {
 	refs, err := a.store.ListingsToFanOut(ctx, fanOutChoice)
 	if err != nil {
@@ -36,7 +36,7 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 		}
 		reached, err := a.fanOut(ctx, ref)
 		if reached > 0 {
-			point.Reach(point.FanOutBehind)
+			point.Reach(point.FanOutAfter)
 			a.applied()
 		}
 		if err == nil {
@@ -49,11 +49,11 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 	return false, nil
 }
 
-// fanOut reaches the next stays of a listing, at most a page. It may be cut off or run twice anywhere: what a
-// stay was completed with is written in its row. Where all that are left are locked it waits for one of them; none is reached where
-// somebody else reached that one meanwhile.
+// fanOut updates the next stays of a listing, at most a page. It may be interrupted or run twice at any point: each
+// row records what it was completed with. If all remaining stays are locked it waits for one of them; reached is 0 if
+// somebody else updated that one in the meantime.
 func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int, err error) {
-	defer func() { // one listing that we stumble over must not stop the others
+	defer func() { // a panic over one listing must not stop the others
 		if recovered := recover(); recovered != nil {
 			a.log.Error("fan-out of a listing change panicked", "panic", recovered, "stack", string(debug.Stack()))
 			err = fmt.Errorf("%w: %v", errPanicked, recovered)
@@ -76,18 +76,18 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 		}
 		reached = len(stays)
 		policy := nameOf(a.source(ref.Source).Policy)
-		wishes := make([]store.Wish, reached)
+		requests := make([]store.KeyRequest, reached)
 		for i := range stays {
-			stays[i].ListingID = b.present(ref.Source, stays[i].ListingID) // what it has become part of, however often
+			stays[i].ListingID = b.present(ref.Source, stays[i].ListingID) // the listing that it was merged into, possibly repeatedly
 			completeStay(&stays[i], b.listings[store.ListingRef{Source: ref.Source, ListingID: *stays[i].ListingID}], policy, now)
-			if stays[i].Segments != nil { // with another time zone, the room of now may be another one: see move, which locks it too
+			if stays[i].Segments != nil { // with another time zone, the present room may be another one: see move, which locks it too
 				stays[i].SegmentDue = &now
 			}
-			wishes[i] = wish(stays[i], now, true, false)
+			requests[i] = keyRequest(stays[i], now, true, false)
 		}
 		var writes pgx.Batch
 		store.SaveCompletions(&writes, stays)
-		store.WishKeys(&writes, wishes, now)
+		store.RequestKeys(&writes, requests, now)
 		if err := tx.SendBatch(ctx, &writes).Close(); err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 // moveBatch is how many stays move to their next room in one transaction.
 const moveBatch = 100
 
-// moveSome has stays move to their next room whose time has come.
+// moveSome moves stays to their next room if its time has come.
 func (a *Applier) moveSome(ctx context.Context, _ *turn) (more bool, err error) {
 	due, err := a.store.SegmentsDue(ctx, a.now().UTC(), moveBatch)
 	if err != nil || len(due) == 0 {
@@ -129,9 +129,10 @@ func (a *Applier) moveSome(ctx context.Context, _ *turn) (more bool, err error) 
 	return moved > 0, nil
 }
 
-// move has one stay move to the room of now, and completes its times from the listings that it has by then. It may run twice, or on any replica.
+// move moves one stay to its present room, and completes its times from the listings that it has then. It may run
+// twice, or on any replica.
 func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, err error) {
-	defer func() { // one stay that we stumble over must not stop the others
+	defer func() { // a panic over one stay must not stop the others
 		if recovered := recover(); recovered != nil {
 			a.log.Error("move to the next room panicked", "panic", recovered, "stack", string(debug.Stack()))
 			err = fmt.Errorf("%w: %v", errPanicked, recovered)
@@ -164,7 +165,7 @@ func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, 
 		r := before
 		b.complete(&r)
 		if r.SegmentDue != nil && !r.SegmentDue.After(b.now) {
-			return nil // it was changed meanwhile: another listing has to be locked
+			return nil // it has changed in the meantime: another listing has to be locked
 		}
 		r.UpdatedAt = b.now
 		moved = 1
@@ -172,8 +173,8 @@ func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, 
 		if err := store.UpdateReservations(ctx, tx, []store.Reservation{r}); err != nil {
 			return err
 		}
-		store.WishKeys(&writes, []store.Wish{wish(r, b.now, stayChanged(before, r), false)}, b.now)
-		if text(before.ListingID) != text(r.ListingID) { // else only its times had to be completed again
+		store.RequestKeys(&writes, []store.KeyRequest{keyRequest(r, b.now, stayChanged(before, r), false)}, b.now)
+		if text(before.ListingID) != text(r.ListingID) { // otherwise only its times had to be completed again
 			if err := store.QueueTimeline(&writes, []store.Entry{moveEntry(before, r, b.now)}); err != nil {
 				return err
 			}
@@ -183,7 +184,7 @@ func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, 
 	return moved, err
 }
 
-// roomsOf are the listings of a stay's segments, nil for one that has no room yet.
+// roomsOf are the listings of a stay's segments, nil for a segment without a room.
 func roomsOf(segments []byte) []*string {
 	var rooms []*string
 	for _, s := range segmentsOf(segments) {

@@ -11,18 +11,18 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// verdict is the result of one change.
-type verdict int
+// foldResult is the result of one change.
+type foldResult int
 
 const (
-	superseded     verdict = iota + 1 // older than what had been applied
-	repeated                          // a body that had been applied, after a cancel
-	changesNothing                    // it makes no key and takes none away
-	unsure                            // its document may be older than a cancel: it is fetched again
+	superseded     foldResult = iota + 1 // older than what was applied before
+	repeated                             // a body that was applied before, after a cancel
+	changesNothing                       // it neither creates nor removes a key
+	unsure                               // its document may be older than a cancel: it is fetched again
 	applied
 )
 
-var verdictWords = map[verdict]string{
+var foldResultWords = map[foldResult]string{
 	superseded: store.EventSuperseded, repeated: store.EventIgnored, changesNothing: store.EventIgnored, applied: store.EventApplied,
 }
 
@@ -38,13 +38,13 @@ func (b *batch) fold() {
 	}
 }
 
-// foldEvent applies what one event says, item by item, and settles it unless it waits for documents.
+// foldEvent applies the changes of one event, item by item, and settles it unless it waits for documents.
 func (b *batch) foldEvent(m *mapped) {
 	if m.says.Disconnected != "" {
 		b.log.Warn("PMS disconnected: it will send no more events", "source", m.Source, "reason", m.says.Disconnected)
 	}
 	b.nameRooms(m)
-	var done []verdict
+	var done []foldResult
 	for _, c := range m.changes {
 		done = append(done, b.foldChange(m, c))
 		m.note(c)
@@ -71,18 +71,18 @@ func (b *batch) foldEvent(m *mapped) {
 			"reservation_id", text(m.ReservationID), "listing_id", text(m.ListingID), "status", status, "reason", reason)
 	}
 	if len(m.notes.Notes)+len(m.notes.Rejected) > 0 {
-		m.Detail, _ = json.Marshal(m.notes) // texts only: it can't fail
+		m.Detail, _ = json.Marshal(m.notes) // only texts: it can't fail
 	}
 }
 
-func (b *batch) foldChange(m *mapped, c change) verdict {
+func (b *batch) foldChange(m *mapped, c change) foldResult {
 	switch {
 	case c.Reservation != nil:
 		v := b.foldBooking(m, c)
 		if v == changesNothing {
 			b.strangeStatus(m, c)
 		}
-		b.tell(m, c, v)
+		b.addTimeline(m, c, v)
 		return v
 	case c.Listing != nil:
 		return b.foldListing(m, c)
@@ -92,8 +92,8 @@ func (b *batch) foldChange(m *mapped, c change) verdict {
 	return b.foldGuest(m, c)
 }
 
-// settle is what happens to an event of whose changes this has become. It is applied if any of them is.
-func (m *mapped) settle(done []verdict) (status, reason string) {
+// settle returns the status of an event from the results of its changes. It is applied if any of them is.
+func (m *mapped) settle(done []foldResult) (status, reason string) {
 	lost := pms.Reasons(m.says.RejectedErrors())
 	switch {
 	case len(m.says.Invalid) > 0:
@@ -103,7 +103,7 @@ func (m *mapped) settle(done []verdict) (status, reason string) {
 	case m.says.Ignored:
 		return store.EventIgnored, "staykey doesn't use this type"
 	case slices.Contains(done, applied) && lost != "":
-		return store.EventApplied, "applied, but for " + lost
+		return store.EventApplied, "applied, except for " + lost
 	case slices.Contains(done, applied), m.AppliedBefore && lost == "":
 		return store.EventApplied, ""
 	case lost != "":
@@ -111,14 +111,14 @@ func (m *mapped) settle(done []verdict) (status, reason string) {
 	case slices.Contains(done, superseded):
 		return store.EventSuperseded, "a later event of this " + m.kind() + " had been applied"
 	case slices.Contains(done, repeated):
-		return store.EventIgnored, "the same body had been applied before the reservation was cancelled, and it has no time of its own: it is taken for a repetition"
+		return store.EventIgnored, "the same body had been applied before the reservation was cancelled, and it has no time of its own: it counts as a repetition"
 	}
 	for _, c := range m.changes {
 		if r := c.Reservation; r != nil {
-			return store.EventIgnored, fmt.Sprintf("the status %q (%s) makes no key and takes none away", r.PMSStatus, r.StatusClass)
+			return store.EventIgnored, fmt.Sprintf("the status %q (%s) neither creates nor removes a key", r.PMSStatus, r.StatusClass)
 		}
 	}
-	return store.EventIgnored, "it is about a guest of no reservation that lasts"
+	return store.EventIgnored, "no current reservation has this guest"
 }
 
 // kind is what an event is about, in a word.
@@ -134,8 +134,8 @@ func (m *mapped) kind() string {
 	return "listing"
 }
 
-// tell writes an event into a reservation's timeline.
-func (b *batch) tell(m *mapped, c change, v verdict) {
+// addTimeline adds an event to a reservation's timeline.
+func (b *batch) addTimeline(m *mapped, c change, v foldResult) {
 	ref := store.Ref{Source: m.Source, ReservationID: c.Reservation.ReservationID}
 	if b.reservations[ref].VersionSeq == 0 {
 		return // there is none
@@ -144,7 +144,7 @@ func (b *batch) tell(m *mapped, c change, v verdict) {
 	if at.IsZero() {
 		at = c.at
 	}
-	detail := map[string]any{"status": verdictWords[v], "timestamp": pms.FormatInstant(at)}
+	detail := map[string]any{"status": foldResultWords[v], "timestamp": pms.FormatInstant(at)}
 	if c.Reservation.PMSStatus != "" {
 		detail["pms_status"] = c.Reservation.PMSStatus
 	}
@@ -154,10 +154,10 @@ func (b *batch) tell(m *mapped, c change, v verdict) {
 	if len(c.Notes) > 0 {
 		detail["notes"] = pms.NotesOf(c.Notes)
 	}
-	b.entry(ref, m, verdictWords[v], detail)
+	b.entry(ref, m, foldResultWords[v], detail)
 }
 
-// entry writes a line about an event into a reservation's timeline.
+// entry adds a line about an event to a reservation's timeline.
 func (b *batch) entry(ref store.Ref, m *mapped, what string, detail map[string]any) {
 	kind := m.Type
 	if kind == "" {
@@ -170,9 +170,9 @@ func (b *batch) entry(ref store.Ref, m *mapped, what string, detail map[string]a
 	b.entries = append(b.entries, store.Entry{Ref: ref, At: b.now, Kind: store.TimelineEvent, Summary: kind + " " + what, Detail: detail})
 }
 
-// foldBooking applies a change of a reservation. One that is about all of a PMS's booking takes its place in the order of the
-// booking, and revokes what the booking had besides.
-func (b *batch) foldBooking(m *mapped, c change) verdict {
+// foldBooking applies a change of a reservation. A change of a whole booking counts in the order of the booking, and
+// revokes the booking's other reservations.
+func (b *batch) foldBooking(m *mapped, c change) foldResult {
 	r := c.Reservation
 	if r.Status == "" {
 		return changesNothing
@@ -188,7 +188,7 @@ func (b *batch) foldBooking(m *mapped, c change) verdict {
 		}
 	}
 	own := store.Ref{Source: m.Source, ReservationID: r.ReservationID}
-	// A cancel of the whole booking needs no reservation of the booking's own id, where all of its rooms have others.
+	// A cancel of a whole booking needs no reservation with the booking's own id, if all of its rooms have others.
 	elsewhere := r.Status == pms.Cancelled && len(siblings) > 0 && !slices.Contains(siblings, own)
 	v := applied
 	if !elsewhere {
@@ -204,22 +204,22 @@ func (b *batch) foldBooking(m *mapped, c change) verdict {
 		}
 		gone := pms.Reservation{ReservationID: ref.ReservationID, BookingID: r.BookingID, Status: pms.Cancelled, Partial: true}
 		live := s.Status != pms.Cancelled
-		if b.foldReservation(m, change{place: c.place, Change: pms.Change{Reservation: &gone}}) == applied && live {
-			b.entry(ref, m, "applied: the booking has it no more", nil)
+		if b.foldReservation(m, change{version: c.version, Change: pms.Change{Reservation: &gone}}) == applied && live {
+			b.entry(ref, m, "applied: the booking no longer includes it", nil)
 		}
 	}
 	return v
 }
 
-// named reports whether an event says something of a reservation itself, also where it couldn't be read.
+// named reports whether an event says something about a reservation itself, even if that couldn't be read.
 func (m *mapped) named(ref store.Ref) bool {
 	return slices.ContainsFunc(m.changes, func(c change) bool { return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID }) ||
 		slices.ContainsFunc(m.says.Rejected, func(lost pms.Rejection) bool { return lost.ReservationID == ref.ReservationID })
 }
 
-func versionOf(r store.Reservation) place { return place{r.VersionAt, r.VersionSeq} }
+func versionOf(r store.Reservation) version { return version{r.VersionAt, r.VersionSeq} }
 
-func (b *batch) foldReservation(m *mapped, c change) verdict {
+func (b *batch) foldReservation(m *mapped, c change) foldResult {
 	says := *c.Reservation
 	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}
 	r := b.reservations[ref]
@@ -242,7 +242,7 @@ func (b *batch) foldReservation(m *mapped, c change) verdict {
 		r.Bodies = withBody(r.Bodies, c.hash)
 	}
 	r.Gates = store.SayGates(r.Gates, says.Gates, m.ReceivedAt)
-	b.saidOf(&r, says)
+	b.applyReservation(&r, says)
 	b.checkedIn(&r, c)
 	b.ofBooking(&r, says)
 	b.fromGuest(&r, c)
@@ -250,16 +250,18 @@ func (b *batch) foldReservation(m *mapped, c change) verdict {
 	return applied
 }
 
-// behind is how far a PMS's documents may be behind its webhooks: they come from caches and replicas of its database.
-const behind = 30 * time.Second
+// documentLag is how old a PMS's documents may be compared with its webhooks: they come from caches and replicas of its
+// database.
+const documentLag = 30 * time.Second
 
-// mayUndo reports whether a document would bring a cancelled stay back that was asked for so soon after the cancel that it may be older.
-// Where documents have a time of the PMS, the order of events decides that; those that have none are asked for again a little later.
+// mayUndo reports whether a document would bring a cancelled stay back, but was requested so soon after the cancel
+// that it may be older. If documents have a time of the PMS, the order of events decides; those that have none are
+// fetched again a little later.
 func (b *batch) mayUndo(m *mapped, c change, r store.Reservation) bool {
 	if m.asked.IsZero() || !c.Undated || r.VersionSeq == 0 || r.Status != pms.Cancelled || c.Reservation.Status != pms.Confirmed {
 		return false
 	}
-	sure := r.UpdatedAt.Add(behind)
+	sure := r.UpdatedAt.Add(documentLag)
 	if !m.asked.Before(sure) {
 		return false
 	}
@@ -269,8 +271,9 @@ func (b *batch) mayUndo(m *mapped, c change, r store.Reservation) bool {
 	return true
 }
 
-// saidOf takes what a change says of its reservation into the row. Of a whole one, what is not specified is none.
-func (b *batch) saidOf(r *store.Reservation, says pms.Reservation) {
+// applyReservation applies what a change says about its reservation to the row. In a complete reservation, an unspecified field
+// means none.
+func (b *batch) applyReservation(r *store.Reservation, says pms.Reservation) {
 	whole := says.Whole()
 	set := func(field **string, value *string) {
 		if whole || value != nil {
@@ -285,8 +288,8 @@ func (b *batch) saidOf(r *store.Reservation, says pms.Reservation) {
 	set(&r.GuestName, says.GuestName)
 	set(&r.GuestPhone, says.GuestPhone)
 	set(&r.GuestLanguage, says.GuestLanguage)
-	set(&r.CheckInSaid, said(says.CheckIn))
-	set(&r.CheckOutSaid, said(says.CheckOut))
+	set(&r.CheckInSaid, momentText(says.CheckIn))
+	set(&r.CheckOutSaid, momentText(says.CheckOut))
 	set(&r.GuestID, says.GuestID)
 	switch {
 	case len(says.Segments) > 0:
@@ -296,7 +299,7 @@ func (b *batch) saidOf(r *store.Reservation, says pms.Reservation) {
 	}
 }
 
-// ofBooking notes to which booking and room a reservation belongs.
+// ofBooking records which booking and room a reservation belongs to.
 func (b *batch) ofBooking(r *store.Reservation, says pms.Reservation) {
 	if says.Unit != "" && says.Companion == "" {
 		r.Unit = &says.Unit
@@ -313,32 +316,32 @@ func (b *batch) ofBooking(r *store.Reservation, says pms.Reservation) {
 	}
 }
 
-// changes notes that a reservation changes, and how it was; of a new one, only zeros.
+// changes records that a reservation changes, and its row before; zeros for a new one.
 func (b *batch) changes(ref store.Ref, r store.Reservation) {
 	if _, seen := b.before[ref]; !seen {
 		b.before[ref] = r
 	}
 }
 
-// foldGuest gives the reservations of a guest what a PMS says of them apart, and remembers it for those to come. It has a place in
-// the order of the guest; of what a reservation sent itself, the later wins.
-func (b *batch) foldGuest(m *mapped, c change) verdict {
+// foldGuest updates the reservations of a guest that a PMS reports separately, and remembers the guest for later
+// ones. It counts in the order of the guest; if a reservation has the field itself, the later value wins.
+func (b *batch) foldGuest(m *mapped, c change) foldResult {
 	says := c.Guest
 	guest := store.Ref{Source: m.Source, ReservationID: says.GuestID}
 	g := b.guests[guest]
-	if g.VersionSeq > 0 && c.before(place{g.VersionAt, g.VersionSeq}) {
+	if g.VersionSeq > 0 && c.before(version{g.VersionAt, g.VersionSeq}) {
 		return superseded
 	}
 	g.Source, g.GuestID, g.VersionAt, g.VersionSeq, g.UpdatedAt = m.Source, says.GuestID, c.at, c.seq, b.now
 	keep(&g.GuestEmail, says.Email)
 	keep(&g.GuestName, says.Name)
 	keep(&g.GuestPhone, says.Phone)
-	b.guests[guest], b.told[guest] = g, true
+	b.guests[guest], b.guestsChanged[guest] = g, true
 	v := changesNothing
 	for _, ref := range b.reservationsOf(guest) {
 		r := b.reservations[ref]
 		take := keep
-		if c.before(versionOf(r)) { // what the reservation says itself is later; what it doesn't say is the guest's
+		if c.before(versionOf(r)) { // the reservation's own fields are later; the guest's fill in the rest
 			take = keepMissing
 			if (says.Email == nil || r.GuestEmail != nil) && (says.Name == nil || r.GuestName != nil) && (says.Phone == nil || r.GuestPhone != nil) {
 				if v == changesNothing {
@@ -371,7 +374,7 @@ func keepMissing(field **string, value *string) {
 	}
 }
 
-// reservationsOf are the reservations of a guest, those of this batch included.
+// reservationsOf are the reservations of a guest, including those of this batch.
 func (b *batch) reservationsOf(guest store.Ref) []store.Ref {
 	list := slices.Clone(b.ofGuest[guest])
 	for ref := range b.before {
@@ -385,7 +388,8 @@ func (b *batch) reservationsOf(guest store.Ref) []store.Ref {
 	return list
 }
 
-// fromGuest gives a reservation what its guest's own events have sent, where the reservation says nothing about it, or said it before.
+// fromGuest fills in a reservation from its guest's own events, where the reservation has no value of its own, or an
+// older one.
 func (b *batch) fromGuest(r *store.Reservation, c change) {
 	if r.GuestID == nil || c.Reservation.Status != pms.Confirmed {
 		return
@@ -394,7 +398,7 @@ func (b *batch) fromGuest(r *store.Reservation, c change) {
 	if !known || g.VersionSeq == 0 {
 		return
 	}
-	later := c.before(place{g.VersionAt, g.VersionSeq})
+	later := c.before(version{g.VersionAt, g.VersionSeq})
 	for _, field := range []struct {
 		of   **string
 		says *string
@@ -411,8 +415,8 @@ const (
 	mostBodies = 16
 )
 
-// hasBody reports whether a body has confirmed the reservation before. Of a PMS that gives its events neither an id nor a time, a
-// delivery that is repeated late, or on purpose, looks like news: it must not bring a cancelled stay back.
+// hasBody reports whether a body has confirmed the reservation before. If a PMS gives its events neither an id nor a
+// time, a delivery that is repeated late, or on purpose, looks new: it must not bring a cancelled stay back.
 func hasBody(bodies, hash []byte) bool {
 	for at := 0; hash != nil && at+bodyHash <= len(bodies); at += bodyHash {
 		if bytes.Equal(bodies[at:at+bodyHash], hash) {
@@ -430,7 +434,7 @@ func withBody(bodies, hash []byte) []byte {
 	return bodies[max(0, len(bodies)-mostBodies*bodyHash):]
 }
 
-// older reports whether a listing's version is later than a place.
-func older(p place, at *time.Time, seq *int64) bool {
-	return at != nil && p.before(place{*at, *seq})
+// older reports whether a listing's version is later than the given one.
+func older(v version, at *time.Time, seq *int64) bool {
+	return at != nil && v.before(version{*at, *seq})
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-func (b *batch) foldListing(m *mapped, c change) verdict {
+func (b *batch) foldListing(m *mapped, c change) foldResult {
 	says := c.Listing
 	l := b.listings[store.ListingRef{Source: m.Source, ListingID: says.ListingID}]
-	if older(c.place, l.VersionAt, l.VersionSeq) {
+	if older(c.version, l.VersionAt, l.VersionSeq) {
 		return superseded
 	}
 	before := l
@@ -19,14 +19,15 @@ func (b *batch) foldListing(m *mapped, c change) verdict {
 		l.Known, l.CreatedAt = true, b.now
 	}
 	if l.Deleted = says.Deleted; !says.Deleted {
-		saidOfListing(&l, says)
+		applyListing(&l, says)
 	}
 	b.keepListing(before, l)
 	return applied
 }
 
-// saidOfListing takes what a change says of a listing into the row. Of a whole one, what is not specified is none.
-func saidOfListing(l *store.Listing, says *pms.Listing) {
+// applyListing applies what a change says about a listing to the row. In a complete listing, an unspecified field
+// means none.
+func applyListing(l *store.Listing, says *pms.Listing) {
 	set := func(field **string, value *string) {
 		if !says.Partial || value != nil {
 			*field = value
@@ -43,7 +44,7 @@ func saidOfListing(l *store.Listing, says *pms.Listing) {
 	l.MergedInto = nil
 }
 
-// keepListing notes a changed listing.
+// keepListing records a changed listing.
 func (b *batch) keepListing(before, l store.Listing) {
 	if l.AccessGroupIDs == nil {
 		l.AccessGroupIDs = []string{}
@@ -55,15 +56,15 @@ func (b *batch) keepListing(before, l store.Listing) {
 	b.listings[ref], b.listed[ref] = l, true
 }
 
-// foldMerge makes a listing part of another. What the other one lacks it has from this one, so that keys continue opening.
-func (b *batch) foldMerge(m *mapped, c change) verdict {
+// foldMerge merges a listing into another. Fields that the other one lacks are copied, so that keys continue to work.
+func (b *batch) foldMerge(m *mapped, c change) foldResult {
 	from := b.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.From}]
-	if older(c.place, from.VersionAt, from.VersionSeq) {
+	if older(c.version, from.VersionAt, from.VersionSeq) {
 		return superseded
 	}
 	into := b.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.Into}]
 	if into.MergedInto != nil && *into.MergedInto == from.ListingID {
-		into.MergedInto = nil // the other way round by now
+		into.MergedInto = nil // now the other way round
 	}
 	before, intoBefore := from, into
 	from.VersionAt, from.VersionSeq, from.UpdatedAt, from.Deleted, from.MergedInto = &c.at, &c.seq, b.now, true, &into.ListingID

@@ -12,14 +12,14 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// mostLocked is how many locked stays of a page are passed over: after each there is a wait.
+// mostLocked is how many locked stays of a page are passed over: each costs a wait.
 const mostLocked = 3
 
-// followSome brings a page of stays that were completed with another policy than their source's present one up to date. It does
-// not matter how they came to differ: the policy changed, a replica with an older configuration applied an event, or the stays
-// were imported before the source had an entry. A replica whose own policy is not the decided one leaves them to the others. A source
-// of whose stays some are locked is left alone for a while, so that events don't wait for them. more reports whether there may be
-// further ones.
+// followSome updates a page of stays that were completed with a policy other than their source's present one. It does
+// not matter why they differ: the policy changed, a replica with an older configuration applied an event, or the
+// stays were imported before the source had an entry. A replica whose own policy is not the recorded one leaves them
+// to the others. If some of a source's stays are locked, the source is skipped for a while, so that events don't
+// wait. more reports whether there may be others.
 func (a *Applier) followSome(ctx context.Context, t *turn) (more bool, err error) {
 	stale, err := a.store.StalePolicies(ctx)
 	if err != nil {
@@ -40,7 +40,7 @@ func (a *Applier) followSome(ctx context.Context, t *turn) (more bool, err error
 			continue
 		}
 		if err != nil {
-			return false, fmt.Errorf("have the stays of source %s follow its policy: %w", p.Source, err)
+			return false, fmt.Errorf("update the stays of source %s to its policy: %w", p.Source, err)
 		}
 		if n > 0 {
 			return true, nil
@@ -49,7 +49,8 @@ func (a *Applier) followSome(ctx context.Context, t *turn) (more bool, err error
 	return false, nil
 }
 
-// follow completes up to a page of a source's stays with its policy, and returns how many. Where some are locked, they go one by one.
+// follow completes up to a page of a source's stays with its policy, and returns how many. If some are locked, they
+// are updated one by one.
 func (a *Applier) follow(ctx context.Context, p store.SourcePolicy, policy namedPolicy) (n int, err error) {
 	var stays []store.StayOfOtherPolicy
 	now := a.now().UTC()
@@ -90,7 +91,7 @@ func (a *Applier) followAll(ctx context.Context, stays []store.StayOfOtherPolicy
 			return err
 		}
 		var completed []store.Reservation
-		var wishes []store.Wish
+		var requests []store.KeyRequest
 		for _, s := range stays {
 			before := b.reservations[store.Ref{Source: s.Source, ReservationID: s.ReservationID}]
 			r, followed := b.followed(before, s, policy)
@@ -99,17 +100,17 @@ func (a *Applier) followAll(ctx context.Context, stays []store.StayOfOtherPolicy
 			}
 			completed = append(completed, r)
 			if s.Live && (s.Before != policy.fingerprint || stayChanged(before, r)) {
-				wishes = append(wishes, wish(r, b.now, true, false))
+				requests = append(requests, keyRequest(r, b.now, true, false))
 			}
 		}
 		var writes pgx.Batch
 		store.SaveCompletions(&writes, completed)
-		store.WishKeys(&writes, wishes, b.now)
+		store.RequestKeys(&writes, requests, b.now)
 		return tx.SendBatch(ctx, &writes).Close()
 	})
 }
 
-// lockStays locks stays and, before them, the listings that they had when they were looked at.
+// lockStays locks stays and, before them, the listings that they had when they were read.
 func (b *batch) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOtherPolicy) (err error) {
 	var listings []store.ListingRef
 	refs := make([]store.Ref, len(stays))
@@ -128,13 +129,14 @@ func (b *batch) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOt
 	return err
 }
 
-// followed is a locked stay as the policy has it. A stay that has followed meanwhile, or was cancelled or moved to a listing that
-// is not locked, is left unchanged: the next look finds it, if it still has to follow.
+// followed returns a locked stay completed with the policy. A stay that has been updated in the meantime, or was
+// cancelled or moved to a listing that is not locked, is left unchanged: the next look finds it, if it still needs
+// updating.
 func (b *batch) followed(r store.Reservation, seen store.StayOfOtherPolicy, policy namedPolicy) (store.Reservation, bool) {
 	if r.Status != pms.Confirmed || text(r.Policy) == policy.fingerprint {
 		return r, false
 	}
-	if !seen.Live { // nobody needs its times any more
+	if !seen.Live { // its times are no longer needed
 		r.Policy = &policy.fingerprint
 		return r, true
 	}
@@ -142,11 +144,11 @@ func (b *batch) followed(r store.Reservation, seen store.StayOfOtherPolicy, poli
 	if !locked || !bytes.Equal(r.Segments, seen.Segments) {
 		return r, false
 	}
-	if r.Segments != nil { // with another time zone, the room of now may be another one
+	if r.Segments != nil { // with another time zone, the present room may be another one
 		b.complete(&r)
 		return r, text(r.Policy) == policy.fingerprint
 	}
-	if listing.MergedInto != nil { // it continues there, as the listing's own fan-out would have it
+	if listing.MergedInto != nil { // it continues there, as in the listing's own fan-out
 		r.ListingID = b.present(r.Source, r.ListingID)
 		listing = b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
 	}

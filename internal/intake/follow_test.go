@@ -38,7 +38,7 @@ func (h hotel) decide(p pms.Policy) {
 	}
 }
 
-// work has a replica with this policy do all that waits.
+// work makes a replica with this policy do everything that waits.
 func (h hotel) work(p pms.Policy) {
 	h.t.Helper()
 	a := intake.NewApplier(h.store, slog.New(slog.DiscardHandler), time.Now,
@@ -77,7 +77,8 @@ const (
 	hotelNoRoom  = `{"type":"reservation.created","timestamp":"2026-10-20T09:00:00.000Z","data":{"reservation_id":"N","listing_id":null,"guest_email":"a@example.com","check_in":"2030-11-01","check_out":"2030-11-04"}}`
 )
 
-// A stay names the policy that it was completed with, so that it follows its source's present one however it came to differ.
+// A stay names the policy that it was completed with, so that it follows its source's present one, whatever made them
+// differ.
 func TestStaysFollowThePolicyOfTheirSource(t *testing.T) {
 	t.Parallel()
 	none, at15, at17 := pms.DefaultPolicy(), pms.DefaultPolicy(), pms.DefaultPolicy()
@@ -89,7 +90,7 @@ func TestStaysFollowThePolicyOfTheirSource(t *testing.T) {
 		want         string
 	}{
 		{
-			"imported before the source has an entry", "neither a restart nor a reload told them of the time zone",
+			"imported before the source has an entry", "neither a restart nor a reload applied the time zone to them",
 			func(h hotel) { h.post(hotelListing, hotelStay); h.work(none); h.decide(at15); h.work(at15) }, "15",
 		},
 		{
@@ -112,14 +113,14 @@ func TestStaysFollowThePolicyOfTheirSource(t *testing.T) {
 				h.decide(at15)
 				h.post(hotelListing, hotelStay)
 				h.work(at15)
-				h.decide(at17) // the first new replica starts,
-				h.work(at15)   // an old one is quicker to look for work,
+				h.decide(at17) // the first new replica starts
+				h.work(at15)   // an old one looks for work first
 				h.decide(at17) // the second new one starts
 				h.work(at17)
 			}, "17",
 		},
 		{
-			"an old replica applies an event after the change", "what it completes would stay as it is",
+			"an old replica applies an event after the change", "what it completes would never be updated",
 			func(h hotel) {
 				h.decide(at17)
 				h.post(hotelListing, hotelStay)
@@ -160,7 +161,8 @@ func TestStaysFollowThePolicyOfTheirSource(t *testing.T) {
 	}
 }
 
-// A policy's part that is no time of check-in or check-out, such as grace, concerns the key all the same: it is planned again, once.
+// A part of a policy other than check-in and check-out times, such as grace, affects the key too: it is planned
+// again, once.
 func TestKeysArePlannedAgainForANewPolicy(t *testing.T) {
 	t.Parallel()
 	h := hotel{t, storetest.New(t)}
@@ -178,11 +180,12 @@ func TestKeysArePlannedAgainForANewPolicy(t *testing.T) {
 	}
 	h.work(after)
 	if third := h.generation("R"); third != second {
-		t.Errorf("generation %d after %d: the key is planned again and again", third, second)
+		t.Errorf("generation %d after %d: the key is planned over and over", third, second)
 	}
 }
 
-// Stays of the version before have no fingerprint. Where their source's policy is what it was, nothing at Seam depends on it.
+// Stays of earlier versions have no fingerprint. If their source's policy is unchanged, nothing at Seam depends on
+// it.
 func TestUpgradeLeavesKeysAlone(t *testing.T) {
 	t.Parallel()
 	h := hotel{t, storetest.New(t)}
@@ -217,11 +220,11 @@ func TestUpgradeLeavesKeysAlone(t *testing.T) {
 	h.decide(other)
 	h.work(other)
 	if after := h.generation("R"); after == before {
-		t.Error("the upgrade came with another policy, and the key is not planned again")
+		t.Error("the policy changed with the upgrade, but the key is not planned again")
 	}
 }
 
-// What is decided of several sources is decided of all of them or of none.
+// Policies of several sources are recorded together or not at all.
 func TestPoliciesAreDecidedTogether(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
@@ -251,11 +254,11 @@ func TestPoliciesAreDecidedTogether(t *testing.T) {
 	}
 }
 
-// A stay of several rooms takes the times of its property from the room that it has, or from the first that is known; with another policy
-// it moves at other times, and may be in another room.
+// A stay of several rooms takes the times of its property from its present room, or from the first that is known;
+// with another policy it moves at other times, and may be in another room.
 func TestSegmentsFollowThePolicyOfTheirSource(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
+	w := foreign(t, passThrough)
 	w.source.Name = "default"
 	decide := func(change func(*pms.Policy)) {
 		t.Helper()
@@ -266,9 +269,9 @@ func TestSegmentsFollowThePolicyOfTheirSource(t *testing.T) {
 		w.drain()
 	}
 	decide(func(p *pms.Policy) { p.TimeZone = "UTC" })
-	w.says(`{"listing": {"listing_id": "b", "time_zone": "Europe/Madrid"}}`)
+	w.post(`{"listing": {"listing_id": "b", "time_zone": "Europe/Madrid"}}`)
 	stay := func(id, first string) {
-		w.says(`{"reservation":{"reservation_id":"` + id + `","status":"confirmed","listing_id":` + first + `,"check_in":"2024-10-20","check_out":"2024-10-23",
+		w.post(`{"reservation":{"reservation_id":"` + id + `","status":"confirmed","listing_id":` + first + `,"check_in":"2024-10-20","check_out":"2024-10-23",
 			"segments":[{"listing_id":` + first + `},{"listing_id":"b","from":"2024-10-21"}]}}`)
 	}
 	stay("unassigned", "null")

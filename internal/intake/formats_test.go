@@ -16,7 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// foreign is a world whose source has a format of its own: a body is what the program puts out.
+// foreign is a world whose source has a format of its own: a body contains the program's output.
 func foreign(t *testing.T, program string) *world {
 	t.Helper()
 	w := newWorld(t)
@@ -24,20 +24,20 @@ func foreign(t *testing.T, program string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	format.LongestRun = time.Hour // what stops a program here is its steps, however slow the machine is
+	format.LongestRun = time.Hour // here a program is limited by its steps, however slow the machine is
 	w.source.Format = format
 	return w
 }
 
-const asItIs = `module {"type": ["type"]}; .body.says[]`
+const passThrough = `module {"type": ["type"]}; .body.says[]`
 
-// says posts outputs of the program, at a minute of the sender's clock.
-func (w *world) says(outputs ...string) store.Event {
+// post posts outputs of the program.
+func (w *world) post(outputs ...string) store.Event {
 	w.t.Helper()
 	key := uuid.NewString()
 	e := store.Event{
 		EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted, ReceivedAt: w.now, Request: []byte(`{}`),
-		Body: []byte(`{"type": "said", "says": [` + strings.Join(outputs, ",") + `]}`),
+		Body: []byte(`{"type": "posted", "says": [` + strings.Join(outputs, ",") + `]}`),
 	}
 	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
@@ -52,12 +52,12 @@ func (w *world) becomes(e store.Event, status, reason string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	said := ""
+	reasonText := ""
 	if got.Reason != nil {
-		said = *got.Reason
+		reasonText = *got.Reason
 	}
-	if got.Status != status || !strings.Contains(said, reason) {
-		w.t.Errorf("%s: %s %q, want %s %q", e.Body, got.Status, said, status, reason)
+	if got.Status != status || !strings.Contains(reasonText, reason) {
+		w.t.Errorf("%s: %s %q, want %s %q", e.Body, got.Status, reasonText, status, reason)
 	}
 }
 
@@ -87,7 +87,7 @@ func (w *world) want(want string, ids ...string) {
 	}
 }
 
-// room is a room of a booking, at a minute of the sender's clock; unit "" is the booking's only one.
+// room is a room of a booking, at a minute of the sender's clock; unit "" means the booking's only one.
 func room(booking, unit, listing, status string, minute int) string {
 	if unit != "" {
 		unit = `"unit": "` + unit + `", "rest": true, `
@@ -99,48 +99,48 @@ func room(booking, unit, listing, status string, minute int) string {
 		booking, unit, listing, status, minute)
 }
 
-// A booking of several rooms is a reservation each, and a room keeps its reservation whatever becomes of the others.
+// In a booking of several rooms each room is a reservation, and keeps it whatever happens to the others.
 func TestRoomsOfABooking(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
-	w.becomes(w.says(room("B", "", "", "confirmed", 1)), "applied", "")
+	w := foreign(t, passThrough)
+	w.becomes(w.post(room("B", "", "", "confirmed", 1)), "applied", "")
 	w.want("B confirmed -", "B")
-	w.becomes(w.says(room("B", "1", "L1", "confirmed", 2), room("B", "2", "L2", "confirmed", 2)), "applied", "")
+	w.becomes(w.post(room("B", "1", "L1", "confirmed", 2), room("B", "2", "L2", "confirmed", 2)), "applied", "")
 	w.want("B confirmed L1, B_1 none, B_2 confirmed L2", "B", "B_1", "B_2")
-	w.becomes(w.says(room("B", "1", "L3", "confirmed", 4)), "applied", "")
+	w.becomes(w.post(room("B", "1", "L3", "confirmed", 4)), "applied", "")
 	w.want("B confirmed L3, B_2 cancelled L2", "B", "B_2")
-	w.becomes(w.says(room("B", "1", "L1", "confirmed", 3), room("B", "2", "L2", "confirmed", 3), room("B", "3", "L3", "confirmed", 3)), "superseded", "later event of this reservation")
+	w.becomes(w.post(room("B", "1", "L1", "confirmed", 3), room("B", "2", "L2", "confirmed", 3), room("B", "3", "L3", "confirmed", 3)), "superseded", "later event of this reservation")
 	w.want("B confirmed L3, B_2 cancelled L2, B_3 none", "B", "B_2", "B_3")
-	w.becomes(w.says(room("B", "1", "L1", "pending", 5)), "ignored", `the status "as it says" (pending) makes no key`)
+	w.becomes(w.post(room("B", "1", "L1", "pending", 5)), "ignored", `the status "as it says" (pending) neither creates nor removes a key`)
 	w.want("B confirmed L3", "B")
-	w.becomes(w.says(room("B", "", "", "cancelled", 6)), "applied", "")
+	w.becomes(w.post(room("B", "", "", "cancelled", 6)), "applied", "")
 	w.want("B cancelled L3, B_1 none, B_2 cancelled L2", "B", "B_1", "B_2")
 }
 
-// What a room's reservation is called: by what was known of the booking when the room came.
+// The id of a room's reservation depends on what was known of the booking when the room appeared.
 func TestNamesOfRooms(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		reason string
-		events [][]string // the units of each event, "unit listing"; "" is the booking as a whole
-		legacy bool       // the rows of the first event are from before units were remembered
+		events [][]string // the units of each event, "unit listing"; "" is the whole booking
+		legacy bool       // the rows of the first event are from before units were stored
 		want   string     // the confirmed reservations with their listings
 	}{
 		"one room":                     {"as for a booking without rooms", [][]string{{"1 L1"}}, false, "B L1"},
 		"two rooms":                    {"each has a name of its own", [][]string{{"1 L1", "2 L2"}}, false, "B_1 L1, B_2 L2"},
 		"a second room comes":          {"the first keeps its reservation", [][]string{{"1 L1"}, {"1 L1", "2 L2"}}, false, "B L1, B_2 L2"},
-		"in another order":             {"the order of rooms says nothing", [][]string{{"1 L1"}, {"2 L2", "1 L1"}}, false, "B L1, B_2 L2"},
+		"in another order":             {"the order of rooms doesn't matter", [][]string{{"1 L1"}, {"2 L2", "1 L1"}}, false, "B L1, B_2 L2"},
 		"and goes again":               {"", [][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"1 L1"}}, false, "B L1"},
 		"the first goes":               {"the second keeps its own", [][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"2 L2"}}, false, "B_2 L2"},
-		"and comes back":               {"to the reservation that it had", [][]string{{"1 L1"}, {"2 L2"}, {"1 L1"}}, false, "B L1"},
+		"and comes back":               {"to its former reservation", [][]string{{"1 L1"}, {"2 L2"}, {"1 L1"}}, false, "B L1"},
 		"a room is exchanged":          {"the stay moves", [][]string{{"1 L1"}, {"2 L2"}}, false, "B L2"},
 		"one of two is exchanged":      {"", [][]string{{"1 L1", "2 L2"}, {"1 L1", "3 L3"}}, false, "B_1 L1, B_2 L3"},
 		"both are exchanged":           {"nobody knows which for which", [][]string{{"1 L1", "2 L2"}, {"3 L3", "4 L4"}}, false, "B_3 L3, B_4 L4"},
 		"a room moves":                 {"the unit counts and not the listing", [][]string{{"1 L1"}, {"1 L2", "2 L1"}}, false, "B L2, B_2 L1"},
 		"rooms are assigned later":     {"the booking's reservation takes the first", [][]string{{""}, {"1 L1", "2 L2"}}, false, "B L1, B_2 L2"},
-		"as a whole, with one room":    {"what names no room is about the one that there is", [][]string{{"1 L1"}, {" L1"}}, false, "B L1"},
-		"as a whole, with two rooms":   {"about the one that it fits", [][]string{{"1 L1", "2 L2"}, {" L2"}}, false, "B_2 L2"},
-		"an exchanged room comes back": {"its name is taken by then", [][]string{{"2 L2", "3 L3"}, {"2 L2", "1 L1"}, {"1 L1", "2 L2", "3 L3"}}, false, "B_2 L2, B_3 L1, B_3_2 L3"},
+		"as a whole, with one room":    {"an event that names no room is about the only one", [][]string{{"1 L1"}, {" L1"}}, false, "B L1"},
+		"as a whole, with two rooms":   {"about the one that matches", [][]string{{"1 L1", "2 L2"}, {" L2"}}, false, "B_2 L2"},
+		"an exchanged room comes back": {"its name has been taken", [][]string{{"2 L2", "3 L3"}, {"2 L2", "1 L1"}, {"1 L1", "2 L2", "3 L3"}}, false, "B_2 L2, B_3 L1, B_3_2 L3"},
 		"before the upgrade, one room": {"it takes the unit of its room", [][]string{{"1 L1"}, {"2 L2", "1 L1"}}, true, "B L1, B_2 L2"},
 		"before the upgrade, moved":    {"or of the first", [][]string{{"1 L1"}, {"2 L2", "3 L3"}}, true, "B L2, B_3 L3"},
 		"before the upgrade, two":      {"names of rooms tell the units", [][]string{{"1 L1", "2 L2"}, {"1 L1", "2 L2", "3 L3"}}, true, "B_1 L1, B_2 L2, B_3 L3"},
@@ -151,14 +151,14 @@ func TestNamesOfRooms(t *testing.T) {
 			}
 			t.Run(fmt.Sprint(name, ", in one batch ", together), func(t *testing.T) {
 				t.Parallel()
-				w := foreign(t, asItIs)
+				w := foreign(t, passThrough)
 				for minute, units := range c.events {
 					var outputs []string
 					for _, u := range units {
 						unit, listing, _ := strings.Cut(u, " ")
 						outputs = append(outputs, room("B", unit, listing, "confirmed", minute))
 					}
-					w.says(outputs...)
+					w.post(outputs...)
 					if !together {
 						w.drain()
 					}
@@ -177,14 +177,14 @@ func TestNamesOfRooms(t *testing.T) {
 	}
 }
 
-// A room that is gone doesn't come back for one that stays, where an event names no room.
-func TestARoomThatIsGoneStaysSo(t *testing.T) {
+// A room that is gone doesn't replace one that stays if an event names no room.
+func TestARoomThatIsGoneStaysGone(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
-	w.becomes(w.says(room("B", "1", "L1", "confirmed", 1)), "applied", "")
-	w.becomes(w.says(room("B", "1", "L1", "confirmed", 2), room("B", "2", "L2", "confirmed", 2)), "applied", "")
-	w.becomes(w.says(room("B", "2", "L2", "confirmed", 3)), "applied", "")
-	w.becomes(w.says(room("B", "", "L2", "confirmed", 4)), "applied", "")
+	w := foreign(t, passThrough)
+	w.becomes(w.post(room("B", "1", "L1", "confirmed", 1)), "applied", "")
+	w.becomes(w.post(room("B", "1", "L1", "confirmed", 2), room("B", "2", "L2", "confirmed", 2)), "applied", "")
+	w.becomes(w.post(room("B", "2", "L2", "confirmed", 3)), "applied", "")
+	w.becomes(w.post(room("B", "", "L2", "confirmed", 4)), "applied", "")
 	w.want("B cancelled L1, B_2 confirmed L2", "B", "B_2")
 }
 
@@ -207,10 +207,11 @@ func (w *world) confirmed() string {
 	return strings.Join(list, ", ")
 }
 
-// However the states of a booking arrive, and in whatever batches, it comes to the last one: each of its rooms has one reservation.
+// In whatever order and batches the states of a booking arrive, the last one counts: each of its rooms has one
+// reservation.
 func TestBookingsInAnyOrder(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
+	w := foreign(t, passThrough)
 	states := [][]string{{""}, {"1", "2"}, {"2"}, {"2", "3"}, {"1"}, {"1", "3"}}
 	for round := range 12 {
 		booking := fmt.Sprintf("B%d", round)
@@ -220,7 +221,7 @@ func TestBookingsInAnyOrder(t *testing.T) {
 			for _, unit := range states[i] {
 				outputs = append(outputs, room(booking, unit, "L", "confirmed", i))
 			}
-			w.says(outputs...)
+			w.post(outputs...)
 			if rand.IntN(2) == 0 {
 				w.drain()
 			}
@@ -235,24 +236,24 @@ func TestBookingsInAnyOrder(t *testing.T) {
 	}
 }
 
-// What a PMS leaves out is not taken away; a room that is null is.
+// Fields that a PMS leaves out are kept; a room that is null is removed.
 func TestOmittedFieldsEraseNothing(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
-	w.says(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "guest_email": "jane@example.com", "guest_name": "Jane", "check_in": "2024-11-01T15:00:00Z", "check_out": "2024-11-04T11:00:00Z"}}`)
+	w := foreign(t, passThrough)
+	w.post(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "guest_email": "jane@example.com", "guest_name": "Jane", "check_in": "2024-11-01T15:00:00Z", "check_out": "2024-11-04T11:00:00Z"}}`)
 	w.drain()
-	w.says(`{"reservation": {"reservation_id": "R", "status": "checked_in", "guest_email": "", "guest_name": null, "check_out": "2024-11-05T11:00:00Z"}}`)
+	w.post(`{"reservation": {"reservation_id": "R", "status": "checked_in", "guest_email": "", "guest_name": null, "check_out": "2024-11-05T11:00:00Z"}}`)
 	w.drain()
 	r := w.reservation("R").Reservation
 	if *r.ListingID != "L" || *r.GuestEmail != "jane@example.com" || *r.GuestName != "Jane" || r.CheckIn == nil || r.CheckOut.Day() != 5 || r.Status != pms.Confirmed {
 		t.Errorf("%s %s %s %s %s", *r.ListingID, *r.GuestEmail, *r.GuestName, r.CheckOut, r.Status)
 	}
-	w.says(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": null}}`)
+	w.post(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": null}}`)
 	w.drain()
 	w.want("R confirmed -", "R")
-	w.says(`{"listing": {"listing_id": "L", "name": "House", "time_zone": "Europe/Madrid", "check_in_time": "16:00"}}`)
+	w.post(`{"listing": {"listing_id": "L", "name": "House", "time_zone": "Europe/Madrid", "check_in_time": "16:00"}}`)
 	w.drain()
-	w.says(`{"listing": {"listing_id": "L", "name": "Villa"}}`)
+	w.post(`{"listing": {"listing_id": "L", "name": "Villa"}}`)
 	w.drain()
 	l, err := w.store.Listing(context.Background(), store.ListingRef{Source: "default", ListingID: "L"})
 	if err != nil || *l.Name != "Villa" || *l.TimeZone != "Europe/Madrid" || *l.CheckInTime != "16:00" {
@@ -260,18 +261,18 @@ func TestOmittedFieldsEraseNothing(t *testing.T) {
 	}
 }
 
-// Each class of status does what the configuration says, and a status that nobody knows does nothing.
+// Each class of status does what the configuration says, and an unknown status does nothing.
 func TestStatuses(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
+	w := foreign(t, passThrough)
 	for class, want := range map[string]string{
 		"confirmed": "confirmed", "checked_in": "confirmed", "cancelled": "cancelled", "no_show": "cancelled", "checked_out": "cancelled",
 		"inquiry": "none", "pending": "none", "other": "none",
 	} {
-		w.says(room("new-"+class, "", "L", class, 1))
-		w.says(room("old-"+class, "", "L", "confirmed", 1))
+		w.post(room("new-"+class, "", "L", class, 1))
+		w.post(room("old-"+class, "", "L", "confirmed", 1))
 		w.drain()
-		w.says(room("old-"+class, "", "L", class, 2))
+		w.post(room("old-"+class, "", "L", class, 2))
 		w.drain()
 		if got := w.stays("new-" + class); !strings.Contains(got, " "+want) {
 			t.Errorf("%s, want %s", got, want)
@@ -285,85 +286,86 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-// The stays of a listing that has become part of another go on there, and so do those that still name the old one.
+// The stays of a listing that was merged into another continue there, and so do those that still name the old one.
 func TestListingsMerge(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
-	w.says(`{"listing": {"listing_id": "old", "name": "House", "time_zone": "Europe/Madrid", "seam_access_group_ids": ["g1"]}}`)
-	w.says(room("R", "", "old", "confirmed", 1))
+	w := foreign(t, passThrough)
+	w.post(`{"listing": {"listing_id": "old", "name": "House", "time_zone": "Europe/Madrid", "seam_access_group_ids": ["g1"]}}`)
+	w.post(room("R", "", "old", "confirmed", 1))
 	w.drain()
-	w.becomes(w.says(`{"merge": {"from": "old", "into": "new"}}`), "applied", "")
+	w.becomes(w.post(`{"merge": {"from": "old", "into": "new"}}`), "applied", "")
 	w.want("R confirmed new", "R")
 	l, err := w.store.Listing(context.Background(), store.ListingRef{Source: "default", ListingID: "new"})
 	if err != nil || l.Groups()[0] != "g1" || *l.TimeZone != "Europe/Madrid" {
 		t.Errorf("%+v %v", l, err)
 	}
-	w.says(room("late", "", "old", "confirmed", 1))
+	w.post(room("late", "", "old", "confirmed", 1))
 	w.drain()
 	w.want("late confirmed new", "late")
-	w.becomes(w.says(`{"merge": {"from": "new", "into": "old"}}`), "applied", "")
+	w.becomes(w.post(`{"merge": {"from": "new", "into": "old"}}`), "applied", "")
 	w.want("R confirmed old, late confirmed old", "R", "late")
 }
 
-// A guest's new address reaches the guest's stays that last, and only this source's.
+// A guest's new address reaches the guest's current stays, and only this source's.
 func TestGuestsChange(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
+	w := foreign(t, passThrough)
 	stay := `{"reservation": {"reservation_id": %q, "status": "confirmed", "guest_id": "G", "guest_email": "old@example.com", "listing_id": "L", "check_in": %q, "check_out": %q, "version": "2024-10-20T08:00:00Z"}}`
 	soon, later := time.Now().AddDate(0, 0, 3).Format("2006-01-02"), time.Now().AddDate(0, 0, 5).Format("2006-01-02")
-	w.says(fmt.Sprintf(stay, "coming", soon+"T15:00:00Z", later+"T11:00:00Z"))
-	w.says(fmt.Sprintf(stay, "over", "2024-01-01T15:00:00Z", "2024-01-03T11:00:00Z"))
+	w.post(fmt.Sprintf(stay, "coming", soon+"T15:00:00Z", later+"T11:00:00Z"))
+	w.post(fmt.Sprintf(stay, "over", "2024-01-01T15:00:00Z", "2024-01-03T11:00:00Z"))
 	w.drain()
-	w.becomes(w.says(`{"guest": {"guest_id": "G", "guest_email": "new@example.com", "version": "2024-10-20T08:30:00Z"}}`), "applied", "")
+	w.becomes(w.post(`{"guest": {"guest_id": "G", "guest_email": "new@example.com", "version": "2024-10-20T08:30:00Z"}}`), "applied", "")
 	if got := w.reservation("coming").Reservation; *got.GuestEmail != "new@example.com" {
 		t.Errorf("%s", *got.GuestEmail)
 	}
 	if got := w.reservation("over").Reservation; *got.GuestEmail != "old@example.com" {
 		t.Errorf("%s", *got.GuestEmail)
 	}
-	w.becomes(w.says(`{"guest": {"guest_id": "G", "guest_email": "older@example.com", "version": "2024-10-20T07:30:00Z"}}`), "superseded", "")
-	w.becomes(w.says(`{"guest": {"guest_id": "nobody", "guest_email": "x@example.com"}}`), "ignored", "no reservation that lasts")
+	w.becomes(w.post(`{"guest": {"guest_id": "G", "guest_email": "older@example.com", "version": "2024-10-20T07:30:00Z"}}`), "superseded", "")
+	w.becomes(w.post(`{"guest": {"guest_id": "nobody", "guest_email": "x@example.com"}}`), "ignored", "no current reservation")
 }
 
-// Every guest that a PMS names gets a reservation of the same room where that is wanted, and loses it when no longer named.
+// Each guest that a PMS names gets a reservation of the same room if that is configured, and loses it when no longer
+// named.
 func TestEveryGuest(t *testing.T) {
 	t.Parallel()
 	stay := `{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "check_in": "2024-11-01T15:00:00Z", "check_out": "2024-11-04T11:00:00Z", "guests": [%s], "version": "2024-10-20T08:%02d:00Z"}}`
 	joe := `{"guest_id": "joe", "guest_email": "joe@example.com"}`
 	t.Run("wanted", func(t *testing.T) {
 		t.Parallel()
-		w := foreign(t, asItIs)
+		w := foreign(t, passThrough)
 		w.source.Guests = true
-		w.says(fmt.Sprintf(stay, joe+`, {"guest_name": "Ann"}`, 1))
+		w.post(fmt.Sprintf(stay, joe+`, {"guest_name": "Ann"}`, 1))
 		w.drain()
 		w.want("R confirmed L, R_guest-joe confirmed L, R_guest-3 confirmed L", "R", "R_guest-joe", "R_guest-3")
-		w.says(fmt.Sprintf(stay, joe, 2))
+		w.post(fmt.Sprintf(stay, joe, 2))
 		w.drain()
 		w.want("R confirmed L, R_guest-joe confirmed L, R_guest-3 cancelled L", "R", "R_guest-joe", "R_guest-3")
-		w.says(room("R", "", "L", "cancelled", 3))
+		w.post(room("R", "", "L", "cancelled", 3))
 		w.drain()
 		w.want("R cancelled L, R_guest-joe cancelled L", "R", "R_guest-joe")
 	})
 	t.Run("not wanted", func(t *testing.T) {
 		t.Parallel()
-		w := foreign(t, asItIs)
-		w.says(fmt.Sprintf(stay, joe, 1))
+		w := foreign(t, passThrough)
+		w.post(fmt.Sprintf(stay, joe, 1))
 		w.drain()
 		w.want("R confirmed L, R_guest-joe none", "R", "R_guest-joe")
 	})
 }
 
-// What a program can't map is kept with its reason and doesn't stop its neighbours; one that takes long has those after
-// it wait for the next batch and no longer.
+// An event that a program can't map is kept with its reason and doesn't stop its neighbors; a slow one makes those
+// after it wait for the next batch, but no longer.
 func TestProgramsThatFail(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, `.body.says[] | if .slow then [range(1e12)] | {ignore: "never"} else . end`)
 	var bad []store.Event
 	for range 15 {
-		bad = append(bad, w.says(`{"slow": true}`))
+		bad = append(bad, w.post(`{"slow": true}`))
 	}
-	wrong := w.says(`{"reservation": {"reservation_id": "R"}}`)
-	good := w.says(room("R", "", "L", "confirmed", 1))
+	wrong := w.post(`{"reservation": {"reservation_id": "R"}}`)
+	good := w.post(room("R", "", "L", "confirmed", 1))
 	w.becomes(good, "applied", "")
 	w.becomes(wrong, "rejected", "reservation.status: is required")
 	for _, e := range bad {
@@ -371,11 +373,11 @@ func TestProgramsThatFail(t *testing.T) {
 	}
 }
 
-// An event whose PMS must be asked waits, visibly, while nobody has configured how.
+// An event that needs documents of its PMS waits, visibly, while fetching is not configured.
 func TestNeedsFetch(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
-	e := w.says(`{"fetch": {"kind": "reservation", "id": "1"}}`)
+	w := foreign(t, passThrough)
+	e := w.post(`{"fetch": {"kind": "reservation", "id": "1"}}`)
 	w.becomes(e, "accepted", "needs_fetch")
 	list, err := w.store.Events(context.Background(), store.EventFilter{Status: []string{store.EventAccepted}}, 0, 10)
 	if err != nil || len(list) != 1 || *list[0].Reason != "needs_fetch" {
@@ -386,12 +388,12 @@ func TestNeedsFetch(t *testing.T) {
 	}
 }
 
-// A zone that a listing changes to moves the stays that were specified in local time.
+// A change of a listing's time zone moves the stays that were specified in local time.
 func TestAListingsZoneMovesItsStays(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
-	w.says(`{"listing": {"listing_id": "L", "time_zone": "Europe/Madrid"}}`)
-	w.says(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "check_in": {"date": "2025-03-30", "time": "02:30"}, "check_out": {"date": "2025-10-26", "time": "02:30"}}}`,
+	w := foreign(t, passThrough)
+	w.post(`{"listing": {"listing_id": "L", "time_zone": "Europe/Madrid"}}`)
+	w.post(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "check_in": {"date": "2025-03-30", "time": "02:30"}, "check_out": {"date": "2025-10-26", "time": "02:30"}}}`,
 		`{"reservation": {"reservation_id": "own", "status": "confirmed", "listing_id": "L", "check_in": {"date": "2025-03-30", "time": "02:30", "time_zone": "Asia/Tokyo"}, "check_out": {"date": "2025-10-26"}}}`)
 	w.drain()
 	moments := func(id, in, out string) {
@@ -402,20 +404,20 @@ func TestAListingsZoneMovesItsStays(t *testing.T) {
 		}
 	}
 	moments("R", "2025-03-30T01:30:00.000Z", "2025-10-26T00:30:00.000Z") // the missing hour, and the first of two
-	w.says(`{"listing": {"listing_id": "L", "time_zone": "America/New_York"}}`)
+	w.post(`{"listing": {"listing_id": "L", "time_zone": "America/New_York"}}`)
 	w.drain()
 	moments("R", "2025-03-30T06:30:00.000Z", "2025-10-26T06:30:00.000Z")
 	moments("own", "2025-03-29T17:30:00.000Z", "2025-10-26T15:00:00.000Z")
 }
 
-// What waits of a source that has gone from the configuration says so.
-func TestASourceThatHasGone(t *testing.T) {
+// Events that wait for a source that was removed from the configuration say so.
+func TestARemovedSource(t *testing.T) {
 	t.Parallel()
-	w := foreign(t, asItIs)
-	e := w.says(room("R", "", "L", "confirmed", 1))
+	w := foreign(t, passThrough)
+	e := w.post(room("R", "", "L", "confirmed", 1))
 	format := w.source.Format
 	w.source.Format = nil
-	w.becomes(e, "rejected", "has no format for the source")
+	w.becomes(e, "rejected", "no longer has a format for the source")
 	w.source.Format = format
 	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e}, store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 		t.Fatal(err)

@@ -15,17 +15,17 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// GateAction is what a program or a person says about a gate of a reservation.
+// GateAction is what a program or a person reports about a gate of a reservation.
 type GateAction struct {
 	Name     string
-	State    string // one of [stay.GateStates]; "" of a person who takes the decision back
+	State    string // one of [stay.GateStates]; "" for a person who withdraws the decision
 	Evidence string // "" for none
 	By       string // who, for the timeline
-	Person   bool   // it is a person's decision: it counts until a person takes it back
+	Person   bool   // a person decided: that counts until a person withdraws it
 	Audit    store.Audit
 }
 
-// ErrNoGate says that a source has no gate of a name.
+// ErrNoGate means that a source has no gate with that name.
 var ErrNoGate = errors.New("the source has no such gate")
 
 func (c GateAction) check() error {
@@ -38,9 +38,9 @@ func (c GateAction) check() error {
 	return nil
 }
 
-// SetGate records what a program or a person says about a gate and returns the gate as it is then. It returns an [InputError] if the action itself
-// is wrong, [ErrNoGate] if the source has no such gate, and [store.ErrNotFound] if there is no such reservation. It can be repeated: the same
-// word changes only its time.
+// SetGate records what a program or a person reports about a gate and returns the resulting gate. It returns an
+// [InputError] if the action itself is invalid, [ErrNoGate] if the source has no such gate, and [store.ErrNotFound]
+// if there is no such reservation. It can be repeated: the same report changes only its time.
 func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction) (stay.Gate, error) {
 	if err := action.check(); err != nil {
 		return stay.Gate{}, err
@@ -84,7 +84,7 @@ func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction)
 	return gate, nil
 }
 
-// on returns what was specified about the gate after the action.
+// on returns what was reported about the gate, including the action.
 func (c GateAction) on(w stay.GateWords, now time.Time) stay.GateWords {
 	word := &stay.GateWord{State: c.State, By: c.By, At: now, Evidence: c.Evidence, Opened: c.State == stay.GateOpen}
 	before := &w.Program
@@ -101,7 +101,7 @@ func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, be
 	var writes pgx.Batch
 	store.SaveGateWord(&writes, ref, c.Name, c.Person, stay.GateWord{State: c.State, By: c.By, At: now, Evidence: c.Evidence})
 	if gatesDiffer(before, after) && r.Status == pms.Confirmed {
-		store.WishKeys(&writes, []store.Wish{keepingStatus(wish(r, now, true, false))}, now)
+		store.RequestKeys(&writes, []store.KeyRequest{keepingStatus(keyRequest(r, now, true, false))}, now)
 	}
 	entry := store.Entry{
 		Ref: ref, At: now, Kind: store.TimelineAction, Summary: c.summary(gate),
@@ -149,14 +149,14 @@ func gatesDiffer(a, b []stay.Gate) bool {
 	return false
 }
 
-// keepingStatus is a wish because of gates alone. The key keeps its status until a worker has looked: what was read back from Seam is as true as
-// before, and most gates change nothing at Seam.
-func keepingStatus(w store.Wish) store.Wish {
+// keepingStatus is a request because of gates alone. The key keeps its status until a worker has looked: what was
+// read back from Seam is still true, and most gates change nothing at Seam.
+func keepingStatus(w store.KeyRequest) store.KeyRequest {
 	w.Interim = ""
 	return w
 }
 
-// gatesChanged returns which of the batch's reservations have other gates than before, as far as a key depends on it.
+// gatesChanged returns which of the batch's reservations have gates that changed in a way that affects a key.
 func (b *batch) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool, error) {
 	var refs []store.Ref
 	for ref, before := range b.before {

@@ -17,29 +17,29 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Statuses of an imported event besides those of events.
+// Statuses of an imported event in addition to those of events.
 const (
 	ImportKnown   = "known"   // it was imported before
-	ImportInvalid = "invalid" // it is no event of the canonical format
+	ImportInvalid = "invalid" // it is not an event of the canonical format
 )
 
-// Imported is the result of an event that was imported.
+// Imported is the result of an imported event.
 type Imported struct {
-	EventID uuid.UUID // zero where nothing is kept
+	EventID uuid.UUID // zero if nothing was kept
 	Status  string    // of an event, accepted while it waits to be applied; ImportKnown or ImportInvalid
 	Reason  string
 	Errors  []pms.FieldError
 }
 
-// importWait is how long an import waits for its events to be applied, and importLook how often it looks.
+// importWait is how long an import waits for its events to be applied, and importLook how often it checks.
 const (
 	importWait = 10 * time.Second
 	importLook = 20 * time.Millisecond
 )
 
-// Import takes events of the canonical format into a source, whatever the source's own format, and waits for a while for what becomes
-// of them. Each has its place in the order by its timestamp. One that was imported before, with the same content, is known. A dry run
-// does all that an import does and takes it back.
+// Import adds events of the canonical format to a source, whatever the source's own format, and waits for a while for
+// their results. Their timestamps decide their order. An event that was imported before, with the same content, is
+// reported as known. A dry run does everything that an import does and rolls it back.
 func (a *Applier) Import(ctx context.Context, source string, bodies [][]byte, dryRun bool, audit store.Audit) ([]Imported, error) {
 	results := make([]Imported, len(bodies))
 	var events []store.Event
@@ -80,13 +80,13 @@ func (a *Applier) importedEvent(source string, body []byte) (store.Event, []pms.
 		return store.Event{}, says.Invalid, err
 	}
 	if says.Ignored {
-		return store.Event{}, nil, fmt.Errorf("the type %q means nothing here", store.Storable(says.Type))
+		return store.Event{}, nil, fmt.Errorf("staykey doesn't use the type %q", store.Storable(says.Type))
 	}
 	sum := sha256.Sum256(body)
 	key := "import_" + hex.EncodeToString(sum[:16])
 	e := store.Event{
 		EventID: uuid.New(), Source: source, EventKey: &key, Type: says.Type, Status: store.EventAccepted, OccurredAt: &says.OccurredAt, ReceivedAt: now,
-		Body: body, Request: []byte(`{"format":"` + pms.CanonicalFormat + `"}`), // whatever the source's format
+		Body: body, Request: []byte(`{"format":"` + pms.CanonicalFormat + `"}`), // whatever the source's own format
 	}
 	switch c := says.Change(); {
 	case c.Reservation != nil:
@@ -97,7 +97,7 @@ func (a *Applier) importedEvent(source string, body []byte) (store.Event, []pms.
 	return e, nil, nil
 }
 
-// awaitImported looks what happens to events, until all are settled or it takes too long.
+// awaitImported waits for the results of events, until all are settled or it takes too long.
 func (a *Applier) awaitImported(ctx context.Context, accepted []store.Accepted, rows []int, results []Imported) error {
 	var waiting []uuid.UUID
 	at := map[uuid.UUID]int{}
@@ -150,7 +150,7 @@ func (a *Applier) previewImport(ctx context.Context, events []store.Event, rows 
 				results[rows[i]] = Imported{Status: ImportKnown}
 				continue
 			}
-			e.Seq = math.MaxInt64 - int64(len(events)) + int64(i) // after everything that is here
+			e.Seq = math.MaxInt64 - int64(len(events)) + int64(i) // after all existing events
 			m, err := mapEvent(ctx, a.source(e.Source), e)
 			if err != nil {
 				return err

@@ -25,7 +25,7 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// slowStore holds commits back until the test lets them go.
+// slowStore delays commits until the test releases them.
 type slowStore struct {
 	mu      sync.Mutex
 	batches [][]string
@@ -72,9 +72,9 @@ func TestGroupCommit(t *testing.T) {
 		t.Errorf("a request that went away: %v", err)
 	}
 	for i := range 5 {
-		accept(fmt.Sprint(i % 4)) // one key twice: not in one commit
+		accept(fmt.Sprint(i % 4)) // one key twice: not in the same commit
 	}
-	// Everything that arrived during the first commit goes into the next; closing waits for it.
+	// Everything that arrived during the first commit is in the next; closing waits for it.
 	closed := make(chan struct{})
 	for a.Waiting() < 6 { // the one whose request went away, and these five
 		runtime.Gosched()
@@ -98,7 +98,7 @@ func TestGroupCommit(t *testing.T) {
 		t.Errorf("got batches %v, want 7 events in few commits, the one whose request went away among them", s.batches)
 	}
 	if _, err := a.Accept(context.Background(), keyed("late")); !errors.Is(err, intake.ErrUnavailable) {
-		t.Errorf("behind Close: %v", err)
+		t.Errorf("after Close: %v", err)
 	}
 }
 
@@ -210,7 +210,7 @@ func TestOrderIsByTimestamp(t *testing.T) {
 	if v := w.reservation("R"); w.status(same) != store.EventApplied || *v.Reservation.ListingID != "same time, later receipt" {
 		t.Errorf("%s, listing %s", w.status(same), *v.Reservation.ListingID)
 	}
-	t.Run("a cancel that comes before its reservation is remembered", func(t *testing.T) {
+	t.Run("a cancel that arrives before its reservation is remembered", func(t *testing.T) {
 		w.put("default", cancelled("C", 10))
 		w.drain()
 		late := w.put("default", update("C", 5, "L"))
@@ -234,7 +234,7 @@ func TestOrderIsByTimestamp(t *testing.T) {
 			t.Errorf("listing %s", *v.Reservation.ListingID)
 		}
 	})
-	t.Run("a replay keeps its place", func(t *testing.T) {
+	t.Run("a replay keeps its position", func(t *testing.T) {
 		if _, err := w.store.ReplayEvents(context.Background(), []store.Event{older}, store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -245,8 +245,8 @@ func TestOrderIsByTimestamp(t *testing.T) {
 	})
 }
 
-// With distinct timestamps, what reservations come to depends on the set of events, not on their order of
-// arrival, on how they fall into batches, or on how often they come.
+// With distinct timestamps, the state of reservations depends on the set of events, not on their order of arrival, on
+// the division into batches, or on repetitions.
 func TestArrivalOrderDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	type state struct{ Status, Listing string }
@@ -298,7 +298,7 @@ func TestArrivalOrderDoesNotMatter(t *testing.T) {
 func TestApplyersShareTheWork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	const stays = 250 // a batch a version, so that two appliers have two versions of the same stays
+	const stays = 250 // one batch per version, so that two appliers have two versions of the same stays
 	for round := range chaos.Size("STAYKEY_APPLY_ROUNDS", 12) {
 		for v := range 2 {
 			for i := range stays {
@@ -367,7 +367,8 @@ func TestAListingsChangeReachesItsStays(t *testing.T) {
 }
 
 // TestDuplicatesAndDisorderAtVolume sends a history with three in ten of its events twice and two in ten late, to two
-// replicas that take and apply at once. What is applied is what a single reader of the ordered history would know.
+// replicas that accept and apply at the same time. The result is what a single reader of the ordered history would
+// know.
 func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -430,7 +431,7 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := len(sent) - stays*each; int(duplicates.Load()) != n {
-		t.Errorf("%d duplicates were told, %d sent", duplicates.Load(), n)
+		t.Errorf("%d duplicates were reported, %d sent", duplicates.Load(), n)
 	}
 	var events, results, known, latest int
 	err := w.store.Pool().QueryRow(context.Background(), `

@@ -12,9 +12,10 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// lock locks what the events are about, in the order that everybody keeps: bookings and guests, listings, reservations. What is
-// not locked by then is read under the locks before it: the rooms of bookings, and the reservations of guests.
-func (b *batch) lock(ctx context.Context, tx pgx.Tx, behind bool) error {
+// lock locks what the events are about, in the order that everybody keeps: bookings and guests, listings,
+// reservations. What can't be known before that (the rooms of bookings, and the reservations of guests) is read under
+// the locks already held.
+func (b *batch) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error {
 	bookings, guests := b.shared()
 	if err := store.LockShared(ctx, tx, bookings, guests); err != nil {
 		return err
@@ -22,7 +23,7 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx, behind bool) error {
 	if err := b.findRooms(ctx, tx, bookings); err != nil {
 		return err
 	}
-	if behind {
+	if anyPostponed {
 		if err := b.stepBack(ctx, tx); err != nil {
 			return err
 		}
@@ -51,14 +52,14 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx, behind bool) error {
 	for _, ref := range n.completed {
 		if id := b.reservations[ref].ListingID; id != nil {
 			if _, locked := b.listings[store.ListingRef{Source: ref.Source, ListingID: *id}]; !locked {
-				return store.ErrRaced // it was moved meanwhile
+				return store.ErrRaced // it has moved in the meantime
 			}
 		}
 	}
 	return nil
 }
 
-// readTries reads when the documents of events were asked for.
+// readTries reads when the documents of events were requested.
 func (b *batch) readTries(ctx context.Context, tx pgx.Tx) (err error) {
 	var fetched []uuid.UUID
 	for _, m := range b.events {
@@ -198,10 +199,10 @@ func (n *needed) listing(source, id string) {
 	n.listings = append(n.listings, store.ListingRef{Source: source, ListingID: id})
 }
 
-// mostMerges bounds how far a listing is followed to what it has become part of.
+// mostMerges bounds how many merges are followed from a listing.
 const mostMerges = 5
 
-// lockListings locks listings, and those that they have become part of.
+// lockListings locks listings, and those that they were merged into.
 func (b *batch) lockListings(ctx context.Context, tx pgx.Tx, refs []store.ListingRef, change bool) error {
 	for range mostMerges {
 		found, err := store.LockListings(ctx, tx, refs, change, b.now)
@@ -226,7 +227,7 @@ func (b *batch) lockListings(ctx context.Context, tx pgx.Tx, refs []store.Listin
 	return nil
 }
 
-// present is the listing that a listing is by now, for anyone who names one that has become part of another.
+// present is the listing that a listing has been merged into, or the listing itself.
 func (b *batch) present(source string, id *string) *string {
 	for range mostMerges {
 		if id == nil {
@@ -241,8 +242,8 @@ func (b *batch) present(source string, id *string) *string {
 	return id
 }
 
-// stepBack takes events out of the batch that are about the same as an earlier one that was put back: of two events that each say a
-// part, the later one must not be applied first.
+// stepBack removes events from the batch that are about the same objects as an earlier, postponed one: if each event
+// carries only a part, the later one must not be applied first.
 func (b *batch) stepBack(ctx context.Context, tx pgx.Tx) error {
 	earlier, err := store.EventsPutBack(ctx, tx)
 	if err != nil || len(earlier) == 0 {
@@ -269,14 +270,14 @@ func (b *batch) stepBack(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// about names what the order of an event matters to.
+// about lists the objects for which the order of an event matters.
 func (m *mapped) about() []string {
 	var about []string
 	for _, c := range m.changes {
 		switch {
 		case c.Reservation != nil:
 			about = append(about, "reservation/"+m.Source+"/"+c.Reservation.ReservationID)
-			if c.Reservation.BookingID != "" { // what its reservation is called is decided later
+			if c.Reservation.BookingID != "" { // its reservation's id is decided later
 				about = append(about, "booking/"+m.Source+"/"+c.Reservation.BookingID)
 			}
 		case c.Listing != nil:

@@ -14,44 +14,47 @@ import (
 )
 
 const (
-	// mapWithin is how long the formats' programs may take over one batch, whose events nobody else can have meanwhile.
+	// mapWithin is how long the formats' programs may take over one batch, whose events nobody else can have in the
+	// meantime.
 	mapWithin = time.Second
-	// mapTries is how often a mapping that takes too long is tried, each time with more patience, before its event is rejected.
+	// mapTries is how often a slow mapping is tried, each time with a longer limit, before its event is rejected.
 	mapTries = 4
-	// morePatience is how many times as long as before a mapping may take the next time.
+	// morePatience is by how much the time limit of a mapping grows with each try.
 	morePatience = 4
 )
 
-// mapped is an event with what it says. Where it stands in the order of its reservation is decided here and nowhere else.
+// mapped is an event with its changes. Their order among all events of a reservation is decided here and nowhere
+// else.
 type mapped struct {
-	store.Event // Status, Reason, AppliedAt and Detail are what happens to it
+	store.Event // Status, Reason, AppliedAt and Detail are its result
 
 	says     pms.Event
 	changes  []change
 	awaiting bool      // its documents have to be fetched: it is not settled
-	asked    time.Time // when its documents were asked for, the last of them; zero where it has none
-	again    time.Time // its documents are too old to be believed, and asked for again then; zero where they are not
+	asked    time.Time // when its documents were last requested; zero if it has none
+	again    time.Time // its documents may be stale, and will be fetched again at this time; zero if not
 	notes    store.EventNotes
 }
 
-// change is one thing that an event says.
+// change is one thing that an event changes.
 type change struct {
 	pms.Change
-	place
-	hash []byte // of the event's body, where the time of receipt counts for want of a usable one of the PMS
+	version
+	hash []byte // of the event's body, if the time of receipt counts because the PMS sends no usable one
 }
 
-// place is where something stands in the order of its reservation, listing or guest: events take effect in the order of (at, seq).
-type place struct {
+// version is the position of something in the order of its reservation, listing or guest: events take effect in the
+// order of (at, seq).
+type version struct {
 	at  time.Time
 	seq int64
 }
 
-func (p place) before(other place) bool {
-	return p.at.Before(other.at) || (p.at.Equal(other.at) && p.seq < other.seq)
+func (v version) before(other version) bool {
+	return v.at.Before(other.at) || (v.at.Equal(other.at) && v.seq < other.seq)
 }
 
-// mapEvents finds out what events say. Those that there is no time for, or that need more, go back into the queue.
+// mapEvents works out what events say. Events that need more time, or documents, are returned to the queue.
 func (b *batch) mapEvents(ctx context.Context, events []store.Event) {
 	began := time.Now()
 	for i, e := range events {
@@ -76,7 +79,7 @@ func (b *batch) mapEvents(ctx context.Context, events []store.Event) {
 	}
 }
 
-// add takes a mapped event into the batch. Its body is not needed any more: a batch holds many.
+// add adds a mapped event to the batch. Its body is no longer needed, and dropped: a batch holds many.
 func (b *batch) add(m *mapped) {
 	if len(m.says.Invalid) > 0 {
 		m.says.Fetches, m.says.Rejected, m.changes = nil, nil, nil
@@ -92,7 +95,7 @@ func (b *batch) add(m *mapped) {
 	b.events = append(b.events, m)
 }
 
-// MapEvent finds out what one event says, for people. The OccurredAt of each change is its place in the order.
+// MapEvent maps one event, for people. The OccurredAt of each change is its time in the order.
 func MapEvent(ctx context.Context, source pms.Source, e store.Event) (pms.Event, error) {
 	m, err := mapEvent(ctx, source, e)
 	m.says.Changes = nil
@@ -103,7 +106,7 @@ func MapEvent(ctx context.Context, source pms.Source, e store.Event) (pms.Event,
 	return m.says, err
 }
 
-// mapEvent finds out what one event says: by its source's format, or by ours where that is how it is worded.
+// mapEvent maps one event: with its source's format, or with the canonical one if that is how it is written.
 func mapEvent(ctx context.Context, source pms.Source, e store.Event) (*mapped, error) {
 	m := &mapped{Event: e}
 	foreign, err := MappingOf(e)
@@ -116,11 +119,11 @@ func mapEvent(ctx context.Context, source pms.Source, e store.Event) (*mapped, e
 		return m, err
 	}
 	if source.Format == nil {
-		return m, fmt.Errorf("the configuration has no format for the source %q any more: name it again, then replay the event", e.Source)
+		return m, fmt.Errorf("the configuration no longer has a format for the source %q: add it again, then replay the event", e.Source)
 	}
 	foreign.Patience = patienceOf(e.Tries)
 	m.says, err = source.Map(ctx, foreign)
-	// A PMS's clock, or one without a zone, must not put an event after what comes later.
+	// A PMS's clock, or a time without a zone, must not order an event after later ones.
 	m.order(func(c pms.Change) time.Time { return c.OccurredAt }, e.ReceivedAt)
 	return m, err
 }
@@ -133,11 +136,11 @@ func patienceOf(tries int) int {
 	return patience
 }
 
-// order gives each change its place: the sender's time, but never later than the latest; where there is none, the latest.
-func (m *mapped) order(said func(pms.Change) time.Time, latest time.Time) {
+// order orders each change by the sender's time, but never later than latest; by latest if there is none.
+func (m *mapped) order(timeOf func(pms.Change) time.Time, latest time.Time) {
 	var hash []byte
 	for _, c := range m.says.Changes {
-		placed := change{Change: c, place: place{said(c), m.Seq}}
+		placed := change{Change: c, version: version{timeOf(c), m.Seq}}
 		untimed := placed.at.IsZero()
 		if untimed {
 			placed.at = m.ReceivedAt
@@ -155,22 +158,22 @@ func (m *mapped) order(said func(pms.Change) time.Time, latest time.Time) {
 	}
 }
 
-// hash tells one body from another, with the query that it came with; nil where documents were fetched: what the PMS says by now
-// is no repetition, however its webhooks look.
+// hash identifies a body together with its query; nil if documents were fetched: what the PMS returns now is no
+// repetition, even if its webhooks look the same.
 func (m *mapped) hash() []byte {
 	if m.Documents != nil {
 		return nil
 	}
 	text := m.Body
 	if foreign, err := MappingOf(m.Event); err == nil && len(foreign.Request.Query) > 0 {
-		query, _ := json.Marshal(foreign.Request.Query) // texts only, in the order of their names
+		query, _ := json.Marshal(foreign.Request.Query) // only texts, in the order of their names
 		text = slices.Concat(m.Body, []byte{0}, query)
 	}
 	sum := sha256.Sum256(text)
 	return sum[:bodyHash]
 }
 
-// MappingOf is what a source's format is to map for an event.
+// MappingOf returns the input to a source's format for an event.
 func MappingOf(e store.Event) (pms.Mapping, error) {
 	m := pms.Mapping{Body: e.Body, ReceivedAt: e.ReceivedAt}
 	if e.Request != nil {
@@ -188,7 +191,7 @@ func MappingOf(e store.Event) (pms.Mapping, error) {
 	return m, nil
 }
 
-// describe gives an event what lists show, now that it is known.
+// describe fills in what lists show about an event, once it is known.
 func (m *mapped) describe() {
 	if m.says.Type != "" {
 		m.Type = store.Storable(m.says.Type)
@@ -212,7 +215,7 @@ func (m *mapped) describe() {
 	}
 }
 
-// names notes what a change is about, where that is not known yet.
+// names records what a change is about, if that is not known yet.
 func (m *mapped) names(c change) {
 	switch {
 	case c.Reservation != nil:

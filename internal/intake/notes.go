@@ -11,10 +11,11 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// What could not be read of an event is shown where a person looks: at the event (its detail), at the reservation (its notes, until the
-// next event of it is applied), in the timeline, and counted by source and field.
+// What could not be read of an event is shown where people look: with the event (its detail), with the reservation
+// (its notes, until its next event is applied), in the timeline, and in counters by source and field.
 
-// Note is what could not be read of a reservation's last events. It never quotes a value: that may be a guest's.
+// Note is something in a reservation's recent events that could not be read. It never quotes a value: that may be a
+// guest's.
 type Note struct {
 	Field   string    `json:"field"`
 	Problem string    `json:"problem"`
@@ -22,13 +23,13 @@ type Note struct {
 	At      time.Time `json:"at"`
 }
 
-// mostNotes bounds those of one reservation.
+// mostNotes limits the notes of one reservation.
 const mostNotes = 20
 
 // ReadNotes reads the notes of a reservation's row.
 func ReadNotes(encoded []byte) []Note {
 	var notes []Note
-	_ = json.Unmarshal(encoded, &notes) // written here: what is no list of notes is none
+	_ = json.Unmarshal(encoded, &notes) // written here: anything else counts as no notes
 	return notes
 }
 
@@ -44,7 +45,7 @@ func encodeNotes(list []Note) []byte {
 	if len(list) == 0 {
 		return nil
 	}
-	encoded, _ := json.Marshal(list[max(0, len(list)-mostNotes):]) // texts and times only: it can't fail
+	encoded, _ := json.Marshal(list[max(0, len(list)-mostNotes):]) // only texts and times: it can't fail
 	return encoded
 }
 
@@ -62,7 +63,7 @@ func (m *mapped) note(c change) {
 	}
 }
 
-// reject keeps an item that can't be read, for the event and, where its id could be read, for its reservation.
+// reject keeps an item that can't be read, with the event and, if its id could be read, with its reservation.
 func (b *batch) reject(m *mapped, lost pms.Rejection) {
 	item := store.RejectedItem{Where: lost.Where, ReservationID: lost.ReservationID, ListingID: lost.ListingID}
 	for _, e := range lost.Errors {
@@ -79,7 +80,7 @@ func (b *batch) reject(m *mapped, lost pms.Rejection) {
 	b.entry(ref, m, store.EventRejected, map[string]any{"status": store.EventRejected, "reason": store.Storable(pms.Reasons(lost.Errors))})
 }
 
-// addNote adds to the notes of a reservation, which changes in nothing else.
+// addNote adds to the notes of a reservation, which is otherwise unchanged.
 func (b *batch) addNote(ref store.Ref, m *mapped, field, problem string) {
 	r := b.reservations[ref]
 	b.changes(ref, r)
@@ -88,8 +89,8 @@ func (b *batch) addNote(ref store.Ref, m *mapped, field, problem string) {
 	b.reservations[ref] = r
 }
 
-// strangeStatus makes a status visible that a stay with a key should not have: one that nobody knows, or that of a part of the calendar
-// that nobody may book. The key stays.
+// strangeStatus makes a status visible that a stay with a key should not have: an unknown one, or that of a blocked part
+// of the calendar. The key is kept.
 func (b *batch) strangeStatus(m *mapped, c change) {
 	says := c.Reservation
 	why := map[string]string{"other": "is unknown", "block": "is that of a block in the calendar"}[says.StatusClass]
@@ -102,7 +103,7 @@ func (b *batch) strangeStatus(m *mapped, c change) {
 
 var plainField = regexp.MustCompile(`^[a-z_]{1,40}$`)
 
-// fieldOf is the last name in a field's path, for a counter: one that no format of ours has is "other".
+// fieldOf is the last name in a field's path, for a counter; "other" if no format of ours has it.
 func fieldOf(path string) string {
 	name := path[strings.LastIndexByte(path, '.')+1:]
 	name, _, _ = strings.Cut(name, "[")

@@ -7,37 +7,38 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// How accepting and applying share a machine that has not enough for both. A burst is accepted first: it costs
-// least to write it down, and its sender is waiting. Once what waits has become old, accepting goes at the pace of
+// How accepting and applying share a machine that is too slow for both. A burst is accepted first: writing it down
+// costs least, and its sender is waiting. Once the backlog has become old, accepting slows down to the rate of
 // applying, so that the backlog stays bounded and senders slow down instead of being refused.
 const (
-	// crowdedBatch is how many events of one commit report a crowd.
+	// crowdedBatch is how many events in one commit indicate a burst.
 	crowdedBatch = 8
-	// crowdLasts is how long a crowd counts as being there after its last commit.
+	// crowdLasts is how long a burst is assumed to last after its last such commit.
 	crowdLasts = 100 * time.Millisecond
-	// restShare is how many times as long as for its last batch an applier rests while a burst is accepted.
+	// restShare is how many times the duration of its last batch an applier pauses while a burst is accepted.
 	restShare = 8
-	// patience is how long an event may wait for that. Events of guests who arrive soon don't: they go first.
+	// patience is how old the backlog may become because of that. Events of guests who arrive soon don't wait: they
+	// are first.
 	patience = 30 * time.Second
-	// heldPace is what share of the pace of applying is accepted while events have waited too long.
+	// heldPace is the share of the rate of applying at which events are accepted while the backlog is too old.
 	heldPace = 0.95
-	// paceOver is how long applied events are counted for their pace.
+	// paceOver is the period over which the rate of applying is measured.
 	paceOver = 500 * time.Millisecond
-	// longestHold bounds one pause of the flusher, whatever it believes of the pace.
+	// longestHold bounds one pause of the flusher, whatever rate it assumes.
 	longestHold = 250 * time.Millisecond
 )
 
-// Pace is what the acceptor and the applier of a process know of each other. The zero Pace is ready.
+// Pace is what the acceptor and the applier of a process know about each other. The zero Pace is ready to use.
 type Pace struct {
 	mu      sync.Mutex
 	crowdAt time.Time
-	lag     time.Duration // the age of what was applied last
-	held    *rate.Limiter // what may be accepted while the lag is beyond patience; nil before the pace of applying is known
-	since   time.Time     // when counting for it began
+	lag     time.Duration // the age of the events that were applied last
+	held    *rate.Limiter // the rate of accepting while the lag is beyond patience; nil before the rate of applying is known
+	since   time.Time     // the start of the measurement
 	counted int
 }
 
-// accepted notes a commit.
+// accepted records a commit.
 func (p *Pace) accepted(events int) {
 	if events < crowdedBatch {
 		return
@@ -47,14 +48,14 @@ func (p *Pace) accepted(events int) {
 	p.crowdAt = time.Now()
 }
 
-// overtaken notes a batch of urgent events alone, which say nothing about how old the others are.
+// overtaken records a batch of urgent events only, which shows nothing about the age of the others.
 func (p *Pace) overtaken(events int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.note(events, p.lag)
 }
 
-// applied notes a batch and how old its events were.
+// applied records a batch and the age of its events.
 func (p *Pace) applied(events int, lag time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,8 +79,8 @@ func (p *Pace) note(events int, lag time.Duration) {
 	}
 }
 
-// rest is how long an applier leaves the machine to a burst after a batch that took so long: the less, the nearer
-// the lag is to what is tolerated, so that a burst that doesn't end finds the pace that both can keep.
+// rest is how long an applier pauses for a burst after a batch that took this long: the shorter, the closer the lag
+// is to the limit, so that an endless burst settles at a rate that both can keep.
 func (p *Pace) rest(took time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,7 +100,7 @@ func (p *Pace) Crowded() bool {
 
 func (p *Pace) crowded() bool { return p.lag < patience && time.Since(p.crowdAt) <= crowdLasts }
 
-// hold is how long the flusher waits for the appliers before its next commit, after one of so many events.
+// hold is how long the flusher waits for the appliers before its next commit, after one of that many events.
 func (p *Pace) hold(events int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestPace follows a burst that doesn't end: appliers give way, the less the longer, and then the flusher does.
+// TestPace follows an endless burst: first appliers give way, less and less, and then the flusher does.
 func TestPace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestPace(t *testing.T) {
 			}
 			last = rest
 		}
-		// Too old: 1000 a second are applied, in batches of 250.
+		// Too old: 1000 events per second are applied, in batches of 250.
 		for range 5 {
 			time.Sleep(250 * time.Millisecond)
 			p.accepted(batchSize)
@@ -64,7 +64,7 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// What overtakes a backlog says nothing about how old the backlog is.
+// Events that overtake a backlog show nothing about its age.
 func TestUrgentEventsDontEndTheHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Pace
@@ -72,7 +72,7 @@ func TestUrgentEventsDontEndTheHold(t *testing.T) {
 		time.Sleep(paceOver)
 		p.applied(100, patience+time.Second)
 		if p.hold(batchSize); p.hold(batchSize) == 0 {
-			t.Fatal("accepting is not held behind a lag beyond patience")
+			t.Fatal("accepting is not slowed down at a lag beyond patience")
 		}
 		p.overtaken(10)
 		if p.hold(batchSize) == 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Any error halves a batch, down to one event; a lock makes its events go one by one at once, and only those.
+// Any error halves a batch, down to one event; a lock makes its events, and only those, be applied one by one.
 func TestPortion(t *testing.T) {
 	t.Parallel()
 	p := portion{limit: applyBatch}

@@ -15,13 +15,13 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Preview is what applying events again would come to.
+// Preview is the expected result of applying events again.
 type Preview struct {
 	Events      []store.Event // with the status and reason that they would get
 	Differences []Difference
 }
 
-// Difference is how a reservation or a listing would be otherwise than it is.
+// Difference is how a reservation or a listing would change.
 type Difference struct {
 	Source        string            `json:"source"`
 	ReservationID string            `json:"reservation_id,omitempty" doc:"Of a reservation."`
@@ -29,17 +29,17 @@ type Difference struct {
 	Fields        []FieldDifference `json:"fields" nullable:"false"`
 }
 
-// FieldDifference is how one field would be otherwise.
+// FieldDifference is how one field would change.
 type FieldDifference struct {
 	Field string  `json:"field" example:"check_out"`
-	From  *string `json:"from" doc:"As it is; null for none."`
-	To    *string `json:"to" doc:"As it would be."`
+	From  *string `json:"from" doc:"The present value; null for none."`
+	To    *string `json:"to" doc:"The value after the replay."`
 }
 
 var errPreviewed = errors.New("this was only a preview")
 
-// PreviewReplay finds out what applying events again would change. It does all that applying does, and takes it back. Mapping them, which may
-// take long, comes before its transaction.
+// PreviewReplay finds out what applying events again would change. It does everything that applying does, and rolls
+// it back. Mapping them, which may take long, comes before its transaction.
 func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Preview, error) {
 	var p Preview
 	inOrder := slices.SortedFunc(slices.Values(events), func(x, y store.Event) int { return cmp.Compare(x.Seq, y.Seq) })
@@ -63,7 +63,7 @@ func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Prev
 		p.Events = nil
 		for _, m := range b.events {
 			if m.awaiting {
-				reason := "documents of the PMS would be asked for first"
+				reason := "documents of the PMS would be fetched first"
 				m.Status, m.Reason = store.EventAccepted, &reason
 			}
 			p.Events = append(p.Events, m.Event)
@@ -77,10 +77,10 @@ func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Prev
 	return p, err
 }
 
-// previewAtOnce is how many bodies a preview holds at a time.
+// previewAtOnce is how many bodies a preview holds in memory.
 const previewAtOnce = 8
 
-// mapAgain adds events to a batch. Nobody waits for them: they may take as long as they need.
+// mapAgain adds events to a batch. Nothing waits for them: they may take as long as they need.
 func (a *Applier) mapAgain(ctx context.Context, b *batch, events []store.Event) error {
 	events, err := a.store.WithBodies(ctx, events)
 	if err != nil {
@@ -96,7 +96,7 @@ func (a *Applier) mapAgain(ctx context.Context, b *batch, events []store.Event) 
 	return nil
 }
 
-// differences lists what the batch has changed, listings as they were before given.
+// differences lists what the batch has changed; listings is how they were before.
 func (b *batch) differences(listings map[store.ListingRef]store.Listing) []Difference {
 	var list []Difference
 	for ref, before := range b.before {
@@ -123,19 +123,19 @@ func reservationDiffers(x, y store.Reservation) []FieldDifference {
 	f.add("guest_name", x.GuestName, y.GuestName)
 	f.add("guest_phone", x.GuestPhone, y.GuestPhone)
 	f.add("guest_language", x.GuestLanguage, y.GuestLanguage)
-	f.add("check_in", instantOrSaid(x, false), instantOrSaid(y, false))
-	f.add("check_out", instantOrSaid(x, true), instantOrSaid(y, true))
+	f.add("check_in", instantOrText(x, false), instantOrText(y, false))
+	f.add("check_out", instantOrText(x, true), instantOrText(y, true))
 	return f
 }
 
-// instantOrSaid is a check-in or check-out, as far as it is known.
-func instantOrSaid(r store.Reservation, out bool) *string {
-	at, said := r.CheckIn, r.CheckInSaid
+// instantOrText is a check-in or check-out, as far as it is known.
+func instantOrText(r store.Reservation, out bool) *string {
+	at, specified := r.CheckIn, r.CheckInSaid
 	if out {
-		at, said = r.CheckOut, r.CheckOutSaid
+		at, specified = r.CheckOut, r.CheckOutSaid
 	}
 	if at == nil {
-		return said
+		return specified
 	}
 	s := pms.FormatInstant(*at)
 	return &s
@@ -171,7 +171,7 @@ func (f *fieldDifferences) add(field string, from, to *string) {
 	}
 }
 
-// changedFields splits differences into what was and what is; nil for no difference.
+// changedFields splits differences into old and new values; nil for no difference.
 func changedFields(differences []FieldDifference) (before, after map[string]any) {
 	for _, d := range differences {
 		if before == nil {
@@ -189,8 +189,8 @@ func orNil(s string) *string {
 	return &s
 }
 
-// Replay has events applied again, each at its old place in the order, and returns those that are: one whose body has been
-// removed, or that waits to be applied anyway, is not. audit says who wants it.
+// Replay queues events to be applied again, each in its old position, and returns those that were queued: not those
+// whose body has been removed, or that wait to be applied anyway. audit says who asked for it.
 func (a *Applier) Replay(ctx context.Context, events []store.Event, audit store.Audit) ([]store.Event, error) {
 	queued, err := a.store.ReplayEvents(ctx, events, audit, a.now().UTC())
 	if err == nil && len(queued) > 0 {

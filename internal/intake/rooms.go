@@ -9,14 +9,14 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Rooms of one booking are a reservation each. What a room's reservation is called must not depend on how many rooms the booking
-// has at the moment, or a guest's key would be replaced because a second room was booked. So a name, once given, stays with its
-// room: a booking that is first seen with one room gives it the booking's own id; rooms that come later, and all rooms of a
-// booking that is first seen with several, are booking_unit. A room that is exchanged for another one hands its reservation on.
+// Each room of a booking is a reservation. The id of a room's reservation must not depend on how many rooms the
+// booking has at the moment, or a guest's key would be replaced because a second room was booked. So a name, once
+// given, stays with its room: a booking that is first seen with one room gives it the booking's own id; rooms that
+// are added later, and all rooms of a booking that is first seen with several, are called booking_unit. A room that
+// is exchanged for another hands its reservation on.
 
-//
-// Names are given while the events are folded, by what the rows say at that moment: an event that is late, or repeated, or says nothing
-// of a key leaves no trace in them, whether it is applied in one batch with others or on its own.
+// Names are given while the events are folded, from what the rows contain at that moment: an event that is late,
+// repeated or irrelevant to keys leaves no trace in them, whether it is applied in a batch with others or alone.
 
 // rooms are the reservations of one booking, by which its rooms are named.
 type rooms struct {
@@ -24,7 +24,7 @@ type rooms struct {
 	known   []store.Reservation // in the order of their ids
 }
 
-// roomsOf are the rooms of a booking as they are now.
+// roomsOf returns the present rooms of a booking.
 func (b *batch) roomsOf(booking store.Ref) rooms {
 	r := rooms{booking: booking.ReservationID}
 	refs := slices.Clone(b.bookings[booking])
@@ -40,7 +40,7 @@ func (b *batch) roomsOf(booking store.Ref) rooms {
 	return r
 }
 
-// isCompanion reports whether a reservation belongs to a further guest of a room: it is no room of its own.
+// isCompanion reports whether a reservation belongs to an additional guest of a room: it is not a room of its own.
 func isCompanion(ref store.Ref, all []store.Ref) bool {
 	return slices.ContainsFunc(all, func(room store.Ref) bool {
 		begin := room.ReservationID + companion
@@ -48,7 +48,7 @@ func isCompanion(ref store.Ref, all []store.Ref) bool {
 	})
 }
 
-// companion begins what the reservation of a further guest has after the id of its room's.
+// companion separates the room's id from the additional guest's in a reservation's id.
 const companion = "_guest-"
 
 // nameRooms names the rooms of an event, booking by booking.
@@ -92,15 +92,15 @@ func (b *batch) nameRooms(m *mapped) {
 	m.describe()
 }
 
-// possible is what the reservations of one booking of a batch may be called.
+// possible is what the reservations of one booking in a batch may be called.
 type possible struct {
 	rooms      []string
 	companions []string
 	inherit    bool // an event of the booking relies on the listing that its reservation has
 }
 
-// possibleNames are what the reservations of the batch's bookings may be called: those that exist are locked before anything is decided.
-// The value reports whether a reservation's own listing is locked too.
+// possibleNames are the ids that the reservations of the batch's bookings may get: those that exist are locked before
+// anything is decided. The value reports whether a reservation's own listing is locked, too.
 func (b *batch) possibleNames() map[store.Ref]bool {
 	bookings := map[store.Ref]*possible{}
 	for _, m := range b.events {
@@ -143,7 +143,7 @@ func (b *batch) possible(bookings map[store.Ref]*possible, booking store.Ref, un
 	return p
 }
 
-// namesOf are what a room that is new may be called: by its unit, with a number where others have that name.
+// namesOf are the possible names of a new room: from its unit, with a number if others have that name.
 func (b *batch) namesOf(booking store.Ref, unit string) []string {
 	full := booking.ReservationID + "_" + unit
 	names := []string{full}
@@ -163,8 +163,8 @@ func unique(list []string) []string {
 	return slices.Compact(list)
 }
 
-// name gives the changes of one event about the booking their reservations' ids. Items that were rejected are among them, without a
-// status: their rooms count.
+// name sets the reservation ids in one event's changes of the booking. Rejected items are included, without a status:
+// their rooms count.
 func (r rooms) name(changes []*pms.Reservation) {
 	units := unitsOf(changes)
 	for _, c := range changes {
@@ -172,7 +172,7 @@ func (r rooms) name(changes []*pms.Reservation) {
 	}
 }
 
-// unitsOf are the units that an event names, each once.
+// unitsOf are the distinct units that an event names.
 func unitsOf(changes []*pms.Reservation) []string {
 	var units []string
 	for _, c := range changes {
@@ -205,7 +205,8 @@ func (r rooms) idOf(c *pms.Reservation, units []string, all []*pms.Reservation) 
 	return r.free(full)
 }
 
-// free is a name that no other room has: a room that was exchanged has left its name to the one that came for it, and may come back.
+// free is a name that no other room has: a room that was exchanged has left its name to its replacement, and may
+// return.
 func (r rooms) free(name string) string {
 	free := name
 	for n := 2; slices.ContainsFunc(r.known, func(k store.Reservation) bool { return k.ReservationID == free }); n++ {
@@ -214,8 +215,8 @@ func (r rooms) free(name string) string {
 	return free
 }
 
-// exchanged is the reservation whose room is exchanged for another one: the booking has one room less and one more. The stay moves,
-// and with it the guest's key. Some PMSs know rooms of a booking by the property alone.
+// exchanged is the reservation whose room is exchanged for another: the booking has one room less and one more. The
+// stay moves, and with it the guest's key. Some PMSs identify rooms of a booking only by the property.
 func (r rooms) exchanged(c *pms.Reservation, units []string) string {
 	if !c.Rest || c.Status != pms.Confirmed {
 		return ""
@@ -236,8 +237,8 @@ func (r rooms) exchanged(c *pms.Reservation, units []string) string {
 	return left
 }
 
-// idOfWhole is what a change is about that names no room: the booking's own reservation, or, where the booking's rooms have names
-// of their own, the one that it fits.
+// idOfWhole is the reservation that a change is about if it names no room: the booking's own reservation, or, if the
+// booking's rooms have names of their own, the one that matches.
 func (r rooms) idOfWhole(c *pms.Reservation) string {
 	if len(r.known) == 0 || c.Status != pms.Confirmed {
 		return r.booking
@@ -258,13 +259,14 @@ func (r rooms) idOfWhole(c *pms.Reservation) string {
 	return fits
 }
 
-// isUnnamed reports whether the booking has one reservation, whose room is not known: it was seen without rooms, or by a version that
-// didn't remember them.
+// isUnnamed reports whether the booking has one reservation with an unknown room: it was seen without rooms, or by a
+// version that didn't store them.
 func (r rooms) isUnnamed() bool {
 	return len(r.known) == 1 && r.known[0].ReservationID == r.booking && r.known[0].Unit == nil
 }
 
-// successor is the unit that the reservation without one belongs to: the one with the same listing, else the first.
+// successor is the unit that the reservation without one belongs to: the one with the same listing, or else the
+// first.
 func (r rooms) successor(changes []*pms.Reservation) string {
 	first := ""
 	for _, c := range changes {

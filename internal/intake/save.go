@@ -18,7 +18,7 @@ import (
 	"github.com/staykey/staykey/internal/tracing"
 )
 
-// await has the documents fetched that events wait for, and reports those that were.
+// await schedules the fetches that events wait for, and records those that were made.
 func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 	var events, jobs []store.Event
 	var wants []json.RawMessage
@@ -36,7 +36,7 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 		}
 		encoded, err := json.Marshal(m.says.Fetches)
 		if err != nil {
-			return fmt.Errorf("encode what is to be fetched: %w", err)
+			return fmt.Errorf("encode the documents to fetch: %w", err)
 		}
 		reason := store.ReasonNeedsFetch
 		if b.source(m.Source).Fetch != nil {
@@ -49,22 +49,22 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 		var batch pgx.Batch
 		store.AwaitDocuments(&batch, events, wants, reasons, before, b.now)
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-			return fmt.Errorf("have documents fetched for %d events: %w", len(events), err)
+			return fmt.Errorf("schedule fetches for %d events: %w", len(events), err)
 		}
 	}
 	if len(jobs) > 0 {
 		if fetches == nil {
-			return errors.New("nothing fetches documents here")
+			return errors.New("this process doesn't fetch documents")
 		}
 		if err := fetches.Enqueue(ctx, tx, jobs); err != nil {
 			return err
 		}
 	}
-	b.tellOfDocuments()
+	b.addFetches()
 	return nil
 }
 
-// askAgain has the documents of an event fetched once more, when they can be believed.
+// askAgain schedules another fetch of an event's documents, for when they can be trusted.
 func (b *batch) askAgain(ctx context.Context, tx pgx.Tx, fetches Fetches, m *mapped) error {
 	reason := "the PMS's documents may be older than a cancel: they are fetched again at " + pms.FormatInstant(m.again)
 	if err := store.ForgetDocuments(ctx, tx, m.EventID, m.AppliedBefore, reason); err != nil {
@@ -73,8 +73,9 @@ func (b *batch) askAgain(ctx context.Context, tx pgx.Tx, fetches Fetches, m *map
 	return fetches.EnqueueAt(ctx, tx, m.Event, m.again)
 }
 
-// tellOfDocuments writes the requests that were made for events into the timelines of their reservations, a line for each event.
-func (b *batch) tellOfDocuments() {
+// addFetches adds the requests that were made for events to the timelines of their reservations, one line per
+// event.
+func (b *batch) addFetches() {
 	for _, m := range b.events {
 		made := b.tries[m.EventID]
 		if len(made) == 0 || m.awaiting {
@@ -119,7 +120,7 @@ func fetchEntry(ref store.Ref, event uuid.UUID, tries []store.Try) store.Entry {
 	}
 }
 
-// settled are the events that this batch brings to an end.
+// settled are the events that this batch finishes.
 func (b *batch) settled() []store.Event {
 	list := make([]store.Event, 0, len(b.events))
 	for _, m := range b.events {
@@ -132,7 +133,7 @@ func (b *batch) settled() []store.Event {
 
 func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 	var fresh, known []store.Reservation
-	var made, changed []store.Wish
+	var made, changed []store.KeyRequest
 	gates, err := b.gatesChanged(ctx, tx)
 	if err != nil {
 		return err
@@ -140,7 +141,7 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 	for ref, before := range b.before {
 		r := b.reservations[ref]
 		differs := stayChanged(before, r)
-		w := wish(r, b.now, differs || gates[ref], differs)
+		w := keyRequest(r, b.now, differs || gates[ref], differs)
 		if !differs {
 			w = keepingStatus(w)
 		}
@@ -167,12 +168,12 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 		store.SaveListing(&writes, b.listings[ref])
 	}
 	var guests []store.Guest
-	for _, ref := range slices.SortedFunc(maps.Keys(b.told), store.Ref.Compare) {
+	for _, ref := range slices.SortedFunc(maps.Keys(b.guestsChanged), store.Ref.Compare) {
 		guests = append(guests, b.guests[ref])
 	}
 	store.SaveGuests(&writes, guests)
 	store.InsertKeys(&writes, made, b.now)
-	store.WishKeys(&writes, changed, b.now)
+	store.RequestKeys(&writes, changed, b.now)
 	store.FinishEvents(&writes, b.settled())
 	if err := b.lapseWindows(ctx, tx, &writes); err != nil {
 		return err
@@ -198,13 +199,13 @@ func (b *batch) lastOf(ref store.Ref) *uuid.UUID {
 	return nil
 }
 
-// count tells the metrics the result of the events.
+// count updates the metrics with the results of the events.
 func (b *batch) count(activity *store.Activity) {
 	for _, m := range b.events {
 		if m.awaiting {
 			continue
 		}
-		if m.Replay { // it is no new webhook
+		if m.Replay { // not a new webhook
 			activity.Add(m.Source, store.ActivityReplay, b.now)
 			appliedEvents.WithLabelValues(m.Source, store.ActivityReplay).Inc()
 			continue
@@ -223,7 +224,7 @@ func (b *batch) count(activity *store.Activity) {
 	}
 }
 
-// trace adds the applying of each event to its trace.
+// trace adds the application of each event to its trace.
 func (b *batch) trace(ctx context.Context, ended time.Time) {
 	for _, e := range b.settled() {
 		tracing.Done(tracing.Of(ctx, &e.EventID), "apply", b.now, ended, nil, attribute.String("staykey.source", e.Source), attribute.String("staykey.event.status", e.Status))

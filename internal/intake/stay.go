@@ -16,7 +16,7 @@ type namedPolicy struct {
 
 func nameOf(p pms.Policy) namedPolicy { return namedPolicy{p, p.Fingerprint()} }
 
-// namedPolicies are those of the sources that a batch is about, each named once.
+// namedPolicies are the policies of the sources that a batch is about, each with its fingerprint.
 type namedPolicies struct {
 	source func(string) pms.Source
 	known  map[string]namedPolicy
@@ -31,8 +31,8 @@ func (n namedPolicies) of(source string) namedPolicy {
 	return p
 }
 
-// complete works out the room of now, check-in and check-out from what was specified. A cancel may leave out the listing that the
-// row names; such a one is not locked here, and nothing depends on its times.
+// complete works out the present room, check-in and check-out from what was specified. A cancel may omit the listing
+// that the row names; such a listing is not locked here, and nothing depends on its times.
 func (b *batch) complete(r *store.Reservation) {
 	policy := b.policies.of(r.Source)
 	listing, locked := b.listingOf(r)
@@ -47,7 +47,7 @@ func (b *batch) complete(r *store.Reservation) {
 	r.SegmentDue = nil
 	if present := b.present(r.Source, room); text(present) != text(r.ListingID) {
 		if _, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: text(present)}]; !locked && present != nil {
-			r.SegmentDue = &b.now // anyone who locks that one as well moves the stay
+			r.SegmentDue = &b.now // another batch, which locks that one too, moves the stay
 		} else {
 			r.ListingID = present
 			listing, _ = b.listingOf(r)
@@ -56,7 +56,7 @@ func (b *batch) complete(r *store.Reservation) {
 	completeStay(r, listing, policy, b.now)
 }
 
-// listingOf is a reservation's listing; only zeros where it has none. locked: it may be relied on.
+// listingOf is a reservation's listing; the zero value if it has none. locked reports whether it may be relied on.
 func (b *batch) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
 	if r.ListingID == nil {
 		for _, s := range segmentsOf(r.Segments) { // its times are those of the property
@@ -70,7 +70,8 @@ func (b *batch) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
 	return l, locked
 }
 
-// completeStay works out check-in and check-out, and when the stay moves to its next room, and notes in the row what with.
+// completeStay works out check-in and check-out, and when the stay moves to its next room, and records in the row
+// what they were completed with.
 func completeStay(r *store.Reservation, l store.Listing, policy namedPolicy, now time.Time) {
 	r.Policy = &policy.fingerprint
 	c := policy.Complete(text(r.ListingID), text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
@@ -86,27 +87,27 @@ func completeStay(r *store.Reservation, l store.Listing, policy namedPolicy, now
 	}
 }
 
-func completeMoment(said *string, zone *time.Location, clock string) *time.Time {
-	if said == nil {
+func completeMoment(specified *string, zone *time.Location, clock string) *time.Time {
+	if specified == nil {
 		return nil
 	}
-	m, err := pms.ParseStoredMoment(*said)
+	m, err := pms.ParseStoredMoment(*specified)
 	if err != nil {
 		return nil
 	}
 	t, err := m.Resolve(zone, clock)
 	if err != nil {
-		return nil // no zone yet: the reservation waits for it
+		return nil // no time zone yet: the reservation waits for it
 	}
 	return &t
 }
 
-// movedOn is how long before its planned check-in a stay may have been reported as begun. A PMS that moves a stay further than that has
-// taken the check-in back.
+// movedOn is how long before its planned check-in a stay may have been reported as begun. If the PMS moves a stay
+// further than that, the check-in no longer counts.
 const movedOn = 48 * time.Hour
 
-// checkedIn notes that the PMS has reported a stay as begun. It stays so through later events that don't say it again, until the
-// reservation is cancelled or moved to other days.
+// checkedIn records that the PMS has reported a stay as begun. Later events that don't mention it don't change that,
+// until the reservation is cancelled or moved to other days.
 func (b *batch) checkedIn(r *store.Reservation, c change) {
 	says := c.Reservation
 	if says.Status == pms.Cancelled {
@@ -131,7 +132,7 @@ func (b *batch) checkedIn(r *store.Reservation, c change) {
 	}
 }
 
-// segment is a part of a stay in one room, as it is kept.
+// segment is a part of a stay in one room, as stored.
 type segment struct {
 	ListingID *string `json:"listing_id,omitempty"`
 	From      *string `json:"from,omitempty"`
@@ -140,20 +141,20 @@ type segment struct {
 func encodeSegments(list []pms.Segment) []byte {
 	kept := make([]segment, len(list))
 	for i, s := range list {
-		kept[i] = segment{s.ListingID, said(s.From)}
+		kept[i] = segment{s.ListingID, momentText(s.From)}
 	}
-	encoded, _ := json.Marshal(kept) // texts only: it can't fail
+	encoded, _ := json.Marshal(kept) // only texts: it can't fail
 	return encoded
 }
 
 func segmentsOf(encoded []byte) []segment {
 	var list []segment
-	_ = json.Unmarshal(encoded, &list) // written here: what is no list of segments is none
+	_ = json.Unmarshal(encoded, &list) // written here: anything else counts as no segments
 	return list
 }
 
-// roomOf is the room in which a stay of several segments is now: the last one that has begun, or the first. moves is false for a stay
-// with one room. A segment whose room is not assigned yet leaves the guest in the one before.
+// roomOf is the present room of a stay of several segments: the last one that has begun, or the first. moves is false
+// for a stay with one room. In a segment whose room is not assigned yet, the guest keeps the previous room.
 func roomOf(r store.Reservation, l store.Listing, policy namedPolicy, now time.Time) (room *string, moves bool) {
 	list := segmentsOf(r.Segments)
 	if len(list) == 0 {
@@ -169,7 +170,7 @@ func roomOf(r store.Reservation, l store.Listing, policy namedPolicy, now time.T
 	return room, true
 }
 
-// nextRoomAt is when a stay moves to its next room; nil where it doesn't.
+// nextRoomAt is when a stay moves to its next room; nil if it doesn't.
 func nextRoomAt(r store.Reservation, c pms.Completion, now time.Time) *time.Time {
 	if r.Status != pms.Confirmed || r.Segments == nil || (r.CheckOut != nil && !r.CheckOut.After(now)) {
 		return nil
@@ -191,7 +192,7 @@ func text(s *string) string {
 	return *s
 }
 
-func said(m *pms.Moment) *string {
+func momentText(m *pms.Moment) *string {
 	if m == nil {
 		return nil
 	}
@@ -199,9 +200,9 @@ func said(m *pms.Moment) *string {
 	return &s
 }
 
-// wish asks for what a reservation says by now.
-func wish(r store.Reservation, now time.Time, changed, revive bool) store.Wish {
-	w := store.Wish{Ref: r.Ref(), CheckIn: r.CheckIn, Cancelled: r.Status == pms.Cancelled, RankAt: r.CheckIn, Changed: changed, Revive: revive}
+// keyRequest requests the key that a reservation asks for now.
+func keyRequest(r store.Reservation, now time.Time, changed, revive bool) store.KeyRequest {
+	w := store.KeyRequest{Ref: r.Ref(), CheckIn: r.CheckIn, Cancelled: r.Status == pms.Cancelled, RankAt: r.CheckIn, Changed: changed, Revive: revive}
 	switch over := r.CheckOut != nil && !r.CheckOut.After(now); {
 	case r.Status == pms.Cancelled:
 		w.Interim = store.KeyRevoking
@@ -211,12 +212,12 @@ func wish(r store.Reservation, now time.Time, changed, revive bool) store.Wish {
 	return w
 }
 
-// stayChanged reports whether a reservation asks for another key than before. A guest's name, phone number or
-// another spelling of the same address ask for nothing.
+// stayChanged reports whether a reservation asks for another key than before. A guest's name, phone number or another
+// spelling of the same address doesn't affect the key.
 func stayChanged(a, b store.Reservation) bool {
 	sameTime := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
 	return a.VersionSeq == 0 || a.Status != b.Status || (a.ListingID == nil) != (b.ListingID == nil) || text(a.ListingID) != text(b.ListingID) ||
 		pms.GuestAddress(text(a.GuestEmail)) != pms.GuestAddress(text(b.GuestEmail)) ||
-		(text(a.GuestEmail) == "") != (text(b.GuestEmail) == "") || // a key may wait for an address, also for a relay's
+		(text(a.GuestEmail) == "") != (text(b.GuestEmail) == "") || // a key may wait for an address, even a relay's
 		!sameTime(a.CheckIn, b.CheckIn) || !sameTime(a.CheckOut, b.CheckOut)
 }

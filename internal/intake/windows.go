@@ -10,15 +10,15 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// lapseWindows ends the windows that admins have set for stays which these events move: what was agreed for other days is not
-// agreed for these. It is done here, once and for good, and not worked out later, so that the timeline says when and why, and a stay
-// that is moved back does not open earlier unasked.
+// lapseWindows ends the windows that admins have set for stays that these events move: what was agreed for other days
+// does not apply to the new ones. It is done here, once and for good, and not worked out later, so that the timeline
+// says when and why, and a stay that is moved back does not open earlier unasked.
 func (b *batch) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) error {
 	var moved []store.Ref
 	for ref, before := range b.before {
 		r := b.reservations[ref]
-		said := text(before.CheckInSaid) != text(r.CheckInSaid) || text(before.CheckOutSaid) != text(r.CheckOutSaid)
-		if before.VersionSeq > 0 && r.Status == pms.Confirmed && said {
+		changed := text(before.CheckInSaid) != text(r.CheckInSaid) || text(before.CheckOutSaid) != text(r.CheckOutSaid)
+		if before.VersionSeq > 0 && r.Status == pms.Confirmed && changed {
 			moved = append(moved, ref)
 		}
 	}
@@ -28,7 +28,7 @@ func (b *batch) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) 
 	}
 	for ref, o := range windows {
 		r := b.reservations[ref]
-		if o.WindowHolds(r) { // the same stay in other words
+		if o.WindowHolds(r) { // the same stay, written differently
 			o.SetWindow(r, o.StartsAt, o.EndsAt)
 		} else {
 			b.entries = append(b.entries, lapsed(r, o, store.Entry{Ref: ref, At: b.now, Kind: store.TimelineEvent}))
@@ -39,7 +39,7 @@ func (b *batch) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) 
 	return nil
 }
 
-// lapsed says in the timeline that a window has ended.
+// lapsed adds a line to the timeline that a window has ended.
 func lapsed(r store.Reservation, o store.Overrides, e store.Entry) store.Entry {
 	e.Summary = "the PMS moved the stay: the access times that " + text(o.WindowBy) + " had set no longer apply"
 	e.Detail = map[string]any{"status": "window_lapsed", "by": text(o.WindowBy), "reason": text(o.WindowWhy)}

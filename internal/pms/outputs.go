@@ -198,7 +198,7 @@ func (r *reading) reservation(f fields) {
 		s.PMSStatus = *said
 	}
 	if s.StatusClass == "other" {
-		f.drop("status", "the format doesn't know this status, so it makes no key and takes none away")
+		f.drop("status", "the format doesn't know this status, so it neither creates nor removes a key")
 	}
 	s.GuestID = f.dropID("guest_id")
 	s.GuestEmail, s.GuestName, s.GuestPhone, s.GuestLanguage = f.email(), f.text("guest_name"), f.phone(), f.language("guest_language")

@@ -16,7 +16,7 @@ import (
 
 func (s stay) ref() store.Ref { return store.Ref{Source: s.source, ReservationID: s.id} }
 
-// act does what an admin does, and returns why it can't be done.
+// act performs an admin's action, and returns why it can't be done.
 func (r *rig) act(s stay, a intake.Action) (conflict string) {
 	r.t.Helper()
 	if a.By == "" {
@@ -62,7 +62,7 @@ func TestHold(t *testing.T) {
 	v := r.untilThat(s, "under attention, and held", func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "held" })
 	for _, word := range []string{"Maria (front desk)", "as the guest asked", "access lasts from check-in to check-out", "release the hold"} {
 		if !strings.Contains(str(v.Key.Message), word) {
-			t.Errorf("the message does not say %q: %s", word, str(v.Key.Message))
+			t.Errorf("the message does not contain %q: %s", word, str(v.Key.Message))
 		}
 	}
 	for _, kind := range []intake.ActionKind{intake.ActionReconcile, intake.ActionRevoke, intake.ActionReissue, intake.ActionWindow} {
@@ -94,7 +94,7 @@ func TestHold(t *testing.T) {
 	r.mustBeSound()
 }
 
-// A drift that the sweep would repair stays while the reservation is held.
+// Drift that the sweep would repair is left while the reservation is held.
 func TestHoldKeepsHandsOffDrift(t *testing.T) {
 	t.Parallel()
 	options := fast()
@@ -132,7 +132,7 @@ func TestRevokeAndReissue(t *testing.T) {
 	later.out = s.out.Add(24 * time.Hour)
 	r.book(later)
 	r.until(s, store.KeyRevoked)
-	r.mustHold(s.id) // whatever the PMS says
+	r.mustHold(s.id) // whatever the PMS sends
 	if calls := r.changing(); len(calls) > 0 {
 		t.Errorf("a revoked reservation was changed at Seam: %v", calls)
 	}
@@ -141,7 +141,7 @@ func TestRevokeAndReissue(t *testing.T) {
 	again := r.until(s, store.KeyIssued)
 	r.mustHold(s.id, later.wants(system, "lobby"))
 	if *again.User.ACSUserID == *before.User.ACSUserID {
-		t.Error("the deleted ACS user has come back")
+		t.Error("the deleted ACS user has returned")
 	}
 
 	r.sim.Forget()
@@ -150,7 +150,7 @@ func TestRevokeAndReissue(t *testing.T) {
 		return v.Key.Status == store.KeyIssued && v.User != nil && str(v.User.CredentialID) != *again.User.CredentialID
 	})
 	if *fresh.User.ACSUserID != *again.User.ACSUserID {
-		t.Error("re-issuing a mobile key has made another ACS user")
+		t.Error("re-issuing a mobile key has created another ACS user")
 	}
 	r.mustHold(s.id, later.wants(system, "lobby"))
 	if calls := strings.Join(r.changing(), " "); calls != seam.PathCredentialDelete+" "+seam.PathCredentialCreate {
@@ -165,7 +165,7 @@ func TestRevokeAndReissue(t *testing.T) {
 	r.mustBeSound()
 }
 
-// Whatever happens to the calls of a re-issue, one key is left, and it is not the old one.
+// Whatever happens to the calls of a re-issue, one key is left, and not the old one.
 func TestReissueMeetsFaults(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{seam.PathCredentialDelete, seam.PathCredentialCreate, "/acs/credentials/list"} {
@@ -199,7 +199,7 @@ func TestWindow(t *testing.T) {
 	wide.in, wide.out = early, late
 	r.mustHold(s.id, wide.wants(system, "lobby"))
 
-	// The PMS moves check-in: what was agreed for the old stay does not hold for the new one, at neither end.
+	// The PMS moves check-in: what was agreed for the old stay does not apply to the new one, at either end.
 	moved := s
 	moved.in = s.in.Add(5 * time.Hour)
 	r.book(moved)
@@ -222,14 +222,14 @@ func TestWindow(t *testing.T) {
 	} {
 		a.Kind = intake.ActionWindow
 		if r.act(s, a) == "" {
-			t.Errorf("a window that %s is taken", what)
+			t.Errorf("a window that %s is accepted", what)
 		}
 	}
 	r.mustHold(s.id, moved.wants(system, "lobby"))
 	r.mustBeSound()
 }
 
-// A key that somebody removed at Seam has nothing to replace: re-issuing it makes another.
+// A key that somebody removed at Seam leaves nothing to replace: re-issuing it creates another.
 func TestReissueWhatWasRemoved(t *testing.T) {
 	t.Parallel()
 	r, s, before := withKey(t, fast())

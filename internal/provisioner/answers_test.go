@@ -13,7 +13,8 @@ import (
 
 // Answers that are odd, incomplete or pending for long.
 
-// A group vanishes at Seam while the site is at its limit of subscriptions: the key is made with the others all the same.
+// A group disappears at Seam while the site is at its subscription limit: the key is created with the other groups
+// anyway.
 func TestFullSiteDoesNotHideWhyACreateIsRefused(t *testing.T) {
 	t.Parallel()
 	options := fast()
@@ -29,12 +30,13 @@ func TestFullSiteDoesNotHideWhyACreateIsRefused(t *testing.T) {
 	r.sim.Change(func(s *simulator.State) { delete(s.Groups, "666666-6666") })
 	s := r.stay("R1")
 	r.book(s)
-	r.untilThat(s, "made with the other group", func(v store.View) bool {
+	r.untilThat(s, "created with the other group", func(v store.View) bool {
 		return str(v.Key.Reason) == "access_group_not_found" && len(r.holds(s.id)) == 1
 	})
 }
 
-// One endpoint that doesn't accept the key, while the others do, concerns its reservations and pauses nothing for good.
+// One endpoint that doesn't accept the key, while the others do, affects its own reservations and pauses nothing for
+// good.
 func TestOneEndpointRefusesTheKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -48,7 +50,7 @@ func TestOneEndpointRefusesTheKey(t *testing.T) {
 	}
 }
 
-// What Seam has pending for months is asked about less and less while the guest is far away.
+// What Seam has had pending for months is checked less and less while the guest is far away.
 func TestPendingForMonths(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{Pending: 300 * 24 * time.Hour})
@@ -57,7 +59,7 @@ func TestPendingForMonths(t *testing.T) {
 	s.in = r.now().Add(200 * 24 * time.Hour).Truncate(time.Millisecond)
 	s.out = s.in.Add(24 * time.Hour)
 	r.book(s)
-	r.untilThat(s, "made, and read back once", func(v store.View) bool { return v.User != nil && v.User.CredentialID != nil })
+	r.untilThat(s, "created, and read back once", func(v store.View) bool { return v.User != nil && v.User.CredentialID != nil })
 	r.advance(24 * time.Hour)
 	waitFor(t, "patience", func() bool {
 		next := r.view(s).Key.NextReconcileAt
@@ -65,7 +67,7 @@ func TestPendingForMonths(t *testing.T) {
 	})
 }
 
-// An error text that Postgres would refuse is stored all the same, with a reason and a next try.
+// An error text that Postgres would refuse is stored anyway, with a reason and a next try.
 func TestErrorTextsOfAllKinds(t *testing.T) {
 	t.Parallel()
 	for _, text := range []simulator.ErrorText{simulator.Long, simulator.NonASCII, simulator.NUL, simulator.HTML} {
@@ -84,7 +86,8 @@ func TestErrorTextsOfAllKinds(t *testing.T) {
 	}
 }
 
-// Schedules that the access system rounds are the schedules that were sent; others that it doesn't keep end in a reason, not in a loop.
+// Schedules that the access system rounds count as the schedules that were sent; others that it doesn't keep end in a
+// reason, not in a loop.
 func TestSchedulesThatSeamStoresDifferently(t *testing.T) {
 	t.Parallel()
 	t.Run("rounded to seconds", func(t *testing.T) {
@@ -122,7 +125,8 @@ func TestSchedulesThatSeamStoresDifferently(t *testing.T) {
 	})
 }
 
-// Answers may lack, or give as null, every field that Seam's OpenAPI doesn't require: still one ACS user with one key, and nothing left.
+// Answers may lack, or return as null, every field that Seam's OpenAPI doesn't require: still one ACS user with one
+// key, and nothing left over.
 func TestOptionalFieldsThatAreMissing(t *testing.T) {
 	t.Parallel()
 	fields := []string{

@@ -174,7 +174,7 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.Verdict, out
 		return store.Verdict{}, out
 	}
 	if s, ok := a.nextStep(d); ok {
-		out := a.do(ctx, d, s)
+		out := a.execute(ctx, d, s)
 		if out.kind == refused && !a.endsWith(s) {
 			a.refuse(s, out.err)
 			return store.Verdict{}, again()
@@ -241,8 +241,8 @@ func (a *attempt) wasRefused(s plan.Step) bool {
 	})
 }
 
-// do takes one step: its call, and the commit of its result.
-func (a *attempt) do(ctx context.Context, d plan.Desired, s plan.Step) outcome {
+// execute takes one step: its call, and the commit of its result.
+func (a *attempt) execute(ctx context.Context, d plan.Desired, s plan.Step) outcome {
 	switch s.Kind {
 	case plan.CreateIdentity:
 		return a.takePlace(ctx, d)
@@ -337,8 +337,8 @@ func (a *attempt) note(format string, args ...any) {
 	})
 }
 
-// uncertain remembers that the answer to a create was lost, for later look-ups. It is written with the next commit.
-func (a *attempt) uncertain() {
+// noteLostCreate remembers that the answer to a create was lost, for later look-ups. It is written with the next commit.
+func (a *attempt) noteLostCreate() {
 	now := a.now()
 	a.lostAt = &now
 }

@@ -13,12 +13,13 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// What one wrong, missing or late answer of Seam must not lead to: a second ACS user, a lost one, a door that stays open, a stay that is stuck.
+// What one wrong, missing or late answer of Seam must not lead to: a second ACS user, a lost one, a door that stays
+// open, a stay that gets stuck.
 
-// rest waits until nothing of a stay is due for a minute: whatever there was to do is done.
+// rest waits until nothing about a stay is due within a minute: everything is done.
 func (r *rig) rest(s stay) store.View {
 	r.t.Helper()
-	waitFor(r.t, s.id+" to come to rest", func() bool {
+	waitFor(r.t, s.id+" to settle", func() bool {
 		var atRest bool
 		err := r.store.Pool().QueryRow(context.Background(), `
 			SELECT NOT queued AND lease_token IS NULL AND coalesce(next_reconcile_at > $3, true) FROM mobile_keys WHERE source = $1 AND reservation_id = $2`,
@@ -28,7 +29,7 @@ func (r *rig) rest(s stay) store.View {
 	return r.view(s)
 }
 
-// recheck has a stay compared with Seam, as the sweep or an event of Seam's does.
+// recheck has a stay compared with Seam, like the sweep or a Seam event.
 func (r *rig) recheck(s stay) {
 	r.t.Helper()
 	if err := r.store.CheckKeys(context.Background(), []store.Ref{s.ref()}, r.now()); err != nil {
@@ -49,7 +50,7 @@ func (r *rig) mustBeOne(s stay) {
 	r.rest(s)
 	if got := r.holds(s.id); len(got) != 0 {
 		r.tell(s)
-		r.t.Errorf("the stay is revoked, and Seam still holds %+v", got)
+		r.t.Errorf("the stay is revoked, but Seam still holds %+v", got)
 	}
 	r.mustBeSound()
 }
@@ -87,7 +88,7 @@ func TestWrongNotFoundOnAWrite(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			options := fast()
-			options.SweepInterval = 200 * time.Millisecond // what is refused is tried again soon
+			options.SweepInterval = 200 * time.Millisecond // a refused call is tried again soon
 			r := newRig(t, options, simulator.Options{})
 			r.listing("default", "L", "555555-5555")
 			r.listing("default", "M", "666666-6666")
@@ -106,7 +107,7 @@ func TestWrongNotFoundOnAWrite(t *testing.T) {
 	}
 }
 
-// A get that continues not finding an ACS user which the list shows proves nothing, however often it is asked.
+// A get that keeps not finding an ACS user which the list shows proves nothing, however often it is repeated.
 func TestGetAndListContradict(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
@@ -139,7 +140,8 @@ func (r *rig) called(path string) int {
 	return n
 }
 
-// Somebody deletes the ACS user in Salto's app. Seam says so on the object itself, and the object stays until it is deleted.
+// Somebody deletes the ACS user in Salto's app. Seam reports that on the object itself, which remains until it is
+// deleted.
 func TestDeletedExternally(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
@@ -155,8 +157,9 @@ func TestDeletedExternally(t *testing.T) {
 	r.mustBeOne(s)
 }
 
-// Somebody deletes the ACS user for real, while lists go on showing it: the new one is created on the guest's identity as soon as they stop.
-func TestListLagsBehindARealRemoval(t *testing.T) {
+// Somebody really deletes the ACS user, while lists keep showing it: the new one is created on the guest's identity
+// as soon as they stop.
+func TestListLagsARealRemoval(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
 	r.advance(time.Minute)
@@ -174,7 +177,8 @@ func TestListLagsBehindARealRemoval(t *testing.T) {
 	r.mustBeOne(s)
 }
 
-// A create is lost and shows up late; the next try is refused for another reason. What the lost one made is still ours.
+// A create is lost and shows up late; the next try is refused for another reason. The result of the lost one is still
+// ours.
 func TestRefusalKeepsTheMarkOfALostCreate(t *testing.T) {
 	t.Parallel()
 	for _, refusal := range []simulator.FaultKind{simulator.Limited, simulator.Refused, simulator.Forbidden, simulator.Conflict, simulator.Unprocessable} {
@@ -230,7 +234,7 @@ func TestLostExtensionOfAStayThatIsOver(t *testing.T) {
 	})
 }
 
-// After a restart Seam hides an access group: in no case does a door close on guests who are in the house.
+// After a restart Seam hides an access group: no door closes on guests who are in the house.
 func TestAGroupThatIsNotShownStaysOpen(t *testing.T) {
 	t.Parallel()
 	for _, refusal := range []simulator.FaultKind{simulator.Refused, simulator.Forbidden, simulator.WrongNotFound, simulator.Error500Before} {
@@ -263,7 +267,7 @@ func TestAGroupThatIsNotShownStaysOpen(t *testing.T) {
 	}
 }
 
-// A restart while Seam's access group endpoints fail: what is recorded is enough to extend a stay.
+// Seam's access group endpoints fail during a restart: the record is enough to extend a stay.
 func TestExtensionWithoutTheDirectory(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -282,7 +286,7 @@ func TestExtensionWithoutTheDirectory(t *testing.T) {
 	waitFor(t, "the extension", func() bool { h := r.holds(s.id); return len(h) == 1 && h[0].Ends.Equal(s.out) })
 }
 
-// A key of another workspace, or of one that can't be told, must change nothing once a workspace is pinned.
+// A key of another workspace, or of an unknown one, must change nothing once a workspace is pinned.
 func TestAWorkspaceThatCantBeConfirmedPauses(t *testing.T) {
 	t.Parallel()
 	for _, refusal := range []simulator.FaultKind{simulator.Refused, simulator.Forbidden, simulator.WrongNotFound, simulator.EmptyObject, simulator.NoObject} {
@@ -303,14 +307,14 @@ func TestAWorkspaceThatCantBeConfirmedPauses(t *testing.T) {
 			r.book(s)
 			waitFor(t, "the pause", func() bool { return r.prov.Trouble() != "" && r.called("/workspaces/get") >= 3 })
 			if got := r.changing(); len(got) != 0 {
-				t.Errorf("changed things in a workspace that nobody has shown to be ours: %v", got)
+				t.Errorf("changed things in a workspace not known to be ours: %v", got)
 			}
 		})
 	}
 }
 
-// After an outage of a week: a guest who arrives in ten minutes goes before all that has to be cleaned up.
-func TestArrivalsGoBeforeCleaningUp(t *testing.T) {
+// After an outage of a week, a guest who arrives in ten minutes comes before all cleanup.
+func TestArrivalsComeBeforeCleanup(t *testing.T) {
 	t.Parallel()
 	options := fast()
 	options.Workers = 1
@@ -346,7 +350,7 @@ func TestArrivalsGoBeforeCleaningUp(t *testing.T) {
 	}
 }
 
-// guests.without_email: wait, and then the PMS sends a relay's address: that is an address.
+// guests.without_email is wait, and then the PMS sends a relay address: that counts as an address.
 func TestARelaysAddressEndsTheWait(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -364,13 +368,13 @@ func TestARelaysAddressEndsTheWait(t *testing.T) {
 	r.until(s, store.KeyIssued)
 }
 
-// An admin holds a stay that is being removed: nothing at Seam changes, cleaning up included.
+// An admin holds a stay that is being removed: nothing at Seam changes, cleanup included.
 func TestHoldDuringARemoval(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{DeleteHang: 10 * time.Minute})
 	r.listing("default", "L", "555555-5555")
 	s := r.stay("R1")
-	s.email = "" // an identity of its own, which is removed with the stay
+	s.email = "" // an identity of its own, to be removed with the stay
 	issued(r, &s)
 	r.cancel(s)
 	waitFor(t, "the deletion", func() bool { return r.deletes() == 1 })
@@ -382,12 +386,13 @@ func TestHoldDuringARemoval(t *testing.T) {
 	if after := r.changing(); len(after) != before {
 		t.Errorf("changed while held: %v", after[before:])
 	}
-	r.mustAct(s, intake.Action{Kind: intake.ActionRelease, Why: "go on"})
+	r.mustAct(s, intake.Action{Kind: intake.ActionRelease, Why: "done"})
 	r.until(s, store.KeyRevoked)
-	waitFor(t, "the identity to go", func() bool { return len(r.sim.State().Identities) == 0 })
+	waitFor(t, "the identity to be deleted", func() bool { return len(r.sim.State().Identities) == 0 })
 }
 
-// A cancelled stay comes back while Seam is stuck deleting: it waits for its place as long as it can, and then gets a key elsewhere.
+// A cancelled stay is reinstated while a deletion is stuck at Seam: it waits for its slot as long as it can, and then
+// gets a key elsewhere.
 func TestAStuckDeletionLocksNobodyOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -410,7 +415,8 @@ func TestAStuckDeletionLocksNobodyOut(t *testing.T) {
 	})
 }
 
-// The look-ups after a lost create are remembered in the commit that remembers the loss: a process that dies right after it forgets nothing.
+// The look-ups after a lost create are recorded in the same commit as the loss: a process that dies right after it
+// forgets nothing.
 func TestLookUpsSurviveACrash(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{})
@@ -429,7 +435,7 @@ func TestLookUpsSurviveACrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		if lost && !uncertain {
-			t.Fatal("the loss is recorded, and that it must be looked for is not")
+			t.Fatal("the loss is recorded, but not the look-up")
 		}
 		return lost && uncertain
 	})

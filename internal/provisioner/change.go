@@ -34,7 +34,7 @@ func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s 
 		u.ChangeKnown(a.now())
 		apply()
 	case seam.KindOf(err) == seam.Lost:
-		a.uncertain() // it may still take effect, after later calls
+		a.noteLostCreate() // it may still take effect, after later calls
 		u.ChangeLost(a.belief().lostUntil(started, a.now()))
 	default: // nothing happened; the effect of an earlier call is as unknown as before
 		u.Refused()

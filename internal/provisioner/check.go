@@ -57,12 +57,12 @@ func (a *attempt) compare(ctx context.Context, d plan.Desired, u *record.User, f
 		return unreadable(err)
 	}
 	u.ReadDoors(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
-	told := u.ReadSchedule(from)
-	if !told && !ours && u.Unkept == 0 {
+	hasSchedule := u.ReadSchedule(from)
+	if !hasSchedule && !ours && u.Unkept == 0 {
 		u.StartsAt, u.EndsAt = nil, nil // it may have none any more: it is set again
 	}
 	u.ReadState(from, now)
-	a.judgeDrift(before, u, ours, told)
+	a.judgeDrift(before, u, ours, hasSchedule)
 	if a.lostAt != nil || a.work.Key.CheckRequested {
 		if out := a.findSurplus(ctx, u); out.stops() {
 			return out
@@ -198,6 +198,6 @@ func (a *attempt) keyNotSeen(ctx context.Context, u *record.User, others []seam.
 	if len(others) > 0 {
 		u.TakeKeys(others)
 	}
-	a.uncertain() // if the reads lagged, the surplus one is found later
+	a.noteLostCreate() // if the reads lagged, the surplus one is found later
 	return outcome{}
 }

@@ -47,7 +47,7 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	running.Wait()
 }
 
-// signal wakes whoever waits at a channel that holds one signal.
+// signal wakes a goroutine that waits at a channel that holds one signal.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

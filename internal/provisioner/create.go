@@ -46,7 +46,7 @@ func (a *attempt) createUser(ctx context.Context, d plan.Desired, i int) outcome
 		return a.recordUser(ctx, d, i, made)
 	case seam.Lost:
 		u.CreateLost(a.belief().lostUntil(started, a.now()))
-		a.uncertain()
+		a.noteLostCreate()
 		if out := a.save(ctx, u); out.stops() {
 			return out
 		}
@@ -124,7 +124,7 @@ func (a *attempt) recordUser(ctx context.Context, d plan.Desired, i int, made se
 	return a.leavePlace(ctx, i)
 }
 
-// userRefused finds out why Seam refused an ACS user, by looking at what exists. The row is as it was before the
+// userRefused finds out why Seam refused an ACS user, by looking at what exists. The row is restored to its state before the
 // call: the mark of an earlier, lost create is kept.
 func (a *attempt) userRefused(ctx context.Context, d plan.Desired, i int, cause error) outcome {
 	u := &a.users[i]
@@ -218,7 +218,7 @@ func (a *attempt) createKey(ctx context.Context, d plan.Desired, u *record.User)
 		return a.save(ctx, u)
 	case seam.KindOf(err) == seam.Lost:
 		u.KeyCreateLost(a.belief().lostUntil(started, a.now()))
-		a.uncertain()
+		a.noteLostCreate()
 	case u.HasNewUsersMark():
 		u.UnmarkKey()
 	default:

@@ -7,7 +7,7 @@ import (
 )
 
 // mayOpen returns a function that reports whether keys of a source may open an access group. It is asked where the
-// desired state is worked out, whoever named the group: a PMS, an import or an admin.
+// desired state is worked out, no matter whether a PMS, an import or an admin named the group.
 func (p *Provisioner) mayOpen(policy pms.Policy, source string, owners map[string]string) func(group, system string) bool {
 	return func(group, system string) bool {
 		owner := owners[group]

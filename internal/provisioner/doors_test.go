@@ -10,7 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// twoSources is a rig with several sources, without lists of what they may open unless the test says so.
+// twoSources is a rig with several sources, without lists of what they may open unless the test sets them.
 func twoSources(t *testing.T, lists map[string]pms.Policy) *rig {
 	t.Helper()
 	options := fast()
@@ -32,7 +32,8 @@ func (r *rig) stayOf(source, id string) stay {
 	return s
 }
 
-// A source that names another hotel's access groups opens its own doors only, and a person is notified. Who was first keeps them.
+// A source that names another hotel's access groups opens only its own doors, and a person is notified. The first
+// user of a group keeps it.
 func TestSourceOpensOnlyItsDoors(t *testing.T) {
 	t.Parallel()
 	r := twoSources(t, nil)
@@ -47,7 +48,7 @@ func TestSourceOpensOnlyItsDoors(t *testing.T) {
 	r.mustHold(forged.id, forged.wants(system, "555555-5555"))
 	r.until(own, store.KeyIssued)
 	r.mustHold(own.id, own.wants(system, "666666-6666", "lobby"))
-	// Nothing but foreign doors is no key.
+	// With foreign doors alone there is no key.
 	r.listing("alpha", "foreign", "666666-6666")
 	none := r.stayOf("alpha", "A2")
 	none.listing = "foreign"
@@ -56,7 +57,7 @@ func TestSourceOpensOnlyItsDoors(t *testing.T) {
 		t.Errorf("reason %q", str(v.Key.Reason))
 	}
 	r.mustHold(none.id)
-	// A key that exists loses doors when its listing comes to name others only.
+	// An existing key loses doors when its listing changes to name only others.
 	r.listing("alpha", "L", "666666-6666")
 	r.untilThat(forged, "closed", func(v store.View) bool {
 		held := r.holds(forged.id)
@@ -68,7 +69,7 @@ func TestSourceOpensOnlyItsDoors(t *testing.T) {
 	r.mustBeSound()
 }
 
-// An admin's word on a listing is held to the same limits.
+// An admin's setting for a listing has the same limits.
 func TestPutOpensOnlyTheSourcesDoors(t *testing.T) {
 	t.Parallel()
 	r := twoSources(t, nil)
@@ -86,7 +87,7 @@ func TestPutOpensOnlyTheSourcesDoors(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// The lists of a source decide where it has some, then the first user of a group.
+// The lists of a source decide, if it has any; otherwise the first user of a group.
 func TestListsOfASource(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -121,8 +122,8 @@ func TestListsOfASource(t *testing.T) {
 	}
 }
 
-// A guest whose place another source has taken gets the key anyway, and this is reported without naming the other stay.
-func TestPlaceTakenByAnotherSource(t *testing.T) {
+// A guest whose slot another source has taken gets a key anyway, and this is reported without naming the other stay.
+func TestSlotTakenByAnotherSource(t *testing.T) {
 	t.Parallel()
 	r := twoSources(t, nil)
 	said := r.logTo()
@@ -144,19 +145,19 @@ func TestPlaceTakenByAnotherSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := false
+	reported := false
 	for _, item := range items {
-		told = told || strings.HasPrefix(item.Summary, "a stay of another source already uses the guest's identity")
+		reported = reported || strings.HasPrefix(item.Summary, "a stay of another source already uses the guest's identity")
 		if strings.Contains(item.Summary, "FORGED") {
 			t.Errorf("the timeline names another source's stay: %s", item.Summary)
 		}
 	}
-	if !told || !strings.Contains(said(), "other_source=alpha other_reservation_id=FORGED") {
-		t.Errorf("nobody is told: %t\n%s", told, said())
+	if !reported || !strings.Contains(said(), "other_source=alpha other_reservation_id=FORGED") {
+		t.Errorf("not reported: %t\n%s", reported, said())
 	}
 }
 
-// What a source used first is free once the configuration has the source no more.
+// What a source used first is free once the source is removed from the configuration.
 func TestGroupsOfASourceThatIsGone(t *testing.T) {
 	t.Parallel()
 	r := twoSources(t, nil)

@@ -53,12 +53,12 @@ func window(u *record.User) string {
 
 // judgeDrift decides what happens to what was read. The possible effect of our own calls is no drift; somebody else's
 // change is recorded, so that the plan repairs it, or, by policy, left and reported. What Seam doesn't keep is
-// repaired a few times in a row, and then once an hour. told is false if Seam has not shown a schedule.
-func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, told bool) {
+// repaired a few times in a row, and then once an hour. hasSchedule is false if Seam has not shown a schedule.
+func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, hasSchedule bool) {
 	found := differences(&recorded, u)
 	if ours || len(found) == 0 {
 		u.Drift = nil
-		if len(found) == 0 && told && u.DoorsRead {
+		if len(found) == 0 && hasSchedule && u.DoorsRead {
 			u.Unkept = 0
 		}
 		return

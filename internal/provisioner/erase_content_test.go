@@ -11,13 +11,13 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// kept is an event as it lies in the database.
+// kept is an event as stored in the database.
 type kept struct {
 	id    uuid.UUID
 	stage string
 }
 
-// keep writes an event of no reservation with what a PMS has sent: settled, waiting for documents, or queued.
+// keep stores an event without a reservation but with content from a PMS: settled, waiting for documents, or queued.
 func (r *rig) keep(stage, body, request, documents string) kept {
 	r.t.Helper()
 	k := kept{uuid.New(), stage}
@@ -48,7 +48,7 @@ func (r *rig) keep(stage, body, request, documents string) kept {
 	return k
 }
 
-// keptOf reports whether anything that the PMS has sent with the event is still there, and the event's status.
+// keptOf reports whether any of the event's content is still there, and the event's status.
 func (r *rig) keptOf(k kept) (content bool, status, reason string) {
 	r.t.Helper()
 	err := r.store.Pool().QueryRow(context.Background(), `
@@ -60,8 +60,8 @@ func (r *rig) keptOf(k kept) (content bool, status, reason string) {
 	return content, status, reason
 }
 
-// Whatever a PMS has sent about a guest goes, in every encoding and at every stage; what it has sent about guests with longer
-// addresses stays.
+// Everything that a PMS has sent about a guest is removed, in every encoding and at every stage; what it has sent
+// about guests with longer addresses is kept.
 func TestEraseGuestInEveryEncoding(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -101,7 +101,7 @@ func TestEraseGuestInEveryEncoding(t *testing.T) {
 	}
 }
 
-// Nothing is erased while an event about the guest is being applied, with the documents of the PMS in hand or without.
+// Nothing is erased while an event about the guest is being applied, with documents of the PMS or without.
 func TestEraseGuestWaitsForTheInbox(t *testing.T) {
 	t.Parallel()
 	for name, documents := range map[string]string{"in its body": "", "in its documents": `{"guest":{"mail":"jane@example.com"}}`} {
@@ -132,7 +132,7 @@ func TestEraseNobody(t *testing.T) {
 	r := newRig(t, fast(), simulator.Options{})
 	k := r.keep(store.EventSettled, `{"guest":"jane@example.com"}`, "", "")
 	for _, part := range []string{"@example.com", "@b.", "ane@", "jane@example.com, joe@example.com", "Jane <jane@example.com>"} {
-		if _, err := r.prov.EraseGuest(context.Background(), part, store.Audit{}); err != provisioner.ErrAddress { //nolint:errorlint // it is returned as it is
+		if _, err := r.prov.EraseGuest(context.Background(), part, store.Audit{}); err != provisioner.ErrAddress { //nolint:errorlint // it is not wrapped
 			t.Errorf("%q: %v", part, err)
 		}
 	}

@@ -22,7 +22,7 @@ func (r *rig) erase(address string) (identity string, live []store.Ref, reservat
 	return e.Identity, e.Live, e.Reservations, e.Bodies
 }
 
-// mustNotKnow looks for an address in every column of every table. What is bytes is read as what it holds.
+// mustNotKnow searches every column of every table for an address. Bytes are read as the text that they hold.
 func (r *rig) mustNotKnow(text string) {
 	r.t.Helper()
 	ctx, pool := context.Background(), r.store.Pool()
@@ -88,7 +88,7 @@ func TestEraseGuest(t *testing.T) {
 	r.mustBeSound()
 }
 
-// What somebody else uses stays: an identity with another ACS user, and one that somebody else made.
+// What somebody else uses is kept: an identity with another ACS user, and one that somebody else created.
 func TestEraseGuestLeavesWhatOthersUse(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -110,7 +110,8 @@ func TestEraseGuestLeavesWhatOthersUse(t *testing.T) {
 	r.mustNotKnow("jane@example.com")
 }
 
-// A list leaves out who else is linked to an identity: it is not deleted, neither with the guest's data nor with a stay's own ACS user.
+// A list omits another ACS user that is linked to an identity: the identity is not deleted, neither with the guest's
+// data nor with a stay's own ACS user.
 func TestAnIdentityIsNotDeletedByOneList(t *testing.T) {
 	t.Parallel()
 	for _, own := range []bool{false, true} {

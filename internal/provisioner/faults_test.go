@@ -25,7 +25,7 @@ func TestRateLimitSpendsNoAttempt(t *testing.T) {
 	}
 }
 
-// A key that Seam does not accept pauses the provisioner, which says so once, and continues on its own.
+// A key that Seam does not accept pauses the provisioner, which logs it once, and resumes automatically.
 func TestRejectedKeyPausesAndResumes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -45,7 +45,7 @@ func TestRejectedKeyPausesAndResumes(t *testing.T) {
 	before := r.sim.Calls()
 	waitFor(t, "the key to be tried a few more times", func() bool { return r.sim.Calls() >= before+3 })
 	r.sim.Configure(func(o *simulator.Options) { o.APIKey = "" })
-	waitFor(t, "the provisioner to go on", func() bool { return r.prov.Trouble() == "" })
+	waitFor(t, "the provisioner to resume", func() bool { return r.prov.Trouble() == "" })
 	r.advance(time.Minute)
 	for _, s := range stays {
 		if v := r.until(s, store.KeyIssued); v.Key.Attempts != 1 {
@@ -53,7 +53,7 @@ func TestRejectedKeyPausesAndResumes(t *testing.T) {
 		}
 	}
 	if n := strings.Count(log(), "provisioning paused"); n != 1 {
-		t.Errorf("the pause was said %d times, want once", n)
+		t.Errorf("the pause was logged %d times, want once", n)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestKeyOfAnotherWorkspaceStops(t *testing.T) {
 	}
 }
 
-// limitSubscriptions has the site take so many users at a time.
+// limitSubscriptions limits how many subscriptions the site has.
 func (r *rig) limitSubscriptions(n int) {
 	r.sim.Change(func(st *simulator.State) {
 		sys := st.Systems[system]
@@ -108,7 +108,7 @@ func TestSubscription(t *testing.T) {
 	r.until(b, store.KeyActive)
 }
 
-// A guest changes where every subscription is taken: the one that the new key waits for is held by the old key.
+// A guest changes while every subscription is taken: the old key has the subscription that the new one needs.
 func TestChangedGuestNeedsTheSubscription(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -121,7 +121,7 @@ func TestChangedGuestNeedsTheSubscription(t *testing.T) {
 	r.until(s, store.KeyActive)
 	s.email = "joe@example.com"
 	r.book(s)
-	waitFor(t, "the old key to go", func() bool {
+	waitFor(t, "the old key to be removed", func() bool {
 		held := r.holds(s.id)
 		return len(held) == 1 && held[0].Identity == s.email
 	})
@@ -169,7 +169,7 @@ func TestChangedGuestIsRefused(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// Seam reports an error on a mobile key: the next sweep tells, and it is over when it is over.
+// Seam reports an error on a mobile key: the next sweep reports it, until it is over.
 func TestKeyInTrouble(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
@@ -194,7 +194,7 @@ func TestKeyInTrouble(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// A Seam that can't be reached from the start shows in the reservation, and webhooks continue.
+// A Seam that can't be reached from the start shows in the reservation, and webhooks are still accepted.
 func TestUnreachableFromTheStart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -210,7 +210,7 @@ func TestUnreachableFromTheStart(t *testing.T) {
 		t.Errorf("got %+v", v.Key)
 	}
 	if r.prov.Trouble() == "" {
-		t.Error("the provisioner knows of no trouble")
+		t.Error("the provisioner reports no trouble")
 	}
 	r.stop()
 	r.server.URL = real
@@ -219,7 +219,7 @@ func TestUnreachableFromTheStart(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// A door that a lost call has opened is not forgotten when something else is wanted before the retry.
+// A door that a lost call has opened is not forgotten when something else is desired before the retry.
 func TestLostChangeThenAnother(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{})
@@ -233,14 +233,14 @@ func TestLostChangeThenAnother(t *testing.T) {
 	s.listing = "M"
 	r.book(s)
 	waitFor(t, "the lost call", func() bool { return fired(r, seam.PathGroupAdd) })
-	r.book(back) // before what the lost call did is known
+	r.book(back) // before the effect of the lost call is known
 	r.sim.Heal()
 	r.until(back, store.KeyIssued)
 	r.mustHold(back.id, back.wants(system, groupsL...))
 }
 
-// A stay whose guest changes repeatedly, each time with a lost create, does not run out of places although each
-// of them is still looked after.
+// A stay whose guest changes repeatedly, each time with a lost create, does not run out of slots although each lost
+// create is still being looked for.
 func TestManyLostCreatesOfOneStay(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{})
@@ -251,7 +251,7 @@ func TestManyLostCreatesOfOneStay(t *testing.T) {
 		other.email = fmt.Sprintf("g%d@example.com", i)
 		r.book(other)
 		r.until(other, store.KeyIssued)
-		s.email = other.email // whose place is taken
+		s.email = other.email // whose slot is taken
 		r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
 		r.book(s)
 		r.until(s, store.KeyIssued)

@@ -40,7 +40,7 @@ func isClosedAgain(v store.View) bool {
 	return v.Key.Status == store.KeyAttention && v.Key.Reason != nil && *v.Key.Reason == domain.ReasonGateClosed
 }
 
-// A key waits for its gate, stays when the gate closes again, follows a shorter stay, and goes with a cancel.
+// A key waits for its gate, is kept when the gate closes again, follows a shorter stay, and is removed with a cancel.
 func TestAGateHoldsTheKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -66,7 +66,8 @@ func TestAGateHoldsTheKey(t *testing.T) {
 	r.mustBeSound()
 }
 
-// A gate that takes keys away does so before access begins, and gives another one when it opens. A guest who may be inside keeps the key.
+// A gate that takes keys away does so before access begins, and allows another when it opens. A guest who may be
+// inside keeps the key.
 func TestAGateTakesTheKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -90,7 +91,8 @@ func TestAGateTakesTheKey(t *testing.T) {
 	r.mustBeSound()
 }
 
-// What was read back from Seam stays true whatever a gate says: an issued key keeps its status until somebody has looked.
+// What was read back from Seam remains true whatever a gate does: an issued key keeps its status until somebody has
+// looked.
 func TestAGateKeepsTheStatus(t *testing.T) {
 	t.Parallel()
 	for _, holds := range []string{domain.HoldsKey, domain.HoldsLink} {
@@ -111,10 +113,10 @@ func TestAGateKeepsTheStatus(t *testing.T) {
 				}
 			}
 			r.gate(s, domain.GateClosed)
-			asBefore("a program's word")
+			asBefore("a program's report")
 			s.gates = map[string]string{"paid": domain.GateOpen}
 			r.book(s)
-			asBefore("the PMS's word")
+			asBefore("the PMS's report")
 			r.start()
 			r.until(s, store.KeyIssued)
 			r.mustBeSound()
@@ -122,7 +124,7 @@ func TestAGateKeepsTheStatus(t *testing.T) {
 	}
 }
 
-// Gates open and close while answers are lost. In the end there is one key after an open gate and nothing after a closed one.
+// Gates open and close while answers are lost. In the end an open gate leaves one key, and a closed one none.
 func TestGatesUnderFaults(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserDelete} {
@@ -146,7 +148,7 @@ func TestGatesUnderFaults(t *testing.T) {
 				r.gate(s, domain.GateOpen)
 				r.until(s, store.KeyIssued)
 				if held := r.holds(s.id); len(held) != 1 {
-					t.Errorf("behind an open gate Seam holds %v", held)
+					t.Errorf("with an open gate Seam holds %v", held)
 				}
 				r.gate(s, domain.GateClosed)
 				r.untilThat(s, "held back", isHeldBack)
@@ -157,7 +159,8 @@ func TestGatesUnderFaults(t *testing.T) {
 	}
 }
 
-// A gate that is added reaches existing stays: their keys stay, and somebody is notified. One that is dropped holds nothing.
+// A gate that is added reaches existing stays: their keys are kept, and somebody is notified. One that is removed
+// holds nothing.
 func TestGatesOfTheConfiguration(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})

@@ -13,8 +13,8 @@ import (
 
 // Identities that were given to somebody else.
 
-// Somebody gives the identity of a guest who has a key another e-mail address: a sweep shows it, and nothing is changed before an admin, or a
-// later event, wants it put right. Then the stay gets an identity of its own.
+// Somebody gives the identity of a guest who has a key another e-mail address: a sweep reports it, and nothing is
+// changed until an admin, or a later event, asks for a repair. Then the stay gets an identity of its own.
 func TestAnIdentityThatIsGivenAwayLater(t *testing.T) {
 	t.Parallel()
 	for name, right := range map[string]func(*rig, *stay){
@@ -68,7 +68,7 @@ func TestAddressesThatOnlyFoldToTheSame(t *testing.T) {
 	r := newRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	r.sim.Change(func(st *simulator.State) {
-		st.Identities["theirs"] = simulator.Identity{ID: "theirs", Email: "\u212aate@example.com", CreatedAt: r.now()} // with the sign of kelvins
+		st.Identities["theirs"] = simulator.Identity{ID: "theirs", Email: "\u212aate@example.com", CreatedAt: r.now()} // with the kelvin sign
 	})
 	s := r.stay("R1")
 	s.email = "kate@example.com"

@@ -28,7 +28,7 @@ func TestChangeOfGuest(t *testing.T) {
 		}
 		r.mustHold(s.id, want.wants(system, "555555-5555"))
 		changed := *after.User.ACSUserID != *before.User.ACSUserID
-		if wantChange := email != "relay@guest.booking.com"; changed != wantChange { // a relay address is nobody's, as none is
+		if wantChange := email != "relay@guest.booking.com"; changed != wantChange { // a relay address belongs to nobody, like no address
 			t.Errorf("to %q: another ACS user %v, want %v", email, changed, wantChange)
 		}
 		before = after
@@ -86,7 +86,7 @@ func TestOneGuestWithSeveralStays(t *testing.T) {
 				if after := r.until(b, store.KeyIssued); *after.User.CredentialID != *vb.User.CredentialID {
 					t.Error("cancelling one stay has changed the other's key")
 				}
-				// The place that became free is for new stays.
+				// The freed slot is available to new stays.
 				c := r.stay("R3")
 				r.listing("default", "L", "555555-5555")
 				r.book(c)
@@ -97,7 +97,7 @@ func TestOneGuestWithSeveralStays(t *testing.T) {
 	}
 }
 
-// Two stays of a guest look for a place at the same moment, and both find it free.
+// Two stays of a guest look for a slot at the same moment, and both find it free.
 func TestTwoStaysOfAGuestAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})

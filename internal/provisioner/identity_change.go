@@ -12,7 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// What may become of a user identity at Seam while an ACS user of ours is linked to it: it is deleted, or merged into another one.
+// Changes of a user identity at Seam while an ACS user of ours is linked to it: it may be deleted, or merged into another.
 
 // isIdentityGone asks Seam for a row's identity alone, and reports whether it no longer exists.
 func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, outcome) {

@@ -14,7 +14,8 @@ import (
 
 // User identities that somebody deleted, gave away or merged.
 
-// A mark is left by a lost create, and the identity it names is deleted at Seam: the stay gets another one, or ends.
+// A lost create leaves a mark, and the identity that it names is deleted at Seam: the stay gets another identity, or
+// ends.
 func TestMarkOfADeletedIdentity(t *testing.T) {
 	t.Parallel()
 	for _, unknown := range []simulator.UnknownIdentity{simulator.Empty, simulator.NotFound, simulator.Everything} {
@@ -52,7 +53,7 @@ func TestMarkOfADeletedIdentity(t *testing.T) {
 	}
 }
 
-// The identity of a live ACS user is gone, so that it can't be linked: hours and doors follow all the same.
+// The identity of a live ACS user is gone, so it can't be linked: hours and doors are updated anyway.
 func TestARefusedLinkStarvesNothing(t *testing.T) {
 	t.Parallel()
 	options := fast()
@@ -79,7 +80,8 @@ func TestARefusedLinkStarvesNothing(t *testing.T) {
 	r.mustBeOne(s)
 }
 
-// A place is claimed, its create is refused, and before the next try the guest's identity is given to somebody else: the key doesn't follow.
+// A slot is claimed, its create is refused, and before the next try the guest's identity is given to somebody else:
+// the key doesn't follow.
 func TestAClaimedPlaceThatBecameSomebodyElses(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -100,7 +102,8 @@ func TestAClaimedPlaceThatBecameSomebodyElses(t *testing.T) {
 	r.mustBeOne(s)
 }
 
-// Somebody gives a guest's identity another address at Seam: the guest's next key must not go to that person's app.
+// Somebody gives a guest's identity another address at Seam: the guest's next key must not appear in that person's
+// app.
 func TestAnIdentityThatBecameSomebodyElses(t *testing.T) {
 	t.Parallel()
 	r, first := newStay(t, simulator.Options{})
@@ -121,8 +124,9 @@ func TestAnIdentityThatBecameSomebodyElses(t *testing.T) {
 	}
 }
 
-// A stay has lost its guest and its room, and somebody unlinks what is left of it. Its identity, which was the former guest's, is somebody else's
-// now, or gone: nothing is linked to that person, and the former guest's identity is not created without an address.
+// A stay has lost its guest and its room, and somebody unlinks its remaining ACS user. The identity, which was the
+// former guest's, is somebody else's now, or gone: nothing is linked to that person, and the former guest's identity
+// is not created without an address.
 func TestAnUnlinkedUserOfAFormerGuest(t *testing.T) {
 	t.Parallel()
 	for fate, address := range map[string]string{"somebody else's": "bob@example.com", "folds to the same": "\u212aate@example.com", "gone": ""} {
@@ -163,7 +167,7 @@ func TestAnUnlinkedUserOfAFormerGuest(t *testing.T) {
 	}
 }
 
-// A guest is erased while a new booking of the same guest comes in: the new key must not be deleted with the identity.
+// A guest is erased while a new booking of the same guest arrives: the new key must not be deleted with the identity.
 func TestErasingWhileTheGuestBooksAgain(t *testing.T) {
 	t.Parallel()
 	r, first := newStay(t, simulator.Options{})
@@ -194,7 +198,7 @@ func TestErasingWhileTheGuestBooksAgain(t *testing.T) {
 	r.mustBeOne(s)
 }
 
-// The guest's identity is merged into another at Seam. A lost create is found all the same, and the stay stays linked.
+// The guest's identity is merged into another at Seam. A lost create is found anyway, and the stay stays linked.
 func TestMergedIdentity(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []bool{false, true} {

@@ -31,7 +31,7 @@ func TestLostCreateThenCancel(t *testing.T) {
 				r.until(s, store.KeyRevoked)
 				r.mustHold(s.id)
 				r.advance(11 * time.Minute) // the look-ups are over
-				waitFor(t, "the stay's own identity to go", func() bool { return email != "" || len(r.sim.State().Identities) == 0 })
+				waitFor(t, "the stay's own identity to be deleted", func() bool { return email != "" || len(r.sim.State().Identities) == 0 })
 			})
 		}
 	}
@@ -46,7 +46,7 @@ func fired(r *rig, path string) bool {
 	return false
 }
 
-// Reads that lag writes by less than the grace hide what a lost create made; it is found all the same.
+// Reads that lag by less than the grace hide the result of a lost create; it is found anyway.
 func TestReadsThatLag(t *testing.T) {
 	t.Parallel()
 	options := fast()
@@ -78,8 +78,8 @@ func TestReadsThatLag(t *testing.T) {
 	}
 }
 
-// An answer may take longer than the grace. What it shows is as old as the question: "not found" doesn't count, although the grace has passed by
-// the time that it arrives.
+// An answer may take longer than the grace. It describes the time of its request: "not found" doesn't count, although
+// the grace is over when it arrives.
 func TestASlowAnswerIsAsOldAsItsQuestion(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ create, list string }{
@@ -89,7 +89,7 @@ func TestASlowAnswerIsAsOldAsItsQuestion(t *testing.T) {
 		t.Run(c.create, func(t *testing.T) {
 			t.Parallel()
 			options := fast()
-			options.Grace = time.Minute // nobody asks again before the clock moves
+			options.Grace = time.Minute // nothing asks again before the clock moves
 			r := newLossyRig(t, options, simulator.Options{})
 			r.listing("default", "L", "555555-5555")
 			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
@@ -115,7 +115,7 @@ func TestASlowAnswerIsAsOldAsItsQuestion(t *testing.T) {
 	}
 }
 
-// A second ACS user that was created because reads lagged by more than the grace is removed although the stay is
+// A second ACS user that was created because reads lagged by more than the grace is removed, even if the stay is
 // cancelled before the look-ups that would have found it.
 func TestReadsThatLagTooLongThenCancel(t *testing.T) {
 	t.Parallel()
@@ -132,21 +132,21 @@ func TestReadsThatLagTooLongThenCancel(t *testing.T) {
 			r.book(s)
 			waitFor(t, "both", func() bool { return len(r.holds(s.id)) == 2 })
 			r.cancel(s)
-			waitFor(t, "the one that is known to go", func() bool { return len(r.holds(s.id)) == 1 })
+			waitFor(t, "the known one to be removed", func() bool { return len(r.holds(s.id)) == 1 })
 			r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 0 })
 			r.until(s, store.KeyRevoked)
 			r.advance(2 * time.Minute)
-			waitFor(t, "the other one to go", func() bool { return len(r.holds(s.id)) == 0 })
+			waitFor(t, "the other one to be removed", func() bool { return len(r.holds(s.id)) == 0 })
 			r.advance(11 * time.Minute)
 			r.until(s, store.KeyRevoked)
-			waitFor(t, "a stay's own identity to go", func() bool { return email != "" || len(r.sim.State().Identities) == 0 })
+			waitFor(t, "a stay's own identity to be deleted", func() bool { return email != "" || len(r.sim.State().Identities) == 0 })
 			r.mustHold(s.id)
 		})
 	}
 }
 
-// Where reads lag by more than the grace a second one may come about; it is found and removed at the next
-// look-up, and the one that REST reports stays.
+// If reads lag by more than the grace, a second ACS user may be created; it is found and removed at the next look-up,
+// and the one that REST reports is kept.
 func TestReadsThatLagTooLong(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{})
@@ -160,15 +160,15 @@ func TestReadsThatLagTooLong(t *testing.T) {
 	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 0 })
 	v := r.until(s, store.KeyIssued)
 	r.advance(2 * time.Minute)
-	waitFor(t, "the surplus to go", func() bool { return len(r.holds(s.id)) == 1 })
+	waitFor(t, "the surplus to be removed", func() bool { return len(r.holds(s.id)) == 1 })
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 	if after := r.until(s, store.KeyIssued); *after.User.ACSUserID != *v.User.ACSUserID {
 		t.Error("another ACS user than the one that REST reported has survived")
 	}
 }
 
-// Where Seam moves the identity's link to the second one, no look-up by identity finds the first again. It has neither key nor link, so that it
-// opens nothing for anybody; the look-ups by name find it, and it goes.
+// If Seam moves the identity's link to the second one, no look-up by identity finds the first again. It has neither
+// key nor link, so it opens nothing for anybody; the look-ups by name find it, and it is removed.
 func TestReadsThatLagTooLongAndLinksThatMove(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{SecondUser: simulator.MoveLink})
@@ -199,7 +199,7 @@ func TestReadsThatLagTooLongAndLinksThatMove(t *testing.T) {
 	}
 }
 
-// The same, and the stay is cancelled before the look-ups: both go.
+// The same, but the stay is cancelled before the look-ups: both are removed.
 func TestLinksThatMoveThenCancel(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{SecondUser: simulator.MoveLink})

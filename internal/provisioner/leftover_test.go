@@ -13,8 +13,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A lost create has left a second ACS user that only shows up later; the stay is cancelled, and Seam takes longer to remove the one that is known than
-// the look-ups for the other one last. The other one goes all the same.
+// A lost create has left a second ACS user that only shows up later; the stay is cancelled, and removing the known
+// one takes Seam longer than the look-ups for the other one last. The other one is removed anyway.
 func TestSecondUserAfterALongRemoval(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{})
@@ -45,8 +45,8 @@ func TestSecondUserAfterALongRemoval(t *testing.T) {
 	waitFor(t, "nothing to be left", func() bool { return len(r.holds(s.id)) == 0 })
 }
 
-// Seam takes a delete and keeps the ACS user, without an error: it is deleted a few times, then a person is notified, and it is tried again every few
-// minutes.
+// Seam accepts a delete and keeps the ACS user, without an error: it is deleted a few times, then a person is
+// notified, and it is tried again every few minutes.
 func TestDeletesWithoutEffect(t *testing.T) {
 	t.Parallel()
 	for _, left := range []string{"", "deleted_externally"} {
@@ -110,7 +110,7 @@ func TestOneWrongNotFoundOnADelete(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// What somebody removed at Seam, and an event wants back while an admin holds the stay, comes back with the release.
+// If an event restores what somebody removed at Seam while an admin holds the stay, it is restored with the release.
 func TestHoldKeepsWhatIsWantedBack(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
@@ -124,7 +124,7 @@ func TestHoldKeepsWhatIsWantedBack(t *testing.T) {
 	r.book(s)
 	r.rest(s)
 	if n := len(r.holds(s.id)); n != 0 {
-		t.Errorf("%d ACS users were made while it was held", n)
+		t.Errorf("%d ACS users were created while it was held", n)
 	}
 	r.mustAct(s, intake.Action{Kind: intake.ActionRelease})
 	r.rest(s)
@@ -132,13 +132,13 @@ func TestHoldKeepsWhatIsWantedBack(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// Somebody unlinked the guest; the repair does not come through at once. The guest is linked all the same, before the key counts as issued.
+// Somebody unlinked the guest, and the repair is delayed. The guest is linked before the key counts as issued.
 func TestLinkThatIsPutOff(t *testing.T) {
 	t.Parallel()
-	for _, untold := range []bool{false, true} {
+	for _, unlisted := range []bool{false, true} {
 		r, s := newStay(t, simulator.Options{})
 		r.advance(time.Minute)
-		if untold {
+		if unlisted {
 			r.sim.Configure(func(o *simulator.Options) { o.Omit = []string{"acs_user.user_identity_id"} })
 		}
 		r.alter(s, func(u *simulator.User) { u.IdentityID = "" })
@@ -150,8 +150,8 @@ func TestLinkThatIsPutOff(t *testing.T) {
 	}
 }
 
-// The comparison that an admin asked for is answered without is_suspended, and only the read-back shows that the ACS user is suspended: it is
-// unsuspended all the same.
+// The comparison that an admin asked for is answered without is_suspended, and only the read-back shows that the ACS
+// user is suspended: it is unsuspended anyway.
 func TestSuspensionThatOnlyTheReadBackShows(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
@@ -170,7 +170,8 @@ func TestSuspensionThatOnlyTheReadBackShows(t *testing.T) {
 	r.until(s, store.KeyIssued)
 }
 
-// A delete had no effect, and Seam refuses to list the mobile keys: the ACS user of a cancelled stay is deleted again without a comparison.
+// A delete had no effect, and Seam refuses to list the mobile keys: the ACS user of a cancelled stay is deleted again
+// without a comparison.
 func TestADeleteNeedsNoComparison(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
@@ -195,8 +196,8 @@ func TestADeleteNeedsNoComparison(t *testing.T) {
 	}
 }
 
-// A stay is cancelled while it can't be found out what a lost create has made: the ACS user that is known goes all the same, and the stay
-// counts as revoked only when the other one has been looked for.
+// A stay is cancelled while the result of a lost create can't be looked up: the known ACS user is removed anyway, and
+// the stay counts as revoked only once the other one has been looked for.
 func TestALookUpThatFailsKeepsNothingElse(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []simulator.FaultKind{simulator.Forbidden, simulator.Error500Before} {
@@ -216,7 +217,7 @@ func TestALookUpThatFailsKeepsNothingElse(t *testing.T) {
 				return v.User == nil || v.User.ACSUserID == nil
 			})
 			if k := r.view(s).Key; k.Status == store.KeyRevoked {
-				t.Error("it is revoked although nobody has looked for what the lost create made")
+				t.Error("it is revoked although nobody has looked for the result of the lost create")
 			}
 			r.sim.Heal()
 			waitFor(t, "the stay to be revoked", func() bool {
@@ -228,7 +229,8 @@ func TestALookUpThatFailsKeepsNothingElse(t *testing.T) {
 	}
 }
 
-// Seam asks for a pause of a quarter of an hour: a guest who arrives soon waits half a minute, and then nobody waits any longer.
+// Seam asks for a pause of a quarter of an hour: a guest who arrives soon waits half a minute, and after that nobody
+// waits any longer.
 func TestALongPauseAndAGuestWhoArrivesSoon(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -251,8 +253,8 @@ func TestALongPauseAndAGuestWhoArrivesSoon(t *testing.T) {
 	r.until(far, store.KeyIssued)
 }
 
-// The guest of a stay that has begun changes, and Salto KS takes its time with the new user: the old one stays until the new one opens doors, but
-// not for longer than a person would be told.
+// The guest changes after the stay has begun, and Salto KS is slow to subscribe the new user: the old one is kept
+// until the new one opens doors, but not longer than it takes to notify a person.
 func TestNobodyInTheHouseWaitsForASubscription(t *testing.T) {
 	t.Parallel()
 	for _, delay := range []time.Duration{5 * time.Minute, 48 * time.Hour} {
@@ -282,13 +284,14 @@ func TestNobodyInTheHouseWaitsForASubscription(t *testing.T) {
 				}
 				r.advance(10 * time.Minute)
 			}
-			waitFor(t, "the old one to go", func() bool { return len(r.holds(s.id)) == 1 })
+			waitFor(t, "the old one to be removed", func() bool { return len(r.holds(s.id)) == 1 })
 		})
 	}
 }
 
-// A stay moves to another access system. Before its new key is there, somebody deletes its ACS users at Seam and the PMS takes its room away. Nothing
-// is on its way then that the clean-up could wait for: the stay says what it needs, and is complete.
+// A stay moves to another access system. Before its new key is complete, somebody deletes its ACS users at Seam and
+// the PMS takes its room away. Then nothing is under way that the cleanup could wait for: the stay reports what it
+// needs, and is complete.
 func TestRemovedBeforeTheMoveIsComplete(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -338,8 +341,8 @@ func TestRemovedBeforeTheMoveIsComplete(t *testing.T) {
 	}
 }
 
-// leaveTwo has two ACS users of a stay deleted on one access system, of which Seam still removes the first. A create was lost meanwhile, so that
-// their rows are kept for a while after they are gone. The stay is cancelled.
+// leaveTwo deletes two ACS users of a stay on one access system, of which Seam is still removing the first. A create
+// was lost in the meantime, so their rows are kept for a while after they are gone. The stay is cancelled.
 func leaveTwo(t *testing.T) (*rig, stay) {
 	t.Helper()
 	r := newLossyRig(t, fast(), simulator.Options{})
@@ -374,8 +377,8 @@ func (r *rig) live(s stay) (ids []string) {
 	return ids
 }
 
-// The rows of two ACS users that are gone are only kept to look for what a lost create may have made. The ACS user that was made since is not
-// replaced by one in their places.
+// The rows of two ACS users that are gone are only kept to look for the result of a lost create. The ACS user that
+// was created since is not replaced by one in their slots.
 func TestRowsThatOnlyLookLeadToNoSecondUser(t *testing.T) {
 	t.Parallel()
 	r, s := leaveTwo(t)
@@ -396,8 +399,8 @@ func TestRowsThatOnlyLookLeadToNoSecondUser(t *testing.T) {
 	r.mustBeOne(s)
 }
 
-// A place is free because its ACS user is gone, while it is not known whether a delete of another one took effect: nothing is created before
-// that is known.
+// A slot is free because its ACS user is gone, but it is unknown whether a delete of another one took effect: nothing
+// is created before that is known.
 func TestAFreePlaceWaitsForAnUncertainDelete(t *testing.T) {
 	t.Parallel()
 	r, s := leaveTwo(t)
@@ -408,7 +411,7 @@ func TestAFreePlaceWaitsForAnUncertainDelete(t *testing.T) {
 	r.advance(65 * time.Second) // the first is gone
 	r.sim.Forget()
 	r.book(s)
-	waitFor(t, "the ACS user that is there to be kept", func() bool {
+	waitFor(t, "the existing ACS user to be kept", func() bool {
 		v := r.view(s)
 		return v.User != nil && str(v.User.ACSUserID) == only || r.called(seam.PathUserCreate) > 0
 	})
@@ -418,8 +421,9 @@ func TestAFreePlaceWaitsForAnUncertainDelete(t *testing.T) {
 	}
 }
 
-// A door is taken from a listing and given back before its stays hear of either. The answer to the closing was lost, although it took effect, and
-// reads still show the door open: the key does not read as issued before the door is open again.
+// A door is removed from a listing and added again before its stays are updated. The answer to the closing call was
+// lost, although it took effect, and reads still show the door open: the key is not shown as issued before the door
+// is open again.
 func TestALostDoorThatIsWantedAgain(t *testing.T) {
 	t.Parallel()
 	r := newLossyRig(t, fast(), simulator.Options{})

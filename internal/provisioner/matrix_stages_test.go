@@ -12,13 +12,13 @@ import (
 
 // What happens in a stay's life, for [TestFaultMatrix].
 
-// stage is something that happens in a stay's life. It is struck by faults.
+// stage is something that happens in a stay's life, to which faults are injected.
 type stage struct {
 	name    string
 	prepare func(*rig, *stay) // before; nil: the stay is issued
-	act     func(*rig, *stay) // what happens; it leaves in the stay what should be
-	status  string            // what it comes to
-	groups  []string          // at the end, on the end's system
+	act     func(*rig, *stay) // what happens; the stay then describes the expected result
+	status  string            // the resulting status
+	groups  []string          // at the end, on the final system
 	moved   bool              // to another system
 	live    bool              // the guest has a key all the time
 }
@@ -101,14 +101,14 @@ var gatedStages = []stage{
 		}, act: openGates, status: store.KeyIssued, groups: groupsL,
 	},
 	{
-		name: "shorter behind a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { s.out = s.out.Add(-time.Hour); r.book(*s) },
+		name: "shorter with a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { s.out = s.out.Add(-time.Hour); r.book(*s) },
 		status: store.KeyAttention, groups: groupsL, live: true,
 	},
 	{
-		name: "move behind a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { s.listing = "M"; r.book(*s) },
+		name: "move with a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { s.listing = "M"; r.book(*s) },
 		status: store.KeyAttention, groups: groupsM, live: true,
 	},
-	{name: "cancel behind a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { r.cancel(*s) }, status: store.KeyRevoked},
+	{name: "cancel with a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { r.cancel(*s) }, status: store.KeyRevoked},
 }
 
 // heldBack books a stay of a source whose gates nobody has opened.
@@ -151,11 +151,11 @@ func reconcile(r *rig, s *stay) {
 	}
 }
 
-// spoilt has somebody change an issued stay's things at Seam.
+// spoilt changes an issued stay's objects at Seam, as another person would.
 func spoilt(change func(*simulator.State, simulator.User)) func(*rig, *stay) {
 	return func(r *rig, s *stay) {
 		issued(r, s)
-		r.advance(10 * time.Second) // what is missing after the grace was deleted
+		r.advance(10 * time.Second) // what is missing after the grace counts as deleted
 		r.sim.Change(func(st *simulator.State) {
 			for _, u := range st.UsersNamed(s.id) {
 				change(st, u)

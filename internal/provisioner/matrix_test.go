@@ -18,14 +18,14 @@ import (
 	"github.com/staykey/staykey/internal/until"
 )
 
-// strike is a fault as the matrix uses it.
+// strike is a fault and its name in the matrix.
 type strike struct {
 	name  string
 	fault simulator.Fault
 }
 
-// strikes are all ways in which a call can fail and pass on its own. The first lostStrikes lose or delay a call; the others refuse it wrongly, or
-// answer it otherwise than documented.
+// strikes are all ways in which a call can fail temporarily. The first lostStrikes lose or delay a call; the others
+// refuse it wrongly, or answer in an undocumented way.
 var strikes, lostStrikes = func() (list []strike, lost int) {
 	for _, k := range simulator.FaultKinds {
 		if k == simulator.Limited {
@@ -51,7 +51,7 @@ var strikes, lostStrikes = func() (list []strike, lost int) {
 	), lost
 }()
 
-// cell is one case of the matrix: the call of the stage that is struck, and how; and how the call after it is.
+// cell is one case of the matrix: the call of the stage that fails, and how; and how the next call fails.
 type cell struct {
 	stage  int
 	call   int
@@ -67,21 +67,21 @@ func (c cell) name(calls [][]string) string {
 	return s
 }
 
-// lane is a rig of its own that takes one cell after another.
+// lane is a rig that runs one cell after another.
 type lane struct {
 	*rig
 	n int // stays so far
 
 	mu     sync.Mutex
 	watch  *watched
-	unruly []string // what was seen and may never be
+	unruly []string // what was observed and must never happen
 }
 
-// watched is what may be seen of a stay at any moment.
+// watched is what may be observed of a stay at any moment.
 type watched struct {
 	id      string
 	windows []simulator.Schedule
-	groups  []string // in all
+	groups  []string // all that are allowed
 	enough  [][]string
 	live    bool
 }
@@ -101,7 +101,7 @@ func newLane(t testing.TB) *lane {
 	return l
 }
 
-// see looks at each moment of the stay that is watched.
+// see checks the watched stay at each moment.
 func (l *lane) see(state *simulator.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,7 +114,7 @@ func (l *lane) see(state *simulator.State) {
 			continue
 		}
 		if u.Schedule == nil || !slices.Contains(l.watch.windows, *u.Schedule) {
-			l.unruly = append(l.unruly, fmt.Sprintf("access at another time than was ever wanted: %v", u.Schedule))
+			l.unruly = append(l.unruly, fmt.Sprintf("access at a time that was never wanted: %v", u.Schedule))
 		}
 		for _, g := range u.GroupIDs {
 			if !slices.Contains(l.watch.groups, g) {
@@ -131,7 +131,7 @@ func (l *lane) see(state *simulator.State) {
 	}
 }
 
-// look begins or ends the watch, and returns what was seen that may not be.
+// look begins or ends the watch, and returns what was observed and must not happen.
 func (l *lane) look(w *watched) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -140,7 +140,7 @@ func (l *lane) look(w *watched) []string {
 	return seen
 }
 
-// outcome is what a cell came to.
+// outcome is the result of a cell.
 type outcome struct {
 	fired    int
 	wrong    []string
@@ -149,7 +149,7 @@ type outcome struct {
 	sentinel bool // not all of its faults fired
 }
 
-// run plays a stage, struck by faults.
+// run plays a stage with faults.
 func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 	l.n++
 	s := l.rig.stay(fmt.Sprintf("%s %d", st.name, l.n))
@@ -165,11 +165,11 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 		w.enough = append(w.enough, st.groups)
 	}
 	after := s
-	// The stage says what it wants by doing it; times are known beforehand by a dry run on a copy.
+	// The stage shows what it wants by doing it; times are known beforehand from a dry run on a copy.
 	switch st.name {
 	case "date change":
 		after.in, after.out = s.in.Add(-time.Hour), s.out.Add(time.Hour)
-	case "move and dates", "shorter behind a closed gate":
+	case "move and dates", "shorter with a closed gate":
 		after.out = s.out.Add(-time.Hour)
 	}
 	w.windows = []simulator.Schedule{{StartsAt: before.in, EndsAt: before.out}, {StartsAt: after.in, EndsAt: after.out}}
@@ -198,10 +198,10 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 	}
 	got := l.holds(s.id)
 	if len(got) == 1 && len(want) == 1 && refusedWrongly(faults) && got[0].Identity == "own" {
-		want[0].Identity = "own" // what Seam doesn't let go of keeps the guest's own place
+		want[0].Identity = "own" // a user that Seam doesn't release keeps the guest's own slot
 	}
 	if len(got) == 1 && len(want) == 1 && strings.HasSuffix(st.name, "second key") && saysLess(faults) && got[0].Keys == 2 {
-		want[0].Keys = 2 // whether the other is a phone's isn't known: the next comparison finds out
+		want[0].Keys = 2 // it isn't known whether the other is a phone's: the next comparison finds out
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		o.wrong = append(o.wrong, "Seam holds (-want +got): "+diff)
@@ -209,7 +209,7 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 	o.wrong = append(o.wrong, l.look(nil)...)
 	keys := 1
 	if strings.HasSuffix(st.name, "second key") {
-		keys = 2 // to begin with
+		keys = 2 // at first
 	}
 	if p := l.sim.Peaks(); p.UsersOfOneStay > 1 || p.KeysOfOneUser > keys || p.UsersWithNoSchedule > 0 {
 		o.wrong = append(o.wrong, fmt.Sprintf("the worst moment: %+v", p))
@@ -224,7 +224,7 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 	return o
 }
 
-// refusedWrongly reports whether Seam refuses a call that is right.
+// refusedWrongly reports whether Seam refuses a valid call.
 func refusedWrongly(faults []simulator.Fault) bool {
 	return slices.ContainsFunc(faults, func(f simulator.Fault) bool {
 		return slices.Contains([]simulator.FaultKind{
@@ -233,14 +233,14 @@ func refusedWrongly(faults []simulator.Fault) bool {
 	})
 }
 
-// saysLess reports whether an answer leaves out what it may.
+// saysLess reports whether an answer omits optional fields.
 func saysLess(faults []simulator.Fault) bool {
 	return slices.ContainsFunc(faults, func(f simulator.Fault) bool {
 		return f.Kind == simulator.NoOptional || f.Kind == simulator.NullOptional
 	})
 }
 
-// tidy takes a stay out of the lane, so that none of it is ever due again.
+// tidy removes a stay from the lane, so that none of it is ever due again.
 func (l *lane) tidy(s stay, status string) {
 	l.t.Helper()
 	if status != store.KeyRevoked && status != store.KeyExpired {
@@ -250,7 +250,7 @@ func (l *lane) tidy(s stay, status string) {
 		s.id += " before"
 		l.cancel(s)
 	}
-	l.advance(11 * time.Minute) // the look-ups after lost creates
+	l.advance(11 * time.Minute) // past the look-ups after lost creates
 	waitFor(l.t, "nothing to be left", func() bool {
 		var n int
 		if err := l.store.Pool().QueryRow(context.Background(), `SELECT count(*) FROM acs_users`).Scan(&n); err != nil {
@@ -274,7 +274,7 @@ func (l *lane) reach(s stay, status string) error {
 			return true
 		}
 		if next := v.Key.NextReconcileAt; next != nil && next.Sub(l.now()) > 2*time.Second {
-			l.advance(next.Sub(l.now())) // a refusal is retried by and by
+			l.advance(next.Sub(l.now())) // a refusal is retried later
 			l.prov.Wake()
 		}
 		return false
@@ -294,10 +294,10 @@ func sample(cells []cell, n int) []cell {
 	return cells[:n]
 }
 
-// TestFaultMatrix strikes every call of every stage of a stay's life with every fault, and each pair of faults that lose a call in
-// a row: all of them if STAYKEY_MATRIX_CELLS and STAYKEY_MATRIX_PAIRS are -1, else so many, drawn again each time. However calls fail, the stay comes to exactly
-// what it should be, and at no moment is there a second ACS user or key, a door or an hour too much, or a guest
-// without doors. A cell counts only if its faults fired.
+// TestFaultMatrix injects every fault into every call of every stage of a stay's life, and each pair of faults that
+// lose consecutive calls: all of them if STAYKEY_MATRIX_CELLS and STAYKEY_MATRIX_PAIRS are -1, otherwise that many,
+// drawn at random each time. However calls fail, the stay ends exactly as it should, and at no moment is there a
+// second ACS user or key, an extra door or hour, or a guest without doors. A cell counts only if its faults fired.
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
 	lanes := chaos.Size("STAYKEY_MATRIX_LANES", 12)
@@ -341,7 +341,7 @@ func TestFaultMatrix(t *testing.T) {
 				l := newLane(t)
 				for c := range queue {
 					if t.Failed() {
-						continue // one failure tells enough, and its lane may be out of step
+						continue // one failure is enough, and its lane may be out of step
 					}
 					one, faults := strikes[c.first].fault, 1
 					one.Skip = c.call

@@ -21,9 +21,9 @@ import (
 	"github.com/staykey/staykey/internal/until"
 )
 
-// said is one event as a PMS says it, in the model's terms.
-type said struct {
-	minute  int // of its timestamp; all differ
+// pmsEvent is one event of a PMS, in the model's terms.
+type pmsEvent struct {
+	minute  int // of its timestamp; unique
 	kind    string
 	id      string // of the reservation or listing
 	listing string
@@ -33,7 +33,7 @@ type said struct {
 	gate    string // what the PMS says about the gates of a source that has some
 }
 
-func (e said) String() string {
+func (e pmsEvent) String() string {
 	switch e.kind {
 	case "listing.updated":
 		return fmt.Sprintf("%02d %s %s %v", e.minute, e.kind, e.id, e.groups)
@@ -44,15 +44,15 @@ func (e said) String() string {
 	}
 }
 
-// truth is what the contract's sections 3 and 4 make of a set of events, whatever the order of arrival.
+// truth is what the contract's sections 3 and 4 require for a set of events, in any order of arrival.
 type truth struct {
-	reservations map[string]said // the latest of each
-	listings     map[string]said
+	reservations map[string]pmsEvent // the latest of each
+	listings     map[string]pmsEvent
 	opened       map[string]bool // reservations of which any event says that the gates are open
 }
 
-func theTruth(events []said) truth {
-	t := truth{map[string]said{}, map[string]said{}, map[string]bool{}}
+func theTruth(events []pmsEvent) truth {
+	t := truth{map[string]pmsEvent{}, map[string]pmsEvent{}, map[string]bool{}}
 	for _, e := range events {
 		into := t.reservations
 		if strings.HasPrefix(e.kind, "listing") {
@@ -66,13 +66,13 @@ func theTruth(events []said) truth {
 	return t
 }
 
-// drawSaid draws the events of one history, with gates if there are some.
-func drawSaid(t *rapid.T, gated bool) []said {
+// drawEvents draws the events of one history, with gates if there are some.
+func drawEvents(t *rapid.T, gated bool) []pmsEvent {
 	// Shrinks to few events of one reservation at a listing with one group.
 	n := rapid.IntRange(1, 14).Draw(t, "events")
-	events := make([]said, n)
+	events := make([]pmsEvent, n)
 	for i := range events {
-		e := said{minute: i}
+		e := pmsEvent{minute: i}
 		switch kind := rapid.IntRange(0, 9).Draw(t, "kind"); {
 		case kind < 6:
 			e.kind, e.id = "reservation.updated", rapid.SampledFrom([]string{"R1", "R2"}).Draw(t, "reservation")
@@ -94,14 +94,14 @@ func drawSaid(t *rapid.T, gated bool) []said {
 	return events
 }
 
-// delivery is how an event comes: when, how often, and what goes wrong meanwhile.
+// delivery is how an event arrives: when, how often, and what fails in the meantime.
 type delivery struct {
-	event said
+	event pmsEvent
 	fault *simulator.Fault
-	quiet bool // what was due before it is done
+	quiet bool // everything due is done before it
 }
 
-func drawDeliveries(t *rapid.T, events []said) []delivery {
+func drawDeliveries(t *rapid.T, events []pmsEvent) []delivery {
 	arrivals := slices.Clone(events)
 	for range rapid.IntRange(0, 4).Draw(t, "repeated") {
 		arrivals = append(arrivals, events[rapid.IntRange(0, len(events)-1).Draw(t, "again")])
@@ -125,7 +125,7 @@ func drawDeliveries(t *rapid.T, events []said) []delivery {
 }
 
 // history plays events on a rig; ids are its own, so that histories share a rig.
-type story struct {
+type history struct {
 	*rig
 	source string
 	prefix string
@@ -133,7 +133,7 @@ type story struct {
 	in     time.Time
 }
 
-func (s story) stay(e said) stay {
+func (s history) stay(e pmsEvent) stay {
 	x := stay{source: s.source, id: s.prefix + e.id, listing: s.prefix + e.listing, in: s.in, out: s.in.Add(time.Duration(24*e.nights) * time.Hour)}
 	if e.email != "" {
 		x.email = s.prefix + e.email + "@example.com"
@@ -141,7 +141,7 @@ func (s story) stay(e said) stay {
 	return x
 }
 
-func (s story) deliver(e said) {
+func (s history) deliver(e pmsEvent) {
 	data := map[string]any{"reservation_id": s.prefix + e.id}
 	switch e.kind {
 	case "listing.updated":
@@ -159,8 +159,8 @@ func (s story) deliver(e said) {
 	s.sendAt(s.source, e.kind, s.from.Add(time.Duration(e.minute)*time.Minute), data)
 }
 
-// settle waits until none of the history is due, and returns how each reservation stands.
-func (s story) settle(ids []string) (map[string]store.View, error) {
+// settle waits until none of the history is due, and returns the state of each reservation.
+func (s history) settle(ids []string) (map[string]store.View, error) {
 	views := map[string]store.View{}
 	for _, id := range ids {
 		var wrong error
@@ -170,7 +170,7 @@ func (s story) settle(ids []string) (map[string]store.View, error) {
 			return err != nil || (v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking)
 		}, func() {
 			s.tell(stay{source: s.source, id: s.prefix + id})
-			wrong = fmt.Errorf("%s does not come to rest: %+v", id, views[id].Key)
+			wrong = fmt.Errorf("%s does not settle: %+v", id, views[id].Key)
 		})
 		if wrong != nil {
 			return nil, wrong
@@ -180,7 +180,7 @@ func (s story) settle(ids []string) (map[string]store.View, error) {
 }
 
 // expect returns what a reservation's key should be, and what Seam should hold, given what it holds where several things are right.
-func (s story) expect(t truth, id string, v store.View, got []held) (status string, want []held) {
+func (s history) expect(t truth, id string, v store.View, got []held) (status string, want []held) {
 	last := t.reservations[id]
 	listing, known := t.listings[last.listing]
 	closed := unkindGates[s.source] != nil && last.gate != domain.GateOpen
@@ -208,7 +208,7 @@ func (s story) expect(t truth, id string, v store.View, got []held) (status stri
 }
 
 // check compares Seam and REST with the truth.
-func (s story) check(t truth, views map[string]store.View) error {
+func (s history) check(t truth, views map[string]store.View) error {
 	for id, last := range t.reservations {
 		v, got := views[id], s.holds(s.prefix+id)
 		status, want := s.expect(t, id, v, got)
@@ -229,8 +229,8 @@ func (s story) check(t truth, views map[string]store.View) error {
 	return nil
 }
 
-// checkSome checks a property about n times: rapid's own number is meant for what takes microseconds. Once it has
-// failed, rapid shrinks as long as it likes.
+// checkSome checks a property about n times: rapid's own number is meant for checks of microseconds. After a failure,
+// rapid shrinks for as long as it likes.
 func checkSome(t *testing.T, n int, property func(*rapid.T)) {
 	t.Helper()
 	left, failed := n, false
@@ -247,8 +247,8 @@ func checkSome(t *testing.T, n int, property func(*rapid.T)) {
 	}
 }
 
-// TestModel plays random histories, duplicated, reordered and delayed, under faults, and compares what comes of them
-// with a model that ignores the order of arrival.
+// TestModel plays random histories, duplicated, reordered and delayed, with faults, and compares the results with a
+// model that ignores the order of arrival.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	playModel(t, "default")
@@ -265,16 +265,16 @@ func playModel(t *testing.T, sources ...string) {
 	r := newLossyRig(t, fast(), simulator.Options{})
 	r.policy = policyWithGates
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
-	var stories, fired atomic.Int64
-	checkSome(t, chaos.Size("STAYKEY_MODEL_STORIES", 30), func(t *rapid.T) {
+	var histories, fired atomic.Int64
+	checkSome(t, chaos.Size("STAYKEY_MODEL_HISTORIES", 30), func(t *rapid.T) {
 		source := sources[0]
 		if len(sources) > 1 {
 			source = rapid.SampledFrom(sources).Draw(t, "source")
 		}
-		events := drawSaid(t, unkindGates[source] != nil)
+		events := drawEvents(t, unkindGates[source] != nil)
 		deliveries := drawDeliveries(t, events)
 		now := r.now()
-		s := story{rig: r, source: source, prefix: fmt.Sprintf("m%d-", stories.Add(1)), from: now.Add(-time.Hour).Truncate(time.Second), in: now.Add(48 * time.Hour).Truncate(time.Second)}
+		s := history{rig: r, source: source, prefix: fmt.Sprintf("m%d-", histories.Add(1)), from: now.Add(-time.Hour).Truncate(time.Second), in: now.Add(48 * time.Hour).Truncate(time.Second)}
 		want := theTruth(events)
 		var ids, seen []string
 		for id := range want.reservations {
@@ -314,10 +314,10 @@ func playModel(t *testing.T, sources ...string) {
 					lines[i] += fmt.Sprintf("   with %s on %s", d.fault.Kind, d.fault.Path)
 				}
 			}
-			t.Fatalf("%v\nbehind, in the order of arrival:\n%s", err, strings.Join(lines, "\n"))
+			t.Fatalf("%v\nafter, in order of arrival:\n%s", err, strings.Join(lines, "\n"))
 		}
 	})
-	result := chaos.Result{Rig: "model", Cells: int(stories.Load()), Fired: int(stories.Load()), Faults: int(fired.Load())}
+	result := chaos.Result{Rig: "model", Cells: int(histories.Load()), Fired: int(histories.Load()), Faults: int(fired.Load())}
 	if t.Failed() {
 		result.Wrong = 1
 	}

@@ -89,7 +89,7 @@ func (a *attempt) observeUser(ctx context.Context, d plan.Desired, u *record.Use
 func (a *attempt) settleUserMark(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	if u.Phase() == record.Marked { // the process died between mark and answer
 		u.CreateLost(a.now())
-		a.uncertain()
+		a.noteLostCreate()
 		if out := a.saveUnlessPreview(ctx, u); out.stops() {
 			return out
 		}
@@ -211,7 +211,7 @@ func (a *attempt) findUnlinked(ctx context.Context, u *record.User) ([]seam.ACSU
 func (a *attempt) settleKeyMark(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	if u.KeyPhase() == record.KeyMarked {
 		u.KeyCreateLost(a.now())
-		a.uncertain()
+		a.noteLostCreate()
 		if out := a.saveUnlessPreview(ctx, u); out.stops() {
 			return out
 		}

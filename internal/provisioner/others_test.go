@@ -66,14 +66,14 @@ func TestRemovedAndSuspendedAtSeam(t *testing.T) {
 		"deleted":   {deleteUser, "removed_at_seam", 0},
 		"suspended": {suspendUser, "suspended_at_seam", 1},
 	} {
-		t.Run(name+" stays so until an admin says reconcile", func(t *testing.T) {
+		t.Run(name+" is left alone until an admin reconciles", func(t *testing.T) {
 			t.Parallel()
 			x := setup(t, c.change)
 			v := x.r.untilThat(x.s, c.reason, func(v store.View) bool { return str(v.Key.Reason) == c.reason })
 			if v.Key.Status != store.KeyAttention || len(x.r.holds(x.s.id)) != c.left {
 				t.Errorf("status %s, Seam holds %d", v.Key.Status, len(x.r.holds(x.s.id)))
 			}
-			x.r.listing("default", "L", "555555-5555", "lobby") // no person's wish for this stay
+			x.r.listing("default", "L", "555555-5555", "lobby") // no person asked for this stay
 			x.r.untilThat(x.s, c.reason, func(v store.View) bool { return str(v.Key.Reason) == c.reason })
 			if err := x.r.applier.Act(context.Background(), store.Ref{Source: "default", ReservationID: x.s.id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
 				t.Fatal(err)
@@ -86,7 +86,7 @@ func TestRemovedAndSuspendedAtSeam(t *testing.T) {
 				}
 			}
 		})
-		t.Run(name+" is mended by a later event", func(t *testing.T) {
+		t.Run(name+" is repaired by a later event", func(t *testing.T) {
 			t.Parallel()
 			x := setup(t, c.change)
 			x.r.untilThat(x.s, c.reason, func(v store.View) bool { return str(v.Key.Reason) == c.reason })

@@ -9,7 +9,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// perStay has every stay get an identity of its own.
+// perStay gives every stay an identity of its own.
 func perStay(string) pms.Policy {
 	p := pms.DefaultPolicy()
 	p.OwnIdentity = true
@@ -48,8 +48,8 @@ func TestIdentityPerStay(t *testing.T) {
 	r.mustBeSound()
 }
 
-// A source that changes to an identity per stay: a stay to come moves to its own, the new key before the old one goes; a stay that has
-// begun keeps what the guest has on a phone.
+// A source changes to an identity per stay: a future stay moves to its own, the new key before the old one is
+// removed; a stay that has begun keeps what the guest has on a phone.
 func TestIdentityPerStayFromNowOn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})

@@ -16,7 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// backlog books n far stays as a backfill would: they are in the inbox, and not applied yet.
+// backlog books n far stays like a backfill: they are in the inbox, but not applied yet.
 func (r *rig) backlog(n int, in time.Time) {
 	r.t.Helper()
 	for from := 0; from < n; from += 100 {
@@ -39,7 +39,7 @@ func (r *rig) backlog(n int, in time.Time) {
 	}
 }
 
-// pressure is how many stays a backfill or a listing's change brings; STAYKEY_PRESSURE makes it more.
+// pressure is how many stays a backfill or a change of a listing brings; STAYKEY_PRESSURE increases it.
 func pressure() int {
 	if n, err := strconv.Atoi(os.Getenv("STAYKEY_PRESSURE")); err == nil {
 		return n
@@ -47,13 +47,13 @@ func pressure() int {
 	return 600
 }
 
-// waitLong waits for what a great many stays take.
+// waitLong waits for something that takes as long as a great many stays.
 func waitLong(t testing.TB, what string, reached func() bool) {
 	t.Helper()
 	waitWithin(t, 20*time.Minute, 200*time.Millisecond, what, reached)
 }
 
-// provisionedFar counts the far stays that Seam has by now.
+// provisionedFar counts the far stays that Seam has so far.
 func (r *rig) provisionedFar() int {
 	n := 0
 	for _, u := range r.sim.State().Users {
@@ -64,8 +64,7 @@ func (r *rig) provisionedFar() int {
 	return n
 }
 
-// A guest who arrives in an hour is served before a backfill of far stays: after those alone that were being
-// made already.
+// A guest who arrives in an hour is served before a backfill of far stays: only those already under way come first.
 func TestNearArrivalOvertakesABackfill(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{Latency: 2 * time.Millisecond})
@@ -82,16 +81,16 @@ func TestNearArrivalOvertakesABackfill(t *testing.T) {
 	r.accept("default", "reservation.created", r.now(), map[string]any{
 		"reservation_id": near.id, "listing_id": near.listing, "check_in": near.in.Format(time.RFC3339), "check_out": near.out.Format(time.RFC3339),
 	})
-	go apply() // the first one may be at the backfill, or done with it
+	go apply() // the first one may be working on the backfill, or done
 	waitFor(t, "it to be applied", func() bool {
 		_, err := r.store.View(context.Background(), store.Ref{Source: near.source, ReservationID: near.id})
 		return err == nil
 	})
 	r.until(near, store.KeyIssued)
 	if between := r.provisionedFar() - applied; between > far/4 && between > 4*r.options.Workers {
-		t.Errorf("%d far stays were made before the one that begins in an hour", between)
+		t.Errorf("%d far stays were provisioned before the one that begins in an hour", between)
 	}
-	t.Logf("issued %s behind its event, %d of %d far stays made by then", time.Since(sent).Round(time.Millisecond), r.provisionedFar(), far)
+	t.Logf("issued %s after its event; %d of %d far stays were provisioned by then", time.Since(sent).Round(time.Millisecond), r.provisionedFar(), far)
 	for range 2 {
 		if err := <-applying; err != nil {
 			t.Fatal(err)
@@ -99,7 +98,7 @@ func TestNearArrivalOvertakesABackfill(t *testing.T) {
 	}
 }
 
-// An event of a guest who arrives soon is applied before a backlog of others that came earlier.
+// An event of a guest who arrives soon is applied before a backlog of earlier ones.
 func TestUrgentEventsAreAppliedFirst(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -114,12 +113,12 @@ func TestUrgentEventsAreAppliedFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // so that one batch is applied, and no more
+	cancel() // so that only one batch is applied
 	if err := r.applier.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if n, _, err := r.store.Backlog(context.Background(), nil); err != nil || n == 0 || n >= 601 {
-		t.Fatalf("%d events wait behind one batch: %v", n, err)
+		t.Fatalf("%d events wait after one batch: %v", n, err)
 	}
 	if _, err := r.store.View(context.Background(), store.Ref{Source: "default", ReservationID: "near"}); err != nil {
 		t.Errorf("the urgent one is not among the first: %v", err)
@@ -155,13 +154,13 @@ func TestNearArrivalOvertakesAFanOut(t *testing.T) {
 	before := changed()
 	r.until(near, store.KeyIssued)
 	if between := changed() - before; between > far/4 && between > 4*r.options.Workers {
-		t.Errorf("%d far stays were changed before the one that begins in an hour was made", between)
+		t.Errorf("%d far stays were changed before the one that begins in an hour was served", between)
 	}
 	waitLong(t, "the change to reach all", func() bool { return changed() == far+1 })
 }
 
-// Arrivals without a key are specified once, counted, and said again when they have changed.
-func TestArrivalsWithoutKeyAreSaid(t *testing.T) {
+// Arrivals without a key are counted, logged once, and logged again when they have changed.
+func TestArrivalsWithoutKeyAreLogged(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
 	r.stop()

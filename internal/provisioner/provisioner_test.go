@@ -48,7 +48,7 @@ func TestSeedsFlow(t *testing.T) {
 		r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
 		r.mustKeepIDs(v, after)
 	})
-	t.Run("a cancel leaves nothing, and reinstating makes new ones", func(t *testing.T) {
+	t.Run("a cancel leaves nothing, and reinstating creates new ones", func(t *testing.T) {
 		r.cancel(s)
 		r.until(s, store.KeyRevoked)
 		r.mustHold(s.id)
@@ -56,7 +56,7 @@ func TestSeedsFlow(t *testing.T) {
 		after := r.until(s, store.KeyIssued)
 		r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
 		if *after.User.ACSUserID == *v.User.ACSUserID || *after.User.CredentialID == *v.User.CredentialID {
-			t.Error("the ids of the cancelled key have come back")
+			t.Error("the ids of the cancelled key are back")
 		}
 	})
 	r.mustBeSound()
@@ -65,7 +65,7 @@ func TestSeedsFlow(t *testing.T) {
 func (r *rig) mustKeepIDs(before, after store.View) {
 	r.t.Helper()
 	if *before.User.ACSUserID != *after.User.ACSUserID || *before.User.CredentialID != *after.User.CredentialID {
-		r.t.Error("the change has made another ACS user or credential")
+		r.t.Error("the change has created another ACS user or credential")
 	}
 }
 
@@ -108,7 +108,7 @@ func TestMoves(t *testing.T) {
 		r.mustHold(s.id, s.wants(system, "666666-6666", "lobby"))
 		r.mustKeepIDs(first, after)
 	})
-	t.Run("to another system: the new key is there before the old one goes", func(t *testing.T) {
+	t.Run("to another system: the new key is there before the old one is removed", func(t *testing.T) {
 		r.sim.Configure(func(o *simulator.Options) { o.Pending = 200 * time.Millisecond })
 		r.sim.Forget()
 		s.listing = "V"
@@ -142,7 +142,7 @@ func TestMoves(t *testing.T) {
 		r.mustHold(other.id, other.wants(systemB, "verde-2"))
 		r.mustKeepIDs(before, after)
 	})
-	t.Run("no room: the doors close and the key lives on", func(t *testing.T) {
+	t.Run("no room: the doors close and the key is kept", func(t *testing.T) {
 		before := r.view(s)
 		s.listing = ""
 		r.book(s)
@@ -156,7 +156,7 @@ func TestMoves(t *testing.T) {
 		r.mustKeepIDs(before, r.until(s, store.KeyIssued))
 		r.mustHold(s.id, s.wants(systemB, "verde-2"))
 	})
-	t.Run("a deleted listing keeps its keys under attention and makes no new ones", func(t *testing.T) {
+	t.Run("a deleted listing keeps its keys under attention and creates no new ones", func(t *testing.T) {
 		r.send("default", "listing.deleted", map[string]any{"listing_id": "V"})
 		if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "listing_deleted" {
 			t.Errorf("reason: got %s", str(v.Key.Reason))
@@ -368,8 +368,8 @@ func TestRowsChangeWhileTheyAreReconciled(t *testing.T) {
 	r.mustBeSound()
 }
 
-// Seam may put off what it does at the access system until a stay begins. Then the key is as it should be, and nobody asks for weeks
-// whether it is; a stay that has begun is not.
+// Seam may defer what it does at the access system until a stay begins. Then the key is as it should be, and nobody
+// asks about it for weeks; for a stay that has begun it is not.
 func TestDeferredCreation(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{Defer: true, SubscribeDelay: 10 * time.Minute})

@@ -10,8 +10,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// TestARefusedDoorLocksNobodyOut has Seam refuse the new door of a listing for a while: the old one stays open until the new one is, and a
-// person is notified.
+// TestARefusedDoorLocksNobodyOut makes Seam refuse a listing's new door for a while: the old one stays open until the
+// new one is, and a person is notified.
 func TestARefusedDoorLocksNobodyOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -21,7 +21,7 @@ func TestARefusedDoorLocksNobodyOut(t *testing.T) {
 	r.until(s, store.KeyIssued)
 	r.sim.Inject(simulator.Fault{Kind: simulator.Unprocessable, Path: seam.PathGroupAdd, Count: -1})
 	r.listing("default", "L", groupsM...)
-	waitFor(t, "somebody to be told", func() bool { return r.view(s).Key.Status == store.KeyAttention })
+	waitFor(t, "somebody to be notified", func() bool { return r.view(s).Key.Status == store.KeyAttention })
 	if got := r.holds(s.id); len(got) != 1 || !slices.Equal(got[0].Groups, []string{"555555-5555", "lobby"}) {
 		t.Errorf("the guest has %+v while the new door is refused", got)
 	}

@@ -12,7 +12,7 @@ import (
 
 // Removals that are refused, or take long.
 
-// deletes counts the ACS users that Seam was told to delete.
+// deletes counts the requests to delete an ACS user.
 func (r *rig) deletes() (n int) {
 	for _, path := range r.changing() {
 		if path == seam.PathUserDelete {
@@ -32,8 +32,8 @@ func (r *rig) overdue() int {
 	return n
 }
 
-// Salto KS doesn't remove the user of a cancelled stay: a person is notified that the door may open, and it is tried again until it is
-// done.
+// Salto KS doesn't remove the user of a cancelled stay: a person is notified that the door may open, and the removal
+// is tried until it works.
 func TestRemovalIsRefused(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{RefuseDeletes: true})
@@ -61,7 +61,7 @@ func TestRemovalIsRefused(t *testing.T) {
 	}
 }
 
-// Seam is at it for hours: it is asked less and less, and a person is notified.
+// A removal takes Seam hours: it is checked less and less, and a person is notified.
 func TestRemovalTakesLong(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
@@ -81,7 +81,7 @@ func TestRemovalTakesLong(t *testing.T) {
 	r.mustHold(s.id)
 }
 
-// A stay that is over stays so while what is left of it is removed.
+// A stay that is over keeps that status while its remains are removed.
 func TestOverIsNotProvisioning(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})

@@ -12,7 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// open has the rig go on with a database.
+// open switches the rig to another database.
 func (r *rig) open(dsn string) {
 	r.t.Helper()
 	s, err := store.Open(context.Background(), dsn)
@@ -24,8 +24,8 @@ func (r *rig) open(dsn string) {
 	r.start()
 }
 
-// TestRestore goes back to a copy of the database that was made some time ago. What was made at Seam since is found, taken over and
-// not made twice; what was removed at Seam since is not made again.
+// TestRestore goes back to a copy of the database that was made some time ago. What was created at Seam since is
+// found and adopted, not created twice; what was removed at Seam since is not created again.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -68,7 +68,7 @@ func TestRestore(t *testing.T) {
 			r.cancel(s)
 			continue
 		}
-		r.book(s) // the PMS sends what it has, again
+		r.book(s) // the PMS sends its data again
 	}
 	r.until(cancelled, store.KeyRevoked)
 	for _, s := range []stay{kept, moved, later, anonymous, again} {
@@ -85,14 +85,14 @@ func TestRestore(t *testing.T) {
 	r.mustHold(cancelled.id)
 	for _, path := range r.changing() {
 		if path == "/acs/users/create" || path == "/acs/credentials/create" {
-			t.Errorf("%s was called behind the restore", path)
+			t.Errorf("%s was called after the restore", path)
 		}
 	}
 	r.mustBeSound()
 }
 
-// After a restore with the policy to report, nothing at Seam is taken back before the PMS has spoken again, and what is missing is shown however
-// much it is.
+// After a restore with the policy to report, nothing at Seam is taken back before the PMS has sent its data again,
+// and missing keys are shown however many they are.
 func TestRestoreTakesNothingBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -146,7 +146,7 @@ func TestRestoreTakesNothingBack(t *testing.T) {
 	r.advance(26 * time.Hour) // the old check-out, and the time for which a key is kept after it, have passed
 	waitFor(t, "the extension to be reported", func() bool { return str(r.view(stays[0]).Key.Reason) == "drifted" })
 	if got := r.changing(); len(got) != 0 {
-		t.Errorf("changed at Seam before the PMS has spoken: %v", got)
+		t.Errorf("changed at Seam before the PMS has sent anything: %v", got)
 	}
 	for _, s := range stays[:2] {
 		r.book(s)

@@ -30,8 +30,9 @@ const (
 	systemB = "77777777-7777-7777-7777-777777777777"
 )
 
-// Deadlines of a call to the simulated Seam, as the service knows them. No call is given up: it is the simulator that ends those that it lets
-// hang, after the deadline, so that no answer is lost and no effect comes late because the machine is busy.
+// Deadlines of a call to the simulated Seam, as the service knows them. No call is given up by the service: the
+// simulator ends those that it hangs, after the deadline, so that no answer is lost and no effect is late because the
+// machine is busy.
 const (
 	lossyTimeout = 500 * time.Millisecond
 	callTimeout  = 5 * time.Second
@@ -48,8 +49,8 @@ type rig struct {
 	policy  func(string) pms.Policy
 	options provisioner.Options
 	timeout time.Duration                        // of a call to Seam
-	hasty   bool                                 // calls are given up after that
-	after   func(time.Duration) <-chan time.Time // what waits between tries in the background, nil for real time
+	hasty   bool                                 // calls are given up after timeout
+	after   func(time.Duration) <-chan time.Time // waits between background retries, nil for real time
 	log     *slog.Logger
 	stop    func()
 
@@ -58,7 +59,7 @@ type rig struct {
 	lastAt time.Time
 }
 
-// fast are options under which faults are over in a moment.
+// fast are options under which faults pass in a moment.
 func fast() provisioner.Options {
 	return provisioner.Options{
 		Grace: 500 * time.Millisecond, Lease: 10 * time.Second, PollEvery: 50 * time.Millisecond,
@@ -81,13 +82,13 @@ func newStay(t testing.TB, simulated simulator.Options) (*rig, stay) {
 	return r, s
 }
 
-// newLossyRig is for tests that have calls get lost.
+// newLossyRig is for tests in which calls get lost.
 func newLossyRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()
 	return newRigWith(t, lossyTimeout, options, simulated, false, false)
 }
 
-// newRigWith is a rig whose calls to Seam take so long at most, over HTTP/1.1, or over TLS with HTTP/2.
+// newRigWith is a rig whose calls to Seam may take up to timeout, over HTTP/1.1, or over TLS with HTTP/2.
 func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options, simulated simulator.Options, overTLS, hasty bool) *rig {
 	t.Helper()
 	sim, err := simulator.New(simulated)
@@ -106,8 +107,8 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 	return r
 }
 
-// openStore opens a database of the test's own. Its statements are planned once for each connection and not for each of their first uses: a
-// rig's connections live for seconds, and planning would cost as much as the statements themselves.
+// openStore opens a database of the test's own. Its statements are planned once per connection and not at their first
+// uses: a rig's connections live for seconds, and planning would cost as much as the statements themselves.
 func openStore(t testing.TB) *store.Store {
 	t.Helper()
 	s, err := store.Open(context.Background(), storetest.DSN(t)+"&plan_cache_mode=force_generic_plan")
@@ -157,7 +158,7 @@ func (r *rig) start() {
 	r.t.Cleanup(r.stop)
 }
 
-// logTo has the next start log to a text that the returned function gives.
+// logTo redirects the log of the next start to a text, which the returned function returns.
 func (r *rig) logTo() (said func() string) {
 	var mu sync.Mutex
 	var log strings.Builder
@@ -183,15 +184,15 @@ func (r *rig) now() time.Time {
 	return time.Now().Add(r.offset).UTC()
 }
 
-// advance moves the clocks of Seam and of the service, Seam's first: what its lags hide must be visible by the time that the service
-// relies on it.
+// advance moves the clocks of Seam and of the service, Seam's first: what its lags hide must be visible when the
+// service relies on it.
 func (r *rig) advance(d time.Duration) {
 	r.sim.Advance(d)
 	r.mu.Lock()
 	r.offset += d
 	r.mu.Unlock()
 	if r.prov != nil {
-		r.prov.Wake() // what has become due by that
+		r.prov.Wake() // for what has become due
 	}
 }
 
@@ -215,7 +216,7 @@ func (r *rig) sendAt(source, eventType string, at time.Time, data map[string]any
 	return e
 }
 
-// drain applies all that waits.
+// drain applies all waiting events.
 func (r *rig) drain() {
 	r.t.Helper()
 	if err := r.applier.Drain(context.Background()); err != nil {
@@ -253,11 +254,11 @@ func (r *rig) listing(source, id string, groups ...string) {
 	r.send(source, "listing.updated", map[string]any{"listing_id": id, "seam_access_group_ids": groups})
 }
 
-// stay is a reservation in the making.
+// stay is a reservation as the test will book it.
 type stay struct {
 	source, id, listing, email string
 	in, out                    time.Time
-	own                        bool              // the guest's identity is taken, or isn't used: it has one of its own
+	own                        bool              // the guest's identity is taken, or not used: the stay has one of its own
 	gates                      map[string]string // what the PMS says about gates
 }
 
@@ -307,7 +308,7 @@ func (r *rig) untilThat(s stay, what string, reached func(store.View) bool) stor
 	until.Told(r.t, func() bool {
 		var err error
 		v, err = r.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
-		if err != nil && !errors.Is(err, store.ErrNotFound) { // another one may be applying its event right now
+		if err != nil && !errors.Is(err, store.ErrNotFound) { // another applier may be applying its event right now
 			r.t.Fatal(err)
 		}
 		return err == nil && v.Key.ObservedGeneration == v.Key.Generation && reached(v)
@@ -362,7 +363,7 @@ func (r *rig) holds(id string) []held {
 	return list
 }
 
-// wants is the contract's section 4 for a stay.
+// wants is what the contract's section 4 requires for a stay.
 func (s stay) wants(systemID string, groups ...string) held {
 	h := held{System: systemID, Identity: s.email, Starts: s.in, Ends: s.out, Groups: slices.Sorted(slices.Values(groups)), Keys: 1}
 	if s.email == "" {
@@ -409,7 +410,7 @@ func (r *rig) mustCall(want ...string) {
 	if want == nil {
 		want = []string{}
 	}
-	// The two reads of a read-back are made at once: which of them comes first says nothing.
+	// The two reads of a read-back are made at the same time, in any order.
 	for i := range len(got) - 1 {
 		if got[i] == "/acs/access_groups/list" && got[i+1] == "/acs/users/get" {
 			got[i], got[i+1] = got[i+1], got[i]

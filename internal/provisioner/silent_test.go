@@ -10,8 +10,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// TestSeamFallsSilent has every connection to Seam fall silent, repeatedly, as behind a NAT that forgets them: nothing is refused or
-// closed, and new connections work. Stays get their keys all the same, and each exactly one.
+// TestSeamFallsSilent makes every connection to Seam fall silent, repeatedly, as behind a NAT that forgets them:
+// nothing is refused or closed, and new connections work. Each stay gets its key anyway, and exactly one.
 func TestSeamFallsSilent(t *testing.T) {
 	t.Parallel()
 	for name, overTLS := range map[string]bool{"TLS with HTTP/2": true, "HTTP/1.1": false} {
@@ -24,7 +24,7 @@ func TestSeamFallsSilent(t *testing.T) {
 			for i := range 3 {
 				s := r.stay(fmt.Sprintf("R%d", i))
 				s.email = fmt.Sprintf("guest%d@example.com", i)
-				if i == 2 { // in the middle of a create, whose effect comes
+				if i == 2 { // in the middle of a create that takes effect
 					r.sim.Inject(simulator.Fault{Kind: simulator.Silent, Path: seam.PathUserCreate})
 				} else {
 					r.server.Silence()

@@ -27,20 +27,20 @@ type systemSweep struct {
 	seed     maphash.Seed
 	owners   map[uint64]uint64 // by user identity: the key that a guest with its e-mail address would have
 
-	mu     sync.Mutex
-	users  map[uint64]digest // by the hash of their ids
-	places map[uint64]int    // number of ACS users by identity and full name
-	byUser bool              // access groups are read user by user
-	noKeys bool              // Seam doesn't report whose each credential is
-	linked int               // ACS users that Seam lists with an identity
-	untold sample            // rows whose only difference is that Seam doesn't list an identity
+	mu       sync.Mutex
+	users    map[uint64]digest // by the hash of their ids
+	places   map[uint64]int    // number of ACS users by identity and full name
+	byUser   bool              // access groups are read user by user
+	noKeys   bool              // Seam doesn't report whose each credential is
+	linked   int               // ACS users that Seam lists with an identity
+	unlisted sample            // rows whose only difference is that Seam doesn't list an identity
 
 	compared, different, missing, heldBack int
 	locked                                 error // the error of a key that differs, but was locked and passed over
 }
 
-// untoldAtMost is how many links are verified one by one in a sweep if Seam's list doesn't show them.
-const untoldAtMost = 20
+// unlistedAtMost is how many links are verified one by one in a sweep if Seam's list doesn't show them.
+const unlistedAtMost = 20
 
 // sample keeps a few of many rows, each with equal probability.
 type sample struct {
@@ -50,12 +50,12 @@ type sample struct {
 
 func (s *sample) offer(row store.RecordedUser) {
 	s.of++
-	if len(s.rows) < untoldAtMost {
+	if len(s.rows) < unlistedAtMost {
 		s.rows = append(s.rows, row)
 		return
 	}
 	i := rand.IntN(s.of) // which rows are sampled is no secret
-	if i < untoldAtMost {
+	if i < unlistedAtMost {
 		s.rows[i] = row
 	}
 }
@@ -80,8 +80,8 @@ func hashOf(seed maphash.Seed, parts ...string) uint64 {
 
 // isForeign reports whether a guest's identity now has another e-mail address.
 func (s *systemSweep) isForeign(row store.RecordedUser) bool {
-	owner, told := s.owners[s.hash(row.UserIdentityID)]
-	return row.IsGuests && told && owner != s.hash(row.UserIdentityKey)
+	owner, listed := s.owners[s.hash(row.UserIdentityID)]
+	return row.IsGuests && listed && owner != s.hash(row.UserIdentityKey)
 }
 
 func (s *systemSweep) run(ctx context.Context) error {
@@ -120,8 +120,8 @@ func (s *systemSweep) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.different += len(s.untold.rows)
-	if err := s.flag(ctx, s.untold.rows); err != nil {
+	s.different += len(s.unlisted.rows)
+	if err := s.flag(ctx, s.unlisted.rows); err != nil {
 		return err
 	}
 	s.missing = len(missing)
@@ -210,7 +210,7 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 { // most are listed without one: that proves little about this one
 		d.identity = want.identity
 		if d == want && !s.isForeign(row) {
-			s.untold.offer(row)
+			s.unlisted.offer(row)
 			return false, false, nil
 		}
 	}

@@ -14,8 +14,8 @@ import (
 
 // Sweeps of many keys.
 
-// TestManyKeysAreSwept sweeps a great many keys from lists, finds the few that somebody changed, and does not keep a
-// guest waiting meanwhile. STAYKEY_SWEPT_KEYS makes it more.
+// TestManyKeysAreSwept sweeps a great many keys from lists, finds the few that somebody changed, and does not delay a
+// guest in the meantime. STAYKEY_SWEPT_KEYS increases the number.
 func TestManyKeysAreSwept(t *testing.T) {
 	t.Parallel()
 	keys := chaos.Size("STAYKEY_SWEPT_KEYS", 2000)
@@ -56,9 +56,10 @@ func TestManyKeysAreSwept(t *testing.T) {
 		}
 	}
 	swept := r.lastSweep()
-	// Pages overlap where something is made while they are read; what seems different then is looked at, and is not.
+	// Pages overlap if something is created while they are read; keys that look different because of that are
+	// compared, and are not.
 	if swept.Compared != keys || swept.Different < len(changed) || swept.Different > len(changed)+3 || swept.Missing > 3 || len(swept.Failed) != 0 {
-		t.Errorf("the sweep came to %+v", swept)
+		t.Errorf("the sweep's result is %+v", swept)
 	}
 	for _, id := range changed {
 		waitFor(t, id+" to be repaired", func() bool {
@@ -66,7 +67,7 @@ func TestManyKeysAreSwept(t *testing.T) {
 			return len(h) == 1 && !slices.Equal(h[0].Groups, []string{"lobby"})
 		})
 	}
-	// Pages of 500 users and 500 credentials, one read a group, and some for those that differ and the new stay.
+	// Pages of 500 users and 500 credentials, one read per group, and some for those that differ and the new stay.
 	if most := 2*(keys/500+2) + keys/perGroup + 60; r.sim.Calls() > most {
 		t.Errorf("%d requests for %d keys, want at most %d", r.sim.Calls(), keys, most)
 	}
@@ -74,7 +75,7 @@ func TestManyKeysAreSwept(t *testing.T) {
 		keys, swept.TookMS, r.sim.Calls(), waited.Round(time.Millisecond))
 }
 
-// liveKeys makes issued keys, in the database and at Seam, as if they had been provisioned long ago.
+// liveKeys creates issued keys, in the database and at Seam, as if they had been provisioned long ago.
 func (r *rig) liveKeys(n, perGroup int, in time.Time) {
 	r.t.Helper()
 	out := in.Add(72 * time.Hour)

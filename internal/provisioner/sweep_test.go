@@ -38,7 +38,7 @@ func (r *rig) issue(n int) []stay {
 func (r *rig) sweepNow() domain.Sweep {
 	r.t.Helper()
 	before := r.lastSweep()
-	waitFor(r.t, "the first sweep to be scheduled", func() bool { // by the clock as it is: one that is moved first would put it off
+	waitFor(r.t, "the first sweep to be scheduled", func() bool { // with the clock unchanged: moving it first would postpone the sweep
 		var scheduled bool
 		err := r.store.Pool().QueryRow(context.Background(), `SELECT EXISTS (SELECT FROM tasks WHERE name = 'sweep')`).Scan(&scheduled)
 		return err == nil && scheduled
@@ -57,7 +57,7 @@ func (r *rig) lastSweep() domain.Sweep {
 	return last
 }
 
-// alter changes an ACS user as somebody in Salto's own app would.
+// alter changes an ACS user as another person would in Salto's app.
 func (r *rig) alter(s stay, change func(*simulator.User)) {
 	r.t.Helper()
 	r.sim.Change(func(st *simulator.State) {
@@ -74,7 +74,7 @@ func TestSweepReadsListsAndNotKeys(t *testing.T) {
 	r.issue(20)
 	// systems/list; 3 pages of user identities; of the one system in use 3 pages of users, 3 of credentials, its groups and each one's members
 	want := map[string]int{"/acs/systems/list": 1, "/user_identities/list": 3, "/acs/users/list": 3, "/acs/credentials/list": 3, "/acs/access_groups/list": 1, "/acs/access_groups/list_users": 3}
-	// A machine with no time makes workers lose leases, and what they left is tidied up by and by: then it is tried again.
+	// On a machine that is too busy, workers lose leases, and their leftovers are tidied up later: then try again.
 	var swept domain.Sweep
 	var diff string
 	for range 10 {
@@ -88,10 +88,10 @@ func TestSweepReadsListsAndNotKeys(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("the sweep came to %+v; requests (-want +got):\n%s", swept, diff)
+	t.Errorf("the sweep's result is %+v; requests (-want +got):\n%s", swept, diff)
 }
 
-// A sweep finds each kind of drift, whichever way it has to read the groups, and nothing else is touched.
+// A sweep finds each kind of drift, however it has to read the groups, and touches nothing else.
 func TestSweepFindsWhatChanged(t *testing.T) {
 	t.Parallel()
 	for name, configure := range map[string]func(*rig){
@@ -153,7 +153,7 @@ func manyGroups() []string {
 	return groups
 }
 
-// Drift under the policy "report" stays, visibly, until a person or a later event says otherwise.
+// Drift under the policy "report" is left, visibly, until a person or a later event asks for a repair.
 func TestDriftIsReported(t *testing.T) {
 	t.Parallel()
 	setup := func(t *testing.T) (*rig, stay) {
@@ -177,7 +177,7 @@ func TestDriftIsReported(t *testing.T) {
 			}
 		}
 		if got := r.changing(); len(got) != 0 {
-			t.Errorf("changed what was to be reported only: %v", got)
+			t.Errorf("changed what should only be reported: %v", got)
 		}
 		return r, s
 	}
@@ -208,7 +208,7 @@ func TestDriftIsReported(t *testing.T) {
 		r.until(s, store.KeyIssued)
 		waitFor(t, "the repair", func() bool { return cmp.Equal(r.holds(s.id), []held{s.wants(system, "555555-5555", "lobby")}) })
 	})
-	t.Run("undone by hand it is forgotten", func(t *testing.T) {
+	t.Run("it is forgotten once somebody reverts it", func(t *testing.T) {
 		t.Parallel()
 		r, s := setup(t)
 		r.alter(s, func(u *simulator.User) { u.GroupIDs = []string{"lobby", "555555-5555"} })
@@ -224,7 +224,7 @@ func TestDriftIsReported(t *testing.T) {
 	})
 }
 
-// A list that lacks many keys at once is not believed; one that lacks a few is.
+// A list that lacks many keys at once is not trusted; one that lacks a few is.
 func TestSweepHoldsBackWhereManyAreMissing(t *testing.T) {
 	t.Parallel()
 	remove := func(r *rig, stays []stay) {
@@ -252,13 +252,13 @@ func TestSweepHoldsBackWhereManyAreMissing(t *testing.T) {
 	}
 	for _, s := range stays[4:9] {
 		if v := r.view(s); v.Key.Status != store.KeyIssued || v.Key.CheckRequested {
-			t.Errorf("%s is %s although nothing was to be concluded", s.id, v.Key.Status)
+			t.Errorf("%s is %s although the list should not be trusted", s.id, v.Key.Status)
 		}
 	}
 	if got := r.changing(); len(got) != 0 {
 		t.Errorf("changed something: %v", got)
 	}
-	// A person is believed.
+	// An admin is trusted.
 	if err := r.applier.Act(context.Background(), store.Ref{Source: "default", ReservationID: stays[4].id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,8 @@ func TestSweepHoldsBackWhereManyAreMissing(t *testing.T) {
 	r.mustHold(stays[4].id, stays[4].wants(system, "555555-5555", "lobby"))
 }
 
-// A key that somebody keeps locked, such as a forgotten transaction, keeps no other from being repaired, and is repaired itself when it is free.
+// A key that somebody keeps locked, such as a forgotten transaction, does not prevent others from being repaired, and
+// is repaired itself once it is free.
 func TestSweepPassesOverALockedKey(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -288,10 +289,10 @@ func TestSweepPassesOverALockedKey(t *testing.T) {
 	}
 	repaired := func(s stay) bool { return cmp.Equal(r.holds(s.id), []held{s.wants(system, "555555-5555", "lobby")}) }
 	if swept := r.sweepNow(); len(swept.Failed) != 1 || swept.Different != 3 {
-		t.Errorf("the sweep says nothing of the locked key: %+v", swept)
+		t.Errorf("the sweep doesn't report the locked key: %+v", swept)
 	}
 	for _, s := range stays[1:3] {
-		waitFor(t, s.id+" to be repaired beside a locked key", func() bool { return repaired(s) })
+		waitFor(t, s.id+" to be repaired despite a locked key", func() bool { return repaired(s) })
 	}
 	if repaired(stays[0]) {
 		t.Error("the locked key was repaired: it was not locked")
@@ -303,7 +304,7 @@ func TestSweepPassesOverALockedKey(t *testing.T) {
 	waitFor(t, "the key that was locked to be repaired", func() bool { return repaired(stays[0]) })
 }
 
-// A second ACS user that was created long ago is found by the sweep, without anything lost being known.
+// A second ACS user that was created long ago is found by the sweep, without any known lost create.
 func TestSweepFindsSurplusUser(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -315,15 +316,15 @@ func TestSweepFindsSurplusUser(t *testing.T) {
 		st.Users[u.ID] = u
 	})
 	r.sweepNow()
-	waitFor(t, "the second one to go", func() bool { return len(r.holds(s.id)) == 1 })
+	waitFor(t, "the second one to be removed", func() bool { return len(r.holds(s.id)) == 1 })
 	if after := r.until(s, store.KeyIssued); *after.User.ACSUserID != *v.User.ACSUserID {
-		t.Error("the one that REST reported has gone")
+		t.Error("the one that REST reported is gone")
 	}
 }
 
-// Seam's list doesn't tell whose the ACS users are: a sweep verifies some of the links, not each; where there are few it still finds the one
-// that somebody has taken away.
-func TestSweepWhereLinksAreNotTold(t *testing.T) {
+// Seam's list doesn't show whose the ACS users are: a sweep verifies some of the links, not each; if there are few it
+// still finds the one that somebody has removed.
+func TestSweepWithoutListedLinks(t *testing.T) {
 	t.Parallel()
 	t.Run("many", func(t *testing.T) {
 		t.Parallel()
@@ -342,7 +343,7 @@ func TestSweepWhereLinksAreNotTold(t *testing.T) {
 			}
 		}
 		if swept.Different != 20 || looked != 20 || len(r.changing()) > 0 {
-			t.Errorf("of 30 links 20 should be verified: the sweep came to %+v, %d were looked at, and changed: %v", swept, looked, r.changing())
+			t.Errorf("of 30 links 20 should be verified: the sweep's result is %+v, %d were looked at, and changed: %v", swept, looked, r.changing())
 		}
 	})
 	t.Run("few", func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 
 // Access systems that are disconnected.
 
-// While an access system is disconnected its reservations say so, without a call for each, and they continue when
-// it is back: told by Seam's event, or found by the sweep.
+// While an access system is disconnected its reservations report that, without a call for each, and they resume when
+// it is connected again: reported by Seam's event, or found by the sweep.
 func TestDisconnectedSystem(t *testing.T) {
 	t.Parallel()
 	cut := func(r *rig, is bool) {
@@ -34,8 +34,8 @@ func TestDisconnectedSystem(t *testing.T) {
 		}
 		r.prov.Wake()
 	}
-	for _, told := range []bool{true, false} {
-		t.Run(fmt.Sprintf("told by an event: %v", told), func(t *testing.T) {
+	for _, reported := range []bool{true, false} {
+		t.Run(fmt.Sprintf("reported by an event: %v", reported), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, fast(), simulator.Options{})
 			stays := r.issue(6)
@@ -46,7 +46,7 @@ func TestDisconnectedSystem(t *testing.T) {
 			r.until(elsewhere, store.KeyIssued)
 			tell := func(is bool) {
 				cut(r, is)
-				if !told {
+				if !reported {
 					r.sweepNow()
 					return
 				}
@@ -60,16 +60,16 @@ func TestDisconnectedSystem(t *testing.T) {
 			for _, s := range stays {
 				r.untilThat(s, "under attention", disconnected)
 			}
-			if n := r.sim.Calls(); told && n != 0 {
-				t.Errorf("%d calls for what one event said", n)
+			if n := r.sim.Calls(); reported && n != 0 {
+				t.Errorf("%d calls although one event reported it", n)
 			}
 			late := r.stay("late")
 			late.email = "late@example.com"
 			r.book(late)
-			waitFor(t, "the new one to say so too", func() bool { return disconnected(r.view(late)) })
+			waitFor(t, "the new one to report it too", func() bool { return disconnected(r.view(late)) })
 			stays[0].out = stays[0].out.Add(time.Hour)
 			r.book(stays[0])
-			r.cancel(stays[1]) // doors close all the same
+			r.cancel(stays[1]) // doors close anyway
 			r.until(stays[1], store.KeyRevoked)
 			if v := r.view(elsewhere); v.Key.Status != store.KeyIssued {
 				t.Errorf("a stay on another system is %s", v.Key.Status)
@@ -96,12 +96,12 @@ func TestDisconnectedSystem(t *testing.T) {
 		r.book(s)
 		waitFor(t, "the refusal", func() bool { return str(r.view(s).Key.Reason) == "access_system_disconnected" })
 		cut(r, false)
-		r.advance(10 * time.Minute) // nobody tells: it is asked after
+		r.advance(10 * time.Minute) // no event arrives: Seam is asked
 		r.until(s, store.KeyIssued)
 	})
 }
 
-// Events of Seam's that come late say nothing about what happened since.
+// Late Seam events don't override what happened since.
 func TestOlderSystemEventChangesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -117,14 +117,14 @@ func TestOlderSystemEventChangesNothing(t *testing.T) {
 			t.Errorf("%q at %v: changed %v, %v", e.problem, e.at, changed, err)
 		}
 	}
-	// What is read right after an event may be older.
+	// Reads right after an event may be stale.
 	for in, want := range map[time.Duration]bool{10 * time.Second: false, 2 * time.Minute: true} {
 		changed, err := r.store.SystemSeen(context.Background(), system, "account_disconnected", nil, now.Add(in))
 		if err != nil || changed != want {
-			t.Errorf("read %s behind: changed %v, %v", in, changed, err)
+			t.Errorf("read %s later: changed %v, %v", in, changed, err)
 		}
 		if changed, err = r.store.SystemSeen(context.Background(), system, "", nil, now.Add(in)); err != nil || changed != want {
-			t.Errorf("read again %s behind: changed %v, %v", in, changed, err)
+			t.Errorf("read again %s later: changed %v, %v", in, changed, err)
 		}
 	}
 }

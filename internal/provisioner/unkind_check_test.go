@@ -16,7 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// meddle has somebody else change a stay's things at Seam.
+// meddle changes a stay's objects at Seam, as another person would.
 func (w *unkind) meddle(s *unkindStay) {
 	what := one(w, "delete user", "deleted externally", "delete key", "second key", "suspend", "unlink", "leave group", "pending", "system error", "warning", "key error")
 	w.tell("%s: somebody else: %s", s.id, what)
@@ -62,7 +62,7 @@ func (w *unkind) meddleWith(st *simulator.State, u simulator.User, what string) 
 	case "suspend":
 		u.Suspended = true
 	case "unlink":
-		if len(keys) > 0 { // nobody can find what a lost create has made once it is unlinked
+		if len(keys) > 0 { // nobody can find the result of a lost create once it is unlinked
 			u.IdentityID = ""
 		}
 	case "leave group":
@@ -82,8 +82,9 @@ func (w *unkind) meddleWith(st *simulator.State, u simulator.User, what string) 
 	st.Users[u.ID] = u
 }
 
-// changeIdentities has somebody edit, merge or occupy the guests' user identities, at a moment when nobody works, and the grace passes:
-// between a look at an identity, as old as reads may be, and a create, nothing could prevent it.
+// changeIdentities edits, merges or occupies the guests' user identities, at a moment when no worker is active, and
+// lets the grace pass: between a look at an identity, as stale as reads may be, and a create, nothing could prevent
+// it.
 func (w *unkind) changeIdentities() {
 	w.rest()
 	defer w.passTime(unkindGrace)
@@ -124,7 +125,7 @@ func (w *unkind) changeIdentities() {
 	}
 }
 
-// exemptAll lets the ACS users that an identity has be, anyone who it belongs to from now on.
+// exemptAll exempts the ACS users of an identity, no matter who owns it from now on.
 func (w *unkind) exemptAll(state *simulator.State, identityID string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,7 +136,7 @@ func (w *unkind) exemptAll(state *simulator.State, identityID string) {
 	}
 }
 
-// see looks at every moment of the workspace.
+// see checks the workspace at every moment.
 func (w *unkind) see(state *simulator.State) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -147,7 +148,7 @@ func (w *unkind) see(state *simulator.State) {
 		}
 		at := slices.IndexFunc(w.stays, func(s *unkindStay) bool { return s.id == u.FullName })
 		if at < 0 {
-			w.violation(nil, "an ACS user of nobody: %+v", u)
+			w.violation(nil, "an ACS user without an owner: %+v", u)
 			continue
 		}
 		s := w.stays[at]
@@ -179,7 +180,7 @@ func (w *unkind) seeUser(state *simulator.State, s *unkindStay, u simulator.User
 	}
 }
 
-// violation reports what may never be. The caller holds the lock.
+// violation reports what must never happen. The caller holds the lock.
 func (w *unkind) violation(s *unkindStay, format string, args ...any) {
 	if !w.broken {
 		w.t.Errorf("at %s: %s", w.now().Format("05.000"), fmt.Sprintf(format, args...))
@@ -196,7 +197,7 @@ func (w *unkind) brokenYet() bool {
 	return w.broken
 }
 
-// check ends a storm: Seam is kind again. Every stay must come to what it should be or to a reason, and to what it should be once
+// check ends a storm: Seam behaves again. Every stay must reach the right state or a reason, and the right state once
 // an admin has it reconciled.
 func (w *unkind) check() {
 	w.tell("-- calm")
@@ -296,7 +297,7 @@ func (w *unkind) settle(when string, wrong func(*unkindStay, store.View) string)
 	}
 }
 
-// wrong says what is not as the last event says, "" for nothing.
+// wrong describes what differs from the last event, "" if nothing does.
 func (w *unkind) wrong(s *unkindStay, v store.View) string {
 	got := w.liveOf(s)
 	is := fmt.Sprintf("%s %s %q", v.Key.Status, str(v.Key.Reason), str(v.Key.LastError))
@@ -317,7 +318,7 @@ func (w *unkind) wrong(s *unkindStay, v store.View) string {
 		}
 		return ""
 	}
-	if wrong, done := w.wrongBehindGates(s, v, got, is); done {
+	if wrong, done := w.wrongUnderGates(s, v, got, is); done {
 		return wrong
 	}
 	if s.listing == "" {

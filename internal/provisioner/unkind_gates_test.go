@@ -39,18 +39,18 @@ func policyWithGates(source string) pms.Policy {
 	return p
 }
 
-// gateModel is what was said about one gate, and what follows from it.
+// gateModel is what was reported about one gate, and what follows from it.
 type gateModel struct {
-	pms, program, person *saidOfGate
-	opened               bool // somebody has said at some time that it is open
+	pms, program, person *gateReport
+	opened               bool // it was reported open at some time
 }
 
-type saidOfGate struct {
-	state string // "": taken back
+type gateReport struct {
+	state string // "": withdrawn
 	nth   int
 }
 
-// state is the later of what the PMS and programs said, unless a person has decided.
+// state is the later report of the PMS and programs, unless a person has decided.
 func (g gateModel) state() string {
 	switch {
 	case g.person != nil && g.person.state != "":
@@ -66,10 +66,10 @@ func (g gateModel) state() string {
 
 // gatesOfStay are a stay's gates in the world's own model.
 type gatesOfStay struct {
-	said map[string]gateModel
-	n    int
-	// sealed are the only ACS users that the stay may have while a gate lets no other be created; nil: any. It is set once everything has come to
-	// rest twice since the gate was closed, longer apart than anything late takes.
+	reports map[string]gateModel
+	n       int
+	// sealed are the only ACS users that the stay may have while a gate lets no other be created; nil: any. It is set once everything has settled
+	// twice since the gate was closed, longer apart than anything that is late.
 	sealed   map[string]bool
 	restedAt time.Time // the first rest since the gate was closed
 }
@@ -78,7 +78,7 @@ type gatesOfStay struct {
 // key away as long as the stay has not begun, and whether any is closed at all.
 func (s *unkindStay) closedGates() (holding, again, takes, any bool) {
 	for _, rule := range unkindGates[s.source] {
-		g := s.gatesModel.said[rule.Name]
+		g := s.gatesModel.reports[rule.Name]
 		if g.state() == domain.GateOpen {
 			continue
 		}
@@ -104,11 +104,11 @@ func (w *unkind) changeGate(s *unkindStay) {
 		return // its events carry the whole reservation
 	}
 	w.mu.Lock()
-	if s.gatesModel.said == nil {
-		s.gatesModel.said = map[string]gateModel{}
+	if s.gatesModel.reports == nil {
+		s.gatesModel.reports = map[string]gateModel{}
 	}
 	s.gatesModel.n++
-	g, word := s.gatesModel.said[name], &saidOfGate{state, s.gatesModel.n}
+	g, word := s.gatesModel.reports[name], &gateReport{state, s.gatesModel.n}
 	switch who {
 	case "pms":
 		g.pms = word
@@ -121,7 +121,7 @@ func (w *unkind) changeGate(s *unkindStay) {
 		g.person = word
 	}
 	g.opened = g.opened || word.state == domain.GateOpen
-	s.gatesModel.said[name] = g
+	s.gatesModel.reports[name] = g
 	if holding, _, _, _ := s.closedGates(); !holding {
 		s.gatesModel.sealed, s.gatesModel.restedAt = nil, time.Time{}
 	}
@@ -141,7 +141,7 @@ func (w *unkind) changeGate(s *unkindStay) {
 	}
 }
 
-// seal remembers, when everything rests, which ACS users the stays behind closed gates may have.
+// seal records, when everything rests, which ACS users the stays with closed gates may have.
 func (w *unkind) seal() {
 	state, now := w.sim.State(), w.now()
 	w.mu.Lock()
@@ -162,8 +162,8 @@ func (w *unkind) seal() {
 	}
 }
 
-// wrongBehindGates says what is not as closed gates have it. done is false where no gate has a say.
-func (w *unkind) wrongBehindGates(s *unkindStay, v store.View, got []held, is string) (wrong string, done bool) {
+// wrongUnderGates describes what differs from what closed gates require. done is false if no gate is relevant.
+func (w *unkind) wrongUnderGates(s *unkindStay, v store.View, got []held, is string) (wrong string, done bool) {
 	holding, again, takes, closed := s.closedGates()
 	if closed {
 		if wrong := w.wrongNotice(s, v); wrong != "" {
@@ -177,16 +177,16 @@ func (w *unkind) wrongBehindGates(s *unkindStay, v store.View, got []held, is st
 		return "", false
 	case takes && w.now().Before(s.in) || holding && len(got) == 0:
 		if len(got) > 0 || key.Status != store.KeyWaiting && !removed {
-			return fmt.Sprintf("behind a closed gate, but %s, and Seam holds %+v", is, got), true
+			return fmt.Sprintf("with a closed gate, but %s, and Seam holds %+v", is, got), true
 		}
 	case s.listing == "" && len(got) == 0: // nothing is made without a room
 		return "", false
 	case key.Status != store.KeyAttention || str(key.Reason) != domain.ReasonGateClosed:
-		return "behind a gate that was closed again, but " + is, true
+		return "with a gate that was closed again, but " + is, true
 	case s.listing != "":
 		return w.wrongAtSeam(s, got), true
 	case len(got) > 1 || len(got[0].Groups) > 0:
-		return fmt.Sprintf("behind a closed gate without a room, and Seam holds %+v", got), true
+		return fmt.Sprintf("with a closed gate, without a room, but Seam holds %+v", got), true
 	}
 	return "", true
 }
@@ -207,7 +207,7 @@ type notices struct {
 	posts    atomic.Int64
 }
 
-// listenForHeld has a receiver told which keys gates hold back.
+// listenForHeld subscribes a receiver to keys that gates hold back.
 func (w *unkind) listenForHeld() {
 	secret, err := pms.ParseSecret("whsec_c3RheWtleS1nYXRlcy1vZi11bmtpbmQtd29ybGRz")
 	if err != nil {

@@ -16,14 +16,14 @@ import (
 	"github.com/staykey/staykey/internal/seam/simulator"
 )
 
-// TestUnkindWorlds plays random worlds against a Seam with every switch of the simulator: while reservations, listings and clocks change,
-// reads lag and leave things out, fields are missing, calls are refused, lost and late, and other people edit the workspace. Two things are
-// checked. At every moment: no stay has a second ACS user or a second key, a door or an hour that was never wanted, or a key in
-// somebody else's app. After each storm: every stay either is what it should be or shows a reason, and an admin's reconcile makes
-// it what it should be.
+// TestUnkindWorlds plays random worlds against a Seam with every switch of the simulator: while reservations,
+// listings and clocks change, reads lag and are incomplete, fields are missing, calls are refused, lost and late, and
+// other people edit the workspace. Two things are checked. At every moment: no stay has a second ACS user or a second
+// key, a door or an hour that was never wanted, or a key in somebody else's app. After each storm: every stay is
+// either in the right state or shows a reason, and an admin's reconcile brings it to the right state.
 //
-// STAYKEY_UNKIND_STEPS is how many steps are taken in all, STAYKEY_WORLD_SEED repeats a run. Time is the rig's own, so that a step takes
-// milliseconds whatever it waits for.
+// STAYKEY_UNKIND_STEPS is the total number of steps, STAYKEY_WORLD_SEED repeats a run. The rig has its own clock, so
+// a step takes milliseconds whatever it waits for.
 func TestUnkindWorlds(t *testing.T) {
 	t.Parallel()
 	const stepsOfOneWorld = 1000
@@ -58,7 +58,7 @@ type unkind struct {
 	held   notices
 
 	mu      sync.Mutex // what follows, and the stays' "ever"
-	broken  bool       // something was seen that may never be
+	broken  bool       // something was observed that must never happen
 	exempt  map[string]bool
 	foreign map[string]bool // full names of other people's ACS users
 }
@@ -72,7 +72,7 @@ type unkindStay struct {
 	groups            map[string]bool
 	windows           map[[2]int64]bool
 	emails            map[string]bool
-	keysByOthers      bool // somebody else made a key
+	keysByOthers      bool // somebody else created a key
 	groupsByOthers    bool // somebody else closed a door: only a reconcile or a change looks at the groups of one stay
 	gatesModel        gatesOfStay
 }
@@ -90,7 +90,7 @@ const (
 func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *unkind {
 	options := fast()
 	options.Grace, options.SweepInterval, options.RetryBase = unkindGrace, 15*time.Minute, time.Second
-	options.PollEvery = 100 * time.Millisecond // whatever is due is woken up for
+	options.PollEvery = 100 * time.Millisecond // whatever becomes due is woken up for
 	w := &unkind{
 		rig: newRig(t, options, simulator.Options{SecondUser: second}), random: random, second: second, groups: map[string][]string{},
 		exempt: map[string]bool{}, foreign: map[string]bool{},
@@ -102,7 +102,7 @@ func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *un
 	for i := range 12 {
 		s := &unkindStay{stay: w.rig.stay(fmt.Sprintf("S%d", i)), groups: map[string]bool{}, windows: map[[2]int64]bool{}, emails: map[string]bool{}}
 		s.source = unkindSources[i%len(unkindSources)]
-		if unkindGates[s.source] != nil { // nobody has said that its gates are open
+		if unkindGates[s.source] != nil { // its gates have not been reported as open
 			s.gatesModel.sealed = map[string]bool{}
 		}
 		w.stays = append(w.stays, s)
@@ -119,7 +119,7 @@ func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *un
 // one picks one of several values.
 func one[T any](w *unkind, values ...T) T { return values[w.random.IntN(len(values))] }
 
-// chance is true in so many of a hundred cases.
+// chance is true in that many percent of cases.
 func (w *unkind) chance(percent int) bool { return w.random.IntN(100) < percent }
 
 func (w *unkind) tell(format string, args ...any) {
@@ -165,7 +165,7 @@ func (w *unkind) run(steps int) {
 	chaos.Record(w.t, result)
 }
 
-// step does one random thing. Now and then everybody else waits for what came of it.
+// step does one random thing. Now and then everybody else waits for its effects.
 func (w *unkind) step() {
 	switch n := w.random.IntN(100); {
 	case n < 34:
@@ -201,7 +201,8 @@ func (w *unkind) passTime(d time.Duration) {
 	w.prov.Wake()
 }
 
-// restart stops the service and starts it again. A sweep that it leaves is free at once, so that nobody waits for its lease.
+// restart stops the service and starts it again. The lease of an unfinished sweep is freed at once, so that nobody
+// waits for it.
 func (w *unkind) restart() {
 	w.tell("restart")
 	w.stop()
@@ -218,7 +219,8 @@ func (w *unkind) reconcile(s *unkindStay) {
 	}
 }
 
-// rest waits until nothing is due and nobody works. What the applier has put off because somebody was writing to it comes before.
+// rest waits until nothing is due and no worker is active. Events that the applier has postponed because of a lock
+// come first.
 func (w *unkind) rest() {
 	w.drain()
 	w.prov.Wake()
@@ -269,7 +271,7 @@ func (w *unkind) changeStay(s *unkindStay) {
 	w.book(s.stay)
 }
 
-// want remembers what a stay may be from now on.
+// want records what a stay may be from now on.
 func (w *unkind) want(s *unkindStay) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -299,7 +301,7 @@ func (w *unkind) changeListing(id string) {
 	}
 }
 
-// unkindPaths are the calls that are struck.
+// unkindPaths are the calls that may fail.
 var unkindPaths = []string{
 	"", seam.PathIdentityCreate, seam.PathUserCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserUpdate, seam.PathUserDelete,
 	seam.PathGroupAdd, seam.PathGroupRemove, seam.PathIdentityAddUser, seam.PathUserUnsuspend, seam.PathCredentialDelete, seam.PathIdentityDelete,
@@ -307,7 +309,7 @@ var unkindPaths = []string{
 	"/acs/access_groups/get", "/user_identities/get", "/user_identities/list", "/acs/systems/list", "/acs/systems/get", "/workspaces/get",
 }
 
-// unkindKinds are the faults that pass in a moment. What hangs is the matrix': it takes real time.
+// unkindKinds are the faults that pass in a moment. The matrix has those that hang: they take real time.
 var unkindKinds = slices.Concat(simulator.Alterations, []simulator.FaultKind{
 	simulator.LostBefore, simulator.LostAfter, simulator.LostAfter, simulator.Late, simulator.Late, simulator.Error500Before, simulator.Error500After,
 	simulator.Error503Before, simulator.Error503After, simulator.Garbage, simulator.Reset, simulator.Limited, simulator.Refused, simulator.NotAuthorized,
@@ -380,7 +382,7 @@ func (w *unkind) hide() []string {
 	state := w.sim.State()
 	for _, s := range w.stays {
 		for _, u := range state.UsersNamed(s.id) {
-			if len(state.MobileKeys(u.ID)) > 0 && w.chance(10) { // what a lost create has made is only found in a list
+			if len(state.MobileKeys(u.ID)) > 0 && w.chance(10) { // a lost create's user without a key can only be found in a list
 				hidden = append(hidden, u.ID)
 			}
 		}

@@ -61,7 +61,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 		log.Error("attempt result not stored; retrying when its lease ends", "error", err)
 		return
 	}
-	point.Reach(point.FinishBehind)
+	point.Reach(point.FinishAfter)
 	if verdict.Status == store.KeyAttention && work.Key.Status != store.KeyAttention {
 		p.options.Activity.Add(lease.Source, store.ActivityAttention, p.now())
 	}

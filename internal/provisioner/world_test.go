@@ -16,9 +16,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// TestRandomWorld lets many stays change at random while calls fail at random and provisioners are stopped
-// and started, and then compares what Seam holds with what the last events say. STAYKEY_WORLD_SEED repeats a
-// run, STAYKEY_WORLD_ROUNDS makes it longer.
+// TestRandomWorld changes many stays at random while calls fail at random and provisioners are stopped and started,
+// and then compares what Seam holds with what the last events require. STAYKEY_WORLD_SEED repeats a run,
+// STAYKEY_WORLD_ROUNDS makes it longer.
 func TestRandomWorld(t *testing.T) {
 	t.Parallel()
 	for i, second := range []simulator.SecondUser{simulator.Allow, simulator.Refuse, simulator.ReturnExisting, simulator.MoveLink} {
@@ -147,7 +147,7 @@ func (w *world) check(s *modelStay) {
 	want := s.wants(map[string]string{"L": system, "M": system, "V": systemB}[s.listing], w.groups[s.listing]...)
 	got := w.holds(s.id)
 	if len(got) == 1 {
-		// Whether the guest's own place was free depends on the others; an identity of the stay's own is as right.
+		// Whether the guest's slot was free depends on the others; an identity of the stay's own is just as good.
 		if got[0].Identity != "own" && got[0].Identity != pms.GuestAddress(s.email) {
 			w.t.Errorf("%s of %q is linked to the identity of %q", s.id, s.email, got[0].Identity)
 		}

@@ -162,7 +162,7 @@ func Tries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID][]Try
 const givenUp = `
 	INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at)
 	SELECT g.seq, g.event_id, e.source, e.type, CASE WHEN g.applied THEN 'applied' ELSE 'rejected' END,
-		CASE WHEN g.applied THEN 'applied, but for the rest: ' ELSE '' END || @reason,
+		CASE WHEN g.applied THEN 'applied, except for the rest: ' ELSE '' END || @reason,
 		e.reservation_id, e.listing_id, e.occurred_at, e.received_at, CASE WHEN g.applied THEN now() END
 	FROM gone g JOIN events e USING (event_id) RETURNING event_id, status`
 

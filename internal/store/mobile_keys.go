@@ -63,8 +63,8 @@ func prefixed(table, columns string) string {
 	return strings.Join(names, ", ")
 }
 
-// Wish is what an event, a listing's change or an admin requests of a key.
-type Wish struct {
+// KeyRequest is what an event, a listing's change or an admin requests of a key.
+type KeyRequest struct {
 	Ref
 	CheckIn   *time.Time
 	Cancelled bool
@@ -79,16 +79,16 @@ type Wish struct {
 // LastRank is the rank of what nobody waits for: a stay that is over.
 var LastRank = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// wishRows are the columns of [Wish], for unnest.
-func wishRows(wishes []Wish) []any {
-	wishes = slices.Clone(wishes)
-	slices.SortFunc(wishes, func(a, b Wish) int { return a.Compare(b.Ref) }) // one order for locks
-	n := len(wishes)
+// keyRequestRows are the columns of [KeyRequest], for unnest.
+func keyRequestRows(requests []KeyRequest) []any {
+	requests = slices.Clone(requests)
+	slices.SortFunc(requests, func(a, b KeyRequest) int { return a.Compare(b.Ref) }) // one order for locks
+	n := len(requests)
 	sources, ids, interim := make([]string, n), make([]string, n), make([]string, n)
 	checkIns, ranks := make([]*time.Time, n), make([]*time.Time, n)
 	cancelled, changed, revive, asked := make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n)
 	events := make([]*uuid.UUID, n)
-	for i, w := range wishes {
+	for i, w := range requests {
 		events[i] = w.EventID
 		sources[i], ids[i], checkIns[i], cancelled[i], ranks[i] = w.Source, w.ReservationID, w.CheckIn, w.Cancelled, w.RankAt
 		interim[i], changed[i], revive[i], asked[i] = w.Interim, w.Changed, w.Revive, w.Check
@@ -97,11 +97,11 @@ func wishRows(wishes []Wish) []any {
 }
 
 // InsertKeys makes the keys of new reservations, due at once.
-func InsertKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
-	if len(wishes) == 0 {
+func InsertKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
+	if len(requests) == 0 {
 		return
 	}
-	rows := wishRows(wishes)
+	rows := keyRequestRows(requests)
 	batch.Queue(`
 		INSERT INTO mobile_keys (source, reservation_id, check_in, cancelled, rank_at, status, revive, event_id, attempt_generation, next_reconcile_at, queued, changed_at)
 		SELECT source, reservation_id, check_in, cancelled, rank_at, coalesce(nullif(interim, ''), 'waiting'), revive, event_id, 1, $9, true, $9
@@ -110,13 +110,13 @@ func InsertKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
 		append(rows[:6:6], rows[7], rows[9], now)...)
 }
 
-// WishKeys makes keys due at once where something changed, and touches the others. One call never holds one
+// RequestKeys makes keys due at once where something changed, and touches the others. One call never holds one
 // key twice.
-func WishKeys(batch *pgx.Batch, wishes []Wish, now time.Time) {
-	if len(wishes) == 0 {
+func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
+	if len(requests) == 0 {
 		return
 	}
-	rows := wishRows(wishes)
+	rows := keyRequestRows(requests)
 	// Locked first: what a worker writes meanwhile must be seen by what follows.
 	batch.Queue(`
 		SELECT FROM mobile_keys k JOIN unnest($1::text[], $2::text[]) AS w (source, reservation_id) USING (source, reservation_id)

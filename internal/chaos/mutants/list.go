@@ -5,44 +5,44 @@ import "slices"
 // mutants are the protections, one taken out of each.
 var mutants = append([]mutant{
 	{
-		name: "mark", what: "a create is not written down before it is made",
+		name: "mark", what: "a create is not marked before its call",
 		edits: []edit{{"internal/provisioner/record/record.go", "	if u.MarkedAt == nil {\n		u.MarkedAt = &now\n	}\n", ""}},
 		pkg:   "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=0"},
 	},
 	{
-		name: "look-up", what: "what a lost create has made is not looked for",
+		name: "look-up", what: "the result of a lost create is not looked for",
 		edits: []edit{
 			{"internal/provisioner/observe.go", "	found, others, out := a.find(a.because(ctx, \"whether a create without an answer made an ACS user\"), u)\n", "	var found []seam.ACSUser\n	others, out := false, outcome{}\n"},
 		},
 		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=0"},
 	},
 	{
-		name: "only way in", what: "an old ACS user goes although somebody deleted the one that replaces it",
+		name: "only way in", what: "an old ACS user is deleted although somebody deleted its replacement",
 		edits: []edit{{"internal/provisioner/plan/plan.go", " && !isOnlyWayIn(users, keep, u) {", " {"}},
 		pkg:   "./internal/provisioner/plan", tests: "^TestOnlyWayIn$",
 	},
 	{
-		name: "wait for what was deleted", what: "a clean-up waits for a key that somebody deleted",
+		name: "wait for a deleted key", what: "cleanup waits for a key that somebody deleted",
 		edits: []edit{{"internal/provisioner/remove.go", "	if old.Phase() == record.Removed || u.Phase() == record.Removed {\n", "	if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestRemovedBeforeTheMoveIsComplete$",
 	},
 	{
-		name: "lost doors", what: "what became of a lost closing is not asked when the door is wanted again",
+		name: "lost doors", what: "the effect of a lost closing call is not read when the door is wanted again",
 		edits: []edit{{"internal/provisioner/observe.go", " || !u.DoorsRead && plan.DoorsFit(d, *u))", ")"}},
 		pkg:   "./internal/provisioner", tests: "^TestALostDoorThatIsWantedAgain$",
 	},
 	{
-		name: "grace", what: "\"not found\" is believed at once",
+		name: "grace", what: "\"not found\" counts at once",
 		edits: []edit{{"internal/provisioner/observe.go", "	if u.LostAt != nil && a.tooEarly(a.belief().countsFrom(*u.LostAt)) {\n", "	if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestReadsThatLag$",
 	},
 	{
-		name: "old answers", what: "an answer counts as of when it arrives, not of when it was asked for",
+		name: "old answers", what: "an answer is dated by its arrival, not by its request",
 		edits: []edit{{"internal/provisioner/belief.go", "bool { return a.began.Before(until) }", "bool { return a.now().Before(until) }"}},
 		pkg:   "./internal/provisioner", tests: "^TestASlowAnswerIsAsOldAsItsQuestion$",
 	},
 	{
-		name: "lease condition", what: "marks and results are written by whoever comes",
+		name: "lease condition", what: "any worker may write marks and results",
 		edits: []edit{
 			{"internal/store/key_leases.go", "AND reservation_id = $2 AND lease_token = $3 FOR NO KEY UPDATE`", "AND reservation_id = $2 AND $3::uuid IS NOT NULL FOR NO KEY UPDATE`"},
 			{"internal/store/key_leases.go", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND $3::uuid IS NOT NULL`"},
@@ -51,7 +51,7 @@ var mutants = append([]mutant{
 		pkg: "./cmd/server", tests: "^TestStalledWorker$",
 	},
 	{
-		name: "lease before a call", what: "a call is made although the lease has run out",
+		name: "lease before a call", what: "a call is made although the lease has expired",
 		edits: []edit{
 			{"internal/provisioner/work.go", "	if deadline.After(until) || deadline.Round(0).After(until.Round(0)) {\n", "	if _, _ = until, deadline; false {\n"},
 			{"internal/provisioner/work.go", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			cut()\n			return\n", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			return\n"},
@@ -69,7 +69,7 @@ var mutants = append([]mutant{
 		pkg:   "./internal/provisioner", tests: "^TestModel$",
 	},
 	{
-		name: "place claim", what: "a guest's place on an access system is anybody's",
+		name: "slot claim", what: "two stays may take the same slot on an access system",
 		edits: []edit{
 			{"internal/store/acs_users.go", "		ON CONFLICT (acs_system_id, user_identity_id) DO NOTHING RETURNING id`", "		RETURNING id`"},
 			{"internal/store/acs_users.go", "	return holder, wrap(err, \"look for a place\")\n", "	return Ref{}, ErrNotFound\n"},
@@ -95,7 +95,7 @@ var mutants = append([]mutant{
 		pkg:   "./cmd/server", tests: "^TestPostgresKilled$", env: []string{"STAYKEY_POSTGRES_KILLS=6"},
 	},
 	{
-		name: "write-ahead of changes", what: "a change whose answer was lost is forgotten when something else is wanted",
+		name: "write-ahead of changes", what: "a change whose answer was lost is forgotten when something else is desired",
 		edits: []edit{
 			{"internal/provisioner/observe.go", "	overtaken := u.Unsure && (u.UnsureGeneration != a.work.Key.Generation || !u.DoorsRead && plan.DoorsFit(d, *u))\n", "	overtaken := false\n"},
 			{"internal/provisioner/record/record.go", "func (u *User) DoorsChanging() { u.DoorsRead = false }\n", "func (u *User) DoorsChanging() {}\n"},
@@ -103,22 +103,22 @@ var mutants = append([]mutant{
 		pkg: "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$", env: []string{"STAYKEY_WORLD_ROUNDS=500"},
 	},
 	{
-		name: "look-up after a delete", what: "a stay that is gone is not looked after although a create was lost",
+		name: "look-up after a delete", what: "nothing is looked for after a stay's end although a create was lost",
 		edits: []edit{{"internal/provisioner/remove.go", "		if a.lostAt != nil { // even long ago: while this one existed, nobody looked for another\n			a.checked = false\n			u.LookOnly(*a.lostAt)\n", "		if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestReadsThatLagTooLongThenCancel$",
 	},
 	{
-		name: "doubt about lists", what: "a list that lacks many at once is believed",
+		name: "doubt about lists", what: "a list that lacks many keys at once is trusted",
 		edits: []edit{{"internal/provisioner/sweep_compare.go", "	if s.missing >= missingLeast && s.missing*missingShare > s.compared {\n", "	if false {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestSweepHoldsBackWhereManyAreMissing$",
 	},
 	{
-		name: "get and list agree", what: "a get that doesn't find an ACS user is believed although the list shows it",
+		name: "get and list agree", what: "a get that doesn't find an ACS user counts although the list shows it",
 		edits: []edit{{"internal/provisioner/look.go", "	if !listed {\n		return from, absent, outcome{}\n	}\n", "	if _ = listed; true {\n		return from, absent, outcome{}\n	}\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestGetAndListContradict$",
 	},
 	{
-		name: "what was deleted externally is cleared away", what: "an ACS user that somebody deleted is replaced while its object is still at Seam",
+		name: "external deletions are cleaned up", what: "an ACS user that somebody deleted is replaced while its object is still at Seam",
 		edits: []edit{{"internal/provisioner/plan/plan.go", "		return append(deleteUser(u, index, whyCleared), makeUser(d, -1, \"\")...)\n", "		_ = whyCleared\n		return makeUser(d, -1, \"\")\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestDeletedExternally$",
 	},
@@ -128,7 +128,7 @@ var mutants = append([]mutant{
 		pkg:   "./internal/provisioner", tests: "^TestRefusalKeepsTheMarkOfALostCreate$",
 	},
 	{
-		name: "the wider window", what: "a lost extension counts as not made",
+		name: "the wider window", what: "a lost extension counts as never sent",
 		edits: []edit{
 			{"internal/provisioner/record/record.go", "func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }\n", "func (u *User) ScheduleSent(time.Time, time.Time) {}\n"},
 			{"internal/provisioner/plan/plan.go", "u.EndsAt.After(d.Ends) || u.Unsure\n", "u.EndsAt.After(d.Ends)\n"},
@@ -141,12 +141,12 @@ var mutants = append([]mutant{
 		pkg:   "./internal/provisioner", tests: "^TestAGroupThatIsNotShownStaysOpen$",
 	},
 	{
-		name: "cleaning up goes last", what: "what has to be cleaned up goes in the order of check-in",
+		name: "cleanup is last", what: "cleanup is ordered by check-in, like arrivals",
 		edits: []edit{{"internal/store/key_leases.go", "CASE WHEN over_at <= $1 THEN $3 ELSE rank_at END", "CASE WHEN $3::timestamptz IS NULL THEN $3 ELSE rank_at END"}},
-		pkg:   "./internal/provisioner", tests: "^TestArrivalsGoBeforeCleaningUp$",
+		pkg:   "./internal/provisioner", tests: "^TestArrivalsComeBeforeCleanup$",
 	},
 	{
-		name: "whose identity", what: "a known identity is used without asking whose it is by now",
+		name: "whose identity", what: "a known identity is used without checking whose it is now",
 		edits: []edit{{"internal/provisioner/identity.go", "	case is.EmailAddress != \"\" && !sameAddress(is.EmailAddress, d.Email):\n", "	case false:\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestAnIdentityThatBecameSomebodyElses$",
 	},
@@ -156,12 +156,12 @@ var mutants = append([]mutant{
 		pkg:   "./internal/provisioner", tests: "^TestErasingWhileTheGuestBooksAgain$",
 	},
 	{
-		name: "a hold holds", what: "what is being removed is cleaned up although an admin holds the stay",
+		name: "a hold holds", what: "a removal continues although an admin holds the stay",
 		edits: []edit{{"internal/provisioner/attempt.go", "	if held := a.work.Overrides.Held(); held != \"\" {\n", "	if held := a.work.Overrides.Held(); held != \"\" && len(plan.Plan(d, a.users, false)) > 0 {\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestHoldDuringARemoval$",
 	},
 	{
-		name: "the pinned workspace", what: "a workspace that can't be confirmed is taken for the pinned one",
+		name: "the pinned workspace", what: "a workspace that can't be confirmed counts as the pinned one",
 		edits: []edit{{"internal/provisioner/admission.go", "	case err != nil && pinned != \"\":\n", "	case err != nil && pinned == \"never\":\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestAWorkspaceThatCantBeConfirmedPauses$",
 	},

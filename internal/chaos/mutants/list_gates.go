@@ -23,7 +23,7 @@ var gateMutants = []mutant{
 		pkg:   "./internal/provisioner/plan", tests: "^TestGates$",
 	},
 	{
-		name: "hours behind gates", what: "a key behind a closed gate doesn't follow its stay",
+		name: "hours with gates", what: "a key with a closed gate doesn't follow its stay",
 		edits: []edit{{"internal/provisioner/plan/gates.go", "		d.Stays, d.Create = key+1, false\n", "		d.Stays, d.Create = 0, false\n		d.NoKey = true\n"}},
 		pkg:   "./internal/provisioner/plan", tests: "^TestGates$",
 	},

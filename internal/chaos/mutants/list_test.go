@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Each mutant still finds what it takes out: once, and in its file.
+// Each mutant still finds the text that it replaces: once, and in its file.
 func TestMutantsFitTheSource(t *testing.T) {
 	t.Parallel()
 	for _, m := range mutants {

@@ -1,5 +1,5 @@
-// Command mutants is make chaos-mutants: it takes each protection out of the program in turn, in an overlay that
-// only the compiler sees, and runs a rig that must fail then. A rig that stays green proves nothing.
+// Command mutants is make chaos-mutants: it removes each protection from the program in turn, in an overlay that
+// only the compiler sees, and runs a rig that must then fail. A rig that stays green proves nothing.
 package main
 
 import (
@@ -24,7 +24,7 @@ type edit struct{ file, old, new string }
 // mutant is the program without one protection.
 type mutant struct {
 	name  string
-	what  string // what is taken out
+	what  string // what the program does without it
 	edits []edit
 	pkg   string
 	tests string
@@ -47,38 +47,38 @@ func run(only string) error {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	fmt.Printf("| taken out | how | the rig that goes red | what it says first |\n| --- | --- | --- | --- |\n")
+	fmt.Printf("| removed | effect | the rig that fails | its first failure |\n| --- | --- | --- | --- |\n")
 	var failed error
 	for _, m := range mutants {
 		if !which.MatchString(m.name) || ctx.Err() != nil {
 			continue
 		}
-		said, err := m.run(ctx)
+		complaint, err := m.run(ctx)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.name, err))
-			said = "**stays green or can't be run**: " + err.Error()
+			complaint = "**stays green or can't run**: " + err.Error()
 		}
-		fmt.Printf("| %s | %s | %s | %s |\n", m.name, m.what, strings.Trim(m.tests, "^$()"), said)
+		fmt.Printf("| %s | %s | %s | %s |\n", m.name, m.what, strings.Trim(m.tests, "^$()"), complaint)
 	}
 	return errors.Join(failed, ctx.Err())
 }
 
-// run makes the overlay, and returns the first thing that the rig says is wrong.
-func (m mutant) run(ctx context.Context) (said string, err error) {
+// run builds the overlay, and returns the first failure that the rig reports.
+func (m mutant) run(ctx context.Context) (complaint string, err error) {
 	dir, err := os.MkdirTemp("", "staykey-mutant-")
 	if err != nil {
-		return "", fmt.Errorf("a directory for the overlay: %w", err)
+		return "", fmt.Errorf("create a directory for the overlay: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	overlay, err := m.overlay(dir)
 	if err != nil {
 		return "", err
 	}
-	// Longer than a wait that can only miss its deadline by a hang (until.Patience), on a busy machine too.
+	// Longer than a wait that only a hang can exceed (until.Patience), even on a busy machine.
 	ctx, cancel := context.WithTimeout(ctx, 16*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-parallel", "24", "-timeout", "15m", "-run", m.tests, m.pkg) // #nosec G204 -- of the list below
-	// By GOFLAGS it reaches the programs that tests build, too. The flags that are set stay, so that what is built already is used.
+	// GOFLAGS also reaches the programs that tests build. Existing flags are kept, so that the build cache is used.
 	flags, err := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
 	if err != nil {
 		return "", fmt.Errorf("go env: %w", err)
@@ -87,9 +87,9 @@ func (m mutant) run(ctx context.Context) (said string, err error) {
 	out, err := cmd.CombinedOutput()
 	switch {
 	case strings.Contains(string(out), "[build failed]"), strings.Contains(string(out), "go build:"), strings.Contains(string(out), "[setup failed]"):
-		return "", fmt.Errorf("it doesn't build: %s", out)
+		return "", fmt.Errorf("the mutant doesn't build: %s", out)
 	case err == nil:
-		return "", errors.New("the rig is green without it")
+		return "", errors.New("the rig is green without the protection")
 	case !strings.Contains(string(out), "--- FAIL"):
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
@@ -109,10 +109,10 @@ func (m mutant) overlay(dir string) (string, error) {
 		}
 		content, err := os.ReadFile(from) // #nosec G304 -- of the list below
 		if err != nil {
-			return "", fmt.Errorf("read what is to be changed: %w", err)
+			return "", fmt.Errorf("read the file to change: %w", err)
 		}
 		if n := strings.Count(string(content), e.old); n != 1 {
-			return "", fmt.Errorf("%s has this %d times, and must have it once (the list of mutants is out of date): %s", e.file, n, e.old)
+			return "", fmt.Errorf("%s contains this %d times instead of once (the list of mutants is out of date): %s", e.file, n, e.old)
 		}
 		to := filepath.Join(dir, fmt.Sprintf("%d%s", len(replaced), filepath.Ext(path)))
 		if earlier, ok := replaced[path]; ok {
@@ -134,7 +134,7 @@ func (m mutant) overlay(dir string) (string, error) {
 	return path, nil
 }
 
-// complaint is a line of a test's own, not of the service's log.
+// complaint is a failure of a test, not a line of the service's log.
 var complaint = regexp.MustCompile(`(?m)^\s+\w+_test\.go:\d+: (.*)$`)
 
 func firstComplaint(out string) string {

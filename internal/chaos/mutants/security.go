@@ -4,12 +4,12 @@ package main
 func init() {
 	mutants = append(mutants, []mutant{
 		{
-			name: "database kind", what: "a development start takes a production database",
+			name: "database kind", what: "a development start accepts a production database",
 			edits: []edit{{"internal/app/database_kind.go", "	case have.Kind == store.ProductionDatabase && c.Dev:\n", "	case false:\n"}},
 			pkg:   "./internal/app", tests: "^TestDatabaseWithoutAKind$",
 		},
 		{
-			name: "well-known secrets", what: "production takes the README's secrets",
+			name: "well-known secrets", what: "production accepts the README's secrets",
 			edits: []edit{{"internal/config/secrets.go", "	return secret == DevWebhookSecret || secret == DevAdminToken\n", "	return false\n"}},
 			pkg:   "./internal/config", tests: "^TestConfigurationProblems$",
 		},
@@ -37,17 +37,17 @@ func init() {
 			pkg: "./internal/pms", tests: "^TestMentionsAreExact$",
 		},
 		{
-			name: "fair shares", what: "who came first keeps every connection",
+			name: "fair shares", what: "the first client keeps every connection",
 			edits: []edit{{"internal/fair/fair.go", "	if len(heaviest) > mine+1 {\n", "	if len(heaviest) > mine+1 && false {\n"}},
 			pkg:   "./internal/fair", tests: "^TestSharesHold$",
 		},
 		{
-			name: "stalled bodies", what: "who stalls a large body keeps its turn",
+			name: "stalled bodies", what: "a client that stalls a large body keeps its turn",
 			edits: []edit{{"internal/handlers/limits.go", "			turn.lost = true\n", ""}},
 			pkg:   "./internal/handlers", tests: "^TestStalledBodiesGiveWay$",
 		},
 		{
-			name: "guesses", what: "every guessed token is looked at",
+			name: "guesses", what: "every guessed token is checked",
 			edits: []edit{{"internal/handlers/auth.go", "		if wait := a.guesses.wait(client, a.now()); wait > 0 {\n", "		if wait := a.guesses.wait(client, a.now()); wait < 0 {\n"}},
 			pkg:   "./internal/handlers", tests: "^TestGuessing$",
 		},
@@ -67,7 +67,7 @@ func init() {
 			pkg:   "./cmd/server", tests: "^TestVisible$",
 		},
 		{
-			name: "redacted logs", what: "records are written as they come",
+			name: "redacted logs", what: "records are written without redaction",
 			edits: []edit{{"internal/app/logging.go", "	if _, err := io.WriteString(w.out, w.redactor.Redact(string(p))); err != nil {\n", "	if _, err := w.out.Write(p); err != nil {\n"}},
 			pkg:   "./internal/app", tests: "^TestLogsAreRedacted$",
 		},

@@ -23,7 +23,7 @@ func init() {
 	left.Store(n)
 }
 
-// Reach kills the process, or stops it, if this is the place and the time.
+// Reach kills the process, or stops it, if this is the chosen point and its count is reached.
 func Reach(name Name) {
 	if name != deadly || left.Add(-1) != 0 {
 		return
@@ -31,7 +31,7 @@ func Reach(name Name) {
 	if os.Getenv("STAYKEY_CHAOS_ACTION") == "stop" {
 		last := time.Now()
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-		// The signal may take effect some time after the call. This goroutine continues when the process has been
+		// The signal may take effect some time after the call. This goroutine continues once the process has been
 		// stopped for a while, and continued.
 		for {
 			time.Sleep(time.Millisecond)

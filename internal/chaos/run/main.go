@@ -1,4 +1,4 @@
-// Command run is make chaos: it runs the rigs that inject faults, long, and prints one table of what they came to.
+// Command run is make chaos: it runs the rigs that inject faults, for long, and prints one table of their results.
 // It fails if anything was wrong, a duplicate was seen, a case's fault did not fire, or too little was tried.
 package main
 
@@ -20,13 +20,13 @@ import (
 type stint struct {
 	packages string
 	tests    string
-	env      []string // how large the rigs are
+	env      []string // the size of the rigs
 }
 
 var (
 	long = []stint{
 		{"./internal/provisioner", "^TestFaultMatrix$", []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=-1", "STAYKEY_MATRIX_LANES=24"}},
-		{"./internal/provisioner", "^(TestModel.*|TestRandomWorld|TestReadsThatLag.*|TestLostCreateThenCancel)$", []string{"STAYKEY_MODEL_STORIES=600", "STAYKEY_WORLD_ROUNDS=600"}},
+		{"./internal/provisioner", "^(TestModel.*|TestRandomWorld|TestReadsThatLag.*|TestLostCreateThenCancel)$", []string{"STAYKEY_MODEL_HISTORIES=600", "STAYKEY_WORLD_ROUNDS=600"}},
 		{"./internal/provisioner", "^(TestUnkindWorlds|TestSeamFallsSilent)$", []string{"STAYKEY_UNKIND_STEPS=30000", "STAYKEY_UNKIND_LANES=12"}},
 		{"./internal/provisioner", "^(TestNearArrival.*|TestManyKeysAreSwept)$", []string{"STAYKEY_PRESSURE=10000", "STAYKEY_SWEPT_KEYS=100000"}},
 		{"./internal/notify", "^TestNothingIsLostWhateverDiesWhen$", []string{"STAYKEY_DELIVERY_DEATHS=10000"}},
@@ -41,7 +41,7 @@ var (
 	}
 )
 
-// What a long run must have tried at least.
+// What a long run must try at least.
 const (
 	leastFaults        = 10_000
 	leastKills         = 500
@@ -49,7 +49,7 @@ const (
 )
 
 func main() {
-	isShort := flag.Bool("short", false, "a few minutes' worth of each rig")
+	isShort := flag.Bool("short", false, "run each rig for a few minutes only")
 	flag.Parse()
 	if err := run(*isShort); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
@@ -62,7 +62,7 @@ func run(isShort bool) error {
 	defer cancel()
 	dir, err := os.MkdirTemp("", "staykey-chaos-")
 	if err != nil {
-		return fmt.Errorf("a directory for the report: %w", err)
+		return fmt.Errorf("create a directory for the report: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	report := filepath.Join(dir, "report")

@@ -9,8 +9,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A stay that ends at or before its start is over at once if it has begun, whatever the grace, and is not valid if it has not. One
-// without dates waits for them, and not for a time zone.
+// A stay that ends at or before its start is over at once if it has begun, whatever the grace, and invalid if it has
+// not. One without dates waits for dates, not for a time zone.
 func TestDatesOfAStay(t *testing.T) {
 	t.Parallel()
 	at := func(hours int) *time.Time { return ptr(noon.Add(time.Duration(hours) * time.Hour)) }

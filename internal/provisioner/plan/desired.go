@@ -1,5 +1,5 @@
-// Package plan is the thinking of the provisioner: what should be true at Seam ([Desire]), which calls lead there
-// ([Plan]), and what to say of the result ([Judge]). Everything here is a pure function of its arguments: no clock,
+// Package plan is the decision part of the provisioner: what should be true at Seam ([Desire]), which calls lead
+// there ([Plan]), and what status results ([Judge]). Everything here is a pure function of its arguments: no clock,
 // no network, no database.
 package plan
 
@@ -16,13 +16,13 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Goal is what should exist of a reservation.
+// Goal is what should exist for a reservation.
 type Goal int
 
 // The goals.
 const (
 	Have Goal = iota + 1 // one ACS user with one mobile key
-	Over                 // the stay is over: what it had goes at RemoveAt, what reaches further goes now
+	Over                 // the stay is over: access ends now, and the ACS user is deleted at RemoveAt
 	Gone                 // nothing
 )
 
@@ -31,42 +31,42 @@ type Desired struct {
 	Goal       Goal
 	SystemID   string
 	FullName   string
-	GuestKey   string // identity key of the guest; "" where no address identifies one
+	GuestKey   string // identity key of the guest; "" if no address identifies one
 	Email      string // the guest's address in lower case
 	OwnKey     string // identity key of the reservation's own identity
 	PerStay    bool   // new ACS users are linked to an identity of the stay's own, never to the guest's
 	Moves      bool   // and one that is linked to the guest's is replaced, because nobody can have used it yet
-	IdentityID string // the identity that a preview knows to be usable; "" where one has to be created
+	IdentityID string // the identity that a preview knows to be usable; "" if one must be created
 	Starts     time.Time
 	Ends       time.Time
-	RemoveAt   time.Time // when none of it may exist any more
+	RemoveAt   time.Time // when all of it must be gone
 	Expired    bool      // the stay is over
-	Groups     []string  // to open; of goal Have
-	Listed     []string  // never to be closed: what the listing has, also where Seam doesn't show it now
-	KeepGroups bool      // whatever groups an existing ACS user has stay
+	Groups     []string  // to open, for goal Have
+	Listed     []string  // never to be closed: the listing's groups, even those that Seam doesn't show now
+	KeepGroups bool      // an existing ACS user keeps whatever groups it has
 	Create     bool      // a new ACS user may be created
-	CreateAt   time.Time // when the first one is created, where it is only a matter of time
+	CreateAt   time.Time // when the first one is created, if that is only a matter of time
 	WaitsFor   *Finding  // what a first key waits for, although nothing is wrong
-	Blocked    *Finding  // why not everything is as it should be, although nothing can be done about it here
+	Blocked    *Finding  // why not everything is as it should be, if nothing can be done about it here
 	Revoked    string    // which admin wants no key, and why; "" for none
 	Source     string
 	Begun      bool // access has started
 	Gates      []stay.Gate
-	NoKey      bool   // closed gates let nothing exist: what there is goes
+	NoKey      bool   // closed gates let nothing exist: existing keys are removed
 	Stays      int    // under closed gates, one more than the index of the only ACS user that stays; 0: it is not limited to one
-	Replace    string // the mobile key that a new one takes the place of; "" for none
+	Replace    string // the mobile key to replace by a new one; "" for none
 }
 
 // Finding is a reason for a status, for machines and for people.
 type Finding struct {
-	Status  string // where no key exists
-	Held    string // where one exists
+	Status  string // if no key exists
+	Held    string // if one exists
 	Reason  string
 	Message string
 }
 
-// GroupSystem tells which access system an access group is on. known is false for one that Seam reported it doesn't
-// have; system is "" for one whose system is not known yet.
+// GroupSystem returns which access system an access group is on. known is false for a group that Seam reported as not
+// existing; system is "" while its system is not known.
 type GroupSystem func(groupID string) (system string, known bool)
 
 // Situation is everything that [Desire] depends on.
@@ -115,15 +115,15 @@ func Desire(s Situation) Desired {
 	return d
 }
 
-// setWindow fills in when the key opens doors: from check-in to check-out, wider by the source's grace, or as an
-// admin set it.
+// setWindow sets when the key opens doors: from check-in to check-out, extended by the source's grace, or as an admin
+// set it.
 func (d *Desired) setWindow(s Situation) {
 	r := s.Reservation
 	if r.CheckIn == nil || r.CheckOut == nil {
 		return
 	}
 	before, after := s.Policy.Grace(deref(r.ListingID))
-	if !r.CheckOut.After(*r.CheckIn) { // cut short, or a mistake: grace makes no stay of it
+	if !r.CheckOut.After(*r.CheckIn) { // cut short, or a mistake: grace must not turn it into a stay
 		before, after = 0, 0
 	}
 	d.Starts, d.Ends = r.CheckIn.Add(-before).UTC(), r.CheckOut.Add(after).UTC()
@@ -131,7 +131,7 @@ func (d *Desired) setWindow(s Situation) {
 	d.RemoveAt = d.Ends.Add(s.Policy.KeepAfter)
 }
 
-// setLimits finds what keeps a new key from being created although the listing has doors.
+// setLimits finds what prevents a new key although the listing has doors.
 func (d *Desired) setLimits(s Situation) {
 	switch {
 	case d.Create && d.Starts.IsZero():
@@ -149,7 +149,7 @@ func (d *Desired) setLimits(s Situation) {
 	}
 }
 
-// setWaits finds what a source's policy has a first key wait for.
+// setWaits finds what a first key must wait for by the source's policy.
 func (d *Desired) setWaits(s Situation) {
 	if from := d.Starts.Add(-s.Policy.Horizon); s.Policy.Horizon > 0 && s.Now.Before(from) {
 		d.CreateAt = from
@@ -159,8 +159,8 @@ func (d *Desired) setWaits(s Situation) {
 	}
 }
 
-// WithFirstKeyWaiting is d where the first key has to wait: for its time, for the guest's address, or for a gate. A stay that has had a key
-// continues with what changes, unless a gate takes the key away.
+// WithFirstKeyWaiting is d if the first key must wait: for its time, for the guest's address, or for a gate. A stay
+// that has had a key continues with its changes, unless a gate takes the key away.
 func (d Desired) WithFirstKeyWaiting(users []record.User) Desired {
 	if d.Goal != Have {
 		return d
@@ -176,13 +176,13 @@ func (d Desired) WithFirstKeyWaiting(users []record.User) Desired {
 	return d
 }
 
-// setListing fills in access system and groups, and returns what stands in the way of a new key.
+// setListing sets access system and groups, and returns what prevents a new key.
 func (d *Desired) setListing(s Situation) *Finding {
 	d.KeepGroups = true
 	listingID := deref(s.Reservation.ListingID)
 	switch {
 	case listingID == "":
-		// The old room may be somebody else's by now: its doors close, the key itself lives on.
+		// The old room may be somebody else's by now: its doors close, but the key is kept.
 		d.KeepGroups = false
 		return waiting(stay.ReasonNoRoom)
 	case s.Listing == nil:
@@ -195,9 +195,9 @@ func (d *Desired) setListing(s Situation) *Finding {
 	return d.setGroups(s, s.Listing.Groups())
 }
 
-// setGroups sorts the listing's groups by what Seam says of them. What it doesn't know, or can't be opened with the
-// same key, is not opened; but nothing that the listing has is closed for it. What the
-// source may not open is neither opened nor left open.
+// setGroups sorts the listing's groups by what Seam reports about them. A group that Seam doesn't know, or that the
+// same key can't open, is not opened; but nothing that the listing has is closed because of it. What the source may
+// not open is neither opened nor left open.
 func (d *Desired) setGroups(s Situation, groups []string) *Finding {
 	d.SystemID = cmp.Or(deref(s.Listing.ACSSystemID), s.Policy.ACSSystemID, s.DefaultSystem)
 	var missing, elsewhere, here, denied []string
@@ -220,7 +220,7 @@ func (d *Desired) setGroups(s Situation, groups []string) *Finding {
 	}
 	d.Groups = here
 	d.Create = len(here) > 0 && d.SystemID != ""
-	// What the source may not open is closed where it is open, even if nothing is left.
+	// What the source may not open is closed if it is open, even if nothing is left.
 	d.KeepGroups = len(denied) == 0 && (len(here) == 0 || d.SystemID == "")
 	switch {
 	case len(denied) > 0:
@@ -245,7 +245,7 @@ func attention(reason string, details ...any) *Finding {
 	return &Finding{Status: stay.KeyAttention, Held: stay.KeyAttention, Reason: reason, Message: stay.Say(reason, details...)}
 }
 
-// attentionWithKey is a finding that needs a person only where a key exists.
+// attentionWithKey is a finding that needs a person only if a key exists.
 func attentionWithKey(reason string, details ...any) *Finding {
 	return &Finding{Status: stay.KeyWaiting, Held: stay.KeyAttention, Reason: reason, Message: stay.Say(reason, details...)}
 }

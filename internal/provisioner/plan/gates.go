@@ -9,19 +9,20 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// What closed gates do to a stay that should have a key:
+// How closed gates affect a stay that should have a key:
 //
 //	gate that holds          no key of this guest      a key of this guest
 //	key                      nothing is created        the key stays, attention
-//	key, revoke              nothing is created        the key goes while the stay has not begun, then it stays, attention
+//	key, revoke              nothing is created        removed while the stay has not begun; after that it stays, attention
 //	link, never opened       the key is created        the key stays
 //	link, closed again       the key is created        the key stays, attention
 //	link, again, revoke      as for key, revoke        as for key, revoke
 //
-// A key is an ACS user that exists: what is missing of one is still added, and changes of hours and doors are made, so that nothing that is taken
-// away waits for a gate. An ACS user of another guest, or on an access system that the stay has left, is not the stay's key: it goes at once.
+// A key here is an ACS user that exists: anything missing from it is still added, and hours and doors are still
+// changed, so that no reduction of access waits for a gate. An ACS user of another guest, or on an access system that
+// the stay has left, is not the stay's key: it is removed at once.
 
-// withGates is d with what its closed gates hold back.
+// withGates is d with the effects of its closed gates.
 func (d Desired) withGates(users []record.User) Desired {
 	holding, again, takes := d.closedGates()
 	closed := append(slices.Clone(holding), again...)
@@ -44,8 +45,9 @@ func (d Desired) withGates(users []record.User) Desired {
 	return d
 }
 
-// closedGates returns the closed gates that let no key be created, those that only hold a link and were open before, and whether any of them
-// takes a key away. A gate that holds a link and takes keys away lets none be created once it was open.
+// closedGates returns the closed gates that let no key be created, those that only hold a link and were open before,
+// and whether any of them takes a key away. A gate that holds a link and takes keys away lets none be created once it
+// has been open.
 func (d Desired) closedGates() (holding, again []stay.Gate, takes bool) {
 	for _, g := range d.Gates {
 		switch {
@@ -63,7 +65,8 @@ func (d Desired) closedGates() (holding, again []stay.Gate, takes bool) {
 	return holding, again, takes
 }
 
-// keyUnderGates is the index of the ACS user that stays under closed gates; -1 for none. While the stay has no access system, any that exists is.
+// keyUnderGates is the index of the ACS user that is kept under closed gates; -1 for none. While the stay has no
+// access system, that is any that exists.
 func (d Desired) keyUnderGates(users []record.User) int {
 	for i, u := range slices.Backward(users) {
 		exists := u.DeletedAt == nil && u.ACSUserID != nil

@@ -31,7 +31,7 @@ func gated(rule pms.Gate, state string, opened bool) Situation {
 	}
 }
 
-// keyOf is a key that was created for a stay unchanged.
+// keyOf is a key exactly as a stay asks for it.
 func keyOf(s Situation) record.User {
 	d := Desire(s)
 	return record.User{ACSUser: store.ACSUser{
@@ -66,7 +66,7 @@ func TestGates(t *testing.T) {
 		"link":                             {"the key is created", link, stay.GateClosed, false, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
 		"link, with a key":                 {"nothing is wrong", link, stay.GateClosed, false, true, nil, nil, stay.KeyIssued, ""},
 		"link again":                       {"somebody should know", link, stay.GateClosed, true, true, nil, nil, stay.KeyAttention, stay.ReasonGateClosed},
-		"link again, no key":               {"the key is created, and somebody should know then", link, stay.GateClosed, true, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
+		"link again, no key":               {"the key is created, and then somebody should know", link, stay.GateClosed, true, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
 		"link again, revoke, no key":       {"a key that was taken away is not created when the stay begins", revoking(link), stay.GateClosed, true, false, begun, nil, stay.KeyWaiting, stay.ReasonGateClosed},
 		"link again, revoke, begun":        {"a guest who may be inside keeps the key", revoking(link), stay.GateClosed, true, true, begun, nil, stay.KeyAttention, stay.ReasonGateClosed},
 		"link, revoke, never open, no key": {"the key is created", revoking(link), stay.GateClosed, false, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
@@ -122,7 +122,8 @@ func TestGates(t *testing.T) {
 	}
 }
 
-// Under a closed gate that holds the key nothing new comes into being, whatever there is, and what is taken away is taken away as without it.
+// Under a closed gate that holds the key nothing new is created in any situation, and what must be removed is removed
+// as without the gate.
 func TestClosedGatesOnlyTakeAway(t *testing.T) {
 	t.Parallel()
 	checkOften(t, func(t *rapid.T) {
@@ -141,7 +142,7 @@ func TestClosedGatesOnlyTakeAway(t *testing.T) {
 				t.Fatalf("%s, although there is no ACS user", step)
 			}
 		}
-		// Of another guest, or on another system, nothing is left.
+		// Nothing is left of another guest, or on another system.
 		for i, u := range users {
 			foreign := u.GuestKey != "jane" || u.ACSSystemID != "s1"
 			if !foreign || u.ACSUserID == nil || u.DeletedAt != nil || isOnlyWayIn(users, Standing(d.WithFirstKeyWaiting(users), users), u) {

@@ -24,17 +24,17 @@ func TestIdentityPerStay(t *testing.T) {
 		perStay  bool
 		now      time.Time
 		users    []record.User
-		replace  string                   // the mobile key that an admin wants replaced
-		identity *seam.CreateUserIdentity // that the plan makes
+		replace  string                   // the mobile key to replace, requested by an admin
+		identity *seam.CreateUserIdentity // created by the plan
 	}{
 		"new":                  {"the guest's address would be shared with other stays", true, noon, nil, "", &seam.CreateUserIdentity{Key: "own"}},
 		"new, per guest":       {"the same address is the same identity", false, noon, nil, "", &seam.CreateUserIdentity{Key: "guest", EmailAddress: "jane@example.com"}},
-		"own already":          {"nothing is to do", true, noon, made("own"), "", nil},
+		"own already":          {"there is nothing to do", true, noon, made("own"), "", nil},
 		"shared, to come":      {"nobody can have used it yet", true, noon, made("guest"), "", &seam.CreateUserIdentity{Key: "own"}},
 		"shared, begun":        {"the guest may have it on a phone", true, in, made("guest"), "", nil},
 		"shared, reissued":     {"the key is replaced anyway", true, in, made("guest"), "c", &seam.CreateUserIdentity{Key: "own"}},
 		"own, and per guest":   {"a key is not replaced for this", false, noon, made("own"), "", nil},
-		"shared and per guest": {"nothing is to do", false, noon, made("guest"), "", nil},
+		"shared and per guest": {"there is nothing to do", false, noon, made("guest"), "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -49,15 +49,15 @@ func TestIdentityPerStay(t *testing.T) {
 			steps := Plan(d, c.users, false)
 			if c.identity == nil {
 				if len(steps) > 0 {
-					t.Fatalf("%s, and the plan is %v", c.reason, steps)
+					t.Fatalf("%s, but the plan is %v", c.reason, steps)
 				}
 				return
 			}
 			if len(steps) == 0 || steps[0].Body != *c.identity {
-				t.Fatalf("%s, and the plan is %v", c.reason, steps)
+				t.Fatalf("%s, but the plan is %v", c.reason, steps)
 			}
 			if last := steps[len(steps)-1]; c.users != nil && last.Kind != DeleteUser {
-				t.Errorf("the old ACS user goes last, and the last step is %v", last)
+				t.Errorf("the old ACS user must be deleted last, but the last step is %v", last)
 			}
 		})
 	}

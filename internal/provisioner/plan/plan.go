@@ -28,8 +28,8 @@ const (
 	DeleteUser
 )
 
-// Opens reports whether a guest may need the step to get in: where Seam refuses it, the key that it would take the
-// place of stays.
+// Opens reports whether a guest may need the step to get in: if Seam refuses it, the key that it would replace is
+// kept.
 func (k Kind) Opens() bool {
 	switch k {
 	case CreateIdentity, CreateUser, Unsuspend, SetSchedule, AddGroup, CreateKey, LinkUser:
@@ -42,7 +42,7 @@ func (k Kind) Opens() bool {
 // Step is one changing call to Seam, with its reason.
 type Step struct {
 	Kind   Kind
-	User   int // index among the users; -1 for one that has no place yet
+	User   int // index among the users; -1 for one without a slot yet
 	Path   string
 	Body   any
 	Reason string
@@ -51,21 +51,22 @@ type Step struct {
 // String names a step in errors and logs.
 func (s Step) String() string { return fmt.Sprintf("%s (%s)", s.Path, s.Reason) }
 
-// Placeholders for ids that earlier steps of the same plan will give.
+// Placeholders for ids that earlier steps of the same plan will return.
 const (
 	newIdentityID = "{user_identity_id of the new user identity}"
 	newUserID     = "{acs_user_id of the new ACS user}"
 )
 
-// Standing returns the index of the ACS user that is, or will become, the one that d asks for; -1 for none. users
-// are the oldest first. It is the newest that fits; one that exists comes before a place where one could be created, because a
-// newer row may only be kept to look for what a lost create made, and must not lead to a second ACS user. Where no new one
-// may be created, it is the newest that exists, whatever it was made for, or else the newest that somebody deleted.
+// Standing returns the index of the ACS user that is, or will become, the one that d asks for; -1 for none. users are
+// sorted oldest first. It is the newest that fits; one that exists comes before a slot where one could be created,
+// because a newer row may only be kept to look for the result of a lost create, and must not lead to a second ACS
+// user. If no new one may be created, it is the newest that exists, whatever it was created for, or else the newest
+// that somebody deleted.
 func Standing(d Desired, users []record.User) int {
 	if d.NoKey || d.Stays > 0 {
 		return d.Stays - 1
 	}
-	second := -1 // a place, or one that somebody deleted
+	second := -1 // a slot, or one that somebody deleted
 	for i, u := range slices.Backward(users) {
 		may := d.Create && fits(d, u) || !d.Create && u.ACSUserID != nil
 		switch {
@@ -83,15 +84,16 @@ func fits(d Desired, u record.User) bool {
 	return u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey && !leavesShared(d, u)
 }
 
-// leavesShared reports whether an ACS user that is linked to its guest's identity, which the guest's other stays may use too, is replaced by one
-// with an identity of the stay's own: before the stay has begun, or when its mobile key is replaced anyway.
+// leavesShared reports whether an ACS user that is linked to its guest's identity, which the guest's other stays may
+// use too, is replaced by one with an identity of the stay's own: before the stay has begun, or when its mobile key
+// is replaced anyway.
 func leavesShared(d Desired, u record.User) bool {
 	return d.PerStay && u.HasGuestsIdentity() && (d.Moves || d.Replace != "" && deref(u.CredentialID) == d.Replace)
 }
 
-// Plan returns the changing calls that make users what d asks for. Hours come first, then doors (open before
-// close), then the key, then the link; an ACS user that is not wanted any more goes last. It is empty exactly when
-// nothing is left to do. revive says that an admin, or a later event, wants back what somebody removed or suspended
+// Plan returns the changing calls that turn users into what d asks for. Hours are first, then doors (open before
+// close), then the key, then the link; an ACS user that is no longer wanted is last. The plan is empty exactly when
+// nothing is left to do. revive means that an admin, or a later event, wants back what somebody removed or suspended
 // at Seam.
 func Plan(d Desired, users []record.User, revive bool) []Step {
 	d = d.WithFirstKeyWaiting(users)
@@ -114,9 +116,8 @@ func Plan(d Desired, users []record.User, revive bool) []Step {
 	return steps
 }
 
-// removable reports whether an ACS user that does not stand for the reservation may go now. After a stay it is kept
-// for a while, unless it would open doors for longer than the stay lasted, or is not known to have been left by
-// somebody else.
+// removable reports whether an ACS user other than the standing one may be deleted now. After a stay it is kept for a
+// while, unless it would open doors longer than the stay lasted, or it is not known to be somebody else's leftover.
 func removable(d Desired, u record.User) bool {
 	if d.Goal != Over {
 		return true
@@ -124,12 +125,13 @@ func removable(d Desired, u record.User) bool {
 	return u.EndsAt == nil || u.EndsAt.After(d.Ends) || u.Unsure
 }
 
-// isOnlyWayIn reports whether an ACS user is what its guest still has, because somebody deleted the one that replaces it.
+// isOnlyWayIn reports whether an ACS user is all its guest has left, because somebody deleted the one that replaces
+// it.
 func isOnlyWayIn(users []record.User, keep int, u record.User) bool {
 	return keep >= 0 && users[keep].Phase() == record.Removed && u.Exists() && u.GuestKey == users[keep].GuestKey
 }
 
-// WhyRemoved is the reason of what is deleted.
+// WhyRemoved is the reason for a deletion.
 func WhyRemoved(d Desired) string {
 	switch {
 	case d.Expired:
@@ -174,7 +176,7 @@ func (s *stepsOf) createKey(userID string) {
 	s.add(CreateKey, seam.PathCredentialCreate, seam.MobileKeyOf(userID), "the ACS user has no mobile key")
 }
 
-// makeUser is the way to a new ACS user with its key; identityID is "" while the guest has no place.
+// makeUser lists the steps to a new ACS user with its key; identityID is "" while the guest has no slot.
 func makeUser(d Desired, index int, identityID string) []Step {
 	s := stepsOf{user: index}
 	if identityID == "" {
@@ -195,14 +197,14 @@ func makeUser(d Desired, index int, identityID string) []Step {
 
 const whyCleared = "somebody deleted it and it must be restored: its remains are removed first"
 
-// repairUser brings an ACS user that exists, or has at least a place, to what d asks for.
+// repairUser lists the steps that turn an ACS user that exists, or at least has a slot, into what d asks for.
 func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 	switch u.Phase() {
 	case record.Removed:
 		if !revive || !d.Create {
 			return nil // somebody deleted it on purpose
 		}
-		// What is left of it at Seam goes first; then its place is free for a new one.
+		// What is left of it at Seam is removed first; then its slot is free for a new one.
 		return append(deleteUser(u, index, whyCleared), makeUser(d, -1, "")...)
 	case record.Claimed, record.Marked, record.Lost:
 		if !d.Create {
@@ -221,8 +223,8 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 	return s.steps
 }
 
-// setSchedule sets the hours. While a change's result is not known the recorded window is the widest that may be true, which says
-// nothing about the one that is: then they are set again.
+// setSchedule sets the hours. While the result of a change is unknown the recorded window is the widest possible one,
+// which may not be the present one: then they are set again.
 func (s *stepsOf) setSchedule(d Desired, u record.User) {
 	known := !u.Unsure && sameInstant(u.StartsAt, d.Starts) && sameInstant(u.EndsAt, d.Ends)
 	if d.Starts.IsZero() || !d.Ends.After(d.Starts) || known {
@@ -232,14 +234,14 @@ func (s *stepsOf) setSchedule(d Desired, u record.User) {
 	s.add(SetSchedule, seam.PathUserUpdate, body, "access lasts from check-in to check-out")
 }
 
-// DoorsFit tells whether the recorded doors of an ACS user need no change.
+// DoorsFit reports whether the recorded doors of an ACS user need no change.
 func DoorsFit(d Desired, u record.User) bool {
 	s := stepsOf{}
 	s.setGroups(d, u)
 	return len(s.steps) == 0
 }
 
-// setGroups opens before it closes. What the listing has is never closed, also where Seam doesn't know it right now.
+// setGroups opens before it closes. What the listing has is never closed, even if Seam doesn't know it right now.
 func (s *stepsOf) setGroups(d Desired, u record.User) {
 	if d.KeepGroups || len(d.Groups) > 0 && u.ACSSystemID != d.SystemID {
 		return
@@ -270,7 +272,8 @@ func (s *stepsOf) setKey(d Desired, u record.User) {
 	}
 }
 
-// tidy lifts a suspension, takes away what was created twice, and links. Links go last: nobody's doors or hours wait for one.
+// tidy lifts a suspension, removes what was created twice, and links. Links are last: no change of doors or hours
+// waits for one.
 func (s *stepsOf) tidy(u record.User) {
 	id := *u.ACSUserID
 	if u.SuspendedAt != nil {
@@ -286,7 +289,7 @@ func (s *stepsOf) tidy(u record.User) {
 	}
 }
 
-// sameInstant compares to the millisecond, which is how Seam keeps times.
+// sameInstant compares to the millisecond, as Seam stores times.
 func sameInstant(a *time.Time, b time.Time) bool {
 	return a != nil && a.Truncate(time.Millisecond).Equal(b.Truncate(time.Millisecond))
 }

@@ -29,7 +29,7 @@ func checkOften(t *testing.T, property func(*rapid.T)) {
 
 func ptr[T any](v T) *T { return &v }
 
-// drawObserved draws any state that a reservation can be found in.
+// drawUsers draws any state in which a reservation can be found.
 func drawUsers(t *rapid.T) []record.User {
 	var users []record.User
 	for i := range rapid.IntRange(0, 3).Draw(t, "users") {
@@ -113,7 +113,7 @@ func drawSituation(t *rapid.T) Situation {
 	return s
 }
 
-// perform does what a step says, as a Seam would that never fails.
+// perform does what a step says, like a Seam that never fails.
 func perform(d Desired, users *[]record.User, s Step) {
 	if s.Kind == CreateIdentity {
 		if s.User < 0 {
@@ -161,7 +161,7 @@ func performChange(d Desired, u *record.User, s Step) {
 	}
 }
 
-// From any start the plan comes to an end, at which nothing is left to plan and what is desired is true.
+// From any start the plan ends; then nothing is left to plan and what is desired is true.
 func TestPlanConverges(t *testing.T) {
 	t.Parallel()
 	checkOften(t, func(t *rapid.T) {
@@ -187,14 +187,14 @@ func TestPlanConverges(t *testing.T) {
 			if u.DeletedAt != nil || u.ACSUserID == nil {
 				continue
 			}
-			if u.RemovedAt == nil { // what somebody deleted stays recorded, and leaves its guest another way in
+			if u.RemovedAt == nil { // the record of a user that somebody deleted is kept, and its guest has another way in
 				live++
 			}
 			if d.Goal == Gone {
-				t.Errorf("user %d is left of a stay that is to have none", i)
+				t.Errorf("user %d is left of a stay that should have none", i)
 			}
 			if d.Goal == Over && u.EndsAt != nil && u.EndsAt.After(d.Ends) {
-				t.Errorf("user %d opens doors for longer than the stay lasted", i)
+				t.Errorf("user %d opens doors longer than the stay lasted", i)
 			}
 		}
 		if d.Goal != Have {
@@ -218,7 +218,7 @@ func TestPlanConverges(t *testing.T) {
 			return
 		}
 		if u.CredentialID == nil || u.Unlinked || len(u.SurplusKeys)+len(u.SurplusUsers) > 0 {
-			t.Errorf("the key is not whole: %+v", u)
+			t.Errorf("the key is incomplete: %+v", u)
 		}
 		if d.Create && (!sameInstant(u.StartsAt, d.Starts) || !sameInstant(u.EndsAt, d.Ends)) {
 			t.Error("another schedule")
@@ -229,7 +229,7 @@ func TestPlanConverges(t *testing.T) {
 	})
 }
 
-// Doors open before others close, and an ACS user goes only when what takes its place is planned before it.
+// Doors open before others close, and an ACS user is deleted only after its replacement.
 func TestPlanOpensBeforeItCloses(t *testing.T) {
 	t.Parallel()
 	checkOften(t, func(t *rapid.T) {
@@ -244,7 +244,7 @@ func TestPlanOpensBeforeItCloses(t *testing.T) {
 				closed = true
 			case AddGroup, CreateUser, SetSchedule:
 				if closed {
-					t.Fatalf("%s comes behind a step that closes doors", s)
+					t.Fatalf("%s follows a step that closes doors", s)
 				}
 			}
 		}
@@ -266,7 +266,8 @@ func opensExactly(d Desired, groups []string) bool {
 	return true
 }
 
-// Somebody deleted the ACS user that replaces an older one: the older one stays while it is the same guest's way in.
+// Somebody deleted the ACS user that replaces an older one: the older one is kept while it is the same guest's way
+// in.
 func TestOnlyWayIn(t *testing.T) {
 	t.Parallel()
 	user := func(id int64, system, guest string, removed *time.Time) record.User {
@@ -279,12 +280,12 @@ func TestOnlyWayIn(t *testing.T) {
 		reason string
 		users  []record.User
 		revive bool
-		want   []int // the ACS users that go
+		want   []int // the ACS users that are deleted
 	}{
 		"same guest":    {"it is the guest's only way in", []record.User{user(1, "s2", "jane", nil), user(2, "s1", "jane", &noon)}, false, nil},
 		"another guest": {"it is not this guest's", []record.User{user(1, "s2", "joe", nil), user(2, "s1", "jane", &noon)}, false, []int{0}},
 		"gone as well":  {"nothing gets lost", []record.User{user(1, "s2", "jane", &noon), user(2, "s1", "jane", &noon)}, false, []int{0}},
-		"wanted back":   {"the new one is made again first", []record.User{user(1, "s2", "jane", nil), user(2, "s1", "jane", &noon)}, true, []int{1}},
+		"wanted back":   {"the new one is created again first", []record.User{user(1, "s2", "jane", nil), user(2, "s1", "jane", &noon)}, true, []int{1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -296,14 +297,14 @@ func TestOnlyWayIn(t *testing.T) {
 				}
 			}
 			if !slices.Equal(gone, c.want) {
-				t.Errorf("%v go, want %v: %s", gone, c.want, c.reason)
+				t.Errorf("%v are deleted, want %v: %s", gone, c.want, c.reason)
 			}
 		})
 	}
 }
 
-// Where nothing that exists fits, the newest place is used. What exists comes first, however old it is: a newer row may only be kept to look for
-// what a lost create made.
+// If nothing that exists fits, the newest slot is used. What exists comes first, however old it is: a newer row may
+// only be kept to look for the result of a lost create.
 func TestStandingExistsFirst(t *testing.T) {
 	t.Parallel()
 	made := func() record.User {
@@ -317,7 +318,7 @@ func TestStandingExistsFirst(t *testing.T) {
 		users  []record.User
 		want   int
 	}{
-		{"nothing exists: the newest place is used", []record.User{lost, lost}, 1},
+		{"nothing exists: the newest slot is used", []record.User{lost, lost}, 1},
 		{"a second ACS user would be created", []record.User{made(), lost}, 0},
 		{"two exist: the newest may be what the guest has", []record.User{made(), made()}, 1},
 		{"somebody deleted the old one", []record.User{removed, lost}, 1},
@@ -326,7 +327,7 @@ func TestStandingExistsFirst(t *testing.T) {
 		{"nothing fits", []record.User{elsewhere, removing}, -1},
 	} {
 		if got := Standing(Desired{Goal: Have, SystemID: "s1", Create: true}, c.users); got != c.want {
-			t.Errorf("%s: %d stands, want %d", c.reason, got, c.want)
+			t.Errorf("%s: got %d, want %d", c.reason, got, c.want)
 		}
 	}
 }

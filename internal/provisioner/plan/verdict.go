@@ -11,20 +11,20 @@ import (
 // Pace is how soon a key is looked at again when nothing changes.
 type Pace int
 
-// The paces. What they come to in minutes depends on how near the guest is.
+// The paces. What they mean in minutes depends on how soon the guest arrives.
 const (
-	PaceNone      Pace = iota // only at the edges of the stay
-	PaceSettling              // Seam has something pending
+	PaceNone      Pace = iota // only when the stay begins or ends
+	PaceSettling              // something is pending at Seam
 	PaceProblem               // Seam reports an error that may pass
 	PaceSubscribe             // the stay has begun, and Salto KS subscribes the user within moments
-	PaceSlow                  // a person must correct something that Seam tells us nothing about
+	PaceSlow                  // a person must correct something that Seam sends no event about
 	PaceDaily                 // nothing is wrong, and nothing is expected
 )
 
-// State is what a verdict about a key that should exist depends on.
+// State is what the judgement of a key that should exist depends on.
 type State struct {
 	Desired Desired
-	User    *record.User // the one that stands for the stay, if it exists
+	User    *record.User // the one that serves the stay, if it exists
 	Now     time.Time
 }
 
@@ -39,7 +39,7 @@ type Judgement struct {
 // SubscribeWithin is how long after check-in Seam may take to subscribe a user before a person should know.
 const SubscribeWithin = 15 * time.Minute
 
-// judgements are asked in order; the first that has something to say wins. To add one is to add a line.
+// judgements are asked in order; the first that returns something wins. To add one, add a line.
 var judgements = []func(State) *Judgement{
 	noKey,
 	removedAtSeam,
@@ -56,7 +56,7 @@ var judgements = []func(State) *Judgement{
 	begun,
 }
 
-// Judge says how a key stands that should exist, when nothing is left to do now.
+// Judge returns the status of a key that should exist, when nothing is left to do now.
 func Judge(s State) Judgement {
 	for _, judge := range judgements {
 		if j := judge(s); j != nil {
@@ -106,7 +106,7 @@ func userInTrouble(s State) *Judgement {
 	return UserProblem(*s.User.Problem)
 }
 
-// SubscriptionLimit is Seam's error on an ACS user for whom the Salto KS site has no subscription left.
+// SubscriptionLimit is Seam's error on an ACS user for whom no subscription is left at the Salto KS site.
 const SubscriptionLimit = "salto_ks_subscription_limit_exceeded"
 
 // NotDeleted is Seam's error on an ACS user that the access system has not removed.

@@ -10,8 +10,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A first key waits for the source's horizon and, where that is asked for, for an e-mail address; one that is there lives on
-// and follows what changes.
+// A first key waits for the source's horizon and, if the source requires one, for an e-mail address; an existing key
+// is kept and changed as needed.
 func TestFirstKeysWait(t *testing.T) {
 	t.Parallel()
 	listing := store.Listing{Source: "s", ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}}
@@ -31,7 +31,7 @@ func TestFirstKeysWait(t *testing.T) {
 		policy      pms.Policy
 		reservation store.Reservation
 		has         []record.User
-		reason      string // "": it is made, or changed
+		reason      string // "": it is created, or changed
 		at          time.Duration
 	}{
 		"before the horizon":                   {horizon, booked(20*24*time.Hour, ""), nil, stay.ReasonBeforeHorizon, 10*24*time.Hour - time.Hour},
@@ -65,7 +65,7 @@ func TestFirstKeysWait(t *testing.T) {
 	}
 }
 
-// The grace of a listing wins over its source's, each end on its own.
+// The grace of a listing overrides its source's, each end separately.
 func TestGraceOfAListing(t *testing.T) {
 	t.Parallel()
 	p := pms.Policy{GraceBefore: time.Hour, GraceAfter: 30 * time.Minute, Listings: map[string]pms.ListingPolicy{"L": {GraceAfter: ptr(2 * time.Hour)}, "M": {GraceBefore: ptr(time.Duration(0))}}}

@@ -10,8 +10,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A window never makes a stay invalid, and never has it expire before it has begun: not one that was set for other days, and not one
-// whose end the listing's new hours have put before the beginning.
+// A window never makes a stay invalid, and never makes it expire before it has begun: neither one that was set for
+// other days, nor one whose end the listing's new hours have moved before its beginning.
 func TestWindowNeverSpoilsAStay(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -7,21 +7,21 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// KeyPhase is where the life of an ACS user's mobile key is:
+// KeyPhase is a phase in the life of an ACS user's mobile key:
 //
 //	NoKey ── MarkKey ──▶ KeyMarked ── KeyCreated, TakeKeys ──▶ KeyMade ◀── TakeKeys ──┐
 //	  ▲                   │      ▲                               │                    │
 //	  └── Refused ────────┤      │ MarkKey (again)               │ KeyNotSeen (once)  │
 //	                      ▼      │                               ▼                    │
 //	                     KeyLost ┘                             KeyMissing ────────────┘
-//	                                                             │ ForgetKey (seen by nobody, twice)
+//	                                                             │ ForgetKey (not shown, twice)
 //	                                                             ▼ NoKey
 type KeyPhase int
 
 // The phases of a mobile key.
 const (
 	NoKey      KeyPhase = iota + 1
-	KeyMarked           // its create is about to be sent, or was by a process that died
+	KeyMarked           // its create is about to be sent, or was by a process that died since
 	KeyLost             // its create was sent, and the answer was lost
 	KeyMade             // it exists
 	KeyMissing          // Seam did not show it once
@@ -43,33 +43,33 @@ func (u *User) KeyPhase() KeyPhase {
 	}
 }
 
-// HasNewUsersMark reports whether the key's mark was written together with the ACS user that this attempt has made:
-// then it can have no key yet.
+// HasNewUsersMark reports whether the key's mark was written together with the ACS user that this attempt has
+// created: then it can't have a key yet.
 func (u *User) HasNewUsersMark() bool {
 	return u.KeyPhase() == KeyMarked && u.MadeAt != nil && u.CredentialMarkedAt.Equal(*u.MadeAt)
 }
 
-// MarkKey writes down that a mobile key is about to be created.
+// MarkKey records that a mobile key is about to be created.
 func (u *User) MarkKey(now time.Time) {
 	u.remember()
 	u.CredentialMarkedAt, u.CredentialLostAt = &now, nil
 }
 
-// UnmarkKey takes back the mark that was written with the ACS user: no key will be created now.
+// UnmarkKey withdraws the mark that was written with the ACS user: no key will be created now.
 func (u *User) UnmarkKey() { u.CredentialMarkedAt, u.CredentialLostAt = nil, nil }
 
 // KeyCreateLost records that the create's answer was lost. until is when "not found" may begin to count.
 func (u *User) KeyCreateLost(until time.Time) { u.CredentialLostAt = &until }
 
-// KeyCreated records the mobile key that the create answered with.
+// KeyCreated records the mobile key that the create returned.
 func (u *User) KeyCreated(id string, problem *string, now time.Time) {
 	u.CredentialID, u.CredentialLostAt, u.CredentialMissingAt, u.CredentialProblem = &id, nil, nil, problem
 	u.Settled, u.ChangedAt = false, &now
 	u.undo = nil
 }
 
-// TakeKeys keeps the recorded mobile key if it is among those that Seam shows, or else the oldest. What is surely
-// another one is surplus.
+// TakeKeys keeps the recorded mobile key if it is among those that Seam shows, or else records the oldest. Any other
+// is surplus, if it certainly is another.
 func (u *User) TakeKeys(keys []seam.Credential) {
 	is := func(id string) func(seam.Credential) bool {
 		return func(c seam.Credential) bool { return c.ACSCredentialID == id }
@@ -103,7 +103,7 @@ func (u *User) KeyDeleted(id string) {
 	u.SurplusKeys = slices.DeleteFunc(u.SurplusKeys, func(k string) bool { return k == id })
 }
 
-// ForgetKey forgets the mobile key: it is gone, or another one takes its place.
+// ForgetKey forgets the mobile key: it is gone, or is being replaced.
 func (u *User) ForgetKey() {
 	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt, u.CredentialMissingAt, u.CredentialProblem = nil, nil, nil, nil, nil
 }

@@ -7,16 +7,17 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// Rounded is by how much an access system may round a schedule: what differs by less is the schedule that was sent.
+// Rounded is how much an access system may round a schedule: a smaller difference counts as the schedule that was
+// sent.
 const Rounded = time.Minute
 
-// MaxUnkept is how many repairs in a row are made of what Seam doesn't keep, before a person is notified and the next
-// one waits.
+// MaxUnkept is how many repairs in a row are made of something that Seam doesn't keep, before a person is notified
+// and the next repair waits.
 const MaxUnkept = 3
 
-// ReadSchedule takes over the schedule that Seam shows. A missing one proves nothing, because Seam doesn't always
-// show it; told is false then.
-func (u *User) ReadSchedule(from seam.ACSUser) (told bool) {
+// ReadSchedule records the schedule that Seam shows. A missing one proves nothing, because Seam doesn't always show
+// it; hasSchedule is false then.
+func (u *User) ReadSchedule(from seam.ACSUser) (hasSchedule bool) {
 	s := from.AccessSchedule
 	if s == nil {
 		return false
@@ -29,7 +30,7 @@ func (u *User) ReadSchedule(from seam.ACSUser) (told bool) {
 	return true
 }
 
-// asRead is a time as Seam shows it, or as it was sent where Seam has only rounded it.
+// asRead is a time as Seam shows it, or as it was sent if Seam has only rounded it.
 func asRead(recorded *time.Time, read time.Time) *time.Time {
 	switch {
 	case read.IsZero():
@@ -47,20 +48,20 @@ func (u *User) ShowsSchedule(from seam.ACSUser) bool {
 	return !read.ReadSchedule(from) || read.SameSchedule(u)
 }
 
-// SameSchedule reports whether two records have one window.
+// SameSchedule reports whether two records have the same window.
 func (u *User) SameSchedule(other *User) bool {
 	same := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
 	return same(u.StartsAt, other.StartsAt) && same(u.EndsAt, other.EndsAt)
 }
 
-// ReadState takes over what changes on its own: subscription, problems, what is pending, suspension.
+// ReadState records what changes on its own: subscription, problems, pending operations, suspension.
 func (u *User) ReadState(from seam.ACSUser, now time.Time) {
 	u.Subscribed = from.Subscribed()
 	u.Problem = from.Problem()
 	began := u.StartsAt != nil && !u.StartsAt.After(now)
 	u.Settled = u.Problem == nil && !from.InProgress() && (!began || !from.Deferred())
 	switch suspended := from.IsSuspended; {
-	case suspended == nil: // not told: as it was
+	case suspended == nil: // not reported: unchanged
 	case !*suspended:
 		u.SuspendedAt = nil
 	case u.SuspendedAt == nil:
@@ -68,9 +69,9 @@ func (u *User) ReadState(from seam.ACSUser, now time.Time) {
 	}
 }
 
-// ReadDoors takes over the access groups that Seam lists. A list may lack some for a while: one that was opened and
-// is not wanted any more counts as open until it was closed, and one that is wanted is simply opened again. shown
-// reports whether the list has exactly what is recorded.
+// ReadDoors records the access groups that Seam lists. A list may be incomplete for a while: a group that was opened
+// and is no longer wanted counts as open until it is closed, and one that is wanted is simply opened again. shown
+// reports whether the list is exactly what is recorded.
 func (u *User) ReadDoors(listed, wanted []string) (shown bool) {
 	listed = slices.Compact(slices.Sorted(slices.Values(listed)))
 	recorded := slices.Compact(slices.Sorted(slices.Values(u.AccessGroupIDs)))

@@ -38,20 +38,20 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Phase is where the life of an ACS user is.
+// Phase is a phase in the life of an ACS user.
 type Phase int
 
 // The phases. See the package's diagram.
 const (
-	Claimed  Phase = iota + 1 // a place on the access system, and nothing else
-	Marked                    // its create is about to be sent, or was by a process that died
+	Claimed  Phase = iota + 1 // a slot on the access system, and nothing else
+	Marked                    // its create is about to be sent, or was by a process that died since
 	Lost                      // its create was sent, and the answer was lost: it may exist
-	Made                      // it exists, and what is recorded of it is known
-	Unsure                    // it exists, and a change of it was sent whose result is not known
+	Made                      // it exists, and its record is known to be right
+	Unsure                    // it exists, and a change with an unknown result was sent
 	Missing                   // Seam did not show it once: that proves nothing yet
 	Removed                   // somebody else deleted it
-	Removing                  // we deleted it; kept until Seam doesn't have it any more
-	Aside                     // never named, and not wanted: only looked for, in case a lost create shows up late
+	Removing                  // we deleted it; kept until Seam no longer has it
+	Aside                     // never known by id, and not wanted: only looked for, in case a lost create shows up late
 )
 
 // String returns the phase's name, for tests and logs.
@@ -63,13 +63,13 @@ func (p Phase) String() string {
 	return names[p]
 }
 
-// User is one ACS user of a reservation: its row, and what this attempt has read of it at Seam.
+// User is one ACS user of a reservation: its row, and what this attempt has read about it at Seam.
 type User struct {
 	store.ACSUser
-	Unlinked     bool     // Seam links it to another identity than ours, or to none
-	Foreign      bool     // its identity has another e-mail address than the guest by now
-	SurplusUsers []string // ACS users that a lost create left next to it
-	SurplusKeys  []string // mobile keys next to the recorded one
+	Unlinked     bool     // Seam links it to an identity other than ours, or to none
+	Foreign      bool     // its identity now has an e-mail address other than the guest's
+	SurplusUsers []string // ACS users that a lost create left in addition to it
+	SurplusKeys  []string // mobile keys in addition to the recorded one
 
 	undo *store.ACSUser // the row before the call under way was marked
 }
@@ -98,22 +98,22 @@ func (u *User) Phase() Phase {
 	}
 }
 
-// Exists reports whether it is at Seam as far as is known, and nobody wants it gone.
+// Exists reports whether it exists at Seam as far as is known, and is not being removed.
 func (u *User) Exists() bool {
 	p := u.Phase()
 	return p == Made || p == Unsure || p == Missing
 }
 
-// HasGuestsIdentity reports whether its identity is that of the guest it was made for, not one of the stay's own.
+// HasGuestsIdentity reports whether its identity is that of the guest it was created for, not one of the stay's own.
 func (u *User) HasGuestsIdentity() bool { return u.GuestKey != "" && u.UserIdentityKey == u.GuestKey }
 
-// MayExist reports whether anything of the row may be at Seam. Such a row is never forgotten.
+// MayExist reports whether anything of the row may exist at Seam. Such a row is never forgotten.
 func (u *User) MayExist() bool { return u.Phase() != Claimed }
 
 // --- Creating
 
-// MarkCreate writes down what the create that follows is about to make. After a lost create the mark keeps its
-// time, because what that one may have made came after it, and covers both windows.
+// MarkCreate records what the create that follows is about to make. After a lost create the mark keeps its time,
+// because anything that create made is later than that, and covers both windows.
 func (u *User) MarkCreate(starts, ends time.Time, groups []string, now time.Time) {
 	u.remember()
 	earlier := u.LostAt != nil
@@ -132,7 +132,7 @@ func (u *User) MarkCreate(starts, ends time.Time, groups []string, now time.Time
 // CreateLost records that the create's answer was lost. until is when "not found" may begin to count.
 func (u *User) CreateLost(until time.Time) { u.LostAt = &until }
 
-// Created records the ACS user that the create answered with, and the mark of the mobile key that follows it.
+// Created records the ACS user that the create returned, and the mark of the mobile key that follows it.
 func (u *User) Created(id string, starts, ends time.Time, groups []string, now time.Time) {
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt, u.ChangedAt = &id, &now, nil, nil, &now
 	u.StartsAt, u.EndsAt, u.AccessGroupIDs = &starts, &ends, slices.Clone(groups)
@@ -143,7 +143,7 @@ func (u *User) Created(id string, starts, ends time.Time, groups []string, now t
 	u.undo = nil
 }
 
-// Adopted records an ACS user that a look-up after a lost create has found. The others that it found came of the
+// Adopted records an ACS user that a look-up after a lost create has found. The others that it found were made by the
 // same create.
 func (u *User) Adopted(id string, surplus []string, now time.Time) {
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt = &id, &now, nil, nil
@@ -151,23 +151,22 @@ func (u *User) Adopted(id string, surplus []string, now time.Time) {
 	u.SurplusUsers = append(u.SurplusUsers, surplus...)
 }
 
-// SetAside keeps a mark that no ACS user is wanted for any more: what its lost create may have made is still looked
-// for.
+// SetAside keeps a mark for which no ACS user is wanted any more: the result of its lost create is still looked for.
 func (u *User) SetAside(now time.Time) { u.DeletedAt = &now }
 
 // --- Changing
 
-// ChangeSent marks a change that is about to be sent. deadline is when it has surely taken effect or never will;
+// ChangeSent marks a change that is about to be sent. By deadline it has certainly taken effect or never will;
 // generation is the desired state that it belongs to: while that is the same, sending it again is enough.
 func (u *User) ChangeSent(generation int64, deadline time.Time) {
 	u.remember()
 	u.Unsure, u.UnsureGeneration, u.ChangedAt = true, generation, &deadline
 }
 
-// ScheduleSent belongs to the mark of a change of schedule: until the result is known, the wider window counts.
+// ScheduleSent is part of the mark of a change of schedule: until the result is known, the wider window counts.
 func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }
 
-// DoorsChanging belongs to the mark of a change of access groups: they have to be read back.
+// DoorsChanging is part of the mark of a change of access groups: they have to be read back.
 func (u *User) DoorsChanging() { u.DoorsRead = false }
 
 // ChangeKnown records that a change took effect.
@@ -176,10 +175,10 @@ func (u *User) ChangeKnown(now time.Time) {
 	u.undo = nil
 }
 
-// ChangeLost records that a change's answer was lost. until is when reads show what it did.
+// ChangeLost records that a change's answer was lost. until is when reads show its effect.
 func (u *User) ChangeLost(until time.Time) { u.ChangedAt = &until }
 
-// Refused restores the row as it was before the mark of the call that Seam has refused, or that never left.
+// Refused restores the row to the time before the mark of a call that Seam has refused, or that was never sent.
 func (u *User) Refused() {
 	if u.undo != nil {
 		u.ACSUser = *u.undo
@@ -207,39 +206,38 @@ func (u *User) FoundGone(now time.Time) {
 	u.MissingAt, u.Unsure, u.Settled, u.Subscribed = nil, false, false, false
 }
 
-// Known records that everything of it was compared with Seam.
+// Known records that all of it was compared with Seam.
 func (u *User) Known() { u.Unsure = false }
 
 // --- Deleting
 
-// DeleteSent marks a delete that is about to be sent: should its answer be lost, this ACS user is not trusted any
-// more.
+// DeleteSent marks a delete that is about to be sent: if its answer is lost, this ACS user is no longer trusted.
 func (u *User) DeleteSent(now time.Time) {
 	u.remember()
 	u.DeletedAt, u.MissingAt, u.Settled, u.Unsure = &now, nil, false, true
 }
 
-// DeleteKnown records that Seam has taken the delete.
+// DeleteKnown records that Seam has accepted the delete.
 func (u *User) DeleteKnown() { u.Unsure = false }
 
-// DeleteNotFound records that Seam says it doesn't have what we deleted. One such answer proves nothing: get and
-// list have to agree.
+// DeleteNotFound records that Seam doesn't have what we deleted. One such answer proves nothing: get and list have to
+// agree.
 func (u *User) DeleteNotFound(now time.Time) {
 	u.Unsure = false
 	u.MissingAt = &now
 }
 
-// IsDeleteCertain reports whether Seam has taken the delete.
+// IsDeleteCertain reports whether Seam has accepted the delete.
 func (u *User) IsDeleteCertain() bool { return !u.Unsure && u.MissingAt == nil }
 
 // DeleteLost records that the delete's answer was lost. until is when "not found" may begin to count.
 func (u *User) DeleteLost(until time.Time) { u.DeletedAt = &until }
 
-// StillThere records that our delete has had no effect.
+// StillThere records that our delete had no effect.
 func (u *User) StillThere() { u.DeletedAt, u.MissingAt, u.Unsure = nil, nil, false }
 
-// LookOnly turns the row of an ACS user that is gone into a mark: a create was lost not long ago, and what it may
-// have made is still looked for.
+// LookOnly turns the row of an ACS user that is gone into a mark: a create was lost recently, and its result is still
+// looked for.
 func (u *User) LookOnly(lostAt time.Time) {
 	marked := u.MarkedAt
 	if marked == nil {
@@ -251,7 +249,7 @@ func (u *User) LookOnly(lostAt time.Time) {
 	}}
 }
 
-// remember keeps the row as it is before a mark, once for each call.
+// remember keeps the row as it was before a mark, once per call.
 func (u *User) remember() {
 	before := u.ACSUser
 	before.AccessGroupIDs = slices.Clone(before.AccessGroupIDs)

@@ -58,7 +58,7 @@ func TestTransitions(t *testing.T) {
 		{"CreateLost", []Phase{Marked}, func(u *User) { u.CreateLost(later) }, Lost, "it may have made something"},
 		{"Created", []Phase{Marked}, func(u *User) { u.Created("u", checkIn, checkOut, nil, later) }, Made, "Seam has answered"},
 		{"Adopted", []Phase{Lost, Aside}, func(u *User) { u.Adopted("u", nil, later) }, Made, "a look-up has found what the lost create made"},
-		{"SetAside", []Phase{Lost}, func(u *User) { u.SetAside(later) }, Aside, "the place is somebody else's, and the lost create is looked for"},
+		{"SetAside", []Phase{Lost}, func(u *User) { u.SetAside(later) }, Aside, "the slot is somebody else's, and the lost create is looked for"},
 		{"ChangeSent", []Phase{Made, Unsure}, func(u *User) { u.ChangeSent(3, later) }, Unsure, "the result is not known"},
 		{"ChangeLost", []Phase{Unsure}, func(u *User) { u.ChangeLost(later) }, Unsure, "still not known"},
 		{"ChangeKnown", []Phase{Unsure}, func(u *User) { u.ChangeKnown(later) }, Made, "known"},
@@ -79,7 +79,7 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-// A refusal leaves exactly what was there before the try.
+// A refusal restores exactly the state before the call.
 func TestRefusedRestores(t *testing.T) {
 	t.Parallel()
 	marks := map[string]func(*User){
@@ -167,8 +167,9 @@ func TestKeyPhases(t *testing.T) {
 	}
 }
 
-// What an answer leaves out changes nothing, and a door that a list leaves out is not forgotten while it may be open.
-func TestWhatIsNotToldStays(t *testing.T) {
+// Anything that an answer leaves out is unchanged, and a door that a list leaves out is not forgotten while it may be
+// open.
+func TestMissingFieldsChangeNothing(t *testing.T) {
 	t.Parallel()
 	u := in(t, Made)
 	if u.ReadSchedule(seam.ACSUser{}) || !u.StartsAt.Equal(checkIn) || !u.ShowsSchedule(seam.ACSUser{}) {
@@ -184,7 +185,7 @@ func TestWhatIsNotToldStays(t *testing.T) {
 	}
 	u.SuspendedAt = &noon
 	if u.ReadState(seam.ACSUser{}, noon); u.SuspendedAt == nil {
-		t.Error("an answer that doesn't tell has lifted the suspension")
+		t.Error("an answer without the field has lifted the suspension")
 	}
 	u.AccessGroupIDs = []string{"a", "b", "c"}
 	if u.ReadDoors([]string{"a"}, []string{"a", "c"}) || !slices.Equal(u.AccessGroupIDs, []string{"a", "b"}) || u.DoorsRead {
