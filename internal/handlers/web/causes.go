@@ -128,6 +128,17 @@ type causeGroup struct {
 	All  string // the address of the whole list; "" where Rows are all of it
 }
 
+// Many is the page on which the cause is fixed for all listings at once; "" where one button does.
+func (g causeGroup) Many() string {
+	if len(g.Cause.Listings) < 2 || g.Fix != fixDoors {
+		return ""
+	}
+	if g.Reason == stay.ReasonNoGroups || g.Reason == stay.ReasonListingUnknown {
+		return "/doors?missing=1"
+	}
+	return "/doors"
+}
+
 // Title says how many are concerned, and by what.
 func (g causeGroup) Title() string {
 	guests := plural(g.Guests, "guest")

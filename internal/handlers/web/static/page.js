@@ -56,6 +56,22 @@
   // A choice that has a button of its own is made at once.
   for (const choice of document.querySelectorAll("[data-submit]")) choice.addEventListener("change", () => choice.form.submit());
 
+  // One box ticks all of a name, and a field narrows a list of choices to those that have its words. What is ticked stays in sight.
+  for (const all of document.querySelectorAll("[data-all]")) {
+    all.addEventListener("change", () => { for (const box of document.querySelectorAll(`input[name="${all.dataset.all}"]`)) box.checked = all.checked; });
+  }
+  const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  for (const field of document.querySelectorAll("[data-narrows]")) {
+    field.addEventListener("input", () => {
+      const words = plain(field.value).split(/\s+/).filter(Boolean);
+      for (const choice of document.querySelectorAll(`#${field.dataset.narrows} label`)) {
+        const text = plain(choice.textContent);
+        choice.hidden = !choice.querySelector("input").checked && !words.every((w) => text.includes(w));
+      }
+    });
+    field.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
+  }
+
   // A button copies the text of the element that it names. Where the clipboard can't be used (plain http), the text is selected.
   document.documentElement.classList.add("scripted");
   document.addEventListener("click", async (event) => {

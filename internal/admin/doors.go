@@ -1,0 +1,402 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// This file lets people choose the doors of many listings at once. Each listing is changed by [Service.PutListing], so that it is checked and
+// written to the audit log as if it had been changed alone.
+
+// DoorQuery asks for listings to choose doors for.
+type DoorQuery struct {
+	Paging
+	Source  string `query:"source"`
+	Query   string `query:"q"`
+	Missing bool   `query:"missing"` // only listings without doors
+}
+
+// DoorRow is a listing with its doors.
+type DoorRow struct {
+	Listing
+	Waiting   int              // confirmed stays that are not over
+	Suggested stay.AccessGroup // the door whose name is most like the listing's; zero for none
+}
+
+// Doors lists listings that are not deleted: first those that reservations name and nobody has set up, then those without doors, then the rest;
+// each by name.
+func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
+	const list = "doors"
+	var after store.DoorPlace
+	if err := s.openCursor(list, q.Cursor, &after); err != nil {
+		return Page[DoorRow]{}, err
+	}
+	f := store.DoorFilter{Query: q.Query, Missing: q.Missing, Sources: s.sourcesFor(ctx, q.Source)}
+	rows, err := s.store.DoorListings(ctx, f, after, s.now().UTC(), q.Limit+1)
+	if err != nil {
+		return Page[DoorRow]{}, err
+	}
+	found := page(s, list, rows, q.Limit, func(l store.DoorListing) any { return l.Place() })
+	doors := Page[DoorRow]{Next: found.Next}
+	choices := s.doorChoices(ctx)
+	for _, l := range found.Items {
+		row := DoorRow{Listing: l.Listing, Waiting: l.Waiting}
+		name := Text(l.Name)
+		if name == "" {
+			name = l.ListingID
+		}
+		groups, err := choices(l.Source)
+		if err != nil {
+			return doors, err
+		}
+		if suggested, is := suggestDoors(name, groups); is && !slices.Equal(l.Groups(), []string{suggested.ID}) {
+			row.Suggested = suggested
+		}
+		doors.Items = append(doors.Items, row)
+	}
+	return doors, nil
+}
+
+// MissingDoors counts, up to most, the listings without doors, those that nobody has set up among them.
+func (s *Service) MissingDoors(ctx context.Context, most int) (int, error) {
+	return s.store.CountMissingDoors(ctx, ActorOf(ctx).Sources, s.now().UTC(), most)
+}
+
+// doorChoices returns a function for the doors that listings of a source may have. It asks once for each source.
+func (s *Service) doorChoices(ctx context.Context) func(source string) ([]stay.AccessGroup, error) {
+	known := map[string][]stay.AccessGroup{}
+	return func(source string) ([]stay.AccessGroup, error) {
+		if groups, ok := known[source]; ok {
+			return groups, nil
+		}
+		groups, err := s.AccessGroupsOf(ctx, source)
+		known[source] = groups.Choices
+		return groups.Choices, err
+	}
+}
+
+// DoorMode is what happens to the doors that a listing has.
+type DoorMode string
+
+// What happens to them.
+const (
+	DoorsReplace DoorMode = "replace" // the listing has the chosen doors and no others
+	DoorsAdd     DoorMode = "add"
+	DoorsRemove  DoorMode = "remove"
+)
+
+// DoorsRefused is a listing whose doors could not be changed.
+type DoorsRefused struct {
+	stay.ListingRef
+	Line int // of the file; 0 where there is none
+	Why  string
+}
+
+// DoorsChanged is the result of changing the doors of many listings.
+type DoorsChanged struct {
+	Changed, Unchanged int
+	Refused            []DoorsRefused
+}
+
+// mostDoors bounds how many listings are changed by one request.
+const mostDoors = 2000
+
+// ChangeDoors changes the doors of listings.
+func (s *Service) ChangeDoors(ctx context.Context, listings []stay.ListingRef, mode DoorMode, groups []string) (DoorsChanged, error) {
+	if mode != DoorsReplace && mode != DoorsAdd && mode != DoorsRemove {
+		return DoorsChanged{}, InvalidField("mode", "must be replace, add or remove")
+	}
+	return s.setDoors(ctx, listings, func(l ListingState) (map[string]any, error) {
+		switch has := l.Groups(); mode {
+		case DoorsAdd:
+			return doorPatch(l, withoutRepeats(slices.Concat(has, groups))), nil
+		case DoorsRemove:
+			return doorPatch(l, slices.DeleteFunc(slices.Clone(has), func(id string) bool { return slices.Contains(groups, id) })), nil
+		default:
+			return doorPatch(l, withoutRepeats(groups)), nil
+		}
+	})
+}
+
+// UseSuggestedDoors gives each listing the door whose name is most like its own. Listings without such a door stay unchanged.
+func (s *Service) UseSuggestedDoors(ctx context.Context, listings []stay.ListingRef) (DoorsChanged, error) {
+	choices := s.doorChoices(ctx)
+	return s.setDoors(ctx, listings, func(l ListingState) (map[string]any, error) {
+		name := Text(l.Name)
+		if name == "" {
+			name = l.ListingID
+		}
+		groups, err := choices(l.Source)
+		if err != nil {
+			return nil, err
+		}
+		suggested, is := suggestDoors(name, groups)
+		if !is {
+			return nil, refuse(Invalid, "no door has a name like this listing's")
+		}
+		return doorPatch(l, []string{suggested.ID}), nil
+	})
+}
+
+// doorPatch is the body of the PUT that gives a listing its doors; nil where it has them.
+func doorPatch(l ListingState, groups []string) map[string]any {
+	if l.Known && slices.Equal(l.Groups(), groups) {
+		return nil
+	}
+	if groups == nil {
+		groups = []string{} // none, whatever the PMS says; null would be what the PMS says
+	}
+	return map[string]any{"seam_access_group_ids": groups}
+}
+
+// setDoors changes each listing as a function says, or collects why not.
+func (s *Service) setDoors(ctx context.Context, refs []stay.ListingRef, patch func(ListingState) (map[string]any, error)) (DoorsChanged, error) {
+	var result DoorsChanged
+	if len(refs) > mostDoors {
+		return result, InvalidField("listing", "too many listings at once")
+	}
+	for _, ref := range refs {
+		changed, err := s.setDoorsOf(ctx, ref, patch)
+		refusal, is := IsRefusal(err)
+		switch {
+		case is:
+			result.Refused = append(result.Refused, DoorsRefused{ListingRef: ref, Why: reasonOf(refusal)})
+		case err != nil:
+			return result, err
+		case changed:
+			result.Changed++
+		default:
+			result.Unchanged++
+		}
+	}
+	return result, nil
+}
+
+func (s *Service) setDoorsOf(ctx context.Context, ref stay.ListingRef, patch func(ListingState) (map[string]any, error)) (changed bool, err error) {
+	l, err := s.ListingToPut(ctx, ref)
+	if err != nil {
+		return false, err
+	}
+	fields, err := patch(l)
+	if err != nil || fields == nil {
+		return false, err
+	}
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return false, err
+	}
+	_, _, err = s.PutListing(ctx, ref, body)
+	return err == nil, err
+}
+
+func reasonOf(refusal *Error) string {
+	if len(refusal.Fields) > 0 {
+		return refusal.Fields[0].Message
+	}
+	return refusal.Message
+}
+
+func withoutRepeats(ids []string) []string {
+	var once []string
+	for _, id := range ids {
+		if !slices.Contains(once, id) {
+			once = append(once, id)
+		}
+	}
+	return once
+}
+
+// The columns of the table of doors.
+const (
+	columnSource  = "source"
+	columnListing = "listing_id"
+	columnName    = "name"
+	columnDoors   = "doors"
+)
+
+// ExportDoors writes all listings with the names of their doors as CSV. Somebody corrects the column doors and gives the table to [Service.ReadDoors].
+func (s *Service) ExportDoors(ctx context.Context, q DoorQuery, to io.Writer) error {
+	w := csv.NewWriter(to)
+	if err := writeSheet(w, columnSource, columnListing, columnName, columnDoors); err != nil {
+		return err
+	}
+	groups := s.AccessGroups(ctx)
+	q.Paging = Paging{Limit: 500}
+	for {
+		found, err := s.Doors(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, row := range found.Items {
+			doors := make([]string, 0, len(row.Groups()))
+			for _, id := range row.Groups() {
+				doors = append(doors, nameOrID(groups, id))
+			}
+			if err := writeSheet(w, row.Source, row.ListingID, Text(row.Name), strings.Join(doors, "; ")); err != nil {
+				return err
+			}
+		}
+		w.Flush()
+		if q.Cursor = found.Next; q.Cursor == "" || w.Error() != nil {
+			return w.Error()
+		}
+	}
+}
+
+// nameOrID is an access group's name where it is the only one of that name, and else its id.
+func nameOrID(groups AccessGroups, id string) string {
+	group, known := groups.Named(id)
+	if !known || group.Name == "" || strings.ContainsAny(group.Name, ";\n") {
+		return id
+	}
+	for _, other := range groups.Choices {
+		if other.ID != id && strings.EqualFold(other.Name, group.Name) {
+			return id
+		}
+	}
+	return group.Name
+}
+
+// DoorLine is a row of a table of doors that somebody wants to apply.
+type DoorLine struct {
+	stay.ListingRef
+	Line    int
+	Name    string
+	New     bool     // there is no such listing yet: applying the line makes it
+	Before  []string // access groups
+	After   []string
+	Problem string // why it can't be applied; "" where it can
+}
+
+// Changes reports whether applying the line changes the listing.
+func (l DoorLine) Changes() bool {
+	return l.Problem == "" && (l.New || !slices.Equal(l.Before, l.After))
+}
+
+// ReadDoors reads a table as [Service.ExportDoors] writes it, and says of each row what applying it changes. Doors are names or ids, separated
+// by semicolons; none takes the listing's doors away.
+func (s *Service) ReadDoors(ctx context.Context, table []byte) ([]DoorLine, error) {
+	if !utf8.Valid(table) || bytes.ContainsRune(table, 0) {
+		return nil, InvalidField("file", "must be a CSV file in UTF-8")
+	}
+	rows, err := readSheet(table, []string{columnSource, columnListing, columnName, columnDoors}, []string{columnListing, columnDoors}, mostDoors)
+	if err != nil {
+		return nil, InvalidField("file", err.Error())
+	}
+	choices, sources := s.doorChoices(ctx), s.VisibleSources(ctx)
+	seen := map[stay.ListingRef]int{}
+	lines := make([]DoorLine, len(rows))
+	for i, row := range rows {
+		l := DoorLine{Line: row.Line, Name: row.Cells[columnName]}
+		l.Source, l.ListingID = row.Cells[columnSource], row.Cells[columnListing]
+		if l.Source == "" && len(sources) == 1 {
+			l.Source = sources[0]
+		}
+		if err := s.readDoorLine(ctx, &l, row.Cells[columnDoors], choices); err != nil {
+			return nil, err
+		}
+		if first, again := seen[l.ListingRef]; again && l.Problem == "" {
+			l.Problem = "the listing is on line " + strconv.Itoa(first) + ", too"
+		}
+		seen[l.ListingRef] = l.Line
+		lines[i] = l
+	}
+	return lines, nil
+}
+
+func (s *Service) readDoorLine(ctx context.Context, l *DoorLine, doors string, choices func(string) ([]stay.AccessGroup, error)) error {
+	if l.ListingID == "" || l.Source == "" {
+		l.Problem = "source and listing_id must name a listing"
+		return nil
+	}
+	state, err := s.ListingToPut(ctx, l.ListingRef)
+	if refusal, is := IsRefusal(err); is {
+		l.Problem = refusal.Message
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if l.Before, l.New = state.Groups(), !state.Known; Text(state.Name) != "" {
+		l.Name = *state.Name
+	}
+	groups, err := choices(l.Source)
+	if err != nil {
+		return err
+	}
+	for door := range strings.SplitSeq(doors, ";") {
+		if door = strings.TrimSpace(door); door == "" {
+			continue
+		}
+		id, problem := doorNamed(door, groups, l.Before)
+		if problem != "" {
+			l.Problem = problem
+			return nil
+		}
+		l.After = append(l.After, id)
+	}
+	l.After = withoutRepeats(l.After)
+	return nil
+}
+
+// doorNamed finds a door by its id or its name. What the listing has already may stay, whatever Seam says of it.
+func doorNamed(door string, groups []stay.AccessGroup, has []string) (id, problem string) {
+	if slices.Contains(has, door) {
+		return door, ""
+	}
+	var named []string
+	for _, g := range groups {
+		if g.ID == door {
+			return door, ""
+		}
+		if strings.EqualFold(g.Name, door) {
+			named = append(named, g.ID)
+		}
+	}
+	switch len(named) {
+	case 0:
+		return "", "no door is called " + door
+	case 1:
+		return named[0], ""
+	}
+	return "", "several doors are called " + door + ": use their ids, " + strings.Join(named, " or ")
+}
+
+// ApplyDoors applies the rows of a table that change something and have no problem.
+func (s *Service) ApplyDoors(ctx context.Context, lines []DoorLine) (DoorsChanged, error) {
+	var refs []stay.ListingRef
+	byRef := map[stay.ListingRef]DoorLine{}
+	var refused []DoorsRefused
+	for _, l := range lines {
+		switch {
+		case l.Problem != "":
+			refused = append(refused, DoorsRefused{l.ListingRef, l.Line, l.Problem})
+		default:
+			refs = append(refs, l.ListingRef)
+			byRef[l.ListingRef] = l
+		}
+	}
+	result, err := s.setDoors(ctx, refs, func(l ListingState) (map[string]any, error) {
+		line := byRef[stay.ListingRef{Source: l.Source, ListingID: l.ListingID}]
+		patch := doorPatch(l, line.After)
+		if !l.Known && line.Name != "" {
+			patch["name"] = line.Name
+		}
+		return patch, nil
+	})
+	for i := range result.Refused {
+		result.Refused[i].Line = byRef[result.Refused[i].ListingRef].Line
+	}
+	result.Refused = append(refused, result.Refused...)
+	return result, err
+}

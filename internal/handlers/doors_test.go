@@ -1,0 +1,201 @@
+package handlers_test
+
+import (
+	"bytes"
+	"fmt"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// rooms is a hotel of three rooms, two without doors, and a fourth that only a reservation names.
+func rooms(t *testing.T) (*app, *visitor) {
+	t.Helper()
+	a := newApp(t)
+	a.groups = []stay.AccessGroup{
+		{ID: "g-101", Name: "Room 101", SystemID: "s"},
+		{ID: "g-102", Name: "Garden Room 102", SystemID: "s"},
+		{ID: "g-103", Name: "Room 103", SystemID: "s"},
+		{ID: "g-in", Name: "Entrance", SystemID: "s"},
+		{ID: "g-pool", Name: "Pool", SystemID: "s"},
+		{ID: "g-pool-2", Name: "Pool", SystemID: "s"},
+	}
+	for id, doors := range map[string]string{"101": `[]`, "102": `[]`, "103": `["g-103"]`} {
+		a.put("default", id, `{"name":"Room `+id+`","seam_access_group_ids":`+doors+`}`)
+	}
+	a.stuck("waits", "104", stay.ReasonListingUnknown)
+	v := a.visitor()
+	v.signIn(adminToken)
+	return a, v
+}
+
+func (a *app) put(source, id, body string) {
+	a.t.Helper()
+	if r := a.call("PUT", "/v1/listings/"+source+"/"+id, body); r.status/100 != 2 {
+		a.t.Fatalf("%d %s", r.status, r.rawBody)
+	}
+}
+
+var doorRows = regexp.MustCompile(`name="listing" value="([^"]+)"`)
+
+func rowsOf(body string) []string {
+	var ids []string
+	for _, found := range doorRows.FindAllStringSubmatch(body, -1) {
+		ids = append(ids, found[1])
+	}
+	return ids
+}
+
+func TestDoorsPage(t *testing.T) {
+	t.Parallel()
+	a, v := rooms(t)
+	page := v.see("/doors")
+	if diff := cmp.Diff([]string{"default/104", "default/101", "default/102", "default/103"}, rowsOf(page.body)); diff != "" {
+		t.Errorf("what is missing comes first (-want +got):\n%s", diff)
+	}
+	for _, want := range []string{"3 listings have no doors", "not set up", `<span class="group suggested">Garden Room 102</span>`, `<span class="group">Room 103</span>`} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page.body)
+		}
+	}
+	if got := rowsOf(v.see("/doors?missing=1").body); len(got) != 3 {
+		t.Errorf("without doors: %v", got)
+	}
+	if got := rowsOf(v.see("/doors?q=103").body); !slices.Equal(got, []string{"default/103"}) {
+		t.Errorf("of a name: %v", got)
+	}
+
+	choose := func(mode string, listings, groups []string) shown {
+		return v.post("/doors", url.Values{"mode": {mode}, "listing": listings, "group": groups, "back": {"/doors?missing=1"}})
+	}
+	if page := choose("suggested", []string{"default/101", "default/102", "default/104"}, nil); !strings.Contains(page.body, "2 listings changed") || !strings.Contains(page.body, "104: no door has a name like this listing") {
+		t.Errorf("suggestions: %d\n%s", page.status, page.body)
+	}
+	choose("add", []string{"default/101", "default/103"}, []string{"g-in"})
+	choose("replace", []string{"default/104"}, []string{"g-103", "g-in"})
+	if page := choose("add", []string{"default/104"}, []string{"g-in"}); !strings.Contains(page.body, "Nothing changed: 1 listing had these doors already") {
+		t.Errorf("doors that it has:\n%s", page.body)
+	}
+	choose("remove", []string{"default/104"}, []string{"g-103"})
+	for id, want := range map[string][]string{"101": {"g-101", "g-in"}, "102": {"g-102"}, "103": {"g-103", "g-in"}, "104": {"g-in"}} {
+		if diff := cmp.Diff(want, a.groupsOf("/v1/listings/default/"+id)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", id, diff)
+		}
+	}
+	if entries := a.get("/v1/audit?action=put_listing&subject=104").body["items"].([]any); len(entries) != 2 || entries[0].(map[string]any)["author"] != "Maria (admin)" {
+		t.Errorf("the audit log has %v", entries)
+	}
+	for name, p := range map[string]shown{
+		"no listing": choose("add", nil, []string{"g-in"}), "no door": choose("add", []string{"default/104"}, nil), "another mode": choose("burn", []string{"default/104"}, []string{"g-in"}),
+	} {
+		if p.status != 422 {
+			t.Errorf("%s: %d", name, p.status)
+		}
+	}
+	if p := choose("add", []string{"nowhere/1"}, []string{"g-in"}); !strings.Contains(p.body, "1 listing not changed") {
+		t.Errorf("a source that nobody has:\n%s", p.body)
+	}
+}
+
+// upload posts a table.
+func (v *visitor) upload(table string) shown {
+	v.t.Helper()
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	_ = w.WriteField("csrf", v.csrf)
+	file, err := w.CreateFormFile("file", "doors.csv")
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	_, _ = file.Write([]byte(table))
+	_ = w.Close()
+	req, err := http.NewRequest(http.MethodPost, v.url+"/doors/file", &body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", w.FormDataContentType())
+	resp, err := v.client.Do(req)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	text := answeredOf(v.t, resp)
+	return shown{resp.StatusCode, resp.Header, resp.Request.URL.Path, text}
+}
+
+func TestDoorsByCSV(t *testing.T) {
+	t.Parallel()
+	a, v := rooms(t)
+	sheet := v.see("/doors.csv")
+	if want := "source,listing_id,name,doors\ndefault,104,,\ndefault,101,Room 101,\ndefault,102,Room 102,\ndefault,103,Room 103,Room 103\n"; sheet.body != want || !strings.HasPrefix(sheet.header.Get("Content-Type"), "text/csv") {
+		t.Errorf("%s\n%s", sheet.header.Get("Content-Type"), sheet.body)
+	}
+	if page := v.upload(sheet.body); !strings.Contains(page.body, "1 listing will change") { // 104 becomes known
+		t.Errorf("what was downloaded:\n%s", page.body)
+	}
+	table := "Source;Listing ID;Name;Doors\ndefault;101;Room 101;room 101; \n" // a door's name in any case, and a column too many
+	page := v.upload(strings.ReplaceAll(table, "room 101; \n", "\"room 101; g-in\"\n") +
+		"default;102;;Cellar\ndefault;103;;Pool\ndefault;105;Room 105;Entrance\ndefault;105;;\nnowhere;1;;\n;;;\ndefault;102;;'=1\n")
+	for _, want := range []string{
+		"2 listings will change", "no door is called Cellar", "several doors are called Pool: use their ids, g-pool or g-pool-2", "the listing is on line 5, too", "unknown source",
+		"source and listing_id must name a listing", `<span class="badge waiting">new</span>`,
+	} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("the preview lacks %q:\n%s", want, page.body)
+		}
+	}
+	if got := a.groupsOf("/v1/listings/default/101"); len(got) > 0 {
+		t.Errorf("the preview has changed 101: %v", got)
+	}
+	good := "listing_id,source,doors,name\n101,default,room 101;g-in,\n103,default,,\n105,default,Entrance,Room 105\n102,default,Cellar,\n"
+	if page := v.post("/doors/file", url.Values{"table": {good}, "apply": {"1"}}); !strings.Contains(page.body, "3 listings changed") || !strings.Contains(page.body, "Line 5, 102: no door is called Cellar") {
+		t.Errorf("applied:\n%s", page.body)
+	}
+	for id, want := range map[string][]string{"101": {"g-101", "g-in"}, "103": {}, "105": {"g-in"}} {
+		if got := a.groupsOf("/v1/listings/default/" + id); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: %v, not %v", id, got, want)
+		}
+	}
+	if name := a.get("/v1/listings/default/105").body["name"]; name != "Room 105" {
+		t.Errorf("105 is called %v", name)
+	}
+	if page := v.upload("colour\nred\n"); page.status != 422 || !strings.Contains(page.body, "unknown column") {
+		t.Errorf("another table: %d\n%s", page.status, page.body)
+	}
+}
+
+func TestDoorsPageOfScopedTokens(t *testing.T) {
+	t.Parallel()
+	a, _ := rooms(t)
+	a.put("a%20b%2Fc", "300", `{"name":"Theirs"}`)
+	a.owners = map[string]string{"g-101": "a b/c"}
+	a.tokens = append(a.tokens, token("desk", "writes-one-source", true, "default"), token("reader", "reads-one-source-only", false, "default"))
+	v := a.visitor()
+	v.signIn("writes-one-source")
+	for _, path := range []string{"/doors", "/doors?source=a+b%2Fc", "/doors.csv"} {
+		if page := v.see(path); strings.Contains(page.body, "Theirs") || strings.Contains(page.body, "g-101") {
+			t.Errorf("%s shows another source:\n%s", path, page.body)
+		}
+	}
+	if page := v.post("/doors", url.Values{"mode": {"replace"}, "listing": {"a%20b%2Fc/300"}, "group": {"g-in"}}); !strings.Contains(page.body, "not changed") {
+		t.Errorf("a listing of another source:\n%s", page.body)
+	}
+	if page := v.post("/doors", url.Values{"mode": {"replace"}, "listing": {"default/101"}, "group": {"g-101"}}); !strings.Contains(page.body, "not changed") {
+		t.Errorf("a door of another source:\n%s", page.body)
+	}
+	reader := a.visitor()
+	reader.signIn("reads-one-source-only")
+	if page := reader.see("/doors"); page.status != 200 || strings.Contains(page.body, `type="file"`) || strings.Contains(page.body, `name="listing"`) {
+		t.Errorf("a reader sees\n%s", page.body)
+	}
+	if page := reader.post("/doors", url.Values{"mode": {"replace"}, "listing": {"default/101"}, "group": {"g-in"}}); page.status != 403 {
+		t.Errorf("a reader changes doors: %d", page.status)
+	}
+}

@@ -1,0 +1,211 @@
+package web
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// doorGrid is the page on which people choose the doors of many listings at once.
+type doorGrid struct {
+	Query    string
+	Source   string
+	Missing  bool
+	Sources  []string
+	Rows     []doorRow
+	Systems  []systemGroups // the doors to choose from
+	Asked    bool           // Seam was asked for them
+	Next     string
+	First    string
+	Export   string
+	Back     string
+	Lacking  int // listings without doors, counted to lackingCounted
+	Empty    bool
+	Problem  string
+	Changed  *admin.DoorsChanged
+	Suggests bool // a row has a suggestion
+}
+
+const lackingCounted = 1000
+
+// doorRow is a listing as the page shows it.
+type doorRow struct {
+	admin.DoorRow
+	Rows []groupRow
+}
+
+// Value names the listing in the form.
+func (d doorRow) Value() string { return strings.TrimPrefix(d.Link(), "/listings/") }
+
+// Link is the page of the listing.
+func (d doorRow) Link() string { return listingRow{Listing: d.Listing}.Link() }
+
+// Title is its name, or else its id.
+func (d doorRow) Title() string { return listingRow{Listing: d.Listing}.Title() }
+
+func (s *Pages) doorsPage(w http.ResponseWriter, r *http.Request) {
+	s.showDoors(w, r, http.StatusOK, r.URL.Query(), func(*doorGrid) {})
+}
+
+// showDoors shows the page for a query, with what more is to be said.
+func (s *Pages) showDoors(w http.ResponseWriter, r *http.Request, status int, q url.Values, say func(*doorGrid)) {
+	query := admin.DoorQuery{Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"), Missing: q.Get("missing") != ""}
+	found, err := s.Admin.Doors(r.Context(), query)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	lacking, err := s.Admin.MissingDoors(r.Context(), lackingCounted)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	groups := s.Admin.AccessGroups(r.Context())
+	g := doorGrid{
+		Query: query.Query, Source: query.Source, Missing: query.Missing, Sources: s.Admin.VisibleSources(r.Context()), Systems: pickFrom(groups, nil),
+		Asked: groups.Asked, Export: nextLink("/doors.csv", q, ""), Back: nextLink("/doors", q, q.Get("cursor")), Lacking: lacking,
+		Empty: len(found.Items) == 0 && query.Query == "" && query.Source == "" && !query.Missing,
+	}
+	g.First, g.Next = pageLinks("/doors", q, found.Next)
+	for _, one := range found.Items {
+		g.Rows = append(g.Rows, doorRow{one, groupRows(groups, one.Groups())})
+		g.Suggests = g.Suggests || one.Suggested.ID != ""
+	}
+	say(&g)
+	s.render(w, r, status, "doors", page{Title: "Doors", Active: "listings", Body: g})
+}
+
+// changeDoorsPage applies what was chosen to the listings that are selected.
+func (s *Pages) changeDoorsPage(w http.ResponseWriter, r *http.Request) {
+	groups := r.PostForm["group"]
+	refs, ok := listingsOf(r.PostForm["listing"])
+	back, err := url.Parse(nextPage(r.PostFormValue("back")))
+	if err != nil || !ok {
+		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, "this form can't be read: reload the page"))
+		return
+	}
+	mode := r.PostFormValue("mode")
+	again := func(problem string) {
+		s.showDoors(w, r, http.StatusUnprocessableEntity, back.Query(), func(g *doorGrid) { g.Problem = problem })
+	}
+	switch {
+	case len(refs) == 0:
+		again("Select listings first.")
+		return
+	case len(groups) == 0 && mode != "suggested":
+		again("Choose doors first.")
+		return
+	}
+	var changed admin.DoorsChanged
+	if mode == "suggested" {
+		changed, err = s.Admin.UseSuggestedDoors(r.Context(), refs)
+	} else {
+		changed, err = s.Admin.ChangeDoors(r.Context(), refs, admin.DoorMode(mode), groups)
+	}
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	s.showDoors(w, r, http.StatusOK, back.Query(), func(g *doorGrid) { g.Changed = &changed })
+}
+
+// listingsOf reads the listings that a form names; ok is false where one can't be read.
+func listingsOf(values []string) (refs []stay.ListingRef, ok bool) {
+	for _, v := range values {
+		source, id, two := strings.Cut(v, "/")
+		source, err := url.PathUnescape(source)
+		id, idErr := url.PathUnescape(id)
+		if !two || err != nil || idErr != nil {
+			return nil, false
+		}
+		refs = append(refs, stay.ListingRef{Source: source, ListingID: id})
+	}
+	return refs, true
+}
+
+func (s *Pages) exportDoorsPage(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	sheetHeaders(w, "doors.csv")
+	query := admin.DoorQuery{Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"), Missing: q.Get("missing") != ""}
+	if err := s.Admin.ExportDoors(r.Context(), query, w); err != nil {
+		s.Log.Warn("export of doors ended early", "error", err)
+		panic(http.ErrAbortHandler) // so that nobody takes a part for the whole
+	}
+}
+
+func sheetHeaders(w http.ResponseWriter, name string) {
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	w.Header().Set("Cache-Control", "no-store")
+}
+
+// doorTable is the page that shows what a table of doors changes, before and after it does.
+type doorTable struct {
+	Text    string
+	Lines   []doorTableLine
+	Changes int
+	Wrong   int
+	Problem string
+	Done    *admin.DoorsChanged
+}
+
+type doorTableLine struct {
+	admin.DoorLine
+	From, To []groupRow
+}
+
+// readDoorsPage shows what a table would change, and, where that has been seen, changes it.
+func (s *Pages) readDoorsPage(w http.ResponseWriter, r *http.Request) {
+	text := r.PostFormValue("table")
+	if file, _, err := r.FormFile("file"); err == nil {
+		sent, err := io.ReadAll(file)
+		_ = file.Close()
+		if err != nil {
+			s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, "the file can't be read"))
+			return
+		}
+		text = string(sent)
+	}
+	t := doorTable{Text: text}
+	show := func(status int) {
+		s.render(w, r, status, "doors-table", page{Title: "Doors from a file", Active: "listings", Body: t})
+	}
+	lines, err := s.Admin.ReadDoors(r.Context(), []byte(text))
+	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
+		t.Problem = wrongFields(refusal)
+		show(http.StatusUnprocessableEntity)
+		return
+	}
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	if r.PostFormValue("apply") != "" {
+		done, err := s.Admin.ApplyDoors(r.Context(), lines)
+		if err != nil {
+			s.refuse(w, r, s.problemOf(err))
+			return
+		}
+		t.Done = &done
+		show(http.StatusOK)
+		return
+	}
+	groups := s.Admin.AccessGroups(r.Context())
+	for _, l := range lines {
+		switch {
+		case l.Problem != "":
+			t.Wrong++
+		case l.Changes():
+			t.Changes++
+		default:
+			continue
+		}
+		t.Lines = append(t.Lines, doorTableLine{l, groupRows(groups, l.Before), groupRows(groups, l.After)})
+	}
+	show(http.StatusOK)
+}

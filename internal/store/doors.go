@@ -1,0 +1,81 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Ranks of listings in the order in which somebody sets them up.
+const (
+	RankUnknown = iota // reservations name it, and nobody has set it up
+	RankNoDoors
+	RankDoors
+)
+
+// DoorListing is a listing with what matters for choosing its doors.
+type DoorListing struct {
+	Listing
+	Rank    int
+	Folded  string // the name in lower case without accents, or else the id: the order of the list
+	Waiting int    // confirmed stays that are not over
+}
+
+// DoorFilter narrows a list of listings; empty fields don't.
+type DoorFilter struct {
+	Query   string
+	Missing bool     // only those without doors
+	Sources []string // only of these; nil for all
+}
+
+// DoorPlace is where in the list a page ends. The zero place is the beginning.
+type DoorPlace struct {
+	Rank   int    `json:"r"`
+	Folded string `json:"f"`
+	Source string `json:"s"`
+	ID     string `json:"i"`
+}
+
+// Place is the listing's place in the list.
+func (l DoorListing) Place() DoorPlace { return DoorPlace{l.Rank, l.Folded, l.Source, l.ListingID} }
+
+// What the index listings_doors is ordered by.
+const (
+	doorRank   = `(CASE WHEN NOT l.known THEN 0 WHEN cardinality(coalesce(l.admin_access_group_ids, l.access_group_ids)) = 0 THEN 1 ELSE 2 END)`
+	doorFolded = `(staykey_fold(coalesce(l.name, l.listing_id)) COLLATE "C")`
+)
+
+// DoorListings lists the listings that are not deleted, by what is missing and then by name, from after a place. Of those that nobody
+// has set up it leaves out what no stay is waiting for.
+func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorPlace, now time.Time, limit int) ([]DoorListing, error) {
+	var w where
+	w.add("NOT l.deleted")
+	w.among("l.source", f.Sources)
+	if f.Missing {
+		w.add(doorRank + " < 2")
+	}
+	if f.Query != "" {
+		w.add(`staykey_fold(l.listing_id || ' ' || coalesce(l.name, '')) LIKE staykey_fold(%s)`, containing(f.Query))
+	}
+	if after != (DoorPlace{}) {
+		w.add("("+doorRank+", "+doorFolded+", l.source, l.listing_id) > (%s, %s, %s, %s)", after.Rank, after.Folded, after.Source, after.ID)
+	}
+	w.add("(l.known OR w.waiting > 0)")
+	at := w.arg(now)
+	rows, _ := s.pool.Query(ctx, `
+		SELECT `+prefixed("l", listingColumns)+`, `+doorRank+` AS rank, `+doorFolded+` AS folded, w.waiting
+		FROM listings l CROSS JOIN LATERAL (
+			SELECT count(*)::integer AS waiting FROM reservations r
+			WHERE r.listing_id = l.listing_id AND r.source = l.source AND r.status = 'confirmed' AND (r.check_out IS NULL OR r.check_out > `+at+`)) w`+
+		w.sql()+` ORDER BY `+doorRank+`, `+doorFolded+`, l.source, l.listing_id LIMIT `+w.arg(limit), w.planned()...)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[DoorListing])
+	return list, wrap(err, "list listings by their doors")
+}
+
+// CountMissingDoors counts, up to most, the listings of the sources (nil: of all) without doors, and those that reservations name and nobody
+// has set up.
+func (s *Store) CountMissingDoors(ctx context.Context, sources []string, now time.Time, most int) (n int, err error) {
+	list, err := s.DoorListings(ctx, DoorFilter{Missing: true, Sources: sources}, DoorPlace{}, now, most)
+	return len(list), err
+}
