@@ -59,7 +59,7 @@ func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error)
 		if err != nil {
 			return doors, err
 		}
-		if suggested, is := suggestDoors(name, groups); is && !slices.Equal(l.Groups(), []string{suggested.ID}) {
+		if suggested, is := suggestDoors(name, groups); is && !slices.Contains(l.Groups(), suggested.ID) {
 			row.Suggested = suggested
 		}
 		doors.Items = append(doors.Items, row)
@@ -128,7 +128,7 @@ func (s *Service) ChangeDoors(ctx context.Context, listings []stay.ListingRef, m
 	})
 }
 
-// UseSuggestedDoors gives each listing the door whose name is most like its own. Listings without such a door stay unchanged.
+// UseSuggestedDoors adds to each listing the door whose name is most like its own. Listings without such a door stay unchanged.
 func (s *Service) UseSuggestedDoors(ctx context.Context, listings []stay.ListingRef) (DoorsChanged, error) {
 	choices := s.doorChoices(ctx)
 	return s.setDoors(ctx, listings, func(l ListingState) (map[string]any, error) {
@@ -144,7 +144,7 @@ func (s *Service) UseSuggestedDoors(ctx context.Context, listings []stay.Listing
 		if !is {
 			return nil, refuse(Invalid, "no door has a name like this listing's")
 		}
-		return doorPatch(l, []string{suggested.ID}), nil
+		return doorPatch(l, withoutRepeats(append(slices.Clone(l.Groups()), suggested.ID))), nil
 	})
 }
 
