@@ -75,12 +75,18 @@ func newRig(t testing.TB, timeout time.Duration, simulated simulator.Options) *r
 	r := &rig{t: t, dsn: dsn, store: db, sim: sim, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
 	r.source = pms.Source{Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy()}
 	r.source.Policy.OwnIdentity = true
-	if r.client, err = seam.New(seam.Config{Endpoint: server.URL, APIKey: "k", Timeout: timeout, Now: r.now}); err != nil {
-		t.Fatal(err)
+	client := func(timeout time.Duration) *seam.Client {
+		c, err := seam.New(seam.Config{Endpoint: server.URL, APIKey: "k", Timeout: timeout, Now: r.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
 	}
-	t.Cleanup(r.client.Close)
+	r.client = client(timeout)
 	source := func(string) pms.Source { return r.source }
-	r.prov = provisioner.New(r.store, r.client, "salt", r.log, provisioner.Options{
+	// Its calls are never lost on purpose: one that a busy machine makes late would be looked for, for minutes.
+	r.prov = provisioner.New(r.store, client(callTimeout), "salt", r.log, provisioner.Options{
 		Grace: 300 * time.Millisecond, PollEvery: 50 * time.Millisecond, RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour, Workers: 4, Now: r.now,
 		Policy: func(string) pms.Policy { return r.source.Policy },
 	})
