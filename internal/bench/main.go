@@ -52,6 +52,7 @@ type plan struct {
 // measures are the parts of a run.
 var measures = map[string]func(*bench, context.Context) error{
 	"accept": (*bench).accept, "latency": (*bench).latency, "drain": (*bench).drain, "beside": (*bench).beside, "memory": (*bench).memory, "big": (*bench).big,
+	"out": (*bench).out,
 }
 
 func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measures)), ", ") }
@@ -74,7 +75,7 @@ func run(role, only, profiles string, stays, rounds int, quick bool) error {
 		}
 		p.replicas = n
 	}
-	parts := []string{"accept", "latency", "drain", "beside"}
+	parts := []string{"accept", "latency", "drain", "beside", "out"}
 	if os.Getenv("BIG") != "" {
 		parts = append(parts, "big", "memory")
 	}

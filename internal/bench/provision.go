@@ -309,18 +309,8 @@ func (b *bench) drainRound(ctx context.Context, full string, answer time.Duratio
 			began = time.Now()
 		}
 	}
-	for left := b.drained; left > 0; {
-		select {
-		case <-ctx.Done():
-			return 0, 0, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-		if time.Since(began) > 10*time.Minute {
-			return 0, 0, fmt.Errorf("%d stays have no key after 10 minutes", left)
-		}
-		if err := db.QueryRow(ctx, `SELECT count(*) FROM mobile_keys WHERE status <> 'issued'`).Scan(&left); err != nil {
-			return 0, 0, err
-		}
+	if err := b.awaitIssued(ctx, db, began); err != nil {
+		return 0, 0, err
 	}
 	rate = float64(b.drained) / time.Since(began).Seconds()
 	say("drain at %s per call, %d replicas: %.0f/s, bare %.0f/s", answer, replicas, rate, floor)
