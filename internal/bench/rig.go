@@ -277,7 +277,7 @@ func (b *bench) server(ctx context.Context, database, seam string, env ...string
 	return b.start(ctx, "bin/staykey", append([]string{
 		"DATABASE_URL=" + b.dsn(database), "SEAM_API_KEY=seam_bench", "SEAM_ENDPOINT=" + seam, "SEAM_ACS_SYSTEM_ID=" + system,
 		"STAYKEY_WEBHOOK_SECRET=" + secret().String(), "STAYKEY_ADMIN_TOKEN=" + adminToken,
-	}, env...))
+	}, env...), "serve")
 }
 
 // load is what wrk says.

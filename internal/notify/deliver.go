@@ -18,8 +18,11 @@ import (
 // deliver sends what is due to one subscription, until nothing is, or a message fails: then the next round decides how to continue.
 func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state store.Subscription) {
 	atOnce, places := inFlight, n.claims
-	if state.Failures > 0 || state.LastSuccessAt == nil {
+	switch {
+	case state.Failures > 0:
 		places = n.probes // until it has taken a message
+	case state.LastSuccessAt == nil:
+		places = n.firsts
 	}
 	if s.ForPeople() {
 		n.deliverTogether(ctx, sending, s, places)
@@ -65,7 +68,7 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 }
 
 // deliverTogether sends what is due to people, in as few messages as it fits into.
-func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription, places chan struct{}) {
+func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription, places *pool) {
 	defer n.Wake()
 	for ctx.Err() == nil {
 		claimed, looked, err := n.claim(ctx, places, s, togetherAtMost)
@@ -79,7 +82,7 @@ func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription,
 }
 
 // attemptTogether sends one message for several deliveries and records how it ended for each.
-func (n *Notifier) attemptTogether(ctx context.Context, places chan struct{}, s Subscription, claimed []store.ClaimedDelivery) (delivered bool) {
+func (n *Notifier) attemptTogether(ctx context.Context, places *pool, s Subscription, claimed []store.ClaimedDelivery) (delivered bool) {
 	if time.Until(claimed[0].Until) < answerWithin+leaseSpare {
 		return false
 	}
@@ -104,13 +107,12 @@ func (n *Notifier) attemptTogether(ctx context.Context, places chan struct{}, s 
 func (n *Notifier) agent() string { return "staykey/" + n.Version }
 
 // claim takes up to limit messages.
-func (n *Notifier) claim(ctx context.Context, places chan struct{}, s Subscription, limit int) ([]store.ClaimedDelivery, int, error) {
-	select {
-	case places <- struct{}{}:
-	case <-ctx.Done():
-		return nil, 0, ctx.Err()
+func (n *Notifier) claim(ctx context.Context, places *pool, s Subscription, limit int) ([]store.ClaimedDelivery, int, error) {
+	giveBack, err := places.take(ctx)
+	if err != nil {
+		return nil, 0, err
 	}
-	defer func() { <-places }()
+	defer giveBack()
 	now := n.Now()
 	return n.store.ClaimDeliveries(ctx, store.ClaimRequest{Scope: s.scope(), Now: now, Lease: leaseFor, Limit: limit, Window: window},
 		func(in store.StayToTell) (store.Telling, error) {
@@ -127,7 +129,7 @@ func (n *Notifier) address(ref store.Ref) string {
 }
 
 // attempt sends a message and records how it ended. One whose lease would end before the answer must come doesn't leave.
-func (n *Notifier) attempt(ctx context.Context, places chan struct{}, s Subscription, c store.ClaimedDelivery) (delivered bool) {
+func (n *Notifier) attempt(ctx context.Context, places *pool, s Subscription, c store.ClaimedDelivery) (delivered bool) {
 	if time.Until(c.Until) < answerWithin+leaseSpare {
 		return false
 	}
@@ -157,13 +159,12 @@ func observe(name string, o outcome, r store.AttemptResult) {
 	attempts.WithLabelValues(name, result).Observe(r.Duration.Seconds())
 }
 
-func (n *Notifier) record(ctx context.Context, places chan struct{}, c store.ClaimedDelivery, o outcome, r store.AttemptResult, jitter float64) error {
-	select {
-	case places <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+func (n *Notifier) record(ctx context.Context, places *pool, c store.ClaimedDelivery, o outcome, r store.AttemptResult, jitter float64) error {
+	giveBack, err := places.take(ctx)
+	if err != nil {
+		return err
 	}
-	defer func() { <-places }()
+	defer giveBack()
 	now := n.Now()
 	v, err := n.store.RecordAttempt(ctx, c, r, now, func(sub store.Subscription, tries int) store.AttemptVerdict {
 		return judge(o, sub, tries, now, jitter)

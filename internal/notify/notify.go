@@ -29,8 +29,10 @@ import (
 const (
 	inFlight     = 8                     // messages on their way to one receiver
 	window       = 64                    // stays taken up at a time, see [store.ClaimRequest]
-	probesAtOnce = 1                     // of them to receivers that have not taken their last message: those may be a thousand
 	claimsAtOnce = 3                     // transactions of deliveries at a time: keys need the other connections
+	firstsAtOnce = 1                     // and of them about receivers that have never been tried
+	probesAtOnce = 1                     // and about receivers that have not taken their last message: those may be a thousand,
+	probesRest   = 4                     // so together they take a fifth of one connection's time
 	changesAtMax = 2000                  // changes ordered in one transaction
 	pause        = 20 * time.Millisecond // between looks at the database, however many changes there are
 	poll         = time.Second           // and however few
@@ -59,8 +61,9 @@ type Notifier struct {
 	log     *slog.Logger
 	clients clients
 	wake    chan struct{}
-	claims  chan struct{} // a place for each transaction about receivers that work
-	probes  chan struct{} // and about others
+	claims  *pool // of transactions about receivers that work
+	firsts  *pool // about receivers that have not been tried
+	probes  *pool // about receivers that don't work
 	// failingEvery is how often it is looked for what is due to receivers that don't work.
 	failingEvery time.Duration
 
@@ -88,8 +91,8 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{attempt
 // New makes a notifier; [Notifier.Run] has it work.
 func New(db *store.Store, log *slog.Logger, o Options) *Notifier {
 	return &Notifier{
-		Options: o, store: db, log: log, clients: newClients(), wake: make(chan struct{}, 1), claims: make(chan struct{}, claimsAtOnce),
-		probes: make(chan struct{}, probesAtOnce), failingEvery: poll, failing: map[string]bool{},
+		Options: o, store: db, log: log, clients: newClients(), wake: make(chan struct{}, 1), claims: newPool(claimsAtOnce, 0),
+		firsts: newPool(firstsAtOnce, 0), probes: newPool(probesAtOnce, probesRest), failingEvery: poll, failing: map[string]bool{},
 		running: map[string]bool{},
 	}
 }
