@@ -249,7 +249,7 @@ func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 	defer func() { _, _ = b.admin.Exec(ctx, `DROP DATABASE `+full) }()
 	var without, one, many, oneRatio, manyRatio, told []float64
 	for range b.rounds {
-		alone, _, err := b.drainTold(ctx, full, nil, "")
+		alone, _, err := b.drainTold(ctx, full, nil, "", 0)
 		if err != nil {
 			return err
 		}
@@ -280,11 +280,11 @@ func (b *bench) drainTo(ctx context.Context, full string, d *dead, others int) (
 	if err != nil {
 		return 0, 0, err
 	}
-	return b.drainTold(ctx, full, s, config)
+	return b.drainTold(ctx, full, s, config, others)
 }
 
 // drainTold returns how long a full queue takes until all keys are issued, and how much later the last one is delivered.
-func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, config string) (took, toldAfter float64, err error) {
+func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, config string, others int) (took, toldAfter float64, err error) {
 	_, seam, err := simulatedSeam(seamAnswer)
 	if err != nil {
 		return 0, 0, err
@@ -295,6 +295,12 @@ func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, confi
 		return 0, 0, err
 	}
 	defer b.drop(ctx, name, db)
+	// A receiver that is dead has been for some time.
+	if _, err := db.Exec(ctx, `
+		INSERT INTO subscriptions (name, made_at_order, failures, failing_since, last_failure_at, seen_at, created_at)
+		SELECT 'dead-' || n, 0, 3, now(), now(), now(), now() FROM generate_series(0, $1 - 1) n`, others); err != nil {
+		return 0, 0, err
+	}
 	env := []string{fmt.Sprintf("STAYKEY_WORKERS=%d", drainWorkers)}
 	if config != "" {
 		env = append(env, "STAYKEY_CONFIG="+config)

@@ -58,13 +58,30 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 		case onTheirWay < atOnce && looked > 0:
 			continue // there may be more
 		}
-		delivered := <-done
-		onTheirWay--
+		ended, delivered := gather(done, onTheirWay)
+		onTheirWay -= ended
 		if !delivered {
 			return
 		}
 		atOnce, places = inFlight, n.claims
 	}
+}
+
+// gather waits until an attempt has ended, and a moment for the others: one claim, which waits for the disk, then takes as many messages as there
+// is room for. delivered is false if one of them wasn't.
+func gather(done <-chan bool, onTheirWay int) (ended int, delivered bool) {
+	delivered = <-done
+	moment := time.NewTimer(pause)
+	defer moment.Stop()
+	for ended = 1; ended < onTheirWay; ended++ {
+		select {
+		case another := <-done:
+			delivered = delivered && another
+		case <-moment.C:
+			return ended, delivered
+		}
+	}
+	return ended, delivered
 }
 
 // deliverTogether sends what is due to people, in as few messages as it fits into.
