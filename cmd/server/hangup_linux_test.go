@@ -141,6 +141,27 @@ func TestSIGHUP(t *testing.T) {
 			t.Error("reloaded before it was ready")
 		}
 	})
+
+	t.Run("SIGTERM before the service is ready", func(t *testing.T) {
+		t.Parallel()
+		u := mustURL(t, storetest.DSN(t))
+		postgres := lay(t, u.Host)
+		postgres.set(broken)
+		u.Host = postgres.addr()
+		_, env := simulated(t, u.String())
+		p, _ := inTerminal(t, env, "serve")
+		p.logs("waiting for Postgres")
+		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		<-p.done
+		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("exit %d: it was asked to end", code)
+		}
+		if n := strings.Count(p.log.String(), "waiting for Postgres"); n != 1 {
+			t.Errorf("%d log records of one wait", n)
+		}
+	})
 }
 
 // reachableDir is a directory that an unprivileged Postgres can work in.

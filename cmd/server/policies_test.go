@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -125,6 +126,63 @@ func TestReplicasFollowTheDecidedPolicy(t *testing.T) {
 	changed["check_out"] = before.Add(24 * time.Hour).Format("2006-01-02T15:04:05.000Z")
 	old.post("default", "reservation.updated", changed)
 	waitUntil(t, "the old replica to carry a change out with the decided policy", func() bool { return ends().Equal(before.Add(27 * time.Hour)) })
+}
+
+// POST /-/reload of the private listener does what SIGHUP does, and answers whether it worked; metrics keep the result.
+func TestReloadByHTTP(t *testing.T) {
+	t.Parallel()
+	_, env := simulated(t, storetest.DSN(t))
+	file := filepath.Join(t.TempDir(), "staykey.yaml")
+	write := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("sources:\n"+content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const first, second = "  - {name: first, verify: {method: none}, insecure: true}\n", "  - {name: second, verify: {method: none}, insecure: true}\n"
+	write(first)
+	p := launch(t, append(env, "STAYKEY_CONFIG="+file))
+	reload := func(method string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(method, p.ops+"/-/reload", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	const successful, last = "staykey_config_last_reload_successful", "staykey_config_last_reload_success_timestamp_seconds"
+	for _, step := range []struct {
+		name, content string
+		status        int
+		says          string
+		successful    string
+		second        int // what a webhook of the second source gets
+	}{
+		{"another source", first + second, 200, "reloaded", "1", 202},
+		{"a file with a mistake", first + "  - {name: second, verfy: {}}\n", 422, "sources[1].verfy: is unknown", "0", 202},
+		{"corrected", first, 200, "reloaded", "1", 404},
+	} {
+		write(step.content)
+		status, body := reload(http.MethodPost)
+		if status != step.status || !strings.Contains(body, step.says) || p.metric(successful) != step.successful || p.metric(last) == "" {
+			t.Errorf("%s: %d %s, metrics %s %s", step.name, status, body, p.metric(successful), p.metric(last))
+		}
+		if got := p.post("second", "message.created", map[string]any{}); got != step.second {
+			t.Errorf("%s: a webhook of the second source: %d, want %d", step.name, got, step.second)
+		}
+	}
+	if status, _ := reload(http.MethodGet); status != http.StatusMethodNotAllowed {
+		t.Errorf("GET /-/reload: %d", status)
+	}
 }
 
 // Secrets in files are read again with the configuration: a renewed one counts, the old one no longer does, and neither is ever logged.

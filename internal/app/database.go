@@ -14,29 +14,36 @@ import (
 	"github.com/staykey/staykey/migrations"
 )
 
+// connectWithin is how long a start waits for Postgres.
+const connectWithin = 30 * time.Second
+
 // connect connects, waiting for a Postgres that is just starting.
 func connect(ctx context.Context, dsn string, log *slog.Logger) (*store.Store, error) {
 	db, err := store.Open(ctx, dsn)
 	if err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
+	began := time.Now()
+	for waiting := false; ; waiting = true {
 		err := db.Ping(ctx)
 		if err == nil {
-			break
+			if waiting {
+				log.Info("Postgres answers", "after", time.Since(began).Round(time.Millisecond))
+			}
+			return db, nil
 		}
-		if ctx.Err() != nil || time.Now().After(deadline) {
+		if ctx.Err() != nil || time.Since(began) > connectWithin {
 			db.Close()
 			return nil, fmt.Errorf("DATABASE_URL: Postgres does not answer: %w", err)
 		}
-		log.Warn("waiting for Postgres", "error", err)
+		if !waiting {
+			log.Warn("waiting for Postgres", "at_most", connectWithin, "error", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
 		}
 	}
-	return db, nil
 }
 
 // migrate applies the migrations that the database lacks. It waits for locks as long as it takes; the version that runs continues meanwhile.

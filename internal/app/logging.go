@@ -12,7 +12,7 @@ import (
 // secrets and addresses are replaced, whatever kind of value they were in. The redactor follows reloads of the configuration.
 func newLogger(c config.Config, out io.Writer) (log *slog.Logger, flush func()) {
 	c.HideSecrets()
-	options := &slog.HandlerOptions{Level: c.LogLevel}
+	options := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: durationsAsText}
 	redacted := redactedWriter{out, c.Redactor}
 	var handler slog.Handler = slog.NewJSONHandler(redacted, options)
 	if c.LogFormat == "text" {
@@ -20,6 +20,14 @@ func newLogger(c config.Config, out io.Writer) (log *slog.Logger, flush func()) 
 	}
 	bounded := logs.Bound(handler)
 	return slog.New(bounded), bounded.Flush
+}
+
+// durationsAsText writes durations as people do, and as settings take them: 15m0s. In JSON they would be numbers of nanoseconds.
+func durationsAsText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // redactedWriter redacts each record; slog's handlers write one at a time, as a whole.

@@ -68,7 +68,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 		subscriptionCollector{s.store, s.subscriptions, s.databaseGone},
 		writeBackCollector{s.store, s.writesBack, s.databaseGone},
 	}
-	all = append(all, s.connectionMetrics()...)
+	all = append(append(all, s.reloads.collectors()...), s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{
 		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), writeback.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
 	} {

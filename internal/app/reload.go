@@ -2,30 +2,101 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/staykey/staykey/internal/config"
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/pms"
 )
 
-// reloadSources reads the configuration of sources again. If anything is wrong with it, or a source in use has gone from it, the
-// present one stays. Policies are decided first and in one transaction: if that fails, none of the new one is in use.
-func (s *service) reloadSources(ctx context.Context) {
-	fresh, err := s.config.Reload()
-	set := fresh.Set
-	if err == nil {
-		s.config.Redactor.Hide(fresh.Secrets()) // before anything can log them
-		err = s.dropped(ctx, set)
-	}
+// reloads is what reading the configuration again has resulted in. SIGHUP and POST /-/reload may ask for it at once: one goes after the other.
+type reloads struct {
+	mu        sync.Mutex // held while one is under way
+	state     sync.Mutex // guards what follows
+	failed    bool       // the last one
+	succeeded time.Time  // the last one that did; a start counts
+}
+
+// reload reads the configuration and the certificate again, and logs and counts the result.
+func (s *service) reload(ctx context.Context) error {
+	s.reloads.mu.Lock()
+	defer s.reloads.mu.Unlock()
+	names, err := s.reloadSources(ctx)
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			s.log.Error("configuration not reloaded, keeping the current one", "problem", line)
 		}
-		return
+	} else {
+		s.log.Info("configuration reloaded", "sources", names)
+	}
+	err = errors.Join(err, s.reloadCertificate())
+	s.reloads.state.Lock()
+	defer s.reloads.state.Unlock()
+	if s.reloads.failed = err != nil; err == nil {
+		s.reloads.succeeded = time.Now()
+	}
+	return err
+}
+
+// reloadByHTTP answers POST /-/reload of the private listener.
+func (s *service) reloadByHTTP(ctx context.Context) *handlers.Problem {
+	if !s.config.CanReload() {
+		return handlers.NewProblem(http.StatusConflict, "there is nothing to reload: set STAYKEY_CONFIG")
+	}
+	err := s.reload(context.WithoutCancel(ctx)) // a client that goes away must not leave half of it
+	if err == nil {
+		return nil
+	}
+	var fields []pms.FieldError
+	for line := range strings.SplitSeq(s.config.Redactor.Redact(err.Error()), "\n") {
+		fields = append(fields, pms.FieldError{Field: "configuration", Message: line})
+	}
+	status, detail := http.StatusUnprocessableEntity, "the configuration was not reloaded, and the current one is kept: correct it and try again"
+	if problems := config.Problems(nil); !errors.As(err, &problems) {
+		status, detail = http.StatusServiceUnavailable, "the configuration was not reloaded, and the current one is kept: try again"
+	}
+	return handlers.NewProblem(status, detail, fields...)
+}
+
+// collectors are the metrics of reloads.
+func (r *reloads) collectors() []prometheus.Collector {
+	gauge := func(name, help string, of func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			r.state.Lock()
+			defer r.state.Unlock()
+			return of()
+		})
+	}
+	return []prometheus.Collector{
+		gauge("staykey_config_last_reload_successful", "1 if the last reload of the configuration succeeded, or there was none, else 0.", func() float64 { return oneIf(!r.failed) }),
+		gauge("staykey_config_last_reload_success_timestamp_seconds", "When the configuration was last read, as Unix time.", func() float64 { return float64(r.succeeded.Unix()) }),
+	}
+}
+
+// reloadSources reads the configuration of sources again. If anything is wrong with it, or a source in use has gone from it, the
+// present one stays. Policies are decided first and in one transaction: if that fails, none of the new one is in use.
+func (s *service) reloadSources(ctx context.Context) (names []string, err error) {
+	fresh, err := s.config.Reload()
+	if err != nil {
+		return nil, err
+	}
+	set := fresh.Set
+	s.config.Redactor.Hide(fresh.Secrets()) // before anything can log them
+	if err := s.dropped(ctx, set); err != nil {
+		return nil, err
 	}
 	warnOf(set, s.log)
 	if err := s.decidePolicies(ctx, set); err != nil {
-		s.log.Error("configuration not reloaded, keeping the current one: send SIGHUP again", "error", err)
-		return
+		return nil, fmt.Errorf("store the policies of the sources, reload again: %w", err)
 	}
 	s.sources.Store(&set)
 	for name, changed := range map[string]bool{"SEAM_API_KEY": !s.config.Simulate && fresh.SeamAPIKey != s.config.SeamAPIKey, "DATABASE_URL": !s.config.Dev && fresh.DatabaseURL != s.config.DatabaseURL} {
@@ -34,22 +105,23 @@ func (s *service) reloadSources(ctx context.Context) {
 		}
 	}
 	s.reportOrphans(ctx)
-	names := slices.Sorted(maps.Keys(set.Sources))
+	names = slices.Sorted(maps.Keys(set.Sources))
 	if err := s.fetcher.TakeUp(ctx, names); err != nil {
 		s.log.Error("events waiting for documents not resumed yet", "error", err)
 	}
 	s.applier.Wake()
-	s.log.Info("configuration reloaded", "sources", names)
+	return names, nil
 }
 
 // reloadCertificate shows a renewed certificate from now on.
-func (s *service) reloadCertificate() {
+func (s *service) reloadCertificate() error {
 	if s.config.TLS == nil {
-		return
+		return nil
 	}
 	if err := s.config.TLS.Reload(); err != nil {
 		s.log.Error("certificate not reloaded, keeping the old one", "error", err)
-		return
+		return config.Problems{"certificate: " + err.Error()}
 	}
 	s.log.Info("certificate reloaded")
+	return nil
 }

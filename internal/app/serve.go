@@ -87,8 +87,7 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 		case err = <-private.failed:
 			serving = false
 		case <-reload:
-			s.reloadSources(ctx)
-			s.reloadCertificate()
+			_ = s.reload(ctx) // it is logged
 		}
 	}
 	s.stop(ctx, s.config.StopDelay, server, private.Server, stopProvision, stopApply, &workers)

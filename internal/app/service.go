@@ -48,6 +48,7 @@ type service struct {
 	activity     *store.Activity
 	sources      atomic.Pointer[config.Set]
 	policies     atomic.Pointer[map[string]pms.Policy] // the decided ones
+	reloads      reloads
 	public, ops  http.Handler
 	listener     atomic.Pointer[fairListener] // the public one, once it serves
 	working      atomic.Bool
@@ -58,6 +59,7 @@ type service struct {
 func newService(ctx context.Context, c config.Config, build Build, db *store.Store, log *slog.Logger) (*service, error) {
 	s := &service{build: build, config: c, log: log, store: db, activity: store.NewActivity()}
 	s.sources.Store(&c.Set)
+	s.reloads.succeeded = time.Now()
 	if err := s.decidePolicies(ctx, c.Set); err != nil {
 		return nil, err
 	}
@@ -122,7 +124,7 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 	auth := handlers.NewAuth(s.tokens, proxies, time.Now)
 	s.public, s.ops = handlers.New(
 		handlers.Config{
-			Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, PublicURL: c.PublicURL, Traced: c.Traced,
+			Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, Reload: s.reloadByHTTP, PublicURL: c.PublicURL, Traced: c.Traced,
 		},
 		webhook.New(webhook.Config{
 			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,

@@ -31,12 +31,22 @@ type Process struct {
 	Hangups  *Hangups // nil: nobody listens for SIGHUP
 }
 
-// Run starts the service and serves until ctx ends.
+// Run starts the service and serves until ctx ends. A start that is told to end is no failure, whatever it waits for.
 func Run(ctx context.Context, c config.Config, p Process) error {
 	log, flush := newLogger(c, p.Err)
 	defer flush()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
+	ready, err := start(ctx, end, c, p, log)
+	if err != nil && !ready && ctx.Err() != nil {
+		log.Info("stopped before it was ready", "error", err)
+		return nil
+	}
+	return err
+}
+
+// start starts the service and serves until ctx ends, which end ends too. ready reports whether it has served.
+func start(ctx context.Context, end func(), c config.Config, p Process, log *slog.Logger) (ready bool, err error) {
 	reload := p.Hangups.split(ctx, c.CanReload(), func() {
 		log.Info("terminal closed: stopping")
 		end()
@@ -46,42 +56,44 @@ func Run(ctx context.Context, c config.Config, p Process) error {
 	// Addresses first: anyone who has a port already should be told before anything is started.
 	public, err := Listen("STAYKEY_LISTEN", c.Listen)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { _ = public.Close() }()
 	ops, err := Listen("STAYKEY_OPS_LISTEN", c.OpsListen)
 	if err != nil {
-		return err
+		return false, err
 	}
 	private := serveOps(ops, log)
 	defer func() { _ = private.Close() }()
 	var machine *devMachine
 	if c.Dev {
 		if machine, err = startDev(ctx, &c, log); err != nil {
-			return err
+			return false, err
 		}
 		defer machine.stop()
 	}
 	log.Info("starting", "version", p.Version, "commit", p.Commit, "config", c)
 	stopTraces, err := startTraces(ctx, c, p.Version, log)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer stopTraces()
 	db, err := openDatabase(ctx, &c, machine, log)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer db.Close()
 	service, err := newService(ctx, c, p.Build, db, log)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return service.serve(ctx, public, private, reload, func() {
+	err = service.serve(ctx, public, private, reload, func() {
+		ready = true
 		if machine != nil {
 			_, _ = fmt.Fprintln(p.Out, machine.introduction(c, p.Version, public.Addr(), ops.Addr()))
 		}
 	})
+	return ready, err
 }
 
 // warn shows what somebody asked for and may not want.

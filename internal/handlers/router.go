@@ -39,8 +39,9 @@ type Config struct {
 	Metrics   prometheus.Gatherer
 	Profiling bool // pprof on the private listener
 	Ready     func(context.Context) Readiness
-	PublicURL string // where PMSs reach the public listener, "" where that is not known
-	Traced    bool   // events are traced
+	Reload    func(context.Context) *Problem // reads the configuration again; nil: it did
+	PublicURL string                         // where PMSs reach the public listener, "" where that is not known
+	Traced    bool                           // events are traced
 }
 
 // WebhookRoute and WebhookRouteBelow are the routes of PMSs' webhooks. They are logged at level debug only, because the inbox
@@ -83,12 +84,13 @@ func (s *router) opsRouter() http.Handler {
 	r := chi.NewRouter()
 	r.Use(s.envelope, middleware.GetHead)
 	unknown := func(w http.ResponseWriter, _ *http.Request) {
-		NewProblem(http.StatusNotFound, "not found: this listener has /metrics, /healthz and /readyz").Write(w)
+		NewProblem(http.StatusNotFound, "not found: this listener has /metrics, /healthz, /readyz and POST /-/reload").Write(w)
 	}
 	r.NotFound(unknown)
 	r.MethodNotAllowed(notAllowed(r))
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, true) })
+	r.Post("/-/reload", s.reload)
 	r.Handle("/metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{}))
 	if s.Profiling {
 		r.HandleFunc("/debug/pprof/*", pprof.Index)
@@ -98,6 +100,16 @@ func (s *router) opsRouter() http.Handler {
 		r.HandleFunc("/debug/pprof/cmdline", unknown) // it may show what nobody should see
 	}
 	return r
+}
+
+// reload answers once the configuration was read again, or is known to be wrong.
+func (s *router) reload(w http.ResponseWriter, r *http.Request) {
+	if p := s.Reload(r.Context()); p != nil {
+		p.Write(w)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"status":"reloaded"}` + "\n")) // the client may be gone
 }
 
 // notAllowed answers a method that a path doesn't have, with those that it has (RFC 9110 section 15.5.6).
