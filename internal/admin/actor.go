@@ -45,6 +45,8 @@ type Actor struct {
 	Via       string // ViaREST or ViaPage
 	RequestID string
 	Address   string
+	// RequestKey names a request with an Idempotency-Key, for the audit log; nil for others.
+	RequestKey []byte
 }
 
 // Sees reports whether a source exists, for this actor.
@@ -68,6 +70,7 @@ func (a Actor) Author(person string) string {
 func (a Actor) Audit(action, person string) store.Audit {
 	return store.Audit{
 		Token: a.Name, Author: a.Author(person), Via: a.Via, Action: action, RequestID: orNil(a.RequestID), Address: orNil(a.Address),
+		RequestKey: a.RequestKey,
 	}
 }
 

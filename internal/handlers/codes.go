@@ -12,6 +12,8 @@ const (
 	CodeRepeatedParameter = "repeated_parameter"
 	CodeInvalidEvent      = "invalid_event"
 	CodeKeyNotReady       = admin.CodeKeyNotReady
+	CodeKeyReused         = admin.CodeKeyReused
+	CodeKeyInUse          = admin.CodeKeyInUse
 )
 
 // codes are those of statuses, for problems that have no closer one.

@@ -19,6 +19,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// problemType is the media type of problems.
+const problemType = "application/problem+json"
+
 // Problem is every error of every endpoint (RFC 9457).
 type Problem struct {
 	Type   string `json:"type" doc:"Kind of problem; about:blank if the status is enough." example:"about:blank"`
@@ -42,7 +45,7 @@ func (p *Problem) Error() string { return p.Detail }
 func (p *Problem) GetStatus() int { return p.Status }
 
 // ContentType implements huma.ContentTypeFilter.
-func (p *Problem) ContentType(string) string { return "application/problem+json" }
+func (p *Problem) ContentType(string) string { return problemType }
 
 // GetHeaders implements huma.HeadersError: REST answers with the same headers as everything else.
 func (p *Problem) GetHeaders() http.Header {
@@ -63,7 +66,7 @@ func NewProblem(status int, detail string, fields ...pms.FieldError) *Problem {
 
 // Write answers a request with the problem.
 func (p *Problem) Write(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Content-Type", problemType)
 	maps.Copy(w.Header(), p.GetHeaders())
 	p.RequestID = w.Header().Get("X-Request-Id")
 	w.WriteHeader(p.Status)

@@ -150,6 +150,11 @@ func (s *router) envelope(next http.Handler) http.Handler {
 		if r.TLS != nil || strings.HasPrefix(s.PublicURL, "https://") {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
+		finish := func() {}
+		if asksForPage(r) {
+			page := &pageWriter{ResponseWriter: w}
+			w, finish = page, page.finish
+		}
 		wrapped := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		traced, token := new(string), new(string)
 		if s.Traced {
@@ -166,6 +171,7 @@ func (s *router) envelope(next http.Handler) http.Handler {
 					NewProblem(http.StatusInternalServerError, "internal error; the log has request "+id).Write(wrapped)
 				}
 			}
+			finish()
 			// The pattern, never the path or query: they hold ids, addresses and sometimes secrets.
 			pattern := ""
 			if route := chi.RouteContext(r.Context()); route != nil {

@@ -183,6 +183,9 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 	step("audit", k.ages.Reservations, func() (int, error) {
 		return k.store.PruneAudit(ctx, now.Add(-max(k.ages.Reservations, leastUnknown)), pageSize)
 	})
+	step("requests", store.RequestsKept, func() (int, error) {
+		return k.store.PruneRequests(ctx, pageSize)
+	})
 	if err == nil {
 		err = k.store.PruneActivity(ctx, now)
 	}

@@ -24,6 +24,8 @@ type Audit struct {
 	After     map[string]any
 	RequestID *string
 	Address   *string // of the client
+	// RequestKey is that of a request with an Idempotency-Key, see [Store.ClaimRequest]; nil for others, and in lists.
+	RequestKey []byte `db:"-"`
 }
 
 // The doors by which a change comes.
@@ -56,11 +58,11 @@ func QueueAudit(b *pgx.Batch, a Audit) error {
 		return wrap(err, "encode an audit entry")
 	}
 	b.Queue(`
-		INSERT INTO audit (at, token, author, via, action, source, subject, reason, before, after, request_id, address)
-		VALUES (@at, @token, @author, @via, @action, @source, @subject, @reason, @before::jsonb, @after::jsonb, @request_id, @address)`,
+		INSERT INTO audit (at, token, author, via, action, source, subject, reason, before, after, request_id, address, request_key)
+		VALUES (@at, @token, @author, @via, @action, @source, @subject, @reason, @before::jsonb, @after::jsonb, @request_id, @address, @request_key)`,
 		pgx.StrictNamedArgs{
 			"at": a.At, "token": a.Token, "author": a.Author, "via": a.Via, "action": a.Action, "source": a.Source, "subject": a.Subject,
-			"reason": a.Reason, "before": before, "after": after, "request_id": a.RequestID, "address": a.Address,
+			"reason": a.Reason, "before": before, "after": after, "request_id": a.RequestID, "address": a.Address, "request_key": a.RequestKey,
 		})
 	return nil
 }

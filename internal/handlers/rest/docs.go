@@ -42,7 +42,7 @@ func renderDocs(api *huma.OpenAPI) []byte {
 		s := docSection{Tag: tag}
 		for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
 			item := api.Paths[path]
-			for _, o := range []docOperation{{Operation: item.Get, Method: "GET"}, {Operation: item.Put, Method: "PUT"}, {Operation: item.Post, Method: "POST"}} {
+			for _, o := range []docOperation{{Operation: item.Get, Method: "GET"}, {Operation: item.Put, Method: "PUT"}, {Operation: item.Post, Method: "POST"}, {Operation: item.Delete, Method: "DELETE"}} {
 				if o.Operation != nil && slices.Contains(o.Tags, tag.Name) {
 					s.Operations = append(s.Operations, o.filled(path))
 				}

@@ -49,6 +49,8 @@ func showListing(l admin.Listing) Listing {
 	}
 }
 
+const listingPath = "/v1/listings/{source}/{listing_id}"
+
 // ListingNames are the parameters that name one listing.
 type ListingNames struct {
 	Source    string `path:"source" example:"default"`
@@ -75,7 +77,7 @@ func (s *API) listingOperations(api huma.API) {
 			}
 			return listOf(found, showListing), nil
 		})
-	huma.Register(api, operation("get-listing", http.MethodGet, "/v1/listings/{source}/{listing_id}", tag, "Get one listing", http.StatusNotFound),
+	huma.Register(api, operation("get-listing", http.MethodGet, listingPath, tag, "Get one listing", http.StatusNotFound),
 		func(ctx context.Context, in *ListingNames) (*Output[Listing], error) {
 			l, err := s.Admin.Listing(ctx, in.ref())
 			if err != nil {
@@ -83,7 +85,7 @@ func (s *API) listingOperations(api huma.API) {
 			}
 			return &Output[Listing]{showListing(l)}, nil
 		})
-	put := operation("put-listing", http.MethodPut, "/v1/listings/{source}/{listing_id}", tag, "Create or change a listing", http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusForbidden, http.StatusNotFound)
+	put := operation("put-listing", http.MethodPut, listingPath, tag, "Create or change a listing", http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusForbidden, http.StatusNotFound)
 	put.Description = "For a PMS that doesn't know access groups. Omitted fields stay unchanged; null clears a field. Groups set here stay until a PUT sets them to null, whatever the PMS sends."
 	put.MaxBodyBytes = handlers.MaxBody
 	put.SkipValidateBody = true

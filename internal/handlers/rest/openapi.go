@@ -203,7 +203,7 @@ func document(api huma.API) {
 		api.OpenAPI().AddOperation(&o)
 	}
 	// huma takes the raw body's schema; what it must hold is another. And it documents one status.
-	put := api.OpenAPI().Paths["/v1/listings/{source}/{listing_id}"].Put
+	put := api.OpenAPI().Paths[listingPath].Put
 	put.RequestBody.Content["application/json"].Schema = schemas.Schema(reflect.TypeFor[ListingPut](), true, "")
 	put.Responses["200"].Description = "Changed."
 	put.Responses["201"] = &huma.Response{Description: "Created.", Content: map[string]*huma.MediaType{
@@ -213,9 +213,13 @@ func document(api huma.API) {
 		allowNull(schema, schemas.TypeFromRef("#/components/schemas/"+name))
 	}
 	for _, item := range api.OpenAPI().Paths {
-		for _, o := range []*huma.Operation{item.Get, item.Put, item.Post} {
-			if o != nil {
-				exemplify(o, examples()[o.OperationID])
+		for _, o := range []*huma.Operation{item.Get, item.Put, item.Post, item.Delete} {
+			if o == nil {
+				continue
+			}
+			exemplify(o, examples()[o.OperationID])
+			if o != item.Get && o.Security == nil && o.OperationID != "create-app-session" {
+				documentKey(o)
 			}
 		}
 	}

@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// This file makes changing requests with an Idempotency-Key happen once. A key is claimed before the request is done and its answer is kept
+// after it, for a day, both in the database, so that it holds across replicas. A process that dies in between leaves a claim that ends; the
+// entry of the audit log, which is committed with the change, then reports whether the change was made.
+
+const (
+	// onceAtMost is how long a request with a key may take. Its claim lasts longer, so that nobody else begins while it may still commit.
+	onceAtMost = 60 * time.Second
+	onceLease  = onceAtMost + 15*time.Second
+	// onceWait is how long a request waits for an earlier one with the same key.
+	onceWait   = 10 * time.Second
+	onceLook   = 50 * time.Millisecond
+	keepWithin = 5 * time.Second
+)
+
+// Codes of refused keys.
+const (
+	CodeKeyReused = "idempotency_key_reused"
+	CodeKeyInUse  = "idempotency_key_in_use"
+)
+
+// longestKey is that of an Idempotency-Key.
+const longestKey = 255
+
+// OnceRequest is a changing request with an Idempotency-Key.
+type OnceRequest struct {
+	Key    string
+	Method string
+	Target string // path and query, as sent
+	Body   []byte
+}
+
+// Answer is an answer to a request, as it is kept.
+type Answer struct {
+	Status    int
+	MediaType string
+	Body      []byte
+}
+
+// Once is a request that must happen once.
+type Once struct {
+	Kept      *Answer // it was done before: what it was answered; nil: the caller does it now
+	Committed bool    // an earlier try made its change, and its answer was lost
+
+	service *Service
+	key     []byte
+	lease   store.KeptRequest
+}
+
+// Begin claims a request by its key, and returns the context to do it with, which ends before the claim does. While another request with the
+// same key is being done, it waits. The caller calls Keep or Release, unless the answer was kept before.
+func (s *Service) Begin(ctx context.Context, r OnceRequest) (context.Context, context.CancelFunc, *Once, error) {
+	if r.Key == "" || len(r.Key) > longestKey || strings.ContainsFunc(r.Key, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return nil, nil, nil, InvalidField("header.Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+	}
+	actor := ActorOf(ctx)
+	once := &Once{service: s, key: s.requestMAC("key", actor.scope(), r.Key)}
+	fingerprint := s.requestMAC("request", r.Method, r.Target, string(r.Body))
+	deadline := time.NewTimer(onceWait)
+	defer deadline.Stop()
+	for {
+		kept, err := s.store.ClaimRequest(ctx, once.key, fingerprint, onceLease)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		switch kept.State {
+		case store.RequestOther:
+			refusal := InvalidField("header.Idempotency-Key", "was used for another request within 24 hours: use a new key for each request")
+			refusal.Code = CodeKeyReused
+			return nil, nil, nil, refusal
+		case store.RequestFinished:
+			once.Kept = &Answer{Status: kept.Status, MediaType: kept.MediaType, Body: kept.Body}
+			return ctx, func() {}, once, nil
+		case store.RequestClaimed:
+			once.lease, once.Committed = kept, kept.Committed
+			actor.RequestKey = once.key
+			doing, cancel := context.WithTimeout(WithActor(ctx, actor), onceAtMost)
+			return doing, cancel, once, nil
+		case store.RequestRunning:
+		}
+		look := time.NewTimer(onceLook)
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			look.Stop()
+			return nil, nil, nil, ctx.Err()
+		case <-deadline.C:
+			look.Stop()
+			return nil, nil, nil, &Error{Kind: Conflict, Code: CodeKeyInUse, Message: "a request with this Idempotency-Key is still running: send it again in a moment", RetryAfter: time.Second}
+		}
+	}
+}
+
+// Keep keeps the answer to the request.
+func (o *Once) Keep(ctx context.Context, a Answer) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
+	defer cancel()
+	kept := o.lease
+	kept.Status, kept.MediaType, kept.Body = a.Status, a.MediaType, a.Body
+	return o.service.store.FinishRequest(ctx, o.key, kept)
+}
+
+// Release forgets a request that changed nothing.
+func (o *Once) Release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
+	defer cancel()
+	return o.service.store.ReleaseRequest(ctx, o.key, o.lease.Lease)
+}
+
+// scope is a token with what it may do. Keys of one are nothing to another, nor to the same token once it may do something else.
+func (a Actor) scope() string {
+	return fmt.Sprintf("%x %t %q %q %t", a.Hash, a.Write, a.Only, a.Sources, a.Sources == nil)
+}
+
+// requestMAC is what is stored instead of texts, which may hold a guest's data.
+func (s *Service) requestMAC(parts ...string) []byte {
+	mac := hmac.New(sha256.New, s.config.CursorKey)
+	for _, part := range parts {
+		_, _ = fmt.Fprintf(mac, "%d:%s", len(part), part) // a hash takes everything
+	}
+	return mac.Sum(nil)
+}
