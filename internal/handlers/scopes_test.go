@@ -149,4 +149,17 @@ func TestDoorsOfScopedTokens(t *testing.T) {
 	if r := a.as("writes-default", "PUT", "/v1/listings/default/2222222-2222", `{"seam_access_group_ids":["555555-5555"]}`); r.status != 200 {
 		t.Errorf("its own: %d %s", r.status, r.rawBody)
 	}
+	// Its PMS may name another source's door: of that it sees the id, which is its own listing's, and nothing else.
+	a.post(hook{source: "default", id: "5", body: `{"type":"listing.updated","timestamp":"2024-10-20T09:00:01.000Z","data":{"listing_id":"2222222-2222","seam_access_group_ids":["555555-5555","FOREIGN-group"]}}`})
+	a.post(hook{source: "default", id: "6", body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"mixed","seam_access_group_ids":["555555-5555","FOREIGN-group"]}}`})
+	a.apply()
+	for _, path := range []string{"/listings/default/mixed", "/listings", "/listings/default/2222222-2222", "/reservations/default/3333122-433"} {
+		text := v.see(path).body
+		if path == "/listings/default/mixed" && !strings.Contains(text, "FOREIGN-group") {
+			t.Errorf("%s lacks the id of a door of its own listing", path)
+		}
+		if strings.Contains(strings.ReplaceAll(text, "FOREIGN-group", ""), foreignMark) {
+			t.Errorf("%s tells more of another source's door than its id:\n%s", path, text)
+		}
+	}
 }
