@@ -254,21 +254,42 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 // database.
 const documentLag = 30 * time.Second
 
-// mayUndo reports whether a document would bring a cancelled stay back, but was requested so soon after the cancel
-// that it may be older. If documents have a time of the PMS, the order of events decides; those that have none are
-// fetched again a little later.
+// mayUndo reports whether a document would bring a cancelled stay back, or add a room to a cancelled booking, but was
+// requested so soon after the cancel that it may be older. If documents have a time of the PMS, the order of events
+// decides; those that have none are fetched again a little later.
 func (b *batch) mayUndo(m *mapped, c change, r store.Reservation) bool {
-	if m.asked.IsZero() || !c.Undated || r.VersionSeq == 0 || r.Status != pms.Cancelled || c.Reservation.Status != pms.Confirmed {
+	if m.asked.IsZero() || !c.Undated || c.Reservation.Status != pms.Confirmed {
 		return false
 	}
-	sure := r.UpdatedAt.Add(documentLag)
-	if !m.asked.Before(sure) {
+	cancelled := b.cancelledAt(m, c, r)
+	if cancelled.IsZero() || !m.asked.Before(cancelled.Add(documentLag)) {
 		return false
 	}
-	if sure.After(m.again) {
+	if sure := cancelled.Add(documentLag); sure.After(m.again) {
 		m.again = sure
 	}
 	return true
+}
+
+// cancelledAt returns when a cancelled stay was last changed; for a new stay of a booking whose other stays are all
+// cancelled, when the last of those was. It is zero for any other stay.
+func (b *batch) cancelledAt(m *mapped, c change, r store.Reservation) (at time.Time) {
+	if r.VersionSeq > 0 {
+		if r.Status == pms.Cancelled {
+			at = r.UpdatedAt
+		}
+		return at
+	}
+	for _, ref := range b.bookings[store.Ref{Source: m.Source, ReservationID: c.Reservation.BookingID}] {
+		s := b.reservations[ref]
+		if s.VersionSeq > 0 && s.Status != pms.Cancelled {
+			return time.Time{}
+		}
+		if s.VersionSeq > 0 && s.UpdatedAt.After(at) {
+			at = s.UpdatedAt
+		}
+	}
+	return at
 }
 
 // applyReservation applies what a change says about its reservation to the row. In a complete reservation, an unspecified field
