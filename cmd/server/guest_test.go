@@ -177,6 +177,11 @@ func TestGuestLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	metrics := answered(t, resp)
+	for _, series := range []string{`staykey_guest_keys_total{kind="link",result="given"} 3`, `staykey_guest_keys_total{kind="app_session",result="gone"} 1`, "staykey_guest_keys_overdue 0"} {
+		if !strings.Contains(metrics, series) {
+			t.Errorf("the metrics lack %s", series)
+		}
+	}
 	_, _, timeline := p.ask("GET", "/v1/reservations/default/3333122-433/timeline?limit=1000", map[string]string{"Authorization": "Bearer " + e2eToken})
 	_, _, audit := p.ask("GET", "/v1/audit", map[string]string{"Authorization": "Bearer " + e2eToken})
 	if !strings.Contains(timeline, "instant_key_id") || !strings.Contains(audit, "app_session") {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/staykey/staykey/internal/fetch"
+	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/handlers/webhook"
 	"github.com/staykey/staykey/internal/intake"
@@ -66,11 +67,12 @@ func (s *service) ownCollectors() []prometheus.Collector {
 		readyCollector{s},
 		s.buildInfo(),
 		subscriptionCollector{s.store, s.subscriptions, s.databaseGone},
+		guestCollector{s.store, s.databaseGone},
 		writeBackCollector{s.store, s.writesBack, s.databaseGone},
 	}
 	all = append(append(all, s.reloads.collectors()...), s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{
-		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), writeback.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
+		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), guest.Collectors(), writeback.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
 	} {
 		all = append(all, package_...)
 	}

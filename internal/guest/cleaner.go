@@ -32,7 +32,7 @@ func (s *Service) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, err := s.Clean(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.log.Error("what guests have could not be looked at", "error", err)
+			s.log.Error("guest keys not checked: database error", "error", err)
 		}
 		if n > 0 && err == nil {
 			continue
@@ -74,7 +74,7 @@ func (s *Service) clean(ctx context.Context, lease store.GuestLease, until time.
 		return nil
 	}
 	if failure != nil {
-		s.log.Warn("what a guest has could not be taken back yet", "source", lease.Source, "reservation_id", lease.ReservationID, "error", failure)
+		s.log.Warn("guest key not taken back yet", "source", lease.Source, "reservation_id", lease.ReservationID, "error", failure)
 	}
 	return ignoreLost(c.finish(ctx, failure))
 }

@@ -212,7 +212,7 @@ func (s *Service) drop(ctx context.Context, l store.GuestLease) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	if err := s.store.DropGuestLease(ctx, l); err != nil {
-		s.log.Warn("a lease on what a guest has could not be given back: it ends by itself", "error", err)
+		s.log.Warn("guest lease not released: it ends by itself", "error", err)
 	}
 }
 

@@ -23,6 +23,12 @@ type Opened struct {
 // Open gives a link's guest an instant key: the one that was given before while it is good, else a new one. Errors: [ErrUnknown], [ErrGone],
 // [NotReadyError], [LimitError], [ErrBusy], [ErrUnavailable].
 func (s *Service) Open(ctx context.Context, id string) (Opened, error) {
+	opened, err := s.open(ctx, id)
+	count(byLink, err)
+	return opened, err
+}
+
+func (s *Service) open(ctx context.Context, id string) (Opened, error) {
 	state, source, counter, err := s.find(ctx, id)
 	if err != nil {
 		return Opened{}, err
@@ -240,7 +246,7 @@ func (o *opening) notMade(ctx context.Context, h store.HandedOut, err error) err
 		store.ReleaseGuestLease(&b, o.lease)
 		return tx.SendBatch(ctx, &b).Close()
 	})
-	o.log.Warn("a key could not be handed to its guest", "source", o.ref.Source, "reservation_id", o.ref.ReservationID, "error", err)
+	o.log.Warn("guest key not handed out", "source", o.ref.Source, "reservation_id", o.ref.ReservationID, "error", err)
 	return errors.Join(ErrUnavailable, written)
 }
 
@@ -262,7 +268,7 @@ func (o *opening) end(ctx context.Context, h store.HandedOut) error {
 
 // failed follows a read without an answer.
 func (o *opening) failed(err error) error {
-	o.log.Warn("a key could not be handed to its guest", "source", o.ref.Source, "reservation_id", o.ref.ReservationID, "error", err)
+	o.log.Warn("guest key not handed out", "source", o.ref.Source, "reservation_id", o.ref.ReservationID, "error", err)
 	return ErrUnavailable
 }
 

@@ -23,6 +23,12 @@ type Session struct {
 // AppSession returns a session for the app of a stay's guest. Asked again it returns the same one, which then lasts longer. Errors:
 // [ErrUnknown] where the source has no links, [ErrGone], [NotReadyError], [ErrBusy], [ErrUnavailable], [store.ErrNotFound].
 func (s *Service) AppSession(ctx context.Context, ref store.Ref) (Session, error) {
+	session, err := s.appSession(ctx, ref)
+	count(bySession, err)
+	return session, err
+}
+
+func (s *Service) appSession(ctx context.Context, ref store.Ref) (Session, error) {
 	state, err := s.store.GuestState(ctx, ref)
 	if err != nil {
 		return Session{}, err

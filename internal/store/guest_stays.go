@@ -292,8 +292,8 @@ func ForgetGuestStay(b *pgx.Batch, ref Ref) {
 		AND NOT EXISTS (SELECT FROM handed_out h WHERE h.source = s.source AND h.reservation_id = s.reservation_id)`, ref.Source, ref.ReservationID)
 }
 
-// NextGuestStay returns when the next stay is due whose guest may have to lose something; ok is false where none is.
-func (s *Store) NextGuestStay(ctx context.Context) (n int, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM guest_stays WHERE due_at IS NOT NULL LIMIT 10000) s`).Scan(&n)
-	return n, wrap(err, "count stays whose guests have something to lose")
+// OverdueGuestKeys counts instant keys and sessions that ended before a time and still may be out there, up to 10,000.
+func (s *Store) OverdueGuestKeys(ctx context.Context, ended time.Time) (n int, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM handed_out WHERE ending_at < $1 AND deleted_at IS NULL LIMIT 10000) h`, ended).Scan(&n)
+	return n, wrap(err, "count what guests should have lost")
 }
