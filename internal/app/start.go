@@ -19,6 +19,7 @@ import (
 	"runtime/debug"
 
 	"github.com/staykey/staykey/internal/config"
+	"github.com/staykey/staykey/internal/pms"
 )
 
 // Build is what was built, as the linker stamped it.
@@ -104,6 +105,9 @@ func warnOf(s config.Set, log *slog.Logger) {
 		}
 		if source.Format != nil && source.Format.Fetch != nil && source.Fetch == nil {
 			log.Warn("events wait as needs_fetch: the source has no fetch block for documents of its PMS", "source", name, "format", source.Format.Name)
+		}
+		if w := source.WriteBack; w != nil && w.Preset.Quality == pms.QualityUnconfirmed {
+			log.Warn("write-back preset is unconfirmed: compare a booking at the PMS with its reservation", "source", name, "preset", w.Preset.Name)
 		}
 	}
 }

@@ -386,7 +386,7 @@ func (m mapping) account(manifest pms.AccountManifest, what string) pms.Account 
 		}
 	}
 	need := map[string][]string{
-		pms.AuthBearer: {"token"}, pms.AuthHeader: {"token"}, pms.AuthBasic: {"username", "password"}, pms.AuthOAuth2: {"client_id", "client_secret"}, pms.AuthBody: {"body"},
+		pms.AuthBearer: {"token"}, pms.AuthHeader: {"token"}, pms.AuthBasic: {"username", "password"}, pms.AuthOAuth2: {"client_id", "client_secret"}, pms.AuthBody: {"body"}, pms.AuthSmoobu: {"client_id", "client_secret"},
 	}[a.Auth]
 	for _, field := range need {
 		if !m.said(field) {

@@ -84,6 +84,8 @@ func (m mapping) writeBackAccount(preset *pms.WriteBack, source pms.Source) pms.
 		m.wrong("to", "no account: write the account's keys here as in fetch, or add a fetch block to the source")
 		return pms.Account{}
 	}
+	// One account has one pace: what fetches documents keeps the PMS's limits too.
+	source.Fetch.Limits, source.Fetch.AtOnce = preset.Account.Limits, preset.Account.AtOnce
 	account := source.Fetch.Account()
 	if address := m.text("url"); address != "" {
 		if err := pms.CheckFetchURL(address); err != nil {

@@ -17,7 +17,7 @@ type Account struct {
 // AccountManifest says where a PMS's API is and what it takes, as a preset's author knows it.
 type AccountManifest struct {
 	URL    string `json:"url"`    // of the API
-	Auth   string `json:"auth"`   // bearer, header, basic, oauth2 or body
+	Auth   string `json:"auth"`   // bearer, header, basic, oauth2, body or smoobu
 	Header string `json:"header"` // for header: its name
 	// TokenURL is where oauth2's access tokens are. One without a scheme is relative to URL, as in "oauth2/token" and "../oauth2/token".
 	TokenURL string   `json:"token_url"`
@@ -41,8 +41,8 @@ type Credentials struct {
 	Token        string            // for bearer and header
 	Username     string            // for basic
 	Password     string            // for basic
-	ClientID     string            // for oauth2, by client credentials
-	ClientSecret string            // for oauth2
+	ClientID     string            // for oauth2, by client credentials; for smoobu the API key
+	ClientSecret string            // for oauth2; for smoobu the API secret
 	Body         map[string]string // for body: fields that every request's body has
 }
 
@@ -53,6 +53,7 @@ const (
 	AuthBasic  = "basic"
 	AuthOAuth2 = "oauth2"
 	AuthBody   = "body"
+	AuthSmoobu = "smoobu" // each request is signed as Smoobu asks for
 )
 
 // TokenAddress is where access tokens are.
@@ -76,8 +77,8 @@ func (m AccountManifest) check(block string) error {
 	if err := CheckFetchURL(m.URL); err != nil {
 		return fmt.Errorf("%surl: %w", block, err)
 	}
-	if !slices.Contains([]string{AuthBearer, AuthHeader, AuthBasic, AuthOAuth2, AuthBody}, m.Auth) {
-		return fmt.Errorf("%sauth: %q must be bearer, header, basic, oauth2 or body", block, m.Auth)
+	if !slices.Contains([]string{AuthBearer, AuthHeader, AuthBasic, AuthOAuth2, AuthBody, AuthSmoobu}, m.Auth) {
+		return fmt.Errorf("%sauth: %q must be bearer, header, basic, oauth2, body or smoobu", block, m.Auth)
 	}
 	if m.Auth == AuthHeader && m.Header == "" {
 		return errors.New(block + "header: is required: the name of the header that holds the key")

@@ -255,6 +255,9 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, string,
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
+	if c.account.Auth == pms.AuthSmoobu {
+		signSmoobu(req, body, c.account.Credentials, time.Now(), newNonce())
+	}
 	token, err := c.authorize(ctx, req)
 	return req, token, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -171,7 +172,9 @@ func (a *attempt) done(ctx context.Context) error {
 	if a.write.kind == write {
 		summary = "write-back: " + a.set.Field + " written at " + a.set.Preset.Name
 	}
-	err := a.save(ctx, func(row *store.WriteBackRow) *time.Time {
+	call, err := a.set.Read(ctx, pms.WriteBackStep{ID: a.row.BookingID, Route: a.place.Route})
+	reads := err == nil && call != nil // a field that can't be read is written once more after a lost call, not twice
+	err = a.save(ctx, func(row *store.WriteBackRow) *time.Time {
 		succeeded(row)
 		row.Unsure, row.Parts = false, a.write.parts
 		row.Status, row.Written, row.Place = store.WriteBackCleared, nil, nil
@@ -181,7 +184,7 @@ func (a *attempt) done(ctx context.Context) error {
 		if a.write.look {
 			row.Looks++
 		}
-		if row.LostAt != nil && (int(row.Looks) >= len(lateLooks) || !a.canRead() && row.Looks > 0) {
+		if row.LostAt != nil && (int(row.Looks) >= len(lateLooks) || !reads && row.Looks > 0) {
 			row.LostAt, row.Looks = nil, 0
 		}
 		if a.write.kind == eraseOld {
@@ -194,12 +197,6 @@ func (a *attempt) done(ctx context.Context) error {
 		a.reach(point.WriteBackRecorded)
 	}
 	return err
-}
-
-// canRead reports whether the preset can read the field. One that can't is written once more after a lost call, not twice.
-func (a *attempt) canRead() bool {
-	_, has := a.set.Preset.Calls["read"]
-	return has
 }
 
 // again has the booking looked at again at once.

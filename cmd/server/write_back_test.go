@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
+)
+
+// writtenHostaway is Hostaway's API, as far as a door code needs it.
+type writtenHostaway struct {
+	mu    sync.Mutex
+	code  string
+	puts  int
+	wrong []string
+}
+
+func (h *writtenHostaway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case r.Method == http.MethodPost && r.URL.Path == "/v1/accessTokens":
+		_, _ = io.WriteString(w, `{"token_type": "Bearer", "expires_in": 15897600, "access_token": "hostaway-access-token"}`)
+		return
+	case r.Header.Get("Authorization") != "Bearer hostaway-access-token" || r.URL.Path != "/v1/reservations/3333122-433":
+		h.wrong = append(h.wrong, r.Method+" "+r.URL.Path)
+		w.WriteHeader(http.StatusForbidden)
+		return
+	case r.Method == http.MethodPut:
+		var said struct {
+			DoorCode *string `json:"doorCode"`
+		}
+		if json.Unmarshal(body, &said) != nil || said.DoorCode == nil {
+			h.wrong = append(h.wrong, string(body))
+			return
+		}
+		h.code, h.puts = *said.DoorCode, h.puts+1
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "result": map[string]any{"id": 1, "doorCode": h.code}})
+}
+
+func (h *writtenHostaway) now() (string, int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.code, h.puts
+}
+
+// The program that ships writes the link into the PMS when the key is issued, shows it, and clears it when the stay is cancelled.
+func TestWriteBackFromWebhookToField(t *testing.T) {
+	t.Parallel()
+	api := &writtenHostaway{}
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	_, env := simulated(t, storetest.DSN(t))
+	file := filepath.Join(t.TempDir(), "staykey.yaml")
+	yaml := guestLinksYAML + `    write_back: {to: hostaway, url: "` + server.URL + `/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode}` + "\n"
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, append(env, "STAYKEY_LOG_LEVEL=debug", "STAYKEY_CONFIG="+file, "STAYKEY_PUBLIC_URL=https://keys.example.com"))
+	p.post("default", "listing.created", seedListing())
+	p.post("default", "reservation.created", seedReservation())
+	p.until("3333122-433", "issued")
+	status := func() (string, any) {
+		_, body := p.rest("GET", "/v1/reservations/default/3333122-433")
+		w, _ := body["write_back"].(map[string]any)
+		is, _ := w["status"].(string)
+		return is, w["last_error"]
+	}
+	until.True(t, "the link is written", func() bool { is, _ := status(); return is == "written" })
+	link := p.guestLink("3333122-433")
+	if code, puts := api.now(); code != "https://keys.example.com"+link || puts != 1 {
+		t.Errorf("the door code is %q after %d writes", code, puts)
+	}
+	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
+	until.True(t, "the field is cleared", func() bool { is, _ := status(); return is == "cleared" })
+	if code, puts := api.now(); code != "" || puts != 2 {
+		t.Errorf("the door code is %q after %d writes", code, puts)
+	}
+	if len(api.wrong) > 0 {
+		t.Errorf("requests that Hostaway doesn't know: %q", api.wrong)
+	}
+	if _, failed := status(); failed != nil {
+		t.Errorf("last_error is %v", failed)
+	}
+	resp, err := http.Get(p.ops + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, _ := io.ReadAll(resp.Body)
+	metrics := string(raw)
+	for _, want := range []string{`staykey_write_back_failing_seconds{source="default"} 0`, `staykey_write_back_requests_total{answer="200",call="change",source="default"} 2`} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	for _, secret := range []string{strings.TrimPrefix(link, "/k/"), "hostaway-client-secret", "hostaway-access-token"} {
+		if strings.Contains(p.log.String()+p.out.String(), secret) {
+			t.Errorf("the log has %s", secret)
+		}
+	}
+}
