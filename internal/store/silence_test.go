@@ -12,6 +12,7 @@ import (
 
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // wire carries connections to Postgres until it falls silent: then nothing goes through those that are open, and nobody is notified. New ones work
@@ -27,6 +28,16 @@ func (w *wire) fallSilent() {
 	defer w.mu.Unlock()
 	for _, c := range w.open {
 		w.silent[c] = true
+	}
+}
+
+// cut closes what is open, so that whoever still waits for an answer is told.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.silent)
+	for _, c := range w.open {
+		_ = c.Close()
 	}
 }
 
@@ -65,12 +76,7 @@ func through(t *testing.T, dsn string) (string, *wire) {
 	w := &wire{silent: map[net.Conn]bool{}}
 	t.Cleanup(func() {
 		_ = listener.Close()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		clear(w.silent)
-		for _, c := range w.open {
-			_ = c.Close()
-		}
+		w.cut()
 	})
 	go func() {
 		for {
@@ -134,7 +140,23 @@ func TestSilentPostgres(t *testing.T) {
 			t.Errorf("%s: no answer over a new connection", name)
 		})
 	}
-	all.Wait()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		all.Wait()
+	}()
+	until.Told(t, func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	}, func() {
+		t.Errorf("after %s a call still waits for an answer over a silent connection", until.Patience)
+		w.cut()
+	})
+	<-done
 }
 
 // TestSilentPostgresDoesNotHoldUpTheEnd closes a store whose connections have fallen silent, one of them borrowed.
