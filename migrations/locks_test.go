@@ -16,6 +16,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 	"github.com/staykey/staykey/migrations"
 )
 
@@ -51,12 +52,19 @@ func TestDuringABackup(t *testing.T) {
 		ended <- err
 	}()
 	for range 2 { // it gives up and tries again
+		until.True(t, "the migration to wait for a lock", func() bool {
+			var queued bool
+			err := old.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = ANY (
+				'{events,mobile_keys,reservations,acs_users,listings}'::regclass[]))`).Scan(&queued)
+			return err == nil && queued
+		})
+		run(t, old, `BEGIN; LOCK TABLE events, mobile_keys, reservations, acs_users, listings IN ROW EXCLUSIVE MODE; COMMIT`) // as writers do
+		run(t, old, `INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at) VALUES ('a', gen_random_uuid()::text, 'cancelled', now(), 1, now(), now())`)
 		select {
 		case <-waits:
 		case err := <-ended:
 			t.Fatalf("it did not wait: %v", err)
 		}
-		run(t, old, `INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at) VALUES ('a', gen_random_uuid()::text, 'cancelled', now(), 1, now(), now())`)
 	}
 	run(t, reader, `COMMIT`)
 	if err := <-ended; err != nil {

@@ -88,6 +88,8 @@ func (m mutant) run(ctx context.Context) (complaint string, err error) {
 	switch {
 	case strings.Contains(string(out), "[build failed]"), strings.Contains(string(out), "go build:"), strings.Contains(string(out), "[setup failed]"):
 		return "", fmt.Errorf("the mutant doesn't build: %s", out)
+	case strings.Contains(string(out), "[no tests to run]"):
+		return "", fmt.Errorf("no test matches %s", m.tests)
 	case err == nil:
 		return "", errors.New("the rig is green without the protection")
 	case !strings.Contains(string(out), "--- FAIL"):
@@ -135,7 +137,7 @@ func (m mutant) overlay(dir string) (string, error) {
 }
 
 // complaint is a failure of a test, not a line of the service's log.
-var complaint = regexp.MustCompile(`(?m)^\s+\w+_test\.go:\d+: (.*)$`)
+var complaint = regexp.MustCompile(`(?m)^\s+(?:\w+_test|until)\.go:\d+: (.*)$`)
 
 func firstComplaint(out string) string {
 	for _, match := range complaint.FindAllStringSubmatch(out, -1) {
