@@ -89,7 +89,7 @@ func init() {
 		{
 			name: "foreign stays", what: "a stay's timeline names another source's stay of the same guest",
 			edits: []edit{{"internal/provisioner/place.go", "	if holder.Source == own.Source {\n", "	if holder.Source != \"\" {\n"}},
-			pkg:   "./internal/provisioner", tests: "^TestPlaceTakenByAnotherSource$",
+			pkg:   "./internal/provisioner", tests: "^TestSlotTakenByAnotherSource$",
 		},
 		{
 			name: "an admin's no", what: "a PMS gives a key back that an admin has revoked",
