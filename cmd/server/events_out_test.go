@@ -25,8 +25,9 @@ type listener struct {
 	*httptest.Server
 	mu      sync.Mutex
 	got     []message
-	arrived chan struct{} // gets one for each message
-	hold    chan struct{} // while it is not nil, requests wait for its end
+	arrived chan struct{}  // gets one for each message
+	hold    chan struct{}  // while it is not nil, requests wait for its end
+	refuses map[string]int // statuses of paths that are refused
 }
 
 type message struct {
@@ -48,6 +49,10 @@ func newListener(t *testing.T) *listener {
 	}
 	l := &listener{arrived: make(chan struct{}, 10_000)}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if status := l.refuses[r.URL.Path]; status != 0 {
+			w.WriteHeader(status)
+			return
+		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
@@ -179,5 +184,38 @@ func TestASubscriptionIsAddedWhileRunning(t *testing.T) {
 	<-receiver.arrived
 	if got := receiver.messages(); got[0].Type != "mobile_key.ready" {
 		t.Errorf("heard %+v", got)
+	}
+}
+
+// The doctor tells a receiver that works from one that fails, one that is disabled and one that is new, with what to do, and fails for those that
+// get nothing.
+func TestDoctorReportsSubscriptions(t *testing.T) {
+	t.Parallel()
+	receiver := newListener(t)
+	_, env := simulated(t, storetest.DSN(t))
+	more := fmt.Sprintf("  - {name: broken, url: %q, secrets: [%q], insecure: true}\n  - {name: off, url: %q, secrets: [%q], insecure: true}\n",
+		receiver.URL+"/broken", strings.Replace(outSecret, "MDEy", "MDEz", 1), receiver.URL+"/off", strings.Replace(outSecret, "MDEy", "MDE0", 1))
+	receiver.refuses = map[string]int{"/broken": http.StatusInternalServerError, "/off": http.StatusGone}
+	p := launch(t, append(env, receiver.config(t, more)))
+	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
+	p.post("default", "listing.created", seedListing())
+	for _, id := range []string{"1", "2", "3", "4"} { // each is a try, so that the failures need no waiting
+		stay := seedReservation()
+		stay["reservation_id"], stay["guest_email"] = id, id+"@example.com"
+		p.post("default", "reservation.created", stay)
+	}
+	var out string
+	status := 0
+	waitUntil(t, "the doctor to know", func() bool {
+		out, _, status = command(t, at, "doctor")
+		return strings.Contains(out, "failures in a row") && strings.Contains(out, "410 Gone") && strings.Contains(out, "messages are delivered")
+	})
+	if status == 0 {
+		t.Error("the doctor of a service whose subscribers hear nothing is content")
+	}
+	mustSay(t, "the doctor", out, "nothing delivered since", "the receiver answered 500", "correct the receiver; messages are retried automatically",
+		"by staykey: the receiver answered 410 Gone", "staykey subscriptions enable off")
+	if strings.Contains(out, receiver.URL+"/broken") {
+		t.Error("the doctor shows a receiver's path, which may be secret")
 	}
 }

@@ -234,3 +234,33 @@ func TestEraseGuest(t *testing.T) {
 		t.Errorf("the link of an erased guest: %v", err)
 	}
 }
+
+// What Seam doesn't let go counts as overdue until it does.
+func TestOverdueGuestKeys(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, callTimeout, simulator.Options{})
+	r.listing("g1")
+	b := r.issued(r.booking("A"))
+	r.mustOpen(b)
+	overdue := func(want int) {
+		t.Helper()
+		n, err := r.store.OverdueGuestKeys(context.Background(), r.now().Add(-15*time.Minute))
+		if err != nil || n != want {
+			t.Errorf("%d are overdue, want %d: %v", n, want, err)
+		}
+	}
+	r.sim.Inject(simulator.Fault{Kind: simulator.Unprocessable, Path: seam.PathInstantKeyDelete, Count: 1000})
+	r.cancel(b)
+	r.until(b, stay.KeyRevoked)
+	for range 2 {
+		if _, err := r.guest.Clean(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		overdue(0)
+	}
+	r.advance(16 * time.Minute)
+	overdue(1)
+	r.sim.Heal()
+	r.mustBeClean()
+	overdue(0)
+}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -252,6 +253,45 @@ func TestMail(t *testing.T) {
 	guarded.Insecure = false
 	if test, result, err := r.Test(context.Background(), guarded); err != nil || test.Status == store.DeliveryDelivered || !strings.Contains(result.Error, "insecure: true") {
 		t.Errorf("a mail server on a private address: %+v, %+v, %v", test, result, err)
+	}
+}
+
+// A key that a gate holds back before its guest arrives is one mail at each deadline, which names the gate and no guest.
+func TestMailAboutHeldKeys(t *testing.T) {
+	t.Parallel()
+	m := newMailbox(t)
+	r := newRig(t, m.subscription())
+	r.gated = []pms.Gate{{Name: "paid", Holds: "key"}, {Name: "signed", Holds: "link"}}
+	r.now = starts.Add(-72 * time.Hour)
+	for _, id := range []string{"R1", "R2", "open"} {
+		r.stay(id)
+		r.say(id, "signed", "open")
+		r.key(id, "waiting", "gate_closed")
+	}
+	r.say("open", "paid", "open")
+	r.say("R2", "paid", "closed")
+	r.settle()
+	if mails := m.take(t); len(mails) != 0 {
+		t.Fatalf("three days before: %q", mails)
+	}
+	for _, before := range []time.Duration{24 * time.Hour, 2 * time.Hour} {
+		r.now = starts.Add(-before)
+		r.settle()
+		r.settle()
+		mails := m.take(t)
+		if len(mails) != 1 {
+			t.Fatalf("%s before check-in: %d mails", before, len(mails))
+		}
+		for _, want := range []string{"Subject: staykey: 2 keys are held back by a gate", "- R1, arrives 2024-11-01 15:00: paid is unknown", "- R2, arrives 2024-11-01 15:00: paid is closed"} {
+			if !strings.Contains(mails[0], want) {
+				t.Errorf("%s before check-in the mail lacks %q:\n%s", before, want, mails[0])
+			}
+		}
+		for _, never := range []string{"Jane", "jane@", "signed", "- open"} {
+			if strings.Contains(mails[0], never) {
+				t.Errorf("the mail says %q:\n%s", never, mails[0])
+			}
+		}
 	}
 }
 
