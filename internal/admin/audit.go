@@ -8,13 +8,14 @@ import (
 
 // Actions of the audit log besides those of [ActionKind].
 const (
-	auditSignIn     = "sign_in"
-	auditSignOut    = "sign_out"
-	auditReplay     = "replay"
-	auditErase      = "erase_guest"
-	auditTestSource = "test_source"
-	auditPutListing = "put_listing"
-	auditImport     = "import"
+	auditSignIn        = "sign_in"
+	auditSignOut       = "sign_out"
+	auditReplay        = "replay"
+	auditErase         = "erase_guest"
+	auditTestSource    = "test_source"
+	auditPutListing    = "put_listing"
+	auditDeleteListing = "delete_listing"
+	auditImport        = "import"
 
 	auditEnableSubscription  = "enable_subscription"
 	auditDisableSubscription = "disable_subscription"
@@ -74,7 +75,7 @@ const (
 // SubjectOf tells what the subject of an entry is.
 func SubjectOf(a AuditEntry) AuditSubject {
 	switch a.Action {
-	case auditPutListing:
+	case auditPutListing, auditDeleteListing:
 		return SubjectListing
 	case auditReplay:
 		return SubjectEvent

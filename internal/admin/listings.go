@@ -2,8 +2,13 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -148,4 +153,77 @@ func (s *Service) mayOpen(ctx context.Context, source string, patch pms.ListingP
 		return InvalidField("seam_access_group_ids", "the source may not open "+strings.Join(denied, ", "))
 	}
 	return nil
+}
+
+// DeleteListing deletes a listing that no stay uses. A listing that is deleted already stays so.
+func (s *Service) DeleteListing(ctx context.Context, ref stay.ListingRef) error {
+	if !ActorOf(ctx).Sees(ref.Source) {
+		return refuse(NotFound, noListing)
+	}
+	err := s.intake.DeleteListing(ctx, ref, ActorOf(ctx).Audit(auditDeleteListing, ""))
+	if conflict := (intake.ConflictError{}); errors.As(err, &conflict) {
+		return &Error{Kind: Conflict, Code: conflict.Code, Message: conflict.Message}
+	}
+	return notFound(err, noListing)
+}
+
+// PutListings puts several listings, each as [Service.PutListing] does: what is wrong with one is in its result, and the others are put all the
+// same.
+func (s *Service) PutListings(ctx context.Context, items []map[string]json.RawMessage) ([]ListingPutResult, error) {
+	results := make([]ListingPutResult, len(items))
+	for i, item := range items {
+		results[i] = nameListing(item)
+		if len(results[i].Errors) > 0 {
+			continue
+		}
+		patch := maps.Clone(item)
+		delete(patch, "source")
+		delete(patch, "listing_id")
+		body, err := json.Marshal(patch)
+		if err != nil {
+			return nil, err
+		}
+		l, created, err := s.PutListing(ctx, results[i].ListingRef, body)
+		switch refusal, is := IsRefusal(err); {
+		case is && len(refusal.Fields) == 0:
+			results[i].Errors = []pms.FieldError{{Field: "source", Message: refusal.Message}}
+		case is:
+			results[i].Errors = refusal.Fields
+		case err != nil:
+			return nil, err
+		default:
+			results[i].Listing, results[i].Created = &l, created
+		}
+	}
+	return results, nil
+}
+
+// ListingPutResult is the result of putting one of several listings.
+type ListingPutResult struct {
+	stay.ListingRef
+	Listing *Listing // nil: it is wrong, and nothing was done
+	Created bool
+	Errors  []pms.FieldError
+}
+
+// nameListing reads which listing an item is about.
+func nameListing(item map[string]json.RawMessage) (r ListingPutResult) {
+	for name, into := range map[string]*string{"source": &r.Source, "listing_id": &r.ListingID} {
+		if json.Unmarshal(item[name], into) != nil || *into == "" {
+			r.Errors = append(r.Errors, pms.FieldError{Field: name, Message: "is required, as text"})
+		}
+	}
+	slices.SortFunc(r.Errors, func(a, b pms.FieldError) int { return strings.Compare(a.Field, b.Field) })
+	return r
+}
+
+// ListingsOf returns the listings of reservations that are known.
+func (s *Service) ListingsOf(ctx context.Context, views []View) (map[stay.ListingRef]Listing, error) {
+	var refs []stay.ListingRef
+	for _, v := range views {
+		if v.Reservation.ListingID != nil && ActorOf(ctx).Sees(v.Reservation.Source) {
+			refs = append(refs, stay.ListingRef{Source: v.Reservation.Source, ListingID: *v.Reservation.ListingID})
+		}
+	}
+	return s.store.ListingsNamed(ctx, refs)
 }

@@ -226,3 +226,17 @@ func (s *Store) ListingsNamed(ctx context.Context, refs []ListingRef) (map[Listi
 	}
 	return found, wrap(err, "read %d listings", len(refs))
 }
+
+// StaysUsing counts the confirmed stays that are not over and are in a listing, or move there later. A key that lasts beyond check-out counts, too.
+func StaysUsing(ctx context.Context, tx pgx.Tx, ref ListingRef, now time.Time) (n int, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT count(*) FROM (
+			SELECT source, reservation_id, check_out FROM reservations WHERE source = $1 AND listing_id = $2 AND status = 'confirmed'
+			UNION
+			SELECT source, reservation_id, check_out FROM reservations
+			WHERE source = $1 AND segment_due IS NOT NULL AND status = 'confirmed' AND segments @> jsonb_build_array(jsonb_build_object('listing_id', $2::text))) r
+		WHERE r.check_out IS NULL OR r.check_out > $3 OR EXISTS (
+			SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id AND u.removed_at IS NULL AND u.ends_at > $3)`,
+		ref.Source, ref.ListingID, now).Scan(&n)
+	return n, wrap(err, "count the stays of listing %s/%s", ref.Source, ref.ListingID)
+}

@@ -2,12 +2,15 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -29,12 +32,12 @@ type Listing struct {
 
 // ListingPut documents the body of a PUT; the body itself is read by [pms.ParseListingPatch].
 type ListingPut struct {
-	AccessGroupIDs *[]string `json:"seam_access_group_ids,omitempty" doc:"Null returns control to the PMS."`
-	Name           *string   `json:"name,omitempty"`
-	ACSSystemID    *string   `json:"acs_system_id,omitempty"`
-	TimeZone       *string   `json:"time_zone,omitempty" example:"Europe/Madrid"`
-	CheckInTime    *string   `json:"check_in_time,omitempty" example:"15:00"`
-	CheckOutTime   *string   `json:"check_out_time,omitempty" example:"11:00"`
+	AccessGroupIDs *[]string `json:"seam_access_group_ids,omitempty" nullable:"true" doc:"Null returns control to the PMS."`
+	Name           *string   `json:"name,omitempty" nullable:"true"`
+	ACSSystemID    *string   `json:"acs_system_id,omitempty" nullable:"true"`
+	TimeZone       *string   `json:"time_zone,omitempty" nullable:"true" example:"Europe/Madrid"`
+	CheckInTime    *string   `json:"check_in_time,omitempty" nullable:"true" example:"15:00"`
+	CheckOutTime   *string   `json:"check_out_time,omitempty" nullable:"true" example:"11:00"`
 }
 
 func showListing(l admin.Listing) Listing {
@@ -90,6 +93,92 @@ func (s *API) listingOperations(api huma.API) {
 	put.MaxBodyBytes = handlers.MaxBody
 	put.SkipValidateBody = true
 	huma.Register(api, put, s.putListing)
+	several := operation("put-listings", http.MethodPut, "/v1/listings", tag, "Create or change several listings", withBody(http.StatusForbidden)...)
+	several.Description = "Each item names its listing with source and listing_id, and is otherwise the body of a PUT of that listing. Items are judged one by one: the answer has the result of each, in their order, and an invalid item doesn't stop the others. Can be repeated."
+	several.MaxBodyBytes = handlers.MaxBody
+	several.SkipValidateBody = true // each item says what is wrong with it
+	huma.Register(api, several, s.putListings)
+	remove := operation("delete-listing", http.MethodDelete, listingPath, tag, "Delete a listing", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
+	remove.Description = "Like listing.deleted from the PMS: the listing makes no new keys. Returns 409 while a stay that is not over uses the listing, now or as a later room, so no guest loses a door. The listing remains, with deleted: true; a later event of the PMS or a PUT brings it back. A listing that is deleted already stays deleted."
+	remove.DefaultStatus = http.StatusNoContent
+	huma.Register(api, remove, func(ctx context.Context, in *ListingNames) (*struct{}, error) {
+		if err := s.Admin.DeleteListing(ctx, in.ref()); err != nil {
+			return nil, s.problemOf(err)
+		}
+		return nil, nil
+	})
+}
+
+// ListingsPut are several listings to put. ListingItems documents it.
+type ListingsPut struct {
+	Items []map[string]json.RawMessage `json:"items"`
+}
+
+// mostListings is how many one request may put.
+const mostListings = 500
+
+// ListingItems documents [ListingsPut].
+type ListingItems struct {
+	Items []ListingItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
+}
+
+// ListingItem is an item of [ListingItems].
+type ListingItem struct {
+	Source    string `json:"source" example:"default"`
+	ListingID string `json:"listing_id" example:"2222222-2222"`
+	ListingPut
+}
+
+// ListingResult is the result of one item.
+type ListingResult struct {
+	Source    string           `json:"source"`
+	ListingID string           `json:"listing_id"`
+	Status    string           `json:"status" enum:"created,updated,invalid" doc:"invalid: nothing was done, see errors."`
+	Listing   *Listing         `json:"listing" doc:"Null if the item is invalid."`
+	Errors    []pms.FieldError `json:"errors" nullable:"false"`
+}
+
+// ListingsPutReport is the result of each item, in their order.
+type ListingsPutReport struct {
+	Items []ListingResult `json:"items" nullable:"false"`
+}
+
+// ListingsPutInput is a PUT of several listings.
+type ListingsPutInput struct {
+	RawBody []byte `contentType:"application/json"`
+}
+
+func (s *API) putListings(ctx context.Context, in *ListingsPutInput) (*Output[ListingsPutReport], error) {
+	var put ListingsPut
+	if err := namesOnce(in.RawBody); err != nil {
+		return nil, handlers.NewProblem(http.StatusBadRequest, err.Error())
+	}
+	if err := json.Unmarshal(in.RawBody, &put); err != nil {
+		if wrongType := new(json.UnmarshalTypeError); errors.As(err, &wrongType) {
+			return nil, handlers.Unfit("items", "must be an array of objects")
+		}
+		return nil, handlers.NewProblem(http.StatusBadRequest, "the body must be JSON: "+err.Error())
+	}
+	if n := len(put.Items); n == 0 || n > mostListings {
+		return nil, handlers.Unfit("items", "must have 1 to 500 listings")
+	}
+	results, err := s.Admin.PutListings(ctx, put.Items)
+	if err != nil {
+		return nil, s.problemOf(err)
+	}
+	report := ListingsPutReport{Items: make([]ListingResult, len(results))}
+	for i, r := range results {
+		shown := ListingResult{Source: r.Source, ListingID: r.ListingID, Status: "invalid", Errors: append([]pms.FieldError{}, r.Errors...)}
+		if r.Listing != nil {
+			l := showListing(*r.Listing)
+			shown.Listing, shown.Status = &l, "updated"
+			if r.Created {
+				shown.Status = "created"
+			}
+		}
+		report.Items[i] = shown
+	}
+	return &Output[ListingsPutReport]{report}, nil
 }
 
 // ListingPutOutput is the answer to a PUT.

@@ -74,6 +74,9 @@ func (s *API) keepings() map[string]keeping {
 			return answer(http.StatusOK, showListing(l), err)
 		}},
 	}
+	routes["DELETE "+listingPath] = keeping{present: func(context.Context, *http.Request) (admin.Answer, error) {
+		return admin.Answer{Status: http.StatusNoContent}, nil
+	}}
 	for _, kind := range []admin.ActionKind{admin.Reconcile, admin.Revoke, admin.Reissue, admin.Hold, admin.Release, admin.Window} {
 		routes["POST "+reservationPath+"/"+string(kind)] = reservation
 	}

@@ -205,6 +205,8 @@ func document(api huma.API) {
 	// huma takes the raw body's schema; what it must hold is another. And it documents one status.
 	put := api.OpenAPI().Paths[listingPath].Put
 	put.RequestBody.Content["application/json"].Schema = schemas.Schema(reflect.TypeFor[ListingPut](), true, "")
+	several := api.OpenAPI().Paths["/v1/listings"].Put
+	several.RequestBody.Content["application/json"].Schema = schemas.Schema(reflect.TypeFor[ListingItems](), true, "")
 	put.Responses["200"].Description = "Changed."
 	put.Responses["201"] = &huma.Response{Description: "Created.", Content: map[string]*huma.MediaType{
 		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Listing](), true, "")},
@@ -361,7 +363,17 @@ func examples() map[string]example {
 		},
 		"set-window": {request: window, answer: provisioning}, "get-overrides": {answer: Overrides{Window: &WindowWord{Word: word, StartsAt: ptr("2030-11-01T12:00:00.000Z")}}},
 		"list-listings": {answer: List[Listing]{Items: []Listing{listing}}}, "get-listing": {answer: listing},
-		"put-listing":  {request: map[string]any{"seam_access_group_ids": []string{"555555-5555", "666666-6666"}, "time_zone": "Europe/Madrid"}, answer: listing},
+		"put-listing": {request: map[string]any{"seam_access_group_ids": []string{"555555-5555", "666666-6666"}, "time_zone": "Europe/Madrid"}, answer: listing},
+		"put-listings": {
+			request: map[string]any{"items": []any{
+				map[string]any{"source": "default", "listing_id": "2222222-2222", "seam_access_group_ids": []string{"555555-5555", "666666-6666"}},
+				map[string]any{"source": "default", "listing_id": "2222222-2223", "time_zone": "Mars"},
+			}},
+			answer: ListingsPutReport{Items: []ListingResult{
+				{Source: "default", ListingID: "2222222-2222", Status: "updated", Listing: &listing, Errors: []pms.FieldError{}},
+				{Source: "default", ListingID: "2222222-2223", Status: "invalid", Errors: []pms.FieldError{{Field: "time_zone", Message: "must be an IANA time zone such as \"Europe/Madrid\""}}},
+			}},
+		},
 		"list-events":  {answer: List[Event]{Items: []Event{event}}},
 		"get-event":    {answer: EventDetail{Event: event, Notes: []admin.FieldNote{}, Rejected: []admin.RejectedItem{}, Body: ptr(string(body)), Changes: []any{map[string]any{"reservation": data}}}},
 		"replay-event": {answer: accepted},

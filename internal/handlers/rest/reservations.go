@@ -22,6 +22,7 @@ type Reservation struct {
 	CheckIn       *string    `json:"check_in" format:"date-time" doc:"Null while it or its time zone is unknown."`
 	CheckOut      *string    `json:"check_out" format:"date-time"`
 	MobileKey     MobileKey  `json:"mobile_key"`
+	Listing       Expansion  `json:"listing,omitzero" doc:"With expand=listing: the listing, or null while it is unknown."`
 	GuestLink     *GuestLink `json:"guest_link" doc:"Null unless the reservation is confirmed and its source has guest_links."`
 	WriteBack     *WriteBack `json:"write_back" doc:"The field at the PMS that staykey writes. Null unless the source has write_back, and for reservations that ended before anything was written."`
 	Gates         []Gate     `json:"gates" nullable:"false" doc:"The gates of the source, in the order of the configuration. Empty for a source without gates."`
@@ -132,20 +133,23 @@ type PlanOutput struct {
 func (s *API) reservationOperations(api huma.API) {
 	const tag = "Reservations"
 	huma.Register(api, operation("list-reservations", http.MethodGet, "/v1/reservations", tag, "List reservations, newest change first"),
-		func(ctx context.Context, in *admin.ReservationQuery) (*Output[List[Reservation]], error) {
-			found, err := s.Admin.Reservations(ctx, *in)
+		func(ctx context.Context, in *ReservationsInput) (*Output[List[Reservation]], error) {
+			found, err := s.Admin.Reservations(ctx, in.ReservationQuery)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
-			return listOf(found, showReservation), nil
+			out := listOf(found, showReservation)
+			return out, s.expand(ctx, in.Expand, found.Items, out.Body.Items)
 		})
 	huma.Register(api, operation("get-reservation", http.MethodGet, reservationPath, tag, "Get one reservation", http.StatusNotFound),
-		func(ctx context.Context, in *Names) (*Output[Reservation], error) {
+		func(ctx context.Context, in *ReservationInput) (*Output[Reservation], error) {
 			v, err := s.Admin.Reservation(ctx, in.ref())
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
-			return &Output[Reservation]{showReservation(v)}, nil
+			shown := []Reservation{showReservation(v)}
+			err = s.expand(ctx, in.Expand, []admin.View{v}, shown)
+			return &Output[Reservation]{shown[0]}, err
 		})
 	huma.Register(api, operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag, "Get a reservation's history, newest first", http.StatusNotFound), s.timeline)
 	plan := operation("get-plan", http.MethodGet, reservationPath+"/plan", tag, "Preview the changes that a reconcile would make at Seam now", http.StatusNotFound)
