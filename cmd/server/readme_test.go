@@ -51,3 +51,62 @@ func TestReadme(t *testing.T) {
 		}
 	}
 }
+
+// TestReadmeFromKeyToPhone runs the commands from a key to its phone, as a reader would who has run the walk-through before.
+func TestReadmeFromKeyToPhone(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocksOf := func(title string) (blocks []string) {
+		_, section, _ := strings.Cut(string(readme), "\n## "+title+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		for _, found := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1) {
+			blocks = append(blocks, found[1])
+		}
+		return blocks
+	}
+	setup, blocks := blocksOf("From curl to mobile key"), blocksOf("From key to phone")
+	if len(setup) == 0 || len(blocks) != 3 {
+		t.Fatalf("%d blocks of commands from the key to the phone", len(blocks))
+	}
+	yaml := regexp.MustCompile("(?s)<<'YAML'\n(.*)YAML\n(.*) make run").FindStringSubmatch(blocks[0])
+	if yaml == nil {
+		t.Fatalf("the first block starts nothing:\n%s", blocks[0])
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "links.yaml"), []byte(yaml[1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := append(strings.Fields(strings.Replace(yaml[2], "=links.yaml", "="+filepath.Join(dir, "links.yaml"), 1)),
+		"DATABASE_URL="+storetest.DSN(t), "STAYKEY_DEV_DIR="+filepath.Join(dir, "dev"))
+	p := launch(t, env, "serve", "--dev")
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The service is at another port than the README's: curl is told so, and the commands stay as they are.
+	port := p.url[strings.LastIndex(p.url, ":")+1:]
+	if err := os.WriteFile(filepath.Join(dir, ".curlrc"), []byte("connect-to = 127.0.0.1:8080:127.0.0.1:"+port+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	definitions, _, _ := strings.Cut(setup[0], "\npost listing.created")
+	script := strings.ReplaceAll(definitions+"\n"+blocks[1]+blocks[2], "./bin/staykey", path)
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "CURL_HOME="+dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	link := regexp.MustCompile(`(?m)^http://127\.0\.0\.1:8080(/k/[\w-]+)$`).FindSubmatch(out)
+	if link == nil || !regexp.MustCompile(`{"instant_key_url":"https://ik\.seam\.co/\w+","expires_at":"[^"]+"}`).Match(out) {
+		t.Fatalf("neither a link nor an instant key:\n%s", out)
+	}
+	_, _, page := p.ask("GET", string(link[1]), map[string]string{"Accept-Language": "en"})
+	for _, want := range []string{"Your key is ready", "Get my key", "Garden suite", "Casa Azul", "Friday, 1 November 2030, 16:00"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+}
