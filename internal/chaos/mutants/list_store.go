@@ -15,7 +15,7 @@ var storeMutants = []mutant{
 	packageTests("./internal/intake", "fan-out waits", "the last stay of a changed listing is passed over while it is locked", "TestFanOutWaitsForTheLastStay",
 		edit{"internal/store/reservations.go", "		list, err = lock(1, ``)\n", "		list, err = lock(1, ` SKIP LOCKED`)\n"}),
 	packageTests("./migrations", "lock_timeout of migrations", "a migration waits for a table's lock, and everybody else queues after it", "TestDuringABackup",
-		edit{"migrations/migrations.go", "const LockTimeout = 700 * time.Millisecond\n", "const LockTimeout = 10 * time.Minute\n"}),
+		edit{"migrations/migrations.go", "const LockTimeout = 700 * time.Millisecond\n", "const LockTimeout = 20 * time.Second\n"}),
 	packageTests("./internal/notify", "unconfirmed states", "a message without an answer is forgotten", "TestALostAnswerIsNotForgotten",
 		edit{"internal/notify/state.go", "encode(withPerhaps(perhaps, e.then))", "encode(perhaps)"}),
 }
