@@ -322,7 +322,7 @@ func drillClock(t *testing.T) string {
 	r := newCrashRig(t, dsn, 1)
 	shiftClock(t, dsn, "2 hours")
 	d := underLoad(r)
-	named := d.notReady(d.any(), causeClock)
+	named := d.notReady(d.any(), "clock")
 	during(2 * time.Second) // a sweep under way may end
 	swept := sweeps(d.any())
 	during(10 * time.Second) // three intervals
