@@ -13,6 +13,7 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -68,6 +69,10 @@ func (d *diagnosis) database(ctx context.Context) {
 	}
 	d.found("database", admin.LevelOK, "Postgres", "", "version %s answers in %s", version, time.Since(asked).Round(time.Millisecond))
 	d.clock("Postgres", now, asked)
+	if last, err := provisioner.LastSweep(ctx, d.store); err == nil && last.Unknown > 0 {
+		d.found("database", admin.LevelError, "Postgres", "if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed since; else end the copy of it that uses this workspace",
+			"the last sweep found %d ACS users that staykey created and that the database doesn't know", last.Unknown)
+	}
 	db := stdlib.OpenDBFromPool(d.store.Pool())
 	defer func() { _ = db.Close() }()
 	switch pending, err := migrations.Pending(ctx, db); {

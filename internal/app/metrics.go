@@ -93,6 +93,7 @@ var (
 	keysDue          = prometheus.NewDesc("staykey_mobile_keys_due", "Mobile keys that a worker could claim now, counted up to 10,000.", nil, nil)
 	keysDueAge       = prometheus.NewDesc("staykey_mobile_keys_due_age_seconds", "How long the first of them has been due.", nil, nil)
 	sweepHeldBack    = prometheus.NewDesc("staykey_sweep_held_back", "Keys that the last sweep of any replica found missing at Seam and left alone, because too many were missing at once.", nil, nil)
+	sweepUnknown     = prometheus.NewDesc("staykey_sweep_unknown", "ACS users that staykey created and that the database did not know in the last sweep of any replica: it was restored from an older backup.", nil, nil)
 	sweepAge         = prometheus.NewDesc("staykey_sweep_age_seconds", "How long ago the last sweep of any replica began; 0 if there was none yet.", nil, nil)
 	sourceSilence    = prometheus.NewDesc("staykey_source_silence_seconds", "Time since a configured source last sent a webhook that was stored; absent if it never did.", []string{"source"}, nil)
 	jobsWaiting      = prometheus.NewDesc("staykey_fetch_jobs", "Events waiting for documents from their PMS, counted up to 10,000.", nil, nil)
@@ -125,7 +126,7 @@ func newStateCollector(s *store.Store, sources func() []string, gone func() bool
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{eventsWaiting, eventsWaitingAge, keysByStatus, keysDue, keysDueAge, jobsWaiting, sweepHeldBack, sweepAge, sourceSilence} {
+	for _, d := range []*prometheus.Desc{eventsWaiting, eventsWaitingAge, keysByStatus, keysDue, keysDueAge, jobsWaiting, sweepHeldBack, sweepUnknown, sweepAge, sourceSilence} {
 		descs <- d
 	}
 }
@@ -167,14 +168,15 @@ func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
 }
 
 func (c *stateCollector) collectSweep(ctx context.Context, gauge func(*prometheus.Desc, float64, ...string)) {
-	held, age := notANumber, notANumber
+	held, unknown, age := notANumber, notANumber, notANumber
 	if last, err := provisioner.LastSweep(ctx, c.store); err == nil {
-		held, age = float64(last.HeldBack), 0
+		held, unknown, age = float64(last.HeldBack), float64(last.Unknown), 0
 		if !last.At.IsZero() {
 			age = max(time.Since(last.At), 0).Seconds()
 		}
 	}
 	gauge(sweepHeldBack, held)
+	gauge(sweepUnknown, unknown)
 	gauge(sweepAge, age)
 }
 

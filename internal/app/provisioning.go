@@ -41,5 +41,8 @@ func troubles(p admin.Provisioning) map[string]string {
 	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
 		said["sweep"] = fmt.Sprintf("%d keys are missing at Seam, too many at once for automatic repair: check that the access system is the right one, then reconcile reservations by hand", p.LastSweep.HeldBack)
 	}
+	if p.LastSweep != nil && p.LastSweep.Unknown > 0 {
+		said["database"] = fmt.Sprintf("it doesn't know %d ACS users that staykey created: if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed since", p.LastSweep.Unknown)
+	}
 	return said
 }

@@ -154,3 +154,43 @@ func TestRestoreTakesNothingBack(t *testing.T) {
 		r.mustHold(s.id, s.wants(system, "lobby"))
 	}
 }
+
+// A sweep finds out that the database was restored from an older backup: Seam has ACS users whose identities only this installation's salt makes, and
+// the database knows nothing of them. Once the PMS has sent its data again, all is well. A create whose answer was lost is no sign of it, nor is
+// somebody else's ACS user.
+func TestRestoreIsNoticed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "lobby")
+	kept, later := r.stay("kept"), r.stay("later")
+	later.email = "later@example.com"
+	r.book(kept)
+	r.until(kept, store.KeyIssued)
+	r.stop()
+	original := r.store.Pool().Config().ConnConfig.Database
+	r.store.Close()
+	copied := storetest.Copy(t, r.store)
+
+	r.open(storetest.Of(t, original)) // time continues
+	r.book(later)
+	r.until(later, store.KeyIssued)
+	r.sim.Change(func(st *simulator.State) { // somebody else's, on the same system
+		st.Identities["stranger"] = simulator.Identity{ID: "stranger", Key: "of-somebody-else", Email: "stranger@example.com", CreatedAt: r.now()}
+		st.Users["stranger"] = simulator.User{ID: "stranger", SystemID: system, IdentityID: "stranger", FullName: "Stranger", CreatedAt: r.now()}
+	})
+	if swept := r.sweepNow(); swept.Unknown != 0 {
+		t.Errorf("before the restore: %+v", swept)
+	}
+	r.stop()
+	r.store.Close()
+
+	r.open(copied)
+	if swept := r.sweepNow(); swept.Unknown != 1 {
+		t.Errorf("after the restore: %+v", swept)
+	}
+	r.book(later) // the PMS sends its data again
+	r.until(later, store.KeyIssued)
+	if swept := r.sweepNow(); swept.Unknown != 0 {
+		t.Errorf("after the PMS has sent its data again: %+v", swept)
+	}
+}

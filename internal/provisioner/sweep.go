@@ -114,7 +114,8 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 		return result
 	}
 	seed := maphash.MakeSeed()
-	owners := p.owners(ctx, seed)
+	identities := p.identities(ctx, seed)
+	var suspects []uint64
 	for _, id := range slices.Sorted(maps.Keys(systems)) {
 		if ctx.Err() != nil {
 			break
@@ -122,7 +123,7 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 		if unreachable[id] {
 			continue // what Seam would report about it is old
 		}
-		s := &systemSweep{Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace), seed: seed, owners: owners}
+		s := &systemSweep{Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace), seed: seed, identities: identities}
 		if err := s.run(ctx); err != nil {
 			p.heed(err)
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: %v", id, err))
@@ -136,8 +137,24 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 		result.Different += s.different
 		result.Missing += s.missing
 		result.HeldBack += s.heldBack
+		suspects = append(suspects, s.suspects...)
 	}
+	p.judgeUnknown(ctx, seed, suspects, &result)
 	return result
+}
+
+// judgeUnknown reports signs of a database that was restored from an older backup. Nothing is stopped: a sweep that is wrong about it must not keep
+// the doors of every hotel as they are.
+func (p *Provisioner) judgeUnknown(ctx context.Context, seed maphash.Seed, suspects []uint64, result *stay.Sweep) {
+	var err error
+	if result.Unknown, err = p.unknownHere(ctx, seed, suspects); err != nil {
+		p.log.Warn("sweep found ACS users of unknown user identities and could not check them; retrying", "suspects", len(suspects), "error", err)
+		return
+	}
+	if result.Unknown > 0 {
+		p.log.Error("database older than Seam: it doesn't know ACS users that staykey created; if it was restored from a backup, restart with STAYKEY_DRIFT=report "+
+			"and have the PMS resend what changed since", "unknown", result.Unknown)
+	}
 }
 
 // seeSystems records which access systems are connected, and returns those that are not. It covers for lost Seam

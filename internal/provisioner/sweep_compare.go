@@ -25,7 +25,7 @@ type systemSweep struct {
 	recorded int       // ACS users of ours on it
 	since    time.Time // later changes are left to their own attempts
 	seed     maphash.Seed
-	owners   map[uint64]uint64 // by user identity: the key that a guest with its e-mail address would have
+	identities
 
 	mu       sync.Mutex
 	users    map[uint64]digest // by the hash of their ids
@@ -36,7 +36,8 @@ type systemSweep struct {
 	unlisted sample            // rows whose only difference is that Seam doesn't list an identity
 
 	compared, different, missing, heldBack int
-	locked                                 error // the error of a key that differs, but was locked and passed over
+	suspects                               []uint64 // the identities of ACS users that this database may not know
+	locked                                 error    // the error of a key that differs, but was locked and passed over
 }
 
 // unlistedAtMost is how many links are verified one by one in a sweep if Seam's list doesn't show them.

@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,23 +13,69 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// owners reads who each user identity belongs to, by its e-mail address. If Seam doesn't list it, or leaves the
+// identities is what a sweep knows of the user identities at Seam, by the hashes of their ids.
+type identities struct {
+	owners  map[uint64]uint64   // the hash of the key that a guest with the identity's e-mail address would have; nil: not known
+	unknown map[uint64]struct{} // those that this database's salt made, and that it doesn't know: see [Provisioner.unknownHere]
+}
+
+// identities reads who each user identity belongs to, by its e-mail address. If Seam doesn't list it, or leaves the
 // address out, that is unknown; one that others were merged into belongs to several people.
-func (p *Provisioner) owners(ctx context.Context, seed maphash.Seed) map[uint64]uint64 {
-	owners := map[uint64]uint64{}
+func (p *Provisioner) identities(ctx context.Context, seed maphash.Seed) identities {
+	known := map[uint64]struct{}{}
+	if err := p.store.EachIdentityID(ctx, func(id string) { known[hashOf(seed, id)] = struct{}{} }); err != nil {
+		p.log.Warn("user identities not read; this sweep doesn't look for those of a newer database", "error", err)
+		known = nil
+	}
+	found := identities{map[uint64]uint64{}, map[uint64]struct{}{}}
 	err := p.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
 		for _, i := range page {
-			if i.EmailAddress != "" && len(i.MergedKeys) == 0 {
-				owners[hashOf(seed, i.UserIdentityID)] = hashOf(seed, p.guestKey(pms.GuestAddress(i.EmailAddress)))
+			if i.EmailAddress == "" || len(i.MergedKeys) > 0 {
+				continue
+			}
+			id, key := hashOf(seed, i.UserIdentityID), p.guestKey(pms.GuestAddress(i.EmailAddress))
+			found.owners[id] = hashOf(seed, key)
+			if _, here := known[id]; known != nil && !here && i.Key == key {
+				found.unknown[id] = struct{}{}
 			}
 		}
 		return nil
 	})
 	if err != nil {
 		p.log.Warn("user identities not listed; this sweep doesn't check their e-mail addresses", "error", err)
-		return nil
+		return identities{}
 	}
-	return owners
+	return found
+}
+
+// unknownHere counts ACS users that this installation made, and of which this database knows nothing: their user identities have keys that only
+// its salt makes. A create whose answer was lost is no reason: its identity is in the database before it is sent. So either the database was
+// restored from an older backup, or another copy of it works on the same workspace. suspects are the hashes of the identities of ACS users.
+func (p *Provisioner) unknownHere(ctx context.Context, seed maphash.Seed, suspects []uint64) (int, error) {
+	if len(suspects) == 0 {
+		return 0, nil
+	}
+	keys := map[string]uint64{}
+	err := p.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
+		for _, i := range page {
+			if id := hashOf(seed, i.UserIdentityID); slices.Contains(suspects, id) {
+				keys[i.Key] = id
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	known, err := p.store.KnownIdentities(ctx, slices.Collect(maps.Keys(keys)))
+	if err != nil {
+		return 0, err
+	}
+	for _, key := range known {
+		id := keys[key]
+		suspects = slices.DeleteFunc(suspects, func(suspect uint64) bool { return suspect == id })
+	}
+	return len(suspects), nil
 }
 
 // read reads everything that Seam lists of the system.
@@ -44,6 +91,9 @@ func (s *systemSweep) read(ctx context.Context) error {
 			if u.UserIdentityID != "" {
 				d.identity = s.hash(u.UserIdentityID)
 				s.linked++
+				if _, unknown := s.identities.unknown[d.identity]; unknown {
+					s.suspects = append(s.suspects, d.identity)
+				}
 			}
 			if u.AccessSchedule != nil {
 				d.starts, d.ends = millis(seam.ParseTime(u.AccessSchedule.StartsAt)), millis(seam.ParseTime(u.AccessSchedule.EndsAt))

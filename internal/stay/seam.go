@@ -47,5 +47,6 @@ type Sweep struct {
 	Different int       `json:"different" doc:"Keys that differ at Seam from what is recorded. They are then checked one by one."`
 	Missing   int       `json:"missing" doc:"Keys without their ACS user or credential in Seam's lists."`
 	HeldBack  int       `json:"held_back" doc:"Missing keys that were left alone, because too many were missing at once (over 5 % and at least 5)."`
+	Unknown   int       `json:"unknown" doc:"ACS users that staykey created and that its database doesn't know. Above 0: it was restored from an older backup, or a copy of it uses the same workspace."`
 	Failed    []string  `json:"failed" nullable:"false" doc:"Access systems that could not be read, and why."`
 }

@@ -283,6 +283,35 @@ func SaveUserIdentity(ctx context.Context, tx pgx.Tx, i UserIdentity) error {
 	return wrap(err, "save user identity %s", i.Key)
 }
 
+// identityPage is how many user identities are read at a time.
+const identityPage = 1000
+
+// EachIdentityID calls take with the id at Seam of each user identity that has one.
+func (s *Store) EachIdentityID(ctx context.Context, take func(id string)) error {
+	for after, n := "", identityPage; n == identityPage; {
+		n = 0
+		rows, _ := s.pool.Query(ctx, `
+			SELECT user_identity_key, coalesce(user_identity_id, '') FROM user_identities WHERE user_identity_key > $1 ORDER BY user_identity_key LIMIT $2`, after, identityPage)
+		var id string
+		if _, err := pgx.ForEachRow(rows, []any{&after, &id}, func() error {
+			if n++; id != "" {
+				take(id)
+			}
+			return nil
+		}); err != nil {
+			return wrap(err, "read the ids of user identities")
+		}
+	}
+	return nil
+}
+
+// KnownIdentities returns those of the keys that user identities have.
+func (s *Store) KnownIdentities(ctx context.Context, keys []string) ([]string, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT user_identity_key FROM user_identities WHERE user_identity_key = ANY ($1)`, keys)
+	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return known, wrap(err, "look for %d user identities", len(keys))
+}
+
 // DeleteUserIdentity forgets an identity that no ACS user of ours is linked to.
 func DeleteUserIdentity(ctx context.Context, tx pgx.Tx, key string) error {
 	_, err := tx.Exec(ctx, `
