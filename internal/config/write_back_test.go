@@ -49,6 +49,7 @@ func TestWriteBackOfSources(t *testing.T) {
 		"no preset":                {`guest_links: true, write_back: {token: t}`, `"" is not a write-back preset: it must be one of`, nil},
 		"an unknown preset":        {`guest_links: true, write_back: {to: opera, token: t}`, `"opera" is not a write-back preset`, nil},
 		"an unknown field":         {`guest_links: true, write_back: {to: hostaway, client_id: "1", client_secret: s, field: door_code}`, `"door_code" is not a field that hostaway can write`, nil},
+		"a name for a number":      {`guest_links: true, write_back: {to: ownerrez, token: t, field: key}`, `"key" is not a field`, nil},
 		"no account":               {`guest_links: true, write_back: {to: beds24}`, "no account", nil},
 		"half an account":          {`guest_links: true, write_back: {to: hostaway, client_id: "1"}`, "client_secret: is required: hostaway is written to by oauth2", nil},
 		"plain http":               {`guest_links: true, write_back: {to: beds24, token: t, url: "http://beds24.com"}`, "must begin with https://", nil},

@@ -60,6 +60,8 @@ type FieldRules struct {
 	Shared bool `json:"shared"`
 	// Longest is how many characters it holds; 0: not known.
 	Longest int `json:"longest"`
+	// Number fields are named by a number, in the place of the *.
+	Number bool `json:"number"`
 	// OneLine fields hold no line breaks.
 	OneLine bool `json:"one_line"`
 }
@@ -164,7 +166,9 @@ func (m WriteBackManifest) Rules(field string) (rules FieldRules, ok bool) {
 		return rules, field != "" && !strings.HasSuffix(field, "*")
 	}
 	for name, rules := range m.Fields {
-		if begin, open := strings.CutSuffix(name, "*"); open && strings.HasPrefix(field, begin) && len(field) > len(begin) {
+		begin, open := strings.CutSuffix(name, "*")
+		rest, fits := strings.CutPrefix(field, begin)
+		if open && fits && rest != "" && (!rules.Number || strings.Trim(rest, "0123456789") == "") {
 			return rules, true
 		}
 	}

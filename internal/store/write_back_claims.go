@@ -80,6 +80,12 @@ func holdWriteBackLease(ctx context.Context, tx pgx.Tx, l WriteBackLease) error 
 // TakeUpWriteBacks makes the bookings due whose stays changed since it last looked, and returns how many changes it passed: of up to limit, in
 // the order of [Store.OrderChanges]. A booking gets its row once one of its keys is ready.
 func (s *Store) TakeUpWriteBacks(ctx context.Context, l WriteBackLease, now time.Time, limit int) (passed int, err error) {
+	var some bool
+	err = s.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM stay_positions WHERE position > (SELECT position FROM write_back_sources WHERE source = $1))`, l.Source).Scan(&some)
+	if err != nil || !some {
+		return 0, wrap(err, "look for changes for the write-back of source %s", l.Source)
+	}
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		passed = 0
 		var position, last *int64

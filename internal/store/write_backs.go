@@ -98,6 +98,11 @@ func SaveWriteBack(b *pgx.Batch, r WriteBackRow, due *time.Time, seen int64) {
 	})
 }
 
+// ForgetWriteBack removes a row that [Store.WithWriteBack] has locked, unless something changed since seen.
+func ForgetWriteBack(b *pgx.Batch, r WriteBackRow, seen int64) {
+	b.Queue(`DELETE FROM write_backs WHERE source = $1 AND booking_id = $2 AND changes = $3`, r.Source, r.BookingID, seen)
+}
+
 // RepeatWriteBack has a booking's field compared, and written or cleared if it differs, whatever is known of it. It does nothing for a booking
 // without a row.
 func (s *Store) RepeatWriteBack(ctx context.Context, source, bookingID string) error {

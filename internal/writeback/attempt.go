@@ -74,7 +74,7 @@ func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *p
 		return f.err
 	}
 	if held := new(pmsapi.HeldError); errors.As(f.err, &held) {
-		r.pause(pmsapi.After(held.Wait))
+		r.pause(held.Wait)
 		return nil // no call was made: it stays due
 	}
 	if f.database {

@@ -419,3 +419,28 @@ func TestTextsAreNotStored(t *testing.T) {
 		}
 	}
 }
+
+// A booking whose reservations are deleted leaves nothing in its field, and no row.
+func TestDeletedReservations(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, hostaway)
+	r := newRig(t, "hostaway", f.URL, nil)
+	r.listing("g1")
+	for _, id := range []string{"4101", "4102"} {
+		r.issued(id)
+	}
+	r.settle()
+	r.cancel("4102")
+	r.settle()
+	r.exec(`DELETE FROM acs_users`)
+	r.exec(`DELETE FROM mobile_keys`)
+	r.exec(`DELETE FROM reservations`)
+	r.settle()
+	if got := f.field("4101", "doorCode"); got != "" {
+		t.Errorf("doorCode is %q", got)
+	}
+	var rows int
+	if err := r.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM write_backs`).Scan(&rows); err != nil || rows != 0 {
+		t.Errorf("%d rows are left: %v", rows, err)
+	}
+}

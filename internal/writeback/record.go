@@ -132,6 +132,9 @@ func (a *attempt) save(ctx context.Context, change func(*store.WriteBackRow) (du
 		}
 		var b pgx.Batch
 		store.SaveWriteBack(&b, row, due, a.row.Changes)
+		if len(s.Stays) == 0 && row.Status == store.WriteBackCleared && due == nil {
+			store.ForgetWriteBack(&b, row, a.row.Changes)
+		}
 		if entry != nil && (row.Status != before || row.Status != store.WriteBackFailed && a.calls > 0) {
 			var entries []store.Entry
 			for ref := range s.Stays {

@@ -35,6 +35,7 @@ const (
 	pagesAtOnce  = 20  // of them before something is written
 	defaultPlace = 2   // calls at a time to a PMS that states no number
 	mostPlaces   = 4
+	pause        = 50 * time.Millisecond // between looks at the database, however many changes there are
 )
 
 // Options of a service. Zero durations take the defaults.
@@ -195,6 +196,10 @@ func (s *Service) runSource(ctx, working context.Context, name string) {
 			s.log.Error("write-back delayed: database error", "source", name, "error", err)
 		case n > 0:
 			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-s.After(pause):
 		}
 		select {
 		case <-ctx.Done():

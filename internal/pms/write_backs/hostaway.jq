@@ -6,7 +6,7 @@ module {
     "per_second": 1.5, "limits": [{"requests": 15, "seconds": 10}], "at_once": 2
   },
   "field": "doorCode",
-  "fields": {"doorCode": {"one_line": true}, "doorCodeInstruction": {}, "hostNote": {"shared": true}, "custom:*": {}},
+  "fields": {"doorCode": {"one_line": true}, "doorCodeInstruction": {}, "hostNote": {"shared": true}, "custom:*": {"number": true}},
   "read_back": true,
   "calls": {
     "read": {"path": "/reservations/{id}"},

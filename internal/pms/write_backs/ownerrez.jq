@@ -2,7 +2,7 @@ module {
   "about": "OwnerRez API v2: a mirror of its documentation. The host defines the custom field; field is the number of its definition.",
   "quality": "derived",
   "account": {"url": "https://api.ownerrez.com/v2", "auth": "bearer", "per_second": 2, "limits": [{"requests": 300, "seconds": 300}]},
-  "fields": {"*": {}},
+  "fields": {"*": {"number": true}},
   "read_first": true,
   "calls": {
     "read": {"path": "/fields?entity_type=booking&entity_id={id}"},
