@@ -66,10 +66,23 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		"POST /v1/reservations/{source}/{reservation_id}/app-session":      {"app_session", []func() int{rest("POST", onePath+"/app-session", "")}},
 		"POST /v1/reservations/{source}/{reservation_id}/guest-link/renew": {"renew_guest_link", []func() int{rest("POST", onePath+"/guest-link/renew", "")}},
 		"PUT /v1/listings/{source}/{listing_id}":                           {"put_listing", []func() int{rest("PUT", "/v1/listings/default/2222222-2222", `{"name":"Room 12"}`)}},
-		"POST /v1/events/replay":                                           {"replay", []func() int{rest("POST", "/v1/events/replay", `{"source":"default"}`)}},
-		"POST /v1/events/{event_id}/replay":                                {"replay", []func() int{rest("POST", "/v1/events/"+event+"/replay", "")}},
-		"POST /v1/guests/erase":                                            {"erase_guest", []func() int{rest("POST", "/v1/guests/erase", `{"guest_email":"nobody@example.com"}`)}},
-		"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}":      {"set_gate", []func() int{rest("PUT", onePath+"/gates/paid", `{"state":"open","author":"Maria"}`)}},
+		"PUT /v1/listings": {"put_listing", []func() int{
+			rest("PUT", "/v1/listings", `{"items":[{"source":"default","listing_id":"of-many","name":"Many"}]}`),
+		}},
+		"DELETE /v1/listings/{source}/{listing_id}": {"delete_listing", []func() int{
+			rest("PUT", "/v1/listings/default/short-lived", `{"name":"Short-lived"}`), rest("DELETE", "/v1/listings/default/short-lived", ""),
+		}},
+		"POST /doors": {"put_listing", []func() int{
+			form("/doors", url.Values{"mode": {"remove"}, "listing": {"default/2222222-2222"}, "group": {"555555-5555"}, "back": {"/doors"}}),
+			form("/doors", url.Values{"mode": {"replace"}, "listing": {"default/2222222-2222"}, "group": {"555555-5555"}, "back": {"/doors"}}),
+		}},
+		"POST /doors/file": {"put_listing", []func() int{
+			form("/doors/file", url.Values{"table": {"source,listing_id,name,doors\ndefault,of-a-file,File,Room 12\n"}, "apply": {"1"}}),
+		}},
+		"POST /v1/events/replay":                                      {"replay", []func() int{rest("POST", "/v1/events/replay", `{"source":"default"}`)}},
+		"POST /v1/events/{event_id}/replay":                           {"replay", []func() int{rest("POST", "/v1/events/"+event+"/replay", "")}},
+		"POST /v1/guests/erase":                                       {"erase_guest", []func() int{rest("POST", "/v1/guests/erase", `{"guest_email":"nobody@example.com"}`)}},
+		"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}": {"set_gate", []func() int{rest("PUT", onePath+"/gates/paid", `{"state":"open","author":"Maria"}`)}},
 		"POST /v1/sources/{source}/import": {"import", []func() int{
 			rest("POST", "/v1/sources/default/import", `{"events":[{"type":"listing.created","timestamp":"2020-01-01T00:00:00Z","data":{"listing_id":"imported","seam_access_group_ids":[]}}]}`),
 		}},

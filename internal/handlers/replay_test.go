@@ -245,7 +245,7 @@ func TestLastDayIs24Hours(t *testing.T) {
 		}
 		v := a.visitor()
 		v.signIn(adminToken)
-		if got := strings.Contains(v.see("/").body, "(1 rejected or refused"); got != tc.counted {
+		if got := strings.Contains(v.see("/").body, "1 of them rejected or refused"); got != tc.counted {
 			t.Errorf("rejected %s ago: on the page %v, want %v", tc.ago, got, tc.counted)
 		}
 	}
