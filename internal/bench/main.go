@@ -57,24 +57,30 @@ var measures = map[string]func(*bench, context.Context) error{
 
 func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measures)), ", ") }
 
-func run(role, only, profiles string, stays, rounds int, quick bool) error {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	if role != "" {
-		return serveRole(ctx, role)
+func newPlan(profiles string, stays, rounds int, quick bool) (plan, error) {
+	p := plan{
+		rounds: rounds, burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second, compared: 4 * time.Second,
+		stays: 20, drained: stays, events: 5_000_000, bookings: 1_000_000,
 	}
-	p := plan{rounds: rounds, burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second, compared: 4 * time.Second, stays: 20, drained: stays, events: 5_000_000, bookings: 1_000_000, replicas: 1}
 	if quick {
-		p = plan{rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second, compared: 2 * time.Second, stays: 5, drained: min(stays, 500), events: 50_000, bookings: 10_000, replicas: 1}
+		p = plan{
+			rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second, compared: 2 * time.Second,
+			stays: 5, drained: min(stays, 500), events: 50_000, bookings: 10_000,
+		}
 	}
-	p.profiles = profiles
+	p.profiles, p.replicas = profiles, 1
 	if text := os.Getenv("REPLICAS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > 8 {
-			return fmt.Errorf("REPLICAS: %q must be a number from 1 to 8", text)
+			return p, fmt.Errorf("REPLICAS: %q must be a number from 1 to 8", text)
 		}
 		p.replicas = n
 	}
+	return p, nil
+}
+
+// chosenParts are the parts that -only names, else the usual ones; BIG adds the large ones.
+func chosenParts(only string) ([]string, error) {
 	parts := []string{"accept", "latency", "drain", "beside", "out"}
 	if os.Getenv("BIG") != "" {
 		parts = append(parts, "big", "memory")
@@ -84,8 +90,25 @@ func run(role, only, profiles string, stays, rounds int, quick bool) error {
 	}
 	for _, part := range parts {
 		if measures[part] == nil {
-			return fmt.Errorf("-only: %q is none of %s", part, partNames())
+			return nil, fmt.Errorf("-only: %q is none of %s", part, partNames())
 		}
+	}
+	return parts, nil
+}
+
+func run(role, only, profiles string, stays, rounds int, quick bool) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	if role != "" {
+		return serveRole(ctx, role)
+	}
+	p, err := newPlan(profiles, stays, rounds, quick)
+	if err != nil {
+		return err
+	}
+	parts, err := chosenParts(only)
+	if err != nil {
+		return err
 	}
 	b, err := newBench(ctx, p, slices.Contains(parts, "accept") || slices.Contains(parts, "big"))
 	if err != nil {

@@ -142,65 +142,85 @@ func notAllowed(routes chi.Routes) http.HandlerFunc {
 func (s *router) envelope(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := uuid.NewString()
-		started := time.Now()
-		h := w.Header()
-		h.Set("X-Request-Id", id)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store")
-		if r.TLS != nil || strings.HasPrefix(s.PublicURL, "https://") {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
-		}
+		record := requestRecord{id: id, started: time.Now()}
+		s.setHeaders(w.Header(), r, id)
 		finish := func() {}
 		if asksForPage(r) {
 			page := &pageWriter{ResponseWriter: w}
 			w, finish = page, page.finish
 		}
-		wrapped := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		traced, token := new(string), new(string)
+		record.answer = middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		if s.Traced {
-			r = r.WithContext(context.WithValue(r.Context(), traceKey{}, traced))
+			r = r.WithContext(context.WithValue(r.Context(), traceKey{}, &record.trace))
 		}
-		r = r.WithContext(context.WithValue(r.Context(), tokenKey{}, token))
+		r = r.WithContext(context.WithValue(r.Context(), tokenKey{}, &record.token))
 		defer func() {
 			if recovered := recover(); recovered != nil {
 				if recovered == http.ErrAbortHandler {
 					panic(recovered)
 				}
 				s.Log.Error("handler panicked", "request_id", id, "panic", recovered, "stack", string(debug.Stack()))
-				if wrapped.Status() == 0 {
-					NewProblem(http.StatusInternalServerError, "internal error; the log has request "+id).Write(wrapped)
+				if record.answer.Status() == 0 {
+					NewProblem(http.StatusInternalServerError, "internal error; the log has request "+id).Write(record.answer)
 				}
 			}
 			finish()
-			// The pattern, never the path or query: they hold ids, addresses and sometimes secrets.
-			pattern := ""
-			if route := chi.RouteContext(r.Context()); route != nil {
-				pattern = route.RoutePattern()
-			}
-			level := slog.LevelInfo
-			switch {
-			case strings.HasPrefix(pattern, "/assets/"), pattern == "/healthz", pattern == "/readyz", pattern == "/metrics":
-				level = slog.LevelDebug
-			case (pattern == WebhookRoute || pattern == WebhookRouteBelow) && wrapped.Status() < http.StatusMultipleChoices:
-				level = slog.LevelDebug // the inbox has it
-			}
-			if !s.Log.Enabled(r.Context(), level) {
-				return
-			}
-			attrs := []any{
-				"request_id", id, "method", r.Method, "route", pattern,
-				"status", wrapped.Status(), "bytes", wrapped.BytesWritten(), "duration_ms", float64(time.Since(started).Microseconds()) / 1000,
-			}
-			if *token != "" {
-				attrs = append(attrs, "token", *token)
-			}
-			if *traced != "" {
-				attrs = append(attrs, "trace_id", *traced)
-			}
-			s.Log.Log(r.Context(), level, "request", attrs...)
+			record.write(s.Log, r)
 		}()
-		next.ServeHTTP(wrapped, r)
+		next.ServeHTTP(record.answer, r)
 	})
+}
+
+// setHeaders sets what every answer has.
+func (s *router) setHeaders(h http.Header, r *http.Request, id string) {
+	h.Set("X-Request-Id", id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	if r.TLS != nil || strings.HasPrefix(s.PublicURL, "https://") {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+}
+
+// requestRecord is what the log has of a request.
+type requestRecord struct {
+	id           string
+	started      time.Time
+	answer       middleware.WrapResponseWriter
+	trace, token string // set by handlers (see NoteTrace and the tokenKey)
+}
+
+func (q *requestRecord) write(log *slog.Logger, r *http.Request) {
+	// The pattern, never the path or query: they hold ids, addresses and sometimes secrets.
+	pattern := ""
+	if route := chi.RouteContext(r.Context()); route != nil {
+		pattern = route.RoutePattern()
+	}
+	level := requestLevel(pattern, q.answer.Status())
+	if !log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []any{
+		"request_id", q.id, "method", r.Method, "route", pattern, "status", q.answer.Status(),
+		"bytes", q.answer.BytesWritten(), "duration_ms", float64(time.Since(q.started).Microseconds()) / 1000,
+	}
+	if q.token != "" {
+		attrs = append(attrs, "token", q.token)
+	}
+	if q.trace != "" {
+		attrs = append(attrs, "trace_id", q.trace)
+	}
+	log.Log(r.Context(), level, "request", attrs...)
+}
+
+// requestLevel keeps probes, assets and accepted webhooks, which the inbox has, out of the usual log.
+func requestLevel(pattern string, status int) slog.Level {
+	switch {
+	case strings.HasPrefix(pattern, "/assets/"), pattern == "/healthz", pattern == "/readyz", pattern == "/metrics":
+		return slog.LevelDebug
+	case (pattern == WebhookRoute || pattern == WebhookRouteBelow) && status < http.StatusMultipleChoices:
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // Measured measures how long the answers of a route take.

@@ -132,35 +132,15 @@ func (b *batch) settled() []store.Event {
 }
 
 func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
-	var fresh, known []store.Reservation
-	var made, changed []store.KeyRequest
 	gates, err := b.gatesChanged(ctx, tx)
 	if err != nil {
 		return err
 	}
-	for ref, before := range b.before {
-		r := b.reservations[ref]
-		differs := stayChanged(before, r)
-		w := keyRequest(r, b.now, differs || gates[ref], differs)
-		if !differs {
-			w = keepingStatus(w)
-		}
-		if traced {
-			w.EventID = b.lastOf(ref)
-		}
-		if before.VersionSeq > 0 {
-			known, changed = append(known, r), append(changed, w)
-			continue
-		}
-		if r.CheckOut != nil && !r.CheckOut.After(b.now) {
-			w.RankAt = &store.LastRank // it never had a key, nobody waits for it, and an import may bring many
-		}
-		fresh, made = append(fresh, r), append(made, w)
-	}
-	if err := store.InsertReservations(ctx, tx, fresh); err != nil {
+	w := b.writes(gates, traced)
+	if err := store.InsertReservations(ctx, tx, w.fresh); err != nil {
 		return err
 	}
-	if err := store.UpdateReservations(ctx, tx, known); err != nil {
+	if err := store.UpdateReservations(ctx, tx, w.known); err != nil {
 		return err
 	}
 	var writes pgx.Batch
@@ -172,8 +152,8 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 		guests = append(guests, b.guests[ref])
 	}
 	store.SaveGuests(&writes, guests)
-	store.InsertKeys(&writes, made, b.now)
-	store.RequestKeys(&writes, changed, b.now)
+	store.InsertKeys(&writes, w.made, b.now)
+	store.RequestKeys(&writes, w.changed, b.now)
 	store.FinishEvents(&writes, b.settled())
 	if err := b.lapseWindows(ctx, tx, &writes); err != nil {
 		return err
@@ -185,6 +165,35 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 		return fmt.Errorf("write what %d events say: %w", len(b.events), err)
 	}
 	return nil
+}
+
+// stayWrites are the reservations of a batch, and what their keys are asked for: new ones, and those that exist.
+type stayWrites struct {
+	fresh, known  []store.Reservation
+	made, changed []store.KeyRequest
+}
+
+func (b *batch) writes(gates map[store.Ref]bool, traced bool) (all stayWrites) {
+	for ref, before := range b.before {
+		r := b.reservations[ref]
+		differs := stayChanged(before, r)
+		request := keyRequest(r, b.now, differs || gates[ref], differs)
+		if !differs {
+			request = keepingStatus(request)
+		}
+		if traced {
+			request.EventID = b.lastOf(ref)
+		}
+		if before.VersionSeq > 0 {
+			all.known, all.changed = append(all.known, r), append(all.changed, request)
+			continue
+		}
+		if r.CheckOut != nil && !r.CheckOut.After(b.now) {
+			request.RankAt = &store.LastRank // it never had a key, nobody waits for it, and an import may bring many
+		}
+		all.fresh, all.made = append(all.fresh, r), append(all.made, request)
+	}
+	return all
 }
 
 // lastOf is the last applied event about a reservation.

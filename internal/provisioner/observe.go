@@ -62,7 +62,7 @@ func (a *attempt) observeUser(ctx context.Context, d plan.Desired, u *record.Use
 	if d.Goal != plan.Have {
 		return outcome{}
 	}
-	if key := u.KeyPhase(); u.Exists() && (key == record.KeyMarked || key == record.KeyLost) {
+	if u.Exists() && u.KeyIsUncertain() {
 		if out := a.settleKeyMark(ctx, d, u); out.stops() {
 			return out
 		}
@@ -70,10 +70,7 @@ func (a *attempt) observeUser(ctx context.Context, d plan.Desired, u *record.Use
 	if u.ACSUserID == nil || u.Phase() == record.Removing {
 		return outcome{}
 	}
-	// A change without a recorded result is simply sent again while it is still desired. If something else is desired
-	// by now, its effect must be known first. A listing may have its doors back before its stays are updated: then no
-	// step is left that would show the effect of the lost change.
-	overtaken := u.Unsure && (u.UnsureGeneration != a.work.Key.Generation || !u.DoorsRead && plan.DoorsFit(d, *u))
+	overtaken := a.isOvertaken(d, u)
 	missing := u.Phase() == record.Missing || u.KeyPhase() == record.KeyMissing
 	repair := u.Drift != nil && a.work.Key.Revive
 	if !due && !overtaken && !missing && !repair {
@@ -83,6 +80,13 @@ func (a *attempt) observeUser(ctx context.Context, d plan.Desired, u *record.Use
 		return wait(until, "Seam's reads may lag what was just written")
 	}
 	return a.check(ctx, d, u)
+}
+
+// isOvertaken reports whether the effect of a change without a recorded result must be known before anything else. While it is still desired
+// it is simply sent again. A listing may have its doors back before its stays are updated: then no step is left that would show the effect of
+// the lost change.
+func (a *attempt) isOvertaken(d plan.Desired, u *record.User) bool {
+	return u.Unsure && (u.UnsureGeneration != a.work.Key.Generation || !u.DoorsRead && plan.DoorsFit(d, *u))
 }
 
 // settleUserMark finds out what a create without an answer has left. It stops the attempt until that is known.

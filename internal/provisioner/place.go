@@ -106,17 +106,7 @@ func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, 
 	}
 	found, others, out := a.find(a.because(ctx, "whether the identity has an ACS user on the access system"), u)
 	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
-		gone, out := a.isIdentityGone(ctx, u)
-		if out.stops() {
-			return false, false, out
-		}
-		if !gone {
-			return false, false, contradicted(errContradiction)
-		}
-		if out := a.forgetIdentity(ctx, &c); out.stops() {
-			return false, false, out
-		}
-		return false, false, again()
+		return false, false, a.candidateGone(ctx, c, u)
 	}
 	if out.stops() {
 		return false, false, out
@@ -134,6 +124,21 @@ func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, 
 		return false, false, outcome{}
 	}
 	return true, ours, outcome{}
+}
+
+// candidateGone forgets an identity that Seam says it does not have, once that is certain, and begins again with another one.
+func (a *attempt) candidateGone(ctx context.Context, c candidate, u *record.User) outcome {
+	gone, out := a.isIdentityGone(ctx, u)
+	if out.stops() {
+		return out
+	}
+	if !gone {
+		return contradicted(errContradiction)
+	}
+	if out := a.forgetIdentity(ctx, &c); out.stops() {
+		return out
+	}
+	return again()
 }
 
 // notePlace records that another stay has the slot of the guest's own identity, so that this one gets an identity of

@@ -45,14 +45,7 @@ func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	wasSuspended := u.SuspendedAt != nil
 	u.ReadState(from, now)
 	u.Unlinked = false
-	shown := u.ShowsSchedule(from)
-	if !shown {
-		u.Settled = false
-	}
-	if !u.DoorsRead {
-		shown = showsDoors(u, groupIDs(listed)) && shown
-	}
-	if !shown {
+	if !readsBack(u, from, listed) {
 		a.recheckAt(later(a.belief().showsFrom(u), now.Add(a.options.Grace)))
 	} else if from.AccessSchedule != nil {
 		u.Unkept = 0
@@ -67,6 +60,15 @@ func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 		return again() // only this answer shows that it is suspended, and an admin or a later event wants it back
 	}
 	return outcome{}
+}
+
+// readsBack records whether Seam shows the schedule and the doors that were set, and reports whether it shows both.
+func readsBack(u *record.User, from seam.ACSUser, listed []seam.AccessGroup) bool {
+	shown := u.ShowsSchedule(from)
+	if !shown {
+		u.Settled = false
+	}
+	return (u.DoorsRead || showsDoors(u, groupIDs(listed))) && shown
 }
 
 // readKeyProblem asks whether a mobile key still has a problem.

@@ -79,6 +79,11 @@ func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.
 			return out
 		}
 	}
+	return a.replaces(d, u, old)
+}
+
+// replaces lets an old ACS user go if its replacement opens doors, as far as is known.
+func (a *attempt) replaces(d plan.Desired, u, old *record.User) outcome {
 	switch {
 	case u.Problem != nil && *u.Problem == plan.SubscriptionLimit && u.ACSSystemID == old.ACSSystemID:
 		return outcome{}

@@ -182,21 +182,45 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 		return row.Removed && exists, !row.Removed && !exists, nil
 	}
 	if s.byUser {
-		groups, err := s.seam.AccessGroups(ctx, row.ACSUserID)
-		if seam.KindOf(err) == seam.NotFound {
-			return false, true, nil
-		}
-		if err != nil {
-			return false, false, err
-		}
-		d.groups = 0
-		for _, g := range groups {
-			d.groups += s.hash(g.ACSAccessGroupID)
+		if d.groups, gone, err = s.groupsOf(ctx, row.ACSUserID); gone || err != nil {
+			return false, gone, err
 		}
 	}
 	if row.Unkept > 0 && d.starts == 0 && d.ends == 0 { // Seam doesn't show it, even after it was set again
 		d.starts, d.ends = millisOf(row.StartsAt), millisOf(row.EndsAt)
 	}
+	want := s.digestOf(row)
+	d = d.knownBy(want, s.noKeys)
+	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 { // most are listed without one: that proves little about this one
+		d.identity = want.identity
+		if d == want && !s.isForeign(row) {
+			s.unlisted.offer(row)
+			return false, false, nil
+		}
+	}
+	differs = d != want || s.isForeign(row) || s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
+	if row.Drifted && s.leavesAlone(row) {
+		return !differs, false, nil
+	}
+	differs = differs || row.Drifted // it may have been repaired
+	gone = differs && want.keys == 1 && d.keys == 0
+	return differs && !gone, gone, nil
+}
+
+// groupsOf is the hash of an ACS user's access groups, read for it alone; gone if there is no such user.
+func (s *systemSweep) groupsOf(ctx context.Context, acsUserID string) (hash uint64, gone bool, err error) {
+	groups, err := s.seam.AccessGroups(ctx, acsUserID)
+	if seam.KindOf(err) == seam.NotFound {
+		return 0, true, nil
+	}
+	for _, g := range groups {
+		hash += s.hash(g.ACSAccessGroupID)
+	}
+	return hash, false, err
+}
+
+// digestOf is the digest of what Seam should show.
+func (s *systemSweep) digestOf(row store.RecordedUser) digest {
 	want := digest{
 		identity: s.hash(row.UserIdentityID), starts: millisOf(row.StartsAt), ends: millisOf(row.EndsAt),
 		suspended: row.Suspended, problem: row.Problem != nil, keyProblem: row.CredentialProblem != nil,
@@ -207,21 +231,12 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	if row.CredentialID != nil {
 		want.keys, want.key = 1, s.hash(*row.CredentialID)
 	}
-	d = d.knownBy(want, s.noKeys)
-	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 { // most are listed without one: that proves little about this one
-		d.identity = want.identity
-		if d == want && !s.isForeign(row) {
-			s.unlisted.offer(row)
-			return false, false, nil
-		}
-	}
-	differs = d != want || s.isForeign(row) || s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
-	if row.Drifted && (s.options.Policy(row.Source).Drift == pms.DriftReport || row.Unkept >= record.MaxUnkept) { // known to differ, and left alone
-		return !differs, false, nil
-	}
-	differs = differs || row.Drifted // it may have been repaired
-	gone = differs && want.keys == 1 && d.keys == 0
-	return differs && !gone, gone, nil
+	return want
+}
+
+// leavesAlone reports whether a known difference is not repaired: by the source's policy, or after too many repairs that Seam did not keep.
+func (s *systemSweep) leavesAlone(row store.RecordedUser) bool {
+	return s.options.Policy(row.Source).Drift == pms.DriftReport || row.Unkept >= record.MaxUnkept
 }
 
 // knownBy is d with the values that Seam doesn't report, or only rounds, replaced by the expected ones.

@@ -97,7 +97,7 @@ var mutants = append([]mutant{
 	{
 		name: "write-ahead of changes", what: "a change whose answer was lost is forgotten when something else is desired",
 		edits: []edit{
-			{"internal/provisioner/observe.go", "	overtaken := u.Unsure && (u.UnsureGeneration != a.work.Key.Generation || !u.DoorsRead && plan.DoorsFit(d, *u))\n", "	overtaken := false\n"},
+			{"internal/provisioner/observe.go", "	overtaken := a.isOvertaken(d, u)\n", "	overtaken := false\n"},
 			{"internal/provisioner/record/record.go", "func (u *User) DoorsChanging() { u.DoorsRead = false }\n", "func (u *User) DoorsChanging() {}\n"},
 		},
 		pkg: "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$", env: []string{"STAYKEY_WORLD_ROUNDS=500"},

@@ -43,6 +43,9 @@ func (u *User) KeyPhase() KeyPhase {
 	}
 }
 
+// KeyIsUncertain reports whether a create of the mobile key has been sent, or was about to be, and its result is not known.
+func (u *User) KeyIsUncertain() bool { return u.KeyPhase() == KeyMarked || u.KeyPhase() == KeyLost }
+
 // HasNewUsersMark reports whether the key's mark was written together with the ACS user that this attempt has
 // created: then it can't have a key yet.
 func (u *User) HasNewUsersMark() bool {

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// mostColumns is how wide a line of Go may be, a tab counted as four columns. Tests are exempt: a case in a table reads best on one line.
+const mostColumns = 120
+
+// checkColumns returns the lines of Go that are too wide, as "file:line".
+func checkColumns(root string) ([]string, error) {
+	var wide []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (within(filepath.ToSlash(entry.Name()), skipped) || entry.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		source, err := os.ReadFile(path) // #nosec G304 G122 -- the project's own files
+		if err != nil || strings.Contains(string(source), "\n// Code generated ") {
+			return err
+		}
+		for _, line := range wideLines(source) {
+			wide = append(wide, fmt.Sprintf("%s:%d", filepath.ToSlash(path), line))
+		}
+		return nil
+	})
+	return wide, err
+}
+
+// wideLines returns the numbers of the lines that are too wide and could be broken: a literal that reaches beyond the last column has to stay
+// whole, because people search for messages, and so has a directive.
+func wideLines(source []byte) []int {
+	whole := map[int]bool{} // lines whose end is a literal or a directive
+	files := token.NewFileSet()
+	file := files.AddFile("", files.Base(), len(source))
+	var s scanner.Scanner
+	s.Init(file, source, nil, scanner.ScanComments)
+	lines := strings.Split(string(source), "\n")
+	for {
+		pos, t, text := s.Scan()
+		if t == token.EOF {
+			break
+		}
+		at := file.Position(pos)
+		if strings.Contains(text, "\n") {
+			continue // it can be broken
+		}
+		before := lines[at.Line-1][:at.Column-1]
+		crosses := len(text) > 30 && columns(before) < mostColumns && columns(before+text) > mostColumns
+		if (t == token.STRING && crosses) || (t == token.COMMENT && (strings.Contains(text, "#nosec") || strings.HasPrefix(text, "//go:"))) {
+			whole[at.Line] = true
+		}
+	}
+	var wide []int
+	for i, line := range lines {
+		if columns(line) > mostColumns && !whole[i+1] {
+			wide = append(wide, i+1)
+		}
+	}
+	return wide
+}
+
+// columns is how wide a line is shown.
+func columns(line string) int {
+	return len([]rune(strings.ReplaceAll(line, "\t", "    ")))
+}

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestWideLines(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("word ", 30)
+	source := strings.Join([]string{
+		"package p",
+		"// " + long,
+		"//go:embed " + long,
+		"var short = 1",
+		"var message = \"" + long + "\"",
+		"var list = []string{" + strings.Repeat("\"a\", ", 40) + "}",
+		"var sql = `",
+		"\tSELECT " + long + "`",
+		"\t\t\t\t\t\t\t\t\t\tvar tabs = 1 // " + strings.Repeat("x", 75),
+	}, "\n")
+	if got, want := wideLines([]byte(source)), []int{2, 6, 8, 9}; !slices.Equal(got, want) {
+		t.Errorf("lines %v are too wide, want %v", got, want)
+	}
+}
