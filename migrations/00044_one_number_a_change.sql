@@ -1,7 +1,7 @@
 -- +goose NO TRANSACTION
 -- Each change of a stay raises its sequence by one. Messages have numbers of their own where one change needs several
 -- (internal/notify), so nothing has to be left free for them. While a key is being created, changed or removed nothing is
--- reported, so that isn't numbered or noted either. Old versions of the binary continue beside it; two of their messages about
+-- reported, so that isn't numbered or noted either. Old versions of the binary may run at the same time; two of their messages about
 -- one change may have the same number.
 -- +goose Up
 

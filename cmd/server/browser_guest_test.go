@@ -100,9 +100,9 @@ func TestPageOfGuests(t *testing.T) {
 	b.open(gone)
 	b.mustBeAccessible("a link that is gone")
 	b.open("/k/0123456789012345678901")
-	b.mustBeAccessible("a link that there is not")
+	b.mustBeAccessible("an unknown link")
 	b.mu.Lock()
-	b.wrong = wrong // the 410 and the 404 are in the browser's log, and are meant to be
+	b.wrong = wrong // the 410 and the 404 are in the browser's log, as expected
 	b.mu.Unlock()
 }
 

@@ -228,7 +228,7 @@ func TestPage(t *testing.T) {
 	}
 	b.mustBeAccessible("a reservation that waits")
 
-	// Mend it in another tab; this one follows without a reload.
+	// Fix it in another tab; this one follows without a reload.
 	b.do(chromedp.Evaluate[chromedp.Void](`window.untouched = true`))
 	mend, cancel := chromedp.NewContext(b.ctx)
 	defer cancel()
@@ -242,7 +242,7 @@ func TestPage(t *testing.T) {
 	b.untilText("#live-history", "created the mobile key")
 	const untouched = `window.untouched === true`
 	if !ask(b, chromedp.Evaluate[bool](untouched)) {
-		t.Error("the page was loaded anew")
+		t.Error("the page was reloaded")
 	}
 	b.mustBeAccessible("a reservation with its key")
 
@@ -287,7 +287,7 @@ func TestPage(t *testing.T) {
 	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#find").select()`), chromedp.SendKeys(chromedp.CSS("#find"), "jane@exam"))
 	b.untilText("#live-reservations", "3333122-433")
 	if !ask(b, chromedp.Evaluate[bool](untouched)) {
-		t.Error("searching loaded the page anew")
+		t.Error("searching reloaded the page")
 	}
 
 	b.do(chromedp.Click(chromedp.CSS(".person button")), chromedp.WaitVisible(chromedp.CSS("#token")))

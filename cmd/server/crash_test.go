@@ -47,7 +47,7 @@ type crashRig struct {
 	pgKills int
 	faults  atomic.Int64
 	disturb func(path string, after bool) bool
-	answers func(status int, took time.Duration) // if set, told of each answer to a webhook; 0 is none
+	answers func(status int, took time.Duration) // if set, called for each answer to a webhook; status 0 is none
 	result  chaos.Result
 }
 
@@ -332,7 +332,7 @@ func (r *crashRig) until(what string, reached func() bool) { waitUntil(r.t, what
 // busy waits until the posters have had some more events acknowledged.
 func (r *crashRig) busy(events int64) {
 	from := r.events.Load()
-	r.until("the load to go on", func() bool { return r.events.Load() >= from+events })
+	r.until("the load to continue", func() bool { return r.events.Load() >= from+events })
 }
 
 // TestKilledAtRandom kills replicas at random calls to Seam, before or after their effect, in turn, under load.
@@ -503,8 +503,8 @@ func TestNetworkCut(t *testing.T) {
 	r.finish("network cut")
 }
 
-// TestStalledWorker stops a replica (SIGSTOP) at each place in an attempt until another one has taken its reservation
-// over and made the key, and has it go on then: it must find that its lease is gone, and touch nothing.
+// TestStalledWorker stops a replica (SIGSTOP) at each point of an attempt until another one has taken over its
+// reservation and created the key, and then resumes it: it must find that its lease is gone, and change nothing.
 func TestStalledWorker(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[point.Name]int{

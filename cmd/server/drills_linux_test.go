@@ -36,7 +36,7 @@ var drills = []struct {
 	{"connections", "All connections of Postgres are in use", "202 for all; a third replica ends after 32.6 s with the cause", drillConnections},
 	{"read-only", "The database is read-only for 20 s", "503 for all, and ready", drillReadOnly},
 	{"silent", "The network to Postgres is silent for 20 s", "not measured", drillSilent},
-	{"upgrade", "A reader like pg_dump for 45 s; two new replicas migrate beside two old ones", "ends twice after 15.4 s and 17.1 s; the old ones: 43 × 503, p95 7.8 s", drillUpgrade},
+	{"upgrade", "A reader like pg_dump for 45 s; two new replicas migrate while two old ones run", "ends twice after 15.4 s and 17.1 s; the old ones: 43 × 503, p95 7.8 s", drillUpgrade},
 	{"restore", "Back to a pg_dump of before 8 extensions and 8 bookings", "8 of 8 extensions taken back before the PMS repeats them", drillRestore},
 	{"policies", "Three replicas with three configurations", "2 to 4 writes at Seam per 10 s, for as long as they differ", drillPolicies},
 	{"clock", "The database's clock is 2 h off", "401 for all webhooks, ready; sweeps by the wrong clock", drillClock},

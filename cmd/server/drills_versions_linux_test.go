@@ -74,7 +74,7 @@ func drillUpgrade(t *testing.T) string {
 	if n := beside.count(http.StatusServiceUnavailable) + mixed.count(http.StatusServiceUnavailable); n > 0 {
 		t.Errorf("%d webhooks were refused", n)
 	}
-	return fmt.Sprintf("the old ones meanwhile: %s; the new ones are ready %s after the reader's end; old beside new: %s; %s", beside, seconds(migrated), mixed, d.settle("upgrade"))
+	return fmt.Sprintf("the old ones meanwhile: %s; the new ones are ready %s after the reader's end; old next to new: %s; %s", beside, seconds(migrated), mixed, d.settle("upgrade"))
 }
 
 // postgresProgram finds one of Postgres' own programs.

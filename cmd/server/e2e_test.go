@@ -30,7 +30,7 @@ import (
 var binaryDir string
 
 // binary is the program that ships, built once for these tests; markedBinary is the same with marked points at
-// which it can be told to kill itself.
+// which it can be made to kill itself.
 var (
 	binary       = sync.OnceValues(func() (string, error) { return build("staykey") })
 	markedBinary = sync.OnceValues(func() (string, error) { return build("staykey-marked", "-tags", "chaos") })
@@ -415,7 +415,7 @@ func TestKilledBetweenSteps(t *testing.T) {
 	}
 }
 
-// begins tells when calls of that path come to Seam.
+// begins returns a channel that gets a value for each call of that path to Seam.
 func begins(sim *simulator.Simulator, path string) <-chan struct{} {
 	begun := make(chan struct{}, 100)
 	sim.Configure(func(o *simulator.Options) {

@@ -150,7 +150,7 @@ func TestEventsOut(t *testing.T) {
 	before := len(receiver.messages())
 	out, _, _ = command(t, at, "deliveries", "resend", last.ID)
 	mustSay(t, "deliveries resend", out, "resent", last.ID)
-	waitUntil(t, "the message comes again", func() bool { return len(receiver.messages()) > before })
+	waitUntil(t, "the message to be sent again", func() bool { return len(receiver.messages()) > before })
 	for _, secret := range []string{"a-secret-path", outSecret, "jane@example.com"} {
 		if strings.Contains(p.log.String()+fmt.Sprint(receiver.messages()), secret) {
 			t.Errorf("%q is in the log, or in a message", secret)

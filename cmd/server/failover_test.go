@@ -119,7 +119,7 @@ func signalFamily(parent int, s syscall.Signal) {
 	}
 }
 
-// starved leaves the load without a database for a moment: until a sender has been told to are repeated.
+// starved leaves the load without a database until a webhook has been refused, so that its sender repeats it.
 func (r *crashRig) starved() {
 	r.until("a webhook to be refused", func() bool { return !r.deliver(r.any().url, "msg_without_a_primary", []byte(`{"type":"ping"}`), true) })
 }

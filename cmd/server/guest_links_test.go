@@ -18,7 +18,7 @@ func TestGuestLinksOfSources(t *testing.T) {
 	}{
 		"none":                 {"", "", false, false, ""},
 		"links":                {", guest_links: true", "https://keys.example.com", true, true, ""},
-		"links, said twice":    {", guest_links: true, identity: per_stay", "https://keys.example.com", true, true, ""},
+		"links, set twice":     {", guest_links: true, identity: per_stay", "https://keys.example.com", true, true, ""},
 		"identity per stay":    {", identity: per_stay", "", false, true, ""},
 		"identity per guest":   {", identity: per_guest", "", false, false, ""},
 		"links per guest":      {", guest_links: true, identity: per_guest", "https://keys.example.com", true, false, "identity: per_guest can't be combined with guest_links"},

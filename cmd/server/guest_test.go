@@ -170,7 +170,7 @@ func TestGuestLink(t *testing.T) {
 	if status, body := p.rest("POST", "/v1/reservations/default/3333122-433/app-session"); status != http.StatusConflict {
 		t.Errorf("app session of a cancelled reservation: %d %v", status, body)
 	}
-	waitUntil(t, "the end to be told", func() bool { return strings.Contains(out.String(), "mobile_key.revoked") })
+	waitUntil(t, "the end to be reported", func() bool { return strings.Contains(out.String(), "mobile_key.revoked") })
 	secrets := map[string]string{"a link": strings.TrimPrefix(link, "/k/"), "an instant key": opened.URL, "a token": token}
 	resp, err := http.Get(p.ops + "/metrics")
 	if err != nil {

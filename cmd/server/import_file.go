@@ -216,7 +216,7 @@ func recordOf(where string, names, record []string, ignoreUnknown bool) row {
 
 // separatorOf finds out what separates the names of the fields in the first line.
 func separatorOf(file *bufio.Reader) rune {
-	first, _ := file.Peek(4096) // as much of it as there is
+	first, _ := file.Peek(4096) // less if the file is shorter
 	line, _, _ := bytes.Cut(first, []byte("\n"))
 	best := ','
 	for _, separator := range []rune{';', '\t'} {
@@ -227,8 +227,8 @@ func separatorOf(file *bufio.Reader) rune {
 	return best
 }
 
-// utf8Reader passes UTF-8 through, and names the line in which there is something else: spreadsheets write the encoding of their
-// country, and two ids that differ in one letter of it would become one.
+// utf8Reader passes UTF-8 through, and names the line that contains anything else: spreadsheets write regional encodings,
+// and two ids that differ in one letter would become the same.
 type utf8Reader struct {
 	r    *bufio.Reader
 	line int

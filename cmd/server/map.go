@@ -64,7 +64,7 @@ type mapCommand struct {
 	EveryGuest bool              `help:"As with guests.every_guest."`
 }
 
-// mappedEvent is what a mapping comes to, as it is printed.
+// mappedEvent is the result of a mapping, as printed.
 type mappedEvent struct {
 	Type         string      `json:"type,omitempty"`
 	Changes      []any       `json:"changes"`

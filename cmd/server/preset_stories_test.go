@@ -19,7 +19,7 @@ import (
 	"github.com/staykey/staykey/internal/until"
 )
 
-// act is one thing that a PMS posts, or that becomes of its documents, and what is then true of a reservation.
+// act is one webhook, or one change of a PMS's documents, and the resulting state of a reservation.
 type act struct {
 	why       string
 	documents map[string]string // of its API, by the beginning of path and query
@@ -195,7 +195,7 @@ func TestPresetStories(t *testing.T) {
 	config := "sources:\n"
 	for _, preset := range pms.Presets() {
 		if len(presetStories[preset]) == 0 {
-			t.Errorf("the preset %s has no story", preset)
+			t.Errorf("the preset %s has no scenario", preset)
 		}
 		format, err := pms.LoadFormat(preset)
 		if err != nil {

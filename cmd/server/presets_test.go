@@ -404,7 +404,7 @@ func TestReload(t *testing.T) {
 	write("sources:\n  - name: hostfully\n    format: hostfully\n")
 	hangUp("configuration not reloaded")
 	if got := p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`), nil); got != http.StatusAccepted {
-		t.Fatalf("behind a wrong file: answered %d", got)
+		t.Fatalf("after a wrong file: answered %d", got)
 	}
 	stop := make(chan struct{})
 	dropped := make(chan int, 1)

@@ -36,7 +36,7 @@ type remote struct {
 // remoteTimeout is how long the service may take: a diagnosis asks Seam and itself.
 const remoteTimeout = 45 * time.Second
 
-// get asks the service. raw is its answer, and date what its clock said.
+// get asks the service. raw is its answer, and date the time of its clock.
 func (r remote) get(ctx context.Context, path string, query url.Values, into any) (raw []byte, date time.Time, err error) {
 	return r.call(ctx, http.MethodGet, path, query, nil, into)
 }

@@ -68,7 +68,7 @@ func TestCommandsForAdmins(t *testing.T) {
 	out, _, _ = command(t, at, "reservation", "default", "3333122-433")
 	mustSay(t, "reservation", out, "issued", "no changes needed", "reservation.created applied", "/acs/credentials/create: ok (the ACS user has no mobile key)")
 	if strings.Index(out, "reservation.created applied") > strings.Index(out, "/acs/credentials/create") {
-		t.Error("the story is not told from its beginning")
+		t.Error("the timeline does not start with the oldest entry")
 	}
 	out, _, _ = command(t, at, "audit", "--action", "erase_guest")
 	mustSay(t, "audit", out, "no results")

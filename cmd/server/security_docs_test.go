@@ -45,7 +45,7 @@ func TestSecurityPageNamesTests(t *testing.T) {
 	}
 	for _, name := range named {
 		if !there[name[1]] {
-			t.Errorf("docs/security.md names %s, which there is not", name[1])
+			t.Errorf("docs/security.md names %s, which does not exist", name[1])
 		}
 	}
 	for _, row := range strings.Split(string(page), "\n") {

@@ -99,10 +99,10 @@ func TestStrangersHoldConnections(t *testing.T) {
 		req.Header.Set("webhook-signature", e2eSecret.Sign("msg_"+name, now, body))
 		resp, err := client.Do(req)
 		if err != nil {
-			t.Fatalf("the %s webhook beside %d connections: %v", name, len(h.list), err)
+			t.Fatalf("the %s webhook next to %d connections: %v", name, len(h.list), err)
 		}
 		_ = resp.Body.Close()
-		t.Logf("the %s webhook was answered %d in %s, beside %d idle and %d stalled connections", name, resp.StatusCode, time.Since(began), idle, stalled)
+		t.Logf("the %s webhook was answered %d in %s, next to %d idle and %d stalled connections", name, resp.StatusCode, time.Since(began), idle, stalled)
 		if resp.StatusCode != http.StatusAccepted {
 			t.Errorf("the %s webhook: %s", name, resp.Status)
 		}

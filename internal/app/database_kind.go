@@ -29,7 +29,7 @@ func kindOf(c config.Config) string {
 }
 
 // checkKind refuses a database of the other kind, before anything is changed in it. One that older versions used has no kind
-// yet: a development start takes it only if it can be told that a development start made it.
+// yet: a development start accepts it only if it was verifiably created by a development start.
 func checkKind(c config.Config, have store.DatabaseKind, machine *devMachine) error {
 	switch {
 	case have.Kind == store.ProductionDatabase && c.Dev:

@@ -40,7 +40,7 @@ func TestDatabaseWithoutAKind(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := checkKind(config.Config{Dev: c.dev}, have, c.machine); (err != nil) != c.refused {
-				t.Errorf("%+v: %v, refused is to be %v", have, err, c.refused)
+				t.Errorf("%+v: %v, want refused %v", have, err, c.refused)
 			}
 		})
 	}

@@ -19,7 +19,8 @@ type fairListener struct {
 	ceiling *fair.Ceiling
 }
 
-// newFairListener takes at most so many connections. Those of trusted proxies, behind which many clients are, go last.
+// newFairListener accepts at most this many connections. Those of trusted proxies, which serve many clients, are closed
+// last.
 func newFairListener(l net.Listener, most int, proxies func() pms.Addresses) *fairListener {
 	return &fairListener{l, fair.New(most, func(client netip.Addr) bool {
 		trusted := proxies()

@@ -19,7 +19,7 @@ func TestLogsAreRedacted(t *testing.T) {
 	var out bytes.Buffer
 	c := config.Config{Redactor: &config.Redactor{}, SeamAPIKey: "seam_key_of_the_tests", AdminTokens: []string{token}, DatabaseURL: "postgres://u:the-password-of-it@127.0.0.1/db", LogFormat: "json"}
 	log, _ := newLogger(c, &out)
-	log.Info("with jane.doe+x@mail.example.com", "error", fmt.Errorf("Seam said seam_key_of_the_tests: %w", errors.New("dial the-password-of-it")), "url", &url.URL{Scheme: "https", Host: "h", RawQuery: "t=" + token},
+	log.Info("with jane.doe+x@mail.example.com", "error", fmt.Errorf("Seam answered seam_key_of_the_tests: %w", errors.New("dial the-password-of-it")), "url", &url.URL{Scheme: "https", Host: "h", RawQuery: "t=" + token},
 		slog.Group("inside", "guest", "jane@example.com", "n", 7), "list", []string{token}, "map", map[string]any{"to": "jäne@exämple.example"},
 		"struct", struct{ Key string }{"seam_key_of_the_tests"})
 	c.Redactor.Hide([]string{"a-secret-of-a-reload"})

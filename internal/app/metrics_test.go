@@ -33,7 +33,8 @@ func metricNames(t *testing.T) []string {
 	return slices.Compact(names)
 }
 
-// A scrape asks nothing of a Postgres that is known not to answer: it would wait, miss Prometheus's deadline, and take the cause with it.
+// A scrape doesn't query a Postgres that is known not to answer: it would wait, miss Prometheus's deadline, and lose the
+// metrics that show the cause.
 func TestScrapeWithoutPostgres(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -84,7 +85,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 	for _, name := range documented {
 		if !slices.Contains(names, name) {
-			t.Errorf("docs/metrics.md has %s, which there is not", name)
+			t.Errorf("docs/metrics.md documents %s, which does not exist", name)
 		}
 	}
 }
@@ -103,7 +104,7 @@ func TestAlertsAskForWhatThereIs(t *testing.T) {
 				}
 			}
 			if !slices.Contains(names, base) {
-				t.Errorf("%s asks for %s, which there is not", what, name)
+				t.Errorf("%s queries %s, which does not exist", what, name)
 			}
 		}
 	}

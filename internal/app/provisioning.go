@@ -29,7 +29,7 @@ func (s *service) provisioning(ctx context.Context) (admin.Provisioning, error) 
 	return p, err
 }
 
-// troubles words what stands in the way at Seam, by the names that readiness's detail has for them.
+// troubles describes what prevents provisioning, by the names that readiness's detail has for it.
 func troubles(p admin.Provisioning) map[string]string {
 	said := map[string]string{}
 	if p.Paused != nil {

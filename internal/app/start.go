@@ -3,7 +3,7 @@
 // [Run] starts it in this order: the log; both listeners, so that a port in use is reported before anything else happens; the
 // private listener, which answers "alive, not ready" from here on; a Postgres and a simulated Seam for --dev; traces; the
 // database, which is migrated and must be of this start's kind (production or development); then the parts and their workers.
-// service holds the parts, newService connects them, serve runs them until the process is told to end, and stop ends them
+// service holds the parts, newService connects them, serve runs them until the process is asked to stop, and stop ends them
 // in the reverse order within 20 seconds, whatever hangs.
 //
 // What may change while it runs is in service.sources: SIGHUP has the configuration read again, and replaces it as a whole or
@@ -32,7 +32,7 @@ type Process struct {
 	Hangups  *Hangups // nil: nobody listens for SIGHUP
 }
 
-// Run starts the service and serves until ctx ends. A start that is told to end is no failure, whatever it waits for.
+// Run starts the service and serves until ctx ends. Ending a start early is no failure, whatever it waits for.
 func Run(ctx context.Context, c config.Config, p Process) error {
 	log, flush := newLogger(c, p.Err)
 	defer flush()
@@ -54,7 +54,7 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 	})
 	tuneCollector(c)
 	warnOf(c.Set, log)
-	// Addresses first: anyone who has a port already should be told before anything is started.
+	// Addresses first: a port that is in use should be reported before anything is started.
 	public, err := Listen("STAYKEY_LISTEN", c.Listen)
 	if err != nil {
 		return false, err

@@ -290,7 +290,7 @@ func (b *bench) inBurst(ctx context.Context, r *accepted) error {
 			}
 		}
 		r.drained, r.backlog = float64(waiting)/time.Since(began).Seconds(), waiting
-		say("burst: %.0f/s, p99 %.1f ms; backlog %d, behind it %.0f/s and %d; drained in %.1f s", r.burst, float64(r.burstLoad.P99)/1000, before, r.sustained, waiting, time.Since(began).Seconds())
+		say("burst: %.0f/s, p99 %.1f ms; backlog %d, then %.0f/s and %d; drained in %.1f s", r.burst, float64(r.burstLoad.P99)/1000, before, r.sustained, waiting, time.Since(began).Seconds())
 		var applied, stays int
 		if err := db.QueryRow(ctx, `SELECT (SELECT count(*) FROM event_results WHERE status = 'applied'), (SELECT count(*) FROM reservations)`).Scan(&applied, &stays); err != nil {
 			return err

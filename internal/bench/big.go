@@ -244,7 +244,7 @@ func wholeReads(ctx context.Context, db *pgx.Conn) (map[string]int64, error) {
 	return reads, err
 }
 
-// listQuery asks for a first page and for one far behind, several times each.
+// listQuery requests a first page and a much later one, several times each.
 func listQuery(ctx context.Context, path string, q url.Values) (listed, error) {
 	l := listed{query: q.Encode()}
 	const times, deep = 10, 8

@@ -160,7 +160,7 @@ func (b *bench) readyToDelivered(ctx context.Context, d *dead, others int) error
 	p50, p99 := seconds(quantile(late, 0.5)), seconds(quantile(late, 0.99))
 	what := "ready to delivered, idle server"
 	if others > 0 {
-		what += fmt.Sprintf(", beside %d dead receivers", others)
+		what += fmt.Sprintf(", next to %d dead receivers", others)
 	}
 	b.add(line{
 		what: what, value: milliseconds(p50), p50: milliseconds(p50), p99: milliseconds(p99), against: "a bare POST", base: milliseconds(floor),

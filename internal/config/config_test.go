@@ -183,15 +183,15 @@ trusted_proxies: [nowhere]
 		"tokens that are easy to guess": {func(s *Settings) {
 			s.AdminToken = strings.Repeat("a", 24) + "," + strings.Repeat("abc", 10) + "," + strings.Repeat("staykey-", 4) + ",0123456789abcdef01234567"
 		}, nil, []string{"STAYKEY_ADMIN_TOKEN: token 1 repeats itself", "STAYKEY_ADMIN_TOKEN: token 2 repeats itself", "STAYKEY_ADMIN_TOKEN: token 3 repeats itself"}},
-		"tokens that can't be told apart": {func(s *Settings) {
+		"tokens that are not distinct": {func(s *Settings) {
 			s.Config = write(fmt.Sprintf("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=']}\ntokens:\n"+
 				"  - {name: one, hash: 'sha256:%[1]x'}\n  - {name: two, hash: 'sha256:%[1]x', scope: write}\n  - {name: three, hash: 'sha256:%[2]x'}\n  - {name: Admin, hash: 'sha256:%[3]x'}\n",
 				sha256.Sum256([]byte("one")), sha256.Sum256([]byte(testToken)), sha256.Sum256([]byte("four"))))
 		}, nil, []string{
 			"STAYKEY_CONFIG: FILE:8:12: tokens[3].name: \"Admin\" is the name", "STAYKEY_CONFIG: token \"two\" has the hash of token one", "STAYKEY_CONFIG: token \"three\" has the hash of STAYKEY_ADMIN_TOKEN",
 		}},
-		"compose's password beside a real key": {func(s *Settings) { s.DatabaseURL = "postgres://staykey:staykey@postgres:5432/staykey" }, nil, []string{"DATABASE_URL: has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD"}},
-		"compose's password beside the simulator": {func(s *Settings) {
+		"compose's password with a real key": {func(s *Settings) { s.DatabaseURL = "postgres://staykey:staykey@postgres:5432/staykey" }, nil, []string{"DATABASE_URL: has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD"}},
+		"compose's password with the simulator": {func(s *Settings) {
 			*s = Settings{DevWithoutKey: true, DatabaseURL: "postgres://staykey:staykey@postgres:5432/staykey"}
 		}, nil, nil},
 		"another Postgres that has such a password": {func(s *Settings) { s.DatabaseURL = "postgres://staykey:staykey@127.0.0.1:5432/staykey" }, nil, nil},

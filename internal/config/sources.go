@@ -188,7 +188,7 @@ func (r sourceReader) verifier(s *pms.Source) {
 		for i, n := range nodes {
 			if field == fmt.Sprintf("secrets[%d]", i) {
 				at = n
-				if secrets[i] == "" || strings.HasSuffix(secrets[i], ":") { // that a variable is missing has been said
+				if secrets[i] == "" || strings.HasSuffix(secrets[i], ":") { // the missing variable has been reported
 					at = nil
 				}
 			}

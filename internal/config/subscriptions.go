@@ -63,7 +63,7 @@ func (m mapping) people(s *notify.Subscription) {
 		m.wrong("guest", "%q must be none or name", guest)
 	}
 	s.Zone = time.UTC
-	if zone, err := time.LoadLocation(cmp.Or(m.zone("time_zone"), "UTC")); err == nil { // else it has been said
+	if zone, err := time.LoadLocation(cmp.Or(m.zone("time_zone"), "UTC")); err == nil { // otherwise it has been reported
 		s.Zone = zone
 	}
 	if digest := m.clock("digest", ""); digest != "" {
@@ -145,7 +145,7 @@ func (m mapping) signingSecrets() []pms.Secret {
 	for i, text := range texts {
 		secret, err := pms.ParseSecret(text)
 		switch {
-		case text == "": // that a variable is missing has been said
+		case text == "": // the missing variable has been reported
 		case err != nil:
 			m.fail(nodes[i], fmt.Sprintf("%s[%d]", m.name("secrets"), i), "%v", err)
 		default:

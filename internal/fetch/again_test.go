@@ -15,9 +15,10 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A PMS's documents come from caches that can be behind its webhooks. Where they have no time of their own, one that was asked for just
-// after a cancel must not bring the stay back: it is asked for again once it can be believed, and then it counts.
-func TestADocumentThatIsBehindUndoesNoCancel(t *testing.T) {
+// A PMS's documents come from caches that can lag its webhooks. If they have no time of their own, one that was
+// requested just after a cancel must not bring the stay back: it is requested again once it can be trusted, and then it
+// counts.
+func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		format, document    string // {status} is what the PMS says by then

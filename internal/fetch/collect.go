@@ -35,7 +35,7 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.Event
 		now := map[string][]any{}
 		for _, want := range event.Fetches {
 			if _, have := all[want.Kind]; have {
-				return nil, fmt.Errorf("the format %s asks for %q again and again", source.Format.Name, want.Kind)
+				return nil, fmt.Errorf("the format %s asks for %q repeatedly", source.Format.Name, want.Kind)
 			}
 			documents, err := f.documents(ctx, source, c, e, want)
 			if err != nil {

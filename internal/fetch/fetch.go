@@ -36,7 +36,7 @@ const (
 	jobWithin = 30 * time.Minute
 	// lookAgain is how soon after one look at a source's queue the next may follow.
 	lookAgain = river.FetchCooldownMin
-	// pollEvery is how often a source's queue is looked at without being told of anything new.
+	// pollEvery is how often a source's queue is checked without a notification.
 	pollEvery = time.Second
 	// tolerance is how much older than its webhook a document may be: the two times are taken in different places.
 	tolerance = 30 * time.Second
@@ -65,7 +65,7 @@ type Fetcher struct {
 	accounts *pmsapi.Clients
 	driver   *riverpgxv5.Driver
 	river    *river.Client[pgx.Tx]
-	poll     time.Duration // how often a queue is looked at without being told of anything new
+	poll     time.Duration // how often a queue is checked without a notification
 
 	mu      sync.Mutex
 	started bool
@@ -208,7 +208,7 @@ func (f *Fetcher) Enqueue(ctx context.Context, tx pgx.Tx, events []store.Event) 
 	return f.announce(ctx, tx, events)
 }
 
-// insertTopic is where River's workers hear of new jobs, and {"queue": ...} what they are told.
+// insertTopic is the channel on which River's workers are notified of new jobs, with the payload {"queue": ...}.
 const insertTopic = "river_insert"
 
 // announce tells the workers of the events' sources of new jobs, once the transaction is committed. River does so too, but only for the

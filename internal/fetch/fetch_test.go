@@ -149,7 +149,7 @@ func TestStaleDocuments(t *testing.T) {
 func TestProgramsThatWantTooMuch(t *testing.T) {
 	t.Parallel()
 	for program, want := range map[string]string{
-		`{fetch: {kind: "doc", id: 1}}`: `asks for "doc" again and again`,
+		`{fetch: {kind: "doc", id: 1}}`: `asks for "doc" repeatedly`,
 		`{fetch: {kind: ((.fetched // {}) | keys | length | tostring | "doc" + .), id: 1}}`: "says nothing of where that is",
 		`{fetch: {kind: "doc", id: ".."}}`:                                                  "is no part of an address",
 	} {

@@ -131,7 +131,7 @@ func TestAHangingPMSHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// While a PMS asks to be left alone, none of its events asks, whichever of them was told.
+// While a PMS asks for a pause, none of its events sends a request, no matter which of them got the answer.
 func TestRetryAfterHoldsTheSource(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -252,8 +252,9 @@ func TestGivingUpKeepsWhatWasApplied(t *testing.T) {
 	}
 }
 
-// Documents of webhooks that come close together are all asked for at once. River announces the jobs of a queue once in a cooldown, and its
-// workers poll only now and then: here the cooldown and the poll are so long that nothing but our own announcement brings the later ones.
+// Documents of webhooks that arrive close together are all requested at once. River announces the jobs of a queue once
+// per cooldown, and its workers poll only now and then: here both are so long that only our own announcement brings the
+// later ones.
 func TestEveryWebhookIsAnnounced(t *testing.T) {
 	t.Parallel()
 	_, s := pmsOf(t, wantsDoc, bearerDoc, func(s *pms.FetchSettings) { s.Token = "x" }, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })

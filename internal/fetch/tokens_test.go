@@ -104,7 +104,7 @@ func TestTokenErrors(t *testing.T) {
 			}
 			held := new(pmsapi.HeldError)
 			if _, _, err := collect(t, f, s, `{"id": 2}`, 0); !errors.As(err, &held) {
-				t.Errorf("the source's other events go on asking: %v", err)
+				t.Errorf("the source's other events keep asking: %v", err)
 			}
 		})
 	}

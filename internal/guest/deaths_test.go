@@ -21,8 +21,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// mortal is a replica's guest's side that dies at a step: its connections to the database end there, and so nothing that it would have written after
-// that is. Its lease ends by itself; the test, which knows that it is dead, ends it at once.
+// mortal is a replica's guest side that dies at a step: its connections to the database end there, so nothing after that
+// is written. Its lease would expire on its own; the test, which knows that it is dead, ends it at once.
 type mortal struct {
 	*guest.Service
 	db   *store.Store
@@ -113,7 +113,7 @@ func (l *life) once(what int) {
 	case 7:
 		l.advance([]time.Duration{time.Second, time.Minute, 30 * time.Minute}[rand.IntN(3)])
 	}
-	for range 3 { // a failed look comes again later
+	for range 3 { // a failed look is repeated later
 		_, _ = m.Clean(ctx)
 	}
 	if m.dead.Load() {
@@ -142,7 +142,7 @@ func (l *life) took(m *mortal, secret, credential string, err error) {
 		l.mustShow(secret, l.booking)
 	case errors.Is(err, guest.ErrUnavailable), errors.Is(err, guest.ErrBusy), errors.As(err, &notReady), errors.As(err, &limit), m.dead.Load():
 	default:
-		l.t.Errorf("what a guest is told: %v", err)
+		l.t.Errorf("the guest gets: %v", err)
 	}
 }
 

@@ -1,8 +1,8 @@
-// Package guest is the guest's side of a stay: a link of its own, and what brings its mobile key to a phone. That is an instant key of Seam's,
-// made when the guest taps the link's button, or a client session for an app with Seam's SDK.
+// Package guest is the guest's side of a stay: a link of its own, and what brings its mobile key to a phone. That is a
+// Seam instant key, created when the guest taps the link's button, or a client session for an app with Seam's SDK.
 //
-// Anyone who has one of these has the key. So each is of a user identity that only this stay has, is recorded by its id before anybody gets it, and
-// is taken back when the key goes, when the guest becomes another, or when somebody asks for it:
+// Anyone who has one of these has the key. So each belongs to a user identity that only this stay has, is recorded by its
+// id before anybody gets it, and is taken back when the key is removed, when the guest changes, or on request:
 //
 //	Open, AppSession:  lease ─▶ judge, mark ─▶ call Seam ─▶ judge again, record ─▶ hand out     open.go, session.go
 //	Run:               due ─▶ lease ─▶ what no longer holds is deleted at Seam ─▶ forget        cleaner.go
@@ -204,15 +204,15 @@ func (s *Service) lease(ctx context.Context, ref store.Ref) (l store.GuestLease,
 	}
 }
 
-// leasePoll is how often somebody who waits for a lease looks.
+// leasePoll is how often a caller that waits for a lease looks.
 const leasePoll = 100 * time.Millisecond
 
-// drop gives a lease back, whatever became of the request.
+// drop releases a lease, even if the request has ended.
 func (s *Service) drop(ctx context.Context, l store.GuestLease) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	if err := s.store.DropGuestLease(ctx, l); err != nil {
-		s.log.Warn("guest lease not released: it ends by itself", "error", err)
+		s.log.Warn("guest lease not released: it will expire", "error", err)
 	}
 }
 

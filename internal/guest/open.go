@@ -220,7 +220,7 @@ func (c *calls) entriesOf(state *store.GuestState) []store.Entry {
 	return c.entries
 }
 
-// commit writes what Seam has done, with the lease, whatever became of the request.
+// commit records what Seam has done, under the lease, even if the request has ended.
 func (o *opening) commit(ctx context.Context, fn func(context.Context, pgx.Tx, *store.GuestState) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()

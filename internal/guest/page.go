@@ -43,7 +43,7 @@ type Page struct {
 	Reason     *string  // of the mobile key, the same
 }
 
-// isGone reports whether there is nothing more to be had by the link of a stay: it is cancelled, or over.
+// isGone reports whether the link of a stay is no longer useful: the stay is cancelled, or over.
 func isGone(state store.GuestState, now time.Time) bool {
 	if state.Status != pms.Confirmed || state.KeyStatus == stay.KeyExpired {
 		return true

@@ -238,7 +238,7 @@ func TestReplayByFilter(t *testing.T) {
 		t.Errorf("replayed, it is %v", got)
 	}
 	if story := a.get(onePath + "/timeline").rawBody; !strings.Contains(story, "Maria (admin) had reservation.created applied again") {
-		t.Errorf("the timeline does not tell of the replay: %s", story)
+		t.Errorf("the timeline does not show the replay: %s", story)
 	}
 
 	pages, cursor := 0, ""
@@ -302,7 +302,7 @@ func TestActions(t *testing.T) {
 		"desk changed the access times (early check-in)", "desk released the hold (settled)", "Maria (desk) put it on hold (the guest disputes the bill)",
 	}
 	if diff := cmp.Diff(want, story); diff != "" {
-		t.Errorf("the story (-want +got):\n%s", diff)
+		t.Errorf("the timeline (-want +got):\n%s", diff)
 	}
 }
 
@@ -430,7 +430,7 @@ func FuzzQueries(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _ = io.Copy(io.Discard, resp.Body) // else each request costs a connection, of which there are only so many
+			_, _ = io.Copy(io.Discard, resp.Body) // otherwise each request uses up a connection
 			_ = resp.Body.Close()
 			if r := resp.StatusCode; r != 200 && r != 422 && r != 400 {
 				t.Errorf("%s?%s: %d", list, query, r)

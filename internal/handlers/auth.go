@@ -35,7 +35,7 @@ func WithActor(ctx context.Context, a admin.Actor) context.Context {
 	return admin.WithActor(ctx, a)
 }
 
-// Arrival is how a request came to be an actor's, for the audit log.
+// Arrival is who a request comes from and how, for the audit log.
 func (a *Auth) Arrival(w http.ResponseWriter, r *http.Request, token admin.Token, person, via string) admin.Actor {
 	address := ""
 	if from := a.proxies.Sender(r); from.IsValid() {

@@ -69,7 +69,7 @@ func TestBodiesOfPMSs(t *testing.T) {
 		},
 		{why: "JSON in a field of a form", contentType: "application/x-www-form-urlencoded", change: func(s string) string { return url.Values{"payload": {s}}.Encode() }, status: 202},
 		{
-			why: "JSON in a field of a form, beside others", contentType: "application/x-www-form-urlencoded; charset=UTF-8",
+			why: "JSON in a field of a form, next to others", contentType: "application/x-www-form-urlencoded; charset=UTF-8",
 			change: func(s string) string { return url.Values{"event": {"reservation.updated"}, "data": {" " + s}}.Encode() }, status: 202,
 		},
 		{
@@ -80,7 +80,7 @@ func TestBodiesOfPMSs(t *testing.T) {
 		},
 		{why: "PHP's media type, and a text that reads like a form", contentType: "application/x-www-form-urlencoded", comment: `?a=1&filter={}`, status: 202},
 		{
-			why: "JSON in a field of a form, beside a text that begins like it", contentType: "application/x-www-form-urlencoded",
+			why: "JSON in a field of a form, next to a text that begins like it", contentType: "application/x-www-form-urlencoded",
 			change: func(s string) string { return url.Values{"note": {"{see below}"}, "payload": {s}}.Encode() }, status: 202,
 		},
 		{why: "a form with two fields of JSON", contentType: "application/x-www-form-urlencoded", change: func(s string) string { return url.Values{"a": {s}, "b": {s}}.Encode() }, status: 415},

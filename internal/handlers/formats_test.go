@@ -68,7 +68,7 @@ func TestForeignFormats(t *testing.T) {
 	}{
 		"json":                       {http.MethodPost, path, "application/json", `{"id": 1, "kind": "made"}`, 202, "applied", "1"},
 		"json by a vendor's name":    {http.MethodPost, path, "application/vnd.pms+json", `{"id": 2}`, 202, "applied", "2"},
-		"json that isn't said":       {http.MethodPost, path, "", `{"id": 3}`, 202, "applied", "3"},
+		"json without a media type":  {http.MethodPost, path, "", `{"id": 3}`, 202, "applied", "3"},
 		"a form":                     {http.MethodPost, path, "application/x-www-form-urlencoded", `id=4&kind=made`, 202, "applied", "4"},
 		"a query":                    {http.MethodGet, "/webhooks/asked?id=5&kind=made&key=" + urlToken, "", "", 202, "applied", "5"},
 		"what can't be mapped":       {http.MethodPost, path, "application/json", `{"fail": true}`, 202, "rejected", ""},

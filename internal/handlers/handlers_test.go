@@ -156,7 +156,7 @@ func (provisionerStub) Plan(context.Context, stay.Ref) ([]stay.PlannedCall, erro
 	return []stay.PlannedCall{}, nil
 }
 
-// answered is what a request came to.
+// answered is the answer to a request.
 type answered struct {
 	status  int
 	header  http.Header
@@ -435,7 +435,7 @@ func TestContractTable(t *testing.T) {
 		r.Header.Set("webhook-signature", "v1,AAAA")
 		r.Header.Add("webhook-signature", right)
 	}})
-	accepted("svix's spelling beside a gateway's own", hook{body: listingBody, spelling: "svix", change: func(r *http.Request) {
+	accepted("svix's spelling next to a gateway's own", hook{body: listingBody, spelling: "svix", change: func(r *http.Request) {
 		for name, value := range map[string]string{"webhook-id": "gateway", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"} {
 			r.Header.Set(name, value)
 		}

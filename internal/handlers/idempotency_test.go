@@ -48,7 +48,7 @@ func same(t *testing.T, first, again answered) {
 	}
 }
 
-// The same key answers the same and does nothing again, whatever the operation. What is kept holds nothing of the guest.
+// The same key answers the same and does nothing again, whatever the operation. What is kept has no guest data.
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ method, path, body, action string }{
@@ -156,7 +156,7 @@ func TestIdempotencyKeyAfterLostAnswer(t *testing.T) {
 	}
 }
 
-// What was refused or is a trial is not kept; sessions are asked for anew, and bad keys are refused.
+// What was refused or is a trial is not kept; sessions are requested again, and bad keys are refused.
 func TestIdempotencyKeyOfWhatChangedNothing(t *testing.T) {
 	t.Parallel()
 	a := two(t)

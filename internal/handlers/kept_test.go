@@ -16,8 +16,9 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// What proves who sent a webhook is in no row and in no answer, whatever its header is called: beside the body it would be a delivery that
-// can be repeated by anyone who reads the database. A gateway's headers are of no use to anybody; those that the format reads are kept.
+// What proves who sent a webhook is in no row and in no answer, whatever its header is called: together with the body,
+// anyone who reads the database could repeat the delivery. A gateway's headers are useless here; those that the format
+// reads are kept.
 func TestWhatProvesTheSenderIsNotStored(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -84,7 +84,7 @@ func TestChangedSince(t *testing.T) {
 	a.apply()
 	mark, sources = changed(mark)
 	if !slices.Equal(sources, []string{"default"}) {
-		t.Errorf("behind an event of default: %v", sources)
+		t.Errorf("after an event of default: %v", sources)
 	}
 	if _, err := a.store.Pool().Exec(ctx, `UPDATE listings SET updated_at = updated_at - interval '1 minute'`); err != nil {
 		t.Fatal(err)
@@ -92,9 +92,9 @@ func TestChangedSince(t *testing.T) {
 	a.post(hook{source: "open", id: "2", body: reservationBody})
 	a.apply()
 	if mark, sources = changed(mark); !slices.Equal(sources, []string{"open"}) {
-		t.Errorf("behind an event of open: %v", sources)
+		t.Errorf("after an event of open: %v", sources)
 	}
 	if _, sources = changed(mark); len(sources) > 0 {
-		t.Errorf("behind nothing: %v", sources)
+		t.Errorf("without an event: %v", sources)
 	}
 }

@@ -381,8 +381,8 @@ func (a *app) tellsWith(preset, body, documents string) map[string]any {
 	return a.get("/v1/events/" + e["event_id"].(string)).body
 }
 
-// A room of a Cloudbeds booking keeps its reservation when another comes, is assigned, goes, or can't be told; the booking that is
-// cancelled and made again has a key again.
+// A room of a Cloudbeds booking keeps its reservation when another is added, assigned, removed, or can't be identified; a
+// booking that is cancelled and restored has a key again.
 func TestRoomsOfCloudbeds(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -34,7 +34,7 @@ type Problem struct {
 	RequestID string           `json:"request_id,omitempty" doc:"The id in X-Request-Id and in the log." example:"8379c679-fb1d-49a0-b2a3-506b05627720"`
 	Errors    []pms.FieldError `json:"errors,omitempty" doc:"One entry per wrong field."`
 
-	retryAfter time.Duration // 0: it need not be said
+	retryAfter time.Duration // 0: not specified
 	challenge  string        // of a 401: how to authenticate
 }
 

@@ -58,7 +58,7 @@ func TestReplayKeepsHistory(t *testing.T) {
 				}
 			}
 			if e["replayed_at"] == nil || e["replay_reason"] == nil {
-				t.Errorf("nothing of the replay: %v", e)
+				t.Errorf("the replay is missing: %v", e)
 			}
 			if got := a.get("/v1/events?reservation_id=3333122-433&status=applied").body["items"].([]any); len(got) != 2 || got[1].(map[string]any)["replay_status"] != "superseded" {
 				t.Errorf("the list: %v", got)
@@ -155,7 +155,7 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 				func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
 			err = hold(late)
 			if after, _ := a.store.Changes(ctx); after == before {
-				a.t.Error("no page is told")
+				a.t.Error("no page is notified")
 			}
 			return err
 		},
@@ -170,7 +170,7 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 			before, err := a.store.Changes(ctx)
 			a.apply()
 			if after, _ := a.store.Changes(ctx); after == before {
-				a.t.Error("no page is told of what a replay resulted in")
+				a.t.Error("no page is notified of the result of a replay")
 			}
 			return err
 		},
@@ -198,7 +198,7 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 			}
 			after, err := a.store.Changes(ctx)
 			if err != nil || after == before {
-				t.Errorf("no page is told: %v", err)
+				t.Errorf("no page is notified: %v", err)
 			}
 		})
 	}
@@ -210,7 +210,7 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 		a.get("/v1/events")
 		a.apply()
 		if after, err := a.store.Changes(ctx); err != nil || after != before {
-			t.Errorf("pages are told of nothing: %d, %d, %v", before, after, err)
+			t.Errorf("pages are notified without a change: %d, %d, %v", before, after, err)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// A test event takes the way of a webhook, whatever the source's verifier, and no secret is shown on the way.
+// A test event is handled like a webhook, whatever the source's verifier, and shows no secret.
 func TestTestEvents(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

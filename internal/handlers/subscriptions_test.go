@@ -33,7 +33,8 @@ func (i *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(i.status)
 }
 
-// subscribed configures a subscription of all sources, has it told that the stay 3333122-433 needs a person, and returns the message's id.
+// subscribed configures a subscription of all sources, sends it a message that the stay 3333122-433 needs a person, and
+// returns the message's id.
 func (a *app) subscribed(name string) string {
 	a.t.Helper()
 	_, id := a.subscribedBy(notify.Subscription{Name: name})

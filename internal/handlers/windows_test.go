@@ -37,9 +37,9 @@ func TestWindowBelongsToTheStay(t *testing.T) {
 		{"the PMS says the same in other words", "15:00 and 11:00 are the listing's hours", []string{stayWith("updated", "10:00", "2030-11-01T15:00", "2030-11-04T10:00:00Z")}, "", true},
 		{"cancelled and reinstated", "it is the same stay", []string{cancelStay, stayWith("updated", "11:00", "2030-11-01", "2030-11-04")}, "", true},
 		{"the PMS moves check-in", "the end was agreed for another stay", []string{stayWith("updated", "10:00", "2030-11-02", "2030-11-04")}, "", false},
-		{"the PMS moves check-in behind the agreed end", "access would end before it begins", []string{stayWith("updated", "10:00", "2030-11-06", "2030-11-09")}, "", false},
+		{"the PMS moves check-in past the agreed end", "access would end before it begins", []string{stayWith("updated", "10:00", "2030-11-06", "2030-11-09")}, "", false},
 		{"the PMS moves check-out", "", []string{stayWith("updated", "10:00", "2030-11-01", "2030-11-05")}, "", false},
-		{"the PMS moves the stay and moves it back", "what has lapsed stays so", []string{stayWith("updated", "10:00", "2030-11-02", "2030-11-05"), stayWith("updated", "11:00", "2030-11-01", "2030-11-04")}, "", false},
+		{"the PMS moves the stay and moves it back", "a lapsed window stays lapsed", []string{stayWith("updated", "10:00", "2030-11-02", "2030-11-05"), stayWith("updated", "11:00", "2030-11-01", "2030-11-04")}, "", false},
 		{"reinstated with other days", "it is another stay", []string{cancelStay, stayWith("updated", "11:00", "2030-12-01", "2030-12-04")}, "", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -132,7 +132,7 @@ func (n *Notifier) claim(ctx context.Context, places *pool, s Subscription, limi
 	defer giveBack()
 	now := n.Now()
 	return n.store.ClaimDeliveries(ctx, store.ClaimRequest{Scope: s.scope(), Now: now, Lease: leaseFor, Limit: limit, Window: window},
-		func(in store.StayToTell) (store.Telling, error) {
+		func(in store.StayToReport) (store.Report, error) {
 			return s.tell(in, n.gates(in.Present.Source), now, n.address(in.Present.Ref))
 		})
 }

@@ -89,7 +89,7 @@ func (c clients) post(ctx context.Context, s Subscription, p post, userAgent str
 	if s.Insecure {
 		client = c.open
 	}
-	resp, err := client.Do(req) // #nosec G704 -- the receiver that the operator has configured; guarded unless told otherwise
+	resp, err := client.Do(req) // #nosec G704 -- the receiver that the operator has configured; guarded unless it is marked insecure
 	if err != nil {
 		return outcome{}, "", err
 	}

@@ -50,9 +50,10 @@ func (r *rig) oneDelivery(ctx context.Context, s Subscription, death int) {
 	}
 }
 
-// Stays change, receivers fail or take a message and don't say so, and the process dies at every step, in every order. In the end a subscription
-// has heard the last state of each stay; one id always had one body; what arrived of a stay was numbered in the order in which it arrived,
-// repetitions aside; and nothing was told that was not true when its claim was committed.
+// Stays change, receivers fail or accept a message without confirming it, and the process dies at every step, in every
+// order. In the end a subscription has received the last state of each stay; one id always had the same body; messages
+// about a stay arrived in the order of their numbers, repetitions aside; and nothing was sent that was not true when
+// its claim was committed.
 func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 	t.Parallel()
 	wanted := chaos.Size("STAYKEY_DELIVERY_DEATHS", 80)

@@ -18,8 +18,8 @@ func (r *rig) say(id, gate, state string) {
 		id, gate, state, r.clock())
 }
 
-// told are the types of what was delivered about a stay, oldest first.
-func (r *rig) told(id string) []string {
+// delivered are the types of messages that were delivered about a stay, oldest first.
+func (r *rig) delivered(id string) []string {
 	r.t.Helper()
 	var types []string
 	for _, d := range slices.Backward(r.deliveries(store.DeliveryFilter{ReservationID: id})) {
@@ -28,10 +28,10 @@ func (r *rig) told(id string) []string {
 	return types
 }
 
-func (r *rig) wantTold(id string, want ...string) {
+func (r *rig) wantDelivered(id string, want ...string) {
 	r.t.Helper()
-	if got := r.told(id); !slices.Equal(got, want) {
-		r.t.Errorf("%s: told %v, want %v", id, got, want)
+	if got := r.delivered(id); !slices.Equal(got, want) {
+		r.t.Errorf("%s: delivered %v, want %v", id, got, want)
 	}
 }
 
@@ -50,7 +50,7 @@ func TestHeldBeforeCheckIn(t *testing.T) {
 	r.say("early", "paid", "open")
 	r.key("early", "issued", "")
 	r.settle()
-	r.wantTold("early", TypeReady)
+	r.wantDelivered("early", TypeReady)
 	for _, step := range []struct {
 		before time.Duration
 		do     func()
@@ -73,11 +73,11 @@ func TestHeldBeforeCheckIn(t *testing.T) {
 			r.key("cancelled", "revoked", "")
 		}
 		r.settle()
-		r.wantTold("never", step.never...)
-		r.wantTold("opens", step.opens...)
-		r.wantTold("early", TypeReady)
+		r.wantDelivered("never", step.never...)
+		r.wantDelivered("opens", step.opens...)
+		r.wantDelivered("early", TypeReady)
 	}
-	r.wantTold("cancelled", TypeRevoked)
+	r.wantDelivered("cancelled", TypeRevoked)
 	var body struct{ Data Data }
 	first := r.deliveries(store.DeliveryFilter{ReservationID: "never"})[1]
 	if err := json.Unmarshal(first.Body, &body); err != nil {
@@ -98,22 +98,22 @@ func TestHeldAfterAnOutage(t *testing.T) {
 	r.stay("R1")
 	r.key("R1", "waiting", "gate_closed")
 	r.settle()
-	r.wantTold("R1")
+	r.wantDelivered("R1")
 	r.now = starts.Add(-time.Hour) // down for nine days
 	r.restart()
 	r.settle()
-	r.wantTold("R1", TypeHeld)
+	r.wantDelivered("R1", TypeHeld)
 	r.stay("R2")
 	r.key("R2", "waiting", "gate_closed")
 	r.settle()
-	r.wantTold("R2", TypeHeld)
+	r.wantDelivered("R2", TypeHeld)
 	r.exec(`UPDATE reservations SET check_in = $1 WHERE reservation_id = 'R1'`, starts.Add(48*time.Hour))
 	r.exec(`UPDATE mobile_keys SET check_in = $1 WHERE reservation_id = 'R1'`, starts.Add(48*time.Hour))
 	r.settle()
-	r.wantTold("R1", TypeHeld)
+	r.wantDelivered("R1", TypeHeld)
 	r.now = starts.Add(24 * time.Hour)
 	r.settle()
-	r.wantTold("R1", TypeHeld, TypeHeld)
+	r.wantDelivered("R1", TypeHeld, TypeHeld)
 }
 
 // A stay that is moved past its deadlines is reported at once: no deadline passes that would say so.
@@ -134,13 +134,13 @@ func TestHeldWhenTheCheckInMoves(t *testing.T) {
 	r.key("R1", "waiting", "gate_closed")
 	r.key("R2", "attention", "gate_closed")
 	r.settle()
-	r.wantTold("R1")
-	r.wantTold("R2", TypeAttention)
+	r.wantDelivered("R1")
+	r.wantDelivered("R2", TypeAttention)
 	move(r.now.Add(time.Hour))
-	r.wantTold("R1", TypeHeld)
-	r.wantTold("R2", TypeAttention, TypeHeld)
+	r.wantDelivered("R1", TypeHeld)
+	r.wantDelivered("R2", TypeAttention, TypeHeld)
 	move(r.now.Add(48 * time.Hour))
-	r.wantTold("R1", TypeHeld)
+	r.wantDelivered("R1", TypeHeld)
 }
 
 // A key that a gate holds back is not ready, and says so when the gate opens. One that a gate took away is reported as revoked.
@@ -153,19 +153,19 @@ func TestGatesAndReady(t *testing.T) {
 	r.stay("R1")
 	r.key("R1", "issued", "")
 	r.settle()
-	r.wantTold("R1")
+	r.wantDelivered("R1")
 	r.say("R1", "paid", "open")
 	r.settle()
-	r.wantTold("R1", TypeReady)
-	r.say("R1", "paid", "open") // said again
+	r.wantDelivered("R1", TypeReady)
+	r.say("R1", "paid", "open") // repeated
 	r.settle()
-	r.wantTold("R1", TypeReady)
+	r.wantDelivered("R1", TypeReady)
 	r.key("R1", "provisioning", "")
 	r.say("R1", "paid", "closed")
 	r.exec(`DELETE FROM acs_users WHERE reservation_id = 'R1'`)
 	r.key("R1", "waiting", "gate_closed")
 	r.settle()
-	r.wantTold("R1", TypeReady, TypeRevoked)
+	r.wantDelivered("R1", TypeReady, TypeRevoked)
 }
 
 // People learn which gates hold which keys back, without the guest's data.

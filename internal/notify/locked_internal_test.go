@@ -58,20 +58,20 @@ func TestALockedStayHoldsUpNoOther(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.after(r)
-			for !slices.Equal(r.told("free"), []string{c.want}) {
+			for !slices.Equal(r.delivered("free"), []string{c.want}) {
 				if _, err := r.round(ctx, ctx); err != nil {
 					t.Fatal(err)
 				}
 				r.runners.Wait()
 			}
-			r.wantTold("locked")
+			r.wantDelivered("locked")
 			if err := forgotten.Rollback(ctx); err != nil {
 				t.Fatal(err)
 			}
 			r.pass(deadlinesLocked)
 			r.settle()
-			r.wantTold("locked", c.want)
-			r.wantTold("free", c.want)
+			r.wantDelivered("locked", c.want)
+			r.wantDelivered("free", c.want)
 		})
 	}
 }

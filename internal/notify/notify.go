@@ -1,8 +1,9 @@
-// Package notify tells subscriptions what happens to mobile keys.
+// Package notify informs subscriptions about what happens to mobile keys.
 //
 // It is level-triggered: a message carries the current state of a stay, not a log of what happened. Changes are numbered and ordered in the
-// database (store/changes.go); what a subscription was told of a stay is a row there (store/delivery_claims.go); state.go decides by the two what is
-// told next; policy.go decides what follows from an answer; deliver.go runs the deliveries of one subscription; dispatch.go sends.
+// database (store/changes.go); what a subscription has been sent about a stay is a row there (store/delivery_claims.go);
+// state.go compares the two and decides what to send next; policy.go decides what follows from an answer; deliver.go
+// runs the deliveries of one subscription; dispatch.go sends.
 //
 //	OrderChanges -> DueSubscriptions -> one runner per subscription: claim (commit) -> send -> record (commit), until nothing is due
 //
@@ -40,7 +41,7 @@ const (
 	leaseSpare   = 5 * time.Second       // of it, so that a message never leaves or is awaited after its end
 	pruneEvery   = time.Hour
 	pruneAtOnce  = 1000
-	forgetAfter  = 30 * 24 * time.Hour // what was told to a subscription that is no longer configured
+	forgetAfter  = 30 * 24 * time.Hour // the state of a subscription that is no longer configured
 )
 
 // Options are what a [Notifier] needs to know.
@@ -150,7 +151,8 @@ func (n *Notifier) Run(ctx context.Context, grace time.Duration) {
 	}
 }
 
-// round orders changes and starts runners for what is due, which send until sending ends. more tells that there was more than one round takes.
+// round orders changes and starts runners for what is due, which send until sending ends. more reports that a round
+// was not enough for everything that is due.
 func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	passing, err := n.passDeadlines(ctx)
 	if err != nil {

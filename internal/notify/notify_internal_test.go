@@ -65,7 +65,7 @@ func TestLifeOfAStay(t *testing.T) {
 	revoked := receiver.take()
 	wantTypes(t, revoked, TypeRevoked)
 	if revoked[0].Data.AccessSchedule != nil || len(revoked[0].Data.AccessGroupIDs) > 0 {
-		t.Errorf("nothing is left, and told is %+v", revoked[0].Data)
+		t.Errorf("no key is left, but the message is %+v", revoked[0].Data)
 	}
 	sequence := int64(0)
 	for _, h := range slices.Concat(ready, changed, rest, revoked) {
@@ -91,7 +91,7 @@ func TestSequenceRisesWithWhatCanBeSeen(t *testing.T) {
 	}{
 		{"status", `UPDATE mobile_keys SET status = 'active'`, true},
 		{"reason", `UPDATE mobile_keys SET reason = 'drifted'`, true},
-		{"it is being changed, of which nothing is told", `UPDATE mobile_keys SET status = 'provisioning'`, false},
+		{"it is being changed, which is not reported", `UPDATE mobile_keys SET status = 'provisioning'`, false},
 		{"it is changed", `UPDATE mobile_keys SET status = 'active'`, true},
 		{"window", `UPDATE acs_users SET ends_at = ends_at + interval '1 hour'`, true},
 		{"doors", `UPDATE acs_users SET acs_access_group_ids = '{g7}'`, true},
@@ -143,7 +143,7 @@ func TestRetriesCarryTheNewestState(t *testing.T) {
 	r.pass(40 * time.Second)
 	r.settle()
 	third := receiver.take()
-	wantTypes(t, third, TypeReady) // it has never been told as ready
+	wantTypes(t, third, TypeReady) // it has never been reported as ready
 	if third[0].ID == first[0].ID || len(third[0].Data.AccessGroupIDs) != 2 {
 		t.Errorf("another body under the id %s (before: %s): %+v", third[0].ID, first[0].ID, third[0].Data)
 	}
@@ -211,7 +211,7 @@ func TestASubscriptionIsDisabledAndEnabled(t *testing.T) {
 	slices.SortFunc(got, func(a, b heard) int { return strings.Compare(a.Data.ReservationID, b.Data.ReservationID) })
 	wantTypes(t, got, TypeChanged, TypeReady)
 	if got[0].Data.AccessGroupIDs[0] != "g4" {
-		t.Errorf("told are %v, not the present doors", got[0].Data.AccessGroupIDs)
+		t.Errorf("%v was sent, not the present doors", got[0].Data.AccessGroupIDs)
 	}
 }
 
@@ -237,7 +237,7 @@ func TestFiveDaysOfFailuresDisable(t *testing.T) {
 	if lasted := r.clock().Sub(began); lasted < disableAfter {
 		t.Errorf("disabled after %s", lasted)
 	}
-	if tries != 15 && tries != 14 { // 11 waits come to 52 h; then every 24 h, with jitter
+	if tries != 15 && tries != 14 { // 11 waits total 52 h; then every 24 h, with jitter
 		t.Errorf("%d tries in 5 days", tries)
 	}
 	if got := len(receiver.take()); got != tries {

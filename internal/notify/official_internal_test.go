@@ -17,8 +17,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// TestOfficialLibraries has the libraries of Standard Webhooks and Svix (npm, tools/web) verify messages as they arrive, by each secret of a
-// subscription. It takes real time: the libraries know no other clock.
+// TestOfficialLibraries makes the libraries of Standard Webhooks and Svix (npm, tools/web) verify messages as they
+// arrive, with each secret of a subscription. It takes real time: the libraries have no other clock.
 func TestOfficialLibraries(t *testing.T) {
 	t.Parallel()
 	type arrived struct {

@@ -187,7 +187,7 @@ func TestAChatHearsWhatNeedsAPerson(t *testing.T) {
 		}
 	}
 	if strings.Contains(got, "---") || strings.Contains(got, "Jane") || strings.Contains(got, "jane") {
-		t.Errorf("the chat hears %q: one message, and nothing of the guest", got)
+		t.Errorf("the chat gets %q, want one message without guest data", got)
 	}
 
 	// A failure is tried again, together; a guest's name is only in it if the subscription says so.

@@ -40,9 +40,9 @@ func TestJudge(t *testing.T) {
 		{"Retry-After is about one message elsewhere", outcome{status: 500, retryAfter: time.Minute}, store.Subscription{}, 0, 0, store.AttemptVerdict{RetryAt: now.Add(time.Minute)}},
 		{"a short Retry-After doesn't shorten the schedule", outcome{status: 429, retryAfter: time.Second}, store.Subscription{}, 2, 0, store.AttemptVerdict{RetryAt: now.Add(2 * time.Minute), NotBefore: in(time.Second)}},
 		{"Retry-After is bounded", outcome{status: 429, retryAfter: 1000 * time.Hour}, store.Subscription{}, 0, 0, store.AttemptVerdict{RetryAt: now.Add(24 * time.Hour), NotBefore: in(24 * time.Hour)}},
-		{"5 days of nothing but failures", outcome{status: 500}, store.Subscription{FailingSince: long, Failures: 9}, 0, 0, store.AttemptVerdict{RetryAt: now.Add(5 * time.Second), Disable: "nothing was delivered for 5 days"}},
+		{"5 days of failures only", outcome{status: 500}, store.Subscription{FailingSince: long, Failures: 9}, 0, 0, store.AttemptVerdict{RetryAt: now.Add(5 * time.Second), Disable: "nothing was delivered for 5 days"}},
 		{"a second less", outcome{status: 500}, store.Subscription{FailingSince: ago(disableAfter - time.Second), Failures: 99}, 0, 0, store.AttemptVerdict{RetryAt: now.Add(5 * time.Second)}},
-		{"two failures that lie far apart say little", outcome{status: 500}, store.Subscription{FailingSince: ago(100 * 24 * time.Hour), Failures: 1}, 0, 0, store.AttemptVerdict{RetryAt: now.Add(5 * time.Second)}},
+		{"two failures that are far apart prove little", outcome{status: 500}, store.Subscription{FailingSince: ago(100 * 24 * time.Hour), Failures: 1}, 0, 0, store.AttemptVerdict{RetryAt: now.Add(5 * time.Second)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

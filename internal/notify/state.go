@@ -31,19 +31,19 @@ func Types() []string {
 	return []string{TypeReady, TypeChanged, TypeHeld, TypeAttention, TypeRecovered, TypeRevoked, TypeExpired}
 }
 
-// Told is what a subscription knows of a stay. The zero value is nothing.
-type Told struct {
+// Reported is what a subscription knows about a stay. The zero value means nothing.
+type Reported struct {
 	Ready     bool   `json:"ready,omitempty"`     // the key is issued, and no gate holds it back
-	Had       bool   `json:"had,omitempty"`       // a key was told of, and nothing of its end
+	Had       bool   `json:"had,omitempty"`       // a key was reported, and its end was not
 	Attention bool   `json:"attention,omitempty"` // a person is needed
 	Reason    string `json:"reason,omitempty"`    // for which reason
 	Over      string `json:"over,omitempty"`      // the key is revoked or expired
-	Held      string `json:"held,omitempty"`      // the last deadline that was told of, see [deadline]
+	Held      string `json:"held,omitempty"`      // the last deadline that was reported, see [deadline]
 	Key       Key    `json:"key,omitzero"`        // what is ready
 }
 
 // had reports whether the subscription believes that a key exists.
-func (t Told) had() bool { return t.Had || t.Ready }
+func (t Reported) had() bool { return t.Had || t.Ready }
 
 // situation is what is true of a stay at a time.
 type situation struct {
@@ -66,7 +66,7 @@ func (k Key) equal(other Key) bool {
 		slices.Equal(k.Groups, other.Groups)
 }
 
-func (t Told) equal(other Told) bool {
+func (t Reported) equal(other Reported) bool {
 	keys := t.Key.equal(other.Key)
 	t.Key, other.Key = Key{}, Key{}
 	return keys && reflect.DeepEqual(t, other)
@@ -75,37 +75,37 @@ func (t Told) equal(other Told) bool {
 // heldBack is the status of a key that is issued while a gate is closed: it works, and must not be handed out.
 const heldBack = "held back"
 
-// next is one step from what is reported to what is true: the event to send, and what is reported by it. No type: what is reported changes without an
-// event, or, where told stays the same, there is nothing to tell.
+// next is one step from what was reported to what is true: the event to send, and what is reported with it. No type:
+// what counts as reported changes without an event, or, if it is unchanged, there is nothing to send.
 //
-//	told            present               event
+//	reported        present               event
 //	attention       anything settled      recovered, and then what else is true
 //	any             attention             attention, again for another reason
 //	not ready       issued, active        ready
 //	ready           issued, active        changed, if the key is another
 //	not over        revoked, expired      revoked, expired
 //	a key           waiting, none exists  revoked: a gate has taken it away
-//	any             waiting, held back    none; a key that is ready after it is told as ready again
+//	any             waiting, held back    none; a key that is ready after that is reported as ready again
 //	any             a gate is closed      held, once for each deadline that has passed
-//	any             provisioning, ...     none, and told stays: how this ends is not known
-func next(told Told, p situation) (kind string, then Told) {
+//	any             provisioning, ...     none, unchanged: how this ends is not known yet
+func next(reported Reported, p situation) (kind string, then Reported) {
 	status := settled(p)
 	if status == "" {
-		return "", told
+		return "", reported
 	}
-	if told.Attention && status != stay.KeyAttention {
-		then = told
+	if reported.Attention && status != stay.KeyAttention {
+		then = reported
 		then.Attention, then.Reason = false, ""
 		return TypeRecovered, then
 	}
-	if kind, then = nextKey(told, p, status); kind != "" || !then.equal(told) {
+	if kind, then = nextKey(reported, p, status); kind != "" || !then.equal(reported) {
 		return kind, then
 	}
-	if at := p.deadline(); at != "" && at != told.Held && held(status) && p.ReservationStatus == "confirmed" {
+	if at := p.deadline(); at != "" && at != reported.Held && held(status) && p.ReservationStatus == "confirmed" {
 		then.Held = at
 		return TypeHeld, then
 	}
-	return "", told
+	return "", reported
 }
 
 // held reports whether a key of that status can be held back by a gate.
@@ -114,34 +114,34 @@ func held(status string) bool {
 }
 
 // nextKey is [next] for what happens to the key.
-func nextKey(told Told, p situation, status string) (kind string, then Told) {
+func nextKey(reported Reported, p situation, status string) (kind string, then Reported) {
 	switch status {
 	case stay.KeyAttention:
-		then = Told{Attention: true, Reason: deref(p.Reason), Had: told.had(), Held: told.Held}
-		if told.Attention && told.Reason == then.Reason {
-			return "", told
+		then = Reported{Attention: true, Reason: deref(p.Reason), Had: reported.had(), Held: reported.Held}
+		if reported.Attention && reported.Reason == then.Reason {
+			return "", reported
 		}
 		return TypeAttention, then
 	case stay.KeyIssued:
-		then = Told{Ready: true, Key: keyOf(p.StayState), Held: told.Held}
+		then = Reported{Ready: true, Key: keyOf(p.StayState), Held: reported.Held}
 		switch {
-		case !told.Ready:
+		case !reported.Ready:
 			return TypeReady, then
-		case !told.Key.equal(then.Key):
+		case !reported.Key.equal(then.Key):
 			return TypeChanged, then
 		}
-		return "", told
+		return "", reported
 	case stay.KeyRevoked, stay.KeyExpired:
-		if told.Over == status {
-			return "", told
+		if reported.Over == status {
+			return "", reported
 		}
-		return map[string]string{stay.KeyRevoked: TypeRevoked, stay.KeyExpired: TypeExpired}[status], Told{Over: status}
+		return map[string]string{stay.KeyRevoked: TypeRevoked, stay.KeyExpired: TypeExpired}[status], Reported{Over: status}
 	case stay.KeyWaiting:
-		if told.had() && p.ACSUserID == nil {
-			return TypeRevoked, Told{Held: told.Held}
+		if reported.had() && p.ACSUserID == nil {
+			return TypeRevoked, Reported{Held: reported.Held}
 		}
 	}
-	return "", Told{Had: told.had(), Held: told.Held}
+	return "", Reported{Had: reported.had(), Held: reported.Held}
 }
 
 // deadlines are how long before check-in it is reported that a gate holds the key back.
@@ -161,8 +161,8 @@ func (p situation) deadline() string {
 	return name
 }
 
-// settled is the status of a key as far as something can be told by it; "" while staykey is at work on it. What is active is issued. While
-// a key that was issued is being repaired, it is not known to work.
+// settled is the status of a key if it can be reported; "" while staykey is working on it. Active keys count as issued.
+// While an issued key is being repaired, it is not known to work.
 func settled(p situation) string {
 	switch p.KeyStatus {
 	case stay.KeyIssued, stay.KeyActive:
@@ -188,7 +188,7 @@ func keyOf(p store.StayState) Key {
 // event is what must be sent.
 type event struct {
 	kind string
-	then Told // what the subscription knows once it is delivered
+	then Reported // what the subscription knows once it is delivered
 }
 
 // steps bounds how far what is reported can be from what is true: the end of an attention, one event about the key, one about a gate, and what
@@ -197,59 +197,59 @@ const steps = 6
 
 // walk goes from what is reported towards what is true, past events that the subscription doesn't want, and returns the first that it wants, or nil,
 // and what is reported before it.
-func walk(told Told, p situation, wants func(kind string) bool) (*event, Told) {
+func walk(reported Reported, p situation, wants func(kind string) bool) (*event, Reported) {
 	for range steps {
-		kind, then := next(told, p)
+		kind, then := next(reported, p)
 		switch {
 		case kind != "" && wants(kind):
-			return &event{kind, then}, told
-		case then.equal(told):
-			return nil, told
+			return &event{kind, then}, reported
+		case then.equal(reported):
+			return nil, reported
 		}
-		told = then
+		reported = then
 	}
-	return nil, told
+	return nil, reported
 }
 
 // after counts the events that follow what is reported.
-func after(told Told, p situation) (n int64) {
+func after(reported Reported, p situation) (n int64) {
 	for range steps {
-		kind, then := next(told, p)
-		if then.equal(told) {
+		kind, then := next(reported, p)
+		if then.equal(reported) {
 			return n
 		}
-		if told = then; kind != "" {
+		if reported = then; kind != "" {
 			n++
 		}
 	}
 	return n
 }
 
-// number is the sequence of an event's message: the stay's, less one for each event that follows, but always more than the last message's. A
-// change is numbered once and may be told in several messages; and a gate that the configuration adds changes what is true of a stay without
-// another number.
+// number is the sequence of an event's message: the stay's, less one for each event that follows, but always higher than
+// the last message's. A change is numbered once but may need several messages; and a gate that is added to the
+// configuration changes what is true of a stay without another number.
 func number(e *event, p situation, last int64) int64 {
 	return max(last+1, p.Sequence-after(e.then, p))
 }
 
-// decide returns the event to send, nil for none, and what counts as told without it.
+// decide returns the event to send, nil for none, and what counts as reported without it.
 //
-// perhaps are the states of messages that were sent and not confirmed. A receiver may have accepted them, although the answer was lost. So
-// what is true is also told to a receiver that heard any of them: without that, one that heard of an attention which was over before the next
-// try would never hear that it is over.
-func decide(told Told, perhaps []Told, p situation, wants func(kind string) bool) (*event, Told) {
-	e, told := walk(told, p, wants)
+// perhaps are the states of messages that were sent but not confirmed. A receiver may have accepted them, although the
+// answer was lost. So the present state is also sent to a receiver that may have any of them: otherwise, one that
+// received an attention which was over before the next try would never learn that it is over.
+func decide(reported Reported, perhaps []Reported, p situation, wants func(kind string) bool) (*event, Reported) {
+	e, reported := walk(reported, p, wants)
 	for i := len(perhaps) - 1; e == nil && i >= 0; i-- {
 		e, _ = walk(perhaps[i], p, wants)
 	}
-	return e, told
+	return e, reported
 }
 
 // perhapsAtMost bounds how many unconfirmed states are remembered: the first and the last ones.
 const perhapsAtMost = 8
 
 // withPerhaps adds the state of a message that is about to be sent.
-func withPerhaps(perhaps []Told, then Told) []Told {
+func withPerhaps(perhaps []Reported, then Reported) []Reported {
 	if slices.ContainsFunc(perhaps, then.equal) {
 		return perhaps
 	}
@@ -261,27 +261,27 @@ func withPerhaps(perhaps []Told, then Told) []Told {
 }
 
 // tell decides about one stay, for [store.Store.ClaimDeliveries].
-func (s Subscription) tell(in store.StayToTell, gates []pms.Gate, now time.Time, url string) (store.Telling, error) {
-	var told Told
-	var perhaps []Told
-	if in.Told != nil {
-		if err := json.Unmarshal(in.Told, &told); err != nil {
-			return store.Telling{}, fmt.Errorf("what was told: %w", err)
+func (s Subscription) tell(in store.StayToReport, gates []pms.Gate, now time.Time, url string) (store.Report, error) {
+	var reported Reported
+	var perhaps []Reported
+	if in.Reported != nil {
+		if err := json.Unmarshal(in.Reported, &reported); err != nil {
+			return store.Report{}, fmt.Errorf("decode the reported state: %w", err)
 		}
 	}
-	if err := json.Unmarshal(in.PerhapsTold, &perhaps); err != nil {
-		return store.Telling{}, fmt.Errorf("what was perhaps told: %w", err)
+	if err := json.Unmarshal(in.Unconfirmed, &perhaps); err != nil {
+		return store.Report{}, fmt.Errorf("decode the unconfirmed states: %w", err)
 	}
 	p := situation{StayState: in.Present, Closed: closed(gates, in.Present), Now: lookedAt(in, now)}
-	if settled(p) == "" { // a message that was not confirmed must not be forgotten meanwhile
-		return store.Telling{Told: in.Told, PerhapsTold: in.PerhapsTold, Unsettled: true}, nil
+	if settled(p) == "" { // meanwhile, an unconfirmed message must not be forgotten
+		return store.Report{Reported: in.Reported, Unconfirmed: in.Unconfirmed, Unsettled: true}, nil
 	}
-	e, told := decide(told, perhaps, p, s.Wants)
+	e, reported := decide(reported, perhaps, p, s.Wants)
 	if e == nil {
-		return store.Telling{Told: encode(told), PerhapsTold: encode([]Told{})}, nil
+		return store.Report{Reported: encode(reported), Unconfirmed: encode([]Reported{})}, nil
 	}
 	m := &store.Message{Type: e.kind, Sequence: number(e, p, in.LastSequence), State: encode(e.then), More: after(e.then, p) > 0}
-	t := store.Telling{Told: encode(told), PerhapsTold: encode(withPerhaps(perhaps, e.then)), Message: m}
+	t := store.Report{Reported: encode(reported), Unconfirmed: encode(withPerhaps(perhaps, e.then)), Message: m}
 	if waits := in.Undelivered(); waits != nil && waits.Type == e.kind && bytes.Equal(waits.Body, body(e, p, url, waits.Sequence)) {
 		m.Sequence, t.Repeat = waits.Sequence, true
 	}
@@ -293,7 +293,7 @@ func (s Subscription) tell(in store.StayToTell, gates []pms.Gate, now time.Time,
 const clockSkew = time.Minute
 
 // lookedAt is the time that a stay is judged at. Anyone who found that a deadline has passed may have a clock that is ahead of this one.
-func lookedAt(in store.StayToTell, now time.Time) time.Time {
+func lookedAt(in store.StayToReport, now time.Time) time.Time {
 	if in.LookedTo != nil && in.LookedTo.After(now) && in.LookedTo.Before(now.Add(clockSkew)) {
 		return *in.LookedTo
 	}
@@ -336,7 +336,7 @@ type Data struct {
 	URL               *string   `json:"url"`
 }
 
-// Gate is a gate that is not open. Who set it, and how that is known, is not told.
+// Gate is a gate that is not open. Messages don't include who set it and on what evidence.
 type Gate struct {
 	Name  string `json:"name"`
 	Holds string `json:"holds"`

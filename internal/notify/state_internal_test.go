@@ -37,8 +37,8 @@ var issuedKey = Key{Listing: "L1", StartsAt: "2024-11-01T15:00:00.000Z", EndsAt:
 
 func TestNextEvent(t *testing.T) {
 	t.Parallel()
-	ready := Told{Ready: true, Key: issuedKey}
-	attention := Told{Attention: true, Reason: "rejected_by_seam"}
+	ready := Reported{Ready: true, Key: issuedKey}
+	attention := Reported{Attention: true, Reason: "rejected_by_seam"}
 	altered := func(change func(*situation)) situation {
 		p := present("issued", "")
 		change(&p)
@@ -57,15 +57,15 @@ func TestNextEvent(t *testing.T) {
 		return p
 	}
 	tests := []struct {
-		name    string
-		told    Told
-		present situation
-		all     []string // the events that lead from told to present, one after another
+		name     string
+		reported Reported
+		present  situation
+		all      []string // the events that lead from the reported to the present state, one after another
 	}{
-		{"a new stay waits", Told{}, present("waiting", "listing_unknown"), nil},
-		{"a new stay is at work", Told{}, present("provisioning", ""), nil},
-		{"the key is ready for the first time", Told{}, present("issued", ""), []string{TypeReady}},
-		{"the stay had begun when the key became ready", Told{}, present("active", ""), []string{TypeReady}},
+		{"a new stay waits", Reported{}, present("waiting", "listing_unknown"), nil},
+		{"a new stay is at work", Reported{}, present("provisioning", ""), nil},
+		{"the key is ready for the first time", Reported{}, present("issued", ""), []string{TypeReady}},
+		{"the stay had begun when the key became ready", Reported{}, present("active", ""), []string{TypeReady}},
 		{"the stay begins: nothing changes for a subscriber", ready, present("active", ""), nil},
 		{"nothing changed", ready, present("issued", ""), nil},
 		{"another order of doors is no change", ready, altered(func(p *situation) { p.AccessGroupIDs = []string{"g1", "g2"} }), nil},
@@ -73,9 +73,9 @@ func TestNextEvent(t *testing.T) {
 		{"other doors", ready, altered(func(p *situation) { p.AccessGroupIDs = []string{"g1"} }), []string{TypeChanged}},
 		{"another listing", ready, altered(func(p *situation) { p.ListingID = text("L2") }), []string{TypeChanged}},
 		{"another credential", ready, altered(func(p *situation) { p.CredentialID = text("c2") }), []string{TypeChanged}},
-		{"a key that is being changed is not told until it is ready again", ready, present("provisioning", ""), nil},
+		{"a key that is being changed is not reported until it is ready again", ready, present("provisioning", ""), nil},
 		{"a key that is being repaired: what it will be is not known", ready, altered(func(p *situation) { p.CredentialID = nil }), nil},
-		{"a person is needed", Told{}, present("attention", "rejected_by_seam"), []string{TypeAttention}},
+		{"a person is needed", Reported{}, present("attention", "rejected_by_seam"), []string{TypeAttention}},
 		{"a person is needed for a key that was ready", ready, present("attention", "removed_at_seam"), []string{TypeAttention}},
 		{"a person is still needed", attention, present("attention", "rejected_by_seam"), nil},
 		{"a person is needed for another reason", attention, present("attention", "not_subscribed"), []string{TypeAttention}},
@@ -83,39 +83,39 @@ func TestNextEvent(t *testing.T) {
 		{"a person is needed no more, and the key is ready", attention, present("issued", ""), []string{TypeRecovered, TypeReady}},
 		{"a person is needed no more, and the key waits", attention, present("waiting", "no_room_assigned"), []string{TypeRecovered}},
 		{"a person is needed no more: it is cancelled", attention, present("revoked", ""), []string{TypeRecovered, TypeRevoked}},
-		{"a person is needed no more: it is over", attention, present("expired", ""), []string{TypeRecovered, TypeExpired}},
+		{"a person is no longer needed: it is over", attention, present("expired", ""), []string{TypeRecovered, TypeExpired}},
 		{"cancelled, and still being removed", ready, present("revoking", ""), nil},
 		{"nothing is left", ready, present("revoked", ""), []string{TypeRevoked}},
-		{"nothing is left of a key that was never told: a message may be underway that says otherwise", Told{}, present("revoked", ""), []string{TypeRevoked}},
-		{"still nothing is left", Told{Over: "revoked"}, present("revoked", ""), nil},
+		{"a key that was never reported is removed: an earlier message may be under way", Reported{}, present("revoked", ""), []string{TypeRevoked}},
+		{"still nothing is left", Reported{Over: "revoked"}, present("revoked", ""), nil},
 		{"the stay is over", ready, present("expired", ""), []string{TypeExpired}},
-		{"it is cancelled after it was over", Told{Over: "expired"}, present("revoked", ""), []string{TypeRevoked}},
-		{"reinstated", Told{Over: "revoked"}, present("issued", ""), []string{TypeReady}},
-		{"a link that a gate holds is not ready", Told{}, altered(closedGate("link")), nil},
+		{"it is cancelled after it was over", Reported{Over: "expired"}, present("revoked", ""), []string{TypeRevoked}},
+		{"reinstated", Reported{Over: "revoked"}, present("issued", ""), []string{TypeReady}},
+		{"a link that a gate holds is not ready", Reported{}, altered(closedGate("link")), nil},
 		{"a link that a gate holds again is not ready any more", ready, altered(closedGate("link")), nil},
 		{"a gate took the key away", ready, altered(func(p *situation) { *p = present("waiting", "gate_closed") }), []string{TypeRevoked}},
-		{"a gate took the key away of which a person was told", Told{Had: true, Attention: true, Reason: "x"}, present("waiting", "gate_closed"), []string{TypeRecovered, TypeRevoked}},
-		{"a gate is closed a day before", Told{}, at(24*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
-		{"a gate is closed more than a day before", Told{}, at(24*time.Hour+time.Millisecond, present("waiting", "gate_closed")), nil},
-		{"a gate holds a link two hours before", Told{}, at(2*time.Hour, altered(closedGate("link"))), []string{TypeHeld}},
+		{"a gate took away a key that had needed a person", Reported{Had: true, Attention: true, Reason: "x"}, present("waiting", "gate_closed"), []string{TypeRecovered, TypeRevoked}},
+		{"a gate is closed a day before", Reported{}, at(24*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
+		{"a gate is closed more than a day before", Reported{}, at(24*time.Hour+time.Millisecond, present("waiting", "gate_closed")), nil},
+		{"a gate holds a link two hours before", Reported{}, at(2*time.Hour, altered(closedGate("link"))), []string{TypeHeld}},
 		{"a gate closed again under a key", ready, at(time.Hour, present("attention", "gate_closed")), []string{TypeAttention, TypeHeld}},
-		{"another person is needed for", Told{Attention: true, Reason: "x"}, at(time.Hour, present("waiting", "gate_closed")), []string{TypeRecovered, TypeHeld}},
-		{"everything at once", Told{Attention: true, Reason: "x", Had: true}, at(time.Hour, present("waiting", "gate_closed")), []string{TypeRecovered, TypeRevoked, TypeHeld}},
-		{"the deadline was told of", Told{Held: "24h0m0s before 2024-11-01T15:00:00.000Z"}, at(3*time.Hour, present("waiting", "gate_closed")), nil},
-		{"the next deadline", Told{Held: "24h0m0s before 2024-11-01T15:00:00.000Z"}, at(2*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
-		{"a deadline of another check-in", Told{Held: "24h0m0s before 2024-11-09T15:00:00.000Z"}, at(3*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
-		{"no gate is closed", Told{}, present("issued", ""), []string{TypeReady}},
-		{"a gate is closed and the reservation is cancelled", Told{}, at(time.Hour, present("revoked", "")), []string{TypeRevoked}},
-		{"a gate is closed and the stay is over", Told{}, at(time.Hour, present("expired", "")), []string{TypeExpired}},
-		{"prolonged after it was over", Told{Over: "expired"}, present("issued", ""), []string{TypeReady}},
+		{"another person is needed for", Reported{Attention: true, Reason: "x"}, at(time.Hour, present("waiting", "gate_closed")), []string{TypeRecovered, TypeHeld}},
+		{"everything at once", Reported{Attention: true, Reason: "x", Had: true}, at(time.Hour, present("waiting", "gate_closed")), []string{TypeRecovered, TypeRevoked, TypeHeld}},
+		{"the deadline was reported", Reported{Held: "24h0m0s before 2024-11-01T15:00:00.000Z"}, at(3*time.Hour, present("waiting", "gate_closed")), nil},
+		{"the next deadline", Reported{Held: "24h0m0s before 2024-11-01T15:00:00.000Z"}, at(2*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
+		{"a deadline of another check-in", Reported{Held: "24h0m0s before 2024-11-09T15:00:00.000Z"}, at(3*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
+		{"no gate is closed", Reported{}, present("issued", ""), []string{TypeReady}},
+		{"a gate is closed and the reservation is cancelled", Reported{}, at(time.Hour, present("revoked", "")), []string{TypeRevoked}},
+		{"a gate is closed and the stay is over", Reported{}, at(time.Hour, present("expired", "")), []string{TypeExpired}},
+		{"prolonged after it was over", Reported{Over: "expired"}, present("issued", ""), []string{TypeReady}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			told, sequence := tt.told, int64(0)
+			reported, sequence := tt.reported, int64(0)
 			for range steps {
-				e, _ := walk(told, tt.present, func(string) bool { return true })
+				e, _ := walk(reported, tt.present, func(string) bool { return true })
 				if e == nil {
 					break
 				}
@@ -123,7 +123,7 @@ func TestNextEvent(t *testing.T) {
 				if n <= sequence || n > tt.present.Sequence {
 					t.Errorf("%s has sequence %d after %d, at most %d", e.kind, n, sequence, tt.present.Sequence)
 				}
-				got, told, sequence = append(got, e.kind), e.then, n
+				got, reported, sequence = append(got, e.kind), e.then, n
 			}
 			if !slices.Equal(got, tt.all) {
 				t.Errorf("events %v, want %v", got, tt.all)
@@ -137,11 +137,11 @@ func TestReadyAgainAfterWaiting(t *testing.T) {
 	t.Parallel()
 	waits := present("waiting", "no_room_assigned")
 	waits.ACSUserID = text("u1")
-	e, told := walk(Told{Ready: true, Key: issuedKey}, waits, func(string) bool { return true })
-	if e != nil || !told.equal(Told{Had: true}) {
-		t.Fatalf("waiting is told as %+v, leaving %+v", e, told)
+	e, reported := walk(Reported{Ready: true, Key: issuedKey}, waits, func(string) bool { return true })
+	if e != nil || !reported.equal(Reported{Had: true}) {
+		t.Fatalf("waiting is reported as %+v, leaving %+v", e, reported)
 	}
-	if e, _ := walk(told, present("issued", ""), func(string) bool { return true }); e == nil || e.kind != TypeReady {
+	if e, _ := walk(reported, present("issued", ""), func(string) bool { return true }); e == nil || e.kind != TypeReady {
 		t.Errorf("after waiting: %+v, want ready", e)
 	}
 }
@@ -152,46 +152,46 @@ func TestSubscriptionsHearOnlyWhatTheyChose(t *testing.T) {
 		return func(kind string) bool { return slices.Contains(types, kind) }
 	}
 	tests := []struct {
-		name    string
-		reason  string
-		told    Told
-		perhaps []Told
-		present situation
-		wants   func(string) bool
-		want    string
+		name     string
+		reason   string
+		reported Reported
+		perhaps  []Reported
+		present  situation
+		wants    func(string) bool
+		want     string
 	}{
-		{"guest app", "the end of an attention that it doesn't hear of leads to ready", Told{Attention: true}, nil, present("issued", ""), only(TypeReady, TypeRevoked), TypeReady},
-		{"pager", "it must hear that nobody is needed, whatever became of the key", Told{Attention: true}, nil, present("expired", ""), only(TypeAttention, TypeRecovered), TypeRecovered},
-		{"nothing for it", "an expiry alone", Told{Ready: true, Key: issuedKey}, nil, present("expired", ""), only(TypeReady), ""},
+		{"guest app", "the end of an attention that it doesn't hear of leads to ready", Reported{Attention: true}, nil, present("issued", ""), only(TypeReady, TypeRevoked), TypeReady},
+		{"pager", "it must learn that nobody is needed, whatever happened to the key", Reported{Attention: true}, nil, present("expired", ""), only(TypeAttention, TypeRecovered), TypeRecovered},
+		{"nothing for it", "an expiry alone", Reported{Ready: true, Key: issuedKey}, nil, present("expired", ""), only(TypeReady), ""},
 		{
 			"an attention that may have arrived", "its answer was lost, and it was over before the next try",
-			Told{Ready: true, Key: issuedKey},
-			[]Told{{Attention: true, Reason: "not_subscribed"}},
+			Reported{Ready: true, Key: issuedKey},
+			[]Reported{{Attention: true, Reason: "not_subscribed"}},
 			present("issued", ""), only(Types()...), TypeRecovered,
 		},
 		{
-			"a ready that was never confirmed", "the newest state is told as ready, not as changed",
-			Told{},
-			[]Told{{Ready: true, Key: Key{Listing: "L0"}}},
+			"a ready that was never confirmed", "the newest state is reported as ready, not as changed",
+			Reported{},
+			[]Reported{{Ready: true, Key: Key{Listing: "L0"}}},
 			present("issued", ""), only(Types()...), TypeReady,
 		},
 		{
 			"a change that was taken back", "the receiver may have heard of it",
-			Told{Ready: true, Key: issuedKey},
-			[]Told{{Ready: true, Key: Key{Listing: "L2"}}},
+			Reported{Ready: true, Key: issuedKey},
+			[]Reported{{Ready: true, Key: Key{Listing: "L2"}}},
 			present("issued", ""), only(Types()...), TypeChanged,
 		},
 		{
-			"recovered, unconfirmed", "it is tried until it arrives, although the key is told as ready",
-			Told{Ready: true, Key: issuedKey},
-			[]Told{{Attention: true}, {Ready: true, Key: issuedKey}},
+			"recovered, unconfirmed", "it is tried until it arrives, although the key is reported as ready",
+			Reported{Ready: true, Key: issuedKey},
+			[]Reported{{Attention: true}, {Ready: true, Key: issuedKey}},
 			present("issued", ""), only(Types()...), TypeRecovered,
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			e, _ := decide(tt.told, tt.perhaps, tt.present, tt.wants)
+			e, _ := decide(tt.reported, tt.perhaps, tt.present, tt.wants)
 			got := ""
 			if e != nil {
 				got = e.kind
@@ -203,28 +203,28 @@ func TestSubscriptionsHearOnlyWhatTheyChose(t *testing.T) {
 	}
 }
 
-// Whatever is reported first, and whatever was perhaps told, the end is the same: nothing more to tell.
-func TestTellingEnds(t *testing.T) {
+// Whatever was reported first, and whatever is unconfirmed, the end is the same: nothing more to send.
+func TestDeliveryEnds(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)) // #nosec G404 -- a test
-	states := []Told{{}, {Ready: true, Key: issuedKey}, {Ready: true, Key: Key{Listing: "L0"}}, {Attention: true, Reason: "a"}, {Attention: true, Reason: "b"}, {Over: "revoked"}, {Over: "expired"}}
+	states := []Reported{{}, {Ready: true, Key: issuedKey}, {Ready: true, Key: Key{Listing: "L0"}}, {Attention: true, Reason: "a"}, {Attention: true, Reason: "b"}, {Over: "revoked"}, {Over: "expired"}}
 	for i := range 2000 {
-		told := states[random.IntN(len(states))]
-		var perhaps []Told
+		reported := states[random.IntN(len(states))]
+		var perhaps []Reported
 		for range random.IntN(4) {
 			perhaps = withPerhaps(perhaps, states[random.IntN(len(states))])
 		}
 		status := []string{"waiting", "issued", "active", "attention", "revoked", "expired"}[random.IntN(6)]
 		p := present(status, map[bool]string{true: "a"}[status == "attention"])
 		for n := 0; ; n++ {
-			e, base := decide(told, perhaps, p, func(string) bool { return true })
-			if told = base; e == nil {
+			e, base := decide(reported, perhaps, p, func(string) bool { return true })
+			if reported = base; e == nil {
 				break
 			}
 			if n == steps {
-				t.Fatalf("case %d: %s is told for ever, from %+v and %+v", i, e.kind, told, perhaps)
+				t.Fatalf("case %d: %s is sent forever, from %+v and %+v", i, e.kind, reported, perhaps)
 			}
-			told, perhaps = e.then, nil // delivered
+			reported, perhaps = e.then, nil // delivered
 		}
 	}
 }
@@ -247,15 +247,15 @@ func TestNumbersOfMessages(t *testing.T) {
 		{"two messages, the last one long ago", two, 3, []int64{9, 10}},
 		{"two messages of one change", two, 9, []int64{10, 11}},
 	} {
-		told, last := Told{}, c.last
+		reported, last := Reported{}, c.last
 		var got []int64
 		for range steps {
-			e, _ := walk(told, c.p, func(string) bool { return true })
+			e, _ := walk(reported, c.p, func(string) bool { return true })
 			if e == nil {
 				break
 			}
 			last = number(e, c.p, last)
-			got, told = append(got, last), e.then
+			got, reported = append(got, last), e.then
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: numbers %v, want %v", c.what, got, c.want)
@@ -268,7 +268,7 @@ func TestBodyHasNoGuestData(t *testing.T) {
 	t.Parallel()
 	p := present("issued", "")
 	p.GuestName, p.Message, p.ListingName = text("Jane Doe"), text("Key of jane@example.com, +34600111222"), text("Casa Jane")
-	e, _ := walk(Told{}, p, func(string) bool { return true })
+	e, _ := walk(Reported{}, p, func(string) bool { return true })
 	got := string(body(e, p, "https://keys.example.com/v1/reservations/default/R1", number(e, p, 0)))
 	for _, secret := range []string{"Jane", "jane", "@", "+34"} {
 		if strings.Contains(got, secret) {
@@ -285,19 +285,19 @@ func TestBodyHasNoGuestData(t *testing.T) {
 
 func TestToldSurvivesItsStorage(t *testing.T) {
 	t.Parallel()
-	for _, told := range []Told{{}, {Ready: true, Key: issuedKey}, {Attention: true, Reason: "a"}, {Over: "revoked"}} {
-		var back Told
-		if err := json.Unmarshal(encode(told), &back); err != nil || !back.equal(told) {
-			t.Errorf("%+v came back as %+v, %v", told, back, err)
+	for _, reported := range []Reported{{}, {Ready: true, Key: issuedKey}, {Attention: true, Reason: "a"}, {Over: "revoked"}} {
+		var back Reported
+		if err := json.Unmarshal(encode(reported), &back); err != nil || !back.equal(reported) {
+			t.Errorf("%+v came back as %+v, %v", reported, back, err)
 		}
 	}
 }
 
-func TestPerhapsToldIsBounded(t *testing.T) {
+func TestUnconfirmedStatesAreBounded(t *testing.T) {
 	t.Parallel()
-	var perhaps []Told
+	var perhaps []Reported
 	for i := range 50 {
-		perhaps = withPerhaps(perhaps, Told{Attention: true, Reason: fmt.Sprint(i)})
+		perhaps = withPerhaps(perhaps, Reported{Attention: true, Reason: fmt.Sprint(i)})
 	}
 	if len(perhaps) != perhapsAtMost || perhaps[0].Reason != "0" || perhaps[len(perhaps)-1].Reason != "49" {
 		t.Errorf("remembered %+v", perhaps)

@@ -1,5 +1,5 @@
-// Package pms holds what a property management system says and how it says it: sources, the verification
-// of their webhooks, and their formats, all of which come down to a [Change]. It knows no database and no Seam.
+// Package pms understands property management systems: sources, the verification of their webhooks, and their formats,
+// which all produce a [Change]. It uses neither the database nor Seam.
 package pms
 
 import (

@@ -30,7 +30,7 @@ func (m FetchManifest) check() error {
 	}
 	for kind, d := range m.Documents {
 		if !strings.HasPrefix(d.Path, "/") || strings.HasPrefix(d.Path, "//") || strings.Contains(d.Path, "#") {
-			return fmt.Errorf("fetch.documents.%s.path: must begin with a slash, behind the URL of the API", kind)
+			return fmt.Errorf("fetch.documents.%s.path: must begin with a slash: it is appended to the URL of the API", kind)
 		}
 		if d.Method != "" && d.Method != "GET" && d.Method != "POST" {
 			return fmt.Errorf("fetch.documents.%s.method: %q must be GET or POST", kind, d.Method)

@@ -24,7 +24,7 @@ type subject struct {
 
 	give, take map[string]any // what makes it a reservation that gives a key, or takes it away, by path
 
-	// about are the paths that say what it is about: which reservation, and the result of it. Without them nothing can be told.
+	// about are the paths that identify the reservation and its result. Without them nothing can be concluded.
 	about []string
 	// never are changes that make it a block, an inquiry, or something with a status that the format doesn't know.
 	never []map[string]any

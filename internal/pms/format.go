@@ -209,8 +209,8 @@ func lineAndColumn(text string, at int) string {
 	return fmt.Sprintf("%d:%d", strings.Count(before, "\n")+1, len([]rune(before[strings.LastIndexByte(before, '\n')+1:]))+1)
 }
 
-// Where finds the place in the program, "line:column", that makes the field that an error is about; "" where it is
-// not to be told.
+// Where finds the place in the program, "line:column", that makes the field that an error is about; "" if it is
+// unknown.
 func (f *Format) Where(field string) string {
 	key := field[strings.LastIndexByte(field, '.')+1:]
 	key, _, _ = strings.Cut(key, "[")

@@ -17,7 +17,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // fetchedAs are the documents of a PMS's API among the payloads: of which kind, and which webhook named them.
 var fetchedAs = map[string]struct{ kind, webhook string }{
@@ -214,8 +214,8 @@ func TestOutputsAreHeldToTheirForm(t *testing.T) {
 	}
 }
 
-// Omitted and null are "not specified", but for a room: null says that there is none.
-func TestWhatIsNotSaid(t *testing.T) {
+// Omitted and null mean "not specified", except for a room: null means that none is assigned.
+func TestUnspecifiedFields(t *testing.T) {
 	t.Parallel()
 	e, err := one(t, `{reservation: .body}`, `{"reservation_id": 12345678901234567890123, "status": "no_show", "guest_email": "nobody", "guest_phone": "+1 (555) 555-0100", "guest_name": " a\u0000b ", "listing_id": null}`)
 	if err != nil || len(e.Changes) != 1 {

@@ -98,7 +98,7 @@ func encodeForm(v any) []byte {
 	return []byte(values.Encode())
 }
 
-// redacted stands where something was not to be kept.
+// redacted replaces what must not be kept.
 const redacted = "[redacted]"
 
 func blacken(v any, at []string) bool {

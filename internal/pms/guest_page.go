@@ -7,7 +7,7 @@ type GuestPage struct {
 	Color     string            // #rrggbb, of the button
 	Contact   string            // whom a guest asks for help: a phone number, an e-mail address, or words
 	Address   string            // of the property, for listings without one of their own
-	Addresses map[string]string // of single listings, by their ids
+	Addresses map[string]string // of individual listings, by their ids
 }
 
 // AddressOf is the address of a listing, "" where none is known.

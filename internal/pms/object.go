@@ -13,7 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// This file reads the objects of the canonical format, field by field, so that every field that is wrong can be told.
+// This file reads the objects of the canonical format, field by field, so that every wrong field can be reported.
 
 // object is one JSON object while its fields are read. Each field gets at most one error.
 type object struct {
@@ -141,7 +141,7 @@ func (o object) text(name string, required bool, most int) (string, bool) {
 
 // unquoted is the text of a JSON string that was read before, with lone surrogates as U+FFFD.
 func unquoted(v jsontext.Value) string {
-	text, _ := jsontext.AppendUnquote(nil, v) // the error says that there are such surrogates
+	text, _ := jsontext.AppendUnquote(nil, v) // the only error is about such surrogates
 	return string(text)
 }
 

@@ -159,7 +159,7 @@ func (r *reading) read(where string, v any, it item) {
 	}
 }
 
-// remark reads an output that changes nothing here; false if it is of another kind.
+// remark reads an output that changes nothing; false if it is another kind of output.
 func (r *reading) remark(kind string, value any, f fields) bool {
 	switch kind {
 	case "ignore", "disconnected":
@@ -381,7 +381,7 @@ func (r *reading) fetch(f fields) {
 		want.IDs = append(want.IDs, id)
 	}
 	if len(want.IDs) == 0 {
-		f.fail("id", "is required: the id of what is to be fetched, or ids")
+		f.fail("id", "is required: the id of the document to fetch, or ids")
 	}
 	if with, said := f.values["with"].(map[string]any); said {
 		w := fields{prefix: f.prefix + ".with", values: with, item: f.item}

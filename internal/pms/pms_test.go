@@ -90,7 +90,7 @@ func TestResolve(t *testing.T) {
 		{"one that the change of clocks skips", "2024-03-31T02:30", madrid, "2024-03-31T01:30:00Z"},
 		{"one that it repeats is the first", "2024-10-27T02:30", madrid, "2024-10-27T00:30:00Z"},
 		{"just before the repeated hour", "2024-10-27T01:59", madrid, "2024-10-26T23:59:00Z"},
-		{"just behind it", "2024-10-27T03:00", madrid, "2024-10-27T02:00:00Z"},
+		{"just after it", "2024-10-27T03:00", madrid, "2024-10-27T02:00:00Z"},
 		{"half an hour of change", "2024-04-07T01:45", zone("Australia/Lord_Howe"), "2024-04-06T14:45:00Z"},
 		{"a day that never was", "2011-12-30T12:00", zone("Pacific/Apia"), "2011-12-30T22:00:00Z"},
 		{"far west of UTC", "2024-01-01T00:00", zone("Pacific/Pago_Pago"), "2024-01-01T11:00:00Z"},

@@ -16,6 +16,6 @@ func TestProcessorTime(t *testing.T) {
 	if passed, used := time.Since(start), processorTime()-used; used >= passed {
 		t.Errorf("%v of processor time while %v passed in a sleep", used, passed)
 	}
-	for used = processorTime(); processorTime() <= used; { // only a clock that stands still misses this
+	for used = processorTime(); processorTime() <= used; { // only a stopped clock misses this
 	}
 }

@@ -35,12 +35,12 @@ const (
 // is worth trying again, with more patience.
 var ErrTooLong = errors.New("was stopped because it took too long")
 
-// errTooMuch says that a program takes more steps than any mapping needs: trying again gives the same.
-var errTooMuch = errors.New("was stopped because it does not come to an end")
+// errTooMuch means that a program takes more steps than any mapping needs: trying again has the same result.
+var errTooMuch = errors.New("was stopped because it does not end")
 
 var (
 	busy    = make(chan struct{}, mappers)
-	started = time.Now() // where a thread's processor time can't be had, the time since then stands for it
+	started = time.Now() // replaces a thread's processor time where that isn't available
 )
 
 // run runs the program and returns its outputs.

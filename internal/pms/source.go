@@ -14,8 +14,8 @@ import (
 type Source struct {
 	Name     string
 	Verifier Verifier
-	Secrets  []string // as they were configured, to show and to tell one that two sources have
-	Insecure bool     // no verification at all, said explicitly in the configuration
+	Secrets  []string // as configured, to display, and to detect one that two sources share
+	Insecure bool     // no verification at all, explicitly configured
 	From     Addresses
 	Format   *Format // nil: the canonical one
 	Fetch    *FetchSettings
@@ -120,7 +120,7 @@ type Policy struct {
 	OwnGroups bool `json:",omitempty"`
 	// Gates must all be open before a key is created or handed out.
 	Gates []Gate `json:",omitempty"`
-	// Listings are the settings of single listings, by their ids; what one doesn't say is the source's.
+	// Listings are the settings of individual listings, by their ids; the source's apply to what one omits.
 	Listings map[string]ListingPolicy `json:",omitempty"`
 }
 

@@ -47,7 +47,7 @@ func ParseSecret(s string) (Secret, error) {
 		return nil, errors.New(`must be "whsec_" and base64`)
 	}
 	if len(key) < 16 {
-		return nil, fmt.Errorf(`must hold at least 16 bytes behind "whsec_", not %d`, len(key))
+		return nil, fmt.Errorf(`must hold at least 16 bytes after "whsec_", not %d`, len(key))
 	}
 	return key, nil
 }

@@ -306,7 +306,7 @@ func (c carried) Method() string { return c.method }
 
 func (c carried) Prove(d *Delivery, _ string, _ time.Time) { c.put(d, c.secrets[0]) }
 
-// Anybody takes every delivery: verification that was turned off, said explicitly in the configuration.
+// Anybody accepts every delivery: verification was explicitly turned off in the configuration.
 type Anybody struct{}
 
 // Verify believes the sender's webhook-id.

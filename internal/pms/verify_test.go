@@ -60,7 +60,7 @@ func TestVerifiers(t *testing.T) {
 		"in the query":                    {pms.VerifySettings{Method: "url-token", Parameter: "key"}, tokens, query("key=a-new-token-of-the-pms&a=b"), 2},
 		"in the query, by another name":   {pms.VerifySettings{Method: "url-token", Parameter: "key"}, tokens, query("token=a-new-token-of-the-pms"), 0},
 		"in the path":                     {pms.VerifySettings{Method: "url-token"}, tokens, path("a-new-token-of-the-pms"), 2},
-		"in the path, with more behind":   {pms.VerifySettings{Method: "url-token"}, tokens, path("a-new-token-of-the-pms/bookings"), 2},
+		"in the path, with more after":    {pms.VerifySettings{Method: "url-token"}, tokens, path("a-new-token-of-the-pms/bookings"), 2},
 		"in the path, not the first part": {pms.VerifySettings{Method: "url-token"}, tokens, path("x/a-new-token-of-the-pms"), 0},
 		"in the path, none":               {pms.VerifySettings{Method: "url-token"}, tokens, path(""), 0},
 	} {

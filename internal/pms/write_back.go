@@ -261,7 +261,7 @@ func (s *WriteBackSettings) plan(ctx context.Context, do string, step WriteBackS
 			value, ok = textOf(out["key"])
 		}
 		if !ok || value == "" {
-			return "", fmt.Errorf("the address of the call %s of the preset %s needs %q, which there is no value for", name, s.Preset.Name, placeholder)
+			return "", fmt.Errorf("the address of the call %s of the preset %s needs a value for %q, and there is none", name, s.Preset.Name, placeholder)
 		}
 		return value, nil
 	})

@@ -26,7 +26,7 @@ func Append(t testing.TB, variable string, value any) {
 	}
 	appending.Lock()
 	defer appending.Unlock()
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) // #nosec G304 -- whoever runs the tests names it
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) // #nosec G304 -- set by the person who runs the tests
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func Append(t testing.TB, variable string, value any) {
 
 // Read returns the values of a report, in the order in which they were added.
 func Read[T any](path string) ([]T, error) {
-	content, err := os.ReadFile(path) // #nosec G304 -- whoever ran the tests names it
+	content, err := os.ReadFile(path) // #nosec G304 -- set by the person who ran the tests
 	if err != nil {
 		return nil, fmt.Errorf("read the report: %w", err)
 	}

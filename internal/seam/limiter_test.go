@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// limiterAt is a limiter with a clock that stands still until it is moved.
+// limiterAt is a limiter with a clock that only the test moves.
 func limiterAt() (*limiter, func(time.Duration)) {
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	return newLimiter(func() time.Time { return now }), func(d time.Duration) { now = now.Add(d) }
@@ -32,7 +32,7 @@ func TestLimiterSlowsEverybodyAndRecovers(t *testing.T) {
 	l.shut(3 * time.Second)
 	l.shut(time.Second) // of the same burst
 	if wait, undo := l.reserve(false); wait < 3*time.Second {
-		t.Errorf("a call was let through %s behind a 429, want 3 s at least", wait)
+		t.Errorf("a call was let through %s after a 429, want 3 s at least", wait)
 	} else {
 		undo()
 	}
@@ -55,7 +55,7 @@ func TestLimiterSlowsEverybodyAndRecovers(t *testing.T) {
 	}
 	first := through()
 	if first < 40 || first > 60+burst {
-		t.Errorf("%d calls a second behind a 429 at 100 a second, want about half", first)
+		t.Errorf("%d calls a second after a 429 at 100 a second, want about half", first)
 	}
 	advance(2 * time.Second)
 	if second := through(); second <= first {
@@ -98,7 +98,7 @@ func TestBackgroundLetsOthersGoFirst(t *testing.T) {
 	}
 	other, _ := l.reserve(false)
 	if last < 2*time.Second || other > 4*time.Second {
-		t.Errorf("20 reads in the background wait up to %s, a guest's call behind them %s", last, other)
+		t.Errorf("20 reads in the background wait up to %s, a guest's call after them %s", last, other)
 	}
 	if Background(context.Background()).Value(backgroundKey{}) == nil {
 		t.Error("not marked")

@@ -52,7 +52,7 @@ func TestListsThatAreNotComplete(t *testing.T) {
 		"null cursor":               {items + `"pagination":{"has_next_page":true,"next_page_cursor":null}}`, false, "the rest can't be read"},
 		"empty cursor":              {items + `"pagination":{"has_next_page":true,"next_page_cursor":""}}`, false, "the rest can't be read"},
 		"the same cursor again":     {items + `"pagination":{"has_next_page":true,"next_page_cursor":"x"}}`, false, "it would never end"},
-		"a cursor alone, for ever":  {items + `"pagination":{"next_page_cursor":"x"}}`, false, "a cursor means that there is more"},
+		"a cursor alone, forever":   {items + `"pagination":{"next_page_cursor":"x"}}`, false, "a cursor means that more pages follow"},
 		"null for a list":           {`{"acs_users":null}`, false, "null is not an empty list"},
 		"no list":                   {`{"ok":true}`, false, "it may be anything"},
 		"an object for a list":      {`{"acs_users":{}}`, false, "it may be anything"},

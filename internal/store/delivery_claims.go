@@ -36,10 +36,10 @@ type StayState struct {
 	GateWords         map[string]stay.GateWords
 }
 
-// StayToTell is what a subscription received for a stay, and the current state.
-type StayToTell struct {
-	Told        json.RawMessage // nil: nothing
-	PerhapsTold json.RawMessage // a list
+// StayToReport is what a subscription received for a stay, and the current state.
+type StayToReport struct {
+	Reported    json.RawMessage // nil: nothing
+	Unconfirmed json.RawMessage // a list
 	Present     StayState
 	LookedTo    *time.Time // deadlines of gates up to then were looked at, see [Store.PassDeadlines]
 	Last        *Delivery  // the last message; nil: none, or retention has removed it
@@ -48,19 +48,19 @@ type StayToTell struct {
 }
 
 // Undelivered returns the last message while it waits for another try; else nil.
-func (s StayToTell) Undelivered() *Delivery {
+func (s StayToReport) Undelivered() *Delivery {
 	if s.Last == nil || s.Last.Status != DeliveryWaiting {
 		return nil
 	}
 	return s.Last
 }
 
-// Telling is what is decided for one stay.
-type Telling struct {
-	Told        json.RawMessage // what counts as received without a message
-	PerhapsTold json.RawMessage // with the message's own state
+// Report is what is decided for one stay.
+type Report struct {
+	Reported    json.RawMessage // what counts as received without a message
+	Unconfirmed json.RawMessage // with the message's own state
 	Message     *Message        // nil: nothing to send
-	Repeat      bool            // the message is [StayToTell.Undelivered], unchanged
+	Repeat      bool            // the message is [StayToReport.Undelivered], unchanged
 	Unsettled   bool            // what to send is unknown until the stay changes again
 }
 
@@ -96,7 +96,7 @@ type ClaimedDelivery struct {
 // ClaimDeliveries takes up what changed and what is due, has tell decide about each stay, and returns the messages to send. When it returns, the
 // messages and leases are on disk, and so is every change that they report. looked is how many stays were looked at: if it is 0,
 // nothing is due.
-func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest, tell func(StayToTell) (Telling, error)) (claimed []ClaimedDelivery, looked int, err error) {
+func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest, decide func(StayToReport) (Report, error)) (claimed []ClaimedDelivery, looked int, err error) {
 	until := time.Now().Add(c.Lease)
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		claimed = nil
@@ -113,11 +113,11 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest, tell func(S
 			if err := stay.readLast(ctx, tx); err != nil {
 				return err
 			}
-			telling, err := tell(stay.StayToTell)
+			report, err := decide(stay.StayToReport)
 			if err != nil {
 				return err
 			}
-			message, err := stay.decide(ctx, tx, c, telling)
+			message, err := stay.decide(ctx, tx, c, report)
 			if err != nil {
 				return err
 			}
@@ -237,7 +237,7 @@ func changedStays(ctx context.Context, tx pgx.Tx, c ClaimRequest, s subscription
 
 // dueStay is a locked row of subscription_stays with what is true of its stay.
 type dueStay struct {
-	StayToTell
+	StayToReport
 	deliveryID *uuid.UUID
 	again      bool
 	saidGates  []byte
@@ -268,7 +268,7 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 		ORDER BY w.due_at`, c.Subscription, sources, ids)
 	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d dueStay, err error) {
 		p := &d.Present
-		return d, row.Scan(&d.Told, &d.PerhapsTold, &d.LastSequence, &d.deliveryID, &d.again, &p.Source, &p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
+		return d, row.Scan(&d.Reported, &d.Unconfirmed, &d.LastSequence, &d.deliveryID, &d.again, &p.Source, &p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
 			&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID, &p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs,
 			&d.saidGates, &d.LookedTo)
 	})
@@ -283,11 +283,11 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 }
 
 // decide stores the decision for a stay; nil if there is nothing to send.
-func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Telling) (*ClaimedDelivery, error) {
+func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Report) (*ClaimedDelivery, error) {
 	last := d.Last
 	args := pgx.StrictNamedArgs{
-		"source": d.Present.Source, "reservation_id": d.Present.ReservationID, "subscription": c.Subscription, "told": t.Told,
-		"perhaps_told": t.PerhapsTold,
+		"source": d.Present.Source, "reservation_id": d.Present.ReservationID, "subscription": c.Subscription, "told": t.Reported,
+		"perhaps_told": t.Unconfirmed,
 	}
 	const whose = ` WHERE source = @source AND reservation_id = @reservation_id AND subscription = @subscription`
 	out := &ClaimedDelivery{Token: uuid.New()}

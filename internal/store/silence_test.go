@@ -31,7 +31,7 @@ func (w *wire) fallSilent() {
 	}
 }
 
-// cut closes what is open, so that whoever still waits for an answer is told.
+// cut closes what is open, so that callers that wait for an answer notice.
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Each mutant's tests exist: a pattern that matches nothing would be green for ever.
+// Each mutant's tests exist: a pattern that matches nothing would be green forever.
 func TestMutantsHaveTests(t *testing.T) {
 	t.Parallel()
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)

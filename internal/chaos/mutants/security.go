@@ -137,7 +137,7 @@ func init() {
 			pkg:   "./internal/handlers", tests: "^TestCursorsCannotBeForged$",
 		},
 		{
-			name: "no DDL", what: "a start changes the schema, though nothing is to be migrated",
+			name: "no DDL", what: "a start changes the schema, although no migration is pending",
 			edits: []edit{{
 				"internal/app/database.go", "	pending, err := migrations.Pending(ctx, sqlDB)\n",
 				"	if _, err := sqlDB.ExecContext(ctx, `CREATE TABLE mine (x int)`); err != nil {\n		return err\n	}\n	pending, err := migrations.Pending(ctx, sqlDB)\n",
@@ -150,7 +150,7 @@ func init() {
 			pkg:   "./internal/provisioner", tests: "^TestDriftIsReported$",
 		},
 		{
-			name: "stored proofs", what: "the header that proves the sender is stored beside the body",
+			name: "stored proofs", what: "the header that proves the sender is stored with the body",
 			edits: []edit{
 				{"internal/pms/verify.go", " || strings.EqualFold(name, c.Header) || holdsAny(value, secrets) {\n", " {\n"},
 				{"internal/pms/format.go", "			delete(r.Headers, name)\n", ""},

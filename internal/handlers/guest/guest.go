@@ -1,6 +1,6 @@
-// Package guest serves the page behind a stay's link: what its guest needs to know, and the button that gives the key. GET only shows; only POST,
-// which a messenger's preview or a mail scanner doesn't send, makes anything. No script is needed, nothing is asked of other servers, and
-// neither the link nor the key leaves the page by a referrer, a log or a cache.
+// Package guest serves the page of a stay's link: what its guest needs to know, and the button that gives the key. GET
+// only shows; only POST, which neither a messenger's preview nor a mail scanner sends, creates anything. The page needs
+// no script and no other servers, and neither the link nor the key leaves it through a referrer, a log or a cache.
 package guest
 
 import (
@@ -23,9 +23,9 @@ import (
 // Route is the pattern of the page's path. It, and never the path, is in logs and metrics.
 const Route = guest.Path + "{id}"
 
-// Links is what stays' guests may ask.
+// Links is what the page needs of package guest.
 type Links interface {
-	// Look returns what a link's guest is told, and makes nothing. Errors: [guest.ErrUnknown], [guest.ErrGone].
+	// Look returns what to show a link's guest, and creates nothing. Errors: [guest.ErrUnknown], [guest.ErrGone].
 	Look(ctx context.Context, id string) (guest.Page, error)
 	// Open gives a link's guest an instant key; the errors are those of [guest.Service.Open].
 	Open(ctx context.Context, id string) (guest.Opened, error)
@@ -39,7 +39,7 @@ type Config struct {
 	Now    func() time.Time
 }
 
-// Page serves what is behind links.
+// Page serves the pages of links.
 type Page struct{ Config }
 
 // New returns the page.
@@ -176,7 +176,7 @@ func (h *Page) refuse(w http.ResponseWriter, r *http.Request, page guest.Page, e
 	h.render(w, r, no.status, view{Page: page, Kind: no.kind, After: no.after})
 }
 
-// wantsJSON tells whether a program asks. A browser always takes HTML.
+// wantsJSON reports whether a program asks. A browser always accepts HTML.
 func wantsJSON(r *http.Request) bool {
 	accept := strings.ToLower(strings.Join(r.Header.Values("Accept"), ","))
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/language"
 )
 
-// words is everything that the page says, in one language. A test holds every language against every field.
+// words is every text of the page in one language. A test checks that every language has every field.
 type words struct {
 	ReadyHeading, ReadyButton, ReadyHint    string
 	OpensFrom, OpensTo, ReadySince          string // %s: a date and time

@@ -11,7 +11,7 @@ import (
 
 // GuestLink is the link by which a stay's guest gets the key.
 type GuestLink struct {
-	URL      string  `json:"url" format:"uri" example:"https://keys.example.com/k/Rk9yIHRoZSBndWVzdCBvbmx5" doc:"For the guest alone: whoever has it gets the key."`
+	URL      string  `json:"url" format:"uri" example:"https://keys.example.com/k/Rk9yIHRoZSBndWVzdCBvbmx5" doc:"For the guest alone: anyone who has it gets the key."`
 	OpenedAt *string `json:"opened_at" format:"date-time" doc:"When the guest first got a key by it."`
 	Openings int     `json:"openings" doc:"How often the guest got a key by it."`
 }
@@ -30,7 +30,7 @@ type RenewedLink struct {
 
 // AppSession is what an app with Seam's mobile SDK needs.
 type AppSession struct {
-	Token      string `json:"client_session_token" example:"seam_cst1..." doc:"For Seam's mobile SDK. Whoever has it has the key."`
+	Token      string `json:"client_session_token" example:"seam_cst1..." doc:"For Seam's mobile SDK. Anyone who has it has the key."`
 	ExpiresAt  string `json:"expires_at" format:"date-time" doc:"Ask again before: the session then lasts longer."`
 	IdentityID string `json:"user_identity_id"`
 }

@@ -27,7 +27,7 @@ func OpenAPI(version string) ([]byte, error) {
 }
 
 const about = `Turns a hotel's or host's reservations into mobile keys. A property management system (PMS) posts its events to the
-webhook; admins ask here how each reservation stands, and mend it.
+webhook; admins see here the state of each reservation, and fix it.
 
 Every error is ` + "`application/problem+json`" + ` (RFC 9457) and says what is wrong, where, and what to do. Lists are newest change
 first; ` + "`next_cursor`" + ` goes into ` + "`cursor`" + ` for the next page. Times are RFC 3339, UTC, milliseconds. Ids in paths are percent-encoded once.`
@@ -287,8 +287,8 @@ func exemplify(o *huma.Operation, e example) {
 
 const exampleEventID = "0190b5a0-7a7c-7c3e-9d2e-6f1f8f0c2a11"
 
-// examples are the seed's reservation on its way from webhook to mobile key. They are made by what makes the answers, and a test
-// holds them against their schemas.
+// examples follow the seed's reservation from webhook to mobile key. They are built with the code that builds the
+// answers, and a test validates them against their schemas.
 func examples() map[string]example {
 	at := func(text string) time.Time { t, _ := time.Parse(time.RFC3339, text); return t }
 	ptr := func(s string) *string { return &s }

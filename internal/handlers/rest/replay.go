@@ -14,7 +14,7 @@ type ReplayReport struct {
 	DryRun      bool               `json:"dry_run"`
 	Items       []Event            `json:"items" nullable:"false" doc:"The replayed events, or in a dry run their results. Events without a body are left out."`
 	Differences []admin.Difference `json:"differences" nullable:"false" doc:"In a dry run: what all events together would change."`
-	NextCursor  *string            `json:"next_cursor" doc:"Pass it as cursor to continue with older events; null if there are no more."`
+	NextCursor  *string            `json:"next_cursor" doc:"Pass it as cursor to continue with older events; null on the last page."`
 }
 
 // ReplayInput is a replay by filter.

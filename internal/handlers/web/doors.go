@@ -52,7 +52,7 @@ func (s *Pages) doorsPage(w http.ResponseWriter, r *http.Request) {
 	s.showDoors(w, r, http.StatusOK, r.URL.Query(), func(*doorGrid) {})
 }
 
-// showDoors shows the page for a query, with what more is to be said.
+// showDoors shows the page for a query, extended by say.
 func (s *Pages) showDoors(w http.ResponseWriter, r *http.Request, status int, q url.Values, say func(*doorGrid)) {
 	query := admin.DoorQuery{Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"), Missing: q.Get("missing") != ""}
 	found, err := s.Admin.Doors(r.Context(), query)

@@ -24,7 +24,7 @@ func TestUpdatesAreOfVisibleSources(t *testing.T) {
 	}
 	w.tell([]string{"a"})
 	if !heard(admin) || !heard(own) || heard(other) {
-		t.Error("a change of one source is told to others, or not to its own")
+		t.Error("a change of one source notifies others, or not its own")
 	}
 	w.tell(nil)
 	if !heard(admin) || heard(own) {

@@ -241,7 +241,7 @@ func choices(v admin.View, o admin.Overrides, now time.Time) []actionChoice {
 	cancelled := v.Reservation.Status != "confirmed"
 	return slices.DeleteFunc(slices.Clone(allChoices), func(c actionChoice) bool {
 		switch c.Kind {
-		case renewLink: // it stands beside the link
+		case renewLink: // shown next to the link
 			return true
 		case admin.Release:
 			return o.Held == nil

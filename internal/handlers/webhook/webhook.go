@@ -84,7 +84,7 @@ func (s *Receiver) source(name string) (pms.Source, bool) {
 	return source, ok
 }
 
-// webhookResults are what webhooks come to, by the status of their answer.
+// webhookResults are the results of webhooks, by the status of their answer.
 var webhookResults = map[int]string{
 	http.StatusAccepted: "accepted", http.StatusOK: "duplicate", http.StatusUnprocessableEntity: "rejected", http.StatusUnauthorized: "refused",
 	http.StatusTooManyRequests: "over_limit", http.StatusServiceUnavailable: "unavailable",
@@ -302,7 +302,7 @@ func answer(w http.ResponseWriter, status int, id uuid.UUID, word string) {
 func (s *Receiver) unavailable(w http.ResponseWriter, err error) {
 	detail := "the event could not be stored: nothing was stored, send it again"
 	if errors.Is(err, intake.ErrBusy) {
-		detail = "too many events are waiting to be stored: nothing of this event was stored, send it again"
+		detail = "too many events are waiting to be stored: this event was not stored, send it again"
 	}
 	handlers.NewProblem(http.StatusServiceUnavailable, detail).After(2 * time.Second).Write(w)
 }

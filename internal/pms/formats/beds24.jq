@@ -56,7 +56,7 @@ if .fetched.booking then .fetched.booking[] | obj | .data | (if type == "array" 
   | del(.reservation.version)
 elif .query.bookid then
   if .query.status == "message" then {ignore: "a message is about nothing that a key depends on"}
-  # A cancel needs no document: one that is behind would undo it.
+  # A cancel needs no document: a stale one would undo it.
   elif .query.status | str | ascii_downcase | IN("cancel", "cancelled", "canceled") then
     {reservation: {reservation_id: .query.bookid, status: "cancelled", pms_status: .query.status}}
   else {fetch: {kind: "booking", id: .query.bookid}} end

@@ -23,7 +23,7 @@ def contact: {guest_id: (.guestID // .guestId | id), guest_email: first_said(.gu
 # guestList is an object by id, or a list: PHP writes an empty object so.
 def guests: .guestList | if type == "object" then to_entries | map(.value) else list end | map(select(type == "object"));
 
-# What says more than the booking's status: a room can be checked in, checked out or cancelled by itself.
+# More specific than the booking's status: a room can be checked in, checked out or cancelled on its own.
 def room_class(booking): (.roomStatus | class_by(classes)) as $own
   | if $own == "other" or (booking | IN("confirmed", "checked_in", "checked_out") | not) or (booking == "checked_out" and $own == "confirmed") then booking else $own end;
 
@@ -37,11 +37,11 @@ def rooms(version): (.data | obj) as $r
   | ($r | guests) as $guests
   | ([$r.assigned, $r.unassigned] | any(type | IN("array", "object"))) as $told
   | ([$r.assigned, $r.unassigned] | map(if type == "object" then to_entries | map(.value) else list end) | add | map(select(type == "object"))) as $all
-  # A cancel is about the whole booking; so is what takes a key away where the rooms can't be told apart.
+  # A cancel is about the whole booking; so is anything that removes a key if the rooms can't be distinguished.
   | (if ($all | length) == 0 or $class == "cancelled" or (($class | takes_away) and any($all[]; .subReservationID | type | IN("string", "number") | not))
       then [[{}]] else $all | stays end) as $rooms
   | ($rooms | length) as $several
-  # Rooms that the booking has besides are gone only where all of its rooms can be told.
+  # The booking's other rooms are gone only if all of its rooms are identified.
   | (($class | takes_away) or ($told and all($all[]; .subReservationID | id != null))) as $rest
   | $rooms[] as $parts
   | $parts[0] as $room
@@ -68,7 +68,7 @@ def rooms(version): (.data | obj) as $r
       as_of: version
     } | if $room == {} and (($class | takes_away) or ($told | not)) then keeps_room else . end)};
 
-# A guest, in either of the documents that tell of one.
+# A guest, in either of the documents that contain one.
 def guest($id; version): (.data | obj) as $d
   | (first(($d | guests)[] | select((.guestID // .guestId | id) == $id)) // $d) | contact | {guest: (. + {guest_id: $id, version: version})};
 

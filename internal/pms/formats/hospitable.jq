@@ -25,7 +25,7 @@ def classes: {"accepted": "confirmed", "cancelled": "cancelled", "not accepted":
     | (if $class == "other" and ($r.status | IN("cancelled", "not accepted")) then {class: "cancelled", word: $r.status} else {class: $class, word: $category} end) as $status
     | ($r.guest | obj) as $guest
     | ($r.properties | list | map(if type == "object" then . else {id: .} end)) as $rooms
-    # Rooms that the booking has besides are gone only where all of its rooms can be told.
+    # The booking's other rooms are gone only if all of its rooms are identified.
     | (($rooms | length) > 0 and all($rooms[]; .id | id != null)) as $all
     # A cancel is about the whole booking.
     | (if ($rooms | length) == 0 or ($status.class == "cancelled" and ($rooms | length) > 1) then [{}] else $rooms end)[]

@@ -36,7 +36,7 @@ if .fetched.lead then .fetched.lead[] | obj | (if (.lead | type) == "object" the
       guest_phone: first_said($guest.phoneNumber, $guest.cellPhoneNumber),
       check_in: .checkInLocalDateTime,
       check_out: .checkOutLocalDateTime,
-      # Other booked statuses don't say whether a channel has collected the money.
+      # Other booked statuses don't show that a channel has collected the money.
       gates: {paid: (if .status == "PAID_IN_FULL" then "open" else null end), checked_in: (if .status == "STAY" then "open" else null end)},
       version: .updatedUtcDateTime
     } | keeps_room)}

@@ -70,7 +70,7 @@ else
   all_of($f.reservations; "Reservations") as $orders
   | all_of($f.customers, $f.updated_customers, $f.merged_customers; "Customers") as $known
   | ($known | by_id) as $by_id
-  # Those who were updated by themselves: the customers of orders are told of by their orders.
+  # Only customers that were updated on their own: the customers of orders are reported with their orders.
   | (if $f.reservations then all_of($f.updated_customers; "Customers") else all_of($f.customers; "Customers") end) as $updated
   | [$orders[] | select(.AccountType == "Customer" or .AccountType == null) | .AccountId | select(type == "string") | select($by_id[.] == null)] as $missing
   | [$updated[].MergeTargetId | select(type == "string") | select($by_id[.] == null)] as $merged

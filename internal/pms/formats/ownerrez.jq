@@ -30,7 +30,7 @@ def default_first: list | map(select(type == "object")) | (map(select(.is_defaul
   elif .action == "entity_delete" then {reservation: {reservation_id: (.entity_id | id), status: "cancelled", pms_status: "deleted"}}
   elif $class != "cancelled" and (($r.is_block | is_true) or $r.type == "block") then
     {reservation: {reservation_id: (.entity_id | id), status: "block", pms_status: "block", version: ($r.updated_utc // $r.created_utc)}}
-  # Everything but the address is in the webhook: a guest who can't be had costs nothing but that.
+  # Everything but the address is in the webhook: if the guest can't be fetched, only that is missing.
   elif $unfetched and $class == "confirmed" and $guest_id != null then {fetch: {kind: "guest", id: $guest_id, optional: true}}
   else {reservation: ({
     reservation_id: (.entity_id | id),

@@ -17,7 +17,7 @@ def id: if . == "" then null elif type == "number" then tostring | rtrimstr(".0"
 # The id of a room: no PMS has a room 0.
 def room: if . == 0 or . == "0" then null else id end;
 
-# The id of an object that is named by its id, or by itself.
+# The id of an object that is given by its id, or as a whole.
 def room_of(key): if type == "object" then key else . end | room;
 
 # Whether a flag is set, however it is written.
@@ -47,7 +47,7 @@ def local(date; time; zone): date as $date | if $date == null or $date == "" the
   else {date: ($date | if type == "string" then .[0:10] else . end), time: (time | hour), time_zone: (zone | said)} end;
 def local(date; time): local(date; time; null);
 
-# Gates. Each gives open or closed, or null where the PMS says nothing: then the gate stays as it is.
+# Gates. Each gives open or closed, or null if the PMS says nothing: then the gate is unchanged.
 
 # A flag: true, false, 1, 0, "yes", "no".
 def gate_of_flag: if is_true then "open" elif . == false or . == 0 or (str | ascii_downcase | IN("false", "0", "no")) then "closed" else null end;

@@ -1,5 +1,5 @@
 module {
-  "about": "Smoobu: reconstructed from public clients; no official text of the webhook could be had.",
+  "about": "Smoobu: reconstructed from public clients; no official text of the webhook is available.",
   "type": ["action"],
   "verify": {"method": "url-token"}
 };

@@ -21,7 +21,7 @@ elif .do == "find" and .call == "read" then .field as $field
   # A booking that the answer lacks, or whose items it leaves out, shows nothing.
   | .answer | obj | .data | list | .[0] | obj | .infoItems | select(type == "array")
   | map(select(type == "object" and .code == $field)) | {text: (.[0].text // "" | str), keys: map(.id | values)}
-# What a change answers for an item says nothing of the others: the field is read back.
+# The answer to a change of one item proves nothing about the others: the field is read back.
 elif .do == "find" then if [.answer | list[] | obj | select(.success == false)] != [] then {refused: true} else empty end
 # An item's id changes it, and its id alone deletes it. Of several with our code, which a lost answer may leave, one stays.
 elif .do == "write" then .text as $text | .field as $field | (.found | obj | .keys | list) as $keys

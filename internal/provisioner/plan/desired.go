@@ -1,6 +1,16 @@
 // Package plan is the decision part of the provisioner: what should be true at Seam ([Desire]), which calls lead
 // there ([Plan]), and what status results ([Judge]). Everything here is a pure function of its arguments: no clock,
 // no network, no database.
+//
+// The three are called in this order, once per round of an attempt:
+//
+//	Situation ─▶ Desire ─▶ Desired ─▶ WithFirstKeyWaiting ─▶ Plan ─▶ steps, empty when done
+//	                                                      └▶ Judge ─▶ status, reason, when to look again
+//
+// Desire reads the reservation, its listing, the source's policy and an admin's decisions (desired.go); gates that
+// are closed take something away from it (gates.go). Plan compares the result with the recorded ACS users and lists
+// all missing calls, of which an attempt takes only the first (plan.go). Judge is asked when no step is left
+// (verdict.go). To add a reason for a status, add it to package stay and return it from Desire or a judgement.
 package plan
 
 import (

@@ -167,7 +167,7 @@ func TestReadsLagAndMutationsPend(t *testing.T) {
 	r.Advance(61 * time.Second)
 	code, out := get()
 	if code != 200 || len(out["acs_user"].(map[string]any)["pending_mutations"].([]any)) != 1 {
-		t.Errorf("behind the lag: %d %v", code, out)
+		t.Errorf("after the lag: %d %v", code, out)
 	}
 	r.Advance(time.Minute)
 	if _, out := get(); len(out["acs_user"].(map[string]any)["pending_mutations"].([]any)) != 0 {
