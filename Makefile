@@ -45,7 +45,7 @@ browser: ## test the web page in Chromium (needs chromium and npm)
 	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags browser -run '^TestPage' -timeout 5m ./cmd/server
 
 screenshots: ## take the pictures of docs/admin.md (needs chromium)
-	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/postgres/pgtest/run go test -tags browser -count 1 -run '^Test(Guest)?Screenshots$$' -timeout 5m ./cmd/server
+	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/postgres/pgtest/run go test -tags browser -count 1 -run '^Test(Guest|Hotel)?Screenshots$$' -timeout 5m ./cmd/server
 
 webhooks-test: ## verify messages to subscriptions with the official libraries (needs npm)
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error

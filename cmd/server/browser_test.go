@@ -221,8 +221,8 @@ func TestPage(t *testing.T) {
 
 	// From an e-mail address to the reason: one interaction.
 	b.do(chromedp.SendKeys(chromedp.CSS("#find"), "jane@example.com\n"))
-	b.untilText("#live-reservations", "This listing has no doors yet")
-	b.do(chromedp.Click(chromedp.CSS(`#live-reservations a[href="/reservations/default/3333122-433"]`)), chromedp.WaitVisible(chromedp.CSS(".verdict")))
+	b.untilText(".stays", "This listing has no doors yet")
+	b.do(chromedp.Click(chromedp.CSS(`.stays a[href="/reservations/default/3333122-433"]`)), chromedp.WaitVisible(chromedp.CSS(".verdict")))
 	if said := ask(b, chromedp.Text(chromedp.CSS(".verdict"))); !strings.Contains(said, "Waiting") || !strings.Contains(said, "no access groups") {
 		t.Errorf("the page says %q", said)
 	}

@@ -146,7 +146,7 @@ func readPages(t *testing.T, p *process) {
 	}
 	_ = resp.Body.Close()
 	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
-	for _, path := range []string{"/", "/?source=default", "/?part=problems", "/?part=in_house&date=" + tomorrow, "/?part=departures&date=" + tomorrow, "/doors", "/doors?missing=1", "/doors?q=222", "/doors.csv"} {
+	for _, path := range []string{"/", "/?source=default", "/?part=problems", "/?part=in_house&date=" + tomorrow, "/?part=departures&date=" + tomorrow, "/doors", "/doors?missing=1", "/doors?q=222", "/doors.csv", "/reservations", "/reservations?when=all", "/search?q=guest-1", "/arrivals", "/reservations.csv?q=guest-1"} {
 		resp, err := client.Get(p.url + path)
 		if err != nil {
 			t.Fatal(err)

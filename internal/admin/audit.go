@@ -16,6 +16,7 @@ const (
 	auditPutListing    = "put_listing"
 	auditDeleteListing = "delete_listing"
 	auditImport        = "import"
+	auditExport        = "export_reservations"
 
 	auditEnableSubscription  = "enable_subscription"
 	auditDisableSubscription = "disable_subscription"

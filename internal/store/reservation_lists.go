@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -200,6 +201,17 @@ func (s *Store) Views(ctx context.Context, f ReservationFilter, after Place, lim
 	return views, wrap(err, "list reservations")
 }
 
+// CountViews counts what [Store.Views] lists on all its pages, up to most.
+func (s *Store) CountViews(ctx context.Context, f ReservationFilter, most int) (n int, err error) {
+	var w where
+	page, err := f.page(ctx, s, &w, Place{}, most)
+	if err != nil {
+		return 0, wrap(err, "count reservations")
+	}
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (`+page+`) found`, w.planned()...).Scan(&n)
+	return n, wrap(err, "count reservations")
+}
+
 // How many rows are thought few enough to be read and sorted as a whole. Where there are more, rows are read in the order of the list, of
 // which so many match that a page is full soon. A key costs less than a text.
 const (
@@ -227,7 +239,10 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after P
 			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + order + limited, nil
 	}
 	if f.Query != "" {
-		w.add(`EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+reservationText+` LIKE staykey_fold(%s))`, containing(f.Query))
+		f.byWords(w)
+		matches := strings.Join(w.conditions, " AND ")
+		w.restart()
+		w.conditions = append(w.conditions, `EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+matches+`)`)
 	}
 	recent, err := f.followsChanges(ctx, s)
 	if err != nil {
@@ -401,8 +416,17 @@ func (f ReservationFilter) byText(w *where) {
 	if f.GuestEmail != "" {
 		w.add("staykey_fold(r.guest_email) = staykey_fold(%s)", f.GuestEmail)
 	}
-	if f.Query != "" {
-		w.add(reservationText+" LIKE staykey_fold(%s)", containing(f.Query))
+	f.byWords(w)
+}
+
+// byWords narrows reservations to those that have each word of the query, in any order: a surname may come first.
+func (f ReservationFilter) byWords(w *where) {
+	words := strings.Fields(f.Query)
+	if len(words) == 0 && f.Query != "" {
+		words = []string{f.Query}
+	}
+	for _, word := range words {
+		w.add(reservationText+" LIKE staykey_fold(%s)", containing(word))
 	}
 }
 
@@ -417,7 +441,9 @@ func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error)
 	if f.Query == "" {
 		return false, nil
 	}
-	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r WHERE `+reservationText+` LIKE staykey_fold($1)`, containing(f.Query))
+	var w where
+	f.byWords(&w)
+	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r`+w.sql(), w.args...)
 }
 
 // fewer reports whether a query leaves at most so many rows, as far as the planner knows.

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -29,6 +30,11 @@ func (l listingRow) Title() string {
 		return *l.Name
 	}
 	return l.ListingID
+}
+
+// Stays is the list of its stays.
+func (l listingRow) Stays() string {
+	return nextLink("/reservations", url.Values{"listing_id": {l.ListingID}, "source": {l.Source}}, "")
 }
 
 // listingList is the page of listings.
@@ -73,7 +79,6 @@ type listingView struct {
 	ByAdmin  bool
 	Problem  string
 	Saved    bool
-	Stays    string // the address of its reservations
 	Zone     string // that applies, with what is configured
 	In, Out  string
 	SetHere  bool // of the form
@@ -114,7 +119,6 @@ func (s *Pages) listingView(r *http.Request) (listingView, error) {
 		ByAdmin: l.AdminAccessGroupIDs != nil, Orphaned: !l.Configured, Systems: pickFrom(groups, l.Groups()),
 	}
 	v.SetHere = v.ByAdmin || !l.Known
-	v.Stays = nextLink("/reservations", map[string][]string{"listing_id": {l.ListingID}, "source": {l.Source}}, "")
 	hours := s.Admin.HoursOf(l.Listing)
 	if v.In, v.Out = hours.CheckInTime, hours.CheckOutTime; hours.Zone != nil {
 		v.Zone = hours.Zone.String()

@@ -20,43 +20,7 @@ import (
 // keyStatuses are all that a mobile key can have.
 var keyStatuses = stay.KeyStatuses()
 
-// reservationList is the page of reservations.
-type reservationList struct {
-	admin.ReservationQuery
-	Sources  []string
-	Statuses []string // of keys
-	Rows     []stayRow
-	Next     string // the address of the next page; "" for none
-	First    string // the address of the first page; "" where this is it
-	Empty    bool   // there is no reservation at all
-}
-
 const pageRows = 50
-
-func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	query := admin.ReservationQuery{
-		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source")), Status: admin.Values(q.Get("status")),
-		KeyStatus: admin.Values(q.Get("key_status")), ListingID: q.Get("listing_id"), GuestEmail: strings.TrimSpace(q.Get("guest_email")),
-		CheckInFrom: q.Get("check_in_from"), CheckInTo: q.Get("check_in_to"), CheckOutFrom: q.Get("check_out_from"), CheckOutTo: q.Get("check_out_to"),
-		UpdatedSince: q.Get("updated_since"), Sort: q.Get("sort"),
-	}
-	found, err := s.Admin.Reservations(r.Context(), query)
-	var rows []stayRow
-	if err == nil {
-		rows, err = s.stayRows(r.Context(), found.Items)
-	}
-	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
-		return
-	}
-	l := reservationList{
-		ReservationQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Statuses: keyStatuses, Rows: rows,
-		Empty: len(rows) == 0 && !query.Narrowed(),
-	}
-	l.First, l.Next = pageLinks("/reservations", q, found.Next)
-	s.render(w, r, http.StatusOK, "reservations", page{Title: "Reservations", Active: "reservations", Search: query.Query, Body: l})
-}
 
 // nextLink is a page's address with another cursor, "" for none.
 func nextLink(path string, q url.Values, cursor string) string {

@@ -19,6 +19,7 @@ type today struct {
 	Troubles  []trouble
 	Title     string // of the day
 	Previous  string // addresses
+	Print     string
 	ThisDay   string
 	Next      string
 	Date      string // that is asked for; "" for today
@@ -114,13 +115,8 @@ func (t today) ReasonTitle() string {
 
 // links fills in the day's title, and where its tabs and arrows lead.
 func (t *today) links(q url.Values) {
-	t.Title = t.First.Format("Monday 2 January")
-	if !t.First.Equal(t.Last) {
-		t.Title = t.First.Format("Mon 2") + " / " + t.Last.Format("Mon 2 January")
-	}
-	if t.First.Year() != t.At.Year() {
-		t.Title += t.First.Format(" 2006")
-	}
+	t.Title, t.Print = dayTitle(t.Day), dayLink(q)
+	t.Print = "/arrivals" + strings.TrimPrefix(t.Print, "/")
 	part := string(t.Part)
 	t.Previous = dayLink(q, "date", t.First.AddDate(0, 0, -1).Format(time.DateOnly), "part", part)
 	t.Next = dayLink(q, "date", t.Last.AddDate(0, 0, 1).Format(time.DateOnly), "part", part)
@@ -142,6 +138,18 @@ func (t *today) links(q url.Values) {
 	tab(admin.DayArrivals, "Arrivals", ready, false)
 	tab(admin.DayInHouse, "In house", "", false)
 	tab(admin.DayDepartures, "Departures", "", false)
+}
+
+// dayTitle names a day, with the year where it is not this one.
+func dayTitle(d admin.Day) string {
+	title := d.First.Format("Monday 2 January")
+	if !d.First.Equal(d.Last) {
+		title = d.First.Format("Mon 2") + " / " + d.Last.Format("Mon 2 January")
+	}
+	if d.First.Year() != d.At.Year() {
+		title += d.First.Format(" 2006")
+	}
+	return title
 }
 
 // dayLink is the address of a list of a day: that of q with other values, from its first page.

@@ -72,6 +72,29 @@
     field.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
   }
 
+  for (const button of document.querySelectorAll("[data-print]")) { button.hidden = false; button.addEventListener("click", () => print()); }
+
+  // Keys: / or Ctrl+K searches, j and k go down and up the rows, Enter opens (the row's link has the focus), Esc leaves.
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("input, select, textarea");
+    const find = document.getElementById("find");
+    if (event.key === "Escape" && document.activeElement) { document.activeElement.blur(); return; }
+    if (find && ((event.key === "k" && (event.ctrlKey || event.metaKey)) || (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey))) {
+      event.preventDefault();
+      find.focus();
+      find.select();
+      return;
+    }
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || (event.key !== "j" && event.key !== "k")) return;
+    const rows = [...document.querySelectorAll("table.rows tbody tr")].map((row) => row.querySelector("a[href]:not([href^='tel:'])")).filter(Boolean);
+    if (!rows.length) return;
+    const row = document.activeElement?.closest("tr");
+    const at = row ? rows.findIndex((link) => row.contains(link)) : -1;
+    const next = rows[event.key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0)];
+    next.focus();
+    next.scrollIntoView({ block: "nearest" });
+  });
+
   // A button copies the text of the element that it names. Where the clipboard can't be used (plain http), the text is selected.
   document.documentElement.classList.add("scripted");
   document.addEventListener("click", async (event) => {

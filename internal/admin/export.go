@@ -1,0 +1,146 @@
+package admin
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// MostExported bounds how many reservations one table has.
+const MostExported = 10_000
+
+// CountReservations counts what [Service.Reservations] lists on all its pages, up to most.
+func (s *Service) CountReservations(ctx context.Context, q ReservationQuery, most int) (int, error) {
+	if err := checkEnums(q); err != nil {
+		return 0, err
+	}
+	f, err := s.reservationFilter(ctx, q)
+	if err != nil {
+		return 0, err
+	}
+	f.Order, _ = q.order()
+	return s.store.CountViews(ctx, f, most)
+}
+
+// Export is a table of reservations that may be written.
+type Export struct {
+	service *Service
+	query   ReservationQuery
+}
+
+// ExportReservations begins a table of all reservations that a query lists. It refuses more than [MostExported], so that nobody takes a part
+// for the whole, and records who exports how many, because the table has guests' data.
+func (s *Service) ExportReservations(ctx context.Context, q ReservationQuery) (Export, error) {
+	n, err := s.CountReservations(ctx, q, MostExported+1)
+	if err != nil {
+		return Export{}, err
+	}
+	if n > MostExported {
+		return Export{}, refuse(Conflict, fmt.Sprintf("These are more than %d reservations: narrow the filters, for example by check-in.", MostExported))
+	}
+	entry := ActorOf(ctx).Audit(auditExport, "")
+	if len(q.Source) == 1 {
+		entry = entry.About(q.Source[0], "", "")
+	}
+	entry.After = map[string]any{"reservations": n}
+	for name, values := range map[string][]string{
+		"source": q.Source, "status": q.Status, "key_status": q.KeyStatus, "listing_id": only(q.ListingID), "check_in_from": only(q.CheckInFrom),
+		"check_in_to": only(q.CheckInTo), "check_out_from": only(q.CheckOutFrom), "check_out_to": only(q.CheckOutTo),
+	} {
+		if len(values) > 0 {
+			entry.After[name] = strings.Join(values, ",")
+		}
+	}
+	return Export{s, q}, s.record(ctx, entry)
+}
+
+// Write writes the table as CSV, page by page. Times are of the property.
+func (e Export) Write(ctx context.Context, to io.Writer) error {
+	w := csv.NewWriter(to)
+	if err := writeSheet(w, "source", "reservation_id", "status", "guest_name", "guest_email", "guest_phone", "listing_id", "listing", "check_in", "check_out",
+		"time_zone", "key_status", "key_reason"); err != nil {
+		return err
+	}
+	q := e.query
+	q.Paging = Paging{Limit: 500}
+	for {
+		found, err := e.service.Reservations(ctx, q)
+		if err != nil {
+			return err
+		}
+		stays, err := e.service.Stays(ctx, found.Items)
+		if err != nil {
+			return err
+		}
+		for _, one := range stays {
+			if err := writeStay(w, one); err != nil {
+				return err
+			}
+		}
+		w.Flush()
+		if q.Cursor = found.Next; q.Cursor == "" || w.Error() != nil {
+			return w.Error()
+		}
+	}
+}
+
+func writeStay(w *csv.Writer, one Stay) error {
+	zone := one.Zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	local := func(at *time.Time) string {
+		if at == nil {
+			return ""
+		}
+		return at.In(zone).Format("2006-01-02 15:04")
+	}
+	r := one.Reservation
+	return writeSheet(w, r.Source, r.ReservationID, r.Status, Text(r.GuestName), Text(r.GuestEmail), Text(r.GuestPhone), Text(r.ListingID), one.ListingName,
+		local(r.CheckIn), local(r.CheckOut), zone.String(), one.Key.Status, Text(one.Key.Reason))
+}
+
+// Found is what a search finds, a few of each kind.
+type Found struct {
+	Reservations Page[Stay]
+	Listings     Page[Listing]
+	Events       Page[Event] // about the reservation or the listing of this id
+}
+
+// Search looks for a text in reservations, listings and events, and returns at most so many of each.
+func (s *Service) Search(ctx context.Context, text string, most int) (Found, error) {
+	var f Found
+	if text = strings.TrimSpace(text); text == "" {
+		return f, nil
+	}
+	paging := Paging{Limit: most}
+	views, err := s.Reservations(ctx, ReservationQuery{Paging: paging, Query: text})
+	if err != nil {
+		return f, err
+	}
+	f.Reservations.Next = views.Next
+	if f.Reservations.Items, err = s.Stays(ctx, views.Items); err != nil {
+		return f, err
+	}
+	if f.Listings, err = s.Listings(ctx, ListingQuery{Paging: paging, Query: text}); err != nil {
+		return f, err
+	}
+	if pms.CheckID(text) != nil { // no id of anything
+		return f, nil
+	}
+	if f.Events, err = s.Events(ctx, EventQuery{Paging: paging, ReservationID: text}); err == nil && len(f.Events.Items) == 0 {
+		f.Events, err = s.Events(ctx, EventQuery{Paging: paging, ListingID: text})
+	}
+	return f, err
+}
+
+// ArrivalsSheet returns all arrivals of a day, at most so many, for a sheet to print.
+func (s *Service) ArrivalsSheet(ctx context.Context, q DayQuery, most int) (Day, error) {
+	q.Part, q.Paging = DayArrivals, Paging{Limit: most}
+	return s.Day(ctx, q)
+}

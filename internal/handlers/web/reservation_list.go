@@ -1,0 +1,187 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/staykey/staykey/internal/admin"
+)
+
+// reservationList is the page of reservations.
+type reservationList struct {
+	admin.ReservationQuery
+	Sources  []string
+	Chips    []chip // of key statuses
+	When     string // [allDates], or "" for stays that are not over
+	Rows     []stayRow
+	Total    string // how many there are on all pages
+	Next     string // the address of the next page; "" for none
+	First    string // the address of the first page; "" where this is it
+	Export   string // the address of the table
+	Filtered bool
+	Empty    bool // there is no reservation at all
+}
+
+// chip is a filter that one click turns on or off.
+type chip struct {
+	Title, Link string
+	On          bool
+}
+
+// allDates has the list begin with the first stay there was, instead of with those that are not over.
+const allDates = "all"
+
+// totalCounted bounds how far the reservations on all pages are counted.
+const totalCounted = 1000
+
+// reservationQuery reads the filters of the list. Where nothing else is asked for, it lists what is not over yet, by check-in; a search looks
+// everywhere, and shows the newest change first.
+func (s *Pages) reservationQuery(q url.Values) admin.ReservationQuery {
+	query := admin.ReservationQuery{
+		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source")), Status: admin.Values(q.Get("status")),
+		KeyStatus: admin.Values(q.Get("key_status")), ListingID: q.Get("listing_id"), GuestEmail: strings.TrimSpace(q.Get("guest_email")),
+		CheckInFrom: q.Get("check_in_from"), CheckInTo: q.Get("check_in_to"), CheckOutFrom: q.Get("check_out_from"), CheckOutTo: q.Get("check_out_to"),
+		UpdatedSince: q.Get("updated_since"), Sort: q.Get("sort"),
+	}
+	if query.Sort == "" && query.Query == "" && query.UpdatedSince == "" {
+		query.Sort = "check_in"
+	}
+	if q.Get("when") != allDates && query.Query+query.CheckInFrom+query.CheckInTo+query.CheckOutFrom+query.CheckOutTo+query.UpdatedSince == "" {
+		query.CheckOutFrom = s.Now().UTC().Add(-12 * time.Hour).Format(time.DateOnly) // today of those whose day is the last to begin
+	}
+	return query
+}
+
+func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	query := s.reservationQuery(q)
+	found, err := s.Admin.Reservations(r.Context(), query)
+	var rows []stayRow
+	if err == nil {
+		rows, err = s.stayRows(r.Context(), found.Items)
+	}
+	l := reservationList{
+		ReservationQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Chips: statusChips(q, query.KeyStatus), When: q.Get("when"), Rows: rows,
+		Export: nextLink("/reservations.csv", q, ""), Filtered: len(q) > 0 && !(len(q) == 1 && q.Has("cursor")),
+	}
+	if err == nil {
+		l.Total, err = s.total(r, query)
+	}
+	if err == nil && len(rows) == 0 && !l.Filtered {
+		l.Empty, err = s.hasNone(r)
+	}
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	l.CheckOutFrom = q.Get("check_out_from") // what the form shows, and not what is meant by nothing
+	l.First, l.Next = pageLinks("/reservations", q, found.Next)
+	s.render(w, r, http.StatusOK, "reservations", page{Title: "Reservations", Active: "reservations", Search: query.Query, Body: l})
+}
+
+// total says how many reservations a query has on all its pages.
+func (s *Pages) total(r *http.Request, query admin.ReservationQuery) (string, error) {
+	n, err := s.Admin.CountReservations(r.Context(), query, totalCounted+1)
+	if n > totalCounted {
+		return fmt.Sprintf("more than %d reservations", totalCounted), err
+	}
+	return plural(n, "reservation"), err
+}
+
+// hasNone reports whether there is no reservation at all.
+func (s *Pages) hasNone(r *http.Request) (bool, error) {
+	n, err := s.Admin.CountReservations(r.Context(), admin.ReservationQuery{}, 1)
+	return n == 0, err
+}
+
+// statusChips are the filters by key status. Several can be on.
+func statusChips(q url.Values, on []string) []chip {
+	chips := make([]chip, len(keyStatuses))
+	for i, status := range keyStatuses {
+		others := slices.DeleteFunc(slices.Clone(on), func(s string) bool { return s == status })
+		active := len(others) < len(on)
+		if !active {
+			others = append(others, status)
+		}
+		next := url.Values{}
+		for name, values := range q {
+			next[name] = values
+		}
+		next.Set("key_status", strings.Join(others, ","))
+		chips[i] = chip{keyWord(status), nextLink("/reservations", next, ""), active}
+	}
+	return chips
+}
+
+// exportReservationsPage is the list as a table, all pages of it.
+func (s *Pages) exportReservationsPage(w http.ResponseWriter, r *http.Request) {
+	export, err := s.Admin.ExportReservations(r.Context(), s.reservationQuery(r.URL.Query()))
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	sheetHeaders(w, "reservations.csv")
+	if err := export.Write(r.Context(), w); err != nil {
+		s.Log.Warn("export of reservations ended early", "error", err)
+		panic(http.ErrAbortHandler) // so that nobody takes a part for the whole
+	}
+}
+
+// searchResults is the page of a search in everything.
+type searchResults struct {
+	Query        string
+	Stays        []stayRow
+	MoreStays    string // addresses of the whole lists; "" where these are all
+	Listings     []listingRow
+	MoreListings string
+	Events       []eventRow
+}
+
+const searchShown = 8
+
+func (s *Pages) searchPage(w http.ResponseWriter, r *http.Request) {
+	query := strings.TrimSpace(r.URL.Query().Get("q"))
+	found, err := s.Admin.Search(r.Context(), query, searchShown)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	results := searchResults{Query: query, Stays: rowsOf(found.Reservations.Items), Events: eventRows(found.Events.Items)}
+	for _, l := range found.Listings.Items {
+		results.Listings = append(results.Listings, listingRow{Listing: l})
+	}
+	more := func(path, next string) string {
+		if next == "" {
+			return ""
+		}
+		return nextLink(path, url.Values{"q": {query}}, "")
+	}
+	results.MoreStays, results.MoreListings = more("/reservations", found.Reservations.Next), more("/listings", found.Listings.Next)
+	s.render(w, r, http.StatusOK, "search", page{Title: "Search", Search: query, Body: results})
+}
+
+// arrivalsSheet is a day's arrivals, to print.
+type arrivalsSheet struct {
+	Title, Source string
+	Back          string
+	Rows          []stayRow
+	Left          int // arrivals that are not on the sheet
+}
+
+const mostPrinted = 500
+
+func (s *Pages) arrivalsPage(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	day, err := s.Admin.ArrivalsSheet(r.Context(), admin.DayQuery{Source: q.Get("source"), Date: q.Get("date")}, mostPrinted)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	sheet := arrivalsSheet{Title: dayTitle(day), Source: q.Get("source"), Back: dayLink(q), Rows: rowsOf(day.Stays.Items)}
+	sheet.Left = day.Counts[admin.DayArrivals] - len(sheet.Rows)
+	s.render(w, r, http.StatusOK, "arrivals", page{Title: "Arrivals", Active: "today", Body: sheet})
+}
