@@ -135,6 +135,7 @@ func TestPageOfAHotel(t *testing.T) {
 	if at := ask(b, chromedp.Evaluate[string](`document.activeElement.id`)); at != "find" {
 		t.Errorf("/ leads to %q", at)
 	}
+	b.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.value = ""`)) // the driver types the slash, too
 	b.do(chromedp.SendKeys(chromedp.CSS("#find"), "doe jane\n"), chromedp.WaitVisible(chromedp.CSS(".stays")))
 	b.untilText(".stays", "Jane Doe")
 
