@@ -71,7 +71,7 @@ func main() {
 }
 
 // run executes one command line and returns the exit status: 0, 1 for a failure, 2 for a wrong command line
-// or configuration.
+// or configuration, 3 where a service that was waited for is not ready.
 func run(ctx context.Context, args []string, io *streams) int {
 	var c cli
 	status := -1
@@ -107,6 +107,9 @@ func run(ctx context.Context, args []string, io *streams) int {
 	}
 	if err != nil {
 		_, _ = fmt.Fprintln(io.err, "staykey:", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+		if own := (statusError{}); errors.As(err, &own) {
+			return own.status
+		}
 		return 1
 	}
 	return 0

@@ -23,14 +23,18 @@ type configCommand struct {
 }
 
 type configCheckCommand struct {
-	File string `arg:"" placeholder:"FILE" help:"The file in STAYKEY_CONFIG."`
+	File      string `arg:"" placeholder:"FILE" help:"The file in STAYKEY_CONFIG."`
+	NoSecrets bool   `help:"Accept variables that are not set, and list them: for a check without the secrets, such as in CI."`
 }
 
 // Run reads the file as a start would, with the environment's variables.
 func (c *configCheckCommand) Run(io *streams) error {
-	set, err := config.CheckFile(c.File)
+	set, unset, err := config.CheckFile(c.File, c.NoSecrets)
 	if err != nil {
 		return err
+	}
+	if len(unset) > 0 {
+		_, _ = fmt.Fprintf(io.out, "not set, and not checked: %s\n", strings.Join(unset, ", "))
 	}
 	for _, name := range slices.Sorted(maps.Keys(set.Sources)) {
 		source := set.Sources[name]

@@ -93,6 +93,7 @@ func TestCommandsForAdmins(t *testing.T) {
 		"erasing a live stay": {at, []string{"erase-guest", "jane@example.com"}, 1, "stays of this guest are not over"},
 		"a wrong parameter":   {at, []string{"reservations", "--key", "lost"}, 1, "query.key_status"},
 		"nobody there":        {[]string{"STAYKEY_URL=http://127.0.0.1:1"}, []string{"doctor"}, 1, "can't be reached"},
+		"waiting for nobody":  {[]string{"STAYKEY_URL=http://127.0.0.1:1"}, []string{"doctor", "--wait", "10ms"}, 3, "not ready after 10ms: http://127.0.0.1:1 can't be reached"},
 		"no token elsewhere":  {[]string{"STAYKEY_URL=http://staykey.example"}, []string{"doctor"}, 2, "STAYKEY_TOKEN: is required"},
 	} {
 		_, problems, status := command(t, c.env, c.args...)
@@ -113,7 +114,7 @@ func TestDoctor(t *testing.T) {
 		out, _, _ := command(t, at, "doctor")
 		return strings.Contains(out, "1 listings have access groups that Seam knows")
 	})
-	out, problems, status := command(t, at, "doctor")
+	out, problems, status := command(t, at, "doctor", "--wait", "2m")
 	mustSay(t, "the doctor of a sound service", out, "test event accepted", "its clock and ours agree", "Seam accepts it", "Building A", "0 errors")
 	if status != 0 {
 		t.Errorf("a sound service: exit %d %s", status, problems)

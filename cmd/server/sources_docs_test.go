@@ -90,6 +90,10 @@ func TestSourcesPages(t *testing.T) {
 }
 
 func TestMapAndConfigCheck(t *testing.T) {
+	const twoSecrets = `sources:
+  - {name: a, time_zone: Europe/Madrid, verify: {method: standard-webhooks, secrets: ["${TEST_UNSET_A}"]}}
+  - {name: b, verify: {method: standard-webhooks, secrets: ["${TEST_UNSET_B}"]}}
+`
 	t.Parallel()
 	dir := t.TempDir()
 	write := func(name, content string) string {
@@ -119,6 +123,9 @@ func TestMapAndConfigCheck(t *testing.T) {
 		"a program that fails":     {[]string{"map", "--format", wrong}, `[1]`, 1, []string{"wrong.jq failed: expected an object but got: array"}},
 		"no such format":           {[]string{"map", "--format", "nobody"}, `{}`, 1, []string{`"nobody" is not a format: it must be staykey, one of apaleo,`}},
 		"a config that is right":   {[]string{"config", "check", write("right.yaml", "sources:\n  - name: a\n    format: mews\n    verify: {method: none}\n    insecure: true\n")}, "", 0, []string{"a: mews, 0 secrets, its events wait as needs_fetch: it has no fetch block, INSECURE: anybody may post", "is valid: 1 sources"}},
+		"one without its secrets":  {[]string{"config", "check", write("unset.yaml", twoSecrets)}, "", 2, []string{"the environment variable TEST_UNSET_A is not set", "TEST_UNSET_B"}},
+		"and with none wanted":     {[]string{"config", "check", "--no-secrets", write("none.yaml", twoSecrets)}, "", 0, []string{"not set, and not checked: TEST_UNSET_A, TEST_UNSET_B", "is valid: 2 sources"}},
+		"none wanted, and wrong":   {[]string{"config", "check", "--no-secrets", write("typo.yaml", strings.Replace(twoSecrets, "time_zone", "time_zon", 1))}, "", 2, []string{"time_zon: is unknown"}},
 		"one that is not":          {[]string{"config", "check", write("wrong.yaml", "sources:\n  - name: a\n   format: mews\n")}, "", 2, []string{"wrong.yaml: [3:4]"}},
 	} {
 		var out bytes.Buffer

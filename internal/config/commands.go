@@ -1,9 +1,12 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -60,16 +63,33 @@ func AdminToken(file, base string) (string, error) {
 	return "", nil
 }
 
-// CheckFile reads a config file as a start would, with the environment's variables. The error is [Problems].
-func CheckFile(file string) (Set, error) {
+// CheckFile reads a config file as a start would, with the environment's variables. With noSecrets a variable that is not set is no problem: a made-up
+// secret stands for it, and its name is returned. The error is [Problems].
+func CheckFile(file string, noSecrets bool) (set Set, unset []string, err error) {
 	var problems Problems
-	set := ReadSources(file, "", pms.DriftRepair, os.Getenv, &problems)
+	getenv := func(name string) string {
+		value := os.Getenv(name)
+		if value == "" && noSecrets && name != "" {
+			if !slices.Contains(unset, name) {
+				unset = append(unset, name)
+			}
+			value = placeholder(name)
+		}
+		return value
+	}
+	set = ReadSources(file, "", pms.DriftRepair, getenv, &problems)
 	RefuseSharedTokens(set.Tokens, SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
 	set.RefuseWellKnown(&problems)
 	if len(problems) > 0 {
-		return set, problems
+		return set, unset, problems
 	}
-	return set, nil
+	return set, unset, nil
+}
+
+// placeholder stands for a secret that is not here. It has the form of one, and each variable has another.
+func placeholder(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return "whsec_" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // ListenAddress is where a service with this environment listens (STAYKEY_LISTEN, default :8080), and whether by TLS.
