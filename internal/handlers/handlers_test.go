@@ -445,7 +445,7 @@ func TestContractTable(t *testing.T) {
 	t.Run("405 has a problem and Allow, at every path", func(t *testing.T) {
 		for path, allow := range map[string]string{
 			"/webhooks/default": "POST", "/seam/webhooks": "POST", "/healthz": "GET, HEAD", "/v1/reservations": "GET, HEAD",
-			"/v1/listings/default/L": "GET, HEAD, PUT", "/v1/reservations/default/R/reconcile": "POST", "/openapi.json": "GET, HEAD",
+			"/v1/listings": "GET, HEAD, PUT", "/v1/listings/default/L": "GET, HEAD, PUT, DELETE", "/v1/reservations/default/R/reconcile": "POST", "/openapi.json": "GET, HEAD",
 		} {
 			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodPost, http.MethodDelete, "PROPFIND"} {
 				if slices.Contains(strings.Split(allow, ", "), method) {
