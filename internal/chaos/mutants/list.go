@@ -165,4 +165,4 @@ var mutants = append([]mutant{
 		edits: []edit{{"internal/provisioner/admission.go", "	case err != nil && pinned != \"\":\n", "	case err != nil && pinned == \"never\":\n"}},
 		pkg:   "./internal/provisioner", tests: "^TestAWorkspaceThatCantBeConfirmedPauses$",
 	},
-}, slices.Concat(seamMutants, gateMutants, storeMutants)...)
+}, slices.Concat(seamMutants, gateMutants, storeMutants, guestMutants)...)
