@@ -11,6 +11,7 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store/storetest"
 )
 
 // Two people, or a script and a PMS, create one listing at once: one of them creates it, the others change it.
@@ -168,15 +169,7 @@ func TestRequestsMeetALock(t *testing.T) {
 	t.Parallel()
 	a := two(t)
 	ctx := t.Context()
-	tx, err := a.store.Pool().Begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = tx.Rollback(context.Background()) }) // after the subtests
-	// It keeps its locks for as long as this test takes, although it is idle.
-	if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
-		t.Fatal(err)
-	}
+	tx := storetest.Begin(t, a.store)
 	if _, err := tx.Exec(ctx, `SELECT FROM reservations r, listings l FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}

@@ -784,11 +784,7 @@ func TestSeamEvents(t *testing.T) {
 
 	// A key that somebody keeps locked: Seam is asked to repeat the event, soon.
 	ctx := context.Background()
-	tx, err := a.store.Pool().Begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(ctx) }()
+	tx := storetest.Begin(t, a.store)
 	if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}

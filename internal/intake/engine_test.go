@@ -16,6 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
 	"github.com/staykey/staykey/internal/until"
 )
 
@@ -334,10 +335,7 @@ func TestClaimsAreBoundedByBytes(t *testing.T) {
 	}
 	var batches []int
 	for total := 0; total < n; {
-		tx, err := w.store.Pool().Begin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		tx := storetest.Begin(t, w.store)
 		got, err := store.ClaimEvents(t.Context(), tx, store.Claim{Events: 250, Bytes: 4 << 20, Now: w.now, LockWait: time.Minute})
 		if err != nil || len(got.Events) == 0 {
 			t.Fatalf("%d events, %v", len(got.Events), err)
@@ -390,10 +388,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 			w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), func() time.Time { return w.now }, func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
 			w.put("default", update("locked", 1, "of locked"))
 			w.drain()
-			forgotten, err := w.store.Pool().Begin(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			forgotten := storetest.Begin(t, w.store)
 			if _, err := forgotten.Exec(t.Context(), lock); err != nil {
 				t.Fatal(err)
 			}
@@ -444,11 +439,7 @@ func TestALockedRowIsReportedForALoneEvent(t *testing.T) {
 	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), func() time.Time { return w.now }, func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
 	w.put("default", update("locked", 1, "l"))
 	w.drain()
-	forgotten, err := w.store.Pool().Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = forgotten.Rollback(context.Background()) }()
+	forgotten := storetest.Begin(t, w.store)
 	if _, err := forgotten.Exec(t.Context(), `SELECT FROM reservations WHERE reservation_id = 'locked' FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
@@ -473,10 +464,7 @@ func TestFanOutPassesOverWhatIsLocked(t *testing.T) {
 		w.put("default", update(fmt.Sprint("r", i), 2, "l"))
 	}
 	w.drain()
-	forgotten, err := w.store.Pool().Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	forgotten := storetest.Begin(t, w.store)
 	if _, err := forgotten.Exec(t.Context(), `SELECT FROM reservations WHERE reservation_id = 'r2' FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
@@ -508,11 +496,7 @@ func TestFanOutWaitsForTheLastStay(t *testing.T) {
 	w.put("default", update("r", 2, "l"))
 	w.drain()
 	begin := func() pgx.Tx {
-		tx, err := w.store.Pool().Begin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+		tx := storetest.Begin(t, w.store)
 		return tx
 	}
 	worker, fanOut := begin(), begin()
@@ -565,10 +549,7 @@ func TestFollowingPassesOverWhatIsLocked(t *testing.T) {
 			if _, err := w.store.DecidePolicies(t.Context(), []store.SourcePolicy{p}); err != nil {
 				t.Fatal(err)
 			}
-			forgotten, err := w.store.Pool().Begin(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			forgotten := storetest.Begin(t, w.store)
 			if _, err := forgotten.Exec(t.Context(), lock); err != nil {
 				t.Fatal(err)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store/storetest"
 )
 
 // A transaction that somebody forgot, and that keeps a row of one stay locked, holds up the messages of that stay and of no other; they are sent
@@ -49,11 +50,7 @@ func TestALockedStayHoldsUpNoOther(t *testing.T) {
 			r.stay("free")
 			r.stay("locked")
 			c.before(r)
-			forgotten, err := r.db.Pool().Begin(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = forgotten.Rollback(ctx) }()
+			forgotten := storetest.Begin(t, r.db)
 			if _, err := forgotten.Exec(ctx, c.lock); err != nil {
 				t.Fatal(err)
 			}

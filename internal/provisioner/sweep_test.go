@@ -16,6 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/seam/simulator"
 	domain "github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
 )
 
 // issue books n stays of guests of their own and waits for their keys.
@@ -273,14 +274,7 @@ func TestSweepPassesOverALockedKey(t *testing.T) {
 	ctx := context.Background()
 	r := newRig(t, fast(), simulator.Options{})
 	stays := r.issue(4)
-	tx, err := r.store.Pool().Begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(ctx) }()
-	if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
-		t.Fatal(err)
-	}
+	tx := storetest.Begin(t, r.store)
 	if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys WHERE reservation_id = $1 FOR UPDATE`, stays[0].id); err != nil {
 		t.Fatal(err)
 	}

@@ -213,10 +213,7 @@ func TestALockedStay(t *testing.T) {
 			locked = e
 		}
 	}
-	forgotten, err := w.store.Pool().Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	forgotten := storetest.Begin(t, w.store)
 	if _, err := forgotten.Exec(t.Context(), `SELECT FROM events WHERE event_id = $1 FOR UPDATE`, locked.EventID); err != nil {
 		t.Fatal(err)
 	}

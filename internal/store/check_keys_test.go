@@ -89,11 +89,7 @@ func TestKeysAreFlaggedInAnyCollation(t *testing.T) {
 			if _, err := s.Pool().Exec(ctx, `UPDATE mobile_keys SET queued = false, check_requested = false`); err != nil {
 				t.Fatal(err)
 			}
-			tx, err := s.Pool().Begin(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = tx.Rollback(ctx) }()
+			tx := storetest.Begin(t, s)
 			if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys WHERE reservation_id = 'abnb-3' FOR UPDATE`); err != nil {
 				t.Fatal(err)
 			}

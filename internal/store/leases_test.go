@@ -27,11 +27,7 @@ func TestLeasesBehindAClockThatWasSetBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	forgotten, err := s.Pool().Begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = forgotten.Rollback(ctx) }()
+	forgotten := storetest.Begin(t, s)
 	if _, err := forgotten.Exec(ctx, `SELECT FROM mobile_keys WHERE reservation_id = 'stranded and locked' FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}

@@ -206,11 +206,7 @@ func TestCheckInListWhileStaysMove(t *testing.T) {
 		_, err := s.Pool().Exec(ctx, `UPDATE mobile_keys SET check_in = $3 WHERE source = $1 AND reservation_id = $2`, ref.Source, ref.ReservationID, epoch.AddDate(0, 0, 30))
 		return err
 	}
-	begun, err := s.Pool().Begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = begun.Rollback(ctx) }()
+	begun := storetest.Begin(t, s)
 	early := first[0].Reservation.Ref()
 	if _, err := begun.Exec(ctx, `UPDATE mobile_keys SET check_in = $3, changed_at = $3 WHERE source = $1 AND reservation_id = $2`, early.Source, early.ReservationID, epoch.AddDate(0, 0, 20)); err != nil {
 		t.Fatal(err)

@@ -223,3 +223,19 @@ func Of(t testing.TB, name string) string {
 	t.Helper()
 	return databaseDSN(Postgres(t), name)
 }
+
+// Begin begins a transaction in which a test plays somebody who keeps locks. Postgres doesn't end it for being idle, however slow the machine
+// is; at the latest the end of the test does.
+func Begin(t testing.TB, s *store.Store) pgx.Tx {
+	t.Helper()
+	ctx := context.Background()
+	tx, err := s.Pool().Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(ctx) })
+	if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
