@@ -86,7 +86,7 @@ func TestReadmeFromKeyToPhone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The service is at another port than the README's: curl is told so, and the commands stay as they are.
+	// The service has another port than in the README: curl is redirected, and the commands are unchanged.
 	port := p.url[strings.LastIndex(p.url, ":")+1:]
 	if err := os.WriteFile(filepath.Join(dir, ".curlrc"), []byte("connect-to = 127.0.0.1:8080:127.0.0.1:"+port+"\n"), 0o600); err != nil {
 		t.Fatal(err)

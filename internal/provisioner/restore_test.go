@@ -156,7 +156,7 @@ func TestRestoreTakesNothingBack(t *testing.T) {
 }
 
 // A sweep finds out that the database was restored from an older backup: Seam has ACS users whose identities only this installation's salt makes, and
-// the database knows nothing of them. Once the PMS has sent its data again, all is well. A create whose answer was lost is no sign of it, nor is
+// the database has no record of them. Once the PMS has sent its data again, all is well. A create whose answer was lost is no sign of it, nor is
 // somebody else's ACS user.
 func TestRestoreIsNoticed(t *testing.T) {
 	t.Parallel()

@@ -12,17 +12,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Causes of webhooks not being kept. They are values of a metric's label: add to them, never rename one.
+// Causes why webhooks can't be stored. They are values of a metric's label: add to them, never rename one.
 const (
 	CauseUnreachable = "postgres_unreachable" // no connection, or no answer in time
 	CauseReadOnly    = "postgres_read_only"
-	CauseLocked      = "postgres_locked" // a lock or a slow statement is in the way
+	CauseLocked      = "postgres_locked" // a lock or a slow statement blocks
 	CauseDiskFull    = "disk_full"
 	CauseSchema      = "schema" // a table, a column or a privilege is missing, or the schema is older than the binary
 	CauseRefused     = "postgres_refuses"
 )
 
-// Causes are all of them.
+// Causes lists all causes.
 func Causes() []string {
 	return []string{CauseUnreachable, CauseReadOnly, CauseLocked, CauseDiskFull, CauseSchema, CauseRefused}
 }
@@ -53,17 +53,19 @@ func CauseOf(err error) string {
 	}
 }
 
-// Accepting is what a trial of accepting a webhook found besides that it works.
+// Accepting is what a trial of accepting a webhook found out.
 type Accepting struct {
 	SchemaVersion int64         // of the newest migration
-	ClockOffset   time.Duration // how far this machine's clock is ahead of the database's; a slow answer makes it uncertain by half its time
+	ClockOffset   time.Duration // how far this machine's clock is ahead of the database's; uncertain by half the time of the answer
 }
 
-// beginTrial begins a trial in one round trip. A trial waits for a lock for longer than anything that the service itself locks.
+// beginTrial begins a trial in one round trip. The trial waits for a lock longer than the service itself ever holds
+// one.
 const beginTrial = `BEGIN; SET LOCAL lock_timeout = '2s'`
 
-// TryAccepting does what accepting a webhook does, on the connections that accepting uses, and rolls it back. So it meets a database that is
-// read-only, full, locked, or lacks a table, as a webhook would. It takes few round trips, so that a slow network doesn't pass for no Postgres.
+// TryAccepting does what accepting a webhook does, on the connections that accepting uses, and rolls it back. So a
+// database that is read-only, full, locked, or lacks a table fails it like a webhook. It takes few round trips, so
+// that a slow network isn't mistaken for a missing Postgres.
 func (s *Store) TryAccepting(ctx context.Context) (Accepting, error) {
 	var a Accepting
 	conn, err := s.intake.Acquire(ctx)

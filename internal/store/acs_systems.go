@@ -26,10 +26,10 @@ func (s *Store) Disconnections(ctx context.Context) ([]Disconnection, error) {
 	return list, wrap(err, "read which access systems are disconnected")
 }
 
-// SystemSeen records what Seam says of an access system: its error code if it is disconnected, "" if it is
-// connected. eventAt is when the event that says so happened, nil where Seam was asked. An event older than the
-// last one changes nothing, nor does what is read within a minute after an event: reads may lag. changed tells
-// whether it is news.
+// SystemSeen records what Seam reports about an access system: problem is its error code if it is disconnected, "" if
+// it is connected. eventAt is when the reporting event happened, nil if Seam was asked. An event older than the last
+// one changes nothing, and neither does an answer within a minute after an event: reads may lag. changed reports
+// whether the state is new.
 func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eventAt *time.Time, now time.Time) (changed bool, err error) {
 	err = s.pool.QueryRow(ctx, `
 		WITH before AS (SELECT disconnected_at FROM acs_systems WHERE acs_system_id = $1)
@@ -48,8 +48,9 @@ func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eve
 	return changed, wrap(err, "record access system %s", acsSystemID)
 }
 
-// QueueSystem makes every key due that has an ACS user on an access system, or waits for it, and returns how many there are. Keys that somebody
-// keeps locked are passed over: then all others are due, and the error is one of [IsLockWait].
+// QueueSystem makes every key due that has an ACS user on an access system, or waits for it, and returns their
+// number. Keys that somebody keeps locked are passed over: then all others are due, and the error is one of
+// [IsLockWait].
 func (s *Store) QueueSystem(ctx context.Context, acsSystemID string, now time.Time) (int, error) {
 	n, err := s.flagKeys(ctx, `
 			SELECT source, reservation_id FROM (

@@ -12,7 +12,8 @@ import (
 // ErrHeld says that an ACS user or credential id is already another reservation's.
 var ErrHeld = errors.New("this id belongs to another reservation")
 
-// ACSUser is a row of acs_users: an ACS user that we made, are making, or may have made.
+// ACSUser is a row of acs_users: an ACS user that we created, are creating, or may have created. Package
+// internal/provisioner/record names the states that its nullable columns form; only that package writes them.
 type ACSUser struct {
 	ID                 int64
 	Source             string
@@ -43,10 +44,10 @@ type ACSUser struct {
 	Drift              *string // found changed at Seam and left alone
 	CredentialProblem  *string // an error that Seam reports on the mobile key
 
-	MissingAt           *time.Time // Seam did not show the ACS user once; believed when it happens again after the grace
+	MissingAt           *time.Time // Seam did not show the ACS user once; counts when that is repeated after the grace
 	CredentialMissingAt *time.Time // the same for the mobile key
 	DoorsRead           bool       // its access groups were read back since they were last changed
-	Unkept              int16      // repairs in a row after which Seam had something else again
+	Unkept              int16      // repairs in a row that Seam did not keep
 }
 
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
@@ -54,7 +55,7 @@ const userColumns = `id, source, reservation_id, acs_system_id, user_identity_ke
 	settled, subscribed, problem, removed_at, suspended_at, deleted_at, unsure, unsure_generation,
 	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept`
 
-// Current returns the ACS user that stands for a reservation: the newest that is not being deleted.
+// Current returns the ACS user that serves a reservation: the newest that is not being deleted.
 func Current(users []ACSUser) *ACSUser {
 	for i := len(users) - 1; i >= 0; i-- {
 		if users[i].DeletedAt == nil {
@@ -82,7 +83,7 @@ func (s *Store) ACSUsers(ctx context.Context, refs []Ref) (map[Ref][]ACSUser, er
 	return users, nil
 }
 
-// ErrErasing says that the guest's identity is being erased right now: nothing may be linked to it.
+// ErrErasing means that the guest's identity is being erased right now: nothing may be linked to it.
 var ErrErasing = errors.New("the user identity is being erased")
 
 // ClaimPlace makes the row of an ACS user to be. ok is false where another stay has this (access system, identity);
@@ -116,7 +117,8 @@ func (s *Store) PlaceHolder(ctx context.Context, acsSystemID, userIdentityID str
 	return holder, wrap(err, "look for a place")
 }
 
-// SaveACSUser writes all that changes in a row; [ErrHeld] where an id, or the identity's place, is another reservation's.
+// SaveACSUser writes all columns of a row that may change. It returns [ErrHeld] if an id, or the identity's slot, is
+// another reservation's.
 func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE acs_users SET user_identity_id = @user_identity_id, marked_at = @marked_at, lost_at = @lost_at,
@@ -148,7 +150,7 @@ func notNil(list []string) []string {
 	return list
 }
 
-// DeleteACSUser forgets a row, and with it its place.
+// DeleteACSUser deletes a row, which frees its slot.
 func DeleteACSUser(ctx context.Context, tx pgx.Tx, id int64) error {
 	_, err := tx.Exec(ctx, `DELETE FROM acs_users WHERE id = $1`, id)
 	return wrap(err, "forget ACS user %d", id)
@@ -182,12 +184,12 @@ type RecordedUser struct {
 	CredentialProblem *string
 	Removed           bool
 	Suspended         bool
-	Drifted           bool // something else than recorded is known to be at Seam, and left alone
+	Drifted           bool // Seam is known to differ from the record, and is left alone
 	Unkept            int16
 }
 
-// RecordedUsers returns up to limit ACS users of an access system that exist as far as we know, were not touched
-// since, and whose access has not ended by then, by identity, those after the given one.
+// RecordedUsers returns up to limit ACS users of an access system that exist as far as we know, were not changed
+// since the given time, and whose access has not ended by then, ordered by identity, after the given one.
 func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string, limit int) ([]RecordedUser, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT id, source, reservation_id, user_identity_id, user_identity_key, guest_key <> '' AND guest_key = user_identity_key AS is_guests, acs_user_id, starts_at, ends_at, acs_access_group_ids, acs_credential_id, problem, credential_problem,
@@ -214,7 +216,7 @@ func (s *Store) SystemsInUse(ctx context.Context) (map[string]int, error) {
 // UserIdentity is a row of user_identities.
 type UserIdentity struct {
 	Key       string  `db:"user_identity_key"`
-	ID        *string `db:"user_identity_id"` // nil: being made, or the answer was lost
+	ID        *string `db:"user_identity_id"` // nil: being created, or the answer was lost
 	Made      bool
 	Own       bool
 	LostAt    *time.Time
@@ -223,11 +225,11 @@ type UserIdentity struct {
 
 const identityColumns = `user_identity_key, user_identity_id, made, own, lost_at, created_at`
 
-// EraseWithin is for how long an identity that is being erased is kept from new stays, in case the erasing process dies.
+// EraseWithin is how long new stays may not use an identity that is being erased, in case the erasing process dies.
 const EraseWithin = time.Minute
 
-// BeginErasing keeps a guest's identity from new stays until [Store.EndErasing], for at most [EraseWithin]. It returns
-// false, and does nothing, while a stay uses the identity.
+// BeginErasing keeps new stays from using a guest's identity until [Store.EndErasing], for at most [EraseWithin]. It
+// returns false, and does nothing, while a stay uses the identity.
 func (s *Store) BeginErasing(ctx context.Context, key string, now time.Time) (free bool, err error) {
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
@@ -248,7 +250,7 @@ func (s *Store) BeginErasing(ctx context.Context, key string, now time.Time) (fr
 	return free, wrap(err, "begin to erase user identity %s", key)
 }
 
-// EndErasing gives an identity back to stays, or forgets it where it is gone from Seam.
+// EndErasing releases an identity for stays, or deletes its row if it is gone from Seam.
 func (s *Store) EndErasing(ctx context.Context, key string, gone bool) error {
 	if gone {
 		_, err := s.pool.Exec(ctx, `
@@ -274,7 +276,7 @@ func (s *Store) UserIdentities(ctx context.Context, keys []string) ([]UserIdenti
 	return list, wrap(err, "read user identities")
 }
 
-// SaveUserIdentity makes or writes a row.
+// SaveUserIdentity inserts or updates a row.
 func SaveUserIdentity(ctx context.Context, tx pgx.Tx, i UserIdentity) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO user_identities (user_identity_key, user_identity_id, made, own, lost_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
@@ -312,7 +314,7 @@ func (s *Store) KnownIdentities(ctx context.Context, keys []string) ([]string, e
 	return known, wrap(err, "look for %d user identities", len(keys))
 }
 
-// DeleteUserIdentity forgets an identity that no ACS user of ours is linked to.
+// DeleteUserIdentity deletes the row of an identity that no ACS user of ours is linked to.
 func DeleteUserIdentity(ctx context.Context, tx pgx.Tx, key string) error {
 	_, err := tx.Exec(ctx, `
 		DELETE FROM user_identities i WHERE user_identity_key = $1
@@ -320,7 +322,7 @@ func DeleteUserIdentity(ctx context.Context, tx pgx.Tx, key string) error {
 	return wrap(err, "forget user identity %s", key)
 }
 
-// CredentialOf returns the mobile key of the ACS user that stands for a reservation, nil if there is none.
+// CredentialOf returns the mobile key of the ACS user that serves a reservation, nil if there is none.
 func CredentialOf(ctx context.Context, tx pgx.Tx, ref Ref) (*string, error) {
 	rows, _ := tx.Query(ctx, `SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID)
 	users, err := pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])

@@ -10,18 +10,18 @@ import (
 
 // Kinds of activity. Events are counted by result, see [EventApplied] and the others.
 const (
-	ActivityRefused   = "refused"     // a webhook that is not shown to be the source's
-	ActivityDuplicate = "duplicate"   // an event that had been here before
+	ActivityRefused   = "refused"     // a webhook that could not be verified
+	ActivityDuplicate = "duplicate"   // an event that was received before
 	ActivityReplay    = "replay"      // an event was applied again
-	ActivityMade      = "key_made"    // a mobile key was made
+	ActivityMade      = "key_made"    // a mobile key was created
 	ActivityRemoved   = "key_removed" // an ACS user was removed, and its mobile key with it
 	ActivityAttention = "attention"   // a key began to need a person
-	// ActivitySecret begins the kinds that tell which of a source's secrets verified: "secret 1" and so on.
+	// ActivitySecret is the prefix of the kinds that show which of a source's secrets verified: "secret 1" and so on.
 	ActivitySecret = "secret "
 )
 
-// Activity counts what happens at each source by minute, for people to look at: what a crash takes with it is a few
-// seconds of counting. It is safe for concurrent use; its nil counts nothing.
+// Activity counts what happens at each source by minute, for people to look at: a crash loses a few seconds of
+// counts. It is safe for concurrent use; a nil Activity counts nothing.
 type Activity struct {
 	mu     sync.Mutex
 	counts map[activityKey]*activityCount
@@ -37,7 +37,7 @@ type activityCount struct {
 	last time.Time
 }
 
-// NewActivity returns counts that are empty. [Store.FlushActivity] writes them.
+// NewActivity returns empty counts. [Store.FlushActivity] writes them.
 func NewActivity() *Activity { return &Activity{counts: map[activityKey]*activityCount{}} }
 
 // Add counts one of a kind.
@@ -89,7 +89,8 @@ func (s *Store) FlushActivity(ctx context.Context, a *Activity) error {
 	return wrap(err, "count what happened")
 }
 
-// ActivityRow is how often something happened at a source in one minute, or, where it is longer ago than a day, in one hour.
+// ActivityRow is how often something happened at a source in one minute, or, if that is longer ago than a day, in one
+// hour.
 type ActivityRow struct {
 	Source string
 	Kind   string
@@ -98,7 +99,7 @@ type ActivityRow struct {
 	LastAt time.Time
 }
 
-// ActivitySince returns what happened at the sources (nil: at all) since a time, which is at most a day ago, the oldest first. A
+// ActivitySince returns what happened at the sources (nil: all) since a time at most a day ago, oldest first. A
 // minute that had begun by then counts if something happened in the rest of it.
 func (s *Store) ActivitySince(ctx context.Context, since time.Time, sources []string) ([]ActivityRow, error) {
 	rows, _ := s.pool.Query(ctx, `
@@ -108,7 +109,8 @@ func (s *Store) ActivitySince(ctx context.Context, since time.Time, sources []st
 	return list, wrap(err, "read what happened")
 }
 
-// LastActivity returns the last time that each kind of thing happened at each of the sources (nil: at all), as far as it is kept.
+// LastActivity returns the last time that each kind of thing happened at each of the sources (nil: all), as far as it
+// is kept.
 func (s *Store) LastActivity(ctx context.Context, sources []string) ([]ActivityRow, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, kind, max(hour) AS hour, sum(n)::bigint AS n, max(last_at) AS last_at FROM activity
@@ -120,7 +122,7 @@ func (s *Store) LastActivity(ctx context.Context, sources []string) ([]ActivityR
 // keepActivity is for how long activity is kept.
 const keepActivity = 35 * 24 * time.Hour
 
-// PruneActivity removes what is older than that, and adds up the minutes of those hours that ended more than a day ago.
+// PruneActivity deletes what is older than that, and adds up the minutes of hours that ended more than a day ago.
 func (s *Store) PruneActivity(ctx context.Context, now time.Time) error {
 	if _, err := s.pool.Exec(ctx, `DELETE FROM activity WHERE hour < $1`, now.Add(-keepActivity)); err != nil {
 		return wrap(err, "forget what happened long ago")
@@ -136,24 +138,25 @@ func (s *Store) PruneActivity(ctx context.Context, now time.Time) error {
 	return wrap(err, "add up what happened by hour")
 }
 
-// Changes counts what lists show of: another answer than before says that they look different. The database counts, in the
-// transactions that change it (migration 14), so that no clock, order of commits or kind of change is missed.
+// Changes counts changes of what lists show: if the number differs from an earlier one, they look different. The
+// database counts, in the transactions that change something (migration 14), so that no clock, order of commits or
+// kind of change is missed.
 func (s *Store) Changes(ctx context.Context) (n int64, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT coalesce(sum(n), 0)::bigint FROM changes`).Scan(&n)
 	return n, wrap(err, "see whether anything has changed")
 }
 
-// Mark is a moment in the life of what lists show.
+// Mark is a point in the history of what lists show.
 type Mark struct {
-	Known          bool  // false: the mark of nobody who has looked yet
+	Known          bool  // false: the mark of a reader who has not looked yet
 	Count          int64 // of changes
 	Keys, Listings time.Time
 	Events         int64
 }
 
-// ChangedSince returns the mark of now, whether anything that lists show looks different than at an earlier mark, and the sources that it
-// may be about: those that had changes since, or shortly before, because transactions don't commit in the order of their clocks.
-// Nothing has changed since the zero mark.
+// ChangedSince returns the present mark, whether anything that lists show has changed since an earlier mark, and the
+// sources that may be affected: those with changes since, or shortly before, because transactions don't commit in the
+// order of their clocks. Nothing has changed since the zero mark.
 func (s *Store) ChangedSince(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
 	now = since
 	if now.Count, err = s.Changes(ctx); err != nil {

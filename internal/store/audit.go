@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Audit is one entry of the audit log: who did what, through which door. Its texts never hold guest data.
+// Audit is one entry of the audit log: who did what, through which interface. Its texts never hold guest data.
 type Audit struct {
 	AuditID   int64
 	At        time.Time
@@ -17,24 +17,25 @@ type Audit struct {
 	Author    string // who used it, as timelines show it
 	Via       string // AuditREST or AuditPage
 	Action    string
-	Source    *string // nil: it is about no single source
-	Subject   *string // id of the reservation, listing or event; nil where there is none
+	Source    *string // nil: not about one source
+	Subject   *string // id of the reservation, listing or event; nil if there is none
 	Reason    *string
 	Before    map[string]any // what was replaced, as far as it changed; nil for nothing
 	After     map[string]any
 	RequestID *string
 	Address   *string // of the client
-	// RequestKey is that of a request with an Idempotency-Key, see [Store.ClaimRequest]; nil for others, and in lists.
+	// RequestKey identifies a request with an Idempotency-Key, see [Store.ClaimRequest]; nil for others, and in
+	// lists.
 	RequestKey []byte `db:"-"`
 }
 
-// The doors by which a change comes.
+// The interfaces through which a change arrives.
 const (
 	AuditREST = "rest"
 	AuditPage = "page"
 )
 
-// About returns the entry with what it is about; empty texts are none.
+// About returns the entry with its subject; empty texts mean none.
 func (a Audit) About(source, subject, reason string) Audit {
 	a.Source, a.Subject, a.Reason = unlessEmpty(source), unlessEmpty(subject), unlessEmpty(reason)
 	return a
@@ -47,7 +48,8 @@ func unlessEmpty(s string) *string {
 	return &s
 }
 
-// QueueAudit writes an entry as part of a batch, so that it commits with the change that it describes, or not at all.
+// QueueAudit writes an entry as part of a batch, so that it commits together with the change that it describes, or
+// not at all.
 func QueueAudit(b *pgx.Batch, a Audit) error {
 	before, err := encodedOrNil(a.Before)
 	if err != nil {
@@ -85,7 +87,7 @@ func writeAudit(ctx context.Context, tx pgx.Tx, a Audit) error {
 	return tx.SendBatch(ctx, &b).Close()
 }
 
-// AddAudit writes the entry of what changes nothing in the database: an export, a test event.
+// AddAudit writes the entry of an action that changes nothing in the database: an export, a test event.
 func (s *Store) AddAudit(ctx context.Context, a Audit) error {
 	return wrap(s.InTx(ctx, func(tx pgx.Tx) error { return writeAudit(ctx, tx, a) }), "write the audit log")
 }
@@ -94,7 +96,7 @@ func (s *Store) AddAudit(ctx context.Context, a Audit) error {
 type AuditFilter struct {
 	Source, Token, Action []string // any of them; nil for all
 	Subject               string
-	Sources               []string // those that may be seen, and nothing that is about no single source; nil for all
+	Sources               []string // the visible ones, without entries that are not about one source; nil for all
 	From, To              *time.Time
 }
 
@@ -128,9 +130,9 @@ func (s *Store) PruneAudit(ctx context.Context, before time.Time, limit int) (in
 	return int(tag.RowsAffected()), wrap(err, "prune the audit log")
 }
 
-// bySource splits an entry about several sources into one for each, so that who may see one source sees its part.
+// bySource splits an entry about several sources into one per source, so that readers of one source see their part.
 func (a Audit) bySource(events []Event) []Audit {
-	const most = 100 // ids in one entry: the number says the rest
+	const most = 100 // ids in one entry: beyond that, only their number is recorded
 	ids := map[string][]string{}
 	var sources []string
 	for _, e := range events {

@@ -8,9 +8,10 @@ import (
 
 // Changes of stays, in an order that readers can follow.
 //
-// Triggers append a row to stay_changes in the commit of each change that a subscriber can see. [Store.OrderChanges] empties that table into
-// stay_positions, which has one row per stay, at the position of its last change. One process at a time assigns positions, so that a
-// reader at a position has seen every stay before it, however long the transactions took that changed them.
+// Triggers append a row to stay_changes in the commit of each change that a subscriber can see. [Store.OrderChanges]
+// moves them to stay_positions, which has one row per stay, at the position of its last change. One process at a time
+// assigns positions, so that a reader at a position has seen every stay before it, no matter how long the
+// transactions took that changed them.
 
 // orderChangesLock is the advisory lock of the process that assigns positions.
 const orderChangesLock = 7_820_021

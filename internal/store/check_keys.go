@@ -8,17 +8,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What has many keys looked at soon, because something about them may have changed at Seam. A key that somebody keeps locked never stops the
-// others: each statement waits for it for a second at most, then flags the others and reports the wait.
+// Flagging many keys for a look soon, because something about them may have changed at Seam. A key that somebody
+// keeps locked never stops the others: each statement waits for it for a second at most, then flags the others and
+// reports the wait.
 
 // queuePage is how many keys one statement flags.
 const queuePage = 5000
 
-// compareWithSeam is what a key is flagged with so that it is compared with Seam. Nothing that is desired changes, and so no status does.
+// compareWithSeam flags a key for a comparison with Seam. Nothing that is desired changes, and so neither does the
+// status.
 const compareWithSeam = `check_requested = true`
 
-// CheckNamed has the reservations of an ACS user or a credential compared with Seam, unless we are deleting it, and returns how many there are.
-// Keys that somebody keeps locked are passed over: then all others are flagged, and the error is one of [IsLockWait].
+// CheckNamed schedules a comparison with Seam of the reservations of an ACS user or a credential, unless we are
+// deleting it, and returns their number. Keys that somebody keeps locked are passed over: then all others are
+// flagged, and the error is one of [IsLockWait].
 func (s *Store) CheckNamed(ctx context.Context, acsUserID, acsCredentialID string, now time.Time) (int, error) {
 	n, err := s.flagKeys(ctx, `
 			SELECT DISTINCT source, reservation_id FROM acs_users
@@ -27,8 +30,9 @@ func (s *Store) CheckNamed(ctx context.Context, acsUserID, acsCredentialID strin
 	return n, wrap(err, "check what Seam's event names")
 }
 
-// CheckMembers has the reservations whose ACS users are in an access group compared with Seam, and returns how many there are. Keys that somebody
-// keeps locked are passed over: then all others are flagged, and the error is one of [IsLockWait].
+// CheckMembers schedules a comparison with Seam of the reservations whose ACS users are in an access group, and
+// returns their number. Keys that somebody keeps locked are passed over: then all others are flagged, and the error
+// is one of [IsLockWait].
 func (s *Store) CheckMembers(ctx context.Context, acsSystemID, accessGroupID string, now time.Time) (int, error) {
 	n, err := s.flagKeys(ctx, `
 			SELECT DISTINCT source, reservation_id FROM acs_users
@@ -37,8 +41,8 @@ func (s *Store) CheckMembers(ctx context.Context, acsSystemID, accessGroupID str
 	return n, wrap(err, "check the members of access group %s", accessGroupID)
 }
 
-// CheckKeys has reservations compared with Seam. Those that somebody keeps locked are passed over: then all others are flagged, and the error is
-// one of [IsLockWait].
+// CheckKeys schedules a comparison of reservations with Seam. Those that somebody keeps locked are passed over: then
+// all others are flagged, and the error is one of [IsLockWait].
 func (s *Store) CheckKeys(ctx context.Context, refs []Ref, now time.Time) error {
 	sources, ids := splitRefs(refs)
 	_, err := s.flagKeys(ctx, `SELECT DISTINCT source, reservation_id FROM unnest(@sources::text[], @ids::text[]) AS w (source, reservation_id)`,

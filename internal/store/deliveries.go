@@ -12,11 +12,11 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// A delivery is one message to one subscription. Its id is the webhook-id and names one body.
+// A delivery is one message to one subscription. Its id is the webhook-id and identifies one body.
 //
-// The life of a delivery: [Store.ClaimDeliveries] takes up stays that changed, decides what to send, and commits the message with a lease on
-// the stay before it leaves. [Store.RecordAttempt] records the result. A process that dies in between leaves a lease that ends; then
-// the stay is claimed again, with the state that is current by then.
+// The life of a delivery: [Store.ClaimDeliveries] takes up stays that changed, decides what to send, and commits the
+// message with a lease on the stay before it is sent. [Store.RecordAttempt] records the result. If a process dies in
+// between, its lease expires; then the stay is claimed again, with its state at that time.
 
 // Statuses of a delivery.
 const (
@@ -28,10 +28,10 @@ const (
 // Delivery is a row of deliveries.
 type Delivery struct {
 	DeliveryID    uuid.UUID
-	Seq           int64 // its place in lists
+	Seq           int64 // its position in lists
 	Subscription  string
 	Type          string
-	Source        string // "" of what is about no stay: a test, a digest
+	Source        string // "" if it is not about a stay: a test, a digest
 	ReservationID string
 	Sequence      int64
 	Status        string
@@ -67,7 +67,7 @@ func insertDelivery(ctx context.Context, tx pgx.Tx, d Delivery) error {
 	return err
 }
 
-// SaveDelivery stores a delivery that is about no stay, with its only attempt.
+// SaveDelivery stores a delivery that is not about a stay, with its only attempt.
 func (s *Store) SaveDelivery(ctx context.Context, d Delivery, r AttemptResult, now time.Time) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := insertDelivery(ctx, tx, d); err != nil {
@@ -82,8 +82,8 @@ func (s *Store) SaveDelivery(ctx context.Context, d Delivery, r AttemptResult, n
 	return wrap(err, "store delivery %s", d.DeliveryID)
 }
 
-// ResendDelivery has the state of a delivery's stay sent again, at once, and returns the delivery that is: the same one, under its id, unless a
-// newer one has taken its place. [ErrNotFound] if the stay is no longer known.
+// ResendDelivery sends the state of a delivery's stay again, at once, and returns the delivery that does so: the same
+// one, under its id, unless a newer one has replaced it. It returns [ErrNotFound] if the stay is no longer known.
 func (s *Store) ResendDelivery(ctx context.Context, d Delivery, now time.Time, audit Audit) (Delivery, error) {
 	var newest *uuid.UUID
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -122,7 +122,7 @@ type DeliveryFilter struct {
 	Sources                            []string // those that may be seen; nil for all
 }
 
-// Deliveries lists deliveries, newest first, from below a place (0: the newest).
+// Deliveries lists deliveries, newest first, from below a position (0: the newest).
 func (s *Store) Deliveries(ctx context.Context, f DeliveryFilter, below int64, limit int) ([]Delivery, error) {
 	if below == 0 {
 		below = math.MaxInt64
@@ -166,7 +166,8 @@ func (s *Store) DeliveryAttempts(ctx context.Context, ids []uuid.UUID) (map[uuid
 	return attempts, wrap(err, "read attempts at deliveries")
 }
 
-// PruneDeliveries forgets up to limit deliveries, with their attempts, that were made before a time and are not waiting for another try.
+// PruneDeliveries deletes up to limit deliveries, with their attempts, that were created before a time and are not
+// waiting for another try.
 func (s *Store) PruneDeliveries(ctx context.Context, created time.Time, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM deliveries WHERE delivery_id = ANY (ARRAY (

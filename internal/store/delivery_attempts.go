@@ -19,17 +19,18 @@ type AttemptResult struct {
 	Answer     string
 }
 
-// AttemptVerdict is what follows from a try.
+// AttemptVerdict is the consequence of a try.
 type AttemptVerdict struct {
 	Delivered bool
 	RetryAt   time.Time
-	NotBefore *time.Time // nothing is sent to the subscription before
-	Disable   string     // why the subscription is disabled; "": it isn't
+	NotBefore *time.Time // nothing is sent to the subscription before this time
+	Disable   string     // why the subscription is disabled; "" if it isn't
 }
 
-// RecordAttempt notes how a try of a claimed delivery ended; judge is given the subscription before it, and how often the stay has been
-// tried without success. [ErrLeaseLost] if the lease has ended and somebody else has the stay: then nothing is noted. Successes don't wait for the
-// disk: one that a crash of Postgres takes back is delivered again, under its id.
+// RecordAttempt records how a try of a claimed delivery ended; judge gets the subscription before it, and how often
+// the stay has been tried without success. It returns [ErrLeaseLost] if the lease has ended and another process has
+// the stay: then nothing is recorded. Successes don't wait for the disk: one that a crash of Postgres loses is
+// delivered again, under its id.
 func (s *Store) RecordAttempt(ctx context.Context, c ClaimedDelivery, r AttemptResult, now time.Time, judge func(Subscription, int) AttemptVerdict) (AttemptVerdict, error) {
 	var v AttemptVerdict
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -76,7 +77,7 @@ func recordAttempt(ctx context.Context, tx pgx.Tx, d Delivery, attempt int, r At
 	return err
 }
 
-// healthEvery is how exactly the time of the last success is kept.
+// healthEvery is the precision with which the time of the last success is kept.
 const healthEvery = time.Second
 
 func recordHealth(ctx context.Context, tx pgx.Tx, before Subscription, v AttemptVerdict, r AttemptResult, now time.Time) error {

@@ -36,7 +36,7 @@ type StayState struct {
 	GateWords         map[string]stay.GateWords
 }
 
-// StayToReport is what a subscription received for a stay, and the current state.
+// StayToReport is what a subscription has received about a stay, and the present state.
 type StayToReport struct {
 	Reported    json.RawMessage // nil: nothing
 	Unconfirmed json.RawMessage // a list
@@ -47,7 +47,7 @@ type StayToReport struct {
 	LastSequence int64
 }
 
-// Undelivered returns the last message while it waits for another try; else nil.
+// Undelivered returns the last message while it waits for another try; otherwise nil.
 func (s StayToReport) Undelivered() *Delivery {
 	if s.Last == nil || s.Last.Status != DeliveryWaiting {
 		return nil
@@ -55,7 +55,7 @@ func (s StayToReport) Undelivered() *Delivery {
 	return s.Last
 }
 
-// Report is what is decided for one stay.
+// Report is the decision about one stay.
 type Report struct {
 	Reported    json.RawMessage // what counts as received without a message
 	Unconfirmed json.RawMessage // with the message's own state
@@ -79,7 +79,7 @@ type ClaimRequest struct {
 	Now    time.Time
 	Lease  time.Duration // by the database's clock
 	Limit  int           // deliveries at once
-	Window int           // stays at most that are taken up and not tried yet; all others wait in the order of changes, which costs nothing
+	Window int           // the maximum number of stays that were taken up but not tried yet; all others wait in the order of changes, which costs nothing
 }
 
 // ClaimedDelivery is a message that may leave until its lease ends.
@@ -88,14 +88,14 @@ type ClaimedDelivery struct {
 	Attempt int // its number, from 1
 	State   json.RawMessage
 	Token   uuid.UUID
-	Until   time.Time // by this machine's monotonic clock, and rather too early
+	Until   time.Time // by this machine's monotonic clock; early rather than late
 	More    bool      // another message about the same state follows
 	Present StayState
 }
 
-// ClaimDeliveries takes up what changed and what is due, has tell decide about each stay, and returns the messages to send. When it returns, the
-// messages and leases are on disk, and so is every change that they report. looked is how many stays were looked at: if it is 0,
-// nothing is due.
+// ClaimDeliveries takes up what changed and what is due, lets decide choose for each stay, and returns the messages
+// to send. When it returns, the messages and leases are on disk, and so is every change that they report. looked is
+// how many stays were looked at: if it is 0, nothing is due.
 func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest, decide func(StayToReport) (Report, error)) (claimed []ClaimedDelivery, looked int, err error) {
 	until := time.Now().Add(c.Lease)
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -178,7 +178,7 @@ func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest) (int, error) {
 	return passed, tx.SendBatch(ctx, &b).Close()
 }
 
-// subscriptionPosition is how far a subscription has come, and how its receiver fares.
+// subscriptionPosition is how far a subscription has read, and how its receiver is doing.
 type subscriptionPosition struct {
 	Position, MadeAt int64
 	Failures         int

@@ -36,7 +36,7 @@ func (s *Store) GuestStays(ctx context.Context, address string, now time.Time) (
 	return over, live, wrap(err, "find a guest's stays")
 }
 
-// The ways in which an event can stand while a guest is erased.
+// The stages in which an event can be while a guest is erased.
 const (
 	EventSettled  = "settled"  // applied, superseded, ignored or rejected
 	EventQueued   = "queued"   // about to be applied
@@ -91,7 +91,7 @@ type Erasing struct {
 	Now      time.Time
 }
 
-// ReasonErased is why an event that waited is rejected: its guest was erased.
+// ReasonErased is why a waiting event is rejected: its guest was erased.
 const ReasonErased = "erased"
 
 // EraseGuest erases a guest in one transaction and records that in timelines and the audit log. It returns how many events

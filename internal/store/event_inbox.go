@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// This file is the inbox: how events are stored, met again and settled.
+// This file is the inbox: how events are stored, recognized when repeated, and settled.
 
-// Accepted is the fate of one event given to [Store.InsertEvents].
+// Accepted is the result for one event given to [Store.InsertEvents].
 type Accepted struct {
 	EventID   uuid.UUID
 	Duplicate bool
@@ -47,7 +47,7 @@ func newEventRows(events []Event) eventRows {
 	return r
 }
 
-// Statements of InsertEvents. What they don't return was there before, by its key.
+// Statements of InsertEvents. What they don't return existed before, by its key.
 const (
 	storeEvents = `
 		INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body, request)
@@ -71,9 +71,9 @@ func (r eventRows) stored() []any {
 	return []any{r.ids, r.sources, r.keys, r.types, r.reservations, r.listings, r.urgent, r.rejected, r.occurred, r.received, r.bodies, r.requests}
 }
 
-// InsertEvents stores events in one commit, and returns their fates in the same order. An event whose source and
-// key are known is a duplicate, unless the known one was rejected: then that one is tried again with the new body.
-// No two events of one call may have the same source and key.
+// InsertEvents stores events in one commit, and returns their results in the same order. An event whose source and
+// key are known is a duplicate, unless the known one was rejected: then that one is tried again with the new body. No
+// two events of one call may have the same source and key.
 func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, error) {
 	fresh := make(map[uuid.UUID]bool, len(events))
 	note := func(rows pgx.Rows) error {
@@ -103,13 +103,13 @@ func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, e
 	return fates, s.meetAgain(ctx, events, known, fates)
 }
 
-// queueAgain queues stored events, at their places in the order.
+// queueAgain queues stored events, in their old positions.
 const queueAgain = `
 	INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
 	SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, octet_length(body) FROM events WHERE `
 
-// splitEvents tells the events that wait to be applied from those whose fate is known at once. Each part is in the
-// order of keys, so that two replicas that insert the same ones never wait for each other.
+// splitEvents separates the events that wait to be applied from those whose result is known at once. Each part is
+// ordered by key, so that two replicas that insert the same events never wait for each other.
 func splitEvents(events []Event) (waiting, settled []Event) {
 	sorted := slices.Clone(events)
 	slices.SortFunc(sorted, func(a, b Event) int {
@@ -125,7 +125,7 @@ func splitEvents(events []Event) (waiting, settled []Event) {
 	return waiting, settled
 }
 
-// meetAgain finds the fates of those events whose keys were here before.
+// meetAgain finds the results of events whose keys existed before.
 func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fates []Accepted) error {
 	if len(known) == 0 {
 		return nil
@@ -163,8 +163,8 @@ func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fate
 	return nil
 }
 
-// tryAgain gives a rejected event the body that it was sent again with. If somebody else did so meanwhile, this
-// one is a duplicate.
+// tryAgain gives a rejected event the body with which it was sent again. If somebody else has done so in the
+// meantime, this one is a duplicate.
 func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 	tried := false
 	err := inTx(ctx, s.intake, func(tx pgx.Tx) error {

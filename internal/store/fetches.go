@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ReasonNeedsFetch is why an event waits whose source doesn't say how its documents are asked for.
+// ReasonNeedsFetch is why an event waits if its source doesn't configure how to fetch its documents.
 const ReasonNeedsFetch = "needs_fetch"
 
 // EventFetch is an event that waits for documents of its PMS.
@@ -27,7 +27,7 @@ type EventFetch struct {
 	Request  []byte
 }
 
-// Since is for how long the PMS has been asked.
+// Since is how long the PMS has been asked for.
 func (e EventFetch) Since(now time.Time) time.Duration {
 	if e.AskedAt == nil {
 		return 0
@@ -35,7 +35,7 @@ func (e EventFetch) Since(now time.Time) time.Duration {
 	return now.Sub(*e.AskedAt)
 }
 
-// Try is one request for a document, or several of the same one: the last of them.
+// Try is one request for a document, or the last of several for the same one.
 type Try struct {
 	At         time.Time `json:"at"`
 	First      time.Time `json:"first,omitzero"` // of several
@@ -69,8 +69,8 @@ func (e *EventFetch) Note(t Try) {
 	e.Tries[at] = t
 }
 
-// AwaitDocuments takes claimed events out of the queue until their documents are there. The reason is what the inbox shows;
-// applied says that something of the event was applied already.
+// AwaitDocuments takes claimed events out of the queue until their documents arrive. The reason is what the inbox
+// shows; applied reports that part of the event was applied already.
 func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, reasons []string, applied []bool, now time.Time) {
 	if len(events) == 0 {
 		return
@@ -90,8 +90,8 @@ func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, r
 		pgx.StrictNamedArgs{"ids": ids, "seqs": seqs, "sources": sources, "wants": wanted, "reasons": reasons, "applied": applied, "now": now})
 }
 
-// ForgetDocuments has a claimed event wait for its documents once more: those that came can't be believed yet. The reason is what
-// the inbox shows; applied says that something of the event was applied.
+// ForgetDocuments makes a claimed event wait for its documents once more: those that arrived can't be trusted yet.
+// The reason is what the inbox shows; applied reports that part of the event was applied.
 func ForgetDocuments(ctx context.Context, tx pgx.Tx, id uuid.UUID, applied bool, reason string) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE event_fetches SET documents = NULL, reason = $2, applied = applied OR $3 WHERE event_id = $1`, id, reason, applied)
@@ -107,7 +107,7 @@ func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, err
 	return f, wrap(err, "event %s to fetch for", id)
 }
 
-// HoldFetch notes why an event waits though nothing was asked for it: its source is held back.
+// HoldFetch records why an event waits although nothing was requested for it: its source is held back.
 func (s *Store) HoldFetch(ctx context.Context, id uuid.UUID, reason string) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE event_fetches SET reason = $2, asked_at = CASE WHEN $2 = '`+ReasonNeedsFetch+`' THEN asked_at ELSE coalesce(asked_at, now()) END
@@ -115,7 +115,7 @@ func (s *Store) HoldFetch(ctx context.Context, id uuid.UUID, reason string) erro
 	return wrap(err, "note what event %s waits for", id)
 }
 
-// NoteFetch writes the requests for an event after an attempt that has not brought all documents, and why.
+// NoteFetch records the requests for an event after an attempt that has not brought all documents, and why.
 func (s *Store) NoteFetch(ctx context.Context, id uuid.UUID, tries []Try, reason string) error {
 	encoded, err := json.Marshal(tries)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *Store) NoteFetch(ctx context.Context, id uuid.UUID, tries []Try, reason
 	return wrap(err, "note an attempt to fetch for event %s", id)
 }
 
-// Fetched keeps the documents of an event and queues it, at its old place in the order.
+// Fetched stores the documents of an event and queues it, in its old position.
 func (s *Store) Fetched(ctx context.Context, e EventFetch, documents json.RawMessage) error {
 	encoded, err := json.Marshal(e.Tries)
 	if err != nil {
@@ -166,8 +166,8 @@ const givenUp = `
 		e.reservation_id, e.listing_id, e.occurred_at, e.received_at, CASE WHEN g.applied THEN now() END
 	FROM gone g JOIN events e USING (event_id) RETURNING event_id, status`
 
-// GiveUpFetch settles an event whose documents can't be fetched: it is rejected, or stays applied as far as it was. It can be
-// replayed.
+// GiveUpFetch settles an event whose documents can't be fetched: it is rejected, or remains applied as far as it was.
+// It can be replayed.
 func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		var event uuid.UUID
@@ -190,7 +190,7 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 	return wrap(err, "give up fetching for event %s", id)
 }
 
-// FetchesWaiting returns the events of a source that wait for documents, oldest first, from after a place.
+// FetchesWaiting returns the events of a source that wait for documents, oldest first, from after a position.
 func (s *Store) FetchesWaiting(ctx context.Context, source string, after int64, limit int) ([]EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT event_id, seq, source, attempts, asked_at, NULL::jsonb AS tries, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request FROM event_fetches

@@ -14,7 +14,7 @@ import (
 // The states of the gates of stays. What the PMS sent last is in the reservation's row, because intake writes that anyway; those of programs
 // and people are rows of gate_words. Which of them counts is decided in one place, [stay.Gates].
 
-// GateByPMS is the author of what PMSs say about gates.
+// GateByPMS is the author of what PMSs report about gates.
 const GateByPMS = "pms"
 
 // saidGate is what a PMS sent for a gate, as stored.
@@ -24,7 +24,7 @@ type saidGate struct {
 	Opened bool      `json:"opened,omitempty"`
 }
 
-// SayGates adds what a PMS sends about gates, by name, to what it sent before. At is when that was received.
+// SayGates adds what a PMS reports about gates, by name, to what it reported before. at is when that was received.
 func SayGates(before []byte, says map[string]string, at time.Time) []byte {
 	if len(says) == 0 {
 		return before
@@ -60,7 +60,7 @@ const gateRowColumns = `source, reservation_id, name, person, state, by, at, evi
 
 const gateWordsOfOne = `SELECT ` + gateRowColumns + ` FROM gate_words WHERE source = $1 AND reservation_id = $2`
 
-// allGateWords joins what a PMS sent about a stay's gates with what programs and people set.
+// allGateWords joins what a PMS reported about a stay's gates with what programs and people set.
 func allGateWords(said []byte, rows []gateRow) map[string]stay.GateWords {
 	words := map[string]stay.GateWords{}
 	for name, s := range readSaid(said) {
@@ -112,8 +112,8 @@ func LockedGates(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]GateRows, 
 	return found, err
 }
 
-// SaveGateWord writes what a program or a person says about a gate of a reservation that is locked. An empty state is a person's who takes the
-// decision back.
+// SaveGateWord records what a program or a person reports about a gate of a locked reservation. An empty state means
+// that a person withdraws the decision.
 func SaveGateWord(batch *pgx.Batch, ref Ref, name string, person bool, w stay.GateWord) {
 	batch.Queue(`
 		INSERT INTO gate_words AS g (`+gateRowColumns+`)

@@ -25,13 +25,13 @@ type GuestState struct {
 	SettledAt  *time.Time // when the key reached its status
 	Name       *string    // of the listing
 	TimeZone   *string    // of the listing
-	// The ACS user that stands for the stay; empty where there is none.
+	// The ACS user that serves the stay; empty if there is none.
 	IdentityID   *string
-	KeyGuest     *string // the guest it was made for, as [ACSUser.GuestKey]
+	KeyGuest     *string // the guest it was created for, as [ACSUser.GuestKey]
 	CredentialID *string
 	StartsAt     *time.Time
 	EndsAt       *time.Time
-	OwnIdentity  bool // we made its user identity, for this stay alone
+	OwnIdentity  bool // we created its user identity, for this stay alone
 	// ClosedGates are the gates that keep the key from being handed out.
 	ClosedGates []string `db:"-"`
 	// GatesSetAt is when the last of the open gates was set; nil where there is none.
@@ -146,7 +146,7 @@ type NewGuestLink struct {
 	Hash     []byte
 }
 
-// SaveGuestLinks records links. Of one that somebody else has changed meanwhile nothing is recorded.
+// SaveGuestLinks records links. Nothing is recorded for a link that has changed in the meantime.
 func (s *Store) SaveGuestLinks(ctx context.Context, links []NewGuestLink, now time.Time) error {
 	var b pgx.Batch
 	for _, l := range links {
@@ -165,14 +165,14 @@ func (s *Store) SaveGuestLinks(ctx context.Context, links []NewGuestLink, now ti
 	return wrap(err, "record the links of %d stays", len(links))
 }
 
-// GuestLinkOf returns the stay that a link was made for, and which of its links it is, or [ErrNotFound].
+// GuestLinkOf returns the stay that a link was created for, and which of its links it is, or [ErrNotFound].
 func (s *Store) GuestLinkOf(ctx context.Context, hash []byte) (ref Ref, counter int32, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT source, reservation_id, counter FROM guest_links WHERE id_hash = $1`, hash).
 		Scan(&ref.Source, &ref.ReservationID, &counter)
 	return ref, counter, wrap(err, "look for a link")
 }
 
-// RenewGuestLink makes the link of a stay another one: the old one is no good from then on, and what was handed out by it ends.
+// RenewGuestLink replaces the link of a stay: the old one no longer works, and what was handed out through it ends.
 func (s *Store) RenewGuestLink(ctx context.Context, ref Ref, now time.Time, entries []Entry, audit Audit) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		var b pgx.Batch
@@ -199,10 +199,10 @@ type GuestLease struct {
 	Ref
 	Token   uuid.UUID
 	Changes int64 // of the stay's key, when the lease began
-	Tries   int32 // failed clean-ups in a row
+	Tries   int32 // failed cleanups in a row
 }
 
-// TakeGuestLease takes the lease on a stay. ok is false while somebody else has it.
+// TakeGuestLease takes the lease on a stay. ok is false while another process has it.
 func (s *Store) TakeGuestLease(ctx context.Context, ref Ref, lease time.Duration) (l GuestLease, ok bool, err error) {
 	l.Ref = ref
 	err = s.pool.QueryRow(ctx, `
@@ -229,7 +229,7 @@ func (s *Store) ClaimGuestStays(ctx context.Context, now time.Time, lease time.D
 	return list, wrap(err, "claim stays whose guests have something")
 }
 
-// ExtendGuestLease makes a lease last longer; [ErrLeaseLost] where somebody else has it.
+// ExtendGuestLease extends a lease. It returns [ErrLeaseLost] if another process has it.
 func (s *Store) ExtendGuestLease(ctx context.Context, l GuestLease, lease time.Duration) error {
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE guest_stays SET lease_until = clock_timestamp() + $4::interval WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`,
@@ -269,7 +269,7 @@ func (s *Store) WithGuestLease(ctx context.Context, l GuestLease, fn func(tx pgx
 const releaseGuestLease = `
 	UPDATE guest_stays SET lease_token = NULL, lease_until = NULL WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`
 
-// DropGuestLease gives a lease back.
+// DropGuestLease releases a lease.
 func (s *Store) DropGuestLease(ctx context.Context, l GuestLease) error {
 	_, err := s.pool.Exec(ctx, releaseGuestLease, l.Source, l.ReservationID, l.Token)
 	return wrap(err, "give back the lease on what the guest of %s/%s has", l.Source, l.ReservationID)

@@ -13,8 +13,8 @@ const (
 	HandedSession    = "session"
 )
 
-// HandedOut is an instant key or a client session that a stay's guest was given, or the mark of one that is being made. It holds ids and never a
-// URL or token.
+// HandedOut is an instant key or a client session that a stay's guest was given, or the mark of one that is being
+// created. It holds ids and never a URL or token.
 //
 //	marked ──▶ lost ──▶ (looked for three times, forgotten)
 //	   │
@@ -46,14 +46,14 @@ func GuestHas(ctx context.Context, tx pgx.Tx, ref Ref) ([]HandedOut, error) {
 	return list, wrap(err, "what was handed out of %s/%s", ref.Source, ref.ReservationID)
 }
 
-// LiveKey is a mobile key of a stay that nobody is removing.
+// LiveKey is a mobile key of a stay that is not being removed.
 type LiveKey struct {
 	CredentialID string `db:"acs_credential_id"`
 	IdentityID   string `db:"user_identity_id"`
 	GuestKey     string
 }
 
-// LiveKeys returns the mobile keys of a stay that nobody is removing.
+// LiveKeys returns the mobile keys of a stay that are not being removed.
 func LiveKeys(ctx context.Context, tx pgx.Tx, ref Ref) ([]LiveKey, error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT acs_credential_id, user_identity_id, guest_key FROM acs_users
@@ -62,7 +62,7 @@ func LiveKeys(ctx context.Context, tx pgx.Tx, ref Ref) ([]LiveKey, error) {
 	return list, wrap(err, "the mobile keys of %s/%s", ref.Source, ref.ReservationID)
 }
 
-// MarkHandedOut writes down that something is about to be made, and when to look for the result if nobody records it.
+// MarkHandedOut records that something is about to be created, and when to look for the result if nobody records it.
 func MarkHandedOut(ctx context.Context, tx pgx.Tx, ref Ref, h *HandedOut, look time.Time) error {
 	err := tx.QueryRow(ctx, `
 		INSERT INTO handed_out (source, reservation_id, kind, user_identity_id, guest_key, acs_credential_id, marked_at)
@@ -75,7 +75,7 @@ func MarkHandedOut(ctx context.Context, tx pgx.Tx, ref Ref, h *HandedOut, look t
 	return wrap(err, "mark what is handed out of %s/%s", ref.Source, ref.ReservationID)
 }
 
-// SaveHandedOut writes all that changes in a row.
+// SaveHandedOut writes all columns of a row that may change.
 func SaveHandedOut(b *pgx.Batch, h HandedOut) {
 	b.Queue(`
 		UPDATE handed_out SET lost_at = @lost_at, looks = @looks, seam_id = @seam_id, session_id = @session_id, expires_at = @expires_at, uses = @uses,
@@ -96,18 +96,18 @@ func CountOpening(b *pgx.Batch, ref Ref, now time.Time, recent []time.Time) {
 		WHERE source = $1 AND reservation_id = $2`, ref.Source, ref.ReservationID, now, recent)
 }
 
-// DueGuestStay has what a stay's guest has looked at then, if not before.
+// DueGuestStay schedules a look at what a stay's guest has, no later than at the given time.
 func DueGuestStay(b *pgx.Batch, ref Ref, at time.Time) {
 	b.Queue(`UPDATE guest_stays SET due_at = least(due_at, $3) WHERE source = $1 AND reservation_id = $2`, ref.Source, ref.ReservationID, at)
 }
 
-// ReleaseGuestLease gives a lease back as part of the transaction that holds it.
+// ReleaseGuestLease releases a lease as part of the transaction that holds it.
 func ReleaseGuestLease(b *pgx.Batch, l GuestLease) {
 	b.Queue(releaseGuestLease, l.Source, l.ReservationID, l.Token)
 }
 
-// IsHandedToOthers reports whether something that shows an identity's keys was handed to another guest than this one, or has ended, and is not
-// taken back yet.
+// IsHandedToOthers reports whether something that shows an identity's keys was handed to a guest other than this one,
+// or has ended, and is not taken back yet.
 func (s *Store) IsHandedToOthers(ctx context.Context, identityID, guest string) (bool, error) {
 	var is bool
 	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM handed_out WHERE user_identity_id = $1 AND (guest_key <> $2 OR ending_at IS NOT NULL))`, identityID, guest).Scan(&is)

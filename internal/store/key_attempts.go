@@ -10,12 +10,12 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// What an attempt at a key starts from, and how it ends.
+// Where an attempt at a key starts from, and how it ends.
 
-// Work is all that a reconcile starts from.
+// Work is everything that a reconcile starts from.
 type Work struct {
 	Reservation Reservation
-	Listing     *Listing // nil: the reservation names none, or one that is not known
+	Listing     *Listing // nil: the reservation names none, or an unknown one
 	Key         MobileKey
 	Users       []ACSUser
 	Overrides   Overrides
@@ -73,14 +73,14 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	return w, wrap(s.pool.SendBatch(ctx, &b).Close(), "load reservation %s/%s", ref.Source, ref.ReservationID)
 }
 
-// Verdict is how a reconcile ends.
+// Verdict is the result of a reconcile.
 type Verdict struct {
 	Status         string
 	Reason         string
 	Message        string
 	LastError      string
 	Generation     int64 // the one that was worked on
-	Checks         int64 // the requests to look again that it knew of
+	Checks         int64 // the requests to look again that it knew about
 	Done           bool  // no work is left
 	Check          bool  // compare with Seam next time
 	KeepRevive     bool  // what somebody removed or suspended at Seam is still wanted back: an admin holds the key
@@ -88,14 +88,15 @@ type Verdict struct {
 	AttemptsOf     int64 // the generation that attempts count for
 	Next           *time.Time
 	NextIsRetry    bool
-	RankAt         *time.Time // nil: as it is
+	RankAt         *time.Time // nil: unchanged
 	OverAt         *time.Time // when the stay is over; nil: not known
 	UncertainSince *time.Time
 	VerifiedAt     *time.Time
 	SettledAt      *time.Time
 }
 
-// finishKey writes a verdict. What was asked for meanwhile (another generation, more checks) stays due, and keeps its rank.
+// finishKey writes a verdict. Whatever was requested in the meantime (another generation, more checks) stays due, and
+// keeps its rank.
 const finishKey = `
 	WITH before AS (
 		SELECT status, reason, message, generation = @generation::bigint AS current, generation = @generation::bigint AND checks = @checks::bigint AS quiet
@@ -125,9 +126,9 @@ const finishKey = `
 	WHERE k.source = @source AND k.reservation_id = @reservation_id AND k.lease_token = @token::uuid
 	RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`
 
-// FinishKey writes the verdict and ends the lease. Any request made meanwhile makes the key due at once. It doesn't
-// wait for the disk: what an attempt has made is recorded already, and should Postgres crash, the key is looked at again.
-// entries are what the timeline gets, given whether status, reason or message changed.
+// FinishKey writes the verdict and ends the lease. Any request made in the meantime makes the key due at once. It
+// doesn't wait for the disk: what an attempt has created is recorded already, and if Postgres crashes, the key is
+// looked at again. entries returns what to add to the timeline, given whether status, reason or message changed.
 func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time, entries func(changed bool) []Entry) error {
 	changed, held := false, false
 	err := s.inPipeline(ctx, func(b *pgx.Batch) {

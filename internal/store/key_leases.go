@@ -9,22 +9,22 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Keys are the queue of the provisioner: what is due is queued, a worker claims it with a lease, and everything that it writes is committed only while
-// the lease holds.
+// Keys are the provisioner's queue: due keys are queued, a worker claims one with a lease, and everything that it
+// writes is committed only while the lease is still its own.
 
-// Lease is a worker's claim of one key for a time. None of the key is written by anyone else meanwhile,
-// except requests, which the end of the lease sees.
+// Lease is a worker's claim of one key for a time. Nobody else writes the key in the meantime, except requests, which
+// the end of the lease takes into account.
 type Lease struct {
 	Ref
 	Token uuid.UUID
-	Until time.Time // by this machine's monotonic clock, and rather too early
+	Until time.Time // by this machine's monotonic clock; early rather than late
 }
 
 // QueueAtMost bounds how many keys become due in one statement.
 const QueueAtMost = 2000
 
-// QueueDue has keys claimed whose time has come, at most [QueueAtMost] of them, and returns how many. What is due of a stay that is over is
-// cleaning up, and takes the last rank: after an outage guests who arrive go first.
+// QueueDue queues keys whose time has come, at most [QueueAtMost] of them, and returns how many. Whatever is due for
+// a stay that is over is cleanup, and takes the last rank: after an outage guests who arrive come first.
 func (s *Store) QueueDue(ctx context.Context, now time.Time) (int, error) {
 	ctx, cancel := prompt(ctx)
 	defer cancel()
@@ -37,8 +37,9 @@ func (s *Store) QueueDue(ctx context.Context, now time.Time) (int, error) {
 }
 
 // ClaimKeys leases up to limit keys that are due, the nearest check-in first, and if before is not zero only those
-// with a check-in before it. Leases run by the database's clock, so that the clocks of replicas don't matter. A claim
-// doesn't wait for the disk: should Postgres crash, the first mark made under it is refused, and no call was made before one.
+// with an earlier check-in. Leases run by the database's clock, so that the clocks of replicas don't matter. A claim
+// doesn't wait for the disk: if Postgres crashes, the first mark made under it is refused, and no call is made before
+// a mark.
 func (s *Store) ClaimKeys(ctx context.Context, lease time.Duration, before time.Time, limit int) ([]Lease, error) {
 	ctx, cancel := prompt(ctx)
 	defer cancel()
@@ -66,10 +67,10 @@ func (s *Store) ClaimKeys(ctx context.Context, lease time.Duration, before time.
 	return leases, wrap(err, "claim keys")
 }
 
-// dontWaitForDisk makes a commit return before it is on disk. Only for what is done again if it is lost.
+// dontWaitForDisk makes a commit return before it is on disk. Only for work that is repeated if it is lost.
 const dontWaitForDisk = `SET LOCAL synchronous_commit = off`
 
-// RenewLease prolongs a lease; [ErrLeaseLost] if another worker has the key.
+// RenewLease extends a lease. It returns [ErrLeaseLost] if another worker has the key.
 func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) error {
 	ctx, cancel := prompt(ctx)
 	defer cancel()
@@ -82,9 +83,9 @@ func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) er
 	return wrap(err, "renew the lease of %s/%s", l.Source, l.ReservationID)
 }
 
-// WithLease runs fn in a transaction that commits, with entries in the timeline, only if the lease still holds, and
-// returns the generation that the key has by then. Every mark and result goes through it. lostAt is when a create of the key's was
-// last lost, nil for as recorded: the look-ups that follow must survive a crash that the loss does.
+// WithLease runs fn in a transaction that commits, with entries in the timeline, only if the lease is still ours, and
+// returns the key's present generation. Every mark and result goes through it. lostAt is when the answer to a create
+// of the key's was last lost, nil if unchanged: the look-ups that follow must survive a crash that the loss survives.
 func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt *time.Time, fn func(tx pgx.Tx, generation int64) error) (generation int64, err error) {
 	held := false
 	err = s.inPipeline(ctx, func(b *pgx.Batch) {

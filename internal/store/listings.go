@@ -30,7 +30,7 @@ type Listing struct {
 	VersionSeq          *int64
 	Generation          int64
 	FannedGeneration    int64
-	MergedInto          *string // the listing that it has become part of
+	MergedInto          *string // the listing that it was merged into
 	CreatedAt           time.Time
 	UpdatedAt           time.Time
 }
@@ -38,7 +38,7 @@ type Listing struct {
 const listingColumns = `source, listing_id, known, deleted, name, acs_system_id, time_zone, check_in_time, check_out_time,
 	access_group_ids, admin_access_group_ids, version_at, version_seq, generation, fanned_generation, merged_into, created_at, updated_at`
 
-// Groups are the access groups that count.
+// Groups are the effective access groups: those set by an admin, or else the PMS's.
 func (l Listing) Groups() []string {
 	if l.AdminAccessGroupIDs != nil {
 		return l.AdminAccessGroupIDs
@@ -46,9 +46,9 @@ func (l Listing) Groups() []string {
 	return l.AccessGroupIDs
 }
 
-// LockListings locks the named listings in one order for the rest of the transaction, and makes those that
-// don't exist yet, unknown, so that a row exists to lock. If none of them will be changed, a shared lock is
-// enough: their stays may be changed by several at once, but not during a change of the listing.
+// LockListings locks the named listings in a fixed order for the rest of the transaction, and creates missing ones as
+// unknown, so that a row exists to lock. If none of them will be changed, a shared lock is enough: their stays may be
+// changed by several transactions at once, but not during a change of the listing.
 func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool, now time.Time) (map[ListingRef]Listing, error) {
 	found := map[ListingRef]Listing{}
 	if len(refs) == 0 {
@@ -87,12 +87,12 @@ func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool
 		return nil, wrap(err, "make listings")
 	}
 	if int(tag.RowsAffected()) < len(refs)-len(found) {
-		return nil, ErrRaced // locked out of order: from the start
+		return nil, ErrRaced // locked out of order: start over
 	}
 	return found, read()
 }
 
-// SaveListing writes all of a locked listing.
+// SaveListing writes all columns of a locked listing.
 func SaveListing(batch *pgx.Batch, l Listing) {
 	batch.Queue(`
 		UPDATE listings SET known = $3, deleted = $4, name = $5, acs_system_id = $6, time_zone = $7, check_in_time = $8,
@@ -188,7 +188,7 @@ func (s *Store) ListingFannedOut(ctx context.Context, ref ListingRef, generation
 	return wrap(err, "record the fan-out of listing %s/%s", ref.Source, ref.ListingID)
 }
 
-// GroupsInUse returns the access groups of listings changed since, for their access systems to be known
+// GroupsInUse returns the access groups of listings changed since a time, so that their access systems are known
 // before a reservation needs them.
 func (s *Store) GroupsInUse(ctx context.Context, since time.Time) (groups []string, latest time.Time, err error) {
 	rows, _ := s.pool.Query(ctx, `

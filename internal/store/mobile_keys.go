@@ -42,7 +42,7 @@ type MobileKey struct {
 	VerifiedAt         *time.Time
 	SettledAt          *time.Time
 	ChangedAt          time.Time
-	EventID            *uuid.UUID // the event that has last changed what is desired; nil where nobody traces
+	EventID            *uuid.UUID // the event that last changed what is desired; nil without tracing
 }
 
 const keyColumns = `status, reason, message, generation, observed_generation, attempt_generation, attempts, last_error,
@@ -63,20 +63,20 @@ func prefixed(table, columns string) string {
 	return strings.Join(names, ", ")
 }
 
-// KeyRequest is what an event, a listing's change or an admin requests of a key.
+// KeyRequest is what an event, a change of a listing or an admin requests for a key.
 type KeyRequest struct {
 	Ref
 	CheckIn   *time.Time
 	Cancelled bool
 	RankAt    *time.Time // check-in: the nearest is provisioned first
-	Interim   string     // status until a worker gets to it, "" for as it is
-	Changed   bool       // what is desired is another than before
+	Interim   string     // status until a worker looks at it, "" to keep the present one
+	Changed   bool       // what is desired has changed
 	Revive    bool       // what somebody removed or suspended at Seam is wanted back
 	Check     bool       // compare with Seam, because a person asks
-	EventID   *uuid.UUID // of the event that asks, where somebody traces
+	EventID   *uuid.UUID // the event that requests it, if traced
 }
 
-// LastRank is the rank of what nobody waits for: a stay that is over.
+// LastRank is the rank of keys that nobody waits for: the stay is over.
 var LastRank = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // keyRequestRows are the columns of [KeyRequest], for unnest.
@@ -96,7 +96,7 @@ func keyRequestRows(requests []KeyRequest) []any {
 	return []any{sources, ids, checkIns, cancelled, ranks, interim, changed, revive, asked, events}
 }
 
-// InsertKeys makes the keys of new reservations, due at once.
+// InsertKeys creates the keys of new reservations, due at once.
 func InsertKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 	if len(requests) == 0 {
 		return
@@ -110,18 +110,19 @@ func InsertKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 		append(rows[:6:6], rows[7], rows[9], now)...)
 }
 
-// RequestKeys makes keys due at once where something changed, and touches the others. One call never holds one
-// key twice.
+// RequestKeys makes keys due at once if something changed, and touches the others. One call must not contain a key
+// twice.
 func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 	if len(requests) == 0 {
 		return
 	}
 	rows := keyRequestRows(requests)
-	// Locked first: what a worker writes meanwhile must be seen by what follows.
+	// Locked first: the statements after it must see what a worker has written in the meantime.
 	batch.Queue(`
 		SELECT FROM mobile_keys k JOIN unnest($1::text[], $2::text[]) AS w (source, reservation_id) USING (source, reservation_id)
 		ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k`, rows[0], rows[1])
-	// A status that a worker has found stays until the next one has looked, unless it says more than is known now.
+	// A status that a worker has found is kept until the next one has looked, unless it claims more than is known
+	// now.
 	batch.Queue(`
 		UPDATE mobile_keys k SET
 			check_in = w.check_in,

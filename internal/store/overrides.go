@@ -9,12 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Overrides are an admin's word on a reservation, which wins over what the PMS says. The zero value is none.
+// Overrides are an admin's decisions about a reservation, which take precedence over the PMS. The zero value means
+// none.
 type Overrides struct {
 	HeldAt     *time.Time // nothing at Seam is changed while it is set
 	HeldBy     *string
 	HeldWhy    *string
-	RevokedAt  *time.Time // no key, whatever the PMS says, until it is issued again
+	RevokedAt  *time.Time // no key, whatever the PMS reports, until it is issued again
 	RevokedBy  *string
 	RevokedWhy *string
 	WindowAt   *time.Time
@@ -24,10 +25,11 @@ type Overrides struct {
 	OfCheckIn  *time.Time // check-in when the window was set
 	EndsAt     *time.Time // access ends then; nil: with the stay
 	OfCheckOut *time.Time // check-out when the window was set
-	// SaidCheckIn and SaidCheckOut are the stay that the window is of, as the PMS specifies it. A window outlives a change of the listing's
-	// or the source's hours and time zone, which complete these to instants, and lapses when the PMS moves the stay.
+	// SaidCheckIn and SaidCheckOut are the stay that the window was set for, as the PMS specified it. A window
+	// outlives a change of the listing's or the source's hours and time zone, which complete these to instants, and
+	// lapses when the PMS moves the stay.
 	SaidCheckIn, SaidCheckOut *string
-	// ReplaceCredential is the mobile key that a new one is to take the place of; nil for none.
+	// ReplaceCredential is the mobile key that a new one replaces; nil for none.
 	ReplaceCredential *string
 }
 
