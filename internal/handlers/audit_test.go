@@ -89,8 +89,6 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		"POST /v1/sources/{source}/test": {"test_source", []func() int{rest("POST", "/v1/sources/default/test", "")}},
 		"POST /sign-in":                  {"sign_in", []func() int{visit}},
 		"POST /sign-out":                 {"sign_out", []func() int{form("/sign-out", nil), func() int { return page.signIn("writes-all-of-it").status }}},
-		"POST /doors":                    {"put_listing", []func() int{form("/doors", url.Values{"mode": {"add"}, "listing": {"default/2222222-2222"}, "group": {"777777-7777"}})}},
-		"POST /doors/file":               {"put_listing", []func() int{form("/doors/file", url.Values{"table": {"source,listing_id,doors\ndefault,2222222-2222,\n"}, "apply": {"1"}})}},
 		"POST /reservations/{source}/{reservation_id}/{action}":     {"reconcile", []func() int{form("/reservations"+one+"/reconcile", nil)}},
 		"POST /reservations/{source}/{reservation_id}/gates/{name}": {"set_gate", []func() int{form("/reservations"+one+"/gates/paid", url.Values{"state": {"closed"}})}},
 		"POST /listings/{source}/{listing_id}":                      {"put_listing", []func() int{form("/listings/default/2222222-2222", url.Values{"name": {"Room 13"}, "groups_by": {"admin"}, "group": {"555555-5555"}})}},
