@@ -134,18 +134,20 @@ func TestOptionalFieldsThatAreMissing(t *testing.T) {
 		"acs_user.salto_ks_metadata", "acs_credential.acs_user_id", "acs_credential.is_multi_phone_sync_credential", "acs_credential.parent_acs_credential_id",
 	}
 	for _, field := range fields {
-		for _, null := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, null %v", field, null), func(t *testing.T) {
+		for _, c := range []struct{ null, lost bool }{{false, false}, {false, true}, {true, false}, {true, true}} {
+			t.Run(fmt.Sprintf("%s, null %v, lost %v", field, c.null, c.lost), func(t *testing.T) {
 				t.Parallel()
 				options := simulator.Options{}
-				if null {
+				if c.null {
 					options.Null = []string{field}
 				} else {
 					options.Omit = []string{field}
 				}
 				r := newLossyRig(t, fast(), options)
 				r.listing("default", "L", "555555-5555")
-				r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate}, simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathCredentialCreate})
+				if c.lost { // what they created is found in lists
+					r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate}, simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathCredentialCreate})
+				}
 				s := r.stay("R1")
 				r.book(s)
 				v := r.until(s, store.KeyIssued)
