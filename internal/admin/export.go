@@ -59,7 +59,7 @@ func (s *Service) ExportReservations(ctx context.Context, q ReservationQuery) (E
 	return Export{s, q}, s.record(ctx, entry)
 }
 
-// Write writes the table as CSV, page by page. Times are of the property.
+// Write writes the table as CSV, page by page. Times are local to the property.
 func (e Export) Write(ctx context.Context, to io.Writer) error {
 	w := csv.NewWriter(to)
 	if err := writeSheet(w, "source", "reservation_id", "status", "guest_name", "guest_email", "guest_phone", "listing_id", "listing", "check_in", "check_out",

@@ -8,7 +8,7 @@ func notifyTests(name, what, tests string, edits ...edit) mutant {
 	return mutant{name: name, what: what, edits: edits, pkg: "./internal/notify", tests: "^(" + tests + ")$", env: []string{"STAYKEY_DELIVERY_DEATHS=1200"}}
 }
 
-// guestMutants are the protections of what guests are given, and of what subscribers are told.
+// guestMutants are the protections of what guests and subscribers receive.
 var guestMutants = []mutant{
 	guestTests("guest: mark", "an instant key is not marked before its call", "TestALostCreate",
 		edit{"internal/guest/open.go", "		return store.MarkHandedOut(ctx, tx, o.ref, &h, o.lookAt(h))\n", "		return nil\n"}),
@@ -24,7 +24,7 @@ var guestMutants = []mutant{
 		edit{"internal/guest/page.go", "	if len(recent) < OpeningsAnHour {\n", "	if len(recent) >= 0 {\n"}),
 	guestTests("guest: expiry", "an instant key is handed out again until the moment that it expires, and after it", "TestAnExpiredInstantKeyIsReplaced",
 		edit{"internal/guest/page.go", " && h.ExpiresAt != nil && h.ExpiresAt.After(now.Add(spare)) {", " && (h.ExpiresAt != nil || now.IsZero()) && spare > 0 {"}),
-	notifyTests("messages: perhaps told", "a message without an answer counts as one that never arrived", "TestNothingIsLostWhateverDiesWhen|TestALostAnswerIsNotForgotten",
+	notifyTests("messages: unconfirmed", "a message without an answer counts as one that never arrived", "TestNothingIsLostWhateverDiesWhen|TestALostAnswerIsNotForgotten",
 		edit{"internal/notify/state.go", "	for i := len(perhaps) - 1; e == nil && i >= 0; i-- {\n", "	for i := len(perhaps) - 1; false && i >= 0; i-- {\n"}),
 	notifyTests("messages: numbers", "messages have the stay's number, whatever the last one's is", "TestNothingIsLostWhateverDiesWhen",
 		edit{"internal/notify/state.go", "	return max(last+1, p.Sequence-after(e.then, p))\n", "	_ = last\n	return p.Sequence - after(e.then, p)\n"}),
