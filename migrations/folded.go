@@ -29,8 +29,10 @@ func foldFunction() string {
 			to.WriteRune(folded)
 		}
 	}
-	return `CREATE OR REPLACE FUNCTION staykey_fold(t text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-		SELECT CASE WHEN octet_length(t) = char_length(t) THEN lower(t COLLATE "C") ELSE translate(lower(t COLLATE "C"), '` + from.String() + `', '` + to.String() + `') END $$`
+	return `CREATE OR REPLACE FUNCTION staykey_fold(t text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
+		$$
+		SELECT CASE WHEN octet_length(t) = char_length(t) THEN lower(t COLLATE "C")
+			ELSE translate(lower(t COLLATE "C"), '` + from.String() + `', '` + to.String() + `') END $$`
 }
 
 // fold returns the one letter that stands for all that differ only in case.
@@ -51,13 +53,15 @@ func foldedUp(ctx context.Context, db *sql.DB) error {
 	statements := []string{
 		foldFunction(),
 		`DROP INDEX CONCURRENTLY IF EXISTS reservations_guest_folded`, // an interrupted one is not valid
-		`CREATE INDEX CONCURRENTLY reservations_guest_folded ON reservations (staykey_fold(guest_email)) WHERE guest_email IS NOT NULL`,
+		`CREATE INDEX CONCURRENTLY reservations_guest_folded ON reservations (staykey_fold(guest_email))
+			WHERE guest_email IS NOT NULL`,
 		`DROP INDEX CONCURRENTLY IF EXISTS reservations_guest`,
 		`DROP STATISTICS IF EXISTS listings_text_values`,
 		`CREATE STATISTICS listings_text_values ON (` + foldedListing + `) FROM listings`,
 	}
 	var trigrams bool
-	if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')`).Scan(&trigrams); err != nil {
+	if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_extension
+		WHERE extname = 'pg_trgm')`).Scan(&trigrams); err != nil {
 		return fmt.Errorf("look for pg_trgm: %w", err)
 	}
 	if trigrams {
@@ -65,11 +69,14 @@ func foldedUp(ctx context.Context, db *sql.DB) error {
 			statements,
 			`DROP INDEX CONCURRENTLY IF EXISTS reservations_text_folded`,
 			`DROP INDEX CONCURRENTLY IF EXISTS listings_text_folded`,
-			`CREATE INDEX CONCURRENTLY reservations_text_folded ON reservations USING gin (`+foldedReservation+` gin_trgm_ops)`,
-			`CREATE INDEX CONCURRENTLY listings_text_folded ON listings USING gin (`+foldedListing+` gin_trgm_ops) WHERE known`,
+			`CREATE INDEX CONCURRENTLY reservations_text_folded ON reservations USING gin (`+
+				foldedReservation+` gin_trgm_ops)`,
+			`CREATE INDEX CONCURRENTLY listings_text_folded ON listings USING gin (`+foldedListing+
+				` gin_trgm_ops) WHERE known`,
 		)
 	}
-	statements = append(statements, `DROP INDEX CONCURRENTLY IF EXISTS reservations_text`, `DROP INDEX CONCURRENTLY IF EXISTS listings_text`)
+	statements = append(statements, `DROP INDEX CONCURRENTLY IF EXISTS reservations_text`,
+		`DROP INDEX CONCURRENTLY IF EXISTS listings_text`)
 	return each(ctx, db, statements)
 }
 
@@ -78,12 +85,15 @@ func foldedDown(ctx context.Context, db *sql.DB) error {
 		`DROP INDEX IF EXISTS reservations_text_folded, listings_text_folded, reservations_guest_folded`,
 		`DROP STATISTICS IF EXISTS listings_text_values`,
 		`CREATE STATISTICS listings_text_values ON (lower(listing_id || ' ' || coalesce(name, ''))) FROM listings`,
-		`CREATE INDEX IF NOT EXISTS reservations_guest ON reservations (lower(guest_email)) WHERE guest_email IS NOT NULL`,
+		`CREATE INDEX IF NOT EXISTS reservations_guest ON reservations (lower(guest_email))
+			WHERE guest_email IS NOT NULL`,
 		`DO $$
 		BEGIN
 			CREATE INDEX IF NOT EXISTS reservations_text ON reservations USING gin
-				(lower(reservation_id || ' ' || coalesce(listing_id, '') || ' ' || coalesce(guest_email, '') || ' ' || coalesce(guest_name, '')) gin_trgm_ops);
-			CREATE INDEX IF NOT EXISTS listings_text ON listings USING gin (lower(listing_id || ' ' || coalesce(name, '')) gin_trgm_ops) WHERE known;
+				(lower(reservation_id || ' ' || coalesce(listing_id, '') || ' ' || coalesce(guest_email,
+					'') || ' ' || coalesce(guest_name, '')) gin_trgm_ops);
+			CREATE INDEX IF NOT EXISTS listings_text
+				ON listings USING gin (lower(listing_id || ' ' || coalesce(name, '')) gin_trgm_ops) WHERE known;
 		EXCEPTION WHEN OTHERS THEN
 			RAISE NOTICE 'the filter q reads whole tables: %', SQLERRM;
 		END

@@ -104,7 +104,8 @@ func upByOne(ctx context.Context, db *sql.DB, provider *goose.Provider, applied 
 // now is locked, and is left alone.
 func dropUnfinished(ctx context.Context, db *sql.DB) {
 	rows, err := db.QueryContext(ctx, `
-		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_index i JOIN pg_class c
+			ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE NOT i.indisvalid AND n.nspname = current_schema()`)
 	if err != nil {
 		return // what follows fails in the same way, and reports it
@@ -120,7 +121,8 @@ func dropUnfinished(ctx context.Context, db *sql.DB) {
 		return
 	}
 	for _, name := range names {
-		_, _ = db.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+name) // quoted by Postgres; an index that can't be dropped now is tried again
+		// quoted by Postgres; an index that can't be dropped now is tried again
+		_, _ = db.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+name)
 	}
 }
 
@@ -209,5 +211,6 @@ func newProvider(db *sql.DB) (*goose.Provider, error) {
 		return nil, fmt.Errorf("migration lock: %w", err)
 	}
 	return goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithGoMigrations(riverMigration(), foldedTexts()), goose.WithSlog(slog.New(slog.DiscardHandler)))
+		goose.WithSessionLocker(locker), goose.WithGoMigrations(riverMigration(), foldedTexts()),
+		goose.WithSlog(slog.New(slog.DiscardHandler)))
 }

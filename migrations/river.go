@@ -39,7 +39,8 @@ func riverVersions() ([]rivermigrate.Migration, error) {
 	}
 	all = all[:riverVersion]
 	for i := range all { // its tables are in the same schema as ours
-		all[i].SQLUp, all[i].SQLDown = strings.ReplaceAll(all[i].SQLUp, schemaTemplate, ""), strings.ReplaceAll(all[i].SQLDown, schemaTemplate, "")
+		all[i].SQLUp, all[i].SQLDown = strings.ReplaceAll(all[i].SQLUp, schemaTemplate,
+			""), strings.ReplaceAll(all[i].SQLDown, schemaTemplate, "")
 	}
 	return all, nil
 }
@@ -55,7 +56,8 @@ func riverUp(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 		if has {
-			if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM river_migration WHERE version = $1)`, v.Version).Scan(&has); err != nil {
+			if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM river_migration
+				WHERE version = $1)`, v.Version).Scan(&has); err != nil {
 				return err
 			}
 		}

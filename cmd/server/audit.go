@@ -24,12 +24,15 @@ type auditCommand struct {
 // Run lists the audit log.
 func (c *auditCommand) Run(ctx context.Context, out *streams) error {
 	var list rest.List[rest.AuditEntry]
-	raw, _, err := c.Remote.get(ctx, "/v1/audit", query("source", c.Source, "token", c.Token, "action", c.Action, "subject", c.Subject, "from", c.From, "to", c.To,
+	raw, _, err := c.Remote.get(ctx, "/v1/audit", query("source", c.Source, "token", c.Token, "action", c.Action,
+		"subject", c.Subject, "from", c.From, "to", c.To,
 		"limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
 	if err != nil {
 		return err
 	}
-	return showList(c.Remote, out.out, raw, list, "AT\tWHO\tVIA\tACTION\tSOURCE\tABOUT\tREASON", func(w io.Writer, e rest.AuditEntry) {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.At, e.Author, e.Via, e.Action, orDash(e.Source), orDash(e.Subject), orDash(e.Reason))
-	})
+	return showList(c.Remote, out.out, raw, list, "AT\tWHO\tVIA\tACTION\tSOURCE\tABOUT\tREASON",
+		func(w io.Writer, e rest.AuditEntry) {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.At, e.Author, e.Via, e.Action, orDash(e.Source),
+				orDash(e.Subject), orDash(e.Reason))
+		})
 }

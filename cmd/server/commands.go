@@ -62,7 +62,8 @@ type migrateUpCommand struct {
 // Run applies what is missing.
 func (m *migrateUpCommand) Run(ctx context.Context, io *streams) error {
 	return m.Database.with(ctx, func(db *sql.DB) error {
-		applied, err := migrations.Up(ctx, db, func(err error) { _, _ = fmt.Fprintln(io.err, "waiting for a lock:", err) })
+		applied, err := migrations.Up(ctx, db,
+			func(err error) { _, _ = fmt.Fprintln(io.err, "waiting for a lock:", err) })
 		if err != nil {
 			return err
 		}
@@ -132,7 +133,8 @@ func (s *signCommand) Run(io *streams) error {
 		return err
 	}
 	now := time.Now()
-	_, err = fmt.Fprintf(io.out, "webhook-id: %s\nwebhook-timestamp: %d\nwebhook-signature: %s\n", id, now.Unix(), secret.Sign(id, now, body))
+	_, err = fmt.Fprintf(io.out, "webhook-id: %s\nwebhook-timestamp: %d\nwebhook-signature: %s\n", id, now.Unix(),
+		secret.Sign(id, now, body))
 	return err
 }
 
@@ -156,7 +158,10 @@ type simulatorCommand struct {
 
 // Run serves until ctx ends.
 func (s *simulatorCommand) Run(ctx context.Context, io *streams) error {
-	sim, err := simulator.New(simulator.Options{APIKey: s.APIKey, StateFile: s.State, SecondUser: simulator.SecondUser(s.Second)})
+	sim, err := simulator.New(simulator.Options{
+		APIKey: s.APIKey, StateFile: s.State,
+		SecondUser: simulator.SecondUser(s.Second),
+	})
 	if err != nil {
 		return err
 	}
@@ -166,7 +171,8 @@ func (s *simulatorCommand) Run(ctx context.Context, io *streams) error {
 		return err
 	}
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: 5 * time.Second}
-	_, _ = fmt.Fprintf(io.out, "Seam simulator on http://%s\n  SEAM_ENDPOINT=http://%s SEAM_API_KEY=%s staykey serve\n  state: curl http://%s/_simulator/state\n",
+	_, _ = fmt.Fprintf(io.out,
+		"Seam simulator on http://%s\n  SEAM_ENDPOINT=http://%s SEAM_API_KEY=%s staykey serve\n  state: curl http://%s/_simulator/state\n",
 		l.Addr(), l.Addr(), cmp.Or(s.APIKey, "seam_test_simulated"), l.Addr())
 	go func() {
 		<-ctx.Done()

@@ -44,7 +44,8 @@ type imported struct{ rows, applied, superseded, waiting, known, wrong int }
 // Run imports a file. Rows that were imported before, from the same file, are known by their content.
 func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 	if !config.SourceName.MatchString(c.Source) {
-		return config.Problems{fmt.Sprintf("--source: %q must be letters, digits, dots, dashes and underscores", c.Source)}
+		return config.Problems{fmt.Sprintf("--source: %q must be letters, digits, dots, dashes and underscores",
+			c.Source)}
 	}
 	asOf, err := c.asOf()
 	if err != nil {
@@ -61,7 +62,8 @@ func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 	}
 	run := &importRun{command: c, out: streams, asOf: asOf, size: info.Size(), noted: time.Now()}
 	counted := &countingReader{r: file, n: &run.read}
-	err = eachRow(counted, strings.ToLower(filepath.Ext(c.File)), c.IgnoreUnknown, func(r row) error { return run.add(ctx, r) })
+	err = eachRow(counted, strings.ToLower(filepath.Ext(c.File)), c.IgnoreUnknown,
+		func(r row) error { return run.add(ctx, r) })
 	if err == nil {
 		err = run.flush(ctx)
 	}
@@ -111,7 +113,8 @@ func (r *importRun) add(ctx context.Context, row row) error {
 		r.tellWrong(row.where, row.wrong.Error())
 		return nil
 	}
-	r.batch, r.where, r.bytes = append(r.batch, envelopeOf(row.fields, r.asOf)), append(r.where, row.where), r.bytes+row.bytes
+	r.batch, r.where, r.bytes = append(r.batch, envelopeOf(row.fields, r.asOf)), append(r.where,
+		row.where), r.bytes+row.bytes
 	if len(r.batch) < importBatch && r.bytes < importBytes {
 		return nil
 	}
@@ -136,7 +139,8 @@ func (r *importRun) flush(ctx context.Context) error {
 	}
 	var report rest.ImportReport
 	request := rest.ImportRequest{Events: r.batch, DryRun: r.command.DryRun}
-	_, _, err := r.command.Remote.call(ctx, http.MethodPost, "/v1/sources/"+url.PathEscape(r.command.Source)+"/import", nil, request, &report)
+	_, _, err := r.command.Remote.call(ctx, http.MethodPost, "/v1/sources/"+url.PathEscape(r.command.Source)+"/import",
+		nil, request, &report)
 	if err != nil {
 		return fmt.Errorf("import into the source %q: %w", r.command.Source, err)
 	}

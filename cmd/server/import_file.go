@@ -16,8 +16,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// A row is wrong on its own where only it is affected: the others are imported. What puts the rest of the file in doubt (a read error,
-// another encoding, an unknown column, a list that isn't closed) ends the import.
+// A row is wrong on its own where only it is affected: the others are imported. What puts the rest of the file in
+// doubt (a read error, another encoding, an unknown column, a list that isn't closed) ends the import.
 
 // row is a row of a file.
 type row struct {
@@ -29,7 +29,8 @@ type row struct {
 
 // importFields are those of the canonical format, and of its envelope where a row is a whole event.
 var importFields = []string{
-	"acs_system_id", "check_in", "check_in_time", "check_out", "check_out_time", "gates", "guest_email", "guest_name", "guest_phone", "listing_id", "name",
+	"acs_system_id", "check_in", "check_in_time", "check_out", "check_out_time", "gates", "guest_email", "guest_name",
+	"guest_phone", "listing_id", "name",
 	"reservation_id", "seam_access_group_ids", "status", "time_zone",
 }
 
@@ -59,7 +60,8 @@ func eachRow(file io.Reader, extension string, ignoreUnknown bool, fn func(row) 
 	return fmt.Errorf("%q must be .csv, .tsv, .json or .ndjson", extension)
 }
 
-// unknownFields refuses fields of other names: most often one is misspelt, and rows are whole, so that what is not specified is removed.
+// unknownFields refuses fields of other names: most often one is misspelt, and rows are whole, so that what is not
+// specified is removed.
 func unknownFields(fields map[string]any, ignore bool) error {
 	if ignore {
 		return nil
@@ -80,7 +82,8 @@ func unknownFields(fields map[string]any, ignore bool) error {
 	if len(unknown) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s is not a field: the fields are %s (or ignore it with --ignore-unknown)", strings.Join(unknown, ", "), strings.Join(known, ", "))
+	return fmt.Errorf("%s is not a field: the fields are %s (or ignore it with --ignore-unknown)",
+		strings.Join(unknown, ", "), strings.Join(known, ", "))
 }
 
 func eachLine(file *bufio.Reader, fn func(row) error) error {
@@ -148,8 +151,8 @@ func asObject(text []byte) (map[string]any, error) {
 	return fields, nil
 }
 
-// eachRecord reads a CSV file, separated by commas, semicolons or tabs. An empty cell is none; access groups are separated by spaces or
-// semicolons.
+// eachRecord reads a CSV file, separated by commas, semicolons or tabs. An empty cell is none; access groups are
+// separated by spaces or semicolons.
 func eachRecord(file *bufio.Reader, ignoreUnknown bool, fn func(row) error) error {
 	r := csv.NewReader(file)
 	r.Comma = separatorOf(file)
@@ -227,8 +230,8 @@ func separatorOf(file *bufio.Reader) rune {
 	return best
 }
 
-// utf8Reader passes UTF-8 through, and names the line that contains anything else: spreadsheets write regional encodings,
-// and two ids that differ in one letter would become the same.
+// utf8Reader passes UTF-8 through, and names the line that contains anything else: spreadsheets write regional
+// encodings, and two ids that differ in one letter would become the same.
 type utf8Reader struct {
 	r    *bufio.Reader
 	line int

@@ -86,8 +86,8 @@ type rejected struct {
 	Errors        []pms.FieldError `json:"errors"`
 }
 
-// Run prints the changes, with notes of what was dropped of them, and the items that can't be read. It fails if there are any, with
-// everything that is wrong and its place in the program.
+// Run prints the changes, with notes of what was dropped of them, and the items that can't be read. It fails if
+// there are any, with everything that is wrong and its place in the program.
 func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
 	if c.WriteBack != "" {
 		return c.previewWriteBack(ctx, streams)

@@ -16,12 +16,16 @@ func (c *mapCommand) previewWriteBack(ctx context.Context, streams *streams) err
 	if err != nil {
 		return err
 	}
-	set := &pms.WriteBackSettings{Preset: preset, Field: c.Field, With: c.With, Account: pms.Account{AccountManifest: preset.Account}}
+	set := &pms.WriteBackSettings{
+		Preset: preset, Field: c.Field, With: c.With,
+		Account: pms.Account{AccountManifest: preset.Account},
+	}
 	if set.Field == "" {
 		set.Field = preset.Field
 	}
 	if _, known := preset.Rules(set.Field); !known {
-		return fmt.Errorf("--field: %q is not a field that %s can write: it must be one of %s", set.Field, preset.Name, preset.FieldNames())
+		return fmt.Errorf("--field: %q is not a field that %s can write: it must be one of %s", set.Field, preset.Name,
+			preset.FieldNames())
 	}
 	for _, name := range preset.With {
 		if c.With[name] == "" {

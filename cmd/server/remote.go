@@ -37,12 +37,16 @@ type remote struct {
 const remoteTimeout = 45 * time.Second
 
 // get asks the service. raw is its answer, and date the time of its clock.
-func (r remote) get(ctx context.Context, path string, query url.Values, into any) (raw []byte, date time.Time, err error) {
+func (r remote) get(ctx context.Context, path string, query url.Values, into any) (raw []byte,
+	date time.Time, err error,
+) {
 	return r.call(ctx, http.MethodGet, path, query, nil, into)
 }
 
 // call asks the service, with a body of JSON unless body is nil, and decodes its answer into into.
-func (r remote) call(ctx context.Context, method, path string, query url.Values, body, into any) (raw []byte, date time.Time, err error) {
+func (r remote) call(ctx context.Context, method, path string, query url.Values, body, into any) (raw []byte,
+	date time.Time, err error,
+) {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
 	req, err := r.request(ctx, method, path, query, body)
@@ -51,7 +55,8 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 	}
 	resp, err := http.DefaultClient.Do(req) // #nosec G704 -- the admin's own service
 	if err != nil {
-		return nil, date, fmt.Errorf("%s can't be reached: check that the service runs and that STAYKEY_URL is right: %w", r.URL, unwrapURL(err))
+		return nil, date, fmt.Errorf(
+			"%s can't be reached: check that the service runs and that STAYKEY_URL is right: %w", r.URL, unwrapURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	date, _ = http.ParseTime(resp.Header.Get("Date"))
@@ -98,7 +103,8 @@ func (r remote) request(ctx context.Context, method, path string, query url.Valu
 	return req, nil
 }
 
-// decode reads an answer. What is shown in a terminal has its control characters escaped; --json prints the answer itself.
+// decode reads an answer. What is shown in a terminal has its control characters escaped; --json prints the answer
+// itself.
 func (r remote) decode(raw []byte, into any) error {
 	if r.JSON {
 		return json.Unmarshal(raw, into)
@@ -187,18 +193,25 @@ type reservationsCommand struct {
 // Run lists reservations.
 func (c *reservationsCommand) Run(ctx context.Context, out *streams) error {
 	var list rest.List[rest.Reservation]
-	raw, _, err := c.Remote.get(ctx, "/v1/reservations", query("q", c.Query, "source", c.Source, "key_status", c.Key, "status", c.Status, "listing_id", c.Listing,
-		"guest_email", c.Email, "check_in_from", c.From, "check_in_to", c.CheckInTo, "check_out_from", c.OutFrom, "check_out_to", c.OutTo, "updated_since", c.Since, "sort", c.Sort, "limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
+	raw, _, err := c.Remote.get(ctx, "/v1/reservations", query("q", c.Query, "source", c.Source, "key_status", c.Key,
+		"status", c.Status, "listing_id", c.Listing,
+		"guest_email", c.Email, "check_in_from", c.From, "check_in_to", c.CheckInTo, "check_out_from", c.OutFrom,
+		"check_out_to", c.OutTo, "updated_since", c.Since, "sort", c.Sort, "limit", strconv.Itoa(c.Limit),
+		"cursor", c.Cursor), &list)
 	if err != nil {
 		return err
 	}
-	return showList(c.Remote, out.out, raw, list, "SOURCE\tRESERVATION\tKEY\tREASON\tCHECK-IN\tLISTING\tGUEST", func(w io.Writer, r rest.Reservation) {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Source, r.ReservationID, r.MobileKey.Status, orDash(r.MobileKey.Reason), orDash(r.CheckIn), orDash(r.ListingID), orDash(r.GuestEmail))
-	})
+	return showList(c.Remote, out.out, raw, list, "SOURCE\tRESERVATION\tKEY\tREASON\tCHECK-IN\tLISTING\tGUEST",
+		func(w io.Writer, r rest.Reservation) {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Source, r.ReservationID, r.MobileKey.Status,
+				orDash(r.MobileKey.Reason), orDash(r.CheckIn), orDash(r.ListingID), orDash(r.GuestEmail))
+		})
 }
 
 // showList prints one page of a list: its header, a line for each item, and how to get the next page.
-func showList[T any](r remote, out io.Writer, raw []byte, list rest.List[T], header string, line func(io.Writer, T)) error {
+func showList[T any](r remote, out io.Writer, raw []byte, list rest.List[T], header string,
+	line func(io.Writer, T),
+) error {
 	return r.show(out, raw, func(w io.Writer) {
 		if len(list.Items) == 0 {
 			_, _ = fmt.Fprintln(w, "no results")
@@ -243,7 +256,8 @@ func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
 		return err
 	}
 	var timeline rest.List[rest.TimelineItem]
-	if _, _, err := c.Remote.get(ctx, path+"/timeline", query("limit", strconv.Itoa(timelineShown)), &timeline); err != nil {
+	if _, _, err := c.Remote.get(ctx, path+"/timeline", query("limit", strconv.Itoa(timelineShown)),
+		&timeline); err != nil {
 		return err
 	}
 	s.Timeline = timeline.Items
@@ -271,7 +285,8 @@ func (s story) tell(w io.Writer) {
 	p.decision("revoked", s.Overrides.Revoked)
 	if window := s.Overrides.Window; window != nil {
 		p.decision("custom access times", &window.Word)
-		p.line("", "access from %s until %s", cmp.Or(text(window.StartsAt), "check-in"), cmp.Or(text(window.EndsAt), "check-out"))
+		p.line("", "access from %s until %s", cmp.Or(text(window.StartsAt), "check-in"),
+			cmp.Or(text(window.EndsAt), "check-out"))
 	}
 	p.plan(s)
 	_, _ = fmt.Fprintln(w)
@@ -358,14 +373,17 @@ type eventsCommand struct {
 // Run lists the inbox.
 func (c *eventsCommand) Run(ctx context.Context, out *streams) error {
 	var list rest.List[rest.Event]
-	raw, _, err := c.Remote.get(ctx, "/v1/events", query("source", c.Source, "status", c.Status, "type", c.Type, "reservation_id", c.Reservation, "listing_id", c.Listing,
+	raw, _, err := c.Remote.get(ctx, "/v1/events", query("source", c.Source, "status", c.Status, "type", c.Type,
+		"reservation_id", c.Reservation, "listing_id", c.Listing,
 		"limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
 	if err != nil {
 		return err
 	}
-	return showList(c.Remote, out.out, raw, list, "RECEIVED\tSOURCE\tTYPE\tSTATUS\tRESERVATION\tLISTING\tREASON", func(w io.Writer, e rest.Event) {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ReceivedAt, e.Source, e.Type, e.Status, orDash(e.ReservationID), orDash(e.ListingID), orDash(e.Reason))
-	})
+	return showList(c.Remote, out.out, raw, list, "RECEIVED\tSOURCE\tTYPE\tSTATUS\tRESERVATION\tLISTING\tREASON",
+		func(w io.Writer, e rest.Event) {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ReceivedAt, e.Source, e.Type, e.Status,
+				orDash(e.ReservationID), orDash(e.ListingID), orDash(e.Reason))
+		})
 }
 
 type doctorCommand struct {
@@ -439,12 +457,14 @@ func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
 	}
 	err = c.Remote.show(out.out, raw, func(w io.Writer) {
 		for _, f := range d.Findings {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s: %s\n", f.Level, strings.ReplaceAll(f.Check, "_", " "), f.Subject, f.Message)
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s: %s\n", f.Level, strings.ReplaceAll(f.Check, "_", " "),
+				f.Subject, f.Message)
 			if f.Do != "" {
 				_, _ = fmt.Fprintf(w, "\t\t-> %s\n", f.Do)
 			}
 		}
-		_, _ = fmt.Fprintf(w, "\n%d ok, %d warnings, %d errors\n", counts[admin.LevelOK], counts[admin.LevelWarning], counts[admin.LevelError])
+		_, _ = fmt.Fprintf(w, "\n%d ok, %d warnings, %d errors\n", counts[admin.LevelOK], counts[admin.LevelWarning],
+			counts[admin.LevelError])
 	})
 	if err == nil && !d.OK {
 		return fmt.Errorf("%d of %d checks failed", counts[admin.LevelError], len(d.Findings))
@@ -460,15 +480,18 @@ type eraseGuestCommand struct {
 // Run erases a guest. The error says that nothing was known of the address.
 func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
 	var e stay.Erasure
-	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/guests/erase", nil, rest.EraseRequest{GuestEmail: c.Email}, &e)
+	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/guests/erase", nil,
+		rest.EraseRequest{GuestEmail: c.Email}, &e)
 	if err != nil {
 		return err
 	}
 	err = c.Remote.show(out.out, raw, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "erased from %d reservations, %d other events and %d waiting ones; %s\n", e.Reservations, e.Bodies, e.Waiting, e.Identity)
+		_, _ = fmt.Fprintf(w, "erased from %d reservations, %d other events and %d waiting ones; %s\n", e.Reservations,
+			e.Bodies, e.Waiting, e.Identity)
 	})
 	if err == nil && !e.Found {
-		return fmt.Errorf("nothing is stored for %s, here or at Seam: check the spelling; it may already be erased", c.Email)
+		return fmt.Errorf("nothing is stored for %s, here or at Seam: check the spelling; it may already be erased",
+			c.Email)
 	}
 	return err
 }

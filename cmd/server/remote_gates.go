@@ -34,5 +34,6 @@ func (c *gateCommand) Run(ctx context.Context, out *streams) error {
 	if err != nil {
 		return err
 	}
-	return c.Remote.show(out.out, raw, func(w io.Writer) { _, _ = fmt.Fprintf(w, "gate %s is %s, by %s\n", g.Name, g.State, orDash(g.By)) })
+	return c.Remote.show(out.out, raw,
+		func(w io.Writer) { _, _ = fmt.Fprintf(w, "gate %s is %s, by %s\n", g.Name, g.State, orDash(g.By)) })
 }

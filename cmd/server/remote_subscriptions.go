@@ -32,9 +32,12 @@ func (c *subscriptionsListCommand) Run(ctx context.Context, out *streams) error 
 	if err != nil {
 		return err
 	}
-	return showList(c.Remote, out.out, raw, list, "SUBSCRIPTION\tSTATE\tWAITING\tLAST SUCCESS\tLAST FAILURE\tRECEIVER\tERROR", func(w io.Writer, s rest.Subscription) {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", s.Name, s.State, s.Waiting, orDash(s.LastSuccessAt), orDash(s.LastFailureAt), s.URL, orDash(problemOf(s)))
-	})
+	return showList(c.Remote, out.out, raw, list,
+		"SUBSCRIPTION\tSTATE\tWAITING\tLAST SUCCESS\tLAST FAILURE\tRECEIVER\tERROR",
+		func(w io.Writer, s rest.Subscription) {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", s.Name, s.State, s.Waiting, orDash(s.LastSuccessAt),
+				orDash(s.LastFailureAt), s.URL, orDash(problemOf(s)))
+		})
 }
 
 // problemOf says what is wrong with a subscription, nil for nothing.
@@ -101,7 +104,8 @@ func (r remote) switchSubscription(ctx context.Context, out *streams, name, verb
 	if err != nil {
 		return err
 	}
-	return r.show(out.out, raw, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s is %s, %d stays waiting\n", s.Name, s.State, s.Waiting) })
+	return r.show(out.out, raw,
+		func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s is %s, %d stays waiting\n", s.Name, s.State, s.Waiting) })
 }
 
 type deliveriesCommand struct {
@@ -124,15 +128,19 @@ type deliveriesListCommand struct {
 // Run lists messages.
 func (c *deliveriesListCommand) Run(ctx context.Context, out *streams) error {
 	var list rest.List[rest.Delivery]
-	raw, _, err := c.Remote.get(ctx, "/v1/deliveries", query("subscription", c.Subscription, "status", c.Status, "type", c.Type, "source", c.Source,
+	raw, _, err := c.Remote.get(ctx, "/v1/deliveries", query("subscription", c.Subscription, "status", c.Status, "type",
+		c.Type, "source", c.Source,
 		"reservation_id", c.Reservation, "limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
 	if err != nil {
 		return err
 	}
-	return showList(c.Remote, out.out, raw, list, "CREATED\tSUBSCRIPTION\tTYPE\tSTATUS\tRESERVATION\tATTEMPTS\tNEXT\tLAST ERROR\tID", func(w io.Writer, d rest.Delivery) {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", d.CreatedAt, d.Subscription, d.Type, d.Status, orDash(d.ReservationID), len(d.Attempts),
-			orDash(d.NextAttemptAt), lastError(d), d.DeliveryID)
-	})
+	return showList(c.Remote, out.out, raw, list,
+		"CREATED\tSUBSCRIPTION\tTYPE\tSTATUS\tRESERVATION\tATTEMPTS\tNEXT\tLAST ERROR\tID",
+		func(w io.Writer, d rest.Delivery) {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", d.CreatedAt, d.Subscription, d.Type, d.Status,
+				orDash(d.ReservationID), len(d.Attempts),
+				orDash(d.NextAttemptAt), lastError(d), d.DeliveryID)
+		})
 }
 
 func lastError(d rest.Delivery) string {
@@ -155,7 +163,8 @@ func (c *deliveryShowCommand) Run(ctx context.Context, out *streams) error {
 		return err
 	}
 	return c.Remote.show(out.out, raw, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "%s to %s\t%s\n", d.Type, d.Subscription, strings.TrimSuffix(d.Status+", "+orDash(d.Reason), ", -"))
+		_, _ = fmt.Fprintf(w, "%s to %s\t%s\n", d.Type, d.Subscription,
+			strings.TrimSuffix(d.Status+", "+orDash(d.Reason), ", -"))
 		for _, a := range d.Attempts {
 			ended := "accepted with " + strconv.Itoa(a.Status)
 			if a.Error != nil {

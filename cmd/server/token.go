@@ -23,7 +23,9 @@ type tokenNewCommand struct {
 // Run prints the token, which is kept nowhere, and its entry in the config file.
 func (t *tokenNewCommand) Run(io *streams) error {
 	if !config.SourceName.MatchString(t.Name) || strings.EqualFold(t.Name, config.EnvironmentTokens) {
-		return config.Problems{fmt.Sprintf("--name: %q must be letters, digits, dots, dashes and underscores, at most 100, and not %s", t.Name, config.EnvironmentTokens)}
+		return config.Problems{fmt.Sprintf(
+			"--name: %q must be letters, digits, dots, dashes and underscores, at most 100, and not %s", t.Name,
+			config.EnvironmentTokens)}
 	}
 	token := "sk_" + rand.Text() + rand.Text()
 	_, _ = fmt.Fprintf(io.err, "Copy this token now; it won't be shown again:\n\n")
@@ -40,6 +42,7 @@ func (t *tokenNewCommand) entry(w io.Writer, token string) error {
 	if len(t.Source) > 0 {
 		sources = fmt.Sprintf("\n    sources: [%s]", strings.Join(t.Source, ", "))
 	}
-	_, err := fmt.Fprintf(w, "tokens:\n  - name: %s\n    hash: %s%x\n    scope: %s%s\n", t.Name, config.HashScheme, hash, t.Scope, sources)
+	_, err := fmt.Fprintf(w, "tokens:\n  - name: %s\n    hash: %s%x\n    scope: %s%s\n", t.Name, config.HashScheme,
+		hash, t.Scope, sources)
 	return err
 }

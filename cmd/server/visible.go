@@ -9,8 +9,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// What a PMS or an admin wrote is shown in terminals, which obey control characters, and show text in another order where direction
-// characters say so. Both are shown as what they are: \u001b.
+// What a PMS or an admin wrote is shown in terminals, which obey control characters, and show text in another order
+// where direction characters say so. Both are shown as what they are: \u001b.
 
 // visible is a text with such characters written out, line breaks included: a value is one line of a table.
 func visible(s string) string {
@@ -56,7 +56,8 @@ func visibleValue(value any) any {
 	return value
 }
 
-// escapedJSON is the same JSON with such characters as escapes, for --json. JSON itself demands that of some of them only.
+// escapedJSON is the same JSON with such characters as escapes, for --json. JSON itself demands that of some of
+// them only.
 func escapedJSON(raw []byte) []byte {
 	var b bytes.Buffer
 	for _, r := range string(raw) {

@@ -87,7 +87,10 @@ func overridesOf(o store.Overrides, r Reservation) Overrides {
 		}
 		return &Decision{By: Text(by), Reason: Text(why), At: *at}
 	}
-	out := Overrides{Held: decision(o.HeldAt, o.HeldBy, o.HeldWhy), Revoked: decision(o.RevokedAt, o.RevokedBy, o.RevokedWhy)}
+	out := Overrides{
+		Held:    decision(o.HeldAt, o.HeldBy, o.HeldWhy),
+		Revoked: decision(o.RevokedAt, o.RevokedBy, o.RevokedWhy),
+	}
 	if d := decision(o.WindowAt, o.WindowBy, o.WindowWhy); d != nil && o.WindowHolds(r) {
 		starts, ends := o.Window(r)
 		out.Window = &WindowDecision{Decision: *d, StartsAt: nilIfZero(starts), EndsAt: nilIfZero(ends)}

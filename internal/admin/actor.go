@@ -38,7 +38,8 @@ const OnlyGuest = "guest"
 type Actor struct {
 	Token
 	Person string // who claims to be using the token; "" for nobody
-	// Of somebody signed in to the page: which session, in no form that is worth anything elsewhere, and how long it lasts.
+	// Of somebody signed in to the page: which session, in no form that is worth anything elsewhere, and how long
+	// it lasts.
 	Session string
 	Until   time.Time
 	// How the request arrived, for the audit log.
@@ -65,11 +66,12 @@ func (a Actor) Author(person string) string {
 	return person + " (" + a.Name + ")"
 }
 
-// Audit begins the entry of what the actor does: by which token and face. person is as for [Actor.Author]. Every changing
-// request writes one, in the transaction of the change.
+// Audit begins the entry of what the actor does: by which token and face. person is as for [Actor.Author]. Every
+// changing request writes one, in the transaction of the change.
 func (a Actor) Audit(action, person string) store.Audit {
 	return store.Audit{
-		Token: a.Name, Author: a.Author(person), Via: a.Via, Action: action, RequestID: orNil(a.RequestID), Address: orNil(a.Address),
+		Token: a.Name, Author: a.Author(person), Via: a.Via, Action: action, RequestID: orNil(a.RequestID),
+		Address:    orNil(a.Address),
 		RequestKey: a.RequestKey,
 	}
 }
@@ -78,8 +80,9 @@ func (a Actor) Audit(action, person string) store.Audit {
 func (a Actor) intakeAction(action Action) intake.Action {
 	person := plainText(action.Author)
 	return intake.Action{
-		Kind: action.Kind, By: a.Author(person), Why: plainText(action.Reason), StartsAt: action.StartsAt, EndsAt: action.EndsAt,
-		Audit: a.Audit(string(action.Kind), person),
+		Kind: action.Kind, By: a.Author(person), Why: plainText(action.Reason), StartsAt: action.StartsAt,
+		EndsAt: action.EndsAt,
+		Audit:  a.Audit(string(action.Kind), person),
 	}
 }
 
@@ -99,11 +102,12 @@ func ActorOf(ctx context.Context) Actor {
 	return a
 }
 
-// plainText is a text that somebody wrote for others to read: no control or direction characters, no spaces around it. One in which there
-// is nothing to see, such as a space without width, is empty.
+// plainText is a text that somebody wrote for others to read: no control or direction characters, no spaces around
+// it. One without any visible character, such as a space without width, is empty.
 func plainText(s string) string {
 	s = strings.TrimSpace(store.Storable(pms.Plain(s)))
-	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }) {
+	if !strings.ContainsFunc(s,
+		func(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }) {
 		return ""
 	}
 	return s

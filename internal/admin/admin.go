@@ -1,8 +1,8 @@
-// Package admin is what an admin can ask and do, each thing once: the page and REST (and, through REST, the command line)
-// are faces over it. Every method reads the actor from its context ([WithActor]), answers only about the sources that the
-// actor's token may see, and has each change written to the audit log in the transaction of the change. A method that
-// can't do what it was asked returns an [*Error], whose text is for the admin; any other error is an internal one, and
-// none of it is for the admin to see.
+// Package admin is what an admin can ask and do, each thing once: the page and REST (and, through REST, the command
+// line) are faces over it. Every method reads the actor from its context ([WithActor]), answers only about the
+// sources that the actor's token may see, and has each change written to the audit log in the transaction of the
+// change. A method that can't do what it was asked returns an [*Error], whose text is for the admin; any other
+// error is an internal one, and none of it is for the admin to see.
 package admin
 
 import (
@@ -19,7 +19,8 @@ import (
 
 // Intake is what admins ask of intake.
 type Intake interface {
-	PutListing(context.Context, store.ListingRef, pms.ListingPatch, store.Audit) (l store.Listing, created bool, err error)
+	PutListing(context.Context, store.ListingRef, pms.ListingPatch, store.Audit) (l store.Listing,
+		created bool, err error)
 	// DeleteListing deletes a listing that no stay uses.
 	DeleteListing(context.Context, store.ListingRef, store.Audit) error
 	// Act does what an admin wants of a reservation.
@@ -29,7 +30,8 @@ type Intake interface {
 	// Replay has events applied again, and returns those that are.
 	Replay(ctx context.Context, events []store.Event, audit store.Audit) ([]store.Event, error)
 	// Import takes events of the canonical format into a source, or with dryRun finds out their results.
-	Import(ctx context.Context, source string, bodies [][]byte, dryRun bool, audit store.Audit) ([]intake.Imported, error)
+	Import(ctx context.Context, source string, bodies [][]byte, dryRun bool,
+		audit store.Audit) ([]intake.Imported, error)
 	// SetGate records what a program or a person says about a gate of a reservation.
 	SetGate(context.Context, store.Ref, intake.GateAction) (stay.Gate, error)
 }
@@ -40,8 +42,8 @@ type Provisioner interface {
 	AccessGroups(context.Context) ([]stay.AccessGroup, error)
 	// NotAllowed returns those access groups that keys of a source may not open.
 	NotAllowed(ctx context.Context, source string, groups []string) ([]string, error)
-	// EraseGuest removes what is known of a guest. It removes nothing while events about the guest are being applied or the
-	// guest's stays are not over, which it returns.
+	// EraseGuest removes what is known of a guest. It removes nothing while events about the guest are being
+	// applied or the guest's stays are not over, which it returns.
 	EraseGuest(ctx context.Context, address string, audit store.Audit) (stay.Erasure, error)
 	// Explain works out what should be true for a reservation, without asking Seam.
 	Explain(context.Context, stay.Ref) (stay.Target, error)
@@ -49,8 +51,8 @@ type Provisioner interface {
 	Plan(context.Context, stay.Ref) ([]stay.PlannedCall, error)
 }
 
-// Config is what the service needs of the rest of the program. Functions are called for each request, so that a reload of
-// the configuration takes effect at once.
+// Config is what the service needs of the rest of the program. Functions are called for each request, so that a
+// reload of the configuration takes effect at once.
 type Config struct {
 	Store       *store.Store
 	Intake      Intake
@@ -62,17 +64,18 @@ type Config struct {
 	DueWithin   time.Duration // arrivals this near are in the summary while they have no key
 	PublicURL   string        // where PMSs reach the public listener; "" where that is not known
 
-	Sources       func() map[string]pms.Source   // of the configuration
-	Gates         func(source string) []pms.Gate // of a source, also of one that has left the configuration; nil for none
-	Subscriptions func() []SubscriptionSettings  // of the configuration
+	Sources func() map[string]pms.Source // of the configuration
+	// of a source, also of one that has left the configuration; nil for none
+	Gates         func(source string) []pms.Gate
+	Subscriptions func() []SubscriptionSettings // of the configuration
 	// Provisioning is how the work at Seam is going, for an admin of all sources.
 	Provisioning func(context.Context) (Provisioning, error)
 	// Diagnose compares the configuration with the real world, except for webhooks.
 	Diagnose func(context.Context) []Finding
 	// TestSource posts a signed test event to a source's webhook, as its PMS would.
 	TestSource func(context.Context, pms.Source) (SourceTest, error)
-	// TestSubscription sends a test message to a subscription of the configuration; [store.ErrNotFound] if there is none of
-	// that name.
+	// TestSubscription sends a test message to a subscription of the configuration; [store.ErrNotFound] if there is
+	// none of that name.
 	TestSubscription func(ctx context.Context, name string) (store.Delivery, store.AttemptResult, error)
 	// Deliver has due deliveries sent at once.
 	Deliver func()

@@ -37,7 +37,10 @@ type AuditQuery struct {
 
 // Audit lists who changed what, newest first. A token limited to some sources sees what is about them.
 func (s *Service) Audit(ctx context.Context, q AuditQuery) (Page[AuditEntry], error) {
-	f := store.AuditFilter{Source: q.Source, Token: q.Token, Action: q.Action, Subject: q.Subject, Sources: ActorOf(ctx).Sources}
+	f := store.AuditFilter{
+		Source: q.Source, Token: q.Token, Action: q.Action, Subject: q.Subject,
+		Sources: ActorOf(ctx).Sources,
+	}
 	p := q.Paging
 	q.Paging = Paging{}
 	list := listName("audit", q)

@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// Tables for spreadsheets. A spreadsheet takes a cell that begins with one of these for a formula, which could send what else is in the
-// table to somebody: such a cell gets an apostrophe in front, which spreadsheets hide, and which is taken off again when a table comes back.
+// Tables for spreadsheets. A spreadsheet takes a cell that begins with one of these for a formula, which could send
+// what else is in the table to somebody: such a cell gets an apostrophe in front, which spreadsheets hide, and
+// which is taken off again when a table comes back.
 const formulaStart = "=+-@\t\r|%"
 
 // sheetCell is a text as a cell that no spreadsheet takes for a formula.
@@ -47,8 +48,8 @@ type sheetRow struct {
 	Cells map[string]string
 }
 
-// readSheet reads a table as spreadsheets write it: separated by commas, semicolons or tabs, with or without a byte order mark. known are the
-// columns that it may have, required those that it must have.
+// readSheet reads a table as spreadsheets write it: separated by commas, semicolons or tabs, with or without a byte
+// order mark. known are the columns that it may have, required those that it must have.
 func readSheet(text []byte, known, required []string, most int) ([]sheetRow, error) {
 	text = bytes.TrimPrefix(text, []byte("\xEF\xBB\xBF"))
 	first, _, _ := bytes.Cut(text, []byte("\n"))
@@ -61,7 +62,8 @@ func readSheet(text []byte, known, required []string, most int) ([]sheetRow, err
 	}
 	header, err := r.Read()
 	if err != nil {
-		return nil, errors.New("the file is empty: its first line must name the columns " + strings.Join(required, ", "))
+		return nil, errors.New("the file is empty: its first line must name the columns " +
+			strings.Join(required, ", "))
 	}
 	for i, name := range header {
 		header[i] = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(name)), " ", "_")

@@ -10,9 +10,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// This file answers what a front desk asks first: who arrives, stays and leaves on a day, and who can't get in. A day is one of each
-// property's own time zone. All stays that touch the day are read once, small, and everything is worked out from them here, so that each
-// count is the length of its list.
+// This file answers what a front desk asks first: who arrives, stays and leaves on a day, and who can't get in. A
+// day is one of each property's own time zone. All stays that touch the day are read once, small, and everything is
+// worked out from them here, so that each count is the length of its list.
 
 // DayPart is one list of a day.
 type DayPart string
@@ -178,15 +178,16 @@ func (b *board) add(e entry, date time.Time, zone *time.Location) {
 // finish sorts the lists and counts them.
 func (b *board) finish() {
 	for _, part := range DayParts() {
-		slices.SortFunc(b.lists[part], func(x, y entry) int { return comparePlaces(placeInDay(part, x), placeInDay(part, y)) })
+		slices.SortFunc(b.lists[part],
+			func(x, y entry) int { return comparePlaces(placeInDay(part, x), placeInDay(part, y)) })
 		b.Counts[part] = len(b.lists[part])
 	}
 }
 
 func works(status string) bool { return status == stay.KeyIssued || status == stay.KeyActive }
 
-// causeOf is why a stay of the day has no key, if a person should know; "" if not. Before check-in, what the guest or the PMS still does
-// on time is no problem yet; after it, everything is that keeps the guest outside.
+// causeOf is why a stay of the day has no key, if a person should know; "" if not. Before check-in, what the guest
+// or the PMS still does on time is no problem yet; after it, everything is that keeps the guest outside.
 func causeOf(e entry, now time.Time) string {
 	switch e.Status {
 	case stay.KeyAttention:
@@ -283,7 +284,8 @@ func (s *Service) sourcesFor(ctx context.Context, source string) []string {
 	return []string{source}
 }
 
-// zones returns a function for the time zone of a listing of a source. It remembers, because a day asks thousands of times.
+// zones returns a function for the time zone of a listing of a source. It remembers, because a day asks thousands
+// of times.
 func (s *Service) zones() func(source, listingID, timeZone string) *time.Location {
 	sources, known := s.config.Sources(), map[[3]string]*time.Location{}
 	return func(source, listingID, timeZone string) *time.Location {
@@ -303,8 +305,11 @@ func (s *Service) zones() func(source, listingID, timeZone string) *time.Locatio
 	}
 }
 
-// todays are the first and the last date that it is at the properties: where sources have a time zone, and where the stays are.
-func (s *Service) todays(ctx context.Context, now time.Time, source string, zones func(source, listingID, timeZone string) *time.Location, stays []store.StayInTime) (first, last time.Time) {
+// todays are the first and the last date that it is at the properties: where sources have a time zone, and where
+// the stays are.
+func (s *Service) todays(ctx context.Context, now time.Time, source string,
+	zones func(source, listingID, timeZone string) *time.Location, stays []store.StayInTime,
+) (first, last time.Time) {
 	see := func(zone *time.Location) {
 		date := dateOf(now, zone)
 		if first.IsZero() || date.Before(first) {
@@ -364,7 +369,8 @@ func afterPlace(list []entry, part DayPart, after store.Place) []entry {
 	if after == (store.Place{}) {
 		return list
 	}
-	i, found := slices.BinarySearchFunc(list, after, func(e entry, at store.Place) int { return comparePlaces(placeInDay(part, e), at) })
+	i, found := slices.BinarySearchFunc(list, after,
+		func(e entry, at store.Place) int { return comparePlaces(placeInDay(part, e), at) })
 	if found {
 		i++
 	}

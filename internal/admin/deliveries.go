@@ -41,7 +41,8 @@ func (s *Service) Deliveries(ctx context.Context, q DeliveryQuery) (Page[Tried],
 		return Page[Tried]{}, err
 	}
 	rows, err := s.store.Deliveries(ctx, store.DeliveryFilter{
-		Subscription: q.Subscription, Status: q.Status, Type: q.Type, Source: q.Source, ReservationID: q.ReservationID, Sources: ActorOf(ctx).Sources,
+		Subscription: q.Subscription, Status: q.Status, Type: q.Type, Source: q.Source, ReservationID: q.ReservationID,
+		Sources: ActorOf(ctx).Sources,
 	}, below, p.Limit+1)
 	if err != nil {
 		return Page[Tried]{}, err

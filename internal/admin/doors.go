@@ -15,8 +15,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// This file lets people choose the doors of many listings at once. Each listing is changed by [Service.PutListing], so that it is checked and
-// written to the audit log as if it had been changed alone.
+// This file lets people choose the doors of many listings at once. Each listing is changed by [Service.PutListing],
+// so that it is checked and written to the audit log as if it had been changed alone.
 
 // DoorQuery asks for listings to choose doors for.
 type DoorQuery struct {
@@ -33,8 +33,8 @@ type DoorRow struct {
 	Suggested stay.AccessGroup // the door whose name is most like the listing's; zero for none
 }
 
-// Doors lists listings that are not deleted: first those that reservations name and nobody has set up, then those without doors, then the rest;
-// each by name.
+// Doors lists listings that are not deleted: first those that reservations name and nobody has set up, then those
+// without doors, then the rest; each by name.
 func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
 	const list = "doors"
 	var after store.DoorPlace
@@ -112,7 +112,9 @@ type DoorsChanged struct {
 const mostDoors = 2000
 
 // ChangeDoors changes the doors of listings.
-func (s *Service) ChangeDoors(ctx context.Context, listings []stay.ListingRef, mode DoorMode, groups []string) (DoorsChanged, error) {
+func (s *Service) ChangeDoors(ctx context.Context, listings []stay.ListingRef, mode DoorMode,
+	groups []string,
+) (DoorsChanged, error) {
 	if mode != DoorsReplace && mode != DoorsAdd && mode != DoorsRemove {
 		return DoorsChanged{}, InvalidField("mode", "must be replace, add or remove")
 	}
@@ -121,14 +123,16 @@ func (s *Service) ChangeDoors(ctx context.Context, listings []stay.ListingRef, m
 		case DoorsAdd:
 			return doorPatch(l, withoutRepeats(slices.Concat(has, groups))), nil
 		case DoorsRemove:
-			return doorPatch(l, slices.DeleteFunc(slices.Clone(has), func(id string) bool { return slices.Contains(groups, id) })), nil
+			return doorPatch(l, slices.DeleteFunc(slices.Clone(has),
+				func(id string) bool { return slices.Contains(groups, id) })), nil
 		default:
 			return doorPatch(l, withoutRepeats(groups)), nil
 		}
 	})
 }
 
-// UseSuggestedDoors adds to each listing the door whose name is most like its own. Listings without such a door stay unchanged.
+// UseSuggestedDoors adds to each listing the door whose name is most like its own. Listings without such a door
+// stay unchanged.
 func (s *Service) UseSuggestedDoors(ctx context.Context, listings []stay.ListingRef) (DoorsChanged, error) {
 	choices := s.doorChoices(ctx)
 	return s.setDoors(ctx, listings, func(l ListingState) (map[string]any, error) {
@@ -160,7 +164,9 @@ func doorPatch(l ListingState, groups []string) map[string]any {
 }
 
 // setDoors changes each listing as a function says, or collects why not.
-func (s *Service) setDoors(ctx context.Context, refs []stay.ListingRef, patch func(ListingState) (map[string]any, error)) (DoorsChanged, error) {
+func (s *Service) setDoors(ctx context.Context, refs []stay.ListingRef,
+	patch func(ListingState) (map[string]any, error),
+) (DoorsChanged, error) {
 	var result DoorsChanged
 	if len(refs) > mostDoors {
 		return result, InvalidField("listing", "too many listings at once")
@@ -182,7 +188,9 @@ func (s *Service) setDoors(ctx context.Context, refs []stay.ListingRef, patch fu
 	return result, nil
 }
 
-func (s *Service) setDoorsOf(ctx context.Context, ref stay.ListingRef, patch func(ListingState) (map[string]any, error)) (changed bool, err error) {
+func (s *Service) setDoorsOf(ctx context.Context, ref stay.ListingRef,
+	patch func(ListingState) (map[string]any, error),
+) (changed bool, err error) {
 	l, err := s.ListingToPut(ctx, ref)
 	if err != nil {
 		return false, err
@@ -224,7 +232,8 @@ const (
 	columnDoors   = "doors"
 )
 
-// ExportDoors writes all listings with the names of their doors as CSV. Somebody corrects the column doors and gives the table to [Service.ReadDoors].
+// ExportDoors writes all listings with the names of their doors as CSV. Somebody corrects the column doors and
+// gives the table to [Service.ReadDoors].
 func (s *Service) ExportDoors(ctx context.Context, q DoorQuery, to io.Writer) error {
 	w := csv.NewWriter(to)
 	if err := writeSheet(w, columnSource, columnListing, columnName, columnDoors); err != nil {
@@ -283,13 +292,14 @@ func (l DoorLine) Changes() bool {
 	return l.Problem == "" && (l.New || !slices.Equal(l.Before, l.After))
 }
 
-// ReadDoors reads a table as [Service.ExportDoors] writes it, and says of each row what applying it changes. Doors are names or ids, separated
-// by semicolons; none takes the listing's doors away.
+// ReadDoors reads a table as [Service.ExportDoors] writes it, and says of each row what applying it changes. Doors
+// are names or ids, separated by semicolons; none takes the listing's doors away.
 func (s *Service) ReadDoors(ctx context.Context, table []byte) ([]DoorLine, error) {
 	if !utf8.Valid(table) || bytes.ContainsRune(table, 0) {
 		return nil, InvalidField("file", "must be a CSV file in UTF-8")
 	}
-	rows, err := readSheet(table, []string{columnSource, columnListing, columnName, columnDoors}, []string{columnListing, columnDoors}, mostDoors)
+	rows, err := readSheet(table, []string{columnSource, columnListing, columnName, columnDoors},
+		[]string{columnListing, columnDoors}, mostDoors)
 	if err != nil {
 		return nil, InvalidField("file", err.Error())
 	}
@@ -314,7 +324,9 @@ func (s *Service) ReadDoors(ctx context.Context, table []byte) ([]DoorLine, erro
 	return lines, nil
 }
 
-func (s *Service) readDoorLine(ctx context.Context, l *DoorLine, doors string, choices func(string) ([]stay.AccessGroup, error)) error {
+func (s *Service) readDoorLine(ctx context.Context, l *DoorLine, doors string,
+	choices func(string) ([]stay.AccessGroup, error),
+) error {
 	if l.ListingID == "" || l.Source == "" {
 		l.Problem = "source and listing_id must name a listing"
 		return nil

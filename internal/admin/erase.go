@@ -14,20 +14,24 @@ import (
 func (s *Service) EraseGuest(ctx context.Context, address, author string) (stay.Erasure, error) {
 	a := ActorOf(ctx)
 	if a.Sources != nil {
-		return stay.Erasure{}, refuse(Forbidden, "this token is limited to some sources, but erasing a guest affects all sources: use another token")
+		return stay.Erasure{}, refuse(Forbidden,
+			"this token is limited to some sources, but erasing a guest affects all sources: use another token")
 	}
 	address = strings.TrimSpace(address)
 	if _, whole := pms.MentionsOf(address); !whole || strings.ContainsRune(address, 0) {
-		return stay.Erasure{}, InvalidField("guest_email", "must be one complete e-mail address, such as jane@example.com")
+		return stay.Erasure{}, InvalidField("guest_email",
+			"must be one complete e-mail address, such as jane@example.com")
 	}
 	result, err := s.provisioner.EraseGuest(ctx, address, a.Audit(auditErase, plainText(author)))
 	switch {
 	case err != nil:
 		s.log.Error("guest not erased", "error", err)
-		return stay.Erasure{}, refuse(Unavailable, "not everything was erased, because Postgres or Seam does not answer: try again in a moment")
+		return stay.Erasure{}, refuse(Unavailable,
+			"not everything was erased, because Postgres or Seam does not answer: try again in a moment")
 	case len(result.Live) > 0:
-		return stay.Erasure{}, refuse(Conflict, "nothing was erased, because stays of this guest are not over or not yet removed at Seam: "+
-			named(result.Live)+"; cancel them in the PMS, or wait until they are over")
+		return stay.Erasure{}, refuse(Conflict,
+			"nothing was erased, because stays of this guest are not over or not yet removed at Seam: "+
+				named(result.Live)+"; cancel them in the PMS, or wait until they are over")
 	case result.Unsettled > 0:
 		return stay.Erasure{}, &Error{
 			Kind: Conflict, RetryAfter: time.Second,

@@ -24,8 +24,9 @@ const (
 
 // Error is why a request of an admin's can't be met, in words for the admin: what is wrong and what to do.
 type Error struct {
-	Kind       Kind
-	Code       string // names the cause for programs, more closely than the kind; empty: the kind is all there is to say
+	Kind Kind
+	// names the cause for programs, more closely than the kind; empty: the kind is all there is to say
+	Code       string
 	Reason     string // of [CodeKeyNotReady]: why, for programs
 	Message    string
 	Fields     []pms.FieldError // of Invalid: one for each wrong field
@@ -40,7 +41,10 @@ func (e *Error) Error() string { return e.Message }
 
 // InvalidField refuses one field of a request.
 func InvalidField(field, message string) *Error {
-	return &Error{Kind: Invalid, Message: "the request is invalid", Fields: []pms.FieldError{{Field: field, Message: message}}}
+	return &Error{
+		Kind: Invalid, Message: "the request is invalid",
+		Fields: []pms.FieldError{{Field: field, Message: message}},
+	}
 }
 
 // refuse returns an error without fields.

@@ -84,8 +84,8 @@ func (s *Service) Event(ctx context.Context, id string) (Event, error) {
 	return e, nil
 }
 
-// ChangesOf returns what an event means, by the configuration of now; nothing where its body has been removed or can't be
-// understood, or documents of the PMS are needed to tell.
+// ChangesOf returns what an event means, by the configuration of now; nothing where its body has been removed or
+// can't be understood, or documents of the PMS are needed to tell.
 func (s *Service) ChangesOf(ctx context.Context, e Event) []any {
 	changes := []any{}
 	if e.Body == nil {

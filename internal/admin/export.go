@@ -33,15 +33,17 @@ type Export struct {
 	query   ReservationQuery
 }
 
-// ExportReservations begins a table of all reservations that a query lists. It refuses more than [MostExported], so that nobody takes a part
-// for the whole, and records who exports how many, because the table has guests' data.
+// ExportReservations begins a table of all reservations that a query lists. It refuses more than [MostExported], so
+// that nobody takes a part for the whole, and records who exports how many, because the table has guests' data.
 func (s *Service) ExportReservations(ctx context.Context, q ReservationQuery) (Export, error) {
 	n, err := s.CountReservations(ctx, q, MostExported+1)
 	if err != nil {
 		return Export{}, err
 	}
 	if n > MostExported {
-		return Export{}, refuse(Conflict, fmt.Sprintf("These are more than %d reservations: narrow the filters, for example by check-in.", MostExported))
+		return Export{}, refuse(Conflict,
+			fmt.Sprintf("These are more than %d reservations: narrow the filters, for example by check-in.",
+				MostExported))
 	}
 	entry := ActorOf(ctx).Audit(auditExport, "")
 	if len(q.Source) == 1 {
@@ -49,8 +51,9 @@ func (s *Service) ExportReservations(ctx context.Context, q ReservationQuery) (E
 	}
 	entry.After = map[string]any{"reservations": n}
 	for name, values := range map[string][]string{
-		"source": q.Source, "status": q.Status, "key_status": q.KeyStatus, "listing_id": only(q.ListingID), "check_in_from": only(q.CheckInFrom),
-		"check_in_to": only(q.CheckInTo), "check_out_from": only(q.CheckOutFrom), "check_out_to": only(q.CheckOutTo),
+		"source": q.Source, "status": q.Status, "key_status": q.KeyStatus, "listing_id": only(q.ListingID),
+		"check_in_from": only(q.CheckInFrom),
+		"check_in_to":   only(q.CheckInTo), "check_out_from": only(q.CheckOutFrom), "check_out_to": only(q.CheckOutTo),
 	} {
 		if len(values) > 0 {
 			entry.After[name] = strings.Join(values, ",")
@@ -62,7 +65,8 @@ func (s *Service) ExportReservations(ctx context.Context, q ReservationQuery) (E
 // Write writes the table as CSV, page by page. Times are local to the property.
 func (e Export) Write(ctx context.Context, to io.Writer) error {
 	w := csv.NewWriter(to)
-	if err := writeSheet(w, "source", "reservation_id", "status", "guest_name", "guest_email", "guest_phone", "listing_id", "listing", "check_in", "check_out",
+	if err := writeSheet(w, "source", "reservation_id", "status", "guest_name", "guest_email", "guest_phone",
+		"listing_id", "listing", "check_in", "check_out",
 		"time_zone", "key_status", "key_reason"); err != nil {
 		return err
 	}
@@ -101,7 +105,8 @@ func writeStay(w *csv.Writer, one Stay) error {
 		return at.In(zone).Format("2006-01-02 15:04")
 	}
 	r := one.Reservation
-	return writeSheet(w, r.Source, r.ReservationID, r.Status, Text(r.GuestName), Text(r.GuestEmail), Text(r.GuestPhone), Text(r.ListingID), one.ListingName,
+	return writeSheet(w, r.Source, r.ReservationID, r.Status, Text(r.GuestName), Text(r.GuestEmail), Text(r.GuestPhone),
+		Text(r.ListingID), one.ListingName,
 		local(r.CheckIn), local(r.CheckOut), zone.String(), one.Key.Status, Text(one.Key.Reason))
 }
 
@@ -133,7 +138,8 @@ func (s *Service) Search(ctx context.Context, text string, most int) (Found, err
 	if pms.CheckID(text) != nil { // no id of anything
 		return f, nil
 	}
-	if f.Events, err = s.Events(ctx, EventQuery{Paging: paging, ReservationID: text}); err == nil && len(f.Events.Items) == 0 {
+	if f.Events, err = s.Events(ctx, EventQuery{Paging: paging, ReservationID: text}); err == nil &&
+		len(f.Events.Items) == 0 {
 		f.Events, err = s.Events(ctx, EventQuery{Paging: paging, ListingID: text})
 	}
 	return f, err

@@ -33,7 +33,8 @@ func (s *Service) SetGate(ctx context.Context, ref stay.Ref, c GateChange) (Gate
 		person = cmp.Or(actor.Person, actor.Name) // anyone who is signed in is a person
 	}
 	gate, err := s.intake.SetGate(ctx, ref, intake.GateAction{
-		Name: c.Name, State: c.State, Evidence: plainText(c.Evidence), By: actor.Author(person), Person: person != "", Audit: actor.Audit("set_gate", person),
+		Name: c.Name, State: c.State, Evidence: plainText(c.Evidence), By: actor.Author(person), Person: person != "",
+		Audit: actor.Audit("set_gate", person),
 	})
 	if errors.Is(err, intake.ErrNoGate) {
 		return Gate{}, refuse(NotFound, s.noGate(ref.Source, c.Name))

@@ -7,15 +7,16 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// AccessGroups are the access groups of the workspace, as far as the actor may know them: a token limited to some sources knows
-// those that keys of its sources may open, and of others no more than the ids that its listings have.
+// AccessGroups are the access groups of the workspace, as far as the actor may know them: a token limited to some
+// sources knows those that keys of its sources may open, and of others no more than the ids that its listings have.
 type AccessGroups struct {
 	Asked   bool               // Seam could be asked; else nothing is known
 	Choices []stay.AccessGroup // those to pick from
 	byID    map[string]stay.AccessGroup
 }
 
-// Named returns an access group by its id: without a name where the actor may not know it, and not at all where Seam doesn't.
+// Named returns an access group by its id: without a name where the actor may not know it, and not at all where
+// Seam doesn't.
 func (g AccessGroups) Named(id string) (stay.AccessGroup, bool) {
 	group, ok := g.byID[id]
 	return group, ok
@@ -73,7 +74,8 @@ func (s *Service) foreignGroups(ctx context.Context, list []stay.AccessGroup) (m
 func (s *Service) AccessGroupsOf(ctx context.Context, source string) (AccessGroups, error) {
 	groups := s.AccessGroups(ctx)
 	denied, err := s.provisioner.NotAllowed(ctx, source, idsOf(groups.Choices))
-	groups.Choices = slices.DeleteFunc(groups.Choices, func(g stay.AccessGroup) bool { return slices.Contains(denied, g.ID) })
+	groups.Choices = slices.DeleteFunc(groups.Choices,
+		func(g stay.AccessGroup) bool { return slices.Contains(denied, g.ID) })
 	return groups, err
 }
 

@@ -79,27 +79,37 @@ func refusedSession(err error) error {
 	notReady := new(guest.NotReadyError)
 	switch {
 	case errors.As(err, &notReady):
-		return &Error{Kind: Conflict, Code: CodeKeyNotReady, Reason: notReady.Reason(), Message: "the key can't be handed out now: " + notReady.Explain()}
+		return &Error{
+			Kind: Conflict, Code: CodeKeyNotReady, Reason: notReady.Reason(),
+			Message: "the key can't be handed out now: " + notReady.Explain(),
+		}
 	case errors.Is(err, guest.ErrGone):
 		return refuse(Conflict, "the stay is over or cancelled: there is no key to hand out")
 	case errors.Is(err, guest.ErrUnknown):
 		return refuse(Conflict, noLinks)
 	case errors.Is(err, guest.ErrBusy), errors.Is(err, guest.ErrUnavailable):
-		return &Error{Kind: Unavailable, Message: "Seam is not answering, or the same key is being handed out: try again in a moment", RetryAfter: guest.RetryAfter}
+		return &Error{
+			Kind:       Unavailable,
+			Message:    "Seam is not answering, or the same key is being handed out: try again in a moment",
+			RetryAfter: guest.RetryAfter,
+		}
 	}
 	return notFound(err, noReservation)
 }
 
-// RenewLink gives a stay another link: the old one is no good from then on. person is who uses the token, "" for nobody in particular.
+// RenewLink gives a stay another link: the old one is no good from then on. person is who uses the token, "" for
+// nobody in particular.
 func (s *Service) RenewLink(ctx context.Context, ref stay.Ref, person, reason string) (View, error) {
 	v, err := s.Reservation(ctx, ref)
 	if err != nil {
 		return v, err
 	}
 	if v.GuestLink == nil {
-		return v, refuse(Conflict, "this reservation has no link: it is cancelled, or its source has no guest_links: true")
+		return v, refuse(Conflict,
+			"this reservation has no link: it is cancelled, or its source has no guest_links: true")
 	}
-	audit := ActorOf(ctx).Audit(ActionRenewLink, plainText(person)).About(ref.Source, ref.ReservationID, plainText(reason))
+	audit := ActorOf(ctx).Audit(ActionRenewLink, plainText(person)).About(ref.Source, ref.ReservationID,
+		plainText(reason))
 	if err := s.config.Guests.Renew(ctx, guest.StayOf(v.Reservation), audit); err != nil {
 		return v, err
 	}

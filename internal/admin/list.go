@@ -55,7 +55,8 @@ func (s *Service) openCursor(list, cursor string, into any) error {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(raw) < cursorMAC || !hmac.Equal(raw[:cursorMAC], s.cursorMAC(list, raw[cursorMAC:])) ||
 		json.Unmarshal(raw[cursorMAC:], into) != nil {
-		return InvalidField("query.cursor", "must be a next_cursor of this list, with the same filters and the same order")
+		return InvalidField("query.cursor",
+			"must be a next_cursor of this list, with the same filters and the same order")
 	}
 	return nil
 }
@@ -110,7 +111,8 @@ func (b bounds) parse(field, text string) (*store.Bound, error) {
 	if !m.IsLocal() || err != nil {
 		return bound, err
 	}
-	bound.Listings, bound.Zones, bound.Sources = map[stay.ListingRef]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
+	bound.Listings, bound.Zones, bound.Sources = map[stay.ListingRef]time.Time{}, map[string]time.Time{},
+		map[string]time.Time{}
 	for _, name := range b.zones {
 		if zone, zoneErr := pms.ParseTimeZone(name); zoneErr == nil {
 			bound.Zones[name] = in(zone)
@@ -129,7 +131,8 @@ func (b bounds) parse(field, text string) (*store.Bound, error) {
 	return bound, err
 }
 
-// checkEnums refuses a query with a value that its field's tag enum doesn't list. REST checks it, too; the page and the command line come here.
+// checkEnums refuses a query with a value that its field's tag enum doesn't list. REST checks it, too; the page and
+// the command line come here.
 func checkEnums(query any) error {
 	v := reflect.ValueOf(query)
 	for i := range v.NumField() {

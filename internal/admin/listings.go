@@ -51,7 +51,10 @@ func (s *Service) Listings(ctx context.Context, q ListingQuery) (Page[Listing], 
 	if err != nil {
 		return Page[Listing]{}, err
 	}
-	f := store.ListingFilter{Source: q.Source, ListingID: q.ListingID, Query: q.Query, ChangedSince: since, Sources: ActorOf(ctx).Sources}
+	f := store.ListingFilter{
+		Source: q.Source, ListingID: q.ListingID, Query: q.Query, ChangedSince: since,
+		Sources: ActorOf(ctx).Sources,
+	}
 	if q.Deleted != "" {
 		deleted := q.Deleted == "true"
 		f.Deleted = &deleted
@@ -98,7 +101,9 @@ func (s *Service) ListingToPut(ctx context.Context, ref stay.ListingRef) (Listin
 
 // PutListing makes or changes a listing. body is the patch, as docs/api.md has it: absent fields stay unchanged, null
 // means none.
-func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []byte) (l Listing, created bool, err error) {
+func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []byte) (l Listing,
+	created bool, err error,
+) {
 	if !pms.IsText(ref.Source) {
 		return Listing{}, false, InvalidField("path.source", "must be UTF-8 text without NUL")
 	}
@@ -125,9 +130,9 @@ func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []by
 	return l, created, notFound(err, noListing)
 }
 
-// mayPutListing refuses a listing that can't exist: one of a source that neither is in the configuration nor has it already.
-// A source that was removed from the configuration keeps its listings, and anyone who sees one may change it, because its keys
-// still open doors.
+// mayPutListing refuses a listing that can't exist: one of a source that neither is in the configuration nor has it
+// already. A source that was removed from the configuration keeps its listings, and anyone who sees one may change
+// it, because its keys still open doors.
 func (s *Service) mayPutListing(ctx context.Context, ref stay.ListingRef) error {
 	if !ActorOf(ctx).Sees(ref.Source) {
 		return refuse(NotFound, noSource)
@@ -139,8 +144,9 @@ func (s *Service) mayPutListing(ctx context.Context, ref stay.ListingRef) error 
 	return notFound(err, noSource)
 }
 
-// mayOpen refuses a listing's access groups for an actor limited to some sources, if keys of the listing's source may not open
-// them. An admin of all sources may set them: the keys need attention until the configuration allows it.
+// mayOpen refuses a listing's access groups for an actor limited to some sources, if keys of the listing's source
+// may not open them. An admin of all sources may set them: the keys need attention until the configuration allows
+// it.
 func (s *Service) mayOpen(ctx context.Context, source string, patch pms.ListingPatch) error {
 	if ActorOf(ctx).Sources == nil || !patch.Said["seam_access_group_ids"] {
 		return nil
@@ -167,8 +173,8 @@ func (s *Service) DeleteListing(ctx context.Context, ref stay.ListingRef) error 
 	return notFound(err, noListing)
 }
 
-// PutListings puts several listings, each as [Service.PutListing] does: what is wrong with one is in its result, and the others are put all the
-// same.
+// PutListings puts several listings, each as [Service.PutListing] does: what is wrong with one is in its result,
+// and the others are put all the same.
 func (s *Service) PutListings(ctx context.Context, items []map[string]json.RawMessage) ([]ListingPutResult, error) {
 	results := make([]ListingPutResult, len(items))
 	for i, item := range items {

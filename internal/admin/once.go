@@ -11,12 +11,14 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// This file makes changing requests with an Idempotency-Key happen once. A key is claimed before the request is done and its answer is kept
-// after it, for a day, both in the database, so that it holds across replicas. A process that dies in between leaves a claim that ends; the
-// entry of the audit log, which is committed with the change, then reports whether the change was made.
+// This file makes changing requests with an Idempotency-Key happen once. A key is claimed before the request is
+// done and its answer is kept after it, for a day, both in the database, so that it holds across replicas. A
+// process that dies in between leaves a claim that ends; the entry of the audit log, which is committed with the
+// change, then reports whether the change was made.
 
 const (
-	// onceAtMost is how long a request with a key may take. Its claim lasts longer, so that nobody else begins while it may still commit.
+	// onceAtMost is how long a request with a key may take. Its claim lasts longer, so that nobody else begins
+	// while it may still commit.
 	onceAtMost = 60 * time.Second
 	onceLease  = onceAtMost + 15*time.Second
 	// onceWait is how long a request waits for an earlier one with the same key.
@@ -59,10 +61,12 @@ type Once struct {
 	lease   store.KeptRequest
 }
 
-// Begin claims a request by its key, and returns the context to do it with, which ends before the claim does. While another request with the
-// same key is being done, it waits. The caller calls Keep or Release, unless the answer was kept before.
+// Begin claims a request by its key, and returns the context to do it with, which ends before the claim does. While
+// another request with the same key is being done, it waits. The caller calls Keep or Release, unless the answer
+// was kept before.
 func (s *Service) Begin(ctx context.Context, r OnceRequest) (context.Context, context.CancelFunc, *Once, error) {
-	if r.Key == "" || len(r.Key) > longestKey || strings.ContainsFunc(r.Key, func(c rune) bool { return c <= ' ' || c > '~' }) {
+	if r.Key == "" || len(r.Key) > longestKey ||
+		strings.ContainsFunc(r.Key, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return nil, nil, nil, InvalidField("header.Idempotency-Key", "must be 1 to 255 visible ASCII characters")
 	}
 	actor := ActorOf(ctx)
@@ -77,7 +81,8 @@ func (s *Service) Begin(ctx context.Context, r OnceRequest) (context.Context, co
 		}
 		switch kept.State {
 		case store.RequestOther:
-			refusal := InvalidField("header.Idempotency-Key", "was used for another request within 24 hours: use a new key for each request")
+			refusal := InvalidField("header.Idempotency-Key",
+				"was used for another request within 24 hours: use a new key for each request")
 			refusal.Code = CodeKeyReused
 			return nil, nil, nil, refusal
 		case store.RequestFinished:
@@ -98,7 +103,11 @@ func (s *Service) Begin(ctx context.Context, r OnceRequest) (context.Context, co
 			return nil, nil, nil, ctx.Err()
 		case <-deadline.C:
 			look.Stop()
-			return nil, nil, nil, &Error{Kind: Conflict, Code: CodeKeyInUse, Message: "a request with this Idempotency-Key is still running: send it again in a moment", RetryAfter: time.Second}
+			return nil, nil, nil, &Error{
+				Kind: Conflict, Code: CodeKeyInUse,
+				Message:    "a request with this Idempotency-Key is still running: send it again in a moment",
+				RetryAfter: time.Second,
+			}
 		}
 	}
 }
@@ -119,7 +128,8 @@ func (o *Once) Release(ctx context.Context) error {
 	return o.service.store.ReleaseRequest(ctx, o.key, o.lease.Lease)
 }
 
-// scope is a token with what it may do. Keys of one are nothing to another, nor to the same token once it may do something else.
+// scope is a token with what it may do. Keys of one are nothing to another, nor to the same token once it may do
+// something else.
 func (a Actor) scope() string {
 	return fmt.Sprintf("%x %t %q %q %t", a.Hash, a.Write, a.Only, a.Sources, a.Sources == nil)
 }

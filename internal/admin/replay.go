@@ -45,7 +45,8 @@ func (s *Service) ReplayEvent(ctx context.Context, id string) (Event, error) {
 		case err != nil:
 			return Event{}, notFound(err, noEvent)
 		case len(done) == 0 && e.Body == nil:
-			return Event{}, refuse(Conflict, "the event can't be replayed, because the retention policy deleted its body (STAYKEY_RETAIN_BODIES)")
+			return Event{}, refuse(Conflict,
+				"the event can't be replayed, because the retention policy deleted its body (STAYKEY_RETAIN_BODIES)")
 		}
 	}
 	e.Status, e.Reason = store.EventAccepted, nil
@@ -69,9 +70,13 @@ func (s *Service) Replay(ctx context.Context, in ReplayRequest) (Replayed, error
 func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events []Event, next string, err error) {
 	q := EventQuery{
 		Paging: Paging{Limit: in.Limit, Cursor: in.Cursor},
-		Source: only(in.Source), Status: only(in.Status), Type: only(in.Type), ReservationID: in.ReservationID, ListingID: in.ListingID,
+		Source: only(in.Source), Status: only(in.Status), Type: only(in.Type), ReservationID: in.ReservationID,
+		ListingID: in.ListingID,
 	}
-	for field, text := range map[string]string{"source": in.Source, "type": in.Type, "reservation_id": in.ReservationID, "listing_id": in.ListingID} {
+	for field, text := range map[string]string{
+		"source": in.Source, "type": in.Type, "reservation_id": in.ReservationID,
+		"listing_id": in.ListingID,
+	} {
 		if !pms.IsText(text) {
 			return nil, "", InvalidField(field, "must be UTF-8 text without NUL")
 		}
@@ -83,7 +88,8 @@ func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events 
 		events, err = s.eventsNamed(ctx, in.EventIDs)
 		return events, "", err
 	case !q.Narrowed():
-		return nil, "", InvalidField("status", "set at least one of source, status, type, reservation_id, listing_id or event_ids")
+		return nil, "", InvalidField("status",
+			"set at least one of source, status, type, reservation_id, listing_id or event_ids")
 	}
 
 	if q.Limit <= 0 || q.Limit > replayAtMost {

@@ -161,7 +161,8 @@ func (s *Service) Plan(ctx context.Context, ref stay.Ref) ([]stay.PlannedCall, e
 		return nil, refuse(NotFound, noReservation)
 	case err != nil:
 		s.log.Warn("plan not computed", "error", err)
-		return nil, refuse(Unavailable, "the plan needs data from Seam, which can't be reached right now: try again in a moment")
+		return nil, refuse(Unavailable,
+			"the plan needs data from Seam, which can't be reached right now: try again in a moment")
 	}
 	return calls, nil
 }

@@ -46,7 +46,8 @@ func Person(name string) string {
 func (s *Service) SignIn(ctx context.Context, a Actor) (cookie string, err error) {
 	cookie, now := rand.Text()+rand.Text(), s.now().UTC()
 	session := store.Session{
-		SessionHash: hashOf(cookie), TokenHash: a.Hash[:], Person: a.Person, CreatedAt: now, ExpiresAt: now.Add(SessionLife),
+		SessionHash: hashOf(cookie), TokenHash: a.Hash[:], Person: a.Person, CreatedAt: now,
+		ExpiresAt: now.Add(SessionLife),
 	}
 	entry := a.Audit(auditSignIn, "")
 	entry.At = now

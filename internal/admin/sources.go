@@ -89,7 +89,8 @@ func (s *Service) sourceState(source pms.Source) SourceState {
 	state := SourceState{
 		Name: source.Name, Format: source.FormatName(), Verify: source.VerifyMethod(), Insecure: source.Insecure,
 		NeedsFetch: source.Format != nil && source.Format.Fetch != nil, Fetches: source.Fetch != nil,
-		WebhookPath: "/webhooks/" + url.PathEscape(source.Name), LastDay: map[string]int{}, Secrets: make([]SecretUse, len(source.Secrets)),
+		WebhookPath: "/webhooks/" + url.PathEscape(source.Name), LastDay: map[string]int{}, Secrets: make([]SecretUse,
+			len(source.Secrets)),
 	}
 	for i := range state.Secrets {
 		state.Secrets[i].Secret = i + 1
@@ -127,7 +128,10 @@ func (state *SourceState) addDay(rows []store.ActivityRow) {
 			if i >= 1 && i <= len(state.Secrets) {
 				state.Secrets[i-1].LastDay += n
 			}
-		case slices.Contains([]string{store.ActivityMade, store.ActivityRemoved, store.ActivityAttention, store.ActivityReplay}, row.Kind):
+		case slices.Contains([]string{
+			store.ActivityMade, store.ActivityRemoved, store.ActivityAttention,
+			store.ActivityReplay,
+		}, row.Kind):
 		default:
 			state.LastDay[row.Kind] += n
 			if row.Kind == store.EventRejected || row.Kind == store.ActivityRefused {
@@ -189,18 +193,20 @@ const (
 	LevelError   = "error"
 )
 
-// Diagnose compares the configuration with the real world: database, Seam, listings, clocks, and the webhook of each source
-// by a signed test event. Not for a token limited to some sources.
+// Diagnose compares the configuration with the real world: database, Seam, listings, clocks, and the webhook of
+// each source by a signed test event. Not for a token limited to some sources.
 func (s *Service) Diagnose(ctx context.Context) (Diagnosis, error) {
 	if ActorOf(ctx).Sources != nil {
-		return Diagnosis{}, refuse(Forbidden, "this token is limited to some sources, but the diagnosis covers all: use another token")
+		return Diagnosis{}, refuse(Forbidden,
+			"this token is limited to some sources, but the diagnosis covers all: use another token")
 	}
 	d := Diagnosis{OK: true, Findings: s.config.Diagnose(ctx)}
 	for _, name := range slices.Sorted(maps.Keys(s.config.Sources())) {
 		d.Findings = append(d.Findings, s.webhookFinding(ctx, name))
 	}
 	worst := []string{LevelError, LevelWarning, LevelOK}
-	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return slices.Index(worst, a.Level) - slices.Index(worst, b.Level) })
+	slices.SortStableFunc(d.Findings,
+		func(a, b Finding) int { return slices.Index(worst, a.Level) - slices.Index(worst, b.Level) })
 	d.OK = !slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Level == LevelError })
 	return d, nil
 }

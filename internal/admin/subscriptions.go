@@ -42,9 +42,11 @@ type Subscription struct {
 
 func subscriptionOf(settings SubscriptionSettings, state store.Subscription, waiting int) Subscription {
 	s := Subscription{
-		SubscriptionSettings: settings, State: SubscriptionEnabled, Waiting: waiting, LastSuccessAt: state.LastSuccessAt,
-		LastFailureAt: state.LastFailureAt, LastError: state.LastError, Failures: state.Failures, FailingSince: state.FailingSince,
-		DisabledAt: state.DisabledAt, DisabledBy: state.DisabledBy, DisabledReason: state.DisabledWhy,
+		SubscriptionSettings: settings, State: SubscriptionEnabled, Waiting: waiting,
+		LastSuccessAt: state.LastSuccessAt,
+		LastFailureAt: state.LastFailureAt, LastError: state.LastError, Failures: state.Failures,
+		FailingSince: state.FailingSince,
+		DisabledAt:   state.DisabledAt, DisabledBy: state.DisabledBy, DisabledReason: state.DisabledWhy,
 	}
 	switch {
 	case state.DisabledAt != nil:
@@ -65,8 +67,8 @@ type SubscriptionTest struct {
 
 const noSubscription = "unknown subscription: the configuration has none of this name"
 
-// visibleSubscriptions are those of the configuration that the actor may know of: all, or, with a token limited to some sources,
-// those that are about nothing else.
+// visibleSubscriptions are those of the configuration that the actor may know of: all, or, with a token limited to
+// some sources, those that are about nothing else.
 func (s *Service) visibleSubscriptions(ctx context.Context) []SubscriptionSettings {
 	var visible []SubscriptionSettings
 	a := ActorOf(ctx)
@@ -119,7 +121,9 @@ func (s *Service) Subscription(ctx context.Context, name string) (Subscription, 
 }
 
 // SwitchSubscription enables or disables a subscription. author is as for [Actor.Author].
-func (s *Service) SwitchSubscription(ctx context.Context, name string, enable bool, author, reason string) (Subscription, error) {
+func (s *Service) SwitchSubscription(ctx context.Context, name string, enable bool, author,
+	reason string,
+) (Subscription, error) {
 	if _, err := s.Subscription(ctx, name); err != nil {
 		return Subscription{}, err
 	}
@@ -151,7 +155,10 @@ func (s *Service) TestSubscription(ctx context.Context, name string) (Subscripti
 	if err != nil {
 		return SubscriptionTest{}, notFound(err, noSubscription)
 	}
-	test := SubscriptionTest{OK: d.Status == store.DeliveryDelivered, Status: result.StatusCode, DeliveryID: d.DeliveryID.String(), Message: result.Error}
+	test := SubscriptionTest{
+		OK: d.Status == store.DeliveryDelivered, Status: result.StatusCode,
+		DeliveryID: d.DeliveryID.String(), Message: result.Error,
+	}
 	if test.OK {
 		test.Message = "the receiver accepted the test message"
 	}

@@ -12,8 +12,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// suggestDoors finds the access group whose name is most like a listing's: "Room 101" and "Garden Room 0101" have the same number. Numbers
-// must be the same; words decide between groups of the same number. It suggests nothing where two groups are equally alike.
+// suggestDoors finds the access group whose name is most like a listing's: "Room 101" and "Garden Room 0101" have
+// the same number. Numbers must be the same; words decide between groups of the same number. It suggests nothing
+// where two groups are equally alike.
 func suggestDoors(listing string, groups []stay.AccessGroup) (stay.AccessGroup, bool) {
 	numbers, words := nameParts(listing)
 	best, bestLike, tie := stay.AccessGroup{}, 0.0, false
@@ -38,9 +39,11 @@ func suggestDoors(listing string, groups []stay.AccessGroup) (stay.AccessGroup, 
 	return best, bestLike > 0 && !tie
 }
 
-// nameParts are the numbers of a name, sorted and without leading zeros, and its words, in lower case and without accents.
+// nameParts are the numbers of a name, sorted and without leading zeros, and its words, in lower case and without
+// accents.
 func nameParts(name string) (numbers, words []string) {
-	folded, _, err := transform.String(transform.Chain(norm.NFKD, runes.Remove(runes.In(unicode.Mn)), norm.NFC), strings.ToLower(name))
+	folded, _, err := transform.String(transform.Chain(norm.NFKD, runes.Remove(runes.In(unicode.Mn)), norm.NFC),
+		strings.ToLower(name))
 	if err != nil {
 		folded = strings.ToLower(name)
 	}

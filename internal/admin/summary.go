@@ -29,7 +29,8 @@ type Disconnected struct {
 
 // Summary is the state of everything that the actor sees.
 type Summary struct {
-	Reservations       map[string]int // by status; where there are so many that counting takes long, as of some seconds ago
+	// by status; where there are so many that counting takes long, as of some seconds ago
+	Reservations       map[string]int
 	MobileKeys         map[string]int // by key status, likewise
 	OldestWaiting      *View          // nil: no key waits
 	ArrivalsWithoutKey []View         // within Config.DueWithin, or under way; the nearest first, at most 50
@@ -65,7 +66,8 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 	case !errors.Is(err, store.ErrNotFound):
 		return Summary{}, err
 	}
-	if out.ArrivalsWithoutKey, err = s.store.ArrivalsWithoutKey(ctx, now, now.Add(s.config.DueWithin), sources, arrivalsShown); err != nil {
+	if out.ArrivalsWithoutKey, err = s.store.ArrivalsWithoutKey(ctx, now, now.Add(s.config.DueWithin), sources,
+		arrivalsShown); err != nil {
 		return Summary{}, err
 	}
 	out.ArrivalsWithoutKey = s.views(out.ArrivalsWithoutKey)
@@ -83,8 +85,8 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 	return out, err
 }
 
-// provisioning is how the work at Seam is going, as far as the actor may know: disconnected access systems and the last sweep
-// are about all sources, so that a token limited to some sources sees neither.
+// provisioning is how the work at Seam is going, as far as the actor may know: disconnected access systems and the
+// last sweep are about all sources, so that a token limited to some sources sees neither.
 func (s *Service) provisioning(ctx context.Context) (Provisioning, error) {
 	p, err := s.config.Provisioning(ctx)
 	if ActorOf(ctx).Sources != nil {
@@ -166,14 +168,15 @@ func (s *Service) hours(ctx context.Context, since time.Time) ([]Hour, error) {
 }
 
 // countsLast is for how many times as long as counting took its result is shown again, where it took longer than
-// countsQuick: a million keys take a fifth of a second, and pages that ask for it each second should not keep Postgres busy.
+// countsQuick: a million keys take a fifth of a second, and pages that ask for it each second should not keep
+// Postgres busy.
 const (
 	countsLast  = 50
 	countsQuick = 20 * time.Millisecond
 )
 
-// counted remembers what took long to count, by the sources that were counted. Those who ask at the same time share one answer, also a failure: a
-// database that hangs keeps all of them waiting for one deadline, not for one each.
+// counted remembers what took long to count, by the sources that were counted. Those who ask at the same time share
+// one answer, also a failure: a database that hangs keeps all of them waiting for one deadline, not for one each.
 type counted struct {
 	asking singleflight.Group
 	mu     sync.Mutex
@@ -192,7 +195,11 @@ func (s *Service) counts(ctx context.Context) (store.Summary, error) {
 		of = "only " + strings.Join(sources, " ")
 	}
 	asked := s.counted.asking.DoChan(of, func() (any, error) {
-		return s.counted.get(of, func() (store.Summary, error) { return s.store.Summary(context.WithoutCancel(ctx), sources) })
+		return s.counted.get(of, func() (store.Summary,
+			error,
+		) {
+			return s.store.Summary(context.WithoutCancel(ctx), sources)
+		})
 	})
 	select {
 	case r := <-asked:

@@ -23,10 +23,11 @@ func (s *Service) withWriteBack(v View) View {
 	return v
 }
 
-// writeBackOf is what is known of a reservation's field. The field belongs to the booking: it may hold the texts of other reservations, and not
-// this one's.
+// writeBackOf is what is known of a reservation's field. The field belongs to the booking: it may hold the texts of
+// other reservations, and not this one's.
 func writeBackOf(v View) *stay.WriteBack {
-	over := v.Reservation.Status != pms.Confirmed || slices.Contains([]string{stay.KeyRevoking, stay.KeyRevoked, stay.KeyExpired}, v.Key.Status)
+	over := v.Reservation.Status != pms.Confirmed ||
+		slices.Contains([]string{stay.KeyRevoking, stay.KeyRevoked, stay.KeyExpired}, v.Key.Status)
 	row := v.WriteBackOf
 	switch {
 	case row == nil && over:
@@ -44,8 +45,8 @@ func writeBackOf(v View) *stay.WriteBack {
 	return w
 }
 
-// Shown returns reservations as the faces show them, with their guests' links: for what is written into a PMS, not for an actor. One that
-// does not exist is missing.
+// Shown returns reservations as the faces show them, with their guests' links: for what is written into a PMS, not
+// for an actor. One that does not exist is missing.
 func (s *Service) Shown(ctx context.Context, refs []stay.Ref) (map[stay.Ref]View, error) {
 	shown := make(map[stay.Ref]View, len(refs))
 	for _, ref := range refs {

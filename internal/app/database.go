@@ -46,7 +46,8 @@ func connect(ctx context.Context, dsn string, log *slog.Logger) (*store.Store, e
 	}
 }
 
-// migrate applies the migrations that the database lacks. It waits for locks as long as it takes; the version that runs continues meanwhile.
+// migrate applies the migrations that the database lacks. It waits for locks as long as it takes; the version that
+// runs continues meanwhile.
 func migrate(ctx context.Context, db *store.Store, log *slog.Logger) error {
 	sqlDB := MigrationDB(db.Pool().Config().ConnConfig)
 	defer func() { _ = sqlDB.Close() }()

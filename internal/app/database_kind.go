@@ -9,15 +9,17 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A database belongs to development starts or to production ones, from its first start on. Were it otherwise, a production
-// service whose environment is lost would come up again with development secrets, on the guests' data.
+// A database belongs to development starts or to production ones, from its first start on. Were it otherwise, a
+// production service whose environment is lost would come up again with development secrets, on the guests' data.
 
 // errOtherKind is why a start refuses a database.
 var (
-	errProductionDatabase = errors.New("DATABASE_URL: this database belongs to a production service, but this is a development start (--dev, or no SEAM_API_KEY): " +
-		"set SEAM_API_KEY and the secrets again, or name another database")
-	errDevelopmentDatabase = errors.New("DATABASE_URL: this database was created by a development start (--dev, or no SEAM_API_KEY), and may contain anything that was posted to it: " +
-		"name another database (with docker compose: docker compose down -v deletes the trial's)")
+	errProductionDatabase = errors.New(
+		"DATABASE_URL: this database belongs to a production service, but this is a development start (--dev, or no SEAM_API_KEY): " +
+			"set SEAM_API_KEY and the secrets again, or name another database")
+	errDevelopmentDatabase = errors.New(
+		"DATABASE_URL: this database was created by a development start (--dev, or no SEAM_API_KEY), and may contain anything that was posted to it: " +
+			"name another database (with docker compose: docker compose down -v deletes the trial's)")
 )
 
 // kindOf is the kind that this start gives a database.
@@ -28,8 +30,8 @@ func kindOf(c config.Config) string {
 	return store.ProductionDatabase
 }
 
-// checkKind refuses a database of the other kind, before anything is changed in it. One that older versions used has no kind
-// yet: a development start accepts it only if it was verifiably created by a development start.
+// checkKind refuses a database of the other kind, before anything is changed in it. One that older versions used
+// has no kind yet: a development start accepts it only if it was verifiably created by a development start.
 func checkKind(c config.Config, have store.DatabaseKind, machine *devMachine) error {
 	switch {
 	case have.Kind == store.ProductionDatabase && c.Dev:
@@ -42,7 +44,8 @@ func checkKind(c config.Config, have store.DatabaseKind, machine *devMachine) er
 	return nil
 }
 
-// made reports whether this development machine has made a database: it runs its Postgres, or has its simulated workspace.
+// made reports whether this development machine has made a database: it runs its Postgres, or has its simulated
+// workspace.
 func (m *devMachine) made(have store.DatabaseKind) bool {
 	return m != nil && (m.postgres != nil || (have.Workspace != "" && have.Workspace == m.workspace))
 }
@@ -71,7 +74,8 @@ func adopt(ctx context.Context, c *config.Config, db *store.Store, machine *devM
 	if err := migrate(ctx, db, log); err != nil {
 		return err
 	}
-	have.Kind, err = db.Setting(ctx, store.SettingDatabaseKind, func() string { return kindOf(*c) }) // of two first starts at once one decides
+	// of two first starts at once one decides
+	have.Kind, err = db.Setting(ctx, store.SettingDatabaseKind, func() string { return kindOf(*c) })
 	if err != nil {
 		return err
 	}

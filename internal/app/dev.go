@@ -87,13 +87,17 @@ func Furnish(sim *simulator.Simulator) {
 	const system = "11111111-1111-1111-1111-111111111111"
 	sim.Change(func(s *simulator.State) {
 		s.Systems[system] = simulator.System{ID: system, Name: "Building A"}
-		for id, name := range map[string]string{"555555-5555": "Room 12", "666666-6666": "Front door", "777777-7777": "Pool and gym"} {
+		for id, name := range map[string]string{
+			"555555-5555": "Room 12", "666666-6666": "Front door",
+			"777777-7777": "Pool and gym",
+		} {
 			s.Groups[id] = simulator.AccessGroup{ID: id, SystemID: system, Name: name}
 		}
 	})
 }
 
-// introduction is what --dev prints when it is ready: addresses, the secrets that it made, and commands that work as they are.
+// introduction is what --dev prints when it is ready: addresses, the secrets that it made, and commands that work
+// as they are.
 func (m *devMachine) introduction(c config.Config, version string, public, ops net.Addr) string {
 	scheme := "http"
 	if c.TLS != nil {
@@ -134,7 +138,8 @@ func (m *devMachine) introduction(c config.Config, version string, public, ops n
 	return b.String()
 }
 
-// exports sets what the other commands of staykey need in another terminal. An operator's own secrets are set there already.
+// exports sets what the other commands of staykey need in another terminal. An operator's own secrets are set there
+// already.
 func exports(c config.Config, base string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nIn another terminal, set these for staykey's other commands and the ones below:\n\nexport STAYKEY_URL=%s\n", base)
@@ -174,18 +179,22 @@ func firstCommands(c config.Config, base string) string {
 	now := time.Now().UTC()
 	day := func(days int) string { return now.AddDate(0, 0, days).Format("2006-01-02") }
 	event := func(kind, data string) string {
-		return fmt.Sprintf(`body='{"type":"%s","timestamp":"%s","data":{%s}}'`, kind, now.Format("2006-01-02T15:04:05.000Z"), data)
+		return fmt.Sprintf(`body='{"type":"%s","timestamp":"%s","data":{%s}}'`, kind,
+			now.Format("2006-01-02T15:04:05.000Z"), data)
 	}
-	post := fmt.Sprintf(`%s "$body" | %s -H @- -H 'Content-Type: application/json' -d "$body" %s/webhooks/default`, sign, curl, base)
+	post := fmt.Sprintf(`%s "$body" | %s -H @- -H 'Content-Type: application/json' -d "$body" %s/webhooks/default`,
+		sign, curl, base)
 	return strings.Join([]string{
 		"\nPost a listing and a reservation, and read the key back:\n",
 		event("listing.created", `"listing_id":"2222222-2222","seam_access_group_ids":["555555-5555","666666-6666"]`),
 		post + "\n",
-		event("reservation.created", fmt.Sprintf(`"reservation_id":"3333122-433","guest_email":"jane@example.com","listing_id":"2222222-2222",`+
-			`"check_in":"%sT15:00:00.000Z","check_out":"%sT11:00:00.000Z"`, day(1), day(4))),
+		event("reservation.created",
+			fmt.Sprintf(`"reservation_id":"3333122-433","guest_email":"jane@example.com","listing_id":"2222222-2222",`+
+				`"check_in":"%sT15:00:00.000Z","check_out":"%sT11:00:00.000Z"`, day(1), day(4))),
 		post + "\n",
 		"sleep 2   # the key takes a moment",
-		fmt.Sprintf(`%s -H "Authorization: Bearer %s" %s/v1/reservations/default/3333122-433`, curl, token, base) + "\n",
+		fmt.Sprintf(`%s -H "Authorization: Bearer %s" %s/v1/reservations/default/3333122-433`, curl,
+			token, base) + "\n",
 	}, "\n")
 }
 

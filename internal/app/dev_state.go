@@ -13,14 +13,15 @@ import (
 	"github.com/staykey/staykey/internal/postgres"
 )
 
-// devState is the directory in which --dev keeps its Postgres and its simulated Seam. The two belong together: the database records
-// what is in the simulator's workspace. So they are both as they were, or both new.
+// devState is the directory in which --dev keeps its Postgres and its simulated Seam. The two belong together: the
+// database records what is in the simulator's workspace. So they are both as they were, or both new.
 type devState struct{ dir string }
 
 func (d devState) postgres() string  { return filepath.Join(d.dir, "postgres") }
 func (d devState) simulator() string { return filepath.Join(d.dir, "simulator.json") }
 
-// simulated marks a database that has only ever seen a simulated Seam: it may be made again when the simulator's state has gone.
+// simulated marks a database that has only ever seen a simulated Seam: it may be made again when the simulator's
+// state has gone.
 func (d devState) simulated() string { return filepath.Join(d.dir, "simulated") }
 
 func (d devState) markSimulated() error {
@@ -30,7 +31,8 @@ func (d devState) markSimulated() error {
 	return nil
 }
 
-// lock takes the directory for this process. Two that shared it would overwrite each other's simulated Seam. It ends with the process.
+// lock takes the directory for this process. Two that shared it would overwrite each other's simulated Seam. It
+// ends with the process.
 func (d devState) lock() (*os.File, error) {
 	err := os.MkdirAll(d.dir, 0o755) // #nosec G301 -- an unprivileged Postgres must get through
 	if err != nil {

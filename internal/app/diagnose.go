@@ -39,7 +39,10 @@ type diagnosis struct {
 }
 
 func (d *diagnosis) found(check, level, subject, do, format string, args ...any) {
-	d.findings = append(d.findings, admin.Finding{Check: check, Level: level, Subject: subject, Message: fmt.Sprintf(format, args...), Do: do})
+	d.findings = append(d.findings, admin.Finding{
+		Check: check, Level: level, Subject: subject,
+		Message: fmt.Sprintf(format, args...), Do: do,
+	})
 }
 
 // diagnose compares the configuration with the real world, but for webhooks.
@@ -63,14 +66,18 @@ func (d *diagnosis) database(ctx context.Context) {
 	var version string
 	var now time.Time
 	asked := time.Now()
-	if err := d.store.Pool().QueryRow(ctx, `SELECT current_setting('server_version'), clock_timestamp()`).Scan(&version, &now); err != nil {
-		d.found("database", admin.LevelError, "Postgres", "check that Postgres runs and that DATABASE_URL is right", "it does not answer: %v", err)
+	if err := d.store.Pool().QueryRow(ctx, `SELECT current_setting('server_version'), clock_timestamp()`).Scan(&version,
+		&now); err != nil {
+		d.found("database", admin.LevelError, "Postgres", "check that Postgres runs and that DATABASE_URL is right",
+			"it does not answer: %v", err)
 		return
 	}
-	d.found("database", admin.LevelOK, "Postgres", "", "version %s answers in %s", version, time.Since(asked).Round(time.Millisecond))
+	d.found("database", admin.LevelOK, "Postgres", "", "version %s answers in %s", version,
+		time.Since(asked).Round(time.Millisecond))
 	d.clock("Postgres", now, asked)
 	if last, err := provisioner.LastSweep(ctx, d.store); err == nil && last.Unknown > 0 {
-		d.found("database", admin.LevelError, "Postgres", "if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed since; else end the copy of it that uses this workspace",
+		d.found("database", admin.LevelError, "Postgres",
+			"if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed since; else end the copy of it that uses this workspace",
 			"the last sweep found %d ACS users that staykey created and that the database doesn't know", last.Unknown)
 	}
 	db := stdlib.OpenDBFromPool(d.store.Pool())
@@ -79,7 +86,8 @@ func (d *diagnosis) database(ctx context.Context) {
 	case err != nil:
 		d.found("migrations", admin.LevelError, "Postgres", "run staykey migrate status", "reading failed: %v", err)
 	case pending:
-		d.found("migrations", admin.LevelError, "Postgres", "run staykey migrate", "the database lacks migrations of this version")
+		d.found("migrations", admin.LevelError, "Postgres", "run staykey migrate",
+			"the database lacks migrations of this version")
 	default:
 		d.found("migrations", admin.LevelOK, "Postgres", "", "the database has this version's schema")
 	}
@@ -98,7 +106,8 @@ func (d *diagnosis) clock(of string, theirs, asked time.Time) {
 	const do = "synchronise all machines by NTP"
 	switch {
 	case skew > skewError:
-		d.found("clock", admin.LevelError, of, do, "its clock and ours differ by %s: webhooks are refused from five minutes on", skew.Round(time.Second))
+		d.found("clock", admin.LevelError, of, do,
+			"its clock and ours differ by %s: webhooks are refused from five minutes on", skew.Round(time.Second))
 	case skew > skewWarning:
 		d.found("clock", admin.LevelWarning, of, do, "its clock and ours differ by %s", skew.Round(time.Second))
 	default:
@@ -112,16 +121,19 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 	workspace, err := d.service.seam.WorkspaceID(ctx)
 	switch {
 	case seam.KindOf(err) == seam.Unauthorized:
-		d.found("seam", admin.LevelError, "API key", "set a valid SEAM_API_KEY and restart", "Seam refuses SEAM_API_KEY")
+		d.found("seam", admin.LevelError, "API key", "set a valid SEAM_API_KEY and restart",
+			"Seam refuses SEAM_API_KEY")
 		return nil, false
 	case err != nil:
-		d.found("seam", admin.LevelError, d.config.SeamEndpoint, "check that this machine can reach the endpoint", "Seam can't be reached: %v", err)
+		d.found("seam", admin.LevelError, d.config.SeamEndpoint, "check that this machine can reach the endpoint",
+			"Seam can't be reached: %v", err)
 		return nil, false
 	}
 	if trouble := d.provisioner.Trouble(); trouble != "" {
 		d.found("seam", admin.LevelError, "API key", "", "provisioning is paused: %s", trouble)
 	} else {
-		d.found("seam", admin.LevelOK, "API key", "", "Seam accepts it (workspace %s) and answers in %s", workspace, time.Since(asked).Round(time.Millisecond))
+		d.found("seam", admin.LevelOK, "API key", "", "Seam accepts it (workspace %s) and answers in %s", workspace,
+			time.Since(asked).Round(time.Millisecond))
 	}
 	d.seamClock(ctx)
 	list, err := d.service.seam.Systems(ctx)
@@ -130,13 +142,16 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 		return nil, false
 	}
 	if len(list) == 0 {
-		d.found("access_system", admin.LevelError, "all", "connect the Salto KS site in the Seam console", "the workspace has no access system")
+		d.found("access_system", admin.LevelError, "all", "connect the Salto KS site in the Seam console",
+			"the workspace has no access system")
 	}
 	for _, system := range list {
 		d.system(system)
 	}
-	if want := d.config.SeamSystemID; want != "" && !slices.ContainsFunc(list, func(s seam.System) bool { return s.ACSSystemID == want }) {
-		d.found("access_system", admin.LevelError, want, "correct SEAM_ACS_SYSTEM_ID", "the workspace has no such access system")
+	if want := d.config.SeamSystemID; want != "" && !slices.ContainsFunc(list,
+		func(s seam.System) bool { return s.ACSSystemID == want }) {
+		d.found("access_system", admin.LevelError, want, "correct SEAM_ACS_SYSTEM_ID",
+			"the workspace has no such access system")
 	}
 	all, err := d.service.seam.AccessGroups(ctx, "")
 	if err != nil {
@@ -172,7 +187,8 @@ func (d *diagnosis) system(system seam.System) {
 	clean := true
 	if system.ExternalType != saltoKS {
 		clean = false
-		d.found("access_system", admin.LevelWarning, name, "use it only if you know that its keys work the same way", "it is a %s: staykey is made for Salto KS (%s)", system.ExternalType, saltoKS)
+		d.found("access_system", admin.LevelWarning, name, "use it only if you know that its keys work the same way",
+			"it is a %s: staykey is made for Salto KS (%s)", system.ExternalType, saltoKS)
 	}
 	for _, e := range system.Errors {
 		clean = false
@@ -217,10 +233,13 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 			switch {
 			case len(l.Groups()) == 0:
 				wrong++
-				d.found("listing", admin.LevelWarning, name, "set its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "no access groups: its guests get no key")
+				d.found("listing", admin.LevelWarning, name, "set its access groups, on its page or with PUT "+
+					stay.ListingPath(l.Source, l.ListingID), "no access groups: its guests get no key")
 			case len(missing) > 0:
 				wrong++
-				d.found("listing", admin.LevelError, name, "correct its access groups, on its page or with PUT "+stay.ListingPath(l.Source, l.ListingID), "Seam does not know access group %s", strings.Join(missing, ", "))
+				d.found("listing", admin.LevelError, name, "correct its access groups, on its page or with PUT "+
+					stay.ListingPath(l.Source, l.ListingID), "Seam does not know access group %s",
+					strings.Join(missing, ", "))
 			}
 			after = store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 		}
@@ -238,10 +257,12 @@ func (d *diagnosis) sources() {
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		source := sources[name]
 		if source.Insecure {
-			d.found("source", admin.LevelWarning, name, "give it a verifier", "accepts webhooks from anybody: verify.method is none")
+			d.found("source", admin.LevelWarning, name, "give it a verifier",
+				"accepts webhooks from anybody: verify.method is none")
 		}
 		if source.Format != nil && source.Format.Fetch != nil && source.Fetch == nil {
-			d.found("source", admin.LevelError, name, "give it a fetch block", "its events need documents from the PMS and wait as %s", store.ReasonNeedsFetch)
+			d.found("source", admin.LevelError, name, "give it a fetch block",
+				"its events need documents from the PMS and wait as %s", store.ReasonNeedsFetch)
 		}
 	}
 }
@@ -251,7 +272,8 @@ func (d *diagnosis) intake(ctx context.Context) {
 	case err != nil:
 		d.found("intake", admin.LevelError, "inbox", "", "it can't be read: %v", err)
 	case oldest != nil && time.Since(*oldest) > admin.SlowBacklog:
-		d.found("intake", admin.LevelWarning, "inbox", "check the service's log and the load of Postgres", "%d events wait to be applied, the oldest since %s", n, pms.FormatInstant(*oldest))
+		d.found("intake", admin.LevelWarning, "inbox", "check the service's log and the load of Postgres",
+			"%d events wait to be applied, the oldest since %s", n, pms.FormatInstant(*oldest))
 	default:
 		d.found("intake", admin.LevelOK, "inbox", "", "%d events wait to be applied", n)
 	}

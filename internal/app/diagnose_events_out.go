@@ -22,7 +22,8 @@ func (d *diagnosis) subscriptions(ctx context.Context) {
 	}
 	states, err := d.store.Subscriptions(ctx, names)
 	if err != nil {
-		d.found("subscription", admin.LevelError, "all", "see that Postgres runs", "subscriptions can't be read: %v", err)
+		d.found("subscription", admin.LevelError, "all", "see that Postgres runs",
+			"subscriptions can't be read: %v", err)
 		return
 	}
 	for _, name := range names {
@@ -32,9 +33,11 @@ func (d *diagnosis) subscriptions(ctx context.Context) {
 		case !seen:
 			d.found("subscription", admin.LevelOK, name, "", "new: it was not looked at yet")
 		case s.DisabledAt != nil:
-			d.found("subscription", admin.LevelError, name, enable, "disabled since %s by %s: %s", s.DisabledAt.UTC().Format(time.RFC3339), admin.Text(s.DisabledBy), admin.Text(s.DisabledWhy))
+			d.found("subscription", admin.LevelError, name, enable, "disabled since %s by %s: %s",
+				s.DisabledAt.UTC().Format(time.RFC3339), admin.Text(s.DisabledBy), admin.Text(s.DisabledWhy))
 		case s.Failures >= failingAfter && s.FailingSince != nil:
-			d.found("subscription", admin.LevelError, name, "correct the receiver; messages are retried automatically", "nothing delivered since %s, %d failures in a row: %s",
+			d.found("subscription", admin.LevelError, name, "correct the receiver; messages are retried automatically",
+				"nothing delivered since %s, %d failures in a row: %s",
 				s.FailingSince.UTC().Format(time.RFC3339), s.Failures, admin.Text(s.LastError))
 		default:
 			d.found("subscription", admin.LevelOK, name, "", "messages are delivered")
@@ -57,7 +60,8 @@ func (d *diagnosis) gates(ctx context.Context) {
 		never := slices.DeleteFunc(namesOf(gates), func(name string) bool { return slices.Contains(set, name) })
 		switch {
 		case stays && len(never) > 0:
-			d.found("gates", admin.LevelWarning, source, "have the PMS's events or a program set it (docs/gates.md), or remove it from the config file",
+			d.found("gates", admin.LevelWarning, source,
+				"have the PMS's events or a program set it (docs/gates.md), or remove it from the config file",
 				"nothing has set gate %s of any reservation: it counts as closed", strings.Join(never, ", "))
 		default:
 			d.found("gates", admin.LevelOK, source, "", "gates: %s", strings.Join(namesOf(gates), ", "))

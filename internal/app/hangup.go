@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// SIGHUP means two things. An operator sends it to have the configuration read again; a terminal that is closed sends it to what
-// runs in it, which nobody sees or can stop any more then. Which of them it is shows in whether the terminal is still there.
+// SIGHUP means two things. An operator sends it to have the configuration read again; a terminal that is closed
+// sends it to what runs in it, which nobody sees or can stop any more then. Which of them it is shows in whether
+// the terminal is still there.
 
 // Hangups takes SIGHUP from the beginning on, so that one that comes while the service starts is remembered.
 type Hangups struct {
@@ -47,8 +48,9 @@ func (h *Hangups) Release() {
 	}
 }
 
-// split calls end when SIGHUP means that the service should end, and returns a channel that holds a value while it should read its
-// configuration again. Several that come while one is not taken yet are one. canReload: there is something to be read again.
+// split calls end when SIGHUP means that the service should end, and returns a channel that holds a value while it
+// should read its configuration again. Several that come while one is not taken yet are one. canReload: there is
+// something to be read again.
 func (h *Hangups) split(ctx context.Context, canReload bool, end func()) <-chan struct{} {
 	reload := make(chan struct{}, 1)
 	if h == nil {
@@ -78,7 +80,8 @@ func (h *Hangups) split(ctx context.Context, canReload bool, end func()) <-chan 
 	return reload
 }
 
-// losesTerminal looks a few times more whether the terminal has gone: Linux sends SIGHUP before it takes the terminal away.
+// losesTerminal looks a few times more whether the terminal has gone: Linux sends SIGHUP before it takes the
+// terminal away.
 func losesTerminal(ctx context.Context) bool {
 	looks := time.NewTicker(50 * time.Millisecond)
 	defer looks.Stop()

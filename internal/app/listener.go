@@ -12,8 +12,9 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// fairListener holds connections below a ceiling that their clients share: at the ceiling a newcomer replaces the longest idle
-// connection of the address that has the most. It never stops accepting: a client that is beyond its share is closed at once.
+// fairListener holds connections below a ceiling that their clients share: at the ceiling a newcomer replaces the
+// longest idle connection of the address that has the most. It never stops accepting: a client that is beyond its
+// share is closed at once.
 type fairListener struct {
 	net.Listener
 	ceiling *fair.Ceiling
@@ -89,13 +90,25 @@ func (s *service) connectionMetrics() []prometheus.Collector {
 		return fair.State{}
 	}
 	return []prometheus.Collector{
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_connections", Help: "Open connections of the public listener."},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "staykey_connections",
+			Help: "Open connections of the public listener.",
+		},
 			func() float64 { return float64(state().InUse) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_connections_limit", Help: "Maximum connections of the public listener."},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "staykey_connections_limit",
+			Help: "Maximum connections of the public listener.",
+		},
 			func() float64 { return float64(state().Most) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_connections_closed_total", Help: "Connections of the public listener closed to make room for others at the limit."},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "staykey_connections_closed_total",
+			Help: "Connections of the public listener closed to make room for others at the limit.",
+		},
 			func() float64 { return float64(state().Evicted) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_connections_refused_total", Help: "Connections closed at once because their client already had its share."},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "staykey_connections_refused_total",
+			Help: "Connections closed at once because their client already had its share.",
+		},
 			func() float64 { return float64(state().Refused) }),
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"github.com/staykey/staykey/internal/logs"
 )
 
-// newLogger writes to standard error, as the configuration says. What repeats in an outage is counted instead of written; flush writes the counts. What it writes is redacted as a whole: the record is rendered first, and then
-// secrets and addresses are replaced, whatever kind of value they were in. The redactor follows reloads of the configuration.
+// newLogger writes to standard error, as the configuration says. What repeats in an outage is counted instead of
+// written; flush writes the counts. What it writes is redacted as a whole: the record is rendered first, and then
+// secrets and addresses are replaced, whatever kind of value they were in. The redactor follows reloads of the
+// configuration.
 func newLogger(c config.Config, out io.Writer) (log *slog.Logger, flush func()) {
 	c.HideSecrets()
 	options := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: durationsAsText}
@@ -22,7 +24,8 @@ func newLogger(c config.Config, out io.Writer) (log *slog.Logger, flush func()) 
 	return slog.New(bounded), bounded.Flush
 }
 
-// durationsAsText writes durations as people do, and as settings take them: 15m0s. In JSON they would be numbers of nanoseconds.
+// durationsAsText writes durations as people do, and as settings take them: 15m0s. In JSON they would be numbers of
+// nanoseconds.
 func durationsAsText(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())

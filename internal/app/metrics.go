@@ -28,7 +28,8 @@ import (
 
 func (s *service) newRegistry() (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
-	all := append(s.ownCollectors(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	all := append(s.ownCollectors(), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, c := range all {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -43,13 +44,17 @@ var notANumber = math.NaN()
 // buildInfo shows which version runs.
 func (s *service) buildInfo() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "staykey_build_info", Help: "1, with the version and commit of the program.", ConstLabels: prometheus.Labels{"version": s.build.Version, "commit": s.build.Commit},
+		Name: "staykey_build_info", Help: "1, with the version and commit of the program.",
+		ConstLabels: prometheus.Labels{"version": s.build.Version, "commit": s.build.Commit},
 	}, func() float64 { return 1 })
 }
 
 // sweepInterval is for rules that judge the age of the last sweep.
 func (s *service) sweepInterval() prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "staykey_sweep_interval_seconds", Help: "How often sweeps are due (STAYKEY_SWEEP_INTERVAL)."},
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "staykey_sweep_interval_seconds",
+		Help: "How often sweeps are due (STAYKEY_SWEEP_INTERVAL).",
+	},
 		func() float64 { return s.config.SweepInterval.Seconds() })
 }
 
@@ -59,11 +64,17 @@ func (s *service) ownCollectors() []prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, of)
 	}
 	all := []prometheus.Collector{
-		pool("staykey_database_connections_in_use", "Connections of the pool that are in use.", func() float64 { return float64(s.store.Pool().Stat().AcquiredConns()) }),
-		pool("staykey_database_connections_max", "Connections that the pool may open.", func() float64 { return float64(s.store.Pool().Stat().MaxConns()) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "staykey_database_connection_wait_seconds_total", Help: "Time that statements waited for a connection of the pool."},
+		pool("staykey_database_connections_in_use", "Connections of the pool that are in use.",
+			func() float64 { return float64(s.store.Pool().Stat().AcquiredConns()) }),
+		pool("staykey_database_connections_max", "Connections that the pool may open.",
+			func() float64 { return float64(s.store.Pool().Stat().MaxConns()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "staykey_database_connection_wait_seconds_total",
+			Help: "Time that statements waited for a connection of the pool.",
+		},
 			func() float64 { return s.store.Pool().Stat().AcquireDuration().Seconds() }),
-		newStateCollector(s.store, func() []string { return slices.Sorted(maps.Keys(s.sources.Load().Sources)) }, s.databaseGone), s.sweepInterval(),
+		newStateCollector(s.store, func() []string { return slices.Sorted(maps.Keys(s.sources.Load().Sources)) },
+			s.databaseGone), s.sweepInterval(),
 		readyCollector{s},
 		s.buildInfo(),
 		subscriptionCollector{s.store, s.subscriptions, s.databaseGone},
@@ -72,35 +83,49 @@ func (s *service) ownCollectors() []prometheus.Collector {
 	}
 	all = append(append(all, s.reloads.collectors()...), s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{
-		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(), guest.Collectors(), writeback.Collectors(), provisioner.Collectors(), retention.Collectors(), seam.Collectors(),
+		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(),
+		guest.Collectors(), writeback.Collectors(), provisioner.Collectors(), retention.Collectors(),
+		seam.Collectors(),
 	} {
 		all = append(all, package_...)
 	}
 	return all
 }
 
-// What is read from the database is the same from every replica. Counting a million keys takes a fifth of a second, so that
-// it is done once in a while, however many ask.
+// What is read from the database is the same from every replica. Counting a million keys takes a fifth of a second,
+// so that it is done once in a while, however many ask.
 const (
 	stateTimeout  = 2 * time.Second
 	keysCountedBy = 15 * time.Second
 )
 
 var (
-	eventsWaiting    = prometheus.NewDesc("staykey_events_waiting", "Events not yet applied, counted up to 10,000.", nil, nil)
-	eventsWaitingAge = prometheus.NewDesc("staykey_events_waiting_age_seconds", "Age of the oldest event not yet applied.", nil, nil)
-	keysByStatus     = prometheus.NewDesc("staykey_mobile_keys", "Mobile keys by status, as of some seconds ago.", []string{"status"}, nil)
-	keysDue          = prometheus.NewDesc("staykey_mobile_keys_due", "Mobile keys that a worker could claim now, counted up to 10,000.", nil, nil)
-	keysDueAge       = prometheus.NewDesc("staykey_mobile_keys_due_age_seconds", "How long the first of them has been due.", nil, nil)
-	sweepHeldBack    = prometheus.NewDesc("staykey_sweep_held_back", "Keys that the last sweep of any replica found missing at Seam and left alone, because too many were missing at once.", nil, nil)
-	sweepUnknown     = prometheus.NewDesc("staykey_sweep_unknown", "ACS users that staykey created and that the database did not know in the last sweep of any replica: it was restored from an older backup.", nil, nil)
-	sweepAge         = prometheus.NewDesc("staykey_sweep_age_seconds", "How long ago the last sweep of any replica began; 0 if there was none yet.", nil, nil)
-	sourceSilence    = prometheus.NewDesc("staykey_source_silence_seconds", "Time since a configured source last sent a webhook that was stored; absent if it never did.", []string{"source"}, nil)
-	jobsWaiting      = prometheus.NewDesc("staykey_fetch_jobs", "Events waiting for documents from their PMS, counted up to 10,000.", nil, nil)
+	eventsWaiting = prometheus.NewDesc("staykey_events_waiting", "Events not yet applied, counted up to 10,000.",
+		nil, nil)
+	eventsWaitingAge = prometheus.NewDesc("staykey_events_waiting_age_seconds",
+		"Age of the oldest event not yet applied.", nil, nil)
+	keysByStatus = prometheus.NewDesc("staykey_mobile_keys", "Mobile keys by status, as of some seconds ago.",
+		[]string{"status"}, nil)
+	keysDue = prometheus.NewDesc("staykey_mobile_keys_due",
+		"Mobile keys that a worker could claim now, counted up to 10,000.", nil, nil)
+	keysDueAge = prometheus.NewDesc("staykey_mobile_keys_due_age_seconds",
+		"How long the first of them has been due.", nil, nil)
+	sweepHeldBack = prometheus.NewDesc("staykey_sweep_held_back",
+		"Keys that the last sweep of any replica found missing at Seam and left alone, because too many were missing at once.", nil, nil)
+	sweepUnknown = prometheus.NewDesc("staykey_sweep_unknown",
+		"ACS users that staykey created and that the database did not know in the last sweep of any replica: it was restored from an older backup.", nil, nil)
+	sweepAge = prometheus.NewDesc("staykey_sweep_age_seconds",
+		"How long ago the last sweep of any replica began; 0 if there was none yet.", nil, nil)
+	sourceSilence = prometheus.NewDesc("staykey_source_silence_seconds",
+		"Time since a configured source last sent a webhook that was stored; absent if it never did.",
+		[]string{"source"}, nil)
+	jobsWaiting = prometheus.NewDesc("staykey_fetch_jobs",
+		"Events waiting for documents from their PMS, counted up to 10,000.", nil, nil)
 )
 
-// readingState is the context of what a scrape reads from the database. It has ended already while Postgres is known not to answer: a scrape
-// that waits for Postgres each time may miss Prometheus's deadline, and then the metrics that name the cause are missing too.
+// readingState is the context of what a scrape reads from the database. It has ended already while Postgres is
+// known not to answer: a scrape that waits for Postgres each time may miss Prometheus's deadline, and then the
+// metrics that name the cause are missing too.
 func readingState(gone func() bool) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
 	if gone() {
@@ -126,7 +151,10 @@ func newStateCollector(s *store.Store, sources func() []string, gone func() bool
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{eventsWaiting, eventsWaitingAge, keysByStatus, keysDue, keysDueAge, jobsWaiting, sweepHeldBack, sweepUnknown, sweepAge, sourceSilence} {
+	for _, d := range []*prometheus.Desc{
+		eventsWaiting, eventsWaitingAge, keysByStatus, keysDue, keysDueAge,
+		jobsWaiting, sweepHeldBack, sweepUnknown, sweepAge, sourceSilence,
+	} {
 		descs <- d
 	}
 }
@@ -194,7 +222,10 @@ func (c *stateCollector) collectSilence(ctx context.Context, gauge func(*prometh
 }
 
 // sent are the kinds of activity that a source's webhooks cause.
-var sent = []string{store.EventAccepted, store.EventApplied, store.EventSuperseded, store.EventIgnored, store.EventRejected, store.ActivityDuplicate}
+var sent = []string{
+	store.EventAccepted, store.EventApplied, store.EventSuperseded, store.EventIgnored,
+	store.EventRejected, store.ActivityDuplicate,
+}
 
 // lastHeard is when a source last sent something that was kept, or had been kept before; zero for never.
 func lastHeard(rows []store.ActivityRow, source string) (at time.Time) {
@@ -206,7 +237,8 @@ func lastHeard(rows []store.ActivityRow, source string) (at time.Time) {
 	return at
 }
 
-// keys counts keys by status, at most every few seconds; a status that no key has is 0. What can't be counted is left out.
+// keys counts keys by status, at most every few seconds; a status that no key has is 0. What can't be counted is
+// left out.
 func (c *stateCollector) keys(ctx context.Context) map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

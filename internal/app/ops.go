@@ -11,8 +11,8 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// privateServer is the private listener's. It answers from the beginning, so that a start that waits for Postgres or for a migration's lock is seen to
-// live and not to be ready; what it answers changes when the service runs.
+// privateServer is the private listener's. It answers from the beginning, so that a start that waits for Postgres
+// or for a migration's lock is seen to live and not to be ready; what it answers changes when the service runs.
 type privateServer struct {
 	*http.Server
 	address net.Addr
@@ -25,8 +25,13 @@ func serveOps(l net.Listener, log *slog.Logger) *privateServer {
 	p := &privateServer{address: l.Addr(), failed: make(chan error, 1)}
 	p.use(http.HandlerFunc(starting))
 	p.Server = &http.Server{
-		Handler:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*p.handler.Load()).ServeHTTP(w, r) }),
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ReadHeaderTimeout: HeaderWithin, ReadTimeout: RequestWithin, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter,
+			r *http.Request,
+		) {
+			(*p.handler.Load()).ServeHTTP(w, r)
+		}),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ReadHeaderTimeout: HeaderWithin,
+		ReadTimeout: RequestWithin, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10,
 	}
 	go func() {
 		if err := p.Serve(netutil.LimitListener(l, maxOpsConnections)); !errors.Is(err, http.ErrServerClosed) {

@@ -15,12 +15,12 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// pollPolicies is how soon a replica follows a policy that another one has decided. What it does until then is found by the
-// fingerprint in each stay's row.
+// pollPolicies is how soon a replica follows a policy that another one has decided. What it does until then is
+// found by the fingerprint in each stay's row.
 const pollPolicies = time.Second
 
-// source finds a source, with its decided policy. One that has gone from the configuration keeps its last policy, so that its keys
-// stay unchanged until somebody decides otherwise.
+// source finds a source, with its decided policy. One that has gone from the configuration keeps its last policy,
+// so that its keys stay unchanged until somebody decides otherwise.
 func (s *service) source(name string) pms.Source {
 	source := s.sources.Load().Of(name)
 	if decided, known := (*s.policies.Load())[name]; known {
@@ -40,7 +40,10 @@ func (s *service) decidePolicies(ctx context.Context, set config.Set) error {
 		if err != nil {
 			return fmt.Errorf("encode the policy of source %s: %w", name, err)
 		}
-		policies = append(policies, store.SourcePolicy{Source: name, Fingerprint: source.Policy.Fingerprint(), Encoded: string(encoded)})
+		policies = append(policies, store.SourcePolicy{
+			Source: name, Fingerprint: source.Policy.Fingerprint(),
+			Encoded: string(encoded),
+		})
 	}
 	changed, err := s.store.DecidePolicies(ctx, policies)
 	if err != nil {
@@ -102,7 +105,8 @@ type orphan struct {
 	retired bool
 }
 
-// orphans returns the sources that have keys, or stays that will get one, and no entry in a set, or one that says retired.
+// orphans returns the sources that have keys, or stays that will get one, and no entry in a set, or one that says
+// retired.
 func (s *service) orphans(ctx context.Context, set config.Set) ([]orphan, error) {
 	inUse, err := s.store.SourcesInUse(ctx, slices.Sorted(maps.Keys(set.Sources)), time.Now())
 	if err != nil {
@@ -132,7 +136,8 @@ func (s *service) reportOrphans(ctx context.Context) {
 	}
 	for _, o := range list {
 		if o.retired {
-			s.log.Info("source retired: its keys keep their policy until check-out", "source", o.Source, "keys", o.Keys, "stays", o.Stays)
+			s.log.Info("source retired: its keys keep their policy until check-out", "source", o.Source, "keys",
+				o.Keys, "stays", o.Stays)
 			continue
 		}
 		s.log.Error(o.problem(), "source", o.Source, "do", orphanRemedy)
@@ -166,9 +171,11 @@ func (d *diagnosis) orphans(ctx context.Context) {
 	}
 	for _, o := range list {
 		if o.retired {
-			d.found("source", admin.LevelOK, o.Source, "", "retired: %s; the keys keep their policy until check-out", o.SourceInUse)
+			d.found("source", admin.LevelOK, o.Source, "", "retired: %s; the keys keep their policy until check-out",
+				o.SourceInUse)
 			continue
 		}
-		d.found("source", admin.LevelError, o.Source, orphanRemedy, "%s", strings.TrimPrefix(o.problem(), fmt.Sprintf("source %q ", o.Source)))
+		d.found("source", admin.LevelError, o.Source, orphanRemedy, "%s",
+			strings.TrimPrefix(o.problem(), fmt.Sprintf("source %q ", o.Source)))
 	}
 }

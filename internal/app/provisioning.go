@@ -20,7 +20,10 @@ func (s *service) provisioning(ctx context.Context) (admin.Provisioning, error) 
 		return p, err
 	}
 	for _, d := range disconnected {
-		p.Disconnected = append(p.Disconnected, admin.Disconnected{ACSSystemID: d.ACSSystemID, Since: pms.FormatInstant(d.Since), Problem: d.Problem})
+		p.Disconnected = append(p.Disconnected, admin.Disconnected{
+			ACSSystemID: d.ACSSystemID,
+			Since:       pms.FormatInstant(d.Since), Problem: d.Problem,
+		})
 	}
 	last, err := provisioner.LastSweep(ctx, s.store)
 	if err == nil && !last.At.IsZero() {
@@ -36,13 +39,16 @@ func troubles(p admin.Provisioning) map[string]string {
 		said["seam"] = *p.Paused
 	}
 	if n := len(p.Disconnected); n > 0 {
-		said["access_systems"] = fmt.Sprintf("%d disconnected, the first is %s: reconnect it in the Seam console", n, p.Disconnected[0].ACSSystemID)
+		said["access_systems"] = fmt.Sprintf("%d disconnected, the first is %s: reconnect it in the Seam console", n,
+			p.Disconnected[0].ACSSystemID)
 	}
 	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
-		said["sweep"] = fmt.Sprintf("%d keys are missing at Seam, too many at once for automatic repair: check that the access system is the right one, then reconcile reservations by hand", p.LastSweep.HeldBack)
+		said["sweep"] = fmt.Sprintf(
+			"%d keys are missing at Seam, too many at once for automatic repair: check that the access system is the right one, then reconcile reservations by hand", p.LastSweep.HeldBack)
 	}
 	if p.LastSweep != nil && p.LastSweep.Unknown > 0 {
-		said["database"] = fmt.Sprintf("it doesn't know %d ACS users that staykey created: if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed since", p.LastSweep.Unknown)
+		said["database"] = fmt.Sprintf(
+			"it doesn't know %d ACS users that staykey created: if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed since", p.LastSweep.Unknown)
 	}
 	return said
 }

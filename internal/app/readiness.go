@@ -25,8 +25,8 @@ import (
 //	a trial                    of all that accepting does, rolled back, every few seconds
 //	the public listener        whether it still takes connections
 //
-// A probe reads the last result and never waits: one that asked the database itself would time out, and take a replica out of service, just
-// because the database is slow.
+// A probe reads the last result and never waits: one that asked the database itself would time out, and take a
+// replica out of service, just because the database is slow.
 
 // Causes of not being ready besides the store's. They are values of a metric's label: add to them, never rename one.
 const (
@@ -39,9 +39,11 @@ const (
 	lookEvery  = time.Second     // at what is remembered
 	trialEvery = 5 * time.Second // while all is well; else at each look
 	trialTakes = 5 * time.Second // at most
-	// failedLately is how long failures to accept count although the trial succeeds: a disk may have room for one event and not for a hundred.
+	// failedLately is how long failures to accept count although the trial succeeds: a disk may have room for one
+	// event and not for a hundred.
 	failedLately = 30 * time.Second
-	// clockTolerance is how far this machine's clock and the database's may differ. PMSs' signatures are refused from five minutes on.
+	// clockTolerance is how far this machine's clock and the database's may differ. PMSs' signatures are refused
+	// from five minutes on.
 	clockTolerance = time.Minute
 	// fullFor is how long the listener may be full before it counts.
 	fullFor = 5 * time.Second
@@ -111,7 +113,8 @@ func (r *readiness) look(ctx context.Context) {
 	switch was := before != nil && len(before.causes) > 0; {
 	case len(next.causes) > 0 && !was:
 		r.since = r.now()
-		r.log.Error("not ready: webhooks can't be stored", "causes", slices.Sorted(maps.Keys(next.causes)), "detail", next.text())
+		r.log.Error("not ready: webhooks can't be stored", "causes", slices.Sorted(maps.Keys(next.causes)),
+			"detail", next.text())
 	case len(next.causes) == 0 && was:
 		r.log.Info("ready again", "after", r.now().Sub(r.since).Round(time.Second).String())
 	}
@@ -123,16 +126,21 @@ func (r *readiness) causes(refused intake.Refusals) map[string]string {
 	case r.lastError != nil:
 		causes[store.CauseOf(r.lastError)] = r.lastError.Error()
 	case r.last.SchemaVersion < migrations.Latest():
-		causes[store.CauseSchema] = fmt.Sprintf("the database has schema %d, but this version needs %d: run staykey migrate", r.last.SchemaVersion, migrations.Latest())
+		causes[store.CauseSchema] = fmt.Sprintf(
+			"the database has schema %d, but this version needs %d: run staykey migrate", r.last.SchemaVersion,
+			migrations.Latest())
 	}
 	if refused.Count > 1 && r.now().Sub(refused.Last) < failedLately {
-		causes[store.CauseOf(refused.Err)] = fmt.Sprintf("%d consecutive commits failed, the last with: %v", refused.Count, refused.Err)
+		causes[store.CauseOf(refused.Err)] = fmt.Sprintf("%d consecutive commits failed, the last with: %v",
+			refused.Count, refused.Err)
 	}
 	if r.lastError == nil && r.last.ClockOffset.Abs() > clockTolerance {
-		causes[causeClock] = fmt.Sprintf("this machine's clock is %s off the database's: synchronise both by NTP", r.last.ClockOffset.Round(time.Second))
+		causes[causeClock] = fmt.Sprintf("this machine's clock is %s off the database's: synchronise both by NTP",
+			r.last.ClockOffset.Round(time.Second))
 	}
 	if !r.fullSince.IsZero() && r.now().Sub(r.fullSince) > fullFor {
-		causes[causeConnections] = fmt.Sprintf("all %d connections of the public listener are in use: find the clients that hold them", MaxConnections)
+		causes[causeConnections] = fmt.Sprintf(
+			"all %d connections of the public listener are in use: find the clients that hold them", MaxConnections)
 	}
 	return causes
 }
@@ -157,7 +165,10 @@ func (s *service) databaseGone() bool { return s.notReady()[store.CauseUnreachab
 
 // ready is the answer of /readyz. Trouble at Seam is detail: webhooks must continue.
 func (s *service) ready(context.Context) handlers.Readiness {
-	r := handlers.Readiness{Ready: true, Detail: map[string]string{"postgres": "ok", "migrations": "ok", "workers": "ok", "seam": "ok"}}
+	r := handlers.Readiness{Ready: true, Detail: map[string]string{
+		"postgres": "ok", "migrations": "ok",
+		"workers": "ok", "seam": "ok",
+	}}
 	for name, source := range s.sources.Load().Sources {
 		if source.Insecure {
 			r.Detail["source "+name] = "accepts webhooks from anybody: verify.method is none"
@@ -225,9 +236,12 @@ func (s *service) watchSeam(ctx context.Context) {
 }
 
 var (
-	readyDesc       = prometheus.NewDesc("staykey_ready", "1 while webhooks can be stored, as /readyz reports, else 0.", nil, nil)
-	notReadyDesc    = prometheus.NewDesc("staykey_not_ready", "1 for each cause of not being ready, 0 for the others.", []string{"cause"}, nil)
-	clockOffsetDesc = prometheus.NewDesc("staykey_clock_offset_seconds", "How far this machine's clock is ahead of the database's; not a number while that can't be read.", nil, nil)
+	readyDesc = prometheus.NewDesc("staykey_ready", "1 while webhooks can be stored, as /readyz reports, else 0.",
+		nil, nil)
+	notReadyDesc = prometheus.NewDesc("staykey_not_ready", "1 for each cause of not being ready, 0 for the others.",
+		[]string{"cause"}, nil)
+	clockOffsetDesc = prometheus.NewDesc("staykey_clock_offset_seconds",
+		"How far this machine's clock is ahead of the database's; not a number while that can't be read.", nil, nil)
 )
 
 // readyCollector shows readiness as metrics.

@@ -18,7 +18,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// reloads is what reading the configuration again has resulted in. SIGHUP and POST /-/reload may ask for it at once: one goes after the other.
+// reloads is what reading the configuration again has resulted in. SIGHUP and POST /-/reload may ask for it at
+// once: one goes after the other.
 type reloads struct {
 	mu        sync.Mutex // held while one is under way
 	state     sync.Mutex // guards what follows
@@ -60,9 +61,11 @@ func (s *service) reloadByHTTP(ctx context.Context) *handlers.Problem {
 	for line := range strings.SplitSeq(s.config.Redactor.Redact(err.Error()), "\n") {
 		fields = append(fields, pms.FieldError{Field: "configuration", Message: line})
 	}
-	status, detail := http.StatusUnprocessableEntity, "the configuration was not reloaded, and the current one is kept: correct it and try again"
+	status, detail := http.StatusUnprocessableEntity,
+		"the configuration was not reloaded, and the current one is kept: correct it and try again"
 	if problems := config.Problems(nil); !errors.As(err, &problems) {
-		status, detail = http.StatusServiceUnavailable, "the configuration was not reloaded, and the current one is kept: try again"
+		status, detail = http.StatusServiceUnavailable,
+			"the configuration was not reloaded, and the current one is kept: try again"
 	}
 	return handlers.NewProblem(status, detail, fields...)
 }
@@ -77,13 +80,18 @@ func (r *reloads) collectors() []prometheus.Collector {
 		})
 	}
 	return []prometheus.Collector{
-		gauge("staykey_config_last_reload_successful", "1 if the last reload of the configuration succeeded, or there was none, else 0.", func() float64 { return oneIf(!r.failed) }),
-		gauge("staykey_config_last_reload_success_timestamp_seconds", "When the configuration was last read, as Unix time.", func() float64 { return float64(r.succeeded.Unix()) }),
+		gauge("staykey_config_last_reload_successful",
+			"1 if the last reload of the configuration succeeded, or there was none, else 0.",
+			func() float64 { return oneIf(!r.failed) }),
+		gauge("staykey_config_last_reload_success_timestamp_seconds",
+			"When the configuration was last read, as Unix time.",
+			func() float64 { return float64(r.succeeded.Unix()) }),
 	}
 }
 
-// reloadSources reads the configuration of sources again. If anything is wrong with it, or a source in use has gone from it, the
-// present one stays. Policies are decided first and in one transaction: if that fails, none of the new one is in use.
+// reloadSources reads the configuration of sources again. If anything is wrong with it, or a source in use has gone
+// from it, the present one stays. Policies are decided first and in one transaction: if that fails, none of the new
+// one is in use.
 func (s *service) reloadSources(ctx context.Context) (names []string, err error) {
 	fresh, err := s.config.Reload()
 	if err != nil {
@@ -99,7 +107,9 @@ func (s *service) reloadSources(ctx context.Context) (names []string, err error)
 		return nil, fmt.Errorf("store the policies of the sources, reload again: %w", err)
 	}
 	s.sources.Store(&set)
-	for name, changed := range map[string]bool{"SEAM_API_KEY": !s.config.Simulate && fresh.SeamAPIKey != s.config.SeamAPIKey, "DATABASE_URL": !s.config.Dev && fresh.DatabaseURL != s.config.DatabaseURL} {
+	for name, changed := range map[string]bool{"SEAM_API_KEY": !s.config.Simulate &&
+		fresh.SeamAPIKey != s.config.SeamAPIKey, "DATABASE_URL": !s.config.Dev &&
+		fresh.DatabaseURL != s.config.DatabaseURL} {
 		if changed {
 			s.log.Warn("changed setting needs a restart", "setting", name)
 		}

@@ -34,8 +34,11 @@ const flushActivity = 3 * time.Second
 
 // serve runs until ctx ends, then stops in order: no new requests, what was accepted is finished, running
 // attempts get their time.
-func (s *service) serve(ctx context.Context, public net.Listener, private *privateServer, reload <-chan struct{}, started func()) error {
-	// Before any worker runs: what fails here ends the process, and nothing must be left running on a database that is closed.
+func (s *service) serve(ctx context.Context, public net.Listener, private *privateServer, reload <-chan struct{},
+	started func(),
+) error {
+	// Before any worker runs: what fails here ends the process, and nothing must be left running on a database that
+	// is closed.
 	if err := s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources))); err != nil {
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFetches)
 		defer cancel()
@@ -61,7 +64,11 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	s.working.Store(true)
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
-	server := &http.Server{Handler: s.public, ErrorLog: errorLog, ReadHeaderTimeout: HeaderWithin, ReadTimeout: RequestWithin, WriteTimeout: time.Minute, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10, ConnState: noteState}
+	server := &http.Server{
+		Handler: s.public, ErrorLog: errorLog, ReadHeaderTimeout: HeaderWithin,
+		ReadTimeout: RequestWithin, WriteTimeout: time.Minute, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10,
+		ConnState: noteState,
+	}
 	shared := newFairListener(public, MaxConnections, func() pms.Addresses { return s.sources.Load().TrustedProxies })
 	s.listener.Store(shared)
 	public = shared

@@ -56,7 +56,9 @@ type service struct {
 	seamTroubles atomic.Pointer[map[string]string] // as readiness's detail has them
 }
 
-func newService(ctx context.Context, c config.Config, build Build, db *store.Store, log *slog.Logger) (*service, error) {
+func newService(ctx context.Context, c config.Config, build Build, db *store.Store,
+	log *slog.Logger,
+) (*service, error) {
 	s := &service{build: build, config: c, log: log, store: db, activity: store.NewActivity()}
 	s.sources.Store(&c.Set)
 	s.reloads.succeeded = time.Now()
@@ -79,10 +81,13 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 	policy := func(name string) pms.Policy { return source(name).Policy }
 	var pace intake.Pace
 	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
-		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy, ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
-		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers, Configured: func(name string) bool { return s.sources.Load().Names(name) },
+		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy,
+		ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
+		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers,
+		Configured: func(name string) bool { return s.sources.Load().Names(name) },
 	})
-	if s.fetcher, err = fetch.New(db, db.Pool(), log, &s.accounts, source, func() { s.applier.Wake() }, c.RetryBase); err != nil {
+	if s.fetcher, err = fetch.New(db, db.Pool(), log, &s.accounts, source, func() { s.applier.Wake() },
+		c.RetryBase); err != nil {
 		return nil, err
 	}
 	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
@@ -94,8 +99,9 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 		return nil, err
 	}
 	s.notifier = notify.New(db, log, notify.Options{
-		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, PublicURL: c.PublicURL, Version: build.Version,
-		Retain: c.RetainDeliveries, Now: time.Now,
+		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, PublicURL: c.PublicURL,
+		Version: build.Version,
+		Retain:  c.RetainDeliveries, Now: time.Now,
 	})
 	registry, err := s.newRegistry()
 	if err != nil {
@@ -105,12 +111,17 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 	if err != nil {
 		return nil, err
 	}
-	s.guests = guest.New(db, s.seam, log, guest.Options{PublicURL: c.PublicURL, Salt: salt, LinkSalt: linkSalt, Secret: c.SeamAPIKey, Source: source})
+	s.guests = guest.New(db, s.seam, log, guest.Options{
+		PublicURL: c.PublicURL, Salt: salt, LinkSalt: linkSalt,
+		Secret: c.SeamAPIKey, Source: source,
+	})
 	sources := func() map[string]pms.Source { return s.sources.Load().Sources }
 	tester := &webhook.Tester{Now: time.Now, PublicURL: c.PublicURL}
 	service := admin.New(admin.Config{
-		Store: db, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now, CursorKey: []byte(cursorKey),
-		DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.gates, Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning,
+		Store: db, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now,
+		CursorKey: []byte(cursorKey),
+		DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.gates,
+		Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning,
 		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 		Guests: s.guests,
 	})
@@ -124,16 +135,23 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 	auth := handlers.NewAuth(s.tokens, proxies, time.Now)
 	s.public, s.ops = handlers.New(
 		handlers.Config{
-			Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, Reload: s.reloadByHTTP, PublicURL: c.PublicURL, Traced: c.Traced,
+			Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, Reload: s.reloadByHTTP,
+			PublicURL: c.PublicURL, Traced: c.Traced,
 		},
 		webhook.New(webhook.Config{
-			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
-			SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets }, SeamChanged: s.provisioner.Wake, Traced: c.Traced,
+			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies,
+			Log: log, Now: time.Now,
+			SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
+			SeamChanged: s.provisioner.Wake, Traced: c.Traced,
 		}),
-		guestpage.New(guestpage.Config{Links: s.guests, Limits: handlers.NewLimits(proxies.Sender), Log: log, Now: time.Now}),
+		guestpage.New(guestpage.Config{
+			Links: s.guests, Limits: handlers.NewLimits(proxies.Sender),
+			Log: log, Now: time.Now,
+		}),
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: build.Version}),
 		web.New(web.Config{
-			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now, FormKey: []byte(cursorKey),
+			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
+			FormKey:   []byte(cursorKey),
 			PublicURL: c.PublicURL, Done: ctx.Done(), Version: build.Version,
 		}),
 	)

@@ -1,13 +1,14 @@
 // Package app builds the service from its configuration and runs it.
 //
-// [Run] starts it in this order: the log; both listeners, so that a port in use is reported before anything else happens; the
-// private listener, which answers "alive, not ready" from here on; a Postgres and a simulated Seam for --dev; traces; the
-// database, which is migrated and must be of this start's kind (production or development); then the parts and their workers.
-// service holds the parts, newService connects them, serve runs them until the process is asked to stop, and stop ends them
-// in the reverse order within 20 seconds, whatever hangs.
+// [Run] starts it in this order: the log; both listeners, so that a port in use is reported before anything else
+// happens; the private listener, which answers "alive, not ready" from here on; a Postgres and a simulated Seam for
+// --dev; traces; the database, which is migrated and must be of this start's kind (production or development); then
+// the parts and their workers. service holds the parts, newService connects them, serve runs them until the process
+// is asked to stop, and stop ends them in the reverse order within 20 seconds, whatever hangs.
 //
-// What may change while it runs is in service.sources: SIGHUP has the configuration read again, and replaces it as a whole or
-// not at all. What an operator sees of the running service is in readiness.go, metrics.go and diagnose.go.
+// What may change while it runs is in service.sources: SIGHUP has the configuration read again, and replaces it as
+// a whole or not at all. What an operator sees of the running service is in readiness.go, metrics.go and
+// diagnose.go.
 package app
 
 import (
@@ -104,10 +105,12 @@ func warnOf(s config.Set, log *slog.Logger) {
 			log.Warn("source accepts unsigned webhooks: verify.method is none", "source", name)
 		}
 		if source.Format != nil && source.Format.Fetch != nil && source.Fetch == nil {
-			log.Warn("events wait as needs_fetch: the source has no fetch block for documents of its PMS", "source", name, "format", source.Format.Name)
+			log.Warn("events wait as needs_fetch: the source has no fetch block for documents of its PMS", "source",
+				name, "format", source.Format.Name)
 		}
 		if w := source.WriteBack; w != nil && w.Preset.Quality == pms.QualityUnconfirmed {
-			log.Warn("write-back preset is unconfirmed: compare a booking at the PMS with its reservation", "source", name, "preset", w.Preset.Name)
+			log.Warn("write-back preset is unconfirmed: compare a booking at the PMS with its reservation", "source",
+				name, "preset", w.Preset.Name)
 		}
 	}
 }

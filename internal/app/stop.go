@@ -17,8 +17,8 @@ import (
 //	attempts at Seam end                      within stopJobs of the beginning, meanwhile
 //	appliers and the rest end                 within stopWork, and within what is left
 //
-// What is cut off is safe: an event that is not acknowledged is repeated, everything else is in the database, and another replica, or the next
-// start, takes it up.
+// What is cut off is safe: an event that is not acknowledged is repeated, everything else is in the database, and
+// another replica, or the next start, takes it up.
 const (
 	stopWithin    = 17 * time.Second // closing the database takes up to two more
 	stopRequests  = 5 * time.Second
@@ -52,7 +52,9 @@ func (s stopping) step(what string, within time.Duration, do func(context.Contex
 }
 
 // stop ends everything in order. public is closed after the delay, ops last, so that probes are answered until then.
-func (s *service) stop(ctx context.Context, delay time.Duration, public, ops *http.Server, stopProvision, stopApply func(), workers *sync.WaitGroup) {
+func (s *service) stop(ctx context.Context, delay time.Duration, public, ops *http.Server, stopProvision,
+	stopApply func(), workers *sync.WaitGroup,
+) {
 	s.log.Info("stopping")
 	began := time.Now()
 	s.working.Store(false)

@@ -12,7 +12,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// stopDeliveries is how long messages on their way may take to arrive at a graceful stop. What is cut off is sent again.
+// stopDeliveries is how long messages on their way may take to arrive at a graceful stop. What is cut off is sent
+// again.
 const stopDeliveries = 5 * time.Second
 
 func subscriptionNames(list []notify.Subscription) []string {
@@ -32,7 +33,8 @@ func (s *service) subscriptionSettings() []admin.SubscriptionSettings {
 	out := make([]admin.SubscriptionSettings, len(list))
 	for i, sub := range list {
 		out[i] = admin.SubscriptionSettings{
-			Name: sub.Name, Kind: sub.Kind, URL: sub.Place(), Events: sub.Events, Sources: sub.Sources, Insecure: sub.Insecure, Secrets: len(sub.Secrets),
+			Name: sub.Name, Kind: sub.Kind, URL: sub.Place(), Events: sub.Events, Sources: sub.Sources,
+			Insecure: sub.Insecure, Secrets: len(sub.Secrets),
 		}
 	}
 	return out
@@ -49,9 +51,14 @@ func (s *service) testSubscription(ctx context.Context, name string) (store.Deli
 }
 
 var (
-	subscriptionUntold   = prometheus.NewDesc("staykey_subscription_untold_stays", "Stays whose current state a subscription may not have received, counted up to 10,000.", []string{"subscription"}, nil)
-	subscriptionFailing  = prometheus.NewDesc("staykey_subscription_failing_seconds", "How long all attempts at a subscription's receiver have failed; 0 while it works.", []string{"subscription"}, nil)
-	subscriptionDisabled = prometheus.NewDesc("staykey_subscription_disabled", "1 while a subscription is disabled.", []string{"subscription"}, nil)
+	subscriptionUntold = prometheus.NewDesc("staykey_subscription_untold_stays",
+		"Stays whose current state a subscription may not have received, counted up to 10,000.",
+		[]string{"subscription"}, nil)
+	subscriptionFailing = prometheus.NewDesc("staykey_subscription_failing_seconds",
+		"How long all attempts at a subscription's receiver have failed; 0 while it works.",
+		[]string{"subscription"}, nil)
+	subscriptionDisabled = prometheus.NewDesc("staykey_subscription_disabled", "1 while a subscription is disabled.",
+		[]string{"subscription"}, nil)
 )
 
 // subscriptionCollector reads how subscriptions are doing when it is asked for.

@@ -19,8 +19,8 @@ import (
 // flushTraces is how long a stop waits for the last spans.
 const flushTraces = 2 * time.Second
 
-// startTraces exports spans by OTLP over HTTP, if an endpoint is set. Everything else of it is set by OpenTelemetry's own variables too
-// (headers, sampling). stop sends what is left.
+// startTraces exports spans by OTLP over HTTP, if an endpoint is set. Everything else of it is set by
+// OpenTelemetry's own variables too (headers, sampling). stop sends what is left.
 func startTraces(ctx context.Context, c config.Config, version string, log *slog.Logger) (stop func(), err error) {
 	if !c.Traced {
 		return func() {}, nil
@@ -29,11 +29,13 @@ func startTraces(ctx context.Context, c config.Config, version string, log *slog
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
 	}
-	about, err := resource.New(ctx, resource.WithAttributes(semconv.ServiceName("staykey"), semconv.ServiceVersion(version)), resource.WithFromEnv(), resource.WithHost())
+	about, err := resource.New(ctx, resource.WithAttributes(semconv.ServiceName("staykey"),
+		semconv.ServiceVersion(version)), resource.WithFromEnv(), resource.WithHost())
 	if err != nil {
 		return nil, fmt.Errorf("describe the service to OpenTelemetry: %w", err)
 	}
-	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about), sdktrace.WithIDGenerator(tracing.IDs{}))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about),
+		sdktrace.WithIDGenerator(tracing.IDs{}))
 	otel.SetTracerProvider(provider)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("trace export failed", "error", err) }))
 	return func() {

@@ -44,7 +44,9 @@ func (s *service) writesBack() []string {
 }
 
 // newWriter makes what writes into PMSs. Texts are made of reservations as REST shows them.
-func (s *service) newWriter(shown func(context.Context, []store.Ref) (map[store.Ref]admin.View, error), hashKey string) *writeback.Service {
+func (s *service) newWriter(shown func(context.Context, []store.Ref) (map[store.Ref]admin.View, error),
+	hashKey string,
+) *writeback.Service {
 	return writeback.New(s.store, s.log, writeback.Options{
 		Sources: s.allSources, Accounts: &s.accounts, HashKey: []byte(hashKey), First: s.config.RetryBase,
 		Reservations: func(ctx context.Context, refs []store.Ref) (map[store.Ref]any, error) {
@@ -68,9 +70,14 @@ func (s *service) newWriter(shown func(context.Context, []store.Ref) (map[store.
 }
 
 var (
-	writeBackWaiting = prometheus.NewDesc("staykey_write_back_waiting", "Bookings whose field at the PMS waits to be written or cleared, counted up to 10,000.", []string{"source"}, nil)
-	writeBackFailed  = prometheus.NewDesc("staykey_write_back_failed", "Bookings whose field at the PMS could not be written or cleared at the last attempt, counted up to 10,000.", []string{"source"}, nil)
-	writeBackFailing = prometheus.NewDesc("staykey_write_back_failing_seconds", "How long the oldest of them has failed; 0 if none does.", []string{"source"}, nil)
+	writeBackWaiting = prometheus.NewDesc("staykey_write_back_waiting",
+		"Bookings whose field at the PMS waits to be written or cleared, counted up to 10,000.",
+		[]string{"source"}, nil)
+	writeBackFailed = prometheus.NewDesc("staykey_write_back_failed",
+		"Bookings whose field at the PMS could not be written or cleared at the last attempt, counted up to 10,000.",
+		[]string{"source"}, nil)
+	writeBackFailing = prometheus.NewDesc("staykey_write_back_failing_seconds",
+		"How long the oldest of them has failed; 0 if none does.", []string{"source"}, nil)
 )
 
 // writeBackCollector reads how write-back fares when it is asked for.
@@ -136,12 +143,16 @@ func (d *diagnosis) writeBack(ctx context.Context) {
 		set, t := sources[name].WriteBack, troubles[name]
 		switch {
 		case t.FailingSince != nil:
-			d.found("write-back", admin.LevelError, name, "correct the cause; it is retried automatically (docs/write-back.md)", "%d bookings fail, the oldest since %s: %s",
+			d.found("write-back", admin.LevelError, name,
+				"correct the cause; it is retried automatically (docs/write-back.md)",
+				"%d bookings fail, the oldest since %s: %s",
 				t.Failed, t.FailingSince.UTC().Format(time.RFC3339), admin.Text(t.LastError))
 		case set.Preset.Quality == pms.QualityUnconfirmed:
-			d.found("write-back", admin.LevelWarning, name, "compare a booking at the PMS with its reservation here", "the preset %s is not confirmed: sources about the PMS disagree", set.Preset.Name)
+			d.found("write-back", admin.LevelWarning, name, "compare a booking at the PMS with its reservation here",
+				"the preset %s is not confirmed: sources about the PMS disagree", set.Preset.Name)
 		default:
-			d.found("write-back", admin.LevelOK, name, "", "%s is written at %s, %d bookings wait", set.Field, set.Preset.Name, t.Waiting)
+			d.found("write-back", admin.LevelOK, name, "", "%s is written at %s, %d bookings wait", set.Field,
+				set.Preset.Name, t.Waiting)
 		}
 	}
 }

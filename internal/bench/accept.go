@@ -22,7 +22,8 @@ type accepted struct {
 	burstLoad, sustainedLoad, nothingLoad load
 	idle, commit                          float64 // microseconds
 	peak, backlog                         int
-	drains                                bool // the last round waits until all is applied: half a minute is enough once
+	// the last round waits until all is applied: half a minute is enough once
+	drains bool
 }
 
 // accept measures how fast events are made durable.
@@ -31,7 +32,10 @@ func (b *bench) accept(ctx context.Context) error {
 	for i := range rounds {
 		rounds[i].drains = i == len(rounds)-1
 		say("accept, round %d of %d", i+1, b.rounds)
-		for _, measure := range []func(context.Context, *accepted) error{b.inPgbench, b.inNothing, b.inOne, b.alone, b.inBurst, b.inRepeats} {
+		for _, measure := range []func(context.Context, *accepted) error{
+			b.inPgbench, b.inNothing, b.inOne, b.alone,
+			b.inBurst, b.inRepeats,
+		} {
 			if err := measure(ctx, &rounds[i]); err != nil {
 				return err
 			}
@@ -51,8 +55,13 @@ func (b *bench) accept(ctx context.Context) error {
 		}
 		return milliseconds(time.Duration(median(values)) * time.Microsecond)
 	}
-	against := func(what string, pick, base func(accepted) float64, name, target string, p50, p99 func(accepted) int64) {
-		l := line{what: what, value: fmt.Sprintf("%.0f/s", of(pick)), against: name, base: fmt.Sprintf("%.0f/s", of(base)), target: target}
+	against := func(what string, pick, base func(accepted) float64, name, target string, p50,
+		p99 func(accepted) int64,
+	) {
+		l := line{
+			what: what, value: fmt.Sprintf("%.0f/s", of(pick)), against: name,
+			base: fmt.Sprintf("%.0f/s", of(base)), target: target,
+		}
 		// The ratio of each round, not of the medians: what else the machine did, it did to both.
 		l.ratio = fmt.Sprintf("%.2f", of(func(r accepted) float64 { return pick(r) / base(r) }))
 		if p50 != nil {
@@ -61,24 +70,37 @@ func (b *bench) accept(ctx context.Context) error {
 		b.add(l)
 	}
 	burst := func(r accepted) float64 { return r.burst }
-	burst50, burst99 := func(r accepted) int64 { return r.burstLoad.P50 }, func(r accepted) int64 { return r.burstLoad.P99 }
+	burst50, burst99 := func(r accepted) int64 { return r.burstLoad.P50 },
+		func(r accepted) int64 { return r.burstLoad.P99 }
 	name := fmt.Sprintf("accepted in a burst of %.0f s", b.burst.Seconds())
-	against(name, burst, func(r accepted) float64 { return r.pgbench }, "(a) pgbench, the same statement, one row at a time", "1.0", burst50, burst99)
-	against(name, burst, func(r accepted) float64 { return r.plain }, "(a') pgbench, only the row in events", "", burst50, burst99)
-	against(name, burst, func(r accepted) float64 { return r.nothing }, "(b) the same HTTP stack, verifying, storing nothing", "0.45", burst50, burst99)
-	against(name, burst, func(r accepted) float64 { return r.one }, "(c) one transaction per request", "5", burst50, burst99)
-	against("accepted = applied, after the burst", func(r accepted) float64 { return r.sustained }, func(r accepted) float64 { return r.pgbench }, "(a)", "0.4",
+	against(name, burst, func(r accepted) float64 { return r.pgbench },
+		"(a) pgbench, the same statement, one row at a time", "1.0", burst50, burst99)
+	against(name, burst, func(r accepted) float64 { return r.plain }, "(a') pgbench, only the row in events",
+		"", burst50, burst99)
+	against(name, burst, func(r accepted) float64 { return r.nothing },
+		"(b) the same HTTP stack, verifying, storing nothing", "0.45", burst50, burst99)
+	against(name, burst, func(r accepted) float64 { return r.one }, "(c) one transaction per request",
+		"5", burst50, burst99)
+	against("accepted = applied, after the burst", func(r accepted) float64 { return r.sustained },
+		func(r accepted) float64 { return r.pgbench }, "(a)", "0.4",
 		func(r accepted) int64 { return r.sustainedLoad.P50 }, func(r accepted) int64 { return r.sustainedLoad.P99 })
 	last := rounds[len(rounds)-1]
-	b.add(line{what: "applied, no other load", value: fmt.Sprintf("%.0f/s", last.drained), against: "(a)", base: fmt.Sprintf("%.0f/s", last.pgbench), ratio: fmt.Sprintf("%.2f", last.drained/last.pgbench)})
-	b.note("the backlog of the last round, %d events, was applied in %.0f s", last.backlog, float64(last.backlog)/last.drained)
-	against("accepted, 30 % of them duplicates", func(r accepted) float64 { return r.repeats }, burst, "the burst", "", nil, nil)
+	b.add(line{
+		what: "applied, no other load", value: fmt.Sprintf("%.0f/s", last.drained), against: "(a)",
+		base: fmt.Sprintf("%.0f/s", last.pgbench), ratio: fmt.Sprintf("%.2f", last.drained/last.pgbench),
+	})
+	b.note("the backlog of the last round, %d events, was applied in %.0f s", last.backlog,
+		float64(last.backlog)/last.drained)
+	against("accepted, 30 % of them duplicates", func(r accepted) float64 { return r.repeats }, burst,
+		"the burst", "", nil, nil)
 	micros := func(pick func(accepted) float64) string {
 		return milliseconds(time.Duration(of(pick)) * time.Microsecond)
 	}
 	b.add(line{
-		what: "a single event, idle server", value: micros(func(r accepted) float64 { return r.idle }), against: "pgbench, a single row as often",
-		base: micros(func(r accepted) float64 { return r.commit }), ratio: fmt.Sprintf("%.2f", of(func(r accepted) float64 { return r.idle / r.commit })), target: "under 2",
+		what: "a single event, idle server", value: micros(func(r accepted) float64 { return r.idle }),
+		against: "pgbench, a single row as often",
+		base:    micros(func(r accepted) float64 { return r.commit }), ratio: fmt.Sprintf("%.2f",
+			of(func(r accepted) float64 { return r.idle / r.commit })), target: "under 2",
 	})
 	b.note("the server's memory at its peak: %.0f MiB", of(func(r accepted) float64 { return float64(r.peak) }))
 	return nil
@@ -89,22 +111,31 @@ const idleRate = 20
 
 // What pgbench inserts: the statement of store.InsertEvents for an event that waits, with one row.
 const (
-	plainInsert = `INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, occurred_at, received_at, body)
- VALUES (gen_random_uuid(), 'default', gen_random_uuid()::text, 'reservation.created', gen_random_uuid()::text, 'listing-' || :n, false, now(), now(), '%[1]s'::bytea)
+	plainInsert = `INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent,
+		occurred_at, received_at, body)
+ VALUES (gen_random_uuid(), 'default', gen_random_uuid()::text, 'reservation.created', gen_random_uuid()::text,
+ 	'listing-' || :n, false, now(), now(), '%[1]s'::bytea)
  ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING`
-	sameInsert = `WITH stored AS (` + plainInsert + ` RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent, octet_length(body) AS bytes)
+	sameInsert = `WITH stored AS (` + plainInsert + ` RETURNING seq, event_id, source, type, reservation_id, listing_id,
+		urgent, octet_length(body) AS bytes)
  INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
  SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, bytes FROM stored RETURNING event_id`
 )
 
 // pgbench runs a statement on a database and returns how often a second, and how long each takes.
-func (b *bench) pgbench(ctx context.Context, database, statement string, clients, rate int, lasts time.Duration) (perSecond, micros float64, err error) {
+func (b *bench) pgbench(ctx context.Context, database, statement string, clients, rate int,
+	lasts time.Duration,
+) (perSecond, micros float64, err error) {
 	script := filepath.Join(b.dir, "insert.sql")
 	oneLine := strings.ReplaceAll(fmt.Sprintf(statement, strings.Repeat("x", 1000)), "\n", " ")
-	if err := os.WriteFile(script, []byte("\\set n random(1, "+strconv.Itoa(listings)+")\n"+oneLine+";\n"), 0o600); err != nil {
+	if err := os.WriteFile(script, []byte("\\set n random(1, "+strconv.Itoa(listings)+")\n"+oneLine+";\n"),
+		0o600); err != nil {
 		return 0, 0, err
 	}
-	args := []string{"-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, 2)), "-T", strconv.Itoa(max(int(lasts.Seconds()), 1)), "-f", script}
+	args := []string{
+		"-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, 2)), "-T",
+		strconv.Itoa(max(int(lasts.Seconds()), 1)), "-f", script,
+	}
 	if rate > 0 {
 		args = append(args, "-R", strconv.Itoa(rate))
 	}
@@ -112,7 +143,8 @@ func (b *bench) pgbench(ctx context.Context, database, statement string, clients
 	if err != nil {
 		return 0, 0, fmt.Errorf("pgbench: %w: %s", err, lastLine(out))
 	}
-	found := regexp.MustCompile(`latency average = ([0-9.]+) ms[\s\S]*tps = ([0-9.]+)`).FindSubmatch(out) // with a rate, after the time that was due
+	// with a rate, after the time that was due
+	found := regexp.MustCompile(`latency average = ([0-9.]+) ms[\s\S]*tps = ([0-9.]+)`).FindSubmatch(out)
 	if found == nil {
 		return 0, 0, fmt.Errorf("pgbench: %s", out)
 	}
@@ -172,7 +204,9 @@ func (b *bench) inOne(ctx context.Context, r *accepted) error {
 }
 
 // intakeRig is servers with listings known, workers running, on a simulated Seam that takes 80 ms per call.
-func (b *bench) intakeRig(ctx context.Context, replicas int, measure func(db *pgx.Conn, servers []*program) error) error {
+func (b *bench) intakeRig(ctx context.Context, replicas int,
+	measure func(db *pgx.Conn, servers []*program) error,
+) error {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
 		return err
@@ -204,14 +238,18 @@ func (b *bench) intakeRig(ctx context.Context, replicas int, measure func(db *pg
 
 func addListings(ctx context.Context, db *pgx.Conn) error {
 	_, err := db.Exec(ctx, `
-		INSERT INTO listings (source, listing_id, known, name, acs_system_id, access_group_ids, version_at, version_seq, created_at, updated_at)
-		SELECT 'default', 'listing-' || n, true, 'Listing ' || n, $2, ARRAY[$3], now(), 0, now(), now() + n * interval '1 microsecond' FROM generate_series(1, $1) n`,
+		INSERT INTO listings (source, listing_id, known, name, acs_system_id, access_group_ids, version_at, version_seq,
+			created_at, updated_at)
+		SELECT 'default', 'listing-' || n, true, 'Listing ' || n, $2, ARRAY[$3], now(), 0, now(),
+			now() + n * interval '1 microsecond' FROM generate_series(1, $1) n`,
 		listings, system, group)
 	return err
 }
 
 // post posts events to all servers at once, and counts what is lost of those that were acknowledged.
-func (b *bench) post(ctx context.Context, db *pgx.Conn, servers []*program, lasts time.Duration, repeated int) (load, error) {
+func (b *bench) post(ctx context.Context, db *pgx.Conn, servers []*program, lasts time.Duration,
+	repeated int,
+) (load, error) {
 	var before, after int
 	if err := db.QueryRow(ctx, `SELECT count(*) FROM events`).Scan(&before); err != nil {
 		return load{}, err
@@ -271,7 +309,8 @@ func (b *bench) inBurst(ctx context.Context, r *accepted) error {
 		}
 		// What was accepted beyond what was applied does not count.
 		took := float64(r.sustainedLoad.Micros) / 1e6
-		r.sustained = (float64(r.sustainedLoad.Requests-r.sustainedLoad.Refused) - max(float64(waiting-before), 0)) / took
+		r.sustained = (float64(r.sustainedLoad.Requests-r.sustainedLoad.Refused) - max(float64(waiting-before),
+			0)) / took
 		for _, s := range servers {
 			r.peak = max(r.peak, s.peak())
 		}
@@ -290,9 +329,11 @@ func (b *bench) inBurst(ctx context.Context, r *accepted) error {
 			}
 		}
 		r.drained, r.backlog = float64(waiting)/time.Since(began).Seconds(), waiting
-		say("burst: %.0f/s, p99 %.1f ms; backlog %d, then %.0f/s and %d; drained in %.1f s", r.burst, float64(r.burstLoad.P99)/1000, before, r.sustained, waiting, time.Since(began).Seconds())
+		say("burst: %.0f/s, p99 %.1f ms; backlog %d, then %.0f/s and %d; drained in %.1f s", r.burst,
+			float64(r.burstLoad.P99)/1000, before, r.sustained, waiting, time.Since(began).Seconds())
 		var applied, stays int
-		if err := db.QueryRow(ctx, `SELECT (SELECT count(*) FROM event_results WHERE status = 'applied'), (SELECT count(*) FROM reservations)`).Scan(&applied, &stays); err != nil {
+		if err := db.QueryRow(ctx, `SELECT (SELECT count(*) FROM event_results WHERE status = 'applied'),
+			(SELECT count(*) FROM reservations)`).Scan(&applied, &stays); err != nil {
 			return err
 		}
 		if applied != stays {

@@ -18,31 +18,52 @@ import (
 // fillBig makes what two years of a large PMS leave behind: $1 reservations, $2 events for each, three sources of very
 // different size, check-ins from 700 days ago to 300 days ahead, a tenth cancelled.
 var fillBig = []string{
-	`INSERT INTO listings (source, listing_id, known, deleted, name, acs_system_id, access_group_ids, version_at, version_seq, created_at, updated_at)
-	SELECT 'default', 'listing-' || n, true, n % 500 = 0, 'House ' || n, 'bench-system', ARRAY['bench-group'], now(), 0, now(), now() - n * interval '1 minute'
+	`INSERT INTO listings (source, listing_id, known, deleted, name, acs_system_id, access_group_ids, version_at,
+		version_seq, created_at, updated_at)
+	SELECT 'default', 'listing-' || n, true, n % 500 = 0, 'House ' || n, 'bench-system', ARRAY['bench-group'], now(), 0,
+		now(), now() - n * interval '1 minute'
 	FROM generate_series(1, greatest($1 / 10, 1000)) n`,
-	`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, check_in_said, check_out_said, check_in, check_out, version_at, version_seq, created_at, updated_at)
-	SELECT CASE WHEN n % 50 = 0 THEN 'third' WHEN n % 10 = 0 THEN 'second' ELSE 'default' END, 'HM' || n, CASE WHEN n % 10 = 3 THEN 'cancelled' ELSE 'confirmed' END,
-		'listing-' || 1 + n % greatest($1 / 100, 10), 'guest-' || n / 2 || '@example.com', 'Guest ' || n / 2, d::text, (d + interval '3 days')::text, d, d + interval '3 days', d, n * $2, d - interval '40 days', d - interval '30 days'
-	FROM (SELECT n, date_trunc('day', now()) - interval '700 days' + (n::float8 / $1 * 1000) * interval '1 day' AS d FROM generate_series(1, $1) n) r`,
-	`INSERT INTO mobile_keys (source, reservation_id, status, observed_generation, rank_at, check_in, cancelled, changed_at)
-	SELECT source, reservation_id, CASE WHEN status = 'cancelled' THEN 'revoked' WHEN check_out < now() THEN 'expired' WHEN check_in < now() THEN 'active'
-			WHEN version_seq / $2 % 100 = 1 THEN 'attention' WHEN version_seq / $2 % 100 = 2 THEN 'waiting' ELSE 'issued' END,
-		1, check_in, check_in, status = 'cancelled', least(check_out + interval '1 day', now() - (version_seq % 8640000) * interval '1 second')
+	`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, check_in_said,
+		check_out_said, check_in, check_out, version_at, version_seq, created_at, updated_at)
+	SELECT CASE WHEN n % 50 = 0 THEN 'third' WHEN n % 10 = 0 THEN 'second' ELSE 'default' END, 'HM' || n, CASE
+		WHEN n % 10 = 3 THEN 'cancelled' ELSE 'confirmed' END,
+		'listing-' || 1 + n % greatest($1 / 100, 10), 'guest-' || n / 2 || '@example.com', 'Guest ' || n / 2, d::text,
+			(d + interval '3 days')::text, d, d + interval '3 days', d, n * $2, d - interval '40 days',
+			d - interval '30 days'
+	FROM (SELECT n, date_trunc('day', now()) - interval '700 days' + (n::float8 / $1 * 1000) * interval '1 day' AS d
+		FROM generate_series(1, $1) n) r`,
+	`INSERT INTO mobile_keys (source, reservation_id, status, observed_generation, rank_at, check_in, cancelled,
+		changed_at)
+	SELECT source, reservation_id, CASE WHEN status = 'cancelled' THEN 'revoked' WHEN check_out < now() THEN 'expired'
+		WHEN check_in < now() THEN 'active'
+			WHEN version_seq / $2 % 100 = 1 THEN 'attention' WHEN version_seq / $2 % 100 = 2 THEN 'waiting'
+				ELSE 'issued' END,
+		1, check_in, check_in, status = 'cancelled',
+			least(check_out + interval '1 day', now() - (version_seq % 8640000) * interval '1 second')
 	FROM reservations WHERE $1 > 0`,
-	`INSERT INTO events (event_id, seq, source, event_key, type, reservation_id, listing_id, urgent, occurred_at, received_at, body)
-	SELECT gen_random_uuid(), r.version_seq - n, r.source, 'msg_' || r.version_seq - n, CASE WHEN n = 0 THEN 'reservation.created' ELSE 'reservation.updated' END,
-		r.reservation_id, r.listing_id, false, r.created_at, r.created_at, convert_to(repeat('{"x":"0123456789"} ', 32), 'UTF8')
+	`INSERT INTO events (event_id, seq, source, event_key, type, reservation_id, listing_id, urgent, occurred_at,
+		received_at, body)
+	SELECT gen_random_uuid(), r.version_seq - n, r.source, 'msg_' || r.version_seq - n, CASE WHEN n = 0
+		THEN 'reservation.created' ELSE 'reservation.updated' END,
+		r.reservation_id, r.listing_id, false, r.created_at, r.created_at, convert_to(repeat('{"x":"0123456789"} ', 32),
+			'UTF8')
 	FROM reservations r, generate_series(0, $2 - 1) n WHERE $1 > 0 ORDER BY 2`,
-	`INSERT INTO event_results (seq, event_id, source, type, status, reservation_id, listing_id, occurred_at, received_at, applied_at)
-	SELECT seq, event_id, source, CASE WHEN seq % 1000 = 0 THEN 'listing.updated' ELSE type END, CASE WHEN seq % 20 = 0 THEN 'superseded' WHEN seq % 1001 = 0 THEN 'rejected' ELSE 'applied' END,
-		reservation_id, listing_id, occurred_at, received_at, received_at FROM events WHERE $1 > 0 AND $2 > 0 ORDER BY seq`,
+	`INSERT INTO event_results (seq, event_id, source, type, status, reservation_id, listing_id, occurred_at,
+		received_at, applied_at)
+	SELECT seq, event_id, source, CASE WHEN seq % 1000 = 0 THEN 'listing.updated' ELSE type END, CASE WHEN seq % 20 = 0
+		THEN 'superseded' WHEN seq % 1001 = 0 THEN 'rejected' ELSE 'applied' END,
+		reservation_id, listing_id, occurred_at, received_at, received_at FROM events WHERE $1 > 0 AND $2 > 0
+			ORDER BY seq`,
 	`INSERT INTO timeline (source, reservation_id, at, kind, summary)
-	SELECT source, reservation_id, created_at, 'event', 'reservation.created applied' FROM reservations WHERE $1 > 0 AND $2 > 0`,
+	SELECT source, reservation_id, created_at, 'event', 'reservation.created applied' FROM reservations WHERE $1 > 0
+		AND $2 > 0`,
 }
 
 // bigTables are those that must never be read whole.
-var bigTables = []string{"events", "event_results", "reservations", "mobile_keys", "timeline", "listings", "acs_users", "user_identities"}
+var bigTables = []string{
+	"events", "event_results", "reservations", "mobile_keys", "timeline", "listings", "acs_users",
+	"user_identities",
+}
 
 // big measures accepting and lists on big tables.
 func (b *bench) big(ctx context.Context) error {
@@ -119,8 +140,10 @@ func (b *bench) bigAccept(ctx context.Context, big string, bigDB *pgx.Conn) erro
 		full, empty, ratios = append(full, f), append(empty, e), append(ratios, f/e)
 	}
 	b.add(line{
-		what: fmt.Sprintf("accepted with %d events and %d reservations there", b.events, b.bookings), value: fmt.Sprintf("%.0f/s", median(full)),
-		against: "empty tables", base: fmt.Sprintf("%.0f/s", median(empty)), ratio: fmt.Sprintf("%.2f", median(ratios)), target: "0.9",
+		what: fmt.Sprintf("accepted with %d events and %d reservations there", b.events,
+			b.bookings), value: fmt.Sprintf("%.0f/s", median(full)),
+		against: "empty tables", base: fmt.Sprintf("%.0f/s", median(empty)), ratio: fmt.Sprintf("%.2f",
+			median(ratios)), target: "0.9",
 	})
 	return nil
 }
@@ -136,15 +159,31 @@ func bigFilters(now time.Time) []filters {
 	day := func(days int) string { return now.AddDate(0, 0, days).UTC().Format(time.DateOnly) }
 	return []filters{
 		{"/v1/reservations", map[string][]string{
-			"source": {"default", "third"}, "status": {"confirmed", "cancelled"}, "key_status": {"expired", "attention", "revoked", "attention,waiting"}, "listing_id": {"listing-7"},
-			"guest_email": {"GUEST-4711@example.com"}, "check_in_from": {in(0), in(-650), in(290)}, "check_in_to": {in(7), in(-500)}, "check_out_from": {day(0), in(-600)}, "check_out_to": {day(1), in(-500)},
-			"updated_since": {in(-1), in(-400)}, "sort": {"check_in"}, "q": {"guest-4711", "example.com", "nothing has this"},
+			"source": {"default", "third"}, "status": {"confirmed", "cancelled"}, "key_status": {
+				"expired", "attention",
+				"revoked", "attention,waiting",
+			}, "listing_id": {"listing-7"},
+			"guest_email": {"GUEST-4711@example.com"}, "check_in_from": {
+				in(0), in(-650),
+				in(290),
+			}, "check_in_to": {in(7), in(-500)}, "check_out_from": {day(0), in(-600)},
+			"check_out_to":  {day(1), in(-500)},
+			"updated_since": {in(-1), in(-400)}, "sort": {"check_in"}, "q": {
+				"guest-4711", "example.com",
+				"nothing has this",
+			},
 		}},
 		{"/v1/events", map[string][]string{
-			"source": {"default", "third"}, "status": {"applied", "superseded", "rejected", "accepted"}, "type": {"reservation.updated", "listing.updated", "none"},
+			"source": {"default", "third"}, "status": {
+				"applied", "superseded", "rejected",
+				"accepted",
+			}, "type": {"reservation.updated", "listing.updated", "none"},
 			"reservation_id": {"HM4711"}, "listing_id": {"listing-7"},
 		}},
-		{"/v1/listings", map[string][]string{"source": {"default", "third"}, "listing_id": {"listing-7"}, "deleted": {"true", "false"}, "q": {"house 47", "listing", "nothing has this"}}},
+		{"/v1/listings", map[string][]string{
+			"source": {"default", "third"}, "listing_id": {"listing-7"},
+			"deleted": {"true", "false"}, "q": {"house 47", "listing", "nothing has this"},
+		}},
 		{"/v1/summary", nil},
 	}
 }
@@ -209,8 +248,10 @@ func (b *bench) bigLists(ctx context.Context, name string, db *pgx.Conn) error {
 		worst := slow[0]
 		ms := func(seconds float64) string { return milliseconds(time.Duration(seconds * float64(time.Second))) }
 		b.add(line{
-			what: fmt.Sprintf("GET %s, %d queries, first and deep pages", f.path, len(slow)), value: ms(quantile(all, 0.5)), p50: ms(quantile(all, 0.5)), p99: ms(quantile(all, 0.99)),
-			against: "the slowest: " + strings.ReplaceAll(worst.query, "|", "%7C"), base: "p99 " + ms(quantile(worst.took, 0.99)), target: "p99 under 50 ms",
+			what: fmt.Sprintf("GET %s, %d queries, first and deep pages", f.path,
+				len(slow)), value: ms(quantile(all, 0.5)), p50: ms(quantile(all, 0.5)), p99: ms(quantile(all, 0.99)),
+			against: "the slowest: " + strings.ReplaceAll(worst.query, "|", "%7C"), base: "p99 " +
+				ms(quantile(worst.took, 0.99)), target: "p99 under 50 ms",
 		})
 		for _, l := range slow[1:min(5, len(slow))] {
 			say("  then %s: p99 %s", l.query, ms(quantile(l.took, 0.99)))

@@ -1,8 +1,10 @@
-// Command bench is make bench: it starts a Postgres, the built server and a simulated Seam, and prints how fast the service
-// is as ratios against something measured in the same run, medians of three. It counts what was acknowledged, and fails if any
-// of it is lost; no timing makes it fail. docs/performance.md says what the lines mean.
+// Command bench is make bench: it starts a Postgres, the built server and a simulated Seam, and prints how fast the
+// service is as ratios against something measured in the same run, medians of three. It counts what was
+// acknowledged, and fails if any of it is lost; no timing makes it fail. docs/performance.md says what the lines
+// mean.
 //
-// REPLICAS=3 runs three servers on one database; BIG=1 adds five million events and a million reservations, and 2 GiB of large webhooks.
+// REPLICAS=3 runs three servers on one database; BIG=1 adds five million events and a million reservations, and 2
+// GiB of large webhooks.
 package main
 
 import (
@@ -22,8 +24,10 @@ import (
 
 func main() {
 	role := flag.String("role", "", "internal: be a server to compare with (nothing, one)")
-	only := flag.String("only", "", "comma-separated parts: "+partNames()+" (default: all but big and memory, which BIG=1 adds)")
-	profiles := flag.String("profiles", "", "directory for CPU profiles of the server, of the last round of each measurement")
+	only := flag.String("only", "", "comma-separated parts: "+partNames()+
+		" (default: all but big and memory, which BIG=1 adds)")
+	profiles := flag.String("profiles", "",
+		"directory for CPU profiles of the server, of the last round of each measurement")
 	stays := flag.Int("stays", 10_000, "how many stays the queue is full of that is drained")
 	rounds := flag.Int("rounds", 3, "how often everything is measured; medians are shown")
 	quick := flag.Bool("quick", false, "shorter and once, to see that it works; its figures say little")
@@ -51,7 +55,8 @@ type plan struct {
 
 // measures are the parts of a run.
 var measures = map[string]func(*bench, context.Context) error{
-	"accept": (*bench).accept, "latency": (*bench).latency, "drain": (*bench).drain, "beside": (*bench).beside, "memory": (*bench).memory, "big": (*bench).big,
+	"accept": (*bench).accept, "latency": (*bench).latency, "drain": (*bench).drain, "beside": (*bench).beside,
+	"memory": (*bench).memory, "big": (*bench).big,
 	"out": (*bench).out,
 }
 
@@ -59,13 +64,15 @@ func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measures))
 
 func newPlan(profiles string, stays, rounds int, quick bool) (plan, error) {
 	p := plan{
-		rounds: rounds, burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second, compared: 4 * time.Second,
-		stays: 20, drained: stays, events: 5_000_000, bookings: 1_000_000,
+		rounds: rounds, burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second,
+		compared: 4 * time.Second,
+		stays:    20, drained: stays, events: 5_000_000, bookings: 1_000_000,
 	}
 	if quick {
 		p = plan{
-			rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second, compared: 2 * time.Second,
-			stays: 5, drained: min(stays, 500), events: 50_000, bookings: 10_000,
+			rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second,
+			compared: 2 * time.Second,
+			stays:    5, drained: min(stays, 500), events: 50_000, bookings: 10_000,
 		}
 	}
 	p.profiles, p.replicas = profiles, 1

@@ -19,7 +19,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// This file measures events out: how soon a ready key is delivered, and what subscriptions cost the keys and each other.
+// This file measures events out: how soon a ready key is delivered, and what subscriptions cost the keys and each
+// other.
 
 const (
 	manySubscriptions = 1000                  // of which one has a receiver that works
@@ -163,7 +164,8 @@ func (b *bench) readyToDelivered(ctx context.Context, d *dead, others int) error
 		what += fmt.Sprintf(", next to %d dead receivers", others)
 	}
 	b.add(line{
-		what: what, value: milliseconds(p50), p50: milliseconds(p50), p99: milliseconds(p99), against: "a bare POST", base: milliseconds(floor),
+		what: what, value: milliseconds(p50), p50: milliseconds(p50), p99: milliseconds(p99), against: "a bare POST",
+		base:  milliseconds(floor),
 		ratio: fmt.Sprintf("p99 %s above", milliseconds(p99-floor)), target: "at most " + milliseconds(deliveredWithin),
 	})
 	return nil
@@ -234,8 +236,8 @@ func (b *bench) deliveryRound(ctx context.Context, s *subscriber, d *dead, other
 	return late, nil
 }
 
-// drainWithSubscriptions measures what subscriptions cost the keys: a full queue is drained without any, with one, and with many of which all
-// but one have dead receivers.
+// drainWithSubscriptions measures what subscriptions cost the keys: a full queue is drained without any, with one,
+// and with many of which all but one have dead receivers.
 func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 	full, db, err := b.database(ctx, "migrated")
 	if err != nil {
@@ -262,12 +264,20 @@ func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 			return err
 		}
 		without, one, many = append(without, alone), append(one, withOne), append(many, withMany)
-		oneRatio, manyRatio, told = append(oneRatio, withOne/alone), append(manyRatio, withMany/withOne), append(told, toldAfter)
+		oneRatio, manyRatio, told = append(oneRatio, withOne/alone), append(manyRatio, withMany/withOne),
+			append(told, toldAfter)
 	}
 	rate := func(took []float64) string { return fmt.Sprintf("%.0f/s", float64(b.drained)/median(took)) }
 	what := fmt.Sprintf("%d keys, Seam at %d ms per call, ", b.drained, seamAnswer.Milliseconds())
-	b.add(line{what: what + "one subscription", value: rate(one), against: "without", base: rate(without), ratio: fmt.Sprintf("%.2f times as long", median(oneRatio)), target: "within 1.1"})
-	b.add(line{what: what + fmt.Sprintf("%d subscriptions, all but one dead", manySubscriptions), value: rate(many), against: "with one", base: rate(one), ratio: fmt.Sprintf("%.2f times as long", median(manyRatio)), target: "within 1.1"})
+	b.add(line{
+		what: what + "one subscription", value: rate(one), against: "without", base: rate(without),
+		ratio: fmt.Sprintf("%.2f times as long", median(oneRatio)), target: "within 1.1",
+	})
+	b.add(line{
+		what: what + fmt.Sprintf("%d subscriptions, all but one dead", manySubscriptions), value: rate(many),
+		against: "with one", base: rate(one), ratio: fmt.Sprintf("%.2f times as long", median(manyRatio)),
+		target: "within 1.1",
+	})
 	b.note("the last of %d keys was delivered %.1f s after the last key was issued", b.drained, median(told))
 	return nil
 }
@@ -283,8 +293,11 @@ func (b *bench) drainTo(ctx context.Context, full string, d *dead, others int) (
 	return b.drainTold(ctx, full, s, config, others)
 }
 
-// drainTold returns how long a full queue takes until all keys are issued, and how much later the last one is delivered.
-func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, config string, others int) (took, toldAfter float64, err error) {
+// drainTold returns how long a full queue takes until all keys are issued, and how much later the last one is
+// delivered.
+func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, config string, others int) (took,
+	toldAfter float64, err error,
+) {
 	_, seam, err := simulatedSeam(seamAnswer)
 	if err != nil {
 		return 0, 0, err
@@ -336,7 +349,8 @@ func (b *bench) awaitIssued(ctx context.Context, db *pgx.Conn, began time.Time) 
 		if time.Since(began) > 10*time.Minute {
 			return fmt.Errorf("%d stays have no key after 10 minutes", left)
 		}
-		if err := db.QueryRow(ctx, `SELECT count(*) FROM mobile_keys WHERE status <> $1`, store.KeyIssued).Scan(&left); err != nil {
+		if err := db.QueryRow(ctx, `SELECT count(*) FROM mobile_keys WHERE status <> $1`,
+			store.KeyIssued).Scan(&left); err != nil {
 			return err
 		}
 	}

@@ -24,8 +24,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// provisionCalls are the calls that a new guest's stay needs, each for the next: identity, ACS user, credential, read-back. The read-back's second
-// read, of the doors, is made at the same time.
+// provisionCalls are the calls that a new guest's stay needs, each for the next: identity, ACS user, credential,
+// read-back. The read-back's second read, of the doors, is made at the same time.
 const provisionCalls = 4
 
 // reservation is a signed webhook's body, of a stay in some months.
@@ -61,13 +61,17 @@ func (b *bench) latency(ctx context.Context) error {
 	}
 	show := func(seconds float64) string { return milliseconds(time.Duration(seconds * float64(time.Second))) }
 	b.add(line{
-		what: "webhook to issued, Seam at 80 ms per call", value: show(median(p50s)), p50: show(median(p50s)), p99: show(median(p99s)),
-		against: fmt.Sprintf("its %d calls, one after another", provisionCalls), base: show(median(floors)), ratio: fmt.Sprintf("%.2f", median(ratios)), target: "at most 1.15",
+		what: "webhook to issued, Seam at 80 ms per call", value: show(median(p50s)), p50: show(median(p50s)),
+		p99:     show(median(p99s)),
+		against: fmt.Sprintf("its %d calls, one after another", provisionCalls), base: show(median(floors)),
+		ratio: fmt.Sprintf("%.2f", median(ratios)), target: "at most 1.15",
 	})
 	return nil
 }
 
-func (b *bench) latencyRound(ctx context.Context, name string, db *pgx.Conn, answer time.Duration) (took []float64, floor float64, err error) {
+func (b *bench) latencyRound(ctx context.Context, name string, db *pgx.Conn, answer time.Duration) (took []float64,
+	floor float64, err error,
+) {
 	if err := addListings(ctx, db); err != nil {
 		return nil, 0, err
 	}
@@ -92,7 +96,8 @@ func (b *bench) latencyRound(ctx context.Context, name string, db *pgx.Conn, ans
 			return nil, 0, err
 		}
 		for status := ""; status != store.KeyIssued; {
-			if err := db.QueryRow(ctx, `SELECT coalesce((SELECT status FROM mobile_keys WHERE reservation_id = $1), '')`, id).Scan(&status); err != nil {
+			if err := db.QueryRow(ctx, `SELECT coalesce((SELECT status FROM mobile_keys WHERE reservation_id = $1),
+				'')`, id).Scan(&status); err != nil {
 				return nil, 0, err
 			}
 			if time.Since(began) > time.Minute {
@@ -226,15 +231,22 @@ func (b *bench) drain(ctx context.Context) error {
 			}
 		}
 		l := line{
-			what: fmt.Sprintf("%d stays provisioned, Seam at %d ms per call, %d at a time", b.drained, answer.Milliseconds(), drainWorkers), value: fmt.Sprintf("%.0f/s", median(rates)),
-			against: "the bare calls", base: fmt.Sprintf("%.0f/s", median(floors)), ratio: fmt.Sprintf("%.2f times as long", median(ratios)),
+			what: fmt.Sprintf("%d stays provisioned, Seam at %d ms per call, %d at a time", b.drained,
+				answer.Milliseconds(), drainWorkers), value: fmt.Sprintf("%.0f/s", median(rates)),
+			against: "the bare calls", base: fmt.Sprintf("%.0f/s", median(floors)),
+			ratio: fmt.Sprintf("%.2f times as long", median(ratios)),
 		}
 		if answer > 0 {
 			l.target = "within 1.2"
 		}
 		b.add(l)
 		if len(compared) > 0 {
-			b.add(line{what: fmt.Sprintf("the same on %d replicas", b.replicas), value: fmt.Sprintf("%.0f/s", median(compared)*median(rates)), against: "one replica", base: fmt.Sprintf("%.0f/s", median(rates)), ratio: fmt.Sprintf("%.2f", median(compared)), target: "0.8"})
+			b.add(line{
+				what:  fmt.Sprintf("the same on %d replicas", b.replicas),
+				value: fmt.Sprintf("%.0f/s", median(compared)*median(rates)), against: "one replica",
+				base: fmt.Sprintf("%.0f/s", median(rates)), ratio: fmt.Sprintf("%.2f", median(compared)),
+				target: "0.8",
+			})
 		}
 	}
 	return nil
@@ -250,14 +262,17 @@ func (b *bench) fill(ctx context.Context, name string, db *pgx.Conn) error {
 		return err
 	}
 	defer s.Close()
-	applier := intake.NewApplier(s, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})), time.Now, func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &intake.Pace{}, func() {})
+	applier := intake.NewApplier(s,
+		slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})), time.Now,
+		func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &intake.Pace{}, func() {})
 	for from := 0; from < b.drained; from += 500 {
 		var events []store.Event
 		for i := from; i < min(from+500, b.drained); i++ {
 			id, listing := fmt.Sprintf("stay-%d", i), "listing-1"
 			now := time.Now().UTC()
 			events = append(events, store.Event{
-				EventID: uuid.New(), Source: "default", EventKey: &id, Type: "reservation.created", Status: store.EventAccepted,
+				EventID: uuid.New(), Source: "default", EventKey: &id, Type: "reservation.created",
+				Status:        store.EventAccepted,
 				ReservationID: &id, ListingID: &listing, OccurredAt: &now, ReceivedAt: now, Body: reservation(id),
 			})
 		}
@@ -269,7 +284,9 @@ func (b *bench) fill(ctx context.Context, name string, db *pgx.Conn) error {
 }
 
 // drainRound returns how many stays a second were provisioned, and how many bare calls would have made.
-func (b *bench) drainRound(ctx context.Context, full string, answer time.Duration, replicas int) (rate, floor float64, err error) {
+func (b *bench) drainRound(ctx context.Context, full string, answer time.Duration, replicas int) (rate,
+	floor float64, err error,
+) {
 	_, bare, err := simulatedSeam(answer)
 	if err != nil {
 		return 0, 0, err

@@ -41,8 +41,8 @@ const (
 	group       = "bench-group"
 )
 
-// postgresSettings are those of a small server that is meant to be one: a tenth of a common machine's memory, and checkpoints that a
-// burst doesn't run into. Durability is as Postgres has it: everything is on.
+// postgresSettings are those of a small server that is meant to be one: a tenth of a common machine's memory, and
+// checkpoints that a burst doesn't run into. Durability is as Postgres has it: everything is on.
 var postgresSettings = []string{"shared_buffers=1GB", "max_wal_size=4GB", "checkpoint_timeout=15min"}
 
 // bench is a run: what it runs on, and its results.
@@ -79,7 +79,8 @@ func newBench(ctx context.Context, p plan, load bool) (b *bench, err error) {
 	if err := os.WriteFile(filepath.Join(b.dir, "events.lua"), eventsLua, 0o600); err != nil {
 		return nil, err
 	}
-	if b.postgres, err = postgres.Start(ctx, postgres.Options{Settings: postgresSettings, Log: func(m string) { say("%s", m) }}); err != nil {
+	if b.postgres, err = postgres.Start(ctx,
+		postgres.Options{Settings: postgresSettings, Log: func(m string) { say("%s", m) }}); err != nil {
 		return nil, err
 	}
 	if b.admin, err = pgx.Connect(ctx, b.postgres.DSN()); err != nil {
@@ -111,7 +112,8 @@ func need(ctx context.Context, program, pkg string) error {
 	if _, err := exec.LookPath("apt-get"); err == nil && os.Geteuid() == 0 {
 		say("installing %s", pkg)
 		_ = exec.CommandContext(ctx, "apt-get", "update", "-q").Run()
-		if out, err := exec.CommandContext(ctx, "apt-get", "install", "-y", "-q", "--no-install-recommends", pkg).CombinedOutput(); err != nil { // #nosec G204 -- constants
+		if out, err := exec.CommandContext(ctx, "apt-get", "install", "-y", "-q", "--no-install-recommends",
+			pkg).CombinedOutput(); err != nil { // #nosec G204 -- constants
 			return fmt.Errorf("apt-get install %s: %w: %s", pkg, err, lastLine(out))
 		}
 	}
@@ -194,7 +196,10 @@ func (b *bench) start(ctx context.Context, path string, env []string, args ...st
 		return nil, err
 	}
 	p := &program{cmd: exec.CommandContext(ctx, path, args...), log: log, done: make(chan error, 1)} // #nosec G204 -- our own binaries
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0"}, env...)
+	p.cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0",
+		"STAYKEY_OPS_LISTEN=127.0.0.1:0",
+	}, env...)
 	p.cmd.Stderr = log
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
@@ -244,7 +249,8 @@ func (b *bench) profile(ctx context.Context, p *program, name string, lasts time
 		return
 	}
 	go func() {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/debug/pprof/profile?seconds=%.0f", p.ops, lasts.Seconds()), nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/debug/pprof/profile?seconds=%.0f",
+			p.ops, lasts.Seconds()), nil)
 		if err != nil {
 			return
 		}
@@ -275,7 +281,8 @@ func (p *program) stop() error {
 // server starts the built staykey on a database.
 func (b *bench) server(ctx context.Context, database, seam string, env ...string) (*program, error) {
 	return b.start(ctx, "bin/staykey", append([]string{
-		"DATABASE_URL=" + b.dsn(database), "SEAM_API_KEY=seam_bench", "SEAM_ENDPOINT=" + seam, "SEAM_ACS_SYSTEM_ID=" + system,
+		"DATABASE_URL=" + b.dsn(database), "SEAM_API_KEY=seam_bench", "SEAM_ENDPOINT=" +
+			seam, "SEAM_ACS_SYSTEM_ID=" + system,
 		"STAYKEY_WEBHOOK_SECRET=" + secret().String(), "STAYKEY_ADMIN_TOKEN=" + adminToken,
 	}, env...), "serve")
 }
@@ -293,11 +300,16 @@ type load struct {
 func (l load) perSecond() float64 { return float64(l.Requests-l.Refused) / (float64(l.Micros) / 1e6) }
 
 // wrk posts events for a while.
-func (b *bench) wrk(ctx context.Context, url string, connections int, lasts, pause time.Duration, repeated int) (load, error) {
+func (b *bench) wrk(ctx context.Context, url string, connections int, lasts, pause time.Duration,
+	repeated int,
+) (load, error) {
 	b.made++
-	out, err := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(min(connections, 2)), "-c", strconv.Itoa(connections), // #nosec G204 -- our own arguments
-		"-d", fmt.Sprintf("%ds", max(int(lasts.Seconds()), 1)), "-s", filepath.Join(b.dir, "events.lua"), url+"/webhooks/default", "--",
-		fmt.Sprintf("%x", secretText), fmt.Sprintf("run%d", b.made), strconv.Itoa(listings), strconv.FormatInt(pause.Milliseconds(), 10), strconv.Itoa(repeated)).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(min(connections, 2)), "-c",
+		strconv.Itoa(connections), // #nosec G204 -- our own arguments
+		"-d", fmt.Sprintf("%ds", max(int(lasts.Seconds()), 1)), "-s", filepath.Join(b.dir, "events.lua"), url+
+			"/webhooks/default", "--",
+		fmt.Sprintf("%x", secretText), fmt.Sprintf("run%d", b.made), strconv.Itoa(listings),
+		strconv.FormatInt(pause.Milliseconds(), 10), strconv.Itoa(repeated)).CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("wrk: %w: %s", err, lastLine(out))
 	}
@@ -333,11 +345,13 @@ func (b *bench) note(format string, args ...any) {
 
 // print writes the table as docs/performance.md keeps it.
 func (b *bench) print(took time.Duration) {
-	fmt.Printf("\n%d CPUs (%s), Postgres with %s; medians of %d; %s in all\n\n", runtime.NumCPU(), cpu(), strings.Join(postgresSettings, ", "), b.rounds, took.Round(time.Second))
+	fmt.Printf("\n%d CPUs (%s), Postgres with %s; medians of %d; %s in all\n\n", runtime.NumCPU(), cpu(),
+		strings.Join(postgresSettings, ", "), b.rounds, took.Round(time.Second))
 	fmt.Println("| what | measured | p50 | p99 | baseline | result | ratio | target |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, l := range b.lines {
-		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", l.what, l.value, l.p50, l.p99, l.against, l.base, l.ratio, l.target)
+		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", l.what, l.value, l.p50, l.p99, l.against, l.base,
+			l.ratio, l.target)
 	}
 	fmt.Println()
 	for _, n := range b.notes {

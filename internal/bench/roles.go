@@ -53,12 +53,16 @@ func serveRole(ctx context.Context, role string) error {
 		inbox = one{db}
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	sources := map[string]pms.Source{"default": {Name: "default", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secret()}}, Policy: pms.DefaultPolicy()}}
+	sources := map[string]pms.Source{"default": {
+		Name:     "default",
+		Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secret()}}, Policy: pms.DefaultPolicy(),
+	}}
 	proxies := handlers.Proxies(func() pms.Addresses { return nil })
 	public, _ := handlers.New(
 		handlers.Config{Log: log, Metrics: prometheus.NewRegistry()},
 		webhook.New(webhook.Config{
-			Sources: func() map[string]pms.Source { return sources }, Inbox: inbox, Limits: handlers.NewLimits(proxies.Sender), Proxies: proxies,
+			Sources: func() map[string]pms.Source { return sources }, Inbox: inbox,
+			Limits: handlers.NewLimits(proxies.Sender), Proxies: proxies,
 			Log: log, Now: time.Now,
 		}),
 	)

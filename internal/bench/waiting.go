@@ -36,9 +36,13 @@ const fetched = `
 func livingPMS() *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"success": true, "data": map[string]any{
-			"reservationID": r.URL.Query().Get("reservationID"), "status": "confirmed", "guestEmail": "guest@example.com",
-			"startDate": "2031-03-01", "endDate": "2031-03-04",
-			"assigned": []any{map[string]any{"subReservationID": "1", "roomID": "listing-1", "startDate": "2031-03-01", "endDate": "2031-03-04"}},
+			"reservationID": r.URL.Query().Get("reservationID"), "status": "confirmed",
+			"guestEmail": "guest@example.com",
+			"startDate":  "2031-03-01", "endDate": "2031-03-04",
+			"assigned": []any{map[string]any{
+				"subReservationID": "1", "roomID": "listing-1", "startDate": "2031-03-01",
+				"endDate": "2031-03-04",
+			}},
 		}})
 	}))
 }
@@ -86,8 +90,8 @@ func postFetched(ctx context.Context, server, source, id string) error {
 // deadEvents is how many webhooks of the PMS that doesn't answer wait.
 const deadEvents = 1000
 
-// besides measures how long a healthy source's webhooks take to be applied, alone and next to many of a PMS that doesn't answer: in the
-// order of receipt, with a document to fetch for each.
+// besides measures how long a healthy source's webhooks take to be applied, alone and next to many of a PMS that
+// doesn't answer: in the order of receipt, with a document to fetch for each.
 func (b *bench) beside(ctx context.Context) error {
 	var alone, beside, ratios []float64
 	var alone50, beside50 []float64
@@ -107,8 +111,10 @@ func (b *bench) beside(ctx context.Context) error {
 	}
 	ms := func(seconds float64) string { return milliseconds(time.Duration(seconds * float64(time.Second))) }
 	b.add(line{
-		what: fmt.Sprintf("webhook to applied, next to %d waiting events of a PMS that doesn't answer", deadEvents), value: "p99 " + ms(median(beside)),
-		p50: ms(median(beside50)), p99: ms(median(beside)), against: "the same without them (p50 " + ms(median(alone50)) + ")", base: "p99 " + ms(median(alone)),
+		what: fmt.Sprintf("webhook to applied, next to %d waiting events of a PMS that doesn't answer",
+			deadEvents), value: "p99 " + ms(median(beside)),
+		p50: ms(median(beside50)), p99: ms(median(beside)), against: "the same without them (p50 " +
+			ms(median(alone50)) + ")", base: "p99 " + ms(median(alone)),
 		ratio: fmt.Sprintf("%.2f", median(ratios)), target: "under 2",
 	})
 	return nil
@@ -145,18 +151,23 @@ func (b *bench) besideRound(ctx context.Context, name string, db *pgx.Conn) (alo
 		}
 	}
 	for waiting := 0; waiting < deadEvents; {
-		if err := db.QueryRow(ctx, `SELECT count(*) FROM event_fetches WHERE source = 'dead'`).Scan(&waiting); err != nil {
+		if err := db.QueryRow(ctx,
+			`SELECT count(*) FROM event_fetches WHERE source = 'dead'`).Scan(&waiting); err != nil {
 			return nil, nil, err
 		}
 	}
 	// Long enough for the first requests to time out, and for the others to be held back and tried again.
 	beside, err = b.toApplied(ctx, p, db, "next_to_dead", 10*b.compared)
-	say("dead PMS: p99 alone %.1f ms of %d, next to it %.1f ms of %d; the dead PMS was asked %d times", 1000*quantile(alone, 0.99), len(alone), 1000*quantile(beside, 0.99), len(beside), asked.Load())
+	say("dead PMS: p99 alone %.1f ms of %d, next to it %.1f ms of %d; the dead PMS was asked %d times",
+		1000*quantile(alone, 0.99), len(alone), 1000*quantile(beside, 0.99), len(beside), asked.Load())
 	return alone, beside, err
 }
 
-// toApplied posts webhooks of the healthy source one after another, and returns how long each took to be applied, in seconds.
-func (b *bench) toApplied(ctx context.Context, p *program, db *pgx.Conn, prefix string, lasts time.Duration) (took []float64, err error) {
+// toApplied posts webhooks of the healthy source one after another, and returns how long each took to be applied,
+// in seconds.
+func (b *bench) toApplied(ctx context.Context, p *program, db *pgx.Conn, prefix string,
+	lasts time.Duration,
+) (took []float64, err error) {
 	const pause = 30 * time.Millisecond
 	for until, i := time.Now().Add(lasts), 0; time.Now().Before(until); i++ {
 		id := fmt.Sprintf("%s-%d", prefix, i)
@@ -165,7 +176,8 @@ func (b *bench) toApplied(ctx context.Context, p *program, db *pgx.Conn, prefix 
 			return nil, err
 		}
 		for there := false; !there; time.Sleep(500 * time.Microsecond) {
-			if err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reservations WHERE source = 'healthy' AND reservation_id = $1)`, id).Scan(&there); err != nil {
+			if err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reservations WHERE source = 'healthy'
+				AND reservation_id = $1)`, id).Scan(&there); err != nil {
 				return nil, err
 			}
 			if time.Since(began) > time.Minute {
@@ -185,8 +197,8 @@ const (
 	largePosters = 8
 )
 
-// memory measures the server's memory while many of the largest webhooks wait, and while they are applied: those of our own format,
-// and those of a PMS.
+// memory measures the server's memory while many of the largest webhooks wait, and while they are applied: those of
+// our own format, and those of a PMS.
 func (b *bench) memory(ctx context.Context) error {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
@@ -229,13 +241,19 @@ func (b *bench) memory(ctx context.Context) error {
 	if applied != largeEvents {
 		b.lost += largeEvents - applied
 	}
-	b.add(line{what: fmt.Sprintf("memory at its peak, %d webhooks of 1 MiB coming in and waiting", largeEvents), value: fmt.Sprintf("%d MiB", waiting), target: "under 200 MiB"})
-	b.add(line{what: "the same, while they are applied", value: fmt.Sprintf("%d MiB", p.peak()), target: "under 200 MiB"})
+	b.add(line{
+		what:  fmt.Sprintf("memory at its peak, %d webhooks of 1 MiB coming in and waiting", largeEvents),
+		value: fmt.Sprintf("%d MiB", waiting), target: "under 200 MiB",
+	})
+	b.add(line{
+		what: "the same, while they are applied", value: fmt.Sprintf("%d MiB", p.peak()),
+		target: "under 200 MiB",
+	})
 	return nil
 }
 
-// largeWaiting posts large webhooks and keeps them from being applied until the last one is there, by a lock on the row of the listing that
-// they name. It returns the peak of the server's memory.
+// largeWaiting posts large webhooks and keeps them from being applied until the last one is there, by a lock on the
+// row of the listing that they name. It returns the peak of the server's memory.
 func (b *bench) largeWaiting(ctx context.Context, p *program, database string) (peak int, err error) {
 	locker, err := pgx.Connect(ctx, b.dsn(database))
 	if err != nil {
@@ -245,7 +263,8 @@ func (b *bench) largeWaiting(ctx context.Context, p *program, database string) (
 	if _, err := locker.Exec(ctx, `BEGIN`); err != nil {
 		return 0, err
 	}
-	if _, err := locker.Exec(ctx, `INSERT INTO listings (source, listing_id, created_at, updated_at) VALUES ('hostaway', '1', now(), now()) ON CONFLICT DO NOTHING`); err != nil {
+	if _, err := locker.Exec(ctx, `INSERT INTO listings (source, listing_id, created_at, updated_at)
+		VALUES ('hostaway', '1', now(), now()) ON CONFLICT DO NOTHING`); err != nil {
 		return 0, err
 	}
 	if _, err := locker.Exec(ctx, `SELECT FROM listings FOR UPDATE`); err != nil {
@@ -282,24 +301,27 @@ func postLarge(ctx context.Context, server string, n int) error {
 	id := "large-" + strconv.Itoa(n)
 	if n%2 == 0 {
 		body := filled(map[string]any{"object": "reservation", "event": "reservation.created"}, map[string]any{
-			"id": id, "listingMapId": 1, "status": "new", "arrivalDate": "2031-03-01", "departureDate": "2031-03-04", "guestEmail": id + "@example.com",
+			"id": id, "listingMapId": 1, "status": "new", "arrivalDate": "2031-03-01", "departureDate": "2031-03-04",
+			"guestEmail": id + "@example.com",
 		})
 		req := http.Request{Header: http.Header{}}
 		req.SetBasicAuth("staykey", "benchmark-password-0123456789")
 		return postTo(ctx, server+"/webhooks/hostaway", body, req.Header)
 	}
-	body := filled(map[string]any{"type": "reservation.created", "timestamp": pms.FormatInstant(time.Now())}, map[string]any{
-		"reservation_id": id, "guest_email": id + "@example.com", "listing_id": "listing-1",
-		"check_in": "2031-03-01T15:00:00.000Z", "check_out": "2031-03-04T11:00:00.000Z",
-	})
+	body := filled(map[string]any{"type": "reservation.created", "timestamp": pms.FormatInstant(time.Now())},
+		map[string]any{
+			"reservation_id": id, "guest_email": id + "@example.com", "listing_id": "listing-1",
+			"check_in": "2031-03-01T15:00:00.000Z", "check_out": "2031-03-04T11:00:00.000Z",
+		})
 	now := time.Now()
 	return postTo(ctx, server+"/webhooks/default", body, http.Header{
-		"Webhook-Id": {id}, "Webhook-Timestamp": {strconv.FormatInt(now.Unix(), 10)}, "Webhook-Signature": {secret().Sign(id, now, body)},
+		"Webhook-Id": {id}, "Webhook-Timestamp": {strconv.FormatInt(now.Unix(), 10)},
+		"Webhook-Signature": {secret().Sign(id, now, body)},
 	})
 }
 
-// filled is an event with its data, and as many small fields next to it as make it as large as it may be: reading them takes more memory than
-// one long text.
+// filled is an event with its data, and as many small fields next to it as make it as large as it may be: reading
+// them takes more memory than one long text.
 func filled(event, data map[string]any) []byte {
 	event["data"] = data
 	plain, _ := json.Marshal(event) // texts and numbers only: it can't fail

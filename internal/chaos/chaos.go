@@ -38,7 +38,8 @@ func Record(t testing.TB, r Result) {
 	t.Helper()
 	slices.Sort(r.Converge)
 	t.Logf("%s: %d cells, %d fired, %d faults, %d kills, %d of Postgres, %d acknowledged events, %d wrong, %d duplicates, converged in %s (p50), %s (p99)",
-		r.Rig, r.Cells, r.Fired, r.Faults, r.Kills, r.PostgresKills, r.Events, r.Wrong, r.Duplicates, Quantile(r.Converge, 50), Quantile(r.Converge, 99))
+		r.Rig, r.Cells, r.Fired, r.Faults, r.Kills, r.PostgresKills, r.Events, r.Wrong, r.Duplicates,
+		Quantile(r.Converge, 50), Quantile(r.Converge, 99))
 	report.Append(t, ReportFile, r)
 }
 
@@ -108,7 +109,8 @@ func Table(all []Result) string {
 	row("rig", "cells", "fired", "faults", "kills", "of Postgres", "events", "wrong", "duplicates", "p50", "p99")
 	row("---", "---", "---", "---", "---", "---", "---", "---", "---", "---", "---")
 	for _, r := range append(slices.Clone(all), Total(all)) {
-		row(r.Rig, r.Cells, r.Fired, r.Faults, r.Kills, r.PostgresKills, r.Events, r.Wrong, r.Duplicates, Quantile(r.Converge, 50), Quantile(r.Converge, 99))
+		row(r.Rig, r.Cells, r.Fired, r.Faults, r.Kills, r.PostgresKills, r.Events, r.Wrong, r.Duplicates,
+			Quantile(r.Converge, 50), Quantile(r.Converge, 99))
 	}
 	_ = w.Flush()
 	return b.String()

@@ -12,7 +12,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// What commands other than serve read from the environment. Each reads only what it needs: a migration needs no secret of a PMS.
+// What commands other than serve read from the environment. Each reads only what it needs: a migration needs no
+// secret of a PMS.
 
 // FromEnvironment loads the settings as serve does.
 func (s *Settings) FromEnvironment() (Config, error) { return s.Load(os.Getenv) }
@@ -35,8 +36,8 @@ func DatabaseFromEnvironment() (string, error) {
 	return c.DatabaseURL, nil
 }
 
-// SecretText reads the secret of a command from a file or, if there is none, from the environment. A secret is never a flag: other
-// users of the machine can see those.
+// SecretText reads the secret of a command from a file or, if there is none, from the environment. A secret is
+// never a flag: other users of the machine can see those.
 func SecretText(file, variable string) (string, error) {
 	if file == "" {
 		return os.Getenv(variable), nil
@@ -45,8 +46,8 @@ func SecretText(file, variable string) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// AdminToken is the token that a command shows to the service at base: that of the file, else STAYKEY_TOKEN, else the first of
-// STAYKEY_ADMIN_TOKEN, else on this machine the well-known development token; "" if there is none.
+// AdminToken is the token that a command shows to the service at base: that of the file, else STAYKEY_TOKEN, else
+// the first of STAYKEY_ADMIN_TOKEN, else on this machine the well-known development token; "" if there is none.
 func AdminToken(file, base string) (string, error) {
 	token, err := SecretText(file, "STAYKEY_TOKEN")
 	if err != nil || token != "" {
@@ -63,8 +64,8 @@ func AdminToken(file, base string) (string, error) {
 	return "", nil
 }
 
-// CheckFile reads a config file as a start would, with the environment's variables. With noSecrets a variable that is not set is no problem: a made-up
-// secret stands for it, and its name is returned. The error is [Problems].
+// CheckFile reads a config file as a start would, with the environment's variables. With noSecrets a variable that
+// is not set is no problem: a made-up secret stands for it, and its name is returned. The error is [Problems].
 func CheckFile(file string, noSecrets bool) (set Set, unset []string, err error) {
 	var problems Problems
 	getenv := func(name string) string {

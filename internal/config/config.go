@@ -117,8 +117,9 @@ func (s Settings) Load(getenv func(string) string) (Config, error) {
 		given: given, getenv: getenv, Redactor: &Redactor{},
 		Traced: getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "",
 		TuneGC: getenv("GOGC") == "", TuneMemory: getenv("GOMEMLIMIT") == "",
-		DatabaseURL: s.DatabaseURL, SeamAPIKey: strings.TrimSpace(s.SeamAPIKey), SeamSystemID: strings.TrimSpace(s.SeamSystemID),
-		Dev: s.Dev || (s.DevWithoutKey && s.SeamAPIKey == ""), DevDir: cmp.Or(s.DevDir, ".staykey"),
+		DatabaseURL: s.DatabaseURL, SeamAPIKey: strings.TrimSpace(s.SeamAPIKey),
+		SeamSystemID: strings.TrimSpace(s.SeamSystemID),
+		Dev:          s.Dev || (s.DevWithoutKey && s.SeamAPIKey == ""), DevDir: cmp.Or(s.DevDir, ".staykey"),
 	}
 	c.Simulate, c.Compose = c.Dev && c.SeamAPIKey == "", c.Dev && !s.Dev
 
@@ -170,13 +171,15 @@ func (s *Settings) loadListeners(c *Config, problems *Problems) {
 // isBaseURL reports whether paths can be appended to a text to make the URL of a page.
 func isBaseURL(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") && u.RawQuery == "" && u.User == nil
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") &&
+		u.RawQuery == "" && u.User == nil
 }
 
 // loadPaces reads how often and how soon things are done.
 func (s *Settings) loadPaces(c *Config, problems *Problems) {
 	const month = 30 * 24 * time.Hour
-	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond, 15*time.Minute, problems)
+	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond,
+		15*time.Minute, problems)
 	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, month, problems)
 	delay := stopDelay
 	if c.Dev {
@@ -189,7 +192,8 @@ func (s *Settings) loadPaces(c *Config, problems *Problems) {
 
 // loadLog reads how much is logged, and in which format.
 func (s *Settings) loadLog(c *Config, problems *Problems) {
-	if err := c.LogLevel.UnmarshalText([]byte(cmp.Or(s.LogLevel, "info"))); err != nil || strings.ContainsAny(s.LogLevel, "+-") {
+	if err := c.LogLevel.UnmarshalText([]byte(cmp.Or(s.LogLevel, "info"))); err != nil ||
+		strings.ContainsAny(s.LogLevel, "+-") {
 		problems.add("STAYKEY_LOG_LEVEL", "%q must be debug, info, warn or error", s.LogLevel)
 	}
 	byDefault := "json"
@@ -298,18 +302,21 @@ func (s *Settings) ReadFiles(getenv func(string) string, problems *Problems) {
 func (s Settings) LoadDatabase(c *Config, problems *Problems) {
 	if c.DatabaseURL == "" {
 		if !c.Dev {
-			problems.add("DATABASE_URL", `is required: a Postgres DSN such as "postgres://staykey:password@localhost:5432/staykey" (or try staykey serve --dev)`)
+			problems.add("DATABASE_URL",
+				`is required: a Postgres DSN such as "postgres://staykey:password@localhost:5432/staykey" (or try staykey serve --dev)`)
 		}
 		return
 	}
 	if _, err := pgxpool.ParseConfig(c.DatabaseURL); err != nil {
-		problems.add("DATABASE_URL", `is not a Postgres DSN; a DSN looks like "postgres://user:password@host:5432/database"`)
+		problems.add("DATABASE_URL",
+			`is not a Postgres DSN; a DSN looks like "postgres://user:password@host:5432/database"`)
 	}
 }
 
 func (s Settings) loadSeam(c *Config, problems *Problems) {
 	if c.SeamAPIKey == "" && !c.Dev {
-		problems.add("SEAM_API_KEY", `is required: create one in the Seam console (or try staykey serve --dev, with a simulated Seam)`)
+		problems.add("SEAM_API_KEY",
+			`is required: create one in the Seam console (or try staykey serve --dev, with a simulated Seam)`)
 	}
 	if strings.ContainsAny(c.SeamAPIKey, " \t\r\n") {
 		problems.add("SEAM_API_KEY", "must be one word")
@@ -340,10 +347,12 @@ func (s Settings) loadSecrets(c *Config, getenv func(string) string, problems *P
 		}
 	}
 	if webhook == "" && s.Config == "" {
-		problems.add("STAYKEY_WEBHOOK_SECRET", `is required: "whsec_" and base64 of 24 random bytes, which you give to the PMS too (openssl rand -base64 24)`)
+		problems.add("STAYKEY_WEBHOOK_SECRET",
+			`is required: "whsec_" and base64 of 24 random bytes, which you give to the PMS too (openssl rand -base64 24)`)
 	}
 	if admin == "" {
-		problems.add("STAYKEY_ADMIN_TOKEN", "is required: one or more tokens of at least 24 characters, comma-separated (openssl rand -hex 24)")
+		problems.add("STAYKEY_ADMIN_TOKEN",
+			"is required: one or more tokens of at least 24 characters, comma-separated (openssl rand -hex 24)")
 	}
 	drift, wellKnown := c.Drift, c.WellKnownFit()
 	c.readSources = func(secret string, admins []string, problems *Problems) Set {
@@ -383,8 +392,8 @@ func (c Config) CanReload() bool {
 	return !c.Dev || c.given.Config != "" || c.TLS != nil
 }
 
-// Reload reads everything again that may change while the service runs: the config file, and the files of secrets. Secrets that
-// --dev made stay unchanged.
+// Reload reads everything again that may change while the service runs: the config file, and the files of secrets.
+// Secrets that --dev made stay unchanged.
 func (c Config) Reload() (Config, error) {
 	again := c.given
 	again.TLSCert, again.TLSKey = "", "" // the certificate is reloaded on its own
@@ -397,7 +406,8 @@ func (c Config) Reload() (Config, error) {
 	return again.Load(c.getenv)
 }
 
-// readSources reads the sources of the file, and adds the source default if it has a secret and the file doesn't define it.
+// readSources reads the sources of the file, and adds the source default if it has a secret and the file doesn't
+// define it.
 func ReadSources(path, secret string, drift pms.Drift, getenv func(string) string, problems *Problems) Set {
 	set := Set{Sources: map[string]pms.Source{}}
 	if path != "" {
@@ -407,7 +417,8 @@ func ReadSources(path, secret string, drift pms.Drift, getenv func(string) strin
 	if _, retired := set.Retired["default"]; secret != "" && !defined && !retired {
 		secrets := parseSecrets("STAYKEY_WEBHOOK_SECRET", secret, problems)
 		set.Sources["default"] = pms.Source{
-			Name: "default", Verifier: pms.StandardWebhooks{Secrets: secrets}, Secrets: SplitList(secret), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses(),
+			Name: "default", Verifier: pms.StandardWebhooks{Secrets: secrets}, Secrets: SplitList(secret),
+			Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses(),
 		}
 	}
 	for name, source := range set.Sources {
@@ -429,7 +440,8 @@ func checkSharedSecrets(sources map[string]pms.Source, problems *Problems) {
 				text = secret.String() // however it is padded
 			}
 			if other, taken := owner[text]; taken && other != name && text != "" {
-				problems.add("STAYKEY_CONFIG", "sources %q and %q have a secret in common: give each its own", min(name, other), max(name, other))
+				problems.add("STAYKEY_CONFIG", "sources %q and %q have a secret in common: give each its own",
+					min(name, other), max(name, other))
 			}
 			owner[text] = name
 		}
@@ -504,10 +516,12 @@ func (c Config) LogValue() slog.Value {
 		sources = append(sources, name)
 	}
 	return slog.GroupValue(
-		slog.String("database", maskDSN(c.DatabaseURL)), slog.String("seam_endpoint", c.SeamEndpoint), slog.Bool("seam_simulated", c.Simulate),
+		slog.String("database", maskDSN(c.DatabaseURL)), slog.String("seam_endpoint", c.SeamEndpoint),
+		slog.Bool("seam_simulated", c.Simulate),
 		slog.String("listen", c.Listen), slog.String("ops_listen", c.OpsListen), slog.Any("sources", sources),
 		slog.Int("admin_tokens", len(c.AdminTokens)), slog.Bool("seam_webhooks", len(c.SeamSecrets) > 0),
-		slog.Duration("retry_base", c.RetryBase), slog.Duration("sweep_interval", c.SweepInterval), slog.String("drift", string(c.Drift)),
+		slog.Duration("retry_base", c.RetryBase), slog.Duration("sweep_interval", c.SweepInterval),
+		slog.String("drift", string(c.Drift)),
 		slog.Duration("due_within", c.DueWithin), slog.Int("workers", c.Workers), slog.Bool("dev", c.Dev),
 	)
 }
@@ -517,5 +531,6 @@ func maskDSN(dsn string) string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s@%s:%d/%s", parsed.ConnConfig.User, parsed.ConnConfig.Host, parsed.ConnConfig.Port, parsed.ConnConfig.Database)
+	return fmt.Sprintf("%s@%s:%d/%s", parsed.ConnConfig.User, parsed.ConnConfig.Host, parsed.ConnConfig.Port,
+		parsed.ConnConfig.Database)
 }

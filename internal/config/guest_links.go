@@ -84,7 +84,8 @@ func (r sourceReader) logo(page mapping) string {
 		return ""
 	}
 	if len(content) > maxLogo {
-		page.wrong("logo", "%q has %d bytes, at most %d are taken: make the picture smaller", file, len(content), maxLogo)
+		page.wrong("logo", "%q has %d bytes, at most %d are taken: make the picture smaller", file,
+			len(content), maxLogo)
 	}
 	return "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(content)
 }
@@ -101,6 +102,7 @@ func (s Set) NeedPublicURL(publicURL string, problems *Problems) {
 		}
 	}
 	if slices.Sort(with); len(with) > 0 {
-		problems.add("STAYKEY_PUBLIC_URL", "is required, because guest_links is true of source %s: the URL where guests reach the public listener, such as https://keys.example.com", strings.Join(with, ", "))
+		problems.add("STAYKEY_PUBLIC_URL",
+			"is required, because guest_links is true of source %s: the URL where guests reach the public listener, such as https://keys.example.com", strings.Join(with, ", "))
 	}
 }

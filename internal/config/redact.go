@@ -47,8 +47,8 @@ func (s Set) secrets() []string {
 	return list
 }
 
-// redactor takes secrets and e-mail addresses out of log records. Nothing here logs them; an error of somebody else's might. It never forgets
-// a secret that was configured once.
+// redactor takes secrets and e-mail addresses out of log records. Nothing here logs them; an error of somebody
+// else's might. It never forgets a secret that was configured once.
 type Redactor struct {
 	mu       sync.Mutex
 	secrets  map[string]bool
@@ -58,7 +58,8 @@ type Redactor struct {
 // shortestSecret is what is worth hiding: a shorter one, such as a development password, would black out words.
 const shortestSecret = 8
 
-// emailAddress also finds addresses with letters beyond ASCII. What may stand before the @ is what JSON and text leave unescaped.
+// emailAddress also finds addresses with letters beyond ASCII. What may stand before the @ is what JSON and text
+// leave unescaped.
 var emailAddress = regexp.MustCompile(`[\pL\pN._%+'-]+@[\pL\pN-]+(\.[\pL\pN-]+)*\.[\pL]{2,}`)
 
 // hide adds secrets to those that are taken out, in the forms in which a record may show them.
@@ -77,7 +78,8 @@ func (r *Redactor) Hide(secrets []string) {
 			r.secrets[form] = true
 		}
 	}
-	forms := slices.SortedFunc(maps.Keys(r.secrets), func(a, b string) int { return len(b) - len(a) }) // of two that begin alike the longer one
+	// of two that begin alike the longer one
+	forms := slices.SortedFunc(maps.Keys(r.secrets), func(a, b string) int { return len(b) - len(a) })
 	pairs := make([]string, 0, 2*len(forms))
 	for _, form := range forms {
 		pairs = append(pairs, form, "[secret]")

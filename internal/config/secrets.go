@@ -21,7 +21,8 @@ const (
 	DevAdminToken    = "staykey-development-admin-token"                    // #nosec G101 -- see above
 )
 
-// The password that docker-compose.yml gives its Postgres while POSTGRES_PASSWORD is not set, and the name of that host.
+// The password that docker-compose.yml gives its Postgres while POSTGRES_PASSWORD is not set, and the name of that
+// host.
 const (
 	composePassword     = "staykey" // #nosec G101 -- of a trial with a simulated Seam
 	composePostgresHost = "postgres"
@@ -32,8 +33,8 @@ const wellKnownRefused = "is a well-known development secret from the README: se
 // madeSecrets says which secrets the operator left out and a development start makes.
 type madeSecrets struct{ Webhook, Admin bool }
 
-// wellKnownFit reports whether the well-known development secrets may be used: Seam is simulated, and the public listener is
-// reached from this machine only.
+// wellKnownFit reports whether the well-known development secrets may be used: Seam is simulated, and the public
+// listener is reached from this machine only.
 func (c Config) WellKnownFit() bool {
 	return c.Simulate && (c.DevLoopback || isLoopback(c.Listen))
 }
@@ -47,8 +48,8 @@ func isLoopback(address string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// useDatabaseSecrets replaces the secrets that this start makes by the database's own, derived from its seed, so that they are
-// the same at every start and nobody knows them who doesn't know the database.
+// useDatabaseSecrets replaces the secrets that this start makes by the database's own, derived from its seed, so
+// that they are the same at every start and nobody knows them who doesn't know the database.
 func (c *Config) UseDatabaseSecrets(seed string) error {
 	derive := func(what string) []byte {
 		mac := hmac.New(sha256.New, []byte(seed))
@@ -91,8 +92,8 @@ const (
 	leastPeriod     = 12 // a shorter text repeated is as easy to guess as the short one
 )
 
-// varied reports whether a token is more than a few characters or a short text over and over. It can't tell a good token, only
-// the worst ones.
+// varied reports whether a token is more than a few characters or a short text over and over. It can't tell a good
+// token, only the worst ones.
 func varied(token string) bool {
 	seen := map[byte]bool{}
 	for i := range len(token) {
@@ -135,7 +136,8 @@ func IsWellKnown(secret string) bool {
 	return secret == DevWebhookSecret || secret == DevAdminToken
 }
 
-// RefuseSharedTokens notes tokens that can't be distinguished: of two with one hash, one would act with the other's name and scope.
+// RefuseSharedTokens notes tokens that can't be distinguished: of two with one hash, one would act with the other's
+// name and scope.
 func RefuseSharedTokens(tokens []admin.Token, environment []string, problems *Problems) {
 	owner := map[[sha256.Size]byte]string{}
 	for _, secret := range environment {
@@ -143,7 +145,8 @@ func RefuseSharedTokens(tokens []admin.Token, environment []string, problems *Pr
 	}
 	for _, token := range tokens {
 		if other, taken := owner[token.Hash]; taken {
-			problems.add("STAYKEY_CONFIG", "token %q has the hash of %s: give each its own (staykey token new)", token.Name, other)
+			problems.add("STAYKEY_CONFIG", "token %q has the hash of %s: give each its own (staykey token new)",
+				token.Name, other)
 			continue
 		}
 		owner[token.Hash] = "token " + token.Name
@@ -157,6 +160,7 @@ func (c Config) refuseTrialPassword(problems *Problems) {
 		return
 	}
 	if parsed.ConnConfig.Password == composePassword && parsed.ConnConfig.Host == composePostgresHost {
-		problems.add("DATABASE_URL", "has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD (openssl rand -hex 24), and set the same one on an existing Postgres with ALTER ROLE staykey PASSWORD '...'")
+		problems.add("DATABASE_URL",
+			"has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD (openssl rand -hex 24), and set the same one on an existing Postgres with ALTER ROLE staykey PASSWORD '...'")
 	}
 }

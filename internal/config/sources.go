@@ -16,8 +16,9 @@ import (
 
 // sourceSet is what the configuration says of sources. It can be replaced while the service runs.
 type Set struct {
-	Sources        map[string]pms.Source
-	Retired        map[string]pms.Source // entries that say retired: their webhooks are refused, their keys stay until check-out
+	Sources map[string]pms.Source
+	// entries that say retired: their webhooks are refused, their keys stay until check-out
+	Retired        map[string]pms.Source
 	TrustedProxies pms.Addresses
 	Tokens         []admin.Token
 	AdminSecrets   []admin.Token // of STAYKEY_ADMIN_TOKEN
@@ -45,8 +46,8 @@ func (s Set) Names(source string) bool {
 
 var SourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// loadSources reads the file of STAYKEY_CONFIG (contract section 7). Every problem names the file, the line and the field.
-// secret is that of the source default, "" for none.
+// loadSources reads the file of STAYKEY_CONFIG (contract section 7). Every problem names the file, the line and the
+// field. secret is that of the source default, "" for none.
 func LoadSources(path, secret string, getenv func(string) string, problems *Problems) Set {
 	set := Set{Sources: map[string]pms.Source{}, Retired: map[string]pms.Source{}}
 	file, ok := openYAML(path, getenv, problems)
@@ -91,7 +92,8 @@ func (m mapping) addresses(field string) pms.Addresses {
 			}
 		}
 		if err != nil {
-			m.fail(nodes[i], fmt.Sprintf("%s[%d]", m.name(field), i), "%q must be an address such as 192.0.2.1 or a network such as 192.0.2.0/24", text)
+			m.fail(nodes[i], fmt.Sprintf("%s[%d]", m.name(field), i),
+				"%q must be an address such as 192.0.2.1 or a network such as 192.0.2.0/24", text)
 			continue
 		}
 		list = append(list, prefix.Masked())
@@ -105,8 +107,8 @@ type sourceReader struct {
 	dir string // of the file: formats are looked for from there
 }
 
-// read reads one entry. Of a retired source only the name and the format are used, for events that still wait: a whole entry
-// may stay unchanged, with one line more.
+// read reads one entry. Of a retired source only the name and the format are used, for events that still wait: a
+// whole entry may stay unchanged, with one line more.
 func (r sourceReader) read() (source pms.Source, retired bool) {
 	s := pms.Source{Name: r.text("name"), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
 	if !SourceName.MatchString(s.Name) {
@@ -200,8 +202,8 @@ func (r sourceReader) verifier(s *pms.Source) {
 	s.Verifier, s.Secrets = verifier, secrets
 }
 
-// verifySettings reads how webhooks are verified: as the format's PMS signs, but for what is specified here. Another method than the
-// PMS's has none of the PMS's settings.
+// verifySettings reads how webhooks are verified: as the format's PMS signs, but for what is specified here.
+// Another method than the PMS's has none of the PMS's settings.
 func (m mapping) verifySettings(f *pms.Format) pms.VerifySettings {
 	var s pms.VerifySettings
 	method := m.text("method")
@@ -209,7 +211,8 @@ func (m mapping) verifySettings(f *pms.Format) pms.VerifySettings {
 		s = *f.Verify
 	}
 	for field, to := range map[string]*string{
-		"method": &s.Method, "header": &s.Header, "algorithm": &s.Algorithm, "encoding": &s.Encoding, "prefix": &s.Prefix, "parameter": &s.Parameter,
+		"method": &s.Method, "header": &s.Header, "algorithm": &s.Algorithm, "encoding": &s.Encoding,
+		"prefix": &s.Prefix, "parameter": &s.Parameter,
 	} {
 		if text := m.text(field); m.said(field) {
 			*to = text
@@ -274,7 +277,10 @@ func (r sourceReader) policy(p *pms.Policy) {
 		if err := pms.CheckID(id); err != nil {
 			listings.wrong(id, "%v", err)
 		}
-		one := pms.ListingPolicy{TimeZone: l.zone("time_zone"), CheckInTime: l.clock("check_in_time", ""), CheckOutTime: l.clock("check_out_time", "")}
+		one := pms.ListingPolicy{
+			TimeZone: l.zone("time_zone"), CheckInTime: l.clock("check_in_time", ""),
+			CheckOutTime: l.clock("check_out_time", ""),
+		}
 		if grace, ok := l.inner("grace"); ok {
 			for field, to := range map[string]**time.Duration{"before": &one.GraceBefore, "after": &one.GraceAfter} {
 				if grace.said(field) {
@@ -358,11 +364,13 @@ func (r sourceReader) fetch(f *pms.Format) *pms.FetchSettings {
 	a := m.account(f.Fetch.AccountManifest, f.Name+" asks for documents")
 	m.done()
 	return &pms.FetchSettings{
-		FetchManifest: pms.FetchManifest{AccountManifest: a.AccountManifest, Documents: f.Fetch.Documents}, Credentials: a.Credentials,
+		FetchManifest: pms.FetchManifest{AccountManifest: a.AccountManifest, Documents: f.Fetch.Documents},
+		Credentials:   a.Credentials,
 	}
 }
 
-// account reads an account at a PMS: what its preset says, but for what is specified here. what words what it is used for.
+// account reads an account at a PMS: what its preset says, but for what is specified here. what words what it is
+// used for.
 func (m mapping) account(manifest pms.AccountManifest, what string) pms.Account {
 	a := pms.Account{AccountManifest: manifest, Credentials: pms.Credentials{
 		Token: m.text("token"), Username: m.text("username"), Password: m.text("password"),
@@ -386,7 +394,11 @@ func (m mapping) account(manifest pms.AccountManifest, what string) pms.Account 
 		}
 	}
 	need := map[string][]string{
-		pms.AuthBearer: {"token"}, pms.AuthHeader: {"token"}, pms.AuthBasic: {"username", "password"}, pms.AuthOAuth2: {"client_id", "client_secret"}, pms.AuthBody: {"body"}, pms.AuthSmoobu: {"client_id", "client_secret"},
+		pms.AuthBearer: {"token"}, pms.AuthHeader: {"token"}, pms.AuthBasic: {
+			"username",
+			"password",
+		}, pms.AuthOAuth2: {"client_id", "client_secret"}, pms.AuthBody: {"body"},
+		pms.AuthSmoobu: {"client_id", "client_secret"},
 	}[a.Auth]
 	for _, field := range need {
 		if !m.said(field) {

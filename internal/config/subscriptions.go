@@ -27,7 +27,10 @@ func (m mapping) loadSubscriptions(known func(source string) bool) []notify.Subs
 }
 
 func (m mapping) subscription(known func(source string) bool) notify.Subscription {
-	s := notify.Subscription{Name: m.text("name"), Kind: cmp.Or(m.text("kind"), notify.KindWebhook), Insecure: m.flag("insecure")}
+	s := notify.Subscription{
+		Name: m.text("name"), Kind: cmp.Or(m.text("kind"), notify.KindWebhook),
+		Insecure: m.flag("insecure"),
+	}
 	if !SourceName.MatchString(s.Name) {
 		m.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", s.Name)
 	}
@@ -44,7 +47,8 @@ func (m mapping) subscription(known func(source string) bool) notify.Subscriptio
 	default:
 		m.wrong("kind", "%q must be webhook, slack or email", s.Kind)
 	}
-	s.Events = m.chosen("events", "is not an event type; expected one of "+strings.Join(notify.Types(), ", "), func(kind string) bool { return slices.Contains(notify.Types(), kind) })
+	s.Events = m.chosen("events", "is not an event type; expected one of "+strings.Join(notify.Types(), ", "),
+		func(kind string) bool { return slices.Contains(notify.Types(), kind) })
 	if s.Events == nil && s.ForPeople() {
 		s.Events = notify.PeopleTypes()
 	}
@@ -63,7 +67,8 @@ func (m mapping) people(s *notify.Subscription) {
 		m.wrong("guest", "%q must be none or name", guest)
 	}
 	s.Zone = time.UTC
-	if zone, err := time.LoadLocation(cmp.Or(m.zone("time_zone"), "UTC")); err == nil { // otherwise it has been reported
+	// otherwise it has been reported
+	if zone, err := time.LoadLocation(cmp.Or(m.zone("time_zone"), "UTC")); err == nil {
 		s.Zone = zone
 	}
 	if digest := m.clock("digest", ""); digest != "" {

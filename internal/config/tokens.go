@@ -19,7 +19,8 @@ const (
 // environmentTokens is the name of the tokens of STAYKEY_ADMIN_TOKEN: the author of what is done with them.
 const EnvironmentTokens = "admin"
 
-// hashScheme begins a token's hash in the config file. Tokens are random and long, so that nothing slower than SHA-256 is needed.
+// hashScheme begins a token's hash in the config file. Tokens are random and long, so that nothing slower than
+// SHA-256 is needed.
 const HashScheme = "sha256:"
 
 // loadTokens reads the tokens of the config file.
@@ -54,7 +55,8 @@ func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
 		sources, nodes := entry.list("sources")
 		for i, name := range sources {
 			if !known(name) {
-				entry.fail(nodes[i], fmt.Sprintf("%s[%d]", entry.name("sources"), i), "%q is not a source of this configuration", name)
+				entry.fail(nodes[i], fmt.Sprintf("%s[%d]", entry.name("sources"), i),
+					"%q is not a source of this configuration", name)
 			}
 		}
 		if t.Sources = sources; entry.said("sources") && len(sources) == 0 {

@@ -8,7 +8,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// accountKeys are those that give write-back an account of its own; without one it uses that of the source's fetch block.
+// accountKeys are those that give write-back an account of its own; without one it uses that of the source's fetch
+// block.
 var accountKeys = []string{"token", "username", "password", "client_id", "client_secret", "body"}
 
 // writeBack reads what a source writes into its PMS.
@@ -34,7 +35,8 @@ func (r sourceReader) writeBack(source pms.Source) *pms.WriteBackSettings {
 		set.Field = preset.Field
 	}
 	if _, known := preset.Rules(set.Field); !known {
-		m.wrong("field", "%q is not a field that %s can write: it must be one of %s", set.Field, preset.Name, preset.FieldNames())
+		m.wrong("field", "%q is not a field that %s can write: it must be one of %s", set.Field, preset.Name,
+			preset.FieldNames())
 	}
 	set.With = m.writeBackWith(preset)
 	set.Account = m.writeBackAccount(preset, source)

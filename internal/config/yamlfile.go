@@ -45,7 +45,8 @@ func openYAML(path string, getenv func(string) string, problems *Problems) (m ma
 	}
 	file, err := parser.ParseBytes(content, 0)
 	if err != nil {
-		problems.add("STAYKEY_CONFIG", "%s: %s", path, strings.Join(strings.Fields(yaml.FormatError(err, false, false)), " "))
+		problems.add("STAYKEY_CONFIG", "%s: %s", path,
+			strings.Join(strings.Fields(yaml.FormatError(err, false, false)), " "))
 		return mapping{}, false
 	}
 	y := &yamlFile{path: path, getenv: getenv, problems: problems, anchors: anchors{}}
@@ -245,7 +246,8 @@ func (m mapping) list(field string) (texts []string, nodes []ast.Node) {
 		return []string{m.text(field)}, []ast.Node{m.values[field]}
 	}
 	for i, n := range sequence.Values {
-		texts, nodes = append(texts, strings.TrimSpace(m.scalar(n, fmt.Sprintf("%s[%d]", m.name(field), i)))), append(nodes, n)
+		texts, nodes = append(texts, strings.TrimSpace(m.scalar(n, fmt.Sprintf("%s[%d]", m.name(field), i)))),
+			append(nodes, n)
 	}
 	return texts, nodes
 }

@@ -1,5 +1,5 @@
-// Package drill collects what drills measured: outages, locks, stops and upgrades that an operator fears, repeated against the real program. make
-// drills runs them and prints one table.
+// Package drill collects what drills measured: outages, locks, stops and upgrades that an operator fears, repeated
+// against the real program. make drills runs them and prints one table.
 package drill
 
 import (

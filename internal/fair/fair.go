@@ -1,6 +1,7 @@
-// Package fair shares a ceiling among clients, so that none of them can take what the others need. There is no limit for a client
-// on its own: who is alone may take everything, such as a proxy in front. But once the ceiling is reached, a newcomer takes the
-// place of the client that holds the most. With n clients, each can always have about an nth of the places, whatever the others do.
+// Package fair shares a ceiling among clients, so that none of them can take what the others need. There is no
+// limit for a client on its own: who is alone may take everything, such as a proxy in front. But once the ceiling
+// is reached, a newcomer takes the place of the client that holds the most. With n clients, each can always have
+// about an nth of the places, whatever the others do.
 package fair
 
 import (
@@ -9,7 +10,8 @@ import (
 	"sync"
 )
 
-// Client is what counts as one client: an IPv4 address, or a /64 network of IPv6, of which one customer has at least one.
+// Client is what counts as one client: an IPv4 address, or a /64 network of IPv6, of which one customer has at
+// least one.
 func Client(address netip.Addr) netip.Addr {
 	address = address.Unmap()
 	if address.Is6() {
@@ -39,7 +41,10 @@ func New(most int, trusted func(netip.Addr) bool) *Ceiling {
 	if trusted == nil {
 		trusted = func(netip.Addr) bool { return false }
 	}
-	return &Ceiling{most: most, trusted: trusted, clients: map[netip.Addr]map[*Place]struct{}{}, freed: make(chan struct{})}
+	return &Ceiling{
+		most: most, trusted: trusted, clients: map[netip.Addr]map[*Place]struct{}{},
+		freed: make(chan struct{}),
+	}
 }
 
 // Place is one client's hold on one of the places.
@@ -53,8 +58,9 @@ type Place struct {
 	gone    bool
 }
 
-// Take takes a place for a client; group divides a client's own places, such as by source. If the ceiling is reached, somebody else
-// loses a place: evict is called for it once, must not block, and must not call back. false: nobody holds more than this client would.
+// Take takes a place for a client; group divides a client's own places, such as by source. If the ceiling is
+// reached, somebody else loses a place: evict is called for it once, must not block, and must not call back. false:
+// nobody holds more than this client would.
 func (c *Ceiling) Take(client netip.Addr, group string, evict func()) (*Place, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,8 +127,8 @@ func (c *Ceiling) victim(client netip.Addr, group string) *Place {
 	return ownVictim(c.clients[client], group)
 }
 
-// oldestIdle is the idle place that was taken first, of the client and of those with more places; nil for none. spareTrusted leaves
-// out those of trusted clients.
+// oldestIdle is the idle place that was taken first, of the client and of those with more places; nil for none.
+// spareTrusted leaves out those of trusted clients.
 func (c *Ceiling) oldestIdle(client netip.Addr, spareTrusted bool) (idle *Place) {
 	mine := len(c.clients[client])
 	for other, places := range c.clients {
@@ -191,7 +197,8 @@ func (p *Place) SetIdle(idle bool) {
 	}
 }
 
-// Release gives the place back. It may be called again, and of a place that was lost. Once it returns, evict is not called any more.
+// Release gives the place back. It may be called again, and of a place that was lost. Once it returns, evict is not
+// called any more.
 func (p *Place) Release() {
 	c := p.ceiling
 	c.mu.Lock()

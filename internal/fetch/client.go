@@ -41,7 +41,10 @@ func (c client) get(ctx context.Context, want pms.Fetch, note func(store.Try)) (
 		if held := new(pmsapi.HeldError); errors.As(err, &held) {
 			return nil, err // there was no request to note
 		}
-		try := store.Try{At: began.UTC(), Document: want.Kind + " " + strings.Join(some, ", "), DurationMS: time.Since(began).Milliseconds(), Status: status}
+		try := store.Try{
+			At: began.UTC(), Document: want.Kind + " " + strings.Join(some, ", "),
+			DurationMS: time.Since(began).Milliseconds(), Status: status,
+		}
 		if len(try.Document) > 200 {
 			try.Document = fmt.Sprintf("%d of %s", len(some), want.Kind)
 		}
@@ -58,7 +61,9 @@ func (c client) get(ctx context.Context, want pms.Fetch, note func(store.Try)) (
 }
 
 // one makes one request.
-func (c client) one(ctx context.Context, want pms.Fetch, d pms.Document, ids []string) (document any, status int, err error) {
+func (c client) one(ctx context.Context, want pms.Fetch, d pms.Document, ids []string) (document any,
+	status int, err error,
+) {
 	address, err := c.settings.Address(want, ids[0])
 	if err != nil {
 		return nil, 0, err
@@ -84,7 +89,10 @@ func (c client) read(a pmsapi.Answer, d pms.Document) (any, error) {
 	case a.Status != http.StatusOK:
 		return nil, c.api.Refused(a, d.Message)
 	case len(a.Text) > pmsapi.MaxAnswer:
-		return nil, &pmsapi.Error{Status: a.Status, Cause: pmsapi.Unknown, Message: fmt.Sprintf("the PMS's answer is larger than %d MiB", pmsapi.MaxAnswer>>20)}
+		return nil, &pmsapi.Error{
+			Status: a.Status, Cause: pmsapi.Unknown,
+			Message: fmt.Sprintf("the PMS's answer is larger than %d MiB", pmsapi.MaxAnswer>>20),
+		}
 	}
 	if err := pms.CheckJSON(a.Text); err != nil {
 		return nil, &pmsapi.Error{Status: a.Status, Cause: pmsapi.Failing, Message: "the PMS's answer is not JSON"}
@@ -96,11 +104,13 @@ func (c client) read(a pmsapi.Answer, d pms.Document) (any, error) {
 	case d.OK != "" && !isTrue(pms.Lookup(document, d.OK)):
 		return nil, &pmsapi.Error{
 			Status: a.Status, RetryAfter: pmsapi.RetryAfter(a.Header), Cause: pmsapi.Failing,
-			Message: "the PMS refused: it answered " + a.Line + " and " + d.OK + " is not true" + c.api.Quote(a.Text, d.Message),
+			Message: "the PMS refused: it answered " + a.Line + " and " + d.OK + " is not true" +
+				c.api.Quote(a.Text, d.Message),
 		}
 	case d.Require != "" && isEmpty(pms.Lookup(document, d.Require)):
 		return nil, &pmsapi.Error{
-			Status: a.Status, Cause: pmsapi.Failing, Message: "the PMS's answer has nothing in " + d.Require + c.api.Quote(a.Text, d.Message),
+			Status: a.Status, Cause: pmsapi.Failing, Message: "the PMS's answer has nothing in " +
+				d.Require + c.api.Quote(a.Text, d.Message),
 		}
 	}
 	return document, nil

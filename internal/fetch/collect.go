@@ -15,7 +15,8 @@ import (
 // urgentWithin is how near a check-in must be for its event to overtake a backlog.
 const urgentWithin = 24 * time.Hour
 
-// collect asks for what the format wants for an event, and for what that leads to. Each request is noted in the event's tries.
+// collect asks for what the format wants for an event, and for what that leads to. Each request is noted in the
+// event's tries.
 func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.EventFetch) (map[string]any, error) {
 	m, err := intake.MappingOf(store.Event{Body: e.Body, Request: e.Request})
 	if err != nil {
@@ -54,8 +55,11 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.Event
 	return nil, fmt.Errorf("the format %s wants more than %d documents one after another", source.Format.Name, rounds)
 }
 
-// documents asks for one kind of documents. Optional ones that the PMS doesn't have, or doesn't give for a while, are done without.
-func (f *Fetcher) documents(ctx context.Context, source pms.Source, c client, e *store.EventFetch, want pms.Fetch) ([]any, error) {
+// documents asks for one kind of documents. Optional ones that the PMS doesn't have, or doesn't give for a while,
+// are done without.
+func (f *Fetcher) documents(ctx context.Context, source pms.Source, c client, e *store.EventFetch,
+	want pms.Fetch,
+) ([]any, error) {
 	documents, err := c.get(ctx, want, func(t store.Try) { e.Note(t); count(source.Name, t) })
 	if err == nil && e.Attempts == 0 && isStale(source.Fetch.Documents[want.Kind], want, documents) {
 		return nil, &pmsapi.Error{Cause: pmsapi.Early, Message: "the PMS's document is older than its webhook"}
@@ -94,8 +98,8 @@ func mapError(err error) error {
 	return err
 }
 
-// saysSomething reports whether a format that was given documents has found anything in them. A program that ignores them says why.
-// The PMS may not have got round to it.
+// saysSomething reports whether a format that was given documents has found anything in them. A program that
+// ignores them says why. The PMS may not have got round to it.
 func saysSomething(e pms.Event, documents map[string]any) error {
 	if len(documents) == 0 || len(e.Invalid) != 1 || e.Invalid[0].Field != "fetched" {
 		return nil
@@ -109,7 +113,8 @@ func isStale(d pms.Document, want pms.Fetch, documents []any) bool {
 		return false
 	}
 	for _, document := range documents {
-		if at, err := pms.ReadInstant(pms.Lookup(document, d.Modified)); err == nil && at.Before(want.AsOf.Add(-tolerance)) {
+		if at, err := pms.ReadInstant(pms.Lookup(document, d.Modified)); err == nil &&
+			at.Before(want.AsOf.Add(-tolerance)) {
 			return true
 		}
 	}

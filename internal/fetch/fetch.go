@@ -45,7 +45,8 @@ const (
 )
 
 var requests = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_fetch_requests_total", Help: "Requests to PMSs for documents, by how they were answered: a status, or failed.",
+	Name: "staykey_fetch_requests_total",
+	Help: "Requests to PMSs for documents, by how they were answered: a status, or failed.",
 }, []string{"source", "answer"})
 
 // Collectors returns the package's metrics.
@@ -53,9 +54,9 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{request
 
 // Fetcher fetches the documents that events wait for. It implements [intake.Fetches].
 //
-// Each event that waits is a row of event_fetches and a job of River's; River runs the job when it is due and knows nothing else.
-// Each source has a queue with workers of its own, and the client of its account, which holds all of its jobs back while the PMS
-// can't be asked and decides when to ask again (package pmsapi).
+// Each event that waits is a row of event_fetches and a job of River's; River runs the job when it is due and knows
+// nothing else. Each source has a queue with workers of its own, and the client of its account, which holds all of
+// its jobs back while the PMS can't be asked and decides when to ask again (package pmsapi).
 type Fetcher struct {
 	store    *store.Store
 	log      *slog.Logger
@@ -87,14 +88,16 @@ func queueOf(source string) string {
 	return "fetch_" + hex.EncodeToString(sum[:8])
 }
 
-// New returns a fetcher that is not running. source finds a source by its name; done is called when an event can be applied;
-// first is the first wait after a failed request, which doubles up to a quarter of an hour; accounts are the clients of the PMSs' accounts,
-// shared with the other callers of PMSs.
+// New returns a fetcher that is not running. source finds a source by its name; done is called when an event can be
+// applied; first is the first wait after a failed request, which doubles up to a quarter of an hour; accounts are
+// the clients of the PMSs' accounts, shared with the other callers of PMSs.
 func New(
-	s *store.Store, pool *pgxpool.Pool, log *slog.Logger, accounts *pmsapi.Clients, source func(string) pms.Source, done func(), first time.Duration,
+	s *store.Store, pool *pgxpool.Pool, log *slog.Logger, accounts *pmsapi.Clients, source func(string) pms.Source,
+	done func(), first time.Duration,
 ) (*Fetcher, error) {
 	f := &Fetcher{
-		store: s, log: log, source: source, done: done, first: first, accounts: accounts, driver: riverpgxv5.New(pool), poll: pollEvery, queues: map[string]bool{},
+		store: s, log: log, source: source, done: done, first: first, accounts: accounts, driver: riverpgxv5.New(pool),
+		poll: pollEvery, queues: map[string]bool{},
 	}
 	return f, f.setUp(lookAgain)
 }
@@ -105,8 +108,9 @@ func (f *Fetcher) setUp(cooldown time.Duration) (err error) {
 	river.AddWorker(all, &worker{fetcher: f})
 	f.river, err = river.NewClient(f.driver, &river.Config{
 		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: share}}, // jobs of older versions
-		Workers: all, RetryPolicy: f, JobTimeout: jobWithin, MaxAttempts: maxFailures, FetchCooldown: cooldown, FetchPollInterval: f.poll,
-		Logger: slog.New(quiet{f.log.Handler()}),
+		Workers: all, RetryPolicy: f, JobTimeout: jobWithin, MaxAttempts: maxFailures, FetchCooldown: cooldown,
+		FetchPollInterval: f.poll,
+		Logger:            slog.New(quiet{f.log.Handler()}),
 	})
 	if err != nil {
 		return fmt.Errorf("set up fetching: %w", err)
@@ -114,8 +118,8 @@ func (f *Fetcher) setUp(cooldown time.Duration) (err error) {
 	return nil
 }
 
-// maxFailures is how often a job may fail for a reason of ours, such as Postgres being away. What the PMS does is no failure of
-// the job: it sleeps.
+// maxFailures is how often a job may fail for a reason of ours, such as Postgres being away. What the PMS does is
+// no failure of the job: it sleeps.
 const maxFailures = 200
 
 // quiet lets only what somebody should know of River's records through.
@@ -130,7 +134,10 @@ func (f *Fetcher) serve(ctx context.Context, source string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if queue := queueOf(source); !f.queues[queue] {
-		if err := f.river.Queues().Add(queue, river.QueueConfig{MaxWorkers: share, FetchCooldown: lookAgain, FetchPollInterval: f.poll}); err != nil {
+		if err := f.river.Queues().Add(queue, river.QueueConfig{
+			MaxWorkers: share, FetchCooldown: lookAgain,
+			FetchPollInterval: f.poll,
+		}); err != nil {
 			return fmt.Errorf("serve the queue of source %s: %w", source, err)
 		}
 		f.queues[queue] = true
@@ -211,8 +218,9 @@ func (f *Fetcher) Enqueue(ctx context.Context, tx pgx.Tx, events []store.Event) 
 // insertTopic is the channel on which River's workers are notified of new jobs, with the payload {"queue": ...}.
 const insertTopic = "river_insert"
 
-// announce tells the workers of the events' sources of new jobs, once the transaction is committed. River does so too, but only for the
-// first job of a queue within a cooldown that begins before its commit: a job soon after it would wait for the next poll.
+// announce tells the workers of the events' sources of new jobs, once the transaction is committed. River does so
+// too, but only for the first job of a queue within a cooldown that begins before its commit: a job soon after it
+// would wait for the next poll.
 func (f *Fetcher) announce(ctx context.Context, tx pgx.Tx, events []store.Event) error {
 	var queues []string
 	for _, e := range events {
@@ -220,16 +228,20 @@ func (f *Fetcher) announce(ctx context.Context, tx pgx.Tx, events []store.Event)
 			queues = append(queues, told)
 		}
 	}
-	if err := f.driver.UnwrapExecutor(tx).NotifyMany(ctx, &riverdriver.NotifyManyParams{Payload: queues, Topic: insertTopic}); err != nil {
+	if err := f.driver.UnwrapExecutor(tx).NotifyMany(ctx, &riverdriver.NotifyManyParams{
+		Payload: queues,
+		Topic:   insertTopic,
+	}); err != nil {
 		return fmt.Errorf("announce documents to fetch: %w", err)
 	}
 	return nil
 }
 
-// EnqueueAt has documents fetched for an event again, at a time. There may be another job for the event, whose run is ending just now:
-// of two that meet, the one that comes later has nothing to do.
+// EnqueueAt has documents fetched for an event again, at a time. There may be another job for the event, whose run
+// is ending just now: of two that meet, the one that comes later has nothing to do.
 func (f *Fetcher) EnqueueAt(ctx context.Context, tx pgx.Tx, event store.Event, at time.Time) error {
-	_, err := f.river.InsertTx(ctx, tx, job{EventID: event.EventID, Source: event.Source}, &river.InsertOpts{Queue: queueOf(event.Source), ScheduledAt: at})
+	_, err := f.river.InsertTx(ctx, tx, job{EventID: event.EventID, Source: event.Source},
+		&river.InsertOpts{Queue: queueOf(event.Source), ScheduledAt: at})
 	if err != nil {
 		return fmt.Errorf("have documents of event %s fetched again: %w", event.EventID, err)
 	}
@@ -238,7 +250,8 @@ func (f *Fetcher) EnqueueAt(ctx context.Context, tx pgx.Tx, event store.Event, a
 
 // unfinished are the states of a job for which there needs to be no other one.
 var unfinished = []rivertype.JobState{
-	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning,
+	rivertype.JobStateScheduled,
 }
 
 // NextRetry says when a job that failed for a reason of ours runs again.
@@ -301,16 +314,19 @@ func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) 
 	}
 	next := pmsapi.Decide(a, f.first)
 	if next.GiveUp {
-		log.Error("gave up fetching the documents of an event: replay it once the cause is removed", "attempts", a.Number, "error", reason)
+		log.Error("gave up fetching the documents of an event: replay it once the cause is removed", "attempts",
+			a.Number, "error", reason)
 		return f.store.GiveUpFetch(ctx, e.EventID, "its documents could not be fetched: "+reason.Error())
 	}
-	if err := f.store.NoteFetch(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents (tried %d×): %v", a.Number, reason)); err != nil {
+	if err := f.store.NoteFetch(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents (tried %d×): %v",
+		a.Number, reason)); err != nil {
 		return err
 	}
 	wait := pmsapi.Scatter(next.Wait)
 	if next.Hold {
 		wait = pmsapi.After(next.Wait)
 	}
-	log.Warn("document fetch failed; retrying", "attempts", a.Number, "in", wait.Round(time.Millisecond).String(), "error", reason)
+	log.Warn("document fetch failed; retrying", "attempts", a.Number, "in",
+		wait.Round(time.Millisecond).String(), "error", reason)
 	return river.JobSnooze(wait)
 }

@@ -22,7 +22,8 @@ const (
 	lastBackoff  = 5 * time.Minute
 )
 
-// looks are the times after a lost call at which it is looked for what it has left: reads may lag, and a call may take effect late.
+// looks are the times after a lost call at which it is looked for what it has left: reads may lag, and a call may
+// take effect late.
 func (s *Service) looks() []time.Duration {
 	return []time.Duration{s.options.Grace, time.Minute, 10 * time.Minute}
 }
@@ -74,7 +75,8 @@ func (s *Service) clean(ctx context.Context, lease store.GuestLease, until time.
 		return nil
 	}
 	if failure != nil {
-		s.log.Warn("guest key not taken back yet", "source", lease.Source, "reservation_id", lease.ReservationID, "error", failure)
+		s.log.Warn("guest key not taken back yet", "source", lease.Source, "reservation_id",
+			lease.ReservationID, "error", failure)
 	}
 	return ignoreLost(c.finish(ctx, failure))
 }
@@ -232,8 +234,8 @@ func (c *cleaning) toSearch() []string {
 	return identities
 }
 
-// search deletes whatever an identity has that is not recorded, or has ended. The identity is of this stay alone and made by us, so nothing on it is
-// anybody else's.
+// search deletes whatever an identity has that is not recorded, or has ended. The identity is of this stay alone
+// and made by us, so nothing on it is anybody else's.
 func (c *cleaning) search(ctx context.Context, identity string) error {
 	keep := map[string]bool{}
 	for _, h := range c.has {
@@ -247,7 +249,8 @@ func (c *cleaning) search(ctx context.Context, identity string) error {
 	if err := c.extend(ctx); err != nil {
 		return err
 	}
-	keys, err := c.seam.InstantKeys(c.guarded(c.because(ctx, "what the stay's user identity has handed out"), c.until), identity)
+	keys, err := c.seam.InstantKeys(c.guarded(c.because(ctx, "what the stay's user identity has handed out"), c.until),
+		identity)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return err
 	}
@@ -259,7 +262,8 @@ func (c *cleaning) search(ctx context.Context, identity string) error {
 			return err
 		}
 	}
-	sessions, err := c.seam.ClientSessions(c.guarded(c.because(ctx, "which sessions the stay's user identity has"), c.until), identity)
+	sessions, err := c.seam.ClientSessions(c.guarded(c.because(ctx, "which sessions the stay's user identity has"),
+		c.until), identity)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return err
 	}
@@ -274,7 +278,8 @@ func (c *cleaning) search(ctx context.Context, identity string) error {
 	return nil
 }
 
-// searched counts a search of an identity for the rows that needed it when it began: what Seam answers is as old as the question.
+// searched counts a search of an identity for the rows that needed it when it began: what Seam answers is as old as
+// the question.
 func (c *cleaning) searched(identity string, began time.Time) {
 	for i := range c.has {
 		h := &c.has[i]

@@ -1,15 +1,17 @@
 // Package guest is the guest's side of a stay: a link of its own, and what brings its mobile key to a phone. That is a
 // Seam instant key, created when the guest taps the link's button, or a client session for an app with Seam's SDK.
 //
-// Anyone who has one of these has the key. So each belongs to a user identity that only this stay has, is recorded by its
-// id before anybody gets it, and is taken back when the key is removed, when the guest changes, or on request:
+// Anyone who has one of these has the key. So each belongs to a user identity that only this stay has, is recorded
+// by its id before anybody gets it, and is taken back when the key is removed, when the guest changes, or on
+// request:
 //
 //	Open, AppSession:  lease ─▶ judge, mark ─▶ call Seam ─▶ judge again, record ─▶ hand out     open.go, session.go
 //	Run:               due ─▶ lease ─▶ what no longer holds is deleted at Seam ─▶ forget        cleaner.go
 //
-// Both hold the lease on the stay, so that one process at a time makes or deletes. Judging and recording happen in one transaction that has the
-// stay's key locked: what ends the key comes after it, finds the record, and has it taken back (the triggers of migration 00030). Neither a URL nor
-// a token is ever stored: an instant key's URL is read from Seam again.
+// Both hold the lease on the stay, so that one process at a time makes or deletes. Judging and recording happen in
+// one transaction that has the stay's key locked: what ends the key comes after it, finds the record, and has it
+// taken back (the triggers of migration 00030). Neither a URL nor a token is ever stored: an instant key's URL is
+// read from Seam again.
 package guest
 
 import (
@@ -33,7 +35,8 @@ import (
 const (
 	// OpeningsAnHour is how often a link's button gives the guest a key within an hour.
 	OpeningsAnHour = 10
-	// usesOfKey is how often one instant key is handed out, and how often Seam lets it be opened: by a family with several phones, and again.
+	// usesOfKey is how often one instant key is handed out, and how often Seam lets it be opened: by a family with
+	// several phones, and again.
 	usesOfKey = 10
 	// spare is how long an instant key must last to be handed out once more.
 	spare = 2 * time.Minute
@@ -46,7 +49,8 @@ var (
 	ErrUnknown = errors.New("there is no such link")
 	ErrGone    = errors.New("the link is no longer good: the stay is over or cancelled, or is another guest's")
 	ErrBusy    = errors.New("the same key is being handed out right now")
-	// ErrUnavailable is Seam or the database not answering. What a lost call may have left at Seam is looked for and deleted.
+	// ErrUnavailable is Seam or the database not answering. What a lost call may have left at Seam is looked for
+	// and deleted.
 	ErrUnavailable = errors.New("no answer from Seam now")
 )
 
@@ -106,18 +110,24 @@ func (e *LimitError) Error() string {
 
 // Options of a service. Zero durations take the defaults.
 type Options struct {
-	Reached   func(point.Name)                       // called at each marked step, where a test ends a process; nil for nothing
-	PublicURL string                                 // where guests reach the public listener; "" while no source has links
-	Salt      string                                 // of identity keys, as the provisioner has it
-	LinkSalt  string                                 // of links; together with Secret it derives them
-	Secret    string                                 // is not in the database, so that a copy of that is not enough to open doors
-	Source    func(name string) pms.Source           // required
-	Now       func() time.Time                       // default time.Now
-	Grace     time.Duration                          // how long Seam's reads may lag its writes, default 5 s
-	Lease     time.Duration                          // how long a killed process delays others, default 20 s; more than a call takes
-	PollEvery time.Duration                          // how often what is due is looked for without a wake-up, default 1 s
-	Patience  time.Duration                          // how long a caller waits for another one who has the lease, default 10 s
-	After     func(d time.Duration) <-chan time.Time // what waits, default time.After
+	// called at each marked step, where a test ends a process; nil for nothing
+	Reached func(point.Name)
+	// where guests reach the public listener; "" while no source has links
+	PublicURL string
+	Salt      string // of identity keys, as the provisioner has it
+	LinkSalt  string // of links; together with Secret it derives them
+	// is not in the database, so that a copy of that is not enough to open doors
+	Secret string
+	Source func(name string) pms.Source // required
+	Now    func() time.Time             // default time.Now
+	Grace  time.Duration                // how long Seam's reads may lag its writes, default 5 s
+	// how long a killed process delays others, default 20 s; more than a call takes
+	Lease time.Duration
+	// how often what is due is looked for without a wake-up, default 1 s
+	PollEvery time.Duration
+	// how long a caller waits for another one who has the lease, default 10 s
+	Patience time.Duration
+	After    func(d time.Duration) <-chan time.Time // what waits, default time.After
 }
 
 func (o Options) withDefaults() Options {
@@ -155,7 +165,8 @@ func New(s *store.Store, client *seam.Client, log *slog.Logger, options Options)
 	key := hmac.New(sha256.New, []byte(options.LinkSalt))
 	_, _ = key.Write([]byte("staykey guest links " + options.Secret))
 	return &Service{
-		store: s, seam: client, log: log, options: options.withDefaults(), salt: []byte(options.Salt), linkKey: key.Sum(nil), wake: make(chan struct{}, 1),
+		store: s, seam: client, log: log, options: options.withDefaults(), salt: []byte(options.Salt),
+		linkKey: key.Sum(nil), wake: make(chan struct{}, 1),
 	}
 }
 
@@ -219,8 +230,8 @@ func (s *Service) drop(ctx context.Context, l store.GuestLease) {
 // commitTimeout bounds the writing of what Seam has done. It doesn't end with the request.
 const commitTimeout = 5 * time.Second
 
-// guarded has calls made with the context only leave while their deadline is before the lease's end: after that another process may take them for
-// lost, and look for what they have left.
+// guarded has calls made with the context only leave while their deadline is before the lease's end: after that
+// another process may take them for lost, and look for what they have left.
 func (s *Service) guarded(ctx context.Context, until time.Time) context.Context {
 	return seam.WithGuard(ctx, func() error {
 		if time.Now().Add(s.seam.Timeout()).After(until) {
@@ -236,23 +247,31 @@ type calls struct {
 	entries []store.Entry
 }
 
-// because has the calls made with the context recorded with their reason. No path or error of them holds a URL or token.
+// because has the calls made with the context recorded with their reason. No path or error of them holds a URL or
+// token.
 func (c *calls) because(ctx context.Context, reason string) context.Context {
 	return seam.WithRecorder(ctx, func(call seam.Call) {
 		result := "ok"
 		detail := map[string]any{
-			"path": call.Path, "reason": reason, "request_id": call.RequestID, "duration_ms": call.Duration.Milliseconds(), "status": call.Status,
+			"path": call.Path, "reason": reason, "request_id": call.RequestID,
+			"duration_ms": call.Duration.Milliseconds(), "status": call.Status,
 		}
 		if call.Err != nil {
 			result = seam.KindOf(call.Err).String()
 			detail["error"] = call.Err.Error()
 		}
 		detail["result"] = result
-		c.entries = append(c.entries, store.Entry{Ref: c.ref, At: call.At.UTC(), Kind: store.TimelineRequest, Summary: call.Path + ": " + result, Detail: detail})
+		c.entries = append(c.entries, store.Entry{
+			Ref: c.ref, At: call.At.UTC(), Kind: store.TimelineRequest,
+			Summary: call.Path + ": " + result, Detail: detail,
+		})
 	})
 }
 
 // note adds a line to the timeline.
 func (c *calls) note(at time.Time, summary string, detail map[string]any) {
-	c.entries = append(c.entries, store.Entry{Ref: c.ref, At: at, Kind: store.TimelineStep, Summary: summary, Detail: detail})
+	c.entries = append(c.entries, store.Entry{
+		Ref: c.ref, At: at, Kind: store.TimelineStep,
+		Summary: summary, Detail: detail,
+	})
 }

@@ -41,8 +41,9 @@ type Stay struct {
 	GuestEmail *string
 }
 
-// Links returns the links of those of the stays that have one: the confirmed ones of sources with links. A stay has the same link for as long
-// as it is the same guest's and nobody renews it. What is needed to find the stay by its link is recorded first.
+// Links returns the links of those of the stays that have one: the confirmed ones of sources with links. A stay has
+// the same link for as long as it is the same guest's and nobody renews it. What is needed to find the stay by its
+// link is recorded first.
 func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]stay.GuestLink, error) {
 	stays = slices.DeleteFunc(slices.Clone(stays), func(st Stay) bool {
 		return st.Status != pms.Confirmed || !s.options.Source(st.Source).GuestLinks
@@ -75,7 +76,10 @@ func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]stay.G
 	links := make(map[store.Ref]stay.GuestLink, len(stays))
 	for _, ref := range refs {
 		l := known[ref]
-		links[ref] = stay.GuestLink{URL: s.options.PublicURL + Path + s.linkID(ref, l.Counter), OpenedAt: l.OpenedAt, Openings: int(l.Openings)}
+		links[ref] = stay.GuestLink{
+			URL: s.options.PublicURL + Path + s.linkID(ref, l.Counter), OpenedAt: l.OpenedAt,
+			Openings: int(l.Openings),
+		}
 	}
 	return links, nil
 }
@@ -142,8 +146,8 @@ func (s *Service) Look(ctx context.Context, id string) (Page, error) {
 	return s.page(state, source), nil
 }
 
-// Renew gives a stay another link. The old one is no good from then on, and the instant keys that were handed out by it are deleted; an app's
-// session is not. [ErrUnknown] where the stay has no link.
+// Renew gives a stay another link. The old one is no good from then on, and the instant keys that were handed out
+// by it are deleted; an app's session is not. [ErrUnknown] where the stay has no link.
 func (s *Service) Renew(ctx context.Context, st Stay, audit store.Audit) error {
 	if st.Status != pms.Confirmed || !s.options.Source(st.Source).GuestLinks {
 		return ErrUnknown

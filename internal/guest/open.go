@@ -20,8 +20,8 @@ type Opened struct {
 	Page          Page
 }
 
-// Open gives a link's guest an instant key: the one that was given before while it is good, else a new one. Errors: [ErrUnknown], [ErrGone],
-// [NotReadyError], [LimitError], [ErrBusy], [ErrUnavailable].
+// Open gives a link's guest an instant key: the one that was given before while it is good, else a new one. Errors:
+// [ErrUnknown], [ErrGone], [NotReadyError], [LimitError], [ErrBusy], [ErrUnavailable].
 func (s *Service) Open(ctx context.Context, id string) (Opened, error) {
 	opened, err := s.open(ctx, id)
 	count(byLink, err)
@@ -51,7 +51,10 @@ func (s *Service) open(ctx context.Context, id string) (Opened, error) {
 		if err != nil {
 			return Opened{}, err
 		}
-		return Opened{InstantKeyURL: key.URL, ExpiresAt: seam.ParseTime(key.ExpiresAt), Page: s.page(state, source)}, nil
+		return Opened{
+			InstantKeyURL: key.URL, ExpiresAt: seam.ParseTime(key.ExpiresAt),
+			Page: s.page(state, source),
+		}, nil
 	}
 	return Opened{}, ErrUnavailable
 }
@@ -114,7 +117,8 @@ func (o *opening) once(ctx context.Context) (seam.InstantKey, error) {
 	return key, o.record(ctx, h, fits, fmt.Sprintf("instant key %s was made for the guest", key.InstantKeyID))
 }
 
-// begin judges the stay once more, with its key locked, and returns the instant key to hand out again, or the mark of one that must be made.
+// begin judges the stay once more, with its key locked, and returns the instant key to hand out again, or the mark
+// of one that must be made.
 func (o *opening) begin(ctx context.Context) (h store.HandedOut, err error) {
 	err = o.store.WithGuestLease(ctx, o.lease, func(tx pgx.Tx, state *store.GuestState) error {
 		if state == nil {
@@ -140,10 +144,14 @@ func (o *opening) begin(ctx context.Context) (h store.HandedOut, err error) {
 
 // mark is the mark of something that is about to be made of a stay's key.
 func (s *Service) mark(kind string, state store.GuestState, guest string) store.HandedOut {
-	return store.HandedOut{Kind: kind, IdentityID: *state.IdentityID, GuestKey: guest, CredentialID: *state.CredentialID, MarkedAt: s.now()}
+	return store.HandedOut{
+		Kind: kind, IdentityID: *state.IdentityID, GuestKey: guest,
+		CredentialID: *state.CredentialID, MarkedAt: s.now(),
+	}
 }
 
-// lookAt is when a mark that nobody has recorded the result of is looked at: its call has ended by then, and Seam's reads show what it made.
+// lookAt is when a mark that nobody has recorded the result of is looked at: its call has ended by then, and Seam's
+// reads show what it made.
 func (s *Service) lookAt(h store.HandedOut) time.Time {
 	return h.MarkedAt.Add(s.options.Lease + s.options.Grace)
 }
@@ -164,8 +172,8 @@ func (o *opening) again(ctx context.Context, h store.HandedOut) (seam.InstantKey
 	return key, o.record(ctx, h, fits, fmt.Sprintf("instant key %s was handed to the guest again", key.InstantKeyID))
 }
 
-// record writes down what is about to be handed out, and that it is, if the stay's key still may be: whatever takes it away after this finds the
-// record. What does not fit the stay's identity is not handed out, and goes.
+// record writes down what is about to be handed out, and that it is, if the stay's key still may be: whatever takes
+// it away after this finds the record. What does not fit the stay's identity is not handed out, and goes.
 func (o *opening) record(ctx context.Context, h store.HandedOut, fits bool, what string) error {
 	var refused error
 	err := o.commit(ctx, func(ctx context.Context, tx pgx.Tx, state *store.GuestState) error {
@@ -224,7 +232,8 @@ func (c *calls) entriesOf(state *store.GuestState) []store.Entry {
 func (o *opening) commit(ctx context.Context, fn func(context.Context, pgx.Tx, *store.GuestState) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	err := o.store.WithGuestLease(ctx, o.lease, func(tx pgx.Tx, state *store.GuestState) error { return fn(ctx, tx, state) })
+	err := o.store.WithGuestLease(ctx, o.lease,
+		func(tx pgx.Tx, state *store.GuestState) error { return fn(ctx, tx, state) })
 	return wrapped(err)
 }
 

@@ -69,7 +69,8 @@ func judge(state store.GuestState, guest string) Why {
 	switch *state.Reason {
 	case stay.ReasonBeforeHorizon:
 		return TooEarly
-	case stay.ReasonNoRoom, stay.ReasonListingUnknown, stay.ReasonNoGroups, stay.ReasonNoSystem, stay.ReasonNoTimeZone, stay.ReasonNoDates:
+	case stay.ReasonNoRoom, stay.ReasonListingUnknown, stay.ReasonNoGroups, stay.ReasonNoSystem, stay.ReasonNoTimeZone,
+		stay.ReasonNoDates:
 		return NoRoom
 	case stay.ReasonGateClosed:
 		return Held
@@ -78,8 +79,8 @@ func judge(state store.GuestState, guest string) Why {
 	}
 }
 
-// judgeKey judges a key that exists. It may still be an earlier guest's, whose change was not carried out yet, or be of an identity that shows
-// more than this stay.
+// judgeKey judges a key that exists. It may still be an earlier guest's, whose change was not carried out yet, or
+// be of an identity that shows more than this stay.
 func judgeKey(state store.GuestState, guest string) Why {
 	switch {
 	case state.CredentialID == nil || state.IdentityID == nil || state.KeyGuest == nil || *state.KeyGuest != guest:
@@ -93,7 +94,8 @@ func judgeKey(state store.GuestState, guest string) Why {
 // page is what a stay's guest sees.
 func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	p := Page{
-		Source: state.Source, Operator: source.GuestPage, Why: judge(state, s.guestKey(state.GuestEmail)), Status: state.KeyStatus, Reason: state.Reason,
+		Source: state.Source, Operator: source.GuestPage, Why: judge(state, s.guestKey(state.GuestEmail)),
+		Status: state.KeyStatus, Reason: state.Reason,
 	}
 	p.Gates = state.ClosedGates
 	if state.Language != nil {
@@ -123,7 +125,8 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 		in := t.In(zone)
 		return &in
 	}
-	p.CheckIn, p.CheckOut, p.OpensFrom, p.OpensTo = local(state.CheckIn), local(state.CheckOut), local(state.StartsAt), local(state.EndsAt)
+	p.CheckIn, p.CheckOut, p.OpensFrom, p.OpensTo = local(state.CheckIn), local(state.CheckOut), local(state.StartsAt),
+		local(state.EndsAt)
 	if p.Why == Ready {
 		p.ReadySince = local(later(state.SettledAt, state.GatesSetAt))
 	}
@@ -143,7 +146,8 @@ func later(a, b *time.Time) *time.Time {
 	return a
 }
 
-// holds reports whether something that was handed out still may be out there: the key that it shows is the guest's, and nobody removes it.
+// holds reports whether something that was handed out still may be out there: the key that it shows is the guest's,
+// and nobody removes it.
 func holds(h store.HandedOut, state *store.GuestState, live []store.LiveKey, guest string) bool {
 	if state == nil || state.Status != pms.Confirmed || h.GuestKey != guest || h.EndingAt != nil {
 		return false
@@ -151,7 +155,10 @@ func holds(h store.HandedOut, state *store.GuestState, live []store.LiveKey, gue
 	if slices.Contains([]string{stay.KeyRevoking, stay.KeyRevoked, stay.KeyExpired}, state.KeyStatus) {
 		return false
 	}
-	return slices.Contains(live, store.LiveKey{CredentialID: h.CredentialID, IdentityID: h.IdentityID, GuestKey: h.GuestKey})
+	return slices.Contains(live, store.LiveKey{
+		CredentialID: h.CredentialID, IdentityID: h.IdentityID,
+		GuestKey: h.GuestKey,
+	})
 }
 
 // reusable returns the instant key that is good to be handed out once more, nil for none.

@@ -20,8 +20,9 @@ type Session struct {
 	IdentityID string
 }
 
-// AppSession returns a session for the app of a stay's guest. Asked again it returns the same one, which then lasts longer. Errors:
-// [ErrUnknown] where the source has no links, [ErrGone], [NotReadyError], [ErrBusy], [ErrUnavailable], [store.ErrNotFound].
+// AppSession returns a session for the app of a stay's guest. Asked again it returns the same one, which then lasts
+// longer. Errors: [ErrUnknown] where the source has no links, [ErrGone], [NotReadyError], [ErrBusy],
+// [ErrUnavailable], [store.ErrNotFound].
 func (s *Service) AppSession(ctx context.Context, ref store.Ref) (Session, error) {
 	session, err := s.appSession(ctx, ref)
 	count(bySession, err)
@@ -51,17 +52,19 @@ func (s *Service) appSession(ctx context.Context, ref store.Ref) (Session, error
 // appSession is one request of an app's backend.
 type appSession struct{ opening }
 
-// get asks Seam for the session. The call may be repeated without making a second one; a mark is written all the same, so that the first one is
-// never one that nobody knows of.
+// get asks Seam for the session. The call may be repeated without making a second one; a mark is written all the
+// same, so that the first one is never one that nobody knows of.
 func (a *appSession) get(ctx context.Context) (Session, error) {
 	h, ends, err := a.begin(ctx)
 	if err != nil {
 		return Session{}, err
 	}
 	a.reach(point.GuestMarked)
-	got, err := a.seam.GetClientSession(a.guarded(a.because(ctx, "the guest's app asked for a session"), a.until), seam.GetClientSession{
-		UserIdentityID: h.IdentityID, UserIdentifierKey: a.identifierKey(h.IdentityID), ExpiresAt: seam.FormatTime(ends),
-	})
+	got, err := a.seam.GetClientSession(a.guarded(a.because(ctx, "the guest's app asked for a session"), a.until),
+		seam.GetClientSession{
+			UserIdentityID: h.IdentityID, UserIdentifierKey: a.identifierKey(h.IdentityID),
+			ExpiresAt: seam.FormatTime(ends),
+		})
 	a.reach(point.GuestMade)
 	if err != nil {
 		return Session{}, a.notMade(ctx, h, err)

@@ -41,7 +41,10 @@ func (a *Auth) Arrival(w http.ResponseWriter, r *http.Request, token admin.Token
 	if from := a.proxies.Sender(r); from.IsValid() {
 		address = from.String()
 	}
-	return admin.Actor{Token: token, Person: person, Via: via, RequestID: w.Header().Get("X-Request-Id"), Address: address}
+	return admin.Actor{
+		Token: token, Person: person, Via: via, RequestID: w.Header().Get("X-Request-Id"),
+		Address: address,
+	}
 }
 
 // TokenOf finds a token by its hash. Every token is compared, in constant time.
@@ -80,8 +83,9 @@ func (a *Auth) Bearer(next http.Handler) http.Handler {
 	})
 }
 
-// Judge finds the token that a request shows. An address that has shown many wrong ones must wait, and nothing it shows is
-// looked at meanwhile, so that it learns one answer a second at most; but a token that was right from there before stays so.
+// Judge finds the token that a request shows. An address that has shown many wrong ones must wait, and nothing it
+// shows is looked at meanwhile, so that it learns one answer a second at most; but a token that was right from
+// there before stays so.
 func (a *Auth) Judge(r *http.Request, secret string) (admin.Token, *Problem) {
 	if secret == "" {
 		return admin.Token{}, unauthorized(false)
@@ -91,7 +95,8 @@ func (a *Auth) Judge(r *http.Request, secret string) (admin.Token, *Problem) {
 	if !a.guesses.knows(client, hash) {
 		if wait := a.guesses.wait(client, a.now()); wait > 0 {
 			wrongTokens.WithLabelValues("not_looked_at").Inc()
-			return admin.Token{}, NewProblem(http.StatusTooManyRequests, "too many wrong tokens from this address: wait, and check the token").After(wait)
+			return admin.Token{}, NewProblem(http.StatusTooManyRequests,
+				"too many wrong tokens from this address: wait, and check the token").After(wait)
 		}
 	}
 	token, ok := a.TokenOf(hash[:])
@@ -104,8 +109,8 @@ func (a *Auth) Judge(r *http.Request, secret string) (admin.Token, *Problem) {
 	return admin.Token{}, unauthorized(true)
 }
 
-// MayDo refuses what a token may not do with a method: one for a single purpose may do nothing else, and one that may only
-// read changes nothing.
+// MayDo refuses what a token may not do with a method: one for a single purpose may do nothing else, and one that
+// may only read changes nothing.
 func MayDo(token admin.Token, method string) *Problem {
 	if token.Only != "" {
 		return onlyFor(token)
@@ -118,13 +123,17 @@ func MayDo(token admin.Token, method string) *Problem {
 
 // onlyFor refuses what a token for one thing may not do.
 func onlyFor(token admin.Token) *Problem {
-	return NewProblem(http.StatusForbidden, "this token has scope: "+token.Only+" and may do nothing else: use one with scope: read or write")
+	return NewProblem(http.StatusForbidden, "this token has scope: "+token.Only+
+		" and may do nothing else: use one with scope: read or write")
 }
 
 // onlyRoutes are the methods and patterns of the requests that a token for one thing may make.
 var onlyRoutes = map[string][]string{
 	admin.OnlyGates: {"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}"},
-	admin.OnlyGuest: {"POST /v1/reservations/{source}/{reservation_id}/app-session", "POST /v1/reservations/{source}/{reservation_id}/guest-link/renew"},
+	admin.OnlyGuest: {
+		"POST /v1/reservations/{source}/{reservation_id}/app-session",
+		"POST /v1/reservations/{source}/{reservation_id}/guest-link/renew",
+	},
 }
 
 // mayDoOnly judges a request with a token that is for one thing.
@@ -136,12 +145,14 @@ func mayDoOnly(token admin.Token, route string) *Problem {
 }
 
 var wrongTokens = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_wrong_tokens_total", Help: "Requests with a wrong token, or one that was not_looked_at because the address had sent too many wrong tokens.",
+	Name: "staykey_wrong_tokens_total",
+	Help: "Requests with a wrong token, or one that was not_looked_at because the address had sent too many wrong tokens.",
 }, []string{"result"})
 
 // unauthorized answers a request without a valid token.
 func unauthorized(guessed bool) *Problem {
-	p := NewProblem(http.StatusUnauthorized, "missing or invalid bearer token: send the header \"Authorization: Bearer <admin token>\" with a token from STAYKEY_ADMIN_TOKEN or the config file")
+	p := NewProblem(http.StatusUnauthorized,
+		"missing or invalid bearer token: send the header \"Authorization: Bearer <admin token>\" with a token from STAYKEY_ADMIN_TOKEN or the config file")
 	p.challenge = `Bearer realm="staykey"`
 	if guessed {
 		p.challenge += `, error="invalid_token"`

@@ -19,8 +19,8 @@ const (
 // rightMost bounds how many right tokens are remembered with the address that showed them.
 const rightMost = 4096
 
-// guesses limits wrong tokens by the client that they come from, in a fixed amount of memory: clients that share a place share a
-// limit. It holds hashes only.
+// guesses limits wrong tokens by the client that they come from, in a fixed amount of memory: clients that share a
+// place share a limit. It holds hashes only.
 type guesses struct {
 	seed   maphash.Seed
 	places [1024]*rate.Limiter
@@ -47,7 +47,8 @@ func (g *guesses) of(client netip.Addr) *rate.Limiter {
 	return g.places[maphash.Comparable(g.seed, client)%uint64(len(g.places))]
 }
 
-// wait is how long a client must wait before another of its tokens is looked at; 0 if it need not: then this one counts.
+// wait is how long a client must wait before another of its tokens is looked at; 0 if it need not: then this one
+// counts.
 func (g *guesses) wait(client netip.Addr, now time.Time) time.Duration {
 	if g.of(client).AllowN(now, 1) {
 		return 0

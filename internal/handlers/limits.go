@@ -25,19 +25,21 @@ const (
 	MaxBody = 1 << 20
 	// SmallBody is how much of a webhook is read whatever else is going on. Webhooks of PMSs are smaller.
 	SmallBody = 32 << 10
-	// largeBodies is how many larger ones are held in memory at a time, and largeWait how long another one waits. Nothing is proved
-	// of a body before it is read, so that at the ceiling the address that reads the most loses the one it has read for longest.
+	// largeBodies is how many larger ones are held in memory at a time, and largeWait how long another one waits.
+	// Nothing is proved of a body before it is read, so that at the ceiling the address that reads the most loses
+	// the one it has read for longest.
 	largeBodies = 24
 	largeWait   = 5 * time.Second
-	// maxREST is how many REST requests are answered at a time, restOfOne how many of one address, and restWait how long another one
-	// waits: they share the database with the intake.
+	// maxREST is how many REST requests are answered at a time, restOfOne how many of one address, and restWait how
+	// long another one waits: they share the database with the intake.
 	maxREST   = 32
 	restOfOne = 24
 	restWait  = 2 * time.Second
 )
 
 var largeEvicted = prometheus.NewCounter(prometheus.CounterOpts{
-	Name: "staykey_large_bodies_cut_off_total", Help: "Large webhooks cut off while being read, because the limit was reached and their address used the most.",
+	Name: "staykey_large_bodies_cut_off_total",
+	Help: "Large webhooks cut off while being read, because the limit was reached and their address used the most.",
 })
 
 // Limits are what keeps a flood from taking memory, connections to Postgres, or the turn of others.
@@ -87,7 +89,9 @@ func (l *Limits) Exceeded(source pms.Source, now time.Time) time.Duration {
 const slowBodyRetry = 5 * time.Second
 
 // ReadBody reads a webhook to a source. release gives back what a large one holds.
-func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string) (body []byte, release func(), p *Problem) {
+func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string) (body []byte,
+	release func(), p *Problem,
+) {
 	release = func() {}
 	tooLarge := NewProblem(http.StatusRequestEntityTooLarge, "the body is over 1 MiB")
 	if r.ContentLength > MaxBody {
@@ -111,7 +115,8 @@ func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string)
 		return nil, release, tooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) { // ours: senders repeat a 503, and not a 400
-		return nil, release, NewProblem(http.StatusServiceUnavailable, "the body did not arrive in time: send it again").After(slowBodyRetry)
+		return nil, release, NewProblem(http.StatusServiceUnavailable,
+			"the body did not arrive in time: send it again").After(slowBodyRetry)
 	}
 	if err != nil {
 		return nil, release, NewProblem(http.StatusBadRequest, "the body broke off: send it again")
@@ -120,7 +125,8 @@ func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string)
 }
 
 func tooManyLarge() *Problem {
-	return NewProblem(http.StatusServiceUnavailable, "too many large webhooks are being read: nothing was stored, send it again").After(largeWait)
+	return NewProblem(http.StatusServiceUnavailable,
+		"too many large webhooks are being read: nothing was stored, send it again").After(largeWait)
 }
 
 // largeTurn is a turn to read a large body.
@@ -173,7 +179,8 @@ func (l *Limits) OneOfFew(next http.Handler) http.Handler {
 		defer leave()
 		for _, turns := range []*semaphore.Weighted{own, l.rest} {
 			if turns.Acquire(ctx, 1) != nil {
-				NewProblem(http.StatusServiceUnavailable, "too many concurrent requests: try again in a moment").After(restWait).Write(w)
+				NewProblem(http.StatusServiceUnavailable,
+					"too many concurrent requests: try again in a moment").After(restWait).Write(w)
 				return
 			}
 			defer turns.Release(1)

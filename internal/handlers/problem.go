@@ -61,7 +61,10 @@ func (p *Problem) GetHeaders() http.Header {
 
 // NewProblem returns a problem that its status names, with one entry for each wrong field.
 func NewProblem(status int, detail string, fields ...pms.FieldError) *Problem {
-	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: codeOf(status), Errors: fields}
+	return &Problem{
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail,
+		Code: codeOf(status), Errors: fields,
+	}
 }
 
 // Write answers a request with the problem.
@@ -109,8 +112,10 @@ func init() {
 				if strings.HasPrefix(field.Field, "query.") { // one of several values
 					field.Field, _, _ = strings.Cut(field.Field, "[")
 				}
-				if missing := missingProperty.FindStringSubmatch(d.Message); missing != nil { // huma names what it is missing from
-					field = pms.FieldError{Field: strings.TrimPrefix(strings.TrimPrefix(d.Location+"."+missing[1], "body."), "body"), Message: "is required"}
+				// huma names what it is missing from
+				if missing := missingProperty.FindStringSubmatch(d.Message); missing != nil {
+					field = pms.FieldError{Field: strings.TrimPrefix(strings.TrimPrefix(d.Location+"."+missing[1],
+						"body."), "body"), Message: "is required"}
 				}
 			}
 			p.Errors = append(p.Errors, field)
@@ -124,13 +129,16 @@ func init() {
 
 // statusOf is the HTTP status of each kind of refusal.
 var statusOf = map[admin.Kind]int{
-	admin.NotFound: http.StatusNotFound, admin.Malformed: http.StatusBadRequest, admin.Invalid: http.StatusUnprocessableEntity,
-	admin.Forbidden: http.StatusForbidden, admin.Conflict: http.StatusConflict, admin.Unavailable: http.StatusServiceUnavailable,
+	admin.NotFound: http.StatusNotFound, admin.Malformed: http.StatusBadRequest,
+	admin.Invalid:   http.StatusUnprocessableEntity,
+	admin.Forbidden: http.StatusForbidden, admin.Conflict: http.StatusConflict,
+	admin.Unavailable: http.StatusServiceUnavailable,
 }
 
 // Unfit refuses one field of a request.
 func Unfit(field, message string) *Problem {
-	return NewProblem(http.StatusUnprocessableEntity, "the request is invalid", pms.FieldError{Field: field, Message: message})
+	return NewProblem(http.StatusUnprocessableEntity, "the request is invalid",
+		pms.FieldError{Field: field, Message: message})
 }
 
 // ProblemOf turns an error into a problem. What is not for the admin to see is logged, and none of it is shown.
@@ -143,7 +151,8 @@ func ProblemOf(log *slog.Logger, err error) *Problem {
 		return p.Because(refusal.Reason)
 	}
 	if store.IsTextError(err) {
-		return NewProblem(http.StatusUnprocessableEntity, "the request contains text that can't be stored: it must be UTF-8 without NUL")
+		return NewProblem(http.StatusUnprocessableEntity,
+			"the request contains text that can't be stored: it must be UTF-8 without NUL")
 	}
 	log.Error("request failed", "error", err)
 	return NewProblem(http.StatusServiceUnavailable, databaseTrouble[store.CauseOf(err)]).After(databaseRetry)

@@ -1,6 +1,6 @@
-// Package handlers is staykey's HTTP: the router, and what its faces share. The faces are packages below it, each with its own
-// narrow view of the rest of the program: webhook takes events, rest answers programs, and web is the page for admins.
-// A face never asks the database: it asks internal/admin.
+// Package handlers is staykey's HTTP: the router, and what its faces share. The faces are packages below it, each
+// with its own narrow view of the rest of the program: webhook takes events, rest answers programs, and web is the
+// page for admins. A face never asks the database: it asks internal/admin.
 package handlers
 
 import (
@@ -44,8 +44,8 @@ type Config struct {
 	Traced    bool                           // events are traced
 }
 
-// WebhookRoute and WebhookRouteBelow are the routes of PMSs' webhooks. They are logged at level debug only, because the inbox
-// has what they took.
+// WebhookRoute and WebhookRouteBelow are the routes of PMSs' webhooks. They are logged at level debug only, because
+// the inbox has what they took.
 const (
 	WebhookRoute      = "/webhooks/{source}"
 	WebhookRouteBelow = "/webhooks/{source}/*"
@@ -54,7 +54,8 @@ const (
 type router struct{ Config }
 
 var requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-	Name: "staykey_http_request_duration_seconds", Help: "Requests to REST and the web page, by route pattern and class of status.",
+	Name:    "staykey_http_request_duration_seconds",
+	Help:    "Requests to REST and the web page, by route pattern and class of status.",
 	Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 }, []string{"route", "status"})
 
@@ -84,7 +85,8 @@ func (s *router) opsRouter() http.Handler {
 	r := chi.NewRouter()
 	r.Use(s.envelope, middleware.GetHead)
 	unknown := func(w http.ResponseWriter, _ *http.Request) {
-		NewProblem(http.StatusNotFound, "not found: this listener has /metrics, /healthz, /readyz and POST /-/reload").Write(w)
+		NewProblem(http.StatusNotFound,
+			"not found: this listener has /metrics, /healthz, /readyz and POST /-/reload").Write(w)
 	}
 	r.NotFound(unknown)
 	r.MethodNotAllowed(notAllowed(r))
@@ -116,7 +118,10 @@ func (s *router) reload(w http.ResponseWriter, r *http.Request) {
 func notAllowed(routes chi.Routes) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var allow []string
-		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		for _, method := range []string{
+			http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch,
+			http.MethodDelete,
+		} {
 			at := chi.NewRouteContext()
 			if routes.Match(at, method, r.URL.EscapedPath()) {
 				if pattern := at.RoutePattern(); pattern == WebhookRoute || pattern == WebhookRouteBelow {
@@ -161,7 +166,8 @@ func (s *router) envelope(next http.Handler) http.Handler {
 				}
 				s.Log.Error("handler panicked", "request_id", id, "panic", recovered, "stack", string(debug.Stack()))
 				if record.answer.Status() == 0 {
-					NewProblem(http.StatusInternalServerError, "internal error; the log has request "+id).Write(record.answer)
+					NewProblem(http.StatusInternalServerError, "internal error; the log has request "+
+						id).Write(record.answer)
 				}
 			}
 			finish()
@@ -228,7 +234,8 @@ func Measured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began, status := time.Now(), http.StatusInternalServerError // should it panic
 		defer func() {
-			requestSeconds.WithLabelValues(chi.RouteContext(r.Context()).RoutePattern(), strconv.Itoa(status/100)+"xx").Observe(time.Since(began).Seconds())
+			requestSeconds.WithLabelValues(chi.RouteContext(r.Context()).RoutePattern(),
+				strconv.Itoa(status/100)+"xx").Observe(time.Since(began).Seconds())
 		}()
 		next.ServeHTTP(w, r)
 		status = cmp.Or(w.(middleware.WrapResponseWriter).Status(), http.StatusOK) // the envelope's
@@ -268,8 +275,8 @@ func encodedPath(next http.Handler) http.Handler {
 // unstorable reports whether no text in the database can be equal to this one.
 func unstorable(s string) bool { return !pms.IsText(s) }
 
-// StorableInput refuses what can't be read in one way only, and what no text in the database can be equal to, in path, query, form and
-// JSON alike.
+// StorableInput refuses what can't be read in one way only, and what no text in the database can be equal to, in
+// path, query, form and JSON alike.
 func StorableInput(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, err := url.ParseQuery(r.URL.RawQuery)
@@ -282,11 +289,13 @@ func StorableInput(next http.Handler) http.Handler {
 			return
 		}
 		// A PUT makes what it names, and says what is wrong with the name.
-		if route := chi.RouteContext(r.Context()); route != nil && r.Method != http.MethodPut && slices.ContainsFunc(route.URLParams.Values, unstorable) {
+		if route := chi.RouteContext(r.Context()); route != nil && r.Method != http.MethodPut &&
+			slices.ContainsFunc(route.URLParams.Values, unstorable) {
 			NewProblem(http.StatusNotFound, "not found: ids are UTF-8 text without NUL").Write(w)
 			return
 		}
-		if p := StorableValues("", r.PostForm); p != nil { // a form that has been read already; JSON is looked at where it is
+		// a form that has been read already; JSON is looked at where it is
+		if p := StorableValues("", r.PostForm); p != nil {
 			p.Write(w)
 			return
 		}
@@ -294,7 +303,8 @@ func StorableInput(next http.Handler) http.Handler {
 	})
 }
 
-// StorableValues refuses query or form values that no text in the database can be equal to. prefix belongs to the fields' names.
+// StorableValues refuses query or form values that no text in the database can be equal to. prefix belongs to the
+// fields' names.
 func StorableValues(prefix string, values url.Values) *Problem {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if slices.ContainsFunc(values[name], unstorable) {

@@ -45,19 +45,25 @@ const (
 
 var (
 	acceptBatch = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "staykey_accept_batch_size", Help: "Events committed together.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128},
+		Name: "staykey_accept_batch_size", Help: "Events committed together.", Buckets: []float64{
+			1, 2, 4,
+			8, 16, 32, 64, 128,
+		},
 	})
 	appliedEvents = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "staykey_events_applied_total", Help: "Events processed from the inbox, by result.",
 	}, []string{"source", "status"})
 	unknownStatuses = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "staykey_unknown_statuses_total", Help: "Reservation changes with a status that their format doesn't know. They neither create nor remove a key.",
+		Name: "staykey_unknown_statuses_total",
+		Help: "Reservation changes with a status that their format doesn't know. They neither create nor remove a key.",
 	}, []string{"source"})
 	droppedFields = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "staykey_dropped_fields_total", Help: "Fields of events that could not be read and were dropped, by their name.",
+		Name: "staykey_dropped_fields_total",
+		Help: "Fields of events that could not be read and were dropped, by their name.",
 	}, []string{"source", "field"})
 	rejectedItems = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "staykey_rejected_items_total", Help: "Items of events that could not be read and were rejected, with or without the rest of their event.",
+		Name: "staykey_rejected_items_total",
+		Help: "Items of events that could not be read and were rejected, with or without the rest of their event.",
 	}, []string{"source"})
 )
 
@@ -104,7 +110,10 @@ type result struct {
 // NewAcceptor starts the flusher. pace is shared with the process's applier; wake is called after each commit that
 // leaves something to apply.
 func NewAcceptor(s inserter, log *slog.Logger, pace *Pace, wake func()) *Acceptor {
-	a := &Acceptor{store: s, log: log, pace: pace, wake: wake, queue: make(chan *waiting, waitingRoom), done: make(chan struct{}), hurry: make(chan struct{})}
+	a := &Acceptor{
+		store: s, log: log, pace: pace, wake: wake, queue: make(chan *waiting, waitingRoom),
+		done: make(chan struct{}), hurry: make(chan struct{}),
+	}
 	go a.run()
 	return a
 }
@@ -147,7 +156,8 @@ func (a *Acceptor) remember(err error, events int) {
 	now := time.Now()
 	if err == nil {
 		if a.refusals.Count > 0 {
-			a.log.Info("commits of events resumed", "refused", a.lost, "failed_commits", a.refusals.Count, "after", now.Sub(a.began).Round(time.Second).String())
+			a.log.Info("commits of events resumed", "refused", a.lost, "failed_commits", a.refusals.Count, "after",
+				now.Sub(a.began).Round(time.Second).String())
 		}
 		a.refusals, a.lost = Refusals{}, 0
 		return
@@ -159,7 +169,8 @@ func (a *Acceptor) remember(err error, events int) {
 	a.lost += events
 	if a.refusals.Count == 1 || now.Sub(a.logged) >= time.Minute {
 		a.logged = now
-		a.log.Error("events not committed: answering 503", "refused", a.lost, "failed_commits", a.refusals.Count, "error", err)
+		a.log.Error("events not committed: answering 503", "refused", a.lost, "failed_commits",
+			a.refusals.Count, "error", err)
 	}
 }
 

@@ -115,7 +115,10 @@ func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Acti
 		store.SaveOverrides(&writes, ref, after)
 	}
 	store.RequestKeys(&writes, []store.KeyRequest{action.keyRequest(r, before, after, now)}, now)
-	entry := store.Entry{Ref: ref, At: now, Kind: store.TimelineAction, Summary: action.summary(), Detail: action.detail()}
+	entry := store.Entry{
+		Ref: ref, At: now, Kind: store.TimelineAction, Summary: action.summary(),
+		Detail: action.detail(),
+	}
 	if err := store.QueueTimeline(&writes, []store.Entry{entry}); err != nil {
 		return err
 	}
@@ -147,7 +150,10 @@ func (c Action) on(r store.Reservation, o store.Overrides, credential *string, n
 		return o, ConflictError{"reservation_held", "the reservation is held (" + held + "): release it first"}
 	}
 	if r.Status == pms.Cancelled && (c.Kind == ActionRevoke || c.Kind == ActionReissue || c.Kind == ActionWindow) {
-		return o, ConflictError{"reservation_cancelled", "the reservation is cancelled and has no key: reinstate it in the PMS"}
+		return o, ConflictError{
+			"reservation_cancelled",
+			"the reservation is cancelled and has no key: reinstate it in the PMS",
+		}
 	}
 	switch c.Kind {
 	case ActionHold:
@@ -162,7 +168,10 @@ func (c Action) on(r store.Reservation, o store.Overrides, credential *string, n
 			ends = &later
 		}
 		if ends != nil && !ends.After(now) {
-			return o, ConflictError{"stay_over", "the stay is over: set another window, or correct check-out in the PMS"}
+			return o, ConflictError{
+				"stay_over",
+				"the stay is over: set another window, or correct check-out in the PMS",
+			}
 		}
 		o.RevokedAt, o.RevokedBy, o.RevokedWhy, o.ReplaceCredential = nil, nil, nil, credential
 	case ActionWindow:
@@ -178,7 +187,10 @@ func (c Action) window(r store.Reservation, o store.Overrides, now time.Time) (s
 		return o, nil
 	}
 	if r.CheckIn == nil || r.CheckOut == nil {
-		return o, ConflictError{"dates_unknown", "check-in and check-out are not known yet: complete the reservation in the PMS, or set the listing's time zone"}
+		return o, ConflictError{
+			"dates_unknown",
+			"check-in and check-out are not known yet: complete the reservation in the PMS, or set the listing's time zone",
+		}
 	}
 	o.SetWindow(r, inUTC(c.StartsAt), inUTC(c.EndsAt))
 	starts, ends := *r.CheckIn, *r.CheckOut
@@ -190,9 +202,12 @@ func (c Action) window(r store.Reservation, o store.Overrides, now time.Time) (s
 	}
 	switch {
 	case !ends.After(starts):
-		return o, ConflictError{"window_invalid", "access would end before it begins; the stay is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut)}
+		return o, ConflictError{"window_invalid", "access would end before it begins; the stay is from " +
+			pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut)}
 	case starts.Before(r.CheckIn.Add(-farthestWindow)), ends.After(r.CheckOut.Add(farthestWindow)):
-		return o, ConflictError{"window_invalid", "access can be extended by at most seven days; the stay is from " + pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut) + ". To go further, change the stay in the PMS"}
+		return o, ConflictError{"window_invalid", "access can be extended by at most seven days; the stay is from " +
+			pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut) +
+			". To go further, change the stay in the PMS"}
 	}
 	o.WindowAt, o.WindowBy, o.WindowWhy = &now, &c.By, &c.Why
 	return o, nil
@@ -212,8 +227,9 @@ func (c Action) summary() string {
 		by = "an admin"
 	}
 	text := by + " " + map[ActionKind]string{
-		ActionReconcile: "requested a check and repair", ActionRevoke: "revoked the key", ActionReissue: "requested a new mobile key",
-		ActionHold: "put it on hold", ActionRelease: "released the hold", ActionWindow: "changed the access times",
+		ActionReconcile: "requested a check and repair", ActionRevoke: "revoked the key",
+		ActionReissue: "requested a new mobile key",
+		ActionHold:    "put it on hold", ActionRelease: "released the hold", ActionWindow: "changed the access times",
 	}[c.Kind]
 	if c.Kind == ActionWindow && c.StartsAt == nil && c.EndsAt == nil {
 		text = by + " reset the access times to the stay's"

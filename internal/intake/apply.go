@@ -58,8 +58,13 @@ type Fetches interface {
 
 // NewApplier returns an applier that is not running yet. source finds a source by its name, even one that is no
 // longer in the configuration; pace is shared with the process's acceptor.
-func NewApplier(s *store.Store, log *slog.Logger, now func() time.Time, source func(string) pms.Source, fetches Fetches, pace *Pace, applied func()) *Applier {
-	return &Applier{store: s, log: log, now: now, source: source, fetches: fetches, pace: pace, applied: applied, wake: make(chan struct{}, 1)}
+func NewApplier(s *store.Store, log *slog.Logger, now func() time.Time, source func(string) pms.Source, fetches Fetches,
+	pace *Pace, applied func(),
+) *Applier {
+	return &Applier{
+		store: s, log: log, now: now, source: source, fetches: fetches, pace: pace, applied: applied,
+		wake: make(chan struct{}, 1),
+	}
 }
 
 // Wake makes the applier look for work at once. It never blocks.
@@ -200,7 +205,8 @@ func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool,
 	case t.claimed == 0 || !ours:
 		return 0, false, err
 	case isPoison(err):
-		a.log.Error("event not applied: set aside as rejected", "event_id", t.first.EventID, "source", t.first.Source, "error", err)
+		a.log.Error("event not applied: set aside as rejected", "event_id", t.first.EventID, "source",
+			t.first.Source, "error", err)
 		err = a.store.SetAside(ctx, t.first.Seq, "it could not be applied: "+err.Error())
 	default:
 		err = a.postpone(ctx, t, err)
@@ -241,7 +247,8 @@ const (
 func (a *Applier) postpone(ctx context.Context, t try, cause error) error {
 	wait := min(time.Second<<min(t.first.Tries, 10), longestPutBack)
 	args := []any{
-		"event_id", t.first.EventID.String(), "source", t.first.Source, "about", t.about, "tries", t.first.Tries + 1, "in", wait.String(),
+		"event_id", t.first.EventID.String(), "source", t.first.Source, "about", t.about, "tries", t.first.Tries + 1,
+		"in", wait.String(),
 		"waits_for", store.LockedRow(cause), "error", cause,
 	}
 	for _, b := range t.blockers {
@@ -249,7 +256,8 @@ func (a *Applier) postpone(ctx context.Context, t try, cause error) error {
 		if b.Since != nil {
 			since = b.Since.UTC().Format(time.RFC3339)
 		}
-		args = append(args, slog.Group("blocked_by", "pid", b.PID, "application", b.Application, "user", b.User, "state", b.State, "transaction_since", since))
+		args = append(args, slog.Group("blocked_by", "pid", b.PID, "application", b.Application, "user", b.User,
+			"state", b.State, "transaction_since", since))
 	}
 	a.log.Warn("event postponed: waiting for a lock, others continue", args...)
 	return a.store.Postpone(ctx, t.first.Seq, a.now().UTC().Add(wait), t.about)
@@ -266,7 +274,10 @@ func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 	var b *batch
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
 		b, t.claimed = nil, 0
-		got, err := store.ClaimEvents(ctx, tx, store.Claim{Events: t.limit, Bytes: applyBytes, Now: now, LockWait: lockWait})
+		got, err := store.ClaimEvents(ctx, tx, store.Claim{
+			Events: t.limit, Bytes: applyBytes, Now: now,
+			LockWait: lockWait,
+		})
 		if err != nil || len(got.Events) == 0 {
 			return err
 		}

@@ -37,11 +37,12 @@ type batch struct {
 	events  []*mapped
 	requeue []store.Requeue // claimed events to leave to a later batch
 
-	listings      map[store.ListingRef]store.Listing
-	reservations  map[store.Ref]store.Reservation
-	guests        map[store.Ref]store.Guest       // what is known about the guests that events name, by the guest's id
-	ofGuest       map[store.Ref][]store.Ref       // the reservations of guests
-	bookings      map[store.Ref][]store.Ref       // the reservations of bookings, including the one with the booking's own id
+	listings     map[store.ListingRef]store.Listing
+	reservations map[store.Ref]store.Reservation
+	guests       map[store.Ref]store.Guest // what is known about the guests that events name, by the guest's id
+	ofGuest      map[store.Ref][]store.Ref // the reservations of guests
+	// the reservations of bookings, including the one with the booking's own id
+	bookings      map[store.Ref][]store.Ref
 	before        map[store.Ref]store.Reservation // the rows before the batch, for those that a change was applied to
 	listed        map[store.ListingRef]bool       // listings that a change was applied to
 	guestsChanged map[store.Ref]bool              // guests that a change was applied to
@@ -54,14 +55,18 @@ type batch struct {
 func newBatch(now time.Time, source func(string) pms.Source, log *slog.Logger) *batch {
 	return &batch{
 		now: now, source: source, policies: namedPolicies{source, map[string]namedPolicy{}}, log: log,
-		listings: map[store.ListingRef]store.Listing{}, reservations: map[store.Ref]store.Reservation{}, guests: map[store.Ref]store.Guest{},
-		ofGuest: map[store.Ref][]store.Ref{}, bookings: map[store.Ref][]store.Ref{}, before: map[store.Ref]store.Reservation{},
+		listings: map[store.ListingRef]store.Listing{}, reservations: map[store.Ref]store.Reservation{},
+		guests:  map[store.Ref]store.Guest{},
+		ofGuest: map[store.Ref][]store.Ref{}, bookings: map[store.Ref][]store.Ref{},
+		before: map[store.Ref]store.Reservation{},
 		listed: map[store.ListingRef]bool{}, guestsChanged: map[store.Ref]bool{},
 	}
 }
 
 // run applies claimed events. fetches fetches the documents that events need.
-func (b *batch) run(ctx context.Context, tx pgx.Tx, events []store.Event, anyPostponed bool, fetches Fetches, traced bool) error {
+func (b *batch) run(ctx context.Context, tx pgx.Tx, events []store.Event, anyPostponed bool, fetches Fetches,
+	traced bool,
+) error {
 	b.mapEvents(ctx, events)
 	if err := b.lock(ctx, tx, anyPostponed); err != nil {
 		return err

@@ -9,9 +9,10 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// DeleteListing deletes a listing as the PMS's listing.deleted does: it makes no new keys. It refuses with a [ConflictError] while a stay that
-// is not over uses the listing, also one that moves there later, so that no guest depends on it. The listing stays locked meanwhile, so that no
-// such stay can come in between. A later event of the PMS about the listing, or a PUT, brings it back. It is outside the order of events.
+// DeleteListing deletes a listing as the PMS's listing.deleted does: it makes no new keys. It refuses with a
+// [ConflictError] while a stay that is not over uses the listing, also one that moves there later, so that no guest
+// depends on it. The listing stays locked meanwhile, so that no such stay can come in between. A later event of the
+// PMS about the listing, or a PUT, brings it back. It is outside the order of events.
 func (a *Applier) DeleteListing(ctx context.Context, ref store.ListingRef, audit store.Audit) error {
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 		now := a.now().UTC()
@@ -31,7 +32,10 @@ func (a *Applier) DeleteListing(ctx context.Context, ref store.ListingRef, audit
 			return err
 		}
 		if stays > 0 {
-			return ConflictError{"listing_in_use", fmt.Sprintf("%d stays that are not over use this listing: move or cancel them first", stays)}
+			return ConflictError{
+				"listing_in_use",
+				fmt.Sprintf("%d stays that are not over use this listing: move or cancel them first", stays),
+			}
 		}
 		before := l
 		l.Deleted, l.UpdatedAt = true, now

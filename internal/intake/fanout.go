@@ -43,7 +43,8 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 			return true, nil
 		}
 		t.skipped[ref] = now.Add(fanOutRest)
-		a.log.Warn("listing change not carried to all stays; retrying", "source", ref.Source, "listing_id", ref.ListingID,
+		a.log.Warn("listing change not carried to all stays; retrying", "source", ref.Source,
+			"listing_id", ref.ListingID,
 			"waits_for", store.LockedRow(err), "error", err)
 	}
 	return false, nil
@@ -78,9 +79,12 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 		policy := nameOf(a.source(ref.Source).Policy)
 		requests := make([]store.KeyRequest, reached)
 		for i := range stays {
-			stays[i].ListingID = b.present(ref.Source, stays[i].ListingID) // the listing that it was merged into, possibly repeatedly
-			completeStay(&stays[i], b.listings[store.ListingRef{Source: ref.Source, ListingID: *stays[i].ListingID}], policy, now)
-			if stays[i].Segments != nil { // with another time zone, the present room may be another one: see move, which locks it too
+			// the listing that it was merged into, possibly repeatedly
+			stays[i].ListingID = b.present(ref.Source, stays[i].ListingID)
+			completeStay(&stays[i], b.listings[store.ListingRef{Source: ref.Source, ListingID: *stays[i].ListingID}],
+				policy, now)
+			// with another time zone, the present room may be another one: see move, which locks it too
+			if stays[i].Segments != nil {
 				stays[i].SegmentDue = &now
 			}
 			requests[i] = keyRequest(stays[i], now, true, false)
@@ -119,7 +123,8 @@ func (a *Applier) moveSome(ctx context.Context, _ *turn) (more bool, err error) 
 			return false, fmt.Errorf("move the stay %s/%s to its next room: %w", r.Source, r.ReservationID, err)
 		}
 		if err != nil {
-			a.log.Warn("move to the next room failed; retrying", "source", r.Source, "reservation_id", r.ReservationID, "waits_for", store.LockedRow(err), "error", err)
+			a.log.Warn("move to the next room failed; retrying", "source", r.Source, "reservation_id", r.ReservationID,
+				"waits_for", store.LockedRow(err), "error", err)
 		}
 		moved += n
 	}
@@ -195,7 +200,8 @@ func roomsOf(segments []byte) []*string {
 
 func moveEntry(before, after store.Reservation, now time.Time) store.Entry {
 	e := store.Entry{
-		Ref: after.Ref(), At: now, Kind: store.TimelineStep, Summary: "the stay moves from listing " + text(before.ListingID) + " to " + text(after.ListingID) + ", as planned by the PMS",
+		Ref: after.Ref(), At: now, Kind: store.TimelineStep, Summary: "the stay moves from listing " +
+			text(before.ListingID) + " to " + text(after.ListingID) + ", as planned by the PMS",
 		Detail: map[string]any{"from": text(before.ListingID), "to": text(after.ListingID)},
 	}
 	if after.SegmentDue != nil {

@@ -23,7 +23,8 @@ const (
 )
 
 var foldResultWords = map[foldResult]string{
-	superseded: store.EventSuperseded, repeated: store.EventIgnored, changesNothing: store.EventIgnored, applied: store.EventApplied,
+	superseded: store.EventSuperseded, repeated: store.EventIgnored, changesNothing: store.EventIgnored,
+	applied: store.EventApplied,
 }
 
 // fold applies the events to the rows in memory, in the order of receipt.
@@ -67,8 +68,10 @@ func (b *batch) foldEvent(m *mapped) {
 		m.AppliedAt = &b.now
 	}
 	if status == store.EventRejected || len(m.says.Rejected) > 0 {
-		b.log.Warn("event partly rejected: fix the cause, then replay it", "source", m.Source, "event_id", m.EventID.String(),
-			"reservation_id", text(m.ReservationID), "listing_id", text(m.ListingID), "status", status, "reason", reason)
+		b.log.Warn("event partly rejected: fix the cause, then replay it", "source", m.Source, "event_id",
+			m.EventID.String(),
+			"reservation_id", text(m.ReservationID), "listing_id", text(m.ListingID), "status",
+			status, "reason", reason)
 	}
 	if len(m.notes.Notes)+len(m.notes.Rejected) > 0 {
 		m.Detail, _ = json.Marshal(m.notes) // only texts: it can't fail
@@ -111,11 +114,13 @@ func (m *mapped) settle(done []foldResult) (status, reason string) {
 	case slices.Contains(done, superseded):
 		return store.EventSuperseded, "a later event of this " + m.kind() + " had been applied"
 	case slices.Contains(done, repeated):
-		return store.EventIgnored, "the same body had been applied before the reservation was cancelled, and it has no time of its own: it counts as a repetition"
+		return store.EventIgnored,
+			"the same body had been applied before the reservation was cancelled, and it has no time of its own: it counts as a repetition"
 	}
 	for _, c := range m.changes {
 		if r := c.Reservation; r != nil {
-			return store.EventIgnored, fmt.Sprintf("the status %q (%s) neither creates nor removes a key", r.PMSStatus, r.StatusClass)
+			return store.EventIgnored, fmt.Sprintf("the status %q (%s) neither creates nor removes a key",
+				r.PMSStatus, r.StatusClass)
 		}
 	}
 	return store.EventIgnored, "no current reservation has this guest"
@@ -167,7 +172,10 @@ func (b *batch) entry(ref store.Ref, m *mapped, what string, detail map[string]a
 		detail = map[string]any{"status": store.EventApplied}
 	}
 	detail["event_id"], detail["type"] = m.EventID.String(), m.Type
-	b.entries = append(b.entries, store.Entry{Ref: ref, At: b.now, Kind: store.TimelineEvent, Summary: kind + " " + what, Detail: detail})
+	b.entries = append(b.entries, store.Entry{
+		Ref: ref, At: b.now, Kind: store.TimelineEvent,
+		Summary: kind + " " + what, Detail: detail,
+	})
 }
 
 // foldBooking applies a change of a reservation. A change of a whole booking counts in the order of the booking, and
@@ -202,7 +210,10 @@ func (b *batch) foldBooking(m *mapped, c change) foldResult {
 		if ref == own || m.named(ref) || s.VersionSeq == 0 || (s.Status == pms.Cancelled && !elsewhere) {
 			continue
 		}
-		gone := pms.Reservation{ReservationID: ref.ReservationID, BookingID: r.BookingID, Status: pms.Cancelled, Partial: true}
+		gone := pms.Reservation{
+			ReservationID: ref.ReservationID, BookingID: r.BookingID,
+			Status: pms.Cancelled, Partial: true,
+		}
 		live := s.Status != pms.Cancelled
 		if b.foldReservation(m, change{version: c.version, Change: pms.Change{Reservation: &gone}}) == applied && live {
 			b.entry(ref, m, "applied: the booking no longer includes it", nil)
@@ -213,8 +224,10 @@ func (b *batch) foldBooking(m *mapped, c change) foldResult {
 
 // named reports whether an event says something about a reservation itself, even if that couldn't be read.
 func (m *mapped) named(ref store.Ref) bool {
-	return slices.ContainsFunc(m.changes, func(c change) bool { return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID }) ||
-		slices.ContainsFunc(m.says.Rejected, func(lost pms.Rejection) bool { return lost.ReservationID == ref.ReservationID })
+	return slices.ContainsFunc(m.changes,
+		func(c change) bool { return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID }) ||
+		slices.ContainsFunc(m.says.Rejected,
+			func(lost pms.Rejection) bool { return lost.ReservationID == ref.ReservationID })
 }
 
 func versionOf(r store.Reservation) version { return version{r.VersionAt, r.VersionSeq} }
@@ -292,8 +305,8 @@ func (b *batch) cancelledAt(m *mapped, c change, r store.Reservation) (at time.T
 	return at
 }
 
-// applyReservation applies what a change says about its reservation to the row. In a complete reservation, an unspecified field
-// means none.
+// applyReservation applies what a change says about its reservation to the row. In a complete reservation, an
+// unspecified field means none.
 func (b *batch) applyReservation(r *store.Reservation, says pms.Reservation) {
 	whole := says.Whole()
 	set := func(field **string, value *string) {
@@ -364,7 +377,8 @@ func (b *batch) foldGuest(m *mapped, c change) foldResult {
 		take := keep
 		if c.before(versionOf(r)) { // the reservation's own fields are later; the guest's fill in the rest
 			take = keepMissing
-			if (says.Email == nil || r.GuestEmail != nil) && (says.Name == nil || r.GuestName != nil) && (says.Phone == nil || r.GuestPhone != nil) {
+			if (says.Email == nil || r.GuestEmail != nil) && (says.Name == nil || r.GuestName != nil) &&
+				(says.Phone == nil || r.GuestPhone != nil) {
 				if v == changesNothing {
 					v = superseded
 				}
@@ -404,7 +418,8 @@ func (b *batch) reservationsOf(guest store.Ref) []store.Ref {
 			list = append(list, ref)
 		}
 	}
-	list = slices.DeleteFunc(list, func(ref store.Ref) bool { return text(b.reservations[ref].GuestID) != guest.ReservationID })
+	list = slices.DeleteFunc(list,
+		func(ref store.Ref) bool { return text(b.reservations[ref].GuestID) != guest.ReservationID })
 	slices.SortFunc(list, store.Ref.Compare)
 	return list
 }

@@ -67,10 +67,12 @@ func (b *batch) foldMerge(m *mapped, c change) foldResult {
 		into.MergedInto = nil // now the other way round
 	}
 	before, intoBefore := from, into
-	from.VersionAt, from.VersionSeq, from.UpdatedAt, from.Deleted, from.MergedInto = &c.at, &c.seq, b.now, true, &into.ListingID
+	from.VersionAt, from.VersionSeq, from.UpdatedAt, from.Deleted, from.MergedInto = &c.at, &c.seq, b.now,
+		true, &into.ListingID
 	if !into.Known {
 		into.Known, into.CreatedAt, into.UpdatedAt = true, b.now, b.now
-		into.Name, into.TimeZone, into.CheckInTime, into.CheckOutTime, into.ACSSystemID = from.Name, from.TimeZone, from.CheckInTime, from.CheckOutTime, from.ACSSystemID
+		into.Name, into.TimeZone, into.CheckInTime, into.CheckOutTime, into.ACSSystemID = from.Name, from.TimeZone,
+			from.CheckInTime, from.CheckOutTime, from.ACSSystemID
 	}
 	if len(into.Groups()) == 0 && len(from.Groups()) > 0 {
 		into.AdminAccessGroupIDs, into.UpdatedAt = from.Groups(), b.now
@@ -85,5 +87,6 @@ func listingMatters(a, b store.Listing) bool {
 	same := func(a, b *string) bool { return text(a) == text(b) }
 	return a.Known != b.Known || a.Deleted != b.Deleted || !slices.Equal(a.Groups(), b.Groups()) ||
 		!same(a.ACSSystemID, b.ACSSystemID) || !same(a.TimeZone, b.TimeZone) ||
-		!same(a.CheckInTime, b.CheckInTime) || !same(a.MergedInto, b.MergedInto) || !same(a.CheckOutTime, b.CheckOutTime)
+		!same(a.CheckInTime, b.CheckInTime) || !same(a.MergedInto, b.MergedInto) ||
+		!same(a.CheckOutTime, b.CheckOutTime)
 }

@@ -36,7 +36,8 @@ func (a *Applier) followSome(ctx context.Context, t *turn) (more bool, err error
 		}
 		if store.IsLockWait(err) {
 			t.skipped[source] = time.Now().Add(fanOutRest)
-			a.log.Warn("stays not updated to the source's policy; retrying", "source", p.Source, "waits_for", store.LockedRow(err), "error", err)
+			a.log.Warn("stays not updated to the source's policy; retrying", "source", p.Source, "waits_for",
+				store.LockedRow(err), "error", err)
 			continue
 		}
 		if err != nil {
@@ -132,7 +133,9 @@ func (b *batch) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOt
 // followed returns a locked stay completed with the policy. A stay that has been updated in the meantime, or was
 // cancelled or moved to a listing that is not locked, is left unchanged: the next look finds it, if it still needs
 // updating.
-func (b *batch) followed(r store.Reservation, seen store.StayOfOtherPolicy, policy namedPolicy) (store.Reservation, bool) {
+func (b *batch) followed(r store.Reservation, seen store.StayOfOtherPolicy,
+	policy namedPolicy,
+) (store.Reservation, bool) {
 	if r.Status != pms.Confirmed || text(r.Policy) == policy.fingerprint {
 		return r, false
 	}

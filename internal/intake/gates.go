@@ -96,10 +96,15 @@ func (c GateAction) on(w stay.GateWords, now time.Time) stay.GateWords {
 	return w
 }
 
-func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, before, after []stay.Gate, gate stay.Gate, now time.Time) error {
+func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, before, after []stay.Gate, gate stay.Gate,
+	now time.Time,
+) error {
 	ref := r.Ref()
 	var writes pgx.Batch
-	store.SaveGateWord(&writes, ref, c.Name, c.Person, stay.GateWord{State: c.State, By: c.By, At: now, Evidence: c.Evidence})
+	store.SaveGateWord(&writes, ref, c.Name, c.Person, stay.GateWord{
+		State: c.State, By: c.By, At: now,
+		Evidence: c.Evidence,
+	})
 	if gatesDiffer(before, after) && r.Status == pms.Confirmed {
 		store.RequestKeys(&writes, []store.KeyRequest{keepingStatus(keyRequest(r, now, true, false))}, now)
 	}
@@ -120,7 +125,10 @@ func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, be
 }
 
 func (c GateAction) summary(gate stay.Gate) string {
-	verb := map[string]string{stay.GateOpen: "opened gate ", stay.GateClosed: "closed gate ", stay.GateUnknown: "set to unknown gate "}[c.State]
+	verb := map[string]string{
+		stay.GateOpen: "opened gate ", stay.GateClosed: "closed gate ",
+		stay.GateUnknown: "set to unknown gate ",
+	}[c.State]
 	switch {
 	case c.State == "":
 		return c.By + " took back the decision on gate " + c.Name + ": it is " + gate.State

@@ -40,7 +40,9 @@ const (
 // Import adds events of the canonical format to a source, whatever the source's own format, and waits for a while for
 // their results. Their timestamps decide their order. An event that was imported before, with the same content, is
 // reported as known. A dry run does everything that an import does and rolls it back.
-func (a *Applier) Import(ctx context.Context, source string, bodies [][]byte, dryRun bool, audit store.Audit) ([]Imported, error) {
+func (a *Applier) Import(ctx context.Context, source string, bodies [][]byte, dryRun bool,
+	audit store.Audit,
+) ([]Imported, error) {
 	results := make([]Imported, len(bodies))
 	var events []store.Event
 	var rows []int // of events, in results
@@ -85,7 +87,8 @@ func (a *Applier) importedEvent(source string, body []byte) (store.Event, []pms.
 	sum := sha256.Sum256(body)
 	key := "import_" + hex.EncodeToString(sum[:16])
 	e := store.Event{
-		EventID: uuid.New(), Source: source, EventKey: &key, Type: says.Type, Status: store.EventAccepted, OccurredAt: &says.OccurredAt, ReceivedAt: now,
+		EventID: uuid.New(), Source: source, EventKey: &key, Type: says.Type, Status: store.EventAccepted,
+		OccurredAt: &says.OccurredAt, ReceivedAt: now,
 		Body: body, Request: []byte(`{"format":"` + pms.CanonicalFormat + `"}`), // whatever the source's own format
 	}
 	switch c := says.Change(); {

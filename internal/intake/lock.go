@@ -253,7 +253,8 @@ func (b *batch) stepBack(ctx context.Context, tx pgx.Tx) error {
 	for _, m := range b.events {
 		about := m.about()
 		at := slices.IndexFunc(earlier, func(p store.PutBack) bool {
-			return p.Seq < m.Seq && slices.ContainsFunc(p.About, func(what string) bool { return slices.Contains(about, what) })
+			return p.Seq < m.Seq && slices.ContainsFunc(p.About,
+				func(what string) bool { return slices.Contains(about, what) })
 		})
 		if at < 0 {
 			stay = append(stay, m)

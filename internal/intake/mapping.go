@@ -67,7 +67,8 @@ func (b *batch) mapEvents(ctx context.Context, events []store.Event) {
 		m, err := mapEvent(ctx, b.source(e.Source), e)
 		if errors.Is(err, pms.ErrTooLong) && e.Tries+1 < mapTries {
 			until := b.now.Add(time.Second << e.Tries)
-			b.log.Warn("mapping an event timed out; retrying with more time", "source", e.Source, "event_id", e.EventID.String(), "tries", e.Tries+1)
+			b.log.Warn("mapping an event timed out; retrying with more time", "source", e.Source, "event_id",
+				e.EventID.String(), "tries", e.Tries+1)
 			b.requeue = append(b.requeue, store.Requeue{Event: e, NotBefore: &until, Tries: e.Tries + 1})
 			continue
 		}

@@ -67,7 +67,10 @@ func (m *mapped) note(c change) {
 func (b *batch) reject(m *mapped, lost pms.Rejection) {
 	item := store.RejectedItem{Where: lost.Where, ReservationID: lost.ReservationID, ListingID: lost.ListingID}
 	for _, e := range lost.Errors {
-		item.Errors = append(item.Errors, store.FieldNote{Field: store.Storable(e.Field), Problem: store.Storable(e.Message)})
+		item.Errors = append(item.Errors, store.FieldNote{
+			Field:   store.Storable(e.Field),
+			Problem: store.Storable(e.Message),
+		})
 	}
 	m.notes.Rejected = append(m.notes.Rejected, item)
 	ref := store.Ref{Source: m.Source, ReservationID: lost.ReservationID}
@@ -77,7 +80,10 @@ func (b *batch) reject(m *mapped, lost pms.Rejection) {
 	for _, e := range item.Errors {
 		b.addNote(ref, m, e.Field, "the last event could not be read: "+e.Problem)
 	}
-	b.entry(ref, m, store.EventRejected, map[string]any{"status": store.EventRejected, "reason": store.Storable(pms.Reasons(lost.Errors))})
+	b.entry(ref, m, store.EventRejected, map[string]any{
+		"status": store.EventRejected,
+		"reason": store.Storable(pms.Reasons(lost.Errors)),
+	})
 }
 
 // addNote adds to the notes of a reservation, which is otherwise unchanged.
@@ -89,8 +95,8 @@ func (b *batch) addNote(ref store.Ref, m *mapped, field, problem string) {
 	b.reservations[ref] = r
 }
 
-// strangeStatus makes a status visible that a stay with a key should not have: an unknown one, or that of a blocked part
-// of the calendar. The key is kept.
+// strangeStatus makes a status visible that a stay with a key should not have: an unknown one, or that of a blocked
+// part of the calendar. The key is kept.
 func (b *batch) strangeStatus(m *mapped, c change) {
 	says := c.Reservation
 	why := map[string]string{"other": "is unknown", "block": "is that of a block in the calendar"}[says.StatusClass]
@@ -98,7 +104,10 @@ func (b *batch) strangeStatus(m *mapped, c change) {
 	if r := b.reservations[ref]; why == "" || r.Status != pms.Confirmed || c.before(versionOf(r)) {
 		return
 	}
-	b.addNote(ref, m, "status", store.Storable(fmt.Sprintf("the PMS's status %q %s: nothing was changed. See whether the guest still has a right to the key", says.PMSStatus, why)))
+	b.addNote(ref, m, "status",
+		store.Storable(fmt.Sprintf(
+			"the PMS's status %q %s: nothing was changed. See whether the guest still has a right to the key",
+			says.PMSStatus, why)))
 }
 
 var plainField = regexp.MustCompile(`^[a-z_]{1,40}$`)

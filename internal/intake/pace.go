@@ -33,8 +33,9 @@ type Pace struct {
 	mu      sync.Mutex
 	crowdAt time.Time
 	lag     time.Duration // the age of the events that were applied last
-	held    *rate.Limiter // the rate of accepting while the lag is beyond patience; nil before the rate of applying is known
-	since   time.Time     // the start of the measurement
+	// the rate of accepting while the lag is beyond patience; nil before the rate of applying is known
+	held    *rate.Limiter
+	since   time.Time // the start of the measurement
 	counted int
 }
 

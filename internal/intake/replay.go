@@ -89,7 +89,10 @@ func (a *Applier) mapAgain(ctx context.Context, b *batch, events []store.Event) 
 	for _, e := range events {
 		m, err := mapEvent(ctx, a.source(e.Source), e)
 		if err != nil {
-			m.says, m.changes = pms.Event{Type: m.says.Type, Invalid: []pms.FieldError{{Field: "body", Message: err.Error()}}}, nil
+			m.says, m.changes = pms.Event{
+				Type:    m.says.Type,
+				Invalid: []pms.FieldError{{Field: "body", Message: err.Error()}},
+			}, nil
 		}
 		b.add(m)
 	}
@@ -100,17 +103,29 @@ func (a *Applier) mapAgain(ctx context.Context, b *batch, events []store.Event) 
 func (b *batch) differences(listings map[store.ListingRef]store.Listing) []Difference {
 	var list []Difference
 	for ref, before := range b.before {
-		if d := (Difference{Source: ref.Source, ReservationID: ref.ReservationID, Fields: reservationDiffers(before, b.reservations[ref])}); len(d.Fields) > 0 {
+		if d := (Difference{
+			Source: ref.Source, ReservationID: ref.ReservationID,
+			Fields: reservationDiffers(before, b.reservations[ref]),
+		}); len(d.Fields) > 0 {
 			list = append(list, d)
 		}
 	}
 	for ref := range b.listed {
-		if d := (Difference{Source: ref.Source, ListingID: ref.ListingID, Fields: listingDiffers(listings[ref], b.listings[ref])}); len(d.Fields) > 0 {
+		if d := (Difference{
+			Source: ref.Source, ListingID: ref.ListingID,
+			Fields: listingDiffers(listings[ref], b.listings[ref]),
+		}); len(d.Fields) > 0 {
 			list = append(list, d)
 		}
 	}
 	slices.SortFunc(list, func(x, y Difference) int {
-		return store.ListingRef{Source: x.Source, ListingID: x.ReservationID + x.ListingID}.Compare(store.ListingRef{Source: y.Source, ListingID: y.ReservationID + y.ListingID})
+		return store.ListingRef{
+			Source:    x.Source,
+			ListingID: x.ReservationID + x.ListingID,
+		}.Compare(store.ListingRef{
+			Source:    y.Source,
+			ListingID: y.ReservationID + y.ListingID,
+		})
 	})
 	return list
 }

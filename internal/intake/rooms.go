@@ -76,7 +76,10 @@ func (b *batch) nameRooms(m *mapped) {
 	for booking, changes := range of {
 		b.roomsOf(booking).name(changes)
 		for _, c := range changes {
-			if ref := (store.Ref{Source: booking.Source, ReservationID: c.ReservationID}); b.reservations[ref].VersionSeq == 0 {
+			if ref := (store.Ref{
+				Source:        booking.Source,
+				ReservationID: c.ReservationID,
+			}); b.reservations[ref].VersionSeq == 0 {
 				if _, looked := b.names[ref]; !looked {
 					b.unlocked = true
 				}

@@ -43,7 +43,8 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 			reason = ""
 			jobs = append(jobs, m.Event)
 		}
-		events, wants, reasons, before = append(events, m.Event), append(wants, encoded), append(reasons, reason), append(before, m.AppliedBefore)
+		events, wants, reasons, before = append(events, m.Event), append(wants, encoded), append(reasons,
+			reason), append(before, m.AppliedBefore)
 	}
 	if len(events) > 0 {
 		var batch pgx.Batch
@@ -199,9 +200,10 @@ func (b *batch) writes(gates map[store.Ref]bool, traced bool) (all stayWrites) {
 // lastOf is the last applied event about a reservation.
 func (b *batch) lastOf(ref store.Ref) *uuid.UUID {
 	for _, m := range slices.Backward(b.events) {
-		if m.Status == store.EventApplied && m.Source == ref.Source && slices.ContainsFunc(m.changes, func(c change) bool {
-			return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID
-		}) {
+		if m.Status == store.EventApplied && m.Source == ref.Source && slices.ContainsFunc(m.changes,
+			func(c change) bool {
+				return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID
+			}) {
 			return &m.EventID
 		}
 	}
@@ -236,6 +238,7 @@ func (b *batch) count(activity *store.Activity) {
 // trace adds the application of each event to its trace.
 func (b *batch) trace(ctx context.Context, ended time.Time) {
 	for _, e := range b.settled() {
-		tracing.Done(tracing.Of(ctx, &e.EventID), "apply", b.now, ended, nil, attribute.String("staykey.source", e.Source), attribute.String("staykey.event.status", e.Status))
+		tracing.Done(tracing.Of(ctx, &e.EventID), "apply", b.now, ended, nil,
+			attribute.String("staykey.source", e.Source), attribute.String("staykey.event.status", e.Status))
 	}
 }

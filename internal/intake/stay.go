@@ -46,7 +46,8 @@ func (b *batch) complete(r *store.Reservation) {
 	}
 	r.SegmentDue = nil
 	if present := b.present(r.Source, room); text(present) != text(r.ListingID) {
-		if _, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: text(present)}]; !locked && present != nil {
+		if _, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: text(present)}]; !locked &&
+			present != nil {
 			r.SegmentDue = &b.now // another batch, which locks that one too, moves the stay
 		} else {
 			r.ListingID = present
@@ -60,8 +61,14 @@ func (b *batch) complete(r *store.Reservation) {
 func (b *batch) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
 	if r.ListingID == nil {
 		for _, s := range segmentsOf(r.Segments) { // its times are those of the property
-			if known, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: text(b.present(r.Source, s.ListingID))}]; locked {
-				return store.Listing{TimeZone: known.TimeZone, CheckInTime: known.CheckInTime, CheckOutTime: known.CheckOutTime}, true
+			if known, locked := b.listings[store.ListingRef{
+				Source:    r.Source,
+				ListingID: text(b.present(r.Source, s.ListingID)),
+			}]; locked {
+				return store.Listing{
+					TimeZone: known.TimeZone, CheckInTime: known.CheckInTime,
+					CheckOutTime: known.CheckOutTime,
+				}, true
 			}
 		}
 		return store.Listing{}, true
@@ -82,7 +89,8 @@ func completeStay(r *store.Reservation, l store.Listing, policy namedPolicy, now
 	if begun := r.CheckedInAt; begun != nil && r.CheckIn != nil && begun.Before(*r.CheckIn) {
 		r.CheckIn = begun
 	}
-	if overdue := r.SegmentDue != nil && !r.SegmentDue.After(now) && r.Segments != nil && r.Status == pms.Confirmed; !overdue {
+	if overdue := r.SegmentDue != nil && !r.SegmentDue.After(now) && r.Segments != nil &&
+		r.Status == pms.Confirmed; !overdue {
 		r.SegmentDue = nextRoomAt(*r, c, now)
 	}
 }
@@ -127,7 +135,8 @@ func (b *batch) checkedIn(r *store.Reservation, c change) {
 	if r.CheckedInAt == nil || says.CheckIn == nil {
 		return
 	}
-	if planned, err := says.CheckIn.Resolve(time.UTC, pms.DefaultCheckInTime); err == nil && planned.After(r.CheckedInAt.Add(movedOn)) {
+	if planned, err := says.CheckIn.Resolve(time.UTC, pms.DefaultCheckInTime); err == nil &&
+		planned.After(r.CheckedInAt.Add(movedOn)) {
 		r.CheckedInAt = nil
 	}
 }
@@ -163,7 +172,8 @@ func roomOf(r store.Reservation, l store.Listing, policy namedPolicy, now time.T
 	c := policy.Complete(text(r.ListingID), text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
 	room = list[0].ListingID
 	for _, s := range list[1:] {
-		if begins := completeMoment(s.From, c.Zone, c.CheckInTime); begins != nil && !begins.After(now) && s.ListingID != nil {
+		if begins := completeMoment(s.From, c.Zone, c.CheckInTime); begins != nil && !begins.After(now) &&
+			s.ListingID != nil {
 			room = s.ListingID
 		}
 	}
@@ -202,7 +212,10 @@ func momentText(m *pms.Moment) *string {
 
 // keyRequest requests the key that a reservation asks for now.
 func keyRequest(r store.Reservation, now time.Time, changed, revive bool) store.KeyRequest {
-	w := store.KeyRequest{Ref: r.Ref(), CheckIn: r.CheckIn, Cancelled: r.Status == pms.Cancelled, RankAt: r.CheckIn, Changed: changed, Revive: revive}
+	w := store.KeyRequest{
+		Ref: r.Ref(), CheckIn: r.CheckIn, Cancelled: r.Status == pms.Cancelled, RankAt: r.CheckIn,
+		Changed: changed, Revive: revive,
+	}
 	switch over := r.CheckOut != nil && !r.CheckOut.After(now); {
 	case r.Status == pms.Cancelled:
 		w.Interim = store.KeyRevoking
@@ -216,7 +229,8 @@ func keyRequest(r store.Reservation, now time.Time, changed, revive bool) store.
 // spelling of the same address doesn't affect the key.
 func stayChanged(a, b store.Reservation) bool {
 	sameTime := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
-	return a.VersionSeq == 0 || a.Status != b.Status || (a.ListingID == nil) != (b.ListingID == nil) || text(a.ListingID) != text(b.ListingID) ||
+	return a.VersionSeq == 0 || a.Status != b.Status || (a.ListingID == nil) != (b.ListingID == nil) ||
+		text(a.ListingID) != text(b.ListingID) ||
 		pms.GuestAddress(text(a.GuestEmail)) != pms.GuestAddress(text(b.GuestEmail)) ||
 		(text(a.GuestEmail) == "") != (text(b.GuestEmail) == "") || // a key may wait for an address, even a relay's
 		!sameTime(a.CheckIn, b.CheckIn) || !sameTime(a.CheckOut, b.CheckOut)

@@ -43,7 +43,10 @@ func (b *batch) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) 
 func lapsed(r store.Reservation, o store.Overrides, e store.Entry) store.Entry {
 	e.Summary = "the PMS moved the stay: the access times that " + text(o.WindowBy) + " had set no longer apply"
 	e.Detail = map[string]any{"status": "window_lapsed", "by": text(o.WindowBy), "reason": text(o.WindowWhy)}
-	for name, at := range map[string]*time.Time{"starts_at": o.StartsAt, "ends_at": o.EndsAt, "check_in": r.CheckIn, "check_out": r.CheckOut} {
+	for name, at := range map[string]*time.Time{
+		"starts_at": o.StartsAt, "ends_at": o.EndsAt, "check_in": r.CheckIn,
+		"check_out": r.CheckOut,
+	} {
 		if at != nil {
 			e.Detail[name] = pms.FormatInstant(*at)
 		}

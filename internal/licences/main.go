@@ -1,4 +1,5 @@
-// Command licences writes, or checks, docs/licences.md: every module that is in the binary, with its version and licence.
+// Command licences writes, or checks, docs/licences.md: every module that is in the binary, with its version and
+// licence.
 package main
 
 import (

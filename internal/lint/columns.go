@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// mostColumns is how wide a line of Go may be, a tab counted as four columns. Tests are exempt: a case in a table reads best on one line.
+// mostColumns is how wide a line of Go may be, a tab counted as four columns. Tests are exempt: a case in a table reads
+// best on one line.
 const mostColumns = 120
 
 // checkColumns returns the lines of Go that are too wide, as "file:line".
@@ -38,10 +39,12 @@ func checkColumns(root string) ([]string, error) {
 	return wide, err
 }
 
-// wideLines returns the numbers of the lines that are too wide and could be broken: a literal that reaches beyond the last column has to stay
-// whole, because people search for messages, and so has a directive.
+// wideLines returns the numbers of the lines that are too wide and could be broken. Three kinds of lines can't: a
+// literal
+// that reaches beyond the last column, because people search for messages; the text of a raw string; and a directive or
+// a diagram in a comment.
 func wideLines(source []byte) []int {
-	whole := map[int]bool{} // lines whose end is a literal or a directive
+	whole := map[int]bool{}
 	files := token.NewFileSet()
 	file := files.AddFile("", files.Base(), len(source))
 	var s scanner.Scanner
@@ -52,14 +55,9 @@ func wideLines(source []byte) []int {
 		if t == token.EOF {
 			break
 		}
-		at := file.Position(pos)
-		if strings.Contains(text, "\n") {
-			continue // it can be broken
-		}
-		before := lines[at.Line-1][:at.Column-1]
-		crosses := len(text) > 30 && columns(before) < mostColumns && columns(before+text) > mostColumns
-		if (t == token.STRING && crosses) || (t == token.COMMENT && (strings.Contains(text, "#nosec") || strings.HasPrefix(text, "//go:"))) {
-			whole[at.Line] = true
+		first := file.Position(pos)
+		for i := range strings.Count(text, "\n") + 1 {
+			whole[first.Line+i] = whole[first.Line+i] || staysWhole(t, text, lines[first.Line-1][:first.Column-1])
 		}
 	}
 	var wide []int
@@ -69,6 +67,19 @@ func wideLines(source []byte) []int {
 		}
 	}
 	return wide
+}
+
+// staysWhole reports whether a token can't be broken to make its line narrower; before is what its line has before it.
+func staysWhole(t token.Token, text, before string) bool {
+	switch t {
+	case token.STRING:
+		crosses := columns(before) < mostColumns && columns(before+text) > mostColumns
+		return strings.Contains(text, "\n") || len(text) > 20 && crosses
+	case token.COMMENT:
+		return strings.Contains(text, "#nosec") || strings.HasPrefix(text, "//go:") || strings.HasPrefix(text, "//\t")
+	default:
+		return false
+	}
 }
 
 // columns is how wide a line is shown.

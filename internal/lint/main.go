@@ -6,6 +6,8 @@
 // everything). Paths in notYetClean are counted, not reported; the list only ever gets shorter. A line with a word that
 // must stay, such as a quoted text of somebody else's API, is in exceptions.
 //
+// It also reports lines of Go that are too wide (columns.go).
+//
 // It prints one line per finding and exits with 1 if there are any. With -count it prints the number of findings per
 // directory, clean or not.
 package main
@@ -49,6 +51,16 @@ func run(root string, count, all bool) error {
 	}
 	if len(notYetClean) > 0 {
 		fmt.Printf("English: %d findings in %d directories that are not yet clean\n", waiting, len(notYetClean))
+	}
+	wide, err := checkColumns(root)
+	if err != nil {
+		return err
+	}
+	for _, line := range wide {
+		fmt.Printf("%s: more than %d columns: break the line\n", line, mostColumns)
+	}
+	if len(wide) > 0 {
+		return fmt.Errorf("%d lines of Go are too wide", len(wide))
 	}
 	if reported > 0 {
 		return fmt.Errorf("%d phrases to replace (internal/lint/rules.go has the list)", reported)

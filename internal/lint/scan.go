@@ -26,7 +26,10 @@ type passage struct {
 }
 
 // skipped are directories and files without prose of ours.
-var skipped = []string{".git", "bin", "dist", "internal/lint/rules.go", "internal/lint/rules_test.go", "tools/web/node_modules"}
+var skipped = []string{
+	".git", "bin", "dist", "internal/lint/rules.go", "internal/lint/rules_test.go",
+	"tools/web/node_modules",
+}
 
 // check reads every file of the repository and returns what the rules find, exceptions aside.
 func check(root string) ([]finding, error) {
@@ -40,7 +43,8 @@ func check(root string) ([]finding, error) {
 			return err
 		}
 		file = filepath.ToSlash(file)
-		if within(file, skipped) || entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == "node_modules" || strings.HasPrefix(entry.Name(), ".staykey")) {
+		if within(file, skipped) || entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == "node_modules" ||
+			strings.HasPrefix(entry.Name(), ".staykey")) {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
@@ -65,7 +69,8 @@ func check(root string) ([]finding, error) {
 // within reports whether a file is one of the paths, or below one.
 func within(file string, paths []string) bool {
 	for _, p := range paths {
-		if file == p || strings.HasPrefix(file, p+"/") || strings.HasSuffix(p, "*") && strings.HasPrefix(file, strings.TrimSuffix(p, "*")) {
+		if file == p || strings.HasPrefix(file, p+"/") || strings.HasSuffix(p, "*") && strings.HasPrefix(file,
+			strings.TrimSuffix(p, "*")) {
 			return true
 		}
 	}
@@ -206,5 +211,6 @@ var action = regexp.MustCompile(`{{[^}]*}}`)
 
 // template returns the text of a page without its actions.
 func template(content string) []passage {
-	return []passage{{1, action.ReplaceAllStringFunc(content, func(a string) string { return "`" + strings.Repeat("\n", strings.Count(a, "\n")) })}}
+	return []passage{{1, action.ReplaceAllStringFunc(content,
+		func(a string) string { return "`" + strings.Repeat("\n", strings.Count(a, "\n")) })}}
 }

@@ -1,5 +1,5 @@
-// Package logs keeps the volume of the log bounded in an outage, when the same few things fail repeatedly: each webhook that is refused, each
-// look into a database that doesn't answer.
+// Package logs keeps the volume of the log bounded in an outage, when the same few things fail repeatedly: each
+// webhook that is refused, each look into a database that doesn't answer.
 package logs
 
 import (
@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// Records of one message are written one by one until there are too many of them in a minute. From then on they are counted, and once a minute one
-// record shows the newest of them and how many were not written. It ends with the first minute that has few again.
+// Records of one message are written one by one until there are too many of them in a minute. From then on they are
+// counted, and once a minute one record shows the newest of them and how many were not written. It ends with the
+// first minute that has few again.
 //
 //	few ──more than its limit in a minute──▶ counted ──a minute with no more than its limit──▶ few
 //
@@ -184,7 +185,8 @@ func (k *kinds) minute(key string) {
 	}
 }
 
-// summary is the newest record that was not written, with how many there were; no handler if there were none. They count as written then.
+// summary is the newest record that was not written, with how many there were; no handler if there were none. They
+// count as written then.
 func (s *kind) summary() (slog.Record, slog.Handler) {
 	if s.notLogged == 0 {
 		return slog.Record{}, nil

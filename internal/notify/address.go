@@ -9,15 +9,19 @@ import (
 )
 
 // errAddress says that a receiver is where none may be.
-var errAddress = errors.New("the receiver has a private, loopback, link-local or reserved address: set insecure: true on the subscription if that is what you want")
+var errAddress = errors.New(
+	"the receiver has a private, loopback, link-local or reserved address: set insecure: true on the subscription if that is what you want")
 
-// reserved are networks that are nobody's on the Internet, besides those that [netip.Addr] knows (IANA special-purpose address registries).
+// reserved are networks that are nobody's on the Internet, besides those that [netip.Addr] knows (IANA
+// special-purpose address registries).
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("198.51.100.0/24"),
 	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("::/96"),
 	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001::/23"),
-	netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("3fff::/20"), netip.MustParsePrefix("5f00::/16"), netip.MustParsePrefix("fec0::/10"),
+	netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("3fff::/20"), netip.MustParsePrefix("5f00::/16"),
+	netip.MustParsePrefix("fec0::/10"),
 }
 
 // Networks whose addresses hold an IPv4 address, and at which byte: NAT64 and 6to4.
@@ -43,8 +47,8 @@ func public(a netip.Addr) bool {
 	return true
 }
 
-// onlyPublic is a dialer's control: it sees the address that is about to be connected to, so that no name can resolve to another one
-// afterwards.
+// onlyPublic is a dialer's control: it sees the address that is about to be connected to, so that no name can
+// resolve to another one afterwards.
 func onlyPublic(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -13,9 +13,11 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// This file runs the deliveries of one subscription: claim, send, record; also the test message, and the removal of old deliveries.
+// This file runs the deliveries of one subscription: claim, send, record; also the test message, and the removal of
+// old deliveries.
 
-// deliver sends what is due to one subscription, until nothing is, or a message fails: then the next round decides how to continue.
+// deliver sends what is due to one subscription, until nothing is, or a message fails: then the next round decides
+// how to continue.
 func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state store.Subscription) {
 	atOnce, places := inFlight, n.claims
 	switch {
@@ -67,8 +69,8 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 	}
 }
 
-// gather waits until an attempt has ended, and a moment for the others: one claim, which waits for the disk, then takes as many messages as there
-// is room for. delivered is false if one of them wasn't.
+// gather waits until an attempt has ended, and a moment for the others: one claim, which waits for the disk, then
+// takes as many messages as it has room for. delivered is false if one of them wasn't.
 func gather(done <-chan bool, onTheirWay int) (ended int, delivered bool) {
 	delivered = <-done
 	moment := time.NewTimer(pause)
@@ -99,12 +101,15 @@ func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription,
 }
 
 // attemptTogether sends one message for several deliveries and records how it ended for each.
-func (n *Notifier) attemptTogether(ctx context.Context, places *pool, s Subscription, claimed []store.ClaimedDelivery) (delivered bool) {
+func (n *Notifier) attemptTogether(ctx context.Context, places *pool, s Subscription,
+	claimed []store.ClaimedDelivery,
+) (delivered bool) {
 	if time.Until(claimed[0].Until) < answerWithin+leaseSpare {
 		return false
 	}
 	point.Reach(point.DeliverClaimed)
-	o, result := n.clients.sendLetter(ctx, s, claimed[0].DeliveryID.String(), s.compose(claimed, n.gates, n.PublicURL), n.agent(), n.Now)
+	o, result := n.clients.sendLetter(ctx, s, claimed[0].DeliveryID.String(), s.compose(claimed, n.gates, n.PublicURL),
+		n.agent(), n.Now)
 	point.Reach(point.DeliverSent)
 	if ctx.Err() != nil {
 		return false
@@ -113,7 +118,8 @@ func (n *Notifier) attemptTogether(ctx context.Context, places *pool, s Subscrip
 	jitter := rand.Float64() // #nosec G404 -- jitter; the same for all, so that they are tried again together
 	for _, c := range claimed {
 		if err := n.record(ctx, places, c, o, result, jitter); err != nil && ctx.Err() == nil {
-			n.log.Error("delivery result not stored: the message may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
+			n.log.Error("delivery result not stored: the message may be sent again", "subscription", s.Name,
+				"delivery_id", c.DeliveryID, "error", err)
 			return false
 		}
 	}
@@ -124,14 +130,19 @@ func (n *Notifier) attemptTogether(ctx context.Context, places *pool, s Subscrip
 func (n *Notifier) agent() string { return "staykey/" + n.Version }
 
 // claim takes up to limit messages.
-func (n *Notifier) claim(ctx context.Context, places *pool, s Subscription, limit int) ([]store.ClaimedDelivery, int, error) {
+func (n *Notifier) claim(ctx context.Context, places *pool, s Subscription, limit int) ([]store.ClaimedDelivery, int,
+	error,
+) {
 	giveBack, err := places.take(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer giveBack()
 	now := n.Now()
-	return n.store.ClaimDeliveries(ctx, store.ClaimRequest{Scope: s.scope(), Now: now, Lease: leaseFor, Limit: limit, Window: window},
+	return n.store.ClaimDeliveries(ctx, store.ClaimRequest{
+		Scope: s.scope(), Now: now, Lease: leaseFor,
+		Limit: limit, Window: window,
+	},
 		func(in store.StayToReport) (store.Report, error) {
 			return s.tell(in, n.gates(in.Present.Source), now, n.address(in.Present.Ref))
 		})
@@ -145,8 +156,11 @@ func (n *Notifier) address(ref store.Ref) string {
 	return n.PublicURL + "/v1/reservations/" + url.PathEscape(ref.Source) + "/" + url.PathEscape(ref.ReservationID)
 }
 
-// attempt sends a message and records how it ended. One whose lease would end before the answer must come doesn't leave.
-func (n *Notifier) attempt(ctx context.Context, places *pool, s Subscription, c store.ClaimedDelivery) (delivered bool) {
+// attempt sends a message and records how it ended. One whose lease would end before the answer must come doesn't
+// leave.
+func (n *Notifier) attempt(ctx context.Context, places *pool, s Subscription,
+	c store.ClaimedDelivery,
+) (delivered bool) {
 	if time.Until(c.Until) < answerWithin+leaseSpare {
 		return false
 	}
@@ -159,7 +173,8 @@ func (n *Notifier) attempt(ctx context.Context, places *pool, s Subscription, c 
 	observe(s.Name, o, result)
 	err := n.record(ctx, places, c, o, result, rand.Float64()) // #nosec G404 -- jitter
 	if err != nil && ctx.Err() == nil {
-		n.log.Error("delivery result not stored: the message may be sent again", "subscription", s.Name, "delivery_id", c.DeliveryID, "error", err)
+		n.log.Error("delivery result not stored: the message may be sent again", "subscription", s.Name, "delivery_id",
+			c.DeliveryID, "error", err)
 		return false
 	}
 	return o.delivered()
@@ -176,7 +191,9 @@ func observe(name string, o outcome, r store.AttemptResult) {
 	attempts.WithLabelValues(name, result).Observe(r.Duration.Seconds())
 }
 
-func (n *Notifier) record(ctx context.Context, places *pool, c store.ClaimedDelivery, o outcome, r store.AttemptResult, jitter float64) error {
+func (n *Notifier) record(ctx context.Context, places *pool, c store.ClaimedDelivery, o outcome, r store.AttemptResult,
+	jitter float64,
+) error {
 	giveBack, err := places.take(ctx)
 	if err != nil {
 		return err
@@ -195,16 +212,21 @@ func (n *Notifier) record(ctx context.Context, places *pool, c store.ClaimedDeli
 	case v.Disable != "":
 		n.log.Error("subscription disabled", "subscription", c.Subscription, "reason", v.Disable)
 	case !v.Delivered:
-		n.log.Warn("delivery failed", "subscription", c.Subscription, "delivery_id", c.DeliveryID, "attempt", c.Attempt, "status", r.StatusCode,
+		n.log.Warn("delivery failed", "subscription", c.Subscription, "delivery_id", c.DeliveryID, "attempt", c.Attempt,
+			"status", r.StatusCode,
 			"error", r.Error, "retry_at", v.RetryAt)
 	}
 	return nil
 }
 
-// Test sends a test message to a subscription at once, and stores it with the result of it. A failure is not tried again.
+// Test sends a test message to a subscription at once, and stores it with the result of it. A failure is not tried
+// again.
 func (n *Notifier) Test(ctx context.Context, s Subscription) (store.Delivery, store.AttemptResult, error) {
 	now := n.Now()
-	d := store.Delivery{DeliveryID: uuid.New(), Subscription: s.Name, Type: TypeTest, Status: store.DeliveryDropped, CreatedAt: now, Attempts: 1, FinishedAt: &now}
+	d := store.Delivery{
+		DeliveryID: uuid.New(), Subscription: s.Name, Type: TypeTest, Status: store.DeliveryDropped,
+		CreatedAt: now, Attempts: 1, FinishedAt: &now,
+	}
 	d.Body = encode(Envelope{Type: TypeTest, Timestamp: instant(now), Data: map[string]string{"subscription": s.Name}})
 	var o outcome
 	var result store.AttemptResult

@@ -11,7 +11,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// The daily summary that people get: who arrives within a day, whose key is not ready, and how many stays need a person.
+// The daily summary that people get: who arrives within a day, whose key is not ready, and how many stays need a
+// person.
 
 const (
 	digestsEvery  = 20 * time.Second // how often it is looked whether one is due
@@ -40,7 +41,8 @@ func (n *Notifier) startDigests(ctx, sending context.Context, subscriptions []Su
 	}
 }
 
-// digest sends a subscription's digest if it is due. Anyone who claims it has two minutes; a process that dies meanwhile has it sent again.
+// digest sends a subscription's digest if it is due. Anyone who claims it has two minutes; a process that dies
+// meanwhile has it sent again.
 func (n *Notifier) digest(ctx, sending context.Context, s Subscription) {
 	now := n.Now()
 	next := s.Digest.next(now, s.zone())
@@ -57,11 +59,16 @@ func (n *Notifier) digest(ctx, sending context.Context, s Subscription) {
 		n.digestFailed(ctx, s, err)
 		return
 	}
-	d := store.Delivery{DeliveryID: uuid.New(), Subscription: s.Name, Type: TypeDigest, Status: store.DeliveryDropped, CreatedAt: now, Attempts: 1, FinishedAt: &now}
+	d := store.Delivery{
+		DeliveryID: uuid.New(), Subscription: s.Name, Type: TypeDigest, Status: store.DeliveryDropped,
+		CreatedAt: now, Attempts: 1, FinishedAt: &now,
+	}
 	d.Body = encode(Envelope{Type: TypeDigest, Timestamp: instant(now), Data: map[string]int{
-		"arrivals": arrivals.All, "arrivals_without_key": arrivals.WithoutKey, "stays_that_need_a_person": arrivals.Attention,
+		"arrivals": arrivals.All, "arrivals_without_key": arrivals.WithoutKey,
+		"stays_that_need_a_person": arrivals.Attention,
 	}})
-	o, result := n.clients.sendLetter(sending, s, d.DeliveryID.String(), s.composeDigest(arrivals, n.PublicURL), n.agent(), n.Now)
+	o, result := n.clients.sendLetter(sending, s, d.DeliveryID.String(),
+		s.composeDigest(arrivals, n.PublicURL), n.agent(), n.Now)
 	observe(s.Name, o, result)
 	if o.delivered() {
 		d.Status = store.DeliveryDelivered

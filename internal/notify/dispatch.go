@@ -31,8 +31,8 @@ type post struct {
 	body []byte
 }
 
-// clients are how messages leave: one for the Internet alone, one for receivers that may be anywhere. Neither follows redirects or uses a
-// proxy, which would connect in their place.
+// clients are how messages leave: one for the Internet alone, one for receivers that may be anywhere. Neither
+// follows redirects or uses a proxy, which would connect in their place.
 type clients struct{ guarded, open *http.Client }
 
 func newClients() clients {
@@ -40,8 +40,10 @@ func newClients() clients {
 		return &http.Client{
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
-				DialContext: dialer.DialContext, ForceAttemptHTTP2: true, MaxIdleConns: 256, MaxIdleConnsPerHost: inFlight, IdleConnTimeout: time.Minute,
-				TLSHandshakeTimeout: answerWithin, MaxResponseHeaderBytes: 32 << 10, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+				DialContext: dialer.DialContext, ForceAttemptHTTP2: true, MaxIdleConns: 256,
+				MaxIdleConnsPerHost: inFlight, IdleConnTimeout: time.Minute,
+				TLSHandshakeTimeout: answerWithin, MaxResponseHeaderBytes: 32 << 10,
+				TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 			},
 		}
 	}
@@ -57,7 +59,9 @@ func (c clients) close() {
 }
 
 // send posts a message, signed with every secret of the subscription, and says how it ended.
-func (c clients) send(ctx context.Context, s Subscription, p post, userAgent string, now func() time.Time) (outcome, store.AttemptResult) {
+func (c clients) send(ctx context.Context, s Subscription, p post, userAgent string, now func() time.Time) (outcome,
+	store.AttemptResult,
+) {
 	result := store.AttemptResult{At: now()}
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
@@ -75,7 +79,9 @@ func (c clients) send(ctx context.Context, s Subscription, p post, userAgent str
 	return o, result
 }
 
-func (c clients) post(ctx context.Context, s Subscription, p post, userAgent string, at time.Time) (outcome, string, error) {
+func (c clients) post(ctx context.Context, s Subscription, p post, userAgent string,
+	at time.Time,
+) (outcome, string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, bytes.NewReader(p.body))
 	if err != nil {
 		return outcome{}, "", err

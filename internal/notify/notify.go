@@ -1,15 +1,16 @@
 // Package notify informs subscriptions about what happens to mobile keys.
 //
-// It is level-triggered: a message carries the current state of a stay, not a log of what happened. Changes are numbered and ordered in the
-// database (store/changes.go); what a subscription has been sent about a stay is a row there (store/delivery_claims.go);
-// state.go compares the two and decides what to send next; policy.go decides what follows from an answer; deliver.go
-// runs the deliveries of one subscription; dispatch.go sends.
+// It is level-triggered: a message carries the current state of a stay, not a log of what happened. Changes are
+// numbered and ordered in the database (store/changes.go); what a subscription has been sent about a stay is a row
+// there (store/delivery_claims.go); state.go compares the two and decides what to send next; policy.go decides what
+// follows from an answer; deliver.go runs the deliveries of one subscription; dispatch.go sends.
 //
 //	OrderChanges -> DueSubscriptions -> one runner per subscription: claim (commit) -> send -> record (commit), until nothing is due
 //
-// A runner exists only while its subscription has something to deliver. It sends up to inFlight messages at once, about different stays: those of one
-// stay go one after another, by the lease of its row. A receiver that fails is sent one at a time, so that a slow or dead one costs one
-// connection and delays nobody else. Any number of processes can do this on one database.
+// A runner exists only while its subscription has something to deliver. It sends up to inFlight messages at once,
+// about different stays: those of one stay go one after another, by the lease of its row. A receiver that fails is
+// sent one at a time, so that a slow or dead one costs one connection and delays nobody else. Any number of
+// processes can do this on one database.
 package notify
 
 import (
@@ -28,11 +29,12 @@ import (
 
 // How deliveries share a process and its database.
 const (
-	inFlight     = 8                     // messages on their way to one receiver
-	window       = 64                    // stays taken up at a time, see [store.ClaimRequest]
-	claimsAtOnce = 3                     // transactions of deliveries at a time: keys need the other connections
-	firstsAtOnce = 1                     // and of them about receivers that have never been tried
-	probesAtOnce = 1                     // and about receivers that have not taken their last message: those may be a thousand,
+	inFlight     = 8  // messages on their way to one receiver
+	window       = 64 // stays taken up at a time, see [store.ClaimRequest]
+	claimsAtOnce = 3  // transactions of deliveries at a time: keys need the other connections
+	firstsAtOnce = 1  // and of them about receivers that have never been tried
+	// and about receivers that have not taken their last message: those may be a thousand,
+	probesAtOnce = 1
 	probesRest   = 4                     // so together they take a fifth of one connection's time
 	changesAtMax = 2000                  // changes ordered in one transaction
 	pause        = 20 * time.Millisecond // between looks at the database, however many changes there are
@@ -72,7 +74,8 @@ type Notifier struct {
 	running map[string]bool // subscriptions that a runner of this process is at
 	seen    string          // the names that are noted in the database
 	digests time.Time       // when digests were last looked for
-	// Of the one goroutine that runs rounds: when deadlines were last looked for, for how long they needn't be, and whether some are left.
+	// Of the one goroutine that runs rounds: when deadlines were last looked for, for how long they needn't be, and
+	// whether some are left.
 	deadlines     time.Time
 	deadlinesRest time.Duration
 	moreDeadlines bool
@@ -82,7 +85,8 @@ type Notifier struct {
 }
 
 var attempts = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-	Name: "staykey_delivery_attempt_duration_seconds", Help: "Attempts to deliver a message, by subscription and result: delivered, refused (another status), failed (no answer).",
+	Name:    "staykey_delivery_attempt_duration_seconds",
+	Help:    "Attempts to deliver a message, by subscription and result: delivered, refused (another status), failed (no answer).",
 	Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
 }, []string{"subscription", "result"})
 
@@ -92,8 +96,10 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{attempt
 // New makes a notifier; [Notifier.Run] has it work.
 func New(db *store.Store, log *slog.Logger, o Options) *Notifier {
 	return &Notifier{
-		Options: o, store: db, log: log, clients: newClients(), wake: make(chan struct{}, 1), claims: newPool(claimsAtOnce, 0),
-		firsts: newPool(firstsAtOnce, 0), probes: newPool(probesAtOnce, probesRest), failingEvery: poll, failing: map[string]bool{},
+		Options: o, store: db, log: log, clients: newClients(), wake: make(chan struct{},
+			1), claims: newPool(claimsAtOnce, 0),
+		firsts: newPool(firstsAtOnce, 0), probes: newPool(probesAtOnce, probesRest), failingEvery: poll,
+		failing: map[string]bool{},
 		running: map[string]bool{},
 	}
 }
@@ -113,7 +119,8 @@ func (n *Notifier) Committed() {
 	}
 }
 
-// Run delivers until ctx ends. Messages on their way then have a grace to arrive. What is cut off is sent again: whether it arrived is not known.
+// Run delivers until ctx ends. Messages on their way then have a grace to arrive. What is cut off is sent again:
+// whether it arrived is not known.
 func (n *Notifier) Run(ctx context.Context, grace time.Duration) {
 	sending, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer n.clients.close()
@@ -196,7 +203,8 @@ const (
 	deadlinesLocked = 10 * time.Second
 )
 
-// passDeadlines has stays looked at whose check-in comes near while a gate may be closed. It reports whether it found more than it looked at.
+// passDeadlines has stays looked at whose check-in comes near while a gate may be closed. It reports whether it
+// found more than it looked at.
 func (n *Notifier) passDeadlines(ctx context.Context) (more bool, err error) {
 	if n.GatedSources == nil || len(n.Subscriptions()) == 0 {
 		return false, nil
@@ -209,7 +217,8 @@ func (n *Notifier) passDeadlines(ctx context.Context) (more bool, err error) {
 	n.moreDeadlines, err = n.store.PassDeadlines(ctx, sources, deadlines, now)
 	if store.IsLockWait(err) { // the others were looked at, and their messages must not wait
 		n.deadlinesRest = deadlinesLocked
-		n.log.Warn("gates of some stays not looked at: waiting for a lock; retrying", "waits_for", store.LockedRow(err), "error", err)
+		n.log.Warn("gates of some stays not looked at: waiting for a lock; retrying", "waits_for",
+			store.LockedRow(err), "error", err)
 		return false, nil
 	}
 	return n.moreDeadlines, err
@@ -222,8 +231,8 @@ func (n *Notifier) gates(source string) []pms.Gate {
 	return n.Gates(source)
 }
 
-// due returns the subscriptions with something to deliver. It looks for those whose receivers don't work only now and then, so that they cost
-// little, however many they are.
+// due returns the subscriptions with something to deliver. It looks for those whose receivers don't work only now
+// and then, so that they cost little, however many they are.
 func (n *Notifier) due(ctx context.Context, names []string) ([]store.Subscription, error) {
 	n.mu.Lock()
 	all := time.Since(n.looked) >= n.failingEvery

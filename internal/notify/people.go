@@ -95,7 +95,9 @@ func heading(kind string, n int) string {
 }
 
 // compose words what happened, by kind. The first heading is the subject.
-func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source string) []pms.Gate, publicURL string) letter {
+func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source string) []pms.Gate,
+	publicURL string,
+) letter {
 	var l letter
 	var b strings.Builder
 	for _, h := range headings {
@@ -177,7 +179,9 @@ func (s Subscription) zone() *time.Location {
 var chatEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // sendLetter sends a message to people. id is one of its deliveries.
-func (c clients) sendLetter(ctx context.Context, s Subscription, id string, l letter, userAgent string, now func() time.Time) (outcome, store.AttemptResult) {
+func (c clients) sendLetter(ctx context.Context, s Subscription, id string, l letter, userAgent string,
+	now func() time.Time,
+) (outcome, store.AttemptResult) {
 	if s.Kind == KindSlack {
 		text := chatEscapes.Replace(l.text)
 		if !strings.HasPrefix(l.text, l.subject) {
@@ -200,7 +204,10 @@ func (c clients) sendLetter(ctx context.Context, s Subscription, id string, l le
 
 // tlsDialer speaks TLS from the first byte on.
 func tlsDialer(dialer *net.Dialer, host string) func(context.Context, string, string) (net.Conn, error) {
-	return (&tls.Dialer{NetDialer: dialer, Config: &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}}).DialContext
+	return (&tls.Dialer{
+		NetDialer: dialer,
+		Config:    &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12},
+	}).DialContext
 }
 
 // mailAccepted is a mail server's reply to a message that it takes (RFC 5321, section 4.2.3).
@@ -220,7 +227,10 @@ func mailLetter(ctx context.Context, s Subscription, id string, l letter, at tim
 	if !s.Insecure {
 		dialer.Control = onlyPublic
 	}
-	options := []mail.Option{mail.WithPort(s.Mail.Port), mail.WithTimeout(answerWithin), mail.WithDialContextFunc(dialer.DialContext)}
+	options := []mail.Option{
+		mail.WithPort(s.Mail.Port), mail.WithTimeout(answerWithin),
+		mail.WithDialContextFunc(dialer.DialContext),
+	}
 	switch s.Mail.TLS {
 	case MailTLS:
 		options = append(options, mail.WithSSL(), mail.WithDialContextFunc(tlsDialer(dialer, s.Mail.Host)))
@@ -230,7 +240,8 @@ func mailLetter(ctx context.Context, s Subscription, id string, l letter, at tim
 		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
 	}
 	if s.Mail.Username != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(s.Mail.Username), mail.WithPassword(s.Mail.Password))
+		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(s.Mail.Username),
+			mail.WithPassword(s.Mail.Password))
 	}
 	client, err := mail.NewClient(s.Mail.Host, options...)
 	if err != nil {

@@ -13,7 +13,8 @@ var retryAfter = []time.Duration{
 	time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 12 * time.Hour, 24 * time.Hour,
 }
 
-// When a subscription is disabled, unless its receiver answers 410: after so long a time of only failures, and so many of them.
+// When a subscription is disabled, unless its receiver answers 410: after so long a time of only failures, and so
+// many of them.
 const (
 	disableAfter    = 5 * 24 * time.Hour
 	disableFailures = 10
@@ -30,7 +31,8 @@ type outcome struct {
 
 func (o outcome) delivered() bool { return o.status >= 200 && o.status < 300 }
 
-// judge decides what follows from a try: of a subscription as it was before, of a stay that has failed tries times in a row. jitter is from 0 up to 1.
+// judge decides what follows from a try: of a subscription as it was before, of a stay that has failed tries times
+// in a row. jitter is from 0 up to 1.
 func judge(o outcome, sub store.Subscription, tries int, now time.Time, jitter float64) store.AttemptVerdict {
 	if o.delivered() {
 		return store.AttemptVerdict{Delivered: true}

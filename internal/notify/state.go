@@ -26,7 +26,8 @@ const (
 	TypeDigest    = "subscription.digest"
 )
 
-// Types returns the types of events that a subscription can choose, in the order of the documentation. Tests and digests are not chosen.
+// Types returns the types of events that a subscription can choose, in the order of the documentation. Tests and
+// digests are not chosen.
 func Types() []string {
 	return []string{TypeReady, TypeChanged, TypeHeld, TypeAttention, TypeRecovered, TypeRevoked, TypeExpired}
 }
@@ -62,7 +63,8 @@ type Key struct {
 }
 
 func (k Key) equal(other Key) bool {
-	return k.Listing == other.Listing && k.StartsAt == other.StartsAt && k.EndsAt == other.EndsAt && k.Credential == other.Credential &&
+	return k.Listing == other.Listing && k.StartsAt == other.StartsAt && k.EndsAt == other.EndsAt &&
+		k.Credential == other.Credential &&
 		slices.Equal(k.Groups, other.Groups)
 }
 
@@ -135,7 +137,8 @@ func nextKey(reported Reported, p situation, status string) (kind string, then R
 		if reported.Over == status {
 			return "", reported
 		}
-		return map[string]string{stay.KeyRevoked: TypeRevoked, stay.KeyExpired: TypeExpired}[status], Reported{Over: status}
+		return map[string]string{stay.KeyRevoked: TypeRevoked, stay.KeyExpired: TypeExpired}[status],
+			Reported{Over: status}
 	case stay.KeyWaiting:
 		if reported.had() && p.ACSUserID == nil {
 			return TypeRevoked, Reported{Held: reported.Held}
@@ -147,7 +150,8 @@ func nextKey(reported Reported, p situation, status string) (kind string, then R
 // deadlines are how long before check-in it is reported that a gate holds the key back.
 var deadlines = []time.Duration{24 * time.Hour, 2 * time.Hour}
 
-// deadline names the last deadline that has passed while a gate is closed; "" for none. Another check-in has deadlines of its own.
+// deadline names the last deadline that has passed while a gate is closed; "" for none. Another check-in has
+// deadlines of its own.
 func (p situation) deadline() string {
 	if len(p.Closed) == 0 || p.CheckIn == nil {
 		return ""
@@ -182,7 +186,10 @@ func settled(p situation) string {
 
 func keyOf(p store.StayState) Key {
 	groups := slices.Sorted(slices.Values(p.AccessGroupIDs))
-	return Key{Listing: deref(p.ListingID), StartsAt: instant(*p.StartsAt), EndsAt: instant(*p.EndsAt), Groups: groups, Credential: deref(p.CredentialID)}
+	return Key{
+		Listing: deref(p.ListingID), StartsAt: instant(*p.StartsAt), EndsAt: instant(*p.EndsAt), Groups: groups,
+		Credential: deref(p.CredentialID),
+	}
 }
 
 // event is what must be sent.
@@ -191,12 +198,12 @@ type event struct {
 	then Reported // what the subscription knows once it is delivered
 }
 
-// steps bounds how far what is reported can be from what is true: the end of an attention, one event about the key, one about a gate, and what
-// changes silently between them.
+// steps bounds how far what is reported can be from what is true: the end of an attention, one event about the key,
+// one about a gate, and what changes silently between them.
 const steps = 6
 
-// walk goes from what is reported towards what is true, past events that the subscription doesn't want, and returns the first that it wants, or nil,
-// and what is reported before it.
+// walk goes from what is reported towards what is true, past events that the subscription doesn't want, and returns
+// the first that it wants, or nil, and what is reported before it.
 func walk(reported Reported, p situation, wants func(kind string) bool) (*event, Reported) {
 	for range steps {
 		kind, then := next(reported, p)
@@ -225,8 +232,8 @@ func after(reported Reported, p situation) (n int64) {
 	return n
 }
 
-// number is the sequence of an event's message: the stay's, less one for each event that follows, but always higher than
-// the last message's. A change is numbered once but may need several messages; and a gate that is added to the
+// number is the sequence of an event's message: the stay's, less one for each event that follows, but always higher
+// than the last message's. A change is numbered once but may need several messages; and a gate that is added to the
 // configuration changes what is true of a stay without another number.
 func number(e *event, p situation, last int64) int64 {
 	return max(last+1, p.Sequence-after(e.then, p))
@@ -280,9 +287,13 @@ func (s Subscription) tell(in store.StayToReport, gates []pms.Gate, now time.Tim
 	if e == nil {
 		return store.Report{Reported: encode(reported), Unconfirmed: encode([]Reported{})}, nil
 	}
-	m := &store.Message{Type: e.kind, Sequence: number(e, p, in.LastSequence), State: encode(e.then), More: after(e.then, p) > 0}
+	m := &store.Message{
+		Type: e.kind, Sequence: number(e, p, in.LastSequence), State: encode(e.then),
+		More: after(e.then, p) > 0,
+	}
 	t := store.Report{Reported: encode(reported), Unconfirmed: encode(withPerhaps(perhaps, e.then)), Message: m}
-	if waits := in.Undelivered(); waits != nil && waits.Type == e.kind && bytes.Equal(waits.Body, body(e, p, url, waits.Sequence)) {
+	if waits := in.Undelivered(); waits != nil && waits.Type == e.kind && bytes.Equal(waits.Body,
+		body(e, p, url, waits.Sequence)) {
 		m.Sequence, t.Repeat = waits.Sequence, true
 	}
 	m.Body = body(e, p, url, m.Sequence)
@@ -292,7 +303,8 @@ func (s Subscription) tell(in store.StayToReport, gates []pms.Gate, now time.Tim
 // clockSkew is how far the clocks of replicas may be apart.
 const clockSkew = time.Minute
 
-// lookedAt is the time that a stay is judged at. Anyone who found that a deadline has passed may have a clock that is ahead of this one.
+// lookedAt is the time that a stay is judged at. Anyone who found that a deadline has passed may have a clock that
+// is ahead of this one.
 func lookedAt(in store.StayToReport, now time.Time) time.Time {
 	if in.LookedTo != nil && in.LookedTo.After(now) && in.LookedTo.Before(now.Add(clockSkew)) {
 		return *in.LookedTo
@@ -321,7 +333,8 @@ type Envelope struct {
 	Data      any    `json:"data"`
 }
 
-// Data is what a message says of a stay. It has no field that could identify a guest, and no link, code or token that opens anything.
+// Data is what a message says of a stay. It has no field that could identify a guest, and no link, code or token
+// that opens anything.
 type Data struct {
 	Source            string    `json:"source"`
 	ReservationID     string    `json:"reservation_id"`
@@ -351,7 +364,8 @@ type Schedule struct {
 
 func body(e *event, p situation, url string, sequence int64) []byte {
 	d := Data{
-		Source: p.Source, ReservationID: p.ReservationID, ListingID: p.ListingID, ReservationStatus: p.ReservationStatus, KeyStatus: p.KeyStatus,
+		Source: p.Source, ReservationID: p.ReservationID, ListingID: p.ListingID,
+		ReservationStatus: p.ReservationStatus, KeyStatus: p.KeyStatus,
 		Reason: p.Reason, AccessGroupIDs: append([]string{}, p.AccessGroupIDs...), Gates: []Gate{}, Sequence: sequence,
 	}
 	for _, g := range p.Closed {

@@ -45,7 +45,8 @@ func (s Subscription) Place() string {
 	return u.Scheme + "://" + u.Host + "/…"
 }
 
-// Hidden are the texts of the subscription that must never be shown: its secrets, and its address, whose path may be one.
+// Hidden are the texts of the subscription that must never be shown: its secrets, and its address, whose path may
+// be one.
 func (s Subscription) Hidden() []string {
 	hidden := []string{}
 	switch {

@@ -19,7 +19,8 @@ type AccountManifest struct {
 	URL    string `json:"url"`    // of the API
 	Auth   string `json:"auth"`   // bearer, header, basic, oauth2, body or smoobu
 	Header string `json:"header"` // for header: its name
-	// TokenURL is where oauth2's access tokens are. One without a scheme is relative to URL, as in "oauth2/token" and "../oauth2/token".
+	// TokenURL is where oauth2's access tokens are. One without a scheme is relative to URL, as in "oauth2/token"
+	// and "../oauth2/token".
 	TokenURL string   `json:"token_url"`
 	Scopes   []string `json:"scopes"` // for oauth2
 	// PerSecond is the pace of requests; 0: two.

@@ -81,21 +81,22 @@ type Change struct {
 	Notes       []Note       `json:"notes,omitempty"` // fields that were dropped because they could not be read
 	// OccurredAt is when this became so by the sender's clock; zero: when the event did.
 	OccurredAt time.Time `json:"-"`
-	// Undated: what says so has no time of its own, and OccurredAt, if any, is its webhook's. A document that is undated can be older
-	// than its webhook without anyone seeing it.
+	// Undated: what says so has no time of its own, and OccurredAt, if any, is its webhook's. A document that is
+	// undated can be older than its webhook without anyone seeing it.
 	Undated bool `json:"-"`
 }
 
 // Reservation is a reservation as its PMS says it. Nil fields of a whole one mean "none", else "not specified".
 type Reservation struct {
-	ReservationID string  `json:"reservation_id"`
-	Status        string  `json:"status"` // Confirmed, Cancelled, or "" for one that neither makes a key nor takes one away
-	ListingID     *string `json:"listing_id"`
-	GuestEmail    *string `json:"guest_email"`
-	GuestName     *string `json:"guest_name"`
-	GuestPhone    *string `json:"guest_phone"`
-	CheckIn       *Moment `json:"check_in"`
-	CheckOut      *Moment `json:"check_out"`
+	ReservationID string `json:"reservation_id"`
+	// Confirmed, Cancelled, or "" for one that neither makes a key nor takes one away
+	Status     string  `json:"status"`
+	ListingID  *string `json:"listing_id"`
+	GuestEmail *string `json:"guest_email"`
+	GuestName  *string `json:"guest_name"`
+	GuestPhone *string `json:"guest_phone"`
+	CheckIn    *Moment `json:"check_in"`
+	CheckOut   *Moment `json:"check_out"`
 
 	// Gates are the states of gates by name: open, closed or unknown. What is absent is unchanged, also in a whole one.
 	Gates map[string]string `json:"gates,omitempty"`
@@ -105,21 +106,24 @@ type Reservation struct {
 	Partial bool `json:"-"` // nil fields are unchanged
 	NoRoom  bool `json:"-"` // no room is assigned: ListingID nil says so
 
-	// BookingID is the PMS's id of the booking, and Unit its id of the room within the booking ("" where the PMS has none).
-	// One booking is a reservation per unit. ReservationID is BookingID_Unit, or BookingID without a unit: a proposal, which
-	// intake replaces by the id that the unit already has. A reservation of a further guest has the id of its unit's
-	// reservation with Companion after it.
+	// BookingID is the PMS's id of the booking, and Unit its id of the room within the booking ("" where the PMS
+	// has none). One booking is a reservation per unit. ReservationID is BookingID_Unit, or BookingID without a
+	// unit: a proposal, which intake replaces by the id that the unit already has. A reservation of a further guest
+	// has the id of its unit's reservation with Companion after it.
 	BookingID string `json:"booking_id,omitempty"`
 	Unit      string `json:"unit,omitempty"`
-	Companion string `json:"companion,omitempty"` // "_guest-…" for the reservation of a further guest; "" for the first one's
-	Rest      bool   `json:"-"`                   // reservations of the booking that this event doesn't name exist no more
+	// "_guest-…" for the reservation of a further guest; "" for the first one's
+	Companion string `json:"companion,omitempty"`
+	// reservations of the booking that this event doesn't name exist no more
+	Rest bool `json:"-"`
 
-	// CheckedIn: the PMS reports that the stay has begun, at CheckedInAt, or at some time before this event where that is
-	// zero. Access starts then, and never later than the planned check-in.
+	// CheckedIn: the PMS reports that the stay has begun, at CheckedInAt, or at some time before this event where
+	// that is zero. Access starts then, and never later than the planned check-in.
 	CheckedIn   bool      `json:"checked_in,omitempty"`
 	CheckedInAt time.Time `json:"checked_in_at,omitzero"`
 
-	// Segments are the rooms of a stay that moves while it lasts, in the order of time; empty where there is only ListingID.
+	// Segments are the rooms of a stay that moves while it lasts, in the order of time; empty where there is only
+	// ListingID.
 	Segments []Segment `json:"segments,omitempty"`
 
 	GuestID *string `json:"guest_id,omitempty"` // of the PMS
@@ -155,7 +159,8 @@ func (r Reservation) ArrivesWithin(now time.Time, soon time.Duration) bool {
 
 // ArrivesWithin reports whether any of the event's stays begins so soon, or has begun and lasts.
 func (e Event) ArrivesWithin(now time.Time, soon time.Duration) bool {
-	return slices.ContainsFunc(e.Changes, func(c Change) bool { return c.Reservation != nil && c.Reservation.ArrivesWithin(now, soon) })
+	return slices.ContainsFunc(e.Changes,
+		func(c Change) bool { return c.Reservation != nil && c.Reservation.ArrivesWithin(now, soon) })
 }
 
 // Listing is a listing as its PMS says it. Nil fields of a whole one mean "none", else "not specified".

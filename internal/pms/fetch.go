@@ -30,7 +30,8 @@ func (m FetchManifest) check() error {
 	}
 	for kind, d := range m.Documents {
 		if !strings.HasPrefix(d.Path, "/") || strings.HasPrefix(d.Path, "//") || strings.Contains(d.Path, "#") {
-			return fmt.Errorf("fetch.documents.%s.path: must begin with a slash: it is appended to the URL of the API", kind)
+			return fmt.Errorf("fetch.documents.%s.path: must begin with a slash: it is appended to the URL of the API",
+				kind)
 		}
 		if d.Method != "" && d.Method != "GET" && d.Method != "POST" {
 			return fmt.Errorf("fetch.documents.%s.method: %q must be GET or POST", kind, d.Method)
@@ -52,8 +53,8 @@ func CheckFetchURL(text string) error {
 	return errors.New("must begin with https://")
 }
 
-// Address returns where a document is: the configured URL and the document's path, into which ids go escaped, so that no id
-// leads anywhere else.
+// Address returns where a document is: the configured URL and the document's path, into which ids go escaped, so
+// that no id leads anywhere else.
 func (m FetchManifest) Address(f Fetch, id string) (string, error) {
 	d, known := m.Documents[f.Kind]
 	if !known {
@@ -88,7 +89,8 @@ func fillAddress(base, path string, valueOf func(name string) (string, error)) (
 	}
 	path, query, hasQuery := strings.Cut(path, "?")
 	fill := func(text string, escape func(string) string) string {
-		return placeholder.ReplaceAllStringFunc(text, func(match string) string { return escape(value(strings.Trim(match, "{}"))) })
+		return placeholder.ReplaceAllStringFunc(text,
+			func(match string) string { return escape(value(strings.Trim(match, "{}"))) })
 	}
 	segment := func(value string) string { // one of dots alone would lead to another place
 		if value != "" && strings.Trim(value, ".") == "" {

@@ -236,9 +236,10 @@ func addressesIn(s string) []string {
 		}
 		return found
 	}
-	return slices.DeleteFunc(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(";,/| \t", r) }), func(part string) bool {
-		return !isAddress(part)
-	})
+	return slices.DeleteFunc(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(";,/| \t", r) }),
+		func(part string) bool {
+			return !isAddress(part)
+		})
 }
 
 func isAddress(s string) bool {
@@ -252,7 +253,8 @@ func isAddress(s string) bool {
 // phone reads a number, without what people put between its digits.
 func (f fields) phone() *string {
 	s := f.contact("guest_phone")
-	if bare := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "", "/", "").Replace(s); e164.MatchString(bare) {
+	if bare := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "", "/",
+		"").Replace(s); e164.MatchString(bare) {
 		return &bare
 	}
 	return orNone(s)
@@ -292,7 +294,8 @@ func (f fields) clock(name string) *string {
 	return &clock
 }
 
-// version is when the PMS made the change; zero where it doesn't say, or can't be read: then the time of receipt counts.
+// version is when the PMS made the change; zero where it doesn't say, or can't be read: then the time of receipt
+// counts.
 func (f fields) version() time.Time { return f.instant("version") }
 
 func (f fields) instant(name string) time.Time {
@@ -307,7 +310,8 @@ func (f fields) instant(name string) time.Time {
 	return t
 }
 
-var errInstant = errors.New(`must be an RFC 3339 date-time, "2026-11-01 15:00" or "2026-11-01 15:00:30" of UTC, or seconds or milliseconds since 1970`)
+var errInstant = errors.New(
+	`must be an RFC 3339 date-time, "2026-11-01 15:00" or "2026-11-01 15:00:30" of UTC, or seconds or milliseconds since 1970`)
 
 // ReadInstant reads a time in any of the ways in which PMSs say when something changed. A time without a zone is UTC.
 func ReadInstant(v any) (time.Time, error) {

@@ -61,15 +61,16 @@ type Document struct {
 	Method string `json:"method"` // GET or POST
 	Path   string `json:"path"`   // {id} is replaced by the id, {ids} by all, comma-separated
 	Body   any    `json:"body"`   // of a POST; "{ids}" is replaced by the list of ids
-	// Modified is the path of the document's own time of change, to tell one that is older than its webhook. Only for a PMS
-	// whose documents and webhooks take both times from one clock.
+	// Modified is the path of the document's own time of change, to tell one that is older than its webhook. Only
+	// for a PMS whose documents and webhooks take both times from one clock.
 	Modified string `json:"modified"`
-	// OK is the path of a value that is true in every good answer, for a PMS that answers 200 to what it refuses. An answer
-	// where it is false, null or absent is a refusal.
+	// OK is the path of a value that is true in every good answer, for a PMS that answers 200 to what it refuses.
+	// An answer where it is false, null or absent is a refusal.
 	OK string `json:"ok"`
 	// Message is the path of the PMS's words in a refusal; "" looks in the usual places.
 	Message string `json:"message"`
-	// Require is the path of what every good answer has: where it is absent, null or empty, the answer isn't usable yet.
+	// Require is the path of what every good answer has: where it is absent, null or empty, the answer isn't usable
+	// yet.
 	Require string `json:"require"`
 }
 
@@ -110,7 +111,8 @@ func LoadFormat(name string) (*Format, error) {
 	}
 	text, err := embedded.ReadFile("formats/" + name + ".jq")
 	if err != nil || name == "prelude" {
-		return nil, fmt.Errorf("%q is not a format: it must be staykey, one of %s, or the path of a .jq file", name, strings.Join(Presets(), ", "))
+		return nil, fmt.Errorf("%q is not a format: it must be staykey, one of %s, or the path of a .jq file", name,
+			strings.Join(Presets(), ", "))
 	}
 	return ParseFormat(name, string(text))
 }
@@ -126,7 +128,8 @@ func ParseFormat(name, program string) (*Format, error) {
 	return f, nil
 }
 
-// compile compiles a program with the prelude, and has manifest read the constant object of its module directive, if it has one.
+// compile compiles a program with the prelude, and has manifest read the constant object of its module directive,
+// if it has one.
 func compile(name, program string, manifest func(meta any) error) (*gojq.Code, error) {
 	query, err := gojq.Parse(program)
 	if err != nil {
@@ -194,7 +197,8 @@ func placeOf(name, program string, err error) string {
 	if parse := new(gojq.ParseError); errors.As(err, &parse) {
 		at = parse.Offset - len(parse.Token)
 	} else if word := undefined.FindStringSubmatch(err.Error()); word != nil {
-		if found := regexp.MustCompile(`(?:\$|\b)` + regexp.QuoteMeta(word[1]) + `\b`).FindStringIndex(program); found != nil {
+		if found := regexp.MustCompile(`(?:\$|\b)` + regexp.QuoteMeta(word[1]) +
+			`\b`).FindStringIndex(program); found != nil {
 			at = found[0]
 		}
 	}
@@ -206,7 +210,8 @@ func placeOf(name, program string, err error) string {
 
 func lineAndColumn(text string, at int) string {
 	before := text[:at]
-	return fmt.Sprintf("%d:%d", strings.Count(before, "\n")+1, len([]rune(before[strings.LastIndexByte(before, '\n')+1:]))+1)
+	return fmt.Sprintf("%d:%d", strings.Count(before, "\n")+1,
+		len([]rune(before[strings.LastIndexByte(before, '\n')+1:]))+1)
 }
 
 // Where finds the place in the program, "line:column", that makes the field that an error is about; "" if it is
@@ -217,7 +222,8 @@ func (f *Format) Where(field string) string {
 	if key == "" {
 		return ""
 	}
-	found := regexp.MustCompile(`(?m)(?:^|[{,(\s])"?(` + regexp.QuoteMeta(key) + `)"?\s*:`).FindStringSubmatchIndex(f.program)
+	found := regexp.MustCompile(`(?m)(?:^|[{,(\s])"?(` + regexp.QuoteMeta(key) +
+		`)"?\s*:`).FindStringSubmatchIndex(f.program)
 	if found == nil {
 		return ""
 	}
@@ -226,15 +232,16 @@ func (f *Format) Where(field string) string {
 
 // Request is what was posted besides the body, as far as it is kept: nothing that authenticates it.
 type Request struct {
-	Kind    string            `json:"kind,omitempty"`    // of the body: "" for JSON, form or query
-	Format  string            `json:"format,omitempty"`  // "staykey" where the source's own doesn't count, as for imports
+	Kind string `json:"kind,omitempty"` // of the body: "" for JSON, form or query
+	// "staykey" where the source's own doesn't count, as for imports
+	Format  string            `json:"format,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"` // by names in lower case
 	Query   map[string]string `json:"query,omitempty"`
 	Path    string            `json:"path,omitempty"` // after the source's name
 }
 
-// Read is a request without the headers that the format's program doesn't name: a gateway's keys and whatever else travels with a webhook is
-// of no use to anybody.
+// Read is a request without the headers that the format's program doesn't name: a gateway's keys and whatever else
+// travels with a webhook is of no use to anybody.
 func (f *Format) Read(r Request) Request {
 	program := strings.ToLower(f.program)
 	for name := range r.Headers {
@@ -257,8 +264,8 @@ type Mapping struct {
 
 	// Statuses are the source's, which tell what takes a key away; nil for [DefaultStatuses].
 	Statuses Statuses
-	// ReceivedAt is when it was posted: a stay of the canonical format that ends before it starts is right only if it has
-	// begun by then. The zero time is the beginning of all times.
+	// ReceivedAt is when it was posted: a stay of the canonical format that ends before it starts is right only if
+	// it has begun by then. The zero time is the beginning of all times.
 	ReceivedAt time.Time
 	// Patience multiplies how long the program may run, for a mapping that ended in [ErrTooLong] before; 0 is 1.
 	Patience int
@@ -273,7 +280,8 @@ func (f *Format) Map(ctx context.Context, m Mapping) (Event, error) {
 	}
 	e := Event{Type: f.typeOf(body, m.Request)}
 	outputs, err := f.run(ctx, m, map[string]any{
-		"body": body, "headers": texts(m.Request.Headers), "query": texts(m.Request.Query), "path": m.Request.Path, "fetched": orNil(m.Fetched),
+		"body": body, "headers": texts(m.Request.Headers), "query": texts(m.Request.Query), "path": m.Request.Path,
+		"fetched": orNil(m.Fetched),
 	})
 	if err != nil {
 		return e, err

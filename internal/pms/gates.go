@@ -30,7 +30,8 @@ var gateName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,49}$`)
 var (
 	errGateName  = errors.New("must be lower-case letters, digits and underscores, at most 50, and begin with a letter")
 	errGateState = errors.New("must be one of " + strings.Join(gateStates, ", "))
-	errGates     = fmt.Errorf(`must be an object of at most %d gates and their states, such as {"paid": "open"}`, maxGates)
+	errGates     = fmt.Errorf(`must be an object of at most %d gates and their states, such as {"paid": "open"}`,
+		maxGates)
 )
 
 // CheckGateName reports whether a text can name a gate. The error is for people.
@@ -48,7 +49,8 @@ func (o object) gates() map[string]string {
 		return nil
 	}
 	var states map[string]jsontext.Value
-	if v.Kind() != '{' || json.Unmarshal(v, &states, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil || len(states) > maxGates {
+	if v.Kind() != '{' || json.Unmarshal(v, &states, jsontext.AllowDuplicateNames(true),
+		jsontext.AllowInvalidUTF8(true)) != nil || len(states) > maxGates {
 		o.fail("gates", errGates.Error())
 		return nil
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// This file reads dates and hours as PMSs, and the people who type into them, write them. The canonical format is strict and
-// uses none of it.
+// This file reads dates and hours as PMSs, and the people who type into them, write them. The canonical format is
+// strict and uses none of it.
 
 // edge is which end of a stay a time is about: of a range of hours, a check-in means the start and a check-out the end.
 type edge int
@@ -31,11 +31,14 @@ var (
 	}
 	decimalHour = regexp.MustCompile(`^-?[0-9]{1,2}\.[0-9]+$`)
 	hourRange   = regexp.MustCompile(`^(.*[0-9m.hr])\s*(?:-|–|—|\bto\b|\bbis\b|\buntil\b)\s*([0-9].*|noon|midnight)$`)
-	namedHours  = map[string]time.Duration{"noon": 12 * time.Hour, "midday": 12 * time.Hour, "12 noon": 12 * time.Hour, "midnight": 24 * time.Hour}
+	namedHours  = map[string]time.Duration{
+		"noon": 12 * time.Hour, "midday": 12 * time.Hour, "12 noon": 12 * time.Hour,
+		"midnight": 24 * time.Hour,
+	}
 )
 
-// furthestHour is how far from the beginning of its day an hour can be: there are PMSs that say 34:00 for ten o'clock on the
-// next day, and -10:00 for two in the afternoon of the day before.
+// furthestHour is how far from the beginning of its day an hour can be: there are PMSs that say 34:00 for ten
+// o'clock on the next day, and -10:00 for two in the afternoon of the day before.
 const furthestHour = 72 * time.Hour
 
 // readHour reads an hour: the time since the beginning of its day. A number is hours, so that 15.5 is half past three.
@@ -45,7 +48,8 @@ func readHour(v any, of edge) (time.Duration, bool) {
 		return 0, false
 	}
 	text = strings.ToLower(strings.TrimSpace(text))
-	if _, isText := v.(string); !isText || (decimalHour.MatchString(text) && len(text[strings.IndexByte(text, '.'):]) == 2) {
+	if _, isText := v.(string); !isText ||
+		(decimalHour.MatchString(text) && len(text[strings.IndexByte(text, '.'):]) == 2) {
 		if hours, err := strconv.ParseFloat(text, 64); err == nil && hours >= 0 && hours < 72 {
 			return time.Duration(hours * float64(time.Hour)).Round(time.Minute), true
 		}
@@ -159,8 +163,9 @@ func isZeroDate(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), 
 //
 //	{"date", "time", "time_zone", "official"}
 //
-// of which date or official is required. An hour or a zone that can't be read is dropped: the listing's, else the source's,
-// counts. official is the PMS's own instant: a planned hour makes access begin earlier or end later, and never the other way.
+// of which date or official is required. An hour or a zone that can't be read is dropped: the listing's, else the
+// source's, counts. official is the PMS's own instant: a planned hour makes access begin earlier or end later, and
+// never the other way.
 func (f fields) moment(name string, of edge) *Moment {
 	v := f.values[name]
 	if object, ok := v.(map[string]any); ok {
@@ -263,8 +268,8 @@ func (f fields) zone(name string, m *Moment, v any) {
 	*m = with
 }
 
-// closer is the earlier of a planned and an official check-in, and the later of two check-outs. The official one counts where
-// the two can't be compared.
+// closer is the earlier of a planned and an official check-in, and the later of two check-outs. The official one
+// counts where the two can't be compared.
 func closer(planned, official Moment, of edge) *Moment {
 	bare := func(m Moment) bool { return m.IsLocal() && m.zone == "" }
 	switch {

@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// Mentions finds one e-mail address in what a PMS has sent, however it is written there: JSON with escapes, a form, a query, or
-// text that quotes it. It compares whole addresses, in any case: ann@example.com is not in joann@example.com, nor in
-// ann@example.com.au.
+// Mentions finds one e-mail address in what a PMS has sent, however it is written there: JSON with escapes, a form,
+// a query, or text that quotes it. It compares whole addresses, in any case: ann@example.com is not in
+// joann@example.com, nor in ann@example.com.au.
 type Mentions struct{ address string }
 
 // MentionsOf looks for an address; ok is false if it is not one whole address.
@@ -32,8 +32,8 @@ func (m Mentions) Address() string { return m.address }
 // nestedReadings bounds how often a text inside a text is read again.
 const nestedReadings = 3
 
-// In reports whether a body, a document or a kept request holds the address. What is JSON is read as JSON, also where a name
-// comes twice; all else as a form, and as text.
+// In reports whether a body, a document or a kept request holds the address. What is JSON is read as JSON, also
+// where a name comes twice; all else as a form, and as text.
 func (m Mentions) In(content []byte) bool {
 	if len(content) == 0 {
 		return false
@@ -102,7 +102,8 @@ func (m Mentions) inside(s string, depth int) bool {
 	return false
 }
 
-// splitForm splits a text into a form, or the query of a link, and what is before it. query is "" for a text without either.
+// splitForm splits a text into a form, or the query of a link, and what is before it. query is "" for a text
+// without either.
 func splitForm(s string) (path, query string) {
 	path, query, isLink := strings.Cut(s, "?")
 	if !isLink {
@@ -126,7 +127,8 @@ func (m Mentions) inForm(s string, depth int) bool {
 	return false
 }
 
-// quoted reports whether a longer text quotes the address, with neither more of a local part before it nor more of a domain after it.
+// quoted reports whether a longer text quotes the address, with neither more of a local part before it nor more of
+// a domain after it.
 func (m Mentions) quoted(s string) bool {
 	s = strings.ToLower(s)
 	for from := 0; ; {
@@ -148,10 +150,12 @@ func beginsAt(before string) bool {
 	switch {
 	case size == 0:
 		return true
-	case last == '.' || last == '\'': // the end of a sentence or a quotation mark, unless it continues from a local part
+	case last == '.' || last == '\'':
+		// the end of a sentence or a quotation mark, unless it continues from a local part
 		return beginsAt(before[:len(before)-size])
 	}
-	return !unicode.IsLetter(last) && !unicode.IsDigit(last) && !unicode.IsMark(last) && !strings.ContainsRune("_%+-!#$^~", last)
+	return !unicode.IsLetter(last) && !unicode.IsDigit(last) && !unicode.IsMark(last) &&
+		!strings.ContainsRune("_%+-!#$^~", last)
 }
 
 // endsAt reports whether an address can end before the text after it.
@@ -164,5 +168,6 @@ func endsAt(after string) bool {
 		following, _ := utf8.DecodeRuneInString(after[1:])
 		return !unicode.IsLetter(following) && !unicode.IsDigit(following)
 	}
-	return !unicode.IsLetter(next) && !unicode.IsDigit(next) && !unicode.IsMark(next) && next != '-' && next != '_' && next != '@'
+	return !unicode.IsLetter(next) && !unicode.IsDigit(next) && !unicode.IsMark(next) && next != '-' &&
+		next != '_' && next != '@'
 }

@@ -19,7 +19,8 @@ const (
 // ErrNoTimeZone says that a local time can't be completed yet.
 var ErrNoTimeZone = errors.New("no time zone is known")
 
-var errMoment = errors.New(`must be an RFC 3339 instant such as "2026-11-01T15:00:00Z", or a local "2026-11-01" or "2026-11-01T15:00"`)
+var errMoment = errors.New(
+	`must be an RFC 3339 instant such as "2026-11-01T15:00:00Z", or a local "2026-11-01" or "2026-11-01T15:00"`)
 
 // Moment is a check-in or check-out as it was specified: an instant, or a local date with or without a time of day.
 type Moment struct {
@@ -43,8 +44,8 @@ func ParseMoment(s string) (Moment, error) {
 	return Moment{}, errMoment
 }
 
-// ParseStoredMoment reads what [Moment.String] wrote: besides what [ParseMoment] takes, a local time with the name of its
-// zone after it in brackets, as RFC 9557 writes it.
+// ParseStoredMoment reads what [Moment.String] wrote: besides what [ParseMoment] takes, a local time with the name
+// of its zone after it in brackets, as RFC 9557 writes it.
 func ParseStoredMoment(s string) (Moment, error) {
 	local, zone, ok := strings.Cut(s, "[")
 	if !ok {

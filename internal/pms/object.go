@@ -57,7 +57,8 @@ func readBody(body []byte, known []string, errs *[]FieldError) (object, error) {
 	return object{}, nil
 }
 
-// readObject reads the object that a value is, which has been read before, so that it is JSON. The result says if it is none.
+// readObject reads the object that a value is, which has been read before, so that it is JSON. The result says if
+// it is none.
 func readObject(v jsontext.Value, prefix string, known []string, errs *[]FieldError) object {
 	d := lenient(v)
 	o, ok := readFields(d, v, prefix, known, errs)
@@ -167,7 +168,8 @@ func (o object) ids(name string, required bool) []string {
 		return nil
 	}
 	var raw []jsontext.Value
-	if v.Kind() != '[' || json.Unmarshal(v, &raw, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+	if v.Kind() != '[' || json.Unmarshal(v, &raw, jsontext.AllowDuplicateNames(true),
+		jsontext.AllowInvalidUTF8(true)) != nil {
 		o.fail(name, "must be a list of strings")
 		return nil
 	}

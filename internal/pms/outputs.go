@@ -11,8 +11,8 @@ import (
 // A program's outputs become changes here. Three rules decide what happens to something that can't be read:
 //
 //   - What takes a key away needs an id and nothing else: every other field that can't be read is dropped with a note.
-//   - What gives a key needs its id, its room and its dates. Everything else (hours, zones, names, addresses, phone numbers,
-//     versions) is dropped with a note, and the default of the listing or the source counts.
+//   - What gives a key needs its id, its room and its dates. Everything else (hours, zones, names, addresses, phone
+//     numbers, versions) is dropped with a note, and the default of the listing or the source counts.
 //   - An output that still can't be read is rejected on its own. The others are applied.
 
 // reading collects what the outputs of a program say.
@@ -36,7 +36,10 @@ func (r *reading) into(e *Event) {
 	e.Changes, e.Fetches, e.Rejected, e.Disconnected = r.changes, r.fetches, r.rejected, r.disconnected
 	switch {
 	case r.outputs == 0 && r.fetched:
-		e.Invalid = []FieldError{{"fetched", "the PMS's documents hold nothing that this format reads: look at them at the PMS, then replay the event"}}
+		e.Invalid = []FieldError{{
+			"fetched",
+			"the PMS's documents hold nothing that this format reads: look at them at the PMS, then replay the event",
+		}}
 	case r.outputs == 0:
 		e.Ignored, e.Why = true, "it means nothing to this format"
 	case len(r.changes) == 0 && len(r.fetches) == 0 && len(r.rejected) == 0:
@@ -73,12 +76,13 @@ func (r *reading) nameSingleRooms() {
 	}
 }
 
-// keepUnread keeps a booking's other reservations where one of its items could not be read and doesn't say which room it is
-// about: the event no longer tells what exists no more.
+// keepUnread keeps a booking's other reservations where one of its items could not be read and doesn't say which
+// room it is about: the event no longer tells what exists no more.
 func (r *reading) keepUnread() {
 	for _, lost := range r.rejected {
 		for i := range r.changes {
-			if s := r.changes[i].Reservation; s != nil && lost.Unit == "" && s.Unit != "" && s.BookingID == lost.BookingID {
+			if s := r.changes[i].Reservation; s != nil && lost.Unit == "" && s.Unit != "" &&
+				s.BookingID == lost.BookingID {
 				s.Rest = false
 			}
 		}
@@ -128,7 +132,11 @@ func (lost *Rejection) about(changes []Change) {
 func (r *reading) read(where string, v any, it item) {
 	object, ok := v.(map[string]any)
 	if !ok || len(object) != 1 {
-		*it.errs = append(*it.errs, FieldError{where + "output", `must be an object with one field: reservation, listing, merge, guest, fetch, ignore, ping or disconnected`})
+		*it.errs = append(*it.errs,
+			FieldError{
+				where + "output",
+				`must be an object with one field: reservation, listing, merge, guest, fetch, ignore, ping or disconnected`,
+			})
 		return
 	}
 	for kind, value := range object {
@@ -180,14 +188,19 @@ func (r *reading) remark(kind string, value any, f fields) bool {
 	return true
 }
 
-// Classes of a PMS's statuses. A source's configuration says which hold a key and which revoke it. "block" is a part of the
-// calendar that nobody may book; it and "other", a status that the format doesn't know, never make a key.
-var StatusClasses = []string{"inquiry", "pending", "confirmed", "cancelled", "checked_in", "checked_out", "no_show", "block", "other"}
+// Classes of a PMS's statuses. A source's configuration says which hold a key and which revoke it. "block" is a
+// part of the calendar that nobody may book; it and "other", a status that the format doesn't know, never make a
+// key.
+var StatusClasses = []string{
+	"inquiry", "pending", "confirmed", "cancelled", "checked_in", "checked_out",
+	"no_show", "block", "other",
+}
 
 func (r *reading) reservation(f fields) {
 	s := Reservation{Partial: true, StatusClass: f.statusClass()}
 	f.lenient = r.statuses[s.StatusClass] == Cancelled
-	f.only("reservation_id", "unit", "rest", "listing_id", "status", "pms_status", "guest_id", "guest_email", "guest_name", "guest_phone", "guest_language",
+	f.only("reservation_id", "unit", "rest", "listing_id", "status", "pms_status", "guest_id", "guest_email",
+		"guest_name", "guest_phone", "guest_language",
 		"guests", "check_in", "check_out", "checked_in", "checked_in_at", "segments", "gates", "version", "as_of")
 	f.identity(&s)
 	if v, said := f.values["listing_id"]; said && v == nil {
@@ -201,7 +214,8 @@ func (r *reading) reservation(f fields) {
 		f.drop("status", "the format doesn't know this status, so it neither creates nor removes a key")
 	}
 	s.GuestID = f.dropID("guest_id")
-	s.GuestEmail, s.GuestName, s.GuestPhone, s.GuestLanguage = f.email(), f.text("guest_name"), f.phone(), f.language("guest_language")
+	s.GuestEmail, s.GuestName, s.GuestPhone, s.GuestLanguage = f.email(), f.text("guest_name"), f.phone(),
+		f.language("guest_language")
 	f.stay(&s)
 	s.Gates = f.gates()
 	c := Change{Reservation: &s, OccurredAt: f.version()}
@@ -274,7 +288,10 @@ func (f fields) segments(s *Reservation) {
 			return
 		}
 		g.only("listing_id", "from", "until")
-		s.Segments = append(s.Segments, Segment{ListingID: g.room("listing_id"), From: g.moment("from", startOfStay), Until: g.moment("until", endOfStay)})
+		s.Segments = append(s.Segments, Segment{
+			ListingID: g.room("listing_id"), From: g.moment("from", startOfStay),
+			Until: g.moment("until", endOfStay),
+		})
 	}
 	slices.SortStableFunc(s.Segments, func(a, b Segment) int { return a.From.compare(b.From) })
 	if len(s.Segments) > 0 && s.ListingID == nil {
@@ -297,7 +314,8 @@ func (r *reading) companions(f fields, main Change) {
 	}
 	list, ok := v.([]any)
 	if !ok || len(list) > maxGuests {
-		f.drop("guests", fmt.Sprintf("must be a list of at most %d guests besides the one of the reservation", maxGuests))
+		f.drop("guests", fmt.Sprintf("must be a list of at most %d guests besides the one of the reservation",
+			maxGuests))
 		r.keepCompanions()
 		return
 	}
@@ -305,7 +323,8 @@ func (r *reading) companions(f fields, main Change) {
 		return
 	}
 	for i, one := range list {
-		r.companion(fields{prefix: fmt.Sprintf("%s.guests[%d]", f.prefix, i), item: f.item, lenient: f.lenient}, one, i, main)
+		r.companion(fields{prefix: fmt.Sprintf("%s.guests[%d]", f.prefix, i), item: f.item, lenient: f.lenient}, one, i,
+			main)
 	}
 }
 
@@ -318,7 +337,8 @@ func (r *reading) companion(g fields, v any, i int, c Change) {
 	}
 	g.only("guest_id", "guest_email", "guest_name", "guest_phone")
 	s := *c.Reservation
-	s.GuestID, s.GuestEmail, s.GuestName, s.GuestPhone = g.dropID("guest_id"), g.email(), g.text("guest_name"), g.phone()
+	s.GuestID, s.GuestEmail, s.GuestName, s.GuestPhone = g.dropID("guest_id"), g.email(),
+		g.text("guest_name"), g.phone()
 	name := strconv.Itoa(i + 2)
 	if s.GuestID != nil {
 		name = *s.GuestID
@@ -347,9 +367,11 @@ func (r *reading) keepCompanions() {
 func (r *reading) listing(f fields) {
 	deleted, _ := f.values["deleted"].(bool)
 	f.lenient = deleted
-	f.only("listing_id", "deleted", "name", "acs_system_id", "time_zone", "check_in_time", "check_out_time", "seam_access_group_ids", "version")
+	f.only("listing_id", "deleted", "name", "acs_system_id", "time_zone", "check_in_time", "check_out_time",
+		"seam_access_group_ids", "version")
 	l := Listing{
-		Partial: true, Deleted: deleted, ListingID: f.id("listing_id", true), Name: f.text("name"), ACSSystemID: f.dropID("acs_system_id"),
+		Partial: true, Deleted: deleted, ListingID: f.id("listing_id", true), Name: f.text("name"),
+		ACSSystemID: f.dropID("acs_system_id"),
 		CheckInTime: f.clock("check_in_time"), CheckOutTime: f.clock("check_out_time"),
 	}
 	if zone := f.text("time_zone"); zone != nil {

@@ -7,7 +7,8 @@ import (
 )
 
 // Invisible reports whether a character has no place in a text that people read in a terminal, a log or a page: control
-// characters, which terminals obey, and Unicode's direction marks, with which a text can show as another one (CVE-2021-42574).
+// characters, which terminals obey, and Unicode's direction marks, with which a text can show as another one
+// (CVE-2021-42574).
 func Invisible(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processorTime is how much processor time the calling thread has used. The caller stays on its thread between two readings
-// (see [runtime.LockOSThread]).
+// processorTime is how much processor time the calling thread has used. The caller stays on its thread between two
+// readings (see [runtime.LockOSThread]).
 func processorTime() time.Duration {
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {

@@ -12,12 +12,14 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// Bounds of one run of a program. They are far from what a mapping needs, and keep a mistaken one from stopping the rest.
+// Bounds of one run of a program. They are far from what a mapping needs, and keep a mistaken one from stopping the
+// rest.
 //
-// What a program may cost is counted in jq's own steps, which depend on the program and its input alone: a machine that is
-// busy or slow never makes an event invalid. One step can take long in itself (a regular expression over a megabyte), so
-// processor time is bounded as well: not the clock on the wall, since a program that waits for its turn has done nothing
-// wrong. An event whose program used too much of it is mapped again later, with a higher bound.
+// What a program may cost is counted in jq's own steps, which depend on the program and its input alone: a machine
+// that is busy or slow never makes an event invalid. One step can take long in itself (a regular expression over a
+// megabyte), so processor time is bounded as well: not the clock on the wall, since a program that waits for its
+// turn has done nothing wrong. An event whose program used too much of it is mapped again later, with a higher
+// bound.
 const (
 	// mostSteps is what any program may take; a mapping takes a few hundred for a reservation.
 	mostSteps = 1_000_000
@@ -31,8 +33,8 @@ const (
 	mappers = 4
 )
 
-// ErrTooLong says that a mapping was stopped because it had used too much processor time. That may be due to the machine: it
-// is worth trying again, with more patience.
+// ErrTooLong says that a mapping was stopped because it had used too much processor time. That may be due to the
+// machine: it is worth trying again, with more patience.
 var ErrTooLong = errors.New("was stopped because it took too long")
 
 // errTooMuch means that a program takes more steps than any mapping needs: trying again has the same result.
@@ -82,8 +84,8 @@ func (f *Format) run(ctx context.Context, m Mapping, input any) (outputs []any, 
 	}
 }
 
-// budget is a context that ends when a program has used up what it may. jq asks it before each of its steps whether it has
-// ended, which is how they are counted.
+// budget is a context that ends when a program has used up what it may. jq asks it before each of its steps whether
+// it has ended, which is how they are counted.
 type budget struct {
 	context.Context
 	steps int

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Source is one PMS account: who signs its webhooks, how they are worded, and what its reservations and listings default to.
+// Source is one PMS account: who signs its webhooks, how they are worded, and what its reservations and listings
+// default to.
 type Source struct {
 	Name     string
 	Verifier Verifier
@@ -35,7 +36,10 @@ type Statuses map[string]string
 
 // DefaultStatuses hold for a source that says nothing.
 func DefaultStatuses() Statuses {
-	return Statuses{"confirmed": Confirmed, "checked_in": Confirmed, "cancelled": Cancelled, "no_show": Cancelled, "checked_out": Cancelled}
+	return Statuses{
+		"confirmed": Confirmed, "checked_in": Confirmed, "cancelled": Cancelled, "no_show": Cancelled,
+		"checked_out": Cancelled,
+	}
 }
 
 // Verify reports whether a delivery is authentic; one to a source without a verifier never is.
@@ -109,14 +113,14 @@ type Policy struct {
 	Drift        Drift         `json:",omitempty"` // what happens to a key that somebody changed at Seam
 	Horizon      time.Duration `json:",omitempty"` // keys are made so long before access starts; 0: at once
 	NeedEmail    bool          `json:",omitempty"` // no key for a guest whose e-mail address isn't known
-	// OwnIdentity gives each stay a user identity of its own, also where the guest's address has one: what is handed out for one stay then
-	// never shows another one's key.
+	// OwnIdentity gives each stay a user identity of its own, also where the guest's address has one: what is
+	// handed out for one stay then never shows another one's key.
 	OwnIdentity bool `json:",omitempty"`
 	// AccessSystems and AccessGroups are what the source may open, by their ids; empty is no limit of this kind.
 	AccessSystems []string `json:",omitempty"`
 	AccessGroups  []string `json:",omitempty"`
-	// OwnGroups keeps the source from opening what another source used first. It holds where there are several sources, for those
-	// without the two lists.
+	// OwnGroups keeps the source from opening what another source used first. It holds where there are several
+	// sources, for those without the two lists.
 	OwnGroups bool `json:",omitempty"`
 	// Gates must all be open before a key is created or handed out.
 	Gates []Gate `json:",omitempty"`
@@ -146,8 +150,8 @@ func (p Policy) Grace(listingID string) (before, after time.Duration) {
 	return before, after
 }
 
-// MayOpen reports whether the source's keys may open an access group. system is the group's access system, "" while that is not known;
-// owner is another source that used the group first, "" for none.
+// MayOpen reports whether the source's keys may open an access group. system is the group's access system, "" while
+// that is not known; owner is another source that used the group first, "" for none.
 func (p Policy) MayOpen(group, system, owner string) bool {
 	switch {
 	case len(p.AccessGroups) > 0 && !slices.Contains(p.AccessGroups, group):

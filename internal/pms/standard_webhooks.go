@@ -86,7 +86,8 @@ func (w StandardWebhooks) Prove(d *Delivery, id string, now time.Time) {
 	d.Header.Set("webhook-signature", w.Secrets[0].Sign(id, now, d.Body))
 }
 
-// Verify checks the three headers over the raw body, in either spelling: a gateway on the way may add its own in the other.
+// Verify checks the three headers over the raw body, in either spelling: a gateway on the way may add its own in
+// the other.
 func (w StandardWebhooks) Verify(d Delivery, now time.Time) (Proof, error) {
 	proof, err := w.verifyAs("webhook", d, now)
 	if errors.Is(err, ErrUnauthentic) && d.Header.Get("svix-id") != "" {

@@ -30,11 +30,12 @@ func withoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xe
 
 // lenient reads names that come twice, and lone surrogates as U+FFFD. That bytes are UTF-8 is checked next to it.
 func lenient(text []byte) *jsontext.Decoder {
-	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true),
+		jsontext.AllowInvalidUTF8(true))
 }
 
-// CheckJSON reports whether body is one RFC 8259 value in UTF-8; the error says where it is not. A byte order mark before it and
-// lone surrogates in it are taken.
+// CheckJSON reports whether body is one RFC 8259 value in UTF-8; the error says where it is not. A byte order mark
+// before it and lone surrogates in it are taken.
 func CheckJSON(body []byte) error {
 	body = withoutMark(body)
 	if !utf8.Valid(body) {
@@ -66,7 +67,8 @@ func firstInvalid(text []byte) int {
 
 func notJSON(err error) error {
 	if syntax := new(jsontext.SyntacticError); errors.As(err, &syntax) {
-		return fmt.Errorf("%w: at byte %d: %s", ErrNotJSON, syntax.ByteOffset, strings.TrimPrefix(syntax.Err.Error(), "jsontext: "))
+		return fmt.Errorf("%w: at byte %d: %s", ErrNotJSON, syntax.ByteOffset,
+			strings.TrimPrefix(syntax.Err.Error(), "jsontext: "))
 	}
 	return fmt.Errorf("%w: it ends too early", ErrNotJSON)
 }
@@ -74,8 +76,9 @@ func notJSON(err error) error {
 // ParseStaykey reads a body of the canonical format as [ParseStaykeyAt] does, for a time at which no stay has begun.
 func ParseStaykey(body []byte) (Event, error) { return ParseStaykeyAt(body, time.Time{}) }
 
-// ParseStaykeyAt reads a body of the canonical format that was received at the given time. The error is [ErrNotJSON]; whatever
-// else is wrong is in Event.Invalid, or, for an event that takes something away, in the notes of its change.
+// ParseStaykeyAt reads a body of the canonical format that was received at the given time. The error is
+// [ErrNotJSON]; whatever else is wrong is in Event.Invalid, or, for an event that takes something away, in the
+// notes of its change.
 func ParseStaykeyAt(body []byte, received time.Time) (Event, error) {
 	var e Event
 	envelope, err := readBody(body, []string{"type", "timestamp", "data"}, &e.Invalid)
@@ -134,8 +137,8 @@ func (e *Event) readListing(data jsontext.Value) {
 	}
 }
 
-// forgive turns what is wrong with an event that takes something away into notes of its change: all but the id of what it is
-// about and the envelope.
+// forgive turns what is wrong with an event that takes something away into notes of its change: all but the id of
+// what it is about and the envelope.
 func (e *Event) forgive(id string, needsTimestamp bool) {
 	var wrong []FieldError
 	for _, f := range e.Invalid {
@@ -150,8 +153,8 @@ func (e *Event) forgive(id string, needsTimestamp bool) {
 
 func (f FieldError) note() Note { return Note{f.Field, f.Message} }
 
-// timestampIsNone reports whether an envelope has no timestamp. One that is there and can't be read doesn't keep a cancel from
-// being applied: then the time of receipt counts.
+// timestampIsNone reports whether an envelope has no timestamp. One that is there and can't be read doesn't keep a
+// cancel from being applied: then the time of receipt counts.
 func timestampIsNone(envelope object) bool {
 	v, said := envelope.field("timestamp")
 	return !said || v.Kind() == 'n' || (v.Kind() == '"' && strings.TrimSpace(unquoted(v)) == "")
@@ -166,7 +169,8 @@ var e164 = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
 
 func readReservation(v jsontext.Value, eventType string, received time.Time, errs *[]FieldError) *Reservation {
 	o := readObject(v, "data.", []string{
-		"reservation_id", "listing_id", "check_in", "check_out", "guest_email", "guest_name", "guest_phone", "status", "gates",
+		"reservation_id", "listing_id", "check_in", "check_out", "guest_email", "guest_name", "guest_phone",
+		"status", "gates",
 	}, errs)
 	if !o.is {
 		return nil
@@ -302,8 +306,12 @@ func ParseListingPatch(body []byte) (ListingPatch, []FieldError, error) {
 	return patch, errs, nil
 }
 
-// listingReadOnly are the fields of a listing that a PUT may carry, because a GET gave them, and that it doesn't change.
-var listingReadOnly = []string{"listing_id", "source", "deleted", "created_at", "updated_at", "seam_access_group_ids_set_by"}
+// listingReadOnly are the fields of a listing that a PUT may carry, because a GET gave them, and that it doesn't
+// change.
+var listingReadOnly = []string{
+	"listing_id", "source", "deleted", "created_at", "updated_at",
+	"seam_access_group_ids_set_by",
+}
 
 // listingDetails reads the fields that an event and an admin's PUT have in common.
 func (o object) listingDetails(l *Listing) {

@@ -33,15 +33,17 @@ type Proof struct {
 	Secret int    // which of the secrets matched, counted from 1; 0 where none is needed
 }
 
-// Verifier reports whether a delivery is authentic. It tries every secret in constant time, so that nothing can be learnt
-// from how long it takes. The error is [ErrUnauthentic], or [ErrWebhookID] for an authentic one whose id has another form.
+// Verifier reports whether a delivery is authentic. It tries every secret in constant time, so that nothing can be
+// learnt from how long it takes. The error is [ErrUnauthentic], or [ErrWebhookID] for an authentic one whose id has
+// another form.
 type Verifier interface {
 	Verify(d Delivery, now time.Time) (Proof, error)
 	// Carries names where the secret itself travels, which is never stored or shown.
 	Carries() Carrier
 	// Method is the name of the method, as a configuration has it.
 	Method() string
-	// Prove makes a delivery authentic by the first secret, under an id if the method has one: for test events of our own.
+	// Prove makes a delivery authentic by the first secret, under an id if the method has one: for test events of
+	// our own.
 	Prove(d *Delivery, id string, now time.Time)
 }
 
@@ -95,12 +97,16 @@ func (p *verifierProblems) atLeast(length int, secrets []string) {
 	}
 }
 
-// NewVerifier makes the verifier that the settings describe. A problem names the setting at fault, "secrets[i]" for a secret.
+// NewVerifier makes the verifier that the settings describe. A problem names the setting at fault, "secrets[i]" for
+// a secret.
 func NewVerifier(s VerifySettings, secrets []string) (Verifier, []FieldError) {
 	var problems verifierProblems
 	method, known := methods[s.Method]
 	for _, setting := range []struct{ name, value string }{
-		{"header", s.Header}, {"algorithm", s.Algorithm}, {"encoding", s.Encoding}, {"prefix", s.Prefix}, {"parameter", s.Parameter},
+		{"header", s.Header}, {"algorithm", s.Algorithm}, {"encoding", s.Encoding}, {
+			"prefix",
+			s.Prefix,
+		}, {"parameter", s.Parameter},
 	} {
 		if setting.value != "" && !slices.Contains(method.settings, setting.name) {
 			problems.add(setting.name, "is not a setting of the method %s", s.Method)
@@ -110,7 +116,8 @@ func NewVerifier(s VerifySettings, secrets []string) (Verifier, []FieldError) {
 		problems.add("secrets", "at least one is needed")
 	}
 	if !known {
-		problems.add("method", "%q must be one of %s, or none", s.Method, strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
+		problems.add("method", "%q must be one of %s, or none", s.Method,
+			strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
 		return nil, problems
 	}
 	v := method.make(&problems, s, secrets)
@@ -270,12 +277,17 @@ func inHeader(method, name, prefix string, secrets []string) carried {
 func inURL(parameter string, secrets []string) carried {
 	if parameter != "" {
 		return carried{
-			method: methodURLToken, carrier: Carrier{Query: parameter}, secrets: secrets, find: func(d Delivery) string { return d.Query.Get(parameter) },
-			put: func(d *Delivery, secret string) { d.Query.Set(parameter, secret) },
+			method: methodURLToken, carrier: Carrier{Query: parameter}, secrets: secrets,
+			find: func(d Delivery) string { return d.Query.Get(parameter) },
+			put:  func(d *Delivery, secret string) { d.Query.Set(parameter, secret) },
 		}
 	}
 	return carried{
-		method: methodURLToken, carrier: Carrier{Path: true}, secrets: secrets, put: func(d *Delivery, secret string) { d.Path = secret },
+		method: methodURLToken, carrier: Carrier{Path: true}, secrets: secrets, put: func(d *Delivery,
+			secret string,
+		) {
+			d.Path = secret
+		},
 		find: func(d Delivery) string {
 			first, _, _ := strings.Cut(d.Path, "/")
 			return first
@@ -327,8 +339,8 @@ func (Anybody) Method() string { return "none" }
 // Prove says the id.
 func (Anybody) Prove(d *Delivery, id string, _ time.Time) { d.Header.Set("webhook-id", id) }
 
-// Kept is what of a delivery's surroundings is stored for the format to read: nothing that authenticates it, wherever a proxy
-// repeats it, and nothing that only concerns the way here.
+// Kept is what of a delivery's surroundings is stored for the format to read: nothing that authenticates it,
+// wherever a proxy repeats it, and nothing that only concerns the way here.
 func Kept(d Delivery, c Carrier) Request {
 	secrets := c.carriedBy(d)
 	r := Request{Query: First(d.Query), Path: d.Path}
@@ -398,13 +410,17 @@ const maxKept = 8 << 10
 
 // neverKept tells which headers authenticate a delivery, repeat its address, or concern its way here.
 func neverKept(name string) bool {
-	for _, part := range []string{"signature", "forwarded", "original-ur", "rewrite-url", "request-uri", "token", "secret", "api-key", "apikey"} {
+	for _, part := range []string{
+		"signature", "forwarded", "original-ur", "rewrite-url", "request-uri", "token",
+		"secret", "api-key", "apikey",
+	} {
 		if strings.Contains(name, part) {
 			return true
 		}
 	}
 	switch name {
-	case "authorization", "cookie", "proxy-authorization", "connection", "content-length", "accept", "accept-encoding", "host", "via", "x-real-ip", "referer":
+	case "authorization", "cookie", "proxy-authorization", "connection", "content-length", "accept", "accept-encoding",
+		"host", "via", "x-real-ip", "referer":
 		return true
 	}
 	return false
@@ -420,4 +436,5 @@ func (a Addresses) Allow(from netip.Addr) bool {
 }
 
 // ErrUnauthentic says that a delivery is not shown to be the source's. It never says which secret was tried.
-var ErrUnauthentic = errors.New("the webhook is not shown to come from this source: its signature or secret is missing, wrong or, where it is signed with a time, more than 5 minutes old")
+var ErrUnauthentic = errors.New(
+	"the webhook is not shown to come from this source: its signature or secret is missing, wrong or, where it is signed with a time, more than 5 minutes old")

@@ -16,16 +16,18 @@ import (
 	"unicode/utf8"
 )
 
-// WriteBack is a preset of write-back: how a field of a PMS's reservations is read, written and cleared. It is a jq program whose module
-// directive declares the API, its limits, its fields and its calls. The program runs for each step ("do") and answers which call to make:
+// WriteBack is a preset of write-back: how a field of a PMS's reservations is read, written and cleared. It is a jq
+// program whose module directive declares the API, its limits, its fields and its calls. The program runs for each
+// step ("do") and answers which call to make:
 //
 //	{"do": "read",  "id", "field", "custom", "with", "route"}             -> {call, body} or nothing: the field can't be read
 //	{"do": "find",  ..., "call", "answer"}                                -> {text, ...}, {refused: true} or nothing: the answer doesn't show it
 //	{"do": "write", ..., "found", "text"}                                 -> {call, key, body}
 //	{"do": "clear", ..., "found"}                                         -> {call, key, body} or nothing: there is nothing to clear
 //
-// id is the PMS's id of the reservation, field the configured field and custom what follows the colon in it ("custom:123"), with the preset's own
-// settings, route one of the declared routes, found what the last find answered (null: unknown), and text what the field should hold.
+// id is the PMS's id of the reservation, field the configured field and custom what follows the colon in it
+// ("custom:123"), with the preset's own settings, route one of the declared routes, found what the last find
+// answered (null: unknown), and text what the field should hold.
 type WriteBack struct {
 	Name string
 	WriteBackManifest
@@ -36,7 +38,8 @@ type WriteBack struct {
 type WriteBackManifest struct {
 	// About says where the facts come from, for people.
 	About string `json:"about"`
-	// Quality is how sure they are: documented, derived (from public code or mirrors of the documentation) or unconfirmed (sources disagree).
+	// Quality is how sure they are: documented, derived (from public code or mirrors of the documentation) or
+	// unconfirmed (sources disagree).
 	Quality string          `json:"quality"`
 	Account AccountManifest `json:"account"`
 	// Field is the default field; "": the configuration must name one.
@@ -45,7 +48,8 @@ type WriteBackManifest struct {
 	Fields map[string]FieldRules `json:"fields"`
 	// With are settings that the configuration must give, such as the property's id.
 	With []string `json:"with"`
-	// Routes are tried in this order while the PMS answers 404; the one that works is remembered. None: one route without a name.
+	// Routes are tried in this order while the PMS answers 404; the one that works is remembered. None: one route
+	// without a name.
 	Routes []string `json:"routes"`
 	// ReadFirst reads the field before it is written, because the write depends on what is there.
 	ReadFirst bool `json:"read_first"`
@@ -114,7 +118,8 @@ func LoadWriteBack(name string) (*WriteBack, error) {
 	}
 	text, err := embeddedWriteBacks.ReadFile("write_backs/" + name + ".jq")
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a write-back preset: it must be one of %s, or the path of a .jq file", name, strings.Join(WriteBackPresets(), ", "))
+		return nil, fmt.Errorf("%q is not a write-back preset: it must be one of %s, or the path of a .jq file", name,
+			strings.Join(WriteBackPresets(), ", "))
 	}
 	return ParseWriteBack(name, string(text))
 }
@@ -149,7 +154,8 @@ func (m WriteBackManifest) check() error {
 		return errors.New(`fields: at least one is needed; "*" allows any`)
 	}
 	for name, call := range m.Calls {
-		if !strings.HasPrefix(call.Path, "/") || strings.HasPrefix(call.Path, "//") || strings.Contains(call.Path, "#") {
+		if !strings.HasPrefix(call.Path, "/") || strings.HasPrefix(call.Path, "//") ||
+			strings.Contains(call.Path, "#") {
 			return fmt.Errorf("calls.%s.path: must begin with a slash, after the URL of the API", name)
 		}
 		methods := []string{"", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
@@ -219,8 +225,11 @@ func (s *WriteBackSettings) Erase(ctx context.Context, step WriteBackStep) (*Pla
 	return s.plan(ctx, "clear", step)
 }
 
-// Find reads an answer: found is what it shows of the field, nil if it shows nothing; refused says that the PMS didn't do what it was asked.
-func (s *WriteBackSettings) Find(ctx context.Context, step WriteBackStep) (found map[string]any, refused bool, err error) {
+// Find reads an answer: found is what it shows of the field, nil if it shows nothing; refused says that the PMS
+// didn't do what it was asked.
+func (s *WriteBackSettings) Find(ctx context.Context, step WriteBackStep) (found map[string]any,
+	refused bool, err error,
+) {
 	out, err := s.run(ctx, "find", step)
 	if err != nil || out == nil {
 		return nil, false, err
@@ -261,7 +270,8 @@ func (s *WriteBackSettings) plan(ctx context.Context, do string, step WriteBackS
 			value, ok = textOf(out["key"])
 		}
 		if !ok || value == "" {
-			return "", fmt.Errorf("the address of the call %s of the preset %s needs a value for %q, and there is none", name, s.Preset.Name, placeholder)
+			return "", fmt.Errorf("the address of the call %s of the preset %s needs a value for %q, and there is none",
+				name, s.Preset.Name, placeholder)
 		}
 		return value, nil
 	})
@@ -298,7 +308,8 @@ func textOf(v any) (string, bool) {
 // run runs the program for one step. It answers one object or nothing.
 func (s *WriteBackSettings) run(ctx context.Context, do string, step WriteBackStep) (map[string]any, error) {
 	in := map[string]any{
-		"do": do, "id": step.ID, "field": s.Field, "custom": s.custom(), "with": texts(s.With), "route": step.Route, "call": step.Call,
+		"do": do, "id": step.ID, "field": s.Field, "custom": s.custom(), "with": texts(s.With), "route": step.Route,
+		"call":  step.Call,
 		"found": nil, "text": step.Text, "answer": step.Answer,
 	}
 	if step.Found != nil {
@@ -352,7 +363,8 @@ func (t *TextProgram) Of(ctx context.Context, reservation any) (string, error) {
 	case !isText:
 		return "", errors.New("the program text answered a value that is no text")
 	case len(text) > maxWritten || !utf8.ValidString(text) || strings.ContainsRune(text, 0):
-		return "", fmt.Errorf("the program text answered more than %d bytes, or a character that can't be sent", maxWritten)
+		return "", fmt.Errorf("the program text answered more than %d bytes, or a character that can't be sent",
+			maxWritten)
 	}
 	return strings.TrimSpace(text), nil
 }

@@ -1,7 +1,8 @@
-// Package pmsapi calls the APIs of PMSs: at the pace of an account, with its credentials, and not while the PMS asks to be left alone.
+// Package pmsapi calls the APIs of PMSs: at the pace of an account, with its credentials, and not while the PMS
+// asks to be left alone.
 //
-// A [Client] stands for one account. All callers use the account's one client, from [Clients], so that the pace, the access token and
-// a pause count for all calls together: those that fetch documents and those that write back.
+// A [Client] stands for one account. All callers use the account's one client, from [Clients], so that the pace,
+// the access token and a pause count for all calls together: those that fetch documents and those that write back.
 //
 //	Do:  one of the account's places ─▶ gate (gate.go) ─▶ pace ─▶ access token (tokens.go) ─▶ request ─▶ the caller reads the answer
 //
@@ -33,7 +34,8 @@ const (
 	AnswerWithin = 20 * time.Second
 	// MaxAnswer is the largest answer that is read, in bytes.
 	MaxAnswer = 4 << 20
-	// perSecond is the pace where neither the preset nor the configuration specifies one: PMSs are slow, and count requests.
+	// perSecond is the pace where neither the preset nor the configuration specifies one: PMSs are slow, and count
+	// requests.
 	perSecond = 2
 	// waitAtMost is how long a request waits for its turn before its caller does something else.
 	waitAtMost = 30 * time.Second
@@ -66,8 +68,8 @@ type Request struct {
 	Form url.Values // the body instead of JSON; nil for none
 	// Message is the path of the PMS's words in a refusal; "" looks in the usual places.
 	Message string
-	// BeforeSending is called right before the request leaves, after all waiting. An error keeps it from leaving, and is what
-	// [Client.Do] returns. nil: nothing.
+	// BeforeSending is called right before the request leaves, after all waiting. An error keeps it from leaving,
+	// and is what [Client.Do] returns. nil: nothing.
 	BeforeSending func() error
 }
 
@@ -103,8 +105,12 @@ func New(a pms.Account, first time.Duration) *Client {
 		pace = perSecond
 	}
 	c := &Client{
-		account: a, first: first, limits: []*rate.Limiter{rate.NewLimiter(rate.Limit(pace), max(int(math.Ceil(pace)), 1))},
-		http: &http.Client{Timeout: AnswerWithin, CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirected }},
+		account: a, first: first, limits: []*rate.Limiter{rate.NewLimiter(rate.Limit(pace),
+			max(int(math.Ceil(pace)), 1))},
+		http: &http.Client{
+			Timeout:       AnswerWithin,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirected },
+		},
 	}
 	for _, l := range a.Limits {
 		c.limits = append(c.limits, windowLimiter(l))
@@ -118,16 +124,17 @@ func New(a pms.Account, first time.Duration) *Client {
 	return c
 }
 
-// windowLimiter lets at most l.Requests through in any l.Seconds: half of them at once, the rest spread over the window.
+// windowLimiter lets at most l.Requests through in any l.Seconds: half of them at once, the rest spread over the
+// window.
 func windowLimiter(l pms.Limit) *rate.Limiter {
 	burst := max(l.Requests/2, 1)
 	spread := max(float64(l.Requests-burst), 0.5) // a limit of one request per window: one every two windows
 	return rate.NewLimiter(rate.Limit(spread/float64(l.Seconds)), burst)
 }
 
-// Do makes one call, through the account's gate, which learns from how it ends. read takes what the caller wants out of the answer, or says in
-// an [Error] why it is none; nil takes every success. Do returns read's error, an [Error] of its own, a [HeldError] if nothing was sent, or
-// the context's.
+// Do makes one call, through the account's gate, which learns from how it ends. read takes what the caller wants
+// out of the answer, or says in an [Error] why it is none; nil takes every success. Do returns read's error, an
+// [Error] of its own, a [HeldError] if nothing was sent, or the context's.
 func (c *Client) Do(ctx context.Context, r Request, read func(Answer) error) (answer Answer, err error) {
 	if c.places != nil {
 		select {
@@ -206,7 +213,10 @@ func (c *Client) turn(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return &unsentError{&HeldError{waitAtMost / 2, "many requests wait, at the pace of per_second and the PMS's limits"}}
+			return &unsentError{&HeldError{
+				waitAtMost / 2,
+				"many requests wait, at the pace of per_second and the PMS's limits",
+			}}
 		}
 	}
 	return nil
@@ -281,7 +291,8 @@ func (c *Client) authorize(ctx context.Context, req *http.Request) (token string
 	return "", nil
 }
 
-// body is the request's body and its media type. An account that authenticates in the body adds its fields, which may be credentials.
+// body is the request's body and its media type. An account that authenticates in the body adds its fields, which
+// may be credentials.
 func (c *Client) body(method string, r Request) ([]byte, string, error) {
 	if r.Form != nil {
 		return []byte(r.Form.Encode()), "application/x-www-form-urlencoded", nil
@@ -328,8 +339,9 @@ func RetryAfter(h http.Header) time.Duration {
 	return 0
 }
 
-// Clients are the clients of accounts, each kept for as long as the process runs, through any number of reloads: some PMSs hand out five access
-// tokens a day. Sources with the same account share its client. The zero value is ready to use.
+// Clients are the clients of accounts, each kept for as long as the process runs, through any number of reloads:
+// some PMSs hand out five access tokens a day. Sources with the same account share its client. The zero value is
+// ready to use.
 type Clients struct {
 	mu   sync.Mutex
 	list []*Client

@@ -9,11 +9,11 @@ import (
 // When a PMS is asked again is decided here and nowhere else, by a pure function; others only wait as long as it says.
 
 const (
-	// giveUpAfter is how long a PMS is asked that doesn't answer, refuses the account, or fails: what is broken is repaired by a
-	// person, who may have a weekend off.
+	// giveUpAfter is how long a PMS is asked that doesn't answer, refuses the account, or fails: what is broken is
+	// repaired by a person, who may have a weekend off.
 	giveUpAfter = 48 * time.Hour
-	// unknownAfter is how long it is asked for a document that it says it doesn't have: a document may be there a little later
-	// than its webhook, and a gateway answers 404 while a new version is rolled out.
+	// unknownAfter is how long it is asked for a document that it says it doesn't have: a document may be there a
+	// little later than its webhook, and a gateway answers 404 while a new version is rolled out.
 	unknownAfter = time.Hour
 	// UnknownAtLeast is how often it is asked for such a document, however long ago the first time was.
 	UnknownAtLeast    = 6
@@ -42,7 +42,8 @@ func CauseOf(status int) Cause {
 		return Busy
 	case status == http.StatusUnauthorized:
 		return Account
-	case status == http.StatusForbidden, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status >= 500, status < 400:
+	case status == http.StatusForbidden, status == http.StatusRequestTimeout, status == http.StatusTooEarly,
+		status >= 500, status < 400:
 		return Failing
 	}
 	return Unknown

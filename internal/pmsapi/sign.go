@@ -14,8 +14,9 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// signSmoobu signs a request as Smoobu asks for: an HMAC-SHA256 over the method, path, query, time, nonce, hash of the body and API key, each on a
-// line of its own. The API key is the client id, and the API secret the client secret.
+// signSmoobu signs a request as Smoobu asks for: an HMAC-SHA256 over the method, path, query, time, nonce, hash of
+// the body and API key, each on a line of its own. The API key is the client id, and the API secret the client
+// secret.
 func signSmoobu(req *http.Request, body []byte, c pms.Credentials, now time.Time, nonce string) {
 	at := now.UTC().Format(time.RFC3339)
 	hash := sha256.Sum256(body)

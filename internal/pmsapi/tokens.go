@@ -13,8 +13,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// tokenTrusted is how long a token that the PMS has never accepted is used all the same: some PMSs hand out five a day, so that
-// a refused account must not use them up.
+// tokenTrusted is how long a token that the PMS has never accepted is used all the same: some PMSs hand out five a
+// day, so that a refused account must not use them up.
 const tokenTrusted = time.Hour
 
 // tokens keeps the access token of an account until it expires or the PMS refuses it.
@@ -30,14 +30,20 @@ type tokens struct {
 
 func newTokens(s pms.Account, client *http.Client) *tokens {
 	return &tokens{
-		config: clientcredentials.Config{ClientID: s.ClientID, ClientSecret: s.ClientSecret, TokenURL: s.TokenAddress(), Scopes: s.Scopes},
-		http:   client,
+		config: clientcredentials.Config{
+			ClientID: s.ClientID, ClientSecret: s.ClientSecret, TokenURL: s.TokenAddress(),
+			Scopes: s.Scopes,
+		},
+		http: client,
 	}
 }
 
-// get returns the token, asking for one where there is none that is valid. turn waits for the source's pace, and quote words what
-// the server answered. What is wrong is about the account, whatever the status, and never about a document.
-func (t *tokens) get(ctx context.Context, turn func(context.Context) error, quote func([]byte, string) string) (*oauth2.Token, error) {
+// get returns the token, asking for one where there is none that is valid. turn waits for the source's pace, and
+// quote words what the server answered. What is wrong is about the account, whatever the status, and never about a
+// document.
+func (t *tokens) get(ctx context.Context, turn func(context.Context) error,
+	quote func([]byte, string) string,
+) (*oauth2.Token, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.token.Valid() {

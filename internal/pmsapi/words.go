@@ -13,14 +13,16 @@ const longestQuote = 200
 
 // usualWords are where APIs put why they refuse, the most telling first.
 var usualWords = []string{
-	"message", "error_description", "error.message", "errors.message", "errors.detail", "error.description", "detail", "Message", "Details",
+	"message", "error_description", "error.message", "errors.message", "errors.detail", "error.description", "detail",
+	"Message", "Details",
 	"description", "error", "title", "errors",
 }
 
 var anAddress = regexp.MustCompile(`[^\s"'<>:,;()]+@[^\s"'<>:,;()]+`)
 
-// Quote is the PMS's own words in an answer, with a colon before them; "" where there are none. message is the path of them, "" for the usual
-// places. Credentials and e-mail addresses are redacted: a reason is kept for longer than a body.
+// Quote is the PMS's own words in an answer, with a colon before them; "" where there are none. message is the path
+// of them, "" for the usual places. Credentials and e-mail addresses are redacted: a reason is kept for longer than
+// a body.
 func (c *Client) Quote(text []byte, message string) string {
 	if len(text) > MaxAnswer {
 		return ""

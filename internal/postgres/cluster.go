@@ -23,8 +23,9 @@ import (
 //	data         the cluster, renamed to this when initdb was done
 //	log          what the server says
 //
-// Where Postgres' account can't get to the directory (a checkout below /root), all of it is elsewhere, always in the same place
-// for the same directory. The directory itself still decides: if it is deleted, data elsewhere belongs to an earlier one and is deleted.
+// Where Postgres' account can't get to the directory (a checkout below /root), all of it is elsewhere, always in
+// the same place for the same directory. The directory itself still decides: if it is deleted, data elsewhere
+// belongs to an earlier one and is deleted.
 
 // prepareDir makes the directory for its owner, and returns it or, where the owner can't get there, the one elsewhere.
 func prepareDir(dir string, owner *account) (string, error) {
@@ -33,7 +34,8 @@ func prepareDir(dir string, owner *account) (string, error) {
 		return "", fmt.Errorf("directory for Postgres: %w", err)
 	}
 	if _, err = os.Stat(dir); errors.Is(err, fs.ErrNotExist) && owner != nil {
-		if err := removeStopped(elsewhere(dir)); err != nil { // before the directory exists, so that this can break off anywhere
+		// before the directory exists, so that this can break off anywhere
+		if err := removeStopped(elsewhere(dir)); err != nil {
 			return "", err
 		}
 	}
@@ -112,8 +114,8 @@ type cluster struct {
 
 func (c *cluster) data() string { return filepath.Join(c.dir, "data") }
 
-// whole reports whether there is a cluster that can be started. Versions before this one made it in place: one without pg_control was
-// interrupted, and never held anything.
+// whole reports whether there is a cluster that can be started. Versions before this one made it in place: one
+// without pg_control was interrupted, and never held anything.
 func (c *cluster) whole() bool {
 	_, err := os.Stat(filepath.Join(c.data(), "global", "pg_control"))
 	return err == nil
@@ -125,7 +127,8 @@ func (c *cluster) open(ctx context.Context) (string, error) {
 	if c.whole() {
 		password, err := os.ReadFile(passwordFile) // #nosec G304 -- our own file
 		if err != nil {
-			return "", fmt.Errorf("the password of the Postgres in %s: %w (remove the directory to start again)", c.dir, err)
+			return "", fmt.Errorf("the password of the Postgres in %s: %w (remove the directory to start again)", c.dir,
+				err)
 		}
 		return strings.TrimSpace(string(password)), nil
 	}
@@ -157,11 +160,14 @@ func (c *cluster) open(ctx context.Context) (string, error) {
 	return password, nil
 }
 
-// initdb makes a cluster. It needs a name for the user that runs it, which users of containers often lack: then it runs again in a
-// way that gives them one. Nothing else of Postgres asks for it.
+// initdb makes a cluster. It needs a name for the user that runs it, which users of containers often lack: then it
+// runs again in a way that gives them one. Nothing else of Postgres asks for it.
 func (c *cluster) initdb(ctx context.Context, data, passwordFile string) error {
 	run := func(change func(*exec.Cmd)) (string, error) {
-		args := []string{"-D", data, "-U", "staykey", "--pwfile", passwordFile, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C"}
+		args := []string{
+			"-D", data, "-U", "staykey", "--pwfile", passwordFile, "-A", "scram-sha-256", "-E",
+			"UTF8", "--locale=C",
+		}
 		if !c.durable {
 			args = append(args, "--no-sync")
 		}
@@ -192,5 +198,6 @@ func (c *cluster) initdb(ctx context.Context, data, passwordFile string) error {
 		tried = append(tried, fmt.Sprintf("%s: %v: %s", way.name, err, out))
 	}
 	return fmt.Errorf("initdb needs a name for the user that runs it, and user %d has none. Tried:\n  %s\n"+
-		"Run as a user that /etc/passwd has (docker run --user nobody), install libnss_wrapper, or set DATABASE_URL", os.Geteuid(), strings.Join(tried, "\n  "))
+		"Run as a user that /etc/passwd has (docker run --user nobody), install libnss_wrapper, or set DATABASE_URL",
+		os.Geteuid(), strings.Join(tried, "\n  "))
 }

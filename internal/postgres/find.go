@@ -47,7 +47,8 @@ var versionNumber = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 func installed(ctx context.Context) (string, error) {
 	candidates := []string{}
 	for _, pattern := range []string{
-		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin",
+		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin",
+		"/usr/local/opt/postgresql*/bin",
 		"/Applications/Postgres.app/Contents/Versions/*/bin", "/usr/lib/postgresql*/bin", "/usr/libexec/postgresql*",
 	} {
 		found, _ := filepath.Glob(pattern) // fails for a malformed pattern only

@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// isNameless reports whether initdb failed because its user has no entry in the user database (get_user_name in Postgres'
-// src/common/username.c).
+// isNameless reports whether initdb failed because its user has no entry in the user database (get_user_name in
+// Postgres' src/common/username.c).
 func isNameless(output string) bool {
-	return strings.Contains(output, "could not look up effective user ID") || strings.Contains(output, "local user with ID")
+	return strings.Contains(output, "could not look up effective user ID") ||
+		strings.Contains(output, "local user with ID")
 }
 
 // wayToAName is a way to run a program as a user with a name, where we have none.
@@ -29,9 +30,13 @@ func waysToAName(dir string) []wayToAName {
 	return append(ways, namespaces()...)
 }
 
-// nssWrapper finds the library that answers look-ups of users from a file (https://cwrap.org/nss_wrapper.html); "" for none.
+// nssWrapper finds the library that answers look-ups of users from a file (https://cwrap.org/nss_wrapper.html); ""
+// for none.
 func nssWrapper() string {
-	for _, pattern := range []string{"/usr/lib/*/libnss_wrapper.so", "/usr/lib64/libnss_wrapper.so", "/usr/lib/libnss_wrapper.so"} {
+	for _, pattern := range []string{
+		"/usr/lib/*/libnss_wrapper.so", "/usr/lib64/libnss_wrapper.so",
+		"/usr/lib/libnss_wrapper.so",
+	} {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 { // fails for a malformed pattern only
 			return found[0]
 		}
@@ -42,7 +47,9 @@ func nssWrapper() string {
 // wrapNames gives our user a name in files of the directory.
 func wrapNames(cmd *exec.Cmd, library, dir string) {
 	passwd, group := filepath.Join(dir, "passwd"), filepath.Join(dir, "group")
-	_ = os.WriteFile(passwd, fmt.Appendf(nil, "staykey:x:%d:%d:staykey:%s:/bin/false\n", os.Geteuid(), os.Getegid(), dir), 0o600) // initdb says what is missing
+	// initdb says what is missing
+	_ = os.WriteFile(passwd, fmt.Appendf(nil, "staykey:x:%d:%d:staykey:%s:/bin/false\n", os.Geteuid(),
+		os.Getegid(), dir), 0o600)
 	_ = os.WriteFile(group, fmt.Appendf(nil, "staykey:x:%d:\n", os.Getegid()), 0o600)
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()

@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// namespaces runs a program in a user namespace of its own, in which our user is one that has a name. Files it makes are ours.
+// namespaces runs a program in a user namespace of its own, in which our user is one that has a name. Files it
+// makes are ours.
 func namespaces() []wayToAName {
 	uid := namedUser()
 	if uid == 0 {

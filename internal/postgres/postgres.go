@@ -108,13 +108,16 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 var errInUse = errors.New("another process is using this database")
 
 // launch starts the server and waits for it.
-func (s *Server) launch(ctx context.Context, o Options, bin, data string, port int, password string, owner *account) error {
+func (s *Server) launch(ctx context.Context, o Options, bin, data string, port int, password string,
+	owner *account,
+) error {
 	args := []string{
 		"-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "max_connections=300", "-c", "log_min_messages=warning",
 	}
 	if o.Throwaway {
-		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_wal_size=1GB")
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c",
+			"max_wal_size=1GB")
 	}
 	for _, setting := range o.Settings {
 		args = append(args, "-c", setting)
@@ -132,7 +135,10 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 	}
 	s.exited = make(chan struct{})
 	go func() { _ = s.process.Wait(); close(s.exited) }()
-	base := url.URL{Scheme: "postgres", User: url.UserPassword("staykey", password), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), RawQuery: "sslmode=disable"}
+	base := url.URL{
+		Scheme: "postgres", User: url.UserPassword("staykey", password),
+		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), RawQuery: "sslmode=disable",
+	}
 	admin := base
 	admin.Path = "/postgres"
 	base.Path = "/staykey"
@@ -195,7 +201,8 @@ func createDatabase(ctx context.Context, dsn string) error {
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	var exists bool
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'staykey')`).Scan(&exists); err != nil || exists {
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database
+		WHERE datname = 'staykey')`).Scan(&exists); err != nil || exists {
 		return err
 	}
 	_, err = conn.Exec(ctx, `CREATE DATABASE staykey`)

@@ -16,7 +16,8 @@ func startBound(cmd *exec.Cmd) error {
 		return err
 	}
 	watch := exec.Command("/bin/sh", "-c", fmt.Sprintf( // #nosec G204 -- two numbers
-		`while kill -0 %d 2>/dev/null && kill -0 %d 2>/dev/null; do sleep 1; done; kill -INT %[2]d 2>/dev/null`, os.Getpid(), cmd.Process.Pid))
+		`while kill -0 %d 2>/dev/null && kill -0 %d 2>/dev/null; do sleep 1; done; kill -INT %[2]d 2>/dev/null`,
+		os.Getpid(), cmd.Process.Pid))
 	attr(watch).Setpgid = true
 	if err := watch.Start(); err != nil {
 		return fmt.Errorf("watch process %s: %w", strconv.Itoa(cmd.Process.Pid), err)

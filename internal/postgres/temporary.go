@@ -7,13 +7,15 @@ import (
 	"strings"
 )
 
-// memory is where Linux keeps files in memory. Databases that live for one test are made and dropped there ten times as fast as on a disk.
+// memory is where Linux keeps files in memory. Databases that live for one test are made and dropped there ten
+// times as fast as on a disk.
 const memory = "/dev/shm"
 
 // memoryNeeded is what a test run's data and WAL fill at most, with room to spare.
 const memoryNeeded = 3 << 30
 
-// temporaryDir makes a directory for a server that Stop removes: in memory for a throwaway one, where there is enough of it.
+// temporaryDir makes a directory for a server that Stop removes: in memory for a throwaway one, where there is
+// enough of it.
 func temporaryDir(throwaway bool) (string, error) {
 	base := os.TempDir()
 	if throwaway && freeSpace(memory) >= memoryNeeded {
@@ -27,7 +29,8 @@ func temporaryDir(throwaway bool) (string, error) {
 	return dir, nil
 }
 
-// removeLeftovers removes the directories of processes that ended without calling Stop, so that they don't fill the memory.
+// removeLeftovers removes the directories of processes that ended without calling Stop, so that they don't fill the
+// memory.
 func removeLeftovers(base string) {
 	dirs, _ := filepath.Glob(filepath.Join(base, "staykey-postgres-*-*")) // fails for a malformed pattern only
 	for _, dir := range dirs {

@@ -44,12 +44,14 @@ func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error)
 		p.setTrouble("Seam can't be reached: " + err.Error())
 		return false, err
 	case err != nil && pinned != "":
-		p.setTrouble("Seam does not report the workspace of SEAM_API_KEY, and this database belongs to workspace " + pinned + ": give the key the right to read its workspace")
+		p.setTrouble("Seam does not report the workspace of SEAM_API_KEY, and this database belongs to workspace " +
+			pinned + ": give the key the right to read its workspace")
 		return false, nil
 	case err != nil:
 		p.log.Warn("Seam workspace not read; not pinning it", "error", err)
 	case pinned != workspace:
-		p.setTrouble(fmt.Sprintf("SEAM_API_KEY belongs to workspace %s, and this database belongs to workspace %s: use its key, or another database", workspace, pinned))
+		p.setTrouble(fmt.Sprintf(
+			"SEAM_API_KEY belongs to workspace %s, and this database belongs to workspace %s: use its key, or another database", workspace, pinned))
 		return false, nil
 	}
 	if err := p.directory.learnAll(ctx); err != nil {

@@ -38,10 +38,14 @@ const (
 //
 // The order keeps it safe to be interrupted anywhere:
 //
-// - A create is marked before its call and its id recorded after it. A mark without an id means that Seam may have an object that we don't know: observe finds out before anything else is created in its place.
-// - A change or a delete is marked, too, but needs no look-up while the same thing is still desired: it is sent again.
-// - Every commit checks the lease, and whether the work has been overtaken by newer work. In that case the attempt ends, and the next one starts from the new state.
-// - What can't be known yet (a read that may lag, a deletion under way) is no failure: the outcome says until when to wait, and the worker turns to other reservations.
+//   - A create is marked before its call and its id recorded after it. A mark without an id means that Seam may have
+//     an object that we don't know: observe finds out before anything else is created in its place.
+//   - A change or a delete is marked, too, but needs no look-up while the same thing is still desired: it is sent
+//     again.
+//   - Every commit checks the lease, and whether the work has been overtaken by newer work. In that case the attempt
+//     ends, and the next one starts from the new state.
+//   - What can't be known yet (a read that may lag, a deletion under way) is no failure: the outcome says until when
+//     to wait, and the worker turns to other reservations.
 //
 // Methods return an [outcome]. Only [attempt.run] acts on it; a method that gets one that stops returns it unchanged.
 type attempt struct {
@@ -77,7 +81,8 @@ type refusal struct {
 func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 	a := &attempt{
 		Provisioner: p, lease: lease, began: p.now(), work: work, policy: p.policyFor(work.Reservation),
-		fresh: map[int64]bool{}, claimed: map[int64]bool{}, lostAt: work.Key.UncertainSince, survivors: map[string]string{},
+		fresh: map[int64]bool{}, claimed: map[int64]bool{}, lostAt: work.Key.UncertainSince,
+		survivors: map[string]string{},
 		unsettled: map[int64]outcome{},
 	}
 	for _, u := range work.Users {
@@ -99,7 +104,8 @@ func (p *Provisioner) policyFor(r store.Reservation) pms.Policy {
 
 func (a *attempt) situation(group plan.GroupSystem) plan.Situation {
 	return plan.Situation{
-		Reservation: a.work.Reservation, Listing: a.work.Listing, Overrides: a.work.Overrides, Gates: a.work.Gates, Policy: a.policy,
+		Reservation: a.work.Reservation, Listing: a.work.Listing, Overrides: a.work.Overrides,
+		Gates: a.work.Gates, Policy: a.policy,
 		DefaultSystem: a.options.DefaultSystem, GuestKey: a.guestKey, Now: a.now(), Group: group,
 		MayOpen: a.mayOpen(a.policy, a.work.Reservation.Source, a.work.GroupOwners),
 	}
@@ -215,7 +221,8 @@ func (a *attempt) nextStep(d plan.Desired) (plan.Step, bool) {
 // door, no other door is closed.
 func (a *attempt) locksOut(s plan.Step) bool {
 	return slices.ContainsFunc(a.refusals, func(r refusal) bool {
-		return s.Kind == plan.DeleteUser && r.step.Kind.Opens() || s.Kind == plan.RemoveGroup && r.step.Kind == plan.AddGroup
+		return s.Kind == plan.DeleteUser && r.step.Kind.Opens() ||
+			s.Kind == plan.RemoveGroup && r.step.Kind == plan.AddGroup
 	})
 }
 
@@ -237,7 +244,8 @@ func (a *attempt) refuse(s plan.Step, err error) {
 
 func (a *attempt) wasRefused(s plan.Step) bool {
 	return slices.ContainsFunc(a.refusals, func(r refusal) bool {
-		return r.step.Kind == s.Kind && s.User >= 0 && a.users[s.User].ID == r.user && fmt.Sprint(r.step.Body) == fmt.Sprint(s.Body)
+		return r.step.Kind == s.Kind && s.User >= 0 && a.users[s.User].ID == r.user &&
+			fmt.Sprint(r.step.Body) == fmt.Sprint(s.Body)
 	})
 }
 
@@ -290,7 +298,11 @@ var errStale = errors.New("what is desired has changed in the meantime")
 
 // save commits one ACS user's row.
 func (a *attempt) save(ctx context.Context, u *record.User) outcome {
-	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error { return store.SaveACSUser(ctx, tx, u.ACSUser) })
+	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx,
+		_ bool,
+	) error {
+		return store.SaveACSUser(ctx, tx, u.ACSUser)
+	})
 }
 
 func (a *attempt) saveUnlessPreview(ctx context.Context, u *record.User) outcome {
@@ -315,10 +327,12 @@ func (a *attempt) saveMark(ctx context.Context, u *record.User) outcome {
 // recordCall adds a call to Seam to the trace and the timeline.
 func (a *attempt) recordCall(ctx context.Context, c seam.Call, reason string) {
 	point.Reach(point.Called)
-	tracing.Done(ctx, "seam "+c.Path, c.At, c.At.Add(c.Duration), c.Err, attribute.String("seam.request_id", c.RequestID), attribute.Int("http.response.status_code", c.Status))
+	tracing.Done(ctx, "seam "+c.Path, c.At, c.At.Add(c.Duration), c.Err,
+		attribute.String("seam.request_id", c.RequestID), attribute.Int("http.response.status_code", c.Status))
 	result := "ok"
 	detail := map[string]any{
-		"path": c.Path, "reason": reason, "request_id": c.RequestID, "duration_ms": c.Duration.Milliseconds(), "status": c.Status,
+		"path": c.Path, "reason": reason, "request_id": c.RequestID, "duration_ms": c.Duration.Milliseconds(),
+		"status": c.Status,
 	}
 	if c.Err != nil {
 		result = seam.KindOf(c.Err).String()
@@ -326,7 +340,8 @@ func (a *attempt) recordCall(ctx context.Context, c seam.Call, reason string) {
 	}
 	detail["result"] = result
 	a.entries = append(a.entries, store.Entry{
-		Ref: a.work.Reservation.Ref(), At: c.At.UTC(), Kind: store.TimelineRequest, Summary: c.Path + ": " + result, Detail: detail,
+		Ref: a.work.Reservation.Ref(), At: c.At.UTC(), Kind: store.TimelineRequest, Summary: c.Path + ": " +
+			result, Detail: detail,
 	})
 }
 
@@ -337,7 +352,8 @@ func (a *attempt) note(format string, args ...any) {
 	})
 }
 
-// noteLostCreate remembers that the answer to a create was lost, for later look-ups. It is written with the next commit.
+// noteLostCreate remembers that the answer to a create was lost, for later look-ups. It is written with the next
+// commit.
 func (a *attempt) noteLostCreate() {
 	now := a.now()
 	a.lostAt = &now

@@ -12,9 +12,11 @@ import (
 // lists may be incomplete, and its answers may lack optional fields. The rest of this package leaves these questions
 // to it:
 //
-//   - "Not found" counts only after the grace, from the end of the call that may have created the object, and never before that call's deadline.
+//   - "Not found" counts only after the grace, from the end of the call that may have created the object, and never
+//     before that call's deadline.
 //   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a grace apart.
-//   - Reads show a change only after the grace. A read is as old as the attempt that makes it: a slow answer proves nothing about the time in between.
+//   - Reads show a change only after the grace. A read is as old as the attempt that makes it: a slow answer proves
+//     nothing about the time in between.
 //   - An object is ours by its name, or, if the name is missing, by its times; a missing field is never a "no".
 //   - What a lost create may have made is looked for again after 1 and 10 minutes.
 type belief struct {
@@ -96,17 +98,20 @@ func (b belief) cameAfterMark(listed seam.ACSUser, u *record.User) bool {
 // cameOfLoss reports whether Seam says that an ACS user was created between the row's mark and the end of the lost
 // call.
 func (b belief) cameOfLoss(listed seam.ACSUser, u *record.User, lostAt time.Time) bool {
-	return b.cameAfterMark(listed, u) && seam.ParseTime(listed.CreatedAt).Before(lostAt.Add(b.timeout+b.grace+clocksDiffer))
+	return b.cameAfterMark(listed, u) &&
+		seam.ParseTime(listed.CreatedAt).Before(lostAt.Add(b.timeout+b.grace+clocksDiffer))
 }
 
 // isAnothers reports whether a create was answered with an ACS user that existed before: some systems may return the
 // one that the identity already has.
 func (b belief) isAnothers(made seam.ACSUser, u *record.User, fullName string) bool {
-	if made.ACSSystemID != "" && made.ACSSystemID != u.ACSSystemID || made.FullName != "" && !sameName(made.FullName, fullName) {
+	if made.ACSSystemID != "" && made.ACSSystemID != u.ACSSystemID ||
+		made.FullName != "" && !sameName(made.FullName, fullName) {
 		return true
 	}
 	created := seam.ParseTime(made.CreatedAt)
-	return made.FullName == "" && !created.IsZero() && u.MarkedAt != nil && created.Before(u.MarkedAt.Add(-clocksDiffer))
+	return made.FullName == "" && !created.IsZero() && u.MarkedAt != nil &&
+		created.Before(u.MarkedAt.Add(-clocksDiffer))
 }
 
 func sameName(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }

@@ -38,7 +38,8 @@ func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s 
 		u.ChangeLost(a.belief().lostUntil(started, a.now()))
 	default: // nothing happened; the effect of an earlier call is as unknown as before
 		u.Refused()
-		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent { // a postponed repair doesn't count as one that Seam didn't keep
+		// a postponed repair doesn't count as one that Seam didn't keep
+		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent {
 			u.Unkept = max(u.Unkept-1, 0)
 		}
 	}
@@ -78,7 +79,8 @@ func (a *attempt) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 	case seam.LinkACSUser:
 		return func() { u.Unlinked = false }, a.seam.LinkACSUser(ctx, body)
 	case seam.CredentialID:
-		return func() { u.KeyDeleted(body.ACSCredentialID) }, twiceIfGone(func() error { return a.seam.DeleteCredential(ctx, body.ACSCredentialID) })
+		return func() { u.KeyDeleted(body.ACSCredentialID) },
+			twiceIfGone(func() error { return a.seam.DeleteCredential(ctx, body.ACSCredentialID) })
 	case seam.UserID:
 		if s.Kind == plan.Unsuspend {
 			return func() { u.SuspendedAt = nil }, a.seam.UnsuspendACSUser(ctx, body.ACSUserID)
@@ -103,9 +105,12 @@ func twiceIfGone(remove func() error) error {
 
 // sendGroup opens or closes a group's doors. After a refusal it looks at what Seam has; a group that is gone counts
 // as closed.
-func (a *attempt) sendGroup(ctx context.Context, u *record.User, kind plan.Kind, in seam.GroupMembership) (apply func(), err error) {
+func (a *attempt) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
+	in seam.GroupMembership,
+) (apply func(), err error) {
 	without := func() []string {
-		return slices.DeleteFunc(slices.Clone(u.AccessGroupIDs), func(g string) bool { return g == in.ACSAccessGroupID })
+		return slices.DeleteFunc(slices.Clone(u.AccessGroupIDs),
+			func(g string) bool { return g == in.ACSAccessGroupID })
 	}
 	if kind == plan.RemoveGroup {
 		err := a.seam.RemoveFromAccessGroup(ctx, in)

@@ -94,7 +94,8 @@ func (a *attempt) findSurplus(ctx context.Context, u *record.User) outcome {
 		return out
 	}
 	for _, other := range append(ours, unlinked...) {
-		if other.ACSUserID != *u.ACSUserID && a.belief().cameAfterMark(other, u) && !slices.Contains(u.SurplusUsers, other.ACSUserID) {
+		if other.ACSUserID != *u.ACSUserID && a.belief().cameAfterMark(other, u) && !slices.Contains(u.SurplusUsers,
+			other.ACSUserID) {
 			u.SurplusUsers = append(u.SurplusUsers, other.ACSUserID)
 		}
 	}
@@ -141,13 +142,15 @@ func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User
 		return outcome{} // there is no other identity to link it to
 	case err != nil:
 		return fails(err)
-	case is.EmailAddress == "" || a.isKeyOf(u.UserIdentityKey, is.EmailAddress) || slices.Contains(is.MergedKeys, u.UserIdentityKey):
+	case is.EmailAddress == "" || a.isKeyOf(u.UserIdentityKey, is.EmailAddress) ||
+		slices.Contains(is.MergedKeys, u.UserIdentityKey):
 		return outcome{}
 	}
 	if u.Foreign = !u.Unlinked && !a.work.Key.Revive; u.Foreign {
 		return outcome{}
 	}
-	a.note("user identity %s of ACS user %s now has another e-mail address and can't be used for the guest", u.UserIdentityID, *u.ACSUserID)
+	a.note("user identity %s of ACS user %s now has another e-mail address and can't be used for the guest",
+		u.UserIdentityID, *u.ACSUserID)
 	u.Unlinked = false
 	u.FoundGone(a.now())
 	return outcome{}

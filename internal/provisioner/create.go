@@ -124,8 +124,8 @@ func (a *attempt) recordUser(ctx context.Context, d plan.Desired, i int, made se
 	return a.leavePlace(ctx, i)
 }
 
-// userRefused finds out why Seam refused an ACS user, by looking at what exists. The row is restored to its state before the
-// call: the mark of an earlier, lost create is kept.
+// userRefused finds out why Seam refused an ACS user, by looking at what exists. The row is restored to its state
+// before the call: the mark of an earlier, lost create is kept.
 func (a *attempt) userRefused(ctx context.Context, d plan.Desired, i int, cause error) outcome {
 	u := &a.users[i]
 	u.Refused()
@@ -209,7 +209,8 @@ func (a *attempt) createKey(ctx context.Context, d plan.Desired, u *record.User)
 	}
 	a.changes++
 	started := a.now()
-	made, err := a.seam.CreateCredential(a.because(ctx, "the ACS user has no mobile key"), seam.MobileKeyOf(*u.ACSUserID))
+	made, err := a.seam.CreateCredential(a.because(ctx, "the ACS user has no mobile key"),
+		seam.MobileKeyOf(*u.ACSUserID))
 	switch {
 	case err == nil:
 		now := a.now()

@@ -87,7 +87,8 @@ func (d *directory) ask(ctx context.Context, id string) error {
 		d.put(ctx, []seam.AccessGroup{g})
 	case seam.TypeOf(err) == groupUnknown:
 		d.unknown(id)
-	case seam.KindOf(err) == seam.NotFound || seam.KindOf(err) == seam.Invalid: // an id of another form may be refused in this way
+	case seam.KindOf(err) == seam.NotFound || seam.KindOf(err) == seam.Invalid:
+		// an id of another form may be refused in this way
 		d.mu.Lock()
 		e, asked := d.groups[id]
 		if asked && !e.unknown {

@@ -8,7 +8,8 @@ import (
 
 // mayOpen returns a function that reports whether keys of a source may open an access group. It is asked where the
 // desired state is worked out, no matter whether a PMS, an import or an admin named the group.
-func (p *Provisioner) mayOpen(policy pms.Policy, source string, owners map[string]string) func(group, system string) bool {
+func (p *Provisioner) mayOpen(policy pms.Policy, source string, owners map[string]string) func(group,
+	system string) bool {
 	return func(group, system string) bool {
 		owner := owners[group]
 		if owner == source || (owner != "" && p.options.Configured != nil && !p.options.Configured(owner)) {

@@ -13,7 +13,8 @@ import (
 )
 
 var driftFound = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_drift_total", Help: "Differences found between what we created and what Seam has, by kind and by action (repaired, reported).",
+	Name: "staykey_drift_total",
+	Help: "Differences found between what we created and what Seam has, by kind and by action (repaired, reported).",
 }, []string{"kind", "action"})
 
 // drift is one difference from what Seam should have.
@@ -23,7 +24,8 @@ type drift struct{ kind, words string }
 func differences(recorded, read *record.User) []drift {
 	var found []drift
 	if !recorded.SameSchedule(read) {
-		found = append(found, drift{"access_schedule", "the access schedule is " + window(read) + " instead of " + window(recorded)})
+		found = append(found, drift{"access_schedule", "the access schedule is " + window(read) + " instead of " +
+			window(recorded)})
 	}
 	was, is := slices.Sorted(slices.Values(recorded.AccessGroupIDs)), slices.Sorted(slices.Values(read.AccessGroupIDs))
 	if !slices.Equal(slices.Compact(was), slices.Compact(is)) {
@@ -101,8 +103,10 @@ func (a *attempt) leavesDrift(u *record.User) bool {
 }
 
 func (a *attempt) leaveDrift(recorded, u *record.User, what string) {
-	u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.Unlinked, u.DoorsRead = recorded.StartsAt, recorded.EndsAt, recorded.AccessGroupIDs, false, true
-	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = recorded.CredentialID, recorded.CredentialMarkedAt, recorded.CredentialLostAt
+	u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.Unlinked, u.DoorsRead = recorded.StartsAt, recorded.EndsAt,
+		recorded.AccessGroupIDs, false, true
+	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = recorded.CredentialID, recorded.CredentialMarkedAt,
+		recorded.CredentialLostAt
 	u.SurplusKeys, a.lostAt = nil, a.work.Key.UncertainSince
 	u.Drift = &what
 }

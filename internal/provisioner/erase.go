@@ -105,7 +105,8 @@ func (p *Provisioner) deleteGuest(ctx context.Context, key string) (gone, found 
 		return false, false, "", fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
 	}
 	if n := len(linked); n > 0 {
-		return false, true, fmt.Sprintf("user identity %s is kept: %d ACS users that are not ours are linked to it", at.UserIdentityID, n), nil
+		return false, true, fmt.Sprintf("user identity %s is kept: %d ACS users that are not ours are linked to it",
+			at.UserIdentityID, n), nil
 	}
 	if p.now().Add(p.seam.Timeout() + p.options.Grace).After(began.Add(store.EraseWithin)) {
 		return false, true, "", errors.New("Seam answered too late: erase the guest again")

@@ -50,7 +50,10 @@ func (p *Provisioner) AccessGroups(ctx context.Context) ([]stay.AccessGroup, err
 
 	list := make([]stay.AccessGroup, len(groups))
 	for i, g := range groups {
-		list[i] = stay.AccessGroup{ID: g.ACSAccessGroupID, Name: g.Name, SystemID: g.ACSSystemID, SystemName: names[g.ACSSystemID]}
+		list[i] = stay.AccessGroup{
+			ID: g.ACSAccessGroupID, Name: g.Name, SystemID: g.ACSSystemID,
+			SystemName: names[g.ACSSystemID],
+		}
 	}
 	slices.SortFunc(list, func(a, b stay.AccessGroup) int {
 		return cmp.Or(cmp.Compare(a.SystemName, b.SystemName), cmp.Compare(a.SystemID, b.SystemID),

@@ -124,7 +124,8 @@ func (a *attempt) ownIdentityOf(ctx context.Context, key string) (candidate, out
 		c.usable = true
 		return c, out
 	}
-	out, refusal := a.makeIdentity(a.because(ctx, "the guest's own user identity can't be used for this stay"), &c, seam.CreateUserIdentity{Key: key})
+	out, refusal := a.makeIdentity(a.because(ctx, "the guest's own user identity can't be used for this stay"), &c,
+		seam.CreateUserIdentity{Key: key})
 	if refusal == nil || out.stops() {
 		return c, out
 	}
@@ -168,7 +169,9 @@ func (a *attempt) knownIdentity(ctx context.Context, key string, own bool) (cand
 
 // makeIdentity marks and creates an identity. refusal is Seam's answer if it refused, nil if the identity was
 // created.
-func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (out outcome, refusal error) {
+func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (out outcome,
+	refusal error,
+) {
 	c.Made = true
 	if out := a.saveIdentity(ctx, c.UserIdentity); out.stops() {
 		return out, nil
@@ -188,7 +191,11 @@ func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.Create
 }
 
 func (a *attempt) saveIdentity(ctx context.Context, identity store.UserIdentity) outcome {
-	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error { return store.SaveUserIdentity(ctx, tx, identity) })
+	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx,
+		_ bool,
+	) error {
+		return store.SaveUserIdentity(ctx, tx, identity)
+	})
 }
 
 // forgetIdentity handles an identity that Seam reports as gone.

@@ -12,7 +12,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Changes of a user identity at Seam while an ACS user of ours is linked to it: it may be deleted, or merged into another.
+// Changes of a user identity at Seam while an ACS user of ours is linked to it: it may be deleted, or merged into
+// another.
 
 // isIdentityGone asks Seam for a row's identity alone, and reports whether it no longer exists.
 func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, outcome) {
@@ -32,7 +33,8 @@ func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, out
 func (a *attempt) isMergedInto(ctx context.Context, u *record.User, other string) (bool, outcome) {
 	survivor, known := a.survivors[u.UserIdentityID]
 	if !known {
-		is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity was merged into another"), u.UserIdentityID)
+		is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity was merged into another"),
+			u.UserIdentityID)
 		switch {
 		case err == nil:
 			survivor = is.UserIdentityID

@@ -24,7 +24,8 @@ func (a *attempt) removeOwnIdentity(ctx context.Context, u *record.User) (bool, 
 	if err != nil || !identity.Own || !identity.Made {
 		return false, fails(err)
 	}
-	if slices.ContainsFunc(a.users, func(x record.User) bool { return x.ID != u.ID && x.UserIdentityKey == u.UserIdentityKey }) {
+	if slices.ContainsFunc(a.users,
+		func(x record.User) bool { return x.ID != u.ID && x.UserIdentityKey == u.UserIdentityKey }) {
 		return false, outcome{}
 	}
 	return a.deleteIdentity(ctx, identity, u)
@@ -32,7 +33,9 @@ func (a *attempt) removeOwnIdentity(ctx context.Context, u *record.User) (bool, 
 
 // deleteIdentity deletes an own identity that nothing is linked to; deleting it would delete linked ACS users, too. u
 // is the last one that was linked; nil for none.
-func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentity, u *record.User) (forget bool, out outcome) {
+func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentity,
+	u *record.User,
+) (forget bool, out outcome) {
 	if identity.ID == nil {
 		return true, outcome{}
 	}
@@ -66,7 +69,8 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 		return false, out
 	}
 	a.changes++
-	err = unlessGone(a.seam.DeleteUserIdentity(a.because(ctx, "nothing is linked to the reservation's own user identity any more"), *identity.ID))
+	err = unlessGone(a.seam.DeleteUserIdentity(a.because(ctx,
+		"nothing is linked to the reservation's own user identity any more"), *identity.ID))
 	return err == nil, fails(err)
 }
 
@@ -119,7 +123,8 @@ func (a *attempt) removeStrays(ctx context.Context) outcome {
 
 func (a *attempt) removeStray(ctx context.Context, identity store.UserIdentity) outcome {
 	if identity.ID == nil {
-		byKey, err := a.seam.UserIdentityByKey(a.because(ctx, "whether a create without an answer made a user identity"), identity.Key)
+		byKey, err := a.seam.UserIdentityByKey(a.because(ctx,
+			"whether a create without an answer made a user identity"), identity.Key)
 		until := a.belief().identitySettles(identity.CreatedAt)
 		switch {
 		case err == nil:

@@ -33,7 +33,9 @@ func (a *attempt) look(ctx context.Context, u *record.User, reason string) (seam
 }
 
 // lookFurther judges the answer to a get of an ACS user.
-func (a *attempt) lookFurther(ctx context.Context, u *record.User, from seam.ACSUser, err error) (seam.ACSUser, presence, outcome) {
+func (a *attempt) lookFurther(ctx context.Context, u *record.User, from seam.ACSUser, err error) (seam.ACSUser,
+	presence, outcome,
+) {
 	switch {
 	case err == nil && isGone(from):
 		return from, beingGone, outcome{}

@@ -82,9 +82,9 @@ func (a *attempt) observeUser(ctx context.Context, d plan.Desired, u *record.Use
 	return a.check(ctx, d, u)
 }
 
-// isOvertaken reports whether the effect of a change without a recorded result must be known before anything else. While it is still desired
-// it is simply sent again. A listing may have its doors back before its stays are updated: then no step is left that would show the effect of
-// the lost change.
+// isOvertaken reports whether the effect of a change without a recorded result must be known before anything else.
+// While it is still desired it is simply sent again. A listing may have its doors back before its stays are
+// updated: then no step is left that would show the effect of the lost change.
 func (a *attempt) isOvertaken(d plan.Desired, u *record.User) bool {
 	return u.Unsure && (u.UnsureGeneration != a.work.Key.Generation || !u.DoorsRead && plan.DoorsFit(d, *u))
 }
@@ -181,7 +181,8 @@ func (a *attempt) find(ctx context.Context, u *record.User) (ours []seam.ACSUser
 			others = true
 		}
 	}
-	slices.SortStableFunc(ours, func(x, y seam.ACSUser) int { return seam.ParseTime(x.CreatedAt).Compare(seam.ParseTime(y.CreatedAt)) })
+	slices.SortStableFunc(ours,
+		func(x, y seam.ACSUser) int { return seam.ParseTime(x.CreatedAt).Compare(seam.ParseTime(y.CreatedAt)) })
 	return ours, others, outcome{}
 }
 
@@ -193,13 +194,15 @@ func (a *attempt) findUnlinked(ctx context.Context, u *record.User) ([]seam.ACSU
 		return nil, outcome{}
 	}
 	name := a.work.Reservation.ReservationID
-	list, err := a.seam.SearchACSUsers(a.because(ctx, "whether a create without an answer left an ACS user without an identity"), u.ACSSystemID, name)
+	list, err := a.seam.SearchACSUsers(a.because(ctx,
+		"whether a create without an answer left an ACS user without an identity"), u.ACSSystemID, name)
 	if err != nil {
 		return nil, fails(err)
 	}
 	var ids []string
 	list = slices.DeleteFunc(list, func(l seam.ACSUser) bool {
-		return l.ACSSystemID != u.ACSSystemID || l.UserIdentityID != "" || l.BeingDeleted() || !sameName(l.FullName, name) || !a.belief().cameOfLoss(l, u, *a.lostAt)
+		return l.ACSSystemID != u.ACSSystemID || l.UserIdentityID != "" || l.BeingDeleted() ||
+			!sameName(l.FullName, name) || !a.belief().cameOfLoss(l, u, *a.lostAt)
 	})
 	for _, l := range list {
 		ids = append(ids, l.ACSUserID)

@@ -61,7 +61,8 @@ func (a *attempt) takePlace(ctx context.Context, d plan.Desired) outcome {
 func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool, outcome) {
 	u := record.User{ACSUser: store.ACSUser{
 		Source: a.work.Reservation.Source, ReservationID: a.work.Reservation.ReservationID, ACSSystemID: d.SystemID,
-		UserIdentityKey: c.Key, UserIdentityID: *c.ID, GuestKey: d.GuestKey, AccessGroupIDs: []string{}, DoorsRead: true,
+		UserIdentityKey: c.Key, UserIdentityID: *c.ID, GuestKey: d.GuestKey,
+		AccessGroupIDs: []string{}, DoorsRead: true,
 	}}
 	known := false // an ACS user of this stay exists already
 	if !c.fresh {
@@ -96,7 +97,9 @@ func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool,
 
 // placeIsFree asks our table and Seam whether an identity has an ACS user on the access system. ours reports that it
 // has one of this stay.
-func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, u *record.User) (free, ours bool, out outcome) {
+func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, u *record.User) (free,
+	ours bool, out outcome,
+) {
 	holder, err := a.store.PlaceHolder(ctx, d.SystemID, *c.ID)
 	if err == nil {
 		a.notePlace(d, holder)
@@ -126,7 +129,8 @@ func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, 
 	return true, ours, outcome{}
 }
 
-// candidateGone forgets an identity that Seam says it does not have, once that is certain, and begins again with another one.
+// candidateGone forgets an identity that Seam says it does not have, once that is certain, and begins again with
+// another one.
 func (a *attempt) candidateGone(ctx context.Context, c candidate, u *record.User) outcome {
 	gone, out := a.isIdentityGone(ctx, u)
 	if out.stops() {
@@ -154,7 +158,8 @@ func (a *attempt) notePlace(d plan.Desired, holder store.Ref) {
 		return
 	}
 	a.note("a stay of another source already uses the guest's identity on access system %s: this stay gets its own user identity, without the guest's address", d.SystemID)
-	a.log.Warn("guest's identity already used by another source; the stay gets its own", "source", a.work.Reservation.Source, "reservation_id", a.work.Reservation.ReservationID,
+	a.log.Warn("guest's identity already used by another source; the stay gets its own", "source",
+		a.work.Reservation.Source, "reservation_id", a.work.Reservation.ReservationID,
 		"acs_system_id", d.SystemID, "other_source", holder.Source, "other_reservation_id", holder.ReservationID)
 }
 

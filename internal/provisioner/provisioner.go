@@ -35,11 +35,13 @@ import (
 
 var (
 	reconcileSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "staykey_reconcile_duration_seconds", Help: "Attempts to reconcile one reservation, by the key status at their end.",
+		Name:    "staykey_reconcile_duration_seconds",
+		Help:    "Attempts to reconcile one reservation, by the key status at their end.",
 		Buckets: []float64{.005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"status"})
 	paused = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "staykey_provisioner_paused", Help: "1 while Seam refuses the API key, or the key belongs to another workspace.",
+		Name: "staykey_provisioner_paused",
+		Help: "1 while Seam refuses the API key, or the key belongs to another workspace.",
 	})
 )
 
@@ -52,21 +54,25 @@ func Collectors() []prometheus.Collector {
 
 // Options of a provisioner. Zero values select the defaults.
 type Options struct {
-	Activity      *store.Activity                // counts keys that are created and removed; nil: not counted
-	Configured    func(source string) bool       // whether the configuration has the source: access groups of a removed source are free. nil: every source
-	Crowded       func() bool                    // whether the machine is accepting a burst, nil: never
-	DefaultSystem string                         // access system for listings and sources that name none
-	DueWithin     time.Duration                  // arrivals within this time without a key are counted and logged, default 24 h
-	Grace         time.Duration                  // how long Seam's reads may lag its writes, default 5 s
-	Lease         time.Duration                  // how long a killed worker delays a key, default 10 s
-	Now           func() time.Time               // default time.Now
-	ClockIsWrong  func() bool                    // whether this machine's clock is known to be wrong: nothing is swept; default never
-	Policy        func(source string) pms.Policy // required
-	ReadPolicies  func()                         // makes Policy return what other replicas have decided since; may be nil
-	PollEvery     time.Duration                  // how often due keys are looked for without a wake-up, default 1 s
-	RetryBase     time.Duration                  // first wait after a failure, default 2 s
-	SweepInterval time.Duration                  // between comparisons of a live key with Seam, default 15 min
-	Workers       int                            // concurrent attempts, default 16
+	Activity *store.Activity // counts keys that are created and removed; nil: not counted
+	// whether the configuration has the source: access groups of a removed source are free. nil: every source
+	Configured    func(source string) bool
+	Crowded       func() bool // whether the machine is accepting a burst, nil: never
+	DefaultSystem string      // access system for listings and sources that name none
+	// arrivals within this time without a key are counted and logged, default 24 h
+	DueWithin time.Duration
+	Grace     time.Duration    // how long Seam's reads may lag its writes, default 5 s
+	Lease     time.Duration    // how long a killed worker delays a key, default 10 s
+	Now       func() time.Time // default time.Now
+	// whether this machine's clock is known to be wrong: nothing is swept; default never
+	ClockIsWrong func() bool
+	Policy       func(source string) pms.Policy // required
+	// makes Policy return what other replicas have decided since; may be nil
+	ReadPolicies  func()
+	PollEvery     time.Duration // how often due keys are looked for without a wake-up, default 1 s
+	RetryBase     time.Duration // first wait after a failure, default 2 s
+	SweepInterval time.Duration // between comparisons of a live key with Seam, default 15 min
+	Workers       int           // concurrent attempts, default 16
 }
 
 func (o Options) withDefaults() Options {
@@ -121,7 +127,8 @@ type Provisioner struct {
 func New(s *store.Store, client *seam.Client, salt string, log *slog.Logger, options Options) *Provisioner {
 	options = options.withDefaults()
 	p := &Provisioner{
-		store: s, seam: client, log: log, options: options, salt: []byte(salt), wake: make(chan struct{}, 1), wakeLearner: make(chan struct{}, 1),
+		store: s, seam: client, log: log, options: options, salt: []byte(salt), wake: make(chan struct{},
+			1), wakeLearner: make(chan struct{}, 1),
 		askedAfter: map[string]time.Time{},
 	}
 	p.directory = newDirectory(client, s, log, p.now)

@@ -92,11 +92,13 @@ func (a *attempt) replaces(d plan.Desired, u, old *record.User) outcome {
 	case u.CredentialProblem != nil:
 		return oldKeyStays(plan.KeyProblem(*u.CredentialProblem))
 	case u.IsOpen() && a.awaitsSubscription(d, u, old):
-		return wait(a.now().Add(subscribePoll), "Salto KS has not subscribed the new user yet: the old key stays until it has")
+		return wait(a.now().Add(subscribePoll),
+			"Salto KS has not subscribed the new user yet: the old key stays until it has")
 	case u.IsOpen():
 		return outcome{}
 	default:
-		return wait(a.now().Add(a.settleDelay(u)), "The new key is not on the access system yet: the old one stays until it is")
+		return wait(a.now().Add(a.settleDelay(u)),
+			"The new key is not on the access system yet: the old one stays until it is")
 	}
 }
 
@@ -105,7 +107,8 @@ func (a *attempt) replaces(d plan.Desired, u, old *record.User) outcome {
 // because it may be another guest's.
 func (a *attempt) awaitsSubscription(d plan.Desired, u, old *record.User) bool {
 	now := a.now()
-	return !now.Before(d.Starts) && old.Exists() && old.Subscribed && !u.Subscribed && u.MadeAt != nil && now.Before(u.MadeAt.Add(plan.SubscribeWithin))
+	return !now.Before(d.Starts) && old.Exists() && old.Subscribed && !u.Subscribed && u.MadeAt != nil &&
+		now.Before(u.MadeAt.Add(plan.SubscribeWithin))
 }
 
 // lastsLonger stops the removal of an ACS user after the stay if access at Seam lasts longer than recorded and the
@@ -125,7 +128,8 @@ func (a *attempt) lastsLonger(ctx context.Context, d plan.Desired, u *record.Use
 	}
 	what := "access lasts until " + pms.FormatInstant(ends) + ", and the stay was over at " + pms.FormatInstant(d.Ends)
 	return person(&plan.Judgement{
-		Status: stay.KeyAttention, Reason: stay.ReasonDrifted, Message: stay.Say(stay.ReasonDrifted, what, stay.UndoChange), Pace: plan.PaceSlow,
+		Status: stay.KeyAttention, Reason: stay.ReasonDrifted, Message: stay.Say(stay.ReasonDrifted, what,
+			stay.UndoChange), Pace: plan.PaceSlow,
 	})
 }
 
@@ -137,7 +141,8 @@ func oldKeyStays(j *plan.Judgement) outcome {
 // notRemoved reports an ACS user that still exists after it was deleted.
 func notRemoved(why string) outcome {
 	return person(&plan.Judgement{
-		Status: stay.KeyAttention, Reason: stay.ReasonNotRemoved, Message: stay.Say(stay.ReasonNotRemoved, why), Pace: plan.PaceSlow,
+		Status: stay.KeyAttention, Reason: stay.ReasonNotRemoved, Message: stay.Say(stay.ReasonNotRemoved,
+			why), Pace: plan.PaceSlow,
 	})
 }
 
@@ -242,7 +247,8 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 		return contradicted(errContradiction)
 	case is == beingGone && from.BeingDeleted():
 		return a.stillGoing(u)
-	case from.Reports(plan.NotDeleted) && a.now().Before(u.DeletedAt.Add(a.slowRetry())): // after this delay, it is deleted again
+	case from.Reports(plan.NotDeleted) && a.now().Before(u.DeletedAt.Add(a.slowRetry())):
+		// after this delay, it is deleted again
 		return notRemoved(plan.NotDeleted)
 	case u.Unkept >= record.MaxUnkept && a.now().Before(u.DeletedAt.Add(a.slowRetry())):
 		return notRemoved("it was deleted several times, and Seam still shows it")

@@ -45,7 +45,8 @@ func (a *attempt) untilCheckIn() time.Duration {
 // isUrgent reports whether a guest arrives soon, or is in the house.
 func (a *attempt) isUrgent() bool {
 	r := a.work.Reservation
-	return r.CheckIn != nil && a.untilCheckIn() < soon && r.Status == pms.Confirmed && (r.CheckOut == nil || r.CheckOut.After(a.now()))
+	return r.CheckIn != nil && a.untilCheckIn() < soon && r.Status == pms.Confirmed && (r.CheckOut == nil ||
+		r.CheckOut.After(a.now()))
 }
 
 // patience bounds a delay by how soon the guest arrives: to least within a day of check-in, and otherwise to an

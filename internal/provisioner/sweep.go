@@ -22,7 +22,8 @@ var (
 		Name: "staykey_sweep_duration_seconds", Help: "How long this process's last sweep took.",
 	})
 	sweepCompared = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "staykey_sweep_compared_total", Help: "Keys that sweeps compared with Seam, by result (same, different, missing).",
+		Name: "staykey_sweep_compared_total",
+		Help: "Keys that sweeps compared with Seam, by result (same, different, missing).",
 	}, []string{"result"})
 )
 
@@ -60,7 +61,8 @@ func (p *Provisioner) sweepInTurn(ctx context.Context) {
 		if !scheduled {
 			scheduled = p.store.ScheduleTask(ctx, sweepTask, p.now().Add(p.options.SweepInterval)) == nil
 		}
-		if p.Trouble() != "" || p.options.ClockIsWrong() { // with a wrong clock, current stays look over, and finished ones look missing
+		// with a wrong clock, current stays look over, and finished ones look missing
+		if p.Trouble() != "" || p.options.ClockIsWrong() {
 			continue
 		}
 		lease, err := p.store.ClaimTask(ctx, sweepTask, p.now(), sweepLease)
@@ -95,7 +97,8 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 	if err := p.store.FinishTask(ctx, lease, next, result); err != nil {
 		p.log.Error("sweep result not stored", "error", err)
 	}
-	p.log.Info("swept", "compared", result.Compared, "different", result.Different, "missing", result.Missing, "held_back", result.HeldBack,
+	p.log.Info("swept", "compared", result.Compared, "different", result.Different, "missing", result.Missing,
+		"held_back", result.HeldBack,
 		"failed", result.Failed, "duration_ms", result.TookMS)
 }
 
@@ -123,7 +126,10 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 		if unreachable[id] {
 			continue // what Seam would report about it is old
 		}
-		s := &systemSweep{Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace), seed: seed, identities: identities}
+		s := &systemSweep{
+			Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace),
+			seed: seed, identities: identities,
+		}
 		if err := s.run(ctx); err != nil {
 			p.heed(err)
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: %v", id, err))
@@ -131,7 +137,8 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 		}
 		if s.locked != nil {
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: a key that differs is locked: %v", id, s.locked))
-			p.log.Warn("sweep passed over a locked key, retrying", "acs_system_id", id, "waits_for", store.LockedRow(s.locked), "error", s.locked)
+			p.log.Warn("sweep passed over a locked key, retrying", "acs_system_id", id, "waits_for",
+				store.LockedRow(s.locked), "error", s.locked)
 		}
 		result.Compared += s.compared
 		result.Different += s.different
@@ -143,12 +150,13 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 	return result
 }
 
-// judgeUnknown reports signs of a database that was restored from an older backup. Nothing is stopped: a sweep that is wrong about it must not keep
-// the doors of every hotel as they are.
+// judgeUnknown reports signs of a database that was restored from an older backup. Nothing is stopped: a sweep that
+// is wrong about it must not keep the doors of every hotel as they are.
 func (p *Provisioner) judgeUnknown(ctx context.Context, seed maphash.Seed, suspects []uint64, result *stay.Sweep) {
 	var err error
 	if result.Unknown, err = p.unknownHere(ctx, seed, suspects); err != nil {
-		p.log.Warn("sweep found ACS users of unknown user identities and could not check them; retrying", "suspects", len(suspects), "error", err)
+		p.log.Warn("sweep found ACS users of unknown user identities and could not check them; retrying", "suspects",
+			len(suspects), "error", err)
 		return
 	}
 	if result.Unknown > 0 {

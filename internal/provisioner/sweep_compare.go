@@ -16,7 +16,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// One access system, compared with what is recorded: what differs is compared again by an attempt, which judges and fixes it.
+// One access system, compared with what is recorded: what differs is compared again by an attempt, which judges and
+// fixes it.
 
 // systemSweep compares one access system.
 type systemSweep struct {
@@ -90,7 +91,8 @@ func (s *systemSweep) run(ctx context.Context) error {
 	err := s.read(ctx)
 	if seam.IsRefusal(err) && seam.KindOf(err) != seam.Unauthorized {
 		p := s.Provisioner
-		p.log.Warn("Seam refused to list an access system; comparing its keys one by one", "acs_system_id", s.systemID, "error", err)
+		p.log.Warn("Seam refused to list an access system; comparing its keys one by one", "acs_system_id",
+			s.systemID, "error", err)
 		return s.eachPage(ctx, func(rows []store.RecordedUser) error {
 			s.compared += len(rows)
 			return s.flag(ctx, rows)
@@ -191,14 +193,16 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	}
 	want := s.digestOf(row)
 	d = d.knownBy(want, s.noKeys)
-	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 { // most are listed without one: that proves little about this one
+	// most are listed without one: that proves little about this one
+	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 {
 		d.identity = want.identity
 		if d == want && !s.isForeign(row) {
 			s.unlisted.offer(row)
 			return false, false, nil
 		}
 	}
-	differs = d != want || s.isForeign(row) || s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
+	differs = d != want || s.isForeign(row) ||
+		s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
 	if row.Drifted && s.leavesAlone(row) {
 		return !differs, false, nil
 	}
@@ -234,7 +238,8 @@ func (s *systemSweep) digestOf(row store.RecordedUser) digest {
 	return want
 }
 
-// leavesAlone reports whether a known difference is not repaired: by the source's policy, or after too many repairs that Seam did not keep.
+// leavesAlone reports whether a known difference is not repaired: by the source's policy, or after too many repairs
+// that Seam did not keep.
 func (s *systemSweep) leavesAlone(row store.RecordedUser) bool {
 	return s.options.Policy(row.Source).Drift == pms.DriftReport || row.Unkept >= record.MaxUnkept
 }

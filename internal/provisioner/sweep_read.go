@@ -15,8 +15,10 @@ import (
 
 // identities is what a sweep knows of the user identities at Seam, by the hashes of their ids.
 type identities struct {
-	owners  map[uint64]uint64   // the hash of the key that a guest with the identity's e-mail address would have; nil: not known
-	unknown map[uint64]struct{} // those that this database's salt made, and that it doesn't know: see [Provisioner.unknownHere]
+	// the hash of the key that a guest with the identity's e-mail address would have; nil: not known
+	owners map[uint64]uint64
+	// those that this database's salt made, and that it doesn't know: see [Provisioner.unknownHere]
+	unknown map[uint64]struct{}
 }
 
 // identities reads who each user identity belongs to, by its e-mail address. If Seam doesn't list it, or leaves the
@@ -48,9 +50,10 @@ func (p *Provisioner) identities(ctx context.Context, seed maphash.Seed) identit
 	return found
 }
 
-// unknownHere counts ACS users that this installation made, and of which this database knows nothing: their user identities have keys that only
-// its salt makes. A create whose answer was lost is no reason: its identity is in the database before it is sent. So either the database was
-// restored from an older backup, or another copy of it works on the same workspace. suspects are the hashes of the identities of ACS users.
+// unknownHere counts ACS users that this installation made, and of which this database knows nothing: their user
+// identities have keys that only its salt makes. A create whose answer was lost is no reason: its identity is in
+// the database before it is sent. So either the database was restored from an older backup, or another copy of it
+// works on the same workspace. suspects are the hashes of the identities of ACS users.
 func (p *Provisioner) unknownHere(ctx context.Context, seed maphash.Seed, suspects []uint64) (int, error) {
 	if len(suspects) == 0 {
 		return 0, nil
@@ -96,7 +99,8 @@ func (s *systemSweep) read(ctx context.Context) error {
 				}
 			}
 			if u.AccessSchedule != nil {
-				d.starts, d.ends = millis(seam.ParseTime(u.AccessSchedule.StartsAt)), millis(seam.ParseTime(u.AccessSchedule.EndsAt))
+				d.starts, d.ends = millis(seam.ParseTime(u.AccessSchedule.StartsAt)),
+					millis(seam.ParseTime(u.AccessSchedule.EndsAt))
 			}
 			s.users[id] = d
 			s.places[s.hash(u.UserIdentityID, strings.TrimSpace(u.FullName))]++
@@ -157,7 +161,8 @@ func (s *systemSweep) readGroups(ctx context.Context) error {
 		})
 	}
 	if err := reads.Wait(); err != nil {
-		s.log.Warn("members of access groups not listed; reading user by user", "acs_system_id", s.systemID, "error", err)
+		s.log.Warn("members of access groups not listed; reading user by user", "acs_system_id",
+			s.systemID, "error", err)
 		s.byUser = true
 	}
 	return nil

@@ -41,11 +41,13 @@ func (p *Provisioner) systemSeen(ctx context.Context, system seam.System) bool {
 	if err == nil && changed {
 		var keys int
 		keys, err = p.store.QueueSystem(ctx, system.ACSSystemID, now)
-		p.log.Warn("access system connection changed", "acs_system_id", system.ACSSystemID, "problem", system.Disconnected(), "keys", keys)
+		p.log.Warn("access system connection changed", "acs_system_id", system.ACSSystemID, "problem",
+			system.Disconnected(), "keys", keys)
 		p.Wake()
 	}
 	if err != nil {
-		p.log.Error("access system state not stored; asking Seam again", "acs_system_id", system.ACSSystemID, "error", err)
+		p.log.Error("access system state not stored; asking Seam again", "acs_system_id",
+			system.ACSSystemID, "error", err)
 	}
 	return err == nil
 }

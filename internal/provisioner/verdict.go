@@ -17,7 +17,10 @@ import (
 // newVerdict is what all verdicts have in common.
 func (a *attempt) newVerdict() store.Verdict {
 	k := a.work.Key
-	v := store.Verdict{Generation: k.Generation, Checks: k.Checks, UncertainSince: a.lostAt, OverAt: a.overAt(), KeepRevive: a.work.Overrides.Held() != ""}
+	v := store.Verdict{
+		Generation: k.Generation, Checks: k.Checks, UncertainSince: a.lostAt, OverAt: a.overAt(),
+		KeepRevive: a.work.Overrides.Held() != "",
+	}
 	a.count(&v, false)
 	return v
 }
@@ -55,7 +58,8 @@ func (a *attempt) verdict(d plan.Desired) store.Verdict {
 		v.Status, v.Reason, v.SettledAt = stay.KeyRevoked, stay.ReasonRevokedByAdmin, a.settledAt()
 		v.Message = stay.Say(v.Reason, d.Revoked)
 	default:
-		v.Status, v.Message, v.SettledAt = stay.KeyRevoked, "The reservation is cancelled and its key is removed from Seam.", a.settledAt()
+		v.Status, v.Message, v.SettledAt = stay.KeyRevoked,
+			"The reservation is cancelled and its key is removed from Seam.", a.settledAt()
 	}
 	a.sayHeld(d, &v)
 	if a.recheck != nil {
@@ -117,7 +121,8 @@ func (a *attempt) judgeKey(d plan.Desired, v *store.Verdict, next *earliest) {
 func (a *attempt) heldVerdict(d plan.Desired, held, due string) store.Verdict {
 	v := a.newVerdict()
 	v.Status, v.Reason, v.Done = stay.KeyAttention, stay.ReasonHeld, true
-	v.Message = stay.Say(v.Reason, held) + fmt.Sprintf(" Changes are pending (%s): release the hold to apply them.", due)
+	v.Message = stay.Say(v.Reason, held) + fmt.Sprintf(" Changes are pending (%s): release the hold to apply them.",
+		due)
 	next := &earliest{}
 	for _, edge := range []time.Time{d.Starts, d.Ends} {
 		if edge.After(a.now()) {

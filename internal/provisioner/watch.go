@@ -13,10 +13,12 @@ import (
 
 var (
 	dueWithoutKey = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "staykey_due_without_key", Help: "Confirmed stays that check in within STAYKEY_DUE_WITHIN, or have begun, and have no issued key.",
+		Name: "staykey_due_without_key",
+		Help: "Confirmed stays that check in within STAYKEY_DUE_WITHIN, or have begun, and have no issued key.",
 	})
 	overdueRemovals = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "staykey_removals_overdue", Help: "Keys that should have been removed at least 15 minutes ago and may still open doors.",
+		Name: "staykey_removals_overdue",
+		Help: "Keys that should have been removed at least 15 minutes ago and may still open doors.",
 	})
 )
 
@@ -28,8 +30,14 @@ const watchEvery = 15 * time.Second
 func (p *Provisioner) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	arrivals := watched{gauge: dueWithoutKey, count: p.arrivalsWithoutKey, failed: "arrivals without a key not counted; retrying"}
-	removals := watched{gauge: overdueRemovals, count: p.overdueRemovals, failed: "overdue removals not counted; retrying"}
+	arrivals := watched{
+		gauge: dueWithoutKey, count: p.arrivalsWithoutKey,
+		failed: "arrivals without a key not counted; retrying",
+	}
+	removals := watched{
+		gauge: overdueRemovals, count: p.overdueRemovals,
+		failed: "overdue removals not counted; retrying",
+	}
 	for {
 		p.look(ctx, &arrivals)
 		p.look(ctx, &removals)
@@ -113,6 +121,7 @@ func (p *Provisioner) overdueRemovals(ctx context.Context) (sighting, error) {
 		return sighting{says: "no removals overdue"}, err
 	}
 	return sighting{n, first.Ref, "removals overdue: keys may still open doors", []any{
-		"count", n, "source", first.Source, "reservation_id", first.ReservationID, "since", first.Since, "status", first.Status, "reason", first.Reason,
+		"count", n, "source", first.Source, "reservation_id", first.ReservationID, "since", first.Since, "status",
+		first.Status, "reason", first.Reason,
 	}}, err
 }

@@ -42,7 +42,9 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	if work.Key.EventID != nil {
 		log = log.With("trace_id", trace.TraceID(*work.Key.EventID).String())
 	}
-	attempt, span := tracing.Begin(tracing.Of(ctx, work.Key.EventID), "reconcile", attribute.String("staykey.source", lease.Source), attribute.String("staykey.reservation_id", lease.ReservationID))
+	attempt, span := tracing.Begin(tracing.Of(ctx, work.Key.EventID), "reconcile",
+		attribute.String("staykey.source", lease.Source),
+		attribute.String("staykey.reservation_id", lease.ReservationID))
 	defer span.End()
 	a := p.newAttempt(lease, work)
 	verdict, out := a.runOrFail(attempt, unreachable)
@@ -128,7 +130,9 @@ func (p *Provisioner) mayCall(leaseUntil time.Time) error {
 }
 
 // keepLease renews a lease until ctx ends, and ends the attempt when the lease is lost.
-func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lease store.Lease, until *atomic.Pointer[time.Time]) {
+func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lease store.Lease,
+	until *atomic.Pointer[time.Time],
+) {
 	keep(ctx, cut, p.options.Lease/3, func() error {
 		renewed := time.Now().Add(p.options.Lease)
 		err := p.store.RenewLease(ctx, lease, p.options.Lease)

@@ -1,5 +1,5 @@
-// Package report collects what tests measure, across packages and processes, in a file of JSON lines that a command turns into a table:
-// make chaos and make drills work so.
+// Package report collects what tests measure, across packages and processes, in a file of JSON lines that a command
+// turns into a table: make chaos and make drills work so.
 package report
 
 import (
@@ -13,7 +13,8 @@ import (
 
 var appending sync.Mutex
 
-// Append adds a value to the report in the file whose path is in the environment's variable. Where that isn't set nothing is reported.
+// Append adds a value to the report in the file whose path is in the environment's variable. Where that isn't set
+// nothing is reported.
 func Append(t testing.TB, variable string, value any) {
 	t.Helper()
 	path := os.Getenv(variable)

@@ -45,7 +45,8 @@ const (
 )
 
 var pruned = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_pruned_total", Help: "What retention has removed, by kind: bodies, events, timeline and reservations count stays.",
+	Name: "staykey_pruned_total",
+	Help: "What retention has removed, by kind: bodies, events, timeline and reservations count stays.",
 }, []string{"kind"})
 
 // Collectors returns the package's metrics.
@@ -133,8 +134,10 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 			}
 			began := time.Now()
 			var n int
-			if n, err = remove(); store.IsLockWait(err) { // one that is locked must not stop the others: it is for the next time
-				k.log.Warn("retention skipped locked rows; retrying later", "kind", kind, "waits_for", store.LockedRow(err), "error", err)
+			// one that is locked must not stop the others: it is for the next time
+			if n, err = remove(); store.IsLockWait(err) {
+				k.log.Warn("retention skipped locked rows; retrying later", "kind", kind, "waits_for",
+					store.LockedRow(err), "error", err)
 				err = nil
 				return
 			}
@@ -174,7 +177,8 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 		return k.store.PruneGuests(ctx, now.Add(-k.ages.Bodies), pageSize)
 	})
 	step("loose_events", k.ages.Events, func() (n int, err error) {
-		p.LooseBehind, n, err = k.store.PruneLooseEvents(ctx, p.LooseBehind, now.Add(-max(k.ages.Events, leastUnknown)), pageSize)
+		p.LooseBehind, n, err = k.store.PruneLooseEvents(ctx, p.LooseBehind, now.Add(-max(k.ages.Events, leastUnknown)),
+			pageSize)
 		return n, err
 	})
 	step("identities", k.ages.Reservations, func() (int, error) {
@@ -192,8 +196,8 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 	return counts, err
 }
 
-// pruneStays brings a page of stays to a stage. Where something of them is locked, they go one by one, and those that are locked are
-// passed over.
+// pruneStays brings a page of stays to a stage. Where something of them is locked, they go one by one, and those
+// that are locked are passed over.
 func (k *Keeper) pruneStays(ctx context.Context, stage int, ended, changed time.Time) (n int, err error) {
 	n, err = k.store.PruneStays(ctx, stage, ended, changed, pageSize)
 	if !store.IsLockWait(err) {
@@ -205,7 +209,8 @@ func (k *Keeper) pruneStays(ctx context.Context, stage int, ended, changed time.
 		refs, err := k.store.PruneStaysExcept(ctx, stage, ended, changed, 1, locked)
 		switch {
 		case store.IsLockWait(err) && len(refs) > 0:
-			k.log.Warn("retention skipped a locked stay; retrying later", "source", refs[0].Source, "reservation_id", refs[0].ReservationID, "waits_for", store.LockedRow(err))
+			k.log.Warn("retention skipped a locked stay; retrying later", "source", refs[0].Source, "reservation_id",
+				refs[0].ReservationID, "waits_for", store.LockedRow(err))
 			locked = append(locked, refs...)
 		case err != nil:
 			return n, err

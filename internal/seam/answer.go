@@ -96,7 +96,8 @@ func failure(path string, resp *http.Response, answer []byte) *Error {
 	return e
 }
 
-// read takes over Seam's error body. It is false for anything else: only an error with a type is Seam's, as its SDKs read it.
+// read takes over Seam's error body. It is false for anything else: only an error with a type is Seam's, as its
+// SDKs read it.
 func (e *Error) read(answer []byte) bool {
 	var envelope struct {
 		Error struct {

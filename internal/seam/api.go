@@ -52,8 +52,8 @@ func (c *Client) SearchUserIdentities(ctx context.Context, search string) ([]Use
 	return list[UserIdentity](ctx, c, "/user_identities/list", "user_identities", map[string]any{"search": search})
 }
 
-// EachUserIdentity gives take every user identity of the workspace, page by page, until it fails. Of identities that were merged only the
-// survivor is listed.
+// EachUserIdentity gives take every user identity of the workspace, page by page, until it fails. Of identities
+// that were merged only the survivor is listed.
 func (c *Client) EachUserIdentity(ctx context.Context, take func([]UserIdentity) error) error {
 	return eachPage(ctx, c, "/user_identities/list", "user_identities", map[string]any{}, take)
 }
@@ -65,7 +65,8 @@ func (c *Client) DeleteUserIdentity(ctx context.Context, id string) error {
 
 // ACSUsersOfIdentity lists the ACS users that are linked to an identity, on every system.
 func (c *Client) ACSUsersOfIdentity(ctx context.Context, id string) ([]ACSUser, error) {
-	return whole[ACSUser](ctx, c, "/user_identities/list_acs_users", "acs_users", map[string]any{"user_identity_id": id})
+	return whole[ACSUser](ctx, c, "/user_identities/list_acs_users", "acs_users",
+		map[string]any{"user_identity_id": id})
 }
 
 // LinkACSUser is the body of add_acs_user.
@@ -103,8 +104,8 @@ func (c *Client) ACSUser(ctx context.Context, id string) (ACSUser, error) {
 	return out, asked("/acs/users/get", id, out.ACSUserID, err)
 }
 
-// ACSUsers lists the ACS users of an identity on a system. One whose identity the answer leaves out is taken to be of the identity
-// asked for. The caller compares: a list may hold others, where Seam ignores the filter.
+// ACSUsers lists the ACS users of an identity on a system. One whose identity the answer leaves out is taken to be
+// of the identity asked for. The caller compares: a list may hold others, where Seam ignores the filter.
 func (c *Client) ACSUsers(ctx context.Context, acsSystemID, userIdentityID string) ([]ACSUser, error) {
 	in := map[string]any{"acs_system_id": acsSystemID, "user_identity_id": userIdentityID}
 	users, err := list[ACSUser](ctx, c, "/acs/users/list", "acs_users", in)
@@ -116,7 +117,8 @@ func (c *Client) ACSUsers(ctx context.Context, acsSystemID, userIdentityID strin
 
 // SearchACSUsers lists the ACS users of a system that match a text in part; the caller compares exactly.
 func (c *Client) SearchACSUsers(ctx context.Context, acsSystemID, search string) ([]ACSUser, error) {
-	return list[ACSUser](ctx, c, "/acs/users/list", "acs_users", map[string]any{"acs_system_id": acsSystemID, "search": search})
+	return list[ACSUser](ctx, c, "/acs/users/list", "acs_users",
+		map[string]any{"acs_system_id": acsSystemID, "search": search})
 }
 
 // EachACSUser gives take every ACS user of a system, page by page, until it fails.
@@ -177,12 +179,14 @@ func (c *Client) AccessGroups(ctx context.Context, acsUserID string) ([]AccessGr
 
 // AccessGroupsOf lists the groups of an access system.
 func (c *Client) AccessGroupsOf(ctx context.Context, acsSystemID string) ([]AccessGroup, error) {
-	return whole[AccessGroup](ctx, c, "/acs/access_groups/list", "acs_access_groups", map[string]any{"acs_system_id": acsSystemID})
+	return whole[AccessGroup](ctx, c, "/acs/access_groups/list", "acs_access_groups",
+		map[string]any{"acs_system_id": acsSystemID})
 }
 
 // Members lists the ACS users in an access group.
 func (c *Client) Members(ctx context.Context, accessGroupID string) ([]ACSUser, error) {
-	return whole[ACSUser](ctx, c, "/acs/access_groups/list_users", "acs_users", map[string]any{"acs_access_group_id": accessGroupID})
+	return whole[ACSUser](ctx, c, "/acs/access_groups/list_users", "acs_users",
+		map[string]any{"acs_access_group_id": accessGroupID})
 }
 
 // AccessGroup returns one group.
@@ -226,10 +230,11 @@ func (c *Client) CreateCredential(ctx context.Context, in CreateCredential) (Cre
 	return out, err
 }
 
-// Credentials lists an ACS user's credentials. One whose ACS user the answer leaves out is taken to be of the one asked for. The
-// caller compares.
+// Credentials lists an ACS user's credentials. One whose ACS user the answer leaves out is taken to be of the one
+// asked for. The caller compares.
 func (c *Client) Credentials(ctx context.Context, acsUserID string) ([]Credential, error) {
-	keys, err := list[Credential](ctx, c, "/acs/credentials/list", "acs_credentials", map[string]any{"acs_user_id": acsUserID})
+	keys, err := list[Credential](ctx, c, "/acs/credentials/list", "acs_credentials",
+		map[string]any{"acs_user_id": acsUserID})
 	for i := range keys {
 		keys[i].ACSUserID = cmp.Or(keys[i].ACSUserID, acsUserID)
 	}

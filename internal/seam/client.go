@@ -1,9 +1,10 @@
 // Package seam speaks to the Seam API (https://docs.seam.co): the calls that a reservation needs, by hand,
 // tolerant in what it reads and strict in what it sends. It never repeats a call on its own, except reads in the
-// background: Seam has no idempotency keys, so only the caller knows what a call without an answer may have left behind.
+// background: Seam has no idempotency keys, so only the caller knows what effect a call without an answer may have
+// had.
 //
-// An answer is used only if it says what it was asked for: one in which the object or the list is missing, null or without its
-// id, or a list that neither ends nor continues, is [Lost], never "no".
+// An answer is used only if it says what it was asked for: one in which the object or the list is missing, null or
+// without its id, or a list that neither ends nor continues, is [Lost], never "no".
 package seam
 
 import (
@@ -43,13 +44,15 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{request
 
 // Config of a client.
 type Config struct {
-	Endpoint string                               // default [DefaultEndpoint]
-	APIKey   string                               // one workspace's key
-	Timeout  time.Duration                        // of one call, default [DefaultTimeout]
-	RootCAs  *x509.CertPool                       // whose certificates are accepted, default the system's
-	Now      func() time.Time                     // the clock of the rate limit, default time.Now
-	Patience time.Duration                        // how long a call's answer is waited for, default Timeout; longer where a test's clock is not the machine's
-	After    func(time.Duration) <-chan time.Time // what waits between the tries of a read in the background, default time.After
+	Endpoint string           // default [DefaultEndpoint]
+	APIKey   string           // one workspace's key
+	Timeout  time.Duration    // of one call, default [DefaultTimeout]
+	RootCAs  *x509.CertPool   // whose certificates are accepted, default the system's
+	Now      func() time.Time // the clock of the rate limit, default time.Now
+	// how long a call's answer is waited for, default Timeout; longer where a test's clock is not the machine's
+	Patience time.Duration
+	// what waits between the tries of a read in the background, default time.After
+	After func(time.Duration) <-chan time.Time
 }
 
 // Client is safe for concurrent use. All users of a workspace should share one: it holds the rate limit.
@@ -85,8 +88,9 @@ func New(c Config) (*Client, error) {
 		c.After = time.After
 	}
 	return &Client{
-		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, patience: c.Patience, limiter: newLimiter(c.Now),
-		conns: newConnections(c.Patience, c.RootCAs), after: c.After,
+		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, patience: c.Patience,
+		limiter: newLimiter(c.Now),
+		conns:   newConnections(c.Patience, c.RootCAs), after: c.After,
 	}, nil
 }
 

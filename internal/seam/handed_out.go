@@ -13,7 +13,8 @@ const (
 	PathSessionRevoke    = "/client_sessions/revoke"
 )
 
-// InstantKey is a link that puts all mobile keys of an identity on a phone, without an app. Anyone who has the URL has the keys.
+// InstantKey is a link that puts all mobile keys of an identity on a phone, without an app. Anyone who has the URL
+// has the keys.
 type InstantKey struct {
 	InstantKeyID    string `json:"instant_key_id"`
 	URL             string `json:"instant_key_url"`
@@ -23,7 +24,8 @@ type InstantKey struct {
 	ExpiresAt       string `json:"expires_at"`
 }
 
-// ClientSession is what an app with Seam's SDK speaks to Seam with. Anyone who has the token has the keys of its identity.
+// ClientSession is what an app with Seam's SDK speaks to Seam with. Anyone who has the token has the keys of its
+// identity.
 type ClientSession struct {
 	ClientSessionID string `json:"client_session_id"`
 	Token           string `json:"token"`
@@ -50,7 +52,8 @@ type CreateInstantKey struct {
 	MaxUseCount    int    `json:"max_use_count,omitempty"` // how often it may be opened; 0 is Seam's default, once
 }
 
-// CreateInstantKey makes an instant key. Each call makes another one: one without an answer may have left a key that nobody knows.
+// CreateInstantKey makes an instant key. Each call makes another one: one without an answer may have left a key
+// that nobody knows.
 func (c *Client) CreateInstantKey(ctx context.Context, in CreateInstantKey) (InstantKey, error) {
 	var out InstantKey
 	err := c.post(ctx, PathInstantKeyCreate, in, "instant_key", &out)
@@ -66,7 +69,8 @@ func (c *Client) InstantKey(ctx context.Context, id string) (InstantKey, error) 
 
 // InstantKeys lists those of an identity. The caller compares: a list may hold others, where Seam ignores the filter.
 func (c *Client) InstantKeys(ctx context.Context, userIdentityID string) ([]InstantKey, error) {
-	return whole[InstantKey](ctx, c, "/instant_keys/list", "instant_keys", map[string]any{"user_identity_id": userIdentityID})
+	return whole[InstantKey](ctx, c, "/instant_keys/list", "instant_keys",
+		map[string]any{"user_identity_id": userIdentityID})
 }
 
 // DeleteInstantKey deletes an instant key. Its session may outlive it: revoke that too.
@@ -82,8 +86,8 @@ type GetClientSession struct {
 	ExpiresAt         string `json:"expires_at"`
 }
 
-// GetClientSession returns the session of an identity and key, which ends at expires_at from then on, and makes it where there is none:
-// repeating the call makes no second one.
+// GetClientSession returns the session of an identity and key, which ends at expires_at from then on, and makes it
+// where there is none: repeating the call makes no second one.
 func (c *Client) GetClientSession(ctx context.Context, in GetClientSession) (ClientSession, error) {
 	var out ClientSession
 	err := c.post(ctx, PathSessionGet, in, "client_session", &out)
@@ -92,7 +96,8 @@ func (c *Client) GetClientSession(ctx context.Context, in GetClientSession) (Cli
 
 // ClientSessions lists those of an identity, those of its instant keys among them. The caller compares.
 func (c *Client) ClientSessions(ctx context.Context, userIdentityID string) ([]ClientSession, error) {
-	return whole[ClientSession](ctx, c, "/client_sessions/list", "client_sessions", map[string]any{"user_identity_id": userIdentityID})
+	return whole[ClientSession](ctx, c, "/client_sessions/list", "client_sessions",
+		map[string]any{"user_identity_id": userIdentityID})
 }
 
 // RevokeClientSession revokes a session: its token is no good any more.

@@ -17,7 +17,8 @@ const (
 )
 
 var rateLimit = prometheus.NewGauge(prometheus.GaugeOpts{
-	Name: "staykey_seam_rate_limit", Help: "Calls a second to Seam that are let through since it answered 429; +Inf: no limit is known.",
+	Name: "staykey_seam_rate_limit",
+	Help: "Calls a second to Seam that are let through since it answered 429; +Inf: no limit is known.",
 })
 
 // limiter is the one place where a workspace's calls queue. Seam documents no limit for what we call, so that
@@ -48,14 +49,14 @@ func newLimiter(now func() time.Time) *limiter {
 	return &limiter{now: now, pace: rate.NewLimiter(rate.Inf, burst), back: rate.NewLimiter(rate.Inf, 1)}
 }
 
-// ProbeEvery is how often an urgent call may ask while the gate is shut for long: a pause that Seam asks for may be far longer than the guest
-// can wait, or than Seam needs.
+// ProbeEvery is how often an urgent call may ask while the gate is shut for long: a pause that Seam asks for may be
+// far longer than the guest can wait, or than Seam needs.
 const ProbeEvery = 30 * time.Second
 
 type urgentKey struct{}
 
-// Urgent marks the calls that somebody who arrives soon waits for. While Seam asks for a long pause, one of them is let through every
-// [ProbeEvery], and if Seam answers it, the pause is over for all.
+// Urgent marks the calls that somebody who arrives soon waits for. While Seam asks for a long pause, one of them is
+// let through every [ProbeEvery], and if Seam answers it, the pause is over for all.
 func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
 
 func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }

@@ -45,8 +45,8 @@ type Mutation struct {
 	Code string `json:"mutation_code"`
 }
 
-// UserIdentity is a person as Seam knows them. One that was merged into another is answered as that other one: its id and key
-// differ from those asked for.
+// UserIdentity is a person as Seam knows them. One that was merged into another is answered as that other one: its
+// id and key differ from those asked for.
 type UserIdentity struct {
 	UserIdentityID string   `json:"user_identity_id"`
 	Key            string   `json:"user_identity_key"`
@@ -57,8 +57,8 @@ type UserIdentity struct {
 	Warnings       []Issue  `json:"warnings"`
 }
 
-// ACSUser is a user of an access system. Only its id, system and creation time are in every answer; what an answer leaves out,
-// or gives as null, is zero here, and not known.
+// ACSUser is a user of an access system. Only its id, system and creation time are in every answer; what an answer
+// leaves out, or gives as null, is zero here, and not known.
 type ACSUser struct {
 	ACSUserID        string     `json:"acs_user_id"`
 	ACSSystemID      string     `json:"acs_system_id"`
@@ -114,8 +114,8 @@ func (u ACSUser) InProgress() bool {
 	return slices.ContainsFunc(u.PendingMutations, func(m Mutation) bool { return !m.deferred() })
 }
 
-// Deferred reports whether Seam has deferred changes of the user, to make them on its own: of one whose access begins later, or whose
-// credential nobody has taken up yet (Seam's OpenAPI, acs_user.pending_mutations).
+// Deferred reports whether Seam has deferred changes of the user, to make them on its own: of one whose access
+// begins later, or whose credential nobody has taken up yet (Seam's OpenAPI, acs_user.pending_mutations).
 func (u ACSUser) Deferred() bool { return slices.ContainsFunc(u.PendingMutations, Mutation.deferred) }
 
 func (m Mutation) deferred() bool { return strings.HasPrefix(m.Code, "deferring_") }
@@ -139,7 +139,10 @@ type System struct {
 // IsDisconnection reports whether a code, of an access system's errors or of a refused call, says that Seam can't
 // reach it. The codes are of Seam's OpenAPI, acs_system.errors.
 func IsDisconnection(code string) bool {
-	return slices.Contains([]string{"acs_system_disconnected", "account_disconnected", "bridge_disconnected", "seam_bridge_disconnected"}, code)
+	return slices.Contains([]string{
+		"acs_system_disconnected", "account_disconnected", "bridge_disconnected",
+		"seam_bridge_disconnected",
+	}, code)
 }
 
 // Disconnected returns the error code that says that Seam can't reach the access system, "" while it can.
@@ -163,16 +166,19 @@ type Credential struct {
 	Errors                []Issue `json:"errors"`
 }
 
-// IsMobileKey reports whether the credential is, or may be, a stay's mobile key: not a card, a code, or one of the children that Seam makes
-// for each phone. An answer may leave out what tells a child; see [Credential.IsSurelyMobileKey].
+// IsMobileKey reports whether the credential is, or may be, a stay's mobile key: not a card, a code, or one of the
+// children that Seam makes for each phone. An answer may leave out what tells a child; see
+// [Credential.IsSurelyMobileKey].
 func (c Credential) IsMobileKey() bool {
-	return c.AccessMethod == "mobile_key" && c.ParentACSCredentialID == "" && (c.IsMultiPhoneSync == nil || *c.IsMultiPhoneSync)
+	return c.AccessMethod == "mobile_key" && c.ParentACSCredentialID == "" && (c.IsMultiPhoneSync == nil ||
+		*c.IsMultiPhoneSync)
 }
 
 // IsSurelyMobileKey reports whether nothing about that is unknown. Only such a one may be deleted as a second key.
 func (c Credential) IsSurelyMobileKey() bool { return c.IsMobileKey() && c.IsMultiPhoneSync != nil }
 
-// Problem returns the code of the first error that Seam reports on the credential, nil for none. There is no list of them.
+// Problem returns the code of the first error that Seam reports on the credential, nil for none. There is no list
+// of them.
 func (c Credential) Problem() *string { return firstProblem(c.Errors) }
 
 func firstProblem(errors []Issue) *string {

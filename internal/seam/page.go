@@ -33,8 +33,8 @@ func (p *page[T]) check() string {
 	return checkEach(p.items)
 }
 
-// paginate takes the pagination that accompanies a list. A list counts as complete only if Seam says so, or says nothing and
-// the page isn't full: with half a list, everything on the other half would seem not to exist.
+// paginate takes the pagination that accompanies a list. A list counts as complete only if Seam says so, or says
+// nothing and the page isn't full: with half a list, everything on the other half would seem not to exist.
 func (p *page[T]) paginate(pagination json.RawMessage) {
 	var out struct {
 		HasNextPage *bool   `json:"has_next_page"`
@@ -82,8 +82,11 @@ func eachPage[T any](ctx context.Context, c *Client, path, key string, in map[st
 	return pages(ctx, c, path, key, in, false, take)
 }
 
-// pages reads every page; the other parameters stay the same between pages, as Seam asks. A list that doesn't end is [Lost].
-func pages[T any](ctx context.Context, c *Client, path, key string, in map[string]any, unpaged bool, take func([]T) error) error {
+// pages reads every page; the other parameters stay the same between pages, as Seam asks. A list that doesn't end
+// is [Lost].
+func pages[T any](ctx context.Context, c *Client, path, key string, in map[string]any, unpaged bool,
+	take func([]T) error,
+) error {
 	seen := map[string]bool{}
 	for {
 		p := page[T]{unpaged: unpaged}
@@ -94,7 +97,11 @@ func pages[T any](ctx context.Context, c *Client, path, key string, in map[strin
 			return err
 		}
 		if seen[p.cursor] || len(seen) >= maxPages {
-			return &Error{Path: path, Kind: Lost, Message: fmt.Sprintf("the list doesn't end: its cursors repeat, or it has more than %d pages", maxPages)}
+			return &Error{
+				Path: path, Kind: Lost,
+				Message: fmt.Sprintf("the list doesn't end: its cursors repeat, or it has more than %d pages",
+					maxPages),
+			}
 		}
 		seen[p.cursor] = true
 		in[pageCursor] = p.cursor

@@ -13,8 +13,8 @@ const (
 	maxLooked  = 8 << 10 // how much of a text is searched for guests' data at all
 )
 
-// Redact makes a text from Seam fit to be stored and shown: it takes out e-mail addresses and phone numbers, is valid UTF-8
-// without NUL, and has at most 500 bytes.
+// Redact makes a text from Seam fit to be stored and shown: it takes out e-mail addresses and phone numbers, is
+// valid UTF-8 without NUL, and has at most 500 bytes.
 func Redact(s string) string { return redact(s, maxMessage) }
 
 // redact searches the text before it cuts it: half an address at the end is still a guest's, and no pattern finds it.
@@ -67,7 +67,8 @@ func storable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// code makes an error type, a code or a request id fit to be stored: they are identifiers, but nothing says that they are short.
+// code makes an error type, a code or a request id fit to be stored: they are identifiers, but nothing says that
+// they are short.
 func code(s string) string { return redact(s, maxCode) }
 
 // cut returns at most so many bytes of a text, and never half a letter.
@@ -81,7 +82,8 @@ func cut(s string, most int) string {
 	return s[:most]
 }
 
-// withoutNUL replaces NUL inside JSON strings, where it is written \u0000: no text of Seam's that holds it could be stored.
+// withoutNUL replaces NUL inside JSON strings, where it is written \u0000: no text of Seam's that holds it could be
+// stored.
 func withoutNUL(answer []byte) []byte {
 	for i := 0; i+6 <= len(answer); i++ {
 		if answer[i] != '\\' {

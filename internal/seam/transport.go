@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// connections are the client's connections to Seam. Over HTTP/2 all calls share one, and a NAT, a firewall or a load balancer may
-// drop it without telling either side: the kernel would keep sending into it for about 15 minutes, and every call would be lost. So
-// dead connections are looked for (pings, keep-alives, TCP_USER_TIMEOUT), and after a call without an answer, later calls use
-// new connections.
+// connections are the client's connections to Seam. Over HTTP/2 all calls share one, and a NAT, a firewall or a
+// load balancer may drop it without telling either side: the kernel would keep sending into it for about 15
+// minutes, and every call would be lost. So dead connections are looked for (pings, keep-alives, TCP_USER_TIMEOUT),
+// and after a call without an answer, later calls use new connections.
 type connections struct {
 	open func() *http.Transport
 

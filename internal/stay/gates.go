@@ -34,7 +34,8 @@ type GateWord struct {
 	Opened   bool // anyone who this is has sent at some time that the gate is open
 }
 
-// GateWords are the last words about one gate. The later of what the PMS and programs sent counts, unless a person has decided.
+// GateWords are the last words about one gate. The later of what the PMS and programs sent counts, unless a person
+// has decided.
 type GateWords struct {
 	PMS     *GateWord
 	Program *GateWord

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Keyed is what stands for a guest or a stay where neither may be named: an HMAC of the parts, in 40 hex digits. The salt is the
-// installation's.
+// Keyed is what stands for a guest or a stay where neither may be named: an HMAC of the parts, in 40 hex digits.
+// The salt is the installation's.
 func Keyed(salt []byte, parts ...string) string {
 	h := hmac.New(sha256.New, salt)
 	for _, part := range parts {

@@ -78,33 +78,73 @@ func (r Reason) Anchor() string { return "#" + r.Code }
 // reasons is the one table. Anyone who needs a new reason adds a constant above, a row here, and a section in
 // docs/runbook.md.
 var reasons = []Reason{
-	{ReasonListingUnknown, "Listing %[1]q isn't set up yet: have the PMS send it, or create it with PUT %[2]s.", FixPMS, RetryOnChange},
-	{ReasonNoRoom, "No room is assigned yet. The key is created, or opens doors again, as soon as the PMS assigns one.", FixPMS, RetryOnChange},
+	{
+		ReasonListingUnknown, "Listing %[1]q isn't set up yet: have the PMS send it, or create it with PUT %[2]s.",
+		FixPMS, RetryOnChange,
+	},
+	{
+		ReasonNoRoom, "No room is assigned yet. The key is created, or opens doors again, as soon as the PMS assigns one.",
+		FixPMS, RetryOnChange,
+	},
 	{ReasonListingDeleted, "Listing %q was deleted: move the reservation to another one. An existing key stays until check-out.", FixPMS, RetryOnChange},
-	{ReasonNoGroups, "Listing %[1]q has no access groups: set seam_access_group_ids in the PMS or with PUT %[2]s.", FixAdmin, RetryOnChange},
+	{
+		ReasonNoGroups, "Listing %[1]q has no access groups: set seam_access_group_ids in the PMS or with PUT %[2]s.",
+		FixAdmin, RetryOnChange,
+	},
 	{ReasonNoSystem, "The access system is not known: set acs_system_id on the listing or the source, or SEAM_ACS_SYSTEM_ID.", FixAdmin, RetryMinutes},
 	{ReasonNoTimeZone, "Check-in and check-out are local times and no time zone is known: set time_zone on the listing or the source.", FixAdmin, RetryOnChange},
-	{ReasonNoDates, "The PMS has not sent both dates of the stay yet: the key is created as soon as it does.", FixPMS, RetryOnChange},
+	{
+		ReasonNoDates, "The PMS has not sent both dates of the stay yet: the key is created as soon as it does.",
+		FixPMS, RetryOnChange,
+	},
 	{ReasonBeforeHorizon, "The key is created at %[2]s, %[1]s before check-in.", FixNobody, RetryAtTime},
 	{ReasonNoEmail, "The guest's e-mail address is not known, and the source's guests.without_email is wait: the key is created as soon as the PMS sends one.", FixPMS, RetryDaily},
-	{ReasonGateClosed, "%[1]s Open it in the PMS, on the reservation's page, or with PUT %[2]s.", FixAdmin, RetryOnChange},
+	{
+		ReasonGateClosed, "%[1]s Open it in the PMS, on the reservation's page, or with PUT %[2]s.",
+		FixAdmin, RetryOnChange,
+	},
 	{ReasonInvalidStay, "Check-out is not after check-in: correct the reservation in the PMS, or check_in_time and check_out_time of the listing.", FixPMS, RetryOnChange},
-	{ReasonGroupNotFound, "Seam does not know access group %s: correct the listing's seam_access_group_ids.", FixAdmin, RetryMinutes},
+	{
+		ReasonGroupNotFound, "Seam does not know access group %s: correct the listing's seam_access_group_ids.",
+		FixAdmin, RetryMinutes,
+	},
 	{ReasonGroupNotAllowed, "Source %[2]q may not open access group %[1]s: correct the listing, or add the group to the source's access_groups in the config file.", FixAdmin, RetryOnChange},
-	{ReasonSeveralSystems, "Access groups %s are not on access system %s: a key opens doors of one system only.", FixAdmin, RetryOnChange},
+	{
+		ReasonSeveralSystems, "Access groups %s are not on access system %s: a key opens doors of one system only.",
+		FixAdmin, RetryOnChange,
+	},
 	{ReasonDisconnected, "The access system is disconnected from Seam: reconnect it in the Seam console. Its reservations resume automatically.", FixSeam, RetryMinutes},
 	{ReasonSystemNotFound, "Seam does not know the access system: correct acs_system_id of the listing or the source, or SEAM_ACS_SYSTEM_ID.", FixAdmin, RetryMinutes},
-	{ReasonSubscriptionLimit, "The Salto KS site has no free user subscription: raise the limit or remove users there. staykey retries automatically.", FixSalto, RetryMinute},
+	{
+		ReasonSubscriptionLimit,
+		"The Salto KS site has no free user subscription: raise the limit or remove users there. staykey retries automatically.", FixSalto, RetryMinute,
+	},
 	{ReasonNotSubscribed, "The stay has begun and Salto KS has not subscribed the guest's user: check the site's user subscriptions in Salto KS.", FixSalto, RetryMinute},
 	{ReasonRemovedAtSeam, "Somebody deleted the guest's user in Seam or Salto KS: reconcile the reservation to create a new key, or leave it.", FixAdmin, RetryAdmin},
 	{ReasonSuspendedAtSeam, "Somebody suspended the guest's user in Seam or Salto KS: reconcile the reservation to lift the suspension, or leave it.", FixAdmin, RetryAdmin},
-	{ReasonDrifted, "Somebody made a change at Seam or in Salto KS that staykey only reports: %[1]s. %[2]s.", FixAdmin, RetryAdmin},
+	{
+		ReasonDrifted, "Somebody made a change at Seam or in Salto KS that staykey only reports: %[1]s. %[2]s.",
+		FixAdmin, RetryAdmin,
+	},
 	{ReasonNotKept, "Seam does not keep what staykey sends, after several tries: %s. Check the guest's user in the Seam console.", FixSeam, RetryHourly},
-	{ReasonHeld, "On hold by an admin (%s): nothing is changed at Seam until the hold is released.", FixAdmin, RetryAdmin},
+	{
+		ReasonHeld, "On hold by an admin (%s): nothing is changed at Seam until the hold is released.",
+		FixAdmin, RetryAdmin,
+	},
 	{ReasonRevokedByAdmin, "An admin revoked the key (%s), and it is removed from Seam: re-issue it to create a new one.", FixAdmin, RetryAdmin},
-	{ReasonForbidden, "The API key may not do this on the access system: check the key in the Seam console.", FixSeam, RetryMinutes},
-	{ReasonRejected, "Seam refused %s (%s): check last_error, fix the cause, then reconcile the reservation.", FixAdmin, RetryMinutes},
-	{ReasonRejectedByAccessSys, "Salto KS refused the user (%s): check it in the Seam console, then reconcile the reservation.", FixSeam, RetryMinute},
+	{
+		ReasonForbidden, "The API key may not do this on the access system: check the key in the Seam console.",
+		FixSeam, RetryMinutes,
+	},
+	{
+		ReasonRejected, "Seam refused %s (%s): check last_error, fix the cause, then reconcile the reservation.",
+		FixAdmin, RetryMinutes,
+	},
+	{
+		ReasonRejectedByAccessSys,
+		"Salto KS refused the user (%s): check it in the Seam console, then reconcile the reservation.",
+		FixSeam, RetryMinute,
+	},
 	{ReasonNotRemoved, "A key that should have been removed may still open doors (%s): check the user in the Seam console, and remove it in Salto KS. staykey also retries.", FixSalto, RetryMinutes},
 	{ReasonSeamReportsError, "Seam reports %s on the %s: check it in the Seam console, then reconcile the reservation or re-issue the key.", FixSeam, RetryMinute},
 	{ReasonUnexpected, "staykey could not finish this reservation because of an unexpected error: check last_error and report it. staykey retries automatically.", FixReport, RetryMinutes},

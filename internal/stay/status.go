@@ -16,7 +16,10 @@ const (
 
 // KeyStatuses returns every status, those that need somebody first.
 func KeyStatuses() []string {
-	return []string{KeyAttention, KeyWaiting, KeyProvisioning, KeyIssued, KeyActive, KeyRevoking, KeyRevoked, KeyExpired}
+	return []string{
+		KeyAttention, KeyWaiting, KeyProvisioning, KeyIssued, KeyActive, KeyRevoking,
+		KeyRevoked, KeyExpired,
+	}
 }
 
 // Statuses of an event.
@@ -42,7 +45,8 @@ const (
 const (
 	DeliveryWaiting   = "waiting"   // not delivered yet; it is tried again
 	DeliveryDelivered = "delivered" // the receiver answered with a status of 200 to 299
-	DeliveryDropped   = "dropped"   // a newer state took its place before it was delivered, or it was a test that failed
+	// a newer state took its place before it was delivered, or it was a test that failed
+	DeliveryDropped = "dropped"
 )
 
 // DeliveryStatuses returns every status of a message.

@@ -55,8 +55,9 @@ func CauseOf(err error) string {
 
 // Accepting is what a trial of accepting a webhook found out.
 type Accepting struct {
-	SchemaVersion int64         // of the newest migration
-	ClockOffset   time.Duration // how far this machine's clock is ahead of the database's; uncertain by half the time of the answer
+	SchemaVersion int64 // of the newest migration
+	// how far this machine's clock is ahead of the database's; uncertain by half the time of the answer
+	ClockOffset time.Duration
 }
 
 // beginTrial begins a trial in one round trip. The trial waits for a lock longer than the service itself ever holds
@@ -82,21 +83,26 @@ func (s *Store) TryAccepting(ctx context.Context) (Accepting, error) {
 		_, _ = conn.Exec(rollback, `ROLLBACK`, pgx.QueryExecModeSimpleProtocol)
 	}()
 	sent := time.Now()
-	trial := Event{EventID: uuid.New(), Source: "readiness", Type: "trial", Status: EventAccepted, ReceivedAt: sent, Body: []byte("{}")}
+	trial := Event{
+		EventID: uuid.New(), Source: "readiness", Type: "trial", Status: EventAccepted, ReceivedAt: sent,
+		Body: []byte("{}"),
+	}
 	var batch pgx.Batch
-	batch.Queue(`SELECT clock_timestamp(), (SELECT max(version_id) FROM goose_db_version)`).QueryRow(func(row pgx.Row) error {
-		var clock time.Time
-		var version *int64
-		if err := row.Scan(&clock, &version); err != nil {
-			return fmt.Errorf("read the database's clock and the schema's version: %w", err)
-		}
-		a.ClockOffset = sent.Add(time.Since(sent) / 2).Sub(clock)
-		if version != nil {
-			a.SchemaVersion = *version
-		}
-		return nil
-	})
-	batch.Queue(insertWaiting, newEventRows([]Event{trial}).stored()...).Exec(func(pgconn.CommandTag) error { return nil })
+	batch.Queue(`SELECT clock_timestamp(), (SELECT max(version_id) FROM goose_db_version)`).QueryRow(
+		func(row pgx.Row) error {
+			var clock time.Time
+			var version *int64
+			if err := row.Scan(&clock, &version); err != nil {
+				return fmt.Errorf("read the database's clock and the schema's version: %w", err)
+			}
+			a.ClockOffset = sent.Add(time.Since(sent) / 2).Sub(clock)
+			if version != nil {
+				a.SchemaVersion = *version
+			}
+			return nil
+		})
+	batch.Queue(insertWaiting,
+		newEventRows([]Event{trial}).stored()...).Exec(func(pgconn.CommandTag) error { return nil })
 	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return a, fmt.Errorf("insert an event: %w", err)
 	}

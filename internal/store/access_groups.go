@@ -25,7 +25,8 @@ func (s *Store) SaveAccessGroups(ctx context.Context, systems map[string]string,
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO access_groups (acs_access_group_id, acs_system_id, seen_at)
 		SELECT DISTINCT ON (g) g, s, $3 FROM unnest($1::text[], $2::text[]) AS n (g, s) ORDER BY g
-		ON CONFLICT (acs_access_group_id) DO UPDATE SET acs_system_id = excluded.acs_system_id, seen_at = excluded.seen_at
+		ON CONFLICT (acs_access_group_id) DO UPDATE SET acs_system_id = excluded.acs_system_id,
+			seen_at = excluded.seen_at
 		WHERE access_groups.acs_system_id <> excluded.acs_system_id`, groups, on, now)
 	return wrap(err, "save %d access groups", len(groups))
 }

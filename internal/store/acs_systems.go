@@ -17,7 +17,8 @@ type Disconnection struct {
 }
 
 const disconnections = `
-	SELECT acs_system_id, disconnected_at AS since, problem, checked_at FROM acs_systems WHERE disconnected_at IS NOT NULL ORDER BY acs_system_id`
+	SELECT acs_system_id, disconnected_at AS since, problem, checked_at FROM acs_systems
+		WHERE disconnected_at IS NOT NULL ORDER BY acs_system_id`
 
 // Disconnections returns the access systems that Seam can't reach.
 func (s *Store) Disconnections(ctx context.Context) ([]Disconnection, error) {
@@ -30,18 +31,25 @@ func (s *Store) Disconnections(ctx context.Context) ([]Disconnection, error) {
 // it is connected. eventAt is when the reporting event happened, nil if Seam was asked. An event older than the last
 // one changes nothing, and neither does an answer within a minute after an event: reads may lag. changed reports
 // whether the state is new.
-func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eventAt *time.Time, now time.Time) (changed bool, err error) {
+func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eventAt *time.Time,
+	now time.Time,
+) (changed bool, err error) {
 	err = s.pool.QueryRow(ctx, `
 		WITH before AS (SELECT disconnected_at FROM acs_systems WHERE acs_system_id = $1)
 		INSERT INTO acs_systems AS s (acs_system_id, disconnected_at, problem, event_at, heard_at, checked_at)
-		VALUES ($1, CASE WHEN $2 <> '' THEN $4::timestamptz END, nullif($2, ''), $3::timestamptz, CASE WHEN $3::timestamptz IS NOT NULL THEN $4::timestamptz END, $4)
+		VALUES ($1, CASE WHEN $2 <> '' THEN $4::timestamptz END, nullif($2, ''), $3::timestamptz, CASE
+			WHEN $3::timestamptz IS NOT NULL THEN $4::timestamptz END, $4)
 		ON CONFLICT (acs_system_id) DO UPDATE SET
-			disconnected_at = CASE WHEN $2 <> '' THEN coalesce(s.disconnected_at, $4::timestamptz) END, problem = nullif($2, ''),
-			event_at = coalesce($3::timestamptz, s.event_at), heard_at = CASE WHEN $3::timestamptz IS NOT NULL THEN $4::timestamptz ELSE s.heard_at END,
+			disconnected_at = CASE WHEN $2 <> '' THEN coalesce(s.disconnected_at, $4::timestamptz) END,
+				problem = nullif($2, ''),
+			event_at = coalesce($3::timestamptz, s.event_at), heard_at = CASE WHEN $3::timestamptz IS NOT NULL
+				THEN $4::timestamptz ELSE s.heard_at END,
 			checked_at = $4
-		WHERE CASE WHEN $3::timestamptz IS NULL THEN s.heard_at IS NULL OR s.heard_at < $4::timestamptz - interval '1 minute'
+		WHERE CASE WHEN $3::timestamptz IS NULL THEN s.heard_at IS NULL
+			OR s.heard_at < $4::timestamptz - interval '1 minute'
 			ELSE s.event_at IS NULL OR s.event_at <= $3::timestamptz END
-		RETURNING (s.disconnected_at IS NULL) <> ((SELECT disconnected_at FROM before) IS NULL)`, acsSystemID, Storable(problem), eventAt, now).Scan(&changed)
+		RETURNING (s.disconnected_at IS NULL) <> ((SELECT disconnected_at FROM before) IS NULL)`,
+		acsSystemID, Storable(problem), eventAt, now).Scan(&changed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil // something newer is known
 	}

@@ -91,7 +91,8 @@ var ErrErasing = errors.New("the user identity is being erased")
 func ClaimPlace(ctx context.Context, tx pgx.Tx, u *ACSUser) (ok bool, err error) {
 	var erasing bool
 	err = tx.QueryRow(ctx, `
-		SELECT coalesce(erasing_at > clock_timestamp() - interval '1 minute', false) FROM user_identities WHERE user_identity_key = $1 FOR SHARE`,
+		SELECT coalesce(erasing_at > clock_timestamp() - interval '1 minute', false) FROM user_identities
+			WHERE user_identity_key = $1 FOR SHARE`,
 		u.UserIdentityKey).Scan(&erasing)
 	if err != nil {
 		return false, wrap(err, "claim a place")
@@ -112,7 +113,8 @@ func ClaimPlace(ctx context.Context, tx pgx.Tx, u *ACSUser) (ok bool, err error)
 
 // PlaceHolder returns the stay that has this (access system, identity), or [ErrNotFound].
 func (s *Store) PlaceHolder(ctx context.Context, acsSystemID, userIdentityID string) (holder Ref, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT source, reservation_id FROM acs_users WHERE acs_system_id = $1 AND user_identity_id = $2 LIMIT 1`,
+	err = s.pool.QueryRow(ctx, `SELECT source, reservation_id FROM acs_users WHERE acs_system_id = $1
+		AND user_identity_id = $2 LIMIT 1`,
 		acsSystemID, userIdentityID).Scan(&holder.Source, &holder.ReservationID)
 	return holder, wrap(err, "look for a place")
 }
@@ -122,20 +124,28 @@ func (s *Store) PlaceHolder(ctx context.Context, acsSystemID, userIdentityID str
 func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE acs_users SET user_identity_id = @user_identity_id, marked_at = @marked_at, lost_at = @lost_at,
-			acs_user_id = @acs_user_id, made_at = @made_at, starts_at = @starts_at, ends_at = @ends_at, acs_access_group_ids = @groups,
-			acs_credential_id = @credential_id, credential_marked_at = @credential_marked_at, credential_lost_at = @credential_lost_at,
+			acs_user_id = @acs_user_id, made_at = @made_at, starts_at = @starts_at, ends_at = @ends_at,
+				acs_access_group_ids = @groups,
+			acs_credential_id = @credential_id, credential_marked_at = @credential_marked_at,
+				credential_lost_at = @credential_lost_at,
 			credential_missing_at = @credential_missing_at, credential_problem = @credential_problem,
-			settled = @settled, subscribed = @subscribed, problem = @problem, missing_at = @missing_at, removed_at = @removed_at,
-			suspended_at = @suspended_at, deleted_at = @deleted_at, unsure = @unsure, unsure_generation = @unsure_generation,
+			settled = @settled, subscribed = @subscribed, problem = @problem, missing_at = @missing_at,
+				removed_at = @removed_at,
+			suspended_at = @suspended_at, deleted_at = @deleted_at, unsure = @unsure,
+				unsure_generation = @unsure_generation,
 			changed_at = @changed_at, drift = @drift, doors_read = @doors_read, unkept = @unkept
 		WHERE id = @id`, pgx.StrictNamedArgs{
 		"id": u.ID, "user_identity_id": u.UserIdentityID, "marked_at": u.MarkedAt, "lost_at": u.LostAt,
-		"acs_user_id": u.ACSUserID, "made_at": u.MadeAt, "starts_at": u.StartsAt, "ends_at": u.EndsAt, "groups": notNil(u.AccessGroupIDs),
-		"credential_id": u.CredentialID, "credential_marked_at": u.CredentialMarkedAt, "credential_lost_at": u.CredentialLostAt,
+		"acs_user_id": u.ACSUserID, "made_at": u.MadeAt, "starts_at": u.StartsAt, "ends_at": u.EndsAt,
+		"groups":        notNil(u.AccessGroupIDs),
+		"credential_id": u.CredentialID, "credential_marked_at": u.CredentialMarkedAt,
+		"credential_lost_at":    u.CredentialLostAt,
 		"credential_missing_at": u.CredentialMissingAt, "credential_problem": textOrNil(u.CredentialProblem),
-		"settled": u.Settled, "subscribed": u.Subscribed, "problem": textOrNil(u.Problem), "missing_at": u.MissingAt, "removed_at": u.RemovedAt,
-		"suspended_at": u.SuspendedAt, "deleted_at": u.DeletedAt, "unsure": u.Unsure, "unsure_generation": u.UnsureGeneration,
-		"changed_at": u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
+		"settled": u.Settled, "subscribed": u.Subscribed, "problem": textOrNil(u.Problem), "missing_at": u.MissingAt,
+		"removed_at":   u.RemovedAt,
+		"suspended_at": u.SuspendedAt, "deleted_at": u.DeletedAt, "unsure": u.Unsure,
+		"unsure_generation": u.UnsureGeneration,
+		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
 	})
 	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "23505" {
 		return ErrHeld
@@ -158,7 +168,8 @@ func DeleteACSUser(ctx context.Context, tx pgx.Tx, id int64) error {
 
 // HeldElsewhere returns those of the ids that rows other than except have.
 func (s *Store) HeldElsewhere(ctx context.Context, acsUserIDs []string, except int64) (map[string]bool, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT acs_user_id FROM acs_users WHERE acs_user_id = ANY ($1) AND id <> $2`, acsUserIDs, except)
+	rows, _ := s.pool.Query(ctx, `SELECT acs_user_id FROM acs_users WHERE acs_user_id = ANY ($1)
+		AND id <> $2`, acsUserIDs, except)
 	held := map[string]bool{}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	for _, id := range ids {
@@ -190,12 +201,18 @@ type RecordedUser struct {
 
 // RecordedUsers returns up to limit ACS users of an access system that exist as far as we know, were not changed
 // since the given time, and whose access has not ended by then, ordered by identity, after the given one.
-func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string, limit int) ([]RecordedUser, error) {
+func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string,
+	limit int,
+) ([]RecordedUser, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT id, source, reservation_id, user_identity_id, user_identity_key, guest_key <> '' AND guest_key = user_identity_key AS is_guests, acs_user_id, starts_at, ends_at, acs_access_group_ids, acs_credential_id, problem, credential_problem,
-			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted, unkept
+		SELECT id, source, reservation_id, user_identity_id, user_identity_key, guest_key <> ''
+			AND guest_key = user_identity_key AS is_guests, acs_user_id, starts_at, ends_at, acs_access_group_ids,
+			acs_credential_id, problem, credential_problem,
+			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted,
+				unkept
 		FROM acs_users
-		WHERE acs_system_id = $1 AND user_identity_id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL AND NOT unsure
+		WHERE acs_system_id = $1 AND user_identity_id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL
+			AND NOT unsure
 			AND (ends_at IS NULL OR ends_at > $2)
 			AND coalesce(changed_at, made_at, 'epoch') < $2 AND coalesce(credential_marked_at, 'epoch') < $2
 		ORDER BY user_identity_id LIMIT $4`, acsSystemID, since, after, limit)
@@ -205,7 +222,8 @@ func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since tim
 
 // SystemsInUse returns the access systems on which we have ACS users, with their numbers.
 func (s *Store) SystemsInUse(ctx context.Context) (map[string]int, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT acs_system_id, count(*) FROM acs_users WHERE acs_user_id IS NOT NULL GROUP BY 1`)
+	rows, _ := s.pool.Query(ctx, `SELECT acs_system_id, count(*) FROM acs_users WHERE acs_user_id IS NOT NULL
+		GROUP BY 1`)
 	systems := map[string]int{}
 	var id string
 	var n int
@@ -233,18 +251,22 @@ const EraseWithin = time.Minute
 func (s *Store) BeginErasing(ctx context.Context, key string, now time.Time) (free bool, err error) {
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
-			INSERT INTO user_identities (user_identity_key, made, own, created_at) VALUES ($1, true, false, $2) ON CONFLICT DO NOTHING`, key, now)
+			INSERT INTO user_identities (user_identity_key, made, own, created_at) VALUES ($1, true, false, $2)
+				ON CONFLICT DO NOTHING`, key, now)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `SELECT FROM user_identities WHERE user_identity_key = $1 FOR UPDATE`, key); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT FROM user_identities
+			WHERE user_identity_key = $1 FOR UPDATE`, key); err != nil {
 			return err
 		}
-		err = tx.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM acs_users WHERE user_identity_key = $1)`, key).Scan(&free)
+		err = tx.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM acs_users
+			WHERE user_identity_key = $1)`, key).Scan(&free)
 		if err != nil || !free {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE user_identities SET erasing_at = clock_timestamp() WHERE user_identity_key = $1`, key)
+		_, err = tx.Exec(ctx, `UPDATE user_identities SET erasing_at = clock_timestamp()
+			WHERE user_identity_key = $1`, key)
 		return err
 	})
 	return free, wrap(err, "begin to erase user identity %s", key)
@@ -271,7 +293,8 @@ func (s *Store) UserIdentity(ctx context.Context, key string) (UserIdentity, err
 
 // UserIdentities returns those of the identities that are known.
 func (s *Store) UserIdentities(ctx context.Context, keys []string) ([]UserIdentity, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT `+identityColumns+` FROM user_identities WHERE user_identity_key = ANY ($1) ORDER BY created_at`, keys)
+	rows, _ := s.pool.Query(ctx, `SELECT `+identityColumns+` FROM user_identities WHERE user_identity_key = ANY ($1)
+		ORDER BY created_at`, keys)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[UserIdentity])
 	return list, wrap(err, "read user identities")
 }
@@ -279,7 +302,8 @@ func (s *Store) UserIdentities(ctx context.Context, keys []string) ([]UserIdenti
 // SaveUserIdentity inserts or updates a row.
 func SaveUserIdentity(ctx context.Context, tx pgx.Tx, i UserIdentity) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO user_identities (user_identity_key, user_identity_id, made, own, lost_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+		INSERT INTO user_identities (user_identity_key, user_identity_id, made, own, lost_at, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (user_identity_key) DO UPDATE SET user_identity_id = $2, made = $3, lost_at = $5`,
 		i.Key, i.ID, i.Made, i.Own, i.LostAt, i.CreatedAt)
 	return wrap(err, "save user identity %s", i.Key)
@@ -293,7 +317,8 @@ func (s *Store) EachIdentityID(ctx context.Context, take func(id string)) error 
 	for after, n := "", identityPage; n == identityPage; {
 		n = 0
 		rows, _ := s.pool.Query(ctx, `
-			SELECT user_identity_key, coalesce(user_identity_id, '') FROM user_identities WHERE user_identity_key > $1 ORDER BY user_identity_key LIMIT $2`, after, identityPage)
+			SELECT user_identity_key, coalesce(user_identity_id, '') FROM user_identities WHERE user_identity_key > $1
+				ORDER BY user_identity_key LIMIT $2`, after, identityPage)
 		var id string
 		if _, err := pgx.ForEachRow(rows, []any{&after, &id}, func() error {
 			if n++; id != "" {
@@ -309,7 +334,8 @@ func (s *Store) EachIdentityID(ctx context.Context, take func(id string)) error 
 
 // KnownIdentities returns those of the keys that user identities have.
 func (s *Store) KnownIdentities(ctx context.Context, keys []string) ([]string, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT user_identity_key FROM user_identities WHERE user_identity_key = ANY ($1)`, keys)
+	rows, _ := s.pool.Query(ctx, `SELECT user_identity_key FROM user_identities
+		WHERE user_identity_key = ANY ($1)`, keys)
 	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return known, wrap(err, "look for %d user identities", len(keys))
 }
@@ -324,7 +350,8 @@ func DeleteUserIdentity(ctx context.Context, tx pgx.Tx, key string) error {
 
 // CredentialOf returns the mobile key of the ACS user that serves a reservation, nil if there is none.
 func CredentialOf(ctx context.Context, tx pgx.Tx, ref Ref) (*string, error) {
-	rows, _ := tx.Query(ctx, `SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID)
+	rows, _ := tx.Query(ctx, `SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2
+		ORDER BY id`, ref.Source, ref.ReservationID)
 	users, err := pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])
 	if u := Current(users); u != nil {
 		return u.CredentialID, err

@@ -82,9 +82,11 @@ func (s *Store) FlushActivity(ctx context.Context, a *Activity) error {
 	}
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO activity (source, kind, hour, n, last_at)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::timestamptz[]) AS c (source, kind, hour, n, last_at)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::timestamptz[]) AS c (source,
+			kind, hour, n, last_at)
 		ORDER BY source, kind, hour
-		ON CONFLICT (source, kind, hour) DO UPDATE SET n = activity.n + excluded.n, last_at = greatest(activity.last_at, excluded.last_at)`,
+		ON CONFLICT (source, kind, hour) DO UPDATE
+			SET n = activity.n + excluded.n, last_at = greatest(activity.last_at, excluded.last_at)`,
 		sources, kinds, hours, counts, last)
 	return wrap(err, "count what happened")
 }
@@ -104,7 +106,8 @@ type ActivityRow struct {
 func (s *Store) ActivitySince(ctx context.Context, since time.Time, sources []string) ([]ActivityRow, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, kind, hour, n, last_at FROM activity
-		WHERE hour > $1::timestamptz - interval '1 minute' AND last_at >= $1 AND ($2::text[] IS NULL OR source = ANY ($2)) ORDER BY hour, source, kind`, since, sources)
+		WHERE hour > $1::timestamptz - interval '1 minute' AND last_at >= $1
+			AND ($2::text[] IS NULL OR source = ANY ($2)) ORDER BY hour, source, kind`, since, sources)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ActivityRow])
 	return list, wrap(err, "read what happened")
 }
@@ -130,11 +133,14 @@ func (s *Store) PruneActivity(ctx context.Context, now time.Time) error {
 	dayAgo := now.UTC().Truncate(time.Hour).Add(-25 * time.Hour)
 	_, err := s.pool.Exec(ctx, `
 		WITH minutes AS (
-			DELETE FROM activity WHERE hour < $1 AND hour >= $1::timestamptz - interval '7 days' AND hour <> date_trunc('hour', hour)
+			DELETE FROM activity WHERE hour < $1 AND hour >= $1::timestamptz - interval '7 days'
+				AND hour <> date_trunc('hour', hour)
 			RETURNING source, kind, date_trunc('hour', hour) AS hour, n, last_at)
 		INSERT INTO activity (source, kind, hour, n, last_at)
-		SELECT source, kind, hour, sum(n), max(last_at) FROM minutes GROUP BY source, kind, hour ORDER BY source, kind, hour
-		ON CONFLICT (source, kind, hour) DO UPDATE SET n = activity.n + excluded.n, last_at = greatest(activity.last_at, excluded.last_at)`, dayAgo)
+		SELECT source, kind, hour, sum(n), max(last_at) FROM minutes GROUP BY source, kind, hour
+			ORDER BY source, kind, hour
+		ON CONFLICT (source, kind, hour) DO UPDATE
+			SET n = activity.n + excluded.n, last_at = greatest(activity.last_at, excluded.last_at)`, dayAgo)
 	return wrap(err, "add up what happened by hour")
 }
 
@@ -168,7 +174,8 @@ func (s *Store) ChangedSince(ctx context.Context, since Mark) (now Mark, changed
 	err = s.pool.QueryRow(ctx, `
 		SELECT coalesce((SELECT changed_at FROM mobile_keys ORDER BY (changed_at AT TIME ZONE 'UTC') DESC LIMIT 1), $1),
 			coalesce((SELECT updated_at FROM listings WHERE known ORDER BY updated_at DESC LIMIT 1), $2),
-			coalesce((SELECT seq FROM event_results ORDER BY seq DESC LIMIT 1), $3)`, since.Keys, since.Listings, since.Events).Scan(&now.Keys, &now.Listings, &now.Events)
+			coalesce((SELECT seq FROM event_results ORDER BY seq DESC LIMIT 1), $3)`,
+		since.Keys, since.Listings, since.Events).Scan(&now.Keys, &now.Listings, &now.Events)
 	if err != nil {
 		return since, false, nil, wrap(err, "see what has changed")
 	}
@@ -176,7 +183,8 @@ func (s *Store) ChangedSince(ctx context.Context, since Mark) (now Mark, changed
 		return now, false, nil, nil
 	}
 	rows, _ := s.pool.Query(ctx, `
-		SELECT source FROM mobile_keys WHERE (changed_at AT TIME ZONE 'UTC') > ($1::timestamptz AT TIME ZONE 'UTC') - interval '5 seconds'
+		SELECT source FROM mobile_keys WHERE (changed_at AT TIME ZONE 'UTC') > ($1::timestamptz AT TIME ZONE 'UTC') -
+			interval '5 seconds'
 		UNION SELECT source FROM listings WHERE known AND updated_at > $2::timestamptz - interval '5 seconds'
 		UNION SELECT source FROM event_results WHERE seq > $3
 		UNION SELECT source FROM event_queue WHERE seq > $3`, since.Keys, since.Listings, since.Events)

@@ -60,11 +60,15 @@ func QueueAudit(b *pgx.Batch, a Audit) error {
 		return wrap(err, "encode an audit entry")
 	}
 	b.Queue(`
-		INSERT INTO audit (at, token, author, via, action, source, subject, reason, before, after, request_id, address, request_key)
-		VALUES (@at, @token, @author, @via, @action, @source, @subject, @reason, @before::jsonb, @after::jsonb, @request_id, @address, @request_key)`,
+		INSERT INTO audit (at, token, author, via, action, source, subject, reason, before, after, request_id, address,
+			request_key)
+		VALUES (@at, @token, @author, @via, @action, @source, @subject, @reason, @before::jsonb, @after::jsonb,
+			@request_id, @address, @request_key)`,
 		pgx.StrictNamedArgs{
-			"at": a.At, "token": a.Token, "author": a.Author, "via": a.Via, "action": a.Action, "source": a.Source, "subject": a.Subject,
-			"reason": a.Reason, "before": before, "after": after, "request_id": a.RequestID, "address": a.Address, "request_key": a.RequestKey,
+			"at": a.At, "token": a.Token, "author": a.Author, "via": a.Via, "action": a.Action, "source": a.Source,
+			"subject": a.Subject,
+			"reason":  a.Reason, "before": before, "after": after, "request_id": a.RequestID, "address": a.Address,
+			"request_key": a.RequestKey,
 		})
 	return nil
 }
@@ -126,7 +130,8 @@ func (s *Store) Audits(ctx context.Context, f AuditFilter, below int64, limit in
 // PruneAudit removes up to limit entries older than before, and returns how many it removed.
 func (s *Store) PruneAudit(ctx context.Context, before time.Time, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
-		DELETE FROM audit WHERE audit_id = ANY (ARRAY (SELECT audit_id FROM audit WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))`, before, limit)
+		DELETE FROM audit WHERE audit_id = ANY (ARRAY (SELECT audit_id FROM audit WHERE at < $1 ORDER BY at LIMIT $2
+			FOR UPDATE SKIP LOCKED))`, before, limit)
 	return int(tag.RowsAffected()), wrap(err, "prune the audit log")
 }
 

@@ -13,8 +13,8 @@ type ReservationOfBooking struct {
 	ReservationID string
 }
 
-// ReservationsOfBookings returns the existing reservations of bookings, in the order of their ids. [LockShared] has locked
-// the bookings.
+// ReservationsOfBookings returns the existing reservations of bookings, in the order of their ids. [LockShared] has
+// locked the bookings.
 func ReservationsOfBookings(ctx context.Context, tx pgx.Tx, bookings []Ref) ([]ReservationOfBooking, error) {
 	if len(bookings) == 0 {
 		return nil, nil
@@ -38,7 +38,8 @@ func ListingsOf(ctx context.Context, tx pgx.Tx, refs []Ref) ([]ListingRef, error
 	sources, ids := splitRefs(refs)
 	rows, _ := tx.Query(ctx, `
 		SELECT r.source, r.listing_id FROM unnest($1::text[], $2::text[]) AS n (source, id)
-		JOIN reservations r ON r.source = n.source AND r.reservation_id = n.id WHERE r.listing_id IS NOT NULL`, sources, ids)
+		JOIN reservations r ON r.source = n.source AND r.reservation_id = n.id
+			WHERE r.listing_id IS NOT NULL`, sources, ids)
 	listings, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ListingRef])
 	return listings, wrap(err, "find the listings of reservations")
 }

@@ -16,9 +16,10 @@ import (
 // orderChangesLock is the advisory lock of the process that assigns positions.
 const orderChangesLock = 7_820_021
 
-// OrderChanges assigns positions to up to limit changes, and returns how many it took: 0 also where another process is at it. Changes of a stay
-// whose reservation somebody keeps locked wait, and others pass them: assigning a position needs a weak lock of it, as every foreign key does. It
-// doesn't wait for the disk: should Postgres crash, the changes wait again, as does everything that was committed later.
+// OrderChanges assigns positions to up to limit changes, and returns how many it took: 0 also where another process
+// is at it. Changes of a stay whose reservation somebody keeps locked wait, and others pass them: assigning a
+// position needs a weak lock of it, as every foreign key does. It doesn't wait for the disk: should Postgres crash,
+// the changes wait again, as does everything that was committed later.
 func (s *Store) OrderChanges(ctx context.Context, limit int) (n int, err error) {
 	var waiting bool
 	if err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM stay_changes)`).Scan(&waiting); err != nil || !waiting {
@@ -26,7 +27,8 @@ func (s *Store) OrderChanges(ctx context.Context, limit int) (n int, err error) 
 	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var ours bool
-		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, orderChangesLock).Scan(&ours); err != nil || !ours {
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, orderChangesLock).Scan(&ours); err != nil ||
+			!ours {
 			return err
 		}
 		if _, err := tx.Exec(ctx, dontWaitForDisk); err != nil {
@@ -34,16 +36,20 @@ func (s *Store) OrderChanges(ctx context.Context, limit int) (n int, err error) 
 		}
 		return tx.QueryRow(ctx, `
 			WITH free AS (
-				SELECT c.id, c.source, c.reservation_id FROM stay_changes c JOIN reservations r USING (source, reservation_id)
+				SELECT c.id, c.source, c.reservation_id FROM stay_changes c
+					JOIN reservations r USING (source, reservation_id)
 				ORDER BY c.id LIMIT $1 FOR KEY SHARE OF r SKIP LOCKED),
 			gone AS (
 				SELECT id FROM (SELECT * FROM stay_changes ORDER BY id LIMIT $1) c
-				WHERE NOT EXISTS (SELECT FROM reservations r WHERE r.source = c.source AND r.reservation_id = c.reservation_id)),
+				WHERE NOT EXISTS (SELECT FROM reservations r WHERE r.source = c.source
+					AND r.reservation_id = c.reservation_id)),
 			taken AS (
-				DELETE FROM stay_changes WHERE id = ANY (ARRAY (SELECT id FROM free UNION ALL SELECT id FROM gone)) RETURNING 1),
+				DELETE FROM stay_changes WHERE id = ANY (ARRAY (SELECT id FROM free UNION ALL SELECT id FROM gone))
+					RETURNING 1),
 			placed AS (
 				INSERT INTO stay_positions (source, reservation_id, position)
-				SELECT source, reservation_id, nextval('stay_order') FROM (SELECT DISTINCT source, reservation_id FROM free) s
+				SELECT source, reservation_id, nextval('stay_order') FROM (SELECT DISTINCT source, reservation_id
+					FROM free) s
 				ORDER BY source COLLATE "C", reservation_id COLLATE "C"
 				ON CONFLICT (source, reservation_id) DO UPDATE SET position = excluded.position)
 			SELECT count(*) FROM taken`, limit).Scan(&n)
@@ -51,8 +57,8 @@ func (s *Store) OrderChanges(ctx context.Context, limit int) (n int, err error) 
 	return n, wrap(err, "order the changes of stays")
 }
 
-// OnCommit has fn called after commits that may have changed stays, so that the sender of changes needn't poll closely. It must not
-// block. Nothing depends on it but speed.
+// OnCommit has fn called after commits that may have changed stays, so that the sender of changes needn't poll
+// closely. It must not block. Nothing depends on it but speed.
 func (s *Store) OnCommit(fn func()) { s.onCommit.Store(&fn) }
 
 func (s *Store) committed() {

@@ -25,7 +25,8 @@ const compareWithSeam = `check_requested = true`
 func (s *Store) CheckNamed(ctx context.Context, acsUserID, acsCredentialID string, now time.Time) (int, error) {
 	n, err := s.flagKeys(ctx, `
 			SELECT DISTINCT source, reservation_id FROM acs_users
-			WHERE deleted_at IS NULL AND (acs_user_id = nullif(@user, '') OR acs_credential_id = nullif(@credential, ''))`,
+			WHERE deleted_at IS NULL AND (acs_user_id = nullif(@user, '')
+				OR acs_credential_id = nullif(@credential, ''))`,
 		compareWithSeam, pgx.StrictNamedArgs{"user": acsUserID, "credential": acsCredentialID}, now)
 	return n, wrap(err, "check what Seam's event names")
 }
@@ -45,15 +46,19 @@ func (s *Store) CheckMembers(ctx context.Context, acsSystemID, accessGroupID str
 // all others are flagged, and the error is one of [IsLockWait].
 func (s *Store) CheckKeys(ctx context.Context, refs []Ref, now time.Time) error {
 	sources, ids := splitRefs(refs)
-	_, err := s.flagKeys(ctx, `SELECT DISTINCT source, reservation_id FROM unnest(@sources::text[], @ids::text[]) AS w (source, reservation_id)`,
+	_, err := s.flagKeys(ctx, `SELECT DISTINCT source, reservation_id
+		FROM unnest(@sources::text[], @ids::text[]) AS w (source, reservation_id)`,
 		compareWithSeam, pgx.StrictNamedArgs{"sources": sources, "ids": ids}, now)
 	return wrap(err, "check %d reservations", len(ids))
 }
 
-// flagKeys makes the keys due that a query names, with a change, and returns how many. It goes page by page in the order of the primary key;
-// where the next page begins is Postgres' to tell, because its order depends on the database's collation. Keys are locked in the order in which
-// everything else locks them. The query has the columns source and reservation_id, each key once, and uses args.
-func (s *Store) flagKeys(ctx context.Context, query, change string, args pgx.StrictNamedArgs, now time.Time) (flagged int, err error) {
+// flagKeys makes the keys due that a query names, with a change, and returns how many. It goes page by page in the
+// order of the primary key; where the next page begins is Postgres' to tell, because its order depends on the
+// database's collation. Keys are locked in the order in which everything else locks them. The query has the columns
+// source and reservation_id, each key once, and uses args.
+func (s *Store) flagKeys(ctx context.Context, query, change string, args pgx.StrictNamedArgs,
+	now time.Time,
+) (flagged int, err error) {
 	var locked error
 	args = maps.Clone(args)
 	args["now"], args["most"] = now, queuePage
@@ -65,17 +70,21 @@ func (s *Store) flagKeys(ctx context.Context, query, change string, args pgx.Str
 			return tx.QueryRow(ctx, `
 			WITH named AS (`+query+`),
 			page AS (
-				SELECT source, reservation_id FROM named WHERE (source, reservation_id) > (@after_source, @after_reservation)
+				SELECT source, reservation_id FROM named
+					WHERE (source, reservation_id) > (@after_source, @after_reservation)
 				ORDER BY source, reservation_id LIMIT @most),
 			locked AS (
 				SELECT k.source, k.reservation_id FROM mobile_keys k JOIN page USING (source, reservation_id)
 				ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k `+skip+`),
 			changed AS (
-				UPDATE mobile_keys k SET checks = k.checks + 1, queued = true, next_reconcile_at = least(k.next_reconcile_at, @now::timestamptz), `+change+`
+				UPDATE mobile_keys k SET checks = k.checks + 1, queued = true,
+					next_reconcile_at = least(k.next_reconcile_at, @now::timestamptz), `+change+`
 				FROM locked l WHERE k.source = l.source AND k.reservation_id = l.reservation_id
 				RETURNING 1)
-			SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM changed), coalesce(last.source, ''), coalesce(last.reservation_id, '')
-			FROM (SELECT) AS always LEFT JOIN (SELECT * FROM page ORDER BY source DESC, reservation_id DESC LIMIT 1) AS last ON true`, args).
+			SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM changed), coalesce(last.source, ''),
+				coalesce(last.reservation_id, '')
+			FROM (SELECT) AS always LEFT JOIN (SELECT * FROM page ORDER BY source DESC, reservation_id DESC
+				LIMIT 1) AS last ON true`, args).
 				Scan(&found, &changed, &last.Source, &last.ReservationID)
 		})
 		if IsLockWait(err) {

@@ -14,19 +14,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Deadlines of everything that is asked of Postgres. A server that dies closes its connections; one that is cut off or frozen says nothing, and
-// without a deadline its clients wait for as long as the kernel does, which is minutes.
+// Deadlines of everything that is asked of Postgres. A server that dies closes its connections; one that is cut off
+// or frozen says nothing, and without a deadline its clients wait for as long as the kernel does, which is minutes.
 const (
 	// ConnectTimeout is what each host of the DSN gets to take a connection, unless the DSN has a connect_timeout.
 	ConnectTimeout = 3 * time.Second
 	// StatementTimeout is the server's own deadline of a statement.
 	StatementTimeout = 15 * time.Second
-	// LockTimeout is how long any statement waits for a lock, unless its transaction waits less or the DSN or the role has a lock_timeout. What
-	// holds a lock for longer is a forgotten transaction: giving up frees the connection, and what the transaction has locked itself, for
-	// others. It is shorter than what commits of webhooks and of attempts get, so that their errors name the lock.
+	// LockTimeout is how long any statement waits for a lock, unless its transaction waits less or the DSN or the
+	// role has a lock_timeout. What holds a lock for longer is a forgotten transaction: giving up frees the
+	// connection, and what the transaction has locked itself, for others. It is shorter than what commits of
+	// webhooks and of attempts get, so that their errors name the lock.
 	LockTimeout = 4 * time.Second
-	// answerTimeout is what any round trip gets. It is longer than StatementTimeout: a server that is alive ends the statement first, and one
-	// that doesn't has fallen silent.
+	// answerTimeout is what any round trip gets. It is longer than StatementTimeout: a server that is alive ends
+	// the statement first, and one that doesn't has fallen silent.
 	answerTimeout = 20 * time.Second
 	// promptTimeout is what claiming and renewing get, which other workers wait for.
 	promptTimeout = 3 * time.Second
@@ -39,14 +40,18 @@ const (
 // intakeConnections are one for the acceptor, one for readiness, and one to replace a connection that is being closed.
 const intakeConnections = 3
 
-// Open prepares connections to Postgres; the first use makes one. Every statement has a deadline of 15 s on the server and of 20 s here, each
-// host of the DSN one of 3 s to take a connection unless the DSN has a connect_timeout. The error never shows the DSN's password.
+// Open prepares connections to Postgres; the first use makes one. Every statement has a deadline of 15 s on the
+// server and of 20 s here, each host of the DSN one of 3 s to take a connection unless the DSN has a
+// connect_timeout. The error never shows the DSN's password.
 func Open(ctx context.Context, dsn string) (*Store, error) {
 	pool, err := newPool(ctx, dsn, func(c *pgxpool.Config) { c.MaxConns = max(c.MaxConns, 20) })
 	if err != nil {
 		return nil, err
 	}
-	intake, err := newPool(ctx, dsn, func(c *pgxpool.Config) { c.MaxConns, c.MinConns, c.MinIdleConns = intakeConnections, 0, 0 })
+	intake, err := newPool(ctx, dsn, func(c *pgxpool.Config) {
+		c.MaxConns, c.MinConns,
+			c.MinIdleConns = intakeConnections, 0, 0
+	})
 	if err != nil {
 		pool.Close()
 		return nil, err
@@ -54,7 +59,8 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	return &Store{pool: pool, intake: intake}, nil
 }
 
-// ParseDSN reads a DSN as [Open] does: with its deadlines for connecting and what notices a connection that has fallen silent.
+// ParseDSN reads a DSN as [Open] does: with its deadlines for connecting and what notices a connection that has
+// fallen silent.
 func ParseDSN(dsn string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
@@ -105,14 +111,17 @@ func newPool(ctx context.Context, dsn string, size func(*pgxpool.Config)) (*pgxp
 //
 // What is acknowledged must outlive a crash, whatever the database's default says. Modes that promise more stay.
 //
-// Every statement of ours looks up keys or walks an index. A plan that was made and kept while a table was small must still be right when it is
-// large: after a start on empty tables each insert read all of them. And none is long enough to be worth compiling.
+// Every statement of ours looks up keys or walks an index. A plan that was made and kept while a table was small
+// must still be right when it is large: after a start on empty tables each insert read all of them. And none is
+// long enough to be worth compiling.
 //
 // lock_timeout is no startup parameter like the others: a pgbouncer that doesn't know it would refuse the connection.
 var sessionSettings = `
-	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
+	SELECT set_config('synchronous_commit', 'on', false)
+		WHERE current_setting('synchronous_commit') IN ('off', 'local');
 	SELECT set_config('lock_timeout', '` + LockTimeout.String() + `', false) WHERE current_setting('lock_timeout') = '0';
-	SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name`
+	SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin',
+		'jit']) AS name`
 
 func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	conn.PgConn().CustomData()[connectedAt] = time.Now()
@@ -120,7 +129,8 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// Close closes all connections, waiting a moment for those that are borrowed. A server that has fallen silent doesn't keep it waiting.
+// Close closes all connections, waiting a moment for those that are borrowed. A server that has fallen silent
+// doesn't keep it waiting.
 func (s *Store) Close() {
 	closed := make(chan struct{})
 	go func() {
@@ -158,8 +168,8 @@ func prompt(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, promptTimeout)
 }
 
-// deadlines gives every round trip of a pool a deadline, and notices refusals. It is a tracer because pgx runs each query, batch and acquisition
-// under the context that its tracer returns.
+// deadlines gives every round trip of a pool a deadline, and notices refusals. It is a tracer because pgx runs each
+// query, batch and acquisition under the context that its tracer returns.
 type deadlines struct {
 	pool atomic.Pointer[pgxpool.Pool]
 }
@@ -177,8 +187,9 @@ func end(ctx context.Context) {
 	}
 }
 
-// A session that began while the database was read-only stays so, whatever the database is by then; and one to a primary that became a standby leads
-// to the wrong server. So a connection on which a statement was refused for that reason is replaced when it is used next.
+// A session that began while the database was read-only stays so, whatever the database is by then; and one to a
+// primary that became a standby leads to the wrong server. So a connection on which a statement was refused for
+// that reason is replaced when it is used next.
 
 // Keys of a connection's custom data.
 const (
@@ -234,7 +245,9 @@ func (d *deadlines) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.
 }
 
 // TraceAcquireStart implements [pgxpool.AcquireTracer].
-func (d *deadlines) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+func (d *deadlines) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool,
+	_ pgxpool.TraceAcquireStartData,
+) context.Context {
 	return begin(ctx)
 }
 
@@ -243,8 +256,9 @@ func (d *deadlines) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, _ pgxp
 	end(ctx)
 }
 
-// alive pings a connection that was idle for a second. If it has fallen silent the others have too, most likely: all are replaced at once, so
-// that their users don't find out one after another. True has the pool ask again, which fails at once on a closed connection.
+// alive pings a connection that was idle for a second. If it has fallen silent the others have too, most likely:
+// all are replaced at once, so that their users don't find out one after another. True has the pool ask again,
+// which fails at once on a closed connection.
 func (d *deadlines) alive(ctx context.Context, params pgxpool.ShouldPingParams) bool {
 	if params.IdleDuration < time.Second {
 		return false

@@ -20,12 +20,15 @@ type DatabaseKind struct {
 func (s *Store) DatabaseKind(ctx context.Context) (DatabaseKind, error) {
 	var k DatabaseKind
 	var exists bool
-	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('settings') IS NOT NULL AND to_regclass('events') IS NOT NULL`).Scan(&exists); err != nil || !exists {
+	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('settings') IS NOT NULL
+		AND to_regclass('events') IS NOT NULL`).Scan(&exists); err != nil || !exists {
 		return k, wrap(err, "look for the settings")
 	}
 	err := s.pool.QueryRow(ctx, `
-		SELECT coalesce((SELECT value FROM settings WHERE name = $1), ''), coalesce((SELECT value FROM settings WHERE name = 'seam_workspace_id'), ''),
-			EXISTS (SELECT FROM events) OR EXISTS (SELECT FROM listings) OR EXISTS (SELECT FROM reservations)`, SettingDatabaseKind).
+		SELECT coalesce((SELECT value FROM settings WHERE name = $1), ''),
+			coalesce((SELECT value FROM settings WHERE name = 'seam_workspace_id'), ''),
+			EXISTS (SELECT FROM events) OR EXISTS (SELECT FROM listings)
+				OR EXISTS (SELECT FROM reservations)`, SettingDatabaseKind).
 		Scan(&k.Kind, &k.Workspace, &k.Used)
 	k.Used = k.Used || k.Workspace != ""
 	return k, wrap(err, "read the kind of the database")

@@ -7,7 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// StayInTime is what a board of the day needs to know of a stay. It is small: a day of a large installation has thousands.
+// StayInTime is what a board of the day needs to know of a stay. It is small: a day of a large installation has
+// thousands.
 type StayInTime struct {
 	Ref
 	ListingID *string
@@ -20,23 +21,25 @@ type StayInTime struct {
 	TimeZone  string // of the listing; "" where it has none, or isn't known
 }
 
-// StaysBetween returns the confirmed stays of the sources (nil: of all) that last at any time from then until then, in no
-// order. It reads those and no others, by an index on what a stay lasts.
+// StaysBetween returns the confirmed stays of the sources (nil: of all) that last at any time from then until then,
+// in no order. It reads those and no others, by an index on what a stay lasts.
 func (s *Store) StaysBetween(ctx context.Context, from, until time.Time, sources []string) ([]StayInTime, error) {
-	// First the reservations, and then the key and the listing of each: whatever the planner thinks of how many there are, it must
-	// not come from the keys, of which all would be read.
+	// First the reservations, and then the key and the listing of each: whatever the planner thinks of how many
+	// there are, it must not come from the keys, of which all would be read.
 	rows, _ := s.pool.Query(ctx, `
 		WITH r AS MATERIALIZED (
 			SELECT source, reservation_id, listing_id, check_in, check_out FROM reservations
 			WHERE status = 'confirmed' AND check_in IS NOT NULL AND check_out IS NOT NULL
 				AND tstzrange(check_in, greatest(check_in, check_out), '[]') && tstzrange($1, $2)
 				AND ($3::text[] IS NULL OR source = ANY ($3)))
-		SELECT r.source, r.reservation_id, r.listing_id, r.check_in, r.check_out, k.status, coalesce(k.reason, '') AS reason, k.attempts, k.changed_at,
+		SELECT r.source, r.reservation_id, r.listing_id, r.check_in, r.check_out, k.status,
+			coalesce(k.reason, '') AS reason, k.attempts, k.changed_at,
 			coalesce(l.time_zone, '') AS time_zone
 		FROM r CROSS JOIN LATERAL (
 			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
 		LEFT JOIN LATERAL (
-			SELECT * FROM listings l WHERE l.source = r.source AND l.listing_id = r.listing_id AND l.known OFFSET 0) l ON true`,
+			SELECT * FROM listings l WHERE l.source = r.source AND l.listing_id = r.listing_id AND l.known OFFSET 0) l
+				ON true`,
 		pgx.QueryExecModeDescribeExec, from, until, sources)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[StayInTime])
 	return list, wrap(err, "find the stays from %s until %s", from, until)
@@ -49,21 +52,27 @@ func (s *Store) ViewsOf(ctx context.Context, refs []Ref) ([]View, error) {
 		sources[i], ids[i] = r.Source, r.ReservationID
 	}
 	views, err := s.inOrderOf(ctx, `
-		SELECT source, reservation_id FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (source, reservation_id, place) ORDER BY place`, sources, ids)
+		SELECT source, reservation_id FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (source, reservation_id,
+			place) ORDER BY place`, sources, ids)
 	return views, wrap(err, "read %d reservations", len(refs))
 }
 
 // CountAttention counts the keys of the sources (nil: of all) that need attention, whenever their stay is, up to most.
 func (s *Store) CountAttention(ctx context.Context, sources []string, most int) (n int, err error) {
 	var w where
-	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status"}, values: []any{oneOf(sources), nil, KeyAttention}}
+	k := kinds{
+		table: "mobile_keys", columns: []string{"source", "cancelled", "status"},
+		values: []any{oneOf(sources), nil, KeyAttention},
+	}
 	limit := ` LIMIT ` + w.arg(most)
-	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM `+k.merge(&w, `t.source`, limit, limit)+` t`, w.planned()...).Scan(&n)
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM `+k.merge(&w, `t.source`, limit, limit)+` t`,
+		w.planned()...).Scan(&n)
 	return n, wrap(err, "count the keys that need attention")
 }
 
 // HasReservations reports whether the sources (nil: any) have a reservation.
 func (s *Store) HasReservations(ctx context.Context, sources []string) (has bool, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mobile_keys WHERE $1::text[] IS NULL OR source = ANY ($1))`, sources).Scan(&has)
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mobile_keys WHERE $1::text[] IS NULL
+		OR source = ANY ($1))`, sources).Scan(&has)
 	return has, wrap(err, "look for a reservation")
 }

@@ -59,10 +59,13 @@ type DeliveryAttempt struct {
 
 func insertDelivery(ctx context.Context, tx pgx.Tx, d Delivery) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO deliveries (delivery_id, subscription, type, source, reservation_id, sequence, status, body, created_at)
-		VALUES (@delivery_id, @subscription, @type, @source, @reservation_id, @sequence, @status, @body, @created_at)`, pgx.StrictNamedArgs{
-		"delivery_id": d.DeliveryID, "subscription": d.Subscription, "type": d.Type, "source": d.Source, "reservation_id": d.ReservationID,
-		"sequence": d.Sequence, "status": d.Status, "body": d.Body, "created_at": d.CreatedAt,
+		INSERT INTO deliveries (delivery_id, subscription, type, source, reservation_id, sequence, status, body,
+			created_at)
+		VALUES (@delivery_id, @subscription, @type, @source, @reservation_id, @sequence, @status, @body,
+			@created_at)`, pgx.StrictNamedArgs{
+		"delivery_id": d.DeliveryID, "subscription": d.Subscription, "type": d.Type, "source": d.Source,
+		"reservation_id": d.ReservationID,
+		"sequence":       d.Sequence, "status": d.Status, "body": d.Body, "created_at": d.CreatedAt,
 	})
 	return err
 }
@@ -76,7 +79,8 @@ func (s *Store) SaveDelivery(ctx context.Context, d Delivery, r AttemptResult, n
 		if err := recordAttempt(ctx, tx, d, 1, r); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE deliveries SET attempts = 1, reason = nullif($2, ''), finished_at = $3 WHERE delivery_id = $1`, d.DeliveryID, r.Error, now)
+		_, err := tx.Exec(ctx, `UPDATE deliveries SET attempts = 1, reason = nullif($2, ''), finished_at = $3
+			WHERE delivery_id = $1`, d.DeliveryID, r.Error, now)
 		return err
 	})
 	return wrap(err, "store delivery %s", d.DeliveryID)
@@ -88,7 +92,8 @@ func (s *Store) ResendDelivery(ctx context.Context, d Delivery, now time.Time, a
 	var newest *uuid.UUID
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
-			UPDATE subscription_stays SET again = true, due_at = $4, tries = 0 WHERE source = $1 AND reservation_id = $2 AND subscription = $3
+			UPDATE subscription_stays SET again = true, due_at = $4, tries = 0 WHERE source = $1 AND reservation_id = $2
+				AND subscription = $3
 			RETURNING delivery_id`, d.Source, d.ReservationID, d.Subscription, now).Scan(&newest)
 		if err != nil {
 			return err
@@ -157,7 +162,8 @@ func (s *Store) Deliveries(ctx context.Context, f DeliveryFilter, below int64, l
 // DeliveryAttempts returns the attempts at deliveries, oldest first.
 func (s *Store) DeliveryAttempts(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]DeliveryAttempt, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT delivery_id, attempt, at, duration_ms, status_code, error, answer FROM delivery_attempts WHERE delivery_id = ANY ($1) ORDER BY delivery_id, attempt`, ids)
+		SELECT delivery_id, attempt, at, duration_ms, status_code, error, answer FROM delivery_attempts
+			WHERE delivery_id = ANY ($1) ORDER BY delivery_id, attempt`, ids)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[DeliveryAttempt])
 	attempts := map[uuid.UUID][]DeliveryAttempt{}
 	for _, a := range list {
@@ -172,7 +178,8 @@ func (s *Store) PruneDeliveries(ctx context.Context, created time.Time, limit in
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM deliveries WHERE delivery_id = ANY (ARRAY (
 			SELECT delivery_id FROM deliveries d WHERE created_at < $1 AND (status <> 'waiting' OR NOT EXISTS (
-				SELECT FROM subscription_stays w WHERE w.source = d.source AND w.reservation_id = d.reservation_id AND w.subscription = d.subscription
+				SELECT FROM subscription_stays w WHERE w.source = d.source AND w.reservation_id = d.reservation_id
+					AND w.subscription = d.subscription
 					AND w.delivery_id = d.delivery_id))
 			ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, created, limit)
 	return int(tag.RowsAffected()), wrap(err, "forget old deliveries")

@@ -31,10 +31,13 @@ type AttemptVerdict struct {
 // the stay has been tried without success. It returns [ErrLeaseLost] if the lease has ended and another process has
 // the stay: then nothing is recorded. Successes don't wait for the disk: one that a crash of Postgres loses is
 // delivered again, under its id.
-func (s *Store) RecordAttempt(ctx context.Context, c ClaimedDelivery, r AttemptResult, now time.Time, judge func(Subscription, int) AttemptVerdict) (AttemptVerdict, error) {
+func (s *Store) RecordAttempt(ctx context.Context, c ClaimedDelivery, r AttemptResult, now time.Time,
+	judge func(Subscription, int) AttemptVerdict,
+) (AttemptVerdict, error) {
 	var v AttemptVerdict
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `SELECT `+subscriptionColumns+` FROM subscriptions WHERE name = $1 FOR NO KEY UPDATE`, c.Subscription)
+		rows, _ := tx.Query(ctx, `SELECT `+subscriptionColumns+` FROM subscriptions WHERE name = $1 FOR NO KEY UPDATE`,
+			c.Subscription)
 		sub, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Subscription])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrLeaseLost
@@ -44,7 +47,8 @@ func (s *Store) RecordAttempt(ctx context.Context, c ClaimedDelivery, r AttemptR
 		}
 		var tries int
 		err = tx.QueryRow(ctx, `
-			SELECT tries FROM subscription_stays WHERE source = $1 AND reservation_id = $2 AND subscription = $3 AND lease_token = $4 FOR NO KEY UPDATE`,
+			SELECT tries FROM subscription_stays WHERE source = $1 AND reservation_id = $2 AND subscription = $3
+				AND lease_token = $4 FOR NO KEY UPDATE`,
 			c.Source, c.ReservationID, c.Subscription, c.Token).Scan(&tries)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrLeaseLost
@@ -70,9 +74,11 @@ func (s *Store) RecordAttempt(ctx context.Context, c ClaimedDelivery, r AttemptR
 func recordAttempt(ctx context.Context, tx pgx.Tx, d Delivery, attempt int, r AttemptResult) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO delivery_attempts (delivery_id, attempt, at, duration_ms, status_code, error, answer)
-		VALUES (@delivery_id, @attempt, @at, @duration_ms, @status_code, nullif(@error, ''), nullif(@answer, ''))`, pgx.StrictNamedArgs{
-		"delivery_id": d.DeliveryID, "attempt": attempt, "at": r.At, "duration_ms": r.Duration.Milliseconds(), "status_code": r.StatusCode,
-		"error": r.Error, "answer": r.Answer,
+		VALUES (@delivery_id, @attempt, @at, @duration_ms, @status_code, nullif(@error, ''),
+			nullif(@answer, ''))`, pgx.StrictNamedArgs{
+		"delivery_id": d.DeliveryID, "attempt": attempt, "at": r.At, "duration_ms": r.Duration.Milliseconds(),
+		"status_code": r.StatusCode,
+		"error":       r.Error, "answer": r.Answer,
 	})
 	return err
 }
@@ -80,48 +86,64 @@ func recordAttempt(ctx context.Context, tx pgx.Tx, d Delivery, attempt int, r At
 // healthEvery is the precision with which the time of the last success is kept.
 const healthEvery = time.Second
 
-func recordHealth(ctx context.Context, tx pgx.Tx, before Subscription, v AttemptVerdict, r AttemptResult, now time.Time) error {
+func recordHealth(ctx context.Context, tx pgx.Tx, before Subscription, v AttemptVerdict, r AttemptResult,
+	now time.Time,
+) error {
 	if v.Delivered {
 		if before.Failures == 0 && before.LastSuccessAt != nil && now.Sub(*before.LastSuccessAt) < healthEvery {
 			return nil
 		}
 		if _, err := tx.Exec(ctx, `
-			UPDATE subscriptions SET failures = 0, failing_since = NULL, not_before = NULL, last_success_at = greatest(last_success_at, $2)
+			UPDATE subscriptions SET failures = 0, failing_since = NULL, not_before = NULL,
+				last_success_at = greatest(last_success_at, $2)
 			WHERE name = $1`, before.Name, now); err != nil || before.Failures < deadAfter {
 			return err
 		}
 		return hurry(ctx, tx, before.Name, now)
 	}
 	_, err := tx.Exec(ctx, `
-		UPDATE subscriptions SET failures = failures + 1, failing_since = coalesce(failing_since, @at), not_before = @not_before,
+		UPDATE subscriptions SET failures = failures + 1, failing_since = coalesce(failing_since, @at),
+			not_before = @not_before,
 			last_failure_at = @now, last_error = @error,
 			disabled_at = CASE WHEN @disable <> '' THEN coalesce(disabled_at, @now) ELSE disabled_at END,
 			disabled_by = CASE WHEN @disable <> '' THEN coalesce(disabled_by, 'staykey') ELSE disabled_by END,
 			disabled_why = CASE WHEN @disable <> '' THEN coalesce(disabled_why, @disable) ELSE disabled_why END
-		WHERE name = @name`, pgx.StrictNamedArgs{"name": before.Name, "at": r.At, "now": now, "not_before": v.NotBefore, "error": r.Error, "disable": v.Disable})
+		WHERE name = @name`,
+		pgx.StrictNamedArgs{
+			"name": before.Name, "at": r.At, "now": now, "not_before": v.NotBefore, "error": r.Error,
+			"disable": v.Disable,
+		})
 	return err
 }
 
 func recordDelivered(ctx context.Context, tx pgx.Tx, c ClaimedDelivery, now time.Time) error {
 	var b pgx.Batch
 	b.Queue(dontWaitForDisk)
-	b.Queue(`UPDATE deliveries SET status = 'delivered', attempts = $2, next_attempt_at = NULL, finished_at = $3 WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, now)
+	b.Queue(`UPDATE deliveries SET status = 'delivered', attempts = $2, next_attempt_at = NULL, finished_at = $3
+		WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, now)
 	b.Queue(`
-		UPDATE subscription_stays w SET told = coalesce(@state, told), told_sequence = greatest(told_sequence, @sequence), perhaps_told = '[]', tries = 0,
-			lease_token = NULL, lease_until = NULL, due_at = CASE WHEN k.sequence = @looked_at AND NOT @more::boolean AND NOT w.again THEN NULL ELSE @now::timestamptz END
-		FROM mobile_keys k WHERE w.source = @source AND w.reservation_id = @reservation_id AND w.subscription = @subscription
+		UPDATE subscription_stays w SET told = coalesce(@state, told),
+			told_sequence = greatest(told_sequence, @sequence), perhaps_told = '[]', tries = 0,
+			lease_token = NULL, lease_until = NULL, due_at = CASE WHEN k.sequence = @looked_at AND NOT @more::boolean
+				AND NOT w.again THEN NULL ELSE @now::timestamptz END
+		FROM mobile_keys k WHERE w.source = @source AND w.reservation_id = @reservation_id
+			AND w.subscription = @subscription
 			AND k.source = w.source AND k.reservation_id = w.reservation_id`, pgx.StrictNamedArgs{
-		"state": c.State, "sequence": c.Sequence, "looked_at": c.Present.Sequence, "more": c.More, "now": now, "source": c.Source, "reservation_id": c.ReservationID, "subscription": c.Subscription,
+		"state": c.State, "sequence": c.Sequence, "looked_at": c.Present.Sequence, "more": c.More, "now": now,
+		"source": c.Source, "reservation_id": c.ReservationID, "subscription": c.Subscription,
 	})
 	return tx.SendBatch(ctx, &b).Close()
 }
 
 func recordFailure(ctx context.Context, tx pgx.Tx, c ClaimedDelivery, v AttemptVerdict) error {
 	var b pgx.Batch
-	b.Queue(`UPDATE deliveries SET status = 'waiting', finished_at = NULL, attempts = $2, next_attempt_at = $3 WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, v.RetryAt)
+	b.Queue(`UPDATE deliveries SET status = 'waiting', finished_at = NULL, attempts = $2, next_attempt_at = $3
+		WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, v.RetryAt)
 	// A resend that failed is sent again.
 	b.Queue(`
-		UPDATE subscription_stays SET tries = tries + 1, lease_token = NULL, lease_until = NULL, due_at = $4, again = again OR $5
-		WHERE source = $1 AND reservation_id = $2 AND subscription = $3`, c.Source, c.ReservationID, c.Subscription, v.RetryAt, c.State == nil)
+		UPDATE subscription_stays SET tries = tries + 1, lease_token = NULL, lease_until = NULL, due_at = $4,
+			again = again OR $5
+		WHERE source = $1 AND reservation_id = $2 AND subscription = $3`,
+		c.Source, c.ReservationID, c.Subscription, v.RetryAt, c.State == nil)
 	return tx.SendBatch(ctx, &b).Close()
 }

@@ -76,10 +76,12 @@ type Message struct {
 // ClaimRequest asks for deliveries of one subscription.
 type ClaimRequest struct {
 	Scope
-	Now    time.Time
-	Lease  time.Duration // by the database's clock
-	Limit  int           // deliveries at once
-	Window int           // the maximum number of stays that were taken up but not tried yet; all others wait in the order of changes, which costs nothing
+	Now   time.Time
+	Lease time.Duration // by the database's clock
+	Limit int           // deliveries at once
+	// the maximum number of stays that were taken up but not tried yet; all others wait in the order of changes,
+	// which costs nothing
+	Window int
 }
 
 // ClaimedDelivery is a message that may leave until its lease ends.
@@ -96,7 +98,9 @@ type ClaimedDelivery struct {
 // ClaimDeliveries takes up what changed and what is due, lets decide choose for each stay, and returns the messages
 // to send. When it returns, the messages and leases are on disk, and so is every change that they report. looked is
 // how many stays were looked at: if it is 0, nothing is due.
-func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest, decide func(StayToReport) (Report, error)) (claimed []ClaimedDelivery, looked int, err error) {
+func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest,
+	decide func(StayToReport) (Report, error),
+) (claimed []ClaimedDelivery, looked int, err error) {
 	until := time.Now().Add(c.Lease)
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		claimed = nil
@@ -131,9 +135,9 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest, decide func
 	return claimed, looked, wrap(err, "claim deliveries of subscription %s", c.Subscription)
 }
 
-// A receiver counts as dead after so many failures in a row. Then it is sent one message at a time, few stays wait for another try, and a stay
-// that has not been tried is taken up now and then: a few messages that a receiver never accepts must not hold back all others. When it
-// accepts one, everything that waits is sent at once.
+// A receiver counts as dead after so many failures in a row. Then it is sent one message at a time, few stays wait
+// for another try, and a stay that has not been tried is taken up now and then: a few messages that a receiver
+// never accepts must not hold back all others. When it accepts one, everything that waits is sent at once.
 const (
 	deadAfter  = 3
 	deadHolds  = 8
@@ -143,8 +147,8 @@ const (
 // Dead reports whether a receiver counts as dead, and is sent one message at a time.
 func (s Subscription) Dead() bool { return s.Failures >= deadAfter }
 
-// takeUp makes rows of stays that changed since the subscription last looked, as many as fit into its window, and returns how many changes it
-// passed; -1 if the subscription may not deliver now.
+// takeUp makes rows of stays that changed since the subscription last looked, as many as fit into its window, and
+// returns how many changes it passed; -1 if the subscription may not deliver now.
 func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest) (int, error) {
 	s, err := lockPosition(ctx, tx, c)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -160,8 +164,8 @@ func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest) (int, error) {
 	}
 	sources, ids := splitRefs(refs)
 	var b pgx.Batch
-	// A receiver that fails keeps its schedule, whatever changes. A stay whose reservation somebody keeps locked changes again instead: it comes
-	// up when it is free, and holds up no other.
+	// A receiver that fails keeps its schedule, whatever changes. A stay whose reservation somebody keeps locked
+	// changes again instead: it comes up when it is free, and holds up no other.
 	b.Queue(`
 		WITH named AS (SELECT * FROM unnest($1::text[], $2::text[]) AS n (source, reservation_id)),
 		free AS (
@@ -172,7 +176,8 @@ func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest) (int, error) {
 		INSERT INTO subscription_stays AS w (source, reservation_id, subscription, due_at)
 		SELECT source, reservation_id, $3, $4 FROM free
 		ON CONFLICT (source, reservation_id, subscription) DO UPDATE SET
-			due_at = CASE WHEN $5::boolean THEN $4 ELSE coalesce(w.due_at, $4) END, tries = CASE WHEN $5::boolean THEN 0 ELSE w.tries END`,
+			due_at = CASE WHEN $5::boolean THEN $4 ELSE coalesce(w.due_at, $4) END, tries = CASE WHEN $5::boolean THEN 0
+				ELSE w.tries END`,
 		sources, ids, c.Subscription, c.Now, s.Failures < deadAfter)
 	b.Queue(`UPDATE subscriptions SET position = $2 WHERE name = $1`, c.Subscription, position)
 	return passed, tx.SendBatch(ctx, &b).Close()
@@ -190,9 +195,12 @@ type subscriptionPosition struct {
 func lockPosition(ctx context.Context, tx pgx.Tx, c ClaimRequest) (s subscriptionPosition, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT position, made_at_order, failures, coalesce(last_failure_at <= $3, true), last_success_at IS NULL,
-			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL AND w.tries = 0 LIMIT $2) w),
-			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT $4) w)
-		FROM subscriptions WHERE name = $1 AND disabled_at IS NULL FOR NO KEY UPDATE`, c.Subscription, c.Window, c.Now.Add(-probeEvery), deadHolds).
+			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL
+				AND w.tries = 0 LIMIT $2) w),
+			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL
+				AND w.tries > 0 LIMIT $4) w)
+		FROM subscriptions WHERE name = $1 AND disabled_at IS NULL FOR NO KEY UPDATE`,
+		c.Subscription, c.Window, c.Now.Add(-probeEvery), deadHolds).
 		Scan(&s.Position, &s.MadeAt, &s.Failures, &s.Probe, &s.Unknown, &s.Fresh, &s.Failed)
 	return s, err
 }
@@ -200,7 +208,8 @@ func lockPosition(ctx context.Context, tx pgx.Tx, c ClaimRequest) (s subscriptio
 // room is how many stays it may take up now.
 func (s subscriptionPosition) room(window int) int {
 	switch {
-	case s.Failures >= deadAfter: // one at a time shows whether it is the receiver, or only the messages that it was sent
+	case s.Failures >= deadAfter:
+		// one at a time shows whether it is the receiver, or only the messages that it was sent
 		if s.Fresh == 0 && (s.Probe || s.Failed < deadHolds) {
 			return 1
 		}
@@ -212,12 +221,15 @@ func (s subscriptionPosition) room(window int) int {
 	}
 }
 
-// changedStays returns up to room stays that changed after the subscription's position and that it wants, how many changes that passes,
-// and the position of the last of them.
-func changedStays(ctx context.Context, tx pgx.Tx, c ClaimRequest, s subscriptionPosition, room int) (refs []Ref, passed int, position int64, err error) {
+// changedStays returns up to room stays that changed after the subscription's position and that it wants, how many
+// changes that passes, and the position of the last of them.
+func changedStays(ctx context.Context, tx pgx.Tx, c ClaimRequest, s subscriptionPosition, room int) (refs []Ref,
+	passed int, position int64, err error,
+) {
 	rows, _ := tx.Query(ctx, `
 		SELECT p.source, p.reservation_id, p.position, k.status IN ('revoked', 'expired') FROM (
-			SELECT * FROM stay_positions WHERE position > $1 ORDER BY position LIMIT 500) p JOIN mobile_keys k USING (source, reservation_id)
+			SELECT * FROM stay_positions WHERE position > $1 ORDER BY position LIMIT 500) p
+				JOIN mobile_keys k USING (source, reservation_id)
 		ORDER BY p.position`, s.Position)
 	var ref Ref
 	var at int64
@@ -254,8 +266,10 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 	}
 	sources, ids := splitRefs(refs)
 	rows, _ = tx.Query(ctx, `
-		SELECT w.told, w.perhaps_told, w.told_sequence, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence, r.status, r.listing_id, l.name, r.check_in, r.check_out,
-			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at, u.ends_at, u.acs_access_group_ids,
+		SELECT w.told, w.perhaps_told, w.told_sequence, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence,
+			r.status, r.listing_id, l.name, r.check_in, r.check_out,
+			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at,
+				u.ends_at, u.acs_access_group_ids,
 			r.gates, (SELECT looked_to FROM gate_deadlines)
 		FROM unnest($2::text[], $3::text[]) AS n (source, reservation_id)
 		JOIN subscription_stays w ON w.source = n.source AND w.reservation_id = n.reservation_id AND w.subscription = $1
@@ -263,13 +277,16 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 		JOIN reservations r ON r.source = n.source AND r.reservation_id = n.reservation_id
 		LEFT JOIN listings l ON l.source = r.source AND l.listing_id = r.listing_id
 		LEFT JOIN LATERAL (SELECT * FROM (
-			SELECT * FROM acs_users u WHERE u.source = n.source AND u.reservation_id = n.reservation_id AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u
+			SELECT * FROM acs_users u WHERE u.source = n.source AND u.reservation_id = n.reservation_id
+				AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u
 			WHERE u.removed_at IS NULL) u ON true
 		ORDER BY w.due_at`, c.Subscription, sources, ids)
 	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d dueStay, err error) {
 		p := &d.Present
-		return d, row.Scan(&d.Reported, &d.Unconfirmed, &d.LastSequence, &d.deliveryID, &d.again, &p.Source, &p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
-			&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID, &p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs,
+		return d, row.Scan(&d.Reported, &d.Unconfirmed, &d.LastSequence, &d.deliveryID, &d.again, &p.Source,
+			&p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
+			&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID,
+			&p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs,
 			&d.saidGates, &d.LookedTo)
 	})
 	if err != nil {
@@ -286,7 +303,8 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Report) (*ClaimedDelivery, error) {
 	last := d.Last
 	args := pgx.StrictNamedArgs{
-		"source": d.Present.Source, "reservation_id": d.Present.ReservationID, "subscription": c.Subscription, "told": t.Reported,
+		"source": d.Present.Source, "reservation_id": d.Present.ReservationID, "subscription": c.Subscription,
+		"told":         t.Reported,
 		"perhaps_told": t.Unconfirmed,
 	}
 	const whose = ` WHERE source = @source AND reservation_id = @reservation_id AND subscription = @subscription`
@@ -297,8 +315,9 @@ func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Report
 	case t.Message != nil:
 		out.State, out.More = t.Message.State, t.Message.More
 		out.Delivery = Delivery{
-			DeliveryID: uuid.New(), Subscription: c.Subscription, Type: t.Message.Type, Source: d.Present.Source, ReservationID: d.Present.ReservationID,
-			Sequence: t.Message.Sequence, Status: DeliveryWaiting, Body: t.Message.Body, CreatedAt: c.Now,
+			DeliveryID: uuid.New(), Subscription: c.Subscription, Type: t.Message.Type, Source: d.Present.Source,
+			ReservationID: d.Present.ReservationID,
+			Sequence:      t.Message.Sequence, Status: DeliveryWaiting, Body: t.Message.Body, CreatedAt: c.Now,
 		}
 		if err := dropOvertaken(ctx, tx, last, c.Now); err != nil {
 			return nil, err
@@ -311,7 +330,8 @@ func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Report
 	case t.Unsettled:
 		_, err := tx.Exec(ctx, `
 			UPDATE subscription_stays SET due_at = NULL, again = false, lease_token = NULL, lease_until = NULL
-			WHERE source = $1 AND reservation_id = $2 AND subscription = $3`, d.Present.Source, d.Present.ReservationID, c.Subscription)
+			WHERE source = $1 AND reservation_id = $2 AND subscription = $3`,
+			d.Present.Source, d.Present.ReservationID, c.Subscription)
 		return nil, err
 	default:
 		if err := dropOvertaken(ctx, tx, last, c.Now); err != nil {
@@ -319,14 +339,16 @@ func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Report
 		}
 		args["sequence"] = d.LastSequence
 		_, err := tx.Exec(ctx, `
-			UPDATE subscription_stays SET told = @told, told_sequence = greatest(told_sequence, @sequence), perhaps_told = @perhaps_told, due_at = NULL,
+			UPDATE subscription_stays SET told = @told, told_sequence = greatest(told_sequence, @sequence),
+				perhaps_told = @perhaps_told, due_at = NULL,
 				tries = 0, again = false, lease_token = NULL, lease_until = NULL`+whose, args)
 		return nil, err
 	}
 	out.Attempt = out.Attempts + 1
 	args["delivery_id"], args["token"], args["lease"] = out.DeliveryID, out.Token, c.Lease
 	_, err := tx.Exec(ctx, `
-		UPDATE subscription_stays SET told = @told, perhaps_told = @perhaps_told, delivery_id = @delivery_id, again = false,
+		UPDATE subscription_stays SET told = @told, perhaps_told = @perhaps_told, delivery_id = @delivery_id,
+			again = false,
 			lease_token = @token, lease_until = clock_timestamp() + @lease::interval`+whose, args)
 	return out, err
 }
@@ -336,7 +358,8 @@ func (d *dueStay) readLast(ctx context.Context, tx pgx.Tx) error {
 	if d.deliveryID == nil {
 		return nil
 	}
-	rows, _ := tx.Query(ctx, `SELECT `+deliveryColumns+` FROM deliveries t WHERE delivery_id = $1 FOR NO KEY UPDATE`, *d.deliveryID)
+	rows, _ := tx.Query(ctx, `SELECT `+deliveryColumns+` FROM deliveries t
+		WHERE delivery_id = $1 FOR NO KEY UPDATE`, *d.deliveryID)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
 	if err != nil || len(list) == 0 {
 		return err
@@ -350,7 +373,8 @@ func dropOvertaken(ctx context.Context, tx pgx.Tx, last *Delivery, now time.Time
 		return nil
 	}
 	_, err := tx.Exec(ctx, `
-		UPDATE deliveries SET status = 'dropped', reason = 'overtaken by a newer state', next_attempt_at = NULL, finished_at = $2
+		UPDATE deliveries SET status = 'dropped', reason = 'overtaken by a newer state', next_attempt_at = NULL,
+			finished_at = $2
 		WHERE delivery_id = $1`, last.DeliveryID, now)
 	return err
 }

@@ -46,9 +46,11 @@ const (
 	doorFolded = `(staykey_fold(coalesce(l.name, l.listing_id)) COLLATE "C")`
 )
 
-// DoorListings lists the listings that are not deleted, by what is missing and then by name, from after a place. Of those that nobody
-// has set up it leaves out what no stay is waiting for.
-func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorPlace, now time.Time, limit int) ([]DoorListing, error) {
+// DoorListings lists the listings that are not deleted, by what is missing and then by name, from after a place. Of
+// those that nobody has set up it leaves out what no stay is waiting for.
+func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorPlace, now time.Time,
+	limit int,
+) ([]DoorListing, error) {
 	var w where
 	w.add("NOT l.deleted")
 	w.among("l.source", f.Sources)
@@ -59,7 +61,8 @@ func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorPlace,
 		w.add(`staykey_fold(l.listing_id || ' ' || coalesce(l.name, '')) LIKE staykey_fold(%s)`, containing(f.Query))
 	}
 	if after != (DoorPlace{}) {
-		w.add("("+doorRank+", "+doorFolded+", l.source, l.listing_id) > (%s, %s, %s, %s)", after.Rank, after.Folded, after.Source, after.ID)
+		w.add("("+doorRank+", "+doorFolded+", l.source, l.listing_id) > (%s, %s, %s, %s)", after.Rank, after.Folded,
+			after.Source, after.ID)
 	}
 	w.add("(l.known OR w.waiting > 0)")
 	at := w.arg(now)
@@ -67,14 +70,15 @@ func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorPlace,
 		SELECT `+prefixed("l", listingColumns)+`, `+doorRank+` AS rank, `+doorFolded+` AS folded, w.waiting
 		FROM listings l CROSS JOIN LATERAL (
 			SELECT count(*)::integer AS waiting FROM reservations r
-			WHERE r.listing_id = l.listing_id AND r.source = l.source AND r.status = 'confirmed' AND (r.check_out IS NULL OR r.check_out > `+at+`)) w`+
+			WHERE r.listing_id = l.listing_id AND r.source = l.source AND r.status = 'confirmed'
+				AND (r.check_out IS NULL OR r.check_out > `+at+`)) w`+
 		w.sql()+` ORDER BY `+doorRank+`, `+doorFolded+`, l.source, l.listing_id LIMIT `+w.arg(limit), w.planned()...)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[DoorListing])
 	return list, wrap(err, "list listings by their doors")
 }
 
-// CountMissingDoors counts, up to most, the listings of the sources (nil: of all) without doors, and those that reservations name and nobody
-// has set up.
+// CountMissingDoors counts, up to most, the listings of the sources (nil: of all) without doors, and those that
+// reservations name and nobody has set up.
 func (s *Store) CountMissingDoors(ctx context.Context, sources []string, now time.Time, most int) (n int, err error) {
 	list, err := s.DoorListings(ctx, DoorFilter{Missing: true, Sources: sources}, DoorPlace{}, now, most)
 	return len(list), err

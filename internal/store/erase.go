@@ -17,9 +17,11 @@ func (s *Store) GuestStays(ctx context.Context, address string, now time.Time) (
 	rows, _ := s.pool.Query(ctx, `
 		SELECT r.source, r.reservation_id, r.guest_email,
 			EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id)
-				OR EXISTS (SELECT FROM handed_out h WHERE h.source = r.source AND h.reservation_id = r.reservation_id AND h.seam_id IS NOT NULL)
+				OR EXISTS (SELECT FROM handed_out h WHERE h.source = r.source AND h.reservation_id = r.reservation_id
+					AND h.seam_id IS NOT NULL)
 				OR (r.status = 'confirmed' AND coalesce(r.check_out > $2, true)) AS live
-		FROM reservations r WHERE staykey_fold(r.guest_email) = staykey_fold($1) ORDER BY r.source, r.reservation_id`, address, now)
+		FROM reservations r WHERE staykey_fold(r.guest_email) = staykey_fold($1)
+			ORDER BY r.source, r.reservation_id`, address, now)
 	var ref Ref
 	var email string
 	var isLive bool
@@ -52,8 +54,8 @@ type EventContent struct {
 	Documents []byte
 }
 
-// contentPage is how many events are read in one statement, each of which has a deadline. They are looked at one by one: the largest
-// bodies would not fit into memory together.
+// contentPage is how many events are read in one statement, each of which has a deadline. They are looked at one by
+// one: the largest bodies would not fit into memory together.
 const contentPage = 2000
 
 // EachContent calls fn with what is kept of every event that still has something. The slices are good until fn returns.
@@ -63,7 +65,8 @@ func (s *Store) EachContent(ctx context.Context, fn func(EventContent)) error {
 		looked := 0
 		rows, _ := s.pool.Query(ctx, `
 			SELECT e.event_id,
-				CASE WHEN EXISTS (SELECT FROM event_queue q WHERE q.event_id = e.event_id) THEN 'queued' WHEN f.event_id IS NOT NULL THEN 'fetching' ELSE 'settled' END,
+				CASE WHEN EXISTS (SELECT FROM event_queue q WHERE q.event_id = e.event_id) THEN 'queued'
+					WHEN f.event_id IS NOT NULL THEN 'fetching' ELSE 'settled' END,
 				e.body, convert_to(e.request::text, 'UTF8'), convert_to(f.documents::text, 'UTF8')
 			FROM (SELECT event_id, body, request FROM events WHERE event_id > $1 ORDER BY event_id LIMIT $2) e
 			LEFT JOIN event_fetches f USING (event_id) ORDER BY e.event_id`, last, contentPage)
@@ -94,8 +97,8 @@ type Erasing struct {
 // ReasonErased is why a waiting event is rejected: its guest was erased.
 const ReasonErased = "erased"
 
-// EraseGuest erases a guest in one transaction and records that in timelines and the audit log. It returns how many events
-// lost their content besides those of the stays, and how many waiting ones were rejected.
+// EraseGuest erases a guest in one transaction and records that in timelines and the audit log. It returns how many
+// events lost their content besides those of the stays, and how many waiting ones were rejected.
 func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int, err error) {
 	sources, ids := splitRefs(e.Stays)
 	entries := make([]Entry, len(e.Stays))
@@ -111,13 +114,17 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 			return err
 		}
 		for _, statement := range []string{
-			`DELETE FROM guests g USING reservations t WHERE g.source = t.source AND g.guest_id = t.guest_id AND ` + these,
-			`UPDATE reservations t SET guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL, guest_language = NULL,
+			`DELETE FROM guests g USING reservations t WHERE g.source = t.source AND g.guest_id = t.guest_id
+				AND ` + these,
+			`UPDATE reservations t SET guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL,
+				guest_language = NULL,
 				pruned = greatest(pruned, 1::smallint) WHERE ` + these,
 			`DELETE FROM guest_links t WHERE ` + these,
-			`UPDATE guest_stays t SET counter = counter + 1, guest_key = '', opened_at = NULL, openings = 0, recent = '{}' WHERE ` + these,
+			`UPDATE guest_stays t SET counter = counter + 1, guest_key = '', opened_at = NULL, openings = 0,
+				recent = '{}' WHERE ` + these,
 			forgetDecisions[0] + these, forgetDecisions[1] + these, forgetReasons + these, forgetEvidence + these,
-			`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND ` + these,
+			`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id
+				AND ` + these,
 		} {
 			if _, err := tx.Exec(ctx, statement, sources, ids); err != nil {
 				return err
@@ -129,7 +136,8 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 		}
 		tag, err := tx.Exec(ctx, `
 			UPDATE events e SET body = NULL, request = NULL
-			WHERE e.event_id = ANY ($1) AND (e.body IS NOT NULL OR e.request IS NOT NULL) AND EXISTS (SELECT FROM event_results r WHERE r.event_id = e.event_id)`, e.Settled)
+			WHERE e.event_id = ANY ($1) AND (e.body IS NOT NULL OR e.request IS NOT NULL)
+				AND EXISTS (SELECT FROM event_results r WHERE r.event_id = e.event_id)`, e.Settled)
 		if err != nil {
 			return err
 		}
@@ -139,7 +147,10 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 			return err
 		}
 		audit := e.Audit
-		audit.At, audit.After = e.Now, map[string]any{"reservations": len(e.Stays), "bodies": bodies, "waiting_events": waiting}
+		audit.At, audit.After = e.Now, map[string]any{
+			"reservations": len(e.Stays), "bodies": bodies,
+			"waiting_events": waiting,
+		}
 		if err := QueueAudit(&b, audit); err != nil {
 			return err
 		}
@@ -148,11 +159,14 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 	return bodies, waiting, wrap(err, "erase the guest of %d reservations", len(e.Stays))
 }
 
-// giveUpFetching settles events that wait for documents, without their content. One whose documents have just come is left alone.
+// giveUpFetching settles events that wait for documents, without their content. One whose documents have just come
+// is left alone.
 func giveUpFetching(ctx context.Context, tx pgx.Tx, events []uuid.UUID) (int, error) {
 	tag, err := tx.Exec(ctx, `
-		WITH gone AS (DELETE FROM event_fetches WHERE event_id = ANY (@events) AND documents IS NULL RETURNING event_id, seq, applied),
-			emptied AS (UPDATE events e SET body = NULL, request = NULL FROM gone g WHERE e.event_id = g.event_id)`+givenUp,
+		WITH gone AS (DELETE FROM event_fetches WHERE event_id = ANY (@events) AND documents IS NULL
+			RETURNING event_id, seq, applied),
+			emptied AS (UPDATE events e SET body = NULL, request = NULL FROM gone g
+				WHERE e.event_id = g.event_id)`+givenUp,
 		pgx.StrictNamedArgs{"events": events, "reason": ReasonErased})
 	return int(tag.RowsAffected()), err
 }
@@ -160,6 +174,7 @@ func giveUpFetching(ctx context.Context, tx pgx.Tx, events []uuid.UUID) (int, er
 // DeleteUserIdentity forgets an identity that is gone at Seam, unless an ACS user of ours is linked to it.
 func (s *Store) DeleteUserIdentity(ctx context.Context, key string) error {
 	_, err := s.pool.Exec(ctx, `
-		DELETE FROM user_identities i WHERE user_identity_key = $1 AND NOT EXISTS (SELECT FROM acs_users u WHERE u.user_identity_key = i.user_identity_key)`, key)
+		DELETE FROM user_identities i WHERE user_identity_key = $1
+			AND NOT EXISTS (SELECT FROM acs_users u WHERE u.user_identity_key = i.user_identity_key)`, key)
 	return wrap(err, "forget a user identity")
 }

@@ -34,14 +34,19 @@ func newEventRows(events []Event) eventRows {
 	n := len(events)
 	texts := make([]string, 7*n)
 	r := eventRows{
-		ids: make([][16]byte, n), sources: texts[:n], keys: texts[n : 2*n], types: texts[2*n : 3*n], statuses: texts[3*n : 4*n],
-		reasons: texts[4*n : 5*n], reservations: texts[5*n : 6*n], listings: texts[6*n:], occurred: make([]*time.Time, n),
-		received: make([]time.Time, n), urgent: make([]bool, n), rejected: make([]bool, n), bodies: make([][]byte, n), requests: make([][]byte, n),
+		ids: make([][16]byte, n), sources: texts[:n], keys: texts[n : 2*n], types: texts[2*n : 3*n],
+		statuses: texts[3*n : 4*n],
+		reasons:  texts[4*n : 5*n], reservations: texts[5*n : 6*n], listings: texts[6*n:], occurred: make([]*time.Time,
+			n),
+		received: make([]time.Time, n), urgent: make([]bool, n), rejected: make([]bool, n), bodies: make([][]byte,
+			n), requests: make([][]byte, n),
 	}
 	for i, e := range events {
-		r.ids[i], r.sources[i], r.keys[i], r.types[i], r.statuses[i] = e.EventID, e.Source, deref(e.EventKey), e.Type, e.Status
+		r.ids[i], r.sources[i], r.keys[i], r.types[i], r.statuses[i] = e.EventID, e.Source,
+			deref(e.EventKey), e.Type, e.Status
 		r.reasons[i], r.reservations[i], r.listings[i] = deref(e.Reason), deref(e.ReservationID), deref(e.ListingID)
-		r.occurred[i], r.received[i], r.urgent[i], r.rejected[i], r.bodies[i] = e.OccurredAt, e.ReceivedAt, e.Urgent, e.Status == EventRejected, e.Body
+		r.occurred[i], r.received[i], r.urgent[i], r.rejected[i], r.bodies[i] = e.OccurredAt, e.ReceivedAt, e.Urgent,
+			e.Status == EventRejected, e.Body
 		r.requests[i] = e.Request
 	}
 	return r
@@ -50,25 +55,36 @@ func newEventRows(events []Event) eventRows {
 // Statements of InsertEvents. What they don't return existed before, by its key.
 const (
 	storeEvents = `
-		INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body, request)
-		SELECT event_id, source, nullif(event_key, ''), type, nullif(reservation_id, ''), nullif(listing_id, ''), urgent, rejected, occurred_at, received_at, body, request
-		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[], $10::timestamptz[], $11::bytea[], $12::jsonb[])
-			AS n (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at, received_at, body, request)
+		INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected,
+			occurred_at, received_at, body, request)
+		SELECT event_id, source, nullif(event_key, ''), type, nullif(reservation_id, ''), nullif(listing_id, ''),
+			urgent, rejected, occurred_at, received_at, body, request
+		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[],
+			$8::boolean[], $9::timestamptz[], $10::timestamptz[], $11::bytea[], $12::jsonb[])
+			AS n (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at,
+				received_at, body, request)
 		ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING
-		RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent, occurred_at, received_at, octet_length(body) AS bytes`
+		RETURNING seq, event_id, source, type, reservation_id, listing_id, urgent, occurred_at, received_at,
+			octet_length(body) AS bytes`
 	insertWaiting = `
 		WITH stored AS (` + storeEvents + `)
 		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
 		SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, bytes FROM stored RETURNING event_id`
 	insertSettled = `
 		WITH stored AS (` + storeEvents + `)
-		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at)
-		SELECT s.seq, s.event_id, s.source, s.type, n.status, nullif(n.reason, ''), s.reservation_id, s.listing_id, s.occurred_at, s.received_at
-		FROM stored s JOIN unnest($1::uuid[], $13::text[], $14::text[]) AS n (event_id, status, reason) USING (event_id) RETURNING event_id`
+		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at,
+			received_at)
+		SELECT s.seq, s.event_id, s.source, s.type, n.status, nullif(n.reason, ''), s.reservation_id, s.listing_id,
+			s.occurred_at, s.received_at
+		FROM stored s JOIN unnest($1::uuid[], $13::text[], $14::text[]) AS n (event_id, status, reason) USING (event_id)
+			RETURNING event_id`
 )
 
 func (r eventRows) stored() []any {
-	return []any{r.ids, r.sources, r.keys, r.types, r.reservations, r.listings, r.urgent, r.rejected, r.occurred, r.received, r.bodies, r.requests}
+	return []any{
+		r.ids, r.sources, r.keys, r.types, r.reservations, r.listings, r.urgent, r.rejected, r.occurred,
+		r.received, r.bodies, r.requests,
+	}
 }
 
 // InsertEvents stores events in one commit, and returns their results in the same order. An event whose source and
@@ -135,7 +151,8 @@ func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fate
 		sources[at], keys[at] = events[i].Source, *events[i].EventKey
 	}
 	rows, _ := s.intake.Query(ctx, `
-		SELECT n.i, e.event_id, e.rejected FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (source, event_key, i)
+		SELECT n.i, e.event_id, e.rejected FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (source, event_key,
+			i)
 		JOIN events e USING (source, event_key)`, sources, keys)
 	var at int
 	var id uuid.UUID
@@ -172,17 +189,20 @@ func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 		r := newEventRows([]Event{e})
 		var seq int64
 		err := tx.QueryRow(ctx, `
-			UPDATE events SET seq = nextval('event_order'), type = $3, reservation_id = nullif($4, ''), listing_id = nullif($5, ''), urgent = $6,
+			UPDATE events SET seq = nextval('event_order'), type = $3, reservation_id = nullif($4, ''),
+				listing_id = nullif($5, ''), urgent = $6,
 				rejected = $7, occurred_at = $8, received_at = $9, body = $10, request = $11
 			WHERE source = $1 AND event_key = $2 AND rejected RETURNING seq, event_id`,
-			e.Source, e.EventKey, e.Type, r.reservations[0], r.listings[0], e.Urgent, r.rejected[0], e.OccurredAt, e.ReceivedAt, e.Body, e.Request).Scan(&seq, &e.EventID)
+			e.Source, e.EventKey, e.Type, r.reservations[0], r.listings[0], e.Urgent, r.rejected[0], e.OccurredAt,
+			e.ReceivedAt, e.Body, e.Request).Scan(&seq, &e.EventID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM event_results WHERE event_id = $1 AND status = 'rejected'`, e.EventID); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM event_results WHERE event_id = $1
+			AND status = 'rejected'`, e.EventID); err != nil {
 			return err
 		}
 		tried = true
@@ -228,14 +248,20 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 		}
 	}
 	batch.Queue(`
-		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at, detail)
-		SELECT seq, event_id, source, type, status, nullif(reason, ''), nullif(reservation_id, ''), nullif(listing_id, ''), occurred_at, received_at, applied_at, detail::jsonb
-		FROM unnest(@seqs::bigint[], @ids::uuid[], @sources::text[], @types::text[], @statuses::text[], @reasons::text[], @reservations::text[], @listings::text[],
+		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at,
+			received_at, applied_at, detail)
+		SELECT seq, event_id, source, type, status, nullif(reason, ''), nullif(reservation_id, ''),
+			nullif(listing_id, ''), occurred_at, received_at, applied_at, detail::jsonb
+		FROM unnest(@seqs::bigint[], @ids::uuid[], @sources::text[], @types::text[], @statuses::text[],
+			@reasons::text[], @reservations::text[], @listings::text[],
 				@occurred::timestamptz[], @received::timestamptz[], @applied::timestamptz[], @details::text[])
-			AS n (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at, detail)`,
+			AS n (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at,
+				applied_at, detail)`,
 		pgx.StrictNamedArgs{
-			"seqs": seqs, "ids": r.ids, "sources": r.sources, "types": r.types, "statuses": r.statuses, "reasons": r.reasons, "reservations": r.reservations,
-			"listings": r.listings, "occurred": r.occurred, "received": r.received, "applied": applied, "details": details,
+			"seqs": seqs, "ids": r.ids, "sources": r.sources, "types": r.types, "statuses": r.statuses,
+			"reasons": r.reasons, "reservations": r.reservations,
+			"listings": r.listings, "occurred": r.occurred, "received": r.received, "applied": applied,
+			"details": details,
 		})
 	if len(rejected) > 0 {
 		batch.Queue(`UPDATE events SET rejected = true WHERE event_id = ANY ($1)`, rejected)
@@ -248,13 +274,15 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 	}
 }
 
-// settleReplays turns the results that were just written for these events into those of their replays, next to their results
-// before. Events that were not replayed are unchanged.
+// settleReplays turns the results that were just written for these events into those of their replays, next to
+// their results before. Events that were not replayed are unchanged.
 const settleReplays = `
 	WITH settled AS (DELETE FROM event_replays WHERE event_id = ANY ($1) RETURNING *),
-		kept AS (UPDATE events e SET rejected = false FROM settled p WHERE e.event_id = p.event_id AND p.status = 'applied' AND e.rejected)
+		kept AS (UPDATE events e SET rejected = false FROM settled p WHERE e.event_id = p.event_id
+			AND p.status = 'applied' AND e.rejected)
 	UPDATE event_results r SET replayed_at = now(), replay_status = r.status, replay_reason = r.reason,
-		first_status = coalesce(p.first_status, p.status), first_reason = CASE WHEN p.first_status IS NULL THEN p.reason ELSE p.first_reason END,
+		first_status = coalesce(p.first_status, p.status), first_reason = CASE WHEN p.first_status IS NULL THEN p.reason
+			ELSE p.first_reason END,
 		status = CASE WHEN p.status = 'applied' THEN p.status ELSE r.status END,
 		reason = CASE WHEN p.status = 'applied' AND r.status <> 'applied' THEN p.reason ELSE r.reason END,
 		applied_at = coalesce(p.applied_at, r.applied_at),
@@ -265,8 +293,10 @@ const settleReplays = `
 // WithBodies returns events with their bodies, in the order of receipt, without those whose body has been removed.
 func (s *Store) WithBodies(ctx context.Context, events []Event) ([]Event, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT e.event_id, e.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason, e.reservation_id, e.listing_id,
-			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, false AS urgent, e.body, e.request, NULL::json AS documents, `+noReplays+`,
+		SELECT e.event_id, e.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason,
+			e.reservation_id, e.listing_id,
+			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, false AS urgent, e.body, e.request,
+				NULL::json AS documents, `+noReplays+`,
 			0 AS tries, false AS applied_before, NULL::jsonb AS detail
 		FROM events e WHERE e.event_id = ANY ($1) AND e.body IS NOT NULL ORDER BY e.seq`, eventIDs(events))
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
@@ -281,12 +311,15 @@ func eventIDs(events []Event) [][16]byte {
 	return ids
 }
 
-// Backlog returns how many events of the sources (nil: of all) wait to be applied, at most 10,000, and since when the oldest does.
+// Backlog returns how many events of the sources (nil: of all) wait to be applied, at most 10,000, and since when
+// the oldest does.
 func (s *Store) Backlog(ctx context.Context, sources []string) (n int, oldest *time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `
-		SELECT (SELECT count(*) FROM (SELECT FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1) LIMIT 10000) q),
+		SELECT (SELECT count(*) FROM (SELECT FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1)
+			LIMIT 10000) q),
 			(SELECT e.received_at FROM (
-				SELECT event_id FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1) ORDER BY seq LIMIT 1) q JOIN events e USING (event_id))`,
+				SELECT event_id FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1) ORDER BY seq LIMIT 1) q
+					JOIN events e USING (event_id))`,
 		sources).Scan(&n, &oldest)
 	return n, oldest, wrap(err, "count the backlog")
 }

@@ -19,7 +19,8 @@ type EventFilter struct {
 }
 
 func (f EventFilter) isEmpty() bool {
-	return f.Source == nil && f.Sources == nil && f.Status == nil && f.Type == nil && f.ReservationID == "" && f.ListingID == ""
+	return f.Source == nil && f.Sources == nil && f.Status == nil && f.Type == nil &&
+		f.ReservationID == "" && f.ListingID == ""
 }
 
 // Events lists events, newest receipt first, without bodies, from below the given place (0: the newest).
@@ -33,13 +34,15 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 		parts = append(parts, f.waiting(&w, below, limit), f.fetching(&w, below, limit))
 	}
 	if f.Status != nil {
-		f.Status = slices.DeleteFunc(slices.Clone(f.Status), func(status string) bool { return status == EventAccepted })
+		f.Status = slices.DeleteFunc(slices.Clone(f.Status),
+			func(status string) bool { return status == EventAccepted })
 	}
 	if f.Status == nil || len(f.Status) > 0 {
 		parts = append(parts, f.results(&w, below, limit))
 	}
 	rows, _ := s.pool.Query(ctx, `
-		SELECT e.event_id, e.seq, e.source, NULL::text AS event_key, e.type, e.status, e.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
+		SELECT e.event_id, e.seq, e.source, NULL::text AS event_key, e.type, e.status, e.reason, e.reservation_id,
+			e.listing_id, e.occurred_at, e.received_at,
 			e.applied_at, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request, NULL::json AS documents,
 			e.replay, e.replayed_at, e.replay_status, e.replay_reason, e.first_status, e.first_reason,
 			0 AS tries, false AS applied_before, NULL::jsonb AS detail
@@ -66,8 +69,10 @@ func (f EventFilter) waiting(w *where, below int64, limit int) string {
 	w.restart()
 	w.add("q.seq < %s", below)
 	f.narrow(w, "q")
-	return `(SELECT q.event_id, q.seq, q.source, q.type, 'accepted' AS status, ` + putBackReason + ` AS reason, q.reservation_id, q.listing_id, e.occurred_at, e.received_at,
-		p.applied_at, p.event_id IS NOT NULL AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status, NULL::text AS replay_reason,
+	return `(SELECT q.event_id, q.seq, q.source, q.type, 'accepted' AS status, ` + putBackReason +
+		` AS reason, q.reservation_id, q.listing_id, e.occurred_at, e.received_at,
+		p.applied_at, p.event_id IS NOT NULL AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status,
+			NULL::text AS replay_reason,
 		coalesce(p.first_status, p.status) AS first_status, coalesce(p.first_reason, p.reason) AS first_reason
 		FROM event_queue q LEFT JOIN event_replays p ON p.event_id = q.event_id` + itsEvent("q") + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
@@ -77,8 +82,10 @@ func (f EventFilter) fetching(w *where, below int64, limit int) string {
 	w.restart()
 	w.add("f.seq < %s", below)
 	f.narrow(w, "e")
-	w.add("NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = f.event_id)") // then it is listed with those that wait
-	return `(SELECT f.event_id, f.seq, e.source, e.type, 'accepted' AS status, f.reason, e.reservation_id, e.listing_id, e.occurred_at, e.received_at,
+	// then it is listed with those that wait
+	w.add("NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = f.event_id)")
+	return `(SELECT f.event_id, f.seq, e.source, e.type, 'accepted' AS status, f.reason, e.reservation_id, e.listing_id,
+		e.occurred_at, e.received_at,
 		NULL::timestamptz AS applied_at, ` + noReplays + ` FROM event_fetches f` + itsEvent("f") + w.sql() + ` ORDER BY f.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
 
@@ -90,7 +97,8 @@ func (f EventFilter) results(w *where, below int64, limit int) string {
 	w.restart()
 	if f.isEmpty() {
 		w.add("t.seq < %s", below)
-		return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + ` ORDER BY t.seq DESC LIMIT ` + w.arg(limit) + `)`
+		return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + ` ORDER BY t.seq DESC LIMIT ` +
+			w.arg(limit) + `)`
 	}
 	w.add("-t.seq > %s", -below)
 	newest := ` ORDER BY -t.seq LIMIT ` + w.arg(limit)

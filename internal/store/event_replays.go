@@ -11,9 +11,11 @@ import (
 
 // This file applies events again that were settled.
 
-// ReplayEvents queues settled events again at their old places in the order, and returns those that are queued: what has
-// lost its body is not. The author of audit is who wants it, for the timelines of reservations.
-func (s *Store) ReplayEvents(ctx context.Context, events []Event, audit Audit, now time.Time) (queued []Event, err error) {
+// ReplayEvents queues settled events again at their old places in the order, and returns those that are queued:
+// what has lost its body is not. The author of audit is who wants it, for the timelines of reservations.
+func (s *Store) ReplayEvents(ctx context.Context, events []Event, audit Audit,
+	now time.Time,
+) (queued []Event, err error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
@@ -24,12 +26,16 @@ func (s *Store) ReplayEvents(ctx context.Context, events []Event, audit Audit, n
 				WHERE r.event_id = e.event_id AND r.seq = e.seq AND e.event_id = ANY ($1) AND e.body IS NOT NULL
 				RETURNING r.*, e.urgent, octet_length(e.body) AS bytes),
 			kept AS (
-				INSERT INTO event_replays (event_id, seq, type, status, reason, reservation_id, listing_id, applied_at, first_status, first_reason)
-				SELECT event_id, seq, type, status, reason, reservation_id, listing_id, applied_at, first_status, first_reason FROM undone),
+				INSERT INTO event_replays (event_id, seq, type, status, reason, reservation_id, listing_id, applied_at,
+					first_status, first_reason)
+				SELECT event_id, seq, type, status, reason, reservation_id, listing_id, applied_at, first_status,
+					first_reason FROM undone),
 			queued AS (
 				INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
-				SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, bytes FROM undone RETURNING event_id)
-			UPDATE events e SET rejected = false FROM queued q WHERE e.event_id = q.event_id RETURNING e.event_id`, eventIDs(events))
+				SELECT seq, event_id, source, type, reservation_id, listing_id, urgent, bytes FROM undone
+					RETURNING event_id)
+			UPDATE events e SET rejected = false FROM queued q WHERE e.event_id = q.event_id
+				RETURNING e.event_id`, eventIDs(events))
 		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 		if err != nil {
 			return err
@@ -70,7 +76,8 @@ func replayEntries(ctx context.Context, tx pgx.Tx, events []Event, by string, no
 	}
 	sources, ids := splitRefs(refs)
 	rows, _ := tx.Query(ctx, `
-		SELECT source, reservation_id FROM reservations WHERE (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
+		SELECT source, reservation_id FROM reservations WHERE (source, reservation_id) IN (SELECT *
+			FROM unnest($1::text[], $2::text[]))`, sources, ids)
 	known, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
 	if err != nil {
 		return nil, err
@@ -81,7 +88,8 @@ func replayEntries(ctx context.Context, tx pgx.Tx, events []Event, by string, no
 			continue
 		}
 		entries = append(entries, Entry{
-			Ref: Ref{Source: e.Source, ReservationID: *e.ReservationID}, At: now, Kind: TimelineAction, Summary: by + " had " + e.Type + " applied again",
+			Ref: Ref{Source: e.Source, ReservationID: *e.ReservationID}, At: now, Kind: TimelineAction, Summary: by +
+				" had " + e.Type + " applied again",
 			Detail: map[string]any{"action": "replay", "by": by, "event_id": e.EventID.String()},
 		})
 	}

@@ -95,13 +95,17 @@ const putBackReason = `CASE WHEN q.not_before IS NOT NULL THEN 'it could not be 
 // Event returns one event with its body.
 func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(r.type, e.type) AS type, coalesce(r.status, 'accepted') AS status,
+		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(r.type, e.type) AS type,
+			coalesce(r.status, 'accepted') AS status,
 			coalesce(r.reason, f.reason, `+putBackReason+`) AS reason, coalesce(r.reservation_id, e.reservation_id) AS reservation_id, coalesce(r.listing_id, e.listing_id) AS listing_id,
-			e.occurred_at, e.received_at, coalesce(r.applied_at, p.applied_at) AS applied_at, coalesce(q.urgent, false) AS urgent, e.body, e.request, f.documents,
+			e.occurred_at, e.received_at, coalesce(r.applied_at, p.applied_at) AS applied_at,
+				coalesce(q.urgent, false) AS urgent, e.body, e.request, f.documents,
 			p.event_id IS NOT NULL AS replay, r.replayed_at, r.replay_status, r.replay_reason,
-			coalesce(r.first_status, p.first_status, p.status) AS first_status, coalesce(r.first_reason, p.first_reason, p.reason) AS first_reason,
+			coalesce(r.first_status, p.first_status, p.status) AS first_status, coalesce(r.first_reason, p.first_reason,
+				p.reason) AS first_reason,
 			coalesce(q.tries, 0) AS tries, coalesce(f.applied, false) AS applied_before, r.detail
-		FROM events e LEFT JOIN event_queue q USING (seq) LEFT JOIN event_results r USING (seq) LEFT JOIN event_fetches f ON f.event_id = e.event_id
+		FROM events e LEFT JOIN event_queue q USING (seq) LEFT JOIN event_results r USING (seq) LEFT
+			JOIN event_fetches f ON f.event_id = e.event_id
 			LEFT JOIN event_replays p ON p.event_id = e.event_id
 		WHERE e.event_id = $1 AND (q.seq IS NOT NULL OR r.seq IS NOT NULL OR f.seq IS NOT NULL)`, id)
 	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Event])

@@ -71,7 +71,9 @@ func (e *EventFetch) Note(t Try) {
 
 // AwaitDocuments takes claimed events out of the queue until their documents arrive. The reason is what the inbox
 // shows; applied reports that part of the event was applied already.
-func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, reasons []string, applied []bool, now time.Time) {
+func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, reasons []string,
+	applied []bool, now time.Time,
+) {
 	if len(events) == 0 {
 		return
 	}
@@ -83,18 +85,23 @@ func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, r
 	batch.Queue(`
 		INSERT INTO event_fetches (event_id, seq, source, wants, reason, applied, created_at)
 		SELECT event_id, seq, source, wants::jsonb, nullif(reason, ''), applied, @now
-		FROM unnest(@ids::uuid[], @seqs::bigint[], @sources::text[], @wants::text[], @reasons::text[], @applied::boolean[])
+		FROM unnest(@ids::uuid[], @seqs::bigint[], @sources::text[], @wants::text[], @reasons::text[],
+			@applied::boolean[])
 			AS n (event_id, seq, source, wants, reason, applied)
 		ON CONFLICT (event_id) DO UPDATE SET seq = excluded.seq, wants = excluded.wants, reason = excluded.reason,
 			applied = excluded.applied, documents = NULL, attempts = 0, asked_at = NULL, tries = '[]'`,
-		pgx.StrictNamedArgs{"ids": ids, "seqs": seqs, "sources": sources, "wants": wanted, "reasons": reasons, "applied": applied, "now": now})
+		pgx.StrictNamedArgs{
+			"ids": ids, "seqs": seqs, "sources": sources, "wants": wanted, "reasons": reasons,
+			"applied": applied, "now": now,
+		})
 }
 
 // ForgetDocuments makes a claimed event wait for its documents once more: those that arrived can't be trusted yet.
 // The reason is what the inbox shows; applied reports that part of the event was applied.
 func ForgetDocuments(ctx context.Context, tx pgx.Tx, id uuid.UUID, applied bool, reason string) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE event_fetches SET documents = NULL, reason = $2, applied = applied OR $3 WHERE event_id = $1`, id, reason, applied)
+		UPDATE event_fetches SET documents = NULL, reason = $2, applied = applied OR $3
+			WHERE event_id = $1`, id, reason, applied)
 	return wrap(err, "have documents of event %s fetched again", id)
 }
 
@@ -102,7 +109,8 @@ func ForgetDocuments(ctx context.Context, tx pgx.Tx, id uuid.UUID, applied bool,
 func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT f.event_id, f.seq, f.source, f.attempts, f.asked_at, f.tries, e.urgent, e.body, e.request
-		FROM event_fetches f JOIN events e USING (event_id) WHERE f.event_id = $1 AND f.documents IS NULL AND e.body IS NOT NULL`, id)
+		FROM event_fetches f JOIN events e USING (event_id) WHERE f.event_id = $1 AND f.documents IS NULL
+			AND e.body IS NOT NULL`, id)
 	f, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[EventFetch])
 	return f, wrap(err, "event %s to fetch for", id)
 }
@@ -122,7 +130,8 @@ func (s *Store) NoteFetch(ctx context.Context, id uuid.UUID, tries []Try, reason
 		return wrap(err, "encode requests")
 	}
 	_, err = s.pool.Exec(ctx, `
-		UPDATE event_fetches SET attempts = attempts + 1, asked_at = coalesce(asked_at, now()), tries = $2::jsonb, reason = $3
+		UPDATE event_fetches SET attempts = attempts + 1, asked_at = coalesce(asked_at, now()), tries = $2::jsonb,
+			reason = $3
 		WHERE event_id = $1 AND documents IS NULL`, id, encoded, reason)
 	return wrap(err, "note an attempt to fetch for event %s", id)
 }
@@ -157,10 +166,12 @@ func Tries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID][]Try
 	return tries, wrap(err, "read what was fetched")
 }
 
-// givenUp is a statement that settles events whose documents will not come: what a WITH query named "gone" has taken out of
-// event_fetches (event_id, seq, applied). An event of which something was applied before, most often a cancel, stays applied.
+// givenUp is a statement that settles events whose documents will not come: what a WITH query named "gone" has
+// taken out of event_fetches (event_id, seq, applied). An event of which something was applied before, most often a
+// cancel, stays applied.
 const givenUp = `
-	INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at)
+	INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at,
+		received_at, applied_at)
 	SELECT g.seq, g.event_id, e.source, e.type, CASE WHEN g.applied THEN 'applied' ELSE 'rejected' END,
 		CASE WHEN g.applied THEN 'applied, except for the rest: ' ELSE '' END || @reason,
 		e.reservation_id, e.listing_id, e.occurred_at, e.received_at, CASE WHEN g.applied THEN now() END
@@ -173,7 +184,8 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 		var event uuid.UUID
 		var status string
 		err := tx.QueryRow(ctx, `
-			WITH gone AS (DELETE FROM event_fetches WHERE event_id = @id AND documents IS NULL RETURNING event_id, seq, applied)`+givenUp,
+			WITH gone AS (DELETE FROM event_fetches WHERE event_id = @id AND documents IS NULL
+				RETURNING event_id, seq, applied)`+givenUp,
 			pgx.StrictNamedArgs{"id": id, "reason": reason}).Scan(&event, &status)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil // they have come meanwhile, or the event is gone
@@ -181,7 +193,8 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 		if err != nil {
 			return err
 		}
-		if _, err = tx.Exec(ctx, `UPDATE events SET rejected = $2 WHERE event_id = $1`, id, status == EventRejected); err != nil {
+		if _, err = tx.Exec(ctx, `UPDATE events SET rejected = $2 WHERE event_id = $1`, id,
+			status == EventRejected); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, settleReplays, []uuid.UUID{id})
@@ -193,7 +206,8 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 // FetchesWaiting returns the events of a source that wait for documents, oldest first, from after a position.
 func (s *Store) FetchesWaiting(ctx context.Context, source string, after int64, limit int) ([]EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT event_id, seq, source, attempts, asked_at, NULL::jsonb AS tries, false AS urgent, NULL::bytea AS body, NULL::jsonb AS request FROM event_fetches
+		SELECT event_id, seq, source, attempts, asked_at, NULL::jsonb AS tries, false AS urgent, NULL::bytea AS body,
+			NULL::jsonb AS request FROM event_fetches
 		WHERE source = $1 AND documents IS NULL AND seq > $2 ORDER BY seq LIMIT $3`, source, after, limit)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[EventFetch])
 	return list, wrap(err, "list events of source %s that wait for documents", source)
@@ -201,6 +215,7 @@ func (s *Store) FetchesWaiting(ctx context.Context, source string, after int64, 
 
 // CountAwaitingDocuments returns how many events wait for documents of their PMS, at most 10,000.
 func (s *Store) CountAwaitingDocuments(ctx context.Context) (n int, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM event_fetches WHERE documents IS NULL LIMIT 10000) f`).Scan(&n)
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM event_fetches WHERE documents IS NULL
+		LIMIT 10000) f`).Scan(&n)
 	return n, wrap(err, "count events that wait for documents")
 }

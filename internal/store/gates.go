@@ -11,8 +11,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// The states of the gates of stays. What the PMS sent last is in the reservation's row, because intake writes that anyway; those of programs
-// and people are rows of gate_words. Which of them counts is decided in one place, [stay.Gates].
+// The states of the gates of stays. What the PMS sent last is in the reservation's row, because intake writes that
+// anyway; those of programs and people are rows of gate_words. Which of them counts is decided in one place,
+// [stay.Gates].
 
 // GateByPMS is the author of what PMSs report about gates.
 const GateByPMS = "pms"
@@ -68,7 +69,10 @@ func allGateWords(said []byte, rows []gateRow) map[string]stay.GateWords {
 	}
 	for _, row := range rows {
 		w := words[row.Name]
-		word := &stay.GateWord{State: deref(row.State), By: row.By, At: row.At, Evidence: deref(row.Evidence), Opened: row.Opened}
+		word := &stay.GateWord{
+			State: deref(row.State), By: row.By, At: row.At, Evidence: deref(row.Evidence),
+			Opened: row.Opened,
+		}
 		if row.Person {
 			w.Person = word
 		} else {
@@ -117,35 +121,45 @@ func LockedGates(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]GateRows, 
 func SaveGateWord(batch *pgx.Batch, ref Ref, name string, person bool, w stay.GateWord) {
 	batch.Queue(`
 		INSERT INTO gate_words AS g (`+gateRowColumns+`)
-		VALUES (@source, @reservation_id, @name, @person, nullif(@state::text, ''), @by, @at, nullif(@evidence::text, ''), @state::text = 'open')
+		VALUES (@source, @reservation_id, @name, @person, nullif(@state::text, ''), @by, @at,
+			nullif(@evidence::text, ''), @state::text = 'open')
 		ON CONFLICT (source, reservation_id, name, person) DO UPDATE SET
-			state = excluded.state, by = excluded.by, at = excluded.at, evidence = excluded.evidence, opened = g.opened OR excluded.opened`,
+			state = excluded.state, by = excluded.by, at = excluded.at, evidence = excluded.evidence, opened = g.opened
+				OR excluded.opened`,
 		pgx.StrictNamedArgs{
-			"source": ref.Source, "reservation_id": ref.ReservationID, "name": name, "person": person, "state": w.State, "by": w.By, "at": w.At, "evidence": w.Evidence,
+			"source": ref.Source, "reservation_id": ref.ReservationID, "name": name, "person": person, "state": w.State,
+			"by": w.By, "at": w.At, "evidence": w.Evidence,
 		})
 }
 
-// forgetEvidence removes what may name a guest from the records of the gates of the stays t. The states stay: a person's decision holds
-// as long as the reservation exists, and the PMS may move that into the future at any time.
+// forgetEvidence removes what may name a guest from the records of the gates of the stays t. The states stay: a
+// person's decision holds as long as the reservation exists, and the PMS may move that into the future at any time.
 const forgetEvidence = `UPDATE gate_words t SET evidence = NULL WHERE t.evidence IS NOT NULL AND `
 
-// keptByGates is the condition under which retention keeps the row of a reservation r: a person has decided that a gate is not open.
-const keptByGates = `EXISTS (SELECT FROM gate_words g WHERE g.source = r.source AND g.reservation_id = r.reservation_id AND g.person AND g.state <> 'open')`
+// keptByGates is the condition under which retention keeps the row of a reservation r: a person has decided that a
+// gate is not open.
+const keptByGates = `EXISTS (SELECT FROM gate_words g WHERE g.source = r.source AND g.reservation_id = r.reservation_id
+	AND g.person AND g.state <> 'open')`
 
-// deadlinesBack is how far back deadlines are looked at after a time without looking: what is older is over, or somebody knows.
+// deadlinesBack is how far back deadlines are looked at after a time without looking: what is older is over, or
+// somebody knows.
 const deadlinesBack = 31 * 24 * time.Hour
 
 // deadlinesStep is how much of the missed time is looked at in one transaction.
 const deadlinesStep = 24 * time.Hour
 
-// clockAhead is how far the time that was looked to may be ahead of a clock before the clock that wrote it counts as wrong.
+// clockAhead is how far the time that was looked to may be ahead of a clock before the clock that wrote it counts
+// as wrong.
 const clockAhead = time.Minute
 
-// PassDeadlines makes subscribers look at the stays of sources whose check-in came nearer than one of the given times since it was last
-// looked, and reports whether there is more to look at. How far it has looked is committed with that, so that no deadline is missed, whatever is
-// killed when; one that is looked at twice is reported once. Keys that somebody keeps locked are passed over and looked at again next time; the
-// error is one of [IsLockWait] then.
-func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []time.Duration, now time.Time) (more bool, err error) {
+// PassDeadlines makes subscribers look at the stays of sources whose check-in came nearer than one of the given
+// times since it was last looked, and reports whether there is more to look at. How far it has looked is committed
+// with that, so that no deadline is missed, whatever is killed when; one that is looked at twice is reported once.
+// Keys that somebody keeps locked are passed over and looked at again next time; the error is one of [IsLockWait]
+// then.
+func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []time.Duration,
+	now time.Time,
+) (more bool, err error) {
 	err = s.passingLocked(ctx, func(tx pgx.Tx, skip string) error {
 		more = false
 		var looked *time.Time
@@ -172,7 +186,8 @@ func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []ti
 			if _, err := tx.Exec(ctx, `
 				UPDATE mobile_keys SET sequence = sequence + 1 WHERE (source, reservation_id) IN (
 					SELECT source, reservation_id FROM mobile_keys
-					WHERE NOT cancelled AND check_in > $2 AND check_in <= $3 AND source = ANY ($1) AND status NOT IN ('revoked', 'expired')
+					WHERE NOT cancelled AND check_in > $2 AND check_in <= $3 AND source = ANY ($1)
+						AND status NOT IN ('revoked', 'expired')
 					ORDER BY source COLLATE "C", reservation_id COLLATE "C" FOR NO KEY UPDATE `+skip+`)`, sources, from.Add(d), to.Add(d)); err != nil {
 				return err
 			}
@@ -190,11 +205,12 @@ func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []ti
 // gatesLooked bounds how many reservations are looked at for gates that were set.
 const gatesLooked = 2000
 
-// GatesSet returns the names of gates that were set for any of a source's reservations, of which it looks at some, and whether the source has
-// reservations.
+// GatesSet returns the names of gates that were set for any of a source's reservations, of which it looks at some,
+// and whether the source has reservations.
 func (s *Store) GatesSet(ctx context.Context, source string) (names []string, stays bool, err error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT jsonb_object_keys(gates) FROM (SELECT gates FROM reservations WHERE source = $1 ORDER BY reservation_id DESC LIMIT $2) r WHERE gates IS NOT NULL
+		SELECT jsonb_object_keys(gates) FROM (SELECT gates FROM reservations WHERE source = $1
+			ORDER BY reservation_id DESC LIMIT $2) r WHERE gates IS NOT NULL
 		UNION SELECT name FROM (SELECT name FROM gate_words WHERE source = $1 LIMIT $2) w`, source, gatesLooked)
 	if names, err = pgx.CollectRows(rows, pgx.RowTo[string]); err == nil {
 		err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reservations WHERE source = $1)`, source).Scan(&stays)

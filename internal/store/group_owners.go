@@ -13,7 +13,8 @@ const claimGroups = `
 	INSERT INTO access_group_owners (acs_access_group_id, source, since)
 	SELECT g, $1, $3 FROM unnest($2::text[]) AS g ORDER BY g COLLATE "C" ON CONFLICT DO NOTHING`
 
-// claimGroupsOf makes a listing's source the owner of its groups, as far as they have none, in the commit that saves the listing.
+// claimGroupsOf makes a listing's source the owner of its groups, as far as they have none, in the commit that
+// saves the listing.
 func claimGroupsOf(batch *pgx.Batch, l Listing) {
 	groups := slices.Clone(l.Groups())
 	if l.Known && !l.Deleted && len(groups) > 0 {
@@ -23,7 +24,9 @@ func claimGroupsOf(batch *pgx.Batch, l Listing) {
 }
 
 // ClaimGroups makes a source the owner of those access groups that have none, and returns the owners of all.
-func (s *Store) ClaimGroups(ctx context.Context, source string, groups []string, now time.Time) (map[string]string, error) {
+func (s *Store) ClaimGroups(ctx context.Context, source string, groups []string,
+	now time.Time,
+) (map[string]string, error) {
 	if _, err := s.pool.Exec(ctx, claimGroups, source, groups, now); err != nil {
 		return nil, wrap(err, "claim access groups for source %s", source)
 	}
@@ -32,7 +35,8 @@ func (s *Store) ClaimGroups(ctx context.Context, source string, groups []string,
 
 // GroupOwners returns which source used each of the access groups first; those that nobody used are absent.
 func (s *Store) GroupOwners(ctx context.Context, groups []string) (map[string]string, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT acs_access_group_id, source FROM access_group_owners WHERE acs_access_group_id = ANY ($1)`, groups)
+	rows, _ := s.pool.Query(ctx, `SELECT acs_access_group_id, source FROM access_group_owners
+		WHERE acs_access_group_id = ANY ($1)`, groups)
 	owners, err := collectOwners(rows)
 	return owners, wrap(err, "read who uses access groups")
 }

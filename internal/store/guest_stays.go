@@ -45,16 +45,21 @@ type GuestState struct {
 }
 
 const guestState = `
-	SELECT r.source, r.reservation_id, r.status, r.guest_email, r.guest_language AS language, r.listing_id, r.check_in, r.check_out, k.status AS key_status, k.reason, k.settled_at, l.name, l.time_zone,
-		u.user_identity_id AS identity_id, u.guest_key AS key_guest, u.acs_credential_id AS credential_id, u.starts_at, u.ends_at,
-		coalesce(u.removed_at IS NULL AND i.own AND i.made AND i.user_identity_id = u.user_identity_id, false) AS own_identity,
+	SELECT r.source, r.reservation_id, r.status, r.guest_email, r.guest_language AS language, r.listing_id, r.check_in,
+		r.check_out, k.status AS key_status, k.reason, k.settled_at, l.name, l.time_zone,
+		u.user_identity_id AS identity_id, u.guest_key AS key_guest, u.acs_credential_id AS credential_id, u.starts_at,
+			u.ends_at,
+		coalesce(u.removed_at IS NULL AND i.own AND i.made AND i.user_identity_id = u.user_identity_id,
+			false) AS own_identity,
 		r.gates AS said_gates, (SELECT value FROM settings WHERE name = 'policy_text:' || r.source) AS policy,
-		coalesce(s.counter, 0) AS counter, coalesce(s.guest_key, '') AS link_guest, s.opened_at, coalesce(s.openings, 0) AS openings,
+		coalesce(s.counter, 0) AS counter, coalesce(s.guest_key, '') AS link_guest, s.opened_at,
+			coalesce(s.openings, 0) AS openings,
 		coalesce(s.recent, '{}') AS recent
 	FROM reservations r JOIN mobile_keys k ON k.source = r.source AND k.reservation_id = r.reservation_id
 	LEFT JOIN listings l ON l.known AND l.source = r.source AND l.listing_id = r.listing_id
 	LEFT JOIN LATERAL (
-		SELECT * FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u ON true
+		SELECT * FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id
+			AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u ON true
 	LEFT JOIN user_identities i ON i.user_identity_key = u.user_identity_key
 	LEFT JOIN guest_stays s ON s.source = r.source AND s.reservation_id = r.reservation_id
 	WHERE r.source = $1 AND r.reservation_id = $2`
@@ -101,10 +106,12 @@ func (s *Store) GuestState(ctx context.Context, ref Ref) (GuestState, error) {
 	return readGuestState(ctx, s.pool, ref)
 }
 
-// LockedGuestState is [Store.GuestState] with the stay's key locked: nobody changes it, or takes it away, until the transaction ends.
+// LockedGuestState is [Store.GuestState] with the stay's key locked: nobody changes it, or takes it away, until the
+// transaction ends.
 func LockedGuestState(ctx context.Context, tx pgx.Tx, ref Ref) (GuestState, error) {
 	// Alone: only a later statement sees what was committed while this one waited.
-	if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys WHERE source = $1 AND reservation_id = $2 FOR SHARE`, ref.Source, ref.ReservationID); err != nil {
+	if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys WHERE source = $1
+		AND reservation_id = $2 FOR SHARE`, ref.Source, ref.ReservationID); err != nil {
 		return GuestState{}, wrap(err, "lock the key of %s/%s", ref.Source, ref.ReservationID)
 	}
 	return readGuestState(ctx, tx, ref)
@@ -124,11 +131,14 @@ type GuestLink struct {
 func (s *Store) GuestLinks(ctx context.Context, refs []Ref) (map[Ref]GuestLink, error) {
 	sources, ids := splitRefs(refs)
 	rows, _ := s.pool.Query(ctx, `
-		SELECT s.source, s.reservation_id, s.counter, s.guest_key, s.opened_at, s.openings, coalesce(l.hashes, '{}') AS hashes
-		FROM unnest($1::text[], $2::text[]) AS n (source, reservation_id) JOIN guest_stays s USING (source, reservation_id)
+		SELECT s.source, s.reservation_id, s.counter, s.guest_key, s.opened_at, s.openings,
+			coalesce(l.hashes, '{}') AS hashes
+		FROM unnest($1::text[], $2::text[]) AS n (source, reservation_id)
+			JOIN guest_stays s USING (source, reservation_id)
 		LEFT JOIN LATERAL (
 			SELECT array_agg(l.id_hash) AS hashes FROM guest_links l
-			WHERE l.source = s.source AND l.reservation_id = s.reservation_id AND l.counter = s.counter) l ON true`, sources, ids)
+			WHERE l.source = s.source AND l.reservation_id = s.reservation_id AND l.counter = s.counter) l
+				ON true`, sources, ids)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[GuestLink])
 	links := map[Ref]GuestLink{}
 	for _, l := range list {
@@ -152,13 +162,16 @@ func (s *Store) SaveGuestLinks(ctx context.Context, links []NewGuestLink, now ti
 	for _, l := range links {
 		b.Queue(`
 			WITH stay AS (
-				INSERT INTO guest_stays AS s (source, reservation_id, counter, guest_key) VALUES (@source, @id, @counter, @guest)
+				INSERT INTO guest_stays AS s (source, reservation_id, counter, guest_key)
+					VALUES (@source, @id, @counter, @guest)
 				ON CONFLICT (source, reservation_id) DO UPDATE SET counter = @counter, guest_key = @guest,
-					opened_at = CASE WHEN s.counter = @counter THEN s.opened_at END, openings = CASE WHEN s.counter = @counter THEN s.openings ELSE 0 END
+					opened_at = CASE WHEN s.counter = @counter THEN s.opened_at END, openings = CASE
+						WHEN s.counter = @counter THEN s.openings ELSE 0 END
 				WHERE s.counter = @before RETURNING source, reservation_id)
 			INSERT INTO guest_links (id_hash, source, reservation_id, counter, created_at)
 			SELECT @hash, source, reservation_id, @counter, @now FROM stay ON CONFLICT DO NOTHING`, pgx.StrictNamedArgs{
-			"source": l.Source, "id": l.ReservationID, "counter": l.Counter, "guest": l.GuestKey, "before": l.Before, "hash": l.Hash, "now": now,
+			"source": l.Source, "id": l.ReservationID, "counter": l.Counter, "guest": l.GuestKey, "before": l.Before,
+			"hash": l.Hash, "now": now,
 		})
 	}
 	err := s.InTx(ctx, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() })
@@ -178,11 +191,13 @@ func (s *Store) RenewGuestLink(ctx context.Context, ref Ref, now time.Time, entr
 		var b pgx.Batch
 		b.Queue(`
 			INSERT INTO guest_stays AS s (source, reservation_id, counter) VALUES ($1, $2, 1)
-			ON CONFLICT (source, reservation_id) DO UPDATE SET counter = s.counter + 1, opened_at = NULL, openings = 0, recent = '{}',
+			ON CONFLICT (source, reservation_id) DO UPDATE SET counter = s.counter + 1, opened_at = NULL, openings = 0,
+				recent = '{}',
 				due_at = 'epoch', changes = s.changes + 1`, ref.Source, ref.ReservationID)
 		b.Queue(`
 			UPDATE handed_out SET ending_at = $3
-			WHERE source = $1 AND reservation_id = $2 AND kind = 'instant_key' AND ending_at IS NULL`, ref.Source, ref.ReservationID, now)
+			WHERE source = $1 AND reservation_id = $2 AND kind = 'instant_key'
+				AND ending_at IS NULL`, ref.Source, ref.ReservationID, now)
 		if err := QueueTimeline(&b, entries); err != nil {
 			return err
 		}
@@ -208,7 +223,8 @@ func (s *Store) TakeGuestLease(ctx context.Context, ref Ref, lease time.Duration
 	err = s.pool.QueryRow(ctx, `
 		INSERT INTO guest_stays AS s (source, reservation_id, lease_token, lease_until)
 		VALUES ($1, $2, gen_random_uuid(), clock_timestamp() + $3::interval)
-		ON CONFLICT (source, reservation_id) DO UPDATE SET lease_token = excluded.lease_token, lease_until = excluded.lease_until
+		ON CONFLICT (source, reservation_id) DO UPDATE SET lease_token = excluded.lease_token,
+			lease_until = excluded.lease_until
 		WHERE s.lease_until IS NULL OR s.lease_until < clock_timestamp() RETURNING lease_token, changes, tries`,
 		ref.Source, ref.ReservationID, lease).Scan(&l.Token, &l.Changes, &l.Tries)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -218,11 +234,14 @@ func (s *Store) TakeGuestLease(ctx context.Context, ref Ref, lease time.Duration
 }
 
 // ClaimGuestStays takes the leases on up to limit stays that are due.
-func (s *Store) ClaimGuestStays(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]GuestLease, error) {
+func (s *Store) ClaimGuestStays(ctx context.Context, now time.Time, lease time.Duration,
+	limit int,
+) ([]GuestLease, error) {
 	rows, _ := s.pool.Query(ctx, `
 		UPDATE guest_stays s SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + $2::interval
 		FROM (SELECT source, reservation_id FROM guest_stays
-			WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until < clock_timestamp()) ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED) due
+			WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until < clock_timestamp()) ORDER BY due_at LIMIT $3
+				FOR UPDATE SKIP LOCKED) due
 		WHERE s.source = due.source AND s.reservation_id = due.reservation_id
 		RETURNING s.source, s.reservation_id, s.lease_token AS token, s.changes, s.tries`, now, lease, limit)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[GuestLease])
@@ -232,7 +251,8 @@ func (s *Store) ClaimGuestStays(ctx context.Context, now time.Time, lease time.D
 // ExtendGuestLease extends a lease. It returns [ErrLeaseLost] if another process has it.
 func (s *Store) ExtendGuestLease(ctx context.Context, l GuestLease, lease time.Duration) error {
 	tag, err := s.pool.Exec(ctx, `
-		UPDATE guest_stays SET lease_until = clock_timestamp() + $4::interval WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`,
+		UPDATE guest_stays SET lease_until = clock_timestamp() + $4::interval WHERE source = $1 AND reservation_id = $2
+			AND lease_token = $3`,
 		l.Source, l.ReservationID, l.Token, lease)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = ErrLeaseLost
@@ -240,8 +260,8 @@ func (s *Store) ExtendGuestLease(ctx context.Context, l GuestLease, lease time.D
 	return wrap(err, "extend the lease on what the guest of %s/%s has", l.Source, l.ReservationID)
 }
 
-// WithGuestLease runs fn in a transaction that holds the lease on a stay. The stay's key is locked before, where fn needs it: locked says so.
-// [ErrLeaseLost] where somebody else has the lease.
+// WithGuestLease runs fn in a transaction that holds the lease on a stay. The stay's key is locked before, where fn
+// needs it: locked says so. [ErrLeaseLost] where somebody else has the lease.
 func (s *Store) WithGuestLease(ctx context.Context, l GuestLease, fn func(tx pgx.Tx, state *GuestState) error) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		var state *GuestState
@@ -252,7 +272,8 @@ func (s *Store) WithGuestLease(ctx context.Context, l GuestLease, fn func(tx pgx
 		case !errors.Is(err, ErrNotFound):
 			return err
 		}
-		tag, err := tx.Exec(ctx, `SELECT FROM guest_stays WHERE source = $1 AND reservation_id = $2 AND lease_token = $3 FOR UPDATE`,
+		tag, err := tx.Exec(ctx, `SELECT FROM guest_stays WHERE source = $1 AND reservation_id = $2
+			AND lease_token = $3 FOR UPDATE`,
 			l.Source, l.ReservationID, l.Token)
 		if err != nil {
 			return err
@@ -267,7 +288,8 @@ func (s *Store) WithGuestLease(ctx context.Context, l GuestLease, fn func(tx pgx
 
 // ReleaseGuestLease gives a lease back, in the transaction that holds it or, with [Store.DropGuestLease], alone.
 const releaseGuestLease = `
-	UPDATE guest_stays SET lease_token = NULL, lease_until = NULL WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`
+	UPDATE guest_stays SET lease_token = NULL, lease_until = NULL WHERE source = $1 AND reservation_id = $2
+		AND lease_token = $3`
 
 // DropGuestLease releases a lease.
 func (s *Store) DropGuestLease(ctx context.Context, l GuestLease) error {
@@ -275,11 +297,12 @@ func (s *Store) DropGuestLease(ctx context.Context, l GuestLease) error {
 	return wrap(err, "give back the lease on what the guest of %s/%s has", l.Source, l.ReservationID)
 }
 
-// FinishGuestStay ends a look at what a stay's guest has, and gives the lease back. due is when to look next, nil for when the key
-// changes. A change of the key since the lease began has it looked at again at once.
+// FinishGuestStay ends a look at what a stay's guest has, and gives the lease back. due is when to look next, nil
+// for when the key changes. A change of the key since the lease began has it looked at again at once.
 func FinishGuestStay(b *pgx.Batch, l GuestLease, due *time.Time, tries int32) {
 	b.Queue(`
-		UPDATE guest_stays SET lease_token = NULL, lease_until = NULL, tries = @tries, due_at = CASE WHEN changes = @changes THEN @due::timestamptz ELSE 'epoch' END
+		UPDATE guest_stays SET lease_token = NULL, lease_until = NULL, tries = @tries, due_at = CASE
+			WHEN changes = @changes THEN @due::timestamptz ELSE 'epoch' END
 		WHERE source = @source AND reservation_id = @id AND lease_token = @token`, pgx.StrictNamedArgs{
 		"source": l.Source, "id": l.ReservationID, "token": l.Token, "changes": l.Changes, "due": due, "tries": tries,
 	})
@@ -289,11 +312,13 @@ func FinishGuestStay(b *pgx.Batch, l GuestLease, due *time.Time, tries int32) {
 func ForgetGuestStay(b *pgx.Batch, ref Ref) {
 	b.Queue(`
 		DELETE FROM guest_stays s WHERE source = $1 AND reservation_id = $2
-		AND NOT EXISTS (SELECT FROM handed_out h WHERE h.source = s.source AND h.reservation_id = s.reservation_id)`, ref.Source, ref.ReservationID)
+		AND NOT EXISTS (SELECT FROM handed_out h WHERE h.source = s.source
+			AND h.reservation_id = s.reservation_id)`, ref.Source, ref.ReservationID)
 }
 
 // OverdueGuestKeys counts instant keys and sessions that ended before a time and still may be out there, up to 10,000.
 func (s *Store) OverdueGuestKeys(ctx context.Context, ended time.Time) (n int, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM handed_out WHERE ending_at < $1 AND deleted_at IS NULL LIMIT 10000) h`, ended).Scan(&n)
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM handed_out WHERE ending_at < $1 AND deleted_at IS NULL
+		LIMIT 10000) h`, ended).Scan(&n)
 	return n, wrap(err, "count what guests should have lost")
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Guest is what a PMS's last event about a guest contained. It is kept so that a reservation that names the guest finds it, whichever
-// of the two comes first.
+// Guest is what a PMS's last event about a guest contained. It is kept so that a reservation that names the guest
+// finds it, whichever of the two comes first.
 type Guest struct {
 	Source     string
 	GuestID    string
@@ -25,8 +25,9 @@ func (g Guest) Ref() Ref { return Ref{Source: g.Source, ReservationID: g.GuestID
 
 const guestColumns = `source, guest_id, guest_email, guest_name, guest_phone, version_at, version_seq, updated_at`
 
-// LockShared has events about the same bookings and guests of a PMS applied one after another, whichever reservations they name.
-// It is called before anything else is locked. Two that have the same hash wait for each other for nothing.
+// LockShared has events about the same bookings and guests of a PMS applied one after another, whichever
+// reservations they name. It is called before anything else is locked. Two that have the same hash wait for each
+// other for nothing.
 func LockShared(ctx context.Context, tx pgx.Tx, bookings, guests []Ref) error {
 	if len(bookings)+len(guests) == 0 {
 		return nil
@@ -37,8 +38,10 @@ func LockShared(ctx context.Context, tx pgx.Tx, bookings, guests []Ref) error {
 	_, err := tx.Exec(ctx, `
 		SELECT pg_advisory_xact_lock(h) FROM (
 			SELECT h FROM (
-				SELECT hashtextextended(source || '/' || id, 0) AS h FROM unnest($1::text[], $2::text[]) AS b (source, id)
-				UNION SELECT hashtextextended('guest/' || source || '/' || id, 0) FROM unnest($3::text[], $4::text[]) AS g (source, id)) all_of_them
+				SELECT hashtextextended(source || '/' || id, 0) AS h
+					FROM unnest($1::text[], $2::text[]) AS b (source, id)
+				UNION SELECT hashtextextended('guest/' || source || '/' || id, 0)
+					FROM unnest($3::text[], $4::text[]) AS g (source, id)) all_of_them
 			ORDER BY h OFFSET 0) sorted`, sources, ids, guestSources, guestIDs)
 	return wrap(err, "lock bookings and guests")
 }
@@ -65,8 +68,10 @@ func SaveGuests(batch *pgx.Batch, list []Guest) {
 	for _, g := range list {
 		batch.Queue(`
 			INSERT INTO guests (`+guestColumns+`) VALUES (@source, @id, @email, @name, @phone, @at, @seq, @now)
-			ON CONFLICT (source, guest_id) DO UPDATE SET guest_email = excluded.guest_email, guest_name = excluded.guest_name,
-				guest_phone = excluded.guest_phone, version_at = excluded.version_at, version_seq = excluded.version_seq, updated_at = excluded.updated_at`,
+			ON CONFLICT (source, guest_id) DO UPDATE SET guest_email = excluded.guest_email,
+				guest_name = excluded.guest_name,
+				guest_phone = excluded.guest_phone, version_at = excluded.version_at,
+					version_seq = excluded.version_seq, updated_at = excluded.updated_at`,
 			pgx.StrictNamedArgs{
 				"source": g.Source, "id": g.GuestID, "email": g.GuestEmail, "name": g.GuestName, "phone": g.GuestPhone,
 				"at": g.VersionAt, "seq": g.VersionSeq, "now": g.UpdatedAt,
@@ -88,7 +93,8 @@ func ReservationsOfGuests(ctx context.Context, tx pgx.Tx, guests []Ref, now time
 		SELECT n.source, n.id, r.reservation_id FROM unnest($1::text[], $2::text[]) AS n (source, id)
 		CROSS JOIN LATERAL (
 			SELECT reservation_id FROM reservations r
-			WHERE r.source = n.source AND r.guest_id = n.id AND (r.check_out IS NULL OR r.check_out > $3) ORDER BY r.reservation_id LIMIT $4) r`,
+			WHERE r.source = n.source AND r.guest_id = n.id AND (r.check_out IS NULL OR r.check_out > $3)
+				ORDER BY r.reservation_id LIMIT $4) r`,
 		sources, ids, now, mostOfGuest)
 	var guest Ref
 	var id string

@@ -41,7 +41,8 @@ const handedColumns = `id, kind, user_identity_id, guest_key, acs_credential_id,
 
 // GuestHas returns what a stay's guest was given, oldest first.
 func GuestHas(ctx context.Context, tx pgx.Tx, ref Ref) ([]HandedOut, error) {
-	rows, _ := tx.Query(ctx, `SELECT `+handedColumns+` FROM handed_out WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID)
+	rows, _ := tx.Query(ctx, `SELECT `+handedColumns+` FROM handed_out WHERE source = $1 AND reservation_id = $2
+		ORDER BY id`, ref.Source, ref.ReservationID)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[HandedOut])
 	return list, wrap(err, "what was handed out of %s/%s", ref.Source, ref.ReservationID)
 }
@@ -57,7 +58,8 @@ type LiveKey struct {
 func LiveKeys(ctx context.Context, tx pgx.Tx, ref Ref) ([]LiveKey, error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT acs_credential_id, user_identity_id, guest_key FROM acs_users
-		WHERE source = $1 AND reservation_id = $2 AND acs_credential_id IS NOT NULL AND deleted_at IS NULL AND removed_at IS NULL`, ref.Source, ref.ReservationID)
+		WHERE source = $1 AND reservation_id = $2 AND acs_credential_id IS NOT NULL AND deleted_at IS NULL
+			AND removed_at IS NULL`, ref.Source, ref.ReservationID)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[LiveKey])
 	return list, wrap(err, "the mobile keys of %s/%s", ref.Source, ref.ReservationID)
 }
@@ -67,10 +69,12 @@ func MarkHandedOut(ctx context.Context, tx pgx.Tx, ref Ref, h *HandedOut, look t
 	err := tx.QueryRow(ctx, `
 		INSERT INTO handed_out (source, reservation_id, kind, user_identity_id, guest_key, acs_credential_id, marked_at)
 		VALUES (@source, @id, @kind, @identity, @guest, @credential, @now) RETURNING id`, pgx.StrictNamedArgs{
-		"source": ref.Source, "id": ref.ReservationID, "kind": h.Kind, "identity": h.IdentityID, "guest": h.GuestKey, "credential": h.CredentialID, "now": h.MarkedAt,
+		"source": ref.Source, "id": ref.ReservationID, "kind": h.Kind, "identity": h.IdentityID, "guest": h.GuestKey,
+		"credential": h.CredentialID, "now": h.MarkedAt,
 	}).Scan(&h.ID)
 	if err == nil {
-		_, err = tx.Exec(ctx, `UPDATE guest_stays SET due_at = least(due_at, $3) WHERE source = $1 AND reservation_id = $2`, ref.Source, ref.ReservationID, look)
+		_, err = tx.Exec(ctx, `UPDATE guest_stays SET due_at = least(due_at, $3) WHERE source = $1
+			AND reservation_id = $2`, ref.Source, ref.ReservationID, look)
 	}
 	return wrap(err, "mark what is handed out of %s/%s", ref.Source, ref.ReservationID)
 }
@@ -78,10 +82,12 @@ func MarkHandedOut(ctx context.Context, tx pgx.Tx, ref Ref, h *HandedOut, look t
 // SaveHandedOut writes all columns of a row that may change.
 func SaveHandedOut(b *pgx.Batch, h HandedOut) {
 	b.Queue(`
-		UPDATE handed_out SET lost_at = @lost_at, looks = @looks, seam_id = @seam_id, session_id = @session_id, expires_at = @expires_at, uses = @uses,
+		UPDATE handed_out SET lost_at = @lost_at, looks = @looks, seam_id = @seam_id, session_id = @session_id,
+			expires_at = @expires_at, uses = @uses,
 			ending_at = coalesce(ending_at, @ending_at), deleted_at = @deleted_at
 		WHERE id = @id`, pgx.StrictNamedArgs{
-		"id": h.ID, "lost_at": h.LostAt, "looks": h.Looks, "seam_id": h.SeamID, "session_id": h.SessionID, "expires_at": h.ExpiresAt, "uses": h.Uses,
+		"id": h.ID, "lost_at": h.LostAt, "looks": h.Looks, "seam_id": h.SeamID, "session_id": h.SessionID,
+		"expires_at": h.ExpiresAt, "uses": h.Uses,
 		"ending_at": h.EndingAt, "deleted_at": h.DeletedAt,
 	})
 }
@@ -98,7 +104,8 @@ func CountOpening(b *pgx.Batch, ref Ref, now time.Time, recent []time.Time) {
 
 // DueGuestStay schedules a look at what a stay's guest has, no later than at the given time.
 func DueGuestStay(b *pgx.Batch, ref Ref, at time.Time) {
-	b.Queue(`UPDATE guest_stays SET due_at = least(due_at, $3) WHERE source = $1 AND reservation_id = $2`, ref.Source, ref.ReservationID, at)
+	b.Queue(`UPDATE guest_stays SET due_at = least(due_at, $3) WHERE source = $1
+		AND reservation_id = $2`, ref.Source, ref.ReservationID, at)
 }
 
 // ReleaseGuestLease releases a lease as part of the transaction that holds it.
@@ -110,6 +117,7 @@ func ReleaseGuestLease(b *pgx.Batch, l GuestLease) {
 // or has ended, and is not taken back yet.
 func (s *Store) IsHandedToOthers(ctx context.Context, identityID, guest string) (bool, error) {
 	var is bool
-	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM handed_out WHERE user_identity_id = $1 AND (guest_key <> $2 OR ending_at IS NOT NULL))`, identityID, guest).Scan(&is)
+	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM handed_out WHERE user_identity_id = $1
+		AND (guest_key <> $2 OR ending_at IS NOT NULL))`, identityID, guest).Scan(&is)
 	return is, wrap(err, "whether something of user identity %s is handed out", identityID)
 }

@@ -34,21 +34,31 @@ type KeptRequest struct {
 	Body      []byte
 }
 
-// ClaimRequest claims a request until the lease ends, unless another has it or it was done within [RequestsKept]. Both run by the database's clock.
-func (s *Store) ClaimRequest(ctx context.Context, key, fingerprint []byte, lease time.Duration) (k KeptRequest, err error) {
+// ClaimRequest claims a request until the lease ends, unless another has it or it was done within [RequestsKept].
+// Both run by the database's clock.
+func (s *Store) ClaimRequest(ctx context.Context, key, fingerprint []byte,
+	lease time.Duration,
+) (k KeptRequest, err error) {
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		k = KeptRequest{}
 		var token *uuid.UUID
 		err := tx.QueryRow(ctx, `
 			INSERT INTO idempotent_requests AS i (request_key, fingerprint, lease_token, lease_until, created_at)
 			VALUES (@key, @fingerprint, gen_random_uuid(), clock_timestamp() + @lease::interval, now())
-			ON CONFLICT (request_key) DO UPDATE SET fingerprint = excluded.fingerprint, lease_token = excluded.lease_token, lease_until = excluded.lease_until,
+			ON CONFLICT (request_key) DO UPDATE SET fingerprint = excluded.fingerprint,
+				lease_token = excluded.lease_token, lease_until = excluded.lease_until,
 				status = NULL, media_type = NULL, body = NULL, created_at = excluded.created_at
-			WHERE i.created_at < now() - @keep::interval OR (i.status IS NULL AND i.lease_until < clock_timestamp() AND i.fingerprint = excluded.fingerprint)
-			RETURNING lease_token`, pgx.StrictNamedArgs{"key": key, "fingerprint": fingerprint, "lease": lease, "keep": RequestsKept}).Scan(&token)
+			WHERE i.created_at < now() - @keep::interval OR (i.status IS NULL AND i.lease_until < clock_timestamp()
+				AND i.fingerprint = excluded.fingerprint)
+			RETURNING lease_token`,
+			pgx.StrictNamedArgs{
+				"key": key, "fingerprint": fingerprint, "lease": lease,
+				"keep": RequestsKept,
+			}).Scan(&token)
 		if err == nil {
 			k.State, k.Lease = RequestClaimed, *token
-			return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM audit WHERE request_key = $1 AND at > now() - $2::interval)`, key, RequestsKept).Scan(&k.Committed)
+			return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM audit WHERE request_key = $1
+				AND at > now() - $2::interval)`, key, RequestsKept).Scan(&k.Committed)
 		}
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
@@ -56,7 +66,8 @@ func (s *Store) ClaimRequest(ctx context.Context, key, fingerprint []byte, lease
 		var of []byte
 		var status *int
 		var media *string
-		err = tx.QueryRow(ctx, `SELECT fingerprint, status, media_type, body FROM idempotent_requests WHERE request_key = $1`, key).Scan(&of, &status, &media, &k.Body)
+		err = tx.QueryRow(ctx, `SELECT fingerprint, status, media_type, body FROM idempotent_requests
+			WHERE request_key = $1`, key).Scan(&of, &status, &media, &k.Body)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows): // released meanwhile
 			k.State = RequestRunning
@@ -88,7 +99,8 @@ func (s *Store) FinishRequest(ctx context.Context, key []byte, k KeptRequest) er
 
 // ReleaseRequest gives up the claim of a request that changed nothing.
 func (s *Store) ReleaseRequest(ctx context.Context, key []byte, lease uuid.UUID) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM idempotent_requests WHERE request_key = $1 AND lease_token = $2`, key, lease)
+	_, err := s.pool.Exec(ctx, `DELETE FROM idempotent_requests WHERE request_key = $1
+		AND lease_token = $2`, key, lease)
 	return wrap(err, "release a request")
 }
 
@@ -96,6 +108,7 @@ func (s *Store) ReleaseRequest(ctx context.Context, key []byte, lease uuid.UUID)
 func (s *Store) PruneRequests(ctx context.Context, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM idempotent_requests WHERE request_key = ANY (ARRAY (
-			SELECT request_key FROM idempotent_requests WHERE created_at < now() - $1::interval ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, RequestsKept, limit)
+			SELECT request_key FROM idempotent_requests WHERE created_at < now() - $1::interval ORDER BY created_at
+				LIMIT $2 FOR UPDATE SKIP LOCKED))`, RequestsKept, limit)
 	return int(tag.RowsAffected()), wrap(err, "forget requests")
 }

@@ -37,7 +37,8 @@ type Result struct{ Status, Reason string }
 // ResultsOf returns the results of events, as far as they are settled.
 func (s *Store) ResultsOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Result, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT e.event_id, r.status, coalesce(r.reason, '') FROM events e JOIN event_results r USING (seq) WHERE e.event_id = ANY ($1)`, ids)
+		SELECT e.event_id, r.status, coalesce(r.reason, '') FROM events e JOIN event_results r USING (seq)
+			WHERE e.event_id = ANY ($1)`, ids)
 	found := map[uuid.UUID]Result{}
 	var id uuid.UUID
 	var r Result
@@ -55,7 +56,8 @@ func (s *Store) KnownKeys(ctx context.Context, events []Event) (map[string]bool,
 	if len(events) == 0 {
 		return known, nil
 	}
-	rows, _ := s.pool.Query(ctx, `SELECT event_key FROM events WHERE source = $1 AND event_key = ANY ($2) AND NOT rejected`, events[0].Source, keys)
+	rows, _ := s.pool.Query(ctx, `SELECT event_key FROM events WHERE source = $1 AND event_key = ANY ($2)
+		AND NOT rejected`, events[0].Source, keys)
 	var key string
 	_, err := pgx.ForEachRow(rows, []any{&key}, func() error { known[key] = true; return nil })
 	return known, wrap(err, "look for events that are known")

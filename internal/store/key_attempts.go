@@ -32,19 +32,22 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	b.Queue(`
 		SELECT `+prefixed("r", reservationColumns)+`, `+prefixed("k", keyColumns)+`
 		FROM reservations r JOIN mobile_keys k USING (source, reservation_id)
-		WHERE r.source = $1 AND r.reservation_id = $2`, ref.Source, ref.ReservationID).QueryRow(func(row pgx.Row) error {
+		WHERE r.source = $1 AND r.reservation_id = $2`,
+		ref.Source, ref.ReservationID).QueryRow(func(row pgx.Row) error {
 		return row.Scan(append(w.Reservation.scan(), w.Key.scan()...)...)
 	})
 	b.Queue(`
 		SELECT `+listingColumns+` FROM listings WHERE known AND source = $1
-			AND listing_id = (SELECT listing_id FROM reservations WHERE source = $1 AND reservation_id = $2)`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) error {
+			AND listing_id = (SELECT listing_id FROM reservations WHERE source = $1
+				AND reservation_id = $2)`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) error {
 		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
 		if len(list) > 0 {
 			w.Listing = &list[0]
 		}
 		return err
 	})
-	b.Queue(`SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2 ORDER BY id`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(`SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2
+		ORDER BY id`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
 		w.Users, err = pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])
 		return err
 	})
@@ -62,9 +65,11 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 		return err
 	})
 	b.Queue(`
-		SELECT o.acs_access_group_id, o.source FROM listings l, unnest(coalesce(l.admin_access_group_ids, l.access_group_ids)) AS g
+		SELECT o.acs_access_group_id, o.source FROM listings l,
+			unnest(coalesce(l.admin_access_group_ids, l.access_group_ids)) AS g
 			CROSS JOIN LATERAL (SELECT * FROM access_group_owners WHERE acs_access_group_id = g OFFSET 0) o
-		WHERE l.known AND l.source = $1 AND l.listing_id = (SELECT listing_id FROM reservations WHERE source = $1 AND reservation_id = $2)`,
+		WHERE l.known AND l.source = $1 AND l.listing_id = (SELECT listing_id FROM reservations WHERE source = $1
+			AND reservation_id = $2)`,
 		ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
 		w.GroupOwners, err = collectOwners(rows)
 		return err
@@ -99,7 +104,8 @@ type Verdict struct {
 // keeps its rank.
 const finishKey = `
 	WITH before AS (
-		SELECT status, reason, message, generation = @generation::bigint AS current, generation = @generation::bigint AND checks = @checks::bigint AS quiet
+		SELECT status, reason, message, generation = @generation::bigint AS current, generation = @generation::bigint
+			AND checks = @checks::bigint AS quiet
 		FROM mobile_keys WHERE source = @source AND reservation_id = @reservation_id FOR NO KEY UPDATE)
 	UPDATE mobile_keys k SET
 		status = CASE WHEN b.current THEN @status::text ELSE k.status END,
@@ -109,18 +115,21 @@ const finishKey = `
 		observed_generation = CASE WHEN @done::boolean THEN @generation::bigint ELSE k.observed_generation END,
 		attempt_generation = CASE WHEN b.current THEN @attempts_of::bigint ELSE k.attempt_generation END,
 		attempts = CASE WHEN b.current THEN @attempts::integer ELSE k.attempts END,
-		next_reconcile_at = CASE WHEN b.quiet THEN @next::timestamptz ELSE least(@next::timestamptz, @now::timestamptz) END,
+		next_reconcile_at = CASE WHEN b.quiet THEN @next::timestamptz
+			ELSE least(@next::timestamptz, @now::timestamptz) END,
 		queued = NOT b.quiet OR coalesce(@next::timestamptz <= @now::timestamptz, false),
 		next_is_retry = @next_is_retry::boolean AND b.current,
 		rank_at = CASE WHEN b.quiet THEN coalesce(@rank_at::timestamptz, k.rank_at) ELSE k.rank_at END,
 		over_at = @over_at::timestamptz,
 		check_requested = @check::boolean OR (k.check_requested AND NOT (b.quiet AND @done::boolean)),
 		revive = k.revive AND (@keep_revive::boolean OR NOT (b.current AND @done::boolean)),
-		uncertain_since = @uncertain_since::timestamptz, verified_at = coalesce(@verified_at::timestamptz, k.verified_at),
+		uncertain_since = @uncertain_since::timestamptz, verified_at = coalesce(@verified_at::timestamptz,
+			k.verified_at),
 		settled_at = CASE WHEN b.current THEN @settled_at::timestamptz ELSE k.settled_at END,
 		lease_token = NULL, lease_until = NULL,
 		changed_at = CASE WHEN b.current AND (k.status, k.reason, k.message, k.attempts, k.last_error, k.settled_at)
-			IS DISTINCT FROM (@status::text, nullif(@reason::text, ''), nullif(@message::text, ''), @attempts::integer, nullif(@last_error::text, ''), @settled_at::timestamptz)
+			IS DISTINCT FROM (@status::text, nullif(@reason::text, ''), nullif(@message::text, ''), @attempts::integer,
+				nullif(@last_error::text, ''), @settled_at::timestamptz)
 			THEN greatest(@now::timestamptz, k.changed_at + interval '1 microsecond') ELSE k.changed_at END
 	FROM before b
 	WHERE k.source = @source AND k.reservation_id = @reservation_id AND k.lease_token = @token::uuid
@@ -129,14 +138,17 @@ const finishKey = `
 // FinishKey writes the verdict and ends the lease. Any request made in the meantime makes the key due at once. It
 // doesn't wait for the disk: what an attempt has created is recorded already, and if Postgres crashes, the key is
 // looked at again. entries returns what to add to the timeline, given whether status, reason or message changed.
-func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time, entries func(changed bool) []Entry) error {
+func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time,
+	entries func(changed bool) []Entry,
+) error {
 	changed, held := false, false
 	err := s.inPipeline(ctx, func(b *pgx.Batch) {
 		b.Queue(dontWaitForDisk)
 		b.Queue(finishKey, pgx.StrictNamedArgs{
 			"source": l.Source, "reservation_id": l.ReservationID, "token": l.Token, "now": now,
 			"status": v.Status, "reason": v.Reason, "message": Storable(v.Message), "last_error": Storable(v.LastError),
-			"generation": v.Generation, "done": v.Done, "attempts": v.Attempts, "attempts_of": v.AttemptsOf, "checks": v.Checks, "check": v.Check, "keep_revive": v.KeepRevive,
+			"generation": v.Generation, "done": v.Done, "attempts": v.Attempts, "attempts_of": v.AttemptsOf,
+			"checks": v.Checks, "check": v.Check, "keep_revive": v.KeepRevive,
 			"next": v.Next, "next_is_retry": v.NextIsRetry, "rank_at": v.RankAt, "over_at": v.OverAt,
 			"uncertain_since": v.UncertainSince, "verified_at": v.VerifiedAt, "settled_at": v.SettledAt,
 		}).QueryRow(func(row pgx.Row) error {

@@ -20,7 +20,8 @@ type Summary struct {
 // Summary returns the counts by status of the sources (nil: of all), from one pass over an index.
 func (s *Store) Summary(ctx context.Context, sources []string) (Summary, error) {
 	sum := Summary{Reservations: map[string]int{}, Keys: map[string]int{}}
-	rows, _ := s.pool.Query(ctx, `SELECT CASE WHEN cancelled THEN 'cancelled' ELSE 'confirmed' END, status, count(*) FROM mobile_keys
+	rows, _ := s.pool.Query(ctx, `SELECT CASE WHEN cancelled THEN 'cancelled' ELSE 'confirmed' END, status, count(*)
+		FROM mobile_keys
 		WHERE $1::text[] IS NULL OR source = ANY ($1) GROUP BY 1, 2`, sources)
 	var status, keyStatus string
 	var n int
@@ -35,9 +36,13 @@ func (s *Store) Summary(ctx context.Context, sources []string) (Summary, error) 
 // OldestWaiting returns the key of the sources (nil: of all) that has waited longest, or [ErrNotFound].
 func (s *Store) OldestWaiting(ctx context.Context, sources []string) (View, error) {
 	var w where
-	k := kinds{table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"}, values: []any{oneOf(sources), nil, KeyWaiting, nil}}
+	k := kinds{
+		table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"},
+		values: []any{oneOf(sources), nil, KeyWaiting, nil},
+	}
 	const oldest = ` ORDER BY t.changed_at, t.source, t.reservation_id DESC LIMIT 1`
-	views, err := s.views(ctx, `SELECT source, reservation_id FROM `+k.merge(&w, `t.source, t.reservation_id, t.changed_at`, oldest, oldest)+` t`, w.planned()...)
+	views, err := s.views(ctx, `SELECT source, reservation_id FROM `+
+		k.merge(&w, `t.source, t.reservation_id, t.changed_at`, oldest, oldest)+` t`, w.planned()...)
 	if err == nil && len(views) == 0 {
 		err = ErrNotFound
 	}
@@ -53,9 +58,11 @@ const arrivalsWithoutKey = `
 	WHERE k.status IN ('waiting', 'provisioning', 'attention') AND k.rank_at <= $2
 		AND r.status = 'confirmed' AND r.check_in <= $2 AND r.check_out > $1`
 
-// ArrivalsWithoutKey returns confirmed stays of the sources (nil: of all) that begin before until, or have begun and last,
-// without an issued key; the nearest first.
-func (s *Store) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, sources []string, limit int) ([]View, error) {
+// ArrivalsWithoutKey returns confirmed stays of the sources (nil: of all) that begin before until, or have begun
+// and last, without an issued key; the nearest first.
+func (s *Store) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, sources []string,
+	limit int,
+) ([]View, error) {
 	views, err := s.inOrderOf(ctx, `
 		SELECT r.source, r.reservation_id `+arrivalsWithoutKey+` AND ($4::text[] IS NULL OR r.source = ANY ($4))
 		ORDER BY r.check_in, r.source, r.reservation_id LIMIT $3`, now, until, limit, sources)
@@ -74,7 +81,8 @@ func (s *Store) inOrderOf(ctx context.Context, query string, args ...any) ([]Vie
 	for i, r := range refs {
 		sources[i], ids[i], place[r] = r.Source, r.ReservationID, i
 	}
-	views, err := s.views(ctx, `SELECT * FROM unnest($1::text[], $2::text[]) AS n (source, reservation_id)`, sources, ids)
+	views, err := s.views(ctx, `SELECT * FROM unnest($1::text[], $2::text[]) AS n (source,
+		reservation_id)`, sources, ids)
 	slices.SortFunc(views, func(a, b View) int { return place[a.Reservation.Ref()] - place[b.Reservation.Ref()] })
 	return views, err
 }
@@ -88,10 +96,13 @@ type Arrival struct {
 }
 
 // CountArrivalsWithoutKey counts what [Store.ArrivalsWithoutKey] returns, and returns the nearest, nil for none.
-func (s *Store) CountArrivalsWithoutKey(ctx context.Context, now, until time.Time) (count int, nearest *Arrival, err error) {
+func (s *Store) CountArrivalsWithoutKey(ctx context.Context, now, until time.Time) (count int,
+	nearest *Arrival, err error,
+) {
 	var a Arrival
 	err = s.pool.QueryRow(ctx, `
-		SELECT count(*) OVER (), r.source, r.reservation_id, r.check_in, k.status, coalesce(k.reason, '') `+arrivalsWithoutKey+`
+		SELECT count(*) OVER (), r.source, r.reservation_id, r.check_in, k.status,
+			coalesce(k.reason, '') `+arrivalsWithoutKey+`
 		ORDER BY r.check_in, r.source, r.reservation_id LIMIT 1`, now, until).
 		Scan(&count, &a.Source, &a.ReservationID, &a.CheckIn, &a.Status, &a.Reason)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -108,15 +119,17 @@ type Removal struct {
 	Reason string
 }
 
-// CountOverdueRemovals counts the keys that should have been gone at a time and are not, or not for certain, and returns the
-// one that should have been first, nil for none.
+// CountOverdueRemovals counts the keys that should have been gone at a time and are not, or not for certain, and
+// returns the one that should have been first, nil for none.
 func (s *Store) CountOverdueRemovals(ctx context.Context, by time.Time) (count int, first *Removal, err error) {
 	var r Removal
 	err = s.pool.QueryRow(ctx, `
 		SELECT count(*) OVER (), source, reservation_id, since, status, reason FROM (
-			SELECT source, reservation_id, coalesce(k.remove_since, k.changed_at) AS since, k.status, coalesce(k.reason, '') AS reason
+			SELECT source, reservation_id, coalesce(k.remove_since, k.changed_at) AS since, k.status,
+				coalesce(k.reason, '') AS reason
 			FROM mobile_keys k
-			WHERE k.status = 'revoking' OR (k.status = 'attention' AND (k.cancelled OR k.reason = 'not_removed'))) removals
+			WHERE k.status = 'revoking' OR (k.status = 'attention' AND (k.cancelled OR k.reason = 'not_removed')))
+				removals
 		WHERE since < $1 ORDER BY since, source, reservation_id LIMIT 1`, by).
 		Scan(&count, &r.Source, &r.ReservationID, &r.Since, &r.Status, &r.Reason)
 	if errors.Is(err, pgx.ErrNoRows) {

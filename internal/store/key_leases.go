@@ -54,9 +54,11 @@ func (s *Store) ClaimKeys(ctx context.Context, lease time.Duration, before time.
 			UPDATE mobile_keys SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + $1::interval
 			WHERE (source, reservation_id) IN (
 				SELECT source, reservation_id FROM mobile_keys
-				WHERE queued AND coalesce(rank_at, '-infinity') < $2 AND (lease_until IS NULL OR lease_until < clock_timestamp())
+				WHERE queued AND coalesce(rank_at, '-infinity') < $2
+					AND (lease_until IS NULL OR lease_until < clock_timestamp())
 				ORDER BY rank_at, next_reconcile_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-			RETURNING source, reservation_id, lease_token`, lease, before, limit).Query(func(rows pgx.Rows) (err error) {
+			RETURNING source, reservation_id, lease_token`,
+			lease, before, limit).Query(func(rows pgx.Rows) (err error) {
 			leases, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Lease, error) {
 				l := Lease{Until: until}
 				return l, row.Scan(&l.Source, &l.ReservationID, &l.Token)
@@ -86,11 +88,14 @@ func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) er
 // WithLease runs fn in a transaction that commits, with entries in the timeline, only if the lease is still ours, and
 // returns the key's present generation. Every mark and result goes through it. lostAt is when the answer to a create
 // of the key's was last lost, nil if unchanged: the look-ups that follow must survive a crash that the loss survives.
-func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt *time.Time, fn func(tx pgx.Tx, generation int64) error) (generation int64, err error) {
+func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt *time.Time,
+	fn func(tx pgx.Tx, generation int64) error,
+) (generation int64, err error) {
 	held := false
 	err = s.inPipeline(ctx, func(b *pgx.Batch) {
 		b.Queue(`
-			SELECT generation FROM mobile_keys WHERE source = $1 AND reservation_id = $2 AND lease_token = $3 FOR NO KEY UPDATE`,
+			SELECT generation FROM mobile_keys WHERE source = $1 AND reservation_id = $2
+				AND lease_token = $3 FOR NO KEY UPDATE`,
 			l.Source, l.ReservationID, l.Token).QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&generation)
 			if held = err == nil; errors.Is(err, pgx.ErrNoRows) {
@@ -105,7 +110,8 @@ func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt 
 		return fn(tx, generation)
 	}, func(b *pgx.Batch) error {
 		if lostAt != nil {
-			b.Queue(`UPDATE mobile_keys SET uncertain_since = $4 WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`,
+			b.Queue(`UPDATE mobile_keys SET uncertain_since = $4 WHERE source = $1 AND reservation_id = $2
+				AND lease_token = $3`,
 				l.Source, l.ReservationID, l.Token, lostAt)
 		}
 		return QueueTimeline(b, entries)
@@ -117,6 +123,7 @@ func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt 
 func (s *Store) DueKeys(ctx context.Context) (n int, since *time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT count(*), min(next_reconcile_at) FROM (
-			SELECT next_reconcile_at FROM mobile_keys WHERE queued AND (lease_until IS NULL OR lease_until < clock_timestamp()) LIMIT 10000) k`).Scan(&n, &since)
+			SELECT next_reconcile_at FROM mobile_keys WHERE queued
+				AND (lease_until IS NULL OR lease_until < clock_timestamp()) LIMIT 10000) k`).Scan(&n, &since)
 	return n, since, wrap(err, "count due keys")
 }

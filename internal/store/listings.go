@@ -49,7 +49,9 @@ func (l Listing) Groups() []string {
 // LockListings locks the named listings in a fixed order for the rest of the transaction, and creates missing ones as
 // unknown, so that a row exists to lock. If none of them will be changed, a shared lock is enough: their stays may be
 // changed by several transactions at once, but not during a change of the listing.
-func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool, now time.Time) (map[ListingRef]Listing, error) {
+func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool,
+	now time.Time,
+) (map[ListingRef]Listing, error) {
 	found := map[ListingRef]Listing{}
 	if len(refs) == 0 {
 		return found, nil
@@ -96,17 +98,21 @@ func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool
 func SaveListing(batch *pgx.Batch, l Listing) {
 	batch.Queue(`
 		UPDATE listings SET known = $3, deleted = $4, name = $5, acs_system_id = $6, time_zone = $7, check_in_time = $8,
-			check_out_time = $9, access_group_ids = $10, admin_access_group_ids = $11, version_at = $12, version_seq = $13,
-			generation = $14, created_at = $15, updated_at = greatest($16, updated_at + interval '1 microsecond'), merged_into = $17
+			check_out_time = $9, access_group_ids = $10, admin_access_group_ids = $11, version_at = $12,
+				version_seq = $13,
+			generation = $14, created_at = $15, updated_at = greatest($16, updated_at + interval '1 microsecond'),
+				merged_into = $17
 		WHERE source = $1 AND listing_id = $2`,
 		l.Source, l.ListingID, l.Known, l.Deleted, l.Name, l.ACSSystemID, l.TimeZone, l.CheckInTime, l.CheckOutTime,
-		l.AccessGroupIDs, l.AdminAccessGroupIDs, l.VersionAt, l.VersionSeq, l.Generation, l.CreatedAt, l.UpdatedAt, l.MergedInto)
+		l.AccessGroupIDs, l.AdminAccessGroupIDs, l.VersionAt, l.VersionSeq, l.Generation, l.CreatedAt,
+		l.UpdatedAt, l.MergedInto)
 	claimGroupsOf(batch, l)
 }
 
 // Listing returns one known listing.
 func (s *Store) Listing(ctx context.Context, ref ListingRef) (Listing, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT `+listingColumns+` FROM listings WHERE source = $1 AND listing_id = $2 AND known`, ref.Source, ref.ListingID)
+	rows, _ := s.pool.Query(ctx, `SELECT `+listingColumns+` FROM listings WHERE source = $1 AND listing_id = $2
+		AND known`, ref.Source, ref.ListingID)
 	l, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Listing])
 	return l, wrap(err, "listing %s/%s", ref.Source, ref.ListingID)
 }
@@ -138,7 +144,8 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limi
 	w.add("t.known")
 	w.equal("t.listing_id", f.ListingID)
 	if !after.isBeginning() {
-		w.add("t.updated_at <= %s AND (t.updated_at < %s OR (t.source, t.listing_id) > (%s, %s))", after.At, after.At, after.Source, after.ID)
+		w.add("t.updated_at <= %s AND (t.updated_at < %s OR (t.source, t.listing_id) > (%s, %s))", after.At, after.At,
+			after.Source, after.ID)
 	}
 	if f.ChangedSince != nil {
 		w.add("t.updated_at >= %s", *f.ChangedSince)
@@ -147,7 +154,8 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limi
 	few := f.ListingID != ""
 	if f.Query != "" {
 		w.add(text+" LIKE staykey_fold(%s)", containing(f.Query))
-		found, err := s.fewer(ctx, fewTexts, `SELECT FROM listings t WHERE known AND `+text+` LIKE staykey_fold($1)`, containing(f.Query))
+		found, err := s.fewer(ctx, fewTexts, `SELECT FROM listings t WHERE known AND `+text+` LIKE staykey_fold($1)`,
+			containing(f.Query))
 		if err != nil {
 			return nil, wrap(err, "list listings")
 		}
@@ -162,7 +170,10 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limi
 		}
 		query = `SELECT ` + listingColumns + ` FROM listings t` + w.sql() + newest
 	} else {
-		k := kinds{table: "listings", only: "t.known", columns: []string{"source", "deleted"}, values: []any{oneOf(sources), nil}}
+		k := kinds{
+			table: "listings", only: "t.known", columns: []string{"source", "deleted"},
+			values: []any{oneOf(sources), nil},
+		}
 		if f.Deleted != nil {
 			k.values[1] = *f.Deleted
 		}
@@ -175,7 +186,8 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limi
 
 // ListingsToFanOut returns listings whose last change has not reached all their reservations.
 func (s *Store) ListingsToFanOut(ctx context.Context, limit int) ([]ListingRef, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT source, listing_id FROM listings WHERE generation <> fanned_generation ORDER BY source, listing_id LIMIT $1`, limit)
+	rows, _ := s.pool.Query(ctx, `SELECT source, listing_id FROM listings WHERE generation <> fanned_generation
+		ORDER BY source, listing_id LIMIT $1`, limit)
 	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ListingRef])
 	return refs, wrap(err, "find listings to fan out")
 }
@@ -227,16 +239,20 @@ func (s *Store) ListingsNamed(ctx context.Context, refs []ListingRef) (map[Listi
 	return found, wrap(err, "read %d listings", len(refs))
 }
 
-// StaysUsing counts the confirmed stays that are not over and are in a listing, or move there later. A key that lasts beyond check-out counts, too.
+// StaysUsing counts the confirmed stays that are not over and are in a listing, or move there later. A key that
+// lasts beyond check-out counts, too.
 func StaysUsing(ctx context.Context, tx pgx.Tx, ref ListingRef, now time.Time) (n int, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT count(*) FROM (
-			SELECT source, reservation_id, check_out FROM reservations WHERE source = $1 AND listing_id = $2 AND status = 'confirmed'
+			SELECT source, reservation_id, check_out FROM reservations WHERE source = $1 AND listing_id = $2
+				AND status = 'confirmed'
 			UNION
 			SELECT source, reservation_id, check_out FROM reservations
-			WHERE source = $1 AND segment_due IS NOT NULL AND status = 'confirmed' AND segments @> jsonb_build_array(jsonb_build_object('listing_id', $2::text))) r
+			WHERE source = $1 AND segment_due IS NOT NULL AND status = 'confirmed'
+				AND segments @> jsonb_build_array(jsonb_build_object('listing_id', $2::text))) r
 		WHERE r.check_out IS NULL OR r.check_out > $3 OR EXISTS (
-			SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id AND u.removed_at IS NULL AND u.ends_at > $3)`,
+			SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id
+				AND u.removed_at IS NULL AND u.ends_at > $3)`,
 		ref.Source, ref.ListingID, now).Scan(&n)
 	return n, wrap(err, "count the stays of listing %s/%s", ref.Source, ref.ListingID)
 }

@@ -50,8 +50,10 @@ const keyColumns = `status, reason, message, generation, observed_generation, at
 
 func (k *MobileKey) scan() []any {
 	return []any{
-		&k.Status, &k.Reason, &k.Message, &k.Generation, &k.ObservedGeneration, &k.AttemptGeneration, &k.Attempts, &k.LastError,
-		&k.NextReconcileAt, &k.NextIsRetry, &k.CheckRequested, &k.Checks, &k.Revive, &k.UncertainSince, &k.VerifiedAt, &k.SettledAt, &k.ChangedAt, &k.EventID,
+		&k.Status, &k.Reason, &k.Message, &k.Generation, &k.ObservedGeneration, &k.AttemptGeneration,
+		&k.Attempts, &k.LastError,
+		&k.NextReconcileAt, &k.NextIsRetry, &k.CheckRequested, &k.Checks, &k.Revive, &k.UncertainSince, &k.VerifiedAt,
+		&k.SettledAt, &k.ChangedAt, &k.EventID,
 	}
 }
 
@@ -90,7 +92,8 @@ func keyRequestRows(requests []KeyRequest) []any {
 	events := make([]*uuid.UUID, n)
 	for i, w := range requests {
 		events[i] = w.EventID
-		sources[i], ids[i], checkIns[i], cancelled[i], ranks[i] = w.Source, w.ReservationID, w.CheckIn, w.Cancelled, w.RankAt
+		sources[i], ids[i], checkIns[i], cancelled[i], ranks[i] = w.Source, w.ReservationID, w.CheckIn,
+			w.Cancelled, w.RankAt
 		interim[i], changed[i], revive[i], asked[i] = w.Interim, w.Changed, w.Revive, w.Check
 	}
 	return []any{sources, ids, checkIns, cancelled, ranks, interim, changed, revive, asked, events}
@@ -103,9 +106,12 @@ func InsertKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 	}
 	rows := keyRequestRows(requests)
 	batch.Queue(`
-		INSERT INTO mobile_keys (source, reservation_id, check_in, cancelled, rank_at, status, revive, event_id, attempt_generation, next_reconcile_at, queued, changed_at)
-		SELECT source, reservation_id, check_in, cancelled, rank_at, coalesce(nullif(interim, ''), 'waiting'), revive, event_id, 1, $9, true, $9
-		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[], $7::boolean[], $8::uuid[])
+		INSERT INTO mobile_keys (source, reservation_id, check_in, cancelled, rank_at, status, revive, event_id,
+			attempt_generation, next_reconcile_at, queued, changed_at)
+		SELECT source, reservation_id, check_in, cancelled, rank_at, coalesce(nullif(interim, ''), 'waiting'), revive,
+			event_id, 1, $9, true, $9
+		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[],
+			$7::boolean[], $8::uuid[])
 			AS w (source, reservation_id, check_in, cancelled, rank_at, interim, revive, event_id)`,
 		append(rows[:6:6], rows[7], rows[9], now)...)
 }
@@ -119,7 +125,8 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 	rows := keyRequestRows(requests)
 	// Locked first: the statements after it must see what a worker has written in the meantime.
 	batch.Queue(`
-		SELECT FROM mobile_keys k JOIN unnest($1::text[], $2::text[]) AS w (source, reservation_id) USING (source, reservation_id)
+		SELECT FROM mobile_keys k JOIN unnest($1::text[], $2::text[]) AS w (source, reservation_id) USING (source,
+			reservation_id)
 		ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k`, rows[0], rows[1])
 	// A status that a worker has found is kept until the next one has looked, unless it claims more than is known
 	// now.
@@ -148,9 +155,11 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 			SELECT w.*, w.changed OR w.asked AS due,
 				(w.changed OR w.asked) AND CASE w.interim
 					WHEN 'revoking' THEN k.status <> 'revoked' AND (w.changed OR k.status <> 'attention')
-					WHEN 'provisioning' THEN k.status IN ('issued', 'active', 'revoking', 'revoked', 'expired') OR (k.status = 'waiting' AND k.observed_generation = 0)
+					WHEN 'provisioning' THEN k.status IN ('issued', 'active', 'revoking', 'revoked', 'expired')
+						OR (k.status = 'waiting' AND k.observed_generation = 0)
 					ELSE false END AS flips
-			FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[], $7::boolean[], $8::boolean[], $9::boolean[], $10::uuid[])
+			FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[],
+				$7::boolean[], $8::boolean[], $9::boolean[], $10::uuid[])
 				AS w (source, reservation_id, check_in, cancelled, rank_at, interim, changed, revive, asked, event_id)
 			JOIN mobile_keys k USING (source, reservation_id)) w
 		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, append(rows, now)...)

@@ -38,21 +38,24 @@ const overrideColumns = `held_at, held_by, held_why, revoked_at, revoked_by, rev
 
 func (o *Overrides) scan() []any {
 	return []any{
-		&o.HeldAt, &o.HeldBy, &o.HeldWhy, &o.RevokedAt, &o.RevokedBy, &o.RevokedWhy, &o.WindowAt, &o.WindowBy, &o.WindowWhy,
+		&o.HeldAt, &o.HeldBy, &o.HeldWhy, &o.RevokedAt, &o.RevokedBy, &o.RevokedWhy, &o.WindowAt,
+		&o.WindowBy, &o.WindowWhy,
 		&o.StartsAt, &o.OfCheckIn, &o.EndsAt, &o.OfCheckOut, &o.SaidCheckIn, &o.SaidCheckOut, &o.ReplaceCredential,
 	}
 }
 
-// WindowHolds reports whether the window belongs to the stay as the PMS specifies it now. Another spelling of the same instants is no move.
+// WindowHolds reports whether the window belongs to the stay as the PMS specifies it now. Another spelling of the
+// same instants is no move.
 func (o Overrides) WindowHolds(r Reservation) bool {
 	same := func(said, now *string, of, at *time.Time) bool {
 		return said != nil && now != nil && *said == *now || of != nil && at != nil && of.Equal(*at)
 	}
-	return o.WindowAt != nil && same(o.SaidCheckIn, r.CheckInSaid, o.OfCheckIn, r.CheckIn) && same(o.SaidCheckOut, r.CheckOutSaid, o.OfCheckOut, r.CheckOut)
+	return o.WindowAt != nil && same(o.SaidCheckIn, r.CheckInSaid, o.OfCheckIn, r.CheckIn) && same(o.SaidCheckOut,
+		r.CheckOutSaid, o.OfCheckOut, r.CheckOut)
 }
 
-// Window returns the times that admins have set for access to a stay; zero times are those of the stay, as both are once the
-// window has lapsed.
+// Window returns the times that admins have set for access to a stay; zero times are those of the stay, as both are
+// once the window has lapsed.
 func (o Overrides) Window(r Reservation) (starts, ends time.Time) {
 	if !o.WindowHolds(r) {
 		return starts, ends
@@ -66,8 +69,9 @@ func (o Overrides) Window(r Reservation) (starts, ends time.Time) {
 	return starts, ends
 }
 
-// Access returns when access to a stay begins and ends, from what it would be without admins. A window whose end would no longer be
-// after its beginning, because the hours that complete the other side of the stay have changed, counts for nothing.
+// Access returns when access to a stay begins and ends, from what it would be without admins. A window whose end
+// would no longer be after its beginning, because the hours that complete the other side of the stay have changed,
+// counts for nothing.
 func (o Overrides) Access(r Reservation, starts, ends time.Time) (from, until time.Time) {
 	from, until = o.Window(r)
 	if from.IsZero() {
@@ -82,7 +86,8 @@ func (o Overrides) Access(r Reservation, starts, ends time.Time) (from, until ti
 	return from.UTC(), until.UTC()
 }
 
-// SetWindow sets a window for a stay in its current state; nil times are those of the stay, and without both there is none.
+// SetWindow sets a window for a stay in its current state; nil times are those of the stay, and without both there
+// is none.
 func (o *Overrides) SetWindow(r Reservation, starts, ends *time.Time) {
 	o.StartsAt, o.EndsAt = starts, ends
 	o.OfCheckIn, o.OfCheckOut, o.SaidCheckIn, o.SaidCheckOut = r.CheckIn, r.CheckOut, r.CheckInSaid, r.CheckOutSaid
@@ -101,7 +106,8 @@ func WindowsOf(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Overrides, e
 	sources, ids := splitRefs(refs)
 	rows, _ := tx.Query(ctx, `
 		SELECT source, reservation_id, `+overrideColumns+` FROM overrides
-		WHERE window_at IS NOT NULL AND (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
+		WHERE window_at IS NOT NULL AND (source, reservation_id) IN (SELECT *
+			FROM unnest($1::text[], $2::text[]))`, sources, ids)
 	var ref Ref
 	var o Overrides
 	_, err := pgx.ForEachRow(rows, append([]any{&ref.Source, &ref.ReservationID}, o.scan()...), func() error {
@@ -111,11 +117,12 @@ func WindowsOf(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Overrides, e
 	return found, wrap(err, "read the windows of %d reservations", len(refs))
 }
 
-// forgetDecisions removes what needs no longer be kept of admins' decisions on the stays t. A revocation or a hold stays for as long
-// as the reservation exists: its PMS may move it into the future at any time.
+// forgetDecisions removes what needs no longer be kept of admins' decisions on the stays t. A revocation or a hold
+// stays for as long as the reservation exists: its PMS may move it into the future at any time.
 var forgetDecisions = []string{
 	`DELETE FROM overrides t WHERE t.revoked_at IS NULL AND t.held_at IS NULL AND `,
-	`UPDATE overrides t SET window_at = NULL, window_by = NULL, window_why = NULL, starts_at = NULL, of_check_in = NULL, ends_at = NULL,
+	`UPDATE overrides t SET window_at = NULL, window_by = NULL, window_why = NULL, starts_at = NULL, of_check_in = NULL,
+		ends_at = NULL,
 		of_check_out = NULL, said_check_in = NULL, said_check_out = NULL, replace_credential = NULL WHERE `,
 }
 
@@ -152,7 +159,8 @@ func SaveOverrides(batch *pgx.Batch, ref Ref, o Overrides) {
 	}
 	batch.Queue(`INSERT INTO overrides (source, reservation_id, `+overrideColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
-		ref.Source, ref.ReservationID, o.HeldAt, o.HeldBy, o.HeldWhy, o.RevokedAt, o.RevokedBy, o.RevokedWhy, o.WindowAt, o.WindowBy, o.WindowWhy,
+		ref.Source, ref.ReservationID, o.HeldAt, o.HeldBy, o.HeldWhy, o.RevokedAt, o.RevokedBy, o.RevokedWhy,
+		o.WindowAt, o.WindowBy, o.WindowWhy,
 		o.StartsAt, o.OfCheckIn, o.EndsAt, o.OfCheckOut, o.SaidCheckIn, o.SaidCheckOut, o.ReplaceCredential)
 }
 

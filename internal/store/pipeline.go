@@ -12,7 +12,9 @@ import (
 
 // inPipeline is a transaction that costs a round trip less at each end: first travels with its begin, last with its
 // commit. Attempts make many small ones. fn is nil where there is nothing between them.
-func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error, last func(*pgx.Batch) error) error {
+func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error,
+	last func(*pgx.Batch) error,
+) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err

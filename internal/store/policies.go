@@ -9,16 +9,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A source's policy is shared state: the last start or reload of any replica that has an entry for the source decides it,
-// and all replicas follow it. So a source that is no longer in the configuration keeps its last policy, and replicas with
-// different files don't undo each other's work. Each stay names the policy that it was completed with (Reservation.Policy),
-// so that any process that notices a difference can bring it up to date, whatever its cause.
+// A source's policy is shared state: the last start or reload of any replica that has an entry for the source
+// decides it, and all replicas follow it. So a source that is no longer in the configuration keeps its last policy,
+// and replicas with different files don't undo each other's work. Each stay names the policy that it was completed
+// with (Reservation.Policy), so that any process that notices a difference can bring it up to date, whatever its
+// cause.
 
 // SourcePolicy is what a source's stays are to follow.
 type SourcePolicy struct {
 	Source      string
 	Fingerprint string
-	Encoded     string // the policy itself, for replicas whose configuration lacks it; "" where a version before this one wrote it
+	// the policy itself, for replicas whose configuration lacks it; "" where a version before this one wrote it
+	Encoded string
 }
 
 // SettingsOf the policies, by source. Versions before this one know the first one only.
@@ -28,10 +30,11 @@ const (
 	settingPolicyBefore = "policy_before:" // what stays without a fingerprint were completed with, as far as is known
 )
 
-// DecidePolicies makes these the policies of their sources, all of them or, on an error, none. It returns the sources whose
-// stays have to follow.
+// DecidePolicies makes these the policies of their sources, all of them or, on an error, none. It returns the
+// sources whose stays have to follow.
 func (s *Store) DecidePolicies(ctx context.Context, policies []SourcePolicy) (changed []string, err error) {
-	policies = slices.SortedFunc(slices.Values(policies), func(a, b SourcePolicy) int { return Ref{Source: a.Source}.Compare(Ref{Source: b.Source}) })
+	policies = slices.SortedFunc(slices.Values(policies),
+		func(a, b SourcePolicy) int { return Ref{Source: a.Source}.Compare(Ref{Source: b.Source}) })
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		changed = nil
 		for _, p := range policies {
@@ -43,7 +46,8 @@ func (s *Store) DecidePolicies(ctx context.Context, policies []SourcePolicy) (ch
 				return err
 			}
 			if _, err := tx.Exec(ctx, `
-				INSERT INTO settings (name, value) VALUES ($1, $2), ($3, $4) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+				INSERT INTO settings (name, value) VALUES ($1, $2), ($3, $4) ON CONFLICT (name) DO UPDATE
+					SET value = excluded.value`,
 				settingPolicy+p.Source, p.Fingerprint, settingPolicyText+p.Source, p.Encoded); err != nil {
 				return err
 			}
@@ -66,11 +70,12 @@ func (s *Store) Policies(ctx context.Context) ([]SourcePolicy, error) {
 	return list, wrap(err, "read the policies of sources")
 }
 
-// ofOtherPolicy selects a source's stays that were completed with another policy than $2, which may be many after a change and
-// are none otherwise. A branch for each way to differ, since an index answers no other question.
+// ofOtherPolicy selects a source's stays that were completed with another policy than $2, which may be many after a
+// change and are none otherwise. A branch for each way to differ, since an index answers no other question.
 func ofOtherPolicy(source, policy, columns, tail string) string {
 	branch := func(condition string) string {
-		return `(SELECT ` + columns + ` FROM reservations r WHERE r.source = ` + source + ` AND r.status = 'confirmed' AND r.pruned = 0 AND r.policy ` + condition + tail + `)`
+		return `(SELECT ` + columns + ` FROM reservations r WHERE r.source = ` + source +
+			` AND r.status = 'confirmed' AND r.pruned = 0 AND r.policy ` + condition + tail + `)`
 	}
 	return branch("IS NULL") + ` UNION ALL ` + branch("< "+policy) + ` UNION ALL ` + branch("> "+policy)
 }
@@ -79,7 +84,8 @@ func ofOtherPolicy(source, policy, columns, tail string) string {
 func (s *Store) StalePolicies(ctx context.Context) ([]SourcePolicy, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT p.source, p.fingerprint, '' AS encoded
-		FROM (SELECT substr(name, 8) AS source, value COLLATE "C" AS fingerprint FROM settings WHERE name LIKE 'policy:%' AND value <> '') p
+		FROM (SELECT substr(name, 8) AS source, value COLLATE "C" AS fingerprint FROM settings
+			WHERE name LIKE 'policy:%' AND value <> '') p
 		WHERE EXISTS (`+ofOtherPolicy("p.source", "p.fingerprint", "", " LIMIT 1")+`)`)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[SourcePolicy])
 	return list, wrap(err, "look for stays of other policies")
@@ -96,22 +102,27 @@ type StayOfOtherPolicy struct {
 }
 
 // StaysOfOtherPolicy returns up to limit of them, which are not locked.
-func StaysOfOtherPolicy(ctx context.Context, tx pgx.Tx, p SourcePolicy, now time.Time, limit int) ([]StayOfOtherPolicy, error) {
+func StaysOfOtherPolicy(ctx context.Context, tx pgx.Tx, p SourcePolicy, now time.Time,
+	limit int,
+) ([]StayOfOtherPolicy, error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT r.source, r.reservation_id, r.listing_id, r.segments,
 			coalesce(r.policy, (SELECT value FROM settings WHERE name = 'policy_before:' || r.source), '') AS before,
 			r.check_out IS NULL OR r.check_out > $3::timestamptz - interval '2 days'
-				OR EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id) AS live
+				OR EXISTS (SELECT FROM acs_users u WHERE u.source = r.source
+					AND u.reservation_id = r.reservation_id) AS live
 		FROM (`+ofOtherPolicy("$1", `$2 COLLATE "C"`, "r.*", " LIMIT $4")+`) r LIMIT $4`, p.Source, p.Fingerprint, now, limit)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[StayOfOtherPolicy])
 	return list, wrap(err, "find stays of source %s that have another policy", p.Source)
 }
 
-// SaveCompletions writes what locked reservations are completed to: their listing, check-in and check-out, and with what.
+// SaveCompletions writes what locked reservations are completed to: their listing, check-in and check-out, and with
+// what.
 func SaveCompletions(batch *pgx.Batch, list []Reservation) {
 	n := len(list)
 	sources, ids, listings, policies := make([]string, n), make([]string, n), make([]*string, n), make([]*string, n)
-	ins, outs, dues, generations := make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n), make([]int64, n)
+	ins, outs, dues, generations := make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time,
+		n), make([]int64, n)
 	for i, r := range list {
 		sources[i], ids[i], listings[i], policies[i] = r.Source, r.ReservationID, r.ListingID, r.Policy
 		ins[i], outs[i], dues[i], generations[i] = r.CheckIn, r.CheckOut, r.SegmentDue, r.ListingGeneration
@@ -119,11 +130,13 @@ func SaveCompletions(batch *pgx.Batch, list []Reservation) {
 	batch.Queue(`
 		UPDATE reservations r SET listing_id = n.listing_id, check_in = n.check_in, check_out = n.check_out,
 			segment_due = n.segment_due, listing_generation = n.listing_generation, policy = n.policy
-		FROM unnest(@sources::text[], @ids::text[], @listings::text[], @ins::timestamptz[], @outs::timestamptz[], @dues::timestamptz[],
+		FROM unnest(@sources::text[], @ids::text[], @listings::text[], @ins::timestamptz[], @outs::timestamptz[],
+			@dues::timestamptz[],
 				@generations::bigint[], @policies::text[])
 			AS n (source, reservation_id, listing_id, check_in, check_out, segment_due, listing_generation, policy)
 		WHERE r.source = n.source AND r.reservation_id = n.reservation_id`, pgx.StrictNamedArgs{
-		"sources": sources, "ids": ids, "listings": listings, "ins": ins, "outs": outs, "dues": dues, "generations": generations, "policies": policies,
+		"sources": sources, "ids": ids, "listings": listings, "ins": ins, "outs": outs, "dues": dues,
+		"generations": generations, "policies": policies,
 	})
 }
 
@@ -137,20 +150,23 @@ type SourceInUse struct {
 
 // String says it in words.
 func (u SourceInUse) String() string {
-	return fmt.Sprintf("%d stays have something at Seam, %d stays are not over, %d events wait", u.Keys, u.Stays, u.Events)
+	return fmt.Sprintf("%d stays have something at Seam, %d stays are not over, %d events wait", u.Keys,
+		u.Stays, u.Events)
 }
 
 // countedInUse bounds each of the counts: how many exactly doesn't matter.
 const countedInUse = 10_000
 
-// SourcesInUse returns the sources, other than the given ones, that have something at Seam, stays that are not over, or events that wait.
+// SourcesInUse returns the sources, other than the given ones, that have something at Seam, stays that are not
+// over, or events that wait.
 func (s *Store) SourcesInUse(ctx context.Context, but []string, now time.Time) ([]SourceInUse, error) {
 	count := func(rows string) string { return `(SELECT count(*) FROM (` + rows + ` LIMIT $3) n)` }
 	rows, _ := s.pool.Query(ctx, `
 		WITH RECURSIVE names AS (
 			(SELECT source FROM mobile_keys ORDER BY source LIMIT 1)
 			UNION ALL
-			SELECT (SELECT k.source FROM mobile_keys k WHERE k.source > n.source ORDER BY k.source LIMIT 1) FROM names n WHERE n.source IS NOT NULL),
+			SELECT (SELECT k.source FROM mobile_keys k WHERE k.source > n.source ORDER BY k.source LIMIT 1) FROM names n
+				WHERE n.source IS NOT NULL),
 		named AS (
 			SELECT source FROM names WHERE source IS NOT NULL
 			UNION SELECT source FROM event_queue UNION SELECT source FROM event_fetches)
@@ -158,7 +174,8 @@ func (s *Store) SourcesInUse(ctx context.Context, but []string, now time.Time) (
 			SELECT source,
 				`+count(`SELECT FROM acs_users u WHERE u.source = named.source`)+` AS keys,
 				`+count(`SELECT FROM mobile_keys k JOIN reservations r USING (source, reservation_id)
-					WHERE k.source = named.source AND NOT k.cancelled AND k.status IN ('waiting', 'provisioning', 'issued', 'active', 'attention')
+					WHERE k.source = named.source AND NOT k.cancelled
+						AND k.status IN ('waiting', 'provisioning', 'issued', 'active', 'attention')
 						AND (r.check_out IS NULL OR r.check_out > $2)`)+` AS stays,
 				`+count(`SELECT FROM event_queue q WHERE q.source = named.source UNION ALL SELECT FROM event_fetches f WHERE f.source = named.source`)+` AS events
 			FROM named WHERE NOT source = ANY ($1)) u

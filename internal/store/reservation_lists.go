@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
-// This file lists reservations. A list has one of two orders and any filters, and each page of it must cost about the same, however deep
-// it is and however rare the matches are. Three ways lead to a page:
+// This file lists reservations. A list has one of two orders and any filters, and each page of it must cost about
+// the same, however deep it is and however rare the matches are. Three ways lead to a page:
 //
 //   - filters on texts that leave few reservations: those are read, and sorted;
-//   - filters on what has few values, or none: an index has every combination of these values, by month, in the order of the list, and
-//     the page is merged from them ([kinds]);
-//   - only a text that many have, newest change first: the index on that order is followed, and what doesn't match is left out.
+//   - filters on what has few values, or none: an index has every combination of these values, by month, in the
+//     order of the list, and the page is merged from them ([kinds]);
+//   - only a text that many have, newest change first: the index on that order is followed, and what doesn't match
+//     is left out.
 //
-// Days are days of each property: where their beginnings differ, only stays in the hours between the first and the last of them look up
-// their property's time zone ([Bound]).
+// Days are days of each property: where their beginnings differ, only stays in the hours between the first and the
+// last of them look up their property's time zone ([Bound]).
 
 // Order is how a list of reservations is sorted.
 type Order int
@@ -178,7 +179,8 @@ func (s *Store) TimeZones(ctx context.Context) ([]string, error) {
 		WITH RECURSIVE zones AS (
 			(SELECT time_zone FROM listings WHERE time_zone IS NOT NULL ORDER BY time_zone LIMIT 1)
 			UNION ALL
-			SELECT n.time_zone FROM zones z CROSS JOIN LATERAL (SELECT time_zone FROM listings WHERE time_zone > z.time_zone ORDER BY time_zone LIMIT 1) n)
+			SELECT n.time_zone FROM zones z CROSS JOIN LATERAL (SELECT time_zone FROM listings
+				WHERE time_zone > z.time_zone ORDER BY time_zone LIMIT 1) n)
 		SELECT array_agg(time_zone) FROM zones`).Scan(&zones)
 	return zones, wrap(err, "read the time zones of listings")
 }
@@ -212,8 +214,8 @@ func (s *Store) CountViews(ctx context.Context, f ReservationFilter, most int) (
 	return n, wrap(err, "count reservations")
 }
 
-// How many rows are thought few enough to be read and sorted as a whole. Where there are more, rows are read in the order of the list, of
-// which so many match that a page is full soon. A key costs less than a text.
+// How many rows are thought few enough to be read and sorted as a whole. Where there are more, rows are read in the
+// order of the list, of which so many match that a page is full soon. A key costs less than a text.
 const (
 	fewTexts = 5_000
 	fewKeys  = 20_000
@@ -228,21 +230,23 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after P
 	order := f.Order.by("t")
 	limited := ` LIMIT ` + w.arg(limit)
 	if few {
-		// First the reservations, and then the key of each: whatever the planner thinks of how many there are, it must not come from
-		// the keys, of which all would be read.
+		// First the reservations, and then the key of each: whatever the planner thinks of how many there are, it
+		// must not come from the keys, of which all would be read.
 		f.byText(w)
 		found := `SELECT source, reservation_id FROM reservations r` + w.sql()
 		w.restart()
 		f.from(w, after)
 		f.byKind(w)
 		return `WITH r AS MATERIALIZED (` + found + `) SELECT t.source, t.reservation_id FROM r CROSS JOIN LATERAL (
-			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + order + limited, nil
+			SELECT * FROM mobile_keys k WHERE k.source = r.source
+				AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + order + limited, nil
 	}
 	if f.Query != "" {
 		f.byWords(w)
 		matches := strings.Join(w.conditions, " AND ")
 		w.restart()
-		w.conditions = append(w.conditions, `EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND `+matches+`)`)
+		w.conditions = append(w.conditions, `EXISTS (SELECT FROM reservations r WHERE r.source = t.source
+			AND r.reservation_id = t.reservation_id AND `+matches+`)`)
 	}
 	recent, err := f.followsChanges(ctx, s)
 	if err != nil {
@@ -268,11 +272,12 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after P
 	return `SELECT source, reservation_id FROM ` + k.merge(w, columns, order+limited, order+limited) + ` t`, nil
 }
 
-// followsChanges reports whether the index on the last change leads to the page: newest change first, where nothing else narrows the list
-// but a text, and in the order of check-in where at most half have changed.
+// followsChanges reports whether the index on the last change leads to the page: newest change first, where nothing
+// else narrows the list but a text, and in the order of check-in where at most half have changed.
 func (f ReservationFilter) followsChanges(ctx context.Context, s *Store) (bool, error) {
 	if f.Order == ByChange {
-		return f.Source == nil && f.Sources == nil && f.Status == nil && f.KeyStatus == nil && f.CheckIn.isEmpty() && f.CheckOut.isEmpty(), nil
+		return f.Source == nil && f.Sources == nil && f.Status == nil && f.KeyStatus == nil && f.CheckIn.isEmpty() &&
+			f.CheckOut.isEmpty(), nil
 	}
 	if f.ChangedSince == nil {
 		return false, nil
@@ -298,8 +303,8 @@ func (f ReservationFilter) byRecency(w *where, after Place) {
 	f.byKind(w)
 }
 
-// kinds are those that the filter leaves, by the index that fits the order and the months that are asked for. small says that they have so
-// few keys that all are read, and sorted.
+// kinds are those that the filter leaves, by the index that fits the order and the months that are asked for. small
+// says that they have so few keys that all are read, and sorted.
 func (f ReservationFilter) kinds(ctx context.Context, s *Store) (k kinds, small bool, err error) {
 	k = kinds{
 		table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_out_month"},
@@ -323,10 +328,12 @@ func (f ReservationFilter) kinds(ctx context.Context, s *Store) (k kinds, small 
 	return k, false, err
 }
 
-// usualStay is longer than most stays: how many a range of check-outs and one of check-ins have in common is estimated with it.
+// usualStay is longer than most stays: how many a range of check-outs and one of check-ins have in common is
+// estimated with it.
 const usualStay = 31 * 24 * time.Hour
 
-// betweenTimes tells where both check-in and check-out are limited whether few stays are left, and if not, whether the check-in leaves fewer.
+// betweenTimes tells where both check-in and check-out are limited whether few stays are left, and if not, whether
+// the check-in leaves fewer.
 func (f ReservationFilter) betweenTimes(ctx context.Context, s *Store) (byCheckIn, small bool, err error) {
 	estimate := func(column string, r Range) (float64, error) {
 		var w where
@@ -369,7 +376,8 @@ func (f ReservationFilter) from(w *where, after Place) {
 	case f.Order == ByCheckIn:
 		f.afterCheckIn(w, after)
 	default:
-		w.add("t.changed_at <= %s AND (t.changed_at < %s OR (t.source, t.reservation_id) > (%s, %s))", after.At, after.At, after.Source, after.ID)
+		w.add("t.changed_at <= %s AND (t.changed_at < %s OR (t.source, t.reservation_id) > (%s, %s))", after.At,
+			after.At, after.Source, after.ID)
 	}
 	if f.Order == ByCheckIn && !f.CheckIn.isEmpty() {
 		w.add("t.check_in IS NOT NULL") // what the order has for it is after everything
@@ -383,13 +391,15 @@ func (f ReservationFilter) from(w *where, after Place) {
 	}
 }
 
-// afterCheckIn narrows keys to those after a place in the order of check-in. A stay that was moved since the first page is left out, since it
-// may have been on a page already. A transaction that this one can't see either belongs to another cluster, from which the database was copied.
+// afterCheckIn narrows keys to those after a place in the order of check-in. A stay that was moved since the first
+// page is left out, since it may have been on a page already. A transaction that this one can't see either belongs
+// to another cluster, from which the database was copied.
 func (f ReservationFilter) afterCheckIn(w *where, after Place) {
 	at := w.arg(pointerTo(after.At))
 	order := checkInOrder("t")
 	w.conditions = append(w.conditions, order+` >= coalesce(`+at+`::timestamptz, 'infinity')`)
-	w.add(`(`+order+` > coalesce(`+at+`::timestamptz, 'infinity') OR (t.source, t.reservation_id) > (%s, %s))`, after.Source, after.ID)
+	w.add(`(`+order+` > coalesce(`+at+`::timestamptz, 'infinity') OR (t.source, t.reservation_id) > (%s, %s))`,
+		after.Source, after.ID)
 	w.add(`(t.moved_by IS NULL OR pg_visible_in_snapshot(t.moved_by, %s::text::pg_snapshot) OR NOT pg_visible_in_snapshot(t.moved_by, pg_current_snapshot()))`, after.Snapshot)
 }
 
@@ -452,7 +462,8 @@ func (s *Store) fewer(ctx context.Context, most int, query string, args ...any) 
 	return err == nil && rows <= float64(most), err
 }
 
-// estimate is how many rows the planner thinks that a query has: to count them, an index might have to be read to its end.
+// estimate is how many rows the planner thinks that a query has: to count them, an index might have to be read to
+// its end.
 func (s *Store) estimate(ctx context.Context, query string, args ...any) (rows float64, err error) {
 	var plan []struct {
 		Plan struct {
@@ -460,7 +471,8 @@ func (s *Store) estimate(ctx context.Context, query string, args ...any) (rows f
 		}
 	}
 	w := where{args: args}
-	if err := s.pool.QueryRow(ctx, `EXPLAIN (FORMAT JSON) `+query, w.planned()...).Scan(&plan); err != nil || len(plan) == 0 {
+	if err := s.pool.QueryRow(ctx, `EXPLAIN (FORMAT JSON) `+query, w.planned()...).Scan(&plan); err != nil ||
+		len(plan) == 0 {
 		return 0, wrap(err, "estimate a list")
 	}
 	return plan[0].Plan.Rows, nil

@@ -30,15 +30,16 @@ type Reservation struct {
 	UpdatedAt         time.Time
 	BookingID         *string // of the PMS, where it is several reservations here
 	GuestID           *string // of the PMS, if it sends guests separately
-	Policy            *string // fingerprint of the policy that check-in and check-out were completed with; nil: not known
-	Unit              *string // of the PMS: the room within the booking; nil: it has none, or it isn't known
-	CheckedInAt       *time.Time
-	Segments          []byte     // JSON: the rooms of a stay that moves while it lasts; nil: it has one
-	SegmentDue        *time.Time // when the next of them begins
-	Notes             []byte     // JSON: what could not be read of the last events
-	Bodies            []byte     // hashes of bodies that confirmed it, see intake
-	Gates             []byte     // JSON: what the PMS sent about gates, see [SayGates]
-	GuestLanguage     *string    // a BCP 47 tag, where the PMS says it
+	// fingerprint of the policy that check-in and check-out were completed with; nil: not known
+	Policy        *string
+	Unit          *string // of the PMS: the room within the booking; nil: it has none, or it isn't known
+	CheckedInAt   *time.Time
+	Segments      []byte     // JSON: the rooms of a stay that moves while it lasts; nil: it has one
+	SegmentDue    *time.Time // when the next of them begins
+	Notes         []byte     // JSON: what could not be read of the last events
+	Bodies        []byte     // hashes of bodies that confirmed it, see intake
+	Gates         []byte     // JSON: what the PMS sent about gates, see [SayGates]
+	GuestLanguage *string    // a BCP 47 tag, where the PMS says it
 }
 
 // Ref names the reservation.
@@ -80,20 +81,29 @@ func reservationRows(list []Reservation) pgx.StrictNamedArgs {
 	bodies := make([][]byte, n)
 	for i, r := range list {
 		sources[i], ids[i], statuses[i], bodies[i] = r.Source, r.ReservationID, r.Status, r.Bodies
-		generations[i], versions[i], seqs[i], created[i], updated[i] = r.ListingGeneration, r.VersionAt, r.VersionSeq, r.CreatedAt, r.UpdatedAt
+		generations[i], versions[i], seqs[i], created[i], updated[i] = r.ListingGeneration, r.VersionAt, r.VersionSeq,
+			r.CreatedAt, r.UpdatedAt
 	}
 	rows := pgx.StrictNamedArgs{
-		"source": sources, "reservation_id": ids, "status": statuses, "listing_generation": generations, "version_at": versions,
+		"source": sources, "reservation_id": ids, "status": statuses, "listing_generation": generations,
+		"version_at":  versions,
 		"version_seq": seqs, "created_at": created, "updated_at": updated, "bodies": bodies,
 	}
 	for name, of := range map[string]func(*Reservation) *string{
-		"listing_id": func(r *Reservation) *string { return r.ListingID }, "guest_email": func(r *Reservation) *string { return r.GuestEmail },
-		"guest_name": func(r *Reservation) *string { return r.GuestName }, "guest_phone": func(r *Reservation) *string { return r.GuestPhone },
-		"check_in_said": func(r *Reservation) *string { return r.CheckInSaid }, "check_out_said": func(r *Reservation) *string { return r.CheckOutSaid },
-		"booking_id": func(r *Reservation) *string { return r.BookingID }, "guest_id": func(r *Reservation) *string { return r.GuestID },
-		"policy": func(r *Reservation) *string { return r.Policy }, "unit": func(r *Reservation) *string { return r.Unit },
-		"segments": func(r *Reservation) *string { return jsonText(r.Segments) }, "notes": func(r *Reservation) *string { return jsonText(r.Notes) },
-		"gates": func(r *Reservation) *string { return jsonText(r.Gates) }, "guest_language": func(r *Reservation) *string { return r.GuestLanguage },
+		"listing_id":     func(r *Reservation) *string { return r.ListingID },
+		"guest_email":    func(r *Reservation) *string { return r.GuestEmail },
+		"guest_name":     func(r *Reservation) *string { return r.GuestName },
+		"guest_phone":    func(r *Reservation) *string { return r.GuestPhone },
+		"check_in_said":  func(r *Reservation) *string { return r.CheckInSaid },
+		"check_out_said": func(r *Reservation) *string { return r.CheckOutSaid },
+		"booking_id":     func(r *Reservation) *string { return r.BookingID },
+		"guest_id":       func(r *Reservation) *string { return r.GuestID },
+		"policy":         func(r *Reservation) *string { return r.Policy },
+		"unit":           func(r *Reservation) *string { return r.Unit },
+		"segments":       func(r *Reservation) *string { return jsonText(r.Segments) },
+		"notes":          func(r *Reservation) *string { return jsonText(r.Notes) },
+		"gates":          func(r *Reservation) *string { return jsonText(r.Gates) },
+		"guest_language": func(r *Reservation) *string { return r.GuestLanguage },
 	} {
 		column := make([]*string, n)
 		for i := range list {
@@ -102,8 +112,10 @@ func reservationRows(list []Reservation) pgx.StrictNamedArgs {
 		rows[name] = column
 	}
 	for name, of := range map[string]func(*Reservation) *time.Time{
-		"check_in": func(r *Reservation) *time.Time { return r.CheckIn }, "check_out": func(r *Reservation) *time.Time { return r.CheckOut },
-		"checked_in_at": func(r *Reservation) *time.Time { return r.CheckedInAt }, "segment_due": func(r *Reservation) *time.Time { return r.SegmentDue },
+		"check_in":      func(r *Reservation) *time.Time { return r.CheckIn },
+		"check_out":     func(r *Reservation) *time.Time { return r.CheckOut },
+		"checked_in_at": func(r *Reservation) *time.Time { return r.CheckedInAt },
+		"segment_due":   func(r *Reservation) *time.Time { return r.SegmentDue },
 	} {
 		column := make([]*time.Time, n)
 		for i := range list {
@@ -122,13 +134,19 @@ func jsonText(encoded []byte) *string {
 	return &text
 }
 
-const unnestReservations = `(SELECT source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in_said, check_out_said, check_in,
-		check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy, unit, checked_in_at,
+const unnestReservations = `(SELECT source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone,
+	check_in_said, check_out_said, check_in,
+		check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy,
+			unit, checked_in_at,
 		segments::jsonb AS segments, segment_due, notes::jsonb AS notes, bodies, gates::jsonb AS gates, guest_language
-	FROM unnest(@source::text[], @reservation_id::text[], @status::text[], @listing_id::text[], @guest_email::text[], @guest_name::text[],
-		@guest_phone::text[], @check_in_said::text[], @check_out_said::text[], @check_in::timestamptz[], @check_out::timestamptz[],
-		@listing_generation::bigint[], @version_at::timestamptz[], @version_seq::bigint[], @created_at::timestamptz[], @updated_at::timestamptz[],
-		@booking_id::text[], @guest_id::text[], @policy::text[], @unit::text[], @checked_in_at::timestamptz[], @segments::text[],
+	FROM unnest(@source::text[], @reservation_id::text[], @status::text[], @listing_id::text[], @guest_email::text[],
+		@guest_name::text[],
+		@guest_phone::text[], @check_in_said::text[], @check_out_said::text[], @check_in::timestamptz[],
+			@check_out::timestamptz[],
+		@listing_generation::bigint[], @version_at::timestamptz[], @version_seq::bigint[], @created_at::timestamptz[],
+			@updated_at::timestamptz[],
+		@booking_id::text[], @guest_id::text[], @policy::text[], @unit::text[], @checked_in_at::timestamptz[],
+			@segments::text[],
 		@segment_due::timestamptz[], @notes::text[], @bodies::bytea[], @gates::text[], @guest_language::text[])
 		AS u (` + reservationColumns + `)) n`
 
@@ -138,7 +156,8 @@ func InsertReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 	if len(list) == 0 {
 		return nil
 	}
-	tag, err := tx.Exec(ctx, `INSERT INTO reservations (`+reservationColumns+`) SELECT `+reservationColumns+` FROM `+unnestReservations+`
+	tag, err := tx.Exec(ctx, `INSERT INTO reservations (`+reservationColumns+`) SELECT `+reservationColumns+` FROM `+
+		unnestReservations+`
 		ON CONFLICT DO NOTHING`, reservationRows(list))
 	if err == nil && int(tag.RowsAffected()) < len(list) {
 		err = ErrRaced
@@ -153,27 +172,36 @@ func UpdateReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 		return nil
 	}
 	_, err := tx.Exec(ctx, `
-		UPDATE reservations r SET status = n.status, listing_id = n.listing_id, guest_email = n.guest_email, guest_name = n.guest_name,
-			guest_phone = n.guest_phone, check_in_said = n.check_in_said, check_out_said = n.check_out_said, check_in = n.check_in,
-			check_out = n.check_out, listing_generation = n.listing_generation, version_at = n.version_at, version_seq = n.version_seq,
-			updated_at = n.updated_at, booking_id = n.booking_id, guest_id = n.guest_id, policy = n.policy, unit = n.unit,
-			checked_in_at = n.checked_in_at, segments = n.segments, segment_due = n.segment_due, notes = n.notes, bodies = n.bodies, gates = n.gates,
+		UPDATE reservations r SET status = n.status, listing_id = n.listing_id, guest_email = n.guest_email,
+			guest_name = n.guest_name,
+			guest_phone = n.guest_phone, check_in_said = n.check_in_said, check_out_said = n.check_out_said,
+				check_in = n.check_in,
+			check_out = n.check_out, listing_generation = n.listing_generation, version_at = n.version_at,
+				version_seq = n.version_seq,
+			updated_at = n.updated_at, booking_id = n.booking_id, guest_id = n.guest_id, policy = n.policy,
+				unit = n.unit,
+			checked_in_at = n.checked_in_at, segments = n.segments, segment_due = n.segment_due, notes = n.notes,
+				bodies = n.bodies, gates = n.gates,
 			guest_language = n.guest_language, pruned = 0
 		FROM `+unnestReservations+` WHERE r.source = n.source AND r.reservation_id = n.reservation_id`, reservationRows(list))
 	return wrap(err, "save %d reservations", len(list))
 }
 
-// ofStaysOfGeneration selects the stays of a listing that were completed with an older generation of it and whose key may still
-// matter: everything but what is removed, or over for two days.
-const ofStaysOfGeneration = `FROM reservations r JOIN mobile_keys k ON k.source = r.source AND k.reservation_id = r.reservation_id
+// ofStaysOfGeneration selects the stays of a listing that were completed with an older generation of it and whose
+// key may still matter: everything but what is removed, or over for two days.
+const ofStaysOfGeneration = `FROM reservations r JOIN mobile_keys k ON k.source = r.source
+	AND k.reservation_id = r.reservation_id
 	WHERE r.source = $1 AND r.listing_id = $2 AND r.listing_generation < $3 AND r.status = 'confirmed'
 	AND (r.check_out IS NULL OR r.check_out > $4::timestamptz - interval '2 days'
 		OR EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id))`
 
-// LockStaysOfGeneration locks up to limit stays of a listing that were completed with an older generation of it, and their keys.
-// What somebody else has locked is passed over: one stay must not hold up the others. Where all are locked, it waits for the first of
-// them as long as the transaction's limit lets it: a worker writes a mark in a moment.
-func LockStaysOfGeneration(ctx context.Context, tx pgx.Tx, ref ListingRef, generation int64, now time.Time, limit int) ([]Reservation, error) {
+// LockStaysOfGeneration locks up to limit stays of a listing that were completed with an older generation of it,
+// and their keys. What somebody else has locked is passed over: one stay must not hold up the others. Where all are
+// locked, it waits for the first of them as long as the transaction's limit lets it: a worker writes a mark in a
+// moment.
+func LockStaysOfGeneration(ctx context.Context, tx pgx.Tx, ref ListingRef, generation int64, now time.Time,
+	limit int,
+) ([]Reservation, error) {
 	lock := func(limit int, whatIsLocked string) ([]Reservation, error) {
 		rows, _ := tx.Query(ctx, `
 			SELECT `+prefixed("r", reservationColumns)+` `+ofStaysOfGeneration+`
@@ -189,18 +217,24 @@ func LockStaysOfGeneration(ctx context.Context, tx pgx.Tx, ref ListingRef, gener
 }
 
 // StaysOfGenerationLeft reports whether stays are left that [LockStaysOfGeneration] finds once nobody has locked them.
-func StaysOfGenerationLeft(ctx context.Context, tx pgx.Tx, ref ListingRef, generation int64, now time.Time) (left bool, err error) {
-	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT `+ofStaysOfGeneration+`)`, ref.Source, ref.ListingID, generation, now).Scan(&left)
+func StaysOfGenerationLeft(ctx context.Context, tx pgx.Tx, ref ListingRef, generation int64,
+	now time.Time,
+) (left bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT `+ofStaysOfGeneration+`)`, ref.Source, ref.ListingID,
+		generation, now).Scan(&left)
 	return left, wrap(err, "look for stays of listing %s/%s", ref.Source, ref.ListingID)
 }
 
-// MarkUnassigned makes stays of several rooms due that have no room now, and one later that is the listing or has become part of it: their
-// times are those of the property, which is known by the listing. Such a stay is completed as if it moved to its next room now.
+// MarkUnassigned makes stays of several rooms due that have no room now, and one later that is the listing or has
+// become part of it: their times are those of the property, which is known by the listing. Such a stay is completed
+// as if it moved to its next room now.
 func MarkUnassigned(ctx context.Context, tx pgx.Tx, ref ListingRef, now time.Time) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE reservations r SET segment_due = $3
-		WHERE r.source = $1 AND r.listing_id IS NULL AND r.segments IS NOT NULL AND r.status = 'confirmed' AND (r.segment_due IS NULL OR r.segment_due > $3)
-			AND EXISTS (SELECT FROM jsonb_array_elements(r.segments) s JOIN listings l ON l.source = r.source AND l.listing_id = s->>'listing_id'
+		WHERE r.source = $1 AND r.listing_id IS NULL AND r.segments IS NOT NULL AND r.status = 'confirmed'
+			AND (r.segment_due IS NULL OR r.segment_due > $3)
+			AND EXISTS (SELECT FROM jsonb_array_elements(r.segments) s JOIN listings l ON l.source = r.source
+				AND l.listing_id = s->>'listing_id'
 				WHERE $2 IN (l.listing_id, l.merged_into))`, ref.Source, ref.ListingID, now)
 	return wrap(err, "find the stays without a room that listing %s/%s is a part of", ref.Source, ref.ListingID)
 }
@@ -228,10 +262,12 @@ type View struct {
 	Key         MobileKey
 	User        *ACSUser
 	GateWords   map[string]stay.GateWords // the states of its gates
-	Gates       []stay.Gate               // what that results in, by the rules of its source, which the store doesn't know: admin fills it in
-	WriteBackOf *WriteBackRow             // of its booking; nil: none
-	WriteBack   *stay.WriteBack           // what that means for the reservation, by the settings of its source: admin fills it in
-	GuestLink   *stay.GuestLink           // not in the database: package guest derives it; nil where the stay has none
+	// what that results in, by the rules of its source, which the store doesn't know: admin fills it in
+	Gates       []stay.Gate
+	WriteBackOf *WriteBackRow // of its booking; nil: none
+	// what that means for the reservation, by the settings of its source: admin fills it in
+	WriteBack *stay.WriteBack
+	GuestLink *stay.GuestLink // not in the database: package guest derives it; nil where the stay has none
 }
 
 // View returns one reservation.
@@ -291,8 +327,10 @@ func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...a
 
 func (r *Reservation) scan() []any {
 	return []any{
-		&r.Source, &r.ReservationID, &r.Status, &r.ListingID, &r.GuestEmail, &r.GuestName, &r.GuestPhone, &r.CheckInSaid,
-		&r.CheckOutSaid, &r.CheckIn, &r.CheckOut, &r.ListingGeneration, &r.VersionAt, &r.VersionSeq, &r.CreatedAt, &r.UpdatedAt, &r.BookingID, &r.GuestID, &r.Policy,
+		&r.Source, &r.ReservationID, &r.Status, &r.ListingID, &r.GuestEmail, &r.GuestName,
+		&r.GuestPhone, &r.CheckInSaid,
+		&r.CheckOutSaid, &r.CheckIn, &r.CheckOut, &r.ListingGeneration, &r.VersionAt, &r.VersionSeq, &r.CreatedAt,
+		&r.UpdatedAt, &r.BookingID, &r.GuestID, &r.Policy,
 		&r.Unit, &r.CheckedInAt, &r.Segments, &r.SegmentDue, &r.Notes, &r.Bodies, &r.Gates, &r.GuestLanguage,
 	}
 }

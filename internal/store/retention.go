@@ -25,9 +25,11 @@ func (s *Store) PruneStays(ctx context.Context, stage int, ended, changed time.T
 // pruneLockWait is how long retention waits for a lock: there is always something else to do.
 const pruneLockWait = time.Second
 
-// PruneStaysExcept is [Store.PruneStays] without some stays. It returns which ones it took, also where it failed: with an error of
-// [IsLockWait] something of one of them is locked.
-func (s *Store) PruneStaysExcept(ctx context.Context, stage int, ended, changed time.Time, limit int, except []Ref) (refs []Ref, err error) {
+// PruneStaysExcept is [Store.PruneStays] without some stays. It returns which ones it took, also where it failed:
+// with an error of [IsLockWait] something of one of them is locked.
+func (s *Store) PruneStaysExcept(ctx context.Context, stage int, ended, changed time.Time, limit int,
+	except []Ref,
+) (refs []Ref, err error) {
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		refs = nil
 		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
@@ -37,7 +39,8 @@ func (s *Store) PruneStaysExcept(ctx context.Context, stage int, ended, changed 
 		lock, kept := "FOR NO KEY UPDATE", ""
 		if stage == PruneReservations { // a decision must outlive all that its stay's PMS may still say
 			lock = "FOR UPDATE"
-			kept = `AND NOT EXISTS (SELECT FROM overrides o WHERE o.source = r.source AND o.reservation_id = r.reservation_id AND (o.revoked_at IS NOT NULL OR o.held_at IS NOT NULL))
+			kept = `AND NOT EXISTS (SELECT FROM overrides o WHERE o.source = r.source
+				AND o.reservation_id = r.reservation_id AND (o.revoked_at IS NOT NULL OR o.held_at IS NOT NULL))
 				AND NOT ` + keptByGates
 		}
 		for _, which := range []struct {
@@ -47,7 +50,8 @@ func (s *Store) PruneStaysExcept(ctx context.Context, stage int, ended, changed 
 			rows, _ := tx.Query(ctx, `
 				SELECT source, reservation_id FROM (
 					SELECT source, reservation_id FROM reservations r
-					WHERE NOT EXISTS (SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id)
+					WHERE NOT EXISTS (SELECT FROM acs_users u WHERE u.source = r.source
+						AND u.reservation_id = r.reservation_id)
 						AND (source, reservation_id) NOT IN (SELECT * FROM unnest($4::text[], $5::text[]))
 						AND pruned = $1 `+kept+` AND `+which.condition+` LIMIT $3 `+lock+` SKIP LOCKED) r`, stage-1, which.before, limit-len(refs), exceptSources, exceptIDs)
 			some, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
@@ -62,7 +66,8 @@ func (s *Store) PruneStaysExcept(ctx context.Context, stage int, ended, changed 
 		sources, ids := splitRefs(refs)
 		var b pgx.Batch
 		for _, statement := range pruning[stage] {
-			b.Queue(statement+`(t.source, t.reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
+			b.Queue(statement+`(t.source, t.reservation_id) IN (SELECT *
+				FROM unnest($1::text[], $2::text[]))`, sources, ids)
 		}
 		return tx.SendBatch(ctx, &b).Close()
 	})
@@ -83,7 +88,8 @@ var pruning = map[int][]string{
 		`UPDATE events e SET body = NULL, request = NULL FROM timeline t
 			WHERE t.kind = '` + TimelineEvent + `' AND e.event_id = (t.detail->>'event_id')::uuid AND e.body IS NOT NULL AND `,
 		forgetDecisions[0], forgetDecisions[1], forgetEvidence,
-		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL, guest_id = NULL,
+		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL,
+			guest_id = NULL,
 			guest_language = NULL, notes = NULL, segments = NULL, segment_due = NULL, bodies = NULL WHERE `,
 	},
 	PruneEvents:       {forgetEvents, forgetResults, `UPDATE reservations t SET pruned = 2 WHERE `},
@@ -93,29 +99,37 @@ var pruning = map[int][]string{
 
 // PruneLooseEvents reads up to limit events in the order of receipt from after a cursor, as far as they were received
 // before a time, and removes those that belong to no reservation. next is the cursor it reached; n how many were read.
-func (s *Store) PruneLooseEvents(ctx context.Context, behind int64, received time.Time, limit int) (next int64, n int, err error) {
+func (s *Store) PruneLooseEvents(ctx context.Context, behind int64, received time.Time, limit int) (next int64,
+	n int, err error,
+) {
 	return s.pruneLoose(ctx, behind, received, limit, forgetEvents+`t.seq = ANY ($1)`, forgetResults+`t.seq = ANY ($1)`)
 }
 
 // PruneLooseBodies is [Store.PruneLooseEvents] for their bodies alone: the events stay, to recognise repeated ones.
-func (s *Store) PruneLooseBodies(ctx context.Context, behind int64, received time.Time, limit int) (next int64, n int, err error) {
+func (s *Store) PruneLooseBodies(ctx context.Context, behind int64, received time.Time, limit int) (next int64,
+	n int, err error,
+) {
 	return s.pruneLoose(ctx, behind, received, limit, `
 		UPDATE events e SET body = NULL, request = NULL FROM event_results t
 		WHERE e.event_id = t.event_id AND e.body IS NOT NULL AND t.seq = ANY ($1)`)
 }
 
-// firstWaiting is the place of the first event without a result: one that is replayed, or waits for documents. No place goes beyond it, because
-// its result comes there later.
-const firstWaiting = `least((SELECT min(seq) FROM event_queue), (SELECT min(seq) FROM event_fetches), 9223372036854775807)`
+// firstWaiting is the place of the first event without a result: one that is replayed, or waits for documents. No
+// place goes beyond it, because its result comes there later.
+const firstWaiting = `least((SELECT min(seq) FROM event_queue), (SELECT min(seq) FROM event_fetches),
+	9223372036854775807)`
 
-func (s *Store) pruneLoose(ctx context.Context, behind int64, received time.Time, limit int, statements ...string) (next int64, n int, err error) {
+func (s *Store) pruneLoose(ctx context.Context, behind int64, received time.Time, limit int,
+	statements ...string,
+) (next int64, n int, err error) {
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		next, n = behind, 0
 		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
 			return err
 		}
 		rows, _ := tx.Query(ctx, `
-			SELECT t.seq, NOT EXISTS (SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id)
+			SELECT t.seq, NOT EXISTS (SELECT FROM reservations r WHERE r.source = t.source
+				AND r.reservation_id = t.reservation_id)
 			FROM (SELECT * FROM event_results WHERE seq > $1 AND seq < `+firstWaiting+` ORDER BY seq LIMIT $3) t WHERE t.received_at < $2 ORDER BY t.seq`, behind, received, limit)
 		var seq int64
 		var is bool
@@ -140,8 +154,8 @@ func (s *Store) pruneLoose(ctx context.Context, behind int64, received time.Time
 // ReasonTooOld is why an event is rejected that waited for documents until its body's age had come.
 const ReasonTooOld = "it waited for the PMS's documents for longer than bodies are kept (STAYKEY_RETAIN_BODIES)"
 
-// PruneWaiting gives up to limit events up that have waited for documents since before a time, and removes their bodies. Nothing else
-// would ever remove them: they have no result.
+// PruneWaiting gives up to limit events up that have waited for documents since before a time, and removes their
+// bodies. Nothing else would ever remove them: they have no result.
 func (s *Store) PruneWaiting(ctx context.Context, received time.Time, limit int) (n int, err error) {
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
@@ -151,9 +165,11 @@ func (s *Store) PruneWaiting(ctx context.Context, received time.Time, limit int)
 			WITH gone AS (
 				DELETE FROM event_fetches WHERE event_id IN (
 					SELECT f.event_id FROM event_fetches f JOIN events e USING (event_id)
-					WHERE f.documents IS NULL AND e.received_at < @received ORDER BY f.seq LIMIT @limit FOR UPDATE OF f SKIP LOCKED)
+					WHERE f.documents IS NULL AND e.received_at < @received ORDER BY f.seq LIMIT @limit
+						FOR UPDATE OF f SKIP LOCKED)
 				RETURNING event_id, seq, applied),
-				emptied AS (UPDATE events e SET body = NULL, request = NULL, rejected = NOT g.applied FROM gone g WHERE e.event_id = g.event_id)`+givenUp,
+				emptied AS (UPDATE events e SET body = NULL, request = NULL, rejected = NOT g.applied FROM gone g
+					WHERE e.event_id = g.event_id)`+givenUp,
 			pgx.StrictNamedArgs{"received": received, "limit": limit, "reason": ReasonTooOld})
 		n = int(tag.RowsAffected())
 		return err

@@ -13,7 +13,8 @@ func (s *Store) SeamEventTaken(ctx context.Context, name string) (taken bool, er
 
 // TakeSeamEvent remembers that it has.
 func (s *Store) TakeSeamEvent(ctx context.Context, name string, now time.Time) error {
-	_, err := s.pool.Exec(ctx, `INSERT INTO seam_events (name, received_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, now)
+	_, err := s.pool.Exec(ctx, `INSERT INTO seam_events (name, received_at) VALUES ($1, $2)
+		ON CONFLICT DO NOTHING`, name, now)
 	return wrap(err, "remember an event of Seam's")
 }
 

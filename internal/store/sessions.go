@@ -7,7 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Session is somebody signed in to the web page. It holds no secret: what the cookie and the token are is known by their hashes.
+// Session is somebody signed in to the web page. It holds no secret: what the cookie and the token are is known by
+// their hashes.
 type Session struct {
 	SessionHash []byte
 	TokenHash   []byte
@@ -22,7 +23,8 @@ func (s *Store) SaveSession(ctx context.Context, n Session, audit Audit) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE expires_at < $1`, n.CreatedAt); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO sessions (session_hash, token_hash, person, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
+		_, err := tx.Exec(ctx, `INSERT INTO sessions (session_hash, token_hash, person, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5)`,
 			n.SessionHash, n.TokenHash, n.Person, n.CreatedAt, n.ExpiresAt)
 		if err != nil {
 			return err
@@ -35,7 +37,8 @@ func (s *Store) SaveSession(ctx context.Context, n Session, audit Audit) error {
 // Session returns a session that has not expired, or [ErrNotFound].
 func (s *Store) Session(ctx context.Context, sessionHash []byte, now time.Time) (Session, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT session_hash, token_hash, person, created_at, expires_at FROM sessions WHERE session_hash = $1 AND expires_at > $2`, sessionHash, now)
+		SELECT session_hash, token_hash, person, created_at, expires_at FROM sessions WHERE session_hash = $1
+			AND expires_at > $2`, sessionHash, now)
 	found, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Session])
 	return found, wrap(err, "read a session")
 }

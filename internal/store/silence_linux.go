@@ -11,7 +11,8 @@ import (
 // unanswered is how long the kernel waits for a peer to acknowledge what was sent before it gives a connection up.
 const unanswered = 15 * time.Second
 
-// noticeSilence has the kernel end a connection whose peer doesn't acknowledge, instead of sending again for a quarter of an hour.
+// noticeSilence has the kernel end a connection whose peer doesn't acknowledge, instead of sending again for a
+// quarter of an hour.
 func noticeSilence(network, _ string, conn syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil

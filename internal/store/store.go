@@ -26,8 +26,9 @@ var (
 
 // Store is safe for concurrent use.
 type Store struct {
-	pool     *pgxpool.Pool
-	intake   *pgxpool.Pool          // for what webhooks and readiness need, so that nothing else can take their connections
+	pool *pgxpool.Pool
+	// for what webhooks and readiness need, so that nothing else can take their connections
+	intake   *pgxpool.Pool
 	onCommit atomic.Pointer[func()] // see [Store.OnCommit]
 }
 
@@ -72,8 +73,8 @@ func IsDataError(err error) bool {
 	return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54")
 }
 
-// IsTextError reports whether err is Postgres refusing a text that a client sent: not of the encoding (22021), with NUL, or with a value that
-// its JSON can't hold (22P05). Nothing is wrong with the database then.
+// IsTextError reports whether err is Postgres refusing a text that a client sent: not of the encoding (22021), with
+// NUL, or with a value that its JSON can't hold (22P05). Nothing is wrong with the database then.
 func IsTextError(err error) bool {
 	pg := new(pgconn.PgError)
 	return errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P02" || pg.Code == "22P05")

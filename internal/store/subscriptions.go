@@ -33,12 +33,13 @@ type Scope struct {
 	Sources      []string
 }
 
-// SeeSubscriptions adds the subscriptions that are new, and notes that all of them are in the configuration. A new one receives what
-// changes from now on, and of the current state of stays that aren't over.
+// SeeSubscriptions adds the subscriptions that are new, and notes that all of them are in the configuration. A new
+// one receives what changes from now on, and of the current state of stays that aren't over.
 func (s *Store) SeeSubscriptions(ctx context.Context, names []string, now time.Time) error {
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO subscriptions (name, made_at_order, seen_at, created_at)
-		SELECT name, coalesce((SELECT max(position) FROM stay_positions), 0), $2, $2 FROM unnest($1::text[]) AS n (name) ORDER BY name COLLATE "C"
+		SELECT name, coalesce((SELECT max(position) FROM stay_positions), 0), $2, $2 FROM unnest($1::text[]) AS n (name)
+			ORDER BY name COLLATE "C"
 		ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at`, names, now)
 	return wrap(err, "note the subscriptions of the configuration")
 }
@@ -69,7 +70,8 @@ func (s *Store) UntoldStays(ctx context.Context, scopes []Scope) (map[string]int
 			+ (SELECT count(*) FROM (
 			SELECT FROM stay_positions p WHERE p.position > s.position
 				AND (n.sources = '' OR p.source = ANY (string_to_array(n.sources, $3))) LIMIT 10000) p)
-		FROM unnest($1::text[], $2::text[]) AS n (name, sources) JOIN subscriptions s USING (name)`, names, sources, sourceSeparator)
+		FROM unnest($1::text[], $2::text[]) AS n (name, sources) JOIN subscriptions s USING (name)`,
+		names, sources, sourceSeparator)
 	counts, name, n := map[string]int{}, "", 0
 	_, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error {
 		counts[name] = min(n, 10_000)
@@ -82,7 +84,8 @@ func (s *Store) UntoldStays(ctx context.Context, scopes []Scope) (map[string]int
 func (s *Store) EnableSubscription(ctx context.Context, name string, now time.Time, audit Audit) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
-			UPDATE subscriptions SET disabled_at = NULL, disabled_by = NULL, disabled_why = NULL, failures = 0, failing_since = NULL, not_before = NULL
+			UPDATE subscriptions SET disabled_at = NULL, disabled_by = NULL, disabled_why = NULL, failures = 0,
+				failing_since = NULL, not_before = NULL
 			WHERE name = $1`, name)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = ErrNotFound
@@ -100,15 +103,18 @@ func (s *Store) EnableSubscription(ctx context.Context, name string, now time.Ti
 
 // hurry makes due now what waits for another try. There are seldom many, see deadHolds.
 func hurry(ctx context.Context, tx pgx.Tx, name string, now time.Time) error {
-	_, err := tx.Exec(ctx, `UPDATE subscription_stays SET due_at = $2, tries = 0 WHERE subscription = $1 AND due_at > $2`, name, now)
+	_, err := tx.Exec(ctx, `UPDATE subscription_stays SET due_at = $2, tries = 0 WHERE subscription = $1
+		AND due_at > $2`, name, now)
 	return err
 }
 
-// DisableSubscription keeps deliveries from leaving. One that is on its way still arrives. Who disabled it first stays its author.
+// DisableSubscription keeps deliveries from leaving. One that is on its way still arrives. Who disabled it first
+// stays its author.
 func (s *Store) DisableSubscription(ctx context.Context, name, by, why string, now time.Time, audit Audit) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
-			UPDATE subscriptions SET disabled_at = coalesce(disabled_at, $4), disabled_by = coalesce(disabled_by, $2), disabled_why = coalesce(disabled_why, nullif($3, ''))
+			UPDATE subscriptions SET disabled_at = coalesce(disabled_at, $4), disabled_by = coalesce(disabled_by, $2),
+				disabled_why = coalesce(disabled_why, nullif($3, ''))
 			WHERE name = $1`, name, by, why, now)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = ErrNotFound
@@ -121,8 +127,8 @@ func (s *Store) DisableSubscription(ctx context.Context, name, by, why string, n
 	return wrap(err, "disable subscription %s", name)
 }
 
-// DueSubscriptions returns those of the names that have something to deliver, or to look at. A receiver that fails is offered nothing
-// new while a few messages wait that it has not accepted.
+// DueSubscriptions returns those of the names that have something to deliver, or to look at. A receiver that fails
+// is offered nothing new while a few messages wait that it has not accepted.
 func (s *Store) DueSubscriptions(ctx context.Context, names []string, now time.Time) ([]Subscription, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT `+subscriptionColumns+` FROM subscriptions s
@@ -130,7 +136,8 @@ func (s *Store) DueSubscriptions(ctx context.Context, names []string, now time.T
 			EXISTS (SELECT FROM subscription_stays w WHERE w.subscription = s.name AND w.due_at <= $2
 				AND (w.lease_until IS NULL OR w.lease_until < clock_timestamp()))
 			OR (position < (SELECT max(position) FROM stay_positions) AND (failures < $3 OR last_failure_at <= $4 OR
-				(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = s.name AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT $5) w) < $5)))
+				(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = s.name
+					AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT $5) w) < $5)))
 		ORDER BY failures, name`, names, now, deadAfter, now.Add(-probeEvery), deadHolds)
 	due, err := pgx.CollectRows(rows, pgx.RowToStructByName[Subscription])
 	return due, wrap(err, "find subscriptions with something to deliver")
@@ -144,7 +151,8 @@ func (s *Store) StartDigest(ctx context.Context, name string, at time.Time) erro
 	return wrap(err, "plan the digest of subscription %s", name)
 }
 
-// ClaimDigest takes the digest of a subscription if it is due: nobody else does before again. tries is how often it has failed.
+// ClaimDigest takes the digest of a subscription if it is due: nobody else does before again. tries is how often it
+// has failed.
 func (s *Store) ClaimDigest(ctx context.Context, name string, now, again time.Time) (tries int, due bool, err error) {
 	rows, _ := s.pool.Query(ctx, `
 		UPDATE subscriptions SET digest_due_at = $3, digest_tries = digest_tries + 1
@@ -159,7 +167,8 @@ func (s *Store) ClaimDigest(ctx context.Context, name string, now, again time.Ti
 // FinishDigest plans the next digest, or the next try of this one.
 func (s *Store) FinishDigest(ctx context.Context, name string, sent bool, next time.Time) error {
 	_, err := s.pool.Exec(ctx, `
-		UPDATE subscriptions SET digest_due_at = $2, digest_tries = CASE WHEN $3::boolean THEN 0 ELSE digest_tries END WHERE name = $1`, name, next, sent)
+		UPDATE subscriptions SET digest_due_at = $2, digest_tries = CASE WHEN $3::boolean THEN 0 ELSE digest_tries END
+			WHERE name = $1`, name, next, sent)
 	return wrap(err, "plan the next digest of subscription %s", name)
 }
 
@@ -176,12 +185,16 @@ type DigestData struct {
 	First           []StayState
 }
 
-// DigestData returns the arrivals of the sources (nil: of all) from a time on and before another, and the first ones without an issued key.
-func (s *Store) DigestData(ctx context.Context, sources []string, from, before time.Time, limit int) (DigestData, error) {
+// DigestData returns the arrivals of the sources (nil: of all) from a time on and before another, and the first
+// ones without an issued key.
+func (s *Store) DigestData(ctx context.Context, sources []string, from, before time.Time,
+	limit int,
+) (DigestData, error) {
 	var a DigestData
 	err := s.pool.QueryRow(ctx, `
 		SELECT count(*), count(*) FILTER (WHERE status NOT IN ('issued', 'active')) FROM mobile_keys
-		WHERE NOT cancelled AND check_in >= $2 AND check_in < $3 AND ($1::text[] IS NULL OR source = ANY ($1))`, sources, from, before).Scan(&a.All, &a.WithoutKey)
+		WHERE NOT cancelled AND check_in >= $2 AND check_in < $3
+			AND ($1::text[] IS NULL OR source = ANY ($1))`, sources, from, before).Scan(&a.All, &a.WithoutKey)
 	if err != nil {
 		return a, wrap(err, "count arrivals")
 	}
@@ -192,13 +205,15 @@ func (s *Store) DigestData(ctx context.Context, sources []string, from, before t
 	a.Attention = sum.Keys[KeyAttention]
 	rows, _ := s.pool.Query(ctx, `
 		SELECT k.source, k.reservation_id, l.name, r.check_in, r.guest_name, k.status, k.reason, k.message FROM (
-			SELECT * FROM mobile_keys WHERE NOT cancelled AND check_in >= $2 AND check_in < $3 AND status NOT IN ('issued', 'active')
+			SELECT * FROM mobile_keys WHERE NOT cancelled AND check_in >= $2 AND check_in < $3
+				AND status NOT IN ('issued', 'active')
 				AND ($1::text[] IS NULL OR source = ANY ($1)) ORDER BY check_in LIMIT $4) k
 		JOIN reservations r USING (source, reservation_id)
 		LEFT JOIN listings l ON l.source = r.source AND l.listing_id = r.listing_id
 		ORDER BY k.check_in, k.source, k.reservation_id`, sources, from, before, limit)
 	a.First, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p StayState, err error) {
-		return p, row.Scan(&p.Source, &p.ReservationID, &p.ListingName, &p.CheckIn, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message)
+		return p, row.Scan(&p.Source, &p.ReservationID, &p.ListingName, &p.CheckIn, &p.GuestName, &p.KeyStatus,
+			&p.Reason, &p.Message)
 	})
 	return a, wrap(err, "list arrivals without a key")
 }

@@ -19,7 +19,8 @@ type TaskLease struct {
 // ScheduleTask makes a task that is due by then at the latest.
 func (s *Store) ScheduleTask(ctx context.Context, name string, by time.Time) error {
 	_, err := s.pool.Exec(ctx, `
-		INSERT INTO tasks (name, next_at) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET next_at = least(tasks.next_at, $2)`, name, by)
+		INSERT INTO tasks (name, next_at) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE
+			SET next_at = least(tasks.next_at, $2)`, name, by)
 	return wrap(err, "schedule task %s", name)
 }
 
@@ -39,7 +40,8 @@ func (s *Store) ClaimTask(ctx context.Context, name string, now time.Time, lease
 func (s *Store) RenewTask(ctx context.Context, l TaskLease, lease time.Duration) error {
 	ctx, cancel := prompt(ctx)
 	defer cancel()
-	tag, err := s.pool.Exec(ctx, `UPDATE tasks SET lease_until = clock_timestamp() + $3::interval WHERE name = $1 AND lease_token = $2`, l.Name, l.Token, lease)
+	tag, err := s.pool.Exec(ctx, `UPDATE tasks SET lease_until = clock_timestamp() + $3::interval WHERE name = $1
+		AND lease_token = $2`, l.Name, l.Token, lease)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = ErrLeaseLost
 	}
@@ -63,15 +65,15 @@ func (s *Store) TaskResult(ctx context.Context, name string, out any) error {
 	return wrap(err, "read the result of task %s", name)
 }
 
-// Leases are short. One that ends later than farAway was given before the database's clock was set back; it is made to end after soonEnough, which no
-// lease's holder outlives by its own clock.
+// Leases are short. One that ends later than farAway was given before the database's clock was set back; it is made
+// to end after soonEnough, which no lease's holder outlives by its own clock.
 const (
 	farAway    = 5 * time.Minute
 	soonEnough = time.Minute
 )
 
-// ShortenLeases ends leases that the database's clock will not reach for a long time, because it was set back, and returns how many there were.
-// Rows that somebody keeps locked are left for the next time.
+// ShortenLeases ends leases that the database's clock will not reach for a long time, because it was set back, and
+// returns how many there were. Rows that somebody keeps locked are left for the next time.
 func (s *Store) ShortenLeases(ctx context.Context) (n int, err error) {
 	for _, t := range []struct{ table, key, leased string }{
 		{"mobile_keys", "(source, reservation_id)", "queued"},

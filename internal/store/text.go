@@ -8,8 +8,9 @@ import (
 // maxStored bounds a text that comes from outside, in bytes.
 const maxStored = 2000
 
-// Storable makes a text from outside storable: valid UTF-8 without NUL, which Postgres refuses in text and jsonb alike, and
-// of bounded length, cut between two letters. Everything that Seam or a PMS says goes through it before it is written.
+// Storable makes a text from outside storable: valid UTF-8 without NUL, which Postgres refuses in text and jsonb
+// alike, and of bounded length, cut between two letters. Everything that Seam or a PMS says goes through it before
+// it is written.
 func Storable(s string) string {
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
 	if len(s) <= maxStored {

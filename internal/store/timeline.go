@@ -44,10 +44,12 @@ func QueueTimeline(batch *pgx.Batch, entries []Entry) error {
 		return nil
 	}
 	n := len(entries)
-	sources, ids, kinds, summaries, details := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	sources, ids, kinds, summaries, details := make([]string, n), make([]string, n), make([]string, n), make([]string,
+		n), make([]string, n)
 	at := make([]time.Time, n)
 	for i, e := range entries {
-		sources[i], ids[i], at[i], kinds[i], summaries[i], details[i] = e.Source, e.ReservationID, e.At, e.Kind, Storable(e.Summary), "{}"
+		sources[i], ids[i], at[i], kinds[i], summaries[i], details[i] = e.Source, e.ReservationID, e.At, e.Kind,
+			Storable(e.Summary), "{}"
 		if len(e.Detail) > 0 {
 			encoded, err := json.Marshal(storableDetail(e.Detail))
 			if err != nil {
@@ -60,7 +62,8 @@ func QueueTimeline(batch *pgx.Batch, entries []Entry) error {
 		INSERT INTO timeline (source, reservation_id, at, kind, summary, detail)
 		SELECT source, reservation_id, at, kind, summary, detail::jsonb
 		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[])
-			WITH ORDINALITY AS n (source, reservation_id, at, kind, summary, detail, i) ORDER BY i`, sources, ids, at, kinds, summaries, details)
+			WITH ORDINALITY AS n (source, reservation_id, at, kind, summary, detail, i) ORDER BY i`,
+		sources, ids, at, kinds, summaries, details)
 	return nil
 }
 
@@ -72,7 +75,8 @@ func (s *Store) Timeline(ctx context.Context, ref Ref, below int64, limit int) (
 	if below > 0 {
 		w.add("id < %s", below)
 	}
-	rows, _ := s.pool.Query(ctx, `SELECT id, at, kind, summary, detail FROM timeline`+w.sql()+` ORDER BY id DESC LIMIT `+w.arg(limit), w.args...)
+	rows, _ := s.pool.Query(ctx, `SELECT id, at, kind, summary, detail FROM timeline`+w.sql()+
+		` ORDER BY id DESC LIMIT `+w.arg(limit), w.args...)
 	items, err := pgx.CollectRows(rows, pgx.RowToStructByName[TimelineItem])
 	return items, wrap(err, "timeline of %s/%s", ref.Source, ref.ReservationID)
 }

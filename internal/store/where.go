@@ -116,21 +116,22 @@ func (k kinds) narrow(w *where, table string) {
 	}
 }
 
-// merge selects columns of the table t, narrowed by w's conditions, for all kinds that fit: of each what each orders and limits, "" for all
-// of it, and all together by tail.
+// merge selects columns of the table t, narrowed by w's conditions, for all kinds that fit: of each what each
+// orders and limits, "" for all of it, and all together by tail.
 func (k kinds) merge(w *where, columns, each, tail string) string {
 	only, walked := "true", k.columns
 	if k.only != "" {
 		only = k.only
 	}
 	if _, several := k.values[0].([]string); k.values[0] != nil && !several {
-		// The walk stays within it, and compares what comes after: a comparison that began with a column that is fixed would
-		// be made with each row, from the first one on.
+		// The walk stays within it, and compares what comes after: a comparison that began with a column that is
+		// fixed would be made with each row, from the first one on.
 		only += " AND t." + k.columns[0] + " = " + w.arg(k.values[0])
 		walked = k.columns[1:]
 	}
 	list := strings.Join(k.columns, ", ")
-	all, t, before := "t."+strings.Join(k.columns, ", t."), "t."+strings.Join(walked, ", t."), "k."+strings.Join(walked, ", k.")
+	all, t, before := "t."+strings.Join(k.columns, ", t."), "t."+strings.Join(walked, ", t."), "k."+
+		strings.Join(walked, ", k.")
 	for _, c := range k.columns {
 		w.add("t." + c + " = k." + c)
 	}
@@ -141,7 +142,8 @@ func (k kinds) merge(w *where, columns, each, tail string) string {
 			single.values[i] = nil // read for several values, an index has no order
 		}
 	}
-	single.narrow(w, "t") // implied; it lets the planner see how little the index leaves, where it would prefer the primary key
+	// implied; it lets the planner see how little the index leaves, where it would prefer the primary key
+	single.narrow(w, "t")
 	narrowed := w.sql()
 	w.restart()
 	k.narrow(w, "k")

@@ -45,7 +45,8 @@ const writeBackColumns = `source, booking_id, status, reason, last_error, change
 func (s *Store) StaysOfBooking(ctx context.Context, source, bookingID string) ([]Ref, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, reservation_id FROM reservations r WHERE r.source = $1 AND r.booking_id = $2
-		UNION SELECT source, reservation_id FROM reservations r WHERE r.source = $1 AND r.reservation_id = $2 AND r.booking_id IS NULL`, source, bookingID)
+		UNION SELECT source, reservation_id FROM reservations r WHERE r.source = $1 AND r.reservation_id = $2
+			AND r.booking_id IS NULL`, source, bookingID)
 	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
 	slices.SortFunc(refs, Ref.Compare)
 	return refs, wrap(err, "find the reservations of booking %s/%s", source, bookingID)
@@ -57,9 +58,11 @@ type WriteBackState struct {
 	Stays map[Ref]GuestState // those that exist
 }
 
-// WithWriteBack runs fn in a transaction that keeps the lease, the stays' keys and the booking's row from changing. [ErrLeaseLost] if another
-// replica writes for the source, [ErrNotFound] if the booking has no row.
-func (s *Store) WithWriteBack(ctx context.Context, l WriteBackLease, bookingID string, stays []Ref, fn func(tx pgx.Tx, state WriteBackState) error) error {
+// WithWriteBack runs fn in a transaction that keeps the lease, the stays' keys and the booking's row from changing.
+// [ErrLeaseLost] if another replica writes for the source, [ErrNotFound] if the booking has no row.
+func (s *Store) WithWriteBack(ctx context.Context, l WriteBackLease, bookingID string, stays []Ref,
+	fn func(tx pgx.Tx, state WriteBackState) error,
+) error {
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		state := WriteBackState{Stays: map[Ref]GuestState{}}
 		for _, ref := range stays {
@@ -74,7 +77,8 @@ func (s *Store) WithWriteBack(ctx context.Context, l WriteBackLease, bookingID s
 		if err := holdWriteBackLease(ctx, tx, l); err != nil {
 			return err
 		}
-		rows, _ := tx.Query(ctx, `SELECT `+writeBackColumns+` FROM write_backs WHERE source = $1 AND booking_id = $2 FOR UPDATE`, l.Source, bookingID)
+		rows, _ := tx.Query(ctx, `SELECT `+writeBackColumns+` FROM write_backs WHERE source = $1
+			AND booking_id = $2 FOR UPDATE`, l.Source, bookingID)
 		var err error
 		if state.Row, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[WriteBackRow]); err != nil {
 			return err
@@ -84,31 +88,38 @@ func (s *Store) WithWriteBack(ctx context.Context, l WriteBackLease, bookingID s
 	return wrap(err, "write-back of %s/%s", l.Source, bookingID)
 }
 
-// SaveWriteBack writes a row that [Store.WithWriteBack] has locked. due is when to compare again, nil for when something changes: a change since
-// seen, the row's number of changes when the attempt began, has it compared again at once.
+// SaveWriteBack writes a row that [Store.WithWriteBack] has locked. due is when to compare again, nil for when
+// something changes: a change since seen, the row's number of changes when the attempt began, has it compared again
+// at once.
 func SaveWriteBack(b *pgx.Batch, r WriteBackRow, due *time.Time, seen int64) {
 	b.Queue(`
-		UPDATE write_backs SET status = @status, reason = @reason, last_error = @last_error, changed_at = @changed_at, written = @written, parts = @parts,
-			place = @place, unsure = @unsure, lost_at = @lost_at, looks = @looks, tries = @tries, failing_since = @failing_since,
+		UPDATE write_backs SET status = @status, reason = @reason, last_error = @last_error, changed_at = @changed_at,
+			written = @written, parts = @parts,
+			place = @place, unsure = @unsure, lost_at = @lost_at, looks = @looks, tries = @tries,
+				failing_since = @failing_since,
 			due_at = CASE WHEN changes = @seen THEN @due::timestamptz ELSE 'epoch' END
 		WHERE source = @source AND booking_id = @booking_id`, pgx.StrictNamedArgs{
-		"source": r.Source, "booking_id": r.BookingID, "status": r.Status, "reason": r.Reason, "last_error": r.LastError, "changed_at": r.ChangedAt,
-		"written": r.Written, "parts": append([]string{}, r.Parts...), "place": jsonText(r.Place), "unsure": r.Unsure, "lost_at": r.LostAt, "looks": r.Looks,
+		"source": r.Source, "booking_id": r.BookingID, "status": r.Status, "reason": r.Reason,
+		"last_error": r.LastError, "changed_at": r.ChangedAt,
+		"written": r.Written, "parts": append([]string{}, r.Parts...), "place": jsonText(r.Place), "unsure": r.Unsure,
+		"lost_at": r.LostAt, "looks": r.Looks,
 		"tries": r.Tries, "failing_since": r.FailingSince, "due": due, "seen": seen,
 	})
 }
 
 // ForgetWriteBack removes a row that [Store.WithWriteBack] has locked, unless something changed since seen.
 func ForgetWriteBack(b *pgx.Batch, r WriteBackRow, seen int64) {
-	b.Queue(`DELETE FROM write_backs WHERE source = $1 AND booking_id = $2 AND changes = $3`, r.Source, r.BookingID, seen)
+	b.Queue(`DELETE FROM write_backs WHERE source = $1 AND booking_id = $2
+		AND changes = $3`, r.Source, r.BookingID, seen)
 }
 
-// RepeatWriteBack has a booking's field compared, and written or cleared if it differs, whatever is known of it. It does nothing for a booking
-// without a row.
+// RepeatWriteBack has a booking's field compared, and written or cleared if it differs, whatever is known of it. It
+// does nothing for a booking without a row.
 func (s *Store) RepeatWriteBack(ctx context.Context, source, bookingID string) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
-			UPDATE write_backs SET due_at = 'epoch', unsure = true, rank = 0, changes = changes + 1, tries = 0, failing_since = NULL
+			UPDATE write_backs SET due_at = 'epoch', unsure = true, rank = 0, changes = changes + 1, tries = 0,
+				failing_since = NULL
 			WHERE source = $1 AND booking_id = $2`, source, bookingID)
 		return err
 	})
@@ -162,11 +173,14 @@ type WriteBackTrouble struct {
 func (s *Store) WriteBackTroubles(ctx context.Context) ([]WriteBackTrouble, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT s.source,
-			(SELECT count(*) FROM (SELECT FROM write_backs w WHERE w.source = s.source AND w.status IN ('pending', 'failed') LIMIT 10000) w) AS waiting,
-			(SELECT count(*) FROM (SELECT FROM write_backs w WHERE w.source = s.source AND w.status = 'failed' LIMIT 10000) w) AS failed,
+			(SELECT count(*) FROM (SELECT FROM write_backs w WHERE w.source = s.source
+				AND w.status IN ('pending', 'failed') LIMIT 10000) w) AS waiting,
+			(SELECT count(*) FROM (SELECT FROM write_backs w WHERE w.source = s.source AND w.status = 'failed'
+				LIMIT 10000) w) AS failed,
 			f.failing_since, f.last_error
 		FROM write_back_sources s LEFT JOIN LATERAL (
-			SELECT failing_since, last_error FROM write_backs w WHERE w.source = s.source AND w.status = 'failed' ORDER BY failing_since LIMIT 1) f ON true
+			SELECT failing_since, last_error FROM write_backs w WHERE w.source = s.source AND w.status = 'failed'
+				ORDER BY failing_since LIMIT 1) f ON true
 		ORDER BY s.source`)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[WriteBackTrouble])
 	return list, wrap(err, "look how write-back fares")

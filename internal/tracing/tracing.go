@@ -1,5 +1,5 @@
-// Package tracing makes one OpenTelemetry trace of each event, from its webhook through the queue to the mobile key. The trace's id
-// is the event's: nothing has to travel with the event, and who has one finds the other.
+// Package tracing makes one OpenTelemetry trace of each event, from its webhook through the queue to the mobile
+// key. The trace's id is the event's: nothing has to travel with the event, and who has one finds the other.
 package tracing
 
 import (
@@ -29,7 +29,8 @@ func rootSpan(event uuid.UUID) (id trace.SpanID) {
 // Webhook records the first span of an event's trace, which is over.
 func Webhook(ctx context.Context, event uuid.UUID, began time.Time, attributes ...attribute.KeyValue) {
 	ctx = context.WithValue(ctx, rootKey{}, event)
-	_, span := otel.Tracer(name).Start(ctx, "webhook", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(began), trace.WithAttributes(attributes...))
+	_, span := otel.Tracer(name).Start(ctx, "webhook", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithTimestamp(began), trace.WithAttributes(attributes...))
 	span.End()
 }
 
@@ -43,10 +44,12 @@ func Of(ctx context.Context, event *uuid.UUID) context.Context {
 	}))
 }
 
-// sampling is what the configured sampler decides on an event's trace. A span that is begun like the first one tells; it is never
-// ended, so that nothing is exported of it. Samplers that go by the trace's id decide the same each time, in each replica.
+// sampling is what the configured sampler decides on an event's trace. A span that is begun like the first one
+// tells; it is never ended, so that nothing is exported of it. Samplers that go by the trace's id decide the same
+// each time, in each replica.
 func sampling(ctx context.Context, event uuid.UUID) trace.TraceFlags {
-	_, span := otel.Tracer(name).Start(context.WithValue(ctx, rootKey{}, event), "webhook", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer))
+	_, span := otel.Tracer(name).Start(context.WithValue(ctx, rootKey{}, event), "webhook", trace.WithNewRoot(),
+		trace.WithSpanKind(trace.SpanKindServer))
 	return span.SpanContext().TraceFlags()
 }
 
@@ -64,8 +67,8 @@ func Begin(ctx context.Context, what string, attributes ...attribute.KeyValue) (
 	return otel.Tracer(name).Start(ctx, what, trace.WithAttributes(attributes...))
 }
 
-// IDs makes the ids of spans and traces: those of an event's first span from the event, all others by chance. It implements the
-// SDK's IDGenerator.
+// IDs makes the ids of spans and traces: those of an event's first span from the event, all others by chance. It
+// implements the SDK's IDGenerator.
 type IDs struct{}
 
 // NewIDs returns the ids of a first span.

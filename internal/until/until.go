@@ -1,4 +1,5 @@
-// Package until has tests wait for something to become true, without a sleep and without a deadline that a busy machine can miss.
+// Package until has tests wait for something to become true, without a sleep and without a deadline that a busy
+// machine can miss.
 package until
 
 import (
@@ -9,7 +10,8 @@ import (
 // Patience is how long a test waits for what takes milliseconds on an idle machine: only a hang misses it.
 const Patience = 4 * time.Minute
 
-// Pauses between two looks. They grow, so that a wait neither adds much to what it waits for nor keeps the machine busy looking.
+// Pauses between two looks. They grow, so that a wait neither adds much to what it waits for nor keeps the machine
+// busy looking.
 const (
 	shortestPause = time.Millisecond
 	longestPause  = 60 * time.Millisecond
@@ -21,7 +23,8 @@ func True(t testing.TB, what string, reached func() bool) {
 	Told(t, reached, func() { t.Fatalf("waited %s for %s", Patience, what) })
 }
 
-// Told is like True, for a test that can describe a failure better: instead of ending the test it calls late, once, and returns when that does.
+// Told is like True, for a test that can describe a failure better: instead of ending the test it calls late, once,
+// and returns when that does.
 func Told(t testing.TB, reached func() bool, late func()) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)

@@ -40,8 +40,13 @@ type attempt struct {
 var errChanged = errors.New("the stay changed meanwhile")
 
 // attempt makes one attempt. An error is the database's.
-func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *pms.WriteBackSettings, row store.WriteBackRow) error {
-	a := &attempt{runner: r, lease: lease, set: set, row: row, place: placeOf(set), api: r.Accounts.Of(set.Account, r.First)}
+func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *pms.WriteBackSettings,
+	row store.WriteBackRow,
+) error {
+	a := &attempt{
+		runner: r, lease: lease, set: set, row: row, place: placeOf(set),
+		api: r.Accounts.Of(set.Account, r.First),
+	}
 	a.rules, _ = set.Preset.Rules(set.Field)
 	stays, err := a.load(ctx)
 	if err != nil {
@@ -179,13 +184,17 @@ func (a *attempt) byRoute(ctx context.Context, route string) *failure {
 		}
 	}
 	if step.Found == nil && (a.set.Preset.ReadFirst || a.rules.Shared) {
-		return &failure{reason: ReasonUnreadable, cause: pmsapi.Failing, err: errors.New("the PMS's answer doesn't show the field")}
+		return &failure{
+			reason: ReasonUnreadable, cause: pmsapi.Failing,
+			err: errors.New("the PMS's answer doesn't show the field"),
+		}
 	}
 	wanted, f := a.wanted(step.Found)
 	if f != nil {
 		return f
 	}
-	if step.Found != nil && (sameText(foundText(step.Found), wanted) || a.write.kind != write && a.isPeoples(step.Found)) {
+	if step.Found != nil && (sameText(foundText(step.Found), wanted) ||
+		a.write.kind != write && a.isPeoples(step.Found)) {
 		return nil
 	}
 	call, err := a.plan(ctx, step, wanted)
@@ -204,7 +213,8 @@ func (a *attempt) mustRead() bool {
 	return p.ReadFirst || a.rules.Shared || a.row.Unsure || a.write.look || a.write.kind != write
 }
 
-// mayIgnore reports whether a field that can't be read is changed all the same: then reading it was only meant to save a call.
+// mayIgnore reports whether a field that can't be read is changed all the same: then reading it was only meant to
+// save a call.
 func (a *attempt) mayIgnore(f *failure) bool {
 	return !a.set.Preset.ReadFirst && !a.rules.Shared && f.isAboutReading()
 }
@@ -227,10 +237,12 @@ func (a *attempt) wanted(found map[string]any) (string, *failure) {
 	return text, nil
 }
 
-// isPeoples reports whether a field that must be cleared holds another text than staykey's: somebody has written over it.
+// isPeoples reports whether a field that must be cleared holds another text than staykey's: somebody has written
+// over it.
 func (a *attempt) isPeoples(found map[string]any) bool {
 	text := foundText(found)
-	return !a.rules.Shared && text != "" && !a.row.Unsure && !slices.Equal(a.hashOf(text), a.row.Written) && !slices.Equal(a.hashOf(normal(text)), a.row.Written)
+	return !a.rules.Shared && text != "" && !a.row.Unsure && !slices.Equal(a.hashOf(text), a.row.Written) &&
+		!slices.Equal(a.hashOf(normal(text)), a.row.Written)
 }
 
 // plan is the call that makes the field hold a text, or clears it.
@@ -274,7 +286,10 @@ func (a *attempt) change(ctx context.Context, step pms.WriteBackStep, call pms.P
 	}
 	switch {
 	case shown == nil && refused:
-		return &failure{reason: ReasonRefused, cause: pmsapi.Failing, err: errors.New("the PMS refused the change inside a successful answer")}
+		return &failure{
+			reason: ReasonRefused, cause: pmsapi.Failing,
+			err: errors.New("the PMS refused the change inside a successful answer"),
+		}
 	case shown != nil && !sameText(foundText(shown), wanted):
 		return &failure{
 			reason: ReasonNotKept, cause: pmsapi.Failing,
@@ -321,14 +336,22 @@ func (a *attempt) guard() error {
 }
 
 // call makes one call. before is run right before it leaves, and read reads an answer of success.
-func (a *attempt) call(ctx context.Context, call pms.PlannedCall, before func() error, read func(pmsapi.Answer) *failure) *failure {
+func (a *attempt) call(ctx context.Context, call pms.PlannedCall, before func() error,
+	read func(pmsapi.Answer) *failure,
+) *failure {
 	var f *failure
-	answer, err := a.api.Do(ctx, pmsapi.Request{Method: call.Method, Address: call.Address, JSON: call.JSON, Form: call.Form, BeforeSending: before}, func(answer pmsapi.Answer) error {
+	answer, err := a.api.Do(ctx, pmsapi.Request{
+		Method: call.Method, Address: call.Address, JSON: call.JSON,
+		Form: call.Form, BeforeSending: before,
+	}, func(answer pmsapi.Answer) error {
 		if !answer.OK() {
 			return a.api.Refused(answer, "")
 		}
 		if f = read(answer); f != nil {
-			return &pmsapi.Error{Status: answer.Status, Cause: f.cause, RetryAfter: pmsapi.RetryAfter(answer.Header), Message: f.err.Error()}
+			return &pmsapi.Error{
+				Status: answer.Status, Cause: f.cause, RetryAfter: pmsapi.RetryAfter(answer.Header),
+				Message: f.err.Error(),
+			}
 		}
 		return nil
 	})
@@ -348,7 +371,8 @@ func (a *attempt) refusal(answer pmsapi.Answer) *failure {
 }
 
 func count(source, call string, status int, err error) {
-	if held := new(pmsapi.HeldError); errors.As(err, &held) || errors.Is(err, errChanged) || errors.Is(err, store.ErrLeaseLost) {
+	if held := new(pmsapi.HeldError); errors.As(err, &held) || errors.Is(err, errChanged) ||
+		errors.Is(err, store.ErrLeaseLost) {
 		return // nothing left
 	}
 	answer := fmt.Sprint(status)

@@ -93,7 +93,8 @@ func (d decision) equal(other decision) bool {
 	return d.kind == other.kind && d.text == other.text && slices.Equal(d.parts, other.parts)
 }
 
-// lateLooks are how long after a call without an answer the field is looked at once more: such a call may take effect late.
+// lateLooks are how long after a call without an answer the field is looked at once more: such a call may take
+// effect late.
 var lateLooks = []time.Duration{time.Minute, 10 * time.Minute}
 
 // nextLook is when a row's field is looked at again because of a lost call; nil for never.
@@ -105,8 +106,11 @@ func nextLook(row store.WriteBackRow) *time.Time {
 	return &at
 }
 
-// decide compares what a booking's field should hold with what is known of it. texts are those of the stays that are not gone.
-func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.Ref]store.GuestState, texts map[store.Ref]string, hash func(string) []byte, now time.Time) decision {
+// decide compares what a booking's field should hold with what is known of it. texts are those of the stays that
+// are not gone.
+func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.Ref]store.GuestState,
+	texts map[store.Ref]string, hash func(string) []byte, now time.Time,
+) decision {
 	look := false
 	if at := nextLook(row); at != nil && !now.Before(*at) {
 		look = true
@@ -181,7 +185,11 @@ func stateOf(stays map[store.Ref]store.GuestState) string {
 	var b strings.Builder
 	for _, ref := range slices.SortedFunc(maps.Keys(stays), store.Ref.Compare) {
 		s := stays[ref]
-		encoded, _ := json.Marshal([]any{ref, s.Status, s.KeyStatus, s.CredentialID, s.ClosedGates, s.Counter, s.GuestEmail}) // it can't fail
+		// it can't fail
+		encoded, _ := json.Marshal([]any{
+			ref, s.Status, s.KeyStatus, s.CredentialID, s.ClosedGates,
+			s.Counter, s.GuestEmail,
+		})
 		_, _ = b.Write(encoded)
 	}
 	return b.String()

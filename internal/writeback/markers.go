@@ -2,7 +2,8 @@ package writeback
 
 import "strings"
 
-// A field that people write into as well holds staykey's text between two markers, and everything else stays as people wrote it.
+// A field that people write into as well holds staykey's text between two markers, and everything else stays as
+// people wrote it.
 const (
 	beginMark = "[staykey]"
 	endMark   = "[/staykey]"

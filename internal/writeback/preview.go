@@ -24,9 +24,11 @@ type PreviewCall struct {
 	Form   string          `json:"form,omitempty"`
 }
 
-// PreviewOf plans the calls for a booking whose field is as found: what the preset's find answers for a field that was read, nil for one that is
-// unknown, which is an empty one where the preset reads first.
-func PreviewOf(ctx context.Context, set *pms.WriteBackSettings, id string, reservation any, found map[string]any) (Preview, error) {
+// PreviewOf plans the calls for a booking whose field is as found: what the preset's find answers for a field that
+// was read, nil for one that is unknown, which is an empty one where the preset reads first.
+func PreviewOf(ctx context.Context, set *pms.WriteBackSettings, id string, reservation any,
+	found map[string]any,
+) (Preview, error) {
 	text, err := TextOf(ctx, set, reservation)
 	if err != nil {
 		return Preview{}, err

@@ -35,7 +35,8 @@ const (
 // Reasons lists them in the order of the documentation.
 func Reasons() []string {
 	return []string{
-		ReasonNoAnswer, ReasonRateLimit, ReasonAccount, ReasonNotFound, ReasonRefused, ReasonFailing, ReasonNotKept, ReasonUnreadable, ReasonTooLong,
+		ReasonNoAnswer, ReasonRateLimit, ReasonAccount, ReasonNotFound, ReasonRefused, ReasonFailing, ReasonNotKept,
+		ReasonUnreadable, ReasonTooLong,
 		ReasonProgram,
 	}
 }
@@ -50,7 +51,8 @@ type failure struct {
 	database bool          // not the PMS failed, but ours
 }
 
-// isAboutReading reports whether the PMS answered that this field can't be read so, which is no sign of a wrong account, or of a failing write.
+// isAboutReading reports whether the PMS answered that this field can't be read so, which is no sign of a wrong
+// account, or of a failing write.
 func (f *failure) isAboutReading() bool {
 	switch f.status {
 	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -82,8 +84,8 @@ func failureOf(err error) *failure {
 	return f
 }
 
-// mark runs right before a call leaves that changes the field. It commits that the field may hold something else from now on, while the stays'
-// keys are locked and as they were when the decision was made.
+// mark runs right before a call leaves that changes the field. It commits that the field may hold something else
+// from now on, while the stays' keys are locked and as they were when the decision was made.
 func (a *attempt) mark() error {
 	if err := a.guard(); err != nil {
 		return err
@@ -121,7 +123,9 @@ func encodePlace(p place) json.RawMessage {
 }
 
 // save changes the row and adds to the stays' timelines.
-func (a *attempt) save(ctx context.Context, change func(*store.WriteBackRow) (due *time.Time), entry *store.Entry) error {
+func (a *attempt) save(ctx context.Context, change func(*store.WriteBackRow) (due *time.Time),
+	entry *store.Entry,
+) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWithin)
 	defer cancel()
 	return a.store.WithWriteBack(ctx, a.lease, a.row.BookingID, a.refs, func(tx pgx.Tx, s store.WriteBackState) error {
@@ -207,8 +211,8 @@ func (a *attempt) again(ctx context.Context) error {
 	return a.save(ctx, func(*store.WriteBackRow) *time.Time { return soon(a.Now()) }, nil)
 }
 
-// tryAgainAfter is how long a booking rests for which the retry policy gives up: a person must correct something, and a change of the stay or a
-// person's request tries at once.
+// tryAgainAfter is how long a booking rests for which the retry policy gives up: a person must correct something,
+// and a change of the stay or a person's request tries at once.
 const tryAgainAfter = 6 * time.Hour
 
 // failed records a failure, and when to try again.
@@ -228,7 +232,10 @@ func (a *attempt) failed(ctx context.Context, f failure) error {
 		case a.refused: // nothing changed
 			row.Unsure, row.Parts, row.Place = a.row.Unsure, a.row.Parts, a.row.Place
 		}
-		next := pmsapi.Decide(pmsapi.Attempt{Cause: f.cause, Number: int(row.Tries), Since: now.Sub(*row.FailingSince), RetryAfter: f.retry}, a.First)
+		next := pmsapi.Decide(pmsapi.Attempt{
+			Cause: f.cause, Number: int(row.Tries), Since: now.Sub(*row.FailingSince),
+			RetryAfter: f.retry,
+		}, a.First)
 		wait = pmsapi.Scatter(next.Wait)
 		switch {
 		case next.GiveUp:
@@ -241,7 +248,8 @@ func (a *attempt) failed(ctx context.Context, f failure) error {
 		return &due
 	}, a.entry("write-back failed: "+words, &f))
 	if err == nil {
-		a.log.Warn("write-back failed; retrying", "source", a.name, "booking_id", a.row.BookingID, "reason", f.reason, "error", words, "in", wait.Round(time.Second).String())
+		a.log.Warn("write-back failed; retrying", "source", a.name, "booking_id", a.row.BookingID, "reason", f.reason,
+			"error", words, "in", wait.Round(time.Second).String())
 	}
 	return err
 }

@@ -76,7 +76,8 @@ func (r *runner) round(ctx context.Context) (int, error) {
 	return len(due), r.lost(all.Wait())
 }
 
-// takeUp makes the rows due whose stays changed. It stops after some pages, so that arrivals needn't wait for the whole of a large backlog.
+// takeUp makes the rows due whose stays changed. It stops after some pages, so that arrivals needn't wait for the
+// whole of a large backlog.
 func (r *runner) takeUp(ctx context.Context, lease store.WriteBackLease) error {
 	if _, err := r.store.OrderChanges(ctx, takeUpAtOnce*pagesAtOnce); err != nil {
 		return err
@@ -194,7 +195,8 @@ func fingerprintOf(set *pms.WriteBackSettings) string {
 	if set.Text != nil {
 		text = set.Text.Program
 	}
-	encoded, _ := json.Marshal([]any{set.Preset.Name, set.Account.URL, set.Field, set.With, text, set.Clear}) // strings only: it can't fail
+	// strings only: it can't fail
+	encoded, _ := json.Marshal([]any{set.Preset.Name, set.Account.URL, set.Field, set.With, text, set.Clear})
 	sum := sha256.Sum256(encoded)
 	return fmt.Sprintf("%s %s %s", set.Preset.Name, set.Field, hex.EncodeToString(sum[:8]))
 }

@@ -1,15 +1,16 @@
-// Package writeback writes guests' links, or other texts, into fields of PMSs, where the operators' own templates find them, and clears them when
-// the key goes.
+// Package writeback writes guests' links, or other texts, into fields of PMSs, where the operators' own templates
+// find them, and clears them when the key goes.
 //
-// It is level-triggered: what a field should hold follows from the present state of its booking's stays (decide.go, pure) and is compared with what
-// is known of the field (a row of write_backs). Changes of stays are taken up in the order of package notify's, so a crash loses none and a burst of
-// changes costs one write.
+// It is level-triggered: what a field should hold follows from the present state of its booking's stays (decide.go,
+// pure) and is compared with what is known of the field (a row of write_backs). Changes of stays are taken up in
+// the order of package notify's, so a crash loses none and a burst of changes costs one write.
 //
 //	OrderChanges ─▶ take up ─▶ due rows ─▶ attempt: load, decide ─▶ read ─▶ mark (commit) ─▶ write ─▶ read back ─▶ record (commit)
 //
-// One replica at a time has the lease of a source and writes for it, because PMSs count all requests of an account. A call leaves only while the
-// lease lasts until after its deadline, and only after a commit that holds the stays' keys locked, finds that the decision still holds, and marks
-// the row unsure. So nothing is written for a key that was taken away before; and whatever a process that dies leaves behind is compared again.
+// One replica at a time has the lease of a source and writes for it, because PMSs count all requests of an account.
+// A call leaves only while the lease lasts until after its deadline, and only after a commit that holds the stays'
+// keys locked, finds that the decision still holds, and marks the row unsure. So nothing is written for a key that
+// was taken away before; and whatever a process that dies leaves behind is compared again.
 //
 // Calls share the accounts, the pace and the retry policy of the fetching side (package pmsapi).
 package writeback
@@ -44,7 +45,8 @@ type Options struct {
 	Sources func() map[string]pms.Source
 	// Accounts are the clients of PMSs' accounts, shared with other callers.
 	Accounts *pmsapi.Clients
-	// Reservations returns reservations as REST shows them, decoded from JSON, with their guests' links. One that is missing is gone.
+	// Reservations returns reservations as REST shows them, decoded from JSON, with their guests' links. One that
+	// is missing is gone.
 	Reservations func(ctx context.Context, refs []store.Ref) (map[store.Ref]any, error)
 	// HashKey keys the hashes of texts in the database.
 	HashKey []byte
@@ -55,7 +57,8 @@ type Options struct {
 	PollEvery time.Duration // how often changes are looked for without a wake-up. Default 1 s
 	Now       func() time.Time
 	After     func(d time.Duration) <-chan time.Time // what waits, default time.After
-	Reached   func(point.Name)                       // called at each marked step, where a test ends a process; nil for nothing
+	// called at each marked step, where a test ends a process; nil for nothing
+	Reached func(point.Name)
 }
 
 // spare is how much of a lease must be left after a call's deadline.
@@ -77,7 +80,7 @@ type Service struct {
 
 var requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "staykey_write_back_requests_total",
-	Help: "Requests of write-back to PMSs, by call (read, change, ...) and how they were answered: a status, or failed.",
+	Help: "Requests of write-back to PMSs, by call (read, change, ...) and result: a status, or failed.",
 }, []string{"source", "call", "answer"})
 
 // Collectors returns the package's metrics.
@@ -208,7 +211,8 @@ func (s *Service) runSource(ctx, working context.Context, name string) {
 	}
 }
 
-// Round looks at a source once: takes up changes and brings every booking that is due up to date. It returns how many were due.
+// Round looks at a source once: takes up changes and brings every booking that is due up to date. It returns how
+// many were due.
 func (s *Service) Round(ctx context.Context, name string) (int, error) {
 	return s.runner(name).round(ctx)
 }

@@ -1,5 +1,6 @@
-// Command provenance writes where the files of a release come from: an in-toto statement with SLSA's provenance predicate
-// (https://slsa.dev/spec/v1.0/provenance), of the files that SHA256SUMS names. It isn't signed: the release workflow signs one of its own.
+// Command provenance writes where the files of a release come from: an in-toto statement with SLSA's provenance
+// predicate (https://slsa.dev/spec/v1.0/provenance), of the files that SHA256SUMS names. It isn't signed: the
+// release workflow signs one of its own.
 //
 //	provenance dist/SHA256SUMS VERSION COMMIT > dist/staykey-VERSION.intoto.json
 package main
@@ -80,7 +81,10 @@ func provenance(sums, version, commit string) (statement, error) {
 	build := &s.Predicate.BuildDefinition
 	build.BuildType = repository + "/blob/main/Makefile#release"
 	build.ExternalParameters = map[string]string{"target": "release", "version": version}
-	build.InternalParameters = map[string]string{"go": runtime.Version(), "CGO_ENABLED": "0", "flags": "-trimpath -buildvcs=false"}
+	build.InternalParameters = map[string]string{
+		"go": runtime.Version(), "CGO_ENABLED": "0",
+		"flags": "-trimpath -buildvcs=false",
+	}
 	build.ResolvedDependencies = []subject{{URI: "git+" + repository, Digest: map[string]string{"gitCommit": commit}}}
 	s.Predicate.RunDetails.Builder.ID = repository + "/blob/main/Makefile"
 	return s, nil

@@ -1,5 +1,6 @@
-// Command sbom writes the software bill of materials of a built binary, as CycloneDX 1.6 JSON: the modules that the linker has put into it,
-// as the binary itself tells (go version -m), with the toolchain. Nothing is taken from go.mod, which also names what isn't linked.
+// Command sbom writes the software bill of materials of a built binary, as CycloneDX 1.6 JSON: the modules that the
+// linker has put into it, as the binary itself tells (go version -m), with the toolchain. Nothing is taken from
+// go.mod, which also names what isn't linked.
 //
 //	sbom bin/staykey VERSION > staykey-VERSION.cdx.json
 package main

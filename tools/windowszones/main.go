@@ -1,6 +1,7 @@
-// Command windowszones writes the table of Windows' names of time zones that internal/pms reads: Windows' own name, and the IANA zone that
-// Unicode's CLDR gives it for the world at large (windowsZones, territory 001). It is taken from a module that is kept up to date with CLDR,
-// whose table can't be imported elsewhere than on Windows.
+// Command windowszones writes the table of Windows' names of time zones that internal/pms reads: Windows' own name,
+// and the IANA zone that
+// Unicode's CLDR gives it for the world at large (windowsZones, territory 001). It is taken from a module that is
+// kept up to date with CLDR, whose table can't be imported elsewhere than on Windows.
 package main
 
 import (

@@ -6,15 +6,27 @@ import "slices"
 var mutants = append([]mutant{
 	{
 		name: "mark", what: "a create is not marked before its call",
-		edits: []edit{{"internal/provisioner/record/record.go", "	if u.MarkedAt == nil {\n		u.MarkedAt = &now\n	}\n", ""}},
-		pkg:   "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=0"},
+		edits: []edit{{
+			"internal/provisioner/record/record.go",
+			"	if u.MarkedAt == nil {\n		u.MarkedAt = &now\n	}\n", "",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{
+			"STAYKEY_MATRIX_CELLS=-1",
+			"STAYKEY_MATRIX_PAIRS=0",
+		},
 	},
 	{
 		name: "look-up", what: "the result of a lost create is not looked for",
 		edits: []edit{
-			{"internal/provisioner/observe.go", "	found, others, out := a.find(a.because(ctx, \"whether a create without an answer made an ACS user\"), u)\n", "	var found []seam.ACSUser\n	others, out := false, outcome{}\n"},
+			{
+				"internal/provisioner/observe.go",
+				"	found, others, out := a.find(a.because(ctx, \"whether a create without an answer made an ACS user\"), u)\n", "	var found []seam.ACSUser\n	others, out := false, outcome{}\n",
+			},
 		},
-		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=0"},
+		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{
+			"STAYKEY_MATRIX_CELLS=-1",
+			"STAYKEY_MATRIX_PAIRS=0",
+		},
 	},
 	{
 		name: "only way in", what: "an old ACS user is deleted although somebody deleted its replacement",
@@ -23,8 +35,11 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "wait for a deleted key", what: "cleanup waits for a key that somebody deleted",
-		edits: []edit{{"internal/provisioner/remove.go", "	if old.Phase() == record.Removed || u.Phase() == record.Removed {\n", "	if false {\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestRemovedBeforeTheMoveIsComplete$",
+		edits: []edit{{
+			"internal/provisioner/remove.go",
+			"	if old.Phase() == record.Removed || u.Phase() == record.Removed {\n", "	if false {\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestRemovedBeforeTheMoveIsComplete$",
 	},
 	{
 		name: "lost doors", what: "the effect of a lost closing call is not read when the door is wanted again",
@@ -33,19 +48,31 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "grace", what: "\"not found\" counts at once",
-		edits: []edit{{"internal/provisioner/observe.go", "	if u.LostAt != nil && a.tooEarly(a.belief().countsFrom(*u.LostAt)) {\n", "	if false {\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestReadsThatLag$",
+		edits: []edit{{
+			"internal/provisioner/observe.go",
+			"	if u.LostAt != nil && a.tooEarly(a.belief().countsFrom(*u.LostAt)) {\n", "	if false {\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestReadsThatLag$",
 	},
 	{
 		name: "old answers", what: "an answer is dated by its arrival, not by its request",
-		edits: []edit{{"internal/provisioner/belief.go", "bool { return a.began.Before(until) }", "bool { return a.now().Before(until) }"}},
-		pkg:   "./internal/provisioner", tests: "^TestASlowAnswerIsAsOldAsItsQuestion$",
+		edits: []edit{{
+			"internal/provisioner/belief.go", "bool { return a.began.Before(until) }",
+			"bool { return a.now().Before(until) }",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestASlowAnswerIsAsOldAsItsQuestion$",
 	},
 	{
 		name: "lease condition", what: "any worker may write marks and results",
 		edits: []edit{
-			{"internal/store/key_leases.go", "AND reservation_id = $2 AND lease_token = $3 FOR NO KEY UPDATE`", "AND reservation_id = $2 AND $3::uuid IS NOT NULL FOR NO KEY UPDATE`"},
-			{"internal/store/key_leases.go", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND $3::uuid IS NOT NULL`"},
+			{
+				"internal/store/key_leases.go", "AND lease_token = $3 FOR NO KEY UPDATE`",
+				"AND $3::uuid IS NOT NULL FOR NO KEY UPDATE`",
+			},
+			{
+				"internal/store/key_leases.go",
+				"		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND lease_token = $3`", "		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval\n		WHERE source = $1 AND reservation_id = $2 AND $3::uuid IS NOT NULL`",
+			},
 			{"internal/store/key_attempts.go", "AND k.lease_token = @token::uuid\n", "AND @token::uuid IS NOT NULL\n"},
 		},
 		pkg: "./cmd/server", tests: "^TestStalledWorker$",
@@ -53,26 +80,48 @@ var mutants = append([]mutant{
 	{
 		name: "lease before a call", what: "a call is made although the lease has expired",
 		edits: []edit{
-			{"internal/provisioner/work.go", "	if deadline.After(until) || deadline.Round(0).After(until.Round(0)) {\n", "	if _, _ = until, deadline; false {\n"},
-			{"internal/provisioner/work.go", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			cut()\n			return\n", "		if errors.Is(renew(), store.ErrLeaseLost) {\n			return\n"},
+			{
+				"internal/provisioner/work.go",
+				"	if deadline.After(until) || deadline.Round(0).After(until.Round(0)) {\n",
+				"	if _, _ = until, deadline; false {\n",
+			},
+			{
+				"internal/provisioner/work.go",
+				"		if errors.Is(renew(), store.ErrLeaseLost) {\n			cut()\n			return\n",
+				"		if errors.Is(renew(), store.ErrLeaseLost) {\n			return\n",
+			},
 		},
 		pkg: "./cmd/server", tests: "^TestStalledWorker$",
 	},
 	{
 		name: "row lock", what: "an applier does not lock the reservations that it reads",
-		edits: []edit{{"internal/store/reservations.go", "		ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\" FOR NO KEY UPDATE`, sources, ids)", "		ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\"`, sources, ids)"}},
-		pkg:   "./internal/intake", tests: "^TestApplyersShareTheWork$", env: []string{"STAYKEY_APPLY_ROUNDS=60"},
+		edits: []edit{{
+			"internal/store/reservations.go",
+			"		ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\" FOR NO KEY UPDATE`, sources, ids)",
+			"		ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\"`, sources, ids)",
+		}},
+		pkg: "./internal/intake", tests: "^TestApplyersShareTheWork$", env: []string{"STAYKEY_APPLY_ROUNDS=60"},
 	},
 	{
 		name: "version guard", what: "an older event is applied over a newer one",
-		edits: []edit{{"internal/intake/fold.go", "	case r.VersionSeq > 0 && c.before(versionOf(r)):\n", "	case false:\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestModel$",
+		edits: []edit{{
+			"internal/intake/fold.go", "	case r.VersionSeq > 0 && c.before(versionOf(r)):\n",
+			"	case false:\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestModel$",
 	},
 	{
 		name: "slot claim", what: "two stays may take the same slot on an access system",
 		edits: []edit{
-			{"internal/store/acs_users.go", "		ON CONFLICT (acs_system_id, user_identity_id) DO NOTHING RETURNING id`", "		RETURNING id`"},
-			{"internal/store/acs_users.go", "	return holder, wrap(err, \"look for a place\")\n", "	return Ref{}, ErrNotFound\n"},
+			{
+				"internal/store/acs_users.go",
+				"		ON CONFLICT (acs_system_id, user_identity_id) DO NOTHING RETURNING id`",
+				"		RETURNING id`",
+			},
+			{
+				"internal/store/acs_users.go", "	return holder, wrap(err, \"look for a place\")\n",
+				"	return Ref{}, ErrNotFound\n",
+			},
 			{"migrations/00001_first.sql", "    UNIQUE (acs_system_id, user_identity_id),\n", ""},
 		},
 		pkg: "./internal/provisioner", tests: "^TestTwoStaysOfAGuestAtOnce$",
@@ -84,71 +133,115 @@ var mutants = append([]mutant{
 				"internal/intake/accept.go", "	point.Reach(point.AcceptBefore)\n",
 				"	for _, w := range batch {\n		w.result <- result{accepted: store.Accepted{EventID: w.event.EventID}}\n	}\n	point.Reach(point.AcceptBefore)\n",
 			},
-			{"internal/intake/accept.go", "			w.result <- result{err: fmt.Errorf(\"%w: %w\", ErrUnavailable, err)}\n", "			_ = w\n"},
+			{
+				"internal/intake/accept.go",
+				"			w.result <- result{err: fmt.Errorf(\"%w: %w\", ErrUnavailable, err)}\n",
+				"			_ = w\n",
+			},
 			{"internal/intake/accept.go", "		w.result <- result{accepted: accepted[i]}\n", ""},
 		},
-		pkg: "./cmd/server", tests: "^(TestKilledAtMarkedPoints|TestPostgresKilled)$", env: []string{"STAYKEY_CRASH_POINTS=15", "STAYKEY_POSTGRES_KILLS=6"},
+		pkg: "./cmd/server", tests: "^(TestKilledAtMarkedPoints|TestPostgresKilled)$",
+		env: []string{"STAYKEY_CRASH_POINTS=15", "STAYKEY_POSTGRES_KILLS=6"},
 	},
 	{
 		name: "synchronous_commit", what: "a commit returns before it is on disk",
-		edits: []edit{{"internal/store/connect.go", "set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');", "set_config('synchronous_commit', 'off', false);"}},
-		pkg:   "./cmd/server", tests: "^TestPostgresKilled$", env: []string{"STAYKEY_POSTGRES_KILLS=6"},
+		edits: []edit{{
+			"internal/store/connect.go",
+			"set_config('synchronous_commit', 'on', false)\n		WHERE current_setting('synchronous_commit') IN ('off', 'local');", "set_config('synchronous_commit', 'off', false);",
+		}},
+		pkg: "./cmd/server", tests: "^TestPostgresKilled$", env: []string{"STAYKEY_POSTGRES_KILLS=6"},
 	},
 	{
-		name: "write-ahead of changes", what: "a change whose answer was lost is forgotten when something else is desired",
+		name: "write-ahead of changes",
+		what: "a change whose answer was lost is forgotten when something else is desired",
 		edits: []edit{
 			{"internal/provisioner/observe.go", "	overtaken := a.isOvertaken(d, u)\n", "	overtaken := false\n"},
-			{"internal/provisioner/record/record.go", "func (u *User) DoorsChanging() { u.DoorsRead = false }\n", "func (u *User) DoorsChanging() {}\n"},
+			{
+				"internal/provisioner/record/record.go", "func (u *User) DoorsChanging() { u.DoorsRead = false }\n",
+				"func (u *User) DoorsChanging() {}\n",
+			},
 		},
-		pkg: "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$", env: []string{"STAYKEY_WORLD_ROUNDS=500"},
+		pkg: "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$",
+		env: []string{"STAYKEY_WORLD_ROUNDS=500"},
 	},
 	{
 		name: "look-up after a delete", what: "nothing is looked for after a stay's end although a create was lost",
-		edits: []edit{{"internal/provisioner/remove.go", "		if a.lostAt != nil { // even long ago: while this one existed, nobody looked for another\n			a.checked = false\n			u.LookOnly(*a.lostAt)\n", "		if false {\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestReadsThatLagTooLongThenCancel$",
+		edits: []edit{{
+			"internal/provisioner/remove.go",
+			"		if a.lostAt != nil { // even long ago: while this one existed, nobody looked for another\n			a.checked = false\n			u.LookOnly(*a.lostAt)\n", "		if false {\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestReadsThatLagTooLongThenCancel$",
 	},
 	{
 		name: "doubt about lists", what: "a list that lacks many keys at once is trusted",
-		edits: []edit{{"internal/provisioner/sweep_compare.go", "	if s.missing >= missingLeast && s.missing*missingShare > s.compared {\n", "	if false {\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestSweepHoldsBackWhereManyAreMissing$",
+		edits: []edit{{
+			"internal/provisioner/sweep_compare.go",
+			"	if s.missing >= missingLeast && s.missing*missingShare > s.compared {\n", "	if false {\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestSweepHoldsBackWhereManyAreMissing$",
 	},
 	{
 		name: "get and list agree", what: "a get that doesn't find an ACS user counts although the list shows it",
-		edits: []edit{{"internal/provisioner/look.go", "	if !listed {\n		return from, absent, outcome{}\n	}\n", "	if _ = listed; true {\n		return from, absent, outcome{}\n	}\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestGetAndListContradict$",
+		edits: []edit{{
+			"internal/provisioner/look.go",
+			"	if !listed {\n		return from, absent, outcome{}\n	}\n",
+			"	if _ = listed; true {\n		return from, absent, outcome{}\n	}\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestGetAndListContradict$",
 	},
 	{
-		name: "external deletions are cleaned up", what: "an ACS user that somebody deleted is replaced while its object is still at Seam",
-		edits: []edit{{"internal/provisioner/plan/plan.go", "		return append(deleteUser(u, index, whyCleared), makeUser(d, -1, \"\")...)\n", "		_ = whyCleared\n		return makeUser(d, -1, \"\")\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestDeletedExternally$",
+		name: "external deletions are cleaned up",
+		what: "an ACS user that somebody deleted is replaced while its object is still at Seam",
+		edits: []edit{{
+			"internal/provisioner/plan/plan.go",
+			"		return append(deleteUser(u, index, whyCleared), makeUser(d, -1, \"\")...)\n",
+			"		_ = whyCleared\n		return makeUser(d, -1, \"\")\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestDeletedExternally$",
 	},
 	{
 		name: "refusals restore", what: "a refused create forgets the mark of an earlier, lost one",
-		edits: []edit{{"internal/provisioner/record/record.go", "		u.ACSUser = *u.undo\n", "		u.ACSUser = *u.undo\n		u.MarkedAt, u.LostAt = nil, nil\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestRefusalKeepsTheMarkOfALostCreate$",
+		edits: []edit{{
+			"internal/provisioner/record/record.go", "		u.ACSUser = *u.undo\n",
+			"		u.ACSUser = *u.undo\n		u.MarkedAt, u.LostAt = nil, nil\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestRefusalKeepsTheMarkOfALostCreate$",
 	},
 	{
 		name: "the wider window", what: "a lost extension counts as never sent",
 		edits: []edit{
-			{"internal/provisioner/record/record.go", "func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }\n", "func (u *User) ScheduleSent(time.Time, time.Time) {}\n"},
+			{
+				"internal/provisioner/record/record.go",
+				"func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }\n",
+				"func (u *User) ScheduleSent(time.Time, time.Time) {}\n",
+			},
 			{"internal/provisioner/plan/plan.go", "u.EndsAt.After(d.Ends) || u.Unsure\n", "u.EndsAt.After(d.Ends)\n"},
 		},
 		pkg: "./internal/provisioner", tests: "^TestLostExtensionOfAStayThatIsOver$",
 	},
 	{
 		name: "doors of the listing", what: "a door is closed because Seam doesn't show its group for a moment",
-		edits: []edit{{"internal/provisioner/plan/plan.go", "!slices.Contains(d.Groups, g) && !slices.Contains(d.Listed, g)", "!slices.Contains(d.Groups, g)"}},
-		pkg:   "./internal/provisioner", tests: "^TestAGroupThatIsNotShownStaysOpen$",
+		edits: []edit{{
+			"internal/provisioner/plan/plan.go",
+			"!slices.Contains(d.Groups, g) && !slices.Contains(d.Listed, g)", "!slices.Contains(d.Groups, g)",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestAGroupThatIsNotShownStaysOpen$",
 	},
 	{
 		name: "cleanup is last", what: "cleanup is ordered by check-in, like arrivals",
-		edits: []edit{{"internal/store/key_leases.go", "CASE WHEN over_at <= $1 THEN $3 ELSE rank_at END", "CASE WHEN $3::timestamptz IS NULL THEN $3 ELSE rank_at END"}},
-		pkg:   "./internal/provisioner", tests: "^TestArrivalsComeBeforeCleanup$",
+		edits: []edit{{
+			"internal/store/key_leases.go", "CASE WHEN over_at <= $1 THEN $3 ELSE rank_at END",
+			"CASE WHEN $3::timestamptz IS NULL THEN $3 ELSE rank_at END",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestArrivalsComeBeforeCleanup$",
 	},
 	{
 		name: "whose identity", what: "a known identity is used without checking whose it is now",
-		edits: []edit{{"internal/provisioner/identity.go", "	case is.EmailAddress != \"\" && !sameAddress(is.EmailAddress, d.Email):\n", "	case false:\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestAnIdentityThatBecameSomebodyElses$",
+		edits: []edit{{
+			"internal/provisioner/identity.go",
+			"	case is.EmailAddress != \"\" && !sameAddress(is.EmailAddress, d.Email):\n", "	case false:\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestAnIdentityThatBecameSomebodyElses$",
 	},
 	{
 		name: "erasing keeps away", what: "a stay takes an identity that is being erased",
@@ -157,12 +250,18 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "a hold holds", what: "a removal continues although an admin holds the stay",
-		edits: []edit{{"internal/provisioner/attempt.go", "	if held := a.work.Overrides.Held(); held != \"\" {\n", "	if held := a.work.Overrides.Held(); held != \"\" && len(plan.Plan(d, a.users, false)) > 0 {\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestHoldDuringARemoval$",
+		edits: []edit{{
+			"internal/provisioner/attempt.go", "	if held := a.work.Overrides.Held(); held != \"\" {\n",
+			"	if held := a.work.Overrides.Held(); held != \"\" && len(plan.Plan(d, a.users, false)) > 0 {\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestHoldDuringARemoval$",
 	},
 	{
 		name: "the pinned workspace", what: "a workspace that can't be confirmed counts as the pinned one",
-		edits: []edit{{"internal/provisioner/admission.go", "	case err != nil && pinned != \"\":\n", "	case err != nil && pinned == \"never\":\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestAWorkspaceThatCantBeConfirmedPauses$",
+		edits: []edit{{
+			"internal/provisioner/admission.go", "	case err != nil && pinned != \"\":\n",
+			"	case err != nil && pinned == \"never\":\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestAWorkspaceThatCantBeConfirmedPauses$",
 	},
 }, slices.Concat(seamMutants, gateMutants, storeMutants, guestMutants)...)

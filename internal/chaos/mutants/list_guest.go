@@ -1,39 +1,85 @@
 package main
 
 func guestTests(name, what, tests string, edits ...edit) mutant {
-	return mutant{name: name, what: what, edits: edits, pkg: "./internal/guest", tests: "^(" + tests + ")$", env: []string{"STAYKEY_GUEST_DEATHS=400"}}
+	return mutant{
+		name: name, what: what, edits: edits, pkg: "./internal/guest", tests: "^(" + tests + ")$",
+		env: []string{"STAYKEY_GUEST_DEATHS=400"},
+	}
 }
 
 func notifyTests(name, what, tests string, edits ...edit) mutant {
-	return mutant{name: name, what: what, edits: edits, pkg: "./internal/notify", tests: "^(" + tests + ")$", env: []string{"STAYKEY_DELIVERY_DEATHS=1200"}}
+	return mutant{
+		name: name, what: what, edits: edits, pkg: "./internal/notify", tests: "^(" + tests + ")$",
+		env: []string{"STAYKEY_DELIVERY_DEATHS=1200"},
+	}
 }
 
 // guestMutants are the protections of what guests and subscribers receive.
 var guestMutants = []mutant{
 	guestTests("guest: mark", "an instant key is not marked before its call", "TestALostCreate",
-		edit{"internal/guest/open.go", "		return store.MarkHandedOut(ctx, tx, o.ref, &h, o.lookAt(h))\n", "		return nil\n"}),
+		edit{
+			"internal/guest/open.go", "		return store.MarkHandedOut(ctx, tx, o.ref, &h, o.lookAt(h))\n",
+			"		return nil\n",
+		}),
 	guestTests("guest: search", "what a lost call left at Seam is not looked for", "TestALostCreate",
-		edit{"internal/guest/cleaner.go", "		if at := c.nextLook(h); !at.IsZero() && !now.Before(at) && !slices.Contains(identities, h.IdentityID) {\n", "		if at := c.nextLook(h); false && !at.IsZero() && !now.Before(at) && !slices.Contains(identities, h.IdentityID) {\n"}),
-	guestTests("guest: the key's end", "what was handed out is not looked at when its key changes", "TestEveryEndOfAKey",
-		edit{"migrations/00030_guest_links.sql", "    UPDATE guest_stays SET due_at = 'epoch', changes = changes + 1\n", "    UPDATE guest_stays SET changes = changes + 1\n"}),
+		edit{
+			"internal/guest/cleaner.go",
+			"		if at := c.nextLook(h); !at.IsZero() && !now.Before(at) && !slices.Contains(identities, h.IdentityID) {\n", "		if at := c.nextLook(h); false && !at.IsZero() && !now.Before(at) && !slices.Contains(identities, h.IdentityID) {\n",
+		}),
+	guestTests("guest: the key's end", "what was handed out is not looked at when its key changes",
+		"TestEveryEndOfAKey",
+		edit{
+			"migrations/00030_guest_links.sql", "    UPDATE guest_stays SET due_at = 'epoch', changes = changes + 1\n",
+			"    UPDATE guest_stays SET changes = changes + 1\n",
+		}),
 	guestTests("guest: whose link", "a link works for another guest of its stay", "TestLinksThatAreNoGood",
-		edit{"internal/guest/link.go", "	return state.Counter == counter && (guest == \"\" || state.LinkGuest == \"\" || state.LinkGuest == guest)\n", "	_ = guest\n	return state.Counter == counter\n"}),
+		edit{
+			"internal/guest/link.go",
+			"	return state.Counter == counter && (guest == \"\" || state.LinkGuest == \"\" || state.LinkGuest == guest)\n", "	_ = guest\n	return state.Counter == counter\n",
+		}),
 	guestTests("guest: link gates", "a link gives the key although a gate holds it back", "TestAGateHoldsTheLink",
 		edit{"internal/guest/page.go", "	case len(state.ClosedGates) > 0:\n", "	case false:\n"}),
 	guestTests("guest: limit", "a link gives a key any number of times", "TestTheLimitOfALink",
 		edit{"internal/guest/page.go", "	if len(recent) < OpeningsAnHour {\n", "	if len(recent) >= 0 {\n"}),
-	guestTests("guest: expiry", "an instant key is handed out again until the moment that it expires, and after it", "TestAnExpiredInstantKeyIsReplaced",
-		edit{"internal/guest/page.go", " && h.ExpiresAt != nil && h.ExpiresAt.After(now.Add(spare)) {", " && (h.ExpiresAt != nil || now.IsZero()) && spare > 0 {"}),
-	notifyTests("messages: unconfirmed", "a message without an answer counts as one that never arrived", "TestNothingIsLostWhateverDiesWhen|TestALostAnswerIsNotForgotten",
-		edit{"internal/notify/state.go", "	for i := len(perhaps) - 1; e == nil && i >= 0; i-- {\n", "	for i := len(perhaps) - 1; false && i >= 0; i-- {\n"}),
-	notifyTests("messages: numbers", "messages have the stay's number, whatever the last one's is", "TestNothingIsLostWhateverDiesWhen",
-		edit{"internal/notify/state.go", "	return max(last+1, p.Sequence-after(e.then, p))\n", "	_ = last\n	return p.Sequence - after(e.then, p)\n"}),
-	notifyTests("messages: one id, one body", "a message that is sent again has the newest body under its old id", "TestRetriesCarryTheNewestState|TestNothingIsLostWhateverDiesWhen",
-		edit{"internal/notify/state.go", " && bytes.Equal(waits.Body, body(e, p, url, waits.Sequence)) {", " && bytes.Equal(waits.Body[:1], body(e, p, url, waits.Sequence)[:1]) {"}),
-	notifyTests("messages: more to tell", "a second message about one change waits for the next change", "TestNothingIsLostWhateverDiesWhen",
-		edit{"internal/store/delivery_attempts.go", " AND NOT @more::boolean AND NOT w.again", " AND (@more::boolean IS NOT NULL) AND NOT w.again"}),
-	notifyTests("messages: the lease", "a result counts although somebody else has the message by now", "TestALostLeaseChangesNothing",
-		edit{"internal/store/delivery_attempts.go", "AND subscription = $3 AND lease_token = $4 FOR NO KEY UPDATE`", "AND subscription = $3 AND $4::uuid IS NOT NULL FOR NO KEY UPDATE`"}),
+	guestTests("guest: expiry", "an instant key is handed out again until the moment that it expires, and after it",
+		"TestAnExpiredInstantKeyIsReplaced",
+		edit{
+			"internal/guest/page.go", " && h.ExpiresAt != nil && h.ExpiresAt.After(now.Add(spare)) {",
+			" && (h.ExpiresAt != nil || now.IsZero()) && spare > 0 {",
+		}),
+	notifyTests("messages: unconfirmed", "a message without an answer counts as one that never arrived",
+		"TestNothingIsLostWhateverDiesWhen|TestALostAnswerIsNotForgotten",
+		edit{
+			"internal/notify/state.go", "	for i := len(perhaps) - 1; e == nil && i >= 0; i-- {\n",
+			"	for i := len(perhaps) - 1; false && i >= 0; i-- {\n",
+		}),
+	notifyTests("messages: numbers", "messages have the stay's number, whatever the last one's is",
+		"TestNothingIsLostWhateverDiesWhen",
+		edit{
+			"internal/notify/state.go", "	return max(last+1, p.Sequence-after(e.then, p))\n",
+			"	_ = last\n	return p.Sequence - after(e.then, p)\n",
+		}),
+	notifyTests("messages: one id, one body", "a message that is sent again has the newest body under its old id",
+		"TestRetriesCarryTheNewestState|TestNothingIsLostWhateverDiesWhen",
+		edit{
+			"internal/notify/state.go", " && bytes.Equal(waits.Body,\n		body(e, p, url, waits.Sequence)) {",
+			" && bytes.Equal(waits.Body[:1],\n		body(e, p, url, waits.Sequence)[:1]) {",
+		}),
+	notifyTests("messages: more to tell", "a second message about one change waits for the next change",
+		"TestNothingIsLostWhateverDiesWhen",
+		edit{
+			"internal/store/delivery_attempts.go", " AND NOT @more::boolean\n",
+			" AND (@more::boolean IS NOT NULL)\n",
+		}),
+	notifyTests("messages: the lease", "a result counts although somebody else has the message by now",
+		"TestALostLeaseChangesNothing",
+		edit{
+			"internal/store/delivery_attempts.go", "AND lease_token = $4 FOR NO KEY UPDATE`",
+			"AND $4::uuid IS NOT NULL FOR NO KEY UPDATE`",
+		}),
 	notifyTests("messages: redirects", "a redirect is followed", "TestReceiversThatDontTakeIt",
-		edit{"internal/notify/dispatch.go", "			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },\n", ""}),
+		edit{
+			"internal/notify/dispatch.go",
+			"			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },\n", "",
+		}),
 }

@@ -77,16 +77,19 @@ func (m mutant) run(ctx context.Context) (complaint string, err error) {
 	// Longer than a wait that only a hang can exceed (until.Patience), even on a busy machine.
 	ctx, cancel := context.WithTimeout(ctx, 16*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-parallel", "24", "-timeout", "15m", "-run", m.tests, m.pkg) // #nosec G204 -- of the list below
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-parallel", "24", "-timeout", "15m", "-run", m.tests,
+		m.pkg) // #nosec G204 -- of the list below
 	// GOFLAGS also reaches the programs that tests build. Existing flags are kept, so that the build cache is used.
 	flags, err := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
 	if err != nil {
 		return "", fmt.Errorf("go env: %w", err)
 	}
-	cmd.Env = append(append(os.Environ(), m.env...), strings.TrimSpace("GOFLAGS="+strings.TrimSpace(string(flags))+" -overlay="+overlay))
+	cmd.Env = append(append(os.Environ(), m.env...),
+		strings.TrimSpace("GOFLAGS="+strings.TrimSpace(string(flags))+" -overlay="+overlay))
 	out, err := cmd.CombinedOutput()
 	switch {
-	case strings.Contains(string(out), "[build failed]"), strings.Contains(string(out), "go build:"), strings.Contains(string(out), "[setup failed]"):
+	case strings.Contains(string(out), "[build failed]"), strings.Contains(string(out),
+		"go build:"), strings.Contains(string(out), "[setup failed]"):
 		return "", fmt.Errorf("the mutant doesn't build: %s", out)
 	case strings.Contains(string(out), "[no tests to run]"):
 		return "", fmt.Errorf("no test matches %s", m.tests)
@@ -114,7 +117,8 @@ func (m mutant) overlay(dir string) (string, error) {
 			return "", fmt.Errorf("read the file to change: %w", err)
 		}
 		if n := strings.Count(string(content), e.old); n != 1 {
-			return "", fmt.Errorf("%s contains this %d times instead of once (the list of mutants is out of date): %s", e.file, n, e.old)
+			return "", fmt.Errorf("%s contains this %d times instead of once (the list of mutants is out of date): %s",
+				e.file, n, e.old)
 		}
 		to := filepath.Join(dir, fmt.Sprintf("%d%s", len(replaced), filepath.Ext(path)))
 		if earlier, ok := replaced[path]; ok {
@@ -142,7 +146,9 @@ var complaint = regexp.MustCompile(`(?m)^\s+(?:\w+_test|until)\.go:\d+: (.*)$`)
 func firstComplaint(out string) string {
 	for _, match := range complaint.FindAllStringSubmatch(out, -1) {
 		line := strings.TrimSpace(match[1])
-		if line == "" || strings.Contains(line, " wrong, ") || regexp.MustCompile(`^\d\d\.\d{3} |^[^:]+: /[a-z_/ ]+$|STAYKEY_WORLD_SEED|log of the service`).MatchString(line) {
+		if line == "" || strings.Contains(line, " wrong, ") ||
+			regexp.MustCompile(`^\d\d\.\d{3} |^[^:]+: /[a-z_/ ]+$|STAYKEY_WORLD_SEED|log of the service`).MatchString(
+				line) {
 			continue // a history, or figures
 		}
 		if len(line) > 160 {

@@ -25,15 +25,30 @@ type stint struct {
 
 var (
 	long = []stint{
-		{"./internal/provisioner", "^TestFaultMatrix$", []string{"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=-1", "STAYKEY_MATRIX_LANES=24"}},
-		{"./internal/provisioner", "^(TestModel.*|TestRandomWorld|TestReadsThatLag.*|TestLostCreateThenCancel)$", []string{"STAYKEY_MODEL_HISTORIES=600", "STAYKEY_WORLD_ROUNDS=600"}},
-		{"./internal/provisioner", "^(TestUnkindWorlds|TestSeamFallsSilent)$", []string{"STAYKEY_UNKIND_STEPS=30000", "STAYKEY_UNKIND_LANES=12"}},
-		{"./internal/provisioner", "^(TestNearArrival.*|TestManyKeysAreSwept)$", []string{"STAYKEY_PRESSURE=10000", "STAYKEY_SWEPT_KEYS=100000"}},
+		{"./internal/provisioner", "^TestFaultMatrix$", []string{
+			"STAYKEY_MATRIX_CELLS=-1", "STAYKEY_MATRIX_PAIRS=-1",
+			"STAYKEY_MATRIX_LANES=24",
+		}},
+		{
+			"./internal/provisioner", "^(TestModel.*|TestRandomWorld|TestReadsThatLag.*|TestLostCreateThenCancel)$",
+			[]string{"STAYKEY_MODEL_HISTORIES=600", "STAYKEY_WORLD_ROUNDS=600"},
+		},
+		{
+			"./internal/provisioner", "^(TestUnkindWorlds|TestSeamFallsSilent)$",
+			[]string{"STAYKEY_UNKIND_STEPS=30000", "STAYKEY_UNKIND_LANES=12"},
+		},
+		{
+			"./internal/provisioner", "^(TestNearArrival.*|TestManyKeysAreSwept)$",
+			[]string{"STAYKEY_PRESSURE=10000", "STAYKEY_SWEPT_KEYS=100000"},
+		},
 		{"./internal/notify", "^TestNothingIsLostWhateverDiesWhen$", []string{"STAYKEY_DELIVERY_DEATHS=10000"}},
 		{"./internal/guest", "^TestGivingAndTakingBackUnderDeaths$", []string{"STAYKEY_GUEST_DEATHS=10000"}},
 		{"./cmd/server", "^TestGuestsAndDeliveriesKilledAtMarkedPoints$", []string{"STAYKEY_GUEST_POINTS=45"}},
 		{"./cmd/server", "^TestKilledAtRandom$", []string{"STAYKEY_CRASH_KILLS=135"}},
-		{"./cmd/server", "^(TestKilledAtMarkedPoints|TestPostgresKilled|TestNetworkCut)$", []string{"STAYKEY_CRASH_POINTS=105", "STAYKEY_POSTGRES_KILLS=50", "STAYKEY_NETWORK_CUTS=100"}},
+		{
+			"./cmd/server", "^(TestKilledAtMarkedPoints|TestPostgresKilled|TestNetworkCut)$",
+			[]string{"STAYKEY_CRASH_POINTS=105", "STAYKEY_POSTGRES_KILLS=50", "STAYKEY_NETWORK_CUTS=100"},
+		},
 	}
 	short = []stint{
 		{"./internal/provisioner", "^(TestFaultMatrix|TestModel.*|TestRandomWorld|TestUnkindWorlds)$", nil},
@@ -90,7 +105,8 @@ func run(isShort bool) error {
 
 func (s stint) run(ctx context.Context, report string) error {
 	fmt.Printf("== %s %s %v\n", s.packages, s.tests, s.env)
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-parallel", "48", "-timeout", "45m", "-run", s.tests, s.packages) // #nosec G204 -- of the lists above
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-parallel", "48", "-timeout", "45m", "-run", s.tests,
+		s.packages) // #nosec G204 -- of the lists above
 	cmd.Env = append(append(os.Environ(), s.env...), chaos.ReportFile+"="+report)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	out, err := cmd.CombinedOutput()
@@ -107,8 +123,10 @@ func judge(total chaos.Result, isShort bool) error {
 		return fmt.Errorf("%d wrong, %d duplicates", total.Wrong, total.Duplicates)
 	case !isShort && total.Fired != total.Cells:
 		return fmt.Errorf("%d of %d cells fired", total.Fired, total.Cells)
-	case !isShort && (total.Faults < leastFaults || total.Kills < leastKills || total.PostgresKills < leastPostgresKills):
-		return fmt.Errorf("too little was tried: %d faults, %d kills, %d of Postgres", total.Faults, total.Kills, total.PostgresKills)
+	case !isShort && (total.Faults < leastFaults || total.Kills < leastKills ||
+		total.PostgresKills < leastPostgresKills):
+		return fmt.Errorf("too little was tried: %d faults, %d kills, %d of Postgres", total.Faults, total.Kills,
+			total.PostgresKills)
 	}
 	return nil
 }

@@ -83,7 +83,10 @@ func (h *Page) open(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, Key{InstantKeyURL: opened.InstantKeyURL, ExpiresAt: instant(opened.ExpiresAt)})
 		return
 	}
-	h.render(w, r, http.StatusOK, view{Page: opened.Page, Kind: kindOpened, URL: opened.InstantKeyURL, Expires: opened.ExpiresAt})
+	h.render(w, r, http.StatusOK, view{
+		Page: opened.Page, Kind: kindOpened, URL: opened.InstantKeyURL,
+		Expires: opened.ExpiresAt,
+	})
 }
 
 // Key is what a program gets for POST.
@@ -135,19 +138,32 @@ func (h *Page) refusalOf(err error, page guest.Page) refusal {
 	case errors.Is(err, guest.ErrUnknown):
 		return refusal{status: http.StatusNotFound, kind: kindUnknown, detail: "there is no such link: is it complete?"}
 	case errors.Is(err, guest.ErrGone):
-		return refusal{status: http.StatusGone, kind: kindGone, detail: "the stay is over or cancelled, or the link was replaced by another one"}
+		return refusal{
+			status: http.StatusGone, kind: kindGone,
+			detail: "the stay is over or cancelled, or the link was replaced by another one",
+		}
 	case errors.As(err, &notReady):
-		return refusal{status: http.StatusConflict, kind: kindOf(page), detail: notReadyDetail(notReady), reason: notReady.Reason()}
+		return refusal{
+			status: http.StatusConflict, kind: kindOf(page), detail: notReadyDetail(notReady),
+			reason: notReady.Reason(),
+		}
 	case errors.As(err, &limit):
-		return refusal{status: http.StatusTooManyRequests, kind: kindLimit, detail: "the link was used too often within an hour", after: limit.After}
+		return refusal{
+			status: http.StatusTooManyRequests, kind: kindLimit,
+			detail: "the link was used too often within an hour", after: limit.After,
+		}
 	case errors.Is(err, guest.ErrBusy), errors.Is(err, guest.ErrUnavailable):
 	default:
 		h.Log.Error("guest link not read: database error", "error", err)
 	}
-	return refusal{status: http.StatusServiceUnavailable, kind: kindUnavailable, detail: tryAgain, after: guest.RetryAfter}
+	return refusal{
+		status: http.StatusServiceUnavailable, kind: kindUnavailable, detail: tryAgain,
+		after: guest.RetryAfter,
+	}
 }
 
-// notReadyDetail names the key's status and reason as REST has them, then the reason as the page has it, and the gates that are closed.
+// notReadyDetail names the key's status and reason as REST has them, then the reason as the page has it, and the
+// gates that are closed.
 func notReadyDetail(no *guest.NotReadyError) string {
 	status := no.Page.Status
 	if reason := no.Reason(); reason != status {

@@ -109,7 +109,8 @@ func (h *Page) render(w http.ResponseWriter, r *http.Request, status int, v view
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Language", lang)
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+
+		base64.StdEncoding.EncodeToString(sum[:])+
 		"'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // the guest may be gone
@@ -207,7 +208,8 @@ func brand(color string) string {
 		return ""
 	}
 	text := "#ffffff"
-	if luminance(float64(n>>16&0xff), float64(n>>8&0xff), float64(n&0xff)) > 0.179 { // where white and black are equally well read (WCAG 2.2)
+	// where white and black are equally well read (WCAG 2.2)
+	if luminance(float64(n>>16&0xff), float64(n>>8&0xff), float64(n&0xff)) > 0.179 {
 		text = "#000000"
 	}
 	return ":root{--brand:" + color + ";--on-brand:" + text + "}"

@@ -87,7 +87,8 @@ const reservationPath = "/v1/reservations/{source}/{reservation_id}"
 func (s *API) actionOperations(api huma.API) {
 	const tag = "Actions"
 	action := func(id string, kind admin.ActionKind, summary, description string) huma.Operation {
-		o := operation(id, http.MethodPost, reservationPath+"/"+string(kind), tag, summary, withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
+		o := operation(id, http.MethodPost, reservationPath+"/"+string(kind), tag, summary,
+			withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
 		o.Description = description
 		o.DefaultStatus = http.StatusAccepted
 		return o
@@ -106,14 +107,24 @@ func (s *API) actionOperations(api huma.API) {
 		kind                 admin.ActionKind
 		summary, description string
 	}{
-		{"revoke", admin.Revoke, "Revoke the key of a reservation", "The key stays revoked, whatever the PMS sends, until it is reissued."},
-		{"reissue", admin.Reissue, "Replace the mobile key with a new one", "For a lost phone: the current mobile key is deleted first. Also lifts a revocation."},
-		{"hold", admin.Hold, "Hold a reservation: change nothing at Seam until it is released", "Changes from the PMS are stored and applied on release. If changes are pending, the key shows attention with the reason held. Even a cancel or the end of the stay removes nothing; access still ends with the key's schedule."},
+		{
+			"revoke", admin.Revoke, "Revoke the key of a reservation",
+			"The key stays revoked, whatever the PMS sends, until it is reissued.",
+		},
+		{
+			"reissue", admin.Reissue, "Replace the mobile key with a new one",
+			"For a lost phone: the current mobile key is deleted first. Also lifts a revocation.",
+		},
+		{
+			"hold", admin.Hold, "Hold a reservation: change nothing at Seam until it is released",
+			"Changes from the PMS are stored and applied on release. If changes are pending, the key shows attention with the reason held. Even a cancel or the end of the stay removes nothing; access still ends with the key's schedule.",
+		},
 		{"release", admin.Release, "Release a held reservation", "Compares with Seam and applies pending changes."},
 	} {
-		huma.Register(api, action(o.id, o.kind, o.summary, o.description), func(ctx context.Context, in *ActionInput) (*Output[Reservation], error) {
-			return s.act(ctx, in.Names, admin.Action{Kind: o.kind, Author: in.Body.Author, Reason: in.Body.Reason})
-		})
+		huma.Register(api, action(o.id, o.kind, o.summary, o.description),
+			func(ctx context.Context, in *ActionInput) (*Output[Reservation], error) {
+				return s.act(ctx, in.Names, admin.Action{Kind: o.kind, Author: in.Body.Author, Reason: in.Body.Reason})
+			})
 	}
 	huma.Register(api, action("set-window", admin.Window, "Change access times",
 		"For an early check-in or a late check-out, at most seven days beyond the stay. It belongs to the stay as the PMS specified it: if the PMS moves check-in or check-out, the whole window lapses, and the timeline says so. A change of the listing's or the source's hours does not touch it. Without both times access is that of the stay again."),
@@ -128,7 +139,8 @@ func (s *API) actionOperations(api huma.API) {
 			}
 			return s.act(ctx, in.Names, a)
 		})
-	overrides := operation("get-overrides", http.MethodGet, reservationPath+"/overrides", tag, "Get the admins' decisions about a reservation", http.StatusNotFound)
+	overrides := operation("get-overrides", http.MethodGet, reservationPath+"/overrides", tag,
+		"Get the admins' decisions about a reservation", http.StatusNotFound)
 	huma.Register(api, overrides, func(ctx context.Context, in *Names) (*Output[Overrides], error) {
 		v, err := s.Admin.Reservation(ctx, in.ref())
 		if err != nil {

@@ -27,7 +27,8 @@ type AuditEntry struct {
 
 func showAudit(a admin.AuditEntry) AuditEntry {
 	return AuditEntry{
-		At: stamp(a.At), Token: a.Token, Author: a.Author, Via: a.Via, Action: a.Action, Source: a.Source, Subject: a.Subject, Reason: a.Reason,
+		At: stamp(a.At), Token: a.Token, Author: a.Author, Via: a.Via, Action: a.Action, Source: a.Source,
+		Subject: a.Subject, Reason: a.Reason,
 		Before: a.Before, After: a.After, RequestID: a.RequestID, Address: a.Address,
 	}
 }

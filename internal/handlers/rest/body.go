@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// formats are what bodies are read from and written in: JSON, in which no name may come twice. Which of the values was meant is not
-// ours to guess; others, such as a proxy that looks at requests, may take the other one.
+// formats are what bodies are read from and written in: JSON, in which no name may come twice. Which of the values
+// was meant is not ours to guess; others, such as a proxy that looks at requests, may take the other one.
 func formats() map[string]huma.Format {
 	plain := huma.DefaultJSONFormat
 	f := huma.Format{Marshal: plain.Marshal, Unmarshal: func(data []byte, v any) error {

@@ -38,12 +38,17 @@ type DeliveryAttempt struct {
 
 func showDelivery(d admin.Tried) Delivery {
 	out := Delivery{
-		DeliveryID: d.DeliveryID.String(), Subscription: d.Subscription, Type: d.Type, Source: orNil(d.Source), ReservationID: orNil(d.ReservationID),
-		Sequence: d.Sequence, Status: d.Status, Reason: d.Reason, NextAttemptAt: stampOrNull(d.NextAttemptAt), CreatedAt: stamp(d.CreatedAt),
+		DeliveryID: d.DeliveryID.String(), Subscription: d.Subscription, Type: d.Type, Source: orNil(d.Source),
+		ReservationID: orNil(d.ReservationID),
+		Sequence:      d.Sequence, Status: d.Status, Reason: d.Reason, NextAttemptAt: stampOrNull(d.NextAttemptAt),
+		CreatedAt:  stamp(d.CreatedAt),
 		FinishedAt: stampOrNull(d.FinishedAt), Attempts: []DeliveryAttempt{}, Body: string(d.Body),
 	}
 	for _, a := range d.Attempts {
-		out.Attempts = append(out.Attempts, DeliveryAttempt{Attempt: a.Attempt, At: stamp(a.At), DurationMS: a.DurationMS, Status: a.StatusCode, Error: a.Error, Answer: a.Answer})
+		out.Attempts = append(out.Attempts, DeliveryAttempt{
+			Attempt: a.Attempt, At: stamp(a.At),
+			DurationMS: a.DurationMS, Status: a.StatusCode, Error: a.Error, Answer: a.Answer,
+		})
 	}
 	return out
 }
@@ -55,7 +60,8 @@ type DeliveryName struct {
 
 func (s *API) deliveryOperations(api huma.API) {
 	const tag = "Subscriptions"
-	huma.Register(api, operation("list-deliveries", http.MethodGet, "/v1/deliveries", tag, "List messages to subscriptions with their attempts, newest first"),
+	huma.Register(api, operation("list-deliveries", http.MethodGet, "/v1/deliveries", tag,
+		"List messages to subscriptions with their attempts, newest first"),
 		func(ctx context.Context, in *admin.DeliveryQuery) (*Output[List[Delivery]], error) {
 			found, err := s.Admin.Deliveries(ctx, *in)
 			if err != nil {
@@ -63,7 +69,8 @@ func (s *API) deliveryOperations(api huma.API) {
 			}
 			return listOf(found, showDelivery), nil
 		})
-	huma.Register(api, operation("get-delivery", http.MethodGet, "/v1/deliveries/{delivery_id}", tag, "Get one message with its attempts", http.StatusNotFound),
+	huma.Register(api, operation("get-delivery", http.MethodGet, "/v1/deliveries/{delivery_id}", tag,
+		"Get one message with its attempts", http.StatusNotFound),
 		func(ctx context.Context, in *DeliveryName) (*Output[Delivery], error) {
 			d, err := s.Admin.Delivery(ctx, in.DeliveryID)
 			if err != nil {
@@ -71,7 +78,8 @@ func (s *API) deliveryOperations(api huma.API) {
 			}
 			return &Output[Delivery]{showDelivery(d)}, nil
 		})
-	resend := operation("resend-delivery", http.MethodPost, "/v1/deliveries/{delivery_id}/resend", tag, "Resend a message", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
+	resend := operation("resend-delivery", http.MethodPost, "/v1/deliveries/{delivery_id}/resend", tag,
+		"Resend a message", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
 	resend.Description = "Sends it at once, under the same webhook-id. If a newer state of the stay has replaced it, that is sent instead. The answer is the message that is sent."
 	resend.DefaultStatus = http.StatusAccepted
 	huma.Register(api, resend, func(ctx context.Context, in *DeliveryName) (*Output[Delivery], error) {

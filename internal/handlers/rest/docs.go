@@ -42,7 +42,12 @@ func renderDocs(api *huma.OpenAPI) []byte {
 		s := docSection{Tag: tag}
 		for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
 			item := api.Paths[path]
-			for _, o := range []docOperation{{Operation: item.Get, Method: "GET"}, {Operation: item.Put, Method: "PUT"}, {Operation: item.Post, Method: "POST"}, {Operation: item.Delete, Method: "DELETE"}} {
+			for _, o := range []docOperation{
+				{Operation: item.Get, Method: "GET"},
+				{Operation: item.Put, Method: "PUT"},
+				{Operation: item.Post, Method: "POST"},
+				{Operation: item.Delete, Method: "DELETE"},
+			} {
 				if o.Operation != nil && slices.Contains(o.Tags, tag.Name) {
 					s.Operations = append(s.Operations, o.filled(path))
 				}
@@ -51,7 +56,10 @@ func renderDocs(api *huma.OpenAPI) []byte {
 		sections = append(sections, s)
 	}
 	var page bytes.Buffer
-	if err := docsTemplate.Execute(&page, map[string]any{"Info": api.Info, "About": paragraphs(api.Info.Description), "Sections": sections}); err != nil {
+	if err := docsTemplate.Execute(&page, map[string]any{
+		"Info": api.Info, "About": paragraphs(api.Info.Description),
+		"Sections": sections,
+	}); err != nil {
 		panic("the docs page can't be rendered: " + err.Error()) // a mistake in this package; any test shows it
 	}
 	return page.Bytes()

@@ -39,14 +39,20 @@ type EventDetail struct {
 
 func showEvent(e admin.Event) Event {
 	return Event{
-		EventID: e.EventID.String(), Source: e.Source, Type: e.Type, Status: e.Status, Reason: e.Reason, ReservationID: e.ReservationID,
-		ListingID: e.ListingID, Timestamp: stampOrNull(e.OccurredAt), ReceivedAt: stamp(e.ReceivedAt), AppliedAt: stampOrNull(e.AppliedAt),
-		ReplayedAt: stampOrNull(e.ReplayedAt), ReplayStatus: e.ReplayStatus, ReplayReason: e.ReplayReason, FirstStatus: e.FirstStatus, FirstReason: e.FirstReason,
+		EventID: e.EventID.String(), Source: e.Source, Type: e.Type, Status: e.Status, Reason: e.Reason,
+		ReservationID: e.ReservationID,
+		ListingID:     e.ListingID, Timestamp: stampOrNull(e.OccurredAt), ReceivedAt: stamp(e.ReceivedAt),
+		AppliedAt:  stampOrNull(e.AppliedAt),
+		ReplayedAt: stampOrNull(e.ReplayedAt), ReplayStatus: e.ReplayStatus, ReplayReason: e.ReplayReason,
+		FirstStatus: e.FirstStatus, FirstReason: e.FirstReason,
 	}
 }
 
 func (s *API) showEventDetail(ctx context.Context, e admin.Event) EventDetail {
-	d := EventDetail{Event: showEvent(e), Changes: s.Admin.ChangesOf(ctx, e), Notes: []admin.FieldNote{}, Rejected: []admin.RejectedItem{}}
+	d := EventDetail{
+		Event: showEvent(e), Changes: s.Admin.ChangesOf(ctx, e), Notes: []admin.FieldNote{},
+		Rejected: []admin.RejectedItem{},
+	}
 	notes := e.ReadNotes()
 	d.Notes, d.Rejected = append(d.Notes, notes.Notes...), append(d.Rejected, notes.Rejected...)
 	if e.Body != nil {
@@ -71,7 +77,8 @@ func (s *API) eventOperations(api huma.API) {
 			}
 			return listOf(found, showEvent), nil
 		})
-	huma.Register(api, operation("get-event", http.MethodGet, "/v1/events/{event_id}", tag, "Get one event with its raw body", http.StatusNotFound),
+	huma.Register(api, operation("get-event", http.MethodGet, "/v1/events/{event_id}", tag,
+		"Get one event with its raw body", http.StatusNotFound),
 		func(ctx context.Context, in *EventName) (*Output[EventDetail], error) {
 			e, err := s.Admin.Event(ctx, in.EventID)
 			if err != nil {
@@ -79,7 +86,8 @@ func (s *API) eventOperations(api huma.API) {
 			}
 			return &Output[EventDetail]{s.showEventDetail(ctx, e)}, nil
 		})
-	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Replay an event", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
+	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Replay an event",
+		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
 	replay.Description = "The event keeps its place in the order: an outdated event changes nothing."
 	replay.DefaultStatus = http.StatusAccepted
 	huma.Register(api, replay, func(ctx context.Context, in *EventName) (*Output[Event], error) {

@@ -46,7 +46,8 @@ func showListing(l admin.Listing) Listing {
 		by = "admin"
 	}
 	return Listing{
-		Source: l.Source, ListingID: l.ListingID, AccessGroupIDs: append([]string{}, l.Groups()...), GroupsSetBy: by, Name: l.Name,
+		Source: l.Source, ListingID: l.ListingID, AccessGroupIDs: append([]string{}, l.Groups()...),
+		GroupsSetBy: by, Name: l.Name,
 		ACSSystemID: l.ACSSystemID, TimeZone: l.TimeZone, CheckInTime: l.CheckInTime, CheckOutTime: l.CheckOutTime,
 		Deleted: l.Deleted, CreatedAt: stamp(l.CreatedAt), UpdatedAt: stamp(l.UpdatedAt),
 	}
@@ -72,7 +73,8 @@ type ListingPutInput struct {
 
 func (s *API) listingOperations(api huma.API) {
 	const tag = "Listings"
-	huma.Register(api, operation("list-listings", http.MethodGet, "/v1/listings", tag, "List listings, newest change first"),
+	huma.Register(api, operation("list-listings", http.MethodGet, "/v1/listings", tag,
+		"List listings, newest change first"),
 		func(ctx context.Context, in *admin.ListingQuery) (*Output[List[Listing]], error) {
 			found, err := s.Admin.Listings(ctx, *in)
 			if err != nil {
@@ -80,7 +82,8 @@ func (s *API) listingOperations(api huma.API) {
 			}
 			return listOf(found, showListing), nil
 		})
-	huma.Register(api, operation("get-listing", http.MethodGet, listingPath, tag, "Get one listing", http.StatusNotFound),
+	huma.Register(api, operation("get-listing", http.MethodGet, listingPath, tag, "Get one listing",
+		http.StatusNotFound),
 		func(ctx context.Context, in *ListingNames) (*Output[Listing], error) {
 			l, err := s.Admin.Listing(ctx, in.ref())
 			if err != nil {
@@ -88,17 +91,20 @@ func (s *API) listingOperations(api huma.API) {
 			}
 			return &Output[Listing]{showListing(l)}, nil
 		})
-	put := operation("put-listing", http.MethodPut, listingPath, tag, "Create or change a listing", http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusForbidden, http.StatusNotFound)
+	put := operation("put-listing", http.MethodPut, listingPath, tag, "Create or change a listing",
+		http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusForbidden, http.StatusNotFound)
 	put.Description = "For a PMS that doesn't know access groups. Omitted fields stay unchanged; null clears a field. Groups set here stay until a PUT sets them to null, whatever the PMS sends."
 	put.MaxBodyBytes = handlers.MaxBody
 	put.SkipValidateBody = true
 	huma.Register(api, put, s.putListing)
-	several := operation("put-listings", http.MethodPut, "/v1/listings", tag, "Create or change several listings", withBody(http.StatusForbidden)...)
+	several := operation("put-listings", http.MethodPut, "/v1/listings", tag, "Create or change several listings",
+		withBody(http.StatusForbidden)...)
 	several.Description = "Each item names its listing with source and listing_id, and is otherwise the body of a PUT of that listing. Items are judged one by one: the answer has the result of each, in their order, and an invalid item doesn't stop the others. Can be repeated."
 	several.MaxBodyBytes = handlers.MaxBody
 	several.SkipValidateBody = true // each item says what is wrong with it
 	huma.Register(api, several, s.putListings)
-	remove := operation("delete-listing", http.MethodDelete, listingPath, tag, "Delete a listing", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
+	remove := operation("delete-listing", http.MethodDelete, listingPath, tag, "Delete a listing", http.StatusForbidden,
+		http.StatusNotFound, http.StatusConflict)
 	remove.Description = "Like listing.deleted from the PMS: the listing makes no new keys. Returns 409 while a stay that is not over uses the listing, now or as a later room, so no guest loses a door. The listing remains, with deleted: true; a later event of the PMS or a PUT brings it back. A listing that is deleted already stays deleted."
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *ListingNames) (*struct{}, error) {
@@ -168,7 +174,10 @@ func (s *API) putListings(ctx context.Context, in *ListingsPutInput) (*Output[Li
 	}
 	report := ListingsPutReport{Items: make([]ListingResult, len(results))}
 	for i, r := range results {
-		shown := ListingResult{Source: r.Source, ListingID: r.ListingID, Status: "invalid", Errors: append([]pms.FieldError{}, r.Errors...)}
+		shown := ListingResult{
+			Source: r.Source, ListingID: r.ListingID, Status: "invalid",
+			Errors: append([]pms.FieldError{}, r.Errors...),
+		}
 		if r.Listing != nil {
 			l := showListing(*r.Listing)
 			shown.Listing, shown.Status = &l, "updated"

@@ -15,9 +15,10 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// This file is the header Idempotency-Key: the same key answers the same for a day, and does nothing again. internal/admin claims the key and
-// keeps the answer. What is kept holds no guest's data, no link and no session: those are taken out, and filled in again from what is true when
-// the answer is repeated. A request that was refused is not kept, because it changed nothing.
+// This file is the header Idempotency-Key: the same key answers the same for a day, and does nothing again.
+// internal/admin claims the key and keeps the answer. What is kept holds no guest's data, no link and no session:
+// those are taken out, and filled in again from what is true when the answer is repeated. A request that was
+// refused is not kept, because it changed nothing.
 
 const idempotencyKey = "Idempotency-Key"
 
@@ -29,7 +30,8 @@ type keeping struct {
 	// clean takes out what must not be kept, and fill puts it back.
 	clean func([]byte) ([]byte, error)
 	fill  func(context.Context, *http.Request, []byte) ([]byte, error)
-	// present answers from what is true now, where the change was made and its answer lost; nil: the operation can be repeated.
+	// present answers from what is true now, where the change was made and its answer lost; nil: the operation can
+	// be repeated.
 	present func(context.Context, *http.Request) (admin.Answer, error)
 }
 
@@ -70,14 +72,20 @@ func (s *API) keepings() map[string]keeping {
 			present: s.presentGate,
 		},
 		"PUT " + listingPath: {present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
-			l, err := s.Admin.Listing(ctx, stay.ListingRef{Source: chi.URLParam(r, "source"), ListingID: chi.URLParam(r, "listing_id")})
+			l, err := s.Admin.Listing(ctx, stay.ListingRef{
+				Source:    chi.URLParam(r, "source"),
+				ListingID: chi.URLParam(r, "listing_id"),
+			})
 			return answer(http.StatusOK, showListing(l), err)
 		}},
 	}
 	routes["DELETE "+listingPath] = keeping{present: func(context.Context, *http.Request) (admin.Answer, error) {
 		return admin.Answer{Status: http.StatusNoContent}, nil
 	}}
-	for _, kind := range []admin.ActionKind{admin.Reconcile, admin.Revoke, admin.Reissue, admin.Hold, admin.Release, admin.Window} {
+	for _, kind := range []admin.ActionKind{
+		admin.Reconcile, admin.Revoke, admin.Reissue, admin.Hold,
+		admin.Release, admin.Window,
+	} {
 		routes["POST "+reservationPath+"/"+string(kind)] = reservation
 	}
 	return routes
@@ -111,12 +119,17 @@ func (s *API) once(next http.Handler) http.Handler {
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		s.onceWith(w, r, next, keepings[route], admin.OnceRequest{Key: keys[0], Method: r.Method, Target: r.URL.RequestURI(), Body: body})
+		s.onceWith(w, r, next, keepings[route], admin.OnceRequest{
+			Key: keys[0], Method: r.Method,
+			Target: r.URL.RequestURI(), Body: body,
+		})
 	})
 }
 
 // onceWith claims the request's key, and does the request or repeats its answer.
-func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler, how keeping, request admin.OnceRequest) {
+func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler, how keeping,
+	request admin.OnceRequest,
+) {
 	ctx, cancel, once, err := s.Admin.Begin(r.Context(), request)
 	if err != nil {
 		s.problemOf(err).Write(w)
@@ -245,7 +258,8 @@ func cleaned[T any](clean func(*T)) func([]byte) ([]byte, error) {
 	}
 }
 
-func filled[T any](fill func(context.Context, *http.Request, *T) error) func(context.Context, *http.Request, []byte) ([]byte, error) {
+func filled[T any](fill func(context.Context, *http.Request, *T) error) func(context.Context, *http.Request,
+	[]byte) ([]byte, error) {
 	return func(ctx context.Context, r *http.Request, body []byte) ([]byte, error) {
 		var v T
 		if err := json.Unmarshal(body, &v); err != nil {
@@ -319,10 +333,17 @@ func (s *API) presentGate(ctx context.Context, r *http.Request) (admin.Answer, e
 // documentKey adds the header to a changing operation.
 func documentKey(o *huma.Operation) {
 	o.Parameters = append(o.Parameters, &huma.Param{
-		Name: idempotencyKey, In: "header", Description: "A key of your choice. For 24 hours the same key answers the same and does nothing again.",
-		Schema: &huma.Schema{Type: huma.TypeString, Description: "Visible ASCII characters.", MinLength: new(1), MaxLength: new(255)}, Example: "5f3c1a2e-8a5e-4d0e-9d0c-2f6f8d1b7c11",
+		Name: idempotencyKey, In: "header",
+		Description: "A key of your choice. For 24 hours the same key answers the same and does nothing again.",
+		Schema: &huma.Schema{
+			Type: huma.TypeString, Description: "Visible ASCII characters.", MinLength: new(1),
+			MaxLength: new(255),
+		}, Example: "5f3c1a2e-8a5e-4d0e-9d0c-2f6f8d1b7c11",
 	})
 	if o.Responses["409"] == nil {
-		o.Responses["409"] = &huma.Response{Description: http.StatusText(http.StatusConflict), Content: o.Responses["422"].Content}
+		o.Responses["409"] = &huma.Response{
+			Description: http.StatusText(http.StatusConflict),
+			Content:     o.Responses["422"].Content,
+		}
 	}
 }

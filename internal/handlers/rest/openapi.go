@@ -63,7 +63,8 @@ func (s *API) newAPI(r chi.Router) huma.API {
 			},
 			Security: []map[string][]string{{"admin": {}}},
 		},
-		Formats: formats(), DefaultFormat: "application/json", RejectUnknownQueryParameters: true, Transformers: []huma.Transformer{nameRequest},
+		Formats: formats(), DefaultFormat: "application/json", RejectUnknownQueryParameters: true,
+		Transformers: []huma.Transformer{nameRequest},
 	}
 	api := humachi.New(r, config)
 	s.reservationOperations(api)
@@ -102,12 +103,14 @@ func document(api huma.API) {
 	open := []map[string][]string{{}}
 	schemas := api.OpenAPI().Components.Schemas
 	problems := map[int]string{
-		http.StatusBadRequest: "The body isn't JSON, or the webhook-id is malformed. Nothing is stored.", http.StatusUnauthorized: "The signature, id or timestamp is missing, wrong or too old. Nothing is stored.",
-		http.StatusNotFound: "Unknown source. Nothing is stored.", http.StatusRequestEntityTooLarge: "Over 1 MiB. Nothing is stored.",
-		http.StatusUnsupportedMediaType: "The Content-Type isn't application/json, or the Content-Encoding isn't gzip. Nothing is stored.",
-		http.StatusUnprocessableEntity:  "Invalid: one entry per wrong field. The event is stored, and tried again if you send it again.",
-		http.StatusTooManyRequests:      "Over the source's rate limit. Nothing is stored: retry after Retry-After.",
-		http.StatusServiceUnavailable:   "The event can't be stored right now. Nothing is stored: retry after Retry-After.",
+		http.StatusBadRequest:            "The body isn't JSON, or the webhook-id is malformed. Nothing is stored.",
+		http.StatusUnauthorized:          "The signature, id or timestamp is missing, wrong or too old. Nothing is stored.",
+		http.StatusNotFound:              "Unknown source. Nothing is stored.",
+		http.StatusRequestEntityTooLarge: "Over 1 MiB. Nothing is stored.",
+		http.StatusUnsupportedMediaType:  "The Content-Type isn't application/json, or the Content-Encoding isn't gzip. Nothing is stored.",
+		http.StatusUnprocessableEntity:   "Invalid: one entry per wrong field. The event is stored, and tried again if you send it again.",
+		http.StatusTooManyRequests:       "Over the source's rate limit. Nothing is stored: retry after Retry-After.",
+		http.StatusServiceUnavailable:    "The event can't be stored right now. Nothing is stored: retry after Retry-After.",
 	}
 	event := map[int]any{http.StatusAccepted: Taken{}, http.StatusOK: Taken{}}
 	words := map[int]string{http.StatusAccepted: "The event is stored durably. It will be applied, or ignored if staykey doesn't use its type.", http.StatusOK: "Duplicate: the event was received before."}
@@ -118,68 +121,118 @@ func document(api huma.API) {
 	for _, d := range []documented{
 		{
 			operation: huma.Operation{
-				OperationID: "post-webhook", Method: http.MethodPost, Path: "/webhooks/{source}", Tags: []string{"Webhooks"}, Summary: "Receive an event from a PMS", Security: open,
+				OperationID: "post-webhook", Method: http.MethodPost, Path: "/webhooks/{source}",
+				Tags: []string{"Webhooks"}, Summary: "Receive an event from a PMS", Security: open,
 				Description: "The canonical format, signed as Standard Webhooks; staykey sign prints the headers. Sources of other PMSs accept those PMSs' own formats and signatures. An event with the source and webhook-id of an earlier one is a duplicate, whatever its body.",
 				Parameters: []*huma.Param{
-					{Name: "source", In: "path", Required: true, Schema: described("The name of the source: default, unless sources are configured."), Example: "default"},
-					{Name: "webhook-id", In: "header", Required: true, Schema: described("At most 200 printable characters without spaces."), Example: "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"},
-					{Name: "webhook-timestamp", In: "header", Required: true, Schema: described("Seconds since 1970; at most five minutes off."), Example: "1674087231"},
-					{Name: "webhook-signature", In: "header", Required: true, Schema: described("v1, and the base64 of HMAC-SHA256 over id.timestamp.body; several are separated by spaces."), Example: "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="},
+					{
+						Name: "source", In: "path", Required: true,
+						Schema:  described("The name of the source: default, unless sources are configured."),
+						Example: "default",
+					},
+					{
+						Name: "webhook-id", In: "header", Required: true,
+						Schema:  described("At most 200 printable characters without spaces."),
+						Example: "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W",
+					},
+					{
+						Name: "webhook-timestamp", In: "header", Required: true,
+						Schema: described("Seconds since 1970; at most five minutes off."), Example: "1674087231",
+					},
+					{
+						Name: "webhook-signature", In: "header", Required: true,
+						Schema: described("v1, and the base64 of HMAC-SHA256 over id.timestamp.body; several are separated by spaces."), Example: "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+					},
 				},
 			},
 			body: WebhookEvent{}, answers: event, words: words,
 		},
 		{
 			operation: huma.Operation{
-				OperationID: "post-seam-webhook", Method: http.MethodPost, Path: "/seam/webhooks", Tags: []string{"Webhooks"}, Summary: "Receive an event from Seam", Security: open,
+				OperationID: "post-seam-webhook", Method: http.MethodPost, Path: "/seam/webhooks",
+				Tags: []string{"Webhooks"}, Summary: "Receive an event from Seam", Security: open,
 				Description: "Signed as Svix does, with SEAM_WEBHOOK_SECRET. The affected reservations are compared with Seam at once.",
 			},
-			answers: map[int]any{http.StatusNoContent: nil, http.StatusBadRequest: handlers.Problem{}, http.StatusUnauthorized: handlers.Problem{}, http.StatusNotFound: handlers.Problem{}, http.StatusRequestEntityTooLarge: handlers.Problem{}, http.StatusServiceUnavailable: handlers.Problem{}},
+			answers: map[int]any{
+				http.StatusNoContent: nil, http.StatusBadRequest: handlers.Problem{},
+				http.StatusUnauthorized: handlers.Problem{}, http.StatusNotFound: handlers.Problem{},
+				http.StatusRequestEntityTooLarge: handlers.Problem{},
+				http.StatusServiceUnavailable:    handlers.Problem{},
+			},
 			words: map[int]string{
 				http.StatusRequestEntityTooLarge: "The body is over 1 MiB.",
-				http.StatusNoContent:             "Taken.", http.StatusBadRequest: "The body isn't a Seam event.", http.StatusUnauthorized: "Not signed by Seam.",
-				http.StatusNotFound: "SEAM_WEBHOOK_SECRET is not set.", http.StatusServiceUnavailable: "The event can't be stored right now.",
+				http.StatusNoContent:             "Taken.", http.StatusBadRequest: "The body isn't a Seam event.",
+				http.StatusUnauthorized:       "Not signed by Seam.",
+				http.StatusNotFound:           "SEAM_WEBHOOK_SECRET is not set.",
+				http.StatusServiceUnavailable: "The event can't be stored right now.",
 			},
 		},
 		{
 			operation: huma.Operation{
-				OperationID: "get-guest-link", Method: http.MethodGet, Path: guest.Route, Tags: []string{"Guests"}, Summary: "See what a guest's link says", Security: open,
+				OperationID: "get-guest-link", Method: http.MethodGet, Path: guest.Route, Tags: []string{"Guests"},
+				Summary: "See what a guest's link says", Security: open,
 				Description: "A page in the guest's language (Accept-Language) unless Accept is application/json. It never makes anything, so that messengers may look at it.",
-				Parameters:  []*huma.Param{{Name: "id", In: "path", Required: true, Schema: described("Of the guest_link of a reservation."), Example: "Rk9yIHRoZSBndWVzdCBvbm"}},
-			},
-			answers: map[int]any{http.StatusOK: guest.State{}, http.StatusNotFound: handlers.Problem{}, http.StatusGone: handlers.Problem{}, http.StatusServiceUnavailable: handlers.Problem{}},
-			words: map[int]string{
-				http.StatusOK: "The stay, and whether its key is ready.", http.StatusNotFound: "No such link.", http.StatusServiceUnavailable: "It can't be looked at now.",
-				http.StatusGone: "The stay is over or cancelled, or the link was replaced.",
-			},
-		},
-		{
-			operation: huma.Operation{
-				OperationID: "open-guest-link", Method: http.MethodPost, Path: guest.Route, Tags: []string{"Guests"}, Summary: "Get the key of a guest's link", Security: open,
-				Description: "What the page's button does: an instant key of Seam's, the one that was given before while it is good. A page unless Accept is application/json.",
-				Parameters:  []*huma.Param{{Name: "id", In: "path", Required: true, Schema: described("Of the guest_link of a reservation."), Example: "Rk9yIHRoZSBndWVzdCBvbm"}},
+				Parameters: []*huma.Param{{
+					Name: "id", In: "path", Required: true,
+					Schema: described("Of the guest_link of a reservation."), Example: "Rk9yIHRoZSBndWVzdCBvbm",
+				}},
 			},
 			answers: map[int]any{
-				http.StatusOK: guest.Key{}, http.StatusNotFound: handlers.Problem{}, http.StatusConflict: handlers.Problem{}, http.StatusGone: handlers.Problem{}, http.StatusTooManyRequests: handlers.Problem{},
+				http.StatusOK: guest.State{}, http.StatusNotFound: handlers.Problem{},
+				http.StatusGone: handlers.Problem{}, http.StatusServiceUnavailable: handlers.Problem{},
+			},
+			words: map[int]string{
+				http.StatusOK: "The stay, and whether its key is ready.", http.StatusNotFound: "No such link.",
+				http.StatusServiceUnavailable: "It can't be looked at now.",
+				http.StatusGone:               "The stay is over or cancelled, or the link was replaced.",
+			},
+		},
+		{
+			operation: huma.Operation{
+				OperationID: "open-guest-link", Method: http.MethodPost, Path: guest.Route, Tags: []string{"Guests"},
+				Summary: "Get the key of a guest's link", Security: open,
+				Description: "What the page's button does: an instant key of Seam's, the one that was given before while it is good. A page unless Accept is application/json.",
+				Parameters: []*huma.Param{{
+					Name: "id", In: "path", Required: true,
+					Schema: described("Of the guest_link of a reservation."), Example: "Rk9yIHRoZSBndWVzdCBvbm",
+				}},
+			},
+			answers: map[int]any{
+				http.StatusOK: guest.Key{}, http.StatusNotFound: handlers.Problem{},
+				http.StatusConflict: handlers.Problem{}, http.StatusGone: handlers.Problem{},
+				http.StatusTooManyRequests:    handlers.Problem{},
 				http.StatusServiceUnavailable: handlers.Problem{},
 			},
 			words: map[int]string{
-				http.StatusOK: "The instant key. Anybody who has its URL has the key.", http.StatusNotFound: "No such link.", http.StatusConflict: "The key is not ready; detail says why.",
-				http.StatusGone: "The stay is over or cancelled, or the link was replaced.", http.StatusTooManyRequests: "The link was used ten times within an hour.",
+				http.StatusOK:       "The instant key. Anybody who has its URL has the key.",
+				http.StatusNotFound: "No such link.", http.StatusConflict: "The key is not ready; detail says why.",
+				http.StatusGone:               "The stay is over or cancelled, or the link was replaced.",
+				http.StatusTooManyRequests:    "The link was used ten times within an hour.",
 				http.StatusServiceUnavailable: "Seam is not answering.",
 			},
 		},
 		{
-			operation: huma.Operation{OperationID: "get-healthz", Method: http.MethodGet, Path: "/healthz", Tags: []string{"Health"}, Summary: "Check whether the process is alive", Security: open},
-			answers:   map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{}}, words: map[int]string{http.StatusOK: "The process is alive.", http.StatusMethodNotAllowed: "Use GET."},
+			operation: huma.Operation{
+				OperationID: "get-healthz", Method: http.MethodGet, Path: "/healthz",
+				Tags: []string{"Health"}, Summary: "Check whether the process is alive", Security: open,
+			},
+			answers: map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{}},
+			words:   map[int]string{http.StatusOK: "The process is alive.", http.StatusMethodNotAllowed: "Use GET."},
 		},
 		{
 			operation: huma.Operation{
-				OperationID: "get-readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"}, Summary: "Check whether webhooks can be stored", Security: open,
+				OperationID: "get-readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"},
+				Summary: "Check whether webhooks can be stored", Security: open,
 				Description: "Ready means that webhooks can be stored: Postgres accepts them, its clock and ours are within a minute, and workers run. Trouble at Seam shows as degraded and stays 200, because webhooks must continue. The private listener's /readyz has the details.",
 			},
-			answers: map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{}, http.StatusServiceUnavailable: handlers.Problem{}},
-			words:   map[int]string{http.StatusOK: "Ready to store webhooks.", http.StatusMethodNotAllowed: "Use GET.", http.StatusServiceUnavailable: "Not ready to store webhooks."},
+			answers: map[int]any{
+				http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{},
+				http.StatusServiceUnavailable: handlers.Problem{},
+			},
+			words: map[int]string{
+				http.StatusOK: "Ready to store webhooks.", http.StatusMethodNotAllowed: "Use GET.",
+				http.StatusServiceUnavailable: "Not ready to store webhooks.",
+			},
 		},
 	} {
 		o := d.operation
@@ -196,7 +249,8 @@ func document(api huma.API) {
 				media = "application/problem+json"
 			}
 			if answer != nil {
-				response.Content = map[string]*huma.MediaType{media: {Schema: schemas.Schema(reflect.TypeOf(answer), true, "")}}
+				response.Content = map[string]*huma.MediaType{media: {Schema: schemas.Schema(reflect.TypeOf(answer),
+					true, "")}}
 			}
 			o.Responses[fmt.Sprint(code)] = response
 		}
@@ -242,7 +296,10 @@ func allowNull(schema *huma.Schema, of reflect.Type) {
 			continue
 		}
 		if property.Ref != "" {
-			schema.Properties[name] = &huma.Schema{AnyOf: []*huma.Schema{{Ref: property.Ref}, {Type: "null"}}, Description: property.Description}
+			schema.Properties[name] = &huma.Schema{
+				AnyOf:       []*huma.Schema{{Ref: property.Ref}, {Type: "null"}},
+				Description: property.Description,
+			}
 		} else if len(property.Enum) > 0 && !slices.Contains(property.Enum, nil) {
 			property.Enum = append(property.Enum, nil)
 		}
@@ -296,13 +353,22 @@ func examples() map[string]example {
 	booked := at("2030-10-20T09:00:00Z")
 	view := admin.View{
 		Reservation: admin.Reservation{
-			Source: "default", ReservationID: "3333122-433", Status: pms.Confirmed, ListingID: ptr("2222222-2222"), GuestEmail: ptr("jane@example.com"),
-			CheckIn: when("2030-11-01T15:00:00Z"), CheckOut: when("2030-11-04T11:00:00Z"), CreatedAt: booked, UpdatedAt: booked,
+			Source: "default", ReservationID: "3333122-433", Status: pms.Confirmed, ListingID: ptr("2222222-2222"),
+			GuestEmail: ptr("jane@example.com"),
+			CheckIn:    when("2030-11-01T15:00:00Z"), CheckOut: when("2030-11-04T11:00:00Z"), CreatedAt: booked,
+			UpdatedAt: booked,
 		},
-		Key: admin.MobileKey{Status: stay.KeyIssued, Attempts: 1, SettledAt: when("2030-10-20T09:00:01.2Z"), ChangedAt: at("2030-10-20T09:00:01.2Z")},
+		Key: admin.MobileKey{
+			Status: stay.KeyIssued, Attempts: 1, SettledAt: when("2030-10-20T09:00:01.2Z"),
+			ChangedAt: at("2030-10-20T09:00:01.2Z"),
+		},
 		User: &admin.ACSUser{
-			UserIdentityID: "b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11", ACSSystemID: "11111111-1111-1111-1111-111111111111", ACSUserID: ptr("9a5d8bd2-2c1c-4b52-8b4a-0b8a3a2f7c11"),
-			CredentialID: ptr("6f7e8b42-0d9b-4a54-a1d7-2a4b7f1f0c11"), AccessGroupIDs: []string{"555555-5555", "666666-6666"},
+			UserIdentityID: "b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11", ACSSystemID: "11111111-1111-1111-1111-111111111111",
+			ACSUserID:    ptr("9a5d8bd2-2c1c-4b52-8b4a-0b8a3a2f7c11"),
+			CredentialID: ptr("6f7e8b42-0d9b-4a54-a1d7-2a4b7f1f0c11"), AccessGroupIDs: []string{
+				"555555-5555",
+				"666666-6666",
+			},
 			StartsAt: when("2030-11-01T15:00:00Z"), EndsAt: when("2030-11-04T11:00:00Z"),
 		},
 	}
@@ -310,7 +376,10 @@ func examples() map[string]example {
 	linked := RenewedLink{&GuestLink{URL: "https://keys.example.com/k/Rk9yIHRoZSBndWVzdCBvbm"}}
 	without := view
 	without.User = nil
-	without.Key = admin.MobileKey{Status: stay.KeyWaiting, Reason: ptr("listing_unknown"), Message: ptr(`Listing "2222222-2222" isn't set up yet: have the PMS send it, or create it with PUT /v1/listings/default/2222222-2222.`), ChangedAt: booked}
+	without.Key = admin.MobileKey{
+		Status: stay.KeyWaiting, Reason: ptr("listing_unknown"),
+		Message: ptr(`Listing "2222222-2222" isn't set up yet: have the PMS send it, or create it with PUT /v1/listings/default/2222222-2222.`), ChangedAt: booked,
+	}
 	waiting := showReservation(without)
 	working := view
 	working.Key = admin.MobileKey{Status: stay.KeyProvisioning, ChangedAt: booked}
@@ -318,86 +387,188 @@ func examples() map[string]example {
 	revoking := view
 	revoking.Key = admin.MobileKey{Status: stay.KeyRevoking, ChangedAt: booked}
 	listing := showListing(admin.Listing{
-		Source: "default", ListingID: "2222222-2222", AccessGroupIDs: []string{"555555-5555", "666666-6666"}, Name: ptr("Garden suite"), TimeZone: ptr("Europe/Madrid"),
+		Source: "default", ListingID: "2222222-2222", AccessGroupIDs: []string{"555555-5555", "666666-6666"},
+		Name: ptr("Garden suite"), TimeZone: ptr("Europe/Madrid"),
 		CheckInTime: ptr("15:00"), CheckOutTime: ptr("11:00"), CreatedAt: booked, UpdatedAt: booked,
 	})
 	event := Event{
-		EventID: exampleEventID, Source: "default", Type: "reservation.created", Status: stay.EventApplied, ReservationID: ptr("3333122-433"), ListingID: ptr("2222222-2222"),
-		Timestamp: ptr(stamp(booked)), ReceivedAt: stamp(booked.Add(120 * time.Millisecond)), AppliedAt: ptr(stamp(booked.Add(135 * time.Millisecond))),
+		EventID: exampleEventID, Source: "default", Type: "reservation.created", Status: stay.EventApplied,
+		ReservationID: ptr("3333122-433"), ListingID: ptr("2222222-2222"),
+		Timestamp: ptr(stamp(booked)), ReceivedAt: stamp(booked.Add(120 * time.Millisecond)),
+		AppliedAt: ptr(stamp(booked.Add(135 * time.Millisecond))),
 	}
 	accepted := event
 	accepted.Status, accepted.AppliedAt = stay.EventAccepted, nil
 	data := map[string]any{
-		"reservation_id": "3333122-433", "guest_email": "jane@example.com", "listing_id": "2222222-2222", "check_in": "2030-11-01T15:00:00.000Z", "check_out": "2030-11-04T11:00:00.000Z",
+		"reservation_id": "3333122-433", "guest_email": "jane@example.com", "listing_id": "2222222-2222",
+		"check_in": "2030-11-01T15:00:00.000Z", "check_out": "2030-11-04T11:00:00.000Z",
 	}
-	body, _ := json.Marshal(map[string]any{"type": "reservation.created", "timestamp": "2030-10-20T09:00:00.000Z", "data": data})
+	body, _ := json.Marshal(map[string]any{
+		"type": "reservation.created", "timestamp": "2030-10-20T09:00:00.000Z",
+		"data": data,
+	})
 	why := Why{Reason: "lost phone, reported at the desk", Author: "Maria"}
 	word := Word{By: "Maria (front-desk)", Reason: "early check-in, agreed by phone", At: stamp(booked)}
-	window := Window{Why: Why{Reason: "early check-in, agreed by phone", Author: "Maria"}, StartsAt: ptr("2030-11-01T12:00:00Z")}
+	window := Window{
+		Why:      Why{Reason: "early check-in, agreed by phone", Author: "Maria"},
+		StartsAt: ptr("2030-11-01T12:00:00Z"),
+	}
 	return map[string]example{
 		"list-reservations": {answer: List[Reservation]{Items: []Reservation{issued}}},
 		"get-reservation":   {answer: issued},
 		"get-timeline": {answer: List[TimelineItem]{Items: []TimelineItem{
-			{At: stamp(booked.Add(1200 * time.Millisecond)), Kind: stay.TimelineStatus, Summary: "provisioning → issued", Detail: map[string]any{"from": "provisioning", "to": "issued", "reason": "", "message": ""}},
-			{At: stamp(booked.Add(700 * time.Millisecond)), Kind: stay.TimelineRequest, Summary: "/acs/users/create: ok", Detail: map[string]any{
-				"path": "/acs/users/create", "reason": "the stay has no ACS user", "request_id": "1f0b2c6e-7a52-4f0d-8a53-1f6f3a8b9c11", "duration_ms": 82, "status": 200, "result": "ok",
-			}},
-			{At: stamp(booked.Add(135 * time.Millisecond)), Kind: stay.TimelineEvent, Summary: "reservation.created applied", Detail: map[string]any{"event_id": exampleEventID, "type": "reservation.created", "status": "applied", "timestamp": stamp(booked)}},
+			{
+				At: stamp(booked.Add(1200 * time.Millisecond)), Kind: stay.TimelineStatus,
+				Summary: "provisioning → issued", Detail: map[string]any{
+					"from": "provisioning", "to": "issued",
+					"reason": "", "message": "",
+				},
+			},
+			{
+				At: stamp(booked.Add(700 * time.Millisecond)), Kind: stay.TimelineRequest,
+				Summary: "/acs/users/create: ok", Detail: map[string]any{
+					"path": "/acs/users/create", "reason": "the stay has no ACS user",
+					"request_id": "1f0b2c6e-7a52-4f0d-8a53-1f6f3a8b9c11", "duration_ms": 82,
+					"status": 200, "result": "ok",
+				},
+			},
+			{
+				At: stamp(booked.Add(135 * time.Millisecond)), Kind: stay.TimelineEvent,
+				Summary: "reservation.created applied", Detail: map[string]any{
+					"event_id": exampleEventID,
+					"type":     "reservation.created", "status": "applied", "timestamp": stamp(booked),
+				},
+			},
 		}}},
 		"get-plan": {answer: PlanOutput{Items: []stay.PlannedCall{{
 			Path: "/acs/users/update", Reason: "access lasts from check-in to check-out",
-			Body: map[string]any{"acs_user_id": *view.User.ACSUserID, "access_schedule": map[string]any{"starts_at": "2030-11-01T15:00:00.000Z", "ends_at": "2030-11-05T11:00:00.000Z"}},
+			Body: map[string]any{
+				"acs_user_id": *view.User.ACSUserID,
+				"access_schedule": map[string]any{
+					"starts_at": "2030-11-01T15:00:00.000Z",
+					"ends_at":   "2030-11-05T11:00:00.000Z",
+				},
+			},
 		}}}},
 		"get-summary": {answer: Summary{
-			Reservations: map[string]int{"confirmed": 1240, "cancelled": 87}, MobileKeys: map[string]int{"issued": 1180, "active": 41, "waiting": 19, "revoked": 87},
+			Reservations: map[string]int{"confirmed": 1240, "cancelled": 87}, MobileKeys: map[string]int{
+				"issued": 1180,
+				"active": 41, "waiting": 19, "revoked": 87,
+			},
 			OldestWaiting: &waiting, ArrivalsWithoutKey: []Reservation{}, Provisioning: admin.Provisioning{
-				Disconnected: []admin.Disconnected{}, LastSweep: &stay.Sweep{At: booked, TookMS: 412, Compared: 1221, Failed: []string{}},
+				Disconnected: []admin.Disconnected{}, LastSweep: &stay.Sweep{
+					At: booked, TookMS: 412, Compared: 1221,
+					Failed: []string{},
+				},
 			},
 		}},
 		"reconcile": {request: WhyMaybe{Reason: "the guest says that the door stays shut"}, answer: provisioning},
 		"revoke":    {request: why, answer: showReservation(revoking)}, "reissue": {request: why, answer: provisioning},
-		"hold": {request: Why{Reason: "the owner asks for no changes"}, answer: issued}, "release": {request: Why{Reason: "settled with the owner"}, answer: provisioning},
+		"hold":    {request: Why{Reason: "the owner asks for no changes"}, answer: issued},
+		"release": {request: Why{Reason: "settled with the owner"}, answer: provisioning},
 		"set-gate": {
 			request: map[string]any{"state": "open", "evidence": "card terminal, receipt 4711", "author": "Maria"},
-			answer:  Gate{Name: "paid", Holds: stay.HoldsKey, State: stay.GateOpen, By: ptr("Maria (front-desk)"), At: ptr(stamp(booked)), Evidence: ptr("card terminal, receipt 4711"), Decided: true},
+			answer: Gate{
+				Name: "paid", Holds: stay.HoldsKey, State: stay.GateOpen, By: ptr("Maria (front-desk)"),
+				At: ptr(stamp(booked)), Evidence: ptr("card terminal, receipt 4711"), Decided: true,
+			},
 		},
-		"set-window": {request: window, answer: provisioning}, "get-overrides": {answer: Overrides{Window: &WindowWord{Word: word, StartsAt: ptr("2030-11-01T12:00:00.000Z")}}},
+		"set-window": {request: window, answer: provisioning},
+		"get-overrides": {answer: Overrides{Window: &WindowWord{
+			Word:     word,
+			StartsAt: ptr("2030-11-01T12:00:00.000Z"),
+		}}},
 		"list-listings": {answer: List[Listing]{Items: []Listing{listing}}}, "get-listing": {answer: listing},
-		"put-listing": {request: map[string]any{"seam_access_group_ids": []string{"555555-5555", "666666-6666"}, "time_zone": "Europe/Madrid"}, answer: listing},
+		"put-listing": {request: map[string]any{
+			"seam_access_group_ids": []string{"555555-5555", "666666-6666"},
+			"time_zone":             "Europe/Madrid",
+		}, answer: listing},
 		"put-listings": {
 			request: map[string]any{"items": []any{
-				map[string]any{"source": "default", "listing_id": "2222222-2222", "seam_access_group_ids": []string{"555555-5555", "666666-6666"}},
+				map[string]any{
+					"source": "default", "listing_id": "2222222-2222",
+					"seam_access_group_ids": []string{"555555-5555", "666666-6666"},
+				},
 				map[string]any{"source": "default", "listing_id": "2222222-2223", "time_zone": "Mars"},
 			}},
 			answer: ListingsPutReport{Items: []ListingResult{
-				{Source: "default", ListingID: "2222222-2222", Status: "updated", Listing: &listing, Errors: []pms.FieldError{}},
-				{Source: "default", ListingID: "2222222-2223", Status: "invalid", Errors: []pms.FieldError{{Field: "time_zone", Message: "must be an IANA time zone such as \"Europe/Madrid\""}}},
+				{
+					Source: "default", ListingID: "2222222-2222", Status: "updated", Listing: &listing,
+					Errors: []pms.FieldError{},
+				},
+				{
+					Source: "default", ListingID: "2222222-2223", Status: "invalid",
+					Errors: []pms.FieldError{{
+						Field:   "time_zone",
+						Message: "must be an IANA time zone such as \"Europe/Madrid\"",
+					}},
+				},
 			}},
 		},
-		"list-events":  {answer: List[Event]{Items: []Event{event}}},
-		"get-event":    {answer: EventDetail{Event: event, Notes: []admin.FieldNote{}, Rejected: []admin.RejectedItem{}, Body: ptr(string(body)), Changes: []any{map[string]any{"reservation": data}}}},
+		"list-events": {answer: List[Event]{Items: []Event{event}}},
+		"get-event": {answer: EventDetail{
+			Event: event, Notes: []admin.FieldNote{}, Rejected: []admin.RejectedItem{},
+			Body: ptr(string(body)), Changes: []any{map[string]any{"reservation": data}},
+		}},
 		"replay-event": {answer: accepted},
 		"replay-events": {
 			request: map[string]any{"source": "default", "status": "rejected", "dry_run": true},
 			answer: ReplayReport{DryRun: true, Items: []Event{event}, Differences: []admin.Difference{{
-				Source: "default", ReservationID: "3333122-433", Fields: []admin.FieldDifference{{Field: "check_out", From: ptr("2030-11-04T11:00:00.000Z"), To: ptr("2030-11-05T11:00:00.000Z")}},
+				Source: "default", ReservationID: "3333122-433", Fields: []admin.FieldDifference{{
+					Field: "check_out",
+					From:  ptr("2030-11-04T11:00:00.000Z"), To: ptr("2030-11-05T11:00:00.000Z"),
+				}},
 			}}},
 		},
 		"list-sources": {answer: List[SourceState]{Items: []SourceState{{
-			Name: "default", Format: "staykey", Verify: "standard-webhooks", WebhookPath: "/webhooks/default", LastEventAt: ptr(stamp(booked)),
-			LastDay: map[string]int{"applied": 412, "duplicate": 3}, Secrets: []SecretUse{{Secret: 1, LastMatchedAt: ptr(stamp(booked)), LastDay: 415}},
+			Name: "default", Format: "staykey", Verify: "standard-webhooks", WebhookPath: "/webhooks/default",
+			LastEventAt: ptr(stamp(booked)),
+			LastDay:     map[string]int{"applied": 412, "duplicate": 3}, Secrets: []SecretUse{{
+				Secret:        1,
+				LastMatchedAt: ptr(stamp(booked)), LastDay: 415,
+			}},
 		}}}},
-		"test-source":   {answer: admin.SourceTest{OK: true, EventID: ptr(exampleEventID), Status: 202, Message: "the test event was verified and stored"}},
-		"get-diagnosis": {answer: admin.Diagnosis{OK: true, Findings: []admin.Finding{{Check: "seam", Level: "ok", Message: "Seam accepts the API key: workspace 398d80b7-3f96-47c2-b85a-6f8ba21d0c11"}}}},
-		"post-webhook":  {request: map[string]any{"type": "reservation.created", "timestamp": "2030-10-20T09:00:00.000Z", "data": data}, answer: Taken{EventID: exampleEventID, Status: "accepted"}},
+		"test-source": {answer: admin.SourceTest{
+			OK: true, EventID: ptr(exampleEventID), Status: 202,
+			Message: "the test event was verified and stored",
+		}},
+		"get-diagnosis": {answer: admin.Diagnosis{
+			OK: true,
+			Findings: []admin.Finding{{
+				Check: "seam", Level: "ok",
+				Message: "Seam accepts the API key: workspace 398d80b7-3f96-47c2-b85a-6f8ba21d0c11",
+			}},
+		}},
+		"post-webhook": {
+			request: map[string]any{
+				"type":      "reservation.created",
+				"timestamp": "2030-10-20T09:00:00.000Z", "data": data,
+			},
+			answer: Taken{EventID: exampleEventID, Status: "accepted"},
+		},
 		"erase-guest": {
 			request: EraseRequest{GuestEmail: "jane@example.com", Author: "Maria"},
-			answer:  stay.Erasure{Reservations: 2, Bodies: 1, Identity: "user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted"},
+			answer: stay.Erasure{
+				Reservations: 2, Bodies: 1,
+				Identity: "user identity b1f2d1d5-6d1c-4a86-9c6f-3f8f0d0c6d11 is deleted",
+			},
 		},
-		"create-app-session": {answer: AppSession{Token: "seam_cst1example", ExpiresAt: stamp(booked.Add(24 * time.Hour)), IdentityID: view.User.UserIdentityID}},
-		"renew-guest-link":   {request: WhyMaybe{Reason: "forwarded to the wrong address", Author: "Maria"}, answer: linked},
-		"get-guest-link":     {answer: guest.State{Ready: true, Property: ptr("Garden suite"), CheckIn: ptr("2030-11-01T15:00:00.000Z"), CheckOut: ptr("2030-11-04T11:00:00.000Z")}},
-		"open-guest-link":    {answer: guest.Key{InstantKeyURL: "https://ik.seam.co/EXAMPLE", ExpiresAt: "2030-11-03T15:00:00.000Z"}},
-		"get-healthz":        {answer: Status{"ok"}}, "get-readyz": {answer: Status{"ready"}},
+		"create-app-session": {answer: AppSession{
+			Token:     "seam_cst1example",
+			ExpiresAt: stamp(booked.Add(24 * time.Hour)), IdentityID: view.User.UserIdentityID,
+		}},
+		"renew-guest-link": {
+			request: WhyMaybe{Reason: "forwarded to the wrong address", Author: "Maria"},
+			answer:  linked,
+		},
+		"get-guest-link": {answer: guest.State{
+			Ready: true, Property: ptr("Garden suite"),
+			CheckIn: ptr("2030-11-01T15:00:00.000Z"), CheckOut: ptr("2030-11-04T11:00:00.000Z"),
+		}},
+		"open-guest-link": {answer: guest.Key{
+			InstantKeyURL: "https://ik.seam.co/EXAMPLE",
+			ExpiresAt:     "2030-11-03T15:00:00.000Z",
+		}},
+		"get-healthz": {answer: Status{"ok"}}, "get-readyz": {answer: Status{"ready"}},
 	}
 }

@@ -21,7 +21,8 @@ type ReplayReport struct {
 type ReplayInput struct{ Body admin.ReplayRequest }
 
 func (s *API) replayOperation(api huma.API) {
-	replay := operation("replay-events", http.MethodPost, "/v1/events/replay", "Events", "Replay events by filter", withBody(http.StatusForbidden)...)
+	replay := operation("replay-events", http.MethodPost, "/v1/events/replay", "Events", "Replay events by filter",
+		withBody(http.StatusForbidden)...)
 	replay.Description = "Each event keeps its place in the order: outdated events change nothing. With dry_run nothing is changed, and the answer lists what would change. Set event_ids or at least one filter."
 	huma.Register(api, replay, func(ctx context.Context, in *ReplayInput) (*Output[ReplayReport], error) {
 		replayed, err := s.Admin.Replay(ctx, in.Body)
@@ -29,7 +30,8 @@ func (s *API) replayOperation(api huma.API) {
 			return nil, s.problemOf(err)
 		}
 		report := ReplayReport{
-			DryRun: in.Body.DryRun, Items: []Event{}, Differences: append([]admin.Difference{}, replayed.Differences...),
+			DryRun: in.Body.DryRun, Items: []Event{}, Differences: append([]admin.Difference{},
+				replayed.Differences...),
 			NextCursor: orNil(replayed.Next),
 		}
 		for _, e := range replayed.Events {

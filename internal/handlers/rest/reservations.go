@@ -89,8 +89,10 @@ func showReservation(v admin.View) Reservation {
 		updated = k.ChangedAt
 	}
 	out := Reservation{
-		Source: r.Source, ReservationID: r.ReservationID, ListingID: r.ListingID, Status: r.Status, GuestEmail: r.GuestEmail,
-		GuestName: r.GuestName, GuestPhone: r.GuestPhone, CheckIn: stampOrNull(r.CheckIn), CheckOut: stampOrNull(r.CheckOut),
+		Source: r.Source, ReservationID: r.ReservationID, ListingID: r.ListingID, Status: r.Status,
+		GuestEmail: r.GuestEmail,
+		GuestName:  r.GuestName, GuestPhone: r.GuestPhone, CheckIn: stampOrNull(r.CheckIn),
+		CheckOut:  stampOrNull(r.CheckOut),
 		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(updated), Notes: showNotes(r.Notes), Gates: showGates(v.Gates),
 		MobileKey: MobileKey{
 			Status: k.Status, Reason: k.Reason, Message: k.Message, AccessGroupIDs: []string{}, Attempts: k.Attempts,
@@ -106,7 +108,8 @@ func showReservation(v admin.View) Reservation {
 		return out
 	}
 	m := &out.MobileKey
-	m.UserIdentityID, m.ACSSystemID, m.ACSUserID, m.ACSCredentialID = &u.UserIdentityID, &u.ACSSystemID, u.ACSUserID, u.CredentialID
+	m.UserIdentityID, m.ACSSystemID, m.ACSUserID, m.ACSCredentialID = &u.UserIdentityID, &u.ACSSystemID,
+		u.ACSUserID, u.CredentialID
 	if u.ACSUserID == nil {
 		return out
 	}
@@ -132,7 +135,8 @@ type PlanOutput struct {
 
 func (s *API) reservationOperations(api huma.API) {
 	const tag = "Reservations"
-	huma.Register(api, operation("list-reservations", http.MethodGet, "/v1/reservations", tag, "List reservations, newest change first"),
+	huma.Register(api, operation("list-reservations", http.MethodGet, "/v1/reservations", tag,
+		"List reservations, newest change first"),
 		func(ctx context.Context, in *ReservationsInput) (*Output[List[Reservation]], error) {
 			found, err := s.Admin.Reservations(ctx, in.ReservationQuery)
 			if err != nil {
@@ -141,7 +145,8 @@ func (s *API) reservationOperations(api huma.API) {
 			out := listOf(found, showReservation)
 			return out, s.expand(ctx, in.Expand, found.Items, out.Body.Items)
 		})
-	huma.Register(api, operation("get-reservation", http.MethodGet, reservationPath, tag, "Get one reservation", http.StatusNotFound),
+	huma.Register(api, operation("get-reservation", http.MethodGet, reservationPath, tag, "Get one reservation",
+		http.StatusNotFound),
 		func(ctx context.Context, in *ReservationInput) (*Output[Reservation], error) {
 			v, err := s.Admin.Reservation(ctx, in.ref())
 			if err != nil {
@@ -151,8 +156,10 @@ func (s *API) reservationOperations(api huma.API) {
 			err = s.expand(ctx, in.Expand, []admin.View{v}, shown)
 			return &Output[Reservation]{shown[0]}, err
 		})
-	huma.Register(api, operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag, "Get a reservation's history, newest first", http.StatusNotFound), s.timeline)
-	plan := operation("get-plan", http.MethodGet, reservationPath+"/plan", tag, "Preview the changes that a reconcile would make at Seam now", http.StatusNotFound)
+	huma.Register(api, operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag,
+		"Get a reservation's history, newest first", http.StatusNotFound), s.timeline)
+	plan := operation("get-plan", http.MethodGet, reservationPath+"/plan", tag,
+		"Preview the changes that a reconcile would make at Seam now", http.StatusNotFound)
 	plan.Description = "May read from Seam, and changes nothing. For a held reservation: what a release would change."
 	huma.Register(api, plan,
 		func(ctx context.Context, in *Names) (*Output[PlanOutput], error) {

@@ -38,7 +38,8 @@ func (s *API) problemOf(err error) *handlers.Problem { return handlers.ProblemOf
 
 // Mount implements [handlers.Face]. It adds the OpenAPI document and its page too.
 func (s *API) Mount(r chi.Router) {
-	api := s.newAPI(r.With(handlers.Measured, s.Auth.Bearer, s.Limits.OneOfFew, handlers.DecodeParams, handlers.StorableInput, oneOfEach, s.once))
+	api := s.newAPI(r.With(handlers.Measured, s.Auth.Bearer, s.Limits.OneOfFew, handlers.DecodeParams,
+		handlers.StorableInput, oneOfEach, s.once))
 	document, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		panic("the OpenAPI document can't be encoded: " + err.Error()) // a mistake in this package; any test shows it
@@ -50,7 +51,8 @@ func (s *API) Mount(r chi.Router) {
 	})
 	r.Get("/docs", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		w.Header().Set("Content-Security-Policy",
+			"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		_, _ = w.Write(page)
 	})
 	r.Get("/docs.css", func(w http.ResponseWriter, _ *http.Request) {
@@ -70,7 +72,8 @@ func oneOfEach(next http.Handler) http.Handler {
 			}
 		}
 		if len(twice) > 0 {
-			handlers.NewProblem(http.StatusUnprocessableEntity, "the request is invalid", twice...).Coded(handlers.CodeRepeatedParameter).Write(w)
+			handlers.NewProblem(http.StatusUnprocessableEntity, "the request is invalid",
+				twice...).Coded(handlers.CodeRepeatedParameter).Write(w)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -81,13 +84,18 @@ func oneOfEach(next http.Handler) http.Handler {
 func operation(id, method, path, tag, summary string, more ...int) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Tags: []string{tag}, Summary: summary,
-		Errors: append([]int{http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable}, more...),
+		Errors: append([]int{
+			http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+			http.StatusServiceUnavailable,
+		}, more...),
 	}
 }
 
-// withBody are the errors of an operation that takes a body, besides others: it is no JSON, too large, or of another type.
+// withBody are the errors of an operation that takes a body, besides others: it is no JSON, too large, or of
+// another type.
 func withBody(more ...int) []int {
-	return append([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType}, more...)
+	return append([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
+		more...)
 }
 
 // Output is an answer with a body.

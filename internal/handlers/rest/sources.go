@@ -37,7 +37,8 @@ type SourceName struct {
 
 func showSource(s admin.SourceState) SourceState {
 	out := SourceState{
-		Name: s.Name, Format: s.Format, Verify: s.Verify, Insecure: s.Insecure, WebhookPath: s.WebhookPath, WebhookURL: orNil(s.WebhookURL),
+		Name: s.Name, Format: s.Format, Verify: s.Verify, Insecure: s.Insecure, WebhookPath: s.WebhookPath,
+		WebhookURL:  orNil(s.WebhookURL),
 		LastEventAt: stampOrNull(s.LastEventAt), LastDay: s.LastDay, Secrets: make([]SecretUse, len(s.Secrets)),
 	}
 	if s.NeedsFetch {
@@ -48,7 +49,10 @@ func showSource(s admin.SourceState) SourceState {
 		out.Fetch = &has
 	}
 	for i, use := range s.Secrets {
-		out.Secrets[i] = SecretUse{Secret: use.Secret, LastMatchedAt: stampOrNull(use.LastMatchedAt), LastDay: use.LastDay}
+		out.Secrets[i] = SecretUse{
+			Secret: use.Secret, LastMatchedAt: stampOrNull(use.LastMatchedAt),
+			LastDay: use.LastDay,
+		}
 	}
 	return out
 }
@@ -63,7 +67,8 @@ func (s *API) sourceOperations(api huma.API) {
 			}
 			return listOf(admin.Page[admin.SourceState]{Items: states}, showSource), nil
 		})
-	test := operation("test-source", http.MethodPost, "/v1/sources/{source}/test", tag, "Send a signed test event to a source's webhook", http.StatusForbidden, http.StatusNotFound)
+	test := operation("test-source", http.MethodPost, "/v1/sources/{source}/test", tag,
+		"Send a signed test event to a source's webhook", http.StatusForbidden, http.StatusNotFound)
 	test.Description = "Sent to STAYKEY_PUBLIC_URL, like the PMS's events, or inside the process if that is not set. The event is stored and has no effect."
 	huma.Register(api, test, func(ctx context.Context, in *SourceName) (*Output[admin.SourceTest], error) {
 		result, err := s.Admin.TestSource(ctx, in.Source)
@@ -72,7 +77,8 @@ func (s *API) sourceOperations(api huma.API) {
 		}
 		return &Output[admin.SourceTest]{result}, nil
 	})
-	diagnosis := operation("get-diagnosis", http.MethodGet, "/v1/diagnosis", tag, "Check the configuration", http.StatusForbidden)
+	diagnosis := operation("get-diagnosis", http.MethodGet, "/v1/diagnosis", tag, "Check the configuration",
+		http.StatusForbidden)
 	diagnosis.Description = "Checks the database, Seam's API key, access systems, listings' access groups, clocks, and the webhook with a signed test event. Takes a few seconds. Not for tokens limited to some sources."
 	huma.Register(api, diagnosis, func(ctx context.Context, _ *struct{}) (*Output[admin.Diagnosis], error) {
 		d, err := s.Admin.Diagnose(ctx)

@@ -32,10 +32,12 @@ type Subscription struct {
 
 func showSubscription(s admin.Subscription) Subscription {
 	return Subscription{
-		Name: s.Name, Kind: s.Kind, State: s.State, URL: s.URL, Events: append([]string{}, s.Events...), Sources: append([]string{}, s.Sources...),
+		Name: s.Name, Kind: s.Kind, State: s.State, URL: s.URL, Events: append([]string{},
+			s.Events...), Sources: append([]string{}, s.Sources...),
 		Insecure: s.Insecure, Secrets: s.Secrets, Waiting: s.Waiting, LastSuccessAt: stampOrNull(s.LastSuccessAt),
-		LastFailureAt: stampOrNull(s.LastFailureAt), LastError: s.LastError, Failures: s.Failures, FailingSince: stampOrNull(s.FailingSince),
-		DisabledAt: stampOrNull(s.DisabledAt), DisabledBy: s.DisabledBy, DisabledReason: s.DisabledReason,
+		LastFailureAt: stampOrNull(s.LastFailureAt), LastError: s.LastError, Failures: s.Failures,
+		FailingSince: stampOrNull(s.FailingSince),
+		DisabledAt:   stampOrNull(s.DisabledAt), DisabledBy: s.DisabledBy, DisabledReason: s.DisabledReason,
 	}
 }
 
@@ -52,7 +54,8 @@ type SubscriptionSwitch struct {
 
 func (s *API) subscriptionOperations(api huma.API) {
 	const tag = "Subscriptions"
-	huma.Register(api, operation("list-subscriptions", http.MethodGet, "/v1/subscriptions", tag, "List subscriptions and their receivers' status"),
+	huma.Register(api, operation("list-subscriptions", http.MethodGet, "/v1/subscriptions", tag,
+		"List subscriptions and their receivers' status"),
 		func(ctx context.Context, _ *struct{}) (*Output[List[Subscription]], error) {
 			list, err := s.Admin.Subscriptions(ctx)
 			if err != nil {
@@ -60,7 +63,8 @@ func (s *API) subscriptionOperations(api huma.API) {
 			}
 			return listOf(admin.Page[admin.Subscription]{Items: list}, showSubscription), nil
 		})
-	huma.Register(api, operation("get-subscription", http.MethodGet, "/v1/subscriptions/{name}", tag, "Get one subscription", http.StatusNotFound),
+	huma.Register(api, operation("get-subscription", http.MethodGet, "/v1/subscriptions/{name}", tag,
+		"Get one subscription", http.StatusNotFound),
 		func(ctx context.Context, in *SubscriptionName) (*Output[Subscription], error) {
 			found, err := s.Admin.Subscription(ctx, in.Name)
 			if err != nil {
@@ -68,7 +72,8 @@ func (s *API) subscriptionOperations(api huma.API) {
 			}
 			return &Output[Subscription]{showSubscription(found)}, nil
 		})
-	test := operation("test-subscription", http.MethodPost, "/v1/subscriptions/{name}/test", tag, "Send a test message", http.StatusForbidden, http.StatusNotFound)
+	test := operation("test-subscription", http.MethodPost, "/v1/subscriptions/{name}/test", tag, "Send a test message",
+		http.StatusForbidden, http.StatusNotFound)
 	test.Description = "Sends a signed message of type subscription.test at once, even if the subscription is disabled. A failure is not retried and doesn't count."
 	huma.Register(api, test, func(ctx context.Context, in *SubscriptionName) (*Output[admin.SubscriptionTest], error) {
 		result, err := s.Admin.TestSubscription(ctx, in.Name)
@@ -78,10 +83,17 @@ func (s *API) subscriptionOperations(api huma.API) {
 		return &Output[admin.SubscriptionTest]{result}, nil
 	})
 	for _, o := range []struct{ verb, summary, description string }{
-		{"enable", "Enable a subscription", "Sends the current state of each stay that differs from the last one delivered."},
-		{"disable", "Disable a subscription", "Sends nothing until it is enabled. Changes are not lost: enabling it sends the current states."},
+		{
+			"enable", "Enable a subscription",
+			"Sends the current state of each stay that differs from the last one delivered.",
+		},
+		{
+			"disable", "Disable a subscription",
+			"Sends nothing until it is enabled. Changes are not lost: enabling it sends the current states.",
+		},
 	} {
-		op := operation(o.verb+"-subscription", http.MethodPost, "/v1/subscriptions/{name}/"+o.verb, tag, o.summary, withBody(http.StatusForbidden, http.StatusNotFound)...)
+		op := operation(o.verb+"-subscription", http.MethodPost, "/v1/subscriptions/{name}/"+o.verb, tag, o.summary,
+			withBody(http.StatusForbidden, http.StatusNotFound)...)
 		op.Description = o.description
 		huma.Register(api, op, func(ctx context.Context, in *SubscriptionSwitch) (*Output[Subscription], error) {
 			var why WhyMaybe

@@ -24,7 +24,8 @@ func (s *API) summary(ctx context.Context, _ *struct{}) (*Output[Summary], error
 	}
 	out := Summary{
 		Reservations: found.Reservations, MobileKeys: found.MobileKeys, ArrivalsWithoutKey: []Reservation{},
-		EventBacklog: found.Backlog.Events, OldestEventAt: stampOrNull(found.Backlog.OldestAt), Provisioning: found.Provisioning,
+		EventBacklog: found.Backlog.Events, OldestEventAt: stampOrNull(found.Backlog.OldestAt),
+		Provisioning: found.Provisioning,
 	}
 	if found.OldestWaiting != nil {
 		r := showReservation(*found.OldestWaiting)

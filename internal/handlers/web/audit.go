@@ -41,8 +41,10 @@ func (r auditRow) Changes() []string {
 func (s *Pages) auditPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	v := auditView{AuditQuery: admin.AuditQuery{
-		Paging: paging(q), Source: admin.Values(q.Get("source")), Token: admin.Values(strings.TrimSpace(q.Get("token"))),
-		Action: admin.Values(strings.TrimSpace(q.Get("action"))), Subject: strings.TrimSpace(q.Get("subject")), From: q.Get("from"), To: q.Get("to"),
+		Paging: paging(q), Source: admin.Values(q.Get("source")),
+		Token:  admin.Values(strings.TrimSpace(q.Get("token"))),
+		Action: admin.Values(strings.TrimSpace(q.Get("action"))), Subject: strings.TrimSpace(q.Get("subject")),
+		From: q.Get("from"), To: q.Get("to"),
 	}, Sources: s.Admin.VisibleSources(r.Context())}
 	found, err := s.Admin.Audit(r.Context(), v.AuditQuery)
 	if err != nil {

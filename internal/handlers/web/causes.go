@@ -10,8 +10,8 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// What keeps guests from their keys, in the words of a front desk, and the button that fixes it. The words of REST are in package stay:
-// they name settings and ids, for those who know them.
+// What keeps guests from their keys, in the words of a front desk, and the button that fixes it. The words of REST
+// are in package stay: they name settings and ids, for those who know them.
 
 // fix is what a button does about a cause.
 type fix int
@@ -35,47 +35,133 @@ type causeWords struct {
 }
 
 var causes = map[string]causeWords{
-	stay.ReasonListingUnknown:      {"not set up yet", "This listing isn't set up yet.", "Name it and choose its doors.", "Set up the listing", fixDoors},
-	stay.ReasonNoGroups:            {"without doors", "This listing has no doors yet.", "Choose the doors that its keys open.", "Choose doors", fixDoors},
-	stay.ReasonGroupNotFound:       {"with doors that don't exist", "A door of this listing no longer exists in Salto KS.", "Choose the doors again.", "Choose doors", fixDoors},
-	stay.ReasonGroupNotAllowed:     {"with doors of another property", "A door of this listing belongs to another property.", "Choose other doors, or have the door allowed in the configuration.", "Choose doors", fixDoors},
-	stay.ReasonSeveralSystems:      {"with doors of two access systems", "The doors of this listing are on two access systems. A key opens doors of one.", "Choose doors of one system.", "Choose doors", fixDoors},
-	stay.ReasonNoSystem:            {"without an access system", "The access system of this listing isn't known.", "Choose its doors, or name its access system.", "Set up the listing", fixDoors},
-	stay.ReasonSystemNotFound:      {"with an access system that doesn't exist", "Seam doesn't know the access system of this listing.", "Correct it.", "Set up the listing", fixDoors},
-	stay.ReasonNoTimeZone:          {"without a time zone", "The time zone of this listing isn't known.", "Enter it, so that keys open doors at the right hour.", "Set the time zone", fixDoors},
-	stay.ReasonListingDeleted:      {"deleted in the PMS", "This listing was deleted in the PMS.", "Move the stay to another room in the PMS.", "Open the listing", fixDoors},
-	stay.ReasonNoRoom:              {"", "No room is assigned yet.", "Assign one in the PMS: the key follows at once.", "Open the stay", fixStay},
-	stay.ReasonNoDates:             {"", "The PMS hasn't sent the dates of the stay.", "Save the reservation again in the PMS.", "Open the stay", fixStay},
-	stay.ReasonInvalidStay:         {"", "Check-out is not after check-in.", "Correct the dates in the PMS.", "Open the stay", fixStay},
-	stay.ReasonNoEmail:             {"", "The guest's e-mail address is missing.", "Enter it in the PMS: the key follows at once.", "Open the stay", fixStay},
-	stay.ReasonGateClosed:          {"", "Something is still open, such as a payment or the check-in form.", "Settle it in the PMS, or open it on the stay's page.", "Open the stay", fixStay},
-	stay.ReasonBeforeHorizon:       {"", "The key isn't due yet.", "", "Open the stay", fixStay},
-	stay.ReasonHeld:                {"", "Somebody put the stay on hold.", "Release it to let the key follow.", "Release", fixHold},
-	stay.ReasonRevokedByAdmin:      {"", "Somebody revoked the key.", "Create a new one if the guest may enter.", "New mobile key", fixRenew},
-	stay.ReasonRemovedAtSeam:       {"", "Somebody deleted the guest in Salto KS.", "", "Restore the key", fixCheck},
-	stay.ReasonSuspendedAtSeam:     {"", "Somebody suspended the guest in Salto KS.", "", "Restore the key", fixCheck},
-	stay.ReasonDrifted:             {"", "Somebody changed the key in Salto KS.", "", "Restore the key", fixCheck},
-	stay.ReasonSubscriptionLimit:   {"", "Salto KS has no free user subscription.", "Add subscriptions or remove users in Salto KS. staykey tries again every minute.", "Try again", fixCheck},
-	stay.ReasonNotSubscribed:       {"", "Salto KS hasn't activated the guest.", "Check the site's user subscriptions in Salto KS.", "Try again", fixCheck},
-	stay.ReasonDisconnected:        {"", "The access system is disconnected.", "Reconnect it in the Seam console: the keys follow on their own.", "Try again", fixCheck},
-	stay.ReasonForbidden:           {"", "Seam doesn't let staykey use the access system.", "Have the Seam API key checked.", "Try again", fixCheck},
-	stay.ReasonNotKept:             {"", "Seam doesn't keep what staykey sends.", "Have the guest checked in the Seam console.", "Try again", fixCheck},
-	stay.ReasonRejected:            {"", "Seam refused the key.", "The stay's page has the reason.", "Try again", fixCheck},
-	stay.ReasonRejectedByAccessSys: {"", "Salto KS refused the guest.", "Have the guest checked in the Seam console.", "Try again", fixCheck},
-	stay.ReasonSeamReportsError:    {"", "Seam reports an error on the key.", "A new key often helps. The stay's page has the error.", "New mobile key", fixRenew},
-	stay.ReasonNotRemoved:          {"", "A key that should be gone may still open doors.", "Remove the guest in Salto KS if this stays.", "Try again", fixCheck},
-	stay.ReasonUnexpected:          {"", "staykey couldn't finish the key.", "It tries again on its own. The stay's page has the error.", "Try again", fixCheck},
+	stay.ReasonListingUnknown: {
+		"not set up yet", "This listing isn't set up yet.",
+		"Name it and choose its doors.", "Set up the listing", fixDoors,
+	},
+	stay.ReasonNoGroups: {
+		"without doors", "This listing has no doors yet.",
+		"Choose the doors that its keys open.", "Choose doors", fixDoors,
+	},
+	stay.ReasonGroupNotFound: {
+		"with doors that don't exist",
+		"A door of this listing no longer exists in Salto KS.", "Choose the doors again.", "Choose doors", fixDoors,
+	},
+	stay.ReasonGroupNotAllowed: {
+		"with doors of another property",
+		"A door of this listing belongs to another property.",
+		"Choose other doors, or have the door allowed in the configuration.", "Choose doors", fixDoors,
+	},
+	stay.ReasonSeveralSystems: {
+		"with doors of two access systems",
+		"The doors of this listing are on two access systems. A key opens doors of one.", "Choose doors of one system.",
+		"Choose doors", fixDoors,
+	},
+	stay.ReasonNoSystem: {
+		"without an access system", "The access system of this listing isn't known.",
+		"Choose its doors, or name its access system.", "Set up the listing", fixDoors,
+	},
+	stay.ReasonSystemNotFound: {
+		"with an access system that doesn't exist",
+		"Seam doesn't know the access system of this listing.", "Correct it.", "Set up the listing", fixDoors,
+	},
+	stay.ReasonNoTimeZone: {
+		"without a time zone", "The time zone of this listing isn't known.",
+		"Enter it, so that keys open doors at the right hour.", "Set the time zone", fixDoors,
+	},
+	stay.ReasonListingDeleted: {
+		"deleted in the PMS", "This listing was deleted in the PMS.",
+		"Move the stay to another room in the PMS.", "Open the listing", fixDoors,
+	},
+	stay.ReasonNoRoom: {
+		"", "No room is assigned yet.", "Assign one in the PMS: the key follows at once.",
+		"Open the stay", fixStay,
+	},
+	stay.ReasonNoDates: {
+		"", "The PMS hasn't sent the dates of the stay.",
+		"Save the reservation again in the PMS.", "Open the stay", fixStay,
+	},
+	stay.ReasonInvalidStay: {
+		"", "Check-out is not after check-in.", "Correct the dates in the PMS.",
+		"Open the stay", fixStay,
+	},
+	stay.ReasonNoEmail: {
+		"", "The guest's e-mail address is missing.",
+		"Enter it in the PMS: the key follows at once.", "Open the stay", fixStay,
+	},
+	stay.ReasonGateClosed: {
+		"", "Something is still open, such as a payment or the check-in form.",
+		"Settle it in the PMS, or open it on the stay's page.", "Open the stay", fixStay,
+	},
+	stay.ReasonBeforeHorizon: {"", "The key isn't due yet.", "", "Open the stay", fixStay},
+	stay.ReasonHeld: {
+		"", "Somebody put the stay on hold.", "Release it to let the key follow.",
+		"Release", fixHold,
+	},
+	stay.ReasonRevokedByAdmin: {
+		"", "Somebody revoked the key.", "Create a new one if the guest may enter.",
+		"New mobile key", fixRenew,
+	},
+	stay.ReasonRemovedAtSeam:   {"", "Somebody deleted the guest in Salto KS.", "", "Restore the key", fixCheck},
+	stay.ReasonSuspendedAtSeam: {"", "Somebody suspended the guest in Salto KS.", "", "Restore the key", fixCheck},
+	stay.ReasonDrifted:         {"", "Somebody changed the key in Salto KS.", "", "Restore the key", fixCheck},
+	stay.ReasonSubscriptionLimit: {
+		"", "Salto KS has no free user subscription.",
+		"Add subscriptions or remove users in Salto KS. staykey tries again every minute.", "Try again", fixCheck,
+	},
+	stay.ReasonNotSubscribed: {
+		"", "Salto KS hasn't activated the guest.",
+		"Check the site's user subscriptions in Salto KS.", "Try again", fixCheck,
+	},
+	stay.ReasonDisconnected: {
+		"", "The access system is disconnected.",
+		"Reconnect it in the Seam console: the keys follow on their own.", "Try again", fixCheck,
+	},
+	stay.ReasonForbidden: {
+		"", "Seam doesn't let staykey use the access system.",
+		"Have the Seam API key checked.", "Try again", fixCheck,
+	},
+	stay.ReasonNotKept: {
+		"", "Seam doesn't keep what staykey sends.",
+		"Have the guest checked in the Seam console.", "Try again", fixCheck,
+	},
+	stay.ReasonRejected: {
+		"", "Seam refused the key.", "The stay's page has the reason.",
+		"Try again", fixCheck,
+	},
+	stay.ReasonRejectedByAccessSys: {
+		"", "Salto KS refused the guest.", "Have the guest checked in the Seam console.",
+		"Try again", fixCheck,
+	},
+	stay.ReasonSeamReportsError: {
+		"", "Seam reports an error on the key.",
+		"A new key often helps. The stay's page has the error.", "New mobile key", fixRenew,
+	},
+	stay.ReasonNotRemoved: {
+		"", "A key that should be gone may still open doors.",
+		"Remove the guest in Salto KS if this stays.", "Try again", fixCheck,
+	},
+	stay.ReasonUnexpected: {
+		"", "staykey couldn't finish the key.",
+		"It tries again on its own. The stay's page has the error.", "Try again", fixCheck,
+	},
 	// Keys without a reason, by their status.
-	stay.KeyProvisioning: {"", "The key takes longer than usual.", "The stay's page has the last error.", "Try again", fixCheck},
-	stay.KeyWaiting:      {"", "The key hasn't been started yet.", "", "Try again", fixCheck},
-	stay.KeyAttention:    {"", "The key needs a look.", "", "Open the stay", fixStay},
+	stay.KeyProvisioning: {
+		"", "The key takes longer than usual.", "The stay's page has the last error.",
+		"Try again", fixCheck,
+	},
+	stay.KeyWaiting:   {"", "The key hasn't been started yet.", "", "Try again", fixCheck},
+	stay.KeyAttention: {"", "The key needs a look.", "", "Open the stay", fixStay},
 }
 
 func wordsOf(reason string) causeWords {
 	if w, ok := causes[reason]; ok {
 		return w
 	}
-	return causeWords{Problem: capital(strings.ReplaceAll(reason, "_", " ")) + ".", Button: "Open the stay", Fix: fixStay}
+	return causeWords{
+		Problem: capital(strings.ReplaceAll(reason, "_", " ")) + ".",
+		Button:  "Open the stay", Fix: fixStay,
+	}
 }
 
 // problemRow is a stay without a working key, with the button that fixes it.

@@ -33,7 +33,8 @@ func newChart(hours []admin.Hour) chart {
 	}
 	for i, h := range hours {
 		c.Hours = append(c.Hours, chartHour{
-			Hour: h, X: i * hourWidth, EventsHeight: barHeight(h.Events, most), WrongHeight: barHeight(h.Wrong, most), KeysHeight: barHeight(h.Keys, most),
+			Hour: h, X: i * hourWidth, EventsHeight: barHeight(h.Events, most), WrongHeight: barHeight(h.Wrong,
+				most), KeysHeight: barHeight(h.Keys, most),
 		})
 	}
 	return c

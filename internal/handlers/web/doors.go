@@ -54,7 +54,10 @@ func (s *Pages) doorsPage(w http.ResponseWriter, r *http.Request) {
 
 // showDoors shows the page for a query, extended by say.
 func (s *Pages) showDoors(w http.ResponseWriter, r *http.Request, status int, q url.Values, say func(*doorGrid)) {
-	query := admin.DoorQuery{Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"), Missing: q.Get("missing") != ""}
+	query := admin.DoorQuery{
+		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"),
+		Missing: q.Get("missing") != "",
+	}
 	found, err := s.Admin.Doors(r.Context(), query)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -67,8 +70,10 @@ func (s *Pages) showDoors(w http.ResponseWriter, r *http.Request, status int, q 
 	}
 	groups := s.Admin.AccessGroups(r.Context())
 	g := doorGrid{
-		Query: query.Query, Source: query.Source, Missing: query.Missing, Sources: s.Admin.VisibleSources(r.Context()), Systems: pickFrom(groups, nil),
-		Asked: groups.Asked, Export: nextLink("/doors.csv", q, ""), Back: nextLink("/doors", q, q.Get("cursor")), Lacking: lacking,
+		Query: query.Query, Source: query.Source, Missing: query.Missing, Sources: s.Admin.VisibleSources(r.Context()),
+		Systems: pickFrom(groups, nil),
+		Asked:   groups.Asked, Export: nextLink("/doors.csv", q, ""), Back: nextLink("/doors", q,
+			q.Get("cursor")), Lacking: lacking,
 		Empty: len(found.Items) == 0 && query.Query == "" && query.Source == "" && !query.Missing,
 	}
 	g.First, g.Next = pageLinks("/doors", q, found.Next)
@@ -131,7 +136,10 @@ func listingsOf(values []string) (refs []stay.ListingRef, ok bool) {
 func (s *Pages) exportDoorsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	sheetHeaders(w, "doors.csv")
-	query := admin.DoorQuery{Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"), Missing: q.Get("missing") != ""}
+	query := admin.DoorQuery{
+		Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"),
+		Missing: q.Get("missing") != "",
+	}
 	if err := s.Admin.ExportDoors(r.Context(), query, w); err != nil {
 		s.Log.Warn("export of doors ended early", "error", err)
 		panic(http.ErrAbortHandler) // so that nobody takes a part for the whole

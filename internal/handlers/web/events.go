@@ -48,20 +48,27 @@ type eventList struct {
 	Empty       bool
 }
 
-var eventStatuses = []string{stay.EventRejected, stay.EventAccepted, stay.EventApplied, stay.EventSuperseded, stay.EventIgnored}
+var eventStatuses = []string{
+	stay.EventRejected, stay.EventAccepted, stay.EventApplied, stay.EventSuperseded,
+	stay.EventIgnored,
+}
 
 const rejectedFirst = 5
 
 func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	query := admin.EventQuery{
-		Paging: paging(q), Source: admin.Values(q.Get("source")), Status: admin.Values(q.Get("status")), Type: admin.Values(strings.TrimSpace(q.Get("type"))),
+		Paging: paging(q), Source: admin.Values(q.Get("source")), Status: admin.Values(q.Get("status")),
+		Type:          admin.Values(strings.TrimSpace(q.Get("type"))),
 		ReservationID: strings.TrimSpace(q.Get("reservation_id")), ListingID: strings.TrimSpace(q.Get("listing_id")),
 	}
 	found, err := s.Admin.Events(r.Context(), query)
 	var rejected admin.Page[admin.Event]
 	if err == nil && !query.Narrowed() && query.Cursor == "" {
-		rejected, err = s.Admin.Events(r.Context(), admin.EventQuery{Paging: admin.Paging{Limit: rejectedFirst}, Status: []string{stay.EventRejected}})
+		rejected, err = s.Admin.Events(r.Context(), admin.EventQuery{
+			Paging: admin.Paging{Limit: rejectedFirst},
+			Status: []string{stay.EventRejected},
+		})
 	}
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -69,7 +76,8 @@ func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	l := eventList{
 		EventQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Statuses: eventStatuses,
-		Rows: eventRows(found.Items), Rejected: eventRows(rejected.Items), Empty: len(found.Items) == 0 && !query.Narrowed(),
+		Rows: eventRows(found.Items), Rejected: eventRows(rejected.Items), Empty: len(found.Items) == 0 &&
+			!query.Narrowed(),
 	}
 	l.First, l.Next = pageLinks("/events", q, found.Next)
 	if query.Narrowed() && replayable(query) && len(found.Items) > 0 {
@@ -80,7 +88,8 @@ func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
 
 // replayable reports whether a replay, which takes one value of each filter, can take the query.
 func replayable(q admin.EventQuery) bool {
-	return len(q.Source) <= 1 && len(q.Status) <= 1 && len(q.Type) <= 1 && !slices.Equal(q.Status, []string{stay.EventAccepted})
+	return len(q.Source) <= 1 && len(q.Status) <= 1 && len(q.Type) <= 1 && !slices.Equal(q.Status,
+		[]string{stay.EventAccepted})
 }
 
 func eventRows(events []admin.Event) []eventRow {

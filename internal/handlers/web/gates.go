@@ -24,5 +24,6 @@ func (s *Pages) setGatePage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	http.Redirect(w, r, "/reservations/"+url.PathEscape(ref.Source)+"/"+url.PathEscape(ref.ReservationID)+"#gates", http.StatusSeeOther)
+	http.Redirect(w, r, "/reservations/"+url.PathEscape(ref.Source)+"/"+url.PathEscape(ref.ReservationID)+"#gates",
+		http.StatusSeeOther)
 }

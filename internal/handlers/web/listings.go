@@ -52,7 +52,10 @@ type listingList struct {
 
 func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	query := admin.ListingQuery{Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source")), Deleted: q.Get("deleted")}
+	query := admin.ListingQuery{
+		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")),
+		Source: admin.Values(q.Get("source")), Deleted: q.Get("deleted"),
+	}
 	found, err := s.Admin.Listings(r.Context(), query)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -60,7 +63,8 @@ func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	groups := s.Admin.AccessGroups(r.Context())
 	l := listingList{
-		Query: query.Query, Source: query.Source, Deleted: query.Deleted, Sources: s.Admin.VisibleSources(r.Context()), Asked: groups.Asked,
+		Query: query.Query, Source: query.Source, Deleted: query.Deleted, Sources: s.Admin.VisibleSources(r.Context()),
+		Asked: groups.Asked,
 		Empty: len(found.Items) == 0 && !query.Narrowed(),
 	}
 	l.First, l.Next = pageLinks("/listings", q, found.Next)
@@ -172,7 +176,8 @@ func (s *Pages) saveListingPage(w http.ResponseWriter, r *http.Request) {
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
 		v.Problem = wrongFields(refusal)
 		v.typed(r, pickFrom(s.Admin.AccessGroups(r.Context()), chosen))
-		s.render(w, r, http.StatusUnprocessableEntity, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
+		s.render(w, r, http.StatusUnprocessableEntity, "listing",
+			page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
 		return
 	}
 	if err != nil {

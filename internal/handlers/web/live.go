@@ -12,10 +12,10 @@ import (
 	"github.com/staykey/staykey/internal/handlers"
 )
 
-// Live pages hear of changes by server-sent events and fetch themselves again. One look at the database a second is enough for
-// all that are open, and none is taken while there are none. A page hears only of the sources that its token sees, and its stream
-// ends with its session: at once where somebody signs out of this replica or the token goes from the configuration, within
-// beatEvery where that happens elsewhere.
+// Live pages hear of changes by server-sent events and fetch themselves again. One look at the database a second is
+// enough for all that are open, and none is taken while there are none. A page hears only of the sources that its
+// token sees, and its stream ends with its session: at once where somebody signs out of this replica or the token
+// goes from the configuration, within beatEvery where that happens elsewhere.
 
 const (
 	lookEvery      = time.Second
@@ -43,7 +43,8 @@ type listener struct {
 
 type looker func(ctx context.Context, since admin.Mark) (now admin.Mark, changed bool, sources []string, err error)
 
-// join adds a page, which is notified of changes until leave; nil if there are too many already, or too many of this session.
+// join adds a page, which is notified of changes until leave; nil if there are too many already, or too many of
+// this session.
 func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listener, leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -132,13 +133,14 @@ func (w *watch) endWhere(which func(*listener) bool) {
 	}
 }
 
-// updates is GET /updates: it says "changed" whenever a page may look another way. What has changed is for the page to fetch, with
-// its own rights.
+// updates is GET /updates: it says "changed" whenever a page may look another way. What has changed is for the page
+// to fetch, with its own rights.
 func (s *Pages) updates(w http.ResponseWriter, r *http.Request) {
 	of := admin.ActorOf(r.Context())
 	l, leave := s.watch.join(of, func() bool { _, ok := s.Auth.TokenOf(of.Hash[:]); return ok }, s.Admin.ChangedSince)
 	if l == nil {
-		handlers.NewProblem(http.StatusServiceUnavailable, "too many pages are open: reload this one to see changes").After(beatEvery).Write(w)
+		handlers.NewProblem(http.StatusServiceUnavailable,
+			"too many pages are open: reload this one to see changes").After(beatEvery).Write(w)
 		return
 	}
 	defer leave()

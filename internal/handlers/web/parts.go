@@ -60,7 +60,8 @@ var pageFuncs = template.FuncMap{
 
 // keyWords are the statuses of keys in the words of a front desk.
 var keyWords = map[string]string{
-	stay.KeyWaiting: "Waiting", stay.KeyProvisioning: "In the making", stay.KeyIssued: "Ready", stay.KeyActive: "In use", stay.KeyAttention: "Needs you",
+	stay.KeyWaiting: "Waiting", stay.KeyProvisioning: "In the making", stay.KeyIssued: "Ready",
+	stay.KeyActive: "In use", stay.KeyAttention: "Needs you",
 	stay.KeyRevoking: "Being removed", stay.KeyRevoked: "Removed", stay.KeyExpired: "Ended",
 }
 
@@ -82,7 +83,8 @@ func dayOf(at *time.Time, zone *time.Location, now time.Time) string {
 	return clock(at, zone, "Mon 2 Jan, 15:04")
 }
 
-// telephone is the address that calls a number. It keeps what can be dialled and nothing else, so that no other kind of address comes of it.
+// telephone is the address that calls a number. It keeps what can be dialled and nothing else, so that no other
+// kind of address comes of it.
 func telephone(number string) template.URL {
 	dial := strings.Map(func(r rune) rune {
 		if r == '+' || (r >= '0' && r <= '9') {

@@ -38,20 +38,25 @@ const allDates = "all"
 // totalCounted bounds how far the reservations on all pages are counted.
 const totalCounted = 1000
 
-// reservationQuery reads the filters of the list. Where nothing else is asked for, it lists what is not over yet, by check-in; a search looks
-// everywhere, and shows the newest change first.
+// reservationQuery reads the filters of the list. Where nothing else is asked for, it lists what is not over yet,
+// by check-in; a search looks everywhere, and shows the newest change first.
 func (s *Pages) reservationQuery(q url.Values) admin.ReservationQuery {
 	query := admin.ReservationQuery{
-		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source")), Status: admin.Values(q.Get("status")),
-		KeyStatus: admin.Values(q.Get("key_status")), ListingID: q.Get("listing_id"), GuestEmail: strings.TrimSpace(q.Get("guest_email")),
-		CheckInFrom: q.Get("check_in_from"), CheckInTo: q.Get("check_in_to"), CheckOutFrom: q.Get("check_out_from"), CheckOutTo: q.Get("check_out_to"),
+		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source")),
+		Status:    admin.Values(q.Get("status")),
+		KeyStatus: admin.Values(q.Get("key_status")), ListingID: q.Get("listing_id"),
+		GuestEmail:  strings.TrimSpace(q.Get("guest_email")),
+		CheckInFrom: q.Get("check_in_from"), CheckInTo: q.Get("check_in_to"), CheckOutFrom: q.Get("check_out_from"),
+		CheckOutTo:   q.Get("check_out_to"),
 		UpdatedSince: q.Get("updated_since"), Sort: q.Get("sort"),
 	}
 	if query.Sort == "" && query.Query == "" && query.UpdatedSince == "" {
 		query.Sort = "check_in"
 	}
-	if q.Get("when") != allDates && query.Query+query.CheckInFrom+query.CheckInTo+query.CheckOutFrom+query.CheckOutTo+query.UpdatedSince == "" {
-		query.CheckOutFrom = s.Now().UTC().Add(-12 * time.Hour).Format(time.DateOnly) // today of those whose day is the last to begin
+	if q.Get("when") != allDates &&
+		query.Query+query.CheckInFrom+query.CheckInTo+query.CheckOutFrom+query.CheckOutTo+query.UpdatedSince == "" {
+		// today of those whose day is the last to begin
+		query.CheckOutFrom = s.Now().UTC().Add(-12 * time.Hour).Format(time.DateOnly)
 	}
 	return query
 }
@@ -65,7 +70,8 @@ func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
 		rows, err = s.stayRows(r.Context(), found.Items)
 	}
 	l := reservationList{
-		ReservationQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Chips: statusChips(q, query.KeyStatus), When: q.Get("when"), Rows: rows,
+		ReservationQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Chips: statusChips(q, query.KeyStatus),
+		When: q.Get("when"), Rows: rows,
 		Export: nextLink("/reservations.csv", q, ""), Filtered: len(q) > 0 && !(len(q) == 1 && q.Has("cursor")),
 	}
 	if err == nil {
@@ -80,7 +86,10 @@ func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	l.CheckOutFrom = q.Get("check_out_from") // what the form shows, and not what is meant by nothing
 	l.First, l.Next = pageLinks("/reservations", q, found.Next)
-	s.render(w, r, http.StatusOK, "reservations", page{Title: "Reservations", Active: "reservations", Search: query.Query, Body: l})
+	s.render(w, r, http.StatusOK, "reservations", page{
+		Title: "Reservations", Active: "reservations",
+		Search: query.Query, Body: l,
+	})
 }
 
 // total says how many reservations a query has on all its pages.
@@ -150,7 +159,10 @@ func (s *Pages) searchPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	results := searchResults{Query: query, Stays: rowsOf(found.Reservations.Items), Events: eventRows(found.Events.Items)}
+	results := searchResults{
+		Query: query, Stays: rowsOf(found.Reservations.Items),
+		Events: eventRows(found.Events.Items),
+	}
 	for _, l := range found.Listings.Items {
 		results.Listings = append(results.Listings, listingRow{Listing: l})
 	}
@@ -160,7 +172,8 @@ func (s *Pages) searchPage(w http.ResponseWriter, r *http.Request) {
 		}
 		return nextLink(path, url.Values{"q": {query}}, "")
 	}
-	results.MoreStays, results.MoreListings = more("/reservations", found.Reservations.Next), more("/listings", found.Listings.Next)
+	results.MoreStays, results.MoreListings = more("/reservations", found.Reservations.Next), more("/listings",
+		found.Listings.Next)
 	s.render(w, r, http.StatusOK, "search", page{Title: "Search", Search: query, Body: results})
 }
 
@@ -176,12 +189,16 @@ const mostPrinted = 500
 
 func (s *Pages) arrivalsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	day, err := s.Admin.ArrivalsSheet(r.Context(), admin.DayQuery{Source: q.Get("source"), Date: q.Get("date")}, mostPrinted)
+	day, err := s.Admin.ArrivalsSheet(r.Context(), admin.DayQuery{Source: q.Get("source"), Date: q.Get("date")},
+		mostPrinted)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	sheet := arrivalsSheet{Title: dayTitle(day), Source: q.Get("source"), Back: dayLink(q), Rows: rowsOf(day.Stays.Items)}
+	sheet := arrivalsSheet{
+		Title: dayTitle(day), Source: q.Get("source"), Back: dayLink(q),
+		Rows: rowsOf(day.Stays.Items),
+	}
 	sheet.Left = day.Counts[admin.DayArrivals] - len(sheet.Rows)
 	s.render(w, r, http.StatusOK, "arrivals", page{Title: "Arrivals", Active: "today", Body: sheet})
 }

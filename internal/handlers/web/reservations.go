@@ -79,7 +79,10 @@ func (s *Pages) reservationPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	s.render(w, r, http.StatusOK, "reservation", page{Title: "Reservation " + ref.ReservationID, Active: "reservations", Body: body})
+	s.render(w, r, http.StatusOK, "reservation", page{
+		Title:  "Reservation " + ref.ReservationID,
+		Active: "reservations", Body: body,
+	})
 }
 
 const historyShown = 200
@@ -154,7 +157,8 @@ func compare(t stay.Target, v admin.View, groups admin.AccessGroups, zone *time.
 		key, suspended bool
 	}
 	if exists {
-		is.system, is.starts, is.ends, is.groups, is.key, is.suspended = u.ACSSystemID, u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.CredentialID != nil, u.SuspendedAt != nil
+		is.system, is.starts, is.ends, is.groups, is.key, is.suspended = u.ACSSystemID, u.StartsAt, u.EndsAt,
+			u.AccessGroupIDs, u.CredentialID != nil, u.SuspendedAt != nil
 	}
 	list := []comparison{{What: "ACS user", Should: yes(t.Key, "one"), Is: yes(exists, "one"), Same: t.Key == exists}}
 	if exists && is.suspended {
@@ -163,9 +167,12 @@ func compare(t stay.Target, v admin.View, groups admin.AccessGroups, zone *time.
 	if t.Key || exists {
 		list = append(list,
 			comparison{"Mobile key", yes(t.Key, "one"), yes(is.key, "one"), t.Key == is.key},
-			comparison{"Access from", when(t.StartsAt, "not known"), when(is.starts, "none"), !t.Key || sameMoment(t.StartsAt, is.starts)},
-			comparison{"Access until", when(t.EndsAt, "not known"), when(is.ends, "none"), !t.Key || sameMoment(t.EndsAt, is.ends)},
-			comparison{"Access groups", groupsIn(t.GroupIDs), groupsIn(is.groups), !t.Key || sameSet(t.GroupIDs, is.groups)})
+			comparison{"Access from", when(t.StartsAt, "not known"), when(is.starts, "none"), !t.Key ||
+				sameMoment(t.StartsAt, is.starts)},
+			comparison{"Access until", when(t.EndsAt, "not known"), when(is.ends, "none"), !t.Key ||
+				sameMoment(t.EndsAt, is.ends)},
+			comparison{"Access groups", groupsIn(t.GroupIDs), groupsIn(is.groups), !t.Key ||
+				sameSet(t.GroupIDs, is.groups)})
 	}
 	return list
 }
@@ -190,13 +197,23 @@ type actionChoice struct {
 const renewLink admin.ActionKind = "renew-link"
 
 var allChoices = []actionChoice{
-	{admin.Reconcile, "Check and repair", "Compares with Seam now and repairs differences. Restores what somebody removed or suspended there.", false},
+	{
+		admin.Reconcile, "Check and repair",
+		"Compares with Seam now and repairs differences. Restores what somebody removed or suspended there.", false,
+	},
 	{admin.Reissue, "New mobile key", "Replaces the mobile key. The guest must accept the new one in the app.", false},
-	{admin.Window, "Change access times", "Let the guest in earlier or stay later. Reset if the PMS changes the dates.", false},
+	{
+		admin.Window, "Change access times",
+		"Let the guest in earlier or stay later. Reset if the PMS changes the dates.",
+		false,
+	},
 	{admin.Hold, "Hold", "Changes nothing at Seam, whatever the PMS sends, until you release it.", false},
 	{admin.Release, "Release", "Ends the hold. Compares with Seam and applies pending changes.", false},
 	{admin.Revoke, "Revoke the key", "The guest loses access immediately. To restore it, use New mobile key.", true},
-	{renewLink, "Renew link", "Gives the guest another link, for when others have got hold of this one. The old link stops working, and the instant keys that it gave out are deleted. Send the guest the new one.", false},
+	{
+		renewLink, "Renew link",
+		"Gives the guest another link, for when others have got hold of this one. The old link stops working, and the instant keys that it gave out are deleted. Send the guest the new one.", false,
+	},
 }
 
 // choices are the actions that can be done now.

@@ -66,7 +66,8 @@ type subscriptionView struct {
 
 // deliveryTypes are offered as a filter.
 var deliveryTypes = []string{
-	"mobile_key.ready", "mobile_key.changed", "mobile_key.held", "mobile_key.attention", "mobile_key.recovered", "mobile_key.revoked", "mobile_key.expired", "subscription.test", "subscription.digest",
+	"mobile_key.ready", "mobile_key.changed", "mobile_key.held", "mobile_key.attention", "mobile_key.recovered",
+	"mobile_key.revoked", "mobile_key.expired", "subscription.test", "subscription.digest",
 }
 
 func (s *Pages) subscriptionPage(w http.ResponseWriter, r *http.Request) {
@@ -81,11 +82,13 @@ func (s *Pages) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tes
 		return
 	}
 	v := subscriptionView{
-		subscriptionRow: subscriptionRow{sub}, Tested: tested, Status: q.Get("status"), Statuses: stay.DeliveryStatuses(), Types: deliveryTypes, Type: q.Get("type"),
+		subscriptionRow: subscriptionRow{sub}, Tested: tested, Status: q.Get("status"),
+		Statuses: stay.DeliveryStatuses(), Types: deliveryTypes, Type: q.Get("type"),
 		Reservation: strings.TrimSpace(q.Get("reservation_id")),
 	}
 	found, err := s.Admin.Deliveries(r.Context(), admin.DeliveryQuery{
-		Paging: paging(q), Subscription: []string{sub.Name}, Status: admin.Values(v.Status), Type: admin.Values(v.Type), ReservationID: v.Reservation,
+		Paging: paging(q), Subscription: []string{sub.Name}, Status: admin.Values(v.Status), Type: admin.Values(v.Type),
+		ReservationID: v.Reservation,
 	})
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -99,7 +102,8 @@ func (s *Pages) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tes
 		}
 		v.Deliveries = append(v.Deliveries, row)
 	}
-	s.render(w, r, http.StatusOK, "subscription", page{Title: "Subscription " + sub.Name, Active: "subscriptions", Body: v})
+	s.render(w, r, http.StatusOK, "subscription",
+		page{Title: "Subscription " + sub.Name, Active: "subscriptions", Body: v})
 }
 
 // doSubscriptionPage tests, enables or disables a subscription.
@@ -132,6 +136,7 @@ func (s *Pages) resendPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	target := escapedPath([]string{"subscriptions", d.Subscription}) + "?reservation_id=" + url.QueryEscape(d.ReservationID)
+	target := escapedPath([]string{"subscriptions", d.Subscription}) + "?reservation_id=" +
+		url.QueryEscape(d.ReservationID)
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }

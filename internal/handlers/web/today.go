@@ -65,11 +65,17 @@ func (s *Pages) todayPage(w http.ResponseWriter, r *http.Request) {
 
 func (s *Pages) today(r *http.Request) (today, error) {
 	q := r.URL.Query()
-	t := today{Date: q.Get("date"), Source: q.Get("source"), Part: admin.DayPart(q.Get("part")), Reason: q.Get("reason"), Checked: q.Get("checked") != "", Sources: s.Admin.VisibleSources(r.Context())}
+	t := today{
+		Date: q.Get("date"), Source: q.Get("source"), Part: admin.DayPart(q.Get("part")),
+		Reason: q.Get("reason"), Checked: q.Get("checked") != "", Sources: s.Admin.VisibleSources(r.Context()),
+	}
 	if !slices.Contains(admin.DayParts(), t.Part) {
 		t.Part = ""
 	}
-	query := admin.DayQuery{Paging: paging(q), Source: t.Source, Date: q.Get("date"), Part: cmp.Or(t.Part, admin.DayArrivals), Reason: t.Reason}
+	query := admin.DayQuery{
+		Paging: paging(q), Source: t.Source, Date: q.Get("date"),
+		Part: cmp.Or(t.Part, admin.DayArrivals), Reason: t.Reason,
+	}
 	var err error
 	if t.Day, err = s.Admin.Day(r.Context(), query); err != nil {
 		return t, err
@@ -100,7 +106,8 @@ func (s *Pages) today(r *http.Request) (today, error) {
 
 // Back is where a button's form leads back to.
 func (t today) Back() string {
-	return dayLink(url.Values{"date": {t.Date}, "source": {t.Source}}, "part", string(t.Part), "reason", t.Reason, "checked", "1")
+	return dayLink(url.Values{"date": {t.Date}, "source": {t.Source}}, "part", string(t.Part), "reason",
+		t.Reason, "checked", "1")
 }
 
 // ReasonTitle says what the cause is whose stays are shown.
@@ -124,7 +131,10 @@ func (t *today) links(q url.Values) {
 		t.ThisDay = dayLink(q, "date", "", "part", part)
 	}
 	tab := func(part admin.DayPart, title, note string, bad bool) {
-		t.Parts = append(t.Parts, dayTab{part, title, note, t.Counts[part], dayLink(q, "part", string(part)), t.Part == part, bad})
+		t.Parts = append(t.Parts, dayTab{
+			part, title, note, t.Counts[part], dayLink(q, "part", string(part)),
+			t.Part == part, bad,
+		})
 	}
 	problems := ""
 	if t.Late > 0 {
@@ -164,16 +174,24 @@ func dayLink(q url.Values, pairs ...string) string {
 func troublesOf(p admin.Provisioning, oldest *time.Time, now time.Time) []trouble {
 	var list []trouble
 	if p.Paused != nil {
-		list = append(list, trouble{"Keys are not being created or changed: " + strings.TrimSuffix(*p.Paused, ".") + ".", "Webhooks are still accepted and will be processed once this is fixed."})
+		list = append(list, trouble{"Keys are not being created or changed: " + strings.TrimSuffix(*p.Paused, ".") +
+			".", "Webhooks are still accepted and will be processed once this is fixed."})
 	}
 	for _, d := range p.Disconnected {
-		list = append(list, trouble{"Access system " + d.ACSSystemID + " has been disconnected from Seam since " + d.Since + ".", "Reconnect it in the Seam console. Its reservations then resume automatically."})
+		list = append(list, trouble{"Access system " + d.ACSSystemID + " has been disconnected from Seam since " +
+			d.Since + ".", "Reconnect it in the Seam console. Its reservations then resume automatically."})
 	}
 	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
-		list = append(list, trouble{"Many keys are missing at Seam at once, so none were changed.", "Check that the access system is the right one, then repair reservations one by one."})
+		list = append(list, trouble{
+			"Many keys are missing at Seam at once, so none were changed.",
+			"Check that the access system is the right one, then repair reservations one by one.",
+		})
 	}
 	if oldest != nil && now.Sub(*oldest) > admin.SlowBacklog {
-		list = append(list, trouble{"Events have been waiting since " + pms.FormatInstant(*oldest) + ".", "Check the service's log and the load of Postgres."})
+		list = append(list, trouble{
+			"Events have been waiting since " + pms.FormatInstant(*oldest) + ".",
+			"Check the service's log and the load of Postgres.",
+		})
 	}
 	return list
 }

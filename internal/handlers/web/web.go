@@ -1,5 +1,5 @@
-// Package web is the page for admins: HTML from here, one style sheet, and a script that only makes it livelier. It shows what
-// internal/admin answers, and asks it for what forms ask for.
+// Package web is the page for admins: HTML from here, one style sheet, and a script that only makes it livelier. It
+// shows what internal/admin answers, and asks it for what forms ask for.
 package web
 
 import (
@@ -30,7 +30,8 @@ var files embed.FS
 var views = parseViews()
 
 func parseViews() map[string]*template.Template {
-	layout := template.Must(template.New("layout.html").Funcs(pageFuncs).ParseFS(files, "templates/layout.html", "templates/parts.html"))
+	layout := template.Must(template.New("layout.html").Funcs(pageFuncs).ParseFS(files, "templates/layout.html",
+		"templates/parts.html"))
 	list, err := files.ReadDir("templates")
 	if err != nil {
 		panic(err) // it is embedded
@@ -101,11 +102,13 @@ func (s *Pages) Mount(r chi.Router) {
 	})
 	plain := r.With(s.pageHeaders, sameOrigin)
 	plain.With(handlers.Measured).Get("/sign-in", func(w http.ResponseWriter, r *http.Request) {
-		s.render(w, r, http.StatusOK, "sign-in", page{Title: "Sign in", Body: signIn{Next: nextPage(r.FormValue("next"))}})
+		s.render(w, r, http.StatusOK, "sign-in",
+			page{Title: "Sign in", Body: signIn{Next: nextPage(r.FormValue("next"))}})
 	})
 	plain.With(handlers.Measured).Post("/sign-in", s.signIn)
 	plain.With(s.signedIn, handlers.DecodeParams, handlers.StorableInput).Get("/updates", s.updates)
-	signedIn := plain.With(handlers.Measured, s.signedIn, handlers.DecodeParams, handlers.StorableInput, s.Limits.OneOfFew)
+	signedIn := plain.With(handlers.Measured, s.signedIn, handlers.DecodeParams, handlers.StorableInput,
+		s.Limits.OneOfFew)
 	signedIn.Post("/sign-out", s.signOut)
 	signedIn.Get("/", s.todayPage)
 	signedIn.Get("/arrivals", s.arrivalsPage)
@@ -185,7 +188,8 @@ func (s *Pages) render(w http.ResponseWriter, r *http.Request, status int, view 
 	var b bytes.Buffer
 	if err := views[view].ExecuteTemplate(&b, "layout.html", p); err != nil {
 		s.Log.Error("page not rendered", "view", view, "error", err)
-		handlers.NewProblem(http.StatusInternalServerError, "This page can't be shown. The log has the reason.").Write(w)
+		handlers.NewProblem(http.StatusInternalServerError,
+			"This page can't be shown. The log has the reason.").Write(w)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -200,8 +204,9 @@ func (s *Pages) refuse(w http.ResponseWriter, r *http.Request, p *handlers.Probl
 
 // --- sessions
 
-// cookieName is the name of the session's cookie. Where the page is reached by TLS it begins with __Host-: a browser takes such a cookie
-// only from this host itself, so that another host of the same domain can't plant one (RFC 6265bis section 4.1.3.2).
+// cookieName is the name of the session's cookie. Where the page is reached by TLS it begins with __Host-: a
+// browser takes such a cookie only from this host itself, so that another host of the same domain can't plant one
+// (RFC 6265bis section 4.1.3.2).
 func (s *Pages) cookieName(r *http.Request) string {
 	if s.secure(r) {
 		return "__Host-staykey_session"
@@ -240,7 +245,8 @@ type signIn struct {
 // nextPage is where to go after signing in: on this site, whatever the query says.
 func nextPage(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n") {
+	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") ||
+		strings.ContainsAny(next, "\\\r\n") {
 		return "/"
 	}
 	return next
@@ -261,7 +267,8 @@ func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p := handlers.MayDo(token, http.MethodGet); p != nil {
-		s.render(w, r, p.Status, "sign-in", page{Title: "Sign in", Body: signIn{next, "This token is for a program: use one that may read."}})
+		s.render(w, r, p.Status, "sign-in",
+			page{Title: "Sign in", Body: signIn{next, "This token is for a program: use one that may read."}})
 		return
 	}
 	a := s.Auth.Arrival(w, r, token, admin.Person(r.PostFormValue("person")), admin.ViaPage)
@@ -275,7 +282,8 @@ func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
-// noteWrongSignIn records an attempt to sign in with a wrong token: it changes nothing, so that it is in the log and the metrics.
+// noteWrongSignIn records an attempt to sign in with a wrong token: it changes nothing, so that it is in the log
+// and the metrics.
 func (s *Pages) noteWrongSignIn(r *http.Request) {
 	s.Log.Warn("sign-in refused: wrong token", "address", s.Proxies.Sender(r).String())
 }
@@ -284,7 +292,8 @@ func (s *Pages) noteWrongSignIn(r *http.Request) {
 func (s *Pages) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
 	// #nosec G124 -- Secure where the page is reached by TLS: without it, on a machine of one's own, there would be no session
 	return &http.Cookie{
-		Name: s.cookieName(r), Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: s.secure(r), SameSite: http.SameSiteLaxMode,
+		Name: s.cookieName(r), Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: s.secure(r),
+		SameSite: http.SameSiteLaxMode,
 	}
 }
 
@@ -298,8 +307,8 @@ func (s *Pages) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 }
 
-// signedIn lets requests with a session pass whose token is still in the configuration, and of those that change something only
-// the ones that a page of ours has sent.
+// signedIn lets requests with a session pass whose token is still in the configuration, and of those that change
+// something only the ones that a page of ours has sent.
 func (s *Pages) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cookie := s.sessionCookie(r)
@@ -320,7 +329,8 @@ func (s *Pages) signedIn(next http.Handler) http.Handler {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			r.Body = http.MaxBytesReader(w, r.Body, handlers.MaxBody)
 			if !hmac.Equal([]byte(r.PostFormValue("csrf")), []byte(s.csrfToken(cookie))) {
-				s.refuse(w, r, handlers.NewProblem(http.StatusForbidden, "this form belongs to another session: reload the page"))
+				s.refuse(w, r, handlers.NewProblem(http.StatusForbidden,
+					"this form belongs to another session: reload the page"))
 				return
 			}
 			if p := handlers.MayDo(token, r.Method); p != nil && r.URL.Path != "/sign-out" {

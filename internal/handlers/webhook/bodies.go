@@ -13,12 +13,14 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// What a webhook's body is: its encoding, its media type, and how a format reads it. The bytes decide wherever they can; headers
-// that a PMS's HTTP library sets on its own never cost an event.
+// What a webhook's body is: its encoding, its media type, and how a format reads it. The bytes decide wherever they
+// can; headers that a PMS's HTTP library sets on its own never cost an event.
 
-// plainBody undoes a webhook's Content-Encoding, after its signature over the bytes as they were sent has been verified.
+// plainBody undoes a webhook's Content-Encoding, after its signature over the bytes as they were sent has been
+// verified.
 func plainBody(w http.ResponseWriter, r *http.Request, body []byte) ([]byte, *handlers.Problem) {
-	switch encoding := strings.ToLower(strings.Join(r.Header.Values("Content-Encoding"), ",")); strings.TrimSpace(encoding) {
+	switch encoding := strings.ToLower(strings.Join(r.Header.Values("Content-Encoding"),
+		",")); strings.TrimSpace(encoding) {
 	case "", "identity":
 		return body, nil
 	case "gzip", "x-gzip":
@@ -46,7 +48,8 @@ func gunzip(body []byte) ([]byte, *handlers.Problem) {
 	return plain, nil
 }
 
-// mediaType is a request's media type without parameters, which mean nothing for JSON (RFC 8259 section 11); "" if it has none.
+// mediaType is a request's media type without parameters, which mean nothing for JSON (RFC 8259 section 11); "" if
+// it has none.
 func mediaType(h http.Header) string {
 	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(media))
@@ -60,8 +63,8 @@ func requireJSON(h http.Header) *handlers.Problem {
 	return nil
 }
 
-// fromForm is the JSON that a form carries in one of its fields, as in payload={...}, for a format that reads JSON; any other body
-// as it is. Of a format that reads forms too, the field must be the only one.
+// fromForm is the JSON that a form carries in one of its fields, as in payload={...}, for a format that reads JSON;
+// any other body as it is. Of a format that reads forms too, the field must be the only one.
 func fromForm(h http.Header, f *pms.Format, body []byte) []byte {
 	if mediaType(h) != "application/x-www-form-urlencoded" || !f.TakesJSON() || looksJSON(body) {
 		return body

@@ -42,8 +42,9 @@ const testWithin = 10 * time.Second
 
 // Tester posts test events to the webhooks of sources, as their PMSs would.
 type Tester struct {
-	Now       func() time.Time
-	PublicURL string // where PMSs reach the public listener; "" where that is not known: then an event doesn't leave the process
+	Now func() time.Time
+	// where PMSs reach the public listener; "" where that is not known: then an event doesn't leave the process
+	PublicURL string
 	// Public answers what doesn't leave the process.
 	Public http.Handler
 }
@@ -53,8 +54,14 @@ func (t *Tester) Test(ctx context.Context, source pms.Source) (admin.SourceTest,
 	ctx, cancel := context.WithTimeout(ctx, testWithin)
 	defer cancel()
 	now := t.Now()
-	body, _ := json.Marshal(map[string]any{"type": testType, "timestamp": pms.FormatInstant(now), "data": map[string]any{}})
-	d := pms.Delivery{Header: http.Header{"Content-Type": {"application/json"}, testHeader: {"1"}}, Query: url.Values{}, Body: body}
+	body, _ := json.Marshal(map[string]any{
+		"type": testType, "timestamp": pms.FormatInstant(now),
+		"data": map[string]any{},
+	})
+	d := pms.Delivery{
+		Header: http.Header{"Content-Type": {"application/json"}, testHeader: {"1"}},
+		Query:  url.Values{}, Body: body,
+	}
 	source.Verifier.Prove(&d, "test_"+strings.ReplaceAll(uuid.NewString(), "-", ""), now)
 	path := "/webhooks/" + url.PathEscape(source.Name)
 	shown := t.PublicURL + path // the token of a URL is a secret
@@ -86,7 +93,8 @@ func (t *Tester) Test(ctx context.Context, source pms.Source) (admin.SourceTest,
 func (t *Tester) postTest(req *http.Request) (*memoryAnswer, error) {
 	answer := &memoryAnswer{header: http.Header{}}
 	if t.PublicURL == "" {
-		ctx := context.WithValue(req.Context(), chi.RouteCtxKey, (*chi.Context)(nil)) // a request of its own, not a part of this one
+		// a request of its own, not a part of this one
+		ctx := context.WithValue(req.Context(), chi.RouteCtxKey, (*chi.Context)(nil))
 		t.Public.ServeHTTP(answer, req.WithContext(context.WithValue(ctx, ownKey{}, true)))
 		return answer, nil
 	}

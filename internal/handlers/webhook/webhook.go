@@ -1,5 +1,5 @@
-// Package webhook takes what PMSs and Seam post. It answers once an event is durable; what the event means is decided later,
-// by internal/intake.
+// Package webhook takes what PMSs and Seam post. It answers once an event is durable; what the event means is
+// decided later, by internal/intake.
 package webhook
 
 import (
@@ -55,13 +55,15 @@ func New(c Config) *Receiver { return &Receiver{c} }
 // Mount implements [handlers.Face].
 func (s *Receiver) Mount(r chi.Router) {
 	for _, route := range []string{handlers.WebhookRoute, handlers.WebhookRouteBelow} {
-		r.With(handlers.DecodeParams).HandleFunc(route, s.measuredWebhook) // which methods there are depends on the source
+		// which methods there are depends on the source
+		r.With(handlers.DecodeParams).HandleFunc(route, s.measuredWebhook)
 	}
 	r.Post("/seam/webhooks", s.seamWebhook)
 }
 
 var webhookSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-	Name: "staykey_webhook_duration_seconds", Help: "Webhooks by source and result: accepted, duplicate, rejected, malformed, refused, over_limit, unavailable, abandoned.",
+	Name:    "staykey_webhook_duration_seconds",
+	Help:    "Webhooks by source and result: accepted, duplicate, rejected, malformed, refused, over_limit, unavailable, abandoned.",
 	Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 }, []string{"source", "result"})
 
@@ -70,7 +72,8 @@ var overLimit = prometheus.NewCounterVec(prometheus.CounterOpts{
 }, []string{"source"})
 
 var verified = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_webhooks_verified_total", Help: "Authentic webhooks by source and matching secret, counted from 1; 0 if no secret is needed.",
+	Name: "staykey_webhooks_verified_total",
+	Help: "Authentic webhooks by source and matching secret, counted from 1; 0 if no secret is needed.",
 }, []string{"source", "secret"})
 
 // Collectors returns the package's metrics.
@@ -86,7 +89,8 @@ func (s *Receiver) source(name string) (pms.Source, bool) {
 
 // webhookResults are the results of webhooks, by the status of their answer.
 var webhookResults = map[int]string{
-	http.StatusAccepted: "accepted", http.StatusOK: "duplicate", http.StatusUnprocessableEntity: "rejected", http.StatusUnauthorized: "refused",
+	http.StatusAccepted: "accepted", http.StatusOK: "duplicate", http.StatusUnprocessableEntity: "rejected",
+	http.StatusUnauthorized:    "refused",
 	http.StatusTooManyRequests: "over_limit", http.StatusServiceUnavailable: "unavailable",
 }
 
@@ -103,12 +107,12 @@ func (s *Receiver) measuredWebhook(w http.ResponseWriter, r *http.Request) {
 	webhookSeconds.WithLabelValues(chi.URLParam(r, "source"), result).Observe(took.Seconds())
 }
 
-// impatience is how soon a sender must hang up for that to be its own doing. One that has waited longer got no answer in a reasonable
-// time: that is an outage, however it ends.
+// impatience is how soon a sender must hang up for that to be its own doing. One that has waited longer got no
+// answer in a reasonable time: that is an outage, however it ends.
 const impatience = time.Second
 
-// webhookResult names the outcome of a webhook for the metric. gone means that the sender hung up before it was answered, so that the status
-// reached nobody.
+// webhookResult names the outcome of a webhook for the metric. gone means that the sender hung up before it was
+// answered, so that the status reached nobody.
 func webhookResult(status int, took time.Duration, gone bool) string {
 	result, known := webhookResults[status]
 	switch {
@@ -131,7 +135,8 @@ func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(source.From) > 0 && !source.From.Allow(s.Proxies.Sender(r)) && !isOwn(r.Context()) {
-		handlers.NewProblem(http.StatusUnauthorized, "webhooks of this source are not accepted from this address: see verify.from and trusted_proxies").Write(w)
+		handlers.NewProblem(http.StatusUnauthorized,
+			"webhooks of this source are not accepted from this address: see verify.from and trusted_proxies").Write(w)
 		return
 	}
 	body, release, p := s.Limits.ReadBody(w, r, source.Name)
@@ -160,10 +165,12 @@ func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 func (s *Receiver) addressed(r *http.Request) (pms.Source, *handlers.Problem) {
 	source, ok := s.source(chi.URLParam(r, "source"))
 	if !ok {
-		return source, handlers.NewProblem(http.StatusNotFound, "unknown source: it is the part of the URL after /webhooks/, and \"default\" unless sources are configured")
+		return source, handlers.NewProblem(http.StatusNotFound,
+			"unknown source: it is the part of the URL after /webhooks/, and \"default\" unless sources are configured")
 	}
 	if chi.URLParam(r, "*") != "" && source.Format == nil && !source.Carries().Path {
-		return source, handlers.NewProblem(http.StatusNotFound, "post webhooks of this source to /webhooks/"+source.Name)
+		return source, handlers.NewProblem(http.StatusNotFound,
+			"post webhooks of this source to /webhooks/"+source.Name)
 	}
 	return source, nil
 }
@@ -182,13 +189,16 @@ func (s *Receiver) prove(source pms.Source, delivery pms.Delivery) (pms.Proof, *
 	verified.WithLabelValues(source.Name, strconv.Itoa(proof.Secret)).Inc()
 	if wait := s.Limits.Exceeded(source, s.Now()); wait > 0 {
 		overLimit.WithLabelValues(source.Name).Inc()
-		return proof, handlers.NewProblem(http.StatusTooManyRequests, "over the source's rate_limit: nothing was stored, send it again").After(wait)
+		return proof, handlers.NewProblem(http.StatusTooManyRequests,
+			"over the source's rate_limit: nothing was stored, send it again").After(wait)
 	}
 	return proof, nil
 }
 
 // acceptProven accepts a delivery whose sender is known.
-func (s *Receiver) acceptProven(w http.ResponseWriter, r *http.Request, source pms.Source, delivery pms.Delivery, proof pms.Proof) {
+func (s *Receiver) acceptProven(w http.ResponseWriter, r *http.Request, source pms.Source, delivery pms.Delivery,
+	proof pms.Proof,
+) {
 	if r.Header.Get(testHeader) != "" {
 		s.acceptTest(w, r, source, proof, delivery.Body)
 		return
@@ -214,10 +224,12 @@ func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Ev
 	began := s.Now()
 	accepted, err := s.Inbox.Accept(r.Context(), event)
 	if s.Traced && err == nil && !accepted.Duplicate {
-		tracing.Webhook(r.Context(), accepted.EventID, began, attribute.String("staykey.source", event.Source), attribute.String("staykey.event.type", event.Type))
+		tracing.Webhook(r.Context(), accepted.EventID, began, attribute.String("staykey.source", event.Source),
+			attribute.String("staykey.event.type", event.Type))
 		handlers.NoteTrace(r.Context(), accepted.EventID)
 	}
-	if err == nil && !accepted.Duplicate && event.Status != store.EventAccepted { // what waits is counted when it is applied
+	// what waits is counted when it is applied
+	if err == nil && !accepted.Duplicate && event.Status != store.EventAccepted {
 		s.Activity.Add(event.Source, event.Status, event.ReceivedAt)
 	}
 	switch {
@@ -229,7 +241,9 @@ func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Ev
 	case event.Status == store.EventRejected:
 		s.Log.Warn("event refused with 422", "source", event.Source, "event_id", accepted.EventID.String(),
 			"reservation_id", idOf(event.ReservationID), "listing_id", idOf(event.ListingID), "reason", *event.Reason)
-		handlers.NewProblem(http.StatusUnprocessableEntity, "the event is invalid: correct it and send it again, also under the same webhook-id; it is stored as "+accepted.EventID.String(), invalid...).
+		handlers.NewProblem(http.StatusUnprocessableEntity,
+			"the event is invalid: correct it and send it again, also under the same webhook-id; it is stored as "+
+				accepted.EventID.String(), invalid...).
 			Coded(handlers.CodeInvalidEvent).Write(w)
 	default:
 		answer(w, http.StatusAccepted, accepted.EventID, event.Status)
@@ -245,7 +259,9 @@ func idOf(id *string) string {
 
 // acceptForeign keeps what a PMS posts in its own words. What it means is found out when it is applied: a PMS can't fix
 // what we don't understand, and would switch the webhook off.
-func (s *Receiver) acceptForeign(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery, proof pms.Proof) {
+func (s *Receiver) acceptForeign(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery,
+	proof pms.Proof,
+) {
 	d.Body = fromForm(r.Header, source.Format, d.Body)
 	kind, p := bodyKind(r.Header, source.Format, d.Body)
 	if p != nil {
@@ -269,12 +285,15 @@ func (s *Receiver) acceptForeign(w http.ResponseWriter, r *http.Request, source 
 	}
 	event := s.newEvent(source.Name, proof.ID, seen.Body, pms.Event{Type: seen.Type})
 	event.Request = encoded
-	event.Urgent = arrivesSoon(r.Context(), source, pms.Mapping{Body: seen.Body, Request: request, ReceivedAt: event.ReceivedAt})
+	event.Urgent = arrivesSoon(r.Context(), source, pms.Mapping{
+		Body: seen.Body, Request: request,
+		ReceivedAt: event.ReceivedAt,
+	})
 	s.accept(w, r, event, nil)
 }
 
-// takesMethod answers a request by a method that the webhooks of its source don't use. HEAD asks whether a GET would be answered,
-// and must change nothing.
+// takesMethod answers a request by a method that the webhooks of its source don't use. HEAD asks whether a GET
+// would be answered, and must change nothing.
 func (s *Receiver) takesMethod(w http.ResponseWriter, r *http.Request, source pms.Source) bool {
 	queries := source.Format != nil && source.Format.TakesQueries()
 	switch {
@@ -362,14 +381,15 @@ func (s *Receiver) newEvent(source, key string, body []byte, parsed pms.Event) s
 	return e
 }
 
-// What is mapped when it is accepted, to know whether it is urgent: no more than the sender notices. What takes longer isn't.
+// What is mapped when it is accepted, to know whether it is urgent: no more than the sender notices. What takes
+// longer isn't.
 const (
 	glanceBytes  = 64 << 10
 	glanceWithin = 20 * time.Millisecond
 )
 
-// arrivesSoon reports whether something that a PMS posts in its own words is about a guest who arrives soon, as far as a short look
-// shows. What it means is found out again when it is applied.
+// arrivesSoon reports whether something that a PMS posts in its own words is about a guest who arrives soon, as far
+// as a short look shows. What it means is found out again when it is applied.
 func arrivesSoon(ctx context.Context, source pms.Source, m pms.Mapping) bool {
 	if len(m.Body) > glanceBytes {
 		return false

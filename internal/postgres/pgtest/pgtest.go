@@ -30,7 +30,8 @@ func Start(ctx context.Context, tell func(string)) (dsn string, stop func(), err
 	}
 	server, err := postgres.Start(ctx, postgres.Options{Throwaway: true, Log: tell})
 	if err != nil {
-		return "", nil, fmt.Errorf("tests need a Postgres.\n  TEST_DATABASE_URL: not set\n  Docker: %w\n%w", dockerErr, err)
+		return "", nil, fmt.Errorf("tests need a Postgres.\n  TEST_DATABASE_URL: not set\n  Docker: %w\n%w", dockerErr,
+			err)
 	}
 	tell(fmt.Sprintf("Postgres for tests: binaries of this machine (Docker: %v)", dockerErr))
 	return server.DSN(), func() { _ = server.Stop() }, nil
@@ -59,7 +60,8 @@ func startDocker(ctx context.Context) (dsn string, stop func(), err error) {
 	c, err := container.Run(ctx, Image,
 		container.WithDatabase("staykey"), container.WithUsername("staykey"), container.WithPassword("staykey"),
 		container.BasicWaitStrategies(),
-		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300"))
+		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c",
+			"max_connections=300"))
 	if err != nil {
 		return "", nil, err
 	}

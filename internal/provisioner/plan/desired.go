@@ -62,9 +62,10 @@ type Desired struct {
 	Source     string
 	Begun      bool // access has started
 	Gates      []stay.Gate
-	NoKey      bool   // closed gates let nothing exist: existing keys are removed
-	Stays      int    // under closed gates, one more than the index of the only ACS user that stays; 0: it is not limited to one
-	Replace    string // the mobile key to replace by a new one; "" for none
+	NoKey      bool // closed gates let nothing exist: existing keys are removed
+	// under closed gates, one more than the index of the only ACS user that stays; 0: it is not limited to one
+	Stays   int
+	Replace string // the mobile key to replace by a new one; "" for none
 }
 
 // Finding is a reason for a status, for machines and for people.
@@ -89,8 +90,9 @@ type Situation struct {
 	DefaultSystem string
 	GuestKey      func(address string) string
 	Group         GroupSystem
-	MayOpen       func(groupID, system string) bool // whether the source may open a group; system is "" while it is not known. nil: everything
-	Now           time.Time
+	// whether the source may open a group; system is "" while it is not known. nil: everything
+	MayOpen func(groupID, system string) bool
+	Now     time.Time
 }
 
 // Desire works out what should be true. The same situation always gives the same answer.
@@ -119,7 +121,8 @@ func Desire(s Situation) Desired {
 		}
 		return d
 	}
-	d.Gates, d.Source, d.Begun = stay.Gates(s.Policy.Gates, s.Gates), r.Source, !d.Starts.IsZero() && !s.Now.Before(d.Starts)
+	d.Gates, d.Source, d.Begun = stay.Gates(s.Policy.Gates, s.Gates), r.Source, !d.Starts.IsZero() &&
+		!s.Now.Before(d.Starts)
 	d.Blocked = d.setListing(s)
 	d.setLimits(s)
 	return d
@@ -247,17 +250,26 @@ func (d *Desired) setGroups(s Situation, groups []string) *Finding {
 
 // waiting is a finding that leaves the key waiting, whether one exists or not.
 func waiting(reason string, details ...any) *Finding {
-	return &Finding{Status: stay.KeyWaiting, Held: stay.KeyWaiting, Reason: reason, Message: stay.Say(reason, details...)}
+	return &Finding{
+		Status: stay.KeyWaiting, Held: stay.KeyWaiting, Reason: reason,
+		Message: stay.Say(reason, details...),
+	}
 }
 
 // attention is a finding that needs a person.
 func attention(reason string, details ...any) *Finding {
-	return &Finding{Status: stay.KeyAttention, Held: stay.KeyAttention, Reason: reason, Message: stay.Say(reason, details...)}
+	return &Finding{
+		Status: stay.KeyAttention, Held: stay.KeyAttention, Reason: reason,
+		Message: stay.Say(reason, details...),
+	}
 }
 
 // attentionWithKey is a finding that needs a person only if a key exists.
 func attentionWithKey(reason string, details ...any) *Finding {
-	return &Finding{Status: stay.KeyWaiting, Held: stay.KeyAttention, Reason: reason, Message: stay.Say(reason, details...)}
+	return &Finding{
+		Status: stay.KeyWaiting, Held: stay.KeyAttention, Reason: reason,
+		Message: stay.Say(reason, details...),
+	}
 }
 
 func quoted(ids []string) string {

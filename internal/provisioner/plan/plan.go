@@ -168,7 +168,8 @@ func deleteUser(u record.User, index int, reason string) []Step {
 
 func (s *stepsOf) deleteSurplus(ids []string) {
 	for _, id := range ids {
-		s.add(DeleteSurplusUser, seam.PathUserDelete, seam.UserID{ACSUserID: id}, "a lost create left a second ACS user")
+		s.add(DeleteSurplusUser, seam.PathUserDelete, seam.UserID{ACSUserID: id},
+			"a lost create left a second ACS user")
 	}
 }
 
@@ -277,10 +278,12 @@ func (s *stepsOf) setKey(d Desired, u record.User) {
 func (s *stepsOf) tidy(u record.User) {
 	id := *u.ACSUserID
 	if u.SuspendedAt != nil {
-		s.add(Unsuspend, seam.PathUserUnsuspend, seam.UserID{ACSUserID: id}, "an admin or a later event restores the key")
+		s.add(Unsuspend, seam.PathUserUnsuspend, seam.UserID{ACSUserID: id},
+			"an admin or a later event restores the key")
 	}
 	for _, key := range u.SurplusKeys {
-		s.add(DeleteKey, seam.PathCredentialDelete, seam.CredentialID{ACSCredentialID: key}, "the ACS user has a second mobile key")
+		s.add(DeleteKey, seam.PathCredentialDelete, seam.CredentialID{ACSCredentialID: key},
+			"the ACS user has a second mobile key")
 	}
 	s.deleteSurplus(u.SurplusUsers)
 	if u.Unlinked {

@@ -173,7 +173,10 @@ func notSettled(s State) *Judgement {
 	if s.User.Settled {
 		return nil
 	}
-	return &Judgement{stay.KeyProvisioning, "", "Seam has not pushed everything to the access system yet.", PaceSettling}
+	return &Judgement{
+		stay.KeyProvisioning, "", "Seam has not pushed everything to the access system yet.",
+		PaceSettling,
+	}
 }
 
 func doorsNotRead(s State) *Judgement {

@@ -43,7 +43,8 @@ func (u *User) KeyPhase() KeyPhase {
 	}
 }
 
-// KeyIsUncertain reports whether a create of the mobile key has been sent, or was about to be, and its result is not known.
+// KeyIsUncertain reports whether a create of the mobile key has been sent, or was about to be, and its result is
+// not known.
 func (u *User) KeyIsUncertain() bool { return u.KeyPhase() == KeyMarked || u.KeyPhase() == KeyLost }
 
 // HasNewUsersMark reports whether the key's mark was written together with the ACS user that this attempt has
@@ -108,5 +109,6 @@ func (u *User) KeyDeleted(id string) {
 
 // ForgetKey forgets the mobile key: it is gone, or is being replaced.
 func (u *User) ForgetKey() {
-	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt, u.CredentialMissingAt, u.CredentialProblem = nil, nil, nil, nil, nil
+	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt, u.CredentialMissingAt, u.CredentialProblem = nil,
+		nil, nil, nil, nil
 }

@@ -244,8 +244,10 @@ func (u *User) LookOnly(lostAt time.Time) {
 		marked = u.MadeAt
 	}
 	*u = User{ACSUser: store.ACSUser{
-		ID: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSSystemID: u.ACSSystemID, UserIdentityKey: u.UserIdentityKey,
-		UserIdentityID: u.UserIdentityID, GuestKey: u.GuestKey, MarkedAt: marked, LostAt: &lostAt, AccessGroupIDs: []string{},
+		ID: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSSystemID: u.ACSSystemID,
+		UserIdentityKey: u.UserIdentityKey,
+		UserIdentityID:  u.UserIdentityID, GuestKey: u.GuestKey, MarkedAt: marked, LostAt: &lostAt,
+		AccessGroupIDs: []string{},
 	}}
 }
 

@@ -100,7 +100,8 @@ func fieldsNamed(kind string, names []string) []string {
 	return fields
 }
 
-// unfamiliar adds fields and enum values that no document has. What a call is about stays: the access method of a credential.
+// unfamiliar adds fields and enum values that no document has. What a call is about stays: the access method of a
+// credential.
 func unfamiliar(kind string, object map[string]any) {
 	object["a_field_that_no_document_has"] = map[string]any{"a": []any{1, nil, "x"}}
 	for _, name := range answers[kind].Enums {

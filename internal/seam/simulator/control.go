@@ -9,13 +9,16 @@ import (
 	"time"
 )
 
-// serveControl is the simulator's own interface, under /_simulator/: GET state and records; POST faults, options, change and
-// advance {"seconds": n}; DELETE faults. docs/development.md has examples.
+// serveControl is the simulator's own interface, under /_simulator/: GET state and records; POST faults, options,
+// change and advance {"seconds": n}; DELETE faults. docs/development.md has examples.
 func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	var err error
 	switch r.Method + " " + strings.TrimPrefix(r.URL.Path, "/_simulator/") {
 	case "GET state":
-		answer{status: http.StatusOK, body: map[string]any{"state": s.State(), "peaks": s.Peaks(), "calls": s.Calls(), "now": s.Now(), "options": s.Options()}}.write(w)
+		answer{status: http.StatusOK, body: map[string]any{
+			"state": s.State(), "peaks": s.Peaks(), "calls": s.Calls(),
+			"now": s.Now(), "options": s.Options(),
+		}}.write(w)
 		return
 	case "GET records":
 		answer{status: http.StatusOK, body: map[string]any{"records": s.Records()}}.write(w)
@@ -47,7 +50,8 @@ func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 			s.Advance(time.Duration(by.Seconds * float64(time.Second)))
 		}
 	default:
-		writeError(w, http.StatusNotFound, "not_found", "the simulator has state, records, faults, options, change and advance")
+		writeError(w, http.StatusNotFound, "not_found",
+			"the simulator has state, records, faults, options, change and advance")
 		return
 	}
 	if err != nil {
@@ -71,8 +75,8 @@ func (s *Simulator) Options() Options {
 	return s.options
 }
 
-// patch applies a JSON merge patch (RFC 7396) to the state, as it is in GET state: this is how somebody else changes the workspace over
-// HTTP.
+// patch applies a JSON merge patch (RFC 7396) to the state, as it is in GET state: this is how somebody else
+// changes the workspace over HTTP.
 func (s *Simulator) patch(patch map[string]any) error {
 	var err error
 	s.Change(func(st *State) {

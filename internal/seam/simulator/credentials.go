@@ -10,10 +10,13 @@ import (
 func (s *Simulator) showCredential(st *State, c Credential) map[string]any {
 	u := st.Users[c.UserID]
 	return map[string]any{
-		"acs_credential_id": c.ID, "acs_user_id": c.UserID, "acs_system_id": u.SystemID, "user_identity_id": orNull(u.IdentityID),
-		"access_method": c.AccessMethod, "display_name": "Mobile key", "workspace_id": st.WorkspaceID, "connected_account_id": "simulated",
-		"created_at": stamp(c.CreatedAt), "is_managed": true, "is_multi_phone_sync_credential": c.MultiPhone,
-		"parent_acs_credential_id": orNull(c.ParentID), "external_type": "salto_ks_credential", "errors": s.reported("error", c.ErrorCode), "warnings": s.reported("warning", c.WarningCode),
+		"acs_credential_id": c.ID, "acs_user_id": c.UserID, "acs_system_id": u.SystemID,
+		"user_identity_id": orNull(u.IdentityID),
+		"access_method":    c.AccessMethod, "display_name": "Mobile key", "workspace_id": st.WorkspaceID,
+		"connected_account_id": "simulated",
+		"created_at":           stamp(c.CreatedAt), "is_managed": true, "is_multi_phone_sync_credential": c.MultiPhone,
+		"parent_acs_credential_id": orNull(c.ParentID), "external_type": "salto_ks_credential",
+		"errors": s.reported("error", c.ErrorCode), "warnings": s.reported("warning", c.WarningCode),
 		"is_latest_desired_state_synced_with_provider": nil, "latest_desired_state_synced_with_provider_at": nil,
 	}
 }
@@ -26,7 +29,10 @@ func (s *Simulator) createCredential(r request) answer {
 	if !slices.Contains([]string{"code", "card", "mobile_key", "cloud_key"}, r.text("access_method")) {
 		return invalid("access_method is not one of code, card, mobile_key, cloud_key")
 	}
-	c := Credential{ID: uuid.NewString(), UserID: u.ID, AccessMethod: r.text("access_method"), MultiPhone: r.flag("is_multi_phone_sync_credential"), CreatedAt: s.now()}
+	c := Credential{
+		ID: uuid.NewString(), UserID: u.ID, AccessMethod: r.text("access_method"),
+		MultiPhone: r.flag("is_multi_phone_sync_credential"), CreatedAt: s.now(),
+	}
 	s.state.Credentials[c.ID] = c
 	s.index.touchCredential(c.ID)
 	if c.MultiPhone {
@@ -41,7 +47,8 @@ func (s *Simulator) createCredential(r request) answer {
 // addChild makes the credential of one phone.
 func (s *Simulator) addChild(parent Credential, phone Phone) {
 	child := Credential{
-		ID: uuid.NewString(), UserID: parent.UserID, AccessMethod: parent.AccessMethod, ParentID: parent.ID, PhoneID: phone.ID, CreatedAt: s.now(),
+		ID: uuid.NewString(), UserID: parent.UserID, AccessMethod: parent.AccessMethod, ParentID: parent.ID,
+		PhoneID: phone.ID, CreatedAt: s.now(),
 	}
 	s.state.Credentials[child.ID] = child
 	s.index.touchCredential(child.ID)
@@ -50,11 +57,14 @@ func (s *Simulator) addChild(parent Credential, phone Phone) {
 func (s *Simulator) listCredentials(r request) answer {
 	st := s.view(lists)
 	want, said := r["is_multi_phone_sync_credential"].(bool)
-	list := recall(s, st, &s.listed.credentials, fmt.Sprint(r["acs_user_id"], r["acs_system_id"], r["user_identity_id"], said, want), func() []Credential {
+	list := recall(s, st, &s.listed.credentials, fmt.Sprint(r["acs_user_id"], r["acs_system_id"], r["user_identity_id"],
+		said, want), func() []Credential {
 		return st.credentials(func(c Credential) bool {
 			u := st.Users[c.UserID]
-			return (r.text("acs_user_id") == "" || c.UserID == r.text("acs_user_id")) && (r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
-				(r.text("user_identity_id") == "" || u.IdentityID == r.text("user_identity_id")) && (!said || c.MultiPhone == want)
+			return (r.text("acs_user_id") == "" || c.UserID == r.text("acs_user_id")) &&
+				(r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
+				(r.text("user_identity_id") == "" || u.IdentityID == r.text("user_identity_id")) &&
+				(!said || c.MultiPhone == want)
 		})
 	})
 	list = shown(s, list, idOfCredential)

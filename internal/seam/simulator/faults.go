@@ -21,11 +21,12 @@ const (
 	Garbage        FaultKind = "garbage"   // it happened, and the 200 is not JSON
 	Hang           FaultKind = "hang"      // it happened, and no answer comes
 	SlowDrip       FaultKind = "slow_drip" // it happened, and the answer comes byte by byte, forever
-	Silent         FaultKind = "silent"    // it happened, and the connection says nothing more to anybody; needs [Serve]
-	Reset          FaultKind = "reset"     // TCP reset, nothing happened
-	Limited        FaultKind = "429"       // refused, with Retry-After if RetryAfter or RetryAfterText is set
-	NoEndpoint     FaultKind = "404"       // a gateway's: no body of Seam's
-	Page           FaultKind = "page"      // a gateway's HTML page, with Status (default 502), nothing happened
+	// it happened, and the connection says nothing more to anybody; needs [Serve]
+	Silent     FaultKind = "silent"
+	Reset      FaultKind = "reset" // TCP reset, nothing happened
+	Limited    FaultKind = "429"   // refused, with Retry-After if RetryAfter or RetryAfterText is set
+	NoEndpoint FaultKind = "404"   // a gateway's: no body of Seam's
+	Page       FaultKind = "page"  // a gateway's HTML page, with Status (default 502), nothing happened
 )
 
 // Refusals by Seam: nothing happened. Type and Message override what they say.
@@ -53,7 +54,8 @@ const (
 
 // FaultKinds lists the faults that lose or refuse a call and end on their own.
 var FaultKinds = []FaultKind{
-	LostBefore, LostAfter, Error500Before, Error500After, Error503Before, Error503After, Garbage, Hang, SlowDrip, Reset, Limited,
+	LostBefore, LostAfter, Error500Before, Error500After, Error503Before, Error503After, Garbage, Hang,
+	SlowDrip, Reset, Limited,
 }
 
 // Alterations lists the faults that change an answer so that it can't be used, or says less.
@@ -121,7 +123,8 @@ func (s *Simulator) fault(path string, body []byte) *Fault {
 
 // hasEffect reports whether a call that is struck happens all the same, now.
 func (k FaultKind) hasEffect() bool {
-	return slices.Contains([]FaultKind{LostAfter, Error500After, Error503After, Garbage, Hang, SlowDrip, Silent}, k) || k.alters()
+	return slices.Contains([]FaultKind{LostAfter, Error500After, Error503After, Garbage, Hang, SlowDrip, Silent}, k) ||
+		k.alters()
 }
 
 // alters reports whether the call is answered, only not as documented.

@@ -8,9 +8,12 @@ import (
 
 func (s *Simulator) showGroup(st *State, g AccessGroup) map[string]any {
 	return map[string]any{
-		"acs_access_group_id": g.ID, "acs_system_id": g.SystemID, "workspace_id": st.WorkspaceID, "connected_account_id": "simulated",
-		"name": g.Name, "display_name": g.Name, "external_type": "salto_ks_access_group", "external_type_display_name": "Salto KS access group",
-		"access_group_type": "salto_ks_access_group", "created_at": stamp(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)),
+		"acs_access_group_id": g.ID, "acs_system_id": g.SystemID, "workspace_id": st.WorkspaceID,
+		"connected_account_id": "simulated",
+		"name":                 g.Name, "display_name": g.Name, "external_type": "salto_ks_access_group",
+		"external_type_display_name": "Salto KS access group",
+		"access_group_type":          "salto_ks_access_group", "created_at": stamp(time.Date(2024, 1, 1, 0,
+			0, 0, 0, time.UTC)),
 		"access_group_type_display_name": "Salto KS access group", "is_managed": true, "pending_mutations": []any{},
 		"errors": s.reported("error", g.ErrorCode), "warnings": s.reported("warning", g.WarningCode),
 	}
@@ -29,7 +32,8 @@ func (s *Simulator) listGroups(r request) answer {
 	}
 	ids := make([]string, 0, len(st.Groups))
 	for id, g := range st.Groups {
-		if !s.hidden(id) && (!byUser || slices.Contains(member, id)) && (r.text("acs_system_id") == "" || g.SystemID == r.text("acs_system_id")) &&
+		if !s.hidden(id) && (!byUser || slices.Contains(member, id)) && (r.text("acs_system_id") == "" ||
+			g.SystemID == r.text("acs_system_id")) &&
 			containsFold(strings.ToLower(r.text("search")), g.Name, g.ID) {
 			ids = append(ids, id)
 		}
@@ -69,9 +73,11 @@ func (s *Simulator) showSystem(st *State, sys System, now time.Time) map[string]
 		errs = append(errs, s.issue("error", "acs_system_disconnected", "reconnect the access system", now))
 	}
 	if used := st.subscribedOf(sys.ID, now); sys.SubscriptionLimit > 0 && used >= sys.SubscriptionLimit {
-		errs = append(errs, s.issue("error", "salto_ks_subscription_limit_exceeded", "the site's limit of subscribed users is reached", now))
+		errs = append(errs, s.issue("error", "salto_ks_subscription_limit_exceeded",
+			"the site's limit of subscribed users is reached", now))
 	} else if sys.SubscriptionLimit > 0 && used*5 > sys.SubscriptionLimit*4 {
-		warnings = append(warnings, s.issue("warning", "salto_ks_subscription_limit_almost_reached", "more than 80 % of the site's subscriptions are taken", now))
+		warnings = append(warnings, s.issue("warning", "salto_ks_subscription_limit_almost_reached",
+			"more than 80 % of the site's subscriptions are taken", now))
 	}
 	return map[string]any{
 		"acs_system_id": sys.ID, "name": sys.Name, "workspace_id": st.WorkspaceID, "connected_account_id": "simulated",

@@ -12,11 +12,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// What is handed to phones: instant keys, client sessions, and the phones themselves. All belong to a user identity, and show all
-// mobile keys that it has.
+// What is handed to phones: instant keys, client sessions, and the phones themselves. All belong to a user
+// identity, and show all mobile keys that it has.
 //
-// Making an instant key is not idempotent: each call makes another one, with a client session of its own. get_or_create is, and moves
-// the session's end.
+// Making an instant key is not idempotent: each call makes another one, with a client session of its own.
+// get_or_create is, and moves the session's end.
 
 // InstantKey is a link that puts an identity's mobile keys on a phone.
 type InstantKey struct {
@@ -77,11 +77,12 @@ func (s *State) sessions(keep func(ClientSession) bool) []ClientSession {
 }
 
 func (s *State) phonesOf(identityID string) []Phone {
-	return values(s.Phones, func(p Phone) bool { return p.IdentityID == identityID }, func(p Phone) time.Time { return p.CreatedAt })
+	return values(s.Phones, func(p Phone) bool { return p.IdentityID == identityID },
+		func(p Phone) time.Time { return p.CreatedAt })
 }
 
-// Shown returns the ids of the mobile keys that an instant key's URL or a session's token gives access to at a time, nil for one
-// that is no good.
+// Shown returns the ids of the mobile keys that an instant key's URL or a session's token gives access to at a
+// time, nil for one that is no good.
 func (s *State) Shown(secret string, at time.Time) []string {
 	identity := ""
 	for _, k := range s.InstantKeys {
@@ -98,7 +99,10 @@ func (s *State) Shown(secret string, at time.Time) []string {
 		return nil
 	}
 	ids := []string{}
-	for _, c := range s.credentials(func(c Credential) bool { return c.MultiPhone && s.Users[c.UserID].IdentityID == identity }) {
+	for _, c := range s.credentials(func(c Credential) bool {
+		return c.MultiPhone &&
+			s.Users[c.UserID].IdentityID == identity
+	}) {
 		ids = append(ids, c.ID)
 	}
 	return ids
@@ -165,8 +169,9 @@ func (s *Simulator) createInstantKey(r request) answer {
 
 func (s *Simulator) showInstantKey(st *State, k InstantKey) map[string]any {
 	return map[string]any{
-		"instant_key_id": k.ID, "instant_key_url": k.URL, "client_session_id": k.SessionID, "user_identity_id": k.IdentityID,
-		"workspace_id": st.WorkspaceID, "created_at": stamp(k.CreatedAt), "expires_at": stamp(k.ExpiresAt),
+		"instant_key_id": k.ID, "instant_key_url": k.URL, "client_session_id": k.SessionID,
+		"user_identity_id": k.IdentityID,
+		"workspace_id":     st.WorkspaceID, "created_at": stamp(k.CreatedAt), "expires_at": stamp(k.ExpiresAt),
 	}
 }
 
@@ -219,8 +224,9 @@ func (s *Simulator) newSession(identityID, identifierKey string, expires time.Ti
 		expires = now.Add(longest)
 	}
 	return ClientSession{
-		ID: uuid.NewString(), Token: "seam_cst1" + rand.Text() + strings.ToLower(rand.Text()), IdentityID: identityID, IdentifierKey: identifierKey,
-		CreatedAt: now, ExpiresAt: expires,
+		ID: uuid.NewString(), Token: "seam_cst1" + rand.Text() + strings.ToLower(rand.Text()), IdentityID: identityID,
+		IdentifierKey: identifierKey,
+		CreatedAt:     now, ExpiresAt: expires,
 	}
 }
 
@@ -230,9 +236,11 @@ func (s *Simulator) showSession(st *State, c ClientSession) map[string]any {
 		identities = append(identities, c.IdentityID)
 	}
 	return map[string]any{
-		"client_session_id": c.ID, "token": c.Token, "user_identity_id": orNull(c.IdentityID), "user_identity_ids": identities,
-		"user_identifier_key": orNull(c.IdentifierKey), "device_count": 0, "connected_account_ids": []string{}, "connect_webview_ids": []string{},
-		"workspace_id": st.WorkspaceID, "created_at": stamp(c.CreatedAt), "expires_at": stamp(c.ExpiresAt),
+		"client_session_id": c.ID, "token": c.Token, "user_identity_id": orNull(c.IdentityID),
+		"user_identity_ids":   identities,
+		"user_identifier_key": orNull(c.IdentifierKey), "device_count": 0, "connected_account_ids": []string{},
+		"connect_webview_ids": []string{},
+		"workspace_id":        st.WorkspaceID, "created_at": stamp(c.CreatedAt), "expires_at": stamp(c.ExpiresAt),
 	}
 }
 
@@ -288,7 +296,8 @@ func (s *Simulator) isListed(c ClientSession) bool {
 func (s *Simulator) getSession(r request) answer {
 	st := s.view(gets)
 	for _, c := range st.sessions(s.isListed) {
-		if c.ID == r.text("client_session_id") || (c.IdentifierKey != "" && c.IdentifierKey == r.text("user_identifier_key")) {
+		if c.ID == r.text("client_session_id") ||
+			(c.IdentifierKey != "" && c.IdentifierKey == r.text("user_identifier_key")) {
 			return accept("client_session", s.showSession(st, c))
 		}
 	}
@@ -301,8 +310,10 @@ func (s *Simulator) listSessions(r request) answer {
 	fits := func(name, value string) bool { return r.text(name) == "" || r.text(name) == value }
 	list := []any{}
 	for _, c := range st.sessions(func(c ClientSession) bool {
-		return s.isListed(c) && fits("client_session_id", c.ID) && (r.text("user_identity_id") == "" || c.IdentityID == i.ID) &&
-			fits("user_identifier_key", c.IdentifierKey) && (!r.flag("without_user_identifier_key") || c.IdentifierKey == "")
+		return s.isListed(c) && fits("client_session_id", c.ID) && (r.text("user_identity_id") == "" ||
+			c.IdentityID == i.ID) &&
+			fits("user_identifier_key", c.IdentifierKey) && (!r.flag("without_user_identifier_key") ||
+			c.IdentifierKey == "")
 	}) {
 		list = append(list, s.showSession(st, c))
 	}
@@ -343,7 +354,10 @@ func (s *Simulator) createPhone(r request) answer {
 	}
 	p := Phone{ID: uuid.NewString(), Type: "android_phone", IdentityID: i.ID, CreatedAt: s.now()}
 	s.state.Phones[p.ID] = p
-	for _, c := range s.state.credentials(func(c Credential) bool { return c.MultiPhone && s.state.Users[c.UserID].IdentityID == i.ID }) {
+	for _, c := range s.state.credentials(func(c Credential) bool {
+		return c.MultiPhone &&
+			s.state.Users[c.UserID].IdentityID == i.ID
+	}) {
 		s.addChild(c, p)
 	}
 	s.changed()
@@ -352,7 +366,8 @@ func (s *Simulator) createPhone(r request) answer {
 
 func (s *Simulator) showPhone(st *State, p Phone) map[string]any {
 	return map[string]any{
-		"device_id": p.ID, "device_type": p.Type, "display_name": "Simulated phone", "workspace_id": st.WorkspaceID, "created_at": stamp(p.CreatedAt),
+		"device_id": p.ID, "device_type": p.Type, "display_name": "Simulated phone", "workspace_id": st.WorkspaceID,
+		"created_at":      stamp(p.CreatedAt),
 		"custom_metadata": map[string]any{}, "properties": map[string]any{}, "errors": []any{}, "warnings": []any{},
 	}
 }
@@ -371,12 +386,16 @@ func (s *Simulator) listPhones(r request) answer {
 	owner := r.text("owner_user_identity_id")
 	i, _ := st.survivor(owner)
 	has := map[string]bool{}
-	for _, c := range st.credentials(func(c Credential) bool { return c.ParentID == r.text("acs_credential_id") && c.PhoneID != "" }) {
+	for _, c := range st.credentials(func(c Credential) bool {
+		return c.ParentID == r.text("acs_credential_id") &&
+			c.PhoneID != ""
+	}) {
 		has[c.PhoneID] = true
 	}
 	list := []any{}
 	for _, p := range values(st.Phones, func(p Phone) bool {
-		return (owner == "" || p.IdentityID == i.ID) && (r.text("acs_credential_id") == "" || has[p.ID]) && !s.hidden(p.ID)
+		return (owner == "" || p.IdentityID == i.ID) && (r.text("acs_credential_id") == "" ||
+			has[p.ID]) && !s.hidden(p.ID)
 	}, func(p Phone) time.Time { return p.CreatedAt }) {
 		list = append(list, s.showPhone(st, p))
 	}

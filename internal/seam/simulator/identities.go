@@ -15,25 +15,31 @@ func (s *Simulator) showIdentity(st *State, i Identity) map[string]any {
 		ids = append(ids, u.ID)
 	}
 	return map[string]any{
-		"user_identity_id": i.ID, "user_identity_key": orNull(i.Key), "email_address": orNull(i.Email), "phone_number": orNull(i.Phone),
-		"full_name": orNull(i.FullName), "display_name": cmp.Or(i.FullName, i.Email, i.ID), "created_at": stamp(i.CreatedAt),
-		"workspace_id": st.WorkspaceID, "acs_user_ids": ids, "errors": s.reported("error", i.ErrorCode), "warnings": s.reported("warning", i.WarningCode),
+		"user_identity_id": i.ID, "user_identity_key": orNull(i.Key), "email_address": orNull(i.Email),
+		"phone_number": orNull(i.Phone),
+		"full_name":    orNull(i.FullName), "display_name": cmp.Or(i.FullName, i.Email,
+			i.ID), "created_at": stamp(i.CreatedAt),
+		"workspace_id": st.WorkspaceID, "acs_user_ids": ids, "errors": s.reported("error",
+			i.ErrorCode), "warnings": s.reported("warning", i.WarningCode),
 		"merged_user_identity_ids": orEmpty(i.MergedIDs), "merged_user_identity_keys": orEmpty(i.MergedKeys),
 	}
 }
 
 func (s *Simulator) createIdentity(r request) answer {
 	i := Identity{
-		ID: uuid.NewString(), Key: r.text("user_identity_key"), Email: r.text("email_address"), Phone: r.text("phone_number"),
+		ID: uuid.NewString(), Key: r.text("user_identity_key"), Email: r.text("email_address"),
+		Phone:    r.text("phone_number"),
 		FullName: strings.TrimSpace(r.text("full_name")), CreatedAt: s.now(),
 	}
 	if s.options.RefuseEmail != "" && strings.EqualFold(i.Email, s.options.RefuseEmail) {
 		return invalid("email_address is not accepted")
 	}
 	for _, other := range s.index.alike(s.state, i) {
-		sameEmail := i.Email != "" && (i.Email == other.Email || (!s.options.CaseSensitiveEmail && strings.EqualFold(i.Email, other.Email)))
+		sameEmail := i.Email != "" && (i.Email == other.Email ||
+			(!s.options.CaseSensitiveEmail && strings.EqualFold(i.Email, other.Email)))
 		if (i.Key != "" && i.Key == other.Key) || sameEmail || (i.Phone != "" && i.Phone == other.Phone) {
-			return refuse(cmp.Or(s.options.UniqueStatus, http.StatusBadRequest), cmp.Or(s.options.UniqueType, "user_identity_already_exists"),
+			return refuse(cmp.Or(s.options.UniqueStatus, http.StatusBadRequest),
+				cmp.Or(s.options.UniqueType, "user_identity_already_exists"),
 				"a user identity with this key, e-mail address ("+i.Email+") or phone number exists")
 		}
 	}
@@ -67,14 +73,18 @@ func (s *Simulator) listIdentities(r request) answer {
 			list = append(list, i)
 		}
 	}
-	slices.SortFunc(list, func(a, b Identity) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(list, func(a, b Identity) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt),
+			cmp.Compare(a.ID, b.ID))
+	})
 	list = shown(s, list, idOfIdentity)
 	return s.paged(r, "user_identities", len(list), func(n int) any { return s.showIdentity(st, list[n]) })
 }
 
 func (s *Simulator) deleteIdentity(r request) answer {
 	id := r.text("user_identity_id")
-	if _, ok := s.state.Identities[id]; !ok || !s.visible(func(st *State) bool { _, ok := st.Identities[id]; return ok }) {
+	if _, ok := s.state.Identities[id]; !ok ||
+		!s.visible(func(st *State) bool { _, ok := st.Identities[id]; return ok }) {
 		return notFound("user_identity")
 	}
 	delete(s.state.Identities, id)

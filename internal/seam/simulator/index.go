@@ -77,8 +77,10 @@ func (x *index) alike(st *State, i Identity) []Identity {
 func (x *index) follow(st *State) Peaks {
 	if !x.built {
 		*x = index{
-			built: true, users: map[string]indexed{}, stays: map[stayKey]int{}, going: set{}, ofIdentity: map[string]set{},
-			ofUser: map[string]set{}, owner: map[string]string{}, identities: map[string]set{}, uniques: map[string][]string{},
+			built: true, users: map[string]indexed{}, stays: map[stayKey]int{}, going: set{},
+			ofIdentity: map[string]set{},
+			ofUser:     map[string]set{}, owner: map[string]string{}, identities: map[string]set{},
+			uniques: map[string][]string{},
 		}
 		for id := range st.Users {
 			x.touch(id)
@@ -166,7 +168,11 @@ func (x *index) followUsers(st *State) {
 			delete(x.ofUser, id)
 			continue
 		}
-		is := indexed{stayKey{u.FullName, u.SystemID, u.IdentityID}, u.Schedule == nil && u.GoneAt.IsZero(), !u.GoneAt.IsZero()}
+		is := indexed{
+			stayKey{u.FullName, u.SystemID, u.IdentityID},
+			u.Schedule == nil && u.GoneAt.IsZero(),
+			!u.GoneAt.IsZero(),
+		}
 		x.users[id] = is
 		insert(x.ofIdentity, u.IdentityID, id)
 		if is.gone {

@@ -55,6 +55,7 @@ func (s *Simulator) dress(a answer) answer {
 // Codes returns the documented error, warning or mutation codes of a kind of object: codes("acs_user", "errors").
 func Codes(object, list string) []string {
 	return slices.Clone(map[string][]string{
-		"errors": answers[object].Errors, "warnings": answers[object].Warnings, "pending_mutations": answers[object].Mutations,
+		"errors": answers[object].Errors, "warnings": answers[object].Warnings,
+		"pending_mutations": answers[object].Mutations,
 	}[list])
 }

@@ -43,15 +43,18 @@ type Options struct {
 	StateFile string `json:"-"` // kept across restarts, if set
 
 	// What Seam's documents leave open.
-	SecondUser          SecondUser      `json:"second_user"`           // default allow
-	DeletingBlocks      bool            `json:"deleting_blocks"`       // an ACS user that is being deleted counts as the first
+	SecondUser SecondUser `json:"second_user"` // default allow
+	// an ACS user that is being deleted counts as the first
+	DeletingBlocks      bool            `json:"deleting_blocks"`
 	UnknownIdentity     UnknownIdentity `json:"unknown_identity"`      // default empty
 	CaseSensitiveEmail  bool            `json:"case_sensitive_email"`  // "A@b.c" and "a@b.c" may both exist
 	IgnoreUnknownGroups bool            `json:"ignore_unknown_groups"` // in acs/users/create; else the call is refused
 	UniqueStatus        int             `json:"unique_status"`         // of a violated uniqueness, default 400
-	UniqueType          string          `json:"unique_type"`           // its error type, default user_identity_already_exists
-	Rounding            time.Duration   `json:"rounding"`              // schedules are stored in multiples of this
-	TimesWithOffset     bool            `json:"times_with_offset"`     // schedules are answered in another time zone, without fractions
+	// its error type, default user_identity_already_exists
+	UniqueType string        `json:"unique_type"`
+	Rounding   time.Duration `json:"rounding"` // schedules are stored in multiples of this
+	// schedules are answered in another time zone, without fractions
+	TimesWithOffset bool `json:"times_with_offset"`
 
 	// What is refused.
 	RefuseEmail   string `json:"refuse_email"`   // an address that Seam doesn't take
@@ -63,16 +66,20 @@ type Options struct {
 	Defer          bool          `json:"defer"`           // a user's creation is deferred until it is subscribed
 	SubscribeDelay time.Duration `json:"subscribe_delay"` // after starts_at, or after its creation if that is later
 	Latency        time.Duration `json:"latency"`         // of each answer
-	HangFor        time.Duration `json:"hang_for"`        // how long faults that give no answer last before the connection closes, 0: until the client gives up
+	// how long faults that give no answer last before the connection closes, 0: until the client gives up
+	HangFor time.Duration `json:"hang_for"`
 
 	// What is handed to phones. Seam's documents give no lives, and leave open what goes with what.
-	InstantKeyLife      time.Duration `json:"instant_key_life"`      // default 48 h, as in Seam's examples
-	SessionLife         time.Duration `json:"session_life"`          // of a session that was asked for without an end, default 1 h
+	InstantKeyLife time.Duration `json:"instant_key_life"` // default 48 h, as in Seam's examples
+	// of a session that was asked for without an end, default 1 h
+	SessionLife         time.Duration `json:"session_life"`
 	SessionLongest      time.Duration `json:"session_longest"`       // later ends are cut to this, 0 is none
 	KeepSessionOfKey    bool          `json:"keep_session_of_key"`   // deleting an instant key leaves its session
 	ListRevokedSessions bool          `json:"list_revoked_sessions"` // a revoked session is still in lists
-	ForgetExpiredKeys   bool          `json:"forget_expired_keys"`   // an instant key that is over is not found any more
-	AnySession          bool          `json:"any_session"`           // get_or_create ignores user_identifier_key, and may answer an instant key's session
+	// an instant key that is over is not found any more
+	ForgetExpiredKeys bool `json:"forget_expired_keys"`
+	// get_or_create ignores user_identifier_key, and may answer an instant key's session
+	AnySession bool `json:"any_session"`
 
 	// What reads and writes see. A write sees what it names as it was so long ago; what it changes is the present.
 	ReadLag   time.Duration `json:"read_lag"` // of gets and lists
@@ -82,7 +89,8 @@ type Options struct {
 	UnevenLag bool          `json:"uneven_lag"` // each lag is the longest possible, and any shorter one as likely
 	Hidden    []string      `json:"hidden"`     // ids of objects that lists leave out
 
-	// What answers look like. Fields are named "acs_user.full_name"; "optional" is each field that Seam's OpenAPI doesn't require.
+	// What answers look like. Fields are named "acs_user.full_name"; "optional" is each field that Seam's OpenAPI
+	// doesn't require.
 	Omit       []string  `json:"omit"`        // fields that are left out
 	Null       []string  `json:"null"`        // fields that are null
 	Ragged     int       `json:"ragged"`      // percent of the fields named that are, default 100

@@ -62,8 +62,8 @@ func Serve(handler http.Handler, overTLS bool) (*Server, error) {
 // Close ends the server and its connections.
 func (s *Server) Close() { _ = s.server.Close() }
 
-// Silence has all connections that are open now fall silent, as behind a NAT that has forgotten them: nothing comes in, nothing goes
-// out, silently. New ones work. It returns how many there were.
+// Silence has all connections that are open now fall silent, as behind a NAT that has forgotten them: nothing comes
+// in, nothing goes out, silently. New ones work. It returns how many there were.
 func (s *Server) Silence() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,9 +153,11 @@ func selfSigned() (tls.Certificate, *x509.CertPool, error) {
 		return tls.Certificate{}, nil, fmt.Errorf("the simulator's key: %w", err)
 	}
 	template := x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: true,
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		BasicConstraintsValid: true, IsCA: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
 	if err != nil {

@@ -148,7 +148,10 @@ func (s *State) credentials(keep func(Credential) bool) []Credential {
 			list = append(list, c)
 		}
 	}
-	slices.SortFunc(list, func(a, b Credential) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(list, func(a, b Credential) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt),
+			cmp.Compare(a.ID, b.ID))
+	})
 	return list
 }
 
@@ -157,7 +160,8 @@ func (s *State) credentials(keep func(Credential) bool) []Credential {
 func (s *State) subscription(u User, now time.Time, delay time.Duration) (in, over bool) {
 	due := func(u User) bool {
 		return !u.Suspended && u.GoneAt.IsZero() &&
-			(u.Schedule == nil || (!now.Before(startOf(u).Add(delay)) && (u.Schedule.EndsAt.IsZero() || now.Before(u.Schedule.EndsAt))))
+			(u.Schedule == nil || (!now.Before(startOf(u).Add(delay)) && (u.Schedule.EndsAt.IsZero() ||
+				now.Before(u.Schedule.EndsAt))))
 	}
 	limit := s.Systems[u.SystemID].SubscriptionLimit
 	if !due(u) || limit == 0 {

@@ -115,7 +115,8 @@ func (s *Simulator) hang(r *http.Request) {
 	select {
 	case <-r.Context().Done():
 	case <-s.over():
-		if c, ok := r.Context().Value(connKey{}).(*quietConn); ok { // net/http waits for a silent one's read before it closes it
+		// net/http waits for a silent one's read before it closes it
+		if c, ok := r.Context().Value(connKey{}).(*quietConn); ok {
 			_ = c.Close()
 		}
 		panic(http.ErrAbortHandler)

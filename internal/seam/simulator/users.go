@@ -17,7 +17,8 @@ func (s *Simulator) showUser(st *State, u User) map[string]any {
 	errs, warnings, pending := s.reported("error", u.ErrorCode), s.reported("warning", u.WarningCode), []any{}
 	issue := func(kind, code, message string) map[string]any { return s.issue(kind, code, message, now) }
 	if over {
-		errs = append(errs, issue("error", "salto_ks_subscription_limit_exceeded", "the site's user subscription limit is exceeded"))
+		errs = append(errs, issue("error", "salto_ks_subscription_limit_exceeded",
+			"the site's user subscription limit is exceeded"))
 	}
 	if !in {
 		warnings = append(warnings, issue("warning", "salto_ks_user_not_subscribed", "the user cannot unlock doors"))
@@ -27,21 +28,32 @@ func (s *Simulator) showUser(st *State, u User) map[string]any {
 	}
 	for _, p := range u.Pending {
 		if now.Before(p.Until) {
-			pending = append(pending, map[string]any{"mutation_code": p.Code, "created_at": stamp(now), "message": "in progress"})
+			pending = append(pending, map[string]any{
+				"mutation_code": p.Code, "created_at": stamp(now),
+				"message": "in progress",
+			})
 		}
 	}
 	if at := startOf(u).Add(s.options.SubscribeDelay); s.options.Defer && now.Before(at) {
-		pending = append(pending, map[string]any{"mutation_code": "deferring_creation", "created_at": stamp(u.CreatedAt), "scheduled_at": stamp(at), "message": "put off"})
+		pending = append(pending, map[string]any{
+			"mutation_code": "deferring_creation",
+			"created_at":    stamp(u.CreatedAt), "scheduled_at": stamp(at), "message": "put off",
+		})
 	}
 	m := map[string]any{
-		"acs_user_id": u.ID, "acs_system_id": u.SystemID, "user_identity_id": orNull(u.IdentityID), "workspace_id": st.WorkspaceID,
-		"connected_account_id": "simulated", "created_at": stamp(u.CreatedAt), "display_name": u.FullName, "full_name": u.FullName,
+		"acs_user_id": u.ID, "acs_system_id": u.SystemID, "user_identity_id": orNull(u.IdentityID),
+		"workspace_id":         st.WorkspaceID,
+		"connected_account_id": "simulated", "created_at": stamp(u.CreatedAt), "display_name": u.FullName,
+		"full_name":     u.FullName,
 		"email_address": u.Email, "is_suspended": u.Suspended, "is_managed": true, "external_type": "salto_site_user",
 		"external_type_display_name": "Salto site user", "salto_ks_metadata": map[string]any{"is_subscribed": in},
 		"errors": errs, "warnings": warnings, "pending_mutations": pending, "last_successful_sync_at": nil,
 	}
 	if u.Schedule != nil {
-		m["access_schedule"] = map[string]any{"starts_at": s.scheduled(u.Schedule.StartsAt), "ends_at": s.scheduled(u.Schedule.EndsAt)}
+		m["access_schedule"] = map[string]any{
+			"starts_at": s.scheduled(u.Schedule.StartsAt),
+			"ends_at":   s.scheduled(u.Schedule.EndsAt),
+		}
 	}
 	return m
 }
@@ -130,8 +142,8 @@ func (s *Simulator) createUser(r request) answer {
 	return accept("acs_user", s.showUser(s.state, u))
 }
 
-// readGroups returns the groups of a new user, each once. One that the system doesn't have is an error, or is ignored: see
-// [Options].IgnoreUnknownGroups.
+// readGroups returns the groups of a new user, each once. One that the system doesn't have is an error, or is
+// ignored: see [Options].IgnoreUnknownGroups.
 func (s *Simulator) readGroups(system string, ids []string) (groups []string, ok bool) {
 	for _, id := range ids {
 		switch g, known := s.state.Groups[id]; {
@@ -148,13 +160,17 @@ func (s *Simulator) readGroups(system string, ids []string) (groups []string, ok
 
 // secondUser does what the switch says where the identity has a user on the system; done means answered.
 func (s *Simulator) secondUser(identity, system string) (answer, bool) {
-	existing := slices.DeleteFunc(s.usersOf(s.state, identity), func(u User) bool { return u.SystemID != system || (!u.GoneAt.IsZero() && !s.options.DeletingBlocks) })
+	existing := slices.DeleteFunc(s.usersOf(s.state, identity), func(u User) bool {
+		return u.SystemID != system ||
+			(!u.GoneAt.IsZero() && !s.options.DeletingBlocks)
+	})
 	if len(existing) == 0 {
 		return answer{}, false
 	}
 	switch s.options.SecondUser {
 	case Refuse:
-		return refuse(http.StatusBadRequest, "user_identity_already_has_acs_user", "the user identity has an ACS user on this system"), true
+		return refuse(http.StatusBadRequest, "user_identity_already_has_acs_user",
+			"the user identity has an ACS user on this system"), true
 	case ReturnExisting:
 		return accept("acs_user", s.showUser(s.state, existing[0])), true
 	case MoveLink:
@@ -184,11 +200,16 @@ func (r request) find(st *State) (User, bool) {
 	return list[0], true
 }
 
-// named returns the user that a write names, as the write sees it: one that was made too recently isn't there yet, and a write to one
-// that was deleted too recently is accepted, without an effect. If it is false, the answer is the call's.
+// named returns the user that a write names, as the write sees it: one that was made too recently isn't there yet,
+// and a write to one that was deleted too recently is accepted, without an effect. If it is false, the answer is
+// the call's.
 func (s *Simulator) named(r request) (User, answer, bool) {
 	u, ok := r.find(s.state)
-	if ok = ok && u.GoneAt.IsZero(); ok == s.visible(func(st *State) bool { u, ok := r.find(st); return ok && u.GoneAt.IsZero() }) {
+	if ok = ok && u.GoneAt.IsZero(); ok == s.visible(func(st *State) bool {
+		u, ok := r.find(st)
+		return ok &&
+			u.GoneAt.IsZero()
+	}) {
 		return u, notFound("acs_user"), ok
 	}
 	if ok {
@@ -223,13 +244,14 @@ func (s *Simulator) listUsers(r request) answer {
 	} else if given && s.options.UnknownIdentity == Everything {
 		given = false
 	}
-	list := recall(s, st, &s.listed.users, fmt.Sprint("users ", r["acs_system_id"], r["user_identity_id"], search), func() []User {
-		return st.users(func(u User) bool {
-			return (r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
-				(!given || u.IdentityID == identity) &&
-				(search == "" || containsFold(search, u.FullName, u.Email, u.ID, u.IdentityID))
+	list := recall(s, st, &s.listed.users, fmt.Sprint("users ", r["acs_system_id"], r["user_identity_id"], search),
+		func() []User {
+			return st.users(func(u User) bool {
+				return (r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
+					(!given || u.IdentityID == identity) &&
+					(search == "" || containsFold(search, u.FullName, u.Email, u.ID, u.IdentityID))
+			})
 		})
-	})
 	list = shown(s, list, idOfUser)
 	return s.paged(r, "acs_users", len(list), func(n int) any { return s.showUser(st, list[n]) })
 }

@@ -50,7 +50,8 @@ func shown[T any](s *Simulator, list []T, id func(T) string) []T {
 	if len(s.options.Hidden) == 0 {
 		return list
 	}
-	return slices.DeleteFunc(slices.Clone(list), func(item T) bool { return slices.Contains(s.options.Hidden, id(item)) })
+	return slices.DeleteFunc(slices.Clone(list),
+		func(item T) bool { return slices.Contains(s.options.Hidden, id(item)) })
 }
 
 func idOfUser(u User) string             { return u.ID }

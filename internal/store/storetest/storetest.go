@@ -74,9 +74,9 @@ func patient(dsn string) (string, error) {
 	return u.String(), nil
 }
 
-// localeSetting names the collation of the tests' databases: "C", an ICU locale after "icu:", or one of the machine's own, such as en_US.UTF-8.
-// By default it is one that sorts as people do, where Postgres has it: that is what most installations use, and the order in which it sorts ids
-// is not that of their bytes.
+// localeSetting names the collation of the tests' databases: "C", an ICU locale after "icu:", or one of the
+// machine's own, such as en_US.UTF-8. By default it is one that sorts as people do, where Postgres has it: that is
+// what most installations use, and the order in which it sorts ids is not that of their bytes.
 const (
 	localeSetting = "STAYKEY_TEST_LOCALE"
 	defaultLocale = "icu:en-US"
@@ -88,7 +88,8 @@ func locale(ctx context.Context, conn *pgx.Conn) (string, error) {
 		return set, nil
 	}
 	var icu bool
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i')`).Scan(&icu); err != nil {
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_collation
+		WHERE collprovider = 'i')`).Scan(&icu); err != nil {
 		return "", err
 	}
 	if !icu {
@@ -105,7 +106,8 @@ func empty(locale string) string {
 	return ` TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE ` + quote(locale)
 }
 
-// clone is how a database like another one is made: by copying its files, which costs half as much as writing every page to the WAL too.
+// clone is how a database like another one is made: by copying its files, which costs half as much as writing every
+// page to the WAL too.
 func clone(database string) string { return ` TEMPLATE ` + database + ` STRATEGY FILE_COPY` }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
@@ -126,7 +128,8 @@ func (s shared) makeTemplate(ctx context.Context, conn *pgx.Conn) error {
 	}
 	name := s.template
 	var ready bool
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate)`, name).Scan(&ready); err != nil || ready {
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1
+		AND datistemplate)`, name).Scan(&ready); err != nil || ready {
 		return err
 	}
 	if _, err := conn.Exec(ctx, `DROP DATABASE IF EXISTS `+name); err != nil {
@@ -210,8 +213,8 @@ func New(t testing.TB) *store.Store {
 	return s
 }
 
-// Copy makes another database of the test's own, as the one of a store is now, which must be closed: what a restore of a backup
-// begins with.
+// Copy makes another database of the test's own, as the one of a store is now, which must be closed: what a restore
+// of a backup begins with.
 func Copy(t testing.TB, closed *store.Store) string {
 	t.Helper()
 	database := pgx.Identifier{closed.Pool().Config().ConnConfig.Database}.Sanitize()
@@ -224,8 +227,8 @@ func Of(t testing.TB, name string) string {
 	return databaseDSN(Postgres(t), name)
 }
 
-// Begin begins a transaction in which a test plays somebody who keeps locks. Postgres doesn't end it for being idle, however slow the machine
-// is; at the latest the end of the test does.
+// Begin begins a transaction in which a test plays somebody who keeps locks. Postgres doesn't end it for being
+// idle, however slow the machine is; at the latest the end of the test does.
 func Begin(t testing.TB, s *store.Store) pgx.Tx {
 	t.Helper()
 	ctx := context.Background()
