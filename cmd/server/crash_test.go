@@ -534,7 +534,7 @@ func TestStalledWorker(t *testing.T) {
 			_ = stalled.cmd.Process.Signal(syscall.SIGCONT)
 			waitUntil(t, "it to find out", func() bool {
 				log := stalled.log.String()
-				return slices.ContainsFunc([]string{"reservation taken over by another worker", "result of an attempt can't be written", "reservation can't be loaded"},
+				return slices.ContainsFunc([]string{"reservation taken over by another worker", "attempt result not stored", "reservation not loaded"},
 					func(said string) bool { return strings.Contains(log, said) })
 			})
 			result := chaos.Result{Rig: "stalled worker", Cells: 1, Fired: 1, Faults: 1, Events: 2}
