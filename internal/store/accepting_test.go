@@ -94,6 +94,45 @@ func TestReadOnlyServerThatIsRefused(t *testing.T) {
 	}
 }
 
+// TestConnectionsThatBeganReadOnly has connections begin while the database is read-only, and only read. The first write after that has ended succeeds.
+func TestConnectionsThatBeganReadOnly(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	dsn := storetest.DSN(t)
+	admin, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(ctx) }()
+	set := func(to string) {
+		t.Helper()
+		if _, err := admin.Exec(ctx, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = `+to+`', current_database()); END $$`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("on")
+	s, err := store.Open(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Ping(ctx); err != nil {
+		t.Fatal(err)
+	}
+	set("off")
+	began := s.Pool().AcquireAllIdle(ctx)
+	for _, conn := range began {
+		conn.Conn().PgConn().CustomData()["staykey.connected_at"] = time.Now().Add(-time.Minute)
+		conn.Release()
+	}
+	if len(began) == 0 {
+		t.Fatal("no connection began while the database was read-only")
+	}
+	if _, err := s.Pool().Exec(ctx, `CREATE TABLE written ()`); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestIntakeHasItsOwnConnections has somebody borrow all connections of the pool: webhooks are kept, and readiness answers.
 func TestIntakeHasItsOwnConnections(t *testing.T) {
 	t.Parallel()

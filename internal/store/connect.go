@@ -188,8 +188,9 @@ func end(ctx context.Context) {
 }
 
 // A session that began while the database was read-only stays so, whatever the database is by then; and one to a
-// primary that became a standby leads to the wrong server. So a connection on which a statement was refused for
-// that reason is replaced when it is used next.
+// primary that became a standby leads to the wrong server. So a connection that Postgres has reported as read-only, or
+// on which a statement was refused for that reason, is replaced when it is used next. One that has only read would
+// otherwise fail the first write after the end.
 
 // Keys of a connection's custom data.
 const (
@@ -203,7 +204,9 @@ const replaceAfter = time.Second
 // stillWritable reports whether a connection of the pool may be used.
 func stillWritable(_ context.Context, conn *pgx.Conn) (bool, error) {
 	data := conn.PgConn().CustomData()
-	if _, found := data[foundReadOnly]; !found {
+	_, found := data[foundReadOnly]
+	// Postgres reports it when a session begins; a pooler in between may not pass that on
+	if !found && conn.PgConn().ParameterStatus("default_transaction_read_only") != "on" {
 		return true, nil
 	}
 	connected, known := data[connectedAt].(time.Time)
