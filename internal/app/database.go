@@ -46,6 +46,24 @@ func connect(ctx context.Context, dsn string, log *slog.Logger) (*store.Store, e
 	}
 }
 
+// afterLocks repeats a step of the start that gave up waiting for a lock, for as long as a start waits for Postgres:
+// whoever holds it may let go at any time.
+func afterLocks(ctx context.Context, log *slog.Logger, step func() error) error {
+	began := time.Now()
+	for {
+		err := step()
+		if !store.IsLockWait(err) || ctx.Err() != nil || time.Since(began) > connectWithin {
+			return err
+		}
+		log.Warn("waiting for a lock: find its holder in pg_stat_activity, such as a backup or an open transaction",
+			"at_most", connectWithin, "waits_for", store.LockedRow(err), "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 // migrate applies the migrations that the database lacks. It waits for locks as long as it takes; the version that
 // runs continues meanwhile.
 func migrate(ctx context.Context, db *store.Store, log *slog.Logger) error {

@@ -13,7 +13,9 @@ const (
 type DatabaseKind struct {
 	Kind      string // "" if no start has marked it
 	Workspace string // the pinned Seam workspace, "" if there is none
-	Used      bool   // it holds events, listings or reservations, or is pinned
+	// Used tells, where Kind is "", that it holds events, listings or reservations, or is pinned. A database that has a
+	// kind isn't asked: a start needs none of these tables, which somebody may keep locked.
+	Used bool
 }
 
 // DatabaseKind tells which kind of start made the database. A database without our tables is unused.
@@ -26,10 +28,13 @@ func (s *Store) DatabaseKind(ctx context.Context) (DatabaseKind, error) {
 	}
 	err := s.pool.QueryRow(ctx, `
 		SELECT coalesce((SELECT value FROM settings WHERE name = $1), ''),
-			coalesce((SELECT value FROM settings WHERE name = 'seam_workspace_id'), ''),
-			EXISTS (SELECT FROM events) OR EXISTS (SELECT FROM listings)
-				OR EXISTS (SELECT FROM reservations)`, SettingDatabaseKind).
-		Scan(&k.Kind, &k.Workspace, &k.Used)
-	k.Used = k.Used || k.Workspace != ""
-	return k, wrap(err, "read the kind of the database")
+			coalesce((SELECT value FROM settings WHERE name = 'seam_workspace_id'), '')`, SettingDatabaseKind).
+		Scan(&k.Kind, &k.Workspace)
+	if k.Used = k.Workspace != ""; err != nil || k.Used || k.Kind != "" {
+		return k, wrap(err, "read the kind of the database")
+	}
+	err = s.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM events) OR EXISTS (SELECT FROM listings) OR EXISTS (SELECT FROM reservations)`).
+		Scan(&k.Used)
+	return k, wrap(err, "find out whether the database is in use")
 }
