@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -111,6 +112,15 @@ func TestTLS(t *testing.T) {
 	waitUntil(t, "the refusal to be logged", func() bool { return strings.Contains(p.log.String(), "certificate not reloaded") })
 	if _, err := ask(second); err != nil {
 		t.Errorf("a wrong file took the certificate away: %v", err)
+	}
+	problem, err := http.Post(p.ops+"/-/reload", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = problem.Body.Close() }()
+	text, err := io.ReadAll(problem.Body)
+	if err != nil || problem.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(text), "the configuration was reloaded, but the certificate was not") {
+		t.Errorf("POST /-/reload: %d %s %v", problem.StatusCode, text, err)
 	}
 }
 

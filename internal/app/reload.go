@@ -27,25 +27,26 @@ type reloads struct {
 	succeeded time.Time  // the last one that did; a start counts
 }
 
-// reload reads the configuration and the certificate again, and logs and counts the result.
-func (s *service) reload(ctx context.Context) error {
+// reload reads the configuration and the certificate again, and logs and counts the results. Each of them is replaced
+// or kept whatever happens to the other.
+func (s *service) reload(ctx context.Context) (configuration, certificate error) {
 	s.reloads.mu.Lock()
 	defer s.reloads.mu.Unlock()
-	names, err := s.reloadSources(ctx)
-	if err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
+	names, configuration := s.reloadSources(ctx)
+	if configuration != nil {
+		for line := range strings.SplitSeq(configuration.Error(), "\n") {
 			s.log.Error("configuration not reloaded, keeping the current one", "problem", line)
 		}
 	} else {
 		s.log.Info("configuration reloaded", "sources", names)
 	}
-	err = errors.Join(err, s.reloadCertificate())
+	certificate = s.reloadCertificate()
 	s.reloads.state.Lock()
 	defer s.reloads.state.Unlock()
-	if s.reloads.failed = err != nil; err == nil {
+	if s.reloads.failed = configuration != nil || certificate != nil; !s.reloads.failed {
 		s.reloads.succeeded = time.Now()
 	}
-	return err
+	return configuration, certificate
 }
 
 // reloadByHTTP answers POST /-/reload of the private listener.
@@ -53,7 +54,9 @@ func (s *service) reloadByHTTP(ctx context.Context) *handlers.Problem {
 	if !s.config.CanReload() {
 		return handlers.NewProblem(http.StatusConflict, "there is nothing to reload: set STAYKEY_CONFIG")
 	}
-	err := s.reload(context.WithoutCancel(ctx)) // a client that goes away must not leave half of it
+	// a client that goes away must not leave half of it
+	configuration, certificate := s.reload(context.WithoutCancel(ctx))
+	err := errors.Join(configuration, certificate)
 	if err == nil {
 		return nil
 	}
@@ -61,13 +64,18 @@ func (s *service) reloadByHTTP(ctx context.Context) *handlers.Problem {
 	for line := range strings.SplitSeq(s.config.Redactor.Redact(err.Error()), "\n") {
 		fields = append(fields, pms.FieldError{Field: "configuration", Message: line})
 	}
-	status, detail := http.StatusUnprocessableEntity,
-		"the configuration was not reloaded, and the current one is kept: correct it and try again"
-	if problems := config.Problems(nil); !errors.As(err, &problems) {
-		status, detail = http.StatusServiceUnavailable,
-			"the configuration was not reloaded, and the current one is kept: try again"
+	problems := config.Problems(nil)
+	switch {
+	case configuration == nil:
+		return handlers.NewProblem(http.StatusUnprocessableEntity,
+			"the configuration was reloaded, but the certificate was not, and the current one is kept: correct it and try again",
+			fields...)
+	case errors.As(configuration, &problems):
+		return handlers.NewProblem(http.StatusUnprocessableEntity,
+			"the configuration was not reloaded, and the current one is kept: correct it and try again", fields...)
 	}
-	return handlers.NewProblem(status, detail, fields...)
+	return handlers.NewProblem(http.StatusServiceUnavailable,
+		"the configuration was not reloaded, and the current one is kept: try again", fields...)
 }
 
 // collectors are the metrics of reloads.

@@ -96,7 +96,7 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 		case err = <-private.failed:
 			serving = false
 		case <-reload:
-			_ = s.reload(ctx) // it is logged
+			workers.Go(func() { _, _ = s.reload(ctx) }) // it is logged; nothing it waits for may delay a stop
 		}
 	}
 	s.stop(ctx, s.config.StopDelay, server, private.Server, stopProvision, stopApply, &workers)
