@@ -178,6 +178,28 @@ func TestRestoreIsNoticed(t *testing.T) {
 		st.Identities["stranger"] = simulator.Identity{ID: "stranger", Key: "of-somebody-else", Email: "stranger@example.com", CreatedAt: r.now()}
 		st.Users["stranger"] = simulator.User{ID: "stranger", SystemID: system, IdentityID: "stranger", FullName: "Stranger", CreatedAt: r.now()}
 	})
+	forgotten := r.stay("forgotten") // by retention; somebody else uses the guest's identity now
+	forgotten.email = "forgotten@example.com"
+	r.book(forgotten)
+	r.until(forgotten, store.KeyIssued)
+	r.cancel(forgotten)
+	r.until(forgotten, store.KeyRevoked)
+	found := false
+	r.sim.Change(func(st *simulator.State) {
+		for id, i := range st.Identities {
+			if found = found || i.Email == forgotten.email; i.Email == forgotten.email {
+				i.CreatedAt = r.now().Add(-store.IdentitiesKept - 24*time.Hour)
+				st.Identities[id] = i
+				st.Users["theirs"] = simulator.User{ID: "theirs", SystemID: system, IdentityID: id, FullName: "Theirs", CreatedAt: r.now()}
+				if _, err := r.store.Pool().Exec(t.Context(), `DELETE FROM user_identities WHERE user_identity_id = $1`, id); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	if !found {
+		t.Error("the guest has no identity")
+	}
 	if swept := r.sweepNow(); swept.Unknown != 0 {
 		t.Errorf("before the restore: %+v", swept)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
 )
 
 // identities is what a sweep knows of the user identities at Seam, by the hashes of their ids.
@@ -37,7 +38,7 @@ func (p *Provisioner) identities(ctx context.Context, seed maphash.Seed) identit
 			}
 			id, key := hashOf(seed, i.UserIdentityID), p.guestKey(pms.GuestAddress(i.EmailAddress))
 			found.owners[id] = hashOf(seed, key)
-			if _, here := known[id]; known != nil && !here && i.Key == key {
+			if _, here := known[id]; known != nil && !here && i.Key == key && !p.mayBeForgotten(i) {
 				found.unknown[id] = struct{}{}
 			}
 		}
@@ -48,6 +49,13 @@ func (p *Provisioner) identities(ctx context.Context, seed maphash.Seed) identit
 		return identities{}
 	}
 	return found
+}
+
+// mayBeForgotten reports whether retention may have forgotten a user identity that is still at Seam, where somebody else
+// may use it. No backup that is worth restoring is as old.
+func (p *Provisioner) mayBeForgotten(i seam.UserIdentity) bool {
+	created := seam.ParseTime(i.CreatedAt)
+	return !created.IsZero() && p.now().Sub(created) > store.IdentitiesKept
 }
 
 // unknownHere counts ACS users that this installation made, and of which this database knows nothing: their user

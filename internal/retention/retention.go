@@ -182,7 +182,7 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 		return n, err
 	})
 	step("identities", k.ages.Reservations, func() (int, error) {
-		return k.store.PruneIdentities(ctx, now.Add(-max(k.ages.Reservations, leastUnknown)), pageSize)
+		return k.store.PruneIdentities(ctx, now.Add(-max(k.ages.Reservations, store.IdentitiesKept)), pageSize)
 	})
 	step("audit", k.ages.Reservations, func() (int, error) {
 		return k.store.PruneAudit(ctx, now.Add(-max(k.ages.Reservations, leastUnknown)), pageSize)

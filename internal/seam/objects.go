@@ -54,6 +54,7 @@ type UserIdentity struct {
 	ACSUserIDs     []string `json:"acs_user_ids"`
 	MergedKeys     []string `json:"merged_user_identity_keys"` // of those that were merged into it
 	WorkspaceID    string   `json:"workspace_id"`
+	CreatedAt      string   `json:"created_at"`
 	Warnings       []Issue  `json:"warnings"`
 }
 

@@ -177,6 +177,10 @@ func (s *Store) PruneWaiting(ctx context.Context, received time.Time, limit int)
 	return n, wrap(err, "give up events that have waited for documents")
 }
 
+// IdentitiesKept is how long at least a user identity is known after it was met. One at Seam that is older and unknown
+// may have been forgotten.
+const IdentitiesKept = 400 * 24 * time.Hour
+
 // PruneIdentities forgets up to limit user identities that were met before a time and have no ACS user. They stay at
 // Seam, and are found again by their key.
 func (s *Store) PruneIdentities(ctx context.Context, created time.Time, limit int) (int, error) {
