@@ -76,7 +76,7 @@ func TestOptionalDocuments(t *testing.T) {
 func TestDocumentsThatSayNothing(t *testing.T) {
 	t.Parallel()
 	for program, want := range map[string]pmsapi.Cause{
-		`if .fetched then empty else {fetch: {kind: "doc", id: 1}} end`:              pmsapi.Unknown,
+		`if .fetched then empty else {fetch: {kind: "doc", id: 1}} end`:              pmsapi.Failing,
 		`if .fetched then {ignore: "a test"} else {fetch: {kind: "doc", id: 1}} end`: 0,
 	} {
 		f, s := pmsOf(t, program, bearerDoc, nil, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })

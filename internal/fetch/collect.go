@@ -104,7 +104,7 @@ func saysSomething(e pms.Event, documents map[string]any) error {
 	if len(documents) == 0 || len(e.Invalid) != 1 || e.Invalid[0].Field != "fetched" {
 		return nil
 	}
-	return &pmsapi.Error{Cause: pmsapi.Unknown, Message: "the PMS's documents say nothing of what the webhook is about"}
+	return &pmsapi.Error{Cause: pmsapi.Failing, Message: "the PMS's documents say nothing of what the webhook is about"}
 }
 
 // isStale reports whether a document is from before what it was asked for; what can't be known is not.

@@ -242,6 +242,28 @@ func TestRepeatedBodiesOfAClockAhead(t *testing.T) {
 	}
 }
 
+// A PMS's time can't be compared with a time of receipt: a cancel that is received after an event without a time counts,
+// whatever time it has. With times of the PMS's own, also of a clock ahead, a late cancel is superseded.
+func TestCancelsAfterEventsWithoutATime(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ before, want string }{
+		{"", "r cancelled l"},
+		{"2024-10-20 07:30:00", "r confirmed l"},
+		{"2024-10-20 23:30:00", "r confirmed l"}, // it counts from its receipt, by the PMS's clock
+	} {
+		w := foreign(t, passThrough)
+		w.now = w.now.Add(1234 * time.Microsecond)
+		for _, says := range [][2]string{{"confirmed", c.before}, {"cancelled", "2024-10-20 07:00:00"}} {
+			w.now = w.now.Add(time.Minute)
+			w.insert(store.Event{Body: fmt.Appendf(nil, `{"type":"posted","says":[{"reservation":{"reservation_id":"r","listing_id":"l","status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z","version":%q}}]}`, says[0], says[1]), Request: []byte(`{}`)})
+			w.drain()
+		}
+		if got := w.stays("r"); got != c.want {
+			t.Errorf("after an event of %q: %s, want %s", c.before, got, c.want)
+		}
+	}
+}
+
 // The query distinguishes events without a body, and documents that were fetched are never a repetition, even if
 // their webhooks look the same: a stay that is booked again gets its key.
 func TestNewsThatLooksRepeated(t *testing.T) {

@@ -191,7 +191,7 @@ func (b *batch) foldBooking(m *mapped, c change) foldResult {
 	booking := store.Ref{Source: m.Source, ReservationID: r.BookingID}
 	siblings := b.bookings[booking]
 	for _, ref := range siblings {
-		if s := b.reservations[ref]; s.VersionSeq > 0 && c.before(versionOf(s)) {
+		if s := b.reservations[ref]; s.VersionSeq > 0 && c.isOlder(s) {
 			return superseded
 		}
 	}
@@ -215,7 +215,8 @@ func (b *batch) foldBooking(m *mapped, c change) foldResult {
 			Status: pms.Cancelled, Partial: true,
 		}
 		live := s.Status != pms.Cancelled
-		if b.foldReservation(m, change{version: c.version, Change: pms.Change{Reservation: &gone}}) == applied && live {
+		ends := change{version: c.version, foreign: c.foreign, Change: pms.Change{Reservation: &gone}}
+		if b.foldReservation(m, ends) == applied && live {
 			b.entry(ref, m, "applied: the booking no longer includes it", nil)
 		}
 	}
@@ -237,7 +238,7 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}
 	r := b.reservations[ref]
 	switch {
-	case r.VersionSeq > 0 && c.before(versionOf(r)):
+	case r.VersionSeq > 0 && c.isOlder(r):
 		return superseded
 	case r.Status == pms.Cancelled && says.Status == pms.Confirmed && hasBody(r.Bodies, c.hash):
 		return repeated

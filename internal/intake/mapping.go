@@ -40,7 +40,8 @@ type mapped struct {
 type change struct {
 	pms.Change
 	version
-	hash []byte // of the event's body, if the time of receipt counts because the PMS sends no usable one
+	hash    []byte // of the event's body, if the time of receipt counts because the PMS sends no usable one
+	foreign bool   // not of the canonical format
 }
 
 // version is the position of something in the order of its reservation, listing or guest: events take effect in the
@@ -52,6 +53,20 @@ type version struct {
 
 func (v version) before(other version) bool {
 	return v.at.Before(other.at) || (v.at.Equal(other.at) && v.seq < other.seq)
+}
+
+// isReceipt reports whether the time is that of the receipt of an event that has none of its own: only those are finer
+// than a millisecond.
+func (v version) isReceipt() bool { return v.at.Nanosecond()%int(time.Millisecond) != 0 }
+
+// isOlder reports whether a change is older than what a reservation says. A PMS's time can't be compared with a time
+// of receipt: a cancel is then not older than what was received before it.
+func (c change) isOlder(r store.Reservation) bool {
+	v := versionOf(r)
+	if c.foreign && c.Reservation.Status == pms.Cancelled && v.isReceipt() && !c.isReceipt() {
+		return c.seq < v.seq
+	}
+	return c.before(v)
 }
 
 // mapEvents works out what events say. Events that need more time, or documents, are returned to the queue.
@@ -140,14 +155,17 @@ func patienceOf(tries int) int {
 // order orders each change by the sender's time, but never later than latest; by latest if there is none.
 func (m *mapped) order(timeOf func(pms.Change) time.Time, latest time.Time) {
 	var hash []byte
+	foreign := latest.Equal(m.ReceivedAt) // a sender of the canonical format may be a little ahead
+	if foreign {
+		latest = latest.Truncate(time.Millisecond) // as all times of PMSs are, see isReceipt
+	}
 	for _, c := range m.says.Changes {
-		placed := change{Change: c, version: version{timeOf(c), m.Seq}}
+		placed := change{Change: c, version: version{timeOf(c), m.Seq}, foreign: foreign}
 		untimed := placed.at.IsZero()
 		if untimed {
 			placed.at = m.ReceivedAt
-		}
-		if placed.at.After(latest) { // as a local time without a zone often is
-			placed.at, untimed = latest, latest.Equal(m.ReceivedAt)
+		} else if placed.at.After(latest) { // as a local time without a zone often is
+			placed.at, untimed = latest, foreign
 		}
 		if untimed {
 			if hash == nil {

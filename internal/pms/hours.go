@@ -1,6 +1,7 @@
 package pms
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -47,7 +48,8 @@ func readHour(v any, of edge) (time.Duration, bool) {
 	if !ok {
 		return 0, false
 	}
-	text = strings.ToLower(strings.TrimSpace(text))
+	// Programs put a narrow no-break space before "PM", and people type two.
+	text = strings.ToLower(strings.Join(strings.Fields(text), " "))
 	if _, isText := v.(string); !isText ||
 		(decimalHour.MatchString(text) && len(text[strings.IndexByte(text, '.'):]) == 2) {
 		if hours, err := strconv.ParseFloat(text, 64); err == nil && hours >= 0 && hours < 72 {
@@ -201,17 +203,17 @@ func readMoment(v any) (*Moment, error) {
 }
 
 func (f fields) planned(name string, v map[string]any, of edge) *Moment {
-	official, err := readMoment(v["official"])
-	if err != nil {
-		f.drop(name+".official", err.Error())
-	}
-	day, err := readMoment(v["date"])
-	switch {
-	case err != nil && official != nil:
-		f.drop(name+".date", err.Error())
-	case err != nil:
-		f.refuse(name, err.Error())
+	official, notOfficial := readMoment(v["official"])
+	day, notDay := readMoment(v["date"])
+	if wrong := cmp.Or(notDay, notOfficial); wrong != nil && official == nil && day == nil {
+		f.refuse(name, wrong.Error())
 		return nil
+	}
+	if notOfficial != nil {
+		f.drop(name+".official", notOfficial.Error())
+	}
+	if notDay != nil {
+		f.drop(name+".date", notDay.Error())
 	}
 	if day == nil {
 		return official

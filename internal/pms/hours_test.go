@@ -46,6 +46,8 @@ func TestHours(t *testing.T) {
 		{`"12 PM"`, "01T12:00", "01T12:00"},
 		{`"12 AM"`, "01T00:00", "01T00:00"},
 		{`" 4:00 PM "`, "01T16:00", "01T16:00"},
+		{`"4:00\u202fPM"`, "01T16:00", "01T16:00"},
+		{`"4:00\u00a0 pm"`, "01T16:00", "01T16:00"},
 		{`"noon"`, "01T12:00", "01T12:00"},
 		{`"midnight"`, "02T00:00", "02T00:00"},
 		{`"16h"`, "01T16:00", "01T16:00"},
@@ -110,7 +112,7 @@ func TestDates(t *testing.T) {
 			t.Errorf("%s: %v %+v", none, r.CheckIn, e.Rejected)
 		}
 	}
-	for _, bad := range []string{`"soon"`, `"01/08/2026"`, `7`, `true`, `[]`, `"2026-02-30"`, `{"date": "soon"}`, `{"date": {}}`, `"2026-08-01T16:00+99:99"`} {
+	for _, bad := range []string{`"soon"`, `"01/08/2026"`, `7`, `true`, `[]`, `"2026-02-30"`, `{"date": "soon"}`, `{"date": {}}`, `{"official": "soon"}`, `{"date": "soon", "official": "soon"}`, `"2026-08-01T16:00+99:99"`} {
 		if _, _, e := stayOf(t, bad, "null"); len(e.Rejected) != 1 || e.Rejected[0].ReservationID != "R" {
 			t.Errorf("%s: %+v", bad, e)
 		}

@@ -51,3 +51,13 @@ func TestAnUnreadRoomKeepsTheOthers(t *testing.T) {
 		}
 	}
 }
+
+// When a segment ends is known from the next one: an end that can't be read costs nothing.
+func TestEndsOfSegments(t *testing.T) {
+	t.Parallel()
+	e, err := one(t, `{reservation: {reservation_id: "R", status: "confirmed", check_in: "2026-08-01", check_out: "2026-08-04",
+		segments: [{listing_id: "a", from: "2026-08-01", until: "soon"}, {listing_id: "b", from: "2026-08-02", until: true}]}}`, `{}`)
+	if err != nil || len(e.Changes) != 1 || len(e.Changes[0].Reservation.Segments) != 2 || len(e.Changes[0].Notes) != 2 {
+		t.Errorf("%v %+v", err, e)
+	}
+}

@@ -288,9 +288,11 @@ func (f fields) segments(s *Reservation) {
 			return
 		}
 		g.only("listing_id", "from", "until")
+		end := g
+		end.lenient = true // the next segment says when this one ends
 		s.Segments = append(s.Segments, Segment{
 			ListingID: g.room("listing_id"), From: g.moment("from", startOfStay),
-			Until: g.moment("until", endOfStay),
+			Until: end.moment("until", endOfStay),
 		})
 	}
 	slices.SortStableFunc(s.Segments, func(a, b Segment) int { return a.From.compare(b.From) })

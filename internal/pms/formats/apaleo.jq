@@ -35,11 +35,11 @@ else .body | obj
   | (.topic | str | ascii_downcase) as $topic
   | (.type | str | ascii_downcase) as $type
   | (.data | obj | .entityId) as $id
+  | ({"set-to-no-show": "no_show"}[$type] // ($type | end_of_stay)) as $end
   | if $topic == "system" then {ping: true}
     elif $topic != "reservation" then {ignore: "\(.topic) is about nothing that a key depends on"}
-    elif ($type | IN("canceled", "deleted", "set-to-no-show", "checked-out")) then
+    elif $end != null then
       # What takes a key away needs no more than the id.
-      {reservation: {reservation_id: $id, version: .timestamp, pms_status: .type,
-        status: ({"canceled": "cancelled", "deleted": "cancelled", "set-to-no-show": "no_show", "checked-out": "checked_out"}[$type])}}
+      {reservation: {reservation_id: $id, version: .timestamp, pms_status: .type, status: $end}}
     else {fetch: {kind: "reservation", id: $id}} end
 end

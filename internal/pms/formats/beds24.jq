@@ -22,7 +22,7 @@ def classes: {
 # A booking's second status makes a confirmed one a no-show, or one that waits for a place or for its payment.
 def class: (.status | class_by(classes)) as $class
   | if .subStatus == "none" or ($class | IN("confirmed", "checked_in") | not) then $class
-    else (.subStatus | str | ascii_downcase) as $sub
+    else (.subStatus | str | ascii_downcase | gsub("[\\s_-]+"; "")) as $sub
       | if $sub == "noshow" then "no_show" elif $sub | test("^(waitlist|nonpayment)") then "pending" else $class end end;
 
 # A guest's own hours, as lock connectors of Beds24 have them: over 24:00 is the next day, below 0 the day before. They are what

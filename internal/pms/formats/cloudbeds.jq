@@ -74,13 +74,13 @@ def guest($id; version): (.data | obj) as $d
 
 (.body | obj) as $body
 | $body.timestamp as $version
-| (($body.guestID // $body.guestId_str // $body.guestId) | id) as $guest
+| first_id($body | .guestID, .guestId_str, .guestId) as $guest
 | if .fetched.reservation then .fetched.reservation[] | obj | rooms($version)
   elif .fetched.guest then .fetched.guest[] | obj | guest($guest; $version)
   else $body
   | (.event | str) as $event
-  | ((.reservationID // .reservationId_str // .reservationId) | id) as $id
-  | ((.propertyID_str // .propertyId_str // .propertyID // .propertyId) | id) as $property
+  | first_id(.reservationID, .reservationId_str, .reservationId) as $id
+  | first_id(.propertyID_str, .propertyId_str, .propertyID, .propertyId) as $property
   | (.status | class_by(classes)) as $class
   | if ($event | IN("guest/assigned", "guest/removed", "guest/details_changed")) and $id != null then {fetch: {kind: "reservation", id: $id, with: {property: $property}}}
     elif $event == "guest/details_changed" and $guest != null then {fetch: {kind: "guest", id: $guest, with: {property: $property}}}

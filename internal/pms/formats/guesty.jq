@@ -23,7 +23,7 @@ def classes: {
 # The instant is Guesty's own. An hour that was agreed with the guest makes access begin earlier or end later, never the other
 # way.
 def moment(planned; date; instant; zone): {date: date, time: (planned | said), time_zone: (zone | said), official: instant}
-  | if .date == null or .time == null then .official // local(.date; null; .time_zone) else . end;
+  | .date |= day | if .time == null and .official != null then del(.time_zone) else . end;
 
 # The units of a stay that moves while it lasts.
 def segments: [.stay | list[] | obj | select(.unitId // .listingId)
@@ -60,7 +60,7 @@ else .body | obj
           guest_phone: first_said(.phone, .phones)}}
     elif ($event | startswith("reservation.")) and .reservation then .reservation | reservation
     elif ($event | IN("reservation.created.v2", "reservation.updated.v2")) then
-      (($data.reservationId // ($data.reservation | obj | .id)) // $data.id) as $id
+      first_id($data.reservationId, ($data.reservation | obj | .id), $data.id) as $id
       | ($data.status | class_by(classes)) as $class
       # What takes a key away waits for no document.
       | if $class | takes_away then {reservation: {reservation_id: $id, status: $class, pms_status: $data.status, version: (.meta | obj | .publishedAt)}}

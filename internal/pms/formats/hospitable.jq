@@ -5,7 +5,7 @@ module {
   "verify": {"method": "hmac", "header": "Signature", "algorithm": "sha256", "encoding": "hex"}
 };
 
-def classes: {"accepted": "confirmed", "cancelled": "cancelled", "not accepted": "cancelled", "request": "pending"};
+def classes: {"accepted": "confirmed", "cancelled": "cancelled", "not accepted": "cancelled", "not_accepted": "cancelled", "request": "pending"};
 
 .body | obj
 | .created as $version
@@ -22,7 +22,7 @@ def classes: {"accepted": "confirmed", "cancelled": "cancelled", "not accepted":
     ($r.reservation_status | obj | .current | obj | .category) as $category
     # The old field counts only for a cancel, and only where the new one can't be read.
     | ($category | class_by(classes)) as $class
-    | (if $class == "other" and ($r.status | IN("cancelled", "not accepted")) then {class: "cancelled", word: $r.status} else {class: $class, word: $category} end) as $status
+    | (if $class == "other" and ($r.status | class_by(classes) == "cancelled") then {class: "cancelled", word: $r.status} else {class: $class, word: $category} end) as $status
     | ($r.guest | obj) as $guest
     | ($r.properties | list | map(if type == "object" then . else {id: .} end)) as $rooms
     # The booking's other rooms are gone only if all of its rooms are identified.

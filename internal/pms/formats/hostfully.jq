@@ -11,7 +11,7 @@ module {
 
 def class: str | if test("^(BOOKED|PAID_IN_FULL)") then "confirmed"
   elif . == "STAY" then "checked_in"
-  elif startswith("CANCELLED") or IN("DECLINED", "CLOSED", "IGNORED", "HOLD_EXPIRED", "CLOSED_HOLD") then "cancelled"
+  elif test("^CANCELL?ED"; "i") or IN("DECLINED", "CLOSED", "IGNORED", "HOLD_EXPIRED", "CLOSED_HOLD") then "cancelled"
   elif IN("PENDING", "ON_HOLD", "ARCHIVED") then "pending"
   elif IN("NEW", "QUOTE_SENT", "CLOSED_QUOTE") then "inquiry"
   elif . == "BLOCKED" then "block" else class_by({}) end;

@@ -14,7 +14,7 @@ def class(action): if .status == "Open" and (action | startswith("booking_new"))
 | (.action | str) as $action
 | (.guest | obj) as $guest
 | .balance_due as $balance
-| if ($action | startswith("booking_") | not) or ($action | startswith("booking_payment")) or .booking == null
+| if ($action != "" and ($action | startswith("booking_") | not)) or ($action | startswith("booking_payment")) or .booking == null
   then {ignore: "\(.action) is about nothing that a key depends on"}
   else .booking | obj | {reservation: ({
     reservation_id: (.id | id),

@@ -14,6 +14,9 @@ def first_said(candidates): first(candidates | said | values) // null;
 # An id, whether it came as a text or a number (7.0 is 7); null where there is none. A value of another type stays, for staykey to refuse.
 def id: if . == "" then null elif type == "number" then tostring | rtrimstr(".0") else . end;
 
+# The first of the inputs that is an id, else the last that says something: that is for staykey to refuse.
+def first_id(candidates): [candidates | id | values] | first(.[] | select(type == "string" and test("\\S"))) // last;
+
 # The id of a room: no PMS has a room 0.
 def room: if . == 0 or . == "0" then null else id end;
 
@@ -28,7 +31,8 @@ def name_of(parts): [parts | said | values] as $parts | try ($parts | join(" ") 
 
 # What ends a stay in any PMS's words, however it is written: "Canceled", "CHECKED_OUT", "no-show".
 def end_of_stay: ascii_downcase | gsub("[\\s_-]+"; "")
-  | {"cancelled": "cancelled", "canceled": "cancelled", "noshow": "no_show", "checkedout": "checked_out"}[.];
+  | {"cancelled": "cancelled", "canceled": "cancelled", "noshow": "no_show", "checkedout": "checked_out",
+    "declined": "cancelled", "deleted": "cancelled"}[.];
 
 # What a table has for a text, else "other": a status that the table doesn't have is never guessed at, unless it plainly ends a stay.
 def class_by(table): table[str] // (str | if . == "" then null else end_of_stay end) // "other";
@@ -42,9 +46,12 @@ def keeps_room: if .listing_id == null then del(.listing_id) else . end;
 # An hour of the day; numbers are hours.
 def hour: said;
 
+# The date of a text; anything else stays, for staykey to refuse.
+def day: if type != "string" then . elif startswith(" ") then sub("^ +"; "")[0:10] else .[0:10] end;
+
 # A local date, with a time of day and a time zone where they are known.
 def local(date; time; zone): date as $date | if $date == null or $date == "" then null
-  else {date: ($date | if type == "string" then .[0:10] else . end), time: (time | hour), time_zone: (zone | said)} end;
+  else {date: ($date | day), time: (time | hour), time_zone: (zone | said)} end;
 def local(date; time): local(date; time; null);
 
 # Gates. Each gives open or closed, or null if the PMS says nothing: then the gate is unchanged.

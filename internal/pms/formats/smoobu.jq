@@ -11,9 +11,10 @@ module {
   else {reservation: ({
     reservation_id: ($r.id | id),
     listing_id: ($r.apartment | room_of(.id)),
-    status: (if ($action | IN("cancelReservation", "deleteReservation")) or $r.type == "cancellation" then "cancelled"
+    status: (if ($action | IN("cancelReservation", "deleteReservation")) or ($r.type | str | ascii_downcase) == "cancellation" then "cancelled"
       elif $r["is-blocked-booking"] | is_true then "block"
-      elif ($r.type | IN("reservation", "modification of booking")) or $r.type == null then "confirmed" else "other" end),
+      elif $r.type == null then "confirmed"
+      else $r.type | class_by({"reservation": "confirmed", "modification of booking": "confirmed"}) end),
     pms_status: ($r.type // .action),
     guest_id: ($r.guestId | id),
     guest_email: $r.email,

@@ -17,7 +17,7 @@ def classes: {
     # The unit of a listing that has several; the key is misspelt at Uplisting.
     listing_id: ((.mutli_unit_id | said) // .property_id | room),
     # A removal has no status, but a reason.
-    status: (if $event == "booking_removed" or (.status == null and .reason != null) then "cancelled" else .status | class_by(classes) end),
+    status: (if $event == "booking_removed" or ((.status | str) == "" and (.reason | said) != null) then "cancelled" else .status | class_by(classes) end),
     pms_status: (.status // $event),
     guest_email: .guest_email,
     guest_name: .guest_name,
