@@ -273,3 +273,25 @@ func TestActivityIsAddedUp(t *testing.T) {
 		}
 	}
 }
+
+// A replay is as urgent as its event was: many that are replayed don't go before guests who arrive now.
+func TestReplayIsAsUrgentAsItsEvent(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.post(hook{id: "r0", body: listingBody})
+	a.post(hook{id: "r1", body: reservationBody})
+	a.apply()
+	urgent, other := a.eventOf("reservation_id=3333122-433"), a.eventOf("type=listing.created")
+	if _, err := a.store.Pool().Exec(t.Context(), `UPDATE events SET urgent = event_id = $1`, urgent); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]bool{urgent: true, other: false} {
+		if r := a.call("POST", "/v1/events/"+id+"/replay", ""); r.status != 202 {
+			t.Fatalf("%d %s", r.status, r.rawBody)
+		}
+		var got bool
+		if err := a.store.Pool().QueryRow(t.Context(), `SELECT urgent FROM event_queue WHERE event_id = $1`, id).Scan(&got); err != nil || got != want {
+			t.Errorf("its replay is urgent: %t, want %t: %v", got, want, err)
+		}
+	}
+}
