@@ -21,17 +21,21 @@ import (
 // reloads is what reading the configuration again has resulted in. SIGHUP and POST /-/reload may ask for it at
 // once: one goes after the other.
 type reloads struct {
-	mu        sync.Mutex // held while one is under way
-	state     sync.Mutex // guards what follows
-	failed    bool       // the last one
-	succeeded time.Time  // the last one that did; a start counts
+	turn      chan struct{} // has room for the one that is under way
+	state     sync.Mutex    // guards what follows
+	failed    bool          // the last one
+	succeeded time.Time     // the last one that did; a start counts
 }
 
 // reload reads the configuration and the certificate again, and logs and counts the results. Each of them is replaced
-// or kept whatever happens to the other.
+// or kept whatever happens to the other. If ctx ends before it is its turn, nothing is read.
 func (s *service) reload(ctx context.Context) (configuration, certificate error) {
-	s.reloads.mu.Lock()
-	defer s.reloads.mu.Unlock()
+	select {
+	case s.reloads.turn <- struct{}{}:
+		defer func() { <-s.reloads.turn }()
+	case <-ctx.Done():
+		return ctx.Err(), nil
+	}
 	names, configuration := s.reloadSources(ctx)
 	if configuration != nil {
 		for line := range strings.SplitSeq(configuration.Error(), "\n") {

@@ -61,7 +61,7 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 ) (*service, error) {
 	s := &service{build: build, config: c, log: log, store: db, activity: store.NewActivity()}
 	s.sources.Store(&c.Set)
-	s.reloads.succeeded = time.Now()
+	s.reloads.turn, s.reloads.succeeded = make(chan struct{}, 1), time.Now()
 	if err := afterLocks(ctx, log, func() error { return s.decidePolicies(ctx, c.Set) }); err != nil {
 		return nil, err
 	}
