@@ -14,8 +14,8 @@ def first_said(candidates): first(candidates | said | values) // null;
 # An id, whether it came as a text or a number (7.0 is 7); null where there is none. A value of another type stays, for staykey to refuse.
 def id: if . == "" then null elif type == "number" then tostring | rtrimstr(".0") else . end;
 
-# The first of the inputs that is an id, else the last that says something: that is for staykey to refuse.
-def first_id(candidates): [candidates | id | values] | first(.[] | select(type == "string" and test("\\S"))) // last;
+# The first of the inputs that looks like an id, else the last that is not null: that is for staykey to refuse.
+def first_id(candidates): [candidates | id | values] | first(.[] | select(type == "string" and test("^[!-~]+$"))) // last;
 
 # The id of a room: no PMS has a room 0.
 def room: if . == 0 or . == "0" then null else id end;
