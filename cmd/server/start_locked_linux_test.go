@@ -12,7 +12,8 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// A start passes tables that it needs none of, whoever keeps them locked, and waits for the others instead of failing. SIGTERM ends the wait.
+// A start passes tables that it needs none of, whoever keeps them locked, and waits for the others, and for a database that is read-only, instead of
+// failing. SIGTERM ends the wait.
 func TestStartWhileTablesAreLocked(t *testing.T) {
 	t.Parallel()
 	locked := func(t *testing.T, tables string) (env []string, release func()) {
@@ -55,6 +56,30 @@ func TestStartWhileTablesAreLocked(t *testing.T) {
 		p, _ := inTerminal(t, env, "serve")
 		p.logs("waiting for a lock")
 		release()
+		p.logs(`"msg":"ready"`)
+	})
+
+	t.Run("and the database is read-only", func(t *testing.T) {
+		t.Parallel()
+		ctx := context.Background()
+		dsn := storetest.DSN(t)
+		_, env := simulated(t, dsn)
+		launch(t, env).stop()
+		conn, err := pgx.Connect(ctx, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close(ctx) })
+		readOnly := func(is string) {
+			t.Helper()
+			if _, err := conn.Exec(ctx, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = `+is+`', current_database()); END $$`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		readOnly("on")
+		p, _ := inTerminal(t, env, "serve")
+		p.logs("waiting for the database to become writable")
+		readOnly("off")
 		p.logs(`"msg":"ready"`)
 	})
 

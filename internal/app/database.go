@@ -46,22 +46,32 @@ func connect(ctx context.Context, dsn string, log *slog.Logger) (*store.Store, e
 	}
 }
 
-// afterLocks repeats a step of the start that gave up waiting for a lock, for as long as a start waits for Postgres:
-// whoever holds it may let go at any time.
-func afterLocks(ctx context.Context, log *slog.Logger, step func() error) error {
+// whenWritable repeats a step of the start that needs what the database can't do now, for as long as a start waits for
+// Postgres: a lock may be released, and a disk get space, at any time.
+func whenWritable(ctx context.Context, log *slog.Logger, step func() error) error {
 	began := time.Now()
 	for {
 		err := step()
-		if !store.IsLockWait(err) || ctx.Err() != nil || time.Since(began) > connectWithin {
+		if err == nil {
+			return nil
+		}
+		what, passes := passing[store.CauseOf(err)]
+		if !passes || ctx.Err() != nil || time.Since(began) > connectWithin {
 			return err
 		}
-		log.Warn("waiting for a lock: find its holder in pg_stat_activity, such as a backup or an open transaction",
-			"at_most", connectWithin, "waits_for", store.LockedRow(err), "error", err)
+		log.Warn(what, "at_most", connectWithin, "waits_for", store.LockedRow(err), "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// passing says what a start waits for, by the causes that may pass.
+var passing = map[string]string{
+	store.CauseLocked:   "waiting for a lock: find its holder in pg_stat_activity, such as a backup or an open transaction",
+	store.CauseReadOnly: "waiting for the database to become writable",
+	store.CauseDiskFull: "waiting for space on the database's disk",
 }
 
 // migrate applies the migrations that the database lacks. It waits for locks as long as it takes; the version that

@@ -56,7 +56,7 @@ func openDatabase(ctx context.Context, c *config.Config, machine *devMachine, lo
 	if err != nil {
 		return nil, err
 	}
-	if err := afterLocks(ctx, log, func() error { return adopt(ctx, c, db, machine, log) }); err != nil {
+	if err := whenWritable(ctx, log, func() error { return adopt(ctx, c, db, machine, log) }); err != nil {
 		db.Close()
 		return nil, err
 	}

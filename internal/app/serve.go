@@ -39,7 +39,7 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 ) error {
 	// Before any worker runs: what fails here ends the process, and nothing must be left running on a database that
 	// is closed.
-	if err := afterLocks(ctx, s.log, func() error {
+	if err := whenWritable(ctx, s.log, func() error {
 		return s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources)))
 	}); err != nil {
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFetches)

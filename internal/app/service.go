@@ -62,7 +62,7 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 	s := &service{build: build, config: c, log: log, store: db, activity: store.NewActivity()}
 	s.sources.Store(&c.Set)
 	s.reloads.turn, s.reloads.succeeded = make(chan struct{}, 1), time.Now()
-	if err := afterLocks(ctx, log, func() error { return s.decidePolicies(ctx, c.Set) }); err != nil {
+	if err := whenWritable(ctx, log, func() error { return s.decidePolicies(ctx, c.Set) }); err != nil {
 		return nil, err
 	}
 	s.reportOrphans(ctx)
@@ -95,7 +95,7 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
 	s.readiness = &readiness{log: log, now: time.Now, trial: db.TryAccepting, refused: s.acceptor.Refused, full: s.full}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
-	if err := afterLocks(ctx, log, func() error {
+	if err := whenWritable(ctx, log, func() error {
 		return db.SeeSubscriptions(ctx, subscriptionNames(c.Subscriptions), time.Now())
 	}); err != nil {
 		return nil, err
