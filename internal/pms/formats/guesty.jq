@@ -58,7 +58,7 @@ else .body | obj
     elif ($event | IN("guest.updated", "guest.created")) then .guest | obj
       | {guest: {guest_id: ._id, guest_email: first_said(.email, .emails), guest_name: first_said(.fullName, name_of(.firstName, .lastName)),
           guest_phone: first_said(.phone, .phones)}}
-    elif ($event | startswith("reservation.")) and .reservation then .reservation | reservation
+    elif .reservation and ($event == "" or ($event | startswith("reservation."))) then .reservation | reservation
     elif ($event | IN("reservation.created.v2", "reservation.updated.v2")) then
       first_id($data.reservationId, ($data.reservation | obj | .id), $data.id) as $id
       | ($data.status | class_by(classes)) as $class

@@ -7,7 +7,7 @@ module {
 .body | obj
 | (.action | str) as $action
 | (.data | obj) as $r
-| if $action | test("Reservation$") | not then {ignore: "\(.action) is about nothing that a key depends on"}
+| if $action | test("Reservation$") or (. == "" and ($r.type | said) != null) | not then {ignore: "\(.action) is about nothing that a key depends on"}
   else {reservation: ({
     reservation_id: ($r.id | id),
     listing_id: ($r.apartment | room_of(.id)),
