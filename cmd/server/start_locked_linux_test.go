@@ -12,8 +12,8 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// A start passes tables that it needs none of, whoever keeps them locked, and waits for the others, and for a database that is read-only, instead of
-// failing. SIGTERM ends the wait.
+// A start doesn't wait for locked tables that it doesn't need. It waits for others, and for a database that is read-only, instead of failing. SIGTERM ends
+// the wait.
 func TestStartWhileTablesAreLocked(t *testing.T) {
 	t.Parallel()
 	locked := func(t *testing.T, tables string) (env []string, release func()) {

@@ -51,8 +51,8 @@ func (p *Provisioner) identities(ctx context.Context, seed maphash.Seed) identit
 	return found
 }
 
-// mayBeForgotten reports whether retention may have forgotten a user identity that is still at Seam, where somebody else
-// may use it. No backup that is worth restoring is as old.
+// mayBeForgotten reports whether retention may have forgotten a user identity that is still at Seam, where somebody
+// else may use it. No backup that is worth restoring is as old.
 func (p *Provisioner) mayBeForgotten(i seam.UserIdentity) bool {
 	created := seam.ParseTime(i.CreatedAt)
 	return !created.IsZero() && p.now().Sub(created) > store.IdentitiesKept
