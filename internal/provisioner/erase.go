@@ -109,7 +109,7 @@ func (p *Provisioner) deleteGuest(ctx context.Context, key string) (gone, found 
 			at.UserIdentityID, n), nil
 	}
 	if p.now().Add(p.seam.Timeout() + p.options.Grace).After(began.Add(store.EraseWithin)) {
-		return false, true, "", errors.New("Seam answered too late: erase the guest again")
+		return false, true, "", errors.New("the answer of Seam came too late: erase the guest again")
 	}
 	if err := unlessGone(p.seam.DeleteUserIdentity(ctx, at.UserIdentityID)); err != nil {
 		return false, true, "", fmt.Errorf("delete the guest's user identity: %w", err)

@@ -22,7 +22,7 @@ const (
 )
 
 // errContradiction means that Seam's answers can't all be true.
-var errContradiction = errors.New("Seam's get doesn't find an ACS user that its list shows")
+var errContradiction = errors.New("an ACS user is in Seam's list, but asking for it alone doesn't find it")
 
 // look asks Seam whether an ACS user exists. If a get doesn't find it, the list is asked, too: one wrong answer
 // proves nothing.

@@ -56,7 +56,7 @@ func (s *sample) offer(row store.RecordedUser) {
 		s.rows = append(s.rows, row)
 		return
 	}
-	i := rand.IntN(s.of) // which rows are sampled is no secret
+	i := rand.IntN(s.of) // #nosec G404 -- which rows are sampled is no secret
 	if i < unlistedAtMost {
 		s.rows[i] = row
 	}

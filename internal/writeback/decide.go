@@ -89,10 +89,6 @@ type decision struct {
 	keep  bool     // nothing is known to be right or wrong: the row is unchanged
 }
 
-func (d decision) equal(other decision) bool {
-	return d.kind == other.kind && d.text == other.text && slices.Equal(d.parts, other.parts)
-}
-
 // lateLooks are how long after a call without an answer the field is looked at once more: such a call may take
 // effect late.
 var lateLooks = []time.Duration{time.Minute, 10 * time.Minute}
