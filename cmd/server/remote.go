@@ -285,8 +285,8 @@ func (s story) tell(w io.Writer) {
 	p.decision("revoked", s.Overrides.Revoked)
 	if window := s.Overrides.Window; window != nil {
 		p.decision("custom access times", &window.Word)
-		p.line("", "access from %s until %s", cmp.Or(text(window.StartsAt), "check-in"),
-			cmp.Or(text(window.EndsAt), "check-out"))
+		p.line("", "access from %s until %s", cmp.Or(admin.Text(window.StartsAt), "check-in"),
+			cmp.Or(admin.Text(window.EndsAt), "check-out"))
 	}
 	p.plan(s)
 	_, _ = fmt.Fprintln(w)
@@ -494,11 +494,4 @@ func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
 			c.Email)
 	}
 	return err
-}
-
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

@@ -96,7 +96,7 @@ func migrate(ctx context.Context, db *store.Store, log *slog.Logger) error {
 	return err
 }
 
-// migrationDB opens connections for migrations: statements may take as long as they take, waits for locks may not.
+// MigrationDB opens connections for migrations: statements may take as long as they take, waits for locks may not.
 func MigrationDB(like *pgx.ConnConfig) *sql.DB {
 	config := like.Copy()
 	config.Tracer = nil // the service's deadlines

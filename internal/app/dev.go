@@ -79,7 +79,7 @@ func (m *devMachine) stop() {
 	}
 }
 
-// furnish gives a new simulator a Salto KS site with some access groups: the seed's, by their names there.
+// Furnish gives a new simulator a Salto KS site with some access groups: the seed's, by their names there.
 func Furnish(sim *simulator.Simulator) {
 	if len(sim.State().Systems) > 0 {
 		return
@@ -198,7 +198,7 @@ func firstCommands(c config.Config, base string) string {
 	}, "\n")
 }
 
-// loopback writes an address as a local client can use it.
+// Loopback writes an address as a local client can use it.
 func Loopback(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {

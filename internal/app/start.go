@@ -98,7 +98,7 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 	return ready, err
 }
 
-// warn shows what somebody asked for and may not want.
+// warnOf logs what somebody asked for and may not want.
 func warnOf(s config.Set, log *slog.Logger) {
 	for name, source := range s.Sources {
 		if source.Insecure {
@@ -126,6 +126,7 @@ func tuneCollector(c config.Config) {
 	}
 }
 
+// Listen listens on an address. The error names the setting it comes from.
 func Listen(name, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
