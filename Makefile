@@ -5,7 +5,7 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
-TOOL    := go tool -modfile=tools/go.mod
+TOOL    := go tool -modfile=tools/build/go.mod
 # Tests mostly wait (leases, graces), so more of them run at a time than the machine has cores.
 TESTFLAGS ?= -shuffle=on -parallel 16 -timeout 20m
 
@@ -56,7 +56,7 @@ openapi-lint: ## check docs/openapi.json with Redocly's recommended rules (needs
 	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true tools/web/node_modules/.bin/redocly lint --format json docs/openapi.json 2>/dev/null | node -e 'const r = JSON.parse(require("fs").readFileSync(0)); for (const p of r.problems) console.error(p.severity, p.ruleId, p.message, p.location?.[0]?.pointer); if (r.totals.errors + r.totals.warnings) process.exit(1); console.log("docs/openapi.json: no error, no warning")'
 
 kubernetes-test: ## build deploy/kubernetes and check it against Kubernetes' types
-	@cd tools && go test ./kubernetes
+	@cd tools/build && go test ./kubernetes
 
 monitoring-test: prometheus ## test the alert rules with promtool, and with a real Prometheus while Postgres is taken away
 	@$(TEST_ALERTS)
@@ -69,7 +69,7 @@ drills: prometheus patroni ## repeat what goes wrong in operation (disks, locks,
 	@rm -f $(DRILLS_REPORT); failed=0; export STAYKEY_DRILLS_REPORT=$(DRILLS_REPORT); \
 	  { $(TEST_ALERTS); } || failed=1; \
 	  go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags drills -count 1 -timeout 60m -run '^TestDrills$$' ./cmd/server || failed=1; \
-	  go run ./internal/drill/table $(DRILLS_REPORT) && exit $$failed
+	  go run ./tools/drill/table $(DRILLS_REPORT) && exit $$failed
 
 prometheus:
 	@{ command -v prometheus && command -v promtool; } >/dev/null || { echo "needs Prometheus (Debian, Ubuntu: sudo apt-get install -y prometheus)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends prometheus >/dev/null; }
@@ -78,35 +78,35 @@ patroni:
 	@{ command -v patroni && command -v etcd; } >/dev/null || { echo "failovers need Patroni and etcd (Debian, Ubuntu: sudo apt-get install -y patroni etcd-server)"; if [ "$$(id -u)" = 0 ]; then apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends patroni etcd-server >/dev/null; fi; }
 
 chaos: ## run the fault-injection rigs for half an hour and print their results
-	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/run
+	@go run ./internal/postgres/pgtest/run go run ./tools/chaos/run
 
 chaos-mutants: ## remove each protection in turn; a rig must fail each time
-	@go run ./internal/postgres/pgtest/run go run ./internal/chaos/mutants
+	@go run ./internal/postgres/pgtest/run go run ./tools/chaos/mutants
 
 bench: build ## measure speed, as ratios to a baseline in the same run (REPLICAS=3, BIG=1 for more)
-	@go run ./internal/bench
+	@go run ./tools/bench
 
 lint: ## vet, staticcheck, gofumpt, gosec, English
-	@go vet ./... && go vet -tags chaos ./internal/chaos/point && go vet -tags browser,monitoring,drills ./cmd/server && go vet -tags webhooks ./internal/notify && go vet -tags compose ./deploy/compose
+	@go vet ./... && go vet -tags chaos ./internal/point && go vet -tags browser,monitoring,drills ./cmd/server && go vet -tags webhooks ./internal/notify && go vet -tags compose ./deploy/compose
 	@$(TOOL) staticcheck ./...
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt'd (make fmt):"; echo "$$unformatted"; exit 1; fi
-	@$(TOOL) gosec -quiet -exclude-dir=tools ./...
-	@go run ./internal/lint
+	@$(TOOL) gosec -quiet -exclude-dir=tools/build ./...
+	@go run ./tools/lint
 
 fmt: ## format the code
 	@$(TOOL) gofumpt -w .
 
 generate: ## write the generated files
 	@go run ./cmd/server openapi > docs/openapi.json
-	@cd tools && go run ./windowszones > ../internal/pms/windowszones.go.new && mv ../internal/pms/windowszones.go.new ../internal/pms/windowszones.go
+	@cd tools/build && go run ./windowszones > ../../internal/pms/windowszones.go.new && mv ../../internal/pms/windowszones.go.new ../../internal/pms/windowszones.go
 
 generated: ## fail if a generated file is out of date
 	@go run ./cmd/server openapi | diff -u docs/openapi.json - || { echo "docs/openapi.json is not up to date: make generate"; exit 1; }
-	@cd tools && go run ./windowszones | diff -u ../internal/pms/windowszones.go - || { echo "internal/pms/windowszones.go is not up to date: make generate"; exit 1; }
-	@go mod tidy -diff && (cd tools && go mod tidy -diff)
+	@cd tools/build && go run ./windowszones | diff -u ../../internal/pms/windowszones.go - || { echo "internal/pms/windowszones.go is not up to date: make generate"; exit 1; }
+	@go mod tidy -diff && (cd tools/build && go mod tidy -diff)
 
 licences: ## fail if docs/licences.md is out of date or has a forbidden licence (make licences WRITE=1 writes it)
-	@go run ./internal/licences $(if $(WRITE),-write)
+	@go run ./tools/licences $(if $(WRITE),-write)
 
 vulnerabilities: ## look for known vulnerabilities (needs the network)
 	@go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
@@ -115,11 +115,11 @@ release: ## build dist/: linux/amd64 and linux/arm64, with checksums, bill of ma
 	@rm -rf dist && mkdir -p dist
 	@for arch in amd64 arm64; do \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dist/staykey ./cmd/server && \
-	  (cd tools && go run ./sbom ../dist/staykey $(VERSION)) > dist/staykey-$(VERSION)-linux-$$arch.cdx.json && \
+	  (cd tools/build && go run ./sbom ../../dist/staykey $(VERSION)) > dist/staykey-$(VERSION)-linux-$$arch.cdx.json && \
 	  tar -C dist -czf dist/staykey-$(VERSION)-linux-$$arch.tar.gz --sort=name --mtime=@0 --owner=0 --group=0 staykey -C .. LICENSE README.md docs/licences.md && rm dist/staykey || exit 1; \
 	done
 	@cd dist && sha256sum *.tar.gz *.cdx.json > SHA256SUMS
-	@cd tools && go run ./provenance ../dist/SHA256SUMS $(VERSION) $$(git rev-parse HEAD) > ../dist/staykey-$(VERSION).intoto.json
+	@cd tools/build && go run ./provenance ../../dist/SHA256SUMS $(VERSION) $$(git rev-parse HEAD) > ../../dist/staykey-$(VERSION).intoto.json
 
 compose-test: ## start docker-compose.yml unchanged, and restart each container in turn (needs Docker)
 	@go test -tags compose -count 1 -v -timeout 10m -run '^TestCompose' ./deploy/compose

@@ -14,11 +14,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/staykey/staykey/internal/chaos"
-	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store/storetest"
 	"github.com/staykey/staykey/internal/until"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // guestStay is a stay whose guest comes for the key, and what must be true of it in the end.

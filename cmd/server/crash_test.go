@@ -17,13 +17,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/chaos"
-	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/postgres"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 	"github.com/staykey/staykey/internal/until"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // crashRig is everything that ships, in pieces that can be broken: replicas of the real program, the cables to

@@ -16,7 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/staykey/staykey/internal/drill"
+	"github.com/staykey/staykey/tools/drill"
 )
 
 // Drills repeat what an operator fears, with the real program under a small load on loopback, one after another. Unlike tests they measure: what

@@ -19,9 +19,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/staykey/staykey/internal/drill"
 	"github.com/staykey/staykey/internal/store/storetest"
 	"github.com/staykey/staykey/internal/until"
+	"github.com/staykey/staykey/tools/drill"
 )
 
 // hasten is by how much time passes faster for the rules than for people: a scrape every 3 seconds stands for one every 30 seconds. The service waits

@@ -33,7 +33,7 @@ func TestSecurityPageNamesTests(t *testing.T) {
 	}
 	var mutants string
 	for _, file := range []string{"list.go", "security.go"} {
-		source, err := os.ReadFile(filepath.Join("../../internal/chaos/mutants", file))
+		source, err := os.ReadFile(filepath.Join("../../tools/chaos/mutants", file))
 		if err != nil {
 			t.Fatal(err)
 		}

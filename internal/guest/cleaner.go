@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )

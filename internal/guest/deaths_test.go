@@ -11,14 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/chaos"
-	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // mortal is a replica's guest side that dies at a step: its connections to the database end there, so nothing after that

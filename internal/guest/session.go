@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"

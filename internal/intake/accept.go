@@ -22,7 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/store"
 )
 

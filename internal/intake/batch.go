@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/store"
 )
 

@@ -18,11 +18,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"pgregory.net/rapid"
 
-	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // slowStore delays commits until the test releases them.

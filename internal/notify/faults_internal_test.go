@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // The steps of a delivery after which a process may die.

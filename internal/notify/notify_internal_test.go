@@ -13,9 +13,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 func wantTypes(t *testing.T, got []heard, want ...string) {

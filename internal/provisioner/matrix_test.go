@@ -12,10 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/until"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // strike is a fault and its name in the matrix.

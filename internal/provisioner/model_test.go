@@ -12,13 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	domain "github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/until"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // pmsEvent is one event of a PMS, in the model's terms.

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // Sweeps of many keys.

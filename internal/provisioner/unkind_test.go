@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // TestUnkindWorlds plays random worlds against a Seam with every switch of the simulator: while reservations,

@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/staykey/staykey/internal/chaos/point"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/tracing"

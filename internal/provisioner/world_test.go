@@ -9,11 +9,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/staykey/staykey/internal/chaos"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // TestRandomWorld changes many stays at random while calls fail at random and provisioners are stopped and started,

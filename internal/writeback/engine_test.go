@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/chaos"
-	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/until"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // seamCalls are those that Seam was asked so far.

@@ -12,11 +12,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"

@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/store"
 )
 

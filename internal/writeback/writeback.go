@@ -24,9 +24,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/store"
 )
 

@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/staykey/staykey/internal/chaos/point"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/store"
 )
 

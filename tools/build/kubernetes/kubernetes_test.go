@@ -34,8 +34,8 @@ func build(t *testing.T, path string) []string {
 
 func TestManifests(t *testing.T) {
 	for path, want := range map[string][]string{
-		"../../deploy/kubernetes/base":             {"Deployment", "Job", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
-		"../../deploy/kubernetes/overlays/example": {"ConfigMap", "Deployment", "Ingress", "Job", "Namespace", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
+		"../../../deploy/kubernetes/base":             {"Deployment", "Job", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
+		"../../../deploy/kubernetes/overlays/example": {"ConfigMap", "Deployment", "Ingress", "Job", "Namespace", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
 	} {
 		var kinds []string
 		for _, document := range build(t, path) {

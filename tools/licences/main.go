@@ -115,5 +115,5 @@ func licenceOf(dir string) (string, error) {
 			}
 		}
 	}
-	return "", errors.New("no licence that is known here: look at it, and add it to internal/licences if we may use it")
+	return "", errors.New("no licence that is known here: look at it, and add it to tools/licences if we may use it")
 }

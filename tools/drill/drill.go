@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/staykey/staykey/internal/report"
+	"github.com/staykey/staykey/tools/report"
 )
 
 // Row is one drill.

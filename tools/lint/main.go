@@ -63,7 +63,7 @@ func run(root string, count, all bool) error {
 		return fmt.Errorf("%d lines of Go are too wide", len(wide))
 	}
 	if reported > 0 {
-		return fmt.Errorf("%d phrases to replace (internal/lint/rules.go has the list)", reported)
+		return fmt.Errorf("%d phrases to replace (tools/lint/rules.go has the list)", reported)
 	}
 	return nil
 }

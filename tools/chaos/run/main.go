@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/staykey/staykey/internal/chaos"
+	"github.com/staykey/staykey/tools/chaos"
 )
 
 // stint is one go test. Stints run one after another, so that they don't starve each other.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/staykey/staykey/internal/drill"
+	"github.com/staykey/staykey/tools/drill"
 )
 
 func main() {

@@ -1,4 +1,4 @@
-module github.com/staykey/staykey/tools
+module github.com/staykey/staykey/tools/build
 
 go 1.26.0
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/staykey/staykey/internal/report"
+	"github.com/staykey/staykey/tools/report"
 )
 
 func TestWhatIsAppendedIsRead(t *testing.T) { // not parallel: it sets a variable

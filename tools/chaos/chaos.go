@@ -13,7 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/staykey/staykey/internal/report"
+	"github.com/staykey/staykey/tools/report"
 )
 
 // Result is the result of one rig.
