@@ -210,6 +210,20 @@ func TestRestoreIsNoticed(t *testing.T) {
 	if swept := r.sweepNow(); swept.Unknown != 1 {
 		t.Errorf("after the restore: %+v", swept)
 	}
+	for name, fault := range map[string]simulator.Fault{
+		"identities are not listed":    {Kind: simulator.LostAfter, Path: "/user_identities/list", Count: -1},
+		"identities are refused":       {Kind: simulator.Refused, Path: "/user_identities/list", Count: -1},
+		"ACS users are not listed":     {Kind: simulator.LostAfter, Path: "/acs/users/list", Count: -1},
+		"ACS users are refused":        {Kind: simulator.Refused, Path: "/acs/users/list", Count: -1},
+		"suspects can't be looked at":  {Kind: simulator.LostAfter, Path: "/user_identities/list", Skip: 1, Count: -1},
+		"access systems are not known": {Kind: simulator.LostAfter, Path: "/acs/systems/list", Count: -1},
+	} {
+		r.sim.Inject(fault)
+		if swept := r.sweepNow(); swept.Unknown != 1 {
+			t.Errorf("%s: what is not known counts as none: %+v", name, swept)
+		}
+		r.sim.Heal()
+	}
 	r.book(later) // the PMS sends its data again
 	r.until(later, store.KeyIssued)
 	if swept := r.sweepNow(); swept.Unknown != 0 {

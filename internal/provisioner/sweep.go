@@ -47,6 +47,28 @@ func LastSweep(ctx context.Context, s *store.Store) (stay.Sweep, error) {
 	return last, err
 }
 
+// swept is a sweep's result as it is stored. What a sweep couldn't judge is unknown, not none: it stays as the last
+// sweep that could judge it left it, system by system.
+type swept struct {
+	stay.Sweep
+	Systems map[string]sweptSystem `json:"systems,omitempty"`
+}
+
+// sweptSystem is what was found out last about one access system. Its fields are those of [stay.Sweep].
+type sweptSystem struct {
+	HeldBack int `json:"held_back"`
+	Unknown  int `json:"unknown"`
+}
+
+// total sums up what is known of each system.
+func (s *swept) total() {
+	s.HeldBack, s.Unknown = 0, 0
+	for _, system := range s.Systems {
+		s.HeldBack += system.HeldBack
+		s.Unknown += system.Unknown
+	}
+}
+
 // sweepInTurn sweeps whenever it is due and no other replica does it.
 func (p *Provisioner) sweepInTurn(ctx context.Context) {
 	tick := time.NewTicker(p.options.PollEvery)
@@ -82,11 +104,24 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 	renewing.Go(func() {
 		keep(sweeping, cancel, sweepLease/3, func() error { return p.store.RenewTask(sweeping, lease, sweepLease) })
 	})
-	result := p.sweep(sweeping, started)
+	var before swept
+	err := p.store.TaskResult(sweeping, sweepTask, &before)
+	var result swept
+	if err == nil {
+		result = p.sweep(sweeping, started, before)
+	}
 	cancel()
 	renewing.Wait()
 	if ctx.Err() != nil {
 		return // another replica takes over when the lease ends
+	}
+	if err != nil {
+		p.log.Error("last sweep's result not read; retrying", "error", err)
+		next := p.now().Add(min(p.options.SweepInterval, time.Minute))
+		if err := p.store.FinishTask(ctx, lease, next, nil); err != nil {
+			p.log.Error("sweep not postponed", "error", err)
+		}
+		return
 	}
 	result.TookMS = time.Since(clock).Milliseconds()
 	sweepSeconds.Set(time.Since(clock).Seconds())
@@ -103,9 +138,9 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 }
 
 // sweep compares everything recorded with Seam, system by system, from lists. Each key that differs is compared again
-// by an attempt of its own, which judges and repairs it.
-func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
-	result := stay.Sweep{At: started, Failed: []string{}}
+// by an attempt of its own, which judges and repairs it. before is the last sweep's result.
+func (p *Provisioner) sweep(ctx context.Context, started time.Time, before swept) swept {
+	result := swept{Sweep: stay.Sweep{At: started, Failed: []string{}}, Systems: map[string]sweptSystem{}}
 	if err := p.store.ForgetSeamEvents(ctx, started.Add(-seamEventsKept)); err != nil {
 		p.log.Warn("old Seam events not deleted", "error", err)
 	}
@@ -114,12 +149,14 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 	systems, err := p.store.SystemsInUse(ctx)
 	if err != nil {
 		result.Failed = append(result.Failed, err.Error())
+		result.HeldBack, result.Unknown, result.Systems = before.HeldBack, before.Unknown, before.Systems
 		return result
 	}
 	seed := maphash.MakeSeed()
 	identities := p.identities(ctx, seed)
-	var suspects []uint64
+	suspects := map[string][]uint64{} // by access system, if it was listed
 	for _, id := range slices.Sorted(maps.Keys(systems)) {
+		result.Systems[id] = before.Systems[id]
 		if ctx.Err() != nil {
 			break
 		}
@@ -143,8 +180,12 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 		result.Compared += s.compared
 		result.Different += s.different
 		result.Missing += s.missing
-		result.HeldBack += s.heldBack
-		suspects = append(suspects, s.suspects...)
+		if s.judged {
+			result.Systems[id] = sweptSystem{HeldBack: s.heldBack, Unknown: before.Systems[id].Unknown}
+		}
+		if s.listed && identities.unknown != nil {
+			suspects[id] = s.suspects
+		}
 	}
 	p.judgeUnknown(ctx, seed, suspects, &result)
 	return result
@@ -152,14 +193,23 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time) stay.Sweep {
 
 // judgeUnknown reports signs of a database that was restored from an older backup. Nothing is stopped: a sweep that
 // is wrong about it must not keep the doors of every hotel as they are.
-func (p *Provisioner) judgeUnknown(ctx context.Context, seed maphash.Seed, suspects []uint64, result *stay.Sweep) {
-	var err error
-	if result.Unknown, err = p.unknownHere(ctx, seed, suspects); err != nil {
+func (p *Provisioner) judgeUnknown(ctx context.Context, seed maphash.Seed, suspects map[string][]uint64,
+	result *swept,
+) {
+	defer result.total()
+	all := slices.Concat(slices.Collect(maps.Values(suspects))...)
+	known, err := p.knownHere(ctx, seed, all)
+	if err != nil {
 		p.log.Warn("sweep found ACS users of unknown user identities and could not check them; retrying", "suspects",
-			len(suspects), "error", err)
+			len(all), "error", err)
 		return
 	}
-	if result.Unknown > 0 {
+	for id, list := range suspects {
+		system := result.Systems[id]
+		system.Unknown = len(slices.DeleteFunc(list, func(suspect uint64) bool { return known[suspect] }))
+		result.Systems[id] = system
+	}
+	if result.total(); result.Unknown > 0 {
 		p.log.Error("database older than Seam: it doesn't know ACS users that staykey created; if it was restored from a backup, restart with STAYKEY_DRIFT=report "+
 			"and have the PMS resend what changed since", "unknown", result.Unknown)
 	}

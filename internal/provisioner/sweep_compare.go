@@ -36,6 +36,9 @@ type systemSweep struct {
 	linked   int               // ACS users that Seam lists with an identity
 	unlisted sample            // rows whose only difference is that Seam doesn't list an identity
 
+	listed bool // the system's ACS users were read to the end
+	judged bool // what is missing was counted
+
 	compared, different, missing, heldBack int
 	suspects                               []uint64 // the identities of ACS users that this database may not know
 	locked                                 error    // the error of a key that differs, but was locked and passed over
@@ -93,6 +96,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 		p := s.Provisioner
 		p.log.Warn("Seam refused to list an access system; comparing its keys one by one", "acs_system_id",
 			s.systemID, "error", err)
+		s.judged = true // nothing is held back: each key is looked at
 		return s.eachPage(ctx, func(rows []store.RecordedUser) error {
 			s.compared += len(rows)
 			return s.flag(ctx, rows)
@@ -127,7 +131,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 	if err := s.flag(ctx, s.unlisted.rows); err != nil {
 		return err
 	}
-	s.missing = len(missing)
+	s.missing, s.judged = len(missing), true
 	sweepCompared.WithLabelValues("same").Add(float64(s.compared - s.different - s.missing))
 	sweepCompared.WithLabelValues("different").Add(float64(s.different))
 	sweepCompared.WithLabelValues("missing").Add(float64(s.missing))

@@ -18,7 +18,7 @@ import (
 type identities struct {
 	// the hash of the key that a guest with the identity's e-mail address would have; nil: not known
 	owners map[uint64]uint64
-	// those that this database's salt made, and that it doesn't know: see [Provisioner.unknownHere]
+	// those that this database's salt made, and that it doesn't know (see [Provisioner.knownHere]); nil: not known
 	unknown map[uint64]struct{}
 }
 
@@ -27,10 +27,13 @@ type identities struct {
 func (p *Provisioner) identities(ctx context.Context, seed maphash.Seed) identities {
 	known := map[uint64]struct{}{}
 	if err := p.store.EachIdentityID(ctx, func(id string) { known[hashOf(seed, id)] = struct{}{} }); err != nil {
-		p.log.Warn("user identities not read; this sweep doesn't look for those of a newer database", "error", err)
+		p.log.Warn("user identities not read; what the last sweep found of a newer database still counts", "error", err)
 		known = nil
 	}
-	found := identities{map[uint64]uint64{}, map[uint64]struct{}{}}
+	found := identities{owners: map[uint64]uint64{}}
+	if known != nil {
+		found.unknown = map[uint64]struct{}{}
+	}
 	err := p.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
 		for _, i := range page {
 			if i.EmailAddress == "" || len(i.MergedKeys) > 0 {
@@ -38,7 +41,7 @@ func (p *Provisioner) identities(ctx context.Context, seed maphash.Seed) identit
 			}
 			id, key := hashOf(seed, i.UserIdentityID), p.guestKey(pms.GuestAddress(i.EmailAddress))
 			found.owners[id] = hashOf(seed, key)
-			if _, here := known[id]; known != nil && !here && i.Key == key && !p.mayBeForgotten(i) {
+			if _, here := known[id]; found.unknown != nil && !here && i.Key == key && !p.mayBeForgotten(i) {
 				found.unknown[id] = struct{}{}
 			}
 		}
@@ -58,13 +61,14 @@ func (p *Provisioner) mayBeForgotten(i seam.UserIdentity) bool {
 	return !created.IsZero() && p.now().Sub(created) > store.IdentitiesKept
 }
 
-// unknownHere counts ACS users that this installation made, and of which this database knows nothing: their user
-// identities have keys that only its salt makes. A create whose answer was lost is no reason: its identity is in
-// the database before it is sent. So either the database was restored from an older backup, or another copy of it
-// works on the same workspace. suspects are the hashes of the identities of ACS users.
-func (p *Provisioner) unknownHere(ctx context.Context, seed maphash.Seed, suspects []uint64) (int, error) {
+// knownHere returns which of the suspects this database does know after all. A suspect is the hash of the user identity
+// of an ACS user that this installation made, because the identity has a key that only its salt makes, and that was
+// not in the database when the sweep began. A create whose answer was lost is no suspect: its identity is in the
+// database before it is sent. So if one is still not known, either the database was restored from an older backup, or
+// another copy of it works on the same workspace.
+func (p *Provisioner) knownHere(ctx context.Context, seed maphash.Seed, suspects []uint64) (map[uint64]bool, error) {
 	if len(suspects) == 0 {
-		return 0, nil
+		return nil, nil
 	}
 	keys := map[string]uint64{}
 	err := p.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
@@ -76,17 +80,17 @@ func (p *Provisioner) unknownHere(ctx context.Context, seed maphash.Seed, suspec
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	known, err := p.store.KnownIdentities(ctx, slices.Collect(maps.Keys(keys)))
+	list, err := p.store.KnownIdentities(ctx, slices.Collect(maps.Keys(keys)))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	for _, key := range known {
-		id := keys[key]
-		suspects = slices.DeleteFunc(suspects, func(suspect uint64) bool { return suspect == id })
+	known := map[uint64]bool{}
+	for _, key := range list {
+		known[keys[key]] = true
 	}
-	return len(suspects), nil
+	return known, nil
 }
 
 // read reads everything that Seam lists of the system.
@@ -118,6 +122,7 @@ func (s *systemSweep) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.listed = true
 	err = s.seam.EachMobileKey(ctx, s.systemID, func(page []seam.Credential) error {
 		for _, c := range page {
 			id := s.hash(c.ACSUserID)

@@ -259,6 +259,13 @@ func TestSweepHoldsBackWhereManyAreMissing(t *testing.T) {
 	if got := r.changing(); len(got) != 0 {
 		t.Errorf("changed something: %v", got)
 	}
+	for _, path := range []string{"/acs/users/list", "/acs/credentials/list"} { // what can't be counted is not zero
+		r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: path, Count: -1})
+		if swept := r.sweepNow(); len(swept.Failed) == 0 || swept.HeldBack != 5 {
+			t.Errorf("%s fails: %+v", path, swept)
+		}
+		r.sim.Heal()
+	}
 	// An admin is trusted.
 	if err := r.applier.Act(context.Background(), store.Ref{Source: "default", ReservationID: stays[4].id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
 		t.Fatal(err)

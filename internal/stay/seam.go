@@ -46,7 +46,7 @@ type Sweep struct {
 	Compared  int       `json:"compared" doc:"Live keys compared."`
 	Different int       `json:"different" doc:"Keys that differ at Seam from what is recorded. They are then checked one by one."`
 	Missing   int       `json:"missing" doc:"Keys without their ACS user or credential in Seam's lists."`
-	HeldBack  int       `json:"held_back" doc:"Missing keys that were left alone, because too many were missing at once (over 5 % and at least 5)."`
-	Unknown   int       `json:"unknown" doc:"ACS users that staykey created and that its database doesn't know. Above 0: it was restored from an older backup, or a copy of it uses the same workspace."`
+	HeldBack  int       `json:"held_back" doc:"Missing keys that were left alone, because too many were missing at once (over 5 % and at least 5). An access system that could not be read counts as in the sweep before."`
+	Unknown   int       `json:"unknown" doc:"ACS users that staykey created and that its database doesn't know. Above 0: it was restored from an older backup, or a copy of it uses the same workspace. What could not be read counts as in the sweep before."`
 	Failed    []string  `json:"failed" nullable:"false" doc:"Access systems that could not be read, and why."`
 }
