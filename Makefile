@@ -30,7 +30,7 @@ build: ## build bin/staykey
 	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/staykey ./cmd/server
 
 test: ## run every test, against a real Postgres
-	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format pkgname --hide-summary skipped -- $(TESTFLAGS) ./...
+	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format pkgname --hide-summary skipped -- $(TESTFLAGS) ./...
 
 # The race detector looks at the same code in each round of a rig: fewer rounds do.
 FEWER := STAYKEY_MATRIX_CELLS=150 STAYKEY_MATRIX_PAIRS=15 STAYKEY_MODEL_HISTORIES=8 STAYKEY_UNKIND_STEPS=120 STAYKEY_WORLD_ROUNDS=40 STAYKEY_SWEPT_KEYS=600 \
@@ -38,18 +38,18 @@ FEWER := STAYKEY_MATRIX_CELLS=150 STAYKEY_MATRIX_PAIRS=15 STAYKEY_MODEL_HISTORIE
 
 race: export CGO_ENABLED = 1
 race: ## run every test under the race detector, the rigs with fewer rounds
-	@$(FEWER) go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format pkgname -- -race $(TESTFLAGS) ./...
+	@$(FEWER) go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format pkgname -- -race $(TESTFLAGS) ./...
 
 browser: ## test the web page in Chromium (needs chromium and npm)
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
-	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags browser -run '^TestPage' -timeout 5m ./cmd/server
+	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags browser -run '^TestPage' -timeout 5m ./cmd/server
 
 screenshots: ## take the pictures of docs/admin.md (needs chromium)
-	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/postgres/pgtest/run go test -tags browser -count 1 -run '^Test(Guest|Hotel)?Screenshots$$' -timeout 5m ./cmd/server
+	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/localpg/pgtest/run go test -tags browser -count 1 -run '^Test(Guest|Hotel)?Screenshots$$' -timeout 5m ./cmd/server
 
 webhooks-test: ## verify messages to subscriptions with the official libraries (needs npm)
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
-	@go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags webhooks -count 1 -run '^TestOfficialLibraries$$' -timeout 5m ./internal/notify
+	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags webhooks -count 1 -run '^TestOfficialLibraries$$' -timeout 5m ./internal/notify
 
 openapi-lint: ## check docs/openapi.json with Redocly's recommended rules (needs npm)
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
@@ -63,12 +63,12 @@ monitoring-test: prometheus ## test the alert rules with promtool, and with a re
 
 # Not a call of make in the recipe of drills: make runs such a recipe even with -n.
 TEST_ALERTS = promtool check rules deploy/monitoring/alerts.yml && promtool test rules deploy/monitoring/alerts_test.yml && \
-  go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
+  go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
 
 drills: prometheus patroni ## repeat what goes wrong in operation (disks, locks, networks, failovers, stops, upgrades, restores), measure it, and print a table; about 25 minutes
 	@rm -f $(DRILLS_REPORT); failed=0; export STAYKEY_DRILLS_REPORT=$(DRILLS_REPORT); \
 	  { $(TEST_ALERTS); } || failed=1; \
-	  go run ./internal/postgres/pgtest/run $(TOOL) gotestsum --format testname -- -tags drills -count 1 -timeout 60m -run '^TestDrills$$' ./cmd/server || failed=1; \
+	  go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags drills -count 1 -timeout 60m -run '^TestDrills$$' ./cmd/server || failed=1; \
 	  go run ./tools/drill/table $(DRILLS_REPORT) && exit $$failed
 
 prometheus:
@@ -78,10 +78,10 @@ patroni:
 	@{ command -v patroni && command -v etcd; } >/dev/null || { echo "failovers need Patroni and etcd (Debian, Ubuntu: sudo apt-get install -y patroni etcd-server)"; if [ "$$(id -u)" = 0 ]; then apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends patroni etcd-server >/dev/null; fi; }
 
 chaos: ## run the fault-injection rigs for half an hour and print their results
-	@go run ./internal/postgres/pgtest/run go run ./tools/chaos/run
+	@go run ./internal/localpg/pgtest/run go run ./tools/chaos/run
 
 chaos-mutants: ## remove each protection in turn; a rig must fail each time
-	@go run ./internal/postgres/pgtest/run go run ./tools/chaos/mutants
+	@go run ./internal/localpg/pgtest/run go run ./tools/chaos/mutants
 
 bench: build ## measure speed, as ratios to a baseline in the same run (REPLICAS=3, BIG=1 for more)
 	@go run ./tools/bench

@@ -20,9 +20,9 @@ const module = "github.com/staykey/staykey/"
 // allowed are the packages of ours that a package may import, tests aside. What is not listed may import none of them.
 var allowed = map[string][]string{
 	"cmd/server": {
-		"internal/admin", "internal/app", "internal/config", "internal/handlers", "internal/handlers/rest",
-		"internal/intake", "internal/pms", "internal/seam/simulator", "internal/stay", "internal/store",
-		"internal/writeback", "migrations",
+		"internal/admin", "internal/app", "internal/config", "internal/handlers",
+		"internal/handlers/rest", "internal/intake", "internal/pms", "internal/seam/simulator",
+		"internal/stay", "internal/store", "internal/writeback", "migrations",
 	},
 	"internal/admin": {
 		"internal/guest", "internal/intake", "internal/pms", "internal/stay", "internal/store",
@@ -30,8 +30,8 @@ var allowed = map[string][]string{
 	"internal/app": {
 		"internal/admin", "internal/config", "internal/fair", "internal/fetch", "internal/guest",
 		"internal/handlers", "internal/handlers/guest", "internal/handlers/rest",
-		"internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/logs",
-		"internal/notify", "internal/pms", "internal/pmsapi", "internal/postgres", "internal/provisioner",
+		"internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/localpg",
+		"internal/logs", "internal/notify", "internal/pms", "internal/pmsapi", "internal/provisioner",
 		"internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay",
 		"internal/store", "internal/tracing", "internal/writeback", "migrations",
 	},
@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 		"internal/intake", "internal/pms", "internal/pmsapi", "internal/store",
 	},
 	"internal/guest": {
-		"internal/point", "internal/pms", "internal/seam", "internal/stay", "internal/store",
+		"internal/pms", "internal/point", "internal/seam", "internal/stay", "internal/store",
 	},
 	"internal/handlers": {
 		"internal/admin", "internal/fair", "internal/pms", "internal/store",
@@ -59,28 +59,27 @@ var allowed = map[string][]string{
 		"internal/admin", "internal/handlers", "internal/pms", "internal/stay",
 	},
 	"internal/handlers/webhook": {
-		"internal/admin", "internal/point", "internal/handlers", "internal/intake", "internal/pms",
+		"internal/admin", "internal/handlers", "internal/intake", "internal/pms", "internal/point",
 		"internal/store", "internal/tracing",
 	},
 	"internal/intake": {
-		"internal/point", "internal/pms", "internal/stay", "internal/store", "internal/tracing",
+		"internal/pms", "internal/point", "internal/stay", "internal/store", "internal/tracing",
+	},
+	"internal/localpg/pgtest": {
+		"internal/localpg",
+	},
+	"internal/localpg/pgtest/run": {
+		"internal/localpg/pgtest",
 	},
 	"internal/notify": {
-		"internal/point", "internal/pms", "internal/stay", "internal/store",
+		"internal/pms", "internal/point", "internal/stay", "internal/store",
 	},
 	"internal/pmsapi": {
 		"internal/pms",
 	},
-	"internal/postgres/pgtest": {
-		"internal/postgres",
-	},
-	"internal/postgres/pgtest/run": {
-		"internal/postgres/pgtest",
-	},
 	"internal/provisioner": {
-		"internal/point", "internal/pms", "internal/provisioner/plan",
-		"internal/provisioner/record", "internal/seam", "internal/stay", "internal/store",
-		"internal/tracing",
+		"internal/pms", "internal/point", "internal/provisioner/plan", "internal/provisioner/record",
+		"internal/seam", "internal/stay", "internal/store", "internal/tracing",
 	},
 	"internal/provisioner/plan": {
 		"internal/pms", "internal/provisioner/record", "internal/seam", "internal/stay",
@@ -96,14 +95,14 @@ var allowed = map[string][]string{
 		"internal/stay",
 	},
 	"internal/store/storetest": {
-		"internal/postgres/pgtest", "internal/store", "migrations",
+		"internal/localpg/pgtest", "internal/store", "migrations",
 	},
 	"internal/writeback": {
-		"internal/point", "internal/pms", "internal/pmsapi", "internal/stay", "internal/store",
+		"internal/pms", "internal/pmsapi", "internal/point", "internal/stay", "internal/store",
 	},
 	"tools/bench": {
-		"internal/handlers", "internal/handlers/webhook", "internal/intake", "internal/pms",
-		"internal/postgres", "internal/seam", "internal/seam/simulator", "internal/store", "migrations",
+		"internal/handlers", "internal/handlers/webhook", "internal/intake", "internal/localpg",
+		"internal/pms", "internal/seam", "internal/seam/simulator", "internal/store", "migrations",
 	},
 	"tools/chaos": {
 		"tools/report",
@@ -168,7 +167,7 @@ func TestImportsPointOneWay(t *testing.T) {
 func TestEnvironmentIsReadInOnePlace(t *testing.T) {
 	t.Parallel()
 	reads := regexp.MustCompile(`\bos\.(Getenv|LookupEnv|Environ)\b`)
-	own := []string{"internal/config/", "internal/point/", "internal/postgres/", "internal/store/storetest/", "tools/"}
+	own := []string{"internal/config/", "internal/localpg/", "internal/point/", "internal/store/storetest/", "tools/"}
 	found := 0
 	err := fs.WalkDir(os.DirFS(".."), ".", func(path string, _ fs.DirEntry, err error) error {
 		top, _, _ := strings.Cut(path, "/")

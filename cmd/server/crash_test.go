@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/localpg"
 	"github.com/staykey/staykey/internal/point"
-	"github.com/staykey/staykey/internal/postgres"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
@@ -472,9 +472,9 @@ func TestPostgresKilled(t *testing.T) {
 	r.finish("Postgres killed")
 }
 
-func startPostgres(t *testing.T, dir string) *postgres.Server {
+func startPostgres(t *testing.T, dir string) *localpg.Server {
 	t.Helper()
-	server, err := postgres.Start(context.Background(), postgres.Options{Dir: dir, Log: func(s string) { t.Log(s) }})
+	server, err := localpg.Start(context.Background(), localpg.Options{Dir: dir, Log: func(s string) { t.Log(s) }})
 	if err != nil {
 		t.Fatalf("no Postgres for this test: %v", err)
 	}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/staykey/staykey/internal/postgres"
+	"github.com/staykey/staykey/internal/localpg"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -63,11 +63,11 @@ func fill(t *testing.T, disk string) (empty func()) {
 }
 
 // startWithWALAt starts a Postgres whose WAL is elsewhere.
-func startWithWALAt(t *testing.T, dir, wal string) *postgres.Server {
+func startWithWALAt(t *testing.T, dir, wal string) *localpg.Server {
 	t.Helper()
 	small := []string{"max_wal_size=48MB", "min_wal_size=32MB", "checkpoint_timeout=30s", "wal_recycle=off"}
-	start := func() *postgres.Server {
-		server, err := postgres.Start(context.Background(), postgres.Options{Dir: dir, Settings: small})
+	start := func() *localpg.Server {
+		server, err := localpg.Start(context.Background(), localpg.Options{Dir: dir, Settings: small})
 		if err != nil {
 			t.Fatalf("no Postgres for this drill: %v", err)
 		}
@@ -143,7 +143,7 @@ func drillFullWAL(t *testing.T) string {
 	lines := float64(d.lines()-before) / time.Since(down).Seconds() / 2
 	empty()
 	_ = server.Stop()
-	server, err := postgres.Start(context.Background(), postgres.Options{Dir: dir})
+	server, err := localpg.Start(context.Background(), localpg.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func drillLockedRow(t *testing.T) string {
 }
 
 func drillConnections(t *testing.T) string {
-	server, err := postgres.Start(context.Background(), postgres.Options{Dir: drillDir(t), Settings: []string{"max_connections=50"}})
+	server, err := localpg.Start(context.Background(), localpg.Options{Dir: drillDir(t), Settings: []string{"max_connections=50"}})
 	if err != nil {
 		t.Fatal(err)
 	}

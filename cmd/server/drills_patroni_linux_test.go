@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/postgres"
+	"github.com/staykey/staykey/internal/localpg"
 )
 
 // patroni is a cluster of three members, synchronous, with an etcd of one. Everything is on loopback.
@@ -59,7 +59,7 @@ func newPatroni(t *testing.T) *patroni {
 			t.Fatal(err)
 		}
 	}
-	bin, err := postgres.FindBinaries(context.Background(), postgres.Options{})
+	bin, err := localpg.FindBinaries(context.Background(), localpg.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

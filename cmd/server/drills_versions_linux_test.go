@@ -18,7 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/staykey/staykey/internal/postgres"
+	"github.com/staykey/staykey/internal/localpg"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
@@ -80,7 +80,7 @@ func drillUpgrade(t *testing.T) string {
 // postgresProgram finds one of Postgres' own programs.
 func postgresProgram(t *testing.T, name string) string {
 	t.Helper()
-	dir, err := postgres.FindBinaries(context.Background(), postgres.Options{})
+	dir, err := localpg.FindBinaries(context.Background(), localpg.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

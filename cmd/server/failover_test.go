@@ -16,7 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/staykey/staykey/internal/postgres"
+	"github.com/staykey/staykey/internal/localpg"
 )
 
 // TestFailover kills the primary under load and promotes its synchronous standby: nothing acknowledged is lost, and the
@@ -85,7 +85,7 @@ func TestFailoverFromAFrozenPrimary(t *testing.T) {
 }
 
 // freeze sends a signal to a server and to all of its processes.
-func freeze(t *testing.T, server *postgres.Server, s syscall.Signal) {
+func freeze(t *testing.T, server *localpg.Server, s syscall.Signal) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(server.Dir(), "data", "postmaster.pid"))
 	if err != nil {
@@ -125,7 +125,7 @@ func (r *crashRig) starved() {
 }
 
 // replicate makes a synchronous standby of a server, from a backup that is taken while it works.
-func replicate(t *testing.T, primary *postgres.Server) *postgres.Server {
+func replicate(t *testing.T, primary *localpg.Server) *localpg.Server {
 	t.Helper()
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, primary.DSN())
@@ -179,7 +179,7 @@ func replicate(t *testing.T, primary *postgres.Server) *postgres.Server {
 		t.Fatal(err)
 	}
 	password, _ := u.User.Password()
-	standby, err := postgres.Start(ctx, postgres.Options{Dir: dir, Settings: []string{
+	standby, err := localpg.Start(ctx, localpg.Options{Dir: dir, Settings: []string{
 		fmt.Sprintf("primary_conninfo=host=%s port=%s user=%s password=%s application_name=standby", u.Hostname(), u.Port(), u.User.Username(), password),
 	}})
 	if err != nil {

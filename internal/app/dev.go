@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/config"
-	"github.com/staykey/staykey/internal/postgres"
+	"github.com/staykey/staykey/internal/localpg"
 	"github.com/staykey/staykey/internal/seam/simulator"
 )
 
 // devMachine is what --dev adds to make a fresh machine enough.
 type devMachine struct {
 	lock      *os.File // held while the directory is in use
-	postgres  *postgres.Server
+	postgres  *localpg.Server
 	simulator *http.Server
 	seamURL   string
 	workspace string // the simulated one, "" where Seam is real

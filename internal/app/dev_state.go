@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/staykey/staykey/internal/postgres"
+	"github.com/staykey/staykey/internal/localpg"
 )
 
 // devState is the directory in which --dev keeps its Postgres and its simulated Seam. The two belong together: the
@@ -50,7 +50,7 @@ func (d devState) lock() (*os.File, error) {
 }
 
 // start brings up the Postgres, after what does not belong together any more has been removed.
-func (d devState) start(ctx context.Context, simulate bool, log *slog.Logger) (*postgres.Server, error) {
+func (d devState) start(ctx context.Context, simulate bool, log *slog.Logger) (*localpg.Server, error) {
 	switch {
 	case !simulate: // from now on it holds what is at the real Seam
 		if err := removeFile(d.simulated()); err != nil {
@@ -58,11 +58,11 @@ func (d devState) start(ctx context.Context, simulate bool, log *slog.Logger) (*
 		}
 	case exists(d.simulated()) && !exists(d.simulator()):
 		log.Info("simulated Seam's state is missing: starting with an empty database", "dir", d.dir)
-		if err := postgres.Clean(d.postgres()); err != nil {
+		if err := localpg.Clean(d.postgres()); err != nil {
 			return nil, err
 		}
 	}
-	server, err := postgres.Start(ctx, postgres.Options{Dir: d.postgres(), Log: func(s string) { log.Info(s) }})
+	server, err := localpg.Start(ctx, localpg.Options{Dir: d.postgres(), Log: func(s string) { log.Info(s) }})
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func CleanDevState(dir string) error {
 		}
 		defer func() { _ = lock.Close() }()
 	}
-	if err := postgres.Clean(state.postgres()); err != nil {
+	if err := localpg.Clean(state.postgres()); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(dir); err != nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"github.com/staykey/staykey/internal/postgres"
+	"github.com/staykey/staykey/internal/localpg"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/migrations"
 )
@@ -49,7 +49,7 @@ var postgresSettings = []string{"shared_buffers=1GB", "max_wal_size=4GB", "check
 type bench struct {
 	plan
 	dir      string
-	postgres *postgres.Server
+	postgres *localpg.Server
 	admin    *pgx.Conn
 	lines    []line
 	notes    []string
@@ -79,8 +79,8 @@ func newBench(ctx context.Context, p plan, load bool) (b *bench, err error) {
 	if err := os.WriteFile(filepath.Join(b.dir, "events.lua"), eventsLua, 0o600); err != nil {
 		return nil, err
 	}
-	if b.postgres, err = postgres.Start(ctx,
-		postgres.Options{Settings: postgresSettings, Log: func(m string) { say("%s", m) }}); err != nil {
+	if b.postgres, err = localpg.Start(ctx,
+		localpg.Options{Settings: postgresSettings, Log: func(m string) { say("%s", m) }}); err != nil {
 		return nil, err
 	}
 	if b.admin, err = pgx.Connect(ctx, b.postgres.DSN()); err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver that goose uses
 
-	"github.com/staykey/staykey/internal/postgres/pgtest"
+	"github.com/staykey/staykey/internal/localpg/pgtest"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/migrations"
 )

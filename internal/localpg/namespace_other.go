@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package postgres
+package localpg
 
 // namespaces of users are Linux's.
 func namespaces() []wayToAName { return nil }

@@ -11,7 +11,7 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 	container "github.com/testcontainers/testcontainers-go/modules/postgres"
 
-	"github.com/staykey/staykey/internal/postgres"
+	"github.com/staykey/staykey/internal/localpg"
 )
 
 // Image is what runs in Docker; the image that docker-compose.yml uses, so that one pull serves both.
@@ -28,7 +28,7 @@ func Start(ctx context.Context, tell func(string)) (dsn string, stop func(), err
 		tell("Postgres for tests: Docker, " + Image)
 		return dsn, stop, nil
 	}
-	server, err := postgres.Start(ctx, postgres.Options{Throwaway: true, Log: tell})
+	server, err := localpg.Start(ctx, localpg.Options{Throwaway: true, Log: tell})
 	if err != nil {
 		return "", nil, fmt.Errorf("tests need a Postgres.\n  TEST_DATABASE_URL: not set\n  Docker: %w\n%w", dockerErr,
 			err)

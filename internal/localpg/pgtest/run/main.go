@@ -11,7 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/staykey/staykey/internal/postgres/pgtest"
+	"github.com/staykey/staykey/internal/localpg/pgtest"
 )
 
 func main() {

@@ -1,7 +1,7 @@
-// Package postgres brings a Postgres to a machine that has none running: from binaries that are installed,
+// Package localpg brings a Postgres to a machine that has none running: from binaries that are installed,
 // from binaries that it downloads, or, as root on Debian and Ubuntu, from the distribution's package. The
 // server it starts listens on loopback only and ends with the process that started it, however that ends.
-package postgres
+package localpg
 
 import (
 	"bytes"
