@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -370,6 +371,39 @@ func TestProgramsThatFail(t *testing.T) {
 	w.becomes(wrong, "rejected", "reservation.status: is required")
 	for _, e := range bad {
 		w.becomes(e, "rejected", "was stopped")
+	}
+}
+
+// A program that fails over one item of a list loses nothing else, and once it is corrected, a replay applies the rest.
+func TestAFailingItem(t *testing.T) {
+	t.Parallel()
+	const program = `module {"type": ["type"]}; .body.says[] | {reservation: {reservation_id: .id, listing_id: "L", status: .status, guest_name: (.name + ""),
+		check_in: "2024-11-01T15:00:00Z", check_out: (.out | %s + "T11:00:00Z")}}`
+	w := foreign(t, fmt.Sprintf(program, "."))
+	w.post(`{"id": "gone", "status": "confirmed", "out": "2024-11-04"}`, `{"id": "bad", "status": "confirmed", "out": "2024-11-04"}`)
+	w.drain()
+	w.now = w.now.Add(time.Minute)
+	e := w.post(`{"id": "gone", "status": "cancelled", "out": 4}`, `{"id": "bad", "status": "confirmed", "out": 20241105}`, `{"id": "new", "status": "confirmed", "out": "2024-11-06", "name": 7}`, `[]`)
+	w.becomes(e, store.EventApplied, "applied, except for [1].reservation.check_out: the program failed here")
+	w.want("gone cancelled L, bad confirmed L, new confirmed L", "gone", "bad", "new")
+	notes := w.event(e).ReadNotes()
+	if len(notes.Rejected) != 2 || notes.Rejected[0].ReservationID != "bad" || notes.Rejected[1].Where != "[3].reservation" || len(notes.Notes) != 2 {
+		t.Errorf("the event keeps %+v", notes)
+	}
+	if notes := intake.ReadNotes(w.reservation("bad").Reservation.Notes); len(notes) != 1 || notes[0].EventID != e.EventID.String() {
+		t.Errorf("the reservation's notes: %+v", notes)
+	}
+	corrected, err := pms.ParseFormat("own.jq", fmt.Sprintf(program, `tostring | if test("-") then . else "2024-11-05" end`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.source.Format = corrected
+	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e}, store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	w.becomes(e, store.EventApplied, "applied, except for [3].reservation.status: the program failed here")
+	if out := w.reservation("bad").Reservation.CheckOut; out == nil || !out.Equal(instant("2024-11-05T11:00:00Z")) {
+		t.Errorf("after the replay, the stay ends at %v", out)
 	}
 }
 

@@ -40,12 +40,33 @@ func (f fields) path(name string) string {
 
 // fail rejects the item.
 func (f fields) fail(name, message string) {
-	*f.errs = append(*f.errs, FieldError{f.path(name), message})
+	*f.errs = append(*f.errs, FieldError{f.path(name), f.because(name, message)})
 }
 
 // drop notes a field that is done without.
 func (f fields) drop(name, problem string) {
-	*f.notes = append(*f.notes, Note{f.path(name), problem})
+	*f.notes = append(*f.notes, Note{f.path(name), f.because(name, problem)})
+}
+
+// because is what is wrong with a field: that the program failed to compute it, or what its value is.
+func (f fields) because(name, problem string) string {
+	if why, is := failure(f.values[name]); is {
+		return why
+	}
+	return problem
+}
+
+// overlooked notes those of the fields that the program failed to compute, and whose readers take them for absent.
+func (f fields) overlooked(names ...string) {
+	for _, name := range names {
+		if name == failedKey { // a part of the object itself
+			if why, is := failure(map[string]any{failedKey: f.values[name]}); is && f.values[name] != nil {
+				*f.notes = append(*f.notes, Note{f.prefix, why})
+			}
+		} else if why, is := failure(f.values[name]); is {
+			f.drop(name, why)
+		}
+	}
 }
 
 // refuse rejects an item that gives a key, and drops the field of one that takes a key away.
@@ -61,7 +82,7 @@ func (f fields) refuse(name, message string) {
 func (f fields) only(known ...string) {
 	var unknown []string
 	for name := range f.values {
-		if !slices.Contains(known, name) {
+		if name != failedKey && !slices.Contains(known, name) {
 			unknown = append(unknown, name)
 		}
 	}

@@ -30,6 +30,7 @@ type Format struct {
 	LongestRun time.Duration
 	program    string
 	code       *gojq.Code
+	tolerant   *gojq.Code // of the program too, see tolerant.go
 }
 
 // Manifest is what a program says of itself, as the constant object of its module directive.
@@ -125,7 +126,8 @@ func ParseFormat(name, program string) (*Format, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	f.tolerant, err = tolerant(name, program)
+	return f, err
 }
 
 // compile compiles a program with the prelude, and has manifest read the constant object of its module directive,
@@ -279,11 +281,11 @@ func (f *Format) Map(ctx context.Context, m Mapping) (Event, error) {
 		return Event{}, err
 	}
 	e := Event{Type: f.typeOf(body, m.Request)}
-	outputs, err := f.run(ctx, m, map[string]any{
+	outputs, err := f.runItems(ctx, m, map[string]any{
 		"body": body, "headers": texts(m.Request.Headers), "query": texts(m.Request.Query), "path": m.Request.Path,
 		"fetched": orNil(m.Fetched),
 	})
-	if err != nil {
+	if err != nil && !anyRead(outputs) {
 		return e, err
 	}
 	read := reading{guests: m.Guests, statuses: m.Statuses, fetched: m.Fetched != nil}

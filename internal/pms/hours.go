@@ -170,7 +170,8 @@ func isZeroDate(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), 
 // never the other way.
 func (f fields) moment(name string, of edge) *Moment {
 	v := f.values[name]
-	if object, ok := v.(map[string]any); ok {
+	_, unknown := failure(v)
+	if object, ok := v.(map[string]any); ok && !unknown {
 		return f.planned(name, object, of)
 	}
 	m, err := readMoment(v)

@@ -76,13 +76,13 @@ func (r *reading) nameSingleRooms() {
 	}
 }
 
-// keepUnread keeps a booking's other reservations where one of its items could not be read and doesn't say which
-// room it is about: the event no longer tells what exists no more.
+// keepUnread keeps a booking's other reservations where one of its items, or one of a booking that is not known, could
+// not be read and doesn't say which room it is about: the event no longer tells what exists no more.
 func (r *reading) keepUnread() {
 	for _, lost := range r.rejected {
 		for i := range r.changes {
 			if s := r.changes[i].Reservation; s != nil && lost.Unit == "" && s.Unit != "" &&
-				s.BookingID == lost.BookingID {
+				(lost.BookingID == "" || s.BookingID == lost.BookingID) && r.statuses[s.StatusClass] != Cancelled {
 				s.Rest = false
 			}
 		}
@@ -105,7 +105,9 @@ func (r *reading) output(where string, v any) {
 	lost.about(r.changes[before:])
 	if object, ok := v.(map[string]any); ok && len(object) == 1 {
 		for kind := range object {
-			lost.Where = where + printable(kind, maxID)
+			if kind != failedKey {
+				lost.Where = where + printable(kind, maxID)
+			}
 		}
 	}
 	r.changes, r.rejected = r.changes[:before], append(r.rejected, lost)
@@ -130,6 +132,10 @@ func (lost *Rejection) about(changes []Change) {
 
 // read reads an object with one field, which says what it is.
 func (r *reading) read(where string, v any, it item) {
+	if why, is := failure(v); is {
+		*it.errs = append(*it.errs, FieldError{where + "output", why})
+		return
+	}
 	object, ok := v.(map[string]any)
 	if !ok || len(object) != 1 {
 		*it.errs = append(*it.errs,
@@ -141,6 +147,10 @@ func (r *reading) read(where string, v any, it item) {
 	}
 	for kind, value := range object {
 		f := fields{prefix: where + kind, item: it}
+		if why, is := failure(value); is {
+			f.fail("", why)
+			return
+		}
 		if r.remark(kind, value, f) {
 			return
 		}
@@ -199,6 +209,7 @@ var StatusClasses = []string{
 func (r *reading) reservation(f fields) {
 	s := Reservation{Partial: true, StatusClass: f.statusClass()}
 	f.lenient = r.statuses[s.StatusClass] == Cancelled
+	f.overlooked("checked_in", "rest", failedKey)
 	f.only("reservation_id", "unit", "rest", "listing_id", "status", "pms_status", "guest_id", "guest_email",
 		"guest_name", "guest_phone", "guest_language",
 		"guests", "check_in", "check_out", "checked_in", "checked_in_at", "segments", "gates", "version", "as_of")
@@ -247,6 +258,8 @@ func (f fields) identity(s *Reservation) {
 	s.Rest = f.values["unit"] == nil // what names no unit is about the whole booking
 	if rest, said := f.values["rest"].(bool); said {
 		s.Rest = rest
+	} else if f.values["rest"] != nil { // what it is, can't be read
+		s.Rest = false
 	}
 	if s.Unit = f.id("unit", false); s.Unit != "" {
 		s.ReservationID += "_" + s.Unit
@@ -369,6 +382,7 @@ func (r *reading) keepCompanions() {
 func (r *reading) listing(f fields) {
 	deleted, _ := f.values["deleted"].(bool)
 	f.lenient = deleted
+	f.overlooked("deleted", failedKey)
 	f.only("listing_id", "deleted", "name", "acs_system_id", "time_zone", "check_in_time", "check_out_time",
 		"seam_access_group_ids", "version")
 	l := Listing{
@@ -399,6 +413,7 @@ func (r *reading) merge(f fields) {
 }
 
 func (r *reading) fetch(f fields) {
+	f.overlooked("optional", failedKey)
 	f.only("kind", "id", "ids", "with", "as_of", "optional")
 	want := Fetch{Kind: f.id("kind", true), IDs: f.ids("ids")}
 	if id := f.id("id", false); id != "" {

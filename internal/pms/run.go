@@ -40,13 +40,22 @@ var ErrTooLong = errors.New("was stopped because it took too long")
 // errTooMuch means that a program takes more steps than any mapping needs: trying again has the same result.
 var errTooMuch = errors.New("was stopped because it does not end")
 
+// errFailed says that a program ended with an error of jq's.
+var errFailed = errors.New("failed")
+
 var (
 	busy    = make(chan struct{}, mappers)
 	started = time.Now() // replaces a thread's processor time where that isn't available
 )
 
 // run runs the program and returns its outputs.
-func (f *Format) run(ctx context.Context, m Mapping, input any) (outputs []any, err error) {
+func (f *Format) run(ctx context.Context, m Mapping, input any) ([]any, error) {
+	return f.runForm(ctx, f.code, m, input)
+}
+
+// runForm runs a form of the program. The error is errFailed where jq reported one: then the outputs are those before
+// it, and its mark.
+func (f *Format) runForm(ctx context.Context, code *gojq.Code, m Mapping, input any) (outputs []any, err error) {
 	select {
 	case busy <- struct{}{}:
 		defer func() { <-busy }()
@@ -65,17 +74,18 @@ func (f *Format) run(ctx context.Context, m Mapping, input any) (outputs []any, 
 		until: processorTime() + cmp.Or(f.LongestRun, longestRun)*time.Duration(max(m.Patience, 1)),
 	}
 	size := 0
-	results := f.code.RunWithContext(limited, input)
+	results := code.RunWithContext(limited, input)
 	for {
 		v, ok := results.Next()
 		if !ok {
 			return outputs, nil
 		}
-		if failure, failed := v.(error); failed {
+		if failure, is := v.(error); is {
 			if limited.spent != nil {
 				return nil, fmt.Errorf("the program %s %w", f.Name, limited.spent)
 			}
-			return nil, fmt.Errorf("the program %s failed: %w", f.Name, withoutValues(failure))
+			return append(outputs, failed(failure)), fmt.Errorf("the program %s %w: %w", f.Name, errFailed,
+				withoutValues(failure))
 		}
 		if size += sizeOf(v); size > maxMapped {
 			return nil, fmt.Errorf("the program %s has outputs of more than %d bytes", f.Name, maxMapped)
@@ -144,12 +154,19 @@ func withoutValues(err error) error {
 	if errors.As(err, &own) { // the program's author wrote it
 		text, isText := own.Value().(string)
 		if !isText {
-			text = "error(), with a value that is no text"
+			text = noText
 		}
 		return errors.New(printable(text, maxText))
 	}
-	text := quoted.ReplaceAllString(typed.ReplaceAllString(err.Error(), "$1"), `"…"`)
-	return errors.New(printable(text, maxText))
+	return errors.New(printable(unquotedValues(err.Error()), maxText))
+}
+
+// noText replaces what a program's author gave to error(), where it is no text.
+const noText = "error(), with a value that is no text"
+
+// unquotedValues is an error's message without the values that jq quotes in it.
+func unquotedValues(text string) string {
+	return quoted.ReplaceAllString(typed.ReplaceAllString(text, "$1"), `"…"`)
 }
 
 var _ interface{ Value() any } = gojq.ValueError(nil)

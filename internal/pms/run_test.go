@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,5 +90,48 @@ func TestAThousandOrders(t *testing.T) {
 	e, err = f.Map(context.Background(), Mapping{Body: body, Fetched: fetched})
 	if err != nil || len(e.Changes) != 1000 || len(e.Rejected) > 0 || *e.Changes[999].Reservation.GuestEmail != "guest999@example.com" {
 		t.Errorf("%v, %d changes, %d rejected", err, len(e.Changes), len(e.Rejected))
+	}
+}
+
+// The tolerant form of a program says the same as the program where nothing fails.
+func TestTolerantFormsSayTheSame(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/payloads/*/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %d payloads", err, len(files))
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := LoadFormat(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		input := func(kind string) map[string]any {
+			v, err := DecodeJSON(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := map[string]any{"body": v, "headers": map[string]any{}, "query": map[string]any{}, "path": "", "fetched": nil}
+			if kind != "" {
+				in["body"], in["fetched"] = map[string]any{}, map[string]any{kind: []any{v}}
+			}
+			return in
+		}
+		kinds := []string{""}
+		if f.Fetch != nil {
+			kinds = slices.AppendSeq(kinds, maps.Keys(f.Fetch.Documents))
+		}
+		for _, kind := range kinds {
+			want, err := f.run(context.Background(), Mapping{Body: text}, input(kind))
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+			if got, err := f.runForm(context.Background(), f.tolerant, Mapping{Body: text}, input(kind)); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%s as %q: %v\ngot  %v\nwant %v", file, kind, err, got, want)
+			}
+		}
 	}
 }
