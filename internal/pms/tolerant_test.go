@@ -65,7 +65,7 @@ func TestAFailureCostsNoMoreThanItMust(t *testing.T) {
 		{"a document to fetch", `.body[] | {fetch: {kind: "doc", id: .id, optional: (.hour + 1 == 17), as_of: (.day + 1)}}`, `[{"id": "f", "hour": "x", "day": "y"}]`, "fetch f"},
 	} {
 		e, err := one(t, c.program, c.body)
-		if c.want == "rejected [0] of " { // nothing can be told of it
+		if c.want == "rejected [0] of " { // nothing of it can be read
 			if err == nil || len(e.Changes) > 0 {
 				t.Errorf("%s: %v %+v", c.why, err, e)
 			}
@@ -77,8 +77,8 @@ func TestAFailureCostsNoMoreThanItMust(t *testing.T) {
 	}
 }
 
-// What failed is said with the item or the field, without the values that jq quotes.
-func TestAFailureIsSaid(t *testing.T) {
+// The reason names the item or the field that failed, without the values that jq quotes.
+func TestAFailureIsReported(t *testing.T) {
 	t.Parallel()
 	e, err := one(t, `.body[] | {reservation: {reservation_id: .id, status: "confirmed", check_in: (.day + 1), guest_name: (.name | ltrimstr("x") | . + 1)}}`,
 		`[{"id": "a", "day": 1, "name": "jane"}, {"id": "b", "day": "jane@example.com", "name": 1}]`)
