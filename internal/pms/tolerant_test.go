@@ -65,7 +65,7 @@ func TestAFailureCostsNoMoreThanItMust(t *testing.T) {
 		{"a document to fetch", `.body[] | {fetch: {kind: "doc", id: .id, optional: (.hour + 1 == 17), as_of: (.day + 1)}}`, `[{"id": "f", "hour": "x", "day": "y"}]`, "fetch f"},
 	} {
 		e, err := one(t, c.program, c.body)
-		if c.want == "rejected [0] of " { // nothing of it can be read
+		if c.want == "rejected [0] of " { // none of it can be read
 			if err == nil || len(e.Changes) > 0 {
 				t.Errorf("%s: %v %+v", c.why, err, e)
 			}
