@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"internal/app": {
 		"internal/admin", "internal/config", "internal/fair", "internal/fetch", "internal/guest",
 		"internal/handlers", "internal/handlers/guest", "internal/handlers/rest",
-		"internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/localpg",
+		"internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/jobs", "internal/localpg",
 		"internal/logs", "internal/notify", "internal/pms", "internal/pmsapi", "internal/provisioner",
 		"internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay",
 		"internal/store", "internal/tracing", "internal/writeback", "migrations",
@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 		"internal/stay",
 	},
 	"internal/fetch": {
-		"internal/intake", "internal/pms", "internal/pmsapi", "internal/store",
+		"internal/intake", "internal/jobs", "internal/pms", "internal/pmsapi", "internal/store",
 	},
 	"internal/guest": {
 		"internal/pms", "internal/point", "internal/seam", "internal/stay", "internal/store",

@@ -44,7 +44,7 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 	}); err != nil {
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFetches)
 		defer cancel()
-		return errors.Join(err, s.fetcher.Stop(stopping))
+		return errors.Join(err, s.jobs.Stop(stopping))
 	}
 	apply, stopApply := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopApply()

@@ -19,6 +19,7 @@ import (
 	"github.com/staykey/staykey/internal/handlers/web"
 	"github.com/staykey/staykey/internal/handlers/webhook"
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/jobs"
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
@@ -43,6 +44,7 @@ type service struct {
 	notifier     *notify.Notifier
 	guests       *guest.Service
 	writer       *writeback.Service
+	jobs         *jobs.Client
 	fetcher      *fetch.Fetcher
 	accounts     pmsapi.Clients // of PMSs, for all callers of their APIs
 	activity     *store.Activity
@@ -86,10 +88,10 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers,
 		Configured: func(name string) bool { return s.sources.Load().Names(name) },
 	})
-	if s.fetcher, err = fetch.New(db, db.Pool(), log, &s.accounts, source, func() { s.applier.Wake() },
-		c.RetryBase); err != nil {
+	if s.jobs, err = jobs.New(db.Pool(), log, jobs.Options{}); err != nil {
 		return nil, err
 	}
+	s.fetcher = fetch.New(db, s.jobs, log, &s.accounts, source, func() { s.applier.Wake() }, c.RetryBase)
 	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
 	s.applier.Activity, s.applier.Traced = s.activity, c.Traced
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)

@@ -75,7 +75,7 @@ func (s *service) stop(ctx context.Context, delay time.Duration, public, ops *ht
 		return nil
 	})
 	stop.step("webhooks waiting for their commit", stopAccepting, s.acceptor.Close)
-	stop.step("requests for documents", stopFetches, s.fetcher.Stop)
+	stop.step("requests for documents", stopFetches, s.jobs.Stop)
 	stopApply()
 	stop.step("work under way", max(stopWork, stopJobs-time.Since(began)), func(context.Context) error {
 		workers.Wait()

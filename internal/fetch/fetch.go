@@ -9,19 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/rivertype"
 
+	"github.com/staykey/staykey/internal/jobs"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/store"
@@ -32,12 +27,6 @@ const (
 	share = 2
 	// rounds is how often one document may lead to the next.
 	rounds = 4
-	// jobWithin bounds the work on one event: a thousand documents at the slowest pace take eight minutes.
-	jobWithin = 30 * time.Minute
-	// lookAgain is how soon after one look at a source's queue the next may follow.
-	lookAgain = river.FetchCooldownMin
-	// pollEvery is how often a source's queue is checked without a notification.
-	pollEvery = time.Second
 	// tolerance is how much older than its webhook a document may be: the two times are taken in different places.
 	tolerance = 30 * time.Second
 	// longestWait is how long a job that failed for a reason of ours waits at most.
@@ -54,7 +43,7 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{request
 
 // Fetcher fetches the documents that events wait for. It implements [intake.Fetches].
 //
-// Each event that waits is a row of event_fetches and a job of River's; River runs the job when it is due and knows
+// Each event that waits is a row of event_fetches and a job (package jobs), which runs when it is due and knows
 // nothing else. Each source has a queue with workers of its own, and the client of its account, which holds all of
 // its jobs back while the PMS can't be asked and decides when to ask again (package pmsapi).
 type Fetcher struct {
@@ -64,13 +53,7 @@ type Fetcher struct {
 	done     func() // an event can be applied
 	first    time.Duration
 	accounts *pmsapi.Clients
-	driver   *riverpgxv5.Driver
-	river    *river.Client[pgx.Tx]
-	poll     time.Duration // how often a queue is checked without a notification
-
-	mu      sync.Mutex
-	started bool
-	queues  map[string]bool // that this process works
+	jobs     *jobs.Client
 }
 
 // job is what River keeps of an event to fetch for.
@@ -88,81 +71,16 @@ func queueOf(source string) string {
 	return "fetch_" + hex.EncodeToString(sum[:8])
 }
 
-// New returns a fetcher that is not running. source finds a source by its name; done is called when an event can be
-// applied; first is the first wait after a failed request, which doubles up to a quarter of an hour; accounts are
-// the clients of the PMSs' accounts, shared with the other callers of PMSs.
+// New returns a fetcher that is not running. runner runs its jobs; source finds a source by its name; done is called
+// when an event can be applied; first is the first wait after a failed request, which doubles up to a quarter of an
+// hour; accounts are the clients of the PMSs' accounts, shared with the other callers of PMSs.
 func New(
-	s *store.Store, pool *pgxpool.Pool, log *slog.Logger, accounts *pmsapi.Clients, source func(string) pms.Source,
+	s *store.Store, runner *jobs.Client, log *slog.Logger, accounts *pmsapi.Clients, source func(string) pms.Source,
 	done func(), first time.Duration,
-) (*Fetcher, error) {
-	f := &Fetcher{
-		store: s, log: log, source: source, done: done, first: first, accounts: accounts, driver: riverpgxv5.New(pool),
-		poll: pollEvery, queues: map[string]bool{},
-	}
-	return f, f.setUp(lookAgain)
-}
-
-// setUp makes the client of River's, which announces the jobs of a queue once in a cooldown.
-func (f *Fetcher) setUp(cooldown time.Duration) (err error) {
-	all := river.NewWorkers()
-	river.AddWorker(all, &worker{fetcher: f})
-	f.river, err = river.NewClient(f.driver, &river.Config{
-		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: share}}, // jobs of older versions
-		Workers: all, RetryPolicy: f, JobTimeout: jobWithin, MaxAttempts: maxFailures, FetchCooldown: cooldown,
-		FetchPollInterval: f.poll,
-		Logger:            slog.New(quiet{f.log.Handler()}),
-	})
-	if err != nil {
-		return fmt.Errorf("set up fetching: %w", err)
-	}
-	return nil
-}
-
-// maxFailures is how often a job may fail for a reason of ours, such as Postgres being away. What the PMS does is
-// no failure of the job: it sleeps.
-const maxFailures = 200
-
-// quiet lets only what somebody should know of River's records through.
-type quiet struct{ slog.Handler }
-
-func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && q.Handler.Enabled(ctx, level)
-}
-
-// serve begins to fetch for a source, unless it has begun.
-func (f *Fetcher) serve(ctx context.Context, source string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if queue := queueOf(source); !f.queues[queue] {
-		if err := f.river.Queues().Add(queue, river.QueueConfig{
-			MaxWorkers: share, FetchCooldown: lookAgain,
-			FetchPollInterval: f.poll,
-		}); err != nil {
-			return fmt.Errorf("serve the queue of source %s: %w", source, err)
-		}
-		f.queues[queue] = true
-	}
-	if f.started {
-		return nil
-	}
-	if err := f.river.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("start fetching: %w", err)
-	}
-	f.started = true
-	return nil
-}
-
-// Stop lets requests under way end, until ctx does.
-func (f *Fetcher) Stop(ctx context.Context) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.started {
-		return nil
-	}
-	if err := f.river.Stop(ctx); err != nil {
-		return f.river.StopAndCancel(context.WithoutCancel(ctx))
-	}
-	return nil
+) *Fetcher {
+	f := &Fetcher{store: s, jobs: runner, log: log, source: source, done: done, first: first, accounts: accounts}
+	jobs.Register(runner, &worker{fetcher: f})
+	return f
 }
 
 // TakeUp begins to fetch for those of the sources that say how, and has fetched what waits of theirs.
@@ -172,7 +90,7 @@ func (f *Fetcher) TakeUp(ctx context.Context, sources []string) error {
 		if f.source(name).Fetch == nil {
 			continue
 		}
-		if err := f.serve(ctx, name); err != nil {
+		if err := f.jobs.Work(ctx, queueOf(name), share); err != nil {
 			return err
 		}
 		for after := int64(0); ; {
@@ -197,66 +115,27 @@ func (f *Fetcher) TakeUp(ctx context.Context, sources []string) error {
 
 // Enqueue has documents fetched for events, once the transaction is committed.
 func (f *Fetcher) Enqueue(ctx context.Context, tx pgx.Tx, events []store.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	many := make([]river.InsertManyParams, len(events))
+	list := make([]jobs.Job, len(events))
 	for i, e := range events {
-		many[i] = river.InsertManyParams{
-			Args: job{EventID: e.EventID, Source: e.Source},
-			InsertOpts: &river.InsertOpts{
-				Queue: queueOf(e.Source), UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: unfinished},
-			},
-		}
+		list[i] = jobOf(e)
 	}
-	if _, err := f.river.InsertManyTx(ctx, tx, many); err != nil {
+	if err := f.jobs.Insert(ctx, tx, list); err != nil {
 		return fmt.Errorf("have documents fetched for %d events: %w", len(events), err)
 	}
-	return f.announce(ctx, tx, events)
+	return nil
 }
 
-// insertTopic is the channel on which River's workers are notified of new jobs, with the payload {"queue": ...}.
-const insertTopic = "river_insert"
-
-// announce tells the workers of the events' sources of new jobs, once the transaction is committed. River does so
-// too, but only for the first job of a queue within a cooldown that begins before its commit: a job soon after it
-// would wait for the next poll.
-func (f *Fetcher) announce(ctx context.Context, tx pgx.Tx, events []store.Event) error {
-	var queues []string
-	for _, e := range events {
-		if told := fmt.Sprintf(`{"queue": %q}`, queueOf(e.Source)); !slices.Contains(queues, told) {
-			queues = append(queues, told)
-		}
-	}
-	if err := f.driver.UnwrapExecutor(tx).NotifyMany(ctx, &riverdriver.NotifyManyParams{
-		Payload: queues,
-		Topic:   insertTopic,
-	}); err != nil {
-		return fmt.Errorf("announce documents to fetch: %w", err)
-	}
-	return nil
+func jobOf(e store.Event) jobs.Job {
+	return jobs.Job{Queue: queueOf(e.Source), Args: job{EventID: e.EventID, Source: e.Source}}
 }
 
 // EnqueueAt has documents fetched for an event again, at a time. There may be another job for the event, whose run
 // is ending just now: of two that meet, the one that comes later has nothing to do.
 func (f *Fetcher) EnqueueAt(ctx context.Context, tx pgx.Tx, event store.Event, at time.Time) error {
-	_, err := f.river.InsertTx(ctx, tx, job{EventID: event.EventID, Source: event.Source},
-		&river.InsertOpts{Queue: queueOf(event.Source), ScheduledAt: at})
-	if err != nil {
+	if err := f.jobs.InsertAt(ctx, tx, jobOf(event), at); err != nil {
 		return fmt.Errorf("have documents of event %s fetched again: %w", event.EventID, err)
 	}
 	return nil
-}
-
-// unfinished are the states of a job for which there needs to be no other one.
-var unfinished = []rivertype.JobState{
-	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning,
-	rivertype.JobStateScheduled,
-}
-
-// NextRetry says when a job that failed for a reason of ours runs again.
-func (f *Fetcher) NextRetry(j *rivertype.JobRow) time.Time {
-	return time.Now().Add(pmsapi.Scatter(pmsapi.Backoff(f.first, len(j.Errors), longestWait)))
 }
 
 type worker struct {
@@ -267,6 +146,11 @@ type worker struct {
 // Work fetches for one event.
 func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 	return w.fetcher.work(ctx, j.Args.EventID)
+}
+
+// NextRetry says when a job that failed for a reason of ours runs again.
+func (w *worker) NextRetry(j *river.Job[job]) time.Time {
+	return time.Now().Add(pmsapi.Scatter(pmsapi.Backoff(w.fetcher.first, len(j.Errors), longestWait)))
 }
 
 func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/jobs"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/store"
@@ -26,6 +27,7 @@ import (
 type rig struct {
 	t       *testing.T
 	store   *store.Store
+	jobs    *jobs.Client
 	fetcher *Fetcher
 	applier *intake.Applier
 	fetched chan struct{} // something can be applied
@@ -33,19 +35,24 @@ type rig struct {
 
 func newRig(t *testing.T, first time.Duration, sources map[string]pms.Source) *rig {
 	t.Helper()
+	return newRigWith(t, jobs.Options{}, first, sources)
+}
+
+func newRigWith(t *testing.T, o jobs.Options, first time.Duration, sources map[string]pms.Source) *rig {
+	t.Helper()
 	r := &rig{t: t, store: storetest.New(t), fetched: make(chan struct{}, 1)}
 	of := func(name string) pms.Source { s := sources[name]; s.Name = name; return s }
 	log := slog.New(slog.DiscardHandler)
 	var err error
-	r.fetcher, err = New(r.store, r.store.Pool(), log, new(pmsapi.Clients), of, func() {
+	if r.jobs, err = jobs.New(r.store.Pool(), log, o); err != nil {
+		t.Fatal(err)
+	}
+	r.fetcher = New(r.store, r.jobs, log, new(pmsapi.Clients), of, func() {
 		select {
 		case r.fetched <- struct{}{}:
 		default:
 		}
 	}, first)
-	if err != nil {
-		t.Fatal(err)
-	}
 	r.applier = intake.NewApplier(r.store, log, time.Now, of, r.fetcher, &intake.Pace{}, func() {})
 	return r
 }
@@ -59,7 +66,7 @@ func (r *rig) start(sources ...string) {
 	r.t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = r.fetcher.Stop(ctx)
+		_ = r.jobs.Stop(ctx)
 	})
 }
 
@@ -258,11 +265,8 @@ func TestGivingUpKeepsWhatWasApplied(t *testing.T) {
 func TestEveryWebhookIsAnnounced(t *testing.T) {
 	t.Parallel()
 	_, s := pmsOf(t, wantsDoc, bearerDoc, func(s *pms.FetchSettings) { s.Token = "x" }, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })
-	r := newRig(t, time.Second, map[string]pms.Source{"s": s})
-	r.fetcher.poll = 24 * time.Hour
-	if err := r.fetcher.setUp(12 * time.Hour); err != nil {
-		t.Fatal(err)
-	}
+	r := newRigWith(t, jobs.Options{Cooldown: 12 * time.Hour, Poll: 24 * time.Hour}, time.Second,
+		map[string]pms.Source{"s": s})
 	r.start("s")
 	for i := range 3 {
 		for _, id := range r.post("s", 1) {
