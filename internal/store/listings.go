@@ -144,8 +144,8 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limi
 	w.add("t.known")
 	w.equal("t.listing_id", f.ListingID)
 	if !after.isBeginning() {
-		w.add("t.updated_at <= %s AND (t.updated_at < %s OR (t.source, t.listing_id) > (%s, %s))", after.At, after.At,
-			after.Source, after.ID)
+		w.add("t.updated_at <= %s", after.At)
+		w.notUpTo("t.updated_at = %s", after.At, "t.source, t.listing_id", after.Source, after.ID)
 	}
 	if f.ChangedSince != nil {
 		w.add("t.updated_at >= %s", *f.ChangedSince)

@@ -376,8 +376,8 @@ func (f ReservationFilter) from(w *where, after Place) {
 	case f.Order == ByCheckIn:
 		f.afterCheckIn(w, after)
 	default:
-		w.add("t.changed_at <= %s AND (t.changed_at < %s OR (t.source, t.reservation_id) > (%s, %s))", after.At,
-			after.At, after.Source, after.ID)
+		w.add("t.changed_at <= %s", after.At)
+		w.notUpTo("t.changed_at = %s", after.At, "t.source, t.reservation_id", after.Source, after.ID)
 	}
 	if f.Order == ByCheckIn && !f.CheckIn.isEmpty() {
 		w.add("t.check_in IS NOT NULL") // what the order has for it is after everything
@@ -395,10 +395,9 @@ func (f ReservationFilter) from(w *where, after Place) {
 // page is left out, since it may have been on a page already. A transaction that this one can't see either belongs
 // to another cluster, from which the database was copied.
 func (f ReservationFilter) afterCheckIn(w *where, after Place) {
-	at := w.arg(pointerTo(after.At))
 	order := checkInOrder("t")
-	w.conditions = append(w.conditions, order+` >= coalesce(`+at+`::timestamptz, 'infinity')`)
-	w.add(`(`+order+` > coalesce(`+at+`::timestamptz, 'infinity') OR (t.source, t.reservation_id) > (%s, %s))`,
+	w.add(order+` >= coalesce(%s::timestamptz, 'infinity')`, pointerTo(after.At))
+	w.notUpTo(order+` = coalesce(%s::timestamptz, 'infinity')`, pointerTo(after.At), "t.source, t.reservation_id",
 		after.Source, after.ID)
 	w.add(`(t.moved_by IS NULL OR pg_visible_in_snapshot(t.moved_by, %s::text::pg_snapshot) OR NOT pg_visible_in_snapshot(t.moved_by, pg_current_snapshot()))`, after.Snapshot)
 }

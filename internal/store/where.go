@@ -38,6 +38,12 @@ func (w *where) add(condition string, values ...any) {
 	w.conditions = append(w.conditions, fmt.Sprintf(condition, placeholders...))
 }
 
+// notUpTo leaves out rows with a value of a list's first column (same compares it with at), up to a name. Written as
+// "after the value, or after the name", the planner could read all rows by an index on the names.
+func (w *where) notUpTo(same string, at any, names, source, id string) {
+	w.add("NOT ("+same+" AND ("+names+") <= (%s, %s))", at, source, id)
+}
+
 // equal adds column = value unless value is empty.
 func (w *where) equal(column, value string) {
 	if value != "" {

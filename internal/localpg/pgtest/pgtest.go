@@ -28,7 +28,10 @@ func Start(ctx context.Context, tell func(string)) (dsn string, stop func(), err
 		tell("Postgres for tests: Docker, " + Image)
 		return dsn, stop, nil
 	}
-	server, err := localpg.Start(ctx, localpg.Options{Throwaway: true, Log: tell})
+	server, err := localpg.Start(ctx, localpg.Options{
+		// Thousands of databases live for a second, up to 64 at a time.
+		Throwaway: true, Log: tell, Settings: []string{"autovacuum=off", "max_connections=600"},
+	})
 	if err != nil {
 		return "", nil, fmt.Errorf("tests need a Postgres.\n  TEST_DATABASE_URL: not set\n  Docker: %w\n%w", dockerErr,
 			err)
@@ -60,8 +63,8 @@ func startDocker(ctx context.Context) (dsn string, stop func(), err error) {
 	c, err := container.Run(ctx, Image,
 		container.WithDatabase("staykey"), container.WithUsername("staykey"), container.WithPassword("staykey"),
 		container.BasicWaitStrategies(),
-		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c",
-			"max_connections=300"))
+		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off",
+			"-c", "max_connections=600"))
 	if err != nil {
 		return "", nil, err
 	}
