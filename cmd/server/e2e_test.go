@@ -104,6 +104,16 @@ func launch(t *testing.T, env []string, args ...string) *process {
 	return p
 }
 
+// begin starts the program, and returns when it listens; it may never be ready.
+func begin(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return launchUntil(t, "starting", path, env, args...)
+}
+
 // launchMarked is like launch, with the program that has marked points; it may have reached its point, and its
 // end, before it was ready.
 func launchMarked(t *testing.T, env []string) *process {
@@ -119,6 +129,12 @@ func launchMarked(t *testing.T, env []string) *process {
 }
 
 func launchProgram(t *testing.T, path string, env []string, args ...string) *process {
+	t.Helper()
+	return launchUntil(t, "ready", path, env, args...)
+}
+
+// launchUntil starts a program and waits for a record of its log that has its addresses.
+func launchUntil(t *testing.T, record, path string, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, done: make(chan struct{}), out: &lockedBuffer{}, log: &lockedBuffer{}}
 	if len(args) == 0 {
@@ -140,12 +156,11 @@ func launchProgram(t *testing.T, path string, env []string, args ...string) *pro
 		lines := bufio.NewScanner(stderr)
 		for lines.Scan() {
 			_, _ = p.log.Write(append(lines.Bytes(), '\n'))
-			var record struct{ Msg, Listen, Ops string }
 			var raw map[string]any
-			if json.Unmarshal(lines.Bytes(), &raw) == nil && raw["msg"] == "ready" {
-				record.Listen, _ = raw["listen"].(string)
-				record.Ops, _ = raw["ops_listen"].(string)
-				ready <- [2]string{record.Listen, record.Ops}
+			if json.Unmarshal(lines.Bytes(), &raw) == nil && raw["msg"] == record {
+				listen, _ := raw["listen"].(string)
+				ops, _ := raw["ops_listen"].(string)
+				ready <- [2]string{listen, ops}
 			}
 		}
 		_ = p.cmd.Wait()

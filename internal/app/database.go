@@ -14,69 +14,100 @@ import (
 	"github.com/staykey/staykey/migrations"
 )
 
-// connectWithin is how long a start waits for Postgres.
+// connectWithin is how long a start waits for a Postgres that doesn't answer at all. Its supervisor then starts it
+// again.
 const connectWithin = 30 * time.Second
 
-// connect connects, waiting for a Postgres that is just starting.
-func connect(ctx context.Context, dsn string, log *slog.Logger) (*store.Store, error) {
+// startup is what a start waits for, as it shows it.
+type startup struct {
+	log  *slog.Logger
+	show func(string) // to those who ask the private listener; "" for nothing in particular
+
+	now   func() time.Time
+	pause func(context.Context) // between two tries, at most until ctx ends
+}
+
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Second):
+	}
+}
+
+// connect connects, waiting for a Postgres that is just starting, and for a standby to be promoted.
+func (s startup) connect(ctx context.Context, dsn string) (*store.Store, error) {
 	db, err := store.Open(ctx, dsn)
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	for waiting := false; ; waiting = true {
-		err := db.Ping(ctx)
-		if err == nil {
-			if waiting {
-				log.Info("Postgres answers", "after", time.Since(began).Round(time.Millisecond))
-			}
-			return db, nil
+	err = s.until(ctx, func() error { return db.Ping(ctx) }, func(err error) string {
+		if cause := store.CauseOf(err); cause == store.CauseReadOnly {
+			return cause
 		}
-		if ctx.Err() != nil || time.Since(began) > connectWithin {
-			db.Close()
-			return nil, fmt.Errorf("DATABASE_URL: Postgres does not answer: %w", err)
-		}
-		if !waiting {
-			log.Warn("waiting for Postgres", "at_most", connectWithin, "error", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
+		return store.CauseUnreachable // also while Postgres is only half up
+	})
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("DATABASE_URL: Postgres does not answer: %w", err)
 	}
+	return db, nil
 }
 
-// whenWritable repeats a step of the start that needs what the database can't do now, for as long as a start waits for
-// Postgres: a lock may be released, and a disk get space, at any time.
-func whenWritable(ctx context.Context, log *slog.Logger, step func() error) error {
-	began := time.Now()
-	for {
+// whenAble repeats a step of the start while the database can't do what it needs. A lock may be released, and a disk
+// get space, at any time, so that it waits for them for as long as it takes: a service that ends helps nobody.
+func (s startup) whenAble(ctx context.Context, step func() error) error {
+	return s.until(ctx, step, store.CauseOf)
+}
+
+// until repeats a step until it succeeds, ctx ends, or it fails for a cause that doesn't pass. It waits for a Postgres
+// that is unreachable for connectWithin.
+func (s startup) until(ctx context.Context, step func() error, causeOf func(error) string) error {
+	defer s.show("")
+	var began, said, unreachable time.Time
+	for waited := false; ; waited = true {
 		err := step()
 		if err == nil {
+			if waited {
+				s.log.Info("start continues", "after", s.now().Sub(began).Round(time.Millisecond).String())
+			}
 			return nil
 		}
-		what, passes := passing[store.CauseOf(err)]
-		if !passes || ctx.Err() != nil || time.Since(began) > connectWithin {
+		now := s.now()
+		if !waited {
+			began = now
+		}
+		cause := causeOf(err)
+		switch {
+		case cause != store.CauseUnreachable:
+			unreachable = time.Time{}
+		case unreachable.IsZero():
+			unreachable = now
+		}
+		what, passes := passing[cause]
+		lost := !unreachable.IsZero() && now.Sub(unreachable) > connectWithin
+		if !passes || lost || ctx.Err() != nil {
 			return err
 		}
-		log.Warn(what, "at_most", connectWithin, "waits_for", store.LockedRow(err), "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
+		s.show(what + ": " + err.Error())
+		if now.Sub(said) >= time.Minute {
+			said = now
+			s.log.Warn(what, "waits_for", store.LockedRow(err), "error", err)
 		}
+		s.pause(ctx)
 	}
 }
 
 // passing says what a start waits for, by the causes that may pass.
 var passing = map[string]string{
-	store.CauseLocked:   "waiting for a lock: find its holder in pg_stat_activity, such as a backup or an open transaction",
-	store.CauseReadOnly: "waiting for the database to become writable",
-	store.CauseDiskFull: "waiting for space on the database's disk",
+	store.CauseUnreachable: "waiting for Postgres",
+	store.CauseLocked:      "waiting for a lock: find its holder in pg_stat_activity, such as a backup or an open transaction",
+	store.CauseReadOnly:    "waiting for the database to become writable",
+	store.CauseDiskFull:    "waiting for space on the database's disk",
 }
 
 // migrate applies the migrations that the database lacks. It waits for locks as long as it takes; the version that
 // runs continues meanwhile.
-func migrate(ctx context.Context, db *store.Store, log *slog.Logger) error {
+func (s startup) migrate(ctx context.Context, db *store.Store) error {
 	sqlDB := MigrationDB(db.Pool().Config().ConnConfig)
 	defer func() { _ = sqlDB.Close() }()
 	pending, err := migrations.Pending(ctx, sqlDB)
@@ -85,13 +116,14 @@ func migrate(ctx context.Context, db *store.Store, log *slog.Logger) error {
 	}
 	var said time.Time
 	applied, err := migrations.Up(ctx, sqlDB, func(err error) {
+		s.show("migration " + passing[store.CauseLocked] + ": " + err.Error())
 		if time.Since(said) >= time.Minute {
 			said = time.Now()
-			log.Warn("migration waiting for a lock: find its holder in pg_stat_activity, such as a backup or an open transaction", "error", err)
+			s.log.Warn("migration "+passing[store.CauseLocked], "error", err)
 		}
 	})
 	if len(applied) > 0 {
-		log.Info("database migrated", "migrations", applied)
+		s.log.Info("database migrated", "migrations", applied)
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"log/slog"
 
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/store"
@@ -51,19 +50,19 @@ func (m *devMachine) made(have store.DatabaseKind) bool {
 }
 
 // openDatabase opens and migrates the database of this start, and marks it as of its kind.
-func openDatabase(ctx context.Context, c *config.Config, machine *devMachine, log *slog.Logger) (*store.Store, error) {
-	db, err := connect(ctx, c.DatabaseURL, log)
+func (s startup) openDatabase(ctx context.Context, c *config.Config, machine *devMachine) (*store.Store, error) {
+	db, err := s.connect(ctx, c.DatabaseURL)
 	if err != nil {
 		return nil, err
 	}
-	if err := whenWritable(ctx, log, func() error { return adopt(ctx, c, db, machine, log) }); err != nil {
+	if err := s.whenAble(ctx, func() error { return s.adopt(ctx, c, db, machine) }); err != nil {
 		db.Close()
 		return nil, err
 	}
 	return db, nil
 }
 
-func adopt(ctx context.Context, c *config.Config, db *store.Store, machine *devMachine, log *slog.Logger) error {
+func (s startup) adopt(ctx context.Context, c *config.Config, db *store.Store, machine *devMachine) error {
 	have, err := db.DatabaseKind(ctx)
 	if err != nil {
 		return err
@@ -71,7 +70,7 @@ func adopt(ctx context.Context, c *config.Config, db *store.Store, machine *devM
 	if err := checkKind(*c, have, machine); err != nil {
 		return err
 	}
-	if err := migrate(ctx, db, log); err != nil {
+	if err := s.migrate(ctx, db); err != nil {
 		return err
 	}
 	// of two first starts at once one decides

@@ -5,11 +5,12 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/fair"
-	"github.com/staykey/staykey/internal/pms"
 )
 
 // fairListener holds connections below a ceiling that their clients share: at the ceiling a newcomer replaces the
@@ -22,9 +23,9 @@ type fairListener struct {
 
 // newFairListener accepts at most this many connections. Those of trusted proxies, which serve many clients, are closed
 // last.
-func newFairListener(l net.Listener, most int, proxies func() pms.Addresses) *fairListener {
+func newFairListener(l net.Listener, most int, sources *atomic.Pointer[config.Set]) *fairListener {
 	return &fairListener{l, fair.New(most, func(client netip.Addr) bool {
-		trusted := proxies()
+		trusted := sources.Load().TrustedProxies
 		return len(trusted) > 0 && trusted.Allow(client)
 	})}
 }
@@ -84,10 +85,10 @@ func noteState(conn net.Conn, state http.ConnState) {
 // connectionMetrics are the public listener's gauges.
 func (s *service) connectionMetrics() []prometheus.Collector {
 	state := func() fair.State {
-		if l := s.listener.Load(); l != nil {
-			return l.ceiling.State()
+		if s.listener == nil {
+			return fair.State{}
 		}
-		return fair.State{}
+		return s.listener.ceiling.State()
 	}
 	return []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,6 +48,7 @@ func TestScrapeWithoutPostgres(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := &service{store: storetest.New(t), readiness: &readiness{}}
+			s.sources = &atomic.Pointer[config.Set]{}
 			s.sources.Store(&config.Set{})
 			s.readiness.state.Store(&condition{causes: c.causes})
 			registry, err := s.newRegistry()

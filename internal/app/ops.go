@@ -7,8 +7,11 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/netutil"
+
+	"github.com/staykey/staykey/internal/handlers"
 )
 
 // privateServer is the private listener's. It answers from the beginning, so that a start that waits for Postgres
@@ -17,13 +20,15 @@ type privateServer struct {
 	*http.Server
 	address net.Addr
 	handler atomic.Pointer[http.Handler]
-	failed  chan error // holds the error that ended it
+	waits   atomic.Pointer[string] // what a start waits for
+	failed  chan error             // holds the error that ended it
 }
 
 // serveOps begins to answer.
 func serveOps(l net.Listener, log *slog.Logger) *privateServer {
 	p := &privateServer{address: l.Addr(), failed: make(chan error, 1)}
-	p.use(http.HandlerFunc(starting))
+	p.show("")
+	p.use(http.HandlerFunc(p.starting))
 	p.Server = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter,
 			r *http.Request,
@@ -44,15 +49,28 @@ func serveOps(l net.Listener, log *slog.Logger) *privateServer {
 // use has it answer by another handler from now on.
 func (p *privateServer) use(h http.Handler) { p.handler.Store(&h) }
 
+// show says what a start waits for.
+func (p *privateServer) show(what string) { p.waits.Store(&what) }
+
 // starting answers before the service runs.
-func starting(w http.ResponseWriter, r *http.Request) {
+func (p *privateServer) starting(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/healthz" {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"status":"ok"}` + "\n")) // the client may be gone
+		alive(w)
 		return
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Retry-After", "1")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = w.Write([]byte(`{"type":"about:blank","title":"Service Unavailable","status":503,"code":"starting","detail":"not ready: starting: waiting for Postgres, or migrating it"}` + "\n"))
+	what := *p.waits.Load()
+	if what == "" {
+		what = "waiting for Postgres, or migrating it"
+	}
+	starting(w, "not ready: starting: "+what)
+}
+
+func alive(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n")) // the client may be gone
+}
+
+// starting answers a request that came too early.
+func starting(w http.ResponseWriter, detail string) {
+	handlers.NewProblem(http.StatusServiceUnavailable, detail).Coded(handlers.CodeStarting).After(time.Second).Write(w)
 }

@@ -128,11 +128,10 @@ func (o orphan) problem() string {
 const orphanRemedy = "restore its entry, or replace it by {name: ..., retired: true}: then its keys keep their policy until check-out; a new name is a new source"
 
 // reportOrphans logs the sources that are in use and have no entry.
-func (s *service) reportOrphans(ctx context.Context) {
+func (s *service) reportOrphans(ctx context.Context) error {
 	list, err := s.orphans(ctx, *s.sources.Load())
 	if err != nil {
-		s.log.Error("sources in use not compared with the configuration", "error", err)
-		return
+		return err
 	}
 	for _, o := range list {
 		if o.retired {
@@ -142,6 +141,7 @@ func (s *service) reportOrphans(ctx context.Context) {
 		}
 		s.log.Error(o.problem(), "source", o.Source, "do", orphanRemedy)
 	}
+	return nil
 }
 
 // dropped returns why a set can't replace the present one: a source in use would vanish silently.

@@ -179,6 +179,9 @@ func (s *service) ready(context.Context) handlers.Readiness {
 		r.Detail[detailOf(cause)] = text
 	}
 	if r.Ready {
+		if text := s.unsettled(); text != "" {
+			r.Degraded, r.Detail["configuration"] = true, text
+		}
 		if trouble := s.seamTroubles.Load(); trouble != nil {
 			for name, what := range *trouble {
 				r.Degraded, r.Detail[name] = true, what
@@ -186,6 +189,17 @@ func (s *service) ready(context.Context) handlers.Readiness {
 		}
 	}
 	return r
+}
+
+// unsettled says what of the configuration has no effect yet; "" for nothing.
+func (s *service) unsettled() string {
+	if err := s.reloads.prevented(); err != nil {
+		return "not reloaded yet, retrying: " + err.Error()
+	}
+	if name, err := s.settling.unsettled(); err != nil {
+		return "not in full effect yet, retrying to " + name + ": " + err.Error()
+	}
+	return ""
 }
 
 // detailOf is where readiness's detail has a cause.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,6 +99,7 @@ func TestReadiness(t *testing.T) {
 func TestProbesAskNothing(t *testing.T) {
 	t.Parallel()
 	s := &service{readiness: &readiness{}}
+	s.sources = &atomic.Pointer[config.Set]{}
 	s.sources.Store(&config.Set{})
 	if got := s.ready(context.Background()); got.Ready {
 		t.Error("ready before anything is known")

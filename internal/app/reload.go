@@ -16,6 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
 )
 
 // reloads is what reading the configuration again has resulted in. SIGHUP and POST /-/reload may ask for it at
@@ -24,32 +25,69 @@ type reloads struct {
 	turn      chan struct{} // has room for the one that is under way
 	state     sync.Mutex    // guards what follows
 	failed    bool          // the last one
+	open      error         // why the database prevented the last one, which is done again; nil: it didn't
 	succeeded time.Time     // the last one that did; a start counts
+}
+
+// takeTurn waits until nobody else reads the configuration or settles it. It reports whether ctx lasted.
+func (r *reloads) takeTurn(ctx context.Context) bool {
+	select {
+	case r.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (r *reloads) leaveTurn() { <-r.turn }
+
+// prevented is why the database prevented the last reload, which will be done again; nil: it didn't.
+func (r *reloads) prevented() error {
+	r.state.Lock()
+	defer r.state.Unlock()
+	return r.open
+}
+
+// finish notes what a reload resulted in.
+func (r *reloads) finish(configuration, certificate error) {
+	r.state.Lock()
+	defer r.state.Unlock()
+	r.failed, r.open = configuration != nil || certificate != nil, nil
+	if isPassing(configuration) {
+		r.open = configuration
+	}
+	if !r.failed {
+		r.succeeded = time.Now()
+	}
+}
+
+// isPassing reports whether a reload failed for a reason that isn't in the configuration.
+func isPassing(err error) bool {
+	problems := config.Problems(nil)
+	return err != nil && !errors.As(err, &problems) && !errors.Is(err, context.Canceled)
 }
 
 // reload reads the configuration and the certificate again, and logs and counts the results. Each of them is replaced
 // or kept whatever happens to the other. If ctx ends before it is its turn, nothing is read.
 func (s *service) reload(ctx context.Context) (configuration, certificate error) {
-	select {
-	case s.reloads.turn <- struct{}{}:
-		defer func() { <-s.reloads.turn }()
-	case <-ctx.Done():
+	if !s.reloads.takeTurn(ctx) {
 		return ctx.Err(), nil
 	}
+	defer s.reloads.leaveTurn()
 	names, configuration := s.reloadSources(ctx)
-	if configuration != nil {
+	switch {
+	case isPassing(configuration):
+		s.log.Warn("configuration not reloaded yet, keeping the current one: retrying", "every", settleEvery.String(),
+			"waits_for", store.LockedRow(configuration), "error", configuration)
+	case configuration != nil:
 		for line := range strings.SplitSeq(configuration.Error(), "\n") {
 			s.log.Error("configuration not reloaded, keeping the current one", "problem", line)
 		}
-	} else {
+	default:
 		s.log.Info("configuration reloaded", "sources", names)
 	}
 	certificate = s.reloadCertificate()
-	s.reloads.state.Lock()
-	defer s.reloads.state.Unlock()
-	if s.reloads.failed = configuration != nil || certificate != nil; !s.reloads.failed {
-		s.reloads.succeeded = time.Now()
-	}
+	s.reloads.finish(configuration, certificate)
 	return configuration, certificate
 }
 
@@ -79,7 +117,8 @@ func (s *service) reloadByHTTP(ctx context.Context) *handlers.Problem {
 			"the configuration was not reloaded, and the current one is kept: correct it and try again", fields...)
 	}
 	return handlers.NewProblem(http.StatusServiceUnavailable,
-		"the configuration was not reloaded, and the current one is kept: try again", fields...)
+		"the configuration was not reloaded yet, and the current one is kept: the service tries again every 5 seconds until it succeeds",
+		fields...).After(settleEvery)
 }
 
 // collectors are the metrics of reloads.
@@ -116,7 +155,7 @@ func (s *service) reloadSources(ctx context.Context) (names []string, err error)
 	}
 	warnOf(set, s.log)
 	if err := s.decidePolicies(ctx, set); err != nil {
-		return nil, fmt.Errorf("store the policies of the sources, reload again: %w", err)
+		return nil, fmt.Errorf("store the policies of the sources: %w", err)
 	}
 	s.sources.Store(&set)
 	for name, changed := range map[string]bool{"SEAM_API_KEY": !s.config.Simulate &&
@@ -126,13 +165,9 @@ func (s *service) reloadSources(ctx context.Context) (names []string, err error)
 			s.log.Warn("changed setting needs a restart", "setting", name)
 		}
 	}
-	s.reportOrphans(ctx)
-	names = slices.Sorted(maps.Keys(set.Sources))
-	if err := s.fetcher.TakeUp(ctx, names); err != nil {
-		s.log.Error("events waiting for documents not resumed yet", "error", err)
-	}
+	s.settle(ctx, s.noted(), s.compared(), s.takenUp())
 	s.applier.Wake()
-	return names, nil
+	return slices.Sorted(maps.Keys(set.Sources)), nil
 }
 
 // reloadCertificate shows a renewed certificate from now on.

@@ -2,18 +2,8 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
-	"fmt"
-	"log/slog"
-	"maps"
-	"net"
-	"net/http"
-	"slices"
 	"sync"
 	"time"
-
-	"github.com/staykey/staykey/internal/pms"
 )
 
 // What clients may take of us: they share the connections (see fairListener), and a header or a request that comes too
@@ -34,18 +24,10 @@ const flushActivity = 3 * time.Second
 
 // serve runs until ctx ends, then stops in order: no new requests, what was accepted is finished, running
 // attempts get their time.
-func (s *service) serve(ctx context.Context, public net.Listener, private *privateServer, reload <-chan struct{},
+func (s *service) serve(ctx context.Context, public *publicServer, private *privateServer, reload <-chan struct{},
 	started func(),
 ) error {
-	// Before any worker runs: what fails here ends the process, and nothing must be left running on a database that
-	// is closed.
-	if err := whenWritable(ctx, s.log, func() error {
-		return s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources)))
-	}); err != nil {
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFetches)
-		defer cancel()
-		return errors.Join(err, s.jobs.Stop(stopping))
-	}
+	s.settle(ctx, s.decided(), s.noted(), s.compared(), s.takenUp())
 	apply, stopApply := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopApply()
 	provision, stopProvision := context.WithCancel(context.WithoutCancel(ctx))
@@ -60,38 +42,22 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 	workers.Go(func() { s.writer.Run(provision, stopWriting) })
 	workers.Go(func() { s.countActivity(apply) })
 	workers.Go(func() { s.watchPolicies(apply) })
+	workers.Go(func() { s.settleLater(apply) })
 	s.readiness.look(ctx)
 	workers.Go(func() { s.readiness.run(apply) })
 	workers.Go(func() { s.watchSeam(apply) })
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	s.working.Store(true)
-	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
-	server := &http.Server{
-		Handler: s.public, ErrorLog: errorLog, ReadHeaderTimeout: HeaderWithin,
-		ReadTimeout: RequestWithin, WriteTimeout: time.Minute, IdleTimeout: idleFor, MaxHeaderBytes: 32 << 10,
-		ConnState: noteState,
-	}
-	shared := newFairListener(public, MaxConnections, func() pms.Addresses { return s.sources.Load().TrustedProxies })
-	s.listener.Store(shared)
-	public = shared
-	if s.config.TLS != nil {
-		public = tls.NewListener(public, s.config.TLS.Config())
-	}
-	failed := make(chan error, 1)
-	go func() {
-		if err := server.Serve(public); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("serve %s: %w", public.Addr(), err)
-		}
-	}()
+	public.use(s.public)
 	private.use(s.ops)
-	s.log.Info("ready", "listen", public.Addr().String(), "ops_listen", private.address.String())
+	s.log.Info("ready", "listen", public.address.String(), "ops_listen", private.address.String())
 	started()
 	var err error
 	for serving := true; serving; {
 		select {
 		case <-ctx.Done():
 			serving = false
-		case err = <-failed:
+		case err = <-public.failed:
 			serving = false
 		case err = <-private.failed:
 			serving = false
@@ -99,7 +65,7 @@ func (s *service) serve(ctx context.Context, public net.Listener, private *priva
 			workers.Go(func() { _, _ = s.reload(ctx) }) // it is logged; nothing it waits for may delay a stop
 		}
 	}
-	s.stop(ctx, s.config.StopDelay, server, private.Server, stopProvision, stopApply, &workers)
+	s.stop(ctx, s.config.StopDelay, public.Server, private.Server, stopProvision, stopApply, &workers)
 	return err
 }
 

@@ -48,31 +48,47 @@ type service struct {
 	fetcher      *fetch.Fetcher
 	accounts     pmsapi.Clients // of PMSs, for all callers of their APIs
 	activity     *store.Activity
-	sources      atomic.Pointer[config.Set]
+	sources      *atomic.Pointer[config.Set]
 	policies     atomic.Pointer[map[string]pms.Policy] // the decided ones
 	reloads      reloads
+	settling     settling
 	public, ops  http.Handler
-	listener     atomic.Pointer[fairListener] // the public one, once it serves
+	listener     *fairListener // the public one
 	working      atomic.Bool
 	readiness    *readiness
 	seamTroubles atomic.Pointer[map[string]string] // as readiness's detail has them
 }
 
-func newService(ctx context.Context, c config.Config, build Build, db *store.Store,
-	log *slog.Logger,
+// installation is what a database keeps for all who use it.
+type installation struct{ identitySalt, cursorKey, linkSalt string }
+
+// read reads what a service can't be without: the installation's secrets, made if this is the first start, and the
+// policies that were decided, without which keys of sources that have gone from the configuration would change.
+func (s *service) read(ctx context.Context) (in installation, err error) {
+	for name, value := range map[string]*string{
+		"identity_salt": &in.identitySalt, "cursor_key": &in.cursorKey, "guest_link_salt": &in.linkSalt,
+	} {
+		if *value, err = s.store.Setting(ctx, name, store.NewSalt); err != nil {
+			return in, err
+		}
+	}
+	return in, s.readPolicies(ctx)
+}
+
+func (start startup) newService(ctx context.Context, c config.Config, build Build, db *store.Store,
+	listener *fairListener, set *atomic.Pointer[config.Set],
 ) (*service, error) {
-	s := &service{build: build, config: c, log: log, store: db, activity: store.NewActivity()}
+	log := start.log
+	s := &service{
+		build: build, config: c, log: log, store: db, activity: store.NewActivity(), sources: set, listener: listener,
+	}
 	s.sources.Store(&c.Set)
 	s.reloads.turn, s.reloads.succeeded = make(chan struct{}, 1), time.Now()
-	if err := whenWritable(ctx, log, func() error { return s.decidePolicies(ctx, c.Set) }); err != nil {
-		return nil, err
-	}
-	s.reportOrphans(ctx)
-	salt, err := db.Setting(ctx, "identity_salt", store.NewSalt)
-	if err != nil {
-		return nil, err
-	}
-	cursorKey, err := db.Setting(ctx, "cursor_key", store.NewSalt)
+	var kept installation
+	err := start.whenAble(ctx, func() (err error) {
+		kept, err = s.read(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +98,7 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 	source := s.source
 	policy := func(name string) pms.Policy { return source(name).Policy }
 	var pace intake.Pace
-	s.provisioner = provisioner.New(db, s.seam, salt, log, provisioner.Options{
+	s.provisioner = provisioner.New(db, s.seam, kept.identitySalt, log, provisioner.Options{
 		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy,
 		ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
 		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers,
@@ -97,11 +113,6 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake)
 	s.readiness = &readiness{log: log, now: time.Now, trial: db.TryAccepting, refused: s.acceptor.Refused, full: s.full}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
-	if err := whenWritable(ctx, log, func() error {
-		return db.SeeSubscriptions(ctx, subscriptionNames(c.Subscriptions), time.Now())
-	}); err != nil {
-		return nil, err
-	}
 	s.notifier = notify.New(db, log, notify.Options{
 		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, PublicURL: c.PublicURL,
 		Version: build.Version,
@@ -111,25 +122,21 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 	if err != nil {
 		return nil, err
 	}
-	linkSalt, err := db.Setting(ctx, "guest_link_salt", store.NewSalt)
-	if err != nil {
-		return nil, err
-	}
 	s.guests = guest.New(db, s.seam, log, guest.Options{
-		PublicURL: c.PublicURL, Salt: salt, LinkSalt: linkSalt,
+		PublicURL: c.PublicURL, Salt: kept.identitySalt, LinkSalt: kept.linkSalt,
 		Secret: c.SeamAPIKey, Source: source,
 	})
 	sources := func() map[string]pms.Source { return s.sources.Load().Sources }
 	tester := &webhook.Tester{Now: time.Now, PublicURL: c.PublicURL}
 	service := admin.New(admin.Config{
 		Store: db, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now,
-		CursorKey: []byte(cursorKey),
+		CursorKey: []byte(kept.cursorKey),
 		DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.gates,
 		Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning,
 		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 		Guests: s.guests,
 	})
-	s.writer = s.newWriter(service.Shown, c.SeamAPIKey+linkSalt)
+	s.writer = s.newWriter(service.Shown, c.SeamAPIKey+kept.linkSalt)
 	db.OnCommit(func() {
 		s.notifier.Committed()
 		s.writer.Committed()
@@ -155,7 +162,7 @@ func newService(ctx context.Context, c config.Config, build Build, db *store.Sto
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: build.Version}),
 		web.New(web.Config{
 			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
-			FormKey:   []byte(cursorKey),
+			FormKey:   []byte(kept.cursorKey),
 			PublicURL: c.PublicURL, Done: ctx.Done(), Version: build.Version,
 		}),
 	)
@@ -171,6 +178,5 @@ func (s *service) tokens() []admin.Token {
 
 // full reports whether a new client of the public listener would be refused.
 func (s *service) full() bool {
-	l := s.listener.Load()
-	return l != nil && l.ceiling.Full()
+	return s.listener != nil && s.listener.ceiling.Full()
 }

@@ -1,7 +1,7 @@
 // Package app builds the service from its configuration and runs it.
 //
 // [Run] starts it in this order: the log; both listeners, so that a port in use is reported before anything else
-// happens; the private listener, which answers "alive, not ready" from here on; a Postgres and a simulated Seam for
+// happens; they answer "starting" from here on; a Postgres and a simulated Seam for
 // --dev; traces; the database, which is migrated and must be of this start's kind (production or development); then
 // the parts and their workers. service holds the parts, newService connects them, serve runs them until the process
 // is asked to stop, and stop ends them in the reverse order within 20 seconds, whatever hangs.
@@ -18,6 +18,8 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"sync/atomic"
+	"time"
 
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/pms"
@@ -67,6 +69,11 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 	}
 	private := serveOps(ops, log)
 	defer func() { _ = private.Close() }()
+	var sources atomic.Pointer[config.Set]
+	sources.Store(&c.Set)
+	open := servePublic(public, c, &sources, log)
+	defer func() { _ = open.Close() }()
+	s := startup{log: log, show: private.show, now: time.Now, pause: pause}
 	var machine *devMachine
 	if c.Dev {
 		if machine, err = startDev(ctx, &c, log); err != nil {
@@ -74,22 +81,23 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 		}
 		defer machine.stop()
 	}
-	log.Info("starting", "version", p.Version, "commit", p.Commit, "config", c)
+	log.Info("starting", "version", p.Version, "commit", p.Commit, "listen", public.Addr().String(), "ops_listen",
+		ops.Addr().String(), "config", c)
 	stopTraces, err := startTraces(ctx, c, p.Version, log)
 	if err != nil {
 		return false, err
 	}
 	defer stopTraces()
-	db, err := openDatabase(ctx, &c, machine, log)
+	db, err := s.openDatabase(ctx, &c, machine)
 	if err != nil {
 		return false, err
 	}
 	defer db.Close()
-	service, err := newService(ctx, c, p.Build, db, log)
+	service, err := s.newService(ctx, c, p.Build, db, open.shared, &sources)
 	if err != nil {
 		return false, err
 	}
-	err = service.serve(ctx, public, private, reload, func() {
+	err = service.serve(ctx, open, private, reload, func() {
 		ready = true
 		if machine != nil {
 			_, _ = fmt.Fprintln(p.Out, machine.introduction(c, p.Version, public.Addr(), ops.Addr()))

@@ -15,6 +15,7 @@ const (
 	CodeKeyNotReady       = admin.CodeKeyNotReady
 	CodeKeyReused         = admin.CodeKeyReused
 	CodeKeyInUse          = admin.CodeKeyInUse
+	CodeStarting          = "starting"
 )
 
 // codes are those of statuses, for problems that have no closer one.

@@ -34,7 +34,8 @@ const readOnlyTransaction = "25006"
 func CauseOf(err error) string {
 	pg := new(pgconn.PgError)
 	switch {
-	case errors.Is(err, pgconn.ErrReadOnlyConnection): // with target_session_attrs
+	// the first is with target_session_attrs
+	case errors.Is(err, pgconn.ErrReadOnlyConnection), errors.Is(err, ErrStandby):
 		return CauseReadOnly
 	case !errors.As(err, &pg):
 		return CauseUnreachable

@@ -151,14 +151,18 @@ func (s *Store) Close() {
 // Pool gives the connections to what needs them as such (jobs, metrics).
 func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 
-// Ping returns an error unless Postgres answers and is a primary.
+// ErrStandby is why a standby can't be used.
+var ErrStandby = errors.New(
+	"it is a read-only standby: point DATABASE_URL at the primary, or add target_session_attrs=read-write")
+
+// Ping returns an error unless Postgres answers and is a primary; [ErrStandby] if it is a standby.
 func (s *Store) Ping(ctx context.Context) error {
 	var standby bool
 	if err := s.pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&standby); err != nil {
 		return fmt.Errorf("ping Postgres: %w", err)
 	}
 	if standby {
-		return errors.New("ping Postgres: it is a read-only standby: point DATABASE_URL at the primary, or add target_session_attrs=read-write")
+		return fmt.Errorf("ping Postgres: %w", ErrStandby)
 	}
 	return nil
 }

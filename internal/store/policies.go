@@ -31,13 +31,18 @@ const (
 )
 
 // DecidePolicies makes these the policies of their sources, all of them or, on an error, none. It returns the
-// sources whose stays have to follow.
+// sources whose stays have to follow. It writes only what differs, so that a database that is read-only, or locked
+// against writing, is no obstacle to a start with the configuration that was used before.
 func (s *Store) DecidePolicies(ctx context.Context, policies []SourcePolicy) (changed []string, err error) {
 	policies = slices.SortedFunc(slices.Values(policies),
 		func(a, b SourcePolicy) int { return Ref{Source: a.Source}.Compare(Ref{Source: b.Source}) })
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		changed = nil
-		for _, p := range policies {
+		differing, err := differing(ctx, tx, policies)
+		if err != nil {
+			return err
+		}
+		for _, p := range differing {
 			var before string
 			err := tx.QueryRow(ctx, `
 				INSERT INTO settings (name, value) VALUES ($1, '') ON CONFLICT (name) DO UPDATE SET name = settings.name
@@ -58,6 +63,26 @@ func (s *Store) DecidePolicies(ctx context.Context, policies []SourcePolicy) (ch
 		return nil
 	})
 	return changed, wrap(err, "decide the policies of %d sources", len(policies))
+}
+
+// differing returns those policies that are not the decided ones, in their order.
+func differing(ctx context.Context, tx pgx.Tx, policies []SourcePolicy) ([]SourcePolicy, error) {
+	var names []string
+	for _, p := range policies {
+		names = append(names, settingPolicy+p.Source, settingPolicyText+p.Source)
+	}
+	rows, _ := tx.Query(ctx, `SELECT name, value FROM settings WHERE name = ANY ($1)`, names)
+	decided := map[string]string{}
+	var name, value string
+	if _, err := pgx.ForEachRow(rows, []any{&name, &value}, func() error {
+		decided[name] = value
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(policies), func(p SourcePolicy) bool {
+		return decided[settingPolicy+p.Source] == p.Fingerprint && decided[settingPolicyText+p.Source] == p.Encoded
+	}), nil
 }
 
 // Policies returns the decided policies of all sources, also of those that have gone from the configuration.

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// A configuration has its full effect once the database knows it and was compared with it. That may have to wait:
+// for a lock, for a database that is read-only, for Postgres itself. So what a start or a reload can't do at once is
+// done again every few seconds until it succeeds, however long that takes, and a reload that the database prevented
+// is done again as a whole. Nobody has to send SIGHUP twice.
+
+// settleEvery is how often what is left is tried again.
+const settleEvery = 5 * time.Second
+
+// step is something that the configuration in use needs for its full effect. It works with the configuration of the
+// moment when it runs.
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+// settling is what is left to do.
+type settling struct {
+	mu   sync.Mutex
+	left []step
+	why  error // why the first of them is left
+}
+
+// unsettled returns the first step that is left, and why it is; "" for none.
+func (s *settling) unsettled() (name string, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.left) == 0 {
+		return "", nil
+	}
+	return s.left[0].name, s.why
+}
+
+// settle takes steps at once, since each may wait for a lock, and leaves those that fail for later. They replace what
+// was left of an earlier configuration.
+func (s *service) settle(ctx context.Context, steps ...step) {
+	results := make([]error, len(steps))
+	var taking sync.WaitGroup
+	for i, step := range steps {
+		taking.Go(func() { results[i] = step.do(ctx) })
+	}
+	taking.Wait()
+	var left []step
+	var why error
+	for i, step := range steps {
+		err := results[i]
+		if err == nil {
+			continue
+		}
+		if ctx.Err() == nil {
+			s.log.Warn("configuration not in full effect yet: retrying", "step", step.name, "every",
+				settleEvery.String(), "waits_for", store.LockedRow(err), "error", err)
+		}
+		if left = append(left, step); why == nil {
+			why = err
+		}
+	}
+	s.settling.mu.Lock()
+	defer s.settling.mu.Unlock()
+	s.settling.left, s.settling.why = left, why
+}
+
+// settleLater tries again what is left, until ctx ends.
+func (s *service) settleLater(ctx context.Context) {
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.settleAgain(ctx)
+		}
+	}
+}
+
+// settleAgain does what is left once.
+func (s *service) settleAgain(ctx context.Context) {
+	if s.reloads.prevented() != nil {
+		_, _ = s.reload(ctx) // it is logged
+		return
+	}
+	if name, _ := s.settling.unsettled(); name == "" || !s.reloads.takeTurn(ctx) {
+		return
+	}
+	defer s.reloads.leaveTurn()
+	s.settling.mu.Lock()
+	left := slices.Clone(s.settling.left)
+	s.settling.mu.Unlock()
+	if s.settle(ctx, left...); len(left) > 0 {
+		if name, _ := s.settling.unsettled(); name == "" {
+			s.log.Info("configuration in full effect")
+		}
+	}
+}
+
+// decided makes the configuration's policies those of their sources.
+func (s *service) decided() step {
+	return step{"store the policies of the sources", func(ctx context.Context) error {
+		return s.decidePolicies(ctx, *s.sources.Load())
+	}}
+}
+
+// noted records which subscriptions there are.
+func (s *service) noted() step {
+	return step{"store the names of the subscriptions", func(ctx context.Context) error {
+		return s.store.SeeSubscriptions(ctx, subscriptionNames(s.subscriptions()), time.Now())
+	}}
+}
+
+// compared looks for sources in use that have no entry, and logs them.
+func (s *service) compared() step {
+	return step{"compare the sources in use with the configuration", s.reportOrphans}
+}
+
+// takenUp begins to fetch the documents that events of the sources wait for.
+func (s *service) takenUp() step {
+	return step{"resume events that wait for documents", func(ctx context.Context) error {
+		return s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources)))
+	}}
+}
