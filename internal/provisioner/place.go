@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -227,8 +228,10 @@ func (a *attempt) forgetPlace(ctx context.Context, i int, identity *store.UserId
 	return again()
 }
 
-// makeRoom waits for the end of an ACS user's deletion if a new user needs the same slot: another identity is used
-// only if the guest can't wait for that.
+// makeRoom makes sure that a new ACS user would be the stay's only one. Whatever may already serve the stay is followed
+// until Seam shows what happened: a create whose result is unknown, and a delete that may not have taken effect.
+// Only a deletion that Seam itself says is under way is not waited for any longer than the guest can wait: then the
+// new one gets another identity.
 func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
 	if d.Goal != plan.Have || !d.WithFirstKeyWaiting(a.users).Create {
 		return outcome{}
@@ -238,17 +241,30 @@ func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
 	}
 	for i := range a.users {
 		u := a.users[i]
-		if u.Phase() != record.Removing || u.ACSSystemID != d.SystemID || u.GuestKey != d.GuestKey {
+		if u.ACSSystemID != d.SystemID || u.GuestKey != d.GuestKey {
 			continue
 		}
-		deletedAt := *u.DeletedAt
+		if out, open := a.unsettled[u.ID]; open {
+			return out
+		}
+		if u.Phase() != record.Removing {
+			continue
+		}
 		out := a.seeOff(ctx, d, &a.users[i])
-		if (out.kind == waiting || out.kind == needsPerson || out.kind == unclear) && !a.canWait(d, deletedAt) {
-			continue
-		}
-		if out.stops() {
+		if out.stops() && !a.mayPass(d, &a.users[i], *u.DeletedAt, out) {
 			return out
 		}
 	}
 	return outcome{}
+}
+
+// mayPass reports whether a new ACS user may be created although the deletion of an earlier one has not ended: if that
+// one won't serve the stay in any case, and the guest can't wait.
+func (a *attempt) mayPass(d plan.Desired, u *record.User, deletedAt time.Time, out outcome) bool {
+	switch out.kind {
+	case waiting, needsPerson, unclear:
+		return (u.Leaving || !plan.Fits(d, *u)) && !a.canWait(d, deletedAt)
+	default:
+		return false
+	}
 }

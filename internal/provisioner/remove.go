@@ -246,37 +246,52 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 	case is == ambivalent:
 		return contradicted(errContradiction)
 	case is == beingGone && from.BeingDeleted():
+		u.Leaving = true
 		return a.stillGoing(u)
-	case from.Reports(plan.NotDeleted) && a.now().Before(u.DeletedAt.Add(a.slowRetry())):
-		// after this delay, it is deleted again
-		return notRemoved(plan.NotDeleted)
-	case u.Unkept >= record.MaxUnkept && a.now().Before(u.DeletedAt.Add(a.slowRetry())):
-		return notRemoved("it was deleted several times, and Seam still shows it")
-	case a.tooEarly(counts):
+	}
+	if why := a.deletedInVain(from, u); why != "" && a.isToBeDeleted(d, u) {
+		return notRemoved(why) // after a delay, it is deleted again
+	}
+	if a.tooEarly(counts) {
 		return wait(counts, "Seam still shows the deleted ACS user")
 	}
 	return a.stillThere(ctx, d, u)
 }
 
-// stillThere handles a delete that had no effect: the ACS user exists, and is deleted again if that is still desired.
-// Only if it is wanted back is it compared with Seam first: a delete must not depend on reads that may be refused.
-// Such deletes are counted: after a few in a row a person is notified.
-func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	inARow := min(u.Unkept+1, record.MaxUnkept)
-	u.StillThere()
-	if !a.isToBeDeleted(d, u) {
-		if out := a.check(ctx, d, u); out.stops() {
-			return out
-		}
+// deletedInVain is why a recent delete had no effect, as far as Seam shows it or its repetition does; "" otherwise.
+func (a *attempt) deletedInVain(from seam.ACSUser, u *record.User) string {
+	switch {
+	case !a.now().Before(u.DeletedAt.Add(a.slowRetry())):
+		return ""
+	case from.Reports(plan.NotDeleted):
+		return plan.NotDeleted
+	case u.Unkept >= record.MaxUnkept:
+		return "it was deleted several times, and Seam still shows it"
+	default:
+		return ""
 	}
-	u.Unkept = max(u.Unkept, inARow)
+}
+
+// stillThere handles a delete that had no effect: the ACS user exists, and is deleted again if that is still desired.
+// Such deletes are counted: after a few in a row a person is notified. Only if it is wanted back is it compared with
+// Seam first: a delete must not depend on reads that may be refused.
+func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	unwanted, inARow := a.isToBeDeleted(d, u), min(u.Unkept+1, record.MaxUnkept)
+	u.StillThere()
+	if unwanted {
+		u.Unkept = inARow
+	} else if out := a.check(ctx, d, u); out.stops() {
+		return out
+	}
 	return firstOutcome(a.save(ctx, u), again)
 }
 
-// isToBeDeleted reports whether the plan deletes an ACS user.
+// isToBeDeleted reports whether the plan deletes an ACS user that we deleted before, if it still exists.
 func (a *attempt) isToBeDeleted(d plan.Desired, u *record.User) bool {
-	return slices.ContainsFunc(plan.Plan(d, a.users, a.work.Key.Revive), func(s plan.Step) bool {
-		return s.Kind == plan.DeleteUser && s.User == a.indexOf(u)
+	users, i := slices.Clone(a.users), a.indexOf(u)
+	users[i].StillThere()
+	return slices.ContainsFunc(plan.Plan(d, users, a.work.Key.Revive), func(s plan.Step) bool {
+		return s.Kind == plan.DeleteUser && s.User == i
 	})
 }
 

@@ -68,7 +68,7 @@ func Standing(d Desired, users []record.User) int {
 	}
 	second := -1 // a slot, or one that somebody deleted
 	for i, u := range slices.Backward(users) {
-		may := d.Create && fits(d, u) || !d.Create && u.ACSUserID != nil
+		may := d.Create && Fits(d, u) || !d.Create && u.ACSUserID != nil
 		switch {
 		case u.DeletedAt != nil || !may:
 		case u.Exists():
@@ -80,7 +80,8 @@ func Standing(d Desired, users []record.User) int {
 	return second
 }
 
-func fits(d Desired, u record.User) bool {
+// Fits reports whether an ACS user that exists can be the one that d asks for.
+func Fits(d Desired, u record.User) bool {
 	return u.ACSSystemID == d.SystemID && u.GuestKey == d.GuestKey && !leavesShared(d, u)
 }
 

@@ -67,6 +67,7 @@ func (p Phase) String() string {
 type User struct {
 	store.ACSUser
 	Unlinked     bool     // Seam links it to an identity other than ours, or to none
+	Leaving      bool     // we deleted it, and Seam says that it is removing it
 	Foreign      bool     // its identity now has an e-mail address other than the guest's
 	SurplusUsers []string // ACS users that a lost create left in addition to it
 	SurplusKeys  []string // mobile keys in addition to the recorded one

@@ -66,7 +66,7 @@ var seamMutants = []mutant{
 	provisionerTests("deletes need no comparison",
 		"after a delete without effect the ACS user is compared before it is deleted again",
 		"TestADeleteNeedsNoComparison",
-		edit{"internal/provisioner/remove.go", "	if !a.isToBeDeleted(d, u) {\n", "	if true {\n"}),
+		edit{"internal/provisioner/remove.go", "	if unwanted {\n", "	if a.check(ctx, d, u).stops() {\n"}),
 	provisionerTests("look-ups that fail", "a look-up that fails stops everything else of the stay",
 		"TestALookUpThatFailsKeepsNothingElse",
 		edit{
@@ -144,6 +144,17 @@ var seamMutants = []mutant{
 		edit{
 			"internal/provisioner/place.go", "(a.users[i].ACSUserID != nil || a.claimed[a.users[i].ID]) {",
 			"a.users[i].ID != 0 {",
+		}),
+	provisionerTests("deletes asked about too early",
+		"an ACS user is created while the delete of another may have had no effect, because the guest can't wait",
+		"TestASlowLookAtAnUncertainDelete",
+		edit{"internal/provisioner/place.go", "		return (u.Leaving || !plan.Fits(d, *u)) &&", "		return"}),
+	provisionerTests("places during a look-up",
+		"a place is used while the result of a lost create in another one can't be looked for",
+		"TestAFreePlaceWaitsForALookUp",
+		edit{
+			"internal/provisioner/place.go", "		if out, open := a.unsettled[u.ID]; open {\n",
+			"		if out, open := a.unsettled[u.ID]; open && i < 0 {\n",
 		}),
 	seamTests("silent connections", "calls continue to use a connection that doesn't answer",
 		"TestSilentConnection|TestManyCallsOnASilentConnection",
