@@ -2,9 +2,11 @@ package provisioner_test
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	domain "github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -81,6 +83,10 @@ var stages = []stage{
 			r.until(*s, store.KeyRevoked)
 		}, act: booked, status: store.KeyIssued, groups: groupsL,
 	},
+	{name: "booked again during a removal", prepare: func(r *rig, s *stay) {
+		s.in = r.now().Add(45 * time.Minute).Truncate(time.Millisecond) // soon: nothing waits for a removal
+		issued(r, s)
+	}, act: bookedDuringItsRemoval, status: store.KeyIssued, groups: groupsL},
 	{name: "clean-up", act: func(r *rig, s *stay) { r.advance(s.out.Add(25 * time.Hour).Sub(r.now())) }, status: store.KeyExpired},
 	{name: "cut short", prepare: func(r *rig, s *stay) {
 		s.in = r.now().Add(-time.Hour).Truncate(time.Millisecond)
@@ -143,6 +149,25 @@ func openGates(r *rig, s *stay) {
 }
 
 func closeGate(r *rig, s *stay) { r.gate(*s, domain.GateClosed) }
+
+// bookedDuringItsRemoval cancels a stay and books it again before Seam answers the delete.
+func bookedDuringItsRemoval(r *rig, s *stay) {
+	done := make(chan struct{})
+	var once sync.Once
+	r.sim.Configure(func(o *simulator.Options) {
+		o.Hook = func(path string, after bool) bool {
+			if path == seam.PathUserDelete && !after {
+				once.Do(func() {
+					r.book(*s)
+					close(done)
+				})
+			}
+			return false
+		}
+	})
+	r.cancel(*s)
+	<-done
+}
 
 // reconcile is an admin's.
 func reconcile(r *rig, s *stay) {

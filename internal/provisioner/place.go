@@ -240,7 +240,7 @@ func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
 		return outcome{}
 	}
 	for i := range a.users {
-		u := a.users[i]
+		u := &a.users[i]
 		if u.ACSSystemID != d.SystemID || u.GuestKey != d.GuestKey {
 			continue
 		}
@@ -250,8 +250,8 @@ func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
 		if u.Phase() != record.Removing {
 			continue
 		}
-		out := a.seeOff(ctx, d, &a.users[i])
-		if out.stops() && !a.mayPass(d, &a.users[i], *u.DeletedAt, out) {
+		deletedAt := *u.DeletedAt
+		if out := a.seeOff(ctx, d, u); out.stops() && !a.mayPass(d, u, deletedAt, out) {
 			return out
 		}
 	}

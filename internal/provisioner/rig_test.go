@@ -1,6 +1,7 @@
 package provisioner_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -142,7 +143,12 @@ func (r *rig) start() {
 	options := r.options
 	options.Now, options.Policy = r.now, func(s string) pms.Policy { return r.policy(s) }
 	if r.log == nil {
-		r.log = slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+		r.log = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+			if bytes.Contains(p, []byte("attempt panicked")) {
+				r.t.Errorf("%s", p)
+			}
+			return r.t.Output().Write(p)
+		}), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	r.prov = provisioner.New(r.store, client, "salt", r.log, options)
 	r.applier = intake.NewApplier(r.store, r.log, r.now, func(name string) pms.Source { return pms.Source{Policy: options.Policy(name)} }, nil, &intake.Pace{}, r.prov.Wake)

@@ -244,7 +244,10 @@ func (w *unkind) changeStay(s *unkindStay) {
 		s.cancelled = true
 		w.tell("%s: cancelled", s.id)
 		w.cancel(s.stay)
-		return
+		if !w.chance(30) {
+			return
+		}
+		s.cancelled = false // booked again, perhaps while it is being removed
 	case !s.booked, s.out.Before(now.Add(time.Hour)), w.chance(10): // other dates
 		s.in = now.Add(time.Duration(w.random.IntN(72)-12) * time.Hour)
 		s.out = now.Add(time.Duration(24+w.random.IntN(96)) * time.Hour)
@@ -361,6 +364,9 @@ var unkindSwitches = []struct {
 		o.UniqueStatus, o.UniqueType = one(w, 400, 409, 422), one(w, "", "something_new")
 	}},
 	{"email", func(w *unkind, o *simulator.Options) { o.CaseSensitiveEmail = w.chance(50) }},
+	{"slow answers", func(w *unkind, o *simulator.Options) {
+		o.Hook = w.slowly(one(w, unkindPaths...), w.random.IntN(3), time.Duration(w.random.Int64N(int64(callTimeout))))
+	}},
 	{"unknown groups", func(w *unkind, o *simulator.Options) { o.IgnoreUnknownGroups = w.chance(50) }},
 }
 
@@ -369,6 +375,24 @@ func (w *unkind) turnSwitch() {
 	w.hidden = w.hide()
 	w.sim.Configure(func(o *simulator.Options) { s.turn(w, o) })
 	w.tell("switch %s", s.name)
+}
+
+// slowly has a few calls take long: the clocks move on before they take effect and after it, while somebody waits for
+// the answer.
+func (w *unkind) slowly(path string, times int, d time.Duration) func(string, bool) bool {
+	var mu sync.Mutex
+	return func(called string, after bool) bool {
+		mu.Lock()
+		slow := times > 0 && (path == "" || called == path)
+		if slow && after {
+			times--
+		}
+		mu.Unlock()
+		if slow {
+			w.advance(d / 2)
+		}
+		return false
+	}
 }
 
 // hide picks ids that lists leave out.
