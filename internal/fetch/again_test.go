@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -122,6 +123,175 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 			})
 		}
 	}
+}
+
+// replica is a PMS whose documents a test changes, and a service that asks it.
+type replica struct {
+	*rig
+	document atomic.Value // of string
+	asked    atomic.Int32
+}
+
+func newReplica(t *testing.T, format string) *replica {
+	t.Helper()
+	p := &replica{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		p.asked.Add(1)
+		_, _ = io.WriteString(w, p.document.Load().(string))
+	}))
+	t.Cleanup(server.Close)
+	p.rig = newRig(t, time.Millisecond, map[string]pms.Source{"s": presetAt(t, format, server.URL)})
+	return p
+}
+
+// says posts a webhook.
+func (p *replica) says(body string) uuid.UUID {
+	p.t.Helper()
+	e := store.Event{
+		EventID: uuid.New(), Source: "s", Status: store.EventAccepted, ReceivedAt: time.Now().UTC(), Request: []byte(`{}`), Body: []byte(body),
+	}
+	if _, err := p.store.InsertEvents(p.t.Context(), []store.Event{e}); err != nil {
+		p.t.Fatal(err)
+	}
+	p.drain()
+	return e.EventID
+}
+
+// fetches fetches for an event now, and applies it.
+func (p *replica) fetches(id uuid.UUID, document string) {
+	p.t.Helper()
+	p.document.Store(document)
+	if err := p.fetcher.work(p.t.Context(), id); err != nil {
+		p.t.Fatal(err)
+	}
+	p.drain()
+}
+
+// later lets time pass since everything that has happened.
+func (p *replica) later(seconds int) {
+	p.t.Helper()
+	for _, statement := range []string{
+		`UPDATE reservations SET updated_at = updated_at - make_interval(secs => $1), version_at = version_at - make_interval(secs => $1), version_receipt = version_receipt - make_interval(secs => $1)`,
+		`UPDATE events SET received_at = received_at - make_interval(secs => $1)`,
+	} {
+		if _, err := p.store.Pool().Exec(p.t.Context(), statement, seconds); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// is checks a reservation's status and local check-out, and an event's status and reason.
+func (p *replica) is(reservation, want string, id uuid.UUID, status, reason string) {
+	p.t.Helper()
+	got := "none"
+	if v, err := p.store.View(p.t.Context(), store.Ref{Source: "s", ReservationID: reservation}); err == nil {
+		got = v.Reservation.Status
+		if out := v.Reservation.CheckOutSaid; out != nil {
+			got += " until " + *out
+		}
+	}
+	if got != want {
+		p.t.Fatalf("the reservation is %s, want %s", got, want)
+	}
+	e := p.event(id)
+	why := ""
+	if e.Reason != nil {
+		why = *e.Reason
+	}
+	if e.Status != status || !strings.Contains(why, reason) {
+		p.t.Fatalf("the event is %s (%s), want %s (%s)", e.Status, why, status, reason)
+	}
+}
+
+// A document that comes from a lagging replica may move a stay back. It counts at first, since most
+// often it is right, and is fetched again once no document can be that old.
+func TestAStaleDocumentMovesNoStayForLong(t *testing.T) {
+	t.Parallel()
+	document := func(end string) string {
+		return `{"success": true, "data": {"reservationID": "7", "status": "confirmed", "startDate": "2031-07-01", "endDate": "` + end + `", "assigned": [{"roomID": "3-1", "subReservationID": "7"}], "unassigned": []}}`
+	}
+	webhook := func(n int) string {
+		return fmt.Sprintf(`{"event": "reservation/guest_requests_changed", "reservationID": "7", "propertyID": 9, "timestamp": %d.5}`, 1700000000+n)
+	}
+	p := newReplica(t, "cloudbeds")
+	p.fetches(p.says(webhook(1)), document("2031-07-04"))
+	p.later(60)
+	shortened := p.says(webhook(2))
+	p.fetches(shortened, document("2031-07-02"))
+	p.is("7", "confirmed until 2031-07-02", shortened, store.EventApplied, "")
+	note := p.says(webhook(3))
+	p.fetches(note, document("2031-07-04"))
+	p.is("7", "confirmed until 2031-07-04", note, store.EventAccepted, "applied; the PMS's documents may be older than the change before")
+	p.later(60)
+	p.fetches(note, document("2031-07-02"))
+	p.is("7", "confirmed until 2031-07-02", note, store.EventApplied, "")
+}
+
+// A document that doesn't show what its webhook is about is fetched again: soon, and when no document can be older.
+func TestADocumentBehindItsWebhook(t *testing.T) {
+	t.Parallel()
+	document := func(end string) string {
+		return `{"success": true, "data": {"reservationID": "7", "status": "confirmed", "startDate": "2031-07-01", "endDate": "` + end + `", "assigned": [{"roomID": "3-1", "subReservationID": "7"}], "unassigned": []}}`
+	}
+	for _, last := range []string{"2031-07-02", "2031-07-04"} { // it may also have changed again since
+		p := newReplica(t, "cloudbeds")
+		id := p.says(`{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "startDate": "2031-07-01", "endDate": "2031-07-02", "timestamp": 1700000000.5}`)
+		p.fetches(id, document("2031-07-04"))
+		p.is("7", "confirmed until 2031-07-04", id, store.EventAccepted, "applied; the PMS's document doesn't show yet what the webhook is about")
+		p.later(6)
+		p.fetches(id, document("2031-07-04"))
+		p.is("7", "confirmed until 2031-07-04", id, store.EventAccepted, "applied; ")
+		p.later(30)
+		p.fetches(id, document(last))
+		p.is("7", "confirmed until "+last, id, store.EventApplied, "")
+	}
+}
+
+// An order that Mews' answer lacks may be one that a replica doesn't have yet, or one of a service that is no stay.
+func TestOrdersThatAreNotThereYet(t *testing.T) {
+	t.Parallel()
+	const (
+		webhook = `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "r"}}, {"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "s"}}]}`
+		order   = `{"Id": "%s", "State": "Confirmed", "AssignedResourceId": "m", "ScheduledStartUtc": "2031-07-01T15:00:00Z", "ScheduledEndUtc": "2031-07-04T09:00:00Z", "UpdatedUtc": "2026-07-01T09:00:00Z"}`
+		until   = "confirmed until 2031-07-04T09:00:00Z"
+	)
+	none := `{"Reservations": []}`
+	one, two := `{"Reservations": [`+fmt.Sprintf(order, "r")+`]}`, `{"Reservations": [`+fmt.Sprintf(order, "r")+`, `+fmt.Sprintf(order, "s")+`]}`
+	p := newReplica(t, "mews")
+	id := p.says(webhook)
+	p.fetches(id, none)
+	p.is("r", "none", id, store.EventAccepted, "the PMS's answer lacks orders that the webhook names: they are fetched again at")
+	p.later(6)
+	p.fetches(id, one)
+	p.is("r", until, id, store.EventAccepted, "applied; ")
+	p.is("s", "none", id, store.EventAccepted, "applied; ")
+	p.later(30)
+	p.fetches(id, two)
+	p.is("s", until, id, store.EventApplied, "")
+
+	id = p.says(`{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "dinner"}}]}`)
+	p.fetches(id, none)
+	p.later(31)
+	p.fetches(id, none)
+	p.is("dinner", "none", id, store.EventIgnored, "orders of services that are no stays")
+}
+
+// A stay that is booked again after a cancel that has no time of its own gets its key, whatever time the PMS's document
+// has: once the document can't be older than the cancel.
+func TestBookedAgain(t *testing.T) {
+	t.Parallel()
+	const lead = `{"lead": {"uid": "u", "type": "BOOKING", "status": "BOOKED", "propertyUid": "p", "checkInLocalDateTime": "2031-07-01T15:00", "checkOutLocalDateTime": "2031-07-04T11:00", "updatedUtcDateTime": "2026-07-01T09:00:00Z"}}`
+	const until = " until 2031-07-04T11:00"
+	p := newReplica(t, "hostfully")
+	p.fetches(p.says(`{"event_type": "NEW_BOOKING", "lead_uid": "u"}`), lead)
+	cancel := p.says(`{"event_type": "BOOKING_CANCELLED", "lead_uid": "u"}`)
+	p.is("u", "cancelled"+until, cancel, store.EventApplied, "")
+	again := p.says(`{"event_type": "BOOKING_UPDATED", "lead_uid": "u"}`)
+	p.fetches(again, lead)
+	p.is("u", "cancelled"+until, again, store.EventAccepted, "may be older than a cancel")
+	p.later(31)
+	p.fetches(again, lead)
+	p.is("u", "confirmed"+until, again, store.EventApplied, "")
 }
 
 // presetAt is a source of a preset whose PMS is at an address.

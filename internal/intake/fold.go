@@ -53,9 +53,9 @@ func (b *batch) foldEvent(m *mapped) {
 	for _, lost := range m.says.Rejected {
 		b.reject(m, lost)
 	}
+	m.recheck()
 	status, reason := m.settle(done)
-	m.awaiting = m.awaiting || slices.Contains(done, unsure)
-	if m.awaiting {
+	if m.awaiting = m.awaiting || !m.again.IsZero(); m.awaiting {
 		m.AppliedBefore = slices.Contains(done, applied)
 		return
 	}
@@ -231,8 +231,6 @@ func (m *mapped) named(ref store.Ref) bool {
 			func(lost pms.Rejection) bool { return lost.ReservationID == ref.ReservationID })
 }
 
-func versionOf(r store.Reservation) version { return version{r.VersionAt, r.VersionSeq} }
-
 func (b *batch) foldReservation(m *mapped, c change) foldResult {
 	says := *c.Reservation
 	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}
@@ -251,6 +249,10 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 		r.Source, r.ReservationID, r.CreatedAt = ref.Source, ref.ReservationID, b.now
 	}
 	r.Status, r.VersionAt, r.VersionSeq, r.UpdatedAt = says.Status, c.at, c.seq, b.now
+	r.VersionReceipt = nil
+	if c.byReceipt {
+		r.VersionReceipt = &c.at
+	}
 	r.Notes = notesOf(c.Notes, m, b.now)
 	if says.Status == pms.Confirmed {
 		r.Bodies = withBody(r.Bodies, c.hash)
@@ -260,6 +262,7 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 	b.checkedIn(&r, c)
 	b.ofBooking(&r, says)
 	b.fromGuest(&r, c)
+	b.mayMoveBack(m, c, b.reservations[ref], r)
 	b.reservations[ref] = r
 	return applied
 }
@@ -268,21 +271,57 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 // database.
 const documentLag = 30 * time.Second
 
+// fetchAgain has the documents of an event fetched once more, at a time when they can be trusted.
+func (m *mapped) fetchAgain(at time.Time, why string) {
+	if at.After(m.again) {
+		m.again, m.againWhy = at, why
+	}
+}
+
+// shortLag is how old documents are at most, as a rule.
+const shortLag = 5 * time.Second
+
+// recheck has documents fetched again that the format finds to be older than the webhook: soon after it, and once more
+// when no document can be that old.
+func (m *mapped) recheck() {
+	if m.says.Recheck == "" || m.asked.IsZero() {
+		return
+	}
+	for _, lag := range []time.Duration{shortLag, documentLag} {
+		if at := m.ReceivedAt.Add(lag); m.asked.Before(at) {
+			m.fetchAgain(at, m.says.Recheck)
+			return
+		}
+	}
+}
+
 // mayUndo reports whether a document would bring a cancelled stay back, or add a room to a cancelled booking, but was
-// requested so soon after the cancel that it may be older. If documents have a time of the PMS, the order of events
-// decides; those that have none are fetched again a little later.
+// requested so soon after the cancel that it may be older. If documents have a time of the PMS, and the cancel has one
+// too, the order of events decides; others are fetched again a little later.
 func (b *batch) mayUndo(m *mapped, c change, r store.Reservation) bool {
-	if m.asked.IsZero() || !c.Undated || c.Reservation.Status != pms.Confirmed {
+	sure := !c.Undated && !(versionOf(r).byReceipt && c.before(versionOf(r)))
+	if m.asked.IsZero() || sure || c.Reservation.Status != pms.Confirmed {
 		return false
 	}
 	cancelled := b.cancelledAt(m, c, r)
 	if cancelled.IsZero() || !m.asked.Before(cancelled.Add(documentLag)) {
 		return false
 	}
-	if sure := cancelled.Add(documentLag); sure.After(m.again) {
-		m.again = sure
-	}
+	m.fetchAgain(cancelled.Add(documentLag), "the PMS's documents may be older than a cancel")
 	return true
+}
+
+// mayMoveBack has a document fetched again that moved a stay so soon after another change that it may be older than
+// that. Until then it counts: most often it is right, and a guest may be waiting.
+func (b *batch) mayMoveBack(m *mapped, c change, before, after store.Reservation) {
+	if m.asked.IsZero() || !c.Undated || before.VersionSeq == 0 || before.VersionSeq == c.seq ||
+		after.Status != pms.Confirmed || !m.asked.Before(before.UpdatedAt.Add(documentLag)) {
+		return
+	}
+	if text(before.ListingID) != text(after.ListingID) || text(before.CheckInSaid) != text(after.CheckInSaid) ||
+		text(before.CheckOutSaid) != text(after.CheckOutSaid) || !bytes.Equal(before.Segments, after.Segments) {
+		m.fetchAgain(before.UpdatedAt.Add(documentLag), "the PMS's documents may be older than the change before")
+	}
 }
 
 // cancelledAt returns when a cancelled stay was last changed; for a new stay of a booking whose other stays are all
@@ -364,7 +403,7 @@ func (b *batch) foldGuest(m *mapped, c change) foldResult {
 	says := c.Guest
 	guest := store.Ref{Source: m.Source, ReservationID: says.GuestID}
 	g := b.guests[guest]
-	if g.VersionSeq > 0 && c.before(version{g.VersionAt, g.VersionSeq}) {
+	if g.VersionSeq > 0 && c.before(version{at: g.VersionAt, seq: g.VersionSeq}) {
 		return superseded
 	}
 	g.Source, g.GuestID, g.VersionAt, g.VersionSeq, g.UpdatedAt = m.Source, says.GuestID, c.at, c.seq, b.now
@@ -435,7 +474,7 @@ func (b *batch) fromGuest(r *store.Reservation, c change) {
 	if !known || g.VersionSeq == 0 {
 		return
 	}
-	later := c.before(version{g.VersionAt, g.VersionSeq})
+	later := c.before(version{at: g.VersionAt, seq: g.VersionSeq})
 	for _, field := range []struct {
 		of   **string
 		says *string
@@ -473,5 +512,5 @@ func withBody(bodies, hash []byte) []byte {
 
 // older reports whether a listing's version is later than the given one.
 func older(v version, at *time.Time, seq *int64) bool {
-	return at != nil && v.before(version{*at, *seq})
+	return at != nil && v.before(version{at: *at, seq: *seq})
 }

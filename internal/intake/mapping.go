@@ -33,6 +33,7 @@ type mapped struct {
 	awaiting bool      // its documents have to be fetched: it is not settled
 	asked    time.Time // when its documents were last requested; zero if it has none
 	again    time.Time // its documents may be stale, and will be fetched again at this time; zero if not
+	againWhy string
 	notes    store.EventNotes
 }
 
@@ -40,33 +41,44 @@ type mapped struct {
 type change struct {
 	pms.Change
 	version
-	hash    []byte // of the event's body, if the time of receipt counts because the PMS sends no usable one
-	foreign bool   // not of the canonical format
+	hash     []byte // of the event's body, if the time of receipt counts because the PMS sends no usable one
+	foreign  bool   // not of the canonical format
+	document bool   // read from documents of the PMS
 }
 
 // version is the position of something in the order of its reservation, listing or guest: events take effect in the
-// order of (at, seq).
+// order of (at, seq), as far as their times can be compared.
 type version struct {
 	at  time.Time
 	seq int64
+	// byReceipt: there is no time of the sender, and at is the time of receipt.
+	byReceipt bool
 }
 
 func (v version) before(other version) bool {
 	return v.at.Before(other.at) || (v.at.Equal(other.at) && v.seq < other.seq)
 }
 
-// isReceipt reports whether the time is that of the receipt of an event that has none of its own: only those are finer
-// than a millisecond.
-func (v version) isReceipt() bool { return v.at.Nanosecond()%int(time.Millisecond) != 0 }
+func versionOf(r store.Reservation) version { return version{r.VersionAt, r.VersionSeq, r.ByReceipt()} }
 
-// isOlder reports whether a change is older than what a reservation says. A PMS's time can't be compared with a time
-// of receipt: a cancel is then not older than what was received before it.
+// twoClocks is how far a PMS's time and a time of receipt may be apart without saying which was first.
+const twoClocks = 30 * time.Second
+
+// isOlder reports whether a change is older than what a reservation says. A PMS's time and a time of receipt come from
+// two clocks. The order of receipt decides between them, unless the PMS's time is so old that its webhook must have
+// been late: a late webhook must not undo what came before it. A cancel is never late, and neither is a document,
+// which says what was so when it was asked for.
 func (c change) isOlder(r store.Reservation) bool {
 	v := versionOf(r)
-	if c.foreign && c.Reservation.Status == pms.Cancelled && v.isReceipt() && !c.isReceipt() {
-		return c.seq < v.seq
+	if !c.foreign || c.byReceipt == v.byReceipt {
+		return c.before(v)
 	}
-	return c.before(v)
+	if c.byReceipt {
+		late := r.Status != pms.Cancelled && v.at.Before(c.at.Add(-twoClocks))
+		return c.seq < v.seq && !late
+	}
+	late := c.Reservation.Status != pms.Cancelled && !c.document && c.at.Before(v.at.Add(-twoClocks))
+	return c.seq < v.seq || late
 }
 
 // mapEvents works out what events say. Events that need more time, or documents, are returned to the queue.
@@ -157,13 +169,16 @@ func (m *mapped) order(timeOf func(pms.Change) time.Time, latest time.Time) {
 	var hash []byte
 	foreign := latest.Equal(m.ReceivedAt) // a sender of the canonical format may be a little ahead
 	if foreign {
-		latest = latest.Truncate(time.Millisecond) // as all times of PMSs are, see isReceipt
+		latest = latest.Truncate(time.Millisecond) // as all times of PMSs are
 	}
 	for _, c := range m.says.Changes {
-		placed := change{Change: c, version: version{timeOf(c), m.Seq}, foreign: foreign}
+		placed := change{
+			Change: c, version: version{at: timeOf(c), seq: m.Seq}, foreign: foreign,
+			document: m.Documents != nil,
+		}
 		untimed := placed.at.IsZero()
 		if untimed {
-			placed.at = m.ReceivedAt
+			placed.at, placed.byReceipt = m.ReceivedAt, true
 		} else if placed.at.After(latest) { // as a local time without a zone often is
 			placed.at, untimed = latest, foreign
 		}

@@ -67,7 +67,10 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 
 // askAgain schedules another fetch of an event's documents, for when they can be trusted.
 func (b *batch) askAgain(ctx context.Context, tx pgx.Tx, fetches Fetches, m *mapped) error {
-	reason := "the PMS's documents may be older than a cancel: they are fetched again at " + pms.FormatInstant(m.again)
+	reason := m.againWhy + ": they are fetched again at " + pms.FormatInstant(m.again)
+	if m.AppliedBefore {
+		reason = "applied; " + reason
+	}
 	if err := store.ForgetDocuments(ctx, tx, m.EventID, m.AppliedBefore, reason); err != nil {
 		return err
 	}

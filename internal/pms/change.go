@@ -26,6 +26,7 @@ type Event struct {
 	Why          string       // it is ignored; "" where the type alone says so
 	Disconnected string       // why the PMS will send nothing more; "" while it does
 	Fetches      []Fetch      // documents without which the rest of the event can't be understood
+	Recheck      string       // why the documents that were fetched may be older than the webhook; "" if not
 	Invalid      []FieldError // why the event as a whole can't be read; one entry per field
 }
 

@@ -71,7 +71,7 @@ func (m FetchManifest) Address(f Fetch, id string) (string, error) {
 			return strings.Join(f.IDs, ","), nil
 		}
 		if f.With[name] == "" {
-			return "", fmt.Errorf("the address of a %s needs %q, which the event doesn't say", f.Kind, name)
+			return "", fmt.Errorf("the address of a %s needs %q: %w", f.Kind, name, errNoValue)
 		}
 		return f.With[name], nil
 	})
@@ -99,11 +99,23 @@ func fillAddress(base, path string, valueOf func(name string) (string, error)) (
 		return url.PathEscape(value)
 	}
 	address := strings.TrimSuffix(base, "/") + fill(path, segment)
-	if hasQuery {
-		address += "?" + fill(query, url.QueryEscape)
+	if !hasQuery || wrong != nil {
+		return address, wrong
+	}
+	separator := "?"
+	for _, parameter := range strings.Split(query, "&") {
+		filled := fill(parameter, url.QueryEscape)
+		if errors.Is(wrong, errNoValue) { // one that is not known is left out
+			wrong = nil
+			continue
+		}
+		address, separator = address+separator+filled, "&"
 	}
 	return address, wrong
 }
+
+// errNoValue says that an event doesn't have what an address needs.
+var errNoValue = errors.New("the event doesn't say it")
 
 // Batched reports whether one request asks for all ids of a kind.
 func (d Document) Batched() bool {

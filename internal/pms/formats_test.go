@@ -367,10 +367,13 @@ func TestAddressesOfDocuments(t *testing.T) {
 			t.Errorf("%q leads to %s", id, got)
 		}
 	}
-	if _, err := m.Address(pms.Fetch{Kind: "r"}, "1"); err == nil {
-		t.Error("an address lacks a part")
+	if got, err := m.Address(pms.Fetch{Kind: "r"}, "1"); err != nil || got != "https://api.example.com/v1/r/1?q=1" {
+		t.Errorf("without a parameter that is not known: %s %v", got, err)
 	}
 	m.Documents["w"] = pms.Document{Path: "/p/{property}/r/{id}"}
+	if got, err := m.Address(pms.Fetch{Kind: "w"}, "1"); err == nil {
+		t.Errorf("a part of the path is missing, and it leads to %s", got)
+	}
 	m.Documents["several"] = pms.Document{Path: "/r/{ids}"}
 	for _, bad := range []pms.Fetch{{Kind: "w", With: map[string]string{"property": ".."}}, {Kind: "w", With: map[string]string{"property": "."}}, {Kind: "several", IDs: []string{".."}}} {
 		if got, err := m.Address(bad, "1"); err == nil {
@@ -507,6 +510,38 @@ func TestVariants(t *testing.T) {
 		{"cloudbeds", "", `{"event": "reservation/deleted", "reservationId": "1", "propertyId": 2, "timestamp": 1766005022.07}`, "1 cancelled -"},
 		{"cloudbeds", "", `{"event": "reservation/accommodation_changed", "reservationId": "1", "propertyId_str": "2", "roomId": "3", "roomIdPrev": "4", "timestamp": 1766005022.07}`, "fetch reservation 1"},
 		{"mews", "", `{"Action": "IntegrationDisabled", "Data": {}}`, "disconnected"},
+		// Names of events and objects, whatever case they have.
+		{"hostaway", "", `{"object": "Reservation", "event": "RESERVATION.UPDATED", "data": {"id": 1, "listingMapId": 2, "status": "new"}}`, "1 confirmed 2"},
+		{"hostaway", "", `{"object": null, "event": "Reservation Created", "data": {"id": 1, "listingMapId": 2, "status": "cancelled"}}`, "1 cancelled 2"},
+		{"hospitable", "", `{"action": "Reservation.Changed", "data": {"id": "r", "reservation_status": {"current": {"category": "cancelled"}}}}`, "r cancelled -"},
+		{"hospitable", "", `{"action": "reservation.changed", "triggers": ["Test"], "data": {}}`, "ignored: a test of the connection"},
+		{"guesty", "", `{"event": "RESERVATION.UPDATED", "reservation": {"_id": "r", "listingId": "l", "status": "canceled"}}`, "r cancelled l"},
+		{"guesty", "", `{"event": "Reservation.Updated.V2", "data": {"reservationId": "r", "status": "canceled"}}`, "r cancelled -"},
+		{"lodgify", "", `{"action": "Booking_Change", "booking": {"id": 1, "property_id": 2, "status": "Declined"}}`, "1 cancelled 2"},
+		{"beds24", "Cancel", ``, "1 cancelled -"},
+		{"beds24", "MESSAGE", ``, "ignored: a message is about nothing that a key depends on"},
+		{"smoobu", "", `{"action": "CancelReservation", "data": {"id": 1}}`, "1 cancelled -"},
+		{"smoobu", "", `{"action": "NEWRESERVATION", "data": {"id": 1, "type": "reservation"}}`, "1 confirmed -"},
+		{"uplisting", "Booking_Removed", `{"id": 1, "property_id": 2}`, "1 cancelled 2"},
+		{"ownerrez", "", `{"action": "Entity_Delete", "entity_type": "Booking", "entity_id": 1}`, "1 cancelled -"},
+		{"ownerrez", "", `{"action": "ENTITY_UPDATE", "entity_type": "BOOKING", "entity_id": 1, "entity": {"property_id": 2, "status": "active", "type": "Block"}}`, "1 block -"},
+		{"cloudbeds", "", `{"event": "Reservation/Deleted", "reservationID": 1}`, "1 cancelled -"},
+		{"cloudbeds", "", `{"event": "RESERVATION/CREATED", "reservationID": 1, "propertyID": 9}`, "fetch reservation 1"},
+		{"mews", "", `{"Events": [{"Discriminator": "serviceOrderUpdated", "Value": {"Id": "r"}}, {"Discriminator": "CUSTOMERUPDATED", "Value": {"Id": "c"}}]}`, "fetch reservations r, fetch updated_customers c"},
+		{"mews", "", `{"Action": "INTEGRATIONDISABLED"}`, "disconnected"},
+		{"apaleo", "", `{"topic": "RESERVATION", "type": "CANCELED", "data": {"entityId": "A-1"}}`, "A-1 cancelled -"},
+		{"hostfully", "", `{"event_type": "booking_cancelled", "lead_uid": "u"}`, "u cancelled -"},
+		{"hostfully", "", `{"event_type": "New_Booking", "lead_uid": "u"}`, "fetch lead u"},
+		// Apaleo without a topic: the type tells what it is about.
+		{"apaleo", "", `{"type": "canceled", "data": {"entityId": "A-1"}}`, "A-1 cancelled -"},
+		{"apaleo", "", `{"topic": null, "type": "set-to-no-show", "data": {"entityId": "A-1"}}`, "A-1 no_show -"},
+		{"apaleo", "", `{"topic": "", "type": "amended", "data": {"entityId": "A-1"}}`, "fetch reservation A-1"},
+		{"apaleo", "", `{"type": "paid", "data": {"entityId": "A"}}`, "ignored: null is about nothing that a key depends on"},
+		// Cloudbeds without a property, and what its webhook itself takes away.
+		{"cloudbeds", "", `{"event": "reservation/created", "reservationID": 1}`, "fetch reservation 1"},
+		{"cloudbeds", "", `{"event": "guest/details_changed", "guestId": 7, "propertyId": null}`, "fetch guest 7"},
+		{"cloudbeds", "", `{"event": "reservation/status_changed", "reservationID": 1, "status": "checked_out"}`, "1 checked_out -"},
+		{"cloudbeds", "", `{"event": "reservation/created", "reservationID": 1, "status": "Canceled"}`, "1 cancelled -"},
 		{"mews", "", `{"Events": [{"Discriminator": "CustomerUpdated", "Value": {"Id": "c"}}, {"Discriminator": "CustomerUpdated", "Value": {"Id": "c"}}]}`, "fetch customers c"},
 		{"mews", "", `{"Events": []}`, "ignored: it is about nothing that a key depends on"},
 		{"apaleo", "", `{"topic": "system", "type": "healthcheck"}`, "ignored: a test of the connection"},

@@ -26,6 +26,7 @@ type reading struct {
 	rejected     []Rejection
 	ignored      []string
 	disconnected string
+	recheck      string
 	outputs      int
 }
 
@@ -34,6 +35,7 @@ func (r *reading) into(e *Event) {
 	r.nameSingleRooms()
 	r.keepUnread()
 	e.Changes, e.Fetches, e.Rejected, e.Disconnected = r.changes, r.fetches, r.rejected, r.disconnected
+	e.Recheck = r.recheck
 	switch {
 	case r.outputs == 0 && r.fetched:
 		e.Invalid = []FieldError{{
@@ -141,7 +143,7 @@ func (r *reading) read(where string, v any, it item) {
 		*it.errs = append(*it.errs,
 			FieldError{
 				where + "output",
-				`must be an object with one field: reservation, listing, merge, guest, fetch, ignore, ping or disconnected`,
+				`must be an object with one field: reservation, listing, merge, guest, fetch, ignore, ping, recheck or disconnected`,
 			})
 		return
 	}
@@ -172,7 +174,7 @@ func (r *reading) read(where string, v any, it item) {
 		case "fetch":
 			r.fetch(f)
 		default:
-			f.fail("", "is none of reservation, listing, merge, guest, fetch, ignore, ping and disconnected")
+			f.fail("", "is none of reservation, listing, merge, guest, fetch, ignore, ping, recheck and disconnected")
 		}
 	}
 }
@@ -180,14 +182,18 @@ func (r *reading) read(where string, v any, it item) {
 // remark reads an output that changes nothing; false if it is another kind of output.
 func (r *reading) remark(kind string, value any, f fields) bool {
 	switch kind {
-	case "ignore", "disconnected":
+	case "ignore", "disconnected", "recheck":
 		why, ok := value.(string)
 		if !ok || why == "" {
 			f.fail("", "must be a text that says why")
 			return true
 		}
-		if kind == "disconnected" {
+		switch kind {
+		case "disconnected":
 			r.disconnected = printable(why, maxText)
+		case "recheck":
+			r.recheck = printable(why, maxText)
+			return true
 		}
 		r.ignored = append(r.ignored, printable(why, maxText))
 	case "ping":
@@ -426,7 +432,9 @@ func (r *reading) fetch(f fields) {
 		w := fields{prefix: f.prefix + ".with", values: with, item: f.item}
 		want.With = map[string]string{}
 		for _, name := range slices.Sorted(maps.Keys(with)) {
-			want.With[name] = w.id(name, true)
+			if value := w.id(name, false); value != "" {
+				want.With[name] = value
+			}
 		}
 	}
 	want.AsOf = f.instant("as_of")

@@ -34,6 +34,9 @@ func words(e pms.Event) string {
 	for _, r := range e.Rejected {
 		list = append(list, "rejected "+r.BookingID)
 	}
+	if e.Recheck != "" {
+		list = append(list, "recheck")
+	}
 	if e.Ignored {
 		list = append(list, "ignored")
 	}
@@ -159,6 +162,14 @@ func TestPresetsMean(t *testing.T) {
 		{"mews", `{}`, `{"customers": [{"Customers": [{"Id": "x", "Email": "x@example.com", "MergeTargetId": "y"}]}]}`, "fetch merged_customers? y"},
 		{"mews", `{}`, `{"customers": [{"Customers": [{"Id": "x", "Email": "x@example.com", "MergeTargetId": "y"}]}], "merged_customers": [{"Customers": [{"Id": "y", "Email": "y@example.com"}]}]}`, "guest x y@example.com"},
 		{"mews", `{}`, `{"reservations": [{"Reservations": []}]}`, "ignored"},
+		// Documents of lagging replicas.
+		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "r"}}]}`, `{"reservations": [{"Reservations": []}]}`, "recheck, ignored"},
+		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "r"}}, {"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "s"}}]}`, `{"reservations": [{"Reservations": [{"Id": "s", "State": "Confirmed"}]}]}`, "s/ confirmed no room, recheck"},
+		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "s"}}]}`, `{"reservations": [{"Reservations": [{"Id": "s", "State": "Confirmed"}]}]}`, "s/ confirmed no room"},
+		{"cloudbeds", `{"event": "reservation/dates_changed", "reservationID": "B", "startDate": "2030-01-01", "endDate": "2030-01-02"}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "startDate": "2030-01-01", "endDate": "2030-01-03"}}]}`, "B/ confirmed, recheck"},
+		{"cloudbeds", `{"event": "reservation/dates_changed", "reservationID": "B", "startDate": "2030-01-01", "endDate": "2030-01-03"}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "startDate": "2030-01-01", "endDate": "2030-01-03"}}]}`, "B/ confirmed"},
+		{"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "status": "checked_in"}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed"}}]}`, "B/ confirmed, recheck"},
+		{"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "status": "checked_in"}`, `{"reservation": [{"data": {"reservationID": "B", "status": "checked_in"}}]}`, "B/ checked_in begun"},
 		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": 5}}, {"Discriminator": "ServiceOrderUpdated", "Value": null}]}`, "", "fetch reservations 5, rejected "},
 		{"mews", `{"Events": [{"Discriminator": "CustomerUpdated", "Value": {"Id": {}}}]}`, "", "rejected "},
 	} {

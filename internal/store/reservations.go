@@ -40,6 +40,17 @@ type Reservation struct {
 	Bodies        []byte     // hashes of bodies that confirmed it, see intake
 	Gates         []byte     // JSON: what the PMS sent about gates, see [SayGates]
 	GuestLanguage *string    // a BCP 47 tag, where the PMS says it
+	// VersionReceipt equals VersionAt if that is the time of receipt of an event that had no time of its own.
+	VersionReceipt *time.Time
+}
+
+// ByReceipt reports whether the version's time is a time of receipt. In rows of older versions of staykey, such times
+// are known by their microseconds: a PMS's time is cut to milliseconds.
+func (r Reservation) ByReceipt() bool {
+	if r.VersionReceipt != nil {
+		return r.VersionReceipt.Equal(r.VersionAt)
+	}
+	return r.VersionAt.Nanosecond()%int(time.Millisecond) != 0
 }
 
 // Ref names the reservation.
@@ -47,7 +58,8 @@ func (r Reservation) Ref() Ref { return Ref{Source: r.Source, ReservationID: r.R
 
 const reservationColumns = `source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in_said,
 	check_out_said, check_in, check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy,
-	unit, checked_in_at, segments, segment_due, notes, bodies, gates, guest_language`
+	unit, checked_in_at, segments, segment_due, notes, bodies, gates, guest_language,
+	version_receipt`
 
 // LockReservations locks those of the named reservations that exist, in one order.
 func LockReservations(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Reservation, error) {
@@ -116,6 +128,8 @@ func reservationRows(list []Reservation) pgx.StrictNamedArgs {
 		"check_out":     func(r *Reservation) *time.Time { return r.CheckOut },
 		"checked_in_at": func(r *Reservation) *time.Time { return r.CheckedInAt },
 		"segment_due":   func(r *Reservation) *time.Time { return r.SegmentDue },
+
+		"version_receipt": func(r *Reservation) *time.Time { return r.VersionReceipt },
 	} {
 		column := make([]*time.Time, n)
 		for i := range list {
@@ -138,7 +152,8 @@ const unnestReservations = `(SELECT source, reservation_id, status, listing_id, 
 	check_in_said, check_out_said, check_in,
 		check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy,
 			unit, checked_in_at,
-		segments::jsonb AS segments, segment_due, notes::jsonb AS notes, bodies, gates::jsonb AS gates, guest_language
+		segments::jsonb AS segments, segment_due, notes::jsonb AS notes, bodies, gates::jsonb AS gates, guest_language,
+			version_receipt
 	FROM unnest(@source::text[], @reservation_id::text[], @status::text[], @listing_id::text[], @guest_email::text[],
 		@guest_name::text[],
 		@guest_phone::text[], @check_in_said::text[], @check_out_said::text[], @check_in::timestamptz[],
@@ -147,7 +162,8 @@ const unnestReservations = `(SELECT source, reservation_id, status, listing_id, 
 			@updated_at::timestamptz[],
 		@booking_id::text[], @guest_id::text[], @policy::text[], @unit::text[], @checked_in_at::timestamptz[],
 			@segments::text[],
-		@segment_due::timestamptz[], @notes::text[], @bodies::bytea[], @gates::text[], @guest_language::text[])
+		@segment_due::timestamptz[], @notes::text[], @bodies::bytea[], @gates::text[], @guest_language::text[],
+		@version_receipt::timestamptz[])
 		AS u (` + reservationColumns + `)) n`
 
 // InsertReservations makes reservations that [LockReservations] has not found. [ErrRaced] if somebody else made one
@@ -182,7 +198,7 @@ func UpdateReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 				unit = n.unit,
 			checked_in_at = n.checked_in_at, segments = n.segments, segment_due = n.segment_due, notes = n.notes,
 				bodies = n.bodies, gates = n.gates,
-			guest_language = n.guest_language, pruned = 0
+			guest_language = n.guest_language, version_receipt = n.version_receipt, pruned = 0
 		FROM `+unnestReservations+` WHERE r.source = n.source AND r.reservation_id = n.reservation_id`, reservationRows(list))
 	return wrap(err, "save %d reservations", len(list))
 }
@@ -332,5 +348,6 @@ func (r *Reservation) scan() []any {
 		&r.CheckOutSaid, &r.CheckIn, &r.CheckOut, &r.ListingGeneration, &r.VersionAt, &r.VersionSeq, &r.CreatedAt,
 		&r.UpdatedAt, &r.BookingID, &r.GuestID, &r.Policy,
 		&r.Unit, &r.CheckedInAt, &r.Segments, &r.SegmentDue, &r.Notes, &r.Bodies, &r.Gates, &r.GuestLanguage,
+		&r.VersionReceipt,
 	}
 }

@@ -11,6 +11,8 @@ module {
 
 def classes: {"Confirmed": "confirmed", "InHouse": "checked_in", "CheckedOut": "checked_out", "Canceled": "cancelled", "NoShow": "no_show"};
 
+def reservation_types: "created", "amended", "changed", "canceled", "cancelled", "set-to-no-show", "checked-in", "checked-out", "unit-assigned", "unit-unassigned", "deleted";
+
 def contact: obj | {guest_email: .email, guest_name: name_of(.firstName, .lastName), guest_phone: .phone};
 
 # The units of a stay that moves while it lasts.
@@ -32,8 +34,9 @@ if .fetched.reservation then .fetched.reservation[] | obj | segments as $segment
     version: .modified
   } + (.primaryGuest | contact))}
 else .body | obj
-  | (.topic | str | ascii_downcase) as $topic
-  | (.type | str | ascii_downcase) as $type
+  | (.type | word) as $type
+  # Without a topic, the type tells what it is about: only reservations have these.
+  | (.topic | word | if . != "" then . elif $type | IN(reservation_types) then "reservation" else "" end) as $topic
   | (.data | obj | .entityId) as $id
   | ({"set-to-no-show": "no_show"}[$type] // ($type | end_of_stay)) as $end
   | if $topic == "system" then {ping: true}

@@ -55,9 +55,9 @@ if .fetched.booking then .fetched.booking[] | obj | .data | (if type == "array" 
   # The webhook that named it counts by when it came.
   | del(.reservation.version)
 elif .query.bookid then
-  if .query.status == "message" then {ignore: "a message is about nothing that a key depends on"}
+  if .query.status | word == "message" then {ignore: "a message is about nothing that a key depends on"}
   # A cancel needs no document: a stale one would undo it.
-  elif .query.status | str | ascii_downcase | IN("cancel", "cancelled", "canceled") then
+  elif .query.status | word | IN("cancel", "cancelled", "canceled") then
     {reservation: {reservation_id: .query.bookid, status: "cancelled", pms_status: .query.status}}
   else {fetch: {kind: "booking", id: .query.bookid}} end
 else (.body | obj) as $body

@@ -72,13 +72,21 @@ def rooms(version): (.data | obj) as $r
 def guest($id; version): (.data | obj) as $d
   | (first(($d | guests)[] | select((.guestID // .guestId | id) == $id)) // $d) | contact | {guest: (. + {guest_id: $id, version: version})};
 
+# A document that doesn't show yet what its webhook is about comes from a lagging replica.
+def lags($body): ($body.event | word) as $event
+  | (.data | obj) as $r
+  | def other(key): ($body | key | str | day) as $new | $new != "" and ($r | key | str | day) != $new;
+  if ($event == "reservation/dates_changed" and (other(.startDate) or other(.endDate)))
+      or ($event == "reservation/status_changed" and ($body.status | str) != "" and ($body.status | class_by(classes)) != ($r.status | class_by(classes)))
+    then {recheck: "the PMS's document doesn't show yet what the webhook is about"} else empty end;
+
 (.body | obj) as $body
 | $body.timestamp as $version
 | first_id($body | .guestID, .guestId_str, .guestId) as $guest
-| if .fetched.reservation then .fetched.reservation[] | obj | rooms($version)
+| if .fetched.reservation then .fetched.reservation[] | obj | rooms($version), lags($body)
   elif .fetched.guest then .fetched.guest[] | obj | guest($guest; $version)
   else $body
-  | (.event | str) as $event
+  | (.event | word) as $event
   | first_id(.reservationID, .reservationId_str, .reservationId) as $id
   | first_id(.propertyID_str, .propertyId_str, .propertyID, .propertyId) as $property
   | (.status | class_by(classes)) as $class
@@ -88,7 +96,7 @@ def guest($id; version): (.data | obj) as $d
     elif $event == "reservation/deleted" then {reservation: {reservation_id: $id, status: "cancelled", pms_status: "deleted", rest: true, version: $version}}
     elif ($event | IN("reservation/notes_changed", "reservation/custom_fields_changed")) then {ignore: "\(.event) is about nothing that a key depends on"}
     # What takes the keys of a whole booking away waits for no document.
-    elif $event == "reservation/status_changed" and ($class | IN("cancelled", "no_show")) then
+    elif $class | takes_away then
       {reservation: {reservation_id: $id, status: $class, pms_status: .status, rest: true, version: $version}}
     else {fetch: {kind: "reservation", id: $id, with: {property: $property}}} end
 end

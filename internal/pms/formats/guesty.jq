@@ -48,7 +48,7 @@ def reservation: obj | (.guest | obj) as $guest | (.listing | obj | .timezone) a
 
 if .fetched.reservation then .fetched.reservation[] | reservation
 else .body | obj
-  | (.event | str) as $event
+  | (.event | word) as $event
   | (.listing | obj) as $listing
   | (.data | obj) as $data
   | if $event == "listing.removed" then {listing: {listing_id: $listing._id, deleted: true}}

@@ -9,12 +9,12 @@ def classes: {"accepted": "confirmed", "cancelled": "cancelled", "not accepted":
 
 .body | obj
 | .created as $version
-| (.action | str) as $action
+| (.action | word) as $action
 | (.data | obj) as $r
 | if $action == "property.deleted" then {listing: {listing_id: $r.id, deleted: true, version: $version}}
   elif $action == "property.merged" then {merge: {from: $r.previous_id, into: $r.new_id, version: $version}}
   elif $action == "integration.disconnected" then {disconnected: "the host has disconnected this integration at Hospitable"}
-  elif ([.triggers] | flatten | index("test")) != null then {ping: true}
+  elif any([.triggers] | flatten[]; word == "test") then {ping: true}
   elif ($action | startswith("property.")) then
     # Its time zone is a fixed offset, which is wrong for half of the year: the source's or the listing's counts.
     {listing: {listing_id: $r.id, name: $r.name, check_in_time: ($r["check-in"] | said), check_out_time: ($r["check-out"] | said), version: $version}}

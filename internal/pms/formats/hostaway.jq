@@ -13,9 +13,10 @@ def classes: {
 
 .body | obj
 | (if (.data | type) == "object" then .data else .payload | obj | .data | obj end) as $r
+| (.object | word) as $object
 | if .data == "test" then {ping: true}
   # Without what it is about, an event is named by its type.
-  elif .object != "reservation" and ((.object | str) != "" or (.event | str | startswith("reservation") | not)) then {ignore: "\(.object) is about nothing that a key depends on"}
+  elif $object != "reservation" and ($object != "" or (.event | word | startswith("reservation") | not)) then {ignore: "\(.object) is about nothing that a key depends on"}
   else {reservation: ({
     reservation_id: ($r.id | id),
     listing_id: ($r.listingMapId | room),

@@ -18,9 +18,10 @@ def class: str | if test("^(BOOKED|PAID_IN_FULL)") then "confirmed"
 
 # What is no booking never makes a key, whatever its status says.
 def class_of_lead: (.status | class) as $class
-  | if .type == "BOOKING" or ($class == "cancelled" and .type != "INQUIRY") then $class
-    elif .type == "BLOCK" then "block"
-    elif .type | IN("INQUIRY", "BOOKING_REQUEST") then "inquiry" else "other" end;
+  | (.type | str | ascii_upcase) as $type
+  | if $type == "BOOKING" or ($class == "cancelled" and $type != "INQUIRY") then $class
+    elif $type == "BLOCK" then "block"
+    elif $type | IN("INQUIRY", "BOOKING_REQUEST") then "inquiry" else "other" end;
 
 if .fetched.lead then .fetched.lead[] | obj | (if (.lead | type) == "object" then .lead else . end)
   # An answer without a lead says nothing: it is asked for again.
@@ -41,9 +42,9 @@ if .fetched.lead then .fetched.lead[] | obj | (if (.lead | type) == "object" the
       version: .updatedUtcDateTime
     } | keeps_room)}
 else .body | obj
-  | .event_type as $event
+  | (.event_type | str | ascii_upcase) as $event
   | if ($event | IN("NEW_BOOKING", "BOOKING_UPDATED", "UNIT_CHANGED", "NEW_BOOKING_REQUEST")) then {fetch: {kind: "lead", id: .lead_uid}}
     elif $event == "BOOKING_CANCELLED" then {reservation: {reservation_id: .lead_uid, status: "cancelled", pms_status: $event}}
     elif $event == "DELETED_PROPERTY" then {listing: {listing_id: .property_uid, deleted: true}}
-    else {ignore: "\($event) is about nothing that a key depends on"} end
+    else {ignore: "\(.event_type) is about nothing that a key depends on"} end
 end

@@ -11,7 +11,7 @@ def class(action): if .status == "Open" and (action | startswith("booking_new"))
 .body
 | (if type == "array" then .[] else . end)
 | obj
-| (.action | str) as $action
+| (.action | word) as $action
 | (.guest | obj) as $guest
 | .balance_due as $balance
 | if ($action != "" and ($action | startswith("booking_") | not)) or ($action | startswith("booking_payment")) or .booking == null

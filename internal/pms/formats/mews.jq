@@ -53,14 +53,17 @@ def order($customers): ((.AccountId | str) as $account | $customers[$account] //
 def customer($all): ($all[.MergeTargetId | str] // .) as $by
   | {guest: {guest_id: .Id, guest_email: ($by | address), guest_name: ($by | name_of(.FirstName, .LastName)), guest_phone: $by.Phone, version: .UpdatedUtc}};
 
+# The ids of what a webhook names, of some kinds.
+def named(kinds): [.body | obj | .Events | list[] | obj | select(kinds[.Discriminator // .Type | word]) | (.Value | obj | .Id) // .Id];
+def named_orders: named({"serviceorderupdated": true, "reservation": true});
+
 (.fetched | obj) as $f
 | if .fetched == null and (.body | obj | .Action) then .body
-  | if (.Action | IN("IntegrationDisabled", "IntegrationCanceled", "IntegrationDeleted")) then {disconnected: "the hotel has ended this integration at Mews"}
+  | if (.Action | word | IN("integrationdisabled", "integrationcanceled", "integrationdeleted")) then {disconnected: "the hotel has ended this integration at Mews"}
     else {ignore: "\(.Action) is about nothing that a key depends on"} end
 elif .fetched == null then
-  [.body | obj | .Events | list[] | obj | {kind: (.Discriminator // .Type), id: ((.Value | obj | .Id) // .Id)}] as $events
-  | [$events[] | select(.kind | IN("ServiceOrderUpdated", "Reservation")) | .id] as $orders
-  | [$events[] | select(.kind | IN("CustomerAdded", "CustomerUpdated")) | .id] as $customers
+  named_orders as $orders
+  | named({"customeradded": true, "customerupdated": true}) as $customers
   | if ($orders | length) + ($customers | length) == 0 then {ignore: "it is about nothing that a key depends on"}
     else ($orders | select(length > 0) | ask("reservations"; null)),
       ($customers | select(length > 0) | if ($orders | length) == 0 then ask("customers"; null) else ask("updated_customers"; {optional: true}) end) end
@@ -74,9 +77,12 @@ else
   | (if $f.reservations then all_of($f.updated_customers; "Customers") else all_of($f.customers; "Customers") end) as $updated
   | [$orders[] | select(.AccountType == "Customer" or .AccountType == null) | .AccountId | select(type == "string") | select($by_id[.] == null)] as $missing
   | [$updated[].MergeTargetId | select(type == "string") | select($by_id[.] == null)] as $merged
+  # An order that isn't in the answer is one of a service that is no stay, or the answer comes from a lagging replica.
+  | (if $f.reservations and (named_orders - [$orders[].Id]) != [] then {recheck: "the PMS's answer lacks orders that the webhook names"}
+    else null end) as $lags
   # Customers are known only once their reservations are: they are fetched after them. An order is worth its key without.
   | if $f.customers == null and ($missing | length) > 0 then $missing | ask("customers"; {optional: true})
     elif $f.merged_customers == null and ($merged | length) > 0 then $merged | ask("merged_customers"; {optional: true})
-    elif ($orders | length) + ($updated | length) == 0 then {ignore: "orders of services that are no stays"}
-    else ($orders[] | order($by_id)), ($updated[] | customer($by_id)) end
+    elif ($orders | length) + ($updated | length) == 0 then {ignore: "orders of services that are no stays"}, ($lags | values)
+    else ($orders[] | order($by_id)), ($updated[] | customer($by_id)), ($lags | values) end
 end

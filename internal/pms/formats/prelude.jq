@@ -5,6 +5,9 @@ def obj: if type == "object" then . else {} end;
 def list: if type == "array" then . else [] end;
 def str: if type == "string" then . else "" end;
 
+# A word that tells kinds of events apart, whatever case it has.
+def word: str | ascii_downcase;
+
 # A text that says something, else null.
 def said: if type == "string" and (test("\\S") | not) then null else . end;
 

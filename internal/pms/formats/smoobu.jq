@@ -5,13 +5,13 @@ module {
 };
 
 .body | obj
-| (.action | str) as $action
+| (.action | word) as $action
 | (.data | obj) as $r
-| if $action | test("Reservation$") or (. == "" and ($r.type | said) != null) | not then {ignore: "\(.action) is about nothing that a key depends on"}
+| if $action | endswith("reservation") or (. == "" and ($r.type | said) != null) | not then {ignore: "\(.action) is about nothing that a key depends on"}
   else {reservation: ({
     reservation_id: ($r.id | id),
     listing_id: ($r.apartment | room_of(.id)),
-    status: (if ($action | IN("cancelReservation", "deleteReservation")) or ($r.type | str | ascii_downcase) == "cancellation" then "cancelled"
+    status: (if ($action | IN("cancelreservation", "deletereservation")) or ($r.type | str | ascii_downcase) == "cancellation" then "cancelled"
       elif $r["is-blocked-booking"] | is_true then "block"
       elif $r.type == null then "confirmed"
       else $r.type | class_by({"reservation": "confirmed", "modification of booking": "confirmed"}) end),

@@ -10,7 +10,7 @@ def classes: {
   "checked_out": "checked_out", "cancelled": "cancelled", "canceled": "cancelled", "pending": "pending", "inquiry": "inquiry"
 };
 
-.query.event as $event
+(.query.event | word) as $event
 | .body | obj
 | {reservation: ({
     reservation_id: (.id | id),
@@ -18,7 +18,7 @@ def classes: {
     listing_id: ((.mutli_unit_id | said) // .property_id | room),
     # A removal has no status, but a reason.
     status: (if $event == "booking_removed" or ((.status | str) == "" and (.reason | said) != null) then "cancelled" else .status | class_by(classes) end),
-    pms_status: (.status // $event),
+    pms_status: (.status // ($event | said)),
     guest_email: .guest_email,
     guest_name: .guest_name,
     guest_phone: .guest_phone,
