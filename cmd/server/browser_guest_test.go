@@ -62,17 +62,21 @@ func TestPageOfGuests(t *testing.T) {
 	fits := func(what string) {
 		t.Helper()
 		if !ask(b, chromedp.Evaluate[bool](`document.documentElement.scrollWidth <= innerWidth`)) {
-			t.Errorf("%s is wider than the phone", what)
+			t.Errorf("%s is wider than the screen", what)
 		}
 	}
 	for _, l := range guestLanguages {
 		b.speaks(l.tag)
-		for _, scheme := range []string{"light", "dark"} {
-			b.scheme(scheme)
-			for _, path := range []string{ready, waiting} {
-				b.open(path)
-				b.mustBeAccessible("a guest's page in " + l.tag + ", " + scheme)
-				fits("a guest's page in " + l.tag)
+		for _, width := range []int64{1280, 390} {
+			b.do(chromedp.EmulateViewport(width, 844))
+			for _, scheme := range []string{"light", "dark"} {
+				b.scheme(scheme)
+				for _, path := range []string{ready, waiting} {
+					what := fmt.Sprintf("a guest's page in %s, %s, %d pixels wide", l.tag, scheme, width)
+					b.open(path)
+					b.mustBeAccessible(what)
+					fits(what)
+				}
 			}
 		}
 		if lang := ask(b, chromedp.Evaluate[string](`document.documentElement.lang`)); lang != l.tag {
@@ -86,8 +90,11 @@ func TestPageOfGuests(t *testing.T) {
 	b.speaks("en")
 	b.open(ready)
 	b.do(chromedp.Click(chromedp.CSS("button")), chromedp.WaitVisible(chromedp.CSS("a.button")))
-	b.mustBeAccessible("the page with the key")
-	fits("the page with the key")
+	for _, scheme := range []string{"dark", "light"} {
+		b.scheme(scheme)
+		b.mustBeAccessible("the page with the key, " + scheme)
+		fits("the page with the key")
+	}
 	if key := ask(b, chromedp.Evaluate[string](`document.querySelector("a.button").href`)); !strings.HasPrefix(key, "https://ik.seam.co/") {
 		t.Errorf("the button leads to %q", key)
 	}
@@ -162,13 +169,23 @@ func TestGuestScreenshots(t *testing.T) {
 		return
 	}
 	for _, l := range guestLanguages {
+		stay := seedReservation()
+		stay["reservation_id"], stay["guest_email"] = l.tag, l.tag+"@example.com"
+		p.post("default", "reservation.created", stay)
+		p.until(l.tag, "issued")
+		key := p.guestLink(l.tag) // a stay of its own: a link gives few keys an hour
 		for _, width := range []int64{390, 1280} {
-			scheme := map[int64]string{390: "light", 1280: "dark"}[width]
-			for name, path := range map[string]string{"ready": ready, "waiting": waiting, "gone": gone} {
-				take(fmt.Sprintf("guest-%s-%s-%d-%s", name, l.tag, width, scheme), l.tag, width, scheme, false, path)
+			for _, scheme := range []string{"light", "dark"} {
+				shot := func(page string, press bool, path string) {
+					take(fmt.Sprintf("guest-%s-%s-%d-%s", page, l.tag, width, scheme), l.tag, width, scheme, press, path)
+				}
+				shot("ready", false, ready)
+				shot("waiting", false, waiting)
+				shot("gone", false, gone)
+				shot("unknown", false, "/k/0123456789012345678901")
+				shot("key", true, key)
 			}
 		}
-		take("guest-key-"+l.tag, l.tag, 390, "dark", true, ready)
 	}
 	b.mu.Lock()
 	b.wrong = nil // a link that is gone is in the browser's log
