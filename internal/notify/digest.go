@@ -25,15 +25,10 @@ const (
 // startDigests sends the digests that are due.
 func (n *Notifier) startDigests(ctx, sending context.Context, subscriptions []Subscription) {
 	now := n.Now()
-	n.mu.Lock()
-	soon := now.Sub(n.digests) < digestsEvery
-	if !soon {
-		n.digests = now
-	}
-	n.mu.Unlock()
-	if soon {
+	if now.Sub(n.digests) < digestsEvery {
 		return
 	}
+	n.digests = now
 	for _, s := range subscriptions {
 		if s.Digest != nil {
 			n.start("digest of "+s.Name, func() { n.digest(ctx, sending, s) })

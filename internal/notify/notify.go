@@ -16,7 +16,6 @@ package notify
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +34,8 @@ const (
 	firstsAtOnce = 1  // and of them about receivers that have never been tried
 	// and about receivers that have not taken their last message: those may be a thousand,
 	probesAtOnce = 1
-	probesRest   = 4                     // so together they take a fifth of one connection's time
+	probesRest   = 9                     // so together they take a tenth of one connection's time,
+	failingRest  = 5 * time.Millisecond  // and the more of them there are, the less often it is looked for their messages
 	changesAtMax = 2000                  // changes ordered in one transaction
 	pause        = 20 * time.Millisecond // between looks at the database, however many changes there are
 	poll         = time.Second           // and however few
@@ -67,21 +67,45 @@ type Notifier struct {
 	claims  *pool // of transactions about receivers that work
 	firsts  *pool // about receivers that have not been tried
 	probes  *pool // about receivers that don't work
-	// failingEvery is how often it is looked for what is due to receivers that don't work.
-	failingEvery time.Duration
+	// failingEvery is how often it is looked for what is due to so many receivers that don't work.
+	failingEvery func(receivers int) time.Duration
 
 	mu      sync.Mutex
 	running map[string]bool // subscriptions that a runner of this process is at
-	seen    string          // the names that are noted in the database
-	digests time.Time       // when digests were last looked for
-	// Of the one goroutine that runs rounds: when deadlines were last looked for, for how long they needn't be, and
-	// whether some are left.
+	runners sync.WaitGroup
+
+	// Of the one goroutine that runs rounds:
+	roster  *roster
+	seen    time.Time // when the names of the roster were noted in the database; zero: not yet
+	digests time.Time // when digests were last looked for
+	working []string  // the names of the roster whose receivers work, as of looked
+	looked  time.Time // zero: not yet
+	// When deadlines were last looked for, for how long they needn't be, and whether some are left.
 	deadlines     time.Time
 	deadlinesRest time.Duration
 	moreDeadlines bool
-	failing       map[string]bool // subscriptions whose receivers don't work, as of looked
-	looked        time.Time
-	runners       sync.WaitGroup
+}
+
+// roster is the configured subscriptions. There may be a thousand, and many rounds a second: what rounds need of all of
+// them is computed once for each configuration.
+type roster struct {
+	list   []Subscription
+	names  []string
+	byName map[string]Subscription
+}
+
+// configured returns the roster of the configuration as it is now.
+func (n *Notifier) configured() *roster {
+	list := n.Subscriptions()
+	if n.roster != nil && len(list) == len(n.roster.list) && (len(list) == 0 || &list[0] == &n.roster.list[0]) {
+		return n.roster
+	}
+	r := &roster{list: list, names: make([]string, len(list)), byName: make(map[string]Subscription, len(list))}
+	for i, s := range list {
+		r.names[i], r.byName[s.Name] = s.Name, s
+	}
+	n.roster, n.seen, n.looked = r, time.Time{}, time.Time{}
+	return r
 }
 
 var attempts = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -98,8 +122,7 @@ func New(db *store.Store, log *slog.Logger, o Options) *Notifier {
 	return &Notifier{
 		Options: o, store: db, log: log, clients: newClients(), wake: make(chan struct{},
 			1), claims: newPool(claimsAtOnce, 0),
-		firsts: newPool(firstsAtOnce, 0), probes: newPool(probesAtOnce, probesRest), failingEvery: poll,
-		failing: map[string]bool{},
+		firsts: newPool(firstsAtOnce, 0), probes: newPool(probesAtOnce, probesRest), failingEvery: failingEvery,
 		running: map[string]bool{},
 	}
 }
@@ -172,27 +195,21 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	if ordered > 0 {
 		point.Reach(point.ChangesOrdered)
 	}
-	subscriptions := n.Subscriptions()
-	if len(subscriptions) == 0 {
+	configured := n.configured()
+	if len(configured.list) == 0 {
 		return ordered == changesAtMax, nil
 	}
-	names := make([]string, len(subscriptions))
-	byName := make(map[string]Subscription, len(subscriptions))
-	for i, s := range subscriptions {
-		names[i], byName[s.Name] = s.Name, s
-	}
-	if err := n.see(ctx, names); err != nil {
+	if err := n.see(ctx); err != nil {
 		return false, err
 	}
-
-	due, err := n.due(ctx, names)
+	due, err := n.due(ctx)
 	if err != nil {
 		return false, err
 	}
 	for _, d := range due {
-		n.start(d.Name, func() { n.deliver(ctx, sending, byName[d.Name], d) })
+		n.start(d.Name, func() { n.deliver(ctx, sending, configured.byName[d.Name], d) })
 	}
-	n.startDigests(ctx, sending, subscriptions)
+	n.startDigests(ctx, sending, configured.list)
 	return ordered == changesAtMax || passing, nil
 }
 
@@ -231,54 +248,47 @@ func (n *Notifier) gates(source string) []pms.Gate {
 	return n.Gates(source)
 }
 
+func failingEvery(receivers int) time.Duration {
+	return max(poll, time.Duration(receivers)*failingRest)
+}
+
 // due returns the subscriptions with something to deliver. It looks for those whose receivers don't work only now
 // and then, so that they cost little, however many they are.
-func (n *Notifier) due(ctx context.Context, names []string) ([]store.Subscription, error) {
-	n.mu.Lock()
-	all := time.Since(n.looked) >= n.failingEvery
-	if !all {
-		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return n.failing[name] })
+func (n *Notifier) due(ctx context.Context) ([]store.Subscription, error) {
+	names := n.working
+	all := time.Since(n.looked) >= n.failingEvery(len(n.roster.names)-len(n.working))
+	if all {
+		names = n.roster.names
 	}
-	n.mu.Unlock()
-	due, err := n.store.DueSubscriptions(ctx, names, n.Now())
-	if err != nil || !all {
-		return due, err
-	}
-	states, err := n.store.Subscriptions(ctx, names)
+	list, err := n.store.DueSubscriptions(ctx, names, n.Now())
 	if err != nil {
 		return nil, err
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.looked = time.Now()
-	clear(n.failing)
-	for name, state := range states {
-		if state.Failures > 0 || state.DisabledAt != nil {
-			n.failing[name] = true
+	if all {
+		n.looked, n.working = time.Now(), nil
+	}
+	var due []store.Subscription
+	for _, s := range list {
+		if all && s.Failures == 0 && s.DisabledAt == nil {
+			n.working = append(n.working, s.Name)
+		}
+		if s.Due {
+			due = append(due, s.Subscription)
 		}
 	}
 	return due, nil
 }
 
 // see notes the configured subscriptions in the database, when they change and once an hour.
-func (n *Notifier) see(ctx context.Context, names []string) error {
+func (n *Notifier) see(ctx context.Context) error {
 	now := n.Now()
-	state := now.Truncate(time.Hour).String()
-	for _, name := range names {
-		state += "\x00" + name
-	}
-	n.mu.Lock()
-	known := n.seen == state
-	n.mu.Unlock()
-	if known {
+	if !n.seen.IsZero() && now.Sub(n.seen).Abs() < time.Hour {
 		return nil
 	}
-	if err := n.store.SeeSubscriptions(ctx, names, now); err != nil {
+	if err := n.store.SeeSubscriptions(ctx, n.roster.names, now); err != nil {
 		return err
 	}
-	n.mu.Lock()
-	n.seen = state
-	n.mu.Unlock()
+	n.seen = now
 	return nil
 }
 

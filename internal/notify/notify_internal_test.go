@@ -402,6 +402,46 @@ func TestDeadReceiversCostLittle(t *testing.T) {
 	}
 }
 
+// While a receiver is down, one stay waits for another try, whatever changes. One that answers may have something against a
+// message, so a few wait. Both get everything once they accept it.
+func TestADeadReceiverHoldsFewStays(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status, holds int
+	}{"no answer": {0, 1}, "refused": {500, 8}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			receiver := newReceiver(t)
+			r := newRig(t, receiver.subscription("app"))
+			receiver.answers(c.status)
+			r.exec(`UPDATE subscriptions SET failures = 3, failing_since = $1, last_failure_at = $1, unanswered = $2`, r.clock(), c.status == 0)
+			const stays = 30
+			for i := range stays {
+				id := fmt.Sprintf("R%d", i)
+				r.stay(id)
+				r.key(id, "issued", "")
+			}
+			r.settle()
+			if got := r.number(`SELECT count(*) FROM subscription_stays WHERE tries > 0`); got != c.holds {
+				t.Errorf("%d stays wait for another try, want %d", got, c.holds)
+			}
+			if state := r.state("app"); state.Unanswered != (c.status == 0) {
+				t.Errorf("unanswered: %t", state.Unanswered)
+			}
+			receiver.answers(204)
+			receiver.take()
+			r.pass(7 * time.Second) // the next try
+			r.settle()
+			if got := len(receiver.take()); got != stays {
+				t.Errorf("it got %d of %d", got, stays)
+			}
+			if r.state("app").Unanswered {
+				t.Error("it counts as unanswered")
+			}
+		})
+	}
+}
+
 // A message that its receiver never accepts holds back no other stay.
 func TestOneRefusedMessageHoldsBackNoOther(t *testing.T) {
 	t.Parallel()

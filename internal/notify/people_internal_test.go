@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -192,6 +193,7 @@ func TestAChatHearsWhatNeedsAPerson(t *testing.T) {
 
 	// A failure is tried again, together; a guest's name is only in it if the subscription says so.
 	c.answers(500)
+	r.subscriptions = slices.Clone(r.subscriptions) // a new configuration
 	r.subscriptions[0].GuestName = true
 	r.key("R1", "attention", "rejected_by_seam")
 	r.key("R2", "attention", "rejected_by_seam")

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func (r *rig) restart() {
 			return r.gated
 		},
 	})
-	r.failingEvery = 0 // tests don't wait
+	r.failingEvery = func(int) time.Duration { return 0 } // tests don't wait
 }
 
 func (r *rig) clock() time.Time {
@@ -132,6 +133,7 @@ func (r *rig) settle() {
 		if err != nil {
 			r.t.Fatal(err)
 		}
+		due = slices.DeleteFunc(due, func(d store.DueSubscription) bool { return !d.Due })
 		if len(due) == 0 && !more && r.number(`SELECT count(*) FROM stay_changes`) == 0 {
 			return
 		}

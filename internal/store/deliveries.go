@@ -57,8 +57,8 @@ type DeliveryAttempt struct {
 	Answer     *string // the beginning of the answer's body
 }
 
-func insertDelivery(ctx context.Context, tx pgx.Tx, d Delivery) error {
-	_, err := tx.Exec(ctx, `
+func insertDelivery(b *pgx.Batch, d Delivery) {
+	b.Queue(`
 		INSERT INTO deliveries (delivery_id, subscription, type, source, reservation_id, sequence, status, body,
 			created_at)
 		VALUES (@delivery_id, @subscription, @type, @source, @reservation_id, @sequence, @status, @body,
@@ -67,21 +67,17 @@ func insertDelivery(ctx context.Context, tx pgx.Tx, d Delivery) error {
 		"reservation_id": d.ReservationID,
 		"sequence":       d.Sequence, "status": d.Status, "body": d.Body, "created_at": d.CreatedAt,
 	})
-	return err
 }
 
 // SaveDelivery stores a delivery that is not about a stay, with its only attempt.
 func (s *Store) SaveDelivery(ctx context.Context, d Delivery, r AttemptResult, now time.Time) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := insertDelivery(ctx, tx, d); err != nil {
-			return err
-		}
-		if err := recordAttempt(ctx, tx, d, 1, r); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `UPDATE deliveries SET attempts = 1, reason = nullif($2, ''), finished_at = $3
+		var b pgx.Batch
+		insertDelivery(&b, d)
+		insertAttempt(&b, d, 1, r)
+		b.Queue(`UPDATE deliveries SET attempts = 1, reason = nullif($2, ''), finished_at = $3
 			WHERE delivery_id = $1`, d.DeliveryID, r.Error, now)
-		return err
+		return tx.SendBatch(ctx, &b).Close()
 	})
 	return wrap(err, "store delivery %s", d.DeliveryID)
 }

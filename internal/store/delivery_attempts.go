@@ -35,44 +35,38 @@ func (s *Store) RecordAttempt(ctx context.Context, c ClaimedDelivery, r AttemptR
 	judge func(Subscription, int) AttemptVerdict,
 ) (AttemptVerdict, error) {
 	var v AttemptVerdict
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `SELECT `+subscriptionColumns+` FROM subscriptions WHERE name = $1 FOR NO KEY UPDATE`,
-			c.Subscription)
-		sub, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Subscription])
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrLeaseLost
-		}
-		if err != nil {
-			return err
-		}
-		var tries int
-		err = tx.QueryRow(ctx, `
+	var sub Subscription
+	var tries int
+	err := s.quietly(ctx, func(b *pgx.Batch) {
+		b.Queue(`SELECT `+subscriptionColumns+` FROM subscriptions WHERE name = $1 FOR NO KEY UPDATE`, c.Subscription).
+			Query(func(rows pgx.Rows) (err error) {
+				sub, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Subscription])
+				return err
+			})
+		b.Queue(`
 			SELECT tries FROM subscription_stays WHERE source = $1 AND reservation_id = $2 AND subscription = $3
 				AND lease_token = $4 FOR NO KEY UPDATE`,
-			c.Source, c.ReservationID, c.Subscription, c.Token).Scan(&tries)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrLeaseLost
-		}
-		if err != nil {
-			return err
-		}
+			c.Source, c.ReservationID, c.Subscription, c.Token).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&tries) })
+	}, nil, func(b *pgx.Batch) error {
 		v = judge(sub, tries)
-		if err := recordAttempt(ctx, tx, c.Delivery, c.Attempt, r); err != nil {
-			return err
-		}
-		if err := recordHealth(ctx, tx, sub, v, r, now); err != nil {
-			return err
-		}
+		insertAttempt(b, c.Delivery, c.Attempt, r)
+		recordHealth(b, sub, v, r, now)
 		if v.Delivered {
-			return recordDelivered(ctx, tx, c, now)
+			recordDelivered(b, c, now)
+		} else {
+			recordFailure(b, c, v)
 		}
-		return recordFailure(ctx, tx, c, v)
+		return nil
 	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return v, ErrLeaseLost
+	}
 	return v, wrap(err, "record an attempt at delivery %s", c.DeliveryID)
 }
 
-func recordAttempt(ctx context.Context, tx pgx.Tx, d Delivery, attempt int, r AttemptResult) error {
-	_, err := tx.Exec(ctx, `
+func insertAttempt(b *pgx.Batch, d Delivery, attempt int, r AttemptResult) {
+	b.Queue(`
 		INSERT INTO delivery_attempts (delivery_id, attempt, at, duration_ms, status_code, error, answer)
 		VALUES (@delivery_id, @attempt, @at, @duration_ms, @status_code, nullif(@error, ''),
 			nullif(@answer, ''))`, pgx.StrictNamedArgs{
@@ -80,44 +74,40 @@ func recordAttempt(ctx context.Context, tx pgx.Tx, d Delivery, attempt int, r At
 		"status_code": r.StatusCode,
 		"error":       r.Error, "answer": r.Answer,
 	})
-	return err
 }
 
 // healthEvery is the precision with which the time of the last success is kept.
 const healthEvery = time.Second
 
-func recordHealth(ctx context.Context, tx pgx.Tx, before Subscription, v AttemptVerdict, r AttemptResult,
-	now time.Time,
-) error {
+func recordHealth(b *pgx.Batch, before Subscription, v AttemptVerdict, r AttemptResult, now time.Time) {
 	if v.Delivered {
 		if before.Failures == 0 && before.LastSuccessAt != nil && now.Sub(*before.LastSuccessAt) < healthEvery {
-			return nil
+			return
 		}
-		if _, err := tx.Exec(ctx, `
-			UPDATE subscriptions SET failures = 0, failing_since = NULL, not_before = NULL,
+		b.Queue(`
+			UPDATE subscriptions SET failures = 0, failing_since = NULL, not_before = NULL, unanswered = false,
 				last_success_at = greatest(last_success_at, $2)
-			WHERE name = $1`, before.Name, now); err != nil || before.Failures < deadAfter {
-			return err
+			WHERE name = $1`, before.Name, now)
+		if before.Failures >= deadAfter {
+			hurry(b, before.Name, now)
 		}
-		return hurry(ctx, tx, before.Name, now)
+		return
 	}
-	_, err := tx.Exec(ctx, `
+	b.Queue(`
 		UPDATE subscriptions SET failures = failures + 1, failing_since = coalesce(failing_since, @at),
 			not_before = @not_before,
-			last_failure_at = @now, last_error = @error,
+			last_failure_at = @now, last_error = @error, unanswered = @status = 0,
 			disabled_at = CASE WHEN @disable <> '' THEN coalesce(disabled_at, @now) ELSE disabled_at END,
 			disabled_by = CASE WHEN @disable <> '' THEN coalesce(disabled_by, 'staykey') ELSE disabled_by END,
 			disabled_why = CASE WHEN @disable <> '' THEN coalesce(disabled_why, @disable) ELSE disabled_why END
 		WHERE name = @name`,
 		pgx.StrictNamedArgs{
 			"name": before.Name, "at": r.At, "now": now, "not_before": v.NotBefore, "error": r.Error,
-			"disable": v.Disable,
+			"disable": v.Disable, "status": r.StatusCode,
 		})
-	return err
 }
 
-func recordDelivered(ctx context.Context, tx pgx.Tx, c ClaimedDelivery, now time.Time) error {
-	var b pgx.Batch
+func recordDelivered(b *pgx.Batch, c ClaimedDelivery, now time.Time) {
 	b.Queue(dontWaitForDisk)
 	b.Queue(`UPDATE deliveries SET status = 'delivered', attempts = $2, next_attempt_at = NULL, finished_at = $3
 		WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, now)
@@ -132,11 +122,9 @@ func recordDelivered(ctx context.Context, tx pgx.Tx, c ClaimedDelivery, now time
 		"state": c.State, "sequence": c.Sequence, "looked_at": c.Present.Sequence, "more": c.More, "now": now,
 		"source": c.Source, "reservation_id": c.ReservationID, "subscription": c.Subscription,
 	})
-	return tx.SendBatch(ctx, &b).Close()
 }
 
-func recordFailure(ctx context.Context, tx pgx.Tx, c ClaimedDelivery, v AttemptVerdict) error {
-	var b pgx.Batch
+func recordFailure(b *pgx.Batch, c ClaimedDelivery, v AttemptVerdict) {
 	b.Queue(`UPDATE deliveries SET status = 'waiting', finished_at = NULL, attempts = $2, next_attempt_at = $3
 		WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, v.RetryAt)
 	// A resend that failed is sent again.
@@ -145,5 +133,4 @@ func recordFailure(ctx context.Context, tx pgx.Tx, c ClaimedDelivery, v AttemptV
 			again = again OR $5
 		WHERE source = $1 AND reservation_id = $2 AND subscription = $3`,
 		c.Source, c.ReservationID, c.Subscription, v.RetryAt, c.State == nil)
-	return tx.SendBatch(ctx, &b).Close()
 }

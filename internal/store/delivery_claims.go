@@ -102,68 +102,86 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest,
 	decide func(StayToReport) (Report, error),
 ) (claimed []ClaimedDelivery, looked int, err error) {
 	until := time.Now().Add(c.Lease)
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		claimed = nil
-		progress, err := takeUp(ctx, tx, c)
-		if err != nil || progress < 0 {
+	var position subscriptionPosition
+	var due []dueStay
+	err = s.quietly(ctx, func(b *pgx.Batch) {
+		lockPosition(b, c, &position)
+	}, func(tx pgx.Tx) (err error) {
+		if !position.Enabled {
+			return nil
+		}
+		if looked, due, err = takeUp(ctx, tx, c, position); err != nil || len(due) == 0 {
 			return err
 		}
-		due, err := lockDue(ctx, tx, c)
-		if err != nil {
-			return err
-		}
-		looked = progress + len(due)
+		looked += len(due)
+		due, err = readDue(ctx, tx, c, due)
+		return err
+	}, func(b *pgx.Batch) error {
 		for _, stay := range due {
-			if err := stay.readLast(ctx, tx); err != nil {
-				return err
-			}
 			report, err := decide(stay.StayToReport)
 			if err != nil {
 				return err
 			}
-			message, err := stay.decide(ctx, tx, c, report)
-			if err != nil {
-				return err
-			}
-			if message != nil {
+			if message := stay.decide(b, c, report); message != nil {
 				message.Until, message.Present = until, stay.Present
 				claimed = append(claimed, *message)
 			}
 		}
 		return nil
 	})
-	return claimed, looked, wrap(err, "claim deliveries of subscription %s", c.Subscription)
+	if err != nil {
+		return nil, 0, wrap(err, "claim deliveries of subscription %s", c.Subscription)
+	}
+	return claimed, looked, nil
 }
 
 // A receiver counts as dead after so many failures in a row. Then it is sent one message at a time, few stays wait
 // for another try, and a stay that has not been tried is taken up now and then: a few messages that a receiver
-// never accepts must not hold back all others. When it accepts one, everything that waits is sent at once.
+// never accepts must not hold back all others. One that doesn't even answer is down, whatever it is sent: then one stay
+// waits for another try. When a receiver accepts a message, everything that waits is sent at once.
 const (
 	deadAfter  = 3
 	deadHolds  = 8
 	probeEvery = 5 * time.Minute
+	// deadHoldsOf is how many stays may wait for another try, of a row of subscriptions.
+	deadHoldsOf = `(CASE WHEN unanswered THEN 1 ELSE @holds::int END)`
 )
 
 // Dead reports whether a receiver counts as dead, and is sent one message at a time.
 func (s Subscription) Dead() bool { return s.Failures >= deadAfter }
 
-// takeUp makes rows of stays that changed since the subscription last looked, as many as fit into its window, and
-// returns how many changes it passed; -1 if the subscription may not deliver now.
-func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest) (int, error) {
-	s, err := lockPosition(ctx, tx, c)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return -1, nil
-	}
-	room := s.room(c.Window)
-	if err != nil || room <= 0 {
-		return 0, err
-	}
-	refs, passed, position, err := changedStays(ctx, tx, c, s, room)
-	if err != nil || passed == 0 {
-		return 0, err
-	}
-	sources, ids := splitRefs(refs)
+// takeUp makes rows of stays that changed since the subscription last looked, as many as fit into its window. It
+// returns how many changes it passed, and the stays that are due, locked.
+func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest, s subscriptionPosition) (passed int, due []dueStay,
+	err error,
+) {
 	var b pgx.Batch
+	if room := s.room(c.Window); room > 0 {
+		var refs []Ref
+		var position int64
+		if refs, passed, position, err = changedStays(ctx, tx, c, s, room); err != nil {
+			return 0, nil, err
+		}
+		if passed > 0 {
+			insertStays(&b, c, s, refs)
+			b.Queue(`UPDATE subscriptions SET position = $2 WHERE name = $1`, c.Subscription, position)
+		}
+	}
+	b.Queue(`
+		SELECT source, reservation_id FROM subscription_stays
+		WHERE subscription = $1 AND due_at <= $2 AND (lease_until IS NULL OR lease_until < clock_timestamp())
+		ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED`, c.Subscription, c.Now, c.Limit).
+		Query(func(rows pgx.Rows) (err error) {
+			due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d dueStay, err error) {
+				return d, row.Scan(&d.Present.Source, &d.Present.ReservationID)
+			})
+			return err
+		})
+	return passed, due, tx.SendBatch(ctx, &b).Close()
+}
+
+func insertStays(b *pgx.Batch, c ClaimRequest, s subscriptionPosition, refs []Ref) {
+	sources, ids := splitRefs(refs)
 	// A receiver that fails keeps its schedule, whatever changes. A stay whose reservation somebody keeps locked
 	// changes again instead: it comes up when it is free, and holds up no other.
 	b.Queue(`
@@ -179,30 +197,38 @@ func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest) (int, error) {
 			due_at = CASE WHEN $5::boolean THEN $4 ELSE coalesce(w.due_at, $4) END, tries = CASE WHEN $5::boolean THEN 0
 				ELSE w.tries END`,
 		sources, ids, c.Subscription, c.Now, s.Failures < deadAfter)
-	b.Queue(`UPDATE subscriptions SET position = $2 WHERE name = $1`, c.Subscription, position)
-	return passed, tx.SendBatch(ctx, &b).Close()
 }
 
 // subscriptionPosition is how far a subscription has read, and how its receiver is doing.
 type subscriptionPosition struct {
+	Enabled          bool // it may deliver now
 	Position, MadeAt int64
 	Failures         int
 	Probe            bool // it may be tried again: its last failure was some time ago
 	Unknown          bool // it has not taken a message yet
-	Fresh, Failed    int  // stays that wait for a first try, and for another; counted up to their limits
+	Fresh            int  // stays that wait for a first try, counted up to the window
+	Holds            bool // no more stays may wait for another try
 }
 
-func lockPosition(ctx context.Context, tx pgx.Tx, c ClaimRequest) (s subscriptionPosition, err error) {
-	err = tx.QueryRow(ctx, `
-		SELECT position, made_at_order, failures, coalesce(last_failure_at <= $3, true), last_success_at IS NULL,
+// lockPosition queues a read of the subscription's row, which stays locked.
+func lockPosition(b *pgx.Batch, c ClaimRequest, s *subscriptionPosition) {
+	b.Queue(`
+		SELECT position, made_at_order, failures, coalesce(last_failure_at <= @probe_before, true),
+			last_success_at IS NULL,
 			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL
-				AND w.tries = 0 LIMIT $2) w),
+				AND w.tries = 0 LIMIT @window) w),
 			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL
-				AND w.tries > 0 LIMIT $4) w)
-		FROM subscriptions WHERE name = $1 AND disabled_at IS NULL FOR NO KEY UPDATE`,
-		c.Subscription, c.Window, c.Now.Add(-probeEvery), deadHolds).
-		Scan(&s.Position, &s.MadeAt, &s.Failures, &s.Probe, &s.Unknown, &s.Fresh, &s.Failed)
-	return s, err
+				AND w.tries > 0 LIMIT `+deadHoldsOf+`) w) >= `+deadHoldsOf+`
+		FROM subscriptions WHERE name = @name AND disabled_at IS NULL FOR NO KEY UPDATE`, pgx.StrictNamedArgs{
+		"name": c.Subscription, "window": c.Window, "probe_before": c.Now.Add(-probeEvery), "holds": deadHolds,
+	}).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&s.Position, &s.MadeAt, &s.Failures, &s.Probe, &s.Unknown, &s.Fresh, &s.Holds)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		s.Enabled = err == nil
+		return err
+	})
 }
 
 // room is how many stays it may take up now.
@@ -210,7 +236,7 @@ func (s subscriptionPosition) room(window int) int {
 	switch {
 	case s.Failures >= deadAfter:
 		// one at a time shows whether it is the receiver, or only the messages that it was sent
-		if s.Fresh == 0 && (s.Probe || s.Failed < deadHolds) {
+		if s.Fresh == 0 && (s.Probe || !s.Holds) {
 			return 1
 		}
 		return 0
@@ -226,46 +252,56 @@ func (s subscriptionPosition) room(window int) int {
 func changedStays(ctx context.Context, tx pgx.Tx, c ClaimRequest, s subscriptionPosition, room int) (refs []Ref,
 	passed int, position int64, err error,
 ) {
+	// It reads only as far as it needs: many receivers that don't work take up one stay at a time. What it doesn't want
+	// is passed when all was looked at, in the same snapshot: a change that commits meanwhile must not be passed.
+	const next = `(SELECT * FROM stay_positions WHERE position > @position ORDER BY position LIMIT @most) p`
 	rows, _ := tx.Query(ctx, `
-		SELECT p.source, p.reservation_id, p.position, k.status IN ('revoked', 'expired') FROM (
-			SELECT * FROM stay_positions WHERE position > $1 ORDER BY position LIMIT 500) p
-				JOIN mobile_keys k USING (source, reservation_id)
-		ORDER BY p.position`, s.Position)
-	var ref Ref
+		WITH wanted AS MATERIALIZED (
+			SELECT p.source, p.reservation_id, p.position
+			FROM `+next+` JOIN mobile_keys k USING (source, reservation_id)
+			WHERE (@sources::text[] IS NULL OR p.source = ANY (@sources))
+				AND (k.status NOT IN ('revoked', 'expired') OR p.position > @made_at)
+			ORDER BY p.position LIMIT @room)
+		SELECT source, reservation_id, position, 1 FROM wanted
+		UNION ALL
+		SELECT NULL, NULL, coalesce(max(p.position), 0), count(*)
+		FROM `+next+` WHERE (SELECT count(*) FROM wanted) < @room`, pgx.StrictNamedArgs{
+		"position": s.Position, "most": passAtMost, "sources": c.Sources, "made_at": s.MadeAt, "room": room,
+	})
+	var source, id *string
 	var at int64
-	var over bool
-	_, err = pgx.ForEachRow(rows, []any{&ref.Source, &ref.ReservationID, &at, &over}, func() error {
-		if len(refs) == room {
-			return nil
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&source, &id, &at, &n}, func() error {
+		if source != nil && id != nil {
+			refs = append(refs, Ref{Source: *source, ReservationID: *id})
 		}
-		passed, position = passed+1, at
-		if (c.Sources == nil || slices.Contains(c.Sources, ref.Source)) && (!over || at > s.MadeAt) {
-			refs = append(refs, ref)
-		}
+		passed, position = max(passed, len(refs), n), max(position, at)
 		return nil
 	})
 	return refs, passed, position, err
 }
 
+// passAtMost is how many changes a subscription passes in one transaction.
+const passAtMost = 500
+
 // dueStay is a locked row of subscription_stays with what is true of its stay.
 type dueStay struct {
 	StayToReport
-	deliveryID *uuid.UUID
-	again      bool
-	saidGates  []byte
+	again     bool
+	saidGates []byte
 }
 
-func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) {
-	rows, _ := tx.Query(ctx, `
-		SELECT source, reservation_id FROM subscription_stays
-		WHERE subscription = $1 AND due_at <= $2 AND (lease_until IS NULL OR lease_until < clock_timestamp())
-		ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED`, c.Subscription, c.Now, c.Limit)
-	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
-	if err != nil || len(refs) == 0 {
-		return nil, err
+// readDue reads what is true of stays that are due, after they were locked.
+func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]dueStay, error) {
+	refs, at := make([]Ref, len(due)), make(map[Ref]int, len(due))
+	for i, d := range due {
+		refs[i], at[d.Present.Ref] = d.Present.Ref, i
 	}
 	sources, ids := splitRefs(refs)
-	rows, _ = tx.Query(ctx, `
+	lasts, words := map[uuid.UUID]*Delivery{}, map[Ref][]gateRow{}
+	deliveries := make([]*uuid.UUID, len(due))
+	var b pgx.Batch
+	b.Queue(`
 		SELECT w.told, w.perhaps_told, w.told_sequence, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence,
 			r.status, r.listing_id, l.name, r.check_in, r.check_out,
 			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at,
@@ -279,28 +315,58 @@ func lockDue(ctx context.Context, tx pgx.Tx, c ClaimRequest) ([]dueStay, error) 
 		LEFT JOIN LATERAL (SELECT * FROM (
 			SELECT * FROM acs_users u WHERE u.source = n.source AND u.reservation_id = n.reservation_id
 				AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u
-			WHERE u.removed_at IS NULL) u ON true
-		ORDER BY w.due_at`, c.Subscription, sources, ids)
-	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d dueStay, err error) {
-		p := &d.Present
-		return d, row.Scan(&d.Reported, &d.Unconfirmed, &d.LastSequence, &d.deliveryID, &d.again, &p.Source,
-			&p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
-			&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID,
-			&p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs,
-			&d.saidGates, &d.LookedTo)
-	})
-	if err != nil {
+			WHERE u.removed_at IS NULL) u ON true`, c.Subscription, sources, ids).
+		Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				var d dueStay
+				var last *uuid.UUID
+				if err := d.scan(rows, &last); err != nil {
+					return err
+				}
+				i := at[d.Present.Ref]
+				due[i], deliveries[i] = d, last
+			}
+			return rows.Err()
+		})
+	b.Queue(gateWordsOfStays, sources, ids).Query(func(rows pgx.Rows) error { return collectGateWords(rows, words) })
+	b.Queue(`
+		SELECT `+deliveryColumns+` FROM deliveries t WHERE delivery_id IN (
+			SELECT w.delivery_id FROM subscription_stays w
+				JOIN unnest($2::text[], $3::text[]) AS n (source, reservation_id) USING (source, reservation_id)
+			WHERE w.subscription = $1)
+		ORDER BY delivery_id FOR NO KEY UPDATE`, c.Subscription, sources, ids).
+		Query(func(rows pgx.Rows) error {
+			list, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[Delivery])
+			for _, last := range list {
+				lasts[last.DeliveryID] = last
+			}
+			return err
+		})
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err
 	}
-	words, err := gateWordsOf(ctx, tx, refs)
 	for i := range due {
-		due[i].Present.GateWords = allGateWords(due[i].saidGates, words[due[i].Present.Ref])
+		d := &due[i]
+		d.Present.GateWords = allGateWords(d.saidGates, words[d.Present.Ref])
+		if id := deliveries[i]; id != nil && lasts[*id] != nil {
+			d.Last = lasts[*id]
+			d.LastSequence = max(d.LastSequence, d.Last.Sequence)
+		}
 	}
-	return due, err
+	return slices.DeleteFunc(due, func(d dueStay) bool { return d.Present.KeyStatus == "" }), nil
 }
 
-// decide stores the decision for a stay; nil if there is nothing to send.
-func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Report) (*ClaimedDelivery, error) {
+func (d *dueStay) scan(row pgx.Row, last **uuid.UUID) error {
+	p := &d.Present
+	return row.Scan(&d.Reported, &d.Unconfirmed, &d.LastSequence, last, &d.again, &p.Source,
+		&p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
+		&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID,
+		&p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs,
+		&d.saidGates, &d.LookedTo)
+}
+
+// decide queues what stores the decision for a stay; nil if there is nothing to send.
+func (d dueStay) decide(b *pgx.Batch, c ClaimRequest, t Report) *ClaimedDelivery {
 	last := d.Last
 	args := pgx.StrictNamedArgs{
 		"source": d.Present.Source, "reservation_id": d.Present.ReservationID, "subscription": c.Subscription,
@@ -319,62 +385,40 @@ func (d dueStay) decide(ctx context.Context, tx pgx.Tx, c ClaimRequest, t Report
 			ReservationID: d.Present.ReservationID,
 			Sequence:      t.Message.Sequence, Status: DeliveryWaiting, Body: t.Message.Body, CreatedAt: c.Now,
 		}
-		if err := dropOvertaken(ctx, tx, last, c.Now); err != nil {
-			return nil, err
-		}
-		if err := insertDelivery(ctx, tx, out.Delivery); err != nil {
-			return nil, err
-		}
+		dropOvertaken(b, last, c.Now)
+		insertDelivery(b, out.Delivery)
 	case d.again && last != nil:
 		out.Delivery = *last
 	case t.Unsettled:
-		_, err := tx.Exec(ctx, `
+		b.Queue(`
 			UPDATE subscription_stays SET due_at = NULL, again = false, lease_token = NULL, lease_until = NULL
 			WHERE source = $1 AND reservation_id = $2 AND subscription = $3`,
 			d.Present.Source, d.Present.ReservationID, c.Subscription)
-		return nil, err
+		return nil
 	default:
-		if err := dropOvertaken(ctx, tx, last, c.Now); err != nil {
-			return nil, err
-		}
+		dropOvertaken(b, last, c.Now)
 		args["sequence"] = d.LastSequence
-		_, err := tx.Exec(ctx, `
+		b.Queue(`
 			UPDATE subscription_stays SET told = @told, told_sequence = greatest(told_sequence, @sequence),
 				perhaps_told = @perhaps_told, due_at = NULL,
 				tries = 0, again = false, lease_token = NULL, lease_until = NULL`+whose, args)
-		return nil, err
+		return nil
 	}
 	out.Attempt = out.Attempts + 1
 	args["delivery_id"], args["token"], args["lease"] = out.DeliveryID, out.Token, c.Lease
-	_, err := tx.Exec(ctx, `
+	b.Queue(`
 		UPDATE subscription_stays SET told = @told, perhaps_told = @perhaps_told, delivery_id = @delivery_id,
 			again = false,
 			lease_token = @token, lease_until = clock_timestamp() + @lease::interval`+whose, args)
-	return out, err
+	return out
 }
 
-// readLast reads the last message about the stay.
-func (d *dueStay) readLast(ctx context.Context, tx pgx.Tx) error {
-	if d.deliveryID == nil {
-		return nil
-	}
-	rows, _ := tx.Query(ctx, `SELECT `+deliveryColumns+` FROM deliveries t
-		WHERE delivery_id = $1 FOR NO KEY UPDATE`, *d.deliveryID)
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
-	if err != nil || len(list) == 0 {
-		return err
-	}
-	d.Last, d.LastSequence = &list[0], max(d.LastSequence, list[0].Sequence)
-	return nil
-}
-
-func dropOvertaken(ctx context.Context, tx pgx.Tx, last *Delivery, now time.Time) error {
+func dropOvertaken(b *pgx.Batch, last *Delivery, now time.Time) {
 	if last == nil || last.Status != DeliveryWaiting {
-		return nil
+		return
 	}
-	_, err := tx.Exec(ctx, `
+	b.Queue(`
 		UPDATE deliveries SET status = 'dropped', reason = 'overtaken by a newer state', next_attempt_at = NULL,
 			finished_at = $2
 		WHERE delivery_id = $1`, last.DeliveryID, now)
-	return err
 }

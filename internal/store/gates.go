@@ -89,15 +89,21 @@ func gateWordsOf(ctx context.Context, q querier, refs []Ref) (map[Ref][]gateRow,
 		return found, nil
 	}
 	sources, ids := splitRefs(refs)
-	rows, _ := q.Query(ctx, `
-		SELECT `+gateRowColumns+` FROM gate_words
-		WHERE (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
+	rows, _ := q.Query(ctx, gateWordsOfStays, sources, ids)
+	return found, wrap(collectGateWords(rows, found), "read the gates of %d reservations", len(refs))
+}
+
+const gateWordsOfStays = `
+	SELECT ` + gateRowColumns + ` FROM gate_words
+	WHERE (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`
+
+func collectGateWords(rows pgx.Rows, found map[Ref][]gateRow) error {
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[gateRow])
 	for _, row := range list {
 		ref := Ref{Source: row.Source, ReservationID: row.ReservationID}
 		found[ref] = append(found[ref], row)
 	}
-	return found, wrap(err, "read the gates of %d reservations", len(refs))
+	return err
 }
 
 // GateRows are what programs and people set for the gates of one stay.

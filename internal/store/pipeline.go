@@ -15,6 +15,17 @@ import (
 func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error,
 	last func(*pgx.Batch) error,
 ) error {
+	err := s.quietly(ctx, first, fn, last)
+	if err == nil {
+		s.committed()
+	}
+	return err
+}
+
+// quietly is inPipeline for what changes no stay.
+func (s *Store) quietly(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error,
+	last func(*pgx.Batch) error,
+) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -48,9 +59,6 @@ func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(
 		}
 		return nil
 	}()
-	if err == nil {
-		s.committed()
-	}
 	if err != nil && !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
 		ctx, cancel := prompt(context.WithoutCancel(ctx))
 		defer cancel()

@@ -20,12 +20,13 @@ type Subscription struct {
 	LastSuccessAt *time.Time
 	LastFailureAt *time.Time
 	LastError     *string
+	Unanswered    bool // the last attempt got no answer: it failed for the receiver, whatever the message
 	DigestDueAt   *time.Time
 	CreatedAt     time.Time
 }
 
 const subscriptionColumns = `name, disabled_at, disabled_by, disabled_why, failures, failing_since, not_before, last_success_at, last_failure_at,
-	last_error, digest_due_at, created_at`
+	last_error, unanswered, digest_due_at, created_at`
 
 // Scope is a subscription and the sources it is about; nil for all.
 type Scope struct {
@@ -93,7 +94,9 @@ func (s *Store) EnableSubscription(ctx context.Context, name string, now time.Ti
 		if err != nil {
 			return err
 		}
-		if err := hurry(ctx, tx, name, now); err != nil {
+		var b pgx.Batch
+		hurry(&b, name, now)
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return err
 		}
 		return writeAudit(ctx, tx, audit)
@@ -102,10 +105,9 @@ func (s *Store) EnableSubscription(ctx context.Context, name string, now time.Ti
 }
 
 // hurry makes due now what waits for another try. There are seldom many, see deadHolds.
-func hurry(ctx context.Context, tx pgx.Tx, name string, now time.Time) error {
-	_, err := tx.Exec(ctx, `UPDATE subscription_stays SET due_at = $2, tries = 0 WHERE subscription = $1
+func hurry(b *pgx.Batch, name string, now time.Time) {
+	b.Queue(`UPDATE subscription_stays SET due_at = $2, tries = 0 WHERE subscription = $1
 		AND due_at > $2`, name, now)
-	return err
 }
 
 // DisableSubscription keeps deliveries from leaving. One that is on its way still arrives. Who disabled it first
@@ -127,20 +129,30 @@ func (s *Store) DisableSubscription(ctx context.Context, name, by, why string, n
 	return wrap(err, "disable subscription %s", name)
 }
 
-// DueSubscriptions returns those of the names that have something to deliver, or to look at. A receiver that fails
-// is offered nothing new while a few messages wait that it has not accepted.
-func (s *Store) DueSubscriptions(ctx context.Context, names []string, now time.Time) ([]Subscription, error) {
+// DueSubscription is a subscription, and whether it has something to deliver, or to look at.
+type DueSubscription struct {
+	Subscription
+	Due bool
+}
+
+// DueSubscriptions returns those of the names that exist, in the order in which they are to be served: those that
+// work first. A receiver that fails is offered nothing new while a few messages wait that it has not accepted.
+func (s *Store) DueSubscriptions(ctx context.Context, names []string, now time.Time) ([]DueSubscription, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT `+subscriptionColumns+` FROM subscriptions s
-		WHERE name = ANY ($1) AND disabled_at IS NULL AND (not_before IS NULL OR not_before <= $2) AND (
-			EXISTS (SELECT FROM subscription_stays w WHERE w.subscription = s.name AND w.due_at <= $2
+		SELECT `+subscriptionColumns+`,
+			coalesce(disabled_at IS NULL AND (not_before IS NULL OR not_before <= @now) AND (
+			EXISTS (SELECT FROM subscription_stays w WHERE w.subscription = s.name AND w.due_at <= @now
 				AND (w.lease_until IS NULL OR w.lease_until < clock_timestamp()))
-			OR (position < (SELECT max(position) FROM stay_positions) AND (failures < $3 OR last_failure_at <= $4 OR
-				(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = s.name
-					AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT $5) w) < $5)))
-		ORDER BY failures, name`, names, now, deadAfter, now.Add(-probeEvery), deadHolds)
-	due, err := pgx.CollectRows(rows, pgx.RowToStructByName[Subscription])
-	return due, wrap(err, "find subscriptions with something to deliver")
+			OR (position < (SELECT max(position) FROM stay_positions) AND (
+				failures < @dead_after OR last_failure_at <= @probe_before
+				OR (SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = s.name
+					AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT `+deadHoldsOf+`) w) < `+deadHoldsOf+`))), false) AS due
+		FROM subscriptions s WHERE name = ANY (@names)
+		ORDER BY failures, name`, pgx.StrictNamedArgs{
+		"names": names, "now": now, "dead_after": deadAfter, "probe_before": now.Add(-probeEvery), "holds": deadHolds,
+	})
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[DueSubscription])
+	return list, wrap(err, "find subscriptions with something to deliver")
 }
 
 // StartDigest sets when a subscription's next digest is due, unless an earlier one is, or one is being tried again.

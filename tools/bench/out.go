@@ -310,8 +310,9 @@ func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, confi
 	defer b.drop(ctx, name, db)
 	// A receiver that is dead has been for some time.
 	if _, err := db.Exec(ctx, `
-		INSERT INTO subscriptions (name, made_at_order, failures, failing_since, last_failure_at, seen_at, created_at)
-		SELECT 'dead-' || n, 0, 3, now(), now(), now(), now() FROM generate_series(0, $1 - 1) n`, others); err != nil {
+		INSERT INTO subscriptions (name, made_at_order, failures, failing_since, last_failure_at, unanswered, seen_at,
+			created_at)
+		SELECT 'dead-' || n, 0, 3, now(), now(), true, now(), now() FROM generate_series(0, $1 - 1) n`, others); err != nil {
 		return 0, 0, err
 	}
 	env := []string{fmt.Sprintf("STAYKEY_WORKERS=%d", drainWorkers)}
@@ -323,6 +324,7 @@ func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, confi
 		return 0, 0, err
 	}
 	defer func() { _ = p.stop() }()
+	b.profile(ctx, p, fmt.Sprintf("out-%d", others), 10*time.Second)
 	began := time.Now()
 	if err := b.awaitIssued(ctx, db, began); err != nil {
 		return 0, 0, err
