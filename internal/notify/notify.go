@@ -34,8 +34,9 @@ const (
 	firstsAtOnce = 1  // and of them about receivers that have never been tried
 	// and about receivers that have not taken their last message: those may be a thousand,
 	probesAtOnce = 1
-	probesRest   = 9                     // so together they take a tenth of one connection's time,
-	failingRest  = 5 * time.Millisecond  // and the more of them there are, the less often it is looked for their messages
+	probesRest   = 9 // so together they take a tenth of one connection's time,
+	// and the more of them there are, the less often it is looked for their messages: so long for each
+	failingRest  = 5 * time.Millisecond
 	changesAtMax = 2000                  // changes ordered in one transaction
 	pause        = 20 * time.Millisecond // between looks at the database, however many changes there are
 	poll         = time.Second           // and however few

@@ -135,7 +135,7 @@ type DueSubscription struct {
 	Due bool
 }
 
-// DueSubscriptions returns those of the names that exist, in the order in which they are to be served: those that
+// DueSubscriptions returns those of the names that exist, in the order to serve them: those that
 // work first. A receiver that fails is offered nothing new while a few messages wait that it has not accepted.
 func (s *Store) DueSubscriptions(ctx context.Context, names []string, now time.Time) ([]DueSubscription, error) {
 	rows, _ := s.pool.Query(ctx, `
