@@ -2,17 +2,12 @@ package guest_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/guest"
-	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
@@ -20,43 +15,6 @@ import (
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/tools/chaos"
 )
-
-// mortal is a replica's guest side that dies at a step: its connections to the database end there, so nothing after that
-// is written. Its lease would expire on its own; the test, which knows that it is dead, ends it at once.
-type mortal struct {
-	*guest.Service
-	db   *store.Store
-	dead atomic.Bool
-}
-
-func (r *rig) mortal(dies point.Name, at int) *mortal {
-	r.t.Helper()
-	db, err := store.Open(context.Background(), r.dsn)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	m := &mortal{db: db}
-	left := atomic.Int64{}
-	left.Store(int64(at))
-	m.Service = guest.New(db, r.client, slog.New(slog.DiscardHandler), guest.Options{
-		PublicURL: "https://keys.example.com", Salt: "salt", LinkSalt: "links", Secret: "seam_key", Source: func(string) pms.Source { return r.source },
-		Now: r.now, Grace: 300 * time.Millisecond,
-		Reached: func(name point.Name) {
-			if name == dies && left.Add(-1) == 0 {
-				m.dead.Store(true)
-				db.Close()
-			}
-		},
-	})
-	return m
-}
-
-func (m *mortal) end(r *rig) {
-	if !m.dead.Load() {
-		m.db.Close()
-	}
-	r.exec(`UPDATE guest_stays SET lease_until = clock_timestamp() - interval '1 second' WHERE lease_until IS NOT NULL`)
-}
 
 // handed is something that a guest was given.
 type handed struct {
@@ -69,6 +27,8 @@ type life struct {
 	*rig
 	booking
 	given  []handed
+	killed bool          // its processes are real ones
+	took   time.Duration // by one that was not killed, lately
 	deaths int
 	faults int
 }
@@ -78,11 +38,11 @@ var handPaths = []string{
 }
 
 // once does one thing, which may fail, or its process die, at any step.
-func (l *life) once(what int) {
+func (l *life) once(deed int) {
 	l.t.Helper()
-	var dies point.Name
-	if rand.IntN(2) == 0 {
-		dies = point.Guest[rand.IntN(len(point.Guest))]
+	o := order{DSN: l.dsn, Seam: l.seamURL, Link: l.link(l.booking), Ref: l.ref(), At: 1 + rand.IntN(2)}
+	if l.killed || rand.IntN(2) == 0 {
+		o.Dies = point.Guest[rand.IntN(len(point.Guest))]
 	}
 	if rand.IntN(2) == 0 {
 		kinds := append(slices.Clone(simulator.Alterations), simulator.FaultKinds...)
@@ -90,19 +50,14 @@ func (l *life) once(what int) {
 		l.sim.Inject(simulator.Fault{Kind: kinds[rand.IntN(len(kinds))], Path: handPaths[rand.IntN(len(handPaths))], Count: 1 + rand.IntN(2)})
 		l.faults++
 	}
-	ctx := context.Background()
-	m := l.mortal(dies, 1+rand.IntN(2))
-	switch what {
+	credential := l.credential()
+	switch deed {
 	case 0, 1, 2:
-		credential := l.credential()
-		o, err := m.Open(ctx, l.link(l.booking))
-		l.took(m, o.InstantKeyURL, credential, err)
+		o.Do = doOpen
 	case 3:
-		credential := l.credential()
-		session, err := m.AppSession(ctx, l.ref())
-		l.took(m, session.Token, credential, err)
+		o.Do = doSession
 	case 4:
-		_ = m.Renew(ctx, guest.StayOf(l.view(l.booking).Reservation), store.Audit{Author: "test", Token: "test", Via: store.AuditREST, Action: "renew"})
+		o.Do = doRenew
 	case 5:
 		l.email = fmt.Sprintf("guest%d@example.com", rand.IntN(3))
 		l.issued(l.booking)
@@ -113,13 +68,27 @@ func (l *life) once(what int) {
 	case 7:
 		l.advance([]time.Duration{time.Second, time.Minute, 30 * time.Minute}[rand.IntN(3)])
 	}
-	for range 3 { // a failed look is repeated later
-		_, _ = m.Clean(ctx)
+	o.Now = l.now()
+	var got result
+	if l.killed {
+		got = l.send(o)
+	} else {
+		got = l.mortal(o)
 	}
-	if m.dead.Load() {
+	if got.died {
 		l.deaths++
 	}
-	m.end(l.rig)
+	switch {
+	case got.Wrong != "" && !got.died:
+		l.t.Errorf("the guest gets: %s", got.Wrong)
+	case got.Secret != "":
+		l.given = append(l.given, handed{got.Secret, credential})
+		if !got.died {
+			l.mustShow(got.Secret, l.booking)
+		}
+	}
+	// Its lease would expire on its own; the test, which knows that it is dead, ends it at once.
+	l.exec(`UPDATE guest_stays SET lease_until = clock_timestamp() - interval '1 second' WHERE lease_until IS NOT NULL`)
 	l.sim.Heal()
 }
 
@@ -128,22 +97,6 @@ func (l *life) credential() string {
 		return *u.CredentialID
 	}
 	return ""
-}
-
-// took notes what a guest was given. A process that is dead gives nothing.
-func (l *life) took(m *mortal, secret, credential string, err error) {
-	l.t.Helper()
-	notReady, limit := new(guest.NotReadyError), new(guest.LimitError)
-	switch {
-	case err == nil && m.dead.Load(): // it died after the answer was certain: the guest may have it
-		l.given = append(l.given, handed{secret, credential})
-	case err == nil:
-		l.given = append(l.given, handed{secret, credential})
-		l.mustShow(secret, l.booking)
-	case errors.Is(err, guest.ErrUnavailable), errors.Is(err, guest.ErrBusy), errors.As(err, &notReady), errors.As(err, &limit), m.dead.Load():
-	default:
-		l.t.Errorf("the guest gets: %v", err)
-	}
 }
 
 // settle lets everything that is due happen, without faults.
@@ -208,38 +161,77 @@ func (l *life) mustBeSound() {
 	}
 }
 
+// worlds are how Seam may behave where it documents nothing.
+var worlds = []simulator.Options{
+	{},
+	{KeepSessionOfKey: true, ListRevokedSessions: true},
+	{AnySession: true, InstantKeyLife: 40 * time.Minute},
+	{ForgetExpiredKeys: true, InstantKeyLife: 40 * time.Minute, ReadLag: 100 * time.Millisecond},
+}
+
+// liveUnderDeaths has a stay live through changes, until so many deeds are done, or processes killed.
+func liveUnderDeaths(t *testing.T, world simulator.Options, killed bool, wanted int) {
+	r := newRig(t, world)
+	r.listing("g1")
+	l := &life{rig: r, booking: r.booking("A"), killed: killed, took: 300 * time.Millisecond}
+	l.out = l.in.Add(300 * 24 * time.Hour)
+	l.issued(l.booking)
+	done := func(i int) bool {
+		if killed {
+			return l.deaths >= wanted
+		}
+		return i >= wanted
+	}
+	for i := 0; !done(i); i++ {
+		l.once(rand.IntN(8))
+		if i%5 == 4 {
+			l.settle()
+			l.mustBeSound()
+		}
+		if len(l.given) > 200 { // what was given long ago was checked often enough
+			l.given = l.given[150:]
+		}
+		if t.Failed() {
+			t.Fatalf("in round %d", i)
+		}
+	}
+	l.cancel(l.booking)
+	l.until(l.booking, stay.KeyRevoked)
+	l.settle()
+	l.mustBeSound()
+	if n := l.good(); n > 0 || l.rows() > 0 {
+		t.Errorf("cancelled: %d are good at Seam, %d rows are left", n, l.rows())
+	}
+	c := chaos.Result{Rig: "guests' keys", Faults: l.faults + l.deaths}
+	if killed {
+		c = chaos.Result{Rig: "guests' keys, processes killed", Faults: l.faults, Kills: l.deaths}
+	}
+	chaos.Record(t, c)
+}
+
 // TestGivingAndTakingBackUnderDeaths has a stay live through changes while calls to Seam fail and processes die at every step of giving and taking
-// back. STAYKEY_GUEST_DEATHS makes it longer.
+// back: their connections to the database end there. STAYKEY_GUEST_DEATHS makes it longer.
 func TestGivingAndTakingBackUnderDeaths(t *testing.T) {
 	t.Parallel()
 	rounds := chaos.Size("STAYKEY_GUEST_DEATHS", 60)
-	worlds := []simulator.Options{{}, {KeepSessionOfKey: true, ListRevokedSessions: true}, {AnySession: true, InstantKeyLife: 40 * time.Minute}, {ForgetExpiredKeys: true, InstantKeyLife: 40 * time.Minute, ReadLag: 100 * time.Millisecond}}
 	for n, world := range worlds {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, lossyTimeout, world)
-			r.listing("g1")
-			l := &life{rig: r, booking: r.booking("A")}
-			l.out = l.in.Add(300 * 24 * time.Hour)
-			l.issued(l.booking)
-			for i := range max(1, rounds/len(worlds)) {
-				l.once(rand.IntN(8))
-				if i%5 == 4 {
-					l.settle()
-					l.mustBeSound()
-				}
-				if t.Failed() {
-					t.Fatalf("in round %d", i)
-				}
-			}
-			l.cancel(l.booking)
-			l.until(l.booking, stay.KeyRevoked)
-			l.settle()
-			l.mustBeSound()
-			if n := l.good(); n > 0 || l.rows() > 0 {
-				t.Errorf("cancelled: %d are good at Seam, %d rows are left", n, l.rows())
-			}
-			chaos.Record(t, chaos.Result{Rig: "guests' keys", Kills: l.deaths, Faults: l.faults})
+			liveUnderDeaths(t, world, false, max(1, rounds/len(worlds)))
+		})
+	}
+}
+
+// TestKilledWhileGivingAndTakingBack is the same with processes that really are ones, and really are killed: at a marked step, or at any moment.
+// STAYKEY_GUEST_KILLS makes it longer.
+func TestKilledWhileGivingAndTakingBack(t *testing.T) {
+	t.Parallel()
+	kills := chaos.Size("STAYKEY_GUEST_KILLS", 8)
+	lanes := min(4*len(worlds), kills)
+	for n := range lanes {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			liveUnderDeaths(t, worlds[n%len(worlds)], true, (kills+lanes-1)/lanes)
 		})
 	}
 }

@@ -57,7 +57,7 @@ func TestEveryEndOfAKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, callTimeout, simulator.Options{KeepSessionOfKey: true})
+			r := newRig(t, simulator.Options{KeepSessionOfKey: true})
 			r.run(func(ctx context.Context) { r.guest.Run(ctx) })
 			r.listing("g1")
 			b := r.issued(r.booking("A"))
@@ -83,7 +83,7 @@ func TestEveryEndOfAKey(t *testing.T) {
 // A change of dates or doors is none: the guest's phone keeps the key.
 func TestWhatIsHandedOutOutlivesChanges(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{})
+	r := newRig(t, simulator.Options{})
 	r.run(func(ctx context.Context) { r.guest.Run(ctx) })
 	r.listing("g1")
 	b := r.issued(r.booking("A"))
@@ -99,7 +99,7 @@ func TestWhatIsHandedOutOutlivesChanges(t *testing.T) {
 
 func TestAppSessions(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{})
+	r := newRig(t, simulator.Options{})
 	r.listing("g1")
 	a, b := r.issued(r.booking("A")), r.issued(r.booking("B"))
 	ask := func(b booking) guest.Session {
@@ -145,7 +145,7 @@ func TestALostCreate(t *testing.T) {
 	for _, kind := range []simulator.FaultKind{simulator.LostAfter, simulator.Error500After, simulator.Garbage, simulator.NoObject} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, callTimeout, simulator.Options{})
+			r := newRig(t, simulator.Options{})
 			r.listing("g1")
 			b := r.issued(r.booking("A"))
 			r.sim.Inject(simulator.Fault{Kind: kind, Path: seam.PathInstantKeyCreate})
@@ -179,7 +179,7 @@ func TestALostCreate(t *testing.T) {
 // Two taps at once, on two replicas, give one instant key.
 func TestTwoTapsAtOnce(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{Latency: 20 * time.Millisecond})
+	r := newRig(t, simulator.Options{Latency: 20 * time.Millisecond})
 	r.listing("g1")
 	b := r.issued(r.booking("A"))
 	link := r.link(b)
@@ -208,7 +208,7 @@ func TestTwoTapsAtOnce(t *testing.T) {
 // A guest is erased only once nothing is left at Seam of what was handed out; then the link is unknown.
 func TestEraseGuest(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{})
+	r := newRig(t, simulator.Options{})
 	r.listing("g1")
 	b := r.issued(r.booking("A"))
 	link := r.link(b)
@@ -238,7 +238,7 @@ func TestEraseGuest(t *testing.T) {
 // What Seam doesn't let go counts as overdue until it does.
 func TestOverdueGuestKeys(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{})
+	r := newRig(t, simulator.Options{})
 	r.listing("g1")
 	b := r.issued(r.booking("A"))
 	r.mustOpen(b)

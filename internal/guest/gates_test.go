@@ -17,7 +17,7 @@ import (
 // A key that a gate holds back exists, and none of it is handed out until the gate opens.
 func TestAGateHoldsTheLink(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{})
+	r := newRig(t, simulator.Options{})
 	r.source.Policy.Gates = []pms.Gate{{Name: "paid", Holds: stay.HoldsLink}}
 	encoded, err := json.Marshal(r.source.Policy)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 func TestALinkGivesTheStaysKey(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{})
+	r := newRig(t, simulator.Options{})
 	r.listing("g1")
 	a, b := r.issued(r.booking("A")), r.issued(r.booking("B"))
 	first := r.mustOpen(a)
@@ -36,7 +36,7 @@ func TestALinkGivesTheStaysKey(t *testing.T) {
 
 func TestLookingMakesNothing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{})
+	r := newRig(t, simulator.Options{})
 	r.listing("g1")
 	a := r.issued(r.booking("A"))
 	link, calls := r.link(a), r.sim.Calls()
@@ -53,7 +53,7 @@ func TestLookingMakesNothing(t *testing.T) {
 func TestAnExpiredInstantKeyIsReplaced(t *testing.T) {
 	t.Parallel()
 	for _, forget := range []bool{false, true} {
-		r := newRig(t, callTimeout, simulator.Options{InstantKeyLife: time.Hour, ForgetExpiredKeys: forget})
+		r := newRig(t, simulator.Options{InstantKeyLife: time.Hour, ForgetExpiredKeys: forget})
 		r.listing("g1")
 		a := r.issued(r.booking("A"))
 		first := r.mustOpen(a)
@@ -71,7 +71,7 @@ func TestAnExpiredInstantKeyIsReplaced(t *testing.T) {
 // Somebody deletes the instant key in Seam's console: the guest gets another one.
 func TestAnInstantKeyThatIsGone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{})
+	r := newRig(t, simulator.Options{})
 	r.listing("g1")
 	a := r.issued(r.booking("A"))
 	first := r.mustOpen(a)
@@ -83,7 +83,7 @@ func TestAnInstantKeyThatIsGone(t *testing.T) {
 
 func TestTheLimitOfALink(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{})
+	r := newRig(t, simulator.Options{})
 	r.listing("g1")
 	a := r.issued(r.booking("A"))
 	for range guest.OpeningsAnHour {
@@ -99,7 +99,7 @@ func TestTheLimitOfALink(t *testing.T) {
 
 func TestLinksThatAreNoGood(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, callTimeout, simulator.Options{})
+	r := newRig(t, simulator.Options{})
 	r.listing("g1")
 	look := func(link string) error {
 		_, err := r.guest.Look(context.Background(), link)

@@ -28,10 +28,12 @@ const (
 	systemB = "77777777-7777-7777-7777-777777777777"
 )
 
-// Deadlines of a call to the simulated Seam: short where calls are lost on purpose.
+// Deadlines of a call to the simulated Seam: one that only a hang misses, for whatever must succeed, since a call that a busy machine makes late is
+// looked for, for minutes of the rig's clock; and a short one where calls are lost on purpose.
 const (
-	callTimeout  = 5 * time.Second
+	callTimeout  = until.Patience
 	lossyTimeout = 500 * time.Millisecond
+	leaseFor     = 2 * callTimeout // calls leave only if they end before their lease
 )
 
 // rig is everything from an event to what a guest is given: a database, the applier, a provisioner, the guest's side and a simulated Seam. Its clock
@@ -41,6 +43,7 @@ type rig struct {
 	dsn     string
 	store   *store.Store
 	sim     *simulator.Simulator
+	seamURL string
 	client  *seam.Client
 	prov    *provisioner.Provisioner
 	applier *intake.Applier
@@ -53,7 +56,7 @@ type rig struct {
 	lastAt time.Time
 }
 
-func newRig(t testing.TB, timeout time.Duration, simulated simulator.Options) *rig {
+func newRig(t testing.TB, simulated simulator.Options) *rig {
 	t.Helper()
 	sim, err := simulator.New(simulated)
 	if err != nil {
@@ -72,23 +75,18 @@ func newRig(t testing.TB, timeout time.Duration, simulated simulator.Options) *r
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	r := &rig{t: t, dsn: dsn, store: db, sim: sim, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
+	r := &rig{t: t, dsn: dsn, store: db, sim: sim, seamURL: server.URL, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
 	r.source = pms.Source{Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy()}
 	r.source.Policy.OwnIdentity = true
-	client := func(timeout time.Duration) *seam.Client {
-		c, err := seam.New(seam.Config{Endpoint: server.URL, APIKey: "k", Timeout: timeout, Now: r.now})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(c.Close)
-		return c
+	r.client, err = seam.New(seam.Config{Endpoint: server.URL, APIKey: "k", Timeout: callTimeout, Now: r.now})
+	if err != nil {
+		t.Fatal(err)
 	}
-	r.client = client(timeout)
+	t.Cleanup(r.client.Close)
 	source := func(string) pms.Source { return r.source }
-	// Its calls are never lost on purpose: one that a busy machine makes late would be looked for, for minutes.
-	r.prov = provisioner.New(r.store, client(callTimeout), "salt", r.log, provisioner.Options{
-		Grace: 300 * time.Millisecond, PollEvery: 50 * time.Millisecond, RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour, Workers: 4, Now: r.now,
-		Policy: func(string) pms.Policy { return r.source.Policy },
+	r.prov = provisioner.New(r.store, r.client, "salt", r.log, provisioner.Options{
+		Grace: 300 * time.Millisecond, Lease: leaseFor, PollEvery: 50 * time.Millisecond, RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour,
+		Workers: 4, Now: r.now, Policy: func(string) pms.Policy { return r.source.Policy },
 	})
 	r.applier = intake.NewApplier(r.store, r.log, r.now, source, nil, &intake.Pace{}, r.prov.Wake)
 	r.guest = r.service()
@@ -98,10 +96,17 @@ func newRig(t testing.TB, timeout time.Duration, simulated simulator.Options) *r
 
 // service is another replica's guest's side.
 func (r *rig) service() *guest.Service {
-	return guest.New(r.store, r.client, r.log, guest.Options{
-		PublicURL: "https://keys.example.com", Salt: "salt", LinkSalt: "links", Secret: "seam_key", Source: func(string) pms.Source { return r.source },
-		Now: r.now, Grace: 300 * time.Millisecond, PollEvery: 20 * time.Millisecond,
-	})
+	o := optionsOf(func(string) pms.Source { return r.source }, r.now)
+	o.Lease, o.Patience, o.PollEvery = leaseFor, until.Patience, 20*time.Millisecond
+	return guest.New(r.store, r.client, r.log, o)
+}
+
+// optionsOf are those of a replica's guest's side, in any process.
+func optionsOf(source func(string) pms.Source, now func() time.Time) guest.Options {
+	return guest.Options{
+		PublicURL: "https://keys.example.com", Salt: "salt", LinkSalt: "links", Secret: "seam_key", Grace: 300 * time.Millisecond,
+		Source: source, Now: now,
+	}
 }
 
 // run runs something until the test ends.

@@ -107,10 +107,10 @@ func (n *Notifier) attemptTogether(ctx context.Context, places *pool, s Subscrip
 	if time.Until(claimed[0].Until) < answerWithin+leaseSpare {
 		return false
 	}
-	point.Reach(point.DeliverClaimed)
+	n.reach(point.DeliverClaimed)
 	o, result := n.clients.sendLetter(ctx, s, claimed[0].DeliveryID.String(), s.compose(claimed, n.gates, n.PublicURL),
 		n.agent(), n.Now)
-	point.Reach(point.DeliverSent)
+	n.reach(point.DeliverSent)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -164,9 +164,9 @@ func (n *Notifier) attempt(ctx context.Context, places *pool, s Subscription,
 	if time.Until(c.Until) < answerWithin+leaseSpare {
 		return false
 	}
-	point.Reach(point.DeliverClaimed)
+	n.reach(point.DeliverClaimed)
 	o, result := n.clients.send(ctx, s, post{c.DeliveryID.String(), c.Body}, n.agent(), n.Now)
-	point.Reach(point.DeliverSent)
+	n.reach(point.DeliverSent)
 	if ctx.Err() != nil {
 		return false // the lease ends, and it is sent again
 	}
@@ -203,7 +203,7 @@ func (n *Notifier) record(ctx context.Context, places *pool, c store.ClaimedDeli
 	v, err := n.store.RecordAttempt(ctx, c, r, now, func(sub store.Subscription, tries int) store.AttemptVerdict {
 		return judge(o, sub, tries, now, jitter)
 	})
-	point.Reach(point.DeliverNoted)
+	n.reach(point.DeliverNoted)
 	switch {
 	case errors.Is(err, store.ErrLeaseLost):
 		return nil // somebody else has it, and sends it again

@@ -56,7 +56,24 @@ func (r *rig) oneDelivery(ctx context.Context, s Subscription, death int) {
 // its claim was committed.
 func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 	t.Parallel()
-	wanted := chaos.Size("STAYKEY_DELIVERY_DEATHS", 80)
+	deliverUnderDeaths(t, chaos.Size("STAYKEY_DELIVERY_DEATHS", 80), false)
+}
+
+// The same with processes that really are ones, and really are killed: at a marked step, or at any moment.
+// STAYKEY_DELIVERY_KILLS makes it longer.
+func TestKilledWhileDelivering(t *testing.T) {
+	t.Parallel()
+	kills := chaos.Size("STAYKEY_DELIVERY_KILLS", 8)
+	lanes := min(16, kills)
+	for n := range lanes {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			t.Parallel()
+			deliverUnderDeaths(t, (kills+lanes-1)/lanes, true)
+		})
+	}
+}
+
+func deliverUnderDeaths(t *testing.T, wanted int, killed bool) {
 	seed := uint64(time.Now().UnixNano())
 	if n, err := strconv.ParseUint(os.Getenv("STAYKEY_WORLD_SEED"), 10, 64); err == nil {
 		seed = n
@@ -96,6 +113,13 @@ func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 			case 7: // the configuration changes
 				r.gated = [][]pms.Gate{nil, gates[:1], gates[1:], gates}[random.IntN(4)]
 			default:
+				if killed {
+					if r.send(random) {
+						deaths++
+					}
+					r.crash()
+					continue
+				}
 				death := random.IntN(waysToDie)
 				for _, s := range []Subscription{app, alarm} {
 					r.oneDelivery(ctx, s, death)
@@ -128,7 +152,11 @@ func TestNothingIsLostWhateverDiesWhen(t *testing.T) {
 	if t.Failed() {
 		wrong = 1
 	}
-	chaos.Record(t, chaos.Result{Rig: "deliveries", Faults: deaths, Events: len(all) + len(paged), Wrong: wrong})
+	result := chaos.Result{Rig: "deliveries", Faults: deaths, Events: len(all) + len(paged), Wrong: wrong}
+	if killed {
+		result.Rig, result.Faults, result.Kills = "deliveries, processes killed", 0, deaths
+	}
+	chaos.Record(t, result)
 }
 
 // checkLast holds what was heard last of a stay against what is true.

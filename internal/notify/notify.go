@@ -49,6 +49,8 @@ const (
 
 // Options are what a [Notifier] needs to know.
 type Options struct {
+	// called at each marked step, where a test ends a process; nil for nothing
+	Reached       func(point.Name)
 	Subscriptions func() []Subscription // of the configuration, as it is now
 	Gates         func(source string) []pms.Gate
 	GatedSources  func() []string // those that have gates
@@ -128,6 +130,14 @@ func New(db *store.Store, log *slog.Logger, o Options) *Notifier {
 	}
 }
 
+// reach marks a step at which a process that dies leaves something half done.
+func (n *Notifier) reach(name point.Name) {
+	point.Reach(name)
+	if n.Reached != nil {
+		n.Reached(name)
+	}
+}
+
 // Wake has the notifier look for changes soon.
 func (n *Notifier) Wake() {
 	select {
@@ -194,7 +204,7 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 		return false, err
 	}
 	if ordered > 0 {
-		point.Reach(point.ChangesOrdered)
+		n.reach(point.ChangesOrdered)
 	}
 	configured := n.configured()
 	if len(configured.list) == 0 {
