@@ -178,9 +178,8 @@ func init() {
 		{
 			name: "slow clients", what: "a client may take as long as it likes",
 			edits: []edit{{
-				"internal/app/serve.go",
-				"ErrorLog: errorLog, ReadHeaderTimeout: HeaderWithin,\n		ReadTimeout: RequestWithin, ",
-				"ErrorLog: errorLog, ",
+				"internal/app/public.go",
+				"		ReadHeaderTimeout: HeaderWithin, ReadTimeout: RequestWithin, ", "		",
 			}},
 			pkg: "./cmd/server", tests: "^TestSlowClientsAreCutOff$",
 		},
