@@ -7,6 +7,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
 )
 
 // EraseGuest removes what is known of a guest, named by the whole e-mail address. It may be repeated. author is as for
@@ -22,7 +23,8 @@ func (s *Service) EraseGuest(ctx context.Context, address, author string) (stay.
 		return stay.Erasure{}, InvalidField("guest_email",
 			"must be one complete e-mail address, such as jane@example.com")
 	}
-	result, err := s.provisioner.EraseGuest(ctx, address, a.Audit(auditErase, plainText(author)))
+	// it reads many bodies, and must not end halfway
+	result, err := s.provisioner.EraseGuest(store.Unhurried(ctx), address, a.Audit(auditErase, plainText(author)))
 	switch {
 	case err != nil:
 		s.log.Error("guest not erased", "error", err)

@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
 )
 
 // Face is a part of the public listener.
@@ -158,7 +159,7 @@ func (s *router) envelope(next http.Handler) http.Handler {
 		if s.Traced {
 			r = r.WithContext(context.WithValue(r.Context(), traceKey{}, &record.trace))
 		}
-		r = r.WithContext(context.WithValue(r.Context(), tokenKey{}, &record.token))
+		r = r.WithContext(context.WithValue(store.Answering(r.Context()), tokenKey{}, &record.token))
 		defer func() {
 			if recovered := recover(); recovered != nil {
 				if recovered == http.ErrAbortHandler {

@@ -453,6 +453,33 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
+// However often an event had to wait, it is tried again within five seconds: its lock may be released at any time.
+func TestAPostponedEventIsTriedAgainSoon(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.applier = intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
+	w.put("default", update("locked", 1, "l"))
+	w.drain()
+	forgotten := storetest.Begin(t, w.store)
+	if _, err := forgotten.Exec(t.Context(), `SELECT FROM reservations WHERE reservation_id = 'locked' FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	w.put("default", update("locked", 2, "l"))
+	last := 0
+	for range 8 {
+		w.drain()
+		var tries int
+		var next time.Time
+		if err := w.store.Pool().QueryRow(t.Context(), `SELECT tries, not_before FROM event_queue`).Scan(&tries, &next); err != nil {
+			t.Fatal(err)
+		}
+		if wait := next.Sub(w.now); tries != last+1 || wait <= 0 || wait > 5*time.Second {
+			t.Errorf("try %d, the next in %s", tries, wait)
+		}
+		last, w.now = tries, next
+	}
+}
+
 // An event that waits alone for a lock is reported with who holds it, too.
 func TestALockedRowIsReportedForALoneEvent(t *testing.T) {
 	t.Parallel()

@@ -139,28 +139,29 @@ func (a *Applier) awaitImported(ctx context.Context, accepted []store.Accepted, 
 	return nil
 }
 
-// previewImport finds out the result of events.
+// previewImport finds out the result of events. Mapping them, which may take long, comes before its transaction.
 func (a *Applier) previewImport(ctx context.Context, events []store.Event, rows []int, results []Imported) error {
 	known, err := a.store.KnownKeys(ctx, events)
 	if err != nil {
 		return err
 	}
-	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
-		b := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
-		of := map[uuid.UUID]int{}
-		for i, e := range events {
-			if known[*e.EventKey] {
-				results[rows[i]] = Imported{Status: ImportKnown}
-				continue
-			}
-			e.Seq = math.MaxInt64 - int64(len(events)) + int64(i) // after all existing events
-			m, err := mapEvent(ctx, a.source(e.Source), e)
-			if err != nil {
-				return err
-			}
-			of[e.EventID] = rows[i]
-			b.add(m)
+	mapping := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
+	of := map[uuid.UUID]int{}
+	for i, e := range events {
+		if known[*e.EventKey] {
+			results[rows[i]] = Imported{Status: ImportKnown}
+			continue
 		}
+		e.Seq = math.MaxInt64 - int64(len(events)) + int64(i) // after all existing events
+		m, err := mapEvent(ctx, a.source(e.Source), e)
+		if err != nil {
+			return err
+		}
+		of[e.EventID] = rows[i]
+		mapping.add(m)
+	}
+	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
+		b := mapping.again()
 		if err := b.lock(ctx, tx, false); err != nil {
 			return err
 		}

@@ -50,11 +50,7 @@ func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Prev
 		}
 	}
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
-		b := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
-		for _, m := range mapping.events {
-			again := *m // applying writes to it
-			b.add(&again)
-		}
+		b := mapping.again()
 		if err := b.lock(ctx, tx, false); err != nil {
 			return err
 		}
@@ -75,6 +71,16 @@ func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Prev
 		return p, nil
 	}
 	return p, err
+}
+
+// again is a batch of the same mapped events, for a transaction that may be repeated: applying writes to them.
+func (b *batch) again() *batch {
+	copied := newBatch(b.now, b.source, b.log)
+	for _, m := range b.events {
+		again := *m
+		copied.add(&again)
+	}
+	return copied
 }
 
 // previewAtOnce is how many bodies a preview holds in memory.

@@ -37,6 +37,8 @@ func CauseOf(err error) string {
 	// the first is with target_session_attrs
 	case errors.Is(err, pgconn.ErrReadOnlyConnection), errors.Is(err, ErrStandby):
 		return CauseReadOnly
+	case errors.Is(err, ErrTooLong):
+		return CauseLocked
 	case !errors.As(err, &pg):
 		return CauseUnreachable
 	case pg.Code == readOnlyTransaction:

@@ -180,12 +180,12 @@ type deadlines struct {
 
 type cancelKey struct{}
 
-func begin(ctx context.Context) context.Context {
+func beginTrip(ctx context.Context) context.Context {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	return context.WithValue(ctx, cancelKey{}, cancel)
 }
 
-func end(ctx context.Context) {
+func endTrip(ctx context.Context) {
 	if cancel, ok := ctx.Value(cancelKey{}).(context.CancelFunc); ok {
 		cancel()
 	}
@@ -226,18 +226,18 @@ func notice(conn *pgx.Conn, err error) {
 
 // TraceQueryStart implements [pgx.QueryTracer].
 func (d *deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	return begin(ctx)
+	return beginTrip(ctx)
 }
 
 // TraceQueryEnd implements [pgx.QueryTracer].
 func (d *deadlines) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
 	notice(conn, data.Err)
-	end(ctx)
+	endTrip(ctx)
 }
 
 // TraceBatchStart implements [pgx.BatchTracer].
 func (d *deadlines) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
-	return begin(ctx)
+	return beginTrip(ctx)
 }
 
 // TraceBatchQuery implements [pgx.BatchTracer].
@@ -248,19 +248,19 @@ func (d *deadlines) TraceBatchQuery(_ context.Context, conn *pgx.Conn, data pgx.
 // TraceBatchEnd implements [pgx.BatchTracer].
 func (d *deadlines) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
 	notice(conn, data.Err)
-	end(ctx)
+	endTrip(ctx)
 }
 
 // TraceAcquireStart implements [pgxpool.AcquireTracer].
 func (d *deadlines) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool,
 	_ pgxpool.TraceAcquireStartData,
 ) context.Context {
-	return begin(ctx)
+	return beginTrip(ctx)
 }
 
 // TraceAcquireEnd implements [pgxpool.AcquireTracer].
 func (d *deadlines) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireEndData) {
-	end(ctx)
+	endTrip(ctx)
 }
 
 // alive pings a connection that was idle for a second. If it has fallen silent the others have too, most likely:

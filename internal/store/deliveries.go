@@ -71,7 +71,7 @@ func insertDelivery(b *pgx.Batch, d Delivery) {
 
 // SaveDelivery stores a delivery that is not about a stay, with its only attempt.
 func (s *Store) SaveDelivery(ctx context.Context, d Delivery, r AttemptResult, now time.Time) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var b pgx.Batch
 		insertDelivery(&b, d)
 		insertAttempt(&b, d, 1, r)
@@ -86,7 +86,7 @@ func (s *Store) SaveDelivery(ctx context.Context, d Delivery, r AttemptResult, n
 // one, under its id, unless a newer one has replaced it. It returns [ErrNotFound] if the stay is no longer known.
 func (s *Store) ResendDelivery(ctx context.Context, d Delivery, now time.Time, audit Audit) (Delivery, error) {
 	var newest *uuid.UUID
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			UPDATE subscription_stays SET again = true, due_at = $4, tries = 0 WHERE source = $1 AND reservation_id = $2
 				AND subscription = $3
@@ -99,6 +99,23 @@ func (s *Store) ResendDelivery(ctx context.Context, d Delivery, now time.Time, a
 	if err != nil {
 		return Delivery{}, wrap(err, "resend delivery %s", d.DeliveryID)
 	}
+	return s.deliveryOr(ctx, newest, d)
+}
+
+// NewestDelivery returns the delivery that has the newest state of a delivery's stay: the same one, unless a newer one
+// has replaced it.
+func (s *Store) NewestDelivery(ctx context.Context, d Delivery) (Delivery, error) {
+	var newest *uuid.UUID
+	err := s.pool.QueryRow(ctx, `SELECT delivery_id FROM subscription_stays WHERE source = $1 AND reservation_id = $2
+		AND subscription = $3`, d.Source, d.ReservationID, d.Subscription).Scan(&newest)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return Delivery{}, wrap(err, "find the newest delivery of a stay")
+	}
+	return s.deliveryOr(ctx, newest, d)
+}
+
+// deliveryOr returns the newest delivery, and d if there is none.
+func (s *Store) deliveryOr(ctx context.Context, newest *uuid.UUID, d Delivery) (Delivery, error) {
 	if newest == nil || *newest == d.DeliveryID {
 		return d, nil
 	}

@@ -1,10 +1,18 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // PageQuery is the statement of a page of reservations, for tests that look at its plan.
 func (s *Store) PageQuery(ctx context.Context, f ReservationFilter, after Place, limit int) (string, []any, error) {
 	var w where
 	page, err := f.page(ctx, s, &w, after, limit)
 	return page, w.planned(), err
+}
+
+// AnsweringSince is Answering for a request that came at some time.
+func AnsweringSince(ctx context.Context, came time.Time) context.Context {
+	return context.WithValue(ctx, answeringKey{}, came.Add(LockTimeout))
 }

@@ -51,7 +51,7 @@ func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
 
 func inTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) (err error) {
 	for range racedTries {
-		err = pgx.BeginFunc(ctx, pool, fn)
+		err = begin(ctx, pool, fn)
 		if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "40P01" {
 			err = fmt.Errorf("%w: %w", ErrRaced, err)
 		}
