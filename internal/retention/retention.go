@@ -86,7 +86,13 @@ func (k *Keeper) Run(ctx context.Context) {
 type place struct {
 	LooseBehind  int64 `json:"loose_behind"`  // events up to here belong to a reservation, or are gone
 	BodiesBehind int64 `json:"bodies_behind"` // events up to here belong to a reservation, or have lost their bodies
+	// when both began at the first event, see lookAgain
+	Began time.Time `json:"began,omitzero"`
 }
+
+// lookAgain is how often everything is looked at again from the first event. A result may come back below a place: an
+// event is applied again and turns out to be of no reservation, or its documents never come.
+const lookAgain = 7 * 24 * time.Hour
 
 func (k *Keeper) turn(ctx context.Context) error {
 	if err := k.store.ScheduleTask(ctx, task, k.now().Add(every)); err != nil {
@@ -102,6 +108,9 @@ func (k *Keeper) turn(ctx context.Context) error {
 	var p place
 	if err := k.store.TaskResult(ctx, task, &p); err != nil {
 		return err
+	}
+	if now := k.now(); now.Sub(p.Began) >= lookAgain {
+		p = place{Began: now}
 	}
 	counts, err := k.prune(ctx, &p, func() error { return k.store.RenewTask(ctx, claimed, lease) })
 	if len(counts) > 0 {

@@ -202,6 +202,35 @@ func TestReplayOfALooseEvent(t *testing.T) {
 	}
 }
 
+// TestResultBelowRetentionsPlace: an event of a stay is old when its program has learned that it is about none, and a replay says so. Retention has
+// passed it, and looks again.
+func TestResultBelowRetentionsPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Defaults())
+	turn := func(now time.Time) {
+		t.Helper()
+		w.now = now
+		if err := w.keeper.Turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	turn(start) // schedules the first
+	w.stay("long", start.Add(1000*day))
+	turn(start.Add(500 * day)) // passes the event
+	if l := w.left(); l.Bodies != 1 {
+		t.Fatalf("before the replay: %+v", l)
+	}
+	if _, err := w.store.Pool().Exec(t.Context(), `UPDATE event_results SET reservation_id = NULL, listing_id = NULL, status = 'ignored', replayed_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	for hour := range 7*24 + 2 {
+		turn(start.Add(500*day + time.Duration(hour+1)*time.Hour))
+	}
+	if l := w.left(); l.Bodies != 0 || l.Events != 0 || l.Results != 0 {
+		t.Errorf("a week later: %+v", l)
+	}
+}
+
 // TestALockedStay: one stay of which something is locked doesn't keep the others from being removed.
 func TestALockedStay(t *testing.T) {
 	t.Parallel()
