@@ -123,6 +123,19 @@ func (s *Service) Resend(ctx context.Context, id string) (Tried, error) {
 	return s.oneTried(ctx, again)
 }
 
+// Resent returns the message that a request with an Idempotency-Key had sent whose answer was lost.
+func (s *Service) Resent(ctx context.Context, id string) (Tried, error) {
+	d, err := s.delivery(ctx, id)
+	if err != nil {
+		return Tried{}, err
+	}
+	newest, err := s.store.NewestDelivery(ctx, d)
+	if err != nil {
+		return Tried{}, err
+	}
+	return s.oneTried(ctx, newest)
+}
+
 // mayResend refuses what can't be sent again.
 func (s *Service) mayResend(ctx context.Context, d Delivery) error {
 	if d.ReservationID == "" {

@@ -1,9 +1,12 @@
 package admin
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
@@ -67,12 +70,59 @@ func (s *Service) Replay(ctx context.Context, in ReplayRequest) (Replayed, error
 	return Replayed{Events: done, Next: next}, err
 }
 
-func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events []Event, next string, err error) {
-	q := EventQuery{
+// ReplayDone returns what a replay with an Idempotency-Key has done whose answer was lost: its events as they are now.
+func (s *Service) ReplayDone(ctx context.Context, in ReplayRequest) (Replayed, error) {
+	entries, err := s.store.AuditsOfRequest(ctx, ActorOf(ctx).RequestKey)
+	if err != nil {
+		return Replayed{}, err
+	}
+	var done Replayed
+	oldest := int64(math.MaxInt64)
+	for _, entry := range entries {
+		ids, _ := entry.After["event_ids"].(string)
+		for id := range strings.FieldsSeq(ids) {
+			e, err := s.Event(ctx, id)
+			if _, gone := IsRefusal(err); gone {
+				continue // by retention
+			}
+			if err != nil {
+				return Replayed{}, err
+			}
+			done.Events, oldest = append(done.Events, e), min(oldest, e.Seq)
+		}
+	}
+	slices.SortFunc(done.Events, func(a, b Event) int { return cmp.Compare(b.Seq, a.Seq) })
+	if in.EventIDs != nil || len(done.Events) == 0 {
+		return done, nil
+	}
+	done.Next, err = s.olderThan(ctx, in.query(), oldest)
+	return done, err
+}
+
+// olderThan is the cursor of a replay's events that are older than one of them; "" if there are none.
+func (s *Service) olderThan(ctx context.Context, q EventQuery, seq int64) (string, error) {
+	q.Paging = Paging{}
+	older, err := s.store.Events(ctx, q.filter(ctx), seq, 1)
+	if err != nil || len(older) == 0 {
+		return "", err
+	}
+	return s.sealCursor(listName(replayList, q), seq), nil
+}
+
+// replayList is the name of the list that replays go through.
+const replayList = "replay"
+
+// query are the request's filters.
+func (in ReplayRequest) query() EventQuery {
+	return EventQuery{
 		Paging: Paging{Limit: in.Limit, Cursor: in.Cursor},
 		Source: only(in.Source), Status: only(in.Status), Type: only(in.Type), ReservationID: in.ReservationID,
 		ListingID: in.ListingID,
 	}
+}
+
+func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events []Event, next string, err error) {
+	q := in.query()
 	for field, text := range map[string]string{
 		"source": in.Source, "type": in.Type, "reservation_id": in.ReservationID,
 		"listing_id": in.ListingID,
@@ -95,7 +145,7 @@ func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events 
 	if q.Limit <= 0 || q.Limit > replayAtMost {
 		q.Limit = replayAtMost
 	}
-	found, err := s.events(ctx, "replay", q)
+	found, err := s.events(ctx, replayList, q)
 	if refusal, is := IsRefusal(err); is {
 		refusal.Fields[0].Field = "cursor" // it is in the body
 		return nil, "", refusal

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -130,13 +131,20 @@ func TestIdempotencyKeyAfterLostAnswer(t *testing.T) {
 	a := two(t)
 	a.linked = true
 	a.gate("default", pms.Gate{Name: "paid", Holds: stay.HoldsKey})
+	message := a.subscribed("app")
 	for i, c := range []struct{ method, path, body, action string }{
 		{"POST", onePath + "/reissue", `{"reason":"lost phone"}`, "reissue"},
 		{"PUT", onePath + "/gates/paid", `{"state":"open"}`, "set_gate"},
 		{"POST", onePath + "/guest-link/renew", `{"reason":"forwarded"}`, "renew_guest_link"},
 		{"PUT", "/v1/listings/default/new", `{"name":"Garden"}`, "put_listing"},
+		{"POST", "/v1/events/replay", `{"status":"applied","source":"default","limit":2}`, "replay"},
+		{"POST", "/v1/events/" + a.eventIDs("status=applied")[0] + "/replay", ``, "replay"},
+		{"POST", "/v1/deliveries/" + message + "/resend", ``, "resend_delivery"},
+		{"POST", "/v1/subscriptions/app/disable", `{"reason":"moving"}`, "disable_subscription"},
+		{"POST", "/v1/subscriptions/app/enable", ``, "enable_subscription"},
 	} {
 		key := fmt.Sprint("k-", i)
+		before := a.audited(c.action)
 		first := a.keyed(key, adminToken, c.method, c.path, c.body)
 		for name, lose := range map[string]string{
 			"the process died":  `UPDATE idempotent_requests SET status = NULL, body = NULL, lease_token = gen_random_uuid(), lease_until = now() - interval '1 second'`,
@@ -149,11 +157,80 @@ func TestIdempotencyKeyAfterLostAnswer(t *testing.T) {
 			if again.status/100 != 2 || again.media != "application/json" || (c.method == "POST" && again.status != first.status) {
 				t.Errorf("%s, %s: %d %s", c.path, name, again.status, again.rawBody)
 			}
-			if n := a.audited(c.action); n != 1 {
+			if n := a.audited(c.action) - before; n != 1 {
 				t.Errorf("%s, %s: done %d times", c.path, name, n)
 			}
 		}
+		a.apply()
 	}
+}
+
+// A replay whose answer was lost answers with the events that it had queued, as they are now, and with the cursor of the older ones: a client that continues
+// from there misses none.
+func TestIdempotencyKeyOfAReplay(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	for i := range 5 {
+		a.post(hook{body: strings.Replace(reservationBody, "3333122-433", fmt.Sprint("more-", i), 1)})
+	}
+	a.apply()
+	lost := func() {
+		if _, err := a.store.Pool().Exec(t.Context(), `UPDATE idempotent_requests SET status = NULL, body = NULL, lease_token = gen_random_uuid(), lease_until = now() - interval '1 second'`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := func(r answered) (ids []string) {
+		t.Helper()
+		items, _ := r.body["items"].([]any)
+		for _, item := range items {
+			ids = append(ids, item.(map[string]any)["event_id"].(string))
+		}
+		if r.status != http.StatusOK {
+			t.Errorf("%d %s", r.status, r.rawBody)
+		}
+		return ids
+	}
+	all := a.eventIDs("status=applied")
+	var replayed []string
+	cursor := ""
+	for page := 0; ; page++ {
+		key, body := fmt.Sprint("page-", page), fmt.Sprintf(`{"status":"applied","limit":2,"cursor":%q}`, cursor)
+		first := ids(a.keyed(key, adminToken, "POST", "/v1/events/replay", body))
+		lost()
+		again := a.keyed(key, adminToken, "POST", "/v1/events/replay", body)
+		if got := ids(again); !slices.Equal(got, first) {
+			t.Errorf("page %d had %v, and again %v", page, first, got)
+		}
+		replayed = append(replayed, first...)
+		next, more := again.body["next_cursor"].(string)
+		if !more {
+			break
+		}
+		cursor = next
+	}
+	if !slices.Equal(replayed, all) {
+		t.Errorf("replayed %v, want %v", replayed, all)
+	}
+	named := fmt.Sprintf(`{"event_ids":[%q,%q]}`, all[1], all[0])
+	a.apply()
+	first := ids(a.keyed("named", adminToken, "POST", "/v1/events/replay", named))
+	lost()
+	again := ids(a.keyed("named", adminToken, "POST", "/v1/events/replay", named))
+	slices.Sort(first)
+	slices.Sort(again)
+	if len(first) != 2 || !slices.Equal(again, first) {
+		t.Errorf("named events: %v, and again %v", first, again)
+	}
+}
+
+// eventIDs are those of events in the inbox, newest first.
+func (a *app) eventIDs(query string) (ids []string) {
+	a.t.Helper()
+	items, _ := a.get("/v1/events?limit=500&" + query).body["items"].([]any)
+	for _, item := range items {
+		ids = append(ids, item.(map[string]any)["event_id"].(string))
+	}
+	return ids
 }
 
 // What was refused or is a trial is not kept; sessions are requested again, and bad keys are refused.

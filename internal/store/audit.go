@@ -127,6 +127,15 @@ func (s *Store) Audits(ctx context.Context, f AuditFilter, below int64, limit in
 	return list, wrap(err, "list the audit log")
 }
 
+// AuditsOfRequest returns the entries of a request with an Idempotency-Key, in their order, see [Audit.RequestKey].
+func (s *Store) AuditsOfRequest(ctx context.Context, key []byte) ([]Audit, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT audit_id, at, token, author, via, action, source, subject, reason, before, after, request_id, address
+		FROM audit WHERE request_key = $1 AND at > now() - $2::interval ORDER BY audit_id`, key, RequestsKept)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Audit])
+	return list, wrap(err, "read the audit log of a request")
+}
+
 // PruneAudit removes up to limit entries older than before, and returns how many it removed.
 func (s *Store) PruneAudit(ctx context.Context, before time.Time, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
@@ -137,7 +146,6 @@ func (s *Store) PruneAudit(ctx context.Context, before time.Time, limit int) (in
 
 // bySource splits an entry about several sources into one per source, so that readers of one source see their part.
 func (a Audit) bySource(events []Event) []Audit {
-	const most = 100 // ids in one entry: beyond that, only their number is recorded
 	ids := map[string][]string{}
 	var sources []string
 	for _, e := range events {
@@ -151,7 +159,7 @@ func (a Audit) bySource(events []Event) []Audit {
 		of := ids[source]
 		entries[i] = a
 		entries[i].Source = &source
-		entries[i].After = map[string]any{"events": len(of), "event_ids": strings.Join(of[:min(len(of), most)], " ")}
+		entries[i].After = map[string]any{"events": len(of), "event_ids": strings.Join(of, " ")}
 		if len(of) == 1 {
 			entries[i].Subject = &of[0]
 		}

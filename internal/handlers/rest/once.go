@@ -82,6 +82,27 @@ func (s *API) keepings() map[string]keeping {
 	routes["DELETE "+listingPath] = keeping{present: func(context.Context, *http.Request) (admin.Answer, error) {
 		return admin.Answer{Status: http.StatusNoContent}, nil
 	}}
+	routes["POST /v1/events/replay"] = keeping{present: s.presentReplay}
+	routes["POST /v1/events/{event_id}/replay"] = keeping{
+		present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
+			e, err := s.Admin.Event(ctx, chi.URLParam(r, "event_id"))
+			return answer(http.StatusAccepted, showEvent(e), err)
+		},
+	}
+	routes["POST /v1/deliveries/{delivery_id}/resend"] = keeping{
+		present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
+			d, err := s.Admin.Resent(ctx, chi.URLParam(r, "delivery_id"))
+			return answer(http.StatusAccepted, showDelivery(d), err)
+		},
+	}
+	for _, verb := range []string{"enable", "disable"} {
+		routes["POST /v1/subscriptions/{name}/"+verb] = keeping{
+			present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
+				found, err := s.Admin.Subscription(ctx, chi.URLParam(r, "name"))
+				return answer(http.StatusOK, showSubscription(found), err)
+			},
+		}
+	}
 	for _, kind := range []admin.ActionKind{
 		admin.Reconcile, admin.Revoke, admin.Reissue, admin.Hold,
 		admin.Release, admin.Window,
@@ -315,6 +336,15 @@ func fillEvidence(gates []*Gate, now []Gate) {
 func (s *API) presentReservation(ctx context.Context, r *http.Request) (admin.Answer, error) {
 	v, err := s.Admin.Reservation(ctx, refOf(r))
 	return answer(http.StatusAccepted, showReservation(v), err)
+}
+
+func (s *API) presentReplay(ctx context.Context, r *http.Request) (admin.Answer, error) {
+	var in admin.ReplayRequest
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil { // it was done: it was readable then
+		return admin.Answer{}, &admin.Error{Kind: admin.Malformed, Message: "the body must be JSON"}
+	}
+	done, err := s.Admin.ReplayDone(ctx, in)
+	return answer(http.StatusOK, showReplay(done, false), err)
 }
 
 func (s *API) presentGate(ctx context.Context, r *http.Request) (admin.Answer, error) {

@@ -29,14 +29,17 @@ func (s *API) replayOperation(api huma.API) {
 		if err != nil {
 			return nil, s.problemOf(err)
 		}
-		report := ReplayReport{
-			DryRun: in.Body.DryRun, Items: []Event{}, Differences: append([]admin.Difference{},
-				replayed.Differences...),
-			NextCursor: orNil(replayed.Next),
-		}
-		for _, e := range replayed.Events {
-			report.Items = append(report.Items, showEvent(e))
-		}
-		return &Output[ReplayReport]{report}, nil
+		return &Output[ReplayReport]{showReplay(replayed, in.Body.DryRun)}, nil
 	})
+}
+
+func showReplay(replayed admin.Replayed, dryRun bool) ReplayReport {
+	report := ReplayReport{
+		DryRun: dryRun, Items: []Event{}, Differences: append([]admin.Difference{}, replayed.Differences...),
+		NextCursor: orNil(replayed.Next),
+	}
+	for _, e := range replayed.Events {
+		report.Items = append(report.Items, showEvent(e))
+	}
+	return report
 }
