@@ -18,8 +18,7 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	running.Go(func() { p.watch(ctx) })
 	slots := make(chan struct{}, p.options.Workers)
 	freed := make(chan struct{}, 1)
-	tick := time.NewTicker(p.options.PollEvery)
-	defer tick.Stop()
+	tick := p.options.After(p.options.PollEvery)
 	p.queueDue(ctx)
 	for ctx.Err() == nil {
 		admitted, unreachable := p.admitted(ctx)
@@ -38,7 +37,8 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 		case <-p.wake:
 			p.queueDue(ctx)
 		case <-freed:
-		case <-tick.C:
+		case <-tick:
+			tick = p.options.After(p.options.PollEvery)
 			p.queueDue(ctx)
 		}
 	}
@@ -112,15 +112,15 @@ func (p *Provisioner) claims(free, busy int) []claimed {
 
 // learnGroups looks up the access groups of new and changed listings, so that reservations don't have to.
 func (p *Provisioner) learnGroups(ctx context.Context) {
-	tick := time.NewTicker(p.options.PollEvery)
-	defer tick.Stop()
+	tick := p.options.After(p.options.PollEvery)
 	var since time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.wakeLearner:
-		case <-tick.C:
+		case <-tick:
+			tick = p.options.After(p.options.PollEvery)
 		}
 		if p.Trouble() != "" {
 			continue

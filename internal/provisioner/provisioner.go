@@ -55,6 +55,8 @@ func Collectors() []prometheus.Collector {
 // Options of a provisioner. Zero values select the defaults.
 type Options struct {
 	Activity *store.Activity // counts keys that are created and removed; nil: not counted
+	// what waits for PollEvery and for keys that are due sooner, default time.After
+	After func(time.Duration) <-chan time.Time
 	// whether the configuration has the source: access groups of a removed source are free. nil: every source
 	Configured    func(source string) bool
 	Crowded       func() bool // whether the machine is accepting a burst, nil: never
@@ -87,6 +89,9 @@ func (o Options) withDefaults() Options {
 	set(&o.PollEvery, time.Second)
 	set(&o.RetryBase, 2*time.Second)
 	set(&o.SweepInterval, 15*time.Minute)
+	if o.After == nil {
+		o.After = time.After
+	}
 	if o.Workers <= 0 {
 		o.Workers = 16
 	}

@@ -71,14 +71,12 @@ func (s *swept) total() {
 
 // sweepInTurn sweeps whenever it is due and no other replica does it.
 func (p *Provisioner) sweepInTurn(ctx context.Context) {
-	tick := time.NewTicker(p.options.PollEvery)
-	defer tick.Stop()
 	scheduled := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-p.options.After(p.options.PollEvery):
 		}
 		if !scheduled {
 			scheduled = p.store.ScheduleTask(ctx, sweepTask, p.now().Add(p.options.SweepInterval)) == nil

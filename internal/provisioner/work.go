@@ -72,7 +72,10 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	a.report(log, verdict, out, time.Since(started))
 	if verdict.Next != nil {
 		if in := verdict.Next.Sub(p.now()); in < p.options.PollEvery {
-			time.AfterFunc(max(in, 0), p.Wake)
+			go func() {
+				<-p.options.After(max(in, 0))
+				p.Wake()
+			}()
 		}
 	}
 }
