@@ -268,3 +268,30 @@ func TestManyLostCreatesOfOneStay(t *testing.T) {
 	r.until(s, store.KeyRevoked)
 	r.mustHold(s.id)
 }
+
+// A key of another workspace, or of an unknown one, must change nothing once a workspace is pinned.
+func TestAWorkspaceThatCantBeConfirmedPauses(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []simulator.FaultKind{simulator.Refused, simulator.Forbidden, simulator.WrongNotFound, simulator.EmptyObject, simulator.NoObject} {
+		t.Run(string(refusal), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			waitFor(t, "the workspace to be pinned", func() bool {
+				pinned, err := r.store.Setting(context.Background(), "seam_workspace_id", func() string { return "" })
+				return err == nil && pinned != ""
+			})
+			r.stop()
+			r.sim.Change(func(s *simulator.State) { s.WorkspaceID = "another" })
+			r.sim.Inject(simulator.Fault{Kind: refusal, Path: "/workspaces/get", Count: -1})
+			r.sim.Forget()
+			r.start()
+			s := r.stay("R1")
+			r.book(s)
+			waitFor(t, "the pause", func() bool { return r.prov.Trouble() != "" && r.called("/workspaces/get") >= 3 })
+			if got := r.changing(); len(got) != 0 {
+				t.Errorf("changed things in a workspace not known to be ours: %v", got)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package provisioner_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -219,4 +220,30 @@ func TestLinksThatMoveThenCancel(t *testing.T) {
 	}
 	r.until(s, store.KeyRevoked)
 	r.mustHold(s.id)
+}
+
+// The look-ups after a lost create are recorded in the same commit as the loss: a process that dies right after it
+// forgets nothing.
+func TestLookUpsSurviveACrash(t *testing.T) {
+	t.Parallel()
+	r := newLossyRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathUserCreate, Count: -1})
+	s := r.stay("R1")
+	r.book(s)
+	waitFor(t, "the loss", func() bool { return fired(r, seam.PathUserCreate) })
+	waitFor(t, "both to be recorded", func() bool {
+		var lost, uncertain bool
+		err := r.store.Pool().QueryRow(context.Background(), `
+			SELECT coalesce(bool_or(u.lost_at IS NOT NULL), false), coalesce(bool_or(k.uncertain_since IS NOT NULL), false)
+			FROM mobile_keys k LEFT JOIN acs_users u USING (source, reservation_id)`).Scan(&lost, &uncertain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lost && !uncertain {
+			t.Fatal("the loss is recorded, but not the look-up")
+		}
+		return lost && uncertain
+	})
 }

@@ -3,7 +3,6 @@ package provisioner_test
 import (
 	"maps"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -130,44 +129,6 @@ func TestHoldKeepsWhatIsWantedBack(t *testing.T) {
 	r.rest(s)
 	r.until(s, store.KeyIssued)
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
-}
-
-// Somebody unlinked the guest, and the repair is delayed. The guest is linked before the key counts as issued.
-func TestLinkThatIsPutOff(t *testing.T) {
-	t.Parallel()
-	for _, unlisted := range []bool{false, true} {
-		r, s := newStay(t, simulator.Options{})
-		r.advance(time.Minute)
-		if unlisted {
-			r.sim.Configure(func(o *simulator.Options) { o.Omit = []string{"acs_user.user_identity_id"} })
-		}
-		r.alter(s, func(u *simulator.User) { u.IdentityID = "" })
-		r.sim.Inject(simulator.Fault{Kind: simulator.Limited, Path: seam.PathIdentityAddUser, Count: 4, RetryAfter: 10 * time.Millisecond})
-		r.recheck(s)
-		r.rest(s)
-		r.until(s, store.KeyIssued)
-		r.mustHold(s.id, s.wants(system, "555555-5555"))
-	}
-}
-
-// The comparison that an admin asked for is answered without is_suspended, and only the read-back shows that the ACS
-// user is suspended: it is unsuspended anyway.
-func TestSuspensionThatOnlyTheReadBackShows(t *testing.T) {
-	t.Parallel()
-	r, s := newStay(t, simulator.Options{})
-	r.advance(time.Minute)
-	r.alter(s, func(u *simulator.User) { u.Suspended = true })
-	r.sim.Inject(simulator.Fault{Kind: simulator.NoOptional, Path: "/acs/users/get"})
-	r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
-	waitFor(t, "the ACS user to be unsuspended", func() bool {
-		for _, u := range r.sim.State().Users {
-			if u.Suspended {
-				return false
-			}
-		}
-		return true
-	})
-	r.until(s, store.KeyIssued)
 }
 
 // A delete had no effect, and Seam refuses to list the mobile keys: the ACS user of a cancelled stay is deleted again
@@ -339,122 +300,4 @@ func TestRemovedBeforeTheMoveIsComplete(t *testing.T) {
 			}
 		})
 	}
-}
-
-// leaveTwo deletes two ACS users of a stay on one access system, of which Seam is still removing the first. A create
-// was lost in the meantime, so their rows are kept for a while after they are gone. The stay is cancelled.
-func leaveTwo(t *testing.T) (*rig, stay) {
-	t.Helper()
-	r := newLossyRig(t, fast(), simulator.Options{})
-	r.listing("default", "L", "555555-5555")
-	r.listing("default", "V", "verde-1")
-	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
-	s := r.stay("R1")
-	s.in = r.now().Add(45 * time.Minute).Truncate(time.Millisecond) // soon: nothing waits for a removal
-	issued(r, &s)
-	r.advance(time.Minute)
-	r.sim.Configure(func(o *simulator.Options) { o.DeleteHang = 2 * time.Minute })
-	s.listing = "V"
-	r.book(s)
-	waitFor(t, "the first to be deleted", func() bool { return r.deletes() == 1 })
-
-	r.advance(time.Minute)
-	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
-	s.listing = "L"
-	r.book(s)
-	waitFor(t, "the second to be deleted", func() bool { return r.deletes() == 2 })
-	return r, s
-}
-
-// live are the ids of a stay's ACS users on the first access system that have a key and are not being removed.
-func (r *rig) live(s stay) (ids []string) {
-	state := r.sim.State()
-	for _, u := range state.UsersNamed(s.id) {
-		if u.SystemID == system && u.GoneAt.IsZero() && len(state.MobileKeys(u.ID)) == 1 {
-			ids = append(ids, u.ID)
-		}
-	}
-	return ids
-}
-
-// The rows of two ACS users that are gone are only kept to look for the result of a lost create. The ACS user that
-// was created since is not replaced by one in their slots.
-func TestRowsThatOnlyLookLeadToNoSecondUser(t *testing.T) {
-	t.Parallel()
-	r, s := leaveTwo(t)
-	r.cancel(s)
-	waitFor(t, "the third to be deleted", func() bool { return r.deletes() == 3 })
-	r.advance(65 * time.Second) // the first is gone, the third is not
-	r.book(s)
-	waitFor(t, "an ACS user with its key", func() bool { return len(r.live(s)) == 1 })
-	only := r.live(s)[0]
-	r.sim.Configure(func(o *simulator.Options) { o.DeleteHang = 0 })
-	r.advance(3 * time.Minute) // the others are gone
-	if v := r.until(s, store.KeyIssued); str(v.User.ACSUserID) != only {
-		r.tell(s)
-		t.Errorf("ACS user %s was replaced by %s", only, str(v.User.ACSUserID))
-	}
-	r.advance(11 * time.Minute)
-	r.rest(s)
-	r.mustBeOne(s)
-}
-
-// A slot is free because its ACS user is gone, but it is unknown whether a delete of another one took effect: nothing
-// is created before that is known.
-func TestAFreePlaceWaitsForAnUncertainDelete(t *testing.T) {
-	t.Parallel()
-	r, s := leaveTwo(t)
-	only := r.live(s)[0]
-	r.sim.Inject(simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathUserDelete, Count: 1000})
-	r.cancel(s)
-	waitFor(t, "a delete to be lost", func() bool { return str(r.view(s).Key.LastError) != "" })
-	r.advance(65 * time.Second) // the first is gone
-	r.sim.Forget()
-	r.book(s)
-	waitFor(t, "the existing ACS user to be kept", func() bool {
-		v := r.view(s)
-		return v.User != nil && str(v.User.ACSUserID) == only || r.called(seam.PathUserCreate) > 0
-	})
-	if n := r.called(seam.PathUserCreate); n != 0 {
-		r.tell(s)
-		t.Errorf("%d more ACS users were created, and Seam holds %v instead of %s", n, r.live(s), only)
-	}
-}
-
-// A door is removed from a listing and added again before its stays are updated. The answer to the closing call was
-// lost, although it took effect, and reads still show the door open: the key is not shown as issued before the door
-// is open again.
-func TestALostDoorThatIsWantedAgain(t *testing.T) {
-	t.Parallel()
-	r := newLossyRig(t, fast(), simulator.Options{})
-	r.listing("default", "L", "555555-5555", "lobby")
-	s := r.stay("R1")
-	issued(r, &s)
-	r.advance(time.Minute)
-	groups := func(of []string) {
-		if _, err := r.store.Pool().Exec(t.Context(), "UPDATE listings SET access_group_ids = $1", of); err != nil {
-			t.Error(err)
-		}
-	}
-	lost := make(chan struct{})
-	var once sync.Once
-	r.sim.Configure(func(o *simulator.Options) {
-		o.ReadLag = 400 * time.Millisecond
-		o.Hook = func(path string, after bool) (drop bool) {
-			if path == seam.PathGroupRemove && after {
-				once.Do(func() {
-					groups([]string{"555555-5555", "lobby"})
-					drop = true
-					close(lost)
-				})
-			}
-			return drop
-		}
-	})
-	r.listing("default", "L", "555555-5555")
-	<-lost
-	r.untilThat(s, "issued", func(v store.View) bool {
-		return v.Key.Status == store.KeyIssued && v.Key.ObservedGeneration == v.Key.Generation
-	})
-	r.mustHold(s.id, s.wants(system, "555555-5555", "lobby"))
 }

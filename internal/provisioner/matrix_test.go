@@ -88,7 +88,7 @@ type watched struct {
 
 func newLane(t testing.TB) *lane {
 	options := fast()
-	options.SweepInterval, options.Workers, options.PollEvery = 1_000_000*time.Hour, 4, 100*time.Millisecond
+	options.SweepInterval, options.Workers = 1_000_000*time.Hour, 4
 	l := &lane{rig: newLossyRig(t, options, simulator.Options{})}
 	l.policy = policyWithGates
 	l.sim.Configure(func(o *simulator.Options) { o.Watch = l.see })

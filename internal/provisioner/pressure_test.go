@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -190,4 +192,59 @@ func TestArrivalsWithoutKeyAreLogged(t *testing.T) {
 	if err != nil || count != 0 || nearest != nil {
 		t.Errorf("with their keys: got %d, %+v, %v", count, nearest, err)
 	}
+}
+
+// After an outage of a week, a guest who arrives in ten minutes comes before all cleanup.
+func TestArrivalsComeBeforeCleanup(t *testing.T) {
+	t.Parallel()
+	options := fast()
+	options.Workers = 1
+	r := newRig(t, options, simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	const n = 20
+	for i := range n {
+		s := r.stay(fmtStay(i))
+		s.email = ""
+		r.book(s)
+	}
+	for i := range n {
+		r.until(stay{source: "default", id: fmtStay(i)}, store.KeyIssued)
+	}
+	r.stop()
+	r.sim.Forget()
+	r.advance(7 * 24 * time.Hour)
+	s := r.stay("NOW")
+	s.in = r.now().Add(10 * time.Minute).Truncate(time.Millisecond)
+	r.book(s)
+	if _, err := r.store.QueueDue(context.Background(), r.now()); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.until(s, store.KeyIssued)
+	for _, c := range r.sim.Records() {
+		if c.Path == seam.PathUserCreate {
+			break
+		}
+		if c.Path == seam.PathUserDelete {
+			t.Fatal("a finished stay was removed before the guest who arrives got a key")
+		}
+	}
+}
+
+// guests.without_email is wait, and then the PMS sends a relay address: that counts as an address.
+func TestARelaysAddressEndsTheWait(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.policy = func(string) pms.Policy { p := pms.DefaultPolicy(); p.NeedEmail = true; return p }
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	s.email = ""
+	r.book(s)
+	v := r.until(s, store.KeyWaiting)
+	if next := v.Key.NextReconcileAt; next == nil || next.After(r.now().Add(25*time.Hour)) {
+		t.Errorf("the next look is at %v: nothing may sleep until check-out", next)
+	}
+	s.email = "abc-123@guest.booking.com"
+	r.book(s)
+	r.until(s, store.KeyIssued)
 }

@@ -5,22 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 )
-
-// Removals that are refused, or take long.
-
-// deletes counts the requests to delete an ACS user.
-func (r *rig) deletes() (n int) {
-	for _, path := range r.changing() {
-		if path == seam.PathUserDelete {
-			n++
-		}
-	}
-	return n
-}
 
 // overdue counts the keys that should have been gone a quarter of an hour ago.
 func (r *rig) overdue() int {
@@ -117,4 +105,51 @@ func TestCutShortIsRevoking(t *testing.T) {
 	r.advance(2 * time.Minute)
 	r.until(s, store.KeyExpired)
 	r.mustHold(s.id)
+}
+
+// An admin holds a stay that is being removed: nothing at Seam changes, cleanup included.
+func TestHoldDuringARemoval(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{DeleteHang: 10 * time.Minute})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	s.email = "" // an identity of its own, to be removed with the stay
+	issued(r, &s)
+	r.cancel(s)
+	waitFor(t, "the deletion", func() bool { return r.deletes() == 1 })
+	r.mustAct(s, intake.Action{Kind: intake.ActionHold, Why: "wait"})
+	before := len(r.changing())
+	r.advance(20 * time.Minute)
+	r.recheck(s)
+	r.rest(s)
+	if after := r.changing(); len(after) != before {
+		t.Errorf("changed while held: %v", after[before:])
+	}
+	r.mustAct(s, intake.Action{Kind: intake.ActionRelease, Why: "done"})
+	r.until(s, store.KeyRevoked)
+	waitFor(t, "the identity to be deleted", func() bool { return len(r.sim.State().Identities) == 0 })
+}
+
+// A cancelled stay is reinstated while a deletion is stuck at Seam: it waits for its slot as long as it can, and then
+// gets a key elsewhere.
+func TestAStuckDeletionLocksNobodyOut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	s.in = r.now().Add(2 * time.Hour).Truncate(time.Millisecond)
+	issued(r, &s)
+	r.sim.Configure(func(o *simulator.Options) { o.DeleteHang = 48 * time.Hour })
+	r.cancel(s)
+	waitFor(t, "the deletion", func() bool { return r.deletes() > 0 })
+	r.book(s)
+	r.advance(16 * time.Minute)
+	waitFor(t, "a key", func() bool {
+		for _, u := range r.sim.State().UsersNamed(s.id) {
+			if u.GoneAt.IsZero() && len(r.sim.State().MobileKeys(u.ID)) == 1 {
+				return true
+			}
+		}
+		return false
+	})
 }

@@ -173,3 +173,72 @@ func TestAFreePlaceWaitsForALookUp(t *testing.T) {
 	r.until(s, store.KeyIssued)
 	r.mustBeOne(s)
 }
+
+// leaveTwo deletes two ACS users of a stay on one access system, of which Seam is still removing the first. A create
+// was lost in the meantime, so their rows are kept for a while after they are gone. The stay is cancelled.
+func leaveTwo(t *testing.T) (*rig, stay) {
+	t.Helper()
+	r := newLossyRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	r.listing("default", "V", "verde-1")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	s := r.stay("R1")
+	s.in = r.now().Add(45 * time.Minute).Truncate(time.Millisecond) // soon: nothing waits for a removal
+	issued(r, &s)
+	r.advance(time.Minute)
+	r.sim.Configure(func(o *simulator.Options) { o.DeleteHang = 2 * time.Minute })
+	s.listing = "V"
+	r.book(s)
+	waitFor(t, "the first to be deleted", func() bool { return r.deletes() == 1 })
+
+	r.advance(time.Minute)
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
+	s.listing = "L"
+	r.book(s)
+	waitFor(t, "the second to be deleted", func() bool { return r.deletes() == 2 })
+	return r, s
+}
+
+// The rows of two ACS users that are gone are only kept to look for the result of a lost create. The ACS user that
+// was created since is not replaced by one in their slots.
+func TestRowsThatOnlyLookLeadToNoSecondUser(t *testing.T) {
+	t.Parallel()
+	r, s := leaveTwo(t)
+	r.cancel(s)
+	waitFor(t, "the third to be deleted", func() bool { return r.deletes() == 3 })
+	r.advance(65 * time.Second) // the first is gone, the third is not
+	r.book(s)
+	waitFor(t, "an ACS user with its key", func() bool { return len(r.live(s)) == 1 })
+	only := r.live(s)[0]
+	r.sim.Configure(func(o *simulator.Options) { o.DeleteHang = 0 })
+	r.advance(3 * time.Minute) // the others are gone
+	if v := r.until(s, store.KeyIssued); str(v.User.ACSUserID) != only {
+		r.tell(s)
+		t.Errorf("ACS user %s was replaced by %s", only, str(v.User.ACSUserID))
+	}
+	r.advance(11 * time.Minute)
+	r.rest(s)
+	r.mustBeOne(s)
+}
+
+// A slot is free because its ACS user is gone, but it is unknown whether a delete of another one took effect: nothing
+// is created before that is known.
+func TestAFreePlaceWaitsForAnUncertainDelete(t *testing.T) {
+	t.Parallel()
+	r, s := leaveTwo(t)
+	only := r.live(s)[0]
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathUserDelete, Count: 1000})
+	r.cancel(s)
+	waitFor(t, "a delete to be lost", func() bool { return str(r.view(s).Key.LastError) != "" })
+	r.advance(65 * time.Second) // the first is gone
+	r.sim.Forget()
+	r.book(s)
+	waitFor(t, "the existing ACS user to be kept", func() bool {
+		v := r.view(s)
+		return v.User != nil && str(v.User.ACSUserID) == only || r.called(seam.PathUserCreate) > 0
+	})
+	if n := r.called(seam.PathUserCreate); n != 0 {
+		r.tell(s)
+		t.Errorf("%d more ACS users were created, and Seam holds %v instead of %s", n, r.live(s), only)
+	}
+}

@@ -1,0 +1,78 @@
+package provisioner_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/until"
+)
+
+func (r *rig) view(s stay) store.View {
+	r.t.Helper()
+	v, err := r.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return v
+}
+
+// until waits for a status to be reached for the generation that is desired now.
+func (r *rig) until(s stay, status string) store.View {
+	r.t.Helper()
+	return r.untilThat(s, status, func(v store.View) bool { return v.Key.Status == status })
+}
+
+func (r *rig) untilThat(s stay, what string, reached func(store.View) bool) store.View {
+	r.t.Helper()
+	var v store.View
+	until.Told(r.t, func() bool {
+		var err error
+		v, err = r.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
+		if err != nil && !errors.Is(err, store.ErrNotFound) { // another applier may be applying its event right now
+			r.t.Fatal(err)
+		}
+		return err == nil && v.Key.ObservedGeneration == v.Key.Generation && reached(v)
+	}, func() {
+		r.tell(s)
+		r.t.Fatalf("%s/%s: not %s in time, but %s/%s %q (generation %d, observed %d, last error %q)", s.source, s.id, what,
+			v.Key.Status, str(v.Key.Reason), str(v.Key.Message), v.Key.Generation, v.Key.ObservedGeneration, str(v.Key.LastError))
+	})
+	return v
+}
+
+// tell logs a stay's history.
+func (r *rig) tell(s stay) {
+	items, _ := r.store.Timeline(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, 0, 120)
+	slices.Reverse(items)
+	for _, item := range items {
+		r.t.Logf("%s %-12s %s %v", item.At.Format("05.000"), item.Kind, item.Summary, item.Detail["reason"])
+	}
+}
+
+// What one wrong, missing or late answer of Seam must not lead to: a second ACS user, a lost one, a door that stays
+// open, a stay that gets stuck.
+
+// rest waits until nothing about a stay is due within a minute: everything is done.
+func (r *rig) rest(s stay) store.View {
+	r.t.Helper()
+	waitFor(r.t, s.id+" to settle", func() bool {
+		var atRest bool
+		err := r.store.Pool().QueryRow(context.Background(), `
+			SELECT NOT queued AND lease_token IS NULL AND coalesce(next_reconcile_at > $3, true) FROM mobile_keys WHERE source = $1 AND reservation_id = $2`,
+			s.source, s.id, r.now().Add(30*time.Second)).Scan(&atRest)
+		return err == nil && atRest
+	})
+	return r.view(s)
+}
+
+// recheck has a stay compared with Seam, like the sweep or a Seam event.
+func (r *rig) recheck(s stay) {
+	r.t.Helper()
+	if err := r.store.CheckKeys(context.Background(), []store.Ref{s.ref()}, r.now()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.prov.Wake()
+}
