@@ -294,6 +294,86 @@ func TestBookedAgain(t *testing.T) {
 	p.is("u", "confirmed"+until, again, store.EventApplied, "")
 }
 
+// An event that waits for documents, and one whose documents never come, is found by the reservation that its webhook
+// named: in lists, in the reservation's timeline, and in the log.
+func TestEventsAreTiedToTheirReservations(t *testing.T) {
+	t.Parallel()
+	const room = `{"success": true, "data": {"reservationID": "7", "status": "confirmed", "startDate": "2031-07-01", "endDate": "2031-07-04", "assigned": [{"roomID": "3-%[1]d", "subReservationID": "7-%[1]d"}, {"roomID": "4-1", "subReservationID": "7-9"}], "unassigned": []}}`
+	const webhook = `{"event": "reservation/guest_requests_changed", "reservationID": "%s", "propertyID": 9, "timestamp": 1700000000.5}`
+	p := newReplica(t, "cloudbeds")
+	p.fetches(p.says(fmt.Sprintf(webhook, "7")), fmt.Sprintf(room, 1))
+	p.later(60)
+	found := func(id uuid.UUID, status string, reservations ...string) {
+		t.Helper()
+		for _, r := range reservations {
+			list, err := p.store.Events(t.Context(), store.EventFilter{ReservationID: r, Status: []string{status}}, 0, 10)
+			if err != nil || len(list) == 0 || list[0].EventID != id || list[0].ReservationID == nil {
+				t.Errorf("%s events of %s: %v, %+v", status, r, err, list)
+			}
+		}
+	}
+	lastOf := func(reservation string) string {
+		t.Helper()
+		items, err := p.store.Timeline(t.Context(), store.Ref{Source: "s", ReservationID: reservation}, 0, 1)
+		if err != nil || len(items) == 0 {
+			t.Fatalf("%v, %d items", err, len(items))
+		}
+		return items[0].Summary + ": " + fmt.Sprint(items[0].Detail["reason"])
+	}
+	waits := p.says(fmt.Sprintf(webhook, "7"))
+	unknown := p.says(fmt.Sprintf(webhook, "8"))
+	found(waits, store.EventAccepted, "7_7-1", "7_7-9")
+	found(unknown, store.EventAccepted, "8")
+
+	p.document.Store(`{"success": false, "message": "closed for repairs"}`)
+	for _, id := range []uuid.UUID{waits, unknown} {
+		_ = p.fetcher.work(t.Context(), id)
+	}
+	if got := lastOf("7_7-1"); !strings.Contains(got, "waits for documents of the PMS") || !strings.Contains(got, "closed for repairs") {
+		t.Errorf("the timeline: %s", got)
+	}
+	if e := p.event(waits); e.ReservationID == nil || *e.ReservationID != "7_7-1" {
+		t.Errorf("the event is about %v", e.ReservationID)
+	}
+	if _, err := p.store.Pool().Exec(t.Context(), `UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []uuid.UUID{waits, unknown} {
+		if err := p.fetcher.work(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found(waits, store.EventRejected, "7_7-1", "7_7-9")
+	found(unknown, store.EventRejected, "8")
+	for _, r := range []string{"7_7-1", "7_7-9"} {
+		if got := lastOf(r); !strings.Contains(got, "rejected: its documents could not be fetched") {
+			t.Errorf("the timeline of %s: %s", r, got)
+		}
+	}
+	if log := p.log.String(); !strings.Contains(log, `reservation_ids="[7_7-1 7_7-9]"`) || !strings.Contains(log, "reservation_ids=[8]") {
+		t.Errorf("the log: %s", log)
+	}
+}
+
+// A document that can't be read is rejected with the reservation that its webhook named.
+func TestAnUnreadDocumentIsTiedToItsReservation(t *testing.T) {
+	t.Parallel()
+	p := newReplica(t, "hostfully")
+	const webhook = `{"event_type": "BOOKING_UPDATED", "lead_uid": "u"}`
+	const lead = `{"lead": {"uid": %s, "type": "BOOKING", "status": "BOOKED", "propertyUid": "p", "checkInLocalDateTime": "2031-07-01T15:00", "checkOutLocalDateTime": "2031-07-04T11:00"}}`
+	p.fetches(p.says(webhook), fmt.Sprintf(lead, `"u"`))
+	id := p.says(webhook)
+	p.fetches(id, fmt.Sprintf(lead, `["u"]`))
+	p.is("u", "confirmed until 2031-07-04T11:00", id, store.EventRejected, "reservation_id")
+	if e := p.event(id); e.ReservationID == nil || *e.ReservationID != "u" {
+		t.Errorf("the event is about %v", e.ReservationID)
+	}
+	items, err := p.store.Timeline(t.Context(), store.Ref{Source: "s", ReservationID: "u"}, 0, 10)
+	if err != nil || len(items) == 0 || !strings.Contains(items[0].Summary, "rejected") {
+		t.Errorf("%v, the timeline: %+v", err, items)
+	}
+}
+
 // presetAt is a source of a preset whose PMS is at an address.
 func presetAt(t *testing.T, name, url string) pms.Source {
 	t.Helper()

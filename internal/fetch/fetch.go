@@ -191,7 +191,7 @@ func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) 
 		}
 		return river.JobSnooze(pmsapi.After(held.Wait))
 	}
-	log := f.log.With("source", e.Source, "event_id", e.EventID.String())
+	log := f.log.With("source", e.Source, "event_id", e.EventID.String(), "reservation_ids", e.ReservationIDs)
 	a := pmsapi.Attempt{Cause: pmsapi.Broken, Number: e.Attempts + 1, Since: e.Since(time.Now())}
 	if api := new(pmsapi.Error); errors.As(reason, &api) {
 		a.Cause, a.RetryAfter = api.Cause, api.RetryAfter

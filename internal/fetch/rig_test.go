@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,6 +32,25 @@ type rig struct {
 	fetcher *Fetcher
 	applier *intake.Applier
 	fetched chan struct{} // something can be applied
+	log     *logBook
+}
+
+// logBook collects what is logged.
+type logBook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logBook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func newRig(t *testing.T, first time.Duration, sources map[string]pms.Source) *rig {
@@ -42,7 +62,8 @@ func newRigWith(t *testing.T, o jobs.Options, first time.Duration, sources map[s
 	t.Helper()
 	r := &rig{t: t, store: storetest.New(t), fetched: make(chan struct{}, 1)}
 	of := func(name string) pms.Source { s := sources[name]; s.Name = name; return s }
-	log := slog.New(slog.DiscardHandler)
+	r.log = &logBook{}
+	log := slog.New(slog.NewTextHandler(r.log, nil))
 	var err error
 	if r.jobs, err = jobs.New(r.store.Pool(), log, o); err != nil {
 		t.Fatal(err)

@@ -473,3 +473,27 @@ func TestRefusedEventsAreLogged(t *testing.T) {
 		}
 	}
 }
+
+// An event that is answered 422 is in the timeline of its reservation and among its events, also when it is sent again.
+func TestRefusedEventsAreTiedToTheirReservation(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	const stay = `{"type":"reservation.updated","timestamp":"2024-10-20T09:0%d:00.000Z","data":{"reservation_id":"R-1","listing_id":"L","check_in":"2024-11-01T15:00:00Z","check_out":%q}}`
+	a.post(hook{id: "right", body: fmt.Sprintf(stay, 0, "2024-11-04T11:00:00Z")})
+	a.apply()
+	a.post(hook{id: "wrong", body: fmt.Sprintf(stay, 1, "the fourth")}).mustBeProblem(t, 422)
+	a.post(hook{id: "wrong", body: fmt.Sprintf(stay, 2, "the fifth")}).mustBeProblem(t, 422)
+	refused := 0
+	items, _ := a.get("/v1/reservations/default/R-1/timeline").body["items"].([]any)
+	for _, item := range items {
+		if summary := item.(map[string]any)["summary"].(string); summary == "reservation.updated rejected" {
+			refused++
+		}
+	}
+	if refused != 2 {
+		t.Errorf("%d refused events in the timeline: %v", refused, items)
+	}
+	if list, _ := a.get("/v1/events?reservation_id=R-1&status=rejected").body["items"].([]any); len(list) != 1 {
+		t.Errorf("rejected events of the reservation: %v", list)
+	}
+}

@@ -162,6 +162,12 @@ func TestItemsOneByOne(t *testing.T) {
 	if err != nil || len(items) != 2 || items[0].Summary != "posted rejected" {
 		t.Errorf("the timeline: %+v %v", items, err)
 	}
+	for _, id := range []string{"r1", "r2", "r3"} { // the event is found by each of them
+		list, err := w.store.Events(context.Background(), store.EventFilter{ReservationID: id, Source: []string{"default"}}, 0, 1)
+		if err != nil || len(list) != 1 || list[0].EventID != e.EventID {
+			t.Errorf("events of %s: %v %+v", id, err, list)
+		}
+	}
 	// If it is the only item, the event is rejected, but still tied to its reservation.
 	e = w.post(stay("r3", "confirmed", "the fifth"))
 	w.becomes(e, store.EventRejected, "check_out")

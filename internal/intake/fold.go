@@ -59,7 +59,7 @@ func (b *batch) foldEvent(m *mapped) {
 		m.AppliedBefore = slices.Contains(done, applied)
 		return
 	}
-	m.Status = status
+	m.Status, m.AlsoAbout = status, m.others()
 	if reason != "" {
 		reason = store.Storable(reason)
 		m.Reason = &reason
@@ -76,6 +76,26 @@ func (b *batch) foldEvent(m *mapped) {
 	if len(m.notes.Notes)+len(m.notes.Rejected) > 0 {
 		m.Detail, _ = json.Marshal(m.notes) // only texts: it can't fail
 	}
+}
+
+// others are the reservations that an event is about besides the first.
+func (m *mapped) others() []string {
+	var ids []string
+	seen := map[string]bool{"": true, text(m.ReservationID): true}
+	add := func(id string) {
+		if !seen[id] {
+			ids, seen[id] = append(ids, id), true
+		}
+	}
+	for _, c := range m.changes {
+		if c.Reservation != nil {
+			add(c.Reservation.ReservationID)
+		}
+	}
+	for _, lost := range m.says.Rejected {
+		add(lost.ReservationID)
+	}
+	return ids
 }
 
 func (b *batch) foldChange(m *mapped, c change) foldResult {

@@ -109,6 +109,7 @@ func (b *batch) mapEvents(ctx context.Context, events []store.Event) {
 
 // add adds a mapped event to the batch. Its body is no longer needed, and dropped: a batch holds many.
 func (b *batch) add(m *mapped) {
+	m.tie()
 	if len(m.says.Invalid) > 0 {
 		m.says.Fetches, m.says.Rejected, m.changes = nil, nil, nil
 	}
@@ -121,6 +122,22 @@ func (b *batch) add(m *mapped) {
 		m.Documents = []byte{}
 	}
 	b.events = append(b.events, m)
+}
+
+// tie ties what could not be read of documents to the reservation that their webhook named, if it named one.
+func (m *mapped) tie() {
+	if m.Documents == nil || m.ReservationID == nil {
+		return
+	}
+	if len(m.says.Invalid) > 0 {
+		m.says.Rejected, m.says.Invalid = []pms.Rejection{{Errors: m.says.Invalid}}, nil
+		m.changes = nil
+	}
+	for i := range m.says.Rejected {
+		if lost := &m.says.Rejected[i]; lost.ReservationID == "" {
+			lost.ReservationID = *m.ReservationID
+		}
+	}
 }
 
 // MapEvent maps one event, for people. The OccurredAt of each change is its time in the order.

@@ -20,10 +20,8 @@ import (
 
 // await schedules the fetches that events wait for, and records those that were made.
 func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
-	var events, jobs []store.Event
-	var wants []json.RawMessage
-	var reasons []string
-	var before []bool
+	var jobs []store.Event
+	var waiting []store.Awaiting
 	for _, m := range b.events {
 		if !m.awaiting {
 			continue
@@ -43,14 +41,15 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 			reason = ""
 			jobs = append(jobs, m.Event)
 		}
-		events, wants, reasons, before = append(events, m.Event), append(wants, encoded), append(reasons,
-			reason), append(before, m.AppliedBefore)
+		waiting = append(waiting, store.Awaiting{
+			Event: m.Event, Wants: encoded, Reason: reason, Applied: m.AppliedBefore, BookingIDs: m.toBeFetched(),
+		})
 	}
-	if len(events) > 0 {
+	if len(waiting) > 0 {
 		var batch pgx.Batch
-		store.AwaitDocuments(&batch, events, wants, reasons, before, b.now)
+		store.AwaitDocuments(&batch, waiting, b.now)
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-			return fmt.Errorf("schedule fetches for %d events: %w", len(events), err)
+			return fmt.Errorf("schedule fetches for %d events: %w", len(waiting), err)
 		}
 	}
 	if len(jobs) > 0 {
@@ -63,6 +62,18 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 	}
 	b.addFetches()
 	return nil
+}
+
+// toBeFetched are the bookings that the documents of an event are about.
+func (m *mapped) toBeFetched() (bookings []string) {
+	for _, f := range m.says.Fetches {
+		for _, id := range f.ReservationIDs {
+			if id = store.Storable(id); !slices.Contains(bookings, id) {
+				bookings = append(bookings, id)
+			}
+		}
+	}
+	return bookings
 }
 
 // askAgain schedules another fetch of an event's documents, for when they can be trusted.

@@ -198,6 +198,8 @@ type Fetch struct {
 	With map[string]string `json:"with,omitempty"` // what else its address needs
 	// AsOf is how new a document must be; zero for any.
 	AsOf time.Time `json:"as_of,omitzero"`
+	// ReservationIDs are the reservations that the documents are about, by the PMS's ids of their bookings.
+	ReservationIDs []string `json:"reservation_ids,omitempty"`
 	// Optional documents are done without where the PMS doesn't have them: the program then sees an empty list.
 	Optional bool `json:"optional,omitempty"`
 }

@@ -271,6 +271,8 @@ type Mapping struct {
 	ReceivedAt time.Time
 	// Patience multiplies how long the program may run, for a mapping that ended in [ErrTooLong] before; 0 is 1.
 	Patience int
+	// Within is the processor time that the program may use, times the patience; 0 for the format's.
+	Within time.Duration
 }
 
 // Map runs the program. Outputs that can't be read are in Event.Rejected. The error is [ErrNotJSON], [ErrNotForm] or

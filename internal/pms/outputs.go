@@ -418,9 +418,21 @@ func (r *reading) merge(f fields) {
 	r.changes = append(r.changes, Change{Merge: &m, OccurredAt: f.version()})
 }
 
+// reservationIDs are the reservations that a document is about. What can't be read of them is not missed: the document
+// has its own.
+func (f fields) reservationIDs() (ids []string) {
+	list, _ := f.values["reservation_ids"].([]any)
+	for _, v := range append(list[:len(list):len(list)], f.values["reservation_id"]) {
+		if id, err := readID(v); err == nil && id != "" && len(ids) < mostIDs {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 func (r *reading) fetch(f fields) {
 	f.overlooked("optional", failedKey)
-	f.only("kind", "id", "ids", "with", "as_of", "optional")
+	f.only("kind", "id", "ids", "reservation_id", "reservation_ids", "with", "as_of", "optional")
 	want := Fetch{Kind: f.id("kind", true), IDs: f.ids("ids")}
 	if id := f.id("id", false); id != "" {
 		want.IDs = append(want.IDs, id)
@@ -439,6 +451,7 @@ func (r *reading) fetch(f fields) {
 	}
 	want.AsOf = f.instant("as_of")
 	want.Optional, _ = f.values["optional"].(bool)
+	want.ReservationIDs = f.reservationIDs()
 	if len(*f.errs) == 0 {
 		r.fetches = append(r.fetches, want)
 	}

@@ -71,7 +71,7 @@ func (f *Format) runForm(ctx context.Context, code *gojq.Code, m Mapping, input 
 	defer runtime.UnlockOSThread()
 	limited := &budget{
 		Context: ctx, steps: mostSteps + stepsPerByte*(len(m.Body)+documentsSize(m.Fetched)),
-		until: processorTime() + cmp.Or(f.LongestRun, longestRun)*time.Duration(max(m.Patience, 1)),
+		until: processorTime() + cmp.Or(m.Within, f.LongestRun, longestRun)*time.Duration(max(m.Patience, 1)),
 	}
 	size := 0
 	results := code.RunWithContext(limited, input)

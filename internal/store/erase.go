@@ -164,7 +164,7 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 func giveUpFetching(ctx context.Context, tx pgx.Tx, events []uuid.UUID) (int, error) {
 	tag, err := tx.Exec(ctx, `
 		WITH gone AS (DELETE FROM event_fetches WHERE event_id = ANY (@events) AND documents IS NULL
-			RETURNING event_id, seq, applied),
+			RETURNING event_id, seq, applied, reservation_ids),
 			emptied AS (UPDATE events e SET body = NULL, request = NULL FROM gone g
 				WHERE e.event_id = g.event_id)`+givenUp,
 		pgx.StrictNamedArgs{"events": events, "reason": ReasonErased})

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -105,6 +106,9 @@ func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, e
 	if len(settled) > 0 {
 		r := newEventRows(settled)
 		batch.Queue(insertSettled, append(r.stored(), r.statuses, r.reasons)...).Query(note)
+		if rejected := rejectedOf(settled); len(rejected) > 0 {
+			batch.Queue(noteRejected, rejected)
+		}
 	}
 	if err := s.intake.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("insert %d events: %w", len(events), err)
@@ -117,6 +121,16 @@ func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, e
 		}
 	}
 	return fates, s.meetAgain(ctx, events, known, fates)
+}
+
+// rejectedOf are the ids of those events that are rejected and about a reservation.
+func rejectedOf(events []Event) (ids [][16]byte) {
+	for _, e := range events {
+		if e.Status == EventRejected && e.ReservationID != nil {
+			ids = append(ids, e.EventID)
+		}
+	}
+	return ids
 }
 
 // queueAgain queues stored events, in their old positions.
@@ -213,6 +227,9 @@ func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 		e.Seq = seq
 		var batch pgx.Batch
 		FinishEvents(&batch, []Event{e})
+		if rejected := rejectedOf([]Event{e}); len(rejected) > 0 {
+			batch.Queue(noteRejected, rejected)
+		}
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err == nil && tried {
@@ -234,9 +251,14 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 	n := len(events)
 	r := newEventRows(events)
 	seqs, applied, details := make([]int64, n), make([]*time.Time, n), make([]*string, n)
+	also := make([]*string, n)
 	var rejected, fetched, replayed [][16]byte
 	for i, e := range events {
 		details[i] = jsonText(e.Detail)
+		if len(e.AlsoAbout) > 0 {
+			encoded, _ := json.Marshal(e.AlsoAbout) // only texts: it can't fail
+			also[i] = jsonText(encoded)
+		}
 		if seqs[i], applied[i] = e.Seq, e.AppliedAt; e.Status == EventRejected {
 			rejected = append(rejected, e.EventID)
 		}
@@ -249,19 +271,20 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 	}
 	batch.Queue(`
 		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at,
-			received_at, applied_at, detail)
+			received_at, applied_at, detail, also_about)
 		SELECT seq, event_id, source, type, status, nullif(reason, ''), nullif(reservation_id, ''),
-			nullif(listing_id, ''), occurred_at, received_at, applied_at, detail::jsonb
+			nullif(listing_id, ''), occurred_at, received_at, applied_at, detail::jsonb,
+			CASE WHEN also IS NOT NULL THEN ARRAY (SELECT jsonb_array_elements_text(also::jsonb)) END
 		FROM unnest(@seqs::bigint[], @ids::uuid[], @sources::text[], @types::text[], @statuses::text[],
 			@reasons::text[], @reservations::text[], @listings::text[],
-				@occurred::timestamptz[], @received::timestamptz[], @applied::timestamptz[], @details::text[])
+				@occurred::timestamptz[], @received::timestamptz[], @applied::timestamptz[], @details::text[], @also::text[])
 			AS n (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at,
-				applied_at, detail)`,
+				applied_at, detail, also)`,
 		pgx.StrictNamedArgs{
 			"seqs": seqs, "ids": r.ids, "sources": r.sources, "types": r.types, "statuses": r.statuses,
 			"reasons": r.reasons, "reservations": r.reservations,
 			"listings": r.listings, "occurred": r.occurred, "received": r.received, "applied": applied,
-			"details": details,
+			"details": details, "also": also,
 		})
 	if len(rejected) > 0 {
 		batch.Queue(`UPDATE events SET rejected = true WHERE event_id = ANY ($1)`, rejected)

@@ -38,7 +38,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit in
 			func(status string) bool { return status == EventAccepted })
 	}
 	if f.Status == nil || len(f.Status) > 0 {
-		parts = append(parts, f.results(&w, below, limit))
+		parts = append(parts, f.results(&w, below, limit)...)
 	}
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, NULL::text AS event_key, e.type, e.status, e.reason, e.reservation_id,
@@ -81,24 +81,29 @@ func (f EventFilter) waiting(w *where, below int64, limit int) string {
 func (f EventFilter) fetching(w *where, below int64, limit int) string {
 	w.restart()
 	w.add("f.seq < %s", below)
+	if id := f.ReservationID; id != "" {
+		w.add("(f.reservation_ids @> ARRAY[%s]::text[] OR e.reservation_id = %s)", id, id)
+	}
+	f.ReservationID = ""
 	f.narrow(w, "e")
 	// then it is listed with those that wait
 	w.add("NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = f.event_id)")
-	return `(SELECT f.event_id, f.seq, e.source, e.type, 'accepted' AS status, f.reason, e.reservation_id, e.listing_id,
+	return `(SELECT f.event_id, f.seq, e.source, e.type, 'accepted' AS status, f.reason,
+		coalesce(f.reservation_ids[1], e.reservation_id) AS reservation_id, e.listing_id,
 		e.occurred_at, e.received_at,
 		NULL::timestamptz AS applied_at, ` + noReplays + ` FROM event_fetches f` + itsEvent("f") + w.sql() + ` ORDER BY f.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
 
-// results selects from what is settled: by reservation or listing, which have few each, else by kind. But for the whole
-// list the order is by -seq, as the indexes have it.
-func (f EventFilter) results(w *where, below int64, limit int) string {
+// results are the selections from what is settled: by reservation or listing, which have few each, else by kind. But
+// for the whole list the order is by -seq, as the indexes have it.
+func (f EventFilter) results(w *where, below int64, limit int) []string {
 	const columns = `t.event_id, t.seq, t.source, t.type, t.status, t.reason, t.reservation_id, t.listing_id, t.occurred_at, t.received_at, t.applied_at,
 		false AS replay, t.replayed_at, t.replay_status, t.replay_reason, t.first_status, t.first_reason`
 	w.restart()
 	if f.isEmpty() {
 		w.add("t.seq < %s", below)
-		return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + ` ORDER BY t.seq DESC LIMIT ` +
-			w.arg(limit) + `)`
+		return []string{`(SELECT ` + columns + ` FROM event_results t` + w.sql() + ` ORDER BY t.seq DESC LIMIT ` +
+			w.arg(limit) + `)`}
 	}
 	w.add("-t.seq > %s", -below)
 	newest := ` ORDER BY -t.seq LIMIT ` + w.arg(limit)
@@ -107,9 +112,23 @@ func (f EventFilter) results(w *where, below int64, limit int) string {
 			table: "event_results", columns: []string{"source", "type", "status"},
 			values: []any{oneOf(within(f.Source, f.Sources)), oneOf(f.Type), oneOf(f.Status)},
 		}
-		return k.merge(w, columns, newest, newest)
+		return []string{k.merge(w, columns, newest, newest)}
+	}
+	parts := make([]string, 0, 2)
+	part := func() {
+		parts = append(parts, `(SELECT `+columns+` FROM event_results t`+w.sql()+newest+`)`)
 	}
 	w.among("t.status", f.Status)
 	f.narrow(w, "t")
-	return `(SELECT ` + columns + ` FROM event_results t` + w.sql() + newest + `)`
+	part()
+	if id := f.ReservationID; id != "" { // it may also be one of several
+		w.restart()
+		w.add("-t.seq > %s", -below)
+		w.among("t.status", f.Status)
+		w.add("t.also_about @> ARRAY[%s]::text[]", id)
+		f.ReservationID = ""
+		f.narrow(w, "t")
+		part()
+	}
+	return parts
 }

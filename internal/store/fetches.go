@@ -25,6 +25,8 @@ type EventFetch struct {
 	Urgent   bool // a guest arrives soon
 	Body     []byte
 	Request  []byte
+
+	ReservationIDs []string // of those that it is about, as far as its webhook names them
 }
 
 // Since is how long the PMS has been asked for.
@@ -69,30 +71,53 @@ func (e *EventFetch) Note(t Try) {
 	e.Tries[at] = t
 }
 
-// AwaitDocuments takes claimed events out of the queue until their documents arrive. The reason is what the inbox
-// shows; applied reports that part of the event was applied already.
-func AwaitDocuments(batch *pgx.Batch, events []Event, wants []json.RawMessage, reasons []string,
-	applied []bool, now time.Time,
-) {
+// Awaiting is a claimed event that waits for documents.
+type Awaiting struct {
+	Event   Event
+	Wants   json.RawMessage
+	Reason  string // that the inbox shows; "" for none
+	Applied bool   // part of the event was applied already
+
+	BookingIDs []string // of the PMS, that the documents are about
+}
+
+// AwaitDocuments takes claimed events out of the queue until their documents arrive. They are about the reservations of
+// their bookings, as far as those exist.
+func AwaitDocuments(batch *pgx.Batch, events []Awaiting, now time.Time) {
 	if len(events) == 0 {
 		return
 	}
 	n := len(events)
-	ids, seqs, sources, wanted := make([][16]byte, n), make([]int64, n), make([]string, n), make([]string, n)
-	for i, e := range events {
-		ids[i], seqs[i], sources[i], wanted[i] = e.EventID, e.Seq, e.Source, string(wants[i])
+	ids, seqs, applied := make([][16]byte, n), make([]int64, n), make([]bool, n)
+	sources, wanted, reasons, bookings := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i, a := range events {
+		ids[i], seqs[i], sources[i], applied[i] = a.Event.EventID, a.Event.Seq, a.Event.Source, a.Applied
+		about, _ := json.Marshal(a.BookingIDs) // only texts: it can't fail
+		wanted[i], reasons[i], bookings[i] = string(a.Wants), a.Reason, string(about)
 	}
 	batch.Queue(`
-		INSERT INTO event_fetches (event_id, seq, source, wants, reason, applied, created_at)
-		SELECT event_id, seq, source, wants::jsonb, nullif(reason, ''), applied, @now
-		FROM unnest(@ids::uuid[], @seqs::bigint[], @sources::text[], @wants::text[], @reasons::text[],
-			@applied::boolean[])
-			AS n (event_id, seq, source, wants, reason, applied)
-		ON CONFLICT (event_id) DO UPDATE SET seq = excluded.seq, wants = excluded.wants, reason = excluded.reason,
-			applied = excluded.applied, documents = NULL, attempts = 0, asked_at = NULL, tries = '[]'`,
+		WITH named AS (
+			SELECT n.event_id, array_agg(coalesce(r.reservation_id, b.id) ORDER BY b.at, r.reservation_id COLLATE "C") AS ids
+			FROM unnest(@ids::uuid[], @sources::text[], @bookings::text[]) AS n (event_id, source, bookings)
+			CROSS JOIN LATERAL jsonb_array_elements_text(nullif(n.bookings, 'null')::jsonb) WITH ORDINALITY AS b (id, at)
+			LEFT JOIN LATERAL (
+				SELECT r.reservation_id FROM reservations r WHERE r.source = n.source AND r.booking_id = b.id
+				UNION SELECT r.reservation_id FROM reservations r WHERE r.source = n.source AND r.reservation_id = b.id) r
+				ON true
+			GROUP BY n.event_id),
+		begun AS (
+			INSERT INTO event_fetches (event_id, seq, source, wants, reason, applied, created_at, reservation_ids)
+			SELECT n.event_id, seq, source, wants::jsonb, nullif(reason, ''), applied, @now, named.ids
+			FROM unnest(@ids::uuid[], @seqs::bigint[], @sources::text[], @wants::text[], @reasons::text[],
+				@applied::boolean[])
+				AS n (event_id, seq, source, wants, reason, applied) LEFT JOIN named USING (event_id)
+			ON CONFLICT (event_id) DO UPDATE SET seq = excluded.seq, wants = excluded.wants, reason = excluded.reason,
+				applied = excluded.applied, documents = NULL, attempts = 0, asked_at = NULL, tries = '[]',
+				reservation_ids = excluded.reservation_ids
+			RETURNING event_id, source, reason, reservation_ids)`+noteWaiting+` WHERE b.reason IS NOT NULL`,
 		pgx.StrictNamedArgs{
 			"ids": ids, "seqs": seqs, "sources": sources, "wants": wanted, "reasons": reasons,
-			"applied": applied, "now": now,
+			"applied": applied, "now": now, "bookings": bookings,
 		})
 }
 
@@ -108,7 +133,7 @@ func ForgetDocuments(ctx context.Context, tx pgx.Tx, id uuid.UUID, applied bool,
 // EventToFetch returns an event that waits for documents; [ErrNotFound] once it doesn't.
 func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT f.event_id, f.seq, f.source, f.attempts, f.asked_at, f.tries, e.urgent, e.body, e.request
+		SELECT f.event_id, f.seq, f.source, f.attempts, f.asked_at, f.tries, e.urgent, e.body, e.request, coalesce(f.reservation_ids, '{}') AS reservation_ids
 		FROM event_fetches f JOIN events e USING (event_id) WHERE f.event_id = $1 AND f.documents IS NULL
 			AND e.body IS NOT NULL`, id)
 	f, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[EventFetch])
@@ -118,8 +143,14 @@ func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, err
 // HoldFetch records why an event waits although nothing was requested for it: its source is held back.
 func (s *Store) HoldFetch(ctx context.Context, id uuid.UUID, reason string) error {
 	_, err := s.pool.Exec(ctx, `
-		UPDATE event_fetches SET reason = $2, asked_at = CASE WHEN $2 = '`+ReasonNeedsFetch+`' THEN asked_at ELSE coalesce(asked_at, now()) END
-		WHERE event_id = $1 AND documents IS NULL AND (reason IS DISTINCT FROM $2 OR asked_at IS NULL)`, id, reason)
+		WITH known AS (SELECT event_id, reason FROM event_fetches WHERE event_id = $1),
+			begun AS (
+				UPDATE event_fetches f SET reason = $2,
+					asked_at = CASE WHEN $2 = '`+ReasonNeedsFetch+`' THEN asked_at ELSE coalesce(asked_at, now()) END
+				FROM known WHERE f.event_id = known.event_id AND documents IS NULL
+					AND (f.reason IS DISTINCT FROM $2 OR asked_at IS NULL)
+				RETURNING f.event_id, f.source, f.reason, f.reservation_ids, known.reason AS before)`+
+		noteWaiting+` WHERE b.before IS NULL`, id, reason)
 	return wrap(err, "note what event %s waits for", id)
 }
 
@@ -130,9 +161,13 @@ func (s *Store) NoteFetch(ctx context.Context, id uuid.UUID, tries []Try, reason
 		return wrap(err, "encode requests")
 	}
 	_, err = s.pool.Exec(ctx, `
-		UPDATE event_fetches SET attempts = attempts + 1, asked_at = coalesce(asked_at, now()), tries = $2::jsonb,
-			reason = $3
-		WHERE event_id = $1 AND documents IS NULL`, id, encoded, reason)
+		WITH known AS (SELECT event_id, reason FROM event_fetches WHERE event_id = $1),
+			begun AS (
+				UPDATE event_fetches f SET attempts = attempts + 1, asked_at = coalesce(asked_at, now()), tries = $2::jsonb,
+					reason = $3
+				FROM known WHERE f.event_id = known.event_id AND documents IS NULL
+				RETURNING f.event_id, f.source, f.reason, f.reservation_ids, known.reason AS before)`+
+		noteWaiting+` WHERE b.before IS NULL`, id, encoded, reason)
 	return wrap(err, "note an attempt to fetch for event %s", id)
 }
 
@@ -145,9 +180,9 @@ func (s *Store) Fetched(ctx context.Context, e EventFetch, documents json.RawMes
 	_, err = s.pool.Exec(ctx, `
 		WITH done AS (
 			UPDATE event_fetches SET attempts = attempts + 1, tries = $2::jsonb, documents = $3, reason = NULL
-			WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq)
+			WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq, reservation_ids)
 		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
-		SELECT d.seq, d.event_id, e.source, e.type, e.reservation_id, e.listing_id, $5, octet_length(e.body) + $4
+		SELECT d.seq, d.event_id, e.source, e.type, coalesce(d.reservation_ids[1], e.reservation_id), e.listing_id, $5, octet_length(e.body) + $4
 		FROM done d JOIN events e USING (event_id)`, e.EventID, encoded, []byte(documents), len(documents), e.Urgent)
 	return wrap(err, "keep what was fetched for event %s", e.EventID)
 }
@@ -167,26 +202,28 @@ func Tries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID][]Try
 }
 
 // givenUp is a statement that settles events whose documents will not come: what a WITH query named "gone" has
-// taken out of event_fetches (event_id, seq, applied). An event of which something was applied before, most often a
-// cancel, stays applied.
+// taken out of event_fetches (event_id, seq, applied, reservation_ids). An event of which something was applied before,
+// most often a cancel, stays applied.
 const givenUp = `
-	INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at,
-		received_at, applied_at)
+	INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, also_about, listing_id,
+		occurred_at, received_at, applied_at)
 	SELECT g.seq, g.event_id, e.source, e.type, CASE WHEN g.applied THEN 'applied' ELSE 'rejected' END,
 		CASE WHEN g.applied THEN 'applied, except for the rest: ' ELSE '' END || @reason,
-		e.reservation_id, e.listing_id, e.occurred_at, e.received_at, CASE WHEN g.applied THEN now() END
-	FROM gone g JOIN events e USING (event_id) RETURNING event_id, status`
+		coalesce(g.reservation_ids[1], e.reservation_id), nullif(g.reservation_ids[2:], '{}'), e.listing_id,
+		e.occurred_at, e.received_at, CASE WHEN g.applied THEN now() END
+	FROM gone g JOIN events e USING (event_id) RETURNING event_id, seq, status`
 
 // GiveUpFetch settles an event whose documents can't be fetched: it is rejected, or remains applied as far as it was.
 // It can be replayed.
 func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		var event uuid.UUID
+		var seq int64
 		var status string
 		err := tx.QueryRow(ctx, `
 			WITH gone AS (DELETE FROM event_fetches WHERE event_id = @id AND documents IS NULL
-				RETURNING event_id, seq, applied)`+givenUp,
-			pgx.StrictNamedArgs{"id": id, "reason": reason}).Scan(&event, &status)
+				RETURNING event_id, seq, applied, reservation_ids)`+givenUp,
+			pgx.StrictNamedArgs{"id": id, "reason": reason}).Scan(&event, &seq, &status)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil // they have come meanwhile, or the event is gone
 		}
@@ -197,7 +234,10 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 			status == EventRejected); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, settleReplays, []uuid.UUID{id})
+		if _, err = tx.Exec(ctx, settleReplays, []uuid.UUID{id}); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, noteResults+`t.seq = $1`, seq)
 		return err
 	})
 	return wrap(err, "give up fetching for event %s", id)
@@ -207,7 +247,7 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 func (s *Store) FetchesWaiting(ctx context.Context, source string, after int64, limit int) ([]EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT event_id, seq, source, attempts, asked_at, NULL::jsonb AS tries, false AS urgent, NULL::bytea AS body,
-			NULL::jsonb AS request FROM event_fetches
+			NULL::jsonb AS request, NULL::text[] AS reservation_ids FROM event_fetches
 		WHERE source = $1 AND documents IS NULL AND seq > $2 ORDER BY seq LIMIT $3`, source, after, limit)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[EventFetch])
 	return list, wrap(err, "list events of source %s that wait for documents", source)

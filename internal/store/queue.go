@@ -66,7 +66,8 @@ func ClaimEvents(ctx context.Context, tx pgx.Tx, c Claim) (Claimed, error) {
 			taken AS (DELETE FROM event_queue WHERE seq = ANY (ARRAY (SELECT seq FROM fit))
 				RETURNING seq, event_id, urgent, tries)
 		SELECT t.event_id, t.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason,
-			e.reservation_id, e.listing_id,
+			CASE WHEN cardinality(f.reservation_ids) = 1 THEN f.reservation_ids[1] ELSE e.reservation_id END
+				AS reservation_id, e.listing_id,
 			e.occurred_at, e.received_at, NULL::timestamptz AS applied_at, t.urgent, t.tries, e.body, e.request,
 				f.documents,
 			coalesce(f.applied, false) AS applied_before, NULL::jsonb AS detail,
@@ -159,6 +160,7 @@ func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
 		b.Queue(`UPDATE events SET rejected = true WHERE event_id = $1`, id)
 		b.Queue(`DELETE FROM event_fetches WHERE event_id = $1`, id) // a replay asks the PMS again
 		b.Queue(settleReplays, []uuid.UUID{id})
+		b.Queue(noteRejected, []uuid.UUID{id})
 		return tx.SendBatch(ctx, &b).Close()
 	})
 	return wrap(err, "set event %d aside", seq)

@@ -167,7 +167,7 @@ func (s *Store) PruneWaiting(ctx context.Context, received time.Time, limit int)
 					SELECT f.event_id FROM event_fetches f JOIN events e USING (event_id)
 					WHERE f.documents IS NULL AND e.received_at < @received ORDER BY f.seq LIMIT @limit
 						FOR UPDATE OF f SKIP LOCKED)
-				RETURNING event_id, seq, applied),
+				RETURNING event_id, seq, applied, reservation_ids),
 				emptied AS (UPDATE events e SET body = NULL, request = NULL, rejected = NOT g.applied FROM gone g
 					WHERE e.event_id = g.event_id)`+givenUp,
 			pgx.StrictNamedArgs{"received": received, "limit": limit, "reason": ReasonTooOld})

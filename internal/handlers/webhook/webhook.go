@@ -385,7 +385,9 @@ func (s *Receiver) newEvent(source, key string, body []byte, parsed pms.Event) s
 // longer isn't.
 const (
 	glanceBytes  = 64 << 10
-	glanceWithin = 20 * time.Millisecond
+	glanceWithin = 20 * time.Millisecond // of the processor's time, so that a busy machine knows what is urgent
+	// glanceWait is how long to wait for other programs to end.
+	glanceWait = time.Second
 )
 
 // arrivesSoon reports whether something that a PMS posts in its own words is about a guest who arrives soon, as far
@@ -394,8 +396,9 @@ func arrivesSoon(ctx context.Context, source pms.Source, m pms.Mapping) bool {
 	if len(m.Body) > glanceBytes {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, glanceWithin)
+	ctx, cancel := context.WithTimeout(ctx, glanceWait)
 	defer cancel()
+	m.Within = glanceWithin
 	e, err := source.Map(ctx, m)
 	return err == nil && e.ArrivesWithin(m.ReceivedAt, urgentWithin)
 }

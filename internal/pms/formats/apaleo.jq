@@ -44,5 +44,5 @@ else .body | obj
     elif $end != null then
       # What takes a key away needs no more than the id.
       {reservation: {reservation_id: $id, version: .timestamp, pms_status: .type, status: $end}}
-    else {fetch: {kind: "reservation", id: $id}} end
+    else {fetch: {kind: "reservation", id: $id, reservation_id: $id}} end
 end

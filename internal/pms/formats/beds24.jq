@@ -59,7 +59,7 @@ elif .query.bookid then
   # A cancel needs no document: a stale one would undo it.
   elif .query.status | word | IN("cancel", "cancelled", "canceled") then
     {reservation: {reservation_id: .query.bookid, status: "cancelled", pms_status: .query.status}}
-  else {fetch: {kind: "booking", id: .query.bookid}} end
+  else {fetch: {kind: "booking", id: .query.bookid, reservation_id: .query.bookid}} end
 else (.body | obj) as $body
   | if ($body.booking | type) != "object" then {ignore: "\($body.action // "a webhook without a booking") is about nothing that a key depends on"}
     else $body.infoItems as $items | $body.booking | booking($items) end

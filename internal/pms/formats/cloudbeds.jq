@@ -90,7 +90,7 @@ def lags($body): ($body.event | word) as $event
   | first_id(.reservationID, .reservationId_str, .reservationId) as $id
   | first_id(.propertyID_str, .propertyId_str, .propertyID, .propertyId) as $property
   | (.status | class_by(classes)) as $class
-  | if ($event | IN("guest/assigned", "guest/removed", "guest/details_changed")) and $id != null then {fetch: {kind: "reservation", id: $id, with: {property: $property}}}
+  | if ($event | IN("guest/assigned", "guest/removed", "guest/details_changed")) and $id != null then {fetch: {kind: "reservation", id: $id, reservation_id: $id, with: {property: $property}}}
     elif $event == "guest/details_changed" and $guest != null then {fetch: {kind: "guest", id: $guest, with: {property: $property}}}
     elif ($event | startswith("reservation/") | not) or $id == null then {ignore: "\(.event) is about nothing that a key depends on"}
     elif $event == "reservation/deleted" then {reservation: {reservation_id: $id, status: "cancelled", pms_status: "deleted", rest: true, version: $version}}
@@ -98,5 +98,5 @@ def lags($body): ($body.event | word) as $event
     # What takes the keys of a whole booking away waits for no document.
     elif $class | takes_away then
       {reservation: {reservation_id: $id, status: $class, pms_status: .status, rest: true, version: $version}}
-    else {fetch: {kind: "reservation", id: $id, with: {property: $property}}} end
+    else {fetch: {kind: "reservation", id: $id, reservation_id: $id, with: {property: $property}}} end
 end

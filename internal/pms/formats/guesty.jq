@@ -64,6 +64,6 @@ else .body | obj
       | ($data.status | class_by(classes)) as $class
       # What takes a key away waits for no document.
       | if $class | takes_away then {reservation: {reservation_id: $id, status: $class, pms_status: $data.status, version: (.meta | obj | .publishedAt)}}
-        else {fetch: {kind: "reservation", id: $id}} end
+        else {fetch: {kind: "reservation", id: $id, reservation_id: $id}} end
     else {ignore: "\(.event) is about nothing that a key depends on"} end
 end

@@ -43,7 +43,7 @@ if .fetched.lead then .fetched.lead[] | obj | (if (.lead | type) == "object" the
     } | keeps_room)}
 else .body | obj
   | (.event_type | str | ascii_upcase) as $event
-  | if ($event | IN("NEW_BOOKING", "BOOKING_UPDATED", "UNIT_CHANGED", "NEW_BOOKING_REQUEST")) then {fetch: {kind: "lead", id: .lead_uid}}
+  | if ($event | IN("NEW_BOOKING", "BOOKING_UPDATED", "UNIT_CHANGED", "NEW_BOOKING_REQUEST")) then {fetch: {kind: "lead", id: .lead_uid, reservation_id: .lead_uid}}
     elif $event == "BOOKING_CANCELLED" then {reservation: {reservation_id: .lead_uid, status: "cancelled", pms_status: $event}}
     elif $event == "DELETED_PROPERTY" then {listing: {listing_id: .property_uid, deleted: true}}
     else {ignore: "\(.event_type) is about nothing that a key depends on"} end

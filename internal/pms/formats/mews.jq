@@ -20,8 +20,8 @@ def classes: {
 };
 
 # One request names at most a thousand.
-def ask(kind; optional): map(id) | (map(select(type == "string")) | unique) as $ids
-  | (range(0; $ids | length; 1000) | {fetch: ({kind: kind, ids: $ids[.:. + 1000]} + optional)}),
+def ask(kind; more): map(id) | (map(select(type == "string")) | unique) as $ids
+  | (range(0; $ids | length; 1000) | $ids[.:. + 1000] | {fetch: ({kind: kind, ids: .} + more)}),
     # One without an id is for staykey to refuse.
     (if length > 0 and all(type == "string") then empty else {fetch: {kind: kind, id: null}} end);
 
@@ -65,7 +65,7 @@ elif .fetched == null then
   named_orders as $orders
   | named({"customeradded": true, "customerupdated": true}) as $customers
   | if ($orders | length) + ($customers | length) == 0 then {ignore: "it is about nothing that a key depends on"}
-    else ($orders | select(length > 0) | ask("reservations"; null)),
+    else ($orders | select(length > 0) | ask("reservations"; {reservation_ids: .})),
       ($customers | select(length > 0) | if ($orders | length) == 0 then ask("customers"; null) else ask("updated_customers"; {optional: true}) end) end
 # An answer without its list says nothing: it is asked for again.
 elif any(if $f.reservations then $f.reservations[] | obj.Reservations else $f.customers | list[] | obj.Customers end; type != "array") then empty

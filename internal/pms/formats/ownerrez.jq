@@ -33,7 +33,7 @@ def default_first: list | map(select(type == "object")) | (map(select(.is_defaul
   elif $class != "cancelled" and (($r.is_block | is_true) or ($r.type | word) == "block") then
     {reservation: {reservation_id: (.entity_id | id), status: "block", pms_status: "block", version: ($r.updated_utc // $r.created_utc)}}
   # Everything but the address is in the webhook: if the guest can't be fetched, only that is missing.
-  elif $unfetched and $class == "confirmed" and ($guest_id | type) == "string" then {fetch: {kind: "guest", id: $guest_id, optional: true}}
+  elif $unfetched and $class == "confirmed" and ($guest_id | type) == "string" then {fetch: {kind: "guest", id: $guest_id, reservation_id: (.entity_id | id), optional: true}}
   else {reservation: ({
     reservation_id: (.entity_id | id),
     listing_id: ($r.property_id // ($r.property | obj | .id) | room),
