@@ -222,6 +222,50 @@ func TestRepeatedBodies(t *testing.T) {
 	}
 }
 
+// A repeated item of a list is recognized alone, among others, and however its list is spaced; another item is not.
+func TestRepeatedItems(t *testing.T) {
+	t.Parallel()
+	stay := func(id, status, listing string) string {
+		return fmt.Sprintf(`{"reservation":{"reservation_id":%q,"listing_id":%q,"status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}`, id, listing, status)
+	}
+	a, b, c := stay("r", "confirmed", "a"), stay("s", "confirmed", "b"), stay("r", "confirmed", "c")
+	gone := stay("r", "cancelled", "a")
+	for _, form := range []struct{ program, list string }{
+		{passThrough, `{"type":"posted","says":[%s]}`},
+		{`.body | (if type == "array" then .[] else . end)`, `[%s]`},
+	} {
+		for _, step := range []struct {
+			why   string
+			posts []string
+			want  string
+		}{
+			{"alone, after a list", []string{a + "," + b, gone, a}, "r cancelled a"},
+			{"in a list, after one alone", []string{a, gone, b + "," + a}, "r cancelled a"},
+			{"in another order", []string{a + "," + b, gone, b + "," + a}, "r cancelled a"},
+			{"another item", []string{a + "," + b, gone, c + "," + b}, "r confirmed c"},
+			{"spaced", []string{a, gone, strings.ReplaceAll(a, ",", " , ")}, "r cancelled a"},
+		} {
+			w := foreign(t, form.program)
+			for _, items := range step.posts {
+				w.now = w.now.Add(time.Minute)
+				w.insert(store.Event{Body: fmt.Appendf(nil, form.list, items), Request: []byte(`{}`)})
+				w.drain()
+			}
+			if got := w.stays("r"); got != step.want {
+				t.Errorf("%s, %s: %s, want %s", form.list, step.why, got, step.want)
+			}
+		}
+	}
+	// A body that is an item, and later one of a list.
+	w := foreign(t, `.body | (if type == "array" then .[] else . end)`)
+	for _, body := range []string{a, "[" + gone + "]", "[" + b + "," + a + "]"} {
+		w.now = w.now.Add(time.Minute)
+		w.insert(store.Event{Body: []byte(body), Request: []byte(`{}`)})
+		w.drain()
+	}
+	w.want("r cancelled a, s confirmed b", "r", "s")
+}
+
 // The same if the PMS's time is ahead, as a local time without a zone is in half of the world: the time of receipt
 // counts.
 func TestRepeatedBodiesOfAClockAhead(t *testing.T) {

@@ -258,7 +258,7 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 	switch {
 	case r.VersionSeq > 0 && c.isOlder(r):
 		return superseded
-	case r.Status == pms.Cancelled && says.Status == pms.Confirmed && hasBody(r.Bodies, c.hash):
+	case r.Status == pms.Cancelled && says.Status == pms.Confirmed && hasBody(r.Bodies, c.hashes):
 		return repeated
 	}
 	if b.mayUndo(m, c, r) {
@@ -275,7 +275,7 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 	}
 	r.Notes = notesOf(c.Notes, m, b.now)
 	if says.Status == pms.Confirmed {
-		r.Bodies = withBody(r.Bodies, c.hash)
+		r.Bodies = withBody(r.Bodies, c.hashes)
 	}
 	r.Gates = store.SayGates(r.Gates, says.Gates, m.ReceivedAt)
 	b.applyReservation(&r, says)
@@ -503,31 +503,6 @@ func (b *batch) fromGuest(r *store.Reservation, c change) {
 			*field.of = field.says
 		}
 	}
-}
-
-// bodyHash is how many bytes of a body's hash are kept, and mostBodies how many hashes.
-const (
-	bodyHash   = 16
-	mostBodies = 16
-)
-
-// hasBody reports whether a body has confirmed the reservation before. If a PMS gives its events neither an id nor a
-// time, a delivery that is repeated late, or on purpose, looks new: it must not bring a cancelled stay back.
-func hasBody(bodies, hash []byte) bool {
-	for at := 0; hash != nil && at+bodyHash <= len(bodies); at += bodyHash {
-		if bytes.Equal(bodies[at:at+bodyHash], hash) {
-			return true
-		}
-	}
-	return false
-}
-
-func withBody(bodies, hash []byte) []byte {
-	if hash == nil || hasBody(bodies, hash) {
-		return bodies
-	}
-	bodies = slices.Concat(bodies, hash)
-	return bodies[max(0, len(bodies)-mostBodies*bodyHash):]
 }
 
 // older reports whether a listing's version is later than the given one.

@@ -2,11 +2,9 @@ package intake
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -41,7 +39,7 @@ type mapped struct {
 type change struct {
 	pms.Change
 	version
-	hash     []byte // of the event's body, if the time of receipt counts because the PMS sends no usable one
+	hashes   []byte // of the event's body, if the time of receipt counts because the PMS sends no usable one
 	foreign  bool   // not of the canonical format
 	document bool   // read from documents of the PMS
 }
@@ -183,7 +181,7 @@ func patienceOf(tries int) int {
 
 // order orders each change by the sender's time, but never later than latest; by latest if there is none.
 func (m *mapped) order(timeOf func(pms.Change) time.Time, latest time.Time) {
-	var hash []byte
+	var known *repeats
 	foreign := latest.Equal(m.ReceivedAt) // a sender of the canonical format may be a little ahead
 	if foreign {
 		latest = latest.Truncate(time.Millisecond) // as all times of PMSs are
@@ -199,29 +197,14 @@ func (m *mapped) order(timeOf func(pms.Change) time.Time, latest time.Time) {
 		} else if placed.at.After(latest) { // as a local time without a zone often is
 			placed.at, untimed = latest, foreign
 		}
-		if untimed {
-			if hash == nil {
-				hash = m.hash()
+		if untimed && c.Reservation != nil {
+			if known == nil {
+				known = m.repeats()
 			}
-			placed.hash = hash
+			placed.hashes = known.of(c.Reservation.BookingID)
 		}
 		m.changes = append(m.changes, placed)
 	}
-}
-
-// hash identifies a body together with its query; nil if documents were fetched: what the PMS returns now is no
-// repetition, even if its webhooks look the same.
-func (m *mapped) hash() []byte {
-	if m.Documents != nil {
-		return nil
-	}
-	text := m.Body
-	if foreign, err := MappingOf(m.Event); err == nil && len(foreign.Request.Query) > 0 {
-		query, _ := json.Marshal(foreign.Request.Query) // only texts, in the order of their names
-		text = slices.Concat(m.Body, []byte{0}, query)
-	}
-	sum := sha256.Sum256(text)
-	return sum[:bodyHash]
 }
 
 // MappingOf returns the input to a source's format for an event.
