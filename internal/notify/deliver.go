@@ -138,13 +138,13 @@ func (n *Notifier) claim(ctx context.Context, places *pool, s Subscription, limi
 		return nil, 0, err
 	}
 	defer giveBack()
-	now := n.Now()
 	return n.store.ClaimDeliveries(ctx, store.ClaimRequest{
-		Scope: s.scope(), Now: now, Lease: leaseFor,
+		Scope: s.scope(), Now: n.Now(), Lease: leaseFor,
 		Limit: limit, Window: window,
 	},
 		func(in store.StayToReport) (store.Report, error) {
-			return s.tell(in, n.gates(in.Present.Source), now, n.address(in.Present.Ref))
+			// What was read may be newer than Now above: others find that deadlines have passed.
+			return s.tell(in, n.gates(in.Present.Source), n.Now(), n.address(in.Present.Ref))
 		})
 }
 

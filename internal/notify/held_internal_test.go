@@ -116,6 +116,41 @@ func TestHeldAfterAnOutage(t *testing.T) {
 	r.wantDelivered("R1", TypeHeld, TypeHeld)
 }
 
+// A process that claims messages is stopped for a while after it has looked at its clock, and another finds that a
+// deadline has passed: the stay is judged at the time at which it is read, so that the deadline is reported.
+func TestADeadlineThatPassesDuringAClaim(t *testing.T) {
+	t.Parallel()
+	receiver := newReceiver(t)
+	r := newRig(t, receiver.subscription("app"))
+	r.gated = []pms.Gate{{Name: "paid", Holds: "key"}}
+	r.now = starts.Add(-25 * time.Hour)
+	r.stay("R1")
+	r.key("R1", "waiting", "gate_closed")
+	r.settle()
+	pass := func(now time.Time) {
+		if _, err := r.db.PassDeadlines(t.Context(), r.GatedSources(), deadlines, now); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.db.OrderChanges(t.Context(), 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock, looked := r.Now, false
+	r.Now = func() time.Time {
+		now := clock()
+		if !looked {
+			looked = true
+			r.now = starts.Add(-23 * time.Hour)
+			pass(r.now)
+		}
+		return now
+	}
+	claimed, _, err := r.claim(t.Context(), r.claims, r.subscriptions[0], 1)
+	if err != nil || len(claimed) != 1 || claimed[0].Type != TypeHeld {
+		t.Errorf("claimed %v: %v", claimed, err)
+	}
+}
+
 // A stay that is moved past its deadlines is reported at once: no deadline passes that would say so.
 func TestHeldWhenTheCheckInMoves(t *testing.T) {
 	t.Parallel()
