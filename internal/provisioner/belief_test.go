@@ -12,6 +12,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// What one wrong, missing or late answer of Seam must not lead to: a second ACS user, a lost one, a door that stays
+// open, a stay that gets stuck.
+
 // readPaths are the reads that a comparison makes.
 var readPaths = []string{
 	"/acs/users/get", "/acs/users/list", "/acs/access_groups/list", "/acs/credentials/list", "/acs/credentials/get",

@@ -277,7 +277,7 @@ func (l *lane) reach(s stay, status string) error {
 			l.advance(next.Sub(l.now())) // a refusal is retried later
 			l.prov.Wake()
 		}
-		return false
+		return l.pass()
 	}, func() {
 		l.tell(s)
 		late = fmt.Errorf("not %s in time, but %s %s: %s", status, v.Key.Status, str(v.Key.Reason), str(v.Key.LastError))

@@ -167,7 +167,7 @@ func (s history) settle(ids []string) (map[string]store.View, error) {
 		until.Told(s.t, func() bool {
 			v, err := s.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.prefix + id})
 			wrong, views[id] = err, v
-			return err != nil || (v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking)
+			return err != nil || (v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking) || s.pass()
 		}, func() {
 			s.tell(stay{source: s.source, id: s.prefix + id})
 			wrong = fmt.Errorf("%s does not settle: %+v", id, views[id].Key)

@@ -1,6 +1,10 @@
 package provisioner_test
 
 import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
 	"time"
 )
 
@@ -59,4 +63,33 @@ func (r *rig) advance(d time.Duration) {
 	if r.prov != nil {
 		r.prov.Wake() // for what has become due
 	}
+}
+
+// rigs are those of each test that is running.
+var rigs = struct {
+	sync.Mutex
+	of map[testing.TB][]*rig
+}{of: map[testing.TB][]*rig{}}
+
+func rigsOf(t testing.TB) []*rig {
+	rigs.Lock()
+	defer rigs.Unlock()
+	return slices.Clone(rigs.of[t])
+}
+
+// pass moves the clocks on to when the next key is due, if that is soon and the service is doing nothing else. So a
+// test waits for a grace or a retry, however long it is, only as long as the machine needs; and no grace ends while the
+// machine is slow. It always returns false.
+func (r *rig) pass() bool {
+	now := r.now()
+	var busy bool
+	var next *time.Time
+	err := r.store.Pool().QueryRow(context.Background(), `
+		SELECT coalesce(bool_or(queued OR lease_until > clock_timestamp()), false), min(next_reconcile_at)
+		FROM mobile_keys`).Scan(&busy, &next)
+	if err != nil || busy || next == nil || !next.After(now) || next.After(now.Add(r.options.Grace+time.Second)) {
+		return false
+	}
+	r.advance(next.Sub(now))
+	return false
 }

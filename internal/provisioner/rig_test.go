@@ -58,7 +58,7 @@ type rig struct {
 // fast are options under which faults pass in a moment.
 func fast() provisioner.Options {
 	return provisioner.Options{
-		Grace: 500 * time.Millisecond, Lease: 10 * time.Second, PollEvery: time.Second,
+		Grace: 5 * time.Second, Lease: 10 * time.Second, PollEvery: time.Second,
 		RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour, Workers: 8,
 	}
 }
@@ -97,9 +97,22 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 	if !hasty {
 		sim.Configure(func(o *simulator.Options) { o.HangFor = timeout })
 	}
+	rigs.Lock()
+	rigs.of[t] = append(rigs.of[t], r)
+	rigs.Unlock()
+	t.Cleanup(func() {
+		rigs.Lock()
+		defer rigs.Unlock()
+		delete(rigs.of, t)
+	})
 	r.advance(simulated.ReadLag) // reads show the access systems
 	r.serve(overTLS)
 	r.start()
+	until.True(t, "the first sweep to be scheduled", func() bool { // moving the clock first would postpone it
+		var scheduled bool
+		err := r.store.Pool().QueryRow(context.Background(), `SELECT EXISTS (SELECT FROM tasks WHERE name = 'sweep')`).Scan(&scheduled)
+		return err == nil && scheduled
+	})
 	return r
 }
 

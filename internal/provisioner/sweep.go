@@ -71,16 +71,17 @@ func (s *swept) total() {
 
 // sweepInTurn sweeps whenever it is due and no other replica does it.
 func (p *Provisioner) sweepInTurn(ctx context.Context) {
-	scheduled := false
+	schedule := func() bool {
+		return p.store.ScheduleTask(ctx, sweepTask, p.now().Add(p.options.SweepInterval)) == nil
+	}
+	scheduled := schedule()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.options.After(p.options.PollEvery):
 		}
-		if !scheduled {
-			scheduled = p.store.ScheduleTask(ctx, sweepTask, p.now().Add(p.options.SweepInterval)) == nil
-		}
+		scheduled = scheduled || schedule()
 		// with a wrong clock, current stays look over, and finished ones look missing
 		if p.Trouble() != "" || p.options.ClockIsWrong() {
 			continue
