@@ -494,6 +494,8 @@ func TestVariants(t *testing.T) {
 		{"lodgify", "", `{"action": "booking_change", "booking": {"id": 1, "property_id": 2, "status": "Tentative"}}`, "1 pending 2"},
 		{"lodgify", "", `{"action": "rate_change"}`, "ignored: rate_change is about nothing that a key depends on"},
 		{"beds24", "", `{"booking": {"id": 1, "roomId": 2, "status": "black"}}`, "1 block 2"},
+		{"beds24", "", `{"booking": [{"id": 1, "roomId": 2, "status": "confirmed"}, {"id": 2, "roomId": 3, "status": "cancelled"}]}`, "1 confirmed 2, 2 cancelled 3"},
+		{"guesty", "", `{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": {"_id": "l"}, "status": "confirmed"}}`, "r confirmed l"},
 		{"beds24", "", `{"booking": {"id": 1, "roomId": 2, "status": "inquiry"}}`, "1 inquiry 2"},
 		{"beds24", "message", ``, "ignored: a message is about nothing that a key depends on"},
 		{"smoobu", "", `{"action": "cancelReservation", "data": {"id": 1, "apartment": {"id": 2}, "type": "cancellation"}}`, "1 cancelled 2"},

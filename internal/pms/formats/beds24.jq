@@ -61,6 +61,6 @@ elif .query.bookid then
     {reservation: {reservation_id: .query.bookid, status: "cancelled", pms_status: .query.status}}
   else {fetch: {kind: "booking", id: .query.bookid, reservation_id: .query.bookid}} end
 else (.body | obj) as $body
-  | if ($body.booking | type) != "object" then {ignore: "\($body.action // "a webhook without a booking") is about nothing that a key depends on"}
-    else $body.infoItems as $items | $body.booking | booking($items) end
+  | if $body.booking == null then {ignore: "\($body.action // "a webhook without a booking") is about nothing that a key depends on"}
+    else $body.infoItems as $items | $body.booking | (if type == "array" then .[] else . end) | obj | booking($items) end
 end

@@ -92,7 +92,7 @@ def lags($body): ($body.event | word) as $event
   | (.status | class_by(classes)) as $class
   | if ($event | IN("guest/assigned", "guest/removed", "guest/details_changed")) and $id != null then {fetch: {kind: "reservation", id: $id, reservation_id: $id, with: {property: $property}}}
     elif $event == "guest/details_changed" and $guest != null then {fetch: {kind: "guest", id: $guest, with: {property: $property}}}
-    elif ($event | startswith("reservation/") | not) or $id == null then {ignore: "\(.event) is about nothing that a key depends on"}
+    elif ($event != "" and ($event | startswith("reservation/") | not)) or $id == null then {ignore: "\(.event) is about nothing that a key depends on"}
     elif $event == "reservation/deleted" then {reservation: {reservation_id: $id, status: "cancelled", pms_status: "deleted", rest: true, version: $version}}
     elif ($event | IN("reservation/notes_changed", "reservation/custom_fields_changed")) then {ignore: "\(.event) is about nothing that a key depends on"}
     # What takes the keys of a whole booking away waits for no document.

@@ -32,7 +32,7 @@ def segments: [.stay | list[] | obj | select(.unitId // .listingId)
 
 def reservation: obj | (.guest | obj) as $guest | (.listing | obj | .timezone) as $zone | segments as $segments | {reservation: ({
     reservation_id: ._id,
-    listing_id: .listingId,
+    listing_id: (.listingId | room_of(._id)),
     status: (.status | class_by(classes)),
     pms_status: .status,
     guest_id: (.guestId // $guest._id),
