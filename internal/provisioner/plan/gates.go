@@ -19,8 +19,9 @@ import (
 //	link, again, revoke      as for key, revoke        as for key, revoke
 //
 // A key here is an ACS user that exists: anything missing from it is still added, and hours and doors are still
-// changed, so that no reduction of access waits for a gate. An ACS user of another guest, or on an access system that
-// the stay has left, is not the stay's key: it is removed at once.
+// changed, so that no reduction of access waits for a gate. One that somebody deleted at Seam is restored as without a
+// gate, when an admin or a later event asks for it, unless a gate lets nothing be created. An ACS user of another
+// guest, or on an access system that the stay has left, is not the stay's key: it is removed at once.
 
 // withGates is d with the effects of its closed gates.
 func (d Desired) withGates(users []record.User) Desired {
@@ -36,7 +37,7 @@ func (d Desired) withGates(users []record.User) Desired {
 		if d.Blocked == nil {
 			d.Blocked = waiting(stay.ReasonGateClosed, "Nothing is created while "+named(closed)+".", path)
 		}
-	case key >= 0:
+	case key >= 0 && (len(holding) > 0 || users[key].Exists()):
 		d.Stays, d.Create = key+1, false
 		if d.Blocked == nil || d.Blocked.Held != stay.KeyAttention {
 			d.Blocked = attention(stay.ReasonGateClosed, "The key stays, although "+named(closed)+" again.", path)
@@ -66,15 +67,20 @@ func (d Desired) closedGates() (holding, again []stay.Gate, takes bool) {
 }
 
 // keyUnderGates is the index of the ACS user that is kept under closed gates; -1 for none. While the stay has no
-// access system, that is any that exists.
+// access system, that is any that exists. One that somebody deleted comes last.
 func (d Desired) keyUnderGates(users []record.User) int {
+	deleted := -1
 	for i, u := range slices.Backward(users) {
-		exists := u.DeletedAt == nil && u.ACSUserID != nil
-		if exists && u.GuestKey == d.GuestKey && (d.SystemID == "" || u.ACSSystemID == d.SystemID) {
+		known := u.DeletedAt == nil && u.ACSUserID != nil
+		switch {
+		case !known || u.GuestKey != d.GuestKey || d.SystemID != "" && u.ACSSystemID != d.SystemID:
+		case u.Exists():
 			return i
+		case deleted < 0:
+			deleted = i
 		}
 	}
-	return -1
+	return deleted
 }
 
 // named lists gates with their states, for people.

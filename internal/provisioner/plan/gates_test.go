@@ -122,6 +122,38 @@ func TestGates(t *testing.T) {
 	}
 }
 
+// What somebody deleted at Seam is restored when an admin asks for it, unless a gate lets nothing be created.
+func TestGatesAndWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	restored := []Kind{DeleteUser, CreateIdentity, CreateUser, CreateKey}
+	for name, c := range map[string]struct {
+		reason string
+		rule   pms.Gate
+		revive bool
+		steps  []Kind
+	}{
+		"link, nobody asks": {"somebody deleted it on purpose", pms.Gate{Name: "paid", Holds: stay.HoldsLink}, false, nil},
+		"link":              {"the gate holds no key back", pms.Gate{Name: "paid", Holds: stay.HoldsLink}, true, restored},
+		"key":               {"nothing is created", pms.Gate{Name: "paid", Holds: stay.HoldsKey}, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := gated(c.rule, stay.GateClosed, true)
+			u := keyOf(s)
+			u.FoundGone(noon)
+			d := Desire(s)
+			d.OwnKey = "own"
+			var kinds []Kind
+			for _, step := range Plan(d, []record.User{u}, c.revive) {
+				kinds = append(kinds, step.Kind)
+			}
+			if !slices.Equal(kinds, c.steps) {
+				t.Errorf("%s: steps %v, want %v", c.reason, kinds, c.steps)
+			}
+		})
+	}
+}
+
 // Under a closed gate that holds the key nothing new is created in any situation, and what must be removed is removed
 // as without the gate.
 func TestClosedGatesOnlyTakeAway(t *testing.T) {
