@@ -109,7 +109,7 @@ func (s *guestStay) live(r *crashRig) {
 // handed has the guest tap until the link gives a key, and the app ask until it has a session.
 func (s *guestStay) handed(r *crashRig) {
 	await := func(what string, reached func() bool) {
-		until.Told(r.t, func() bool { return r.t.Failed() || reached() }, func() { r.t.Errorf("%s: waited for %s", s.id, what) })
+		until.Reached(r.t, func() bool { return r.t.Failed() || reached() }, func() { r.t.Errorf("%s: waited for %s", s.id, what) })
 	}
 	await("the key", func() bool {
 		key := r.any().key(s.id)
@@ -149,7 +149,7 @@ func judgeGuests(t *testing.T, r *crashRig, dsn string, stays []*guestStay) {
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
 	var problem string
-	until.Told(t, func() bool {
+	until.Reached(t, func() bool {
 		rows, _ := conn.Query(context.Background(), `SELECT reservation_id, kind, coalesce(seam_id, '') AS seam_id, coalesce(session_id, '') AS session_id, ending_at IS NOT NULL AS ending FROM handed_out`)
 		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[handedRow])
 		if err != nil {
@@ -201,7 +201,7 @@ func judgeDeliveries(t *testing.T, receiver *listener, stays []*guestStay) {
 	t.Helper()
 	for _, s := range stays {
 		var last message
-		until.Told(t, func() bool {
+		until.Reached(t, func() bool {
 			last = message{}
 			for _, m := range receiver.messages() {
 				if m.Data.ReservationID == s.id {

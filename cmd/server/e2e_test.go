@@ -255,7 +255,7 @@ func (p *process) key(id string) map[string]any {
 func (p *process) until(id, status string) map[string]any {
 	p.t.Helper()
 	var key map[string]any
-	until.Told(p.t, func() bool {
+	until.Reached(p.t, func() bool {
 		key = p.key(id)
 		return key != nil && key["status"] == status
 	}, func() { p.t.Fatalf("%s does not become %s: %v", id, status, key) })

@@ -110,7 +110,7 @@ type importRun struct {
 func (r *importRun) add(ctx context.Context, row row) error {
 	r.count.rows++
 	if row.wrong != nil {
-		r.tellWrong(row.where, row.wrong.Error())
+		r.reportInvalid(row.where, row.wrong.Error())
 		return nil
 	}
 	r.batch, r.where, r.bytes = append(r.batch, envelopeOf(row.fields, r.asOf)), append(r.where,
@@ -173,11 +173,11 @@ func (r *importRun) note(where string, item rest.ImportedEvent) {
 		if len(item.Errors) > 0 {
 			why = pms.Reasons(item.Errors)
 		}
-		r.tellWrong(where, strings.ReplaceAll(why, "data.", ""))
+		r.reportInvalid(where, strings.ReplaceAll(why, "data.", ""))
 	}
 }
 
-func (r *importRun) tellWrong(where, why string) {
+func (r *importRun) reportInvalid(where, why string) {
 	r.count.wrong++
 	_, _ = fmt.Fprintf(r.out.err, "%s: %s: %s\n", r.command.File, where, why)
 }

@@ -207,6 +207,6 @@ func (o *outage) firing(alert, cause string) bool {
 // quiet waits until no alert fires or is about to, and Prometheus sees a ready service. It is one question, so that no answer isn't taken for no alert.
 func (o *outage) quiet(when string) {
 	o.t.Helper()
-	until.Told(o.t, func() bool { return len(o.query(`staykey_ready == 1 unless on() ALERTS`)) > 0 },
+	until.Reached(o.t, func() bool { return len(o.query(`staykey_ready == 1 unless on() ALERTS`)) > 0 },
 		func() { o.t.Fatalf("%s: these alerts are left: %v", when, o.query(`ALERTS`)) })
 }

@@ -259,7 +259,7 @@ func (p *process) play(preset string, api *fakePMS, a act, now time.Time) {
 	}
 	want := strings.Fields(filledIn(a.want, now))
 	var got []string
-	until.Told(p.t, func() bool {
+	until.Reached(p.t, func() bool {
 		got = p.stay(preset, want[0])
 		return matches(got, want)
 	}, func() {

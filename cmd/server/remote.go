@@ -237,7 +237,7 @@ type reservationCommand struct {
 const timelineShown = 1000
 
 // history is what is shown of one reservation.
-type story struct {
+type shownReservation struct {
 	Reservation rest.Reservation    `json:"reservation"`
 	Overrides   rest.Overrides      `json:"overrides"`
 	Timeline    []rest.TimelineItem `json:"timeline"`
@@ -248,7 +248,7 @@ type story struct {
 // Run tells one reservation's history.
 func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
 	path := "/v1/reservations/" + url.PathEscape(c.Source) + "/" + url.PathEscape(c.ID)
-	var s story
+	var s shownReservation
 	if _, _, err := c.Remote.get(ctx, path, nil, &s.Reservation); err != nil {
 		return err
 	}
@@ -270,12 +270,12 @@ func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
 	if err != nil {
 		return err
 	}
-	return c.Remote.show(out.out, raw, s.tell)
+	return c.Remote.show(out.out, raw, s.print)
 }
 
-// tell prints the reservation, its key, what admins decided, the plan and the timeline.
-func (s story) tell(w io.Writer) {
-	p := storyPrinter{w}
+// print shows the reservation, its key, what admins decided, the plan and the timeline.
+func (s shownReservation) print(w io.Writer) {
+	p := reservationPrinter{w}
 	p.reservation(s.Reservation)
 	p.key(s.Reservation.MobileKey)
 	for _, g := range s.Reservation.Gates {
@@ -284,7 +284,7 @@ func (s story) tell(w io.Writer) {
 	p.decision("held", s.Overrides.Held)
 	p.decision("revoked", s.Overrides.Revoked)
 	if window := s.Overrides.Window; window != nil {
-		p.decision("custom access times", &window.Word)
+		p.decision("custom access times", &window.Decision)
 		p.line("", "access from %s until %s", cmp.Or(admin.Text(window.StartsAt), "check-in"),
 			cmp.Or(admin.Text(window.EndsAt), "check-out"))
 	}
@@ -293,21 +293,21 @@ func (s story) tell(w io.Writer) {
 	p.timeline(s.Timeline)
 }
 
-// storyPrinter prints lines of two columns.
-type storyPrinter struct{ w io.Writer }
+// reservationPrinter prints lines of two columns.
+type reservationPrinter struct{ w io.Writer }
 
-func (p storyPrinter) line(name, format string, args ...any) {
+func (p reservationPrinter) line(name, format string, args ...any) {
 	_, _ = fmt.Fprintf(p.w, "%s\t"+format+"\n", append([]any{name}, args...)...)
 }
 
-func (p storyPrinter) reservation(r rest.Reservation) {
+func (p reservationPrinter) reservation(r rest.Reservation) {
 	p.line("reservation", "%s/%s, %s", r.Source, r.ReservationID, r.Status)
 	p.line("guest", "%s %s", orDash(r.GuestEmail), strings.TrimPrefix(orDash(r.GuestName), "-"))
 	p.line("stay", "%s to %s", orDash(r.CheckIn), orDash(r.CheckOut))
 	p.line("listing", "%s", orDash(r.ListingID))
 }
 
-func (p storyPrinter) key(k rest.MobileKey) {
+func (p reservationPrinter) key(k rest.MobileKey) {
 	p.line("key", "%s", strings.TrimSuffix(k.Status+", "+orDash(k.Reason), ", -"))
 	if k.Message != nil {
 		p.line("", "%s", *k.Message)
@@ -323,13 +323,13 @@ func (p storyPrinter) key(k rest.MobileKey) {
 	}
 }
 
-func (p storyPrinter) decision(name string, word *rest.Word) {
+func (p reservationPrinter) decision(name string, word *rest.Decision) {
 	if word != nil {
 		p.line(name, "by %s, %s: %s", word.By, word.At, word.Reason)
 	}
 }
 
-func (p storyPrinter) plan(s story) {
+func (p reservationPrinter) plan(s shownReservation) {
 	status := s.Reservation.MobileKey.Status
 	settled := slices.Contains([]string{store.KeyIssued, store.KeyActive, store.KeyRevoked, store.KeyExpired}, status)
 	switch {
@@ -346,7 +346,7 @@ func (p storyPrinter) plan(s story) {
 }
 
 // timeline prints the entries, the oldest first; they come the newest first.
-func (p storyPrinter) timeline(items []rest.TimelineItem) {
+func (p reservationPrinter) timeline(items []rest.TimelineItem) {
 	if len(items) >= timelineShown {
 		p.line("...", "only the last %d entries are shown", timelineShown)
 	}

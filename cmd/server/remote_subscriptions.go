@@ -100,7 +100,8 @@ func (c *subscriptionDisableCommand) Run(ctx context.Context, out *streams) erro
 
 func (r remote) switchSubscription(ctx context.Context, out *streams, name, verb, reason string) error {
 	var s rest.Subscription
-	raw, _, err := r.call(ctx, http.MethodPost, subscriptionPath(name, verb), nil, rest.WhyMaybe{Reason: reason}, &s)
+	raw, _, err := r.call(ctx, http.MethodPost, subscriptionPath(name, verb), nil,
+		rest.OptionalReason{Reason: reason}, &s)
 	if err != nil {
 		return err
 	}

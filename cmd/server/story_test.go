@@ -12,17 +12,17 @@ import (
 func TestStory(t *testing.T) {
 	t.Parallel()
 	starts := "2030-11-01T12:00:00.000Z"
-	s := story{
+	s := shownReservation{
 		Reservation: rest.Reservation{Source: "default", ReservationID: "R1", Status: "confirmed", MobileKey: rest.MobileKey{Status: "waiting"}},
 		Overrides: rest.Overrides{
-			Held: &rest.Word{By: "Maria", Reason: "h"}, Revoked: &rest.Word{By: "Ben", Reason: "r"},
-			Window: &rest.WindowWord{Word: rest.Word{By: "Eva", Reason: "w"}, StartsAt: &starts},
+			Held: &rest.Decision{By: "Maria", Reason: "h"}, Revoked: &rest.Decision{By: "Ben", Reason: "r"},
+			Window: &rest.WindowDecision{Decision: rest.Decision{By: "Eva", Reason: "w"}, StartsAt: &starts},
 		},
 		Timeline: slices.Repeat([]rest.TimelineItem{{Summary: "x"}}, timelineShown),
 	}
 	told := func() string {
 		var b strings.Builder
-		s.tell(&b)
+		s.print(&b)
 		return b.String()
 	}
 	text := told()

@@ -63,10 +63,10 @@ const (
 	causeShown = 5
 	slowMaking = 2 * time.Minute // a key that is being created for longer is a problem
 
-	zonesAhead  = 14 * time.Hour // a date begins so much before it begins in UTC, somewhere
-	zonesBehind = 12 * time.Hour // and ends so much after it ends there
-	longestDay  = 26 * time.Hour // more than a day on which clocks change
-	oneDay      = 24 * time.Hour
+	zonesAhead = 14 * time.Hour // a date begins so much before it begins in UTC, somewhere
+	zonesAfter = 12 * time.Hour // and ends so much after it ends there
+	longestDay = 26 * time.Hour // more than a day on which clocks change
+	oneDay     = 24 * time.Hour
 )
 
 // Day returns a day, with one of its lists.
@@ -74,7 +74,7 @@ func (s *Service) Day(ctx context.Context, q DayQuery) (Day, error) {
 	p := q.Paging
 	q.Paging = Paging{}
 	list := "day " + q.Source + " " + q.Date + " " + string(q.Part) + " " + q.Reason
-	var after store.Place
+	var after store.Cursor
 	if err := s.openCursor(list, p.Cursor, &after); err != nil {
 		return Day{}, err
 	}
@@ -85,13 +85,13 @@ func (s *Service) Day(ctx context.Context, q DayQuery) (Day, error) {
 	if b.Causes, err = s.causesOf(ctx, &b); err != nil {
 		return Day{}, err
 	}
-	part := afterPlace(b.list(q.Part, q.Reason), q.Part, after)
+	part := afterCursor(b.list(q.Part, q.Reason), q.Part, after)
 	part = part[:min(len(part), p.Limit+1)]
 	shown, err := s.staysOf(ctx, part)
 	if err != nil {
 		return Day{}, err
 	}
-	b.Stays = page(s, list, shown, p.Limit, func(v Stay) any { return placeInDay(q.Part, entryOf(v.View)) })
+	b.Stays = page(s, list, shown, p.Limit, func(v Stay) any { return cursorInDay(q.Part, entryOf(v.View)) })
 	return b.Day, nil
 }
 
@@ -125,7 +125,7 @@ func (s *Service) readDay(ctx context.Context, q DayQuery) (board, error) {
 	}
 	from, until := now.Add(-longestDay), now.Add(longestDay)
 	if q.Date != "" {
-		from, until = day.Add(-zonesAhead), day.Add(oneDay+zonesBehind)
+		from, until = day.Add(-zonesAhead), day.Add(oneDay+zonesAfter)
 	}
 	stays, err := s.store.StaysBetween(ctx, from, until, s.sourcesFor(ctx, q.Source))
 	if err != nil {
@@ -179,7 +179,7 @@ func (b *board) add(e entry, date time.Time, zone *time.Location) {
 func (b *board) finish() {
 	for _, part := range DayParts() {
 		slices.SortFunc(b.lists[part],
-			func(x, y entry) int { return comparePlaces(placeInDay(part, x), placeInDay(part, y)) })
+			func(x, y entry) int { return compareCursors(cursorInDay(part, x), cursorInDay(part, y)) })
 		b.Counts[part] = len(b.lists[part])
 	}
 }
@@ -351,26 +351,26 @@ func parseDate(text string) (time.Time, error) {
 	return day, nil
 }
 
-// placeInDay is where a stay is in a list of a day.
-func placeInDay(part DayPart, e entry) store.Place {
+// cursorInDay is the cursor of a stay in a list of a day.
+func cursorInDay(part DayPart, e entry) store.Cursor {
 	at := e.CheckIn
 	if part == DayInHouse || part == DayDepartures {
 		at = e.CheckOut
 	}
-	return store.Place{At: at, Source: e.Source, ID: e.ReservationID}
+	return store.Cursor{At: at, Source: e.Source, ID: e.ReservationID}
 }
 
-func comparePlaces(a, b store.Place) int {
+func compareCursors(a, b store.Cursor) int {
 	return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Source, b.Source), cmp.Compare(a.ID, b.ID))
 }
 
-// afterPlace is the rest of a sorted list after a place; all of it after the zero place.
-func afterPlace(list []entry, part DayPart, after store.Place) []entry {
-	if after == (store.Place{}) {
+// afterCursor is the rest of a sorted list after a cursor; all of it after the zero cursor.
+func afterCursor(list []entry, part DayPart, after store.Cursor) []entry {
+	if after == (store.Cursor{}) {
 		return list
 	}
 	i, found := slices.BinarySearchFunc(list, after,
-		func(e entry, at store.Place) int { return comparePlaces(placeInDay(part, e), at) })
+		func(e entry, at store.Cursor) int { return compareCursors(cursorInDay(part, e), at) })
 	if found {
 		i++
 	}

@@ -37,7 +37,7 @@ type DoorRow struct {
 // without doors, then the rest; each by name.
 func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
 	const list = "doors"
-	var after store.DoorPlace
+	var after store.DoorCursor
 	if err := s.openCursor(list, q.Cursor, &after); err != nil {
 		return Page[DoorRow]{}, err
 	}
@@ -46,7 +46,7 @@ func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error)
 	if err != nil {
 		return Page[DoorRow]{}, err
 	}
-	found := page(s, list, rows, q.Limit, func(l store.DoorListing) any { return l.Place() })
+	found := page(s, list, rows, q.Limit, func(l store.DoorListing) any { return l.Cursor() })
 	doors := Page[DoorRow]{Next: found.Next}
 	choices := s.doorChoices(ctx)
 	for _, l := range found.Items {

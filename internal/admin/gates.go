@@ -65,7 +65,7 @@ func (s *Service) gateRules(source string) []pms.Gate {
 
 // withGates fills in a reservation's gates, in the order of the configuration.
 func (s *Service) withGates(v View) View {
-	v.Gates = stay.Gates(s.gateRules(v.Reservation.Source), v.GateWords)
+	v.Gates = stay.Gates(s.gateRules(v.Reservation.Source), v.GateReports)
 	return v
 }
 

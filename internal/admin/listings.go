@@ -43,7 +43,7 @@ func (s *Service) Listings(ctx context.Context, q ListingQuery) (Page[Listing], 
 	p := q.Paging
 	q.Paging = Paging{}
 	list := listName("listings", q)
-	var after store.Place
+	var after store.Cursor
 	if err := s.openCursor(list, p.Cursor, &after); err != nil {
 		return Page[Listing]{}, err
 	}
@@ -64,7 +64,7 @@ func (s *Service) Listings(ctx context.Context, q ListingQuery) (Page[Listing], 
 		return Page[Listing]{}, err
 	}
 	return page(s, list, rows, p.Limit, func(l Listing) any {
-		return store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
+		return store.Cursor{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 	}), nil
 }
 
@@ -148,7 +148,7 @@ func (s *Service) mayPutListing(ctx context.Context, ref stay.ListingRef) error 
 // may not open them. An admin of all sources may set them: the keys need attention until the configuration allows
 // it.
 func (s *Service) mayOpen(ctx context.Context, source string, patch pms.ListingPatch) error {
-	if ActorOf(ctx).Sources == nil || !patch.Said["seam_access_group_ids"] {
+	if ActorOf(ctx).Sources == nil || !patch.Given["seam_access_group_ids"] {
 		return nil
 	}
 	denied, err := s.provisioner.NotAllowed(ctx, source, patch.Listing.AccessGroupIDs)

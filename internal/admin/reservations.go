@@ -53,7 +53,7 @@ func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[Vi
 	var order store.Order
 	order, q.Sort = q.order()
 	list := listName("reservations", q)
-	var after store.Place
+	var after store.Cursor
 	if err := s.openCursor(list, p.Cursor, &after); err != nil {
 		return Page[View]{}, err
 	}
@@ -69,7 +69,7 @@ func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[Vi
 	}
 	snapshot := after.Snapshot
 	if p.Cursor == "" {
-		after = store.Place{}
+		after = store.Cursor{}
 	}
 	rows, err := s.store.Views(ctx, f, after, p.Limit+1)
 	if err == nil {
@@ -78,7 +78,7 @@ func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[Vi
 	if err != nil {
 		return Page[View]{}, err
 	}
-	return page(s, list, s.views(rows), p.Limit, func(v View) any { return order.PlaceOf(v, snapshot) }), nil
+	return page(s, list, s.views(rows), p.Limit, func(v View) any { return order.CursorOf(v, snapshot) }), nil
 }
 
 // reservationFilter is what a query asks of the store, without the order.

@@ -95,7 +95,7 @@ func (s *Service) Subscriptions(ctx context.Context) ([]Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
-	waiting, err := s.store.UntoldStays(ctx, scopes)
+	waiting, err := s.store.UnreportedStays(ctx, scopes)
 	if err != nil {
 		return nil, err
 	}

@@ -218,7 +218,7 @@ func (d *diagnosis) system(system seam.System) {
 func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 	live := false
 	looked, wrong := 0, 0
-	var after store.Place
+	var after store.Cursor
 	for looked < diagnosedListings {
 		const page = 500
 		rows, err := d.store.Listings(ctx, store.ListingFilter{Deleted: &live}, after, page)
@@ -241,7 +241,7 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 					stay.ListingPath(l.Source, l.ListingID), "Seam does not know access group %s",
 					strings.Join(missing, ", "))
 			}
-			after = store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
+			after = store.Cursor{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 		}
 		if len(rows) < page {
 			break

@@ -39,7 +39,7 @@ func (l *fairListener) Accept() (net.Conn, error) {
 		}
 		place, ok := l.ceiling.Take(clientOf(conn), "", func() { _ = conn.Close() })
 		if ok {
-			return &heldConn{Conn: conn, place: place}, nil
+			return &countedConn{Conn: conn, permit: place}, nil
 		}
 		_ = conn.Close()
 	}
@@ -53,17 +53,17 @@ func clientOf(conn net.Conn) netip.Addr {
 	return fair.Client(address.Addr())
 }
 
-// heldConn is a connection with a place below the ceiling.
-type heldConn struct {
+// countedConn is a connection that counts towards the ceiling until it is closed.
+type countedConn struct {
 	net.Conn
-	place *fair.Place
-	once  sync.Once
+	permit *fair.Permit
+	once   sync.Once
 }
 
 // Close implements net.Conn.
-func (c *heldConn) Close() error {
+func (c *countedConn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(c.place.Release)
+	c.once.Do(c.permit.Release)
 	return err
 }
 
@@ -72,12 +72,12 @@ func noteState(conn net.Conn, state http.ConnState) {
 	if over, is := conn.(interface{ NetConn() net.Conn }); is { // TLS
 		conn = over.NetConn()
 	}
-	if held, is := conn.(*heldConn); is {
+	if held, is := conn.(*countedConn); is {
 		switch state {
 		case http.StateNew, http.StateIdle:
-			held.place.SetIdle(true)
+			held.permit.SetIdle(true)
 		case http.StateActive, http.StateHijacked:
-			held.place.SetIdle(false)
+			held.permit.SetIdle(false)
 		}
 	}
 }

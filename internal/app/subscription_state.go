@@ -51,7 +51,7 @@ func (s *service) testSubscription(ctx context.Context, name string) (store.Deli
 }
 
 var (
-	subscriptionUntold = prometheus.NewDesc("staykey_subscription_untold_stays",
+	subscriptionUnreported = prometheus.NewDesc("staykey_subscription_untold_stays",
 		"Stays whose current state a subscription may not have received, counted up to 10,000.",
 		[]string{"subscription"}, nil)
 	subscriptionFailing = prometheus.NewDesc("staykey_subscription_failing_seconds",
@@ -70,7 +70,7 @@ type subscriptionCollector struct {
 
 // Describe implements prometheus.Collector.
 func (c subscriptionCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{subscriptionUntold, subscriptionFailing, subscriptionDisabled} {
+	for _, d := range []*prometheus.Desc{subscriptionUnreported, subscriptionFailing, subscriptionDisabled} {
 		descs <- d
 	}
 }
@@ -87,7 +87,7 @@ func (c subscriptionCollector) Collect(metrics chan<- prometheus.Metric) {
 	states, err := c.store.Subscriptions(ctx, names)
 	untold := map[string]int{}
 	if err == nil {
-		untold, err = c.store.UntoldStays(ctx, scopes)
+		untold, err = c.store.UnreportedStays(ctx, scopes)
 	}
 	now := time.Now()
 	for _, name := range names {
@@ -101,7 +101,7 @@ func (c subscriptionCollector) Collect(metrics chan<- prometheus.Metric) {
 				values[2] = 1
 			}
 		}
-		for i, d := range []*prometheus.Desc{subscriptionUntold, subscriptionFailing, subscriptionDisabled} {
+		for i, d := range []*prometheus.Desc{subscriptionUnreported, subscriptionFailing, subscriptionDisabled} {
 			metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, values[i], name)
 		}
 	}

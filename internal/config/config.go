@@ -25,37 +25,37 @@ import (
 // settings are the service's settings as they are given: flags, and environment variables where a flag is
 // absent. They are texts, so that all problems can be found in one go.
 type Settings struct {
-	DatabaseURL   string `kong:"-"` // DATABASE_URL
-	SeamAPIKey    string `kong:"-"` // SEAM_API_KEY
-	SeamEndpoint  string `env:"SEAM_ENDPOINT" placeholder:"URL" help:"Seam's URL, as in Seam's own SDKs; default https://connect.getseam.com."`
-	SeamSecret    string `kong:"-"` // SEAM_WEBHOOK_SECRET
-	SeamSystemID  string `env:"SEAM_ACS_SYSTEM_ID" name:"seam-acs-system-id" placeholder:"ID" help:"Access system of listings and sources that name none; default: determined from the listing's access groups."`
-	Listen        string `env:"STAYKEY_LISTEN" placeholder:"ADDRESS" help:"Public listener: webhooks, REST, web page; default :8080, or 127.0.0.1:8080 with --dev."`
-	TLSCert       string `env:"STAYKEY_TLS_CERT" name:"tls-cert" placeholder:"FILE" help:"Certificate chain (PEM) of the public listener, with --tls-key; reloaded on SIGHUP. Default: HTTP, for a proxy in front."`
-	TLSKey        string `env:"STAYKEY_TLS_KEY" name:"tls-key" placeholder:"FILE" help:"Its private key (PEM)."`
-	OpsListen     string `env:"STAYKEY_OPS_LISTEN" placeholder:"ADDRESS" help:"Private listener: metrics, health with detail, pprof; default 127.0.0.1:9090."`
-	WebhookSecret string `kong:"-"` // STAYKEY_WEBHOOK_SECRET
-	AdminToken    string `kong:"-"` // STAYKEY_ADMIN_TOKEN
-	PublicURL     string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs and guests reach the public listener, such as https://keys.example.com. Used for test events and guests' links, and shown on pages; required with guest_links."`
-	Config        string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
-	RetryBase     string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
-	SweepInterval string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`
-	Drift         string `env:"STAYKEY_DRIFT" placeholder:"POLICY" help:"What to do when somebody changed a key at Seam or in Salto KS: repair or report; a source's drift takes precedence; default repair."`
-	StopDelay     string `env:"STAYKEY_STOP_DELAY" placeholder:"DURATION" help:"How long requests are still accepted after a stop begins and /readyz answers 503, so that load balancers notice; at most 8s, default 5s, 0s with --dev."`
-	DueWithin     string `env:"STAYKEY_DUE_WITHIN" placeholder:"DURATION" help:"Count (staykey_due_without_key) and log arrivals within this time that have no issued key; default 24h."`
-	Workers       string `env:"STAYKEY_WORKERS" placeholder:"N" help:"Reservations that one replica provisions at a time, 1 to 256; default 16."`
-	RetainBodies  string `env:"STAYKEY_RETAIN_BODIES" placeholder:"AGE" help:"How long raw bodies and guest data are kept after check-out, such as 30d, or never to never delete them; default 30d. Data without a check-out is kept at least 400d, here and below."`
-	RetainEvents  string `env:"STAYKEY_RETAIN_EVENTS" placeholder:"AGE" help:"The same for events; default 90d."`
-	RetainStory   string `env:"STAYKEY_RETAIN_TIMELINE" name:"retain-timeline" placeholder:"AGE" help:"The same for timelines; default 180d."`
-	RetainStays   string `env:"STAYKEY_RETAIN_RESERVATIONS" name:"retain-reservations" placeholder:"AGE" help:"The same for reservations; default 400d. None of the four may be shorter than the one before it."`
-	RetainSent    string `env:"STAYKEY_RETAIN_DELIVERIES" name:"retain-deliveries" placeholder:"AGE" help:"How long messages to subscriptions are kept with their attempts, such as 30d, or never to never delete them; default 30d."`
-	LogLevel      string `env:"STAYKEY_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
-	LogFormat     string `env:"STAYKEY_LOG_FORMAT" placeholder:"FORMAT" help:"json or text; default json, or text with --dev."`
-	Dev           bool   `env:"STAYKEY_DEV" help:"Development mode: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator. Secrets that are not set are generated and printed; on loopback with the simulator they are well-known ones."`
-	DevWithoutKey bool   `env:"STAYKEY_DEV_WITHOUT_KEY" help:"Like --dev while SEAM_API_KEY is empty, a normal start once it is set."`
-	DevLoopback   bool   `env:"STAYKEY_DEV_LOOPBACK" help:"Declares that only this machine can reach the public listener, although it doesn't listen on loopback (docker-compose.yml). A simulated start then uses the well-known development secrets."`
-	Profiling     bool   `env:"STAYKEY_PPROF" name:"pprof" help:"Serve pprof on the private listener even if that isn't on loopback; on loopback it is always served."`
-	DevDir        string `env:"STAYKEY_DEV_DIR" placeholder:"DIR" help:"Where --dev keeps its Postgres and its simulator; default .staykey."`
+	DatabaseURL    string `kong:"-"` // DATABASE_URL
+	SeamAPIKey     string `kong:"-"` // SEAM_API_KEY
+	SeamEndpoint   string `env:"SEAM_ENDPOINT" placeholder:"URL" help:"Seam's URL, as in Seam's own SDKs; default https://connect.getseam.com."`
+	SeamSecret     string `kong:"-"` // SEAM_WEBHOOK_SECRET
+	SeamSystemID   string `env:"SEAM_ACS_SYSTEM_ID" name:"seam-acs-system-id" placeholder:"ID" help:"Access system of listings and sources that name none; default: determined from the listing's access groups."`
+	Listen         string `env:"STAYKEY_LISTEN" placeholder:"ADDRESS" help:"Public listener: webhooks, REST, web page; default :8080, or 127.0.0.1:8080 with --dev."`
+	TLSCert        string `env:"STAYKEY_TLS_CERT" name:"tls-cert" placeholder:"FILE" help:"Certificate chain (PEM) of the public listener, with --tls-key; reloaded on SIGHUP. Default: HTTP, for a proxy in front."`
+	TLSKey         string `env:"STAYKEY_TLS_KEY" name:"tls-key" placeholder:"FILE" help:"Its private key (PEM)."`
+	OpsListen      string `env:"STAYKEY_OPS_LISTEN" placeholder:"ADDRESS" help:"Private listener: metrics, health with detail, pprof; default 127.0.0.1:9090."`
+	WebhookSecret  string `kong:"-"` // STAYKEY_WEBHOOK_SECRET
+	AdminToken     string `kong:"-"` // STAYKEY_ADMIN_TOKEN
+	PublicURL      string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs and guests reach the public listener, such as https://keys.example.com. Used for test events and guests' links, and shown on pages; required with guest_links."`
+	Config         string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
+	RetryBase      string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
+	SweepInterval  string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`
+	Drift          string `env:"STAYKEY_DRIFT" placeholder:"POLICY" help:"What to do when somebody changed a key at Seam or in Salto KS: repair or report; a source's drift takes precedence; default repair."`
+	StopDelay      string `env:"STAYKEY_STOP_DELAY" placeholder:"DURATION" help:"How long requests are still accepted after a stop begins and /readyz answers 503, so that load balancers notice; at most 8s, default 5s, 0s with --dev."`
+	DueWithin      string `env:"STAYKEY_DUE_WITHIN" placeholder:"DURATION" help:"Count (staykey_due_without_key) and log arrivals within this time that have no issued key; default 24h."`
+	Workers        string `env:"STAYKEY_WORKERS" placeholder:"N" help:"Reservations that one replica provisions at a time, 1 to 256; default 16."`
+	RetainBodies   string `env:"STAYKEY_RETAIN_BODIES" placeholder:"AGE" help:"How long raw bodies and guest data are kept after check-out, such as 30d, or never to never delete them; default 30d. Data without a check-out is kept at least 400d, here and below."`
+	RetainEvents   string `env:"STAYKEY_RETAIN_EVENTS" placeholder:"AGE" help:"The same for events; default 90d."`
+	RetainTimeline string `env:"STAYKEY_RETAIN_TIMELINE" name:"retain-timeline" placeholder:"AGE" help:"The same for timelines; default 180d."`
+	RetainStays    string `env:"STAYKEY_RETAIN_RESERVATIONS" name:"retain-reservations" placeholder:"AGE" help:"The same for reservations; default 400d. None of the four may be shorter than the one before it."`
+	RetainSent     string `env:"STAYKEY_RETAIN_DELIVERIES" name:"retain-deliveries" placeholder:"AGE" help:"How long messages to subscriptions are kept with their attempts, such as 30d, or never to never delete them; default 30d."`
+	LogLevel       string `env:"STAYKEY_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
+	LogFormat      string `env:"STAYKEY_LOG_FORMAT" placeholder:"FORMAT" help:"json or text; default json, or text with --dev."`
+	Dev            bool   `env:"STAYKEY_DEV" help:"Development mode: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator. Secrets that are not set are generated and printed; on loopback with the simulator they are well-known ones."`
+	DevWithoutKey  bool   `env:"STAYKEY_DEV_WITHOUT_KEY" help:"Like --dev while SEAM_API_KEY is empty, a normal start once it is set."`
+	DevLoopback    bool   `env:"STAYKEY_DEV_LOOPBACK" help:"Declares that only this machine can reach the public listener, although it doesn't listen on loopback (docker-compose.yml). A simulated start then uses the well-known development secrets."`
+	Profiling      bool   `env:"STAYKEY_PPROF" name:"pprof" help:"Serve pprof on the private listener even if that isn't on loopback; on loopback it is always served."`
+	DevDir         string `env:"STAYKEY_DEV_DIR" placeholder:"DIR" help:"Where --dev keeps its Postgres and its simulator; default .staykey."`
 }
 
 // config is the checked configuration: the only thing that the rest of the program reads.
@@ -123,7 +123,7 @@ func (s Settings) Load(getenv func(string) string) (Config, error) {
 	}
 	c.Simulate, c.Compose = c.Dev && c.SeamAPIKey == "", c.Dev && !s.Dev
 
-	s.placeListeners(&c) // which secrets a start may use depends on where it listens
+	s.readListeners(&c) // which secrets a start may use depends on where it listens
 	s.LoadDatabase(&c, &problems)
 	c.refuseTrialPassword(&problems)
 	s.loadSeam(&c, &problems)
@@ -141,8 +141,8 @@ func (s Settings) Load(getenv func(string) string) (Config, error) {
 	return c, nil
 }
 
-// placeListeners says where the service listens.
-func (s *Settings) placeListeners(c *Config) {
+// readListeners says where the service listens.
+func (s *Settings) readListeners(c *Config) {
 	c.Listen, c.OpsListen = cmp.Or(s.Listen, ":8080"), cmp.Or(s.OpsListen, "127.0.0.1:9090")
 	if c.Dev && s.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
@@ -215,7 +215,7 @@ func (s *Settings) loadAges(c *Config, problems *Problems) {
 	}{
 		{"STAYKEY_RETAIN_BODIES", s.RetainBodies, &c.Ages.Bodies},
 		{"STAYKEY_RETAIN_EVENTS", s.RetainEvents, &c.Ages.Events},
-		{"STAYKEY_RETAIN_TIMELINE", s.RetainStory, &c.Ages.Timeline},
+		{"STAYKEY_RETAIN_TIMELINE", s.RetainTimeline, &c.Ages.Timeline},
 		{"STAYKEY_RETAIN_RESERVATIONS", s.RetainStays, &c.Ages.Reservations},
 	} {
 		before := *a.age

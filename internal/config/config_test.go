@@ -149,7 +149,7 @@ trusted_proxies: [nowhere]
 			[]string{"STAYKEY_RETAIN_BODIES: \"30\" must be days such as 30d, or never", "STAYKEY_RETAIN_EVENTS: \"0d\" must be days"},
 		},
 		"an age shorter than what is shown with it": {
-			func(s *Settings) { s.RetainBodies, s.RetainStory = "never", "5d" }, nil, []string{"STAYKEY_RETAIN_TIMELINE: \"5d\" is shorter than STAYKEY_RETAIN_EVENTS"},
+			func(s *Settings) { s.RetainBodies, s.RetainTimeline = "never", "5d" }, nil, []string{"STAYKEY_RETAIN_TIMELINE: \"5d\" is shorter than STAYKEY_RETAIN_EVENTS"},
 		},
 		"a longer age takes the others along": {func(s *Settings) { s.RetainBodies = "500d" }, nil, nil},
 		"numbers out of range": {

@@ -12,7 +12,7 @@ func (r sourceReader) gates(p *pms.Policy) {
 	for _, entry := range r.mappings("gates") {
 		g := pms.Gate{Name: entry.text("name"), Holds: entry.text("holds"), Revoke: entry.flag("revoke")}
 		switch err := pms.CheckGateName(g.Name); {
-		case g.Name == "" && !entry.said("name"):
+		case g.Name == "" && !entry.has("name"):
 			entry.wrong("name", "is required, such as paid")
 		case err != nil:
 			entry.wrong("name", "%q %v", g.Name, err)

@@ -55,7 +55,7 @@ func LoadSources(path, secret string, getenv func(string) string, problems *Prob
 		return set
 	}
 	entries := file.mappings("sources")
-	if len(entries) == 0 && (secret == "" || file.said("sources")) {
+	if len(entries) == 0 && (secret == "" || file.has("sources")) {
 		file.wrong("sources", "at least one is needed")
 	}
 	for _, entry := range entries {
@@ -115,7 +115,7 @@ func (r sourceReader) read() (source pms.Source, retired bool) {
 		r.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", s.Name)
 	}
 	s.Format = r.format()
-	if retired = r.flag("retired"); !retired || r.said("verify") {
+	if retired = r.flag("retired"); !retired || r.has("verify") {
 		r.verifier(&s)
 	}
 	r.policy(&s.Policy)
@@ -161,7 +161,7 @@ func (r sourceReader) verifier(s *pms.Source) {
 	s.Insecure = r.flag("insecure")
 	v, ok := r.inner("verify")
 	if !ok {
-		if !r.said("verify") {
+		if !r.has("verify") {
 			r.wrong("verify", `is required: {method: standard-webhooks, secrets: ["${PMS_SECRET}"]}`)
 		}
 		return
@@ -214,7 +214,7 @@ func (m mapping) verifySettings(f *pms.Format) pms.VerifySettings {
 		"method": &s.Method, "header": &s.Header, "algorithm": &s.Algorithm, "encoding": &s.Encoding,
 		"prefix": &s.Prefix, "parameter": &s.Parameter,
 	} {
-		if text := m.text(field); m.said(field) {
+		if text := m.text(field); m.has(field) {
 			*to = text
 		}
 	}
@@ -224,7 +224,7 @@ func (m mapping) verifySettings(f *pms.Format) pms.VerifySettings {
 // ids reads a list of ids, sorted: its order means nothing.
 func (r sourceReader) ids(field string) []string {
 	list, nodes := r.list(field)
-	if r.said(field) && len(list) == 0 {
+	if r.has(field) && len(list) == 0 {
 		r.wrong(field, "must name at least one; leave it out for no limit")
 	}
 	for i, id := range list {
@@ -283,7 +283,7 @@ func (r sourceReader) policy(p *pms.Policy) {
 		}
 		if grace, ok := l.inner("grace"); ok {
 			for field, to := range map[string]**time.Duration{"before": &one.GraceBefore, "after": &one.GraceAfter} {
-				if grace.said(field) {
+				if grace.has(field) {
 					d := grace.duration(field, 0)
 					*to = &d
 				}
@@ -305,7 +305,7 @@ func (r sourceReader) statuses(statuses pms.Statuses) {
 	for _, field := range []string{"hold", "revoke"} {
 		means := map[string]string{"hold": pms.Confirmed, "revoke": pms.Cancelled}[field]
 		classes, nodes := m.list(field)
-		if classes == nil && !m.said(field) {
+		if classes == nil && !m.has(field) {
 			continue
 		}
 		for class, is := range statuses {
@@ -341,7 +341,7 @@ func (r sourceReader) rateLimit() pms.RateLimit {
 		return pms.RateLimit{}
 	}
 	limit := pms.RateLimit{PerSecond: m.number("per_second", 1e6, "50"), Burst: int(m.number("burst", 1e6, "100"))}
-	if !m.said("per_second") {
+	if !m.has("per_second") {
 		m.wrong("per_second", "is required: a number of webhooks such as 50; leave rate_limit out for no limit")
 	}
 	if limit.Burst == 0 {
@@ -401,7 +401,7 @@ func (m mapping) account(manifest pms.AccountManifest, what string) pms.Account 
 		pms.AuthSmoobu: {"client_id", "client_secret"},
 	}[a.Auth]
 	for _, field := range need {
-		if !m.said(field) {
+		if !m.has(field) {
 			m.wrong(field, "is required: %s by %s", what, a.Auth)
 		}
 	}

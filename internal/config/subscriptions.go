@@ -163,7 +163,7 @@ func (m mapping) signingSecrets() []pms.Secret {
 // chosen reads a list of names; nil where it is left out, which is all of them.
 func (m mapping) chosen(field, problem string, known func(string) bool) []string {
 	names, nodes := m.list(field)
-	if len(names) == 0 && m.said(field) {
+	if len(names) == 0 && m.has(field) {
 		m.wrong(field, "must name at least one; leave it out for all")
 	}
 	for i, name := range names {

@@ -59,7 +59,7 @@ func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
 					"%q is not a source of this configuration", name)
 			}
 		}
-		if t.Sources = sources; entry.said("sources") && len(sources) == 0 {
+		if t.Sources = sources; entry.has("sources") && len(sources) == 0 {
 			entry.wrong("sources", "must name at least one; leave it out for all")
 		}
 		entry.done()

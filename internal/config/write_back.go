@@ -75,9 +75,9 @@ func (m mapping) writeBackWith(preset *pms.WriteBack) map[string]string {
 
 // writeBackAccount reads the account.
 func (m mapping) writeBackAccount(preset *pms.WriteBack, source pms.Source) pms.Account {
-	if slices.ContainsFunc(accountKeys, m.said) {
+	if slices.ContainsFunc(accountKeys, m.has) {
 		manifest := preset.Account
-		if manifest.Auth == pms.AuthBearer && m.said("username") && m.said("password") {
+		if manifest.Auth == pms.AuthBearer && m.has("username") && m.has("password") {
 			manifest.Auth = pms.AuthBasic // a personal token instead of an application's
 		}
 		return m.account(manifest, preset.Name+" is written to")

@@ -175,7 +175,7 @@ func (m mapping) wrong(field, format string, args ...any) {
 	m.fail(m.at(field), m.name(field), format, args...)
 }
 
-func (m mapping) said(field string) bool {
+func (m mapping) has(field string) bool {
 	*m.asked = append(*m.asked, field)
 	return !m.isNull(m.values[field])
 }
@@ -218,7 +218,7 @@ func (y *yamlFile) scalar(n ast.Node, field string) string {
 }
 
 func (m mapping) text(field string) string {
-	if !m.said(field) {
+	if !m.has(field) {
 		return ""
 	}
 	return strings.TrimSpace(m.scalar(m.values[field], m.name(field)))
@@ -238,7 +238,7 @@ func (m mapping) flag(field string) bool {
 
 // list is the texts of a sequence, with the node of each. A single value counts as a list of one.
 func (m mapping) list(field string) (texts []string, nodes []ast.Node) {
-	if !m.said(field) {
+	if !m.has(field) {
 		return nil, nil
 	}
 	sequence, ok := m.bare(m.values[field]).(*ast.SequenceNode)
@@ -254,7 +254,7 @@ func (m mapping) list(field string) (texts []string, nodes []ast.Node) {
 
 // mappings are the mappings of a sequence.
 func (m mapping) mappings(field string) []mapping {
-	if !m.said(field) {
+	if !m.has(field) {
 		return nil
 	}
 	sequence, ok := m.bare(m.values[field]).(*ast.SequenceNode)
@@ -273,7 +273,7 @@ func (m mapping) mappings(field string) []mapping {
 
 // inner is a mapping inside; ok is false where there is none.
 func (m mapping) inner(field string) (mapping, bool) {
-	if !m.said(field) {
+	if !m.has(field) {
 		return mapping{}, false
 	}
 	return m.yamlFile.mapping(m.values[field], m.name(field))

@@ -1,7 +1,7 @@
 // Package fair shares a ceiling among clients, so that none of them can take what the others need. There is no
 // limit for a client on its own: who is alone may take everything, such as a proxy in front. But once the ceiling
-// is reached, a newcomer takes the place of the client that holds the most. With n clients, each can always have
-// about an nth of the places, whatever the others do.
+// is reached, a newcomer takes a permit of the client that holds the most. With n clients, each can always have
+// about an nth of the permits, whatever the others do.
 package fair
 
 import (
@@ -22,33 +22,33 @@ func Client(address netip.Addr) netip.Addr {
 	return address
 }
 
-// Ceiling is a number of places. It is safe for concurrent use.
+// Ceiling is a number of permits. It is safe for concurrent use.
 type Ceiling struct {
 	most    int
-	trusted func(netip.Addr) bool // such a client's places are only taken where there is nobody else's
+	trusted func(netip.Addr) bool // such a client's permits are only taken where there is nobody else's
 
 	mu      sync.Mutex
 	turn    uint64 // rises with each change, to tell what is older
 	held    int
-	clients map[netip.Addr]map[*Place]struct{}
-	freed   chan struct{} // closed whenever a place becomes free
+	clients map[netip.Addr]map[*Permit]struct{}
+	freed   chan struct{} // closed whenever a permit becomes free
 	evicted int
 	refused int
 }
 
-// New returns a ceiling of so many places. trusted may be nil.
+// New returns a ceiling of so many permits. trusted may be nil.
 func New(most int, trusted func(netip.Addr) bool) *Ceiling {
 	if trusted == nil {
 		trusted = func(netip.Addr) bool { return false }
 	}
 	return &Ceiling{
-		most: most, trusted: trusted, clients: map[netip.Addr]map[*Place]struct{}{},
+		most: most, trusted: trusted, clients: map[netip.Addr]map[*Permit]struct{}{},
 		freed: make(chan struct{}),
 	}
 }
 
-// Place is one client's hold on one of the places.
-type Place struct {
+// Permit lets one client hold one of the things that the ceiling limits, until it is released or lost.
+type Permit struct {
 	ceiling *Ceiling
 	client  netip.Addr
 	group   string
@@ -58,16 +58,16 @@ type Place struct {
 	gone    bool
 }
 
-// Take takes a place for a client; group divides a client's own places, such as by source. If the ceiling is
-// reached, somebody else loses a place: evict is called for it once, must not block, and must not call back. false:
+// Take takes a permit for a client; group divides a client's own permits, such as by source. If the ceiling is
+// reached, somebody else loses a permit: evict is called for it once, must not block, and must not call back. false:
 // nobody holds more than this client would.
-func (c *Ceiling) Take(client netip.Addr, group string, evict func()) (*Place, bool) {
+func (c *Ceiling) Take(client netip.Addr, group string, evict func()) (*Permit, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.take(client, group, evict, true)
 }
 
-func (c *Ceiling) take(client netip.Addr, group string, evict func(), count bool) (*Place, bool) {
+func (c *Ceiling) take(client netip.Addr, group string, evict func(), count bool) (*Permit, bool) {
 	if c.held >= c.most {
 		victim := c.victim(client, group)
 		if victim == nil {
@@ -81,17 +81,17 @@ func (c *Ceiling) take(client netip.Addr, group string, evict func(), count bool
 		victim.evict()
 	}
 	c.turn++
-	p := &Place{ceiling: c, client: client, group: group, evict: evict, since: c.turn}
+	p := &Permit{ceiling: c, client: client, group: group, evict: evict, since: c.turn}
 	if c.clients[client] == nil {
-		c.clients[client] = map[*Place]struct{}{}
+		c.clients[client] = map[*Permit]struct{}{}
 	}
 	c.clients[client][p] = struct{}{}
 	c.held++
 	return p, true
 }
 
-// Wait is like Take, and waits for a place until ctx ends.
-func (c *Ceiling) Wait(ctx context.Context, client netip.Addr, group string, evict func()) (*Place, bool) {
+// Wait is like Take, and waits for a permit until ctx ends.
+func (c *Ceiling) Wait(ctx context.Context, client netip.Addr, group string, evict func()) (*Permit, bool) {
 	for first := true; ; first = false {
 		c.mu.Lock()
 		p, ok := c.take(client, group, evict, first)
@@ -108,13 +108,13 @@ func (c *Ceiling) Wait(ctx context.Context, client netip.Addr, group string, evi
 	}
 }
 
-// victim is the place that a newcomer gets; nil for none.
-func (c *Ceiling) victim(client netip.Addr, group string) *Place {
+// victim is the permit that a newcomer gets; nil for none.
+func (c *Ceiling) victim(client netip.Addr, group string) *Permit {
 	mine := len(c.clients[client])
-	var heaviest map[*Place]struct{}
-	for other, places := range c.clients {
-		if other != client && !c.trusted(other) && len(places) > len(heaviest) {
-			heaviest = places
+	var heaviest map[*Permit]struct{}
+	for other, permits := range c.clients {
+		if other != client && !c.trusted(other) && len(permits) > len(heaviest) {
+			heaviest = permits
 		}
 	}
 	if len(heaviest) > mine+1 {
@@ -127,15 +127,15 @@ func (c *Ceiling) victim(client netip.Addr, group string) *Place {
 	return ownVictim(c.clients[client], group)
 }
 
-// oldestIdle is the idle place that was taken first, of the client and of those with more places; nil for none.
+// oldestIdle is the idle permit that was taken first, of the client and of those with more permits; nil for none.
 // spareTrusted leaves out those of trusted clients.
-func (c *Ceiling) oldestIdle(client netip.Addr, spareTrusted bool) (idle *Place) {
+func (c *Ceiling) oldestIdle(client netip.Addr, spareTrusted bool) (idle *Permit) {
 	mine := len(c.clients[client])
-	for other, places := range c.clients {
-		if other != client && (len(places) <= mine || (spareTrusted && c.trusted(other))) {
+	for other, permits := range c.clients {
+		if other != client && (len(permits) <= mine || (spareTrusted && c.trusted(other))) {
 			continue
 		}
-		for p := range places {
+		for p := range permits {
 			if p.idle && (idle == nil || p.since < idle.since) {
 				idle = p
 			}
@@ -144,13 +144,13 @@ func (c *Ceiling) oldestIdle(client netip.Addr, spareTrusted bool) (idle *Place)
 	return idle
 }
 
-// ownVictim is the place of the client's heaviest group, if this group has less than that.
-func ownVictim(places map[*Place]struct{}, group string) *Place {
-	groups := map[string]map[*Place]struct{}{}
+// ownVictim is the permit of the client's heaviest group, if this group has less than that.
+func ownVictim(permits map[*Permit]struct{}, group string) *Permit {
+	groups := map[string]map[*Permit]struct{}{}
 	var heaviest string
-	for p := range places {
+	for p := range permits {
 		if groups[p.group] == nil {
-			groups[p.group] = map[*Place]struct{}{}
+			groups[p.group] = map[*Permit]struct{}{}
 		}
 		groups[p.group][p] = struct{}{}
 		if len(groups[p.group]) > len(groups[heaviest]) {
@@ -163,10 +163,10 @@ func ownVictim(places map[*Place]struct{}, group string) *Place {
 	return nil
 }
 
-// oldest is the place that has been idle for longest, or, where none is idle, was taken first.
-func oldest(places map[*Place]struct{}) *Place {
-	var found *Place
-	for p := range places {
+// oldest is the permit that has been idle for longest, or, where none is idle, was taken first.
+func oldest(permits map[*Permit]struct{}) *Permit {
+	var found *Permit
+	for p := range permits {
 		switch {
 		case found == nil, p.idle && !found.idle, p.idle == found.idle && p.since < found.since:
 			found = p
@@ -175,7 +175,7 @@ func oldest(places map[*Place]struct{}) *Place {
 	return found
 }
 
-func (c *Ceiling) remove(p *Place) {
+func (c *Ceiling) remove(p *Permit) {
 	p.gone = true
 	c.held--
 	delete(c.clients[p.client], p)
@@ -186,8 +186,8 @@ func (c *Ceiling) remove(p *Place) {
 	c.freed = make(chan struct{})
 }
 
-// SetIdle marks the place as idle or in use.
-func (p *Place) SetIdle(idle bool) {
+// SetIdle marks the permit as idle or in use.
+func (p *Permit) SetIdle(idle bool) {
 	c := p.ceiling
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,9 +197,9 @@ func (p *Place) SetIdle(idle bool) {
 	}
 }
 
-// Release gives the place back. It may be called again, and of a place that was lost. Once it returns, evict is not
+// Release gives the permit back. It may be called again, and of a permit that was lost. Once it returns, evict is not
 // called any more.
-func (p *Place) Release() {
+func (p *Permit) Release() {
 	c := p.ceiling
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,8 +208,8 @@ func (p *Place) Release() {
 	}
 }
 
-// Lost reports whether somebody else has got the place.
-func (p *Place) Lost() bool {
+// Lost reports whether somebody else has got the permit.
+func (p *Permit) Lost() bool {
 	p.ceiling.mu.Lock()
 	defer p.ceiling.mu.Unlock()
 	return p.gone

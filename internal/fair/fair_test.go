@@ -68,7 +68,7 @@ func TestIdlePlacesGoFirst(t *testing.T) {
 	t.Parallel()
 	c := fair.New(3, nil)
 	lost := ""
-	take := func(n int, name string) *fair.Place {
+	take := func(n int, name string) *fair.Permit {
 		p, ok := c.Take(client(n), "", func() { lost = name })
 		if !ok {
 			t.Fatalf("%s is refused", name)
@@ -96,7 +96,7 @@ func TestIdlePlacesGoFirst(t *testing.T) {
 func TestTrustedPlacesGoLast(t *testing.T) {
 	t.Parallel()
 	c := fair.New(6, func(a netip.Addr) bool { return a == client(1) })
-	var proxy []*fair.Place
+	var proxy []*fair.Permit
 	for range 4 {
 		p, _ := c.Take(client(1), "", func() {})
 		p.SetIdle(true)
@@ -157,8 +157,8 @@ func TestSharesHold(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		most, clients := rapid.IntRange(1, 20).Draw(r, "most"), rapid.IntRange(1, 6).Draw(r, "clients")
 		c := fair.New(most, nil)
-		held := map[int][]*fair.Place{}
-		alive := func(n int) (places []*fair.Place) {
+		held := map[int][]*fair.Permit{}
+		alive := func(n int) (places []*fair.Permit) {
 			for _, p := range held[n] {
 				if !p.Lost() {
 					places = append(places, p)

@@ -186,7 +186,7 @@ func (p *replica) is(reservation, want string, id uuid.UUID, status, reason stri
 	got := "none"
 	if v, err := p.store.View(p.t.Context(), store.Ref{Source: "s", ReservationID: reservation}); err == nil {
 		got = v.Reservation.Status
-		if out := v.Reservation.CheckOutSaid; out != nil {
+		if out := v.Reservation.CheckOutText; out != nil {
 			got += " until " + *out
 		}
 	}

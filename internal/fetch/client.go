@@ -38,7 +38,7 @@ func (c client) get(ctx context.Context, want pms.Fetch, note func(store.Try)) (
 	for _, some := range ids {
 		began := time.Now()
 		document, status, err := c.one(ctx, want, d, some)
-		if held := new(pmsapi.HeldError); errors.As(err, &held) {
+		if held := new(pmsapi.PausedError); errors.As(err, &held) {
 			return nil, err // there was no request to note
 		}
 		try := store.Try{

@@ -31,7 +31,7 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.Event
 		}
 		if len(event.Fetches) == 0 {
 			e.Urgent = event.ArrivesWithin(time.Now(), urgentWithin)
-			return all, saysSomething(event, all)
+			return all, checkMeaning(event, all)
 		}
 		now := map[string][]any{}
 		for _, want := range event.Fetches {
@@ -68,7 +68,7 @@ func (f *Fetcher) documents(ctx context.Context, source pms.Source, c client, e 
 		return documents, err
 	}
 	a := pmsapi.Attempt{Number: e.Attempts + 1, Since: e.Since(time.Now())}
-	switch api, held := new(pmsapi.Error), new(pmsapi.HeldError); {
+	switch api, held := new(pmsapi.Error), new(pmsapi.PausedError); {
 	case errors.As(err, &api):
 		a.Cause = api.Cause
 	case errors.As(err, &held):
@@ -98,9 +98,9 @@ func mapError(err error) error {
 	return err
 }
 
-// saysSomething reports whether a format that was given documents has found anything in them. A program that
+// checkMeaning reports whether a format that was given documents has found anything in them. A program that
 // ignores them says why. The PMS may not have got round to it.
-func saysSomething(e pms.Event, documents map[string]any) error {
+func checkMeaning(e pms.Event, documents map[string]any) error {
 	if len(documents) == 0 || len(e.Invalid) != 1 || e.Invalid[0].Field != "fetched" {
 		return nil
 	}

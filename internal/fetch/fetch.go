@@ -185,7 +185,7 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 
 // failed decides whether to ask again, and notes why the documents are not there yet.
 func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) error {
-	if held := new(pmsapi.HeldError); errors.As(reason, &held) {
+	if held := new(pmsapi.PausedError); errors.As(reason, &held) {
 		if err := f.store.HoldFetch(ctx, e.EventID, "waits for the PMS's documents: "+held.Why); err != nil {
 			return err
 		}

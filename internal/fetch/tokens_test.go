@@ -102,7 +102,7 @@ func TestTokenErrors(t *testing.T) {
 			if !errors.As(err, &api) || api.Cause != c.want || err.Error() != "no access token was given out: "+c.words {
 				t.Errorf("%v", err)
 			}
-			held := new(pmsapi.HeldError)
+			held := new(pmsapi.PausedError)
 			if _, _, err := collect(t, f, s, `{"id": 2}`, 0); !errors.As(err, &held) {
 				t.Errorf("the source's other events keep asking: %v", err)
 			}

@@ -208,7 +208,7 @@ func (r *rig) view(b booking) store.View {
 func (r *rig) until(b booking, statuses ...string) store.View {
 	r.t.Helper()
 	var v store.View
-	until.Told(r.t, func() bool {
+	until.Reached(r.t, func() bool {
 		v = r.view(b)
 		for _, status := range statuses {
 			if v.Key.Status == status && v.Key.ObservedGeneration == v.Key.Generation {
@@ -265,7 +265,7 @@ func (r *rig) mustShow(secret string, b booking) {
 // mustBeClean waits until nothing is handed out of a stay, here and at Seam.
 func (r *rig) mustBeClean() {
 	r.t.Helper()
-	until.Told(r.t, func() bool {
+	until.Reached(r.t, func() bool {
 		_, err := r.guest.Clean(context.Background())
 		if err != nil {
 			r.t.Fatal(err)

@@ -20,10 +20,10 @@ const (
 const rightMost = 4096
 
 // guesses limits wrong tokens by the client that they come from, in a fixed amount of memory: clients that share a
-// place share a limit. It holds hashes only.
+// bucket share a limit. It holds hashes only.
 type guesses struct {
-	seed   maphash.Seed
-	places [1024]*rate.Limiter
+	seed    maphash.Seed
+	buckets [1024]*rate.Limiter
 
 	mu     sync.Mutex
 	rights map[rightToken]bool
@@ -37,14 +37,14 @@ type rightToken struct {
 
 func newGuesses() *guesses {
 	g := &guesses{seed: maphash.MakeSeed(), rights: map[rightToken]bool{}}
-	for i := range g.places {
-		g.places[i] = rate.NewLimiter(rate.Every(guessEvery), guessBurst)
+	for i := range g.buckets {
+		g.buckets[i] = rate.NewLimiter(rate.Every(guessEvery), guessBurst)
 	}
 	return g
 }
 
 func (g *guesses) of(client netip.Addr) *rate.Limiter {
-	return g.places[maphash.Comparable(g.seed, client)%uint64(len(g.places))]
+	return g.buckets[maphash.Comparable(g.seed, client)%uint64(len(g.buckets))]
 }
 
 // wait is how long a client must wait before another of its tokens is looked at; 0 if it need not: then this one

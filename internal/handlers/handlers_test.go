@@ -743,7 +743,7 @@ func TestSeamEvents(t *testing.T) {
 		if err := store.SaveUserIdentity(context.Background(), tx, store.UserIdentity{Key: "k", CreatedAt: time.Now()}); err != nil {
 			return err
 		}
-		if _, err := store.ClaimPlace(context.Background(), tx, &u); err != nil {
+		if _, err := store.ClaimSlot(context.Background(), tx, &u); err != nil {
 			return err
 		}
 		u.ACSUserID, u.MadeAt, u.CredentialID, u.AccessGroupIDs = &id, &now, &key, []string{"g"}

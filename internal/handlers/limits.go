@@ -105,7 +105,7 @@ func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string)
 		if !ok {
 			return nil, release, tooManyLarge()
 		}
-		release = turn.place.Release
+		release = turn.permit.Release
 		_, err = io.Copy(&b, limited)
 		if turn.finish() {
 			return nil, release, tooManyLarge()
@@ -131,7 +131,7 @@ func tooManyLarge() *Problem {
 
 // largeTurn is a turn to read a large body.
 type largeTurn struct {
-	place *fair.Place
+	permit *fair.Permit
 
 	mu   sync.Mutex
 	read bool // the body is complete: it is of no use to break off
@@ -144,7 +144,7 @@ func (l *Limits) takeLarge(w http.ResponseWriter, r *http.Request, source string
 	defer cancel()
 	control := http.NewResponseController(w)
 	turn = &largeTurn{}
-	turn.place, ok = l.large.Wait(ctx, fair.Client(l.from(r)), source, func() {
+	turn.permit, ok = l.large.Wait(ctx, fair.Client(l.from(r)), source, func() {
 		turn.mu.Lock()
 		defer turn.mu.Unlock()
 		if !turn.read {

@@ -306,7 +306,7 @@ func (a *Applier) PutListing(
 			"check_in_time":         func() { l.CheckInTime = patch.Listing.CheckInTime },
 			"check_out_time":        func() { l.CheckOutTime = patch.Listing.CheckOutTime },
 		} {
-			if patch.Said[field] {
+			if patch.Given[field] {
 				set()
 			}
 		}

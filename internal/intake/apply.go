@@ -292,7 +292,7 @@ func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 			defer func() { t.blockers = watch() }()
 		}
 		b = newBatch(now, a.source, a.log)
-		err = b.run(ctx, tx, got.Events, got.Behind, a.fetches, a.Traced)
+		err = b.run(ctx, tx, got.Events, got.SomePutBack, a.fetches, a.Traced)
 		if len(b.events) > 0 {
 			t.about = b.events[0].about()
 		}

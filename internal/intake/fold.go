@@ -277,7 +277,7 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 	if says.Status == pms.Confirmed {
 		r.Bodies = withBody(r.Bodies, c.hashes)
 	}
-	r.Gates = store.SayGates(r.Gates, says.Gates, m.ReceivedAt)
+	r.Gates = store.MergeGateReports(r.Gates, says.Gates, m.ReceivedAt)
 	b.applyReservation(&r, says)
 	b.checkedIn(&r, c)
 	b.ofBooking(&r, says)
@@ -338,8 +338,8 @@ func (b *batch) mayMoveBack(m *mapped, c change, before, after store.Reservation
 		after.Status != pms.Confirmed || !m.asked.Before(before.UpdatedAt.Add(documentLag)) {
 		return
 	}
-	if text(before.ListingID) != text(after.ListingID) || text(before.CheckInSaid) != text(after.CheckInSaid) ||
-		text(before.CheckOutSaid) != text(after.CheckOutSaid) || !bytes.Equal(before.Segments, after.Segments) {
+	if text(before.ListingID) != text(after.ListingID) || text(before.CheckInText) != text(after.CheckInText) ||
+		text(before.CheckOutText) != text(after.CheckOutText) || !bytes.Equal(before.Segments, after.Segments) {
 		m.fetchAgain(before.UpdatedAt.Add(documentLag), "the PMS's documents may be older than the change before")
 	}
 }
@@ -382,8 +382,8 @@ func (b *batch) applyReservation(r *store.Reservation, says pms.Reservation) {
 	set(&r.GuestName, says.GuestName)
 	set(&r.GuestPhone, says.GuestPhone)
 	set(&r.GuestLanguage, says.GuestLanguage)
-	set(&r.CheckInSaid, momentText(says.CheckIn))
-	set(&r.CheckOutSaid, momentText(says.CheckOut))
+	set(&r.CheckInText, momentText(says.CheckIn))
+	set(&r.CheckOutText, momentText(says.CheckOut))
 	set(&r.GuestID, says.GuestID)
 	switch {
 	case len(says.Segments) > 0:

@@ -192,7 +192,7 @@ func TestARoomThatIsGoneStaysGone(t *testing.T) {
 // confirmed are the confirmed reservations with their listings, in the order of their ids.
 func (w *world) confirmed() string {
 	w.t.Helper()
-	views, err := w.store.Views(context.Background(), store.ReservationFilter{Status: []string{pms.Confirmed}}, store.Place{}, 500)
+	views, err := w.store.Views(context.Background(), store.ReservationFilter{Status: []string{pms.Confirmed}}, store.Cursor{}, 500)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -85,8 +85,8 @@ func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction)
 }
 
 // on returns what was reported about the gate, including the action.
-func (c GateAction) on(w stay.GateWords, now time.Time) stay.GateWords {
-	word := &stay.GateWord{State: c.State, By: c.By, At: now, Evidence: c.Evidence, Opened: c.State == stay.GateOpen}
+func (c GateAction) on(w stay.GateReports, now time.Time) stay.GateReports {
+	word := &stay.GateReport{State: c.State, By: c.By, At: now, Evidence: c.Evidence, Opened: c.State == stay.GateOpen}
 	before := &w.Program
 	if c.Person {
 		before = &w.Person
@@ -101,7 +101,7 @@ func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, be
 ) error {
 	ref := r.Ref()
 	var writes pgx.Batch
-	store.SaveGateWord(&writes, ref, c.Name, c.Person, stay.GateWord{
+	store.SaveGateReport(&writes, ref, c.Name, c.Person, stay.GateReport{
 		State: c.State, By: c.By, At: now,
 		Evidence: c.Evidence,
 	})
@@ -117,7 +117,7 @@ func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, be
 	}
 	audit := c.Audit.About(ref.Source, ref.ReservationID, "")
 	audit.At, audit.Action, audit.Author = now, "set_gate", c.By
-	audit.Before, audit.After = gateWordsForAudit(before, c.Name), gateWordsForAudit(after, c.Name)
+	audit.Before, audit.After = gatesForAudit(before, c.Name), gatesForAudit(after, c.Name)
 	if err := store.QueueAudit(&writes, audit); err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (c GateAction) summary(gate stay.Gate) string {
 	return c.By + " " + verb + c.Name
 }
 
-func gateWordsForAudit(gates []stay.Gate, name string) map[string]any {
+func gatesForAudit(gates []stay.Gate, name string) map[string]any {
 	for _, g := range gates {
 		if g.Name == name {
 			return map[string]any{"gate": name, "state": g.State, "decided": g.Decided}

@@ -20,8 +20,8 @@ const (
 	// patience is how old the backlog may become because of that. Events of guests who arrive soon don't wait: they
 	// are first.
 	patience = 30 * time.Second
-	// heldPace is the share of the rate of applying at which events are accepted while the backlog is too old.
-	heldPace = 0.95
+	// pacedShare is the share of the rate of applying at which events are accepted while the backlog is too old.
+	pacedShare = 0.95
 	// paceOver is the period over which the rate of applying is measured.
 	paceOver = 500 * time.Millisecond
 	// longestHold bounds one pause of the flusher, whatever rate it assumes.
@@ -34,7 +34,7 @@ type Pace struct {
 	crowdAt time.Time
 	lag     time.Duration // the age of the events that were applied last
 	// the rate of accepting while the lag is beyond patience; nil before the rate of applying is known
-	held    *rate.Limiter
+	limiter *rate.Limiter
 	since   time.Time // the start of the measurement
 	counted int
 }
@@ -66,16 +66,16 @@ func (p *Pace) applied(events int, lag time.Duration) {
 func (p *Pace) note(events int, lag time.Duration) {
 	now := time.Now()
 	if p.lag <= patience {
-		p.held, p.since, p.counted = nil, now, 0
+		p.limiter, p.since, p.counted = nil, now, 0
 	}
 	p.lag = lag
 	p.counted += events
 	if took := now.Sub(p.since); took >= paceOver {
-		pace := rate.Limit(heldPace * float64(p.counted) / took.Seconds())
-		if p.held == nil {
-			p.held = rate.NewLimiter(pace, batchSize)
+		pace := rate.Limit(pacedShare * float64(p.counted) / took.Seconds())
+		if p.limiter == nil {
+			p.limiter = rate.NewLimiter(pace, batchSize)
 		}
-		p.held.SetLimitAt(now, pace)
+		p.limiter.SetLimitAt(now, pace)
 		p.since, p.counted = now, 0
 	}
 }
@@ -105,8 +105,8 @@ func (p *Pace) crowded() bool { return p.lag < patience && time.Since(p.crowdAt)
 func (p *Pace) hold(events int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.lag <= patience || p.held == nil {
+	if p.lag <= patience || p.limiter == nil {
 		return 0
 	}
-	return min(p.held.ReserveN(time.Now(), min(events, batchSize)).Delay(), longestHold)
+	return min(p.limiter.ReserveN(time.Now(), min(events, batchSize)).Delay(), longestHold)
 }

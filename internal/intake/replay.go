@@ -151,9 +151,9 @@ func reservationDiffers(x, y store.Reservation) []FieldDifference {
 
 // instantOrText is a check-in or check-out, as far as it is known.
 func instantOrText(r store.Reservation, out bool) *string {
-	at, specified := r.CheckIn, r.CheckInSaid
+	at, specified := r.CheckIn, r.CheckInText
 	if out {
-		at, specified = r.CheckOut, r.CheckOutSaid
+		at, specified = r.CheckOut, r.CheckOutText
 	}
 	if at == nil {
 		return specified

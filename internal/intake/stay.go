@@ -83,8 +83,8 @@ func completeStay(r *store.Reservation, l store.Listing, policy namedPolicy, now
 	r.Policy = &policy.fingerprint
 	c := policy.Complete(text(r.ListingID), text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
 	r.ListingGeneration = l.Generation
-	r.CheckIn = completeMoment(r.CheckInSaid, c.Zone, c.CheckInTime)
-	r.CheckOut = completeMoment(r.CheckOutSaid, c.Zone, c.CheckOutTime)
+	r.CheckIn = completeMoment(r.CheckInText, c.Zone, c.CheckInTime)
+	r.CheckOut = completeMoment(r.CheckOutText, c.Zone, c.CheckOutTime)
 	// A stay that its PMS reports as checked in has begun, whatever was planned; and never later than that.
 	if begun := r.CheckedInAt; begun != nil && r.CheckIn != nil && begun.Before(*r.CheckIn) {
 		r.CheckIn = begun

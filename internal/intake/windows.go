@@ -17,7 +17,7 @@ func (b *batch) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) 
 	var moved []store.Ref
 	for ref, before := range b.before {
 		r := b.reservations[ref]
-		changed := text(before.CheckInSaid) != text(r.CheckInSaid) || text(before.CheckOutSaid) != text(r.CheckOutSaid)
+		changed := text(before.CheckInText) != text(r.CheckInText) || text(before.CheckOutText) != text(r.CheckOutText)
 		if before.VersionSeq > 0 && r.Status == pms.Confirmed && changed {
 			moved = append(moved, ref)
 		}

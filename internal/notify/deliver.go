@@ -144,7 +144,7 @@ func (n *Notifier) claim(ctx context.Context, places *pool, s Subscription, limi
 	},
 		func(in store.StayToReport) (store.Report, error) {
 			// What was read may be newer than Now above: others find that deadlines have passed.
-			return s.tell(in, n.gates(in.Present.Source), n.Now(), n.address(in.Present.Ref))
+			return s.report(in, n.gates(in.Present.Source), n.Now(), n.address(in.Present.Ref))
 		})
 }
 

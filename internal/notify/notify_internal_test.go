@@ -396,7 +396,7 @@ func TestDeadReceiversCostLittle(t *testing.T) {
 	if most := r.number(`SELECT max(n) FROM (SELECT count(*) AS n FROM subscription_stays WHERE subscription <> 'healthy' GROUP BY subscription) s`); most > 16 {
 		t.Errorf("a dead receiver holds %d stays", most)
 	}
-	counts, err := r.db.UntoldStays(context.Background(), []store.Scope{{Subscription: "dead3"}, {Subscription: "healthy"}})
+	counts, err := r.db.UnreportedStays(context.Background(), []store.Scope{{Subscription: "dead3"}, {Subscription: "healthy"}})
 	if err != nil || counts["dead3"] != stays || counts["healthy"] != 0 {
 		t.Errorf("untold: %v, %v", counts, err)
 	}

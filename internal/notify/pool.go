@@ -7,26 +7,26 @@ import (
 
 // pool limits the transactions of deliveries, which share the database with the keys.
 type pool struct {
-	places chan struct{}
-	rest   int // a place rests so many times as long as its transaction took
+	permits chan struct{}
+	rest    int // a permit rests so many times as long as its transaction took
 }
 
-func newPool(places, rest int) *pool { return &pool{make(chan struct{}, places), rest} }
+func newPool(permits, rest int) *pool { return &pool{make(chan struct{}, permits), rest} }
 
-// take waits for a place. It is given back, once, when its transaction is over.
+// take waits for a permit. It is given back, once, when its transaction is over.
 func (p *pool) take(ctx context.Context) (giveBack func(), err error) {
 	select {
-	case p.places <- struct{}{}:
+	case p.permits <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	began := time.Now()
 	return func() {
 		if p.rest == 0 {
-			<-p.places
+			<-p.permits
 			return
 		}
-		time.AfterFunc(min(time.Duration(p.rest)*time.Since(began), longestRest), func() { <-p.places })
+		time.AfterFunc(min(time.Duration(p.rest)*time.Since(began), longestRest), func() { <-p.permits })
 	}, nil
 }
 

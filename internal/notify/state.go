@@ -103,15 +103,15 @@ func next(reported Reported, p situation) (kind string, then Reported) {
 	if kind, then = nextKey(reported, p, status); kind != "" || !then.equal(reported) {
 		return kind, then
 	}
-	if at := p.deadline(); at != "" && at != reported.Held && held(status) && p.ReservationStatus == "confirmed" {
+	if at := p.deadline(); at != "" && at != reported.Held && isWithheld(status) && p.ReservationStatus == "confirmed" {
 		then.Held = at
 		return TypeHeld, then
 	}
 	return "", reported
 }
 
-// held reports whether a key of that status can be held back by a gate.
-func held(status string) bool {
+// isWithheld reports whether a gate can hold back a key of that status.
+func isWithheld(status string) bool {
 	return status == stay.KeyWaiting || status == stay.KeyAttention || status == heldBack
 }
 
@@ -267,8 +267,8 @@ func withPerhaps(perhaps []Reported, then Reported) []Reported {
 	return perhaps
 }
 
-// tell decides about one stay, for [store.Store.ClaimDeliveries].
-func (s Subscription) tell(in store.StayToReport, gates []pms.Gate, now time.Time, url string) (store.Report, error) {
+// report decides about one stay, for [store.Store.ClaimDeliveries].
+func (s Subscription) report(in store.StayToReport, gates []pms.Gate, now time.Time, url string) (store.Report, error) {
 	var reported Reported
 	var perhaps []Reported
 	if in.Reported != nil {
@@ -314,7 +314,7 @@ func lookedAt(in store.StayToReport, now time.Time) time.Time {
 
 // closed are the gates of a stay that are not open.
 func closed(gates []pms.Gate, p store.StayState) []stay.Gate {
-	return slices.DeleteFunc(stay.Gates(gates, p.GateWords), func(g stay.Gate) bool { return !g.Closed() })
+	return slices.DeleteFunc(stay.Gates(gates, p.GateReports), func(g stay.Gate) bool { return !g.Closed() })
 }
 
 // encode writes what always can be written.

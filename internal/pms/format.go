@@ -135,7 +135,7 @@ func ParseFormat(name, program string) (*Format, error) {
 func compile(name, program string, manifest func(meta any) error) (*gojq.Code, error) {
 	query, err := gojq.Parse(program)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", placeOf(name, program, err), err)
+		return nil, fmt.Errorf("%s: %w", locate(name, program, err), err)
 	}
 	if query.Meta != nil {
 		if err := manifest(query.Meta.ToValue()); err != nil {
@@ -152,7 +152,7 @@ func compile(name, program string, manifest func(meta any) error) (*gojq.Code, e
 	query.FuncDefs = slices.Concat(shared.FuncDefs, query.FuncDefs)
 	code, err := gojq.Compile(query)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", placeOf(name, program, err), err)
+		return nil, fmt.Errorf("%s: %w", locate(name, program, err), err)
 	}
 	return code, nil
 }
@@ -193,8 +193,8 @@ func (m Manifest) TakesQueries() bool { return slices.Contains(m.Accepts, "query
 
 var undefined = regexp.MustCompile(`(?:function|variable) not defined: \$?([A-Za-z_0-9:]+)`)
 
-// placeOf finds where in a program an error of jq's is: file, line and column.
-func placeOf(name, program string, err error) string {
+// locate finds where in a program an error of jq's is: file, line and column.
+func locate(name, program string, err error) string {
 	at := -1
 	if parse := new(gojq.ParseError); errors.As(err, &parse) {
 		at = parse.Offset - len(parse.Token)

@@ -24,7 +24,7 @@ var errMoment = errors.New(
 
 // Moment is a check-in or check-out as it was specified: an instant, or a local date with or without a time of day.
 type Moment struct {
-	said    string
+	text    string
 	instant time.Time // zero: local
 	local   time.Time // in UTC, to be read as wall clock
 	dayOnly bool
@@ -34,11 +34,11 @@ type Moment struct {
 // ParseMoment reads a moment. Instants are cut to milliseconds.
 func ParseMoment(s string) (Moment, error) {
 	if t, err := ParseInstant(s); err == nil {
-		return Moment{said: s, instant: t}, nil
+		return Moment{text: s, instant: t}, nil
 	}
 	for _, layout := range []string{"2006-01-02", "2006-01-02T15:04", "2006-01-02T15:04:05"} {
 		if t, err := time.Parse(layout, s); err == nil && len(s) == len(layout) && plausible(t) {
-			return Moment{said: s, local: t, dayOnly: layout == "2006-01-02"}, nil
+			return Moment{text: s, local: t, dayOnly: layout == "2006-01-02"}, nil
 		}
 	}
 	return Moment{}, errMoment
@@ -63,14 +63,14 @@ func (m Moment) in(zone string) (Moment, error) {
 	if _, err := ParseTimeZone(zone); err != nil {
 		return Moment{}, err
 	}
-	m.zone, m.said = zone, m.said+"["+zone+"]"
+	m.zone, m.text = zone, m.text+"["+zone+"]"
 	return m, nil
 }
 
 // at gives a date its time of day: the time since the beginning of the day, which may reach into other days.
 func (m Moment) at(d time.Duration) Moment {
 	m.local, m.dayOnly = m.local.Add(d), false
-	m.said = m.local.Format("2006-01-02T15:04")
+	m.text = m.local.Format("2006-01-02T15:04")
 	return m
 }
 
@@ -102,10 +102,10 @@ func FormatInstant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04
 func plausible(t time.Time) bool { return t.Year() >= 1970 && t.Year() < 3000 }
 
 // String returns the moment as it was specified.
-func (m Moment) String() string { return m.said }
+func (m Moment) String() string { return m.text }
 
 // MarshalJSON writes the moment as it was specified.
-func (m Moment) MarshalJSON() ([]byte, error) { return json.Marshal(m.said) }
+func (m Moment) MarshalJSON() ([]byte, error) { return json.Marshal(m.text) }
 
 // IsLocal reports whether the moment is a local one.
 func (m Moment) IsLocal() bool { return m.instant.IsZero() }

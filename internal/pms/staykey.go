@@ -276,7 +276,7 @@ func readListing(v jsontext.Value, eventType string, errs *[]FieldError) *Listin
 
 // ListingPatch is what an admin's PUT says of a listing: absent fields stay unchanged, null means none.
 type ListingPatch struct {
-	Said    map[string]bool // by field name
+	Given   map[string]bool // by field name
 	Listing Listing         // AccessGroupIDs is nil where groups were set to null
 }
 
@@ -288,13 +288,13 @@ func ParseListingPatch(body []byte) (ListingPatch, []FieldError, error) {
 	if err != nil {
 		return ListingPatch{}, nil, err
 	}
-	patch := ListingPatch{Said: map[string]bool{}}
+	patch := ListingPatch{Given: map[string]bool{}}
 	for _, f := range o.fields {
 		switch {
-		case patch.Said[f.name]:
+		case patch.Given[f.name]:
 			o.fail(f.name, "is defined twice")
 		case slices.Contains(known, f.name):
-			patch.Said[f.name] = true
+			patch.Given[f.name] = true
 		case !slices.Contains(listingReadOnly, f.name):
 			o.fail(f.name, "is not a field of a listing")
 		}

@@ -51,13 +51,13 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// HeldError says that an account is held back: no request was made.
-type HeldError struct {
+// PausedError says that an account is held back: no request was made.
+type PausedError struct {
 	Wait time.Duration
 	Why  string
 }
 
-func (e *HeldError) Error() string { return "the PMS is asked again later: " + e.Why }
+func (e *PausedError) Error() string { return "the PMS is asked again later: " + e.Why }
 
 // Request is one call.
 type Request struct {
@@ -90,7 +90,7 @@ type Client struct {
 	first   time.Duration // the first wait after a failure
 	http    *http.Client
 	limits  []*rate.Limiter
-	places  chan struct{} // one for each call at a time; nil: no bound
+	permits chan struct{} // one for each call at a time; nil: no bound
 	gate    gate
 	tokens  *tokens // nil but for oauth2
 }
@@ -116,7 +116,7 @@ func New(a pms.Account, first time.Duration) *Client {
 		c.limits = append(c.limits, windowLimiter(l))
 	}
 	if a.AtOnce > 0 {
-		c.places = make(chan struct{}, a.AtOnce)
+		c.permits = make(chan struct{}, a.AtOnce)
 	}
 	if a.Auth == pms.AuthOAuth2 {
 		c.tokens = newTokens(a, c.http)
@@ -134,12 +134,12 @@ func windowLimiter(l pms.Limit) *rate.Limiter {
 
 // Do makes one call, through the account's gate, which learns from how it ends. read takes what the caller wants
 // out of the answer, or says in an [Error] why it is none; nil takes every success. Do returns read's error, an
-// [Error] of its own, a [HeldError] if nothing was sent, or the context's.
+// [Error] of its own, a [PausedError] if nothing was sent, or the context's.
 func (c *Client) Do(ctx context.Context, r Request, read func(Answer) error) (answer Answer, err error) {
-	if c.places != nil {
+	if c.permits != nil {
 		select {
-		case c.places <- struct{}{}:
-			defer func() { <-c.places }()
+		case c.permits <- struct{}{}:
+			defer func() { <-c.permits }()
 		case <-ctx.Done():
 			return Answer{}, ctx.Err()
 		}
@@ -213,7 +213,7 @@ func (c *Client) turn(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return &unsentError{&HeldError{
+			return &unsentError{&PausedError{
 				waitAtMost / 2,
 				"many requests wait, at the pace of per_second and the PMS's limits",
 			}}

@@ -26,11 +26,11 @@ func (g *gate) enter(now time.Time) error {
 	defer g.mu.Unlock()
 	switch {
 	case now.Before(g.until):
-		return &HeldError{g.until.Sub(now), g.why}
+		return &PausedError{g.until.Sub(now), g.why}
 	case g.failures == 0:
 		return nil
 	case g.probing:
-		return &HeldError{AnswerWithin, g.why}
+		return &PausedError{AnswerWithin, g.why}
 	}
 	g.probing = true
 	return nil

@@ -11,8 +11,8 @@ import (
 // longestQuote bounds what is quoted of a PMS.
 const longestQuote = 200
 
-// usualWords are where APIs put why they refuse, the most telling first.
-var usualWords = []string{
+// messagePaths are where APIs put why they refuse, the most telling first.
+var messagePaths = []string{
 	"message", "error_description", "error.message", "errors.message", "errors.detail", "error.description", "detail",
 	"Message", "Details",
 	"description", "error", "title", "errors",
@@ -31,20 +31,20 @@ func (c *Client) Quote(text []byte, message string) string {
 	if err != nil {
 		return ""
 	}
-	at := usualWords
+	at := messagePaths
 	if message != "" {
 		at = []string{message}
 	}
 	for _, path := range at {
-		if words := wordsAt(v, path); words != "" {
+		if words := messageAt(v, path); words != "" {
 			return ": " + c.Redact(words)
 		}
 	}
 	return ""
 }
 
-// wordsAt is a text at a path, or the first text of a list there.
-func wordsAt(v any, path string) string {
+// messageAt is a text at a path, or the first text of a list there.
+func messageAt(v any, path string) string {
 	found := pms.Lookup(v, path)
 	if list, ok := found.([]any); ok && len(list) > 0 {
 		found = list[0]

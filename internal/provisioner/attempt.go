@@ -31,7 +31,7 @@ const (
 // attempt is one try to reconcile one reservation. It reads everything, works out what is desired, plans, takes the
 // first step, commits its result, and plans again, until nothing is left to do or something stops it:
 //
-//	desired ─▶ observe ─▶ plan ─▶ first step ─┐        place.go, identity.go, create.go, change.go, remove.go
+//	desired ─▶ observe ─▶ plan ─▶ first step ─┐        slot.go, identity.go, create.go, change.go, remove.go
 //	   ▲                                      │
 //	   └──────────────────────────────────────┘
 //	nothing planned ─▶ finish up ─▶ verdict           check.go, remove.go, verdict.go
@@ -138,7 +138,7 @@ func (a *attempt) because(ctx context.Context, reason string) context.Context {
 }
 
 // run brings the reservation as close to what is desired as possible now. Only run acts on outcomes.
-func (a *attempt) run(ctx context.Context) (store.Verdict, outcome) {
+func (a *attempt) run(ctx context.Context) (store.KeyOutcome, outcome) {
 	if a.work.Listing != nil && a.work.Key.CheckRequested {
 		a.directory.forget(a.work.Listing.Groups())
 	}
@@ -159,42 +159,42 @@ func (a *attempt) run(ctx context.Context) (store.Verdict, outcome) {
 }
 
 // round plans once, and takes the first step of the plan or, if there is none, finishes.
-func (a *attempt) round(ctx context.Context, observed *bool) (store.Verdict, outcome) {
+func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyOutcome, outcome) {
 	d, out := a.desired(ctx)
 	if out.stops() {
-		return store.Verdict{}, out
+		return store.KeyOutcome{}, out
 	}
 	if cut := a.disconnection(ctx, d); cut != nil {
 		return a.disconnected(d, *cut), outcome{}
 	}
 	if !*observed {
 		if out := a.observe(ctx, d); out.stops() {
-			return store.Verdict{}, out
+			return store.KeyOutcome{}, out
 		}
 		*observed = true
 	}
 	if held := a.work.Overrides.Held(); held != "" {
-		return a.held(ctx, d, held)
+		return a.onHold(ctx, d, held)
 	}
 	if out := a.makeRoom(ctx, d); out.stops() {
-		return store.Verdict{}, out
+		return store.KeyOutcome{}, out
 	}
 	if s, ok := a.nextStep(d); ok {
 		out := a.execute(ctx, d, s)
 		if out.kind == refused && !a.endsWith(s) {
 			a.refuse(s, out.err)
-			return store.Verdict{}, again()
+			return store.KeyOutcome{}, again()
 		}
 		if out.stops() {
-			return store.Verdict{}, out
+			return store.KeyOutcome{}, out
 		}
-		return store.Verdict{}, again()
+		return store.KeyOutcome{}, again()
 	}
 	if out := a.finishUp(ctx, d); out.stops() {
-		return store.Verdict{}, out
+		return store.KeyOutcome{}, out
 	}
 	if len(a.refusals) > 0 {
-		return store.Verdict{}, outcome{kind: failed, err: a.refusals[0].err}
+		return store.KeyOutcome{}, outcome{kind: failed, err: a.refusals[0].err}
 	}
 	return a.verdict(d), outcome{}
 }
@@ -253,7 +253,7 @@ func (a *attempt) wasRefused(s plan.Step) bool {
 func (a *attempt) execute(ctx context.Context, d plan.Desired, s plan.Step) outcome {
 	switch s.Kind {
 	case plan.CreateIdentity:
-		return a.takePlace(ctx, d)
+		return a.takeSlot(ctx, d)
 	case plan.CreateUser:
 		return a.createUser(ctx, d, s.User)
 	case plan.CreateKey:

@@ -17,7 +17,7 @@ import (
 // created the identity, it looks first; a mark is committed before the call, and the id after it.
 func (a *attempt) createUser(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &a.users[i]
-	if out := a.verifyPlace(ctx, d, i); out.stops() {
+	if out := a.verifySlot(ctx, d, i); out.stops() {
 		return out
 	}
 	if !a.fresh[u.ID] {
@@ -56,9 +56,9 @@ func (a *attempt) createUser(ctx context.Context, d plan.Desired, i int) outcome
 	}
 }
 
-// verifyPlace makes sure that the identity of a slot that an earlier attempt claimed is still the guest's: somebody
+// verifySlot makes sure that the identity of a slot that an earlier attempt claimed is still the guest's: somebody
 // may have given it another address since. What a lost create has left there is looked for first.
-func (a *attempt) verifyPlace(ctx context.Context, d plan.Desired, i int) outcome {
+func (a *attempt) verifySlot(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &a.users[i]
 	if a.claimed[u.ID] || d.GuestKey == "" || u.UserIdentityKey != d.GuestKey {
 		return outcome{}
@@ -73,7 +73,7 @@ func (a *attempt) verifyPlace(ctx context.Context, d plan.Desired, i int) outcom
 		return outcome{}
 	}
 	a.note("user identity %s has another e-mail address now and is not used", u.UserIdentityID)
-	return a.leavePlace(ctx, i)
+	return a.leaveSlot(ctx, i)
 }
 
 // lookBeforeCreate makes sure that the slot is free: an ACS user that an earlier create has left is adopted, and
@@ -93,7 +93,7 @@ func (a *attempt) lookBeforeCreate(ctx context.Context, d plan.Desired, i int) o
 		return again()
 	case others || len(found) > 0:
 		a.note("the user identity has an ACS user of somebody else on access system %s", u.ACSSystemID)
-		return a.leavePlace(ctx, i)
+		return a.leaveSlot(ctx, i)
 	}
 	return outcome{}
 }
@@ -114,14 +114,14 @@ func (a *attempt) recordUser(ctx context.Context, d plan.Desired, i int, made se
 			}
 			return store.SaveACSUser(ctx, tx, u.ACSUser)
 		})
-		if !errors.Is(out.err, store.ErrHeld) {
+		if !errors.Is(out.err, store.ErrIDTaken) {
 			return out
 		}
 		*u = marked
 	}
 	a.note("Seam answered with the ACS user of another stay: this one gets an identity of its own")
 	u.Refused() // nothing was created
-	return a.leavePlace(ctx, i)
+	return a.leaveSlot(ctx, i)
 }
 
 // userRefused finds out why Seam refused an ACS user, by looking at what exists. The row is restored to its state
@@ -149,7 +149,7 @@ func (a *attempt) userRefused(ctx context.Context, d plan.Desired, i int, cause 
 		return out
 	}
 	if others && len(ours) == 0 {
-		return a.leavePlace(ctx, i)
+		return a.leaveSlot(ctx, i)
 	}
 	return a.blameGroups(ctx, d, cause)
 }

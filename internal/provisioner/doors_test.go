@@ -75,7 +75,7 @@ func TestPutOpensOnlyTheSourcesDoors(t *testing.T) {
 	r := twoSources(t, nil)
 	r.listing("beta", "L", "666666-6666")
 	r.listing("alpha", "L", "555555-5555")
-	patch := pms.ListingPatch{Said: map[string]bool{"seam_access_group_ids": true}, Listing: pms.Listing{AccessGroupIDs: []string{"666666-6666", "555555-5555"}}}
+	patch := pms.ListingPatch{Given: map[string]bool{"seam_access_group_ids": true}, Listing: pms.Listing{AccessGroupIDs: []string{"666666-6666", "555555-5555"}}}
 	if _, _, err := r.applier.PutListing(context.Background(), store.ListingRef{Source: "alpha", ListingID: "L"}, patch, store.Audit{Action: "put_listing"}); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ var driftFound = prometheus.NewCounterVec(prometheus.CounterOpts{
 }, []string{"kind", "action"})
 
 // drift is one difference from what Seam should have.
-type drift struct{ kind, words string }
+type drift struct{ kind, text string }
 
 // differences lists what differs at Seam from the record, where a person can have changed it.
 func differences(recorded, read *record.User) []drift {
@@ -67,7 +67,7 @@ func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, hasSche
 	}
 	kinds, words := make([]string, len(found)), make([]string, len(found))
 	for i, f := range found {
-		kinds[i], words[i] = f.kind, f.words
+		kinds[i], words[i] = f.kind, f.text
 	}
 	what := strings.Join(words, "; ")
 	action := "repaired"

@@ -80,7 +80,7 @@ func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what s
 		return "the guest's user identity is kept: a stay uses it", true, nil
 	}
 	gone, found := true, true
-	if what = "the guest's user identity was created by somebody else and is left alone"; !known || recorded.Made {
+	if what = "the guest's user identity was created by somebody else and is left alone"; !known || recorded.MadeByUs {
 		gone, found, what, err = p.deleteGuest(ctx, key)
 	}
 	if ended := p.store.EndErasing(context.WithoutCancel(ctx), key, gone && err == nil); ended != nil {

@@ -30,7 +30,7 @@ func TestAnIdentityThatIsGivenAwayLater(t *testing.T) {
 			for range 2 {
 				r.sweepNow()
 				v := r.untilThat(s, "drifted", func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "drifted" })
-				if want := domain.Say(domain.ReasonDrifted, plan.GivenAway, domain.ReplaceKey); str(v.Key.Message) != want {
+				if want := domain.Message(domain.ReasonDrifted, plan.GivenAway, domain.ReplaceKey); str(v.Key.Message) != want {
 					t.Errorf("the message is %q instead of %q", str(v.Key.Message), want)
 				}
 				r.rest(s)

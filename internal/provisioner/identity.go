@@ -58,7 +58,7 @@ func (a *attempt) verifyGuest(ctx context.Context, d plan.Desired, c *candidate)
 		return outcome{}
 	case is.UserIdentityID != *c.ID:
 		a.note("user identity %s was merged into %s", *c.ID, is.UserIdentityID)
-		c.ID, c.Made = &is.UserIdentityID, is.Key == c.Key
+		c.ID, c.MadeByUs = &is.UserIdentityID, is.Key == c.Key
 		c.usable = true
 		return a.saveIdentity(ctx, c.UserIdentity)
 	}
@@ -110,7 +110,7 @@ func (a *attempt) isKeyOf(key, address string) bool {
 }
 
 func (c *candidate) take(id string, made bool) {
-	c.ID, c.Made, c.LostAt, c.usable = &id, made, nil, true
+	c.ID, c.MadeByUs, c.LostAt, c.usable = &id, made, nil, true
 }
 
 // ownIdentity returns the reservation's nth own identity.
@@ -162,7 +162,7 @@ func (a *attempt) unseenIdentity(ctx context.Context, c *candidate) outcome {
 func (a *attempt) knownIdentity(ctx context.Context, key string, own bool) (candidate, outcome) {
 	identity, err := a.store.UserIdentity(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
-		return candidate{UserIdentity: store.UserIdentity{Key: key, Own: own, CreatedAt: a.now()}}, outcome{}
+		return candidate{UserIdentity: store.UserIdentity{Key: key, StayOnly: own, CreatedAt: a.now()}}, outcome{}
 	}
 	return candidate{UserIdentity: identity}, fails(err)
 }
@@ -172,7 +172,7 @@ func (a *attempt) knownIdentity(ctx context.Context, key string, own bool) (cand
 func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (out outcome,
 	refusal error,
 ) {
-	c.Made = true
+	c.MadeByUs = true
 	if out := a.saveIdentity(ctx, c.UserIdentity); out.stops() {
 		return out, nil
 	}

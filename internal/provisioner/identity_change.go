@@ -61,7 +61,7 @@ func (a *attempt) followMerge(ctx context.Context, u *record.User, survivor stri
 	}
 	a.note("user identity %s was merged into %s", u.UserIdentityID, survivor)
 	merged := u.UserIdentityID
-	identity.ID, identity.Made = &survivor, false // it may be somebody else's: it is never deleted
+	identity.ID, identity.MadeByUs = &survivor, false // it may be somebody else's: it is never deleted
 	u.UserIdentityID = survivor
 	out := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		if err := store.SaveUserIdentity(ctx, tx, identity); err != nil {
@@ -69,7 +69,7 @@ func (a *attempt) followMerge(ctx context.Context, u *record.User, survivor stri
 		}
 		return store.SaveACSUser(ctx, tx, u.ACSUser)
 	})
-	if errors.Is(out.err, store.ErrHeld) {
+	if errors.Is(out.err, store.ErrIDTaken) {
 		u.UserIdentityID = merged
 		return outcome{}
 	}

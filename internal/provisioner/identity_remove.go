@@ -21,7 +21,7 @@ func (a *attempt) removeOwnIdentity(ctx context.Context, u *record.User) (bool, 
 	if errors.Is(err, store.ErrNotFound) {
 		return false, outcome{}
 	}
-	if err != nil || !identity.Own || !identity.Made {
+	if err != nil || !identity.StayOnly || !identity.MadeByUs {
 		return false, fails(err)
 	}
 	if slices.ContainsFunc(a.users,

@@ -264,7 +264,7 @@ func (l *lane) tidy(s stay, status string) {
 func (l *lane) reach(s stay, status string) error {
 	var v store.View
 	var late error
-	until.Told(l.t, func() bool {
+	until.Reached(l.t, func() bool {
 		var err error
 		v, err = l.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
 		if err != nil {

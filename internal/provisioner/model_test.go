@@ -164,7 +164,7 @@ func (s history) settle(ids []string) (map[string]store.View, error) {
 	views := map[string]store.View{}
 	for _, id := range ids {
 		var wrong error
-		until.Told(s.t, func() bool {
+		until.Reached(s.t, func() bool {
 			v, err := s.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.prefix + id})
 			wrong, views[id] = err, v
 			return err != nil || (v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking) || s.pass()

@@ -157,7 +157,7 @@ func (a *attempt) find(ctx context.Context, u *record.User) (ours []seam.ACSUser
 	for i, l := range list {
 		ids[i] = l.ACSUserID
 	}
-	held, err := a.store.HeldElsewhere(ctx, ids, u.ID)
+	held, err := a.store.TakenElsewhere(ctx, ids, u.ID)
 	if err != nil {
 		return nil, false, fails(err)
 	}
@@ -207,7 +207,7 @@ func (a *attempt) findUnlinked(ctx context.Context, u *record.User) ([]seam.ACSU
 	for _, l := range list {
 		ids = append(ids, l.ACSUserID)
 	}
-	held, err := a.store.HeldElsewhere(ctx, ids, u.ID)
+	held, err := a.store.TakenElsewhere(ctx, ids, u.ID)
 	if err != nil {
 		return nil, fails(err)
 	}

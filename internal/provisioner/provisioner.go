@@ -9,7 +9,7 @@
 //	attempt.go, outcome.go                the loop of an attempt, and how its parts end
 //	observe.go, check.go, drift.go        read Seam: what lost calls have left, what somebody has changed
 //	plan                                  pure: what is desired, and the steps to it
-//	place.go, identity.go, create.go      take a step that creates something
+//	slot.go, identity.go, create.go       take a step that creates something
 //	change.go, remove.go                  take any other step
 //	verdict.go, retry.go                  the key's status, and when to look again
 //	belief.go                             when an answer of Seam counts

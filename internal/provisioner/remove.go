@@ -128,7 +128,7 @@ func (a *attempt) lastsLonger(ctx context.Context, d plan.Desired, u *record.Use
 	}
 	what := "access lasts until " + pms.FormatInstant(ends) + ", and the stay was over at " + pms.FormatInstant(d.Ends)
 	return person(&plan.Judgement{
-		Status: stay.KeyAttention, Reason: stay.ReasonDrifted, Message: stay.Say(stay.ReasonDrifted, what,
+		Status: stay.KeyAttention, Reason: stay.ReasonDrifted, Message: stay.Message(stay.ReasonDrifted, what,
 			stay.UndoChange), Pace: plan.PaceSlow,
 	})
 }
@@ -141,7 +141,7 @@ func oldKeyStays(j *plan.Judgement) outcome {
 // notRemoved reports an ACS user that still exists after it was deleted.
 func notRemoved(why string) outcome {
 	return person(&plan.Judgement{
-		Status: stay.KeyAttention, Reason: stay.ReasonNotRemoved, Message: stay.Say(stay.ReasonNotRemoved,
+		Status: stay.KeyAttention, Reason: stay.ReasonNotRemoved, Message: stay.Message(stay.ReasonNotRemoved,
 			why), Pace: plan.PaceSlow,
 	})
 }
@@ -304,18 +304,18 @@ func (a *attempt) stillGoing(u *record.User) outcome {
 	return wait(a.now().Add(min(max(since/4, deletePoll), askForProblems)), "Seam is removing the ACS user")
 }
 
-// held looks at a reservation that an admin holds, and changes nothing at Seam, cleanup included.
-func (a *attempt) held(ctx context.Context, d plan.Desired, held string) (store.Verdict, outcome) {
+// onHold looks at a reservation that an admin holds, and changes nothing at Seam, cleanup included.
+func (a *attempt) onHold(ctx context.Context, d plan.Desired, held string) (store.KeyOutcome, outcome) {
 	if steps := plan.Plan(d, a.users, a.work.Key.Revive); len(steps) > 0 {
-		return a.heldVerdict(d, held, steps[0].Reason), outcome{}
+		return a.onHoldOutcome(d, held, steps[0].Reason), outcome{}
 	}
 	keep := a.standing(d)
 	if out := a.readBackIfNeeded(ctx, d, keep); out.stops() {
-		return store.Verdict{}, out
+		return store.KeyOutcome{}, out
 	}
 	for i := range a.users {
 		if p := a.users[i].Phase(); i != keep && (p == record.Removing || d.Goal == plan.Gone) {
-			return a.heldVerdict(d, held, "the deletion of an ACS user is not confirmed yet"), outcome{}
+			return a.onHoldOutcome(d, held, "the deletion of an ACS user is not confirmed yet"), outcome{}
 		}
 	}
 	return a.verdict(d), outcome{}

@@ -28,7 +28,7 @@ func (r *rig) until(s stay, status string) store.View {
 func (r *rig) untilThat(s stay, what string, reached func(store.View) bool) store.View {
 	r.t.Helper()
 	var v store.View
-	until.Told(r.t, func() bool {
+	until.Reached(r.t, func() bool {
 		var err error
 		v, err = r.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
 		if err != nil && !errors.Is(err, store.ErrNotFound) { // another applier may be applying its event right now

@@ -30,7 +30,7 @@ type systemSweep struct {
 
 	mu       sync.Mutex
 	users    map[uint64]digest // by the hash of their ids
-	places   map[uint64]int    // number of ACS users by identity and full name
+	slots    map[uint64]int    // number of ACS users by identity and full name
 	byUser   bool              // access groups are read user by user
 	noKeys   bool              // Seam doesn't report whose each credential is
 	linked   int               // ACS users that Seam lists with an identity
@@ -90,7 +90,7 @@ func (s *systemSweep) isForeign(row store.RecordedUser) bool {
 }
 
 func (s *systemSweep) run(ctx context.Context) error {
-	s.users, s.places = map[uint64]digest{}, map[uint64]int{}
+	s.users, s.slots = map[uint64]digest{}, map[uint64]int{}
 	err := s.read(ctx)
 	if seam.IsRefusal(err) && seam.KindOf(err) != seam.Unauthorized {
 		p := s.Provisioner
@@ -206,7 +206,7 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 		}
 	}
 	differs = d != want || s.isForeign(row) ||
-		s.places[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
+		s.slots[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
 	if row.Drifted && s.leavesAlone(row) {
 		return !differs, false, nil
 	}

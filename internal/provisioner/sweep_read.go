@@ -115,7 +115,7 @@ func (s *systemSweep) read(ctx context.Context) error {
 					millis(seam.ParseTime(u.AccessSchedule.EndsAt))
 			}
 			s.users[id] = d
-			s.places[s.hash(u.UserIdentityID, strings.TrimSpace(u.FullName))]++
+			s.slots[s.hash(u.UserIdentityID, strings.TrimSpace(u.FullName))]++
 		}
 		return nil
 	})

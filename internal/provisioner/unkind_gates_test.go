@@ -278,7 +278,7 @@ func (w *unkind) wrongNotice(s *unkindStay, v store.View) string {
 	}
 	var told string
 	err := w.store.Pool().QueryRow(context.Background(), `
-		SELECT coalesce((SELECT told->>'held' FROM subscription_stays WHERE source = $1 AND reservation_id = $2), '')`, s.source, s.id).Scan(&told)
+		SELECT coalesce((SELECT reported->>'held' FROM subscription_stays WHERE source = $1 AND reservation_id = $2), '')`, s.source, s.id).Scan(&told)
 	if err != nil {
 		w.t.Fatal(err)
 	}

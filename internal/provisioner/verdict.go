@@ -15,9 +15,9 @@ import (
 )
 
 // newVerdict is what all verdicts have in common.
-func (a *attempt) newVerdict() store.Verdict {
+func (a *attempt) newVerdict() store.KeyOutcome {
 	k := a.work.Key
-	v := store.Verdict{
+	v := store.KeyOutcome{
 		Generation: k.Generation, Checks: k.Checks, UncertainSince: a.lostAt, OverAt: a.overAt(),
 		KeepRevive: a.work.Overrides.Held() != "",
 	}
@@ -35,7 +35,7 @@ func (a *attempt) overAt() *time.Time {
 }
 
 // verdict judges what has been reached, when nothing is left that can be done now.
-func (a *attempt) verdict(d plan.Desired) store.Verdict {
+func (a *attempt) verdict(d plan.Desired) store.KeyOutcome {
 	v := a.newVerdict()
 	v.Done = true
 	a.count(&v, a.changes > 0)
@@ -56,12 +56,12 @@ func (a *attempt) verdict(d plan.Desired) store.Verdict {
 		}
 	case d.Revoked != "":
 		v.Status, v.Reason, v.SettledAt = stay.KeyRevoked, stay.ReasonRevokedByAdmin, a.settledAt()
-		v.Message = stay.Say(v.Reason, d.Revoked)
+		v.Message = stay.Message(v.Reason, d.Revoked)
 	default:
 		v.Status, v.Message, v.SettledAt = stay.KeyRevoked,
 			"The reservation is cancelled and its key is removed from Seam.", a.settledAt()
 	}
-	a.sayHeld(d, &v)
+	a.explainHold(d, &v)
 	if a.recheck != nil {
 		v.Check = true
 		next.at(*a.recheck)
@@ -70,17 +70,17 @@ func (a *attempt) verdict(d plan.Desired) store.Verdict {
 	return v
 }
 
-// sayHeld adds to a good verdict that an admin holds the reservation.
-func (a *attempt) sayHeld(d plan.Desired, v *store.Verdict) {
+// explainHold adds to a good verdict that an admin holds the reservation.
+func (a *attempt) explainHold(d plan.Desired, v *store.KeyOutcome) {
 	held := a.work.Overrides.Held()
 	if held != "" && v.Reason == "" && (d.Goal == plan.Have || len(a.users) > 0) {
-		v.Reason, v.Message = stay.ReasonHeld, stay.Say(stay.ReasonHeld, held)
+		v.Reason, v.Message = stay.ReasonHeld, stay.Message(stay.ReasonHeld, held)
 	}
 }
 
 // lookAgain sets when the key is due again: the earliest of the given times and of the next look-up after a lost
 // create.
-func (a *attempt) lookAgain(v *store.Verdict, next *earliest) {
+func (a *attempt) lookAgain(v *store.KeyOutcome, next *earliest) {
 	verified := a.work.Key.VerifiedAt
 	if v.VerifiedAt != nil {
 		verified = v.VerifiedAt
@@ -92,7 +92,7 @@ func (a *attempt) lookAgain(v *store.Verdict, next *earliest) {
 }
 
 // judgeKey judges a stay that should have a key.
-func (a *attempt) judgeKey(d plan.Desired, v *store.Verdict, next *earliest) {
+func (a *attempt) judgeKey(d plan.Desired, v *store.KeyOutcome, next *earliest) {
 	d = d.WithFirstKeyWaiting(a.users)
 	s := plan.State{Desired: d, Now: a.now()}
 	if i := a.standing(d); i >= 0 && a.users[i].ACSUserID != nil {
@@ -117,11 +117,11 @@ func (a *attempt) judgeKey(d plan.Desired, v *store.Verdict, next *earliest) {
 	}
 }
 
-// heldVerdict judges a key that is not as it should be while an admin holds it.
-func (a *attempt) heldVerdict(d plan.Desired, held, due string) store.Verdict {
+// onHoldOutcome judges a key that is not as it should be while an admin holds it.
+func (a *attempt) onHoldOutcome(d plan.Desired, held, due string) store.KeyOutcome {
 	v := a.newVerdict()
 	v.Status, v.Reason, v.Done = stay.KeyAttention, stay.ReasonHeld, true
-	v.Message = stay.Say(v.Reason, held) + fmt.Sprintf(" Changes are pending (%s): release the hold to apply them.",
+	v.Message = stay.Message(v.Reason, held) + fmt.Sprintf(" Changes are pending (%s): release the hold to apply them.",
 		due)
 	next := &earliest{}
 	for _, edge := range []time.Time{d.Starts, d.Ends} {
@@ -135,15 +135,15 @@ func (a *attempt) heldVerdict(d plan.Desired, held, due string) store.Verdict {
 
 // disconnected judges a key that can't be changed, because its access system can't be reached. Everything due remains
 // due.
-func (a *attempt) disconnected(d plan.Desired, cut store.Disconnection) store.Verdict {
+func (a *attempt) disconnected(d plan.Desired, cut store.Disconnection) store.KeyOutcome {
 	v, next := a.newVerdict(), a.now().Add(a.slowRetry())
-	v.Status, v.Reason, v.Message = stay.KeyAttention, stay.ReasonDisconnected, stay.Say(stay.ReasonDisconnected)
+	v.Status, v.Reason, v.Message = stay.KeyAttention, stay.ReasonDisconnected, stay.Message(stay.ReasonDisconnected)
 	v.LastError, v.Next, v.NextIsRetry = deref(cut.Problem), &next, true
 	return v
 }
 
 // conclude judges an attempt that was stopped. In every case the key is due again.
-func (a *attempt) conclude(out outcome) store.Verdict {
+func (a *attempt) conclude(out outcome) store.KeyOutcome {
 	k := a.work.Key
 	v := a.newVerdict()
 	v.Status, v.NextIsRetry, v.LastError = a.meanwhile(), true, deref(k.LastError)
@@ -174,12 +174,13 @@ func (a *attempt) conclude(out outcome) store.Verdict {
 // manyAttempts is after how many attempts with an unexpected error a person should know.
 const manyAttempts = 3
 
-func (a *attempt) concludeError(v *store.Verdict, err error, retry func(time.Duration)) {
+func (a *attempt) concludeError(v *store.KeyOutcome, err error, retry func(time.Duration)) {
 	api := new(seam.Error)
 	if !errors.As(err, &api) {
 		a.spend(v, err)
 		if v.Attempts >= manyAttempts {
-			v.Status, v.Reason, v.Message = stay.KeyAttention, stay.ReasonUnexpected, stay.Say(stay.ReasonUnexpected)
+			v.Status, v.Reason = stay.KeyAttention, stay.ReasonUnexpected
+			v.Message = stay.Message(stay.ReasonUnexpected)
 		}
 		retry(a.backoff(v.Attempts))
 		return
@@ -207,14 +208,14 @@ func (a *attempt) concludeError(v *store.Verdict, err error, retry func(time.Dur
 	}
 }
 
-func (a *attempt) spend(v *store.Verdict, err error) {
+func (a *attempt) spend(v *store.KeyOutcome, err error) {
 	a.count(v, true)
 	v.LastError = err.Error()
 }
 
 // keepStatus leaves a key's status unchanged if nothing was desired and nothing was changed: only looking must not
 // take anything away.
-func (a *attempt) keepStatus(v *store.Verdict) {
+func (a *attempt) keepStatus(v *store.KeyOutcome) {
 	k := a.work.Key
 	if k.ObservedGeneration != k.Generation || a.changes > 0 {
 		return
@@ -232,9 +233,9 @@ func explainRefusal(e *seam.Error) (reason, message string) {
 	case e.Kind == seam.Forbidden, e.Kind == seam.Unauthorized:
 		reason = stay.ReasonForbidden
 	default:
-		return stay.ReasonRejected, stay.Say(stay.ReasonRejected, e.Path, cmp.Or(e.Type, fmt.Sprint(e.Status)))
+		return stay.ReasonRejected, stay.Message(stay.ReasonRejected, e.Path, cmp.Or(e.Type, fmt.Sprint(e.Status)))
 	}
-	return reason, stay.Say(reason)
+	return reason, stay.Message(reason)
 }
 
 // meanwhile is the status while something is left to do. A stay that was cut short is not over while its key may last
@@ -262,7 +263,7 @@ func (a *attempt) settledAt() *time.Time {
 }
 
 // count counts a try for what is desired now; looking at Seam, or waiting for it, doesn't count.
-func (a *attempt) count(v *store.Verdict, spent bool) {
+func (a *attempt) count(v *store.KeyOutcome, spent bool) {
 	k := a.work.Key
 	v.Attempts, v.AttemptsOf = k.Attempts, k.AttemptGeneration
 	if !spent {

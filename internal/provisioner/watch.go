@@ -74,10 +74,10 @@ type watched struct {
 
 // sighting is how many there are, and what the log reports about it.
 type sighting struct {
-	n     int
-	first store.Ref
-	says  string
-	about []any
+	n       int
+	first   store.Ref
+	message string
+	about   []any
 }
 
 func (p *Provisioner) look(ctx context.Context, w *watched) {
@@ -100,14 +100,14 @@ func (p *Provisioner) look(ctx context.Context, w *watched) {
 	if is.n > 0 {
 		level = slog.LevelWarn
 	}
-	p.log.Log(ctx, level, is.says, is.about...)
+	p.log.Log(ctx, level, is.message, is.about...)
 }
 
 func (p *Provisioner) arrivalsWithoutKey(ctx context.Context) (sighting, error) {
 	now, within := p.now(), p.options.DueWithin
 	n, nearest, err := p.store.CountArrivalsWithoutKey(ctx, now, now.Add(within))
 	if nearest == nil {
-		return sighting{says: "all upcoming arrivals have a key", about: []any{"within", within.String()}}, err
+		return sighting{message: "all upcoming arrivals have a key", about: []any{"within", within.String()}}, err
 	}
 	return sighting{n, nearest.Ref, "upcoming arrivals without a key", []any{
 		"count", n, "within", within.String(), "source", nearest.Source, "reservation_id", nearest.ReservationID,
@@ -118,7 +118,7 @@ func (p *Provisioner) arrivalsWithoutKey(ctx context.Context) (sighting, error) 
 func (p *Provisioner) overdueRemovals(ctx context.Context) (sighting, error) {
 	n, first, err := p.store.CountOverdueRemovals(ctx, p.now().Add(-removedWithin))
 	if first == nil {
-		return sighting{says: "no removals overdue"}, err
+		return sighting{message: "no removals overdue"}, err
 	}
 	return sighting{n, first.Ref, "removals overdue: keys may still open doors", []any{
 		"count", n, "source", first.Source, "reservation_id", first.ReservationID, "since", first.Since, "status",

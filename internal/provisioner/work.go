@@ -83,8 +83,8 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 // runOrFail makes an attempt within [attemptTimeout]; an unreachable Seam is a failed attempt without a call. A bug
 // of ours that panics on one reservation must not affect the others, over and over: it counts as that reservation's
 // failure.
-func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.Verdict, out outcome) {
-	fail := func(err error) (store.Verdict, outcome) {
+func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.KeyOutcome, out outcome) {
+	fail := func(err error) (store.KeyOutcome, outcome) {
 		out := fails(err)
 		return a.conclude(out), out
 	}
@@ -107,7 +107,7 @@ func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.Ver
 }
 
 // report logs and measures an attempt.
-func (a *attempt) report(log *slog.Logger, v store.Verdict, out outcome, took time.Duration) {
+func (a *attempt) report(log *slog.Logger, v store.KeyOutcome, out outcome, took time.Duration) {
 	reconcileSeconds.WithLabelValues(v.Status).Observe(took.Seconds())
 	attrs := []any{
 		"status", v.Status, "reason", v.Reason, "generation", v.Generation, "attempts", v.Attempts,
@@ -164,7 +164,7 @@ func keep(ctx context.Context, cut context.CancelFunc, every time.Duration, rene
 }
 
 // finish writes the verdict and the rest of the timeline, and ends the lease.
-func (a *attempt) finish(ctx context.Context, v store.Verdict) error {
+func (a *attempt) finish(ctx context.Context, v store.KeyOutcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	now := a.now()

@@ -82,16 +82,16 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// place is what the task remembers from one run to the next.
-type place struct {
-	LooseBehind  int64 `json:"loose_behind"`  // events up to here belong to a reservation, or are gone
-	BodiesBehind int64 `json:"bodies_behind"` // events up to here belong to a reservation, or have lost their bodies
+// progress is what the task remembers from one run to the next.
+type progress struct {
+	LooseTo  int64 `json:"loose_behind"`  // events up to here belong to a reservation, or are gone
+	BodiesTo int64 `json:"bodies_behind"` // events up to here belong to a reservation, or have lost their bodies
 	// when both began at the first event, see lookAgain
 	Began time.Time `json:"began,omitzero"`
 }
 
-// lookAgain is how often everything is looked at again from the first event. A result may come back below a place: an
-// event is applied again and turns out to be of no reservation, or its documents never come.
+// lookAgain is how often everything is looked at again from the first event. A result may come back below the
+// position reached: an event is applied again and turns out to be of no reservation, or its documents never come.
 const lookAgain = 7 * 24 * time.Hour
 
 func (k *Keeper) turn(ctx context.Context) error {
@@ -105,12 +105,12 @@ func (k *Keeper) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var p place
+	var p progress
 	if err := k.store.TaskResult(ctx, task, &p); err != nil {
 		return err
 	}
 	if now := k.now(); now.Sub(p.Began) >= lookAgain {
-		p = place{Began: now}
+		p = progress{Began: now}
 	}
 	counts, err := k.prune(ctx, &p, func() error { return k.store.RenewTask(ctx, claimed, lease) })
 	if len(counts) > 0 {
@@ -128,12 +128,12 @@ func (k *Keeper) turn(ctx context.Context) error {
 
 // Prune removes everything that is too old now, without taking turns with other replicas.
 func (k *Keeper) Prune(ctx context.Context) error {
-	var p place
+	var p progress
 	_, err := k.prune(ctx, &p, func() error { return nil })
 	return err
 }
 
-func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (counts map[string]int, err error) {
+func (k *Keeper) prune(ctx context.Context, p *progress, renew func() error) (counts map[string]int, err error) {
 	counts = map[string]int{}
 	now := k.now()
 	step := func(kind string, age time.Duration, remove func() (n int, err error)) {
@@ -179,14 +179,14 @@ func (k *Keeper) prune(ctx context.Context, p *place, renew func() error) (count
 		return k.store.PruneWaiting(ctx, now.Add(-k.ages.Bodies), pageSize)
 	})
 	step("loose_bodies", k.ages.Bodies, func() (n int, err error) {
-		p.BodiesBehind, n, err = k.store.PruneLooseBodies(ctx, p.BodiesBehind, now.Add(-k.ages.Bodies), pageSize)
+		p.BodiesTo, n, err = k.store.PruneLooseBodies(ctx, p.BodiesTo, now.Add(-k.ages.Bodies), pageSize)
 		return n, err
 	})
 	step("guests", k.ages.Bodies, func() (int, error) {
 		return k.store.PruneGuests(ctx, now.Add(-k.ages.Bodies), pageSize)
 	})
 	step("loose_events", k.ages.Events, func() (n int, err error) {
-		p.LooseBehind, n, err = k.store.PruneLooseEvents(ctx, p.LooseBehind, now.Add(-max(k.ages.Events, leastUnknown)),
+		p.LooseTo, n, err = k.store.PruneLooseEvents(ctx, p.LooseTo, now.Add(-max(k.ages.Events, leastUnknown)),
 			pageSize)
 		return n, err
 	})

@@ -25,8 +25,8 @@ type GateRule struct {
 	Revoke bool   // a key is taken away when the gate closes again, as long as the stay has not begun
 }
 
-// GateWord is what somebody set for a gate of a stay.
-type GateWord struct {
+// GateReport is what somebody set for a gate of a stay.
+type GateReport struct {
 	State    string // "" of a person who took the decision back
 	By       string
 	At       time.Time
@@ -34,12 +34,12 @@ type GateWord struct {
 	Opened   bool // anyone who this is has sent at some time that the gate is open
 }
 
-// GateWords are the last words about one gate. The later of what the PMS and programs sent counts, unless a person
+// GateReports are the last words about one gate. The later of what the PMS and programs sent counts, unless a person
 // has decided.
-type GateWords struct {
-	PMS     *GateWord
-	Program *GateWord
-	Person  *GateWord
+type GateReports struct {
+	PMS     *GateReport
+	Program *GateReport
+	Person  *GateReport
 }
 
 // Gate is a gate of one stay.
@@ -61,7 +61,7 @@ func Gates[Rule ~struct {
 	Name   string
 	Holds  string
 	Revoke bool
-}](rules []Rule, words map[string]GateWords,
+}](rules []Rule, words map[string]GateReports,
 ) []Gate {
 	gates := make([]Gate, len(rules))
 	for i, rule := range rules {
@@ -70,9 +70,9 @@ func Gates[Rule ~struct {
 	return gates
 }
 
-func (w GateWords) gate(rule GateRule) Gate {
+func (w GateReports) gate(rule GateRule) Gate {
 	g := Gate{GateRule: rule, State: GateUnknown}
-	for _, word := range []*GateWord{w.PMS, w.Program, w.Person} {
+	for _, word := range []*GateReport{w.PMS, w.Program, w.Person} {
 		g.Opened = g.Opened || word != nil && word.Opened
 	}
 	word := w.latest()
@@ -86,7 +86,7 @@ func (w GateWords) gate(rule GateRule) Gate {
 }
 
 // latest is the later of what the PMS and programs sent; of two at the same time the program's.
-func (w GateWords) latest() *GateWord {
+func (w GateReports) latest() *GateReport {
 	if w.Program == nil || w.PMS != nil && w.PMS.At.After(w.Program.At) {
 		return w.PMS
 	}

@@ -67,7 +67,7 @@ const (
 // Reason says why a mobile key has its status.
 type Reason struct {
 	Code    string // stable, for programs
-	Message string // for people: what is wrong and what to do; a format, see [Say]
+	Message string // for people: what is wrong and what to do; a format, see [Message]
 	Fix     Fixer
 	Retry   Retry
 }
@@ -169,9 +169,9 @@ func Find(code string) (r Reason, ok bool) {
 	return Reason{}, false
 }
 
-// Say returns a reason's message with its details filled in. A code without a row is a mistake in the program: it
+// Message returns a reason's message with its details filled in. A code without a row is a mistake in the program: it
 // panics.
-func Say(code string, details ...any) string {
+func Message(code string, details ...any) string {
 	r, ok := Find(code)
 	if !ok {
 		panic("stay: no reason " + code)

@@ -59,7 +59,7 @@ func TestReasonsAreInTheRunbook(t *testing.T) {
 
 func TestSayFillsInDetails(t *testing.T) {
 	t.Parallel()
-	if got, want := stay.Say(stay.ReasonListingUnknown, "L1", stay.ListingPath("default", "L1")), `Listing "L1" isn't set up yet: have the PMS send it, or create it with PUT /v1/listings/default/L1.`; got != want {
+	if got, want := stay.Message(stay.ReasonListingUnknown, "L1", stay.ListingPath("default", "L1")), `Listing "L1" isn't set up yet: have the PMS send it, or create it with PUT /v1/listings/default/L1.`; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	defer func() {
@@ -67,5 +67,5 @@ func TestSayFillsInDetails(t *testing.T) {
 			t.Error("a code without a row must panic")
 		}
 	}()
-	stay.Say("no_such_reason")
+	stay.Message("no_such_reason")
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrHeld says that an ACS user or credential id is already another reservation's.
-var ErrHeld = errors.New("this id belongs to another reservation")
+// ErrIDTaken says that an ACS user or credential id is already another reservation's.
+var ErrIDTaken = errors.New("this id belongs to another reservation")
 
 // ACSUser is a row of acs_users: an ACS user that we created, are creating, or may have created. Package
 // internal/provisioner/record names the states that its nullable columns form; only that package writes them.
@@ -86,16 +86,16 @@ func (s *Store) ACSUsers(ctx context.Context, refs []Ref) (map[Ref][]ACSUser, er
 // ErrErasing means that the guest's identity is being erased right now: nothing may be linked to it.
 var ErrErasing = errors.New("the user identity is being erased")
 
-// ClaimPlace makes the row of an ACS user to be. ok is false where another stay has this (access system, identity);
+// ClaimSlot makes the row of an ACS user to be. ok is false where another stay has this (access system, identity);
 // [ErrErasing] where the identity is being erased.
-func ClaimPlace(ctx context.Context, tx pgx.Tx, u *ACSUser) (ok bool, err error) {
+func ClaimSlot(ctx context.Context, tx pgx.Tx, u *ACSUser) (ok bool, err error) {
 	var erasing bool
 	err = tx.QueryRow(ctx, `
 		SELECT coalesce(erasing_at > clock_timestamp() - interval '1 minute', false) FROM user_identities
 			WHERE user_identity_key = $1 FOR SHARE`,
 		u.UserIdentityKey).Scan(&erasing)
 	if err != nil {
-		return false, wrap(err, "claim a place")
+		return false, wrap(err, "claim the slot of an ACS user")
 	}
 	if erasing {
 		return false, ErrErasing
@@ -108,18 +108,18 @@ func ClaimPlace(ctx context.Context, tx pgx.Tx, u *ACSUser) (ok bool, err error)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil, wrap(err, "claim a place")
+	return err == nil, wrap(err, "claim the slot of an ACS user")
 }
 
-// PlaceHolder returns the stay that has this (access system, identity), or [ErrNotFound].
-func (s *Store) PlaceHolder(ctx context.Context, acsSystemID, userIdentityID string) (holder Ref, err error) {
+// SlotHolder returns the stay that has this (access system, identity), or [ErrNotFound].
+func (s *Store) SlotHolder(ctx context.Context, acsSystemID, userIdentityID string) (holder Ref, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT source, reservation_id FROM acs_users WHERE acs_system_id = $1
 		AND user_identity_id = $2 LIMIT 1`,
 		acsSystemID, userIdentityID).Scan(&holder.Source, &holder.ReservationID)
-	return holder, wrap(err, "look for a place")
+	return holder, wrap(err, "look for the holder of a slot")
 }
 
-// SaveACSUser writes all columns of a row that may change. It returns [ErrHeld] if an id, or the identity's slot, is
+// SaveACSUser writes all columns of a row that may change. It returns [ErrIDTaken] if an id, or the identity's slot, is
 // another reservation's.
 func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 	_, err := tx.Exec(ctx, `
@@ -148,7 +148,7 @@ func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
 	})
 	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "23505" {
-		return ErrHeld
+		return ErrIDTaken
 	}
 	return wrap(err, "save ACS user %d", u.ID)
 }
@@ -166,8 +166,8 @@ func DeleteACSUser(ctx context.Context, tx pgx.Tx, id int64) error {
 	return wrap(err, "forget ACS user %d", id)
 }
 
-// HeldElsewhere returns those of the ids that rows other than except have.
-func (s *Store) HeldElsewhere(ctx context.Context, acsUserIDs []string, except int64) (map[string]bool, error) {
+// TakenElsewhere returns those of the ids that rows other than except have.
+func (s *Store) TakenElsewhere(ctx context.Context, acsUserIDs []string, except int64) (map[string]bool, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT acs_user_id FROM acs_users WHERE acs_user_id = ANY ($1)
 		AND id <> $2`, acsUserIDs, except)
 	held := map[string]bool{}
@@ -235,8 +235,8 @@ func (s *Store) SystemsInUse(ctx context.Context) (map[string]int, error) {
 type UserIdentity struct {
 	Key       string  `db:"user_identity_key"`
 	ID        *string `db:"user_identity_id"` // nil: being created, or the answer was lost
-	Made      bool
-	Own       bool
+	MadeByUs  bool    `db:"made"`
+	StayOnly  bool    `db:"own"`
 	LostAt    *time.Time
 	CreatedAt time.Time
 }
@@ -305,7 +305,7 @@ func SaveUserIdentity(ctx context.Context, tx pgx.Tx, i UserIdentity) error {
 		INSERT INTO user_identities (user_identity_key, user_identity_id, made, own, lost_at, created_at)
 			VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (user_identity_key) DO UPDATE SET user_identity_id = $2, made = $3, lost_at = $5`,
-		i.Key, i.ID, i.Made, i.Own, i.LostAt, i.CreatedAt)
+		i.Key, i.ID, i.MadeByUs, i.StayOnly, i.LostAt, i.CreatedAt)
 	return wrap(err, "save user identity %s", i.Key)
 }
 

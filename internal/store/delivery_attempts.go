@@ -112,8 +112,8 @@ func recordDelivered(b *pgx.Batch, c ClaimedDelivery, now time.Time) {
 	b.Queue(`UPDATE deliveries SET status = 'delivered', attempts = $2, next_attempt_at = NULL, finished_at = $3
 		WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, now)
 	b.Queue(`
-		UPDATE subscription_stays w SET told = coalesce(@state, told),
-			told_sequence = greatest(told_sequence, @sequence), perhaps_told = '[]', tries = 0,
+		UPDATE subscription_stays w SET reported = coalesce(@state, reported),
+			reported_sequence = greatest(reported_sequence, @sequence), unconfirmed = '[]', tries = 0,
 			lease_token = NULL, lease_until = NULL, due_at = CASE WHEN k.sequence = @looked_at AND NOT @more::boolean
 				AND NOT w.again THEN NULL ELSE @now::timestamptz END
 		FROM mobile_keys k WHERE w.source = @source AND w.reservation_id = @reservation_id

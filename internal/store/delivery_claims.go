@@ -33,7 +33,7 @@ type StayState struct {
 	StartsAt          *time.Time
 	EndsAt            *time.Time
 	AccessGroupIDs    []string
-	GateWords         map[string]stay.GateWords
+	GateReports       map[string]stay.GateReports
 }
 
 // StayToReport is what a subscription has received about a stay, and the present state.
@@ -287,8 +287,8 @@ const passAtMost = 500
 // dueStay is a locked row of subscription_stays with what is true of its stay.
 type dueStay struct {
 	StayToReport
-	again     bool
-	saidGates []byte
+	again    bool
+	pmsGates []byte
 }
 
 // readDue reads what is true of stays that are due, after they were locked.
@@ -302,7 +302,7 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 	deliveries := make([]*uuid.UUID, len(due))
 	var b pgx.Batch
 	b.Queue(`
-		SELECT w.told, w.perhaps_told, w.told_sequence, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence,
+		SELECT w.reported, w.unconfirmed, w.reported_sequence, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence,
 			r.status, r.listing_id, l.name, r.check_in, r.check_out,
 			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at,
 				u.ends_at, u.acs_access_group_ids,
@@ -328,7 +328,9 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 			}
 			return rows.Err()
 		})
-	b.Queue(gateWordsOfStays, sources, ids).Query(func(rows pgx.Rows) error { return collectGateWords(rows, words) })
+	b.Queue(gateReportsOfStays, sources, ids).Query(func(rows pgx.Rows) error {
+		return collectGateReports(rows, words)
+	})
 	b.Queue(`
 		SELECT `+deliveryColumns+` FROM deliveries t WHERE delivery_id IN (
 			SELECT w.delivery_id FROM subscription_stays w
@@ -347,7 +349,7 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 	}
 	for i := range due {
 		d := &due[i]
-		d.Present.GateWords = allGateWords(d.saidGates, words[d.Present.Ref])
+		d.Present.GateReports = mergedGateReports(d.pmsGates, words[d.Present.Ref])
 		if id := deliveries[i]; id != nil && lasts[*id] != nil {
 			d.Last = lasts[*id]
 			d.LastSequence = max(d.LastSequence, d.Last.Sequence)
@@ -362,7 +364,7 @@ func (d *dueStay) scan(row pgx.Row, last **uuid.UUID) error {
 		&p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
 		&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID,
 		&p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs,
-		&d.saidGates, &d.LookedTo)
+		&d.pmsGates, &d.LookedTo)
 }
 
 // decide queues what stores the decision for a stay; nil if there is nothing to send.
@@ -370,8 +372,8 @@ func (d dueStay) decide(b *pgx.Batch, c ClaimRequest, t Report) *ClaimedDelivery
 	last := d.Last
 	args := pgx.StrictNamedArgs{
 		"source": d.Present.Source, "reservation_id": d.Present.ReservationID, "subscription": c.Subscription,
-		"told":         t.Reported,
-		"perhaps_told": t.Unconfirmed,
+		"reported":    t.Reported,
+		"unconfirmed": t.Unconfirmed,
 	}
 	const whose = ` WHERE source = @source AND reservation_id = @reservation_id AND subscription = @subscription`
 	out := &ClaimedDelivery{Token: uuid.New()}
@@ -399,15 +401,15 @@ func (d dueStay) decide(b *pgx.Batch, c ClaimRequest, t Report) *ClaimedDelivery
 		dropOvertaken(b, last, c.Now)
 		args["sequence"] = d.LastSequence
 		b.Queue(`
-			UPDATE subscription_stays SET told = @told, told_sequence = greatest(told_sequence, @sequence),
-				perhaps_told = @perhaps_told, due_at = NULL,
+			UPDATE subscription_stays SET reported = @reported, reported_sequence = greatest(reported_sequence, @sequence),
+				unconfirmed = @unconfirmed, due_at = NULL,
 				tries = 0, again = false, lease_token = NULL, lease_until = NULL`+whose, args)
 		return nil
 	}
 	out.Attempt = out.Attempts + 1
 	args["delivery_id"], args["token"], args["lease"] = out.DeliveryID, out.Token, c.Lease
 	b.Queue(`
-		UPDATE subscription_stays SET told = @told, perhaps_told = @perhaps_told, delivery_id = @delivery_id,
+		UPDATE subscription_stays SET reported = @reported, unconfirmed = @unconfirmed, delivery_id = @delivery_id,
 			again = false,
 			lease_token = @token, lease_until = clock_timestamp() + @lease::interval`+whose, args)
 	return out

@@ -29,16 +29,16 @@ type DoorFilter struct {
 	Sources []string // only of these; nil for all
 }
 
-// DoorPlace is where in the list a page ends. The zero place is the beginning.
-type DoorPlace struct {
+// DoorCursor is where in the list a page ends. The zero value is the beginning.
+type DoorCursor struct {
 	Rank   int    `json:"r"`
 	Folded string `json:"f"`
 	Source string `json:"s"`
 	ID     string `json:"i"`
 }
 
-// Place is the listing's place in the list.
-func (l DoorListing) Place() DoorPlace { return DoorPlace{l.Rank, l.Folded, l.Source, l.ListingID} }
+// Cursor is where in the list the listing is.
+func (l DoorListing) Cursor() DoorCursor { return DoorCursor{l.Rank, l.Folded, l.Source, l.ListingID} }
 
 // What the index listings_doors is ordered by.
 const (
@@ -48,7 +48,7 @@ const (
 
 // DoorListings lists the listings that are not deleted, by what is missing and then by name, from after a place. Of
 // those that nobody has set up it leaves out what no stay is waiting for.
-func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorPlace, now time.Time,
+func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorCursor, now time.Time,
 	limit int,
 ) ([]DoorListing, error) {
 	var w where
@@ -60,7 +60,7 @@ func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorPlace,
 	if f.Query != "" {
 		w.add(`staykey_fold(l.listing_id || ' ' || coalesce(l.name, '')) LIKE staykey_fold(%s)`, containing(f.Query))
 	}
-	if after != (DoorPlace{}) {
+	if after != (DoorCursor{}) {
 		w.add("("+doorRank+", "+doorFolded+", l.source, l.listing_id) > (%s, %s, %s, %s)", after.Rank, after.Folded,
 			after.Source, after.ID)
 	}
@@ -80,6 +80,6 @@ func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorPlace,
 // CountMissingDoors counts, up to most, the listings of the sources (nil: of all) without doors, and those that
 // reservations name and nobody has set up.
 func (s *Store) CountMissingDoors(ctx context.Context, sources []string, now time.Time, most int) (n int, err error) {
-	list, err := s.DoorListings(ctx, DoorFilter{Missing: true, Sources: sources}, DoorPlace{}, now, most)
+	list, err := s.DoorListings(ctx, DoorFilter{Missing: true, Sources: sources}, DoorCursor{}, now, most)
 	return len(list), err
 }

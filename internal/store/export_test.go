@@ -6,7 +6,7 @@ import (
 )
 
 // PageQuery is the statement of a page of reservations, for tests that look at its plan.
-func (s *Store) PageQuery(ctx context.Context, f ReservationFilter, after Place, limit int) (string, []any, error) {
+func (s *Store) PageQuery(ctx context.Context, f ReservationFilter, after Cursor, limit int) (string, []any, error) {
 	var w where
 	page, err := f.page(ctx, s, &w, after, limit)
 	return page, w.planned(), err

@@ -12,39 +12,40 @@ import (
 )
 
 // The states of the gates of stays. What the PMS sent last is in the reservation's row, because intake writes that
-// anyway; those of programs and people are rows of gate_words. Which of them counts is decided in one place,
+// anyway; those of programs and people are rows of gate_reports. Which of them counts is decided in one place,
 // [stay.Gates].
 
 // GateByPMS is the author of what PMSs report about gates.
 const GateByPMS = "pms"
 
-// saidGate is what a PMS sent for a gate, as stored.
-type saidGate struct {
+// pmsGate is what a PMS sent for a gate, as stored.
+type pmsGate struct {
 	State  string    `json:"state"`
 	At     time.Time `json:"at"`
 	Opened bool      `json:"opened,omitempty"`
 }
 
-// SayGates adds what a PMS reports about gates, by name, to what it reported before. at is when that was received.
-func SayGates(before []byte, says map[string]string, at time.Time) []byte {
+// MergeGateReports adds what a PMS reports about gates, by name, to what it reported before. at is when that was
+// received.
+func MergeGateReports(before []byte, says map[string]string, at time.Time) []byte {
 	if len(says) == 0 {
 		return before
 	}
-	said := readSaid(before)
+	reported := readPMSGates(before)
 	for name, state := range says {
-		said[name] = saidGate{State: state, At: at.UTC(), Opened: said[name].Opened || state == stay.GateOpen}
+		reported[name] = pmsGate{State: state, At: at.UTC(), Opened: reported[name].Opened || state == stay.GateOpen}
 	}
-	encoded, _ := json.Marshal(said) // texts, times and flags: it can't fail
+	encoded, _ := json.Marshal(reported) // texts, times and flags: it can't fail
 	return encoded
 }
 
-func readSaid(encoded []byte) map[string]saidGate {
-	said := map[string]saidGate{}
-	_ = json.Unmarshal(encoded, &said) // written here: null is nothing
-	return said
+func readPMSGates(encoded []byte) map[string]pmsGate {
+	reported := map[string]pmsGate{}
+	_ = json.Unmarshal(encoded, &reported) // written here: null is nothing
+	return reported
 }
 
-// gateRow is a row of gate_words.
+// gateRow is a row of gate_reports.
 type gateRow struct {
 	Source        string
 	ReservationID string
@@ -59,17 +60,17 @@ type gateRow struct {
 
 const gateRowColumns = `source, reservation_id, name, person, state, by, at, evidence, opened`
 
-const gateWordsOfOne = `SELECT ` + gateRowColumns + ` FROM gate_words WHERE source = $1 AND reservation_id = $2`
+const gateReportsOfOne = `SELECT ` + gateRowColumns + ` FROM gate_reports WHERE source = $1 AND reservation_id = $2`
 
-// allGateWords joins what a PMS reported about a stay's gates with what programs and people set.
-func allGateWords(said []byte, rows []gateRow) map[string]stay.GateWords {
-	words := map[string]stay.GateWords{}
-	for name, s := range readSaid(said) {
-		words[name] = stay.GateWords{PMS: &stay.GateWord{State: s.State, By: GateByPMS, At: s.At, Opened: s.Opened}}
+// mergedGateReports joins what a PMS reported about a stay's gates with what programs and people set.
+func mergedGateReports(reported []byte, rows []gateRow) map[string]stay.GateReports {
+	words := map[string]stay.GateReports{}
+	for name, s := range readPMSGates(reported) {
+		words[name] = stay.GateReports{PMS: &stay.GateReport{State: s.State, By: GateByPMS, At: s.At, Opened: s.Opened}}
 	}
 	for _, row := range rows {
 		w := words[row.Name]
-		word := &stay.GateWord{
+		word := &stay.GateReport{
 			State: deref(row.State), By: row.By, At: row.At, Evidence: deref(row.Evidence),
 			Opened: row.Opened,
 		}
@@ -83,21 +84,21 @@ func allGateWords(said []byte, rows []gateRow) map[string]stay.GateWords {
 	return words
 }
 
-func gateWordsOf(ctx context.Context, q querier, refs []Ref) (map[Ref][]gateRow, error) {
+func gateReportsOf(ctx context.Context, q querier, refs []Ref) (map[Ref][]gateRow, error) {
 	found := map[Ref][]gateRow{}
 	if len(refs) == 0 {
 		return found, nil
 	}
 	sources, ids := splitRefs(refs)
-	rows, _ := q.Query(ctx, gateWordsOfStays, sources, ids)
-	return found, wrap(collectGateWords(rows, found), "read the gates of %d reservations", len(refs))
+	rows, _ := q.Query(ctx, gateReportsOfStays, sources, ids)
+	return found, wrap(collectGateReports(rows, found), "read the gates of %d reservations", len(refs))
 }
 
-const gateWordsOfStays = `
-	SELECT ` + gateRowColumns + ` FROM gate_words
+const gateReportsOfStays = `
+	SELECT ` + gateRowColumns + ` FROM gate_reports
 	WHERE (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`
 
-func collectGateWords(rows pgx.Rows, found map[Ref][]gateRow) error {
+func collectGateReports(rows pgx.Rows, found map[Ref][]gateRow) error {
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[gateRow])
 	for _, row := range list {
 		ref := Ref{Source: row.Source, ReservationID: row.ReservationID}
@@ -110,11 +111,13 @@ func collectGateWords(rows pgx.Rows, found map[Ref][]gateRow) error {
 type GateRows []gateRow
 
 // With joins them with what a PMS sent, as [Reservation.Gates] has it.
-func (r GateRows) With(said []byte) map[string]stay.GateWords { return allGateWords(said, r) }
+func (r GateRows) With(reported []byte) map[string]stay.GateReports {
+	return mergedGateReports(reported, r)
+}
 
 // LockedGates returns what programs and people set for the gates of reservations that are locked.
 func LockedGates(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]GateRows, error) {
-	list, err := gateWordsOf(ctx, tx, refs)
+	list, err := gateReportsOf(ctx, tx, refs)
 	found := make(map[Ref]GateRows, len(list))
 	for ref, rows := range list {
 		found[ref] = rows
@@ -122,11 +125,11 @@ func LockedGates(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]GateRows, 
 	return found, err
 }
 
-// SaveGateWord records what a program or a person reports about a gate of a locked reservation. An empty state means
+// SaveGateReport records what a program or a person reports about a gate of a locked reservation. An empty state means
 // that a person withdraws the decision.
-func SaveGateWord(batch *pgx.Batch, ref Ref, name string, person bool, w stay.GateWord) {
+func SaveGateReport(batch *pgx.Batch, ref Ref, name string, person bool, w stay.GateReport) {
 	batch.Queue(`
-		INSERT INTO gate_words AS g (`+gateRowColumns+`)
+		INSERT INTO gate_reports AS g (`+gateRowColumns+`)
 		VALUES (@source, @reservation_id, @name, @person, nullif(@state::text, ''), @by, @at,
 			nullif(@evidence::text, ''), @state::text = 'open')
 		ON CONFLICT (source, reservation_id, name, person) DO UPDATE SET
@@ -140,11 +143,11 @@ func SaveGateWord(batch *pgx.Batch, ref Ref, name string, person bool, w stay.Ga
 
 // forgetEvidence removes what may name a guest from the records of the gates of the stays t. The states stay: a
 // person's decision holds as long as the reservation exists, and the PMS may move that into the future at any time.
-const forgetEvidence = `UPDATE gate_words t SET evidence = NULL WHERE t.evidence IS NOT NULL AND `
+const forgetEvidence = `UPDATE gate_reports t SET evidence = NULL WHERE t.evidence IS NOT NULL AND `
 
 // keptByGates is the condition under which retention keeps the row of a reservation r: a person has decided that a
 // gate is not open.
-const keptByGates = `EXISTS (SELECT FROM gate_words g WHERE g.source = r.source AND g.reservation_id = r.reservation_id
+const keptByGates = `EXISTS (SELECT FROM gate_reports g WHERE g.source = r.source AND g.reservation_id = r.reservation_id
 	AND g.person AND g.state <> 'open')`
 
 // deadlinesBack is how far back deadlines are looked at after a time without looking: what is older is over, or
@@ -217,7 +220,7 @@ func (s *Store) GatesSet(ctx context.Context, source string) (names []string, st
 	rows, _ := s.pool.Query(ctx, `
 		SELECT jsonb_object_keys(gates) FROM (SELECT gates FROM reservations WHERE source = $1
 			ORDER BY reservation_id DESC LIMIT $2) r WHERE gates IS NOT NULL
-		UNION SELECT name FROM (SELECT name FROM gate_words WHERE source = $1 LIMIT $2) w`, source, gatesLooked)
+		UNION SELECT name FROM (SELECT name FROM gate_reports WHERE source = $1 LIMIT $2) w`, source, gatesLooked)
 	if names, err = pgx.CollectRows(rows, pgx.RowTo[string]); err == nil {
 		err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reservations WHERE source = $1)`, source).Scan(&stays)
 	}

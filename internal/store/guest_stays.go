@@ -51,7 +51,7 @@ const guestState = `
 			u.ends_at,
 		coalesce(u.removed_at IS NULL AND i.own AND i.made AND i.user_identity_id = u.user_identity_id,
 			false) AS own_identity,
-		r.gates AS said_gates, (SELECT value FROM settings WHERE name = 'policy_text:' || r.source) AS policy,
+		r.gates AS pms_gates, (SELECT value FROM settings WHERE name = 'policy_text:' || r.source) AS policy,
 		coalesce(s.counter, 0) AS counter, coalesce(s.guest_key, '') AS link_guest, s.opened_at,
 			coalesce(s.openings, 0) AS openings,
 		coalesce(s.recent, '{}') AS recent
@@ -80,8 +80,8 @@ func readGuestState(ctx context.Context, q querier, ref Ref) (GuestState, error)
 // guestRow is a [GuestState] with what its gates follow from.
 type guestRow struct {
 	GuestState
-	SaidGates []byte
-	Policy    *string // of the source, as all replicas follow it; nil: not decided
+	PMSGates []byte
+	Policy   *string // of the source, as all replicas follow it; nil: not decided
 }
 
 // judgeGates fills in what follows from the gates of the stay.
@@ -90,8 +90,8 @@ func (r *guestRow) judgeGates(ctx context.Context, q querier) error {
 	if r.Policy == nil || json.Unmarshal([]byte(*r.Policy), &policy) != nil || len(policy.Gates) == 0 {
 		return nil
 	}
-	rows, err := gateWordsOf(ctx, q, []Ref{r.Ref})
-	gates := stay.Gates(policy.Gates, allGateWords(r.SaidGates, rows[r.Ref]))
+	rows, err := gateReportsOf(ctx, q, []Ref{r.Ref})
+	gates := stay.Gates(policy.Gates, mergedGateReports(r.PMSGates, rows[r.Ref]))
 	r.ClosedGates = stay.ClosedGates(gates)
 	for _, g := range gates {
 		if at := g.At; !g.Closed() && (r.GatesSetAt == nil || at.After(*r.GatesSetAt)) {

@@ -19,7 +19,7 @@ type Work struct {
 	Key         MobileKey
 	Users       []ACSUser
 	Overrides   Overrides
-	Gates       map[string]stay.GateWords
+	Gates       map[string]stay.GateReports
 	Unreachable []Disconnection   // access systems that Seam can't reach
 	GroupOwners map[string]string // which sources used the listing's access groups first
 }
@@ -55,9 +55,9 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 		w.Overrides, err = scanOverrides(row)
 		return err
 	})
-	b.Queue(gateWordsOfOne, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) error {
+	b.Queue(gateReportsOfOne, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) error {
 		words, err := pgx.CollectRows(rows, pgx.RowToStructByName[gateRow])
-		w.Gates = allGateWords(w.Reservation.Gates, words)
+		w.Gates = mergedGateReports(w.Reservation.Gates, words)
 		return err
 	})
 	b.Queue(disconnections).Query(func(rows pgx.Rows) (err error) {
@@ -78,8 +78,8 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	return w, wrap(s.pool.SendBatch(ctx, &b).Close(), "load reservation %s/%s", ref.Source, ref.ReservationID)
 }
 
-// Verdict is the result of a reconcile.
-type Verdict struct {
+// KeyOutcome is what a reconcile found and when the key is due next. [Store.FinishKey] writes it.
+type KeyOutcome struct {
 	Status         string
 	Reason         string
 	Message        string
@@ -100,7 +100,7 @@ type Verdict struct {
 	SettledAt      *time.Time
 }
 
-// finishKey writes a verdict. Whatever was requested in the meantime (another generation, more checks) stays due, and
+// finishKey writes an outcome. Whatever was requested in the meantime (another generation, more checks) stays due, and
 // keeps its rank.
 const finishKey = `
 	WITH before AS (
@@ -138,7 +138,7 @@ const finishKey = `
 // FinishKey writes the verdict and ends the lease. Any request made in the meantime makes the key due at once. It
 // doesn't wait for the disk: what an attempt has created is recorded already, and if Postgres crashes, the key is
 // looked at again. entries returns what to add to the timeline, given whether status, reason or message changed.
-func (s *Store) FinishKey(ctx context.Context, l Lease, v Verdict, now time.Time,
+func (s *Store) FinishKey(ctx context.Context, l Lease, v KeyOutcome, now time.Time,
 	entries func(changed bool) []Entry,
 ) error {
 	changed, held := false, false

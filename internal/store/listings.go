@@ -126,8 +126,8 @@ type ListingFilter struct {
 	Sources          []string // those that may be seen; nil for all
 }
 
-// Place is where in a list a page ends. The zero place is the beginning.
-type Place struct {
+// Cursor is where in a list a page ends. The zero value is the beginning.
+type Cursor struct {
 	At     time.Time `json:"t,omitzero"` // zero where what the list is sorted by is not known: such items come last
 	Source string    `json:"s"`
 	ID     string    `json:"i"`
@@ -135,10 +135,10 @@ type Place struct {
 	Snapshot string `json:"v,omitempty"`
 }
 
-func (p Place) isBeginning() bool { return p == Place{} }
+func (p Cursor) isBeginning() bool { return p == Cursor{} }
 
 // Listings lists known listings, newest change first, from after a cursor.
-func (s *Store) Listings(ctx context.Context, f ListingFilter, after Place, limit int) ([]Listing, error) {
+func (s *Store) Listings(ctx context.Context, f ListingFilter, after Cursor, limit int) ([]Listing, error) {
 	const text = `staykey_fold(t.listing_id || ' ' || coalesce(t.name, ''))` // as the index listings_text_folded has it
 	var w where
 	w.add("t.known")

@@ -146,7 +146,7 @@ func TestListingLists(t *testing.T) {
 		SELECT CASE WHEN n % 4 = 0 THEN 'b' ELSE 'a' END, 'L' || n, n % 10 > 0, n % 5 = 1, 'House ' || n, $1, $1::timestamptz + n / 8 * interval '1 minute' FROM generate_series(1, 60) n`, epoch); err != nil {
 		t.Fatal(err)
 	}
-	all, err := s.Listings(ctx, store.ListingFilter{}, store.Place{}, 1000)
+	all, err := s.Listings(ctx, store.ListingFilter{}, store.Cursor{}, 1000)
 	if err != nil || len(all) != 54 {
 		t.Fatalf("%d listings: %v", len(all), err)
 	}
@@ -164,9 +164,9 @@ func TestListingLists(t *testing.T) {
 				f.ChangedSince = &at
 			}
 			name := func(l store.Listing) string { return l.Source + "/" + l.ListingID }
-			got := pages(t, func(after store.Place) ([]store.Listing, error) { return s.Listings(ctx, f, after, 4) }, name,
-				func(l store.Listing) store.Place {
-					return store.Place{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
+			got := pages(t, func(after store.Cursor) ([]store.Listing, error) { return s.Listings(ctx, f, after, 4) }, name,
+				func(l store.Listing) store.Cursor {
+					return store.Cursor{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 				})
 			var want []string
 			for _, l := range all {

@@ -25,33 +25,33 @@ type Overrides struct {
 	OfCheckIn  *time.Time // check-in when the window was set
 	EndsAt     *time.Time // access ends then; nil: with the stay
 	OfCheckOut *time.Time // check-out when the window was set
-	// SaidCheckIn and SaidCheckOut are the stay that the window was set for, as the PMS specified it. A window
+	// OfCheckInText and OfCheckOutText are the stay that the window was set for, as the PMS specified it. A window
 	// outlives a change of the listing's or the source's hours and time zone, which complete these to instants, and
 	// lapses when the PMS moves the stay.
-	SaidCheckIn, SaidCheckOut *string
+	OfCheckInText, OfCheckOutText *string
 	// ReplaceCredential is the mobile key that a new one replaces; nil for none.
 	ReplaceCredential *string
 }
 
 const overrideColumns = `held_at, held_by, held_why, revoked_at, revoked_by, revoked_why, window_at, window_by, window_why,
-	starts_at, of_check_in, ends_at, of_check_out, said_check_in, said_check_out, replace_credential`
+	starts_at, of_check_in, ends_at, of_check_out, of_check_in_text, of_check_out_text, replace_credential`
 
 func (o *Overrides) scan() []any {
 	return []any{
 		&o.HeldAt, &o.HeldBy, &o.HeldWhy, &o.RevokedAt, &o.RevokedBy, &o.RevokedWhy, &o.WindowAt,
 		&o.WindowBy, &o.WindowWhy,
-		&o.StartsAt, &o.OfCheckIn, &o.EndsAt, &o.OfCheckOut, &o.SaidCheckIn, &o.SaidCheckOut, &o.ReplaceCredential,
+		&o.StartsAt, &o.OfCheckIn, &o.EndsAt, &o.OfCheckOut, &o.OfCheckInText, &o.OfCheckOutText, &o.ReplaceCredential,
 	}
 }
 
 // WindowHolds reports whether the window belongs to the stay as the PMS specifies it now. Another spelling of the
 // same instants is no move.
 func (o Overrides) WindowHolds(r Reservation) bool {
-	same := func(said, now *string, of, at *time.Time) bool {
-		return said != nil && now != nil && *said == *now || of != nil && at != nil && of.Equal(*at)
+	same := func(text, now *string, of, at *time.Time) bool {
+		return text != nil && now != nil && *text == *now || of != nil && at != nil && of.Equal(*at)
 	}
-	return o.WindowAt != nil && same(o.SaidCheckIn, r.CheckInSaid, o.OfCheckIn, r.CheckIn) && same(o.SaidCheckOut,
-		r.CheckOutSaid, o.OfCheckOut, r.CheckOut)
+	return o.WindowAt != nil && same(o.OfCheckInText, r.CheckInText, o.OfCheckIn, r.CheckIn) && same(o.OfCheckOutText,
+		r.CheckOutText, o.OfCheckOut, r.CheckOut)
 }
 
 // Window returns the times that admins have set for access to a stay; zero times are those of the stay, as both are
@@ -90,9 +90,9 @@ func (o Overrides) Access(r Reservation, starts, ends time.Time) (from, until ti
 // is none.
 func (o *Overrides) SetWindow(r Reservation, starts, ends *time.Time) {
 	o.StartsAt, o.EndsAt = starts, ends
-	o.OfCheckIn, o.OfCheckOut, o.SaidCheckIn, o.SaidCheckOut = r.CheckIn, r.CheckOut, r.CheckInSaid, r.CheckOutSaid
+	o.OfCheckIn, o.OfCheckOut, o.OfCheckInText, o.OfCheckOutText = r.CheckIn, r.CheckOut, r.CheckInText, r.CheckOutText
 	if starts == nil && ends == nil {
-		o.OfCheckIn, o.OfCheckOut, o.SaidCheckIn, o.SaidCheckOut = nil, nil, nil, nil
+		o.OfCheckIn, o.OfCheckOut, o.OfCheckInText, o.OfCheckOutText = nil, nil, nil, nil
 		o.WindowAt, o.WindowBy, o.WindowWhy = nil, nil, nil
 	}
 }
@@ -123,7 +123,7 @@ var forgetDecisions = []string{
 	`DELETE FROM overrides t WHERE t.revoked_at IS NULL AND t.held_at IS NULL AND `,
 	`UPDATE overrides t SET window_at = NULL, window_by = NULL, window_why = NULL, starts_at = NULL, of_check_in = NULL,
 		ends_at = NULL,
-		of_check_out = NULL, said_check_in = NULL, said_check_out = NULL, replace_credential = NULL WHERE `,
+		of_check_out = NULL, of_check_in_text = NULL, of_check_out_text = NULL, replace_credential = NULL WHERE `,
 }
 
 // forgetReasons removes the words of decisions that are kept.
@@ -161,16 +161,16 @@ func SaveOverrides(batch *pgx.Batch, ref Ref, o Overrides) {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 		ref.Source, ref.ReservationID, o.HeldAt, o.HeldBy, o.HeldWhy, o.RevokedAt, o.RevokedBy, o.RevokedWhy,
 		o.WindowAt, o.WindowBy, o.WindowWhy,
-		o.StartsAt, o.OfCheckIn, o.EndsAt, o.OfCheckOut, o.SaidCheckIn, o.SaidCheckOut, o.ReplaceCredential)
+		o.StartsAt, o.OfCheckIn, o.EndsAt, o.OfCheckOut, o.OfCheckInText, o.OfCheckOutText, o.ReplaceCredential)
 }
 
 // Held says who holds a reservation and why, "" if nobody does.
-func (o Overrides) Held() string { return said(o.HeldAt, o.HeldBy, o.HeldWhy) }
+func (o Overrides) Held() string { return decisionText(o.HeldAt, o.HeldBy, o.HeldWhy) }
 
 // Revoked says who has revoked a reservation's key and why, "" if nobody has.
-func (o Overrides) Revoked() string { return said(o.RevokedAt, o.RevokedBy, o.RevokedWhy) }
+func (o Overrides) Revoked() string { return decisionText(o.RevokedAt, o.RevokedBy, o.RevokedWhy) }
 
-func said(at *time.Time, by, why *string) string {
+func decisionText(at *time.Time, by, why *string) string {
 	if at == nil {
 		return ""
 	}

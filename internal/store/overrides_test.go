@@ -32,7 +32,7 @@ func TestAccessIsAlwaysValid(t *testing.T) {
 		stay := func(label string) store.Reservation {
 			in := instant(label + " check-in")
 			out := in.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, label+" hours")) * time.Hour)
-			return store.Reservation{CheckInSaid: said(label + " set in"), CheckOutSaid: said(label + " set out"), CheckIn: in, CheckOut: &out}
+			return store.Reservation{CheckInText: said(label + " set in"), CheckOutText: said(label + " set out"), CheckIn: in, CheckOut: &out}
 		}
 		o := store.Overrides{WindowAt: &day}
 		before := stay("before")
@@ -45,7 +45,7 @@ func TestAccessIsAlwaysValid(t *testing.T) {
 		if !until.After(from) {
 			t.Fatalf("access from %s until %s", from, until)
 		}
-		moved := *before.CheckInSaid != *now.CheckInSaid && !before.CheckIn.Equal(*now.CheckIn) || *before.CheckOutSaid != *now.CheckOutSaid && !before.CheckOut.Equal(*now.CheckOut)
+		moved := *before.CheckInText != *now.CheckInText && !before.CheckIn.Equal(*now.CheckIn) || *before.CheckOutText != *now.CheckOutText && !before.CheckOut.Equal(*now.CheckOut)
 		if own := from.Equal(starts) && until.Equal(ends); moved && !own {
 			t.Fatalf("the PMS moved the stay, and access is from %s until %s, not from %s until %s", from, until, starts, ends)
 		}

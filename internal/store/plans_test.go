@@ -127,7 +127,7 @@ func TestPagesReadLittle(t *testing.T) {
 				a.add(&f)
 				b.add(&f)
 				name := fmt.Sprintf("order %d, %s, %s", order, a.name, b.name)
-				for page, after := range []store.Place{{}, order.PlaceOf(middle, "1:1:")} {
+				for page, after := range []store.Cursor{{}, order.CursorOf(middle, "1:1:")} {
 					query, args, err := s.PageQuery(ctx, f, after, 51)
 					if err != nil {
 						t.Fatalf("%s: %v", name, err)

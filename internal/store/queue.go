@@ -36,9 +36,9 @@ type Claim struct {
 
 // Claimed are events that were taken off the queue.
 type Claimed struct {
-	Events []Event
-	Behind bool // there are events that were put back: see [PutBack]
-	PID    int  // of the server process that holds the locks
+	Events      []Event
+	SomePutBack bool // there are events that were put back: see [PutBack]
+	PID         int  // of the server process that holds the locks
 }
 
 // ClaimEvents takes the oldest waiting events off the queue, urgent ones first; a rollback puts them back.
@@ -52,7 +52,7 @@ func ClaimEvents(ctx context.Context, tx pgx.Tx, c Claim) (Claimed, error) {
 		WHERE not_before IS NOT NULL)`,
 		fmt.Sprint(c.LockWait.Milliseconds())).QueryRow(func(row pgx.Row) error {
 		var set string
-		return row.Scan(&set, &got.PID, &got.Behind)
+		return row.Scan(&set, &got.PID, &got.SomePutBack)
 	})
 	b.Queue(`
 		WITH first AS (SELECT seq, bytes FROM event_queue WHERE urgent AND (not_before IS NULL OR not_before <= @now)

@@ -43,9 +43,9 @@ func (o Order) by(table string) string {
 	return ` ORDER BY ` + table + `.changed_at DESC, ` + names
 }
 
-// PlaceOf is the place of a reservation in a list of an order. snapshot is that of the list's first page.
-func (o Order) PlaceOf(v View, snapshot string) Place {
-	p := Place{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID}
+// CursorOf is the place of a reservation in a list of an order. snapshot is that of the list's first page.
+func (o Order) CursorOf(v View, snapshot string) Cursor {
+	p := Cursor{At: v.Key.ChangedAt, Source: v.Reservation.Source, ID: v.Reservation.ReservationID}
 	if o == ByCheckIn {
 		p.At, p.Snapshot = time.Time{}, snapshot
 		if v.Reservation.CheckIn != nil {
@@ -185,7 +185,7 @@ func (s *Store) TimeZones(ctx context.Context) ([]string, error) {
 	return zones, wrap(err, "read the time zones of listings")
 }
 
-// Snapshot names what is committed now, for [Place].
+// Snapshot names what is committed now, for [Cursor].
 func (s *Store) Snapshot(ctx context.Context) (string, error) {
 	var snapshot string
 	err := s.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&snapshot)
@@ -193,7 +193,7 @@ func (s *Store) Snapshot(ctx context.Context) (string, error) {
 }
 
 // Views lists reservations in the filter's order, from after a place.
-func (s *Store) Views(ctx context.Context, f ReservationFilter, after Place, limit int) ([]View, error) {
+func (s *Store) Views(ctx context.Context, f ReservationFilter, after Cursor, limit int) ([]View, error) {
 	var w where
 	page, err := f.page(ctx, s, &w, after, limit)
 	if err != nil {
@@ -206,7 +206,7 @@ func (s *Store) Views(ctx context.Context, f ReservationFilter, after Place, lim
 // CountViews counts what [Store.Views] lists on all its pages, up to most.
 func (s *Store) CountViews(ctx context.Context, f ReservationFilter, most int) (n int, err error) {
 	var w where
-	page, err := f.page(ctx, s, &w, Place{}, most)
+	page, err := f.page(ctx, s, &w, Cursor{}, most)
 	if err != nil {
 		return 0, wrap(err, "count reservations")
 	}
@@ -222,7 +222,7 @@ const (
 )
 
 // page selects the refs of a page. Which filter is followed depends on how little it leaves.
-func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after Place, limit int) (string, error) {
+func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after Cursor, limit int) (string, error) {
 	few, err := f.fewTexts(ctx, s)
 	if err != nil {
 		return "", err
@@ -242,7 +242,7 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after P
 				AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + order + limited, nil
 	}
 	if f.Query != "" {
-		f.byWords(w)
+		f.byQuery(w)
 		matches := strings.Join(w.conditions, " AND ")
 		w.restart()
 		w.conditions = append(w.conditions, `EXISTS (SELECT FROM reservations r WHERE r.source = t.source
@@ -291,7 +291,7 @@ func (f ReservationFilter) followsChanges(ctx context.Context, s *Store) (bool, 
 }
 
 // byRecency narrows keys by the index on their last change.
-func (f ReservationFilter) byRecency(w *where, after Place) {
+func (f ReservationFilter) byRecency(w *where, after Cursor) {
 	if f.Order == ByChange && !after.isBeginning() {
 		w.add(changeOrder+` <= (%s::timestamptz AT TIME ZONE 'UTC')`, after.At)
 	}
@@ -370,7 +370,7 @@ func (f ReservationFilter) cancelled() (value, one bool) {
 }
 
 // from narrows keys to those after a place, and by times.
-func (f ReservationFilter) from(w *where, after Place) {
+func (f ReservationFilter) from(w *where, after Cursor) {
 	switch {
 	case after.isBeginning():
 	case f.Order == ByCheckIn:
@@ -394,7 +394,7 @@ func (f ReservationFilter) from(w *where, after Place) {
 // afterCheckIn narrows keys to those after a place in the order of check-in. A stay that was moved since the first
 // page is left out, since it may have been on a page already. A transaction that this one can't see either belongs
 // to another cluster, from which the database was copied.
-func (f ReservationFilter) afterCheckIn(w *where, after Place) {
+func (f ReservationFilter) afterCheckIn(w *where, after Cursor) {
 	order := checkInOrder("t")
 	w.add(order+` >= coalesce(%s::timestamptz, 'infinity')`, pointerTo(after.At))
 	w.notUpTo(order+` = coalesce(%s::timestamptz, 'infinity')`, pointerTo(after.At), "t.source, t.reservation_id",
@@ -425,11 +425,11 @@ func (f ReservationFilter) byText(w *where) {
 	if f.GuestEmail != "" {
 		w.add("staykey_fold(r.guest_email) = staykey_fold(%s)", f.GuestEmail)
 	}
-	f.byWords(w)
+	f.byQuery(w)
 }
 
-// byWords narrows reservations to those that have each word of the query, in any order: a surname may come first.
-func (f ReservationFilter) byWords(w *where) {
+// byQuery narrows reservations to those that have each word of the query, in any order: a surname may come first.
+func (f ReservationFilter) byQuery(w *where) {
 	words := strings.Fields(f.Query)
 	if len(words) == 0 && f.Query != "" {
 		words = []string{f.Query}
@@ -451,7 +451,7 @@ func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error)
 		return false, nil
 	}
 	var w where
-	f.byWords(&w)
+	f.byQuery(&w)
 	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r`+w.sql(), w.args...)
 }
 

@@ -140,7 +140,7 @@ func TestReservationLists(t *testing.T) {
 
 func listsBy(t *testing.T, s *store.Store, order store.Order) {
 	ctx := context.Background()
-	all, err := s.Views(ctx, store.ReservationFilter{Order: order}, store.Place{}, 1000)
+	all, err := s.Views(ctx, store.ReservationFilter{Order: order}, store.Cursor{}, 1000)
 	if err != nil || len(all) != 150 {
 		t.Fatalf("%d reservations: %v", len(all), err)
 	}
@@ -177,8 +177,8 @@ func listsBy(t *testing.T, s *store.Store, order store.Order) {
 				f.ChangedSince = &at
 			}
 			name := func(v store.View) string { return v.Reservation.Source + "/" + v.Reservation.ReservationID }
-			got := pages(t, func(after store.Place) ([]store.View, error) { return s.Views(ctx, f, after, 31) }, name,
-				func(v store.View) store.Place { return order.PlaceOf(v, snapshot) })
+			got := pages(t, func(after store.Cursor) ([]store.View, error) { return s.Views(ctx, f, after, 31) }, name,
+				func(v store.View) store.Cursor { return order.CursorOf(v, snapshot) })
 			var want []string
 			for _, v := range all {
 				if matches(f, v) {
@@ -198,7 +198,7 @@ func TestCheckInListWhileStaysMove(t *testing.T) {
 	t.Parallel()
 	s := listed(t)
 	ctx := context.Background()
-	first, err := s.Views(ctx, store.ReservationFilter{Order: store.ByCheckIn}, store.Place{}, 1)
+	first, err := s.Views(ctx, store.ReservationFilter{Order: store.ByCheckIn}, store.Cursor{}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestCheckInListWhileStaysMove(t *testing.T) {
 	}
 	seen := map[store.Ref]int{}
 	moved := 0
-	var after store.Place
+	var after store.Cursor
 	for {
 		page, err := s.Views(ctx, store.ReservationFilter{Order: store.ByCheckIn}, after, 20)
 		if err != nil {
@@ -229,7 +229,7 @@ func TestCheckInListWhileStaysMove(t *testing.T) {
 		for _, v := range page {
 			seen[v.Reservation.Ref()]++
 		}
-		after = store.ByCheckIn.PlaceOf(page[len(page)-1], snapshot)
+		after = store.ByCheckIn.CursorOf(page[len(page)-1], snapshot)
 		if moved == 0 {
 			if err := begun.Commit(ctx); err != nil {
 				t.Fatal(err)

@@ -19,8 +19,8 @@ type Reservation struct {
 	GuestEmail        *string
 	GuestName         *string
 	GuestPhone        *string
-	CheckInSaid       *string
-	CheckOutSaid      *string
+	CheckInText       *string `db:"check_in_said"` // as the PMS sent it, without a zone perhaps
+	CheckOutText      *string `db:"check_out_said"`
 	CheckIn           *time.Time
 	CheckOut          *time.Time
 	ListingGeneration int64
@@ -38,7 +38,7 @@ type Reservation struct {
 	SegmentDue    *time.Time // when the next of them begins
 	Notes         []byte     // JSON: what could not be read of the last events
 	Bodies        []byte     // hashes of bodies that confirmed it, see intake
-	Gates         []byte     // JSON: what the PMS sent about gates, see [SayGates]
+	Gates         []byte     // JSON: what the PMS sent about gates, see [MergeGateReports]
 	GuestLanguage *string    // a BCP 47 tag, where the PMS says it
 	// VersionReceipt equals VersionAt if that is the time of receipt of an event that had no time of its own.
 	VersionReceipt *time.Time
@@ -106,8 +106,8 @@ func reservationRows(list []Reservation) pgx.StrictNamedArgs {
 		"guest_email":    func(r *Reservation) *string { return r.GuestEmail },
 		"guest_name":     func(r *Reservation) *string { return r.GuestName },
 		"guest_phone":    func(r *Reservation) *string { return r.GuestPhone },
-		"check_in_said":  func(r *Reservation) *string { return r.CheckInSaid },
-		"check_out_said": func(r *Reservation) *string { return r.CheckOutSaid },
+		"check_in_said":  func(r *Reservation) *string { return r.CheckInText },
+		"check_out_said": func(r *Reservation) *string { return r.CheckOutText },
 		"booking_id":     func(r *Reservation) *string { return r.BookingID },
 		"guest_id":       func(r *Reservation) *string { return r.GuestID },
 		"policy":         func(r *Reservation) *string { return r.Policy },
@@ -277,7 +277,7 @@ type View struct {
 	Reservation Reservation
 	Key         MobileKey
 	User        *ACSUser
-	GateWords   map[string]stay.GateWords // the states of its gates
+	GateReports map[string]stay.GateReports // the states of its gates
 	// what that results in, by the rules of its source, which the store doesn't know: admin fills it in
 	Gates       []stay.Gate
 	WriteBackOf *WriteBackRow // of its booking; nil: none
@@ -324,7 +324,7 @@ func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...a
 	if err != nil {
 		return nil, err
 	}
-	words, err := gateWordsOf(ctx, s.pool, refs)
+	words, err := gateReportsOf(ctx, s.pool, refs)
 	if err != nil {
 		return nil, err
 	}
@@ -336,7 +336,8 @@ func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...a
 		if row, has := written[ref]; has {
 			views[i].WriteBackOf = &row
 		}
-		views[i].User, views[i].GateWords = Current(users[ref]), allGateWords(views[i].Reservation.Gates, words[ref])
+		views[i].User = Current(users[ref])
+		views[i].GateReports = mergedGateReports(views[i].Reservation.Gates, words[ref])
 	}
 	return views, nil
 }
@@ -344,8 +345,8 @@ func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...a
 func (r *Reservation) scan() []any {
 	return []any{
 		&r.Source, &r.ReservationID, &r.Status, &r.ListingID, &r.GuestEmail, &r.GuestName,
-		&r.GuestPhone, &r.CheckInSaid,
-		&r.CheckOutSaid, &r.CheckIn, &r.CheckOut, &r.ListingGeneration, &r.VersionAt, &r.VersionSeq, &r.CreatedAt,
+		&r.GuestPhone, &r.CheckInText,
+		&r.CheckOutText, &r.CheckIn, &r.CheckOut, &r.ListingGeneration, &r.VersionAt, &r.VersionSeq, &r.CreatedAt,
 		&r.UpdatedAt, &r.BookingID, &r.GuestID, &r.Policy,
 		&r.Unit, &r.CheckedInAt, &r.Segments, &r.SegmentDue, &r.Notes, &r.Bodies, &r.Gates, &r.GuestLanguage,
 		&r.VersionReceipt,

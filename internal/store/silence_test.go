@@ -145,7 +145,7 @@ func TestSilentPostgres(t *testing.T) {
 		defer close(done)
 		all.Wait()
 	}()
-	until.Told(t, func() bool {
+	until.Reached(t, func() bool {
 		select {
 		case <-done:
 			return true

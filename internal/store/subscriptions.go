@@ -59,8 +59,8 @@ func (s *Store) Subscriptions(ctx context.Context, names []string) (map[string]S
 // sourceSeparator stands between sources in one text: names of sources have none.
 const sourceSeparator = "\x1f"
 
-// UntoldStays counts for each subscription the stays whose current state it may not have received, up to 10,000.
-func (s *Store) UntoldStays(ctx context.Context, scopes []Scope) (map[string]int, error) {
+// UnreportedStays counts for each subscription the stays whose current state it may not have received, up to 10,000.
+func (s *Store) UnreportedStays(ctx context.Context, scopes []Scope) (map[string]int, error) {
 	names, sources := make([]string, len(scopes)), make([]string, len(scopes))
 	for i, scope := range scopes {
 		names[i], sources[i] = scope.Subscription, strings.Join(scope.Sources, sourceSeparator)

@@ -30,7 +30,7 @@ type WriteBackRow struct {
 	ChangedAt    time.Time
 	Written      []byte // keyed hash of the text that the field holds; nil: it holds none of ours
 	Parts        []string
-	Place        json.RawMessage
+	Target       json.RawMessage
 	Unsure       bool // a call left whose result is not recorded
 	LostAt       *time.Time
 	Looks        int32
@@ -39,7 +39,7 @@ type WriteBackRow struct {
 	Changes      int64
 }
 
-const writeBackColumns = `source, booking_id, status, reason, last_error, changed_at, written, parts, place, unsure, lost_at, looks, tries, failing_since, changes`
+const writeBackColumns = `source, booking_id, status, reason, last_error, changed_at, written, parts, target, unsure, lost_at, looks, tries, failing_since, changes`
 
 // StaysOfBooking returns the reservations of one booking, in the order of their ids.
 func (s *Store) StaysOfBooking(ctx context.Context, source, bookingID string) ([]Ref, error) {
@@ -95,13 +95,13 @@ func SaveWriteBack(b *pgx.Batch, r WriteBackRow, due *time.Time, seen int64) {
 	b.Queue(`
 		UPDATE write_backs SET status = @status, reason = @reason, last_error = @last_error, changed_at = @changed_at,
 			written = @written, parts = @parts,
-			place = @place, unsure = @unsure, lost_at = @lost_at, looks = @looks, tries = @tries,
+			target = @target, unsure = @unsure, lost_at = @lost_at, looks = @looks, tries = @tries,
 				failing_since = @failing_since,
 			due_at = CASE WHEN changes = @seen THEN @due::timestamptz ELSE 'epoch' END
 		WHERE source = @source AND booking_id = @booking_id`, pgx.StrictNamedArgs{
 		"source": r.Source, "booking_id": r.BookingID, "status": r.Status, "reason": r.Reason,
 		"last_error": r.LastError, "changed_at": r.ChangedAt,
-		"written": r.Written, "parts": append([]string{}, r.Parts...), "place": jsonText(r.Place), "unsure": r.Unsure,
+		"written": r.Written, "parts": append([]string{}, r.Parts...), "target": jsonText(r.Target), "unsure": r.Unsure,
 		"lost_at": r.LostAt, "looks": r.Looks,
 		"tries": r.Tries, "failing_since": r.FailingSince, "due": due, "seen": seen,
 	})

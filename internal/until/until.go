@@ -20,12 +20,12 @@ const (
 // True waits until reached returns true. It ends the test after [Patience]; what names the thing that didn't happen.
 func True(t testing.TB, what string, reached func() bool) {
 	t.Helper()
-	Told(t, reached, func() { t.Fatalf("waited %s for %s", Patience, what) })
+	Reached(t, reached, func() { t.Fatalf("waited %s for %s", Patience, what) })
 }
 
-// Told is like True, for a test that can describe a failure better: instead of ending the test it calls late, once,
+// Reached is like True, for a test that can describe a failure better: instead of ending the test it calls late, once,
 // and returns when that does.
-func Told(t testing.TB, reached func() bool, late func()) {
+func Reached(t testing.TB, reached func() bool, late func()) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()

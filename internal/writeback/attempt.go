@@ -32,7 +32,7 @@ type attempt struct {
 	texts   map[store.Ref]string // of the stays
 	calls   int                  // that may have changed something
 	refused bool                 // the last of them changed nothing
-	place   place                // where the text is
+	target  target               // where the text is
 	write   decision             // what to do
 }
 
@@ -44,7 +44,7 @@ func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *p
 	row store.WriteBackRow,
 ) error {
 	a := &attempt{
-		runner: r, lease: lease, set: set, row: row, place: placeOf(set),
+		runner: r, lease: lease, set: set, row: row, target: targetOf(set),
 		api: r.Accounts.Of(set.Account, r.First),
 	}
 	a.rules, _ = set.Preset.Rules(set.Field)
@@ -59,13 +59,13 @@ func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *p
 	}
 	a.write = decide(set, a.row, stays, a.texts, r.hashOf, r.Now())
 	if a.write.kind == eraseOld {
-		a.toOldPlace()
+		a.useOldTarget()
 	}
 	if a.write.kind == nothing {
 		return a.settle(ctx)
 	}
-	if at, known := readPlace(a.row.Place); known && at.same(a.place) {
-		a.place.Route = at.Route
+	if at, known := readTarget(a.row.Target); known && at.same(a.target) {
+		a.target.Route = at.Route
 	}
 	f := a.carryOut(ctx)
 	switch {
@@ -78,7 +78,7 @@ func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *p
 	case errors.Is(f.err, store.ErrLeaseLost):
 		return f.err
 	}
-	if held := new(pmsapi.HeldError); errors.As(f.err, &held) {
+	if held := new(pmsapi.PausedError); errors.As(f.err, &held) {
 		r.pause(held.Wait)
 		return nil // no call was made: it stays due
 	}
@@ -143,12 +143,12 @@ func TextOf(ctx context.Context, set *pms.WriteBackSettings, reservation any) (s
 	return link, nil
 }
 
-// toOldPlace makes the attempt one that clears the field where the text was written before the settings changed.
-func (a *attempt) toOldPlace() {
-	at, _ := readPlace(a.row.Place)
+// useOldTarget makes the attempt one that clears the field where the text was written before the settings changed.
+func (a *attempt) useOldTarget() {
+	at, _ := readTarget(a.row.Target)
 	old := *a.set
 	old.Field, old.With = at.Field, at.With
-	a.set, a.place = &old, at
+	a.set, a.target = &old, at
 	a.rules, _ = old.Preset.Rules(old.Field)
 }
 
@@ -158,12 +158,12 @@ func (a *attempt) carryOut(ctx context.Context) *failure {
 	if len(routes) == 0 {
 		routes = []string{""}
 	}
-	if i := slices.Index(routes, a.place.Route); i > 0 {
-		routes = append([]string{a.place.Route}, slices.Delete(slices.Clone(routes), i, i+1)...)
+	if i := slices.Index(routes, a.target.Route); i > 0 {
+		routes = append([]string{a.target.Route}, slices.Delete(slices.Clone(routes), i, i+1)...)
 	}
 	var f *failure
 	for _, route := range routes {
-		a.place.Route = route
+		a.target.Route = route
 		if f = a.byRoute(ctx, route); f == nil || f.reason != ReasonNotFound {
 			return f
 		}
@@ -371,7 +371,7 @@ func (a *attempt) refusal(answer pmsapi.Answer) *failure {
 }
 
 func count(source, call string, status int, err error) {
-	if held := new(pmsapi.HeldError); errors.As(err, &held) || errors.Is(err, errChanged) ||
+	if held := new(pmsapi.PausedError); errors.As(err, &held) || errors.Is(err, errChanged) ||
 		errors.Is(err, store.ErrLeaseLost) {
 		return // nothing left
 	}

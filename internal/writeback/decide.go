@@ -46,27 +46,27 @@ func readinessOf(s store.GuestState) readiness {
 	return unsettled
 }
 
-// place is where a text was written.
-type place struct {
+// target is where a text was written.
+type target struct {
 	To    string            `json:"to"`
 	Field string            `json:"field"`
 	With  map[string]string `json:"with,omitempty"`
 	Route string            `json:"route,omitempty"`
 }
 
-func placeOf(set *pms.WriteBackSettings) place {
-	return place{To: set.Preset.Name, Field: set.Field, With: set.With}
+func targetOf(set *pms.WriteBackSettings) target {
+	return target{To: set.Preset.Name, Field: set.Field, With: set.With}
 }
 
-// readPlace decodes the place of a row; ok is false for none.
-func readPlace(encoded []byte) (p place, ok bool) {
+// readTarget decodes the place of a row; ok is false for none.
+func readTarget(encoded []byte) (p target, ok bool) {
 	if len(encoded) == 0 || json.Unmarshal(encoded, &p) != nil {
-		return place{}, false
+		return target{}, false
 	}
 	return p, true
 }
 
-func (p place) same(other place) bool {
+func (p target) same(other target) bool {
 	return p.To == other.To && p.Field == other.Field && maps.Equal(p.With, other.With)
 }
 
@@ -112,8 +112,8 @@ func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.
 		look = true
 	}
 	has := row.Written != nil || row.Unsure
-	at, known := readPlace(row.Place)
-	if has && known && !at.same(placeOf(set)) {
+	at, known := readTarget(row.Target)
+	if has && known && !at.same(targetOf(set)) {
 		if at.To != set.Preset.Name {
 			has = false // the account at that PMS is not known any more
 		} else {

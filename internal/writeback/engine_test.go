@@ -189,8 +189,8 @@ func TestGatesHoldTheFieldBack(t *testing.T) {
 		t.Fatalf("doorCode is %q while the gate is closed", got)
 	}
 	word := func(state string) {
-		r.exec(`INSERT INTO gate_words (source, reservation_id, name, person, state, by, at, opened) VALUES ('default', '4101', 'verified', true, $1, 'Maria', now(), $1 = 'open')
-			ON CONFLICT (source, reservation_id, name, person) DO UPDATE SET state = excluded.state, at = clock_timestamp(), opened = gate_words.opened OR excluded.opened`, state)
+		r.exec(`INSERT INTO gate_reports (source, reservation_id, name, person, state, by, at, opened) VALUES ('default', '4101', 'verified', true, $1, 'Maria', now(), $1 = 'open')
+			ON CONFLICT (source, reservation_id, name, person) DO UPDATE SET state = excluded.state, at = clock_timestamp(), opened = gate_reports.opened OR excluded.opened`, state)
 		r.settle()
 	}
 	word("open")

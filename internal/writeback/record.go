@@ -97,7 +97,7 @@ func (a *attempt) mark() error {
 			return errChanged
 		}
 		row := s.Row
-		row.Unsure, row.Place = true, encodePlace(a.place)
+		row.Unsure, row.Target = true, encodeTarget(a.target)
 		for _, part := range a.write.parts {
 			if !slices.Contains(row.Parts, part) {
 				row.Parts = append(row.Parts, part)
@@ -117,7 +117,7 @@ func (a *attempt) mark() error {
 // commitWithin bounds the writing of what was done. It doesn't end with the attempt.
 const commitWithin = 10 * time.Second
 
-func encodePlace(p place) json.RawMessage {
+func encodeTarget(p target) json.RawMessage {
 	encoded, _ := json.Marshal(p) // texts only: it can't fail
 	return encoded
 }
@@ -179,14 +179,14 @@ func (a *attempt) done(ctx context.Context) error {
 	if a.write.kind == write {
 		summary = "write-back: " + a.set.Field + " written at " + a.set.Preset.Name
 	}
-	call, err := a.set.Read(ctx, pms.WriteBackStep{ID: a.row.BookingID, Route: a.place.Route})
+	call, err := a.set.Read(ctx, pms.WriteBackStep{ID: a.row.BookingID, Route: a.target.Route})
 	reads := err == nil && call != nil // a field that can't be read is written once more after a lost call, not twice
 	err = a.save(ctx, func(row *store.WriteBackRow) *time.Time {
 		succeeded(row)
 		row.Unsure, row.Parts = false, a.write.parts
-		row.Status, row.Written, row.Place = store.WriteBackCleared, nil, nil
+		row.Status, row.Written, row.Target = store.WriteBackCleared, nil, nil
 		if a.write.kind == write {
-			row.Status, row.Written, row.Place = store.WriteBackWritten, a.hashOf(a.write.text), encodePlace(a.place)
+			row.Status, row.Written, row.Target = store.WriteBackWritten, a.hashOf(a.write.text), encodeTarget(a.target)
 		}
 		if a.write.look {
 			row.Looks++
@@ -230,7 +230,7 @@ func (a *attempt) failed(ctx context.Context, f failure) error {
 		case a.calls > 0 && f.cause == pmsapi.Silent:
 			row.LostAt, row.Looks = &now, 0
 		case a.refused: // nothing changed
-			row.Unsure, row.Parts, row.Place = a.row.Unsure, a.row.Parts, a.row.Place
+			row.Unsure, row.Parts, row.Target = a.row.Unsure, a.row.Parts, a.row.Target
 		}
 		next := pmsapi.Decide(pmsapi.Attempt{
 			Cause: f.cause, Number: int(row.Tries), Since: now.Sub(*row.FailingSince),

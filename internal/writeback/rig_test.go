@@ -245,7 +245,7 @@ func (r *rig) view(id string) store.View {
 
 func (r *rig) until(id string, statuses ...string) {
 	r.t.Helper()
-	until.Told(r.t, func() bool {
+	until.Reached(r.t, func() bool {
 		v := r.view(id)
 		for _, status := range statuses {
 			if v.Key.Status == status && v.Key.ObservedGeneration == v.Key.Generation {

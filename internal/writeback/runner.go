@@ -29,7 +29,7 @@ type runner struct {
 	wake chan struct{}
 
 	mu          sync.Mutex
-	held        *store.WriteBackLease
+	lease       *store.WriteBackLease
 	until       time.Time // when the lease ends, by this process's clock, and rather too early
 	fingerprint string    // of the settings that the lease was taken with
 	paused      time.Time // no call leaves before: the account is held back
@@ -55,9 +55,9 @@ func (r *runner) round(ctx context.Context) (int, error) {
 	}
 	places := set.Preset.Account.AtOnce
 	if places <= 0 {
-		places = defaultPlace
+		places = defaultAtOnce
 	}
-	places = min(places, mostPlaces)
+	places = min(places, mostAtOnce)
 	due, err := r.store.DueWriteBacks(ctx, r.name, r.Now(), nil, places*4)
 	if err != nil || len(due) == 0 {
 		return 0, err
@@ -95,8 +95,8 @@ func (r *runner) takeUp(ctx context.Context, lease store.WriteBackLease) error {
 func (r *runner) hold(ctx context.Context, set *pms.WriteBackSettings) (*store.WriteBackLease, error) {
 	fingerprint := fingerprintOf(set)
 	r.mu.Lock()
-	same := r.held != nil && r.fingerprint == fingerprint && time.Now().Before(r.until)
-	held := r.held
+	same := r.lease != nil && r.fingerprint == fingerprint && time.Now().Before(r.until)
+	held := r.lease
 	r.mu.Unlock()
 	if same {
 		return held, nil
@@ -109,7 +109,7 @@ func (r *runner) hold(ctx context.Context, set *pms.WriteBackSettings) (*store.W
 	}
 	renewal, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.mu.Lock()
-	r.held, r.until, r.fingerprint, r.stopRenewal = &l, asked.Add(r.Lease), fingerprint, stop
+	r.lease, r.until, r.fingerprint, r.stopRenewal = &l, asked.Add(r.Lease), fingerprint, stop
 	r.mu.Unlock()
 	go r.renew(renewal, l)
 	return &l, nil
@@ -126,12 +126,12 @@ func (r *runner) renew(ctx context.Context, l store.WriteBackLease) {
 		asked := time.Now()
 		err := r.store.RenewWriteBackLease(ctx, l, r.Lease)
 		r.mu.Lock()
-		ours := r.held != nil && r.held.Token == l.Token
+		ours := r.lease != nil && r.lease.Token == l.Token
 		switch {
 		case ours && err == nil:
 			r.until = asked.Add(r.Lease)
 		case ours && errors.Is(err, store.ErrLeaseLost):
-			r.held, ours = nil, false
+			r.lease, ours = nil, false
 		}
 		r.mu.Unlock()
 		if !ours {
@@ -143,8 +143,8 @@ func (r *runner) renew(ctx context.Context, l store.WriteBackLease) {
 // release gives the lease back.
 func (r *runner) release(ctx context.Context) {
 	r.mu.Lock()
-	held, stop := r.held, r.stopRenewal
-	r.held, r.stopRenewal = nil, nil
+	held, stop := r.lease, r.stopRenewal
+	r.lease, r.stopRenewal = nil, nil
 	r.mu.Unlock()
 	if stop != nil {
 		stop()
@@ -161,7 +161,7 @@ func (r *runner) release(ctx context.Context) {
 func (r *runner) lost(err error) error {
 	if errors.Is(err, store.ErrLeaseLost) {
 		r.mu.Lock()
-		r.held = nil
+		r.lease = nil
 		r.mu.Unlock()
 	}
 	return err
@@ -171,7 +171,7 @@ func (r *runner) lost(err error) error {
 func (r *runner) mayCall(l store.WriteBackLease) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.held != nil && r.held.Token == l.Token && time.Now().Add(pmsapi.AnswerWithin+spare).Before(r.until)
+	return r.lease != nil && r.lease.Token == l.Token && time.Now().Add(pmsapi.AnswerWithin+spare).Before(r.until)
 }
 
 func (r *runner) isPaused() bool {

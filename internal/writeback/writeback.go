@@ -32,11 +32,11 @@ import (
 
 // How much is done at a time.
 const (
-	takeUpAtOnce = 500 // changes taken up in one transaction
-	pagesAtOnce  = 20  // of them before something is written
-	defaultPlace = 2   // calls at a time to a PMS that states no number
-	mostPlaces   = 4
-	pause        = 50 * time.Millisecond // between looks at the database, however many changes there are
+	takeUpAtOnce  = 500 // changes taken up in one transaction
+	pagesAtOnce   = 20  // of them before something is written
+	defaultAtOnce = 2   // calls at a time to a PMS that states no number
+	mostAtOnce    = 4
+	pause         = 50 * time.Millisecond // between looks at the database, however many changes there are
 )
 
 // Options of a service. Zero durations take the defaults.

@@ -9,6 +9,6 @@ var exceptions = []struct {
 	reason     string
 }{
 	{"", "Permission is hereby granted", "the text of the MIT licence"},
-	{"", "// Told is like True", "the name of a function"},
+	{"", "// Reached is like True", "the name of a function"},
 	{"", "\"\" if there are no more", "no relative clause"},
 }

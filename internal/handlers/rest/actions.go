@@ -9,60 +9,60 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 )
 
-// Why is what every action asks for.
-type Why struct {
+// ActionReason is why an action is taken, and by whom: every action that changes something asks for it.
+type ActionReason struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"lost phone, reported at the desk" doc:"Shown in the timeline. Don't include guest data: it is kept as long as the timeline."`
 	Author string `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"Person who uses the token, if several people share it."`
 }
 
-// WhyMaybe is what a reconcile may say.
-type WhyMaybe struct {
+// OptionalReason is the same where no reason is needed.
+type OptionalReason struct {
 	Reason string `json:"reason,omitempty" maxLength:"500" doc:"Shown in the timeline."`
 	Author string `json:"author,omitempty" maxLength:"100" doc:"Person who uses the token, if several people share it."`
 }
 
-// Window is when access is to begin and end instead of with the stay.
+// Window is the access times that replace the stay's.
 type Window struct {
-	Why
+	ActionReason
 	StartsAt *string `json:"starts_at,omitempty" format:"date-time" example:"2030-11-01T12:00:00Z" doc:"Instant. Null or absent: when the stay begins."`
 	EndsAt   *string `json:"ends_at,omitempty" format:"date-time" example:"2030-11-04T14:00:00Z" doc:"Instant. Null or absent: when the stay ends."`
 }
 
-// ReconcileInput is a reconcile.
+// ReconcileInput is the request of a reconcile.
 type ReconcileInput struct {
-	Names
-	Body *WhyMaybe
+	ReservationPath
+	Body *OptionalReason
 }
 
-// ActionInput is an action that needs no more than a reason.
+// ActionInput is the request of an action that takes only a reason.
 type ActionInput struct {
-	Names
-	Body Why
+	ReservationPath
+	Body ActionReason
 }
 
-// WindowInput is a change of the window.
+// WindowInput is the request to change the access times.
 type WindowInput struct {
-	Names
+	ReservationPath
 	Body Window
 }
 
-// Overrides are an admin's word on a reservation.
+// Overrides are an admin's decisions about a reservation.
 type Overrides struct {
-	Held    *Word       `json:"held" doc:"While it is not null, nothing is changed at Seam."`
-	Revoked *Word       `json:"revoked" doc:"No key, whatever the PMS sends, until it is reissued."`
-	Window  *WindowWord `json:"window" doc:"Access times that replace the stay's."`
+	Held    *Decision       `json:"held" doc:"While it is not null, nothing is changed at Seam."`
+	Revoked *Decision       `json:"revoked" doc:"No key, whatever the PMS sends, until it is reissued."`
+	Window  *WindowDecision `json:"window" doc:"Access times that replace the stay's."`
 }
 
-// Word is what an admin decided.
-type Word struct {
+// Decision is an admin's decision: who made it, when and why.
+type Decision struct {
 	By     string `json:"by" example:"Maria (front-desk)"`
 	Reason string `json:"reason" example:"lost phone, reported at the desk"`
 	At     string `json:"at" format:"date-time"`
 }
 
-// WindowWord is a window that an admin has set.
-type WindowWord struct {
-	Word
+// WindowDecision is the access times that an admin set.
+type WindowDecision struct {
+	Decision
 	StartsAt *string `json:"starts_at" format:"date-time" doc:"Null: when the stay begins."`
 	EndsAt   *string `json:"ends_at" format:"date-time" doc:"Null: when the stay ends."`
 }
@@ -70,16 +70,16 @@ type WindowWord struct {
 func showOverrides(o admin.Overrides) Overrides {
 	out := Overrides{Held: showDecision(o.Held), Revoked: showDecision(o.Revoked)}
 	if w := o.Window; w != nil {
-		out.Window = &WindowWord{*showDecision(&w.Decision), stampOrNull(w.StartsAt), stampOrNull(w.EndsAt)}
+		out.Window = &WindowDecision{*showDecision(&w.Decision), stampOrNull(w.StartsAt), stampOrNull(w.EndsAt)}
 	}
 	return out
 }
 
-func showDecision(d *admin.Decision) *Word {
+func showDecision(d *admin.Decision) *Decision {
 	if d == nil {
 		return nil
 	}
-	return &Word{By: d.By, Reason: d.Reason, At: stamp(d.At)}
+	return &Decision{By: d.By, Reason: d.Reason, At: stamp(d.At)}
 }
 
 const reservationPath = "/v1/reservations/{source}/{reservation_id}"
@@ -96,11 +96,12 @@ func (s *API) actionOperations(api huma.API) {
 	huma.Register(api, action("reconcile", admin.Reconcile, "Reconcile a reservation with Seam now",
 		"Compares with Seam and repairs differences. Also restores what somebody removed or suspended at Seam. Returns 409 while the reservation is held."),
 		func(ctx context.Context, in *ReconcileInput) (*Output[Reservation], error) {
-			var why WhyMaybe
+			var why OptionalReason
 			if in.Body != nil {
 				why = *in.Body
 			}
-			return s.act(ctx, in.Names, admin.Action{Kind: admin.Reconcile, Author: why.Author, Reason: why.Reason})
+			return s.act(ctx, in.ReservationPath,
+				admin.Action{Kind: admin.Reconcile, Author: why.Author, Reason: why.Reason})
 		})
 	for _, o := range []struct {
 		id                   string
@@ -123,7 +124,8 @@ func (s *API) actionOperations(api huma.API) {
 	} {
 		huma.Register(api, action(o.id, o.kind, o.summary, o.description),
 			func(ctx context.Context, in *ActionInput) (*Output[Reservation], error) {
-				return s.act(ctx, in.Names, admin.Action{Kind: o.kind, Author: in.Body.Author, Reason: in.Body.Reason})
+				return s.act(ctx, in.ReservationPath,
+					admin.Action{Kind: o.kind, Author: in.Body.Author, Reason: in.Body.Reason})
 			})
 	}
 	huma.Register(api, action("set-window", admin.Window, "Change access times",
@@ -137,11 +139,11 @@ func (s *API) actionOperations(api huma.API) {
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
-			return s.act(ctx, in.Names, a)
+			return s.act(ctx, in.ReservationPath, a)
 		})
 	overrides := operation("get-overrides", http.MethodGet, reservationPath+"/overrides", tag,
 		"Get the admins' decisions about a reservation", http.StatusNotFound)
-	huma.Register(api, overrides, func(ctx context.Context, in *Names) (*Output[Overrides], error) {
+	huma.Register(api, overrides, func(ctx context.Context, in *ReservationPath) (*Output[Overrides], error) {
 		v, err := s.Admin.Reservation(ctx, in.ref())
 		if err != nil {
 			return nil, s.problemOf(err)
@@ -155,7 +157,7 @@ func (s *API) actionOperations(api huma.API) {
 }
 
 // act does an action, and answers with the reservation after it.
-func (s *API) act(ctx context.Context, n Names, a admin.Action) (*Output[Reservation], error) {
+func (s *API) act(ctx context.Context, n ReservationPath, a admin.Action) (*Output[Reservation], error) {
 	v, err := s.Admin.Act(ctx, n.ref(), a)
 	if err != nil {
 		return nil, s.problemOf(err)

@@ -24,7 +24,7 @@ type ReservationsInput struct {
 
 // ReservationInput are the parameters of one reservation.
 type ReservationInput struct {
-	Names
+	ReservationPath
 	Expand
 }
 

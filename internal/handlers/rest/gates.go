@@ -49,7 +49,7 @@ type GateState struct {
 
 // GateInput sets a gate.
 type GateInput struct {
-	Names
+	ReservationPath
 	Name string `path:"name" example:"paid"`
 	Body GateState
 }

@@ -41,7 +41,7 @@ func (s *API) guestOperations(api huma.API) {
 		"Get a session for the guest's app",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
 	session.Description = "For the backend of an app with Seam's mobile SDK, by a token of scope guest or write. The session shows this stay's key and no other. 409 where the key is not ready to be handed out. Asked again, the answer is the same session, which then lasts longer. It is revoked when the key goes or the guest changes. docs/guest-app.md has the whole way."
-	huma.Register(api, session, func(ctx context.Context, in *Names) (*Output[AppSession], error) {
+	huma.Register(api, session, func(ctx context.Context, in *ReservationPath) (*Output[AppSession], error) {
 		got, err := s.Admin.AppSession(ctx, in.ref())
 		if err != nil {
 			return nil, s.problemOf(err)
@@ -56,7 +56,7 @@ func (s *API) guestOperations(api huma.API) {
 		withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
 	renew.Description = "For a link that others have got hold of, by a token of scope guest or write. The old link answers 410 from then on, and the instant keys that were handed out by it are deleted. Sessions of the guest's app stay."
 	huma.Register(api, renew, func(ctx context.Context, in *ReconcileInput) (*Output[RenewedLink], error) {
-		var why WhyMaybe
+		var why OptionalReason
 		if in.Body != nil {
 			why = *in.Body
 		}

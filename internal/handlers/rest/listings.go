@@ -55,19 +55,19 @@ func showListing(l admin.Listing) Listing {
 
 const listingPath = "/v1/listings/{source}/{listing_id}"
 
-// ListingNames are the parameters that name one listing.
-type ListingNames struct {
+// ListingPath has the path parameters of one listing.
+type ListingPath struct {
 	Source    string `path:"source" example:"default"`
 	ListingID string `path:"listing_id" example:"2222222-2222"`
 }
 
-func (n ListingNames) ref() stay.ListingRef {
+func (n ListingPath) ref() stay.ListingRef {
 	return stay.ListingRef{Source: n.Source, ListingID: n.ListingID}
 }
 
 // ListingPutInput is a PUT.
 type ListingPutInput struct {
-	ListingNames
+	ListingPath
 	RawBody []byte `contentType:"application/json"`
 }
 
@@ -84,7 +84,7 @@ func (s *API) listingOperations(api huma.API) {
 		})
 	huma.Register(api, operation("get-listing", http.MethodGet, listingPath, tag, "Get one listing",
 		http.StatusNotFound),
-		func(ctx context.Context, in *ListingNames) (*Output[Listing], error) {
+		func(ctx context.Context, in *ListingPath) (*Output[Listing], error) {
 			l, err := s.Admin.Listing(ctx, in.ref())
 			if err != nil {
 				return nil, s.problemOf(err)
@@ -107,7 +107,7 @@ func (s *API) listingOperations(api huma.API) {
 		http.StatusNotFound, http.StatusConflict)
 	remove.Description = "Like listing.deleted from the PMS: the listing makes no new keys. Returns 409 while a stay that is not over uses the listing, now or as a later room, so no guest loses a door. The listing remains, with deleted: true; a later event of the PMS or a PUT brings it back. A listing that is deleted already stays deleted."
 	remove.DefaultStatus = http.StatusNoContent
-	huma.Register(api, remove, func(ctx context.Context, in *ListingNames) (*struct{}, error) {
+	huma.Register(api, remove, func(ctx context.Context, in *ListingPath) (*struct{}, error) {
 		if err := s.Admin.DeleteListing(ctx, in.ref()); err != nil {
 			return nil, s.problemOf(err)
 		}

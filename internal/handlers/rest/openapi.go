@@ -112,7 +112,7 @@ func document(api huma.API) {
 		http.StatusTooManyRequests:       "Over the source's rate limit. Nothing is stored: retry after Retry-After.",
 		http.StatusServiceUnavailable:    "The event can't be stored right now. Nothing is stored: retry after Retry-After.",
 	}
-	event := map[int]any{http.StatusAccepted: Taken{}, http.StatusOK: Taken{}}
+	event := map[int]any{http.StatusAccepted: WebhookAnswer{}, http.StatusOK: WebhookAnswer{}}
 	words := map[int]string{http.StatusAccepted: "The event is stored durably. It will be applied, or ignored if staykey doesn't use its type.", http.StatusOK: "Duplicate: the event was received before."}
 	for code, word := range problems {
 		event[code], words[code] = handlers.Problem{}, word
@@ -313,8 +313,8 @@ type WebhookEvent struct {
 	Data      map[string]any `json:"data" doc:"The complete reservation or listing (docs/webhooks.md)."`
 }
 
-// Taken is what a webhook is answered.
-type Taken struct {
+// WebhookAnswer is the body of the answer to a webhook.
+type WebhookAnswer struct {
 	EventID string `json:"event_id" format:"uuid"`
 	Status  string `json:"status" enum:"accepted,duplicate,ignored"`
 }
@@ -335,7 +335,7 @@ func exemplify(o *huma.Operation, e example) {
 		switch media := r.Content["application/json"]; {
 		case media == nil || code[0] != '2' || e.answer == nil:
 		case o.OperationID == "post-webhook" && code == "200":
-			media.Example = Taken{EventID: exampleEventID, Status: "duplicate"}
+			media.Example = WebhookAnswer{EventID: exampleEventID, Status: "duplicate"}
 		default:
 			media.Example = e.answer
 		}
@@ -407,11 +407,11 @@ func examples() map[string]example {
 		"type": "reservation.created", "timestamp": "2030-10-20T09:00:00.000Z",
 		"data": data,
 	})
-	why := Why{Reason: "lost phone, reported at the desk", Author: "Maria"}
-	word := Word{By: "Maria (front-desk)", Reason: "early check-in, agreed by phone", At: stamp(booked)}
+	why := ActionReason{Reason: "lost phone, reported at the desk", Author: "Maria"}
+	word := Decision{By: "Maria (front-desk)", Reason: "early check-in, agreed by phone", At: stamp(booked)}
 	window := Window{
-		Why:      Why{Reason: "early check-in, agreed by phone", Author: "Maria"},
-		StartsAt: ptr("2030-11-01T12:00:00Z"),
+		ActionReason: ActionReason{Reason: "early check-in, agreed by phone", Author: "Maria"},
+		StartsAt:     ptr("2030-11-01T12:00:00Z"),
 	}
 	return map[string]example{
 		"list-reservations": {answer: List[Reservation]{Items: []Reservation{issued}}},
@@ -462,10 +462,10 @@ func examples() map[string]example {
 				},
 			},
 		}},
-		"reconcile": {request: WhyMaybe{Reason: "the guest says that the door stays shut"}, answer: provisioning},
+		"reconcile": {request: OptionalReason{Reason: "the guest says that the door stays shut"}, answer: provisioning},
 		"revoke":    {request: why, answer: showReservation(revoking)}, "reissue": {request: why, answer: provisioning},
-		"hold":    {request: Why{Reason: "the owner asks for no changes"}, answer: issued},
-		"release": {request: Why{Reason: "settled with the owner"}, answer: provisioning},
+		"hold":    {request: ActionReason{Reason: "the owner asks for no changes"}, answer: issued},
+		"release": {request: ActionReason{Reason: "settled with the owner"}, answer: provisioning},
 		"set-gate": {
 			request: map[string]any{"state": "open", "evidence": "card terminal, receipt 4711", "author": "Maria"},
 			answer: Gate{
@@ -474,8 +474,8 @@ func examples() map[string]example {
 			},
 		},
 		"set-window": {request: window, answer: provisioning},
-		"get-overrides": {answer: Overrides{Window: &WindowWord{
-			Word:     word,
+		"get-overrides": {answer: Overrides{Window: &WindowDecision{
+			Decision: word,
 			StartsAt: ptr("2030-11-01T12:00:00.000Z"),
 		}}},
 		"list-listings": {answer: List[Listing]{Items: []Listing{listing}}}, "get-listing": {answer: listing},
@@ -544,7 +544,7 @@ func examples() map[string]example {
 				"type":      "reservation.created",
 				"timestamp": "2030-10-20T09:00:00.000Z", "data": data,
 			},
-			answer: Taken{EventID: exampleEventID, Status: "accepted"},
+			answer: WebhookAnswer{EventID: exampleEventID, Status: "accepted"},
 		},
 		"erase-guest": {
 			request: EraseRequest{GuestEmail: "jane@example.com", Author: "Maria"},
@@ -558,7 +558,7 @@ func examples() map[string]example {
 			ExpiresAt: stamp(booked.Add(24 * time.Hour)), IdentityID: view.User.UserIdentityID,
 		}},
 		"renew-guest-link": {
-			request: WhyMaybe{Reason: "forwarded to the wrong address", Author: "Maria"},
+			request: OptionalReason{Reason: "forwarded to the wrong address", Author: "Maria"},
 			answer:  linked,
 		},
 		"get-guest-link": {answer: guest.State{

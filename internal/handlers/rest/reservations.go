@@ -162,7 +162,7 @@ func (s *API) reservationOperations(api huma.API) {
 		"Preview the changes that a reconcile would make at Seam now", http.StatusNotFound)
 	plan.Description = "May read from Seam, and changes nothing. For a held reservation: what a release would change."
 	huma.Register(api, plan,
-		func(ctx context.Context, in *Names) (*Output[PlanOutput], error) {
+		func(ctx context.Context, in *ReservationPath) (*Output[PlanOutput], error) {
 			calls, err := s.Admin.Plan(ctx, in.ref())
 			if err != nil {
 				return nil, s.problemOf(err)
@@ -175,7 +175,7 @@ func (s *API) reservationOperations(api huma.API) {
 
 // TimelineQuery are the parameters of a timeline.
 type TimelineQuery struct {
-	Names
+	ReservationPath
 	Limit  int    `query:"limit" default:"200" minimum:"1" maximum:"1000"`
 	Cursor string `query:"cursor" doc:"next_cursor of the previous page."`
 }

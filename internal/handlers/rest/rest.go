@@ -107,13 +107,15 @@ type List[T any] struct {
 	NextCursor *string `json:"next_cursor" doc:"Pass it as cursor to get the next page. Null on the last page."`
 }
 
-// Names are the parameters that name one reservation.
-type Names struct {
+// ReservationPath has the path parameters of one reservation.
+type ReservationPath struct {
 	Source        string `path:"source" example:"default"`
 	ReservationID string `path:"reservation_id" example:"3333122-433"`
 }
 
-func (n Names) ref() stay.Ref { return stay.Ref{Source: n.Source, ReservationID: n.ReservationID} }
+func (n ReservationPath) ref() stay.Ref {
+	return stay.Ref{Source: n.Source, ReservationID: n.ReservationID}
+}
 
 // listOf is the answer that shows a part of a list.
 func listOf[R, T any](p admin.Page[R], show func(R) T) *Output[List[T]] {

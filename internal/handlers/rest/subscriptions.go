@@ -49,7 +49,7 @@ type SubscriptionName struct {
 // SubscriptionSwitch enables or disables a subscription.
 type SubscriptionSwitch struct {
 	SubscriptionName
-	Body *WhyMaybe
+	Body *OptionalReason
 }
 
 func (s *API) subscriptionOperations(api huma.API) {
@@ -96,7 +96,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 			withBody(http.StatusForbidden, http.StatusNotFound)...)
 		op.Description = o.description
 		huma.Register(api, op, func(ctx context.Context, in *SubscriptionSwitch) (*Output[Subscription], error) {
-			var why WhyMaybe
+			var why OptionalReason
 			if in.Body != nil {
 				why = *in.Body
 			}

@@ -84,7 +84,7 @@ func (w *watch) run(ctx context.Context, look looker) {
 	for {
 		if now, changed, sources, err := look(ctx, mark); err == nil {
 			if changed {
-				w.tell(sources)
+				w.announce(sources)
 			}
 			mark = now
 		}
@@ -97,8 +97,8 @@ func (w *watch) run(ctx context.Context, look looker) {
 	}
 }
 
-// tell tells the pages that see one of the sources, and those that see all.
-func (w *watch) tell(sources []string) {
+// announce notifies the pages that show one of the sources, and those that show all.
+func (w *watch) announce(sources []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for l := range w.listeners {

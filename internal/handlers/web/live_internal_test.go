@@ -22,11 +22,11 @@ func TestUpdatesAreOfVisibleSources(t *testing.T) {
 			return false
 		}
 	}
-	w.tell([]string{"a"})
+	w.announce([]string{"a"})
 	if !heard(admin) || !heard(own) || heard(other) {
 		t.Error("a change of one source notifies others, or not its own")
 	}
-	w.tell(nil)
+	w.announce(nil)
 	if !heard(admin) || heard(own) {
 		t.Error("what is about no source is for those that see all")
 	}

@@ -70,10 +70,10 @@ type Desired struct {
 
 // Finding is a reason for a status, for machines and for people.
 type Finding struct {
-	Status  string // if no key exists
-	Held    string // if one exists
-	Reason  string
-	Message string
+	Status        string // if no key exists
+	StatusWithKey string // if one exists
+	Reason        string
+	Message       string
 }
 
 // GroupSystem returns which access system an access group is on. known is false for a group that Seam reported as not
@@ -85,7 +85,7 @@ type Situation struct {
 	Reservation   store.Reservation
 	Listing       *store.Listing
 	Overrides     store.Overrides
-	Gates         map[string]stay.GateWords
+	Gates         map[string]stay.GateReports
 	Policy        pms.Policy
 	DefaultSystem string
 	GuestKey      func(address string) string
@@ -150,7 +150,7 @@ func (d *Desired) setLimits(s Situation) {
 	case d.Create && d.Starts.IsZero():
 		d.Create = false
 		d.Blocked = waiting(stay.ReasonNoTimeZone)
-		if s.Reservation.CheckInSaid == nil || s.Reservation.CheckOutSaid == nil {
+		if s.Reservation.CheckInText == nil || s.Reservation.CheckOutText == nil {
 			d.Blocked = waiting(stay.ReasonNoDates)
 		}
 	case d.Create:
@@ -251,24 +251,24 @@ func (d *Desired) setGroups(s Situation, groups []string) *Finding {
 // waiting is a finding that leaves the key waiting, whether one exists or not.
 func waiting(reason string, details ...any) *Finding {
 	return &Finding{
-		Status: stay.KeyWaiting, Held: stay.KeyWaiting, Reason: reason,
-		Message: stay.Say(reason, details...),
+		Status: stay.KeyWaiting, StatusWithKey: stay.KeyWaiting, Reason: reason,
+		Message: stay.Message(reason, details...),
 	}
 }
 
 // attention is a finding that needs a person.
 func attention(reason string, details ...any) *Finding {
 	return &Finding{
-		Status: stay.KeyAttention, Held: stay.KeyAttention, Reason: reason,
-		Message: stay.Say(reason, details...),
+		Status: stay.KeyAttention, StatusWithKey: stay.KeyAttention, Reason: reason,
+		Message: stay.Message(reason, details...),
 	}
 }
 
 // attentionWithKey is a finding that needs a person only if a key exists.
 func attentionWithKey(reason string, details ...any) *Finding {
 	return &Finding{
-		Status: stay.KeyWaiting, Held: stay.KeyAttention, Reason: reason,
-		Message: stay.Say(reason, details...),
+		Status: stay.KeyWaiting, StatusWithKey: stay.KeyAttention, Reason: reason,
+		Message: stay.Message(reason, details...),
 	}
 }
 

@@ -39,7 +39,7 @@ func (d Desired) withGates(users []record.User) Desired {
 		}
 	case key >= 0 && (len(holding) > 0 || users[key].Exists()):
 		d.Stays, d.Create = key+1, false
-		if d.Blocked == nil || d.Blocked.Held != stay.KeyAttention {
+		if d.Blocked == nil || d.Blocked.StatusWithKey != stay.KeyAttention {
 			d.Blocked = attention(stay.ReasonGateClosed, "The key stays, although "+named(closed)+" again.", path)
 		}
 	}

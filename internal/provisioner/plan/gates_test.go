@@ -25,7 +25,7 @@ func gated(rule pms.Gate, state string, opened bool) Situation {
 		},
 		Listing: &store.Listing{Source: "default", ListingID: listing, Known: true, AccessGroupIDs: []string{"a"}},
 		Policy:  pms.Policy{KeepAfter: time.Hour, Gates: []pms.Gate{rule}},
-		Gates:   map[string]stay.GateWords{rule.Name: {PMS: &stay.GateWord{State: state, Opened: opened}}},
+		Gates:   map[string]stay.GateReports{rule.Name: {PMS: &stay.GateReport{State: state, Opened: opened}}},
 		Now:     noon, DefaultSystem: "s1", GuestKey: func(address string) string { return address },
 		Group: func(string) (string, bool) { return "s1", true },
 	}

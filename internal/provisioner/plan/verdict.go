@@ -67,7 +67,7 @@ func Judge(s State) Judgement {
 }
 
 func needsPerson(pace Pace, reason string, details ...any) *Judgement {
-	return &Judgement{stay.KeyAttention, reason, stay.Say(reason, details...), pace}
+	return &Judgement{stay.KeyAttention, reason, stay.Message(reason, details...), pace}
 }
 
 func noKey(s State) *Judgement {
@@ -162,7 +162,7 @@ func blocked(s State) *Judgement {
 	if b == nil {
 		return nil
 	}
-	j := &Judgement{b.Held, b.Reason, b.Message, PaceDaily}
+	j := &Judgement{b.StatusWithKey, b.Reason, b.Message, PaceDaily}
 	if r, _ := stay.Find(b.Reason); r.Retry == stay.RetryMinutes {
 		j.Pace = PaceSlow
 	}

@@ -119,10 +119,10 @@ var mutants = append([]mutant{
 				"		RETURNING id`",
 			},
 			{
-				"internal/store/acs_users.go", "	return holder, wrap(err, \"look for a place\")\n",
+				"internal/store/acs_users.go", "	return holder, wrap(err, \"look for the holder of a slot\")\n",
 				"	return Ref{}, ErrNotFound\n",
 			},
-			{"migrations/00001_first.sql", "    UNIQUE (acs_system_id, user_identity_id),\n", ""},
+			{"migrations/00001_init.sql", "    UNIQUE (acs_system_id, user_identity_id),\n", ""},
 		},
 		pkg: "./internal/provisioner", tests: "^TestTwoStaysOfAGuestAtOnce$",
 	},

@@ -137,7 +137,7 @@ func init() {
 		{
 			name: "foreign stays", what: "a stay's timeline names another source's stay of the same guest",
 			edits: []edit{{
-				"internal/provisioner/place.go", "	if holder.Source == own.Source {\n",
+				"internal/provisioner/slot.go", "	if holder.Source == own.Source {\n",
 				"	if holder.Source != \"\" {\n",
 			}},
 			pkg: "./internal/provisioner", tests: "^TestSlotTakenByAnotherSource$",

@@ -20,9 +20,9 @@ import (
 // changes, and for ten minutes one for each guest and access system with a lost create.
 const ownIdentities = 32
 
-// takePlace finds the identity for the new ACS user, and claims its slot on the access system: the guest's own, if
+// takeSlot finds the identity for the new ACS user, and claims its slot on the access system: the guest's own, if
 // that slot is known to be free, otherwise one of the reservation's own.
-func (a *attempt) takePlace(ctx context.Context, d plan.Desired) outcome {
+func (a *attempt) takeSlot(ctx context.Context, d plan.Desired) outcome {
 	if d.GuestKey != "" && !a.notGuest && !d.PerStay {
 		c, out := a.guestIdentity(ctx, d)
 		if out.stops() {
@@ -52,7 +52,7 @@ func (a *attempt) takePlace(ctx context.Context, d plan.Desired) outcome {
 			return out
 		}
 	}
-	return fails(errors.New("no user identity with a free place could be created"))
+	return fails(errors.New("no user identity with a free slot could be created"))
 }
 
 // claim claims the slot of an identity on the access system, with the mark for the create that follows. It returns
@@ -67,7 +67,7 @@ func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool,
 	}}
 	known := false // an ACS user of this stay exists already
 	if !c.fresh {
-		free, ours, out := a.placeIsFree(ctx, d, c, &u)
+		free, ours, out := a.slotIsFree(ctx, d, c, &u)
 		if !free || out.stops() {
 			return false, out
 		}
@@ -79,7 +79,7 @@ func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool,
 			return err // the identity is worth keeping, and the slot is not wanted now
 		}
 		var err error
-		if taken, err = store.ClaimPlace(ctx, tx, &u.ACSUser); err != nil || !taken {
+		if taken, err = store.ClaimSlot(ctx, tx, &u.ACSUser); err != nil || !taken {
 			return err
 		}
 		u.MarkCreate(d.Starts, d.Ends, d.Groups, a.now())
@@ -96,14 +96,14 @@ func (a *attempt) claim(ctx context.Context, d plan.Desired, c candidate) (bool,
 	return true, outcome{}
 }
 
-// placeIsFree asks our table and Seam whether an identity has an ACS user on the access system. ours reports that it
+// slotIsFree asks our table and Seam whether an identity has an ACS user on the access system. ours reports that it
 // has one of this stay.
-func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, u *record.User) (free,
+func (a *attempt) slotIsFree(ctx context.Context, d plan.Desired, c candidate, u *record.User) (free,
 	ours bool, out outcome,
 ) {
-	holder, err := a.store.PlaceHolder(ctx, d.SystemID, *c.ID)
+	holder, err := a.store.SlotHolder(ctx, d.SystemID, *c.ID)
 	if err == nil {
-		a.notePlace(d, holder)
+		a.noteSlotTaken(d, holder)
 	}
 	if !errors.Is(err, store.ErrNotFound) {
 		return false, false, fails(err)
@@ -115,13 +115,13 @@ func (a *attempt) placeIsFree(ctx context.Context, d plan.Desired, c candidate, 
 	if out.stops() {
 		return false, false, out
 	}
-	if c.Made {
+	if c.MadeByUs {
 		if ours, out = a.isStillThere(ctx, found); out.stops() {
 			return false, false, out
 		}
 	}
 	if others || len(found) > 0 && !ours {
-		if len(found) > 0 && c.Made { // listed, but gone when asked for alone: the list lags
+		if len(found) > 0 && c.MadeByUs { // listed, but gone when asked for alone: the list lags
 			return !others, false, outcome{}
 		}
 		a.note("the user identity already has an ACS user on access system %s", d.SystemID)
@@ -146,10 +146,10 @@ func (a *attempt) candidateGone(ctx context.Context, c candidate, u *record.User
 	return again()
 }
 
-// notePlace records that another stay has the slot of the guest's own identity, so that this one gets an identity of
-// its own, without the guest's address. A reservation of another source is not named: readers of this timeline may
-// not have access to that source.
-func (a *attempt) notePlace(d plan.Desired, holder store.Ref) {
+// noteSlotTaken records that another stay has the slot of the guest's own identity, so that this one gets an
+// identity of its own, without the guest's address. A reservation of another source is not named: readers of this
+// timeline may not have access to that source.
+func (a *attempt) noteSlotTaken(d plan.Desired, holder store.Ref) {
 	own := a.work.Reservation.Ref()
 	if holder == own {
 		return
@@ -177,9 +177,9 @@ func (a *attempt) isStillThere(ctx context.Context, listed []seam.ACSUser) (bool
 	return err == nil && !isGone(from), fails(err)
 }
 
-// leavePlace gives up a slot that turned out to be somebody else's. What a lost create may have left there is still
+// leaveSlot gives up a slot that turned out to be somebody else's. What a lost create may have left there is still
 // looked for.
-func (a *attempt) leavePlace(ctx context.Context, i int) outcome {
+func (a *attempt) leaveSlot(ctx context.Context, i int) outcome {
 	u := &a.users[i]
 	a.notGuest = true
 	if u.MayExist() {
@@ -189,7 +189,7 @@ func (a *attempt) leavePlace(ctx context.Context, i int) outcome {
 		}
 		return again()
 	}
-	return a.forgetPlace(ctx, i, nil)
+	return a.forgetSlot(ctx, i, nil)
 }
 
 // identityGone handles a row's identity that Seam no longer has. Whatever was linked to it is gone, too.
@@ -210,10 +210,10 @@ func (a *attempt) identityGone(ctx context.Context, i int) outcome {
 	if identity.ID != nil && *identity.ID == u.UserIdentityID {
 		identity.ID, identity.LostAt = nil, nil
 	}
-	return a.forgetPlace(ctx, i, &identity)
+	return a.forgetSlot(ctx, i, &identity)
 }
 
-func (a *attempt) forgetPlace(ctx context.Context, i int, identity *store.UserIdentity) outcome {
+func (a *attempt) forgetSlot(ctx context.Context, i int, identity *store.UserIdentity) outcome {
 	id := a.users[i].ID
 	out := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		if err := store.DeleteACSUser(ctx, tx, id); err != nil || identity == nil {
