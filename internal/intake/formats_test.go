@@ -458,3 +458,28 @@ func TestARemovedSource(t *testing.T) {
 	}
 	w.becomes(e, "applied", "")
 }
+
+// What a PMS sends is kept as the database takes it: a type with a NUL, ids that are too long together, and reasons
+// of any length.
+func TestOddTextsAreStored(t *testing.T) {
+	t.Parallel()
+	w := foreign(t, passThrough)
+	w.source.Guests = true
+	const dates = `"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"`
+	long := strings.Repeat("x", 200)
+	e := w.insert(store.Event{Request: []byte(`{}`), Body: []byte(`{"type":"a\u0000b","says":[
+		{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed",` + dates + `,"guests":[{"guest_id":"` + long + `"},{"guest_id":"g"}]}},
+		{"reservation":{"reservation_id":"` + long + `","listing_id":"l","status":"confirmed",` + dates + `,"guests":[{"guest_id":"g"}]}}]}`)})
+	w.becomes(e, store.EventApplied, "")
+	w.want("r confirmed l, r_guest-g confirmed l, "+long+" confirmed l", "r", "r_guest-g", long)
+	if notes := w.event(e).ReadNotes().Notes; len(notes) != 2 || !strings.Contains(notes[0].Problem, "too long") {
+		t.Errorf("notes: %+v", notes)
+	}
+
+	wrong := slices.Repeat([]string{`{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed","check_in":"soon","check_out":"later"}}`}, 500)
+	e = w.post(wrong...)
+	w.becomes(e, store.EventRejected, "and 9")
+	if reason := w.event(e).Reason; len(*reason) > 2000 {
+		t.Errorf("a reason of %d bytes", len(*reason))
+	}
+}
