@@ -80,6 +80,8 @@ var headings = []struct{ kind, one, many string }{
 	{TypeChanged, "1 key changed", "%d keys changed"},
 	{TypeRevoked, "1 key is revoked", "%d keys are revoked"},
 	{TypeExpired, "1 stay is over", "%d stays are over"},
+	{TypeDenied, "A door was refused to 1 guest", "Doors were refused to %d guests"},
+	{TypeFirstUsed, "1 guest opened a door for the first time", "%d guests opened a door for the first time"},
 }
 
 func heading(kind string, n int) string {

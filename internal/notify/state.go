@@ -22,6 +22,8 @@ const (
 	TypeRecovered = "mobile_key.recovered"
 	TypeRevoked   = "mobile_key.revoked"
 	TypeExpired   = "mobile_key.expired"
+	TypeFirstUsed = "mobile_key.first_used"
+	TypeDenied    = "mobile_key.denied"
 	TypeTest      = "subscription.test"
 	TypeDigest    = "subscription.digest"
 )
@@ -29,7 +31,8 @@ const (
 // Types returns the types of events that a subscription can choose, in the order of the documentation. Tests and
 // digests are not chosen.
 func Types() []string {
-	return []string{TypeReady, TypeChanged, TypeHeld, TypeAttention, TypeRecovered, TypeRevoked, TypeExpired}
+	return []string{TypeReady, TypeChanged, TypeHeld, TypeAttention, TypeRecovered, TypeRevoked, TypeExpired, TypeFirstUsed,
+		TypeDenied}
 }
 
 // Reported is what a subscription knows about a stay. The zero value means nothing.
@@ -40,6 +43,8 @@ type Reported struct {
 	Reason    string `json:"reason,omitempty"`    // for which reason
 	Over      string `json:"over,omitempty"`      // the key is revoked or expired
 	Held      string `json:"held,omitempty"`      // the last deadline that was reported, see [deadline]
+	Used      string `json:"used,omitempty"`      // when the guest first opened a door
+	Denied    string `json:"denied,omitempty"`    // when a door was last refused to the guest
 	Key       Key    `json:"key,omitzero"`        // what is ready
 }
 
@@ -89,6 +94,8 @@ const heldBack = "held back"
 //	a key           waiting, none exists  revoked: a gate has taken it away
 //	any             waiting, held back    none; a key that is ready after that is reported as ready again
 //	any             a gate is closed      held, once for each deadline that has passed
+//	a key           a door was opened     first_used, once for each guest
+//	a key           a door was refused    denied, if that was within the hour
 //	any             provisioning, ...     none, unchanged: how this ends is not known yet
 func next(reported Reported, p situation) (kind string, then Reported) {
 	status := settled(p)
@@ -100,12 +107,37 @@ func next(reported Reported, p situation) (kind string, then Reported) {
 		then.Attention, then.Reason = false, ""
 		return TypeRecovered, then
 	}
-	if kind, then = nextKey(reported, p, status); kind != "" || !then.equal(reported) {
+	kind, then = nextKey(reported, p, status)
+	then.Used, then.Denied = reported.Used, reported.Denied
+	if kind != "" || !then.equal(reported) {
 		return kind, then
 	}
 	if at := p.deadline(); at != "" && at != reported.Held && isWithheld(status) && p.ReservationStatus == "confirmed" {
 		then.Held = at
 		return TypeHeld, then
+	}
+	return nextUse(reported, p, status)
+}
+
+// deniedMatters is how long ago a refusal can be and still be reported: later nobody stands at the door.
+const deniedMatters = time.Hour
+
+// nextUse is [next] for what Seam reports of the guest at doors. Instants are written so that they sort by time.
+func nextUse(reported Reported, p situation, status string) (kind string, then Reported) {
+	if status != stay.KeyIssued && status != stay.KeyAttention && status != heldBack {
+		return "", reported
+	}
+	then = reported
+	if at := p.DoorUse.FirstUsedAt; at != nil && instant(*at) > reported.Used {
+		then.Used = instant(*at)
+		return TypeFirstUsed, then
+	}
+	if at := p.DoorUse.DeniedAt; at != nil && instant(*at) > reported.Denied {
+		then.Denied = instant(*at)
+		if p.Now.Sub(*at) > deniedMatters {
+			return "", then
+		}
+		return TypeDenied, then
 	}
 	return "", reported
 }
@@ -199,8 +231,8 @@ type event struct {
 }
 
 // steps bounds how far what is reported can be from what is true: the end of an attention, one event about the key,
-// one about a gate, and what changes silently between them.
-const steps = 6
+// one about a gate, two about doors, and what changes silently between them.
+const steps = 8
 
 // walk goes from what is reported towards what is true, past events that the subscription doesn't want, and returns
 // the first that it wants, or nil, and what is reported before it.
@@ -347,6 +379,15 @@ type Data struct {
 	Gates             []Gate    `json:"gates"` // those that are not open
 	Sequence          int64     `json:"sequence"`
 	URL               *string   `json:"url"`
+	FirstUsed         *DoorUse  `json:"first_used,omitempty"` // of mobile_key.first_used
+	Denied            *DoorUse  `json:"denied,omitempty"`     // of mobile_key.denied
+}
+
+// DoorUse is the guest at a door.
+type DoorUse struct {
+	At         string  `json:"at"`
+	EntranceID *string `json:"acs_entrance_id"`
+	Reason     *string `json:"reason,omitempty"` // of a refusal, as Seam words it
 }
 
 // Gate is a gate that is not open. Messages don't include who set it and on what evidence.
@@ -377,7 +418,16 @@ func body(e *event, p situation, url string, sequence int64) []byte {
 	if url != "" {
 		d.URL = &url
 	}
-	return encode(Envelope{Type: e.kind, Timestamp: instant(p.ChangedAt), Data: d})
+	happened := p.ChangedAt
+	switch use := p.DoorUse; e.kind {
+	case TypeFirstUsed:
+		happened = *use.FirstUsedAt
+		d.FirstUsed = &DoorUse{At: instant(happened), EntranceID: use.FirstUsedEntrance}
+	case TypeDenied:
+		happened = *use.DeniedAt
+		d.Denied = &DoorUse{At: instant(happened), EntranceID: use.DeniedEntrance, Reason: use.DeniedReason}
+	}
+	return encode(Envelope{Type: e.kind, Timestamp: instant(happened), Data: d})
 }
 
 // instant writes a time as everywhere in the interface: RFC 3339, UTC, milliseconds.

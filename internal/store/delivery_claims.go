@@ -34,6 +34,7 @@ type StayState struct {
 	EndsAt            *time.Time
 	AccessGroupIDs    []string
 	GateReports       map[string]stay.GateReports
+	DoorUse           DoorUse // of the guest who has the key
 }
 
 // StayToReport is what a subscription has received about a stay, and the present state.
@@ -306,7 +307,8 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 			r.status, r.listing_id, l.name, r.check_in, r.check_out,
 			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at,
 				u.ends_at, u.acs_access_group_ids,
-			r.gates, (SELECT looked_to FROM gate_deadlines)
+			r.gates, (SELECT looked_to FROM gate_deadlines),
+			d.first_used_at, d.first_used_entrance, d.denied_at, d.denied_reason, d.denied_entrance
 		FROM unnest($2::text[], $3::text[]) AS n (source, reservation_id)
 		JOIN subscription_stays w ON w.source = n.source AND w.reservation_id = n.reservation_id AND w.subscription = $1
 		JOIN mobile_keys k ON k.source = n.source AND k.reservation_id = n.reservation_id
@@ -315,7 +317,9 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 		LEFT JOIN LATERAL (SELECT * FROM (
 			SELECT * FROM acs_users u WHERE u.source = n.source AND u.reservation_id = n.reservation_id
 				AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u
-			WHERE u.removed_at IS NULL) u ON true`, c.Subscription, sources, ids).
+			WHERE u.removed_at IS NULL) u ON true
+		LEFT JOIN door_uses d ON d.source = n.source AND d.reservation_id = n.reservation_id
+			AND d.guest_key = u.guest_key`, c.Subscription, sources, ids).
 		Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				var d dueStay
@@ -364,7 +368,8 @@ func (d *dueStay) scan(row pgx.Row, last **uuid.UUID) error {
 		&p.ReservationID, &p.Sequence, &p.ReservationStatus, &p.ListingID, &p.ListingName,
 		&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID,
 		&p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs,
-		&d.pmsGates, &d.LookedTo)
+		&d.pmsGates, &d.LookedTo, &p.DoorUse.FirstUsedAt, &p.DoorUse.FirstUsedEntrance, &p.DoorUse.DeniedAt,
+		&p.DoorUse.DeniedReason, &p.DoorUse.DeniedEntrance)
 }
 
 // decide queues what stores the decision for a stay; nil if there is nothing to send.

@@ -283,6 +283,7 @@ type View struct {
 	WriteBackOf *WriteBackRow // of its booking; nil: none
 	// what that means for the reservation, by the settings of its source: admin fills it in
 	WriteBack *stay.WriteBack
+	DoorUse   *DoorUse        // what Seam reported of its guest at doors; nil: nothing
 	GuestLink *stay.GuestLink // not in the database: package guest derives it; nil where the stay has none
 }
 
@@ -339,7 +340,7 @@ func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...a
 		views[i].User = Current(users[ref])
 		views[i].GateReports = mergedGateReports(views[i].Reservation.Gates, words[ref])
 	}
-	return views, nil
+	return views, s.addDoorUses(ctx, views, refs)
 }
 
 func (r *Reservation) scan() []any {

@@ -62,6 +62,8 @@ type MobileKey struct {
 	LastError       *string   `json:"last_error"`
 	NextAttemptAt   *string   `json:"next_attempt_at" format:"date-time"`
 	SettledAt       *string   `json:"settled_at" format:"date-time" doc:"When the current state was reached, as read back from Seam."`
+	FirstUsedAt     *string   `json:"first_used_at" format:"date-time" doc:"When the guest first opened a door, if Seam reports openings."`
+	Denied          *Denied   `json:"denied" doc:"The last time that a door was refused to the guest. Refusals within ten minutes of it are left out."`
 }
 
 // TransformSchema lists the statuses and reasons, from the one table of them.
@@ -74,6 +76,13 @@ func (MobileKey) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	}
 	s.Properties["reason"].Enum = append(s.Properties["reason"].Enum, nil)
 	return s
+}
+
+// Denied is a door that was refused to the guest.
+type Denied struct {
+	At         string  `json:"at" format:"date-time"`
+	Reason     *string `json:"reason" doc:"As Seam words it; null if it gives none."`
+	EntranceID *string `json:"acs_entrance_id"`
 }
 
 // Schedule is when the key opens doors.
@@ -100,6 +109,12 @@ func showReservation(v admin.View) Reservation {
 		},
 	}
 	out.GuestLink, out.WriteBack = showGuestLink(v.GuestLink), showWriteBack(v.WriteBack)
+	if use := v.DoorUse; use != nil {
+		out.MobileKey.FirstUsedAt = stampOrNull(use.FirstUsedAt)
+		if use.DeniedAt != nil {
+			out.MobileKey.Denied = &Denied{stamp(*use.DeniedAt), use.DeniedReason, use.DeniedEntrance}
+		}
+	}
 	if k.NextIsRetry {
 		out.MobileKey.NextAttemptAt = stampOrNull(k.NextReconcileAt)
 	}

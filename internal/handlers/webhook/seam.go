@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/handlers"
@@ -21,6 +22,9 @@ type seamEvent struct {
 	ACSUserID     string `json:"acs_user_id"`
 	CredentialID  string `json:"acs_credential_id"`
 	AccessGroupID string `json:"acs_access_group_id"`
+	EntranceID    string `json:"acs_entrance_id"`
+	Method        string `json:"method"`
+	Reason        string `json:"reason"`
 	OccurredAt    string `json:"occurred_at"`
 	SystemErrors  []struct {
 		Code string `json:"error_code"`
@@ -79,6 +83,8 @@ func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) er
 		concerned, err = s.Store.CheckMembers(ctx, e.ACSSystemID, e.AccessGroupID, now)
 	case "acs_system.connected", "acs_system.disconnected":
 		concerned, err = s.systemEvent(ctx, e, now)
+	case "lock.unlocked", "lock.access_denied":
+		return s.takeDoorEvent(ctx, id, e, now)
 	default:
 		return nil
 	}
@@ -91,6 +97,40 @@ func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) er
 	point.Reach(point.SeamEventActed)
 	s.Log.Info("Seam event received", "type", e.Type, "acs_system_id", e.ACSSystemID, "reservations", concerned)
 	return s.Store.TakeSeamEvent(ctx, id, now)
+}
+
+// takeDoorEvent records that a guest opened a door, or was refused. Doors of others, and openings without an ACS user,
+// are nobody's.
+func (s *Receiver) takeDoorEvent(ctx context.Context, id string, e seamEvent, now time.Time) error {
+	if e.ACSUserID == "" {
+		return nil
+	}
+	news, err := s.Store.NoteDoorEvent(ctx, store.DoorEvent{
+		ACSUserID: e.ACSUserID, At: e.occurred(now), Entrance: plainWord(e.EntranceID), Method: plainWord(e.Method),
+		Denied: e.Type == "lock.access_denied", Reason: plainWord(e.Reason),
+	}, now)
+	if err != nil || news == 0 {
+		return err
+	}
+	s.Log.Info("Seam event received", "type", e.Type, "acs_system_id", e.ACSSystemID, "reservations", news)
+	return s.Store.TakeSeamEvent(ctx, id, now)
+}
+
+// occurred is when an event happened: not later than it was received.
+func (e seamEvent) occurred(now time.Time) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, e.OccurredAt)
+	if err != nil || at.After(now) {
+		return now
+	}
+	return at.UTC()
+}
+
+// plainWord is a code or an id of Seam's, fit to be stored and shown; "" for anything else.
+func plainWord(text string) string {
+	if len(text) > 100 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '@' }) {
+		return ""
+	}
+	return text
 }
 
 func (s *Receiver) systemEvent(ctx context.Context, e seamEvent, now time.Time) (int, error) {

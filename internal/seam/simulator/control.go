@@ -10,7 +10,7 @@ import (
 )
 
 // serveControl is the simulator's own interface, under /_simulator/: GET state and records; POST faults, options,
-// change and advance {"seconds": n}; DELETE faults. docs/development.md has examples.
+// change, door {"acs_user_id", "acs_entrance_id"} and advance {"seconds": n}; DELETE faults. docs/development.md has examples.
 func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	var err error
 	switch r.Method + " " + strings.TrimPrefix(r.URL.Path, "/_simulator/") {
@@ -42,6 +42,15 @@ func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 		if err = decode(r, &patch); err == nil {
 			err = s.patch(patch)
 		}
+	case "POST door":
+		var at struct {
+			UserID     string `json:"acs_user_id"`
+			EntranceID string `json:"acs_entrance_id"`
+		}
+		if err = decode(r, &at); err == nil {
+			answer{status: http.StatusOK, body: map[string]any{"event": s.TryDoor(at.UserID, at.EntranceID)}}.write(w)
+			return
+		}
 	case "POST advance":
 		var by struct {
 			Seconds float64 `json:"seconds"`
@@ -51,7 +60,7 @@ func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 		}
 	default:
 		writeError(w, http.StatusNotFound, "not_found",
-			"the simulator has state, records, faults, options, change and advance")
+			"the simulator has state, records, faults, options, change, door and advance")
 		return
 	}
 	if err != nil {

@@ -139,7 +139,7 @@ func TestAnswersFitSeamsOpenAPI(t *testing.T) {
 	}
 	shapes := map[string]shape{}
 	for _, kind := range []string{
-		"acs_access_group", "acs_credential", "acs_system", "acs_user", "client_session", "instant_key", "phone", "user_identity", "workspace",
+		"acs_access_group", "acs_credential", "acs_entrance", "acs_system", "acs_user", "client_session", "instant_key", "phone", "user_identity", "workspace",
 	} {
 		shapes[kind] = shapeOf(document.Components.Schemas[kind])
 	}
@@ -168,10 +168,11 @@ func TestAnswersHaveWhatIsRequired(t *testing.T) {
 	r.call("/acs/credentials/create", map[string]any{"acs_user_id": u["acs_user_id"], "access_method": "mobile_key", "is_multi_phone_sync_credential": true})
 	r.call("/user_identities/generate_instant_key", map[string]any{"user_identity_id": u["user_identity_id"]})
 	r.call("/phones/simulate/create_sandbox_phone", map[string]any{"user_identity_id": u["user_identity_id"]})
+	r.AddEntrance("sys", "door", "Room 12", "g1")
 	newer := []string{"merged_user_identity_ids", "merged_user_identity_keys"}
 	for _, path := range []string{
 		"/workspaces/get", "/user_identities/list", "/acs/users/list", "/acs/credentials/list", "/acs/access_groups/list", "/acs/systems/list",
-		"/instant_keys/list", "/client_sessions/list", "/phones/list",
+		"/instant_keys/list", "/client_sessions/list", "/phones/list", "/acs/entrances/list",
 	} {
 		_, out := r.call(path, map[string]any{})
 		seen := false

@@ -20,6 +20,7 @@ type State struct {
 	InstantKeys map[string]InstantKey    `json:"instant_keys"`
 	Sessions    map[string]ClientSession `json:"client_sessions"`
 	Phones      map[string]Phone         `json:"phones"`
+	Entrances   map[string]Entrance      `json:"acs_entrances"`
 }
 
 // System is a Salto KS site.
@@ -103,6 +104,7 @@ func newState(workspaceID string) *State {
 		WorkspaceID: workspaceID, Systems: map[string]System{}, Groups: map[string]AccessGroup{},
 		Identities: map[string]Identity{}, Users: map[string]User{}, Credentials: map[string]Credential{},
 		InstantKeys: map[string]InstantKey{}, Sessions: map[string]ClientSession{}, Phones: map[string]Phone{},
+		Entrances: map[string]Entrance{},
 	}
 }
 
@@ -111,6 +113,7 @@ func (s *State) clone() *State {
 		WorkspaceID: s.WorkspaceID, Systems: maps.Clone(s.Systems), Groups: maps.Clone(s.Groups),
 		Identities: maps.Clone(s.Identities), Users: maps.Clone(s.Users), Credentials: maps.Clone(s.Credentials),
 		InstantKeys: maps.Clone(s.InstantKeys), Sessions: maps.Clone(s.Sessions), Phones: maps.Clone(s.Phones),
+		Entrances: maps.Clone(s.Entrances),
 	}
 }
 
