@@ -531,7 +531,7 @@ func TestREST(t *testing.T) {
 			"mobile_key": map[string]any{
 				"status": "provisioning", "reason": nil, "message": nil, "user_identity_id": nil, "acs_system_id": nil, "acs_user_id": nil,
 				"acs_access_group_ids": []any{}, "acs_credential_id": nil, "access_schedule": nil, "attempts": 0.0, "last_error": nil,
-				"next_attempt_at": nil, "settled_at": nil,
+				"next_attempt_at": nil, "settled_at": nil, "first_used_at": nil, "denied": nil,
 			},
 			"notes": []any{}, "gates": []any{}, "guest_link": nil, "write_back": nil,
 		}
