@@ -31,8 +31,10 @@ const (
 // Types returns the types of events that a subscription can choose, in the order of the documentation. Tests and
 // digests are not chosen.
 func Types() []string {
-	return []string{TypeReady, TypeChanged, TypeHeld, TypeAttention, TypeRecovered, TypeRevoked, TypeExpired, TypeFirstUsed,
-		TypeDenied}
+	return []string{
+		TypeReady, TypeChanged, TypeHeld, TypeAttention, TypeRecovered, TypeRevoked, TypeExpired, TypeFirstUsed,
+		TypeDenied,
+	}
 }
 
 // Reported is what a subscription knows about a stay. The zero value means nothing.
