@@ -38,7 +38,7 @@ func TestDoorsThatGuestsUse(t *testing.T) {
 	wantTypes(t, receiver.take())
 
 	r.pass(3 * time.Hour)
-	used("denied", "", 2*time.Hour) // reported late: nobody stands there any more
+	used("denied", "", 2*time.Hour) // reported late: nobody is there any more
 	r.settle()
 	wantTypes(t, receiver.take())
 

@@ -32,7 +32,7 @@ type DoorUse struct {
 
 const doorUseColumns = `guest_key, first_used_at, first_used_entrance, denied_at, denied_reason, denied_entrance`
 
-// deniedEvery is how far apart refusals are that count: a guest tries again and again.
+// deniedEvery is how far apart refusals are that count: a guest tries several times.
 const deniedEvery = 10 * time.Minute
 
 // NoteDoorEvent records an event for the stay of its ACS user, and returns how many stays it was news for: none for an

@@ -10,7 +10,8 @@ import (
 )
 
 // serveControl is the simulator's own interface, under /_simulator/: GET state and records; POST faults, options,
-// change, door {"acs_user_id", "acs_entrance_id"} and advance {"seconds": n}; DELETE faults. docs/development.md has examples.
+// change, door {"acs_user_id", "acs_entrance_id"} and
+// advance {"seconds": n}; DELETE faults. docs/development.md has examples.
 func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	var err error
 	switch r.Method + " " + strings.TrimPrefix(r.URL.Path, "/_simulator/") {

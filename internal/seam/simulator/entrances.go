@@ -35,7 +35,7 @@ func (s *Simulator) AddEntrance(systemID, id, name string, groups ...string) {
 }
 
 // TryDoor is a guest at a door, and returns the event that Seam posts about it: an opening, where the ACS user's
-// schedule and groups let it in, else a refusal with its reason. Seam doesn't say whether Salto KS reports openings by
+// schedule and groups let it in, else a refusal with its reason. It isn't documented whether Salto KS reports openings by
 // Bluetooth; this does.
 func (s *Simulator) TryDoor(userID, entranceID string) map[string]any {
 	s.mu.Lock()
