@@ -35,8 +35,8 @@ func (s *Simulator) AddEntrance(systemID, id, name string, groups ...string) {
 }
 
 // TryDoor is a guest at a door, and returns the event that Seam posts about it: an opening, where the ACS user's
-// schedule and groups let it in, else a refusal with its reason. It isn't documented whether Salto KS reports openings by
-// Bluetooth; this does.
+// schedule and groups let it in, else a refusal with its reason. It isn't documented whether Salto KS reports openings
+// by Bluetooth; this does.
 func (s *Simulator) TryDoor(userID, entranceID string) map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
