@@ -29,7 +29,7 @@ func TestDoorsThatGuestsUse(t *testing.T) {
 			if err := store.SaveUserIdentity(ctx, tx, store.UserIdentity{Key: id, CreatedAt: now}); err != nil {
 				return err
 			}
-			if _, err := store.ClaimPlace(ctx, tx, &u); err != nil {
+			if _, err := store.ClaimSlot(ctx, tx, &u); err != nil {
 				return err
 			}
 			u.ACSUserID, u.MadeAt = &id, &now
