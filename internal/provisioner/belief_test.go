@@ -168,11 +168,17 @@ func TestLostExtensionOfAStayThatIsOver(t *testing.T) {
 	s.out = out.Add(48 * time.Hour)
 	r.book(s)
 	waitFor(t, "the extension to be lost", func() bool { return fired(r, seam.PathUserUpdate) })
+	// Nothing shows the extension before the stay is over.
+	r.sim.Inject(simulator.Fault{Kind: simulator.Error500Before, Path: "/acs/users/get", Count: -1})
 	r.advance(2 * time.Hour)
 	s.out = out
 	r.book(s)
-	r.until(s, store.KeyExpired)
+	waitFor(t, "the stay to be over", func() bool {
+		k := r.view(s).Key
+		return k.Status == store.KeyRevoking || k.Status == store.KeyExpired && k.ObservedGeneration == k.Generation
+	})
 	r.sim.Heal()
+	r.until(s, store.KeyExpired)
 	waitFor(t, "the door to close", func() bool {
 		for _, h := range r.holds(s.id) {
 			if h.Ends.After(r.sim.Now()) {
