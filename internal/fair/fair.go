@@ -1,10 +1,11 @@
 // Package fair shares a ceiling among clients, so that none of them can take what the others need. There is no
 // limit for a client on its own: who is alone may take everything, such as a proxy in front. But once the ceiling
-// is reached, a newcomer takes a permit of the client that holds the most. With n clients, each can always have
+// is reached, a newcomer takes the permit of the client that holds the most. With n clients, each can always have
 // about an nth of the permits, whatever the others do.
 package fair
 
 import (
+	"container/list"
 	"context"
 	"net/netip"
 	"sync"
@@ -30,7 +31,7 @@ type Ceiling struct {
 	mu      sync.Mutex
 	turn    uint64 // rises with each change, to tell what is older
 	held    int
-	clients map[netip.Addr]map[*Permit]struct{}
+	clients map[netip.Addr]*holder
 	freed   chan struct{} // closed whenever a permit becomes free
 	evicted int
 	refused int
@@ -42,20 +43,68 @@ func New(most int, trusted func(netip.Addr) bool) *Ceiling {
 		trusted = func(netip.Addr) bool { return false }
 	}
 	return &Ceiling{
-		most: most, trusted: trusted, clients: map[netip.Addr]map[*Permit]struct{}{},
+		most: most, trusted: trusted, clients: map[netip.Addr]*holder{},
 		freed: make(chan struct{}),
 	}
 }
 
-// Permit lets one client hold one of the things that the ceiling limits, until it is released or lost.
+// Permit is one client's hold on one of the permits.
 type Permit struct {
 	ceiling *Ceiling
 	client  netip.Addr
 	group   string
 	evict   func()
 	idle    bool
-	since   uint64 // when it was taken, or became idle
+	since   uint64        // when it was taken, or became idle
+	listed  *list.Element // in one of its holder's lists
 	gone    bool
+}
+
+// holder is one client's permits. They are kept in the order of their age, so that nothing is searched for while a flood
+// of newcomers waits: a decision costs as much as there are clients, however many permits they hold.
+type holder struct {
+	idle, busy list.List // of *Permit, the oldest first
+	groups     map[string]int
+}
+
+func (h *holder) permits() int {
+	if h == nil {
+		return 0
+	}
+	return h.idle.Len() + h.busy.Len()
+}
+
+// add lists a permit as the newest of its kind.
+func (h *holder) add(p *Permit) {
+	if p.idle {
+		p.listed = h.idle.PushBack(p)
+	} else {
+		p.listed = h.busy.PushBack(p)
+	}
+}
+
+func (h *holder) drop(p *Permit) {
+	if p.idle {
+		h.idle.Remove(p.listed)
+	} else {
+		h.busy.Remove(p.listed)
+	}
+}
+
+// first is the oldest permit of a list; nil for none.
+func first(l *list.List) *Permit {
+	if l.Len() == 0 {
+		return nil
+	}
+	return l.Front().Value.(*Permit)
+}
+
+// oldest is the permit that has been idle for longest, or, if none is idle, was taken first.
+func (h *holder) oldest() *Permit {
+	if p := first(&h.idle); p != nil {
+		return p
+	}
+	return first(&h.busy)
 }
 
 // Take takes a permit for a client; group divides a client's own permits, such as by source. If the ceiling is
@@ -82,10 +131,13 @@ func (c *Ceiling) take(client netip.Addr, group string, evict func(), count bool
 	}
 	c.turn++
 	p := &Permit{ceiling: c, client: client, group: group, evict: evict, since: c.turn}
-	if c.clients[client] == nil {
-		c.clients[client] = map[*Permit]struct{}{}
+	h := c.clients[client]
+	if h == nil {
+		h = &holder{groups: map[string]int{}}
+		c.clients[client] = h
 	}
-	c.clients[client][p] = struct{}{}
+	h.add(p)
+	h.groups[group]++
 	c.held++
 	return p, true
 }
@@ -110,76 +162,73 @@ func (c *Ceiling) Wait(ctx context.Context, client netip.Addr, group string, evi
 
 // victim is the permit that a newcomer gets; nil for none.
 func (c *Ceiling) victim(client netip.Addr, group string) *Permit {
-	mine := len(c.clients[client])
-	var heaviest map[*Permit]struct{}
-	for other, permits := range c.clients {
-		if other != client && !c.trusted(other) && len(permits) > len(heaviest) {
-			heaviest = permits
+	mine := c.clients[client].permits()
+	var heaviest *holder
+	for other, h := range c.clients {
+		if h.permits() > heaviest.permits() && other != client && !c.trusted(other) {
+			heaviest = h
 		}
 	}
-	if len(heaviest) > mine+1 {
-		return oldest(heaviest)
+	if heaviest.permits() > mine+1 {
+		return heaviest.oldest()
 	}
 	// Nobody has more than a fair share. Idle connections can be closed anyway: a client that needs one opens another.
-	if idle := c.oldestIdle(client, len(heaviest) > 0); idle != nil {
+	if idle := c.oldestIdle(client, heaviest.permits() > 0); idle != nil {
 		return idle
 	}
-	return ownVictim(c.clients[client], group)
+	return c.clients[client].ownVictim(group)
 }
 
 // oldestIdle is the idle permit that was taken first, of the client and of those with more permits; nil for none.
 // spareTrusted leaves out those of trusted clients.
 func (c *Ceiling) oldestIdle(client netip.Addr, spareTrusted bool) (idle *Permit) {
-	mine := len(c.clients[client])
-	for other, permits := range c.clients {
-		if other != client && (len(permits) <= mine || (spareTrusted && c.trusted(other))) {
+	mine := c.clients[client].permits()
+	for other, h := range c.clients {
+		p := first(&h.idle)
+		if p == nil || (idle != nil && p.since > idle.since) {
 			continue
 		}
-		for p := range permits {
-			if p.idle && (idle == nil || p.since < idle.since) {
-				idle = p
-			}
+		if other != client && (h.permits() <= mine || (spareTrusted && c.trusted(other))) {
+			continue
 		}
+		idle = p
 	}
 	return idle
 }
 
-// ownVictim is the permit of the client's heaviest group, if this group has less than that.
-func ownVictim(permits map[*Permit]struct{}, group string) *Permit {
-	groups := map[string]map[*Permit]struct{}{}
+// ownVictim is the oldest permit of the heaviest group, if the given group has less than that; nil for none.
+func (h *holder) ownVictim(group string) (victim *Permit) {
+	if h == nil {
+		return nil
+	}
 	var heaviest string
-	for p := range permits {
-		if groups[p.group] == nil {
-			groups[p.group] = map[*Permit]struct{}{}
-		}
-		groups[p.group][p] = struct{}{}
-		if len(groups[p.group]) > len(groups[heaviest]) {
-			heaviest = p.group
+	for name, n := range h.groups {
+		if n > h.groups[heaviest] {
+			heaviest = name
 		}
 	}
-	if len(groups[heaviest]) > len(groups[group])+1 {
-		return oldest(groups[heaviest])
+	if h.groups[heaviest] <= h.groups[group]+1 {
+		return nil
+	}
+	for _, permits := range []*list.List{&h.idle, &h.busy} {
+		for e := permits.Front(); e != nil; e = e.Next() {
+			if p := e.Value.(*Permit); p.group == heaviest {
+				return p
+			}
+		}
 	}
 	return nil
-}
-
-// oldest is the permit that has been idle for longest, or, where none is idle, was taken first.
-func oldest(permits map[*Permit]struct{}) *Permit {
-	var found *Permit
-	for p := range permits {
-		switch {
-		case found == nil, p.idle && !found.idle, p.idle == found.idle && p.since < found.since:
-			found = p
-		}
-	}
-	return found
 }
 
 func (c *Ceiling) remove(p *Permit) {
 	p.gone = true
 	c.held--
-	delete(c.clients[p.client], p)
-	if len(c.clients[p.client]) == 0 {
+	h := c.clients[p.client]
+	h.drop(p)
+	if h.groups[p.group]--; h.groups[p.group] == 0 {
+		delete(h.groups, p.group)
+	}
+	if h.permits() == 0 {
 		delete(c.clients, p.client)
 	}
 	close(c.freed)
@@ -191,10 +240,18 @@ func (p *Permit) SetIdle(idle bool) {
 	c := p.ceiling
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p.idle != idle {
-		c.turn++
-		p.idle, p.since = idle, c.turn
+	if p.idle == idle {
+		return
 	}
+	c.turn++
+	if p.gone {
+		p.idle, p.since = idle, c.turn
+		return
+	}
+	h := c.clients[p.client]
+	h.drop(p)
+	p.idle, p.since = idle, c.turn
+	h.add(p)
 }
 
 // Release gives the permit back. It may be called again, and of a permit that was lost. Once it returns, evict is not
