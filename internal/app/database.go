@@ -56,7 +56,12 @@ func (s startup) connect(ctx context.Context, dsn string) (*store.Store, error) 
 // whenAble repeats a step of the start while the database can't do what it needs. A lock may be released, and a disk
 // get space, at any time, so that it waits for them for as long as it takes: a service that ends helps nobody.
 func (s startup) whenAble(ctx context.Context, step func() error) error {
-	return s.until(ctx, step, store.CauseOf)
+	return s.until(ctx, step, func(err error) string {
+		if cause := store.CauseOf(err); cause != store.CauseUnreachable || store.IsConnectionError(err) {
+			return cause
+		}
+		return "" // nothing that Postgres has to do with
+	})
 }
 
 // until repeats a step until it succeeds, ctx ends, or it fails for a cause that doesn't pass. It waits for a Postgres

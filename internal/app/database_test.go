@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"testing"
 	"time"
 
@@ -17,7 +18,8 @@ import (
 func TestStartWaits(t *testing.T) {
 	t.Parallel()
 	code := func(c string) error { return &pgconn.PgError{Code: c} }
-	gone, locked, readOnly, full, refused := errors.New("no answer"), code("55P03"), code("25006"), code("53100"), code("28P01")
+	gone, other := &net.OpError{Op: "dial", Err: errors.New("connection refused")}, errors.New("a database of the other kind")
+	locked, readOnly, full, refused := code("55P03"), code("25006"), code("53100"), code("28P01")
 	for name, c := range map[string]struct {
 		fails func(since time.Duration) error
 		ends  time.Duration // at most
@@ -32,7 +34,8 @@ func TestStartWaits(t *testing.T) {
 		"Postgres restarts while it is read-only": {func(d time.Duration) error {
 			return until(d < 5*time.Hour, either(d%time.Minute < 20*time.Second, gone, readOnly))
 		}, 6 * time.Hour, nil},
-		"a wrong password": {func(time.Duration) error { return refused }, 0, refused},
+		"what isn't Postgres's": {func(time.Duration) error { return other }, 0, other},
+		"a wrong password":      {func(time.Duration) error { return refused }, 0, refused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -54,6 +56,15 @@ func CauseOf(err error) string {
 	default:
 		return CauseRefused
 	}
+}
+
+// IsConnectionError reports whether err is that Postgres can't be reached, refuses connections, or doesn't answer.
+func IsConnectionError(err error) bool {
+	var network net.Error
+	var connect *pgconn.ConnectError
+	return errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		pgconn.SafeToRetry(err) || (errors.As(err, new(*pgconn.PgError)) && CauseOf(err) == CauseUnreachable)
 }
 
 // Accepting is what a trial of accepting a webhook found out.
