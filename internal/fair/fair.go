@@ -60,8 +60,8 @@ type Permit struct {
 	gone    bool
 }
 
-// holder is one client's permits. They are kept in the order of their age, so that nothing is searched for while a flood
-// of newcomers waits: a decision costs as much as there are clients, however many permits they hold.
+// holder is one client's permits. They are kept in the order of their age, so that nothing is searched for while a
+// flood of newcomers waits: a decision depends on the number of clients, not of the permits they hold.
 type holder struct {
 	idle, busy list.List // of *Permit, the oldest first
 	groups     map[string]int

@@ -4,9 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/staykey/staykey/internal/handlers"
 )
 
 // formats are what bodies are read from and written in: JSON, in which no name may come twice. Which of the values
@@ -36,6 +44,70 @@ func namesOnce(data []byte) error {
 			return errors.New("a name is defined twice")
 		default:
 			return nil
+		}
+	}
+}
+
+// judgeTheirOwn are routes that say of each part of their body what is wrong with it.
+var judgeTheirOwn = map[string]bool{
+	"PUT " + listingPath: true, "PUT /v1/listings": true, "POST /v1/sources/{source}/import": true,
+}
+
+// storableBody refuses a body with text that Postgres can't store, which would be changed silently, or fail later, and
+// one that says to be in another encoding: JSON is UTF-8 (RFC 8259 section 8.1).
+func storableBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if charset := params["charset"]; err == nil && charset != "" && !strings.EqualFold(charset, "utf-8") {
+			handlers.NewProblem(http.StatusUnsupportedMediaType,
+				"the body must be JSON in UTF-8: send it without charset="+charset).Write(w)
+			return
+		}
+		if r.ContentLength == 0 || judgeTheirOwn[r.Method+" "+chi.RouteContext(r.Context()).RoutePattern()] {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, ok := readBody(w, r)
+		if !ok {
+			return
+		}
+		if len(body) <= handlers.MaxBody { // others are refused
+			if field, wrong := unstorable(body); wrong != "" {
+				handlers.Unfit(field, wrong).Write(w)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// readBody reads a body up to just above the limit, and leaves all of it to be read again. If it doesn't come, the
+// request is answered.
+func readBody(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, handlers.MaxBody+1))
+	if err != nil {
+		handlers.NewProblem(http.StatusRequestTimeout, "the request's body did not arrive in time").Write(w)
+		return nil, false
+	}
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
+	return body, true
+}
+
+// unstorable finds text that can't be stored: where it is, and what is wrong with it; "" for none.
+func unstorable(data []byte) (field, wrong string) {
+	const must = "must be UTF-8 text without NUL"
+	if !utf8.Valid(data) {
+		return "body", must
+	}
+	d := jsontext.NewDecoder(bytes.NewBuffer(data))
+	for {
+		token, err := d.ReadToken()
+		if err != nil { // its end, or what is no JSON, which others refuse
+			return "", ""
+		}
+		if token.Kind() == '"' && strings.ContainsRune(token.String(), 0) {
+			path := strings.TrimPrefix(string(d.StackPointer()), "/")
+			return strings.ReplaceAll(path, "/", "."), must
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -129,17 +128,14 @@ func (s *API) once(next http.Handler) http.Handler {
 			handlers.Unfit("header."+idempotencyKey, "must be given only once").Write(w)
 			return
 		}
-		body, err := io.ReadAll(io.LimitReader(r.Body, handlers.MaxBody+1))
-		if err != nil {
-			handlers.NewProblem(http.StatusRequestTimeout, "the request's body did not arrive in time").Write(w)
+		body, ok := readBody(w, r)
+		if !ok {
 			return
 		}
 		if len(body) > handlers.MaxBody { // it is refused, whatever its key
-			r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
 			next.ServeHTTP(w, r)
 			return
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
 		s.onceWith(w, r, next, keepings[route], admin.OnceRequest{
 			Key: keys[0], Method: r.Method,
 			Target: r.URL.RequestURI(), Body: body,

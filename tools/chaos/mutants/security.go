@@ -61,8 +61,8 @@ func init() {
 		{
 			name: "fair shares", what: "the first client keeps every connection",
 			edits: []edit{{
-				"internal/fair/fair.go", "	if len(heaviest) > mine+1 {\n",
-				"	if len(heaviest) > mine+1 && false {\n",
+				"internal/fair/fair.go", "	if heaviest.permits() > mine+1 {\n",
+				"	if heaviest.permits() > mine+1 && false {\n",
 			}},
 			pkg: "./internal/fair", tests: "^TestSharesHold$",
 		},
