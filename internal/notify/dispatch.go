@@ -33,7 +33,10 @@ type post struct {
 
 // clients are how messages leave: one for the Internet alone, one for receivers that may be anywhere. Neither
 // follows redirects or uses a proxy, which would connect in their place.
-type clients struct{ guarded, open *http.Client }
+type clients struct {
+	guarded, open *http.Client
+	within        time.Duration // an answer must come
+}
 
 func newClients() clients {
 	client := func(dialer *net.Dialer) *http.Client {
@@ -50,6 +53,7 @@ func newClients() clients {
 	return clients{
 		guarded: client(&net.Dialer{Timeout: answerWithin, Control: onlyPublic}),
 		open:    client(&net.Dialer{Timeout: answerWithin}),
+		within:  answerWithin,
 	}
 }
 
@@ -64,7 +68,7 @@ func (c clients) send(ctx context.Context, s Subscription, p post, userAgent str
 ) {
 	result := store.AttemptResult{At: now()}
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, c.within)
 	defer cancel()
 	o, answer, err := c.post(ctx, s, p, userAgent, result.At)
 	result.Duration, result.StatusCode, result.Answer = time.Since(began), o.status, answer

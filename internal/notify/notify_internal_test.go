@@ -1,8 +1,10 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -322,6 +324,62 @@ func TestReceiversThatDontTakeIt(t *testing.T) {
 		if a := attempts[list[0].DeliveryID][0]; a.Error == nil || !strings.Contains(*a.Error, want) || strings.Contains(*a.Error, "secret-path") {
 			t.Errorf("%s: attempt %+v", name, a)
 		}
+	}
+}
+
+// A receiver takes the message, and its 200 comes when nobody waits for it any more: that counts as no answer, and the same
+// message comes again, under its id. So does the next one that is taken too slowly.
+func TestAnAnswerThatComesTooLate(t *testing.T) {
+	t.Parallel()
+	receiver := newReceiver(t)
+	late := make(chan struct{}, 1)
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-late:
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			taken := r.Clone(context.Background())
+			taken.Body = io.NopCloser(bytes.NewReader(body))
+			receiver.ServeHTTP(httptest.NewRecorder(), taken) // it has it, and acts on it
+			<-r.Context().Done()                              // the sender has given up
+			w.WriteHeader(http.StatusOK)
+		default:
+			receiver.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(slow.Close)
+	s := receiver.subscription("app")
+	s.URL = slow.URL
+	r := newRig(t, s)
+	r.clients.within = time.Second
+	r.stay("R1")
+	r.key("R1", "issued", "")
+	var first []heard
+	for len(first) == 0 { // a busy machine may not even hand it over within the second
+		select {
+		case late <- struct{}{}:
+		default:
+		}
+		r.pass(time.Hour)
+		r.settle()
+		first = receiver.take()
+	}
+	list := r.deliveries(store.DeliveryFilter{})
+	if len(list) != 1 || list[0].Status != store.DeliveryWaiting {
+		t.Fatalf("it counts as delivered: %+v", list)
+	}
+	r.clients.within = hangs
+	r.pass(25 * time.Hour)
+	r.settle()
+	again := receiver.take()
+	wantTypes(t, append(first, again...), TypeReady, TypeReady)
+	if first[0].ID != again[0].ID || first[0].Body != again[0].Body {
+		t.Errorf("the message came again as another one: %+v, %+v", first[0], again[0])
+	}
+	if list := r.deliveries(store.DeliveryFilter{}); len(list) != 1 || list[0].Status != store.DeliveryDelivered || list[0].Attempts < 2 {
+		t.Errorf("deliveries: %+v", list)
 	}
 }
 
