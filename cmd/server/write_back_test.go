@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +22,7 @@ type writtenHostaway struct {
 	mu    sync.Mutex
 	code  string
 	puts  int
+	fails bool // whatever is written
 	wrong []string
 }
 
@@ -35,6 +38,10 @@ func (h *writtenHostaway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("Authorization") != "Bearer hostaway-access-token" || r.URL.Path != "/v1/reservations/3333122-433":
 		h.wrong = append(h.wrong, r.Method+" "+r.URL.Path)
 		w.WriteHeader(http.StatusForbidden)
+		return
+	case r.Method == http.MethodPut && h.fails:
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_, _ = io.WriteString(w, `{"status": "fail", "message": "doorCode is too long"}`)
 		return
 	case r.Method == http.MethodPut:
 		var said struct {
@@ -78,6 +85,18 @@ func TestWriteBackFromWebhookToField(t *testing.T) {
 		return is, w["last_error"]
 	}
 	until.True(t, "the link is written", func() bool { is, _ := status(); return is == "written" })
+	browser := p.signedIn()
+	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
+	mustShow := func(page, doctor string) {
+		t.Helper()
+		if shown := browser.page("/reservations/default/3333122-433"); !strings.Contains(shown, "In the PMS") || !strings.Contains(shown, page) {
+			t.Errorf("the page lacks %q", page)
+		}
+		if out, _, _ := command(t, at, "doctor"); !strings.Contains(out, doctor) {
+			t.Errorf("the doctor doesn't say %q:\n%s", doctor, out)
+		}
+	}
+	mustShow("doorCode is filled in at hostaway.", "doorCode is written at hostaway")
 	link := p.guestLink("3333122-433")
 	if code, puts := api.now(); code != "https://keys.example.com"+link || puts != 1 {
 		t.Errorf("the door code is %q after %d writes", code, puts)
@@ -87,6 +106,7 @@ func TestWriteBackFromWebhookToField(t *testing.T) {
 	if code, puts := api.now(); code != "" || puts != 2 {
 		t.Errorf("the door code is %q after %d writes", code, puts)
 	}
+	mustShow("doorCode is empty at hostaway.", "doorCode is written at hostaway")
 	if len(api.wrong) > 0 {
 		t.Errorf("requests that Hostaway doesn't know: %q", api.wrong)
 	}
@@ -110,4 +130,75 @@ func TestWriteBackFromWebhookToField(t *testing.T) {
 			t.Errorf("the log has %s", secret)
 		}
 	}
+}
+
+// A PMS that refuses the text: the key is the guest's all the same, and the page and the doctor say what is wrong.
+func TestWriteBackThatIsRefused(t *testing.T) {
+	t.Parallel()
+	api := &writtenHostaway{fails: true}
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	_, env := simulated(t, storetest.DSN(t))
+	file := filepath.Join(t.TempDir(), "staykey.yaml")
+	yaml := guestLinksYAML + `    write_back: {to: hostaway, url: "` + server.URL + `/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode}` + "\n"
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, append(env, "STAYKEY_CONFIG="+file, "STAYKEY_PUBLIC_URL=https://keys.example.com"))
+	p.post("default", "listing.created", seedListing())
+	p.post("default", "reservation.created", seedReservation())
+	p.until("3333122-433", "issued")
+	until.True(t, "the refusal to be recorded", func() bool {
+		_, body := p.rest("GET", "/v1/reservations/default/3333122-433")
+		w, _ := body["write_back"].(map[string]any)
+		return w["status"] == "failed"
+	})
+	if status := p.key("3333122-433")["status"]; status != "issued" {
+		t.Errorf("the key is %v", status)
+	}
+	if shown := p.signedIn().page("/reservations/default/3333122-433"); !strings.Contains(shown, "doorCode could not be changed at hostaway") {
+		t.Error("the page doesn't say that the field could not be changed")
+	}
+	out, _, status := command(t, []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}, "doctor")
+	if status == 0 || !strings.Contains(out, "1 bookings fail, the oldest since") {
+		t.Errorf("the doctor, with status %d, says:\n%s", status, out)
+	}
+	if link := strings.TrimPrefix(p.guestLink("3333122-433"), "/k/"); strings.Contains(out, link) {
+		t.Error("the doctor shows the link")
+	}
+}
+
+// signedIn is a browser's session of an admin.
+type signedIn struct {
+	p      *process
+	client *http.Client
+}
+
+func (p *process) signedIn() signedIn {
+	p.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	client := &http.Client{Jar: jar}
+	resp, err := client.PostForm(p.url+"/sign-in", url.Values{"token": {e2eToken}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return signedIn{p, client}
+}
+
+func (s signedIn) page(path string) string {
+	s.p.t.Helper()
+	resp, err := s.client.Get(s.p.url + path)
+	if err != nil {
+		s.p.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || resp.Request.URL.Path != path {
+		s.p.t.Fatalf("%s: %d at %s, %v", path, resp.StatusCode, resp.Request.URL.Path, err)
+	}
+	return string(raw)
 }
