@@ -328,7 +328,7 @@ func TestReceiversThatDontTakeIt(t *testing.T) {
 }
 
 // A receiver takes the message, and its 200 comes when nobody waits for it any more: that counts as no answer, and the same
-// message comes again, under its id. So does the next one that is taken too slowly.
+// message is sent a second time, under its id.
 func TestAnAnswerThatComesTooLate(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)
@@ -376,7 +376,7 @@ func TestAnAnswerThatComesTooLate(t *testing.T) {
 	again := receiver.take()
 	wantTypes(t, append(first, again...), TypeReady, TypeReady)
 	if first[0].ID != again[0].ID || first[0].Body != again[0].Body {
-		t.Errorf("the message came again as another one: %+v, %+v", first[0], again[0])
+		t.Errorf("the second message is another one: %+v, %+v", first[0], again[0])
 	}
 	if list := r.deliveries(store.DeliveryFilter{}); len(list) != 1 || list[0].Status != store.DeliveryDelivered || list[0].Attempts < 2 {
 		t.Errorf("deliveries: %+v", list)
