@@ -3,6 +3,7 @@ package provisioner_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,30 @@ func TestARefusedLinkStarvesNothing(t *testing.T) {
 	waitFor(t, "an identity again", func() bool { h := r.holds(s.id); return len(h) == 1 && h[0].Identity == s.email })
 	r.until(s, store.KeyIssued)
 	r.mustBeOne(s)
+}
+
+// Seam refuses the new hours of a stay that also moves to another room: its doors follow at once, and its hours when
+// Seam takes them.
+func TestARefusedStepStarvesNothing(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.listing("default", "M", "666666-6666")
+	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathUserUpdate, Count: -1})
+	before := s.out
+	s.listing, s.out = "M", s.out.Add(24*time.Hour)
+	r.book(s)
+	waitFor(t, "the doors of the other room", func() bool {
+		h := r.holds(s.id)
+		return len(h) == 1 && slices.Equal(h[0].Groups, []string{"666666-6666"})
+	})
+	if h := r.holds(s.id); !h[0].Ends.Equal(before) {
+		t.Errorf("access ends at %s", h[0].Ends)
+	}
+	waitFor(t, "attention", func() bool { return r.view(s).Key.Status == store.KeyAttention })
+	r.sim.Heal()
+	r.advance(6 * time.Minute)
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "666666-6666"))
 }
 
 // A slot is claimed, its create is refused, and before the next try the guest's identity is given to somebody else:

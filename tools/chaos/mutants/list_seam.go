@@ -17,7 +17,7 @@ var seamMutants = []mutant{
 			"internal/provisioner/create.go", "	if code := system.Disconnected(); code != \"\" {\n",
 			"	for _, e := range system.Errors {\n		code := e.ErrorCode\n",
 		}),
-	provisionerTests("refused steps", "one refused step stops those after it", "TestARefusedLinkStarvesNothing",
+	provisionerTests("refused steps", "one refused step stops those after it", "TestARefusedStepStarvesNothing",
 		edit{
 			"internal/provisioner/attempt.go", "		if out.kind == refused && !a.endsWith(s) {\n",
 			"		if false {\n",
