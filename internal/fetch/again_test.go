@@ -1,16 +1,19 @@
 package fetch
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/riverqueue/river"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
@@ -198,7 +201,12 @@ func (p *replica) is(reservation, want string, id uuid.UUID, status, reason stri
 	if e.Reason != nil {
 		why = *e.Reason
 	}
-	if e.Status != status || !strings.Contains(why, reason) {
+	list, err := p.store.Events(p.t.Context(), store.EventFilter{}, 0, 100)
+	listed := slices.DeleteFunc(list, func(e store.Event) bool { return e.EventID != id })
+	if err != nil || len(listed) != 1 || listed[0].Status != status {
+		p.t.Errorf("the event is listed as %+v, %v", listed, err)
+	}
+	if e.Status != status || !strings.Contains(why, reason) || (reason == "" && why != "") {
 		p.t.Fatalf("the event is %s (%s), want %s (%s)", e.Status, why, status, reason)
 	}
 }
@@ -221,7 +229,7 @@ func TestAStaleDocumentMovesNoStayForLong(t *testing.T) {
 	p.is("7", "confirmed until 2031-07-02", shortened, store.EventApplied, "")
 	note := p.says(webhook(3))
 	p.fetches(note, document("2031-07-04"))
-	p.is("7", "confirmed until 2031-07-04", note, store.EventAccepted, "applied; the PMS's documents may be older than the change before")
+	p.is("7", "confirmed until 2031-07-04", note, store.EventApplied, "the PMS's documents may be older than the change before; fetched again at")
 	p.later(60)
 	p.fetches(note, document("2031-07-02"))
 	p.is("7", "confirmed until 2031-07-02", note, store.EventApplied, "")
@@ -237,14 +245,35 @@ func TestADocumentBehindItsWebhook(t *testing.T) {
 		p := newReplica(t, "cloudbeds")
 		id := p.says(`{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "startDate": "2031-07-01", "endDate": "2031-07-02", "timestamp": 1700000000.5}`)
 		p.fetches(id, document("2031-07-04"))
-		p.is("7", "confirmed until 2031-07-04", id, store.EventAccepted, "applied; the PMS's document doesn't show yet what the webhook is about")
+		p.is("7", "confirmed until 2031-07-04", id, store.EventApplied, "the PMS's document doesn't show yet what the webhook is about; fetched again at")
 		p.later(6)
 		p.fetches(id, document("2031-07-04"))
-		p.is("7", "confirmed until 2031-07-04", id, store.EventAccepted, "applied; ")
+		p.is("7", "confirmed until 2031-07-04", id, store.EventApplied, "fetched again at")
 		p.later(30)
 		p.fetches(id, document(last))
 		p.is("7", "confirmed until "+last, id, store.EventApplied, "")
 	}
+}
+
+// An event that was applied stays applied, whatever comes of the second look at its documents.
+func TestASecondLookThatFails(t *testing.T) {
+	t.Parallel()
+	p := newReplica(t, "cloudbeds")
+	id := p.says(`{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "startDate": "2031-07-01", "endDate": "2031-07-02", "timestamp": 1700000000.5}`)
+	p.fetches(id, `{"success": true, "data": {"reservationID": "7", "status": "confirmed", "startDate": "2031-07-01", "endDate": "2031-07-04", "assigned": [{"roomID": "3-1", "subReservationID": "7"}], "unassigned": []}}`)
+	p.document.Store(`{"success": false, "message": "closed for repairs"}`)
+	snoozed := new(river.JobSnoozeError)
+	if err := p.fetcher.work(t.Context(), id); !errors.As(err, &snoozed) {
+		t.Fatal(err)
+	}
+	p.is("7", "confirmed until 2031-07-04", id, store.EventApplied, "closed for repairs")
+	if _, err := p.store.Pool().Exec(t.Context(), `UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.fetcher.work(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	p.is("7", "confirmed until 2031-07-04", id, store.EventApplied, "")
 }
 
 // An order that Mews' answer lacks may be one that a replica doesn't have yet, or one of a service that is no stay.
@@ -260,11 +289,11 @@ func TestOrdersThatAreNotThereYet(t *testing.T) {
 	p := newReplica(t, "mews")
 	id := p.says(webhook)
 	p.fetches(id, none)
-	p.is("r", "none", id, store.EventAccepted, "the PMS's answer lacks orders that the webhook names: they are fetched again at")
+	p.is("r", "none", id, store.EventAccepted, "the PMS's answer lacks orders that the webhook names; fetched again at")
 	p.later(6)
 	p.fetches(id, one)
-	p.is("r", until, id, store.EventAccepted, "applied; ")
-	p.is("s", "none", id, store.EventAccepted, "applied; ")
+	p.is("r", until, id, store.EventApplied, "fetched again at")
+	p.is("s", "none", id, store.EventApplied, "fetched again at")
 	p.later(30)
 	p.fetches(id, two)
 	p.is("s", until, id, store.EventApplied, "")

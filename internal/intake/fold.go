@@ -55,9 +55,13 @@ func (b *batch) foldEvent(m *mapped) {
 	}
 	m.recheck()
 	status, reason := m.settle(done)
-	if m.awaiting = m.awaiting || !m.again.IsZero(); m.awaiting {
-		m.AppliedBefore = slices.Contains(done, applied)
+	isApplied := slices.Contains(done, applied)
+	if m.awaiting = m.awaiting || slices.Contains(done, unsure) || (!m.again.IsZero() && !isApplied); m.awaiting {
+		m.AppliedBefore = isApplied
 		return
+	}
+	if m.rechecked = !m.again.IsZero(); m.rechecked {
+		m.Documents = nil // what is kept of them is kept for the second look
 	}
 	m.Status, m.AlsoAbout = status, m.others()
 	if reason != "" {

@@ -33,6 +33,9 @@ type mapped struct {
 	again    time.Time // its documents may be stale, and will be fetched again at this time; zero if not
 	againWhy string
 	notes    store.EventNotes
+
+	// rechecked: it is settled, and applied once more when its documents have been fetched again
+	rechecked bool
 }
 
 // change is one thing that an event changes.

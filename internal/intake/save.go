@@ -23,7 +23,7 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 	var jobs []store.Event
 	var waiting []store.Awaiting
 	for _, m := range b.events {
-		if !m.awaiting {
+		if !m.awaiting && !m.rechecked {
 			continue
 		}
 		if !m.again.IsZero() {
@@ -78,11 +78,8 @@ func (m *mapped) toBeFetched() (bookings []string) {
 
 // askAgain schedules another fetch of an event's documents, for when they can be trusted.
 func (b *batch) askAgain(ctx context.Context, tx pgx.Tx, fetches Fetches, m *mapped) error {
-	reason := m.againWhy + ": they are fetched again at " + pms.FormatInstant(m.again)
-	if m.AppliedBefore {
-		reason = "applied; " + reason
-	}
-	if err := store.ForgetDocuments(ctx, tx, m.EventID, m.AppliedBefore, reason); err != nil {
+	reason := m.againWhy + "; fetched again at " + pms.FormatInstant(m.again)
+	if err := store.ForgetDocuments(ctx, tx, m.EventID, m.AppliedBefore, m.rechecked, reason); err != nil {
 		return err
 	}
 	return fetches.EnqueueAt(ctx, tx, m.Event, m.again)

@@ -86,8 +86,9 @@ func (f EventFilter) fetching(w *where, below int64, limit int) string {
 	}
 	f.ReservationID = ""
 	f.narrow(w, "e")
-	// then it is listed with those that wait
+	// then it is listed with those that wait, or are settled
 	w.add("NOT EXISTS (SELECT FROM event_queue q WHERE q.event_id = f.event_id)")
+	w.add("NOT EXISTS (SELECT FROM event_results r WHERE r.seq = f.seq)")
 	return `(SELECT f.event_id, f.seq, e.source, e.type, 'accepted' AS status, f.reason,
 		coalesce(f.reservation_ids[1], e.reservation_id) AS reservation_id, e.listing_id,
 		e.occurred_at, e.received_at,

@@ -122,11 +122,14 @@ func AwaitDocuments(batch *pgx.Batch, events []Awaiting, now time.Time) {
 }
 
 // ForgetDocuments makes a claimed event wait for its documents once more: those that arrived can't be trusted yet.
-// The reason is what the inbox shows; applied reports that part of the event was applied.
-func ForgetDocuments(ctx context.Context, tx pgx.Tx, id uuid.UUID, applied bool, reason string) error {
+// The reason is what the inbox shows; applied reports that part of the event was applied. A settled event has its
+// result, and keeps it until the documents are there: then it is applied once more.
+func ForgetDocuments(ctx context.Context, tx pgx.Tx, id uuid.UUID, applied, settled bool, reason string) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE event_fetches SET documents = NULL, reason = $2, applied = applied OR $3
-			WHERE event_id = $1`, id, reason, applied)
+		UPDATE event_fetches SET documents = NULL, reason = $2, applied = applied OR $3 OR $4,
+			tries = CASE WHEN $4 THEN '[]' ELSE tries END, asked_at = CASE WHEN $4 THEN NULL ELSE asked_at END,
+			attempts = CASE WHEN $4 THEN 0 ELSE attempts END
+		WHERE event_id = $1`, id, reason, applied, settled)
 	return wrap(err, "have documents of event %s fetched again", id)
 }
 
@@ -171,7 +174,8 @@ func (s *Store) NoteFetch(ctx context.Context, id uuid.UUID, tries []Try, reason
 	return wrap(err, "note an attempt to fetch for event %s", id)
 }
 
-// Fetched stores the documents of an event and queues it, in its old position.
+// Fetched stores the documents of an event and queues it, in its old position. Where it has a result, that is
+// replaced by the next one.
 func (s *Store) Fetched(ctx context.Context, e EventFetch, documents json.RawMessage) error {
 	encoded, err := json.Marshal(e.Tries)
 	if err != nil {
@@ -180,7 +184,8 @@ func (s *Store) Fetched(ctx context.Context, e EventFetch, documents json.RawMes
 	_, err = s.pool.Exec(ctx, `
 		WITH done AS (
 			UPDATE event_fetches SET attempts = attempts + 1, tries = $2::jsonb, documents = $3, reason = NULL
-			WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq, reservation_ids)
+			WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq, reservation_ids),
+			settled AS (DELETE FROM event_results r USING done d WHERE r.seq = d.seq)
 		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
 		SELECT d.seq, d.event_id, e.source, e.type, coalesce(d.reservation_ids[1], e.reservation_id), e.listing_id, $5, octet_length(e.body) + $4
 		FROM done d JOIN events e USING (event_id)`, e.EventID, encoded, []byte(documents), len(documents), e.Urgent)
@@ -203,7 +208,7 @@ func Tries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID][]Try
 
 // givenUp is a statement that settles events whose documents will not come: what a WITH query named "gone" has
 // taken out of event_fetches (event_id, seq, applied, reservation_ids). An event of which something was applied before,
-// most often a cancel, stays applied.
+// most often a cancel, stays applied, and one that has a result keeps it.
 const givenUp = `
 	INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, also_about, listing_id,
 		occurred_at, received_at, applied_at)
@@ -211,7 +216,8 @@ const givenUp = `
 		CASE WHEN g.applied THEN 'applied, except for the rest: ' ELSE '' END || @reason,
 		coalesce(g.reservation_ids[1], e.reservation_id), nullif(g.reservation_ids[2:], '{}'), e.listing_id,
 		e.occurred_at, e.received_at, CASE WHEN g.applied THEN now() END
-	FROM gone g JOIN events e USING (event_id) RETURNING event_id, seq, status`
+	FROM gone g JOIN events e USING (event_id)
+	WHERE NOT EXISTS (SELECT FROM event_results r WHERE r.seq = g.seq) RETURNING event_id, seq, status`
 
 // GiveUpFetch settles an event whose documents can't be fetched: it is rejected, or remains applied as far as it was.
 // It can be replayed.
@@ -225,7 +231,7 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 				RETURNING event_id, seq, applied, reservation_ids)`+givenUp,
 			pgx.StrictNamedArgs{"id": id, "reason": reason}).Scan(&event, &seq, &status)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return nil // they have come meanwhile, or the event is gone
+			return nil // they have come meanwhile, or the event is gone, or settled
 		}
 		if err != nil {
 			return err
