@@ -60,7 +60,7 @@ var allowed = map[string][]string{
 	},
 	"internal/handlers/webhook": {
 		"internal/admin", "internal/handlers", "internal/intake", "internal/pms", "internal/point",
-		"internal/store", "internal/tracing",
+		"internal/stay", "internal/store", "internal/tracing",
 	},
 	"internal/intake": {
 		"internal/pms", "internal/point", "internal/stay", "internal/store", "internal/tracing",

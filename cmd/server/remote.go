@@ -285,8 +285,8 @@ func (s shownReservation) print(w io.Writer) {
 	p.decision("revoked", s.Overrides.Revoked)
 	if window := s.Overrides.Window; window != nil {
 		p.decision("custom access times", &window.Decision)
-		p.line("", "access from %s until %s", cmp.Or(admin.Text(window.StartsAt), "check-in"),
-			cmp.Or(admin.Text(window.EndsAt), "check-out"))
+		p.line("", "access from %s until %s", cmp.Or(stay.Text(window.StartsAt), "check-in"),
+			cmp.Or(stay.Text(window.EndsAt), "check-out"))
 	}
 	p.plan(s)
 	_, _ = fmt.Fprintln(w)

@@ -85,7 +85,7 @@ func overridesOf(o store.Overrides, r Reservation) Overrides {
 		if at == nil {
 			return nil
 		}
-		return &Decision{By: Text(by), Reason: Text(why), At: *at}
+		return &Decision{By: stay.Text(by), Reason: stay.Text(why), At: *at}
 	}
 	out := Overrides{
 		Held:    decision(o.HeldAt, o.HeldBy, o.HeldWhy),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -70,8 +71,8 @@ func (a Actor) Author(person string) string {
 // changing request writes one, in the transaction of the change.
 func (a Actor) Audit(action, person string) store.Audit {
 	return store.Audit{
-		Token: a.Name, Author: a.Author(person), Via: a.Via, Action: action, RequestID: orNil(a.RequestID),
-		Address:    orNil(a.Address),
+		Token: a.Name, Author: a.Author(person), Via: a.Via, Action: action, RequestID: stay.OrNil(a.RequestID),
+		Address:    stay.OrNil(a.Address),
 		RequestKey: a.RequestKey,
 	}
 }
@@ -111,19 +112,4 @@ func plainText(s string) string {
 		return ""
 	}
 	return s
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-// Text is a text that may be absent, as "".
-func Text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

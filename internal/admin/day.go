@@ -138,7 +138,7 @@ func (s *Service) readDay(ctx context.Context, q DayQuery) (board, error) {
 		b.First, b.Last = day, day
 	}
 	for _, one := range stays {
-		zone := zones(one.Source, Text(one.ListingID), one.TimeZone)
+		zone := zones(one.Source, stay.Text(one.ListingID), one.TimeZone)
 		date := day
 		if q.Date == "" {
 			date = dateOf(now, zone)
@@ -325,7 +325,7 @@ func (s *Service) todays(ctx context.Context, now time.Time, source string,
 		}
 	}
 	for _, one := range stays {
-		see(zones(one.Source, Text(one.ListingID), one.TimeZone))
+		see(zones(one.Source, stay.Text(one.ListingID), one.TimeZone))
 	}
 	if first.IsZero() {
 		see(time.UTC)

@@ -51,7 +51,7 @@ func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error)
 	choices := s.doorChoices(ctx)
 	for _, l := range found.Items {
 		row := DoorRow{Listing: l.Listing, Waiting: l.Waiting}
-		name := Text(l.Name)
+		name := stay.Text(l.Name)
 		if name == "" {
 			name = l.ListingID
 		}
@@ -136,7 +136,7 @@ func (s *Service) ChangeDoors(ctx context.Context, listings []stay.ListingRef, m
 func (s *Service) UseSuggestedDoors(ctx context.Context, listings []stay.ListingRef) (DoorsChanged, error) {
 	choices := s.doorChoices(ctx)
 	return s.setDoors(ctx, listings, func(l ListingState) (map[string]any, error) {
-		name := Text(l.Name)
+		name := stay.Text(l.Name)
 		if name == "" {
 			name = l.ListingID
 		}
@@ -251,7 +251,8 @@ func (s *Service) ExportDoors(ctx context.Context, q DoorQuery, to io.Writer) er
 			for _, id := range row.Groups() {
 				doors = append(doors, nameOrID(groups, id))
 			}
-			if err := writeSheet(w, row.Source, row.ListingID, Text(row.Name), strings.Join(doors, "; ")); err != nil {
+			name := stay.Text(row.Name)
+			if err := writeSheet(w, row.Source, row.ListingID, name, strings.Join(doors, "; ")); err != nil {
 				return err
 			}
 		}
@@ -339,7 +340,7 @@ func (s *Service) readDoorLine(ctx context.Context, l *DoorLine, doors string,
 	if err != nil {
 		return err
 	}
-	if l.Before, l.New = state.Groups(), !state.Known; Text(state.Name) != "" {
+	if l.Before, l.New = state.Groups(), !state.Known; stay.Text(state.Name) != "" {
 		l.Name = *state.Name
 	}
 	groups, err := choices(l.Source)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // MostExported bounds how many reservations one table has.
@@ -105,9 +106,10 @@ func writeStay(w *csv.Writer, one Stay) error {
 		return at.In(zone).Format("2006-01-02 15:04")
 	}
 	r := one.Reservation
-	return writeSheet(w, r.Source, r.ReservationID, r.Status, Text(r.GuestName), Text(r.GuestEmail), Text(r.GuestPhone),
-		Text(r.ListingID), one.ListingName,
-		local(r.CheckIn), local(r.CheckOut), zone.String(), one.Key.Status, Text(one.Key.Reason))
+	return writeSheet(w, r.Source, r.ReservationID, r.Status, stay.Text(r.GuestName), stay.Text(r.GuestEmail),
+		stay.Text(r.GuestPhone),
+		stay.Text(r.ListingID), one.ListingName,
+		local(r.CheckIn), local(r.CheckOut), zone.String(), one.Key.Status, stay.Text(one.Key.Reason))
 }
 
 // Found is what a search finds, a few of each kind.

@@ -197,10 +197,10 @@ func (s *Service) Stays(ctx context.Context, views []View) ([]Stay, error) {
 	}
 	stays := make([]Stay, len(views))
 	for i, v := range views {
-		ref := stay.ListingRef{Source: v.Reservation.Source, ListingID: Text(v.Reservation.ListingID)}
+		ref := stay.ListingRef{Source: v.Reservation.Source, ListingID: stay.Text(v.Reservation.ListingID)}
 		l := listings[ref]
 		l.Source, l.ListingID = ref.Source, ref.ListingID
-		stays[i] = Stay{View: v, Zone: s.HoursOf(l).Zone, ListingName: Text(l.Name)}
+		stays[i] = Stay{View: v, Zone: s.HoursOf(l).Zone, ListingName: stay.Text(l.Name)}
 		if stays[i].ListingName == "" {
 			stays[i].ListingName = ref.ListingID
 		}
@@ -211,5 +211,6 @@ func (s *Service) Stays(ctx context.Context, views []View) ([]Stay, error) {
 // HoursOf are the time zone and the hours that apply to a listing, with what the configuration adds.
 func (s *Service) HoursOf(l Listing) pms.Completion {
 	source, _ := s.source(l.Source)
-	return source.Policy.Complete(l.ListingID, Text(l.TimeZone), Text(l.CheckInTime), Text(l.CheckOutTime))
+	return source.Policy.Complete(l.ListingID, stay.Text(l.TimeZone), stay.Text(l.CheckInTime),
+		stay.Text(l.CheckOutTime))
 }

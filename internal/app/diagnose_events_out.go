@@ -9,6 +9,7 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // failingAfter is how many failures in a row are more than a mishap.
@@ -34,11 +35,11 @@ func (d *diagnosis) subscriptions(ctx context.Context) {
 			d.found("subscription", admin.LevelOK, name, "", "new: it was not looked at yet")
 		case s.DisabledAt != nil:
 			d.found("subscription", admin.LevelError, name, enable, "disabled since %s by %s: %s",
-				s.DisabledAt.UTC().Format(time.RFC3339), admin.Text(s.DisabledBy), admin.Text(s.DisabledWhy))
+				s.DisabledAt.UTC().Format(time.RFC3339), stay.Text(s.DisabledBy), stay.Text(s.DisabledWhy))
 		case s.Failures >= failingAfter && s.FailingSince != nil:
 			d.found("subscription", admin.LevelError, name, "correct the receiver; messages are retried automatically",
 				"nothing delivered since %s, %d failures in a row: %s",
-				s.FailingSince.UTC().Format(time.RFC3339), s.Failures, admin.Text(s.LastError))
+				s.FailingSince.UTC().Format(time.RFC3339), s.Failures, stay.Text(s.LastError))
 		default:
 			d.found("subscription", admin.LevelOK, name, "", "messages are delivered")
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers/rest"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/writeback"
 )
@@ -146,7 +147,7 @@ func (d *diagnosis) writeBack(ctx context.Context) {
 			d.found("write-back", admin.LevelError, name,
 				"correct the cause; it is retried automatically (docs/write-back.md)",
 				"%d bookings fail, the oldest since %s: %s",
-				t.Failed, t.FailingSince.UTC().Format(time.RFC3339), admin.Text(t.LastError))
+				t.Failed, t.FailingSince.UTC().Format(time.RFC3339), stay.Text(t.LastError))
 		case set.Preset.Quality == pms.QualityUnconfirmed:
 			d.found("write-back", admin.LevelWarning, name, "compare a booking at the PMS with its reservation here",
 				"the preset %s is not confirmed: sources about the PMS disagree", set.Preset.Name)

@@ -237,18 +237,11 @@ func (c *cleaning) toSearch() []string {
 // search deletes whatever an identity has that is not recorded, or has ended. The identity is of this stay alone
 // and made by us, so nothing on it is anybody else's.
 func (c *cleaning) search(ctx context.Context, identity string) error {
-	keep := map[string]bool{}
-	for _, h := range c.has {
-		if h.SeamID != nil && h.EndingAt == nil {
-			keep[*h.SeamID] = true
-			if h.SessionID != nil {
-				keep[*h.SessionID] = true
-			}
-		}
-	}
+	keep := c.live()
 	if err := c.extend(ctx); err != nil {
 		return err
 	}
+
 	keys, err := c.seam.InstantKeys(c.guarded(c.because(ctx, "what the stay's user identity has handed out"), c.until),
 		identity)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
@@ -262,6 +255,7 @@ func (c *cleaning) search(ctx context.Context, identity string) error {
 			return err
 		}
 	}
+
 	sessions, err := c.seam.ClientSessions(c.guarded(c.because(ctx, "which sessions the stay's user identity has"),
 		c.until), identity)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
@@ -276,6 +270,21 @@ func (c *cleaning) search(ctx context.Context, identity string) error {
 		}
 	}
 	return nil
+}
+
+// live has the ids of the instant keys and sessions that the stay has and keeps.
+func (c *cleaning) live() map[string]bool {
+	ids := map[string]bool{}
+	for _, h := range c.has {
+		if h.SeamID == nil || h.EndingAt != nil {
+			continue
+		}
+		ids[*h.SeamID] = true
+		if h.SessionID != nil {
+			ids[*h.SessionID] = true
+		}
+	}
+	return ids
 }
 
 // searched counts a search of an identity for the rows that needed it when it began: what Seam answers is as old as

@@ -10,6 +10,7 @@ import (
 
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -112,7 +113,7 @@ func (o *opening) once(ctx context.Context) (seam.InstantKey, error) {
 	if err != nil {
 		return key, o.notMade(ctx, h, err)
 	}
-	h.SeamID, h.SessionID, h.ExpiresAt = &key.InstantKeyID, orNil(key.ClientSessionID), timeOrNil(key.ExpiresAt)
+	h.SeamID, h.SessionID, h.ExpiresAt = &key.InstantKeyID, stay.OrNil(key.ClientSessionID), timeOrNil(key.ExpiresAt)
 	fits := key.UserIdentityID == h.IdentityID && key.URL != "" && h.ExpiresAt != nil
 	return key, o.record(ctx, h, fits, fmt.Sprintf("instant key %s was made for the guest", key.InstantKeyID))
 }
@@ -287,13 +288,6 @@ func wrapped(err error) error {
 		return errors.Join(ErrUnavailable, err)
 	}
 	return err
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 // timeOrNil reads a time of Seam's, nil where there is none.

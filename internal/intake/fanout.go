@@ -11,6 +11,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/point"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -179,7 +180,7 @@ func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, 
 			return err
 		}
 		store.RequestKeys(&writes, []store.KeyRequest{keyRequest(r, b.now, stayChanged(before, r), false)}, b.now)
-		if text(before.ListingID) != text(r.ListingID) { // otherwise only its times had to be completed again
+		if stay.Text(before.ListingID) != stay.Text(r.ListingID) { // otherwise only its times had to be completed again
 			if err := store.QueueTimeline(&writes, []store.Entry{moveEntry(before, r, b.now)}); err != nil {
 				return err
 			}
@@ -201,8 +202,8 @@ func roomsOf(segments []byte) []*string {
 func moveEntry(before, after store.Reservation, now time.Time) store.Entry {
 	e := store.Entry{
 		Ref: after.Ref(), At: now, Kind: store.TimelineStep, Summary: "the stay moves from listing " +
-			text(before.ListingID) + " to " + text(after.ListingID) + ", as planned by the PMS",
-		Detail: map[string]any{"from": text(before.ListingID), "to": text(after.ListingID)},
+			stay.Text(before.ListingID) + " to " + stay.Text(after.ListingID) + ", as planned by the PMS",
+		Detail: map[string]any{"from": stay.Text(before.ListingID), "to": stay.Text(after.ListingID)},
 	}
 	if after.SegmentDue != nil {
 		e.Detail["next_at"] = pms.FormatInstant(*after.SegmentDue)

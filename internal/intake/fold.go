@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -74,7 +75,7 @@ func (b *batch) foldEvent(m *mapped) {
 	if status == store.EventRejected || len(m.says.Rejected) > 0 {
 		b.log.Warn("event partly rejected: fix the cause, then replay it", "source", m.Source, "event_id",
 			m.EventID.String(),
-			"reservation_id", text(m.ReservationID), "listing_id", text(m.ListingID), "status",
+			"reservation_id", stay.Text(m.ReservationID), "listing_id", stay.Text(m.ListingID), "status",
 			status, "reason", reason)
 	}
 	if len(m.notes.Notes)+len(m.notes.Rejected) > 0 {
@@ -85,7 +86,7 @@ func (b *batch) foldEvent(m *mapped) {
 // others are the reservations that an event is about besides the first.
 func (m *mapped) others() []string {
 	var ids []string
-	seen := map[string]bool{"": true, text(m.ReservationID): true}
+	seen := map[string]bool{"": true, stay.Text(m.ReservationID): true}
 	add := func(id string) {
 		if !seen[id] {
 			ids, seen[id] = append(ids, id), true
@@ -212,12 +213,11 @@ func (b *batch) foldBooking(m *mapped, c change) foldResult {
 	if r.BookingID == "" || !r.Rest {
 		return b.foldReservation(m, c)
 	}
+
 	booking := store.Ref{Source: m.Source, ReservationID: r.BookingID}
 	siblings := b.bookings[booking]
-	for _, ref := range siblings {
-		if s := b.reservations[ref]; s.VersionSeq > 0 && c.isOlder(s) {
-			return superseded
-		}
+	if b.anyIsNewer(siblings, c) {
+		return superseded
 	}
 	own := store.Ref{Source: m.Source, ReservationID: r.ReservationID}
 	// A cancel of a whole booking needs no reservation with the booking's own id, if all of its rooms have others.
@@ -230,21 +230,38 @@ func (b *batch) foldBooking(m *mapped, c change) foldResult {
 		return v
 	}
 	for _, ref := range siblings {
-		s := b.reservations[ref]
-		if ref == own || m.named(ref) || s.VersionSeq == 0 || (s.Status == pms.Cancelled && !elsewhere) {
-			continue
-		}
-		gone := pms.Reservation{
-			ReservationID: ref.ReservationID, BookingID: r.BookingID,
-			Status: pms.Cancelled, Partial: true,
-		}
-		live := s.Status != pms.Cancelled
-		ends := change{version: c.version, foreign: c.foreign, Change: pms.Change{Reservation: &gone}}
-		if b.foldReservation(m, ends) == applied && live {
-			b.entry(ref, m, "applied: the booking no longer includes it", nil)
+		if ref != own && !m.named(ref) && (elsewhere || b.reservations[ref].Status != pms.Cancelled) {
+			b.cancelSibling(m, c, ref)
 		}
 	}
 	return v
+}
+
+// anyIsNewer reports whether one of some reservations has already had a later change.
+func (b *batch) anyIsNewer(refs []store.Ref, c change) bool {
+	for _, ref := range refs {
+		if s := b.reservations[ref]; s.VersionSeq > 0 && c.isOlder(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// cancelSibling cancels a reservation, if it is known, that its booking no longer includes.
+func (b *batch) cancelSibling(m *mapped, c change, ref store.Ref) {
+	s := b.reservations[ref]
+	if s.VersionSeq == 0 {
+		return
+	}
+	gone := pms.Reservation{
+		ReservationID: ref.ReservationID, BookingID: c.Reservation.BookingID,
+		Status: pms.Cancelled, Partial: true,
+	}
+	live := s.Status != pms.Cancelled
+	ends := change{version: c.version, foreign: c.foreign, Change: pms.Change{Reservation: &gone}}
+	if b.foldReservation(m, ends) == applied && live {
+		b.entry(ref, m, "applied: the booking no longer includes it", nil)
+	}
 }
 
 // named reports whether an event says something about a reservation itself, even if that couldn't be read.
@@ -342,8 +359,10 @@ func (b *batch) mayMoveBack(m *mapped, c change, before, after store.Reservation
 		after.Status != pms.Confirmed || !m.asked.Before(before.UpdatedAt.Add(documentLag)) {
 		return
 	}
-	if text(before.ListingID) != text(after.ListingID) || text(before.CheckInText) != text(after.CheckInText) ||
-		text(before.CheckOutText) != text(after.CheckOutText) || !bytes.Equal(before.Segments, after.Segments) {
+	if stay.Text(before.ListingID) != stay.Text(after.ListingID) ||
+		stay.Text(before.CheckInText) != stay.Text(after.CheckInText) ||
+		stay.Text(before.CheckOutText) != stay.Text(after.CheckOutText) ||
+		!bytes.Equal(before.Segments, after.Segments) {
 		m.fetchAgain(before.UpdatedAt.Add(documentLag), "the PMS's documents may be older than the change before")
 	}
 }
@@ -478,12 +497,12 @@ func (b *batch) reservationsOf(guest store.Ref) []store.Ref {
 	list := slices.Clone(b.ofGuest[guest])
 	for ref := range b.before {
 		r := b.reservations[ref]
-		if r.Source == guest.Source && text(r.GuestID) == guest.ReservationID && !slices.Contains(list, ref) {
+		if r.Source == guest.Source && stay.Text(r.GuestID) == guest.ReservationID && !slices.Contains(list, ref) {
 			list = append(list, ref)
 		}
 	}
 	list = slices.DeleteFunc(list,
-		func(ref store.Ref) bool { return text(b.reservations[ref].GuestID) != guest.ReservationID })
+		func(ref store.Ref) bool { return stay.Text(b.reservations[ref].GuestID) != guest.ReservationID })
 	slices.SortFunc(list, store.Ref.Compare)
 	return list
 }

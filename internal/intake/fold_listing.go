@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -84,7 +85,7 @@ func (b *batch) foldMerge(m *mapped, c change) foldResult {
 
 // listingMatters reports whether a change of a listing can change any of its stays.
 func listingMatters(a, b store.Listing) bool {
-	same := func(a, b *string) bool { return text(a) == text(b) }
+	same := func(a, b *string) bool { return stay.Text(a) == stay.Text(b) }
 	return a.Known != b.Known || a.Deleted != b.Deleted || !slices.Equal(a.Groups(), b.Groups()) ||
 		!same(a.ACSSystemID, b.ACSSystemID) || !same(a.TimeZone, b.TimeZone) ||
 		!same(a.CheckInTime, b.CheckInTime) || !same(a.MergedInto, b.MergedInto) ||

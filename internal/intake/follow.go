@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -136,7 +137,7 @@ func (b *batch) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOt
 func (b *batch) followed(r store.Reservation, seen store.StayOfOtherPolicy,
 	policy namedPolicy,
 ) (store.Reservation, bool) {
-	if r.Status != pms.Confirmed || text(r.Policy) == policy.fingerprint {
+	if r.Status != pms.Confirmed || stay.Text(r.Policy) == policy.fingerprint {
 		return r, false
 	}
 	if !seen.Live { // its times are no longer needed
@@ -149,7 +150,7 @@ func (b *batch) followed(r store.Reservation, seen store.StayOfOtherPolicy,
 	}
 	if r.Segments != nil { // with another time zone, the present room may be another one
 		b.complete(&r)
-		return r, text(r.Policy) == policy.fingerprint
+		return r, stay.Text(r.Policy) == policy.fingerprint
 	}
 	if listing.MergedInto != nil { // it continues there, as in the listing's own fan-out
 		r.ListingID = b.present(r.Source, r.ListingID)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -167,7 +168,7 @@ func (a *Applier) previewImport(ctx context.Context, events []store.Event, rows 
 		}
 		b.fold()
 		for _, m := range b.events {
-			results[of[m.EventID]] = Imported{Status: m.Status, Reason: text(m.Reason)}
+			results[of[m.EventID]] = Imported{Status: m.Status, Reason: stay.Text(m.Reason)}
 		}
 		return errPreviewed
 	})

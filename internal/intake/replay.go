@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -138,7 +139,7 @@ func (b *batch) differences(listings map[store.ListingRef]store.Listing) []Diffe
 
 func reservationDiffers(x, y store.Reservation) []FieldDifference {
 	var f fieldDifferences
-	f.add("status", orNil(x.Status), orNil(y.Status))
+	f.add("status", stay.OrNil(x.Status), stay.OrNil(y.Status))
 	f.add("listing_id", x.ListingID, y.ListingID)
 	f.add("guest_email", x.GuestEmail, y.GuestEmail)
 	f.add("guest_name", x.GuestName, y.GuestName)
@@ -175,7 +176,8 @@ func listingDiffers(x, y store.Listing) []FieldDifference {
 	}
 	f.add("deleted", word(x, x.Deleted, "true", "false"), word(y, y.Deleted, "true", "false"))
 	f.add("name", x.Name, y.Name)
-	f.add("seam_access_group_ids", orNil(strings.Join(x.Groups(), ", ")), orNil(strings.Join(y.Groups(), ", ")))
+	f.add("seam_access_group_ids", stay.OrNil(strings.Join(x.Groups(), ", ")),
+		stay.OrNil(strings.Join(y.Groups(), ", ")))
 	f.add("acs_system_id", x.ACSSystemID, y.ACSSystemID)
 	f.add("time_zone", x.TimeZone, y.TimeZone)
 	f.add("check_in_time", x.CheckInTime, y.CheckInTime)
@@ -187,7 +189,7 @@ func listingDiffers(x, y store.Listing) []FieldDifference {
 type fieldDifferences []FieldDifference
 
 func (f *fieldDifferences) add(field string, from, to *string) {
-	if (from == nil) != (to == nil) || text(from) != text(to) {
+	if (from == nil) != (to == nil) || stay.Text(from) != stay.Text(to) {
 		*f = append(*f, FieldDifference{field, from, to})
 	}
 }
@@ -201,13 +203,6 @@ func changedFields(differences []FieldDifference) (before, after map[string]any)
 		before[d.Field], after[d.Field] = d.From, d.To
 	}
 	return before, after
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 // Replay queues events to be applied again, each in its old position, and returns those that were queued: not those

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -45,8 +46,8 @@ func (b *batch) complete(r *store.Reservation) {
 		return
 	}
 	r.SegmentDue = nil
-	if present := b.present(r.Source, room); text(present) != text(r.ListingID) {
-		if _, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: text(present)}]; !locked &&
+	if present := b.present(r.Source, room); stay.Text(present) != stay.Text(r.ListingID) {
+		if _, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: stay.Text(present)}]; !locked &&
 			present != nil {
 			r.SegmentDue = &b.now // another batch, which locks that one too, moves the stay
 		} else {
@@ -63,7 +64,7 @@ func (b *batch) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
 		for _, s := range segmentsOf(r.Segments) { // its times are those of the property
 			if known, locked := b.listings[store.ListingRef{
 				Source:    r.Source,
-				ListingID: text(b.present(r.Source, s.ListingID)),
+				ListingID: stay.Text(b.present(r.Source, s.ListingID)),
 			}]; locked {
 				return store.Listing{
 					TimeZone: known.TimeZone, CheckInTime: known.CheckInTime,
@@ -81,7 +82,8 @@ func (b *batch) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
 // what they were completed with.
 func completeStay(r *store.Reservation, l store.Listing, policy namedPolicy, now time.Time) {
 	r.Policy = &policy.fingerprint
-	c := policy.Complete(text(r.ListingID), text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
+	c := policy.Complete(stay.Text(r.ListingID), stay.Text(l.TimeZone), stay.Text(l.CheckInTime),
+		stay.Text(l.CheckOutTime))
 	r.ListingGeneration = l.Generation
 	r.CheckIn = completeMoment(r.CheckInText, c.Zone, c.CheckInTime)
 	r.CheckOut = completeMoment(r.CheckOutText, c.Zone, c.CheckOutTime)
@@ -169,7 +171,8 @@ func roomOf(r store.Reservation, l store.Listing, policy namedPolicy, now time.T
 	if len(list) == 0 {
 		return nil, false
 	}
-	c := policy.Complete(text(r.ListingID), text(l.TimeZone), text(l.CheckInTime), text(l.CheckOutTime))
+	c := policy.Complete(stay.Text(r.ListingID), stay.Text(l.TimeZone), stay.Text(l.CheckInTime),
+		stay.Text(l.CheckOutTime))
 	room = list[0].ListingID
 	for _, s := range list[1:] {
 		if begins := completeMoment(s.From, c.Zone, c.CheckInTime); begins != nil && !begins.After(now) &&
@@ -193,13 +196,6 @@ func nextRoomAt(r store.Reservation, c pms.Completion, now time.Time) *time.Time
 		}
 	}
 	return next
-}
-
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }
 
 func momentText(m *pms.Moment) *string {
@@ -230,8 +226,9 @@ func keyRequest(r store.Reservation, now time.Time, changed, revive bool) store.
 func stayChanged(a, b store.Reservation) bool {
 	sameTime := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
 	return a.VersionSeq == 0 || a.Status != b.Status || (a.ListingID == nil) != (b.ListingID == nil) ||
-		text(a.ListingID) != text(b.ListingID) ||
-		pms.GuestAddress(text(a.GuestEmail)) != pms.GuestAddress(text(b.GuestEmail)) ||
-		(text(a.GuestEmail) == "") != (text(b.GuestEmail) == "") || // a key may wait for an address, even a relay's
+		stay.Text(a.ListingID) != stay.Text(b.ListingID) ||
+		pms.GuestAddress(stay.Text(a.GuestEmail)) != pms.GuestAddress(stay.Text(b.GuestEmail)) ||
+		// a key may wait for an address, even a relay's
+		(stay.Text(a.GuestEmail) == "") != (stay.Text(b.GuestEmail) == "") ||
 		!sameTime(a.CheckIn, b.CheckIn) || !sameTime(a.CheckOut, b.CheckOut)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -17,7 +18,8 @@ func (b *batch) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) 
 	var moved []store.Ref
 	for ref, before := range b.before {
 		r := b.reservations[ref]
-		changed := text(before.CheckInText) != text(r.CheckInText) || text(before.CheckOutText) != text(r.CheckOutText)
+		changed := stay.Text(before.CheckInText) != stay.Text(r.CheckInText) ||
+			stay.Text(before.CheckOutText) != stay.Text(r.CheckOutText)
 		if before.VersionSeq > 0 && r.Status == pms.Confirmed && changed {
 			moved = append(moved, ref)
 		}
@@ -41,8 +43,8 @@ func (b *batch) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) 
 
 // lapsed adds a line to the timeline that a window has ended.
 func lapsed(r store.Reservation, o store.Overrides, e store.Entry) store.Entry {
-	e.Summary = "the PMS moved the stay: the access times that " + text(o.WindowBy) + " had set no longer apply"
-	e.Detail = map[string]any{"status": "window_lapsed", "by": text(o.WindowBy), "reason": text(o.WindowWhy)}
+	e.Summary = "the PMS moved the stay: the access times that " + stay.Text(o.WindowBy) + " had set no longer apply"
+	e.Detail = map[string]any{"status": "window_lapsed", "by": stay.Text(o.WindowBy), "reason": stay.Text(o.WindowWhy)}
 	for name, at := range map[string]*time.Time{
 		"starts_at": o.StartsAt, "ends_at": o.EndsAt, "check_in": r.CheckIn,
 		"check_out": r.CheckOut,

@@ -19,20 +19,12 @@ import (
 // deliver sends what is due to one subscription, until nothing is, or a message fails: then the next round decides
 // how to continue.
 func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state store.Subscription) {
-	atOnce, places := inFlight, n.claims
-	switch {
-	case state.Failures > 0:
-		places = n.probes // until it has taken a message
-	case state.LastSuccessAt == nil:
-		places = n.firsts
-	}
+	atOnce, permits := n.limits(state)
 	if s.ForPeople() {
-		n.deliverTogether(ctx, sending, s, places)
+		n.deliverTogether(ctx, sending, s, permits)
 		return
 	}
-	if state.Dead() || state.LastSuccessAt == nil {
-		atOnce = 1
-	}
+
 	done := make(chan bool, inFlight)
 	onTheirWay := 0
 	defer func() {
@@ -42,7 +34,7 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 		n.Wake()
 	}()
 	for ctx.Err() == nil {
-		claimed, looked, err := n.claim(ctx, places, s, atOnce-onTheirWay)
+		claimed, looked, err := n.claim(ctx, permits, s, atOnce-onTheirWay)
 		if err != nil {
 			if ctx.Err() == nil {
 				n.log.Error("deliveries delayed", "subscription", s.Name, "error", err)
@@ -51,7 +43,7 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 		}
 		for _, c := range claimed {
 			onTheirWay++
-			taken := places // it is given back to the pool that it was taken from, whichever is in use by then
+			taken := permits // it is given back to the pool that it was taken from, whichever is in use by then
 			go func() { done <- n.attempt(sending, taken, s, c) }()
 		}
 		switch {
@@ -65,8 +57,24 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 		if !delivered {
 			return
 		}
-		atOnce, places = inFlight, n.claims
+		atOnce, permits = inFlight, n.claims
 	}
+}
+
+// limits returns how many messages may be on their way to a subscription, and the pool that their transactions use: as
+// long as it has not taken a message, or not since one failed, it may not delay the others.
+func (n *Notifier) limits(state store.Subscription) (atOnce int, permits *pool) {
+	atOnce, permits = inFlight, n.claims
+	switch {
+	case state.Failures > 0:
+		permits = n.probes
+	case state.LastSuccessAt == nil:
+		permits = n.firsts
+	}
+	if state.Dead() || state.LastSuccessAt == nil {
+		atOnce = 1
+	}
+	return atOnce, permits
 }
 
 // gather waits until an attempt has ended, and a moment for the others: one claim, which waits for the disk, then
@@ -87,21 +95,21 @@ func gather(done <-chan bool, onTheirWay int) (ended int, delivered bool) {
 }
 
 // deliverTogether sends what is due to people, in as few messages as it fits into.
-func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription, places *pool) {
+func (n *Notifier) deliverTogether(ctx, sending context.Context, s Subscription, permits *pool) {
 	defer n.Wake()
 	for ctx.Err() == nil {
-		claimed, looked, err := n.claim(ctx, places, s, togetherAtMost)
+		claimed, looked, err := n.claim(ctx, permits, s, togetherAtMost)
 		if err != nil && ctx.Err() == nil {
 			n.log.Error("deliveries delayed", "subscription", s.Name, "error", err)
 		}
-		if err != nil || looked == 0 || (len(claimed) > 0 && !n.attemptTogether(sending, places, s, claimed)) {
+		if err != nil || looked == 0 || (len(claimed) > 0 && !n.attemptTogether(sending, permits, s, claimed)) {
 			return
 		}
 	}
 }
 
 // attemptTogether sends one message for several deliveries and records how it ended for each.
-func (n *Notifier) attemptTogether(ctx context.Context, places *pool, s Subscription,
+func (n *Notifier) attemptTogether(ctx context.Context, permits *pool, s Subscription,
 	claimed []store.ClaimedDelivery,
 ) (delivered bool) {
 	if time.Until(claimed[0].Until) < answerWithin+leaseSpare {
@@ -117,7 +125,7 @@ func (n *Notifier) attemptTogether(ctx context.Context, places *pool, s Subscrip
 	observe(s.Name, o, result)
 	jitter := rand.Float64() // #nosec G404 -- jitter; the same for all, so that they are tried again together
 	for _, c := range claimed {
-		if err := n.record(ctx, places, c, o, result, jitter); err != nil && ctx.Err() == nil {
+		if err := n.record(ctx, permits, c, o, result, jitter); err != nil && ctx.Err() == nil {
 			n.log.Error("delivery result not stored: the message may be sent again", "subscription", s.Name,
 				"delivery_id", c.DeliveryID, "error", err)
 			return false
@@ -130,10 +138,10 @@ func (n *Notifier) attemptTogether(ctx context.Context, places *pool, s Subscrip
 func (n *Notifier) agent() string { return "staykey/" + n.Version }
 
 // claim takes up to limit messages.
-func (n *Notifier) claim(ctx context.Context, places *pool, s Subscription, limit int) ([]store.ClaimedDelivery, int,
+func (n *Notifier) claim(ctx context.Context, permits *pool, s Subscription, limit int) ([]store.ClaimedDelivery, int,
 	error,
 ) {
-	giveBack, err := places.take(ctx)
+	giveBack, err := permits.take(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -158,7 +166,7 @@ func (n *Notifier) address(ref store.Ref) string {
 
 // attempt sends a message and records how it ended. One whose lease would end before the answer must come doesn't
 // leave.
-func (n *Notifier) attempt(ctx context.Context, places *pool, s Subscription,
+func (n *Notifier) attempt(ctx context.Context, permits *pool, s Subscription,
 	c store.ClaimedDelivery,
 ) (delivered bool) {
 	if time.Until(c.Until) < answerWithin+leaseSpare {
@@ -171,7 +179,7 @@ func (n *Notifier) attempt(ctx context.Context, places *pool, s Subscription,
 		return false // the lease ends, and it is sent again
 	}
 	observe(s.Name, o, result)
-	err := n.record(ctx, places, c, o, result, rand.Float64()) // #nosec G404 -- jitter
+	err := n.record(ctx, permits, c, o, result, rand.Float64()) // #nosec G404 -- jitter
 	if err != nil && ctx.Err() == nil {
 		n.log.Error("delivery result not stored: the message may be sent again", "subscription", s.Name, "delivery_id",
 			c.DeliveryID, "error", err)
@@ -191,10 +199,10 @@ func observe(name string, o outcome, r store.AttemptResult) {
 	attempts.WithLabelValues(name, result).Observe(r.Duration.Seconds())
 }
 
-func (n *Notifier) record(ctx context.Context, places *pool, c store.ClaimedDelivery, o outcome, r store.AttemptResult,
+func (n *Notifier) record(ctx context.Context, permits *pool, c store.ClaimedDelivery, o outcome, r store.AttemptResult,
 	jitter float64,
 ) error {
-	giveBack, err := places.take(ctx)
+	giveBack, err := permits.take(ctx)
 	if err != nil {
 		return err
 	}

@@ -129,10 +129,10 @@ func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source
 // line is a stay in a message. The guest's name is in it only if the subscription says so.
 func (s Subscription) line(p store.StayState, why, publicURL string) string {
 	parts := []string{p.ReservationID}
-	if listing := deref(p.ListingName); listing != "" {
+	if listing := stay.Text(p.ListingName); listing != "" {
 		parts = append(parts, listing)
 	}
-	if s.GuestName && deref(p.GuestName) != "" {
+	if s.GuestName && stay.Text(p.GuestName) != "" {
 		parts = append(parts, *p.GuestName)
 	}
 	if p.CheckIn != nil {
@@ -150,13 +150,13 @@ func (s Subscription) line(p store.StayState, why, publicURL string) string {
 
 // reasonFor is why the key has its status. What admins wrote is left out: it may be about the guest.
 func reasonFor(p store.StayState) string {
-	switch deref(p.Reason) {
+	switch stay.Text(p.Reason) {
 	case stay.ReasonHeld:
 		return "On hold by an admin: nothing is changed at Seam until the hold is released."
 	case stay.ReasonRevokedByAdmin:
 		return "An admin revoked the key."
 	}
-	return deref(p.Message)
+	return stay.Text(p.Message)
 }
 
 // heldBy names closed gates.

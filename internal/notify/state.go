@@ -153,7 +153,7 @@ func isWithheld(status string) bool {
 func nextKey(reported Reported, p situation, status string) (kind string, then Reported) {
 	switch status {
 	case stay.KeyAttention:
-		then = Reported{Attention: true, Reason: deref(p.Reason), Had: reported.had(), Held: reported.Held}
+		then = Reported{Attention: true, Reason: stay.Text(p.Reason), Had: reported.had(), Held: reported.Held}
 		if reported.Attention && reported.Reason == then.Reason {
 			return "", reported
 		}
@@ -221,8 +221,8 @@ func settled(p situation) string {
 func keyOf(p store.StayState) Key {
 	groups := slices.Sorted(slices.Values(p.AccessGroupIDs))
 	return Key{
-		Listing: deref(p.ListingID), StartsAt: instant(*p.StartsAt), EndsAt: instant(*p.EndsAt), Groups: groups,
-		Credential: deref(p.CredentialID),
+		Listing: stay.Text(p.ListingID), StartsAt: instant(*p.StartsAt), EndsAt: instant(*p.EndsAt), Groups: groups,
+		Credential: stay.Text(p.CredentialID),
 	}
 }
 
@@ -434,10 +434,3 @@ func body(e *event, p situation, url string, sequence int64) []byte {
 
 // instant writes a time as everywhere in the interface: RFC 3339, UTC, milliseconds.
 func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}

@@ -10,6 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 var driftFound = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -37,7 +38,7 @@ func differences(recorded, read *record.User) []drift {
 	if read.Foreign {
 		found = append(found, drift{"user_identity", plan.GivenAway})
 	}
-	if recorded.CredentialID != nil && deref(read.CredentialID) != *recorded.CredentialID {
+	if recorded.CredentialID != nil && stay.Text(read.CredentialID) != *recorded.CredentialID {
 		found = append(found, drift{"credential", "the mobile key was deleted"})
 	}
 	if len(read.SurplusKeys) > 0 {
@@ -78,7 +79,7 @@ func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, hasSche
 		u.Drift = nil
 		u.Unkept = min(u.Unkept+1, record.MaxUnkept)
 	}
-	if a.preview || deref(recorded.Drift) == what && u.Drift != nil {
+	if a.preview || stay.Text(recorded.Drift) == what && u.Drift != nil {
 		return // known already
 	}
 	for _, kind := range kinds {

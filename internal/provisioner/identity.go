@@ -10,6 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -200,7 +201,7 @@ func (a *attempt) saveIdentity(ctx context.Context, identity store.UserIdentity)
 
 // forgetIdentity handles an identity that Seam reports as gone.
 func (a *attempt) forgetIdentity(ctx context.Context, c *candidate) outcome {
-	a.note("user identity %s is gone from Seam", deref(c.ID))
+	a.note("user identity %s is gone from Seam", stay.Text(c.ID))
 	c.ID, c.LostAt = nil, nil
 	return a.saveIdentity(ctx, c.UserIdentity)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // observe reads from Seam what can't be trusted as recorded: marks without an id, what was missing, and everything
@@ -70,16 +71,22 @@ func (a *attempt) observeUser(ctx context.Context, d plan.Desired, u *record.Use
 	if u.ACSUserID == nil || u.Phase() == record.Removing {
 		return outcome{}
 	}
+
 	overtaken := a.isOvertaken(d, u)
-	missing := u.Phase() == record.Missing || u.KeyPhase() == record.KeyMissing
-	repair := u.Drift != nil && a.work.Key.Revive
-	if !due && !overtaken && !missing && !repair {
+	if !due && !overtaken && !a.mustCheck(u) {
 		return outcome{}
 	}
 	if until := a.belief().showsFrom(u); overtaken && a.tooEarly(until) && !a.preview {
 		return wait(until, "Seam's reads may lag what was just written")
 	}
 	return a.check(ctx, d, u)
+}
+
+// mustCheck reports whether an ACS user is compared with Seam although no check is due: because something of it is
+// missing, or because an admin asked for a repair.
+func (a *attempt) mustCheck(u *record.User) bool {
+	missing := u.Phase() == record.Missing || u.KeyPhase() == record.KeyMissing
+	return missing || u.Drift != nil && a.work.Key.Revive
 }
 
 // isOvertaken reports whether the effect of a change without a recorded result must be known before anything else.
@@ -249,8 +256,9 @@ func (a *attempt) mobileKeys(ctx context.Context, u *record.User) ([]seam.Creden
 		return nil, err
 	}
 	replaced := ""
-	if a.tooEarly(a.belief().showsFrom(u)) && deref(u.CredentialID) != deref(a.work.Overrides.ReplaceCredential) {
-		replaced = deref(a.work.Overrides.ReplaceCredential)
+	if a.tooEarly(a.belief().showsFrom(u)) &&
+		stay.Text(u.CredentialID) != stay.Text(a.work.Overrides.ReplaceCredential) {
+		replaced = stay.Text(a.work.Overrides.ReplaceCredential)
 	}
 	keys := slices.DeleteFunc(all, func(c seam.Credential) bool {
 		return c.ACSUserID != *u.ACSUserID || !c.IsMobileKey() || c.ACSCredentialID == replaced

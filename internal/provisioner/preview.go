@@ -42,7 +42,7 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCa
 	}
 	if d.Goal == plan.Have && key != "" {
 		if known, err := p.store.UserIdentity(ctx, key); err == nil {
-			d.IdentityID = deref(known.ID)
+			d.IdentityID = stay.Text(known.ID)
 		}
 	}
 	for _, s := range plan.Plan(d, a.users, work.Key.Revive) {

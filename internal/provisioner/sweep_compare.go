@@ -192,27 +192,41 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 			return false, gone, err
 		}
 	}
-	if row.Unkept > 0 && d.starts == 0 && d.ends == 0 { // Seam doesn't show it, even after it was set again
-		d.starts, d.ends = millisOf(row.StartsAt), millisOf(row.EndsAt)
-	}
 	want := s.digestOf(row)
-	d = d.knownBy(want, s.noKeys)
-	// most are listed without one: that proves little about this one
-	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 {
+	d = d.scheduleOf(row).knownBy(want, s.noKeys)
+
+	if d.identity == 0 && !row.Drifted && s.fewAreLinked() {
 		d.identity = want.identity
 		if d == want && !s.isForeign(row) {
 			s.unlisted.offer(row)
 			return false, false, nil
 		}
 	}
+	differs, gone = s.judge(row, d, want)
+	return differs, gone, nil
+}
+
+// scheduleOf is d with the row's times if Seam doesn't show any, even after they were set again.
+func (d digest) scheduleOf(row store.RecordedUser) digest {
+	if row.Unkept > 0 && d.starts == 0 && d.ends == 0 {
+		d.starts, d.ends = millisOf(row.StartsAt), millisOf(row.EndsAt)
+	}
+	return d
+}
+
+// fewAreLinked reports whether Seam lists most ACS users without their identities: that one has none proves little.
+func (s *systemSweep) fewAreLinked() bool { return s.linked <= len(s.users)/2 }
+
+// judge decides whether what Seam shows of an ACS user differs from what it should show.
+func (s *systemSweep) judge(row store.RecordedUser, d, want digest) (differs, gone bool) {
 	differs = d != want || s.isForeign(row) ||
 		s.slots[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
 	if row.Drifted && s.leavesAlone(row) {
-		return !differs, false, nil
+		return !differs, false
 	}
 	differs = differs || row.Drifted // it may have been repaired
 	gone = differs && want.keys == 1 && d.keys == 0
-	return differs && !gone, gone, nil
+	return differs && !gone, gone
 }
 
 // groupsOf is the hash of an ACS user's access groups, read for it alone; gone if there is no such user.

@@ -97,25 +97,7 @@ func (p *Provisioner) knownHere(ctx context.Context, seed maphash.Seed, suspects
 func (s *systemSweep) read(ctx context.Context) error {
 	err := s.seam.EachACSUser(ctx, s.systemID, func(page []seam.ACSUser) error {
 		for _, u := range page {
-			id := s.hash(u.ACSUserID)
-			// Some answers ignore a filter, and pages of a list that changes in the meantime may overlap.
-			if _, again := s.users[id]; again || u.ACSSystemID != s.systemID || isGone(u) {
-				continue
-			}
-			d := digest{suspended: u.IsSuspended != nil && *u.IsSuspended, problem: len(u.Errors) > 0}
-			if u.UserIdentityID != "" {
-				d.identity = s.hash(u.UserIdentityID)
-				s.linked++
-				if _, unknown := s.identities.unknown[d.identity]; unknown {
-					s.suspects = append(s.suspects, d.identity)
-				}
-			}
-			if u.AccessSchedule != nil {
-				d.starts, d.ends = millis(seam.ParseTime(u.AccessSchedule.StartsAt)),
-					millis(seam.ParseTime(u.AccessSchedule.EndsAt))
-			}
-			s.users[id] = d
-			s.slots[s.hash(u.UserIdentityID, strings.TrimSpace(u.FullName))]++
+			s.noteUser(u)
 		}
 		return nil
 	})
@@ -140,6 +122,29 @@ func (s *systemSweep) read(ctx context.Context) error {
 		return err
 	}
 	return s.readGroups(ctx)
+}
+
+func (s *systemSweep) noteUser(u seam.ACSUser) {
+	id := s.hash(u.ACSUserID)
+	// Some answers ignore a filter, and pages of a list that changes in the meantime may overlap.
+	if _, again := s.users[id]; again || u.ACSSystemID != s.systemID || isGone(u) {
+		return
+	}
+
+	d := digest{suspended: u.IsSuspended != nil && *u.IsSuspended, problem: len(u.Errors) > 0}
+	if u.UserIdentityID != "" {
+		d.identity = s.hash(u.UserIdentityID)
+		s.linked++
+		if _, unknown := s.identities.unknown[d.identity]; unknown {
+			s.suspects = append(s.suspects, d.identity)
+		}
+	}
+	if u.AccessSchedule != nil {
+		d.starts, d.ends = millis(seam.ParseTime(u.AccessSchedule.StartsAt)),
+			millis(seam.ParseTime(u.AccessSchedule.EndsAt))
+	}
+	s.users[id] = d
+	s.slots[s.hash(u.UserIdentityID, strings.TrimSpace(u.FullName))]++
 }
 
 // readGroups reads who is in which access group: group by group, or, if that is more calls or Seam has no such list,

@@ -138,7 +138,7 @@ func (a *attempt) onHoldOutcome(d plan.Desired, held, due string) store.KeyOutco
 func (a *attempt) disconnected(d plan.Desired, cut store.Disconnection) store.KeyOutcome {
 	v, next := a.newVerdict(), a.now().Add(a.slowRetry())
 	v.Status, v.Reason, v.Message = stay.KeyAttention, stay.ReasonDisconnected, stay.Message(stay.ReasonDisconnected)
-	v.LastError, v.Next, v.NextIsRetry = deref(cut.Problem), &next, true
+	v.LastError, v.Next, v.NextIsRetry = stay.Text(cut.Problem), &next, true
 	return v
 }
 
@@ -146,7 +146,7 @@ func (a *attempt) disconnected(d plan.Desired, cut store.Disconnection) store.Ke
 func (a *attempt) conclude(out outcome) store.KeyOutcome {
 	k := a.work.Key
 	v := a.newVerdict()
-	v.Status, v.NextIsRetry, v.LastError = a.meanwhile(), true, deref(k.LastError)
+	v.Status, v.NextIsRetry, v.LastError = a.meanwhile(), true, stay.Text(k.LastError)
 	v.Check = a.recheck != nil
 	retry := func(in time.Duration) { at := a.now().Add(max(in, 0)); v.Next = &at }
 	switch out.kind {
@@ -220,7 +220,7 @@ func (a *attempt) keepStatus(v *store.KeyOutcome) {
 	if k.ObservedGeneration != k.Generation || a.changes > 0 {
 		return
 	}
-	v.Status, v.Reason, v.Message, v.SettledAt = k.Status, deref(k.Reason), deref(k.Message), k.SettledAt
+	v.Status, v.Reason, v.Message, v.SettledAt = k.Status, stay.Text(k.Reason), stay.Text(k.Message), k.SettledAt
 }
 
 // explainRefusal turns a refused call into a reason and what to do.
@@ -273,11 +273,4 @@ func (a *attempt) count(v *store.KeyOutcome, spent bool) {
 		v.Attempts, v.AttemptsOf = 0, k.Generation
 	}
 	v.Attempts++
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

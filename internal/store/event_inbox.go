@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // This file is the inbox: how events are stored, recognized when repeated, and settled.
@@ -44,8 +46,9 @@ func newEventRows(events []Event) eventRows {
 	}
 	for i, e := range events {
 		r.ids[i], r.sources[i], r.keys[i], r.types[i], r.statuses[i] = e.EventID, e.Source,
-			deref(e.EventKey), e.Type, e.Status
-		r.reasons[i], r.reservations[i], r.listings[i] = deref(e.Reason), deref(e.ReservationID), deref(e.ListingID)
+			stay.Text(e.EventKey), e.Type, e.Status
+		r.reasons[i], r.reservations[i] = stay.Text(e.Reason), stay.Text(e.ReservationID)
+		r.listings[i] = stay.Text(e.ListingID)
 		r.occurred[i], r.received[i], r.urgent[i], r.rejected[i], r.bodies[i] = e.OccurredAt, e.ReceivedAt, e.Urgent,
 			e.Status == EventRejected, e.Body
 		r.requests[i] = e.Request
@@ -143,7 +146,7 @@ const queueAgain = `
 func splitEvents(events []Event) (waiting, settled []Event) {
 	sorted := slices.Clone(events)
 	slices.SortFunc(sorted, func(a, b Event) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(deref(a.EventKey), deref(b.EventKey)))
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(stay.Text(a.EventKey), stay.Text(b.EventKey)))
 	})
 	for _, e := range sorted {
 		if e.Status == EventAccepted {

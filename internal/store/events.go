@@ -114,10 +114,3 @@ func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
 	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Event])
 	return e, wrap(err, "event %s", id)
 }
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}

@@ -71,7 +71,7 @@ func mergedGateReports(reported []byte, rows []gateRow) map[string]stay.GateRepo
 	for _, row := range rows {
 		w := words[row.Name]
 		word := &stay.GateReport{
-			State: deref(row.State), By: row.By, At: row.At, Evidence: deref(row.Evidence),
+			State: stay.Text(row.State), By: row.By, At: row.At, Evidence: stay.Text(row.Evidence),
 			Opened: row.Opened,
 		}
 		if row.Person {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // ImportEvents is [Store.InsertEvents] with an entry of the audit log for those that are new.
@@ -51,7 +53,7 @@ func (s *Store) KnownKeys(ctx context.Context, events []Event) (map[string]bool,
 	known := map[string]bool{}
 	keys := make([]string, len(events))
 	for i, e := range events {
-		keys[i] = deref(e.EventKey)
+		keys[i] = stay.Text(e.EventKey)
 	}
 	if len(events) == 0 {
 		return known, nil

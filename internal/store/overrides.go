@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // Overrides are an admin's decisions about a reservation, which take precedence over the PMS. The zero value means
@@ -174,5 +176,5 @@ func decisionText(at *time.Time, by, why *string) string {
 	if at == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s, %s: %s", deref(by), at.UTC().Format("2006-01-02 15:04 MST"), deref(why))
+	return fmt.Sprintf("%s, %s: %s", stay.Text(by), at.UTC().Format("2006-01-02 15:04 MST"), stay.Text(why))
 }

@@ -276,6 +276,7 @@ func (a *attempt) change(ctx context.Context, step pms.WriteBackStep, call pms.P
 		return f
 	}
 	a.reach(point.WriteBackCalled)
+
 	if shown == nil && a.set.Preset.ReadBack {
 		back := step
 		back.Found = nil
@@ -284,6 +285,12 @@ func (a *attempt) change(ctx context.Context, step pms.WriteBackStep, call pms.P
 		}
 		shown = back.Found
 	}
+	return a.judgeShown(shown, refused, wanted)
+}
+
+// judgeShown compares what the field shows after a change with what it should hold. shown is nil if neither the answer
+// nor a read shows the field.
+func (a *attempt) judgeShown(shown map[string]any, refused bool, wanted string) *failure {
 	switch {
 	case shown == nil && refused:
 		return &failure{

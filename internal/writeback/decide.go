@@ -58,7 +58,7 @@ func targetOf(set *pms.WriteBackSettings) target {
 	return target{To: set.Preset.Name, Field: set.Field, With: set.With}
 }
 
-// readTarget decodes the place of a row; ok is false for none.
+// readTarget decodes the target of a row; ok is false for none.
 func readTarget(encoded []byte) (p target, ok bool) {
 	if len(encoded) == 0 || json.Unmarshal(encoded, &p) != nil {
 		return target{}, false
@@ -107,21 +107,50 @@ func nextLook(row store.WriteBackRow) *time.Time {
 func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.Ref]store.GuestState,
 	texts map[store.Ref]string, hash func(string) []byte, now time.Time,
 ) decision {
-	look := false
-	if at := nextLook(row); at != nil && !now.Before(*at) {
-		look = true
+	at := nextLook(row)
+	look := at != nil && !now.Before(*at)
+
+	has, elsewhere := mayHold(set, row)
+	if elsewhere {
+		return decision{kind: eraseOld}
 	}
-	has := row.Written != nil || row.Unsure
-	at, known := readTarget(row.Target)
-	if has && known && !at.same(targetOf(set)) {
-		if at.To != set.Preset.Name {
-			has = false // the account at that PMS is not known any more
-		} else {
-			return decision{kind: eraseOld}
+
+	d, settled := desiredText(set, row, stays, texts)
+	d.look = look
+	switch {
+	case !settled && len(stays) > 0 && !row.Unsure && !look:
+		return decision{keep: true} // only stays whose end is not known: what is there stays
+	case d.text != "":
+		if d.text = fit(set, d.text); !has || row.Unsure || look || !bytes.Equal(row.Written, hash(d.text)) {
+			d.kind = write
 		}
+	case has || look:
+		d.kind = erase
 	}
-	d := decision{look: look}
-	settled := false
+	if d.kind == nothing {
+		return decision{parts: d.parts}
+	}
+	return d
+}
+
+// mayHold reports whether a text of ours may be in the field, or in another field of the same PMS that was configured
+// before.
+func mayHold(set *pms.WriteBackSettings, row store.WriteBackRow) (here, elsewhere bool) {
+	if row.Written == nil && !row.Unsure {
+		return false, false
+	}
+	at, known := readTarget(row.Target)
+	if !known || at.same(targetOf(set)) {
+		return true, false
+	}
+	// What is at another PMS can't be erased: its account is not known any more.
+	return false, at.To == set.Preset.Name
+}
+
+// desiredText joins the texts of a booking's stays. settled is false if of none of them it is known how it ends.
+func desiredText(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.Ref]store.GuestState,
+	texts map[store.Ref]string,
+) (d decision, settled bool) {
 	for _, ref := range slices.SortedFunc(maps.Keys(stays), store.Ref.Compare) {
 		switch is := readinessOf(stays[ref]); {
 		case is == gone || set.Clear:
@@ -137,20 +166,7 @@ func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.
 			d.parts = append(d.parts, ref.ReservationID)
 		}
 	}
-	switch {
-	case !settled && len(stays) > 0 && !row.Unsure && !look:
-		return decision{keep: true} // only stays whose end is not known: what is there stays
-	case d.text != "":
-		if d.text = fit(set, d.text); !has || row.Unsure || look || !bytes.Equal(row.Written, hash(d.text)) {
-			d.kind = write
-		}
-	case has || look:
-		d.kind = erase
-	}
-	if d.kind == nothing {
-		return decision{parts: d.parts}
-	}
-	return d
+	return d, settled
 }
 
 // joined puts texts of one booking below each other.

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // ActionReason is why an action is taken, and by whom: every action that changes something asks for it.
@@ -133,8 +134,8 @@ func (s *API) actionOperations(api huma.API) {
 		func(ctx context.Context, in *WindowInput) (*Output[Reservation], error) {
 			a := admin.Action{Kind: admin.Window, Author: in.Body.Author, Reason: in.Body.Reason}
 			var err error
-			if a.StartsAt, err = admin.ParseInstant("starts_at", admin.Text(in.Body.StartsAt)); err == nil {
-				a.EndsAt, err = admin.ParseInstant("ends_at", admin.Text(in.Body.EndsAt))
+			if a.StartsAt, err = admin.ParseInstant("starts_at", stay.Text(in.Body.StartsAt)); err == nil {
+				a.EndsAt, err = admin.ParseInstant("ends_at", stay.Text(in.Body.EndsAt))
 			}
 			if err != nil {
 				return nil, s.problemOf(err)

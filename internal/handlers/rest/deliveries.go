@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // Delivery is a message to a subscription.
@@ -38,8 +39,8 @@ type DeliveryAttempt struct {
 
 func showDelivery(d admin.Tried) Delivery {
 	out := Delivery{
-		DeliveryID: d.DeliveryID.String(), Subscription: d.Subscription, Type: d.Type, Source: orNil(d.Source),
-		ReservationID: orNil(d.ReservationID),
+		DeliveryID: d.DeliveryID.String(), Subscription: d.Subscription, Type: d.Type, Source: stay.OrNil(d.Source),
+		ReservationID: stay.OrNil(d.ReservationID),
 		Sequence:      d.Sequence, Status: d.Status, Reason: d.Reason, NextAttemptAt: stampOrNull(d.NextAttemptAt),
 		CreatedAt:  stamp(d.CreatedAt),
 		FinishedAt: stampOrNull(d.FinishedAt), Attempts: []DeliveryAttempt{}, Body: string(d.Body),

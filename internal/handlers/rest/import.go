@@ -10,6 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // MaxImport is how many events one request may import.
@@ -59,7 +60,7 @@ func (s *API) importOperation(api huma.API) {
 }
 
 func showImported(d admin.Imported) ImportedEvent {
-	e := ImportedEvent{Status: d.Status, Reason: orNil(d.Reason), Errors: append([]pms.FieldError{}, d.Errors...)}
+	e := ImportedEvent{Status: d.Status, Reason: stay.OrNil(d.Reason), Errors: append([]pms.FieldError{}, d.Errors...)}
 	if d.EventID != uuid.Nil {
 		id := d.EventID.String()
 		e.EventID = &id

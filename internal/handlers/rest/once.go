@@ -322,7 +322,7 @@ func fillReservation(r *Reservation, now Reservation) {
 func fillEvidence(gates []*Gate, now []Gate) {
 	for _, g := range gates {
 		for _, n := range now {
-			if g.Name == n.Name && admin.Text(g.At) == admin.Text(n.At) {
+			if g.Name == n.Name && stay.Text(g.At) == stay.Text(n.At) {
 				g.Evidence = n.Evidence
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // ReplayReport is the result of a replay.
@@ -36,7 +37,7 @@ func (s *API) replayOperation(api huma.API) {
 func showReplay(replayed admin.Replayed, dryRun bool) ReplayReport {
 	report := ReplayReport{
 		DryRun: dryRun, Items: []Event{}, Differences: append([]admin.Difference{}, replayed.Differences...),
-		NextCursor: orNil(replayed.Next),
+		NextCursor: stay.OrNil(replayed.Next),
 	}
 	for _, e := range replayed.Events {
 		report.Items = append(report.Items, showEvent(e))

@@ -119,18 +119,11 @@ func (n ReservationPath) ref() stay.Ref {
 
 // listOf is the answer that shows a part of a list.
 func listOf[R, T any](p admin.Page[R], show func(R) T) *Output[List[T]] {
-	list := List[T]{Items: make([]T, len(p.Items)), NextCursor: orNil(p.Next)}
+	list := List[T]{Items: make([]T, len(p.Items)), NextCursor: stay.OrNil(p.Next)}
 	for i, row := range p.Items {
 		list.Items[i] = show(row)
 	}
 	return &Output[List[T]]{list}
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 // stamp writes an instant as the contract does: RFC 3339, UTC, milliseconds.

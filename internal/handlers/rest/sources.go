@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // SourceState is a source and how it is doing.
@@ -38,7 +39,7 @@ type SourceName struct {
 func showSource(s admin.SourceState) SourceState {
 	out := SourceState{
 		Name: s.Name, Format: s.Format, Verify: s.Verify, Insecure: s.Insecure, WebhookPath: s.WebhookPath,
-		WebhookURL:  orNil(s.WebhookURL),
+		WebhookURL:  stay.OrNil(s.WebhookURL),
 		LastEventAt: stampOrNull(s.LastEventAt), LastDay: s.LastDay, Secrets: make([]SecretUse, len(s.Secrets)),
 	}
 	if s.NeedsFetch {

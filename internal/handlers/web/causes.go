@@ -248,7 +248,7 @@ func plural(n int, noun string) string {
 func problemRows(stays []admin.Stay) []problemRow {
 	rows := make([]problemRow, len(stays))
 	for i, one := range stays {
-		rows[i] = problemRow{stayRow{one}, wordsOf(cmp.Or(admin.Text(one.Key.Reason), one.Key.Status))}
+		rows[i] = problemRow{stayRow{one}, wordsOf(cmp.Or(stay.Text(one.Key.Reason), one.Key.Status))}
 	}
 	return rows
 }

@@ -71,18 +71,7 @@ func describe(i admin.TimelineItem) historyItem {
 	switch i.Kind {
 	case stay.TimelineRequest:
 		h.Why = field("reason")
-		result := field("result")
-		what, changes := callTexts[field("path")]
-		switch {
-		case changes && result == "ok":
-			h.Text, h.Tone = "Seam: "+what, "good"
-		case result == "ok":
-			h.Text, h.Tone = "Checked Seam", "quiet"
-		case changes:
-			h.Text, h.Tone = "Seam: "+what+" — "+result, "bad"
-		default:
-			h.Text, h.Tone = "Checked Seam — "+result, "bad"
-		}
+		h.Text, h.Tone = describeRequest(field("path"), field("result"))
 	case stay.TimelineStatus:
 		to := field("to")
 		h.Text = cmp.Or(statusTexts[to], "The key is "+to)
@@ -96,10 +85,24 @@ func describe(i admin.TimelineItem) historyItem {
 	case stay.TimelineEvent:
 		h.Text = "PMS: " + i.Summary
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(i.Detail)) {
 		if value := field(name); value != "" && name != "reason" && name != "message" && name != "event_id" {
 			h.Detail = append(h.Detail, detail{name, value})
 		}
 	}
 	return h
+}
+
+func describeRequest(path, result string) (text, tone string) {
+	what, changes := callTexts[path]
+	switch {
+	case changes && result == "ok":
+		return "Seam: " + what, "good"
+	case result == "ok":
+		return "Checked Seam", "quiet"
+	case changes:
+		return "Seam: " + what + " — " + result, "bad"
+	}
+	return "Checked Seam — " + result, "bad"
 }

@@ -26,7 +26,7 @@ func (l listingRow) Link() string { return escapedPath([]string{"listings", l.So
 
 // Title is its name, or else its id.
 func (l listingRow) Title() string {
-	if admin.Text(l.Name) != "" {
+	if stay.Text(l.Name) != "" {
 		return *l.Name
 	}
 	return l.ListingID
@@ -215,7 +215,7 @@ func (v *listingView) changed(r *http.Request) (fields map[string]any, chosen []
 	for name, field := range v.texts() {
 		typed := strings.TrimSpace(r.PostFormValue(name))
 		switch {
-		case typed == admin.Text(*field):
+		case typed == stay.Text(*field):
 		case typed == "":
 			fields[name] = nil
 		default:

@@ -25,7 +25,7 @@ var pageFuncs = template.FuncMap{
 	"stamp": pms.FormatInstant,
 	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	"path":  func(parts ...string) string { return escapedPath(parts) },
-	"text":  admin.Text,
+	"text":  stay.Text,
 	"counts": func(results map[string]int) []string {
 		names := map[string]string{"refused": "bad signature", "superseded": "outdated"}
 		var list []string
@@ -149,9 +149,9 @@ type stayRow struct{ admin.Stay }
 // Guest is who stays, as far as it is known.
 func (r stayRow) Guest() string {
 	switch {
-	case admin.Text(r.Reservation.GuestName) != "":
+	case stay.Text(r.Reservation.GuestName) != "":
 		return *r.Reservation.GuestName
-	case admin.Text(r.Reservation.GuestEmail) != "":
+	case stay.Text(r.Reservation.GuestEmail) != "":
 		return *r.Reservation.GuestEmail
 	}
 	return "no guest name"
@@ -159,7 +159,7 @@ func (r stayRow) Guest() string {
 
 // Cause is what is wrong with the key, in the words of a front desk; nil where nothing is.
 func (r stayRow) Cause() *problemRow {
-	reason := admin.Text(r.Key.Reason)
+	reason := stay.Text(r.Key.Reason)
 	if reason == "" {
 		return nil
 	}

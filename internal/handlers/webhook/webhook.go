@@ -21,6 +21,7 @@ import (
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/tracing"
 )
@@ -240,7 +241,8 @@ func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Ev
 		answer(w, http.StatusOK, accepted.EventID, "duplicate")
 	case event.Status == store.EventRejected:
 		s.Log.Warn("event refused with 422", "source", event.Source, "event_id", accepted.EventID.String(),
-			"reservation_id", idOf(event.ReservationID), "listing_id", idOf(event.ListingID), "reason", *event.Reason)
+			"reservation_id", stay.Text(event.ReservationID), "listing_id", stay.Text(event.ListingID),
+			"reason", *event.Reason)
 		handlers.NewProblem(http.StatusUnprocessableEntity,
 			"the event is invalid: correct it and send it again, also under the same webhook-id; it is stored as "+
 				accepted.EventID.String(), invalid...).
@@ -248,13 +250,6 @@ func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Ev
 	default:
 		answer(w, http.StatusAccepted, accepted.EventID, event.Status)
 	}
-}
-
-func idOf(id *string) string {
-	if id == nil {
-		return ""
-	}
-	return *id
 }
 
 // acceptForeign keeps what a PMS posts in its own words. What it means is found out when it is applied: a PMS can't fix

@@ -99,7 +99,7 @@ type Situation struct {
 func Desire(s Situation) Desired {
 	r := s.Reservation
 	d := Desired{Goal: Have, FullName: r.ReservationID}
-	if address := pms.GuestAddress(deref(r.GuestEmail)); address != "" {
+	if address := pms.GuestAddress(stay.Text(r.GuestEmail)); address != "" {
 		d.Email, d.GuestKey = address, s.GuestKey(address)
 	}
 	d.setWindow(s)
@@ -109,7 +109,7 @@ func Desire(s Situation) Desired {
 		d.Goal = Gone
 		return d
 	}
-	d.Replace = deref(s.Overrides.ReplaceCredential)
+	d.Replace = stay.Text(s.Overrides.ReplaceCredential)
 	if d.Revoked = s.Overrides.Revoked(); d.Revoked != "" {
 		d.Goal = Gone
 		return d
@@ -135,7 +135,7 @@ func (d *Desired) setWindow(s Situation) {
 	if r.CheckIn == nil || r.CheckOut == nil {
 		return
 	}
-	before, after := s.Policy.Grace(deref(r.ListingID))
+	before, after := s.Policy.Grace(stay.Text(r.ListingID))
 	if !r.CheckOut.After(*r.CheckIn) { // cut short, or a mistake: grace must not turn it into a stay
 		before, after = 0, 0
 	}
@@ -167,7 +167,7 @@ func (d *Desired) setWaits(s Situation) {
 	if from := d.Starts.Add(-s.Policy.Horizon); s.Policy.Horizon > 0 && s.Now.Before(from) {
 		d.CreateAt = from
 		d.WaitsFor = waiting(stay.ReasonBeforeHorizon, s.Policy.Horizon, pms.FormatInstant(from))
-	} else if s.Policy.NeedEmail && deref(s.Reservation.GuestEmail) == "" {
+	} else if s.Policy.NeedEmail && stay.Text(s.Reservation.GuestEmail) == "" {
 		d.WaitsFor = waiting(stay.ReasonNoEmail)
 	}
 }
@@ -192,7 +192,7 @@ func (d Desired) WithFirstKeyWaiting(users []record.User) Desired {
 // setListing sets access system and groups, and returns what prevents a new key.
 func (d *Desired) setListing(s Situation) *Finding {
 	d.KeepGroups = true
-	listingID := deref(s.Reservation.ListingID)
+	listingID := stay.Text(s.Reservation.ListingID)
 	switch {
 	case listingID == "":
 		// The old room may be somebody else's by now: its doors close, but the key is kept.
@@ -212,7 +212,7 @@ func (d *Desired) setListing(s Situation) *Finding {
 // same key can't open, is not opened; but nothing that the listing has is closed because of it. What the source may
 // not open is neither opened nor left open.
 func (d *Desired) setGroups(s Situation, groups []string) *Finding {
-	d.SystemID = cmp.Or(deref(s.Listing.ACSSystemID), s.Policy.ACSSystemID, s.DefaultSystem)
+	d.SystemID = cmp.Or(stay.Text(s.Listing.ACSSystemID), s.Policy.ACSSystemID, s.DefaultSystem)
 	var missing, elsewhere, here, denied []string
 	for _, g := range groups {
 		system, known := s.Group(g)
@@ -276,13 +276,6 @@ func quoted(ids []string) string {
 	sorted := slices.Clone(ids)
 	slices.Sort(sorted)
 	return `"` + strings.Join(sorted, `", "`) + `"`
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }
 
 // String names a goal in logs and tests.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // Kind is what a step does.
@@ -89,7 +90,7 @@ func Fits(d Desired, u record.User) bool {
 // use too, is replaced by one with an identity of the stay's own: before the stay has begun, or when its mobile key
 // is replaced anyway.
 func leavesShared(d Desired, u record.User) bool {
-	return d.PerStay && u.HasGuestsIdentity() && (d.Moves || d.Replace != "" && deref(u.CredentialID) == d.Replace)
+	return d.PerStay && u.HasGuestsIdentity() && (d.Moves || d.Replace != "" && stay.Text(u.CredentialID) == d.Replace)
 }
 
 // Plan returns the changing calls that turn users into what d asks for. Hours are first, then doors (open before

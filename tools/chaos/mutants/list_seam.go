@@ -77,7 +77,7 @@ var seamMutants = []mutant{
 		"TestSweepWithoutListedLinks",
 		edit{
 			"internal/provisioner/sweep_compare.go",
-			"	if d.identity == 0 && !row.Drifted && s.linked <= len(s.users)/2 {", "	if false {",
+			"	if d.identity == 0 && !row.Drifted && s.fewAreLinked() {", "	if false {",
 		}),
 	provisionerTests("one list of links", "an identity is deleted because one list shows nothing that is linked to it",
 		"TestAnIdentityIsNotDeletedByOneList",
