@@ -33,7 +33,7 @@ var seamMutants = []mutant{
 	provisionerTests("texts", "texts from Seam are stored unchanged", "TestErrorTextsOfAllKinds",
 		edit{
 			"internal/store/text.go",
-			"	s = strings.ToValidUTF8(strings.ReplaceAll(s, \"\\x00\", \"\"), \"\\uFFFD\")\n	if len(s) <= maxStored {\n", "	if true {\n",
+			"	s = strings.ToValidUTF8(strings.ReplaceAll(s, \"\\x00\", \"\"), \"\\uFFFD\")\n	if len(s) <= maxStored {\n", "	if strings.HasPrefix(s, \"\") {\n",
 		},
 		edit{
 			"internal/seam/text.go",
@@ -66,7 +66,11 @@ var seamMutants = []mutant{
 	provisionerTests("deletes need no comparison",
 		"after a delete without effect the ACS user is compared before it is deleted again",
 		"TestADeleteNeedsNoComparison",
-		edit{"internal/provisioner/remove.go", "	if unwanted {\n", "	if a.check(ctx, d, u).stops() {\n"}),
+		edit{
+			"internal/provisioner/remove.go",
+			"	if unwanted {\n		u.Unkept = inARow\n	} else if out := a.check(ctx, d, u); out.stops() {\n",
+			"	_, u.Unkept = unwanted, inARow\n	if out := a.check(ctx, d, u); out.stops() {\n",
+		}),
 	provisionerTests("look-ups that fail", "a look-up that fails stops everything else of the stay",
 		"TestALookUpThatFailsKeepsNothingElse",
 		edit{
