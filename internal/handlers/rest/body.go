@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -53,16 +52,10 @@ var judgeTheirOwn = map[string]bool{
 	"PUT " + listingPath: true, "PUT /v1/listings": true, "POST /v1/sources/{source}/import": true,
 }
 
-// storableBody refuses a body with text that Postgres can't store, which would be changed silently, or fail later, and
-// one that says to be in another encoding: JSON is UTF-8 (RFC 8259 section 8.1).
+// storableBody refuses a body with text that Postgres can't store, which would be changed silently, or fail later. As
+// with webhooks, the bytes decide, and no charset parameter: JSON is UTF-8 (RFC 8259 section 8.1).
 func storableBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		if charset := params["charset"]; err == nil && charset != "" && !strings.EqualFold(charset, "utf-8") {
-			handlers.NewProblem(http.StatusUnsupportedMediaType,
-				"the body must be JSON in UTF-8: send it without charset="+charset).Write(w)
-			return
-		}
 		if r.ContentLength == 0 || judgeTheirOwn[r.Method+" "+chi.RouteContext(r.Context()).RoutePattern()] {
 			next.ServeHTTP(w, r)
 			return
