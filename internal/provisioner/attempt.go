@@ -209,7 +209,7 @@ func (a *attempt) endsWith(s plan.Step) bool {
 // refused.
 func (a *attempt) nextStep(d plan.Desired) (plan.Step, bool) {
 	for _, s := range plan.Plan(d, a.users, a.work.Key.Revive) {
-		if !a.wasRefused(s) && !a.isUnsettled(s) && !(d.Goal == plan.Have && a.locksOut(s)) {
+		if !a.wasRefused(s) && !a.isUnsettled(s) && !(d.Goal == plan.Have && (a.locksOut(s) || a.doubles(s))) {
 			return s, true
 		}
 	}
@@ -224,6 +224,13 @@ func (a *attempt) locksOut(s plan.Step) bool {
 		return s.Kind == plan.DeleteUser && r.step.Kind.Opens() ||
 			s.Kind == plan.RemoveGroup && r.step.Kind == plan.AddGroup
 	})
+}
+
+// doubles reports whether a step belongs to the creation of a second ACS user, because Seam refuses to delete what is
+// left of the one that it replaces.
+func (a *attempt) doubles(s plan.Step) bool {
+	creates := s.User < 0 || a.users[s.User].ACSUserID == nil
+	return creates && slices.ContainsFunc(a.refusals, func(r refusal) bool { return r.step.Kind == plan.DeleteUser })
 }
 
 func (a *attempt) isUnsettled(s plan.Step) bool {

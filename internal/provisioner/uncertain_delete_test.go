@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
@@ -241,4 +242,24 @@ func TestAFreePlaceWaitsForAnUncertainDelete(t *testing.T) {
 		r.tell(s)
 		t.Errorf("%d more ACS users were created, and Seam holds %v instead of %s", n, r.live(s), only)
 	}
+}
+
+// An ACS user that somebody deleted in Salto's app is replaced only once what is left of it is removed at Seam: while
+// Seam refuses that, there is no second one.
+func TestNothingReplacesWhatCantBeDeleted(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.alter(s, func(u *simulator.User) { u.ErrorCode = "deleted_externally" })
+	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathUserDelete, Count: -1})
+	r.sim.Forget()
+	r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
+	waitFor(t, "the delete to be refused", func() bool { return str(r.view(s).Key.Reason) == "forbidden_by_seam" })
+	if n := r.called(seam.PathUserCreate); n != 0 {
+		t.Errorf("%d ACS users were created", n)
+	}
+	r.sim.Heal()
+	r.advance(6 * time.Minute)
+	r.until(s, store.KeyIssued)
+	r.mustBeOne(s)
 }
