@@ -21,8 +21,8 @@ func TestBodiesOfREST(t *testing.T) {
 		"NUL in evidence":               {onePath + "/gates/paid", `{"state":"open","evidence":"\u0000"}`, "application/json", 422},
 		"NUL as a name":                 {onePath + "/hold", `{"reason":"x","\u0000":1}`, "application/json", 422},
 		"what is not UTF-8":             {onePath + "/hold", "{\"reason\":\"\xff\"}", "application/json", 422},
-		"UTF-8 under another name":      {onePath + "/hold", `{"reason":"x"}`, "application/json; charset=utf-16", 202},
-		"UTF-16":                        {onePath + "/hold", "\xfe\xff\x00{\x00}", "application/json; charset=utf-16", 422},
+		"UTF-8 under another name":      {onePath + "/release", `{"reason":"x"}`, "application/json; charset=utf-16", 202},
+		"UTF-16":                        {onePath + "/release", "\xfe\xff\x00{\x00}", "application/json; charset=utf-16", 422},
 		"the same one":                  {onePath + "/reissue", `{"reason":"x"}`, `application/json; charset="UTF-8"`, 202},
 		"a backslash before the digits": {onePath + "/release", `{"reason":"a\\u0000b"}`, "application/json", 202},
 	} {

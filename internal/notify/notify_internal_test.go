@@ -435,7 +435,7 @@ func TestDeadReceiversCostLittle(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	subscriptions := []Subscription{healthy.subscription("healthy")}
-	for i := range chaos.Size("STAYKEY_DEAD_RECEIVERS", 40) {
+	for i := range chaos.Size("STAYKEY_DEAD_RECEIVERS", 15) {
 		dead := healthy.subscription(fmt.Sprintf("dead%d", i))
 		dead.URL = closed.URL
 		subscriptions = append(subscriptions, dead)

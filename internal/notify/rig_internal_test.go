@@ -20,7 +20,7 @@ import (
 )
 
 // hangs is a deadline that only a hang can miss.
-const hangs = 3 * time.Minute
+const hangs = 8 * time.Minute
 
 // rig is a database with stays that tests change as staykey would, and a notifier whose clock tests turn.
 type rig struct {

@@ -122,7 +122,8 @@ func (r *rig) replica(db *store.Store, reached func(point.Name)) *writeback.Serv
 	return writeback.New(db, slog.New(slog.DiscardHandler), writeback.Options{
 		Sources: func() map[string]pms.Source { return map[string]pms.Source{"default": r.source} }, Accounts: new(pmsapi.Clients),
 		Reservations: r.shown, HashKey: []byte("hash"), First: time.Second, Now: r.now, Reached: reached,
-		After: func(time.Duration) <-chan time.Time { return nil }, // rounds are made by the test, and leases last
+		// Rounds are made by the test. A lease isn't renewed then, so it must last as long as the test.
+		After: func(time.Duration) <-chan time.Time { return nil }, Lease: time.Hour,
 	})
 }
 
