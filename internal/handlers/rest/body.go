@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -64,6 +65,7 @@ func storableBody(next http.Handler) http.Handler {
 		if !ok {
 			return
 		}
+		w = &noBodyDeadline{w}
 		if len(body) <= handlers.MaxBody { // others are refused
 			if field, wrong := unstorable(body); wrong != "" {
 				handlers.Unfit(field, wrong).Write(w)
@@ -73,6 +75,16 @@ func storableBody(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+// noBodyDeadline keeps huma from giving the connection a deadline for a body that has been read already: net/http takes
+// its end for the client's, and cancels the request.
+type noBodyDeadline struct{ http.ResponseWriter }
+
+// SetReadDeadline does nothing; see [http.ResponseController].
+func (*noBodyDeadline) SetReadDeadline(time.Time) error { return nil }
+
+// Unwrap is for [http.ResponseController].
+func (w *noBodyDeadline) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // readBody reads a body up to just above the limit, and leaves all of it to be read again. If it doesn't come, the
 // request is answered.
