@@ -61,11 +61,10 @@ func storableBody(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		body, ok := readBody(w, r)
+		body, w, ok := readBody(w, r)
 		if !ok {
 			return
 		}
-		w = &noBodyDeadline{w}
 		if len(body) <= handlers.MaxBody { // others are refused
 			if field, wrong := unstorable(body); wrong != "" {
 				handlers.Unfit(field, wrong).Write(w)
@@ -77,7 +76,7 @@ func storableBody(next http.Handler) http.Handler {
 }
 
 // noBodyDeadline keeps huma from giving the connection a deadline for a body that has been read already: net/http takes
-// its end for the client's, and cancels the request.
+// the end of that for the client's, and cancels the request.
 type noBodyDeadline struct{ http.ResponseWriter }
 
 // SetReadDeadline does nothing; see [http.ResponseController].
@@ -86,16 +85,16 @@ func (*noBodyDeadline) SetReadDeadline(time.Time) error { return nil }
 // Unwrap is for [http.ResponseController].
 func (w *noBodyDeadline) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// readBody reads a body up to just above the limit, and leaves all of it to be read again. If it doesn't come, the
-// request is answered.
-func readBody(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
+// readBody reads a body up to just above the limit, and leaves all of it to be read again by what writes the answer to
+// next. If it doesn't come, the request is answered.
+func readBody(w http.ResponseWriter, r *http.Request) (body []byte, next http.ResponseWriter, ok bool) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, handlers.MaxBody+1))
 	if err != nil {
 		handlers.NewProblem(http.StatusRequestTimeout, "the request's body did not arrive in time").Write(w)
-		return nil, false
+		return nil, nil, false
 	}
 	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
-	return body, true
+	return body, &noBodyDeadline{w}, true
 }
 
 // unstorable finds text that can't be stored: where it is, and what is wrong with it; "" for none.

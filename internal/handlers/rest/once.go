@@ -128,7 +128,7 @@ func (s *API) once(next http.Handler) http.Handler {
 			handlers.Unfit("header."+idempotencyKey, "must be given only once").Write(w)
 			return
 		}
-		body, ok := readBody(w, r)
+		body, w, ok := readBody(w, r)
 		if !ok {
 			return
 		}
