@@ -83,20 +83,14 @@ func (s *service) readPoliciesNow() {
 
 // watchPolicies follows what other replicas decide, until ctx ends.
 func (s *service) watchPolicies(ctx context.Context) {
-	tick := time.NewTicker(pollPolicies)
-	defer tick.Stop()
-	for failing := false; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	failing := false
+	every(ctx, pollPolicies, func() {
 		err := s.readPolicies(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			s.log.Warn("source policies not read: keeping the current ones", "error", err)
 		}
 		failing = err != nil
-	}
+	})
 }
 
 // orphan is a source without an entry in the configuration whose stays are still here.

@@ -76,16 +76,7 @@ type condition struct {
 
 // run looks until ctx ends.
 func (r *readiness) run(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			r.look(ctx)
-		}
-	}
+	every(ctx, lookEvery, func() { r.look(ctx) })
 }
 
 // look finds the condition, and logs when it changes between ready and not ready.

@@ -73,14 +73,19 @@ func (s *service) settle(ctx context.Context, steps ...step) {
 
 // settleLater tries again what is left, until ctx ends.
 func (s *service) settleLater(ctx context.Context) {
-	tick := time.NewTicker(settleEvery)
+	every(ctx, settleEvery, func() { s.settleAgain(ctx) })
+}
+
+// every calls do after each pause until ctx ends.
+func every(ctx context.Context, pause time.Duration, do func()) {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			s.settleAgain(ctx)
+			do()
 		}
 	}
 }
