@@ -195,20 +195,19 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time, before swept
 func (p *Provisioner) judgeUnknown(ctx context.Context, seed maphash.Seed, suspects map[string][]uint64,
 	result *swept,
 ) {
-	defer result.total()
 	all := slices.Concat(slices.Collect(maps.Values(suspects))...)
 	known, err := p.knownHere(ctx, seed, all)
 	if err != nil {
 		p.log.Warn("sweep found ACS users of unknown user identities and could not check them; retrying", "suspects",
 			len(all), "error", err)
-		return
+		suspects = nil // they count as in the sweep before
 	}
 	for id, list := range suspects {
 		system := result.Systems[id]
 		system.Unknown = len(slices.DeleteFunc(list, func(suspect uint64) bool { return known[suspect] }))
 		result.Systems[id] = system
 	}
-	if result.total(); result.Unknown > 0 {
+	if result.total(); err == nil && result.Unknown > 0 {
 		p.log.Error("database older than Seam: it doesn't know ACS users that staykey created; if it was restored from a backup, restart with STAYKEY_DRIFT=report "+
 			"and have the PMS resend what changed since", "unknown", result.Unknown)
 	}
