@@ -95,7 +95,7 @@ var allowed = map[string][]string{
 		"internal/stay",
 	},
 	"internal/store/storetest": {
-		"internal/localpg/pgtest", "internal/store", "internal/until", "migrations",
+		"internal/localpg/pgtest", "internal/point", "internal/store", "internal/until", "migrations",
 	},
 	"internal/writeback": {
 		"internal/pms", "internal/pmsapi", "internal/point", "internal/stay", "internal/store",

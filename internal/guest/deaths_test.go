@@ -13,6 +13,7 @@ import (
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
 	"github.com/staykey/staykey/tools/chaos"
 )
 
@@ -26,11 +27,11 @@ type handed struct {
 type life struct {
 	*rig
 	booking
-	given  []handed
-	killed bool          // its processes are real ones
-	took   time.Duration // by one that was not killed, lately
-	deaths int
-	faults int
+	given   []handed
+	killed  bool // its processes are real ones
+	victims storetest.Victims
+	deaths  int
+	faults  int
 }
 
 var handPaths = []string{
@@ -173,7 +174,7 @@ var worlds = []simulator.Options{
 func liveUnderDeaths(t *testing.T, world simulator.Options, killed bool, wanted int) {
 	r := newRig(t, world)
 	r.listing("g1")
-	l := &life{rig: r, booking: r.booking("A"), killed: killed, took: 300 * time.Millisecond}
+	l := &life{rig: r, booking: r.booking("A"), killed: killed}
 	l.out = l.in.Add(300 * 24 * time.Hour)
 	l.issued(l.booking)
 	done := func(i int) bool {

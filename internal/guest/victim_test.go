@@ -1,16 +1,12 @@
 package guest_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -46,27 +42,18 @@ type result struct {
 	died   bool
 }
 
-const orderVariable = "STAYKEY_TEST_ORDER"
-
 // TestMain has this program carry out an order instead of the tests, in a process that is meant to be killed.
 func TestMain(m *testing.M) {
-	text := os.Getenv(orderVariable)
-	if text == "" {
-		os.Exit(m.Run())
-	}
 	var o order
-	if err := json.Unmarshal([]byte(text), &o); err != nil {
-		panic(err)
+	if !storetest.IsVictim(&o) {
+		os.Exit(m.Run())
 	}
 	db, err := store.Open(context.Background(), o.DSN)
 	if err != nil {
 		panic(err)
 	}
 	began := time.Now()
-	s, done := o.service(db, func() time.Time { return o.Now.Add(time.Since(began)) }, func() {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
-	})
+	s, done := o.service(db, func() time.Time { return o.Now.Add(time.Since(began)) }, storetest.Die)
 	defer done()
 	got := o.carryOut(s)
 	if err := json.NewEncoder(os.Stdout).Encode(got); err != nil {
@@ -84,13 +71,7 @@ func (o order) service(db *store.Store, now func() time.Time, die func()) (s *gu
 	source := pms.Source{Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy()}
 	source.Policy.OwnIdentity = true
 	options := optionsOf(func(string) pms.Source { return source }, now)
-	left := atomic.Int64{}
-	left.Store(int64(o.At))
-	options.Reached = func(name point.Name) {
-		if name == o.Dies && left.Add(-1) == 0 {
-			die()
-		}
-	}
+	options.Reached = storetest.DiesAt(o.Dies, o.At, die)
 	return guest.New(db, client, slog.New(slog.DiscardHandler), options), client.Close
 }
 
@@ -149,31 +130,8 @@ func (l *life) mortal(o order) (got result) {
 func (l *life) send(o order) (got result) {
 	l.t.Helper()
 	o.DSN = storetest.VictimDSN(l.t, l.dsn)
-	text, err := json.Marshal(o)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	var out, complaint bytes.Buffer
-	cmd := exec.Command(os.Args[0]) // #nosec G204 -- this program
-	cmd.Env = append(os.Environ(), orderVariable+"="+string(text))
-	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Start(); err != nil {
-		l.t.Fatal(err)
-	}
-	began := time.Now()
-	at := time.AfterFunc(time.Duration(rand.Int64N(int64(l.took*5/4))), func() { _ = cmd.Process.Kill() })
-	err = cmd.Wait()
-	at.Stop()
-	storetest.AwaitVictimsGone(l.t, l.store.Pool())
-	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	died := status.Signaled() && status.Signal() == syscall.SIGKILL
-	if !died {
-		l.took = time.Since(began)
-	}
-	if err != nil && !died {
-		l.t.Fatalf("a process failed: %v %s", err, complaint.String())
-	}
-	_ = json.Unmarshal(out.Bytes(), &got) // nothing, if it was killed before
+	out, died := l.victims.Send(l.t, l.store.Pool(), rand.Int64N, o)
+	_ = json.Unmarshal(out, &got) // nothing, if it was killed before
 	got.died = died
 	return got
 }

@@ -28,8 +28,8 @@ type rig struct {
 	t             *testing.T
 	db            *store.Store
 	subscriptions []Subscription
-	gated         []pms.Gate    // of the source default
-	took          time.Duration // by a process of its own that was not killed, lately
+	gated         []pms.Gate // of the source default
+	victims       storetest.Victims
 
 	mu  sync.Mutex
 	now time.Time
