@@ -181,6 +181,8 @@ func (w *unkind) wrongUnderGates(s *unkindStay, v store.View, got []held, is str
 		}
 	case s.listing == "" && len(got) == 0: // nothing is made without a room
 		return "", false
+	case !holding && s.listing == "" && s.guestChanged && key.Status == store.KeyWaiting: // the key is a former guest's, and no gate is about it
+		return "", false
 	case key.Status != store.KeyAttention || str(key.Reason) != domain.ReasonGateClosed:
 		return "with a gate that was closed again, but " + is, true
 	case s.listing != "":

@@ -79,6 +79,12 @@ func TestGates(t *testing.T) {
 		"another guest": {"the old guest's key goes, and the new one waits", key, stay.GateClosed, true, true, func(s *Situation) {
 			s.Reservation.GuestEmail = ptr("joe@example.com")
 		}, []Kind{DeleteUser}, "", ""},
+		"link again, another guest, no room": {"the key of a former guest is not what the gate is about", link, stay.GateClosed, true, true, func(s *Situation) {
+			s.Reservation.GuestEmail, s.Reservation.ListingID, s.Listing = ptr("joe@example.com"), nil, nil
+		}, []Kind{RemoveGroup}, "", ""},
+		"link again, another guest, no room or doors": {"nothing is created without a room", link, stay.GateClosed, true, true, func(s *Situation) {
+			s.Reservation.GuestEmail, s.Reservation.ListingID, s.Listing = ptr("joe@example.com"), nil, nil
+		}, nil, stay.KeyWaiting, stay.ReasonNoRoom},
 		"no room":            {"the old door closes", key, stay.GateClosed, true, true, func(s *Situation) { s.Reservation.ListingID, s.Listing = nil, nil }, []Kind{RemoveGroup}, "", ""},
 		"listing deleted":    {"the nearer cause is named", key, stay.GateClosed, true, true, func(s *Situation) { s.Listing.Deleted = true }, nil, stay.KeyAttention, stay.ReasonListingDeleted},
 		"identity per stay":  {"nothing new is created to move to", key, stay.GateClosed, true, true, func(s *Situation) { s.Policy.OwnIdentity = true }, nil, stay.KeyAttention, stay.ReasonGateClosed},
@@ -90,6 +96,9 @@ func TestGates(t *testing.T) {
 			var users []record.User
 			if c.has {
 				users = append(users, keyOf(s))
+			}
+			if strings.HasSuffix(name, "no room or doors") {
+				users[0].AccessGroupIDs = nil
 			}
 			if c.change != nil {
 				c.change(&s)
