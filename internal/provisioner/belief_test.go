@@ -145,6 +145,12 @@ func TestRefusalKeepsTheMarkOfALostCreate(t *testing.T) {
 			waitFor(t, "the refusal", func() bool { return r.called(seam.PathUserCreate) >= 2 })
 			r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 0 })
 			r.advance(2 * time.Second)
+			// An attempt may be about to create with a look that is older than that: creates are refused until one has
+			// looked since.
+			waitFor(t, "the look-up", func() bool {
+				v := r.view(s)
+				return v.User != nil && v.User.ACSUserID != nil || r.called(seam.PathIdentityCreate) > 1
+			})
 			r.sim.Heal()
 			r.until(s, store.KeyIssued)
 			r.advance(11 * time.Minute)
