@@ -14,7 +14,11 @@ import (
 //
 //   - "Not found" counts only after the grace, from the end of the call that may have created the object, and never
 //     before that call's deadline.
-//   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a grace apart.
+//   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a grace apart. One get is
+//     enough if Seam has accepted our delete, and no delete before it was without effect. That Seam doesn't find what
+//     it should delete is no evidence.
+//   - A user identity counts as gone only when neither its id nor its key is known. Once is enough: its key and its
+//     address are unique, so that Seam refuses to create a second one.
 //   - Reads show a change only after the grace. A read is as old as the attempt that makes it: a slow answer proves
 //     nothing about the time in between.
 //   - An object is ours by its name, or, if the name is missing, by its times; a missing field is never a "no".

@@ -53,7 +53,12 @@ func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s 
 	if seam.KindOf(err) != seam.NotFound {
 		return fails(err)
 	}
-	if s.Kind == plan.LinkUser {
+	switch s.Kind {
+	case plan.ReplaceKey, plan.DeleteKey:
+		return a.keyNotFound(ctx, u, s.Body.(seam.CredentialID).ACSCredentialID, err)
+	case plan.DeleteSurplusUser:
+		return a.surplusNotFound(ctx, u, s.Body.(seam.UserID).ACSUserID, err)
+	case plan.LinkUser:
 		if gone, out := a.isIdentityGone(ctx, u); gone || out.stops() {
 			return firstOutcome(out, func() outcome { return a.renewIdentity(ctx, d, u) })
 		}
@@ -80,27 +85,17 @@ func (a *attempt) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 		return func() { u.Unlinked = false }, a.seam.LinkACSUser(ctx, body)
 	case seam.CredentialID:
 		return func() { u.KeyDeleted(body.ACSCredentialID) },
-			twiceIfGone(func() error { return a.seam.DeleteCredential(ctx, body.ACSCredentialID) })
+			a.seam.DeleteCredential(ctx, body.ACSCredentialID)
 	case seam.UserID:
 		if s.Kind == plan.Unsuspend {
 			return func() { u.SuspendedAt = nil }, a.seam.UnsuspendACSUser(ctx, body.ACSUserID)
 		}
 		return func() {
 			u.SurplusUsers = slices.DeleteFunc(u.SurplusUsers, func(id string) bool { return id == body.ACSUserID })
-		}, twiceIfGone(func() error { return a.seam.DeleteACSUser(ctx, body.ACSUserID) })
+		}, a.seam.DeleteACSUser(ctx, body.ACSUserID)
 	default:
 		return nil, fmt.Errorf("step %d has no call", s.Kind)
 	}
-}
-
-// twiceIfGone deletes an object of which no record is kept afterwards. A 404 is success only if it is repeated: one
-// wrong answer must not leave a second key.
-func twiceIfGone(remove func() error) error {
-	err := remove()
-	if seam.KindOf(err) == seam.NotFound {
-		err = unlessGone(remove())
-	}
-	return err
 }
 
 // sendGroup opens or closes a group's doors. After a refusal it looks at what Seam has; a group that is gone counts
@@ -130,6 +125,34 @@ func (a *attempt) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
 		u.AccessGroupIDs = append(without(), in.ACSAccessGroupID)
 		slices.Sort(u.AccessGroupIDs)
 	}, err
+}
+
+// keyNotFound follows a 404 on the delete of a mobile key, which proves nothing: the key counts as gone when neither
+// get nor list shows it, as if somebody else had deleted it. Otherwise Seam contradicts itself.
+func (a *attempt) keyNotFound(ctx context.Context, u *record.User, id string, cause error) outcome {
+	if out := a.checkKeys(a.because(ctx, "whether the mobile key is gone"), u); out.stops() {
+		return out
+	}
+	if slices.Contains(u.SurplusKeys, id) || u.CredentialID != nil && *u.CredentialID == id {
+		return contradicted(cause)
+	}
+	a.recheckAt(a.now().Add(a.options.Grace)) // one list may leave out a surplus key
+	return firstOutcome(a.save(ctx, u), again)
+}
+
+// surplusNotFound follows a 404 on the delete of a surplus ACS user, which proves nothing. If a get doesn't show it
+// either, everything is compared again after the grace, and what is listed by then is deleted.
+func (a *attempt) surplusNotFound(ctx context.Context, u *record.User, id string, cause error) outcome {
+	_, err := a.seam.ACSUser(a.because(ctx, "whether the second ACS user is gone"), id)
+	switch {
+	case err == nil:
+		return contradicted(cause)
+	case seam.KindOf(err) != seam.NotFound:
+		return fails(err)
+	}
+	u.SurplusUsers = slices.DeleteFunc(u.SurplusUsers, func(other string) bool { return other == id })
+	a.recheckAt(a.now().Add(a.options.Grace))
+	return again()
 }
 
 // afterNotFound follows a 404 on a change. The 404 may concern anything that the call named, so it asks whether the

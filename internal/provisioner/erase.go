@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
@@ -81,7 +82,7 @@ func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what s
 	}
 	gone, found := true, true
 	if what = "the guest's user identity was created by somebody else and is left alone"; !known || recorded.MadeByUs {
-		gone, found, what, err = p.deleteGuest(ctx, key)
+		gone, found, what, err = p.deleteGuest(ctx, key, address)
 	}
 	if ended := p.store.EndErasing(context.WithoutCancel(ctx), key, gone && err == nil); ended != nil {
 		err = errors.Join(err, ended)
@@ -91,14 +92,14 @@ func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what s
 
 // deleteGuest deletes the user identity with a key at Seam. found reports that it existed, gone that it no longer
 // does.
-func (p *Provisioner) deleteGuest(ctx context.Context, key string) (gone, found bool, what string, err error) {
+func (p *Provisioner) deleteGuest(ctx context.Context, key, address string) (gone, found bool, what string, err error) {
 	began := p.now()
-	at, err := p.seam.UserIdentityByKey(ctx, key) // even if retention has removed our row
+	at, found, err := p.findGuest(ctx, key, address) // even if retention has removed our row
 	switch {
-	case seam.KindOf(err) == seam.NotFound:
-		return true, false, "Seam has no user identity for the guest", nil
 	case err != nil:
 		return false, false, "", fmt.Errorf("ask Seam for the guest's user identity: %w", err)
+	case !found:
+		return true, false, "Seam has no user identity for the guest", nil
 	}
 	linked, err := p.linkedTo(ctx, at)
 	if err != nil {
@@ -111,8 +112,32 @@ func (p *Provisioner) deleteGuest(ctx context.Context, key string) (gone, found 
 	if p.now().Add(p.seam.Timeout() + p.options.Grace).After(began.Add(store.EraseWithin)) {
 		return false, true, "", errors.New("the answer of Seam came too late: erase the guest again")
 	}
-	if err := unlessGone(p.seam.DeleteUserIdentity(ctx, at.UserIdentityID)); err != nil {
+	switch err := p.seam.DeleteUserIdentity(ctx, at.UserIdentityID); {
+	case seam.KindOf(err) == seam.NotFound:
+		return false, true, "", fmt.Errorf("delete the guest's user identity, which Seam has just shown: "+
+			"erase the guest again: %w", err)
+	case err != nil:
 		return false, true, "", fmt.Errorf("delete the guest's user identity: %w", err)
 	}
 	return true, true, "user identity " + at.UserIdentityID + " is deleted", nil
+}
+
+// findGuest asks Seam for the user identity that we created for an address: by its key and, because one wrong answer
+// would leave the guest's address there, by the address.
+func (p *Provisioner) findGuest(ctx context.Context, key, address string) (is seam.UserIdentity, found bool,
+	err error,
+) {
+	is, err = p.seam.UserIdentityByKey(ctx, key)
+	if seam.KindOf(err) != seam.NotFound {
+		return is, err == nil, err
+	}
+	list, err := p.seam.SearchUserIdentities(ctx, address)
+	if err != nil {
+		return is, false, err
+	}
+	i := slices.IndexFunc(list, func(other seam.UserIdentity) bool { return other.Key == key })
+	if i < 0 {
+		return is, false, nil
+	}
+	return list[i], true, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -140,6 +141,34 @@ func TestAnIdentityIsNotDeletedByOneList(t *testing.T) {
 			if _, ok := state.Identities[v.User.UserIdentityID]; !ok || state.Users["theirs"].ID == "" {
 				t.Error("the identity was deleted, and somebody else's ACS user with it")
 			}
+		})
+	}
+}
+
+// Seam wrongly answers with a 404 once while a guest is erased: the guest's user identity is deleted all the same, or
+// the erasure fails.
+func TestOneWrongNotFoundWhileErasing(t *testing.T) {
+	t.Parallel()
+	for path, fails := range map[string]bool{"/user_identities/get": false, seam.PathIdentityDelete: true} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			r.cancel(s)
+			r.until(s, store.KeyRevoked)
+			r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: path})
+			if fails {
+				_, err := r.prov.EraseGuest(context.Background(), s.email, store.Audit{Author: "Maria", Action: "erase_guest"})
+				if err == nil {
+					t.Error("it is reported as erased")
+				}
+			}
+			if identity, _, _, _ := r.erase(s.email); !strings.Contains(identity, "is deleted") {
+				t.Errorf("erased: %q", identity)
+			}
+			if left := r.sim.State().Identities; len(left) != 0 {
+				t.Errorf("user identities are left: %+v", left)
+			}
+			r.mustNotKnow(s.email)
 		})
 	}
 }

@@ -15,17 +15,28 @@ import (
 // Changes of a user identity at Seam while an ACS user of ours is linked to it: it may be deleted, or merged into
 // another.
 
-// isIdentityGone asks Seam for a row's identity alone, and reports whether it no longer exists.
+// isIdentityGone asks Seam for a row's identity alone, and reports whether it no longer exists: neither its id nor its
+// key is known.
 func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, outcome) {
 	_, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity still exists"), u.UserIdentityID)
 	switch {
 	case err == nil:
 		return false, outcome{}
 	case seam.KindOf(err) == seam.NotFound:
-		return true, outcome{}
+		return a.isKeyUnknown(ctx, u.UserIdentityKey)
 	default:
 		return false, fails(err)
 	}
+}
+
+// isKeyUnknown reports whether Seam has no user identity with one of our keys. It is asked when a get by id has not
+// found one: a second answer, by another way.
+func (a *attempt) isKeyUnknown(ctx context.Context, key string) (bool, outcome) {
+	_, err := a.seam.UserIdentityByKey(a.because(ctx, "whether the user identity still exists"), key)
+	if seam.KindOf(err) == seam.NotFound {
+		return true, outcome{}
+	}
+	return false, fails(err)
 }
 
 // isMergedInto reports whether a row's identity was merged into another one at Seam, and follows it: from then on,

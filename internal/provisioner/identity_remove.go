@@ -42,7 +42,11 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 	asking := a.because(ctx, "whether anything is linked to the reservation's own user identity")
 	is, err := a.seam.UserIdentity(asking, *identity.ID)
 	if seam.KindOf(err) == seam.NotFound {
-		return true, outcome{}
+		gone, out := a.isKeyUnknown(asking, identity.Key)
+		if !gone && !out.stops() {
+			out = contradicted(err)
+		}
+		return gone, out
 	}
 	if err != nil {
 		return false, fails(err)
@@ -69,8 +73,11 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 		return false, out
 	}
 	a.changes++
-	err = unlessGone(a.seam.DeleteUserIdentity(a.because(ctx,
-		"nothing is linked to the reservation's own user identity any more"), *identity.ID))
+	err = a.seam.DeleteUserIdentity(a.because(ctx,
+		"nothing is linked to the reservation's own user identity any more"), *identity.ID)
+	if seam.KindOf(err) == seam.NotFound { // Seam has just shown it
+		return false, contradicted(err)
+	}
 	return err == nil, fails(err)
 }
 
@@ -142,12 +149,4 @@ func (a *attempt) removeStray(ctx context.Context, identity store.UserIdentity) 
 	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		return store.DeleteUserIdentity(ctx, tx, identity.Key)
 	})
-}
-
-// unlessGone treats a 404 on a delete as success.
-func unlessGone(err error) error {
-	if seam.KindOf(err) == seam.NotFound {
-		return nil
-	}
-	return err
 }

@@ -93,6 +93,10 @@ func (a *attempt) notSeen(ctx context.Context, u *record.User, is presence) outc
 	if u.Phase() != record.Removed {
 		a.note("ACS user %s has been deleted, not by us", *u.ACSUserID)
 	}
-	u.FoundGone(now)
+	if is == absent {
+		u.AgreedGone(now)
+	} else {
+		u.FoundGone(now)
+	}
 	return a.saveUnlessPreview(ctx, u)
 }

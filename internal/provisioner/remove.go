@@ -17,7 +17,7 @@ import (
 // deleteUser removes an ACS user that is no longer wanted: in a stay that lasts, only once its replacement is known
 // to open doors.
 func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User, reason string) outcome {
-	wasRemoved := u.Phase() == record.Removed
+	wasGone := u.IsAgreedGone()
 	if out := a.opensInstead(ctx, d, u); out.stops() {
 		return out
 	}
@@ -48,10 +48,10 @@ func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 			}
 			return wait(until, "A new ACS user may not show up at once")
 		}
-		if err = nil; wasRemoved { // nothing had shown it, and this answer confirms that
+		if err = nil; wasGone { // nothing had shown it, twice, and this answer confirms that
 			u.DeleteKnown()
 		} else {
-			u.DeleteNotFound(a.now())
+			u.DeleteDoubted()
 		}
 	default: // nothing happened; the effect of an earlier call is as unknown as before
 		u.Refused()
@@ -225,7 +225,7 @@ func (a *attempt) forgetUser(ctx context.Context, u *record.User) outcome {
 }
 
 // confirmDeleted stops the attempt until an ACS user that we deleted is gone from Seam. If Seam accepted the delete,
-// one get is enough; otherwise get and list must agree, after the grace.
+// one get is enough; otherwise get and list must agree, twice, a grace apart.
 func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	ctx = a.because(ctx, "whether the ACS user is gone")
 	got, err := a.seam.ACSUser(ctx, *u.ACSUserID)
@@ -233,16 +233,19 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 		return outcome{}
 	}
 	from, is, out := a.lookFurther(ctx, u, got, err)
-	if out.stops() {
+	switch {
+	case out.stops():
 		return out
+	case is == absent:
+		return a.deletedNotSeen(ctx, u)
+	}
+	if u.DeletedSeen(from.Reports(plan.NotDeleted)) {
+		if out := a.save(ctx, u); out.stops() {
+			return out
+		}
 	}
 	counts := a.belief().countsFrom(*u.DeletedAt)
 	switch {
-	case is == absent:
-		if counts = later(counts, a.belief().userCountsFrom(u)); a.tooEarly(counts) {
-			return wait(counts, "It is uncertain whether the delete took effect: checking again whether the ACS user is gone")
-		}
-		return outcome{}
 	case is == ambivalent:
 		return contradicted(errContradiction)
 	case is == beingGone && from.BeingDeleted():
@@ -256,6 +259,22 @@ func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 		return wait(counts, "Seam still shows the deleted ACS user")
 	}
 	return a.stillThere(ctx, d, u)
+}
+
+// deletedNotSeen handles an ACS user that we deleted and that neither get nor list shows, although it is uncertain
+// whether the delete took effect. It counts as gone when that is repeated after the grace.
+func (a *attempt) deletedNotSeen(ctx context.Context, u *record.User) outcome {
+	if until := a.belief().userCountsFrom(u); a.tooEarly(until) {
+		return wait(until, "A new ACS user may not show up at once")
+	}
+	until := a.belief().countsFrom(u.DeletedNotSeen(a.now()))
+	if !a.tooEarly(until) {
+		return outcome{}
+	}
+	return firstOutcome(a.save(ctx, u), func() outcome {
+		return wait(until,
+			"It is uncertain whether the delete took effect: checking again whether the ACS user is gone")
+	})
 }
 
 // deletedInVain is why a recent delete had no effect, as far as Seam shows it or its repetition does; "" otherwise.

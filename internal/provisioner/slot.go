@@ -164,13 +164,17 @@ func (a *attempt) noteSlotTaken(d plan.Desired, holder store.Ref) {
 		"acs_system_id", d.SystemID, "other_source", holder.Source, "other_reservation_id", holder.ReservationID)
 }
 
-// isStillThere reports whether the first of some listed ACS users exists when asked for alone: lists may show deleted
-// ones for a while.
+// isStillThere reports whether the first of some listed ACS users exists when asked for alone, twice if the first
+// answer is no: lists may show deleted ones for a while.
 func (a *attempt) isStillThere(ctx context.Context, listed []seam.ACSUser) (bool, outcome) {
 	if len(listed) == 0 {
 		return false, outcome{}
 	}
-	from, err := a.seam.ACSUser(a.because(ctx, "whether the listed ACS user is still there"), listed[0].ACSUserID)
+	ctx = a.because(ctx, "whether the listed ACS user is still there")
+	from, err := a.seam.ACSUser(ctx, listed[0].ACSUserID)
+	if seam.KindOf(err) == seam.NotFound {
+		from, err = a.seam.ACSUser(ctx, listed[0].ACSUserID)
+	}
 	if seam.KindOf(err) == seam.NotFound {
 		return false, outcome{}
 	}

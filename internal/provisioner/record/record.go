@@ -25,6 +25,12 @@
 //	                                   │
 //	                                   ▼ confirmed gone: the row is deleted
 //
+// A row that is Removing records, in missing_at, what is known about the delete besides whether its result is:
+//
+//	unset                        Seam accepted the delete, or its result is unknown (Unsure)
+//	the time of the delete       its result is in doubt: Seam didn't find what it should delete, or didn't delete it
+//	later, or Unsure             neither get nor list showed the ACS user then, for the first time
+//
 // Two rules hold for every transition. A state records the widest thing that may be true: a change that was sent
 // counts as made (the longer window) until its result is known. And nothing that may exist at Seam is forgotten:
 // [User.Refused] restores what was before the try, so that a refusal never takes the mark of an earlier, lost
@@ -199,13 +205,24 @@ func (u *User) NotSeen(now time.Time) {
 // Seen records that Seam shows it.
 func (u *User) Seen() { u.MissingAt, u.RemovedAt = nil, nil }
 
-// FoundGone records that somebody else deleted it.
+// FoundGone records that somebody else deleted it, or made it useless. Its remains may still be at Seam.
 func (u *User) FoundGone(now time.Time) {
+	u.removed(now)
+	u.MissingAt = nil
+}
+
+// AgreedGone records that somebody else deleted it, because nothing at Seam shows it. When that was first so is kept.
+func (u *User) AgreedGone(now time.Time) { u.removed(now) }
+
+func (u *User) removed(now time.Time) {
 	if u.RemovedAt == nil {
 		u.RemovedAt = &now
 	}
-	u.MissingAt, u.Unsure, u.Settled, u.Subscribed = nil, false, false, false
+	u.Unsure, u.Settled, u.Subscribed = false, false, false
 }
+
+// IsAgreedGone reports whether somebody else deleted it, and Seam shows no trace of it.
+func (u *User) IsAgreedGone() bool { return u.Phase() == Removed && u.MissingAt != nil }
 
 // Known records that all of it was compared with Seam.
 func (u *User) Known() { u.Unsure = false }
@@ -221,15 +238,36 @@ func (u *User) DeleteSent(now time.Time) {
 // DeleteKnown records that Seam has accepted the delete.
 func (u *User) DeleteKnown() { u.Unsure = false }
 
-// DeleteNotFound records that Seam doesn't have what we deleted. One such answer proves nothing: get and list have to
-// agree.
-func (u *User) DeleteNotFound(now time.Time) {
-	u.Unsure = false
-	u.MissingAt = &now
+// DeleteDoubted records that the result of the delete is in doubt: Seam didn't find what it should delete, or reports
+// that the access system refused to delete it. That proves neither that it is gone nor that it will be.
+func (u *User) DeleteDoubted() {
+	at := *u.DeletedAt
+	u.Unsure, u.MissingAt = false, &at
 }
 
-// IsDeleteCertain reports whether Seam has accepted the delete.
-func (u *User) IsDeleteCertain() bool { return !u.Unsure && u.MissingAt == nil }
+// IsDeleteCertain reports whether Seam has accepted the delete, and no earlier one was without effect.
+func (u *User) IsDeleteCertain() bool { return !u.Unsure && u.MissingAt == nil && u.Unkept == 0 }
+
+// DeletedNotSeen records that neither get nor list shows what we deleted, and returns when that was first so.
+func (u *User) DeletedNotSeen(now time.Time) time.Time {
+	if u.MissingAt == nil || !u.Unsure && !u.MissingAt.After(*u.DeletedAt) {
+		u.MissingAt = &now
+	}
+	return *u.MissingAt
+}
+
+// DeletedSeen records that Seam shows what we deleted: that nothing showed it before counts no longer. refused means
+// that the access system refused to delete it. It reports whether this is new.
+func (u *User) DeletedSeen(refused bool) bool {
+	before := u.MissingAt
+	switch {
+	case u.Unsure:
+		u.MissingAt = nil
+	case refused || u.MissingAt != nil:
+		u.DeleteDoubted()
+	}
+	return (before == nil) != (u.MissingAt == nil) || before != nil && !before.Equal(*u.MissingAt)
+}
 
 // DeleteLost records that the delete's answer was lost. until is when "not found" may begin to count.
 func (u *User) DeleteLost(until time.Time) { u.DeletedAt = &until }

@@ -66,7 +66,10 @@ func TestTransitions(t *testing.T) {
 		{"Seen", []Phase{Missing, Removed, Made}, func(u *User) { u.Seen() }, Made, "it is there"},
 		{"FoundGone", []Phase{Made, Unsure, Missing, Removed}, func(u *User) { u.FoundGone(later) }, Removed, "somebody deleted it"},
 		{"DeleteSent", []Phase{Made, Unsure, Missing, Removed, Removing}, func(u *User) { u.DeleteSent(later) }, Removing, "from every state with an id"},
-		{"DeleteNotFound", []Phase{Removing}, func(u *User) { u.DeleteNotFound(later) }, Removing, "one 404 proves nothing"},
+		{"AgreedGone", []Phase{Missing}, func(u *User) { u.AgreedGone(later) }, Removed, "nothing shows it, twice"},
+		{"DeleteDoubted", []Phase{Removing}, func(u *User) { u.DeleteDoubted() }, Removing, "one 404 proves nothing"},
+		{"DeletedNotSeen", []Phase{Removing}, func(u *User) { u.DeletedNotSeen(later) }, Removing, "once proves nothing"},
+		{"DeletedSeen", []Phase{Removing}, func(u *User) { u.DeletedSeen(true) }, Removing, "it is deleted again later"},
 		{"StillThere", []Phase{Removing}, func(u *User) { u.StillThere() }, Made, "the delete had no effect"},
 		{"LookOnly", []Phase{Removing}, func(u *User) { u.LookOnly(noon) }, Lost, "a lost create is looked for after its user is gone"},
 	} {
@@ -75,6 +78,48 @@ func TestTransitions(t *testing.T) {
 			if c.do(u); u.Phase() != c.to {
 				t.Errorf("%s from %s leads to %s, want %s: %s", c.name, from, u.Phase(), c.to, c.reason)
 			}
+		}
+	}
+}
+
+// What is known about a delete: that Seam accepted it is certain until there is doubt; without it, only what nothing
+// has shown since a first time counts.
+func TestWhatIsKnownOfADelete(t *testing.T) {
+	t.Parallel()
+	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+	for name, c := range map[string]struct {
+		do      func(*User)
+		certain bool
+		first   time.Time // since when nothing shows it, if nothing does 9 minutes after the delete
+	}{
+		"accepted":                {func(u *User) { u.DeleteKnown() }, true, at(9)},
+		"accepted, and seen":      {func(u *User) { u.DeleteKnown(); u.DeletedSeen(false) }, true, at(9)},
+		"accepted, then refused":  {func(u *User) { u.DeleteKnown(); u.DeletedSeen(true) }, false, at(9)},
+		"accepted, once in vain":  {func(u *User) { u.Unkept = 1; u.DeleteKnown() }, false, at(9)},
+		"not found":               {func(u *User) { u.DeleteDoubted() }, false, at(9)},
+		"not found, and not seen": {func(u *User) { u.DeleteDoubted(); u.DeletedNotSeen(at(1)) }, false, at(1)},
+		"not found, not seen, seen": {func(u *User) {
+			u.DeleteDoubted()
+			u.DeletedNotSeen(at(1))
+			u.DeletedSeen(false)
+		}, false, at(9)},
+		"lost":           {func(u *User) { u.DeleteLost(at(2)) }, false, at(9)},
+		"lost, not seen": {func(u *User) { u.DeleteLost(at(2)); u.DeletedNotSeen(at(1)) }, false, at(1)},
+		"lost, not seen, seen": {func(u *User) {
+			u.DeleteLost(at(2))
+			u.DeletedNotSeen(at(1))
+			u.DeletedSeen(false)
+		}, false, at(9)},
+		"not seen, and sent again": {func(u *User) { u.DeletedNotSeen(at(1)); u.DeleteSent(at(2)) }, false, at(9)},
+	} {
+		u := in(t, Made)
+		u.DeleteSent(noon)
+		c.do(u)
+		if got := u.IsDeleteCertain(); got != c.certain {
+			t.Errorf("%s: certain is %t", name, got)
+		}
+		if got := u.DeletedNotSeen(at(9)); !got.Equal(c.first) {
+			t.Errorf("%s: nothing shows it since %s instead of %s", name, got.Format(time.TimeOnly), c.first.Format(time.TimeOnly))
 		}
 	}
 }

@@ -153,6 +153,32 @@ var seamMutants = []mutant{
 		"an ACS user is created while the delete of another may have had no effect, because the guest can't wait",
 		"TestASlowLookAtAnUncertainDelete",
 		edit{"internal/provisioner/slot.go", "		return (u.Leaving || !plan.Fits(d, *u)) &&", "		return"}),
+	provisionerTests("agreements", "one agreement of get and list shows that an uncertain delete took effect",
+		"TestADeleteThatWasNotFoundIsNoEvidence|TestALostDeleteNeedsTwoAgreements",
+		edit{"internal/provisioner/remove.go", "	if !a.tooEarly(until) {\n", "	if !until.IsZero() {\n"}),
+	provisionerTests("deletes in vain",
+		"a delete that Seam accepted counts as certain although the access system has refused it",
+		"TestADeleteThatSaltoRefusedIsNoEvidence",
+		edit{
+			"internal/provisioner/record/record.go", "u.MissingAt == nil && u.Unkept == 0 }", "u.MissingAt == nil }",
+		},
+		edit{
+			"internal/provisioner/record/record.go", "	case refused || u.MissingAt != nil:\n",
+			"	case u.MissingAt != nil:\n",
+		}),
+	provisionerTests("keys that were not found", "a 404 on the delete of a mobile key shows that it is gone",
+		"TestAKeyThatWasNotFoundIsNotForgotten",
+		edit{
+			"internal/provisioner/change.go", "	switch {\n	case err == nil:\n		u.ChangeKnown(a.now())\n",
+			"	if s.Kind == plan.ReplaceKey && seam.KindOf(err) == seam.NotFound {\n		err = nil\n	}\n" +
+				"	switch {\n	case err == nil:\n		u.ChangeKnown(a.now())\n",
+		}),
+	provisionerTests("identities that were not found", "one 404 shows that a user identity is gone",
+		"TestAnIdentityThatWasNotFoundIsNotForgotten",
+		edit{
+			"internal/provisioner/identity_change.go", "	if seam.KindOf(err) == seam.NotFound {\n		return true,",
+			"	if true || err != nil {\n		return true,",
+		}),
 	provisionerTests("places during a look-up",
 		"a place is used while the result of a lost create in another one can't be looked for",
 		"TestAFreePlaceWaitsForALookUp",

@@ -1,0 +1,149 @@
+package provisioner_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// What counts as gone. Each test gives one get that wrongly doesn't find an object, at the same time as a list that
+// leaves it out, while it is uncertain whether a delete took effect.
+
+// hideOnce has lists leave out a stay's ACS user, and one of the gets that follow not find it.
+func (r *rig) hideOnce(s stay, skip int) {
+	r.t.Helper()
+	hidden := r.live(s)
+	r.sim.Configure(func(o *simulator.Options) { o.Hidden = hidden })
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get", Contains: hidden[0], Skip: skip})
+}
+
+// The delete of a cancelled stay's ACS user is wrongly answered with a 404. That is no evidence, and neither is one
+// agreement of get and list.
+func TestADeleteThatWasNotFoundIsNoEvidence(t *testing.T) {
+	t.Parallel()
+	for skip := range 3 {
+		t.Run(fmt.Sprintf("the get after %d others", skip), func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			r.advance(time.Minute)
+			r.hideOnce(s, skip)
+			r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: seam.PathUserDelete})
+			r.cancel(s)
+			r.until(s, store.KeyRevoked)
+			r.rest(s)
+			r.mustHold(s.id)
+		})
+	}
+}
+
+// The answer to a delete is lost and nothing happened. The stay is booked again: its ACS user is kept, because one
+// agreement of get and list proves nothing.
+func TestALostDeleteNeedsTwoAgreements(t *testing.T) {
+	t.Parallel()
+	for skip := range 3 {
+		t.Run(fmt.Sprintf("the get after %d others", skip), func(t *testing.T) {
+			t.Parallel()
+			r, s := arriving(t, fast(), simulator.Options{})
+			only := r.live(s)[0]
+			r.sim.Inject(simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathUserDelete, Count: -1})
+			r.cancel(s)
+			waitFor(t, "the delete to be lost", func() bool { return str(r.view(s).Key.LastError) != "" })
+			r.sim.Forget()
+			r.hideOnce(s, skip)
+			r.book(s)
+			r.until(s, store.KeyIssued)
+			r.sim.Heal()
+			r.mustKeep(s, only)
+		})
+	}
+}
+
+// Salto KS refuses a deletion that Seam accepted, and Seam shows that. From then on, that Seam accepted it is no
+// longer evidence: neither before the next try, nor after it.
+func TestADeleteThatSaltoRefusedIsNoEvidence(t *testing.T) {
+	t.Parallel()
+	for skip := range 3 {
+		t.Run(fmt.Sprintf("the get after %d others", skip), func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{RefuseDeletes: true})
+			r.advance(time.Minute)
+			notRemoved := func() bool { return str(r.view(s).Key.Reason) == "not_removed" }
+			r.cancel(s)
+			waitFor(t, "not_removed", notRemoved)
+			r.hideOnce(s, skip)
+			for range skip + 2 {
+				r.advance(6 * time.Minute)
+				waitFor(t, "another look", func() bool { r.pass(); return r.rest(s).Key.Status != "" })
+			}
+			if got := r.holds(s.id); len(got) != 1 || !notRemoved() {
+				t.Errorf("Seam holds %+v, and the key is %s %s", got, r.view(s).Key.Status, str(r.view(s).Key.Reason))
+			}
+			r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
+			r.advance(6 * time.Minute)
+			r.until(s, store.KeyRevoked)
+			r.mustHold(s.id)
+		})
+	}
+}
+
+// Seam wrongly answers the delete of a mobile key that an admin has replaced with a 404, twice in a row. No second key
+// is created, and the old one is not forgotten.
+func TestAKeyThatWasNotFoundIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	old := str(r.view(s).User.CredentialID)
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: seam.PathCredentialDelete, Count: 2})
+	r.mustAct(s, intake.Action{Kind: intake.ActionReissue})
+	r.untilThat(s, "another mobile key", func(v store.View) bool {
+		return v.Key.Status == store.KeyIssued && v.User != nil && str(v.User.CredentialID) != old
+	})
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+	r.mustBeSound()
+}
+
+// A lost create has left a second ACS user, and Seam wrongly answers its delete with a 404, twice in a row.
+func TestASurplusUserThatWasNotFoundIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	before := r.until(s, store.KeyIssued)
+	r.sim.Change(func(st *simulator.State) {
+		u := st.Users[*before.User.ACSUserID]
+		u.ID, u.CreatedAt = "12121212-1212-4212-8212-121212121212", r.now()
+		st.Users[u.ID] = u
+	})
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: seam.PathUserDelete, Count: 2})
+	r.recheck(s)
+	waitFor(t, "the second one to be gone", func() bool { r.pass(); return len(r.holds(s.id)) == 1 })
+	r.mustKeepIDs(before, r.until(s, store.KeyIssued))
+}
+
+// Seam wrongly doesn't find a stay's own identity once, when it is read or deleted. It is not left behind.
+func TestAnIdentityThatWasNotFoundIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/user_identities/get", seam.PathIdentityDelete} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			s := r.stay("R1")
+			s.email = ""
+			issued(r, &s)
+			r.advance(time.Minute)
+			r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: path})
+			r.cancel(s)
+			r.until(s, store.KeyRevoked)
+			r.rest(s)
+			r.mustHold(s.id)
+			if left := r.sim.State().Identities; len(left) != 0 {
+				t.Errorf("%d user identities are left: %+v", len(left), left)
+			}
+		})
+	}
+}
