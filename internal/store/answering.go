@@ -49,8 +49,15 @@ func begin(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error
 	if left := max(time.Until(until), shortestWait); left < LockTimeout*9/10 { // the session's own is good otherwise
 		options.BeginQuery = fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d", left.Milliseconds())
 	}
-	err := pgx.BeginTxFunc(within, pool, options, fn)
-	if err != nil && within.Err() != nil && ctx.Err() == nil {
+	deadline, _ := within.Deadline()
+	err := pgx.BeginTxFunc(within, pool, options, func(tx pgx.Tx) error {
+		// fn's statements run under the request's context, which doesn't end with the transaction
+		data := tx.Conn().PgConn().CustomData()
+		data[endsBy] = deadline
+		defer delete(data, endsBy)
+		return fn(tx)
+	})
+	if err != nil && !time.Now().Before(deadline) && ctx.Err() == nil {
 		return fmt.Errorf("%w: %w", ErrTooLong, err)
 	}
 	return err

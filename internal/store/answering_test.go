@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
@@ -28,6 +29,9 @@ func TestAnsweringIsBounded(t *testing.T) {
 	}
 	long := func(ctx context.Context) error {
 		return s.InTx(ctx, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = '10s'`); err != nil {
+				return err
+			}
 			_, err := tx.Exec(ctx, `SELECT pg_sleep(3600)`)
 			return err
 		})
@@ -51,13 +55,17 @@ func TestAnsweringIsBounded(t *testing.T) {
 		if got := lockTimeout(ctx); got != "4s" {
 			t.Errorf("it waits for a lock for %s", got)
 		}
-		if err := long(ctx); errors.Is(err, store.ErrTooLong) || err == nil {
+		err := long(ctx)
+		if pg := new(pgconn.PgError); !errors.As(err, &pg) || pg.Code != "57014" {
 			t.Errorf("it ends with %v, want Postgres's own deadline", err)
 		}
 	})
 	t.Run("a transaction that takes long", func(t *testing.T) {
 		t.Parallel()
-		err := long(store.Answering(t.Context()))
+		err := long(store.Answering(t.Context())) // ends before the statement's own deadline
+		if pg := new(pgconn.PgError); errors.As(err, &pg) {
+			t.Errorf("Postgres ended its statement: %v", err)
+		}
 		if !errors.Is(err, store.ErrTooLong) || store.CauseOf(err) != store.CauseLocked {
 			t.Errorf("it ends with %v, cause %s", err, store.CauseOf(err))
 		}

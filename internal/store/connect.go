@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,16 +22,16 @@ import (
 const (
 	// ConnectTimeout is what each host of the DSN gets to take a connection, unless the DSN has a connect_timeout.
 	ConnectTimeout = 3 * time.Second
-	// StatementTimeout is the server's own deadline of a statement.
+	// StatementTimeout is the server's own deadline of a statement, unless the DSN has a statement_timeout.
 	StatementTimeout = 15 * time.Second
 	// LockTimeout is how long any statement waits for a lock, unless its transaction waits less or the DSN or the
 	// role has a lock_timeout. What holds a lock for longer is a forgotten transaction: giving up frees the
 	// connection, and what the transaction has locked itself, for others. It is shorter than what commits of
 	// webhooks and of attempts get, so that their errors name the lock.
 	LockTimeout = 4 * time.Second
-	// answerTimeout is what any round trip gets. It is longer than StatementTimeout: a server that is alive ends
-	// the statement first, and one that doesn't has fallen silent.
-	answerTimeout = 20 * time.Second
+	// answerMargin is how much longer than a statement any round trip gets: a server that is alive ends the
+	// statement first, and one that doesn't has fallen silent.
+	answerMargin = 5 * time.Second
 	// promptTimeout is what claiming and renewing get, which other workers wait for.
 	promptTimeout = 3 * time.Second
 	// pingTimeout is what an idle connection gets to show that it is alive.
@@ -41,8 +44,8 @@ const (
 const intakeConnections = 3
 
 // Open prepares connections to Postgres; the first use makes one. Every statement has a deadline of 15 s on the
-// server and of 20 s here, each host of the DSN one of 3 s to take a connection unless the DSN has a
-// connect_timeout. The error never shows the DSN's password.
+// server, unless the DSN has a statement_timeout, and one of 5 s more here; each host of the DSN has 3 s to take a
+// connection, unless the DSN has a connect_timeout. The error never shows the DSN's password.
 func Open(ctx context.Context, dsn string) (*Store, error) {
 	pool, err := newPool(ctx, dsn, func(c *pgxpool.Config) { c.MaxConns = max(c.MaxConns, 20) })
 	if err != nil {
@@ -95,7 +98,7 @@ func newPool(ctx context.Context, dsn string, size func(*pgxpool.Config)) (*pgxp
 		}
 	}
 	config.AfterConnect = prepareSession
-	d := &deadlines{}
+	d := &deadlines{trip: statementTimeout(params["statement_timeout"]) + answerMargin}
 	config.ConnConfig.Tracer = d
 	config.ShouldPing, config.PingTimeout = d.alive, pingTimeout
 	config.PrepareConn = stillWritable
@@ -105,6 +108,21 @@ func newPool(ctx context.Context, dsn string, size func(*pgxpool.Config)) (*pgxp
 	}
 	d.pool.Store(pool)
 	return pool, nil
+}
+
+// statementTimeout reads a statement_timeout as Postgres does: a number with a unit, or one of milliseconds. One that
+// has no end, or that Postgres will refuse, counts as [StatementTimeout]: a silent server must still be noticed.
+func statementTimeout(setting string) time.Duration {
+	digits := len(setting) - len(strings.TrimLeft(setting, "0123456789"))
+	n, err := strconv.Atoi(setting[:digits])
+	unit, known := map[string]time.Duration{
+		"": time.Millisecond, "us": time.Microsecond, "ms": time.Millisecond, "s": time.Second, "min": time.Minute,
+		"h": time.Hour, "d": 24 * time.Hour,
+	}[strings.TrimSpace(setting[digits:])]
+	if err != nil || !known || n == 0 || time.Duration(n) > math.MaxInt32*time.Millisecond/unit {
+		return StatementTimeout
+	}
+	return time.Duration(n) * unit
 }
 
 // sessionSettings are set in one round trip.
@@ -175,13 +193,21 @@ func prompt(ctx context.Context) (context.Context, context.CancelFunc) {
 // deadlines gives every round trip of a pool a deadline, and notices refusals. It is a tracer because pgx runs each
 // query, batch and acquisition under the context that its tracer returns.
 type deadlines struct {
+	trip time.Duration
 	pool atomic.Pointer[pgxpool.Pool]
 }
 
 type cancelKey struct{}
 
-func beginTrip(ctx context.Context) context.Context {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+// beginTrip gives a round trip its deadline: that of any, or that of the transaction which conn is in, if it has one.
+func (d *deadlines) beginTrip(ctx context.Context, conn *pgx.Conn) context.Context {
+	until := time.Now().Add(d.trip)
+	if conn != nil {
+		if end, ok := conn.PgConn().CustomData()[endsBy].(time.Time); ok && end.Before(until) {
+			until = end
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
 	return context.WithValue(ctx, cancelKey{}, cancel)
 }
 
@@ -200,6 +226,7 @@ func endTrip(ctx context.Context) {
 const (
 	connectedAt   = "staykey.connected_at"
 	foundReadOnly = "staykey.found_read_only"
+	endsBy        = "staykey.ends_by" // when the transaction ends that the connection is in, at the latest
 )
 
 // replaceAfter is how old a connection must be to be replaced: while the database is read-only, new ones are no better.
@@ -225,8 +252,8 @@ func notice(conn *pgx.Conn, err error) {
 }
 
 // TraceQueryStart implements [pgx.QueryTracer].
-func (d *deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	return beginTrip(ctx)
+func (d *deadlines) TraceQueryStart(ctx context.Context, conn *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return d.beginTrip(ctx, conn)
 }
 
 // TraceQueryEnd implements [pgx.QueryTracer].
@@ -236,8 +263,8 @@ func (d *deadlines) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.
 }
 
 // TraceBatchStart implements [pgx.BatchTracer].
-func (d *deadlines) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
-	return beginTrip(ctx)
+func (d *deadlines) TraceBatchStart(ctx context.Context, conn *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return d.beginTrip(ctx, conn)
 }
 
 // TraceBatchQuery implements [pgx.BatchTracer].
@@ -255,7 +282,7 @@ func (d *deadlines) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.
 func (d *deadlines) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool,
 	_ pgxpool.TraceAcquireStartData,
 ) context.Context {
-	return beginTrip(ctx)
+	return d.beginTrip(ctx, nil)
 }
 
 // TraceAcquireEnd implements [pgxpool.AcquireTracer].

@@ -64,14 +64,22 @@ var server = sync.OnceValues(func() (shared, error) {
 
 // patient gives connecting a deadline that a busy machine can't miss.
 func patient(dsn string) (string, error) {
-	u, err := url.Parse(dsn)
-	if err != nil {
+	if _, err := url.Parse(dsn); err != nil {
 		return "", fmt.Errorf("TEST_DATABASE_URL must be a URL: %w", err)
 	}
+	return with(dsn, "connect_timeout", "120"), nil
+}
+
+// with sets a parameter of a DSN that is known to be a URL.
+func with(dsn, name, value string) string {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		panic("TEST_DATABASE_URL must be a URL: " + err.Error())
+	}
 	query := u.Query()
-	query.Set("connect_timeout", "120")
+	query.Set(name, value)
 	u.RawQuery = query.Encode()
-	return u.String(), nil
+	return u.String()
 }
 
 // localeSetting names the collation of the tests' databases: "C", an ICU locale after "icu:", or one of the
@@ -202,10 +210,11 @@ func create(t testing.TB, from func(shared) string) string {
 	return databaseDSN(dsn, name)
 }
 
-// New opens a store on a database of the test's own.
+// New opens a store on a database of the test's own. Its statements have a deadline that only a hang can miss, not
+// the service's: a test may insert thousands of rows while many others do the same.
 func New(t testing.TB) *store.Store {
 	t.Helper()
-	s, err := store.Open(context.Background(), DSN(t))
+	s, err := store.Open(context.Background(), with(DSN(t), "statement_timeout", "1h"))
 	if err != nil {
 		t.Fatal(err)
 	}
