@@ -56,7 +56,7 @@ var allowed = map[string][]string{
 		"internal/stay",
 	},
 	"internal/handlers/web": {
-		"internal/admin", "internal/handlers", "internal/pms", "internal/stay",
+		"docs/sources", "internal/admin", "internal/handlers", "internal/pms", "internal/stay",
 	},
 	"internal/handlers/webhook": {
 		"internal/admin", "internal/handlers", "internal/intake", "internal/pms", "internal/point",

@@ -19,18 +19,20 @@ type EventQuery struct {
 	Type          []string `query:"type" nullable:"false" doc:"One type, or several separated by commas."`
 	ReservationID string   `query:"reservation_id"`
 	ListingID     string   `query:"listing_id"`
+	// WithoutTests leaves out test events of ours. It is for pages; a list by type or status has them.
+	WithoutTests bool
 }
 
 // Narrowed reports whether the query leaves any event out.
 func (q EventQuery) Narrowed() bool {
-	q.Paging = Paging{}
+	q.Paging, q.WithoutTests = Paging{}, false
 	return narrowed(q)
 }
 
 func (q EventQuery) filter(ctx context.Context) store.EventFilter {
 	return store.EventFilter{
 		Source: q.Source, Status: q.Status, Type: q.Type, ReservationID: q.ReservationID, ListingID: q.ListingID,
-		Sources: ActorOf(ctx).Sources,
+		Sources: ActorOf(ctx).Sources, WithoutTests: q.WithoutTests,
 	}
 }
 

@@ -23,12 +23,21 @@ type SourceState struct {
 	Fetches     bool   // it has an account to do so
 	WebhookPath string
 	WebhookURL  string     // what to give to the PMS; "" where PublicURL is not known. A token in the URL is not shown
-	LastEventAt *time.Time // the last authentic webhook, within 35 days
+	LastEventAt *time.Time // the last authentic webhook of the PMS, within 35 days
+	TestedAt    *time.Time // the last test event that was verified and stored, likewise
+	Quiet       Quiet      // whether the PMS has been silent for unusually long
+	Token       TokenPlace // where in the URL the secret goes
 	// LastDay is the result of webhooks within 24 hours: applied, superseded, ignored, rejected, duplicate, refused.
 	LastDay map[string]int
 	Secrets []SecretUse // in the order of the configuration
 
 	EventsOfLastDay, ErrorsOfLastDay int
+}
+
+// TokenPlace is where in a webhook's URL the secret goes; the zero value is nowhere.
+type TokenPlace struct {
+	Path      bool   // after the source's name
+	Parameter string // the value of this parameter
 }
 
 // SecretUse is how often one secret of a source has verified a webhook.
@@ -59,16 +68,37 @@ func (s *Service) Sources(ctx context.Context) ([]SourceState, error) {
 	if err != nil {
 		return nil, err
 	}
+	paces, err := s.store.EventPaces(ctx, visible)
+	if err != nil {
+		return nil, err
+	}
 	states := []SourceState{}
 	sources := s.config.Sources()
 	for _, name := range s.VisibleSources(ctx) {
 		state := s.sourceState(sources[name])
 		state.addLast(rowsOf(name, last))
 		state.addDay(rowsOf(name, day))
+		state.Quiet = quietOf(paces[name], s.now())
 		states = append(states, state)
 	}
 	return states, nil
 }
+
+// Source returns one source.
+func (s *Service) Source(ctx context.Context, name string) (SourceState, error) {
+	states, err := s.Sources(ctx)
+	if err != nil {
+		return SourceState{}, err
+	}
+	for _, state := range states {
+		if state.Name == name {
+			return state, nil
+		}
+	}
+	return SourceState{}, refuse(NotFound, unknownSource)
+}
+
+const unknownSource = "unknown source"
 
 // flushActivity has an answer include what has just happened here; what other replicas have counted is seconds late.
 func (s *Service) flushActivity(ctx context.Context) {
@@ -92,6 +122,8 @@ func (s *Service) sourceState(source pms.Source) SourceState {
 		WebhookPath: "/webhooks/" + url.PathEscape(source.Name), LastDay: map[string]int{}, Secrets: make([]SecretUse,
 			len(source.Secrets)),
 	}
+	carried := source.Carries()
+	state.Token = TokenPlace{Path: carried.Path, Parameter: carried.Query}
 	for i := range state.Secrets {
 		state.Secrets[i].Secret = i + 1
 	}
@@ -104,11 +136,14 @@ func (s *Service) sourceState(source pms.Source) SourceState {
 // addLast adds when things happened last.
 func (state *SourceState) addLast(rows []store.ActivityRow) {
 	for _, row := range rows {
+		at := row.LastAt
+		if row.Kind == store.ActivityTest {
+			state.TestedAt = &at
+		}
 		i, is := secretOf(row.Kind)
 		if !is {
 			continue
 		}
-		at := row.LastAt
 		if state.LastEventAt == nil || at.After(*state.LastEventAt) {
 			state.LastEventAt = &at
 		}
@@ -130,7 +165,7 @@ func (state *SourceState) addDay(rows []store.ActivityRow) {
 			}
 		case slices.Contains([]string{
 			store.ActivityMade, store.ActivityRemoved, store.ActivityAttention,
-			store.ActivityReplay,
+			store.ActivityReplay, store.ActivityTest,
 		}, row.Kind):
 		default:
 			state.LastDay[row.Kind] += n
@@ -163,7 +198,7 @@ func (s *Service) TestSource(ctx context.Context, name string) (SourceTest, erro
 func (s *Service) testSource(ctx context.Context, name string) (SourceTest, error) {
 	source, ok := s.source(name)
 	if !ok || !ActorOf(ctx).Sees(name) {
-		return SourceTest{}, refuse(NotFound, "unknown source")
+		return SourceTest{}, refuse(NotFound, unknownSource)
 	}
 	if source.Verifier == nil {
 		return SourceTest{}, &Error{Kind: Invalid, Message: "the source has no verifier, so it refuses all webhooks"}
@@ -201,6 +236,11 @@ func (s *Service) Diagnose(ctx context.Context) (Diagnosis, error) {
 			"this token is limited to some sources, but the diagnosis covers all: use another token")
 	}
 	d := Diagnosis{OK: true, Findings: s.config.Diagnose(ctx)}
+	heard, err := s.heard(ctx)
+	if err != nil {
+		return d, err
+	}
+	d.Findings = append(d.Findings, heard...)
 	for _, name := range slices.Sorted(maps.Keys(s.config.Sources())) {
 		d.Findings = append(d.Findings, s.webhookFinding(ctx, name))
 	}

@@ -99,6 +99,7 @@ func (s *Service) provisioning(ctx context.Context) (Provisioning, error) {
 type Operation struct {
 	Attention    int  // keys that need attention, whenever their stay is; counted to attentionCounted
 	None         bool // there is no reservation at all
+	NoKey        bool // no key has ever opened a door, so that setting up isn't finished
 	Backlog      Backlog
 	Provisioning Provisioning
 	Hours        []Hour // the last 24, the oldest first
@@ -116,6 +117,10 @@ func (s *Service) Operation(ctx context.Context) (Operation, error) {
 		return o, err
 	}
 	o.None = !has
+	if has, err = s.store.HasKeys(ctx, sources); err != nil {
+		return o, err
+	}
+	o.NoKey = !has
 	if o.Attention, err = s.store.CountAttention(ctx, sources, attentionCounted); err != nil {
 		return o, err
 	}

@@ -127,7 +127,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 		Secret: c.SeamAPIKey, Source: source,
 	})
 	sources := func() map[string]pms.Source { return s.sources.Load().Sources }
-	tester := &webhook.Tester{Now: time.Now, PublicURL: c.PublicURL}
+	tester := &webhook.Tester{Now: time.Now, Key: []byte(kept.cursorKey), PublicURL: c.PublicURL}
 	service := admin.New(admin.Config{
 		Store: db, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now,
 		CursorKey: []byte(kept.cursorKey),
@@ -153,7 +153,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies,
 			Log: log, Now: time.Now,
 			SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
-			SeamChanged: s.provisioner.Wake, Traced: c.Traced,
+			SeamChanged: s.provisioner.Wake, Traced: c.Traced, TestKey: []byte(kept.cursorKey),
 		}),
 		guestpage.New(guestpage.Config{
 			Links: s.guests, Limits: handlers.NewLimits(proxies.Sender),

@@ -91,7 +91,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	sources := func() map[string]pms.Source { return a.sources }
 	cursorKey := []byte("a key of the tests")
 	activity := store.NewActivity()
-	tester := &webhook.Tester{Now: time.Now}
+	tester := &webhook.Tester{Now: time.Now, Key: cursorKey}
 	service := admin.New(admin.Config{
 		Store: a.store, Intake: a.applier, Provisioner: provisionerStub{a}, Activity: activity, Log: log, Now: time.Now, CursorKey: cursorKey,
 		DueWithin: 24 * time.Hour, Sources: sources, Gates: func(name string) []pms.Gate { return a.sources[name].Policy.Gates },
@@ -114,7 +114,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		},
 		webhook.New(webhook.Config{
 			Sources: sources, Inbox: acceptor, Store: a.store, Activity: activity, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
-			SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} }, SeamChanged: func() { a.changed++ },
+			SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} }, SeamChanged: func() { a.changed++ }, TestKey: cursorKey,
 		}),
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log}),
 		web.New(web.Config{Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now, FormKey: cursorKey}),

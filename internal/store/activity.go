@@ -12,6 +12,7 @@ import (
 const (
 	ActivityRefused   = "refused"     // a webhook that could not be verified
 	ActivityDuplicate = "duplicate"   // an event that was received before
+	ActivityTest      = "test"        // a test event of ours was verified and stored
 	ActivityReplay    = "replay"      // an event was applied again
 	ActivityMade      = "key_made"    // a mobile key was created
 	ActivityRemoved   = "key_removed" // an ACS user was removed, and its mobile key with it
@@ -120,6 +121,36 @@ func (s *Store) LastActivity(ctx context.Context, sources []string) ([]ActivityR
 		WHERE $1::text[] IS NULL OR source = ANY ($1) GROUP BY source, kind ORDER BY source, kind`, sources)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ActivityRow])
 	return list, wrap(err, "read what happened last")
+}
+
+// EventPace is how often a source's PMS posts, as far as activity is kept.
+type EventPace struct {
+	LastAt  time.Time
+	Hours   int           // in which it posted
+	Longest time.Duration // pause between two of them
+}
+
+// EventPaces returns the pace of each of the sources (nil: of all) whose PMS has posted something authentic. Test
+// events don't count.
+func (s *Store) EventPaces(ctx context.Context, sources []string) (map[string]EventPace, error) {
+	rows, _ := s.pool.Query(ctx, `
+		WITH hours AS (
+			SELECT source, date_trunc('hour', hour, 'UTC') AS at, max(last_at) AS last_at FROM activity
+			WHERE kind LIKE $2 AND ($1::text[] IS NULL OR source = ANY ($1)) GROUP BY 1, 2),
+		pauses AS (
+			SELECT source, last_at, last_at - lag(last_at) OVER (PARTITION BY source ORDER BY at) AS pause FROM hours)
+		SELECT source, max(last_at), count(*), coalesce(extract(epoch FROM max(pause)), 0)::float8
+		FROM pauses GROUP BY source`, sources, ActivitySecret+"%")
+	paces := map[string]EventPace{}
+	var source string
+	var p EventPace
+	var longest float64
+	_, err := pgx.ForEachRow(rows, []any{&source, &p.LastAt, &p.Hours, &longest}, func() error {
+		p.Longest = time.Duration(longest * float64(time.Second))
+		paces[source] = p
+		return nil
+	})
+	return paces, wrap(err, "read how often PMSs post")
 }
 
 // keepActivity is for how long activity is kept.

@@ -70,6 +70,19 @@ func (s *Store) CountAttention(ctx context.Context, sources []string, most int) 
 	return n, wrap(err, "count the keys that need attention")
 }
 
+// HasKeys reports whether the sources (nil: any) have, or had, a key that opens doors.
+func (s *Store) HasKeys(ctx context.Context, sources []string) (has bool, err error) {
+	var w where
+	k := kinds{
+		table: "mobile_keys", columns: []string{"source", "cancelled", "status"},
+		values: []any{oneOf(sources), nil, []string{KeyIssued, KeyActive, KeyExpired}},
+	}
+	const one = ` LIMIT 1`
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+k.merge(&w, `t.source`, one, one)+` t)`,
+		w.planned()...).Scan(&has)
+	return has, wrap(err, "look for a key")
+}
+
 // HasReservations reports whether the sources (nil: any) have a reservation.
 func (s *Store) HasReservations(ctx context.Context, sources []string) (has bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mobile_keys WHERE $1::text[] IS NULL

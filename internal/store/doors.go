@@ -26,6 +26,7 @@ type DoorListing struct {
 type DoorFilter struct {
 	Query   string
 	Missing bool     // only those without doors
+	Unknown bool     // only those that nobody has set up
 	Sources []string // only of these; nil for all
 }
 
@@ -56,6 +57,9 @@ func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorCursor
 	w.among("l.source", f.Sources)
 	if f.Missing {
 		w.add(doorRank + " < 2")
+	}
+	if f.Unknown {
+		w.add(doorRank + " < 1")
 	}
 	if f.Query != "" {
 		w.add(`staykey_fold(l.listing_id || ' ' || coalesce(l.name, '')) LIKE staykey_fold(%s)`, containing(f.Query))

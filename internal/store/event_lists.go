@@ -11,11 +11,15 @@ import (
 
 // This file lists events: those that wait, those that wait for documents, and those that are settled.
 
+// TestEvent is the type of test events of ours, which are ignored.
+const TestEvent = "staykey.test"
+
 // EventFilter narrows a list of events; empty fields don't.
 type EventFilter struct {
 	Source, Status, Type     []string // any of them; nil for all
 	ReservationID, ListingID string
 	Sources                  []string // those that may be seen; nil for all
+	WithoutTests             bool     // leaves out test events of ours
 }
 
 func (f EventFilter) isEmpty() bool {
@@ -101,6 +105,9 @@ func (f EventFilter) results(w *where, below int64, limit int) []string {
 	const columns = `t.event_id, t.seq, t.source, t.type, t.status, t.reason, t.reservation_id, t.listing_id, t.occurred_at, t.received_at, t.applied_at,
 		false AS replay, t.replayed_at, t.replay_status, t.replay_reason, t.first_status, t.first_reason`
 	w.restart()
+	if f.WithoutTests {
+		w.add("t.type IS DISTINCT FROM %s", TestEvent)
+	}
 	if f.isEmpty() {
 		w.add("t.seq < %s", below)
 		return []string{`(SELECT ` + columns + ` FROM event_results t` + w.sql() + ` ORDER BY t.seq DESC LIMIT ` +

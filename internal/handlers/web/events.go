@@ -62,6 +62,7 @@ func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
 		Type:          admin.Values(strings.TrimSpace(q.Get("type"))),
 		ReservationID: strings.TrimSpace(q.Get("reservation_id")), ListingID: strings.TrimSpace(q.Get("listing_id")),
 	}
+	query.WithoutTests = !query.Narrowed()
 	found, err := s.Admin.Events(r.Context(), query)
 	var rejected admin.Page[admin.Event]
 	if err == nil && !query.Narrowed() && query.Cursor == "" {

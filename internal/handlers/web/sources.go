@@ -3,51 +3,51 @@ package web
 import (
 	"net/http"
 
-	"github.com/go-chi/chi/v5"
-
 	"github.com/staykey/staykey/internal/admin"
 )
 
 // sourceView is the page of sources.
-type sourceView struct {
-	Rows   []sourceRow
-	Tested *admin.SourceTest // of the last test
-	Of     string
-}
+type sourceView struct{ Rows []sourceRow }
 
 type sourceRow struct {
 	admin.SourceState
 	ErrorRate int // of the last day, in per cent
 }
 
-func (s *Pages) sourcesPage(w http.ResponseWriter, r *http.Request) {
-	s.showSources(w, r, http.StatusOK, sourceView{})
-}
-
-func (s *Pages) testSourcePage(w http.ResponseWriter, r *http.Request) {
-	name := chi.URLParam(r, "source")
-	result, err := s.Admin.TestSource(r.Context(), name)
-	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
-		return
+func sourceRowOf(state admin.SourceState) sourceRow {
+	row := sourceRow{SourceState: state}
+	if state.EventsOfLastDay > 0 {
+		row.ErrorRate = (100*state.ErrorsOfLastDay + state.EventsOfLastDay - 1) / state.EventsOfLastDay
 	}
-	s.showSources(w, r, http.StatusOK, sourceView{Tested: &result, Of: name})
+	return row
 }
 
-func (s *Pages) showSources(w http.ResponseWriter, r *http.Request, status int, v sourceView) {
+// Link is the page of the source.
+func (s sourceRow) Link() string { return escapedPath([]string{"sources", s.Name}) }
+
+// Silence says for how long a PMS has posted nothing, where that is unusual.
+func (s sourceRow) Silence() string {
+	if !s.Quiet.Long {
+		return ""
+	}
+	text := "Nothing from the PMS for " + admin.InWords(s.Quiet.For)
+	if s.Quiet.Usual > 0 {
+		text += "; the longest pause before was " + admin.InWords(s.Quiet.Usual)
+	}
+	return text + ". Check that its webhook is still enabled."
+}
+
+func (s *Pages) sourcesPage(w http.ResponseWriter, r *http.Request) {
 	states, err := s.Admin.Sources(r.Context())
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
+	var v sourceView
 	for _, state := range states {
-		row := sourceRow{SourceState: state}
-		if state.EventsOfLastDay > 0 {
-			row.ErrorRate = (100*state.ErrorsOfLastDay + state.EventsOfLastDay - 1) / state.EventsOfLastDay
-		}
-		v.Rows = append(v.Rows, row)
+		v.Rows = append(v.Rows, sourceRowOf(state))
 	}
-	s.render(w, r, status, "sources", page{Title: "Sources", Active: "sources", Body: v})
+	s.render(w, r, http.StatusOK, "sources", page{Title: "Sources", Active: "sources", Body: v})
 }
 
 func (s *Pages) healthPage(w http.ResponseWriter, r *http.Request) {

@@ -36,7 +36,8 @@ type today struct {
 	Attention int  // keys that need attention, whenever their stay is
 	Checked   bool // a stay is being compared with Seam, because somebody pressed the button
 	Chart     chart
-	Empty     bool // there is no reservation at all
+	Empty     bool        // there is no reservation at all
+	Setup     []setupStep // what is left to do until the first key; none once it is there
 	Sweep     *stay.Sweep
 }
 
@@ -87,6 +88,11 @@ func (s *Pages) today(r *http.Request) (today, error) {
 	t.Troubles = troublesOf(operation.Provisioning, operation.Backlog.OldestAt, t.At)
 	t.Chart, t.Empty, t.Sweep = newChart(operation.Hours), operation.None, operation.Provisioning.LastSweep
 	t.Attention = operation.Attention
+	if operation.NoKey {
+		if t.Setup, err = s.setupSteps(r); err != nil {
+			return t, err
+		}
+	}
 	t.links(q)
 	for _, c := range t.Causes {
 		group := causeGroup{Cause: c, causeWords: wordsOf(c.Reason), Rows: problemRows(c.First)}
@@ -109,6 +115,9 @@ func (t today) Back() string {
 	return dayLink(url.Values{"date": {t.Date}, "source": {t.Source}}, "part", string(t.Part), "reason",
 		t.Reason, "checked", "1")
 }
+
+// SetupDone says how far setting up is.
+func (t today) SetupDone() string { return setupDone(t.Setup) }
 
 // ReasonTitle says what the cause is whose stays are shown.
 func (t today) ReasonTitle() string {

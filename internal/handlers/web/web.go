@@ -131,6 +131,8 @@ func (s *Pages) Mount(r chi.Router) {
 	signedIn.Post("/events/replay", s.doReplayPage)
 	signedIn.Get("/events/{event_id}", s.eventPage)
 	signedIn.Get("/sources", s.sourcesPage)
+	signedIn.Get("/sources/{source}", s.sourcePage)
+	signedIn.Get("/sources/{source}/test", s.testedSourcePage)
 	signedIn.Post("/sources/{source}/test", s.testSourcePage)
 	signedIn.Get("/subscriptions", s.subscriptionsPage)
 	signedIn.Get("/subscriptions/{name}", s.subscriptionPage)

@@ -3,12 +3,16 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,25 +20,60 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
 )
 
-// testHeader marks a test event. It must be authentic like any other, and means nothing.
-const (
-	testHeader = "Staykey-Test"
-	testType   = "staykey.test"
-)
+// A test event must be authentic like any other, and means nothing. It proves by its mark, which nobody else can make,
+// that this installation has sent it: then it is counted apart from what the PMS posts, so that testing a source
+// doesn't make it look alive, or its secret used. The header with any other value means nothing.
+const testHeader = "Staykey-Test"
+
+// markWithin is for how long a mark is valid.
+const markWithin = 5 * time.Minute
+
+// testMark is the value of the header for a test event of an installation: the time, and a proof of it. It doesn't
+// depend on the body, so that a proxy that changes bodies is found by the source's own verifier.
+func testMark(key []byte, at time.Time) string {
+	seconds := strconv.FormatInt(at.Unix(), 10)
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("test event\x00" + seconds))
+	return seconds + "." + hex.EncodeToString(mac.Sum(nil))
+}
+
+// isTest reports whether a header marks a test event of this installation.
+func (s *Receiver) isTest(header http.Header) bool {
+	mark := header.Get(testHeader)
+	text, _, _ := strings.Cut(mark, ".")
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	at := time.Unix(seconds, 0)
+	return err == nil && len(s.TestKey) > 0 && s.Now().Sub(at).Abs() <= markWithin &&
+		hmac.Equal([]byte(mark), []byte(testMark(s.TestKey, at)))
+}
 
 type ownKey struct{}
 
 // isOwn reports whether a webhook has come from this process, and so from no address.
 func isOwn(ctx context.Context) bool { return ctx.Value(ownKey{}) != nil }
 
-func (s *Receiver) acceptTest(w http.ResponseWriter, r *http.Request, source pms.Source, proof pms.Proof, body []byte) {
-	event := s.newEvent(source.Name, proof.ID, body, pms.Event{Type: testType, Ignored: true})
+// takeTest verifies and stores a test event, as if the PMS had posted it. The rate limit of the source is left alone.
+func (s *Receiver) takeTest(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery) {
+	proof, err := source.Verify(d, s.Now())
+	if err != nil {
+		handlers.NewProblem(http.StatusUnauthorized, err.Error()).Write(w)
+		return
+	}
+	event := s.newEvent(source.Name, proof.ID, d.Body, pms.Event{Type: store.TestEvent, Ignored: true})
 	reason := "test event (no effect)"
 	event.Reason = &reason
-	s.accept(w, r, event, nil)
+	accepted, err := s.Inbox.Accept(r.Context(), event)
+	if err != nil {
+		s.unavailable(w, err)
+		return
+	}
+	s.Activity.Add(source.Name, store.ActivityTest, event.ReceivedAt)
+	answer(w, http.StatusAccepted, accepted.EventID, event.Status)
 }
 
 // testWithin is how long a test event may take.
@@ -43,6 +82,7 @@ const testWithin = 10 * time.Second
 // Tester posts test events to the webhooks of sources, as their PMSs would.
 type Tester struct {
 	Now func() time.Time
+	Key []byte // of the installation, as in [Config.TestKey]
 	// where PMSs reach the public listener; "" where that is not known: then an event doesn't leave the process
 	PublicURL string
 	// Public answers what doesn't leave the process.
@@ -55,11 +95,11 @@ func (t *Tester) Test(ctx context.Context, source pms.Source) (admin.SourceTest,
 	defer cancel()
 	now := t.Now()
 	body, _ := json.Marshal(map[string]any{
-		"type": testType, "timestamp": pms.FormatInstant(now),
+		"type": store.TestEvent, "timestamp": pms.FormatInstant(now),
 		"data": map[string]any{},
 	})
 	d := pms.Delivery{
-		Header: http.Header{"Content-Type": {"application/json"}, testHeader: {"1"}},
+		Header: http.Header{"Content-Type": {"application/json"}, testHeader: {testMark(t.Key, now)}},
 		Query:  url.Values{}, Body: body,
 	}
 	source.Verifier.Prove(&d, "test_"+strings.ReplaceAll(uuid.NewString(), "-", ""), now)

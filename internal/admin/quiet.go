@@ -1,0 +1,135 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// This file looks at what PMSs post: whether one has gone silent, what of it is refused, and which listings it names
+// that nobody has set up. It only reads, so that looking changes nothing of what is seen.
+
+// Quiet is how long a PMS has posted nothing.
+type Quiet struct {
+	Never bool          // nothing has come within 35 days
+	For   time.Duration // since the last authentic webhook
+	Usual time.Duration // the longest pause before it; 0 where too little is known
+	Long  bool          // that is unusually long
+}
+
+const (
+	// A PMS is silent if nothing has come for twice its longest pause, and at least a day.
+	quietTimes = 2
+	quietLeast = 24 * time.Hour
+	// Where it has posted in fewer hours than quietKnown, nothing is usual yet, and a week is long.
+	quietKnown   = 5
+	quietUnknown = 7 * 24 * time.Hour
+)
+
+func quietOf(pace store.EventPace, now time.Time) Quiet {
+	if pace.Hours == 0 {
+		return Quiet{Never: true}
+	}
+	q := Quiet{For: max(now.Sub(pace.LastAt), 0)}
+	limit := quietUnknown
+	if pace.Hours >= quietKnown {
+		q.Usual = pace.Longest
+		limit = max(quietTimes*pace.Longest, quietLeast)
+	}
+	q.Long = q.For > limit
+	return q
+}
+
+// heard are the findings on what PMSs post.
+func (s *Service) heard(ctx context.Context) ([]Finding, error) {
+	states, err := s.Sources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	findings := make([]Finding, 0, 2*len(states))
+	for _, state := range states {
+		findings = append(findings, quietFinding(state))
+		if state.ErrorsOfLastDay > 0 {
+			findings = append(findings, Finding{
+				Check: "intake", Level: LevelWarning, Subject: state.Name,
+				Message: fmt.Sprintf("%d of %d webhooks of the last 24 hours were rejected, or had a wrong signature",
+					state.ErrorsOfLastDay, state.EventsOfLastDay),
+				Do: "open Events, Rejected: each says why, and can be replayed once that is fixed",
+			})
+		}
+	}
+	unknown, err := s.unknownListings(ctx)
+	return append(findings, unknown...), err
+}
+
+func quietFinding(state SourceState) Finding {
+	f := Finding{Check: "source", Level: LevelOK, Subject: state.Name}
+	switch q := state.Quiet; {
+	case q.Never:
+		f.Level = LevelWarning
+		f.Message = "its PMS has posted nothing within 35 days"
+		f.Do = "follow the steps of its page (Sources) to set up the webhook in the PMS"
+	case q.Long && q.Usual > 0:
+		f.Level = LevelWarning
+		f.Message = fmt.Sprintf("its PMS has posted nothing for %s; its longest pause before was %s", InWords(q.For),
+			InWords(q.Usual))
+		f.Do = "check that the webhook is still enabled in the PMS"
+	case q.Long:
+		f.Level = LevelWarning
+		f.Message = fmt.Sprintf("its PMS has posted nothing for %s", InWords(q.For))
+		f.Do = "check that the webhook is still enabled in the PMS"
+	default:
+		f.Message = fmt.Sprintf("its PMS last posted %s ago", InWords(q.For))
+	}
+	return f
+}
+
+// InWords writes a duration in its most readable unit.
+func InWords(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "less than a minute"
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// unknownShown bounds the findings on listings that nobody has set up.
+const unknownShown = 20
+
+func (s *Service) unknownListings(ctx context.Context) ([]Finding, error) {
+	rows, err := s.store.DoorListings(ctx, store.DoorFilter{Unknown: true, Sources: ActorOf(ctx).Sources},
+		store.DoorCursor{}, s.now().UTC(), unknownShown+1)
+	if err != nil {
+		return nil, err
+	}
+	findings := make([]Finding, 0, len(rows))
+	for i, l := range rows {
+		f := Finding{Check: "listing", Level: LevelWarning}
+		if i == unknownShown {
+			f.Subject, f.Message = "more", fmt.Sprintf("more than %d listings are named by reservations and not set up",
+				unknownShown)
+			f.Do = "open Doors: it lists them first"
+			findings = append(findings, f)
+			break
+		}
+		f.Subject = l.Source + "/" + l.ListingID
+		f.Message = fmt.Sprintf("reservations name it, but it isn't set up: %s waiting for a key", guests(l.Waiting))
+		f.Do = "set it up, on its page or with PUT " + stay.ListingPath(l.Source, l.ListingID)
+		findings = append(findings, f)
+	}
+	return findings, nil
+}
+
+func guests(n int) string {
+	if n == 1 {
+		return "1 guest is"
+	}
+	return fmt.Sprintf("%d guests are", n)
+}

@@ -1,0 +1,152 @@
+package web
+
+import (
+	"bytes"
+	"html/template"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/yuin/goldmark"
+
+	"github.com/staykey/staykey/docs/sources"
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/pms"
+)
+
+// This file is the page of one source: how to connect its PMS, and what has come of it.
+
+// connectView is the page of one source.
+type connectView struct {
+	sourceRow
+	Address string        // to enter in the PMS; the secret's place is a word in capitals
+	Known   bool          // Address is where PMSs reach the service; else where this browser does
+	Steps   template.HTML // in the PMS; "" where its format is somebody's own
+	Events  []eventRow    // the newest of the PMS
+	Tested  *admin.SourceTest
+}
+
+// eventsOfSource is how many events the page of a source shows.
+const eventsOfSource = 5
+
+func (s *Pages) sourcePage(w http.ResponseWriter, r *http.Request) {
+	s.showSource(w, r, nil)
+}
+
+// testedSourcePage is where a browser comes back to after the answer to a test is reloaded.
+func (s *Pages) testedSourcePage(w http.ResponseWriter, r *http.Request) {
+	state, err := s.Admin.Source(r.Context(), chi.URLParam(r, "source"))
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	http.Redirect(w, r, sourceRowOf(state).Link(), http.StatusSeeOther)
+}
+
+func (s *Pages) testSourcePage(w http.ResponseWriter, r *http.Request) {
+	result, err := s.Admin.TestSource(r.Context(), chi.URLParam(r, "source"))
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	s.showSource(w, r, &result)
+}
+
+func (s *Pages) showSource(w http.ResponseWriter, r *http.Request, tested *admin.SourceTest) {
+	state, err := s.Admin.Source(r.Context(), chi.URLParam(r, "source"))
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	found, err := s.Admin.Events(r.Context(), admin.EventQuery{
+		Paging: admin.Paging{Limit: eventsOfSource}, Source: []string{state.Name}, WithoutTests: true,
+	})
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	v := connectView{sourceRow: sourceRowOf(state), Events: eventRows(found.Items), Tested: tested}
+	base := s.PublicURL
+	if v.Known = base != ""; !v.Known {
+		base = "http://" + r.Host
+		if s.secure(r) {
+			base = "https://" + r.Host
+		}
+	}
+	v.Address = base + state.WebhookPath + tokenOf(state.Token)
+	if v.Steps, err = stepsOf(state, base); err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	s.render(w, r, http.StatusOK, "source", page{Title: "Connect " + state.Name, Active: "sources", Body: v})
+}
+
+// tokenOf is what follows the path of a webhook's address where the secret is part of it.
+func tokenOf(place admin.TokenPlace) string {
+	switch {
+	case place.Path:
+		return "/YOUR-TOKEN"
+	case place.Parameter != "":
+		return "?" + place.Parameter + "=YOUR-TOKEN"
+	}
+	return ""
+}
+
+var (
+	// firstStep and firstNote are where the steps of a document begin and end.
+	firstStep = regexp.MustCompile(`(?m)^1\. `)
+	firstNote = regexp.MustCompile(`(?m)^- `)
+	// docLink is a link to another document, which the page doesn't have.
+	docLink = regexp.MustCompile(`\[([^\]]+)\]\([^)]*\.md[^)]*\)`)
+)
+
+// stepsOf are the steps that connect a PMS: those of its document, with this installation's addresses and names.
+func stepsOf(state admin.SourceState, base string) (template.HTML, error) {
+	text, err := sources.Files.ReadFile(state.Format + ".md")
+	if err != nil {
+		return "", nil // ours, or somebody's own
+	}
+	steps := string(text)
+	if at := firstStep.FindStringIndex(steps); at != nil {
+		steps = steps[at[0]:]
+	}
+	if at := firstNote.FindStringIndex(steps); at != nil {
+		steps = steps[:at[0]]
+	}
+	steps = docLink.ReplaceAllString(steps, "$1")
+	steps = strings.NewReplacer(
+		"https://YOUR-HOST/webhooks/"+state.Format, base+state.WebhookPath,
+		"/v1/listings/"+state.Format+"/", "/v1/listings/"+strings.TrimPrefix(state.WebhookPath, "/webhooks/")+"/",
+		"name: "+state.Format+"\n", "name: "+state.Name+"\n",
+	).Replace(steps)
+	var b bytes.Buffer
+	if err := goldmark.Convert([]byte(steps), &b); err != nil {
+		return "", err
+	}
+	return template.HTML(b.String()), nil // #nosec G203 -- our own document; goldmark leaves HTML in it out
+}
+
+// Canonical reports whether the source takes our own format.
+func (v connectView) Canonical() bool { return v.Format == pms.CanonicalFormat }
+
+// Where says where in the PMS the secret goes.
+func (v connectView) Where() string {
+	switch v.Verify {
+	case "standard-webhooks":
+		return "The sender signs each webhook with the secret (whsec_…), as Standard Webhooks and Svix do."
+	case "hmac":
+		return "The PMS signs each webhook with the secret. Some PMSs let you choose it, others show it once."
+	case "basic":
+		return "Enter the user name and the password in the PMS's webhook settings."
+	case "bearer":
+		return "The PMS sends the secret in the header Authorization: Bearer …"
+	case "header":
+		return "The PMS sends the secret in a header. Enter the header's name and the secret in its webhook settings."
+	case "url-token":
+		return "The secret is part of the address: put it in place of YOUR-TOKEN."
+	case "none":
+		return "This source has no secret: anybody who knows the address can open doors."
+	}
+	return "This source has no verifier, so all its webhooks are refused. Add one to the config file."
+}
