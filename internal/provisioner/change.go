@@ -53,6 +53,11 @@ func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s 
 	if seam.KindOf(err) != seam.NotFound {
 		return fails(err)
 	}
+	return a.objectNotFound(ctx, d, u, s, err)
+}
+
+// objectNotFound is what follows if Seam says that what a step changes doesn't exist.
+func (a *attempt) objectNotFound(ctx context.Context, d plan.Desired, u *record.User, s plan.Step, err error) outcome {
 	switch s.Kind {
 	case plan.ReplaceKey, plan.DeleteKey:
 		return a.keyNotFound(ctx, u, s.Body.(seam.CredentialID).ACSCredentialID, err)
