@@ -1,12 +1,16 @@
 package guest_test
 
 import (
+	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,5 +75,64 @@ func TestNotReadyHasTheReason(t *testing.T) {
 				t.Errorf("%d %+v, want %q", w.Code, problem, c.detail)
 			}
 		})
+	}
+}
+
+// unknownLinks knows no link.
+type unknownLinks struct{}
+
+func (unknownLinks) Look(context.Context, string) (guest.Page, error) {
+	return guest.Page{}, guest.ErrUnknown
+}
+
+func (unknownLinks) Open(context.Context, string) (guest.Opened, error) {
+	return guest.Opened{}, guest.ErrUnknown
+}
+
+// Strangers who announce a body and don't send it are answered at once, so that they hold no turn that other guests need: any number
+// of them, from any number of addresses.
+func TestStalledRequestsHoldNoTurn(t *testing.T) {
+	t.Parallel()
+	var clients atomic.Uint32
+	everyoneAnother := func(*http.Request) netip.Addr { // each request is a client of its own
+		var address [4]byte
+		binary.BigEndian.PutUint32(address[:], clients.Add(1))
+		return netip.AddrFrom4(address)
+	}
+	router := chi.NewRouter()
+	guestpage.New(guestpage.Config{
+		Links: unknownLinks{}, Limits: handlers.NewLimits(everyoneAnother), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	}).Mount(router)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		router.ServeHTTP(middleware.NewWrapResponseWriter(w, r.ProtoMajor), r) // as the listener has it
+	}))
+	var stalled []net.Conn
+	t.Cleanup(func() {
+		for _, c := range stalled {
+			_ = c.Close()
+		}
+		server.Close()
+	})
+	for i := range 100 { // more than there are turns
+		method := []string{http.MethodGet, http.MethodPost}[i%2]
+		c, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stalled = append(stalled, c)
+		_, err = c.Write([]byte(method + " /k/0123456789012345678901 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"))
+		if err == nil {
+			err = c.SetReadDeadline(time.Now().Add(time.Minute)) // only what hangs misses it
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatalf("the %s whose body doesn't come is not answered: %v", method, err)
+		}
+		if answer.StatusCode != http.StatusNotFound {
+			t.Fatalf("%s %d: %d", method, i, answer.StatusCode)
+		}
 	}
 }
