@@ -140,3 +140,23 @@ func TestMapAndConfigCheck(t *testing.T) {
 		}
 	}
 }
+
+// A file without sources is right where the environment has the source default, as at a start.
+func TestConfigCheckUsesTheEnvironment(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tokens.yaml")
+	content := "tokens:\n  - {name: desk, hash: \"sha256:" + strings.Repeat("ab", 32) + "\", sources: [default]}\n"
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(filepath.Dir(file), "secret")
+	if err := os.WriteFile(secret, []byte(outSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for setting, want := range map[string]int{"STAYKEY_WEBHOOK_SECRET=" + outSecret: 0, "STAYKEY_WEBHOOK_SECRET_FILE=" + secret: 0, "NOTHING=": 2} {
+		out, problems, status := command(t, []string{setting}, "config", "check", file)
+		if status != want {
+			t.Errorf("%s: exit %d: %s%s", setting, status, out, problems)
+		}
+	}
+}

@@ -78,7 +78,11 @@ func CheckFile(file string, noSecrets bool) (set Set, unset []string, err error)
 		}
 		return value
 	}
-	set = ReadSources(file, "", pms.DriftRepair, getenv, &problems)
+	secret, err := SecretText(os.Getenv("STAYKEY_WEBHOOK_SECRET_FILE"), "STAYKEY_WEBHOOK_SECRET")
+	if err != nil {
+		problems.add("STAYKEY_WEBHOOK_SECRET_FILE", "%v: it must name a readable file", err)
+	}
+	set = ReadSources(file, secret, pms.DriftRepair, getenv, &problems)
 	RefuseSharedTokens(set.Tokens, SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
 	set.RefuseWellKnown(&problems)
 	if len(problems) > 0 {

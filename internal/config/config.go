@@ -307,9 +307,13 @@ func (s Settings) LoadDatabase(c *Config, problems *Problems) {
 		}
 		return
 	}
-	if _, err := pgxpool.ParseConfig(c.DatabaseURL); err != nil {
+	parsed, err := pgxpool.ParseConfig(c.DatabaseURL)
+	switch {
+	case err != nil:
 		problems.add("DATABASE_URL",
 			`is not a Postgres DSN; a DSN looks like "postgres://user:password@host:5432/database"`)
+	case strings.Index(parsed.ConnConfig.Host, "@") > 0: // else the end of the password is logged as the host
+		problems.add("DATABASE_URL", "has an @ in its user or password: write it as %%40")
 	}
 }
 

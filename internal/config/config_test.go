@@ -49,6 +49,11 @@ func TestConfigurationProblems(t *testing.T) {
 			}, nil,
 			[]string{"STAYKEY_WEBHOOK_SECRET: is required", "STAYKEY_ADMIN_TOKEN: is required"},
 		},
+		"a password with an @": {
+			func(s *Settings) { s.DatabaseURL = "postgres://u:pass@word@localhost/db" }, nil,
+			[]string{"DATABASE_URL: has an @ in its user or password: write it as %40"},
+		},
+		"a password with an encoded @": {func(s *Settings) { s.DatabaseURL = "postgres://u:pass%40word@localhost/db" }, nil, nil},
 		"everything wrong at once": {func(s *Settings) {
 			s.DatabaseURL, s.SeamEndpoint, s.Listen, s.OpsListen = "postgres://host:port/db", "connect.getseam.com", "8080", "localhost:nowhere"
 			s.RetryBase, s.SweepInterval, s.LogLevel, s.LogFormat = "2", "-1m", "loud", "xml"
@@ -178,8 +183,8 @@ trusted_proxies: [nowhere]
 			*s = Settings{Dev: true, Listen: ":8080", DevLoopback: true, AdminToken: DevAdminToken}
 		}, nil, nil},
 		"well-known secrets of the config file": {func(s *Settings) {
-			s.Config = write(fmt.Sprintf("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['%s']}\ntokens:\n  - {name: t, hash: 'sha256:%x'}\n", DevWebhookSecret, sha256.Sum256([]byte(DevAdminToken))))
-		}, nil, []string{"STAYKEY_CONFIG: a secret of source \"a\" is a well-known", "STAYKEY_CONFIG: the hash of token \"t\" is a well-known"}},
+			s.Config = write(fmt.Sprintf("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['%s']}\ntokens:\n  - {name: t, hash: 'sha256:%x'}\nsubscriptions:\n  - {name: s, url: 'https://app.example.com/', secrets: ['%[1]s']}\n", DevWebhookSecret, sha256.Sum256([]byte(DevAdminToken))))
+		}, nil, []string{"STAYKEY_CONFIG: a secret of source \"a\" is a well-known", "STAYKEY_CONFIG: a secret of subscription \"s\" is a well-known", "STAYKEY_CONFIG: the hash of token \"t\" is a well-known"}},
 		"tokens that are easy to guess": {func(s *Settings) {
 			s.AdminToken = strings.Repeat("a", 24) + "," + strings.Repeat("abc", 10) + "," + strings.Repeat("staykey-", 4) + ",0123456789abcdef01234567"
 		}, nil, []string{"STAYKEY_ADMIN_TOKEN: token 1 repeats itself", "STAYKEY_ADMIN_TOKEN: token 2 repeats itself", "STAYKEY_ADMIN_TOKEN: token 3 repeats itself"}},

@@ -21,7 +21,9 @@ func (c Config) HideSecrets() { c.Redactor.Hide(c.Secrets()) }
 // secrets are all that must never be shown.
 func (c Config) Secrets() []string {
 	list := append([]string{c.SeamAPIKey}, c.AdminTokens...)
-	if parsed, err := pgxpool.ParseConfig(c.DatabaseURL); err == nil {
+	// docker-compose.yml's trial password is this program's name, which every other record has.
+	parsed, err := pgxpool.ParseConfig(c.DatabaseURL)
+	if err == nil && parsed.ConnConfig.Password != composePassword {
 		list = append(list, parsed.ConnConfig.Password)
 	}
 	for _, s := range c.SeamSecrets {
@@ -30,12 +32,17 @@ func (c Config) Secrets() []string {
 	return append(list, c.Set.secrets()...)
 }
 
-// secrets are those of the sources.
+// secrets are those of the sources and of the subscriptions.
 func (s Set) secrets() []string {
 	var list []string
 	for _, sources := range []map[string]pms.Source{s.Sources, s.Retired} {
 		for _, source := range sources {
-			list = append(list, source.Secrets...)
+			for _, secret := range source.Secrets {
+				list = append(list, secret)
+				if _, password, ok := strings.Cut(secret, ":"); ok { // of Basic
+					list = append(list, password)
+				}
+			}
 			if f := source.Fetch; f != nil {
 				list = append(list, f.Credentials.Secrets()...)
 			}
@@ -44,10 +51,13 @@ func (s Set) secrets() []string {
 			}
 		}
 	}
+	for _, subscription := range s.Subscriptions {
+		list = append(list, subscription.Hidden()...)
+	}
 	return list
 }
 
-// redactor takes secrets and e-mail addresses out of log records. Nothing here logs them; an error of somebody
+// Redactor takes secrets and e-mail addresses out of log records. Nothing here logs them; an error of somebody
 // else's might. It never forgets a secret that was configured once.
 type Redactor struct {
 	mu       sync.Mutex
@@ -55,14 +65,14 @@ type Redactor struct {
 	replacer atomic.Pointer[strings.Replacer]
 }
 
-// shortestSecret is what is worth hiding: a shorter one, such as a development password, would black out words.
-const shortestSecret = 8
+// shortestSecret is the shortest secret that a configuration may have. To hide shorter texts would black out words.
+const shortestSecret = 6
 
 // emailAddress also finds addresses with letters beyond ASCII. What may stand before the @ is what JSON and text
 // leave unescaped.
 var emailAddress = regexp.MustCompile(`[\pL\pN._%+'-]+@[\pL\pN-]+(\.[\pL\pN-]+)*\.[\pL]{2,}`)
 
-// hide adds secrets to those that are taken out, in the forms in which a record may show them.
+// Hide adds secrets to those that are taken out, in the forms in which a record may show them.
 func (r *Redactor) Hide(secrets []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,8 +83,9 @@ func (r *Redactor) Hide(secrets []string) {
 		if len(s) < shortestSecret {
 			continue
 		}
-		quoted, _ := json.Marshal(s) // a string
-		for _, form := range []string{s, strings.Trim(string(quoted), `"`), url.QueryEscape(s), url.PathEscape(s)} {
+		quoted, _ := json.Marshal(s)            // a string
+		bare := strings.TrimPrefix(s, "whsec_") // what a library may show
+		for _, form := range []string{s, bare, strings.Trim(string(quoted), `"`), url.QueryEscape(s), url.PathEscape(s)} {
 			r.secrets[form] = true
 		}
 	}
@@ -90,6 +101,7 @@ func (r *Redactor) Hide(secrets []string) {
 // databaseAttribute is where the log says which database is used: user@host, which is no address.
 var databaseAttribute = regexp.MustCompile(`("database":"|config\.database=)[^" ]*`)
 
+// Redact returns a text without secrets and e-mail addresses.
 func (r *Redactor) Redact(s string) string {
 	if replacer := r.replacer.Load(); replacer != nil {
 		s = replacer.Replace(s)

@@ -110,7 +110,7 @@ func varied(token string) bool {
 	return true
 }
 
-// refuseWellKnown notes the well-known secrets among those of sources, tokens of the file, and Seam's.
+// RefuseWellKnown notes the well-known secrets among those of sources and subscriptions, and tokens of the file.
 func (s Set) RefuseWellKnown(problems *Problems) {
 	for name, source := range s.Sources {
 		if slices.ContainsFunc(source.Secrets, IsWellKnown) {
@@ -119,6 +119,11 @@ func (s Set) RefuseWellKnown(problems *Problems) {
 				setting = "STAYKEY_WEBHOOK_SECRET"
 			}
 			problems.add(setting, "a secret of source %q %s", name, wellKnownRefused)
+		}
+	}
+	for _, subscription := range s.Subscriptions {
+		if slices.ContainsFunc(subscription.Hidden(), IsWellKnown) {
+			problems.add("STAYKEY_CONFIG", "a secret of subscription %q %s", subscription.Name, wellKnownRefused)
 		}
 	}
 	hash := sha256.Sum256([]byte(DevAdminToken))
