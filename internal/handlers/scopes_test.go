@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -43,18 +44,39 @@ func withForeign(t *testing.T) *app {
 	return a
 }
 
-// Every route of the router, with every scope: without a token nothing is answered, and a token of one source sees nothing of another,
-// whatever it asks for. A new route is tried without being named here.
+// only is a token for one thing, of the source default.
+func only(scope, secret string) admin.Token {
+	t := token(scope, secret, false, "default")
+	t.Only = scope
+	return t
+}
+
+// mayBeAsked are the routes that tokens for one thing may use.
+var mayBeAsked = map[string][]string{
+	"sets-gates":  {"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}"},
+	"hands-guest": {"POST /v1/reservations/{source}/{reservation_id}/app-session", "POST /v1/reservations/{source}/{reservation_id}/guest-link/renew"},
+}
+
+// Every route of the router, with every scope: without a token nothing is answered, a token of one source sees nothing of another,
+// whatever it asks for, and a token for one thing may ask for nothing else. A new route is tried without being named here.
 func TestEveryRouteWithEveryScope(t *testing.T) {
 	t.Parallel()
 	a := withForeign(t)
-	a.tokens = append(a.tokens, token("reader", "reads-default", false, "default"), token("writer", "writes-default", true, "default"))
+	a.tokens = append(a.tokens, token("reader", "reads-default", false, "default"), token("writer", "writes-default", true, "default"),
+		only(admin.OnlyGates, "sets-gates"), only(admin.OnlyGuest, "hands-guest"))
+	_, foreignDelivery := a.subscribedAbout(notify.Subscription{Name: "FOREIGN-subscription", Sources: []string{"open"}}, "open", "FOREIGN-R")
 	foreignEvent := a.get("/v1/events?source=open").body["items"].([]any)[0].(map[string]any)["event_id"].(string)
 	ownEvent := a.get("/v1/events?source=default").body["items"].([]any)[0].(map[string]any)["event_id"].(string)
-	pages := map[string]*visitor{"nobody": a.visitor(), "reads-default": a.visitor(), "writes-default": a.visitor()}
+	pages := map[string]*visitor{
+		"nobody": a.visitor(), "reads-default": a.visitor(), "writes-default": a.visitor(), "sets-gates": a.visitor(), "hands-guest": a.visitor(),
+	}
 	for secret, v := range pages {
-		if secret != "nobody" && v.signIn(secret).status != http.StatusOK {
-			t.Fatalf("%s can't sign in", secret)
+		want := http.StatusOK
+		if mayBeAsked[secret] != nil {
+			want = http.StatusForbidden
+		}
+		if secret != "nobody" && v.signIn(secret).status != want {
+			t.Fatalf("%s signs in, or can't", secret)
 		}
 		v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
@@ -66,27 +88,32 @@ func TestEveryRouteWithEveryScope(t *testing.T) {
 			return nil
 		}
 		for whose, fill := range map[string]*strings.Replacer{
-			"own":     strings.NewReplacer("{source}", "default", "{reservation_id}", "3333122-433", "{listing_id}", "2222222-2222", "{event_id}", ownEvent, "{action}", "hold", "EVENT", ownEvent),
-			"foreign": strings.NewReplacer("{source}", "open", "{reservation_id}", "FOREIGN-R", "{listing_id}", "FOREIGN-L", "{event_id}", foreignEvent, "{action}", "hold", "EVENT", foreignEvent),
+			"own": strings.NewReplacer("{source}", "default", "{reservation_id}", "3333122-433", "{listing_id}", "2222222-2222", "{event_id}", ownEvent, "{action}", "hold", "EVENT", ownEvent),
+			"foreign": strings.NewReplacer("{source}", "open", "{reservation_id}", "FOREIGN-R", "{listing_id}", "FOREIGN-L", "{event_id}", foreignEvent, "{action}", "hold", "EVENT", foreignEvent,
+				"{delivery_id}", foreignDelivery, "/gates/{name}", "/gates/paid", "{name}", "FOREIGN-subscription", "{verb}", "disable"),
 		} {
 			path := otherParameter.ReplaceAllString(fill.Replace(route), map[string]string{"own": "x", "foreign": foreignMark}[whose])
 			for secret, v := range pages {
 				tried++
+				oneThing := mayBeAsked[secret] != nil
+				stranger := secret == "nobody" || oneThing && !strings.HasPrefix(path, "/v1/") // at pages there is no way to show such a token
 				status, text := a.try(v, secret, method, path, fill.Replace(body))
 				what := method + " " + path + " by " + secret
 				switch {
-				case secret == "nobody" && status != http.StatusUnauthorized && status != http.StatusSeeOther && status != http.StatusTooManyRequests && status != http.StatusForbidden:
+				case stranger && status != http.StatusUnauthorized && status != http.StatusSeeOther && status != http.StatusTooManyRequests && status != http.StatusForbidden:
 					t.Errorf("%s: %d", what, status)
+				case oneThing && !stranger && status != http.StatusForbidden && !slices.Contains(mayBeAsked[secret], method+" "+route):
+					t.Errorf("%s, which is for one thing: %d", what, status)
 				case status >= 500:
 					t.Errorf("%s: %d %s", what, status, text)
 				case strings.Contains(strings.NewReplacer(path, "", url.QueryEscape(path), "").Replace(text), foreignMark): // but for what was asked for
 					t.Errorf("%s shows something of another source:\n%s", what, text)
 				case secret == "reads-default" && method != http.MethodGet && route != "/sign-out" && status < 400:
 					t.Errorf("%s, which may only read: %d", what, status)
-				case secret != "nobody" && whose == "foreign" && strings.Contains(route, "{") && status < 400:
+				case !stranger && whose == "foreign" && strings.Contains(route, "{") && status < 400:
 					t.Errorf("%s: %d", what, status)
 				}
-				if route == "/sign-out" && secret != "nobody" {
+				if route == "/sign-out" && !stranger {
 					v.signIn(secret)
 				}
 			}
@@ -96,7 +123,7 @@ func TestEveryRouteWithEveryScope(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tried < 150 {
+	if tried < 500 {
 		t.Errorf("%d requests were tried", tried)
 	}
 	after := a.get("/v1/reservations/open/FOREIGN-R/timeline").rawBody

@@ -43,6 +43,12 @@ func (a *app) subscribed(name string) string {
 
 func (a *app) subscribedBy(s notify.Subscription) (*inbox, string) {
 	a.t.Helper()
+	return a.subscribedAbout(s, "default", "3333122-433")
+}
+
+// subscribedAbout sends a subscription a message that a stay needs a person.
+func (a *app) subscribedAbout(s notify.Subscription, source, reservation string) (*inbox, string) {
+	a.t.Helper()
 	receiver := &inbox{status: http.StatusNoContent}
 	server := httptest.NewServer(receiver)
 	a.t.Cleanup(server.Close)
@@ -56,14 +62,14 @@ func (a *app) subscribedBy(s notify.Subscription) (*inbox, string) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); n.Run(ctx, time.Second) }()
 	a.t.Cleanup(func() { cancel(); <-ended })
-	if _, err := a.store.Pool().Exec(ctx, `UPDATE mobile_keys SET status = 'attention', reason = 'rejected_by_seam' WHERE source = 'default' AND reservation_id = '3333122-433'`); err != nil {
+	if _, err := a.store.Pool().Exec(ctx, `UPDATE mobile_keys SET status = 'attention', reason = 'rejected_by_seam' WHERE source = $1 AND reservation_id = $2`, source, reservation); err != nil {
 		a.t.Fatal(err)
 	}
 	n.Wake()
 	var found []store.Delivery
 	until.True(a.t, "a delivery", func() bool {
 		var err error
-		if found, err = a.store.Deliveries(ctx, store.DeliveryFilter{Subscription: []string{s.Name}, Status: []string{store.DeliveryDelivered}, ReservationID: "3333122-433"}, 0, 1); err != nil {
+		if found, err = a.store.Deliveries(ctx, store.DeliveryFilter{Subscription: []string{s.Name}, Status: []string{store.DeliveryDelivered}, ReservationID: reservation}, 0, 1); err != nil {
 			a.t.Fatal(err)
 		}
 		return len(found) > 0
@@ -148,6 +154,24 @@ func TestSubscriptionsOverREST(t *testing.T) {
 	}
 	a.as("reads-default", "GET", "/v1/deliveries/"+testID, "").mustBeProblem(t, 404)
 	a.as("reads-default", "POST", "/v1/deliveries/"+id+"/resend", "").mustBeProblem(t, 403)
+}
+
+// REST and the page take every type that is sent as a filter.
+func TestDeliveriesOfEveryType(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	a.subscribed("app")
+	v := a.visitor()
+	v.signIn(adminToken)
+	page := v.see("/subscriptions/app").body
+	for _, kind := range append(notify.Types(), notify.TypeTest, notify.TypeDigest) {
+		if r := a.get("/v1/deliveries?type=" + kind); r.status != http.StatusOK {
+			t.Errorf("%s: %d %s", kind, r.status, r.rawBody)
+		}
+		if !strings.Contains(page, ">"+kind+"<") {
+			t.Errorf("the page doesn't offer %s", kind)
+		}
+	}
 }
 
 func TestSubscriptionPages(t *testing.T) {
