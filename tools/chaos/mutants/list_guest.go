@@ -82,4 +82,29 @@ var guestMutants = []mutant{
 			"internal/notify/dispatch.go",
 			"			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },\n", "",
 		}),
+	notifyTests("messages: private addresses", "a receiver may be inside the network",
+		"TestReceiversThatDontTakeIt",
+		edit{"internal/notify/address.go", "	if err != nil || !public(ip) {\n", "	if err != nil || !public(ip) && false {\n"}),
+	notifyTests("messages: every secret", "a message is signed with the newest secret only", "TestEverySecretSigns",
+		edit{
+			"internal/notify/dispatch.go", "	for i, secret := range secrets {\n",
+			"	for i, secret := range secrets[:1] {\n",
+		}),
+	notifyTests("messages: no guest data", "a message says what an admin wrote about a key", "TestBodyHasNoGuestData",
+		edit{
+			"internal/notify/state.go", "		Reason: p.Reason, AccessGroupIDs: append(",
+			"		Reason: p.Message, AccessGroupIDs: append(",
+		}),
+	{
+		name: "guest: looking", what: "a link's preview creates an instant key",
+		edits: []edit{{"internal/handlers/guest/guest.go", "	r.Get(Route, h.show)\n", "	r.Get(Route, h.open)\n"}},
+		pkg:   "./cmd/server", tests: "^TestGuestLink$",
+	},
+	{
+		name: "guest: stalled requests", what: "who announces a body and doesn't send it keeps a turn",
+		edits: []edit{{
+			"internal/handlers/limits.go", "		_ = http.NewResponseController(w).EnableFullDuplex()\n", "",
+		}},
+		pkg: "./internal/handlers/guest", tests: "^TestStalledRequestsHoldNoTurn$",
+	},
 }

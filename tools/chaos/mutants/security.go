@@ -111,6 +111,22 @@ func init() {
 			pkg: "./internal/app", tests: "^TestLogsAreRedacted$",
 		},
 		{
+			name: "hidden secrets", what: "the secrets of subscriptions may be logged",
+			edits: []edit{{
+				"internal/config/redact.go", "		list = append(list, subscription.Hidden()...)\n",
+				"		_ = subscription\n",
+			}},
+			pkg: "./internal/config", tests: "^TestEverySecretIsHidden$",
+		},
+		{
+			name: "one thing only", what: "a token that sets gates may do everything",
+			edits: []edit{{
+				"internal/handlers/auth.go", "	if slices.Contains(onlyRoutes[token.Only], route) {\n",
+				"	if slices.Contains(onlyRoutes[token.Only], route) || true {\n",
+			}},
+			pkg: "./internal/handlers", tests: "^TestEveryRouteWithEveryScope$",
+		},
+		{
 			name: "text in bodies", what: "a JSON text with NUL reaches the database",
 			edits: []edit{{
 				"internal/admin/replay.go", "		if !pms.IsText(text) {\n",
