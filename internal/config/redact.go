@@ -85,7 +85,8 @@ func (r *Redactor) Hide(secrets []string) {
 		}
 		quoted, _ := json.Marshal(s)            // a string
 		bare := strings.TrimPrefix(s, "whsec_") // what a library may show
-		for _, form := range []string{s, bare, strings.Trim(string(quoted), `"`), url.QueryEscape(s), url.PathEscape(s)} {
+		inJSON := strings.Trim(string(quoted), `"`)
+		for _, form := range []string{s, bare, inJSON, url.QueryEscape(s), url.PathEscape(s)} {
 			r.secrets[form] = true
 		}
 	}
