@@ -78,7 +78,7 @@ func TestNotReadyHasTheReason(t *testing.T) {
 	}
 }
 
-// unknownLinks knows no link.
+// unknownLinks doesn't know any link.
 type unknownLinks struct{}
 
 func (unknownLinks) Look(context.Context, string) (guest.Page, error) {
@@ -113,7 +113,7 @@ func TestStalledRequestsHoldNoTurn(t *testing.T) {
 		}
 		server.Close()
 	})
-	for i := range 100 { // more than there are turns
+	for i := range 100 { // over three times the turns
 		method := []string{http.MethodGet, http.MethodPost}[i%2]
 		c, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
