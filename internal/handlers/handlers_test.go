@@ -776,7 +776,11 @@ func TestSeamEvents(t *testing.T) {
 	if list, err := a.store.Disconnections(context.Background()); err != nil || len(list) != 0 {
 		t.Errorf("still disconnected: %v %v", list, err)
 	}
-	for _, body := range []string{`{"event_type":"acs_user.created","acs_user_id":"uid"}`, `{"event_type":"acs_user.deleted","acs_user_id":"another"}`, `{}`} {
+	for _, body := range []string{
+		`{"event_type":"acs_user.created","acs_user_id":"uid"}`, `{"event_type":"acs_user.deleted","acs_user_id":"another"}`, `{}`,
+		`{"event_type":"acs_user.deleted","acs_user_id":"\u0000","acs_credential_id":"\u0000"}`, `{"event_type":"acs_access_group.deleted","acs_system_id":"\u0000","acs_access_group_id":"g\u0000"}`,
+		`{"event_type":"acs_system.disconnected","acs_system_id":"\u0000"}`, `{"event_type":"lock.unlocked","acs_user_id":"\u0000"}`, `{"event_type":"\u0000"}`, `null`,
+	} {
 		if before := a.changed; post(seamKey, body).status != 204 || a.changed != before {
 			t.Errorf("%s has made work", body)
 		}

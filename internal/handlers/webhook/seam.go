@@ -31,6 +31,19 @@ type seamEvent struct {
 	} `json:"acs_system_errors"`
 }
 
+// plain leaves of an event only codes and ids that can be stored, compared and shown. What names something in other
+// words is unknown here, and text may be about a guest.
+func (e *seamEvent) plain() {
+	for _, text := range []*string{
+		&e.ACSSystemID, &e.ACSUserID, &e.CredentialID, &e.AccessGroupID, &e.EntranceID, &e.Method, &e.Reason,
+	} {
+		*text = plainWord(*text)
+	}
+	for i := range e.SystemErrors {
+		e.SystemErrors[i].Code = plainWord(e.SystemErrors[i].Code)
+	}
+}
+
 // seamWebhook is POST /seam/webhooks: something changed at Seam's side, and the reservations that it is about
 // are looked at. What our own calls did is recorded already, or marked as deleted, and costs nothing.
 func (s *Receiver) seamWebhook(w http.ResponseWriter, r *http.Request) {
@@ -55,6 +68,7 @@ func (s *Receiver) seamWebhook(w http.ResponseWriter, r *http.Request) {
 		handlers.NewProblem(http.StatusBadRequest, "the body is not a Seam event: "+err.Error()).Write(w)
 		return
 	}
+	event.plain()
 	if err := s.takeSeamEvent(r.Context(), eventName(proof.ID, body), event); err != nil {
 		s.unavailable(w, err)
 		return
@@ -106,8 +120,8 @@ func (s *Receiver) takeDoorEvent(ctx context.Context, id string, e seamEvent, no
 		return nil
 	}
 	news, err := s.Store.NoteDoorEvent(ctx, store.DoorEvent{
-		ACSUserID: e.ACSUserID, At: e.occurred(now), Entrance: plainWord(e.EntranceID), Method: plainWord(e.Method),
-		Denied: e.Type == "lock.access_denied", Reason: plainWord(e.Reason),
+		ACSUserID: e.ACSUserID, At: e.occurred(now), Entrance: e.EntranceID, Method: e.Method,
+		Denied: e.Type == "lock.access_denied", Reason: e.Reason,
 	}, now)
 	if err != nil || news == 0 {
 		return err
@@ -127,7 +141,7 @@ func (e seamEvent) occurred(now time.Time) time.Time {
 
 // plainWord is a code or an id of Seam's, fit to be stored and shown; "" for anything else.
 func plainWord(text string) string {
-	if len(text) > 100 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '@' }) {
+	if len(text) > 100 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == '@' }) {
 		return ""
 	}
 	return text
