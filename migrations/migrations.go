@@ -1,6 +1,6 @@
 // Package migrations holds the database schema and migrates a database to it. Migrations are SQL files, except those
-// that SQL can't express: River's own schema (river.go) and the case folding of searches (folded.go). Each must work
-// while the previous version of the binary runs.
+// that SQL can't express: River's own schema (river.go) and the case folding of searches (folded.go, plain.go). Each
+// must work while the previous version of the binary runs.
 package migrations
 
 import (
@@ -30,6 +30,9 @@ type Status struct {
 	Name    string
 	Applied bool
 }
+
+// inGo are the names of the migrations that are in Go.
+var inGo = map[int64]string{5: "river", 15: "folded_texts", 75: "plain_texts"}
 
 // LockTimeout is the lock_timeout that connections for migrations must have. While a statement waits for a table's
 // lock, everybody else who wants the table queues after it, the running version included; so it gives up soon and
@@ -144,7 +147,7 @@ func isLocked(err error) bool {
 // nameOf names a migration; one in Go has no file.
 func nameOf(s *goose.Source) string {
 	if s.Path == "" {
-		return fmt.Sprintf("%05d_%s", s.Version, map[int64]string{5: "river", 15: "folded_texts"}[s.Version])
+		return fmt.Sprintf("%05d_%s", s.Version, inGo[s.Version])
 	}
 	return s.Path
 }
@@ -202,7 +205,7 @@ func Content() []byte {
 		}
 		all = append(all, content...)
 	}
-	return fmt.Appendf(all, "river %d %s", riverVersion, foldFunction())
+	return fmt.Appendf(all, "river %d %s %s", riverVersion, foldFunction(), plainFunction())
 }
 
 func newProvider(db *sql.DB) (*goose.Provider, error) {
@@ -211,6 +214,6 @@ func newProvider(db *sql.DB) (*goose.Provider, error) {
 		return nil, fmt.Errorf("migration lock: %w", err)
 	}
 	return goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithGoMigrations(riverMigration(), foldedTexts()),
+		goose.WithSessionLocker(locker), goose.WithGoMigrations(riverMigration(), foldedTexts(), plainTexts()),
 		goose.WithSlog(slog.New(slog.DiscardHandler)))
 }

@@ -158,7 +158,7 @@ func TestHotelScreenshots(t *testing.T) {
 	p := busyHotel(t)
 	b := openBrowser(t, p.url)
 	b.signIn(e2eToken, "Maria")
-	at := "hotel-today=/ hotel-reservations=/reservations hotel-doors=/doors"
+	at := "hotel-today=/ hotel-reservations=/reservations hotel-doors=/doors hotel-calendar=/calendar"
 	if more := os.Getenv("SCREENSHOTS_AT"); more != "" {
 		at = more
 	}

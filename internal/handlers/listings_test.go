@@ -67,7 +67,7 @@ func TestSearchInAnyCase(t *testing.T) {
 	a.post(hook{id: "u2", body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R1","guest_name":"Jörg Öztürk Ἀθηνᾶ ΟΔΟΣ","guest_email":"jörg@exämple.com","listing_id":"2222222-2222","check_in":"2030-11-01T15:00:00.000Z","check_out":"2030-11-04T11:00:00.000Z"}}`})
 	a.apply()
 	for path, texts := range map[string][]string{
-		"/v1/reservations?q=":           {"öztürk", "ÖZTÜRK", "JÖRG", "jörg", "οδος", "ἈΘΗΝᾶ", "r1"},
+		"/v1/reservations?q=":           {"öztürk", "oztürk", "ozturk", "jorg", "ÖZTÜRK", "JÖRG", "jörg", "οδος", "ἈΘΗΝᾶ", "r1"},
 		"/v1/reservations?guest_email=": {"jörg@exämple.com", "JÖRG@EXÄMPLE.COM"},
 		"/v1/listings?q=":               {"île", "ÎLE À ÖRESUND"},
 	} {
@@ -77,7 +77,7 @@ func TestSearchInAnyCase(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/v1/reservations?q=" + url.QueryEscape("oztürk"), "/v1/reservations?guest_email=" + url.QueryEscape("jorg@exämple.com")} {
+	for _, path := range []string{"/v1/reservations?q=" + url.QueryEscape("ozturg"), "/v1/reservations?guest_email=" + url.QueryEscape("jorg@exämple.com")} {
 		if n := len(a.get(path).body["items"].([]any)); n != 0 {
 			t.Errorf("%s finds %d", path, n)
 		}

@@ -81,7 +81,7 @@ func (v *visitor) post(path string, form url.Values) shown {
 }
 
 var pagePaths = []string{
-	"/", "/?part=problems", "/?part=arrivals&date=2024-11-01", "/?part=in_house&date=2024-11-02", "/reservations", "/reservations?when=all", "/search?q=3333122", "/arrivals", "/reservations?q=3333122", "/reservations/default/3333122-433", "/reservations/default/3333122-433/hold", "/reservations/default/3333122-433/window",
+	"/", "/?part=problems", "/?part=arrivals&date=2024-11-01", "/?part=in_house&date=2024-11-02", "/reservations", "/calendar", "/calendar?from=2024-11-01&span=month", "/reservations?when=all", "/search?q=3333122", "/arrivals", "/reservations?q=3333122", "/reservations/default/3333122-433", "/reservations/default/3333122-433/hold", "/reservations/default/3333122-433/window",
 	"/listings", "/listings/default/2222222-2222", "/listings/default/not-there-yet", "/doors", "/doors?missing=1&q=2", "/events", "/events?status=rejected", "/events/replay?status=rejected", "/sources", "/sources/default", "/health", "/audit", "/audit?action=hold&from=2024-01-01",
 	"/subscriptions",
 }

@@ -18,7 +18,7 @@ const (
 type DoorListing struct {
 	Listing
 	Rank    int
-	Folded  string // the name in lower case without accents, or else the id: the order of the list
+	Folded  string // the name in lower case, or else the id: the order of the list
 	Waiting int    // confirmed stays that are not over
 }
 
@@ -62,7 +62,7 @@ func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorCursor
 		w.add(doorRank + " < 1")
 	}
 	if f.Query != "" {
-		w.add(`staykey_fold(l.listing_id || ' ' || coalesce(l.name, '')) LIKE staykey_fold(%s)`, containing(f.Query))
+		w.add(`staykey_plain(l.listing_id || ' ' || coalesce(l.name, '')) LIKE staykey_plain(%s)`, containing(f.Query))
 	}
 	if after != (DoorCursor{}) {
 		w.add("("+doorRank+", "+doorFolded+", l.source, l.listing_id) > (%s, %s, %s, %s)", after.Rank, after.Folded,

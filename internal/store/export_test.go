@@ -16,3 +16,8 @@ func (s *Store) PageQuery(ctx context.Context, f ReservationFilter, after Cursor
 func AnsweringSince(ctx context.Context, came time.Time) context.Context {
 	return context.WithValue(ctx, answeringKey{}, came.Add(LockTimeout))
 }
+
+// CalendarQuery is the statement of [Store.StaysOfListings], or, where ids is nil, of [Store.StaysWithoutListing].
+func CalendarQuery(sources, ids []string, from, until time.Time) (query string, args []any) {
+	return calendarQuery(sources, ids, from, until)
+}

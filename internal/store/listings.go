@@ -139,7 +139,7 @@ func (p Cursor) isBeginning() bool { return p == Cursor{} }
 
 // Listings lists known listings, newest change first, from after a cursor.
 func (s *Store) Listings(ctx context.Context, f ListingFilter, after Cursor, limit int) ([]Listing, error) {
-	const text = `staykey_fold(t.listing_id || ' ' || coalesce(t.name, ''))` // as the index listings_text_folded has it
+	const text = `staykey_plain(t.listing_id || ' ' || coalesce(t.name, ''))` // as the index listings_text_plain has it
 	var w where
 	w.add("t.known")
 	w.equal("t.listing_id", f.ListingID)
@@ -153,8 +153,8 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Cursor, lim
 	sources := within(f.Source, f.Sources)
 	few := f.ListingID != ""
 	if f.Query != "" {
-		w.add(text+" LIKE staykey_fold(%s)", containing(f.Query))
-		found, err := s.fewer(ctx, fewTexts, `SELECT FROM listings t WHERE known AND `+text+` LIKE staykey_fold($1)`,
+		w.add(text+" LIKE staykey_plain(%s)", containing(f.Query))
+		found, err := s.fewer(ctx, fewTexts, `SELECT FROM listings t WHERE known AND `+text+` LIKE staykey_plain($1)`,
 			containing(f.Query))
 		if err != nil {
 			return nil, wrap(err, "list listings")

@@ -52,13 +52,10 @@ func (n planNode) lines(indent string) string {
 // many is how many reservations there are, of which a page has 50.
 const many = 40_000
 
-// TestPagesReadLittle has Postgres explain the first page and a deep one of lists by each pair of filters, in each order, where there are
-// many more reservations than a page has. Most of them are over, of a few years; and some of each kind are rare.
-func TestPagesReadLittle(t *testing.T) {
-	t.Parallel()
-	s := storetest.New(t)
+// seedMany books many stays of a few years, most of which are over, in a thousand listings.
+func seedMany(t *testing.T, s *store.Store, now time.Time) {
+	t.Helper()
 	ctx := context.Background()
-	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
 	for _, statement := range []string{
 		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out, version_at, version_seq, created_at, updated_at)
 		SELECT CASE WHEN n % 2 = 0 THEN 'default' ELSE 'other' END, 'r' || n, CASE WHEN n % 9 = 0 THEN 'cancelled' ELSE 'confirmed' END, 'l' || n % 1000,
@@ -79,6 +76,16 @@ func TestPagesReadLittle(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestPagesReadLittle has Postgres explain the first page and a deep one of lists by each pair of filters, in each order, where there are
+// many more reservations than a page has. Most of them are over, of a few years; and some of each kind are rare.
+func TestPagesReadLittle(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context.Background()
+	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
+	seedMany(t, s, now)
 	day := func(days int) *store.Bound {
 		at := now.AddDate(0, 0, days).Truncate(24 * time.Hour)
 		return &store.Bound{At: at, Sources: map[string]time.Time{"default": at.Add(-2 * time.Hour)}}

@@ -435,12 +435,32 @@ func (f ReservationFilter) byQuery(w *where) {
 		words = []string{f.Query}
 	}
 	for _, word := range words {
-		w.add(reservationText+" LIKE staykey_fold(%s)", containing(word))
+		condition, values := reservationText+" LIKE staykey_plain(%s)", []any{containing(word)}
+		if number := phoneNumber(word); number != "" {
+			condition = "(" + condition + " OR " + condition + ")"
+			values = append(values, containing(number))
+		}
+		w.add(condition, values...)
 	}
 }
 
-// reservationText is what q looks in, as the index reservations_text_folded has it.
-const reservationText = `staykey_fold(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, ''))`
+// phoneNumber returns the digits of a word that is written as phone numbers are, and "" where it isn't, or has
+// only digits.
+func phoneNumber(word string) string {
+	const between = "+-./()"
+	if len(strings.Trim(word, "0123456789"+between)) > 0 || !strings.ContainsAny(word, between) {
+		return ""
+	}
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(between, r) {
+			return -1
+		}
+		return r
+	}, word)
+}
+
+// reservationText is what q looks in, as the index reservations_text_plain has it.
+const reservationText = `staykey_plain(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, '') || ' ' || coalesce(r.guest_phone, ''))`
 
 // fewTexts reports whether the filters on a reservation's texts leave few.
 func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error) {

@@ -147,12 +147,14 @@ func relative(at, now time.Time) string {
 type stayRow struct{ admin.Stay }
 
 // Guest is who stays, as far as it is known.
-func (r stayRow) Guest() string {
+func (r stayRow) Guest() string { return guestOf(r.Reservation.GuestName, r.Reservation.GuestEmail) }
+
+func guestOf(name, email *string) string {
 	switch {
-	case stay.Text(r.Reservation.GuestName) != "":
-		return *r.Reservation.GuestName
-	case stay.Text(r.Reservation.GuestEmail) != "":
-		return *r.Reservation.GuestEmail
+	case stay.Text(name) != "":
+		return *name
+	case stay.Text(email) != "":
+		return *email
 	}
 	return "no guest name"
 }

@@ -112,6 +112,7 @@ func (s *Pages) Mount(r chi.Router) {
 	signedIn.Post("/sign-out", s.signOut)
 	signedIn.Get("/", s.todayPage)
 	signedIn.Get("/arrivals", s.arrivalsPage)
+	signedIn.Get("/calendar", s.calendarPage)
 	signedIn.Get("/search", s.searchPage)
 	signedIn.Get("/reservations", s.reservationsPage)
 	signedIn.Get("/reservations.csv", s.exportReservationsPage)

@@ -21,6 +21,7 @@
       return; // the next change brings another try
     }
     if (turn !== latest) return;
+    if (panel) fillPanel(panel.dataset.from).catch(() => {});
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const part of parts()) {
       const other = fresh.getElementById(part.id);
@@ -74,10 +75,54 @@
 
   for (const button of document.querySelectorAll("[data-print]")) { button.hidden = false; button.addEventListener("click", () => print()); }
 
+  // A link marked data-panel opens its page in a panel next to the list. Without this, or with Ctrl, it is a link like any other.
+  let panel, opener;
+  const closePanel = () => {
+    if (!panel) return;
+    panel.remove();
+    panel = undefined;
+    const again = [...document.querySelectorAll("[data-panel]")].find((a) => a.getAttribute("href") === opener);
+    again?.focus();
+  };
+  async function fillPanel(address) {
+    const answer = await fetch(address, { headers: { "Staykey-Live": "1" }, credentials: "same-origin" });
+    if (answer.status === 401) location.reload();
+    if (!answer.ok || !panel || panel.dataset.from !== address) return answer.ok;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
+    if (!panel || panel.dataset.from !== address) return true;
+    const body = panel.querySelector("div.panel-body");
+    if (body.innerHTML !== fresh.innerHTML && !body.contains(document.activeElement)) body.innerHTML = fresh.innerHTML;
+    return true;
+  }
+  document.addEventListener("click", async (event) => {
+    if (event.target.closest("[data-close]")) { closePanel(); return; }
+    const link = event.target.closest("a[data-panel]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    opener = link.getAttribute("href");
+    panel?.remove();
+    panel = document.createElement("section");
+    panel.className = "panel";
+    panel.setAttribute("role", "dialog");
+    panel.setAttribute("aria-label", link.textContent);
+    panel.tabIndex = -1;
+    panel.dataset.from = opener;
+    panel.innerHTML = '<p class="actions"><a class="button quiet">Open</a> <button type="button" class="quiet" data-close>Close</button></p><div class="panel-body"></div>';
+    panel.querySelector("a").href = opener;
+    document.getElementById("main").append(panel);
+    panel.focus();
+    try {
+      if (!await fillPanel(opener)) location.href = opener;
+    } catch {
+      location.href = opener;
+    }
+  });
+
   // Keys: / or Ctrl+K searches, j and k go down and up the rows, Enter opens (the row's link has the focus), Esc leaves.
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input, select, textarea");
     const find = document.getElementById("find");
+    if (event.key === "Escape" && panel) { closePanel(); return; }
     if (event.key === "Escape" && document.activeElement) { document.activeElement.blur(); return; }
     if (find && ((event.key === "k" && (event.ctrlKey || event.metaKey)) || (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey))) {
       event.preventDefault();

@@ -1,0 +1,153 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// calendarView is the page of the calendar.
+type calendarView struct {
+	admin.Calendar
+	Title          string
+	Query, Source  string
+	From           string // that is asked for; "" for today
+	Month          bool
+	Sources        []string
+	Rows           []calendarRow
+	Previous, Next string // addresses
+	ThisDay        string
+	TwoWeeks       string // addresses of the two lengths
+	OneMonth       string
+	First, More    string // addresses of further listings
+	Empty          bool   // there is no listing at all
+}
+
+// calendarRow is a listing of the calendar.
+type calendarRow struct {
+	admin.CalendarRow
+	Bars []calendarBar
+}
+
+// calendarBar is a stay of the calendar.
+type calendarBar struct{ admin.CalendarBar }
+
+// calendarRows is how many listings a page of the calendar has.
+const calendarRows = 500
+
+// monthSpan is the value of span for a month.
+const monthSpan = "month"
+
+func (s *Pages) calendarPage(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	query := admin.CalendarQuery{
+		Paging: admin.Paging{Limit: calendarRows, Cursor: q.Get("cursor")}, Source: q.Get("source"), Query: q.Get("q"),
+		From: q.Get("from"), Month: q.Get("span") == monthSpan,
+	}
+	c, err := s.Admin.Calendar(r.Context(), query)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	v := calendarView{
+		Calendar: c, Query: query.Query, Source: query.Source, From: query.From, Month: query.Month,
+		Sources: s.Admin.VisibleSources(r.Context()), Title: daysTitle(c),
+		Empty: len(c.Rows) == 0 && query.Query == "" && query.Source == "" && query.Cursor == "",
+	}
+	for _, row := range c.Rows {
+		shown := calendarRow{CalendarRow: row, Bars: make([]calendarBar, len(row.Bars))}
+		for i, bar := range row.Bars {
+			shown.Bars[i] = calendarBar{bar}
+		}
+		v.Rows = append(v.Rows, shown)
+	}
+	v.links(q)
+	s.render(w, r, http.StatusOK, "calendar", page{Title: "Calendar", Active: "calendar", Body: v})
+}
+
+func (v *calendarView) links(q url.Values) {
+	first, last := v.Days[0], v.Days[len(v.Days)-1]
+	step := first.AddDate(0, 0, -admin.CalendarDays)
+	if v.Month {
+		step = first.AddDate(0, -1, 0)
+	}
+	v.Previous, v.Next = calendarLink(q, "from", step.Format(time.DateOnly)),
+		calendarLink(q, "from", last.AddDate(0, 0, 1).Format(time.DateOnly))
+	if v.From != "" {
+		v.ThisDay = calendarLink(q, "from", "")
+	}
+	v.TwoWeeks, v.OneMonth = calendarLink(q, "span", ""), calendarLink(q, "span", monthSpan)
+	v.First, v.More = pageLinks("/calendar", q, v.Calendar.Next)
+}
+
+// calendarLink is the address of the calendar that q asks for with another value, from its first listing.
+func calendarLink(q url.Values, name, value string) string {
+	next := url.Values{}
+	for _, kept := range []string{"from", "span", "source", "q"} {
+		next.Set(kept, q.Get(kept))
+	}
+	next.Set(name, value)
+	return nextLink("/calendar", next, "")
+}
+
+// daysTitle names the days of a calendar.
+func daysTitle(c admin.Calendar) string {
+	first, last := c.Days[0], c.Days[len(c.Days)-1]
+	switch {
+	case first.Day() == 1 && last.AddDate(0, 0, 1).Day() == 1 && first.Month() == last.Month():
+		return first.Format("January 2006")
+	case first.Year() != last.Year():
+		return first.Format("2 January 2006") + " – " + last.Format("2 January 2006")
+	case first.Month() != last.Month():
+		return first.Format("2 January") + " – " + last.Format("2 January 2006")
+	}
+	return first.Format("2") + " – " + last.Format("2 January 2006")
+}
+
+// calendarDay is a column of the calendar.
+type calendarDay struct {
+	time.Time
+	Half    int // where it begins, in half days
+	Today   bool
+	Weekend bool
+}
+
+// Columns are the days of the calendar.
+func (v calendarView) Columns() []calendarDay {
+	columns := make([]calendarDay, len(v.Days))
+	for i, day := range v.Days {
+		columns[i] = calendarDay{
+			Time: day, Half: 2 * i, Today: day.Equal(v.Today),
+			Weekend: day.Weekday() == time.Saturday || day.Weekday() == time.Sunday,
+		}
+	}
+	return columns
+}
+
+// Link is the page of the listing.
+func (r calendarRow) Link() string { return escapedPath([]string{"listings", r.Source, r.ListingID}) }
+
+// Link is the page of the reservation.
+func (b calendarBar) Link() string {
+	return escapedPath([]string{"reservations", b.Source, b.ReservationID})
+}
+
+// Guest is who stays, as far as it is known.
+func (b calendarBar) Guest() string { return guestOf(b.GuestName, b.GuestEmail) }
+
+// When is from when until when the stay lasts.
+func (b calendarBar) When() string {
+	const layout = "Mon 2 Jan 15:04"
+	return b.CheckIn.In(b.Zone).Format(layout) + " – " + b.CheckOut.In(b.Zone).Format(layout)
+}
+
+// Problem is what is wrong with the key, in the words of a front desk; "" where nothing is.
+func (b calendarBar) Problem() string {
+	if b.Reason == "" || (b.Status != stay.KeyAttention && b.Status != stay.KeyWaiting) {
+		return ""
+	}
+	return wordsOf(b.Reason).Problem
+}
