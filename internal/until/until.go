@@ -14,7 +14,7 @@ const Patience = 4 * time.Minute
 // busy looking.
 const (
 	shortestPause = time.Millisecond
-	longestPause  = 60 * time.Millisecond
+	longestPause  = 100 * time.Millisecond
 )
 
 // True waits until reached returns true. It ends the test after [Patience]; what names the thing that didn't happen.
@@ -29,7 +29,7 @@ func Reached(t testing.TB, reached func() bool, late func()) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()
-	for pause := shortestPause; !reached(); pause = min(pause*3/2, longestPause) {
+	for pause := shortestPause; !reached(); pause = min(pause*2, longestPause) {
 		next := time.NewTimer(pause)
 		select {
 		case <-next.C:

@@ -17,6 +17,11 @@ import (
 // Image is what runs in Docker; the image that docker-compose.yml uses, so that one pull serves both.
 const Image = "postgres:18-alpine"
 
+// settings are those of a server on which thousands of databases live for a second, up to 64 at a time. Most of what a
+// test costs is planning, on connections that are new: a statement is planned once per connection, not again for each
+// of its first five uses.
+var settings = []string{"autovacuum=off", "max_connections=600", "plan_cache_mode=force_generic_plan"}
+
 // Start returns the DSN of a database of a superuser, and what stops the server. tell is given one line on
 // where it comes from.
 func Start(ctx context.Context, tell func(string)) (dsn string, stop func(), err error) {
@@ -29,8 +34,7 @@ func Start(ctx context.Context, tell func(string)) (dsn string, stop func(), err
 		return dsn, stop, nil
 	}
 	server, err := localpg.Start(ctx, localpg.Options{
-		// Thousands of databases live for a second, up to 64 at a time.
-		Throwaway: true, Log: tell, Settings: []string{"autovacuum=off", "max_connections=600"},
+		Throwaway: true, Log: tell, Settings: settings,
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("tests need a Postgres.\n  TEST_DATABASE_URL: not set\n  Docker: %w\n%w", dockerErr,
@@ -60,11 +64,14 @@ func startDocker(ctx context.Context) (dsn string, stop func(), err error) {
 	}
 	ctx, cancelStart := context.WithTimeout(ctx, 90*time.Second)
 	defer cancelStart()
+	command := []string{"postgres", "-c", "fsync=off", "-c", "full_page_writes=off"}
+	for _, s := range settings {
+		command = append(command, "-c", s)
+	}
 	c, err := container.Run(ctx, Image,
 		container.WithDatabase("staykey"), container.WithUsername("staykey"), container.WithPassword("staykey"),
 		container.BasicWaitStrategies(),
-		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off",
-			"-c", "max_connections=600"))
+		testcontainers.WithCmd(command...))
 	if err != nil {
 		return "", nil, err
 	}
