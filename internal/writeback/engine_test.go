@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"strconv"
@@ -293,6 +294,7 @@ func TestReplicas(t *testing.T) {
 func TestDeaths(t *testing.T) {
 	t.Parallel()
 	cases := []presetCase{presetCases[0], presetCases[1], presetCases[3], {preset: "mews", handle: mews, reads: true}, {preset: "hospitable", handle: hospitable}}
+	rand.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
 	for _, c := range cases[:min(len(cases), chaos.Size("STAYKEY_WRITE_BACK_DEATHS", len(cases)))] {
 		for _, at := range point.WriteBack {
 			for _, taken := range []bool{false, true} {

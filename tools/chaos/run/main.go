@@ -45,6 +45,7 @@ var (
 		{"./internal/guest", "^TestGivingAndTakingBackUnderDeaths$", []string{"STAYKEY_GUEST_DEATHS=10000"}},
 		{"./internal/guest", "^TestKilledWhileGivingAndTakingBack$", []string{"STAYKEY_GUEST_KILLS=5000"}},
 		{"./internal/notify", "^TestKilledWhileDelivering$", []string{"STAYKEY_DELIVERY_KILLS=5000"}},
+		{"./internal/writeback", "^TestDeaths$", nil},
 		{"./cmd/server", "^TestGuestsAndDeliveriesKilledAtMarkedPoints$", []string{"STAYKEY_GUEST_POINTS=45"}},
 		{"./cmd/server", "^TestKilledAtRandom$", []string{"STAYKEY_CRASH_KILLS=135"}},
 		{
