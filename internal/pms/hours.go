@@ -48,6 +48,9 @@ func readHour(v any, of edge) (time.Duration, bool) {
 	if !ok {
 		return 0, false
 	}
+	if d, ok := readClock(text); ok {
+		return d, true
+	}
 	// Programs put a narrow no-break space before "PM", and people type two.
 	text = strings.ToLower(strings.Join(strings.Fields(text), " "))
 	if _, isText := v.(string); !isText ||
@@ -61,6 +64,22 @@ func readHour(v any, of edge) (time.Duration, bool) {
 	}
 	d, _, ok := readOneHour(text)
 	return d, ok
+}
+
+// readClock reads the commonest form, "15:00", without the cost of the others.
+func readClock(text string) (d time.Duration, ok bool) {
+	if len(text) != len("15:00") || text[2] != ':' {
+		return 0, false
+	}
+	var digits [4]int
+	for i, at := range []int{0, 1, 3, 4} {
+		if text[at] < '0' || text[at] > '9' {
+			return 0, false
+		}
+		digits[i] = int(text[at] - '0')
+	}
+	hours, minutes := 10*digits[0]+digits[1], 10*digits[2]+digits[3]
+	return time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute, hours < 24 && minutes < 60
 }
 
 // readRange reads "16:00-20:00" and "4-8 PM".

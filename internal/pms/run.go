@@ -104,7 +104,7 @@ type budget struct {
 }
 
 // lookEvery is after how many steps the processor time is read.
-const lookEvery = 1024
+const lookEvery = 4096
 
 var ended = func() <-chan struct{} {
 	c := make(chan struct{})
