@@ -56,11 +56,11 @@ func (a *attempt) change(ctx context.Context, d plan.Desired, u *record.User, s 
 	return a.objectNotFound(ctx, d, u, s, err)
 }
 
-// objectNotFound is what follows if Seam says that what a step changes doesn't exist.
+// objectNotFound follows a 404 on a step that changes an existing ACS user, its keys or its link.
 func (a *attempt) objectNotFound(ctx context.Context, d plan.Desired, u *record.User, s plan.Step, err error) outcome {
 	switch s.Kind {
 	case plan.ReplaceKey, plan.DeleteKey:
-		return a.keyNotFound(ctx, u, s.Body.(seam.CredentialID).ACSCredentialID, err)
+		return a.keyNotFound(ctx, d, u, s.Body.(seam.CredentialID).ACSCredentialID, err)
 	case plan.DeleteSurplusUser:
 		return a.surplusNotFound(ctx, u, s.Body.(seam.UserID).ACSUserID, err)
 	case plan.LinkUser:
@@ -134,8 +134,11 @@ func (a *attempt) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
 
 // keyNotFound follows a 404 on the delete of a mobile key, which proves nothing: the key counts as gone when neither
 // get nor list shows it, as if somebody else had deleted it. Otherwise Seam contradicts itself.
-func (a *attempt) keyNotFound(ctx context.Context, u *record.User, id string, cause error) outcome {
-	if out := a.checkKeys(a.because(ctx, "whether the mobile key is gone"), u); out.stops() {
+func (a *attempt) keyNotFound(ctx context.Context, d plan.Desired, u *record.User, id string, cause error) outcome {
+	switch out := a.checkKeys(a.because(ctx, "whether the mobile key is gone"), u); {
+	case out.kind == unclear: // the keys of the ACS user are not found either
+		return a.afterNotFound(ctx, d, u, cause)
+	case out.stops():
 		return out
 	}
 	if slices.Contains(u.SurplusKeys, id) || u.CredentialID != nil && *u.CredentialID == id {

@@ -147,3 +147,15 @@ func TestAnIdentityThatWasNotFoundIsNotForgotten(t *testing.T) {
 		})
 	}
 }
+
+// An admin replaces the mobile key of an ACS user that somebody has deleted. The delete's 404 leads to that.
+func TestAKeyOfADeletedUserIsReplaced(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.sim.Change(func(st *simulator.State) { clear(st.Users); clear(st.Credentials) })
+	r.mustAct(s, intake.Action{Kind: intake.ActionReissue})
+	r.untilThat(s, "a new key", func(v store.View) bool { return v.Key.Status == store.KeyIssued && len(r.holds(s.id)) == 1 })
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+	r.mustBeSound()
+}
