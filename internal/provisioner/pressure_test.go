@@ -248,3 +248,50 @@ func TestARelaysAddressEndsTheWait(t *testing.T) {
 	r.book(s)
 	r.until(s, store.KeyIssued)
 }
+
+// After an outage more timers are due than one statement queues, and the last of them is of a guest who arrives in
+// ten minutes: that guest still comes first.
+func TestNearTimerOvertakesOlderOnes(t *testing.T) {
+	t.Parallel()
+	options := fast()
+	options.Workers = 1
+	r := newRig(t, options, simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.stop()
+	s := r.stay("NEAR")
+	s.in = r.now().Add(10 * time.Minute).Truncate(time.Millisecond)
+	r.book(s)
+	for _, q := range []string{
+		`UPDATE mobile_keys SET queued = false, next_reconcile_at = $1::timestamptz - interval '1 second'`,
+		`INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq, created_at, updated_at)
+			SELECT 'default', 'far-' || i, 'confirmed', $1::timestamptz + interval '30 days', $1::timestamptz + interval '32 days', $1, 1, $1, $1
+			FROM generate_series(1, 4100) i`,
+		`INSERT INTO mobile_keys (source, reservation_id, status, queued, next_reconcile_at, rank_at, changed_at)
+			SELECT source, reservation_id, 'waiting', false, $1::timestamptz - interval '1 hour', check_in, $1 FROM reservations
+			WHERE reservation_id LIKE 'far-%'`,
+	} {
+		if _, err := r.store.Pool().Exec(context.Background(), q, r.now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := make(chan int, 1)
+	r.sim.Configure(func(o *simulator.Options) {
+		o.Hook = func(path string, after bool) bool {
+			if path == seam.PathUserCreate && !after {
+				var n int
+				if err := r.store.Pool().QueryRow(context.Background(), `
+					SELECT count(*) FROM mobile_keys WHERE reservation_id LIKE 'far-%' AND reason IS NOT NULL`).Scan(&n); err != nil {
+					t.Error(err)
+				}
+				before <- n
+			}
+			return false
+		}
+	})
+	r.start()
+	if n := <-before; n != 0 {
+		t.Errorf("%d stays that are far away came first", n)
+	}
+	r.stop()
+}

@@ -5,9 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
 )
 
 // TestSeamFallsSilent makes every connection to Seam fall silent, repeatedly, as behind a NAT that forgets them:
@@ -36,4 +39,27 @@ func TestSeamFallsSilent(t *testing.T) {
 			r.mustBeSound()
 		})
 	}
+}
+
+// TestPostgresFallsSilent has all connections of the provisioner to Postgres fall silent, as when the primary's
+// machine loses its power: a guest who arrives gets a key over new ones.
+func TestPostgresFallsSilent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.stop()
+	direct := r.store
+	dsn, wire := storetest.Through(t, storetest.Of(t, direct.Pool().Config().ConnConfig.Database))
+	r.open(dsn)
+	r.store = direct
+	r.applier = intake.NewApplier(direct, r.log, r.now, func(name string) pms.Source { return pms.Source{Policy: r.policy(name)} }, nil, &intake.Pace{}, r.prov.Wake)
+	r.listing("default", "L", groupsL...)
+	first, second := r.stay("R1"), r.stay("R2")
+	issued(r, &first)
+	wire.FallSilent()
+	second.email = "joe@example.com"
+	second.in = r.now().Add(10 * time.Minute).Truncate(time.Millisecond)
+	r.book(second)
+	r.until(second, store.KeyIssued)
+	r.mustHold(second.id, second.wants(system, groupsL...))
+	r.mustBeSound()
 }

@@ -93,15 +93,14 @@ type KeyOutcome struct {
 	AttemptsOf     int64 // the generation that attempts count for
 	Next           *time.Time
 	NextIsRetry    bool
-	RankAt         *time.Time // nil: unchanged
 	OverAt         *time.Time // when the stay is over; nil: not known
 	UncertainSince *time.Time
 	VerifiedAt     *time.Time
 	SettledAt      *time.Time
 }
 
-// finishKey writes an outcome. Whatever was requested in the meantime (another generation, more checks) stays due, and
-// keeps its rank.
+// finishKey writes an outcome. Whatever was requested in the meantime (another generation, more checks) stays due. The
+// key's rank is left to the request, and to [Store.QueueDue].
 const finishKey = `
 	WITH before AS (
 		SELECT status, reason, message, generation = @generation::bigint AS current, generation = @generation::bigint
@@ -119,7 +118,6 @@ const finishKey = `
 			ELSE least(@next::timestamptz, @now::timestamptz) END,
 		queued = NOT b.quiet OR coalesce(@next::timestamptz <= @now::timestamptz, false),
 		next_is_retry = @next_is_retry::boolean AND b.current,
-		rank_at = CASE WHEN b.quiet THEN coalesce(@rank_at::timestamptz, k.rank_at) ELSE k.rank_at END,
 		over_at = @over_at::timestamptz,
 		check_requested = @check::boolean OR (k.check_requested AND NOT (b.quiet AND @done::boolean)),
 		revive = k.revive AND (@keep_revive::boolean OR NOT (b.current AND @done::boolean)),
@@ -149,7 +147,7 @@ func (s *Store) FinishKey(ctx context.Context, l Lease, v KeyOutcome, now time.T
 			"status": v.Status, "reason": v.Reason, "message": Storable(v.Message), "last_error": Storable(v.LastError),
 			"generation": v.Generation, "done": v.Done, "attempts": v.Attempts, "attempts_of": v.AttemptsOf,
 			"checks": v.Checks, "check": v.Check, "keep_revive": v.KeepRevive,
-			"next": v.Next, "next_is_retry": v.NextIsRetry, "rank_at": v.RankAt, "over_at": v.OverAt,
+			"next": v.Next, "next_is_retry": v.NextIsRetry, "over_at": v.OverAt,
 			"uncertain_since": v.UncertainSince, "verified_at": v.VerifiedAt, "settled_at": v.SettledAt,
 		}).QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&changed)

@@ -15,96 +15,11 @@ import (
 	"github.com/staykey/staykey/internal/until"
 )
 
-// wire carries connections to Postgres until it falls silent: then nothing goes through those that are open, and nobody is notified. New ones work
-// again, as after a failover.
-type wire struct {
-	mu     sync.Mutex
-	silent map[net.Conn]bool
-	open   []net.Conn
-}
-
-func (w *wire) fallSilent() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.open {
-		w.silent[c] = true
-	}
-}
-
-// cut closes what is open, so that callers that wait for an answer notice.
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	clear(w.silent)
-	for _, c := range w.open {
-		_ = c.Close()
-	}
-}
-
-func (w *wire) carry(to, from net.Conn) {
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		w.mu.Lock()
-		silent := w.silent[from]
-		w.mu.Unlock()
-		if silent {
-			continue // until the test ends and closes it
-		}
-		if err != nil {
-			_ = to.Close()
-			return
-		}
-		if _, err := to.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// through returns a DSN that leads through a wire.
-func through(t *testing.T, dsn string) (string, *wire) {
-	t.Helper()
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	target := u.Host
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{silent: map[net.Conn]bool{}}
-	t.Cleanup(func() {
-		_ = listener.Close()
-		w.cut()
-	})
-	go func() {
-		for {
-			near, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			far, err := net.Dial("tcp", target)
-			if err != nil {
-				_ = near.Close()
-				continue
-			}
-			w.mu.Lock()
-			w.open = append(w.open, near, far)
-			w.mu.Unlock()
-			go w.carry(far, near)
-			go w.carry(near, far)
-		}
-	}()
-	u.Host = listener.Addr().String()
-	return u.String(), w
-}
-
 // TestSilentPostgres has all connections fall silent at once, as when the primary's machine loses its power. What claims and renewals, webhooks
 // and everything else ask comes back with an error, and then with an answer over new connections; nothing waits for the kernel to give up.
 func TestSilentPostgres(t *testing.T) {
 	t.Parallel()
-	dsn, w := through(t, storetest.DSN(t))
+	dsn, w := storetest.Through(t, storetest.DSN(t))
 	s, err := store.Open(context.Background(), dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +43,7 @@ func TestSilentPostgres(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
-	w.fallSilent()
+	w.FallSilent()
 	var all sync.WaitGroup
 	for name, call := range calls {
 		all.Go(func() {
@@ -154,7 +69,7 @@ func TestSilentPostgres(t *testing.T) {
 		}
 	}, func() {
 		t.Errorf("after %s a call still waits for an answer over a silent connection", until.Patience)
-		w.cut()
+		w.Cut()
 	})
 	<-done
 }
@@ -162,7 +77,7 @@ func TestSilentPostgres(t *testing.T) {
 // TestSilentPostgresDoesNotHoldUpTheEnd closes a store whose connections have fallen silent, one of them borrowed.
 func TestSilentPostgresDoesNotHoldUpTheEnd(t *testing.T) {
 	t.Parallel()
-	dsn, w := through(t, storetest.DSN(t))
+	dsn, w := storetest.Through(t, storetest.DSN(t))
 	s, err := store.Open(context.Background(), dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +90,7 @@ func TestSilentPostgresDoesNotHoldUpTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer borrowed.Release()
-	w.fallSilent()
+	w.FallSilent()
 	s.Close() // hangs otherwise
 }
 
