@@ -58,7 +58,7 @@ func TestALostCreateInASlotThatIsLeft(t *testing.T) {
 	}
 }
 
-// A worker loses its lease while it asks what is linked to a stay's own identity. Whoever has the lease now may have
+// A worker loses its lease while it asks what is linked to a stay's own identity. The worker that has it now may have
 // linked something since, which would be deleted with the identity: it is not deleted.
 func TestAnIdentityIsDeletedOnlyUnderTheLease(t *testing.T) {
 	t.Parallel()

@@ -249,7 +249,7 @@ func TestARelaysAddressEndsTheWait(t *testing.T) {
 	r.until(s, store.KeyIssued)
 }
 
-// After an outage more timers are due than one statement queues, and the last of them is of a guest who arrives in
+// After an outage more timers are due than one statement queues, and the last of them is for a guest who arrives in
 // ten minutes: that guest still comes first.
 func TestNearTimerOvertakesOlderOnes(t *testing.T) {
 	t.Parallel()
