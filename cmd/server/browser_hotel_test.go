@@ -158,7 +158,10 @@ func TestHotelScreenshots(t *testing.T) {
 	p := busyHotel(t)
 	b := openBrowser(t, p.url)
 	b.signIn(e2eToken, "Maria")
-	at := "hotel-today=/ hotel-reservations=/reservations hotel-doors=/doors hotel-calendar=/calendar"
+	at := "hotel-today=/ hotel-calendar=/calendar hotel-reservations=/reservations hotel-reservation=/reservations/default/HX-48210 " +
+		"hotel-listings=/listings hotel-listing=/listings/default/101 hotel-doors=/doors hotel-events=/events hotel-sources=/sources " +
+		"hotel-source=/sources/default hotel-subscriptions=/subscriptions hotel-health=/health hotel-audit=/audit hotel-arrivals=/arrivals " +
+		"hotel-search=/search?q=jane"
 	if more := os.Getenv("SCREENSHOTS_AT"); more != "" {
 		at = more
 	}

@@ -234,7 +234,7 @@ func TestPage(t *testing.T) {
 	defer cancel()
 	ctx, stop := context.WithTimeout(mend, browserPatience)
 	defer stop()
-	if err := chromedp.Do(ctx, chromedp.Navigate(p.url+"/listings/default/attic"), chromedp.Click(chromedp.CSS(`input[value="555555-5555"]`)),
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(p.url+"/listings/default/attic"), chromedp.Click(chromedp.CSS(`input[value="555555-5555"]`)),
 		chromedp.Submit(chromedp.CSS("#name")), chromedp.WaitVisible(chromedp.CSS(".good"))); err != nil {
 		t.Fatal(err)
 	}

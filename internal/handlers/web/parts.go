@@ -34,6 +34,7 @@ var pageFuncs = template.FuncMap{
 		}
 		return list
 	},
+	"icon":   func(name string) template.HTML { return icons[name] },
 	"notes":  admin.NotesOf,
 	"status": keyWord,
 	"clock":  func(at *time.Time, zone *time.Location) string { return clock(at, zone, "15:04") },

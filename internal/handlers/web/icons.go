@@ -1,0 +1,35 @@
+package web
+
+import (
+	"html/template"
+	"strings"
+)
+
+// icons are those of Lucide (ISC; static/icons/LICENSE) that pages use, by name, to be put into their HTML. They have
+// the color and the size of the text around them, and are hidden from screen readers: a text says what they mean.
+var icons = readIcons()
+
+func readIcons() map[string]template.HTML {
+	const folder = "static/icons"
+	list, err := files.ReadDir(folder)
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	read := map[string]template.HTML{}
+	for _, f := range list {
+		name, is := strings.CutSuffix(f.Name(), ".svg")
+		if !is {
+			continue
+		}
+		text, err := files.ReadFile(folder + "/" + f.Name())
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		_, shapes, _ := strings.Cut(string(text), "stroke-linejoin=\"round\"\n>")
+		shapes, _, _ = strings.Cut(shapes, "</svg>")
+		// #nosec G203 -- embedded
+		read[name] = template.HTML(`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">` +
+			strings.Join(strings.Fields(shapes), " ") + `</svg>`)
+	}
+	return read
+}
