@@ -185,9 +185,6 @@ func (l *Limits) OneOfFew(next http.Handler) http.Handler {
 			}
 			defer turns.Release(1)
 		}
-		// Otherwise net/http waits for a body that nobody reads before it writes an answer, and the turn would be
-		// held by a client that announces a body and sends none. Not every connection has this, and not all need it.
-		_ = http.NewResponseController(w).EnableFullDuplex()
 		next.ServeHTTP(w, r)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -47,9 +48,26 @@ func New(c Config) *Page { return &Page{c} }
 
 // Mount implements [handlers.Face].
 func (h *Page) Mount(r chi.Router) {
-	r = r.With(handlers.Measured, h.Limits.OneOfFew)
+	r = r.With(handlers.Measured, bodyFirst, h.Limits.OneOfFew)
 	r.Get(Route, h.show)
 	r.Post(Route, h.open)
+}
+
+// bodyFirst has a request's body arrive before the request takes a turn. Nothing is done with it, but net/http waits
+// for an unread body before it writes a larger answer: a client that announces a body and doesn't send it would hold a
+// turn.
+func bodyFirst(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, io.LimitReader(r.Body, handlers.SmallBody+1))
+		switch {
+		case err != nil:
+			handlers.NewProblem(http.StatusRequestTimeout, "the request's body did not arrive in time").Write(w)
+		case n > handlers.SmallBody:
+			handlers.NewProblem(http.StatusRequestEntityTooLarge, "a link takes no body").Write(w)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 // show answers GET.

@@ -1,15 +1,15 @@
 package guest_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -89,8 +89,18 @@ func (unknownLinks) Open(context.Context, string) (guest.Opened, error) {
 	return guest.Opened{}, guest.ErrUnknown
 }
 
-// Strangers who announce a body and don't send it are answered at once, so that they hold no turn that other guests need: any number
-// of them, from any number of addresses.
+// lateBody doesn't come until it is released.
+type lateBody struct{ asked, released chan struct{} }
+
+func (b lateBody) Read([]byte) (int, error) {
+	b.asked <- struct{}{}
+	<-b.released
+	return 0, io.EOF
+}
+
+func (lateBody) Close() error { return nil }
+
+// Strangers who announce a body and don't send it hold no turn that other guests need: any number of them, from any number of addresses.
 func TestStalledRequestsHoldNoTurn(t *testing.T) {
 	t.Parallel()
 	var clients atomic.Uint32
@@ -103,36 +113,36 @@ func TestStalledRequestsHoldNoTurn(t *testing.T) {
 	guestpage.New(guestpage.Config{
 		Links: unknownLinks{}, Limits: handlers.NewLimits(everyoneAnother), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	}).Mount(router)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	ask := func(method string, body io.ReadCloser) int {
+		r := httptest.NewRequest(method, "/k/0123456789012345678901", nil)
+		r.Body = body
+		w := httptest.NewRecorder()
 		router.ServeHTTP(middleware.NewWrapResponseWriter(w, r.ProtoMajor), r) // as the listener has it
-	}))
-	var stalled []net.Conn
-	t.Cleanup(func() {
-		for _, c := range stalled {
-			_ = c.Close()
+		return w.Code
+	}
+	const stalled = 100 // over three times the turns
+	late := lateBody{asked: make(chan struct{}), released: make(chan struct{})}
+	answers := make(chan int, stalled)
+	for i := range stalled {
+		go func() { answers <- ask([]string{http.MethodGet, http.MethodPost}[i%2], late) }()
+	}
+	for range stalled {
+		select {
+		case <-late.asked:
+		case status := <-answers:
+			t.Fatalf("answered with %d before its body had come", status)
 		}
-		server.Close()
-	})
-	for i := range 100 { // over three times the turns
-		method := []string{http.MethodGet, http.MethodPost}[i%2]
-		c, err := net.Dial("tcp", server.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+	}
+	if status := ask(http.MethodGet, http.NoBody); status != http.StatusNotFound {
+		t.Errorf("a guest among them: %d", status)
+	}
+	close(late.released)
+	for range stalled {
+		if status := <-answers; status != http.StatusNotFound {
+			t.Errorf("once its body has come: %d", status)
 		}
-		stalled = append(stalled, c)
-		_, err = c.Write([]byte(method + " /k/0123456789012345678901 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"))
-		if err == nil {
-			err = c.SetReadDeadline(time.Now().Add(time.Minute)) // only what hangs misses it
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err != nil {
-			t.Fatalf("the %s whose body doesn't come is not answered: %v", method, err)
-		}
-		if answer.StatusCode != http.StatusNotFound {
-			t.Fatalf("%s %d: %d", method, i, answer.StatusCode)
-		}
+	}
+	if status := ask(http.MethodPost, io.NopCloser(strings.NewReader(strings.Repeat("x", handlers.SmallBody+1)))); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("a large body: %d", status)
 	}
 }

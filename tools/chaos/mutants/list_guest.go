@@ -103,7 +103,7 @@ var guestMutants = []mutant{
 	{
 		name: "guest: stalled requests", what: "who announces a body and doesn't send it keeps a turn",
 		edits: []edit{{
-			"internal/handlers/limits.go", "		_ = http.NewResponseController(w).EnableFullDuplex()\n", "",
+			"internal/handlers/guest/guest.go", "bodyFirst, h.Limits.OneOfFew)\n", "h.Limits.OneOfFew, bodyFirst)\n",
 		}},
 		pkg: "./internal/handlers/guest", tests: "^TestStalledRequestsHoldNoTurn$",
 	},
