@@ -161,3 +161,30 @@ func TestHEADChangesNothing(t *testing.T) {
 		t.Errorf("answered %d: %s", r.status, r.rawBody)
 	}
 }
+
+// A body that says that it isn't JSON is refused by every route, whatever reads it.
+func TestBodiesThatAreNotJSON(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	for path, body := range map[string]string{
+		"PUT /v1/listings/default/2222222-2222": `{"name": "x"}`, "PUT /v1/listings": `{"items": []}`,
+		"POST /v1/sources/default/import": `{"events": []}`, "POST " + onePath + "/hold": `{"reason": "x"}`, "POST " + onePath + "/reconcile": `{}`,
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		for media, refused := range map[string]bool{
+			"text/plain": true, "application/x-www-form-urlencoded": true, "application/json": false, "Application/JSON; charset=utf-16": false, "": false,
+		} {
+			req, err := http.NewRequest(method, a.url+path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+adminToken)
+			if media != "" {
+				req.Header.Set("Content-Type", media)
+			}
+			if r := a.do(req); (r.status == http.StatusUnsupportedMediaType) != refused {
+				t.Errorf("%s %s as %q: %d %s", method, path, media, r.status, r.rawBody)
+			}
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package pms_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,6 +33,9 @@ func TestStandardWebhooksVector(t *testing.T) {
 		return http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {timestamp}, "Webhook-Signature": {signature}}
 	}
 	other := pms.Secret("another secret that nobody knows")
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(id + ".+1614265330." + string(body)))
+	withSign := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	for name, c := range map[string]struct {
 		h    http.Header
 		now  time.Time
@@ -44,6 +50,7 @@ func TestStandardWebhooksVector(t *testing.T) {
 		"an unknown scheme":                   {header("1614265330", "v2,"+want[3:]), at, pms.ErrUnauthentic},
 		"another timestamp than was signed":   {header("1614265331", want), at, pms.ErrUnauthentic},
 		"a timestamp that is none":            {header("soon", want), at, pms.ErrUnauthentic},
+		"a timestamp with a sign":             {header("+1614265330", withSign), at, pms.ErrUnauthentic},
 		"in Svix's spelling":                  {http.Header{"Svix-Id": {id}, "Svix-Timestamp": {"1614265330"}, "Svix-Signature": {want}}, at, nil},
 		"no headers":                          {http.Header{}, at, pms.ErrUnauthentic},
 		"svix's and webhook's headers, mixed": {http.Header{"Svix-Id": {id}, "Webhook-Timestamp": {"1614265330"}, "Webhook-Signature": {want}}, at, pms.ErrUnauthentic},

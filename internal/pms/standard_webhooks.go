@@ -121,11 +121,11 @@ func (w StandardWebhooks) verifyAs(prefix string, d Delivery, now time.Time) (Pr
 			}
 		}
 	}
-	seconds, err := strconv.ParseInt(timestamp, 10, 64)
+	seconds, err := strconv.ParseUint(timestamp, 10, 63) // digits only: no sign, which ParseInt takes
 	if matched == 0 || err != nil {
 		return Proof{}, errUnsigned
 	}
-	if age := now.Sub(time.Unix(seconds, 0)); age > Tolerance || age < -Tolerance {
+	if age := now.Sub(time.Unix(int64(seconds), 0)); age > Tolerance || age < -Tolerance {
 		return Proof{}, errUnsigned
 	}
 	return proof, CheckWebhookID(id)

@@ -53,10 +53,19 @@ var judgeTheirOwn = map[string]bool{
 	"PUT " + listingPath: true, "PUT /v1/listings": true, "POST /v1/sources/{source}/import": true,
 }
 
-// storableBody refuses a body with text that Postgres can't store, which would be changed silently, or fail later. As
-// with webhooks, the bytes decide, and no charset parameter: JSON is UTF-8 (RFC 8259 section 8.1).
+// storableBody refuses a body that isn't sent as JSON, and text that Postgres can't store, which would be changed
+// silently, or fail later. As with webhooks, the bytes decide, and no charset parameter: JSON is UTF-8 (RFC 8259
+// section 8.1).
 func storableBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if media := r.Header.Get("Content-Type"); r.ContentLength != 0 && media != "" {
+			if !saysJSON(media) {
+				handlers.NewProblem(http.StatusUnsupportedMediaType,
+					"the Content-Type must be application/json").Write(w)
+				return
+			}
+			r.Header.Set("Content-Type", "application/json") // huma compares it letter by letter
+		}
 		if r.ContentLength == 0 || judgeTheirOwn[r.Method+" "+chi.RouteContext(r.Context()).RoutePattern()] {
 			next.ServeHTTP(w, r)
 			return
@@ -73,6 +82,13 @@ func storableBody(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// saysJSON reports whether a Content-Type is that of JSON.
+func saysJSON(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	return media == "application/json" || strings.HasSuffix(media, "+json")
 }
 
 // noBodyDeadline keeps huma from giving the connection a deadline for a body that has been read already: net/http takes
