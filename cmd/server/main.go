@@ -30,6 +30,7 @@ type cli struct {
 	Reservations  reservationsCommand  `cmd:"" help:"List reservations and the status of their keys."`
 	Reservation   reservationCommand   `cmd:"" help:"Show a reservation: status, history and pending changes."`
 	Events        eventsCommand        `cmd:"" help:"List received events."`
+	Listings      listingsCommand      `cmd:"" help:"List listings and their access groups."`
 	Audit         auditCommand         `cmd:"" help:"List changes made by admins."`
 	Subscriptions subscriptionsCommand `cmd:"" help:"List subscriptions; test, enable or disable one."`
 	Gate          gateCommand          `cmd:"" help:"Open or close a gate of a reservation."`

@@ -74,7 +74,9 @@ func TestCommandsForAdmins(t *testing.T) {
 	mustSay(t, "audit", out, "no results")
 	out, _, _ = command(t, at, "events", "--status", "rejected")
 	mustSay(t, "events", out, "rejected", "data.reservation_id: is required")
-	for _, args := range [][]string{{"reservations"}, {"reservation", "default", "3333122-433"}, {"events"}, {"doctor"}} {
+	out, _, _ = command(t, at, "listings", "--query", "2222222")
+	mustSay(t, "listings", out, "2222222-2222", "555555-5555")
+	for _, args := range [][]string{{"reservations"}, {"reservation", "default", "3333122-433"}, {"events"}, {"listings"}, {"doctor"}} {
 		out, problems, status := command(t, at, append(args, "--json")...)
 		if !json.Valid([]byte(out)) || status != 0 {
 			t.Errorf("%v --json: exit %d, %s%s", args, status, out, problems)
