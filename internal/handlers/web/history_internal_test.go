@@ -1,0 +1,95 @@
+package web
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// What the history of a reservation shows for each kind of entry.
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	at, event := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC), uuid.NewString()
+	for _, c := range []struct {
+		reason string
+		kind   string
+		text   string
+		detail map[string]any
+		want   historyItem
+	}{
+		{
+			reason: "a call that changed something says what, and why", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/create", "result": "ok", "reason": "no ACS user yet"},
+			want: historyItem{
+				Text: "Seam: created the ACS user", Tone: "good", Why: "no ACS user yet",
+				Detail: []detail{{"path", "/acs/users/create"}, {"result", "ok"}},
+			},
+		},
+		{
+			reason: "a refused change is bad, and names the result", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/credentials/create", "result": "refused"},
+			want: historyItem{
+				Text: "Seam: created the mobile key — refused", Tone: "bad",
+				Detail: []detail{{"path", "/acs/credentials/create"}, {"result", "refused"}},
+			},
+		},
+		{
+			reason: "a read is only a check", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/get", "result": "ok"},
+			want: historyItem{
+				Text: "Checked Seam", Tone: "quiet",
+				Detail: []detail{{"path", "/acs/users/get"}, {"result", "ok"}},
+			},
+		},
+		{
+			reason: "a failed read is bad", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/get", "result": "lost"},
+			want: historyItem{
+				Text: "Checked Seam — lost", Tone: "bad",
+				Detail: []detail{{"path", "/acs/users/get"}, {"result", "lost"}},
+			},
+		},
+		{
+			reason: "a status in words, with its message", kind: stay.TimelineStatus,
+			detail: map[string]any{"to": stay.KeyAttention, "message": "The listing has no doors."},
+			want: historyItem{
+				Text: "The key needs attention", Tone: "bad", Why: "The listing has no doors.",
+				Detail: []detail{{"to", stay.KeyAttention}},
+			},
+		},
+		{
+			reason: "an issued key is good", kind: stay.TimelineStatus, detail: map[string]any{"to": stay.KeyIssued},
+			want: historyItem{Text: "The key is issued", Tone: "good", Detail: []detail{{"to", stay.KeyIssued}}},
+		},
+		{
+			reason: "a status that this version doesn't know", kind: stay.TimelineStatus,
+			detail: map[string]any{"to": "lent"},
+			want:   historyItem{Text: "The key is lent", Detail: []detail{{"to", "lent"}}},
+		},
+		{
+			reason: "an event links to its page", kind: stay.TimelineEvent, text: "reservation.updated applied",
+			detail: map[string]any{"event_id": event, "status": "applied", "pms_status": nil},
+			want: historyItem{
+				Text: "PMS: reservation.updated applied", EventID: event, Detail: []detail{{"status", "applied"}},
+			},
+		},
+		{
+			reason: "any other kind shows its own summary", kind: "something", text: "happened",
+			want: historyItem{Text: "happened"},
+		},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			t.Parallel()
+			got := describe(admin.TimelineItem{At: at, Kind: c.kind, Summary: c.text, Detail: c.detail})
+			c.want.At, c.want.Kind = at, c.kind
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got  %+v\nwant %+v", got, c.want)
+			}
+		})
+	}
+}
