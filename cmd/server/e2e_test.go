@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/app"
+	"github.com/staykey/staykey/internal/logs/logtest"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
@@ -69,25 +70,8 @@ type process struct {
 	url  string
 	ops  string
 	done chan struct{}
-	out  *lockedBuffer
-	log  *lockedBuffer // standard error
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	out  *logtest.Buffer
+	log  *logtest.Buffer // standard error
 }
 
 // launch starts the program on free ports of loopback and waits until it is ready.
@@ -136,7 +120,7 @@ func launchProgram(t *testing.T, path string, env []string, args ...string) *pro
 // launchUntil starts a program and waits for a record of its log that has its addresses.
 func launchUntil(t *testing.T, record, path string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, done: make(chan struct{}), out: &lockedBuffer{}, log: &lockedBuffer{}}
+	p := &process{t: t, done: make(chan struct{}), out: &logtest.Buffer{}, log: &logtest.Buffer{}}
 	if len(args) == 0 {
 		args = []string{"serve"}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/logs/logtest"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -87,7 +88,7 @@ var asJSON = map[string]string{"Accept": "application/json"}
 // TestGuestLink is a stay's link, from the webhook to the instant key and to its end, against the program that ships.
 func TestGuestLink(t *testing.T) {
 	t.Parallel()
-	dsn, out := storetest.DSN(t), &lockedBuffer{}
+	dsn, out := storetest.DSN(t), &logtest.Buffer{}
 	outside := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { // a subscriber, and who collects traces
 		_, _ = io.Copy(out, r.Body)
 	}))

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/staykey/staykey/internal/logs/logtest"
 	"github.com/staykey/staykey/internal/store/storetest"
 	"github.com/staykey/staykey/internal/until"
 )
@@ -50,7 +51,7 @@ func inTerminal(t *testing.T, env []string, args ...string) (*process, *os.File)
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 	window, inside := terminal(t)
-	p := &process{t: t, done: make(chan struct{}), out: &lockedBuffer{}, log: &lockedBuffer{}}
+	p := &process{t: t, done: make(chan struct{}), out: &logtest.Buffer{}, log: &logtest.Buffer{}}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_STOP_DELAY=0s"}, env...)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inside, p.out, p.log

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/jobs"
+	"github.com/staykey/staykey/internal/logs/logtest"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/store"
@@ -32,25 +32,7 @@ type rig struct {
 	fetcher *Fetcher
 	applier *intake.Applier
 	fetched chan struct{} // something can be applied
-	log     *logBook
-}
-
-// logBook collects what is logged.
-type logBook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logBook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logBook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	log     *logtest.Buffer
 }
 
 func newRig(t *testing.T, first time.Duration, sources map[string]pms.Source) *rig {
@@ -62,7 +44,7 @@ func newRigWith(t *testing.T, o jobs.Options, first time.Duration, sources map[s
 	t.Helper()
 	r := &rig{t: t, store: storetest.New(t), fetched: make(chan struct{}, 1)}
 	of := func(name string) pms.Source { s := sources[name]; s.Name = name; return s }
-	r.log = &logBook{}
+	r.log = &logtest.Buffer{}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	var err error
 	if r.jobs, err = jobs.New(r.store.Pool(), log, o); err != nil {

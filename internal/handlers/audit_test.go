@@ -1,18 +1,17 @@
 package handlers_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/staykey/staykey/internal/logs/logtest"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -205,7 +204,7 @@ func TestAuditOfWhatFails(t *testing.T) {
 // Each request's log record names the token, and a wrong sign-in is logged.
 func TestLogNamesTheToken(t *testing.T) {
 	t.Parallel()
-	var out lockedBuffer
+	var out logtest.Buffer
 	a := newAppLogging(t, slog.New(slog.NewTextHandler(&out, nil)))
 	a.tokens = append(a.tokens, token("desk", "reads-everything", false))
 	a.as("reads-everything", "GET", "/v1/summary", "")
@@ -220,21 +219,4 @@ func TestLogNamesTheToken(t *testing.T) {
 	if strings.Count(out.String(), "token=desk") < 3 {
 		t.Errorf("the token is not named:\n%s", out.String())
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -1,12 +1,10 @@
 package intake_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/logs/logtest"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
@@ -425,25 +424,6 @@ func TestClaimsAreBoundedByBytes(t *testing.T) {
 	}
 }
 
-// logBook collects log records.
-type logBook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *logBook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logBook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // A row that somebody has locked and forgotten holds up the events about it, in their order, and no others; the log
 // says who holds the lock.
 func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
@@ -456,7 +436,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			book := &logBook{}
+			book := &logtest.Buffer{}
 			w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), func() time.Time { return w.now }, func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
 			w.put("default", update("locked", 1, "of locked"))
 			w.drain()
@@ -534,7 +514,7 @@ func TestAPostponedEventIsTriedAgainSoon(t *testing.T) {
 func TestALockedRowIsReportedForALoneEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	book := &logBook{}
+	book := &logtest.Buffer{}
 	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), func() time.Time { return w.now }, func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
 	w.put("default", update("locked", 1, "l"))
 	w.drain()
