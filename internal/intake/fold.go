@@ -12,6 +12,29 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// Folding applies the changes of a batch's events to the rows that the batch has locked, in memory. It needs no
+// database and no clock, so the same events on the same rows always give the same result.
+//
+// Events are folded in the order of receipt, and the changes of an event in the order in which its format lists them.
+// Whether a change counts is decided per reservation, by version: the time that the PMS gave the event, or, without
+// one, the time of receipt.
+//
+//	older than the row's version                           superseded
+//	a confirmation, word for word one from before a cancel  repeated: a late copy brings no booking back
+//	it would undo a cancel, from documents that may be old  unsure: the documents are fetched again first
+//	a status that neither creates nor removes a key         changesNothing
+//	anything else                                          applied
+//
+// A change of a whole booking counts for all of its rooms: it is superseded if any room has had a later one, and rooms
+// that it doesn't name are cancelled. Rooms that it names in a part that can't be read are left alone.
+//
+// The event's own result follows from those of its changes (settle): applied if any change was, otherwise rejected,
+// superseded or ignored, in this order, always with a reason. An event of which a change is unsure keeps what was
+// applied of it, and waits for its documents.
+//
+// What a row needs besides the change itself (its listing, its room's name, the guest's data) is completed once all
+// events are folded, so that it doesn't matter in which order a batch had them.
+
 // foldResult is the result of one change.
 type foldResult int
 

@@ -12,37 +12,56 @@ import (
 // ErrIDTaken says that an ACS user or credential id is already another reservation's.
 var ErrIDTaken = errors.New("this id belongs to another reservation")
 
-// ACSUser is a row of acs_users: an ACS user that we created, are creating, or may have created. Package
-// internal/provisioner/record names the states that its nullable columns form; only that package writes them.
+// ACSUser is a row of acs_users: an ACS user that we created, are creating, or may have created. A row is written
+// before the call that creates, so that whatever exists at Seam has one, and is deleted only when Seam no longer has
+// the ACS user. All times are UTC.
+//
+// Package internal/provisioner/record names the states that the nullable columns form, and only it changes them:
+//
+//	Claimed    none of MarkedAt, LostAt, ACSUserID
+//	Marked     MarkedAt: the create is about to be sent, or was by a process that died
+//	Lost       LostAt: the create was sent and its answer lost
+//	Made       ACSUserID
+//	Unsure     ACSUserID and Unsure: a change was sent, and its result is unknown
+//	Missing    ACSUserID and MissingAt: Seam did not show it once
+//	Removed    RemovedAt: somebody else deleted it
+//	Removing   DeletedAt: we did
+//	Aside      DeletedAt without ACSUserID: a lost create of an ACS user that is no longer wanted
+//
+// The mobile key goes through the first four in its own columns.
 type ACSUser struct {
-	ID                 int64
-	Source             string
-	ReservationID      string
-	ACSSystemID        string `db:"acs_system_id"`
-	UserIdentityKey    string
-	UserIdentityID     string
-	GuestKey           string
-	MarkedAt           *time.Time
-	LostAt             *time.Time
-	ACSUserID          *string `db:"acs_user_id"`
-	MadeAt             *time.Time
-	StartsAt           *time.Time
-	EndsAt             *time.Time
-	AccessGroupIDs     []string `db:"acs_access_group_ids"`
-	CredentialID       *string  `db:"acs_credential_id"`
-	CredentialMarkedAt *time.Time
-	CredentialLostAt   *time.Time
-	Settled            bool
-	Subscribed         bool
-	Problem            *string
-	RemovedAt          *time.Time
-	SuspendedAt        *time.Time
-	DeletedAt          *time.Time
-	Unsure             bool
-	UnsureGeneration   int64
-	ChangedAt          *time.Time
-	Drift              *string // found changed at Seam and left alone
-	CredentialProblem  *string // an error that Seam reports on the mobile key
+	ID              int64
+	Source          string
+	ReservationID   string
+	ACSSystemID     string `db:"acs_system_id"`
+	UserIdentityKey string // of the row in user_identities
+	UserIdentityID  string // Seam's id. Unique per ACSSystemID: the place that the stay claims first
+	GuestKey        string // HMAC of the guest that it was created for, "" without an e-mail address
+
+	MarkedAt       *time.Time // set right before a create call, until its result is recorded
+	LostAt         *time.Time // the end of a create call without a usable answer: the ACS user may exist
+	ACSUserID      *string    `db:"acs_user_id"` // nil until it is known
+	MadeAt         *time.Time
+	StartsAt       *time.Time // the schedule that Seam may have, the longest one while a change is unsure
+	EndsAt         *time.Time
+	AccessGroupIDs []string `db:"acs_access_group_ids"` // all that may be open
+
+	CredentialID       *string    `db:"acs_credential_id"` // the mobile key, nil until it is known
+	CredentialMarkedAt *time.Time // like MarkedAt
+	CredentialLostAt   *time.Time // like LostAt
+
+	Settled          bool       // read back since it last changed: no error, nothing in progress
+	Subscribed       bool       // Seam reported the subscription of Salto KS
+	Problem          *string    // Seam's error code of the ACS user, as last read
+	RemovedAt        *time.Time // found deleted, by somebody else
+	SuspendedAt      *time.Time // found suspended
+	DeletedAt        *time.Time // our delete was sent; the row is kept until Seam no longer has the ACS user
+	Unsure           bool       // a change was sent and its result is not recorded
+	UnsureGeneration int64      // of the desired state that it was for: while current, it can be sent again
+	ChangedAt        *time.Time // the end of our last change: reads within a grace may be stale
+
+	Drift             *string // found changed at Seam and left alone
+	CredentialProblem *string // an error that Seam reports on the mobile key
 
 	MissingAt           *time.Time // Seam did not show the ACS user once; counts when that is repeated after the grace
 	CredentialMissingAt *time.Time // the same for the mobile key

@@ -11,6 +11,24 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// An event is one row in events, of which only retention changes anything (it removes the body). Rows in other tables
+// say where the event is:
+//
+//	event_queue     accepted, to be applied (events with urgent guests first). A postponed one has not_before and tries
+//	event_fetches   accepted, and waits for documents of the PMS, or has them (fetches.go)
+//	event_results   settled: applied, superseded, ignored or rejected, with a reason
+//
+//	InsertEvents ──▶ event_queue ──▶ event_results ──▶ deleted by retention (retention.go)
+//	                  │   ▲   ▲          │
+//	                  ▼   │   └──────────┘ replay: the row is queued again, and event_replays keeps the first result
+//	                event_fetches
+//
+// Only an applier that has claimed an event moves it, in the transaction that also writes what the event changed. A
+// claim is a row lock (FOR UPDATE SKIP LOCKED), so the event of a process that dies is still in the queue.
+//
+// By file: event_inbox.go inserts, queue.go claims and settles, event_replays.go queues again, event_lists.go and
+// event_timeline.go read.
+
 // Statuses of an event.
 const (
 	EventAccepted   = stay.EventAccepted
