@@ -60,7 +60,8 @@ func (f fields) because(name, problem string) string {
 func (f fields) overlooked(names ...string) {
 	for _, name := range names {
 		if name == failedKey { // a part of the object itself
-			if why, is := failure(map[string]any{failedKey: f.values[name]}); is && f.values[name] != nil {
+			if f.values[name] != nil {
+				why, _ := failure(map[string]any{failedKey: f.values[name]})
 				*f.notes = append(*f.notes, Note{f.prefix, why})
 			}
 		} else if why, is := failure(f.values[name]); is {
@@ -271,11 +272,12 @@ func isAddress(s string) bool {
 	return err == nil && a.Address == s
 }
 
+// phoneMarks removes what people write between the digits of a number.
+var phoneMarks = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "", "/", "")
 // phone reads a number, without what people put between its digits.
 func (f fields) phone() *string {
 	s := f.contact("guest_phone")
-	if bare := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "", "/",
-		"").Replace(s); e164.MatchString(bare) {
+	if bare := phoneMarks.Replace(s); e164.MatchString(bare) {
 		return &bare
 	}
 	return orNone(s)
