@@ -274,6 +274,7 @@ func isAddress(s string) bool {
 
 // phoneMarks removes what people write between the digits of a number.
 var phoneMarks = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "", "/", "")
+
 // phone reads a number, without what people put between its digits.
 func (f fields) phone() *string {
 	s := f.contact("guest_phone")
