@@ -75,14 +75,14 @@ func (s *Service) view(ctx context.Context, ref stay.Ref) (View, error) {
 	if err != nil {
 		return v, err
 	}
-	v = s.withWriteBack(s.withGates(v))
+	v = withBackupCode(s.withWriteBack(s.withGates(v)))
 	return v, s.addLinks(ctx, &v)
 }
 
 // views fills in the gates of reservations, and how their fields at PMSs fare.
 func (s *Service) views(list []View) []View {
 	for i := range list {
-		list[i] = s.withWriteBack(s.withGates(list[i]))
+		list[i] = withBackupCode(s.withWriteBack(s.withGates(list[i])))
 	}
 	return list
 }

@@ -15,6 +15,8 @@ type Guests interface {
 	Links(context.Context, []guest.Stay) (map[stay.Ref]stay.GuestLink, error)
 	// AppSession returns a session for the app of a stay's guest.
 	AppSession(context.Context, stay.Ref) (guest.Session, error)
+	// BackupCode returns the PIN of a stay.
+	BackupCode(context.Context, stay.Ref) (guest.Code, error)
 	// Renew gives a stay another link.
 	Renew(context.Context, guest.Stay, store.Audit) error
 }
@@ -23,6 +25,7 @@ type Guests interface {
 const (
 	ActionAppSession = "app_session"
 	ActionRenewLink  = "renew_guest_link"
+	ActionShowCode   = "show_backup_code"
 )
 
 // addLinks fills in the guests' links.

@@ -99,6 +99,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	policy := func(name string) pms.Policy { return source(name).Policy }
 	var pace intake.Pace
 	s.provisioner = provisioner.New(db, s.seam, kept.identitySalt, log, provisioner.Options{
+		Secret:   c.SeamAPIKey,
 		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy,
 		ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
 		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers,

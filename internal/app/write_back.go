@@ -48,6 +48,7 @@ func (s *service) writesBack() []string {
 func (s *service) newWriter(shown func(context.Context, []store.Ref) (map[store.Ref]admin.View, error),
 	hashKey string,
 ) *writeback.Service {
+	sealer := stay.NewSealer(s.config.SeamAPIKey)
 	return writeback.New(s.store, s.log, writeback.Options{
 		Sources: s.allSources, Accounts: &s.accounts, HashKey: []byte(hashKey), First: s.config.RetryBase,
 		Reservations: func(ctx context.Context, refs []store.Ref) (map[store.Ref]any, error) {
@@ -57,7 +58,7 @@ func (s *service) newWriter(shown func(context.Context, []store.Ref) (map[store.
 			}
 			out := make(map[store.Ref]any, len(views))
 			for ref, v := range views {
-				encoded, err := json.Marshal(rest.Show(v))
+				encoded, err := json.Marshal(rest.ShowWithCode(v, sealer))
 				if err != nil {
 					return nil, err
 				}

@@ -19,7 +19,7 @@ var pageColor = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 
 // guestLinks reads what a source says of its guests' links, and whose user identities its stays have.
 func (r sourceReader) guestLinks(s *pms.Source) {
-	s.GuestLinks = r.flag("guest_links")
+	s.GuestLinks, s.Policy.BackupCode = r.flag("guest_links"), r.flag("backup_code")
 	switch identity := r.text("identity"); identity {
 	case "":
 		s.Policy.OwnIdentity = s.GuestLinks || len(s.Policy.Gates) > 0

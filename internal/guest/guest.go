@@ -157,6 +157,7 @@ type Service struct {
 	options Options
 	salt    []byte
 	linkKey []byte
+	sealer  stay.Sealer // of backup codes
 	wake    chan struct{}
 }
 
@@ -166,7 +167,7 @@ func New(s *store.Store, client *seam.Client, log *slog.Logger, options Options)
 	_, _ = key.Write([]byte("staykey guest links " + options.Secret))
 	return &Service{
 		store: s, seam: client, log: log, options: options.withDefaults(), salt: []byte(options.Salt),
-		linkKey: key.Sum(nil), wake: make(chan struct{}, 1),
+		linkKey: key.Sum(nil), sealer: stay.NewSealer(options.Secret), wake: make(chan struct{}, 1),
 	}
 }
 

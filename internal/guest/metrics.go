@@ -10,7 +10,7 @@ import (
 
 var asked = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "staykey_guest_keys_total",
-	Help: "Requests for a guest's key, by how (link, app_session) and result: given, not_ready, gone, unknown, limited, unavailable (Seam or Postgres did not answer).",
+	Help: "Requests for a guest's key, by how (link, app_session; code and code_request for backup codes) and result: given, not_ready, gone, unknown, limited, unavailable (Seam or Postgres did not answer).",
 }, []string{"kind", "result"})
 
 // Collectors returns the package's metrics.
@@ -20,6 +20,9 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{asked} 
 const (
 	byLink    = "link"
 	bySession = "app_session"
+	// Backup codes, on a guest's page and in REST.
+	byCode        = "code"
+	byCodeRequest = "code_request"
 )
 
 // count counts a request for a key by how it ended.
@@ -30,7 +33,7 @@ func resultOf(err error) string {
 	switch {
 	case err == nil:
 		return "given"
-	case errors.As(err, &notReady):
+	case errors.As(err, &notReady), errors.Is(err, ErrNoCode):
 		return "not_ready"
 	case errors.As(err, &limit):
 		return "limited"

@@ -37,6 +37,7 @@ type Page struct {
 	// ReadySince is when the key became ready: settled at Seam, and held by no gate. Nil unless Why is Ready.
 	ReadySince *time.Time
 	Why        Why
+	BackupCode bool     // the guest can ask for a code that opens the doors now
 	Gates      []string // of Held: those that are not open
 	Shared     bool     // of Ask: the key exists, and its user identity may show the keys of other stays
 	Status     string   // of the mobile key, for programs of the operator
@@ -97,7 +98,7 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 		Source: state.Source, Operator: source.GuestPage, Why: judge(state, s.guestKey(state.GuestEmail)),
 		Status: state.KeyStatus, Reason: state.Reason,
 	}
-	p.Gates = state.ClosedGates
+	p.Gates, p.BackupCode = state.ClosedGates, s.offersCode(state)
 	if state.Language != nil {
 		p.Language = *state.Language
 	}

@@ -85,7 +85,7 @@ func newRig(t testing.TB, simulated simulator.Options) *rig {
 	t.Cleanup(r.client.Close)
 	source := func(string) pms.Source { return r.source }
 	r.prov = provisioner.New(r.store, r.client, "salt", r.log, provisioner.Options{
-		Grace: 300 * time.Millisecond, Lease: leaseFor, PollEvery: 500 * time.Millisecond, RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour,
+		Secret: "seam_key", Grace: 300 * time.Millisecond, Lease: leaseFor, PollEvery: 500 * time.Millisecond, RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour,
 		Workers: 4, Now: r.now, Policy: func(string) pms.Policy { return r.source.Policy },
 	})
 	r.applier = intake.NewApplier(r.store, r.log, r.now, source, nil, &intake.Pace{}, r.prov.Wake)

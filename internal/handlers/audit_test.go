@@ -63,6 +63,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		"POST /v1/reservations/{source}/{reservation_id}/release":          {"release", []func() int{rest("POST", onePath+"/hold", reason), rest("POST", onePath+"/release", reason)}},
 		"POST /v1/reservations/{source}/{reservation_id}/window":           {"window", []func() int{rest("POST", onePath+"/window", reason)}},
 		"POST /v1/reservations/{source}/{reservation_id}/app-session":      {"app_session", []func() int{rest("POST", onePath+"/app-session", "")}},
+		"POST /v1/reservations/{source}/{reservation_id}/backup-code":      {"show_backup_code", []func() int{rest("POST", onePath+"/backup-code", "")}},
 		"POST /v1/reservations/{source}/{reservation_id}/guest-link/renew": {"renew_guest_link", []func() int{rest("POST", onePath+"/guest-link/renew", "")}},
 		"PUT /v1/listings/{source}/{listing_id}":                           {"put_listing", []func() int{rest("PUT", "/v1/listings/default/2222222-2222", `{"name":"Room 12"}`)}},
 		"PUT /v1/listings": {"put_listing", []func() int{

@@ -132,6 +132,7 @@ var onlyRoutes = map[string][]string{
 	admin.OnlyGates: {"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}"},
 	admin.OnlyGuest: {
 		"POST /v1/reservations/{source}/{reservation_id}/app-session",
+		"POST /v1/reservations/{source}/{reservation_id}/backup-code",
 		"POST /v1/reservations/{source}/{reservation_id}/guest-link/renew",
 	},
 }

@@ -31,6 +31,10 @@ func (g guestsStub) AppSession(context.Context, stay.Ref) (guest.Session, error)
 	return guest.Session{Token: "seam_cst1x", ExpiresAt: time.Date(2030, 11, 2, 0, 0, 0, 0, time.UTC), IdentityID: "i"}, g.sessionErr
 }
 
+func (g guestsStub) BackupCode(context.Context, stay.Ref) (guest.Code, error) {
+	return guest.Code{Digits: "846201", OpensAt: time.Unix(0, 0), OpensTo: time.Unix(86400, 0)}, nil
+}
+
 func (g guestsStub) Renew(ctx context.Context, _ guest.Stay, audit store.Audit) error {
 	audit.At = time.Now()
 	return g.store.AddAudit(ctx, audit)
@@ -100,6 +104,8 @@ func TestScopeGuest(t *testing.T) {
 		status               int
 	}{
 		{"the-app's-backend", "POST", onePath + "/app-session", 200},
+		{"the-app's-backend", "POST", onePath + "/backup-code", 200},
+		{"reads-only", "POST", onePath + "/backup-code", 403},
 		{"the-app's-backend", "POST", onePath + "/guest-link/renew", 200},
 		{"the-app's-backend", "POST", "/v1/reservations/a%20b%2Fc/3333122-433/app-session", 404},
 		{"the-app's-backend", "GET", onePath, 403},

@@ -533,7 +533,7 @@ func TestREST(t *testing.T) {
 				"acs_access_group_ids": []any{}, "acs_credential_id": nil, "access_schedule": nil, "attempts": 0.0, "last_error": nil,
 				"next_attempt_at": nil, "settled_at": nil, "first_used_at": nil, "denied": nil,
 			},
-			"notes": []any{}, "gates": []any{}, "guest_link": nil, "write_back": nil,
+			"notes": []any{}, "gates": []any{}, "guest_link": nil, "write_back": nil, "backup_code": nil,
 		}
 		if diff := cmp.Diff(want, r.body); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

@@ -116,6 +116,8 @@ type Policy struct {
 	// OwnIdentity gives each stay a user identity of its own, also where the guest's address has one: what is
 	// handed out for one stay then never shows another one's key.
 	OwnIdentity bool `json:",omitempty"`
+	// BackupCode gives each ACS user a PIN besides its mobile key.
+	BackupCode bool `json:",omitempty"`
 	// AccessSystems and AccessGroups are what the source may open, by their ids; empty is no limit of this kind.
 	AccessSystems []string `json:",omitempty"`
 	AccessGroups  []string `json:",omitempty"`

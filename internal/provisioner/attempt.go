@@ -69,6 +69,10 @@ type attempt struct {
 	recheck    *time.Time        // compare with Seam again then
 	lostAt     *time.Time        // the last create whose answer was lost
 	survivors  map[string]string // user identities that were merged, and the surviving one
+
+	codes       map[int64]*record.Code      // backup codes, by the rows of their ACS users
+	listedCodes map[int64][]seam.Credential // those that were listed in this attempt
+	codeDue     *time.Time                  // when the code is due next
 }
 
 // refusal is a step that Seam has refused, and its answer.
@@ -84,6 +88,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, work store.Work) *attempt {
 		fresh: map[int64]bool{}, claimed: map[int64]bool{}, lostAt: work.Key.UncertainSince,
 		survivors: map[string]string{},
 		unsettled: map[int64]outcome{},
+		codes:     codesOf(work), listedCodes: map[int64][]seam.Credential{},
 	}
 	for _, u := range work.Users {
 		a.users = append(a.users, record.User{ACSUser: u})
@@ -193,6 +198,9 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyOutcome, 
 	if out := a.finishUp(ctx, d); out.stops() {
 		return store.KeyOutcome{}, out
 	}
+	if out := a.backupCode(ctx, d); out.stops() {
+		return store.KeyOutcome{}, out
+	}
 	if len(a.refusals) > 0 {
 		return store.KeyOutcome{}, outcome{kind: failed, err: a.refusals[0].err}
 	}
@@ -226,9 +234,14 @@ func (a *attempt) locksOut(s plan.Step) bool {
 	})
 }
 
-// doubles reports whether a step belongs to the creation of a second ACS user, because Seam refuses to delete what is
-// left of the one that it replaces.
+// doubles reports whether a step belongs to the creation of a second ACS user or mobile key, because Seam refuses to
+// delete what is left of the one that it replaces.
 func (a *attempt) doubles(s plan.Step) bool {
+	if s.Kind == plan.CreateKey && slices.ContainsFunc(a.refusals, func(r refusal) bool {
+		return r.step.Kind == plan.ReplaceKey && r.step.User == s.User
+	}) {
+		return true
+	}
 	creates := s.User < 0 || a.users[s.User].ACSUserID == nil
 	return creates && slices.ContainsFunc(a.refusals, func(r refusal) bool { return r.step.Kind == plan.DeleteUser })
 }

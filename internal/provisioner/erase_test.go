@@ -36,7 +36,7 @@ func (r *rig) mustNotKnow(text string) {
 	for _, c := range columns {
 		value := pgx.Identifier{c.Name}.Sanitize() + "::text"
 		if c.Type == "bytea" {
-			value = "convert_from(" + pgx.Identifier{c.Name}.Sanitize() + ", 'LATIN1')"
+			value = "encode(" + pgx.Identifier{c.Name}.Sanitize() + ", 'escape')"
 		}
 		rows, _ := pool.Query(ctx, "SELECT coalesce("+value+", '') FROM "+pgx.Identifier{c.Table}.Sanitize())
 		texts, err := pgx.CollectRows(rows, pgx.RowTo[string])

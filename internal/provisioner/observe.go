@@ -255,6 +255,7 @@ func (a *attempt) mobileKeys(ctx context.Context, u *record.User) ([]seam.Creden
 	if err != nil {
 		return nil, err
 	}
+	a.noteCodes(u, all)
 	replaced := ""
 	if a.tooEarly(a.belief().showsFrom(u)) &&
 		stay.Text(u.CredentialID) != stay.Text(a.work.Overrides.ReplaceCredential) {

@@ -48,5 +48,5 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCa
 	for _, s := range plan.Plan(d, a.users, work.Key.Revive) {
 		calls = append(calls, stay.PlannedCall{Path: s.Path, Body: s.Body, Reason: s.Reason})
 	}
-	return calls, nil
+	return append(calls, a.plannedCode(d)...), nil
 }

@@ -70,7 +70,9 @@ type Options struct {
 	ClockIsWrong func() bool
 	Policy       func(source string) pms.Policy // required
 	// makes Policy return what other replicas have decided since; may be nil
-	ReadPolicies  func()
+	ReadPolicies func()
+	// Secret is not in the database: the digits of backup codes are sealed with a key that is derived from it
+	Secret        string
 	PollEvery     time.Duration // how often due keys are looked for without a wake-up, default 1 s
 	RetryBase     time.Duration // first wait after a failure, default 2 s
 	SweepInterval time.Duration // between comparisons of a live key with Seam, default 15 min
@@ -111,6 +113,7 @@ type Provisioner struct {
 	log         *slog.Logger
 	options     Options
 	salt        []byte
+	sealer      stay.Sealer
 	directory   *directory
 	wake        chan struct{} // something may be due
 	wakeLearner chan struct{} // a listing may have changed
@@ -132,7 +135,8 @@ type Provisioner struct {
 func New(s *store.Store, client *seam.Client, salt string, log *slog.Logger, options Options) *Provisioner {
 	options = options.withDefaults()
 	p := &Provisioner{
-		store: s, seam: client, log: log, options: options, salt: []byte(salt), wake: make(chan struct{},
+		store: s, seam: client, log: log, options: options, salt: []byte(salt),
+		sealer: stay.NewSealer(options.Secret), wake: make(chan struct{},
 			1), wakeLearner: make(chan struct{}, 1),
 		askedAfter: map[string]time.Time{},
 	}

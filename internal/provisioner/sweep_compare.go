@@ -36,6 +36,7 @@ type systemSweep struct {
 	linked   int               // ACS users that Seam lists with an identity
 	unlisted sample            // rows whose only difference is that Seam doesn't list an identity
 
+	sweptCodes
 	listed bool // the system's ACS users were read to the end
 	judged bool // what is missing was counted
 
@@ -75,6 +76,7 @@ type digest struct {
 	suspended    bool
 	problem      bool
 	keyProblem   bool
+	otherCode    bool // its backup code is not listed as it is recorded
 }
 
 func (s *systemSweep) hash(parts ...string) uint64 { return hashOf(s.seed, parts...) }
@@ -171,6 +173,9 @@ func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUs
 		if err != nil {
 			return err
 		}
+		if err := s.readCodes(ctx, rows); err != nil {
+			return err
+		}
 		if err := take(rows); err != nil {
 			return err
 		}
@@ -194,6 +199,7 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	}
 	want := s.digestOf(row)
 	d = d.scheduleOf(row).knownBy(want, s.noKeys)
+	d.otherCode = s.codeDiffers(row)
 
 	if d.identity == 0 && !row.Drifted && s.fewAreLinked() {
 		d.identity = want.identity

@@ -105,8 +105,19 @@ func (s *systemSweep) read(ctx context.Context) error {
 		return err
 	}
 	s.listed = true
-	err = s.seam.EachMobileKey(ctx, s.systemID, func(page []seam.Credential) error {
+	if s.hasCodes, err = s.store.HasBackupCodes(ctx, s.systemID); err != nil {
+		return err
+	}
+	credentials := s.seam.EachMobileKey
+	if s.hasCodes {
+		credentials = s.seam.EachCredential
+	}
+	err = credentials(ctx, s.systemID, func(page []seam.Credential) error {
 		for _, c := range page {
+			if c.IsCode() {
+				s.noteCode(c)
+				continue
+			}
 			id := s.hash(c.ACSUserID)
 			s.noKeys = s.noKeys || c.ACSUserID == ""
 			if d, ok := s.users[id]; ok && c.IsMobileKey() {

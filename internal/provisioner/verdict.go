@@ -66,6 +66,9 @@ func (a *attempt) verdict(d plan.Desired) store.KeyOutcome {
 		v.Check = true
 		next.at(*a.recheck)
 	}
+	if a.codeDue != nil {
+		next.at(*a.codeDue)
+	}
 	a.lookAgain(&v, next)
 	return v
 }

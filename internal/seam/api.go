@@ -212,7 +212,12 @@ func (c *Client) Systems(ctx context.Context) ([]System, error) {
 type CreateCredential struct {
 	ACSUserID        string `json:"acs_user_id"`
 	AccessMethod     string `json:"access_method"`
-	IsMultiPhoneSync bool   `json:"is_multi_phone_sync_credential"`
+	IsMultiPhoneSync bool   `json:"is_multi_phone_sync_credential,omitempty"`
+}
+
+// CodeOf is the body that makes a PIN for an ACS user. Salto chooses the digits: a code that is asked for is refused.
+func CodeOf(acsUserID string) CreateCredential {
+	return CreateCredential{ACSUserID: acsUserID, AccessMethod: "code"}
 }
 
 // MobileKeyOf is the body that makes an ACS user's mobile key.
@@ -245,6 +250,12 @@ func (c *Client) Credentials(ctx context.Context, acsUserID string) ([]Credentia
 func (c *Client) EachMobileKey(ctx context.Context, acsSystemID string, take func([]Credential) error) error {
 	return eachPage(ctx, c, "/acs/credentials/list", "acs_credentials",
 		map[string]any{"acs_system_id": acsSystemID, "is_multi_phone_sync_credential": true}, take)
+}
+
+// EachCredential gives take every credential of a system, page by page, until it fails.
+func (c *Client) EachCredential(ctx context.Context, acsSystemID string, take func([]Credential) error) error {
+	return eachPage(ctx, c, "/acs/credentials/list", "acs_credentials",
+		map[string]any{"acs_system_id": acsSystemID}, take)
 }
 
 // Credential returns one credential.

@@ -164,7 +164,22 @@ type Credential struct {
 	IsMultiPhoneSync      *bool   `json:"is_multi_phone_sync_credential"` // nil: the answer doesn't say
 	ParentACSCredentialID string  `json:"parent_acs_credential_id"`
 	CreatedAt             string  `json:"created_at"`
+	Code                  string  `json:"code"` // of a PIN; "" while Salto hasn't made it
 	Errors                []Issue `json:"errors"`
+	Warnings              []Issue `json:"warnings"`
+}
+
+// IsCode reports whether the credential is a PIN.
+func (c Credential) IsCode() bool { return c.AccessMethod == "code" }
+
+// Waits reports whether Seam has not issued the credential yet.
+func (c Credential) Waits() bool { return c.warns("waiting_to_be_issued") }
+
+// BeingDeleted reports whether Seam is removing the credential.
+func (c Credential) BeingDeleted() bool { return c.warns("being_deleted") }
+
+func (c Credential) warns(code string) bool {
+	return slices.ContainsFunc(c.Warnings, func(w Issue) bool { return w.WarningCode == code })
 }
 
 // IsMobileKey reports whether the credential is, or may be, a stay's mobile key: not a card, a code, or one of the

@@ -24,9 +24,12 @@ const compareWithSeam = `check_requested = true`
 // flagged, and the error is one of [IsLockWait].
 func (s *Store) CheckNamed(ctx context.Context, acsUserID, acsCredentialID string, now time.Time) (int, error) {
 	n, err := s.flagKeys(ctx, `
-			SELECT DISTINCT source, reservation_id FROM acs_users
+			SELECT source, reservation_id FROM acs_users
 			WHERE deleted_at IS NULL AND (acs_user_id = nullif(@user, '')
-				OR acs_credential_id = nullif(@credential, ''))`,
+				OR acs_credential_id = nullif(@credential, ''))
+			UNION
+			SELECT source, reservation_id FROM backup_codes
+			WHERE deleting_at IS NULL AND acs_credential_id = nullif(@credential, '')`,
 		compareWithSeam, pgx.StrictNamedArgs{"user": acsUserID, "credential": acsCredentialID}, now)
 	return n, wrap(err, "check what Seam's event names")
 }

@@ -33,6 +33,12 @@ type GuestState struct {
 	StartsAt     *time.Time
 	EndsAt       *time.Time
 	OwnIdentity  bool // we created its user identity, for this stay alone
+	// CodeID is the credential of its PIN; nil while there is none that may open doors. Its digits are sealed.
+	CodeID      *string
+	SealedCode  []byte
+	CodeAt      *time.Time
+	CodeWaiting bool // Seam has not issued it yet
+	CodeProblem *string
 	// ClosedGates are the gates that keep the key from being handed out.
 	ClosedGates []string `db:"-"`
 	// GatesSetAt is when the last of the open gates was set; nil where there is none.
@@ -52,6 +58,8 @@ const guestState = `
 			u.ends_at,
 		coalesce(u.removed_at IS NULL AND i.own AND i.made AND i.user_identity_id = u.user_identity_id,
 			false) AS own_identity,
+		c.acs_credential_id AS code_id, c.sealed AS sealed_code, c.code_at, coalesce(c.waiting, false) AS code_waiting,
+			c.problem AS code_problem,
 		r.gates AS pms_gates, (SELECT value FROM settings WHERE name = 'policy_text:' || r.source) AS policy,
 		coalesce(s.counter, 0) AS counter, coalesce(s.guest_key, '') AS link_guest, s.opened_at,
 			coalesce(s.openings, 0) AS openings,
@@ -62,6 +70,8 @@ const guestState = `
 		SELECT * FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id
 			AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u ON true
 	LEFT JOIN user_identities i ON i.user_identity_key = u.user_identity_key
+	LEFT JOIN backup_codes c ON c.user_row = u.id AND c.acs_user_id = u.acs_user_id AND c.deleting_at IS NULL
+		AND c.missing_at IS NULL AND u.removed_at IS NULL AND u.suspended_at IS NULL
 	LEFT JOIN guest_stays s ON s.source = r.source AND s.reservation_id = r.reservation_id
 	WHERE r.source = $1 AND r.reservation_id = $2`
 

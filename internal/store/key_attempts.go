@@ -18,6 +18,7 @@ type Work struct {
 	Listing     *Listing // nil: the reservation names none, or an unknown one
 	Key         MobileKey
 	Users       []ACSUser
+	Codes       []BackupCode // their PINs
 	Overrides   Overrides
 	Gates       map[string]stay.GateReports
 	Unreachable []Disconnection   // access systems that Seam can't reach
@@ -49,6 +50,10 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	b.Queue(`SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2
 		ORDER BY id`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
 		w.Users, err = pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])
+		return err
+	})
+	b.Queue(backupCodesOf, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
+		w.Codes, err = pgx.CollectRows(rows, pgx.RowToStructByName[BackupCode])
 		return err
 	})
 	b.Queue(overridesOf, ref.Source, ref.ReservationID).QueryRow(func(row pgx.Row) (err error) {

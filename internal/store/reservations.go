@@ -283,8 +283,11 @@ type View struct {
 	WriteBackOf *WriteBackRow // of its booking; nil: none
 	// what that means for the reservation, by the settings of its source: admin fills it in
 	WriteBack *stay.WriteBack
-	DoorUse   *DoorUse        // what Seam reported of its guest at doors; nil: nothing
-	GuestLink *stay.GuestLink // not in the database: package guest derives it; nil where the stay has none
+	DoorUse   *DoorUse // what Seam reported of its guest at doors; nil: nothing
+	// the PIN of User, if it has one
+	BackupCodeOf *BackupCode
+	BackupCode   *stay.BackupCode // what that means: admin fills it in
+	GuestLink    *stay.GuestLink  // not in the database: package guest derives it; nil where the stay has none
 }
 
 // View returns one reservation.
@@ -339,6 +342,9 @@ func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...a
 		}
 		views[i].User = Current(users[ref])
 		views[i].GateReports = mergedGateReports(views[i].Reservation.Gates, words[ref])
+	}
+	if err := s.addBackupCodes(ctx, views); err != nil {
+		return nil, err
 	}
 	return views, s.addDoorUses(ctx, views, refs)
 }

@@ -200,7 +200,7 @@ func stateOf(stays map[store.Ref]store.GuestState) string {
 		// it can't fail
 		encoded, _ := json.Marshal([]any{
 			ref, s.Status, s.KeyStatus, s.CredentialID, s.ClosedGates,
-			s.Counter, s.GuestEmail,
+			s.Counter, s.GuestEmail, s.CodeID, s.SealedCode, s.CodeWaiting, s.CodeProblem,
 		})
 		_, _ = b.Write(encoded)
 	}

@@ -30,6 +30,8 @@ type Links interface {
 	Look(ctx context.Context, id string) (guest.Page, error)
 	// Open gives a link's guest an instant key; the errors are those of [guest.Service.Open].
 	Open(ctx context.Context, id string) (guest.Opened, error)
+	// ShowCode returns the stay's backup code; the errors are those of [guest.Service.ShowCode].
+	ShowCode(ctx context.Context, id string) (guest.Code, guest.Page, error)
 }
 
 // Config is what the page needs of the rest of the program.
@@ -88,6 +90,10 @@ func (h *Page) show(w http.ResponseWriter, r *http.Request) {
 // open answers POST.
 func (h *Page) open(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w)
+	if r.URL.Query().Get("show") == "code" {
+		h.showCode(w, r)
+		return
+	}
 	opened, err := h.Links.Open(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
 		page := opened.Page
@@ -107,6 +113,26 @@ func (h *Page) open(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// showCode answers POST with show=code: the backup code, for a guest whose phone doesn't open the door.
+func (h *Page) showCode(w http.ResponseWriter, r *http.Request) {
+	code, page, err := h.Links.ShowCode(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		h.refuse(w, r, page, err)
+		return
+	}
+	if wantsJSON(r) {
+		writeJSON(w, http.StatusOK, Code{BackupCode: code.Digits, OpensTo: instant(code.OpensTo)})
+		return
+	}
+	h.render(w, r, http.StatusOK, view{Page: page, Kind: kindCode, Code: code.Digits, Expires: code.OpensTo})
+}
+
+// Code is what a program gets for POST with show=code.
+type Code struct {
+	BackupCode string `json:"backup_code"`
+	OpensTo    string `json:"opens_to"`
+}
+
 // Key is what a program gets for POST.
 type Key struct {
 	InstantKeyURL string `json:"instant_key_url"`
@@ -123,12 +149,15 @@ type State struct {
 	ReadyFrom *string `json:"ready_from"` // null where that is not known
 	// ReadySince is null unless it is ready.
 	ReadySince *string `json:"ready_since"`
+	// BackupCode is whether POST with show=code answers a code now.
+	BackupCode bool `json:"backup_code"`
 }
 
 func stateOf(p guest.Page) State {
 	s := State{
 		Ready: p.Why == guest.Ready, CheckIn: instantOrNull(p.CheckIn), CheckOut: instantOrNull(p.CheckOut),
 		ReadyFrom: instantOrNull(p.ReadyFrom), ReadySince: instantOrNull(p.ReadySince),
+		BackupCode: p.BackupCode,
 	}
 	if p.Property != "" {
 		s.Property = &p.Property
@@ -148,6 +177,8 @@ type refusal struct {
 	after  time.Duration
 }
 
+const reasonNoCode = "no_backup_code"
+
 const tryAgain = "the key can't be handed out right now: try again in a moment"
 
 func (h *Page) refusalOf(err error, page guest.Page) refusal {
@@ -164,6 +195,11 @@ func (h *Page) refusalOf(err error, page guest.Page) refusal {
 		return refusal{
 			status: http.StatusConflict, kind: kindOf(page), detail: notReadyDetail(notReady),
 			reason: notReady.Reason(),
+		}
+	case errors.Is(err, guest.ErrNoCode):
+		return refusal{
+			status: http.StatusConflict, kind: kindNoCode, reason: reasonNoCode,
+			detail: "there is no backup code that opens doors now: the source has none, the stay has not begun, or Salto has not made it yet",
 		}
 	case errors.As(err, &limit):
 		return refusal{

@@ -27,6 +27,10 @@ type notReady struct{ page guest.Page }
 
 func (n notReady) Look(context.Context, string) (guest.Page, error) { return n.page, nil }
 
+func (n notReady) ShowCode(context.Context, string) (guest.Code, guest.Page, error) {
+	return guest.Code{}, n.page, guest.ErrNoCode
+}
+
 func (n notReady) Open(context.Context, string) (guest.Opened, error) {
 	return guest.Opened{}, &guest.NotReadyError{Page: n.page}
 }

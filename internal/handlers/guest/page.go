@@ -31,6 +31,8 @@ const (
 	kindUnknown
 	kindLimit
 	kindUnavailable
+	kindCode
+	kindNoCode
 )
 
 // kindOf is what is shown of a stay that the link is good for.
@@ -59,6 +61,7 @@ type view struct {
 	Page    guest.Page
 	Kind    kind
 	URL     string // the instant key's
+	Code    string // the backup code
 	Expires time.Time
 	After   time.Duration
 }
@@ -90,6 +93,9 @@ type shown struct {
 	Tap     template.URL
 	TapText string
 	Hint    string
+
+	Code      string // the backup code
+	CodeOffer string // of the form that shows it, "" for none
 }
 
 // moment is a time as a guest reads it, and as machines do.
@@ -130,7 +136,26 @@ func (in *words) show(v view, now time.Time) shown {
 	if p.CheckOut != nil {
 		s.CheckOut = &moment{in.date(*p.CheckOut), p.CheckOut.Format(time.RFC3339)}
 	}
+	if p.BackupCode && v.Kind != kindCode && v.Kind != kindNoCode {
+		s.CodeOffer = in.CodeButton
+	}
+	in.say(&s, v, now)
+	s.Title = s.Heading
+	if s.Property != "" {
+		s.Title += " – " + s.Property
+	}
+	return s
+}
+
+// say fills in what the page is about.
+func (in *words) say(s *shown, v view, now time.Time) {
+	p := v.Page
 	switch v.Kind {
+	case kindCode:
+		s.Heading, s.Lead, s.Code = in.CodeHeading, in.CodeLead, v.Code
+		s.Hint = in.sprintf(in.CodeHint, in.date(v.Expires.In(locationOf(p))))
+	case kindNoCode:
+		s.Heading, s.Lead = in.NoCodeHeading, in.NoCodeLead
 	case kindReady:
 		s.Heading, s.Lead, s.Button, s.Hint = in.ReadyHeading, in.opens(p, now), in.ReadyButton, in.ReadyHint
 		if p.ReadySince != nil {
@@ -158,11 +183,6 @@ func (in *words) show(v view, now time.Time) shown {
 	default:
 		s.Heading, s.Lead, s.Button = in.UnavailableHeading, in.UnavailableLead, in.AgainButton
 	}
-	s.Title = s.Heading
-	if s.Property != "" {
-		s.Title += " – " + s.Property
-	}
-	return s
 }
 
 // opens says from when, or until when, the key opens doors.

@@ -24,6 +24,9 @@ type words struct {
 	LimitHeading, LimitLead                 string // %s: minutes
 	UnavailableHeading, UnavailableLead     string
 	AgainButton                             string
+	CodeButton, CodeHeading, CodeLead       string
+	CodeHint                                string // %s: a date and time
+	NoCodeHeading, NoCodeLead               string
 	StayLabel, AddressLabel                 string
 	CheckInLabel, CheckOutLabel, HelpLabel  string
 	LocalTime                               string    // %s: a city
@@ -81,6 +84,10 @@ func languageOf(r *http.Request, guests string) (string, *words) {
 }
 
 var english = words{
+	CodeButton: "My phone doesn't open the door", CodeHeading: "Your code",
+	CodeLead:      "Enter it on the keypad of the door. If the keypad has a # key, press that afterwards.",
+	CodeHint:      "It opens your doors until %s. Please keep it to yourself.",
+	NoCodeHeading: "There is no code right now", NoCodeLead: "Please ask the property for help.",
 	ReadyHeading: "Your key is ready", ReadyButton: "Get my key",
 	ReadyHint: "You need no app. Have the phone at hand that will open the doors.",
 	OpensFrom: "It opens your doors from %s.", OpensTo: "It opens your doors until %s.",
@@ -112,6 +119,10 @@ var english = words{
 }
 
 var spanish = words{
+	CodeButton: "Mi teléfono no abre la puerta", CodeHeading: "Su código",
+	CodeLead:      "Introdúzcalo en el teclado de la puerta. Si el teclado tiene una tecla #, púlsela después.",
+	CodeHint:      "Abre sus puertas hasta el %s. No lo comparta con nadie.",
+	NoCodeHeading: "Ahora mismo no hay ningún código", NoCodeLead: "Pida ayuda al alojamiento.",
 	ReadyHeading: "Su llave está lista", ReadyButton: "Obtener mi llave",
 	ReadyHint: "No necesita ninguna aplicación. Tenga a mano el teléfono con el que abrirá las puertas.",
 	OpensFrom: "Abre sus puertas a partir del %s.", OpensTo: "Abre sus puertas hasta el %s.",
@@ -143,6 +154,10 @@ var spanish = words{
 }
 
 var german = words{
+	CodeButton: "Mein Telefon öffnet die Tür nicht", CodeHeading: "Ihr Code",
+	CodeLead:      "Geben Sie ihn auf dem Tastenfeld der Tür ein. Hat das Tastenfeld eine Taste #, drücken Sie sie danach.",
+	CodeHint:      "Er öffnet Ihre Türen bis %s. Bitte geben Sie ihn nicht weiter.",
+	NoCodeHeading: "Im Moment gibt es keinen Code", NoCodeLead: "Bitte wenden Sie sich an die Unterkunft.",
 	ReadyHeading: "Ihr Schlüssel ist bereit", ReadyButton: "Schlüssel abrufen",
 	ReadyHint: "Sie brauchen keine App. Halten Sie das Telefon bereit, mit dem Sie die Türen öffnen möchten.",
 	OpensFrom: "Er öffnet Ihre Türen ab %s.", OpensTo: "Er öffnet Ihre Türen bis %s.",
@@ -175,6 +190,10 @@ var german = words{
 }
 
 var french = words{
+	CodeButton: "Mon téléphone n’ouvre pas la porte", CodeHeading: "Votre code",
+	CodeLead:      "Saisissez-le sur le clavier de la porte. Si le clavier a une touche #, appuyez ensuite dessus.",
+	CodeHint:      "Il ouvre vos portes jusqu’au %s. Ne le communiquez à personne.",
+	NoCodeHeading: "Aucun code n’est disponible pour le moment", NoCodeLead: "Veuillez demander de l’aide à l’établissement.",
 	ReadyHeading: "Votre clé est prête", ReadyButton: "Obtenir ma clé",
 	ReadyHint: "Aucune application n’est nécessaire. Gardez à portée de main le téléphone qui ouvrira les portes.",
 	OpensFrom: "Elle ouvre vos portes à partir du %s.", OpensTo: "Elle ouvre vos portes jusqu’au %s.",
@@ -204,6 +223,10 @@ var french = words{
 }
 
 var italian = words{
+	CodeButton: "Il mio telefono non apre la porta", CodeHeading: "Il suo codice",
+	CodeLead:      "Lo digiti sulla tastiera della porta. Se la tastiera ha un tasto #, lo prema subito dopo.",
+	CodeHint:      "Apre le sue porte fino al %s. Non lo comunichi a nessuno.",
+	NoCodeHeading: "In questo momento non c’è nessun codice", NoCodeLead: "Chieda aiuto alla struttura.",
 	ReadyHeading: "La sua chiave è pronta", ReadyButton: "Ottieni la chiave",
 	ReadyHint: "Non serve nessuna app. Tenga a portata di mano il telefono con cui aprirà le porte.",
 	OpensFrom: "Apre le sue porte a partire da %s.", OpensTo: "Apre le sue porte fino a %s.",
@@ -236,6 +259,10 @@ var italian = words{
 }
 
 var portuguese = words{
+	CodeButton: "O meu telemóvel não abre a porta", CodeHeading: "O seu código",
+	CodeLead:      "Introduza-o no teclado da porta. Se o teclado tiver uma tecla #, prima-a a seguir.",
+	CodeHint:      "Abre as suas portas até %s. Não o partilhe com ninguém.",
+	NoCodeHeading: "De momento não há nenhum código", NoCodeLead: "Peça ajuda ao alojamento.",
 	ReadyHeading: "A sua chave está pronta", ReadyButton: "Obter a minha chave",
 	ReadyHint: "Não é necessária nenhuma aplicação. Tenha à mão o telefone com que vai abrir as portas.",
 	OpensFrom: "Abre as suas portas a partir de %s.", OpensTo: "Abre as suas portas até %s.",

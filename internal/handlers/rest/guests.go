@@ -37,6 +37,7 @@ type AppSession struct {
 
 func (s *API) guestOperations(api huma.API) {
 	const tag = "Guests"
+	s.backupCodeOperation(api)
 	session := operation("create-app-session", http.MethodPost, reservationPath+"/app-session", tag,
 		"Get a session for the guest's app",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)

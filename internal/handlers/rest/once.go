@@ -111,8 +111,11 @@ func (s *API) keepings() map[string]keeping {
 	return routes
 }
 
-// appSessionRoute answers the same session whenever it is asked for, which must not be kept.
-const appSessionRoute = "POST " + reservationPath + "/app-session"
+// Routes whose answers must not be kept: they are secrets. Repeating them does no harm.
+const (
+	appSessionRoute = "POST " + reservationPath + "/app-session"
+	backupCodeRoute = "POST " + reservationPath + "/backup-code"
+)
 
 // once has a request with an Idempotency-Key done once.
 func (s *API) once(next http.Handler) http.Handler {
@@ -120,7 +123,8 @@ func (s *API) once(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		keys := r.Header.Values(idempotencyKey)
 		route := r.Method + " " + chi.RouteContext(r.Context()).RoutePattern()
-		if len(keys) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead || route == appSessionRoute {
+		if len(keys) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead || route == appSessionRoute ||
+			route == backupCodeRoute {
 			next.ServeHTTP(w, r)
 			return
 		}

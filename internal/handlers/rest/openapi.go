@@ -274,7 +274,7 @@ func document(api huma.API) {
 				continue
 			}
 			exemplify(o, examples()[o.OperationID])
-			if o != item.Get && o.Security == nil && o.OperationID != "create-app-session" {
+			if o != item.Get && o.Security == nil && o.OperationID != "create-app-session" && o.OperationID != "show-backup-code" {
 				documentKey(o)
 			}
 		}
@@ -556,6 +556,9 @@ func examples() map[string]example {
 		"create-app-session": {answer: AppSession{
 			Token:     "seam_cst1example",
 			ExpiresAt: stamp(booked.Add(24 * time.Hour)), IdentityID: view.User.UserIdentityID,
+		}},
+		"show-backup-code": {answer: ShownCode{
+			Code: "846201", AccessSchedule: Schedule{StartsAt: stamp(booked), EndsAt: stamp(booked.Add(72 * time.Hour))},
 		}},
 		"renew-guest-link": {
 			request: OptionalReason{Reason: "forwarded to the wrong address", Author: "Maria"},

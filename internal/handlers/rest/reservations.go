@@ -12,23 +12,24 @@ import (
 
 // Reservation is a reservation with its mobile key.
 type Reservation struct {
-	Source        string     `json:"source" example:"default"`
-	ReservationID string     `json:"reservation_id" example:"3333122-433"`
-	ListingID     *string    `json:"listing_id" example:"2222222-2222"`
-	Status        string     `json:"status" enum:"confirmed,cancelled"`
-	GuestEmail    *string    `json:"guest_email" example:"jane@example.com"`
-	GuestName     *string    `json:"guest_name"`
-	GuestPhone    *string    `json:"guest_phone"`
-	CheckIn       *string    `json:"check_in" format:"date-time" doc:"Null while it or its time zone is unknown."`
-	CheckOut      *string    `json:"check_out" format:"date-time"`
-	MobileKey     MobileKey  `json:"mobile_key"`
-	Listing       Expansion  `json:"listing,omitzero" doc:"With expand=listing: the listing, or null while it is unknown."`
-	GuestLink     *GuestLink `json:"guest_link" doc:"Null unless the reservation is confirmed and its source has guest_links."`
-	WriteBack     *WriteBack `json:"write_back" doc:"The field at the PMS that staykey writes. Null unless the source has write_back, and for reservations that ended before anything was written."`
-	Gates         []Gate     `json:"gates" nullable:"false" doc:"The gates of the source, in the order of the configuration. Empty for a source without gates."`
-	Notes         []Note     `json:"notes" nullable:"false" doc:"Fields that could not be read in the last applied event and later ones. Empty if everything was understood."`
-	CreatedAt     string     `json:"created_at" format:"date-time"`
-	UpdatedAt     string     `json:"updated_at" format:"date-time"`
+	Source        string      `json:"source" example:"default"`
+	ReservationID string      `json:"reservation_id" example:"3333122-433"`
+	ListingID     *string     `json:"listing_id" example:"2222222-2222"`
+	Status        string      `json:"status" enum:"confirmed,cancelled"`
+	GuestEmail    *string     `json:"guest_email" example:"jane@example.com"`
+	GuestName     *string     `json:"guest_name"`
+	GuestPhone    *string     `json:"guest_phone"`
+	CheckIn       *string     `json:"check_in" format:"date-time" doc:"Null while it or its time zone is unknown."`
+	CheckOut      *string     `json:"check_out" format:"date-time"`
+	MobileKey     MobileKey   `json:"mobile_key"`
+	Listing       Expansion   `json:"listing,omitzero" doc:"With expand=listing: the listing, or null while it is unknown."`
+	GuestLink     *GuestLink  `json:"guest_link" doc:"Null unless the reservation is confirmed and its source has guest_links."`
+	BackupCode    *BackupCode `json:"backup_code" doc:"The PIN that opens the stay's doors without a phone, without its digits. Null unless the source has backup_code and the stay has an ACS user."`
+	WriteBack     *WriteBack  `json:"write_back" doc:"The field at the PMS that staykey writes. Null unless the source has write_back, and for reservations that ended before anything was written."`
+	Gates         []Gate      `json:"gates" nullable:"false" doc:"The gates of the source, in the order of the configuration. Empty for a source without gates."`
+	Notes         []Note      `json:"notes" nullable:"false" doc:"Fields that could not be read in the last applied event and later ones. Empty if everything was understood."`
+	CreatedAt     string      `json:"created_at" format:"date-time"`
+	UpdatedAt     string      `json:"updated_at" format:"date-time"`
 }
 
 // Note is something that could not be read of an event. It never quotes a guest's data.
@@ -108,6 +109,7 @@ func showReservation(v admin.View) Reservation {
 			LastError: k.LastError, SettledAt: stampOrNull(k.SettledAt),
 		},
 	}
+	out.BackupCode = showBackupCode(v.BackupCode)
 	out.GuestLink, out.WriteBack = showGuestLink(v.GuestLink), showWriteBack(v.WriteBack)
 	if use := v.DoorUse; use != nil {
 		out.MobileKey.FirstUsedAt = stampOrNull(use.FirstUsedAt)

@@ -20,5 +20,16 @@ func showWriteBack(w *stay.WriteBack) *WriteBack {
 	return &WriteBack{Status: w.Status, Reason: w.Reason, At: stampOrNull(w.At), LastError: w.LastError}
 }
 
-// Show returns a reservation as REST answers it.
-func Show(v admin.View) Reservation { return showReservation(v) }
+// ShowWithCode returns a reservation as REST answers it, and the digits of its backup code where that opens doors: for
+// what is written into the PMS.
+func ShowWithCode(v admin.View, sealer stay.Sealer) Reservation {
+	r := showReservation(v)
+	c := admin.CodeRecorded(v)
+	if c == nil {
+		return r
+	}
+	if digits, readable := sealer.Open(c.Sealed, *c.CredentialID); readable {
+		r.BackupCode.Code = &digits
+	}
+	return r
+}

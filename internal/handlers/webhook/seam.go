@@ -93,6 +93,8 @@ func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) er
 	switch e.Type {
 	case "acs_user.deleted", "acs_credential.deleted", "acs_credential.invalidated":
 		concerned, err = s.Store.CheckNamed(ctx, e.ACSUserID, e.CredentialID, now)
+	case "acs_credential.issued", "acs_credential.reissued":
+		concerned, err = s.Store.LookAtCode(ctx, e.CredentialID, e.Type == "acs_credential.reissued", now)
 	case "acs_access_group.deleted":
 		concerned, err = s.Store.CheckMembers(ctx, e.ACSSystemID, e.AccessGroupID, now)
 	case "acs_system.connected", "acs_system.disconnected":

@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/google/uuid"
@@ -9,16 +11,27 @@ import (
 
 func (s *Simulator) showCredential(st *State, c Credential) map[string]any {
 	u := st.Users[c.UserID]
-	return map[string]any{
+	shown := map[string]any{
 		"acs_credential_id": c.ID, "acs_user_id": c.UserID, "acs_system_id": u.SystemID,
 		"user_identity_id": orNull(u.IdentityID),
-		"access_method":    c.AccessMethod, "display_name": "Mobile key", "workspace_id": st.WorkspaceID,
+		"access_method":    c.AccessMethod, "display_name": displayNames[c.AccessMethod], "workspace_id": st.WorkspaceID,
 		"connected_account_id": "simulated",
 		"created_at":           stamp(c.CreatedAt), "is_managed": true, "is_multi_phone_sync_credential": c.MultiPhone,
 		"parent_acs_credential_id": orNull(c.ParentID), "external_type": "salto_ks_credential",
 		"errors": s.reported("error", c.ErrorCode), "warnings": s.reported("warning", c.WarningCode),
 		"is_latest_desired_state_synced_with_provider": nil, "latest_desired_state_synced_with_provider_at": nil,
 	}
+	if c.AccessMethod != "code" {
+		return shown
+	}
+	if shown["code"] = c.Code; s.now().Before(c.CodeAt) {
+		shown["code"], shown["warnings"] = nil, s.reported("warning", cmp.Or(c.WarningCode, "waiting_to_be_issued"))
+	}
+	return shown
+}
+
+var displayNames = map[string]string{
+	"mobile_key": "Mobile key", "code": "Access code", "card": "Card", "cloud_key": "Cloud key",
 }
 
 func (s *Simulator) createCredential(r request) answer {
@@ -32,6 +45,13 @@ func (s *Simulator) createCredential(r request) answer {
 	c := Credential{
 		ID: uuid.NewString(), UserID: u.ID, AccessMethod: r.text("access_method"),
 		MultiPhone: r.flag("is_multi_phone_sync_credential"), CreatedAt: s.now(),
+	}
+	if c.AccessMethod == "code" {
+		if s.options.RefuseCodes || r.text("code") != "" { // Salto chooses the code
+			return invalid("the access system can't make this code")
+		}
+		// #nosec G404 -- a simulation
+		c.Code, c.CodeAt = fmt.Sprintf("%06d", rand.IntN(1_000_000)), s.now().Add(s.options.CodeDelay)
 	}
 	s.state.Credentials[c.ID] = c
 	s.index.touchCredential(c.ID)

@@ -60,11 +60,14 @@ type Options struct {
 	RefuseEmail   string `json:"refuse_email"`   // an address that Seam doesn't take
 	RefuseDeletes bool   `json:"refuse_deletes"` // acs/users/delete is accepted, and Salto KS keeps the user
 
+	RefuseCodes bool `json:"refuse_codes"` // PINs can't be made
+
 	// How long things take.
 	Pending        time.Duration `json:"pending"`         // how long mutations stay pending
 	DeleteHang     time.Duration `json:"delete_hang"`     // how long a delete stays pending, default Pending
 	Defer          bool          `json:"defer"`           // a user's creation is deferred until it is subscribed
 	SubscribeDelay time.Duration `json:"subscribe_delay"` // after starts_at, or after its creation if that is later
+	CodeDelay      time.Duration `json:"code_delay"`      // until Salto has made a PIN
 	Latency        time.Duration `json:"latency"`         // of each answer
 	// how long faults that give no answer last before the connection closes, 0: until the client gives up
 	HangFor time.Duration `json:"hang_for"`

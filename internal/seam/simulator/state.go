@@ -97,6 +97,8 @@ type Credential struct {
 	CreatedAt    time.Time `json:"created_at"`
 	ErrorCode    string    `json:"error_code"` // set by a test
 	WarningCode  string    `json:"warning_code"`
+	Code         string    `json:"code"`    // of the access method code
+	CodeAt       time.Time `json:"code_at"` // when Salto has made it; until then it is not shown
 }
 
 func newState(workspaceID string) *State {
@@ -127,6 +129,11 @@ func (s *State) MobileKeys(userID string) []Credential {
 	return s.credentials(func(c Credential) bool {
 		return c.UserID == userID && c.AccessMethod == "mobile_key" && c.MultiPhone && c.ParentID == ""
 	})
+}
+
+// Codes returns the PINs of an ACS user, oldest first.
+func (s *State) Codes(userID string) []Credential {
+	return s.credentials(func(c Credential) bool { return c.UserID == userID && c.AccessMethod == "code" })
 }
 
 func (s *State) users(keep func(User) bool) []User {

@@ -1,0 +1,59 @@
+package admin
+
+import (
+	"context"
+	"errors"
+
+	"github.com/staykey/staykey/internal/guest"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// BackupCode returns the PIN of a stay. It is for a token that may write, or of the scope guest, and in the audit log.
+func (s *Service) BackupCode(ctx context.Context, ref stay.Ref) (guest.Code, error) {
+	if err := visible(ctx, ref); err != nil {
+		return guest.Code{}, err
+	}
+	if s.config.Guests == nil {
+		return guest.Code{}, refuse(Conflict, noCode)
+	}
+	code, err := s.config.Guests.BackupCode(ctx, ref)
+	switch {
+	case errors.Is(err, guest.ErrNoCode):
+		return code, &Error{Kind: Conflict, Code: CodeKeyNotReady, Reason: "no_backup_code", Message: noCode}
+	case errors.Is(err, guest.ErrGone):
+		return code, refuse(Conflict, "the stay is over or cancelled: its backup code opens nothing")
+	case err != nil:
+		return code, refusedSession(err)
+	}
+	audit := ActorOf(ctx).Audit(ActionShowCode, "").About(ref.Source, ref.ReservationID, "")
+	audit.At = s.now().UTC()
+	return code, s.store.AddAudit(ctx, audit)
+}
+
+const noCode = "there is no backup code for this stay now: its source has no backup_code: true, or Salto has not made it yet (backup_code of the reservation has its status)"
+
+// withBackupCode fills in how a reservation's PIN fares; nil where it has none.
+func withBackupCode(v View) View {
+	c := v.BackupCodeOf
+	switch {
+	case c == nil || c.DeletingAt != nil:
+		return v
+	case c.Problem != nil:
+		v.BackupCode = &stay.BackupCode{Status: stay.BackupFailed, Problem: c.Problem}
+	case c.CredentialID == nil || c.Waiting || c.Sealed == nil || c.MissingAt != nil:
+		v.BackupCode = &stay.BackupCode{Status: stay.BackupPending}
+	default:
+		v.BackupCode = &stay.BackupCode{Status: stay.BackupReady, At: c.CodeAt}
+	}
+	v.BackupCode.CredentialID = c.CredentialID
+	return v
+}
+
+// CodeRecorded is what is recorded of a reservation's PIN; nil for one that opens no doors now.
+func CodeRecorded(v View) *store.BackupCode {
+	if v.BackupCode == nil || v.BackupCode.Status != stay.BackupReady {
+		return nil
+	}
+	return v.BackupCodeOf
+}

@@ -1,0 +1,149 @@
+package record
+
+import (
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// CodePhase is the state of the PIN of an ACS user.
+type CodePhase int
+
+// The phases of a PIN.
+const (
+	NoCode       CodePhase = iota + 1 // there is none
+	CodeLost                          // a create is under way or its answer was lost: it may have made one
+	CodeMade                          // it exists; its digits may not be known yet
+	CodeDeleting                      // we delete it
+)
+
+// Sealer encrypts digits for the database.
+type Sealer interface {
+	Seal(text, id string) []byte
+	Open(sealed []byte, id string) (text string, ok bool)
+}
+
+// Code is the PIN of an ACS user, with transitions as its only writers:
+//
+//	NoCode ── Mark ──▶ CodeLost ── Created, Found ──▶ CodeMade ── DeleteSent ──▶ CodeDeleting ── Gone ──▶ NoCode
+//	   ▲                  │                              │
+//	   └──── Refused ─────┘        NoCode ◀── Gone ──────┘  somebody deleted it
+//
+// It has no influence on the mobile key: it is deleted with its ACS user, and its row is not needed for longer.
+type Code struct {
+	store.BackupCode
+	before *store.BackupCode // as it was before the mark of a call
+}
+
+// Phase is the PIN's phase.
+func (c *Code) Phase() CodePhase {
+	switch {
+	case c.CredentialID != nil && c.DeletingAt != nil:
+		return CodeDeleting
+	case c.CredentialID != nil:
+		return CodeMade
+	case c.LostAt != nil:
+		return CodeLost
+	default:
+		return NoCode
+	}
+}
+
+// Mark records that a PIN is about to be made beside a mobile key. Until its answer is recorded the create counts as
+// lost: deadline is when it has taken effect or never will. The time of an earlier mark is kept, because anything
+// that a lost create made is later than that.
+func (c *Code) Mark(keyID string, now, deadline time.Time) {
+	before := c.BackupCode
+	c.before = &before
+	if c.MarkedAt == nil {
+		c.MarkedAt = &now
+	}
+	c.KeyID, c.LostAt, c.Looks, c.Problem = keyID, &deadline, 0, nil
+}
+
+// Lost records that the create's answer was lost. until is when "not found" may begin to count.
+func (c *Code) Lost(until time.Time) { c.LostAt = &until }
+
+// Unmark restores the row to what it was before the mark: the call was refused, or never sent.
+func (c *Code) Unmark() {
+	if c.before != nil {
+		c.BackupCode, c.before = *c.before, nil
+	}
+}
+
+// Refused records why Seam makes none.
+func (c *Code) Refused(problem string) { c.Problem = &problem }
+
+// Created records the PIN that the create returned. What an earlier, lost create may have left is still looked for.
+func (c *Code) Created(id string) {
+	if c.before != nil {
+		c.LostAt, c.Looks, c.before = c.before.LostAt, c.before.Looks, nil
+	}
+	c.Found(id, true)
+}
+
+// Found records a PIN that a look-up has found; own is whether staykey made it.
+func (c *Code) Found(id string, own bool) {
+	c.CredentialID, c.Own, c.Waiting = &id, own, true
+	c.Sealed, c.CodeAt, c.MissingAt, c.DeletingAt, c.Problem = nil, nil, nil, nil, nil
+}
+
+// Read records what Seam shows of the PIN, and reports whether its digits are others than before. An answer without
+// digits proves nothing about those that are known.
+func (c *Code) Read(from seam.Credential, sealer Sealer, now time.Time) (changed bool) {
+	c.MissingAt, c.Problem = nil, from.Problem()
+	id := *c.CredentialID
+	known, readable := sealer.Open(c.Sealed, id)
+	if from.Code != "" && (!readable || known != from.Code) {
+		changed = readable
+		c.Sealed = sealer.Seal(from.Code, id)
+		if changed || c.CodeAt == nil {
+			c.CodeAt = &now
+		}
+	}
+	c.Waiting = from.Waits() || c.Sealed == nil
+	return changed
+}
+
+// NotSeen records the first time that Seam did not show it.
+func (c *Code) NotSeen(now time.Time) {
+	if c.MissingAt == nil {
+		c.MissingAt = &now
+	}
+}
+
+// DeleteSent records that it is being deleted: from now on nobody is given its digits.
+func (c *Code) DeleteSent(now time.Time) { c.DeletingAt, c.Sealed, c.CodeAt = &now, nil, nil }
+
+// Gone records that it doesn't exist any more. What a lost create may have left is still looked for.
+func (c *Code) Gone() {
+	c.CredentialID, c.MissingAt, c.DeletingAt, c.Sealed, c.CodeAt = nil, nil, nil, nil, nil
+	c.Waiting, c.Problem, c.Own, c.KeyID = false, nil, false, ""
+	if c.LostAt == nil {
+		c.MarkedAt = nil
+	}
+}
+
+// Looked records a late look-up of what a lost create may have left; the last one ends the search.
+func (c *Code) Looked(last int16) {
+	if c.Looks++; c.Looks < last {
+		return
+	}
+	if c.LostAt, c.Looks = nil, 0; c.CredentialID == nil {
+		c.MarkedAt = nil
+	}
+}
+
+// AddSurplus records further PINs that a lost create has left.
+func (c *Code) AddSurplus(id string) {
+	if !slices.Contains(c.Surplus, id) {
+		c.Surplus = append(c.Surplus, id)
+	}
+}
+
+// DropSurplus records that one of them is gone.
+func (c *Code) DropSurplus(id string) {
+	c.Surplus = slices.DeleteFunc(slices.Clone(c.Surplus), func(x string) bool { return x == id })
+}
