@@ -393,7 +393,11 @@ func (w *codeWork) remove(ctx context.Context) (more bool, out outcome) {
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return w.failed(ctx, err)
 	}
-	return false, w.due(ctx, w.belief().countsFrom(w.now()))
+	next := w.belief().countsFrom(w.now())
+	if c.Tries > 0 { // it was deleted in vain before
+		next = later(next, w.now().Add(w.codeDelay()))
+	}
+	return false, w.due(ctx, next)
 }
 
 // confirmRemoved makes sure that a deleted code is gone: get and list agree after the grace. One that is still there
@@ -415,9 +419,7 @@ func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) 
 		})
 	}
 	if !gone {
-		if c.Tries++; c.Tries > 1 {
-			return w.postpone(ctx)
-		}
+		c.Tries++
 		return w.remove(ctx)
 	}
 	w.note("backup code %s was deleted", *c.CredentialID)
