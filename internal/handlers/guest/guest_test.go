@@ -89,6 +89,10 @@ func (unknownLinks) Look(context.Context, string) (guest.Page, error) {
 	return guest.Page{}, guest.ErrUnknown
 }
 
+func (unknownLinks) ShowCode(context.Context, string) (guest.Code, guest.Page, error) {
+	return guest.Code{}, guest.Page{}, guest.ErrUnknown
+}
+
 func (unknownLinks) Open(context.Context, string) (guest.Opened, error) {
 	return guest.Opened{}, guest.ErrUnknown
 }
