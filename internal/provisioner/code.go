@@ -148,36 +148,63 @@ func (w *codeWork) run(ctx context.Context) outcome {
 
 // step makes at most one changing call, and records its result. more is false when nothing is left to do now.
 func (w *codeWork) step(ctx context.Context) (more bool, out outcome) {
-	c, phase := w.code, w.code.Phase()
+	phase := w.code.Phase()
 	unwanted := phase == record.CodeMade && (!w.wanted || w.replaces)
 	listed, isListed := w.listedCodes[w.user.ID]
 	delete(w.listedCodes, w.user.ID) // it describes the time before what is done now
 	switch {
 	case phase == record.CodeMade && isListed && !unwanted:
 		return w.compare(ctx, listed)
-	case !unwanted && c.DueAt != nil && w.now().Before(*c.DueAt) && !w.work.Key.Revive:
+	case !unwanted && w.rests():
 		return false, outcome{}
-	case len(c.Surplus) > 0:
-		return w.deleteSurplus(ctx, c.Surplus[0])
-	case unwanted && !c.Own && !w.replaces:
-		return false, w.forget(ctx) // somebody else made it: it stays
+	case len(w.code.Surplus) > 0:
+		return w.deleteSurplus(ctx, w.code.Surplus[0])
 	case unwanted:
-		return w.remove(ctx)
-	case phase == record.CodeDeleting:
-		return w.confirmRemoved(ctx)
-	case phase == record.CodeLost:
-		return w.findLost(ctx)
-	case phase == record.NoCode && !w.wanted:
-		return false, w.forget(ctx)
-	case phase == record.NoCode && stay.Text(c.Problem) == codeRemoved && !w.work.Key.Revive:
-		return false, outcome{}
-	case phase == record.NoCode:
-		return w.create(ctx)
+		return w.withdraw(ctx)
 	}
+	switch phase {
+	case record.CodeDeleting:
+		return w.confirmRemoved(ctx)
+	case record.CodeLost:
+		return w.findLost(ctx)
+	case record.NoCode:
+		return w.begin(ctx)
+	default:
+		return w.follow(ctx)
+	}
+}
+
+// rests reports whether the code is not due yet. An admin's repair doesn't wait.
+func (w *codeWork) rests() bool {
+	return w.code.DueAt != nil && w.now().Before(*w.code.DueAt) && !w.work.Key.Revive
+}
+
+// withdraw takes back a code that is no longer wanted. One that somebody else made stays, unless an admin replaces
+// what the guest knows.
+func (w *codeWork) withdraw(ctx context.Context) (more bool, out outcome) {
+	if !w.code.Own && !w.replaces {
+		return false, w.forget(ctx)
+	}
+	return w.remove(ctx)
+}
+
+// begin makes the code that doesn't exist yet, if it is wanted.
+func (w *codeWork) begin(ctx context.Context) (more bool, out outcome) {
+	if !w.wanted {
+		return false, w.forget(ctx)
+	}
+	if stay.Text(w.code.Problem) == codeRemoved && !w.work.Key.Revive {
+		return false, outcome{} // somebody deleted it, and such changes are only reported
+	}
+	return w.create(ctx)
+}
+
+// follow looks at a code that exists, if that is due.
+func (w *codeWork) follow(ctx context.Context) (more bool, out outcome) {
 	if at := w.lookUpAt(); at != nil && !w.tooEarly(*at) {
 		return w.lookUp(ctx)
 	}
-	if c.DueAt == nil && c.MissingAt == nil {
+	if w.code.DueAt == nil && w.code.MissingAt == nil {
 		return false, outcome{} // it is known, and nothing says that it has changed
 	}
 	return w.read(ctx)
