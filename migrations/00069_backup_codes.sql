@@ -6,7 +6,7 @@ CREATE TABLE backup_codes (
     source            text        NOT NULL,
     reservation_id    text        NOT NULL,
     acs_user_id       text        NOT NULL, -- at Seam: whose credential it is. The code is deleted with that ACS user
-    key_id            text        NOT NULL DEFAULT '', -- the mobile key that it was made beside: it is replaced with it
+    key_id            text        NOT NULL DEFAULT '', -- the mobile key that it was made next to: it is replaced with it
     marked_at         timestamptz,          -- before the create
     lost_at           timestamptz,          -- the end of a create without an answer
     looks             smallint    NOT NULL DEFAULT 0, -- how often Seam was searched for what that create may have left

@@ -130,7 +130,7 @@ type codeWork struct {
 	user     *record.User
 	code     *record.Code
 	wanted   bool
-	replaces bool // an admin requested a new mobile key: whoever had the old one may know the code
+	replaces bool // an admin requested a new mobile key: the holder of the old one may know the code
 }
 
 // codeSteps is more than any code needs in one attempt.
@@ -296,7 +296,7 @@ func (w *codeWork) lookUpAt() *time.Time {
 	return &at
 }
 
-// lookUp looks for further codes that a lost create has made beside the one that is known.
+// lookUp looks for further codes that a lost create has made next to the one that is known.
 func (w *codeWork) lookUp(ctx context.Context) (more bool, out outcome) {
 	found, err := w.list(ctx, "whether a create without an answer made a second backup code")
 	if err != nil {

@@ -95,8 +95,8 @@ func (r *rig) mustHaveOneCode(s stay) {
 	}
 }
 
-// A code is made beside the key, and never in its way: the key is issued by the calls that it needs without one.
-func TestABackupCodeIsMadeBesideTheKey(t *testing.T) {
+// A code is made next to the key, and never in its way: the key is issued by the calls that it needs without one.
+func TestABackupCodeIsMadeWithTheKey(t *testing.T) {
 	t.Parallel()
 	r := newCodeRig(t, simulator.Options{})
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
@@ -328,7 +328,7 @@ func TestBackupCodesAndOtherPeople(t *testing.T) {
 	r.policy = withCodes
 	r.recheck(other)
 	if code := r.untilCode(other); code.ID != "by hand" {
-		t.Errorf("a second code was made beside one that somebody made: %+v", r.codesAtSeam(other))
+		t.Errorf("a second code was made next to one that somebody made: %+v", r.codesAtSeam(other))
 	}
 	r.policy = func(string) pms.Policy { return pms.DefaultPolicy() }
 	r.recheck(other)
@@ -356,7 +356,7 @@ func TestBackupCodesSwitchedOff(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// A sweep finds codes that changed or are gone at Seam, and costs nothing while they are as they were.
+// A sweep finds codes that changed or are gone at Seam, and costs nothing while they are unchanged.
 func TestTheSweepComparesBackupCodes(t *testing.T) {
 	t.Parallel()
 	r := newCodeRig(t, simulator.Options{})

@@ -15,7 +15,7 @@ type BackupCode struct {
 	Source        string
 	ReservationID string
 	ACSUserID     string `db:"acs_user_id"`
-	KeyID         string // the mobile key that it was made beside; "" for none
+	KeyID         string // the mobile key that it was made next to; "" for none
 	MarkedAt      *time.Time
 	LostAt        *time.Time
 	Looks         int16

@@ -274,7 +274,8 @@ func document(api huma.API) {
 				continue
 			}
 			exemplify(o, examples()[o.OperationID])
-			if o != item.Get && o.Security == nil && o.OperationID != "create-app-session" && o.OperationID != "show-backup-code" {
+			if o != item.Get && o.Security == nil && o.OperationID != "create-app-session" &&
+				o.OperationID != "show-backup-code" {
 				documentKey(o)
 			}
 		}
@@ -558,7 +559,8 @@ func examples() map[string]example {
 			ExpiresAt: stamp(booked.Add(24 * time.Hour)), IdentityID: view.User.UserIdentityID,
 		}},
 		"show-backup-code": {answer: ShownCode{
-			Code: "846201", AccessSchedule: Schedule{StartsAt: stamp(booked), EndsAt: stamp(booked.Add(72 * time.Hour))},
+			Code:           "846201",
+			AccessSchedule: Schedule{StartsAt: stamp(booked), EndsAt: stamp(booked.Add(72 * time.Hour))},
 		}},
 		"renew-guest-link": {
 			request: OptionalReason{Reason: "forwarded to the wrong address", Author: "Maria"},

@@ -51,7 +51,7 @@ func (c *Code) Phase() CodePhase {
 	}
 }
 
-// Mark records that a PIN is about to be made beside a mobile key. Until its answer is recorded the create counts as
+// Mark records that a PIN is about to be made next to a mobile key. Until its answer is recorded the create counts as
 // lost: deadline is when it has taken effect or never will. The time of an earlier mark is kept, because anything
 // that a lost create made is later than that.
 func (c *Code) Mark(keyID string, now, deadline time.Time) {

@@ -14,7 +14,8 @@ func (s *Simulator) showCredential(st *State, c Credential) map[string]any {
 	shown := map[string]any{
 		"acs_credential_id": c.ID, "acs_user_id": c.UserID, "acs_system_id": u.SystemID,
 		"user_identity_id": orNull(u.IdentityID),
-		"access_method":    c.AccessMethod, "display_name": displayNames[c.AccessMethod], "workspace_id": st.WorkspaceID,
+		"access_method":    c.AccessMethod, "display_name": displayNames[c.AccessMethod],
+		"workspace_id":         st.WorkspaceID,
 		"connected_account_id": "simulated",
 		"created_at":           stamp(c.CreatedAt), "is_managed": true, "is_multi_phone_sync_credential": c.MultiPhone,
 		"parent_acs_credential_id": orNull(c.ParentID), "external_type": "salto_ks_credential",
