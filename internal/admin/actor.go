@@ -32,7 +32,8 @@ type Token struct {
 // OnlyGates is the scope of a token that may set gates and nothing else.
 const OnlyGates = "gates"
 
-// OnlyGuest is the scope of an app's backend: it may create app sessions and renew guests' links, and nothing else.
+// OnlyGuest is the scope of an app's backend: it may create app sessions, read backup codes and renew guests' links,
+// and nothing else.
 const OnlyGuest = "guest"
 
 // Actor is who makes a request.

@@ -54,7 +54,7 @@ func only(scope, secret string) admin.Token {
 // mayBeAsked are the routes that tokens for one thing may use.
 var mayBeAsked = map[string][]string{
 	"sets-gates":  {"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}"},
-	"hands-guest": {"POST /v1/reservations/{source}/{reservation_id}/app-session", "POST /v1/reservations/{source}/{reservation_id}/guest-link/renew"},
+	"hands-guest": {"POST /v1/reservations/{source}/{reservation_id}/app-session", "POST /v1/reservations/{source}/{reservation_id}/backup-code", "POST /v1/reservations/{source}/{reservation_id}/guest-link/renew"},
 }
 
 // Every route of the router, with every scope: without a token nothing is answered, a token of one source sees nothing of another,
