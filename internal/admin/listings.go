@@ -21,7 +21,7 @@ type ListingQuery struct {
 	ListingID    string   `query:"listing_id"`
 	Deleted      string   `query:"deleted" enum:"true,false"`
 	UpdatedSince string   `query:"updated_since" doc:"Instant, or UTC day; inclusive."`
-	Query        string   `query:"q" doc:"Part of a listing's id or name."`
+	Query        string   `query:"q" doc:"Parts of a listing's id or name, without regard to case and accents. Each word must be in one of them, in any order."`
 }
 
 // Narrowed reports whether the query leaves any listing out.

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -154,7 +155,11 @@ func ProblemOf(log *slog.Logger, err error) *Problem {
 		return NewProblem(http.StatusUnprocessableEntity,
 			"the request contains text that can't be stored: it must be UTF-8 without NUL")
 	}
-	log.Error("request failed", "error", err)
+	level := slog.LevelError
+	if errors.Is(err, context.Canceled) { // the client is gone
+		level = slog.LevelDebug
+	}
+	log.Log(context.Background(), level, "request failed", "error", err)
 	return NewProblem(http.StatusServiceUnavailable, databaseTrouble[store.CauseOf(err)]).After(databaseRetry)
 }
 

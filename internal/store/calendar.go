@@ -32,17 +32,15 @@ func (l CalendarListing) Cursor() NameCursor { return NameCursor{l.Folded, l.Sou
 // listingName is what the index listings_name is ordered by.
 const listingName = `(staykey_plain(coalesce(l.name, l.listing_id)) COLLATE "C")`
 
-// CalendarListings lists the listings of the sources (nil: of all) that are not deleted and whose name or id has a
-// text, by name, from after a place. Listings that nobody has set up are among them.
+// CalendarListings lists the listings of the sources (nil: of all) that are not deleted and whose name or id has
+// each word of a text, by name, from after a place. Listings that nobody has set up are among them.
 func (s *Store) CalendarListings(ctx context.Context, sources []string, text string, after NameCursor,
 	limit int,
 ) ([]CalendarListing, error) {
 	var w where
 	w.add("NOT l.deleted")
 	w.among("l.source", sources)
-	if text != "" {
-		w.add(`staykey_plain(l.listing_id || ' ' || coalesce(l.name, '')) LIKE staykey_plain(%s)`, containing(text))
-	}
+	w.words(`staykey_plain(l.listing_id || ' ' || coalesce(l.name, ''))`, text)
 	if after != (NameCursor{}) {
 		w.add("("+listingName+", l.source, l.listing_id) > (%s, %s, %s)", after.Folded, after.Source, after.ID)
 	}

@@ -61,9 +61,7 @@ func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorCursor
 	if f.Unknown {
 		w.add(doorRank + " < 1")
 	}
-	if f.Query != "" {
-		w.add(`staykey_plain(l.listing_id || ' ' || coalesce(l.name, '')) LIKE staykey_plain(%s)`, containing(f.Query))
-	}
+	w.words(`staykey_plain(l.listing_id || ' ' || coalesce(l.name, ''))`, f.Query)
 	if after != (DoorCursor{}) {
 		w.add("("+doorRank+", "+doorFolded+", l.source, l.listing_id) > (%s, %s, %s, %s)", after.Rank, after.Folded,
 			after.Source, after.ID)

@@ -153,13 +153,15 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Cursor, lim
 	sources := within(f.Source, f.Sources)
 	few := f.ListingID != ""
 	if f.Query != "" {
-		w.add(text+" LIKE staykey_plain(%s)", containing(f.Query))
-		found, err := s.fewer(ctx, fewTexts, `SELECT FROM listings t WHERE known AND `+text+` LIKE staykey_plain($1)`,
-			containing(f.Query))
+		var named where
+		named.add("t.known")
+		named.words(text, f.Query)
+		found, err := s.fewer(ctx, fewTexts, `SELECT FROM listings t`+named.sql(), named.args...)
 		if err != nil {
 			return nil, wrap(err, "list listings")
 		}
 		few = few || found
+		w.words(text, f.Query)
 	}
 	newest := ` ORDER BY t.updated_at DESC, t.source, t.listing_id LIMIT ` + w.arg(limit)
 	var query string

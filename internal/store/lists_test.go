@@ -171,7 +171,7 @@ func TestListingLists(t *testing.T) {
 			var want []string
 			for _, l := range all {
 				if (f.Source == nil || slices.Contains(f.Source, l.Source)) && (f.ChangedSince == nil || !l.UpdatedAt.Before(*f.ChangedSince)) && (f.ListingID == "" || l.ListingID == f.ListingID) && (f.Deleted == nil || l.Deleted == *f.Deleted) &&
-					strings.Contains(strings.ToLower(l.ListingID+" "+*l.Name), f.Query) {
+					!slices.ContainsFunc(strings.Fields(f.Query), func(word string) bool { return !strings.Contains(strings.ToLower(l.ListingID+" "+*l.Name), word) }) {
 					want = append(want, name(l))
 				}
 			}

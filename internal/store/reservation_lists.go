@@ -428,35 +428,43 @@ func (f ReservationFilter) byText(w *where) {
 	f.byQuery(w)
 }
 
-// byQuery narrows reservations to those that have each word of the query, in any order: a surname may come first.
+// byQuery narrows reservations to those that have each word of the query, in any order: a surname may come first. A
+// query that is written as phone numbers are may be one as a whole.
 func (f ReservationFilter) byQuery(w *where) {
-	words := strings.Fields(f.Query)
-	if len(words) == 0 && f.Query != "" {
-		words = []string{f.Query}
+	const has = reservationText + " LIKE staykey_plain(%s)"
+	words := wordsOf(f.Query)
+	number := phoneNumber(f.Query)
+	if number == "" {
+		w.words(reservationText, f.Query)
+		return
 	}
-	for _, word := range words {
-		condition, values := reservationText+" LIKE staykey_plain(%s)", []any{containing(word)}
-		if number := phoneNumber(word); number != "" {
-			condition = "(" + condition + " OR " + condition + ")"
-			values = append(values, containing(number))
-		}
-		w.add(condition, values...)
+	each, values := make([]string, len(words)), make([]any, len(words), len(words)+1)
+	for i, word := range words {
+		each[i], values[i] = has, containing(word)
 	}
+	w.add("("+strings.Join(each, " AND ")+" OR "+has+")", append(values, containing(number))...)
 }
 
-// phoneNumber returns the digits of a word that is written as phone numbers are, and "" where it isn't, or has
-// only digits.
-func phoneNumber(word string) string {
-	const between = "+-./()"
-	if len(strings.Trim(word, "0123456789"+between)) > 0 || !strings.ContainsAny(word, between) {
+// phoneLeast is how many digits a phone number has at least: fewer are a part of anything.
+const phoneLeast = 4
+
+// phoneNumber returns the digits of a query that is written as phone numbers are, as they are stored: without the
+// zeros that are dialed first within a country, or to leave one. It returns "" for any other query.
+func phoneNumber(query string) string {
+	const between = "+-./() \t"
+	if strings.Trim(query, "0123456789"+between) != "" {
 		return ""
 	}
-	return strings.Map(func(r rune) rune {
+	digits := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(between, r) {
 			return -1
 		}
 		return r
-	}, word)
+	}, strings.Replace(query, "(0)", "", 1))
+	if digits = strings.TrimLeft(digits, "0"); len(digits) < phoneLeast {
+		return ""
+	}
+	return digits
 }
 
 // reservationText is what q looks in, as the index reservations_text_plain has it.

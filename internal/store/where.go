@@ -58,6 +58,22 @@ func (w *where) among(column string, values []string) {
 	}
 }
 
+// words adds that an expression has each word of a query, in any order and without regard to case and accents.
+func (w *where) words(expression, query string) {
+	for _, word := range wordsOf(query) {
+		w.add(expression+" LIKE staykey_plain(%s)", containing(word))
+	}
+}
+
+// wordsOf are the words of a query; one of spaces only is a word itself.
+func wordsOf(query string) []string {
+	words := strings.Fields(query)
+	if len(words) == 0 && query != "" {
+		words = []string{query}
+	}
+	return words
+}
+
 func (w *where) sql() string {
 	if len(w.conditions) == 0 {
 		return ""

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -24,19 +25,26 @@ type historyItem struct {
 
 type detail struct{ Name, Value string }
 
+// callText says what a call to Seam did, and what it was meant to do.
+type callText struct{ done, meant string }
+
 // callTexts describe the calls to Seam that change something. All other calls are shown as checks.
-var callTexts = map[string]string{
-	"/user_identities/create":             "created the guest's user identity",
-	"/user_identities/delete":             "removed the stay's own user identity",
-	"/user_identities/add_acs_user":       "linked the ACS user to its user identity",
-	"/acs/users/create":                   "created the ACS user",
-	"/acs/users/update":                   "set the access times",
-	"/acs/users/delete":                   "removed the ACS user and its mobile key",
-	"/acs/users/unsuspend":                "lifted the suspension",
-	"/acs/users/add_to_access_group":      "opened an access group",
-	"/acs/users/remove_from_access_group": "closed an access group",
-	"/acs/credentials/create":             "created the mobile key",
-	"/acs/credentials/delete":             "deleted a mobile key",
+var callTexts = map[string]callText{
+	"/user_identities/create":       {"created the guest's user identity", "create the guest's user identity"},
+	"/user_identities/delete":       {"removed the stay's own user identity", "remove the stay's own user identity"},
+	"/user_identities/add_acs_user": {"linked the ACS user to its user identity", "link the ACS user to its user identity"},
+	"/acs/users/create":             {"created the ACS user", "create the ACS user"},
+	"/acs/users/update":             {"set the access times", "set the access times"},
+	"/acs/users/delete":             {"removed the ACS user and its mobile key", "remove the ACS user and its mobile key"},
+	"/acs/users/unsuspend":          {"lifted the suspension", "lift the suspension"},
+	"/acs/users/add_to_access_group": {
+		"opened an access group", "open an access group",
+	},
+	"/acs/users/remove_from_access_group": {
+		"closed an access group", "close an access group",
+	},
+	"/acs/credentials/create": {"created the mobile key", "create the mobile key"},
+	"/acs/credentials/delete": {"deleted a mobile key", "delete a mobile key"},
 }
 
 // statusTexts describe changes of a key's status.
@@ -95,14 +103,17 @@ func describe(i admin.TimelineItem) historyItem {
 }
 
 func describeRequest(path, result string) (text, tone string) {
-	what, changes := callTexts[path]
+	call, changes := callTexts[path]
+	why := strings.ReplaceAll(result, "_", " ")
 	switch {
 	case changes && result == "ok":
-		return "Seam: " + what, "good"
+		return "Seam: " + call.done, "good"
 	case result == "ok":
 		return "Checked Seam", "quiet"
+	case changes && result == "lost": // it may have taken effect
+		return "Seam: asked to " + call.meant + " — no answer", "bad"
 	case changes:
-		return "Seam: " + what + " — " + result, "bad"
+		return "Seam: could not " + call.meant + " — " + why, "bad"
 	}
-	return "Checked Seam — " + result, "bad"
+	return "Checked Seam — " + why, "bad"
 }

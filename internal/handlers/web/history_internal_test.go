@@ -31,11 +31,19 @@ func TestDescribe(t *testing.T) {
 			},
 		},
 		{
-			reason: "a refused change is bad, and names the result", kind: stay.TimelineRequest,
-			detail: map[string]any{"path": "/acs/credentials/create", "result": "refused"},
+			reason: "a refused change did not happen, and names the result", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/credentials/create", "result": "rate_limited"},
 			want: historyItem{
-				Text: "Seam: created the mobile key — refused", Tone: "bad",
-				Detail: []detail{{"path", "/acs/credentials/create"}, {"result", "refused"}},
+				Text: "Seam: could not create the mobile key — rate limited", Tone: "bad",
+				Detail: []detail{{"path", "/acs/credentials/create"}, {"result", "rate_limited"}},
+			},
+		},
+		{
+			reason: "a change without an answer may have happened", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/delete", "result": "lost"},
+			want: historyItem{
+				Text: "Seam: asked to remove the ACS user and its mobile key — no answer", Tone: "bad",
+				Detail: []detail{{"path", "/acs/users/delete"}, {"result", "lost"}},
 			},
 		},
 		{

@@ -1,0 +1,47 @@
+//go:build browser
+
+package main
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// covered lists the controls of the main part that something else lies over while they have the focus, in the order of Tab and
+// against it.
+const covered = `(() => {
+	const found = new Set();
+	const controls = [...document.querySelectorAll("main a[href], main button, main input:not([type=hidden]), main select, main summary")]
+		.filter((c) => !c.disabled && c.checkVisibility({ visibilityProperty: true }));
+	for (const control of [...controls, ...controls.toReversed()]) {
+		control.focus();
+		const box = control.getClientRects()[0];
+		if (!box || document.activeElement !== control) continue;
+		for (const y of [box.top + 2, box.bottom - 2]) {
+			const over = document.elementFromPoint(Math.max(1, Math.min(box.left + 3, innerWidth - 2)), y);
+			if (!over || (!control.closest("thead") && over.closest("header, thead"))) found.add(control.outerHTML.slice(0, 120) + " at " + Math.round(y) + " of " + innerHeight);
+		}
+	}
+	return controls.length === 0 ? "no controls" : [...found].slice(0, 5).join("\n");
+})()`
+
+// TestPageOnAPhone checks that no control hides under one of the two bars while it has the focus.
+func TestPageOnAPhone(t *testing.T) {
+	t.Parallel()
+	p := busyHotel(t)
+	b := openBrowser(t, p.url)
+	b.signIn(e2eToken, "Maria")
+	for _, width := range []int64{390, 1280} {
+		b.do(chromedp.EmulateViewport(width, 700))
+		for _, path := range []string{
+			"/", "/calendar", "/reservations?when=all", "/reservations/default/HX-48210", "/listings", "/listings/default/101", "/doors", "/events",
+			"/sources", "/sources/default", "/audit",
+		} {
+			b.open(path)
+			if hidden := ask(b, chromedp.Evaluate[string](covered)); hidden != "" {
+				t.Errorf("%s at %d: with the focus, these are covered:\n%s", path, width, hidden)
+			}
+		}
+	}
+}
