@@ -379,6 +379,14 @@ func (a *attempt) noteLostCreate() {
 	a.lostAt = &now
 }
 
+// noteSurplus remembers that a lost create has left a second ACS user, which has no row: it is looked for again
+// after its delete, also if the stay no longer wants a key. It is written with the next commit.
+func (a *attempt) noteSurplus() {
+	if a.lostAt == nil || !a.tooEarly(a.lostAt.Add(lastLookup)) {
+		a.noteLostCreate()
+	}
+}
+
 // recheckAt schedules another comparison with Seam.
 func (a *attempt) recheckAt(t time.Time) {
 	if a.recheck == nil || t.Before(*a.recheck) {

@@ -149,7 +149,8 @@ func (a *attempt) keyNotFound(ctx context.Context, d plan.Desired, u *record.Use
 }
 
 // surplusNotFound follows a 404 on the delete of a surplus ACS user, which proves nothing. If a get doesn't show it
-// either, everything is compared again after the grace, and what is listed by then is deleted.
+// either, everything is compared again after the grace, and what is listed by then is deleted; after a while, only the
+// look-ups that [attempt.noteSurplus] asked for do that.
 func (a *attempt) surplusNotFound(ctx context.Context, u *record.User, id string, cause error) outcome {
 	_, err := a.seam.ACSUser(a.because(ctx, "whether the second ACS user is gone"), id)
 	switch {
@@ -159,7 +160,9 @@ func (a *attempt) surplusNotFound(ctx context.Context, u *record.User, id string
 		return fails(err)
 	}
 	u.SurplusUsers = slices.DeleteFunc(u.SurplusUsers, func(other string) bool { return other == id })
-	a.recheckAt(a.now().Add(a.options.Grace))
+	if a.lostAt != nil && a.tooEarly(a.lostAt.Add(firstLookup)) {
+		a.recheckAt(a.now().Add(a.options.Grace))
+	}
 	return again()
 }
 

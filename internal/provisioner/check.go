@@ -97,6 +97,7 @@ func (a *attempt) findSurplus(ctx context.Context, u *record.User) outcome {
 		if other.ACSUserID != *u.ACSUserID && a.belief().cameAfterMark(other, u) && !slices.Contains(u.SurplusUsers,
 			other.ACSUserID) {
 			u.SurplusUsers = append(u.SurplusUsers, other.ACSUserID)
+			a.noteSurplus()
 		}
 	}
 	return outcome{}

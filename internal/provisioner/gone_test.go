@@ -2,6 +2,7 @@ package provisioner_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -158,4 +159,36 @@ func TestAKeyOfADeletedUserIsReplaced(t *testing.T) {
 	r.untilThat(s, "a new key", func(v store.View) bool { return v.Key.Status == store.KeyIssued && len(r.holds(s.id)) == 1 })
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 	r.mustBeSound()
+}
+
+// The same of a stay that is cancelled before everything is compared once more: no row remembers the second one, so it
+// is looked for as after a lost create.
+func TestASurplusUserOfACancelledStayIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	before := r.rest(s)
+	const second = "12121212-1212-4212-8212-121212121212"
+	r.sim.Change(func(st *simulator.State) {
+		u := st.Users[*before.User.ACSUserID]
+		u.ID, u.CreatedAt = second, r.now()
+		st.Users[u.ID] = u
+	})
+	// While its delete is under way the stay is cancelled.
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: seam.PathUserDelete, Contains: second})
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get", Contains: second})
+	r.recheck(s)
+	waitFor(t, "the second one not to be found", func() bool {
+		return slices.ContainsFunc(r.sim.Records(), func(c simulator.Record) bool {
+			return c.Path == "/acs/users/get" && c.Body["acs_user_id"] == second
+		})
+	})
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	r.rest(s)
+	for range 2 {
+		r.advance(11 * time.Minute)
+		r.rest(s)
+	}
+	r.mustHold(s.id)
 }

@@ -139,6 +139,9 @@ func (a *attempt) adopt(ctx context.Context, d plan.Desired, u *record.User, fou
 			surplus = append(surplus, other.ACSUserID)
 		}
 	}
+	if len(surplus) > 0 {
+		a.noteSurplus()
+	}
 	now := a.now()
 	u.Adopted(found[0].ACSUserID, surplus, now)
 	u.ReadSchedule(found[0])
