@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
@@ -25,9 +24,6 @@ import (
 // key, or Seam refuses what is left; whatever happens to it, the key's verdict is the same. Seam deletes it with its
 // ACS user, so that it opens nothing for longer than the key does. Its digits are sealed before they are stored, and
 // Seam's messages about it are not kept, because they may quote them.
-
-// Late look-ups of what a lost create may have made, as for other creates.
-var codeLookups = []time.Duration{firstLookup, lastLookup}
 
 // Why there is no code, besides Seam's own error codes.
 const codeRemoved = "removed_at_seam"
@@ -92,16 +88,33 @@ func (a *attempt) backupCode(ctx context.Context, d plan.Desired) outcome {
 		}}
 		a.codes[u.ID] = w.code
 	}
-	if a.changes > 0 && len(a.refusals) == 0 {
-		// What was reached for the mobile key is written first: its guest doesn't wait for a code.
-		now := a.now()
-		a.codeDue = &now
+	if a.keyComesFirst(d) {
 		return outcome{}
 	}
-	w.replaces = d.Replace != "" && w.code.KeyID == d.Replace && w.code.CredentialID != nil
+	w.replaces = d.Replace != "" && w.code.CredentialID != nil &&
+		(w.code.KeyID == d.Replace || w.code.KeyID != stay.Text(u.CredentialID))
 	out := w.run(ctx)
 	a.codeDue = w.code.DueAt
 	return out
+}
+
+// keyComesFirst reports whether the code has to wait, because something about the mobile key must be written or read
+// first: its guest doesn't wait for a code.
+func (a *attempt) keyComesFirst(d plan.Desired) bool {
+	recorded := a.work.Key
+	if len(a.refusals) > 0 {
+		return recorded.LastError == nil // the key is due again after a while, with what Seam refused on record
+	}
+	v := a.verdict(d)
+	switch {
+	case v.Status == stay.KeyProvisioning:
+		return true // it is due again soon
+	case a.changes > 0 || v.Status != recorded.Status || stay.Text(recorded.Reason) != v.Reason:
+		now := a.now()
+		a.codeDue = &now
+		return true
+	}
+	return false
 }
 
 // forgetCodesOfOthers forgets codes whose ACS user is gone: Seam has deleted them with it.
@@ -130,7 +143,7 @@ type codeWork struct {
 	user     *record.User
 	code     *record.Code
 	wanted   bool
-	replaces bool // an admin requested a new mobile key: the holder of the old one may know the code
+	replaces bool // an admin requested a new mobile key: the holder of the old one, or of one before, may know the code
 }
 
 // codeSteps is more than any code needs in one attempt.
@@ -209,272 +222,6 @@ func (w *codeWork) follow(ctx context.Context) (more bool, out outcome) {
 	}
 	return w.read(ctx)
 }
-
-// --- Creating
-
-// create makes a code, if the ACS user has none. Seam has no idempotency keys, so it looks first.
-func (w *codeWork) create(ctx context.Context) (more bool, out outcome) {
-	found, err := w.list(ctx, "whether the ACS user has a backup code")
-	if err != nil {
-		return w.failed(ctx, err)
-	}
-	if len(found) > 0 {
-		return w.take(ctx, found)
-	}
-	started := w.now()
-	w.code.Mark(stay.Text(w.user.CredentialID), started, started.Add(w.seam.Timeout()))
-	if out := w.saveMark(ctx); out.stops() {
-		return false, out
-	}
-	made, err := w.seam.CreateCredential(w.discreetly(ctx, "the source has backup codes"),
-		seam.CodeOf(*w.user.ACSUserID))
-	switch {
-	case err == nil:
-		w.code.Created(made.ACSCredentialID)
-		w.note("backup code %s was created", made.ACSCredentialID)
-		return w.learn(ctx, made)
-	case seam.KindOf(err) == seam.Lost:
-		w.code.Lost(w.belief().lostUntil(started, w.now()))
-	default:
-		w.code.Unmark()
-	}
-	return w.failed(ctx, err)
-}
-
-// findLost looks for what a create without an answer has made. If it made nothing, the next step creates one.
-func (w *codeWork) findLost(ctx context.Context) (more bool, out outcome) {
-	found, err := w.list(ctx, "whether a create without an answer made a backup code")
-	if err != nil {
-		return w.failed(ctx, err)
-	}
-	if len(found) > 0 {
-		return w.take(ctx, found)
-	}
-	if until := w.belief().countsFrom(*w.code.LostAt); w.tooEarly(until) {
-		return false, w.due(ctx, until)
-	}
-	if !w.wanted {
-		w.code.Looked(1)
-		return true, w.save(ctx)
-	}
-	return w.create(ctx)
-}
-
-// take records the oldest of the codes that a look-up has found. Those that came after the mark of a lost create are
-// ours; others somebody made by hand: one of them serves as well, and is not deleted.
-func (w *codeWork) take(ctx context.Context, found []seam.Credential) (more bool, out outcome) {
-	c := w.code
-	ours := func(f seam.Credential) bool {
-		return c.LostAt != nil && c.MarkedAt != nil &&
-			seam.ParseTime(f.CreatedAt).After(c.MarkedAt.Add(-clocksDiffer))
-	}
-	first := found[0]
-	c.Found(first.ACSCredentialID, ours(first))
-	if c.KeyID == "" {
-		c.KeyID = stay.Text(w.user.CredentialID)
-	}
-	w.addSurplus(found, ours)
-	w.note("backup code %s was found", first.ACSCredentialID)
-	return w.learn(ctx, first)
-}
-
-func (w *codeWork) addSurplus(found []seam.Credential, ours func(seam.Credential) bool) {
-	for _, f := range found {
-		if f.ACSCredentialID != stay.Text(w.code.CredentialID) && ours(f) {
-			w.code.AddSurplus(f.ACSCredentialID)
-		}
-	}
-}
-
-// lookUpAt is when a lost create is looked for once more; nil for never.
-func (w *codeWork) lookUpAt() *time.Time {
-	c := w.code
-	if c.LostAt == nil || int(c.Looks) >= len(codeLookups) {
-		return nil
-	}
-	at := c.LostAt.Add(codeLookups[c.Looks])
-	return &at
-}
-
-// lookUp looks for further codes that a lost create has made next to the one that is known.
-func (w *codeWork) lookUp(ctx context.Context) (more bool, out outcome) {
-	found, err := w.list(ctx, "whether a create without an answer made a second backup code")
-	if err != nil {
-		return w.failed(ctx, err)
-	}
-	c := w.code
-	marked := c.MarkedAt
-	w.addSurplus(found, func(f seam.Credential) bool {
-		return marked != nil && seam.ParseTime(f.CreatedAt).After(marked.Add(-clocksDiffer))
-	})
-	c.Looked(int16(len(codeLookups))) // #nosec G115 -- a handful
-	return true, w.settle(ctx)
-}
-
-// --- Reading
-
-// read asks for the code: its digits come late, and may change.
-func (w *codeWork) read(ctx context.Context) (more bool, out outcome) {
-	got, err := w.seam.Credential(w.discreetly(ctx, "whether the backup code is issued"), *w.code.CredentialID)
-	switch {
-	case seam.KindOf(err) == seam.NotFound:
-		return w.notSeen(ctx)
-	case err != nil:
-		return w.failed(ctx, err)
-	case got.BeingDeleted():
-		return w.notSeen(ctx)
-	}
-	return w.learn(ctx, got)
-}
-
-// compare compares the code with a list that an attempt read for another reason.
-func (w *codeWork) compare(ctx context.Context, listed []seam.Credential) (more bool, out outcome) {
-	for _, l := range listed {
-		if l.ACSCredentialID == *w.code.CredentialID {
-			return w.learn(ctx, l)
-		}
-	}
-	return w.read(ctx)
-}
-
-// learn records what Seam shows of the code, and when to look again.
-func (w *codeWork) learn(ctx context.Context, got seam.Credential) (more bool, out outcome) {
-	if changed := w.code.Read(got, w.sealer, w.now()); changed {
-		w.note("backup code %s has other digits now", *w.code.CredentialID)
-	}
-	return false, w.settle(ctx)
-}
-
-// settle saves the code with the time of its next look: soon while Seam has not issued it, or reports an error on it.
-func (w *codeWork) settle(ctx context.Context) outcome {
-	c := w.code
-	next := &earliest{}
-	if at := w.lookUpAt(); at != nil {
-		next.at(*at)
-	}
-	switch {
-	case len(c.Surplus) > 0:
-		next.at(w.now())
-	case c.Phase() != record.CodeMade:
-	case c.Problem != nil || c.Waiting:
-		c.Tries++
-		next.at(w.now().Add(w.codeDelay()))
-	default:
-		c.Tries = 0
-	}
-	c.DueAt = next.time
-	return w.save(ctx)
-}
-
-// notSeen handles a code that a get doesn't find. It counts as deleted when the list agrees, twice, a grace apart.
-func (w *codeWork) notSeen(ctx context.Context) (more bool, out outcome) {
-	c := w.code
-	listed, err := w.list(ctx, "whether the backup code is gone")
-	if err != nil {
-		return w.failed(ctx, err)
-	}
-	for _, l := range listed {
-		if l.ACSCredentialID == *c.CredentialID {
-			return w.learn(ctx, l)
-		}
-	}
-	now := w.now()
-	if c.MarkedAt != nil && w.tooEarly(w.belief().countsFrom(*c.MarkedAt)) {
-		return false, w.due(ctx, w.belief().countsFrom(*c.MarkedAt))
-	}
-	c.NotSeen(now)
-	if until := w.belief().countsFrom(*c.MissingAt); w.tooEarly(until) {
-		return false, w.due(ctx, until)
-	}
-	w.note("backup code %s has been deleted, not by us", *c.CredentialID)
-	c.Gone()
-	if w.policy.Drift == pms.DriftReport && !w.work.Key.Revive {
-		problem := codeRemoved
-		c.Problem, c.DueAt = &problem, nil
-		return false, w.save(ctx)
-	}
-	return true, w.due(ctx, now)
-}
-
-// list lists the codes of the ACS user, oldest first.
-func (w *codeWork) list(ctx context.Context, reason string) ([]seam.Credential, error) {
-	all, err := w.seam.Credentials(w.discreetly(ctx, reason), *w.user.ACSUserID)
-	return codesIn(all, *w.user.ACSUserID), err
-}
-
-// --- Deleting
-
-// remove deletes a code that is no longer wanted. From the mark on nobody is given its digits.
-func (w *codeWork) remove(ctx context.Context) (more bool, out outcome) {
-	c, reason := w.code, "the source has no backup codes any more"
-	if w.replaces {
-		reason = "an admin requested a new mobile key, and its holder may know the code"
-	}
-	now := w.now()
-	c.DeleteSent(now)
-	c.DueAt = &now
-	if out := w.saveMark(ctx); out.stops() {
-		return false, out
-	}
-	err := w.seam.DeleteCredential(w.discreetly(ctx, reason), *c.CredentialID)
-	if err != nil && seam.KindOf(err) != seam.NotFound {
-		return w.failed(ctx, err)
-	}
-	next := w.belief().countsFrom(w.now())
-	if c.Tries > 0 { // it was deleted in vain before
-		next = later(next, w.now().Add(w.codeDelay()))
-	}
-	return false, w.due(ctx, next)
-}
-
-// confirmRemoved makes sure that a deleted code is gone: get and list agree after the grace. One that is still there
-// is deleted again.
-func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) {
-	c := w.code
-	_, err := w.seam.Credential(w.discreetly(ctx, "whether the backup code is gone"), *c.CredentialID)
-	if err != nil && seam.KindOf(err) != seam.NotFound {
-		return w.failed(ctx, err)
-	}
-	gone := err != nil
-	if gone {
-		listed, err := w.list(ctx, "whether the backup code is gone")
-		if err != nil {
-			return w.failed(ctx, err)
-		}
-		gone = !slices.ContainsFunc(listed, func(l seam.Credential) bool {
-			return l.ACSCredentialID == *c.CredentialID
-		})
-	}
-	if !gone {
-		c.Tries++
-		return w.remove(ctx)
-	}
-	w.note("backup code %s was deleted", *c.CredentialID)
-	c.Gone()
-	c.Tries, c.DueAt = 0, nil
-	return true, w.save(ctx)
-}
-
-// deleteSurplus deletes a second code that a lost create has left.
-func (w *codeWork) deleteSurplus(ctx context.Context, id string) (more bool, out outcome) {
-	err := w.seam.DeleteCredential(w.discreetly(ctx, "a lost create left a second backup code"), id)
-	if err != nil && seam.KindOf(err) != seam.NotFound {
-		return w.failed(ctx, err)
-	}
-	w.code.DropSurplus(id)
-	return true, w.settle(ctx)
-}
-
-// forget deletes the row of a code that doesn't exist, or is somebody else's.
-func (w *codeWork) forget(ctx context.Context) outcome {
-	delete(w.codes, w.user.ID)
-	w.code.DueAt = nil
-	return w.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
-		return store.DeleteBackupCode(ctx, tx, w.user.ID)
-	})
-}
-
-// --- Failures and commits
 
 // failed records that a call about the code has failed. The mobile key is not affected.
 func (w *codeWork) failed(ctx context.Context, err error) (more bool, out outcome) {

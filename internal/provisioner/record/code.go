@@ -115,7 +115,17 @@ func (c *Code) NotSeen(now time.Time) {
 }
 
 // DeleteSent records that it is being deleted: from now on nobody is given its digits.
-func (c *Code) DeleteSent(now time.Time) { c.DeletingAt, c.Sealed, c.CodeAt = &now, nil, nil }
+func (c *Code) DeleteSent(now time.Time) {
+	c.DeletingAt, c.Sealed, c.CodeAt, c.MissingAt = &now, nil, nil, nil
+}
+
+// DeleteKnown records that Seam has accepted the delete: that counts like the first time that Seam did not show it,
+// unless an earlier one failed or was without effect.
+func (c *Code) DeleteKnown(now time.Time) {
+	if c.Tries == 0 {
+		c.NotSeen(now)
+	}
+}
 
 // Gone records that it doesn't exist any more. What a lost create may have left is still looked for.
 func (c *Code) Gone() {
@@ -135,6 +145,9 @@ func (c *Code) Looked(last int16) {
 		c.MarkedAt = nil
 	}
 }
+
+// LookAgain repeats the look-ups after a lost create from the first one: what it left may still be there.
+func (c *Code) LookAgain(now time.Time) { c.LostAt, c.Looks = &now, 0 }
 
 // AddSurplus records further PINs that a lost create has left.
 func (c *Code) AddSurplus(id string) {

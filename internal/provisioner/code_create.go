@@ -1,0 +1,116 @@
+package provisioner
+
+import (
+	"context"
+	"time"
+
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// How a backup code is made, and found if the answer was lost. Seam has no idempotency keys.
+
+// create makes a code, if the ACS user has none. Seam has no idempotency keys, so it looks first.
+func (w *codeWork) create(ctx context.Context) (more bool, out outcome) {
+	found, err := w.list(ctx, "whether the ACS user has a backup code")
+	if err != nil {
+		return w.failed(ctx, err)
+	}
+	if len(found) > 0 {
+		return w.take(ctx, found)
+	}
+	started := w.now()
+	w.code.Mark(stay.Text(w.user.CredentialID), started, started.Add(w.seam.Timeout()))
+	if out := w.saveMark(ctx); out.stops() {
+		return false, out
+	}
+	made, err := w.seam.CreateCredential(w.discreetly(ctx, "the source has backup codes"),
+		seam.CodeOf(*w.user.ACSUserID))
+	switch {
+	case err == nil:
+		w.code.Created(made.ACSCredentialID)
+		w.note("backup code %s was created", made.ACSCredentialID)
+		return w.learn(ctx, made)
+	case seam.KindOf(err) == seam.Lost:
+		w.code.Lost(w.belief().lostUntil(started, w.now()))
+	default:
+		w.code.Unmark()
+	}
+	return w.failed(ctx, err)
+}
+
+// findLost looks for what a create without an answer has made. If it made nothing, the next step creates one.
+func (w *codeWork) findLost(ctx context.Context) (more bool, out outcome) {
+	found, err := w.list(ctx, "whether a create without an answer made a backup code")
+	if err != nil {
+		return w.failed(ctx, err)
+	}
+	if len(found) > 0 {
+		return w.take(ctx, found)
+	}
+	if until := w.belief().countsFrom(*w.code.LostAt); w.tooEarly(until) {
+		return false, w.due(ctx, until)
+	}
+	if !w.wanted {
+		w.code.Looked(1)
+		return true, w.save(ctx)
+	}
+	return w.create(ctx)
+}
+
+// take records the oldest of the codes that a look-up has found. Those that came after the mark of a lost create are
+// ours; others somebody made by hand: one of them serves as well, and is not deleted.
+func (w *codeWork) take(ctx context.Context, found []seam.Credential) (more bool, out outcome) {
+	c := w.code
+	ours := func(f seam.Credential) bool {
+		return c.LostAt != nil && c.MarkedAt != nil &&
+			seam.ParseTime(f.CreatedAt).After(c.MarkedAt.Add(-clocksDiffer))
+	}
+	first := found[0]
+	c.Found(first.ACSCredentialID, ours(first))
+	if c.KeyID == "" {
+		c.KeyID = stay.Text(w.user.CredentialID)
+	}
+	w.addSurplus(found, ours)
+	w.note("backup code %s was found", first.ACSCredentialID)
+	if out := w.save(ctx); out.stops() { // before its digits: only a row that is there reports that they come
+		return false, out
+	}
+	return w.learn(ctx, first)
+}
+
+func (w *codeWork) addSurplus(found []seam.Credential, ours func(seam.Credential) bool) {
+	for _, f := range found {
+		if f.ACSCredentialID != stay.Text(w.code.CredentialID) && ours(f) {
+			w.code.AddSurplus(f.ACSCredentialID)
+		}
+	}
+}
+
+// Late look-ups of what a lost create may have made, as for other creates.
+var codeLookups = []time.Duration{firstLookup, lastLookup}
+
+// lookUpAt is when a lost create is looked for once more; nil for never.
+func (w *codeWork) lookUpAt() *time.Time {
+	c := w.code
+	if c.LostAt == nil || int(c.Looks) >= len(codeLookups) {
+		return nil
+	}
+	at := c.LostAt.Add(codeLookups[c.Looks])
+	return &at
+}
+
+// lookUp looks for further codes that a lost create has made next to the one that is known.
+func (w *codeWork) lookUp(ctx context.Context) (more bool, out outcome) {
+	found, err := w.list(ctx, "whether a create without an answer made a second backup code")
+	if err != nil {
+		return w.failed(ctx, err)
+	}
+	c := w.code
+	marked := c.MarkedAt
+	w.addSurplus(found, func(f seam.Credential) bool {
+		return marked != nil && seam.ParseTime(f.CreatedAt).After(marked.Add(-clocksDiffer))
+	})
+	c.Looked(int16(len(codeLookups))) // #nosec G115 -- a handful
+	return true, w.settle(ctx)
+}
