@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -158,10 +157,7 @@ func TestGuestScreenshots(t *testing.T) {
 		if press {
 			b.do(chromedp.Click(chromedp.CSS("button")), chromedp.WaitVisible(chromedp.CSS("a.button")))
 		}
-		picture := ask(b, chromedp.FullScreenshot(100))
-		if err := os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		b.picture(folder, name, width)
 	}
 	take("guest", "en", 390, "light", false, ready)
 	take("guest-key", "en", 390, "dark", true, ready)

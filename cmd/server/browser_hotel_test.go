@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -173,9 +172,7 @@ func TestHotelScreenshots(t *testing.T) {
 				b.do(chromedp.EmulateViewport(width, 900))
 				b.open(path)
 				b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-live-state]").hidden = true`))
-				if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)), ask(b, chromedp.FullScreenshot(100)), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				b.picture(folder, fmt.Sprintf("%s-%d-%s", name, width, scheme), width)
 				if ask(b, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > document.documentElement.clientWidth`)) {
 					t.Errorf("%s is wider than %d", path, width)
 				}

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -318,10 +317,7 @@ func TestScreenshots(t *testing.T) {
 			b.untilText("[data-live-state]", "Live")
 		}
 		b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-live-state]").hidden = true`))
-		picture := ask(b, chromedp.FullScreenshot(100))
-		if err := os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		b.picture(folder, name, width)
 	}
 	all := os.Getenv("SCREENSHOTS_ALL") != ""
 	everyWay := func(name, path string) {
