@@ -19,6 +19,12 @@ type CalendarQuery struct {
 	Month  bool   // the month of that day; else two weeks from it
 }
 
+// How many stays a part of the calendar shows: a month of 500 listings has some 5,000.
+const (
+	mostStays  = 20_000
+	mostNoRoom = 1_000
+)
+
 // CalendarDays is how many days two weeks have.
 const CalendarDays = 14
 
@@ -29,6 +35,7 @@ type Calendar struct {
 	Days  []time.Time
 	Rows  []CalendarRow
 	Next  string // cursor of further listings; "" for none
+	Cut   bool   // there are more stays than are shown
 }
 
 // CalendarRow is a listing with its stays.
@@ -115,10 +122,11 @@ func (s *Service) addListings(ctx context.Context, b *calendarBuild, listings []
 		b.Rows = append(b.Rows, CalendarRow{CalendarListing: l})
 	}
 	from, until := b.span()
-	stays, err := s.store.StaysOfListings(ctx, refs, from, until)
+	stays, err := s.store.StaysOfListings(ctx, refs, from, until, mostStays+1)
 	if err != nil {
 		return err
 	}
+	stays = b.cut(stays, mostStays)
 	for _, one := range stays {
 		b.put(b.rows[stay.ListingRef{Source: one.Source, ListingID: stay.Text(one.ListingID)}], one)
 	}
@@ -133,10 +141,11 @@ func (s *Service) addNoRoom(ctx context.Context, b *calendarBuild, sources []str
 		sources = s.VisibleSources(ctx)
 	}
 	from, until := b.span()
-	stays, err := s.store.StaysWithoutListing(ctx, sources, from, until)
+	stays, err := s.store.StaysWithoutListing(ctx, sources, from, until, mostNoRoom+1)
 	if err != nil || len(stays) == 0 {
 		return err
 	}
+	stays = b.cut(stays, mostNoRoom)
 	b.Rows = append(b.Rows, CalendarRow{CalendarListing: store.CalendarListing{Known: true}, NoRoom: true})
 	for _, one := range stays {
 		b.put(len(b.Rows)-1, one)
@@ -145,6 +154,15 @@ func (s *Service) addNoRoom(ctx context.Context, b *calendarBuild, sources []str
 		b.Rows = nil
 	}
 	return nil
+}
+
+// cut leaves out the stays that are too many.
+func (b *calendarBuild) cut(stays []store.CalendarStay, most int) []store.CalendarStay {
+	if len(stays) <= most {
+		return stays
+	}
+	b.Cut = true
+	return stays[:most]
 }
 
 // put adds a stay to a row, unless it is on none of the days in its own time zone.

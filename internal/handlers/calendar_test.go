@@ -122,6 +122,28 @@ func TestCalendarPages(t *testing.T) {
 	}
 }
 
+// TestCalendarOfTooMany has more stays without a room than a page shows: it says so.
+func TestCalendarOfTooMany(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	const say = "later ones are left out"
+	add := func(from, to int) {
+		a.sql(`WITH r AS (INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq, created_at, updated_at)
+			SELECT 'default', 'n' || n, 'confirmed', '2026-08-03', '2026-08-04', now(), 1, now(), now() FROM generate_series($1::int, $2) n)
+			INSERT INTO mobile_keys (source, reservation_id, status, changed_at) SELECT 'default', 'n' || n, 'waiting', now() FROM generate_series($1, $2) n`, from, to)
+	}
+	v := a.visitor()
+	v.signIn(adminToken)
+	add(1, 1000)
+	if page := v.see("/calendar?from=2026-08-01"); strings.Count(page.body, "data-panel") != 1000 || strings.Contains(page.body, say) {
+		t.Errorf("%d stays of 1000", strings.Count(page.body, "data-panel"))
+	}
+	add(1001, 1200)
+	if page := v.see("/calendar?from=2026-08-01"); strings.Count(page.body, "data-panel") != 1000 || !strings.Contains(page.body, say) {
+		t.Errorf("%d stays of 1200", strings.Count(page.body, "data-panel"))
+	}
+}
+
 // instantIn is a wall-clock time of the tests' properties as an instant.
 func instantIn(text string) string {
 	zone, err := time.LoadLocation("Pacific/Auckland")

@@ -135,6 +135,10 @@ func TestTestEventsAreApart(t *testing.T) {
 	if page := v.see("/events"); strings.Contains(page.body, "test event (no effect)") {
 		t.Error("test events are among those of PMSs")
 	}
+	a.sql(`UPDATE event_results SET status = 'rejected', reason = 'of a PMS' WHERE seq = (SELECT min(seq) FROM event_results WHERE type = 'staykey.test')`)
+	if page := v.see("/events"); !strings.Contains(page.body, "of a PMS") {
+		t.Error("what a PMS posts under the type of test events is hidden")
+	}
 	if page := v.see("/events?type=staykey.test"); !strings.Contains(page.body, "test event (no effect)") {
 		t.Errorf("test events are nowhere:\n%s", page.body)
 	}

@@ -82,36 +82,37 @@ const calendarStays = `
 		OFFSET 0) r
 	CROSS JOIN LATERAL (
 		SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
-	ORDER BY r.check_in, r.source, r.reservation_id`
+	ORDER BY r.check_in, r.source, r.reservation_id LIMIT $6`
 
-// StaysOfListings returns the confirmed stays of listings that last at any time from then until then, by check-in.
-func (s *Store) StaysOfListings(ctx context.Context, listings []ListingRef, from, until time.Time,
+// StaysOfListings returns the confirmed stays of listings that last at any time from then until then, by check-in, and
+// at most so many.
+func (s *Store) StaysOfListings(ctx context.Context, listings []ListingRef, from, until time.Time, most int,
 ) ([]CalendarStay, error) {
 	sources, ids := make([]string, len(listings)), make([]string, len(listings))
 	for i, l := range listings {
 		sources[i], ids[i] = l.Source, l.ListingID
 	}
-	query, args := calendarQuery(sources, ids, from, until)
+	query, args := calendarQuery(sources, ids, from, until, most)
 	rows, _ := s.pool.Query(ctx, query, args...)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[CalendarStay])
 	return list, wrap(err, "find the stays of %d listings", len(listings))
 }
 
 // StaysWithoutListing is like [Store.StaysOfListings], for the stays of sources that have no listing yet.
-func (s *Store) StaysWithoutListing(ctx context.Context, sources []string, from, until time.Time,
+func (s *Store) StaysWithoutListing(ctx context.Context, sources []string, from, until time.Time, most int,
 ) ([]CalendarStay, error) {
-	query, args := calendarQuery(sources, nil, from, until)
+	query, args := calendarQuery(sources, nil, from, until, most)
 	rows, _ := s.pool.Query(ctx, query, args...)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[CalendarStay])
 	return list, wrap(err, "find the stays without a listing")
 }
 
 // calendarQuery asks for the stays of listings, or, where ids is nil, for those of sources that have no listing.
-func calendarQuery(sources, ids []string, from, until time.Time) (query string, args []any) {
+func calendarQuery(sources, ids []string, from, until time.Time, most int) (query string, args []any) {
 	of, id := `r.listing_id = l.listing_id`, `l.listing_id`
 	if ids == nil {
 		ids, of, id = make([]string, len(sources)), `r.listing_id IS NULL`, `NULL::text`
 	}
 	query = strings.NewReplacer("<of>", of, "<id>", id).Replace(calendarStays)
-	return query, []any{pgx.QueryExecModeDescribeExec, sources, ids, from, until, from.Add(-longStay)}
+	return query, []any{pgx.QueryExecModeDescribeExec, sources, ids, from, until, from.Add(-longStay), most}
 }

@@ -106,7 +106,7 @@ func (f EventFilter) results(w *where, below int64, limit int) []string {
 		false AS replay, t.replayed_at, t.replay_status, t.replay_reason, t.first_status, t.first_reason`
 	w.restart()
 	if f.WithoutTests {
-		w.add("t.type IS DISTINCT FROM %s", TestEvent)
+		w.add("(t.type IS DISTINCT FROM %s OR t.status <> %s)", TestEvent, EventIgnored) // a PMS may use the type, too
 	}
 	if f.isEmpty() {
 		w.add("t.seq < %s", below)

@@ -18,6 +18,6 @@ func AnsweringSince(ctx context.Context, came time.Time) context.Context {
 }
 
 // CalendarQuery is the statement of [Store.StaysOfListings], or, where ids is nil, of [Store.StaysWithoutListing].
-func CalendarQuery(sources, ids []string, from, until time.Time) (query string, args []any) {
-	return calendarQuery(sources, ids, from, until)
+func CalendarQuery(sources, ids []string, from, until time.Time, most int) (query string, args []any) {
+	return calendarQuery(sources, ids, from, until, most)
 }
