@@ -37,8 +37,8 @@ const noCode = "there is no backup code for this stay now: its source has no bac
 func withBackupCode(v View) View {
 	c := v.BackupCodeOf
 	switch {
-	case c == nil || c.DeletingAt != nil:
-		return v
+	case c == nil || c.DeletingAt != nil || v.User.RemovedAt != nil || v.User.SuspendedAt != nil:
+		return v // it opens nothing
 	case c.Problem != nil:
 		v.BackupCode = &stay.BackupCode{Status: stay.BackupFailed, Problem: c.Problem}
 	case c.CredentialID == nil || c.Waiting || c.Sealed == nil || c.MissingAt != nil:
