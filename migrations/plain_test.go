@@ -1,6 +1,9 @@
 package migrations
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestPlain(t *testing.T) {
 	t.Parallel()
@@ -10,6 +13,21 @@ func TestPlain(t *testing.T) {
 	} {
 		if got := plain(given); got != want {
 			t.Errorf("%q is %q, not %q", given, got, want)
+		}
+	}
+}
+
+// TestPlainFirst checks that the letters at the beginning of translate()'s lists have one form only.
+func TestPlainFirst(t *testing.T) {
+	t.Parallel()
+	for _, r := range plainFirst {
+		if plain(r) != r || fold(r) != r || r >= 0x80 || strings.ContainsRune(`'\\`, r) {
+			t.Errorf("%q becomes another letter", r)
+		}
+	}
+	for name, function := range map[string]string{"plain": plainFunction(), "fold": foldFunction()} {
+		if strings.Count(function, "'"+plainFirst) != 2 {
+			t.Errorf("%s does not begin its lists with them", name)
 		}
 	}
 }
