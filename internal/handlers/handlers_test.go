@@ -31,6 +31,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 )
 
 const adminToken = "an-admin-token-of-the-tests"
@@ -79,7 +80,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	a := &app{t: t, store: storetest.New(t), provisioning: admin.Provisioning{Disconnected: []admin.Disconnected{}}}
 	a.groups = []stay.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}
 	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
-	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {})
+	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {}, until.Patience)
 	a.sources = map[string]pms.Source{
 		"default":  {Name: "default", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA, secretB}}, Policy: pms.DefaultPolicy()},
 		"open":     {Name: "open", Insecure: true, Verifier: pms.Anybody{}, Policy: pms.DefaultPolicy()},

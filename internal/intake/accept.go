@@ -39,8 +39,8 @@ const (
 	// waitingRoom is how many requests may wait for their commit; on the slowest disk worth waiting for, the last of
 	// them is answered within a second or two.
 	waitingRoom = 1024
-	// flushTimeout bounds one commit; after it the result is unknown, and the sender tries again.
-	flushTimeout = 5 * time.Second
+	// CommitWithin is what one commit gets; after it the result is unknown, and the sender tries again.
+	CommitWithin = 5 * time.Second
 )
 
 var (
@@ -89,6 +89,7 @@ type Acceptor struct {
 	hurry  chan struct{} // closed by Close: no more pauses
 	mu     sync.RWMutex  // guards closed, and with it sends to queue
 	closed bool
+	within time.Duration // of one commit
 
 	outcome  sync.Mutex // guards the fields below
 	refusals Refusals
@@ -108,10 +109,10 @@ type result struct {
 }
 
 // NewAcceptor starts the flusher. pace is shared with the process's applier; wake is called after each commit that
-// leaves something to apply.
-func NewAcceptor(s inserter, log *slog.Logger, pace *Pace, wake func()) *Acceptor {
+// leaves something to apply; within is what one commit gets, [CommitWithin] in service.
+func NewAcceptor(s inserter, log *slog.Logger, pace *Pace, wake func(), within time.Duration) *Acceptor {
 	a := &Acceptor{
-		store: s, log: log, pace: pace, wake: wake, queue: make(chan *waiting, waitingRoom),
+		store: s, log: log, pace: pace, wake: wake, within: within, queue: make(chan *waiting, waitingRoom),
 		done: make(chan struct{}), hurry: make(chan struct{}),
 	}
 	go a.run()
@@ -261,7 +262,7 @@ func splitRepeated(batch []*waiting) (first, repeated []*waiting) {
 // flush commits a batch. If Postgres refuses a value, the batch is halved until the faulty event is alone, so that
 // its neighbors are committed.
 func (a *Acceptor) flush(batch []*waiting) {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), a.within)
 	defer cancel()
 	events := make([]store.Event, len(batch))
 	for i, w := range batch {

@@ -22,6 +22,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 	"github.com/staykey/staykey/tools/chaos"
 )
 
@@ -61,7 +62,7 @@ func keyed(key string) store.Event {
 func TestGroupCommit(t *testing.T) {
 	t.Parallel()
 	s := &slowStore{entered: make(chan struct{}, 100), release: make(chan struct{})}
-	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), &intake.Pace{}, func() {})
+	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), &intake.Pace{}, func() {}, until.Patience)
 	var wg sync.WaitGroup
 	accept := func(key string) { wg.Go(func() { _, _ = a.Accept(context.Background(), keyed(key)) }) }
 	accept("first")
@@ -112,7 +113,7 @@ func TestOneBadRowDoesNotFailItsNeighbours(t *testing.T) {
 		}
 		return nil
 	}}
-	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), &intake.Pace{}, func() {})
+	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), &intake.Pace{}, func() {}, until.Patience)
 	defer func() { _ = a.Close(context.Background()) }()
 	errs := make([]error, 20)
 	var wg sync.WaitGroup
@@ -403,7 +404,7 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 	for range 2 {
 		var pace intake.Pace
 		applier := intake.NewApplier(w.store, log, func() time.Time { return w.now }, func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &pace, func() {})
-		acceptor := intake.NewAcceptor(w.store, log, &pace, applier.Wake)
+		acceptor := intake.NewAcceptor(w.store, log, &pace, applier.Wake, until.Patience)
 		replicas.Go(func() { applier.Run(ctx) })
 		var senders sync.WaitGroup
 		for range 16 {

@@ -12,8 +12,8 @@ import (
 
 // A request that somebody waits for is answered in a bounded time, whatever is locked. Postgres bounds each wait for a
 // lock ([LockTimeout]), but a request may meet several: one row after another in one transaction, and one transaction
-// after another. So the transactions of a request share one budget of waiting, and none lasts longer than
-// answerWithin.
+// after another. So the transactions of a request share one budget of waiting, and none lasts longer than 8 s, or than
+// half of what the DSN gives a single statement, if that is more.
 
 const answerWithin = 8 * time.Second
 
@@ -27,7 +27,8 @@ var ErrTooLong = errors.New("the transaction did not end in time: it met several
 type answeringKey struct{}
 
 // Answering returns the context of a request that somebody waits for from now on. Its transactions ([Store.InTx]) wait
-// for locks for 4 s in all, and each ends within 8 s, with an error of [CauseLocked].
+// for locks for 4 s in all, and each ends within 8 s, with an error of [CauseLocked]. A DSN with a statement_timeout of
+// more than 16 s gives each of them half of that.
 func Answering(ctx context.Context) context.Context {
 	return context.WithValue(ctx, answeringKey{}, time.Now().Add(LockTimeout))
 }
@@ -38,12 +39,12 @@ func Unhurried(ctx context.Context) context.Context {
 }
 
 // begin runs fn in a transaction, within the bounds of ctx.
-func begin(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
+func (s *Store) begin(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
 	until, _ := ctx.Value(answeringKey{}).(time.Time)
 	if until.IsZero() {
 		return pgx.BeginFunc(ctx, pool, fn)
 	}
-	within, cancel := context.WithTimeout(ctx, answerWithin)
+	within, cancel := context.WithTimeout(ctx, s.answer)
 	defer cancel()
 	var options pgx.TxOptions
 	if left := max(time.Until(until), shortestWait); left < LockTimeout*9/10 { // the session's own is good otherwise

@@ -17,7 +17,11 @@ import (
 // next one has less, and none lasts longer than a few seconds. Work that is unhurried has the session's bounds.
 func TestAnsweringIsBounded(t *testing.T) {
 	t.Parallel()
-	s := storetest.New(t)
+	s, err := store.Open(t.Context(), storetest.DSN(t)) // with the deadlines of the service
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
 	lockTimeout := func(ctx context.Context) (wait string) {
 		t.Helper()
 		if err := s.InTx(ctx, func(tx pgx.Tx) error {

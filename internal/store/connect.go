@@ -59,7 +59,8 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 		pool.Close()
 		return nil, err
 	}
-	return &Store{pool: pool, intake: intake}, nil
+	statement := statementTimeout(pool.Config().ConnConfig.RuntimeParams["statement_timeout"])
+	return &Store{pool: pool, intake: intake, answer: max(answerWithin, statement/2)}, nil
 }
 
 // ParseDSN reads a DSN as [Open] does: with its deadlines for connecting and what notices a connection that has

@@ -71,7 +71,7 @@ func insertDelivery(b *pgx.Batch, d Delivery) {
 
 // SaveDelivery stores a delivery that is not about a stay, with its only attempt.
 func (s *Store) SaveDelivery(ctx context.Context, d Delivery, r AttemptResult, now time.Time) error {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var b pgx.Batch
 		insertDelivery(&b, d)
 		insertAttempt(&b, d, 1, r)
@@ -86,7 +86,7 @@ func (s *Store) SaveDelivery(ctx context.Context, d Delivery, r AttemptResult, n
 // one, under its id, unless a newer one has replaced it. It returns [ErrNotFound] if the stay is no longer known.
 func (s *Store) ResendDelivery(ctx context.Context, d Delivery, now time.Time, audit Audit) (Delivery, error) {
 	var newest *uuid.UUID
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			UPDATE subscription_stays SET again = true, due_at = $4, tries = 0 WHERE source = $1 AND reservation_id = $2
 				AND subscription = $3

@@ -201,7 +201,7 @@ func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fate
 // meantime, this one is a duplicate.
 func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 	tried := false
-	err := inTx(ctx, s.intake, func(tx pgx.Tx) error {
+	err := s.inTx(ctx, s.intake, func(tx pgx.Tx) error {
 		tried = false
 		r := newEventRows([]Event{e})
 		var seq int64

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,6 +31,7 @@ type Store struct {
 	// for what webhooks and readiness need, so that nothing else can take their connections
 	intake   *pgxpool.Pool
 	onCommit atomic.Pointer[func()] // see [Store.OnCommit]
+	answer   time.Duration          // of a transaction that somebody waits for, see [Answering]
 }
 
 // Ref names one reservation.
@@ -42,16 +44,16 @@ const racedTries = 10
 // deadlock with another transaction, fn runs again in a new transaction, up to 10 times in all; then InTx returns
 // ErrRaced. So fn must not build on what an earlier run left in variables outside of it.
 func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
-	err := inTx(ctx, s.pool, fn)
+	err := s.inTx(ctx, s.pool, fn)
 	if err == nil {
 		s.committed()
 	}
 	return err
 }
 
-func inTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) (err error) {
+func (s *Store) inTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) (err error) {
 	for range racedTries {
-		err = begin(ctx, pool, fn)
+		err = s.begin(ctx, pool, fn)
 		if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "40P01" {
 			err = fmt.Errorf("%w: %w", ErrRaced, err)
 		}

@@ -83,7 +83,7 @@ func (s *Store) UnreportedStays(ctx context.Context, scopes []Scope) (map[string
 
 // EnableSubscription lets deliveries leave again, at once. Changes made meanwhile are reported by the current state.
 func (s *Store) EnableSubscription(ctx context.Context, name string, now time.Time, audit Audit) error {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE subscriptions SET disabled_at = NULL, disabled_by = NULL, disabled_why = NULL, failures = 0,
 				failing_since = NULL, not_before = NULL
@@ -113,7 +113,7 @@ func hurry(b *pgx.Batch, name string, now time.Time) {
 // DisableSubscription keeps deliveries from leaving. One that is on its way still arrives. Who disabled it first
 // stays its author.
 func (s *Store) DisableSubscription(ctx context.Context, name, by, why string, now time.Time, audit Audit) error {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE subscriptions SET disabled_at = coalesce(disabled_at, $4), disabled_by = coalesce(disabled_by, $2),
 				disabled_why = coalesce(disabled_why, nullif($3, ''))

@@ -27,7 +27,7 @@ func (s *Store) TakeWriteBackLease(ctx context.Context, source, settings string,
 	ctx, cancel := prompt(ctx)
 	defer cancel()
 	l.Source = source
-	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO write_back_sources (source, settings) VALUES ($1, '')
 			ON CONFLICT DO NOTHING`, source); err != nil {
 			return err
@@ -98,7 +98,7 @@ func (s *Store) TakeUpWriteBacks(ctx context.Context, l WriteBackLease, now time
 	if err != nil || !some {
 		return 0, wrap(err, "look for changes for the write-back of source %s", l.Source)
 	}
-	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		passed = 0
 		var position, last *int64
 		err := tx.QueryRow(ctx, `SELECT position FROM write_back_sources WHERE source = $1

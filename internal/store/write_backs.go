@@ -63,7 +63,7 @@ type WriteBackState struct {
 func (s *Store) WithWriteBack(ctx context.Context, l WriteBackLease, bookingID string, stays []Ref,
 	fn func(tx pgx.Tx, state WriteBackState) error,
 ) error {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		state := WriteBackState{Stays: map[Ref]GuestState{}}
 		for _, ref := range stays {
 			locked, err := LockedGuestState(ctx, tx, ref)
