@@ -315,7 +315,7 @@ func (c *cleaning) over(h store.HandedOut) bool {
 
 // finish writes what this look has brought, and when the next one is due.
 func (c *cleaning) finish(ctx context.Context, failure error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.store.Within(commitTimeout))
 	defer cancel()
 	var due *time.Time
 	soonest := func(at time.Time) {

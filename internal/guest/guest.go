@@ -221,7 +221,7 @@ const leasePoll = 100 * time.Millisecond
 
 // drop releases a lease, even if the request has ended.
 func (s *Service) drop(ctx context.Context, l store.GuestLease) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.store.Within(commitTimeout))
 	defer cancel()
 	if err := s.store.DropGuestLease(ctx, l); err != nil {
 		s.log.Warn("guest lease not released: it will expire", "error", err)

@@ -231,7 +231,7 @@ func (c *calls) entriesOf(state *store.GuestState) []store.Entry {
 
 // commit records what Seam has done, under the lease, even if the request has ended.
 func (o *opening) commit(ctx context.Context, fn func(context.Context, pgx.Tx, *store.GuestState) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.store.Within(commitTimeout))
 	defer cancel()
 	err := o.store.WithGuestLease(ctx, o.lease,
 		func(tx pgx.Tx, state *store.GuestState) error { return fn(ctx, tx, state) })

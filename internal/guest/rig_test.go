@@ -70,11 +70,7 @@ func newRig(t testing.TB, simulated simulator.Options) *rig {
 	}
 	t.Cleanup(server.Close)
 	dsn := storetest.DSN(t)
-	db, err := store.Open(context.Background(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(db.Close)
+	db := storetest.Open(t, dsn)
 	r := &rig{t: t, dsn: dsn, store: db, sim: sim, seamURL: server.URL, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
 	r.source = pms.Source{Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy()}
 	r.source.Policy.OwnIdentity = true

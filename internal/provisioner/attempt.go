@@ -291,7 +291,7 @@ func (a *attempt) commit(ctx context.Context, fn func(ctx context.Context, tx pg
 	if a.preview {
 		return fails(errors.New("a preview must not write"))
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.store.Within(commitTimeout))
 	defer cancel()
 	lostAt := a.lostAt
 	if lostAt == a.work.Key.UncertainSince {

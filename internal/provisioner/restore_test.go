@@ -1,7 +1,6 @@
 package provisioner_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -15,11 +14,7 @@ import (
 // open switches the rig to another database.
 func (r *rig) open(dsn string) {
 	r.t.Helper()
-	s, err := store.Open(context.Background(), dsn)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(s.Close)
+	s := storetest.Open(r.t, dsn)
 	r.store = s
 	r.start()
 }

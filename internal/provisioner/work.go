@@ -165,7 +165,7 @@ func keep(ctx context.Context, cut context.CancelFunc, every time.Duration, rene
 
 // finish writes the verdict and the rest of the timeline, and ends the lease.
 func (a *attempt) finish(ctx context.Context, v store.KeyOutcome) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.store.Within(commitTimeout))
 	defer cancel()
 	now := a.now()
 	return a.store.FinishKey(ctx, a.lease, v, now, func(changed bool) []store.Entry {

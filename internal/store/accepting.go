@@ -92,7 +92,7 @@ func (s *Store) TryAccepting(ctx context.Context) (Accepting, error) {
 		return a, fmt.Errorf("begin a transaction: %w", err)
 	}
 	defer func() {
-		rollback, cancel := prompt(context.WithoutCancel(ctx))
+		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), promptTimeout)
 		defer cancel()
 		_, _ = conn.Exec(rollback, `ROLLBACK`, pgx.QueryExecModeSimpleProtocol)
 	}()

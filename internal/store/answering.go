@@ -12,8 +12,8 @@ import (
 
 // A request that somebody waits for is answered in a bounded time, whatever is locked. Postgres bounds each wait for a
 // lock ([LockTimeout]), but a request may meet several: one row after another in one transaction, and one transaction
-// after another. So the transactions of a request share one budget of waiting, and none lasts longer than 8 s, or than
-// half of what the DSN gives a single statement, if that is more.
+// after another. So the transactions of a request share one budget of waiting, and none lasts longer than
+// answerWithin, stretched as [Store.Within] says.
 
 const answerWithin = 8 * time.Second
 
@@ -27,8 +27,7 @@ var ErrTooLong = errors.New("the transaction did not end in time: it met several
 type answeringKey struct{}
 
 // Answering returns the context of a request that somebody waits for from now on. Its transactions ([Store.InTx]) wait
-// for locks for 4 s in all, and each ends within 8 s, with an error of [CauseLocked]. A DSN with a statement_timeout of
-// more than 16 s gives each of them half of that.
+// for locks for 4 s in all, and each ends within 8 s ([Store.Within]), with an error of [CauseLocked].
 func Answering(ctx context.Context) context.Context {
 	return context.WithValue(ctx, answeringKey{}, time.Now().Add(LockTimeout))
 }
@@ -44,7 +43,7 @@ func (s *Store) begin(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) e
 	if until.IsZero() {
 		return pgx.BeginFunc(ctx, pool, fn)
 	}
-	within, cancel := context.WithTimeout(ctx, s.answer)
+	within, cancel := context.WithTimeout(ctx, s.Within(answerWithin))
 	defer cancel()
 	var options pgx.TxOptions
 	if left := max(time.Until(until), shortestWait); left < LockTimeout*9/10 { // the session's own is good otherwise

@@ -26,7 +26,7 @@ const QueueAtMost = 2000
 // QueueDue queues keys whose time has come, at most [QueueAtMost] of them, and returns how many. Whatever is due for
 // a stay that is over is cleanup, and takes the last rank: after an outage guests who arrive come first.
 func (s *Store) QueueDue(ctx context.Context, now time.Time) (int, error) {
-	ctx, cancel := prompt(ctx)
+	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE mobile_keys SET queued = true, rank_at = CASE WHEN over_at <= $1 THEN $3 ELSE rank_at END
@@ -41,7 +41,7 @@ func (s *Store) QueueDue(ctx context.Context, now time.Time) (int, error) {
 // doesn't wait for the disk: if Postgres crashes, the first mark made under it is refused, and no call is made before
 // a mark.
 func (s *Store) ClaimKeys(ctx context.Context, lease time.Duration, before time.Time, limit int) ([]Lease, error) {
-	ctx, cancel := prompt(ctx)
+	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	until := time.Now().Add(lease)
 	if before.IsZero() {
@@ -74,7 +74,7 @@ const dontWaitForDisk = `SET LOCAL synchronous_commit = off`
 
 // RenewLease extends a lease. It returns [ErrLeaseLost] if another worker has the key.
 func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) error {
-	ctx, cancel := prompt(ctx)
+	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE mobile_keys SET lease_until = clock_timestamp() + $4::interval

@@ -60,7 +60,7 @@ func (s *Store) quietly(ctx context.Context, first func(*pgx.Batch), fn func(pgx
 		return nil
 	}()
 	if err != nil && !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
-		ctx, cancel := prompt(context.WithoutCancel(ctx))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), promptTimeout)
 		defer cancel()
 		_, rollback := conn.Exec(ctx, "rollback")
 		return errors.Join(err, rollback)

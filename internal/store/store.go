@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -31,7 +30,7 @@ type Store struct {
 	// for what webhooks and readiness need, so that nothing else can take their connections
 	intake   *pgxpool.Pool
 	onCommit atomic.Pointer[func()] // see [Store.OnCommit]
-	answer   time.Duration          // of a transaction that somebody waits for, see [Answering]
+	patience float64                // see [Store.Within]
 }
 
 // Ref names one reservation.

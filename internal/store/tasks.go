@@ -26,7 +26,7 @@ func (s *Store) ScheduleTask(ctx context.Context, name string, by time.Time) err
 
 // ClaimTask leases a task; [ErrNotFound] if it is not due, or another replica has it.
 func (s *Store) ClaimTask(ctx context.Context, name string, now time.Time, lease time.Duration) (TaskLease, error) {
-	ctx, cancel := prompt(ctx)
+	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	l := TaskLease{Name: name}
 	err := s.pool.QueryRow(ctx, `
@@ -38,7 +38,7 @@ func (s *Store) ClaimTask(ctx context.Context, name string, now time.Time, lease
 
 // RenewTask prolongs a lease; [ErrLeaseLost] if another replica has the task.
 func (s *Store) RenewTask(ctx context.Context, l TaskLease, lease time.Duration) error {
-	ctx, cancel := prompt(ctx)
+	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	tag, err := s.pool.Exec(ctx, `UPDATE tasks SET lease_until = clock_timestamp() + $3::interval WHERE name = $1
 		AND lease_token = $2`, l.Name, l.Token, lease)

@@ -24,7 +24,7 @@ type WriteBackLease struct {
 func (s *Store) TakeWriteBackLease(ctx context.Context, source, settings string, lease time.Duration) (l WriteBackLease,
 	ok bool, err error,
 ) {
-	ctx, cancel := prompt(ctx)
+	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	l.Source = source
 	err = s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
@@ -55,7 +55,7 @@ func (s *Store) TakeWriteBackLease(ctx context.Context, source, settings string,
 
 // RenewWriteBackLease makes a lease last longer; [ErrLeaseLost] if another replica has it.
 func (s *Store) RenewWriteBackLease(ctx context.Context, l WriteBackLease, lease time.Duration) error {
-	ctx, cancel := prompt(ctx)
+	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE write_back_sources SET lease_until = clock_timestamp() + $3::interval WHERE source = $1
@@ -68,7 +68,7 @@ func (s *Store) RenewWriteBackLease(ctx context.Context, l WriteBackLease, lease
 
 // DropWriteBackLease gives a lease back.
 func (s *Store) DropWriteBackLease(ctx context.Context, l WriteBackLease) error {
-	ctx, cancel := prompt(ctx)
+	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	_, err := s.pool.Exec(ctx, `UPDATE write_back_sources SET lease_token = NULL, lease_until = NULL WHERE source = $1
 		AND lease_token = $2`, l.Source, l.Token)

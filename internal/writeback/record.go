@@ -90,7 +90,7 @@ func (a *attempt) mark() error {
 	if err := a.guard(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), commitWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), a.store.Within(commitWithin))
 	defer cancel()
 	err := a.store.WithWriteBack(ctx, a.lease, a.row.BookingID, a.refs, func(tx pgx.Tx, s store.WriteBackState) error {
 		if stateOf(s.Stays) != a.seen || s.Row.Changes != a.row.Changes {
@@ -126,7 +126,7 @@ func encodeTarget(p target) json.RawMessage {
 func (a *attempt) save(ctx context.Context, change func(*store.WriteBackRow) (due *time.Time),
 	entry *store.Entry,
 ) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.store.Within(commitWithin))
 	defer cancel()
 	return a.store.WithWriteBack(ctx, a.lease, a.row.BookingID, a.refs, func(tx pgx.Tx, s store.WriteBackState) error {
 		row, before := s.Row, s.Row.Status

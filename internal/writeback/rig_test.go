@@ -64,11 +64,7 @@ func newRig(t testing.TB, preset, url string, change func(*pms.WriteBackSettings
 	}
 	t.Cleanup(server.Close)
 	dsn := storetest.DSN(t)
-	db, err := store.Open(context.Background(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(db.Close)
+	db := storetest.Open(t, dsn)
 	r := &rig{t: t, dsn: dsn, store: db, sim: sim}
 	r.source = pms.Source{Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses(), WriteBack: settings(t, preset, url)}
 	r.source.Policy.OwnIdentity, r.source.Policy.TimeZone = true, "Europe/Madrid"

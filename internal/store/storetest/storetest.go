@@ -210,11 +210,17 @@ func create(t testing.TB, from func(shared) string) string {
 	return databaseDSN(dsn, name)
 }
 
-// New opens a store on a database of the test's own. Its statements have a deadline that only a hang can miss, not
-// the service's: a test may insert thousands of rows while many others do the same.
+// New opens a store on a database of the test's own, as [Open] does.
 func New(t testing.TB) *store.Store {
 	t.Helper()
-	s, err := store.Open(context.Background(), with(DSN(t), "statement_timeout", "1h"))
+	return Open(t, DSN(t))
+}
+
+// Open opens a store on a database of a test. Its statements have a deadline that only a hang can miss, not the
+// service's: a test may insert thousands of rows while many others do the same.
+func Open(t testing.TB, dsn string) *store.Store {
+	t.Helper()
+	s, err := store.Open(context.Background(), with(dsn, "statement_timeout", "1h"))
 	if err != nil {
 		t.Fatal(err)
 	}
