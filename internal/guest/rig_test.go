@@ -212,7 +212,13 @@ func (r *rig) until(b booking, statuses ...string) store.View {
 			}
 		}
 		return false
-	}, func() { r.t.Fatalf("%s: not %v in time, but %s %v", b.id, statuses, v.Key.Status, v.Key.Reason) })
+	}, func() {
+		reason := ""
+		if v.Key.Reason != nil {
+			reason = *v.Key.Reason
+		}
+		r.t.Fatalf("%s: not %v in time, but %s: %s", b.id, statuses, v.Key.Status, reason)
+	})
 	return v
 }
 
@@ -254,7 +260,11 @@ func (r *rig) mustShow(secret string, b booking) {
 	r.t.Helper()
 	shown := r.sim.State().Shown(secret, r.now())
 	if want := r.view(b).User.CredentialID; len(shown) != 1 || want == nil || shown[0] != *want {
-		r.t.Errorf("%s: what was handed out shows %v, want %v", b.id, shown, want)
+		wanted := "none"
+		if want != nil {
+			wanted = *want
+		}
+		r.t.Errorf("%s: what was handed out shows %v, want %s", b.id, shown, wanted)
 	}
 }
 
