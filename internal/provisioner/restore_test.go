@@ -1,6 +1,7 @@
 package provisioner_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -11,10 +12,14 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// open switches the rig to another database.
+// open switches the rig to another database, with the deadlines of the service.
 func (r *rig) open(dsn string) {
 	r.t.Helper()
-	s := storetest.Open(r.t, dsn)
+	s, err := store.Open(context.Background(), dsn)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(s.Close)
 	r.store = s
 	r.start()
 }
