@@ -28,7 +28,7 @@ import (
 // Why there is no code, besides Seam's own error codes.
 const codeRemoved = "removed_at_seam"
 
-// codes returns the stay's codes by the rows of their ACS users.
+// codesOf returns the stay's codes by the rows of their ACS users.
 func codesOf(work store.Work) map[int64]*record.Code {
 	codes := map[int64]*record.Code{}
 	for _, c := range work.Codes {

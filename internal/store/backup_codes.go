@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // PINs of ACS users, with which their guests open doors without a phone.
@@ -130,16 +132,9 @@ func (s *Store) addBackupCodes(ctx context.Context, views []View) error {
 		if v.User == nil {
 			continue
 		}
-		if c, has := codes[v.User.ID]; has && stayText(v.User.ACSUserID) == c.ACSUserID {
+		if c, has := codes[v.User.ID]; has && stay.Text(v.User.ACSUserID) == c.ACSUserID {
 			views[i].BackupCodeOf = &c
 		}
 	}
 	return err
-}
-
-func stayText(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }
