@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -74,6 +76,15 @@ type process struct {
 	log  *logtest.Buffer // standard error
 }
 
+// ownLoopback is an address of loopback on which nothing else listens. When a process is killed, another test's server
+// may get its port within milliseconds, and would be sent what is posted to the dead one: all tests share secrets.
+func ownLoopback() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1" // other systems have only this one configured
+	}
+	return fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)) // #nosec G404 -- a test
+}
+
 // launch starts the program on free ports of loopback and waits until it is ready.
 func launch(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
@@ -125,7 +136,11 @@ func launchUntil(t *testing.T, record, path string, env []string, args ...string
 		args = []string{"serve"}
 	}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_FORMAT=json", "STAYKEY_STOP_DELAY=0s"}, env...)
+	p.cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
+		"STAYKEY_LISTEN=" + ownLoopback() + ":0", "STAYKEY_OPS_LISTEN=" + ownLoopback() + ":0",
+		"STAYKEY_LOG_FORMAT=json", "STAYKEY_STOP_DELAY=0s",
+	}, env...)
 	p.cmd.Stdout = p.out
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {

@@ -304,9 +304,7 @@ func TestReceiversThatDontTakeIt(t *testing.T) {
 	local := target.subscription("local")
 	local.Insecure, local.URL = false, strings.Replace(target.URL, "127.0.0.1", "localhost", 1)
 	dead := target.subscription("dead")
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
-	dead.URL = closed.URL
+	dead.URL = nobody
 	r := newRig(t, redirecting, private, local, dead)
 	r.stay("R1")
 	r.key("R1", "issued", "")
@@ -432,12 +430,10 @@ func TestASilentReceiverDelaysNobody(t *testing.T) {
 func TestDeadReceiversCostLittle(t *testing.T) {
 	t.Parallel()
 	healthy := newReceiver(t)
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
 	subscriptions := []Subscription{healthy.subscription("healthy")}
 	for i := range chaos.Size("STAYKEY_DEAD_RECEIVERS", 15) {
 		dead := healthy.subscription(fmt.Sprintf("dead%d", i))
-		dead.URL = closed.URL
+		dead.URL = nobody
 		subscriptions = append(subscriptions, dead)
 	}
 	r := newRig(t, subscriptions...)

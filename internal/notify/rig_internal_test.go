@@ -185,6 +185,10 @@ type receiver struct {
 	answer func(h heard) int // 0: none, the connection is cut after the message was taken
 }
 
+// nobody listens there. The port of a server that was closed may be another test's a moment later; no system hands out
+// one below 1024.
+const nobody = "http://127.0.0.1:1"
+
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
 	r := &receiver{t: t, secrets: []pms.Secret{pms.Secret("0123456789abcdef01234567")}, answer: func(heard) int { return http.StatusNoContent }}

@@ -216,11 +216,13 @@ func New(t testing.TB) *store.Store {
 	return Open(t, DSN(t))
 }
 
-// Open opens a store on a database of a test. Its statements have a deadline that only a hang can miss, not the
-// service's: a test may insert thousands of rows while many others do the same.
+// Open opens a store on a database of a test. Its statements and transactions have deadlines that only a hang can
+// miss, not the service's: a test may insert thousands of rows while many others do the same, and a busy machine may
+// stop a test for half a minute between two statements.
 func Open(t testing.TB, dsn string) *store.Store {
 	t.Helper()
-	s, err := store.Open(context.Background(), with(dsn, "statement_timeout", "1h"))
+	dsn = with(with(dsn, "statement_timeout", "1h"), "idle_in_transaction_session_timeout", "1h")
+	s, err := store.Open(context.Background(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
