@@ -148,7 +148,10 @@ func TestImportsPointOneWay(t *testing.T) {
 			if is && !slices.Contains(allowed[name], ours) {
 				t.Errorf("%s must not import %s", name, ours)
 			}
-			if pure(name) && slices.Contains([]string{"context", "net", "net/http", "os", "database/sql", "github.com/jackc/pgx/v5"}, i) {
+			if pure(name) && slices.Contains([]string{
+				"context", "net", "net/http", "os", "database/sql",
+				"github.com/jackc/pgx/v5",
+			}, i) {
 				t.Errorf("%s imports %s: it must be pure", name, i)
 			}
 			if strings.Contains(i, "testcontainers") && !strings.Contains(name, "pgtest") {
@@ -163,7 +166,8 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
-// The environment is read in one place, where every setting is documented and checked. Rigs and measurements have their own.
+// The environment is read in one place, where every setting is documented and checked. Rigs and measurements have their
+// own.
 func TestEnvironmentIsReadInOnePlace(t *testing.T) {
 	t.Parallel()
 	reads := regexp.MustCompile(`\bos\.(Getenv|LookupEnv|Environ)\b`)

@@ -59,8 +59,11 @@ func TestDuringABackup(t *testing.T) {
 				'{events,mobile_keys,reservations,acs_users,listings}'::regclass[]))`).Scan(&queued)
 			return err == nil && queued
 		})
-		run(t, old, `BEGIN; LOCK TABLE events, mobile_keys, reservations, acs_users, listings IN ROW EXCLUSIVE MODE; COMMIT`) // as writers do
-		run(t, old, `INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at) VALUES ('a', gen_random_uuid()::text, 'cancelled', now(), 1, now(), now())`)
+		// as writers do
+		run(t, old,
+			`BEGIN; LOCK TABLE events, mobile_keys, reservations, acs_users, listings IN ROW EXCLUSIVE MODE; COMMIT`)
+		run(t, old,
+			`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at) VALUES ('a', gen_random_uuid()::text, 'cancelled', now(), 1, now(), now())`)
 		select {
 		case <-waits:
 		case err := <-ended:
@@ -106,7 +109,8 @@ func TestUnfinishedIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var invalid int
-	if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_index WHERE NOT indisvalid`).Scan(&invalid); err != nil || invalid != 0 {
+	if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_index WHERE NOT indisvalid`).Scan(&invalid); err != nil ||
+		invalid != 0 {
 		t.Errorf("%d indexes are not valid: %v", invalid, err)
 	}
 }
@@ -136,7 +140,8 @@ func TestIndexesAreMadeConcurrently(t *testing.T) {
 		}
 		for _, m := range index.FindAllStringSubmatch(up, -1) {
 			if m[1] == "" && !small[m[2]] {
-				t.Errorf("%s makes an index on %s that blocks writing: CREATE INDEX CONCURRENTLY, in a file with NO TRANSACTION", name, m[2])
+				t.Errorf(
+					"%s makes an index on %s that blocks writing: CREATE INDEX CONCURRENTLY, in a file with NO TRANSACTION", name, m[2])
 			}
 		}
 	}
@@ -152,7 +157,8 @@ func TestStatementsLockOneTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	created := regexp.MustCompile(`CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?(\w+)`)
-	locks := regexp.MustCompile(`(?:ALTER TABLE|REFERENCES|UPDATE|(?:AFTER|BEFORE) [A-Z ]+ ON|DELETE FROM|DROP TABLE) (?:IF EXISTS )?([a-z_]+)`)
+	locks := regexp.MustCompile(
+		`(?:ALTER TABLE|REFERENCES|UPDATE|(?:AFTER|BEFORE) [A-Z ]+ ON|DELETE FROM|DROP TABLE) (?:IF EXISTS )?([a-z_]+)`)
 	comment := regexp.MustCompile(`--.*`)
 	for _, name := range names {
 		if name < "00008" { // released together
@@ -177,7 +183,8 @@ func TestStatementsLockOneTable(t *testing.T) {
 			}
 		}
 		if len(others) > 1 {
-			t.Errorf("%s locks %v in one transaction: use NO TRANSACTION, and statements that can be repeated", name, slices.Sorted(maps.Keys(others)))
+			t.Errorf("%s locks %v in one transaction: use NO TRANSACTION, and statements that can be repeated", name,
+				slices.Sorted(maps.Keys(others)))
 		}
 	}
 }
@@ -217,7 +224,8 @@ func TestMigrationsCanBeRepeated(t *testing.T) {
 			continue
 		}
 		before := tables(t, db)
-		if _, err := db.ExecContext(ctx, `DELETE FROM goose_db_version WHERE version_id = $1`, source.Version); err != nil {
+		if _, err := db.ExecContext(ctx, `DELETE FROM goose_db_version WHERE version_id = $1`,
+			source.Version); err != nil {
 			t.Fatal(err)
 		}
 		up()
@@ -276,12 +284,16 @@ func TestStatesOfOldRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := session(t, dsn)
-	run(t, old, `INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at) SELECT 'a', 'r' || i, 'confirmed', now(), 1, now(), now() FROM generate_series(1, 3300) i`)
-	run(t, old, `INSERT INTO user_identities (user_identity_key, user_identity_id, own, created_at) SELECT 'k' || i, 'u' || i, true, now() FROM generate_series(1, 3300) i`)
-	run(t, old, `INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, removed_at, lost_at, changed_at)
+	run(t, old,
+		`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at) SELECT 'a', 'r' || i, 'confirmed', now(), 1, now(), now() FROM generate_series(1, 3300) i`)
+	run(t, old,
+		`INSERT INTO user_identities (user_identity_key, user_identity_id, own, created_at) SELECT 'k' || i, 'u' || i, true, now() FROM generate_series(1, 3300) i`)
+	run(t, old,
+		`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, removed_at, lost_at, changed_at)
 		SELECT 'a', 'r' || i, 's', 'k' || i, 'u' || i, '', CASE WHEN i % 3 > 0 THEN 'acs' || i END, CASE WHEN i % 3 = 0 THEN now() END, CASE WHEN i % 3 = 2 THEN now() END, now() FROM generate_series(1, 3300) i`)
 	run(t, old, `BEGIN`)
-	run(t, old, `UPDATE acs_users SET changed_at = now() WHERE reservation_id = 'r1'`) // an attempt of the old version, which 00008 must wait for
+	// an attempt of the old version, which 00008 must wait for
+	run(t, old, `UPDATE acs_users SET changed_at = now() WHERE reservation_id = 'r1'`)
 	waits, ended := make(chan error, 1000), make(chan error, 1)
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
@@ -305,10 +317,12 @@ func TestStatesOfOldRows(t *testing.T) {
 	}
 	var wrong int
 	var valid bool
-	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM acs_users WHERE (acs_user_id IS NULL) <> (made_at IS NULL) OR lost_at IS NOT NULL AND marked_at IS NULL`).Scan(&wrong); err != nil || wrong > 0 {
+	if err := db.QueryRowContext(ctx,
+		`SELECT count(*) FROM acs_users WHERE (acs_user_id IS NULL) <> (made_at IS NULL) OR lost_at IS NOT NULL AND marked_at IS NULL`).Scan(&wrong); err != nil || wrong > 0 {
 		t.Errorf("%d rows without a state: %v", wrong, err)
 	}
-	if err := db.QueryRowContext(ctx, `SELECT convalidated FROM pg_constraint WHERE conname = 'acs_users_state'`).Scan(&valid); err != nil || !valid {
+	if err := db.QueryRowContext(ctx,
+		`SELECT convalidated FROM pg_constraint WHERE conname = 'acs_users_state'`).Scan(&valid); err != nil || !valid {
 		t.Errorf("the constraint is not valid: %v", err)
 	}
 }

@@ -35,10 +35,12 @@ func TestBigTables(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run(`INSERT INTO events (event_id, source, event_key, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at, urgent, body)
+	run(
+		`INSERT INTO events (event_id, source, event_key, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at, urgent, body)
 		SELECT gen_random_uuid(), 'a', 'msg_' || n, 'reservation.created', (ARRAY['accepted', 'applied', 'superseded', 'ignored', 'rejected'])[n], CASE WHEN n > 2 THEN 'why' END, 'r', 'l', now(), now(), CASE WHEN n = 2 THEN now() END, n = 1, 'body'
 		FROM generate_series(1, 5) n`)
-	run(`INSERT INTO reservations (source, reservation_id, status, check_in, version_at, version_seq, created_at, updated_at) VALUES ('a', 'r', 'cancelled', now(), now(), 1, now(), now())`)
+	run(
+		`INSERT INTO reservations (source, reservation_id, status, check_in, version_at, version_seq, created_at, updated_at) VALUES ('a', 'r', 'cancelled', now(), now(), 1, now(), now())`)
 	run(`INSERT INTO mobile_keys (source, reservation_id, changed_at) VALUES ('a', 'r', now())`)
 	read := func(query string) (out []string) {
 		t.Helper()
@@ -68,10 +70,14 @@ func TestBigTables(t *testing.T) {
 		}
 		got := read(`SELECT concat_ws(' ', seq, 'accepted', urgent) FROM event_queue UNION ALL SELECT * FROM (
 			SELECT concat_ws(' ', seq, r.status, e.rejected, r.applied_at IS NOT NULL) FROM event_results r JOIN events e USING (seq, event_id) ORDER BY seq) r`)
-		if diff := cmp.Diff([]string{"1 accepted t", "2 applied f t", "3 superseded f f", "4 ignored f f", "5 rejected t f"}, got); diff != "" {
+		if diff := cmp.Diff([]string{
+			"1 accepted t", "2 applied f t", "3 superseded f f", "4 ignored f f",
+			"5 rejected t f",
+		}, got); diff != "" {
 			t.Errorf("after the migration (-want +got):\n%s", diff)
 		}
-		if got := read(`SELECT concat_ws(' ', k.cancelled, k.check_in = r.check_in) FROM mobile_keys k JOIN reservations r USING (source, reservation_id)`); !cmp.Equal(got, []string{"t t"}) {
+		if got := read(
+			`SELECT concat_ws(' ', k.cancelled, k.check_in = r.check_in) FROM mobile_keys k JOIN reservations r USING (source, reservation_id)`); !cmp.Equal(got, []string{"t t"}) {
 			t.Errorf("keys: %v", got)
 		}
 		if got := read(`SELECT (nextval('event_order') > 5)::text`); !cmp.Equal(got, []string{"true"}) {

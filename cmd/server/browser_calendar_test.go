@@ -32,14 +32,17 @@ func TestPageCalendar(t *testing.T) {
 	}
 	b.untilText(".panel .verdict", "Removed")
 	b.do(chromedp.KeyEvent("\x1b"))
-	if open := ask(b, chromedp.Evaluate[bool](`document.querySelector(".panel") !== null || window.untouched !== true`)); open {
+	if open := ask(b, chromedp.Evaluate[bool](
+		`document.querySelector(".panel") !== null || window.untouched !== true`)); open {
 		t.Error("Esc doesn't close the panel")
 	}
-	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("` + strings.ReplaceAll(jane, `"`, `'`) + `")?.remove()`))
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("` + strings.ReplaceAll(jane, `"`, `'`) +
+		`")?.remove()`))
 
 	// By the keyboard: Enter on a bar opens it, Esc leads back to it.
 	const other = "/reservations/default/HX-48295"
-	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("a.bar[href='`+other+`']").focus()`), chromedp.KeyEvent("\r"))
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("a.bar[href='`+other+`']").focus()`),
+		chromedp.KeyEvent("\r"))
 	b.untilText(".panel", "Tom Becker")
 	b.do(chromedp.KeyEvent("\x1b"))
 	if at := ask(b, chromedp.Evaluate[string](`document.activeElement.getAttribute("href")`)); at != other {

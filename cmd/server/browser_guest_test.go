@@ -18,19 +18,26 @@ import (
 
 // guestLanguages are those of the page, with what the button says.
 var guestLanguages = []struct{ tag, button string }{
-	{"en", "Get my key"}, {"es", "Obtener mi llave"}, {"de", "Schlüssel abrufen"}, {"fr", "Obtenir ma clé"}, {"it", "Ottieni la chiave"}, {"pt", "Obter a minha chave"},
+	{"en", "Get my key"},
+	{"es", "Obtener mi llave"},
+	{"de", "Schlüssel abrufen"},
+	{"fr", "Obtenir ma clé"},
+	{"it", "Ottieni la chiave"},
+	{"pt", "Obter a minha chave"},
 }
 
 // speaks has the browser ask for pages in a language.
 func (b *browser) speaks(tag string) {
 	b.t.Helper()
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": tag}})
+		_, err := cdp.Call(ctx, t, network.SetExtraHTTPHeaders,
+			network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": tag}})
 		return err
 	}))
 }
 
-// guestsOf launches a service with links, and a stay whose key is ready, one that waits for its room, and one that is cancelled.
+// guestsOf launches a service with links, and a stay whose key is ready, one that waits for its room, and one that is
+// cancelled.
 func guestsOf(t *testing.T) (p *process, ready, waiting, gone string) {
 	t.Helper()
 	_, env := simulated(t, storetest.DSN(t))
@@ -94,10 +101,13 @@ func TestPageOfGuests(t *testing.T) {
 		b.mustBeAccessible("the page with the key, " + scheme)
 		fits("the page with the key")
 	}
-	if key := ask(b, chromedp.Evaluate[string](`document.querySelector("a.button").href`)); !strings.HasPrefix(key, "https://ik.seam.co/") {
+	if key := ask(b, chromedp.Evaluate[string](`document.querySelector("a.button").href`)); !strings.HasPrefix(key,
+		"https://ik.seam.co/") {
 		t.Errorf("the button leads to %q", key)
 	}
-	if color := ask(b, chromedp.Evaluate[string](`getComputedStyle(document.querySelector("a.button")).backgroundColor`)); color != "rgb(10, 110, 92)" { // the style is applied, and the operator's
+	// the style is applied, and the operator's
+	if color := ask(b, chromedp.Evaluate[string](
+		`getComputedStyle(document.querySelector("a.button")).backgroundColor`)); color != "rgb(10, 110, 92)" {
 		t.Errorf("the button is %s", color)
 	}
 	b.mu.Lock()
@@ -140,8 +150,8 @@ func TestPageOfAGuestsLink(t *testing.T) {
 	}
 }
 
-// TestGuestScreenshots takes pictures of the guest's page for the docs (SCREENSHOTS names the folder), and, with SCREENSHOTS_ALL, in every language,
-// at both widths, light and dark.
+// TestGuestScreenshots takes pictures of the guest's page for the docs (SCREENSHOTS names the folder), and, with
+// SCREENSHOTS_ALL, in every language, at both widths, light and dark.
 func TestGuestScreenshots(t *testing.T) {
 	folder := os.Getenv("SCREENSHOTS")
 	if folder == "" {
@@ -173,7 +183,8 @@ func TestGuestScreenshots(t *testing.T) {
 		for _, width := range []int64{390, 1280} {
 			for _, scheme := range []string{"light", "dark"} {
 				shot := func(page string, press bool, path string) {
-					take(fmt.Sprintf("guest-%s-%s-%d-%s", page, l.tag, width, scheme), l.tag, width, scheme, press, path)
+					take(fmt.Sprintf("guest-%s-%s-%d-%s", page, l.tag, width, scheme), l.tag, width, scheme,
+						press, path)
 				}
 				shot("ready", false, ready)
 				shot("waiting", false, waiting)

@@ -18,18 +18,23 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// busyHotel is a hotel of twenty rooms on a usual day: most guests have their keys, three rooms have no doors, and one isn't set up.
+// busyHotel is a hotel of twenty rooms on a usual day: most guests have their keys, three rooms have no doors, and one
+// isn't set up.
 func busyHotel(t *testing.T) *process {
 	t.Helper()
 	sim, env := simulated(t, storetest.DSN(t))
 	sim.Change(func(s *simulator.State) {
 		for i := range 20 {
 			id := fmt.Sprintf("00000101-%04d", 101+i)
-			s.Groups[id] = simulator.AccessGroup{ID: id, SystemID: s.Groups["555555-5555"].SystemID, Name: fmt.Sprint("Garden Room ", 101+i)}
+			s.Groups[id] = simulator.AccessGroup{
+				ID: id, SystemID: s.Groups["555555-5555"].SystemID,
+				Name: fmt.Sprint("Garden Room ", 101+i),
+			}
 		}
 	})
 	p := launch(t, env)
-	names := strings.Split("Jane Doe,José Fernández,Mette Sørensen,Akira Tanaka,Lucía Ortega,Tom Becker,Chloé Martin,Giulia Rossi,Piotr Nowak,Sofia Almeida,Liam Walsh,Emma Fischer,Noah Smith,Olivia Brown,Hugo Petit,Ida Holm,Marta Vidal,Oskar Lind,Eva Novak,Yusuf Demir", ",")
+	names := strings.Split(
+		"Jane Doe,José Fernández,Mette Sørensen,Akira Tanaka,Lucía Ortega,Tom Becker,Chloé Martin,Giulia Rossi,Piotr Nowak,Sofia Almeida,Liam Walsh,Emma Fischer,Noah Smith,Olivia Brown,Hugo Petit,Ida Holm,Marta Vidal,Oskar Lind,Eva Novak,Yusuf Demir", ",")
 	now := time.Now().UTC().Truncate(time.Hour)
 	post := func(kind string, data map[string]any) {
 		t.Helper()
@@ -44,7 +49,10 @@ func busyHotel(t *testing.T) *process {
 			doors = []string{}
 		}
 		if i != 4 {
-			post("listing.created", map[string]any{"listing_id": listing, "name": "Room " + listing, "time_zone": "Europe/Madrid", "seam_access_group_ids": doors})
+			post("listing.created", map[string]any{
+				"listing_id": listing, "name": "Room " + listing,
+				"time_zone": "Europe/Madrid", "seam_access_group_ids": doors,
+			})
 		}
 		in, out := now.Add(time.Duration(i%5-3)*time.Hour), now.Add(time.Duration(20+24*(i%3))*time.Hour)
 		switch i % 5 {
@@ -54,7 +62,8 @@ func busyHotel(t *testing.T) *process {
 			in, out = now.Add(-50*time.Hour), now.Add(2*time.Hour)
 		}
 		stay := map[string]any{
-			"reservation_id": fmt.Sprintf("HX-%d", 48210+i*17), "listing_id": listing, "guest_email": fmt.Sprintf("guest-%d@example.com", i), "guest_name": name,
+			"reservation_id": fmt.Sprintf("HX-%d", 48210+i*17), "listing_id": listing,
+			"guest_email": fmt.Sprintf("guest-%d@example.com", i), "guest_name": name,
 			"check_in": in.Format(time.RFC3339), "check_out": out.Format(time.RFC3339),
 		}
 		if i%3 != 2 {
@@ -77,7 +86,8 @@ func busyHotel(t *testing.T) *process {
 func (b *browser) scripts(run bool) {
 	b.t.Helper()
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !run})
+		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled,
+			emulation.SetScriptExecutionDisabledParams{Value: !run})
 		return err
 	}))
 }
@@ -105,19 +115,23 @@ func TestPageOfAHotel(t *testing.T) {
 	b.untilText("#live-today", "3 listings without doors hold up 3 guests")
 
 	// From "José Fernández can't get in" to fixed: three clicks.
-	b.do(chromedp.Click(chromedp.CSS(`a.button[href="/listings/default/102"]`)), chromedp.Click(chromedp.CSS(`input[value="00000101-0102"]`)), chromedp.Submit(chromedp.CSS("#name")), chromedp.WaitVisible(chromedp.CSS(".good")))
+	b.do(chromedp.Click(chromedp.CSS(`a.button[href="/listings/default/102"]`)),
+		chromedp.Click(chromedp.CSS(`input[value="00000101-0102"]`)), chromedp.Submit(chromedp.CSS("#name")),
+		chromedp.WaitVisible(chromedp.CSS(".good")))
 	p.until(fmt.Sprint("HX-", 48210+17), "active")
 	b.open("/")
 	b.untilText("#live-today", "2 listings without doors hold up 2 guests")
 
 	// The rest at once: by the suggestions.
-	b.do(chromedp.Click(chromedp.CSS(`.cause a[href="/doors?missing=1"]`)), chromedp.WaitVisible(chromedp.CSS(".picker")))
+	b.do(chromedp.Click(chromedp.CSS(`.cause a[href="/doors?missing=1"]`)),
+		chromedp.WaitVisible(chromedp.CSS(".picker")))
 	b.do(chromedp.Click(chromedp.CSS("[data-all]")), chromedp.Click(chromedp.CSS(`button[value="suggested"]`)))
 	b.untilText(".good", "3 listings changed")
 	b.mustBeAccessible("listings whose doors have changed")
 	b.open("/doors")
 	b.do(chromedp.SendKeys(chromedp.CSS("#find-door"), "garden 105"))
-	if shown := ask(b, chromedp.Evaluate[int](`[...document.querySelectorAll("#doors label")].filter((l) => !l.hidden).length`)); shown != 1 {
+	if shown := ask(b, chromedp.Evaluate[int](
+		`[...document.querySelectorAll("#doors label")].filter((l) => !l.hidden).length`)); shown != 1 {
 		t.Errorf("%d doors are called garden 105", shown)
 	}
 	b.inBothSchemes("/", "/?part=problems", "/?part=in_house", "/doors", "/reservations", "/search?q=jane", "/arrivals")
@@ -125,11 +139,13 @@ func TestPageOfAHotel(t *testing.T) {
 	// By the keyboard alone: find a guest, and open the second stay of a list.
 	b.open("/reservations?when=all")
 	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("j"))
-	second := ask(b, chromedp.Evaluate[string](`document.querySelectorAll(".stays tbody tr")[1].querySelector("a").getAttribute("href")`))
+	second := ask(b, chromedp.Evaluate[string](
+		`document.querySelectorAll(".stays tbody tr")[1].querySelector("a").getAttribute("href")`))
 	if focused := ask(b, chromedp.Evaluate[string](`document.activeElement.getAttribute("href")`)); focused != second {
 		t.Errorf("j j leads to %s, not %s", focused, second)
 	}
-	b.do(chromedp.KeyEvent("k"), chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"), chromedp.WaitVisible(chromedp.CSS(".verdict")))
+	b.do(chromedp.KeyEvent("k"), chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"),
+		chromedp.WaitVisible(chromedp.CSS(".verdict")))
 	b.do(chromedp.KeyEvent("/"))
 	if at := ask(b, chromedp.Evaluate[string](`document.activeElement.id`)); at != "find" {
 		t.Errorf("/ leads to %q", at)
@@ -140,7 +156,10 @@ func TestPageOfAHotel(t *testing.T) {
 
 	// For reading, pages need no scripts.
 	b.scripts(false)
-	for _, path := range []string{"/", "/?part=arrivals", "/?part=departures", "/doors", "/reservations?when=all", "/arrivals"} {
+	for _, path := range []string{
+		"/", "/?part=arrivals", "/?part=departures", "/doors", "/reservations?when=all",
+		"/arrivals",
+	} {
 		b.open(path)
 		if said := ask(b, chromedp.Text(chromedp.CSS("main"))); !strings.Contains(said, "Room 1") {
 			t.Errorf("%s without scripts says\n%s", path, said)
@@ -148,7 +167,8 @@ func TestPageOfAHotel(t *testing.T) {
 	}
 }
 
-// TestHotelScreenshots takes pictures of a hotel's pages at three widths, light and dark. SCREENSHOTS_AT has more pages, as name=path.
+// TestHotelScreenshots takes pictures of a hotel's pages at three widths, light and dark. SCREENSHOTS_AT has more
+// pages, as name=path.
 func TestHotelScreenshots(t *testing.T) {
 	folder := os.Getenv("SCREENSHOTS")
 	if folder == "" {
@@ -173,7 +193,8 @@ func TestHotelScreenshots(t *testing.T) {
 				b.open(path)
 				b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-live-state]").hidden = true`))
 				b.picture(folder, fmt.Sprintf("%s-%d-%s", name, width, scheme), width)
-				if ask(b, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > document.documentElement.clientWidth`)) {
+				if ask(b, chromedp.Evaluate[bool](
+					`document.documentElement.scrollWidth > document.documentElement.clientWidth`)) {
 					t.Errorf("%s is wider than %d", path, width)
 				}
 			}

@@ -8,8 +8,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// covered lists the controls of the main part that something else lies over while they have the focus, in the order of Tab and
-// against it.
+// covered lists the controls of the main part that something else lies over while they have the focus, in the order of
+// Tab and against it.
 const covered = `(() => {
 	const found = new Set();
 	const controls = [...document.querySelectorAll("main a[href], main button, main input:not([type=hidden]), main select, main summary")]
@@ -35,7 +35,8 @@ func TestPageOnAPhone(t *testing.T) {
 	for _, width := range []int64{390, 1280} {
 		b.do(chromedp.EmulateViewport(width, 700))
 		for _, path := range []string{
-			"/", "/calendar", "/reservations?when=all", "/reservations/default/HX-48210", "/listings", "/listings/default/101", "/doors", "/events",
+			"/", "/calendar", "/reservations?when=all", "/reservations/default/HX-48210", "/listings",
+			"/listings/default/101", "/doors", "/events",
 			"/sources", "/sources/default", "/audit",
 		} {
 			b.open(path)

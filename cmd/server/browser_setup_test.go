@@ -42,8 +42,10 @@ func TestPageSetsUp(t *testing.T) {
 	// Its listing needs doors; then there is a key, and nothing left to set up.
 	b.open("/")
 	b.untilText(".setup", "3 of 5 done")
-	b.do(chromedp.Click(chromedp.CSS(`.setup a[href="/doors?missing=1"]`)), chromedp.WaitVisible(chromedp.CSS(".picker")))
-	b.do(chromedp.Click(chromedp.CSS("[data-all]")), chromedp.Click(chromedp.CSS(`#doors input[value="555555-5555"]`)), chromedp.Click(chromedp.CSS(`button[value="replace"]`)))
+	b.do(chromedp.Click(chromedp.CSS(`.setup a[href="/doors?missing=1"]`)),
+		chromedp.WaitVisible(chromedp.CSS(".picker")))
+	b.do(chromedp.Click(chromedp.CSS("[data-all]")), chromedp.Click(chromedp.CSS(`#doors input[value="555555-5555"]`)),
+		chromedp.Click(chromedp.CSS(`button[value="replace"]`)))
 	b.untilText(".good", "1 listing changed")
 	p.until("3333122-433", "issued")
 	b.open("/")

@@ -1,7 +1,7 @@
 //go:build browser
 
-// Tests of the web page in a real browser, over the program that ships: make browser. They need Chromium (STAYKEY_CHROMIUM, or
-// chromium in the PATH) and axe-core (npm ci --prefix tools/web), and fail without.
+// Tests of the web page in a real browser, over the program that ships: make browser. They need Chromium
+// (STAYKEY_CHROMIUM, or chromium in the PATH) and axe-core (npm ci --prefix tools/web), and fail without.
 package main
 
 import (
@@ -57,7 +57,8 @@ func chromium(t *testing.T) string {
 func openBrowser(t *testing.T, url string) *browser {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.NoSandbox,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("force-color-profile", "srgb"))
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("force-color-profile", "srgb"))
 	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	tab, cancelTab := chromedp.NewContext(allocator)
 	ctx, cancel := context.WithTimeout(tab, 5*time.Minute)
@@ -153,7 +154,8 @@ func (b *browser) says(selector, want string) bool {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](fmt.Sprintf(`(document.querySelector(%s)?.innerText ?? "").includes(%s)`, part, text)))
+	is, err := chromedp.Run(b.ctx,
+		chromedp.Evaluate[bool](fmt.Sprintf(`(document.querySelector(%s)?.innerText ?? "").includes(%s)`, part, text)))
 	return is && err == nil // between two pages there is none
 }
 
@@ -182,7 +184,8 @@ func (b *browser) mustBeAccessible(what string) {
 		b.t.Fatal("axe-core is needed: npm ci --prefix tools/web")
 	}
 	b.do(chromedp.Evaluate[chromedp.Void](string(axe)))
-	found := ask(b, chromedp.Evaluate[string](`axe.run().then(r => JSON.stringify(r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.target + " " + (n.any[0]?.message ?? "")).join("; "))))`, chromedp.EvalAwaitPromise))
+	found := ask(b, chromedp.Evaluate[string](
+		`axe.run().then(r => JSON.stringify(r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.target + " " + (n.any[0]?.message ?? "")).join("; "))))`, chromedp.EvalAwaitPromise))
 	if found != "[]" {
 		b.t.Errorf("%s is not accessible: %s", what, found)
 	}
@@ -191,7 +194,11 @@ func (b *browser) mustBeAccessible(what string) {
 func (b *browser) scheme(name string) {
 	b.t.Helper()
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia,
+			emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{
+				Name:  "prefers-color-scheme",
+				Value: name,
+			}}})
 		return err
 	}))
 }
@@ -202,7 +209,10 @@ func TestPage(t *testing.T) {
 	_, env := simulated(t, storetest.DSN(t))
 	receiver := newListener(t)
 	p := launch(t, append(env, receiver.config(t, "")))
-	p.post("default", "listing.created", map[string]any{"listing_id": "attic", "name": "Attic", "seam_access_group_ids": []string{}})
+	p.post("default", "listing.created", map[string]any{
+		"listing_id": "attic", "name": "Attic",
+		"seam_access_group_ids": []string{},
+	})
 	stay := seedReservation()
 	stay["listing_id"] = "attic"
 	p.post("default", "reservation.created", stay)
@@ -211,7 +221,8 @@ func TestPage(t *testing.T) {
 	b := openBrowser(t, p.url)
 	b.open("/reservations/default/3333122-433")
 	b.mustBeAccessible("sign-in")
-	b.do(chromedp.SendKeys(chromedp.CSS("#token"), "a-token-that-nobody-has-made"), chromedp.Submit(chromedp.CSS("#token")))
+	b.do(chromedp.SendKeys(chromedp.CSS("#token"), "a-token-that-nobody-has-made"),
+		chromedp.Submit(chromedp.CSS("#token")))
 	b.untilText(".problem", "That token isn't valid")
 	b.mu.Lock()
 	b.wrong = nil // the 401 is in the browser's log, and is meant to be
@@ -221,8 +232,10 @@ func TestPage(t *testing.T) {
 	// From an e-mail address to the reason: one interaction.
 	b.do(chromedp.SendKeys(chromedp.CSS("#find"), "jane@example.com\n"))
 	b.untilText(".stays", "This listing has no doors yet")
-	b.do(chromedp.Click(chromedp.CSS(`.stays a[href="/reservations/default/3333122-433"]`)), chromedp.WaitVisible(chromedp.CSS(".verdict")))
-	if said := ask(b, chromedp.Text(chromedp.CSS(".verdict"))); !strings.Contains(said, "Waiting") || !strings.Contains(said, "no access groups") {
+	b.do(chromedp.Click(chromedp.CSS(`.stays a[href="/reservations/default/3333122-433"]`)),
+		chromedp.WaitVisible(chromedp.CSS(".verdict")))
+	if said := ask(b, chromedp.Text(chromedp.CSS(".verdict"))); !strings.Contains(said, "Waiting") ||
+		!strings.Contains(said, "no access groups") {
 		t.Errorf("the page says %q", said)
 	}
 	b.mustBeAccessible("a reservation that waits")
@@ -233,7 +246,8 @@ func TestPage(t *testing.T) {
 	defer cancel()
 	ctx, stop := context.WithTimeout(mend, browserPatience)
 	defer stop()
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(p.url+"/listings/default/attic"), chromedp.Click(chromedp.CSS(`input[value="555555-5555"]`)),
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(p.url+"/listings/default/attic"),
+		chromedp.Click(chromedp.CSS(`input[value="555555-5555"]`)),
 		chromedp.Submit(chromedp.CSS("#name")), chromedp.WaitVisible(chromedp.CSS(".good"))); err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +262,8 @@ func TestPage(t *testing.T) {
 	// An action, with its confirmation, and its place in the history.
 	b.do(chromedp.Click(chromedp.CSS(`a[href$="/hold"]`)), chromedp.WaitVisible(chromedp.CSS("#reason")))
 	b.mustBeAccessible("the confirmation of an action")
-	b.do(chromedp.SendKeys(chromedp.CSS("#reason"), "the owner asks for no changes\n"), chromedp.WaitVisible(chromedp.CSS(".verdict")))
+	b.do(chromedp.SendKeys(chromedp.CSS("#reason"), "the owner asks for no changes\n"),
+		chromedp.WaitVisible(chromedp.CSS(".verdict")))
 	b.untilText(".note", "Maria (admin): the owner asks for no changes")
 	b.untilText("#live-history", "Maria (admin) put it on hold")
 	b.do(chromedp.Click(chromedp.CSS(`a[href$="/release"]`)), chromedp.WaitVisible(chromedp.CSS("#reason")),
@@ -259,7 +274,11 @@ func TestPage(t *testing.T) {
 
 	b.open("/reservations/default/3333122-433?plan=1")
 	b.untilText("#planned", "No changes needed.")
-	for _, path := range []string{"/", "/reservations", "/listings", "/listings/default/attic", "/events", "/sources", "/subscriptions", "/subscriptions/app", "/subscriptions/app?status=waiting", "/health", "/reservations?q=nobody", "/events/replay?type=reservation.created", "/docs"} {
+	for _, path := range []string{
+		"/", "/reservations", "/listings", "/listings/default/attic", "/events", "/sources",
+		"/subscriptions", "/subscriptions/app", "/subscriptions/app?status=waiting", "/health",
+		"/reservations?q=nobody", "/events/replay?type=reservation.created", "/docs",
+	} {
 		b.open(path)
 		for _, scheme := range []string{"light", "dark"} {
 			b.scheme(scheme)
@@ -281,9 +300,11 @@ func TestPage(t *testing.T) {
 
 	// Search as one types.
 	b.open("/reservations")
-	b.do(chromedp.Evaluate[chromedp.Void](`window.untouched = true`), chromedp.SendKeys(chromedp.CSS("#find"), "nobody@exam"))
+	b.do(chromedp.Evaluate[chromedp.Void](`window.untouched = true`), chromedp.SendKeys(chromedp.CSS("#find"),
+		"nobody@exam"))
 	b.untilText("#live-reservations", "No results")
-	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#find").select()`), chromedp.SendKeys(chromedp.CSS("#find"), "jane@exam"))
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#find").select()`),
+		chromedp.SendKeys(chromedp.CSS("#find"), "jane@exam"))
 	b.untilText("#live-reservations", "3333122-433")
 	if !ask(b, chromedp.Evaluate[bool](untouched)) {
 		t.Error("searching reloaded the page")
@@ -292,13 +313,14 @@ func TestPage(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS(".person button")), chromedp.WaitVisible(chromedp.CSS("#token")))
 	b.open("/events")
 	b.do(chromedp.WaitVisible(chromedp.CSS("#token")))
-	if log := p.log.String() + p.out.String(); strings.Contains(log, e2eToken) || strings.Contains(log, "jane@example.com") {
+	if log := p.log.String() + p.out.String(); strings.Contains(log, e2eToken) ||
+		strings.Contains(log, "jane@example.com") {
 		t.Error("the log shows a token or a guest")
 	}
 }
 
-// TestScreenshots takes pictures of the pages: of a hotel with three reservations for the docs (SCREENSHOTS names the folder), and,
-// with SCREENSHOTS_ALL, of none and of 100,000 too, at both widths, light and dark.
+// TestScreenshots takes pictures of the pages: of a hotel with three reservations for the docs (SCREENSHOTS names the
+// folder), and, with SCREENSHOTS_ALL, of none and of 100,000 too, at both widths, light and dark.
 func TestScreenshots(t *testing.T) {
 	folder := os.Getenv("SCREENSHOTS")
 	if folder == "" {
@@ -328,14 +350,19 @@ func TestScreenshots(t *testing.T) {
 		}
 	}
 	if all {
-		for name, path := range map[string]string{"none-today": "/", "none-reservations": "/reservations", "none-listings": "/listings", "none-events": "/events", "none-sources": "/sources"} {
+		for name, path := range map[string]string{
+			"none-today": "/", "none-reservations": "/reservations",
+			"none-listings": "/listings", "none-events": "/events", "none-sources": "/sources",
+		} {
 			everyWay(name, path)
 		}
 	}
 	hotel(t, p)
 	pages := map[string]string{
-		"today": "/", "reservations": "/reservations", "reservation": "/reservations/default/3333122-433", "waiting": "/reservations/default/3333122-434",
-		"listings": "/listings", "listing": "/listings/default/2222222-2222", "events": "/events", "sources": "/sources",
+		"today": "/", "reservations": "/reservations", "reservation": "/reservations/default/3333122-433",
+		"waiting":  "/reservations/default/3333122-434",
+		"listings": "/listings", "listing": "/listings/default/2222222-2222", "events": "/events",
+		"sources": "/sources",
 	}
 	for name, path := range pages {
 		if all {
@@ -352,7 +379,10 @@ func TestScreenshots(t *testing.T) {
 		return
 	}
 	many(t, dsn)
-	for name, path := range map[string]string{"many-today": "/", "many-reservations": "/reservations", "many-search": "/reservations?q=guest777", "many-attention": "/reservations?key_status=attention"} {
+	for name, path := range map[string]string{
+		"many-today": "/", "many-reservations": "/reservations",
+		"many-search": "/reservations?q=guest777", "many-attention": "/reservations?key_status=attention",
+	} {
 		everyWay(name, path)
 	}
 }
@@ -367,9 +397,18 @@ func hotel(t *testing.T, p *process) {
 			"check_in": in.Format(time.RFC3339), "check_out": in.AddDate(0, 0, 3).Format(time.RFC3339),
 		}
 	}
-	p.post("default", "listing.created", map[string]any{"listing_id": "2222222-2222", "name": "Garden suite", "time_zone": "Europe/Madrid", "seam_access_group_ids": []string{"555555-5555", "666666-6666"}})
-	p.post("default", "listing.created", map[string]any{"listing_id": "2222222-2223", "name": "Attic", "time_zone": "Europe/Madrid", "seam_access_group_ids": []string{}})
-	p.post("default", "listing.created", map[string]any{"listing_id": "2222222-2224", "name": "Tower room", "time_zone": "Europe/Madrid", "seam_access_group_ids": []string{"666666-6666", "999999-9999"}})
+	p.post("default", "listing.created", map[string]any{
+		"listing_id": "2222222-2222", "name": "Garden suite",
+		"time_zone": "Europe/Madrid", "seam_access_group_ids": []string{"555555-5555", "666666-6666"},
+	})
+	p.post("default", "listing.created", map[string]any{
+		"listing_id": "2222222-2223", "name": "Attic",
+		"time_zone": "Europe/Madrid", "seam_access_group_ids": []string{},
+	})
+	p.post("default", "listing.created", map[string]any{
+		"listing_id": "2222222-2224", "name": "Tower room",
+		"time_zone": "Europe/Madrid", "seam_access_group_ids": []string{"666666-6666", "999999-9999"},
+	})
 	p.post("default", "reservation.created", stay("3333122-433", "2222222-2222", "jane@example.com", "Jane Doe"))
 	p.post("default", "reservation.created", stay("3333122-434", "2222222-2223", "joe@example.com", "Joe Bloggs"))
 	p.post("default", "reservation.created", stay("3333122-435", "2222222-2224", "maria@example.com", ""))

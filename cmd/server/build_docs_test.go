@@ -54,7 +54,8 @@ func TestDependenciesAreDocumented(t *testing.T) {
 			name = parts[len(parts)-2]
 		}
 		// a row may name a project for all of its modules
-		if !strings.Contains(reasons, name) && !strings.Contains(reasons, strings.Join(parts[1:min(3, len(parts))], "/")) {
+		if !strings.Contains(reasons, name) && !strings.Contains(reasons,
+			strings.Join(parts[1:min(3, len(parts))], "/")) {
 			t.Errorf("docs/architecture.md has no reason for %s", module)
 		}
 	}
@@ -66,10 +67,13 @@ func TestImageHasNoShell(t *testing.T) {
 	text := readAll(t, "../../deploy/Dockerfile")
 	stages := regexp.MustCompile(`(?m)^FROM `).Split(text, -1)
 	last := stages[len(stages)-1]
-	if !strings.HasPrefix(last, "gcr.io/distroless/static-") || !strings.Contains(last, "\nUSER 65532:65532\n") || regexp.MustCompile(`(?m)^(RUN|ADD) `).MatchString(last) {
+	if !strings.HasPrefix(last, "gcr.io/distroless/static-") || !strings.Contains(last, "\nUSER 65532:65532\n") ||
+		regexp.MustCompile(`(?m)^(RUN|ADD) `).MatchString(last) {
 		t.Errorf("the image's last stage:\n%s", last)
 	}
-	if copies := regexp.MustCompile(`(?m)^COPY .*$`).FindAllString(last, -1); len(copies) != 2 || !strings.Contains(copies[0], "/out/staykey /usr/local/bin/staykey") || !strings.Contains(copies[1], "/out/data /var/lib/staykey") {
+	if copies := regexp.MustCompile(`(?m)^COPY .*$`).FindAllString(last, -1); len(copies) != 2 ||
+		!strings.Contains(copies[0], "/out/staykey /usr/local/bin/staykey") ||
+		!strings.Contains(copies[1], "/out/data /var/lib/staykey") {
 		t.Errorf("the image has more than the binary and its directory: %v", copies)
 	}
 	if !strings.Contains(text, "CGO_ENABLED=0 go build -trimpath") {

@@ -10,7 +10,8 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// shiftClock has a database tell the time otherwise: Postgres finds our functions before its own. Sessions that are open are ended.
+// shiftClock has a database tell the time otherwise: Postgres finds our functions before its own. Sessions that are
+// open are ended.
 func shiftClock(t *testing.T, dsn, by string) {
 	t.Helper()
 	conn, err := pgconn.Connect(context.Background(), dsn)
@@ -31,8 +32,8 @@ func shiftClock(t *testing.T, dsn, by string) {
 
 func sweeps(p *process) int { return strings.Count(p.log.String(), `"msg":"swept"`) }
 
-// TestWrongClockStopsTheSweep shows a service a database whose clock is two hours off: it is not ready, sweeps no more, and does again when the
-// clocks agree.
+// TestWrongClockStopsTheSweep shows a service a database whose clock is two hours off: it is not ready, sweeps no more,
+// and does again when the clocks agree.
 func TestWrongClockStopsTheSweep(t *testing.T) {
 	t.Parallel()
 	dsn := storetest.DSN(t)
@@ -43,8 +44,10 @@ func TestWrongClockStopsTheSweep(t *testing.T) {
 	p.until("3333122-433", "issued")
 	waitUntil(t, "a sweep", func() bool { return sweeps(p) > 0 })
 	shiftClock(t, dsn, "2 hours")
-	waitUntil(t, "not ready because of the clock", func() bool { return p.metric(`staykey_not_ready{cause="clock"}`) == "1" })
-	// One that had begun may end. Readiness looks each second, as often as a sweep is due: while it has looked three times, no other ends.
+	waitUntil(t, "not ready because of the clock",
+		func() bool { return p.metric(`staykey_not_ready{cause="clock"}`) == "1" })
+	// One that had begun may end. Readiness looks each second, as often as a sweep is due: while it has looked three
+	// times, no other ends.
 	swept := sweeps(p)
 	offsets := 0
 	for last := ""; offsets < 3; {
@@ -60,5 +63,8 @@ func TestWrongClockStopsTheSweep(t *testing.T) {
 	}
 	shiftClock(t, dsn, "0 s")
 	swept = sweeps(p)
-	waitUntil(t, "ready again, and a sweep", func() bool { return p.metric("staykey_ready") == "1" && sweeps(p) > swept })
+	waitUntil(t, "ready again, and a sweep", func() bool {
+		return p.metric("staykey_ready") == "1" &&
+			sweeps(p) > swept
+	})
 }

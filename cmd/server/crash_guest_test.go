@@ -29,15 +29,17 @@ type guestStay struct {
 	given     []string
 }
 
-// TestGuestsAndDeliveriesKilledAtMarkedPoints has the program, built with marks, kill itself at each step of handing a key to a guest, of taking
-// it back, and of delivering a message, while guests come and stays change and end. In the end every subscriber has heard the last state of every
-// stay, in order; nothing is out there that isn't recorded; one instant key of a stay is in use; and what was handed out of a stay that ended
-// shows nothing. STAYKEY_GUEST_POINTS makes it longer.
+// TestGuestsAndDeliveriesKilledAtMarkedPoints has the program, built with marks, kill itself at each step of handing a
+// key to a guest, of taking it back, and of delivering a message, while guests come and stays change and end. In the
+// end every subscriber has heard the last state of every stay, in order; nothing is out there that isn't recorded; one
+// instant key of a stay is in use; and what was handed out of a stay that ended shows nothing. STAYKEY_GUEST_POINTS
+// makes it longer.
 func TestGuestsAndDeliveriesKilledAtMarkedPoints(t *testing.T) {
 	t.Parallel()
 	dsn, receiver := storetest.DSN(t), newListener(t)
 	r := layRig(t, dsn)
-	r.env = withGuestLinks(t, r.env, fmt.Sprintf("subscriptions: [{name: app, url: %q, secrets: [%q], insecure: true}]", receiver.URL, outSecret))
+	r.env = withGuestLinks(t, r.env, fmt.Sprintf("subscriptions: [{name: app, url: %q, secrets: [%q], insecure: true}]",
+		receiver.URL, outSecret))
 	r.replicas = []*process{launch(t, r.env)}
 	r.furnish()
 
@@ -56,7 +58,8 @@ func TestGuestsAndDeliveriesKilledAtMarkedPoints(t *testing.T) {
 		name := points[order[n%len(order)]]
 		r.kill(0)
 		r.kills-- // this one makes room only
-		p := launchMarked(t, append(slices.Clone(r.env), "STAYKEY_CHAOS_POINT="+string(name), fmt.Sprintf("STAYKEY_CHAOS_AT=%d", 1+n/len(order)%3)))
+		p := launchMarked(t, append(slices.Clone(r.env), "STAYKEY_CHAOS_POINT="+string(name),
+			fmt.Sprintf("STAYKEY_CHAOS_AT=%d", 1+n/len(order)%3)))
 		r.mu.Lock()
 		r.replicas[0] = p
 		r.mu.Unlock()
@@ -81,7 +84,8 @@ func TestGuestsAndDeliveriesKilledAtMarkedPoints(t *testing.T) {
 	r.result.Cells, r.result.Fired = min(len(points), r.kills), len(struck)
 	judgeGuests(t, r, dsn, stays)
 	judgeDeliveries(t, receiver, stays)
-	r.result.Rig, r.result.Kills, r.result.Events = "guests and deliveries killed at marked points", r.kills, int(r.events.Load())
+	r.result.Rig, r.result.Kills, r.result.Events = "guests and deliveries killed at marked points", r.kills,
+		int(r.events.Load())
 	if t.Failed() {
 		r.result.Wrong++
 	}
@@ -94,7 +98,8 @@ func (s *guestStay) live(r *crashRig) {
 	book := func(nights int) {
 		s.out = in.AddDate(0, 0, nights).Format("2006-01-02T15:04:05.000Z")
 		r.post("reservation.updated", map[string]any{
-			"reservation_id": s.id, "listing_id": "A2", "guest_email": s.id + "@example.com", "check_in": in.Format(time.RFC3339), "check_out": s.out,
+			"reservation_id": s.id, "listing_id": "A2", "guest_email": s.id + "@example.com",
+			"check_in": in.Format(time.RFC3339), "check_out": s.out,
 		})
 	}
 	book(2)
@@ -109,7 +114,8 @@ func (s *guestStay) live(r *crashRig) {
 // handed has the guest tap until the link gives a key, and the app ask until it has a session.
 func (s *guestStay) handed(r *crashRig) {
 	await := func(what string, reached func() bool) {
-		until.Reached(r.t, func() bool { return r.t.Failed() || reached() }, func() { r.t.Errorf("%s: waited for %s", s.id, what) })
+		until.Reached(r.t, func() bool { return r.t.Failed() || reached() },
+			func() { r.t.Errorf("%s: waited for %s", s.id, what) })
 	}
 	await("the key", func() bool {
 		key := r.any().key(s.id)
@@ -126,7 +132,10 @@ func (s *guestStay) handed(r *crashRig) {
 		status, _, body := r.any().ask(method, path, header)
 		return status == http.StatusOK && json.Unmarshal([]byte(body), &answer) == nil
 	}
-	await("the link", func() bool { return ask("GET", "/v1/reservations/default/"+s.id, auth) && answer.Link.URL != "" })
+	await("the link", func() bool {
+		return ask("GET", "/v1/reservations/default/"+s.id, auth) &&
+			answer.Link.URL != ""
+	})
 	await("an instant key", func() bool {
 		return ask("POST", strings.TrimPrefix(answer.Link.URL, "https://keys.example.com"), asJSON)
 	})
@@ -150,7 +159,8 @@ func judgeGuests(t *testing.T, r *crashRig, dsn string, stays []*guestStay) {
 	defer func() { _ = conn.Close(context.Background()) }()
 	var problem string
 	until.Reached(t, func() bool {
-		rows, _ := conn.Query(context.Background(), `SELECT reservation_id, kind, coalesce(seam_id, '') AS seam_id, coalesce(session_id, '') AS session_id, ending_at IS NOT NULL AS ending FROM handed_out`)
+		rows, _ := conn.Query(context.Background(),
+			`SELECT reservation_id, kind, coalesce(seam_id, '') AS seam_id, coalesce(session_id, '') AS session_id, ending_at IS NOT NULL AS ending FROM handed_out`)
 		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[handedRow])
 		if err != nil {
 			t.Fatal(err)
@@ -190,7 +200,9 @@ func wrongAtSeam(state *simulator.State, recorded []handedRow, stays []*guestSta
 			}
 		}
 		if inUse[s.id] != want || s.cancelled && shows > 0 || !s.cancelled && shows == 0 {
-			return fmt.Sprintf("%s, cancelled %t: %d instant keys are in use, %d of %d things that its guest was given show a key", s.id, s.cancelled, inUse[s.id], shows, len(s.given))
+			return fmt.Sprintf(
+				"%s, cancelled %t: %d instant keys are in use, %d of %d things that its guest was given show a key",
+				s.id, s.cancelled, inUse[s.id], shows, len(s.given))
 		}
 	}
 	return ""
@@ -211,7 +223,8 @@ func judgeDeliveries(t *testing.T, receiver *listener, stays []*guestStay) {
 			if s.cancelled {
 				return last.Type == "mobile_key.revoked"
 			}
-			return (last.Type == "mobile_key.ready" || last.Type == "mobile_key.changed") && strings.Contains(last.Body, s.out)
+			return (last.Type == "mobile_key.ready" || last.Type == "mobile_key.changed") &&
+				strings.Contains(last.Body, s.out)
 		}, func() {
 			t.Errorf("%s, cancelled %t, until %s: heard last %s", s.id, s.cancelled, s.out, last.Body)
 		})
@@ -222,7 +235,8 @@ func judgeDeliveries(t *testing.T, receiver *listener, stays []*guestStay) {
 			t.Errorf("%s has two bodies:\n%s\n%s", m.ID, body, m.Body)
 		}
 		if b := before[m.Data.ReservationID]; m.ID != b.ID && m.Data.Sequence <= b.Data.Sequence {
-			t.Errorf("%s: sequence %d after %d:\n%s\n%s", m.Data.ReservationID, m.Data.Sequence, b.Data.Sequence, b.Body, m.Body)
+			t.Errorf("%s: sequence %d after %d:\n%s\n%s", m.Data.ReservationID, m.Data.Sequence, b.Data.Sequence,
+				b.Body, m.Body)
 		}
 		bodies[m.ID], before[m.Data.ReservationID] = m.Body, m
 	}

@@ -122,10 +122,14 @@ func (r *crashRig) any() *process {
 	return r.replicas[rand.IntN(len(r.replicas))]
 }
 
-// post sends an event until it is acknowledged, as a PMS does: always under the same id. It gives up when the test ends.
+// post sends an event until it is acknowledged, as a PMS does: always under the same id. It gives up when the test
+// ends.
 func (r *crashRig) post(eventType string, data map[string]any) {
 	now := time.Now()
-	body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": now.UTC().Format("2006-01-02T15:04:05.000Z"), "data": data})
+	body, err := json.Marshal(map[string]any{
+		"type":      eventType,
+		"timestamp": now.UTC().Format("2006-01-02T15:04:05.000Z"), "data": data,
+	})
 	if err != nil {
 		r.t.Error(err)
 		return
@@ -193,8 +197,8 @@ func (r *crashRig) reserve(id, listing, guest string, nights int) {
 	r.truths.Store(id, s)
 }
 
-// load has stays change until the rig stops or the test ends; each poster has stays of its own, guests are shared. Some stays
-// stay unchanged. No poster outlives the test, however it ends.
+// load has stays change until the rig stops or the test ends; each poster has stays of its own, guests are shared. Some
+// stays stay unchanged. No poster outlives the test, however it ends.
 func (r *crashRig) load(posters, stays int) {
 	for i := range 3 {
 		r.reserve(fmt.Sprintf("quiet-%d", i), "A2", fmt.Sprintf("quiet%d", i), 4)
@@ -221,7 +225,8 @@ func (r *crashRig) load(posters, stays int) {
 					r.truths.Store(id, s)
 					continue
 				}
-				r.reserve(id, []string{"A", "A2", "B"}[rand.IntN(3)], fmt.Sprintf("guest%d", rand.IntN(6)), 1+rand.IntN(9))
+				r.reserve(id, []string{"A", "A2", "B"}[rand.IntN(3)], fmt.Sprintf("guest%d", rand.IntN(6)),
+					1+rand.IntN(9))
 			}
 		})
 	}
@@ -252,7 +257,8 @@ func (r *crashRig) finish(rig string) {
 	r.posters.Wait()
 	quiet := time.Now()
 	result := r.result
-	result.Rig, result.Kills, result.PostgresKills, result.Events, result.Faults = rig, r.kills, r.pgKills, int(r.events.Load()), int(r.faults.Load())
+	result.Rig, result.Kills, result.PostgresKills, result.Events, result.Faults = rig, r.kills, r.pgKills,
+		int(r.events.Load()), int(r.faults.Load())
 	r.truths.Range(func(key, value any) bool {
 		id, want := key.(string), value.(crashStay)
 		if problem := r.await(id, want, quiet.Add(until.Patience)); problem != "" {
@@ -293,7 +299,8 @@ func (r *crashRig) lost() int {
 	}
 	defer db.Close()
 	var kept int
-	if err := db.Pool().QueryRow(context.Background(), `SELECT count(*) FROM events WHERE event_key = ANY ($1)`, keys).Scan(&kept); err != nil {
+	if err := db.Pool().QueryRow(context.Background(), `SELECT count(*) FROM events WHERE event_key = ANY ($1)`,
+		keys).Scan(&kept); err != nil {
 		r.t.Fatal(err)
 	}
 	return len(keys) - kept
@@ -313,7 +320,8 @@ func (r *crashRig) await(id string, want crashStay, deadline time.Time) string {
 		users := state.UsersNamed(id)
 		right := len(users) == 0
 		if !want.cancelled {
-			right = len(users) == 1 && len(state.MobileKeys(users[0].ID)) == 1 && users[0].Schedule.EndsAt.Format("2006-01-02T15:04:05.000Z") == want.out &&
+			right = len(users) == 1 && len(state.MobileKeys(users[0].ID)) == 1 &&
+				users[0].Schedule.EndsAt.Format("2006-01-02T15:04:05.000Z") == want.out &&
 				slices.Equal(slices.Sorted(slices.Values(users[0].GroupIDs)), crashGroups[want.listing])
 		}
 		if right && key != nil && key["status"] == status {
@@ -379,17 +387,22 @@ func TestKilledAtMarkedPoints(t *testing.T) {
 	r := newCrashRig(t, storetest.DSN(t), 1)
 	r.load(3, 5)
 	// An event passes them; those of the guest's side are passed when a guest comes.
-	points := slices.DeleteFunc(slices.Clone(point.All), func(n point.Name) bool { return strings.HasPrefix(string(n), "guest:") })
+	points := slices.DeleteFunc(slices.Clone(point.All), func(n point.Name) bool {
+		return strings.HasPrefix(string(n),
+			"guest:")
+	})
 	order, struck := rand.Perm(len(points)), map[point.Name]bool{}
 	for n := range chaos.Size("STAYKEY_CRASH_POINTS", 4) {
 		name := points[order[n%len(order)]]
 		r.kill(0)
 		r.kills-- // this one makes room only
 		at := 1 + n/len(order)%7
-		if slices.Contains([]point.Name{point.FanOutAfter, point.SweepRead, point.SweepFlagged, point.SeamEventActed}, name) {
+		if slices.Contains([]point.Name{point.FanOutAfter, point.SweepRead, point.SweepFlagged, point.SeamEventActed},
+			name) {
 			at = 1 // a sweep comes round in seconds, not in milliseconds
 		}
-		p := launchMarked(t, append(slices.Clone(r.env), "STAYKEY_CHAOS_POINT="+string(name), fmt.Sprintf("STAYKEY_CHAOS_AT=%d", at)))
+		p := launchMarked(t, append(slices.Clone(r.env), "STAYKEY_CHAOS_POINT="+string(name),
+			fmt.Sprintf("STAYKEY_CHAOS_AT=%d", at)))
 		r.mu.Lock()
 		r.replicas[0] = p
 		r.mu.Unlock()
@@ -424,7 +437,10 @@ func provoke(r *crashRig, p *process, name point.Name) {
 	case point.FanOutAfter: // names alone change nothing; a listing's time zone reaches its stays
 		zones := []string{"Europe/Madrid", "Europe/Paris"}
 		once = func() {
-			r.post("listing.updated", map[string]any{"listing_id": "A", "seam_access_group_ids": crashGroups["A"], "time_zone": zones[rand.IntN(2)]})
+			r.post("listing.updated", map[string]any{
+				"listing_id": "A", "seam_access_group_ids": crashGroups["A"],
+				"time_zone": zones[rand.IntN(2)],
+			})
 		}
 	case point.SweepFlagged: // somebody takes a door away
 		once = func() {
@@ -522,8 +538,12 @@ func TestStalledWorker(t *testing.T) {
 			waitUntil(t, "the access groups to be known", func() bool { return sim.Calls() >= 2 })
 			// The one that is to stall alone takes the reservation: the other one stands still until it has.
 			_ = other.cmd.Process.Signal(syscall.SIGSTOP)
-			stalled := launchMarked(t, append(slices.Clone(env), "STAYKEY_CHAOS_ACTION=stop", "STAYKEY_CHAOS_POINT="+string(name), fmt.Sprintf("STAYKEY_CHAOS_AT=%d", at)))
-			body, err := json.Marshal(map[string]any{"type": "reservation.created", "timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": seedReservation()})
+			stalled := launchMarked(t, append(slices.Clone(env), "STAYKEY_CHAOS_ACTION=stop",
+				"STAYKEY_CHAOS_POINT="+string(name), fmt.Sprintf("STAYKEY_CHAOS_AT=%d", at)))
+			body, err := json.Marshal(map[string]any{
+				"type":      "reservation.created",
+				"timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": seedReservation(),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -534,13 +554,17 @@ func TestStalledWorker(t *testing.T) {
 			_ = stalled.cmd.Process.Signal(syscall.SIGCONT)
 			waitUntil(t, "it to find out", func() bool {
 				log := stalled.log.String()
-				return slices.ContainsFunc([]string{"reservation taken over by another worker", "attempt result not stored", "reservation not loaded"},
+				return slices.ContainsFunc([]string{
+					"reservation taken over by another worker",
+					"attempt result not stored", "reservation not loaded",
+				},
 					func(said string) bool { return strings.Contains(log, said) })
 			})
 			result := chaos.Result{Rig: "stalled worker", Cells: 1, Fired: 1, Faults: 1, Events: 2}
 			state := sim.State()
 			users := state.UsersNamed("3333122-433")
-			if len(users) != 1 || len(state.MobileKeys(users[0].ID)) != 1 || other.key("3333122-433")["acs_user_id"] != users[0].ID {
+			if len(users) != 1 || len(state.MobileKeys(users[0].ID)) != 1 ||
+				other.key("3333122-433")["acs_user_id"] != users[0].ID {
 				result.Wrong++
 				t.Errorf("REST says %v, Seam holds %+v", other.key("3333122-433"), users)
 			}

@@ -30,7 +30,8 @@ func tryDoor(t *testing.T, p *process, sim *simulator.Simulator, entrance string
 	postSeamEvent(p, string(event))
 }
 
-// A guest is refused at one door and opens another: both are in REST, on the reservation's page and with the subscribers.
+// A guest is refused at one door and opens another: both are in REST, on the reservation's page and with the
+// subscribers.
 func TestGuestsAtDoors(t *testing.T) {
 	t.Parallel()
 	receiver := newListener(t)
@@ -103,24 +104,30 @@ func TestBackupCode(t *testing.T) {
 		t.Fatalf("the code is no credential: %v", code)
 	}
 	link := p.guestLink("3333122-433")
-	if _, _, page := p.ask("GET", link, nil); !strings.Contains(page, "My phone doesn&#39;t open the door") || strings.Contains(page, digits) {
+	if _, _, page := p.ask("GET", link, nil); !strings.Contains(page, "My phone doesn&#39;t open the door") ||
+		strings.Contains(page, digits) {
 		t.Errorf("the guest's page doesn't offer the code, or shows it at once:\n%s", page)
 	}
-	if status, header, page := p.ask("POST", link+"?show=code", nil); status != http.StatusOK || !strings.Contains(page, digits) || header.Get("Cache-Control") != "no-store" {
+	if status, header, page := p.ask("POST", link+"?show=code", nil); status != http.StatusOK ||
+		!strings.Contains(page, digits) || header.Get("Cache-Control") != "no-store" {
 		t.Errorf("asked for the code, the guest's page is %d, %v:\n%s", status, header, page)
 	}
 	asked := map[string]string{"Accept": "application/json"}
-	if status, _, body := p.ask("POST", link+"?show=code", asked); status != http.StatusOK || !strings.Contains(body, `"backup_code":"`+digits+`"`) {
+	if status, _, body := p.ask("POST", link+"?show=code", asked); status != http.StatusOK ||
+		!strings.Contains(body, `"backup_code":"`+digits+`"`) {
 		t.Errorf("a program gets %d %s", status, body)
 	}
-	if status, body := p.rest("POST", "/v1/reservations/default/3333122-433/backup-code"); status != http.StatusOK || body["code"] != digits {
+	if status, body := p.rest("POST", "/v1/reservations/default/3333122-433/backup-code"); status != http.StatusOK ||
+		body["code"] != digits {
 		t.Errorf("REST answers %d %v", status, body)
 	}
-	if page := p.signedIn().page("/reservations/default/3333122-433"); !strings.Contains(page, `id="backup-code"`) || strings.Contains(page, digits) {
+	if page := p.signedIn().page("/reservations/default/3333122-433"); !strings.Contains(page, `id="backup-code"`) ||
+		strings.Contains(page, digits) {
 		t.Error("the reservation's page doesn't have the status of the code, or shows the code")
 	}
 	for _, path := range []string{"", "/timeline", "/plan"} {
-		if _, _, body := p.ask("GET", "/v1/reservations/default/3333122-433"+path, map[string]string{"Authorization": "Bearer " + e2eToken}); strings.Contains(body, digits) {
+		if _, _, body := p.ask("GET", "/v1/reservations/default/3333122-433"+path,
+			map[string]string{"Authorization": "Bearer " + e2eToken}); strings.Contains(body, digits) {
 			t.Errorf("%s has the digits: %s", path, body)
 		}
 	}

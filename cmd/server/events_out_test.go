@@ -57,7 +57,10 @@ func newListener(t *testing.T) *listener {
 		if err != nil {
 			return
 		}
-		if _, err := (pms.StandardWebhooks{Secrets: []pms.Secret{secret}}).Verify(pms.Delivery{Header: r.Header, Body: body}, time.Now()); err != nil {
+		if _, err := (pms.StandardWebhooks{Secrets: []pms.Secret{secret}}).Verify(pms.Delivery{
+			Header: r.Header,
+			Body:   body,
+		}, time.Now()); err != nil {
 			t.Errorf("a message does not verify: %v", err)
 		}
 		m := message{ID: r.Header.Get("webhook-id"), Body: string(body)}
@@ -88,15 +91,17 @@ func (l *listener) messages() []message {
 func (l *listener) config(t *testing.T, more string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "staykey.yaml")
-	content := fmt.Sprintf("subscriptions:\n  - name: app\n    url: %s/hooks/a-secret-path\n    secrets: [%q]\n    insecure: true\n%s", l.URL, outSecret, more)
+	content := fmt.Sprintf(
+		"subscriptions:\n  - name: app\n    url: %s/hooks/a-secret-path\n    secrets: [%q]\n    insecure: true\n%s",
+		l.URL, outSecret, more)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return "STAYKEY_CONFIG=" + path
 }
 
-// From a reservation to the message that its key is ready; killed while the receiver thinks, the service sends the same message again, and
-// after a cancel the last word is that the key is revoked.
+// From a reservation to the message that its key is ready; killed while the receiver thinks, the service sends the same
+// message again, and after a cancel the last word is that the key is revoked.
 func TestEventsOut(t *testing.T) {
 	t.Parallel()
 	receiver := newListener(t)
@@ -119,13 +124,15 @@ func TestEventsOut(t *testing.T) {
 	p = launch(t, env)
 	<-receiver.arrived // when the lease has ended
 	first := receiver.messages()
-	if len(first) != 2 || first[0] != first[1] || first[0].Type != "mobile_key.ready" || first[0].Data.URL != "https://keys.example.com/v1/reservations/default/3333122-433" {
+	if len(first) != 2 || first[0] != first[1] || first[0].Type != "mobile_key.ready" ||
+		first[0].Data.URL != "https://keys.example.com/v1/reservations/default/3333122-433" {
 		t.Fatalf("heard %+v", first)
 	}
 	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
 	<-receiver.arrived
 	last := receiver.messages()[2]
-	if last.Type != "mobile_key.revoked" || last.Data.KeyStatus != "revoked" || last.Data.Sequence <= first[0].Data.Sequence {
+	if last.Type != "mobile_key.revoked" || last.Data.KeyStatus != "revoked" ||
+		last.Data.Sequence <= first[0].Data.Sequence {
 		t.Errorf("heard last: %+v", last)
 	}
 
@@ -142,7 +149,8 @@ func TestEventsOut(t *testing.T) {
 	out, _, _ = command(t, at, "subscriptions", "enable", "app")
 	mustSay(t, "subscriptions enable", out, "app is enabled")
 	waitUntil(t, "the last delivery is noted", func() bool {
-		out, _, _ = command(t, at, "deliveries", "--subscription", "app", "--status", "delivered", "--type", "mobile_key.revoked")
+		out, _, _ = command(t, at, "deliveries", "--subscription", "app", "--status", "delivered", "--type",
+			"mobile_key.revoked")
 		return strings.Contains(out, last.ID)
 	})
 	out, _, _ = command(t, at, "deliveries", "show", last.ID)
@@ -187,14 +195,16 @@ func TestASubscriptionIsAddedWhileRunning(t *testing.T) {
 	}
 }
 
-// The doctor tells a receiver that works from one that fails, one that is disabled and one that is new, with what to do, and fails for those that
-// get nothing.
+// The doctor tells a receiver that works from one that fails, one that is disabled and one that is new, with what to
+// do, and fails for those that get nothing.
 func TestDoctorReportsSubscriptions(t *testing.T) {
 	t.Parallel()
 	receiver := newListener(t)
 	_, env := simulated(t, storetest.DSN(t))
-	more := fmt.Sprintf("  - {name: broken, url: %q, secrets: [%q], insecure: true}\n  - {name: off, url: %q, secrets: [%q], insecure: true}\n",
-		receiver.URL+"/broken", strings.Replace(outSecret, "MDEy", "MDEz", 1), receiver.URL+"/off", strings.Replace(outSecret, "MDEy", "MDE0", 1))
+	more := fmt.Sprintf(
+		"  - {name: broken, url: %q, secrets: [%q], insecure: true}\n  - {name: off, url: %q, secrets: [%q], insecure: true}\n",
+		receiver.URL+"/broken", strings.Replace(outSecret, "MDEy", "MDEz", 1), receiver.URL+"/off",
+		strings.Replace(outSecret, "MDEy", "MDE0", 1))
 	receiver.refuses = map[string]int{"/broken": http.StatusInternalServerError, "/off": http.StatusGone}
 	p := launch(t, append(env, receiver.config(t, more)))
 	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
@@ -208,12 +218,14 @@ func TestDoctorReportsSubscriptions(t *testing.T) {
 	status := 0
 	waitUntil(t, "the doctor to know", func() bool {
 		out, _, status = command(t, at, "doctor")
-		return strings.Contains(out, "failures in a row") && strings.Contains(out, "410 Gone") && strings.Contains(out, "messages are delivered")
+		return strings.Contains(out, "failures in a row") && strings.Contains(out, "410 Gone") &&
+			strings.Contains(out, "messages are delivered")
 	})
 	if status == 0 {
 		t.Error("the doctor of a service whose subscribers hear nothing is content")
 	}
-	mustSay(t, "the doctor", out, "nothing delivered since", "the receiver answered 500", "correct the receiver; messages are retried automatically",
+	mustSay(t, "the doctor", out, "nothing delivered since", "the receiver answered 500",
+		"correct the receiver; messages are retried automatically",
 		"by staykey: the receiver answered 410 Gone", "staykey subscriptions enable off")
 	if strings.Contains(out, receiver.URL+"/broken") {
 		t.Error("the doctor shows a receiver's path, which may be secret")

@@ -54,8 +54,9 @@ func TestFailover(t *testing.T) {
 	r.finish("Postgres failed over")
 }
 
-// TestFailoverFromAFrozenPrimary stops the primary's processes (SIGSTOP) and promotes its standby. The primary is first in DATABASE_URL and still takes
-// connections, as far as the kernel can tell: the service goes to the second on its own, and nothing acknowledged is lost.
+// TestFailoverFromAFrozenPrimary stops the primary's processes (SIGSTOP) and promotes its standby. The primary is first
+// in DATABASE_URL and still takes connections, as far as the kernel can tell: the service goes to the second on its
+// own, and nothing acknowledged is lost.
 func TestFailoverFromAFrozenPrimary(t *testing.T) {
 	t.Parallel()
 	primary := startPostgres(t, t.TempDir())
@@ -68,7 +69,8 @@ func TestFailoverFromAFrozenPrimary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := strings.Replace(primary.DSN(), first.Host, first.Host+","+second.Host, 1) + "&target_session_attrs=read-write"
+	both := strings.Replace(primary.DSN(), first.Host, first.Host+","+second.Host, 1) +
+		"&target_session_attrs=read-write"
 	r := newCrashRig(t, primary.DSN(), 2, "DATABASE_URL="+both)
 	r.load(3, 5)
 	r.busy(20)
@@ -80,7 +82,8 @@ func TestFailoverFromAFrozenPrimary(t *testing.T) {
 	execute(t, standby.DSN(), `SELECT pg_promote()`)
 	promoted := time.Now()
 	r.busy(20)
-	t.Logf("events are acknowledged %s after the promotion, %s after the primary was frozen", time.Since(promoted).Round(100*time.Millisecond), time.Since(frozen).Round(100*time.Millisecond))
+	t.Logf("events are acknowledged %s after the promotion, %s after the primary was frozen",
+		time.Since(promoted).Round(100*time.Millisecond), time.Since(frozen).Round(100*time.Millisecond))
 	r.finish("Postgres frozen and failed over")
 }
 
@@ -121,7 +124,10 @@ func signalFamily(parent int, s syscall.Signal) {
 
 // starved leaves the load without a database until a webhook has been refused, so that its sender repeats it.
 func (r *crashRig) starved() {
-	r.until("a webhook to be refused", func() bool { return !r.deliver(r.any().url, "msg_without_a_primary", []byte(`{"type":"ping"}`), true) })
+	r.until("a webhook to be refused", func() bool {
+		return !r.deliver(r.any().url, "msg_without_a_primary",
+			[]byte(`{"type":"ping"}`), true)
+	})
 }
 
 // replicate makes a synchronous standby of a server, from a backup that is taken while it works.
@@ -141,7 +147,8 @@ func replicate(t *testing.T, primary *localpg.Server) *localpg.Server {
 	do(`ALTER SYSTEM SET wal_keep_size = '1GB'`)
 	do(`SELECT pg_reload_conf()`)
 	do(`SELECT pg_backup_start('standby', true)`)
-	dir, err := os.MkdirTemp("", "staykey-standby-") // where Postgres' own account can get to, unlike a test's directory
+	// where Postgres' own account can get to, unlike a test's directory
+	dir, err := os.MkdirTemp("", "staykey-standby-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +160,8 @@ func replicate(t *testing.T, primary *localpg.Server) *localpg.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("cp", "-a", filepath.Join(primary.Dir(), "data"), filepath.Join(primary.Dir(), "password"), dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", "-a", filepath.Join(primary.Dir(), "data"),
+		filepath.Join(primary.Dir(), "password"), dir).CombinedOutput(); err != nil {
 		t.Fatalf("copy the data: %v %s", err, out)
 	}
 	var label string
@@ -180,7 +188,8 @@ func replicate(t *testing.T, primary *localpg.Server) *localpg.Server {
 	}
 	password, _ := u.User.Password()
 	standby, err := localpg.Start(ctx, localpg.Options{Dir: dir, Settings: []string{
-		fmt.Sprintf("primary_conninfo=host=%s port=%s user=%s password=%s application_name=standby", u.Hostname(), u.Port(), u.User.Username(), password),
+		fmt.Sprintf("primary_conninfo=host=%s port=%s user=%s password=%s application_name=standby", u.Hostname(),
+			u.Port(), u.User.Username(), password),
 	}})
 	if err != nil {
 		t.Fatalf("start the standby: %v", err)
@@ -196,7 +205,8 @@ func replicate(t *testing.T, primary *localpg.Server) *localpg.Server {
 	do(`SELECT pg_reload_conf()`)
 	waitUntil(t, "the standby to be synchronous", func() bool {
 		var n int
-		return conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'`).Scan(&n) == nil && n == 1
+		return conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'`).Scan(
+			&n) == nil && n == 1
 	})
 	return standby
 }

@@ -16,7 +16,10 @@ import (
 // refusedStart runs the program, which must end on its own with one line that holds the words.
 func refusedStart(t *testing.T, env []string, words ...string) {
 	t.Helper()
-	env = append([]string{"STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_LEVEL=error", "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")}, env...)
+	env = append([]string{
+		"STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_LOG_LEVEL=error",
+		"STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev"),
+	}, env...)
 	_, problems, status := command(t, env, "serve")
 	if status == 0 {
 		t.Error("exit 0")
@@ -27,8 +30,8 @@ func refusedStart(t *testing.T, env []string, words ...string) {
 	mustSay(t, "the refusal", problems, words...)
 }
 
-// A production service that loses its environment does not come up again with development secrets on the guests' data, and
-// what a development start took is not provisioned by a production one.
+// A production service that loses its environment does not come up again with development secrets on the guests' data,
+// and what a development start took is not provisioned by a production one.
 func TestEnvironmentIsLost(t *testing.T) {
 	t.Parallel()
 	dsn := storetest.EmptyDSN(t)
@@ -38,16 +41,20 @@ func TestEnvironmentIsLost(t *testing.T) {
 	p.post("default", "reservation.created", seedReservation())
 	p.stop()
 	lost := []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_WITHOUT_KEY=true"}
-	refusedStart(t, append(lost, "STAYKEY_DEV_LOOPBACK=true"), "DATABASE_URL: this database belongs to a production service", "set SEAM_API_KEY")
-	refusedStart(t, append(lost, "STAYKEY_WEBHOOK_SECRET="+e2eSecret.String(), "STAYKEY_ADMIN_TOKEN="+e2eToken), "belongs to a production service")
-	refusedStart(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV=true", "SEAM_API_KEY=seam_test_e2e"}, "belongs to a production service")
+	refusedStart(t, append(lost, "STAYKEY_DEV_LOOPBACK=true"),
+		"DATABASE_URL: this database belongs to a production service", "set SEAM_API_KEY")
+	refusedStart(t, append(lost, "STAYKEY_WEBHOOK_SECRET="+e2eSecret.String(), "STAYKEY_ADMIN_TOKEN="+e2eToken),
+		"belongs to a production service")
+	refusedStart(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV=true", "SEAM_API_KEY=seam_test_e2e"},
+		"belongs to a production service")
 	launch(t, env).stop()
 }
 
 func TestDevelopmentDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
 	dsn := storetest.EmptyDSN(t)
-	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")}, "serve", "--dev")
+	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")},
+		"serve", "--dev")
 	p.stop()
 	_, env := simulated(t, dsn)
 	refusedStart(t, env, "DATABASE_URL: this database was created by a development start", "name another database")
@@ -56,7 +63,9 @@ func TestDevelopmentDatabaseIsRefused(t *testing.T) {
 // Elsewhere than on loopback, a development start makes secrets that nobody can know, and keeps them.
 func TestDevelopmentSecretsBeyondLoopback(t *testing.T) {
 	t.Parallel()
-	if !(config.Config{Simulate: true, Listen: "127.0.0.1:0"}).WellKnownFit() || (config.Config{Simulate: true, Listen: ":8080"}).WellKnownFit() || (config.Config{Listen: "127.0.0.1:0"}).WellKnownFit() {
+	if !(config.Config{Simulate: true, Listen: "127.0.0.1:0"}).WellKnownFit() ||
+		(config.Config{Simulate: true, Listen: ":8080"}).WellKnownFit() ||
+		(config.Config{Listen: "127.0.0.1:0"}).WellKnownFit() {
 		t.Error("the well-known secrets fit where they should not")
 	}
 	load := func(seed string) config.Config {
@@ -70,17 +79,23 @@ func TestDevelopmentSecretsBeyondLoopback(t *testing.T) {
 		return c
 	}
 	first, again, other := load("seed"), load("seed"), load("another seed")
-	if first.AdminTokens[0] != again.AdminTokens[0] || first.WebhookSecret != again.WebhookSecret || first.Sources["default"].Secrets[0] != first.WebhookSecret {
+	if first.AdminTokens[0] != again.AdminTokens[0] || first.WebhookSecret != again.WebhookSecret ||
+		first.Sources["default"].Secrets[0] != first.WebhookSecret {
 		t.Error("one database's secrets change from start to start")
 	}
-	if first.AdminTokens[0] == other.AdminTokens[0] || first.WebhookSecret == other.WebhookSecret || config.IsWellKnown(first.AdminTokens[0]) || config.IsWellKnown(first.WebhookSecret) {
+	if first.AdminTokens[0] == other.AdminTokens[0] || first.WebhookSecret == other.WebhookSecret ||
+		config.IsWellKnown(first.AdminTokens[0]) || config.IsWellKnown(first.WebhookSecret) {
 		t.Error("two databases have the same secrets")
 	}
 	dir := filepath.Join(t.TempDir(), "dev")
 	dsn := storetest.EmptyDSN(t)
 	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + dir, "STAYKEY_LISTEN=:0"}, "serve", "--dev")
-	waitUntil(t, "the introduction", func() bool { return strings.Contains(p.out.String(), "curl -sS -H \"Authorization") })
-	if strings.Contains(p.out.String(), config.DevAdminToken) || strings.Contains(p.out.String(), config.DevWebhookSecret) {
+	waitUntil(t, "the introduction", func() bool {
+		return strings.Contains(p.out.String(),
+			"curl -sS -H \"Authorization")
+	})
+	if strings.Contains(p.out.String(), config.DevAdminToken) ||
+		strings.Contains(p.out.String(), config.DevWebhookSecret) {
 		t.Errorf("it uses well-known secrets on every address:\n%s", p.out)
 	}
 	req, err := http.NewRequest(http.MethodGet, p.url+"/v1/reservations", nil)

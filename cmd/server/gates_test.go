@@ -22,7 +22,8 @@ func TestGatesFromTheCommandLine(t *testing.T) {
 	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
 	out, _, _ := command(t, at, "doctor")
 	mustSay(t, "doctor", out, "nothing has set gate paid of any reservation", "app")
-	out, problems, status := command(t, at, "gate", "default", "3333122-433", "paid", "open", "--author", "Maria", "--evidence", "card terminal")
+	out, problems, status := command(t, at, "gate", "default", "3333122-433", "paid", "open", "--author", "Maria",
+		"--evidence", "card terminal")
 	if status != 0 {
 		t.Fatalf("gate: %d %s", status, problems)
 	}

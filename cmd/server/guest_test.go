@@ -89,13 +89,16 @@ var asJSON = map[string]string{"Accept": "application/json"}
 func TestGuestLink(t *testing.T) {
 	t.Parallel()
 	dsn, out := storetest.DSN(t), &logtest.Buffer{}
-	outside := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { // a subscriber, and who collects traces
+	// a subscriber, and who collects traces
+	outside := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(out, r.Body)
 	}))
 	t.Cleanup(outside.Close)
 	sim, env := simulated(t, dsn)
-	env = append(env, "STAYKEY_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT="+outside.URL, "OTEL_EXPORTER_OTLP_COMPRESSION=none")
-	p := launch(t, withGuestLinks(t, env, "subscriptions: [{name: app, url: "+outside.URL+"/hook, insecure: true, secrets: ["+outSecret+"]}]"))
+	env = append(env, "STAYKEY_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT="+outside.URL,
+		"OTEL_EXPORTER_OTLP_COMPRESSION=none")
+	p := launch(t, withGuestLinks(t, env, "subscriptions: [{name: app, url: "+outside.URL+
+		"/hook, insecure: true, secrets: ["+outSecret+"]}]"))
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", seedReservation())
 	key := p.until("3333122-433", "issued")
@@ -106,12 +109,19 @@ func TestGuestLink(t *testing.T) {
 
 	for range 3 { // a messenger's preview
 		for _, method := range []string{"GET", "HEAD"} {
-			status, header, page := p.ask(method, link, map[string]string{"Accept": "text/html", "Accept-Language": "de"})
-			if status != 200 || header.Get("Referrer-Policy") != "no-referrer" || header.Get("Cache-Control") != "no-store" || !strings.Contains(header.Get("X-Robots-Tag"), "noindex") ||
-				!strings.Contains(header.Get("Content-Security-Policy"), "default-src 'none'") || header.Get("Content-Language") != "de" {
+			status, header, page := p.ask(method, link, map[string]string{
+				"Accept":          "text/html",
+				"Accept-Language": "de",
+			})
+			if status != 200 || header.Get("Referrer-Policy") != "no-referrer" ||
+				header.Get("Cache-Control") != "no-store" || !strings.Contains(header.Get("X-Robots-Tag"), "noindex") ||
+				!strings.Contains(header.Get("Content-Security-Policy"), "default-src 'none'") ||
+				header.Get("Content-Language") != "de" {
 				t.Errorf("%s: %d %v", method, status, header)
 			}
-			if method == "GET" && (!strings.Contains(page, "Ihr Schlüssel ist bereit") || !strings.Contains(page, "Er ist bereit seit") || !strings.Contains(page, "Calle Mayor 1, Madrid") || !strings.Contains(page, "Casa Azul")) {
+			if method == "GET" && (!strings.Contains(page, "Ihr Schlüssel ist bereit") ||
+				!strings.Contains(page, "Er ist bereit seit") || !strings.Contains(page, "Calle Mayor 1, Madrid") ||
+				!strings.Contains(page, "Casa Azul")) {
 				t.Errorf("the page is\n%s", page)
 			}
 			if strings.Contains(page, "jane@example.com") || strings.Contains(page, "<script") {
@@ -137,12 +147,14 @@ func TestGuestLink(t *testing.T) {
 	if status, _, page := p.ask("POST", link, nil); status != 200 || !strings.Contains(page, `href="`+opened.URL+`"`) {
 		t.Errorf("the button: %d\n%s", status, page)
 	}
-	if _, body := p.rest("GET", "/v1/reservations/default/3333122-433"); body["guest_link"].(map[string]any)["openings"] != 2.0 {
+	_, body := p.rest("GET", "/v1/reservations/default/3333122-433")
+	if body["guest_link"].(map[string]any)["openings"] != 2.0 {
 		t.Errorf("openings: %v", body["guest_link"])
 	}
 	status, session := p.rest("POST", "/v1/reservations/default/3333122-433/app-session")
 	token, _ := session["client_session_token"].(string)
-	if status != 200 || session["user_identity_id"] != key["user_identity_id"] || len(sim.State().Shown(token, time.Now())) != 1 {
+	if status != 200 || session["user_identity_id"] != key["user_identity_id"] ||
+		len(sim.State().Shown(token, time.Now())) != 1 {
 		t.Errorf("app session: %d %v", status, session)
 	}
 
@@ -153,42 +165,61 @@ func TestGuestLink(t *testing.T) {
 	if status, _, _ := p.ask("GET", link, nil); status != http.StatusGone {
 		t.Errorf("the old link: %d", status)
 	}
-	waitUntil(t, "the old link's instant key to go", func() bool { return sim.State().Shown(opened.URL, time.Now()) == nil })
+	waitUntil(t, "the old link's instant key to go", func() bool {
+		return sim.State().Shown(opened.URL,
+			time.Now()) == nil
+	})
 	link = p.guestLink("3333122-433")
 	p.ask("POST", link, asJSON)
 
 	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
 	p.until("3333122-433", "revoked")
-	waitUntil(t, "what was handed out to go", func() bool { return handedOut(sim) == 0 && sim.State().Shown(token, time.Now()) == nil })
+	waitUntil(t, "what was handed out to go", func() bool {
+		return handedOut(sim) == 0 &&
+			sim.State().Shown(token, time.Now()) == nil
+	})
 	for _, method := range []string{"GET", "POST"} {
-		if status, _, page := p.ask(method, link, nil); status != http.StatusGone || !strings.Contains(page, "no longer valid") {
+		if status, _, page := p.ask(method, link, nil); status != http.StatusGone ||
+			!strings.Contains(page, "no longer valid") {
 			t.Errorf("cancelled: %s %d\n%s", method, status, page)
 		}
 	}
-	if status, _, raw := p.ask("POST", "/k/0123456789012345678901", asJSON); status != http.StatusNotFound || !strings.Contains(raw, `"status":404`) {
+	if status, _, raw := p.ask("POST", "/k/0123456789012345678901", asJSON); status != http.StatusNotFound ||
+		!strings.Contains(raw, `"status":404`) {
 		t.Errorf("unknown: %d %s", status, raw)
 	}
-	if status, body := p.rest("POST", "/v1/reservations/default/3333122-433/app-session"); status != http.StatusConflict {
+	if status, body := p.rest("POST",
+		"/v1/reservations/default/3333122-433/app-session"); status != http.StatusConflict {
 		t.Errorf("app session of a cancelled reservation: %d %v", status, body)
 	}
 	waitUntil(t, "the end to be reported", func() bool { return strings.Contains(out.String(), "mobile_key.revoked") })
-	secrets := map[string]string{"a link": strings.TrimPrefix(link, "/k/"), "an instant key": opened.URL, "a token": token}
+	secrets := map[string]string{
+		"a link": strings.TrimPrefix(link, "/k/"), "an instant key": opened.URL,
+		"a token": token,
+	}
 	resp, err := http.Get(p.ops + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
 	metrics := answered(t, resp)
-	for _, series := range []string{`staykey_guest_keys_total{kind="link",result="given"} 3`, `staykey_guest_keys_total{kind="app_session",result="gone"} 1`, "staykey_guest_keys_overdue 0"} {
+	for _, series := range []string{
+		`staykey_guest_keys_total{kind="link",result="given"} 3`,
+		`staykey_guest_keys_total{kind="app_session",result="gone"} 1`, "staykey_guest_keys_overdue 0",
+	} {
 		if !strings.Contains(metrics, series) {
 			t.Errorf("the metrics lack %s", series)
 		}
 	}
-	_, _, timeline := p.ask("GET", "/v1/reservations/default/3333122-433/timeline?limit=1000", map[string]string{"Authorization": "Bearer " + e2eToken})
+	_, _, timeline := p.ask("GET", "/v1/reservations/default/3333122-433/timeline?limit=1000",
+		map[string]string{"Authorization": "Bearer " + e2eToken})
 	_, _, audit := p.ask("GET", "/v1/audit", map[string]string{"Authorization": "Bearer " + e2eToken})
 	if !strings.Contains(timeline, "instant_key_id") || !strings.Contains(audit, "app_session") {
 		t.Errorf("neither the timeline nor the audit log says what was handed out:\n%s\n%s", timeline, audit)
 	}
-	places := map[string]string{"metrics": metrics, "the timeline": timeline, "the audit log": audit, "the database": dumped(t, dsn)}
+	places := map[string]string{
+		"metrics": metrics, "the timeline": timeline, "the audit log": audit,
+		"the database": dumped(t, dsn),
+	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil { // what is left is written
 		t.Fatal(err)
 	}
@@ -222,7 +253,8 @@ func dumped(t *testing.T, dsn string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	rows, _ := conn.Query(ctx, `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`)
+	rows, _ := conn.Query(ctx,
+		`SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`)
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(tables) < 20 {
 		t.Fatalf("tables: %v %v", tables, err)
@@ -258,16 +290,22 @@ func TestGuestLinkThatIsNotReady(t *testing.T) {
 	p.post("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "waiting")
 	link := p.guestLink("3333122-433")
-	if status, _, raw := p.ask("POST", link, asJSON); status != http.StatusConflict || !strings.Contains(raw, "no_room") {
+	if status, _, raw := p.ask("POST", link, asJSON); status != http.StatusConflict ||
+		!strings.Contains(raw, "no_room") {
 		t.Errorf("POST: %d %s", status, raw)
 	}
-	if status, _, page := p.ask("POST", link, map[string]string{"Accept-Language": "fr"}); status != http.StatusConflict || !strings.Contains(page, "Votre chambre n’a pas encore été attribuée") {
+	if status, _, page := p.ask("POST", link,
+		map[string]string{"Accept-Language": "fr"}); status != http.StatusConflict ||
+		!strings.Contains(page, "Votre chambre n’a pas encore été attribuée") {
 		t.Errorf("the button: %d\n%s", status, page)
 	}
-	if status, _, page := p.ask("GET", link, map[string]string{"Accept-Language": "es"}); status != http.StatusOK || !strings.Contains(page, "todavía no está lista") || strings.Contains(page, "<form") {
+	if status, _, page := p.ask("GET", link, map[string]string{"Accept-Language": "es"}); status != http.StatusOK ||
+		!strings.Contains(page, "todavía no está lista") || strings.Contains(page, "<form") {
 		t.Errorf("GET: %d\n%s", status, page)
 	}
-	if status, body := p.rest("POST", "/v1/reservations/default/3333122-433/app-session"); status != http.StatusConflict || !strings.Contains(body["detail"].(string), "listing_unknown") {
+	if status, body := p.rest("POST",
+		"/v1/reservations/default/3333122-433/app-session"); status != http.StatusConflict ||
+		!strings.Contains(body["detail"].(string), "listing_unknown") {
 		t.Errorf("app session: %d %v", status, body)
 	}
 	if n := len(sim.State().InstantKeys); n != 0 {
@@ -289,12 +327,15 @@ func TestGuestLinkThatIsNotReady(t *testing.T) {
 	}
 }
 
-// TestGuestsLanguage is a link of a guest whose language the PMS says: the page is in it, whatever the browser asks for.
+// TestGuestsLanguage is a link of a guest whose language the PMS says: the page is in it, whatever the browser asks
+// for.
 func TestGuestsLanguage(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))
 	file := filepath.Join(t.TempDir(), "staykey.yaml")
-	if err := os.WriteFile(file, []byte("sources: [{name: smoobu, format: smoobu, time_zone: Europe/Berlin, guest_links: true, verify: {secrets: [smoobu-url-token-0123456789]}}]\n"), 0o600); err != nil {
+	if err := os.WriteFile(file,
+		[]byte(
+			"sources: [{name: smoobu, format: smoobu, time_zone: Europe/Berlin, guest_links: true, verify: {secrets: [smoobu-url-token-0123456789]}}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := launch(t, append(env, "STAYKEY_CONFIG="+file, "STAYKEY_PUBLIC_URL=https://keys.example.com"))
@@ -304,8 +345,10 @@ func TestGuestsLanguage(t *testing.T) {
 		"3": {`"language": "Klingon!", `, "it", "it"},
 		"4": {``, "es", "es"},
 	} {
-		body := `{"action": "newReservation", "data": {"id": ` + id + `, "type": "reservation", ` + c.says + `"apartment": {"id": 7}, "arrival": "2031-08-01", "departure": "2031-08-05"}}`
-		resp, err := http.Post(p.url+"/webhooks/smoobu/smoobu-url-token-0123456789", "application/json", strings.NewReader(body))
+		body := `{"action": "newReservation", "data": {"id": ` + id + `, "type": "reservation", ` + c.says +
+			`"apartment": {"id": 7}, "arrival": "2031-08-01", "departure": "2031-08-05"}}`
+		resp, err := http.Post(p.url+"/webhooks/smoobu/smoobu-url-token-0123456789", "application/json",
+			strings.NewReader(body))
 		if err != nil || resp.StatusCode != http.StatusAccepted {
 			t.Fatalf("%s: %v %v", id, resp, err)
 		}
@@ -317,7 +360,8 @@ func TestGuestsLanguage(t *testing.T) {
 			link, _ = shown["url"].(string)
 			return link != ""
 		})
-		_, header, page := p.ask("GET", strings.TrimPrefix(link, "https://keys.example.com"), map[string]string{"Accept-Language": c.asks})
+		_, header, page := p.ask("GET", strings.TrimPrefix(link, "https://keys.example.com"),
+			map[string]string{"Accept-Language": c.asks})
 		if got := header.Get("Content-Language"); got != c.want || !strings.Contains(page, `<html lang="`+c.want+`">`) {
 			t.Errorf("a guest with %q who asks for %s: the page is in %q", c.says, c.asks, got)
 		}

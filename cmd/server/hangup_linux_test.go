@@ -26,7 +26,8 @@ func terminal(t *testing.T) (window, inside *os.File) {
 	}
 	t.Cleanup(func() { _ = window.Close() })
 	control := func(request uintptr, value *int32) {
-		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, window.Fd(), request, uintptr(unsafe.Pointer(value))); errno != 0 {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, window.Fd(), request,
+			uintptr(unsafe.Pointer(value))); errno != 0 {
 			t.Fatal(errno)
 		}
 	}
@@ -53,7 +54,10 @@ func inTerminal(t *testing.T, env []string, args ...string) (*process, *os.File)
 	window, inside := terminal(t)
 	p := &process{t: t, done: make(chan struct{}), out: &logtest.Buffer{}, log: &logtest.Buffer{}}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_STOP_DELAY=0s"}, env...)
+	p.cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0",
+		"STAYKEY_OPS_LISTEN=127.0.0.1:0", "STAYKEY_STOP_DELAY=0s",
+	}, env...)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inside, p.out, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	if err := p.cmd.Start(); err != nil {
@@ -77,7 +81,8 @@ func (p *process) logs(text string) {
 	until.True(p.t, fmt.Sprintf("%q in the log", text), func() bool { return strings.Contains(p.log.String(), text) })
 }
 
-// Closing the terminal ends what runs in it, with its Postgres; SIGHUP in a terminal that is there reads the configuration again.
+// Closing the terminal ends what runs in it, with its Postgres; SIGHUP in a terminal that is there reads the
+// configuration again.
 func TestSIGHUP(t *testing.T) {
 	t.Parallel()
 

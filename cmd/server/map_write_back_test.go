@@ -15,13 +15,32 @@ func TestMapWriteBack(t *testing.T) {
 		want    string
 		problem string
 	}{
-		"the link":        {mapCommand{WriteBack: "hostaway"}, reservation, `"doorCode": "https://keys.example.com/k/x"`, ""},
-		"a text":          {mapCommand{WriteBack: "beds24", Text: `"Key: " + .guest_link.url`}, reservation, `"text": "Key: https://keys.example.com/k/x"`, ""},
-		"both routes":     {mapCommand{WriteBack: "guesty"}, reservation, `"route": "legacy"`, ""},
-		"a form":          {mapCommand{WriteBack: "cloudbeds", Field: "link", With: map[string]string{"property": "9"}}, reservation, `propertyID=9`, ""},
-		"another field":   {mapCommand{WriteBack: "hostaway", Field: "door"}, reservation, "", "is not a field that hostaway can write"},
-		"no property":     {mapCommand{WriteBack: "cloudbeds", Field: "link"}, reservation, "", "needs property=VALUE"},
-		"no link":         {mapCommand{WriteBack: "hostaway"}, `{"reservation_id": "1", "guest_link": null}`, "", "there is nothing to write"},
+		"the link": {
+			mapCommand{WriteBack: "hostaway"},
+			reservation,
+			`"doorCode": "https://keys.example.com/k/x"`, "",
+		},
+		"a text": {
+			mapCommand{WriteBack: "beds24", Text: `"Key: " + .guest_link.url`},
+			reservation,
+			`"text": "Key: https://keys.example.com/k/x"`, "",
+		},
+		"both routes": {mapCommand{WriteBack: "guesty"}, reservation, `"route": "legacy"`, ""},
+		"a form": {
+			mapCommand{WriteBack: "cloudbeds", Field: "link", With: map[string]string{"property": "9"}},
+			reservation, `propertyID=9`, "",
+		},
+		"another field": {
+			mapCommand{WriteBack: "hostaway", Field: "door"},
+			reservation, "",
+			"is not a field that hostaway can write",
+		},
+		"no property": {mapCommand{WriteBack: "cloudbeds", Field: "link"}, reservation, "", "needs property=VALUE"},
+		"no link": {
+			mapCommand{WriteBack: "hostaway"},
+			`{"reservation_id": "1", "guest_link": null}`, "",
+			"there is nothing to write",
+		},
 		"no reservation":  {mapCommand{WriteBack: "hostaway"}, `{}`, "", "has no reservation_id"},
 		"another preset":  {mapCommand{WriteBack: "opera"}, reservation, "", "is not a write-back preset"},
 		"a wrong program": {mapCommand{WriteBack: "hostaway", Text: `.a |`}, reservation, "", "--text"},
@@ -31,7 +50,8 @@ func TestMapWriteBack(t *testing.T) {
 			var out bytes.Buffer
 			c.command.Payload = "-"
 			err := c.command.Run(t.Context(), &streams{in: strings.NewReader(c.in), out: &out})
-			if c.problem == "" && (err != nil || !strings.Contains(out.String(), c.want)) || c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)) {
+			if c.problem == "" && (err != nil || !strings.Contains(out.String(), c.want)) || c.problem != "" &&
+				(err == nil || !strings.Contains(err.Error(), c.problem)) {
 				t.Errorf("%v\n%s", err, out.String())
 			}
 		})

@@ -24,36 +24,56 @@ import (
 	"github.com/staykey/staykey/tools/drill"
 )
 
-// hasten is by how much time passes faster for the rules than for people: a scrape every 3 seconds stands for one every 30 seconds. The service waits
-// for its database for up to 2 seconds in a scrape, whatever the rules' clock, so that 3 is the least.
+// hasten is by how much time passes faster for the rules than for people: a scrape every 3 seconds stands for one every
+// 30 seconds. The service waits for its database for up to 2 seconds in a scrape, whatever the rules' clock, so that 3
+// is the least.
 const (
 	hasten = 10
 	scrape = 3 * time.Second
 )
 
-// TestAlertsFire takes Postgres away in the ways in which it goes, under load, and has a real Prometheus with the shipped rules watch: the right
-// alert fires within what would be five minutes, names the cause, and none is left afterwards. Durations in the rules are shortened alike.
+// TestAlertsFire takes Postgres away in the ways in which it goes, under load, and has a real Prometheus with the
+// shipped rules watch: the right alert fires within what would be five minutes, names the cause, and none is left
+// afterwards. Durations in the rules are shortened alike.
 func TestAlertsFire(t *testing.T) {
 	for name, c := range map[string]struct {
 		take, bring func(*outage)
 		causes      []string // one of them is named
 	}{
-		"gone":   {func(o *outage) { o.rig.db.set(broken) }, func(o *outage) { o.rig.db.set(whole) }, []string{"postgres_unreachable"}},
-		"silent": {func(o *outage) { o.rig.db.set(silent) }, func(o *outage) { o.rig.db.set(broken); o.rig.db.set(whole) }, []string{"postgres_unreachable"}},
+		"gone": {
+			func(o *outage) { o.rig.db.set(broken) }, func(o *outage) { o.rig.db.set(whole) },
+			[]string{"postgres_unreachable"},
+		},
+		"silent": {
+			func(o *outage) { o.rig.db.set(silent) },
+			func(o *outage) { o.rig.db.set(broken); o.rig.db.set(whole) },
+			[]string{"postgres_unreachable"},
+		},
 		"read-only": {
 			func(o *outage) {
-				o.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
-				o.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+				o.exec(
+					`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
+				o.exec(
+					`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 			},
 			func(o *outage) {
-				o.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`)
-				o.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+				o.exec(
+					`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`)
+				o.exec(
+					`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 			},
 			[]string{"postgres_read_only"},
 		},
 		// Slower than a commit may take: each answer of Postgres takes two seconds more.
-		"slow":   {func(o *outage) { o.rig.db.slow(2 * time.Second) }, func(o *outage) { o.rig.db.slow(0) }, []string{"postgres_unreachable"}},
-		"locked": {func(o *outage) { o.exec(`BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE`) }, func(o *outage) { o.exec(`COMMIT`) }, []string{"postgres_locked", "postgres_unreachable"}},
+		"slow": {
+			func(o *outage) { o.rig.db.slow(2 * time.Second) }, func(o *outage) { o.rig.db.slow(0) },
+			[]string{"postgres_unreachable"},
+		},
+		"locked": {
+			func(o *outage) { o.exec(`BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE`) },
+			func(o *outage) { o.exec(`COMMIT`) },
+			[]string{"postgres_locked", "postgres_unreachable"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,12 +90,16 @@ func TestAlertsFire(t *testing.T) {
 				return false
 			})
 			took := time.Since(began)
-			measured := fmt.Sprintf("StaykeyNotReady fires after what stands for %s and names the cause", (took * hasten).Round(time.Second))
+			measured := fmt.Sprintf("StaykeyNotReady fires after what stands for %s and names the cause",
+				(took * hasten).Round(time.Second))
 			t.Cleanup(func() {
-				drill.Record(t, drill.Row{Order: 100, What: "A real Prometheus with the shipped rules; Postgres is " + name, Before: "no alert in 7 minutes", Now: measured})
+				drill.Record(t, drill.Row{Order: 100, What: "A real Prometheus with the shipped rules; Postgres is " +
+					name, Before: "no alert in 7 minutes", Now: measured})
 			})
-			waitUntil(t, "StaykeyWebhooksUnavailable to fire", func() bool { return o.firing("StaykeyWebhooksUnavailable", "") })
-			t.Logf("the alert fired after %s, which stands for %s", took.Round(time.Second), (took * hasten).Round(time.Second))
+			waitUntil(t, "StaykeyWebhooksUnavailable to fire",
+				func() bool { return o.firing("StaykeyWebhooksUnavailable", "") })
+			t.Logf("the alert fired after %s, which stands for %s", took.Round(time.Second),
+				(took * hasten).Round(time.Second))
 			lines := strings.Count(o.rig.any().log.String(), "\n")
 			c.bring(o)
 			o.quiet("afterwards")
@@ -142,7 +166,8 @@ func (o *outage) watch() {
 		o.t.Fatal(err)
 	}
 	dir := o.t.TempDir()
-	config := fmt.Sprintf("global: {scrape_interval: %[1]s, scrape_timeout: %[1]s, evaluation_interval: 1s}\nrule_files: [alerts.yml]\nscrape_configs:\n  - job_name: staykey\n    static_configs: [{targets: [%[2]q]}]\n", scrape,
+	config := fmt.Sprintf(
+		"global: {scrape_interval: %[1]s, scrape_timeout: %[1]s, evaluation_interval: 1s}\nrule_files: [alerts.yml]\nscrape_configs:\n  - job_name: staykey\n    static_configs: [{targets: [%[2]q]}]\n", scrape,
 		strings.TrimPrefix(o.rig.any().ops, "http://"))
 	for name, content := range map[string]string{"alerts.yml": shortened(string(rules)), "prometheus.yml": config} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
@@ -156,7 +181,8 @@ func (o *outage) watch() {
 	address := l.Addr().String()
 	_ = l.Close()
 	o.prometheus = "http://" + address
-	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--log.level=warn")
+	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"),
+		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--log.level=warn")
 	cmd.Stdout, cmd.Stderr = o.t.Output(), o.t.Output()
 	if err := cmd.Start(); err != nil {
 		o.t.Fatal(err)
@@ -204,7 +230,8 @@ func (o *outage) firing(alert, cause string) bool {
 	return len(o.query(expr)) > 0
 }
 
-// quiet waits until no alert fires or is about to, and Prometheus sees a ready service. It is one question, so that no answer isn't taken for no alert.
+// quiet waits until no alert fires or is about to, and Prometheus sees a ready service. It is one question, so that no
+// answer isn't taken for no alert.
 func (o *outage) quiet(when string) {
 	o.t.Helper()
 	until.Reached(o.t, func() bool { return len(o.query(`staykey_ready == 1 unless on() ALERTS`)) > 0 },

@@ -25,9 +25,9 @@ const walked = `
 	SELECT indexrelname, idx_tup_read FROM pg_stat_user_indexes WHERE relname NOT LIKE 'goose%'
 	UNION ALL SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE relname NOT LIKE 'goose%'`
 
-// TestNoTableIsReadWhole runs what the service does, sweeps, retention and every list by every pair of filters, on tables
-// full of what is not asked for, and has Postgres tell how much was read. Any one statement that read a table or an
-// index from beginning to end would show. Where vacuum has not come by yet, an index alone doesn't tell what must be
+// TestNoTableIsReadWhole runs what the service does, sweeps, retention and every list by every pair of filters, on
+// tables full of what is not asked for, and has Postgres tell how much was read. Any one statement that read a table or
+// an index from beginning to end would show. Where vacuum has not come by yet, an index alone doesn't tell what must be
 // seen: plans differ then.
 func TestNoTableIsReadWhole(t *testing.T) {
 	t.Parallel()
@@ -48,7 +48,8 @@ func readLittle(t *testing.T, maintenance string) {
 	defer func() { _ = db.Close(context.Background()) }()
 	for _, statement := range []string{
 		`SET synchronous_commit = on`, // vacuum takes no row for visible to all whose commit it doesn't know on disk
-		fmt.Sprintf(`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out, pruned, version_at, version_seq, created_at, updated_at)
+		fmt.Sprintf(
+			`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out, pruned, version_at, version_seq, created_at, updated_at)
 			SELECT CASE WHEN n %% 2 = 0 THEN 'default' ELSE 'old' END, 'r' || n, 'confirmed', 'l' || n %% 1000, 'someone-' || n || '@example.com', now() - interval '99 days', now() - interval '98 days', 1, now(), n, now(), now() FROM generate_series(1, %d) n`, old),
 		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, rank_at, changed_at) SELECT source, reservation_id, 'expired', check_in, check_in, now() - interval '98 days' FROM reservations`,
 		`INSERT INTO timeline (source, reservation_id, at, kind, summary) SELECT source, reservation_id, now(), 'event', '' FROM reservations`,
@@ -80,16 +81,28 @@ func readLittle(t *testing.T, maintenance string) {
 	}
 	post("reservation.cancelled", map[string]any{"reservation_id": "stay-0"})
 	p.until("stay-0", "revoked")
-	post("listing.updated", map[string]any{"listing_id": "2222222-2222", "seam_access_group_ids": []string{"555555-5555"}})
+	post("listing.updated", map[string]any{
+		"listing_id":            "2222222-2222",
+		"seam_access_group_ids": []string{"555555-5555"},
+	})
 	post("message.created", map[string]any{})
 	filters := map[string]map[string]string{
 		"/v1/reservations": {
-			"source": "default", "status": "confirmed", "key_status": "issued", "listing_id": "2222222-2222", "guest_email": "guest-1@example.com",
-			"check_in_from": time.Now().UTC().Format(time.DateOnly), "check_in_to": "2090-01-01", "check_out_from": time.Now().UTC().Format(time.DateOnly),
-			"check_out_to": "2090-01-01", "updated_since": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), "q": "guest-1", "sort": "check_in",
+			"source": "default", "status": "confirmed", "key_status": "issued", "listing_id": "2222222-2222",
+			"guest_email":   "guest-1@example.com",
+			"check_in_from": time.Now().UTC().Format(time.DateOnly), "check_in_to": "2090-01-01",
+			"check_out_from": time.Now().UTC().Format(time.DateOnly),
+			"check_out_to":   "2090-01-01", "updated_since": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339),
+			"q": "guest-1", "sort": "check_in",
 		},
-		"/v1/events":                               {"source": "default,other", "status": "applied,accepted", "type": "reservation.created", "reservation_id": "stay-1", "listing_id": "2222222-2222"},
-		"/v1/listings":                             {"source": "default,other", "listing_id": "2222222-2222", "deleted": "false", "q": "222", "updated_since": "2026-01-01"},
+		"/v1/events": {
+			"source": "default,other", "status": "applied,accepted",
+			"type": "reservation.created", "reservation_id": "stay-1", "listing_id": "2222222-2222",
+		},
+		"/v1/listings": {
+			"source": "default,other", "listing_id": "2222222-2222",
+			"deleted": "false", "q": "222", "updated_since": "2026-01-01",
+		},
 		"/v1/reservations/default/stay-1":          {},
 		"/v1/reservations/default/stay-1/timeline": {},
 		"/v1/reservations/default/stay-1/plan":     {},
@@ -146,7 +159,11 @@ func readPages(t *testing.T, p *process) {
 	}
 	_ = resp.Body.Close()
 	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
-	for _, path := range []string{"/", "/?source=default", "/?part=problems", "/?part=in_house&date=" + tomorrow, "/?part=departures&date=" + tomorrow, "/doors", "/doors?missing=1", "/doors?q=222", "/doors.csv", "/reservations", "/reservations?when=all", "/search?q=guest-1", "/arrivals", "/reservations.csv?q=guest-1"} {
+	for _, path := range []string{
+		"/", "/?source=default", "/?part=problems", "/?part=in_house&date=" + tomorrow,
+		"/?part=departures&date=" + tomorrow, "/doors", "/doors?missing=1", "/doors?q=222", "/doors.csv",
+		"/reservations", "/reservations?when=all", "/search?q=guest-1", "/arrivals", "/reservations.csv?q=guest-1",
+	} {
 		resp, err := client.Get(p.url + path)
 		if err != nil {
 			t.Fatal(err)

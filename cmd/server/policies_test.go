@@ -15,8 +15,8 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// A source whose stays have keys can't vanish: a reload without it is refused, a start without it keeps its last policy and says so,
-// and "retired: true" is how it ends.
+// A source whose stays have keys can't vanish: a reload without it is refused, a start without it keeps its last policy
+// and says so, and "retired: true" is how it ends.
 func TestSourceInUseCannotVanish(t *testing.T) {
 	t.Parallel()
 	sim, env := simulated(t, storetest.DSN(t))
@@ -38,7 +38,10 @@ func TestSourceInUseCannotVanish(t *testing.T) {
 		MobileKey struct{ Status string } `json:"mobile_key"`
 	}
 	const stay = "/v1/reservations/villas/3333122-433"
-	waitUntil(t, "the key", func() bool { return p.get(stay, &key) == http.StatusOK && key.MobileKey.Status == "issued" })
+	waitUntil(t, "the key", func() bool {
+		return p.get(stay, &key) == http.StatusOK &&
+			key.MobileKey.Status == "issued"
+	})
 	until := sim.State().UsersNamed("3333122-433")[0].Schedule.EndsAt
 
 	write(first)
@@ -46,7 +49,8 @@ func TestSourceInUseCannotVanish(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitUntil(t, "the reload to be refused", func() bool {
-		return strings.Contains(p.log.String(), "configuration not reloaded") && strings.Contains(p.log.String(), "retired: true")
+		return strings.Contains(p.log.String(), "configuration not reloaded") &&
+			strings.Contains(p.log.String(), "retired: true")
 	})
 	if got := p.post("villas", "message.created", map[string]any{}); got != http.StatusAccepted {
 		t.Errorf("after the refused reload the source answers %d", got)
@@ -57,7 +61,8 @@ func TestSourceInUseCannotVanish(t *testing.T) {
 	p = launch(t, env) // the file still lacks the source
 	waitUntil(t, "an error in the log", func() bool {
 		for line := range strings.Lines(p.log.String()) {
-			if strings.Contains(line, `"level":"ERROR"`) && strings.Contains(line, "villas") && strings.Contains(line, "has no entry") {
+			if strings.Contains(line, `"level":"ERROR"`) && strings.Contains(line, "villas") &&
+				strings.Contains(line, "has no entry") {
 				return true
 			}
 		}
@@ -105,7 +110,8 @@ func TestReplicasFollowTheDecidedPolicy(t *testing.T) {
 	dir := t.TempDir()
 	config := func(name, grace string) []string {
 		file := filepath.Join(dir, name)
-		content := "sources:\n  - name: default\n    verify: {method: none}\n    insecure: true\n    grace: {after: " + grace + "}\n"
+		content := "sources:\n  - name: default\n    verify: {method: none}\n    insecure: true\n    grace: {after: " +
+			grace + "}\n"
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +131,8 @@ func TestReplicasFollowTheDecidedPolicy(t *testing.T) {
 	changed["guest_name"] = "Jane"
 	changed["check_out"] = before.Add(24 * time.Hour).Format("2006-01-02T15:04:05.000Z")
 	old.post("default", "reservation.updated", changed)
-	waitUntil(t, "the old replica to carry a change out with the decided policy", func() bool { return ends().Equal(before.Add(27 * time.Hour)) })
+	waitUntil(t, "the old replica to carry a change out with the decided policy",
+		func() bool { return ends().Equal(before.Add(27 * time.Hour)) })
 }
 
 // POST /-/reload of the private listener does what SIGHUP does, and answers whether it worked; metrics keep the result.
@@ -139,7 +146,8 @@ func TestReloadByHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const first, second = "  - {name: first, verify: {method: none}, insecure: true}\n", "  - {name: second, verify: {method: none}, insecure: true}\n"
+	const first, second = "  - {name: first, verify: {method: none}, insecure: true}\n",
+		"  - {name: second, verify: {method: none}, insecure: true}\n"
 	write(first)
 	p := launch(t, append(env, "STAYKEY_CONFIG="+file))
 	reload := func(method string) (int, string) {
@@ -159,7 +167,8 @@ func TestReloadByHTTP(t *testing.T) {
 		}
 		return resp.StatusCode, string(body)
 	}
-	const successful, last = "staykey_config_last_reload_successful", "staykey_config_last_reload_success_timestamp_seconds"
+	const successful, last = "staykey_config_last_reload_successful",
+		"staykey_config_last_reload_success_timestamp_seconds"
 	for _, step := range []struct {
 		name, content string
 		status        int
@@ -168,12 +177,17 @@ func TestReloadByHTTP(t *testing.T) {
 		second        int // what a webhook of the second source gets
 	}{
 		{"another source", first + second, 200, "reloaded", "1", 202},
-		{"a file with a mistake", first + "  - {name: second, verfy: {}}\n", 422, "sources[1].verfy: is unknown", "0", 202},
+		{
+			"a file with a mistake", first + "  - {name: second, verfy: {}}\n", 422, "sources[1].verfy: is unknown",
+			"0",
+			202,
+		},
 		{"corrected", first, 200, "reloaded", "1", 404},
 	} {
 		write(step.content)
 		status, body := reload(http.MethodPost)
-		if status != step.status || !strings.Contains(body, step.says) || p.metric(successful) != step.successful || p.metric(last) == "" {
+		if status != step.status || !strings.Contains(body, step.says) || p.metric(successful) != step.successful ||
+			p.metric(last) == "" {
 			t.Errorf("%s: %d %s, metrics %s %s", step.name, status, body, p.metric(successful), p.metric(last))
 		}
 		if got := p.post("second", "message.created", map[string]any{}); got != step.second {
@@ -185,7 +199,8 @@ func TestReloadByHTTP(t *testing.T) {
 	}
 }
 
-// Secrets in files are read again with the configuration: a renewed one counts, the old one no longer does, and neither is ever logged.
+// Secrets in files are read again with the configuration: a renewed one counts, the old one no longer does, and neither
+// is ever logged.
 func TestSecretsInFilesAreReadAgain(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))

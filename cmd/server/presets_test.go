@@ -53,7 +53,10 @@ type fakePMS struct {
 }
 
 func newFakePMS(t *testing.T, allowed func(*http.Request, []byte) bool, documents map[string][]byte) *fakePMS {
-	f := &fakePMS{documents: documents, allowed: allowed, failures: []int{http.StatusServiceUnavailable, http.StatusNotFound}}
+	f := &fakePMS{documents: documents, allowed: allowed, failures: []int{
+		http.StatusServiceUnavailable,
+		http.StatusNotFound,
+	}}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(f.Close)
 	return f
@@ -156,22 +159,32 @@ func (p *process) send(method, path string, body []byte, change func(http.Header
 
 const pmsToken = "a-token-of-the-pms-0123456789"
 
-// TestPresets goes from each PMS's own webhook, signed as it signs, to a mobile key; where its webhooks only name what they
-// are about, over an API that fails at first.
+// TestPresets goes from each PMS's own webhook, signed as it signs, to a mobile key; where its webhooks only name what
+// they are about, over an API that fails at first.
 func TestPresets(t *testing.T) {
 	t.Parallel()
 	sim, env := simulated(t, storetest.DSN(t))
 	bearer := hasHeader("Authorization", "Bearer an-access-token")
-	guesty := newFakePMS(t, bearer, map[string][]byte{"/reservations/62c000000000000000000001?fields=": ahead(t, "guesty/fetch_reservation.json")})
-	ownerrez := newFakePMS(t, hasHeader("Authorization", "Bearer "+pmsToken), map[string][]byte{"/guests/620760000": ahead(t, "ownerrez/fetch_guest.json")})
-	cloudbeds := newFakePMS(t, hasHeader("x-api-key", pmsToken), map[string][]byte{"/getReservation?propertyID=318000&reservationID=7061304400000": ahead(t, "cloudbeds/fetch_getReservation.json")})
+	guesty := newFakePMS(t, bearer, map[string][]byte{"/reservations/62c000000000000000000001?fields=": ahead(t,
+		"guesty/fetch_reservation.json")})
+	ownerrez := newFakePMS(t, hasHeader("Authorization", "Bearer "+pmsToken),
+		map[string][]byte{"/guests/620760000": ahead(t, "ownerrez/fetch_guest.json")})
+	cloudbeds := newFakePMS(t, hasHeader("x-api-key", pmsToken),
+		map[string][]byte{"/getReservation?propertyID=318000&reservationID=7061304400000": ahead(t,
+			"cloudbeds/fetch_getReservation.json")})
 	mews := newFakePMS(t, func(r *http.Request, body []byte) bool {
 		return bytes.Contains(body, []byte(`"ClientToken":"`+pmsToken+`"`)) && bytes.Contains(body, []byte(`Ids":["`))
-	}, map[string][]byte{"/reservations/getAll": ahead(t, "mews/fetch_reservations_getAll.json"), "/customers/getAll": ahead(t, "mews/fetch_customers_getAll.json")})
-	apaleo := newFakePMS(t, bearer, map[string][]byte{"/booking/v1/reservations/XPGMSXGF-1": ahead(t, "apaleo/fetch_reservation.json")})
-	hostfully := newFakePMS(t, hasHeader("X-HOSTFULLY-APIKEY", pmsToken), map[string][]byte{"/leads/3f1c0000-0000-4000-8000-000000000003": ahead(t, "hostfully/fetch_lead.json")})
+	}, map[string][]byte{
+		"/reservations/getAll": ahead(t, "mews/fetch_reservations_getAll.json"),
+		"/customers/getAll":    ahead(t, "mews/fetch_customers_getAll.json"),
+	})
+	apaleo := newFakePMS(t, bearer, map[string][]byte{"/booking/v1/reservations/XPGMSXGF-1": ahead(t,
+		"apaleo/fetch_reservation.json")})
+	hostfully := newFakePMS(t, hasHeader("X-HOSTFULLY-APIKEY", pmsToken),
+		map[string][]byte{"/leads/3f1c0000-0000-4000-8000-000000000003": ahead(t, "hostfully/fetch_lead.json")})
 	booking := `{"success": true, "data": [{"id": 12345678, "roomId": 2000, "unitId": 2, "status": "confirmed", "arrival": "` + fmt.Sprint(time.Now().Year()+1) + `-08-01", "departure": "` +
-		fmt.Sprint(time.Now().Year()+1) + `-08-05", "modifiedTime": "2026-07-01T10:16:00Z", "firstName": "Jane", "lastName": "Doe", "email": "jane@example.com", "infoItems": [{"code": "ACCESS_ENDTIME", "text": "34:00"}]}]}`
+		fmt.Sprint(time.Now().Year()+1) +
+		`-08-05", "modifiedTime": "2026-07-01T10:16:00Z", "firstName": "Jane", "lastName": "Doe", "email": "jane@example.com", "infoItems": [{"code": "ACCESS_ENDTIME", "text": "34:00"}]}]}`
 	beds24 := newFakePMS(t, hasHeader("token", pmsToken), map[string][]byte{"/bookings?id=12345678": []byte(booking)})
 
 	page := read(t, "../../docs/sources/your-own.md") // a format of one's own, as the page shows it
@@ -181,7 +194,8 @@ func TestPresets(t *testing.T) {
 	}
 
 	urlToken := func(source string) string { return "/webhooks/" + source + "/" + source + "-url-token-0123456789" }
-	basic := func(h http.Header) { h.Set("Authorization", "Basic c3RheWtleTpiYXNpYy1wYXNzd29yZA==") } // staykey:basic-password
+	// staykey:basic-password
+	basic := func(h http.Header) { h.Set("Authorization", "Basic c3RheWtleTpiYXNpYy1wYXNzd29yZA==") }
 	cases := []struct {
 		source, format, config string
 		method, path           string
@@ -192,17 +206,22 @@ func TestPresets(t *testing.T) {
 		api                    *fakePMS
 	}{
 		{
-			source: "hospitable", config: `verify: {secrets: ["hospitable-secret"]}`, body: ahead(t, "hospitable/reservation.created.json"),
+			source: "hospitable", config: `verify: {secrets: ["hospitable-secret"]}`,
+			body:    ahead(t, "hospitable/reservation.created.json"),
 			sign:    func(body []byte, h http.Header) { h.Set("Signature", signature("hospitable-secret", body)) },
-			listing: "550e8400-e29b-41d4-a716-446655440000", reservation: "6f58fd0a-a9cb-3746-9219-384a156ff7bb", starts: "01-03T18:00:00.000Z",
+			listing: "550e8400-e29b-41d4-a716-446655440000", reservation: "6f58fd0a-a9cb-3746-9219-384a156ff7bb",
+			starts: "01-03T18:00:00.000Z",
 		},
 		{
-			source: "hostaway", config: `verify: {username: staykey, password: basic-password}`, body: ahead(t, "hostaway/reservation.updated.json"),
-			sign: func(_ []byte, h http.Header) { basic(h) }, listing: "40160", reservation: "13", starts: "07-15T13:00:00.000Z",
+			source: "hostaway", config: `verify: {username: staykey, password: basic-password}`,
+			body: ahead(t, "hostaway/reservation.updated.json"),
+			sign: func(_ []byte, h http.Header) { basic(h) }, listing: "40160", reservation: "13",
+			starts: "07-15T13:00:00.000Z",
 		},
 		{
 			source: "guesty", config: `verify: {secrets: ["` + e2eSecret.String() + `"]}
-    fetch: {url: "` + guesty.URL + `", token_url: "` + guesty.URL + `/token", client_id: client, client_secret: client-secret, per_second: 100}`,
+    fetch: {url: "` + guesty.URL + `", token_url: "` + guesty.URL +
+				`/token", client_id: client, client_secret: client-secret, per_second: 100}`,
 			body: ahead(t, "guesty/reservation.updated.v2.UNVERIFIED.json"),
 			sign: func(body []byte, h http.Header) {
 				now := time.Now()
@@ -210,52 +229,83 @@ func TestPresets(t *testing.T) {
 				h.Set("svix-timestamp", fmt.Sprint(now.Unix()))
 				h.Set("svix-signature", e2eSecret.Sign("msg_guesty", now, body))
 			},
-			listing: "62b000000000000000000001", reservation: "62c000000000000000000001", starts: "08-20T13:00:00.000Z", api: guesty,
+			listing: "62b000000000000000000001", reservation: "62c000000000000000000001", starts: "08-20T13:00:00.000Z",
+			api: guesty,
 		},
 		{
-			source: "lodgify", config: `verify: {secrets: ["lodgify-old-secret", "lodgify-secret"]}`, body: ahead(t, "lodgify/booking_change.array_variant.json"),
+			source: "lodgify", config: `verify: {secrets: ["lodgify-old-secret", "lodgify-secret"]}`,
+			body: ahead(t, "lodgify/booking_change.array_variant.json"),
 			sign: func(body []byte, h http.Header) {
 				h.Set("ms-signature", "sha256="+strings.ToUpper(signature("lodgify-secret", body)))
 			},
 			listing: "10000", reservation: "123456", starts: "05-21T13:00:00.000Z",
 		},
-		{source: "beds24", config: `verify: {secrets: ["beds24-url-token-0123456789"]}`, path: urlToken("beds24"), body: ahead(t, "beds24/v2_booking_webhook.json"), listing: "2000/1", reservation: "12345678", starts: "08-01T12:00:00.000Z"},
 		{
-			source: "beds24v1", format: "beds24", config: `verify: {method: url-token, parameter: key, secrets: ["beds24v1-url-token-0123456789"]}
-    fetch: {url: "` + beds24.URL + `", token: ` + pmsToken + `, per_second: 100}`,
-			method: http.MethodGet, path: "/webhooks/beds24v1?bookid=12345678&status=new&key=beds24v1-url-token-0123456789", listing: "2000/2", reservation: "12345678", starts: "08-01T13:00:00.000Z", api: beds24,
+			source: "beds24", config: `verify: {secrets: ["beds24-url-token-0123456789"]}`, path: urlToken("beds24"),
+			body: ahead(t, "beds24/v2_booking_webhook.json"), listing: "2000/1", reservation: "12345678",
+			starts: "08-01T12:00:00.000Z",
 		},
-		{source: "smoobu", config: `verify: {secrets: ["smoobu-url-token-0123456789"]}`, path: urlToken("smoobu"), body: ahead(t, "smoobu/newReservation.json"), listing: "2000001", reservation: "10000001", starts: "08-01T14:00:00.000Z"},
-		{source: "uplisting", config: `verify: {secrets: ["uplisting-url-token-0123456789"]}`, path: urlToken("uplisting") + "?event=booking_created", body: ahead(t, "uplisting/booking_created.json"), listing: "2", reservation: "1", starts: "12-03T14:00:00.000Z"},
 		{
-			source: "mypms", format: own, config: `verify: {secrets: ["` + pmsToken + `"]}`, body: thisComing([]byte(page["json"][0])), sign: func(_ []byte, h http.Header) { h.Set("X-MyPMS-Token", pmsToken) },
+			source: "beds24v1", format: "beds24",
+			config: `verify: {method: url-token, parameter: key, secrets: ["beds24v1-url-token-0123456789"]}
+    fetch: {url: "` + beds24.URL + `", token: ` + pmsToken + `, per_second: 100}`,
+			method:  http.MethodGet,
+			path:    "/webhooks/beds24v1?bookid=12345678&status=new&key=beds24v1-url-token-0123456789",
+			listing: "2000/2", reservation: "12345678", starts: "08-01T13:00:00.000Z", api: beds24,
+		},
+		{
+			source: "smoobu", config: `verify: {secrets: ["smoobu-url-token-0123456789"]}`, path: urlToken("smoobu"),
+			body: ahead(t, "smoobu/newReservation.json"), listing: "2000001", reservation: "10000001",
+			starts: "08-01T14:00:00.000Z",
+		},
+		{
+			source: "uplisting", config: `verify: {secrets: ["uplisting-url-token-0123456789"]}`,
+			path: urlToken("uplisting") + "?event=booking_created", body: ahead(t, "uplisting/booking_created.json"),
+			listing: "2", reservation: "1", starts: "12-03T14:00:00.000Z",
+		},
+		{
+			source: "mypms", format: own, config: `verify: {secrets: ["` + pmsToken + `"]}`,
+			body: thisComing([]byte(page["json"][0])), sign: func(_ []byte,
+				h http.Header,
+			) {
+				h.Set("X-MyPMS-Token", pmsToken)
+			},
 			listing: "12", reservation: "7731", starts: "07-01T14:00:00.000Z",
 		},
 		{
 			source: "ownerrez", config: `verify: {secrets: ["staykey:basic-password-2"]}
     fetch: {url: "` + ownerrez.URL + `", token: ` + pmsToken + `, per_second: 100}`,
-			body: ahead(t, "ownerrez/entity_update.booking.json"), sign: func(_ []byte, h http.Header) { h.Set("Authorization", "Basic c3RheWtleTpiYXNpYy1wYXNzd29yZC0y") },
+			body:    ahead(t, "ownerrez/entity_update.booking.json"),
+			sign:    func(_ []byte, h http.Header) { h.Set("Authorization", "Basic c3RheWtleTpiYXNpYy1wYXNzd29yZC0y") },
 			listing: "474000", reservation: "16870000", starts: "03-12T14:00:00.000Z", api: ownerrez,
 		},
 		{
 			source: "cloudbeds", config: `verify: {secrets: ["cloudbeds-url-token-0123456789"]}
     fetch: {url: "` + cloudbeds.URL + `", token: ` + pmsToken + `, per_second: 100}`,
-			path: urlToken("cloudbeds"), body: ahead(t, "cloudbeds/reservation_created.json"), listing: "534567-2", reservation: "7061304400000", starts: "12-17T14:00:00.000Z", api: cloudbeds,
+			path: urlToken("cloudbeds"), body: ahead(t, "cloudbeds/reservation_created.json"), listing: "534567-2",
+			reservation: "7061304400000", starts: "12-17T14:00:00.000Z", api: cloudbeds,
 		},
 		{
 			source: "mews", config: `verify: {secrets: ["mews-url-token-0123456789"]}
-    fetch: {url: "` + mews.URL + `", per_second: 100, body: {ClientToken: ` + pmsToken + `, AccessToken: t, Client: staykey}}`,
-			path: urlToken("mews"), body: ahead(t, "mews/general_webhook.json"), listing: "20e00c32-d561-4008-8609-82d8aa525714", reservation: "0f515589-99b4-423d-b83a-b237009f0509", starts: "04-23T14:00:00.000Z", api: mews,
+    fetch: {url: "` + mews.URL + `", per_second: 100, body: {ClientToken: ` + pmsToken +
+				`, AccessToken: t, Client: staykey}}`,
+			path: urlToken("mews"), body: ahead(t, "mews/general_webhook.json"),
+			listing: "20e00c32-d561-4008-8609-82d8aa525714", reservation: "0f515589-99b4-423d-b83a-b237009f0509",
+			starts: "04-23T14:00:00.000Z", api: mews,
 		},
 		{
 			source: "apaleo", config: `verify: {secrets: ["apaleo-url-token-0123456789"]}
-    fetch: {url: "` + apaleo.URL + `", token_url: "` + apaleo.URL + `/token", client_id: client, client_secret: client-secret, per_second: 100}`,
-			path: urlToken("apaleo"), body: ahead(t, "apaleo/reservation_created.json"), listing: "MUC-XMC", reservation: "XPGMSXGF-1", starts: "01-16T16:00:00.000Z", api: apaleo,
+    fetch: {url: "` + apaleo.URL + `", token_url: "` + apaleo.URL +
+				`/token", client_id: client, client_secret: client-secret, per_second: 100}`,
+			path: urlToken("apaleo"), body: ahead(t, "apaleo/reservation_created.json"), listing: "MUC-XMC",
+			reservation: "XPGMSXGF-1", starts: "01-16T16:00:00.000Z", api: apaleo,
 		},
 		{
 			source: "hostfully", config: `verify: {secrets: ["hostfully-url-token-0123456789"]}
     fetch: {url: "` + hostfully.URL + `", token: ` + pmsToken + `, per_second: 100}`,
-			path: urlToken("hostfully"), body: ahead(t, "hostfully/NEW_BOOKING.json"), listing: "3f1c0000-0000-4000-8000-000000000002", reservation: "3f1c0000-0000-4000-8000-000000000003", starts: "05-10T14:00:00.000Z", api: hostfully,
+			path: urlToken("hostfully"), body: ahead(t, "hostfully/NEW_BOOKING.json"),
+			listing: "3f1c0000-0000-4000-8000-000000000002", reservation: "3f1c0000-0000-4000-8000-000000000003",
+			starts: "05-10T14:00:00.000Z", api: hostfully,
 		},
 	}
 	config := "sources:\n"
@@ -267,7 +317,9 @@ func TestPresets(t *testing.T) {
 		}
 		formats[format] = true
 		// They share a door, which needs a list: without one a group belongs to the source that used it first.
-		config += fmt.Sprintf("  - name: %s\n    format: %s\n    time_zone: Europe/Madrid\n    access_groups: [\"555555-5555\"]\n    %s\n", c.source, format, c.config)
+		config += fmt.Sprintf(
+			"  - name: %s\n    format: %s\n    time_zone: Europe/Madrid\n    access_groups: [\"555555-5555\"]\n    %s\n",
+			c.source, format, c.config)
 	}
 	for _, preset := range pms.Presets() {
 		if !formats[preset] {
@@ -278,12 +330,16 @@ func TestPresets(t *testing.T) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := launch(t, append(slices.DeleteFunc(env, func(s string) bool { return strings.HasPrefix(s, "STAYKEY_WEBHOOK_SECRET=") }), "STAYKEY_CONFIG="+file, "STAYKEY_LOG_LEVEL=debug"))
+	p := launch(t, append(slices.DeleteFunc(env, func(s string) bool {
+		return strings.HasPrefix(s,
+			"STAYKEY_WEBHOOK_SECRET=")
+	}), "STAYKEY_CONFIG="+file, "STAYKEY_LOG_LEVEL=debug"))
 	for _, c := range cases {
 		t.Run(c.source, func(t *testing.T) {
 			t.Parallel()
 			q := &process{t: t, url: p.url}
-			if got := q.admin(http.MethodPut, "/v1/listings/"+c.source+"/"+url.PathEscape(c.listing), []byte(`{"seam_access_group_ids": ["555555-5555"]}`), nil); got/100 != 2 {
+			if got := q.admin(http.MethodPut, "/v1/listings/"+c.source+"/"+url.PathEscape(c.listing),
+				[]byte(`{"seam_access_group_ids": ["555555-5555"]}`), nil); got/100 != 2 {
 				t.Fatalf("PUT listing: %d", got)
 			}
 			method, path := c.method, c.path
@@ -318,7 +374,8 @@ func TestPresets(t *testing.T) {
 				MobileKey map[string]any `json:"mobile_key"`
 			}
 			waitUntil(t, "a key", func() bool {
-				return q.get("/v1/reservations/"+c.source+"/"+c.reservation, &r) == http.StatusOK && r.MobileKey["status"] == "issued"
+				return q.get("/v1/reservations/"+c.source+"/"+c.reservation, &r) == http.StatusOK &&
+					r.MobileKey["status"] == "issued"
 			})
 			if want := fmt.Sprintf("%d-%s", time.Now().Year()+1, c.starts); r.CheckIn != want {
 				t.Errorf("check-in %s, want %s", r.CheckIn, want)
@@ -343,7 +400,8 @@ func TestPresets(t *testing.T) {
 				least = 2 // the guest is optional: a 404 is enough to do without
 			}
 			if tries < least || tries != len(c.api.asked) || len(c.api.refused) > 0 {
-				t.Errorf("%d requests in the timeline, %d were made, %d without the right credentials: %v", tries, len(c.api.asked), len(c.api.refused), c.api.asked)
+				t.Errorf("%d requests in the timeline, %d were made, %d without the right credentials: %v", tries,
+					len(c.api.asked), len(c.api.refused), c.api.asked)
 			}
 		})
 	}
@@ -351,7 +409,10 @@ func TestPresets(t *testing.T) {
 		if peaks := sim.Peaks(); peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 {
 			t.Errorf("something was made twice: %+v", peaks)
 		}
-		for _, secret := range []string{pmsToken, "client-secret", "an-access-token", "basic-password", "url-token-0123456789", "jane.doe@example.com"} {
+		for _, secret := range []string{
+			pmsToken, "client-secret", "an-access-token", "basic-password",
+			"url-token-0123456789", "jane.doe@example.com",
+		} {
 			if strings.Contains(p.log.String(), secret) {
 				t.Errorf("the log holds %q", secret)
 			}
@@ -363,7 +424,8 @@ func TestPresets(t *testing.T) {
 func TestReload(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))
-	api := newFakePMS(t, hasHeader("X-HOSTFULLY-APIKEY", pmsToken), map[string][]byte{"/leads/": ahead(t, "hostfully/fetch_lead.json")})
+	api := newFakePMS(t, hasHeader("X-HOSTFULLY-APIKEY", pmsToken),
+		map[string][]byte{"/leads/": ahead(t, "hostfully/fetch_lead.json")})
 	file := filepath.Join(t.TempDir(), "staykey.yaml")
 	write := func(content string) {
 		t.Helper()
@@ -399,11 +461,13 @@ func TestReload(t *testing.T) {
 		}
 	}
 	waitUntil(t, "needs_fetch", func() bool {
-		return p.get("/v1/events?status=accepted", &events) == 200 && len(events.Items) == 1 && events.Items[0].Reason != nil && *events.Items[0].Reason == "needs_fetch"
+		return p.get("/v1/events?status=accepted", &events) == 200 && len(events.Items) == 1 &&
+			events.Items[0].Reason != nil && *events.Items[0].Reason == "needs_fetch"
 	})
 	write("sources:\n  - name: hostfully\n    format: hostfully\n")
 	hangUp("configuration not reloaded")
-	if got := p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`), nil); got != http.StatusAccepted {
+	if got := p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`),
+		nil); got != http.StatusAccepted {
 		t.Fatalf("after a wrong file: answered %d", got)
 	}
 	stop := make(chan struct{})
@@ -416,7 +480,8 @@ func TestReload(t *testing.T) {
 				dropped <- n
 				return
 			default:
-				if p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`), nil) != http.StatusAccepted {
+				if p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`),
+					nil) != http.StatusAccepted {
 					n++
 				}
 			}
@@ -437,12 +502,14 @@ func TestReload(t *testing.T) {
 		var r struct {
 			CheckIn string `json:"check_in"`
 		}
-		return p.get("/v1/reservations/hostfully/3f1c0000-0000-4000-8000-000000000003", &r) == http.StatusOK && strings.HasSuffix(r.CheckIn, "T20:00:00.000Z")
+		return p.get("/v1/reservations/hostfully/3f1c0000-0000-4000-8000-000000000003", &r) == http.StatusOK &&
+			strings.HasSuffix(r.CheckIn, "T20:00:00.000Z")
 	})
 	const other = "sources:\n  - name: other\n    verify: {method: none}\n    insecure: true\n"
 	write(other)
 	hangUp("configuration not reloaded") // the stay of the source that is missing is not over
-	if got := p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`), nil); got != http.StatusAccepted {
+	if got := p.send(http.MethodPost, path, []byte(`{"event_type": "NEW_INBOX_MESSAGE"}`),
+		nil); got != http.StatusAccepted {
 		t.Errorf("a source in use that is missing from the file: answered %d", got)
 	}
 	write(other + "  - name: hostfully\n    retired: true\n")
@@ -471,32 +538,43 @@ func TestImport(t *testing.T) {
 	_, env := simulated(t, dsn)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "staykey.yaml")
-	if err := os.WriteFile(file, []byte("sources:\n  - name: lodgify\n    format: lodgify\n    time_zone: Europe/Madrid\n    horizon: 30d\n    verify: {secrets: [\"lodgify-secret\"]}\n"), 0o600); err != nil {
+	if err := os.WriteFile(file,
+		[]byte(
+			"sources:\n  - name: lodgify\n    format: lodgify\n    time_zone: Europe/Madrid\n    horizon: 30d\n    verify: {secrets: [\"lodgify-secret\"]}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	rows := filepath.Join(dir, "rows.csv")
 	near, far := time.Now().AddDate(0, 0, 10).Format("2006-01-02"), time.Now().AddDate(0, 0, 100).Format("2006-01-02")
 	content := "\ufeffreservation_id,listing_id,check_in,check_out,guest_email\n"
-	content += "1,10000," + near + "," + far + ",jane@example.com\n2,10000," + far + "," + time.Now().AddDate(0, 0, 103).Format("2006-01-02") + ",jane@example.com\n3,10000,soon," + far + ",\n4,," + near + "," + far + ",joe@example.com\n"
+	content += "1,10000," + near + "," + far + ",jane@example.com\n2,10000," + far + "," + time.Now().AddDate(0, 0,
+		103).Format("2006-01-02") + ",jane@example.com\n3,10000,soon," + far + ",\n4,," + near + "," + far +
+		",joe@example.com\n"
 	if err := os.WriteFile(rows, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	listings := filepath.Join(dir, "listings.ndjson")
-	if err := os.WriteFile(listings, []byte(`{"listing_id": "10000", "seam_access_group_ids": ["555555-5555"]}`+"\n\n[1]\n"), 0o600); err != nil {
+	if err := os.WriteFile(listings, []byte(`{"listing_id": "10000", "seam_access_group_ids": ["555555-5555"]}`+
+		"\n\n[1]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := launch(t, append(env, "STAYKEY_CONFIG="+file))
 	token := inFile(t, e2eToken)
 	imports := func(file string, more ...string) (int, string) {
 		var out bytes.Buffer
-		code := run(t.Context(), append([]string{"import", "--source", "lodgify", "--url", p.url, "--token-file", token, file}, more...), &streams{out: &out, err: &out})
+		code := run(t.Context(), append([]string{
+			"import", "--source", "lodgify", "--url", p.url, "--token-file", token,
+			file,
+		}, more...), &streams{out: &out, err: &out})
 		return code, out.String()
 	}
 	for _, c := range []struct {
 		file, want string
 		more       []string
 	}{
-		{rows, "4 rows: 3 would be applied, 0 are outdated and would change nothing, 0 already imported, 1 invalid", []string{"--dry-run"}},
+		{
+			rows, "4 rows: 3 would be applied, 0 are outdated and would change nothing, 0 already imported, 1 invalid",
+			[]string{"--dry-run"},
+		},
 		{listings, "2 rows: 1 were applied, 0 were outdated and changed nothing, 0 already imported, 1 invalid", nil},
 		{rows, "4 rows: 3 were applied, 0 were outdated and changed nothing, 0 already imported, 1 invalid", nil},
 		// What was true a year ago changes nothing of what is known by now.
@@ -513,17 +591,20 @@ func TestImport(t *testing.T) {
 			var r struct {
 				MobileKey struct{ Status, Reason string } `json:"mobile_key"`
 			}
-			return p.get("/v1/reservations/lodgify/"+id, &r) == 200 && r.MobileKey.Status == status && r.MobileKey.Reason == reason
+			return p.get("/v1/reservations/lodgify/"+id, &r) == 200 && r.MobileKey.Status == status &&
+				r.MobileKey.Reason == reason
 		}
 	}
 	waitUntil(t, "the near one's key", status("1", "issued", ""))
 	waitUntil(t, "the far one waits", status("2", "waiting", "before_horizon"))
 	waitUntil(t, "the one without a room waits", status("4", "waiting", "no_room_assigned"))
 	var out bytes.Buffer
-	if code := run(t.Context(), []string{"import", "--source", "lodgfy", "--url", p.url, "--token-file", token, rows}, &streams{out: &out, err: &out}); code != 1 || !strings.Contains(out.String(), "unknown source") {
+	if code := run(t.Context(), []string{"import", "--source", "lodgfy", "--url", p.url, "--token-file", token, rows},
+		&streams{out: &out, err: &out}); code != 1 || !strings.Contains(out.String(), "unknown source") {
 		t.Errorf("a source that is misspelt: exit %d: %s", code, out.String())
 	}
-	if code, said := imports(filepath.Join(dir, "staykey.yaml")); code != 1 || !strings.Contains(said, `".yaml" must be .csv, .tsv, .json or .ndjson`) {
+	if code, said := imports(filepath.Join(dir, "staykey.yaml")); code != 1 ||
+		!strings.Contains(said, `".yaml" must be .csv, .tsv, .json or .ndjson`) {
 		t.Errorf("exit %d: %s", code, said)
 	}
 }

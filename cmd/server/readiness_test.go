@@ -30,8 +30,8 @@ func (p *process) probe() (status int, text string) {
 	return resp.StatusCode, body.String()
 }
 
-// TestNotReadyWhileWebhooksCantBeKept breaks the database in ways in which it still answers: the service is not ready, says why in readiness,
-// log and metrics, and is ready again on its own.
+// TestNotReadyWhileWebhooksCantBeKept breaks the database in ways in which it still answers: the service is not ready,
+// says why in readiness, log and metrics, and is ready again on its own.
 func TestNotReadyWhileWebhooksCantBeKept(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -39,9 +39,17 @@ func TestNotReadyWhileWebhooksCantBeKept(t *testing.T) {
 		breakage, repair string
 		cause, detail    string // its name in the metric, and where readiness reports it
 	}{
-		"a locked table":  {`BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE`, `COMMIT`, store.CauseLocked, "postgres"},
-		"a missing table": {`ALTER TABLE event_queue RENAME TO gone`, `ALTER TABLE gone RENAME TO event_queue`, store.CauseSchema, "migrations"},
-		"an older schema": {`UPDATE goose_db_version SET version_id = -version_id WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`, `UPDATE goose_db_version SET version_id = abs(version_id)`, store.CauseSchema, "migrations"},
+		"a locked table": {
+			`BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE`, `COMMIT`, store.CauseLocked,
+			"postgres",
+		},
+		"a missing table": {
+			`ALTER TABLE event_queue RENAME TO gone`, `ALTER TABLE gone RENAME TO event_queue`,
+			store.CauseSchema, "migrations",
+		},
+		"an older schema": {
+			`UPDATE goose_db_version SET version_id = -version_id WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`, `UPDATE goose_db_version SET version_id = abs(version_id)`, store.CauseSchema, "migrations",
+		},
 		"read-only": {
 			`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`,
 			`SET default_transaction_read_only = off; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`, store.CauseReadOnly, "postgres",
@@ -65,12 +73,14 @@ func TestNotReadyWhileWebhooksCantBeKept(t *testing.T) {
 			}
 			exec(c.breakage)
 			if c.cause == store.CauseReadOnly { // sessions that are open don't notice
-				exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+				exec(
+					`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 			}
 			waitUntil(t, "not ready", func() bool {
 				p.post("default", "listing.created", seedListing())
 				status, text := p.probe()
-				return status == http.StatusServiceUnavailable && strings.Contains(text, c.detail) && p.metric(`staykey_not_ready{cause="`+c.cause+`"}`) == "1" && p.metric("staykey_ready") == "0"
+				return status == http.StatusServiceUnavailable && strings.Contains(text, c.detail) &&
+					p.metric(`staykey_not_ready{cause="`+c.cause+`"}`) == "1" && p.metric("staykey_ready") == "0"
 			})
 			exec(c.repair) // sessions that began meanwhile stay read-only: they are replaced
 			waitUntil(t, "ready again", func() bool {
@@ -104,7 +114,8 @@ func (p *process) metric(series string) string {
 	return ""
 }
 
-// TestStopDelay sends SIGTERM: readiness says 503 while webhooks are still taken, so that load balancers can go elsewhere first.
+// TestStopDelay sends SIGTERM: readiness says 503 while webhooks are still taken, so that load balancers can go
+// elsewhere first.
 func TestStopDelay(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))
@@ -126,7 +137,8 @@ func TestStopDelay(t *testing.T) {
 	}
 }
 
-// TestStopWhileDatabaseHangs stops a service whose database holds on to everything: with a locked table, and through a cable that has gone silent.
+// TestStopWhileDatabaseHangs stops a service whose database holds on to everything: with a locked table, and through a
+// cable that has gone silent.
 func TestStopWhileDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	for name, hang := range map[string]func(*testing.T, *crashRig, string){
@@ -136,8 +148,10 @@ func TestStopWhileDatabaseHangs(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = conn.Close(context.Background()) })
-			waitUntil(t, "the locks", func() bool { // the service may hold one of them and want another: Postgres ends one of the two
-				_, err := conn.Exec(context.Background(), `BEGIN; LOCK TABLE events, mobile_keys, reservations IN ACCESS EXCLUSIVE MODE`)
+			// the service may hold one of them and want another: Postgres ends one of the two
+			waitUntil(t, "the locks", func() bool {
+				_, err := conn.Exec(context.Background(),
+					`BEGIN; LOCK TABLE events, mobile_keys, reservations IN ACCESS EXCLUSIVE MODE`)
 				if err != nil {
 					_, _ = conn.Exec(context.Background(), `ROLLBACK`)
 				}
@@ -156,7 +170,8 @@ func TestStopWhileDatabaseHangs(t *testing.T) {
 			hang(t, r, dsn)
 			p := r.any()
 			if name != "silent Seam" {
-				waitUntil(t, "webhooks to hang or be refused", func() bool { return !r.deliver(p.url, "msg_while_it_hangs", []byte(`{"type":"ping"}`), true) })
+				waitUntil(t, "webhooks to hang or be refused",
+					func() bool { return !r.deliver(p.url, "msg_while_it_hangs", []byte(`{"type":"ping"}`), true) })
 			}
 			began := time.Now()
 			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -181,8 +196,8 @@ func TestStopWhileDatabaseHangs(t *testing.T) {
 	}
 }
 
-// TestLogOfAnOutageIsBounded refuses hundreds of webhooks while Postgres is gone: the log says when it begins, what goes wrong, how often, and when it
-// ends, in a few records of each kind.
+// TestLogOfAnOutageIsBounded refuses hundreds of webhooks while Postgres is gone: the log says when it begins, what
+// goes wrong, how often, and when it ends, in a few records of each kind.
 func TestLogOfAnOutageIsBounded(t *testing.T) {
 	t.Parallel()
 	r := newCrashRig(t, storetest.DSN(t), 1)
@@ -210,7 +225,8 @@ func TestLogOfAnOutageIsBounded(t *testing.T) {
 	}
 	minutes := int(time.Since(began)/time.Minute) + 1
 	for message, n := range kinds {
-		if named := strings.Contains(message, "reservation") || strings.Contains(message, "attempt"); n > 6*(minutes+1) && !named {
+		if named := strings.Contains(message, "reservation") ||
+			strings.Contains(message, "attempt"); n > 6*(minutes+1) && !named {
 			t.Errorf("%d records %q in %d minutes", n, message, minutes)
 		}
 	}
@@ -219,7 +235,8 @@ func TestLogOfAnOutageIsBounded(t *testing.T) {
 	}
 	r.db.set(whole)
 	waitUntil(t, "the end in the log", func() bool {
-		return strings.Contains(p.log.String(), "ready again") && strings.Contains(p.log.String(), "commits of events resumed")
+		return strings.Contains(p.log.String(), "ready again") &&
+			strings.Contains(p.log.String(), "commits of events resumed")
 	})
 	close(r.stop)
 	r.posters.Wait()

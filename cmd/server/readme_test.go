@@ -25,7 +25,8 @@ func TestReadme(t *testing.T) {
 		t.Fatalf("%d blocks of commands in the walk-through", len(blocks))
 	}
 
-	p := launch(t, []string{"DATABASE_URL=" + storetest.DSN(t), "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")}, "serve", "--dev")
+	p := launch(t, []string{"DATABASE_URL=" + storetest.DSN(t), "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")},
+		"serve", "--dev")
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +53,8 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// TestReadmeFromKeyToPhone runs the commands from a key to its phone, as a reader would who has run the walk-through before.
+// TestReadmeFromKeyToPhone runs the commands from a key to its phone, as a reader would who has run the walk-through
+// before.
 func TestReadmeFromKeyToPhone(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../../README.md")
@@ -88,7 +90,8 @@ func TestReadmeFromKeyToPhone(t *testing.T) {
 	}
 	// The service has another port than in the README: curl is redirected, and the commands are unchanged.
 	port := p.url[strings.LastIndex(p.url, ":")+1:]
-	if err := os.WriteFile(filepath.Join(dir, ".curlrc"), []byte("connect-to = 127.0.0.1:8080:127.0.0.1:"+port+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ".curlrc"), []byte("connect-to = 127.0.0.1:8080:127.0.0.1:"+port+"\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	definitions, _, _ := strings.Cut(setup[0], "\npost listing.created")
@@ -100,11 +103,15 @@ func TestReadmeFromKeyToPhone(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	link := regexp.MustCompile(`(?m)^http://127\.0\.0\.1:8080(/k/[\w-]+)$`).FindSubmatch(out)
-	if link == nil || !regexp.MustCompile(`{"instant_key_url":"https://ik\.seam\.co/\w+","expires_at":"[^"]+"}`).Match(out) {
+	if link == nil || !regexp.MustCompile(`{"instant_key_url":"https://ik\.seam\.co/\w+","expires_at":"[^"]+"}`).Match(
+		out) {
 		t.Fatalf("neither a link nor an instant key:\n%s", out)
 	}
 	_, _, page := p.ask("GET", string(link[1]), map[string]string{"Accept-Language": "en"})
-	for _, want := range []string{"Your key is ready", "Get my key", "Garden suite", "Casa Azul", "Friday, 1 November 2030, 16:00"} {
+	for _, want := range []string{
+		"Your key is ready", "Get my key", "Garden suite", "Casa Azul",
+		"Friday, 1 November 2030, 16:00",
+	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}

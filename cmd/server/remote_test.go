@@ -66,7 +66,8 @@ func TestCommandsForAdmins(t *testing.T) {
 		t.Errorf("nobody: %q", out)
 	}
 	out, _, _ = command(t, at, "reservation", "default", "3333122-433")
-	mustSay(t, "reservation", out, "issued", "no changes needed", "reservation.created applied", "/acs/credentials/create: ok (the ACS user has no mobile key)")
+	mustSay(t, "reservation", out, "issued", "no changes needed", "reservation.created applied",
+		"/acs/credentials/create: ok (the ACS user has no mobile key)")
 	if strings.Index(out, "reservation.created applied") > strings.Index(out, "/acs/credentials/create") {
 		t.Error("the timeline does not start with the oldest entry")
 	}
@@ -76,7 +77,13 @@ func TestCommandsForAdmins(t *testing.T) {
 	mustSay(t, "events", out, "rejected", "data.reservation_id: is required")
 	out, _, _ = command(t, at, "listings", "--query", "2222222")
 	mustSay(t, "listings", out, "2222222-2222", "555555-5555")
-	for _, args := range [][]string{{"reservations"}, {"reservation", "default", "3333122-433"}, {"events"}, {"listings"}, {"doctor"}} {
+	for _, args := range [][]string{
+		{"reservations"},
+		{"reservation", "default", "3333122-433"},
+		{"events"},
+		{"listings"},
+		{"doctor"},
+	} {
 		out, problems, status := command(t, at, append(args, "--json")...)
 		if !json.Valid([]byte(out)) || status != 0 {
 			t.Errorf("%v --json: exit %d, %s%s", args, status, out, problems)
@@ -89,14 +96,39 @@ func TestCommandsForAdmins(t *testing.T) {
 		says string
 	}{
 		"no such reservation": {at, []string{"reservation", "default", "none"}, 1, "reservation not found"},
-		"a wrong token":       {[]string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=x"}, []string{"reservations"}, 1, "refuses the token"},
-		"erasing a part":      {at, []string{"erase-guest", "@example.com"}, 1, "guest_email: must be one complete e-mail address"},
-		"erasing nobody":      {at, []string{"erase-guest", "nobody@example.com"}, 1, "nothing is stored for nobody@example.com"},
+		"a wrong token": {
+			[]string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=x"},
+			[]string{"reservations"},
+			1,
+			"refuses the token",
+		},
+		"erasing a part": {
+			at,
+			[]string{"erase-guest", "@example.com"},
+			1,
+			"guest_email: must be one complete e-mail address",
+		},
+		"erasing nobody": {
+			at,
+			[]string{"erase-guest", "nobody@example.com"},
+			1,
+			"nothing is stored for nobody@example.com",
+		},
 		"erasing a live stay": {at, []string{"erase-guest", "jane@example.com"}, 1, "stays of this guest are not over"},
 		"a wrong parameter":   {at, []string{"reservations", "--key", "lost"}, 1, "query.key_status"},
 		"nobody there":        {[]string{"STAYKEY_URL=http://127.0.0.1:1"}, []string{"doctor"}, 1, "can't be reached"},
-		"waiting for nobody":  {[]string{"STAYKEY_URL=http://127.0.0.1:1"}, []string{"doctor", "--wait", "10ms"}, 3, "not ready after 10ms: http://127.0.0.1:1 can't be reached"},
-		"no token elsewhere":  {[]string{"STAYKEY_URL=http://staykey.example"}, []string{"doctor"}, 2, "STAYKEY_TOKEN: is required"},
+		"waiting for nobody": {
+			[]string{"STAYKEY_URL=http://127.0.0.1:1"},
+			[]string{"doctor", "--wait", "10ms"},
+			3,
+			"not ready after 10ms: http://127.0.0.1:1 can't be reached",
+		},
+		"no token elsewhere": {
+			[]string{"STAYKEY_URL=http://staykey.example"},
+			[]string{"doctor"},
+			2,
+			"STAYKEY_TOKEN: is required",
+		},
 	} {
 		_, problems, status := command(t, c.env, c.args...)
 		if status != c.code || !strings.Contains(problems, c.says) {
@@ -117,7 +149,8 @@ func TestDoctor(t *testing.T) {
 		return strings.Contains(out, "1 listings have access groups that Seam knows")
 	})
 	out, problems, status := command(t, at, "doctor", "--wait", "2m")
-	mustSay(t, "the doctor of a sound service", out, "test event accepted", "its clock and ours agree", "Seam accepts it", "Building A", "0 errors")
+	mustSay(t, "the doctor of a sound service", out, "test event accepted", "its clock and ours agree",
+		"Seam accepts it", "Building A", "0 errors")
 	if status != 0 {
 		t.Errorf("a sound service: exit %d %s", status, problems)
 	}
@@ -133,7 +166,9 @@ func TestDoctor(t *testing.T) {
 		out, _, status = command(t, at, "doctor")
 		return strings.Contains(out, "default/bare")
 	})
-	mustSay(t, "the doctor", out, "acs_system_disconnected", "reconnect it in the Seam console", "default/2222222-2222: Seam does not know access group 666666-6666", "default/bare: no access groups: its guests get no key")
+	mustSay(t, "the doctor", out, "acs_system_disconnected", "reconnect it in the Seam console",
+		"default/2222222-2222: Seam does not know access group 666666-6666",
+		"default/bare: no access groups: its guests get no key")
 	if status != 1 {
 		t.Errorf("a service with errors: exit %d", status)
 	}
@@ -200,14 +235,26 @@ func TestConfigTokens(t *testing.T) {
 		yaml string
 		want string
 	}{
-		"no name":       {"tokens: [{hash: " + hash + "}]", `:1:10: tokens[0].name: "" must be letters`},
-		"twice":         {"tokens: [{name: a, hash: " + hash + "}, {name: a, hash: " + hash + "}]", `tokens[1].name: "a" is defined twice`},
-		"in clear":      {"tokens: [{name: a, hash: secret}]", "tokens[0].hash: must be \"sha256:\" and 64 hex digits"},
-		"another scope": {"tokens: [{name: a, hash: " + hash + ", scope: all}]", `tokens[0].scope: "all" must be read, write, gates or guest`},
-		"no source":     {"tokens: [{name: a, hash: " + hash + ", sources: []}]", "tokens[0].sources: must name at least one"},
-		"a strange one": {"tokens: [{name: a, hash: " + hash + ", sources: [nobody]}]", `tokens[0].sources[0]: "nobody" is not a source`},
-		"unknown key":   {"tokens: [{name: a, hash: " + hash + ", role: admin}]", "role"},
-		"right":         {"tokens: [{name: a, hash: " + hash + ", scope: write, sources: [default]}]", ""},
+		"no name": {"tokens: [{hash: " + hash + "}]", `:1:10: tokens[0].name: "" must be letters`},
+		"twice": {
+			"tokens: [{name: a, hash: " + hash + "}, {name: a, hash: " + hash + "}]",
+			`tokens[1].name: "a" is defined twice`,
+		},
+		"in clear": {"tokens: [{name: a, hash: secret}]", "tokens[0].hash: must be \"sha256:\" and 64 hex digits"},
+		"another scope": {
+			"tokens: [{name: a, hash: " + hash + ", scope: all}]",
+			`tokens[0].scope: "all" must be read, write, gates or guest`,
+		},
+		"no source": {
+			"tokens: [{name: a, hash: " + hash + ", sources: []}]",
+			"tokens[0].sources: must name at least one",
+		},
+		"a strange one": {
+			"tokens: [{name: a, hash: " + hash + ", sources: [nobody]}]",
+			`tokens[0].sources[0]: "nobody" is not a source`,
+		},
+		"unknown key": {"tokens: [{name: a, hash: " + hash + ", role: admin}]", "role"},
+		"right":       {"tokens: [{name: a, hash: " + hash + ", scope: write, sources: [default]}]", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -44,8 +44,10 @@ func writeCertificate(t *testing.T, certFile, keyFile, name string) *x509.CertPo
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -55,7 +57,10 @@ func writeCertificate(t *testing.T, certFile, keyFile, name string) *x509.CertPo
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
+	for file, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: der},
+		keyFile:  {Type: "PRIVATE KEY", Bytes: private},
+	} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +79,10 @@ func TestTLS(t *testing.T) {
 	p := launch(t, append(env, "STAYKEY_TLS_CERT="+certFile, "STAYKEY_TLS_KEY="+keyFile))
 	address := strings.Replace(p.url, "http://", "https://", 1)
 	ask := func(pool *x509.CertPool) (*http.Response, error) {
-		client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
+		client := http.Client{Transport: &http.Transport{
+			TLSClientConfig:   &tls.Config{RootCAs: pool},
+			ForceAttemptHTTP2: true,
+		}}
 		resp, err := client.Get(address + "/healthz")
 		if err == nil {
 			_ = resp.Body.Close()
@@ -89,7 +97,8 @@ func TestTLS(t *testing.T) {
 		t.Errorf("HTTP/%d, Strict-Transport-Security %q", resp.ProtoMajor, resp.Header.Get("Strict-Transport-Security"))
 	}
 	waitUntil(t, "the health check over TLS", func() bool {
-		_, problems, status := command(t, []string{"STAYKEY_TLS_CERT=" + certFile}, "healthcheck", "--url", address+"/readyz")
+		_, problems, status := command(t, []string{"STAYKEY_TLS_CERT=" + certFile}, "healthcheck", "--url",
+			address+"/readyz")
 		if status != 0 {
 			t.Log(problems) // a starved Postgres may not answer in the time that readiness gives it
 		}
@@ -109,7 +118,10 @@ func TestTLS(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "the refusal to be logged", func() bool { return strings.Contains(p.log.String(), "certificate not reloaded") })
+	waitUntil(t, "the refusal to be logged", func() bool {
+		return strings.Contains(p.log.String(),
+			"certificate not reloaded")
+	})
 	if _, err := ask(second); err != nil {
 		t.Errorf("a wrong file took the certificate away: %v", err)
 	}
@@ -119,7 +131,8 @@ func TestTLS(t *testing.T) {
 	}
 	defer func() { _ = problem.Body.Close() }()
 	text, err := io.ReadAll(problem.Body)
-	if err != nil || problem.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(text), "the configuration was reloaded, but the certificate was not") {
+	if err != nil || problem.StatusCode != http.StatusUnprocessableEntity ||
+		!strings.Contains(string(text), "the configuration was reloaded, but the certificate was not") {
 		t.Errorf("POST /-/reload: %d %s %v", problem.StatusCode, text, err)
 	}
 }
@@ -172,7 +185,10 @@ func TestLeastPrivilege(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = app.Close(ctx) }()
-	for _, ddl := range []string{`CREATE TABLE mine (x int)`, `ALTER TABLE events ADD COLUMN x int`, `DROP TABLE timeline`, `TRUNCATE events`} {
+	for _, ddl := range []string{
+		`CREATE TABLE mine (x int)`, `ALTER TABLE events ADD COLUMN x int`,
+		`DROP TABLE timeline`, `TRUNCATE events`,
+	} {
 		if _, err := app.Exec(ctx, ddl); err == nil {
 			t.Errorf("the role may %s", ddl)
 		}

@@ -69,8 +69,8 @@ func TestSecurityPageNamesTests(t *testing.T) {
 	}
 }
 
-// The workflows' actions are pinned by commit, and each job has no more rights than it names; the checkout leaves no token behind where a
-// job can write.
+// The workflows' actions are pinned by commit, and each job has no more rights than it names; the checkout keeps no
+// token where a job can write.
 func TestWorkflowsArePinned(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../.github/workflows/*.yml")
@@ -88,7 +88,8 @@ func TestWorkflowsArePinned(t *testing.T) {
 			if strings.Contains(line, "uses:") && !pinned.MatchString(line) {
 				t.Errorf("%s:%d is not pinned by commit: %s", file, i+1, line)
 			}
-			if strings.Contains(line, "uses: actions/checkout@") && !strings.Contains(lines[min(i+1, len(lines)-1)], "persist-credentials: false") {
+			if strings.Contains(line, "uses: actions/checkout@") && !strings.Contains(lines[min(i+1, len(lines)-1)],
+				"persist-credentials: false") {
 				t.Errorf("%s:%d leaves the token in .git/config", file, i+1)
 			}
 		}

@@ -79,10 +79,15 @@ func TestSourcesPages(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if code := run(t.Context(), []string{"map", "--format", program, payload}, &streams{out: &out, err: &out}); code != 0 {
+	if code := run(t.Context(), []string{"map", "--format", program, payload},
+		&streams{out: &out, err: &out}); code != 0 {
 		t.Errorf("map: %d %s", code, out.String())
 	}
-	for _, want := range []string{`"reservation_id": "7731"`, `"status": "confirmed"`, `"listing_id": "12"`, `"check_in": "2031-07-01T16:00"`, `"check_out": "2031-07-08"`, `"guest_name": "Jane Doe"`, `"type": "booking.changed"`} {
+	for _, want := range []string{
+		`"reservation_id": "7731"`, `"status": "confirmed"`, `"listing_id": "12"`,
+		`"check_in": "2031-07-01T16:00"`, `"check_out": "2031-07-08"`, `"guest_name": "Jane Doe"`,
+		`"type": "booking.changed"`,
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("map does not say %s:\n%s", want, out.String())
 		}
@@ -105,28 +110,111 @@ func TestMapAndConfigCheck(t *testing.T) {
 		return file
 	}
 	payloads := "../../internal/pms/testdata/payloads/"
-	wrong := write("wrong.jq", "{reservation: {\n  reservation_id: .body.id,\n  status: \"sold\",\n  check_in: .body.from\n}}")
+	wrong := write("wrong.jq",
+		"{reservation: {\n  reservation_id: .body.id,\n  status: \"sold\",\n  check_in: .body.from\n}}")
 	for name, c := range map[string]struct {
 		args []string
 		in   string
 		code int
 		want []string
 	}{
-		"a preset":                 {[]string{"map", "--format", "lodgify", payloads + "lodgify/booking_change.array_variant.json"}, "", 0, []string{`"reservation_id": "123456"`, `"check_in": "2022-05-21"`}},
-		"from standard input":      {[]string{"map", "--format", "staykey"}, `{"type": "listing.deleted", "timestamp": "2026-01-01T00:00:00Z", "data": {"listing_id": "L"}}`, 0, []string{`"deleted": true`}},
-		"a query":                  {[]string{"map", "--format", "beds24", "--query", "bookid=7", "--query", "status=new"}, "", 0, []string{`"kind": "booking"`, `"7"`}},
-		"a form":                   {[]string{"map", "--format", "hostfully", "--form"}, "event_type=BOOKING_CANCELLED&lead_uid=u1", 0, []string{`"reservation_id": "u1"`, `"status": "cancelled"`}},
-		"with a document":          {[]string{"map", "--format", "hostfully", "--fetched", "lead=" + payloads + "hostfully/fetch_lead.json", payloads + "hostfully/NEW_BOOKING.json"}, "", 0, []string{`"check_in": "2026-05-10T16:00:00"`}},
-		"everything that is wrong": {[]string{"map", "--format", wrong}, `{"id": 1, "from": "soon"}`, 2, []string{"wrong.jq:3:3: reservation.status: \"sold\" must be one of", "wrong.jq:4:3: reservation.check_in: must be an RFC 3339"}},
-		"what was dropped":         {[]string{"map", "--format", "uplisting"}, `{"id": 1, "status": "confirmed", "check_in": "2026-01-01", "arrival_time": "late"}`, 0, []string{`"field": "reservation.check_in.time"`, `"check_in": "2026-01-01"`}},
-		"good and bad items":       {[]string{"map", "--format", "lodgify"}, `[{"action": "booking_change", "booking": {"id": 1, "status": "Declined"}}, {"action": "booking_change", "booking": {"id": 2, "status": "Booked", "date_arrival": "bad"}}]`, 2, []string{`"status": "cancelled"`, `"where": "[1].reservation"`, `"reservation_id": "2"`, "[1].reservation.check_in: must be"}},
-		"a program that fails":     {[]string{"map", "--format", wrong}, `[1]`, 2, []string{"wrong.jq:2:3: reservation.reservation_id: the program failed here: expected an object but got: array"}},
-		"no such format":           {[]string{"map", "--format", "nobody"}, `{}`, 1, []string{`"nobody" is not a format: it must be staykey, one of apaleo,`}},
-		"a config that is right":   {[]string{"config", "check", write("right.yaml", "sources:\n  - name: a\n    format: mews\n    verify: {method: none}\n    insecure: true\n")}, "", 0, []string{"a: mews, 0 secrets, its events wait as needs_fetch: it has no fetch block, INSECURE: anybody may post", "is valid: 1 sources"}},
-		"one without its secrets":  {[]string{"config", "check", write("unset.yaml", twoSecrets)}, "", 2, []string{"the environment variable TEST_UNSET_A is not set", "TEST_UNSET_B"}},
-		"and with none wanted":     {[]string{"config", "check", "--no-secrets", write("none.yaml", twoSecrets)}, "", 0, []string{"not set, and not checked: TEST_UNSET_A, TEST_UNSET_B", "is valid: 2 sources"}},
-		"none wanted, and wrong":   {[]string{"config", "check", "--no-secrets", write("typo.yaml", strings.Replace(twoSecrets, "time_zone", "time_zon", 1))}, "", 2, []string{"time_zon: is unknown"}},
-		"one that is not":          {[]string{"config", "check", write("wrong.yaml", "sources:\n  - name: a\n   format: mews\n")}, "", 2, []string{"wrong.yaml: [3:4]"}},
+		"a preset": {
+			[]string{
+				"map", "--format", "lodgify",
+				payloads + "lodgify/booking_change.array_variant.json",
+			},
+			"", 0,
+			[]string{`"reservation_id": "123456"`, `"check_in": "2022-05-21"`},
+		},
+		"from standard input": {
+			[]string{"map", "--format", "staykey"},
+			`{"type": "listing.deleted", "timestamp": "2026-01-01T00:00:00Z", "data": {"listing_id": "L"}}`, 0,
+			[]string{`"deleted": true`},
+		},
+		"a query": {[]string{
+			"map", "--format", "beds24", "--query", "bookid=7", "--query",
+			"status=new",
+		}, "", 0, []string{`"kind": "booking"`, `"7"`}},
+		"a form": {
+			[]string{"map", "--format", "hostfully", "--form"},
+			"event_type=BOOKING_CANCELLED&lead_uid=u1", 0,
+			[]string{`"reservation_id": "u1"`, `"status": "cancelled"`},
+		},
+		"with a document": {
+			[]string{
+				"map", "--format", "hostfully", "--fetched",
+				"lead=" + payloads + "hostfully/fetch_lead.json", payloads + "hostfully/NEW_BOOKING.json",
+			},
+			"", 0,
+			[]string{`"check_in": "2026-05-10T16:00:00"`},
+		},
+		"everything that is wrong": {
+			[]string{"map", "--format", wrong},
+			`{"id": 1, "from": "soon"}`, 2,
+			[]string{
+				"wrong.jq:3:3: reservation.status: \"sold\" must be one of",
+				"wrong.jq:4:3: reservation.check_in: must be an RFC 3339",
+			},
+		},
+		"what was dropped": {
+			[]string{"map", "--format", "uplisting"},
+			`{"id": 1, "status": "confirmed", "check_in": "2026-01-01", "arrival_time": "late"}`, 0,
+			[]string{`"field": "reservation.check_in.time"`, `"check_in": "2026-01-01"`},
+		},
+		"good and bad items": {
+			[]string{"map", "--format", "lodgify"},
+			`[{"action": "booking_change", "booking": {"id": 1, "status": "Declined"}}, {"action": "booking_change", "booking": {"id": 2, "status": "Booked", "date_arrival": "bad"}}]`, 2,
+			[]string{
+				`"status": "cancelled"`, `"where": "[1].reservation"`, `"reservation_id": "2"`,
+				"[1].reservation.check_in: must be",
+			},
+		},
+		"a program that fails": {
+			[]string{"map", "--format", wrong},
+			`[1]`, 2,
+			[]string{
+				"wrong.jq:2:3: reservation.reservation_id: the program failed here: expected an object but got: array",
+			},
+		},
+		"no such format": {
+			[]string{"map", "--format", "nobody"},
+			`{}`, 1,
+			[]string{`"nobody" is not a format: it must be staykey, one of apaleo,`},
+		},
+		"a config that is right": {
+			[]string{
+				"config", "check",
+				write("right.yaml",
+					"sources:\n  - name: a\n    format: mews\n    verify: {method: none}\n    insecure: true\n"),
+			},
+			"", 0,
+			[]string{
+				"a: mews, 0 secrets, its events wait as needs_fetch: it has no fetch block, INSECURE: anybody may post",
+				"is valid: 1 sources",
+			},
+		},
+		"one without its secrets": {
+			[]string{"config", "check", write("unset.yaml", twoSecrets)},
+			"", 2,
+			[]string{"the environment variable TEST_UNSET_A is not set", "TEST_UNSET_B"},
+		},
+		"and with none wanted": {
+			[]string{"config", "check", "--no-secrets", write("none.yaml", twoSecrets)},
+			"", 0,
+			[]string{"not set, and not checked: TEST_UNSET_A, TEST_UNSET_B", "is valid: 2 sources"},
+		},
+		"none wanted, and wrong": {
+			[]string{
+				"config", "check", "--no-secrets",
+				write("typo.yaml", strings.Replace(twoSecrets, "time_zone", "time_zon", 1)),
+			},
+			"", 2,
+			[]string{"time_zon: is unknown"},
+		},
+		"one that is not": {[]string{
+			"config", "check",
+			write("wrong.yaml", "sources:\n  - name: a\n   format: mews\n"),
+		}, "", 2, []string{"wrong.yaml: [3:4]"}},
 	} {
 		var out bytes.Buffer
 		code := run(t.Context(), c.args, &streams{in: strings.NewReader(c.in), out: &out, err: &out})
@@ -153,7 +241,10 @@ func TestConfigCheckUsesTheEnvironment(t *testing.T) {
 	if err := os.WriteFile(secret, []byte(outSecret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for setting, want := range map[string]int{"STAYKEY_WEBHOOK_SECRET=" + outSecret: 0, "STAYKEY_WEBHOOK_SECRET_FILE=" + secret: 0, "NOTHING=": 2} {
+	for setting, want := range map[string]int{
+		"STAYKEY_WEBHOOK_SECRET=" + outSecret:   0,
+		"STAYKEY_WEBHOOK_SECRET_FILE=" + secret: 0, "NOTHING=": 2,
+	} {
 		out, problems, status := command(t, []string{setting}, "config", "check", file)
 		if status != want {
 			t.Errorf("%s: exit %d: %s%s", setting, status, out, problems)

@@ -56,12 +56,14 @@ func (l *locks) release() { l.t.Helper(); l.exec(`COMMIT`) }
 // readOnly makes the database read-only, or writable again, for all sessions that begin, and ends the others.
 func (l *locks) readOnly(is bool) {
 	l.t.Helper()
-	l.exec(`SET default_transaction_read_only = off; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = ` +
-		map[bool]string{true: "on", false: "off"}[is] + `', current_database());
+	l.exec(
+		`SET default_transaction_read_only = off; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = ` +
+			map[bool]string{true: "on", false: "off"}[is] + `', current_database());
 		PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid(); END $$`)
 }
 
-// A start doesn't wait for locked tables that it doesn't need. It waits for others instead of failing. SIGTERM ends the wait.
+// A start doesn't wait for locked tables that it doesn't need. It waits for others instead of failing. SIGTERM ends the
+// wait.
 func TestStartWhileTablesAreLocked(t *testing.T) {
 	t.Parallel()
 	locked := func(t *testing.T, tables string) (env []string, release func()) {
@@ -92,7 +94,8 @@ func TestStartWhileTablesAreLocked(t *testing.T) {
 		env, release := locked(t, "settings")
 		p := begin(t, env)
 		p.logs("waiting for a lock")
-		if status, text := p.probe(); status != http.StatusServiceUnavailable || !strings.Contains(text, "waiting for a lock") {
+		if status, text := p.probe(); status != http.StatusServiceUnavailable ||
+			!strings.Contains(text, "waiting for a lock") {
 			t.Errorf("readiness: %d %s", status, text)
 		}
 		if got := p.post("default", "listing.created", seedListing()); got != http.StatusServiceUnavailable {
@@ -100,7 +103,10 @@ func TestStartWhileTablesAreLocked(t *testing.T) {
 		}
 		release()
 		p.logs(`"msg":"ready"`)
-		waitUntil(t, "a webhook", func() bool { return p.post("default", "listing.created", seedListing()) == http.StatusAccepted })
+		waitUntil(t, "a webhook", func() bool {
+			return p.post("default", "listing.created",
+				seedListing()) == http.StatusAccepted
+		})
 	})
 
 	t.Run("and SIGTERM", func(t *testing.T) {
@@ -118,8 +124,8 @@ func TestStartWhileTablesAreLocked(t *testing.T) {
 	})
 }
 
-// A service starts on a read-only database: it answers reads, and stores webhooks once it can. What it has to write about its configuration
-// follows then. A first start waits.
+// A service starts on a read-only database: it answers reads, and stores webhooks once it can. What it has to write
+// about its configuration follows then. A first start waits.
 func TestStartOnAReadOnlyDatabase(t *testing.T) {
 	t.Parallel()
 
@@ -131,7 +137,8 @@ func TestStartOnAReadOnlyDatabase(t *testing.T) {
 		env = append(env, "STAYKEY_CONFIG="+file)
 		config := func(grace string) {
 			t.Helper()
-			content := "sources:\n  - {name: default, verify: {method: none}, insecure: true, grace: {after: " + grace + "}}\n"
+			content := "sources:\n  - {name: default, verify: {method: none}, insecure: true, grace: {after: " +
+				grace + "}}\n"
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +167,8 @@ func TestStartOnAReadOnlyDatabase(t *testing.T) {
 		}
 		l.readOnly(false)
 		waitUntil(t, "ready", func() bool { status, _ := p.probe(); return status == http.StatusOK })
-		waitUntil(t, "the key to follow the new configuration", func() bool { return ends().Equal(before.Add(3 * time.Hour)) })
+		waitUntil(t, "the key to follow the new configuration",
+			func() bool { return ends().Equal(before.Add(3 * time.Hour)) })
 		if got := p.post("default", "message.created", map[string]any{}); got != http.StatusAccepted {
 			t.Errorf("a webhook when ready: %d", got)
 		}
@@ -190,7 +198,8 @@ func TestSourceThatVanishedWhileTablesWereLocked(t *testing.T) {
 			_, env := simulated(t, dsn)
 			file := filepath.Join(t.TempDir(), "staykey.yaml")
 			env = append(env, "STAYKEY_CONFIG="+file)
-			const one, two = "sources:\n  - {name: default, verify: {method: none}, insecure: true}\n", "  - {name: villas, verify: {method: none}, insecure: true}\n"
+			const one, two = "sources:\n  - {name: default, verify: {method: none}, insecure: true}\n",
+				"  - {name: villas, verify: {method: none}, insecure: true}\n"
 			write := func(content string) {
 				t.Helper()
 				if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
@@ -205,7 +214,8 @@ func TestSourceThatVanishedWhileTablesWereLocked(t *testing.T) {
 				MobileKey struct{ Status string } `json:"mobile_key"`
 			}
 			waitUntil(t, "the key", func() bool {
-				return p.get("/v1/reservations/villas/3333122-433", &key) == http.StatusOK && key.MobileKey.Status == "issued"
+				return p.get("/v1/reservations/villas/3333122-433", &key) == http.StatusOK &&
+					key.MobileKey.Status == "issued"
 			})
 			p.stop()
 			l := newLocks(t, dsn)
@@ -225,7 +235,8 @@ func TestSourceThatVanishedWhileTablesWereLocked(t *testing.T) {
 // A reload that meets a lock is done again until it succeeds, or is refused for what the configuration says.
 func TestReloadWhileTablesAreLocked(t *testing.T) {
 	t.Parallel()
-	const one, two = "sources:\n  - {name: default, verify: {method: none}, insecure: true}\n", "  - {name: second, verify: {method: none}, insecure: true}\n"
+	const one, two = "sources:\n  - {name: default, verify: {method: none}, insecure: true}\n",
+		"  - {name: second, verify: {method: none}, insecure: true}\n"
 	const successful = "staykey_config_last_reload_successful"
 	setUp := func(t *testing.T, content string) (p *process, l *locks, write func(string)) {
 		t.Helper()
@@ -270,7 +281,10 @@ func TestReloadWhileTablesAreLocked(t *testing.T) {
 					t.Errorf("the metric is %q", got)
 				}
 				l.release()
-				waitUntil(t, "the reload", func() bool { return p.post("second", "message.created", map[string]any{}) == http.StatusAccepted })
+				waitUntil(t, "the reload", func() bool {
+					return p.post("second", "message.created",
+						map[string]any{}) == http.StatusAccepted
+				})
 				waitUntil(t, "the metric", func() bool { return p.metric(successful) == "1" })
 			})
 		}
@@ -285,7 +299,8 @@ func TestReloadWhileTablesAreLocked(t *testing.T) {
 			MobileKey struct{ Status string } `json:"mobile_key"`
 		}
 		waitUntil(t, "the key", func() bool {
-			return p.get("/v1/reservations/second/3333122-433", &key) == http.StatusOK && key.MobileKey.Status == "issued"
+			return p.get("/v1/reservations/second/3333122-433", &key) == http.StatusOK &&
+				key.MobileKey.Status == "issued"
 		})
 		l.take("mobile_keys")
 		write(one)

@@ -13,7 +13,10 @@ func TestStory(t *testing.T) {
 	t.Parallel()
 	starts := "2030-11-01T12:00:00.000Z"
 	s := shownReservation{
-		Reservation: rest.Reservation{Source: "default", ReservationID: "R1", Status: "confirmed", MobileKey: rest.MobileKey{Status: "waiting"}},
+		Reservation: rest.Reservation{
+			Source: "default", ReservationID: "R1", Status: "confirmed",
+			MobileKey: rest.MobileKey{Status: "waiting"},
+		},
 		Overrides: rest.Overrides{
 			Held: &rest.Decision{By: "Maria", Reason: "h"}, Revoked: &rest.Decision{By: "Ben", Reason: "r"},
 			Window: &rest.WindowDecision{Decision: rest.Decision{By: "Eva", Reason: "w"}, StartsAt: &starts},
@@ -31,7 +34,10 @@ func TestStory(t *testing.T) {
 			t.Fatal("it differs from time to time")
 		}
 	}
-	for _, want := range []string{"by Maria", "by Ben", "by Eva", "access from " + starts + " until check-out", "no changes possible at Seam now: the key is waiting", "only the last 1000 entries are shown"} {
+	for _, want := range []string{
+		"by Maria", "by Ben", "by Eva", "access from " + starts + " until check-out",
+		"no changes possible at Seam now: the key is waiting", "only the last 1000 entries are shown",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%.600s", want, text)
 		}

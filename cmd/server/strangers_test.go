@@ -24,8 +24,8 @@ type held struct {
 	list []net.Conn
 }
 
-// hold opens connections from 8 loopback addresses, sends something over each, and leaves them. One that the service closes is opened
-// no more: what counts is that somebody tried.
+// hold opens connections from 8 loopback addresses, sends something over each, and leaves them. One that the service
+// closes is opened no more: what counts is that somebody tried.
 func (h *held) hold(t *testing.T, address string, n int, sent string) {
 	t.Helper()
 	var opening sync.WaitGroup
@@ -56,8 +56,8 @@ func (h *held) close() {
 	}
 }
 
-// strangers is how many connections the test opens: enough to reach every ceiling. STAYKEY_STRANGERS=10000 is the flood that
-// docs/security.md reports; it needs as many file descriptors.
+// strangers is how many connections the test opens: enough to reach every ceiling. STAYKEY_STRANGERS=10000 is the flood
+// that docs/security.md reports; it needs as many file descriptors.
 func strangers(t *testing.T) (idle, stalled int) {
 	text := os.Getenv("STAYKEY_STRANGERS")
 	if text == "" {
@@ -70,18 +70,23 @@ func strangers(t *testing.T) (idle, stalled int) {
 	return n, n / 10
 }
 
-// Whatever strangers hold, idle connections and large bodies that don't come, a signed webhook from elsewhere is answered, a large one
-// too, and so is the readiness probe.
+// Whatever strangers hold, idle connections and large bodies that don't come, a signed webhook from elsewhere is
+// answered, a large one too, and so is the readiness probe.
 func TestStrangersHoldConnections(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.EmptyDSN(t))
 	p := launch(t, env)
 	address := strings.TrimPrefix(p.url, "http://")
 	idle, stalled := strangers(t)
-	client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 2, 1)}}).DialContext, DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127,
+		0, 2, 1)}}).DialContext, DisableKeepAlives: true}}
 	answer := func(name string, padding int) (took time.Duration) {
 		t.Helper()
-		body, err := json.Marshal(map[string]any{"type": "listing.created", "timestamp": time.Now().UTC().Format(time.RFC3339), "data": seedListing(), "padding": strings.Repeat("x", padding)})
+		body, err := json.Marshal(map[string]any{
+			"type":      "listing.created",
+			"timestamp": time.Now().UTC().Format(time.RFC3339), "data": seedListing(),
+			"padding": strings.Repeat("x", padding),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,11 +114,14 @@ func TestStrangersHoldConnections(t *testing.T) {
 	var h held
 	defer h.close()
 	h.hold(t, address, idle, "GET /healthz HTTP/1.1\r\nHost: staykey\r\n\r\n")
-	h.hold(t, address, stalled, "POST /webhooks/default HTTP/1.1\r\nHost: staykey\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat(" ", 33000))
+	h.hold(t, address, stalled,
+		"POST /webhooks/default HTTP/1.1\r\nHost: staykey\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat(" ", 33000))
 	small, large := answer("small", 0), answer("large", 60_000)
-	t.Logf("next to %d idle and %d stalled connections a small webhook was answered in %s and a large one in %s; without them a small one in %s", idle, stalled, small, large, alone)
+	t.Logf(
+		"next to %d idle and %d stalled connections a small webhook was answered in %s and a large one in %s; without them a small one in %s", idle, stalled, small, large, alone)
 	metrics := p.metrics()
-	if inUse := metrics["staykey_connections"]; inUse == 0 || inUse > app.MaxConnections || metrics["staykey_connections_limit"] != app.MaxConnections {
+	if inUse := metrics["staykey_connections"]; inUse == 0 || inUse > app.MaxConnections ||
+		metrics["staykey_connections_limit"] != app.MaxConnections {
 		t.Errorf("%v of %v connections are in use", inUse, metrics["staykey_connections_limit"])
 	}
 	if metrics["staykey_connections_closed_total"]+metrics["staykey_connections_refused_total"] == 0 {

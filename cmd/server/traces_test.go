@@ -18,7 +18,8 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// TestOneTrace follows an event from its webhook through the queue to the mobile key: one trace, whose id is the event's.
+// TestOneTrace follows an event from its webhook through the queue to the mobile key: one trace, whose id is the
+// event's.
 func TestOneTrace(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -63,7 +64,10 @@ func TestOneTrace(t *testing.T) {
 			names[s.Name]++
 		}
 	}
-	for _, want := range []string{"webhook", "apply", "reconcile", "seam /user_identities/create", "seam /acs/users/create", "seam /acs/credentials/create", "seam /acs/users/get"} {
+	for _, want := range []string{
+		"webhook", "apply", "reconcile", "seam /user_identities/create",
+		"seam /acs/users/create", "seam /acs/credentials/create", "seam /acs/users/get",
+	} {
 		if names[want] == 0 {
 			t.Errorf("the trace has no span %s: %v", want, names)
 		}
@@ -82,7 +86,8 @@ func TestOneTrace(t *testing.T) {
 	for _, record := range []string{"request", "reconciled"} {
 		found := false
 		for line := range strings.Lines(p.log.String()) {
-			found = found || (strings.Contains(line, `"msg":"`+record+`"`) && strings.Contains(line, `"trace_id":"`+id+`"`))
+			found = found || (strings.Contains(line, `"msg":"`+record+`"`) &&
+				strings.Contains(line, `"trace_id":"`+id+`"`))
 		}
 		if !found {
 			t.Errorf("no log record %q has the trace's id", record)

@@ -13,7 +13,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// What a source says of how its webhooks are verified is laid over what its preset says, or refused; it is never dropped.
+// What a source says of how its webhooks are verified is laid over what its preset says, or refused; it is never
+// dropped.
 func TestVerifySettingsAreLaidOverThePreset(t *testing.T) {
 	t.Parallel()
 	const secret = "a-secret-of-the-pms-0123456789"
@@ -34,9 +35,15 @@ func TestVerifySettingsAreLaidOverThePreset(t *testing.T) {
 		ok       bool
 	}{
 		"a parameter in place of the path": {
-			"    format: beds24\n    verify: {parameter: key, secrets: [" + secret + "]}\n", pms.Delivery{Query: url.Values{"key": {secret}}}, true,
+			"    format: beds24\n    verify: {parameter: key, secrets: [" + secret + "]}\n",
+			pms.Delivery{Query: url.Values{"key": {secret}}},
+			true,
 		},
-		"the path is no other way in": {"    format: beds24\n    verify: {parameter: key, secrets: [" + secret + "]}\n", pms.Delivery{Path: secret}, false},
+		"the path is no other way in": {
+			"    format: beds24\n    verify: {parameter: key, secrets: [" + secret + "]}\n",
+			pms.Delivery{Path: secret},
+			false,
+		},
 		"a header of another name": {
 			"    format: lodgify\n    verify: {header: x-lodgify, secrets: [" + secret + "]}\n",
 			pms.Delivery{Header: http.Header{"X-Lodgify": {"sha256=" + signature(secret, body)}}},
@@ -53,7 +60,9 @@ func TestVerifySettingsAreLaidOverThePreset(t *testing.T) {
 			true,
 		},
 		"another method has none of the preset's settings": {
-			"    format: lodgify\n    verify: {method: header, header: x-key, secrets: [" + secret + "]}\n", pms.Delivery{Header: http.Header{"X-Key": {secret}}}, true,
+			"    format: lodgify\n    verify: {method: header, header: x-key, secrets: [" + secret + "]}\n",
+			pms.Delivery{Header: http.Header{"X-Key": {secret}}},
+			true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,12 +78,18 @@ func TestVerifySettingsAreLaidOverThePreset(t *testing.T) {
 		})
 	}
 	for entry, want := range map[string]string{
-		"    format: beds24\n    verify: {header: x-key, secrets: [" + secret + "]}\n":                     "verify.header: is not a setting of the method url-token",
-		"    format: hostaway\n    verify: {prefix: x, secrets: [\"me:" + secret + "\"]}\n":                "verify.prefix: is not a setting of the method basic",
-		"    format: beds24\n    verify: {secrets: [" + secret + "]}\n    statuses: {hold: [block]}\n":     "has no guest to create a key for",
-		"    format: lodgify\n    verify: {method: header, secrets: [" + secret + "]}\n":                   "verify.header: is required",
-		"    format: lodgify\n    verify: {method: url-token, encoding: hex, secrets: [" + secret + "]}\n": "verify.encoding: is not a setting",
-		"    format: hospitable\n    verify: {algorithm: md5, secrets: [" + secret + "]}\n":                "\"md5\" must be sha256 or sha512",
+		"    format: beds24\n    verify: {header: x-key, secrets: [" + secret +
+			"]}\n": "verify.header: is not a setting of the method url-token",
+		"    format: hostaway\n    verify: {prefix: x, secrets: [\"me:" + secret +
+			"\"]}\n": "verify.prefix: is not a setting of the method basic",
+		"    format: beds24\n    verify: {secrets: [" + secret +
+			"]}\n    statuses: {hold: [block]}\n": "has no guest to create a key for",
+		"    format: lodgify\n    verify: {method: header, secrets: [" + secret +
+			"]}\n": "verify.header: is required",
+		"    format: lodgify\n    verify: {method: url-token, encoding: hex, secrets: [" + secret +
+			"]}\n": "verify.encoding: is not a setting",
+		"    format: hospitable\n    verify: {algorithm: md5, secrets: [" + secret +
+			"]}\n": "\"md5\" must be sha256 or sha512",
 	} {
 		if _, problems := read(t, entry); !strings.Contains(problems, want) {
 			t.Errorf("%s: %q, want %q", entry, problems, want)

@@ -17,8 +17,8 @@ import (
 	"github.com/staykey/staykey/internal/until"
 )
 
-// A backup code is written into the PMS, written again when Salto changes it, and cleared when the stay is cancelled. It
-// is in nothing else that leaves the service: no event, no trace, no log.
+// A backup code is written into the PMS, written again when Salto changes it, and cleared when the stay is cancelled.
+// It is in nothing else that leaves the service: no event, no trace, no log.
 func TestWriteBackOfABackupCode(t *testing.T) {
 	t.Parallel()
 	api := &writtenHostaway{}
@@ -39,9 +39,11 @@ func TestWriteBackOfABackupCode(t *testing.T) {
 	t.Cleanup(collector.Close)
 
 	sim, env := simulated(t, storetest.DSN(t))
-	p := launch(t, withGuestLinks(t, append(env, "STAYKEY_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL),
+	p := launch(t, withGuestLinks(t, append(env, "STAYKEY_LOG_LEVEL=debug",
+		"OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL),
 		"    backup_code: true",
-		`    write_back: {to: hostaway, url: "`+server.URL+`/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode, text: .backup_code.code}`,
+		`    write_back: {to: hostaway, url: "`+server.URL+
+			`/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode, text: .backup_code.code}`,
 		fmt.Sprintf("subscriptions: [{name: app, url: %q, secrets: [%q], insecure: true}]", receiver.URL, outSecret)))
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", begunReservation())
@@ -66,7 +68,8 @@ func TestWriteBackOfABackupCode(t *testing.T) {
 		st.Credentials[id] = c
 	})
 	user, _ := p.key("3333122-433")["acs_user_id"].(string)
-	postSeamEvent(p, fmt.Sprintf(`{"event_id":"e1","event_type":"acs_credential.reissued","acs_credential_id":%q,"acs_user_id":%q,"acs_system_id":"11111111-1111-1111-1111-111111111111"}`, id, user))
+	postSeamEvent(p, fmt.Sprintf(
+		`{"event_id":"e1","event_type":"acs_credential.reissued","acs_credential_id":%q,"acs_user_id":%q,"acs_system_id":"11111111-1111-1111-1111-111111111111"}`, id, user))
 	written("the other code to be written", func(code string) bool { return code == second })
 
 	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
@@ -94,7 +97,10 @@ func TestWriteBackOfABackupCode(t *testing.T) {
 	}
 	for _, digits := range []string{first, second} {
 		// The simulator's six digits may be part of an id by accident: only a field that holds just them counts.
-		for where, text := range map[string]string{"a trace": exported.String(), "the log": p.log.String() + p.out.String()} {
+		for where, text := range map[string]string{
+			"a trace": exported.String(),
+			"the log": p.log.String() + p.out.String(),
+		} {
 			if strings.Contains(text, `"`+digits+`"`) || len(digits) > 6 && strings.Contains(text, digits) {
 				t.Errorf("%s has the code", where)
 			}

@@ -33,9 +33,11 @@ func (h *writtenHostaway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	switch {
 	case r.Method == http.MethodPost && r.URL.Path == "/v1/accessTokens":
-		_, _ = io.WriteString(w, `{"token_type": "Bearer", "expires_in": 15897600, "access_token": "hostaway-access-token"}`)
+		_, _ = io.WriteString(w,
+			`{"token_type": "Bearer", "expires_in": 15897600, "access_token": "hostaway-access-token"}`)
 		return
-	case r.Header.Get("Authorization") != "Bearer hostaway-access-token" || r.URL.Path != "/v1/reservations/3333122-433":
+	case r.Header.Get("Authorization") != "Bearer hostaway-access-token" ||
+		r.URL.Path != "/v1/reservations/3333122-433":
 		h.wrong = append(h.wrong, r.Method+" "+r.URL.Path)
 		w.WriteHeader(http.StatusForbidden)
 		return
@@ -53,7 +55,10 @@ func (h *writtenHostaway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		h.code, h.puts = *said.DoorCode, h.puts+1
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "result": map[string]any{"id": 1, "doorCode": h.code}})
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"status": "success",
+		"result": map[string]any{"id": 1, "doorCode": h.code},
+	})
 }
 
 func (h *writtenHostaway) now() (string, int) {
@@ -62,7 +67,8 @@ func (h *writtenHostaway) now() (string, int) {
 	return h.code, h.puts
 }
 
-// The program that ships writes the link into the PMS when the key is issued, shows it, and clears it when the stay is cancelled.
+// The program that ships writes the link into the PMS when the key is issued, shows it, and clears it when the stay is
+// cancelled.
 func TestWriteBackFromWebhookToField(t *testing.T) {
 	t.Parallel()
 	api := &writtenHostaway{}
@@ -70,11 +76,13 @@ func TestWriteBackFromWebhookToField(t *testing.T) {
 	t.Cleanup(server.Close)
 	_, env := simulated(t, storetest.DSN(t))
 	file := filepath.Join(t.TempDir(), "staykey.yaml")
-	yaml := guestLinksYAML + `    write_back: {to: hostaway, url: "` + server.URL + `/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode}` + "\n"
+	yaml := guestLinksYAML + `    write_back: {to: hostaway, url: "` + server.URL +
+		`/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode}` + "\n"
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := launch(t, append(env, "STAYKEY_LOG_LEVEL=debug", "STAYKEY_CONFIG="+file, "STAYKEY_PUBLIC_URL=https://keys.example.com"))
+	p := launch(t, append(env, "STAYKEY_LOG_LEVEL=debug", "STAYKEY_CONFIG="+file,
+		"STAYKEY_PUBLIC_URL=https://keys.example.com"))
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "issued")
@@ -89,7 +97,8 @@ func TestWriteBackFromWebhookToField(t *testing.T) {
 	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
 	mustShow := func(page, doctor string) {
 		t.Helper()
-		if shown := browser.page("/reservations/default/3333122-433"); !strings.Contains(shown, "In the PMS") || !strings.Contains(shown, page) {
+		if shown := browser.page("/reservations/default/3333122-433"); !strings.Contains(shown, "In the PMS") ||
+			!strings.Contains(shown, page) {
 			t.Errorf("the page lacks %q", page)
 		}
 		if out, _, _ := command(t, at, "doctor"); !strings.Contains(out, doctor) {
@@ -120,12 +129,18 @@ func TestWriteBackFromWebhookToField(t *testing.T) {
 	defer func() { _ = resp.Body.Close() }()
 	raw, _ := io.ReadAll(resp.Body)
 	metrics := string(raw)
-	for _, want := range []string{`staykey_write_back_failing_seconds{source="default"} 0`, `staykey_write_back_requests_total{answer="200",call="change",source="default"} 2`} {
+	for _, want := range []string{
+		`staykey_write_back_failing_seconds{source="default"} 0`,
+		`staykey_write_back_requests_total{answer="200",call="change",source="default"} 2`,
+	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("the metrics lack %s", want)
 		}
 	}
-	for _, secret := range []string{strings.TrimPrefix(link, "/k/"), "hostaway-client-secret", "hostaway-access-token"} {
+	for _, secret := range []string{
+		strings.TrimPrefix(link, "/k/"), "hostaway-client-secret",
+		"hostaway-access-token",
+	} {
 		if strings.Contains(p.log.String()+p.out.String(), secret) {
 			t.Errorf("the log has %s", secret)
 		}
@@ -140,7 +155,8 @@ func TestWriteBackThatIsRefused(t *testing.T) {
 	t.Cleanup(server.Close)
 	_, env := simulated(t, storetest.DSN(t))
 	file := filepath.Join(t.TempDir(), "staykey.yaml")
-	yaml := guestLinksYAML + `    write_back: {to: hostaway, url: "` + server.URL + `/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode}` + "\n"
+	yaml := guestLinksYAML + `    write_back: {to: hostaway, url: "` + server.URL +
+		`/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode}` + "\n"
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +172,8 @@ func TestWriteBackThatIsRefused(t *testing.T) {
 	if status := p.key("3333122-433")["status"]; status != "issued" {
 		t.Errorf("the key is %v", status)
 	}
-	if shown := p.signedIn().page("/reservations/default/3333122-433"); !strings.Contains(shown, "doorCode could not be changed at hostaway") {
+	if shown := p.signedIn().page("/reservations/default/3333122-433"); !strings.Contains(shown,
+		"doorCode could not be changed at hostaway") {
 		t.Error("the page doesn't say that the field could not be changed")
 	}
 	out, _, status := command(t, []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}, "doctor")

@@ -23,7 +23,8 @@ import (
 	"github.com/staykey/staykey/internal/seam/simulator"
 )
 
-// The secrets that the stack under test has: the development ones, until withOwnSecrets. The tests here run one after another.
+// The secrets that the stack under test has: the development ones, until withOwnSecrets. The tests here run one after
+// another.
 var (
 	secret = "whsec_c3RheWtleS1kZXZlbG9wbWVudC1vbmx5LXNlY3JldCE="
 	token  = "staykey-development-admin-token"
@@ -33,8 +34,10 @@ var (
 func (s *stack) withOwnSecrets() {
 	before := [2]string{secret, token}
 	s.t.Cleanup(func() { secret, token = before[0], before[1] })
-	secret, token = "whsec_dGhlIGNvbXBvc2UgdGVzdCdzIG93biBzZWNyZXQsIG5vIGtleQ==", "the-compose-test-s-own-admin-token-7391"
-	s.env = append(s.env, "STAYKEY_WEBHOOK_SECRET="+secret, "STAYKEY_ADMIN_TOKEN="+token, "POSTGRES_PASSWORD=the-compose-test-s-own-password-7391")
+	secret, token = "whsec_dGhlIGNvbXBvc2UgdGVzdCdzIG93biBzZWNyZXQsIG5vIGtleQ==",
+		"the-compose-test-s-own-admin-token-7391"
+	s.env = append(s.env, "STAYKEY_WEBHOOK_SECRET="+secret, "STAYKEY_ADMIN_TOKEN="+token,
+		"POSTGRES_PASSWORD=the-compose-test-s-own-password-7391")
 }
 
 // stack is a project of docker compose.
@@ -101,7 +104,10 @@ var client = http.Client{Timeout: 5 * time.Second}
 // post sends a webhook until it is taken, as a PMS does, and returns how often it had to.
 func post(t *testing.T, base func() string, id, kind string, data map[string]any) (tries int) {
 	t.Helper()
-	body, err := json.Marshal(map[string]any{"type": kind, "timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": data})
+	body, err := json.Marshal(map[string]any{
+		"type":      kind,
+		"timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": data,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +159,8 @@ func get(t *testing.T, address string) map[string]any {
 
 func reservation(id string) map[string]any {
 	return map[string]any{
-		"reservation_id": id, "guest_email": id + "@example.com", "listing_id": "2222222-2222", "check_in": "2030-11-01T15:00:00.000Z", "check_out": "2030-11-04T11:00:00.000Z",
+		"reservation_id": id, "guest_email": id + "@example.com", "listing_id": "2222222-2222",
+		"check_in": "2030-11-01T15:00:00.000Z", "check_out": "2030-11-04T11:00:00.000Z",
 	}
 }
 
@@ -188,7 +195,8 @@ func startLoad(t *testing.T, base func() string) *load {
 				return
 			default:
 			}
-			l.repeated += post(t, base, fmt.Sprint("event-", l.sent), "reservation.created", reservation(fmt.Sprint("R", l.sent))) - 1
+			l.repeated += post(t, base, fmt.Sprint("event-", l.sent), "reservation.created",
+				reservation(fmt.Sprint("R", l.sent))) - 1
 			l.sent++
 		}
 	})
@@ -202,7 +210,8 @@ func (l *load) stop() int {
 	return l.sent
 }
 
-// mustBeMonitored starts Prometheus as the profile monitoring does, and asks it what alerts and the dashboard ask. Grafana only shows that.
+// mustBeMonitored starts Prometheus as the profile monitoring does, and asks it what alerts and the dashboard ask.
+// Grafana only shows that.
 func mustBeMonitored(t *testing.T, s *stack) {
 	t.Helper()
 	s.do("--profile", "monitoring", "up", "-d", "prometheus")
@@ -212,7 +221,8 @@ func mustBeMonitored(t *testing.T, s *stack) {
 		result, _ = data["result"].([]any)
 		return result
 	}
-	eventually(t, "Prometheus to have scraped twice", func() bool { return len(query(`count_over_time(up{job="staykey"}[5m]) > 2 and up == 1`)) > 0 })
+	eventually(t, "Prometheus to have scraped twice",
+		func() bool { return len(query(`count_over_time(up{job="staykey"}[5m]) > 2 and up == 1`)) > 0 })
 	rules, _ := get(t, "http://127.0.0.1:9091/api/v1/rules")["data"].(map[string]any)
 	groups, _ := rules["groups"].([]any)
 	count := 0
@@ -257,8 +267,8 @@ func mustBeMonitored(t *testing.T, s *stack) {
 	}
 }
 
-// TestCompose is docker compose up and the README's curl commands, while each container is restarted in turn; then everything goes
-// down and comes up again.
+// TestCompose is docker compose up and the README's curl commands, while each container is restarted in turn; then
+// everything goes down and comes up again.
 func TestCompose(t *testing.T) {
 	s := newStack(t, "e2e", "../../docker-compose.yml")
 	s.do("up", "-d", "--build")
@@ -288,8 +298,8 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// TestComposeReplicas has three replicas share the work, and kills them in turn: nothing acknowledged is lost, and the simulated
-// Seam, which is apart, holds one ACS user with one mobile key for each stay and never held more.
+// TestComposeReplicas has three replicas share the work, and kills them in turn: nothing acknowledged is lost, and the
+// simulated Seam, which is apart, holds one ACS user with one mobile key for each stay and never held more.
 func TestComposeReplicas(t *testing.T) {
 	written, err := os.ReadFile("../../docker-compose.yml")
 	if err != nil {
@@ -327,7 +337,9 @@ func TestComposeReplicas(t *testing.T) {
 			turn++
 			replica := replicas[turn%len(replicas)]
 			mu.Unlock()
-			out, err := exec.Command("docker", "inspect", "-f", "{{if .State.Running}}{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}{{end}}", replica).Output()
+			out, err := exec.Command("docker", "inspect", "-f",
+				"{{if .State.Running}}{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}{{end}}",
+				replica).Output()
 			if address := strings.TrimSpace(string(out)); err == nil && address != "" {
 				return "http://" + address + ":8080"
 			}
@@ -348,7 +360,8 @@ func TestComposeReplicas(t *testing.T) {
 	for i := range n {
 		key(t, base, fmt.Sprint("R", i))
 	}
-	address := strings.TrimSpace(string(must(t, exec.Command("docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", strings.TrimSpace(s.do("ps", "-q", "seam"))))))
+	address := strings.TrimSpace(string(must(t, exec.Command("docker", "inspect", "-f",
+		"{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", strings.TrimSpace(s.do("ps", "-q", "seam"))))))
 	var held struct {
 		State simulator.State `json:"state"`
 		Peaks simulator.Peaks `json:"peaks"`

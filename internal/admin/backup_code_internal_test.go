@@ -16,11 +16,23 @@ func TestWhenABackupCodeIsReady(t *testing.T) {
 		change func(*store.BackupCode, *store.ACSUser)
 		status string // "" for none
 	}{
-		"issued":                      {func(*store.BackupCode, *store.ACSUser) {}, stay.BackupReady},
-		"not issued":                  {func(c *store.BackupCode, _ *store.ACSUser) { c.Waiting = true }, stay.BackupPending},
-		"without digits":              {func(c *store.BackupCode, _ *store.ACSUser) { c.Sealed = nil }, stay.BackupPending},
-		"not shown once":              {func(c *store.BackupCode, _ *store.ACSUser) { c.MissingAt = &at }, stay.BackupPending},
-		"with an error":               {func(c *store.BackupCode, _ *store.ACSUser) { c.Problem = &problem }, stay.BackupFailed},
+		"issued": {func(*store.BackupCode, *store.ACSUser) {}, stay.BackupReady},
+		"not issued": {
+			func(c *store.BackupCode, _ *store.ACSUser) { c.Waiting = true },
+			stay.BackupPending,
+		},
+		"without digits": {
+			func(c *store.BackupCode, _ *store.ACSUser) { c.Sealed = nil },
+			stay.BackupPending,
+		},
+		"not shown once": {
+			func(c *store.BackupCode, _ *store.ACSUser) { c.MissingAt = &at },
+			stay.BackupPending,
+		},
+		"with an error": {
+			func(c *store.BackupCode, _ *store.ACSUser) { c.Problem = &problem },
+			stay.BackupFailed,
+		},
 		"being deleted":               {func(c *store.BackupCode, _ *store.ACSUser) { c.DeletingAt = &at }, ""},
 		"of a user that was deleted":  {func(_ *store.BackupCode, u *store.ACSUser) { u.RemovedAt = &at }, ""},
 		"of a user that is suspended": {func(_ *store.BackupCode, u *store.ACSUser) { u.SuspendedAt = &at }, ""},

@@ -11,7 +11,10 @@ import (
 
 func TestCellsAreNoFormulas(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"=HYPERLINK(\"http://x\")", "+34612340001", "-1", "@SUM(A1)", "\t=1", "  =1", "|x", "%x", "plain", "", "O'Neil", "'quoted"} {
+	for _, text := range []string{
+		"=HYPERLINK(\"http://x\")", "+34612340001", "-1", "@SUM(A1)", "\t=1", "  =1", "|x",
+		"%x", "plain", "", "O'Neil", "'quoted",
+	} {
 		cell := sheetCell(text)
 		if trimmed := strings.TrimLeft(cell, " "); trimmed != "" && strings.ContainsAny(trimmed[:1], "=+-@\t\r") {
 			t.Errorf("%q is written as %q", text, cell)
@@ -25,10 +28,14 @@ func TestCellsAreNoFormulas(t *testing.T) {
 func TestTablesOfSpreadsheets(t *testing.T) {
 	t.Parallel()
 	known, required := []string{"listing_id", "doors"}, []string{"listing_id", "doors"}
-	want := []sheetRow{{2, map[string]string{"listing_id": "101", "doors": "Room 101; Pool"}}, {3, map[string]string{"listing_id": "102", "doors": ""}}}
+	want := []sheetRow{
+		{2, map[string]string{"listing_id": "101", "doors": "Room 101; Pool"}},
+		{3, map[string]string{"listing_id": "102", "doors": ""}},
+	}
 	for name, text := range map[string]string{
-		"commas": "listing_id,doors\n101,Room 101; Pool\n102,\n", "semicolons, as Excel writes in Europe": "\xEF\xBB\xBFListing ID;Doors\r\n101;\"Room 101; Pool\"\r\n102;\r\n",
-		"tabs, another order": "doors\tlisting_id\nRoom 101; Pool\t101\n\t102\n",
+		"commas":                                "listing_id,doors\n101,Room 101; Pool\n102,\n",
+		"semicolons, as Excel writes in Europe": "\xEF\xBB\xBFListing ID;Doors\r\n101;\"Room 101; Pool\"\r\n102;\r\n",
+		"tabs, another order":                   "doors\tlisting_id\nRoom 101; Pool\t101\n\t102\n",
 	} {
 		got, err := readSheet([]byte(text), known, required, 10)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -36,7 +43,8 @@ func TestTablesOfSpreadsheets(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"": "is empty", "listing_id\n101\n": "column doors is missing", "listing_id,doors,Colour\n": `unknown column "colour": known are listing_id, doors`,
+		"": "is empty", "listing_id\n101\n": "column doors is missing",
+		"listing_id,doors,Colour\n":                        `unknown column "colour": known are listing_id, doors`,
 		"listing_id,doors\n" + strings.Repeat("1,2\n", 11): "more than 10 rows",
 	} {
 		if _, err := readSheet([]byte(text), known, required, 10); err == nil || !strings.Contains(err.Error(), want) {

@@ -38,8 +38,9 @@ func newDesk(t *testing.T) *desk {
 		sources[name] = pms.Source{Name: name, Policy: policy}
 	}
 	d.admin = admin.New(admin.Config{
-		Store: d.store, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return d.now }, CursorKey: []byte("a key of the tests"),
-		Sources: func() map[string]pms.Source { return sources }, Gates: func(string) []pms.Gate { return nil },
+		Store: d.store, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return d.now },
+		CursorKey: []byte("a key of the tests"),
+		Sources:   func() map[string]pms.Source { return sources }, Gates: func(string) []pms.Gate { return nil },
 	})
 	d.sql(`INSERT INTO listings (source, listing_id, known, name, time_zone, created_at, updated_at)
 		VALUES ('plain', 'la', true, 'Bungalow', 'America/Los_Angeles', now(), now()), ('madrid', '101', true, 'Room 101', NULL, now(), now())`)
@@ -79,11 +80,15 @@ func (d *desk) book(guests ...guest) {
 		if g.source == "" {
 			g.source, g.listing = "madrid", "101"
 		}
-		d.sql(`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in, check_out, version_at, version_seq, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, now(), 1, now(), now())`, g.source, g.id, g.booking, g.listing, at(g.in), at(g.out))
-		d.sql(`INSERT INTO mobile_keys (source, reservation_id, status, reason, cancelled, check_in, attempts, changed_at)
+		d.sql(
+			`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in, check_out, version_at, version_seq, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, now(), 1, now(), now())`, g.source, g.id, g.booking, g.listing,
+			at(g.in), at(g.out))
+		d.sql(
+			`INSERT INTO mobile_keys (source, reservation_id, status, reason, cancelled, check_in, attempts, changed_at)
 			VALUES ($1, $2, $3, nullif($4, ''), $5, $6, $7, $8)`,
-			g.source, g.id, g.status, g.reason, g.booking == "cancelled", at(g.in), g.attempts, deskTime.Add(-g.changed))
+			g.source, g.id, g.status, g.reason, g.booking == "cancelled", at(g.in), g.attempts,
+			deskTime.Add(-g.changed))
 	}
 }
 
@@ -135,17 +140,32 @@ func TestDayIsOfEachProperty(t *testing.T) {
 	d := newDesk(t)
 	d.book(
 		guest{id: "arrived", in: "2026-11-26T14:00Z", out: "2026-11-28T10:00Z", status: "active"},
-		guest{id: "after-midnight", in: "2026-11-26T23:30Z", out: "2026-11-28T10:00Z", status: "issued"}, // 00:30 of the 27th in Madrid
+		// 00:30 of the 27th in Madrid
+		guest{id: "after-midnight", in: "2026-11-26T23:30Z", out: "2026-11-28T10:00Z", status: "issued"},
 		guest{id: "before-midnight", in: "2026-11-26T22:30Z", out: "2026-11-28T10:00Z", status: "issued"},
 		guest{id: "stays", in: "2026-11-20T14:00Z", out: "2026-11-29T10:00Z", status: "active"},
 		guest{id: "leaves", in: "2026-11-20T14:00Z", out: "2026-11-26T11:00Z", status: "expired"},
 		guest{id: "left", in: "2026-11-20T14:00Z", out: "2026-11-25T11:00Z", status: "expired"},
 		guest{id: "day-use", in: "2026-11-26T08:00Z", out: "2026-11-26T16:00Z", status: "expired"},
-		guest{id: "cancelled", in: "2026-11-26T14:00Z", out: "2026-11-28T10:00Z", booking: "cancelled", status: "revoked"},
+		guest{
+			id: "cancelled", in: "2026-11-26T14:00Z", out: "2026-11-28T10:00Z", booking: "cancelled",
+			status: "revoked",
+		},
 		guest{id: "months", in: "2026-01-01T14:00Z", out: "2027-01-01T10:00Z", status: "active"},
-		guest{source: "plain", listing: "la", id: "la-evening", in: "2026-11-27T00:00Z", out: "2026-11-28T19:00Z", status: "issued"}, // 16:00 of the 26th there
-		guest{source: "plain", listing: "la", id: "la-leaves", in: "2026-11-20T14:00Z", out: "2026-11-27T04:00Z", status: "active"},  // 20:00 of the 26th there
-		guest{source: "plain", listing: "gone", id: "utc", in: "2026-11-26T23:59Z", out: "2026-11-27T23:00Z", status: "issued"},
+		// 16:00 of the 26th there
+		guest{
+			source: "plain", listing: "la", id: "la-evening", in: "2026-11-27T00:00Z", out: "2026-11-28T19:00Z",
+			status: "issued",
+		},
+		// 20:00 of the 26th there
+		guest{
+			source: "plain", listing: "la", id: "la-leaves", in: "2026-11-20T14:00Z", out: "2026-11-27T04:00Z",
+			status: "active",
+		},
+		guest{
+			source: "plain", listing: "gone", id: "utc", in: "2026-11-26T23:59Z", out: "2026-11-27T23:00Z",
+			status: "issued",
+		},
 	)
 	for name, c := range map[string]struct {
 		q    admin.DayQuery
@@ -164,7 +184,8 @@ func TestDayIsOfEachProperty(t *testing.T) {
 			admin.DayDepartures: "utc", admin.DayProblems: "",
 		}},
 		"one property": {admin.DayQuery{Source: "plain"}, map[admin.DayPart]string{
-			admin.DayArrivals: "utc la-evening", admin.DayInHouse: "", admin.DayDepartures: "la-leaves", admin.DayProblems: "",
+			admin.DayArrivals: "utc la-evening", admin.DayInHouse: "", admin.DayDepartures: "la-leaves",
+			admin.DayProblems: "",
 		}},
 		"a property that nobody has": {admin.DayQuery{Source: "nowhere"}, map[admin.DayPart]string{
 			admin.DayArrivals: "", admin.DayInHouse: "", admin.DayDepartures: "", admin.DayProblems: "",
@@ -174,7 +195,8 @@ func TestDayIsOfEachProperty(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if day := d.day(admin.Actor{}, admin.DayQuery{Part: admin.DayArrivals}); day.Ready != 4 || !day.IsToday || day.First != day.Last {
+	if day := d.day(admin.Actor{}, admin.DayQuery{Part: admin.DayArrivals}); day.Ready != 4 || !day.IsToday ||
+		day.First != day.Last {
 		t.Errorf("%d ready, today: %t, from %s to %s", day.Ready, day.IsToday, day.First, day.Last)
 	}
 	if day := d.day(admin.Actor{}, admin.DayQuery{Part: admin.DayArrivals, Date: "2026-11-27"}); day.IsToday {
@@ -188,8 +210,14 @@ func TestDayWhereDatesDiffer(t *testing.T) {
 	d.now = time.Date(2026, 11, 27, 0, 30, 0, 0, time.UTC) // the 27th in Madrid, the 26th in Los Angeles
 	d.book(
 		guest{id: "madrid", in: "2026-11-27T14:00Z", out: "2026-11-28T10:00Z", status: "issued"},
-		guest{source: "plain", listing: "la", id: "la", in: "2026-11-27T01:00Z", out: "2026-11-28T19:00Z", status: "issued"},
-		guest{source: "plain", listing: "la", id: "la-tomorrow", in: "2026-11-27T23:00Z", out: "2026-11-28T19:00Z", status: "issued"},
+		guest{
+			source: "plain", listing: "la", id: "la", in: "2026-11-27T01:00Z", out: "2026-11-28T19:00Z",
+			status: "issued",
+		},
+		guest{
+			source: "plain", listing: "la", id: "la-tomorrow", in: "2026-11-27T23:00Z", out: "2026-11-28T19:00Z",
+			status: "issued",
+		},
 	)
 	day := d.day(admin.Actor{}, admin.DayQuery{Part: admin.DayArrivals})
 	if got := idsOf(day.Stays.Items); got != "la madrid" {
@@ -207,7 +235,10 @@ func TestProblemsOfADay(t *testing.T) {
 	later := func(g guest) guest { g.in, g.out = "2026-11-26T22:00Z", "2026-11-28T10:00Z"; return g }
 	d.book(
 		late(guest{id: "a-no-doors", status: "waiting", reason: stay.ReasonNoGroups}),
-		guest{id: "b-no-doors-for-days", in: "2026-11-24T14:00Z", out: "2026-11-28T10:00Z", status: "waiting", reason: stay.ReasonNoGroups},
+		guest{
+			id: "b-no-doors-for-days", in: "2026-11-24T14:00Z", out: "2026-11-28T10:00Z", status: "waiting",
+			reason: stay.ReasonNoGroups,
+		},
 		late(guest{id: "c-gate", status: "waiting", reason: stay.ReasonGateClosed}),
 		late(guest{id: "d-no-reason", status: "waiting"}),
 		late(guest{id: "e-slow", status: "provisioning", changed: time.Hour}),
@@ -219,11 +250,18 @@ func TestProblemsOfADay(t *testing.T) {
 		later(guest{id: "k-before-horizon", status: "waiting", reason: stay.ReasonBeforeHorizon}),
 		later(guest{id: "l-fails", status: "provisioning", attempts: 3, reason: stay.ReasonSubscriptionLimit}),
 		later(guest{id: "m-attention", status: "attention", reason: stay.ReasonRejected}),
-		guest{id: "n-left", in: "2026-11-24T14:00Z", out: "2026-11-26T10:00Z", status: "waiting", reason: stay.ReasonGateClosed},
-		guest{id: "o-not-removed", in: "2026-11-24T14:00Z", out: "2026-11-26T10:00Z", status: "attention", reason: stay.ReasonNotRemoved},
+		guest{
+			id: "n-left", in: "2026-11-24T14:00Z", out: "2026-11-26T10:00Z", status: "waiting",
+			reason: stay.ReasonGateClosed,
+		},
+		guest{
+			id: "o-not-removed", in: "2026-11-24T14:00Z", out: "2026-11-26T10:00Z", status: "attention",
+			reason: stay.ReasonNotRemoved,
+		},
 	)
-	if got, want := d.lists(admin.Actor{}, admin.DayQuery{})[admin.DayProblems],
-		"b-no-doors-for-days o-not-removed a-no-doors c-gate d-no-reason e-slow i-no-doors-yet l-fails m-attention"; got != want {
+	got := d.lists(admin.Actor{}, admin.DayQuery{})[admin.DayProblems]
+	want := "b-no-doors-for-days o-not-removed a-no-doors c-gate d-no-reason e-slow i-no-doors-yet l-fails m-attention"
+	if got != want {
 		t.Errorf("problems: %s, not %s", got, want)
 	}
 	day := d.day(admin.Actor{}, admin.DayQuery{Part: admin.DayProblems, Reason: stay.ReasonNoGroups})
@@ -235,15 +273,21 @@ func TestProblemsOfADay(t *testing.T) {
 	}
 	var causes []string
 	for _, c := range day.Causes {
-		causes = append(causes, fmt.Sprint(c.Reason, " ", c.Guests, " ", c.Late, " ", len(c.Listings), " ", idsOf(c.First)))
+		causes = append(causes, fmt.Sprint(c.Reason, " ", c.Guests, " ", c.Late, " ", len(c.Listings), " ",
+			idsOf(c.First)))
 	}
 	if diff := cmp.Diff([]string{
-		"no_access_groups 3 2 1 b-no-doors-for-days a-no-doors i-no-doors-yet", "gate_closed 1 1 1 c-gate", "waiting 1 1 1 d-no-reason", "provisioning 1 1 1 e-slow",
-		"not_removed 1 0 1 o-not-removed", "subscription_limit_exceeded 1 0 1 l-fails", "rejected_by_seam 1 0 1 m-attention",
+		"no_access_groups 3 2 1 b-no-doors-for-days a-no-doors i-no-doors-yet", "gate_closed 1 1 1 c-gate",
+		"waiting 1 1 1 d-no-reason", "provisioning 1 1 1 e-slow",
+		"not_removed 1 0 1 o-not-removed", "subscription_limit_exceeded 1 0 1 l-fails",
+		"rejected_by_seam 1 0 1 m-attention",
 	}, causes); diff != "" {
 		t.Errorf("causes (-want +got):\n%s", diff)
 	}
-	if tomorrow := d.day(admin.Actor{}, admin.DayQuery{Part: admin.DayProblems, Date: "2026-11-29"}); tomorrow.Counts[admin.DayProblems] != 0 {
+	if tomorrow := d.day(admin.Actor{}, admin.DayQuery{
+		Part: admin.DayProblems,
+		Date: "2026-11-29",
+	}); tomorrow.Counts[admin.DayProblems] != 0 {
 		t.Errorf("problems of a day with no stays: %d", tomorrow.Counts[admin.DayProblems])
 	}
 }
@@ -252,17 +296,25 @@ func TestDayOfAScopedToken(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.book(
-		guest{id: "seen", in: "2026-11-26T14:00Z", out: "2026-11-28T10:00Z", status: "waiting", reason: stay.ReasonNoGroups},
-		guest{source: "plain", listing: "la", id: "unseen", in: "2026-11-26T18:00Z", out: "2026-11-28T10:00Z", status: "waiting", reason: stay.ReasonNoGroups},
+		guest{
+			id: "seen", in: "2026-11-26T14:00Z", out: "2026-11-28T10:00Z", status: "waiting",
+			reason: stay.ReasonNoGroups,
+		},
+		guest{
+			source: "plain", listing: "la", id: "unseen", in: "2026-11-26T18:00Z", out: "2026-11-28T10:00Z",
+			status: "waiting", reason: stay.ReasonNoGroups,
+		},
 	)
 	actor := admin.Actor{Token: admin.Token{Sources: []string{"madrid"}}}
 	for _, source := range []string{"", "madrid"} {
 		day := d.day(actor, admin.DayQuery{Part: admin.DayProblems, Source: source})
-		if got := idsOf(day.Stays.Items); got != "seen" || day.Counts[admin.DayProblems] != 1 || len(day.Causes[0].Listings) != 1 {
+		if got := idsOf(day.Stays.Items); got != "seen" || day.Counts[admin.DayProblems] != 1 ||
+			len(day.Causes[0].Listings) != 1 {
 			t.Errorf("source %q: %s, %+v", source, got, day.Causes)
 		}
 	}
-	if day := d.day(actor, admin.DayQuery{Part: admin.DayProblems, Source: "plain"}); len(day.Stays.Items)+len(day.Causes) > 0 {
+	if day := d.day(actor, admin.DayQuery{Part: admin.DayProblems, Source: "plain"}); len(day.Stays.Items)+
+		len(day.Causes) > 0 {
 		t.Errorf("another source: %+v", day)
 	}
 }

@@ -17,11 +17,19 @@ func TestQuiet(t *testing.T) {
 		want        Quiet
 		reason      string
 	}{
-		"never":                  {0, 0, 0, Quiet{Never: true}, "nothing is known, so nothing is unusual"},
-		"just now":               {200, time.Minute, 8 * hour, Quiet{For: time.Minute, Usual: 8 * hour}, ""},
-		"a night":                {200, 16 * hour, 8 * hour, Quiet{For: 16 * hour, Usual: 8 * hour}, "within a day nobody is alarmed"},
-		"a busy one, for a day":  {200, 25 * hour, 8 * hour, Quiet{For: 25 * hour, Usual: 8 * hour, Long: true}, ""},
-		"a calm one, for a day":  {200, 25 * hour, 20 * hour, Quiet{For: 25 * hour, Usual: 20 * hour}, "less than twice its longest pause"},
+		"never":    {0, 0, 0, Quiet{Never: true}, "nothing is known, so nothing is unusual"},
+		"just now": {200, time.Minute, 8 * hour, Quiet{For: time.Minute, Usual: 8 * hour}, ""},
+		"a night": {
+			200, 16 * hour, 8 * hour,
+			Quiet{For: 16 * hour, Usual: 8 * hour},
+			"within a day nobody is alarmed",
+		},
+		"a busy one, for a day": {200, 25 * hour, 8 * hour, Quiet{For: 25 * hour, Usual: 8 * hour, Long: true}, ""},
+		"a calm one, for a day": {
+			200, 25 * hour, 20 * hour,
+			Quiet{For: 25 * hour, Usual: 20 * hour},
+			"less than twice its longest pause",
+		},
 		"a calm one, for longer": {200, 41 * hour, 20 * hour, Quiet{For: 41 * hour, Usual: 20 * hour, Long: true}, ""},
 		"a new one, for days":    {2, 6 * day, hour, Quiet{For: 6 * day}, "its pace isn't known yet"},
 		"a new one, for a week":  {2, 8 * day, hour, Quiet{For: 8 * day, Long: true}, ""},

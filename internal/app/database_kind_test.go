@@ -19,15 +19,30 @@ func TestDatabaseWithoutAKind(t *testing.T) {
 		machine *devMachine
 		refused bool
 	}{
-		"unused, production":                      {change: `SELECT 1`},
-		"unused, development":                     {change: `SELECT 1`, dev: true, machine: machine},
-		"used, production":                        {change: `INSERT INTO settings VALUES ('seam_workspace_id', 'real')`},
-		"used with another workspace":             {change: `INSERT INTO settings VALUES ('seam_workspace_id', 'real')`, dev: true, machine: machine, refused: true},
-		"used, of no workspace yet":               {change: `INSERT INTO listings (source, listing_id, known, created_at, updated_at) VALUES ('a', 'L', true, now(), now())`, dev: true, machine: machine, refused: true},
-		"used with this simulator's workspace":    {change: `INSERT INTO settings VALUES ('seam_workspace_id', 'simulated')`, dev: true, machine: machine},
-		"a development start with a real Seam":    {change: `INSERT INTO settings VALUES ('seam_workspace_id', 'real')`, dev: true, machine: &devMachine{}, refused: true},
-		"marked as production":                    {change: `INSERT INTO settings VALUES ('database_kind', 'production')`, dev: true, machine: machine, refused: true},
-		"marked as development, production start": {change: `INSERT INTO settings VALUES ('database_kind', 'development')`, refused: true},
+		"unused, production":  {change: `SELECT 1`},
+		"unused, development": {change: `SELECT 1`, dev: true, machine: machine},
+		"used, production":    {change: `INSERT INTO settings VALUES ('seam_workspace_id', 'real')`},
+		"used with another workspace": {
+			change: `INSERT INTO settings VALUES ('seam_workspace_id', 'real')`,
+			dev:    true, machine: machine, refused: true,
+		},
+		"used, of no workspace yet": {
+			change: `INSERT INTO listings (source, listing_id, known, created_at, updated_at) VALUES ('a', 'L', true, now(), now())`, dev: true, machine: machine, refused: true,
+		},
+		"used with this simulator's workspace": {
+			change: `INSERT INTO settings VALUES ('seam_workspace_id', 'simulated')`, dev: true, machine: machine,
+		},
+		"a development start with a real Seam": {
+			change: `INSERT INTO settings VALUES ('seam_workspace_id', 'real')`,
+			dev:    true, machine: &devMachine{}, refused: true,
+		},
+		"marked as production": {
+			change: `INSERT INTO settings VALUES ('database_kind', 'production')`, dev: true, machine: machine,
+			refused: true,
+		},
+		"marked as development, production start": {
+			change: `INSERT INTO settings VALUES ('database_kind', 'development')`, refused: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -18,19 +18,35 @@ import (
 func TestStartWaits(t *testing.T) {
 	t.Parallel()
 	code := func(c string) error { return &pgconn.PgError{Code: c} }
-	gone, other := &net.OpError{Op: "dial", Err: errors.New("connection refused")}, errors.New("a database of the other kind")
+	gone, other := &net.OpError{Op: "dial", Err: errors.New("connection refused")},
+		errors.New("a database of the other kind")
 	locked, readOnly, full, refused := code("55P03"), code("25006"), code("53100"), code("28P01")
 	for name, c := range map[string]struct {
 		fails func(since time.Duration) error
 		ends  time.Duration // at most
 		want  error
 	}{
-		"a lock for hours":           {func(d time.Duration) error { return until(d < 5*time.Hour, locked) }, 6 * time.Hour, nil},
-		"a read-only database":       {func(d time.Duration) error { return until(d < 5*time.Hour, readOnly) }, 6 * time.Hour, nil},
-		"a full disk":                {func(d time.Duration) error { return until(d < 5*time.Hour, full) }, 6 * time.Hour, nil},
-		"Postgres starts":            {func(d time.Duration) error { return until(d < 20*time.Second, gone) }, time.Minute, nil},
-		"no Postgres":                {func(time.Duration) error { return gone }, time.Minute, gone},
-		"Postgres goes after a lock": {func(d time.Duration) error { return either(d < time.Hour, locked, gone) }, 61 * time.Minute, gone},
+		"a lock for hours": {
+			func(d time.Duration) error { return until(d < 5*time.Hour, locked) },
+			6 * time.Hour, nil,
+		},
+		"a read-only database": {
+			func(d time.Duration) error { return until(d < 5*time.Hour, readOnly) },
+			6 * time.Hour, nil,
+		},
+		"a full disk": {
+			func(d time.Duration) error { return until(d < 5*time.Hour, full) },
+			6 * time.Hour, nil,
+		},
+		"Postgres starts": {
+			func(d time.Duration) error { return until(d < 20*time.Second, gone) },
+			time.Minute, nil,
+		},
+		"no Postgres": {func(time.Duration) error { return gone }, time.Minute, gone},
+		"Postgres goes after a lock": {
+			func(d time.Duration) error { return either(d < time.Hour, locked, gone) },
+			61 * time.Minute, gone,
+		},
 		"Postgres restarts while it is read-only": {func(d time.Duration) error {
 			return until(d < 5*time.Hour, either(d%time.Minute < 20*time.Second, gone, readOnly))
 		}, 6 * time.Hour, nil},

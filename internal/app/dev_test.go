@@ -18,7 +18,9 @@ func TestIntroductionShowsWhatWasMade(t *testing.T) {
 	ownSecret := pms.Secret("the operator's own webhook secret").String()
 	const ownToken = "the-operators-own-admin-token"
 	hotel := filepath.Join(t.TempDir(), "staykey.yaml")
-	if err := os.WriteFile(hotel, []byte("sources:\n  - name: hotel\n    verify: {method: standard-webhooks, secrets: [\""+ownSecret+"\"]}\n"), 0o600); err != nil {
+	if err := os.WriteFile(hotel,
+		[]byte("sources:\n  - name: hotel\n    verify: {method: standard-webhooks, secrets: [\""+ownSecret+"\"]}\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 
@@ -34,7 +36,11 @@ func TestIntroductionShowsWhatWasMade(t *testing.T) {
 		{"an admin token is set", config.Settings{AdminToken: ownToken}, true, false, true},
 		{"both are set", config.Settings{WebhookSecret: ownSecret, AdminToken: ownToken}, false, false, true},
 		{"a config file without the source default", config.Settings{Config: hotel}, false, true, false},
-		{"the same with a Seam key, so that the token is random", config.Settings{Config: hotel, SeamAPIKey: "seam_x"}, false, true, false},
+		{
+			"the same with a Seam key, so that the token is random",
+			config.Settings{Config: hotel, SeamAPIKey: "seam_x"},
+			false, true, false,
+		},
 		{"a config file and an admin token", config.Settings{Config: hotel, AdminToken: ownToken}, false, false, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -50,7 +56,10 @@ func TestIntroductionShowsWhatWasMade(t *testing.T) {
 					t.Errorf("the operator's own secret is printed:\n%s", text)
 				}
 			}
-			for label, want := range map[string]bool{"Webhook secret": tc.showsSecret, "Admin token": tc.showToken, "/webhooks/default": tc.commands} {
+			for label, want := range map[string]bool{
+				"Webhook secret": tc.showsSecret, "Admin token": tc.showToken,
+				"/webhooks/default": tc.commands,
+			} {
 				if strings.Contains(text, label) != want {
 					t.Errorf("%s: shown %v, want %v:\n%s", label, !want, want, text)
 				}
@@ -71,7 +80,8 @@ func TestIntroductionOfTLS(t *testing.T) {
 	c.TLS = &config.Certificate{}
 	text := introductionOf(c)
 	for line := range strings.Lines(text) {
-		if strings.Contains(line, "http://127.0.0.1:8080") || strings.Contains(line, "curl -sS") && !strings.Contains(line, "--insecure") {
+		if strings.Contains(line, "http://127.0.0.1:8080") || strings.Contains(line, "curl -sS") &&
+			!strings.Contains(line, "--insecure") {
 			t.Errorf("does not work with TLS: %s", line)
 		}
 	}
@@ -81,7 +91,10 @@ func TestIntroductionOfTLS(t *testing.T) {
 }
 
 func introductionOf(c config.Config) string {
-	public, ops := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9090}
+	public, ops := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, &net.TCPAddr{
+		IP:   net.IPv4(127, 0, 0, 1),
+		Port: 9090,
+	}
 	return (&devMachine{seamURL: "http://127.0.0.1:8180"}).introduction(c, "1.2.3", public, ops)
 }
 
@@ -124,7 +137,8 @@ func TestDevStateIsWholeOrNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := held
-	if _, err := startDev(t.Context(), &again, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "another staykey is running") {
+	if _, err := startDev(t.Context(), &again, slog.New(slog.DiscardHandler)); err == nil ||
+		!strings.Contains(err.Error(), "another staykey is running") {
 		t.Errorf("a second one in the same directory: %v", err)
 	}
 	m.stop()

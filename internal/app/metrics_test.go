@@ -34,8 +34,8 @@ func metricNames(t *testing.T) []string {
 	return slices.Compact(names)
 }
 
-// A scrape doesn't query a Postgres that is known not to answer: it would wait, miss Prometheus's deadline, and lose the
-// metrics that show the cause.
+// A scrape doesn't query a Postgres that is known not to answer: it would wait, miss Prometheus's deadline, and lose
+// the metrics that show the cause.
 func TestScrapeWithoutPostgres(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

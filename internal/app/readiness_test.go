@@ -37,8 +37,9 @@ func TestReadiness(t *testing.T) {
 	)
 	r := &readiness{
 		log: slog.New(slog.NewTextHandler(&log, nil)), now: func() time.Time { return now },
-		trial: func(context.Context) (store.Accepting, error) { trials++; return found, fails }, refused: func() intake.Refusals { return refusals },
-		full: func() bool { return full },
+		trial:   func(context.Context) (store.Accepting, error) { trials++; return found, fails },
+		refused: func() intake.Refusals { return refusals },
+		full:    func() bool { return full },
 	}
 	after := func(d time.Duration) string {
 		now = now.Add(d)
@@ -61,9 +62,22 @@ func TestReadiness(t *testing.T) {
 		{"the clock is late", func() { found.ClockOffset = -61 * time.Second }, causeClock},
 		{"the clock is early", func() { found.ClockOffset = 2 * time.Hour }, causeClock},
 		{"the clock is a little off", func() { found.ClockOffset = 59 * time.Second }, ""},
-		{"one commit failed", func() { refusals = intake.Refusals{Count: 1, Last: now, Err: &pgconn.PgError{Code: "53100"}} }, ""},
-		{"commits fail, and the trial finds room", func() { refusals = intake.Refusals{Count: 2, Last: now, Err: &pgconn.PgError{Code: "53100"}} }, store.CauseDiskFull},
-		{"commits failed a while ago, and nothing came since", func() { refusals = intake.Refusals{Count: 9, Last: now.Add(-time.Minute), Err: errors.New("x")} }, ""},
+		{"one commit failed", func() {
+			refusals = intake.Refusals{
+				Count: 1, Last: now,
+				Err: &pgconn.PgError{Code: "53100"},
+			}
+		}, ""},
+		{"commits fail, and the trial finds room", func() {
+			refusals = intake.Refusals{
+				Count: 2, Last: now,
+				Err: &pgconn.PgError{Code: "53100"},
+			}
+		}, store.CauseDiskFull},
+		{
+			"commits failed a while ago, and nothing came since",
+			func() { refusals = intake.Refusals{Count: 9, Last: now.Add(-time.Minute), Err: errors.New("x")} }, "",
+		},
 		{"the listener is full", func() { full = true; after(lookEvery) }, causeConnections},
 		{"the listener was full for a moment", func() { full = true; after(lookEvery); full = false }, ""},
 	} {
@@ -77,7 +91,8 @@ func TestReadiness(t *testing.T) {
 			t.Errorf("%s, and over: %q", c.name, got)
 		}
 	}
-	if not, again := strings.Count(log.String(), "not ready"), strings.Count(log.String(), "ready again"); not != again || not != 7 {
+	if not, again := strings.Count(log.String(), "not ready"),
+		strings.Count(log.String(), "ready again"); not != again || not != 7 {
 		t.Errorf("%d times not ready and %d times ready again in the log, want 7:\n%s", not, again, log.String())
 	}
 	trials = 0

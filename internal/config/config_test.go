@@ -40,8 +40,11 @@ func TestConfigurationProblems(t *testing.T) {
 		env    map[string]string
 		want   []string // the beginnings of the lines
 	}{
-		"nothing wrong":         {func(*Settings) {}, nil, nil},
-		"nothing set":           {func(s *Settings) { *s = Settings{} }, nil, []string{"DATABASE_URL: is required", "SEAM_API_KEY: is required", "STAYKEY_WEBHOOK_SECRET: is required", "STAYKEY_ADMIN_TOKEN: is required"}},
+		"nothing wrong": {func(*Settings) {}, nil, nil},
+		"nothing set": {func(s *Settings) { *s = Settings{} }, nil, []string{
+			"DATABASE_URL: is required",
+			"SEAM_API_KEY: is required", "STAYKEY_WEBHOOK_SECRET: is required", "STAYKEY_ADMIN_TOKEN: is required",
+		}},
 		"nothing set, with dev": {func(s *Settings) { *s = Settings{Dev: true} }, nil, nil},
 		"the key makes dev-without-key an ordinary start": {
 			func(s *Settings) {
@@ -53,21 +56,42 @@ func TestConfigurationProblems(t *testing.T) {
 			func(s *Settings) { s.DatabaseURL = "postgres://u:pass@word@localhost/db" }, nil,
 			[]string{"DATABASE_URL: has an @ in its user or password: write it as %40"},
 		},
-		"a password with an encoded @": {func(s *Settings) { s.DatabaseURL = "postgres://u:pass%40word@localhost/db" }, nil, nil},
+		"a password with an encoded @": {
+			func(s *Settings) { s.DatabaseURL = "postgres://u:pass%40word@localhost/db" },
+			nil, nil,
+		},
 		"everything wrong at once": {func(s *Settings) {
-			s.DatabaseURL, s.SeamEndpoint, s.Listen, s.OpsListen = "postgres://host:port/db", "connect.getseam.com", "8080", "localhost:nowhere"
+			s.DatabaseURL, s.SeamEndpoint, s.Listen, s.OpsListen = "postgres://host:port/db", "connect.getseam.com",
+				"8080", "localhost:nowhere"
 			s.RetryBase, s.SweepInterval, s.LogLevel, s.LogFormat = "2", "-1m", "loud", "xml"
 			s.WebhookSecret, s.AdminToken, s.SeamSecret = "secret", "short,"+testToken, "whsec_!"
 		}, nil, []string{
-			"DATABASE_URL:", "SEAM_ENDPOINT:", "SEAM_WEBHOOK_SECRET: secret 1", "STAYKEY_ADMIN_TOKEN: token 1 has 5", "STAYKEY_WEBHOOK_SECRET: secret 1",
-			"STAYKEY_LISTEN:", "STAYKEY_OPS_LISTEN:", "STAYKEY_RETRY_BASE:", "STAYKEY_SWEEP_INTERVAL:", "STAYKEY_LOG_LEVEL:", "STAYKEY_LOG_FORMAT:",
+			"DATABASE_URL:", "SEAM_ENDPOINT:", "SEAM_WEBHOOK_SECRET: secret 1", "STAYKEY_ADMIN_TOKEN: token 1 has 5",
+			"STAYKEY_WEBHOOK_SECRET: secret 1",
+			"STAYKEY_LISTEN:", "STAYKEY_OPS_LISTEN:", "STAYKEY_RETRY_BASE:", "STAYKEY_SWEEP_INTERVAL:",
+			"STAYKEY_LOG_LEVEL:", "STAYKEY_LOG_FORMAT:",
 		}},
-		"a secret from a file":     {func(s *Settings) { s.AdminToken = "" }, map[string]string{"STAYKEY_ADMIN_TOKEN_FILE": write(testToken + "\n")}, nil},
-		"a file that is not there": {func(s *Settings) { s.AdminToken = "" }, map[string]string{"STAYKEY_ADMIN_TOKEN_FILE": "/nowhere"}, []string{"STAYKEY_ADMIN_TOKEN_FILE: open /nowhere", "STAYKEY_ADMIN_TOKEN: is required"}},
-		"both":                     {func(*Settings) {}, map[string]string{"SEAM_API_KEY_FILE": write("x")}, []string{"SEAM_API_KEY_FILE: SEAM_API_KEY is set too"}},
+		"a secret from a file": {
+			func(s *Settings) { s.AdminToken = "" },
+			map[string]string{"STAYKEY_ADMIN_TOKEN_FILE": write(testToken + "\n")},
+			nil,
+		},
+		"a file that is not there": {
+			func(s *Settings) { s.AdminToken = "" },
+			map[string]string{"STAYKEY_ADMIN_TOKEN_FILE": "/nowhere"},
+			[]string{"STAYKEY_ADMIN_TOKEN_FILE: open /nowhere", "STAYKEY_ADMIN_TOKEN: is required"},
+		},
+		"both": {
+			func(*Settings) {},
+			map[string]string{"SEAM_API_KEY_FILE": write("x")},
+			[]string{"SEAM_API_KEY_FILE: SEAM_API_KEY is set too"},
+		},
 		"unknown keys": {
 			func(s *Settings) { s.Config = write("sources:\n  - name: a\n    verfy: {}\n") }, nil,
-			[]string{"STAYKEY_CONFIG: FILE:2:9: sources[0].verify: is required", "STAYKEY_CONFIG: FILE:3:5: sources[0].verfy: is unknown; expected one of"},
+			[]string{
+				"STAYKEY_CONFIG: FILE:2:9: sources[0].verify: is required",
+				"STAYKEY_CONFIG: FILE:3:5: sources[0].verfy: is unknown; expected one of",
+			},
 		},
 		"everything wrong with a file": {
 			func(s *Settings) {
@@ -85,12 +109,21 @@ func TestConfigurationProblems(t *testing.T) {
 trusted_proxies: [nowhere]
 `)
 			}, nil, []string{
-				"STAYKEY_CONFIG: FILE:2:11: sources[0].name: \"a b\" must be letters", "STAYKEY_CONFIG: FILE:3:13: sources[0].format: \"hostawy\" is not a format: it must be staykey, one of apaleo,",
-				"STAYKEY_CONFIG: FILE:4:38: sources[0].verify.secrets[0]: must be at least 6", "STAYKEY_CONFIG: FILE:4:13: sources[0].verify.header: is required", "STAYKEY_CONFIG: FILE:4:69: sources[0].verify.encoding: \"octal\" must be hex or base64",
-				"STAYKEY_CONFIG: FILE:5:16: sources[0].time_zone: \"Mars\" must be an IANA", "STAYKEY_CONFIG: FILE:6:20: sources[0].check_in_time: \"3pm\" must be a time of day",
-				"STAYKEY_CONFIG: FILE:7:21: sources[0].grace.before: \"soon\" must be a duration", "STAYKEY_CONFIG: FILE:7:27: sources[0].grace.between: is unknown; expected one of after, before",
-				"STAYKEY_CONFIG: FILE:9:38: sources[0].listings.12.grace.after: \"-1h\" must be a duration", "STAYKEY_CONFIG: FILE:8:34: sources[0].statuses.hold[1]: \"paid\" must be one of", "STAYKEY_CONFIG: FILE:8:50: sources[0].statuses.revoke[0]: an unknown status",
-				"STAYKEY_CONFIG: FILE:10:30: sources[0].rate_limit.per_second: \"none\" must be a number", "STAYKEY_CONFIG: FILE:11:", "STAYKEY_CONFIG: FILE:12:19: trusted_proxies[0]: \"nowhere\" must be an address",
+				"STAYKEY_CONFIG: FILE:2:11: sources[0].name: \"a b\" must be letters",
+				"STAYKEY_CONFIG: FILE:3:13: sources[0].format: \"hostawy\" is not a format: it must be staykey, one of apaleo,",
+				"STAYKEY_CONFIG: FILE:4:38: sources[0].verify.secrets[0]: must be at least 6",
+				"STAYKEY_CONFIG: FILE:4:13: sources[0].verify.header: is required",
+				"STAYKEY_CONFIG: FILE:4:69: sources[0].verify.encoding: \"octal\" must be hex or base64",
+				"STAYKEY_CONFIG: FILE:5:16: sources[0].time_zone: \"Mars\" must be an IANA",
+				"STAYKEY_CONFIG: FILE:6:20: sources[0].check_in_time: \"3pm\" must be a time of day",
+				"STAYKEY_CONFIG: FILE:7:21: sources[0].grace.before: \"soon\" must be a duration",
+				"STAYKEY_CONFIG: FILE:7:27: sources[0].grace.between: is unknown; expected one of after, before",
+				"STAYKEY_CONFIG: FILE:9:38: sources[0].listings.12.grace.after: \"-1h\" must be a duration",
+				"STAYKEY_CONFIG: FILE:8:34: sources[0].statuses.hold[1]: \"paid\" must be one of",
+				"STAYKEY_CONFIG: FILE:8:50: sources[0].statuses.revoke[0]: an unknown status",
+				"STAYKEY_CONFIG: FILE:10:30: sources[0].rate_limit.per_second: \"none\" must be a number",
+				"STAYKEY_CONFIG: FILE:11:",
+				"STAYKEY_CONFIG: FILE:12:19: trusted_proxies[0]: \"nowhere\" must be an address",
 			},
 		},
 		"wrong subscriptions": {
@@ -111,11 +144,15 @@ trusted_proxies: [nowhere]
     events: []
 `)
 			}, nil, []string{
-				"STAYKEY_CONFIG: FILE:2:11: subscriptions[0].name: \"a b\" must be letters", "STAYKEY_CONFIG: FILE:3:10: subscriptions[0].url: must begin with https://",
-				"STAYKEY_CONFIG: FILE:2:9: subscriptions[0].secrets: is required", "STAYKEY_CONFIG: FILE:4:14: subscriptions[0].events[0]: \"mobile_key.redy\" is not an event type; expected one of mobile_key.ready",
+				"STAYKEY_CONFIG: FILE:2:11: subscriptions[0].name: \"a b\" must be letters",
+				"STAYKEY_CONFIG: FILE:3:10: subscriptions[0].url: must begin with https://",
+				"STAYKEY_CONFIG: FILE:2:9: subscriptions[0].secrets: is required",
+				"STAYKEY_CONFIG: FILE:4:14: subscriptions[0].events[0]: \"mobile_key.redy\" is not an event type; expected one of mobile_key.ready",
 				"STAYKEY_CONFIG: FILE:5:15: subscriptions[0].sources[0]: \"hotel\" is not a source of this configuration", "STAYKEY_CONFIG: FILE:6:5: subscriptions[0].secret: is unknown",
-				"STAYKEY_CONFIG: FILE:8:10: subscriptions[1].url: must be a URL", "STAYKEY_CONFIG: FILE:9:15: subscriptions[1].secrets[0]: must",
-				"STAYKEY_CONFIG: FILE:13:15: subscriptions[2].insecure: \"maybe\" must be true or false", "STAYKEY_CONFIG: FILE:14:13: subscriptions[2].events: must name at least one",
+				"STAYKEY_CONFIG: FILE:8:10: subscriptions[1].url: must be a URL",
+				"STAYKEY_CONFIG: FILE:9:15: subscriptions[1].secrets[0]: must",
+				"STAYKEY_CONFIG: FILE:13:15: subscriptions[2].insecure: \"maybe\" must be true or false",
+				"STAYKEY_CONFIG: FILE:14:13: subscriptions[2].events: must name at least one",
 				"STAYKEY_CONFIG: FILE:10:11: subscriptions[2].name: \"app\" is defined twice",
 			},
 		},
@@ -129,11 +166,16 @@ trusted_proxies: [nowhere]
 `)
 			}, nil, []string{
 				"STAYKEY_CONFIG: FILE:2:21: subscriptions[0].kind: \"fax\" must be webhook, slack or email",
-				"STAYKEY_CONFIG: FILE:3:71: subscriptions[1].guest: \"all\" must be none or name", "STAYKEY_CONFIG: FILE:3:104: subscriptions[1].time_zone: \"Mars\" must be an IANA",
-				"STAYKEY_CONFIG: FILE:3:84: subscriptions[1].digest: \"25:00\" must be a time of day", "STAYKEY_CONFIG: FILE:3:110: subscriptions[1].secrets: is unknown",
-				"STAYKEY_CONFIG: FILE:4:34: subscriptions[2].from: \"desk\" must be an e-mail address", "STAYKEY_CONFIG: FILE:4:44: subscriptions[2].to: is required",
-				"STAYKEY_CONFIG: FILE:4:61: subscriptions[2].smtp.host: is required", "STAYKEY_CONFIG: FILE:4:77: subscriptions[2].smtp.tls: \"maybe\" must be starttls, tls or none",
-				"STAYKEY_CONFIG: FILE:4:54: subscriptions[2].smtp.password: username and password go together", "STAYKEY_CONFIG: FILE:5:5: subscriptions[3].smtp: is required",
+				"STAYKEY_CONFIG: FILE:3:71: subscriptions[1].guest: \"all\" must be none or name",
+				"STAYKEY_CONFIG: FILE:3:104: subscriptions[1].time_zone: \"Mars\" must be an IANA",
+				"STAYKEY_CONFIG: FILE:3:84: subscriptions[1].digest: \"25:00\" must be a time of day",
+				"STAYKEY_CONFIG: FILE:3:110: subscriptions[1].secrets: is unknown",
+				"STAYKEY_CONFIG: FILE:4:34: subscriptions[2].from: \"desk\" must be an e-mail address",
+				"STAYKEY_CONFIG: FILE:4:44: subscriptions[2].to: is required",
+				"STAYKEY_CONFIG: FILE:4:61: subscriptions[2].smtp.host: is required",
+				"STAYKEY_CONFIG: FILE:4:77: subscriptions[2].smtp.tls: \"maybe\" must be starttls, tls or none",
+				"STAYKEY_CONFIG: FILE:4:54: subscriptions[2].smtp.password: username and password go together",
+				"STAYKEY_CONFIG: FILE:5:5: subscriptions[3].smtp: is required",
 			},
 		},
 		"subscriptions of people": {
@@ -146,33 +188,52 @@ trusted_proxies: [nowhere]
 		},
 		"subscriptions": {
 			func(s *Settings) {
-				s.Config = write("subscriptions:\n  - name: app\n    url: http://127.0.0.1:1/hook\n    secrets: [\"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\"]\n    events: [mobile_key.held]\n    sources: [default]\n    insecure: true\n")
+				s.Config = write(
+					"subscriptions:\n  - name: app\n    url: http://127.0.0.1:1/hook\n    secrets: [\"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\"]\n    events: [mobile_key.held]\n    sources: [default]\n    insecure: true\n")
 			}, nil, nil,
 		},
 		"ages that are none": {
 			func(s *Settings) { s.RetainBodies, s.RetainEvents = "30", "0d" }, nil,
-			[]string{"STAYKEY_RETAIN_BODIES: \"30\" must be days such as 30d, or never", "STAYKEY_RETAIN_EVENTS: \"0d\" must be days"},
+			[]string{
+				"STAYKEY_RETAIN_BODIES: \"30\" must be days such as 30d, or never",
+				"STAYKEY_RETAIN_EVENTS: \"0d\" must be days",
+			},
 		},
 		"an age shorter than what is shown with it": {
-			func(s *Settings) { s.RetainBodies, s.RetainTimeline = "never", "5d" }, nil, []string{"STAYKEY_RETAIN_TIMELINE: \"5d\" is shorter than STAYKEY_RETAIN_EVENTS"},
+			func(s *Settings) { s.RetainBodies, s.RetainTimeline = "never", "5d" }, nil,
+			[]string{"STAYKEY_RETAIN_TIMELINE: \"5d\" is shorter than STAYKEY_RETAIN_EVENTS"},
 		},
 		"a longer age takes the others along": {func(s *Settings) { s.RetainBodies = "500d" }, nil, nil},
 		"numbers out of range": {
-			func(s *Settings) { s.Workers = "0" }, nil, []string{"STAYKEY_WORKERS: \"0\" must be a number from 1 to 256"},
+			func(s *Settings) { s.Workers = "0" }, nil,
+			[]string{"STAYKEY_WORKERS: \"0\" must be a number from 1 to 256"},
 		},
 		"a rate limit of nothing": {
 			func(s *Settings) {
-				s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: [\"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"]}\n    rate_limit: {burst: 5}\n")
+				s.Config = write(
+					"sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: [\"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"]}\n    rate_limit: {burst: 5}\n")
 			}, nil, []string{"STAYKEY_CONFIG: "},
 		},
-		"a source without a verifier": {func(s *Settings) { s.Config = write("sources:\n  - name: a\n") }, nil, []string{"STAYKEY_CONFIG: "}},
-		"none without insecure":       {func(s *Settings) { s.Config = write("sources:\n  - name: a\n    verify: {method: none}\n") }, nil, []string{"STAYKEY_CONFIG: "}},
+		"a source without a verifier": {
+			func(s *Settings) { s.Config = write("sources:\n  - name: a\n") }, nil,
+			[]string{"STAYKEY_CONFIG: "},
+		},
+		"none without insecure": {func(s *Settings) {
+			s.Config = write(
+				"sources:\n  - name: a\n    verify: {method: none}\n")
+		}, nil, []string{"STAYKEY_CONFIG: "}},
 		"a variable that is not set": {func(s *Settings) {
-			s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['${NOT_SET}']}\n")
+			s.Config = write(
+				"sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['${NOT_SET}']}\n")
 		}, nil, []string{"STAYKEY_CONFIG: "}},
 		"well-known secrets": {func(s *Settings) {
-			s.AdminToken, s.WebhookSecret, s.SeamSecret = DevAdminToken, strings.TrimRight(DevWebhookSecret, "="), DevWebhookSecret
-		}, nil, []string{"SEAM_WEBHOOK_SECRET: is a well-known development secret", "STAYKEY_ADMIN_TOKEN: token 1 is a well-known development secret", "STAYKEY_WEBHOOK_SECRET: a secret of source \"default\" is a well-known"}},
+			s.AdminToken, s.WebhookSecret, s.SeamSecret = DevAdminToken, strings.TrimRight(DevWebhookSecret, "="),
+				DevWebhookSecret
+		}, nil, []string{
+			"SEAM_WEBHOOK_SECRET: is a well-known development secret",
+			"STAYKEY_ADMIN_TOKEN: token 1 is a well-known development secret",
+			"STAYKEY_WEBHOOK_SECRET: a secret of source \"default\" is a well-known",
+		}},
 		"well-known secrets, with dev and a real key": {func(s *Settings) {
 			*s = Settings{Dev: true, SeamAPIKey: "seam_x", AdminToken: DevAdminToken}
 		}, nil, []string{"STAYKEY_ADMIN_TOKEN: token 1 is a well-known"}},
@@ -183,28 +244,49 @@ trusted_proxies: [nowhere]
 			*s = Settings{Dev: true, Listen: ":8080", DevLoopback: true, AdminToken: DevAdminToken}
 		}, nil, nil},
 		"well-known secrets of the config file": {func(s *Settings) {
-			s.Config = write(fmt.Sprintf("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['%s']}\ntokens:\n  - {name: t, hash: 'sha256:%x'}\nsubscriptions:\n  - {name: s, url: 'https://app.example.com/', secrets: ['%[1]s']}\n", DevWebhookSecret, sha256.Sum256([]byte(DevAdminToken))))
-		}, nil, []string{"STAYKEY_CONFIG: a secret of source \"a\" is a well-known", "STAYKEY_CONFIG: a secret of subscription \"s\" is a well-known", "STAYKEY_CONFIG: the hash of token \"t\" is a well-known"}},
+			s.Config = write(fmt.Sprintf(
+				"sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['%s']}\ntokens:\n  - {name: t, hash: 'sha256:%x'}\nsubscriptions:\n  - {name: s, url: 'https://app.example.com/', secrets: ['%[1]s']}\n", DevWebhookSecret, sha256.Sum256([]byte(DevAdminToken))))
+		}, nil, []string{
+			"STAYKEY_CONFIG: a secret of source \"a\" is a well-known",
+			"STAYKEY_CONFIG: a secret of subscription \"s\" is a well-known",
+			"STAYKEY_CONFIG: the hash of token \"t\" is a well-known",
+		}},
 		"tokens that are easy to guess": {func(s *Settings) {
-			s.AdminToken = strings.Repeat("a", 24) + "," + strings.Repeat("abc", 10) + "," + strings.Repeat("staykey-", 4) + ",0123456789abcdef01234567"
-		}, nil, []string{"STAYKEY_ADMIN_TOKEN: token 1 repeats itself", "STAYKEY_ADMIN_TOKEN: token 2 repeats itself", "STAYKEY_ADMIN_TOKEN: token 3 repeats itself"}},
+			s.AdminToken = strings.Repeat("a", 24) + "," + strings.Repeat("abc", 10) + "," + strings.Repeat("staykey-",
+				4) + ",0123456789abcdef01234567"
+		}, nil, []string{
+			"STAYKEY_ADMIN_TOKEN: token 1 repeats itself", "STAYKEY_ADMIN_TOKEN: token 2 repeats itself",
+			"STAYKEY_ADMIN_TOKEN: token 3 repeats itself",
+		}},
 		"tokens that are not distinct": {func(s *Settings) {
-			s.Config = write(fmt.Sprintf("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=']}\ntokens:\n"+
-				"  - {name: one, hash: 'sha256:%[1]x'}\n  - {name: two, hash: 'sha256:%[1]x', scope: write}\n  - {name: three, hash: 'sha256:%[2]x'}\n  - {name: Admin, hash: 'sha256:%[3]x'}\n",
+			s.Config = write(fmt.Sprintf(
+				"sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=']}\ntokens:\n"+
+					"  - {name: one, hash: 'sha256:%[1]x'}\n  - {name: two, hash: 'sha256:%[1]x', scope: write}\n  - {name: three, hash: 'sha256:%[2]x'}\n  - {name: Admin, hash: 'sha256:%[3]x'}\n",
 				sha256.Sum256([]byte("one")), sha256.Sum256([]byte(testToken)), sha256.Sum256([]byte("four"))))
 		}, nil, []string{
-			"STAYKEY_CONFIG: FILE:8:12: tokens[3].name: \"Admin\" is the name", "STAYKEY_CONFIG: token \"two\" has the hash of token one", "STAYKEY_CONFIG: token \"three\" has the hash of STAYKEY_ADMIN_TOKEN",
+			"STAYKEY_CONFIG: FILE:8:12: tokens[3].name: \"Admin\" is the name",
+			"STAYKEY_CONFIG: token \"two\" has the hash of token one",
+			"STAYKEY_CONFIG: token \"three\" has the hash of STAYKEY_ADMIN_TOKEN",
 		}},
-		"compose's password with a real key": {func(s *Settings) { s.DatabaseURL = "postgres://staykey:staykey@postgres:5432/staykey" }, nil, []string{"DATABASE_URL: has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD"}},
+		"compose's password with a real key": {func(s *Settings) {
+			s.DatabaseURL = "postgres://staykey:staykey@postgres:5432/staykey"
+		}, nil, []string{"DATABASE_URL: has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD"}},
 		"compose's password with the simulator": {func(s *Settings) {
 			*s = Settings{DevWithoutKey: true, DatabaseURL: "postgres://staykey:staykey@postgres:5432/staykey"}
 		}, nil, nil},
-		"another Postgres that has such a password": {func(s *Settings) { s.DatabaseURL = "postgres://staykey:staykey@127.0.0.1:5432/staykey" }, nil, nil},
+		"another Postgres that has such a password": {func(s *Settings) {
+			s.DatabaseURL = "postgres://staykey:staykey@127.0.0.1:5432/staykey"
+		}, nil, nil},
 		"lists of doors": {func(s *Settings) {
-			s.Config = write("sources:\n  - name: a\n    verify: {method: none}\n    insecure: true\n    access_groups: []\n    access_systems: [\"\"]\n")
-		}, nil, []string{"STAYKEY_CONFIG: FILE:6:22: sources[0].access_systems[0]: \"\" must be an id", "STAYKEY_CONFIG: FILE:5:20: sources[0].access_groups: must name at least one"}},
+			s.Config = write(
+				"sources:\n  - name: a\n    verify: {method: none}\n    insecure: true\n    access_groups: []\n    access_systems: [\"\"]\n")
+		}, nil, []string{
+			"STAYKEY_CONFIG: FILE:6:22: sources[0].access_systems[0]: \"\" must be an id",
+			"STAYKEY_CONFIG: FILE:5:20: sources[0].access_groups: must name at least one",
+		}},
 		"one secret in two sources": {func(s *Settings) {
-			s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['" + testSecret.String() + "']}\n")
+			s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['" +
+				testSecret.String() + "']}\n")
 		}, nil, []string{"STAYKEY_CONFIG: sources \"a\" and \"default\" have a secret in common"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -260,7 +342,8 @@ func TestDoorsOfSources(t *testing.T) {
 		}
 		return set
 	}
-	a, b, listed := fmt.Sprintf(entry, "a", ""), fmt.Sprintf(entry, "b", ""), fmt.Sprintf(entry, "c", ", access_groups: [g2, g1, g1]")
+	a, b, listed := fmt.Sprintf(entry, "a", ""), fmt.Sprintf(entry, "b", ""),
+		fmt.Sprintf(entry, "c", ", access_groups: [g2, g1, g1]")
 	if read(a).Of("a").Policy.OwnGroups {
 		t.Error("a source that is alone is limited")
 	}
@@ -305,7 +388,8 @@ func TestAliasesAndMergeKeys(t *testing.T) {
 		t.Fatal(problems)
 	}
 	a, b := set.Of("a").Policy, set.Of("b").Policy
-	if !slices.Equal(b.AccessGroups, []string{"g1", "g2"}) || b.GraceAfter != a.GraceAfter || b.GraceAfter == 0 || b.TimeZone != "Europe/Madrid" || a.TimeZone != "" {
+	if !slices.Equal(b.AccessGroups, []string{"g1", "g2"}) || b.GraceAfter != a.GraceAfter || b.GraceAfter == 0 ||
+		b.TimeZone != "Europe/Madrid" || a.TimeZone != "" {
 		t.Errorf("a: %+v, b: %+v", a, b)
 	}
 	for content, want := range map[string]string{
@@ -324,7 +408,8 @@ func TestProfilesAreForLoopback(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]bool{
 		"127.0.0.1:9090": true, "[::1]:9090": true, "localhost:9090": true,
-		":9090": false, "0.0.0.0:9090": false, "[::]:9090": false, "10.0.0.1:9090": false, "metrics.example.com:9090": false, "127.0.0.1.example.com:9090": false,
+		":9090": false, "0.0.0.0:9090": false, "[::]:9090": false, "10.0.0.1:9090": false,
+		"metrics.example.com:9090": false, "127.0.0.1.example.com:9090": false,
 	} {
 		for _, asked := range []bool{false, true} {
 			s := good()

@@ -49,8 +49,10 @@ subscriptions:
 	c.Redactor = &Redactor{}
 	c.HideSecrets()
 	for _, secret := range []string{
-		"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "basic-pass", "short6", "fetch-secret", "https://app.example.com/hooks/secret-path",
-		"QUJDREVGR0hJSktMTU5PUFFSU1RVVldY", "https://chat.example.com/services/T1/secret-hook", "smtp-pass", "data@base", "data%40base", "seam_key_x",
+		"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "basic-pass", "short6", "fetch-secret",
+		"https://app.example.com/hooks/secret-path",
+		"QUJDREVGR0hJSktMTU5PUFFSU1RVVldY", "https://chat.example.com/services/T1/secret-hook", "smtp-pass",
+		"data@base", "data%40base", "seam_key_x",
 		"MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1u", testToken,
 	} {
 		if got := c.Redactor.Redact(fmt.Sprintf("Post %q: EOF", secret)); strings.Contains(got, secret) {

@@ -18,7 +18,8 @@ func client(n int) netip.Addr {
 func TestClient(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::",
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::",
+		"fe80::1%eth0": "fe80::",
 	} {
 		if got := fair.Client(netip.MustParseAddr(address)); got.String() != want {
 			t.Errorf("%s counts as %s", address, got)
@@ -62,8 +63,8 @@ func TestNewcomersTakeFromTheHeaviest(t *testing.T) {
 	}
 }
 
-// Of the heaviest client's places the one that has been idle for longest goes first, then the oldest. What is idle goes also where
-// nobody has more than a share.
+// Of the heaviest client's places the one that has been idle for longest goes first, then the oldest. What is idle goes
+// also where nobody has more than a share.
 func TestIdlePlacesGoFirst(t *testing.T) {
 	t.Parallel()
 	c := fair.New(3, nil)

@@ -40,20 +40,35 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 			confirmed: "confirmed", canceled: "cancelled",
 		},
 		"cloudbeds": {
-			format:    "cloudbeds",
-			document:  `{"success": true, "data": {"reservationID": "7", "status": "{status}", "startDate": "2031-07-01", "endDate": "2031-07-04", "assigned": [{"roomID": "3-1", "subReservationID": "7"}], "unassigned": []}}`,
-			booked:    [2]string{`{}`, `{"event": "reservation/created", "reservationID": "7", "propertyID": 9, "timestamp": 1700000000.1}`},
-			cancel:    [2]string{`{}`, `{"event": "reservation/status_changed", "reservationID": "7", "propertyID": 9, "status": "canceled", "timestamp": 1700000001.1}`},
-			change:    [2]string{`{}`, `{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "timestamp": 1700000002.1}`},
+			format:   "cloudbeds",
+			document: `{"success": true, "data": {"reservationID": "7", "status": "{status}", "startDate": "2031-07-01", "endDate": "2031-07-04", "assigned": [{"roomID": "3-1", "subReservationID": "7"}], "unassigned": []}}`,
+			booked: [2]string{
+				`{}`,
+				`{"event": "reservation/created", "reservationID": "7", "propertyID": 9, "timestamp": 1700000000.1}`,
+			},
+			cancel: [2]string{
+				`{}`,
+				`{"event": "reservation/status_changed", "reservationID": "7", "propertyID": 9, "status": "canceled", "timestamp": 1700000001.1}`,
+			},
+			change: [2]string{
+				`{}`,
+				`{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "timestamp": 1700000002.1}`,
+			},
 			confirmed: "confirmed", canceled: "canceled",
 		},
 		"cloudbeds, rooms that come with the document": {
 			format: "cloudbeds",
 			document: `{"success": true, "data": {"reservationID": "7", "status": "{status}", "startDate": "2031-07-01", "endDate": "2031-07-04",
 				"assigned": [{"roomID": "3-1", "subReservationID": "7-1"}, {"roomID": "3-2", "subReservationID": "7-2"}], "unassigned": []}}`,
-			room:      "_7-1",
-			cancel:    [2]string{`{}`, `{"event": "reservation/deleted", "reservationID": "7", "propertyID": 9, "timestamp": 1700000001.1}`},
-			change:    [2]string{`{}`, `{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "timestamp": 1700000002.1}`},
+			room: "_7-1",
+			cancel: [2]string{
+				`{}`,
+				`{"event": "reservation/deleted", "reservationID": "7", "propertyID": 9, "timestamp": 1700000001.1}`,
+			},
+			change: [2]string{
+				`{}`,
+				`{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "timestamp": 1700000002.1}`,
+			},
 			confirmed: "confirmed", canceled: "canceled",
 		},
 	} {
@@ -74,7 +89,8 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 					}
 					e := store.Event{
 						EventID: uuid.New(), Source: "s", Status: store.EventAccepted, ReceivedAt: time.Now().UTC(),
-						Request: []byte(`{"kind": "` + kind + `", "query": ` + webhook[0] + `}`), Body: []byte(webhook[1]),
+						Request: []byte(`{"kind": "` + kind + `", "query": ` + webhook[0] + `}`),
+						Body:    []byte(webhook[1]),
 					}
 					if _, err := r.store.InsertEvents(t.Context(), []store.Event{e}); err != nil {
 						t.Fatal(err)
@@ -92,7 +108,9 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 					t.Helper()
 					got := pms.Cancelled
 					for _, room := range []string{"", c.room} {
-						if v, err := r.store.View(t.Context(), store.Ref{Source: "s", ReservationID: "7" + room}); err == nil && v.Reservation.Status == pms.Confirmed {
+						if v, err := r.store.View(t.Context(),
+							store.Ref{Source: "s", ReservationID: "7" + room}); err == nil &&
+							v.Reservation.Status == pms.Confirmed {
 							got = pms.Confirmed
 						}
 					}
@@ -109,10 +127,12 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 				id := says(c.change)
 				fetched(id)
 				is(pms.Cancelled)
-				if e := r.event(id); e.Status != store.EventAccepted || !strings.Contains(*e.Reason, "may be older than a cancel") {
+				if e := r.event(id); e.Status != store.EventAccepted ||
+					!strings.Contains(*e.Reason, "may be older than a cancel") {
 					t.Fatalf("%s %v, want that it waits", e.Status, e.Reason)
 				}
-				if _, err := r.store.Pool().Exec(t.Context(), `UPDATE reservations SET updated_at = updated_at - interval '31 seconds'`); err != nil {
+				if _, err := r.store.Pool().Exec(t.Context(),
+					`UPDATE reservations SET updated_at = updated_at - interval '31 seconds'`); err != nil {
 					t.Fatal(err)
 				}
 				if !booked {
@@ -151,7 +171,8 @@ func newReplica(t *testing.T, format string) *replica {
 func (p *replica) says(body string) uuid.UUID {
 	p.t.Helper()
 	e := store.Event{
-		EventID: uuid.New(), Source: "s", Status: store.EventAccepted, ReceivedAt: time.Now().UTC(), Request: []byte(`{}`), Body: []byte(body),
+		EventID: uuid.New(), Source: "s", Status: store.EventAccepted, ReceivedAt: time.Now().UTC(),
+		Request: []byte(`{}`), Body: []byte(body),
 	}
 	if _, err := p.store.InsertEvents(p.t.Context(), []store.Event{e}); err != nil {
 		p.t.Fatal(err)
@@ -219,7 +240,9 @@ func TestAStaleDocumentMovesNoStayForLong(t *testing.T) {
 		return `{"success": true, "data": {"reservationID": "7", "status": "confirmed", "startDate": "2031-07-01", "endDate": "` + end + `", "assigned": [{"roomID": "3-1", "subReservationID": "7"}], "unassigned": []}}`
 	}
 	webhook := func(n int) string {
-		return fmt.Sprintf(`{"event": "reservation/guest_requests_changed", "reservationID": "7", "propertyID": 9, "timestamp": %d.5}`, 1700000000+n)
+		return fmt.Sprintf(
+			`{"event": "reservation/guest_requests_changed", "reservationID": "7", "propertyID": 9, "timestamp": %d.5}`,
+			1700000000+n)
 	}
 	p := newReplica(t, "cloudbeds")
 	p.fetches(p.says(webhook(1)), document("2031-07-04"))
@@ -229,7 +252,8 @@ func TestAStaleDocumentMovesNoStayForLong(t *testing.T) {
 	p.is("7", "confirmed until 2031-07-02", shortened, store.EventApplied, "")
 	note := p.says(webhook(3))
 	p.fetches(note, document("2031-07-04"))
-	p.is("7", "confirmed until 2031-07-04", note, store.EventApplied, "the PMS's documents may be older than the change before; fetched again at")
+	p.is("7", "confirmed until 2031-07-04", note, store.EventApplied,
+		"the PMS's documents may be older than the change before; fetched again at")
 	p.later(60)
 	p.fetches(note, document("2031-07-02"))
 	p.is("7", "confirmed until 2031-07-02", note, store.EventApplied, "")
@@ -243,9 +267,11 @@ func TestADocumentBehindItsWebhook(t *testing.T) {
 	}
 	for _, last := range []string{"2031-07-02", "2031-07-04"} { // it may also have changed again since
 		p := newReplica(t, "cloudbeds")
-		id := p.says(`{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "startDate": "2031-07-01", "endDate": "2031-07-02", "timestamp": 1700000000.5}`)
+		id := p.says(
+			`{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "startDate": "2031-07-01", "endDate": "2031-07-02", "timestamp": 1700000000.5}`)
 		p.fetches(id, document("2031-07-04"))
-		p.is("7", "confirmed until 2031-07-04", id, store.EventApplied, "the PMS's document doesn't show yet what the webhook is about; fetched again at")
+		p.is("7", "confirmed until 2031-07-04", id, store.EventApplied,
+			"the PMS's document doesn't show yet what the webhook is about; fetched again at")
 		p.later(6)
 		p.fetches(id, document("2031-07-04"))
 		p.is("7", "confirmed until 2031-07-04", id, store.EventApplied, "fetched again at")
@@ -259,15 +285,18 @@ func TestADocumentBehindItsWebhook(t *testing.T) {
 func TestASecondLookThatFails(t *testing.T) {
 	t.Parallel()
 	p := newReplica(t, "cloudbeds")
-	id := p.says(`{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "startDate": "2031-07-01", "endDate": "2031-07-02", "timestamp": 1700000000.5}`)
-	p.fetches(id, `{"success": true, "data": {"reservationID": "7", "status": "confirmed", "startDate": "2031-07-01", "endDate": "2031-07-04", "assigned": [{"roomID": "3-1", "subReservationID": "7"}], "unassigned": []}}`)
+	id := p.says(
+		`{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "startDate": "2031-07-01", "endDate": "2031-07-02", "timestamp": 1700000000.5}`)
+	p.fetches(id,
+		`{"success": true, "data": {"reservationID": "7", "status": "confirmed", "startDate": "2031-07-01", "endDate": "2031-07-04", "assigned": [{"roomID": "3-1", "subReservationID": "7"}], "unassigned": []}}`)
 	p.document.Store(`{"success": false, "message": "closed for repairs"}`)
 	snoozed := new(river.JobSnoozeError)
 	if err := p.fetcher.work(t.Context(), id); !errors.As(err, &snoozed) {
 		t.Fatal(err)
 	}
 	p.is("7", "confirmed until 2031-07-04", id, store.EventApplied, "closed for repairs")
-	if _, err := p.store.Pool().Exec(t.Context(), `UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
+	if _, err := p.store.Pool().Exec(t.Context(),
+		`UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.fetcher.work(t.Context(), id); err != nil {
@@ -285,7 +314,8 @@ func TestOrdersThatAreNotThereYet(t *testing.T) {
 		until   = "confirmed until 2031-07-04T09:00:00Z"
 	)
 	none := `{"Reservations": []}`
-	one, two := `{"Reservations": [`+fmt.Sprintf(order, "r")+`]}`, `{"Reservations": [`+fmt.Sprintf(order, "r")+`, `+fmt.Sprintf(order, "s")+`]}`
+	one, two := `{"Reservations": [`+fmt.Sprintf(order, "r")+`]}`, `{"Reservations": [`+fmt.Sprintf(order, "r")+`, `+
+		fmt.Sprintf(order, "s")+`]}`
 	p := newReplica(t, "mews")
 	id := p.says(webhook)
 	p.fetches(id, none)
@@ -335,7 +365,8 @@ func TestEventsAreTiedToTheirReservations(t *testing.T) {
 	found := func(id uuid.UUID, status string, reservations ...string) {
 		t.Helper()
 		for _, r := range reservations {
-			list, err := p.store.Events(t.Context(), store.EventFilter{ReservationID: r, Status: []string{status}}, 0, 10)
+			list, err := p.store.Events(t.Context(), store.EventFilter{ReservationID: r, Status: []string{status}}, 0,
+				10)
 			if err != nil || len(list) == 0 || list[0].EventID != id || list[0].ReservationID == nil {
 				t.Errorf("%s events of %s: %v, %+v", status, r, err, list)
 			}
@@ -358,13 +389,15 @@ func TestEventsAreTiedToTheirReservations(t *testing.T) {
 	for _, id := range []uuid.UUID{waits, unknown} {
 		_ = p.fetcher.work(t.Context(), id)
 	}
-	if got := lastOf("7_7-1"); !strings.Contains(got, "waits for documents of the PMS") || !strings.Contains(got, "closed for repairs") {
+	if got := lastOf("7_7-1"); !strings.Contains(got, "waits for documents of the PMS") ||
+		!strings.Contains(got, "closed for repairs") {
 		t.Errorf("the timeline: %s", got)
 	}
 	if e := p.event(waits); e.ReservationID == nil || *e.ReservationID != "7_7-1" {
 		t.Errorf("the event is about %v", e.ReservationID)
 	}
-	if _, err := p.store.Pool().Exec(t.Context(), `UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
+	if _, err := p.store.Pool().Exec(t.Context(),
+		`UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []uuid.UUID{waits, unknown} {
@@ -379,7 +412,8 @@ func TestEventsAreTiedToTheirReservations(t *testing.T) {
 			t.Errorf("the timeline of %s: %s", r, got)
 		}
 	}
-	if log := p.log.String(); !strings.Contains(log, `reservation_ids="[7_7-1 7_7-9]"`) || !strings.Contains(log, "reservation_ids=[8]") {
+	if log := p.log.String(); !strings.Contains(log, `reservation_ids="[7_7-1 7_7-9]"`) ||
+		!strings.Contains(log, "reservation_ids=[8]") {
 		t.Errorf("the log: %s", log)
 	}
 }

@@ -18,11 +18,14 @@ import (
 )
 
 // pmsOf is a source whose PMS answers as fn does.
-func pmsOf(t *testing.T, program, manifest string, change func(*pms.FetchSettings), fn http.HandlerFunc) (*Fetcher, pms.Source) {
+func pmsOf(t *testing.T, program, manifest string, change func(*pms.FetchSettings), fn http.HandlerFunc) (*Fetcher,
+	pms.Source,
+) {
 	t.Helper()
 	server := httptest.NewServer(fn)
 	t.Cleanup(server.Close)
-	format, err := pms.ParseFormat("own.jq", strings.ReplaceAll(`module {"fetch": {"url": "URL", `+manifest+`}}; `, "URL", server.URL)+program)
+	format, err := pms.ParseFormat("own.jq", strings.ReplaceAll(`module {"fetch": {"url": "URL", `+manifest+`}}; `,
+		"URL", server.URL)+program)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +34,8 @@ func pmsOf(t *testing.T, program, manifest string, change func(*pms.FetchSetting
 	if change != nil {
 		change(&settings)
 	}
-	return &Fetcher{first: time.Millisecond, accounts: new(pmsapi.Clients)}, pms.Source{Name: "s", Format: format, Fetch: &settings, Statuses: pms.DefaultStatuses()}
+	return &Fetcher{first: time.Millisecond, accounts: new(pmsapi.Clients)},
+		pms.Source{Name: "s", Format: format, Fetch: &settings, Statuses: pms.DefaultStatuses()}
 }
 
 func collect(t *testing.T, f *Fetcher, s pms.Source, body string, attempts int) (string, []store.Try, error) {
@@ -54,11 +58,29 @@ func TestWhatIsSentAndTaken(t *testing.T) {
 		change   func(*pms.FetchSettings)
 		right    func(*http.Request, string) bool
 	}{
-		"bearer": {bearerDoc, func(s *pms.FetchSettings) { s.Token = "tok" }, func(r *http.Request, _ string) bool { return r.Header.Get("Authorization") == "Bearer tok" }},
-		"header": {`"auth": "header", "header": "X-Key", "documents": {"doc": {"path": "/docs/{id}"}}`, func(s *pms.FetchSettings) { s.Token = "tok" }, func(r *http.Request, _ string) bool { return r.Header.Get("X-Key") == "tok" }},
-		"basic":  {`"auth": "basic", "documents": {"doc": {"path": "/docs/{id}"}}`, func(s *pms.FetchSettings) { s.Username, s.Password = "u", "p" }, func(r *http.Request, _ string) bool { u, p, _ := r.BasicAuth(); return u == "u" && p == "p" }},
+		"bearer": {
+			bearerDoc, func(s *pms.FetchSettings) { s.Token = "tok" },
+			func(r *http.Request, _ string) bool { return r.Header.Get("Authorization") == "Bearer tok" },
+		},
+		"header": {
+			`"auth": "header", "header": "X-Key", "documents": {"doc": {"path": "/docs/{id}"}}`,
+			func(s *pms.FetchSettings) { s.Token = "tok" }, func(r *http.Request,
+				_ string,
+			) bool {
+				return r.Header.Get("X-Key") == "tok"
+			},
+		},
+		"basic": {
+			`"auth": "basic", "documents": {"doc": {"path": "/docs/{id}"}}`,
+			func(s *pms.FetchSettings) { s.Username, s.Password = "u", "p" }, func(r *http.Request, _ string) bool {
+				u,
+					p, _ := r.BasicAuth()
+				return u == "u" && p == "p"
+			},
+		},
 		"body": {
-			`"auth": "body", "documents": {"doc": {"method": "POST", "path": "/docs/a%2Fb", "body": {"Ids": "{ids}"}}}`, func(s *pms.FetchSettings) { s.Body = map[string]string{"Token": "tok"} },
+			`"auth": "body", "documents": {"doc": {"method": "POST", "path": "/docs/a%2Fb", "body": {"Ids": "{ids}"}}}`,
+			func(s *pms.FetchSettings) { s.Body = map[string]string{"Token": "tok"} },
 			func(r *http.Request, body string) bool {
 				return body == `{"Ids":["a/b"],"Token":"tok"}` && r.Method == http.MethodPost
 			},
@@ -74,7 +96,8 @@ func TestWhatIsSentAndTaken(t *testing.T) {
 				_, _ = io.WriteString(w, `{"n": 12345678901234567890}`)
 			})
 			got, tries, err := collect(t, f, s, `{"id": "a/b"}`, 0)
-			if err != nil || got != `{"doc":[{"n":12345678901234567890}]}` || len(tries) != 1 || tries[0].Status != 200 || tries[0].Document != "doc a/b" {
+			if err != nil || got != `{"doc":[{"n":12345678901234567890}]}` || len(tries) != 1 ||
+				tries[0].Status != 200 || tries[0].Document != "doc a/b" {
 				t.Errorf("%s %+v %v", got, tries, err)
 			}
 		})
@@ -96,8 +119,11 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 			w.Header().Set("Location", elsewhere.URL)
 			w.WriteHeader(http.StatusFound)
 		}, "redirected, which is not followed", 0},
-		"too large": {func(w http.ResponseWriter) { _, _ = w.Write([]byte(`"` + strings.Repeat("a", pmsapi.MaxAnswer) + `"`)) }, "larger than 4 MiB", 0},
-		"no JSON":   {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>") }, "is not JSON", 0},
+		"too large": {func(w http.ResponseWriter) {
+			_, _ = w.Write([]byte(`"` + strings.Repeat("a", pmsapi.MaxAnswer) +
+				`"`))
+		}, "larger than 4 MiB", 0},
+		"no JSON": {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>") }, "is not JSON", 0},
 		"too many": {func(w http.ResponseWriter) {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(http.StatusTooManyRequests)
@@ -112,15 +138,16 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 			f, s := pmsOf(t, wantsDoc, bearerDoc, nil, func(w http.ResponseWriter, _ *http.Request) { c.answer(w) })
 			_, tries, err := collect(t, f, s, `{"id": 1}`, 0)
 			api := new(pmsapi.Error)
-			if !errors.As(err, &api) || !strings.Contains(err.Error(), c.want) || api.RetryAfter != c.retry || len(tries) != 1 || tries[0].Error == "" || strings.Contains(err.Error(), "jane") {
+			if !errors.As(err, &api) || !strings.Contains(err.Error(), c.want) || api.RetryAfter != c.retry ||
+				len(tries) != 1 || tries[0].Error == "" || strings.Contains(err.Error(), "jane") {
 				t.Errorf("%v %+v", err, tries)
 			}
 		})
 	}
 }
 
-// A document from before its webhook is looked at a second time, and then taken as it is. The two times come from two places, so
-// that half a minute says nothing.
+// A document from before its webhook is looked at a second time, and then taken as it is. The two times come from two
+// places, so that half a minute says nothing.
 func TestStaleDocuments(t *testing.T) {
 	t.Parallel()
 	f, s := pmsOf(t, wantsDoc, bearerDoc, nil, func(w http.ResponseWriter, _ *http.Request) {
@@ -153,18 +180,24 @@ func TestProgramsThatWantTooMuch(t *testing.T) {
 		`{fetch: {kind: ((.fetched // {}) | keys | length | tostring | "doc" + .), id: 1}}`: "says nothing of where that is",
 		`{fetch: {kind: "doc", id: ".."}}`:                                                  "is no part of an address",
 	} {
-		f, s := pmsOf(t, program, bearerDoc, nil, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })
+		f, s := pmsOf(t, program, bearerDoc, nil, func(w http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = io.WriteString(w, `{}`)
+		})
 		if _, _, err := collect(t, f, s, `{}`, 0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", program, err, want)
 		}
 	}
 	// What one document leads to is fetched after it, and several of one kind together.
-	f, s := pmsOf(t, `if .fetched.b then {ignore: "done"} elif .fetched.a then {fetch: {kind: "b", id: .fetched.a[0].b}} else {fetch: {kind: "a", ids: [1, 2]}} end`,
-		`"auth": "bearer", "documents": {"a": {"path": "/a/{id}"}, "b": {"path": "/b?ids={ids}"}}`, nil, func(w http.ResponseWriter, r *http.Request) {
+	f, s := pmsOf(t,
+		`if .fetched.b then {ignore: "done"} elif .fetched.a then {fetch: {kind: "b", id: .fetched.a[0].b}} else {fetch: {kind: "a", ids: [1, 2]}} end`,
+		`"auth": "bearer", "documents": {"a": {"path": "/a/{id}"}, "b": {"path": "/b?ids={ids}"}}`, nil,
+		func(w http.ResponseWriter, r *http.Request) {
 			_, _ = fmt.Fprintf(w, `{"b": %q}`, r.URL.String())
 		})
 	got, tries, err := collect(t, f, s, `{}`, 0)
-	if want := `{"a":[{"b":"/a/1"},{"b":"/a/2"}],"b":[{"b":"/b?ids=%2Fa%2F1"}]}`; err != nil || got != want || len(tries) != 3 {
+	if want := `{"a":[{"b":"/a/1"},{"b":"/a/2"}],"b":[{"b":"/b?ids=%2Fa%2F1"}]}`; err != nil || got != want ||
+		len(tries) != 3 {
 		t.Errorf("%s %v %+v", got, err, tries)
 	}
 }

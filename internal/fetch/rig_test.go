@@ -79,7 +79,10 @@ func (r *rig) post(source string, n int) []uuid.UUID {
 	var events []store.Event
 	var ids []uuid.UUID
 	for i := range n {
-		e := store.Event{EventID: uuid.New(), Source: source, Status: store.EventAccepted, ReceivedAt: time.Now().UTC(), Request: []byte(`{}`), Body: fmt.Appendf(nil, `{"id": %d}`, i)}
+		e := store.Event{
+			EventID: uuid.New(), Source: source, Status: store.EventAccepted, ReceivedAt: time.Now().UTC(),
+			Request: []byte(`{}`), Body: fmt.Appendf(nil, `{"id": %d}`, i),
+		}
 		events, ids = append(events, e), append(ids, e.EventID)
 	}
 	if _, err := r.store.InsertEvents(r.t.Context(), events); err != nil {
@@ -116,8 +119,8 @@ func (r *rig) event(id uuid.UUID) store.Event {
 	return e
 }
 
-// A PMS that hangs has its own workers, and no more than those: a thousand events that wait for it don't delay one document of
-// another PMS. Decided by what was asked of whom, and not by time.
+// A PMS that hangs has its own workers, and no more than those: a thousand events that wait for it don't delay one
+// document of another PMS. Decided by what was asked of whom, and not by time.
 func TestAHangingPMSHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	var hanging atomic.Int32
@@ -131,7 +134,10 @@ func TestAHangingPMSHoldsNobodyUp(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	_, well := pmsOf(t, wantsDoc, bearerDoc, token, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })
+	_, well := pmsOf(t, wantsDoc, bearerDoc, token, func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = io.WriteString(w, `{}`)
+	})
 	r := newRig(t, time.Second, map[string]pms.Source{"dead": dead, "well": well})
 	r.start("dead", "well")
 	r.post("dead", 1000)
@@ -145,11 +151,12 @@ func TestAHangingPMSHoldsNobodyUp(t *testing.T) {
 func TestRetryAfterHoldsTheSource(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
-	_, busy := pmsOf(t, wantsDoc, bearerDoc, func(s *pms.FetchSettings) { s.Token = "x" }, func(w http.ResponseWriter, _ *http.Request) {
-		asked.Add(1)
-		w.Header().Set("Retry-After", "3600")
-		w.WriteHeader(http.StatusTooManyRequests)
-	})
+	_, busy := pmsOf(t, wantsDoc, bearerDoc, func(s *pms.FetchSettings) { s.Token = "x" },
+		func(w http.ResponseWriter, _ *http.Request) {
+			asked.Add(1)
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
 	r := newRig(t, time.Millisecond, map[string]pms.Source{"busy": busy})
 	r.start("busy")
 	ids := r.post("busy", 30)
@@ -166,19 +173,21 @@ func TestRetryAfterHoldsTheSource(t *testing.T) {
 	}
 }
 
-// A wrong client secret costs no event: it waits, with the server's words as the reason, and continues when the secret is right.
+// A wrong client secret costs no event: it waits, with the server's words as the reason, and continues when the secret
+// is right.
 func TestAWrongSecretRejectsNothing(t *testing.T) {
 	t.Parallel()
 	var right atomic.Bool
-	_, s := pmsOf(t, wantsDoc, oauthDoc, func(s *pms.FetchSettings) { s.ClientID, s.ClientSecret = "id", "secret" }, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		if !right.Load() {
-			w.WriteHeader(http.StatusBadRequest)
-			_, _ = io.WriteString(w, `{"error": "invalid_client"}`)
-			return
-		}
-		_, _ = io.WriteString(w, `{"access_token": "t", "token_type": "bearer", "expires_in": 3600}`)
-	})
+	_, s := pmsOf(t, wantsDoc, oauthDoc, func(s *pms.FetchSettings) { s.ClientID, s.ClientSecret = "id", "secret" },
+		func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			if !right.Load() {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"error": "invalid_client"}`)
+				return
+			}
+			_, _ = io.WriteString(w, `{"access_token": "t", "token_type": "bearer", "expires_in": 3600}`)
+		})
 	r := newRig(t, time.Millisecond, map[string]pms.Source{"s": s})
 	id := r.post("s", 1)[0]
 	attempt := func() error {
@@ -186,14 +195,16 @@ func TestAWrongSecretRejectsNothing(t *testing.T) {
 		return r.fetcher.work(t.Context(), id)
 	}
 	for range pmsapi.UnknownAtLeast + 2 { // more often than a document is asked for that the PMS says it doesn't have
-		if _, err := r.store.Pool().Exec(t.Context(), `UPDATE event_fetches SET asked_at = asked_at - interval '5 hours'`); err != nil {
+		if _, err := r.store.Pool().Exec(t.Context(),
+			`UPDATE event_fetches SET asked_at = asked_at - interval '5 hours'`); err != nil {
 			t.Fatal(err)
 		}
 		snoozed := new(river.JobSnoozeError)
 		if err := attempt(); !errors.As(err, &snoozed) {
 			t.Fatal(err)
 		}
-		if e := r.event(id); e.Status != store.EventAccepted || !strings.Contains(*e.Reason, "400 Bad Request: invalid_client") {
+		if e := r.event(id); e.Status != store.EventAccepted ||
+			!strings.Contains(*e.Reason, "400 Bad Request: invalid_client") {
 			t.Fatalf("%s: %s", e.Status, *e.Reason)
 		}
 	}
@@ -210,7 +221,8 @@ func TestAWrongSecretRejectsNothing(t *testing.T) {
 	r.fetcher.accounts = new(pmsapi.Clients)
 	id = r.post("s", 1)[0]
 	_ = attempt()
-	if _, err := r.store.Pool().Exec(t.Context(), `UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
+	if _, err := r.store.Pool().Exec(t.Context(),
+		`UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
 		t.Fatal(err)
 	}
 	if err := attempt(); err != nil {
@@ -237,26 +249,30 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 }
 
-// Documents that never come cost nothing that the webhook itself has sent: its cancel was applied, and the event says so.
+// Documents that never come cost nothing that the webhook itself has sent: its cancel was applied, and the event says
+// so.
 func TestGivingUpKeepsWhatWasApplied(t *testing.T) {
 	t.Parallel()
 	const program = `if .fetched then {ignore: "done"} else
 		{reservation: {reservation_id: "r", status: (if .body.id == 0 then "cancelled" else "pending" end), pms_status: "x"}}, {fetch: {kind: "doc", id: .body.id}} end`
-	_, s := pmsOf(t, program, bearerDoc, func(s *pms.FetchSettings) { s.Token = "x" }, func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusInternalServerError)
-	})
+	_, s := pmsOf(t, program, bearerDoc, func(s *pms.FetchSettings) { s.Token = "x" },
+		func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+		})
 	r := newRig(t, time.Millisecond, map[string]pms.Source{"s": s})
 	ids := r.post("s", 2)
 	for i, want := range []string{store.EventApplied, store.EventRejected} {
 		_ = r.fetcher.work(t.Context(), ids[i])
-		if _, err := r.store.Pool().Exec(t.Context(), `UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
+		if _, err := r.store.Pool().Exec(t.Context(),
+			`UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.fetcher.work(t.Context(), ids[i]); err != nil {
 			t.Fatal(err)
 		}
 		e := r.event(ids[i])
-		if e.Status != want || !strings.Contains(*e.Reason, "500 Internal Server Error") || (e.AppliedAt != nil) != (want == store.EventApplied) {
+		if e.Status != want || !strings.Contains(*e.Reason, "500 Internal Server Error") ||
+			(e.AppliedAt != nil) != (want == store.EventApplied) {
 			t.Errorf("%s %q, applied at %v; want %s", e.Status, *e.Reason, e.AppliedAt, want)
 		}
 	}
@@ -267,7 +283,8 @@ func TestGivingUpKeepsWhatWasApplied(t *testing.T) {
 // later ones.
 func TestEveryWebhookIsAnnounced(t *testing.T) {
 	t.Parallel()
-	_, s := pmsOf(t, wantsDoc, bearerDoc, func(s *pms.FetchSettings) { s.Token = "x" }, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })
+	_, s := pmsOf(t, wantsDoc, bearerDoc, func(s *pms.FetchSettings) { s.Token = "x" },
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })
 	r := newRigWith(t, jobs.Options{Cooldown: 12 * time.Hour, Poll: 24 * time.Hour}, time.Second,
 		map[string]pms.Source{"s": s})
 	r.start("s")

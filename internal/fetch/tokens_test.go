@@ -19,10 +19,14 @@ const oauthDoc = `"auth": "oauth2", "token_url": "URL/token", "documents": {"doc
 // account is a PMS that hands out tokens t1, t2, ...; accepts tells which of them it takes.
 func tokenPMS(t *testing.T, accepts func(token string) bool) (f *Fetcher, s pms.Source, handedOut *atomic.Int32) {
 	handedOut = new(atomic.Int32)
-	f, s = pmsOf(t, wantsDoc, oauthDoc, func(s *pms.FetchSettings) { s.ClientID, s.ClientSecret = "id", "the-client-secret" }, func(w http.ResponseWriter, r *http.Request) {
+	f, s = pmsOf(t, wantsDoc, oauthDoc, func(s *pms.FetchSettings) {
+		s.ClientID, s.ClientSecret = "id",
+			"the-client-secret"
+	}, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		if r.URL.Path == "/token" {
-			_, _ = fmt.Fprintf(w, `{"access_token": "t%d", "token_type": "bearer", "expires_in": 86400}`, handedOut.Add(1))
+			_, _ = fmt.Fprintf(w, `{"access_token": "t%d", "token_type": "bearer", "expires_in": 86400}`,
+				handedOut.Add(1))
 			return
 		}
 		if !accepts(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")) {
@@ -83,15 +87,25 @@ func TestTokenErrors(t *testing.T) {
 		want   pmsapi.Cause
 		words  string
 	}{
-		"a wrong secret, by RFC 6749": {400, `{"error": "invalid_client", "error_description": "the-client-secret of jane@example.com is wrong"}`, pmsapi.Account, "400 Bad Request: [redacted] of [redacted] is wrong"},
-		"by its error code alone":     {400, `{"error": "invalid_client"}`, pmsapi.Account, "400 Bad Request: invalid_client"},
-		"not found":                   {404, `gone`, pmsapi.Account, "404 Not Found"},
-		"a server's error":            {500, ``, pmsapi.Account, "500 Internal Server Error"},
-		"too many":                    {429, ``, pmsapi.Busy, "429 Too Many Requests"},
+		"a wrong secret, by RFC 6749": {
+			400,
+			`{"error": "invalid_client", "error_description": "the-client-secret of jane@example.com is wrong"}`,
+			pmsapi.Account, "400 Bad Request: [redacted] of [redacted] is wrong",
+		},
+		"by its error code alone": {
+			400, `{"error": "invalid_client"}`, pmsapi.Account,
+			"400 Bad Request: invalid_client",
+		},
+		"not found":        {404, `gone`, pmsapi.Account, "404 Not Found"},
+		"a server's error": {500, ``, pmsapi.Account, "500 Internal Server Error"},
+		"too many":         {429, ``, pmsapi.Busy, "429 Too Many Requests"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, s := pmsOf(t, wantsDoc, oauthDoc, func(s *pms.FetchSettings) { s.ClientID, s.ClientSecret = "id", "the-client-secret" }, func(w http.ResponseWriter, _ *http.Request) {
+			f, s := pmsOf(t, wantsDoc, oauthDoc, func(s *pms.FetchSettings) {
+				s.ClientID, s.ClientSecret = "id",
+					"the-client-secret"
+			}, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, c.answer)
@@ -99,7 +113,8 @@ func TestTokenErrors(t *testing.T) {
 			f.first = time.Hour // the account is left alone for as long as this test takes
 			_, _, err := collect(t, f, s, `{"id": 1}`, 0)
 			api := new(pmsapi.Error)
-			if !errors.As(err, &api) || api.Cause != c.want || err.Error() != "no access token was given out: "+c.words {
+			if !errors.As(err, &api) || api.Cause != c.want ||
+				err.Error() != "no access token was given out: "+c.words {
 				t.Errorf("%v", err)
 			}
 			held := new(pmsapi.PausedError)

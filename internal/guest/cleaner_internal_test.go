@@ -7,7 +7,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A search counts for what needed one when it began, however long the answer took: what was lost shortly before may not have shown yet.
+// A search counts for what needed one when it began, however long the answer took: what was lost shortly before may not
+// have shown yet.
 func TestASearchIsAsOldAsItsQuestion(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)

@@ -53,7 +53,8 @@ func TestTheCodeIsShownDuringTheStay(t *testing.T) {
 	if _, _, err := r.guest.ShowCode(ctx, link); !errors.Is(err, guest.ErrNoCode) {
 		t.Errorf("before the stay: %v", err)
 	}
-	if got, err := r.guest.BackupCode(ctx, a.ref()); err != nil || got.Digits != code.Code || !got.OpensAt.Equal(a.in) || !got.OpensTo.Equal(a.out) {
+	if got, err := r.guest.BackupCode(ctx, a.ref()); err != nil || got.Digits != code.Code ||
+		!got.OpensAt.Equal(a.in) || !got.OpensTo.Equal(a.out) {
 		t.Errorf("for a program: %+v %v", got, err)
 	}
 	r.advance(49 * time.Hour)
@@ -132,7 +133,8 @@ func TestCodesThatAreNotShown(t *testing.T) {
 	if _, err := r.guest.BackupCode(ctx, late.ref()); !errors.Is(err, guest.ErrGone) {
 		t.Errorf("after a cancel: %v", err)
 	}
-	if _, err := r.guest.BackupCode(ctx, store.Ref{Source: "default", ReservationID: "nobody"}); !errors.Is(err, store.ErrNotFound) {
+	if _, err := r.guest.BackupCode(ctx, store.Ref{Source: "default", ReservationID: "nobody"}); !errors.Is(err,
+		store.ErrNotFound) {
 		t.Errorf("of an unknown stay: %v", err)
 	}
 	r.sim.Configure(func(o *simulator.Options) { o.CodeDelay = 0 })
@@ -150,7 +152,10 @@ func TestCodesThatAreNotShown(t *testing.T) {
 func TestAClosedGateHoldsTheCode(t *testing.T) {
 	t.Parallel()
 	state := stateWithCode()
-	s := guest.New(nil, nil, nil, guest.Options{Secret: "seam_key", Source: func(string) pms.Source { return pms.Source{} }})
+	s := guest.New(nil, nil, nil, guest.Options{
+		Secret: "seam_key",
+		Source: func(string) pms.Source { return pms.Source{} },
+	})
 	notReady := new(guest.NotReadyError)
 	state.ClosedGates = []string{"paid"}
 	if err := guest.MayHaveCode(s, state); !errors.As(err, &notReady) || !strings.Contains(notReady.Explain(), "paid") {
@@ -166,6 +171,7 @@ func stateWithCode() store.GuestState {
 	now := time.Now()
 	from, to, id, key := now.Add(-time.Hour), now.Add(time.Hour), "c", ""
 	return store.GuestState{
-		Status: pms.Confirmed, KeyStatus: stay.KeyIssued, StartsAt: &from, EndsAt: &to, CheckOut: &to, CodeID: &id, KeyGuest: &key,
+		Status: pms.Confirmed, KeyStatus: stay.KeyIssued, StartsAt: &from, EndsAt: &to, CheckOut: &to, CodeID: &id,
+		KeyGuest: &key,
 	}
 }

@@ -24,7 +24,10 @@ func TestAGateHoldsTheLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	policy := store.SourcePolicy{Source: "default", Fingerprint: r.source.Policy.Fingerprint(), Encoded: string(encoded)}
+	policy := store.SourcePolicy{
+		Source: "default", Fingerprint: r.source.Policy.Fingerprint(),
+		Encoded: string(encoded),
+	}
 	if _, err := r.store.DecidePolicies(ctx, []store.SourcePolicy{policy}); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +46,10 @@ func TestAGateHoldsTheLink(t *testing.T) {
 	}
 	set := func(state string) {
 		t.Helper()
-		if _, err := r.applier.SetGate(ctx, a.ref(), intake.GateAction{Name: "paid", State: state, By: "till"}); err != nil {
+		if _, err := r.applier.SetGate(ctx, a.ref(), intake.GateAction{
+			Name: "paid", State: state,
+			By: "till",
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -25,10 +25,14 @@ func TestALinkGivesTheStaysKey(t *testing.T) {
 	if other.InstantKeyURL == first.InstantKeyURL || len(r.sim.State().InstantKeys) != 2 {
 		t.Errorf("two stays have %d instant keys", len(r.sim.State().InstantKeys))
 	}
-	if page := first.Page; page.Property != "Garden suite" || page.CheckIn.Location().String() != "Europe/Madrid" || page.Why != guest.Ready {
+	if page := first.Page; page.Property != "Garden suite" || page.CheckIn.Location().String() != "Europe/Madrid" ||
+		page.Why != guest.Ready {
 		t.Errorf("the page says %+v", page)
 	}
-	links, err := r.guest.Links(context.Background(), []guest.Stay{guest.StayOf(r.view(a).Reservation), guest.StayOf(r.view(b).Reservation)})
+	links, err := r.guest.Links(context.Background(), []guest.Stay{
+		guest.StayOf(r.view(a).Reservation),
+		guest.StayOf(r.view(b).Reservation),
+	})
 	if err != nil || links[a.ref()].Openings != 2 || links[a.ref()].OpenedAt == nil || links[b.ref()].Openings != 1 {
 		t.Errorf("links %+v %v", links, err)
 	}
@@ -109,7 +113,10 @@ func TestLinksThatAreNoGood(t *testing.T) {
 		}
 		return err
 	}
-	for _, unknown := range []string{"", "x", "0123456789012345678901", "012345678901234567890\x00", "../../v1/reservations.."} {
+	for _, unknown := range []string{
+		"", "x", "0123456789012345678901", "012345678901234567890\x00",
+		"../../v1/reservations..",
+	} {
 		if err := look(unknown); !errors.Is(err, guest.ErrUnknown) {
 			t.Errorf("%q: %v", unknown, err)
 		}
@@ -139,7 +146,8 @@ func TestLinksThatAreNoGood(t *testing.T) {
 		t.Error("another guest has the same link")
 	}
 	r.mustOpen(a)
-	if err := r.guest.Renew(context.Background(), guest.StayOf(r.view(a).Reservation), store.Audit{Author: "test", Token: "test", Via: store.AuditREST, Action: "renew_link"}); err != nil {
+	if err := r.guest.Renew(context.Background(), guest.StayOf(r.view(a).Reservation),
+		store.Audit{Author: "test", Token: "test", Via: store.AuditREST, Action: "renew_link"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := look(second); !errors.Is(err, guest.ErrGone) {

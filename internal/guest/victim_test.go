@@ -93,7 +93,8 @@ func (o order) carryOut(s *guest.Service) (got result) {
 	notReady, limit := new(guest.NotReadyError), new(guest.LimitError)
 	switch {
 	case err == nil:
-	case errors.Is(err, guest.ErrUnavailable), errors.Is(err, guest.ErrBusy), errors.As(err, &notReady), errors.As(err, &limit):
+	case errors.Is(err, guest.ErrUnavailable), errors.Is(err, guest.ErrBusy), errors.As(err, &notReady),
+		errors.As(err, &limit):
 		got.Secret = ""
 	default:
 		got.Secret, got.Wrong = "", err.Error()
@@ -107,7 +108,8 @@ func (o order) clean(s *guest.Service) {
 	}
 }
 
-// mortal carries an order out in this process: where it dies, its connections to the database end, so nothing after that is written.
+// mortal carries an order out in this process: where it dies, its connections to the database end, so nothing after
+// that is written.
 func (l *life) mortal(o order) (got result) {
 	l.t.Helper()
 	db, err := store.Open(context.Background(), l.dsn)
@@ -126,7 +128,8 @@ func (l *life) mortal(o order) (got result) {
 	return carried
 }
 
-// send has a process of its own carry an order out. One that doesn't die where the order says is killed at any moment, unless it is done before.
+// send has a process of its own carry an order out. One that doesn't die where the order says is killed at any moment,
+// unless it is done before.
 func (l *life) send(o order) (got result) {
 	l.t.Helper()
 	o.DSN = storetest.VictimDSN(l.t, l.dsn)

@@ -24,7 +24,8 @@ func TestPutOfOneNewListingAtOnce(t *testing.T) {
 		answers := map[int]int{}
 		for range 4 {
 			wg.Go(func() {
-				r := a.as(adminToken, "PUT", fmt.Sprintf("/v1/listings/default/new-%d", round), `{"seam_access_group_ids":["555555-5555"]}`)
+				r := a.as(adminToken, "PUT", fmt.Sprintf("/v1/listings/default/new-%d", round),
+					`{"seam_access_group_ids":["555555-5555"]}`)
 				mu.Lock()
 				answers[r.status]++
 				mu.Unlock()
@@ -37,15 +38,20 @@ func TestPutOfOneNewListingAtOnce(t *testing.T) {
 	}
 }
 
-// Ids name events exactly; filters choose them. A request that could be read as either is refused, and so is one that names none.
+// Ids name events exactly; filters choose them. A request that could be read as either is refused, and so is one that
+// names none.
 func TestReplayOfNamedEvents(t *testing.T) {
 	t.Parallel()
 	a := two(t)
-	event := a.get("/v1/events?source=default&reservation_id=3333122-433&status=applied").body["items"].([]any)[0].(map[string]any)["event_id"].(string)
+	events := a.get("/v1/events?source=default&reservation_id=3333122-433&status=applied").body["items"].([]any)
+	event := events[0].(map[string]any)["event_id"].(string)
 
 	for _, tc := range []struct{ name, body, reason string }{
 		{"an empty list", `{"event_ids":[]}`, "a script that found nothing must not replay everything"},
-		{"an empty list and a filter", `{"event_ids":[],"source":"default"}`, "the list names no event, the filter nearly all"},
+		{
+			"an empty list and a filter", `{"event_ids":[],"source":"default"}`,
+			"the list names no event, the filter nearly all",
+		},
 		{"ids and a filter", `{"event_ids":["` + event + `"],"status":"rejected"}`, "the filter would be dropped"},
 		{"ids and a cursor", `{"event_ids":["` + event + `"],"cursor":"x"}`, "the cursor would be dropped"},
 		{"neither", `{}`, "all events at once is no request"},
@@ -72,7 +78,8 @@ func TestReplayOfNamedEvents(t *testing.T) {
 func TestHoldOfAHeldReservation(t *testing.T) {
 	t.Parallel()
 	a := two(t)
-	if r := a.call("POST", onePath+"/hold", `{"reason":"the police asked","author":"Maria"}`); r.status != http.StatusAccepted {
+	if r := a.call("POST", onePath+"/hold",
+		`{"reason":"the police asked","author":"Maria"}`); r.status != http.StatusAccepted {
 		t.Fatalf("%d %s", r.status, r.rawBody)
 	}
 	r := a.call("POST", onePath+"/hold", `{"reason":"a mistake","author":"Ben"}`)
@@ -135,7 +142,8 @@ func TestTroublesOfScopedTokens(t *testing.T) {
 	for secret, sees := range map[string]bool{"reads-one-source-only": false, adminToken: true} {
 		v := a.visitor()
 		v.signIn(secret)
-		for face, text := range map[string]string{"page": v.see("/").body, "REST": a.as(secret, "GET", "/v1/summary", "").rawBody} {
+		for face, text := range map[string]string{"page": v.see("/").body, "REST": a.as(secret, "GET", "/v1/summary",
+			"").rawBody} {
 			if strings.Contains(text, "the-other-hotels-system") != sees {
 				t.Errorf("%s of %s: shown %v, want %v", face, secret, !sees, sees)
 			}
@@ -151,9 +159,11 @@ func TestSeamWebhookAnswersAreDocumented(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	document := a.as("", "GET", "/openapi.json", "").body
-	known := document["paths"].(map[string]any)["/seam/webhooks"].(map[string]any)["post"].(map[string]any)["responses"].(map[string]any)
+	path := document["paths"].(map[string]any)["/seam/webhooks"].(map[string]any)
+	known := path["post"].(map[string]any)["responses"].(map[string]any)
 	for name, body := range map[string]string{"too large": strings.Repeat("x", 1<<20+1), "not signed": "{}"} {
-		req, err := http.NewRequestWithContext(context.Background(), "POST", a.url+"/seam/webhooks", strings.NewReader(body))
+		req, err := http.NewRequestWithContext(context.Background(), "POST", a.url+"/seam/webhooks",
+			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,8 +173,8 @@ func TestSeamWebhookAnswersAreDocumented(t *testing.T) {
 	}
 }
 
-// TestRequestsMeetALock has somebody keep a reservation and its listing locked: what would change them is refused soon, with what to do, and what
-// only reads them is answered.
+// TestRequestsMeetALock has somebody keep a reservation and its listing locked: what would change them is refused soon,
+// with what to do, and what only reads them is answered.
 func TestRequestsMeetALock(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -185,7 +195,8 @@ func TestRequestsMeetALock(t *testing.T) {
 	} {
 		t.Run(c[1], func(t *testing.T) {
 			t.Parallel()
-			if r := a.call(c[0], c[1], c[2]); r.status != 503 || r.header.Get("Retry-After") == "" || !strings.Contains(r.rawBody, "another transaction") {
+			if r := a.call(c[0], c[1], c[2]); r.status != 503 || r.header.Get("Retry-After") == "" ||
+				!strings.Contains(r.rawBody, "another transaction") {
 				t.Errorf("%d %s", r.status, r.rawBody)
 			}
 		})

@@ -38,7 +38,10 @@ func two(t *testing.T) *app {
 	t.Helper()
 	a := newApp(t)
 	for _, source := range []string{"default", "a%20b%2Fc"} {
-		for i, body := range []string{listingBody, reservationBody, `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":""}}`} {
+		for i, body := range []string{
+			listingBody, reservationBody,
+			`{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":""}}`,
+		} {
 			a.post(hook{source: source, id: fmt.Sprint("two-", i), body: body})
 		}
 	}
@@ -51,10 +54,16 @@ const onePath = "/v1/reservations/default/3333122-433"
 func TestScopedTokens(t *testing.T) {
 	t.Parallel()
 	a := two(t)
-	a.tokens = append(a.tokens, token("reader", "reads-everything", false), token("desk", "reads-default", false, "default"), token("other", "writes-other", true, "a b/c"))
+	a.tokens = append(a.tokens, token("reader", "reads-everything", false),
+		token("desk", "reads-default", false, "default"), token("other", "writes-other", true, "a b/c"))
 
 	t.Run("a token of one source sees nothing of another", func(t *testing.T) {
-		for _, list := range []string{"/v1/reservations", "/v1/listings", "/v1/events", "/v1/reservations?q=3333122", "/v1/listings?q=2222", "/v1/reservations?listing_id=2222222-2222", "/v1/reservations?guest_email=jane@example.com", "/v1/events?reservation_id=3333122-433", "/v1/events?status=rejected"} {
+		for _, list := range []string{
+			"/v1/reservations", "/v1/listings", "/v1/events", "/v1/reservations?q=3333122",
+			"/v1/listings?q=2222", "/v1/reservations?listing_id=2222222-2222",
+			"/v1/reservations?guest_email=jane@example.com", "/v1/events?reservation_id=3333122-433",
+			"/v1/events?status=rejected",
+		} {
 			all := a.as("reads-everything", "GET", list, "").body["items"].([]any)
 			own := a.as("reads-default", "GET", list, "").body["items"].([]any)
 			if len(own) == 0 || len(own)*2 != len(all) {
@@ -71,8 +80,12 @@ func TestScopedTokens(t *testing.T) {
 				t.Errorf("%s of another source: %v", list, got)
 			}
 		}
-		event := a.as("reads-default", "GET", "/v1/events", "").body["items"].([]any)[0].(map[string]any)["event_id"].(string)
-		for _, path := range []string{onePath, onePath + "/timeline", onePath + "/plan", onePath + "/overrides", "/v1/listings/default/2222222-2222", "/v1/events/" + event} {
+		event := a.as("reads-default", "GET", "/v1/events",
+			"").body["items"].([]any)[0].(map[string]any)["event_id"].(string)
+		for _, path := range []string{
+			onePath, onePath + "/timeline", onePath + "/plan", onePath + "/overrides",
+			"/v1/listings/default/2222222-2222", "/v1/events/" + event,
+		} {
 			if r := a.as("reads-default", "GET", path, ""); r.status != 200 {
 				t.Errorf("%s with its token: %d %s", path, r.status, r.rawBody)
 			}
@@ -84,7 +97,8 @@ func TestScopedTokens(t *testing.T) {
 		a.as("writes-other", "PUT", "/v1/listings/default/2222222-2222", `{"name":"mine"}`).mustBeProblem(t, 404)
 		a.as("writes-other", "POST", "/v1/events/"+event+"/replay", "").mustBeProblem(t, 404)
 		a.as("writes-other", "POST", "/v1/events/replay", `{"event_ids":["`+event+`"]}`).mustBeProblem(t, 422)
-		if r := a.as("writes-other", "POST", "/v1/events/replay", `{"source":"default"}`); len(r.body["items"].([]any)) > 0 {
+		if r := a.as("writes-other", "POST", "/v1/events/replay",
+			`{"source":"default"}`); len(r.body["items"].([]any)) > 0 {
 			t.Errorf("a replay of another source: %s", r.rawBody)
 		}
 		summary := a.as("reads-default", "GET", "/v1/summary", "")
@@ -96,7 +110,12 @@ func TestScopedTokens(t *testing.T) {
 		}
 	})
 	t.Run("a token that may read changes nothing", func(t *testing.T) {
-		for _, call := range [][2]string{{"POST", onePath + "/hold"}, {"POST", onePath + "/reconcile"}, {"PUT", "/v1/listings/default/2222222-2222"}, {"POST", "/v1/events/replay"}} {
+		for _, call := range [][2]string{
+			{"POST", onePath + "/hold"},
+			{"POST", onePath + "/reconcile"},
+			{"PUT", "/v1/listings/default/2222222-2222"},
+			{"POST", "/v1/events/replay"},
+		} {
 			a.as("reads-everything", call[0], call[1], `{"reason":"r"}`).mustBeProblem(t, 403)
 		}
 	})
@@ -107,13 +126,15 @@ func TestScopedTokens(t *testing.T) {
 		if challenge := r.header.Get("WWW-Authenticate"); challenge != `Bearer realm="staykey", error="invalid_token"` {
 			t.Errorf("challenge %q", challenge)
 		}
-		if challenge := a.as("", "GET", "/v1/summary", "").header.Get("WWW-Authenticate"); challenge != `Bearer realm="staykey"` {
+		if challenge := a.as("", "GET", "/v1/summary",
+			"").header.Get("WWW-Authenticate"); challenge != `Bearer realm="staykey"` {
 			t.Errorf("challenge without a token %q", challenge)
 		}
 	})
 }
 
-// An address that shows many wrong tokens gets no more answers than one a second; a token that was right there before stays so.
+// An address that shows many wrong tokens gets no more answers than one a second; a token that was right there before
+// stays so.
 func TestGuessing(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -147,8 +168,10 @@ func TestCursorsCannotBeForged(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	for i := range 5 {
-		a.post(hook{body: fmt.Sprintf(`{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R%d","listing_id":"L","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`, i)})
-		a.post(hook{body: fmt.Sprintf(`{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"L%d","seam_access_group_ids":[]}}`, i)})
+		a.post(hook{body: fmt.Sprintf(
+			`{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R%d","listing_id":"L","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`, i)})
+		a.post(hook{body: fmt.Sprintf(
+			`{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"L%d","seam_access_group_ids":[]}}`, i)})
 	}
 	a.apply()
 	lists := []string{"/v1/reservations", "/v1/listings", "/v1/events", "/v1/reservations/default/R1/timeline"}
@@ -164,7 +187,10 @@ func TestCursorsCannotBeForged(t *testing.T) {
 		}
 	}
 	for of, cursor := range cursors {
-		forged := []string{cursor[1:], cursor + "AAAA", otherAt(cursor, 0), otherAt(cursor, len(cursor)/2), otherAt(cursor, len(cursor)-1), "bnVsbA", "%00", "eyJ0IjoiMjAyNC0xMS0wMVQxNTowMDowMFoiLCJzIjoiIiwiaSI6IiJ9"}
+		forged := []string{
+			cursor[1:], cursor + "AAAA", otherAt(cursor, 0), otherAt(cursor, len(cursor)/2),
+			otherAt(cursor, len(cursor)-1), "bnVsbA", "%00", "eyJ0IjoiMjAyNC0xMS0wMVQxNTowMDowMFoiLCJzIjoiIiwiaSI6IiJ9",
+		}
 		for _, list := range lists {
 			try := forged
 			if list != of {
@@ -203,7 +229,10 @@ func TestReplayByFilter(t *testing.T) {
 		e := item.(map[string]any)
 		statuses[e["type"].(string)+" "+fmt.Sprint(e["reservation_id"])] = e["status"].(string)
 	}
-	want := map[string]string{"listing.created <nil>": "applied", "reservation.created 3333122-433": "applied", "reservation.created <nil>": "rejected"}
+	want := map[string]string{
+		"listing.created <nil>": "applied", "reservation.created 3333122-433": "applied",
+		"reservation.created <nil>": "rejected",
+	}
 	if diff := cmp.Diff(want, statuses); diff != "" {
 		t.Errorf("would become (-want +got):\n%s", diff)
 	}
@@ -214,17 +243,21 @@ func TestReplayByFilter(t *testing.T) {
 		t.Error("the dry run has changed something")
 	}
 
-	// An admin's word on the listing is not the PMS's; what the PMS sent last about the reservation has been overtaken by a row that
-	// was lost: the dry run shows how it would come back.
+	// An admin's word on the listing is not the PMS's; what the PMS sent last about the reservation has been overtaken
+	// by a row that was lost: the dry run shows how it would come back.
 	if err := a.store.InTx(t.Context(), func(tx pgx.Tx) error {
-		_, err := tx.Exec(t.Context(), `UPDATE reservations SET listing_id = 'lost', guest_email = NULL WHERE source = 'default'`)
+		_, err := tx.Exec(t.Context(),
+			`UPDATE reservations SET listing_id = 'lost', guest_email = NULL WHERE source = 'default'`)
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
 	dry = a.call("POST", "/v1/events/replay", `{"reservation_id":"3333122-433","source":"default","dry_run":true}`)
 	differences := fmt.Sprint(dry.body["differences"])
-	for _, word := range []string{"field:guest_email from:<nil> to:jane@example.com", "field:listing_id from:lost to:2222222-2222", "reservation_id:3333122-433"} {
+	for _, word := range []string{
+		"field:guest_email from:<nil> to:jane@example.com",
+		"field:listing_id from:lost to:2222222-2222", "reservation_id:3333122-433",
+	} {
 		if !strings.Contains(differences, word) {
 			t.Errorf("the dry run does not say %s: %s", word, differences)
 		}
@@ -237,13 +270,15 @@ func TestReplayByFilter(t *testing.T) {
 	if got := a.get(onePath).body; got["listing_id"] != "2222222-2222" || got["guest_email"] != "jane@example.com" {
 		t.Errorf("replayed, it is %v", got)
 	}
-	if story := a.get(onePath + "/timeline").rawBody; !strings.Contains(story, "Maria (admin) had reservation.created applied again") {
+	if story := a.get(onePath + "/timeline").rawBody; !strings.Contains(story,
+		"Maria (admin) had reservation.created applied again") {
 		t.Errorf("the timeline does not show the replay: %s", story)
 	}
 
 	pages, cursor := 0, ""
 	for {
-		page := a.call("POST", "/v1/events/replay", fmt.Sprintf(`{"type":"reservation.created","dry_run":true,"limit":1,"cursor":%q}`, cursor))
+		page := a.call("POST", "/v1/events/replay",
+			fmt.Sprintf(`{"type":"reservation.created","dry_run":true,"limit":1,"cursor":%q}`, cursor))
 		if page.status != 200 {
 			t.Fatalf("page %d: %d %s", pages, page.status, page.rawBody)
 		}
@@ -265,7 +300,8 @@ func TestActions(t *testing.T) {
 	a := two(t)
 	a.tokens = append(a.tokens, token("desk", "the-desk-of-the-tests", true))
 	act := func(kind, body string) answered { return a.as("the-desk-of-the-tests", "POST", onePath+"/"+kind, body) }
-	if r := act("hold", `{"reason":"the guest disputes the bill","author":"Maria"}`); r.status != 202 || r.body["reservation_id"] != "3333122-433" {
+	if r := act("hold", `{"reason":"the guest disputes the bill","author":"Maria"}`); r.status != 202 ||
+		r.body["reservation_id"] != "3333122-433" {
 		t.Fatalf("hold: %d %s", r.status, r.rawBody)
 	}
 	held := a.get(onePath + "/overrides").body["held"].(map[string]any)
@@ -298,8 +334,10 @@ func TestActions(t *testing.T) {
 		}
 	}
 	want := []string{
-		"desk requested a check and repair", "desk requested a new mobile key (found it)", "desk revoked the key (lost phone)",
-		"desk changed the access times (early check-in)", "desk released the hold (settled)", "Maria (desk) put it on hold (the guest disputes the bill)",
+		"desk requested a check and repair", "desk requested a new mobile key (found it)",
+		"desk revoked the key (lost phone)",
+		"desk changed the access times (early check-in)", "desk released the hold (settled)",
+		"Maria (desk) put it on hold (the guest disputes the bill)",
 	}
 	if diff := cmp.Diff(want, story); diff != "" {
 		t.Errorf("the timeline (-want +got):\n%s", diff)
@@ -331,7 +369,10 @@ func TestWrongInputs(t *testing.T) {
 		{"GET", "/v1/events/" + strings.ReplaceAll(event, "-", ""), "", 404, nil},
 		{"POST", "/v1/events/replay", `{"event_ids": ["{` + event + `}"]}`, 422, []string{"event_ids[0]"}},
 		{"POST", onePath + "/hold", `{"reason": "one", "reason": "another"}`, 400, []string{"body"}},
-		{"PUT", "/v1/listings/default/L", `{"seam_access_group_ids": ["a"], "seam_access_group_ids": ["b"]}`, 422, []string{"seam_access_group_ids"}},
+		{
+			"PUT", "/v1/listings/default/L", `{"seam_access_group_ids": ["a"], "seam_access_group_ids": ["b"]}`, 422,
+			[]string{"seam_access_group_ids"},
+		},
 		{"GET", "/v1/reservations?q=%00;", "", 422, []string{"query"}},
 		{"GET", "/v1/reservations?q=a;b", "", 422, []string{"query"}},
 		{"GET", "/v1/listings?q=%zz", "", 422, []string{"query"}},
@@ -411,7 +452,13 @@ func TestWrongInputs(t *testing.T) {
 
 // FuzzQueries asks lists whatever the fuzzer thinks of: they answer, or say what is wrong.
 func FuzzQueries(f *testing.F) {
-	for _, seed := range []string{"", "q=a", "limit=1&cursor=x", "q=%25&source=default", "check_in_from=2026-01-01&check_in_to=2026-01-02T00:00:00Z", "status=confirmed&key_status=waiting&source=default&listing_id=x&guest_email=a@b", "q=%00", "q=%00;", "q=%", "source=%ff", "check_in_from=0000-01-01", "check_in_to=9999-12-31T23:59:59Z", "q=\\", "a=b&a=c", ";", "limit=1e2", "type=x&status=ignored&deleted=true"} {
+	for _, seed := range []string{
+		"", "q=a", "limit=1&cursor=x", "q=%25&source=default",
+		"check_in_from=2026-01-01&check_in_to=2026-01-02T00:00:00Z",
+		"status=confirmed&key_status=waiting&source=default&listing_id=x&guest_email=a@b", "q=%00", "q=%00;", "q=%",
+		"source=%ff", "check_in_from=0000-01-01", "check_in_to=9999-12-31T23:59:59Z", "q=\\", "a=b&a=c", ";",
+		"limit=1e2", "type=x&status=ignored&deleted=true",
+	} {
 		f.Add(seed)
 	}
 	a := newApp(f)
@@ -422,7 +469,10 @@ func FuzzQueries(f *testing.F) {
 				t.Fatal(err)
 			}
 			u.RawQuery = query
-			req := &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{"Authorization": {"Bearer " + adminToken}}}
+			req := &http.Request{
+				Method: http.MethodGet, URL: u,
+				Header: http.Header{"Authorization": {"Bearer " + adminToken}},
+			}
 			if strings.ContainsAny(query, " \x00\r\n\t#") || !printable(query) {
 				return // no client can send it
 			}
@@ -477,7 +527,8 @@ func TestOpenAPIHasTheErrors(t *testing.T) {
 		req.Header.Set("Authorization", "Bearer "+adminToken)
 		req.Header.Set("Content-Type", "application/json")
 		change(req)
-		if r := a.do(req); hold[fmt.Sprint(r.status)] == nil || r.status < 400 || r.media != "application/problem+json" {
+		if r := a.do(req); hold[fmt.Sprint(r.status)] == nil || r.status < 400 ||
+			r.media != "application/problem+json" {
 			t.Errorf("%s: %d %s, which the document has not", what, r.status, r.media)
 		}
 	}

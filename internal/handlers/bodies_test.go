@@ -38,7 +38,10 @@ func (a *app) withPreset(name string) {
 	}
 	policy := pms.DefaultPolicy()
 	policy.TimeZone = "Europe/Berlin"
-	a.sources[name] = pms.Source{Name: name, Format: format, Verifier: v, Statuses: pms.DefaultStatuses(), Policy: policy}
+	a.sources[name] = pms.Source{
+		Name: name, Format: format, Verifier: v, Statuses: pms.DefaultStatuses(),
+		Policy: policy,
+	}
 }
 
 // TestBodiesOfPMSs: what the HTTP library of a PMS does to a body on its own never costs an event.
@@ -49,7 +52,8 @@ func TestBodiesOfPMSs(t *testing.T) {
 	a.withPreset("hostfully")
 	const path = "/webhooks/hostaway/" + urlToken
 	body := func(id int, comment string) string {
-		return fmt.Sprintf(`{"object":"reservation","event":"reservation.updated","data":{"id":%d,"listingMapId":401,"status":"cancelled","comment":"%s"}}`, id, comment)
+		return fmt.Sprintf(
+			`{"object":"reservation","event":"reservation.updated","data":{"id":%d,"listingMapId":401,"status":"cancelled","comment":"%s"}}`, id, comment)
 	}
 	for i, c := range []struct {
 		why, path, contentType, comment string
@@ -64,35 +68,65 @@ func TestBodiesOfPMSs(t *testing.T) {
 		{why: "a charset without a value", contentType: "application/json; charset", status: 202},
 		{why: "PHP's media type", contentType: "application/x-www-form-urlencoded", status: 202},
 		{
-			why: "PHP's media type, of a format that reads forms", path: "/webhooks/hostfully/" + urlToken, contentType: "application/x-www-form-urlencoded",
-			change: func(string) string { return `{"event_type":"BOOKING_CANCELLED","lead_uid":"lead-5"}` }, status: 202,
-		},
-		{why: "JSON in a field of a form", contentType: "application/x-www-form-urlencoded", change: func(s string) string { return url.Values{"payload": {s}}.Encode() }, status: 202},
-		{
-			why: "JSON in a field of a form, next to others", contentType: "application/x-www-form-urlencoded; charset=UTF-8",
-			change: func(s string) string { return url.Values{"event": {"reservation.updated"}, "data": {" " + s}}.Encode() }, status: 202,
+			why: "PHP's media type, of a format that reads forms", path: "/webhooks/hostfully/" + urlToken,
+			contentType: "application/x-www-form-urlencoded",
+			change:      func(string) string { return `{"event_type":"BOOKING_CANCELLED","lead_uid":"lead-5"}` },
+			status:      202,
 		},
 		{
-			why: "JSON in a field of a form, of a format that reads forms", path: "/webhooks/hostfully/" + urlToken, contentType: "application/x-www-form-urlencoded",
+			why: "JSON in a field of a form", contentType: "application/x-www-form-urlencoded",
+			change: func(s string) string { return url.Values{"payload": {s}}.Encode() }, status: 202,
+		},
+		{
+			why:         "JSON in a field of a form, next to others",
+			contentType: "application/x-www-form-urlencoded; charset=UTF-8",
+			change: func(s string) string {
+				return url.Values{
+					"event": {"reservation.updated"},
+					"data":  {" " + s},
+				}.Encode()
+			}, status: 202,
+		},
+		{
+			why: "JSON in a field of a form, of a format that reads forms", path: "/webhooks/hostfully/" + urlToken,
+			contentType: "application/x-www-form-urlencoded",
 			change: func(string) string {
 				return "payload=" + url.QueryEscape(`{"event_type":"BOOKING_CANCELLED","lead_uid":"lead-6"}`)
 			}, status: 202,
 		},
-		{why: "PHP's media type, and a text that reads like a form", contentType: "application/x-www-form-urlencoded", comment: `?a=1&filter={}`, status: 202},
 		{
-			why: "JSON in a field of a form, next to a text that begins like it", contentType: "application/x-www-form-urlencoded",
-			change: func(s string) string { return url.Values{"note": {"{see below}"}, "payload": {s}}.Encode() }, status: 202,
+			why:         "PHP's media type, and a text that reads like a form",
+			contentType: "application/x-www-form-urlencoded",
+			comment:     `?a=1&filter={}`, status: 202,
 		},
-		{why: "a form with two fields of JSON", contentType: "application/x-www-form-urlencoded", change: func(s string) string { return url.Values{"a": {s}, "b": {s}}.Encode() }, status: 415},
+		{
+			why:         "JSON in a field of a form, next to a text that begins like it",
+			contentType: "application/x-www-form-urlencoded",
+			change:      func(s string) string { return url.Values{"note": {"{see below}"}, "payload": {s}}.Encode() },
+			status:      202,
+		},
+		{
+			why: "a form with two fields of JSON", contentType: "application/x-www-form-urlencoded",
+			change: func(s string) string { return url.Values{"a": {s}, "b": {s}}.Encode() }, status: 415,
+		},
 		{why: "no media type", contentType: "-", status: 202},
 		{why: "a media type of bytes", contentType: "application/octet-stream", status: 202},
-		{why: "gzip", change: func(s string) string { return compressed(t, s) }, headers: []string{"Content-Encoding", "gzip"}, status: 202},
+		{
+			why: "gzip", change: func(s string) string { return compressed(t, s) },
+			headers: []string{"Content-Encoding", "gzip"}, status: 202,
+		},
 		{why: "no encoding", headers: []string{"Content-Encoding", "identity"}, status: 202},
 		{why: "another encoding", headers: []string{"Content-Encoding", "br"}, status: 415},
 		{why: "two encodings", headers: []string{"Content-Encoding", "gzip, br"}, status: 415},
 		{why: "what is no gzip", headers: []string{"Content-Encoding", "gzip"}, status: 400},
-		{why: "gzip that is cut off", change: func(s string) string { return compressed(t, s)[:40] }, headers: []string{"Content-Encoding", "gzip"}, status: 400},
-		{why: "gzip of more than a webhook may be", change: func(string) string { return compressed(t, `"`+strings.Repeat("x", 1<<20)+`"`) }, headers: []string{"Content-Encoding", "gzip"}, status: 413},
+		{
+			why: "gzip that is cut off", change: func(s string) string { return compressed(t, s)[:40] },
+			headers: []string{"Content-Encoding", "gzip"}, status: 400,
+		},
+		{why: "gzip of more than a webhook may be", change: func(string) string {
+			return compressed(t,
+				`"`+strings.Repeat("x", 1<<20)+`"`)
+		}, headers: []string{"Content-Encoding", "gzip"}, status: 413},
 	} {
 		t.Run(c.why, func(t *testing.T) {
 			text, contentType, to := body(i, c.comment), "application/json", path
@@ -168,11 +202,13 @@ func TestBodiesThatAreNotJSON(t *testing.T) {
 	a := two(t)
 	for path, body := range map[string]string{
 		"PUT /v1/listings/default/2222222-2222": `{"name": "x"}`, "PUT /v1/listings": `{"items": []}`,
-		"POST /v1/sources/default/import": `{"events": []}`, "POST " + onePath + "/hold": `{"reason": "x"}`, "POST " + onePath + "/reconcile": `{}`,
+		"POST /v1/sources/default/import": `{"events": []}`, "POST " + onePath + "/hold": `{"reason": "x"}`,
+		"POST " + onePath + "/reconcile": `{}`,
 	} {
 		method, path, _ := strings.Cut(path, " ")
 		for media, refused := range map[string]bool{
-			"text/plain": true, "application/x-www-form-urlencoded": true, "application/json": false, "Application/JSON; charset=utf-16": false, "": false,
+			"text/plain": true, "application/x-www-form-urlencoded": true, "application/json": false,
+			"Application/JSON; charset=utf-16": false, "": false,
 		} {
 			req, err := http.NewRequest(method, a.url+path, strings.NewReader(body))
 			if err != nil {

@@ -18,13 +18,15 @@ func TestCalendar(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	for id, name := range map[string]string{"101": "Zebra", "102": "Änne", "103": "Empty"} {
-		a.put("default", id, fmt.Sprintf(`{"name":%q,"time_zone":"Pacific/Auckland","seam_access_group_ids":["555555-5555"]}`, name))
+		a.put("default", id, fmt.Sprintf(
+			`{"name":%q,"time_zone":"Pacific/Auckland","seam_access_group_ids":["555555-5555"]}`, name))
 	}
 	for i, one := range []struct{ listing, in, out string }{
-		{`"101"`, "2026-07-31T15:00", "2026-08-02T11:00"},   // from before
-		{`"101"`, "2026-08-02T15:00", "2026-08-05T11:00"},   // on the day that the one before it leaves
-		{`"101"`, "2026-08-14T15:00", "2026-08-20T11:00"},   // until after
-		{`"102"`, "2026-08-01T00:30", "2026-08-02T11:00"},   // early on the first day of the property, which is the day before in UTC
+		{`"101"`, "2026-07-31T15:00", "2026-08-02T11:00"}, // from before
+		{`"101"`, "2026-08-02T15:00", "2026-08-05T11:00"}, // on the day that the one before it leaves
+		{`"101"`, "2026-08-14T15:00", "2026-08-20T11:00"}, // until after
+		// early on the first day of the property, which is the day before in UTC
+		{`"102"`, "2026-08-01T00:30", "2026-08-02T11:00"},
 		{`"101"`, "2026-07-01T15:00", "2026-07-31T23:30"},   // over, on the property's day before
 		{`"101"`, "2026-08-15T00:10", "2026-08-20T11:00"},   // later than two weeks
 		{`"unset"`, "2026-08-03T15:00", "2026-08-04T11:00"}, // a listing that nobody has set up
@@ -45,7 +47,10 @@ func TestCalendar(t *testing.T) {
 	for _, found := range barAt.FindAllStringSubmatch(page.body, -1) {
 		got[found[5]] = found[2] + " " + found[3] + found[4]
 	}
-	for id, want := range map[string]string{"c0": "0 3 earlier", "c1": "3 6", "c2": "27 1 later", "c3": "1 2", "c6": "5 1", "c7": "5 1"} {
+	for id, want := range map[string]string{
+		"c0": "0 3 earlier", "c1": "3 6", "c2": "27 1 later", "c3": "1 2",
+		"c6": "5 1", "c7": "5 1",
+	} {
 		if got[id] != want {
 			t.Errorf("%s is at %q, not %q", id, got[id], want)
 		}
@@ -55,28 +60,34 @@ func TestCalendar(t *testing.T) {
 		t.Errorf("and these are too many: %v", got)
 	}
 	order := regexp.MustCompile(`(?s)scope="row">No room yet.*>Änne<.*>Empty<.*>unset<.*>Zebra<`)
-	if page.status != http.StatusOK || !order.MatchString(page.body) || !strings.Contains(page.body, "1 – 14 August 2026") {
+	if page.status != http.StatusOK || !order.MatchString(page.body) ||
+		!strings.Contains(page.body, "1 – 14 August 2026") {
 		t.Errorf("%d\n%s", page.status, page.body)
 	}
 
 	t.Run("a month", func(t *testing.T) {
 		page := v.see("/calendar?from=2026-08-20&span=month")
-		if n := len(barAt.FindAllString(page.body, -1)); n != 7 || !strings.Contains(page.body, "August 2026") || !strings.Contains(page.body, "calendar d31") {
+		if n := len(barAt.FindAllString(page.body, -1)); n != 7 || !strings.Contains(page.body, "August 2026") ||
+			!strings.Contains(page.body, "calendar d31") {
 			t.Errorf("%d bars\n%s", n, page.body)
 		}
-		if !strings.Contains(page.body, `href="/calendar?from=2026-07-01&amp;span=month"`) || !strings.Contains(page.body, `href="/calendar?from=2026-09-01&amp;span=month"`) {
+		if !strings.Contains(page.body, `href="/calendar?from=2026-07-01&amp;span=month"`) ||
+			!strings.Contains(page.body, `href="/calendar?from=2026-09-01&amp;span=month"`) {
 			t.Error("its arrows lead elsewhere")
 		}
 	})
 	t.Run("a listing by a part of its name", func(t *testing.T) {
 		page := v.see("/calendar?from=2026-08-01&q=ANNE")
-		if !strings.Contains(page.body, "Änne") || strings.Contains(page.body, "Zebra") || strings.Contains(page.body, "No room yet") {
+		if !strings.Contains(page.body, "Änne") || strings.Contains(page.body, "Zebra") ||
+			strings.Contains(page.body, "No room yet") {
 			t.Errorf("%s", page.body)
 		}
 	})
 	t.Run("a problem in words", func(t *testing.T) {
-		a.sql(`UPDATE mobile_keys SET status = 'attention', reason = $1 WHERE reservation_id = 'c1'`, stay.ReasonNoGroups)
-		if page := v.see("/calendar?from=2026-08-01"); !strings.Contains(page.body, "Needs you. This listing has no doors yet") {
+		a.sql(`UPDATE mobile_keys SET status = 'attention', reason = $1 WHERE reservation_id = 'c1'`,
+			stay.ReasonNoGroups)
+		if page := v.see("/calendar?from=2026-08-01"); !strings.Contains(page.body,
+			"Needs you. This listing has no doors yet") {
 			t.Errorf("%s", page.body)
 		}
 	})
@@ -85,13 +96,18 @@ func TestCalendar(t *testing.T) {
 		other := a.visitor()
 		other.signIn("sees-one-source-only")
 		for _, path := range []string{"/calendar?from=2026-08-01", "/calendar?from=2026-08-01&source=default"} {
-			if page := other.see(path); page.status != http.StatusOK || strings.Contains(page.body, "Guest ") || strings.Contains(page.body, "Zebra") {
+			if page := other.see(path); page.status != http.StatusOK || strings.Contains(page.body, "Guest ") ||
+				strings.Contains(page.body, "Zebra") {
 				t.Errorf("%s: %d\n%s", path, page.status, page.body)
 			}
 		}
 	})
 	t.Run("nonsense", func(t *testing.T) {
-		for path, want := range map[string]int{"/calendar?from=x": 422, "/calendar?span=year": 200, "/calendar?cursor=x": 422, "/calendar?from=0000-01-01": 200, "/calendar?from=9999-12-31": 200, "/calendar?q=%00": 422} {
+		for path, want := range map[string]int{
+			"/calendar?from=x": 422, "/calendar?span=year": 200,
+			"/calendar?cursor=x": 422, "/calendar?from=0000-01-01": 200, "/calendar?from=9999-12-31": 200,
+			"/calendar?q=%00": 422,
+		} {
 			if page := v.see(path); page.status != want {
 				t.Errorf("%s: %d, not %d", path, page.status, want)
 			}
@@ -128,18 +144,21 @@ func TestCalendarOfTooMany(t *testing.T) {
 	a := newApp(t)
 	const say = "later ones are left out"
 	add := func(from, to int) {
-		a.sql(`WITH r AS (INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq, created_at, updated_at)
+		a.sql(
+			`WITH r AS (INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq, created_at, updated_at)
 			SELECT 'default', 'n' || n, 'confirmed', '2026-08-03', '2026-08-04', now(), 1, now(), now() FROM generate_series($1::int, $2) n)
 			INSERT INTO mobile_keys (source, reservation_id, status, changed_at) SELECT 'default', 'n' || n, 'waiting', now() FROM generate_series($1, $2) n`, from, to)
 	}
 	v := a.visitor()
 	v.signIn(adminToken)
 	add(1, 1000)
-	if page := v.see("/calendar?from=2026-08-01"); strings.Count(page.body, "data-panel") != 1000 || strings.Contains(page.body, say) {
+	if page := v.see("/calendar?from=2026-08-01"); strings.Count(page.body, "data-panel") != 1000 ||
+		strings.Contains(page.body, say) {
 		t.Errorf("%d stays of 1000", strings.Count(page.body, "data-panel"))
 	}
 	add(1001, 1200)
-	if page := v.see("/calendar?from=2026-08-01"); strings.Count(page.body, "data-panel") != 1000 || !strings.Contains(page.body, say) {
+	if page := v.see("/calendar?from=2026-08-01"); strings.Count(page.body, "data-panel") != 1000 ||
+		!strings.Contains(page.body, say) {
 		t.Errorf("%d stays of 1200", strings.Count(page.body, "data-panel"))
 	}
 }

@@ -35,7 +35,10 @@ func TestCodes(t *testing.T) {
 		{"repeated_parameter", 422, a.get("/v1/reservations?limit=1&limit=2")},
 		{"invalid_request", 422, a.get("/v1/reservations?limit=0")},
 		{"invalid_request", 422, a.call(http.MethodPut, "/v1/listings/default/L", `{"time_zone":"Mars"}`)},
-		{"invalid_event", 422, a.post(hook{body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00Z","data":{}}`})},
+		{
+			"invalid_event", 422,
+			a.post(hook{body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00Z","data":{}}`}),
+		},
 		{"malformed_request", 400, a.post(hook{body: `{`})},
 		{"unauthorized", 401, a.as("nobody-knows-this", "GET", "/v1/reservations", "")},
 		{"not_found", 404, a.get("/v1/reservations/default/none")},
@@ -56,13 +59,18 @@ func TestCodes(t *testing.T) {
 // The private listener's errors are problems too, and pprof's command line is nobody's.
 func TestPrivateListenerAnswersWithProblems(t *testing.T) {
 	t.Parallel()
-	_, private := handlers.New(handlers.Config{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Profiling: true})
+	_, private := handlers.New(handlers.Config{
+		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		Profiling: true,
+	})
 	for _, path := range []string{"/nowhere", "/debug/pprof/cmdline"} {
 		w := httptest.NewRecorder()
 		private.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		var p handlers.Problem
-		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != http.StatusNotFound || p.Code != "not_found" ||
-			p.RequestID != w.Header().Get("X-Request-Id") || w.Header().Get("Content-Type") != "application/problem+json" {
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != http.StatusNotFound ||
+			p.Code != "not_found" ||
+			p.RequestID != w.Header().Get("X-Request-Id") ||
+			w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %v %s", path, w.Code, w.Header(), w.Body)
 		}
 	}

@@ -13,19 +13,25 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Openings and refusals that Seam reports are seen at the stay of their ACS user: the first opening, the last refusal, and of the guest that the stay
-// has now.
+// Openings and refusals that Seam reports are seen at the stay of their ACS user: the first opening, the last refusal,
+// and of the guest that the stay has now.
 func TestDoorsThatGuestsUse(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	a.post(hook{body: `{"type":"reservation.created","timestamp":"2026-10-20T09:00:00.000Z","data":{"reservation_id":"R1","listing_id":"L","guest_email":"jane@example.com","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`})
+	a.post(
+		hook{
+			body: `{"type":"reservation.created","timestamp":"2026-10-20T09:00:00.000Z","data":{"reservation_id":"R1","listing_id":"L","guest_email":"jane@example.com","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`,
+		})
 	a.apply()
 	ctx := context.Background()
 	user := func(id, guest string) {
 		t.Helper()
 		if err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 			now := time.Now()
-			u := store.ACSUser{Source: "default", ReservationID: "R1", ACSSystemID: "s", UserIdentityKey: id, UserIdentityID: id, GuestKey: guest}
+			u := store.ACSUser{
+				Source: "default", ReservationID: "R1", ACSSystemID: "s", UserIdentityKey: id,
+				UserIdentityID: id, GuestKey: guest,
+			}
 			if err := store.SaveUserIdentity(ctx, tx, store.UserIdentity{Key: id, CreatedAt: now}); err != nil {
 				return err
 			}
@@ -60,11 +66,14 @@ func TestDoorsThatGuestsUse(t *testing.T) {
 			at, reason = d["at"], d["reason"]
 		}
 		if k["first_used_at"] != used || at != denied || reason != why {
-			t.Errorf("first used %v, denied %v (%v), want %v, %v (%v)", k["first_used_at"], at, reason, used, denied, why)
+			t.Errorf("first used %v, denied %v (%v), want %v, %v (%v)", k["first_used_at"], at, reason, used,
+				denied, why)
 		}
 	}
 	event := func(kind, user, at, more string) string {
-		return fmt.Sprintf(`{"event_type":"lock.%s","acs_user_id":%q,"acs_system_id":"s","acs_entrance_id":"door","occurred_at":%q%s}`, kind, user, at, more)
+		return fmt.Sprintf(
+			`{"event_type":"lock.%s","acs_user_id":%q,"acs_system_id":"s","acs_entrance_id":"door","occurred_at":%q%s}`,
+			kind, user, at, more)
 	}
 	user("u1", "jane")
 	want(nil, nil, nil)
@@ -79,7 +88,8 @@ func TestDoorsThatGuestsUse(t *testing.T) {
 	want("2026-01-02T04:00:00.000Z", "2026-01-02T03:04:05.000Z", "outside_access_schedule")
 	post(event("unlocked", "u1", "2026-01-02T03:30:00Z", "")) // reported late
 	want("2026-01-02T03:30:00.000Z", "2026-01-02T03:04:05.000Z", "outside_access_schedule")
-	post(event("access_denied", "u1", "2026-01-02T06:00:00Z", `,"reason":"Jane Doe is unknown"`)) // whatever a vendor writes, no guest data is kept
+	// whatever a vendor writes, no guest data is kept
+	post(event("access_denied", "u1", "2026-01-02T06:00:00Z", `,"reason":"Jane Doe is unknown"`))
 	want("2026-01-02T03:30:00.000Z", "2026-01-02T06:00:00.000Z", nil)
 
 	user("u2", "joe") // another guest
@@ -90,7 +100,8 @@ func TestDoorsThatGuestsUse(t *testing.T) {
 	want("2026-01-02T08:00:00.000Z", nil, nil)
 
 	var kinds int
-	if err := a.store.Pool().QueryRow(ctx, `SELECT count(*) FROM timeline WHERE summary IN ('The guest opened a door for the first time', 'A door was refused to the guest')`).Scan(&kinds); err != nil || kinds != 5 {
+	if err := a.store.Pool().QueryRow(ctx,
+		`SELECT count(*) FROM timeline WHERE summary IN ('The guest opened a door for the first time', 'A door was refused to the guest')`).Scan(&kinds); err != nil || kinds != 5 {
 		t.Errorf("%d entries in the timeline, %v", kinds, err)
 	}
 }

@@ -58,10 +58,14 @@ func TestDoorsPage(t *testing.T) {
 	t.Parallel()
 	a, v := rooms(t)
 	page := v.see("/doors")
-	if diff := cmp.Diff([]string{"default/104", "default/101", "default/102", "default/103"}, rowsOf(page.body)); diff != "" {
+	if diff := cmp.Diff([]string{"default/104", "default/101", "default/102", "default/103"},
+		rowsOf(page.body)); diff != "" {
 		t.Errorf("what is missing comes first (-want +got):\n%s", diff)
 	}
-	for _, want := range []string{"3 listings have no doors", "not set up", `<span class="group suggested">Garden Room 102</span>`, `<span class="group">Room 103</span>`} {
+	for _, want := range []string{
+		"3 listings have no doors", "not set up",
+		`<span class="group suggested">Garden Room 102</span>`, `<span class="group">Room 103</span>`,
+	} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page.body)
 		}
@@ -74,27 +78,38 @@ func TestDoorsPage(t *testing.T) {
 	}
 
 	choose := func(mode string, listings, groups []string) shown {
-		return v.post("/doors", url.Values{"mode": {mode}, "listing": listings, "group": groups, "back": {"/doors?missing=1"}})
+		return v.post("/doors", url.Values{
+			"mode": {mode}, "listing": listings, "group": groups,
+			"back": {"/doors?missing=1"},
+		})
 	}
-	if page := choose("suggested", []string{"default/101", "default/102", "default/104"}, nil); !strings.Contains(page.body, "2 listings changed") || !strings.Contains(page.body, "104: no door has a name like this listing") {
+	if page := choose("suggested", []string{"default/101", "default/102", "default/104"},
+		nil); !strings.Contains(page.body, "2 listings changed") ||
+		!strings.Contains(page.body, "104: no door has a name like this listing") {
 		t.Errorf("suggestions: %d\n%s", page.status, page.body)
 	}
 	choose("add", []string{"default/101", "default/103"}, []string{"g-in"})
 	choose("replace", []string{"default/104"}, []string{"g-103", "g-in"})
-	if page := choose("add", []string{"default/104"}, []string{"g-in"}); !strings.Contains(page.body, "Nothing changed: 1 listing had these doors already") {
+	if page := choose("add", []string{"default/104"}, []string{"g-in"}); !strings.Contains(page.body,
+		"Nothing changed: 1 listing had these doors already") {
 		t.Errorf("doors that it has:\n%s", page.body)
 	}
 	choose("remove", []string{"default/104"}, []string{"g-103"})
-	for id, want := range map[string][]string{"101": {"g-101", "g-in"}, "102": {"g-102"}, "103": {"g-103", "g-in"}, "104": {"g-in"}} {
+	for id, want := range map[string][]string{
+		"101": {"g-101", "g-in"}, "102": {"g-102"}, "103": {"g-103", "g-in"},
+		"104": {"g-in"},
+	} {
 		if diff := cmp.Diff(want, a.groupsOf("/v1/listings/default/"+id)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", id, diff)
 		}
 	}
-	if entries := a.get("/v1/audit?action=put_listing&subject=104").body["items"].([]any); len(entries) != 2 || entries[0].(map[string]any)["author"] != "Maria (admin)" {
+	if entries := a.get("/v1/audit?action=put_listing&subject=104").body["items"].([]any); len(entries) != 2 ||
+		entries[0].(map[string]any)["author"] != "Maria (admin)" {
 		t.Errorf("the audit log has %v", entries)
 	}
 	for name, p := range map[string]shown{
-		"no listing": choose("add", nil, []string{"g-in"}), "no door": choose("add", []string{"default/104"}, nil), "another mode": choose("burn", []string{"default/104"}, []string{"g-in"}),
+		"no listing": choose("add", nil, []string{"g-in"}), "no door": choose("add", []string{"default/104"}, nil),
+		"another mode": choose("burn", []string{"default/104"}, []string{"g-in"}),
 	} {
 		if p.status != 422 {
 			t.Errorf("%s: %d", name, p.status)
@@ -140,11 +155,14 @@ func TestDoorsByCSV(t *testing.T) {
 	if page := v.upload(sheet.body); !strings.Contains(page.body, "1 listing will change") { // 104 becomes known
 		t.Errorf("what was downloaded:\n%s", page.body)
 	}
-	table := "Source;Listing ID;Name;Doors\ndefault;101;Room 101;room 101; \n" // a door's name in any case, and a column too many
+	// a door's name in any case, and a column too many
+	table := "Source;Listing ID;Name;Doors\ndefault;101;Room 101;room 101; \n"
 	page := v.upload(strings.ReplaceAll(table, "room 101; \n", "\"room 101; g-in\"\n") +
 		"default;102;;Cellar\ndefault;103;;Pool\ndefault;105;Room 105;Entrance\ndefault;105;;\nnowhere;1;;\n;;;\ndefault;102;;'=1\n")
 	for _, want := range []string{
-		"2 listings will change", "no door is called Cellar", "several doors are called Pool: use their ids, g-pool or g-pool-2", "the listing is on line 5, too", "unknown source",
+		"2 listings will change", "no door is called Cellar",
+		"several doors are called Pool: use their ids, g-pool or g-pool-2", "the listing is on line 5, too",
+		"unknown source",
 		"source and listing_id must name a listing", `<span class="badge waiting">new</span>`,
 	} {
 		if !strings.Contains(page.body, want) {
@@ -155,7 +173,8 @@ func TestDoorsByCSV(t *testing.T) {
 		t.Errorf("the preview has changed 101: %v", got)
 	}
 	good := "listing_id,source,doors,name\n101,default,room 101;g-in,\n103,default,,\n105,default,Entrance,Room 105\n102,default,Cellar,\n"
-	if page := v.post("/doors/file", url.Values{"table": {good}, "apply": {"1"}}); !strings.Contains(page.body, "3 listings changed") || !strings.Contains(page.body, "Line 5, 102: no door is called Cellar") {
+	if page := v.post("/doors/file", url.Values{"table": {good}, "apply": {"1"}}); !strings.Contains(page.body,
+		"3 listings changed") || !strings.Contains(page.body, "Line 5, 102: no door is called Cellar") {
 		t.Errorf("applied:\n%s", page.body)
 	}
 	for id, want := range map[string][]string{"101": {"g-101", "g-in"}, "103": {}, "105": {"g-in"}} {
@@ -176,7 +195,8 @@ func TestDoorsPageOfScopedTokens(t *testing.T) {
 	a, _ := rooms(t)
 	a.put("a%20b%2Fc", "300", `{"name":"Theirs"}`)
 	a.owners = map[string]string{"g-101": "a b/c"}
-	a.tokens = append(a.tokens, token("desk", "writes-one-source", true, "default"), token("reader", "reads-one-source-only", false, "default"))
+	a.tokens = append(a.tokens, token("desk", "writes-one-source", true, "default"),
+		token("reader", "reads-one-source-only", false, "default"))
 	v := a.visitor()
 	v.signIn("writes-one-source")
 	for _, path := range []string{"/doors", "/doors?source=a+b%2Fc", "/doors.csv"} {
@@ -184,18 +204,28 @@ func TestDoorsPageOfScopedTokens(t *testing.T) {
 			t.Errorf("%s shows another source:\n%s", path, page.body)
 		}
 	}
-	if page := v.post("/doors", url.Values{"mode": {"replace"}, "listing": {"a%20b%2Fc/300"}, "group": {"g-in"}}); !strings.Contains(page.body, "not changed") {
+	if page := v.post("/doors", url.Values{
+		"mode": {"replace"}, "listing": {"a%20b%2Fc/300"},
+		"group": {"g-in"},
+	}); !strings.Contains(page.body, "not changed") {
 		t.Errorf("a listing of another source:\n%s", page.body)
 	}
-	if page := v.post("/doors", url.Values{"mode": {"replace"}, "listing": {"default/101"}, "group": {"g-101"}}); !strings.Contains(page.body, "not changed") {
+	if page := v.post("/doors", url.Values{
+		"mode": {"replace"}, "listing": {"default/101"},
+		"group": {"g-101"},
+	}); !strings.Contains(page.body, "not changed") {
 		t.Errorf("a door of another source:\n%s", page.body)
 	}
 	reader := a.visitor()
 	reader.signIn("reads-one-source-only")
-	if page := reader.see("/doors"); page.status != 200 || strings.Contains(page.body, `type="file"`) || strings.Contains(page.body, `name="listing"`) {
+	if page := reader.see("/doors"); page.status != 200 || strings.Contains(page.body, `type="file"`) ||
+		strings.Contains(page.body, `name="listing"`) {
 		t.Errorf("a reader sees\n%s", page.body)
 	}
-	if page := reader.post("/doors", url.Values{"mode": {"replace"}, "listing": {"default/101"}, "group": {"g-in"}}); page.status != 403 {
+	if page := reader.post("/doors", url.Values{
+		"mode": {"replace"}, "listing": {"default/101"},
+		"group": {"g-in"},
+	}); page.status != 403 {
 		t.Errorf("a reader changes doors: %d", page.status)
 	}
 }

@@ -26,7 +26,10 @@ func (a *app) withFormat(name, program string, settings pms.VerifySettings) {
 	if len(problems) > 0 {
 		a.t.Fatal(problems)
 	}
-	a.sources[name] = pms.Source{Name: name, Format: format, Verifier: v, Statuses: pms.DefaultStatuses(), Policy: pms.DefaultPolicy()}
+	a.sources[name] = pms.Source{
+		Name: name, Format: format, Verifier: v, Statuses: pms.DefaultStatuses(),
+		Policy: pms.DefaultPolicy(),
+	}
 }
 
 func (a *app) send(method, path, contentType, body string, headers ...string) answered {
@@ -66,22 +69,49 @@ func TestForeignFormats(t *testing.T) {
 		want                            string // what happens to it
 		id                              string
 	}{
-		"json":                       {http.MethodPost, path, "application/json", `{"id": 1, "kind": "made"}`, 202, "applied", "1"},
-		"json by a vendor's name":    {http.MethodPost, path, "application/vnd.pms+json", `{"id": 2}`, 202, "applied", "2"},
-		"json without a media type":  {http.MethodPost, path, "", `{"id": 3}`, 202, "applied", "3"},
-		"a form":                     {http.MethodPost, path, "application/x-www-form-urlencoded", `id=4&kind=made`, 202, "applied", "4"},
-		"a query":                    {http.MethodGet, "/webhooks/asked?id=5&kind=made&key=" + urlToken, "", "", 202, "applied", "5"},
-		"what can't be mapped":       {http.MethodPost, path, "application/json", `{"fail": true}`, 202, "rejected", ""},
-		"an output that is wrong":    {http.MethodPost, path, "application/json", `{"kind": "no id"}`, 202, "rejected", ""},
-		"no json":                    {http.MethodPost, path, "application/json", `{"id":`, 400, "", ""},
-		"no form":                    {http.MethodPost, path, "application/x-www-form-urlencoded", `id=%zz`, 400, "", ""},
-		"another type":               {http.MethodPost, path, "application/xml", `<id/>`, 415, "", ""},
-		"a form where none is read":  {http.MethodPost, "/webhooks/strict/" + urlToken, "application/x-www-form-urlencoded", `id=1`, 415, "", ""},
+		"json": {
+			http.MethodPost, path, "application/json", `{"id": 1, "kind": "made"}`, 202,
+			"applied", "1",
+		},
+		"json by a vendor's name": {
+			http.MethodPost, path, "application/vnd.pms+json", `{"id": 2}`, 202,
+			"applied", "2",
+		},
+		"json without a media type": {http.MethodPost, path, "", `{"id": 3}`, 202, "applied", "3"},
+		"a form": {
+			http.MethodPost, path, "application/x-www-form-urlencoded", `id=4&kind=made`,
+			202, "applied", "4",
+		},
+		"a query": {
+			http.MethodGet, "/webhooks/asked?id=5&kind=made&key=" + urlToken, "", "", 202,
+			"applied", "5",
+		},
+		"what can't be mapped": {
+			http.MethodPost, path, "application/json", `{"fail": true}`, 202,
+			"rejected", "",
+		},
+		"an output that is wrong": {
+			http.MethodPost, path, "application/json", `{"kind": "no id"}`, 202,
+			"rejected", "",
+		},
+		"no json": {http.MethodPost, path, "application/json", `{"id":`, 400, "", ""},
+		"no form": {
+			http.MethodPost, path, "application/x-www-form-urlencoded", `id=%zz`,
+			400, "", "",
+		},
+		"another type": {http.MethodPost, path, "application/xml", `<id/>`, 415, "", ""},
+		"a form where none is read": {
+			http.MethodPost, "/webhooks/strict/" + urlToken,
+			"application/x-www-form-urlencoded", `id=1`, 415, "", "",
+		},
 		"a wrong token":              {http.MethodPost, path + "x", "application/json", `{"id": 9}`, 401, "", ""},
 		"no token":                   {http.MethodPost, "/webhooks/own", "application/json", `{"id": 9}`, 401, "", ""},
 		"a query where none is read": {http.MethodGet, "/webhooks/strict/" + urlToken, "", "", 405, "", ""},
 		"a query of our own format":  {http.MethodGet, "/webhooks/default", "", "", 405, "", ""},
-		"a path of our own format":   {http.MethodPost, "/webhooks/default/more", "application/json", "{}", 404, "", ""},
+		"a path of our own format": {
+			http.MethodPost, "/webhooks/default/more", "application/json", "{}",
+			404, "", "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := a.send(c.method, c.path, c.contentType, c.body, "X-Room", "12")
@@ -102,17 +132,21 @@ func TestForeignFormats(t *testing.T) {
 		first := a.send(http.MethodPost, path, "application/json", `{"no": "evt_1", "id": 7}`)
 		again := a.send(http.MethodPost, path, "application/json", `{"no": "evt_1", "id": 7}`)
 		other := a.send(http.MethodPost, path, "application/json", `{"no": "two words", "id": 7}`)
-		if first.status != 202 || again.status != 200 || again.body["event_id"] != first.body["event_id"] || other.status != 202 {
+		if first.status != 202 || again.status != 200 || again.body["event_id"] != first.body["event_id"] ||
+			other.status != 202 {
 			t.Errorf("%d %d %d", first.status, again.status, other.status)
 		}
 	})
 	t.Run("secrets are not kept", func(t *testing.T) {
-		r := a.send(http.MethodPost, path+"/more", "application/json", `{"id": 8, "login": {"token": "the-pms-s-own-token"}}`, "Authorization", "the-pms-s-own-token", "X-Signature", "the-pms-s-own-token")
+		r := a.send(http.MethodPost, path+"/more", "application/json",
+			`{"id": 8, "login": {"token": "the-pms-s-own-token"}}`, "Authorization", "the-pms-s-own-token",
+			"X-Signature", "the-pms-s-own-token")
 		if e := event(r); !strings.Contains(e["body"].(string), `"token":"[redacted]"`) {
 			t.Errorf("%v", e["body"])
 		}
 		stored, err := a.store.Event(context.Background(), uuid.MustParse(r.body["event_id"].(string)))
-		if err != nil || bytes.Contains(stored.Request, []byte("token")) || !bytes.Contains(stored.Request, []byte(`"path": "more"`)) {
+		if err != nil || bytes.Contains(stored.Request, []byte("token")) ||
+			!bytes.Contains(stored.Request, []byte(`"path": "more"`)) {
 			t.Errorf("%s %v", stored.Request, err)
 		}
 	})

@@ -65,7 +65,8 @@ func TestWhoSetsGates(t *testing.T) {
 	a.wantGates(onePath, "paid=unknown", "checked_in=unknown")
 	event("2", `{"paid":"closed","of_no_source":"open"}`)
 	a.wantGates(onePath, "paid=closed pms", "checked_in=unknown")
-	if got := put("paid", `{"state":"open","evidence":"receipt 4711"}`).body; got["evidence"] != "receipt 4711" || got["decided"] != false || got["holds"] != "key" || got["at"] == nil {
+	if got := put("paid", `{"state":"open","evidence":"receipt 4711"}`).body; got["evidence"] != "receipt 4711" ||
+		got["decided"] != false || got["holds"] != "key" || got["at"] == nil {
 		t.Errorf("got %v", got)
 	}
 	a.wantGates(onePath, "paid=open admin", "checked_in=unknown")
@@ -83,7 +84,11 @@ func TestWhoSetsGates(t *testing.T) {
 	a.wantGates(onePath, "paid=closed admin", "checked_in=open pms")
 
 	timeline := a.get(onePath + "/timeline").rawBody
-	for _, want := range []string{"admin opened gate paid", "which has no effect: Maria (admin) decided that it is open", "Maria (admin) took back the decision on gate paid: it is closed", `"gates":{"paid":"closed"}`} {
+	for _, want := range []string{
+		"admin opened gate paid",
+		"which has no effect: Maria (admin) decided that it is open",
+		"Maria (admin) took back the decision on gate paid: it is closed", `"gates":{"paid":"closed"}`,
+	} {
 		if !strings.Contains(timeline, want) {
 			t.Errorf("the timeline lacks %q: %s", want, timeline)
 		}
@@ -104,14 +109,21 @@ func TestGateRefusals(t *testing.T) {
 		status     int
 		says       string
 	}{
-		"no such gate":           {onePath + "/gates/signed", `{"state":"open"}`, 404, `source \"default\" has no gate \"signed\": it has paid`},
-		"no gates":               {"/v1/reservations/open/R/gates/paid", `{"state":"open"}`, 404, "has no gates"},
-		"no such reservation":    {"/v1/reservations/default/R/gates/paid", `{"state":"open"}`, 404, "reservation not found"},
-		"no such state":          {onePath + "/gates/paid", `{"state":"ajar"}`, 422, "state"},
-		"no state":               {onePath + "/gates/paid", `{}`, 422, "state"},
-		"a program takes back":   {onePath + "/gates/paid", `{"state":null}`, 422, "author"},
-		"another field":          {onePath + "/gates/paid", `{"state":"open","by":"x"}`, 422, "by"},
-		"evidence that is a lot": {onePath + "/gates/paid", `{"state":"open","evidence":"` + strings.Repeat("x", 501) + `"}`, 422, "evidence"},
+		"no such gate": {
+			onePath + "/gates/signed", `{"state":"open"}`, 404,
+			`source \"default\" has no gate \"signed\": it has paid`,
+		},
+		"no gates": {"/v1/reservations/open/R/gates/paid", `{"state":"open"}`, 404, "has no gates"},
+		"no such reservation": {
+			"/v1/reservations/default/R/gates/paid", `{"state":"open"}`, 404,
+			"reservation not found",
+		},
+		"no such state":        {onePath + "/gates/paid", `{"state":"ajar"}`, 422, "state"},
+		"no state":             {onePath + "/gates/paid", `{}`, 422, "state"},
+		"a program takes back": {onePath + "/gates/paid", `{"state":null}`, 422, "author"},
+		"another field":        {onePath + "/gates/paid", `{"state":"open","by":"x"}`, 422, "by"},
+		"evidence that is a lot": {onePath + "/gates/paid", `{"state":"open","evidence":"` + strings.Repeat("x", 501) +
+			`"}`, 422, "evidence"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,9 +132,13 @@ func TestGateRefusals(t *testing.T) {
 			}
 		})
 	}
-	for field, gates := range map[string]string{"data.gates": `["paid"]`, "data.gates.paid": `{"paid":true}`, "data.gates.Paid": `{"Paid":"open"}`} {
+	for field, gates := range map[string]string{
+		"data.gates": `["paid"]`, "data.gates.paid": `{"paid":true}`,
+		"data.gates.Paid": `{"Paid":"open"}`,
+	} {
 		body := strings.Replace(reservationBody, `"listing_id"`, `"gates":`+gates+`,"listing_id"`, 1)
-		if r := a.post(hook{source: "default", id: "gates-" + field, body: body}); r.status != 422 || !strings.Contains(r.rawBody, `"`+field+`"`) {
+		if r := a.post(hook{source: "default", id: "gates-" + field, body: body}); r.status != 422 ||
+			!strings.Contains(r.rawBody, `"`+field+`"`) {
 			t.Errorf("%s: %d %s", gates, r.status, r.rawBody)
 		}
 	}
@@ -137,7 +153,8 @@ func TestGatesScope(t *testing.T) {
 	desk := token("terminal", "opens-gates-only", false, "default")
 	desk.Only = admin.OnlyGates
 	a.tokens = append(a.tokens, desk, token("reader", "reads-only-this", false))
-	if r := a.as("opens-gates-only", "PUT", onePath+"/gates/paid", `{"state":"open"}`); r.status != 200 || strings.Contains(r.rawBody, "jane") {
+	if r := a.as("opens-gates-only", "PUT", onePath+"/gates/paid", `{"state":"open"}`); r.status != 200 ||
+		strings.Contains(r.rawBody, "jane") {
 		t.Errorf("%d %s", r.status, r.rawBody)
 	}
 	a.wantGates(onePath, "paid=open terminal")
@@ -173,7 +190,11 @@ func TestGatesOnThePage(t *testing.T) {
 		t.Fatal(r.status)
 	}
 	const path = "/reservations/default/3333122-433"
-	if r := v.post(path+"/gates/paid", url.Values{"state": {"open"}, "evidence": {"cash"}}); r.status != http.StatusOK || !strings.Contains(r.body, "Let the PMS decide") || !strings.Contains(r.body, "cash") {
+	if r := v.post(path+"/gates/paid", url.Values{
+		"state":    {"open"},
+		"evidence": {"cash"},
+	}); r.status != http.StatusOK || !strings.Contains(r.body, "Let the PMS decide") ||
+		!strings.Contains(r.body, "cash") {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 	a.wantGates(onePath, "paid=open Maria (admin)")

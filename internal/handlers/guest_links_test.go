@@ -28,7 +28,8 @@ func (g guestsStub) Links(_ context.Context, stays []guest.Stay) (map[stay.Ref]s
 }
 
 func (g guestsStub) AppSession(context.Context, stay.Ref) (guest.Session, error) {
-	return guest.Session{Token: "seam_cst1x", ExpiresAt: time.Date(2030, 11, 2, 0, 0, 0, 0, time.UTC), IdentityID: "i"}, g.sessionErr
+	return guest.Session{Token: "seam_cst1x", ExpiresAt: time.Date(2030, 11, 2, 0, 0, 0, 0, time.UTC), IdentityID: "i"},
+		g.sessionErr
 }
 
 func (g guestsStub) BackupCode(context.Context, stay.Ref) (guest.Code, error) {
@@ -51,7 +52,8 @@ func TestGuestLinkOfReservations(t *testing.T) {
 			one = items[len(items)-1].(map[string]any)
 		}
 		link, _ := one["guest_link"].(map[string]any)
-		if link == nil || !strings.HasPrefix(link["url"].(string), "https://keys.example.com/k/") || link["opened_at"] != nil || link["openings"] != 0.0 {
+		if link == nil || !strings.HasPrefix(link["url"].(string), "https://keys.example.com/k/") ||
+			link["opened_at"] != nil || link["openings"] != 0.0 {
 			t.Errorf("%s: %v", path, one["guest_link"])
 		}
 	}
@@ -65,10 +67,22 @@ func TestAppSession(t *testing.T) {
 		status int
 		text   string
 	}{
-		"ready":       {nil, 200, `"client_session_token":"seam_cst1x","expires_at":"2030-11-02T00:00:00.000Z","user_identity_id":"i"`},
-		"not ready":   {&guest.NotReadyError{Page: guest.Page{Why: guest.NoRoom, Status: "waiting", Reason: &reason}}, 409, "waiting / listing_unknown"},
-		"gate":        {&guest.NotReadyError{Page: guest.Page{Why: guest.Held, Status: "issued", Gates: []string{"paid"}}}, 409, "gates are not open: paid"},
-		"shared":      {&guest.NotReadyError{Page: guest.Page{Why: guest.Ask, Status: "issued", Shared: true}}, 409, "reissue it"},
+		"ready": {
+			nil, 200,
+			`"client_session_token":"seam_cst1x","expires_at":"2030-11-02T00:00:00.000Z","user_identity_id":"i"`,
+		},
+		"not ready": {
+			&guest.NotReadyError{Page: guest.Page{Why: guest.NoRoom, Status: "waiting", Reason: &reason}},
+			409, "waiting / listing_unknown",
+		},
+		"gate": {&guest.NotReadyError{Page: guest.Page{
+			Why: guest.Held, Status: "issued",
+			Gates: []string{"paid"},
+		}}, 409, "gates are not open: paid"},
+		"shared": {
+			&guest.NotReadyError{Page: guest.Page{Why: guest.Ask, Status: "issued", Shared: true}}, 409,
+			"reissue it",
+		},
 		"over":        {guest.ErrGone, 409, "over or cancelled"},
 		"no links":    {guest.ErrUnknown, 409, "guest_links"},
 		"Seam":        {guest.ErrUnavailable, 503, "try again"},
@@ -80,7 +94,8 @@ func TestAppSession(t *testing.T) {
 			a := two(t)
 			a.sessionErr = c.err
 			r := a.call("POST", onePath+"/app-session", "")
-			if r.status != c.status || !strings.Contains(r.rawBody, c.text) || strings.Contains(r.rawBody, "secret inside") {
+			if r.status != c.status || !strings.Contains(r.rawBody, c.text) ||
+				strings.Contains(r.rawBody, "secret inside") {
 				t.Errorf("got %d %s", r.status, r.rawBody)
 			}
 			if c.status == 503 && c.err == guest.ErrUnavailable && r.header.Get("Retry-After") == "" {
@@ -147,17 +162,21 @@ func TestGuestLinkOnThePage(t *testing.T) {
 	if page := v.see(path); strings.Contains(page.body, "renew-link") {
 		t.Error("a reservation without a link offers to renew it")
 	}
-	if page := v.post(path+"/renew-link", url.Values{}); page.status != http.StatusConflict || !strings.Contains(page.body, "has no link") {
+	if page := v.post(path+"/renew-link", url.Values{}); page.status != http.StatusConflict ||
+		!strings.Contains(page.body, "has no link") {
 		t.Errorf("renewing what isn't there: %d\n%s", page.status, page.body)
 	}
 	a.linked = true
-	if page := v.see(path); !strings.Contains(page.body, `data-copy="guest-link"`) || !strings.Contains(page.body, path+"/renew-link") {
+	if page := v.see(path); !strings.Contains(page.body, `data-copy="guest-link"`) ||
+		!strings.Contains(page.body, path+"/renew-link") {
 		t.Errorf("the page lacks the buttons:\n%s", page.body)
 	}
-	if page := v.see(path + "/renew-link"); page.status != http.StatusOK || !strings.Contains(page.body, "The old link stops working") || strings.Contains(page.body, "required") {
+	if page := v.see(path + "/renew-link"); page.status != http.StatusOK ||
+		!strings.Contains(page.body, "The old link stops working") || strings.Contains(page.body, "required") {
 		t.Errorf("the question: %d\n%s", page.status, page.body)
 	}
-	if page := v.post(path+"/renew-link", url.Values{"reason": {"it was forwarded"}}); page.status != http.StatusOK || page.path != path {
+	if page := v.post(path+"/renew-link", url.Values{"reason": {"it was forwarded"}}); page.status != http.StatusOK ||
+		page.path != path {
 		t.Errorf("renewing: %d at %s", page.status, page.path)
 	}
 	entry := a.get("/v1/audit?action=renew_guest_link").body["items"].([]any)[0].(map[string]any)
@@ -166,7 +185,8 @@ func TestGuestLinkOnThePage(t *testing.T) {
 	}
 	reader := a.visitor()
 	reader.signIn("reads-only-this")
-	if page := reader.see(path); !strings.Contains(page.body, "data-copy") || strings.Contains(page.body, "/renew-link") {
+	if page := reader.see(path); !strings.Contains(page.body, "data-copy") ||
+		strings.Contains(page.body, "/renew-link") {
 		t.Errorf("a reader sees\n%s", page.body)
 	}
 	if page := reader.post(path+"/renew-link", url.Values{}); page.status != http.StatusForbidden {

@@ -79,13 +79,23 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	t.Helper()
 	a := &app{t: t, store: storetest.New(t), provisioning: admin.Provisioning{Disconnected: []admin.Disconnected{}}}
 	a.groups = []stay.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}
-	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
+	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil,
+		&intake.Pace{}, func() {})
 	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {}, until.Patience)
 	a.sources = map[string]pms.Source{
-		"default":  {Name: "default", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA, secretB}}, Policy: pms.DefaultPolicy()},
-		"open":     {Name: "open", Insecure: true, Verifier: pms.Anybody{}, Policy: pms.DefaultPolicy()},
-		"a b/c":    {Name: "a b/c", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA}}, Policy: pms.DefaultPolicy()},
-		"limited":  {Name: "limited", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA}}, Limit: pms.RateLimit{PerSecond: 0.001, Burst: 2}, Policy: pms.DefaultPolicy()},
+		"default": {
+			Name: "default", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA, secretB}},
+			Policy: pms.DefaultPolicy(),
+		},
+		"open": {Name: "open", Insecure: true, Verifier: pms.Anybody{}, Policy: pms.DefaultPolicy()},
+		"a b/c": {
+			Name: "a b/c", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA}},
+			Policy: pms.DefaultPolicy(),
+		},
+		"limited": {
+			Name: "limited", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA}},
+			Limit: pms.RateLimit{PerSecond: 0.001, Burst: 2}, Policy: pms.DefaultPolicy(),
+		},
 		"disabled": {Name: "disabled", Policy: pms.DefaultPolicy()},
 	}
 	a.tokens = []admin.Token{token("another", "another-token-of-the-tests", true), token("admin", adminToken, true)}
@@ -94,8 +104,10 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	activity := store.NewActivity()
 	tester := &webhook.Tester{Now: time.Now, Key: cursorKey}
 	service := admin.New(admin.Config{
-		Store: a.store, Intake: a.applier, Provisioner: provisionerStub{a}, Activity: activity, Log: log, Now: time.Now, CursorKey: cursorKey,
-		DueWithin: 24 * time.Hour, Sources: sources, Gates: func(name string) []pms.Gate { return a.sources[name].Policy.Gates },
+		Store: a.store, Intake: a.applier, Provisioner: provisionerStub{a}, Activity: activity, Log: log, Now: time.Now,
+		CursorKey: cursorKey,
+		DueWithin: 24 * time.Hour, Sources: sources,
+		Gates:         func(name string) []pms.Gate { return a.sources[name].Policy.Gates },
 		Subscriptions: func() []admin.SubscriptionSettings { return a.subscriptions },
 		Provisioning:  func(context.Context) (admin.Provisioning, error) { return a.provisioning, nil },
 		Diagnose:      func(context.Context) []admin.Finding { return nil },
@@ -108,17 +120,24 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	})
 	proxies := handlers.Proxies(func() pms.Addresses { return a.trusted })
 	limits := handlers.NewLimits(proxies.Sender)
-	auth := handlers.NewAuth(func() []admin.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens }, proxies, time.Now)
+	auth := handlers.NewAuth(func() []admin.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens },
+		proxies, time.Now)
 	public, _ := handlers.New(
 		handlers.Config{
-			Log: log, Metrics: prometheus.NewRegistry(), Ready: func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
+			Log: log, Metrics: prometheus.NewRegistry(),
+			Ready: func(context.Context) handlers.Readiness { return handlers.Readiness{Ready: true} },
 		},
 		webhook.New(webhook.Config{
-			Sources: sources, Inbox: acceptor, Store: a.store, Activity: activity, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
-			SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} }, SeamChanged: func() { a.changed++ }, TestKey: cursorKey,
+			Sources: sources, Inbox: acceptor, Store: a.store, Activity: activity, Limits: limits, Proxies: proxies,
+			Log: log, Now: time.Now,
+			SeamSecrets: func() []pms.Secret { return []pms.Secret{seamKey} }, SeamChanged: func() { a.changed++ },
+			TestKey: cursorKey,
 		}),
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log}),
-		web.New(web.Config{Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now, FormKey: cursorKey}),
+		web.New(web.Config{
+			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
+			FormKey: cursorKey,
+		}),
 	)
 	tester.Public = public
 	a.routes = public.(chi.Routes)
@@ -187,7 +206,10 @@ func (a *app) do(req *http.Request) answered {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	out := answered{status: resp.StatusCode, header: resp.Header, media: resp.Header.Get("Content-Type"), rawBody: string(raw)}
+	out := answered{
+		status: resp.StatusCode, header: resp.Header, media: resp.Header.Get("Content-Type"),
+		rawBody: string(raw),
+	}
 	_ = json.Unmarshal(raw, &out.body)
 	return out
 }
@@ -278,7 +300,8 @@ func (r answered) mustBeProblem(t *testing.T, status int) {
 		t.Errorf("got %d %s %s, want a problem with %d", r.status, r.media, r.rawBody, status)
 		return
 	}
-	if r.body["status"] != float64(status) || r.body["title"] != http.StatusText(status) || r.body["type"] == "" || r.body["detail"] == "" {
+	if r.body["status"] != float64(status) || r.body["title"] != http.StatusText(status) || r.body["type"] == "" ||
+		r.body["detail"] == "" {
 		t.Errorf("the problem lacks something: %s", r.rawBody)
 	}
 	if id := r.header.Get("X-Request-Id"); r.body["code"] == nil || id == "" || r.body["request_id"] != id {
@@ -364,9 +387,15 @@ func TestContractTable(t *testing.T) {
 		}
 	})
 	t.Run("422 lists every wrong field and keeps the event; resent, it is tried again", func(t *testing.T) {
-		r := a.post(hook{id: "mended", body: `{"type":"reservation.created","timestamp":"yesterday","data":{"listing_id":7,"check_in":"2024-13-01","guest_email":"nobody","guest_phone":"600","status":"maybe"}}`})
+		r := a.post(hook{
+			id:   "mended",
+			body: `{"type":"reservation.created","timestamp":"yesterday","data":{"listing_id":7,"check_in":"2024-13-01","guest_email":"nobody","guest_phone":"600","status":"maybe"}}`,
+		})
 		r.mustBeProblem(t, 422)
-		want := []string{"data.check_in", "data.guest_email", "data.guest_phone", "data.listing_id", "data.reservation_id", "data.status", "timestamp"}
+		want := []string{
+			"data.check_in", "data.guest_email", "data.guest_phone", "data.listing_id",
+			"data.reservation_id", "data.status", "timestamp",
+		}
 		if diff := cmp.Diff(want, r.wrongFields(t)); diff != "" {
 			t.Errorf("wrong fields (-want +got):\n%s", diff)
 		}
@@ -393,23 +422,36 @@ func TestContractTable(t *testing.T) {
 	nothingKept("400 not JSON", 400, hook{body: `{"type": }`})
 	nothingKept("400 empty", 400, hook{body: ``})
 	nothingKept("400 two values", 400, hook{body: listingBody + listingBody})
-	nothingKept("400 not UTF-8", 400, hook{body: "{\"type\":\"reservation.cancelled\",\"timestamp\":\"2024-10-20T09:00:00Z\",\"data\":{\"reservation_id\":\"\xff\"}}"})
+	nothingKept("400 not UTF-8", 400,
+		hook{
+			body: "{\"type\":\"reservation.cancelled\",\"timestamp\":\"2024-10-20T09:00:00Z\",\"data\":{\"reservation_id\":\"\xff\"}}",
+		})
 	nothingKept("400 a webhook-id with a space", 400, hook{id: "a b", body: listingBody})
 	nothingKept("400 a webhook-id of 201 characters", 400, hook{id: strings.Repeat("x", 201), body: listingBody})
 	nothingKept("413 a declared length", 413, hook{body: `"` + strings.Repeat("x", 1<<20) + `"`})
 	nothingKept("413 chunked", 413, hook{body: `"` + strings.Repeat("x", 1<<20) + `"`, change: func(r *http.Request) {
 		r.ContentLength = -1
-		r.Body = io.NopCloser(io.MultiReader(strings.NewReader(`"`), strings.NewReader(strings.Repeat("x", 1<<20)), strings.NewReader(`"`)))
+		r.Body = io.NopCloser(io.MultiReader(strings.NewReader(`"`), strings.NewReader(strings.Repeat("x", 1<<20)),
+			strings.NewReader(`"`)))
 	}})
 	nothingKept("415 a form", 415, hook{body: listingBody, contentType: "application/x-www-form-urlencoded"})
-	nothingKept("415 another encoding", 415, hook{body: listingBody, change: func(r *http.Request) { r.Header.Set("Content-Encoding", "br") }})
+	nothingKept("415 another encoding", 415, hook{
+		body:   listingBody,
+		change: func(r *http.Request) { r.Header.Set("Content-Encoding", "br") },
+	})
 	nothingKept("404 no such source", 404, hook{source: "nobody", body: listingBody})
 	nothingKept("401 a source without secrets", 401, hook{source: "disabled", body: listingBody})
-	nothingKept("401 another secret", 401, hook{body: listingBody, secret: pms.Secret("another secret that nobody knows")})
+	nothingKept("401 another secret", 401, hook{
+		body:   listingBody,
+		secret: pms.Secret("another secret that nobody knows"),
+	})
 	nothingKept("401 too old", 401, hook{body: listingBody, at: time.Now().Add(-301 * time.Second)})
 	nothingKept("401 too far ahead", 401, hook{body: listingBody, at: time.Now().Add(302 * time.Second)})
 	for _, header := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
-		nothingKept("401 no "+header, 401, hook{body: listingBody, change: func(r *http.Request) { r.Header.Del(header) }})
+		nothingKept("401 no "+header, 401, hook{
+			body:   listingBody,
+			change: func(r *http.Request) { r.Header.Del(header) },
+		})
 	}
 	nothingKept("401 a body that was tampered with", 401, hook{body: listingBody, change: func(r *http.Request) {
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(reservationBody)), int64(len(reservationBody))
@@ -426,29 +468,45 @@ func TestContractTable(t *testing.T) {
 	accepted("one right signature of several", hook{body: listingBody, id: "many", change: func(r *http.Request) {
 		r.Header.Set("webhook-signature", "v1,AAAA v2,zzz v1a,yyy "+r.Header.Get("webhook-signature"))
 	}})
-	for _, parameter := range []string{"charset=UTF-8", "charset=utf8", "charset=latin1", `charset="utf-8"`, "charset", "v=1; charset=us-ascii"} {
-		accepted("the media type decides, not its parameter "+parameter, hook{body: listingBody, contentType: "application/json; " + parameter})
+	for _, parameter := range []string{
+		"charset=UTF-8", "charset=utf8", "charset=latin1", `charset="utf-8"`, "charset",
+		"v=1; charset=us-ascii",
+	} {
+		accepted("the media type decides, not its parameter "+parameter,
+			hook{body: listingBody, contentType: "application/json; " + parameter})
 	}
 	accepted("a byte order mark", hook{body: "\xef\xbb\xbf" + listingBody})
-	accepted("a lone surrogate", hook{body: strings.Replace(reservationBody, `"guest_email"`, `"guest_name":"Ana \ud83d","guest_email"`, 1)})
+	accepted("a lone surrogate", hook{body: strings.Replace(reservationBody, `"guest_email"`,
+		`"guest_name":"Ana \ud83d","guest_email"`, 1)})
 	accepted("a signature of two lines", hook{body: listingBody, change: func(r *http.Request) {
 		right := r.Header.Get("webhook-signature")
 		r.Header.Set("webhook-signature", "v1,AAAA")
 		r.Header.Add("webhook-signature", right)
 	}})
-	accepted("svix's spelling next to a gateway's own", hook{body: listingBody, spelling: "svix", change: func(r *http.Request) {
-		for name, value := range map[string]string{"webhook-id": "gateway", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"} {
-			r.Header.Set(name, value)
-		}
-	}})
+	accepted("svix's spelling next to a gateway's own", hook{
+		body: listingBody, spelling: "svix",
+		change: func(r *http.Request) {
+			for name, value := range map[string]string{
+				"webhook-id": "gateway", "webhook-timestamp": "1",
+				"webhook-signature": "v1,AAAA",
+			} {
+				r.Header.Set(name, value)
+			}
+		},
+	})
 	accepted("a source without verification", hook{source: "open", body: listingBody, secret: secretB})
 	accepted("exactly 1 MiB", hook{body: listingBody + strings.Repeat(" ", 1<<20-len(listingBody))})
 	t.Run("405 has a problem and Allow, at every path", func(t *testing.T) {
 		for path, allow := range map[string]string{
-			"/webhooks/default": "POST", "/seam/webhooks": "POST", "/healthz": "GET, HEAD", "/v1/reservations": "GET, HEAD",
-			"/v1/listings": "GET, HEAD, PUT", "/v1/listings/default/L": "GET, HEAD, PUT, DELETE", "/v1/reservations/default/R/reconcile": "POST", "/openapi.json": "GET, HEAD",
+			"/webhooks/default": "POST", "/seam/webhooks": "POST", "/healthz": "GET, HEAD",
+			"/v1/reservations": "GET, HEAD",
+			"/v1/listings":     "GET, HEAD, PUT", "/v1/listings/default/L": "GET, HEAD, PUT, DELETE",
+			"/v1/reservations/default/R/reconcile": "POST", "/openapi.json": "GET, HEAD",
 		} {
-			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodPost, http.MethodDelete, "PROPFIND"} {
+			for _, method := range []string{
+				http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut,
+				http.MethodPost, http.MethodDelete, "PROPFIND",
+			} {
 				if slices.Contains(strings.Split(allow, ", "), method) {
 					continue
 				}
@@ -495,10 +553,17 @@ func TestFieldNamesAreCaseSensitive(t *testing.T) {
 	}{
 		"the envelope": {strings.Replace(reservationBody, `"type"`, `"Type"`, 1), []string{"Type", "type"}},
 		"a required field": {
-			strings.Replace(reservationBody, `"reservation_id"`, `"RESERVATION_ID"`, 1), []string{"data.RESERVATION_ID", "data.reservation_id"},
+			strings.Replace(reservationBody, `"reservation_id"`, `"RESERVATION_ID"`, 1),
+			[]string{"data.RESERVATION_ID", "data.reservation_id"},
 		},
-		"an optional field": {strings.Replace(reservationBody, `"guest_email"`, `"Guest_Email"`, 1), []string{"data.Guest_Email"}},
-		"a field twice":     {strings.Replace(reservationBody, `"data":{`, `"data":{"reservation_id":"other",`, 1), []string{"data.reservation_id"}},
+		"an optional field": {
+			strings.Replace(reservationBody, `"guest_email"`, `"Guest_Email"`, 1),
+			[]string{"data.Guest_Email"},
+		},
+		"a field twice": {
+			strings.Replace(reservationBody, `"data":{`, `"data":{"reservation_id":"other",`, 1),
+			[]string{"data.reservation_id"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := a.post(hook{body: c.body})
@@ -516,9 +581,13 @@ func TestREST(t *testing.T) {
 	a.post(hook{body: listingBody})
 	a.post(hook{body: reservationBody})
 	for i := range 7 {
-		a.post(hook{body: strings.NewReplacer("3333122-433", fmt.Sprintf("R %d/x%%2F", i), "jane@", fmt.Sprintf("Guest%d@", i)).Replace(reservationBody)})
+		a.post(hook{body: strings.NewReplacer("3333122-433", fmt.Sprintf("R %d/x%%2F", i), "jane@",
+			fmt.Sprintf("Guest%d@", i)).Replace(reservationBody)})
 	}
-	a.post(hook{body: `{"type":"reservation.cancelled","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"only cancelled"}}`})
+	a.post(
+		hook{
+			body: `{"type":"reservation.cancelled","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"only cancelled"}}`,
+		})
 	a.apply()
 
 	t.Run("a reservation, as the contract shows it", func(t *testing.T) {
@@ -530,8 +599,10 @@ func TestREST(t *testing.T) {
 			"guest_email": "jane@example.com", "guest_name": nil, "guest_phone": nil,
 			"check_in": "2030-11-01T15:00:00.000Z", "check_out": "2030-11-04T11:00:00.000Z",
 			"mobile_key": map[string]any{
-				"status": "provisioning", "reason": nil, "message": nil, "user_identity_id": nil, "acs_system_id": nil, "acs_user_id": nil,
-				"acs_access_group_ids": []any{}, "acs_credential_id": nil, "access_schedule": nil, "attempts": 0.0, "last_error": nil,
+				"status": "provisioning", "reason": nil, "message": nil, "user_identity_id": nil, "acs_system_id": nil,
+				"acs_user_id":          nil,
+				"acs_access_group_ids": []any{}, "acs_credential_id": nil, "access_schedule": nil, "attempts": 0.0,
+				"last_error":      nil,
 				"next_attempt_at": nil, "settled_at": nil, "first_used_at": nil, "denied": nil,
 			},
 			"notes": []any{}, "gates": []any{}, "guest_link": nil, "write_back": nil, "backup_code": nil,
@@ -548,7 +619,8 @@ func TestREST(t *testing.T) {
 	})
 	t.Run("one known by its cancel only", func(t *testing.T) {
 		r := a.get("/v1/reservations/default/only%20cancelled")
-		if r.body["status"] != "cancelled" || r.body["listing_id"] != nil || r.body["check_in"] != nil || r.body["check_out"] != nil {
+		if r.body["status"] != "cancelled" || r.body["listing_id"] != nil || r.body["check_in"] != nil ||
+			r.body["check_out"] != nil {
 			t.Errorf("got %s", r.rawBody)
 		}
 	})
@@ -575,10 +647,12 @@ func TestREST(t *testing.T) {
 	})
 	t.Run("filters", func(t *testing.T) {
 		for query, want := range map[string]int{
-			"source=default": 9, "source=other": 0, "status=cancelled": 1, "status=confirmed": 8, "listing_id=2222222-2222": 8,
+			"source=default": 9, "source=other": 0, "status=cancelled": 1, "status=confirmed": 8,
+			"listing_id=2222222-2222":        8,
 			"guest_email=GUEST3@example.COM": 1, "guest_email=guest3": 0, "q=guest3": 1, "q=3333122": 1, "q=%25": 7,
 			"check_in_from=2030-11-01": 8, "check_in_from=2030-11-02": 0, "check_in_to=2030-11-01T15:00:00Z": 0,
-			"check_in_to=2030-11-01T15:00:00.001Z": 8, "key_status=waiting": 0, "key_status=provisioning": 8, "key_status=revoking": 1, "key_status=issued": 0, "status=confirmed&q=guest": 7,
+			"check_in_to=2030-11-01T15:00:00.001Z": 8, "key_status=waiting": 0, "key_status=provisioning": 8,
+			"key_status=revoking": 1, "key_status=issued": 0, "status=confirmed&q=guest": 7,
 		} {
 			r := a.get("/v1/reservations?" + query)
 			if items, _ := r.body["items"].([]any); r.status != 200 || len(items) != want {
@@ -588,8 +662,10 @@ func TestREST(t *testing.T) {
 	})
 	t.Run("422 for an unknown parameter or a bad value", func(t *testing.T) {
 		for _, path := range []string{
-			"/v1/reservations?foo=1", "/v1/reservations?limit=0", "/v1/reservations?limit=501", "/v1/reservations?limit=x", "/v1/reservations?status=maybe",
-			"/v1/reservations?key_status=x", "/v1/reservations?check_in_from=tomorrow", "/v1/reservations?cursor=x", "/v1/events?status=x",
+			"/v1/reservations?foo=1", "/v1/reservations?limit=0", "/v1/reservations?limit=501",
+			"/v1/reservations?limit=x", "/v1/reservations?status=maybe",
+			"/v1/reservations?key_status=x", "/v1/reservations?check_in_from=tomorrow", "/v1/reservations?cursor=x",
+			"/v1/events?status=x",
 			"/v1/events?cursor=%00", "/v1/listings?deleted=perhaps", "/v1/reservations/default/3333122-433?verbose=1",
 			"/v1/reservations?limit=1&limit=2", "/v1/events?source=default&source=default",
 		} {
@@ -597,7 +673,10 @@ func TestREST(t *testing.T) {
 		}
 	})
 	t.Run("404 says what is missing", func(t *testing.T) {
-		for _, path := range []string{"/v1/reservations/default/x", "/v1/reservations/default/x/timeline", "/v1/listings/default/x", "/v1/events/x", "/v1/events/0190b5a0-7a7c-7c3e-9d2e-6f1f8f0c2a11", "/nowhere"} {
+		for _, path := range []string{
+			"/v1/reservations/default/x", "/v1/reservations/default/x/timeline",
+			"/v1/listings/default/x", "/v1/events/x", "/v1/events/0190b5a0-7a7c-7c3e-9d2e-6f1f8f0c2a11", "/nowhere",
+		} {
 			a.get(path).mustBeProblem(t, 404)
 		}
 		a.call(http.MethodPost, "/v1/reservations/default/x/reconcile", "").mustBeProblem(t, 404)
@@ -628,7 +707,8 @@ func TestREST(t *testing.T) {
 			t.Errorf("timeline (-want +got):\n%s", diff)
 		}
 		r = a.get("/v1/summary")
-		if counts, _ := r.body["reservations"].(map[string]any); counts["confirmed"] != 8.0 || counts["cancelled"] != 1.0 {
+		if counts, _ := r.body["reservations"].(map[string]any); counts["confirmed"] != 8.0 ||
+			counts["cancelled"] != 1.0 {
 			t.Errorf("summary: %s", r.rawBody)
 		}
 	})
@@ -637,7 +717,8 @@ func TestREST(t *testing.T) {
 		id := items[0].(map[string]any)["event_id"].(string)
 		r := a.get("/v1/events/" + id)
 		changes, _ := r.body["changes"].([]any)
-		if r.body["status"] != "applied" || len(changes) != 1 || r.body["applied_at"] == nil || r.body["timestamp"] != "2024-10-20T09:00:00.000Z" {
+		if r.body["status"] != "applied" || len(changes) != 1 || r.body["applied_at"] == nil ||
+			r.body["timestamp"] != "2024-10-20T09:00:00.000Z" {
 			t.Errorf("got %s", r.rawBody)
 		}
 		if r := a.call(http.MethodPost, "/v1/events/"+id+"/replay", ""); r.status != 202 {
@@ -661,13 +742,16 @@ func TestREST(t *testing.T) {
 			t.Errorf("openapi: %v", r.body["openapi"])
 		}
 		docs := a.get("/docs")
-		if strings.Contains(docs.rawBody, "<script") || strings.Contains(docs.rawBody, "<style") || strings.Contains(docs.rawBody, " style=") {
+		if strings.Contains(docs.rawBody, "<script") || strings.Contains(docs.rawBody, "<style") ||
+			strings.Contains(docs.rawBody, " style=") {
 			t.Error("the page has something inline")
 		}
-		if csp := docs.header.Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors 'none'") {
+		if csp := docs.header.Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") ||
+			!strings.Contains(csp, "frame-ancestors 'none'") {
 			t.Errorf("Content-Security-Policy of /docs: %q", csp)
 		}
-		if style := a.get("/docs.css"); style.status != 200 || style.header.Get("Content-Type") != "text/css; charset=utf-8" {
+		if style := a.get("/docs.css"); style.status != 200 ||
+			style.header.Get("Content-Type") != "text/css; charset=utf-8" {
 			t.Errorf("the style of /docs: %d %s", style.status, style.header.Get("Content-Type"))
 		}
 	})
@@ -679,15 +763,18 @@ func TestPutListing(t *testing.T) {
 	const path = "/v1/listings/default/2222222-2222"
 	groups := func(r answered) string { return fmt.Sprint(r.body["seam_access_group_ids"]) }
 	a.get(path).mustBeProblem(t, 404)
-	if r := a.call(http.MethodPut, path, `{"name":"Casa","time_zone":"Europe/Madrid"}`); r.status != 201 || groups(r) != "[]" {
+	if r := a.call(http.MethodPut, path, `{"name":"Casa","time_zone":"Europe/Madrid"}`); r.status != 201 ||
+		groups(r) != "[]" {
 		t.Errorf("made by PUT: %d %s", r.status, r.rawBody)
 	}
 	a.post(hook{body: strings.Replace(listingBody, `"listing_id"`, `"time_zone":"Europe/Lisbon","listing_id"`, 1)})
 	a.apply()
-	if r := a.get(path); groups(r) != "[555555-5555 666666-6666]" || r.body["name"] != nil || r.body["time_zone"] != "Europe/Lisbon" {
+	if r := a.get(path); groups(r) != "[555555-5555 666666-6666]" || r.body["name"] != nil ||
+		r.body["time_zone"] != "Europe/Lisbon" {
 		t.Errorf("the PMS's event is whole: %s", r.rawBody)
 	}
-	if r := a.call(http.MethodPut, path, `{"seam_access_group_ids":["lobby"]}`); r.status != 200 || groups(r) != "[lobby]" || r.body["time_zone"] != "Europe/Lisbon" {
+	if r := a.call(http.MethodPut, path, `{"seam_access_group_ids":["lobby"]}`); r.status != 200 ||
+		groups(r) != "[lobby]" || r.body["time_zone"] != "Europe/Lisbon" {
 		t.Errorf("absent fields stay: %s", r.rawBody)
 	}
 	a.post(hook{body: listingBody})
@@ -736,12 +823,19 @@ func TestSeamEvents(t *testing.T) {
 	}
 
 	// A stay with an ACS user: its events are acted upon once each.
-	a.post(hook{body: `{"type":"reservation.created","timestamp":"2026-10-20T09:00:00.000Z","data":{"reservation_id":"R1","listing_id":"L","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`})
+	a.post(
+		hook{
+			body: `{"type":"reservation.created","timestamp":"2026-10-20T09:00:00.000Z","data":{"reservation_id":"R1","listing_id":"L","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`,
+		})
 	a.apply()
 	if err := a.store.InTx(context.Background(), func(tx pgx.Tx) error {
 		id, key, now := "uid", "cid", time.Now()
-		u := store.ACSUser{Source: "default", ReservationID: "R1", ACSSystemID: "s", UserIdentityKey: "k", UserIdentityID: "i"}
-		if err := store.SaveUserIdentity(context.Background(), tx, store.UserIdentity{Key: "k", CreatedAt: time.Now()}); err != nil {
+		u := store.ACSUser{
+			Source: "default", ReservationID: "R1", ACSSystemID: "s", UserIdentityKey: "k",
+			UserIdentityID: "i",
+		}
+		if err := store.SaveUserIdentity(context.Background(), tx,
+			store.UserIdentity{Key: "k", CreatedAt: time.Now()}); err != nil {
 			return err
 		}
 		if _, err := store.ClaimSlot(context.Background(), tx, &u); err != nil {
@@ -753,7 +847,8 @@ func TestSeamEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, body := range []string{
-		`{"event_type":"acs_user.deleted","acs_user_id":"uid"}`, `{"event_type":"acs_credential.invalidated","acs_credential_id":"cid"}`,
+		`{"event_type":"acs_user.deleted","acs_user_id":"uid"}`,
+		`{"event_type":"acs_credential.invalidated","acs_credential_id":"cid"}`,
 		`{"event_type":"acs_access_group.deleted","acs_system_id":"s","acs_access_group_id":"g"}`,
 		`{"event_type":"acs_system.disconnected","acs_system_id":"s","occurred_at":"2026-01-02T03:04:05.678Z","acs_system_errors":[{"error_code":"account_disconnected"}]}`,
 		`{"event_type":"acs_system.connected","acs_system_id":"s","occurred_at":"2026-01-02T03:04:06Z"}`,
@@ -778,9 +873,12 @@ func TestSeamEvents(t *testing.T) {
 		t.Errorf("still disconnected: %v %v", list, err)
 	}
 	for _, body := range []string{
-		`{"event_type":"acs_user.created","acs_user_id":"uid"}`, `{"event_type":"acs_user.deleted","acs_user_id":"another"}`, `{}`,
-		`{"event_type":"acs_user.deleted","acs_user_id":"\u0000","acs_credential_id":"\u0000"}`, `{"event_type":"acs_access_group.deleted","acs_system_id":"\u0000","acs_access_group_id":"g\u0000"}`,
-		`{"event_type":"acs_system.disconnected","acs_system_id":"\u0000"}`, `{"event_type":"lock.unlocked","acs_user_id":"\u0000"}`, `{"event_type":"\u0000"}`, `null`,
+		`{"event_type":"acs_user.created","acs_user_id":"uid"}`,
+		`{"event_type":"acs_user.deleted","acs_user_id":"another"}`, `{}`,
+		`{"event_type":"acs_user.deleted","acs_user_id":"\u0000","acs_credential_id":"\u0000"}`,
+		`{"event_type":"acs_access_group.deleted","acs_system_id":"\u0000","acs_access_group_id":"g\u0000"}`,
+		`{"event_type":"acs_system.disconnected","acs_system_id":"\u0000"}`,
+		`{"event_type":"lock.unlocked","acs_user_id":"\u0000"}`, `{"event_type":"\u0000"}`, `null`,
 	} {
 		if before := a.changed; post(seamKey, body).status != 204 || a.changed != before {
 			t.Errorf("%s has made work", body)

@@ -44,8 +44,10 @@ func same(t *testing.T, first, again answered) {
 	if first.status/100 != 2 || first.header.Get("Idempotent-Replayed") != "" {
 		t.Errorf("first: %d %v %s", first.status, first.header, first.rawBody)
 	}
-	if again.status != first.status || again.rawBody != first.rawBody || again.media != first.media || again.header.Get("Idempotent-Replayed") != "true" {
-		t.Errorf("again: %d %v %s\nfirst: %d %v %s", again.status, again.header, again.rawBody, first.status, first.header, first.rawBody)
+	if again.status != first.status || again.rawBody != first.rawBody || again.media != first.media ||
+		again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("again: %d %v %s\nfirst: %d %v %s", again.status, again.header, again.rawBody, first.status,
+			first.header, first.rawBody)
 	}
 }
 
@@ -53,8 +55,11 @@ func same(t *testing.T, first, again answered) {
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ method, path, body, action string }{
-		"an action":  {"POST", onePath + "/reissue", `{"reason":"lost phone"}`, "reissue"},
-		"a gate":     {"PUT", onePath + "/gates/paid", `{"state":"open","evidence":"receipt of jane","author":"Maria"}`, "set_gate"},
+		"an action": {"POST", onePath + "/reissue", `{"reason":"lost phone"}`, "reissue"},
+		"a gate": {
+			"PUT", onePath + "/gates/paid", `{"state":"open","evidence":"receipt of jane","author":"Maria"}`,
+			"set_gate",
+		},
 		"a renewal":  {"POST", onePath + "/guest-link/renew", `{"reason":"forwarded"}`, "renew_guest_link"},
 		"a listing":  {"PUT", "/v1/listings/default/new", `{"name":"Garden"}`, "put_listing"},
 		"a replay":   {"POST", "/v1/events/replay", `{"reservation_id":"3333122-433"}`, "replay"},
@@ -74,11 +79,14 @@ func TestIdempotencyKey(t *testing.T) {
 			a.keyed("k-1", adminToken, c.method, c.path, c.body+" ").mustBeProblem(t, 422)
 			r := a.keyed("k-1", adminToken, "POST", onePath+"/hold", `{"reason":"another"}`)
 			r.mustBeProblem(t, 422)
-			if r.body["code"] != "idempotency_key_reused" || strings.Join(r.wrongFields(t), " ") != "header.Idempotency-Key" {
+			if r.body["code"] != "idempotency_key_reused" ||
+				strings.Join(r.wrongFields(t), " ") != "header.Idempotency-Key" {
 				t.Errorf("used for another request: %s", r.rawBody)
 			}
 			var kept string
-			if err := a.store.Pool().QueryRow(t.Context(), `SELECT string_agg(encode(coalesce(body, ''), 'escape'), ' ') FROM idempotent_requests`).Scan(&kept); err != nil {
+			if err := a.store.Pool().QueryRow(t.Context(),
+				`SELECT string_agg(encode(coalesce(body, ''), 'escape'), ' ') FROM idempotent_requests`).Scan(
+				&kept); err != nil {
 				t.Fatal(err)
 			}
 			for _, secret := range []string{"jane", "keys.example.com", "receipt", "nobody@"} {
@@ -94,7 +102,8 @@ func TestIdempotencyKey(t *testing.T) {
 				t.Errorf("with other keys done %d times", n)
 			}
 			// After a day the key is as good as new.
-			if _, err := a.store.Pool().Exec(t.Context(), `UPDATE idempotent_requests SET created_at = now() - interval '25 hours'`); err != nil {
+			if _, err := a.store.Pool().Exec(t.Context(),
+				`UPDATE idempotent_requests SET created_at = now() - interval '25 hours'`); err != nil {
 				t.Fatal(err)
 			}
 			if n, err := a.store.PruneRequests(t.Context(), 100); err != nil || n != 3 {
@@ -161,7 +170,8 @@ func TestIdempotencyKeyAfterLostAnswer(t *testing.T) {
 				t.Fatal(err)
 			}
 			again := a.keyed(key, adminToken, c.method, c.path, c.body)
-			if again.status/100 != 2 || again.media != "application/json" || (c.method == "POST" && again.status != first.status) {
+			if again.status/100 != 2 || again.media != "application/json" ||
+				(c.method == "POST" && again.status != first.status) {
 				t.Errorf("%s, %s: %d %s", c.path, name, again.status, again.rawBody)
 			}
 			if n := a.audited(c.action) - before; n != 1 {
@@ -172,8 +182,8 @@ func TestIdempotencyKeyAfterLostAnswer(t *testing.T) {
 	}
 }
 
-// A replay whose answer was lost answers with the events that it had queued, as they are now, and with the cursor of the older ones: a client that continues
-// from there misses none.
+// A replay whose answer was lost answers with the events that it had queued, as they are now, and with the cursor of
+// the older ones: a client that continues from there misses none.
 func TestIdempotencyKeyOfAReplay(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -182,7 +192,8 @@ func TestIdempotencyKeyOfAReplay(t *testing.T) {
 	}
 	a.apply()
 	lost := func() {
-		if _, err := a.store.Pool().Exec(t.Context(), `UPDATE idempotent_requests SET status = NULL, body = NULL, lease_token = gen_random_uuid(), lease_until = now() - interval '1 second'`); err != nil {
+		if _, err := a.store.Pool().Exec(t.Context(),
+			`UPDATE idempotent_requests SET status = NULL, body = NULL, lease_token = gen_random_uuid(), lease_until = now() - interval '1 second'`); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -254,19 +265,22 @@ func TestIdempotencyKeyOfWhatChangedNothing(t *testing.T) {
 	}
 	a.keyed("dry", adminToken, "POST", "/v1/events/replay", `{"source":"default","dry_run":true}`)
 	for range 2 { // the digits must not be kept
-		if r := a.keyed("code", adminToken, "POST", onePath+"/backup-code", ""); r.status != 200 || r.body["code"] != "846201" {
+		if r := a.keyed("code", adminToken, "POST", onePath+"/backup-code", ""); r.status != 200 ||
+			r.body["code"] != "846201" {
 			t.Errorf("a backup code: %d %s", r.status, r.rawBody)
 		}
 	}
 	a.keyed("app", adminToken, "POST", onePath+"/app-session", "")
-	if r := a.keyed("app", adminToken, "POST", onePath+"/app-session", ""); r.status != 200 || r.body["client_session_token"] != "seam_cst1x" {
+	if r := a.keyed("app", adminToken, "POST", onePath+"/app-session", ""); r.status != 200 ||
+		r.body["client_session_token"] != "seam_cst1x" {
 		t.Errorf("a session: %d %s", r.status, r.rawBody)
 	}
 	if r := a.keyed("get", adminToken, "GET", onePath, ""); r.status != 200 {
 		t.Errorf("a GET: %d %s", r.status, r.rawBody)
 	}
 	var kept int
-	if err := a.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM idempotent_requests`).Scan(&kept); err != nil || kept != 1 {
+	if err := a.store.Pool().QueryRow(t.Context(),
+		`SELECT count(*) FROM idempotent_requests`).Scan(&kept); err != nil || kept != 1 {
 		t.Errorf("%d requests are kept: %v", kept, err)
 	}
 	for _, key := range []string{strings.Repeat("x", 256), "a b", "ä", "\t"} {
@@ -276,8 +290,12 @@ func TestIdempotencyKeyOfWhatChangedNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = http.Header{"Authorization": {"Bearer " + adminToken}, "Content-Type": {"application/json"}, "Idempotency-Key": {"a", "b"}}
+	req.Header = http.Header{
+		"Authorization": {"Bearer " + adminToken}, "Content-Type": {"application/json"},
+		"Idempotency-Key": {"a", "b"},
+	}
 	a.do(req).mustBeProblem(t, 422)
-	a.keyed("large", adminToken, "POST", onePath+"/reissue", `{"reason":"`+strings.Repeat("x", 2<<20)+`"}`).mustBeProblem(t, 413)
+	a.keyed("large", adminToken, "POST", onePath+"/reissue", `{"reason":"`+strings.Repeat("x", 2<<20)+
+		`"}`).mustBeProblem(t, 413)
 	a.keyed("none", "a-token-nobody-has", "POST", onePath+"/reissue", `{"reason":"lost"}`).mustBeProblem(t, 401)
 }

@@ -22,7 +22,8 @@ import (
 func TestWhatProvesTheSenderIsNotStored(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	format, err := pms.ParseFormat("own.jq", `module {"verify": {"method": "hmac"}}; {reservation: {reservation_id: .body.id, listing_id: .headers["x-room"], status: "confirmed"}}`)
+	format, err := pms.ParseFormat("own.jq",
+		`module {"verify": {"method": "hmac"}}; {reservation: {reservation_id: .body.id, listing_id: .headers["x-room"], status: "confirmed"}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +38,10 @@ func TestWhatProvesTheSenderIsNotStored(t *testing.T) {
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		a.sources[method] = pms.Source{Name: method, Format: format, Verifier: verifier, Statuses: pms.DefaultStatuses(), Policy: pms.DefaultPolicy()}
+		a.sources[method] = pms.Source{
+			Name: method, Format: format, Verifier: verifier,
+			Statuses: pms.DefaultStatuses(), Policy: pms.DefaultPolicy(),
+		}
 		body := `{"id": "of ` + method + `"}`
 		mac := hmac.New(sha256.New, []byte(secret))
 		mac.Write([]byte(body))
@@ -79,8 +83,14 @@ func TestWhatProvesTheSenderIsNotStored(t *testing.T) {
 func TestProfilesArePrivate(t *testing.T) {
 	t.Parallel()
 	for _, wanted := range []bool{false, true} {
-		public, private := handlers.New(handlers.Config{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Profiling: wanted})
-		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=2", "/debug/pprof/symbol", "/debug/pprof/cmdline", "/debug/pprof"} {
+		public, private := handlers.New(handlers.Config{
+			Log:     slog.New(slog.DiscardHandler),
+			Metrics: prometheus.NewRegistry(), Profiling: wanted,
+		})
+		for _, path := range []string{
+			"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=2",
+			"/debug/pprof/symbol", "/debug/pprof/cmdline", "/debug/pprof",
+		} {
 			answer := func(h http.Handler) int {
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

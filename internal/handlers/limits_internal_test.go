@@ -27,8 +27,8 @@ func readBodyOf(ctx context.Context, l *Limits, from string, body io.Reader) (in
 	return len(read), release, p
 }
 
-// TestLargeBodiesTakeTurns: while as many large webhooks are held as may be, another one of the same address is refused in the end,
-// small ones are read, and what is released can be taken again.
+// TestLargeBodiesTakeTurns: while as many large webhooks are held as may be, another one of the same address is refused
+// in the end, small ones are read, and what is released can be taken again.
 func TestLargeBodiesTakeTurns(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(addressOf)
@@ -45,7 +45,8 @@ func TestLargeBodiesTakeTurns(t *testing.T) {
 		}
 		last = release
 	}
-	if _, _, p := read(impatient, SmallBody+1); p == nil || p.Status != http.StatusServiceUnavailable || p.retryAfter != largeWait {
+	if _, _, p := read(impatient, SmallBody+1); p == nil || p.Status != http.StatusServiceUnavailable ||
+		p.retryAfter != largeWait {
 		t.Errorf("one too many: %+v", p)
 	}
 	if n, _, p := read(impatient, SmallBody-1); n != SmallBody-1 || p != nil {
@@ -75,8 +76,8 @@ func (s *stalled) Read(p []byte) (int, error) {
 	return 0, errors.New("broken off")
 }
 
-// TestStalledBodiesGiveWay: strangers hold every turn with bodies that don't come, from a few addresses; a large webhook of another
-// address is read at once.
+// TestStalledBodiesGiveWay: strangers hold every turn with bodies that don't come, from a few addresses; a large
+// webhook of another address is read at once.
 func TestStalledBodiesGiveWay(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(addressOf)
@@ -84,7 +85,8 @@ func TestStalledBodiesGiveWay(t *testing.T) {
 	problems := make(chan *Problem, largeBodies)
 	for i := range largeBodies {
 		go func() {
-			_, _, p := readBodyOf(t.Context(), l, "192.0.2."+string(rune('1'+i%8)), struct{ io.Reader }{&stalled{reading: reading, broken: broken}})
+			_, _, p := readBodyOf(t.Context(), l, "192.0.2."+string(rune('1'+i%8)),
+				struct{ io.Reader }{&stalled{reading: reading, broken: broken}})
 			problems <- p
 		}()
 	}
@@ -108,7 +110,8 @@ func TestStalledBodiesGiveWay(t *testing.T) {
 	}
 }
 
-// TestRequestsTakeTurns: a REST request that would wait too long is refused, and says when to come back; one address leaves turns for others.
+// TestRequestsTakeTurns: a REST request that would wait too long is refused, and says when to come back; one address
+// leaves turns for others.
 func TestRequestsTakeTurns(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(addressOf)
@@ -138,7 +141,8 @@ func TestRequestsTakeTurns(t *testing.T) {
 	}
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got := serve(impatient, "192.0.2.1", "/"); got.Code != http.StatusServiceUnavailable || got.Header().Get("Retry-After") != "2" {
+	if got := serve(impatient, "192.0.2.1", "/"); got.Code != http.StatusServiceUnavailable ||
+		got.Header().Get("Retry-After") != "2" {
 		t.Errorf("one too many of an address: %d %v", got.Code, got.Header())
 	}
 	if got := serve(t.Context(), "192.0.2.2", "/"); got.Code != http.StatusNoContent {
@@ -161,8 +165,8 @@ func TestRequestsTakeTurns(t *testing.T) {
 	}
 }
 
-// TestGuessesAreCounted: beyond the burst a client's tokens are not looked at, right ones included, but for those that were right
-// there before; a second later one more is.
+// TestGuessesAreCounted: beyond the burst a client's tokens are not looked at, right ones included, but for those that
+// were right there before; a second later one more is.
 func TestGuessesAreCounted(t *testing.T) {
 	t.Parallel()
 	g, now := newGuesses(), time.Unix(1e9, 0)
@@ -214,7 +218,10 @@ func TestBodyThatIsLate(t *testing.T) {
 		status int
 		retry  bool
 	}{
-		"our deadline":       {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, http.StatusServiceUnavailable, true},
+		"our deadline": {
+			&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, http.StatusServiceUnavailable,
+			true,
+		},
 		"the sender's fault": {io.ErrUnexpectedEOF, http.StatusBadRequest, false},
 	} {
 		_, release, p := readBodyOf(t.Context(), NewLimits(addressOf), "192.0.2.1", lateBody{tc.err})

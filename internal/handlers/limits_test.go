@@ -16,17 +16,24 @@ func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	for range 5 {
-		if got := a.post(hook{source: "limited", secret: secretB, body: ignored}); got.status != http.StatusUnauthorized {
+		if got := a.post(hook{
+			source: "limited", secret: secretB,
+			body: ignored,
+		}); got.status != http.StatusUnauthorized {
 			t.Fatalf("forged: %d", got.status)
 		}
 	}
 	for i := range 2 {
-		if got := a.post(hook{source: "limited", id: "msg_" + strconv.Itoa(i), body: ignored}); got.status != http.StatusAccepted {
+		if got := a.post(hook{
+			source: "limited", id: "msg_" + strconv.Itoa(i),
+			body: ignored,
+		}); got.status != http.StatusAccepted {
 			t.Fatalf("webhook %d: %d %s", i, got.status, got.rawBody)
 		}
 	}
 	refused := a.post(hook{source: "limited", id: "msg_2", body: ignored})
-	if seconds, err := strconv.Atoi(refused.header.Get("Retry-After")); refused.status != http.StatusTooManyRequests || err != nil || seconds < 900 || seconds > 1000 {
+	if seconds, err := strconv.Atoi(refused.header.Get("Retry-After")); refused.status != http.StatusTooManyRequests ||
+		err != nil || seconds < 900 || seconds > 1000 {
 		t.Errorf("over the limit: %d, Retry-After %q", refused.status, refused.header.Get("Retry-After"))
 	}
 	if refused.media != "application/problem+json" || refused.body["detail"] == "" {

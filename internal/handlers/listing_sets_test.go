@@ -12,7 +12,8 @@ import (
 func TestExpandListing(t *testing.T) {
 	t.Parallel()
 	a := two(t)
-	a.post(hook{body: strings.NewReplacer("3333122-433", "lost", "2222222-2222", "nobody-knows-it").Replace(reservationBody)})
+	a.post(hook{body: strings.NewReplacer("3333122-433", "lost", "2222222-2222",
+		"nobody-knows-it").Replace(reservationBody)})
 	a.apply()
 	got := map[string]any{}
 	for _, item := range a.get("/v1/reservations?source=default&expand=listing").body["items"].([]any) {
@@ -23,10 +24,12 @@ func TestExpandListing(t *testing.T) {
 		}
 		got[r["reservation_id"].(string)] = listing
 	}
-	if l, is := got["3333122-433"].(map[string]any); !is || l["listing_id"] != "2222222-2222" || l["source"] != "default" || got["lost"] != nil || len(got) != 2 {
+	if l, is := got["3333122-433"].(map[string]any); !is || l["listing_id"] != "2222222-2222" ||
+		l["source"] != "default" || got["lost"] != nil || len(got) != 2 {
 		t.Errorf("expanded: %v", got)
 	}
-	if l, is := a.get(onePath + "?expand=listing").body["listing"].(map[string]any); !is || l["listing_id"] != "2222222-2222" {
+	if l, is := a.get(onePath + "?expand=listing").body["listing"].(map[string]any); !is ||
+		l["listing_id"] != "2222222-2222" {
 		t.Errorf("of one: %v", l)
 	}
 	for _, path := range []string{onePath, "/v1/reservations"} {
@@ -63,13 +66,15 @@ func TestPutListings(t *testing.T) {
 		got = append(got, text)
 	}
 	want := []string{
-		"default/new created true", "default/2222222-2222 updated true", "default/bad invalid false time_zone", "default/door invalid false seam_access_group_ids",
+		"default/new created true", "default/2222222-2222 updated true", "default/bad invalid false time_zone",
+		"default/door invalid false seam_access_group_ids",
 		"open/FOREIGN-L invalid false source", "/ invalid false listing_id source", "default/2222222-2222 updated true",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if strings.Contains(r.rawBody, "FOREIGN suite") || a.get("/v1/listings/open/FOREIGN-L").body["name"] != "FOREIGN suite" {
+	if strings.Contains(r.rawBody, "FOREIGN suite") ||
+		a.get("/v1/listings/open/FOREIGN-L").body["name"] != "FOREIGN suite" {
 		t.Error("a token of another source saw or changed a listing")
 	}
 	if l := a.get("/v1/listings/default/2222222-2222").body; l["time_zone"] != "Europe/Madrid" {
@@ -79,7 +84,8 @@ func TestPutListings(t *testing.T) {
 		t.Errorf("%d entries in the audit log", n)
 	}
 	for body, status := range map[string]int{
-		`{"items":[]}`: 422, `{}`: 422, `{"items":[` + strings.TrimSuffix(strings.Repeat(`{},`, 501), ",") + `]}`: 422, `{"items":[{"source":"a","source":"b"}]}`: 400, `[`: 400,
+		`{"items":[]}`: 422, `{}`: 422, `{"items":[` + strings.TrimSuffix(strings.Repeat(`{},`, 501), ",") + `]}`: 422,
+		`{"items":[{"source":"a","source":"b"}]}`: 400, `[`: 400,
 	} {
 		a.call("PUT", "/v1/listings", body).mustBeProblem(t, status)
 	}
@@ -96,7 +102,8 @@ func TestDeleteListing(t *testing.T) {
 	const path = "/v1/listings/default/2222222-2222"
 	day := func(n int) string { return time.Now().AddDate(0, 0, n).UTC().Format(time.RFC3339) }
 	stay := func(from, to int) string {
-		return strings.NewReplacer("2030-11-01T15:00:00.000Z", day(from), "2030-11-04T11:00:00.000Z", day(to)).Replace(reservationBody)
+		return strings.NewReplacer("2030-11-01T15:00:00.000Z", day(from), "2030-11-04T11:00:00.000Z",
+			day(to)).Replace(reservationBody)
 	}
 	cancel := `{"type":"reservation.cancelled","timestamp":"2024-10-21T09:00:00.000Z","data":{"reservation_id":"3333122-433"}}`
 	for name, c := range map[string]struct {
@@ -104,14 +111,20 @@ func TestDeleteListing(t *testing.T) {
 		change string // of the database
 		status int
 	}{
-		"no stay":                      {nil, "", 204},
-		"a stay to come":               {[]string{stay(5, 9)}, "", 409},
-		"a stay that lasts":            {[]string{stay(-1, 1)}, "", 409},
-		"a stay that is over":          {[]string{stay(-9, -5)}, "", 204},
-		"a cancelled stay":             {[]string{stay(5, 9), cancel}, "", 204},
-		"a stay that moves there":      {[]string{stay(-1, 9)}, `UPDATE reservations SET listing_id = 'other', segment_due = now() + interval '1 day', segments = '[{"listing_id":"other"},{"listing_id":"2222222-2222","from":"2030-11-02"}]'`, 409},
-		"a stay that moves, not there": {[]string{stay(-1, 9)}, `UPDATE reservations SET listing_id = 'other', segment_due = now() + interval '1 day', segments = '[{"listing_id":"other"},{"listing_id":"third","from":"2030-11-02"}]'`, 204},
-		"a stay of another listing":    {[]string{strings.ReplaceAll(stay(5, 9), "2222222-2222", "other")}, "", 204},
+		"no stay":             {nil, "", 204},
+		"a stay to come":      {[]string{stay(5, 9)}, "", 409},
+		"a stay that lasts":   {[]string{stay(-1, 1)}, "", 409},
+		"a stay that is over": {[]string{stay(-9, -5)}, "", 204},
+		"a cancelled stay":    {[]string{stay(5, 9), cancel}, "", 204},
+		"a stay that moves there": {
+			[]string{stay(-1, 9)},
+			`UPDATE reservations SET listing_id = 'other', segment_due = now() + interval '1 day', segments = '[{"listing_id":"other"},{"listing_id":"2222222-2222","from":"2030-11-02"}]'`, 409,
+		},
+		"a stay that moves, not there": {
+			[]string{stay(-1, 9)},
+			`UPDATE reservations SET listing_id = 'other', segment_due = now() + interval '1 day', segments = '[{"listing_id":"other"},{"listing_id":"third","from":"2030-11-02"}]'`, 204,
+		},
+		"a stay of another listing": {[]string{strings.ReplaceAll(stay(5, 9), "2222222-2222", "other")}, "", 204},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -147,7 +160,8 @@ func TestDeleteListing(t *testing.T) {
 		})
 	}
 	a := withForeign(t)
-	a.tokens = append(a.tokens, token("writer", "writes-default", true, "default"), token("reader", "reads-default", false))
+	a.tokens = append(a.tokens, token("writer", "writes-default", true, "default"),
+		token("reader", "reads-default", false))
 	a.as("writes-default", "DELETE", "/v1/listings/open/FOREIGN-L", "").mustBeProblem(t, 404)
 	a.as("reads-default", "DELETE", path, "").mustBeProblem(t, 403)
 	a.call("DELETE", "/v1/listings/default/none", "").mustBeProblem(t, 404)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Listings of a source that has gone from the configuration stay what they are, for REST and for the page: its keys last.
+// Listings of a source that has gone from the configuration stay what they are, for REST and for the page: its keys
+// last.
 func TestListingOfARemovedSource(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -21,7 +22,8 @@ func TestListingOfARemovedSource(t *testing.T) {
 	if r := a.call("PUT", listing, `{"name":"by REST"}`); r.status != http.StatusOK {
 		t.Errorf("PUT of a listing that GET shows: %d %s", r.status, r.rawBody)
 	}
-	if shown := v.see(page); shown.status != http.StatusOK || !strings.Contains(shown.body, "no longer in the configuration") {
+	if shown := v.see(page); shown.status != http.StatusOK ||
+		!strings.Contains(shown.body, "no longer in the configuration") {
 		t.Errorf("the page: %d", shown.status)
 	}
 	v.post(page, url.Values{"groups_by": {"pms"}, "name": {"by the page"}})
@@ -43,13 +45,18 @@ func TestListingFormKeepsWhatWasTyped(t *testing.T) {
 	v := a.visitor()
 	v.signIn(adminToken)
 	shown := v.post("/listings/default/2222222-2222", url.Values{
-		"groups_by": {"admin"}, "group": {"555555-5555"}, "more_groups": {"another-group"}, "name": {"Suite of the sea"}, "time_zone": {"Europe/Madird"},
+		"groups_by": {"admin"}, "group": {"555555-5555"}, "more_groups": {"another-group"},
+		"name": {"Suite of the sea"}, "time_zone": {"Europe/Madird"},
 		"check_in_time": {"16:30"}, "check_out_time": {"10:15"}, "acs_system_id": {"the-system"},
 	})
 	if shown.status != http.StatusUnprocessableEntity {
 		t.Fatalf("answered %d", shown.status)
 	}
-	for _, typed := range []string{`value="Suite of the sea"`, `value="Europe/Madird"`, `value="16:30"`, `value="10:15"`, `value="the-system"`, `value="555555-5555" checked`, `value="another-group" checked`, `value="admin" checked`} {
+	for _, typed := range []string{
+		`value="Suite of the sea"`, `value="Europe/Madird"`, `value="16:30"`,
+		`value="10:15"`, `value="the-system"`, `value="555555-5555" checked`, `value="another-group" checked`,
+		`value="admin" checked`,
+	} {
 		if !strings.Contains(shown.body, typed) {
 			t.Errorf("the form has lost %s", typed)
 		}
@@ -63,11 +70,20 @@ func TestListingFormKeepsWhatWasTyped(t *testing.T) {
 func TestSearchInAnyCase(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	a.post(hook{id: "u1", body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"2222222-2222","name":"Île à Öresund","seam_access_group_ids":["555555-5555"]}}`})
-	a.post(hook{id: "u2", body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R1","guest_name":"Jörg Öztürk Ἀθηνᾶ ΟΔΟΣ","guest_email":"jörg@exämple.com","listing_id":"2222222-2222","check_in":"2030-11-01T15:00:00.000Z","check_out":"2030-11-04T11:00:00.000Z"}}`})
+	a.post(hook{
+		id:   "u1",
+		body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"2222222-2222","name":"Île à Öresund","seam_access_group_ids":["555555-5555"]}}`,
+	})
+	a.post(hook{
+		id:   "u2",
+		body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R1","guest_name":"Jörg Öztürk Ἀθηνᾶ ΟΔΟΣ","guest_email":"jörg@exämple.com","listing_id":"2222222-2222","check_in":"2030-11-01T15:00:00.000Z","check_out":"2030-11-04T11:00:00.000Z"}}`,
+	})
 	a.apply()
 	for path, texts := range map[string][]string{
-		"/v1/reservations?q=":           {"öztürk", "oztürk", "ozturk", "jorg", "ÖZTÜRK", "JÖRG", "jörg", "οδος", "ἈΘΗΝᾶ", "r1"},
+		"/v1/reservations?q=": {
+			"öztürk", "oztürk", "ozturk", "jorg", "ÖZTÜRK", "JÖRG", "jörg", "οδος",
+			"ἈΘΗΝᾶ", "r1",
+		},
 		"/v1/reservations?guest_email=": {"jörg@exämple.com", "JÖRG@EXÄMPLE.COM"},
 		"/v1/listings?q=":               {"île", "ÎLE À ÖRESUND"},
 	} {
@@ -77,7 +93,10 @@ func TestSearchInAnyCase(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/v1/reservations?q=" + url.QueryEscape("ozturg"), "/v1/reservations?guest_email=" + url.QueryEscape("jorg@exämple.com")} {
+	for _, path := range []string{
+		"/v1/reservations?q=" + url.QueryEscape("ozturg"),
+		"/v1/reservations?guest_email=" + url.QueryEscape("jorg@exämple.com"),
+	} {
 		if n := len(a.get(path).body["items"].([]any)); n != 0 {
 			t.Errorf("%s finds %d", path, n)
 		}

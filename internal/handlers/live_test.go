@@ -86,7 +86,8 @@ func TestChangedSince(t *testing.T) {
 	if !slices.Equal(sources, []string{"default"}) {
 		t.Errorf("after an event of default: %v", sources)
 	}
-	if _, err := a.store.Pool().Exec(ctx, `UPDATE listings SET updated_at = updated_at - interval '1 minute'`); err != nil {
+	if _, err := a.store.Pool().Exec(ctx,
+		`UPDATE listings SET updated_at = updated_at - interval '1 minute'`); err != nil {
 		t.Fatal(err)
 	}
 	a.post(hook{source: "open", id: "2", body: reservationBody})

@@ -17,7 +17,10 @@ func TestRoutesAreMeasured(t *testing.T) {
 	a := newApp(t)
 	v := a.visitor()
 	v.signIn(adminToken)
-	for _, path := range []string{"/", "/reservations", "/listings", "/events", "/sources", "/health", "/reservations/default/nobodys", "/listings/default/nobodys"} {
+	for _, path := range []string{
+		"/", "/reservations", "/listings", "/events", "/sources", "/health",
+		"/reservations/default/nobodys", "/listings/default/nobodys",
+	} {
 		v.request(http.MethodGet, path, nil, nil)
 	}
 	a.get("/v1/summary")

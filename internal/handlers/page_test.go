@@ -81,8 +81,13 @@ func (v *visitor) post(path string, form url.Values) shown {
 }
 
 var pagePaths = []string{
-	"/", "/?part=problems", "/?part=arrivals&date=2024-11-01", "/?part=in_house&date=2024-11-02", "/reservations", "/calendar", "/calendar?from=2024-11-01&span=month", "/reservations?when=all", "/search?q=3333122", "/arrivals", "/reservations?q=3333122", "/reservations/default/3333122-433", "/reservations/default/3333122-433/hold", "/reservations/default/3333122-433/window",
-	"/listings", "/listings/default/2222222-2222", "/listings/default/not-there-yet", "/doors", "/doors?missing=1&q=2", "/events", "/events?status=rejected", "/events/replay?status=rejected", "/sources", "/sources/default", "/health", "/audit", "/audit?action=hold&from=2024-01-01",
+	"/", "/?part=problems", "/?part=arrivals&date=2024-11-01", "/?part=in_house&date=2024-11-02", "/reservations",
+	"/calendar", "/calendar?from=2024-11-01&span=month", "/reservations?when=all", "/search?q=3333122", "/arrivals",
+	"/reservations?q=3333122", "/reservations/default/3333122-433", "/reservations/default/3333122-433/hold",
+	"/reservations/default/3333122-433/window",
+	"/listings", "/listings/default/2222222-2222", "/listings/default/not-there-yet", "/doors", "/doors?missing=1&q=2",
+	"/events", "/events?status=rejected", "/events/replay?status=rejected", "/sources", "/sources/default", "/health",
+	"/audit", "/audit?action=hold&from=2024-01-01",
 	"/subscriptions",
 }
 
@@ -115,7 +120,8 @@ func TestPagesNeedASession(t *testing.T) {
 			t.Errorf("%s: %d", path, page.status)
 		}
 		csp := page.header.Get("Content-Security-Policy")
-		if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {
+		if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") ||
+			strings.Contains(csp, "unsafe") {
 			t.Errorf("%s: Content-Security-Policy %q", path, csp)
 		}
 		for _, secret := range []string{adminToken, cookies[0].Value} {
@@ -135,7 +141,10 @@ func TestCookieIsKeptFromScriptsAndOtherSites(t *testing.T) {
 	a := newApp(t)
 	v := a.visitor()
 	v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	for next, want := range map[string]string{"/events?status=rejected": "/events?status=rejected", "https://evil.example": "/", "//evil.example/x": "/", "/\\evil.example": "/", "": "/"} {
+	for next, want := range map[string]string{
+		"/events?status=rejected": "/events?status=rejected",
+		"https://evil.example":    "/", "//evil.example/x": "/", "/\\evil.example": "/", "": "/",
+	} {
 		page := v.request("POST", "/sign-in", url.Values{"token": {adminToken}, "next": {next}}, nil)
 		if page.status != 303 || page.header.Get("Location") != want {
 			t.Errorf("next=%q: %d to %q", next, page.status, page.header.Get("Location"))
@@ -167,7 +176,8 @@ func TestCookieOfTLSIsOfThisHost(t *testing.T) {
 	set := v.request("POST", "/sign-in", url.Values{"token": {adminToken}}, tls("")).header.Get("Set-Cookie")
 	name, rest, _ := strings.Cut(set, "=")
 	value, attributes, _ := strings.Cut(rest, ";")
-	if name != "__Host-staykey_session" || !strings.Contains(attributes, "Secure") || !strings.Contains(attributes, "Path=/") || strings.Contains(attributes, "Domain") {
+	if name != "__Host-staykey_session" || !strings.Contains(attributes, "Secure") ||
+		!strings.Contains(attributes, "Path=/") || strings.Contains(attributes, "Domain") {
 		t.Errorf("the cookie is %s", set)
 	}
 	v.client.Jar = nil // which would add the cookie on its own
@@ -191,8 +201,10 @@ func TestFormsMustBeOurs(t *testing.T) {
 	for what, page := range map[string]shown{
 		"no token":      v.request("POST", hold, url.Values{"reason": {"because"}}, nil),
 		"another token": v.request("POST", hold, form("00000000000000000000000000000000"), nil),
-		"another site":  v.request("POST", hold, form(v.csrf), func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }),
-		"its origin":    v.request("POST", hold, form(v.csrf), func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }),
+		"another site": v.request("POST", hold, form(v.csrf),
+			func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }),
+		"its origin": v.request("POST", hold, form(v.csrf),
+			func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }),
 	} {
 		if page.status != 403 {
 			t.Errorf("%s: %d", what, page.status)
@@ -209,7 +221,8 @@ func TestFormsMustBeOurs(t *testing.T) {
 	if page := v.post(hold, url.Values{"reason": {""}}); page.status != 422 {
 		t.Errorf("no reason: %d", page.status)
 	}
-	if page := v.post(hold, url.Values{"reason": {"because"}}); page.status != 200 || page.path != "/reservations/default/3333122-433" {
+	if page := v.post(hold, url.Values{"reason": {"because"}}); page.status != 200 ||
+		page.path != "/reservations/default/3333122-433" {
 		t.Errorf("ours: %d at %s", page.status, page.path)
 	}
 	if held, _ := a.get(onePath + "/overrides").body["held"].(map[string]any); held["by"] != "Maria (admin)" {
@@ -228,7 +241,10 @@ func TestPagesOfScopedTokens(t *testing.T) {
 			t.Errorf("%s shows another source", path)
 		}
 	}
-	for _, path := range []string{"/reservations/a%20b%2Fc/3333122-433", "/listings/a%20b%2Fc/2222222-2222", "/reservations/a%20b%2Fc/3333122-433/hold"} {
+	for _, path := range []string{
+		"/reservations/a%20b%2Fc/3333122-433", "/listings/a%20b%2Fc/2222222-2222",
+		"/reservations/a%20b%2Fc/3333122-433/hold",
+	} {
 		if page := v.see(path); page.status != 404 {
 			t.Errorf("%s: %d", path, page.status)
 		}
@@ -236,7 +252,10 @@ func TestPagesOfScopedTokens(t *testing.T) {
 	if page := v.see("/health"); page.status != 403 {
 		t.Errorf("the health of all: %d", page.status)
 	}
-	for _, path := range []string{"/reservations/default/3333122-433/hold", "/listings/default/2222222-2222", "/events/replay", "/sources/default/test"} {
+	for _, path := range []string{
+		"/reservations/default/3333122-433/hold", "/listings/default/2222222-2222",
+		"/events/replay", "/sources/default/test",
+	} {
 		if page := v.post(path, url.Values{"reason": {"because"}, "query": {"status=rejected"}}); page.status != 403 {
 			t.Errorf("a token that may read posts %s: %d", path, page.status)
 		}
@@ -254,21 +273,31 @@ func TestListingForm(t *testing.T) {
 	v.signIn(adminToken)
 	groups := func() string { return strings.Join(a.groupsOf("/v1/listings/default/2222222-2222"), " ") }
 	path := "/listings/default/2222222-2222"
-	v.post(path, url.Values{"groups_by": {"admin"}, "group": {"777777-7777"}, "more_groups": {"888888-8888, 777777-7777"}, "name": {"Garden suite"}})
+	v.post(path, url.Values{
+		"groups_by": {"admin"}, "group": {"777777-7777"},
+		"more_groups": {"888888-8888, 777777-7777"}, "name": {"Garden suite"},
+	})
 	if got := groups(); got != "777777-7777 888888-8888" {
 		t.Errorf("set here: %s", got)
 	}
-	if l := a.get("/v1/listings/default/2222222-2222").body; l["name"] != "Garden suite" || l["seam_access_group_ids_set_by"] != "admin" {
+	if l := a.get("/v1/listings/default/2222222-2222").body; l["name"] != "Garden suite" ||
+		l["seam_access_group_ids_set_by"] != "admin" {
 		t.Errorf("the listing: %v", l)
 	}
-	if page := v.post(path, url.Values{"groups_by": {"admin"}, "group": {"777777-7777"}, "time_zone": {"Mars/Olympus"}}); page.status != 422 || !strings.Contains(page.body, "time_zone") {
+	if page := v.post(path, url.Values{
+		"groups_by": {"admin"}, "group": {"777777-7777"},
+		"time_zone": {"Mars/Olympus"},
+	}); page.status != 422 || !strings.Contains(page.body, "time_zone") {
 		t.Errorf("a wrong time zone: %d", page.status)
 	}
 	v.post(path, url.Values{"groups_by": {"pms"}, "name": {"Garden suite"}})
 	if got := groups(); got != "555555-5555 666666-6666" {
 		t.Errorf("as the PMS says: %s", got)
 	}
-	if page := v.post("/listings/default/new", url.Values{"groups_by": {"admin"}, "group": {"555555-5555"}}); page.status != 200 {
+	if page := v.post("/listings/default/new", url.Values{
+		"groups_by": {"admin"},
+		"group":     {"555555-5555"},
+	}); page.status != 200 {
 		t.Errorf("a new listing: %d", page.status)
 	}
 	if l := a.get("/v1/listings/default/new"); l.status != 200 {
@@ -293,7 +322,8 @@ func TestFormsWithBadText(t *testing.T) {
 	v := a.visitor()
 	v.signIn(adminToken)
 	for path, form := range map[string]url.Values{
-		"/events/replay": {"query": {"source=%00"}}, "/reservations/default/3333122-433/hold": {"reason": {"\xff"}}, "/listings/default/2222222-2222": {"name": {"\x00"}},
+		"/events/replay": {"query": {"source=%00"}}, "/reservations/default/3333122-433/hold": {"reason": {"\xff"}},
+		"/listings/default/2222222-2222": {"name": {"\x00"}},
 	} {
 		if page := v.post(path, form); page.status != 422 {
 			t.Errorf("%s: %d", path, page.status)
@@ -307,8 +337,11 @@ func TestPagesMeetNonsense(t *testing.T) {
 	v := a.visitor()
 	v.signIn(adminToken)
 	for _, path := range []string{
-		"/reservations?cursor=x", "/reservations?check_in_from=tomorrow", "/reservations?q=%00", "/reservations?q=%ff", "/reservations?status=maybe", "/reservations?key_status=%27", "/reservations/default/none",
-		"/reservations/default/%00", "/reservations/default/3333122-433/explode", "/reservations/default/3333122-433?cursor=x", "/listings?q=%25%5f", "/listings/nobody/x", "/listings/default/%00", "/events?type=%00", "/events/none",
+		"/reservations?cursor=x", "/reservations?check_in_from=tomorrow", "/reservations?q=%00", "/reservations?q=%ff",
+		"/reservations?status=maybe", "/reservations?key_status=%27", "/reservations/default/none",
+		"/reservations/default/%00", "/reservations/default/3333122-433/explode",
+		"/reservations/default/3333122-433?cursor=x", "/listings?q=%25%5f", "/listings/nobody/x",
+		"/listings/default/%00", "/events?type=%00", "/events/none",
 		"/events/replay", "/events/replay?event_id=x", "/events?cursor=AAAA", "/assets/x/none.css", "/updates/x",
 	} {
 		if page := v.see(path); page.status >= 500 {
@@ -316,14 +349,19 @@ func TestPagesMeetNonsense(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		"/reservations?status=maybe", "/reservations?key_status=lost", "/events?status=x", "/listings?deleted=maybe", "/listings?cursor=x",
-		"/events?cursor=AAAA", "/reservations/default/3333122-433?cursor=x", "/reservations/default/3333122-433?cursor=AAAA",
+		"/reservations?status=maybe", "/reservations?key_status=lost", "/events?status=x", "/listings?deleted=maybe",
+		"/listings?cursor=x",
+		"/events?cursor=AAAA", "/reservations/default/3333122-433?cursor=x",
+		"/reservations/default/3333122-433?cursor=AAAA",
 	} {
 		if page := v.see(path); page.status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %d, and REST refuses it", path, page.status)
 		}
 	}
-	for path, shown := range map[string]bool{"/listings": true, "/listings?deleted=false": true, "/listings?deleted=true": false} {
+	for path, shown := range map[string]bool{
+		"/listings": true, "/listings?deleted=false": true,
+		"/listings?deleted=true": false,
+	} {
 		if page := v.see(path); page.status != 200 || strings.Contains(page.body, "2222222-2222") != shown {
 			t.Errorf("%s: %d, want the listing shown: %t", path, page.status, shown)
 		}
@@ -335,13 +373,24 @@ func TestPagesEscape(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	const evil = `<script>alert(1)</script>`
-	a.post(hook{body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"<b>L","name":"` + evil + `","seam_access_group_ids":["\"><img src=x onerror=alert(1)>"]}}`})
-	a.post(hook{body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"<i>R","guest_name":"` + evil + `","guest_email":"jane@example.com","listing_id":"<b>L","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`})
+	a.post(
+		hook{
+			body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"<b>L","name":"` + evil + `","seam_access_group_ids":["\"><img src=x onerror=alert(1)>"]}}`,
+		})
+	a.post(
+		hook{
+			body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"<i>R","guest_name":"` + evil + `","guest_email":"jane@example.com","listing_id":"<b>L","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z"}}`,
+		})
 	a.post(hook{body: `{"type":"` + evil + `"}`})
 	a.apply()
 	v := a.visitor()
 	v.signIn(adminToken)
-	for _, path := range []string{"/", "/reservations", "/reservations?q=" + url.QueryEscape(evil), "/reservations/default/%3Ci%3ER", "/reservations/default/%3Ci%3ER/hold", "/listings", "/listings/default/%3Cb%3EL", "/events", "/events?type=" + url.QueryEscape(evil), "/events/replay?type=" + url.QueryEscape(evil)} {
+	for _, path := range []string{
+		"/", "/reservations", "/reservations?q=" + url.QueryEscape(evil),
+		"/reservations/default/%3Ci%3ER", "/reservations/default/%3Ci%3ER/hold", "/listings",
+		"/listings/default/%3Cb%3EL", "/events", "/events?type=" + url.QueryEscape(evil),
+		"/events/replay?type=" + url.QueryEscape(evil),
+	} {
 		page := v.see(path)
 		if page.status != 200 {
 			t.Errorf("%s: %d", path, page.status)

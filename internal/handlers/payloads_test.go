@@ -39,7 +39,8 @@ func (a *app) reserved(preset, id string) string {
 		s, _ := r.body[field].(string)
 		return strings.TrimSuffix(s, ":00.000Z")
 	}
-	return strings.TrimSpace(fmt.Sprint(word("status"), " ", word("listing_id"), " ", word("check_in"), " ", word("check_out")))
+	return strings.TrimSpace(fmt.Sprint(word("status"), " ", word("listing_id"), " ", word("check_in"), " ",
+		word("check_out")))
 }
 
 // noted are the fields that an event or a reservation says could not be read.
@@ -60,7 +61,9 @@ func TestCancelsOfPMSs(t *testing.T) {
 		a.withPreset(preset)
 	}
 	hostaway := func(id int, status, fields string) string {
-		return fmt.Sprintf(`{"object":"reservation","event":"reservation.updated","data":{"id":%d,"listingMapId":401,"status":%q,%s}}`, id, status, fields)
+		return fmt.Sprintf(
+			`{"object":"reservation","event":"reservation.updated","data":{"id":%d,"listingMapId":401,"status":%q,%s}}`,
+			id, status, fields)
 	}
 	for i, c := range []struct{ fields, note string }{
 		{`"checkInTime":"16"`, ""},
@@ -70,13 +73,17 @@ func TestCancelsOfPMSs(t *testing.T) {
 		{`"arrivalDate":"0000-00-00","departureDate":"0000-00-00"`, ""},
 		{`"arrivalDate":"soon"`, "reservation.check_in"},
 		{`"arrivalDate":"2034-11-02","departureDate":"2034-11-01"`, "reservation.check_out"},
-		{`"arrivalDate":"2034-11-02","departureDate":"2034-11-02","checkInTime":16,"checkOutTime":10`, "reservation.check_out"},
+		{
+			`"arrivalDate":"2034-11-02","departureDate":"2034-11-02","checkInTime":16,"checkOutTime":10`,
+			"reservation.check_out",
+		},
 		{`"phone":true`, "reservation.guest_phone"},
 		{`"guestName":{"first":"A"}`, "reservation.guest_name"},
 		{`"listingMapId":{}`, "reservation.listing_id"},
 	} {
 		id := 7100 + i
-		a.tells("hostaway", hostaway(id, "new", `"arrivalDate":"2034-11-01","departureDate":"2034-11-04","checkInTime":16,"checkOutTime":10`))
+		a.tells("hostaway", hostaway(id, "new",
+			`"arrivalDate":"2034-11-01","departureDate":"2034-11-04","checkInTime":16,"checkOutTime":10`))
 		if got := a.reserved("hostaway", fmt.Sprint(id)); !strings.HasPrefix(got, "confirmed 401") {
 			t.Fatalf("before the cancel: %s", got)
 		}
@@ -90,23 +97,28 @@ func TestCancelsOfPMSs(t *testing.T) {
 	}
 	for _, c := range []struct{ preset, before, cancel string }{
 		{
-			"beds24", `{"booking":{"id":1,"roomId":2,"unitId":1,"status":"confirmed","arrival":"2034-11-01","departure":"2034-11-04"},"infoItems":[]}`,
+			"beds24",
+			`{"booking":{"id":1,"roomId":2,"unitId":1,"status":"confirmed","arrival":"2034-11-01","departure":"2034-11-04"},"infoItems":[]}`,
 			`{"booking":{"id":1,"roomId":2,"unitId":1,"status":"cancelled","arrival":"2034-11-01","departure":"2034-11-04"},"infoItems":[{"code":"ACCESS_STARTTIME","text":"three-ish"}]}`,
 		},
 		{
-			"uplisting", `{"id":1,"property_id":2,"status":"confirmed","check_in":"2034-11-01","check_out":"2034-11-04"}`,
+			"uplisting",
+			`{"id":1,"property_id":2,"status":"confirmed","check_in":"2034-11-01","check_out":"2034-11-04"}`,
 			`{"id":1,"property_id":2,"reason":"destroyed","check_in":"2034-11-01","check_out":"2034-11-04","arrival_time":"after 3"}`,
 		},
 		{
-			"smoobu", `{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-11-01","departure":"2034-11-04","apartment":{"id":2}}}`,
+			"smoobu",
+			`{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-11-01","departure":"2034-11-04","apartment":{"id":2}}}`,
 			`{"action":"cancelReservation","data":{"id":1,"type":"cancellation","arrival":"2034-11-01","departure":"2034-11-01","check-in":"16:00","check-out":"10:00","apartment":{"id":2}}}`,
 		},
 		{
-			"guesty", `{"event":"reservation.new","reservation":{"_id":"1","listingId":"2","status":"confirmed","checkIn":"2034-11-01T15:00:00Z","checkOut":"2034-11-04T11:00:00Z"}}`,
+			"guesty",
+			`{"event":"reservation.new","reservation":{"_id":"1","listingId":"2","status":"confirmed","checkIn":"2034-11-01T15:00:00Z","checkOut":"2034-11-04T11:00:00Z"}}`,
 			`{"event":"reservation.updated","reservation":{"_id":"1","listingId":"2","status":"canceled","checkInDateLocalized":"2034-11-01","plannedArrival":"after 4","checkIn":"2034-11-01T15:00:00Z"}}`,
 		},
 		{
-			"guesty", `{"event":"reservation.new","reservation":{"_id":"2","listingId":"2","status":"confirmed","checkIn":"2034-11-01T15:00:00Z","checkOut":"2034-11-04T11:00:00Z"}}`,
+			"guesty",
+			`{"event":"reservation.new","reservation":{"_id":"2","listingId":"2","status":"confirmed","checkIn":"2034-11-01T15:00:00Z","checkOut":"2034-11-04T11:00:00Z"}}`,
 			`{"event":"reservation.updated.v2","data":{"reservationId":"2","status":"canceled"}}`,
 		},
 	} {
@@ -114,7 +126,8 @@ func TestCancelsOfPMSs(t *testing.T) {
 		if got := a.reserved(c.preset, id); !strings.HasPrefix(got, "confirmed") {
 			t.Errorf("%s: before the cancel it is %s", c.preset, got)
 		}
-		if e := a.tells(c.preset, c.cancel); e["status"] != "applied" || !strings.HasPrefix(a.reserved(c.preset, id), "cancelled") {
+		if e := a.tells(c.preset, c.cancel); e["status"] != "applied" || !strings.HasPrefix(a.reserved(c.preset, id),
+			"cancelled") {
 			t.Errorf("%s: %v, the reservation is %s", c.preset, e, a.reserved(c.preset, id))
 		}
 	}
@@ -137,40 +150,72 @@ func TestHintsOfPMSs(t *testing.T) {
 	hospitable := func(fields string) string {
 		return `{"action":"reservation.created","data":{"id":"1","properties":[{"id":"2"}],"reservation_status":{"current":{"category":"accepted"}},` + fields + `}}`
 	}
-	for _, c := range []struct{ preset, body, starts, note string }{ // in Berlin, in summer; 15:00 there is 13:00 of UTC
+	// in Berlin, in summer; 15:00 there is 13:00 of UTC
+	for _, c := range []struct{ preset, body, starts, note string }{
 		{"hostaway", hostaway(`"checkInTime":"15"`), "13:00", ""},
 		{"hostaway", hostaway(`"checkInTime":15.0`), "13:00", ""},
 		{"hostaway", hostaway(`"checkInTime":15.5`), "13:30", ""},
 		{"hostaway", hostaway(`"checkInTime":"late"`), "13:00", "reservation.check_in.time"},
 		{"guesty", guesty(`"plannedArrival":"3:00 PM","listing":{"timezone":"Europe/Berlin"}`), "13:00", ""},
-		{"guesty", guesty(`"plannedArrival":"2034-07-01T12:00:00.000Z","listing":{"timezone":"Europe/Berlin"}`), "12:00", ""},
+		{
+			"guesty", guesty(`"plannedArrival":"2034-07-01T12:00:00.000Z","listing":{"timezone":"Europe/Berlin"}`),
+			"12:00", "",
+		},
 		{"guesty", guesty(`"plannedArrival":"22:00","listing":{"timezone":"Europe/Berlin"}`), "13:00", ""},
-		{"guesty", guesty(`"plannedArrival":"12:00","listing":{"timezone":"Mars Standard Time"}`), "13:00", "reservation.check_in.time_zone"},
-		{"guesty", guesty(`"plannedArrival":"12:00","listing":{"timezone":"Romance Standard Time"}`), "10:00", ""}, // Windows' name for Paris
+		{
+			"guesty", guesty(`"plannedArrival":"12:00","listing":{"timezone":"Mars Standard Time"}`), "13:00",
+			"reservation.check_in.time_zone",
+		},
+		// Windows' name for Paris
+		{"guesty", guesty(`"plannedArrival":"12:00","listing":{"timezone":"Romance Standard Time"}`), "10:00", ""},
 		{"guesty", guesty(`"plannedArrival":"12:00"`), "13:00", ""},
 		{"guesty", guesty(`"guest":{"emails":[{"a":1}]}`), "13:00", "reservation.guest_email"},
-		{"smoobu", `{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-07-01","departure":"2034-07-04","check-in":"16:00 - 20:00","apartment":{"id":2}}}`, "14:00", ""},
-		{"smoobu", `{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-07-01","departure":"2034-07-04","check-in":"16","apartment":{"id":2}}}`, "14:00", ""},
-		{"uplisting", `{"id":1,"property_id":2,"status":"needs_check_in","check_in":"2034-07-01","check_out":"2034-07-04","arrival_time":"3PM"}`, "13:00", ""},
-		{"beds24", `{"booking":{"id":1,"roomId":2,"status":"confirmed","arrival":"2034-07-01","departure":"2034-07-04"},"infoItems":[{"code":"ACCESS_STARTTIME","text":"3pm"}]}`, "13:00", ""},
-		{"hospitable", hospitable(`"check_in":"2034-07-01T15:00:00+0200","check_out":"2034-07-04T11:00:00+0200","guest":{"phone_numbers":[{"a":1}]}`), "13:00", "reservation.guest_phone"},
-		{"lodgify", `{"action":"booking_change","booking":{"id":1,"property_id":2,"status":"Booked","date_arrival":"2034-07-01T00:00:00","date_departure":"2034-07-04"},"guest":{"name":[1]}}`, "13:00", "reservation.guest_name"},
+		{
+			"smoobu",
+			`{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-07-01","departure":"2034-07-04","check-in":"16:00 - 20:00","apartment":{"id":2}}}`, "14:00", "",
+		},
+		{
+			"smoobu",
+			`{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-07-01","departure":"2034-07-04","check-in":"16","apartment":{"id":2}}}`, "14:00", "",
+		},
+		{
+			"uplisting",
+			`{"id":1,"property_id":2,"status":"needs_check_in","check_in":"2034-07-01","check_out":"2034-07-04","arrival_time":"3PM"}`, "13:00", "",
+		},
+		{
+			"beds24",
+			`{"booking":{"id":1,"roomId":2,"status":"confirmed","arrival":"2034-07-01","departure":"2034-07-04"},"infoItems":[{"code":"ACCESS_STARTTIME","text":"3pm"}]}`, "13:00", "",
+		},
+		{"hospitable", hospitable(
+			`"check_in":"2034-07-01T15:00:00+0200","check_out":"2034-07-04T11:00:00+0200","guest":{"phone_numbers":[{"a":1}]}`), "13:00", "reservation.guest_phone"},
+		{
+			"lodgify",
+			`{"action":"booking_change","booking":{"id":1,"property_id":2,"status":"Booked","date_arrival":"2034-07-01T00:00:00","date_departure":"2034-07-04"},"guest":{"name":[1]}}`, "13:00", "reservation.guest_name",
+		},
 	} {
 		e := a.tells(c.preset, c.body)
-		if got := a.reserved(c.preset, "1"); e["status"] != "applied" || !strings.HasPrefix(got, "confirmed 2 2034-07-01T"+c.starts) {
+		if got := a.reserved(c.preset, "1"); e["status"] != "applied" ||
+			!strings.HasPrefix(got, "confirmed 2 2034-07-01T"+c.starts) {
 			t.Errorf("%s %s: %v, the reservation is %s", c.preset, c.body, e["reason"], got)
 		}
 		if noted(e) != c.note || noted(a.get("/v1/reservations/"+c.preset+"/1").body) != c.note {
-			t.Errorf("%s %s: the event notes %q, the reservation %q, want %q", c.preset, c.body, noted(e), noted(a.get("/v1/reservations/"+c.preset+"/1").body), c.note)
+			t.Errorf("%s %s: the event notes %q, the reservation %q, want %q", c.preset, c.body, noted(e),
+				noted(a.get("/v1/reservations/"+c.preset+"/1").body), c.note)
 		}
 	}
-	if e := a.tells("guesty", `{"event":"listing.updated","listing":{"_id":"9","timezone":"Europe/Lisbon","defaultCheckInTime":"24:00"}}`); e["status"] != "applied" || noted(e) != "listing.check_in_time" {
+	if e := a.tells("guesty",
+		`{"event":"listing.updated","listing":{"_id":"9","timezone":"Europe/Lisbon","defaultCheckInTime":"24:00"}}`,
+	); e["status"] != "applied" ||
+		noted(e) != "listing.check_in_time" {
 		t.Errorf("%v", e)
 	}
 	if l := a.get("/v1/listings/guesty/9").body; l["time_zone"] != "Europe/Lisbon" {
 		t.Errorf("%v", l)
 	}
-	if e := a.tells("guesty", `{"event":"listing.updated","listing":{"_id":"8","timezone":"W. Europe Standard Time"}}`); e["status"] != "applied" || noted(e) != "" {
+	if e := a.tells("guesty",
+		`{"event":"listing.updated","listing":{"_id":"8","timezone":"W. Europe Standard Time"}}`,
+	); e["status"] != "applied" ||
+		noted(e) != "" {
 		t.Errorf("%v", e)
 	}
 	if l := a.get("/v1/listings/guesty/8").body; l["time_zone"] != "Europe/Berlin" {
@@ -184,14 +229,16 @@ func TestOneBadItemOfAPMS(t *testing.T) {
 	a := newApp(t)
 	a.withPreset("lodgify")
 	booking := func(id int, arrival string) string {
-		return fmt.Sprintf(`{"action":"booking_change","booking":{"id":%d,"property_id":2,"status":"Booked","date_arrival":%q,"date_departure":"2034-11-04"}}`, id, arrival)
+		return fmt.Sprintf(
+			`{"action":"booking_change","booking":{"id":%d,"property_id":2,"status":"Booked","date_arrival":%q,"date_departure":"2034-11-04"}}`, id, arrival)
 	}
 	e := a.tells("lodgify", `[`+booking(1, "2034-11-01")+`,`+booking(2, "bad")+`]`)
 	rejected, _ := e["rejected"].([]any)
 	if e["status"] != "applied" || len(rejected) != 1 || rejected[0].(map[string]any)["reservation_id"] != "2" {
 		t.Errorf("%v", e)
 	}
-	if one, two := a.reserved("lodgify", "1"), a.reserved("lodgify", "2"); !strings.HasPrefix(one, "confirmed") || two != "none" {
+	if one, two := a.reserved("lodgify", "1"), a.reserved("lodgify", "2"); !strings.HasPrefix(one, "confirmed") ||
+		two != "none" {
 		t.Errorf("1 is %s, 2 is %s", one, two)
 	}
 	alone := a.tells("lodgify", booking(3, "bad"))
@@ -209,7 +256,8 @@ func TestASecondRoomOfAPMS(t *testing.T) {
 	a := newApp(t)
 	a.withPreset("hospitable")
 	booking := func(rooms string, minute int) string {
-		return fmt.Sprintf(`{"action":"reservation.changed","created":"2024-10-08T07:%02d:00Z","data":{"id":"inh","properties":[%s],"reservation_status":{"current":{"category":"accepted"}},
+		return fmt.Sprintf(
+			`{"action":"reservation.changed","created":"2024-10-08T07:%02d:00Z","data":{"id":"inh","properties":[%s],"reservation_status":{"current":{"category":"accepted"}},
 			"guest":{"id":"g","email":"inh@example.com"},"check_in":"2034-11-01T15:00:00Z","check_out":"2034-11-04T11:00:00Z"}}`, minute, rooms)
 	}
 	const p1, p2 = `{"id":"P1"}`, `{"id":"P2"}`
@@ -265,11 +313,13 @@ func TestADepartureOnTheDayOfArrivalOfAPMS(t *testing.T) {
 	a := newApp(t)
 	a.withPreset("hostaway")
 	booking := func(departure string) string {
-		return fmt.Sprintf(`{"object":"reservation","data":{"id":7200,"listingMapId":401,"status":"new","arrivalDate":"2024-11-01","departureDate":%q,"checkInTime":1,"checkOutTime":0}}`, departure)
+		return fmt.Sprintf(
+			`{"object":"reservation","data":{"id":7200,"listingMapId":401,"status":"new","arrivalDate":"2024-11-01","departureDate":%q,"checkInTime":1,"checkOutTime":0}}`, departure)
 	}
 	a.tells("hostaway", booking("2034-11-03"))
 	e := a.tells("hostaway", booking("2024-11-01"))
-	if got := a.reserved("hostaway", "7200"); e["status"] != "applied" || got != "confirmed 401 2024-11-01T00:00 2024-10-31T23:00" {
+	if got := a.reserved("hostaway", "7200"); e["status"] != "applied" ||
+		got != "confirmed 401 2024-11-01T00:00 2024-10-31T23:00" {
 		t.Errorf("%v, the reservation is %s", e, got)
 	}
 }
@@ -280,10 +330,12 @@ func TestWhatIsNoStayOfAPMS(t *testing.T) {
 	a := newApp(t)
 	a.withPreset("smoobu")
 	booking := func(id int, fields string) string {
-		return fmt.Sprintf(`{"action":"updateReservation","data":{"id":%d,"arrival":"2034-11-01","departure":"2034-11-04","apartment":{"id":2},%s}}`, id, fields)
+		return fmt.Sprintf(
+			`{"action":"updateReservation","data":{"id":%d,"arrival":"2034-11-01","departure":"2034-11-04","apartment":{"id":2},%s}}`, id, fields)
 	}
 	for i, fields := range []string{`"is-blocked-booking":1`, `"is-blocked-booking":"true"`, `"type":"brand new"`} {
-		if e := a.tells("smoobu", booking(i, fields)); e["status"] != "ignored" || a.reserved("smoobu", fmt.Sprint(i)) != "none" {
+		if e := a.tells("smoobu", booking(i, fields)); e["status"] != "ignored" ||
+			a.reserved("smoobu", fmt.Sprint(i)) != "none" {
 			t.Errorf("%s: %v", fields, e)
 		}
 		a.tells("smoobu", booking(10+i, `"type":"reservation"`))
@@ -311,7 +363,10 @@ func TestAnEndOfAStayInAnotherSpelling(t *testing.T) {
 		"hospitable": `{"action":"reservation.changed","data":{"id":%d,"reservation_status":{"current":{"category":%q}},"properties":[{"id":"2"}],"check_in":"2034-11-01T15:00:00Z","check_out":"2034-11-04T11:00:00Z"}}`,
 	} {
 		a.withPreset(preset)
-		booked := map[string]string{"hostaway": "new", "lodgify": "Booked", "ownerrez": "active", "hospitable": "accepted"}[preset]
+		booked := map[string]string{
+			"hostaway": "new", "lodgify": "Booked", "ownerrez": "active",
+			"hospitable": "accepted",
+		}[preset]
 		for i, c := range []struct{ status, want string }{
 			{"Cancelled", "cancelled"},
 			{"canceled", "cancelled"},
@@ -331,20 +386,24 @@ func TestAnEndOfAStayInAnotherSpelling(t *testing.T) {
 	}
 }
 
-// What a webhook says on its own isn't kept waiting for a document: a cancel counts while the PMS can't be asked at all.
+// What a webhook says on its own isn't kept waiting for a document: a cancel counts while the PMS can't be asked at
+// all.
 func TestACancelOfAPMSWaitsForNoDocument(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	for _, preset := range []string{"beds24", "cloudbeds"} {
 		a.withPreset(preset)
 	}
-	a.tells("beds24", `{"booking":{"id":1,"roomId":2,"unitId":1,"status":"confirmed","arrival":"2034-11-01","departure":"2034-11-04"}}`)
+	a.tells("beds24",
+		`{"booking":{"id":1,"roomId":2,"unitId":1,"status":"confirmed","arrival":"2034-11-01","departure":"2034-11-04"}}`)
 	r := a.send(http.MethodGet, "/webhooks/beds24/"+urlToken+"?bookid=1&status=cancel", "", "")
 	a.apply()
-	if e := a.get("/v1/events/" + r.body["event_id"].(string)).body; e["status"] != "applied" || !strings.HasPrefix(a.reserved("beds24", "1"), "cancelled") {
+	if e := a.get("/v1/events/" + r.body["event_id"].(string)).body; e["status"] != "applied" ||
+		!strings.HasPrefix(a.reserved("beds24", "1"), "cancelled") {
 		t.Errorf("%v, the reservation is %s", e, a.reserved("beds24", "1"))
 	}
-	e := a.tells("cloudbeds", `{"event":"reservation/status_changed","reservationID":"B","propertyID":1,"status":"canceled","timestamp":1766005381.8}`)
+	e := a.tells("cloudbeds",
+		`{"event":"reservation/status_changed","reservationID":"B","propertyID":1,"status":"canceled","timestamp":1766005381.8}`)
 	if e["status"] != "applied" || !strings.HasPrefix(a.reserved("cloudbeds", "B"), "cancelled") {
 		t.Errorf("%v, the reservation is %s", e, a.reserved("cloudbeds", "B"))
 	}
@@ -356,7 +415,8 @@ func TestAnUnknownStatusOfAPMSIsSeen(t *testing.T) {
 	a := newApp(t)
 	a.withPreset("uplisting")
 	for _, status := range []string{"confirmed", "brand_new"} {
-		a.tells("uplisting", fmt.Sprintf(`{"id":1,"property_id":2,"status":%q,"check_in":"2034-11-01","check_out":"2034-11-04"}`, status))
+		a.tells("uplisting", fmt.Sprintf(
+			`{"id":1,"property_id":2,"status":%q,"check_in":"2034-11-01","check_out":"2034-11-04"}`, status))
 	}
 	if got := noted(a.get("/v1/reservations/uplisting/1").body); got != "status" {
 		t.Errorf("the reservation notes %q", got)
@@ -381,13 +441,14 @@ func (a *app) tellsWith(preset, body, documents string) map[string]any {
 	return a.get("/v1/events/" + e["event_id"].(string)).body
 }
 
-// A room of a Cloudbeds booking keeps its reservation when another is added, assigned, removed, or can't be identified; a
-// booking that is cancelled and restored has a key again.
+// A room of a Cloudbeds booking keeps its reservation when another is added, assigned, removed, or can't be identified;
+// a booking that is cancelled and restored has a key again.
 func TestRoomsOfCloudbeds(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.withPreset("cloudbeds")
-	const first, second, waiting = `{"roomID":"5-1","subReservationID":"B"}`, `{"roomID":"5-2","subReservationID":"B-1"}`, `{"subReservationID":"B-1"}`
+	const first, second, waiting = `{"roomID":"5-1","subReservationID":"B"}`,
+		`{"roomID":"5-2","subReservationID":"B-1"}`, `{"subReservationID":"B-1"}`
 	for i, c := range []struct{ status, rooms, first, second string }{
 		{"confirmed", `"assigned":[` + first + `]`, "confirmed 5-1", "none"},
 		{"confirmed", `"assigned":[` + first + `],"unassigned":[` + waiting + `]`, "confirmed 5-1", "confirmed  2034"},
@@ -398,8 +459,9 @@ func TestRoomsOfCloudbeds(t *testing.T) {
 		{"canceled", `"assigned":[` + second + `]`, "cancelled 5-1", "cancelled 5-2"},
 		{"confirmed", `"assigned":[` + second + "," + first + `]`, "confirmed 5-1", "confirmed 5-2"},
 	} {
-		e := a.tellsWith("cloudbeds", `{"event":"reservation/dates_changed","reservationID":"B","propertyID":1}`, fmt.Sprintf(
-			`{"reservation":[{"success":true,"data":{"reservationID":"B","status":%q,"startDate":"2034-11-01","endDate":"2034-11-04",%s}}]}`, c.status, c.rooms))
+		e := a.tellsWith("cloudbeds", `{"event":"reservation/dates_changed","reservationID":"B","propertyID":1}`,
+			fmt.Sprintf(
+				`{"reservation":[{"success":true,"data":{"reservationID":"B","status":%q,"startDate":"2034-11-01","endDate":"2034-11-04",%s}}]}`, c.status, c.rooms))
 		one, two := a.reserved("cloudbeds", "B"), a.reserved("cloudbeds", "B_B-1")
 		if e["status"] != "applied" || !strings.HasPrefix(one, c.first) || !strings.HasPrefix(two, c.second) {
 			t.Errorf("%d: %s (%v): the first is %s, the second %s", i, c.rooms, e, one, two)
@@ -414,18 +476,21 @@ func TestAnOwnerRezBookingWithoutItsGuest(t *testing.T) {
 	a.withPreset("ownerrez")
 	const booking = `{"action":"entity_update","entity_type":"booking","entity_id":7,"entity":{"property_id":2,"status":"active","guest_id":3,"arrival":"2034-11-01","departure":"2034-11-04","check_in":"16:00"}}`
 	e := a.tellsWith("ownerrez", booking, `{"guest":[]}`)
-	if got := a.reserved("ownerrez", "7"); e["status"] != "applied" || got != "confirmed 2 2034-11-01T15:00 2034-11-04T10:00" {
+	if got := a.reserved("ownerrez", "7"); e["status"] != "applied" ||
+		got != "confirmed 2 2034-11-01T15:00 2034-11-04T10:00" {
 		t.Errorf("%v, the reservation is %s", e, got)
 	}
 }
 
-// A delivery of Lodgify's that is sent again brings no cancelled stay back; one that is booked again in other words has its key.
+// A delivery of Lodgify's that is sent again brings no cancelled stay back; one that is booked again in other words has
+// its key.
 func TestLodgifyRepeatsItself(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.withPreset("lodgify")
 	booking := func(status, departure string) string {
-		return fmt.Sprintf(`[{"action":"booking_change","booking":{"id":5,"property_id":2,"status":%q,"date_arrival":"2034-11-01","date_departure":%q}}]`, status, departure)
+		return fmt.Sprintf(
+			`[{"action":"booking_change","booking":{"id":5,"property_id":2,"status":%q,"date_arrival":"2034-11-01","date_departure":%q}}]`, status, departure)
 	}
 	for i, c := range []struct{ status, departure, becomes, want string }{
 		{"Booked", "2034-11-04", "applied", "confirmed"},
@@ -454,7 +519,8 @@ func TestAnEventOfAPMSIsUrgent(t *testing.T) {
 			`{"object":"reservation","data":{"id":%d,"listingMapId":401,"status":"new","arrivalDate":%q,"departureDate":%q}}`,
 			id, day.Format("2006-01-02"), day.AddDate(0, 0, 3).Format("2006-01-02")))
 		var urgent bool
-		if err := a.store.Pool().QueryRow(t.Context(), `SELECT urgent FROM events WHERE event_id = $1`, r.body["event_id"]).Scan(&urgent); err != nil || urgent != (days == 0) {
+		if err := a.store.Pool().QueryRow(t.Context(), `SELECT urgent FROM events WHERE event_id = $1`,
+			r.body["event_id"]).Scan(&urgent); err != nil || urgent != (days == 0) {
 			t.Errorf("in %d days: urgent %v %v", days, urgent, err)
 		}
 	}
@@ -465,7 +531,10 @@ func TestRefusedEventsAreLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer // each record is written at once, after its request
 	a := newAppLogging(t, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	r := a.post(hook{id: "wrong", body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R-1","listing_id":"L","check_in":"soon","check_out":"2024-11-04"}}`})
+	r := a.post(hook{
+		id:   "wrong",
+		body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"R-1","listing_id":"L","check_in":"soon","check_out":"2024-11-04"}}`,
+	})
 	r.mustBeProblem(t, 422)
 	for _, want := range []string{"level=WARN", "source=default", "reservation_id=R-1", "data.check_in"} {
 		if !strings.Contains(log.String(), want) {

@@ -43,7 +43,8 @@ func TestBrowsersGetPagesOfProblems(t *testing.T) {
 			r.mustBeProblem(t, c.status)
 			continue
 		}
-		if c.method != "HEAD" && (!strings.Contains(r.rawBody, "<h1>"+http.StatusText(c.status)) || !strings.Contains(r.rawBody, r.header.Get("X-Request-Id"))) {
+		if c.method != "HEAD" && (!strings.Contains(r.rawBody, "<h1>"+http.StatusText(c.status)) ||
+			!strings.Contains(r.rawBody, r.header.Get("X-Request-Id"))) {
 			t.Errorf("%s %s: %s", c.method, c.path, r.rawBody)
 		}
 		if csp := r.header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {

@@ -13,7 +13,8 @@ import (
 )
 
 // laterReservation says something newer of the reservation than reservationBody.
-var laterReservation = strings.NewReplacer("09:00:00.000Z\",\"data", "10:00:00.000Z\",\"data", "2030-11-04", "2030-11-05").Replace(reservationBody)
+var laterReservation = strings.NewReplacer("09:00:00.000Z\",\"data", "10:00:00.000Z\",\"data", "2030-11-04",
+	"2030-11-05").Replace(reservationBody)
 
 // eventOf is the id of the oldest event with these filters.
 func (a *app) eventOf(query string) string {
@@ -44,15 +45,20 @@ func TestReplayKeepsHistory(t *testing.T) {
 			if r.status != 202 || r.body["status"] != "accepted" || r.body["applied_at"] != first["applied_at"] {
 				t.Fatalf("%d %s", r.status, r.rawBody)
 			}
-			if waiting := a.get("/v1/events/" + id).body; waiting["applied_at"] != first["applied_at"] || waiting["first_status"] != "applied" {
+			if waiting := a.get("/v1/events/" + id).body; waiting["applied_at"] != first["applied_at"] ||
+				waiting["first_status"] != "applied" {
 				t.Errorf("while it waits: %v", waiting)
 			}
-			if waiting := a.get("/v1/events?status=accepted").body["items"].([]any)[0].(map[string]any); waiting["applied_at"] != first["applied_at"] {
+			waiting := a.get("/v1/events?status=accepted").body["items"].([]any)[0].(map[string]any)
+			if waiting["applied_at"] != first["applied_at"] {
 				t.Errorf("while it waits, in the list: %v", waiting)
 			}
 			a.apply()
 			e := a.get("/v1/events/" + id).body
-			for field, want := range map[string]any{"status": "applied", "reason": nil, "applied_at": first["applied_at"], "replay_status": "superseded", "first_status": "applied"} {
+			for field, want := range map[string]any{
+				"status": "applied", "reason": nil,
+				"applied_at": first["applied_at"], "replay_status": "superseded", "first_status": "applied",
+			} {
 				if e[field] != want {
 					t.Errorf("%s is %v, want %v", field, e[field], want)
 				}
@@ -60,7 +66,8 @@ func TestReplayKeepsHistory(t *testing.T) {
 			if e["replayed_at"] == nil || e["replay_reason"] == nil {
 				t.Errorf("the replay is missing: %v", e)
 			}
-			if got := a.get("/v1/events?reservation_id=3333122-433&status=applied").body["items"].([]any); len(got) != 2 || got[1].(map[string]any)["replay_status"] != "superseded" {
+			if got := a.get("/v1/events?reservation_id=3333122-433&status=applied").body["items"].([]any); len(
+				got) != 2 || got[1].(map[string]any)["replay_status"] != "superseded" {
 				t.Errorf("the list: %v", got)
 			}
 		}
@@ -70,7 +77,8 @@ func TestReplayKeepsHistory(t *testing.T) {
 		t.Parallel()
 		a := newApp(t)
 		a.withFormat("foreign", `error("not yet")`, pms.VerifySettings{Method: "bearer"})
-		if r := a.send("POST", "/webhooks/foreign", "application/json", `{"id":1}`, "Authorization", "Bearer "+urlToken); r.status != 202 {
+		if r := a.send("POST", "/webhooks/foreign", "application/json", `{"id":1}`, "Authorization",
+			"Bearer "+urlToken); r.status != 202 {
 			t.Fatalf("%d %s", r.status, r.rawBody)
 		}
 		a.apply()
@@ -79,11 +87,15 @@ func TestReplayKeepsHistory(t *testing.T) {
 		if first["status"] != "rejected" {
 			t.Fatal(first)
 		}
-		a.withFormat("foreign", `{reservation: {reservation_id: "R1", status: "confirmed", listing_id: "L", check_in: "2034-11-01T15:00:00Z", check_out: "2034-11-02T15:00:00Z"}}`, pms.VerifySettings{Method: "bearer"})
+		a.withFormat("foreign",
+			`{reservation: {reservation_id: "R1", status: "confirmed", listing_id: "L", check_in: "2034-11-01T15:00:00Z", check_out: "2034-11-02T15:00:00Z"}}`, pms.VerifySettings{Method: "bearer"})
 		a.call("POST", "/v1/events/"+id+"/replay", "")
 		a.apply()
 		e := a.get("/v1/events/" + id).body
-		for field, want := range map[string]any{"status": "applied", "replay_status": "applied", "first_status": "rejected", "first_reason": first["reason"], "reservation_id": "R1"} {
+		for field, want := range map[string]any{
+			"status": "applied", "replay_status": "applied",
+			"first_status": "rejected", "first_reason": first["reason"], "reservation_id": "R1",
+		} {
 			if e[field] != want {
 				t.Errorf("%s is %v, want %v", field, e[field], want)
 			}
@@ -93,7 +105,10 @@ func TestReplayKeepsHistory(t *testing.T) {
 		a.call("POST", "/v1/events/"+id+"/replay", "")
 		a.apply()
 		e = a.get("/v1/events/" + id).body
-		for field, want := range map[string]any{"status": "applied", "applied_at": applied, "replay_status": "rejected", "first_status": "rejected", "first_reason": first["reason"], "reservation_id": "R1"} {
+		for field, want := range map[string]any{
+			"status": "applied", "applied_at": applied, "replay_status": "rejected",
+			"first_status": "rejected", "first_reason": first["reason"], "reservation_id": "R1",
+		} {
 			if e[field] != want {
 				t.Errorf("after a replay that is rejected %s is %v, want %v", field, e[field], want)
 			}
@@ -133,7 +148,8 @@ func (a *app) lastDay(source string) map[string]any {
 	return nil
 }
 
-// Pages that are open hear of every change, whatever the clock of the replica that made it, and however long its transaction took.
+// Pages that are open hear of every change, whatever the clock of the replica that made it, and however long its
+// transaction took.
 func TestPagesHearOfEveryChange(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -151,7 +167,8 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			late := intake.NewApplier(a.store, slog.New(slog.DiscardHandler), func() time.Time { return time.Now().Add(-time.Minute) },
+			late := intake.NewApplier(a.store, slog.New(slog.DiscardHandler),
+				func() time.Time { return time.Now().Add(-time.Minute) },
 				func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
 			err = hold(late)
 			if after, _ := a.store.Changes(ctx); after == before {
@@ -160,7 +177,8 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 			return err
 		},
 		"a replay": func(a *app) error {
-			if r := a.call("POST", "/v1/events/"+a.eventOf("status=rejected&source=default")+"/replay", ""); r.status != 202 {
+			if r := a.call("POST", "/v1/events/"+a.eventOf("status=rejected&source=default")+"/replay",
+				""); r.status != 202 {
 				a.t.Errorf("%d %s", r.status, r.rawBody)
 			}
 			return nil
@@ -174,9 +192,13 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 			}
 			return err
 		},
-		"a webhook":          func(a *app) error { a.post(hook{id: "w", body: laterReservation}); return nil },
-		"an action":          func(a *app) error { return hold(a.applier) },
-		"a listing's groups": func(a *app) error { a.call("PUT", "/v1/listings/default/2222222-2222", `{"name":"x"}`); return nil },
+		"a webhook": func(a *app) error { a.post(hook{id: "w", body: laterReservation}); return nil },
+		"an action": func(a *app) error { return hold(a.applier) },
+		"a listing's groups": func(a *app) error {
+			a.call("PUT", "/v1/listings/default/2222222-2222",
+				`{"name":"x"}`)
+			return nil
+		},
 		"an event set aside": func(a *app) error {
 			a.post(hook{id: "w", body: laterReservation})
 			return a.store.SetAside(ctx, 1, "x")
@@ -251,13 +273,17 @@ func TestLastDayIs24Hours(t *testing.T) {
 	}
 }
 
-// Minutes are added up to hours when they are more than a day old; nothing is lost by it, and none of the last day is touched.
+// Minutes are added up to hours when they are more than a day old; nothing is lost by it, and none of the last day is
+// touched.
 func TestActivityIsAddedUp(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	now := time.Date(2030, 11, 10, 12, 30, 0, 0, time.UTC)
 	activity := store.NewActivity()
-	for _, ago := range []time.Duration{time.Minute, 23 * time.Hour, 24*time.Hour + 20*time.Minute, 49 * time.Hour, 49*time.Hour + time.Minute, 49*time.Hour + 2*time.Minute, 36 * 24 * time.Hour} {
+	for _, ago := range []time.Duration{
+		time.Minute, 23 * time.Hour, 24*time.Hour + 20*time.Minute, 49 * time.Hour,
+		49*time.Hour + time.Minute, 49*time.Hour + 2*time.Minute, 36 * 24 * time.Hour,
+	} {
 		activity.Add("default", store.EventApplied, now.Add(-ago))
 	}
 	if err := a.store.FlushActivity(t.Context(), activity); err != nil {
@@ -268,7 +294,8 @@ func TestActivityIsAddedUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		var rows, n int
-		if err := a.store.Pool().QueryRow(t.Context(), `SELECT count(*), sum(n) FROM activity`).Scan(&rows, &n); err != nil || rows != 4 || n != 6 {
+		if err := a.store.Pool().QueryRow(t.Context(), `SELECT count(*), sum(n) FROM activity`).Scan(&rows,
+			&n); err != nil || rows != 4 || n != 6 {
 			t.Errorf("%d rows that count %d, want 4 that count 6: %v", rows, n, err)
 		}
 	}
@@ -290,7 +317,8 @@ func TestReplayIsAsUrgentAsItsEvent(t *testing.T) {
 			t.Fatalf("%d %s", r.status, r.rawBody)
 		}
 		var got bool
-		if err := a.store.Pool().QueryRow(t.Context(), `SELECT urgent FROM event_queue WHERE event_id = $1`, id).Scan(&got); err != nil || got != want {
+		if err := a.store.Pool().QueryRow(t.Context(), `SELECT urgent FROM event_queue WHERE event_id = $1`,
+			id).Scan(&got); err != nil || got != want {
 			t.Errorf("its replay is urgent: %t, want %t: %v", got, want, err)
 		}
 	}

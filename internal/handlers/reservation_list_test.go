@@ -17,7 +17,8 @@ import (
 func week(t *testing.T, days ...int) (*app, *visitor) {
 	t.Helper()
 	a := newApp(t)
-	a.put("default", "garden", `{"name":"Garden suite","time_zone":"Europe/Madrid","seam_access_group_ids":["555555-5555"]}`)
+	a.put("default", "garden",
+		`{"name":"Garden suite","time_zone":"Europe/Madrid","seam_access_group_ids":["555555-5555"]}`)
 	for i, day := range days {
 		in := time.Now().AddDate(0, 0, day)
 		a.post(hook{id: fmt.Sprint("week-", i), body: fmt.Sprintf(
@@ -43,7 +44,8 @@ func stays(page shown) string {
 func TestReservationList(t *testing.T) {
 	t.Parallel()
 	a, v := week(t, 5, 1, -9, 3)
-	a.sql(`UPDATE mobile_keys SET status = 'attention', reason = $1 WHERE reservation_id = 'day+3'`, stay.ReasonRemovedAtSeam)
+	a.sql(`UPDATE mobile_keys SET status = 'attention', reason = $1 WHERE reservation_id = 'day+3'`,
+		stay.ReasonRemovedAtSeam)
 	a.sql(`UPDATE mobile_keys SET status = 'waiting' WHERE reservation_id = 'day+5'`)
 	a.sql(`UPDATE mobile_keys SET status = 'issued' WHERE reservation_id IN ('day+1', 'day-9')`)
 	for path, want := range map[string]string{
@@ -62,12 +64,16 @@ func TestReservationList(t *testing.T) {
 		}
 	}
 	page := v.see("/reservations?key_status=attention")
-	for _, want := range []string{`1 reservation<`, `href="/reservations" aria-current="true">Needs you`, `href="/reservations?key_status=attention%2Cwaiting">Waiting`, "Somebody deleted the guest in Salto KS."} {
+	for _, want := range []string{
+		`1 reservation<`, `href="/reservations" aria-current="true">Needs you`,
+		`href="/reservations?key_status=attention%2Cwaiting">Waiting`, "Somebody deleted the guest in Salto KS.",
+	} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("the list lacks %q:\n%s", want, page.body)
 		}
 	}
-	if page := v.see("/search?q=garden+suite"); !strings.Contains(page.body, `href="/listings/default/garden">Garden suite`) {
+	if page := v.see("/search?q=garden+suite"); !strings.Contains(page.body,
+		`href="/listings/default/garden">Garden suite`) {
 		t.Errorf("a listing's name finds\n%s", page.body)
 	}
 	if page := v.see("/search?q=day%2B1"); !strings.Contains(page.body, "reservation.created") {
@@ -83,14 +89,19 @@ func TestExportOfReservations(t *testing.T) {
 	a, v := week(t, 5, 1, -9)
 	sheet := v.see("/reservations.csv?when=all")
 	rows, err := csv.NewReader(strings.NewReader(sheet.body)).ReadAll()
-	if err != nil || sheet.status != 200 || !strings.HasPrefix(sheet.header.Get("Content-Type"), "text/csv") || !strings.HasPrefix(sheet.header.Get("Content-Disposition"), "attachment") {
+	if err != nil || sheet.status != 200 || !strings.HasPrefix(sheet.header.Get("Content-Type"), "text/csv") ||
+		!strings.HasPrefix(sheet.header.Get("Content-Disposition"), "attachment") {
 		t.Fatalf("%d %v %v", sheet.status, sheet.header, err)
 	}
 	var ids []string
 	for _, row := range rows {
 		ids = append(ids, row[1]+"|"+row[3]+"|"+row[7]+"|"+row[10])
 	}
-	if diff := cmp.Diff([]string{"reservation_id|guest_name|listing|time_zone", "day-9|'=Jane -9 Doe|Garden suite|Europe/Madrid", "day+1|'=Jane +1 Doe|Garden suite|Europe/Madrid", "day+5|'=Jane +5 Doe|Garden suite|Europe/Madrid"}, ids); diff != "" {
+	if diff := cmp.Diff([]string{
+		"reservation_id|guest_name|listing|time_zone",
+		"day-9|'=Jane -9 Doe|Garden suite|Europe/Madrid", "day+1|'=Jane +1 Doe|Garden suite|Europe/Madrid",
+		"day+5|'=Jane +5 Doe|Garden suite|Europe/Madrid",
+	}, ids); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	v.see("/reservations.csv?q=jane1@example.com&key_status=waiting")
@@ -99,13 +110,17 @@ func TestExportOfReservations(t *testing.T) {
 		t.Fatalf("the audit log has %v", entries)
 	}
 	last := fmt.Sprint(entries[0])
-	if !strings.Contains(last, "Maria (admin)") || !strings.Contains(last, "reservations:") || !strings.Contains(last, "key_status:waiting") || strings.Contains(last, "jane1@example.com") {
+	if !strings.Contains(last, "Maria (admin)") || !strings.Contains(last, "reservations:") ||
+		!strings.Contains(last, "key_status:waiting") || strings.Contains(last, "jane1@example.com") {
 		t.Errorf("the entry is %s", last)
 	}
 	a.tokens = append(a.tokens, token("other", "reads-another-source", false, "a b/c"))
 	other := a.visitor()
 	other.signIn("reads-another-source")
-	for _, path := range []string{"/reservations.csv?when=all", "/reservations.csv?source=default&when=all", "/arrivals", "/search?q=jane"} {
+	for _, path := range []string{
+		"/reservations.csv?when=all", "/reservations.csv?source=default&when=all",
+		"/arrivals", "/search?q=jane",
+	} {
 		if sheet := other.see(path); strings.Contains(sheet.body, "Jane ") {
 			t.Errorf("%s shows another source:\n%s", path, sheet.body)
 		}
@@ -115,10 +130,13 @@ func TestExportOfReservations(t *testing.T) {
 func TestExportIsBounded(t *testing.T) {
 	t.Parallel()
 	a, v := week(t)
-	a.sql(`INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq, created_at, updated_at)
+	a.sql(
+		`INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq, created_at, updated_at)
 		SELECT 'default', 'r' || n, 'confirmed', now(), now() + interval '1 day', now(), n, now(), now() FROM generate_series(1, 10001) n`)
-	a.sql(`INSERT INTO mobile_keys (source, reservation_id, status, check_in, changed_at) SELECT source, reservation_id, 'waiting', check_in, now() FROM reservations`)
-	if sheet := v.see("/reservations.csv"); sheet.status != 409 || !strings.Contains(sheet.body, "more than 10000 reservations: narrow the filters") {
+	a.sql(
+		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, changed_at) SELECT source, reservation_id, 'waiting', check_in, now() FROM reservations`)
+	if sheet := v.see("/reservations.csv"); sheet.status != 409 ||
+		!strings.Contains(sheet.body, "more than 10000 reservations: narrow the filters") {
 		t.Errorf("%d\n%s", sheet.status, sheet.body)
 	}
 	if page := v.see("/reservations"); !strings.Contains(page.body, "more than 1000 reservations") {
@@ -130,7 +148,8 @@ func TestArrivalsSheet(t *testing.T) {
 	t.Parallel()
 	_, v := week(t, 0, 1)
 	page := v.see("/arrivals")
-	if !strings.Contains(page.body, "=Jane &#43;0 Doe") || strings.Contains(page.body, "=Jane &#43;1 Doe") || !strings.Contains(page.body, "data-print") {
+	if !strings.Contains(page.body, "=Jane &#43;0 Doe") || strings.Contains(page.body, "=Jane &#43;1 Doe") ||
+		!strings.Contains(page.body, "data-print") {
 		t.Errorf("today's arrivals:\n%s", page.body)
 	}
 	if page := v.see("/arrivals?date=never"); page.status != 422 {

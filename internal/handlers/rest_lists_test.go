@@ -25,12 +25,17 @@ func (r answered) ids(t *testing.T, name string) []string {
 	return list
 }
 
-// withStays is an app with properties in Tokyo, Los Angeles and one without a time zone, and stays whose ids tell when they begin and end there.
+// withStays is an app with properties in Tokyo, Los Angeles and one without a time zone, and stays whose ids tell when
+// they begin and end there.
 func withStays(t *testing.T) *app {
 	t.Helper()
 	a := newApp(t)
-	for listing, zone := range map[string]string{"tokyo": `"Asia/Tokyo"`, "la": `"America/Los_Angeles"`, "none": "null"} {
-		a.post(hook{body: fmt.Sprintf(`{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":%q,"seam_access_group_ids":["g"],"time_zone":%s}}`, listing, zone)})
+	for listing, zone := range map[string]string{
+		"tokyo": `"Asia/Tokyo"`, "la": `"America/Los_Angeles"`,
+		"none": "null",
+	} {
+		a.post(hook{body: fmt.Sprintf(
+			`{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":%q,"seam_access_group_ids":["g"],"time_zone":%s}}`, listing, zone)})
 	}
 	for i, s := range []string{
 		"tokyo-1 tokyo 2030-10-31T15:00:00Z 2030-11-02T02:00:00Z", // midnight of 1 November there
@@ -41,9 +46,13 @@ func withStays(t *testing.T) *app {
 		"utc-0 none 2030-10-31T23:59:59Z 2030-11-01T23:59:59Z",
 	} {
 		f := strings.Fields(s)
-		a.post(hook{body: fmt.Sprintf(`{"type":"reservation.created","timestamp":"2024-10-20T09:00:0%d.000Z","data":{"reservation_id":%q,"listing_id":%q,"check_in":%q,"check_out":%q}}`, i, f[0], f[1], f[2], f[3])})
+		a.post(hook{body: fmt.Sprintf(
+			`{"type":"reservation.created","timestamp":"2024-10-20T09:00:0%d.000Z","data":{"reservation_id":%q,"listing_id":%q,"check_in":%q,"check_out":%q}}`, i, f[0], f[1], f[2], f[3])})
 	}
-	a.post(hook{source: "open", body: `{"type":"reservation.cancelled","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"gone"}}`})
+	a.post(hook{
+		source: "open",
+		body:   `{"type":"reservation.cancelled","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"gone"}}`,
+	})
 	a.apply()
 	return a
 }
@@ -74,7 +83,10 @@ func TestReservationFilters(t *testing.T) {
 			got := r.ids(t, "reservation_id")
 			if sort == "check_in" {
 				items := r.body["items"].([]any)
-				if !slices.IsSortedFunc(items, func(a, b any) int { return strings.Compare(checkInOf(a), checkInOf(b)) }) {
+				if !slices.IsSortedFunc(items, func(a, b any) int {
+					return strings.Compare(checkInOf(a),
+						checkInOf(b))
+				}) {
 					t.Errorf("%s: not in the order of check-in: %v", query, got)
 				}
 			}
@@ -85,8 +97,10 @@ func TestReservationFilters(t *testing.T) {
 		}
 	}
 	for query, field := range map[string]string{
-		"status=confirmed,maybe": "query.status", "status=confirmed,": "query.status", "key_status=,issued": "query.key_status", "source=a,,b": "query.source",
-		"sort=check_out": "query.sort", "sort=-check_in": "query.sort", "updated_since=yesterday": "query.updated_since", "check_out_from=soon": "query.check_out_from",
+		"status=confirmed,maybe": "query.status", "status=confirmed,": "query.status",
+		"key_status=,issued": "query.key_status", "source=a,,b": "query.source",
+		"sort=check_out": "query.sort", "sort=-check_in": "query.sort",
+		"updated_since=yesterday": "query.updated_since", "check_out_from=soon": "query.check_out_from",
 		"check_out_to=2030-02-30": "query.check_out_to",
 	} {
 		r := a.get("/v1/reservations?" + query)
@@ -120,7 +134,10 @@ func TestCursorsBelongToTheirQuery(t *testing.T) {
 			cursor = next
 		}
 	}
-	for _, query := range []string{"sort=check_in", "sort=-updated_at", "sort=check_in&check_out_from=2030-11-01", "check_out_from=2030-11-01&status=confirmed", "sort=check_in&q=-"} {
+	for _, query := range []string{
+		"sort=check_in", "sort=-updated_at", "sort=check_in&check_out_from=2030-11-01",
+		"check_out_from=2030-11-01&status=confirmed", "sort=check_in&q=-",
+	} {
 		whole := a.get("/v1/reservations?"+query).ids(t, "reservation_id")
 		if diff := cmp.Diff(whole, follow(query)); diff != "" {
 			t.Errorf("%s in pages (-whole +pages):\n%s", query, diff)
@@ -130,7 +147,10 @@ func TestCursorsBelongToTheirQuery(t *testing.T) {
 	if r := a.get("/v1/reservations?limit=3&sort=check_in&cursor=" + cursor); r.status != 200 {
 		t.Errorf("with another limit: %d %s", r.status, r.rawBody)
 	}
-	for _, query := range []string{"", "sort=-updated_at", "sort=check_in&status=confirmed", "sort=check_in&source=default"} {
+	for _, query := range []string{
+		"", "sort=-updated_at", "sort=check_in&status=confirmed",
+		"sort=check_in&source=default",
+	} {
 		r := a.get("/v1/reservations?limit=2&" + query + "&cursor=" + cursor)
 		r.mustBeProblem(t, 422)
 		if diff := cmp.Diff([]string{"query.cursor"}, r.wrongFields(t)); diff != "" {
@@ -157,7 +177,10 @@ func TestSeveralValues(t *testing.T) {
 			t.Errorf("%s: %v", path, got)
 		}
 	}
-	for _, path := range []string{"/v1/events?status=applied,lost", "/v1/deliveries?status=waiting,lost", "/v1/deliveries?type=,", "/v1/listings?source=,", "/v1/audit?token=a,"} {
+	for _, path := range []string{
+		"/v1/events?status=applied,lost", "/v1/deliveries?status=waiting,lost",
+		"/v1/deliveries?type=,", "/v1/listings?source=,", "/v1/audit?token=a,",
+	} {
 		a.get(path).mustBeProblem(t, 422)
 	}
 }

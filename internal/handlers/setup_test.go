@@ -29,7 +29,8 @@ func TestSetup(t *testing.T) {
 	}
 	step("at first", "1", "Connected: 1 door to choose from", `href="/sources/default">Connect default`,
 		`action="/sources/default/test"`, "Listings appear when your PMS sends them")
-	if page := v.post("/sources/default/test", nil); page.status != http.StatusOK || !strings.Contains(page.body, "the test event was verified and stored") {
+	if page := v.post("/sources/default/test", nil); page.status != http.StatusOK ||
+		!strings.Contains(page.body, "the test event was verified and stored") {
 		t.Fatalf("%d: %s", page.status, page.body)
 	}
 	step("after a test event", "2", "Received.", `href="/sources/default">Connect default`)
@@ -38,7 +39,8 @@ func TestSetup(t *testing.T) {
 		`{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"1","listing_id":"101","check_in":%q,"check_out":%q}}`,
 		pms.FormatInstant(now.Add(time.Hour)), pms.FormatInstant(now.Add(20*time.Hour)))})
 	a.apply()
-	step("after the first reservation", "3", "Its first events have arrived.", "1 listing without doors", `href="/doors?missing=1"`, "none has its key yet")
+	step("after the first reservation", "3", "Its first events have arrived.", "1 listing without doors",
+		`href="/doors?missing=1"`, "none has its key yet")
 	a.put("default", "101", `{"seam_access_group_ids":["555555-5555"]}`)
 	step("after its doors are chosen", "4", "Every listing has its doors.")
 	a.sql(`UPDATE mobile_keys SET status = 'issued', reason = NULL`)
@@ -52,7 +54,8 @@ func TestSetup(t *testing.T) {
 		a.tokens = append(a.tokens, token("reader", "reads-everything", false))
 		reader := a.visitor()
 		reader.signIn("reads-everything")
-		if page := reader.see("/"); strings.Contains(page.body, "/test") || !strings.Contains(page.body, "Set up staykey") {
+		if page := reader.see("/"); strings.Contains(page.body, "/test") ||
+			!strings.Contains(page.body, "Set up staykey") {
 			t.Errorf("a reader sees\n%s", page.body)
 		}
 	})
@@ -71,19 +74,28 @@ func TestConnect(t *testing.T) {
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		a.sources["my "+name] = pms.Source{Name: "my " + name, Format: f, Verifier: verifier, Secrets: []string{"a-secret-of-thirty-two-characters"}, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
+		a.sources["my "+name] = pms.Source{
+			Name: "my " + name, Format: f, Verifier: verifier,
+			Secrets: []string{"a-secret-of-thirty-two-characters"}, Policy: pms.DefaultPolicy(),
+			Statuses: pms.DefaultStatuses(),
+		}
 	}
 	v := a.visitor()
 	v.signIn(adminToken)
 	for name, wants := range map[string][]string{
-		"default":       {"/webhooks/default</code>", "signs each webhook with the secret", "own format", "Waiting for the first event"},
-		"my hospitable": {"/webhooks/my%20hospitable</code>", "Partner Portal, Webhooks: add <code>" + a.url + "/webhooks/my%20hospitable</code>", "name: my hospitable"},
-		"my uplisting":  {"/webhooks/my%20uplisting/YOUR-TOKEN</code>", "in place of YOUR-TOKEN"},
-		"my mews":       {"Ask Mews", "Events will wait for documents"},
-		"disabled":      {"all its webhooks are refused"},
+		"default": {
+			"/webhooks/default</code>", "signs each webhook with the secret", "own format",
+			"Waiting for the first event",
+		},
+		"my hospitable": {"/webhooks/my%20hospitable</code>", "Partner Portal, Webhooks: add <code>" + a.url +
+			"/webhooks/my%20hospitable</code>", "name: my hospitable"},
+		"my uplisting": {"/webhooks/my%20uplisting/YOUR-TOKEN</code>", "in place of YOUR-TOKEN"},
+		"my mews":      {"Ask Mews", "Events will wait for documents"},
+		"disabled":     {"all its webhooks are refused"},
 	} {
 		page := v.see("/sources/" + url.PathEscape(name))
-		if page.status != http.StatusOK || strings.Contains(page.body, "YOUR-HOST") || strings.Contains(page.body, "a-secret-of") || strings.Contains(page.body, ".md") {
+		if page.status != http.StatusOK || strings.Contains(page.body, "YOUR-HOST") ||
+			strings.Contains(page.body, "a-secret-of") || strings.Contains(page.body, ".md") {
 			t.Errorf("%s: %d\n%s", name, page.status, page.body)
 		}
 		for _, want := range wants {
@@ -95,9 +107,13 @@ func TestConnect(t *testing.T) {
 	if page := v.see("/sources/nowhere"); page.status != http.StatusNotFound {
 		t.Errorf("an unknown source: %d", page.status)
 	}
-	a.post(hook{id: "l", body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"1","seam_access_group_ids":[]}}`})
+	a.post(hook{
+		id:   "l",
+		body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"1","seam_access_group_ids":[]}}`,
+	})
 	a.apply()
-	if page := v.see("/sources/default"); !strings.Contains(page.body, "Events arrive.") || !strings.Contains(page.body, "listing.created") {
+	if page := v.see("/sources/default"); !strings.Contains(page.body, "Events arrive.") ||
+		!strings.Contains(page.body, "listing.created") {
 		t.Errorf("after an event:\n%s", page.body)
 	}
 	if back := v.see("/sources/default/test"); back.path != "/sources/default" {
@@ -135,7 +151,8 @@ func TestTestEventsAreApart(t *testing.T) {
 	if page := v.see("/events"); strings.Contains(page.body, "test event (no effect)") {
 		t.Error("test events are among those of PMSs")
 	}
-	a.sql(`UPDATE event_results SET status = 'rejected', reason = 'of a PMS' WHERE seq = (SELECT min(seq) FROM event_results WHERE type = 'staykey.test')`)
+	a.sql(
+		`UPDATE event_results SET status = 'rejected', reason = 'of a PMS' WHERE seq = (SELECT min(seq) FROM event_results WHERE type = 'staykey.test')`)
 	if page := v.see("/events"); !strings.Contains(page.body, "of a PMS") {
 		t.Error("what a PMS posts under the type of test events is hidden")
 	}
@@ -144,13 +161,18 @@ func TestTestEventsAreApart(t *testing.T) {
 	}
 }
 
-// TestForgedTestEvent checks that only this installation can mark a test event: with the mark, a sender would be outside
-// its rate limit and its counts.
+// TestForgedTestEvent checks that only this installation can mark a test event: with the mark, a sender would be
+// outside its rate limit and its counts.
 func TestForgedTestEvent(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	for i, mark := range []string{"1", fmt.Sprint(time.Now().Unix()), fmt.Sprint(time.Now().Unix(), ".00"), ""} {
-		r := a.post(hook{source: "default", id: fmt.Sprint("forged-", i), body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"` + fmt.Sprint(i) + `","seam_access_group_ids":[]}}`, change: func(r *http.Request) { r.Header.Set("Staykey-Test", mark) }})
+		r := a.post(hook{
+			source: "default", id: fmt.Sprint("forged-", i),
+			body: `{"type":"listing.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"listing_id":"` +
+				fmt.Sprint(i) + `","seam_access_group_ids":[]}}`,
+			change: func(r *http.Request) { r.Header.Set("Staykey-Test", mark) },
+		})
 		if r.status != http.StatusAccepted || r.body["status"] != "accepted" {
 			t.Errorf("%q: %d %s", mark, r.status, r.rawBody)
 		}
@@ -163,7 +185,10 @@ func TestFindingsOnEvents(t *testing.T) {
 	a := newApp(t)
 	a.sources = map[string]pms.Source{"default": a.sources["default"], "open": a.sources["open"]}
 	a.stuck("r", "annex", "listing_unknown")
-	a.post(hook{id: "wrong", body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"x"}}`})
+	a.post(hook{
+		id:   "wrong",
+		body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"x"}}`,
+	})
 	v := a.visitor()
 	v.signIn(adminToken)
 	page := v.see("/health")

@@ -18,18 +18,29 @@ func TestTestEvents(t *testing.T) {
 	a := newApp(t)
 	const secret = "a-secret-of-thirty-two-characters"
 	for name, settings := range map[string]pms.VerifySettings{
-		"hmac": {Method: "hmac", Header: "X-Signature", Prefix: "sha256="}, "hmac64": {Method: "hmac", Header: "X-Signature", Encoding: "base64", Algorithm: "sha512"},
-		"bearer": {Method: "bearer"}, "header": {Method: "header", Header: "X-Key"}, "path": {Method: "url-token"}, "query": {Method: "url-token", Parameter: "token"},
+		"hmac":   {Method: "hmac", Header: "X-Signature", Prefix: "sha256="},
+		"hmac64": {Method: "hmac", Header: "X-Signature", Encoding: "base64", Algorithm: "sha512"},
+		"bearer": {Method: "bearer"}, "header": {Method: "header", Header: "X-Key"}, "path": {Method: "url-token"},
+		"query": {Method: "url-token", Parameter: "token"},
 	} {
 		verifier, problems := pms.NewVerifier(settings, []string{secret, "another-" + secret})
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		a.sources[name] = pms.Source{Name: name, Verifier: verifier, Secrets: []string{secret, "another-" + secret}, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
+		a.sources[name] = pms.Source{
+			Name: name, Verifier: verifier, Secrets: []string{secret, "another-" + secret},
+			Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses(),
+		}
 	}
 	basic, _ := pms.NewVerifier(pms.VerifySettings{Method: "basic"}, []string{"user:" + secret})
-	a.sources["basic"] = pms.Source{Name: "basic", Verifier: basic, Secrets: []string{"user:" + secret}, Policy: pms.DefaultPolicy()}
-	a.sources["guarded"] = pms.Source{Name: "guarded", Verifier: basic, Secrets: []string{"user:" + secret}, From: pms.Addresses{netip.MustParsePrefix("192.0.2.0/24")}, Policy: pms.DefaultPolicy()}
+	a.sources["basic"] = pms.Source{
+		Name: "basic", Verifier: basic, Secrets: []string{"user:" + secret},
+		Policy: pms.DefaultPolicy(),
+	}
+	a.sources["guarded"] = pms.Source{
+		Name: "guarded", Verifier: basic, Secrets: []string{"user:" + secret},
+		From: pms.Addresses{netip.MustParsePrefix("192.0.2.0/24")}, Policy: pms.DefaultPolicy(),
+	}
 	for name := range a.sources {
 		r := a.call("POST", "/v1/sources/"+url.PathEscape(name)+"/test", "")
 		if name == "disabled" {
@@ -44,7 +55,8 @@ func TestTestEvents(t *testing.T) {
 			t.Errorf("%s shows its secret: %s", name, r.rawBody)
 		}
 		e := a.get("/v1/events/" + r.body["event_id"].(string))
-		if e.body["source"] != name || e.body["type"] != "staykey.test" || e.body["status"] != "ignored" || strings.Contains(e.rawBody, secret) {
+		if e.body["source"] != name || e.body["type"] != "staykey.test" || e.body["status"] != "ignored" ||
+			strings.Contains(e.rawBody, secret) {
 			t.Errorf("%s: the event is %s", name, e.rawBody)
 		}
 	}
@@ -54,11 +66,13 @@ func TestTestEvents(t *testing.T) {
 		states[s["name"].(string)] = s
 	}
 	hmac := states["hmac"]
-	if hmac["verify"] != "hmac" || hmac["last_event_at"] != nil || len(hmac["last_day"].(map[string]any)) != 0 || strings.Contains(a.get("/v1/sources").rawBody, secret) {
+	if hmac["verify"] != "hmac" || hmac["last_event_at"] != nil || len(hmac["last_day"].(map[string]any)) != 0 ||
+		strings.Contains(a.get("/v1/sources").rawBody, secret) {
 		t.Errorf("the source is shown as %v", hmac)
 	}
 	used := hmac["secrets"].([]any)
-	if len(used) != 2 || used[0].(map[string]any)["last_matched_at"] != nil || used[1].(map[string]any)["last_matched_at"] != nil {
+	if len(used) != 2 || used[0].(map[string]any)["last_matched_at"] != nil ||
+		used[1].(map[string]any)["last_matched_at"] != nil {
 		t.Errorf("its secrets: %v", used)
 	}
 }

@@ -52,9 +52,14 @@ func (a *app) subscribedAbout(s notify.Subscription, source, reservation string)
 	receiver := &inbox{status: http.StatusNoContent}
 	server := httptest.NewServer(receiver)
 	a.t.Cleanup(server.Close)
-	s.URL, s.Insecure, s.Secrets = server.URL+"/hooks/a-secret-path", true, []pms.Secret{pms.Secret("0123456789abcdef01234567")}
-	n := notify.New(a.store, slog.New(slog.DiscardHandler), notify.Options{Subscriptions: func() []notify.Subscription { return []notify.Subscription{s} }, Now: time.Now})
-	a.subscriptions = append(a.subscriptions, admin.SubscriptionSettings{Name: s.Name, Kind: notify.KindWebhook, URL: s.Place(), Events: s.Events, Sources: s.Sources, Insecure: s.Insecure, Secrets: 1})
+	s.URL, s.Insecure, s.Secrets = server.URL+"/hooks/a-secret-path", true,
+		[]pms.Secret{pms.Secret("0123456789abcdef01234567")}
+	n := notify.New(a.store, slog.New(slog.DiscardHandler),
+		notify.Options{Subscriptions: func() []notify.Subscription { return []notify.Subscription{s} }, Now: time.Now})
+	a.subscriptions = append(a.subscriptions, admin.SubscriptionSettings{
+		Name: s.Name, Kind: notify.KindWebhook,
+		URL: s.Place(), Events: s.Events, Sources: s.Sources, Insecure: s.Insecure, Secrets: 1,
+	})
 	a.testSubscription = func(ctx context.Context, _ string) (store.Delivery, store.AttemptResult, error) {
 		return n.Test(ctx, s)
 	}
@@ -62,14 +67,18 @@ func (a *app) subscribedAbout(s notify.Subscription, source, reservation string)
 	ended := make(chan struct{})
 	go func() { defer close(ended); n.Run(ctx, time.Second) }()
 	a.t.Cleanup(func() { cancel(); <-ended })
-	if _, err := a.store.Pool().Exec(ctx, `UPDATE mobile_keys SET status = 'attention', reason = 'rejected_by_seam' WHERE source = $1 AND reservation_id = $2`, source, reservation); err != nil {
+	if _, err := a.store.Pool().Exec(ctx,
+		`UPDATE mobile_keys SET status = 'attention', reason = 'rejected_by_seam' WHERE source = $1 AND reservation_id = $2`, source, reservation); err != nil {
 		a.t.Fatal(err)
 	}
 	n.Wake()
 	var found []store.Delivery
 	until.True(a.t, "a delivery", func() bool {
 		var err error
-		if found, err = a.store.Deliveries(ctx, store.DeliveryFilter{Subscription: []string{s.Name}, Status: []string{store.DeliveryDelivered}, ReservationID: reservation}, 0, 1); err != nil {
+		if found, err = a.store.Deliveries(ctx, store.DeliveryFilter{
+			Subscription: []string{s.Name},
+			Status:       []string{store.DeliveryDelivered}, ReservationID: reservation,
+		}, 0, 1); err != nil {
 			a.t.Fatal(err)
 		}
 		return len(found) > 0
@@ -93,12 +102,15 @@ func TestSubscriptionsOverREST(t *testing.T) {
 	}
 
 	d := a.get("/v1/deliveries/" + id)
-	if d.body["status"] != "delivered" || d.body["type"] != "mobile_key.attention" || len(d.body["attempts"].([]any)) != 1 || strings.Contains(d.rawBody, "jane") {
+	if d.body["status"] != "delivered" || d.body["type"] != "mobile_key.attention" ||
+		len(d.body["attempts"].([]any)) != 1 || strings.Contains(d.rawBody, "jane") {
 		t.Errorf("delivery: %s", d.rawBody)
 	}
 	for filter, want := range map[string]int{
-		"": 1, "subscription=guest+app/1": 1, "subscription=other": 0, "status=delivered": 1, "status=waiting": 0, "type=mobile_key.attention": 1, "type=mobile_key.ready": 0,
-		"source=default": 1, "source=open": 0, "reservation_id=3333122-433": 1, "reservation_id=3333122-433&status=dropped": 0, "reservation_id=x": 0,
+		"": 1, "subscription=guest+app/1": 1, "subscription=other": 0, "status=delivered": 1, "status=waiting": 0,
+		"type=mobile_key.attention": 1, "type=mobile_key.ready": 0,
+		"source=default": 1, "source=open": 0, "reservation_id=3333122-433": 1,
+		"reservation_id=3333122-433&status=dropped": 0, "reservation_id=x": 0,
 		"status=delivered&type=mobile_key.attention&source=default": 1,
 	} {
 		if r := a.get("/v1/deliveries?" + filter); r.status != 200 || len(r.body["items"].([]any)) != want {
@@ -121,25 +133,33 @@ func TestSubscriptionsOverREST(t *testing.T) {
 	receiver.mu.Lock()
 	receiver.status = 500
 	receiver.mu.Unlock()
-	if r := a.call("POST", "/v1/subscriptions/guest%20app%2F1/test", ""); r.status != 200 || r.body["ok"] != false || r.body["status"] != 500.0 {
+	if r := a.call("POST", "/v1/subscriptions/guest%20app%2F1/test", ""); r.status != 200 || r.body["ok"] != false ||
+		r.body["status"] != 500.0 {
 		t.Errorf("a test that fails: %d %s", r.status, r.rawBody)
 	}
 	if s := a.get("/v1/subscriptions/guest%20app%2F1").body; s["state"] != "enabled" {
 		t.Errorf("a failed test counts: %v", s)
 	}
 
-	if r := a.call("POST", "/v1/deliveries/"+id+"/resend", ""); r.status != 202 || r.body["delivery_id"] != id || a.woken == 0 {
+	if r := a.call("POST", "/v1/deliveries/"+id+"/resend", ""); r.status != 202 || r.body["delivery_id"] != id ||
+		a.woken == 0 {
 		t.Errorf("resend: %d %s", r.status, r.rawBody)
 	}
-	disabled := a.call("POST", "/v1/subscriptions/guest%20app%2F1/disable", `{"reason":"moving house","author":"Maria"}`)
-	if disabled.status != 200 || disabled.body["state"] != "disabled" || disabled.body["disabled_by"] != "Maria (admin)" || disabled.body["disabled_reason"] != "moving house" {
+	disabled := a.call("POST", "/v1/subscriptions/guest%20app%2F1/disable",
+		`{"reason":"moving house","author":"Maria"}`)
+	if disabled.status != 200 || disabled.body["state"] != "disabled" ||
+		disabled.body["disabled_by"] != "Maria (admin)" || disabled.body["disabled_reason"] != "moving house" {
 		t.Errorf("disable: %d %s", disabled.status, disabled.rawBody)
 	}
 	a.call("POST", "/v1/deliveries/"+id+"/resend", "").mustBeProblem(t, 409)
-	if r := a.call("POST", "/v1/subscriptions/guest%20app%2F1/enable", ""); r.status != 200 || r.body["state"] != "enabled" || r.body["disabled_at"] != nil {
+	if r := a.call("POST", "/v1/subscriptions/guest%20app%2F1/enable", ""); r.status != 200 ||
+		r.body["state"] != "enabled" || r.body["disabled_at"] != nil {
 		t.Errorf("enable: %d %s", r.status, r.rawBody)
 	}
-	for _, path := range []string{"/v1/subscriptions/nobody/test", "/v1/subscriptions/nobody/enable", "/v1/deliveries/" + strings.Repeat("0", 8) + "/resend"} {
+	for _, path := range []string{
+		"/v1/subscriptions/nobody/test", "/v1/subscriptions/nobody/enable",
+		"/v1/deliveries/" + strings.Repeat("0", 8) + "/resend",
+	} {
 		a.call("POST", path, "").mustBeProblem(t, 404)
 	}
 	a.get("/v1/subscriptions/nobody").mustBeProblem(t, 404)
@@ -181,22 +201,29 @@ func TestSubscriptionPages(t *testing.T) {
 	v := a.visitor()
 	v.signIn(adminToken)
 	for path, want := range map[string]string{
-		"/subscriptions": "app", "/subscriptions/app": id, "/subscriptions/app?status=delivered&reservation_id=3333122-433": id, "/subscriptions/app?type=mobile_key.ready": "No message",
+		"/subscriptions": "app", "/subscriptions/app": id,
+		"/subscriptions/app?status=delivered&reservation_id=3333122-433": id,
+		"/subscriptions/app?type=mobile_key.ready":                       "No message",
 	} {
-		if page := v.see(path); page.status != 200 || !strings.Contains(page.body, want) || strings.Contains(page.body, "a-secret-path") || strings.Contains(page.body, "jane@") {
+		if page := v.see(path); page.status != 200 || !strings.Contains(page.body, want) ||
+			strings.Contains(page.body, "a-secret-path") || strings.Contains(page.body, "jane@") {
 			t.Errorf("%s: %d, want %q in\n%s", path, page.status, want, page.body)
 		}
 	}
-	if page := v.post("/subscriptions/app/test", nil); page.status != 200 || !strings.Contains(page.body, "accepted the test message") {
+	if page := v.post("/subscriptions/app/test", nil); page.status != 200 ||
+		!strings.Contains(page.body, "accepted the test message") {
 		t.Errorf("test: %d\n%s", page.status, page.body)
 	}
-	if page := v.post("/subscriptions/app/disable", nil); page.status != 200 || !strings.Contains(page.body, "Nothing is sent") {
+	if page := v.post("/subscriptions/app/disable", nil); page.status != 200 ||
+		!strings.Contains(page.body, "Nothing is sent") {
 		t.Errorf("disable: %d\n%s", page.status, page.body)
 	}
-	if page := v.post("/subscriptions/app/enable", nil); page.status != 200 || strings.Contains(page.body, "Nothing is sent") {
+	if page := v.post("/subscriptions/app/enable", nil); page.status != 200 ||
+		strings.Contains(page.body, "Nothing is sent") {
 		t.Errorf("enable: %d", page.status)
 	}
-	if page := v.post("/subscriptions/app/deliveries/"+id+"/resend", nil); page.status != 200 || page.path != "/subscriptions/app" {
+	if page := v.post("/subscriptions/app/deliveries/"+id+"/resend", nil); page.status != 200 ||
+		page.path != "/subscriptions/app" {
 		t.Errorf("resend: %d at %s", page.status, page.path)
 	}
 	for _, path := range []string{"/subscriptions/nobody", "/subscriptions/app?cursor=x"} {

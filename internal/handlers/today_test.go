@@ -45,7 +45,8 @@ func TestToday(t *testing.T) {
 	page := v.see("/")
 	for _, want := range []string{
 		"2 listings without doors hold up 7 guests", "1 guest: Somebody deleted the guest in Salto KS", "2 h late",
-		`href="tel:&#43;34612340001"`, `href="/listings/default/room-0"`, "Choose doors", `action="/reservations/default/removed/reconcile"`, "Restore the key",
+		`href="tel:&#43;34612340001"`, `href="/listings/default/room-0"`, "Choose doors",
+		`action="/reservations/default/removed/reconcile"`, "Restore the key",
 		`href="/?part=problems&amp;reason=no_access_groups">All 7</a>`,
 	} {
 		if !strings.Contains(page.body, want) {
@@ -58,7 +59,10 @@ func TestToday(t *testing.T) {
 
 	t.Run("each count is the length of its list", func(t *testing.T) {
 		for _, found := range countOf.FindAllStringSubmatch(page.body, -1) {
-			part := map[string]string{"Without a key": "problems", "Arrivals": "arrivals", "In house": "in_house", "Departures": "departures"}[found[2]]
+			part := map[string]string{
+				"Without a key": "problems", "Arrivals": "arrivals", "In house": "in_house",
+				"Departures": "departures",
+			}[found[2]]
 			list := v.see("/?part=" + part)
 			if n := strings.Count(list.body, `<td data-label="Guest">`); fmt.Sprint(n) != found[1] {
 				t.Errorf("%s: %s, and the list has %d", found[2], found[1], n)
@@ -67,10 +71,12 @@ func TestToday(t *testing.T) {
 	})
 	t.Run("a button checks a stay and leads back", func(t *testing.T) {
 		back := v.post("/reservations/default/removed/reconcile", url.Values{"back": {"/?part=problems&checked=1"}})
-		if back.status != http.StatusOK || back.path != "/" || !strings.Contains(back.body, "comparing the stay with Seam now") {
+		if back.status != http.StatusOK || back.path != "/" ||
+			!strings.Contains(back.body, "comparing the stay with Seam now") {
 			t.Errorf("%d at %s", back.status, back.path)
 		}
-		if elsewhere := v.post("/reservations/default/removed/reconcile", url.Values{"back": {"https://evil.example"}}); elsewhere.path != "/" || elsewhere.status != http.StatusOK {
+		if elsewhere := v.post("/reservations/default/removed/reconcile",
+			url.Values{"back": {"https://evil.example"}}); elsewhere.path != "/" || elsewhere.status != http.StatusOK {
 			t.Errorf("another host: %d at %s", elsewhere.status, elsewhere.path)
 		}
 	})
@@ -78,12 +84,17 @@ func TestToday(t *testing.T) {
 		a.tokens = append(a.tokens, token("reader", "reads-everything", false))
 		reader := a.visitor()
 		reader.signIn("reads-everything")
-		if page := reader.see("/"); strings.Contains(page.body, "/reconcile") || !strings.Contains(page.body, "Choose doors") {
+		if page := reader.see("/"); strings.Contains(page.body, "/reconcile") ||
+			!strings.Contains(page.body, "Choose doors") {
 			t.Errorf("a reader sees\n%s", page.body)
 		}
 	})
 	t.Run("nonsense is refused or forgotten", func(t *testing.T) {
-		for path, want := range map[string]int{"/?date=yesterday": 422, "/?part=nothing": 200, "/?reason=nothing&part=problems": 200, "/?cursor=x": 422, "/?source=nowhere": 200, "/?date=0000-01-01": 200, "/?date=9999-12-31": 200} {
+		for path, want := range map[string]int{
+			"/?date=yesterday": 422, "/?part=nothing": 200,
+			"/?reason=nothing&part=problems": 200, "/?cursor=x": 422, "/?source=nowhere": 200, "/?date=0000-01-01": 200,
+			"/?date=9999-12-31": 200,
+		} {
 			if page := v.see(path); page.status != want {
 				t.Errorf("%s: %d, not %d", path, page.status, want)
 			}

@@ -12,7 +12,8 @@ import (
 
 // stayWith is a stay of the source default as its PMS says it.
 func stayWith(kind, at, in, out string) string {
-	return fmt.Sprintf(`{"type":"reservation.%s","timestamp":"2024-10-20T%s:00.000Z","data":{"reservation_id":"3333122-433","guest_email":"jane@example.com","listing_id":"2222222-2222","check_in":"%s","check_out":"%s"}}`, kind, at, in, out)
+	return fmt.Sprintf(
+		`{"type":"reservation.%s","timestamp":"2024-10-20T%s:00.000Z","data":{"reservation_id":"3333122-433","guest_email":"jane@example.com","listing_id":"2222222-2222","check_in":"%s","check_out":"%s"}}`, kind, at, in, out)
 }
 
 const (
@@ -20,8 +21,8 @@ const (
 	cancelStay    = `{"type":"reservation.cancelled","timestamp":"2024-10-20T10:00:00.000Z","data":{"reservation_id":"3333122-433"}}`
 )
 
-// A window belongs to the stay as its PMS specified it: it outlives all that moves nothing, and lapses as a whole, in the timeline and
-// for good, when the PMS moves check-in or check-out.
+// A window belongs to the stay as its PMS specified it: it outlives all that moves nothing, and lapses as a whole, in
+// the timeline and for good, when the PMS moves check-in or check-out.
 func TestWindowBelongsToTheStay(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -33,14 +34,45 @@ func TestWindowBelongsToTheStay(t *testing.T) {
 		{"nothing happens", "", nil, "", true},
 		{"the listing's check-out time changes", "the PMS moved nothing", nil, `{"check_out_time":"10:30"}`, true},
 		{"the listing's time zone changes", "the PMS moved nothing", nil, `{"time_zone":"Atlantic/Canary"}`, true},
-		{"the PMS says the same again", "", []string{stayWith("updated", "10:00", "2030-11-01", "2030-11-04")}, "", true},
-		{"the PMS says the same in other words", "15:00 and 11:00 are the listing's hours", []string{stayWith("updated", "10:00", "2030-11-01T15:00", "2030-11-04T10:00:00Z")}, "", true},
-		{"cancelled and reinstated", "it is the same stay", []string{cancelStay, stayWith("updated", "11:00", "2030-11-01", "2030-11-04")}, "", true},
-		{"the PMS moves check-in", "the end was agreed for another stay", []string{stayWith("updated", "10:00", "2030-11-02", "2030-11-04")}, "", false},
-		{"the PMS moves check-in past the agreed end", "access would end before it begins", []string{stayWith("updated", "10:00", "2030-11-06", "2030-11-09")}, "", false},
+		{
+			"the PMS says the same again", "",
+			[]string{stayWith("updated", "10:00", "2030-11-01", "2030-11-04")},
+			"",
+			true,
+		},
+		{
+			"the PMS says the same in other words", "15:00 and 11:00 are the listing's hours",
+			[]string{stayWith("updated", "10:00", "2030-11-01T15:00", "2030-11-04T10:00:00Z")},
+			"", true,
+		},
+		{"cancelled and reinstated", "it is the same stay", []string{
+			cancelStay,
+			stayWith("updated", "11:00", "2030-11-01", "2030-11-04"),
+		}, "", true},
+		{
+			"the PMS moves check-in", "the end was agreed for another stay",
+			[]string{stayWith("updated", "10:00", "2030-11-02", "2030-11-04")},
+			"", false,
+		},
+		{
+			"the PMS moves check-in past the agreed end", "access would end before it begins",
+			[]string{stayWith("updated", "10:00", "2030-11-06", "2030-11-09")},
+			"", false,
+		},
 		{"the PMS moves check-out", "", []string{stayWith("updated", "10:00", "2030-11-01", "2030-11-05")}, "", false},
-		{"the PMS moves the stay and moves it back", "a lapsed window stays lapsed", []string{stayWith("updated", "10:00", "2030-11-02", "2030-11-05"), stayWith("updated", "11:00", "2030-11-01", "2030-11-04")}, "", false},
-		{"reinstated with other days", "it is another stay", []string{cancelStay, stayWith("updated", "11:00", "2030-12-01", "2030-12-04")}, "", false},
+		{
+			"the PMS moves the stay and moves it back", "a lapsed window stays lapsed",
+			[]string{
+				stayWith("updated", "10:00", "2030-11-02", "2030-11-05"),
+				stayWith("updated", "11:00", "2030-11-01", "2030-11-04"),
+			},
+			"", false,
+		},
+		{
+			"reinstated with other days", "it is another stay",
+			[]string{cancelStay, stayWith("updated", "11:00", "2030-12-01", "2030-12-04")},
+			"", false,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -48,7 +80,9 @@ func TestWindowBelongsToTheStay(t *testing.T) {
 			a.post(hook{id: "w0", body: madridListing})
 			a.post(hook{id: "w1", body: stayWith("created", "09:00", "2030-11-01", "2030-11-04")})
 			a.apply()
-			if r := a.call("POST", onePath+"/window", `{"reason":"late check-out, paid","author":"Maria","ends_at":"2030-11-04T15:00:00Z"}`); r.status != http.StatusAccepted {
+			r := a.call("POST", onePath+"/window",
+				`{"reason":"late check-out, paid","author":"Maria","ends_at":"2030-11-04T15:00:00Z"}`)
+			if r.status != http.StatusAccepted {
 				t.Fatal(r.rawBody)
 			}
 			if tc.put != "" {
@@ -65,7 +99,8 @@ func TestWindowBelongsToTheStay(t *testing.T) {
 			if holds := set && w["ends_at"] == "2030-11-04T15:00:00.000Z"; holds != tc.holds {
 				t.Errorf("the window holds: %v, want %v: %s (%v)", holds, tc.holds, tc.reason, w)
 			}
-			told := strings.Contains(a.get(onePath+"/timeline").rawBody, "the access times that Maria (admin) had set no longer apply")
+			told := strings.Contains(a.get(onePath+"/timeline").rawBody,
+				"the access times that Maria (admin) had set no longer apply")
 			if told == tc.holds {
 				t.Errorf("the timeline says that the window has lapsed: %v", told)
 			}
@@ -83,7 +118,8 @@ func TestWindowAfterALapse(t *testing.T) {
 	a.call("POST", onePath+"/window", `{"reason":"x","ends_at":"2030-11-04T15:00:00Z"}`)
 	a.post(hook{id: "w2", body: stayWith("updated", "10:00", "2030-11-11", "2030-11-14")})
 	a.apply()
-	if r := a.call("POST", onePath+"/window", `{"reason":"y","starts_at":"2030-11-11T10:00:00Z"}`); r.status != http.StatusAccepted {
+	if r := a.call("POST", onePath+"/window",
+		`{"reason":"y","starts_at":"2030-11-11T10:00:00Z"}`); r.status != http.StatusAccepted {
 		t.Fatal(r.rawBody)
 	}
 	a.post(hook{id: "w3", body: stayWith("updated", "11:00", "2030-11-11", "2030-11-14")})
@@ -99,7 +135,8 @@ func TestReconcileOfARevokedStay(t *testing.T) {
 	t.Parallel()
 	a := two(t)
 	a.call("POST", onePath+"/revoke", `{"reason":"x"}`)
-	if _, err := a.store.Pool().Exec(t.Context(), `UPDATE mobile_keys SET status = 'revoked' WHERE source = 'default'`); err != nil {
+	if _, err := a.store.Pool().Exec(t.Context(),
+		`UPDATE mobile_keys SET status = 'revoked' WHERE source = 'default'`); err != nil {
 		t.Fatal(err)
 	}
 	r := a.call("POST", onePath+"/reconcile", "")
@@ -108,8 +145,8 @@ func TestReconcileOfARevokedStay(t *testing.T) {
 	}
 }
 
-// A revocation or a hold outlives what retention removes of its stay: the PMS may move the stay into the future at any time, and a
-// key must not come back with it. What was decided for days that are over goes.
+// A revocation or a hold outlives what retention removes of its stay: the PMS may move the stay into the future at any
+// time, and a key must not come back with it. What was decided for days that are over goes.
 func TestDecisionsOutliveRetention(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"revoke", "hold"} {
@@ -121,7 +158,8 @@ func TestDecisionsOutliveRetention(t *testing.T) {
 			if r := a.call("POST", onePath+"/"+kind, `{"reason":"does not pay"}`); r.status != http.StatusAccepted {
 				t.Fatal(r.rawBody)
 			}
-			if _, err := a.store.Pool().Exec(ctx, `UPDATE reservations SET check_in = now() - interval '999 days', check_out = now() - interval '998 days'`); err != nil {
+			if _, err := a.store.Pool().Exec(ctx,
+				`UPDATE reservations SET check_in = now() - interval '999 days', check_out = now() - interval '998 days'`); err != nil {
 				t.Fatal(err)
 			}
 			now := time.Now()

@@ -45,8 +45,9 @@ func TestUnreadFieldsAreCounted(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"staykey_dropped_fields_total guest_name": 2, "staykey_dropped_fields_total time": 1, "staykey_dropped_fields_total status": 1,
-		"staykey_rejected_items_total": 1, "staykey_unknown_statuses_total": 1,
+		"staykey_dropped_fields_total guest_name": 2, "staykey_dropped_fields_total time": 1,
+		"staykey_dropped_fields_total status": 1,
+		"staykey_rejected_items_total":        1, "staykey_unknown_statuses_total": 1,
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v; all: %v", name, got[name], want, got)

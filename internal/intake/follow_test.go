@@ -24,7 +24,10 @@ func (h hotel) post(bodies ...string) {
 	h.t.Helper()
 	for _, body := range bodies {
 		key := uuid.NewString()
-		e := store.Event{EventID: uuid.New(), Source: "hotel", EventKey: &key, Type: "x", Status: store.EventAccepted, ReceivedAt: time.Now().UTC(), Body: []byte(body)}
+		e := store.Event{
+			EventID: uuid.New(), Source: "hotel", EventKey: &key, Type: "x", Status: store.EventAccepted,
+			ReceivedAt: time.Now().UTC(), Body: []byte(body),
+		}
 		if _, err := h.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
 			h.t.Fatal(err)
 		}
@@ -33,7 +36,8 @@ func (h hotel) post(bodies ...string) {
 
 func (h hotel) decide(p pms.Policy) {
 	h.t.Helper()
-	if _, err := h.store.DecidePolicies(context.Background(), []store.SourcePolicy{{Source: "hotel", Fingerprint: p.Fingerprint()}}); err != nil {
+	if _, err := h.store.DecidePolicies(context.Background(),
+		[]store.SourcePolicy{{Source: "hotel", Fingerprint: p.Fingerprint()}}); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -108,7 +112,8 @@ func TestStaysFollowThePolicyOfTheirSource(t *testing.T) {
 			}, "15",
 		},
 		{
-			"a rolling update whose first work is an old replica's", "the old replica carried the change out with its old policy",
+			"a rolling update whose first work is an old replica's",
+			"the old replica carried the change out with its old policy",
 			func(h hotel) {
 				h.decide(at15)
 				h.post(hotelListing, hotelStay)
@@ -199,7 +204,8 @@ func TestUpgradeLeavesKeysAlone(t *testing.T) {
 		t.Helper()
 		for _, sql := range []string{
 			`UPDATE reservations SET policy = NULL`,
-			`INSERT INTO settings (name, value) VALUES ('policy_before:hotel', '` + same.Fingerprint() + `') ON CONFLICT DO NOTHING`,
+			`INSERT INTO settings (name, value) VALUES ('policy_before:hotel', '` + same.Fingerprint() +
+				`') ON CONFLICT DO NOTHING`,
 		} {
 			if _, err := h.store.Pool().Exec(ctx, sql); err != nil {
 				t.Fatal(err)
@@ -229,7 +235,10 @@ func TestPoliciesAreDecidedTogether(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
 	ctx := context.Background()
-	policies := []store.SourcePolicy{{Source: "b", Fingerprint: "1", Encoded: "{}"}, {Source: "a", Fingerprint: "1", Encoded: "{}"}}
+	policies := []store.SourcePolicy{
+		{Source: "b", Fingerprint: "1", Encoded: "{}"},
+		{Source: "a", Fingerprint: "1", Encoded: "{}"},
+	}
 	if changed, err := s.DecidePolicies(ctx, policies); err != nil || len(changed) != 0 {
 		t.Fatalf("changed %v: %v", changed, err)
 	}
@@ -240,7 +249,10 @@ func TestPoliciesAreDecidedTogether(t *testing.T) {
 	if _, err := s.Pool().Exec(ctx, `ALTER TABLE settings ADD CHECK (name <> 'policy:c')`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.DecidePolicies(ctx, []store.SourcePolicy{{Source: "a", Fingerprint: "3"}, {Source: "c", Fingerprint: "3"}}); err == nil {
+	if _, err := s.DecidePolicies(ctx, []store.SourcePolicy{
+		{Source: "a", Fingerprint: "3"},
+		{Source: "c", Fingerprint: "3"},
+	}); err == nil {
 		t.Fatal("no error")
 	}
 	got, err := s.Policies(ctx)
@@ -263,7 +275,10 @@ func TestSegmentsFollowThePolicyOfTheirSource(t *testing.T) {
 	decide := func(change func(*pms.Policy)) {
 		t.Helper()
 		change(&w.source.Policy)
-		if _, err := w.store.DecidePolicies(t.Context(), []store.SourcePolicy{{Source: "default", Fingerprint: w.source.Policy.Fingerprint()}}); err != nil {
+		if _, err := w.store.DecidePolicies(t.Context(), []store.SourcePolicy{{
+			Source:      "default",
+			Fingerprint: w.source.Policy.Fingerprint(),
+		}}); err != nil {
 			t.Fatal(err)
 		}
 		w.drain()
@@ -271,14 +286,18 @@ func TestSegmentsFollowThePolicyOfTheirSource(t *testing.T) {
 	decide(func(p *pms.Policy) { p.TimeZone = "UTC" })
 	w.post(`{"listing": {"listing_id": "b", "time_zone": "Europe/Madrid"}}`)
 	stay := func(id, first string) {
-		w.post(`{"reservation":{"reservation_id":"` + id + `","status":"confirmed","listing_id":` + first + `,"check_in":"2024-10-20","check_out":"2024-10-23",
+		w.post(`{"reservation":{"reservation_id":"` + id + `","status":"confirmed","listing_id":` + first +
+			`,"check_in":"2024-10-20","check_out":"2024-10-23",
 			"segments":[{"listing_id":` + first + `},{"listing_id":"b","from":"2024-10-21"}]}}`)
 	}
 	stay("unassigned", "null")
 	stay("known", `"b"`)
 	w.drain()
 	starts := func(id string) string { return pms.FormatInstant(*w.reservation(id).Reservation.CheckIn) }
-	for _, c := range []struct{ id, want string }{{"unassigned", "2024-10-20T13:00:00.000Z"}, {"known", "2024-10-20T13:00:00.000Z"}} {
+	for _, c := range []struct{ id, want string }{
+		{"unassigned", "2024-10-20T13:00:00.000Z"},
+		{"known", "2024-10-20T13:00:00.000Z"},
+	} {
 		if got := starts(c.id); got != c.want {
 			t.Errorf("%s starts at %s, want %s", c.id, got, c.want)
 		}

@@ -37,8 +37,9 @@ func (w *world) post(outputs ...string) store.Event {
 	w.t.Helper()
 	key := uuid.NewString()
 	e := store.Event{
-		EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted, ReceivedAt: w.now, Request: []byte(`{}`),
-		Body: []byte(`{"type": "posted", "says": [` + strings.Join(outputs, ",") + `]}`),
+		EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted, ReceivedAt: w.now,
+		Request: []byte(`{}`),
+		Body:    []byte(`{"type": "posted", "says": [` + strings.Join(outputs, ",") + `]}`),
 	}
 	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
@@ -96,7 +97,8 @@ func room(booking, unit, listing, status string, minute int) string {
 	if listing != "" {
 		listing = `"listing_id": "` + listing + `", `
 	}
-	return fmt.Sprintf(`{"reservation": {"reservation_id": %q, %s%s"status": %q, "pms_status": "as it says", "check_in": "2024-11-01T15:00:00Z", "check_out": "2024-11-04T11:00:00Z", "version": "2024-10-20T08:%02d:00Z"}}`,
+	return fmt.Sprintf(
+		`{"reservation": {"reservation_id": %q, %s%s"status": %q, "pms_status": "as it says", "check_in": "2024-11-01T15:00:00Z", "check_out": "2024-11-04T11:00:00Z", "version": "2024-10-20T08:%02d:00Z"}}`,
 		booking, unit, listing, status, minute)
 }
 
@@ -110,9 +112,11 @@ func TestRoomsOfABooking(t *testing.T) {
 	w.want("B confirmed L1, B_1 none, B_2 confirmed L2", "B", "B_1", "B_2")
 	w.becomes(w.post(room("B", "1", "L3", "confirmed", 4)), "applied", "")
 	w.want("B confirmed L3, B_2 cancelled L2", "B", "B_2")
-	w.becomes(w.post(room("B", "1", "L1", "confirmed", 3), room("B", "2", "L2", "confirmed", 3), room("B", "3", "L3", "confirmed", 3)), "superseded", "later event of this reservation")
+	w.becomes(w.post(room("B", "1", "L1", "confirmed", 3), room("B", "2", "L2", "confirmed", 3),
+		room("B", "3", "L3", "confirmed", 3)), "superseded", "later event of this reservation")
 	w.want("B confirmed L3, B_2 cancelled L2, B_3 none", "B", "B_2", "B_3")
-	w.becomes(w.post(room("B", "1", "L1", "pending", 5)), "ignored", `the status "as it says" (pending) neither creates nor removes a key`)
+	w.becomes(w.post(room("B", "1", "L1", "pending", 5)), "ignored",
+		`the status "as it says" (pending) neither creates nor removes a key`)
 	w.want("B confirmed L3", "B")
 	w.becomes(w.post(room("B", "", "", "cancelled", 6)), "applied", "")
 	w.want("B cancelled L3, B_1 none, B_2 cancelled L2", "B", "B_1", "B_2")
@@ -127,24 +131,83 @@ func TestNamesOfRooms(t *testing.T) {
 		legacy bool       // the rows of the first event are from before units were stored
 		want   string     // the confirmed reservations with their listings
 	}{
-		"one room":                     {"as for a booking without rooms", [][]string{{"1 L1"}}, false, "B L1"},
-		"two rooms":                    {"each has a name of its own", [][]string{{"1 L1", "2 L2"}}, false, "B_1 L1, B_2 L2"},
-		"a second room comes":          {"the first keeps its reservation", [][]string{{"1 L1"}, {"1 L1", "2 L2"}}, false, "B L1, B_2 L2"},
-		"in another order":             {"the order of rooms doesn't matter", [][]string{{"1 L1"}, {"2 L2", "1 L1"}}, false, "B L1, B_2 L2"},
-		"and goes again":               {"", [][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"1 L1"}}, false, "B L1"},
-		"the first goes":               {"the second keeps its own", [][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"2 L2"}}, false, "B_2 L2"},
-		"and comes back":               {"to its former reservation", [][]string{{"1 L1"}, {"2 L2"}, {"1 L1"}}, false, "B L1"},
-		"a room is exchanged":          {"the stay moves", [][]string{{"1 L1"}, {"2 L2"}}, false, "B L2"},
-		"one of two is exchanged":      {"", [][]string{{"1 L1", "2 L2"}, {"1 L1", "3 L3"}}, false, "B_1 L1, B_2 L3"},
-		"both are exchanged":           {"nobody knows which for which", [][]string{{"1 L1", "2 L2"}, {"3 L3", "4 L4"}}, false, "B_3 L3, B_4 L4"},
-		"a room moves":                 {"the unit counts and not the listing", [][]string{{"1 L1"}, {"1 L2", "2 L1"}}, false, "B L2, B_2 L1"},
-		"rooms are assigned later":     {"the booking's reservation takes the first", [][]string{{""}, {"1 L1", "2 L2"}}, false, "B L1, B_2 L2"},
-		"as a whole, with one room":    {"an event that names no room is about the only one", [][]string{{"1 L1"}, {" L1"}}, false, "B L1"},
-		"as a whole, with two rooms":   {"about the one that matches", [][]string{{"1 L1", "2 L2"}, {" L2"}}, false, "B_2 L2"},
-		"an exchanged room comes back": {"its name has been taken", [][]string{{"2 L2", "3 L3"}, {"2 L2", "1 L1"}, {"1 L1", "2 L2", "3 L3"}}, false, "B_2 L2, B_3 L1, B_3_2 L3"},
-		"before the upgrade, one room": {"it takes the unit of its room", [][]string{{"1 L1"}, {"2 L2", "1 L1"}}, true, "B L1, B_2 L2"},
-		"before the upgrade, moved":    {"or of the first", [][]string{{"1 L1"}, {"2 L2", "3 L3"}}, true, "B L2, B_3 L3"},
-		"before the upgrade, two":      {"names of rooms tell the units", [][]string{{"1 L1", "2 L2"}, {"1 L1", "2 L2", "3 L3"}}, true, "B_1 L1, B_2 L2, B_3 L3"},
+		"one room": {"as for a booking without rooms", [][]string{{"1 L1"}}, false, "B L1"},
+		"two rooms": {
+			"each has a name of its own",
+			[][]string{{"1 L1", "2 L2"}},
+			false,
+			"B_1 L1, B_2 L2",
+		},
+		"a second room comes": {
+			"the first keeps its reservation",
+			[][]string{{"1 L1"}, {"1 L1", "2 L2"}},
+			false, "B L1, B_2 L2",
+		},
+		"in another order": {
+			"the order of rooms doesn't matter",
+			[][]string{{"1 L1"}, {"2 L2", "1 L1"}},
+			false, "B L1, B_2 L2",
+		},
+		"and goes again": {"", [][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"1 L1"}}, false, "B L1"},
+		"the first goes": {
+			"the second keeps its own",
+			[][]string{{"1 L1"}, {"1 L1", "2 L2"}, {"2 L2"}},
+			false, "B_2 L2",
+		},
+		"and comes back": {
+			"to its former reservation",
+			[][]string{{"1 L1"}, {"2 L2"}, {"1 L1"}},
+			false, "B L1",
+		},
+		"a room is exchanged":     {"the stay moves", [][]string{{"1 L1"}, {"2 L2"}}, false, "B L2"},
+		"one of two is exchanged": {"", [][]string{{"1 L1", "2 L2"}, {"1 L1", "3 L3"}}, false, "B_1 L1, B_2 L3"},
+		"both are exchanged": {
+			"nobody knows which for which",
+			[][]string{{"1 L1", "2 L2"}, {"3 L3", "4 L4"}},
+			false, "B_3 L3, B_4 L4",
+		},
+		"a room moves": {
+			"the unit counts and not the listing",
+			[][]string{{"1 L1"}, {"1 L2", "2 L1"}},
+			false, "B L2, B_2 L1",
+		},
+		"rooms are assigned later": {
+			"the booking's reservation takes the first",
+			[][]string{{""}, {"1 L1", "2 L2"}},
+			false, "B L1, B_2 L2",
+		},
+		"as a whole, with one room": {
+			"an event that names no room is about the only one",
+			[][]string{{"1 L1"}, {" L1"}},
+			false, "B L1",
+		},
+		"as a whole, with two rooms": {
+			"about the one that matches",
+			[][]string{{"1 L1", "2 L2"}, {" L2"}},
+			false, "B_2 L2",
+		},
+		"an exchanged room comes back": {"its name has been taken", [][]string{
+			{"2 L2", "3 L3"},
+			{"2 L2", "1 L1"},
+			{"1 L1", "2 L2", "3 L3"},
+		}, false, "B_2 L2, B_3 L1, B_3_2 L3"},
+		"before the upgrade, one room": {
+			"it takes the unit of its room",
+			[][]string{{"1 L1"}, {"2 L2", "1 L1"}},
+			true,
+			"B L1, B_2 L2",
+		},
+		"before the upgrade, moved": {
+			"or of the first",
+			[][]string{{"1 L1"}, {"2 L2", "3 L3"}},
+			true,
+			"B L2, B_3 L3",
+		},
+		"before the upgrade, two": {
+			"names of rooms tell the units",
+			[][]string{{"1 L1", "2 L2"}, {"1 L1", "2 L2", "3 L3"}},
+			true, "B_1 L1, B_2 L2, B_3 L3",
+		},
 	} {
 		for _, together := range []bool{false, true} {
 			if c.legacy && together {
@@ -164,7 +227,8 @@ func TestNamesOfRooms(t *testing.T) {
 						w.drain()
 					}
 					if minute == 0 && c.legacy {
-						if _, err := w.store.Pool().Exec(t.Context(), `UPDATE reservations SET unit = NULL`); err != nil {
+						if _, err := w.store.Pool().Exec(t.Context(),
+							`UPDATE reservations SET unit = NULL`); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -192,7 +256,8 @@ func TestARoomThatIsGoneStaysGone(t *testing.T) {
 // confirmed are the confirmed reservations with their listings, in the order of their ids.
 func (w *world) confirmed() string {
 	w.t.Helper()
-	views, err := w.store.Views(context.Background(), store.ReservationFilter{Status: []string{pms.Confirmed}}, store.Cursor{}, 500)
+	views, err := w.store.Views(context.Background(), store.ReservationFilter{Status: []string{pms.Confirmed}},
+		store.Cursor{}, 500)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -241,12 +306,15 @@ func TestBookingsInAnyOrder(t *testing.T) {
 func TestOmittedFieldsEraseNothing(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, passThrough)
-	w.post(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "guest_email": "jane@example.com", "guest_name": "Jane", "check_in": "2024-11-01T15:00:00Z", "check_out": "2024-11-04T11:00:00Z"}}`)
+	w.post(
+		`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "guest_email": "jane@example.com", "guest_name": "Jane", "check_in": "2024-11-01T15:00:00Z", "check_out": "2024-11-04T11:00:00Z"}}`)
 	w.drain()
-	w.post(`{"reservation": {"reservation_id": "R", "status": "checked_in", "guest_email": "", "guest_name": null, "check_out": "2024-11-05T11:00:00Z"}}`)
+	w.post(
+		`{"reservation": {"reservation_id": "R", "status": "checked_in", "guest_email": "", "guest_name": null, "check_out": "2024-11-05T11:00:00Z"}}`)
 	w.drain()
 	r := w.reservation("R").Reservation
-	if *r.ListingID != "L" || *r.GuestEmail != "jane@example.com" || *r.GuestName != "Jane" || r.CheckIn == nil || r.CheckOut.Day() != 5 || r.Status != pms.Confirmed {
+	if *r.ListingID != "L" || *r.GuestEmail != "jane@example.com" || *r.GuestName != "Jane" || r.CheckIn == nil ||
+		r.CheckOut.Day() != 5 || r.Status != pms.Confirmed {
 		t.Errorf("%s %s %s %s %s", *r.ListingID, *r.GuestEmail, *r.GuestName, r.CheckOut, r.Status)
 	}
 	w.post(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": null}}`)
@@ -267,8 +335,9 @@ func TestStatuses(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, passThrough)
 	for class, want := range map[string]string{
-		"confirmed": "confirmed", "checked_in": "confirmed", "cancelled": "cancelled", "no_show": "cancelled", "checked_out": "cancelled",
-		"inquiry": "none", "pending": "none", "other": "none",
+		"confirmed": "confirmed", "checked_in": "confirmed", "cancelled": "cancelled", "no_show": "cancelled",
+		"checked_out": "cancelled",
+		"inquiry":     "none", "pending": "none", "other": "none",
 	} {
 		w.post(room("new-"+class, "", "L", class, 1))
 		w.post(room("old-"+class, "", "L", "confirmed", 1))
@@ -291,7 +360,8 @@ func TestStatuses(t *testing.T) {
 func TestListingsMerge(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, passThrough)
-	w.post(`{"listing": {"listing_id": "old", "name": "House", "time_zone": "Europe/Madrid", "seam_access_group_ids": ["g1"]}}`)
+	w.post(
+		`{"listing": {"listing_id": "old", "name": "House", "time_zone": "Europe/Madrid", "seam_access_group_ids": ["g1"]}}`)
 	w.post(room("R", "", "old", "confirmed", 1))
 	w.drain()
 	w.becomes(w.post(`{"merge": {"from": "old", "into": "new"}}`), "applied", "")
@@ -316,15 +386,20 @@ func TestGuestsChange(t *testing.T) {
 	w.post(fmt.Sprintf(stay, "coming", soon+"T15:00:00Z", later+"T11:00:00Z"))
 	w.post(fmt.Sprintf(stay, "over", "2024-01-01T15:00:00Z", "2024-01-03T11:00:00Z"))
 	w.drain()
-	w.becomes(w.post(`{"guest": {"guest_id": "G", "guest_email": "new@example.com", "version": "2024-10-20T08:30:00Z"}}`), "applied", "")
+	w.becomes(
+		w.post(`{"guest": {"guest_id": "G", "guest_email": "new@example.com", "version": "2024-10-20T08:30:00Z"}}`),
+		"applied", "")
 	if got := w.reservation("coming").Reservation; *got.GuestEmail != "new@example.com" {
 		t.Errorf("%s", *got.GuestEmail)
 	}
 	if got := w.reservation("over").Reservation; *got.GuestEmail != "old@example.com" {
 		t.Errorf("%s", *got.GuestEmail)
 	}
-	w.becomes(w.post(`{"guest": {"guest_id": "G", "guest_email": "older@example.com", "version": "2024-10-20T07:30:00Z"}}`), "superseded", "")
-	w.becomes(w.post(`{"guest": {"guest_id": "nobody", "guest_email": "x@example.com"}}`), "ignored", "no current reservation")
+	w.becomes(
+		w.post(`{"guest": {"guest_id": "G", "guest_email": "older@example.com", "version": "2024-10-20T07:30:00Z"}}`),
+		"superseded", "")
+	w.becomes(w.post(`{"guest": {"guest_id": "nobody", "guest_email": "x@example.com"}}`), "ignored",
+		"no current reservation")
 }
 
 // Each guest that a PMS names gets a reservation of the same room if that is configured, and loses it when no longer
@@ -380,25 +455,32 @@ func TestAFailingItem(t *testing.T) {
 	const program = `module {"type": ["type"]}; .body.says[] | {reservation: {reservation_id: .id, listing_id: "L", status: .status, guest_name: (.name + ""),
 		check_in: "2024-11-01T15:00:00Z", check_out: (.out | %s + "T11:00:00Z")}}`
 	w := foreign(t, fmt.Sprintf(program, "."))
-	w.post(`{"id": "gone", "status": "confirmed", "out": "2024-11-04"}`, `{"id": "bad", "status": "confirmed", "out": "2024-11-04"}`)
+	w.post(`{"id": "gone", "status": "confirmed", "out": "2024-11-04"}`,
+		`{"id": "bad", "status": "confirmed", "out": "2024-11-04"}`)
 	w.drain()
 	w.now = w.now.Add(time.Minute)
-	e := w.post(`{"id": "gone", "status": "cancelled", "out": 4}`, `{"id": "bad", "status": "confirmed", "out": 20241105}`, `{"id": "new", "status": "confirmed", "out": "2024-11-06", "name": 7}`, `[]`)
+	e := w.post(`{"id": "gone", "status": "cancelled", "out": 4}`,
+		`{"id": "bad", "status": "confirmed", "out": 20241105}`,
+		`{"id": "new", "status": "confirmed", "out": "2024-11-06", "name": 7}`, `[]`)
 	w.becomes(e, store.EventApplied, "applied, except for [1].reservation.check_out: the program failed here")
 	w.want("gone cancelled L, bad confirmed L, new confirmed L", "gone", "bad", "new")
 	notes := w.event(e).ReadNotes()
-	if len(notes.Rejected) != 2 || notes.Rejected[0].ReservationID != "bad" || notes.Rejected[1].Where != "[3].reservation" || len(notes.Notes) != 2 {
+	if len(notes.Rejected) != 2 || notes.Rejected[0].ReservationID != "bad" ||
+		notes.Rejected[1].Where != "[3].reservation" || len(notes.Notes) != 2 {
 		t.Errorf("the event keeps %+v", notes)
 	}
-	if notes := intake.ReadNotes(w.reservation("bad").Reservation.Notes); len(notes) != 1 || notes[0].EventID != e.EventID.String() {
+	if notes := intake.ReadNotes(w.reservation("bad").Reservation.Notes); len(notes) != 1 ||
+		notes[0].EventID != e.EventID.String() {
 		t.Errorf("the reservation's notes: %+v", notes)
 	}
-	corrected, err := pms.ParseFormat("own.jq", fmt.Sprintf(program, `tostring | if test("-") then . else "2024-11-05" end`))
+	corrected, err := pms.ParseFormat("own.jq", fmt.Sprintf(program,
+		`tostring | if test("-") then . else "2024-11-05" end`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.source.Format = corrected
-	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e}, store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
+	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e},
+		store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	w.becomes(e, store.EventApplied, "applied, except for [3].reservation.status: the program failed here")
@@ -427,14 +509,16 @@ func TestAListingsZoneMovesItsStays(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, passThrough)
 	w.post(`{"listing": {"listing_id": "L", "time_zone": "Europe/Madrid"}}`)
-	w.post(`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "check_in": {"date": "2025-03-30", "time": "02:30"}, "check_out": {"date": "2025-10-26", "time": "02:30"}}}`,
+	w.post(
+		`{"reservation": {"reservation_id": "R", "status": "confirmed", "listing_id": "L", "check_in": {"date": "2025-03-30", "time": "02:30"}, "check_out": {"date": "2025-10-26", "time": "02:30"}}}`,
 		`{"reservation": {"reservation_id": "own", "status": "confirmed", "listing_id": "L", "check_in": {"date": "2025-03-30", "time": "02:30", "time_zone": "Asia/Tokyo"}, "check_out": {"date": "2025-10-26"}}}`)
 	w.drain()
 	moments := func(id, in, out string) {
 		t.Helper()
 		r := w.reservation(id).Reservation
 		if pms.FormatInstant(*r.CheckIn) != in || pms.FormatInstant(*r.CheckOut) != out {
-			t.Errorf("%s: %s to %s, want %s to %s", id, pms.FormatInstant(*r.CheckIn), pms.FormatInstant(*r.CheckOut), in, out)
+			t.Errorf("%s: %s to %s, want %s to %s", id, pms.FormatInstant(*r.CheckIn), pms.FormatInstant(*r.CheckOut),
+				in, out)
 		}
 	}
 	moments("R", "2025-03-30T01:30:00.000Z", "2025-10-26T00:30:00.000Z") // the missing hour, and the first of two
@@ -453,7 +537,8 @@ func TestARemovedSource(t *testing.T) {
 	w.source.Format = nil
 	w.becomes(e, "rejected", "no longer has a format for the source")
 	w.source.Format = format
-	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e}, store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
+	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e},
+		store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	w.becomes(e, "applied", "")
@@ -468,15 +553,20 @@ func TestOddTextsAreStored(t *testing.T) {
 	const dates = `"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"`
 	long := strings.Repeat("x", 200)
 	e := w.insert(store.Event{Request: []byte(`{}`), Body: []byte(`{"type":"a\u0000b","says":[
-		{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed",` + dates + `,"guests":[{"guest_id":"` + long + `"},{"guest_id":"g"}]}},
-		{"reservation":{"reservation_id":"` + long + `","listing_id":"l","status":"confirmed",` + dates + `,"guests":[{"guest_id":"g"}]}}]}`)})
+		{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed",` + dates +
+		`,"guests":[{"guest_id":"` + long + `"},{"guest_id":"g"}]}},
+		{"reservation":{"reservation_id":"` + long + `","listing_id":"l","status":"confirmed",` + dates +
+		`,"guests":[{"guest_id":"g"}]}}]}`)})
 	w.becomes(e, store.EventApplied, "")
 	w.want("r confirmed l, r_guest-g confirmed l, "+long+" confirmed l", "r", "r_guest-g", long)
 	if notes := w.event(e).ReadNotes().Notes; len(notes) != 2 || !strings.Contains(notes[0].Problem, "too long") {
 		t.Errorf("notes: %+v", notes)
 	}
 
-	wrong := slices.Repeat([]string{`{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed","check_in":"soon","check_out":"later"}}`}, 500)
+	wrong := slices.Repeat(
+		[]string{
+			`{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed","check_in":"soon","check_out":"later"}}`,
+		}, 500)
 	e = w.post(wrong...)
 	w.becomes(e, store.EventRejected, "and 9")
 	if reason := w.event(e).Reason; len(*reason) > 2000 {

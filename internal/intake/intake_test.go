@@ -105,14 +105,17 @@ func TestGroupCommit(t *testing.T) {
 
 func TestOneBadRowDoesNotFailItsNeighbours(t *testing.T) {
 	t.Parallel()
-	s := &slowStore{entered: make(chan struct{}, 1000), release: make(chan struct{}), refuse: func(events []store.Event) error {
-		for _, e := range events {
-			if *e.EventKey == "bad" {
-				return &pgconn.PgError{Code: "22021", Message: "invalid byte sequence"}
+	s := &slowStore{
+		entered: make(chan struct{}, 1000), release: make(chan struct{}),
+		refuse: func(events []store.Event) error {
+			for _, e := range events {
+				if *e.EventKey == "bad" {
+					return &pgconn.PgError{Code: "22021", Message: "invalid byte sequence"}
+				}
 			}
-		}
-		return nil
-	}}
+			return nil
+		},
+	}
 	a := intake.NewAcceptor(s, slog.New(slog.DiscardHandler), &intake.Pace{}, func() {}, until.Patience)
 	defer func() { _ = a.Close(context.Background()) }()
 	errs := make([]error, 20)
@@ -143,8 +146,12 @@ type world struct {
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, store: storetest.New(t), now: time.Date(2024, 10, 20, 9, 0, 0, 0, time.UTC), source: pms.Source{Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}}
-	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(t.Output(), nil)), func() time.Time { return w.now },
+	w := &world{
+		t: t, store: storetest.New(t), now: time.Date(2024, 10, 20, 9, 0, 0, 0, time.UTC),
+		source: pms.Source{Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()},
+	}
+	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(t.Output(), nil)),
+		func() time.Time { return w.now },
 		func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
 	return w
 }
@@ -156,7 +163,10 @@ func (w *world) put(source, body string) store.Event {
 		w.t.Fatal(err)
 	}
 	key := uuid.NewString()
-	e := store.Event{EventID: uuid.New(), Source: source, EventKey: &key, Type: p.Type, Status: store.EventAccepted, OccurredAt: &p.OccurredAt, ReceivedAt: w.now, Body: []byte(body)}
+	e := store.Event{
+		EventID: uuid.New(), Source: source, EventKey: &key, Type: p.Type, Status: store.EventAccepted,
+		OccurredAt: &p.OccurredAt, ReceivedAt: w.now, Body: []byte(body),
+	}
 	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
 	}
@@ -189,11 +199,13 @@ func (w *world) reservation(id string) store.View {
 }
 
 func update(id string, at int, listing string) string {
-	return fmt.Sprintf(`{"type":"reservation.updated","timestamp":"2024-10-20T08:%02d:00Z","data":{"reservation_id":%q,"listing_id":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}`, at, id, listing)
+	return fmt.Sprintf(
+		`{"type":"reservation.updated","timestamp":"2024-10-20T08:%02d:00Z","data":{"reservation_id":%q,"listing_id":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}`, at, id, listing)
 }
 
 func cancelled(id string, at int) string {
-	return fmt.Sprintf(`{"type":"reservation.cancelled","timestamp":"2024-10-20T08:%02d:00Z","data":{"reservation_id":%q}}`, at, id)
+	return fmt.Sprintf(
+		`{"type":"reservation.cancelled","timestamp":"2024-10-20T08:%02d:00Z","data":{"reservation_id":%q}}`, at, id)
 }
 
 func TestOrderIsByTimestamp(t *testing.T) {
@@ -208,7 +220,8 @@ func TestOrderIsByTimestamp(t *testing.T) {
 	}
 	same := w.put("default", update("R", 10, "same time, later receipt"))
 	w.drain()
-	if v := w.reservation("R"); w.status(same) != store.EventApplied || *v.Reservation.ListingID != "same time, later receipt" {
+	if v := w.reservation("R"); w.status(same) != store.EventApplied ||
+		*v.Reservation.ListingID != "same time, later receipt" {
 		t.Errorf("%s, listing %s", w.status(same), *v.Reservation.ListingID)
 	}
 	t.Run("a cancel that arrives before its reservation is remembered", func(t *testing.T) {
@@ -236,7 +249,8 @@ func TestOrderIsByTimestamp(t *testing.T) {
 		}
 	})
 	t.Run("a replay keeps its position", func(t *testing.T) {
-		if _, err := w.store.ReplayEvents(context.Background(), []store.Event{older}, store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
+		if _, err := w.store.ReplayEvents(context.Background(), []store.Event{older},
+			store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		w.drain()
@@ -320,8 +334,10 @@ func TestApplyersShareTheWork(t *testing.T) {
 		wg.Wait()
 		w.drain()
 		for i := range stays {
-			if v, want := w.reservation(fmt.Sprintf("R%d", i)), fmt.Sprintf("L%d", 2*round+1); *v.Reservation.ListingID != want {
-				t.Fatalf("R%d is at %s, want %s: an applier has written over another's work", i, *v.Reservation.ListingID, want)
+			if v, want := w.reservation(fmt.Sprintf("R%d", i)),
+				fmt.Sprintf("L%d", 2*round+1); *v.Reservation.ListingID != want {
+				t.Fatalf("R%d is at %s, want %s: an applier has written over another's work", i,
+					*v.Reservation.ListingID, want)
 			}
 		}
 	}
@@ -334,10 +350,12 @@ func TestAPoisonEventIsSetAside(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	good := w.put("default", update("R", 1, "L"))
-	bad := w.put("default", `{"type":"reservation.updated","timestamp":"2024-10-20T08:00:00Z","data":{"reservation_id":"P"}}`)
+	bad := w.put("default",
+		`{"type":"reservation.updated","timestamp":"2024-10-20T08:00:00Z","data":{"reservation_id":"P"}}`)
 	after := w.put("default", update("S", 1, "L"))
 	w.drain()
-	if w.status(good) != store.EventApplied || w.status(after) != store.EventApplied || w.status(bad) != store.EventRejected {
+	if w.status(good) != store.EventApplied || w.status(after) != store.EventApplied ||
+		w.status(bad) != store.EventRejected {
 		t.Errorf("good %s, bad %s, after %s", w.status(good), w.status(bad), w.status(after))
 	}
 }
@@ -346,18 +364,21 @@ func TestAListingsChangeReachesItsStays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for i := range 3 {
-		w.put("default", strings.Replace(update(fmt.Sprintf("R%d", i), 1, "L"), "2024-11-01T15:00:00Z", "2024-11-01", 1))
+		w.put("default", strings.Replace(update(fmt.Sprintf("R%d", i), 1, "L"), "2024-11-01T15:00:00Z",
+			"2024-11-01", 1))
 	}
 	w.drain()
 	if v := w.reservation("R0"); v.Reservation.CheckIn != nil {
 		t.Fatal("a check-in without a time zone")
 	}
 	before := w.reservation("R0").Key.Generation
-	w.put("default", `{"type":"listing.created","timestamp":"2024-10-20T08:00:00Z","data":{"listing_id":"L","seam_access_group_ids":["g"],"time_zone":"America/New_York"}}`)
+	w.put("default",
+		`{"type":"listing.created","timestamp":"2024-10-20T08:00:00Z","data":{"listing_id":"L","seam_access_group_ids":["g"],"time_zone":"America/New_York"}}`)
 	w.drain()
 	for i := range 3 {
 		v := w.reservation(fmt.Sprintf("R%d", i))
-		if v.Reservation.CheckIn == nil || !v.Reservation.CheckIn.Equal(time.Date(2024, 11, 1, 19, 0, 0, 0, time.UTC)) || v.Key.Generation <= before {
+		if v.Reservation.CheckIn == nil || !v.Reservation.CheckIn.Equal(time.Date(2024, 11, 1, 19, 0, 0, 0,
+			time.UTC)) || v.Key.Generation <= before {
 			t.Errorf("R%d: check-in %v, generation %d", i, v.Reservation.CheckIn, v.Key.Generation)
 		}
 	}
@@ -379,9 +400,14 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 	for i := range stays * each {
 		id, key := fmt.Sprint("stay-", i%stays), fmt.Sprint("msg_", i)
 		at := w.now.Add(-time.Hour + time.Duration(i)*time.Millisecond)
-		body := fmt.Sprintf(`{"type":"reservation.updated","timestamp":%q,"data":{"reservation_id":%q,"listing_id":"l","check_in":"2030-01-01T15:00:00Z","check_out":"2030-01-02T11:00:00Z","guest_name":"%d"}}`,
+		body := fmt.Sprintf(
+			`{"type":"reservation.updated","timestamp":%q,"data":{"reservation_id":%q,"listing_id":"l","check_in":"2030-01-01T15:00:00Z","check_out":"2030-01-02T11:00:00Z","guest_name":"%d"}}`,
 			pms.FormatInstant(at), id, i/stays)
-		sent = append(sent, store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Type: "reservation.updated", Status: store.EventAccepted, ReservationID: &id, OccurredAt: &at, ReceivedAt: w.now, Body: []byte(body)})
+		sent = append(sent, store.Event{
+			EventID: uuid.New(), Source: "default", EventKey: &key,
+			Type: "reservation.updated", Status: store.EventAccepted, ReservationID: &id, OccurredAt: &at,
+			ReceivedAt: w.now, Body: []byte(body),
+		})
 	}
 	for i := range sent {
 		if random.IntN(10) < 2 {
@@ -403,7 +429,8 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 	var duplicates atomic.Int64
 	for range 2 {
 		var pace intake.Pace
-		applier := intake.NewApplier(w.store, log, func() time.Time { return w.now }, func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &pace, func() {})
+		applier := intake.NewApplier(w.store, log, func() time.Time { return w.now },
+			func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &pace, func() {})
 		acceptor := intake.NewAcceptor(w.store, log, &pace, applier.Wake, until.Patience)
 		replicas.Go(func() { applier.Run(ctx) })
 		var senders sync.WaitGroup
@@ -437,8 +464,10 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 	var events, results, known, latest int
 	err := w.store.Pool().QueryRow(context.Background(), `
 		SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM event_results WHERE status IN ('applied', 'superseded')),
-			(SELECT count(*) FROM reservations), (SELECT count(*) FROM reservations WHERE guest_name = $1)`, fmt.Sprint(each-1)).Scan(&events, &results, &known, &latest)
+			(SELECT count(*) FROM reservations), (SELECT count(*) FROM reservations WHERE guest_name = $1)`,
+		fmt.Sprint(each-1)).Scan(&events, &results, &known, &latest)
 	if err != nil || events != stays*each || results != events || known != stays || latest != stays {
-		t.Errorf("%d events, %d results, %d reservations, %d of them by their last event: %v", events, results, known, latest, err)
+		t.Errorf("%d events, %d results, %d reservations, %d of them by their last event: %v", events, results, known,
+			latest, err)
 	}
 }

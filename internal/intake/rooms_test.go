@@ -26,16 +26,19 @@ func TestBatchesDontChangeNamesOfRooms(t *testing.T) {
 			case 0:
 				outputs = append(outputs, room(booking, "", "L", "cancelled", minute))
 			case 1: // one room alone, and none of the others
-				outputs = append(outputs, strings.Replace(room(booking, fmt.Sprint(units[0]), "L", status, minute), `"rest": true, `, "", 1))
+				outputs = append(outputs, strings.Replace(room(booking, fmt.Sprint(units[0]), "L", status, minute),
+					`"rest": true, `, "", 1))
 			case 2: // without a time of its own
 				outputs = append(outputs, withoutVersion(room(booking, fmt.Sprint(units[0]), "L", status, 0)))
 			case 3: // the first can't be read
-				outputs = append(outputs, strings.Replace(room(booking, fmt.Sprint(units[0]), "L", status, minute), `"2024-11-01T15:00:00Z"`, `"soon"`, 1))
+				outputs = append(outputs, strings.Replace(room(booking, fmt.Sprint(units[0]), "L", status, minute),
+					`"2024-11-01T15:00:00Z"`, `"soon"`, 1))
 				for _, unit := range units[1:] {
 					outputs = append(outputs, room(booking, fmt.Sprint(unit), "L", status, minute))
 				}
 			case 4: // a guest besides
-				outputs = append(outputs, strings.Replace(room(booking, fmt.Sprint(units[0]), "L", status, minute), `"status"`, `"guests": [{"guest_id": "g"}], "status"`, 1))
+				outputs = append(outputs, strings.Replace(room(booking, fmt.Sprint(units[0]), "L", status, minute),
+					`"status"`, `"guests": [{"guest_id": "g"}], "status"`, 1))
 			default:
 				for _, unit := range units {
 					outputs = append(outputs, room(booking, fmt.Sprint(unit), "L", status, minute))
@@ -58,7 +61,8 @@ func TestBatchesDontChangeNamesOfRooms(t *testing.T) {
 		w.drain()
 		alone, together := w.ofBooking(booking+"a"), w.ofBooking(booking+"b")
 		if !slices.Equal(alone, together) {
-			t.Fatalf("one by one:  %s\nin a batch: %s\nof the events\n%s", strings.Join(alone, ", "), strings.Join(together, ", "), strings.Join(events, "\n"))
+			t.Fatalf("one by one:  %s\nin a batch: %s\nof the events\n%s", strings.Join(alone, ", "),
+				strings.Join(together, ", "), strings.Join(events, "\n"))
 		}
 	}
 }

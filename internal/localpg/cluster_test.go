@@ -34,7 +34,8 @@ func notice(t *testing.T, o Options) *Server {
 	return s
 }
 
-// A cluster is whole or not there: what an interrupted initdb leaves is made again, in the present form and in that of older versions.
+// A cluster is whole or not there: what an interrupted initdb leaves is made again, in the present form and in that of
+// older versions.
 func TestHalfMadeClusters(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, torso string }{
@@ -45,10 +46,14 @@ func TestHalfMadeClusters(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(reachable(t), "pg")
 			torso := filepath.Join(dir, tc.torso)
-			if err := os.MkdirAll(torso, 0o755); err != nil { //nolint:gosec // the unprivileged Postgres must get through
+			//nolint:gosec // the unprivileged Postgres must get through
+			if err := os.MkdirAll(torso, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			for name, content := range map[string]string{filepath.Join(torso, "PG_VERSION"): "15\n", filepath.Join(dir, "password"): "x\n"} {
+			for name, content := range map[string]string{
+				filepath.Join(torso, "PG_VERSION"): "15\n",
+				filepath.Join(dir, "password"):     "x\n",
+			} {
 				if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -73,7 +78,8 @@ func TestHalfMadeClusters(t *testing.T) {
 	}
 }
 
-// Deleting the directory starts again, also where the cluster is elsewhere because its account can't get to the directory.
+// Deleting the directory starts again, also where the cluster is elsewhere because its account can't get to the
+// directory.
 func TestDeletedDirectoryStartsAgain(t *testing.T) {
 	t.Parallel()
 	private, err := os.MkdirTemp("", "staykey-private-") // 0700
@@ -101,7 +107,8 @@ func TestDeletedDirectoryStartsAgain(t *testing.T) {
 	}
 }
 
-// A second start in the same directory is refused, and does not touch the log of the first one's server; nor is it cleaned away.
+// A second start in the same directory is refused, and does not touch the log of the first one's server; nor is it
+// cleaned away.
 func TestRunningServerIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(reachable(t), "pg")
@@ -178,7 +185,8 @@ func TestUserWithoutAName(t *testing.T) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nameless, Gid: nameless}}
 	}
 	out, err := cmd.CombinedOutput()
-	if told := strings.Contains(string(out), "has none. Tried:") && strings.Contains(string(out), "or set DATABASE_URL"); err != nil && !told {
+	if told := strings.Contains(string(out), "has none. Tried:") &&
+		strings.Contains(string(out), "or set DATABASE_URL"); err != nil && !told {
 		t.Errorf("%v:\n%s", err, out)
 	}
 	if err != nil && os.Geteuid() == 0 && namespacesAllowed() {

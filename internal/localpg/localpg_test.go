@@ -47,7 +47,8 @@ func TestStartStopAndStartAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		var version, rows int
-		if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int / 10000`).Scan(&version); err != nil || version < MinVersion {
+		if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int / 10000`).Scan(
+			&version); err != nil || version < MinVersion {
 			t.Errorf("version %d: %v", version, err)
 		}
 		if _, err := conn.Exec(ctx, `CREATE TABLE IF NOT EXISTS kept (x int)`); err != nil {
@@ -60,7 +61,8 @@ func TestStartStopAndStartAgain(t *testing.T) {
 			t.Errorf("round %d: %d rows, %v", round, rows, err)
 		}
 		_ = conn.Close(ctx)
-		if _, err := Start(ctx, Options{Dir: filepath.Join(dir, "pg")}); err == nil || !strings.Contains(err.Error(), "another") {
+		if _, err := Start(ctx, Options{Dir: filepath.Join(dir, "pg")}); err == nil ||
+			!strings.Contains(err.Error(), "another") {
 			t.Errorf("a second one on the same data: %v", err)
 		}
 		if err := s.Stop(); err != nil {
@@ -77,7 +79,8 @@ func TestDownload(t *testing.T) {
 		t.Fatal(err)
 	}
 	archive := jar(t, map[string]string{
-		"bin/postgres": script(real, "postgres"), "bin/initdb": script(real, "initdb"), "bin/pg_ctl": script(real, "pg_ctl"),
+		"bin/postgres": script(real, "postgres"), "bin/initdb": script(real, "initdb"),
+		"bin/pg_ctl": script(real, "pg_ctl"),
 	})
 	sum := sha256.Sum256(archive)
 	requests := make(chan string, 10)
@@ -91,7 +94,10 @@ func TestDownload(t *testing.T) {
 	}))
 	defer repository.Close()
 	dir := reachable(t)
-	o := Options{Dir: filepath.Join(dir, "pg"), CacheDir: filepath.Join(dir, "cache"), Repository: repository.URL, Log: func(string) {}}
+	o := Options{
+		Dir: filepath.Join(dir, "pg"), CacheDir: filepath.Join(dir, "cache"), Repository: repository.URL,
+		Log: func(string) {},
+	}
 	bin, err := download(o)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +142,10 @@ func jar(t *testing.T, files map[string]string) []byte {
 	}
 	archive := tar.NewWriter(compressor)
 	for name, content := range files {
-		if err := archive.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
+		if err := archive.WriteHeader(&tar.Header{
+			Name: name, Mode: 0o755, Size: int64(len(content)),
+			Typeflag: tar.TypeReg,
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := archive.Write([]byte(content)); err != nil {

@@ -54,19 +54,29 @@ func counted(records []map[string]any) (n int) {
 	return n
 }
 
-// TestAnOutageIsBounded has one thing fail ten times a second for ten minutes: the log says when it begins, counts each minute, and says when it ends.
+// TestAnOutageIsBounded has one thing fail ten times a second for ten minutes: the log says when it begins, counts each
+// minute, and says when it ends.
 func TestAnOutageIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		log  func(*slog.Logger, int)
 		most int // records in ten minutes
 	}{
-		"an error":          {func(l *slog.Logger, i int) { l.Error("applying failed", "error", errors.New("gone"), "try", i) }, 5 + 11},
-		"a refused request": {func(l *slog.Logger, _ int) { l.Info("request", "method", "POST", "status", 503) }, 5 + 11},
+		"an error": {func(l *slog.Logger, i int) {
+			l.Error("applying failed", "error", errors.New("gone"),
+				"try", i)
+		}, 5 + 11},
+		"a refused request": {
+			func(l *slog.Logger, _ int) { l.Info("request", "method", "POST", "status", 503) },
+			5 + 11,
+		},
 		"numbers in it": {func(l *slog.Logger, i int) {
 			l.Warn(fmt.Sprintf("http: TLS handshake error from 192.0.2.%d:%d: EOF", i%200, i))
 		}, 5 + 11},
-		"about reservations": {func(l *slog.Logger, i int) { l.With("reservation_id", fmt.Sprint(i)).Warn("reconcile failed") }, 300 + 11},
+		"about reservations": {func(l *slog.Logger, i int) {
+			l.With("reservation_id",
+				fmt.Sprint(i)).Warn("reconcile failed")
+		}, 300 + 11},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -12,8 +12,10 @@ func TestDoorsThatGuestsUse(t *testing.T) {
 	r := newRig(t, receiver.subscription("app"))
 	r.stay("R1")
 	used := func(kind, guest string, ago time.Duration) {
-		r.exec(`INSERT INTO door_uses (source, reservation_id, guest_key, `+kind+`_at, `+kind+`_entrance) VALUES ('default', 'R1', $1, $2, 'door')
-			ON CONFLICT (source, reservation_id) DO UPDATE SET guest_key = $1, `+kind+`_at = $2`, guest, r.clock().Add(-ago))
+		r.exec(`INSERT INTO door_uses (source, reservation_id, guest_key, `+kind+`_at, `+kind+
+			`_entrance) VALUES ('default', 'R1', $1, $2, 'door')
+			ON CONFLICT (source, reservation_id) DO UPDATE SET guest_key = $1, `+kind+`_at = $2`, guest,
+			r.clock().Add(-ago))
 	}
 	r.key("R1", "issued", "")
 	r.settle()
@@ -23,14 +25,16 @@ func TestDoorsThatGuestsUse(t *testing.T) {
 	r.settle()
 	got := receiver.take()
 	wantTypes(t, got, TypeDenied)
-	if d := got[0].Data.Denied; d == nil || d.At != "2024-11-01T11:55:00.000Z" || *d.EntranceID != "door" || got[0].Data.FirstUsed != nil {
+	if d := got[0].Data.Denied; d == nil || d.At != "2024-11-01T11:55:00.000Z" || *d.EntranceID != "door" ||
+		got[0].Data.FirstUsed != nil {
 		t.Errorf("denied: %+v", d)
 	}
 	used("first_used", "", 0)
 	r.settle()
 	got = receiver.take()
 	wantTypes(t, got, TypeFirstUsed)
-	if d := got[0].Data.FirstUsed; d == nil || d.At != "2024-11-01T12:00:00.000Z" || d.Reason != nil || got[0].Data.Denied != nil {
+	if d := got[0].Data.FirstUsed; d == nil || d.At != "2024-11-01T12:00:00.000Z" || d.Reason != nil ||
+		got[0].Data.Denied != nil {
 		t.Errorf("first used: %+v", d)
 	}
 	r.key("R1", "active", "")

@@ -97,7 +97,10 @@ func deliverUnderDeaths(t *testing.T, wanted int, killed bool) {
 			id := stays[random.IntN(len(stays))]
 			switch random.IntN(10) {
 			case 0, 1:
-				r.key(id, []string{"waiting", "provisioning", "issued", "active", "revoking", "revoked", "expired"}[random.IntN(7)], "")
+				r.key(id, []string{
+					"waiting", "provisioning", "issued", "active", "revoking", "revoked",
+					"expired",
+				}[random.IntN(7)], "")
 			case 2:
 				r.key(id, "attention", []string{"not_subscribed", "rejected_by_seam"}[random.IntN(2)])
 			case 3:
@@ -166,13 +169,15 @@ func (r *rig) checkLast(id string, all, paged []heard) {
 	var sequence int64
 	var groups []string
 	if err := r.db.Pool().QueryRow(context.Background(), `SELECT k.status, k.sequence, u.acs_access_group_ids
-		FROM mobile_keys k JOIN acs_users u USING (source, reservation_id) WHERE reservation_id = $1`, id).Scan(&status, &sequence, &groups); err != nil {
+		FROM mobile_keys k JOIN acs_users u USING (source, reservation_id) WHERE reservation_id = $1`, id).Scan(&status,
+		&sequence, &groups); err != nil {
 		r.t.Fatal(err)
 	}
 	last := lastOf(all, id)
 	switch {
 	case status == "issued" || status == "active":
-		if last == nil || (last.Type != TypeReady && last.Type != TypeChanged) || last.Data.AccessGroupIDs[0] != groups[0] {
+		if last == nil || (last.Type != TypeReady && last.Type != TypeChanged) ||
+			last.Data.AccessGroupIDs[0] != groups[0] {
 			r.t.Errorf("%s is %s with doors %v, and heard was last %+v", id, status, groups, last)
 		}
 	case status == "attention":
@@ -206,14 +211,16 @@ func lastOf(messages []heard, id string) *heard {
 
 func checkOrder(t *testing.T, messages []heard) {
 	t.Helper()
-	bodies, sequence, lastID := map[string]string{}, map[string]int64{}, map[string]string{} // by message, stay and stay
+	// by message, stay and stay
+	bodies, sequence, lastID := map[string]string{}, map[string]int64{}, map[string]string{}
 	for _, h := range messages {
 		id := h.Data.ReservationID
 		if body, known := bodies[h.ID]; known && body != h.Body {
 			t.Errorf("%s has two bodies:\n%s\n%s", h.ID, body, h.Body)
 		}
 		if h.Data.Sequence < sequence[id] || (h.Data.Sequence == sequence[id] && h.ID != lastID[id]) {
-			t.Errorf("%s: %s with sequence %d after %d:\n%s\n%s", id, h.Type, h.Data.Sequence, sequence[id], bodies[lastID[id]], h.Body)
+			t.Errorf("%s: %s with sequence %d after %d:\n%s\n%s", id, h.Type, h.Data.Sequence, sequence[id],
+				bodies[lastID[id]], h.Body)
 		}
 		bodies[h.ID], sequence[id], lastID[id] = h.Body, h.Data.Sequence, h.ID
 	}
@@ -243,7 +250,8 @@ func TestALostLeaseChangesNothing(t *testing.T) {
 	r.crash()
 	r.settle()
 	wantTypes(t, receiver.take(), TypeReady)
-	if err := r.record(ctx, r.claims, claimed[0], outcome{}, store.AttemptResult{At: r.clock(), Error: "late"}, 0); err != nil {
+	if err := r.record(ctx, r.claims, claimed[0], outcome{}, store.AttemptResult{At: r.clock(), Error: "late"},
+		0); err != nil {
 		t.Fatal(err)
 	}
 	if d := r.deliveries(store.DeliveryFilter{})[0]; d.Status != store.DeliveryDelivered || d.Attempts != 1 {

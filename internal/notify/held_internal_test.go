@@ -14,7 +14,8 @@ import (
 // say has the PMS say something about a gate.
 func (r *rig) say(id, gate, state string) {
 	r.t.Helper()
-	r.exec(`UPDATE reservations SET gates = coalesce(gates, '{}') || jsonb_build_object($2::text, jsonb_build_object('state', $3::text, 'at', $4::timestamptz, 'opened', $3 = 'open')) WHERE reservation_id = $1`,
+	r.exec(
+		`UPDATE reservations SET gates = coalesce(gates, '{}') || jsonb_build_object($2::text, jsonb_build_object('state', $3::text, 'at', $4::timestamptz, 'opened', $3 = 'open')) WHERE reservation_id = $1`,
 		id, gate, state, r.clock())
 }
 
@@ -35,7 +36,8 @@ func (r *rig) wantDelivered(id string, want ...string) {
 	}
 }
 
-// A closed gate is reported 24 hours and 2 hours before check-in, once each, whatever is started again in between, and not after it was opened.
+// A closed gate is reported 24 hours and 2 hours before check-in, once each, whatever is started again in between, and
+// not after it was opened.
 func TestHeldBeforeCheckIn(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)
@@ -60,7 +62,11 @@ func TestHeldBeforeCheckIn(t *testing.T) {
 		{24*time.Hour + time.Second, nil, nil, nil},
 		{24 * time.Hour, nil, []string{TypeHeld}, []string{TypeHeld}},
 		{23 * time.Hour, r.crash, []string{TypeHeld}, []string{TypeHeld}},
-		{3 * time.Hour, func() { r.say("opens", "paid", "open"); r.key("opens", "issued", "") }, []string{TypeHeld}, []string{TypeHeld, TypeReady}},
+		{
+			3 * time.Hour, func() { r.say("opens", "paid", "open"); r.key("opens", "issued", "") },
+			[]string{TypeHeld},
+			[]string{TypeHeld, TypeReady},
+		},
 		{2 * time.Hour, nil, []string{TypeHeld, TypeHeld}, []string{TypeHeld, TypeReady}},
 		{time.Hour, r.crash, []string{TypeHeld, TypeHeld}, []string{TypeHeld, TypeReady}},
 		{-time.Hour, nil, []string{TypeHeld, TypeHeld}, []string{TypeHeld, TypeReady}},
@@ -88,7 +94,8 @@ func TestHeldBeforeCheckIn(t *testing.T) {
 	}
 }
 
-// A deadline that passes while nothing runs is reported afterwards, and so is one of a stay that arrives after it. A moved stay has deadlines of its own.
+// A deadline that passes while nothing runs is reported afterwards, and so is one of a stay that arrives after it. A
+// moved stay has deadlines of its own.
 func TestHeldAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)
@@ -178,7 +185,8 @@ func TestHeldWhenTheCheckInMoves(t *testing.T) {
 	r.wantDelivered("R1", TypeHeld)
 }
 
-// A key that a gate holds back is not ready, and says so when the gate opens. One that a gate took away is reported as revoked.
+// A key that a gate holds back is not ready, and says so when the gate opens. One that a gate took away is reported as
+// revoked.
 func TestGatesAndReady(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)
@@ -224,7 +232,8 @@ func TestHeldForPeople(t *testing.T) {
 		}
 	}
 	l := r.subscriptions[0].compose(claimed, r.gates, "")
-	if !strings.Contains(l.text, "1 key is held back by a gate:\n- R1") || !strings.Contains(l.text, ": paid is unknown") || strings.Contains(l.text, "Jane") {
+	if !strings.Contains(l.text, "1 key is held back by a gate:\n- R1") ||
+		!strings.Contains(l.text, ": paid is unknown") || strings.Contains(l.text, "Jane") {
 		t.Errorf("the message says: %s", l.text)
 	}
 }

@@ -10,11 +10,12 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// A transaction that somebody forgot, and that keeps a row of one stay locked, holds up the messages of that stay and of no other; they are sent
-// once it has ended.
+// A transaction that somebody forgot, and that keeps a row of one stay locked, holds up the messages of that stay and
+// of no other; they are sent once it has ended.
 func TestALockedStayHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
-	const lockReservation, lockKey = `SELECT FROM reservations WHERE reservation_id = 'locked' FOR UPDATE`, `SELECT FROM mobile_keys WHERE reservation_id = 'locked' FOR UPDATE`
+	const lockReservation, lockKey = `SELECT FROM reservations WHERE reservation_id = 'locked' FOR UPDATE`,
+		`SELECT FROM mobile_keys WHERE reservation_id = 'locked' FOR UPDATE`
 	ready := func(r *rig, ids ...string) {
 		for _, id := range ids {
 			r.key(id, "issued", "")
@@ -25,7 +26,10 @@ func TestALockedStayHoldsUpNoOther(t *testing.T) {
 		lock          string
 		want          string
 	}{
-		"before its change is ordered": {func(r *rig) { ready(r, "locked", "free") }, func(*rig) {}, lockReservation, TypeReady},
+		"before its change is ordered": {
+			func(r *rig) { ready(r, "locked", "free") }, func(*rig) {}, lockReservation,
+			TypeReady,
+		},
 		"after its change was ordered": {func(r *rig) {
 			ready(r, "locked", "free")
 			if n, err := r.db.OrderChanges(t.Context(), changesAtMax); err != nil || n == 0 {

@@ -26,7 +26,10 @@ func TestOfficialLibraries(t *testing.T) {
 		Headers map[string]string `json:"headers"`
 		Body    string            `json:"body"`
 	}
-	secrets := []pms.Secret{pms.Secret("the new secret, 24 bytes"), pms.Secret("the old secret of a rotation, with more bytes in it")}
+	secrets := []pms.Secret{
+		pms.Secret("the new secret, 24 bytes"),
+		pms.Secret("the old secret of a rotation, with more bytes in it"),
+	}
 	var mu sync.Mutex
 	var input bytes.Buffer
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -153,7 +153,10 @@ func (m *mailbox) take(t *testing.T) []string {
 func (m *mailbox) subscription() Subscription {
 	return Subscription{
 		Name: "desk", Kind: KindEmail, Events: PeopleTypes(), Insecure: true,
-		Mail: &Mail{Host: "127.0.0.1", Port: m.port, TLS: MailPlain, From: "staykey@example.com", To: []string{"desk@example.com", "night@example.com"}},
+		Mail: &Mail{
+			Host: "127.0.0.1", Port: m.port, TLS: MailPlain, From: "staykey@example.com",
+			To: []string{"desk@example.com", "night@example.com"},
+		},
 	}
 }
 
@@ -164,8 +167,12 @@ func TestAChatHearsWhatNeedsAPerson(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, Subscription{Name: "team", Kind: KindSlack, URL: c.URL, Events: PeopleTypes(), Insecure: true, Zone: madrid})
-	r.exec(`INSERT INTO listings (source, listing_id, name, known, created_at, updated_at) VALUES ('default', 'L1', 'Sea <View> & more', true, now(), now())`)
+	r := newRig(t, Subscription{
+		Name: "team", Kind: KindSlack, URL: c.URL, Events: PeopleTypes(), Insecure: true,
+		Zone: madrid,
+	})
+	r.exec(
+		`INSERT INTO listings (source, listing_id, name, known, created_at, updated_at) VALUES ('default', 'L1', 'Sea <View> & more', true, now(), now())`)
 	for _, id := range []string{"R1", "R2", "R3"} {
 		r.stay(id)
 		r.key(id, "issued", "")
@@ -176,11 +183,13 @@ func TestAChatHearsWhatNeedsAPerson(t *testing.T) {
 	}
 	r.key("R1", "attention", "not_subscribed")
 	r.key("R2", "attention", "held")
-	r.exec(`UPDATE mobile_keys SET message = CASE reason WHEN 'held' THEN 'held because Jane Doe phoned' ELSE 'Check the subscriptions.' END WHERE status = 'attention'`)
+	r.exec(
+		`UPDATE mobile_keys SET message = CASE reason WHEN 'held' THEN 'held because Jane Doe phoned' ELSE 'Check the subscriptions.' END WHERE status = 'attention'`)
 	r.settle()
 	got := strings.Join(c.take(), "\n---\n")
 	for _, want := range []string{
-		"2 stays need a person:", "- R1, Sea &lt;View&gt; &amp; more, arrives 2024-11-01 16:00: Check the subscriptions. https://keys.example.com/reservations/default/R1",
+		"2 stays need a person:",
+		"- R1, Sea &lt;View&gt; &amp; more, arrives 2024-11-01 16:00: Check the subscriptions. https://keys.example.com/reservations/default/R1",
 		"- R2, Sea", "On hold by an admin",
 	} {
 		if !strings.Contains(got, want) {
@@ -207,7 +216,8 @@ func TestAChatHearsWhatNeedsAPerson(t *testing.T) {
 	if len(again) != 1 || strings.Count(again[0], "Jane Doe") != 2 {
 		t.Errorf("the chat hears %q", again)
 	}
-	if list := r.deliveries(store.DeliveryFilter{Status: []string{store.DeliveryDelivered}}); len(list) != 4 || strings.Contains(string(list[0].Body), "Jane") {
+	if list := r.deliveries(store.DeliveryFilter{Status: []string{store.DeliveryDelivered}}); len(list) != 4 ||
+		strings.Contains(string(list[0].Body), "Jane") {
 		t.Errorf("deliveries: %+v", list)
 	}
 }
@@ -223,7 +233,11 @@ func TestMail(t *testing.T) {
 	if len(mails) != 1 {
 		t.Fatalf("%d mails", len(mails))
 	}
-	for _, want := range []string{"Subject: staykey: 1 stay needs a person", "To: <desk@example.com>, <night@example.com>", "From: <staykey@example.com>", "Auto-Submitted: auto-generated", "- R1, arrives 2024-11-01 15:00"} {
+	for _, want := range []string{
+		"Subject: staykey: 1 stay needs a person",
+		"To: <desk@example.com>, <night@example.com>", "From: <staykey@example.com>", "Auto-Submitted: auto-generated",
+		"- R1, arrives 2024-11-01 15:00",
+	} {
 		if !strings.Contains(mails[0], want) {
 			t.Errorf("the mail lacks %q:\n%s", want, mails[0])
 		}
@@ -248,17 +262,20 @@ func TestMail(t *testing.T) {
 	if mails := m.take(t); len(mails) != 1 {
 		t.Errorf("%d mails after the refusal", len(mails))
 	}
-	if test, _, err := r.Test(context.Background(), r.subscriptions[0]); err != nil || test.Status != store.DeliveryDelivered || len(m.take(t)) != 1 {
+	if test, _, err := r.Test(context.Background(), r.subscriptions[0]); err != nil ||
+		test.Status != store.DeliveryDelivered || len(m.take(t)) != 1 {
 		t.Errorf("test message: %+v, %v", test, err)
 	}
 	guarded := m.subscription()
 	guarded.Insecure = false
-	if test, result, err := r.Test(context.Background(), guarded); err != nil || test.Status == store.DeliveryDelivered || !strings.Contains(result.Error, "insecure: true") {
+	if test, result, err := r.Test(context.Background(), guarded); err != nil ||
+		test.Status == store.DeliveryDelivered || !strings.Contains(result.Error, "insecure: true") {
 		t.Errorf("a mail server on a private address: %+v, %+v, %v", test, result, err)
 	}
 }
 
-// A key that a gate holds back before its guest arrives is one mail at each deadline, which names the gate and no guest.
+// A key that a gate holds back before its guest arrives is one mail at each deadline, which names the gate and no
+// guest.
 func TestMailAboutHeldKeys(t *testing.T) {
 	t.Parallel()
 	m := newMailbox(t)
@@ -284,7 +301,10 @@ func TestMailAboutHeldKeys(t *testing.T) {
 		if len(mails) != 1 {
 			t.Fatalf("%s before check-in: %d mails", before, len(mails))
 		}
-		for _, want := range []string{"Subject: staykey: 2 keys are held back by a gate", "- R1, arrives 2024-11-01 15:00: paid is unknown", "- R2, arrives 2024-11-01 15:00: paid is closed"} {
+		for _, want := range []string{
+			"Subject: staykey: 2 keys are held back by a gate",
+			"- R1, arrives 2024-11-01 15:00: paid is unknown", "- R2, arrives 2024-11-01 15:00: paid is closed",
+		} {
 			if !strings.Contains(mails[0], want) {
 				t.Errorf("%s before check-in the mail lacks %q:\n%s", before, want, mails[0])
 			}
@@ -304,7 +324,10 @@ func TestDailyDigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, Subscription{Name: "team", Kind: KindSlack, URL: c.URL, Events: PeopleTypes(), Insecure: true, Zone: madrid, Digest: &Digest{Hour: 8}})
+	r := newRig(t, Subscription{
+		Name: "team", Kind: KindSlack, URL: c.URL, Events: PeopleTypes(), Insecure: true,
+		Zone: madrid, Digest: &Digest{Hour: 8},
+	})
 	for id, status := range map[string]string{"ready": "issued", "late": "waiting", "sick": "attention"} {
 		r.stay(id)
 		r.key(id, status, "")
@@ -335,7 +358,10 @@ func TestDailyDigest(t *testing.T) {
 	if len(got) != 1 {
 		t.Fatalf("%d digests at the second try", len(got))
 	}
-	for _, want := range []string{"3 arrivals within 24 hours, 2 without a key.", "- late, arrives 2024-11-02 16:00", "- sick, arrives", "1 stay needs a person."} {
+	for _, want := range []string{
+		"3 arrivals within 24 hours, 2 without a key.", "- late, arrives 2024-11-02 16:00",
+		"- sick, arrives", "1 stay needs a person.",
+	} {
 		if !strings.Contains(got[0], want) {
 			t.Errorf("the digest lacks %q:\n%s", want, got[0])
 		}
@@ -367,7 +393,8 @@ func TestDigestFollowsTheWallClock(t *testing.T) {
 	}
 	d := Digest{Hour: 8, Minute: 30}
 	for now, want := range map[string]string{
-		"2024-10-26T05:00:00Z": "2024-10-26T06:30:00Z", "2024-10-26T06:30:00Z": "2024-10-27T07:30:00Z", "2024-03-30T20:00:00Z": "2024-03-31T06:30:00Z",
+		"2024-10-26T05:00:00Z": "2024-10-26T06:30:00Z", "2024-10-26T06:30:00Z": "2024-10-27T07:30:00Z",
+		"2024-03-30T20:00:00Z": "2024-03-31T06:30:00Z",
 		"2024-12-31T23:30:00Z": "2025-01-01T07:30:00Z",
 	} {
 		at, err := time.Parse(time.RFC3339, now)

@@ -22,18 +22,23 @@ var starts, ends = time.Date(2024, 11, 1, 15, 0, 0, 0, time.UTC), time.Date(2024
 // present is a stay whose key has a status, and is there if it is issued.
 func present(status, reason string) situation {
 	p := situation{Now: starts, StayState: store.StayState{
-		Ref: store.Ref{Source: "default", ReservationID: "R1"}, Sequence: 10, ReservationStatus: "confirmed", ListingID: text("L1"), KeyStatus: status, ChangedAt: starts,
+		Ref: store.Ref{Source: "default", ReservationID: "R1"}, Sequence: 10, ReservationStatus: "confirmed",
+		ListingID: text("L1"), KeyStatus: status, ChangedAt: starts,
 	}}
 	if reason != "" {
 		p.Reason = &reason
 	}
 	if status == "issued" || status == "active" {
-		p.ACSUserID, p.CredentialID, p.StartsAt, p.EndsAt, p.AccessGroupIDs = text("u1"), text("c1"), &starts, &ends, []string{"g2", "g1"}
+		p.ACSUserID, p.CredentialID, p.StartsAt, p.EndsAt, p.AccessGroupIDs = text("u1"), text("c1"), &starts, &ends,
+			[]string{"g2", "g1"}
 	}
 	return p
 }
 
-var issuedKey = Key{Listing: "L1", StartsAt: "2024-11-01T15:00:00.000Z", EndsAt: "2024-11-04T11:00:00.000Z", Groups: []string{"g1", "g2"}, Credential: "c1"}
+var issuedKey = Key{
+	Listing: "L1", StartsAt: "2024-11-01T15:00:00.000Z", EndsAt: "2024-11-04T11:00:00.000Z",
+	Groups: []string{"g1", "g2"}, Credential: "c1",
+}
 
 func TestNextEvent(t *testing.T) {
 	t.Parallel()
@@ -68,45 +73,144 @@ func TestNextEvent(t *testing.T) {
 		{"the stay had begun when the key became ready", Reported{}, present("active", ""), []string{TypeReady}},
 		{"the stay begins: nothing changes for a subscriber", ready, present("active", ""), nil},
 		{"nothing changed", ready, present("issued", ""), nil},
-		{"another order of doors is no change", ready, altered(func(p *situation) { p.AccessGroupIDs = []string{"g1", "g2"} }), nil},
+		{"another order of doors is no change", ready, altered(func(p *situation) {
+			p.AccessGroupIDs = []string{
+				"g1",
+				"g2",
+			}
+		}), nil},
 		{"another window", ready, altered(func(p *situation) { p.EndsAt = &starts }), []string{TypeChanged}},
-		{"other doors", ready, altered(func(p *situation) { p.AccessGroupIDs = []string{"g1"} }), []string{TypeChanged}},
+		{
+			"other doors", ready, altered(func(p *situation) { p.AccessGroupIDs = []string{"g1"} }),
+			[]string{TypeChanged},
+		},
 		{"another listing", ready, altered(func(p *situation) { p.ListingID = text("L2") }), []string{TypeChanged}},
-		{"another credential", ready, altered(func(p *situation) { p.CredentialID = text("c2") }), []string{TypeChanged}},
-		{"a key that is being changed is not reported until it is ready again", ready, present("provisioning", ""), nil},
-		{"a key that is being repaired: what it will be is not known", ready, altered(func(p *situation) { p.CredentialID = nil }), nil},
+		{
+			"another credential", ready, altered(func(p *situation) { p.CredentialID = text("c2") }),
+			[]string{TypeChanged},
+		},
+		{
+			"a key that is being changed is not reported until it is ready again", ready, present("provisioning", ""),
+			nil,
+		},
+		{
+			"a key that is being repaired: what it will be is not known", ready,
+			altered(func(p *situation) { p.CredentialID = nil }), nil,
+		},
 		{"a person is needed", Reported{}, present("attention", "rejected_by_seam"), []string{TypeAttention}},
-		{"a person is needed for a key that was ready", ready, present("attention", "removed_at_seam"), []string{TypeAttention}},
+		{
+			"a person is needed for a key that was ready", ready, present("attention", "removed_at_seam"),
+			[]string{TypeAttention},
+		},
 		{"a person is still needed", attention, present("attention", "rejected_by_seam"), nil},
-		{"a person is needed for another reason", attention, present("attention", "not_subscribed"), []string{TypeAttention}},
+		{
+			"a person is needed for another reason", attention, present("attention", "not_subscribed"),
+			[]string{TypeAttention},
+		},
 		{"it is tried again: nobody knows yet whether a person is needed", attention, present("provisioning", ""), nil},
-		{"a person is needed no more, and the key is ready", attention, present("issued", ""), []string{TypeRecovered, TypeReady}},
-		{"a person is needed no more, and the key waits", attention, present("waiting", "no_room_assigned"), []string{TypeRecovered}},
-		{"a person is needed no more: it is cancelled", attention, present("revoked", ""), []string{TypeRecovered, TypeRevoked}},
-		{"a person is no longer needed: it is over", attention, present("expired", ""), []string{TypeRecovered, TypeExpired}},
+		{
+			"a person is needed no more, and the key is ready", attention, present("issued", ""),
+			[]string{TypeRecovered, TypeReady},
+		},
+		{
+			"a person is needed no more, and the key waits", attention, present("waiting", "no_room_assigned"),
+			[]string{TypeRecovered},
+		},
+		{
+			"a person is needed no more: it is cancelled", attention, present("revoked", ""),
+			[]string{TypeRecovered, TypeRevoked},
+		},
+		{
+			"a person is no longer needed: it is over", attention, present("expired", ""),
+			[]string{TypeRecovered, TypeExpired},
+		},
 		{"cancelled, and still being removed", ready, present("revoking", ""), nil},
 		{"nothing is left", ready, present("revoked", ""), []string{TypeRevoked}},
-		{"a key that was never reported is removed: an earlier message may be under way", Reported{}, present("revoked", ""), []string{TypeRevoked}},
+		{
+			"a key that was never reported is removed: an earlier message may be under way",
+			Reported{},
+			present("revoked", ""),
+			[]string{TypeRevoked},
+		},
 		{"still nothing is left", Reported{Over: "revoked"}, present("revoked", ""), nil},
 		{"the stay is over", ready, present("expired", ""), []string{TypeExpired}},
 		{"it is cancelled after it was over", Reported{Over: "expired"}, present("revoked", ""), []string{TypeRevoked}},
 		{"reinstated", Reported{Over: "revoked"}, present("issued", ""), []string{TypeReady}},
 		{"a link that a gate holds is not ready", Reported{}, altered(closedGate("link")), nil},
 		{"a link that a gate holds again is not ready any more", ready, altered(closedGate("link")), nil},
-		{"a gate took the key away", ready, altered(func(p *situation) { *p = present("waiting", "gate_closed") }), []string{TypeRevoked}},
-		{"a gate took away a key that had needed a person", Reported{Had: true, Attention: true, Reason: "x"}, present("waiting", "gate_closed"), []string{TypeRecovered, TypeRevoked}},
-		{"a gate is closed a day before", Reported{}, at(24*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
-		{"a gate is closed more than a day before", Reported{}, at(24*time.Hour+time.Millisecond, present("waiting", "gate_closed")), nil},
-		{"a gate holds a link two hours before", Reported{}, at(2*time.Hour, altered(closedGate("link"))), []string{TypeHeld}},
-		{"a gate closed again under a key", ready, at(time.Hour, present("attention", "gate_closed")), []string{TypeAttention, TypeHeld}},
-		{"another person is needed for", Reported{Attention: true, Reason: "x"}, at(time.Hour, present("waiting", "gate_closed")), []string{TypeRecovered, TypeHeld}},
-		{"everything at once", Reported{Attention: true, Reason: "x", Had: true}, at(time.Hour, present("waiting", "gate_closed")), []string{TypeRecovered, TypeRevoked, TypeHeld}},
-		{"the deadline was reported", Reported{Held: "24h0m0s before 2024-11-01T15:00:00.000Z"}, at(3*time.Hour, present("waiting", "gate_closed")), nil},
-		{"the next deadline", Reported{Held: "24h0m0s before 2024-11-01T15:00:00.000Z"}, at(2*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
-		{"a deadline of another check-in", Reported{Held: "24h0m0s before 2024-11-09T15:00:00.000Z"}, at(3*time.Hour, present("waiting", "gate_closed")), []string{TypeHeld}},
+		{
+			"a gate took the key away", ready, altered(func(p *situation) { *p = present("waiting", "gate_closed") }),
+			[]string{TypeRevoked},
+		},
+		{
+			"a gate took away a key that had needed a person",
+			Reported{Had: true, Attention: true, Reason: "x"},
+			present("waiting", "gate_closed"),
+			[]string{TypeRecovered, TypeRevoked},
+		},
+		{
+			"a gate is closed a day before",
+			Reported{},
+			at(24*time.Hour, present("waiting", "gate_closed")),
+			[]string{TypeHeld},
+		},
+		{
+			"a gate is closed more than a day before",
+			Reported{},
+			at(24*time.Hour+time.Millisecond, present("waiting", "gate_closed")), nil,
+		},
+		{
+			"a gate holds a link two hours before",
+			Reported{},
+			at(2*time.Hour, altered(closedGate("link"))),
+			[]string{TypeHeld},
+		},
+		{
+			"a gate closed again under a key", ready, at(time.Hour, present("attention", "gate_closed")),
+			[]string{TypeAttention, TypeHeld},
+		},
+		{
+			"another person is needed for",
+			Reported{Attention: true, Reason: "x"},
+			at(time.Hour, present("waiting", "gate_closed")),
+			[]string{TypeRecovered, TypeHeld},
+		},
+		{
+			"everything at once",
+			Reported{Attention: true, Reason: "x", Had: true},
+			at(time.Hour, present("waiting", "gate_closed")),
+			[]string{TypeRecovered, TypeRevoked, TypeHeld},
+		},
+		{
+			"the deadline was reported",
+			Reported{Held: "24h0m0s before 2024-11-01T15:00:00.000Z"},
+			at(3*time.Hour, present("waiting", "gate_closed")), nil,
+		},
+		{
+			"the next deadline",
+			Reported{Held: "24h0m0s before 2024-11-01T15:00:00.000Z"},
+			at(2*time.Hour, present("waiting", "gate_closed")),
+			[]string{TypeHeld},
+		},
+		{
+			"a deadline of another check-in",
+			Reported{Held: "24h0m0s before 2024-11-09T15:00:00.000Z"},
+			at(3*time.Hour, present("waiting", "gate_closed")),
+			[]string{TypeHeld},
+		},
 		{"no gate is closed", Reported{}, present("issued", ""), []string{TypeReady}},
-		{"a gate is closed and the reservation is cancelled", Reported{}, at(time.Hour, present("revoked", "")), []string{TypeRevoked}},
-		{"a gate is closed and the stay is over", Reported{}, at(time.Hour, present("expired", "")), []string{TypeExpired}},
+		{
+			"a gate is closed and the reservation is cancelled",
+			Reported{},
+			at(time.Hour, present("revoked", "")),
+			[]string{TypeRevoked},
+		},
+		{
+			"a gate is closed and the stay is over",
+			Reported{},
+			at(time.Hour, present("expired", "")),
+			[]string{TypeExpired},
+		},
 		{"prolonged after it was over", Reported{Over: "expired"}, present("issued", ""), []string{TypeReady}},
 	}
 	for _, tt := range tests {
@@ -141,7 +245,8 @@ func TestReadyAgainAfterWaiting(t *testing.T) {
 	if e != nil || !reported.equal(Reported{Had: true}) {
 		t.Fatalf("waiting is reported as %+v, leaving %+v", e, reported)
 	}
-	if e, _ := walk(reported, present("issued", ""), func(string) bool { return true }); e == nil || e.kind != TypeReady {
+	if e, _ := walk(reported, present("issued", ""), func(string) bool { return true }); e == nil ||
+		e.kind != TypeReady {
 		t.Errorf("after waiting: %+v, want ready", e)
 	}
 }
@@ -160,9 +265,24 @@ func TestSubscriptionsHearOnlyWhatTheyChose(t *testing.T) {
 		wants    func(string) bool
 		want     string
 	}{
-		{"guest app", "the end of an attention that it doesn't hear of leads to ready", Reported{Attention: true}, nil, present("issued", ""), only(TypeReady, TypeRevoked), TypeReady},
-		{"pager", "it must learn that nobody is needed, whatever happened to the key", Reported{Attention: true}, nil, present("expired", ""), only(TypeAttention, TypeRecovered), TypeRecovered},
-		{"nothing for it", "an expiry alone", Reported{Ready: true, Key: issuedKey}, nil, present("expired", ""), only(TypeReady), ""},
+		{
+			"guest app", "the end of an attention that it doesn't hear of leads to ready",
+			Reported{Attention: true},
+			nil,
+			present("issued", ""), only(TypeReady, TypeRevoked), TypeReady,
+		},
+		{
+			"pager", "it must learn that nobody is needed, whatever happened to the key",
+			Reported{Attention: true},
+			nil,
+			present("expired", ""), only(TypeAttention, TypeRecovered), TypeRecovered,
+		},
+		{
+			"nothing for it", "an expiry alone",
+			Reported{Ready: true, Key: issuedKey},
+			nil, present("expired", ""),
+			only(TypeReady), "",
+		},
 		{
 			"an attention that may have arrived", "its answer was lost, and it was over before the next try",
 			Reported{Ready: true, Key: issuedKey},
@@ -207,7 +327,15 @@ func TestSubscriptionsHearOnlyWhatTheyChose(t *testing.T) {
 func TestDeliveryEnds(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)) // #nosec G404 -- a test
-	states := []Reported{{}, {Ready: true, Key: issuedKey}, {Ready: true, Key: Key{Listing: "L0"}}, {Attention: true, Reason: "a"}, {Attention: true, Reason: "b"}, {Over: "revoked"}, {Over: "expired"}}
+	states := []Reported{
+		{},
+		{Ready: true, Key: issuedKey},
+		{Ready: true, Key: Key{Listing: "L0"}},
+		{Attention: true, Reason: "a"},
+		{Attention: true, Reason: "b"},
+		{Over: "revoked"},
+		{Over: "expired"},
+	}
 	for i := range 2000 {
 		reported := states[random.IntN(len(states))]
 		var perhaps []Reported
@@ -234,7 +362,8 @@ func TestNumbersOfMessages(t *testing.T) {
 	t.Parallel()
 	two := present("attention", "gate_closed")
 	checkIn := starts
-	two.Closed, two.CheckIn, two.Now = []stay.Gate{{GateRule: stay.GateRule{Name: "paid", Holds: stay.HoldsKey}}}, &checkIn, starts.Add(-time.Hour)
+	two.Closed, two.CheckIn, two.Now = []stay.Gate{{GateRule: stay.GateRule{Name: "paid", Holds: stay.HoldsKey}}},
+		&checkIn, starts.Add(-time.Hour)
 	for _, c := range []struct {
 		what string
 		p    situation
@@ -267,7 +396,8 @@ func TestNumbersOfMessages(t *testing.T) {
 func TestBodyHasNoGuestData(t *testing.T) {
 	t.Parallel()
 	p := present("issued", "")
-	p.GuestName, p.Message, p.ListingName = text("Jane Doe"), text("Key of jane@example.com, +34600111222"), text("Casa Jane")
+	p.GuestName, p.Message, p.ListingName = text("Jane Doe"), text("Key of jane@example.com, +34600111222"),
+		text("Casa Jane")
 	e, _ := walk(Reported{}, p, func(string) bool { return true })
 	got := string(body(e, p, "https://keys.example.com/v1/reservations/default/R1", number(e, p, 0)))
 	for _, secret := range []string{"Jane", "jane", "@", "+34"} {
@@ -285,7 +415,12 @@ func TestBodyHasNoGuestData(t *testing.T) {
 
 func TestToldSurvivesItsStorage(t *testing.T) {
 	t.Parallel()
-	for _, reported := range []Reported{{}, {Ready: true, Key: issuedKey}, {Attention: true, Reason: "a"}, {Over: "revoked"}} {
+	for _, reported := range []Reported{
+		{},
+		{Ready: true, Key: issuedKey},
+		{Attention: true, Reason: "a"},
+		{Over: "revoked"},
+	} {
 		var back Reported
 		if err := json.Unmarshal(encode(reported), &back); err != nil || !back.equal(reported) {
 			t.Errorf("%+v came back as %+v, %v", reported, back, err)

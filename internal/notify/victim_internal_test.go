@@ -44,8 +44,10 @@ func TestMain(m *testing.M) {
 
 func (o order) options(reached func(point.Name)) Options {
 	options := Options{
-		Subscriptions: func() []Subscription { return o.Subscriptions }, PublicURL: "https://keys.example.com", Version: "test", Reached: reached,
-		Now: func() time.Time { return o.Now }, Gates: func(string) []pms.Gate { return o.Gated }, GatedSources: func() []string { return nil },
+		Subscriptions: func() []Subscription { return o.Subscriptions }, PublicURL: "https://keys.example.com",
+		Version: "test", Reached: reached,
+		Now: func() time.Time { return o.Now }, Gates: func(string) []pms.Gate { return o.Gated },
+		GatedSources: func() []string { return nil },
 	}
 	if o.Gated != nil {
 		options.GatedSources = func() []string { return []string{"default"} }
@@ -58,7 +60,8 @@ func (o order) options(reached func(point.Name)) Options {
 func (r *rig) send(random *rand.Rand) (killed bool) {
 	r.t.Helper()
 	o := order{
-		DSN: storetest.VictimDSN(r.t, r.db.Pool().Config().ConnString()), Now: r.clock(), Subscriptions: r.subscriptions, Gated: r.gated,
+		DSN: storetest.VictimDSN(r.t, r.db.Pool().Config().ConnString()), Now: r.clock(),
+		Subscriptions: r.subscriptions, Gated: r.gated,
 		Dies: point.Deliver[random.IntN(len(point.Deliver))], At: 1 + random.IntN(3),
 	}
 	_, killed = r.victims.Send(r.t, r.db.Pool(), random.Int64N, o)

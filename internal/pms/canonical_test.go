@@ -26,13 +26,26 @@ func TestCanonicalCancels(t *testing.T) {
 		{"an id is enough", event(cancel, good, `"reservation_id":"R"`), "", ""},
 		{"an address", event(cancel, good, `"reservation_id":"R","guest_email":"nobody"`), "", "data.guest_email"},
 		{
-			"everything at once", event(cancel, good, `"reservation_id":"R","guest_email":7,"guest_name":{},"guest_phone":"x","listing_id":[],"check_in":"4 PM","check_out":true,"status":"canceled"`), "",
-			"data.status data.listing_id data.check_in data.check_out data.guest_email data.guest_name data.guest_phone",
+			"everything at once", event(cancel, good,
+				`"reservation_id":"R","guest_email":7,"guest_name":{},"guest_phone":"x","listing_id":[],"check_in":"4 PM","check_out":true,"status":"canceled"`), "",
+			"data.status data.listing_id data.check_in data.check_out " +
+				"data.guest_email data.guest_name data.guest_phone",
 		},
-		{"an end before the start", event(cancel, good, `"reservation_id":"R","check_in":"2026-08-04","check_out":"2026-08-01"`), "", "data.check_out"},
-		{"a field in another case", event(cancel, good, `"reservation_id":"R","Guest_Email":"a@example.com"`), "", "data.Guest_Email"},
-		{"a field twice", event(cancel, good, `"reservation_id":"R","guest_name":"a","guest_name":"b"`), "", "data.guest_name"},
-		{"by status", event("reservation.updated", good, `"reservation_id":"R","status":"cancelled","check_in":"soon"`), "", "data.check_in"},
+		{"an end before the start", event(cancel, good,
+			`"reservation_id":"R","check_in":"2026-08-04","check_out":"2026-08-01"`), "", "data.check_out"},
+		{
+			"a field in another case", event(cancel, good, `"reservation_id":"R","Guest_Email":"a@example.com"`), "",
+			"data.Guest_Email",
+		},
+		{
+			"a field twice", event(cancel, good, `"reservation_id":"R","guest_name":"a","guest_name":"b"`), "",
+			"data.guest_name",
+		},
+		{
+			"by status", event("reservation.updated", good,
+				`"reservation_id":"R","status":"cancelled","check_in":"soon"`),
+			"", "data.check_in",
+		},
 		{"a timestamp that can't be read", event(cancel, `"yesterday"`, `"reservation_id":"R"`), "", "timestamp"},
 		{"a number for a timestamp", event(cancel, `1`, `"reservation_id":"R"`), "", "timestamp"},
 		{"no timestamp", event(cancel, `null`, `"reservation_id":"R"`), "timestamp", ""},
@@ -41,7 +54,8 @@ func TestCanonicalCancels(t *testing.T) {
 		{"an id of another type", event(cancel, good, `"reservation_id":7`), "data.reservation_id", ""},
 		{"two ids", event(cancel, good, `"reservation_id":"R","reservation_id":"S"`), "data.reservation_id", ""},
 		{"an id that was cut in half", event(cancel, good, `"reservation_id":"R\ud83d"`), "data.reservation_id", ""},
-		{"no cancel by its status", event(cancel, good, `"reservation_id":"R","status":"confirmed","listing_id":null,"check_in":"2026-08-01","check_out":"2026-08-02","guest_email":"nobody"`), "data.guest_email", ""},
+		{"no cancel by its status", event(cancel, good,
+			`"reservation_id":"R","status":"confirmed","listing_id":null,"check_in":"2026-08-01","check_out":"2026-08-02","guest_email":"nobody"`), "data.guest_email", ""},
 		{"a deleted listing", event("listing.deleted", good, `"listing_id":"L","time_zone":"Mars"`), "", ""},
 	} {
 		e, err := pms.ParseStaykeyAt(c.body, received)
@@ -81,7 +95,8 @@ func TestCanonicalStaysThatEndBeforeTheyStart(t *testing.T) {
 		{"2026-08-02T03:00", "2026-08-01", false},
 		{"2026-08-05", "2026-08-04", false},
 	} {
-		body := reservation(fmt.Sprintf(`{"reservation_id":"R","listing_id":"L","check_in":%q,"check_out":%q}`, c.in, c.out))
+		body := reservation(fmt.Sprintf(`{"reservation_id":"R","listing_id":"L","check_in":%q,"check_out":%q}`,
+			c.in, c.out))
 		e, err := pms.ParseStaykeyAt(body, now)
 		if err != nil || (len(e.Invalid) == 0) != c.ok {
 			t.Errorf("%s to %s: %v %v", c.in, c.out, err, e.Invalid)
@@ -96,7 +111,10 @@ func TestCanonicalStaysThatEndBeforeTheyStart(t *testing.T) {
 func TestCanonicalText(t *testing.T) {
 	t.Parallel()
 	const fields = `"reservation_id":"R","listing_id":"L","check_in":"2030-11-01","check_out":"2030-11-04","guest_name":`
-	for said, want := range map[string]string{`"Ana \ud83d"`: "Ana �", `"\udc00\ud800x"`: "��x", `"Ana \ud83d\ude00"`: "Ana 😀"} {
+	for said, want := range map[string]string{
+		`"Ana \ud83d"`: "Ana �", `"\udc00\ud800x"`: "��x",
+		`"Ana \ud83d\ude00"`: "Ana 😀",
+	} {
 		for _, mark := range []string{"", "\xef\xbb\xbf"} {
 			e, err := pms.ParseStaykey(append([]byte(mark), reservation(`{`+fields+said+`}`)...))
 			if err != nil || len(e.Invalid) > 0 || *e.Change().Reservation.GuestName != want {
@@ -104,7 +122,10 @@ func TestCanonicalText(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"\xef\xbb\xbf", "\xef\xbb\xbf\xef\xbb\xbf{}", "\xff\xfe{\x00}\x00", `{"type":"a` + "\xff" + `"}`} {
+	for _, bad := range []string{
+		"\xef\xbb\xbf", "\xef\xbb\xbf\xef\xbb\xbf{}", "\xff\xfe{\x00}\x00",
+		`{"type":"a` + "\xff" + `"}`,
+	} {
 		if _, err := pms.ParseStaykey([]byte(bad)); err == nil {
 			t.Errorf("%q is taken", bad)
 		}

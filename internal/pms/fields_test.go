@@ -13,8 +13,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// These tests are generated from the PMSs' own payloads: every field of each is left out, made null, made of another type, or
-// made an odd text, in a reservation that gives a key and in one that takes it away.
+// These tests are generated from the PMSs' own payloads: every field of each is left out, made null, made of another
+// type, or made an odd text, in a reservation that gives a key and in one that takes it away.
 
 // subject is a payload that is about one reservation.
 type subject struct {
@@ -35,79 +35,139 @@ type subject struct {
 var subjects = []subject{
 	{
 		name: "hospitable/reservation.created.json", id: "6f58fd0a-a9cb-3746-9219-384a156ff7bb",
-		take:  map[string]any{"data.reservation_status.current.category": "cancelled"},
-		never: []map[string]any{{"data.reservation_status.current.category": "request"}, {"data.reservation_status.current.category": "brand new"}},
-		about: []string{"action", "data", "data.id", "data.reservation_status", "data.reservation_status.current", "data.reservation_status.current.category"},
-		room:  []string{"data.properties", "data.properties.0", "data.properties.0.id"}, dates: []string{"data.check_in", "data.check_out"},
+		take: map[string]any{"data.reservation_status.current.category": "cancelled"},
+		never: []map[string]any{
+			{"data.reservation_status.current.category": "request"},
+			{"data.reservation_status.current.category": "brand new"},
+		},
+		about: []string{
+			"action", "data", "data.id", "data.reservation_status", "data.reservation_status.current",
+			"data.reservation_status.current.category",
+		},
+		room:  []string{"data.properties", "data.properties.0", "data.properties.0.id"},
+		dates: []string{"data.check_in", "data.check_out"},
 	},
 	{
-		name: "hostaway/reservation.updated.json", id: "13", give: map[string]any{"data.checkInTime": json.Number("16"), "data.checkOutTime": json.Number("10")},
-		take:  map[string]any{"data.status": "cancelled"},
-		never: []map[string]any{{"data.status": "inquiry"}, {"data.status": "awaitingPayment"}, {"data.status": "brand new"}},
-		about: []string{"object", "data", "data.id", "data.status"}, room: []string{"data.listingMapId"}, dates: []string{"data.arrivalDate", "data.departureDate"},
+		name: "hostaway/reservation.updated.json", id: "13", give: map[string]any{
+			"data.checkInTime":  json.Number("16"),
+			"data.checkOutTime": json.Number("10"),
+		},
+		take: map[string]any{"data.status": "cancelled"},
+		never: []map[string]any{
+			{"data.status": "inquiry"},
+			{"data.status": "awaitingPayment"},
+			{"data.status": "brand new"},
+		},
+		about: []string{"object", "data", "data.id", "data.status"}, room: []string{"data.listingMapId"},
+		dates: []string{"data.arrivalDate", "data.departureDate"},
 	},
 	{
-		name: "guesty/reservation.new.json", id: "62c000000000000000000001", take: map[string]any{"reservation.status": "canceled"},
+		name: "guesty/reservation.new.json", id: "62c000000000000000000001",
+		take:  map[string]any{"reservation.status": "canceled"},
 		never: []map[string]any{{"reservation.status": "inquiry"}, {"reservation.status": "brand new"}},
-		about: []string{"event", "reservation", "reservation._id", "reservation.status"}, room: []string{"reservation.listingId"},
+		about: []string{"event", "reservation", "reservation._id", "reservation.status"},
+		room:  []string{"reservation.listingId"},
 		dates: []string{"reservation.checkIn", "reservation.checkOut"},
 	},
 	{
-		name: "guesty/reservation.updated.v2.UNVERIFIED.json", fetched: "guesty/fetch_reservation.json", id: "62c000000000000000000001",
-		take: map[string]any{"status": "declined"}, never: []map[string]any{{"status": "inquiry"}, {"status": "brand new"}},
+		name: "guesty/reservation.updated.v2.UNVERIFIED.json", fetched: "guesty/fetch_reservation.json",
+		id:   "62c000000000000000000001",
+		take: map[string]any{"status": "declined"}, never: []map[string]any{
+			{"status": "inquiry"},
+			{"status": "brand new"},
+		},
 		about: []string{"_id", "status"}, room: []string{"listingId"}, dates: []string{"checkIn", "checkOut"},
 	},
 	{
-		name: "lodgify/booking_new_status_booked.json", id: "123456", take: map[string]any{"booking.status": "Declined"},
+		name: "lodgify/booking_new_status_booked.json", id: "123456",
+		take:  map[string]any{"booking.status": "Declined"},
 		never: []map[string]any{{"booking.status": "Tentative"}, {"booking.status": "brand new"}},
 		about: []string{"action", "booking", "booking.id", "booking.status"}, room: []string{"booking.property_id"},
 		dates: []string{"booking.date_arrival", "booking.date_departure"},
 	},
 	{
 		name: "beds24/v2_booking_webhook.json", id: "12345678", take: map[string]any{"booking.status": "cancelled"},
-		never: []map[string]any{{"booking.status": "black"}, {"booking.status": "inquiry"}, {"booking.status": "brand new"}},
-		about: []string{"booking", "booking.id", "booking.status"}, room: []string{"booking.roomId", "booking.unitId"}, dates: []string{"booking.arrival", "booking.departure"},
+		never: []map[string]any{
+			{"booking.status": "black"},
+			{"booking.status": "inquiry"},
+			{"booking.status": "brand new"},
+		},
+		about: []string{"booking", "booking.id", "booking.status"}, room: []string{"booking.roomId", "booking.unitId"},
+		dates: []string{"booking.arrival", "booking.departure"},
 	},
 	{
 		name: "smoobu/updateReservation.json", id: "10000001", take: map[string]any{"action": "cancelReservation"},
-		never: []map[string]any{{"data.is-blocked-booking": true}, {"data.is-blocked-booking": json.Number("1")}, {"data.type": "brand new"}},
-		about: []string{"action", "data", "data.id", "data.type", "data.is-blocked-booking"}, room: []string{"data.apartment", "data.apartment.id"},
+		never: []map[string]any{
+			{"data.is-blocked-booking": true},
+			{"data.is-blocked-booking": json.Number("1")},
+			{"data.type": "brand new"},
+		},
+		about: []string{"action", "data", "data.id", "data.type", "data.is-blocked-booking"},
+		room:  []string{"data.apartment", "data.apartment.id"},
 		dates: []string{"data.arrival", "data.departure"},
 	},
 	{
-		name: "uplisting/booking_updated.json", id: "1", take: map[string]any{"status": "cancelled"}, never: []map[string]any{{"status": "inquiry"}, {"status": "brand new"}},
+		name: "uplisting/booking_updated.json", id: "1", take: map[string]any{"status": "cancelled"},
+		never: []map[string]any{{"status": "inquiry"}, {"status": "brand new"}},
 		about: []string{"id", "status"},
 		room:  []string{"property_id", "mutli_unit_id"}, dates: []string{"check_in", "check_out"},
 	},
 	{
-		name: "ownerrez/entity_update.booking.json", fetched: "ownerrez/fetch_guest.json", id: "16870000", take: map[string]any{"entity.status": "canceled"},
-		never: []map[string]any{{"entity.is_block": true}, {"entity.type": "block"}, {"entity.status": "pending"}, {"entity.status": "brand new"}},
-		about: []string{"action", "entity", "entity_type", "entity_id", "entity.status", "entity.is_block", "entity.type"}, room: []string{"entity.property_id"},
+		name: "ownerrez/entity_update.booking.json", fetched: "ownerrez/fetch_guest.json", id: "16870000",
+		take: map[string]any{"entity.status": "canceled"},
+		never: []map[string]any{
+			{"entity.is_block": true},
+			{"entity.type": "block"},
+			{"entity.status": "pending"},
+			{"entity.status": "brand new"},
+		},
+		about: []string{
+			"action", "entity", "entity_type", "entity_id", "entity.status", "entity.is_block",
+			"entity.type",
+		}, room: []string{"entity.property_id"},
 		dates: []string{"entity.arrival", "entity.departure"},
 	},
 	{
-		name: "cloudbeds/reservation_created.json", fetched: "cloudbeds/fetch_getReservation.json", id: "7061304400000", take: map[string]any{"data.status": "canceled"},
+		name: "cloudbeds/reservation_created.json", fetched: "cloudbeds/fetch_getReservation.json", id: "7061304400000",
+		take:  map[string]any{"data.status": "canceled"},
 		never: []map[string]any{{"data.status": "not_confirmed"}, {"data.status": "brand new"}},
 		about: []string{"data", "data.reservationID", "data.status", "data.assigned.0.roomStatus"},
-		room:  []string{"data.assigned", "data.assigned.0", "data.assigned.0.roomID", "data.assigned.0.subReservationID"},
+		room: []string{
+			"data.assigned", "data.assigned.0", "data.assigned.0.roomID",
+			"data.assigned.0.subReservationID",
+		},
 		dates: []string{"data.startDate", "data.endDate", "data.assigned.0.startDate", "data.assigned.0.endDate"},
 	},
 	{
-		name: "mews/general_webhook.json", fetched: "mews/fetch_reservations_getAll.json", id: "0f515589-99b4-423d-b83a-b237009f0509",
-		take:  map[string]any{"Reservations.0.State": "Canceled"},
-		never: []map[string]any{{"Reservations.0.State": "Inquired"}, {"Reservations.0.State": "Optional"}, {"Reservations.0.State": "brand new"}},
-		about: []string{"Reservations", "Reservations.0", "Reservations.0.Id", "Reservations.0.State"}, room: []string{"Reservations.0.AssignedResourceId"},
+		name: "mews/general_webhook.json", fetched: "mews/fetch_reservations_getAll.json",
+		id:   "0f515589-99b4-423d-b83a-b237009f0509",
+		take: map[string]any{"Reservations.0.State": "Canceled"},
+		never: []map[string]any{
+			{"Reservations.0.State": "Inquired"},
+			{"Reservations.0.State": "Optional"},
+			{"Reservations.0.State": "brand new"},
+		},
+		about: []string{"Reservations", "Reservations.0", "Reservations.0.Id", "Reservations.0.State"},
+		room:  []string{"Reservations.0.AssignedResourceId"},
 		dates: []string{"Reservations.0.ScheduledStartUtc", "Reservations.0.ScheduledEndUtc"},
 	},
 	{
-		name: "apaleo/reservation_created.json", fetched: "apaleo/fetch_reservation.json", id: "XPGMSXGF-1", take: map[string]any{"status": "Canceled"},
+		name: "apaleo/reservation_created.json", fetched: "apaleo/fetch_reservation.json", id: "XPGMSXGF-1",
+		take:  map[string]any{"status": "Canceled"},
 		never: []map[string]any{{"status": "brand new"}},
 		about: []string{"id", "status"}, room: []string{"unit", "unit.id"}, dates: []string{"arrival", "departure"},
 	},
 	{
-		name: "hostfully/NEW_BOOKING.json", fetched: "hostfully/fetch_lead.json", id: "3f1c0000-0000-4000-8000-000000000003",
-		take:  map[string]any{"lead.status": "CANCELLED_BY_TRAVELER"},
-		never: []map[string]any{{"lead.type": "BLOCK"}, {"lead.type": "INQUIRY"}, {"lead.status": "NEW"}, {"lead.status": "brand new"}, {"lead.type": "brand new"}},
+		name: "hostfully/NEW_BOOKING.json", fetched: "hostfully/fetch_lead.json",
+		id:   "3f1c0000-0000-4000-8000-000000000003",
+		take: map[string]any{"lead.status": "CANCELLED_BY_TRAVELER"},
+		never: []map[string]any{
+			{"lead.type": "BLOCK"},
+			{"lead.type": "INQUIRY"},
+			{"lead.status": "NEW"},
+			{"lead.status": "brand new"},
+			{"lead.type": "brand new"},
+		},
 		about: []string{"lead", "lead.uid", "lead.status", "lead.type"}, room: []string{"lead.propertyUid"},
 		dates: []string{"lead.checkInLocalDateTime", "lead.checkOutLocalDateTime"},
 	},
@@ -245,14 +305,16 @@ func TestEveryFieldOfAReservation(t *testing.T) {
 			whole := s.document(t, s.give)
 			e, err := format.Map(context.Background(), s.mapping(t, whole))
 			want := s.of(e)
-			if err != nil || want == nil || want.Status != pms.Confirmed || want.ListingID == nil || want.CheckIn == nil || want.CheckOut == nil || len(e.Changes[0].Notes) > 0 {
+			if err != nil || want == nil || want.Status != pms.Confirmed || want.ListingID == nil ||
+				want.CheckIn == nil || want.CheckOut == nil || len(e.Changes[0].Notes) > 0 {
 				t.Fatalf("the payload itself: %v, %+v", err, e)
 			}
 			for _, at := range nodes("", whole) {
 				for _, odd := range oddities {
 					e, err := format.Map(context.Background(), s.mapping(t, with(whole, strings.Split(at, "."), odd)))
 					// A document without what it is about is asked for again.
-					nothing := s.fetched != "" && slices.Contains(s.about, at) && len(e.Invalid) == 1 && e.Invalid[0].Field == "fetched"
+					nothing := s.fetched != "" && slices.Contains(s.about, at) && len(e.Invalid) == 1 &&
+						e.Invalid[0].Field == "fetched"
 					if err != nil || (len(e.Invalid) > 0 && !nothing) {
 						t.Errorf("%s is %#v: %v %v", at, odd, err, e.Invalid)
 						continue
@@ -264,7 +326,8 @@ func TestEveryFieldOfAReservation(t *testing.T) {
 						if got == nil && (len(e.Rejected) != 1 || e.Rejected[0].BookingID != s.id) {
 							t.Errorf("%s is %#v: neither read nor rejected: %+v", at, odd, e)
 						}
-					case got == nil || got.Status != pms.Confirmed || got.ListingID == nil || *got.ListingID != *want.ListingID || got.CheckIn == nil || got.CheckOut == nil:
+					case got == nil || got.Status != pms.Confirmed || got.ListingID == nil ||
+						*got.ListingID != *want.ListingID || got.CheckIn == nil || got.CheckOut == nil:
 						t.Errorf("%s is %#v: the reservation is lost: %+v", at, odd, e)
 					}
 				}
@@ -324,11 +387,14 @@ func TestNoKeyForWhatIsNoStay(t *testing.T) {
 	}
 }
 
-// FuzzFields changes one field of a PMS's payload to anything. What takes a key away takes it away, and what is no stay never
-// makes one.
+// FuzzFields changes one field of a PMS's payload to anything. What takes a key away takes it away, and what is no stay
+// never makes one.
 func FuzzFields(f *testing.F) {
 	for i := range subjects {
-		for j, odd := range []string{`null`, `"4 PM"`, `{"date": [1]}`, `"\ud83d"`, `1e400`, `-0.5`, `"2026-01-01T24:00"`, `[[{}]]`} {
+		for j, odd := range []string{
+			`null`, `"4 PM"`, `{"date": [1]}`, `"\ud83d"`, `1e400`, `-0.5`,
+			`"2026-01-01T24:00"`, `[[{}]]`,
+		} {
 			f.Add(i, 7*j, odd)
 		}
 	}

@@ -42,7 +42,10 @@ type mapped struct {
 }
 
 func show(e pms.Event) mapped {
-	m := mapped{Type: e.Type, Ignored: e.Why, Disconnected: e.Disconnected, Fetches: e.Fetches, Rejected: e.RejectedErrors()}
+	m := mapped{
+		Type: e.Type, Ignored: e.Why, Disconnected: e.Disconnected, Fetches: e.Fetches,
+		Rejected: e.RejectedErrors(),
+	}
 	for _, c := range e.Changes {
 		var fields map[string]any
 		text, _ := json.Marshal(c)
@@ -165,7 +168,8 @@ func one(t *testing.T, program, body string) (pms.Event, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pms.Source{Format: f, Statuses: pms.DefaultStatuses()}.Map(context.Background(), pms.Mapping{Body: []byte(body)})
+	return pms.Source{Format: f, Statuses: pms.DefaultStatuses()}.Map(context.Background(),
+		pms.Mapping{Body: []byte(body)})
 }
 
 func TestProgramsAreHeldToTheirBounds(t *testing.T) {
@@ -177,7 +181,10 @@ func TestProgramsAreHeldToTheirBounds(t *testing.T) {
 		"it fails":             {`error("nothing to see")`, `{}`, "failed: nothing to see"},
 		"a wrong type":         {`.body.a.b.c`, `{"a": 1}`, "expected an object"},
 		"no JSON":              {`.`, `{"a":`, "not JSON"},
-		"it may not look out":  {`{ignore: ("x" + ($ENV.HOME // "") + (env.HOME // ""))} | if .ignore == "x" then error("sealed") else . end`, `{}`, "sealed"},
+		"it may not look out": {
+			`{ignore: ("x" + ($ENV.HOME // "") + (env.HOME // ""))} | if .ignore == "x" then error("sealed") else . end`,
+			`{}`, "sealed",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -217,12 +224,14 @@ func TestOutputsAreHeldToTheirForm(t *testing.T) {
 // Omitted and null mean "not specified", except for a room: null means that none is assigned.
 func TestUnspecifiedFields(t *testing.T) {
 	t.Parallel()
-	e, err := one(t, `{reservation: .body}`, `{"reservation_id": 12345678901234567890123, "status": "no_show", "guest_email": "nobody", "guest_phone": "+1 (555) 555-0100", "guest_name": " a\u0000b ", "listing_id": null}`)
+	e, err := one(t, `{reservation: .body}`,
+		`{"reservation_id": 12345678901234567890123, "status": "no_show", "guest_email": "nobody", "guest_phone": "+1 (555) 555-0100", "guest_name": " a\u0000b ", "listing_id": null}`)
 	if err != nil || len(e.Changes) != 1 {
 		t.Fatal(err, e)
 	}
 	r := e.Changes[0].Reservation
-	if r.ReservationID != "12345678901234567890123" || r.Status != pms.Cancelled || r.GuestEmail != nil || *r.GuestPhone != "+15555550100" || *r.GuestName != "a b" || !r.NoRoom || r.Whole() {
+	if r.ReservationID != "12345678901234567890123" || r.Status != pms.Cancelled || r.GuestEmail != nil ||
+		*r.GuestPhone != "+15555550100" || *r.GuestName != "a b" || !r.NoRoom || r.Whole() {
 		t.Errorf("%+v", r)
 	}
 }
@@ -231,15 +240,18 @@ func TestMomentsOfFormats(t *testing.T) {
 	t.Parallel()
 	madrid, _ := pms.ParseTimeZone("Europe/Madrid")
 	for moment, want := range map[string]string{
-		`{date: "2026-08-01", time: "34:00"}`:                                "2026-08-02T08:00:00.000Z", // ten o'clock on the next day
+		// ten o'clock on the next day
+		`{date: "2026-08-01", time: "34:00"}`:                                "2026-08-02T08:00:00.000Z",
 		`{date: "2026-08-01", time: "-10:00"}`:                               "2026-07-31T12:00:00.000Z",
 		`{date: "2026-08-01", time: "16:00:00"}`:                             "2026-08-01T14:00:00.000Z",
 		`{date: "2026-08-01"}`:                                               "2026-08-01T13:00:00.000Z",
 		`{date: "2026-08-01", time: "16:00", time_zone: "America/New_York"}`: "2026-08-01T20:00:00.000Z",
 		`{date: "2026-08-01", time_zone: "America/New_York"}`:                "2026-08-01T19:00:00.000Z",
 		`"2026-08-01T16:00:00+05:30"`:                                        "2026-08-01T10:30:00.000Z",
-		`{date: "2026-03-29", time: "02:30", time_zone: "Europe/Madrid"}`:    "2026-03-29T01:30:00.000Z", // the hour that is missing
-		`{date: "2026-10-25", time: "02:30", time_zone: "Europe/Madrid"}`:    "2026-10-25T00:30:00.000Z", // the first of two
+		// the hour that is missing
+		`{date: "2026-03-29", time: "02:30", time_zone: "Europe/Madrid"}`: "2026-03-29T01:30:00.000Z",
+		// the first of two
+		`{date: "2026-10-25", time: "02:30", time_zone: "Europe/Madrid"}`:    "2026-10-25T00:30:00.000Z",
 		`{date: "2026-03-08", time: "02:30", time_zone: "America/New_York"}`: "2026-03-08T07:30:00.000Z",
 		`{date: "2026-11-01", time: "01:30", time_zone: "America/New_York"}`: "2026-11-01T05:30:00.000Z",
 		`{date: "2026-03-29", time: "02:30", time_zone: "Asia/Tokyo"}`:       "2026-03-28T17:30:00.000Z",
@@ -263,8 +275,10 @@ func TestMomentsOfFormats(t *testing.T) {
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]string{
-		`"2026-07-01T10:16:00.123456Z"`: "2026-07-01T10:16:00.123Z", `"2026-07-01 10:16"`: "2026-07-01T10:16:00.000Z", `"2026-07-01 10:16:30"`: "2026-07-01T10:16:30.000Z",
-		`1766005022.073195`: "2025-12-17T20:57:02.073Z", `1692268510605`: "2023-08-17T10:35:10.605Z", `"2026-05-01T09:00:00"`: "2026-05-01T09:00:00.000Z", `"2025-12-02T10:00:00+01:00"`: "2025-12-02T09:00:00.000Z",
+		`"2026-07-01T10:16:00.123456Z"`: "2026-07-01T10:16:00.123Z", `"2026-07-01 10:16"`: "2026-07-01T10:16:00.000Z",
+		`"2026-07-01 10:16:30"`: "2026-07-01T10:16:30.000Z",
+		`1766005022.073195`:     "2025-12-17T20:57:02.073Z", `1692268510605`: "2023-08-17T10:35:10.605Z",
+		`"2026-05-01T09:00:00"`: "2026-05-01T09:00:00.000Z", `"2025-12-02T10:00:00+01:00"`: "2025-12-02T09:00:00.000Z",
 	} {
 		v, _ := pms.DecodeJSON([]byte(version))
 		if got, err := pms.ReadInstant(v); err != nil || pms.FormatInstant(got) != want {
@@ -324,7 +338,10 @@ func TestSecretsOfFormsAreNotKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for form, want := range map[string]string{"secret=hunter2&a=b+c": "a=b+c&secret=%5Bredacted%5D", "a=b%20c": "a=b%20c"} {
+	for form, want := range map[string]string{
+		"secret=hunter2&a=b+c": "a=b+c&secret=%5Bredacted%5D",
+		"a=b%20c":              "a=b%20c",
+	} {
 		if g, err := f.Glance([]byte(form), pms.Request{Kind: "form"}); err != nil || string(g.Body) != want {
 			t.Errorf("%s is kept as %s, %v", form, g.Body, err)
 		}
@@ -335,9 +352,12 @@ func TestSecretsOfFormsAreNotKept(t *testing.T) {
 func TestFailuresQuoteNoValues(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{
-		`.body.guest.email.address`, `.body.guest.email[]`, `.body.guest.email | keys`, `.body.guest.email - 1`, `{(.body.guest): 1}`, `.body.guest.email | fromjson`,
-		`.body.guest | tonumber`, `[.body.guest.email] | @csv | error({guest: .})`, `[.body.guest] | join(",")`, `.body.guest.email | ltrimstr(1) | implode`, `1 / .body.guest.email`,
-		`.body.guest.email % 2`, `.body.guest.email | strptime("%Y")`, `.body.guest.email | test("(")`, `[.body.guest] | implode`, `.body.guest.email | @base64d`, `"\(.body.guest)" | has(1)`,
+		`.body.guest.email.address`, `.body.guest.email[]`, `.body.guest.email | keys`, `.body.guest.email - 1`,
+		`{(.body.guest): 1}`, `.body.guest.email | fromjson`,
+		`.body.guest | tonumber`, `[.body.guest.email] | @csv | error({guest: .})`, `[.body.guest] | join(",")`,
+		`.body.guest.email | ltrimstr(1) | implode`, `1 / .body.guest.email`,
+		`.body.guest.email % 2`, `.body.guest.email | strptime("%Y")`, `.body.guest.email | test("(")`,
+		`[.body.guest] | implode`, `.body.guest.email | @base64d`, `"\(.body.guest)" | has(1)`,
 	} {
 		_, err := one(t, program, `{"guest": {"email": "jane (2) x@example.com"}}`)
 		if err == nil {
@@ -350,7 +370,10 @@ func TestFailuresQuoteNoValues(t *testing.T) {
 
 func TestAddressesOfDocuments(t *testing.T) {
 	t.Parallel()
-	m := pms.FetchManifest{AccountManifest: pms.AccountManifest{URL: "https://api.example.com/v1/"}, Documents: map[string]pms.Document{"r": {Path: "/r/{id}?p={property}&q={id}"}}}
+	m := pms.FetchManifest{
+		AccountManifest: pms.AccountManifest{URL: "https://api.example.com/v1/"},
+		Documents:       map[string]pms.Document{"r": {Path: "/r/{id}?p={property}&q={id}"}},
+	}
 	f := pms.Fetch{Kind: "r", With: map[string]string{"property": "a&b"}}
 	for id, want := range map[string]string{
 		"12":                "https://api.example.com/v1/r/12?p=a%26b&q=12",
@@ -375,7 +398,11 @@ func TestAddressesOfDocuments(t *testing.T) {
 		t.Errorf("a part of the path is missing, and it leads to %s", got)
 	}
 	m.Documents["several"] = pms.Document{Path: "/r/{ids}"}
-	for _, bad := range []pms.Fetch{{Kind: "w", With: map[string]string{"property": ".."}}, {Kind: "w", With: map[string]string{"property": "."}}, {Kind: "several", IDs: []string{".."}}} {
+	for _, bad := range []pms.Fetch{
+		{Kind: "w", With: map[string]string{"property": ".."}},
+		{Kind: "w", With: map[string]string{"property": "."}},
+		{Kind: "several", IDs: []string{".."}},
+	} {
 		if got, err := m.Address(bad, "1"); err == nil {
 			t.Errorf("%+v leads to %s", bad, got)
 		}
@@ -440,7 +467,10 @@ func FuzzFormats(f *testing.F) {
 
 // A payload of 4 KB costs less than 150 microseconds, so that applying keeps its pace.
 func BenchmarkMap(b *testing.B) {
-	for _, name := range []string{"hospitable/reservation.created.json", "hostaway/reservation.updated.json", "beds24/v2_booking_webhook.json", "guesty/reservation.new.json"} {
+	for _, name := range []string{
+		"hospitable/reservation.created.json", "hostaway/reservation.updated.json",
+		"beds24/v2_booking_webhook.json", "guesty/reservation.new.json",
+	} {
 		m := payload(b, name)
 		s := source(b, filepath.Dir(name))
 		b.Run(fmt.Sprintf("%s/%dB", filepath.Dir(name), len(m.Body)), func(b *testing.B) {
@@ -454,82 +484,238 @@ func BenchmarkMap(b *testing.B) {
 	}
 }
 
-// What PMSs post besides what was captured of them: pings, blocks, holds, inquiries, nested variants, and cancels in all
-// their shapes. A reservation is shown as id, class and listing.
+// What PMSs post besides what was captured of them: pings, blocks, holds, inquiries, nested variants, and cancels in
+// all their shapes. A reservation is shown as id, class and listing.
 func TestVariants(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ format, query, body, want string }{
-		{"hospitable", "", `{"action": "reservation.changed", "triggers": "test", "data": {}}`, "ignored: a test of the connection"},
+		{
+			"hospitable", "", `{"action": "reservation.changed", "triggers": "test", "data": {}}`,
+			"ignored: a test of the connection",
+		},
 		{"hospitable", "", `{"action": "property.merged", "data": {"previous_id": "a", "new_id": "b"}}`, "a into b"},
-		{"hospitable", "", `{"action": "reservation.created", "data": {"id": "r", "guest": null, "reservation_status": {"current": {"category": "request"}}, "properties": [{"id": "p"}]}}`, "r pending p"},
-		{"hospitable", "", `{"action": "reservation.created", "data": {"id": "r", "reservation_status": {"current": {"category": "accepted"}}, "properties": [{"id": "p"}, {"id": "q"}]}}`, "r_p confirmed p, r_q confirmed q"},
-		{"hospitable", "", `{"action": "reservation.created", "data": {"id": "r", "reservation_status": {"current": {"category": "unknown"}}}}`, "r other -"},
-		{"hospitable", "", `{"action": "review.created", "data": {}}`, "ignored: review.created is about nothing that a key depends on"},
-		{"hostaway", "", `{"object": "reservation", "event": "reservation updated", "data": {"id": 1, "listingMapId": 2, "status": "cancelled"}}`, "1 cancelled 2"},
-		{"hostaway", "", `{"object": "reservation", "payload": {"data": {"id": 1, "listingMapId": 2, "status": "ownerStay", "arrivalDate": "2026-01-01", "checkInTime": 16}}}`, "1 confirmed 2 from 2026-01-01T16:00"},
-		{"hostaway", "", `{"object": "reservation", "data": {"id": 1, "listingMapId": 2, "status": "somethingNew"}}`, "1 other 2"},
-		{"hostaway", "", `{"event": "reservation.updated", "data": {"id": 1, "listingMapId": 2, "status": "Declined"}}`, "1 cancelled 2"},
-		{"hostaway", "", `{"object": [], "event": "reservation.updated", "data": {"id": 1, "listingMapId": 2, "status": "new", "arrivalDate": " 2026-01-01"}}`, "1 confirmed 2 from 2026-01-01"},
-		{"hostaway", "", `{"object": "listing", "event": "reservation.updated", "data": {"id": 1}}`, "ignored: listing is about nothing that a key depends on"},
+		{
+			"hospitable", "",
+			`{"action": "reservation.created", "data": {"id": "r", "guest": null, "reservation_status": {"current": {"category": "request"}}, "properties": [{"id": "p"}]}}`, "r pending p",
+		},
+		{
+			"hospitable", "",
+			`{"action": "reservation.created", "data": {"id": "r", "reservation_status": {"current": {"category": "accepted"}}, "properties": [{"id": "p"}, {"id": "q"}]}}`, "r_p confirmed p, r_q confirmed q",
+		},
+		{
+			"hospitable", "",
+			`{"action": "reservation.created", "data": {"id": "r", "reservation_status": {"current": {"category": "unknown"}}}}`, "r other -",
+		},
+		{
+			"hospitable", "", `{"action": "review.created", "data": {}}`,
+			"ignored: review.created is about nothing that a key depends on",
+		},
+		{
+			"hostaway", "",
+			`{"object": "reservation", "event": "reservation updated", "data": {"id": 1, "listingMapId": 2, "status": "cancelled"}}`, "1 cancelled 2",
+		},
+		{
+			"hostaway", "",
+			`{"object": "reservation", "payload": {"data": {"id": 1, "listingMapId": 2, "status": "ownerStay", "arrivalDate": "2026-01-01", "checkInTime": 16}}}`, "1 confirmed 2 from 2026-01-01T16:00",
+		},
+		{
+			"hostaway", "", `{"object": "reservation", "data": {"id": 1, "listingMapId": 2, "status": "somethingNew"}}`,
+			"1 other 2",
+		},
+		{
+			"hostaway", "",
+			`{"event": "reservation.updated", "data": {"id": 1, "listingMapId": 2, "status": "Declined"}}`,
+			"1 cancelled 2",
+		},
+		{
+			"hostaway", "",
+			`{"object": [], "event": "reservation.updated", "data": {"id": 1, "listingMapId": 2, "status": "new", "arrivalDate": " 2026-01-01"}}`, "1 confirmed 2 from 2026-01-01",
+		},
+		{
+			"hostaway", "", `{"object": "listing", "event": "reservation.updated", "data": {"id": 1}}`,
+			"ignored: listing is about nothing that a key depends on",
+		},
 		{"lodgify", "", `{"booking": {"id": 1, "property_id": 2, "status": "Declined"}}`, "1 cancelled 2"},
-		{"guesty", "", `{"event": null, "reservation": {"_id": "r", "listingId": "l", "status": "canceled"}}`, "r cancelled l"},
-		{"smoobu", "", `{"action": [], "data": {"id": 1, "type": "cancellation", "apartment": {"id": 2}}}`, "1 cancelled 2"},
+		{
+			"guesty", "", `{"event": null, "reservation": {"_id": "r", "listingId": "l", "status": "canceled"}}`,
+			"r cancelled l",
+		},
+		{
+			"smoobu", "", `{"action": [], "data": {"id": 1, "type": "cancellation", "apartment": {"id": 2}}}`,
+			"1 cancelled 2",
+		},
 		{"smoobu", "", `{"data": {"id": 1}}`, "ignored: null is about nothing that a key depends on"},
-		{"hospitable", "", `{"data": {"id": "r", "reservation_status": {"current": {"category": "cancelled"}}, "properties": [{"id": "p"}]}}`, "r cancelled p"},
-		{"smoobu", "", `{"action": "updateReservation", "data": {"id": 1, "type": "canceled", "apartment": {"id": 2}}}`, "1 cancelled 2"},
+		{
+			"hospitable", "",
+			`{"data": {"id": "r", "reservation_status": {"current": {"category": "cancelled"}}, "properties": [{"id": "p"}]}}`, "r cancelled p",
+		},
+		{
+			"smoobu", "",
+			`{"action": "updateReservation", "data": {"id": 1, "type": "canceled", "apartment": {"id": 2}}}`,
+			"1 cancelled 2",
+		},
 		{"uplisting", "booking_created", `{"id": 1, "property_id": 2, "reason": ""}`, "1 other 2"},
-		{"beds24", "", `{"booking": {"id": 1, "roomId": 2, "unitId": 3, "status": "confirmed", "subStatus": "no_show"}}`, "1 no_show 2/3"},
-		{"hospitable", "", `{"action": "reservation.changed", "data": {"id": "r", "status": "canceled", "properties": [{"id": "p"}]}}`, "r cancelled p"},
+		{
+			"beds24", "",
+			`{"booking": {"id": 1, "roomId": 2, "unitId": 3, "status": "confirmed", "subStatus": "no_show"}}`,
+			"1 no_show 2/3",
+		},
+		{
+			"hospitable", "",
+			`{"action": "reservation.changed", "data": {"id": "r", "status": "canceled", "properties": [{"id": "p"}]}}`,
+			"r cancelled p",
+		},
 		{"apaleo", "", `{"topic": "Reservation", "type": "cancelled", "data": {"entityId": "r"}}`, "r cancelled -"},
-		{"ownerrez", "", `{"action": "entity_update", "entity_type": "booking", "entity_id": 1, "entity": {"status": "active", "property_id": 2, "guest_id": []}}`, "1 confirmed 2"},
-		{"cloudbeds", "", `{"event": "reservation/created", "reservationID": 1, "propertyID_str": [], "propertyID": 9}`, "fetch reservation 1"},
-		{"cloudbeds", "", `{"event": "reservation/status_changed", "reservationID": "", "reservationId_str": "1", "status": "canceled"}`, "1 cancelled -"},
-		{"guesty", "", `{"event": "reservation.updated.v2", "data": {"reservationId": {}, "id": "r", "status": "canceled"}}`, "r cancelled -"},
-		{"guesty", "", `{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": "l", "status": "confirmed", "checkIn": "soon", "checkInDateLocalized": "2026-01-01"}}`, "r confirmed l from 2026-01-01"},
-		{"guesty", "", `{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": "l", "status": "canceled"}}`, "r cancelled l"},
-		{"guesty", "", `{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": "l", "status": "inquiry"}}`, "r inquiry l"},
-		{"guesty", "", `{"event": "reservation.updated.v2", "data": {"reservation": {"id": "r"}}}`, "fetch reservation r"},
-		{"guesty", "", `{"event": "listing.calendar.updated", "listing": {}}`, "ignored: listing.calendar.updated is about nothing that a key depends on"},
-		{"lodgify", "", `[{"action": "booking_change", "booking": {"id": 1, "property_id": 2, "status": "Declined"}}, {"action": "booking_change", "booking": {"id": 3, "property_id": 2, "status": "Booked"}}]`, "1 cancelled 2, 3 confirmed 2"},
-		{"lodgify", "", `{"action": "booking_change", "booking": {"id": 1, "property_id": 2, "status": "Tentative"}}`, "1 pending 2"},
+		{
+			"ownerrez", "",
+			`{"action": "entity_update", "entity_type": "booking", "entity_id": 1, "entity": {"status": "active", "property_id": 2, "guest_id": []}}`, "1 confirmed 2",
+		},
+		{
+			"cloudbeds", "",
+			`{"event": "reservation/created", "reservationID": 1, "propertyID_str": [], "propertyID": 9}`,
+			"fetch reservation 1",
+		},
+		{
+			"cloudbeds", "",
+			`{"event": "reservation/status_changed", "reservationID": "", "reservationId_str": "1", "status": "canceled"}`, "1 cancelled -",
+		},
+		{
+			"guesty", "",
+			`{"event": "reservation.updated.v2", "data": {"reservationId": {}, "id": "r", "status": "canceled"}}`,
+			"r cancelled -",
+		},
+		{
+			"guesty", "",
+			`{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": "l", "status": "confirmed", "checkIn": "soon", "checkInDateLocalized": "2026-01-01"}}`, "r confirmed l from 2026-01-01",
+		},
+		{
+			"guesty", "",
+			`{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": "l", "status": "canceled"}}`,
+			"r cancelled l",
+		},
+		{
+			"guesty", "",
+			`{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": "l", "status": "inquiry"}}`,
+			"r inquiry l",
+		},
+		{
+			"guesty", "", `{"event": "reservation.updated.v2", "data": {"reservation": {"id": "r"}}}`,
+			"fetch reservation r",
+		},
+		{
+			"guesty", "", `{"event": "listing.calendar.updated", "listing": {}}`,
+			"ignored: listing.calendar.updated is about nothing that a key depends on",
+		},
+		{
+			"lodgify", "",
+			`[{"action": "booking_change", "booking": {"id": 1, "property_id": 2, "status": "Declined"}}, {"action": "booking_change", "booking": {"id": 3, "property_id": 2, "status": "Booked"}}]`, "1 cancelled 2, 3 confirmed 2",
+		},
+		{
+			"lodgify", "",
+			`{"action": "booking_change", "booking": {"id": 1, "property_id": 2, "status": "Tentative"}}`,
+			"1 pending 2",
+		},
 		{"lodgify", "", `{"action": "rate_change"}`, "ignored: rate_change is about nothing that a key depends on"},
 		{"beds24", "", `{"booking": {"id": 1, "roomId": 2, "status": "black"}}`, "1 block 2"},
-		{"beds24", "", `{"booking": [{"id": 1, "roomId": 2, "status": "confirmed"}, {"id": 2, "roomId": 3, "status": "cancelled"}]}`, "1 confirmed 2, 2 cancelled 3"},
-		{"guesty", "", `{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": {"_id": "l"}, "status": "confirmed"}}`, "r confirmed l"},
+		{
+			"beds24", "",
+			`{"booking": [{"id": 1, "roomId": 2, "status": "confirmed"}, {"id": 2, "roomId": 3, "status": "cancelled"}]}`, "1 confirmed 2, 2 cancelled 3",
+		},
+		{
+			"guesty", "",
+			`{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": {"_id": "l"}, "status": "confirmed"}}`, "r confirmed l",
+		},
 		{"beds24", "", `{"booking": {"id": 1, "roomId": 2, "status": "inquiry"}}`, "1 inquiry 2"},
 		{"beds24", "message", ``, "ignored: a message is about nothing that a key depends on"},
-		{"smoobu", "", `{"action": "cancelReservation", "data": {"id": 1, "apartment": {"id": 2}, "type": "cancellation"}}`, "1 cancelled 2"},
+		{
+			"smoobu", "",
+			`{"action": "cancelReservation", "data": {"id": 1, "apartment": {"id": 2}, "type": "cancellation"}}`,
+			"1 cancelled 2",
+		},
 		{"smoobu", "", `{"action": "deleteReservation", "data": {"id": 1}}`, "1 cancelled -"},
 		{"smoobu", "", `{"action": "newReservation", "data": {"id": 1, "is-blocked-booking": true}}`, "1 block -"},
-		{"smoobu", "", `{"action": "newMessage", "data": {}}`, "ignored: newMessage is about nothing that a key depends on"},
+		{
+			"smoobu", "", `{"action": "newMessage", "data": {}}`,
+			"ignored: newMessage is about nothing that a key depends on",
+		},
 		{"uplisting", "booking_removed", `{"id": 1, "property_id": 2, "reason": "guest"}`, "1 cancelled 2"},
-		{"uplisting", "booking_updated", `{"id": 1, "property_id": 2, "mutli_unit_id": 3, "status": "confirmed"}`, "1 confirmed 3"},
+		{
+			"uplisting", "booking_updated", `{"id": 1, "property_id": 2, "mutli_unit_id": 3, "status": "confirmed"}`,
+			"1 confirmed 3",
+		},
 		{"ownerrez", "", `{"action": "entity_delete", "entity_type": "booking", "entity_id": 1}`, "1 cancelled -"},
-		{"ownerrez", "", `{"action": "entity_create", "entity_type": "booking", "entity_id": 1, "entity": {"is_block": true, "status": "active"}}`, "1 block -"},
-		{"ownerrez", "", `{"action": "entity_create", "entity_type": "booking", "entity_id": 1, "entity": {"property_id": 2, "status": "pending"}}`, "1 pending 2"},
-		{"ownerrez", "", `{"action": "entity_update", "entity_type": "booking", "entity_id": 1, "entity": {"property_id": 2, "status": "canceled", "guest_id": 3}}`, "1 cancelled 2"},
+		{
+			"ownerrez", "",
+			`{"action": "entity_create", "entity_type": "booking", "entity_id": 1, "entity": {"is_block": true, "status": "active"}}`, "1 block -",
+		},
+		{
+			"ownerrez", "",
+			`{"action": "entity_create", "entity_type": "booking", "entity_id": 1, "entity": {"property_id": 2, "status": "pending"}}`, "1 pending 2",
+		},
+		{
+			"ownerrez", "",
+			`{"action": "entity_update", "entity_type": "booking", "entity_id": 1, "entity": {"property_id": 2, "status": "canceled", "guest_id": 3}}`, "1 cancelled 2",
+		},
 		{"ownerrez", "", `{"action": "application_authorization_revoked"}`, "disconnected"},
-		{"cloudbeds", "", `{"event": "reservation/deleted", "reservationId": "1", "propertyId": 2, "timestamp": 1766005022.07}`, "1 cancelled -"},
-		{"cloudbeds", "", `{"event": "reservation/accommodation_changed", "reservationId": "1", "propertyId_str": "2", "roomId": "3", "roomIdPrev": "4", "timestamp": 1766005022.07}`, "fetch reservation 1"},
+		{
+			"cloudbeds", "",
+			`{"event": "reservation/deleted", "reservationId": "1", "propertyId": 2, "timestamp": 1766005022.07}`,
+			"1 cancelled -",
+		},
+		{
+			"cloudbeds", "",
+			`{"event": "reservation/accommodation_changed", "reservationId": "1", "propertyId_str": "2", "roomId": "3", "roomIdPrev": "4", "timestamp": 1766005022.07}`, "fetch reservation 1",
+		},
 		{"mews", "", `{"Action": "IntegrationDisabled", "Data": {}}`, "disconnected"},
 		// Names of events and objects, whatever case they have.
-		{"hostaway", "", `{"object": "Reservation", "event": "RESERVATION.UPDATED", "data": {"id": 1, "listingMapId": 2, "status": "new"}}`, "1 confirmed 2"},
-		{"hostaway", "", `{"object": null, "event": "Reservation Created", "data": {"id": 1, "listingMapId": 2, "status": "cancelled"}}`, "1 cancelled 2"},
-		{"hospitable", "", `{"action": "Reservation.Changed", "data": {"id": "r", "reservation_status": {"current": {"category": "cancelled"}}}}`, "r cancelled -"},
-		{"hospitable", "", `{"action": "reservation.changed", "triggers": ["Test"], "data": {}}`, "ignored: a test of the connection"},
-		{"guesty", "", `{"event": "RESERVATION.UPDATED", "reservation": {"_id": "r", "listingId": "l", "status": "canceled"}}`, "r cancelled l"},
-		{"guesty", "", `{"event": "Reservation.Updated.V2", "data": {"reservationId": "r", "status": "canceled"}}`, "r cancelled -"},
-		{"lodgify", "", `{"action": "Booking_Change", "booking": {"id": 1, "property_id": 2, "status": "Declined"}}`, "1 cancelled 2"},
+		{
+			"hostaway", "",
+			`{"object": "Reservation", "event": "RESERVATION.UPDATED", "data": {"id": 1, "listingMapId": 2, "status": "new"}}`, "1 confirmed 2",
+		},
+		{
+			"hostaway", "",
+			`{"object": null, "event": "Reservation Created", "data": {"id": 1, "listingMapId": 2, "status": "cancelled"}}`, "1 cancelled 2",
+		},
+		{
+			"hospitable", "",
+			`{"action": "Reservation.Changed", "data": {"id": "r", "reservation_status": {"current": {"category": "cancelled"}}}}`, "r cancelled -",
+		},
+		{
+			"hospitable", "", `{"action": "reservation.changed", "triggers": ["Test"], "data": {}}`,
+			"ignored: a test of the connection",
+		},
+		{
+			"guesty", "",
+			`{"event": "RESERVATION.UPDATED", "reservation": {"_id": "r", "listingId": "l", "status": "canceled"}}`,
+			"r cancelled l",
+		},
+		{
+			"guesty", "", `{"event": "Reservation.Updated.V2", "data": {"reservationId": "r", "status": "canceled"}}`,
+			"r cancelled -",
+		},
+		{
+			"lodgify", "", `{"action": "Booking_Change", "booking": {"id": 1, "property_id": 2, "status": "Declined"}}`,
+			"1 cancelled 2",
+		},
 		{"beds24", "Cancel", ``, "1 cancelled -"},
 		{"beds24", "MESSAGE", ``, "ignored: a message is about nothing that a key depends on"},
 		{"smoobu", "", `{"action": "CancelReservation", "data": {"id": 1}}`, "1 cancelled -"},
 		{"smoobu", "", `{"action": "NEWRESERVATION", "data": {"id": 1, "type": "reservation"}}`, "1 confirmed -"},
 		{"uplisting", "Booking_Removed", `{"id": 1, "property_id": 2}`, "1 cancelled 2"},
 		{"ownerrez", "", `{"action": "Entity_Delete", "entity_type": "Booking", "entity_id": 1}`, "1 cancelled -"},
-		{"ownerrez", "", `{"action": "ENTITY_UPDATE", "entity_type": "BOOKING", "entity_id": 1, "entity": {"property_id": 2, "status": "active", "type": "Block"}}`, "1 block -"},
+		{
+			"ownerrez", "",
+			`{"action": "ENTITY_UPDATE", "entity_type": "BOOKING", "entity_id": 1, "entity": {"property_id": 2, "status": "active", "type": "Block"}}`, "1 block -",
+		},
 		{"cloudbeds", "", `{"event": "Reservation/Deleted", "reservationID": 1}`, "1 cancelled -"},
-		{"cloudbeds", "", `{"event": "RESERVATION/CREATED", "reservationID": 1, "propertyID": 9}`, "fetch reservation 1"},
-		{"mews", "", `{"Events": [{"Discriminator": "serviceOrderUpdated", "Value": {"Id": "r"}}, {"Discriminator": "CUSTOMERUPDATED", "Value": {"Id": "c"}}]}`, "fetch reservations r, fetch updated_customers c"},
+		{
+			"cloudbeds", "", `{"event": "RESERVATION/CREATED", "reservationID": 1, "propertyID": 9}`,
+			"fetch reservation 1",
+		},
+		{
+			"mews", "",
+			`{"Events": [{"Discriminator": "serviceOrderUpdated", "Value": {"Id": "r"}}, {"Discriminator": "CUSTOMERUPDATED", "Value": {"Id": "c"}}]}`, "fetch reservations r, fetch updated_customers c",
+		},
 		{"mews", "", `{"Action": "INTEGRATIONDISABLED"}`, "disconnected"},
 		{"apaleo", "", `{"topic": "RESERVATION", "type": "CANCELED", "data": {"entityId": "A-1"}}`, "A-1 cancelled -"},
 		{"hostfully", "", `{"event_type": "booking_cancelled", "lead_uid": "u"}`, "u cancelled -"},
@@ -538,21 +724,45 @@ func TestVariants(t *testing.T) {
 		{"apaleo", "", `{"type": "canceled", "data": {"entityId": "A-1"}}`, "A-1 cancelled -"},
 		{"apaleo", "", `{"topic": null, "type": "set-to-no-show", "data": {"entityId": "A-1"}}`, "A-1 no_show -"},
 		{"apaleo", "", `{"topic": "", "type": "amended", "data": {"entityId": "A-1"}}`, "fetch reservation A-1"},
-		{"apaleo", "", `{"type": "paid", "data": {"entityId": "A"}}`, "ignored: null is about nothing that a key depends on"},
+		{
+			"apaleo", "", `{"type": "paid", "data": {"entityId": "A"}}`,
+			"ignored: null is about nothing that a key depends on",
+		},
 		// Cloudbeds without a property, and what its webhook itself takes away.
 		{"cloudbeds", "", `{"event": "reservation/created", "reservationID": 1}`, "fetch reservation 1"},
 		{"cloudbeds", "", `{"event": "guest/details_changed", "guestId": 7, "propertyId": null}`, "fetch guest 7"},
-		{"cloudbeds", "", `{"event": "reservation/status_changed", "reservationID": 1, "status": "checked_out"}`, "1 checked_out -"},
-		{"cloudbeds", "", `{"event": "reservation/created", "reservationID": 1, "status": "Canceled"}`, "1 cancelled -"},
-		{"mews", "", `{"Events": [{"Discriminator": "CustomerUpdated", "Value": {"Id": "c"}}, {"Discriminator": "CustomerUpdated", "Value": {"Id": "c"}}]}`, "fetch customers c"},
+		{
+			"cloudbeds", "", `{"event": "reservation/status_changed", "reservationID": 1, "status": "checked_out"}`,
+			"1 checked_out -",
+		},
+		{
+			"cloudbeds", "", `{"event": "reservation/created", "reservationID": 1, "status": "Canceled"}`,
+			"1 cancelled -",
+		},
+		{
+			"mews", "",
+			`{"Events": [{"Discriminator": "CustomerUpdated", "Value": {"Id": "c"}}, {"Discriminator": "CustomerUpdated", "Value": {"Id": "c"}}]}`, "fetch customers c",
+		},
 		{"mews", "", `{"Events": []}`, "ignored: it is about nothing that a key depends on"},
 		{"apaleo", "", `{"topic": "system", "type": "healthcheck"}`, "ignored: a test of the connection"},
-		{"apaleo", "", `{"topic": "Reservation", "type": "set-to-no-show", "timestamp": 1692268510605, "data": {"entityId": "A-1"}}`, "A-1 no_show -"},
-		{"apaleo", "", `{"topic": "Reservation", "type": "unit-unassigned", "timestamp": 1692268510605, "data": {"entityId": "A-1"}}`, "fetch reservation A-1"},
-		{"apaleo", "", `{"topic": "Booking", "type": "created", "data": {"entityId": "A"}}`, "ignored: Booking is about nothing that a key depends on"},
+		{
+			"apaleo", "",
+			`{"topic": "Reservation", "type": "set-to-no-show", "timestamp": 1692268510605, "data": {"entityId": "A-1"}}`, "A-1 no_show -",
+		},
+		{
+			"apaleo", "",
+			`{"topic": "Reservation", "type": "unit-unassigned", "timestamp": 1692268510605, "data": {"entityId": "A-1"}}`, "fetch reservation A-1",
+		},
+		{
+			"apaleo", "", `{"topic": "Booking", "type": "created", "data": {"entityId": "A"}}`,
+			"ignored: Booking is about nothing that a key depends on",
+		},
 		{"hostfully", "", `{"event_type": "BOOKING_CANCELLED", "lead_uid": "u"}`, "u cancelled -"},
 		{"hostfully", "", `{"event_type": "DELETED_PROPERTY", "property_uid": "p"}`, "listing p deleted"},
-		{"hostfully", "", `{"event_type": "NEW_BLOCKED_DATES", "lead_uid": "u"}`, "ignored: NEW_BLOCKED_DATES is about nothing that a key depends on"},
+		{
+			"hostfully", "", `{"event_type": "NEW_BLOCKED_DATES", "lead_uid": "u"}`,
+			"ignored: NEW_BLOCKED_DATES is about nothing that a key depends on",
+		},
 	} {
 		m := pms.Mapping{Body: []byte(c.body)}
 		switch {

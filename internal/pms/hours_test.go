@@ -11,7 +11,9 @@ import (
 // stayOf maps one reservation's check-in and check-out, given as JSON.
 func stayOf(t *testing.T, in, out string) (pms.Reservation, []pms.Note, pms.Event) {
 	t.Helper()
-	e, err := one(t, `{reservation: {reservation_id: "R", status: "confirmed", check_in: .body.in, check_out: .body.out}}`, `{"in": `+in+`, "out": `+out+`}`)
+	e, err := one(t,
+		`{reservation: {reservation_id: "R", status: "confirmed", check_in: .body.in, check_out: .body.out}}`,
+		`{"in": `+in+`, "out": `+out+`}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +23,8 @@ func stayOf(t *testing.T, in, out string) (pms.Reservation, []pms.Note, pms.Even
 	return *e.Changes[0].Reservation, e.Changes[0].Notes, e
 }
 
-// Hours are understood in the forms that people and PMSs use; of a range a check-in is the start and a check-out the end.
+// Hours are understood in the forms that people and PMSs use; of a range a check-in is the start and a check-out the
+// end.
 func TestHours(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ hour, in, out string }{
@@ -79,27 +82,36 @@ func TestHours(t *testing.T) {
 		}
 		gotIn, gotOut := in.CheckIn.String(), out.CheckOut.String()
 		if !strings.HasPrefix(gotIn[8:], c.in) || !strings.HasPrefix(gotOut[8:], c.out) || len(notes)+len(more) > 0 {
-			t.Errorf("%s: check-in %s, check-out %s, want %s and %s (%v %v)", c.hour, gotIn, gotOut, c.in, c.out, notes, more)
+			t.Errorf("%s: check-in %s, check-out %s, want %s and %s (%v %v)", c.hour, gotIn, gotOut, c.in, c.out,
+				notes, more)
 		}
 	}
 	for _, hour := range []string{
-		`"after 4"`, `"late"`, `"25:61"`, `"13 PM"`, `true`, `[]`, `{}`, `99`, `-99`, `-1`, `"-1"`, `-0.5`, `1e9`, `"2027-01-01T16:00:00Z"`, `"16:00-"`, `"-"`, `"0 - 99999"`, `"99:99"`,
+		`"after 4"`, `"late"`, `"25:61"`, `"13 PM"`, `true`, `[]`, `{}`, `99`, `-99`, `-1`, `"-1"`, `-0.5`, `1e9`,
+		`"2027-01-01T16:00:00Z"`, `"16:00-"`, `"-"`, `"0 - 99999"`, `"99:99"`,
 	} {
 		r, notes, _ := stayOf(t, `{"date": "2026-08-01", "time": `+hour+`}`, "null")
-		if r.CheckIn == nil || r.CheckIn.String() != "2026-08-01" || len(notes) != 1 || notes[0].Field != "reservation.check_in.time" {
+		if r.CheckIn == nil || r.CheckIn.String() != "2026-08-01" || len(notes) != 1 ||
+			notes[0].Field != "reservation.check_in.time" {
 			t.Errorf("%s: %v, %v: want the date with a note", hour, r.CheckIn, notes)
 		}
 	}
 }
 
-// Dates are read in the spellings of ISO 8601 and SQL; what is none rejects the reservation, and what stands for none is none.
+// Dates are read in the spellings of ISO 8601 and SQL; what is none rejects the reservation, and what stands for none
+// is none.
 func TestDates(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
-		`"2026-08-01"`: "2026-08-01", `"2026-08-01 16:00:00"`: "2026-08-01T16:00:00", `"2026-08-01 16:00"`: "2026-08-01T16:00", `"2026-08-01T16:00:00.000"`: "2026-08-01T16:00:00",
-		`"2026-08-01T16:00:00+0000"`: "2026-08-01T16:00:00+00:00", `"2026-08-01T16:00:00+02"`: "2026-08-01T16:00:00+02:00", `"2026-08-01 16:00:00 UTC"`: "2026-08-01T16:00:00Z",
-		`"2026-08-01T16:00Z"`: "2026-08-01T16:00:00Z", `"2026-08-01T24:00"`: "2026-08-02T00:00", `1785600000`: "2026-08-01T16:00:00.000Z", `"1785600000000"`: "2026-08-01T16:00:00.000Z",
-		`{"date": "2026-08-01T00:00:00", "time": "16:00"}`: "2026-08-01T16:00", `{"date": "2026-08-01", "time_zone": "Mars"}`: "2026-08-01", `{"date": "2026-08-01", "time_zone": 2}`: "2026-08-01",
+		`"2026-08-01"`: "2026-08-01", `"2026-08-01 16:00:00"`: "2026-08-01T16:00:00",
+		`"2026-08-01 16:00"`: "2026-08-01T16:00", `"2026-08-01T16:00:00.000"`: "2026-08-01T16:00:00",
+		`"2026-08-01T16:00:00+0000"`: "2026-08-01T16:00:00+00:00",
+		`"2026-08-01T16:00:00+02"`:   "2026-08-01T16:00:00+02:00", `"2026-08-01 16:00:00 UTC"`: "2026-08-01T16:00:00Z",
+		`"2026-08-01T16:00Z"`: "2026-08-01T16:00:00Z", `"2026-08-01T24:00"`: "2026-08-02T00:00",
+		`1785600000`: "2026-08-01T16:00:00.000Z", `"1785600000000"`: "2026-08-01T16:00:00.000Z",
+		`{"date": "2026-08-01T00:00:00", "time": "16:00"}`:                     "2026-08-01T16:00",
+		`{"date": "2026-08-01", "time_zone": "Mars"}`:                          "2026-08-01",
+		`{"date": "2026-08-01", "time_zone": 2}`:                               "2026-08-01",
 		`{"date": "2026-08-01", "time": "9 AM", "time_zone": "Europe/Madrid"}`: "2026-08-01T09:00[Europe/Madrid]",
 	} {
 		r, _, e := stayOf(t, said, "null")
@@ -107,29 +119,47 @@ func TestDates(t *testing.T) {
 			t.Errorf("%s: %v, want %s; %+v", said, r.CheckIn, want, e.Rejected)
 		}
 	}
-	for _, none := range []string{`null`, `""`, `" "`, `"0000-00-00"`, `"0000-00-00 00:00:00"`, `{"date": null, "time": "16:00"}`, `{"date": "0000-00-00"}`, `{}`} {
+	for _, none := range []string{
+		`null`, `""`, `" "`, `"0000-00-00"`, `"0000-00-00 00:00:00"`,
+		`{"date": null, "time": "16:00"}`, `{"date": "0000-00-00"}`, `{}`,
+	} {
 		if r, _, e := stayOf(t, none, "null"); r.CheckIn != nil || len(e.Rejected) > 0 {
 			t.Errorf("%s: %v %+v", none, r.CheckIn, e.Rejected)
 		}
 	}
-	for _, bad := range []string{`"soon"`, `"01/08/2026"`, `7`, `true`, `[]`, `"2026-02-30"`, `{"date": "soon"}`, `{"date": {}}`, `{"official": "soon"}`, `{"date": "soon", "official": "soon"}`, `"2026-08-01T16:00+99:99"`} {
+	for _, bad := range []string{
+		`"soon"`, `"01/08/2026"`, `7`, `true`, `[]`, `"2026-02-30"`, `{"date": "soon"}`,
+		`{"date": {}}`, `{"official": "soon"}`, `{"date": "soon", "official": "soon"}`, `"2026-08-01T16:00+99:99"`,
+	} {
 		if _, _, e := stayOf(t, bad, "null"); len(e.Rejected) != 1 || e.Rejected[0].ReservationID != "R" {
 			t.Errorf("%s: %+v", bad, e)
 		}
 	}
 }
 
-// An hour that was planned with the guest makes access begin earlier or end later than the official one, never the other way.
+// An hour that was planned with the guest makes access begin earlier or end later than the official one, never the
+// other way.
 func TestPlannedHours(t *testing.T) {
 	t.Parallel()
-	const day = `"date": "2026-08-01", "time_zone": "Europe/Berlin", "official": "2026-08-01T13:00:00Z"` // 15:00 in Berlin
+	// 15:00 in Berlin
+	const day = `"date": "2026-08-01", "time_zone": "Europe/Berlin", "official": "2026-08-01T13:00:00Z"`
 	for _, c := range []struct{ moment, in, out string }{
 		{`{` + day + `, "time": "22:00"}`, "2026-08-01T13:00:00Z", "2026-08-01T22:00[Europe/Berlin]"},
 		{`{` + day + `, "time": "12:00"}`, "2026-08-01T12:00[Europe/Berlin]", "2026-08-01T13:00:00Z"},
 		{`{` + day + `, "time": "soon"}`, "2026-08-01T13:00:00Z", "2026-08-01T13:00:00Z"},
-		{`{"date": "2026-08-01", "time": "12:00", "official": "2026-08-01T13:00:00Z"}`, "2026-08-01T13:00:00Z", "2026-08-01T13:00:00Z"}, // no zone: they can't be compared
-		{`{"date": "2026-08-01", "time": "12:00", "official": "2026-08-01T15:00"}`, "2026-08-01T12:00", "2026-08-01T15:00"},
-		{`{"date": "2026-08-01", "time": "16:00", "official": "2026-08-01T15:00"}`, "2026-08-01T15:00", "2026-08-01T16:00"},
+		// no zone: they can't be compared
+		{
+			`{"date": "2026-08-01", "time": "12:00", "official": "2026-08-01T13:00:00Z"}`, "2026-08-01T13:00:00Z",
+			"2026-08-01T13:00:00Z",
+		},
+		{
+			`{"date": "2026-08-01", "time": "12:00", "official": "2026-08-01T15:00"}`, "2026-08-01T12:00",
+			"2026-08-01T15:00",
+		},
+		{
+			`{"date": "2026-08-01", "time": "16:00", "official": "2026-08-01T15:00"}`, "2026-08-01T15:00",
+			"2026-08-01T16:00",
+		},
 		{`{"date": "2026-08-01", "time": "16:00", "official": "2026-08-01"}`, "2026-08-01T16:00", "2026-08-01T16:00"},
 		{`{"date": "soon", "official": "2026-08-01T13:00:00Z"}`, "2026-08-01T13:00:00Z", "2026-08-01T13:00:00Z"},
 		{`{"official": "2026-08-01T13:00:00Z"}`, "2026-08-01T13:00:00Z", "2026-08-01T13:00:00Z"},
@@ -138,7 +168,8 @@ func TestPlannedHours(t *testing.T) {
 		in, _, e := stayOf(t, c.moment, "null")
 		out, _, _ := stayOf(t, "null", c.moment)
 		if in.CheckIn == nil || out.CheckOut == nil || in.CheckIn.String() != c.in || out.CheckOut.String() != c.out {
-			t.Errorf("%s: from %v until %v, want %s and %s; %+v", c.moment, in.CheckIn, out.CheckOut, c.in, c.out, e.Rejected)
+			t.Errorf("%s: from %v until %v, want %s and %s; %+v", c.moment, in.CheckIn, out.CheckOut, c.in, c.out,
+				e.Rejected)
 		}
 	}
 }
@@ -147,7 +178,8 @@ func TestPlannedHours(t *testing.T) {
 func TestAStayThatEndsBeforeItStarts(t *testing.T) {
 	t.Parallel()
 	r, notes, e := stayOf(t, `"2026-08-01T15:00:00Z"`, `"2026-08-01T11:00:00Z"`)
-	if len(e.Rejected) > 0 || r.CheckIn == nil || r.CheckOut == nil || len(notes) != 1 || notes[0].Field != "reservation.check_out" {
+	if len(e.Rejected) > 0 || r.CheckIn == nil || r.CheckOut == nil || len(notes) != 1 ||
+		notes[0].Field != "reservation.check_out" {
 		t.Errorf("%+v %v %+v", r, notes, e.Rejected)
 	}
 }
@@ -159,11 +191,15 @@ func TestGuestAddressesOfFormats(t *testing.T) {
 		want  string
 		notes int
 	}{
-		`"jane@example.com"`: {"jane@example.com", 0}, `" jane@example.com "`: {"jane@example.com", 0}, `"mailto:jane@example.com"`: {"jane@example.com", 0},
-		`"Jane <jane@example.com>"`: {"jane@example.com", 0}, `"a@example.com; b@example.com"`: {"a@example.com", 1}, `"a@example.com, b@example.com"`: {"a@example.com", 1},
-		`"a@example.com b@example.com"`: {"a@example.com", 1}, `"none; b@example.com"`: {"b@example.com", 0}, `["a@example.com", "b@example.com"]`: {"a@example.com", 0},
-		`[{"address": "a@example.com"}]`: {"a@example.com", 0}, `{"email": "a@example.com"}`: {"a@example.com", 0},
-		`null`: {"", 0}, `""`: {"", 0}, `[]`: {"", 0}, `"none"`: {"", 1}, `7`: {"", 1}, `true`: {"", 1}, `{"a": 1}`: {"", 1}, `"` + strings.Repeat("x", 300) + `@example.com"`: {"", 1},
+		`"jane@example.com"`: {"jane@example.com", 0}, `" jane@example.com "`: {"jane@example.com", 0},
+		`"mailto:jane@example.com"`: {"jane@example.com", 0},
+		`"Jane <jane@example.com>"`: {"jane@example.com", 0}, `"a@example.com; b@example.com"`: {"a@example.com", 1},
+		`"a@example.com, b@example.com"`: {"a@example.com", 1},
+		`"a@example.com b@example.com"`:  {"a@example.com", 1}, `"none; b@example.com"`: {"b@example.com", 0},
+		`["a@example.com", "b@example.com"]`: {"a@example.com", 0},
+		`[{"address": "a@example.com"}]`:     {"a@example.com", 0}, `{"email": "a@example.com"}`: {"a@example.com", 0},
+		`null`: {"", 0}, `""`: {"", 0}, `[]`: {"", 0}, `"none"`: {"", 1}, `7`: {"", 1}, `true`: {"", 1},
+		`{"a": 1}`: {"", 1}, `"` + strings.Repeat("x", 300) + `@example.com"`: {"", 1},
 	} {
 		e, err := one(t, `{reservation: {reservation_id: "R", status: "confirmed", guest_email: .body}}`, said)
 		if err != nil || len(e.Changes) != 1 {

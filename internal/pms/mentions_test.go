@@ -39,9 +39,12 @@ var spellings = map[string]func(address string) string{
 	"JSON in JSON":       func(a string) string { return `{"payload":` + quoted(`{"e":`+escaped(a)+`}`) + `}` },
 	"a name before it":   func(a string) string { return `{"from":` + quoted("Ann of Example <"+a+">") + `}` },
 	"a note":             func(a string) string { return `{"note":` + quoted("Late arrival, write to "+a+".") + `}` },
-	"a quotation":        func(a string) string { return `{"note":` + quoted("she wrote from '"+a+"'\nthen called") + `}` },
-	"a list in a text":   func(a string) string { return `{"to":` + quoted("x@y.example,"+a+";z@y.example") + `}` },
-	"mailto":             func(a string) string { return `{"note":` + quoted("mailto:"+a) + `}` },
+	"a quotation": func(a string) string {
+		return `{"note":` + quoted("she wrote from '"+a+"'\nthen called") +
+			`}`
+	},
+	"a list in a text": func(a string) string { return `{"to":` + quoted("x@y.example,"+a+";z@y.example") + `}` },
+	"mailto":           func(a string) string { return `{"note":` + quoted("mailto:"+a) + `}` },
 	"a link": func(a string) string {
 		return `{"url":` + quoted("https://h.example/?id=7&e="+url.QueryEscape(a)) + `}`
 	},
@@ -64,11 +67,14 @@ func TestMentionsAreExact(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(r *rapid.T) {
-				local, domain := part.Draw(r, "local"), rapid.StringOfN(rapid.RuneFrom([]rune("abn9")), 1, 4, -1).Draw(r, "domain")
+				local, domain := part.Draw(r, "local"), rapid.StringOfN(rapid.RuneFrom([]rune("abn9")), 1, 4,
+					-1).Draw(r, "domain")
 				address := local + "@" + domain + ".example"
 				other := rapid.SampledFrom([]string{
-					part.Draw(r, "more") + address, part.Draw(r, "more") + "." + address, address + rapid.StringOfN(rapid.RuneFrom([]rune("abn9")), 1, 2, -1).Draw(r, "end"),
-					address + ".au", local + "+" + part.Draw(r, "tag") + "@" + domain + ".example", local + "@" + "mail." + domain + ".example",
+					part.Draw(r, "more") + address, part.Draw(r, "more") + "." + address,
+					address + rapid.StringOfN(rapid.RuneFrom([]rune("abn9")), 1, 2, -1).Draw(r, "end"),
+					address + ".au", local + "+" + part.Draw(r, "tag") + "@" + domain + ".example",
+					local + "@" + "mail." + domain + ".example",
 					part.Draw(r, "another") + "@" + domain + ".example",
 				}).Draw(r, "other")
 				mentions, ok := pms.MentionsOf(address)
@@ -88,7 +94,10 @@ func TestMentionsAreExact(t *testing.T) {
 
 func TestMentionsOfWholeAddressesOnly(t *testing.T) {
 	t.Parallel()
-	for _, wrong := range []string{"", "@", "@b.", "@example.com", "jane", "jane@", "Jane <jane@example.com>", "jane@example.com, joe@example.com", "a b@example.com"} {
+	for _, wrong := range []string{
+		"", "@", "@b.", "@example.com", "jane", "jane@", "Jane <jane@example.com>",
+		"jane@example.com, joe@example.com", "a b@example.com",
+	} {
 		if _, ok := pms.MentionsOf(wrong); ok {
 			t.Errorf("%q is taken for an address", wrong)
 		}

@@ -41,23 +41,41 @@ func TestStandardWebhooksVector(t *testing.T) {
 		now  time.Time
 		want error
 	}{
-		"valid":                               {header("1614265330", want), at, nil},
-		"of several, one is right":            {header("1614265330", "v1,xxx v2,"+want[3:]+" "+want+" v1,yyy"), at, nil},
-		"exactly as old as is tolerated":      {header("1614265330", want), at.Add(pms.Tolerance), nil},
-		"a second older":                      {header("1614265330", want), at.Add(pms.Tolerance + time.Second), pms.ErrUnauthentic},
-		"a second too far ahead":              {header("1614265330", want), at.Add(-pms.Tolerance - time.Second), pms.ErrUnauthentic},
-		"an empty signature":                  {header("1614265330", "v1,"), at, pms.ErrUnauthentic},
-		"an unknown scheme":                   {header("1614265330", "v2,"+want[3:]), at, pms.ErrUnauthentic},
-		"another timestamp than was signed":   {header("1614265331", want), at, pms.ErrUnauthentic},
-		"a timestamp that is none":            {header("soon", want), at, pms.ErrUnauthentic},
-		"a timestamp with a sign":             {header("+1614265330", withSign), at, pms.ErrUnauthentic},
-		"in Svix's spelling":                  {http.Header{"Svix-Id": {id}, "Svix-Timestamp": {"1614265330"}, "Svix-Signature": {want}}, at, nil},
-		"no headers":                          {http.Header{}, at, pms.ErrUnauthentic},
-		"svix's and webhook's headers, mixed": {http.Header{"Svix-Id": {id}, "Webhook-Timestamp": {"1614265330"}, "Webhook-Signature": {want}}, at, pms.ErrUnauthentic},
+		"valid": {header("1614265330", want), at, nil},
+		"of several, one is right": {
+			header("1614265330", "v1,xxx v2,"+want[3:]+" "+want+" v1,yyy"), at,
+			nil,
+		},
+		"exactly as old as is tolerated": {header("1614265330", want), at.Add(pms.Tolerance), nil},
+		"a second older": {
+			header("1614265330", want), at.Add(pms.Tolerance + time.Second),
+			pms.ErrUnauthentic,
+		},
+		"a second too far ahead": {
+			header("1614265330", want), at.Add(-pms.Tolerance - time.Second),
+			pms.ErrUnauthentic,
+		},
+		"an empty signature":                {header("1614265330", "v1,"), at, pms.ErrUnauthentic},
+		"an unknown scheme":                 {header("1614265330", "v2,"+want[3:]), at, pms.ErrUnauthentic},
+		"another timestamp than was signed": {header("1614265331", want), at, pms.ErrUnauthentic},
+		"a timestamp that is none":          {header("soon", want), at, pms.ErrUnauthentic},
+		"a timestamp with a sign":           {header("+1614265330", withSign), at, pms.ErrUnauthentic},
+		"in Svix's spelling": {http.Header{
+			"Svix-Id": {id}, "Svix-Timestamp": {"1614265330"},
+			"Svix-Signature": {want},
+		}, at, nil},
+		"no headers": {http.Header{}, at, pms.ErrUnauthentic},
+		"svix's and webhook's headers, mixed": {http.Header{
+			"Svix-Id": {id}, "Webhook-Timestamp": {"1614265330"},
+			"Webhook-Signature": {want},
+		}, at, pms.ErrUnauthentic},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := pms.StandardWebhooks{Secrets: []pms.Secret{other, secret}}.Verify(pms.Delivery{Header: c.h, Body: body}, c.now)
+			got, err := pms.StandardWebhooks{Secrets: []pms.Secret{other, secret}}.Verify(pms.Delivery{
+				Header: c.h,
+				Body:   body,
+			}, c.now)
 			if !errors.Is(err, c.want) || (c.want == nil && got != pms.Proof{ID: id, Secret: 2}) {
 				t.Errorf("got %v %v, want %v", got, err, c.want)
 			}
@@ -131,8 +149,10 @@ func TestResolve(t *testing.T) {
 func TestParseMomentRefuses(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
-		"", "tomorrow", "2024-1-1", "2024-02-30", "2024-11-01 15:00", "2024-11-01T15", "2024-11-01T25:00", "2024-11-01T15:00Z0", "1730473200",
-		"2024-11-01T15:00:00,5Z", "2024-11-01T5:00:00Z", "0001-01-01", "9999-01-01T00:00:00Z", "2024-11-01T15:00:60Z", "2024-11-01T15:00:00+0200",
+		"", "tomorrow", "2024-1-1", "2024-02-30", "2024-11-01 15:00", "2024-11-01T15", "2024-11-01T25:00",
+		"2024-11-01T15:00Z0", "1730473200",
+		"2024-11-01T15:00:00,5Z", "2024-11-01T5:00:00Z", "0001-01-01", "9999-01-01T00:00:00Z", "2024-11-01T15:00:60Z",
+		"2024-11-01T15:00:00+0200",
 	} {
 		if _, err := pms.ParseMoment(bad); err == nil {
 			t.Errorf("%q was taken", bad)
@@ -154,31 +174,100 @@ func TestParseStaykey(t *testing.T) {
 	}{
 		{"the seed's reservation", string(reservation(`{` + whole + `}`)), nil},
 		{"no room assigned", string(reservation(strings.Replace(`{`+whole+`}`, `"L"`, `null`, 1))), nil},
-		{"listing_id may not be absent", string(reservation(`{"reservation_id":"R","check_in":"2024-11-01","check_out":"2024-11-04"}`)), []string{"data.listing_id"}},
-		{"nor empty", string(reservation(strings.Replace(`{`+whole+`}`, `"L"`, `" "`, 1))), []string{"data.listing_id"}},
-		{"none in all its spellings", string(reservation(`{` + whole + `,"guest_email":"","guest_name":null,"guest_phone":"  "}`)), nil},
-		{"required ones may be none in none", string(reservation(`{"reservation_id":"","listing_id":null,"check_in":null,"check_out":" "}`)), []string{"data.reservation_id", "data.check_in", "data.check_out"}},
-		{"unknown fields are ignored", string(reservation(`{` + whole + `,"rooms":[{"a":1}],"x":{"reservation_id":5}}`)), nil},
-		{"check-out before check-in", string(reservation(`{"reservation_id":"R","listing_id":"L","check_in":"2024-11-04","check_out":"2024-11-01"}`)), []string{"data.check_out"}},
-		{"a day's use may be right", string(reservation(`{"reservation_id":"R","listing_id":"L","check_in":"2024-11-04","check_out":"2024-11-04"}`)), nil},
-		{"check-out at check-in", string(reservation(`{"reservation_id":"R","listing_id":"L","check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-01T16:00:00+01:00"}`)), []string{"data.check_out"}},
-		{"an address with a name", string(reservation(`{` + whole + `,"guest_email":"Jane <jane@example.com>"}`)), []string{"data.guest_email"}},
-		{"a control character in an id", string(reservation(strings.Replace(`{`+whole+`}`, `"R"`, `"R\u0000"`, 1))), []string{"data.reservation_id"}},
-		{"an id of 201 characters", string(reservation(strings.Replace(`{`+whole+`}`, `"R"`, `"`+strings.Repeat("é", 201)+`"`, 1))), []string{"data.reservation_id"}},
-		{"an id of 200 characters", string(reservation(strings.Replace(`{`+whole+`}`, `"R"`, `"`+strings.Repeat("é", 200)+`"`, 1))), nil},
-		{"a number is no id", string(reservation(strings.Replace(`{`+whole+`}`, `"R"`, `7`, 1))), []string{"data.reservation_id"}},
+		{
+			"listing_id may not be absent",
+			string(reservation(`{"reservation_id":"R","check_in":"2024-11-01","check_out":"2024-11-04"}`)),
+			[]string{"data.listing_id"},
+		},
+		{
+			"nor empty", string(reservation(strings.Replace(`{`+whole+`}`, `"L"`, `" "`, 1))),
+			[]string{"data.listing_id"},
+		},
+		{"none in all its spellings", string(reservation(`{` + whole +
+			`,"guest_email":"","guest_name":null,"guest_phone":"  "}`)), nil},
+		{
+			"required ones may be none in none",
+			string(reservation(`{"reservation_id":"","listing_id":null,"check_in":null,"check_out":" "}`)),
+			[]string{"data.reservation_id", "data.check_in", "data.check_out"},
+		},
+		{
+			"unknown fields are ignored",
+			string(reservation(`{` + whole + `,"rooms":[{"a":1}],"x":{"reservation_id":5}}`)), nil,
+		},
+		{
+			"check-out before check-in",
+			string(reservation(
+				`{"reservation_id":"R","listing_id":"L","check_in":"2024-11-04","check_out":"2024-11-01"}`)),
+			[]string{"data.check_out"},
+		},
+		{
+			"a day's use may be right",
+			string(reservation(
+				`{"reservation_id":"R","listing_id":"L","check_in":"2024-11-04","check_out":"2024-11-04"}`)), nil,
+		},
+		{
+			"check-out at check-in",
+			string(reservation(
+				`{"reservation_id":"R","listing_id":"L","check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-01T16:00:00+01:00"}`)),
+			[]string{"data.check_out"},
+		},
+		{
+			"an address with a name", string(reservation(`{` + whole + `,"guest_email":"Jane <jane@example.com>"}`)),
+			[]string{"data.guest_email"},
+		},
+		{
+			"a control character in an id", string(reservation(strings.Replace(`{`+whole+`}`, `"R"`, `"R\u0000"`, 1))),
+			[]string{"data.reservation_id"},
+		},
+		{"an id of 201 characters", string(reservation(strings.Replace(`{`+whole+`}`, `"R"`,
+			`"`+strings.Repeat("é", 201)+`"`, 1))), []string{"data.reservation_id"}},
+		{"an id of 200 characters", string(reservation(strings.Replace(`{`+whole+`}`, `"R"`,
+			`"`+strings.Repeat("é", 200)+`"`, 1))), nil},
+		{
+			"a number is no id", string(reservation(strings.Replace(`{`+whole+`}`, `"R"`, `7`, 1))),
+			[]string{"data.reservation_id"},
+		},
 		{"data is no object", string(reservation(`[]`)), []string{"data"}},
 		{"nothing at all", `{}`, []string{"type", "timestamp", "data"}},
 		{"no object", `[1]`, []string{"body"}},
-		{"a local timestamp", `{"type":"listing.deleted","timestamp":"2024-10-20T09:00:00","data":{"listing_id":"L"}}`, []string{"timestamp"}},
-		{"a cancel needs an id only", `{"type":"reservation.cancelled","timestamp":"2024-10-20T09:00:00Z","data":{"reservation_id":"R"}}`, nil},
+		{
+			"a local timestamp",
+			`{"type":"listing.deleted","timestamp":"2024-10-20T09:00:00","data":{"listing_id":"L"}}`,
+			[]string{"timestamp"},
+		},
+		{
+			"a cancel needs an id only",
+			`{"type":"reservation.cancelled","timestamp":"2024-10-20T09:00:00Z","data":{"reservation_id":"R"}}`, nil,
+		},
 		{"a cancel by status too", string(reservation(`{"reservation_id":"R","status":"cancelled"}`)), nil},
-		{"a cancel that is confirmed is whole", `{"type":"reservation.cancelled","timestamp":"2024-10-20T09:00:00Z","data":{"reservation_id":"R","status":"confirmed"}}`, []string{"data.listing_id", "data.check_in", "data.check_out"}},
-		{"a deleted listing needs an id only", `{"type":"listing.deleted","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L"}}`, nil},
-		{"groups may be empty", `{"type":"listing.created","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L","seam_access_group_ids":[]}}`, nil},
-		{"but not null", `{"type":"listing.created","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L","seam_access_group_ids":null}}`, []string{"data.seam_access_group_ids"}},
-		{"nor hold none", `{"type":"listing.created","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L","seam_access_group_ids":["a",""]}}`, []string{"data.seam_access_group_ids"}},
-		{"zone and times are checked", `{"type":"listing.updated","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L","seam_access_group_ids":[],"time_zone":"Local","check_in_time":"3pm","check_out_time":"24:00"}}`, []string{"data.time_zone", "data.check_in_time", "data.check_out_time"}},
+		{
+			"a cancel that is confirmed is whole",
+			`{"type":"reservation.cancelled","timestamp":"2024-10-20T09:00:00Z","data":{"reservation_id":"R","status":"confirmed"}}`,
+			[]string{"data.listing_id", "data.check_in", "data.check_out"},
+		},
+		{
+			"a deleted listing needs an id only",
+			`{"type":"listing.deleted","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L"}}`, nil,
+		},
+		{
+			"groups may be empty",
+			`{"type":"listing.created","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L","seam_access_group_ids":[]}}`, nil,
+		},
+		{
+			"but not null",
+			`{"type":"listing.created","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L","seam_access_group_ids":null}}`,
+			[]string{"data.seam_access_group_ids"},
+		},
+		{
+			"nor hold none",
+			`{"type":"listing.created","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L","seam_access_group_ids":["a",""]}}`,
+			[]string{"data.seam_access_group_ids"},
+		},
+		{
+			"zone and times are checked",
+			`{"type":"listing.updated","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L","seam_access_group_ids":[],"time_zone":"Local","check_in_time":"3pm","check_out_time":"24:00"}}`,
+			[]string{"data.time_zone", "data.check_in_time", "data.check_out_time"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -199,12 +288,14 @@ func TestParseStaykey(t *testing.T) {
 
 func TestStringsAreTrimmed(t *testing.T) {
 	t.Parallel()
-	e, err := pms.ParseStaykey(reservation(`{"reservation_id":" R ","listing_id":"\tL","check_in":" 2024-11-01 ","check_out":"2024-11-04","guest_email":" Jane@Example.com "}`))
+	e, err := pms.ParseStaykey(reservation(
+		`{"reservation_id":" R ","listing_id":"\tL","check_in":" 2024-11-01 ","check_out":"2024-11-04","guest_email":" Jane@Example.com "}`))
 	if err != nil || len(e.Invalid) > 0 {
 		t.Fatal(err, e.Invalid)
 	}
 	r := e.Change().Reservation
-	if r.ReservationID != "R" || *r.ListingID != "L" || *r.GuestEmail != "Jane@Example.com" || r.CheckIn.String() != "2024-11-01" {
+	if r.ReservationID != "R" || *r.ListingID != "L" || *r.GuestEmail != "Jane@Example.com" ||
+		r.CheckIn.String() != "2024-11-01" {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -212,7 +303,8 @@ func TestStringsAreTrimmed(t *testing.T) {
 func TestGuestAddress(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		" Jane@Example.COM ": "jane@example.com", "": "", "nobody": "", "a.1@guest.booking.com": "", "x@sub.guest.airbnb.com": "",
+		" Jane@Example.COM ": "jane@example.com", "": "", "nobody": "", "a.1@guest.booking.com": "",
+		"x@sub.guest.airbnb.com": "",
 		"x@notguest.booking.com": "x@notguest.booking.com", "JOSÉ@example.com": "josé@example.com",
 	} {
 		if got := pms.GuestAddress(in); got != want {
@@ -222,8 +314,11 @@ func TestGuestAddress(t *testing.T) {
 }
 
 func FuzzParseStaykey(f *testing.F) {
-	f.Add([]byte(`{"type":"listing.created","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L","seam_access_group_ids":["a"]}}`))
-	f.Add(reservation(`{"reservation_id":"R","listing_id":null,"check_in":"2024-11-01","check_out":"2024-11-04T10:00"}`))
+	f.Add(
+		[]byte(
+			`{"type":"listing.created","timestamp":"2024-10-20T09:00:00Z","data":{"listing_id":"L","seam_access_group_ids":["a"]}}`))
+	f.Add(reservation(
+		`{"reservation_id":"R","listing_id":null,"check_in":"2024-11-01","check_out":"2024-11-04T10:00"}`))
 	f.Add([]byte(`{"type":"reservation.cancelled","data":{"\ud800":1}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		e, err := pms.ParseStaykey(body)
@@ -236,7 +331,8 @@ func FuzzParseStaykey(f *testing.F) {
 			if (r == nil) == (l == nil) || e.OccurredAt.IsZero() {
 				t.Fatalf("a valid event means %+v", e)
 			}
-			if r != nil && (pms.CheckID(r.ReservationID) != nil || r.ReservationID == "" || (r.Status == pms.Confirmed && (r.CheckIn == nil || r.CheckOut == nil))) {
+			if r != nil && (pms.CheckID(r.ReservationID) != nil || r.ReservationID == "" ||
+				(r.Status == pms.Confirmed && (r.CheckIn == nil || r.CheckOut == nil))) {
 				t.Fatalf("a valid reservation is %+v", r)
 			}
 		}
@@ -251,6 +347,9 @@ func FuzzParseStaykey(f *testing.F) {
 }
 
 func ExampleReasons() {
-	fmt.Println(pms.Reasons([]pms.FieldError{{Field: "data.check_in", Message: "is required"}, {Field: "type", Message: "is required"}}))
+	fmt.Println(pms.Reasons([]pms.FieldError{
+		{Field: "data.check_in", Message: "is required"},
+		{Field: "type", Message: "is required"},
+	}))
 	// Output: data.check_in: is required; type: is required
 }

@@ -73,111 +73,323 @@ func TestPresetsMean(t *testing.T) {
 		{"uplisting", `{"id": 1, "property_id": 2, "status": "checked_in"}`, "", "1/ checked_in in 2 begun"},
 		{"uplisting", `{"id": 1, "property_id": 2, "mutli_unit_id": 0, "status": "checked_out"}`, "", "1/ checked_out"},
 		// Second statuses.
-		{"beds24", `{"booking": {"id": 1, "roomId": 2, "unitId": 1, "status": "confirmed", "subStatus": "noShow"}}`, "", "1/ no_show in 2/1"},
-		{"beds24", `{"booking": {"id": 1, "roomId": 2, "unitId": 1, "status": "confirmed", "subStatus": "waitlist"}}`, "", "1/ pending in 2/1"},
-		{"beds24", `{"booking": {"id": 1, "roomId": 2, "unitId": 1, "status": "confirmed", "subStatus": "nonPayment2"}}`, "", "1/ pending in 2/1"},
-		{"beds24", `{"booking": {"id": 1, "roomId": 2, "unitId": 1, "status": "cancelled", "subStatus": "nonPayment2"}}`, "", "1/ cancelled in 2/1"},
-		{"beds24", `{"booking": {"id": 1, "roomId": 2, "unitId": 0, "status": "confirmed"}}`, "", "1/ confirmed no room"},
-		{"beds24", `{"booking": {"id": 1, "roomId": 2, "unitId": 3, "status": "checkedin"}}`, "", "1/ checked_in in 2/3 begun"},
-		{"mews", `{}`, `{"reservations": [{"Reservations": [{"Id": "r", "State": "Canceled", "CancellationReason": "NoShow"}]}]}`, "r/ no_show no room"},
+		{
+			"beds24", `{"booking": {"id": 1, "roomId": 2, "unitId": 1, "status": "confirmed", "subStatus": "noShow"}}`,
+			"",
+			"1/ no_show in 2/1",
+		},
+		{
+			"beds24",
+			`{"booking": {"id": 1, "roomId": 2, "unitId": 1, "status": "confirmed", "subStatus": "waitlist"}}`,
+			"", "1/ pending in 2/1",
+		},
+		{
+			"beds24",
+			`{"booking": {"id": 1, "roomId": 2, "unitId": 1, "status": "confirmed", "subStatus": "nonPayment2"}}`, "",
+			"1/ pending in 2/1",
+		},
+		{
+			"beds24",
+			`{"booking": {"id": 1, "roomId": 2, "unitId": 1, "status": "cancelled", "subStatus": "nonPayment2"}}`, "",
+			"1/ cancelled in 2/1",
+		},
+		{
+			"beds24", `{"booking": {"id": 1, "roomId": 2, "unitId": 0, "status": "confirmed"}}`, "",
+			"1/ confirmed no room",
+		},
+		{
+			"beds24", `{"booking": {"id": 1, "roomId": 2, "unitId": 3, "status": "checkedin"}}`, "",
+			"1/ checked_in in 2/3 begun",
+		},
+		{
+			"mews", `{}`,
+			`{"reservations": [{"Reservations": [{"Id": "r", "State": "Canceled", "CancellationReason": "NoShow"}]}]}`,
+			"r/ no_show no room",
+		},
 		// Stays that have begun.
-		{"mews", `{}`, `{"reservations": [{"Reservations": [{"Id": "r", "State": "Started", "AssignedResourceId": "m", "ActualStartUtc": "2030-01-01T09:30:00Z", "StartUtc": "2030-01-01T09:30:00Z", "ScheduledStartUtc": "2030-01-01T14:00:00Z"}]}]}`, "r/ checked_in in m begun at 09:30"},
-		{"mews", `{}`, `{"reservations": [{"Reservations": [{"Id": "r", "State": "Started", "AssignedResourceId": "m", "StartUtc": "2030-01-01T09:40:00Z"}]}]}`, "r/ checked_in in m begun at 09:40"},
-		{"apaleo", `{}`, `{"reservation": [{"id": "A-1", "status": "InHouse", "unit": {"id": "m"}, "checkInTime": "2030-01-01T10:15:00Z"}]}`, "A-1/ checked_in in m begun at 10:15"},
-		{"apaleo", `{}`, `{"reservation": [{"id": "A-1", "status": "InHouse", "unit": {"id": "m"}}]}`, "A-1/ checked_in in m begun"},
-		{"guesty", `{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": "l", "status": "checked_in", ` + dates + `}}`, "", "r/ checked_in in l begun"},
-		{"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "STAY", "propertyUid": "p"}}]}`, "u/ checked_in in p begun"},
+		{
+			"mews", `{}`,
+			`{"reservations": [{"Reservations": [{"Id": "r", "State": "Started", "AssignedResourceId": "m", "ActualStartUtc": "2030-01-01T09:30:00Z", "StartUtc": "2030-01-01T09:30:00Z", "ScheduledStartUtc": "2030-01-01T14:00:00Z"}]}]}`, "r/ checked_in in m begun at 09:30",
+		},
+		{
+			"mews", `{}`,
+			`{"reservations": [{"Reservations": [{"Id": "r", "State": "Started", "AssignedResourceId": "m", "StartUtc": "2030-01-01T09:40:00Z"}]}]}`, "r/ checked_in in m begun at 09:40",
+		},
+		{
+			"apaleo", `{}`,
+			`{"reservation": [{"id": "A-1", "status": "InHouse", "unit": {"id": "m"}, "checkInTime": "2030-01-01T10:15:00Z"}]}`, "A-1/ checked_in in m begun at 10:15",
+		},
+		{
+			"apaleo", `{}`, `{"reservation": [{"id": "A-1", "status": "InHouse", "unit": {"id": "m"}}]}`,
+			"A-1/ checked_in in m begun",
+		},
+		{
+			"guesty",
+			`{"event": "reservation.updated", "reservation": {"_id": "r", "listingId": "l", "status": "checked_in", ` +
+				dates + `}}`, "", "r/ checked_in in l begun",
+		},
+		{
+			"hostfully", `{}`,
+			`{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "STAY", "propertyUid": "p"}}]}`,
+			"u/ checked_in in p begun",
+		},
 		// Hostfully's leads that are no bookings.
-		{"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "HOLD_EXPIRED"}}]}`, "u/ cancelled"},
-		{"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "CLOSED_HOLD"}}]}`, "u/ cancelled"},
-		{"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "QUOTE_SENT"}}]}`, "u/ inquiry"},
+		{
+			"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "HOLD_EXPIRED"}}]}`,
+			"u/ cancelled",
+		},
+		{
+			"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "CLOSED_HOLD"}}]}`,
+			"u/ cancelled",
+		},
+		{
+			"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "QUOTE_SENT"}}]}`,
+			"u/ inquiry",
+		},
 		{"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "INQUIRY", "status": "BOOKED"}}]}`, "u/ inquiry"},
 		{"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BLOCK", "status": "BOOKED"}}]}`, "u/ block"},
 		// Lodgify: open is taken back, or was never booked.
-		{"lodgify", `{"action": "booking_status_change_open", "booking": {"id": 1, "status": "Open"}}`, "", "1/ cancelled"},
+		{
+			"lodgify", `{"action": "booking_status_change_open", "booking": {"id": 1, "status": "Open"}}`, "",
+			"1/ cancelled",
+		},
 		{"lodgify", `{"action": "booking_new_any_status", "booking": {"id": 1, "status": "Open"}}`, "", "1/ inquiry"},
 		// Tests and blocks.
-		{"hospitable", `{"action": "reservation.changed", "triggers": ["test"], "data": {"id": "r", "properties": [{"id": "p"}], "reservation_status": {"current": {"category": "accepted"}}}}`, "", "ignored"},
-		{"smoobu", `{"action": "updateReservation", "data": {"id": 1, "type": "reservation", "is-blocked-booking": "1"}}`, "", "1/ block"},
-		{"smoobu", `{"action": "cancelReservation", "data": {"id": 1, "type": "reservation", "is-blocked-booking": 1}}`, "", "1/ cancelled"},
-		{"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "CANCELLED_BY_GUEST"}}]}`, "u/ cancelled"},
+		{
+			"hospitable",
+			`{"action": "reservation.changed", "triggers": ["test"], "data": {"id": "r", "properties": [{"id": "p"}], "reservation_status": {"current": {"category": "accepted"}}}}`, "", "ignored",
+		},
+		{
+			"smoobu",
+			`{"action": "updateReservation", "data": {"id": 1, "type": "reservation", "is-blocked-booking": "1"}}`, "",
+			"1/ block",
+		},
+		{
+			"smoobu",
+			`{"action": "cancelReservation", "data": {"id": 1, "type": "reservation", "is-blocked-booking": 1}}`,
+			"", "1/ cancelled",
+		},
+		{
+			"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "CANCELLED_BY_GUEST"}}]}`,
+			"u/ cancelled",
+		},
 		{"apaleo", `{"topic": "Reservation", "type": "Deleted", "data": {"entityId": "A-1"}}`, "", "A-1/ cancelled"},
-		{"uplisting", `{"id": 1, "property_id": 2, "mutli_unit_id": "", "status": "confirmed"}`, "", "1/ confirmed in 2"},
+		{
+			"uplisting", `{"id": 1, "property_id": 2, "mutli_unit_id": "", "status": "confirmed"}`, "",
+			"1/ confirmed in 2",
+		},
 		{"cloudbeds", `{"event": "reservation/deleted", "reservationID": 70613.0}`, "", "70613/ cancelled"},
 		// Rooms of a booking.
-		{"hospitable", `{"action": "reservation.changed", "data": {"id": "r", "properties": [{"id": "p"}], "reservation_status": {"current": {"category": "accepted"}}}}`, "", "r/p confirmed in p"},
-		{"hospitable", `{"action": "reservation.changed", "data": {"id": "r", "properties": [{"id": "p"}, {"id": {}}], "reservation_status": {"current": {"category": "accepted"}}}}`, "", "r/p confirmed in p, rejected r"},
-		{"hospitable", `{"action": "reservation.changed", "data": {"id": "r", "properties": [{"id": "p"}, {"id": {}}], "reservation_status": {"current": {"category": "cancelled"}}}}`, "", "r/ cancelled"},
-		{"hospitable", `{"action": "reservation.changed", "data": {"id": "r", "properties": [], "status": "cancelled", "reservation_status": null}}`, "", "r/ cancelled"},
-		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "assigned": [{"roomID": "5-1", "subReservationID": "B-1"}], "unassigned": [{"subReservationID": "B-2"}]}}]}`, "B/B-1 confirmed in 5-1, B/B-2 confirmed no room"},
-		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "checked_in", "assigned": [{"roomID": "5-1", "subReservationID": "B-1", "roomStatus": "checked_out"}, {"roomID": "5-2", "subReservationID": "B-2", "roomStatus": "checked_in"}]}}]}`, "B/B-1 checked_out in 5-1, B/B-2 checked_in in 5-2 begun"},
-		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "assigned": [{"roomID": "5-1", "subReservationID": "B-1", "roomStatus": "canceled"}, {"roomID": "5-2", "subReservationID": "B-2"}]}}]}`, "B/B-1 cancelled in 5-1, B/B-2 confirmed in 5-2"},
-		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "not_confirmed", "assigned": [{"roomID": "5-1", "subReservationID": "B-1", "roomStatus": "confirmed"}]}}]}`, "B/B-1 pending in 5-1"},
-		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "canceled", "assigned": [{"roomID": "5-1", "subReservationID": "B-1"}, {"roomID": "5-2", "subReservationID": "B-2"}]}}]}`, "B/ cancelled"},
-		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "checked_out", "assigned": [{"roomID": "5-1", "subReservationID": {}}]}}]}`, "B/ checked_out"},
-		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "assigned": [], "unassigned": [], "guestList": []}}]}`, "B/ confirmed no room"},
-		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "guestList": []}}]}`, "B/ confirmed"},
+		{
+			"hospitable",
+			`{"action": "reservation.changed", "data": {"id": "r", "properties": [{"id": "p"}], "reservation_status": {"current": {"category": "accepted"}}}}`, "", "r/p confirmed in p",
+		},
+		{
+			"hospitable",
+			`{"action": "reservation.changed", "data": {"id": "r", "properties": [{"id": "p"}, {"id": {}}], "reservation_status": {"current": {"category": "accepted"}}}}`, "", "r/p confirmed in p, rejected r",
+		},
+		{
+			"hospitable",
+			`{"action": "reservation.changed", "data": {"id": "r", "properties": [{"id": "p"}, {"id": {}}], "reservation_status": {"current": {"category": "cancelled"}}}}`, "", "r/ cancelled",
+		},
+		{
+			"hospitable",
+			`{"action": "reservation.changed", "data": {"id": "r", "properties": [], "status": "cancelled", "reservation_status": null}}`, "", "r/ cancelled",
+		},
+		{
+			"cloudbeds", `{}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "assigned": [{"roomID": "5-1", "subReservationID": "B-1"}], "unassigned": [{"subReservationID": "B-2"}]}}]}`, "B/B-1 confirmed in 5-1, B/B-2 confirmed no room",
+		},
+		{
+			"cloudbeds", `{}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "checked_in", "assigned": [{"roomID": "5-1", "subReservationID": "B-1", "roomStatus": "checked_out"}, {"roomID": "5-2", "subReservationID": "B-2", "roomStatus": "checked_in"}]}}]}`, "B/B-1 checked_out in 5-1, B/B-2 checked_in in 5-2 begun",
+		},
+		{
+			"cloudbeds", `{}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "assigned": [{"roomID": "5-1", "subReservationID": "B-1", "roomStatus": "canceled"}, {"roomID": "5-2", "subReservationID": "B-2"}]}}]}`, "B/B-1 cancelled in 5-1, B/B-2 confirmed in 5-2",
+		},
+		{
+			"cloudbeds", `{}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "not_confirmed", "assigned": [{"roomID": "5-1", "subReservationID": "B-1", "roomStatus": "confirmed"}]}}]}`, "B/B-1 pending in 5-1",
+		},
+		{
+			"cloudbeds", `{}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "canceled", "assigned": [{"roomID": "5-1", "subReservationID": "B-1"}, {"roomID": "5-2", "subReservationID": "B-2"}]}}]}`, "B/ cancelled",
+		},
+		{
+			"cloudbeds", `{}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "checked_out", "assigned": [{"roomID": "5-1", "subReservationID": {}}]}}]}`, "B/ checked_out",
+		},
+		{
+			"cloudbeds", `{}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "assigned": [], "unassigned": [], "guestList": []}}]}`, "B/ confirmed no room",
+		},
+		{
+			"cloudbeds", `{}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "guestList": []}}]}`,
+			"B/ confirmed",
+		},
 		// Moves in the middle of a stay.
 		{
-			"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "checked_in", "assigned": [{"roomID": "5-1", "subReservationID": "B-1", "roomStatus": "checked_out", "startDate": "2030-01-01", "endDate": "2030-01-03"}, {"roomID": "5-2", "subReservationID": "B-1", "roomStatus": "checked_in", "startDate": "2030-01-03", "endDate": "2030-01-05"}]}}]}`,
+			"cloudbeds", `{}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "checked_in", "assigned": [{"roomID": "5-1", "subReservationID": "B-1", "roomStatus": "checked_out", "startDate": "2030-01-01", "endDate": "2030-01-03"}, {"roomID": "5-2", "subReservationID": "B-1", "roomStatus": "checked_in", "startDate": "2030-01-03", "endDate": "2030-01-05"}]}}]}`,
 			"B/B-1 checked_in in 5-1 begun [5-1 2030-01-01 2030-01-03] [5-2 2030-01-03 2030-01-05]",
 		},
-		{"cloudbeds", `{}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "assigned": [{"roomID": "5-2", "subReservationID": "B-1", "startDate": "2030-01-03", "endDate": "2030-01-05"}, {"roomID": "5-1", "subReservationID": "B-1", "startDate": "2030-01-01", "endDate": "2030-01-03"}]}}]}`, "B/B-1 confirmed in 5-2 [5-1 2030-01-01 2030-01-03] [5-2 2030-01-03 2030-01-05]"},
 		{
-			"apaleo", `{}`, `{"reservation": [{"id": "A-1", "status": "Confirmed", "unit": {"id": "m"}, "assignedUnits": [{"unit": {"id": "m"}, "timeRanges": [{"from": "2030-01-01T15:00:00Z", "to": "2030-01-02T11:00:00Z"}]}, {"unit": {"id": "n"}, "timeRanges": [{"from": "2030-01-02T11:00:00Z", "to": "2030-01-04T11:00:00Z"}]}]}]}`,
+			"cloudbeds", `{}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "assigned": [{"roomID": "5-2", "subReservationID": "B-1", "startDate": "2030-01-03", "endDate": "2030-01-05"}, {"roomID": "5-1", "subReservationID": "B-1", "startDate": "2030-01-01", "endDate": "2030-01-03"}]}}]}`, "B/B-1 confirmed in 5-2 [5-1 2030-01-01 2030-01-03] [5-2 2030-01-03 2030-01-05]",
+		},
+		{
+			"apaleo", `{}`,
+			`{"reservation": [{"id": "A-1", "status": "Confirmed", "unit": {"id": "m"}, "assignedUnits": [{"unit": {"id": "m"}, "timeRanges": [{"from": "2030-01-01T15:00:00Z", "to": "2030-01-02T11:00:00Z"}]}, {"unit": {"id": "n"}, "timeRanges": [{"from": "2030-01-02T11:00:00Z", "to": "2030-01-04T11:00:00Z"}]}]}]}`,
 			"A-1/ confirmed in m [m 2030-01-01T15:00:00Z 2030-01-02T11:00:00Z] [n 2030-01-02T11:00:00Z 2030-01-04T11:00:00Z]",
 		},
 		{"apaleo", `{}`, `{"reservation": [{"id": "A-1", "status": "Confirmed"}]}`, "A-1/ confirmed no room"},
 		{"apaleo", `{}`, `{"reservation": [{"id": "A-1", "status": "Confirmed", "unit": [1]}]}`, "rejected A-1"},
 		{
-			"guesty", `{}`, `{"reservation": [{"_id": "r", "listingId": "l", "status": "confirmed", ` + dates + `, "stay": [{"unitId": "m", "checkIn": "2030-01-01T15:00:00Z", "checkOut": "2030-01-02T11:00:00Z"}, {"unitId": "n", "checkIn": "2030-01-02T11:00:00Z", "checkOut": "2030-01-03T11:00:00Z"}]}]}`,
+			"guesty", `{}`, `{"reservation": [{"_id": "r", "listingId": "l", "status": "confirmed", ` + dates +
+				`, "stay": [{"unitId": "m", "checkIn": "2030-01-01T15:00:00Z", "checkOut": "2030-01-02T11:00:00Z"}, {"unitId": "n", "checkIn": "2030-01-02T11:00:00Z", "checkOut": "2030-01-03T11:00:00Z"}]}]}`,
 			"r/ confirmed in l [m 2030-01-01T15:00:00Z 2030-01-02T11:00:00Z] [n 2030-01-02T11:00:00Z 2030-01-03T11:00:00Z]",
 		},
 		// What takes a key away waits for no document.
-		{"guesty", `{"event": "reservation.updated.v2", "data": {"reservationId": "r", "status": "canceled"}}`, "", "r/ cancelled"},
-		{"guesty", `{"event": "reservation.updated.v2", "data": {"reservation": {"id": "r"}, "status": "confirmed"}}`, "", "fetch reservation r"},
-		{"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "propertyID": 1, "status": "canceled"}`, "", "B/ cancelled"},
-		{"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "propertyID": 1, "status": "no_show"}`, "", "B/ no_show"},
-		{"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "propertyID": 1, "status": "checked_in"}`, "", "fetch reservation B"},
+		{
+			"guesty", `{"event": "reservation.updated.v2", "data": {"reservationId": "r", "status": "canceled"}}`, "",
+			"r/ cancelled",
+		},
+		{
+			"guesty",
+			`{"event": "reservation.updated.v2", "data": {"reservation": {"id": "r"}, "status": "confirmed"}}`,
+			"", "fetch reservation r",
+		},
+		{
+			"cloudbeds",
+			`{"event": "reservation/status_changed", "reservationID": "B", "propertyID": 1, "status": "canceled"}`, "",
+			"B/ cancelled",
+		},
+		{
+			"cloudbeds",
+			`{"event": "reservation/status_changed", "reservationID": "B", "propertyID": 1, "status": "no_show"}`, "",
+			"B/ no_show",
+		},
+		{
+			"cloudbeds",
+			`{"event": "reservation/status_changed", "reservationID": "B", "propertyID": 1, "status": "checked_in"}`,
+			"", "fetch reservation B",
+		},
 		{"beds24", "?status=cancel", "", "1/ cancelled"},
 		{"beds24", "?status=modify", "", "fetch booking 1"},
 		// Guests who change.
 		{"cloudbeds", `{"event": "guest/details_changed", "guestId": 1, "propertyId": 9}`, "", "fetch guest 1"},
-		{"cloudbeds", `{"event": "guest/details_changed", "guestId": 1, "propertyId": 9, "reservationId": "B"}`, "", "fetch reservation B"},
-		{"cloudbeds", `{"event": "guest/assigned", "guestId": 1, "propertyId": 9, "reservationId": "B"}`, "", "fetch reservation B"},
-		{"cloudbeds", `{"event": "guest/removed", "guestId": 1, "propertyId": 9, "reservationId": "B"}`, "", "fetch reservation B"},
+		{
+			"cloudbeds", `{"event": "guest/details_changed", "guestId": 1, "propertyId": 9, "reservationId": "B"}`, "",
+			"fetch reservation B",
+		},
+		{
+			"cloudbeds", `{"event": "guest/assigned", "guestId": 1, "propertyId": 9, "reservationId": "B"}`, "",
+			"fetch reservation B",
+		},
+		{
+			"cloudbeds", `{"event": "guest/removed", "guestId": 1, "propertyId": 9, "reservationId": "B"}`, "",
+			"fetch reservation B",
+		},
 		{"cloudbeds", `{"event": null, "reservationId": "B", "propertyId": 9}`, "", "fetch reservation B"},
 		{"cloudbeds", `{"event": "guest/created", "guestId": 1, "propertyId": 9}`, "", "ignored"},
-		{"cloudbeds", `{"event": "guest/details_changed", "guestId": 1, "propertyId": 9}`, `{"guest": [{"success": true, "data": {"firstName": "J", "email": "new@example.com"}}]}`, "guest 1 new@example.com"},
-		{"cloudbeds", `{"event": "guest/details_changed", "guestId": 1, "propertyId": 9}`, `{"guest": [{"success": true, "data": {"guestEmail": "other@example.com", "guestList": {"1": {"guestID": "1", "guestEmail": "new@example.com"}}}}]}`, "guest 1 new@example.com"},
+		{
+			"cloudbeds", `{"event": "guest/details_changed", "guestId": 1, "propertyId": 9}`,
+			`{"guest": [{"success": true, "data": {"firstName": "J", "email": "new@example.com"}}]}`,
+			"guest 1 new@example.com",
+		},
+		{
+			"cloudbeds", `{"event": "guest/details_changed", "guestId": 1, "propertyId": 9}`,
+			`{"guest": [{"success": true, "data": {"guestEmail": "other@example.com", "guestList": {"1": {"guestID": "1", "guestEmail": "new@example.com"}}}}]}`, "guest 1 new@example.com",
+		},
 		{"ownerrez", `{"action": "entity_update", "entity_type": "guest", "entity_id": 7}`, "", "fetch guest 7"},
-		{"ownerrez", `{"action": "entity_update", "entity_type": "guest", "entity_id": 7}`, `{"guest": [{"email_addresses": [{"address": "old@example.com"}, {"address": "new@example.com", "is_default": true}]}]}`, "guest 7 new@example.com"},
+		{
+			"ownerrez", `{"action": "entity_update", "entity_type": "guest", "entity_id": 7}`,
+			`{"guest": [{"email_addresses": [{"address": "old@example.com"}, {"address": "new@example.com", "is_default": true}]}]}`, "guest 7 new@example.com",
+		},
 		{"ownerrez", `{"action": "entity_delete", "entity_type": "guest", "entity_id": 7}`, "", "ignored"},
-		{"ownerrez", `{"action": "entity_update", "entity_type": "booking", "entity_id": 7, "entity": {"property_id": 2, "status": "active", "guest_id": 3}}`, "", "fetch guest? 3"},
-		{"ownerrez", `{"action": "entity_update", "entity_type": "booking", "entity_id": 7, "entity": {"property_id": 2, "status": "active", "guest_id": 3}}`, `{"guest": []}`, "7/ confirmed in 2"},
-		{"guesty", `{"event": "guest.updated", "guest": {"_id": "g", "emails": [{"address": "new@example.com"}]}}`, "", "guest g new@example.com"},
+		{
+			"ownerrez",
+			`{"action": "entity_update", "entity_type": "booking", "entity_id": 7, "entity": {"property_id": 2, "status": "active", "guest_id": 3}}`, "", "fetch guest? 3",
+		},
+		{
+			"ownerrez",
+			`{"action": "entity_update", "entity_type": "booking", "entity_id": 7, "entity": {"property_id": 2, "status": "active", "guest_id": 3}}`, `{"guest": []}`, "7/ confirmed in 2",
+		},
+		{
+			"guesty", `{"event": "guest.updated", "guest": {"_id": "g", "emails": [{"address": "new@example.com"}]}}`,
+			"",
+			"guest g new@example.com",
+		},
 		// Mews: orders and customers of one webhook, and customers who were merged.
-		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "r"}}, {"Discriminator": "CustomerUpdated", "Value": {"Id": "x"}}]}`, "", "fetch reservations r, fetch updated_customers? x"},
-		{"mews", `{}`, `{"reservations": [{"Reservations": [{"Id": "r", "State": "Confirmed", "AccountId": "c", "AssignedResourceId": "m"}]}], "updated_customers": [{"Customers": [{"Id": "x", "Email": "x@example.com"}]}]}`, "fetch customers? c"},
-		{"mews", `{}`, `{"reservations": [{"Reservations": [{"Id": "r", "State": "Confirmed", "AccountId": "c", "AssignedResourceId": "m"}]}], "customers": [], "updated_customers": [{"Customers": [{"Id": "x", "Email": "x@example.com"}]}]}`, "r/ confirmed in m, guest x x@example.com"},
-		{"mews", `{}`, `{"customers": [{"Customers": [{"Id": "x", "Email": "x@example.com", "MergeTargetId": "y"}]}]}`, "fetch merged_customers? y"},
-		{"mews", `{}`, `{"customers": [{"Customers": [{"Id": "x", "Email": "x@example.com", "MergeTargetId": "y"}]}], "merged_customers": [{"Customers": [{"Id": "y", "Email": "y@example.com"}]}]}`, "guest x y@example.com"},
+		{
+			"mews",
+			`{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "r"}}, {"Discriminator": "CustomerUpdated", "Value": {"Id": "x"}}]}`, "", "fetch reservations r, fetch updated_customers? x",
+		},
+		{
+			"mews", `{}`,
+			`{"reservations": [{"Reservations": [{"Id": "r", "State": "Confirmed", "AccountId": "c", "AssignedResourceId": "m"}]}], "updated_customers": [{"Customers": [{"Id": "x", "Email": "x@example.com"}]}]}`, "fetch customers? c",
+		},
+		{
+			"mews", `{}`,
+			`{"reservations": [{"Reservations": [{"Id": "r", "State": "Confirmed", "AccountId": "c", "AssignedResourceId": "m"}]}], "customers": [], "updated_customers": [{"Customers": [{"Id": "x", "Email": "x@example.com"}]}]}`, "r/ confirmed in m, guest x x@example.com",
+		},
+		{
+			"mews", `{}`,
+			`{"customers": [{"Customers": [{"Id": "x", "Email": "x@example.com", "MergeTargetId": "y"}]}]}`,
+			"fetch merged_customers? y",
+		},
+		{
+			"mews", `{}`,
+			`{"customers": [{"Customers": [{"Id": "x", "Email": "x@example.com", "MergeTargetId": "y"}]}], "merged_customers": [{"Customers": [{"Id": "y", "Email": "y@example.com"}]}]}`, "guest x y@example.com",
+		},
 		{"mews", `{}`, `{"reservations": [{"Reservations": []}]}`, "ignored"},
 		// Documents of lagging replicas.
-		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "r"}}]}`, `{"reservations": [{"Reservations": []}]}`, "recheck, ignored"},
-		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "r"}}, {"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "s"}}]}`, `{"reservations": [{"Reservations": [{"Id": "s", "State": "Confirmed"}]}]}`, "s/ confirmed no room, recheck"},
-		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "s"}}]}`, `{"reservations": [{"Reservations": [{"Id": "s", "State": "Confirmed"}]}]}`, "s/ confirmed no room"},
-		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "s"}}, {"Discriminator": "ServiceOrderUpdated", "Value": null}]}`, `{"reservations": [{"Reservations": [{"Id": "s", "State": "Confirmed"}]}]}`, "s/ confirmed no room, rejected "},
-		{"cloudbeds", `{"event": "reservation/dates_changed", "reservationID": "B", "startDate": "2030-01-01", "endDate": "2030-01-02"}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "startDate": "2030-01-01", "endDate": "2030-01-03"}}]}`, "B/ confirmed, recheck"},
-		{"cloudbeds", `{"event": "reservation/dates_changed", "reservationID": "B", "startDate": "2030-01-01", "endDate": "2030-01-03"}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "startDate": "2030-01-01", "endDate": "2030-01-03"}}]}`, "B/ confirmed"},
-		{"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "status": "checked_in"}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed"}}]}`, "B/ confirmed, recheck"},
-		{"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "status": "checked_in"}`, `{"reservation": [{"data": {"reservationID": "B", "status": "checked_in"}}]}`, "B/ checked_in begun"},
-		{"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": 5}}, {"Discriminator": "ServiceOrderUpdated", "Value": null}]}`, "", "fetch reservations 5, rejected "},
+		{
+			"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "r"}}]}`,
+			`{"reservations": [{"Reservations": []}]}`, "recheck, ignored",
+		},
+		{
+			"mews",
+			`{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "r"}}, {"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "s"}}]}`, `{"reservations": [{"Reservations": [{"Id": "s", "State": "Confirmed"}]}]}`, "s/ confirmed no room, recheck",
+		},
+		{
+			"mews", `{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "s"}}]}`,
+			`{"reservations": [{"Reservations": [{"Id": "s", "State": "Confirmed"}]}]}`, "s/ confirmed no room",
+		},
+		{
+			"mews",
+			`{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "s"}}, {"Discriminator": "ServiceOrderUpdated", "Value": null}]}`, `{"reservations": [{"Reservations": [{"Id": "s", "State": "Confirmed"}]}]}`, "s/ confirmed no room, rejected ",
+		},
+		{
+			"cloudbeds",
+			`{"event": "reservation/dates_changed", "reservationID": "B", "startDate": "2030-01-01", "endDate": "2030-01-02"}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "startDate": "2030-01-01", "endDate": "2030-01-03"}}]}`, "B/ confirmed, recheck",
+		},
+		{
+			"cloudbeds",
+			`{"event": "reservation/dates_changed", "reservationID": "B", "startDate": "2030-01-01", "endDate": "2030-01-03"}`, `{"reservation": [{"data": {"reservationID": "B", "status": "confirmed", "startDate": "2030-01-01", "endDate": "2030-01-03"}}]}`, "B/ confirmed",
+		},
+		{
+			"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "status": "checked_in"}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "confirmed"}}]}`, "B/ confirmed, recheck",
+		},
+		{
+			"cloudbeds", `{"event": "reservation/status_changed", "reservationID": "B", "status": "checked_in"}`,
+			`{"reservation": [{"data": {"reservationID": "B", "status": "checked_in"}}]}`, "B/ checked_in begun",
+		},
+		{
+			"mews",
+			`{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": 5}}, {"Discriminator": "ServiceOrderUpdated", "Value": null}]}`, "", "fetch reservations 5, rejected ",
+		},
 		{"mews", `{"Events": [{"Discriminator": "CustomerUpdated", "Value": {"Id": {}}}]}`, "", "rejected "},
 	} {
 		m := pms.Mapping{Body: []byte(c.body)}
 		if status, ok := strings.CutPrefix(c.body, "?status="); ok {
-			m = pms.Mapping{Request: pms.Request{Kind: "query", Query: map[string]string{"bookid": "1", "status": status}}}
+			m = pms.Mapping{Request: pms.Request{
+				Kind:  "query",
+				Query: map[string]string{"bookid": "1", "status": status},
+			}}
 		}
 		if c.fetched != "" {
 			documents, err := pms.DecodeJSON([]byte(c.fetched))
@@ -208,7 +420,8 @@ func TestDocumentsThatSayNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := source(t, c.format).Map(context.Background(), pms.Mapping{Body: []byte(`{}`), Fetched: map[string]any{c.kind: []any{document}}})
+		e, err := source(t, c.format).Map(context.Background(),
+			pms.Mapping{Body: []byte(`{}`), Fetched: map[string]any{c.kind: []any{document}}})
 		if err != nil || e.Ignored || len(e.Changes) > 0 || len(e.Invalid)+len(e.Rejected) == 0 {
 			t.Errorf("%s: %v %+v", c.format, err, e)
 		}
@@ -218,7 +431,8 @@ func TestDocumentsThatSayNothing(t *testing.T) {
 // An event that doesn't tell all rooms of a booking leaves the others alone; a cancel takes them all.
 func TestRoomsThatAreNotTold(t *testing.T) {
 	t.Parallel()
-	const accepted, cancelled = `"reservation_status": {"current": {"category": "accepted"}}`, `"reservation_status": {"current": {"category": "cancelled"}}`
+	const accepted, cancelled = `"reservation_status": {"current": {"category": "accepted"}}`,
+		`"reservation_status": {"current": {"category": "cancelled"}}`
 	for _, c := range []struct {
 		format, data string
 		rest         bool
@@ -231,7 +445,11 @@ func TestRoomsThatAreNotTold(t *testing.T) {
 		{"hospitable", cancelled, true},
 		{"hospitable", cancelled + `, "properties": [{"id": null}]`, true},
 		{"cloudbeds", `"status": "confirmed", "assigned": [{"roomID": "1", "subReservationID": "a"}]`, true},
-		{"cloudbeds", `"status": "confirmed", "assigned": [{"roomID": "1", "subReservationID": "a"}, {"roomID": "2"}]`, false},
+		{
+			"cloudbeds",
+			`"status": "confirmed", "assigned": [{"roomID": "1", "subReservationID": "a"}, {"roomID": "2"}]`,
+			false,
+		},
 		{"cloudbeds", `"status": "confirmed", "assigned": [], "unassigned": []`, true},
 		{"cloudbeds", `"status": "confirmed", "assigned": "none"`, false},
 		{"cloudbeds", `"status": "confirmed"`, false},
@@ -252,7 +470,8 @@ func TestRoomsThatAreNotTold(t *testing.T) {
 		}
 		for _, change := range e.Changes {
 			if change.Reservation.Rest != c.rest {
-				t.Errorf("%s: %s: %q is about the whole booking: %v, want %v", c.format, c.data, change.Reservation.Unit, change.Reservation.Rest, c.rest)
+				t.Errorf("%s: %s: %q is about the whole booking: %v, want %v", c.format, c.data,
+					change.Reservation.Unit, change.Reservation.Rest, c.rest)
 			}
 		}
 	}

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// A program that has no time left is stopped, which is reported separately from one that takes too many steps: trying again helps.
+// A program that has no time left is stopped, which is reported separately from one that takes too many steps: trying
+// again helps.
 func TestBudgets(t *testing.T) {
 	t.Parallel()
 	cancelled, cancel := context.WithCancel(context.Background())
@@ -49,9 +50,11 @@ func TestAThousandOrders(t *testing.T) {
 	f.LongestRun = time.Hour // what is checked here is its steps, however slow the machine is
 	var orders, customers, events []string
 	for i := range 1000 {
-		orders = append(orders, fmt.Sprintf(`{"Id": "r%d", "State": "Confirmed", "AccountId": "c%d", "AssignedResourceId": "room%d", "ScheduledStartUtc": "2030-11-01T15:00:00Z",
+		orders = append(orders, fmt.Sprintf(
+			`{"Id": "r%d", "State": "Confirmed", "AccountId": "c%d", "AssignedResourceId": "room%d", "ScheduledStartUtc": "2030-11-01T15:00:00Z",
 			"ScheduledEndUtc": "2030-11-04T11:00:00Z", "UpdatedUtc": "2024-10-20T08:00:00Z"}`, i, i, i))
-		customers = append(customers, fmt.Sprintf(`{"Id": "c%d", "Email": "guest%d@example.com", "FirstName": "Jane", "LastName": "Doe"}`, i, i))
+		customers = append(customers, fmt.Sprintf(
+			`{"Id": "c%d", "Email": "guest%d@example.com", "FirstName": "Jane", "LastName": "Doe"}`, i, i))
 	}
 	for i := range 1500 {
 		events = append(events, fmt.Sprintf(`{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "r%04d"}}`, i))
@@ -69,9 +72,13 @@ func TestAThousandOrders(t *testing.T) {
 		return v
 	}
 	fetched := map[string]any{
-		"reservations": []any{read(`{"Reservations": [` + strings.Join(orders, ",") + `]}`)}, "customers": []any{read(`{"Customers": [` + strings.Join(customers, ",") + `]}`)},
+		"reservations": []any{read(`{"Reservations": [` + strings.Join(orders, ",") + `]}`)},
+		"customers":    []any{read(`{"Customers": [` + strings.Join(customers, ",") + `]}`)},
 	}
-	input := map[string]any{"body": read(string(body)), "headers": map[string]any{}, "query": map[string]any{}, "path": "", "fetched": fetched}
+	input := map[string]any{
+		"body": read(string(body)), "headers": map[string]any{}, "query": map[string]any{},
+		"path": "", "fetched": fetched,
+	}
 	all := mostSteps + stepsPerByte*(len(body)+documentsSize(fetched))
 	b := &budget{Context: context.Background(), steps: all, until: math.MaxInt64}
 	outputs := 0
@@ -88,7 +95,8 @@ func TestAThousandOrders(t *testing.T) {
 		t.Errorf("%d outputs, %d of %d steps", outputs, used, all)
 	}
 	e, err = f.Map(context.Background(), Mapping{Body: body, Fetched: fetched})
-	if err != nil || len(e.Changes) != 1000 || e.Recheck == "" || len(e.Rejected) > 0 || *e.Changes[999].Reservation.GuestEmail != "guest999@example.com" {
+	if err != nil || len(e.Changes) != 1000 || e.Recheck == "" || len(e.Rejected) > 0 ||
+		*e.Changes[999].Reservation.GuestEmail != "guest999@example.com" {
 		t.Errorf("%v, %d changes, %d rejected", err, len(e.Changes), len(e.Rejected))
 	}
 }
@@ -114,7 +122,10 @@ func TestTolerantFormsSayTheSame(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			in := map[string]any{"body": v, "headers": map[string]any{}, "query": map[string]any{}, "path": "", "fetched": nil}
+			in := map[string]any{
+				"body": v, "headers": map[string]any{}, "query": map[string]any{}, "path": "",
+				"fetched": nil,
+			}
 			if kind != "" {
 				in["body"], in["fetched"] = map[string]any{}, map[string]any{kind: []any{v}}
 			}
@@ -129,7 +140,8 @@ func TestTolerantFormsSayTheSame(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: %v", file, err)
 			}
-			if got, err := f.runForm(context.Background(), f.tolerant, Mapping{Body: text}, input(kind)); err != nil || !reflect.DeepEqual(got, want) {
+			if got, err := f.runForm(context.Background(), f.tolerant, Mapping{Body: text}, input(kind)); err != nil ||
+				!reflect.DeepEqual(got, want) {
 				t.Errorf("%s as %q: %v\ngot  %v\nwant %v", file, kind, err, got, want)
 			}
 		}

@@ -38,31 +38,122 @@ func TestVerifiers(t *testing.T) {
 		delivery pms.Delivery
 		secret   int // 0: refused
 	}{
-		"hmac":                            {pms.VerifySettings{Method: "hmac", Header: "Signature"}, keys, h("Signature", hex), 2},
-		"hmac, upper case":                {pms.VerifySettings{Method: "hmac", Header: "Signature"}, keys, h("Signature", upper), 2},
-		"hmac, prefix":                    {pms.VerifySettings{Method: "hmac", Header: "ms-signature", Prefix: "sha256="}, keys, h("Ms-Signature", "sha256="+upper), 2},
-		"hmac, prefix missing":            {pms.VerifySettings{Method: "hmac", Header: "ms-signature", Prefix: "sha256="}, keys, h("Ms-Signature", hex), 0},
-		"hmac, base64":                    {pms.VerifySettings{Method: "hmac", Header: "Signature", Encoding: "base64"}, keys, h("Signature", in64), 2},
-		"hmac, base64 without padding":    {pms.VerifySettings{Method: "hmac", Header: "Signature", Encoding: "base64"}, keys, h("Signature", in64[:len(in64)-1]), 2},
-		"hmac, another algorithm":         {pms.VerifySettings{Method: "hmac", Header: "Signature", Algorithm: "sha512"}, keys, h("Signature", hex), 0},
-		"hmac, one digit less":            {pms.VerifySettings{Method: "hmac", Header: "Signature"}, keys, h("Signature", hex[:62]), 0},
-		"hmac, empty":                     {pms.VerifySettings{Method: "hmac", Header: "Signature"}, keys, h("Signature", ""), 0},
-		"hmac, no header":                 {pms.VerifySettings{Method: "hmac", Header: "Signature"}, keys, h("Other", hex), 0},
-		"hmac, no secret that is right":   {pms.VerifySettings{Method: "hmac", Header: "Signature"}, keys[:1], h("Signature", hex), 0},
-		"basic":                           {pms.VerifySettings{Method: "basic"}, []string{"u:password-1", "u:password-2"}, h("Authorization", "Basic dTpwYXNzd29yZC0y"), 2},
-		"basic, wrong":                    {pms.VerifySettings{Method: "basic"}, []string{"u:password-1"}, h("Authorization", "Basic dTpwYXNzd29yZC0y"), 0},
-		"basic, none":                     {pms.VerifySettings{Method: "basic"}, []string{"u:password-1"}, h("Authorization", "Bearer u:password-1"), 0},
-		"bearer":                          {pms.VerifySettings{Method: "bearer"}, tokens, h("Authorization", "bearer a-new-token-of-the-pms"), 2},
-		"bearer, wrong":                   {pms.VerifySettings{Method: "bearer"}, tokens, h("Authorization", "Bearer a-new-token-of-the-pmS"), 0},
-		"bearer, empty":                   {pms.VerifySettings{Method: "bearer"}, tokens, h("Authorization", "Bearer "), 0},
-		"a header":                        {pms.VerifySettings{Method: "header", Header: "X-Token"}, tokens, h("X-Token", "an-old-token-of-the-pms"), 1},
-		"a header, wrong":                 {pms.VerifySettings{Method: "header", Header: "X-Token"}, tokens, h("X-Token", "an-old-token-of-the-pm"), 0},
-		"in the query":                    {pms.VerifySettings{Method: "url-token", Parameter: "key"}, tokens, query("key=a-new-token-of-the-pms&a=b"), 2},
-		"in the query, by another name":   {pms.VerifySettings{Method: "url-token", Parameter: "key"}, tokens, query("token=a-new-token-of-the-pms"), 0},
-		"in the path":                     {pms.VerifySettings{Method: "url-token"}, tokens, path("a-new-token-of-the-pms"), 2},
-		"in the path, with more after":    {pms.VerifySettings{Method: "url-token"}, tokens, path("a-new-token-of-the-pms/bookings"), 2},
-		"in the path, not the first part": {pms.VerifySettings{Method: "url-token"}, tokens, path("x/a-new-token-of-the-pms"), 0},
-		"in the path, none":               {pms.VerifySettings{Method: "url-token"}, tokens, path(""), 0},
+		"hmac": {
+			pms.VerifySettings{Method: "hmac", Header: "Signature"},
+			keys,
+			h("Signature", hex), 2,
+		},
+		"hmac, upper case": {
+			pms.VerifySettings{Method: "hmac", Header: "Signature"},
+			keys,
+			h("Signature", upper), 2,
+		},
+		"hmac, prefix": {pms.VerifySettings{
+			Method: "hmac", Header: "ms-signature",
+			Prefix: "sha256=",
+		}, keys, h("Ms-Signature", "sha256="+upper), 2},
+		"hmac, prefix missing": {pms.VerifySettings{
+			Method: "hmac", Header: "ms-signature",
+			Prefix: "sha256=",
+		}, keys, h("Ms-Signature", hex), 0},
+		"hmac, base64": {
+			pms.VerifySettings{Method: "hmac", Header: "Signature", Encoding: "base64"},
+			keys, h("Signature", in64), 2,
+		},
+		"hmac, base64 without padding": {
+			pms.VerifySettings{Method: "hmac", Header: "Signature", Encoding: "base64"},
+			keys, h("Signature", in64[:len(in64)-1]), 2,
+		},
+		"hmac, another algorithm": {pms.VerifySettings{
+			Method: "hmac", Header: "Signature",
+			Algorithm: "sha512",
+		}, keys, h("Signature", hex), 0},
+		"hmac, one digit less": {
+			pms.VerifySettings{Method: "hmac", Header: "Signature"},
+			keys,
+			h("Signature", hex[:62]), 0,
+		},
+		"hmac, empty": {
+			pms.VerifySettings{Method: "hmac", Header: "Signature"},
+			keys,
+			h("Signature", ""), 0,
+		},
+		"hmac, no header": {
+			pms.VerifySettings{Method: "hmac", Header: "Signature"},
+			keys,
+			h("Other", hex), 0,
+		},
+		"hmac, no secret that is right": {
+			pms.VerifySettings{Method: "hmac", Header: "Signature"},
+			keys[:1],
+			h("Signature", hex), 0,
+		},
+		"basic": {
+			pms.VerifySettings{Method: "basic"},
+			[]string{"u:password-1", "u:password-2"},
+			h("Authorization", "Basic dTpwYXNzd29yZC0y"), 2,
+		},
+		"basic, wrong": {
+			pms.VerifySettings{Method: "basic"},
+			[]string{"u:password-1"},
+			h("Authorization", "Basic dTpwYXNzd29yZC0y"), 0,
+		},
+		"basic, none": {
+			pms.VerifySettings{Method: "basic"},
+			[]string{"u:password-1"},
+			h("Authorization", "Bearer u:password-1"), 0,
+		},
+		"bearer": {
+			pms.VerifySettings{Method: "bearer"},
+			tokens,
+			h("Authorization", "bearer a-new-token-of-the-pms"), 2,
+		},
+		"bearer, wrong": {
+			pms.VerifySettings{Method: "bearer"},
+			tokens,
+			h("Authorization", "Bearer a-new-token-of-the-pmS"), 0,
+		},
+		"bearer, empty": {
+			pms.VerifySettings{Method: "bearer"},
+			tokens, h("Authorization", "Bearer "),
+			0,
+		},
+		"a header": {
+			pms.VerifySettings{Method: "header", Header: "X-Token"},
+			tokens,
+			h("X-Token", "an-old-token-of-the-pms"), 1,
+		},
+		"a header, wrong": {
+			pms.VerifySettings{Method: "header", Header: "X-Token"},
+			tokens,
+			h("X-Token", "an-old-token-of-the-pm"), 0,
+		},
+		"in the query": {
+			pms.VerifySettings{Method: "url-token", Parameter: "key"},
+			tokens,
+			query("key=a-new-token-of-the-pms&a=b"), 2,
+		},
+		"in the query, by another name": {
+			pms.VerifySettings{Method: "url-token", Parameter: "key"},
+			tokens,
+			query("token=a-new-token-of-the-pms"), 0,
+		},
+		"in the path": {
+			pms.VerifySettings{Method: "url-token"},
+			tokens,
+			path("a-new-token-of-the-pms"), 2,
+		},
+		"in the path, with more after": {
+			pms.VerifySettings{Method: "url-token"},
+			tokens,
+			path("a-new-token-of-the-pms/bookings"), 2,
+		},
+		"in the path, not the first part": {
+			pms.VerifySettings{Method: "url-token"},
+			tokens,
+			path("x/a-new-token-of-the-pms"), 0,
+		},
+		"in the path, none": {pms.VerifySettings{Method: "url-token"}, tokens, path(""), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,7 +162,8 @@ func TestVerifiers(t *testing.T) {
 				t.Fatal(problems)
 			}
 			proof, err := v.Verify(c.delivery, time.Now())
-			if (err == nil) != (c.secret > 0) || (err != nil && !errors.Is(err, pms.ErrUnauthentic)) || proof.Secret != c.secret {
+			if (err == nil) != (c.secret > 0) || (err != nil && !errors.Is(err, pms.ErrUnauthentic)) ||
+				proof.Secret != c.secret {
 				t.Errorf("secret %d, %v; want %d", proof.Secret, err, c.secret)
 			}
 		})
@@ -85,13 +177,29 @@ func TestVerifiersThatCantBe(t *testing.T) {
 		secrets  []string
 		want     []string
 	}{
-		"nothing":      {pms.VerifySettings{}, nil, []string{"secrets", "method"}},
-		"short":        {pms.VerifySettings{Method: "url-token"}, []string{"long enough to be a secret", "short"}, []string{"secrets[1]"}},
-		"no header":    {pms.VerifySettings{Method: "header"}, []string{"long enough"}, []string{"header"}},
-		"not its own":  {pms.VerifySettings{Method: "bearer", Algorithm: "sha256"}, []string{"long enough"}, []string{"algorithm"}},
-		"no password":  {pms.VerifySettings{Method: "basic"}, []string{"password", ":password", "u:short"}, []string{"secrets[0]", "secrets[1]", "secrets[2]"}},
-		"no whsec":     {pms.VerifySettings{Method: "standard-webhooks"}, []string{"secret"}, []string{"secrets[0]"}},
-		"all of hmac":  {pms.VerifySettings{Method: "hmac", Algorithm: "md5", Encoding: "base32"}, []string{"x"}, []string{"secrets[0]", "header", "algorithm", "encoding"}},
+		"nothing": {pms.VerifySettings{}, nil, []string{"secrets", "method"}},
+		"short": {
+			pms.VerifySettings{Method: "url-token"},
+			[]string{"long enough to be a secret", "short"},
+			[]string{"secrets[1]"},
+		},
+		"no header": {pms.VerifySettings{Method: "header"}, []string{"long enough"}, []string{"header"}},
+		"not its own": {
+			pms.VerifySettings{Method: "bearer", Algorithm: "sha256"},
+			[]string{"long enough"},
+			[]string{"algorithm"},
+		},
+		"no password": {
+			pms.VerifySettings{Method: "basic"},
+			[]string{"password", ":password", "u:short"},
+			[]string{"secrets[0]", "secrets[1]", "secrets[2]"},
+		},
+		"no whsec": {pms.VerifySettings{Method: "standard-webhooks"}, []string{"secret"}, []string{"secrets[0]"}},
+		"all of hmac": {
+			pms.VerifySettings{Method: "hmac", Algorithm: "md5", Encoding: "base32"},
+			[]string{"x"},
+			[]string{"secrets[0]", "header", "algorithm", "encoding"},
+		},
 		"another word": {pms.VerifySettings{Method: "trust"}, []string{"x"}, []string{"method"}},
 	} {
 		v, problems := pms.NewVerifier(c.settings, c.secrets)
@@ -113,8 +221,10 @@ func TestWhatIsKept(t *testing.T) {
 	t.Parallel()
 	d := pms.Delivery{
 		Header: http.Header{
-			"X-Token": {"secret"}, "Authorization": {"secret"}, "Cookie": {"secret"}, "X-Signature": {"secret"}, "X-Event": {"created"}, "X-Forwarded-For": {"192.0.2.1"},
-			"X-Original-Uri": {"/webhooks/a/secret"}, "X-Rewrite-Url": {"/webhooks/a/secret"}, "X-Request-Uri": {"/a"}, "Referer": {"https://a.example/secret"}, "X-Anything": {"at /a/secret/b"},
+			"X-Token": {"secret"}, "Authorization": {"secret"}, "Cookie": {"secret"}, "X-Signature": {"secret"},
+			"X-Event": {"created"}, "X-Forwarded-For": {"192.0.2.1"},
+			"X-Original-Uri": {"/webhooks/a/secret"}, "X-Rewrite-Url": {"/webhooks/a/secret"}, "X-Request-Uri": {"/a"},
+			"Referer": {"https://a.example/secret"}, "X-Anything": {"at /a/secret/b"},
 		},
 		Query: url.Values{"key": {"secret"}, "event": {"created"}}, Path: "secret/rest",
 	}
@@ -122,8 +232,17 @@ func TestWhatIsKept(t *testing.T) {
 		carrier pms.Carrier
 		want    pms.Request
 	}{
-		"in a header": {pms.Carrier{Header: "X-Token"}, pms.Request{Headers: map[string]string{"x-event": "created"}, Query: map[string]string{"event": "created"}}},
-		"in the URL":  {pms.Carrier{Query: "key", Path: true, Header: "X-Token"}, pms.Request{Headers: map[string]string{"x-event": "created"}, Query: map[string]string{"event": "created"}, Path: "rest"}},
+		"in a header": {pms.Carrier{Header: "X-Token"}, pms.Request{
+			Headers: map[string]string{"x-event": "created"},
+			Query:   map[string]string{"event": "created"},
+		}},
+		"in the URL": {
+			pms.Carrier{Query: "key", Path: true, Header: "X-Token"},
+			pms.Request{
+				Headers: map[string]string{"x-event": "created"}, Query: map[string]string{"event": "created"},
+				Path: "rest",
+			},
+		},
 	} {
 		if diff := cmp.Diff(c.want, pms.Kept(d, c.carrier)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -134,7 +253,10 @@ func TestWhatIsKept(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	list := pms.Addresses{netip.MustParsePrefix("38.80.170.0/24"), netip.MustParsePrefix("2001:db8::1/128")}
-	for address, want := range map[string]bool{"38.80.170.7": true, "::ffff:38.80.170.7": true, "38.80.171.7": false, "2001:db8::1": true, "2001:db8::2": false} {
+	for address, want := range map[string]bool{
+		"38.80.170.7": true, "::ffff:38.80.170.7": true, "38.80.171.7": false,
+		"2001:db8::1": true, "2001:db8::2": false,
+	} {
 		if got := list.Allow(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: %v", address, got)
 		}

@@ -30,7 +30,8 @@ func accountOf(t *testing.T, a pms.Account, fn http.HandlerFunc) (*Client, strin
 
 func oauth() pms.Account {
 	return pms.Account{
-		AccountManifest: pms.AccountManifest{Auth: pms.AuthOAuth2, TokenURL: "token"}, Credentials: pms.Credentials{ClientID: "id", ClientSecret: "the-client-secret"},
+		AccountManifest: pms.AccountManifest{Auth: pms.AuthOAuth2, TokenURL: "token"},
+		Credentials:     pms.Credentials{ClientID: "id", ClientSecret: "the-client-secret"},
 	}
 }
 
@@ -41,7 +42,8 @@ func TestARefusedAccountAsksForOneToken(t *testing.T) {
 	c, address := accountOf(t, oauth(), func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		if r.URL.Path == "/token" {
-			_, _ = fmt.Fprintf(w, `{"access_token": "t%d", "token_type": "bearer", "expires_in": 86400}`, handedOut.Add(1))
+			_, _ = fmt.Fprintf(w, `{"access_token": "t%d", "token_type": "bearer", "expires_in": 86400}`,
+				handedOut.Add(1))
 			return
 		}
 		w.WriteHeader(http.StatusUnauthorized)
@@ -62,7 +64,8 @@ func TestARefusedAccountAsksForOneToken(t *testing.T) {
 func TestRequestsThatDontLeave(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
-	c, address := accountOf(t, pms.Account{AccountManifest: pms.AccountManifest{Auth: pms.AuthBearer, AtOnce: 1}}, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
+	c, address := accountOf(t, pms.Account{AccountManifest: pms.AccountManifest{Auth: pms.AuthBearer, AtOnce: 1}},
+		func(http.ResponseWriter, *http.Request) { asked.Add(1) })
 	c.gate.failures = 1 // the next call finds out whether the PMS is back
 	cut, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -70,7 +73,8 @@ func TestRequestsThatDontLeave(t *testing.T) {
 		t.Errorf("%v, want it cut off", err)
 	}
 	late := errors.New("the lease has ended")
-	if _, err := c.Do(t.Context(), Request{Address: address, BeforeSending: func() error { return late }}, nil); !errors.Is(err, late) {
+	if _, err := c.Do(t.Context(), Request{Address: address, BeforeSending: func() error { return late }},
+		nil); !errors.Is(err, late) {
 		t.Errorf("%v, want %v", err, late)
 	}
 	if c.gate.failures != 1 || c.gate.probing || asked.Load() != 0 {
@@ -85,12 +89,13 @@ func TestRequestsThatDontLeave(t *testing.T) {
 func TestCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	var now, most atomic.Int32
-	c, address := accountOf(t, pms.Account{AccountManifest: pms.AccountManifest{Auth: pms.AuthBearer, AtOnce: 1}}, func(http.ResponseWriter, *http.Request) {
-		if n := now.Add(1); n > most.Load() {
-			most.Store(n)
-		}
-		now.Add(-1)
-	})
+	c, address := accountOf(t, pms.Account{AccountManifest: pms.AccountManifest{Auth: pms.AuthBearer, AtOnce: 1}},
+		func(http.ResponseWriter, *http.Request) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			now.Add(-1)
+		})
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
@@ -108,7 +113,13 @@ func TestCallsAtOnce(t *testing.T) {
 // In no window are there more requests than the PMS takes, however many wait.
 func TestWindows(t *testing.T) {
 	t.Parallel()
-	for _, l := range []pms.Limit{{Requests: 15, Seconds: 10}, {Requests: 120, Seconds: 60}, {Requests: 5000, Seconds: 3600}, {Requests: 1, Seconds: 5}, {Requests: 2, Seconds: 1}} {
+	for _, l := range []pms.Limit{
+		{Requests: 15, Seconds: 10},
+		{Requests: 120, Seconds: 60},
+		{Requests: 5000, Seconds: 3600},
+		{Requests: 1, Seconds: 5},
+		{Requests: 2, Seconds: 1},
+	} {
 		limiter := windowLimiter(l)
 		start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 		var at []time.Time
@@ -136,11 +147,28 @@ func TestBodies(t *testing.T) {
 		kind    string
 		want    string
 	}{
-		"JSON":                         {pms.Account{}, Request{Method: http.MethodPut, JSON: map[string]any{"a": "é<"}}, "application/json", `{"a":"é\u003c"}`},
-		"a list":                       {pms.Account{}, Request{Method: http.MethodPost, JSON: []any{1}}, "application/json", `[1]`},
-		"a form":                       {pms.Account{}, Request{Method: http.MethodPut, Form: url.Values{"a[0]": {"b c"}}}, "application/x-www-form-urlencoded", "a%5B0%5D=b+c"},
-		"nothing":                      {pms.Account{}, Request{Method: http.MethodDelete}, "", ""},
-		"credentials go into the body": {pms.Account{AccountManifest: pms.AccountManifest{Auth: pms.AuthBody}, Credentials: pms.Credentials{Body: map[string]string{"Token": "t"}}}, Request{Method: http.MethodPost}, "application/json", `{"Token":"t"}`},
+		"JSON": {pms.Account{}, Request{
+			Method: http.MethodPut,
+			JSON:   map[string]any{"a": "é<"},
+		}, "application/json", `{"a":"é\u003c"}`},
+		"a list": {
+			pms.Account{},
+			Request{Method: http.MethodPost, JSON: []any{1}},
+			"application/json", `[1]`,
+		},
+		"a form": {pms.Account{}, Request{
+			Method: http.MethodPut,
+			Form:   url.Values{"a[0]": {"b c"}},
+		}, "application/x-www-form-urlencoded", "a%5B0%5D=b+c"},
+		"nothing": {pms.Account{}, Request{Method: http.MethodDelete}, "", ""},
+		"credentials go into the body": {
+			pms.Account{
+				AccountManifest: pms.AccountManifest{Auth: pms.AuthBody},
+				Credentials:     pms.Credentials{Body: map[string]string{"Token": "t"}},
+			},
+			Request{Method: http.MethodPost},
+			"application/json", `{"Token":"t"}`,
+		},
 	} {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
@@ -162,7 +190,10 @@ func TestBodies(t *testing.T) {
 func TestClientsOfAccounts(t *testing.T) {
 	t.Parallel()
 	var all Clients
-	a := pms.Account{AccountManifest: pms.AccountManifest{URL: "https://api.example.com"}, Credentials: pms.Credentials{Token: "one", Body: map[string]string{"a": "b"}}}
+	a := pms.Account{
+		AccountManifest: pms.AccountManifest{URL: "https://api.example.com"},
+		Credentials:     pms.Credentials{Token: "one", Body: map[string]string{"a": "b"}},
+	}
 	same := a
 	same.Body = map[string]string{"a": "b"}
 	other := a
@@ -177,7 +208,10 @@ func TestClientsOfAccounts(t *testing.T) {
 
 func TestAnErrorWithoutCredentials(t *testing.T) {
 	t.Parallel()
-	c, address := accountOf(t, pms.Account{AccountManifest: pms.AccountManifest{Auth: pms.AuthBearer}, Credentials: pms.Credentials{Token: "very-secret"}}, func(w http.ResponseWriter, _ *http.Request) {
+	c, address := accountOf(t, pms.Account{
+		AccountManifest: pms.AccountManifest{Auth: pms.AuthBearer},
+		Credentials:     pms.Credentials{Token: "very-secret"},
+	}, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		_, _ = io.WriteString(w, `{"message": "very-secret of jane@example.com is wrong"}`)
 	})

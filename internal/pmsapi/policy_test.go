@@ -15,21 +15,69 @@ func TestPolicy(t *testing.T) {
 		want   Decision
 	}{
 		{"no answer holds the source", Attempt{Cause: Silent, Number: 1}, Decision{Wait: 4 * time.Second, Hold: true}},
-		{"and is tried for two days", Attempt{Cause: Silent, Number: 500, Since: 2*day - time.Second}, Decision{Wait: 15 * time.Minute, Hold: true}},
-		{"but not for longer", Attempt{Cause: Silent, Number: 9, Since: 2 * day}, Decision{Wait: 15 * time.Minute, Hold: true, GiveUp: true}},
-		{"Retry-After is what counts", Attempt{Cause: Busy, Number: 9, RetryAfter: 7 * time.Second}, Decision{Wait: 7 * time.Second, Hold: true}},
-		{"within bounds", Attempt{Cause: Busy, Number: 1, RetryAfter: 9 * time.Hour}, Decision{Wait: time.Hour, Hold: true}},
-		{"a refused account is never about the document", Attempt{Cause: Account, Number: 50, Since: day}, Decision{Wait: 15 * time.Minute, Hold: true}},
-		{"a server's error is one event's", Attempt{Cause: Failing, Number: 3, Since: day}, Decision{Wait: 16 * time.Second}},
-		{"unless the server asks for a pause", Attempt{Cause: Failing, Number: 3, RetryAfter: time.Minute}, Decision{Wait: time.Minute, Hold: true}},
-		{"a refusal inside a 200 has two days", Attempt{Cause: Failing, Number: 200, Since: 2*day - 1}, Decision{Wait: 15 * time.Minute}},
-		{"an unknown document has an hour, at growing distances", Attempt{Cause: Unknown, Number: 1}, Decision{Wait: 4 * time.Second}},
+		{
+			"and is tried for two days",
+			Attempt{Cause: Silent, Number: 500, Since: 2*day - time.Second},
+			Decision{Wait: 15 * time.Minute, Hold: true},
+		},
+		{
+			"but not for longer",
+			Attempt{Cause: Silent, Number: 9, Since: 2 * day},
+			Decision{Wait: 15 * time.Minute, Hold: true, GiveUp: true},
+		},
+		{
+			"Retry-After is what counts",
+			Attempt{Cause: Busy, Number: 9, RetryAfter: 7 * time.Second},
+			Decision{Wait: 7 * time.Second, Hold: true},
+		},
+		{
+			"within bounds",
+			Attempt{Cause: Busy, Number: 1, RetryAfter: 9 * time.Hour},
+			Decision{Wait: time.Hour, Hold: true},
+		},
+		{
+			"a refused account is never about the document",
+			Attempt{Cause: Account, Number: 50, Since: day},
+			Decision{Wait: 15 * time.Minute, Hold: true},
+		},
+		{
+			"a server's error is one event's",
+			Attempt{Cause: Failing, Number: 3, Since: day},
+			Decision{Wait: 16 * time.Second},
+		},
+		{
+			"unless the server asks for a pause",
+			Attempt{Cause: Failing, Number: 3, RetryAfter: time.Minute},
+			Decision{Wait: time.Minute, Hold: true},
+		},
+		{
+			"a refusal inside a 200 has two days",
+			Attempt{Cause: Failing, Number: 200, Since: 2*day - 1},
+			Decision{Wait: 15 * time.Minute},
+		},
+		{
+			"an unknown document has an hour, at growing distances",
+			Attempt{Cause: Unknown, Number: 1},
+			Decision{Wait: 4 * time.Second},
+		},
 		{"", Attempt{Cause: Unknown, Number: 5, Since: 3 * time.Minute}, Decision{Wait: 162 * time.Second}},
 		{"", Attempt{Cause: Unknown, Number: 20, Since: time.Hour - 1}, Decision{Wait: 15 * time.Minute}},
-		{"then it is given up", Attempt{Cause: Unknown, Number: 6, Since: time.Hour}, Decision{Wait: 486 * time.Second, GiveUp: true}},
-		{"not after few tries, however long the first was ago", Attempt{Cause: Unknown, Number: 5, Since: day}, Decision{Wait: 162 * time.Second}},
+		{
+			"then it is given up",
+			Attempt{Cause: Unknown, Number: 6, Since: time.Hour},
+			Decision{Wait: 486 * time.Second, GiveUp: true},
+		},
+		{
+			"not after few tries, however long the first was ago",
+			Attempt{Cause: Unknown, Number: 5, Since: day},
+			Decision{Wait: 162 * time.Second},
+		},
 		{"an older document is looked at again at once", Attempt{Cause: Early, Number: 1}, Decision{Wait: first}},
-		{"what asking can't change is given up", Attempt{Cause: Broken, Number: 1}, Decision{Wait: 4 * time.Second, GiveUp: true}},
+		{
+			"what asking can't change is given up",
+			Attempt{Cause: Broken, Number: 1},
+			Decision{Wait: 4 * time.Second, GiveUp: true},
+		},
 	} {
 		got := Decide(c.in, first)
 		if got != c.want {
@@ -38,7 +86,8 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// However often a first wait doubles, it never overflows, and the waits for an unknown document are spread over the hour.
+// However often a first wait doubles, it never overflows, and the waits for an unknown document are spread over the
+// hour.
 func TestWaits(t *testing.T) {
 	t.Parallel()
 	sum := time.Duration(0)

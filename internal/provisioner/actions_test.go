@@ -53,19 +53,29 @@ func TestHold(t *testing.T) {
 	t.Parallel()
 	r, s, before := withKey(t, fast())
 	r.mustAct(s, intake.Action{Kind: intake.ActionHold})
-	r.untilThat(s, "issued, and held", func(v store.View) bool { return v.Key.Status == store.KeyIssued && str(v.Key.Reason) == "held" })
+	r.untilThat(s, "issued, and held", func(v store.View) bool {
+		return v.Key.Status == store.KeyIssued &&
+			str(v.Key.Reason) == "held"
+	})
 	r.sim.Forget()
 
 	later := s
 	later.out = s.out.Add(24 * time.Hour)
 	r.book(later)
-	v := r.untilThat(s, "under attention, and held", func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "held" })
-	for _, word := range []string{"Maria (front desk)", "as the guest asked", "access lasts from check-in to check-out", "release the hold"} {
+	v := r.untilThat(s, "under attention, and held",
+		func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "held" })
+	for _, word := range []string{
+		"Maria (front desk)", "as the guest asked", "access lasts from check-in to check-out",
+		"release the hold",
+	} {
 		if !strings.Contains(str(v.Key.Message), word) {
 			t.Errorf("the message does not contain %q: %s", word, str(v.Key.Message))
 		}
 	}
-	for _, kind := range []intake.ActionKind{intake.ActionReconcile, intake.ActionRevoke, intake.ActionReissue, intake.ActionWindow} {
+	for _, kind := range []intake.ActionKind{
+		intake.ActionReconcile, intake.ActionRevoke, intake.ActionReissue,
+		intake.ActionWindow,
+	} {
 		if conflict := r.act(s, intake.Action{Kind: kind}); !strings.Contains(conflict, "release it first") {
 			t.Errorf("%s of a held reservation: %q", kind, conflict)
 		}
@@ -108,7 +118,8 @@ func TestHoldKeepsHandsOffDrift(t *testing.T) {
 		u.GroupIDs = append(u.GroupIDs, "555555-5555")
 		st.Users[*v.User.ACSUserID] = u
 	})
-	r.untilThat(s, "under attention for the drift", func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "held" })
+	r.untilThat(s, "under attention for the drift",
+		func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "held" })
 	if calls := r.changing(); len(calls) > 0 {
 		t.Errorf("changing calls to Seam while it was held: %v", calls)
 	}
@@ -180,7 +191,8 @@ func TestReissueMeetsFaults(t *testing.T) {
 				r.sim.Inject(simulator.Fault{Kind: kind, Path: path, RetryAfter: 10 * time.Millisecond})
 				r.mustAct(s, intake.Action{Kind: intake.ActionReissue})
 				r.untilThat(s, "issued with another mobile key", func(v store.View) bool {
-					return v.Key.Status == store.KeyIssued && v.User != nil && v.User.CredentialID != nil && *v.User.CredentialID != *before.User.CredentialID
+					return v.Key.Status == store.KeyIssued && v.User != nil && v.User.CredentialID != nil &&
+						*v.User.CredentialID != *before.User.CredentialID
 				})
 				waitFor(t, "one mobile key", func() bool { h := r.holds(s.id); return len(h) == 1 && h[0].Keys == 1 })
 				r.mustHold(s.id, s.wants(system, "lobby"))

@@ -59,7 +59,10 @@ func TestPendingForMonths(t *testing.T) {
 	s.in = r.now().Add(200 * 24 * time.Hour).Truncate(time.Millisecond)
 	s.out = s.in.Add(24 * time.Hour)
 	r.book(s)
-	r.untilThat(s, "created, and read back once", func(v store.View) bool { return v.User != nil && v.User.CredentialID != nil })
+	r.untilThat(s, "created, and read back once", func(v store.View) bool {
+		return v.User != nil &&
+			v.User.CredentialID != nil
+	})
 	r.advance(24 * time.Hour)
 	waitFor(t, "patience", func() bool {
 		next := r.view(s).Key.NextReconcileAt
@@ -130,8 +133,10 @@ func TestSchedulesThatSeamStoresDifferently(t *testing.T) {
 func TestOptionalFieldsThatAreMissing(t *testing.T) {
 	t.Parallel()
 	fields := []string{
-		"optional", "acs_user.full_name", "acs_user.user_identity_id", "acs_user.access_schedule", "acs_user.is_suspended", "acs_user.pending_mutations",
-		"acs_user.salto_ks_metadata", "acs_credential.acs_user_id", "acs_credential.is_multi_phone_sync_credential", "acs_credential.parent_acs_credential_id",
+		"optional", "acs_user.full_name", "acs_user.user_identity_id", "acs_user.access_schedule",
+		"acs_user.is_suspended", "acs_user.pending_mutations",
+		"acs_user.salto_ks_metadata", "acs_credential.acs_user_id", "acs_credential.is_multi_phone_sync_credential",
+		"acs_credential.parent_acs_credential_id",
 	}
 	for _, field := range fields {
 		for _, c := range []struct{ null, lost bool }{{false, false}, {false, true}, {true, false}, {true, true}} {
@@ -146,7 +151,8 @@ func TestOptionalFieldsThatAreMissing(t *testing.T) {
 				r := newLossyRig(t, fast(), options)
 				r.listing("default", "L", "555555-5555")
 				if c.lost { // what they created is found in lists
-					r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate}, simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathCredentialCreate})
+					r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate},
+						simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathCredentialCreate})
 				}
 				s := r.stay("R1")
 				r.book(s)

@@ -76,7 +76,10 @@ func TestGetAndListContradict(t *testing.T) {
 	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get", Count: -1})
 	for range 3 {
 		r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
-		r.untilThat(s, "looked at", func(v store.View) bool { return v.Key.Status == store.KeyIssued && v.Key.NextReconcileAt != nil })
+		r.untilThat(s, "looked at", func(v store.View) bool {
+			return v.Key.Status == store.KeyIssued &&
+				v.Key.NextReconcileAt != nil
+		})
 		r.advance(10 * time.Minute)
 	}
 	if made := r.called(seam.PathUserCreate); made != 1 {
@@ -119,7 +122,10 @@ func TestListLagsARealRemoval(t *testing.T) {
 	r.sim.Configure(func(o *simulator.Options) { o.ListLag = 0 })
 	r.advance(6 * time.Minute)
 	r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
-	r.untilThat(s, "a new key", func(v store.View) bool { return len(r.holds(s.id)) == 1 && v.Key.Status == store.KeyIssued })
+	r.untilThat(s, "a new key", func(v store.View) bool {
+		return len(r.holds(s.id)) == 1 &&
+			v.Key.Status == store.KeyIssued
+	})
 	if got := r.holds(s.id); got[0].Identity != s.email {
 		t.Errorf("the guest's identity is free, and the key is on %+v", got)
 	}
@@ -130,7 +136,10 @@ func TestListLagsARealRemoval(t *testing.T) {
 // ours.
 func TestRefusalKeepsTheMarkOfALostCreate(t *testing.T) {
 	t.Parallel()
-	for _, refusal := range []simulator.FaultKind{simulator.Limited, simulator.Refused, simulator.Forbidden, simulator.Conflict, simulator.Unprocessable} {
+	for _, refusal := range []simulator.FaultKind{
+		simulator.Limited, simulator.Refused, simulator.Forbidden,
+		simulator.Conflict, simulator.Unprocessable,
+	} {
 		t.Run(string(refusal), func(t *testing.T) {
 			t.Parallel()
 			options := fast()
@@ -139,7 +148,8 @@ func TestRefusalKeepsTheMarkOfALostCreate(t *testing.T) {
 			r.listing("default", "L", "555555-5555")
 			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
 			r.sim.Configure(func(o *simulator.Options) { o.ReadLag = time.Hour })
-			r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate}, simulator.Fault{Kind: refusal, Path: seam.PathUserCreate, Count: -1, RetryAfter: time.Second})
+			r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate},
+				simulator.Fault{Kind: refusal, Path: seam.PathUserCreate, Count: -1, RetryAfter: time.Second})
 			s := r.stay("R1")
 			r.book(s)
 			waitFor(t, "the refusal", func() bool { return r.called(seam.PathUserCreate) >= 2 })
@@ -166,7 +176,8 @@ func TestLostExtensionOfAStayThatIsOver(t *testing.T) {
 	r := newLossyRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	s := r.stay("R1")
-	s.in, s.out = r.now().Add(-24*time.Hour).Truncate(time.Millisecond), r.now().Add(time.Hour).Truncate(time.Millisecond)
+	s.in, s.out = r.now().Add(-24*time.Hour).Truncate(time.Millisecond),
+		r.now().Add(time.Hour).Truncate(time.Millisecond)
 	r.book(s)
 	r.until(s, store.KeyActive)
 	out := s.out
@@ -198,7 +209,10 @@ func TestLostExtensionOfAStayThatIsOver(t *testing.T) {
 // After a restart Seam hides an access group: no door closes on guests who are in the house.
 func TestAGroupThatIsNotShownStaysOpen(t *testing.T) {
 	t.Parallel()
-	for _, refusal := range []simulator.FaultKind{simulator.Refused, simulator.Forbidden, simulator.WrongNotFound, simulator.Error500Before} {
+	for _, refusal := range []simulator.FaultKind{
+		simulator.Refused, simulator.Forbidden, simulator.WrongNotFound,
+		simulator.Error500Before,
+	} {
 		t.Run(string(refusal), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, fast(), simulator.Options{})
@@ -208,7 +222,8 @@ func TestAGroupThatIsNotShownStaysOpen(t *testing.T) {
 			r.book(s)
 			r.until(s, store.KeyActive)
 			r.stop()
-			if _, err := r.store.Pool().Exec(context.Background(), `DELETE FROM access_groups WHERE acs_access_group_id = 'lobby'`); err != nil {
+			if _, err := r.store.Pool().Exec(context.Background(),
+				`DELETE FROM access_groups WHERE acs_access_group_id = 'lobby'`); err != nil {
 				t.Fatal(err) // as if it had never been seen
 			}
 			r.sim.Configure(func(o *simulator.Options) { o.Hidden = []string{"lobby"} })
@@ -216,7 +231,11 @@ func TestAGroupThatIsNotShownStaysOpen(t *testing.T) {
 			r.start()
 			s.out = s.out.Add(time.Hour)
 			r.book(s)
-			waitFor(t, "the extension", func() bool { h := r.holds(s.id); return len(h) == 1 && h[0].Ends.Equal(s.out) })
+			waitFor(t, "the extension", func() bool {
+				h := r.holds(s.id)
+				return len(h) == 1 &&
+					h[0].Ends.Equal(s.out)
+			})
 			r.untilThat(s, "done with the change", func(store.View) bool { return true })
 			if got := r.holds(s.id)[0].Groups; len(got) != 2 {
 				t.Errorf("the guest's doors are %v", got)
@@ -234,7 +253,8 @@ func TestExtensionWithoutTheDirectory(t *testing.T) {
 	r := newRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	s := r.stay("R1")
-	s.in, s.out = r.now().Add(-24*time.Hour).Truncate(time.Millisecond), r.now().Add(time.Hour).Truncate(time.Millisecond)
+	s.in, s.out = r.now().Add(-24*time.Hour).Truncate(time.Millisecond),
+		r.now().Add(time.Hour).Truncate(time.Millisecond)
 	r.book(s)
 	r.until(s, store.KeyActive)
 	r.stop()

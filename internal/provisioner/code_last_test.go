@@ -78,7 +78,10 @@ func TestACodeDoesNotDelayTheKey(t *testing.T) {
 	r.sim.Inject(simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathCredentialCreate, Skip: 1, Count: -1})
 	r.book(s)
 	r.until(s, store.KeyIssued)
-	r.untilThat(s, "with a code under way", func(v store.View) bool { return v.BackupCodeOf != nil && v.BackupCodeOf.LostAt != nil })
+	r.untilThat(s, "with a code under way", func(v store.View) bool {
+		return v.BackupCodeOf != nil &&
+			v.BackupCodeOf.LostAt != nil
+	})
 	items, err := r.store.Timeline(context.Background(), s.ref(), 0, 120)
 	if err != nil {
 		t.Fatal(err)

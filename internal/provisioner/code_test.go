@@ -105,7 +105,8 @@ func TestABackupCodeIsMadeWithTheKey(t *testing.T) {
 	r.book(s)
 	code := r.untilCode(s)
 	r.rest(s)
-	r.mustCall("/user_identities/create", "/acs/users/create", "/acs/credentials/create", "/acs/users/get", "/acs/access_groups/list",
+	r.mustCall("/user_identities/create", "/acs/users/create", "/acs/credentials/create", "/acs/users/get",
+		"/acs/access_groups/list",
 		"/acs/credentials/list", "/acs/credentials/create")
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 	v := r.view(s)
@@ -164,7 +165,8 @@ func TestLateBackupCodes(t *testing.T) {
 	s := r.stay("R1")
 	r.book(s)
 	v := r.untilThat(s, "issued, with a code without digits", func(v store.View) bool {
-		return v.Key.Status == store.KeyIssued && v.BackupCodeOf != nil && v.BackupCodeOf.CredentialID != nil && v.BackupCodeOf.DueAt != nil
+		return v.Key.Status == store.KeyIssued && v.BackupCodeOf != nil && v.BackupCodeOf.CredentialID != nil &&
+			v.BackupCodeOf.DueAt != nil
 	})
 	if c := v.BackupCodeOf; !c.Waiting || c.Sealed != nil || v.Key.NextIsRetry || v.Key.LastError != nil {
 		t.Errorf("a code that is late: %+v, key %+v", c, v.Key)
@@ -179,18 +181,23 @@ func TestLateBackupCodes(t *testing.T) {
 	other := r.stay("R2")
 	other.email = "joe@example.com"
 	r.book(other)
-	v = r.untilThat(other, "with a code", func(v store.View) bool { return v.BackupCodeOf != nil && v.BackupCodeOf.CredentialID != nil })
+	v = r.untilThat(other, "with a code", func(v store.View) bool {
+		return v.BackupCodeOf != nil &&
+			v.BackupCodeOf.CredentialID != nil
+	})
 	r.sim.Change(func(st *simulator.State) {
 		c := st.Credentials[*v.BackupCodeOf.CredentialID]
 		c.CodeAt = r.now()
 		st.Credentials[c.ID] = c
 	})
-	if n, err := r.store.LookAtCode(context.Background(), *v.BackupCodeOf.CredentialID, false, r.now()); n != 1 || err != nil {
+	if n, err := r.store.LookAtCode(context.Background(), *v.BackupCodeOf.CredentialID, false, r.now()); n != 1 ||
+		err != nil {
 		t.Fatalf("Seam's event makes %d keys due: %v", n, err)
 	}
 	r.prov.Wake()
 	r.untilCode(other)
-	if n, err := r.store.LookAtCode(context.Background(), *v.BackupCodeOf.CredentialID, false, r.now()); n != 0 || err != nil {
+	if n, err := r.store.LookAtCode(context.Background(), *v.BackupCodeOf.CredentialID, false, r.now()); n != 0 ||
+		err != nil {
 		t.Errorf("the echo of a code that is known makes %d keys due: %v", n, err)
 	}
 }
@@ -204,7 +211,8 @@ func TestABackupCodeNeverFailsTheKey(t *testing.T) {
 	v := r.untilLater(s, "issued without a code", func(v store.View) bool {
 		return v.Key.Status == store.KeyIssued && v.BackupCodeOf != nil && v.BackupCodeOf.Problem != nil
 	})
-	if c := v.BackupCodeOf; c.CredentialID != nil || *c.Problem != "invalid_input" || v.Key.Reason != nil || v.Key.LastError != nil {
+	if c := v.BackupCodeOf; c.CredentialID != nil || *c.Problem != "invalid_input" || v.Key.Reason != nil ||
+		v.Key.LastError != nil {
 		t.Errorf("a code that is refused: %+v, key %+v", c, v.Key)
 	}
 	r.sim.Configure(func(o *simulator.Options) { o.RefuseCodes = false })
@@ -240,7 +248,10 @@ func TestFaultsOfBackupCodes(t *testing.T) {
 			t.Parallel()
 			r := newCodeRig(t, simulator.Options{})
 			n := 0
-			for _, path := range []string{seam.PathCredentialCreate, "/acs/credentials/list", "/acs/credentials/get", seam.PathCredentialDelete} {
+			for _, path := range []string{
+				seam.PathCredentialCreate, "/acs/credentials/list", "/acs/credentials/get",
+				seam.PathCredentialDelete,
+			} {
 				n++
 				s := r.stay(fmt.Sprintf("R%d", n))
 				s.email = fmt.Sprintf("g%d@example.com", n)
@@ -257,7 +268,9 @@ func TestFaultsOfBackupCodes(t *testing.T) {
 				r.mustAct(s, intake.Action{Kind: intake.ActionReissue}) // reads, deletes and creates both
 				r.untilLater(s, "with another key and code", func(v store.View) bool {
 					c := v.BackupCodeOf
-					return v.Key.Status == store.KeyIssued && v.User.CredentialID != nil && *v.User.CredentialID != before && c != nil && c.CredentialID != nil && c.KeyID == *v.User.CredentialID && len(c.Surplus) == 0
+					return v.Key.Status == store.KeyIssued && v.User.CredentialID != nil &&
+						*v.User.CredentialID != before && c != nil && c.CredentialID != nil &&
+						c.KeyID == *v.User.CredentialID && len(c.Surplus) == 0
 				})
 				r.untilCode(s)
 				r.sim.Heal()
@@ -265,11 +278,16 @@ func TestFaultsOfBackupCodes(t *testing.T) {
 				r.prov.Wake()
 				r.untilLater(s, "with nothing left to look for", func(v store.View) bool {
 					c := v.BackupCodeOf
-					return c.LostAt == nil && len(c.Surplus) == 0 && v.Key.UncertainSince == nil && v.Key.Status == store.KeyIssued
+					return c.LostAt == nil && len(c.Surplus) == 0 && v.Key.UncertainSince == nil &&
+						v.Key.Status == store.KeyIssued
 				})
 				r.untilCode(s)
 				r.mustHaveOneCode(s)
-				r.untilLater(s, "with one key", func(store.View) bool { got := r.holds(s.id); return len(got) == 1 && got[0].Keys == 1 })
+				r.untilLater(s, "with one key", func(store.View) bool {
+					got := r.holds(s.id)
+					return len(got) == 1 &&
+						got[0].Keys == 1
+				})
 				r.cancel(s)
 				r.until(s, store.KeyRevoked)
 				if list := r.codesAtSeam(s); len(list) > 0 {
@@ -323,7 +341,10 @@ func TestBackupCodesAndOtherPeople(t *testing.T) {
 	r.until(other, store.KeyIssued)
 	r.sim.Change(func(st *simulator.State) {
 		u := st.UsersNamed(other.id)[0]
-		st.Credentials["by hand"] = simulator.Credential{ID: "by hand", UserID: u.ID, AccessMethod: "code", Code: "112233", CreatedAt: r.now()}
+		st.Credentials["by hand"] = simulator.Credential{
+			ID: "by hand", UserID: u.ID, AccessMethod: "code",
+			Code: "112233", CreatedAt: r.now(),
+		}
 	})
 	r.policy = withCodes
 	r.recheck(other)
@@ -403,13 +424,15 @@ func TestABackupCodeIsNoKey(t *testing.T) {
 	})
 	r.recheck(s)
 	v := r.untilThat(s, "issued with another key", func(v store.View) bool {
-		return v.Key.Status == store.KeyIssued && v.User.CredentialID != nil && len(r.sim.State().MobileKeys(*v.User.ACSUserID)) == 1
+		return v.Key.Status == store.KeyIssued && v.User.CredentialID != nil &&
+			len(r.sim.State().MobileKeys(*v.User.ACSUserID)) == 1
 	})
 	if *v.User.CredentialID == code.ID {
 		t.Error("the code counts as the key")
 	}
 	r.mustHaveOneCode(s)
-	if list := r.codesAtSeam(s); !slices.ContainsFunc(list, func(c simulator.Credential) bool { return c.ID == code.ID }) {
+	if list := r.codesAtSeam(s); !slices.ContainsFunc(list,
+		func(c simulator.Credential) bool { return c.ID == code.ID }) {
 		t.Errorf("the code was replaced with the key that somebody deleted: %+v", list)
 	}
 }

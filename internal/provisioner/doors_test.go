@@ -75,8 +75,12 @@ func TestPutOpensOnlyTheSourcesDoors(t *testing.T) {
 	r := twoSources(t, nil)
 	r.listing("beta", "L", "666666-6666")
 	r.listing("alpha", "L", "555555-5555")
-	patch := pms.ListingPatch{Given: map[string]bool{"seam_access_group_ids": true}, Listing: pms.Listing{AccessGroupIDs: []string{"666666-6666", "555555-5555"}}}
-	if _, _, err := r.applier.PutListing(context.Background(), store.ListingRef{Source: "alpha", ListingID: "L"}, patch, store.Audit{Action: "put_listing"}); err != nil {
+	patch := pms.ListingPatch{
+		Given:   map[string]bool{"seam_access_group_ids": true},
+		Listing: pms.Listing{AccessGroupIDs: []string{"666666-6666", "555555-5555"}},
+	}
+	if _, _, err := r.applier.PutListing(context.Background(), store.ListingRef{Source: "alpha", ListingID: "L"}, patch,
+		store.Audit{Action: "put_listing"}); err != nil {
 		t.Fatal(err)
 	}
 	s := r.stayOf("alpha", "A1")
@@ -96,11 +100,31 @@ func TestListsOfASource(t *testing.T) {
 		opens  []string
 		status string
 	}{
-		"a group of the list, which another source used first": {map[string]pms.Policy{"alpha": {AccessGroups: []string{"666666-6666"}}}, []string{"666666-6666"}, []string{"666666-6666"}, store.KeyIssued},
-		"a group outside of the list":                          {map[string]pms.Policy{"alpha": {AccessGroups: []string{"lobby"}}}, []string{"555555-5555", "lobby"}, []string{"lobby"}, store.KeyAttention},
-		"a system of the list":                                 {map[string]pms.Policy{"alpha": {AccessSystems: []string{system}}}, []string{"555555-5555", "666666-6666"}, []string{"555555-5555", "666666-6666"}, store.KeyIssued},
-		"a system outside of the list":                         {map[string]pms.Policy{"alpha": {AccessSystems: []string{systemB}}}, []string{"555555-5555"}, nil, store.KeyAttention},
-		"one of both lists":                                    {map[string]pms.Policy{"alpha": {AccessSystems: []string{system}, AccessGroups: []string{"lobby"}}}, []string{"555555-5555", "lobby"}, []string{"lobby"}, store.KeyAttention},
+		"a group of the list, which another source used first": {map[string]pms.Policy{"alpha": {AccessGroups: []string{
+			"666666-6666",
+		}}}, []string{"666666-6666"}, []string{"666666-6666"}, store.KeyIssued},
+		"a group outside of the list": {map[string]pms.Policy{"alpha": {AccessGroups: []string{
+			"lobby",
+		}}}, []string{"555555-5555", "lobby"}, []string{"lobby"}, store.KeyAttention},
+		"a system of the list": {
+			map[string]pms.Policy{
+				"alpha": {AccessSystems: []string{system}},
+			},
+			[]string{"555555-5555", "666666-6666"},
+			[]string{"555555-5555", "666666-6666"},
+			store.KeyIssued,
+		},
+		"a system outside of the list": {map[string]pms.Policy{
+			"alpha": {AccessSystems: []string{systemB}},
+		}, []string{"555555-5555"}, nil, store.KeyAttention},
+		"one of both lists": {
+			map[string]pms.Policy{
+				"alpha": {AccessSystems: []string{system}, AccessGroups: []string{"lobby"}},
+			},
+			[]string{"555555-5555", "lobby"},
+			[]string{"lobby"},
+			store.KeyAttention,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -147,7 +171,8 @@ func TestSlotTakenByAnotherSource(t *testing.T) {
 	}
 	reported := false
 	for _, item := range items {
-		reported = reported || strings.HasPrefix(item.Summary, "a stay of another source already uses the guest's identity")
+		reported = reported || strings.HasPrefix(item.Summary,
+			"a stay of another source already uses the guest's identity")
 		if strings.Contains(item.Summary, "FORGED") {
 			t.Errorf("the timeline names another source's stay: %s", item.Summary)
 		}

@@ -41,7 +41,8 @@ func (r *rig) keep(stage, body, request, documents string) kept {
 		}
 	}
 	if documents != "" {
-		if _, err := pool.Exec(ctx, `INSERT INTO event_fetches (event_id, seq, source, wants, documents, created_at) VALUES ($1, $2, 'pms', '[]', $3, now())`, k.id, seq, documents); err != nil {
+		if _, err := pool.Exec(ctx,
+			`INSERT INTO event_fetches (event_id, seq, source, wants, documents, created_at) VALUES ($1, $2, 'pms', '[]', $3, now())`, k.id, seq, documents); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -67,7 +68,8 @@ func TestEraseGuestInEveryEncoding(t *testing.T) {
 	r := newRig(t, fast(), simulator.Options{})
 	of := func(address, escaped, form string) map[string]kept {
 		return map[string]kept{
-			"JSON":               r.keep(store.EventSettled, `{"guest_email":"`+address+`","guest_name":"Jös"}`, "", ""),
+			"JSON": r.keep(store.EventSettled, `{"guest_email":"`+address+`","guest_name":"Jös"}`, "",
+				""),
 			"JSON with escapes":  r.keep(store.EventSettled, `{"guest_email":"`+escaped+`"}`, "", ""),
 			"form":               r.keep(store.EventSettled, "id=7&guest="+form, `{"kind":"form"}`, ""),
 			"query":              r.keep(store.EventSettled, "", `{"kind":"query","query":{"mail":"`+address+`"}}`, ""),
@@ -76,15 +78,21 @@ func TestEraseGuestInEveryEncoding(t *testing.T) {
 	}
 	hers := of("JÖS@erase.example", `j\u00f6s\u0040erase.example`, "j%C3%B6s%40erase.example")
 	others := map[string]map[string]kept{
-		"a longer local part": of("annjös@erase.example", `annj\u00f6s\u0040erase.example`, "annj%C3%B6s%40erase.example"),
-		"a longer domain":     of("jös@erase.example.org", `j\u00f6s\u0040erase.example.org`, "j%C3%B6s%40erase.example.org"),
+		"a longer local part": of("annjös@erase.example", `annj\u00f6s\u0040erase.example`,
+			"annj%C3%B6s%40erase.example"),
+		"a longer domain": of("jös@erase.example.org", `j\u00f6s\u0040erase.example.org`,
+			"j%C3%B6s%40erase.example.org"),
 	}
-	e, err := r.prov.EraseGuest(context.Background(), "jös@erase.example", store.Audit{Author: "Maria", Token: "desk", Action: "erase_guest"})
+	e, err := r.prov.EraseGuest(context.Background(), "jös@erase.example", store.Audit{
+		Author: "Maria", Token: "desk",
+		Action: "erase_guest",
+	})
 	if err != nil || !e.Found || e.Bodies != 4 || e.Waiting != 1 {
 		t.Errorf("erased: %+v, %v", e, err)
 	}
 	for name, k := range hers {
-		if content, status, reason := r.keptOf(k); content || status == "waiting" || (k.stage == store.EventFetching && (status != "rejected" || reason != store.ReasonErased)) {
+		if content, status, reason := r.keptOf(k); content || status == "waiting" ||
+			(k.stage == store.EventFetching && (status != "rejected" || reason != store.ReasonErased)) {
 			t.Errorf("%s: content kept %t, %s %s", name, content, status, reason)
 		}
 	}
@@ -96,7 +104,8 @@ func TestEraseGuestInEveryEncoding(t *testing.T) {
 		}
 	}
 	entries, err := r.store.Audits(context.Background(), store.AuditFilter{Action: []string{"erase_guest"}}, 0, 10)
-	if err != nil || len(entries) != 1 || entries[0].Token != "desk" || entries[0].After["bodies"] != 4.0 || entries[0].After["waiting_events"] != 1.0 {
+	if err != nil || len(entries) != 1 || entries[0].Token != "desk" || entries[0].After["bodies"] != 4.0 ||
+		entries[0].After["waiting_events"] != 1.0 {
 		t.Errorf("the audit log: %+v, %v", entries, err)
 	}
 }
@@ -104,7 +113,10 @@ func TestEraseGuestInEveryEncoding(t *testing.T) {
 // Nothing is erased while an event about the guest is being applied, with documents of the PMS or without.
 func TestEraseGuestWaitsForTheInbox(t *testing.T) {
 	t.Parallel()
-	for name, documents := range map[string]string{"in its body": "", "in its documents": `{"guest":{"mail":"jane@example.com"}}`} {
+	for name, documents := range map[string]string{
+		"in its body":      "",
+		"in its documents": `{"guest":{"mail":"jane@example.com"}}`,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, fast(), simulator.Options{})
@@ -114,7 +126,8 @@ func TestEraseGuestWaitsForTheInbox(t *testing.T) {
 			}
 			k := r.keep(store.EventQueued, body, "", documents)
 			settled := r.keep(store.EventSettled, `{"guest":"jane@example.com"}`, "", "")
-			e, err := r.prov.EraseGuest(context.Background(), "jane@example.com", store.Audit{Author: "Maria", Action: "erase_guest"})
+			e, err := r.prov.EraseGuest(context.Background(), "jane@example.com",
+				store.Audit{Author: "Maria", Action: "erase_guest"})
 			if err != nil || e.Unsettled != 1 {
 				t.Errorf("%+v, %v", e, err)
 			}
@@ -131,12 +144,17 @@ func TestEraseNobody(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
 	k := r.keep(store.EventSettled, `{"guest":"jane@example.com"}`, "", "")
-	for _, part := range []string{"@example.com", "@b.", "ane@", "jane@example.com, joe@example.com", "Jane <jane@example.com>"} {
-		if _, err := r.prov.EraseGuest(context.Background(), part, store.Audit{}); err != provisioner.ErrAddress { //nolint:errorlint // it is not wrapped
+	for _, part := range []string{
+		"@example.com", "@b.", "ane@", "jane@example.com, joe@example.com",
+		"Jane <jane@example.com>",
+	} {
+		//nolint:errorlint // it is not wrapped
+		if _, err := r.prov.EraseGuest(context.Background(), part, store.Audit{}); err != provisioner.ErrAddress {
 			t.Errorf("%q: %v", part, err)
 		}
 	}
-	if e, err := r.prov.EraseGuest(context.Background(), "nobody@example.com", store.Audit{Author: "Maria", Action: "erase_guest"}); err != nil || e.Found {
+	if e, err := r.prov.EraseGuest(context.Background(), "nobody@example.com",
+		store.Audit{Author: "Maria", Action: "erase_guest"}); err != nil || e.Found {
 		t.Errorf("an unknown address: %+v, %v", e, err)
 	}
 	if content, _, _ := r.keptOf(k); !content {

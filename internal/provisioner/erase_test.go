@@ -27,7 +27,8 @@ func (r *rig) erase(address string) (identity string, live []store.Ref, reservat
 func (r *rig) mustNotKnow(text string) {
 	r.t.Helper()
 	ctx, pool := context.Background(), r.store.Pool()
-	rows, _ := pool.Query(ctx, `SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2`)
+	rows, _ := pool.Query(ctx,
+		`SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2`)
 	type column struct{ Table, Name, Type string }
 	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[column])
 	if err != nil {
@@ -83,7 +84,8 @@ func TestEraseGuest(t *testing.T) {
 	if v := r.view(other); *v.Reservation.GuestEmail != "joe@example.com" {
 		t.Error("another guest was erased")
 	}
-	if identity, _, reservations, _ := r.erase("jane@example.com"); reservations != 0 || !strings.Contains(identity, "Seam has no user identity") {
+	if identity, _, reservations, _ := r.erase("jane@example.com"); reservations != 0 ||
+		!strings.Contains(identity, "Seam has no user identity") {
 		t.Errorf("again: %q, %d", identity, reservations)
 	}
 	r.mustBeSound()
@@ -98,11 +100,15 @@ func TestEraseGuestLeavesWhatOthersUse(t *testing.T) {
 	r.book(s)
 	v := r.until(s, store.KeyIssued)
 	r.sim.Change(func(st *simulator.State) {
-		st.Users["theirs"] = simulator.User{ID: "theirs", SystemID: systemB, IdentityID: v.User.UserIdentityID, FullName: "theirs", CreatedAt: time.Now()}
+		st.Users["theirs"] = simulator.User{
+			ID: "theirs", SystemID: systemB, IdentityID: v.User.UserIdentityID,
+			FullName: "theirs", CreatedAt: time.Now(),
+		}
 	})
 	r.cancel(s)
 	r.until(s, store.KeyRevoked)
-	if identity, _, _, _ := r.erase("jane@example.com"); !strings.Contains(identity, "is kept: 1 ACS users that are not ours") {
+	if identity, _, _, _ := r.erase("jane@example.com"); !strings.Contains(identity,
+		"is kept: 1 ACS users that are not ours") {
 		t.Errorf("an identity that others use: %q", identity)
 	}
 	if _, ok := r.sim.State().Identities[v.User.UserIdentityID]; !ok {
@@ -127,13 +133,17 @@ func TestAnIdentityIsNotDeletedByOneList(t *testing.T) {
 			r.book(s)
 			v := r.until(s, store.KeyIssued)
 			r.sim.Change(func(st *simulator.State) {
-				st.Users["theirs"] = simulator.User{ID: "theirs", SystemID: systemB, IdentityID: v.User.UserIdentityID, FullName: "theirs", CreatedAt: r.now()}
+				st.Users["theirs"] = simulator.User{
+					ID: "theirs", SystemID: systemB, IdentityID: v.User.UserIdentityID,
+					FullName: "theirs", CreatedAt: r.now(),
+				}
 			})
 			r.sim.Configure(func(o *simulator.Options) { o.Hidden = []string{"theirs"} })
 			r.cancel(s)
 			r.until(s, store.KeyRevoked)
 			if identity := ""; !own {
-				if identity, _, _, _ = r.erase("jane@example.com"); !strings.Contains(identity, "is kept: 1 ACS users that are not ours") {
+				if identity, _, _, _ = r.erase("jane@example.com"); !strings.Contains(identity,
+					"is kept: 1 ACS users that are not ours") {
 					t.Errorf("an identity that others use: %q", identity)
 				}
 			}
@@ -157,7 +167,8 @@ func TestOneWrongNotFoundWhileErasing(t *testing.T) {
 			r.until(s, store.KeyRevoked)
 			r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: path})
 			if fails {
-				_, err := r.prov.EraseGuest(context.Background(), s.email, store.Audit{Author: "Maria", Action: "erase_guest"})
+				_, err := r.prov.EraseGuest(context.Background(), s.email,
+					store.Audit{Author: "Maria", Action: "erase_guest"})
 				if err == nil {
 					t.Error("it is reported as erased")
 				}

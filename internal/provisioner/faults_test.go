@@ -17,7 +17,10 @@ func TestRateLimitSpendsNoAttempt(t *testing.T) {
 	r := newRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
-	r.sim.Inject(simulator.Fault{Kind: simulator.Limited, Path: seam.PathUserCreate, Count: 3, RetryAfter: 20 * time.Millisecond})
+	r.sim.Inject(simulator.Fault{
+		Kind: simulator.Limited, Path: seam.PathUserCreate, Count: 3,
+		RetryAfter: 20 * time.Millisecond,
+	})
 	s := r.stay("R1")
 	r.book(s)
 	if v := r.until(s, store.KeyIssued); v.Key.Attempts != 1 {
@@ -158,7 +161,8 @@ func TestChangedGuestIsRefused(t *testing.T) {
 	r.advance(2 * time.Minute)
 	waitFor(t, "attention", func() bool {
 		k := r.view(s).Key
-		return k.Status == store.KeyAttention && str(k.Reason) == "rejected_by_access_system" && k.NextReconcileAt != nil
+		return k.Status == store.KeyAttention && str(k.Reason) == "rejected_by_access_system" &&
+			k.NextReconcileAt != nil
 	})
 	r.mustHold(s.id, old, s.wants(system, "555555-5555"))
 	refuse("")
@@ -185,7 +189,8 @@ func TestKeyInTrouble(t *testing.T) {
 	r.advance(time.Minute)
 	r.sweepNow()
 	v := r.until(s, store.KeyAttention)
-	if str(v.Key.Reason) != "seam_reports_error" || !strings.Contains(str(v.Key.Message), "something_is_wrong on the mobile key") {
+	if str(v.Key.Reason) != "seam_reports_error" || !strings.Contains(str(v.Key.Message),
+		"something_is_wrong on the mobile key") {
 		t.Errorf("reason %s: %s", str(v.Key.Reason), str(v.Key.Message))
 	}
 	trouble("")
@@ -206,7 +211,8 @@ func TestUnreachableFromTheStart(t *testing.T) {
 	s := r.stay("R1")
 	r.book(s)
 	waitFor(t, "two attempts", func() bool { return r.view(s).Key.Attempts >= 2 })
-	if v := r.view(s); v.Key.Status != store.KeyProvisioning || v.Key.LastError == nil || v.Key.NextReconcileAt == nil || !v.Key.NextIsRetry {
+	if v := r.view(s); v.Key.Status != store.KeyProvisioning || v.Key.LastError == nil ||
+		v.Key.NextReconcileAt == nil || !v.Key.NextIsRetry {
 		t.Errorf("got %+v", v.Key)
 	}
 	if r.prov.Trouble() == "" {
@@ -228,7 +234,8 @@ func TestLostChangeThenAnother(t *testing.T) {
 	s := r.stay("R1")
 	r.book(s)
 	r.until(s, store.KeyIssued)
-	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathGroupAdd}, simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathGroupAdd, Count: 3})
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathGroupAdd},
+		simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathGroupAdd, Count: 3})
 	back := s
 	s.listing = "M"
 	r.book(s)
@@ -272,7 +279,10 @@ func TestManyLostCreatesOfOneStay(t *testing.T) {
 // A key of another workspace, or of an unknown one, must change nothing once a workspace is pinned.
 func TestAWorkspaceThatCantBeConfirmedPauses(t *testing.T) {
 	t.Parallel()
-	for _, refusal := range []simulator.FaultKind{simulator.Refused, simulator.Forbidden, simulator.WrongNotFound, simulator.EmptyObject, simulator.NoObject} {
+	for _, refusal := range []simulator.FaultKind{
+		simulator.Refused, simulator.Forbidden, simulator.WrongNotFound,
+		simulator.EmptyObject, simulator.NoObject,
+	} {
 		t.Run(string(refusal), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, fast(), simulator.Options{})

@@ -26,7 +26,8 @@ func gatedBy(g pms.Gate) func(string) pms.Policy {
 // gate sets a stay's gate paid, as a program does.
 func (r *rig) gate(s stay, state string) {
 	r.t.Helper()
-	_, err := r.applier.SetGate(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, intake.GateAction{Name: "paid", State: state, By: "till"})
+	_, err := r.applier.SetGate(context.Background(), store.Ref{Source: s.source, ReservationID: s.id},
+		intake.GateAction{Name: "paid", State: state, By: "till"})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -58,7 +59,10 @@ func TestAGateHoldsTheKey(t *testing.T) {
 	r.untilThat(s, "closed again", isClosedAgain)
 	s.out = s.out.Add(-24 * time.Hour)
 	r.book(s)
-	after := r.untilThat(s, "shorter", func(v store.View) bool { return isClosedAgain(v) && v.User != nil && v.User.EndsAt.Equal(s.out) })
+	after := r.untilThat(s, "shorter", func(v store.View) bool {
+		return isClosedAgain(v) && v.User != nil &&
+			v.User.EndsAt.Equal(s.out)
+	})
 	r.mustKeepIDs(before, after)
 	r.cancel(s)
 	r.until(s, store.KeyRevoked)
@@ -109,7 +113,8 @@ func TestAGateKeepsTheStatus(t *testing.T) {
 			asBefore := func(who string) {
 				t.Helper()
 				if k := r.view(s).Key; k.Status != store.KeyIssued || k.ObservedGeneration == k.Generation {
-					t.Errorf("after %s: %s, generation %d, observed %d", who, k.Status, k.Generation, k.ObservedGeneration)
+					t.Errorf("after %s: %s, generation %d, observed %d", who, k.Status, k.Generation,
+						k.ObservedGeneration)
 				}
 			}
 			r.gate(s, domain.GateClosed)
@@ -127,7 +132,10 @@ func TestAGateKeepsTheStatus(t *testing.T) {
 // Gates open and close while answers are lost. In the end an open gate leaves one key, and a closed one none.
 func TestGatesUnderFaults(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserDelete} {
+	for _, path := range []string{
+		seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate,
+		seam.PathUserDelete,
+	} {
 		for _, kind := range []simulator.FaultKind{simulator.LostAfter, simulator.LostBefore, simulator.Error500After} {
 			t.Run(path+" "+string(kind), func(t *testing.T) {
 				t.Parallel()

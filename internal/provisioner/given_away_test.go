@@ -29,8 +29,12 @@ func TestAnIdentityThatIsGivenAwayLater(t *testing.T) {
 			r.sim.Forget()
 			for range 2 {
 				r.sweepNow()
-				v := r.untilThat(s, "drifted", func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "drifted" })
-				if want := domain.Message(domain.ReasonDrifted, plan.GivenAway, domain.ReplaceKey); str(v.Key.Message) != want {
+				v := r.untilThat(s, "drifted", func(v store.View) bool {
+					return v.Key.Status == store.KeyAttention &&
+						str(v.Key.Reason) == "drifted"
+				})
+				if want := domain.Message(domain.ReasonDrifted, plan.GivenAway,
+					domain.ReplaceKey); str(v.Key.Message) != want {
 					t.Errorf("the message is %q instead of %q", str(v.Key.Message), want)
 				}
 				r.rest(s)
@@ -68,7 +72,8 @@ func TestAddressesThatOnlyFoldToTheSame(t *testing.T) {
 	r := newRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	r.sim.Change(func(st *simulator.State) {
-		st.Identities["theirs"] = simulator.Identity{ID: "theirs", Email: "\u212aate@example.com", CreatedAt: r.now()} // with the kelvin sign
+		// with the kelvin sign
+		st.Identities["theirs"] = simulator.Identity{ID: "theirs", Email: "\u212aate@example.com", CreatedAt: r.now()}
 	})
 	s := r.stay("R1")
 	s.email = "kate@example.com"

@@ -20,7 +20,10 @@ func (r *rig) hideOnce(s stay, skip int) {
 	r.t.Helper()
 	hidden := r.live(s)
 	r.sim.Configure(func(o *simulator.Options) { o.Hidden = hidden })
-	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get", Contains: hidden[0], Skip: skip})
+	r.sim.Inject(simulator.Fault{
+		Kind: simulator.WrongNotFound, Path: "/acs/users/get", Contains: hidden[0],
+		Skip: skip,
+	})
 }
 
 // The delete of a cancelled stay's ACS user is wrongly answered with a 404. That is no evidence, and neither is one
@@ -156,7 +159,10 @@ func TestAKeyOfADeletedUserIsReplaced(t *testing.T) {
 	r.advance(time.Minute)
 	r.sim.Change(func(st *simulator.State) { clear(st.Users); clear(st.Credentials) })
 	r.mustAct(s, intake.Action{Kind: intake.ActionReissue})
-	r.untilThat(s, "a new key", func(v store.View) bool { return v.Key.Status == store.KeyIssued && len(r.holds(s.id)) == 1 })
+	r.untilThat(s, "a new key", func(v store.View) bool {
+		return v.Key.Status == store.KeyIssued &&
+			len(r.holds(s.id)) == 1
+	})
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 	r.mustBeSound()
 }

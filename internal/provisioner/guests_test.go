@@ -28,7 +28,8 @@ func TestChangeOfGuest(t *testing.T) {
 		}
 		r.mustHold(s.id, want.wants(system, "555555-5555"))
 		changed := *after.User.ACSUserID != *before.User.ACSUserID
-		if wantChange := email != "relay@guest.booking.com"; changed != wantChange { // a relay address belongs to nobody, like no address
+		// a relay address belongs to nobody, like no address
+		if wantChange := email != "relay@guest.booking.com"; changed != wantChange {
 			t.Errorf("to %q: another ACS user %v, want %v", email, changed, wantChange)
 		}
 		before = after
@@ -43,7 +44,10 @@ func TestChangeOfGuest(t *testing.T) {
 
 func TestOneGuestWithSeveralStays(t *testing.T) {
 	t.Parallel()
-	for _, second := range []simulator.SecondUser{simulator.Allow, simulator.Refuse, simulator.ReturnExisting, simulator.MoveLink} {
+	for _, second := range []simulator.SecondUser{
+		simulator.Allow, simulator.Refuse, simulator.ReturnExisting,
+		simulator.MoveLink,
+	} {
 		for _, twoSources := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, two sources %v", second, twoSources), func(t *testing.T) {
 				t.Parallel()
@@ -74,7 +78,8 @@ func TestOneGuestWithSeveralStays(t *testing.T) {
 					group string
 				}{{va, a, "555555-5555"}, {vb, b, "666666-6666"}} {
 					u := state.Users[*x.v.User.ACSUserID]
-					if fmt.Sprint(u.GroupIDs) != fmt.Sprint([]string{x.group}) || !u.Schedule.StartsAt.Equal(x.s.in) || u.FullName != x.s.id || u.IdentityID == "" || len(state.MobileKeys(u.ID)) != 1 {
+					if fmt.Sprint(u.GroupIDs) != fmt.Sprint([]string{x.group}) || !u.Schedule.StartsAt.Equal(x.s.in) ||
+						u.FullName != x.s.id || u.IdentityID == "" || len(state.MobileKeys(u.ID)) != 1 {
 						t.Errorf("%s/%s: Seam holds %+v", x.s.source, x.s.id, u)
 					}
 				}
@@ -121,14 +126,23 @@ func TestTwoStaysOfAGuestAtOnce(t *testing.T) {
 func TestAdoptedIdentitySurvivesEverything(t *testing.T) {
 	t.Parallel()
 	for _, withUser := range []bool{false, true} {
-		for _, second := range []simulator.SecondUser{simulator.Allow, simulator.Refuse, simulator.ReturnExisting, simulator.MoveLink} {
+		for _, second := range []simulator.SecondUser{
+			simulator.Allow, simulator.Refuse, simulator.ReturnExisting,
+			simulator.MoveLink,
+		} {
 			t.Run(fmt.Sprintf("with an ACS user %v, %s", withUser, second), func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, fast(), simulator.Options{SecondUser: second, UniqueStatus: 409})
 				r.sim.Change(func(s *simulator.State) {
-					s.Identities["theirs"] = simulator.Identity{ID: "theirs", Email: "Jane@Example.com", FullName: "Jane", CreatedAt: r.now()}
+					s.Identities["theirs"] = simulator.Identity{
+						ID: "theirs", Email: "Jane@Example.com",
+						FullName: "Jane", CreatedAt: r.now(),
+					}
 					if withUser {
-						s.Users["their-user"] = simulator.User{ID: "their-user", SystemID: system, IdentityID: "theirs", FullName: "Jane D.", Schedule: &simulator.Schedule{StartsAt: r.now()}, CreatedAt: r.now()}
+						s.Users["their-user"] = simulator.User{
+							ID: "their-user", SystemID: system, IdentityID: "theirs",
+							FullName: "Jane D.", Schedule: &simulator.Schedule{StartsAt: r.now()}, CreatedAt: r.now(),
+						}
 					}
 				})
 				before := r.sim.State()
@@ -143,8 +157,10 @@ func TestAdoptedIdentitySurvivesEverything(t *testing.T) {
 				r.cancel(s)
 				r.until(s, store.KeyRevoked)
 				after := r.sim.State()
-				if fmt.Sprint(after.Identities) != fmt.Sprint(before.Identities) || fmt.Sprint(after.Users) != fmt.Sprint(before.Users) {
-					t.Errorf("somebody else's things have changed:\n%+v %+v\n%+v %+v", before.Identities, before.Users, after.Identities, after.Users)
+				if fmt.Sprint(after.Identities) != fmt.Sprint(before.Identities) ||
+					fmt.Sprint(after.Users) != fmt.Sprint(before.Users) {
+					t.Errorf("somebody else's things have changed:\n%+v %+v\n%+v %+v", before.Identities, before.Users,
+						after.Identities, after.Users)
 				}
 			})
 		}

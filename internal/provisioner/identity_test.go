@@ -154,7 +154,10 @@ func TestAnIdentityThatBecameSomebodyElses(t *testing.T) {
 // is not created without an address.
 func TestAnUnlinkedUserOfAFormerGuest(t *testing.T) {
 	t.Parallel()
-	for fate, address := range map[string]string{"somebody else's": "bob@example.com", "folds to the same": "\u212aate@example.com", "gone": ""} {
+	for fate, address := range map[string]string{
+		"somebody else's":   "bob@example.com",
+		"folds to the same": "\u212aate@example.com", "gone": "",
+	} {
 		t.Run(fate, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, fast(), simulator.Options{})
@@ -205,12 +208,14 @@ func TestErasingWhileTheGuestBooksAgain(t *testing.T) {
 			if path == "/user_identities/list_acs_users" && after && !booked { // after the look, before the deletion
 				booked = true
 				r.book(s)
-				waitFor(t, "the new stay to wait for the erasure", func() bool { return strings.Contains(str(r.view(s).Key.Message), "being erased") })
+				waitFor(t, "the new stay to wait for the erasure",
+					func() bool { return strings.Contains(str(r.view(s).Key.Message), "being erased") })
 			}
 			return false
 		}
 	})
-	if _, err := r.prov.EraseGuest(context.Background(), first.email, store.Audit{Author: "Maria", Action: "erase_guest"}); err != nil {
+	if _, err := r.prov.EraseGuest(context.Background(), first.email,
+		store.Audit{Author: "Maria", Action: "erase_guest"}); err != nil {
 		t.Fatal(err)
 	}
 	r.sim.Configure(func(o *simulator.Options) { o.Hook = nil })
@@ -239,7 +244,9 @@ func TestMergedIdentity(t *testing.T) {
 					for id := range st.Identities {
 						from = append(from, id)
 					}
-					st.Identities["99999999-9999-4999-8999-999999999999"] = simulator.Identity{ID: "99999999-9999-4999-8999-999999999999", Email: "jane.doe@example.com"}
+					st.Identities["99999999-9999-4999-8999-999999999999"] = simulator.Identity{
+						ID: "99999999-9999-4999-8999-999999999999", Email: "jane.doe@example.com",
+					}
 				})
 				r.sim.MergeIdentities("99999999-9999-4999-8999-999999999999", from...)
 			}

@@ -32,7 +32,8 @@ func TestLostCreateThenCancel(t *testing.T) {
 				r.until(s, store.KeyRevoked)
 				r.mustHold(s.id)
 				r.advance(11 * time.Minute) // the look-ups are over
-				waitFor(t, "the stay's own identity to be deleted", func() bool { return email != "" || len(r.sim.State().Identities) == 0 })
+				waitFor(t, "the stay's own identity to be deleted",
+					func() bool { return email != "" || len(r.sim.State().Identities) == 0 })
 			})
 		}
 	}
@@ -140,7 +141,8 @@ func TestReadsThatLagTooLongThenCancel(t *testing.T) {
 			waitFor(t, "the other one to be removed", func() bool { return len(r.holds(s.id)) == 0 })
 			r.advance(11 * time.Minute)
 			r.until(s, store.KeyRevoked)
-			waitFor(t, "a stay's own identity to be deleted", func() bool { return email != "" || len(r.sim.State().Identities) == 0 })
+			waitFor(t, "a stay's own identity to be deleted",
+				func() bool { return email != "" || len(r.sim.State().Identities) == 0 })
 			r.mustHold(s.id)
 		})
 	}
@@ -154,7 +156,8 @@ func TestReadsThatLagTooLong(t *testing.T) {
 	r.listing("default", "L", "555555-5555")
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
 	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = time.Hour })
-	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate}, simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathCredentialCreate})
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate},
+		simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathCredentialCreate})
 	s := r.stay("R1")
 	r.book(s)
 	waitFor(t, "both", func() bool { return len(r.holds(s.id)) == 2 })
@@ -190,7 +193,8 @@ func TestReadsThatLagTooLongAndLinksThatMove(t *testing.T) {
 		}
 		state := r.sim.State()
 		for _, u := range state.UsersNamed(s.id) {
-			if keys := len(state.MobileKeys(u.ID)); u.ID != want && (keys > 0 || u.IdentityID != "") || u.ID == want && (keys != 1 || u.IdentityID == "") {
+			if keys := len(state.MobileKeys(u.ID)); u.ID != want && (keys > 0 || u.IdentityID != "") || u.ID == want &&
+				(keys != 1 || u.IdentityID == "") {
 				t.Errorf("after %s: %+v with %d keys", later, u, keys)
 			}
 		}

@@ -197,14 +197,22 @@ func TestALongPauseAndAGuestWhoArrivesSoon(t *testing.T) {
 	r := newRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
-	r.sim.Inject(simulator.Fault{Kind: simulator.Limited, Path: seam.PathIdentityCreate, Count: 2, RetryAfterText: "900"})
+	r.sim.Inject(simulator.Fault{
+		Kind: simulator.Limited, Path: seam.PathIdentityCreate, Count: 2,
+		RetryAfterText: "900",
+	})
 	far, near := r.stay("R1"), r.stay("R2")
-	far.in, far.out, far.email = r.now().Add(72*time.Hour).Truncate(time.Millisecond), r.now().Add(96*time.Hour).Truncate(time.Millisecond), "joe@example.com"
+	far.in, far.out, far.email = r.now().Add(72*time.Hour).Truncate(time.Millisecond),
+		r.now().Add(96*time.Hour).Truncate(time.Millisecond), "joe@example.com"
 	near.in = r.now().Add(2 * time.Hour).Truncate(time.Millisecond)
 	r.book(far)
-	waitFor(t, "the pause", func() bool { return str(r.view(far).Key.Message) == "Seam is rate limiting requests: waiting." })
+	waitFor(t, "the pause", func() bool {
+		return str(
+			r.view(far).Key.Message) == "Seam is rate limiting requests: waiting."
+	})
 	r.book(near)
-	waitFor(t, "the near one to wait too", func() bool { return str(r.view(near).Key.Message) == "Seam is rate limiting requests: waiting." })
+	waitFor(t, "the near one to wait too",
+		func() bool { return str(r.view(near).Key.Message) == "Seam is rate limiting requests: waiting." })
 	for range 2 { // the first probe is refused too
 		r.advance(seam.ProbeEvery + time.Second)
 		r.rest(near)
@@ -230,7 +238,10 @@ func TestNobodyInTheHouseWaitsForASubscription(t *testing.T) {
 			}) // it is subscribed
 			s.email = "joe@example.com"
 			r.book(s)
-			waitFor(t, "the old one to be kept", func() bool { return strings.Contains(str(r.view(s).Key.Message), "has not subscribed the new user") })
+			waitFor(t, "the old one to be kept", func() bool {
+				return strings.Contains(str(r.view(s).Key.Message),
+					"has not subscribed the new user")
+			})
 			if n := len(r.holds(s.id)); n != 2 {
 				t.Errorf("%d ACS users while the new one opens nothing yet", n)
 			}
@@ -261,8 +272,11 @@ func TestRemovedBeforeTheMoveIsComplete(t *testing.T) {
 		want    string
 		left    int
 	}{
-		"both":    {"nothing is left to wait for", func(simulator.User) bool { return true }, "removed_at_seam", 0},
-		"the new": {"the old one is the guest's only way in", func(u simulator.User) bool { return u.SystemID == systemB }, "no_room_assigned", 1},
+		"both": {"nothing is left to wait for", func(simulator.User) bool { return true }, "removed_at_seam", 0},
+		"the new": {
+			"the old one is the guest's only way in",
+			func(u simulator.User) bool { return u.SystemID == systemB }, "no_room_assigned", 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -21,7 +21,10 @@ func TestLinkThatIsPutOff(t *testing.T) {
 			r.sim.Configure(func(o *simulator.Options) { o.Omit = []string{"acs_user.user_identity_id"} })
 		}
 		r.alter(s, func(u *simulator.User) { u.IdentityID = "" })
-		r.sim.Inject(simulator.Fault{Kind: simulator.Limited, Path: seam.PathIdentityAddUser, Count: 4, RetryAfter: 10 * time.Millisecond})
+		r.sim.Inject(simulator.Fault{
+			Kind: simulator.Limited, Path: seam.PathIdentityAddUser, Count: 4,
+			RetryAfter: 10 * time.Millisecond,
+		})
 		r.recheck(s)
 		r.rest(s)
 		r.until(s, store.KeyIssued)

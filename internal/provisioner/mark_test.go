@@ -34,7 +34,8 @@ func TestALostCreateInASlotThatIsLeft(t *testing.T) {
 			r.sim.Configure(func(o *simulator.Options) { o.Hidden = []string{made.ID} })
 			r.sim.Change(func(st *simulator.State) {
 				st.Users["theirs"] = simulator.User{
-					ID: "theirs", SystemID: system, IdentityID: made.IdentityID, FullName: "walk-in", CreatedAt: r.now(),
+					ID: "theirs", SystemID: system, IdentityID: made.IdentityID, FullName: "walk-in",
+					CreatedAt: r.now(),
 				}
 			})
 			return false

@@ -49,7 +49,8 @@ func ownListing(r *rig, s *stay) {
 var stages = []stage{
 	{name: "create", prepare: func(*rig, *stay) {}, act: booked, status: store.KeyIssued, groups: groupsL},
 	{
-		name: "create, no e-mail", prepare: func(_ *rig, s *stay) { s.email = "" }, act: booked, status: store.KeyIssued, groups: groupsL,
+		name: "create, no e-mail", prepare: func(_ *rig, s *stay) { s.email = "" }, act: booked,
+		status: store.KeyIssued, groups: groupsL,
 	},
 	{
 		name: "create, second stay of a guest", prepare: func(r *rig, s *stay) {
@@ -59,21 +60,46 @@ var stages = []stage{
 		}, act: func(r *rig, s *stay) { s.own = true; r.book(*s) }, status: store.KeyIssued, groups: groupsL,
 	},
 	{
-		name: "date change", act: func(r *rig, s *stay) { s.in, s.out = s.in.Add(-time.Hour), s.out.Add(time.Hour); r.book(*s) },
+		name: "date change", act: func(r *rig, s *stay) {
+			s.in, s.out = s.in.Add(-time.Hour),
+				s.out.Add(time.Hour)
+			r.book(*s)
+		},
 		status: store.KeyIssued, groups: groupsL, live: true,
 	},
-	{name: "group change", prepare: ownListing, act: func(r *rig, s *stay) { r.listing(s.source, s.listing, groupsM...) }, status: store.KeyIssued, groups: groupsM, live: true},
-	{name: "move", act: func(r *rig, s *stay) { s.listing = "M"; r.book(*s) }, status: store.KeyIssued, groups: groupsM, live: true},
+	{name: "group change", prepare: ownListing, act: func(r *rig, s *stay) {
+		r.listing(s.source, s.listing,
+			groupsM...)
+	}, status: store.KeyIssued, groups: groupsM, live: true},
 	{
-		name: "move and dates", act: func(r *rig, s *stay) { s.listing, s.out = "M", s.out.Add(-time.Hour); r.book(*s) },
+		name: "move", act: func(r *rig, s *stay) { s.listing = "M"; r.book(*s) }, status: store.KeyIssued,
+		groups: groupsM,
+		live:   true,
+	},
+	{
+		name: "move and dates", act: func(r *rig, s *stay) {
+			s.listing, s.out = "M",
+				s.out.Add(-time.Hour)
+			r.book(*s)
+		},
 		status: store.KeyIssued, groups: groupsM, live: true,
 	},
-	{name: "move to another system", act: func(r *rig, s *stay) { s.listing = "V"; r.book(*s) }, status: store.KeyIssued, groups: groupsV, moved: true, live: true},
-	{name: "guest change", act: func(r *rig, s *stay) { s.email = "new-" + s.email; r.book(*s) }, status: store.KeyIssued, groups: groupsL, live: true},
-	{name: "guest without e-mail", act: func(r *rig, s *stay) { s.email = ""; r.book(*s) }, status: store.KeyIssued, groups: groupsL, live: true},
+	{
+		name: "move to another system", act: func(r *rig, s *stay) { s.listing = "V"; r.book(*s) },
+		status: store.KeyIssued, groups: groupsV, moved: true, live: true,
+	},
+	{
+		name: "guest change", act: func(r *rig, s *stay) { s.email = "new-" + s.email; r.book(*s) },
+		status: store.KeyIssued, groups: groupsL, live: true,
+	},
+	{
+		name: "guest without e-mail", act: func(r *rig, s *stay) { s.email = ""; r.book(*s) }, status: store.KeyIssued,
+		groups: groupsL, live: true,
+	},
 	{name: "cancel", act: func(r *rig, s *stay) { r.cancel(*s) }, status: store.KeyRevoked},
 	{
-		name: "cancel, no e-mail", prepare: func(r *rig, s *stay) { s.email = ""; issued(r, s) }, act: func(r *rig, s *stay) { r.cancel(*s) },
+		name: "cancel, no e-mail", prepare: func(r *rig, s *stay) { s.email = ""; issued(r, s) },
+		act:    func(r *rig, s *stay) { r.cancel(*s) },
 		status: store.KeyRevoked,
 	},
 	{
@@ -87,12 +113,18 @@ var stages = []stage{
 		s.in = r.now().Add(45 * time.Minute).Truncate(time.Millisecond) // soon: nothing waits for a removal
 		issued(r, s)
 	}, act: bookedDuringItsRemoval, status: store.KeyIssued, groups: groupsL},
-	{name: "clean-up", act: func(r *rig, s *stay) { r.advance(s.out.Add(25 * time.Hour).Sub(r.now())) }, status: store.KeyExpired},
-	{name: "cut short", prepare: func(r *rig, s *stay) {
-		s.in = r.now().Add(-time.Hour).Truncate(time.Millisecond)
-		r.book(*s)
-		r.until(*s, store.KeyActive)
-	}, act: func(r *rig, s *stay) { s.out = r.now().Add(-time.Second).Truncate(time.Millisecond); r.book(*s) }, status: store.KeyExpired},
+	{
+		name: "clean-up", act: func(r *rig, s *stay) { r.advance(s.out.Add(25 * time.Hour).Sub(r.now())) },
+		status: store.KeyExpired,
+	},
+	{
+		name: "cut short", prepare: func(r *rig, s *stay) {
+			s.in = r.now().Add(-time.Hour).Truncate(time.Millisecond)
+			r.book(*s)
+			r.until(*s, store.KeyActive)
+		}, act: func(r *rig, s *stay) { s.out = r.now().Add(-time.Second).Truncate(time.Millisecond); r.book(*s) },
+		status: store.KeyExpired,
+	},
 }
 
 // gatedStages are what gates do in a stay's life. What the sources have for gates is in [unkindGates].
@@ -107,14 +139,19 @@ var gatedStages = []stage{
 		}, act: openGates, status: store.KeyIssued, groups: groupsL,
 	},
 	{
-		name: "shorter with a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { s.out = s.out.Add(-time.Hour); r.book(*s) },
+		name: "shorter with a closed gate", prepare: closedAgain,
+		act:    func(r *rig, s *stay) { s.out = s.out.Add(-time.Hour); r.book(*s) },
 		status: store.KeyAttention, groups: groupsL, live: true,
 	},
 	{
-		name: "move with a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { s.listing = "M"; r.book(*s) },
+		name: "move with a closed gate", prepare: closedAgain,
+		act:    func(r *rig, s *stay) { s.listing = "M"; r.book(*s) },
 		status: store.KeyAttention, groups: groupsM, live: true,
 	},
-	{name: "cancel with a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { r.cancel(*s) }, status: store.KeyRevoked},
+	{
+		name: "cancel with a closed gate", prepare: closedAgain, act: func(r *rig, s *stay) { r.cancel(*s) },
+		status: store.KeyRevoked,
+	},
 }
 
 // heldBack books a stay of a source whose gates nobody has opened.
@@ -171,7 +208,8 @@ func bookedDuringItsRemoval(r *rig, s *stay) {
 
 // reconcile is an admin's.
 func reconcile(r *rig, s *stay) {
-	if err := r.applier.Act(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
+	if err := r.applier.Act(context.Background(), store.Ref{Source: s.source, ReservationID: s.id},
+		intake.Action{Kind: intake.ActionReconcile}); err != nil {
 		r.t.Error(err)
 	}
 }
@@ -198,15 +236,24 @@ func init() {
 	}{
 		{"unlinked", func(st *simulator.State, u simulator.User) { u.IdentityID = ""; st.Users[u.ID] = u }, true},
 		{"second key", func(st *simulator.State, u simulator.User) {
-			st.Credentials["more "+u.ID] = simulator.Credential{ID: "more " + u.ID, UserID: u.ID, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: u.CreatedAt.Add(time.Second)}
+			st.Credentials["more "+u.ID] = simulator.Credential{
+				ID: "more " + u.ID, UserID: u.ID,
+				AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: u.CreatedAt.Add(time.Second),
+			}
 		}, true},
-		{"key deleted", func(st *simulator.State, u simulator.User) { delete(st.Credentials, st.MobileKeys(u.ID)[0].ID) }, false},
+		{"key deleted", func(st *simulator.State, u simulator.User) {
+			delete(st.Credentials,
+				st.MobileKeys(u.ID)[0].ID)
+		}, false},
 		{"suspended", func(st *simulator.State, u simulator.User) { u.Suspended = true; st.Users[u.ID] = u }, true},
 		{"deleted", func(st *simulator.State, u simulator.User) {
 			delete(st.Credentials, st.MobileKeys(u.ID)[0].ID)
 			delete(st.Users, u.ID)
 		}, false},
 	} {
-		stages = append(stages, stage{name: "reconcile, " + what.name, prepare: spoilt(what.change), act: reconcile, status: store.KeyIssued, groups: groupsL, live: what.live})
+		stages = append(stages, stage{
+			name: "reconcile, " + what.name, prepare: spoilt(what.change), act: reconcile,
+			status: store.KeyIssued, groups: groupsL, live: what.live,
+		})
 	}
 }

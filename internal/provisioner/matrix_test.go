@@ -29,7 +29,10 @@ type strike struct {
 var strikes, lostStrikes = func() (list []strike, lost int) {
 	for _, k := range simulator.FaultKinds {
 		if k == simulator.Limited {
-			list = append(list, strike{"429 with Retry-After", simulator.Fault{Kind: k, RetryAfter: 30 * time.Millisecond}})
+			list = append(list, strike{
+				"429 with Retry-After",
+				simulator.Fault{Kind: k, RetryAfter: 30 * time.Millisecond},
+			})
 		}
 		list = append(list, strike{string(k), simulator.Fault{Kind: k}})
 	}
@@ -60,7 +63,8 @@ type cell struct {
 }
 
 func (c cell) name(calls [][]string) string {
-	s := fmt.Sprintf("%s, call %d (%s): %s", stages[c.stage].name, c.call+1, calls[c.stage][c.call], strikes[c.first].name)
+	s := fmt.Sprintf("%s, call %d (%s): %s", stages[c.stage].name, c.call+1, calls[c.stage][c.call],
+		strikes[c.first].name)
 	if c.second >= 0 {
 		s += ", then " + strikes[c.second].name
 	}
@@ -160,7 +164,10 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 	st.prepare(l.rig, &s)
 	before := s
 	l.sim.Forget()
-	w := &watched{id: s.id, live: st.live, groups: append(slices.Clone(groupsL), st.groups...), enough: [][]string{groupsL}}
+	w := &watched{
+		id: s.id, live: st.live, groups: append(slices.Clone(groupsL), st.groups...),
+		enough: [][]string{groupsL},
+	}
 	if st.groups != nil {
 		w.enough = append(w.enough, st.groups)
 	}
@@ -200,7 +207,8 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 	if len(got) == 1 && len(want) == 1 && refusedWrongly(faults) && got[0].Identity == "own" {
 		want[0].Identity = "own" // a user that Seam doesn't release keeps the guest's own slot
 	}
-	if len(got) == 1 && len(want) == 1 && strings.HasSuffix(st.name, "second key") && saysLess(faults) && got[0].Keys == 2 {
+	if len(got) == 1 && len(want) == 1 && strings.HasSuffix(st.name, "second key") && saysLess(faults) &&
+		got[0].Keys == 2 {
 		want[0].Keys = 2 // it isn't known whether the other is a phone's: the next comparison finds out
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -228,7 +236,8 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 func refusedWrongly(faults []simulator.Fault) bool {
 	return slices.ContainsFunc(faults, func(f simulator.Fault) bool {
 		return slices.Contains([]simulator.FaultKind{
-			simulator.Forbidden, simulator.Refused, simulator.Conflict, simulator.Unprocessable, simulator.WrongNotFound, simulator.Page,
+			simulator.Forbidden, simulator.Refused, simulator.Conflict, simulator.Unprocessable,
+			simulator.WrongNotFound, simulator.Page,
 		}, f.Kind)
 	})
 }
@@ -270,7 +279,8 @@ func (l *lane) reach(s stay, status string) error {
 		if err != nil {
 			return false
 		}
-		if v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status && (status != store.KeyExpired || (v.User == nil && !v.Key.NextIsRetry)) {
+		if v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status &&
+			(status != store.KeyExpired || (v.User == nil && !v.Key.NextIsRetry)) {
 			return true
 		}
 		if next := v.Key.NextReconcileAt; next != nil && next.Sub(l.now()) > 2*time.Second {
@@ -280,7 +290,8 @@ func (l *lane) reach(s stay, status string) error {
 		return l.pass()
 	}, func() {
 		l.tell(s)
-		late = fmt.Errorf("not %s in time, but %s %s: %s", status, v.Key.Status, str(v.Key.Reason), str(v.Key.LastError))
+		late = fmt.Errorf("not %s in time, but %s %s: %s", status, v.Key.Status, str(v.Key.Reason),
+			str(v.Key.LastError))
 	})
 	return late
 }
@@ -325,7 +336,8 @@ func TestFaultMatrix(t *testing.T) {
 			}
 		}
 	}
-	cells = append(sample(cells, chaos.Size("STAYKEY_MATRIX_CELLS", 200)), sample(pairs, chaos.Size("STAYKEY_MATRIX_PAIRS", 60))...)
+	cells = append(sample(cells, chaos.Size("STAYKEY_MATRIX_CELLS", 200)),
+		sample(pairs, chaos.Size("STAYKEY_MATRIX_PAIRS", 60))...)
 	cells = sample(cells, -1)
 	queue := make(chan cell, len(cells))
 	for _, c := range cells {

@@ -38,7 +38,8 @@ func (e pmsEvent) String() string {
 	case "listing.updated":
 		return fmt.Sprintf("%02d %s %s %v", e.minute, e.kind, e.id, e.groups)
 	case "reservation.updated":
-		return fmt.Sprintf("%02d %s %s at %q for %q, %d nights, gates %s", e.minute, e.kind, e.id, e.listing, e.email, e.nights, e.gate)
+		return fmt.Sprintf("%02d %s %s at %q for %q, %d nights, gates %s", e.minute, e.kind, e.id, e.listing, e.email,
+			e.nights, e.gate)
 	default:
 		return fmt.Sprintf("%02d %s %s", e.minute, e.kind, e.id)
 	}
@@ -110,7 +111,8 @@ func drawDeliveries(t *rapid.T, events []pmsEvent) []delivery {
 		arrivals = rapid.Permutation(arrivals).Draw(t, "arrivals")
 	}
 	paths := []string{
-		seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserUpdate, seam.PathUserDelete,
+		seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserUpdate,
+		seam.PathUserDelete,
 		seam.PathGroupAdd, seam.PathGroupRemove, "/acs/users/get", "/acs/users/list",
 	}
 	deliveries := make([]delivery, len(arrivals))
@@ -118,7 +120,10 @@ func drawDeliveries(t *rapid.T, events []pmsEvent) []delivery {
 		deliveries[i] = delivery{event: e, quiet: rapid.Bool().Draw(t, "quiet")}
 		if rapid.IntRange(0, 3).Draw(t, "faulty") == 3 {
 			kind := rapid.SampledFrom(simulator.FaultKinds).Draw(t, "fault")
-			deliveries[i].fault = &simulator.Fault{Kind: kind, Path: rapid.SampledFrom(paths).Draw(t, "path"), RetryAfter: 10 * time.Millisecond}
+			deliveries[i].fault = &simulator.Fault{
+				Kind: kind, Path: rapid.SampledFrom(paths).Draw(t, "path"),
+				RetryAfter: 10 * time.Millisecond,
+			}
 		}
 	}
 	return deliveries
@@ -134,7 +139,10 @@ type history struct {
 }
 
 func (s history) stay(e pmsEvent) stay {
-	x := stay{source: s.source, id: s.prefix + e.id, listing: s.prefix + e.listing, in: s.in, out: s.in.Add(time.Duration(24*e.nights) * time.Hour)}
+	x := stay{
+		source: s.source, id: s.prefix + e.id, listing: s.prefix + e.listing, in: s.in,
+		out: s.in.Add(time.Duration(24*e.nights) * time.Hour),
+	}
 	if e.email != "" {
 		x.email = s.prefix + e.email + "@example.com"
 	}
@@ -148,7 +156,8 @@ func (s history) deliver(e pmsEvent) {
 		data = map[string]any{"listing_id": s.prefix + e.id, "seam_access_group_ids": e.groups}
 	case "reservation.updated":
 		x := s.stay(e)
-		data["listing_id"], data["check_in"], data["check_out"] = x.listing, x.in.Format(time.RFC3339), x.out.Format(time.RFC3339)
+		data["listing_id"], data["check_in"], data["check_out"] = x.listing, x.in.Format(time.RFC3339),
+			x.out.Format(time.RFC3339)
 		if x.email != "" {
 			data["guest_email"] = x.email
 		}
@@ -167,7 +176,8 @@ func (s history) settle(ids []string) (map[string]store.View, error) {
 		until.Reached(s.t, func() bool {
 			v, err := s.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.prefix + id})
 			wrong, views[id] = err, v
-			return err != nil || (v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking) || s.pass()
+			return err != nil || (v.Key.ObservedGeneration == v.Key.Generation &&
+				v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking) || s.pass()
 		}, func() {
 			s.tell(stay{source: s.source, id: s.prefix + id})
 			wrong = fmt.Errorf("%s does not settle: %+v", id, views[id].Key)
@@ -179,7 +189,8 @@ func (s history) settle(ids []string) (map[string]store.View, error) {
 	return views, nil
 }
 
-// expect returns what a reservation's key should be, and what Seam should hold, given what it holds where several things are right.
+// expect returns what a reservation's key should be, and what Seam should hold, given what it holds where several
+// things are right.
 func (s history) expect(t truth, id string, v store.View, got []held) (status string, want []held) {
 	last := t.reservations[id]
 	listing, known := t.listings[last.listing]
@@ -219,7 +230,8 @@ func (s history) check(t truth, views map[string]store.View) error {
 			return fmt.Errorf("Seam holds for %s (-want +got):\n%s", id, diff)
 		}
 		if r := v.Reservation; last.kind == "reservation.updated" {
-			if x := s.stay(last); r.Status != pms.Confirmed || str(r.ListingID) != x.listing || str(r.GuestEmail) != x.email || !r.CheckOut.Equal(x.out) {
+			if x := s.stay(last); r.Status != pms.Confirmed || str(r.ListingID) != x.listing ||
+				str(r.GuestEmail) != x.email || !r.CheckOut.Equal(x.out) {
 				return fmt.Errorf("%s says %+v, want %+v", id, r, x)
 			}
 		} else if r.Status != pms.Cancelled {
@@ -274,7 +286,10 @@ func playModel(t *testing.T, sources ...string) {
 		events := drawEvents(t, unkindGates[source] != nil)
 		deliveries := drawDeliveries(t, events)
 		now := r.now()
-		s := history{rig: r, source: source, prefix: fmt.Sprintf("m%d-", histories.Add(1)), from: now.Add(-time.Hour).Truncate(time.Second), in: now.Add(48 * time.Hour).Truncate(time.Second)}
+		s := history{
+			rig: r, source: source, prefix: fmt.Sprintf("m%d-", histories.Add(1)),
+			from: now.Add(-time.Hour).Truncate(time.Second), in: now.Add(48 * time.Hour).Truncate(time.Second),
+		}
 		want := theTruth(events)
 		var ids, seen []string
 		for id := range want.reservations {
@@ -302,7 +317,8 @@ func playModel(t *testing.T, sources ...string) {
 		if err == nil {
 			err = s.check(want, views)
 		}
-		if p := r.sim.Peaks(); err == nil && (p.UsersOfOneStay > 1 || p.KeysOfOneUser > 1 || p.UsersWithNoSchedule > 0) {
+		if p := r.sim.Peaks(); err == nil && (p.UsersOfOneStay > 1 || p.KeysOfOneUser > 1 ||
+			p.UsersWithNoSchedule > 0) {
 			err = fmt.Errorf("the worst moment: %+v", p)
 		}
 		if err != nil {
@@ -317,7 +333,10 @@ func playModel(t *testing.T, sources ...string) {
 			t.Fatalf("%v\nafter, in order of arrival:\n%s", err, strings.Join(lines, "\n"))
 		}
 	})
-	result := chaos.Result{Rig: "model", Cells: int(histories.Load()), Fired: int(histories.Load()), Faults: int(fired.Load())}
+	result := chaos.Result{
+		Rig: "model", Cells: int(histories.Load()), Fired: int(histories.Load()),
+		Faults: int(fired.Load()),
+	}
 	if t.Failed() {
 		result.Wrong = 1
 	}

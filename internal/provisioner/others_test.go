@@ -75,7 +75,8 @@ func TestRemovedAndSuspendedAtSeam(t *testing.T) {
 			}
 			x.r.listing("default", "L", "555555-5555", "lobby") // no person asked for this stay
 			x.r.untilThat(x.s, c.reason, func(v store.View) bool { return str(v.Key.Reason) == c.reason })
-			if err := x.r.applier.Act(context.Background(), store.Ref{Source: "default", ReservationID: x.s.id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
+			if err := x.r.applier.Act(context.Background(), store.Ref{Source: "default", ReservationID: x.s.id},
+				intake.Action{Kind: intake.ActionReconcile}); err != nil {
 				t.Fatal(err)
 			}
 			x.r.until(x.s, store.KeyIssued)
@@ -115,7 +116,10 @@ func TestDriftIsRepaired(t *testing.T) {
 		},
 		"credential": func(st *simulator.State) { delete(st.Credentials, st.MobileKeys(id)[0].ID) },
 		"surplus credential": func(st *simulator.State) {
-			st.Credentials["more"] = simulator.Credential{ID: "more", UserID: id, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: r.now()}
+			st.Credentials["more"] = simulator.Credential{
+				ID: "more", UserID: id, AccessMethod: "mobile_key",
+				MultiPhone: true, CreatedAt: r.now(),
+			}
 		},
 		"link": func(st *simulator.State) { u := st.Users[id]; u.IdentityID = ""; st.Users[id] = u },
 	} {
@@ -132,6 +136,9 @@ func TestDriftIsRepaired(t *testing.T) {
 			t.Errorf("%s: another ACS user", name)
 		}
 		// The sweep's next turn starts from the repair.
-		r.untilThat(s, "verified", func(v store.View) bool { return v.Key.VerifiedAt != nil && !v.Key.VerifiedAt.Before(at) })
+		r.untilThat(s, "verified", func(v store.View) bool {
+			return v.Key.VerifiedAt != nil &&
+				!v.Key.VerifiedAt.Before(at)
+		})
 	}
 }

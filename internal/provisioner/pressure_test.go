@@ -25,15 +25,22 @@ func (r *rig) backlog(n int, in time.Time) {
 		events := make([]store.Event, 0, 100)
 		for i := from; i < min(from+100, n); i++ {
 			at := r.now()
-			body, err := json.Marshal(map[string]any{"type": "reservation.created", "timestamp": at.Format("2006-01-02T15:04:05.000Z"), "data": map[string]any{
-				"reservation_id": fmt.Sprintf("far-%05d", i), "listing_id": "L", "guest_email": fmt.Sprintf("far%d@example.com", i),
-				"check_in": in.Format(time.RFC3339), "check_out": in.Add(48 * time.Hour).Format(time.RFC3339),
-			}})
+			body, err := json.Marshal(map[string]any{
+				"type":      "reservation.created",
+				"timestamp": at.Format("2006-01-02T15:04:05.000Z"), "data": map[string]any{
+					"reservation_id": fmt.Sprintf("far-%05d", i), "listing_id": "L",
+					"guest_email": fmt.Sprintf("far%d@example.com", i),
+					"check_in":    in.Format(time.RFC3339), "check_out": in.Add(48 * time.Hour).Format(time.RFC3339),
+				},
+			})
 			if err != nil {
 				r.t.Fatal(err)
 			}
 			key := uuid.NewString()
-			events = append(events, store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Type: "reservation.created", Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: at, Body: body})
+			events = append(events, store.Event{
+				EventID: uuid.New(), Source: "default", EventKey: &key,
+				Type: "reservation.created", Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: at, Body: body,
+			})
 		}
 		if _, err := r.store.InsertEvents(context.Background(), events); err != nil {
 			r.t.Fatal(err)
@@ -81,7 +88,8 @@ func TestNearArrivalOvertakesABackfill(t *testing.T) {
 	near.in = r.now().Add(time.Hour)
 	sent, applied := time.Now(), r.provisionedFar()
 	r.accept("default", "reservation.created", r.now(), map[string]any{
-		"reservation_id": near.id, "listing_id": near.listing, "check_in": near.in.Format(time.RFC3339), "check_out": near.out.Format(time.RFC3339),
+		"reservation_id": near.id, "listing_id": near.listing, "check_in": near.in.Format(time.RFC3339),
+		"check_out": near.out.Format(time.RFC3339),
 	})
 	go apply() // the first one may be working on the backfill, or done
 	waitFor(t, "it to be applied", func() bool {
@@ -92,7 +100,8 @@ func TestNearArrivalOvertakesABackfill(t *testing.T) {
 	if between := r.provisionedFar() - applied; between > far/4 && between > 4*r.options.Workers {
 		t.Errorf("%d far stays were provisioned before the one that begins in an hour", between)
 	}
-	t.Logf("issued %s after its event; %d of %d far stays were provisioned by then", time.Since(sent).Round(time.Millisecond), r.provisionedFar(), far)
+	t.Logf("issued %s after its event; %d of %d far stays were provisioned by then",
+		time.Since(sent).Round(time.Millisecond), r.provisionedFar(), far)
 	for range 2 {
 		if err := <-applying; err != nil {
 			t.Fatal(err)
@@ -107,10 +116,13 @@ func TestUrgentEventsAreAppliedFirst(t *testing.T) {
 	r.stop()
 	r.backlog(600, r.now().Add(60*24*time.Hour))
 	at, key := r.now(), "urgent"
-	body := fmt.Sprintf(`{"type":"reservation.created","timestamp":%q,"data":{"reservation_id":"near","listing_id":"L","check_in":%q,"check_out":%q}}`,
-		at.Format("2006-01-02T15:04:05.000Z"), at.Add(time.Hour).Format(time.RFC3339), at.Add(24*time.Hour).Format(time.RFC3339))
+	body := fmt.Sprintf(
+		`{"type":"reservation.created","timestamp":%q,"data":{"reservation_id":"near","listing_id":"L","check_in":%q,"check_out":%q}}`,
+		at.Format("2006-01-02T15:04:05.000Z"), at.Add(time.Hour).Format(time.RFC3339),
+		at.Add(24*time.Hour).Format(time.RFC3339))
 	if _, err := r.store.InsertEvents(context.Background(), []store.Event{{
-		EventID: uuid.New(), Source: "default", EventKey: &key, Type: "reservation.created", Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: at, Urgent: true, Body: []byte(body),
+		EventID: uuid.New(), Source: "default", EventKey: &key, Type: "reservation.created",
+		Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: at, Urgent: true, Body: []byte(body),
 	}}); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +293,8 @@ func TestNearTimerOvertakesOlderOnes(t *testing.T) {
 			if path == seam.PathUserCreate && !after {
 				var n int
 				if err := r.store.Pool().QueryRow(context.Background(), `
-					SELECT count(*) FROM mobile_keys WHERE reservation_id LIKE 'far-%' AND reason IS NOT NULL`).Scan(&n); err != nil {
+					SELECT count(*) FROM mobile_keys WHERE reservation_id LIKE 'far-%' AND reason IS NOT NULL`).Scan(
+					&n); err != nil {
 					t.Error(err)
 				}
 				before <- n

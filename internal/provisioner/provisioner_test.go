@@ -26,7 +26,8 @@ func TestSeedsFlow(t *testing.T) {
 	r.sim.Forget()
 	r.book(s)
 	v := r.until(s, store.KeyIssued)
-	r.mustCall("/user_identities/create", "/acs/users/create", "/acs/credentials/create", "/acs/users/get", "/acs/access_groups/list")
+	r.mustCall("/user_identities/create", "/acs/users/create", "/acs/credentials/create", "/acs/users/get",
+		"/acs/access_groups/list")
 	r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
 	if v.User == nil || v.User.ACSUserID == nil || v.User.CredentialID == nil || v.Key.Attempts != 1 {
 		t.Errorf("REST would lack ids: %+v, attempts %d", v.User, v.Key.Attempts)
@@ -121,7 +122,10 @@ func TestMoves(t *testing.T) {
 		r.until(s, store.KeyIssued)
 		r.mustHold(s.id, s.wants(systemB, "verde-1"))
 		calls := r.changing()
-		if want := []string{seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserDelete}; fmt.Sprint(calls) != fmt.Sprint(want) {
+		if want := []string{
+			seam.PathUserCreate, seam.PathCredentialCreate,
+			seam.PathUserDelete,
+		}; fmt.Sprint(calls) != fmt.Sprint(want) {
 			t.Errorf("changing calls: got %v, want %v", calls, want)
 		}
 		for _, c := range r.sim.Records() {
@@ -227,14 +231,16 @@ func TestLocalDatesWaitForTheirZone(t *testing.T) {
 	r.listing("default", "L", "555555-5555")
 	year := r.now().Year() + 1
 	r.send("default", "reservation.created", map[string]any{
-		"reservation_id": "R1", "listing_id": "L", "check_in": fmt.Sprintf("%d-07-01", year), "check_out": fmt.Sprintf("%d-07-04T10:30", year),
+		"reservation_id": "R1", "listing_id": "L", "check_in": fmt.Sprintf("%d-07-01", year),
+		"check_out": fmt.Sprintf("%d-07-04T10:30", year),
 	})
 	s := stay{source: "default", id: "R1"}
 	if v := r.until(s, store.KeyWaiting); str(v.Key.Reason) != "time_zone_unknown" {
 		t.Errorf("reason: got %s", str(v.Key.Reason))
 	}
 	r.send("default", "listing.updated", map[string]any{
-		"listing_id": "L", "seam_access_group_ids": []string{"555555-5555"}, "time_zone": "Europe/Madrid", "check_in_time": "16:00",
+		"listing_id": "L", "seam_access_group_ids": []string{"555555-5555"}, "time_zone": "Europe/Madrid",
+		"check_in_time": "16:00",
 	})
 	r.until(s, store.KeyIssued)
 	s.in, s.out = time.Date(year, 7, 1, 14, 0, 0, 0, time.UTC), time.Date(year, 7, 4, 8, 30, 0, 0, time.UTC)
@@ -336,7 +342,8 @@ func TestPlanSaysWhatReconcileWouldDo(t *testing.T) {
 		u.GroupIDs = nil
 		st.Users[u.ID] = u
 	})
-	if calls, err := r.prov.Plan(context.Background(), ref); err != nil || len(calls) != 1 || calls[0].Path != seam.PathGroupAdd {
+	if calls, err := r.prov.Plan(context.Background(), ref); err != nil || len(calls) != 1 ||
+		calls[0].Path != seam.PathGroupAdd {
 		t.Errorf("the plan of a drifted one: %v %v", calls, err)
 	}
 }

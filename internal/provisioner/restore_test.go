@@ -99,7 +99,8 @@ func TestRestoreTakesNothingBack(t *testing.T) {
 	r.listing("default", "L", "lobby")
 	leaving := r.stay("leaving") // in the house, and extended after the backup
 	leaving.email = "leaving@example.com"
-	leaving.in, leaving.out = r.now().Add(-24*time.Hour).Truncate(time.Millisecond), r.now().Add(time.Hour).Truncate(time.Millisecond)
+	leaving.in, leaving.out = r.now().Add(-24*time.Hour).Truncate(time.Millisecond),
+		r.now().Add(time.Hour).Truncate(time.Millisecond)
 	stays := []stay{leaving}
 	for i := range 6 {
 		s := r.stay(fmtStay(i))
@@ -150,14 +151,17 @@ func TestRestoreTakesNothingBack(t *testing.T) {
 	}
 	for _, s := range stays[:2] {
 		r.book(s)
-		r.untilThat(s, "good again", func(v store.View) bool { return v.Key.Status == store.KeyIssued || v.Key.Status == store.KeyActive })
+		r.untilThat(s, "good again", func(v store.View) bool {
+			return v.Key.Status == store.KeyIssued ||
+				v.Key.Status == store.KeyActive
+		})
 		r.mustHold(s.id, s.wants(system, "lobby"))
 	}
 }
 
-// A sweep finds out that the database was restored from an older backup: Seam has ACS users whose identities only this installation's salt makes, and
-// the database has no record of them. Once the PMS has sent its data again, all is well. A create whose answer was lost is no sign of it, nor is
-// somebody else's ACS user.
+// A sweep finds out that the database was restored from an older backup: Seam has ACS users whose identities only this
+// installation's salt makes, and the database has no record of them. Once the PMS has sent its data again, all is well.
+// A create whose answer was lost is no sign of it, nor is somebody else's ACS user.
 func TestRestoreIsNoticed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
@@ -175,8 +179,14 @@ func TestRestoreIsNoticed(t *testing.T) {
 	r.book(later)
 	r.until(later, store.KeyIssued)
 	r.sim.Change(func(st *simulator.State) { // somebody else's, on the same system
-		st.Identities["stranger"] = simulator.Identity{ID: "stranger", Key: "of-somebody-else", Email: "stranger@example.com", CreatedAt: r.now()}
-		st.Users["stranger"] = simulator.User{ID: "stranger", SystemID: system, IdentityID: "stranger", FullName: "Stranger", CreatedAt: r.now()}
+		st.Identities["stranger"] = simulator.Identity{
+			ID: "stranger", Key: "of-somebody-else",
+			Email: "stranger@example.com", CreatedAt: r.now(),
+		}
+		st.Users["stranger"] = simulator.User{
+			ID: "stranger", SystemID: system, IdentityID: "stranger",
+			FullName: "Stranger", CreatedAt: r.now(),
+		}
 	})
 	forgotten := r.stay("forgotten") // by retention; somebody else uses the guest's identity now
 	forgotten.email = "forgotten@example.com"
@@ -190,8 +200,12 @@ func TestRestoreIsNoticed(t *testing.T) {
 			if found = found || i.Email == forgotten.email; i.Email == forgotten.email {
 				i.CreatedAt = r.now().Add(-store.IdentitiesKept - 24*time.Hour)
 				st.Identities[id] = i
-				st.Users["theirs"] = simulator.User{ID: "theirs", SystemID: system, IdentityID: id, FullName: "Theirs", CreatedAt: r.now()}
-				if _, err := r.store.Pool().Exec(t.Context(), `DELETE FROM user_identities WHERE user_identity_id = $1`, id); err != nil {
+				st.Users["theirs"] = simulator.User{
+					ID: "theirs", SystemID: system, IdentityID: id, FullName: "Theirs",
+					CreatedAt: r.now(),
+				}
+				if _, err := r.store.Pool().Exec(t.Context(), `DELETE FROM user_identities WHERE user_identity_id = $1`,
+					id); err != nil {
 					t.Error(err)
 				}
 			}

@@ -42,7 +42,10 @@ func (r *rig) drain() {
 // accept puts an event into the inbox, as the handler does.
 func (r *rig) accept(source, eventType string, at time.Time, data map[string]any) store.Event {
 	r.t.Helper()
-	body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": at.Format("2006-01-02T15:04:05.000Z"), "data": data})
+	body, err := json.Marshal(map[string]any{
+		"type": eventType, "timestamp": at.Format("2006-01-02T15:04:05.000Z"),
+		"data": data,
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -51,7 +54,10 @@ func (r *rig) accept(source, eventType string, at time.Time, data map[string]any
 		r.t.Fatalf("the test's event is not valid: %v %v", err, parsed.Invalid)
 	}
 	key := uuid.NewString()
-	e := store.Event{EventID: uuid.New(), Source: source, EventKey: &key, Type: eventType, Status: store.EventAccepted, OccurredAt: &parsed.OccurredAt, ReceivedAt: r.now(), Body: body}
+	e := store.Event{
+		EventID: uuid.New(), Source: source, EventKey: &key, Type: eventType, Status: store.EventAccepted,
+		OccurredAt: &parsed.OccurredAt, ReceivedAt: r.now(), Body: body,
+	}
 	if s := parsed.Change().Reservation; s != nil {
 		e.Urgent = s.ArrivesWithin(e.ReceivedAt, 24*time.Hour)
 	}
@@ -73,8 +79,9 @@ func (r *rig) listing(source, id string, groups ...string) {
 type stay struct {
 	source, id, listing, email string
 	in, out                    time.Time
-	own                        bool              // the guest's identity is taken, or not used: the stay has one of its own
-	gates                      map[string]string // what the PMS says about gates
+	// the guest's identity is taken, or not used: the stay has one of its own
+	own   bool
+	gates map[string]string // what the PMS says about gates
 }
 
 func (r *rig) stay(id string) stay {
@@ -84,7 +91,10 @@ func (r *rig) stay(id string) stay {
 
 func (r *rig) book(s stay) {
 	r.t.Helper()
-	data := map[string]any{"reservation_id": s.id, "check_in": s.in.Format(time.RFC3339Nano), "check_out": s.out.Format(time.RFC3339Nano), "listing_id": nil}
+	data := map[string]any{
+		"reservation_id": s.id, "check_in": s.in.Format(time.RFC3339Nano),
+		"check_out": s.out.Format(time.RFC3339Nano), "listing_id": nil,
+	}
 	if s.listing != "" {
 		data["listing_id"] = s.listing
 	}

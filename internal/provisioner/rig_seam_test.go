@@ -26,7 +26,10 @@ func (r *rig) holds(id string) []held {
 	state := r.sim.State()
 	var list []held
 	for _, u := range state.UsersNamed(id) {
-		h := held{System: u.SystemID, Identity: "own", Groups: slices.Sorted(slices.Values(u.GroupIDs)), Keys: len(state.MobileKeys(u.ID))}
+		h := held{
+			System: u.SystemID, Identity: "own", Groups: slices.Sorted(slices.Values(u.GroupIDs)),
+			Keys: len(state.MobileKeys(u.ID)),
+		}
 		if email := state.Identities[u.IdentityID].Email; email != "" {
 			h.Identity = email
 		}
@@ -40,7 +43,10 @@ func (r *rig) holds(id string) []held {
 
 // wants is what the contract's section 4 requires for a stay.
 func (s stay) wants(systemID string, groups ...string) held {
-	h := held{System: systemID, Identity: s.email, Starts: s.in, Ends: s.out, Groups: slices.Sorted(slices.Values(groups)), Keys: 1}
+	h := held{
+		System: systemID, Identity: s.email, Starts: s.in, Ends: s.out,
+		Groups: slices.Sorted(slices.Values(groups)), Keys: 1,
+	}
 	if s.email == "" {
 		h.Identity = "own"
 	}
@@ -57,7 +63,10 @@ func (r *rig) mustHold(id string, want ...held) {
 // mustBeSound checks what must be true at every moment, not only at the end.
 func (r *rig) mustBeSound() {
 	r.t.Helper()
-	want := simulator.Peaks{UsersOfOneStay: min(1, r.sim.Peaks().UsersOfOneStay), KeysOfOneUser: min(1, r.sim.Peaks().KeysOfOneUser)}
+	want := simulator.Peaks{
+		UsersOfOneStay: min(1, r.sim.Peaks().UsersOfOneStay),
+		KeysOfOneUser:  min(1, r.sim.Peaks().KeysOfOneUser),
+	}
 	if diff := cmp.Diff(want, r.sim.Peaks()); diff != "" {
 		r.t.Errorf("the worst moment (-want +got):\n%s", diff)
 	}
@@ -68,8 +77,10 @@ func (r *rig) changing() []string {
 	var paths []string
 	for _, c := range r.sim.Records() {
 		switch c.Path {
-		case seam.PathIdentityCreate, seam.PathIdentityDelete, seam.PathIdentityAddUser, seam.PathUserCreate, seam.PathUserUpdate, seam.PathUserDelete,
-			seam.PathUserUnsuspend, seam.PathGroupAdd, seam.PathGroupRemove, seam.PathCredentialCreate, seam.PathCredentialDelete:
+		case seam.PathIdentityCreate, seam.PathIdentityDelete, seam.PathIdentityAddUser, seam.PathUserCreate,
+			seam.PathUserUpdate, seam.PathUserDelete,
+			seam.PathUserUnsuspend, seam.PathGroupAdd, seam.PathGroupRemove, seam.PathCredentialCreate,
+			seam.PathCredentialDelete:
 			paths = append(paths, c.Path)
 		}
 	}

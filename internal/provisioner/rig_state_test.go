@@ -37,8 +37,10 @@ func (r *rig) untilThat(s stay, what string, reached func(store.View) bool) stor
 		return err == nil && v.Key.ObservedGeneration == v.Key.Generation && reached(v) || r.pass()
 	}, func() {
 		r.tell(s)
-		r.t.Fatalf("%s/%s: not %s in time, but %s/%s %q (generation %d, observed %d, last error %q)", s.source, s.id, what,
-			v.Key.Status, str(v.Key.Reason), str(v.Key.Message), v.Key.Generation, v.Key.ObservedGeneration, str(v.Key.LastError))
+		r.t.Fatalf("%s/%s: not %s in time, but %s/%s %q (generation %d, observed %d, last error %q)", s.source,
+			s.id, what,
+			v.Key.Status, str(v.Key.Reason), str(v.Key.Message), v.Key.Generation, v.Key.ObservedGeneration,
+			str(v.Key.LastError))
 	})
 	return v
 }

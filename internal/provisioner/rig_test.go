@@ -85,7 +85,9 @@ func newLossyRig(t testing.TB, options provisioner.Options, simulated simulator.
 }
 
 // newRigWith is a rig whose calls to Seam may take up to timeout, over HTTP/1.1, or over TLS with HTTP/2.
-func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options, simulated simulator.Options, overTLS, hasty bool) *rig {
+func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options, simulated simulator.Options, overTLS,
+	hasty bool,
+) *rig {
 	t.Helper()
 	sim, err := simulator.New(simulated)
 	if err != nil {
@@ -93,7 +95,10 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 	}
 	sim.AddSystem(system, "Casa Azul", "555555-5555", "666666-6666", "lobby")
 	sim.AddSystem(systemB, "Casa Verde", "verde-1", "verde-2")
-	r := &rig{t: t, store: storetest.New(t), sim: sim, options: options, timeout: timeout, hasty: hasty, policy: func(string) pms.Policy { return pms.DefaultPolicy() }}
+	r := &rig{
+		t: t, store: storetest.New(t), sim: sim, options: options, timeout: timeout, hasty: hasty,
+		policy: func(string) pms.Policy { return pms.DefaultPolicy() },
+	}
 	if !hasty {
 		sim.Configure(func(o *simulator.Options) { o.HangFor = timeout })
 	}
@@ -110,7 +115,8 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 	r.start()
 	until.True(t, "the first sweep to be scheduled", func() bool { // moving the clock first would postpone it
 		var scheduled bool
-		err := r.store.Pool().QueryRow(context.Background(), `SELECT EXISTS (SELECT FROM tasks WHERE name = 'sweep')`).Scan(&scheduled)
+		err := r.store.Pool().QueryRow(context.Background(),
+			`SELECT EXISTS (SELECT FROM tasks WHERE name = 'sweep')`).Scan(&scheduled)
 		return err == nil && scheduled
 	})
 	return r
@@ -132,7 +138,10 @@ func (r *rig) start() {
 	if r.hasty {
 		patience = r.timeout
 	}
-	client, err := seam.New(seam.Config{Endpoint: r.server.URL, APIKey: "k", Timeout: r.timeout, Patience: patience, RootCAs: r.server.RootCAs, Now: r.now, After: r.after})
+	client, err := seam.New(seam.Config{
+		Endpoint: r.server.URL, APIKey: "k", Timeout: r.timeout, Patience: patience,
+		RootCAs: r.server.RootCAs, Now: r.now, After: r.after,
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -147,7 +156,9 @@ func (r *rig) start() {
 		}), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	r.prov = provisioner.New(r.store, client, "salt", r.log, options)
-	r.applier = intake.NewApplier(r.store, r.log, r.now, func(name string) pms.Source { return pms.Source{Policy: options.Policy(name)} }, nil, &intake.Pace{}, r.prov.Wake)
+	r.applier = intake.NewApplier(r.store, r.log, r.now,
+		func(name string) pms.Source { return pms.Source{Policy: options.Policy(name)} }, nil, &intake.Pace{},
+		r.prov.Wake)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	prov := r.prov

@@ -53,7 +53,8 @@ func TestManyKeysAreSwept(t *testing.T) {
 	swept := r.lastSweep()
 	// Pages overlap if something is created while they are read; keys that look different because of that are
 	// compared, and are not.
-	if swept.Compared != keys || swept.Different < len(changed) || swept.Different > len(changed)+3 || swept.Missing > 3 || len(swept.Failed) != 0 {
+	if swept.Compared != keys || swept.Different < len(changed) || swept.Different > len(changed)+3 ||
+		swept.Missing > 3 || len(swept.Failed) != 0 {
 		t.Errorf("the sweep's result is %+v", swept)
 	}
 	for _, id := range changed {
@@ -81,10 +82,14 @@ func (r *rig) liveKeys(n, perGroup int, in time.Time) {
 			st.Groups[group] = simulator.AccessGroup{ID: group, SystemID: system, Name: group}
 			st.Identities["i"+id] = simulator.Identity{ID: "i" + id, Key: "k" + id, CreatedAt: in}
 			st.Users["u"+id] = simulator.User{
-				ID: "u" + id, SystemID: system, IdentityID: "i" + id, FullName: "M" + id, Schedule: &simulator.Schedule{StartsAt: in, EndsAt: out},
+				ID: "u" + id, SystemID: system, IdentityID: "i" + id, FullName: "M" + id,
+				Schedule: &simulator.Schedule{StartsAt: in, EndsAt: out},
 				GroupIDs: []string{group}, CreatedAt: in,
 			}
-			st.Credentials["c"+id] = simulator.Credential{ID: "c" + id, UserID: "u" + id, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: in}
+			st.Credentials["c"+id] = simulator.Credential{
+				ID: "c" + id, UserID: "u" + id, AccessMethod: "mobile_key",
+				MultiPhone: true, CreatedAt: in,
+			}
 		}
 	})
 	if _, err := r.store.Pool().Exec(context.Background(), `

@@ -68,8 +68,12 @@ func TestSweepReadsListsAndNotKeys(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{PageSize: 7})
 	r.issue(20)
-	// systems/list; 3 pages of user identities; of the one system in use 3 pages of users, 3 of credentials, its groups and each one's members
-	want := map[string]int{"/acs/systems/list": 1, "/user_identities/list": 3, "/acs/users/list": 3, "/acs/credentials/list": 3, "/acs/access_groups/list": 1, "/acs/access_groups/list_users": 3}
+	// systems/list; 3 pages of user identities; of the one system in use 3 pages of users, 3 of credentials, its groups
+	// and each one's members
+	want := map[string]int{
+		"/acs/systems/list": 1, "/user_identities/list": 3, "/acs/users/list": 3,
+		"/acs/credentials/list": 3, "/acs/access_groups/list": 1, "/acs/access_groups/list_users": 3,
+	}
 	// On a machine that is too busy, workers lose leases, and their leftovers are tidied up later: then try again.
 	var swept domain.Sweep
 	var diff string
@@ -80,7 +84,8 @@ func TestSweepReadsListsAndNotKeys(t *testing.T) {
 		for _, c := range r.sim.Records() {
 			got[c.Path]++
 		}
-		if diff = cmp.Diff(want, got); diff == "" && swept.Compared == 20 && swept.Different == 0 && swept.Missing == 0 {
+		if diff = cmp.Diff(want, got); diff == "" && swept.Compared == 20 && swept.Different == 0 &&
+			swept.Missing == 0 {
 			return
 		}
 	}
@@ -100,7 +105,10 @@ func TestSweepFindsWhatChanged(t *testing.T) {
 			r.sim.Inject(simulator.Fault{Kind: simulator.NoEndpoint, Path: "/acs/access_groups/list_users", Count: -1})
 		},
 		"without lists": func(r *rig) {
-			r.sim.Inject(simulator.Fault{Kind: simulator.Refused, Path: "/acs/users/list", Contains: system + `"}`, Count: -1})
+			r.sim.Inject(simulator.Fault{
+				Kind: simulator.Refused, Path: "/acs/users/list", Contains: system + `"}`,
+				Count: -1,
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +125,10 @@ func TestSweepFindsWhatChanged(t *testing.T) {
 			r.alter(stays[4], func(u *simulator.User) { u.Suspended = true })
 			r.sim.Change(func(st *simulator.State) {
 				id := st.UsersNamed(stays[5].id)[0].ID
-				st.Credentials["more"] = simulator.Credential{ID: "more", UserID: id, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: r.now()}
+				st.Credentials["more"] = simulator.Credential{
+					ID: "more", UserID: id, AccessMethod: "mobile_key",
+					MultiPhone: true, CreatedAt: r.now(),
+				}
 				delete(st.Credentials, st.MobileKeys(st.UsersNamed(stays[6].id)[0].ID)[0].ID)
 			})
 			r.sim.Forget()
@@ -126,15 +137,21 @@ func TestSweepFindsWhatChanged(t *testing.T) {
 				if i == 4 {
 					continue
 				}
-				waitFor(t, s.id+" to be repaired", func() bool { return cmp.Equal(r.holds(s.id), []held{s.wants(system, "555555-5555", "lobby")}) })
+				waitFor(t, s.id+" to be repaired", func() bool {
+					return cmp.Equal(r.holds(s.id),
+						[]held{s.wants(system, "555555-5555", "lobby")})
+				})
 				r.until(s, store.KeyIssued)
 			}
-			r.untilThat(stays[4], "suspended", func(v store.View) bool { return str(v.Key.Reason) == "suspended_at_seam" })
+			r.untilThat(stays[4], "suspended",
+				func(v store.View) bool { return str(v.Key.Reason) == "suspended_at_seam" })
 			want := []string{
-				seam.PathUserUpdate, seam.PathGroupRemove, seam.PathGroupAdd, seam.PathGroupAdd, seam.PathIdentityAddUser,
+				seam.PathUserUpdate, seam.PathGroupRemove, seam.PathGroupAdd, seam.PathGroupAdd,
+				seam.PathIdentityAddUser,
 				seam.PathCredentialDelete, seam.PathCredentialCreate,
 			}
-			if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(r.changing()))); diff != "" {
+			if diff := cmp.Diff(slices.Sorted(slices.Values(want)),
+				slices.Sorted(slices.Values(r.changing()))); diff != "" {
 				t.Errorf("changing calls (-want +got):\n%s", diff)
 			}
 		})
@@ -161,7 +178,10 @@ func TestDriftIsReported(t *testing.T) {
 		}
 		s := r.issue(1)[0]
 		r.alter(s, func(u *simulator.User) { u.GroupIDs = []string{"lobby", "666666-6666"} })
-		r.sim.Change(func(st *simulator.State) { delete(st.Credentials, st.MobileKeys(st.UsersNamed(s.id)[0].ID)[0].ID) })
+		r.sim.Change(func(st *simulator.State) {
+			delete(st.Credentials,
+				st.MobileKeys(st.UsersNamed(s.id)[0].ID)[0].ID)
+		})
 		r.sim.Forget()
 		r.sweepNow()
 		r.untilThat(s, "drifted", func(v store.View) bool { return str(v.Key.Reason) == "drifted" })
@@ -180,7 +200,8 @@ func TestDriftIsReported(t *testing.T) {
 	t.Run("an admin's reconcile repairs it", func(t *testing.T) {
 		t.Parallel()
 		r, s := setup(t)
-		if err := r.applier.Act(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
+		if err := r.applier.Act(context.Background(), store.Ref{Source: s.source, ReservationID: s.id},
+			intake.Action{Kind: intake.ActionReconcile}); err != nil {
 			t.Fatal(err)
 		}
 		r.until(s, store.KeyIssued)
@@ -202,7 +223,10 @@ func TestDriftIsReported(t *testing.T) {
 		r.start()
 		r.sweepNow()
 		r.until(s, store.KeyIssued)
-		waitFor(t, "the repair", func() bool { return cmp.Equal(r.holds(s.id), []held{s.wants(system, "555555-5555", "lobby")}) })
+		waitFor(t, "the repair", func() bool {
+			return cmp.Equal(r.holds(s.id),
+				[]held{s.wants(system, "555555-5555", "lobby")})
+		})
 	})
 	t.Run("it is forgotten once somebody reverts it", func(t *testing.T) {
 		t.Parallel()
@@ -210,7 +234,10 @@ func TestDriftIsReported(t *testing.T) {
 		r.alter(s, func(u *simulator.User) { u.GroupIDs = []string{"lobby", "555555-5555"} })
 		v := r.view(s)
 		r.sim.Change(func(st *simulator.State) {
-			st.Credentials[*v.User.CredentialID] = simulator.Credential{ID: *v.User.CredentialID, UserID: *v.User.ACSUserID, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: r.now()}
+			st.Credentials[*v.User.CredentialID] = simulator.Credential{
+				ID:     *v.User.CredentialID,
+				UserID: *v.User.ACSUserID, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: r.now(),
+			}
 		})
 		r.sweepNow()
 		r.until(s, store.KeyIssued)
@@ -262,7 +289,8 @@ func TestSweepHoldsBackWhereManyAreMissing(t *testing.T) {
 		r.sim.Heal()
 	}
 	// An admin is trusted.
-	if err := r.applier.Act(context.Background(), store.Ref{Source: "default", ReservationID: stays[4].id}, intake.Action{Kind: intake.ActionReconcile}); err != nil {
+	if err := r.applier.Act(context.Background(), store.Ref{Source: "default", ReservationID: stays[4].id},
+		intake.Action{Kind: intake.ActionReconcile}); err != nil {
 		t.Fatal(err)
 	}
 	r.until(stays[4], store.KeyIssued)
@@ -339,7 +367,8 @@ func TestSweepWithoutListedLinks(t *testing.T) {
 			}
 		}
 		if swept.Different != 20 || looked != 20 || len(r.changing()) > 0 {
-			t.Errorf("of 30 links 20 should be verified: the sweep's result is %+v, %d were looked at, and changed: %v", swept, looked, r.changing())
+			t.Errorf("of 30 links 20 should be verified: the sweep's result is %+v, %d were looked at, and changed: %v",
+				swept, looked, r.changing())
 		}
 	})
 	t.Run("few", func(t *testing.T) {

@@ -111,7 +111,12 @@ func TestOlderSystemEventChangesNothing(t *testing.T) {
 		problem string
 		at      *time.Time
 		changed bool
-	}{{"", &now, false}, {"acs_system_disconnected", &before, false}, {"account_disconnected", &now, true}, {"", &now, true}} {
+	}{
+		{"", &now, false},
+		{"acs_system_disconnected", &before, false},
+		{"account_disconnected", &now, true},
+		{"", &now, true},
+	} {
 		changed, err := r.store.SystemSeen(context.Background(), system, e.problem, e.at, now)
 		if err != nil || changed != e.changed {
 			t.Errorf("%q at %v: changed %v, %v", e.problem, e.at, changed, err)
@@ -123,7 +128,8 @@ func TestOlderSystemEventChangesNothing(t *testing.T) {
 		if err != nil || changed != want {
 			t.Errorf("read %s later: changed %v, %v", in, changed, err)
 		}
-		if changed, err = r.store.SystemSeen(context.Background(), system, "", nil, now.Add(in)); err != nil || changed != want {
+		if changed, err = r.store.SystemSeen(context.Background(), system, "", nil, now.Add(in)); err != nil ||
+			changed != want {
 			t.Errorf("read again %s later: changed %v, %v", in, changed, err)
 		}
 	}

@@ -160,7 +160,10 @@ func TestAFreePlaceWaitsForALookUp(t *testing.T) {
 	})
 	r.rest(s)
 	r.sim.Forget()
-	r.sim.Inject(simulator.Fault{Kind: simulator.Error500Before, Path: "/acs/users/list", Contains: looking[0], Count: -1})
+	r.sim.Inject(simulator.Fault{
+		Kind: simulator.Error500Before, Path: "/acs/users/list", Contains: looking[0],
+		Count: -1,
+	})
 	r.book(s)
 	waitFor(t, "the look-up to fail twice", func() bool {
 		return r.view(s).Key.Attempts >= 2 || r.called(seam.PathUserCreate) > 0

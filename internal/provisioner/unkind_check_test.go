@@ -18,7 +18,8 @@ import (
 
 // meddle changes a stay's objects at Seam, as another person would.
 func (w *unkind) meddle(s *unkindStay) {
-	what := one(w, "delete user", "deleted externally", "delete key", "second key", "suspend", "unlink", "leave group", "pending", "system error", "warning", "key error")
+	what := one(w, "delete user", "deleted externally", "delete key", "second key", "suspend", "unlink", "leave group",
+		"pending", "system error", "warning", "key error")
 	w.tell("%s: somebody else: %s", s.id, what)
 	w.mu.Lock()
 	s.keysByOthers = s.keysByOthers || what == "second key"
@@ -33,7 +34,8 @@ func (w *unkind) meddle(s *unkindStay) {
 		if what == "system error" {
 			id := one(w, system, systemB)
 			sys := st.Systems[id]
-			sys.ErrorCode = one(w, "", "", "provider_service_unavailable", "salto_ks_certification_expired", "acs_system_disconnected", "something_new")
+			sys.ErrorCode = one(w, "", "", "provider_service_unavailable", "salto_ks_certification_expired",
+				"acs_system_disconnected", "something_new")
 			st.Systems[id] = sys
 		}
 	})
@@ -57,7 +59,10 @@ func (w *unkind) meddleWith(st *simulator.State, u simulator.User, what string) 
 	case "second key":
 		if len(keys) > 0 {
 			id := uuid.NewString()
-			st.Credentials[id] = simulator.Credential{ID: id, UserID: u.ID, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: w.now()}
+			st.Credentials[id] = simulator.Credential{
+				ID: id, UserID: u.ID, AccessMethod: "mobile_key",
+				MultiPhone: true, CreatedAt: w.now(),
+			}
 		}
 	case "suspend":
 		u.Suspended = true
@@ -70,7 +75,8 @@ func (w *unkind) meddleWith(st *simulator.State, u simulator.User, what string) 
 			u.GroupIDs = slices.Clone(u.GroupIDs[1:])
 		}
 	case "pending":
-		u.Pending = append(slices.Clone(u.Pending), simulator.Pending{Code: one(w, "updating_user_information", "something_new"), Until: w.now().Add(time.Duration(w.random.IntN(3000)) * time.Hour)})
+		u.Pending = append(slices.Clone(u.Pending), simulator.Pending{Code: one(w, "updating_user_information",
+			"something_new"), Until: w.now().Add(time.Duration(w.random.IntN(3000)) * time.Hour)})
 	case "warning":
 		u.WarningCode = one(w, "unknown_issue_with_acs_user", "something_new")
 	case "key error":
@@ -118,7 +124,10 @@ func (w *unkind) changeIdentities() {
 			w.mu.Unlock()
 			w.sim.Change(func(st *simulator.State) {
 				id := uuid.NewString()
-				st.Users[id] = simulator.User{ID: id, SystemID: one(w, system, systemB), IdentityID: i.ID, FullName: name, Schedule: &simulator.Schedule{StartsAt: w.now()}, CreatedAt: w.now()}
+				st.Users[id] = simulator.User{
+					ID: id, SystemID: one(w, system, systemB), IdentityID: i.ID,
+					FullName: name, Schedule: &simulator.Schedule{StartsAt: w.now()}, CreatedAt: w.now(),
+				}
 			})
 		}
 		return
@@ -143,7 +152,8 @@ func (w *unkind) see(state *simulator.State) {
 	type place struct{ name, system string }
 	users := map[place]int{}
 	for _, u := range state.Users {
-		if w.foreign[u.FullName] || !u.GoneAt.IsZero() || u.ErrorCode == "deleted_externally" || u.ErrorCode == "failed_to_delete_on_acs_system" {
+		if w.foreign[u.FullName] || !u.GoneAt.IsZero() || u.ErrorCode == "deleted_externally" ||
+			u.ErrorCode == "failed_to_delete_on_acs_system" {
 			continue
 		}
 		at := slices.IndexFunc(w.stays, func(s *unkindStay) bool { return s.id == u.FullName })
@@ -175,7 +185,8 @@ func (w *unkind) seeUser(state *simulator.State, s *unkindStay, u simulator.User
 	if sealed := s.gatesModel.sealed; sealed != nil && !sealed[u.ID] {
 		w.violation(s, "%s has got an ACS user, although a gate is closed", s.id)
 	}
-	if email := pms.GuestAddress(state.Identities[u.IdentityID].Email); email != "" && !s.emails[email] && !w.exempt[u.ID] {
+	if email := pms.GuestAddress(state.Identities[u.IdentityID].Email); email != "" && !s.emails[email] &&
+		!w.exempt[u.ID] {
 		w.violation(s, "the key of %s is in the app of %s", s.id, email)
 	}
 }
@@ -226,7 +237,8 @@ func (w *unkind) check() {
 		if s.groupsByOthers {
 			return ""
 		}
-		if wrong := w.wrong(s, v); wrong != "" && (v.Key.Status != store.KeyAttention && v.Key.Status != store.KeyWaiting || str(v.Key.Reason) == "" || str(v.Key.Message) == "") {
+		if wrong := w.wrong(s, v); wrong != "" && (v.Key.Status != store.KeyAttention &&
+			v.Key.Status != store.KeyWaiting || str(v.Key.Reason) == "" || str(v.Key.Message) == "") {
 			return wrong
 		}
 		return ""
@@ -241,7 +253,8 @@ func (w *unkind) check() {
 	defer w.mu.Unlock()
 	for _, s := range w.stays {
 		holding, _, _, _ := s.closedGates()
-		later := s.listing == "" || s.cancelled || holding // nothing is made for a new guest, nor in place of what somebody deleted
+		// nothing is made for a new guest, nor in place of what somebody deleted
+		later := s.listing == "" || s.cancelled || holding
 		s.keysByOthers, s.groupsByOthers, s.guestChanged = s.keysByOthers && later, false, s.guestChanged && later
 	}
 }
@@ -254,7 +267,8 @@ func (w *unkind) sweep() {
 		waitFor(w.t, "a sweep", func() bool {
 			w.advance(time.Second)
 			var at time.Time
-			err := w.store.Pool().QueryRow(context.Background(), `SELECT coalesce((result->>'at')::timestamptz, '-infinity') FROM tasks WHERE name = 'sweep'`).Scan(&at)
+			err := w.store.Pool().QueryRow(context.Background(),
+				`SELECT coalesce((result->>'at')::timestamptz, '-infinity') FROM tasks WHERE name = 'sweep'`).Scan(&at)
 			return err == nil && at.After(began)
 		})
 	}
@@ -273,8 +287,10 @@ func (w *unkind) settle(when string, wrong func(*unkindStay, store.View) string)
 			}
 			v := w.view(s.stay)
 			if v.Key.ObservedGeneration != v.Key.Generation {
-				last = append(last, fmt.Sprintf("%s: generation %d, observed %d, %s %s %q %q, next %v at %v", s.id, v.Key.Generation, v.Key.ObservedGeneration,
-					v.Key.Status, str(v.Key.Reason), str(v.Key.Message), str(v.Key.LastError), v.Key.NextReconcileAt, w.now()))
+				last = append(last, fmt.Sprintf("%s: generation %d, observed %d, %s %s %q %q, next %v at %v", s.id,
+					v.Key.Generation, v.Key.ObservedGeneration,
+					v.Key.Status, str(v.Key.Reason), str(v.Key.Message), str(v.Key.LastError), v.Key.NextReconcileAt,
+					w.now()))
 			} else if why := wrong(s, v); why != "" {
 				last = append(last, fmt.Sprintf("%s: %s", s.id, why))
 			}
@@ -322,7 +338,8 @@ func (w *unkind) wrong(s *unkindStay, v store.View) string {
 		return wrong
 	}
 	if s.listing == "" {
-		if v.Key.Status != store.KeyWaiting && str(v.Key.Reason) != "removed_at_seam" { // nothing is made without a room
+		// nothing is made without a room
+		if v.Key.Status != store.KeyWaiting && str(v.Key.Reason) != "removed_at_seam" {
 			return "without a room, but " + is
 		}
 		if len(got) > 1 || (len(got) == 1 && len(got[0].Groups) > 0) {
@@ -366,5 +383,6 @@ func (w *unkind) tellCalls(s *unkindStay) {
 			lines = append(lines, fmt.Sprintf("%s %s %d %.300s", c.At.Format("15:04:05.000"), c.Path, c.Status, body))
 		}
 	}
-	w.t.Logf("the calls about %s, now %s:\n%s", s.id, w.sim.Now().Format("15:04:05.000"), strings.Join(lines[max(0, len(lines)-60):], "\n"))
+	w.t.Logf("the calls about %s, now %s:\n%s", s.id, w.sim.Now().Format("15:04:05.000"),
+		strings.Join(lines[max(0, len(lines)-60):], "\n"))
 }

@@ -23,8 +23,11 @@ import (
 
 // unkindGates are the gates of the sources that have some.
 var unkindGates = map[string][]pms.Gate{
-	"gated":  {{Name: "paid", Holds: domain.HoldsKey}, {Name: "signed", Holds: domain.HoldsLink}},
-	"strict": {{Name: "paid", Holds: domain.HoldsKey, Revoke: true}, {Name: "signed", Holds: domain.HoldsLink, Revoke: true}},
+	"gated": {{Name: "paid", Holds: domain.HoldsKey}, {Name: "signed", Holds: domain.HoldsLink}},
+	"strict": {{Name: "paid", Holds: domain.HoldsKey, Revoke: true}, {
+		Name: "signed", Holds: domain.HoldsLink,
+		Revoke: true,
+	}},
 }
 
 // gatedSources are the sources with gates.
@@ -68,14 +71,14 @@ func (g gateModel) state() string {
 type gatesOfStay struct {
 	reports map[string]gateModel
 	n       int
-	// sealed are the only ACS users that the stay may have while a gate lets no other be created; nil: any. It is set once everything has settled
-	// twice since the gate was closed, longer apart than anything that is late.
+	// sealed are the only ACS users that the stay may have while a gate lets no other be created; nil: any. It is set
+	// once everything has settled twice since the gate was closed, longer apart than anything that is late.
 	sealed   map[string]bool
 	restedAt time.Time // the first rest since the gate was closed
 }
 
-// closedGates returns the stay's closed gates that let no key be created, whether one that only holds the link was open before, whether any takes a
-// key away as long as the stay has not begun, and whether any is closed at all.
+// closedGates returns the stay's closed gates that let no key be created, whether one that only holds the link was open
+// before, whether any takes a key away as long as the stay has not begun, and whether any is closed at all.
 func (s *unkindStay) closedGates() (holding, again, takes, any bool) {
 	for _, rule := range unkindGates[s.source] {
 		g := s.gatesModel.reports[rule.Name]
@@ -98,7 +101,8 @@ func (w *unkind) changeGate(s *unkindStay) {
 	if !s.booked || unkindGates[s.source] == nil {
 		return
 	}
-	name, state := one(w, unkindGates[s.source]...).Name, one(w, domain.GateOpen, domain.GateOpen, domain.GateClosed, domain.GateUnknown)
+	name, state := one(w, unkindGates[s.source]...).Name, one(w, domain.GateOpen, domain.GateOpen, domain.GateClosed,
+		domain.GateUnknown)
 	who := one(w, "pms", "pms", "program", "program", "person", "taken back", "taken back")
 	if who == "pms" && s.cancelled {
 		return // its events carry the whole reservation
@@ -136,7 +140,8 @@ func (w *unkind) changeGate(s *unkindStay) {
 	ref := store.Ref{Source: s.source, ReservationID: s.id}
 	action := intake.GateAction{Name: name, State: word.state, By: who, Person: who != "program"}
 	// An event about the stay that is put off, because somebody was writing to it, comes later.
-	if _, err := w.applier.SetGate(context.Background(), ref, action); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if _, err := w.applier.SetGate(context.Background(), ref, action); err != nil &&
+		!errors.Is(err, store.ErrNotFound) {
 		w.t.Error(err)
 	}
 }
@@ -181,7 +186,8 @@ func (w *unkind) wrongUnderGates(s *unkindStay, v store.View, got []held, is str
 		}
 	case s.listing == "" && len(got) == 0: // nothing is made without a room
 		return "", false
-	case !holding && s.listing == "" && s.guestChanged && key.Status == store.KeyWaiting: // the key is a former guest's, and no gate is about it
+	case !holding && s.listing == "" && s.guestChanged &&
+		key.Status == store.KeyWaiting: // the key is a former guest's, and no gate is about it
 		return "", false
 	case key.Status != store.KeyAttention || str(key.Reason) != domain.ReasonGateClosed:
 		return "with a gate that was closed again, but " + is, true
@@ -226,9 +232,13 @@ func (w *unkind) listenForHeld() {
 	}))
 	receiver.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	w.t.Cleanup(receiver.Close)
-	subscription := notify.Subscription{Name: "held", URL: receiver.URL, Secrets: []pms.Secret{secret}, Events: []string{notify.TypeHeld}, Sources: gatedSources(), Insecure: true}
+	subscription := notify.Subscription{
+		Name: "held", URL: receiver.URL, Secrets: []pms.Secret{secret},
+		Events: []string{notify.TypeHeld}, Sources: gatedSources(), Insecure: true,
+	}
 	w.held.notifier = notify.New(w.store, slog.New(slog.DiscardHandler), notify.Options{
-		Subscriptions: func() []notify.Subscription { return []notify.Subscription{subscription} }, Version: "test", Now: w.now,
+		Subscriptions: func() []notify.Subscription { return []notify.Subscription{subscription} }, Version: "test",
+		Now:   w.now,
 		Gates: func(source string) []pms.Gate { return unkindGates[source] }, GatedSources: gatedSources,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -260,9 +270,11 @@ func (w *unkind) restOfNotices() {
 	})
 }
 
-// wrongNotice says which mobile_key.held is missing: of the last deadline that has passed before the check-in as it is now.
+// wrongNotice says which mobile_key.held is missing: of the last deadline that has passed before the check-in as it is
+// now.
 func (w *unkind) wrongNotice(s *unkindStay, v store.View) string {
-	if !slices.Contains([]string{store.KeyWaiting, store.KeyAttention, store.KeyIssued, store.KeyActive}, v.Key.Status) {
+	if !slices.Contains([]string{store.KeyWaiting, store.KeyAttention, store.KeyIssued, store.KeyActive},
+		v.Key.Status) {
 		return ""
 	}
 	want := ""
@@ -284,7 +296,8 @@ func (w *unkind) wrongNotice(s *unkindStay, v store.View) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if told != want && w.now().Sub(s.in.Add(-2*time.Hour)).Abs() > time.Minute && w.now().Sub(s.in.Add(-24*time.Hour)).Abs() > time.Minute {
+	if told != want && w.now().Sub(s.in.Add(-2*time.Hour)).Abs() > time.Minute &&
+		w.now().Sub(s.in.Add(-24*time.Hour)).Abs() > time.Minute {
 		return fmt.Sprintf("a gate is closed, and the notice sent last is %q instead of %q", told, want)
 	}
 	return ""

@@ -11,24 +11,32 @@ import (
 
 // unkindPaths are the calls that may fail.
 var unkindPaths = []string{
-	"", seam.PathIdentityCreate, seam.PathUserCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserUpdate, seam.PathUserDelete,
-	seam.PathGroupAdd, seam.PathGroupRemove, seam.PathIdentityAddUser, seam.PathUserUnsuspend, seam.PathCredentialDelete, seam.PathIdentityDelete,
-	"/acs/users/get", "/acs/users/get", "/acs/users/list", "/acs/credentials/list", "/acs/credentials/get", "/acs/access_groups/list",
-	"/acs/access_groups/get", "/user_identities/get", "/user_identities/list", "/acs/systems/list", "/acs/systems/get", "/workspaces/get",
+	"", seam.PathIdentityCreate, seam.PathUserCreate, seam.PathUserCreate, seam.PathCredentialCreate,
+	seam.PathUserUpdate, seam.PathUserDelete,
+	seam.PathGroupAdd, seam.PathGroupRemove, seam.PathIdentityAddUser, seam.PathUserUnsuspend,
+	seam.PathCredentialDelete, seam.PathIdentityDelete,
+	"/acs/users/get", "/acs/users/get", "/acs/users/list", "/acs/credentials/list", "/acs/credentials/get",
+	"/acs/access_groups/list",
+	"/acs/access_groups/get", "/user_identities/get", "/user_identities/list", "/acs/systems/list", "/acs/systems/get",
+	"/workspaces/get",
 }
 
 // unkindKinds are the faults that pass in a moment. The matrix has those that hang: they take real time.
 var unkindKinds = slices.Concat(simulator.Alterations, []simulator.FaultKind{
-	simulator.LostBefore, simulator.LostAfter, simulator.LostAfter, simulator.Late, simulator.Late, simulator.Error500Before, simulator.Error500After,
-	simulator.Error503Before, simulator.Error503After, simulator.Garbage, simulator.Reset, simulator.Limited, simulator.Refused, simulator.NotAuthorized,
-	simulator.Forbidden, simulator.Conflict, simulator.Unprocessable, simulator.WrongNotFound, simulator.WrongNotFound, simulator.NoEndpoint, simulator.Page,
+	simulator.LostBefore, simulator.LostAfter, simulator.LostAfter, simulator.Late, simulator.Late,
+	simulator.Error500Before, simulator.Error500After,
+	simulator.Error503Before, simulator.Error503After, simulator.Garbage, simulator.Reset, simulator.Limited,
+	simulator.Refused, simulator.NotAuthorized,
+	simulator.Forbidden, simulator.Conflict, simulator.Unprocessable, simulator.WrongNotFound, simulator.WrongNotFound,
+	simulator.NoEndpoint, simulator.Page,
 })
 
 func (w *unkind) breakCalls() {
 	f := simulator.Fault{
 		Kind: one(w, unkindKinds...), Path: one(w, unkindPaths...), Skip: w.random.IntN(3), Count: 1 + w.random.IntN(2),
 		Delay: time.Duration(w.random.Int64N(int64(longestDelay))), Status: one(w, 400, 403, 404, 502, 504),
-		Type: one(w, "", "", "something_new", "acs_system_disconnected", "user_identity_already_exists"), RetryAfterText: one(w, "", "0.01", "5", "1e400", "-1", "soon"),
+		Type:           one(w, "", "", "something_new", "acs_system_disconnected", "user_identity_already_exists"),
+		RetryAfterText: one(w, "", "0.01", "5", "1e400", "-1", "soon"),
 	}
 	if f.Kind == simulator.WrongNotFound {
 		f.Type = ""
@@ -56,7 +64,8 @@ var unkindSwitches = []struct {
 	{"ragged", func(w *unkind, o *simulator.Options) { o.Ragged = one(w, 100, 50, 10) }},
 	{"unknown", func(w *unkind, o *simulator.Options) { o.Unknown = w.chance(50) }},
 	{"error_text", func(w *unkind, o *simulator.Options) {
-		o.ErrorText = one(w, simulator.Plain, simulator.Long, simulator.NonASCII, simulator.NUL, simulator.HTML, simulator.Guest)
+		o.ErrorText = one(w, simulator.Plain, simulator.Long, simulator.NonASCII, simulator.NUL, simulator.HTML,
+			simulator.Guest)
 	}},
 	{"pages", func(w *unkind, o *simulator.Options) { o.PageSize, o.ShortPages = one(w, 0, 1, 3), w.chance(50) }},
 	{"rounding", func(w *unkind, o *simulator.Options) { o.Rounding = one(w, 0, time.Second, time.Minute) }},
@@ -111,7 +120,8 @@ func (w *unkind) hide() []string {
 	state := w.sim.State()
 	for _, s := range w.stays {
 		for _, u := range state.UsersNamed(s.id) {
-			if len(state.MobileKeys(u.ID)) > 0 && w.chance(10) { // a lost create's user without a key can only be found in a list
+			// a lost create's user without a key can only be found in a list
+			if len(state.MobileKeys(u.ID)) > 0 && w.chance(10) {
 				hidden = append(hidden, u.ID)
 			}
 		}

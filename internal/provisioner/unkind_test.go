@@ -37,7 +37,8 @@ func TestUnkindWorlds(t *testing.T) {
 				seed := seed + uint64(world)<<32 // #nosec G115 -- a small number
 				t.Run(fmt.Sprint(world), func(t *testing.T) {
 					t.Logf("STAYKEY_WORLD_SEED=%d", seed)
-					newUnkind(t, second, rand.New(rand.NewPCG(seed, seed))).run(min(stepsOfOneWorld, steps-world*stepsOfOneWorld)) // #nosec G404 -- a test
+					newUnkind(t, second, rand.New(rand.NewPCG(seed, seed))).run(min(stepsOfOneWorld,
+						steps-world*stepsOfOneWorld)) // #nosec G404 -- a test
 				})
 			}
 		})
@@ -89,7 +90,8 @@ func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *un
 	options := fast()
 	options.Grace, options.SweepInterval, options.RetryBase = unkindGrace, 15*time.Minute, time.Second
 	w := &unkind{
-		rig: newRig(t, options, simulator.Options{SecondUser: second}), random: random, second: second, groups: map[string][]string{},
+		rig: newRig(t, options, simulator.Options{SecondUser: second}), random: random, second: second,
+		groups: map[string][]string{},
 		exempt: map[string]bool{}, foreign: map[string]bool{},
 	}
 	w.stop()
@@ -97,7 +99,10 @@ func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *un
 	w.after = func(d time.Duration) <-chan time.Time { return time.After(d / 1000) }
 	w.start()
 	for i := range 12 {
-		s := &unkindStay{stay: w.rig.stay(fmt.Sprintf("S%d", i)), groups: map[string]bool{}, windows: map[[2]int64]bool{}, emails: map[string]bool{}}
+		s := &unkindStay{
+			stay: w.rig.stay(fmt.Sprintf("S%d", i)), groups: map[string]bool{},
+			windows: map[[2]int64]bool{}, emails: map[string]bool{},
+		}
 		s.source = unkindSources[i%len(unkindSources)]
 		if unkindGates[s.source] != nil { // its gates have not been reported as open
 			s.gatesModel.sealed = map[string]bool{}
@@ -267,7 +272,8 @@ func (w *unkind) changeStay(s *unkindStay) {
 	}
 	s.booked, s.cancelled = true, false
 	w.want(s)
-	w.tell("%s: booked, %q at %q, %s to %s", s.id, s.email, s.listing, s.in.Format("02 15:04"), s.out.Format("02 15:04"))
+	w.tell("%s: booked, %q at %q, %s to %s", s.id, s.email, s.listing, s.in.Format("02 15:04"),
+		s.out.Format("02 15:04"))
 	w.book(s.stay)
 }
 

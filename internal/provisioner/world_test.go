@@ -21,7 +21,10 @@ import (
 // STAYKEY_WORLD_ROUNDS makes it longer.
 func TestRandomWorld(t *testing.T) {
 	t.Parallel()
-	for i, second := range []simulator.SecondUser{simulator.Allow, simulator.Refuse, simulator.ReturnExisting, simulator.MoveLink} {
+	for i, second := range []simulator.SecondUser{
+		simulator.Allow, simulator.Refuse, simulator.ReturnExisting,
+		simulator.MoveLink,
+	} {
 		t.Run(string(second), func(t *testing.T) {
 			t.Parallel()
 			seed, rounds := chaos.Seed(uint64(i)), chaos.Size("STAYKEY_WORLD_ROUNDS", 100)
@@ -46,7 +49,10 @@ type modelStay struct {
 }
 
 func newWorld(t *testing.T, second simulator.SecondUser, random *rand.Rand) *world {
-	w := &world{rig: newLossyRig(t, fast(), simulator.Options{SecondUser: second, CaseSensitiveEmail: random.IntN(2) == 0}), random: random, groups: map[string][]string{}}
+	w := &world{rig: newLossyRig(t, fast(), simulator.Options{
+		SecondUser:         second,
+		CaseSensitiveEmail: random.IntN(2) == 0,
+	}), random: random, groups: map[string][]string{}}
 	for i := range 12 {
 		s := w.rig.stay(fmt.Sprintf("S%d", i))
 		s.source = []string{"default", "other"}[i%2]
@@ -54,7 +60,8 @@ func newWorld(t *testing.T, second simulator.SecondUser, random *rand.Rand) *wor
 	}
 	waitFor(t, "the access groups to be known", func() bool { return w.sim.Calls() >= 2 })
 	w.sim.Configure(func(o *simulator.Options) { // less than the grace, so that it must not show
-		o.ReadLag, o.Pending = time.Duration(random.IntN(2)*80)*time.Millisecond, time.Duration(random.IntN(2)*60)*time.Millisecond
+		o.ReadLag, o.Pending = time.Duration(random.IntN(2)*80)*time.Millisecond,
+			time.Duration(random.IntN(2)*60)*time.Millisecond
 	})
 	for _, l := range []string{"L", "M", "V"} {
 		w.setListing(l)
@@ -62,7 +69,10 @@ func newWorld(t *testing.T, second simulator.SecondUser, random *rand.Rand) *wor
 	return w
 }
 
-var possible = map[string][]string{"L": {"555555-5555", "lobby"}, "M": {"666666-6666", "lobby"}, "V": {"verde-1", "verde-2"}}
+var possible = map[string][]string{
+	"L": {"555555-5555", "lobby"}, "M": {"666666-6666", "lobby"},
+	"V": {"verde-1", "verde-2"},
+}
 
 func (w *world) setListing(id string) {
 	all := possible[id]
@@ -75,13 +85,15 @@ func (w *world) setListing(id string) {
 
 func (w *world) run(rounds int) {
 	paths := []string{
-		seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserUpdate, seam.PathUserDelete, seam.PathGroupAdd, seam.PathGroupRemove,
+		seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate, seam.PathUserUpdate,
+		seam.PathUserDelete, seam.PathGroupAdd, seam.PathGroupRemove,
 		"/acs/users/get", "/acs/users/list", "/acs/credentials/list", "/user_identities/get",
 	}
 	for range rounds {
 		if w.random.IntN(2) == 0 {
 			w.sim.Inject(simulator.Fault{
-				Kind: simulator.FaultKinds[w.random.IntN(len(simulator.FaultKinds))], Path: paths[w.random.IntN(len(paths))], RetryAfter: 10 * time.Millisecond,
+				Kind: simulator.FaultKinds[w.random.IntN(len(simulator.FaultKinds))],
+				Path: paths[w.random.IntN(len(paths))], RetryAfter: 10 * time.Millisecond,
 			})
 		}
 		switch w.random.IntN(20) {

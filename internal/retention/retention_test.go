@@ -32,7 +32,8 @@ type world struct {
 
 func newWorld(t *testing.T, ages retention.Ages) *world {
 	w := &world{t: t, store: storetest.New(t), now: start}
-	w.keeper = retention.New(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, ages, func() bool { return false })
+	w.keeper = retention.New(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, ages,
+		func() bool { return false })
 	return w
 }
 
@@ -45,7 +46,10 @@ func (w *world) put(body string) store.Event {
 	}
 	w.n++
 	key := fmt.Sprint("msg_", w.n)
-	e := store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Type: p.Type, Status: store.EventAccepted, ReceivedAt: w.now, OccurredAt: &w.now, Body: []byte(body)}
+	e := store.Event{
+		EventID: uuid.New(), Source: "default", EventKey: &key, Type: p.Type, Status: store.EventAccepted,
+		ReceivedAt: w.now, OccurredAt: &w.now, Body: []byte(body),
+	}
 	if c := p.Change().Reservation; c != nil {
 		e.ReservationID = &c.ReservationID
 	}
@@ -55,7 +59,8 @@ func (w *world) put(body string) store.Event {
 	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
 	}
-	applier := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &intake.Pace{}, func() {})
+	applier := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now },
+		func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &intake.Pace{}, func() {})
 	if err := applier.Drain(context.Background()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -64,7 +69,8 @@ func (w *world) put(body string) store.Event {
 
 func (w *world) stay(id string, checkOut time.Time) store.Event {
 	w.t.Helper()
-	return w.put(fmt.Sprintf(`{"type":"reservation.created","timestamp":%q,"data":{"reservation_id":%q,"listing_id":"l","guest_email":"jane@example.com","guest_name":"Jane","guest_phone":"+34600000000","check_in":%q,"check_out":%q}}`,
+	return w.put(fmt.Sprintf(
+		`{"type":"reservation.created","timestamp":%q,"data":{"reservation_id":%q,"listing_id":"l","guest_email":"jane@example.com","guest_name":"Jane","guest_phone":"+34600000000","check_in":%q,"check_out":%q}}`,
 		pms.FormatInstant(w.now), id, pms.FormatInstant(checkOut.Add(-2*day)), pms.FormatInstant(checkOut)))
 }
 
@@ -103,15 +109,28 @@ func TestAges(t *testing.T) {
 	w.stay("new", out.Add(1000*day))
 	both := left{Bodies: 2, Events: 2, Results: 2, Timeline: 2, Reservations: 2, Guests: 2, Keys: 2}
 	w.at(out.Add(30*day), both)
-	w.at(out.Add(30*day+time.Second), left{Bodies: 1, Events: 2, Results: 2, Timeline: 2, Reservations: 2, Guests: 1, Keys: 2})
-	if again, err := w.store.ReplayEvents(context.Background(), []store.Event{stay}, store.Audit{Author: "a test", Action: "replay"}, w.now); len(again) > 0 || err != nil {
+	w.at(out.Add(30*day+time.Second), left{
+		Bodies: 1, Events: 2, Results: 2, Timeline: 2, Reservations: 2,
+		Guests: 1, Keys: 2,
+	})
+	if again, err := w.store.ReplayEvents(context.Background(), []store.Event{stay},
+		store.Audit{Author: "a test", Action: "replay"}, w.now); len(again) > 0 || err != nil {
 		t.Errorf("an event without its body is replayed: %v", err)
 	}
 	w.at(out.Add(90*day), left{Bodies: 1, Events: 2, Results: 2, Timeline: 2, Reservations: 2, Guests: 1, Keys: 2})
-	w.at(out.Add(90*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 2, Reservations: 2, Guests: 1, Keys: 2})
-	w.at(out.Add(180*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 2, Guests: 1, Keys: 2})
+	w.at(out.Add(90*day+time.Second), left{
+		Bodies: 1, Events: 1, Results: 1, Timeline: 2, Reservations: 2,
+		Guests: 1, Keys: 2,
+	})
+	w.at(out.Add(180*day+time.Second), left{
+		Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 2,
+		Guests: 1, Keys: 2,
+	})
 	w.at(out.Add(400*day), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 2, Guests: 1, Keys: 2})
-	w.at(out.Add(400*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1, Guests: 1, Keys: 1})
+	w.at(out.Add(400*day+time.Second), left{
+		Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1,
+		Guests: 1, Keys: 1,
+	})
 }
 
 // The body of an event about several stays goes with the first of them that is forgotten: it has that guest's data too.
@@ -124,28 +143,37 @@ func TestEventsAboutSeveralStays(t *testing.T) {
 	}
 	out := start.Add(10 * day)
 	stay := func(id string, out time.Time) string {
-		return fmt.Sprintf(`{"reservation": {"reservation_id": %q, "listing_id": "l", "status": "confirmed", "guest_email": "%s@example.com", "check_in": %q, "check_out": %q}}`,
+		return fmt.Sprintf(
+			`{"reservation": {"reservation_id": %q, "listing_id": "l", "status": "confirmed", "guest_email": "%s@example.com", "check_in": %q, "check_out": %q}}`,
 			id, id, pms.FormatInstant(out.Add(-2*day)), pms.FormatInstant(out))
 	}
-	e := store.Event{EventID: uuid.New(), Source: "default", Status: store.EventAccepted, ReceivedAt: w.now, Request: []byte(`{}`), Body: []byte(`[` + stay("long", out.Add(1000*day)) + `,` + stay("short", out) + `]`)}
+	e := store.Event{
+		EventID: uuid.New(), Source: "default", Status: store.EventAccepted, ReceivedAt: w.now,
+		Request: []byte(`{}`), Body: []byte(`[` + stay("long", out.Add(1000*day)) + `,` + stay("short", out) + `]`),
+	}
 	if _, err := w.store.InsertEvents(t.Context(), []store.Event{e}); err != nil {
 		t.Fatal(err)
 	}
 	source := pms.Source{Name: "default", Format: format, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
-	if err := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, func(string) pms.Source { return source }, nil, &intake.Pace{}, func() {}).Drain(t.Context()); err != nil {
+	if err := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now },
+		func(string) pms.Source { return source }, nil, &intake.Pace{}, func() {}).Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.at(out.Add(30*day), left{Bodies: 1, Events: 1, Results: 1, Timeline: 2, Reservations: 2, Guests: 2, Keys: 2})
-	w.at(out.Add(30*day+time.Second), left{Bodies: 0, Events: 1, Results: 1, Timeline: 2, Reservations: 2, Guests: 1, Keys: 2})
+	w.at(out.Add(30*day+time.Second), left{
+		Bodies: 0, Events: 1, Results: 1, Timeline: 2, Reservations: 2,
+		Guests: 1, Keys: 2,
+	})
 }
 
-// TestWhatHasNoCheckOut is kept 400 days at least: cancels of what never came, listings, what means nothing. Of what belongs to no
-// reservation the bodies go at their age.
+// TestWhatHasNoCheckOut is kept 400 days at least: cancels of what never came, listings, what means nothing. Of what
+// belongs to no reservation the bodies go at their age.
 func TestWhatHasNoCheckOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, retention.Ages{Bodies: day, Events: day, Timeline: day, Reservations: day})
 	w.put(`{"type":"reservation.cancelled","timestamp":"2026-01-01T12:00:00Z","data":{"reservation_id":"unknown"}}`)
-	w.put(`{"type":"listing.created","timestamp":"2026-01-01T12:00:00Z","data":{"listing_id":"l","seam_access_group_ids":[]}}`)
+	w.put(
+		`{"type":"listing.created","timestamp":"2026-01-01T12:00:00Z","data":{"listing_id":"l","seam_access_group_ids":[]}}`)
 	w.put(`{"type":"message.created","timestamp":"2026-01-01T12:00:00Z","data":{}}`)
 	all := left{Bodies: 3, Events: 3, Results: 3, Timeline: 1, Reservations: 1, Keys: 1}
 	w.at(start.Add(day), all)
@@ -159,7 +187,10 @@ func TestWhatHasNoCheckOut(t *testing.T) {
 func TestWaitingEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, retention.Defaults())
-	e := store.Event{EventID: uuid.New(), Source: "ownerrez", Status: store.EventAccepted, ReceivedAt: w.now, Request: []byte(`{}`), Body: []byte(`{"entity":{"guest":{"first_name":"Jane"}}}`)}
+	e := store.Event{
+		EventID: uuid.New(), Source: "ownerrez", Status: store.EventAccepted, ReceivedAt: w.now,
+		Request: []byte(`{}`), Body: []byte(`{"entity":{"guest":{"first_name":"Jane"}}}`),
+	}
 	if _, err := w.store.InsertEvents(t.Context(), []store.Event{e}); err != nil {
 		t.Fatal(err)
 	}
@@ -176,8 +207,8 @@ func TestWaitingEvents(t *testing.T) {
 	}
 }
 
-// TestReplayOfALooseEvent has an event of no reservation be replayed while older ones are removed: its result comes back at its old place, and goes
-// with the next turn.
+// TestReplayOfALooseEvent has an event of no reservation be replayed while older ones are removed: its result comes
+// back at its old place, and goes with the next turn.
 func TestReplayOfALooseEvent(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -186,7 +217,8 @@ func TestReplayOfALooseEvent(t *testing.T) {
 	w.put(ping)
 	replayed := w.put(ping)
 	w.put(ping)
-	if again, err := w.store.ReplayEvents(ctx, []store.Event{replayed}, store.Audit{Author: "a test", Action: "replay"}, w.now); len(again) != 1 || err != nil {
+	if again, err := w.store.ReplayEvents(ctx, []store.Event{replayed}, store.Audit{Author: "a test", Action: "replay"},
+		w.now); len(again) != 1 || err != nil {
 		t.Fatalf("%d replayed: %v", len(again), err)
 	}
 	behind, n, err := w.store.PruneLooseEvents(ctx, 0, w.now.Add(day), 100)
@@ -202,8 +234,8 @@ func TestReplayOfALooseEvent(t *testing.T) {
 	}
 }
 
-// TestResultBelowRetentionsPlace: an event of a stay is old when its program has learned that it is about none, and a replay says so. Retention has
-// passed it, and looks again.
+// TestResultBelowRetentionsPlace: an event of a stay is old when its program has learned that it is about none, and a
+// replay says so. Retention has passed it, and looks again.
 func TestResultBelowRetentionsPlace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, retention.Defaults())
@@ -220,7 +252,9 @@ func TestResultBelowRetentionsPlace(t *testing.T) {
 	if l := w.left(); l.Bodies != 1 {
 		t.Fatalf("before the replay: %+v", l)
 	}
-	if _, err := w.store.Pool().Exec(t.Context(), `UPDATE event_results SET reservation_id = NULL, listing_id = NULL, status = 'ignored', replayed_at = now()`); err != nil {
+	if _, err := w.store.Pool().Exec(t.Context(), `
+		UPDATE event_results SET reservation_id = NULL, listing_id = NULL, status = 'ignored', replayed_at = now()
+	`); err != nil {
 		t.Fatal(err)
 	}
 	for hour := range 7*24 + 2 {
@@ -243,7 +277,8 @@ func TestALockedStay(t *testing.T) {
 		}
 	}
 	forgotten := storetest.Begin(t, w.store)
-	if _, err := forgotten.Exec(t.Context(), `SELECT FROM events WHERE event_id = $1 FOR UPDATE`, locked.EventID); err != nil {
+	if _, err := forgotten.Exec(t.Context(), `SELECT FROM events WHERE event_id = $1 FOR UPDATE`,
+		locked.EventID); err != nil {
 		t.Fatal(err)
 	}
 	w.at(out.Add(31*day), left{Bodies: 1, Events: 5, Results: 5, Timeline: 5, Reservations: 5, Guests: 1, Keys: 5})
@@ -266,7 +301,10 @@ func TestLiveStaysAreNotTouched(t *testing.T) {
 		INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key) SELECT 'default', 'held', 's', 'k', 'i', '' FROM i`); err != nil {
 		t.Fatal(err)
 	}
-	w.at(start.Add(2*day+time.Second), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 2, Guests: 1, Keys: 2})
+	w.at(start.Add(2*day+time.Second), left{
+		Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 2,
+		Guests: 1, Keys: 2,
+	})
 	w.stay("free", start.Add(day)) // the PMS says it again
 	if l := w.left(); l.Guests != 2 || l.Bodies != 2 {
 		t.Errorf("what was sent again is missing: %+v", l)
@@ -281,9 +319,15 @@ func TestLiveStaysAreNotTouched(t *testing.T) {
 // TestNever keeps everything.
 func TestNever(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, retention.Ages{Bodies: retention.Never, Events: retention.Never, Timeline: retention.Never, Reservations: retention.Never})
+	w := newWorld(t, retention.Ages{
+		Bodies: retention.Never, Events: retention.Never, Timeline: retention.Never,
+		Reservations: retention.Never,
+	})
 	w.stay("old", start.Add(day))
-	w.at(start.AddDate(50, 0, 0), left{Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1, Guests: 1, Keys: 1})
+	w.at(start.AddDate(50, 0, 0), left{
+		Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1,
+		Guests: 1, Keys: 1,
+	})
 }
 
 // TestDiskUseLevelsOff: what comes in takes the place of what goes.
@@ -301,7 +345,10 @@ func TestDiskUseLevelsOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		var size int64
-		for _, table := range []string{"events", "event_queue", "event_results", "reservations", "mobile_keys", "timeline"} {
+		for _, table := range []string{
+			"events", "event_queue", "event_results", "reservations", "mobile_keys",
+			"timeline",
+		} {
 			if _, err := w.store.Pool().Exec(ctx, `VACUUM `+table); err != nil { // as autovacuum does, in its time
 				t.Fatal(err)
 			}

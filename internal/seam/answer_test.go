@@ -26,15 +26,22 @@ var calls = map[string]func(context.Context, *seam.Client) error{
 		_, err := c.CreateUserIdentity(ctx, seam.CreateUserIdentity{Key: "k"})
 		return err
 	},
-	"acs_access_group": func(ctx context.Context, c *seam.Client) error { _, err := c.AccessGroup(ctx, "x"); return err },
-	"acs_system":       func(ctx context.Context, c *seam.Client) error { _, err := c.System(ctx, "x"); return err },
-	"workspace":        func(ctx context.Context, c *seam.Client) error { _, err := c.WorkspaceID(ctx); return err },
+	"acs_access_group": func(ctx context.Context, c *seam.Client) error {
+		_,
+			err := c.AccessGroup(ctx, "x")
+		return err
+	},
+	"acs_system": func(ctx context.Context, c *seam.Client) error { _, err := c.System(ctx, "x"); return err },
+	"workspace":  func(ctx context.Context, c *seam.Client) error { _, err := c.WorkspaceID(ctx); return err },
 }
 
 func TestAnswersWithoutTheirObject(t *testing.T) {
 	t.Parallel()
 	for key, call := range calls {
-		for _, value := range []string{`null`, `{}`, `[]`, `"x"`, `{"` + key + `_id":null}`, `{"` + key + `_id":""}`, `{"` + key + `_id":{}}`} {
+		for _, value := range []string{
+			`null`, `{}`, `[]`, `"x"`, `{"` + key + `_id":null}`, `{"` + key + `_id":""}`,
+			`{"` + key + `_id":{}}`,
+		} {
 			t.Run(key+" "+value, func(t *testing.T) {
 				t.Parallel()
 				c := serve(t, answer(200, `{"ok":true,"`+key+`":`+value+`}`))
@@ -70,18 +77,23 @@ func TestAnswersAboutAnotherObject(t *testing.T) {
 func TestOptionalFields(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	for _, gone := range []string{``, `,"is_suspended":null,"salto_ks_metadata":null,"pending_mutations":null,"full_name":null,"access_schedule":null,"user_identity_id":null`, `,"salto_ks_metadata":{}`} {
+	for _, gone := range []string{
+		``,
+		`,"is_suspended":null,"salto_ks_metadata":null,"pending_mutations":null,"full_name":null,"access_schedule":null,"user_identity_id":null`, `,"salto_ks_metadata":{}`,
+	} {
 		c := serve(t, answer(200, `{"acs_users":[{"acs_user_id":"u"`+gone+`}]}`))
 		users, err := c.ACSUsers(ctx, "s", "i")
 		if err != nil || len(users) != 1 {
 			t.Fatalf("%d users, %v", len(users), err)
 		}
-		if u := users[0]; u.UserIdentityID != "i" || u.IsSuspended != nil || u.InProgress() || u.BeingDeleted() || u.Problem() != nil || !u.Subscribed() {
+		if u := users[0]; u.UserIdentityID != "i" || u.IsSuspended != nil || u.InProgress() || u.BeingDeleted() ||
+			u.Problem() != nil || !u.Subscribed() {
 			t.Errorf("%s: got %+v", gone, u)
 		}
 	}
 	c := serve(t, answer(200, `{"acs_credentials":[{"acs_credential_id":"c","access_method":"mobile_key"}]}`))
-	if keys, err := c.Credentials(ctx, "u"); err != nil || keys[0].ACSUserID != "u" || !keys[0].IsMobileKey() || keys[0].IsSurelyMobileKey() {
+	if keys, err := c.Credentials(ctx, "u"); err != nil || keys[0].ACSUserID != "u" || !keys[0].IsMobileKey() ||
+		keys[0].IsSurelyMobileKey() {
 		t.Errorf("got %+v, %v", keys, err)
 	}
 }
@@ -89,8 +101,10 @@ func TestOptionalFields(t *testing.T) {
 func TestRetryAfterIsBounded(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]time.Duration{
-		"": 2 * time.Second, "0": 0, "1.5": 1500 * time.Millisecond, "1e12": 15 * time.Minute, "1e400": 15 * time.Minute, "Inf": 15 * time.Minute,
-		"9223372036854775807": 15 * time.Minute, "NaN": 2 * time.Second, "-1": 2 * time.Second, "-1e400": 2 * time.Second, "soon": 2 * time.Second,
+		"": 2 * time.Second, "0": 0, "1.5": 1500 * time.Millisecond, "1e12": 15 * time.Minute,
+		"1e400": 15 * time.Minute, "Inf": 15 * time.Minute,
+		"9223372036854775807": 15 * time.Minute, "NaN": 2 * time.Second, "-1": 2 * time.Second,
+		"-1e400": 2 * time.Second, "soon": 2 * time.Second,
 		"Fri, 31 Dec 9999 23:59:59 GMT": 15 * time.Minute, "Thu, 01 Jan 1970 00:00:00 GMT": 0,
 	} {
 		t.Run(header, func(t *testing.T) {
@@ -102,7 +116,8 @@ func TestRetryAfterIsBounded(t *testing.T) {
 				w.WriteHeader(http.StatusTooManyRequests)
 			})
 			_, err := c.ACSUser(ctx, "u")
-			if e, ok := recorded.Err.(*seam.Error); !ok || seam.KindOf(err) != seam.RateLimited || e.RetryAfter != want {
+			if e, ok := recorded.Err.(*seam.Error); !ok || seam.KindOf(err) != seam.RateLimited ||
+				e.RetryAfter != want {
 				t.Errorf("got %v, want %s", recorded.Err, want)
 			}
 		})
@@ -131,14 +146,18 @@ func TestTextsFromSeamCanBeStored(t *testing.T) {
 			if !ok || e.Kind != seam.Invalid {
 				t.Fatalf("got %v", err)
 			}
-			for what, s := range map[string]string{"type": e.Type, "message": e.Message, "request id": e.RequestID, "all": e.Error()} {
+			for what, s := range map[string]string{
+				"type": e.Type, "message": e.Message, "request id": e.RequestID,
+				"all": e.Error(),
+			} {
 				if wrong := unfit(s); wrong != "" {
 					t.Errorf("%s: %s: %q", what, wrong, s)
 				}
 			}
 		})
 	}
-	c := serve(t, answer(200, `{"acs_user":{"acs_user_id":"u","full_name":"a\u0000b \\\\u0000","errors":[{"error_code":"`+long+`\u0000"}]}}`))
+	c := serve(t, answer(200,
+		`{"acs_user":{"acs_user_id":"u","full_name":"a\u0000b \\\\u0000","errors":[{"error_code":"`+long+`\u0000"}]}}`))
 	u, err := c.ACSUser(context.Background(), "u")
 	if err != nil || u.FullName != "a\uFFFDb \\\\u0000" || unfit(*u.Problem()) != "" {
 		t.Errorf("got %q, %q, %v", u.FullName, *u.Problem(), err)

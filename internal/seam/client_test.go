@@ -51,7 +51,8 @@ func TestWhatIsSent(t *testing.T) {
 	t.Parallel()
 	var got map[string]any
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost || r.Header.Get("Authorization") != "Bearer seam_key" || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Idempotency-Key") != "" {
+		if r.Method != http.MethodPost || r.Header.Get("Authorization") != "Bearer seam_key" ||
+			r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Idempotency-Key") != "" {
 			t.Errorf("%s with headers %v", r.Method, r.Header)
 		}
 		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
@@ -62,14 +63,18 @@ func TestWhatIsSent(t *testing.T) {
 	madrid := time.FixedZone("", 2*3600)
 	_, err := c.CreateACSUser(context.Background(), seam.CreateACSUser{
 		ACSSystemID: "s", UserIdentityID: "i", FullName: "R", ACSAccessGroupIDs: []string{"555555-5555"},
-		AccessSchedule: seam.NewSchedule(time.Date(2024, 11, 1, 17, 0, 0, 123456789, madrid), time.Date(2024, 11, 4, 13, 0, 0, 0, madrid)),
+		AccessSchedule: seam.NewSchedule(time.Date(2024, 11, 1, 17, 0, 0, 123456789, madrid),
+			time.Date(2024, 11, 4, 13, 0, 0, 0, madrid)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]any{
 		"acs_system_id": "s", "user_identity_id": "i", "full_name": "R", "acs_access_group_ids": []any{"555555-5555"},
-		"access_schedule": map[string]any{"starts_at": "2024-11-01T15:00:00.123Z", "ends_at": "2024-11-04T11:00:00.000Z"},
+		"access_schedule": map[string]any{
+			"starts_at": "2024-11-01T15:00:00.123Z",
+			"ends_at":   "2024-11-04T11:00:00.000Z",
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -78,15 +83,18 @@ func TestWhatIsSent(t *testing.T) {
 
 func TestWhatIsReadTolerantly(t *testing.T) {
 	t.Parallel()
-	c := serve(t, answer(200, `{"ok":true,"new":{},"acs_user":{"acs_user_id":"u","acs_system_id":"s","full_name":"R","email_address":"not an address",
+	c := serve(t, answer(200,
+		`{"ok":true,"new":{},"acs_user":{"acs_user_id":"u","acs_system_id":"s","full_name":"R","email_address":"not an address",
 		"created_at":"2025-06-15T16:54:17.946482Z","external_type":"something_new","user_identity_id":null,"access_schedule":{"starts_at":"2024-11-01T16:00:00+01:00","ends_at":null},
 		"errors":[{"error_code":"a_new_one","message":"x","created_at":"?"}],"pending_mutations":[{"mutation_code":"teleporting"}],"warnings":[{"warning_code":"salto_ks_user_not_subscribed"}],"unknown":[1,{"a":2}]}}`))
 	u, err := c.ACSUser(context.Background(), "u")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u.ACSUserID != "u" || u.UserIdentityID != "" || len(u.Errors) != 1 || len(u.PendingMutations) != 1 || u.Subscribed() ||
-		!seam.ParseTime(u.AccessSchedule.StartsAt).Equal(time.Date(2024, 11, 1, 15, 0, 0, 0, time.UTC)) || seam.ParseTime(u.CreatedAt).Nanosecond() != 946482000 {
+	if u.ACSUserID != "u" || u.UserIdentityID != "" || len(u.Errors) != 1 || len(u.PendingMutations) != 1 ||
+		u.Subscribed() ||
+		!seam.ParseTime(u.AccessSchedule.StartsAt).Equal(time.Date(2024, 11, 1, 15, 0, 0, 0, time.UTC)) ||
+		seam.ParseTime(u.CreatedAt).Nanosecond() != 946482000 {
 		t.Errorf("got %+v", u)
 	}
 }
@@ -106,26 +114,38 @@ func TestErrorKinds(t *testing.T) {
 		kind    seam.Kind
 		typ     string
 	}{
-		"400 invalid input":             {answer(400, typed("invalid_input")), seam.Invalid, "invalid_input"},
-		"409":                           {answer(409, typed("conflict")), seam.Invalid, "conflict"},
-		"404 of Seam's":                 {answer(404, typed("acs_user_not_found")), seam.NotFound, "acs_user_not_found"},
-		"400 that says not found":       {answer(400, typed("user_identity_not_found")), seam.NotFound, "user_identity_not_found"},
-		"404 of somebody else's":        {answer(404, "404 page not found"), seam.Lost, ""},
-		"404 with another JSON body":    {answer(404, `{"error":{"code":404,"message":"no route"}}`), seam.Lost, ""},
-		"404 with a text for an error":  {answer(404, `{"error":"not found"}`), seam.Lost, ""},
-		"422 of Seam's":                 {answer(422, typed("unprocessable")), seam.Invalid, "unprocessable"},
-		"400 with a page":               {answer(400, "<html><body>Bad Request</body></html>"), seam.Invalid, ""},
-		"401":                           {answer(401, ""), seam.Unauthorized, ""},
-		"403":                           {answer(403, typed("forbidden")), seam.Forbidden, "forbidden"},
-		"429":                           {answer(429, typed("too_many_requests")), seam.RateLimited, "too_many_requests"},
-		"500":                           {answer(500, "Not implemented!"), seam.Lost, ""},
-		"503 with no body":              {answer(503, ""), seam.Lost, ""},
-		"a redirect":                    {answer(302, ""), seam.Lost, ""},
-		"200 that is not JSON":          {answer(200, "<html>"), seam.Lost, ""},
-		"200 without the object":        {answer(200, `{"ok":true}`), seam.Lost, ""},
-		"200 with another form of it":   {answer(200, `{"acs_user":[]}`), seam.Lost, ""},
-		"a connection that closes":      {closing, seam.Lost, ""},
-		"no answer before the deadline": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, seam.Lost, ""},
+		"400 invalid input": {answer(400, typed("invalid_input")), seam.Invalid, "invalid_input"},
+		"409":               {answer(409, typed("conflict")), seam.Invalid, "conflict"},
+		"404 of Seam's": {
+			answer(404, typed("acs_user_not_found")), seam.NotFound,
+			"acs_user_not_found",
+		},
+		"400 that says not found": {
+			answer(400, typed("user_identity_not_found")), seam.NotFound,
+			"user_identity_not_found",
+		},
+		"404 of somebody else's":       {answer(404, "404 page not found"), seam.Lost, ""},
+		"404 with another JSON body":   {answer(404, `{"error":{"code":404,"message":"no route"}}`), seam.Lost, ""},
+		"404 with a text for an error": {answer(404, `{"error":"not found"}`), seam.Lost, ""},
+		"422 of Seam's":                {answer(422, typed("unprocessable")), seam.Invalid, "unprocessable"},
+		"400 with a page":              {answer(400, "<html><body>Bad Request</body></html>"), seam.Invalid, ""},
+		"401":                          {answer(401, ""), seam.Unauthorized, ""},
+		"403":                          {answer(403, typed("forbidden")), seam.Forbidden, "forbidden"},
+		"429": {
+			answer(429, typed("too_many_requests")), seam.RateLimited,
+			"too_many_requests",
+		},
+		"500":                         {answer(500, "Not implemented!"), seam.Lost, ""},
+		"503 with no body":            {answer(503, ""), seam.Lost, ""},
+		"a redirect":                  {answer(302, ""), seam.Lost, ""},
+		"200 that is not JSON":        {answer(200, "<html>"), seam.Lost, ""},
+		"200 without the object":      {answer(200, `{"ok":true}`), seam.Lost, ""},
+		"200 with another form of it": {answer(200, `{"acs_user":[]}`), seam.Lost, ""},
+		"a connection that closes":    {closing, seam.Lost, ""},
+		"no answer before the deadline": {
+			func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			seam.Lost, "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -149,7 +169,8 @@ func TestErrorKinds(t *testing.T) {
 			if strings.Contains(err.Error(), "jane@") || strings.Contains(err.Error(), "600") {
 				t.Errorf("guest data in %q", err)
 			}
-			if (calls.Load() != 1 && timeout == patience) || len(recorded) != 1 || recorded[0].Path != "/acs/users/create" || recorded[0].Err == nil {
+			if (calls.Load() != 1 && timeout == patience) || len(recorded) != 1 ||
+				recorded[0].Path != "/acs/users/create" || recorded[0].Err == nil {
 				t.Errorf("%d calls, recorded %+v", calls.Load(), recorded)
 			}
 			if e.Status != 0 && c.typ != "" && e.RequestID != "req-1" {
@@ -180,7 +201,8 @@ func TestRetryAfterHoldsEveryCallBack(t *testing.T) {
 	for range 3 {
 		_, err := c.ACSUser(context.Background(), "u")
 		e := new(seam.Error)
-		if !errors.As(err, &e) || e.Kind != seam.RateLimited || e.RetryAfter < 25*time.Second || e.RetryAfter > 30*time.Second {
+		if !errors.As(err, &e) || e.Kind != seam.RateLimited || e.RetryAfter < 25*time.Second ||
+			e.RetryAfter > 30*time.Second {
 			t.Errorf("got %v", err)
 		}
 	}

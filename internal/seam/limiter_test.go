@@ -105,8 +105,8 @@ func TestBackgroundLetsOthersGoFirst(t *testing.T) {
 	}
 }
 
-// While Seam asks for a pause of a quarter of an hour, a guest who arrives soon finds out every half minute whether it is over; nobody else does,
-// and it ends for all when Seam answers.
+// While Seam asks for a pause of a quarter of an hour, a guest who arrives soon finds out every half minute whether it
+// is over; nobody else does, and it ends for all when Seam answers.
 func TestUrgentCallsProbe(t *testing.T) {
 	t.Parallel()
 	l, advance := limiterAt()

@@ -16,7 +16,8 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// cable is a TCP proxy whose connections can be made to fall silent: what is sent into them is acknowledged and goes nowhere.
+// cable is a TCP proxy whose connections can be made to fall silent: what is sent into them is acknowledged and goes
+// nowhere.
 type cable struct {
 	listener net.Listener
 	target   string
@@ -109,7 +110,10 @@ func overTLS(t *testing.T, http2 bool, timeout time.Duration) (*seam.Client, *ca
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	line := newCable(t, server.Listener.Addr().String())
-	c, err := seam.New(seam.Config{Endpoint: "https://" + line.listener.Addr().String(), APIKey: "k", Timeout: timeout, RootCAs: roots})
+	c, err := seam.New(seam.Config{
+		Endpoint: "https://" + line.listener.Addr().String(), APIKey: "k", Timeout: timeout,
+		RootCAs: roots,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,8 +142,8 @@ func answered(t *testing.T, c *seam.Client) (lost int) {
 	}
 }
 
-// TestSilentConnection has the connection in use fall silent, as behind a NAT that has forgotten it: a call may be lost, and
-// later ones use a new connection.
+// TestSilentConnection has the connection in use fall silent, as behind a NAT that has forgotten it: a call may be
+// lost, and later ones use a new connection.
 func TestSilentConnection(t *testing.T) {
 	t.Parallel()
 	for name, http2 := range map[string]bool{"HTTP/2": true, "HTTP/1.1": false} {
@@ -150,13 +154,15 @@ func TestSilentConnection(t *testing.T) {
 			line.hush()
 			lost := answered(t, c)
 			if opened := line.count() - before; lost > opened {
-				t.Errorf("%d calls were lost, and only %d connections opened: calls were sent into a connection known to be dead", lost, opened)
+				t.Errorf(
+					"%d calls were lost, and only %d connections opened: calls were sent into a connection known to be dead", lost, opened)
 			}
 		})
 	}
 }
 
-// TestSilentConnectionIsNoticed has an HTTP/2 connection fall silent while nobody calls: it is dropped before anybody does.
+// TestSilentConnectionIsNoticed has an HTTP/2 connection fall silent while nobody calls: it is dropped before anybody
+// does.
 func TestSilentConnectionIsNoticed(t *testing.T) {
 	t.Parallel()
 	_, line := overTLS(t, true, time.Second)

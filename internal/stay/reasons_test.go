@@ -59,7 +59,9 @@ func TestReasonsAreInTheRunbook(t *testing.T) {
 
 func TestSayFillsInDetails(t *testing.T) {
 	t.Parallel()
-	if got, want := stay.Message(stay.ReasonListingUnknown, "L1", stay.ListingPath("default", "L1")), `Listing "L1" isn't set up yet: have the PMS send it, or create it with PUT /v1/listings/default/L1.`; got != want {
+	got := stay.Message(stay.ReasonListingUnknown, "L1", stay.ListingPath("default", "L1"))
+	want := `Listing "L1" isn't set up yet: have the PMS send it, or create it with PUT /v1/listings/default/L1.`
+	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	defer func() {

@@ -14,15 +14,18 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// TestTryAccepting breaks a database in the ways in which databases break: a trial meets what a webhook meets, and names the cause.
+// TestTryAccepting breaks a database in the ways in which databases break: a trial meets what a webhook meets, and
+// names the cause.
 func TestTryAccepting(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	for name, c := range map[string]struct{ breakage, cause string }{
-		"whole":               {"", ""},
-		"a table has gone":    {`ALTER TABLE event_queue RENAME TO gone`, store.CauseSchema},
-		"a column has gone":   {`ALTER TABLE events RENAME COLUMN body TO gone`, store.CauseSchema},
-		"read-only":           {`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`, store.CauseReadOnly},
+		"whole":             {"", ""},
+		"a table has gone":  {`ALTER TABLE event_queue RENAME TO gone`, store.CauseSchema},
+		"a column has gone": {`ALTER TABLE events RENAME COLUMN body TO gone`, store.CauseSchema},
+		"read-only": {
+			`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`, store.CauseReadOnly,
+		},
 		"a table is locked":   {`BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE`, store.CauseLocked},
 		"the queue is locked": {`BEGIN; LOCK TABLE event_queue IN SHARE MODE`, store.CauseLocked},
 	} {
@@ -51,7 +54,8 @@ func TestTryAccepting(t *testing.T) {
 				t.Errorf("got %v, cause %q, want %q", err, store.CauseOf(err), c.cause)
 			}
 			var kept int
-			if err := s.Pool().QueryRow(ctx, `SELECT count(*) FROM event_results`).Scan(&kept); err != nil || kept != 0 {
+			if err := s.Pool().QueryRow(ctx, `SELECT count(*) FROM event_results`).Scan(&kept); err != nil ||
+				kept != 0 {
 				t.Errorf("a trial leaves %d events: %v", kept, err)
 			}
 			if c.breakage == "" {
@@ -61,7 +65,10 @@ func TestTryAccepting(t *testing.T) {
 			}
 		})
 	}
-	for code, want := range map[string]string{"53100": store.CauseDiskFull, "57P01": store.CauseUnreachable, "53300": store.CauseUnreachable, "57014": store.CauseLocked, "XX000": store.CauseRefused} {
+	for code, want := range map[string]string{
+		"53100": store.CauseDiskFull, "57P01": store.CauseUnreachable,
+		"53300": store.CauseUnreachable, "57014": store.CauseLocked, "XX000": store.CauseRefused,
+	} {
 		if got := store.CauseOf(&pgconn.PgError{Code: code}); got != want {
 			t.Errorf("%s is %s, want %s", code, got, want)
 		}
@@ -81,7 +88,8 @@ func TestReadOnlyServerThatIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = admin.Close(ctx) }()
-	if _, err := admin.Exec(ctx, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`); err != nil {
+	if _, err := admin.Exec(ctx,
+		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`); err != nil {
 		t.Fatal(err)
 	}
 	s, err := store.Open(ctx, dsn+"&target_session_attrs=read-write")
@@ -94,7 +102,8 @@ func TestReadOnlyServerThatIsRefused(t *testing.T) {
 	}
 }
 
-// TestConnectionsThatBeganReadOnly has connections begin while the database is read-only, and only read. The first write after that has ended succeeds.
+// TestConnectionsThatBeganReadOnly has connections begin while the database is read-only, and only read. The first
+// write after that has ended succeeds.
 func TestConnectionsThatBeganReadOnly(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -106,7 +115,9 @@ func TestConnectionsThatBeganReadOnly(t *testing.T) {
 	defer func() { _ = admin.Close(ctx) }()
 	set := func(to string) {
 		t.Helper()
-		if _, err := admin.Exec(ctx, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = `+to+`', current_database()); END $$`); err != nil {
+		if _, err := admin.Exec(ctx,
+			`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = `+to+
+				`', current_database()); END $$`); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -133,7 +144,8 @@ func TestConnectionsThatBeganReadOnly(t *testing.T) {
 	}
 }
 
-// TestIntakeHasItsOwnConnections has somebody borrow all connections of the pool: webhooks are kept, and readiness answers.
+// TestIntakeHasItsOwnConnections has somebody borrow all connections of the pool: webhooks are kept, and readiness
+// answers.
 func TestIntakeHasItsOwnConnections(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -146,7 +158,10 @@ func TestIntakeHasItsOwnConnections(t *testing.T) {
 		defer conn.Release()
 	}
 	key := "k"
-	e := store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Type: "x", Status: store.EventRejected, ReceivedAt: time.Now(), Body: []byte("{}")}
+	e := store.Event{
+		EventID: uuid.New(), Source: "default", EventKey: &key, Type: "x", Status: store.EventRejected,
+		ReceivedAt: time.Now(), Body: []byte("{}"),
+	}
 	for range 2 { // the second time it is tried again, over the same connections
 		if _, err := s.InsertEvents(ctx, []store.Event{e}); err != nil {
 			t.Error(err)

@@ -56,7 +56,8 @@ func TestCalendarReadsLittle(t *testing.T) {
 			from := now.AddDate(0, 0, c.at)
 			query, args := store.CalendarQuery(c.sources, c.ids, from, from.AddDate(0, 0, c.days), 20_000)
 			var raw []byte
-			if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query, args...).Scan(&raw); err != nil {
+			if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query,
+				args...).Scan(&raw); err != nil {
 				t.Fatal(err)
 			}
 			var plan []struct{ Plan planNode }
@@ -119,10 +120,14 @@ func TestCalendarStays(t *testing.T) {
 		slices.Sort(ids)
 		return ids
 	}
-	if diff := cmp.Diff(want, idsOf(s.StaysOfListings(ctx, []store.ListingRef{{Source: "default", ListingID: "101"}, {Source: "other", ListingID: "102"}}, from, until, 1000))); diff != "" {
+	if diff := cmp.Diff(want, idsOf(s.StaysOfListings(ctx, []store.ListingRef{
+		{Source: "default", ListingID: "101"},
+		{Source: "other", ListingID: "102"},
+	}, from, until, 1000))); diff != "" {
 		t.Errorf("of a listing: %s", diff)
 	}
-	if diff := cmp.Diff(wantNone, idsOf(s.StaysWithoutListing(ctx, []string{"default"}, from, until, 1000))); diff != "" {
+	if diff := cmp.Diff(wantNone, idsOf(s.StaysWithoutListing(ctx, []string{"default"}, from, until,
+		1000))); diff != "" {
 		t.Errorf("without a listing: %s", diff)
 	}
 	if none := idsOf(s.StaysWithoutListing(ctx, []string{}, from, until, 1000)); len(none) > 0 {

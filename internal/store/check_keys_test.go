@@ -9,8 +9,9 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// TestKeysAreFlaggedInAnyCollation flags more keys than a page has, with ids that collations order differently from their bytes, in each way
-// that something at Seam may concern them. A key that somebody keeps locked is passed over and reported; all others are flagged.
+// TestKeysAreFlaggedInAnyCollation flags more keys than a page has, with ids that collations order differently from
+// their bytes, in each way that something at Seam may concern them. A key that somebody keeps locked is passed over and
+// reported; all others are flagged.
 func TestKeysAreFlaggedInAnyCollation(t *testing.T) {
 	t.Parallel()
 	const keys = 5100
@@ -37,7 +38,10 @@ func TestKeysAreFlaggedInAnyCollation(t *testing.T) {
 		want    int  // how many keys it concerns
 		compare bool // they are compared with Seam
 	}{
-		"access system": {func(ctx context.Context, s *store.Store) (int, error) { return s.QueueSystem(ctx, system, time.Now()) }, keys, false},
+		"access system": {func(ctx context.Context, s *store.Store) (int, error) {
+			return s.QueueSystem(ctx, system,
+				time.Now())
+		}, keys, false},
 		"access group": {func(ctx context.Context, s *store.Store) (int, error) {
 			return s.CheckMembers(ctx, system, group, time.Now())
 		}, keys, true},
@@ -54,7 +58,8 @@ func TestKeysAreFlaggedInAnyCollation(t *testing.T) {
 			}
 			err = s.CheckKeys(ctx, refs, time.Now())
 			var n int
-			if scan := s.Pool().QueryRow(ctx, `SELECT count(*) FROM mobile_keys WHERE check_requested`).Scan(&n); scan != nil {
+			if scan := s.Pool().QueryRow(ctx,
+				`SELECT count(*) FROM mobile_keys WHERE check_requested`).Scan(&n); scan != nil {
 				return n, scan
 			}
 			return n, err
@@ -70,7 +75,8 @@ func TestKeysAreFlaggedInAnyCollation(t *testing.T) {
 				`INSERT INTO mobile_keys (source, reservation_id, status, changed_at) SELECT source, reservation_id, 'issued', now() FROM reservations`,
 				`INSERT INTO user_identities (user_identity_key, own, created_at) SELECT reservation_id, false, now() FROM reservations`,
 				`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, made_at, acs_access_group_ids, acs_credential_id)
-					SELECT source, reservation_id, '` + system + `', reservation_id, reservation_id, '', 'user-' || reservation_id, now(), ARRAY['` + group + `'],
+					SELECT source, reservation_id, '` + system +
+					`', reservation_id, reservation_id, '', 'user-' || reservation_id, now(), ARRAY['` + group + `'],
 						'credential-' || reservation_id FROM reservations`,
 			} {
 				if _, err := s.Pool().Exec(ctx, q); err != nil {
@@ -79,18 +85,22 @@ func TestKeysAreFlaggedInAnyCollation(t *testing.T) {
 			}
 			n, err := c.flag(ctx, s)
 			var checks, queued, compared int
-			if err := s.Pool().QueryRow(ctx, `SELECT max(checks), count(*) FILTER (WHERE queued), count(*) FILTER (WHERE check_requested) FROM mobile_keys`).
+			if err := s.Pool().QueryRow(ctx,
+				`SELECT max(checks), count(*) FILTER (WHERE queued), count(*) FILTER (WHERE check_requested) FROM mobile_keys`).
 				Scan(&checks, &queued, &compared); err != nil {
 				t.Fatal(err)
 			}
 			if err != nil || n != c.want || queued != c.want || checks != 1 || (compared == c.want) != c.compare {
-				t.Errorf("%d keys flagged of %d, %d queued, some %d times, %d to be compared: %v", n, c.want, queued, checks, compared, err)
+				t.Errorf("%d keys flagged of %d, %d queued, some %d times, %d to be compared: %v", n, c.want, queued,
+					checks, compared, err)
 			}
-			if _, err := s.Pool().Exec(ctx, `UPDATE mobile_keys SET queued = false, check_requested = false`); err != nil {
+			if _, err := s.Pool().Exec(ctx,
+				`UPDATE mobile_keys SET queued = false, check_requested = false`); err != nil {
 				t.Fatal(err)
 			}
 			tx := storetest.Begin(t, s)
-			if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys WHERE reservation_id = 'abnb-3' FOR UPDATE`); err != nil {
+			if _, err := tx.Exec(ctx,
+				`SELECT FROM mobile_keys WHERE reservation_id = 'abnb-3' FOR UPDATE`); err != nil {
 				t.Fatal(err)
 			}
 			if n, err := c.flag(ctx, s); n != c.want-1 || !store.IsLockWait(err) {

@@ -9,8 +9,8 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// TestLeasesBehindAClockThatWasSetBack has leases that were given two hours ahead, by a clock that is right again: they end within a minute instead
-// of two hours, and others are left unchanged.
+// TestLeasesBehindAClockThatWasSetBack has leases that were given two hours ahead, by a clock that is right again: they
+// end within a minute instead of two hours, and others are left unchanged.
 func TestLeasesBehindAClockThatWasSetBack(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -28,7 +28,8 @@ func TestLeasesBehindAClockThatWasSetBack(t *testing.T) {
 		}
 	}
 	forgotten := storetest.Begin(t, s)
-	if _, err := forgotten.Exec(ctx, `SELECT FROM mobile_keys WHERE reservation_id = 'stranded and locked' FOR UPDATE`); err != nil {
+	if _, err := forgotten.Exec(ctx,
+		`SELECT FROM mobile_keys WHERE reservation_id = 'stranded and locked' FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
 	for try, want := range []int{2, 1, 0} {

@@ -19,7 +19,9 @@ import (
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // pages follows a list to its end and returns the names on it.
-func pages[P comparable, T any](t *testing.T, page func(after P) ([]T, error), name func(T) string, place func(T) P) []string {
+func pages[P comparable, T any](t *testing.T, page func(after P) ([]T, error), name func(T) string,
+	place func(T) P,
+) []string {
 	t.Helper()
 	var names []string
 	var after P
@@ -64,12 +66,17 @@ func TestEventLists(t *testing.T) {
 		}
 		return nil
 	}
-	statuses := []string{store.EventAccepted, store.EventApplied, store.EventSuperseded, store.EventIgnored, store.EventRejected}
+	statuses := []string{
+		store.EventAccepted, store.EventApplied, store.EventSuperseded, store.EventIgnored,
+		store.EventRejected,
+	}
 	for i := range 200 {
 		key := fmt.Sprint("msg_", i)
 		e := store.Event{
-			EventID: uuid.New(), Source: pick("a", "a", "a", "b"), EventKey: &key, Type: pick("reservation.created", "listing.updated", "ping"), Status: pick(statuses...),
-			ReservationID: optional("", "r1", "r2"), ListingID: optional("", "l1", "l2"), ReceivedAt: epoch, Body: []byte("{}"),
+			EventID: uuid.New(), Source: pick("a", "a", "a", "b"), EventKey: &key,
+			Type: pick("reservation.created", "listing.updated", "ping"), Status: pick(statuses...),
+			ReservationID: optional("", "r1", "r2"), ListingID: optional("", "l1", "l2"), ReceivedAt: epoch,
+			Body: []byte("{}"),
 		}
 		stored := e
 		if e.Status == store.EventApplied || e.Status == store.EventSuperseded { // such are settled by an applier
@@ -78,7 +85,8 @@ func TestEventLists(t *testing.T) {
 		if _, err := s.InsertEvents(ctx, []store.Event{stored}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Pool().Exec(ctx, `UPDATE event_results SET status = $2 WHERE event_id = $1`, e.EventID, e.Status); err != nil {
+		if _, err := s.Pool().Exec(ctx, `UPDATE event_results SET status = $2 WHERE event_id = $1`, e.EventID,
+			e.Status); err != nil {
 			t.Fatal(err)
 		}
 		all = append([]store.Event{e}, all...)
@@ -99,7 +107,10 @@ func TestEventLists(t *testing.T) {
 	for _, set := range some(len(values)) {
 		fields := make([]string, len(values))
 		each(set, values, fields, func() {
-			f := store.EventFilter{Source: several(fields[0]), Status: several(fields[1]), Type: several(fields[2]), ReservationID: fields[3], ListingID: fields[4]}
+			f := store.EventFilter{
+				Source: several(fields[0]), Status: several(fields[1]), Type: several(fields[2]),
+				ReservationID: fields[3], ListingID: fields[4],
+			}
 			got := pages(t, func(below int64) ([]store.Event, error) { return s.Events(ctx, f, below, 7) },
 				func(e store.Event) string { return e.EventID.String() }, func(e store.Event) int64 { return e.Seq })
 			var want []string
@@ -150,7 +161,13 @@ func TestListingLists(t *testing.T) {
 	if err != nil || len(all) != 54 {
 		t.Fatalf("%d listings: %v", len(all), err)
 	}
-	values := [][]string{{"a", "b", "nobody", "b,nobody,a"}, {"L7", "none"}, {"house 1", "l5", "nothing"}, {"true", "false"}, {"3m", "0m"}}
+	values := [][]string{
+		{"a", "b", "nobody", "b,nobody,a"},
+		{"L7", "none"},
+		{"house 1", "l5", "nothing"},
+		{"true", "false"},
+		{"3m", "0m"},
+	}
 	for _, set := range some(len(values)) {
 		fields := make([]string, len(values))
 		each(set, values, fields, func() {
@@ -164,14 +181,22 @@ func TestListingLists(t *testing.T) {
 				f.ChangedSince = &at
 			}
 			name := func(l store.Listing) string { return l.Source + "/" + l.ListingID }
-			got := pages(t, func(after store.Cursor) ([]store.Listing, error) { return s.Listings(ctx, f, after, 4) }, name,
+			got := pages(t, func(after store.Cursor) ([]store.Listing, error) { return s.Listings(ctx, f, after, 4) },
+				name,
 				func(l store.Listing) store.Cursor {
 					return store.Cursor{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 				})
 			var want []string
 			for _, l := range all {
-				if (f.Source == nil || slices.Contains(f.Source, l.Source)) && (f.ChangedSince == nil || !l.UpdatedAt.Before(*f.ChangedSince)) && (f.ListingID == "" || l.ListingID == f.ListingID) && (f.Deleted == nil || l.Deleted == *f.Deleted) &&
-					!slices.ContainsFunc(strings.Fields(f.Query), func(word string) bool { return !strings.Contains(strings.ToLower(l.ListingID+" "+*l.Name), word) }) {
+				if (f.Source == nil || slices.Contains(f.Source, l.Source)) &&
+					(f.ChangedSince == nil || !l.UpdatedAt.Before(*f.ChangedSince)) &&
+					(f.ListingID == "" || l.ListingID == f.ListingID) &&
+					(f.Deleted == nil || l.Deleted == *f.Deleted) &&
+					!slices.ContainsFunc(strings.Fields(f.Query),
+						func(word string) bool {
+							return !strings.Contains(strings.ToLower(l.ListingID+" "+*l.Name),
+								word)
+						}) {
 					want = append(want, name(l))
 				}
 			}
@@ -189,7 +214,10 @@ func TestRejectedEventSentAgainTwice(t *testing.T) {
 	ctx := context.Background()
 	key := "msg_1"
 	event := func(status string) []store.Event {
-		return []store.Event{{EventID: uuid.New(), Source: "a", EventKey: &key, Type: "reservation.created", Status: status, ReceivedAt: epoch, Body: []byte(status)}}
+		return []store.Event{{
+			EventID: uuid.New(), Source: "a", EventKey: &key, Type: "reservation.created",
+			Status: status, ReceivedAt: epoch, Body: []byte(status),
+		}}
 	}
 	first, err := s.InsertEvents(ctx, event(store.EventRejected))
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Whatever window an admin has set, and whatever happens to the stay and to the hours that complete it: access ends after it begins,
-// and where the window does not count, access is what it would be without one.
+// Whatever window an admin has set, and whatever happens to the stay and to the hours that complete it: access ends
+// after it begins, and where the window does not count, access is what it would be without one.
 func TestAccessIsAlwaysValid(t *testing.T) {
 	t.Parallel()
 	day := time.Date(2030, 11, 1, 0, 0, 0, 0, time.UTC)
@@ -32,7 +32,10 @@ func TestAccessIsAlwaysValid(t *testing.T) {
 		stay := func(label string) store.Reservation {
 			in := instant(label + " check-in")
 			out := in.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, label+" hours")) * time.Hour)
-			return store.Reservation{CheckInText: said(label + " set in"), CheckOutText: said(label + " set out"), CheckIn: in, CheckOut: &out}
+			return store.Reservation{
+				CheckInText: said(label + " set in"), CheckOutText: said(label + " set out"),
+				CheckIn: in, CheckOut: &out,
+			}
 		}
 		o := store.Overrides{WindowAt: &day}
 		before := stay("before")
@@ -45,9 +48,11 @@ func TestAccessIsAlwaysValid(t *testing.T) {
 		if !until.After(from) {
 			t.Fatalf("access from %s until %s", from, until)
 		}
-		moved := *before.CheckInText != *now.CheckInText && !before.CheckIn.Equal(*now.CheckIn) || *before.CheckOutText != *now.CheckOutText && !before.CheckOut.Equal(*now.CheckOut)
+		moved := *before.CheckInText != *now.CheckInText && !before.CheckIn.Equal(*now.CheckIn) ||
+			*before.CheckOutText != *now.CheckOutText && !before.CheckOut.Equal(*now.CheckOut)
 		if own := from.Equal(starts) && until.Equal(ends); moved && !own {
-			t.Fatalf("the PMS moved the stay, and access is from %s until %s, not from %s until %s", from, until, starts, ends)
+			t.Fatalf("the PMS moved the stay, and access is from %s until %s, not from %s until %s", from, until,
+				starts, ends)
 		}
 	})
 }

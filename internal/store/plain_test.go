@@ -24,16 +24,22 @@ func TestSearchFindsWhatPeopleType(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]int{
-		"fernandez": 1, "FERNÁNDEZ": 1, "fernandez jose": 1, "soren": 1, "Fernande\u0301z": 1, "+34612340001": 1, "612 340 001": 1,
-		"+34 612-340-001": 1, "(612) 340.001": 1, "0001": 1, "3333122-433": 1, "433-3333122": 0, "fernandes": 0, "612-340-002": 0, "%": 0,
-		"0034 612 340 001": 1, "+34 (0)612 340001": 1, "0612/340001": 1, "433-3333": 0, "_": 0, `\`: 0, "---": 0, "\u0301": 1, "(": 0,
+		"fernandez": 1, "FERNÁNDEZ": 1, "fernandez jose": 1, "soren": 1, "Fernande\u0301z": 1, "+34612340001": 1,
+		"612 340 001":     1,
+		"+34 612-340-001": 1, "(612) 340.001": 1, "0001": 1, "3333122-433": 1, "433-3333122": 0, "fernandes": 0,
+		"612-340-002": 0, "%": 0,
+		"0034 612 340 001": 1, "+34 (0)612 340001": 1, "0612/340001": 1, "433-3333": 0, "_": 0, `\`: 0, "---": 0,
+		"\u0301": 1, "(": 0,
 	} {
 		views, err := s.Views(ctx, store.ReservationFilter{Query: query}, store.Cursor{}, 10)
 		if err != nil || len(views) != want {
 			t.Errorf("%q finds %d guests, %v", query, len(views), err)
 		}
 	}
-	for query, want := range map[string]int{"atico": 1, "ÁTICO 2": 1, "attico": 0, "2 atico": 1, "102 at": 1, "atico 3": 0, "%": 0, "_": 0, `\`: 0} {
+	for query, want := range map[string]int{
+		"atico": 1, "ÁTICO 2": 1, "attico": 0, "2 atico": 1, "102 at": 1,
+		"atico 3": 0, "%": 0, "_": 0, `\`: 0,
+	} {
 		listings, err := s.Listings(ctx, store.ListingFilter{Query: query}, store.Cursor{}, 10)
 		if err != nil || len(listings) != want {
 			t.Errorf("%q finds %d listings, %v", query, len(listings), err)

@@ -42,7 +42,8 @@ func (n planNode) read() float64 {
 
 // lines are the plan in short.
 func (n planNode) lines(indent string) string {
-	text := fmt.Sprintf("%s%s %s%s: %.0f rows (thought %.0f), %.0f removed, %.0f times %s %s\n", indent, n.Type, n.Table, " "+n.Index, n.Rows, n.Thought, n.Removed, n.Loops, n.Cond, n.Filter)
+	text := fmt.Sprintf("%s%s %s%s: %.0f rows (thought %.0f), %.0f removed, %.0f times %s %s\n", indent, n.Type,
+		n.Table, " "+n.Index, n.Rows, n.Thought, n.Removed, n.Loops, n.Cond, n.Filter)
 	for _, p := range n.Plans {
 		text += p.lines(indent + "  ")
 	}
@@ -79,8 +80,9 @@ func seedMany(t *testing.T, s *store.Store, now time.Time) {
 	}
 }
 
-// TestPagesReadLittle has Postgres explain the first page and a deep one of lists by each pair of filters, in each order, where there are
-// many more reservations than a page has. Most of them are over, of a few years; and some of each kind are rare.
+// TestPagesReadLittle has Postgres explain the first page and a deep one of lists by each pair of filters, in each
+// order, where there are many more reservations than a page has. Most of them are over, of a few years; and some of
+// each kind are rare.
 func TestPagesReadLittle(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
@@ -134,7 +136,8 @@ func TestPagesReadLittle(t *testing.T) {
 						t.Fatalf("%s: %v", name, err)
 					}
 					var raw []byte
-					if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query, args...).Scan(&raw); err != nil {
+					if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query,
+						args...).Scan(&raw); err != nil {
 						t.Fatalf("%s: %v", name, err)
 					}
 					var plan []struct{ Plan planNode }
@@ -143,7 +146,9 @@ func TestPagesReadLittle(t *testing.T) {
 					}
 					most := many * 0.3
 					if order == store.ByCheckIn && f.ChangedSince != nil {
-						most = many * 2 // up to half of them, each of which is read from the index and from the table, and may need its time zone
+						// up to half of them, each of which is read from the index and from the table, and may need its
+						// time zone
+						most = many * 2
 					}
 					if read := plan[0].Plan.read(); read > most {
 						t.Errorf("%s, page %d: %.0f rows were read\n%s", name, page, read, plan[0].Plan.lines(""))

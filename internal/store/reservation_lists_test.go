@@ -14,7 +14,8 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// The time zones of the properties: a listing's own, a configured one of a listing, and a source's for those that have none.
+// The time zones of the properties: a listing's own, a configured one of a listing, and a source's for those that have
+// none.
 const (
 	zoneOfL1 = "Asia/Tokyo"
 	zoneOfL2 = "America/Los_Angeles"
@@ -26,7 +27,8 @@ func listed(t *testing.T) *store.Store {
 	t.Helper()
 	s := storetest.New(t)
 	for _, statement := range []string{
-		`INSERT INTO listings (source, listing_id, known, time_zone, created_at, updated_at) SELECT s, 'l1', true, '` + zoneOfL1 + `', $1::timestamptz, $1 FROM unnest('{a,b}'::text[]) s`,
+		`INSERT INTO listings (source, listing_id, known, time_zone, created_at, updated_at) SELECT s, 'l1', true, '` +
+			zoneOfL1 + `', $1::timestamptz, $1 FROM unnest('{a,b}'::text[]) s`,
 		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, check_in, check_out, version_at, version_seq, created_at, updated_at)
 		SELECT CASE WHEN n % 4 = 0 THEN 'b' ELSE 'a' END, 'HM' || n, CASE WHEN n % 5 = 0 THEN 'cancelled' ELSE 'confirmed' END, CASE WHEN n % 3 > 0 THEN 'l' || n % 3 END,
 			CASE WHEN n % 7 > 0 THEN 'Guest-' || n % 7 || '@Example.com' END, CASE WHEN n % 2 = 0 THEN '100%_\sure ' || n END,
@@ -65,8 +67,12 @@ func dayOf(t *testing.T, text string) *store.Bound {
 		return day
 	}
 	return &store.Bound{
-		At: in("UTC"), Zones: map[string]time.Time{zoneOfL1: in(zoneOfL1), "Europe/Madrid": in("Europe/Madrid")}, Sources: map[string]time.Time{"b": in(zoneOfB)},
-		Listings: map[store.ListingRef]time.Time{{Source: "a", ListingID: "l2"}: in(zoneOfL2), {Source: "b", ListingID: "l2"}: in(zoneOfL2)},
+		At: in("UTC"), Zones: map[string]time.Time{zoneOfL1: in(zoneOfL1), "Europe/Madrid": in("Europe/Madrid")},
+		Sources: map[string]time.Time{"b": in(zoneOfB)},
+		Listings: map[store.ListingRef]time.Time{
+			{Source: "a", ListingID: "l2"}: in(zoneOfL2),
+			{Source: "b", ListingID: "l2"}: in(zoneOfL2),
+		},
 	}
 }
 
@@ -88,7 +94,8 @@ func inRange(in store.Range, r store.Reservation, at *time.Time) bool {
 	if in.From == nil && in.To == nil {
 		return true
 	}
-	return at != nil && (in.From == nil || !at.Before(startOf(in.From, r))) && (in.To == nil || at.Before(startOf(in.To, r)))
+	return at != nil && (in.From == nil || !at.Before(startOf(in.From, r))) &&
+		(in.To == nil || at.Before(startOf(in.To, r)))
 }
 
 func matches(f store.ReservationFilter, v store.View) bool {
@@ -100,10 +107,13 @@ func matches(f store.ReservationFilter, v store.View) bool {
 	}
 	in := func(value string, wanted []string) bool { return wanted == nil || slices.Contains(wanted, value) }
 	is := func(value, wanted string) bool { return wanted == "" || value == wanted }
-	said := strings.ToLower(r.ReservationID) + " " + text(r.ListingID) + " " + text(r.GuestEmail) + " " + text(r.GuestName)
-	return in(r.Source, f.Source) && in(r.Status, f.Status) && in(v.Key.Status, f.KeyStatus) && is(text(r.ListingID), f.ListingID) &&
+	said := strings.ToLower(r.ReservationID) + " " + text(r.ListingID) + " " + text(r.GuestEmail) + " " +
+		text(r.GuestName)
+	return in(r.Source, f.Source) && in(r.Status, f.Status) && in(v.Key.Status, f.KeyStatus) &&
+		is(text(r.ListingID), f.ListingID) &&
 		is(text(r.GuestEmail), f.GuestEmail) && strings.Contains(said, strings.ToLower(f.Query)) &&
-		inRange(f.CheckIn, r, r.CheckIn) && inRange(f.CheckOut, r, r.CheckOut) && (f.ChangedSince == nil || !v.Key.ChangedAt.Before(*f.ChangedSince))
+		inRange(f.CheckIn, r, r.CheckIn) && inRange(f.CheckOut, r, r.CheckOut) &&
+		(f.ChangedSince == nil || !v.Key.ChangedAt.Before(*f.ChangedSince))
 }
 
 // compareBy is an order, as a reader would explain it.
@@ -123,11 +133,13 @@ func compareBy(order store.Order) func(a, b store.View) int {
 		if c != 0 {
 			return c
 		}
-		return strings.Compare(a.Reservation.Source+"\x00"+a.Reservation.ReservationID, b.Reservation.Source+"\x00"+b.Reservation.ReservationID)
+		return strings.Compare(a.Reservation.Source+"\x00"+a.Reservation.ReservationID,
+			b.Reservation.Source+"\x00"+b.Reservation.ReservationID)
 	}
 }
 
-// TestReservationLists compares each filter and each pair of filters, in each order and page by page, with what a reader would pick by hand.
+// TestReservationLists compares each filter and each pair of filters, in each order and page by page, with what a
+// reader would pick by hand.
 func TestReservationLists(t *testing.T) {
 	t.Parallel()
 	for name, order := range map[string]store.Order{"by change": store.ByChange, "by check-in": store.ByCheckIn} {
@@ -168,7 +180,8 @@ func listsBy(t *testing.T, s *store.Store, order store.Order) {
 		fields := make([]string, len(values))
 		each(set, values, fields, func() {
 			f := store.ReservationFilter{
-				Source: several(fields[0]), Status: several(fields[1]), KeyStatus: several(fields[2]), ListingID: fields[3], GuestEmail: fields[4], Query: fields[5],
+				Source: several(fields[0]), Status: several(fields[1]), KeyStatus: several(fields[2]),
+				ListingID: fields[3], GuestEmail: fields[4], Query: fields[5],
 				CheckIn:  store.Range{From: dayOf(t, fields[6]), To: dayOf(t, fields[7])},
 				CheckOut: store.Range{From: dayOf(t, fields[8]), To: dayOf(t, fields[9])}, Order: order,
 			}
@@ -192,8 +205,8 @@ func listsBy(t *testing.T, s *store.Store, order store.Order) {
 	}
 }
 
-// TestCheckInListWhileStaysMove: a stay that moves to a later day while the list is read is on no two pages, also where the move had begun before
-// the first page and is committed after it. Stays that don't move are all there.
+// TestCheckInListWhileStaysMove: a stay that moves to a later day while the list is read is on no two pages, also where
+// the move had begun before the first page and is committed after it. Stays that don't move are all there.
 func TestCheckInListWhileStaysMove(t *testing.T) {
 	t.Parallel()
 	s := listed(t)
@@ -203,12 +216,15 @@ func TestCheckInListWhileStaysMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	move := func(ref store.Ref) error {
-		_, err := s.Pool().Exec(ctx, `UPDATE mobile_keys SET check_in = $3 WHERE source = $1 AND reservation_id = $2`, ref.Source, ref.ReservationID, epoch.AddDate(0, 0, 30))
+		_, err := s.Pool().Exec(ctx, `UPDATE mobile_keys SET check_in = $3 WHERE source = $1 AND reservation_id = $2`,
+			ref.Source, ref.ReservationID, epoch.AddDate(0, 0, 30))
 		return err
 	}
 	begun := storetest.Begin(t, s)
 	early := first[0].Reservation.Ref()
-	if _, err := begun.Exec(ctx, `UPDATE mobile_keys SET check_in = $3, changed_at = $3 WHERE source = $1 AND reservation_id = $2`, early.Source, early.ReservationID, epoch.AddDate(0, 0, 20)); err != nil {
+	if _, err := begun.Exec(ctx,
+		`UPDATE mobile_keys SET check_in = $3, changed_at = $3 WHERE source = $1 AND reservation_id = $2`, early.Source,
+		early.ReservationID, epoch.AddDate(0, 0, 20)); err != nil {
 		t.Fatal(err)
 	}
 	snapshot, err := s.Snapshot(ctx)
@@ -272,7 +288,8 @@ func TestKeysFollowCheckOut(t *testing.T) {
 		t.Fatalf("%d keys differ from their reservations", n)
 	}
 	for i, change := range []string{`check_out + interval '40 days'`, `NULL`, `'2026-05-05T10:00:00Z'`} {
-		if _, err := s.Pool().Exec(ctx, fmt.Sprintf(`UPDATE reservations SET check_out = %s WHERE version_seq %% 4 = %d`, change, i)); err != nil {
+		if _, err := s.Pool().Exec(ctx,
+			fmt.Sprintf(`UPDATE reservations SET check_out = %s WHERE version_seq %% 4 = %d`, change, i)); err != nil {
 			t.Fatal(err)
 		}
 		if n := differ(); n > 0 {

@@ -15,8 +15,9 @@ import (
 	"github.com/staykey/staykey/internal/until"
 )
 
-// TestSilentPostgres has all connections fall silent at once, as when the primary's machine loses its power. What claims and renewals, webhooks
-// and everything else ask comes back with an error, and then with an answer over new connections; nothing waits for the kernel to give up.
+// TestSilentPostgres has all connections fall silent at once, as when the primary's machine loses its power. What
+// claims and renewals, webhooks and everything else ask comes back with an error, and then with an answer over new
+// connections; nothing waits for the kernel to give up.
 func TestSilentPostgres(t *testing.T) {
 	t.Parallel()
 	dsn, w := storetest.Through(t, storetest.DSN(t))
@@ -34,7 +35,10 @@ func TestSilentPostgres(t *testing.T) {
 		"trial":   func() error { _, err := s.TryAccepting(ctx); return err },
 		"listing": func() error { _, err := s.ListingsToFanOut(ctx, 1); return err },
 		"accept": func() error {
-			_, err := s.InsertEvents(ctx, []store.Event{{EventID: uuid.New(), Source: "default", EventKey: &key, Type: "x", Status: store.EventAccepted, ReceivedAt: time.Now(), Body: []byte("{}")}})
+			_, err := s.InsertEvents(ctx, []store.Event{{
+				EventID: uuid.New(), Source: "default", EventKey: &key,
+				Type: "x", Status: store.EventAccepted, ReceivedAt: time.Now(), Body: []byte("{}"),
+			}})
 			return err
 		},
 	}
@@ -94,7 +98,8 @@ func TestSilentPostgresDoesNotHoldUpTheEnd(t *testing.T) {
 	s.Close() // hangs otherwise
 }
 
-// TestFirstHostFrozen names a host first that takes connections and never says a word: each connection costs its deadline, and no more.
+// TestFirstHostFrozen names a host first that takes connections and never says a word: each connection costs its
+// deadline, and no more.
 func TestFirstHostFrozen(t *testing.T) {
 	t.Parallel()
 	frozen, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections for it; nobody answers them

@@ -19,7 +19,10 @@ func TestStorable(t *testing.T) {
 			t.Errorf("%s: %q can't be stored", name, got)
 		}
 	}
-	detail := storableDetail(map[string]any{"a\x00": "b\x00", "list": []any{"c\x00", 1}, "texts": []string{"d\xc3"}}).(map[string]any)
+	detail := storableDetail(map[string]any{
+		"a\x00": "b\x00", "list": []any{"c\x00", 1},
+		"texts": []string{"d\xc3"},
+	}).(map[string]any)
 	if detail["a"] != "b" || detail["list"].([]any)[0] != "c" || !utf8.ValidString(detail["texts"].([]string)[0]) {
 		t.Errorf("the detail of a timeline entry can't be stored: %q", detail)
 	}

@@ -14,7 +14,8 @@ import (
 func lockListing(t *testing.T, pool *pgxpool.Pool, id string) uint32 {
 	t.Helper()
 	ctx := context.Background()
-	if _, err := pool.Exec(ctx, `INSERT INTO listings (source, listing_id, known, created_at, updated_at) VALUES ('default', $1, true, now(), now()) ON CONFLICT DO NOTHING`, id); err != nil {
+	if _, err := pool.Exec(ctx,
+		`INSERT INTO listings (source, listing_id, known, created_at, updated_at) VALUES ('default', $1, true, now(), now()) ON CONFLICT DO NOTHING`, id); err != nil {
 		t.Fatal(err)
 	}
 	tx, err := pool.Begin(ctx)
@@ -28,8 +29,8 @@ func lockListing(t *testing.T, pool *pgxpool.Pool, id string) uint32 {
 	return tx.Conn().PgConn().PID()
 }
 
-// TestNoStatementWaitsLongForALock has a statement that limits nothing itself meet a forgotten transaction: it gives up long before its own
-// deadline, and a lock_timeout of the DSN decides otherwise.
+// TestNoStatementWaitsLongForALock has a statement that limits nothing itself meet a forgotten transaction: it gives up
+// long before its own deadline, and a lock_timeout of the DSN decides otherwise.
 func TestNoStatementWaitsLongForALock(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -54,7 +55,8 @@ func TestNoStatementWaitsLongForALock(t *testing.T) {
 	}
 }
 
-// TestBlockersAreTheFirstOfTheirQueue has a connection wait for another that waits itself: only the one that holds the lock is named.
+// TestBlockersAreTheFirstOfTheirQueue has a connection wait for another that waits itself: only the one that holds the
+// lock is named.
 func TestBlockersAreTheFirstOfTheirQueue(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -78,13 +80,15 @@ func TestBlockersAreTheFirstOfTheirQueue(t *testing.T) {
 		}()
 		t.Cleanup(func() { cancel(); <-ended; conn.Release() })
 		for waiting := false; !waiting; {
-			if err := s.Pool().QueryRow(ctx, `SELECT cardinality(pg_blocking_pids($1)) > 0`, pids[len(pids)-1]).Scan(&waiting); err != nil {
+			if err := s.Pool().QueryRow(ctx, `SELECT cardinality(pg_blocking_pids($1)) > 0`,
+				pids[len(pids)-1]).Scan(&waiting); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	for _, pid := range pids {
-		if got, err := s.Blockers(ctx, pid); err != nil || len(got) != 1 || got[0].PID != int(holder) || got[0].State != "idle in transaction" || got[0].Since == nil {
+		if got, err := s.Blockers(ctx, pid); err != nil || len(got) != 1 || got[0].PID != int(holder) ||
+			got[0].State != "idle in transaction" || got[0].Since == nil {
 			t.Errorf("connection %d waits for %+v, want %d: %v", pid, got, holder, err)
 		}
 	}

@@ -20,12 +20,14 @@ func TestSampling(t *testing.T) { // not parallel: OpenTelemetry's provider is t
 	for ratio, spans := range map[string]int{"0": 0, "0.5": -1, "1": 3} {
 		t.Setenv("OTEL_TRACES_SAMPLER_ARG", ratio)
 		exporter := tracetest.NewInMemoryExporter()
-		otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter), sdktrace.WithIDGenerator(tracing.IDs{})))
+		otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter),
+			sdktrace.WithIDGenerator(tracing.IDs{})))
 		ctx := context.Background()
 		whole := map[uuid.UUID]int{}
 		for i := range 100 {
 			event := uuid.New()
-			binary.BigEndian.PutUint64(event[8:], uint64(2*i)<<56) //nolint:gosec // below 200; the ratio goes by these bits
+			//nolint:gosec // below 200; the ratio goes by these bits
+			binary.BigEndian.PutUint64(event[8:], uint64(2*i)<<56)
 			tracing.Webhook(ctx, event, time.Now())
 			tracing.Done(tracing.Of(ctx, &event), "apply", time.Now(), time.Now(), nil)
 			_, span := tracing.Begin(tracing.Of(ctx, &event), "reconcile")

@@ -28,13 +28,15 @@ func (r *rig) seamCalls() int { return len(r.sim.Records()) }
 // sequence is the number of a stay's last change that subscribers can see.
 func (r *rig) sequence(id string) (n int64) {
 	r.t.Helper()
-	if err := r.store.Pool().QueryRow(context.Background(), `SELECT sequence FROM mobile_keys WHERE reservation_id = $1`, id).Scan(&n); err != nil {
+	if err := r.store.Pool().QueryRow(context.Background(),
+		`SELECT sequence FROM mobile_keys WHERE reservation_id = $1`, id).Scan(&n); err != nil {
 		r.t.Fatal(err)
 	}
 	return n
 }
 
-// The PMS reports each write with its webhook "updated". That writes nothing, asks Seam nothing and tells subscribers nothing.
+// The PMS reports each write with its webhook "updated". That writes nothing, asks Seam nothing and tells subscribers
+// nothing.
 func TestTheEchoChangesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, hostaway)
@@ -49,9 +51,11 @@ func TestTheEchoChangesNothing(t *testing.T) {
 	version := 0
 	webhook := func() {
 		version++
-		r.post(fmt.Appendf(nil, `{"object": "reservation", "event": "reservation.updated", "data": {"id": 4101, "listingMapId": 7, "status": "modified",
+		r.post(fmt.Appendf(nil,
+			`{"object": "reservation", "event": "reservation.updated", "data": {"id": 4101, "listingMapId": 7, "status": "modified",
 			"guestEmail": "jane@example.com", "guestName": "Jane", "arrivalDate": %q, "departureDate": %q, "doorCode": %q, "updatedOn": "2030-01-01 10:00:%02d"}}`,
-			in.Format("2006-01-02"), in.Add(72*time.Hour).Format("2006-01-02"), f.field("4101", "doorCode"), version), `{}`)
+			in.Format("2006-01-02"), in.Add(72*time.Hour).Format("2006-01-02"), f.field("4101", "doorCode"), version),
+			`{}`)
 	}
 	webhook()
 	r.until("4101", stay.KeyIssued)
@@ -145,7 +149,8 @@ func TestWhatPeopleWrite(t *testing.T) {
 		r.book("4101", map[string]any{"guest_email": "john@example.com"})
 		r.until("4101", stay.KeyIssued)
 		r.settle()
-		if got, want := f.field("4101", "comment"), "VIP\nlate arrival\n[staykey] "+r.link("4101")+" [/staykey]\nallergic to cats"; got != want {
+		if got, want := f.field("4101", "comment"), "VIP\nlate arrival\n[staykey] "+r.link("4101")+
+			" [/staykey]\nallergic to cats"; got != want {
 			t.Errorf("comment is %q, want %q", got, want)
 		}
 		r.cancel("4101")
@@ -182,7 +187,8 @@ func TestGatesHoldTheFieldBack(t *testing.T) {
 	f := newFake(t, hostaway)
 	r := newRig(t, "hostaway", f.URL, nil)
 	r.listing("g1")
-	r.exec(`INSERT INTO settings (name, value) VALUES ('policy_text:default', '{"Gates": [{"Name": "verified", "Holds": "link"}]}')
+	r.exec(
+		`INSERT INTO settings (name, value) VALUES ('policy_text:default', '{"Gates": [{"Name": "verified", "Holds": "link"}]}')
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value`)
 	r.issued("4101")
 	r.settle()
@@ -190,7 +196,8 @@ func TestGatesHoldTheFieldBack(t *testing.T) {
 		t.Fatalf("doorCode is %q while the gate is closed", got)
 	}
 	word := func(state string) {
-		r.exec(`INSERT INTO gate_reports (source, reservation_id, name, person, state, by, at, opened) VALUES ('default', '4101', 'verified', true, $1, 'Maria', now(), $1 = 'open')
+		r.exec(
+			`INSERT INTO gate_reports (source, reservation_id, name, person, state, by, at, opened) VALUES ('default', '4101', 'verified', true, $1, 'Maria', now(), $1 = 'open')
 			ON CONFLICT (source, reservation_id, name, person) DO UPDATE SET state = excluded.state, at = clock_timestamp(), opened = gate_reports.opened OR excluded.opened`, state)
 		r.settle()
 	}
@@ -289,11 +296,15 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
-// A replica that dies at any step leaves nothing that another one doesn't put right: the field ends as it should, is written once where it can be
-// read, and nothing is written for a key that was taken away meanwhile.
+// A replica that dies at any step leaves nothing that another one doesn't put right: the field ends as it should, is
+// written once where it can be read, and nothing is written for a key that was taken away meanwhile.
 func TestDeaths(t *testing.T) {
 	t.Parallel()
-	cases := []presetCase{presetCases[0], presetCases[1], presetCases[3], {preset: "mews", handle: mews, reads: true}, {preset: "hospitable", handle: hospitable}}
+	cases := []presetCase{
+		presetCases[0], presetCases[1], presetCases[3],
+		{preset: "mews", handle: mews, reads: true},
+		{preset: "hospitable", handle: hospitable},
+	}
 	rand.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
 	for _, c := range cases[:min(len(cases), chaos.Size("STAYKEY_WRITE_BACK_DEATHS", len(cases)))] {
 		for _, at := range point.WriteBack {
@@ -311,7 +322,8 @@ func TestDeaths(t *testing.T) {
 					if taken {
 						c.mustHold(t, f, "4101", field, "")
 						if n := f.written("4101") - before; n > 1 {
-							t.Errorf("%d changing calls after the key was taken away, want at most the one that clears", n)
+							t.Errorf("%d changing calls after the key was taken away, want at most the one that clears",
+								n)
 						}
 						return
 					}
@@ -331,7 +343,8 @@ func TestDeaths(t *testing.T) {
 	}
 }
 
-// dies has a replica work until it dies at a step: its connections to the database end there. A step that it doesn't reach is none to die at.
+// dies has a replica work until it dies at a step: its connections to the database end there. A step that it doesn't
+// reach is none to die at.
 func (r *rig) dies(at point.Name) {
 	r.t.Helper()
 	db, err := store.Open(context.Background(), r.dsn)
@@ -380,7 +393,8 @@ func TestLimitsWithManyStays(t *testing.T) {
 	}
 	until.True(t, "every key is issued", func() bool {
 		var n int
-		if err := r.store.Pool().QueryRow(context.Background(), `SELECT count(*) FROM mobile_keys WHERE status = 'issued'`).Scan(&n); err != nil {
+		if err := r.store.Pool().QueryRow(context.Background(),
+			`SELECT count(*) FROM mobile_keys WHERE status = 'issued'`).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n == stays
@@ -414,7 +428,8 @@ func TestTextsAreNotStored(t *testing.T) {
 	id := strings.TrimPrefix(r.link("4101"), links)
 	for _, table := range []string{"write_backs", "write_back_sources", "timeline"} {
 		var found int
-		if err := r.store.Pool().QueryRow(context.Background(), `SELECT count(*) FROM `+table+` t WHERE t::text LIKE ANY ($1)`,
+		if err := r.store.Pool().QueryRow(context.Background(),
+			`SELECT count(*) FROM `+table+` t WHERE t::text LIKE ANY ($1)`,
 			[]string{"%" + id + "%", "%the-client-secret%", "%jane@example.com%"}).Scan(&found); err != nil {
 			t.Fatal(err)
 		}
@@ -444,7 +459,8 @@ func TestDeletedReservations(t *testing.T) {
 		t.Errorf("doorCode is %q", got)
 	}
 	var rows int
-	if err := r.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM write_backs`).Scan(&rows); err != nil || rows != 0 {
+	if err := r.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM write_backs`).Scan(&rows); err != nil ||
+		rows != 0 {
 		t.Errorf("%d rows are left: %v", rows, err)
 	}
 }

@@ -11,9 +11,13 @@ import (
 func guesty(f *fake, w http.ResponseWriter, r call) {
 	f.must(r.header.Get("Authorization") == "Bearer the-oauth-token", "authorization %q", r.header.Get("Authorization"))
 	v3 := strings.HasPrefix(r.Path, "/reservations-v3/")
-	id, rest, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(r.Path, "/reservations-v3/"), "/reservations/"), "/")
+	id, rest, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(r.Path, "/reservations-v3/"), "/reservations/"),
+		"/")
 	if !f.known(id) || v3 && strings.HasPrefix(id, "7") {
-		answer(w, http.StatusNotFound, map[string]any{"error": map[string]any{"code": "NOT_FOUND", "message": "Reservation not found"}})
+		answer(w, http.StatusNotFound, map[string]any{"error": map[string]any{
+			"code":    "NOT_FOUND",
+			"message": "Reservation not found",
+		}})
 		return
 	}
 	switch {
@@ -60,7 +64,10 @@ func ownerrez(f *fake, w http.ResponseWriter, r call) {
 	f.must(r.header.Get("Authorization") == "Bearer the-token", "authorization %q", r.header.Get("Authorization"))
 	shown := func(id string) map[string]any {
 		i := f.items[id]
-		return map[string]any{"id": json.Number(id), "field_definition_id": json.Number(i.field), "entity_id": json.Number(i.booking), "value": i.text}
+		return map[string]any{
+			"id": json.Number(id), "field_definition_id": json.Number(i.field),
+			"entity_id": json.Number(i.booking), "value": i.text,
+		}
 	}
 	id, one := strings.CutPrefix(r.Path, "/fields/")
 	switch {
@@ -107,7 +114,8 @@ func (f *fake) changeItem(id, value string) {
 // mews answers as Mews' notes do: there may be any number of them, and credentials are in the body.
 func mews(f *fake, w http.ResponseWriter, r call) {
 	body := object(r.body)
-	f.must(body["ClientToken"] == "the-client-token" && body["AccessToken"] == "the-access-token", "credentials %v", body)
+	f.must(body["ClientToken"] == "the-client-token" && body["AccessToken"] == "the-access-token", "credentials %v",
+		body)
 	shown := func(booking string) []any {
 		notes := []any{}
 		for id, i := range f.items {
@@ -128,7 +136,8 @@ func mews(f *fake, w http.ResponseWriter, r call) {
 	switch r.Path {
 	case "/serviceOrderNotes/getAll":
 		booking := text(list(body["ServiceOrderIds"])[0])
-		answer(w, http.StatusOK, map[string]any{"ServiceOrderNotes": append(shown(booking), map[string]any{"Id": "theirs", "Text": "late arrival"})})
+		answer(w, http.StatusOK, map[string]any{"ServiceOrderNotes": append(shown(booking),
+			map[string]any{"Id": "theirs", "Text": "late arrival"})})
 	case "/serviceOrderNotes/add":
 		said := object(list(body["ServiceOrderNotes"])[0])
 		f.nextItem++
@@ -163,16 +172,20 @@ func cloudbeds(f *fake, w http.ResponseWriter, r call) {
 			answer(w, http.StatusOK, map[string]any{"success": false, "message": "No reservation found"})
 			return
 		}
-		f.change(r.form["reservationID"], r.form["customFields[0][customFieldName]"], r.form["customFields[0][customFieldValue]"])
+		f.change(r.form["reservationID"], r.form["customFields[0][customFieldName]"],
+			r.form["customFields[0][customFieldValue]"])
 		answer(w, http.StatusOK, map[string]any{"success": true})
 		return
 	}
 	id := r.query["reservationID"]
 	f.must(r.Path == "/getReservation" && r.query["propertyID"] == "the-property", "%s %v", r.Path, r.query)
-	answer(w, http.StatusOK, map[string]any{"success": true, "data": map[string]any{"reservationID": id, "customFields": []any{
-		map[string]any{"customFieldName": "pets", "customFieldValue": "no"},
-		map[string]any{"customFieldName": "key_link", "customFieldValue": f.fields[id+" key_link"]},
-	}}})
+	answer(w, http.StatusOK, map[string]any{"success": true, "data": map[string]any{
+		"reservationID": id,
+		"customFields": []any{
+			map[string]any{"customFieldName": "pets", "customFieldValue": "no"},
+			map[string]any{"customFieldName": "key_link", "customFieldValue": f.fields[id+" key_link"]},
+		},
+	}})
 }
 
 // apaleo answers as Apaleo does: a JSON patch, and fields without a value are left out.
@@ -213,7 +226,8 @@ func hospitable(f *fake, w http.ResponseWriter, r call) {
 
 // smoobu answers as Smoobu does: names with dashes when a booking is read, and without when it is written.
 func smoobu(f *fake, w http.ResponseWriter, r call) {
-	f.must(r.header.Get("X-API-Key") == "the-client" && r.header.Get("X-Signature") != "" && r.header.Get("X-Nonce") != "", "headers %v", r.header)
+	f.must(r.header.Get("X-API-Key") == "the-client" && r.header.Get("X-Signature") != "" &&
+		r.header.Get("X-Nonce") != "", "headers %v", r.header)
 	id := strings.TrimPrefix(r.Path, "/reservations/")
 	if !f.known(id) {
 		answer(w, http.StatusNotFound, map[string]any{"detail": "Reservation not found"})
@@ -226,7 +240,10 @@ func smoobu(f *fake, w http.ResponseWriter, r call) {
 		answer(w, http.StatusOK, map[string]any{"id": json.Number(id)})
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"id": json.Number(id), "notice": f.fields[id+" notice"], "assistant-notice": f.fields[id+" assistantNotice"]})
+	answer(w, http.StatusOK, map[string]any{
+		"id": json.Number(id), "notice": f.fields[id+" notice"],
+		"assistant-notice": f.fields[id+" assistantNotice"],
+	})
 }
 
 // lodgify answers as one of the sources about Lodgify says.

@@ -54,7 +54,10 @@ type fault struct {
 
 func newFake(t testing.TB, handle func(*fake, http.ResponseWriter, call)) *fake {
 	t.Helper()
-	f := &fake{t: t, handle: handle, fields: map[string]string{}, items: map[string]item{}, writes: map[string]int{}, known: func(string) bool { return true }}
+	f := &fake{
+		t: t, handle: handle, fields: map[string]string{}, items: map[string]item{}, writes: map[string]int{},
+		known: func(string) bool { return true },
+	}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	f.URL = server.URL
@@ -262,7 +265,10 @@ func beds24(f *fake, w http.ResponseWriter, r call) {
 				items = append(items, map[string]any{"id": json.Number(key), "code": i.field, "text": i.text})
 			}
 		}
-		answer(w, http.StatusOK, map[string]any{"success": true, "data": []any{map[string]any{"id": json.Number(id), "infoItems": items}}})
+		answer(w, http.StatusOK, map[string]any{
+			"success": true,
+			"data":    []any{map[string]any{"id": json.Number(id), "infoItems": items}},
+		})
 	case "POST /bookings":
 		for _, b := range list(r.body) {
 			id := text(object(b)["id"])

@@ -18,7 +18,10 @@ func TestSplice(t *testing.T) {
 		{"nothing to take out", "x", "", "x"},
 		{"within a line", "x [staykey] a [/staykey] y", "b", "x [staykey] b [/staykey] y"},
 		{"somebody deleted its end", "x\n[staykey] a\ny", "b", "x\n[staykey] b [/staykey]\ny"},
-		{"two of them become one", "[staykey] a [/staykey]\nx\n[staykey] b [/staykey]", "c", "[staykey] c [/staykey]\nx"},
+		{
+			"two of them become one", "[staykey] a [/staykey]\nx\n[staykey] b [/staykey]", "c",
+			"[staykey] c [/staykey]\nx",
+		},
 		{"several lines", "x", "a\nb", "x\n[staykey] a\nb [/staykey]"},
 	} {
 		if got := splice(c.field, c.text); got != c.want {
@@ -32,7 +35,8 @@ func TestSpliceKeepsWhatPeopleWrote(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		field := rapid.StringMatching(`[a-z \n]{0,20}`).Draw(t, "field")
-		one, two := rapid.StringMatching(`[a-z:/]{1,9}`).Draw(t, "one"), rapid.StringMatching(`[a-z:/\n]{1,9}`).Draw(t, "two")
+		one, two := rapid.StringMatching(`[a-z:/]{1,9}`).Draw(t, "one"),
+			rapid.StringMatching(`[a-z:/\n]{1,9}`).Draw(t, "two")
 		written := splice(splice(field, one), two)
 		if again := splice(written, two); again != written {
 			t.Fatalf("%q becomes %q when it is written again", written, again)

@@ -79,8 +79,8 @@ func (c presetCase) mustHold(t *testing.T, f *fake, booking, field, text string)
 	}
 }
 
-// The whole way: key issued, field written; dates and doors change, nothing is written; link renewed, field replaced; cancelled, field cleared.
-// One call that changes something for each change, and none for what changes nothing.
+// The whole way: key issued, field written; dates and doors change, nothing is written; link renewed, field replaced;
+// cancelled, field cleared. One call that changes something for each change, and none for what changes nothing.
 func TestPresetsFromKeyToFieldAndBack(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, c presetCase) {
@@ -90,7 +90,8 @@ func TestPresetsFromKeyToFieldAndBack(t *testing.T) {
 		r.settle()
 		c.mustHold(t, f, "4101", field, r.link("4101"))
 		r.mustBe("4101", "written", "")
-		r.book("4101", map[string]any{"check_out": r.now().Add(200 * time.Hour).Truncate(time.Hour).Format(time.RFC3339)})
+		r.book("4101", map[string]any{"check_out": r.now().Add(200 * time.Hour).Truncate(time.Hour).Format(
+			time.RFC3339)})
 		r.until("4101", stay.KeyIssued)
 		r.settle()
 		if n := f.written("4101"); n != 1 {
@@ -128,7 +129,10 @@ func TestPresetsRateLimited(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, c presetCase) {
 		r, f, field := c.rig(t)
-		f.fail(fault{begins: c.write, n: 1, status: http.StatusTooManyRequests, header: map[string]string{"Retry-After": "1"}})
+		f.fail(fault{
+			begins: c.write, n: 1, status: http.StatusTooManyRequests,
+			header: map[string]string{"Retry-After": "1"},
+		})
 		r.issued("4101")
 		r.settle()
 		r.mustBe("4101", "failed", "rate_limited")
@@ -162,7 +166,8 @@ func TestPresetsAcceptedWithoutEffect(t *testing.T) {
 	})
 }
 
-// An answer that is lost leaves a field that may hold the text. It is found out, and the text is not written twice where the field can be read.
+// An answer that is lost leaves a field that may hold the text. It is found out, and the text is not written twice
+// where the field can be read.
 func TestPresetsLostAnswer(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, c presetCase) {

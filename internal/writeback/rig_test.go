@@ -32,8 +32,8 @@ const (
 	links  = "https://keys.example.com/k/"
 )
 
-// rig is everything from an event to a field of a PMS: a database, the applier, a provisioner with a simulated Seam, the guest's links, and the
-// write-back. Its clock stands still unless a test moves it.
+// rig is everything from an event to a field of a PMS: a database, the applier, a provisioner with a simulated Seam,
+// the guest's links, and the write-back. Its clock stands still unless a test moves it.
 type rig struct {
 	t       testing.TB
 	dsn     string
@@ -66,7 +66,10 @@ func newRig(t testing.TB, preset, url string, change func(*pms.WriteBackSettings
 	dsn := storetest.DSN(t)
 	db := storetest.Open(t, dsn)
 	r := &rig{t: t, dsn: dsn, store: db, sim: sim}
-	r.source = pms.Source{Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses(), WriteBack: settings(t, preset, url)}
+	r.source = pms.Source{
+		Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy(),
+		Statuses: pms.DefaultStatuses(), WriteBack: settings(t, preset, url),
+	}
 	r.source.Policy.OwnIdentity, r.source.Policy.TimeZone = true, "Europe/Madrid"
 	if change != nil {
 		change(r.source.WriteBack)
@@ -79,27 +82,39 @@ func newRig(t testing.TB, preset, url string, change func(*pms.WriteBackSettings
 	source := func(string) pms.Source { return r.source }
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	r.prov = provisioner.New(db, client, "salt", log, provisioner.Options{
-		Grace: 50 * time.Millisecond, PollEvery: 500 * time.Millisecond, RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour, Workers: 4, Now: r.now,
+		Grace: 50 * time.Millisecond, PollEvery: 500 * time.Millisecond, RetryBase: 20 * time.Millisecond,
+		SweepInterval: time.Hour, Workers: 4, Now: r.now,
 		Policy: func(string) pms.Policy { return r.source.Policy },
 	})
 	r.applier = intake.NewApplier(db, log, r.now, source, nil, &intake.Pace{}, r.prov.Wake)
-	r.guests = guest.New(db, client, log, guest.Options{PublicURL: "https://keys.example.com", Salt: "salt", LinkSalt: "links", Secret: "k", Source: source, Now: r.now})
+	r.guests = guest.New(db, client, log, guest.Options{
+		PublicURL: "https://keys.example.com", Salt: "salt",
+		LinkSalt: "links", Secret: "k", Source: source, Now: r.now,
+	})
 	r.writer = r.replica(db, nil)
 	r.run(func(ctx context.Context) { r.prov.Run(ctx, time.Second) })
 	return r
 }
 
-// settings are those of a preset whose PMS is at url, with credentials that the fakes accept, without the pace that the PMS asks for.
+// settings are those of a preset whose PMS is at url, with credentials that the fakes accept, without the pace that the
+// PMS asks for.
 func settings(t testing.TB, preset, url string) *pms.WriteBackSettings {
 	t.Helper()
 	p, err := pms.LoadWriteBack(preset)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := &pms.WriteBackSettings{Preset: p, Field: p.Field, Account: pms.Account{AccountManifest: p.Account, Credentials: pms.Credentials{
-		Token: "the-token", ClientID: "the-client", ClientSecret: "the-client-secret", Username: "user", Password: "the-password",
-		Body: map[string]string{"ClientToken": "the-client-token", "AccessToken": "the-access-token", "Client": "staykey"},
-	}}}
+	set := &pms.WriteBackSettings{Preset: p, Field: p.Field, Account: pms.Account{
+		AccountManifest: p.Account,
+		Credentials: pms.Credentials{
+			Token: "the-token", ClientID: "the-client", ClientSecret: "the-client-secret", Username: "user",
+			Password: "the-password",
+			Body: map[string]string{
+				"ClientToken": "the-client-token", "AccessToken": "the-access-token",
+				"Client": "staykey",
+			},
+		},
+	}}
 	set.Account.URL, set.Account.PerSecond, set.Account.Limits = url, 10000, nil
 	if strings.Contains(set.Account.TokenURL, "://") {
 		set.Account.TokenURL = "oauth2/token"
@@ -116,7 +131,8 @@ func settings(t testing.TB, preset, url string) *pms.WriteBackSettings {
 // replica is another process's write-back.
 func (r *rig) replica(db *store.Store, reached func(point.Name)) *writeback.Service {
 	return writeback.New(db, slog.New(slog.DiscardHandler), writeback.Options{
-		Sources: func() map[string]pms.Source { return map[string]pms.Source{"default": r.source} }, Accounts: new(pmsapi.Clients),
+		Sources:      func() map[string]pms.Source { return map[string]pms.Source{"default": r.source} },
+		Accounts:     new(pmsapi.Clients),
 		Reservations: r.shown, HashKey: []byte("hash"), First: time.Second, Now: r.now, Reached: reached,
 		// Rounds are made by the test. A lease isn't renewed then, so it must last as long as the test.
 		After: func(time.Duration) <-chan time.Time { return nil }, Lease: time.Hour,
@@ -168,7 +184,10 @@ func (r *rig) run(fn func(context.Context)) {
 
 func (r *rig) send(eventType string, data map[string]any) {
 	r.t.Helper()
-	body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": r.stamp().Format("2006-01-02T15:04:05.000Z"), "data": data})
+	body, err := json.Marshal(map[string]any{
+		"type":      eventType,
+		"timestamp": r.stamp().Format("2006-01-02T15:04:05.000Z"), "data": data,
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -191,7 +210,10 @@ func (r *rig) stamp() time.Time {
 func (r *rig) post(body []byte, request string) {
 	r.t.Helper()
 	key, at := uuid.NewString(), r.now()
-	e := store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: at, Body: body, Request: []byte(request)}
+	e := store.Event{
+		EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted,
+		OccurredAt: &at, ReceivedAt: at, Body: body, Request: []byte(request),
+	}
 	if _, err := r.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
 		r.t.Fatal(err)
 	}
@@ -202,7 +224,10 @@ func (r *rig) post(body []byte, request string) {
 
 func (r *rig) listing(groups ...string) {
 	r.t.Helper()
-	r.send("listing.updated", map[string]any{"listing_id": "L", "name": "Garden suite", "seam_access_group_ids": append([]string{}, groups...)})
+	r.send("listing.updated", map[string]any{
+		"listing_id": "L", "name": "Garden suite",
+		"seam_access_group_ids": append([]string{}, groups...),
+	})
 }
 
 // book posts a reservation; what extra says wins.
@@ -210,7 +235,8 @@ func (r *rig) book(id string, extra map[string]any) {
 	r.t.Helper()
 	in := r.now().Add(48 * time.Hour).Truncate(24 * time.Hour)
 	data := map[string]any{
-		"reservation_id": id, "listing_id": "L", "guest_email": "jane" + id + "@example.com", "check_in": in.Format(time.RFC3339), "check_out": in.Add(72 * time.Hour).Format(time.RFC3339),
+		"reservation_id": id, "listing_id": "L", "guest_email": "jane" + id + "@example.com",
+		"check_in": in.Format(time.RFC3339), "check_out": in.Add(72 * time.Hour).Format(time.RFC3339),
 	}
 	for key, value := range extra {
 		data[key] = value

@@ -10,9 +10,15 @@ import (
 	"strings"
 )
 
-// mostColumns is how wide a line of Go may be, a tab counted as four columns. Tests are exempt: a case in a table reads
-// best on one line.
+// mostColumns is how wide a line of Go may be, a tab counted as four columns.
 const mostColumns = 120
+
+// notYetNarrow are files that still have wider lines. The list only ever gets shorter.
+var notYetNarrow = []string{
+	"cmd/server/drills_*", "cmd/server/e2e_test.go",
+	"internal/guest/deaths_test.go", "internal/guest/endings_test.go", "internal/guest/rig_test.go",
+	"internal/notify/notify_internal_test.go", "internal/notify/rig_internal_test.go",
+}
 
 // checkColumns returns the lines of Go that are too wide, as "file:line".
 func checkColumns(root string) ([]string, error) {
@@ -24,7 +30,7 @@ func checkColumns(root string) ([]string, error) {
 		if entry.IsDir() && (within(filepath.ToSlash(entry.Name()), skipped) || entry.Name() == "node_modules") {
 			return fs.SkipDir
 		}
-		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+		if entry.IsDir() || !strings.HasSuffix(path, ".go") || within(filepath.ToSlash(path), notYetNarrow) {
 			return nil
 		}
 		source, err := os.ReadFile(path) // #nosec G304 G122 -- the project's own files
@@ -40,9 +46,8 @@ func checkColumns(root string) ([]string, error) {
 }
 
 // wideLines returns the numbers of the lines that are too wide and could be broken. Three kinds of lines can't: a
-// literal
-// that reaches beyond the last column, because people search for messages; the text of a raw string; and a directive or
-// a diagram in a comment.
+// literal that reaches beyond the last column, because people search for messages; the text of a raw string; and a
+// directive or a diagram in a comment.
 func wideLines(source []byte) []int {
 	whole := map[int]bool{}
 	files := token.NewFileSet()
@@ -73,7 +78,7 @@ func wideLines(source []byte) []int {
 func staysWhole(t token.Token, text, before string) bool {
 	switch t {
 	case token.STRING:
-		crosses := columns(before) < mostColumns && columns(before+text) > mostColumns
+		crosses := columns(before) < mostColumns && columns(before+text)+len(",") > mostColumns
 		return strings.Contains(text, "\n") || len(text) > 20 && crosses
 	case token.COMMENT:
 		return strings.Contains(text, "#nosec") || strings.HasPrefix(text, "//go:") || strings.HasPrefix(text, "//\t")

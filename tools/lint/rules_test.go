@@ -40,13 +40,16 @@ func TestRules(t *testing.T) {
 		"tells whether a key is live":                   "tells whether",
 		"a load balancer that is somewhere behind here": "behind",
 	} {
-		if found := apply("x.md", passage{1, text}); len(found) == 0 || !slices.ContainsFunc(found, func(f finding) bool { return f.rule.Phrase == want }) {
+		if found := apply("x.md", passage{1, text}); len(found) == 0 ||
+			!slices.ContainsFunc(found, func(f finding) bool { return f.rule.Phrase == want }) {
 			t.Errorf("%q: found %v, want %s", text, found, want)
 		}
 	}
 	for _, text := range []string{
-		"two replicas behind a load balancer", "behind a reverse proxy", "keys are left behind", "the replica's clock is behind",
-		"back up the database, set up the source", "after the commit", "it stands for a booking", "comment", "amendment", "historian",
+		"two replicas behind a load balancer", "behind a reverse proxy", "keys are left behind",
+		"the replica's clock is behind",
+		"back up the database, set up the source", "after the commit", "it stands for a booking", "comment",
+		"amendment", "historian",
 		"reports whether a key is live", "mendable words such as recommended", "no more than five",
 	} {
 		if found := apply("x.md", passage{1, text}); len(found) > 0 {
@@ -62,7 +65,11 @@ func TestProse(t *testing.T) {
 		reason, file, content string
 		lines                 []int
 	}{
-		{"comments and strings of Go, identifiers not", "a.go", "package a\n\n// a story\nfunc story() { print(\"a story\", `x\na story`) }\n", []int{3, 4, 5}},
+		{
+			"comments and strings of Go, identifiers not", "a.go",
+			"package a\n\n// a story\nfunc story() { print(\"a story\", `x\na story`) }\n",
+			[]int{3, 4, 5},
+		},
 		{"a single word is a name", "a.go", "package a\n\nvar x = \"story\"\n", nil},
 		{"Markdown, code not", "a.md", "a story\n`story`\n```sh\nstory # a story\nstory\n```\n", []int{1, 4}},
 		{"a page's text, actions not", "a.html", "<p>{{.Story}}\n{{with\nstory}} a story</p>", []int{3}},

@@ -46,20 +46,33 @@ func TestNotReadyHasTheReason(t *testing.T) {
 		reason string
 		detail string
 	}{
-		"waits for a gate": {guest.Page{Why: guest.Held, Status: "waiting", Reason: &reason}, "gate_closed", "the key is not ready (waiting / gate_closed): held"},
-		"link held back": {
-			guest.Page{Why: guest.Held, Status: "issued", Gates: []string{"paid", "signed"}}, "gate_closed", "the key is not ready (issued / gate_closed): held by paid, signed",
+		"waits for a gate": {
+			guest.Page{Why: guest.Held, Status: "waiting", Reason: &reason},
+			"gate_closed",
+			"the key is not ready (waiting / gate_closed): held",
 		},
-		"being created": {guest.Page{Why: guest.Preparing, Status: "provisioning"}, "provisioning", "the key is not ready (provisioning): preparing"},
+		"link held back": {
+			guest.Page{Why: guest.Held, Status: "issued", Gates: []string{"paid", "signed"}},
+			"gate_closed",
+			"the key is not ready (issued / gate_closed): held by paid, signed",
+		},
+		"being created": {
+			guest.Page{Why: guest.Preparing, Status: "provisioning"},
+			"provisioning",
+			"the key is not ready (provisioning): preparing",
+		},
 		"shared identity": {
-			guest.Page{Why: guest.Ask, Status: "issued", Shared: true}, "identity_shared", "the key is not ready (issued / identity_shared): ask",
+			guest.Page{Why: guest.Ask, Status: "issued", Shared: true},
+			"identity_shared",
+			"the key is not ready (issued / identity_shared): ask",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			router := chi.NewRouter()
 			guestpage.New(guestpage.Config{
-				Links: notReady{c.page}, Limits: handlers.NewLimits(anybody), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+				Links: notReady{c.page}, Limits: handlers.NewLimits(anybody), Log: slog.New(slog.DiscardHandler),
+				Now: time.Now,
 			}).Mount(router)
 			r := httptest.NewRequest(http.MethodPost, "/k/0123456789012345678901", nil)
 			r.Header.Set("Accept", "application/json")
@@ -74,7 +87,8 @@ func TestNotReadyHasTheReason(t *testing.T) {
 			if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {
 				t.Fatal(err)
 			}
-			if w.Code != http.StatusConflict || problem.Status != http.StatusConflict || problem.Code != "key_not_ready" ||
+			if w.Code != http.StatusConflict || problem.Status != http.StatusConflict ||
+				problem.Code != "key_not_ready" ||
 				problem.Reason != c.reason || problem.Detail != c.detail {
 				t.Errorf("%d %+v, want %q", w.Code, problem, c.detail)
 			}
@@ -108,7 +122,8 @@ func (b lateBody) Read([]byte) (int, error) {
 
 func (lateBody) Close() error { return nil }
 
-// Strangers who announce a body and don't send it hold no turn that other guests need: any number of them, from any number of addresses.
+// Strangers who announce a body and don't send it hold no turn that other guests need: any number of them, from any
+// number of addresses.
 func TestStalledRequestsHoldNoTurn(t *testing.T) {
 	t.Parallel()
 	var clients atomic.Uint32
@@ -119,7 +134,8 @@ func TestStalledRequestsHoldNoTurn(t *testing.T) {
 	}
 	router := chi.NewRouter()
 	guestpage.New(guestpage.Config{
-		Links: unknownLinks{}, Limits: handlers.NewLimits(everyoneAnother), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Links: unknownLinks{}, Limits: handlers.NewLimits(everyoneAnother), Log: slog.New(slog.DiscardHandler),
+		Now: time.Now,
 	}).Mount(router)
 	ask := func(method string, body io.ReadCloser) int {
 		r := httptest.NewRequest(method, "/k/0123456789012345678901", nil)
@@ -150,7 +166,8 @@ func TestStalledRequestsHoldNoTurn(t *testing.T) {
 			t.Errorf("once its body has come: %d", status)
 		}
 	}
-	if status := ask(http.MethodPost, io.NopCloser(strings.NewReader(strings.Repeat("x", handlers.SmallBody+1)))); status != http.StatusRequestEntityTooLarge {
+	if status := ask(http.MethodPost, io.NopCloser(strings.NewReader(strings.Repeat("x",
+		handlers.SmallBody+1)))); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("a large body: %d", status)
 	}
 }

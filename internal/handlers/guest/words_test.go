@@ -30,7 +30,8 @@ func TestEveryLanguageHasEveryText(t *testing.T) {
 				if text == "" {
 					t.Errorf("%s is missing", name)
 				}
-				if strings.Count(text, "%s") != strings.Count(original, "%s") || strings.Count(text, "%") != strings.Count(original, "%") {
+				if strings.Count(text, "%s") != strings.Count(original, "%s") ||
+					strings.Count(text, "%") != strings.Count(original, "%") {
 					t.Errorf("%s: %q has other values than %q", name, text, original)
 				}
 				if l.words != &english && text == original && !same[name] {
@@ -67,7 +68,8 @@ func TestDatesInWords(t *testing.T) {
 func TestLanguageOfRequests(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]string{
-		"": "en", "*": "en", "ja": "en", "de-AT": "de", "pt-BR,pt;q=0.9,en;q=0.8": "pt", "ca,es;q=0.8,en;q=0.5": "es", "fr-CH, fr;q=0.9": "fr", "nonsense;;q=": "en",
+		"": "en", "*": "en", "ja": "en", "de-AT": "de", "pt-BR,pt;q=0.9,en;q=0.8": "pt", "ca,es;q=0.8,en;q=0.5": "es",
+		"fr-CH, fr;q=0.9": "fr", "nonsense;;q=": "en",
 		"en-GB,de;q=0.9": "en", "it": "it",
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
@@ -82,7 +84,10 @@ func TestLanguageOfRequests(t *testing.T) {
 
 func TestBrandColoursCanBeRead(t *testing.T) {
 	t.Parallel()
-	for color, want := range map[string]string{"#000000": "#ffffff", "#ffffff": "#000000", "#ffd400": "#000000", "#0a6e5c": "#ffffff", "#777777": "#000000"} {
+	for color, want := range map[string]string{
+		"#000000": "#ffffff", "#ffffff": "#000000", "#ffd400": "#000000",
+		"#0a6e5c": "#ffffff", "#777777": "#000000",
+	} {
 		if css := brand(color); !strings.Contains(css, "--on-brand:"+want) {
 			t.Errorf("%s: %s", color, css)
 		}

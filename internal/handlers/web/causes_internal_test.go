@@ -17,7 +17,8 @@ func TestEveryReasonHasHotelWords(t *testing.T) {
 			t.Errorf("%s has no words", code)
 			continue
 		}
-		if w.Button == "" || w.Fix == 0 || !strings.HasSuffix(w.Problem, ".") || (w.Do != "" && !strings.HasSuffix(w.Do, ".")) {
+		if w.Button == "" || w.Fix == 0 || !strings.HasSuffix(w.Problem, ".") ||
+			(w.Do != "" && !strings.HasSuffix(w.Do, ".")) {
 			t.Errorf("%s: %+v", code, w)
 		}
 		for _, word := range apiWords {
@@ -41,12 +42,25 @@ func TestEveryReasonHasHotelWords(t *testing.T) {
 
 func TestTitlesOfCauses(t *testing.T) {
 	t.Parallel()
-	listings := []stay.ListingRef{{Source: "default", ListingID: "1"}, {Source: "default", ListingID: "2"}, {Source: "default", ListingID: "3"}}
+	listings := []stay.ListingRef{
+		{Source: "default", ListingID: "1"},
+		{Source: "default", ListingID: "2"},
+		{Source: "default", ListingID: "3"},
+	}
 	for want, cause := range map[string]admin.Cause{
-		"3 listings without doors hold up 14 guests":       {Reason: stay.ReasonNoGroups, Guests: 14, Listings: listings},
-		"1 listing not set up yet holds up 1 guest":        {Reason: stay.ReasonListingUnknown, Guests: 1, Listings: listings[:1]},
-		"2 guests: Salto KS has no free user subscription": {Reason: stay.ReasonSubscriptionLimit, Guests: 2, Listings: listings},
-		"1 guest: Something new":                           {Reason: "something_new", Guests: 1},
+		"3 listings without doors hold up 14 guests": {
+			Reason: stay.ReasonNoGroups, Guests: 14,
+			Listings: listings,
+		},
+		"1 listing not set up yet holds up 1 guest": {
+			Reason: stay.ReasonListingUnknown, Guests: 1,
+			Listings: listings[:1],
+		},
+		"2 guests: Salto KS has no free user subscription": {
+			Reason: stay.ReasonSubscriptionLimit, Guests: 2,
+			Listings: listings,
+		},
+		"1 guest: Something new": {Reason: "something_new", Guests: 1},
 	} {
 		if got := (causeGroup{Cause: cause, causeWords: wordsOf(cause.Reason)}).Title(); got != want {
 			t.Errorf("%q, not %q", got, want)
@@ -57,7 +71,8 @@ func TestTitlesOfCauses(t *testing.T) {
 func TestTelephoneIsOnlyANumber(t *testing.T) {
 	t.Parallel()
 	for number, want := range map[string]string{
-		"+34 612-340.001": "tel:+34612340001", "javascript:alert(1)": "tel:1", "": "tel:", "(0)30 / 12 ext. 4": "tel:030124",
+		"+34 612-340.001": "tel:+34612340001", "javascript:alert(1)": "tel:1", "": "tel:",
+		"(0)30 / 12 ext. 4": "tel:030124",
 	} {
 		if got := string(telephone(number)); got != want {
 			t.Errorf("%q: %q, not %q", number, got, want)

@@ -10,9 +10,13 @@ import (
 func TestUpdatesAreOfVisibleSources(t *testing.T) {
 	t.Parallel()
 	listening := func(of admin.Actor) *listener {
-		return &listener{of: of, valid: func() bool { return true }, changed: make(chan struct{}, 1), ended: make(chan struct{})}
+		return &listener{
+			of: of, valid: func() bool { return true }, changed: make(chan struct{}, 1),
+			ended: make(chan struct{}),
+		}
 	}
-	admin, own, other := listening(admin.Actor{}), listening(admin.Actor{Token: admin.Token{Sources: []string{"a"}}}), listening(admin.Actor{Token: admin.Token{Sources: []string{"b"}}})
+	admin, own, other := listening(admin.Actor{}), listening(admin.Actor{Token: admin.Token{Sources: []string{"a"}}}),
+		listening(admin.Actor{Token: admin.Token{Sources: []string{"b"}}})
 	w := watch{listeners: map[*listener]bool{admin: true, own: true, other: true}}
 	heard := func(l *listener) bool {
 		select {

@@ -32,8 +32,11 @@ func TestDatesOfAStay(t *testing.T) {
 		d := Desire(Situation{
 			Policy: pms.Policy{GraceBefore: time.Hour, GraceAfter: 2 * time.Hour, KeepAfter: 24 * time.Hour}, Now: noon,
 			GuestKey: func(a string) string { return a }, Group: func(string) (string, bool) { return "s1", true },
-			Listing:     &store.Listing{ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}},
-			Reservation: store.Reservation{Source: "s", ReservationID: "R", Status: pms.Confirmed, ListingID: ptr("L"), CheckIn: c.in, CheckOut: c.out, CheckInText: c.inSaid, CheckOutText: c.outSaid},
+			Listing: &store.Listing{ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}},
+			Reservation: store.Reservation{
+				Source: "s", ReservationID: "R", Status: pms.Confirmed, ListingID: ptr("L"),
+				CheckIn: c.in, CheckOut: c.out, CheckInText: c.inSaid, CheckOutText: c.outSaid,
+			},
 		})
 		reason := ""
 		if d.Blocked != nil {

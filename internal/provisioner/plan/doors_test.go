@@ -29,7 +29,10 @@ func TestForbiddenDoors(t *testing.T) {
 		if denied && d.KeepGroups {
 			t.Fatalf("an existing key keeps its doors: %+v", d)
 		}
-		reported := []string{stay.ReasonGroupNotAllowed, stay.ReasonInvalidStay, stay.ReasonNoTimeZone, stay.ReasonNoDates}
+		reported := []string{
+			stay.ReasonGroupNotAllowed, stay.ReasonInvalidStay, stay.ReasonNoTimeZone,
+			stay.ReasonNoDates,
+		}
 		if denied && (d.Blocked == nil || !slices.Contains(reported, d.Blocked.Reason)) {
 			t.Fatalf("nothing is reported: %+v", d.Blocked)
 		}

@@ -20,7 +20,8 @@ func gated(rule pms.Gate, state string, opened bool) Situation {
 	listing := "L1"
 	return Situation{
 		Reservation: store.Reservation{
-			Source: "default", ReservationID: "R1", Status: pms.Confirmed, ListingID: &listing, CheckIn: &checkIn, CheckOut: &checkOut, VersionSeq: 1,
+			Source: "default", ReservationID: "R1", Status: pms.Confirmed, ListingID: &listing, CheckIn: &checkIn,
+			CheckOut: &checkOut, VersionSeq: 1,
 			GuestEmail: ptr("jane@example.com"),
 		},
 		Listing: &store.Listing{Source: "default", ListingID: listing, Known: true, AccessGroupIDs: []string{"a"}},
@@ -35,7 +36,8 @@ func gated(rule pms.Gate, state string, opened bool) Situation {
 func keyOf(s Situation) record.User {
 	d := Desire(s)
 	return record.User{ACSUser: store.ACSUser{
-		ID: 1, ACSSystemID: "s1", UserIdentityID: "i1", UserIdentityKey: d.GuestKey, GuestKey: d.GuestKey, ACSUserID: ptr("u1"), MadeAt: &noon, CredentialID: ptr("c1"),
+		ID: 1, ACSSystemID: "s1", UserIdentityID: "i1", UserIdentityKey: d.GuestKey, GuestKey: d.GuestKey,
+		ACSUserID: ptr("u1"), MadeAt: &noon, CredentialID: ptr("c1"),
 		StartsAt: &d.Starts, EndsAt: &d.Ends, AccessGroupIDs: []string{"a"}, DoorsRead: true, Settled: true,
 	}}
 }
@@ -57,38 +59,124 @@ func TestGates(t *testing.T) {
 		status  string
 		because string
 	}{
-		"open":                             {"an open gate holds nothing", key, stay.GateOpen, true, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
-		"closed":                           {"nothing is created", key, stay.GateClosed, false, false, nil, nil, stay.KeyWaiting, stay.ReasonGateClosed},
-		"unknown":                          {"unknown counts as closed", key, stay.GateUnknown, false, false, nil, nil, stay.KeyWaiting, stay.ReasonGateClosed},
-		"again":                            {"the key stays", key, stay.GateClosed, true, true, nil, nil, stay.KeyAttention, stay.ReasonGateClosed},
-		"again, revoke":                    {"the key goes", revoking(key), stay.GateClosed, true, true, nil, []Kind{DeleteUser}, "", ""},
-		"again, revoke, begun":             {"a guest who may be inside keeps the key", revoking(key), stay.GateClosed, true, true, begun, nil, stay.KeyAttention, stay.ReasonGateClosed},
-		"link":                             {"the key is created", link, stay.GateClosed, false, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
-		"link, with a key":                 {"nothing is wrong", link, stay.GateClosed, false, true, nil, nil, stay.KeyIssued, ""},
-		"link again":                       {"somebody should know", link, stay.GateClosed, true, true, nil, nil, stay.KeyAttention, stay.ReasonGateClosed},
-		"link again, no key":               {"the key is created, and then somebody should know", link, stay.GateClosed, true, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
-		"link again, revoke, no key":       {"a key that was taken away is not created when the stay begins", revoking(link), stay.GateClosed, true, false, begun, nil, stay.KeyWaiting, stay.ReasonGateClosed},
-		"link again, revoke, begun":        {"a guest who may be inside keeps the key", revoking(link), stay.GateClosed, true, true, begun, nil, stay.KeyAttention, stay.ReasonGateClosed},
-		"link, revoke, never open, no key": {"the key is created", revoking(link), stay.GateClosed, false, false, nil, []Kind{CreateIdentity, CreateUser, CreateKey}, stay.KeyProvisioning, ""},
-		"link again, revoke":               {"the key goes", revoking(link), stay.GateClosed, true, true, nil, []Kind{DeleteUser}, "", ""},
-		"cancelled":                        {"a gate never delays a cancel", key, stay.GateClosed, true, true, func(s *Situation) { s.Reservation.Status = pms.Cancelled }, []Kind{DeleteUser}, "", ""},
+		"open": {
+			"an open gate holds nothing", key, stay.GateOpen, true, false, nil,
+			[]Kind{CreateIdentity, CreateUser, CreateKey},
+			stay.KeyProvisioning, "",
+		},
+		"closed": {
+			"nothing is created", key, stay.GateClosed, false, false, nil, nil,
+			stay.KeyWaiting, stay.ReasonGateClosed,
+		},
+		"unknown": {
+			"unknown counts as closed", key, stay.GateUnknown, false, false, nil, nil,
+			stay.KeyWaiting, stay.ReasonGateClosed,
+		},
+		"again": {
+			"the key stays", key, stay.GateClosed, true, true, nil, nil,
+			stay.KeyAttention, stay.ReasonGateClosed,
+		},
+		"again, revoke": {
+			"the key goes", revoking(key), stay.GateClosed, true, true, nil,
+			[]Kind{DeleteUser},
+			"", "",
+		},
+		"again, revoke, begun": {
+			"a guest who may be inside keeps the key", revoking(key), stay.GateClosed,
+			true, true, begun, nil, stay.KeyAttention, stay.ReasonGateClosed,
+		},
+		"link": {
+			"the key is created", link, stay.GateClosed, false, false, nil,
+			[]Kind{CreateIdentity, CreateUser, CreateKey},
+			stay.KeyProvisioning, "",
+		},
+		"link, with a key": {
+			"nothing is wrong", link, stay.GateClosed, false, true, nil, nil,
+			stay.KeyIssued, "",
+		},
+		"link again": {
+			"somebody should know", link, stay.GateClosed, true, true, nil, nil,
+			stay.KeyAttention, stay.ReasonGateClosed,
+		},
+		"link again, no key": {
+			"the key is created, and then somebody should know", link, stay.GateClosed,
+			true, false, nil,
+			[]Kind{CreateIdentity, CreateUser, CreateKey},
+			stay.KeyProvisioning, "",
+		},
+		"link again, revoke, no key": {
+			"a key that was taken away is not created when the stay begins",
+			revoking(link), stay.GateClosed, true, false, begun, nil, stay.KeyWaiting, stay.ReasonGateClosed,
+		},
+		"link again, revoke, begun": {
+			"a guest who may be inside keeps the key", revoking(link), stay.GateClosed,
+			true, true, begun, nil, stay.KeyAttention, stay.ReasonGateClosed,
+		},
+		"link, revoke, never open, no key": {
+			"the key is created", revoking(link), stay.GateClosed, false, false, nil,
+			[]Kind{CreateIdentity, CreateUser, CreateKey},
+			stay.KeyProvisioning, "",
+		},
+		"link again, revoke": {
+			"the key goes", revoking(link), stay.GateClosed, true, true, nil,
+			[]Kind{DeleteUser},
+			"", "",
+		},
+		"cancelled": {
+			"a gate never delays a cancel", key, stay.GateClosed, true, true,
+			func(s *Situation) { s.Reservation.Status = pms.Cancelled },
+			[]Kind{DeleteUser},
+			"", "",
+		},
 		"shorter": {"a gate never delays a shortening", key, stay.GateClosed, true, true, func(s *Situation) {
 			s.Reservation.CheckOut = ptr(s.Reservation.CheckOut.Add(-24 * time.Hour))
 		}, []Kind{SetSchedule}, "", ""},
-		"another room": {"the old door closes", key, stay.GateClosed, true, true, func(s *Situation) { s.Listing.AccessGroupIDs = []string{"b"} }, []Kind{AddGroup, RemoveGroup}, "", ""},
-		"another guest": {"the old guest's key goes, and the new one waits", key, stay.GateClosed, true, true, func(s *Situation) {
-			s.Reservation.GuestEmail = ptr("joe@example.com")
-		}, []Kind{DeleteUser}, "", ""},
-		"link again, another guest, no room": {"the key of a former guest is not what the gate is about", link, stay.GateClosed, true, true, func(s *Situation) {
-			s.Reservation.GuestEmail, s.Reservation.ListingID, s.Listing = ptr("joe@example.com"), nil, nil
-		}, []Kind{RemoveGroup}, "", ""},
-		"link again, another guest, no room or doors": {"nothing is created without a room", link, stay.GateClosed, true, true, func(s *Situation) {
-			s.Reservation.GuestEmail, s.Reservation.ListingID, s.Listing = ptr("joe@example.com"), nil, nil
-		}, nil, stay.KeyWaiting, stay.ReasonNoRoom},
-		"no room":            {"the old door closes", key, stay.GateClosed, true, true, func(s *Situation) { s.Reservation.ListingID, s.Listing = nil, nil }, []Kind{RemoveGroup}, "", ""},
-		"listing deleted":    {"the nearer cause is named", key, stay.GateClosed, true, true, func(s *Situation) { s.Listing.Deleted = true }, nil, stay.KeyAttention, stay.ReasonListingDeleted},
-		"identity per stay":  {"nothing new is created to move to", key, stay.GateClosed, true, true, func(s *Situation) { s.Policy.OwnIdentity = true }, nil, stay.KeyAttention, stay.ReasonGateClosed},
-		"before the horizon": {"the gate is what somebody can act on", key, stay.GateClosed, false, false, func(s *Situation) { s.Policy.Horizon = time.Minute }, nil, stay.KeyWaiting, stay.ReasonGateClosed},
+		"another room": {
+			"the old door closes", key, stay.GateClosed, true, true,
+			func(s *Situation) { s.Listing.AccessGroupIDs = []string{"b"} },
+			[]Kind{AddGroup, RemoveGroup},
+			"", "",
+		},
+		"another guest": {
+			"the old guest's key goes, and the new one waits", key, stay.GateClosed, true, true,
+			func(s *Situation) {
+				s.Reservation.GuestEmail = ptr("joe@example.com")
+			},
+			[]Kind{DeleteUser},
+			"", "",
+		},
+		"link again, another guest, no room": {
+			"the key of a former guest is not what the gate is about", link,
+			stay.GateClosed, true, true, func(s *Situation) {
+				s.Reservation.GuestEmail, s.Reservation.ListingID, s.Listing = ptr("joe@example.com"), nil, nil
+			},
+			[]Kind{RemoveGroup},
+			"", "",
+		},
+		"link again, another guest, no room or doors": {
+			"nothing is created without a room", link, stay.GateClosed,
+			true, true, func(s *Situation) {
+				s.Reservation.GuestEmail, s.Reservation.ListingID, s.Listing = ptr("joe@example.com"), nil, nil
+			}, nil, stay.KeyWaiting, stay.ReasonNoRoom,
+		},
+		"no room": {
+			"the old door closes", key, stay.GateClosed, true, true,
+			func(s *Situation) { s.Reservation.ListingID, s.Listing = nil, nil },
+			[]Kind{RemoveGroup},
+			"", "",
+		},
+		"listing deleted": {
+			"the nearer cause is named", key, stay.GateClosed, true, true,
+			func(s *Situation) { s.Listing.Deleted = true }, nil, stay.KeyAttention, stay.ReasonListingDeleted,
+		},
+		"identity per stay": {
+			"nothing new is created to move to", key, stay.GateClosed, true, true,
+			func(s *Situation) { s.Policy.OwnIdentity = true }, nil, stay.KeyAttention, stay.ReasonGateClosed,
+		},
+		"before the horizon": {
+			"the gate is what somebody can act on", key, stay.GateClosed, false, false,
+			func(s *Situation) { s.Policy.Horizon = time.Minute }, nil, stay.KeyWaiting, stay.ReasonGateClosed,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -141,9 +229,17 @@ func TestGatesAndWhatWasDeleted(t *testing.T) {
 		revive bool
 		steps  []Kind
 	}{
-		"link, nobody asks": {"somebody deleted it on purpose", pms.Gate{Name: "paid", Holds: stay.HoldsLink}, false, nil},
-		"link":              {"the gate holds no key back", pms.Gate{Name: "paid", Holds: stay.HoldsLink}, true, restored},
-		"key":               {"nothing is created", pms.Gate{Name: "paid", Holds: stay.HoldsKey}, true, nil},
+		"link, nobody asks": {
+			"somebody deleted it on purpose",
+			pms.Gate{Name: "paid", Holds: stay.HoldsLink},
+			false, nil,
+		},
+		"link": {
+			"the gate holds no key back",
+			pms.Gate{Name: "paid", Holds: stay.HoldsLink},
+			true, restored,
+		},
+		"key": {"nothing is created", pms.Gate{Name: "paid", Holds: stay.HoldsKey}, true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,7 +264,8 @@ func TestGatesAndWhatWasDeleted(t *testing.T) {
 func TestClosedGatesOnlyTakeAway(t *testing.T) {
 	t.Parallel()
 	checkOften(t, func(t *rapid.T) {
-		s := gated(pms.Gate{Name: "paid", Holds: stay.HoldsKey, Revoke: rapid.Bool().Draw(t, "revoke")}, stay.GateClosed, rapid.Bool().Draw(t, "opened"))
+		s := gated(pms.Gate{Name: "paid", Holds: stay.HoldsKey, Revoke: rapid.Bool().Draw(t, "revoke")},
+			stay.GateClosed, rapid.Bool().Draw(t, "opened"))
 		s.Now = noon.Add(time.Duration(rapid.IntRange(-3, 3).Draw(t, "now")) * time.Hour)
 		s.Policy.OwnIdentity = rapid.Bool().Draw(t, "own identity")
 		s.GuestKey = func(string) string { return "jane" }
@@ -186,10 +283,14 @@ func TestClosedGatesOnlyTakeAway(t *testing.T) {
 		// Nothing is left of another guest, or on another system.
 		for i, u := range users {
 			foreign := u.GuestKey != "jane" || u.ACSSystemID != "s1"
-			if !foreign || u.ACSUserID == nil || u.DeletedAt != nil || isOnlyWayIn(users, Standing(d.WithFirstKeyWaiting(users), users), u) {
+			if !foreign || u.ACSUserID == nil || u.DeletedAt != nil ||
+				isOnlyWayIn(users, Standing(d.WithFirstKeyWaiting(users), users), u) {
 				continue
 			}
-			if !slices.ContainsFunc(Plan(d, users, revive), func(step Step) bool { return step.Kind == DeleteUser && step.User == i }) {
+			if !slices.ContainsFunc(Plan(d, users, revive), func(step Step) bool {
+				return step.Kind == DeleteUser &&
+					step.User == i
+			}) {
 				t.Fatalf("the ACS user of %q on %s stays", u.GuestKey, u.ACSSystemID)
 			}
 		}

@@ -15,7 +15,8 @@ func TestIdentityPerStay(t *testing.T) {
 	in, out := noon.Add(time.Hour), noon.Add(24*time.Hour)
 	made := func(identityKey string) []record.User {
 		return []record.User{{ACSUser: store.ACSUser{
-			ID: 1, ACSSystemID: "sys", UserIdentityID: "i", UserIdentityKey: identityKey, GuestKey: "guest", ACSUserID: ptr("u"), CredentialID: ptr("c"),
+			ID: 1, ACSSystemID: "sys", UserIdentityID: "i", UserIdentityKey: identityKey, GuestKey: "guest",
+			ACSUserID: ptr("u"), CredentialID: ptr("c"),
 			AccessGroupIDs: []string{"a"}, StartsAt: &in, EndsAt: &out, MadeAt: &noon,
 		}}}
 	}
@@ -27,12 +28,24 @@ func TestIdentityPerStay(t *testing.T) {
 		replace  string                   // the mobile key to replace, requested by an admin
 		identity *seam.CreateUserIdentity // created by the plan
 	}{
-		"new":                  {"the guest's address would be shared with other stays", true, noon, nil, "", &seam.CreateUserIdentity{Key: "own"}},
-		"new, per guest":       {"the same address is the same identity", false, noon, nil, "", &seam.CreateUserIdentity{Key: "guest", EmailAddress: "jane@example.com"}},
-		"own already":          {"there is nothing to do", true, noon, made("own"), "", nil},
-		"shared, to come":      {"nobody can have used it yet", true, noon, made("guest"), "", &seam.CreateUserIdentity{Key: "own"}},
-		"shared, begun":        {"the guest may have it on a phone", true, in, made("guest"), "", nil},
-		"shared, reissued":     {"the key is replaced anyway", true, in, made("guest"), "c", &seam.CreateUserIdentity{Key: "own"}},
+		"new": {
+			"the guest's address would be shared with other stays", true, noon, nil, "",
+			&seam.CreateUserIdentity{Key: "own"},
+		},
+		"new, per guest": {
+			"the same address is the same identity", false, noon, nil, "",
+			&seam.CreateUserIdentity{Key: "guest", EmailAddress: "jane@example.com"},
+		},
+		"own already": {"there is nothing to do", true, noon, made("own"), "", nil},
+		"shared, to come": {
+			"nobody can have used it yet", true, noon, made("guest"), "",
+			&seam.CreateUserIdentity{Key: "own"},
+		},
+		"shared, begun": {"the guest may have it on a phone", true, in, made("guest"), "", nil},
+		"shared, reissued": {
+			"the key is replaced anyway", true, in, made("guest"), "c",
+			&seam.CreateUserIdentity{Key: "own"},
+		},
 		"own, and per guest":   {"a key is not replaced for this", false, noon, made("own"), "", nil},
 		"shared and per guest": {"there is nothing to do", false, noon, made("guest"), "", nil},
 	} {
@@ -41,9 +54,14 @@ func TestIdentityPerStay(t *testing.T) {
 			policy := pms.DefaultPolicy()
 			policy.ACSSystemID, policy.OwnIdentity = "sys", c.perStay
 			d := Desire(Situation{
-				Reservation: store.Reservation{ReservationID: "R", Status: pms.Confirmed, ListingID: ptr("L"), GuestEmail: ptr("Jane@example.com"), CheckIn: &in, CheckOut: &out},
-				Listing:     &store.Listing{ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}}, Policy: policy, Now: c.now,
-				GuestKey: func(string) string { return "guest" }, Group: func(string) (string, bool) { return "sys", true },
+				Reservation: store.Reservation{
+					ReservationID: "R", Status: pms.Confirmed, ListingID: ptr("L"),
+					GuestEmail: ptr("Jane@example.com"), CheckIn: &in, CheckOut: &out,
+				},
+				Listing: &store.Listing{ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}}, Policy: policy,
+				Now:      c.now,
+				GuestKey: func(string) string { return "guest" },
+				Group:    func(string) (string, bool) { return "sys", true },
 			})
 			d.OwnKey, d.Replace = "own", c.replace
 			steps := Plan(d, c.users, false)

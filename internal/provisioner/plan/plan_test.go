@@ -34,14 +34,16 @@ func drawUsers(t *rapid.T) []record.User {
 	var users []record.User
 	for i := range rapid.IntRange(0, 3).Draw(t, "users") {
 		u := record.User{ACSUser: store.ACSUser{
-			ID: int64(i + 1), ACSSystemID: rapid.SampledFrom([]string{"s1", "s2"}).Draw(t, "system"), UserIdentityID: fmt.Sprintf("i%d", i),
+			ID: int64(i + 1), ACSSystemID: rapid.SampledFrom([]string{"s1", "s2"}).Draw(t, "system"),
+			UserIdentityID: fmt.Sprintf("i%d", i),
 			GuestKey:       rapid.SampledFrom([]string{"", "jane", "joe"}).Draw(t, "guest"),
 			AccessGroupIDs: rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID).Draw(t, "groups"),
 		}}
 		u.UserIdentityKey = rapid.SampledFrom([]string{"own", u.GuestKey}).Draw(t, "identity")
 		if rapid.Bool().Draw(t, "made") {
 			u.ACSUserID, u.MadeAt = ptr(fmt.Sprintf("u%d", i)), &noon
-			u.StartsAt, u.EndsAt = ptr(noon.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "starts"))*time.Hour)), ptr(noon.Add(time.Duration(rapid.IntRange(-5, 50).Draw(t, "ends"))*time.Hour))
+			u.StartsAt, u.EndsAt = ptr(noon.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "starts"))*time.Hour)),
+				ptr(noon.Add(time.Duration(rapid.IntRange(-5, 50).Draw(t, "ends"))*time.Hour))
 			if rapid.Bool().Draw(t, "key") {
 				u.CredentialID = ptr(fmt.Sprintf("c%d", i))
 			}
@@ -71,7 +73,8 @@ func drawSituation(t *rapid.T) Situation {
 	s.Policy.OwnIdentity = rapid.Bool().Draw(t, "an identity per stay")
 	s.GuestKey = func(address string) string { return map[string]string{"jane@x": "jane", "joe@x": "joe"}[address] }
 	s.Group = func(id string) (string, bool) {
-		return rapid.SampledFrom([]string{"s1", "s1", "s2"}).Draw(t, "system of "+id), rapid.IntRange(0, 9).Draw(t, "known "+id) > 0
+		return rapid.SampledFrom([]string{"s1", "s1", "s2"}).Draw(t, "system of "+id),
+			rapid.IntRange(0, 9).Draw(t, "known "+id) > 0
 	}
 	known := map[string]struct {
 		system string
@@ -90,7 +93,10 @@ func drawSituation(t *rapid.T) Situation {
 	}
 	in := noon.Add(time.Duration(rapid.IntRange(-60, 20).Draw(t, "in")) * time.Hour)
 	out := in.Add(time.Duration(rapid.IntRange(-1, 40).Draw(t, "nights")) * time.Hour)
-	s.Reservation = store.Reservation{Source: "default", ReservationID: "R", Status: rapid.SampledFrom([]string{pms.Confirmed, pms.Confirmed, pms.Cancelled}).Draw(t, "status")}
+	s.Reservation = store.Reservation{
+		Source: "default", ReservationID: "R",
+		Status: rapid.SampledFrom([]string{pms.Confirmed, pms.Confirmed, pms.Cancelled}).Draw(t, "status"),
+	}
 	if rapid.IntRange(0, 9).Draw(t, "times") > 0 {
 		s.Reservation.CheckIn, s.Reservation.CheckOut = &in, &out
 	}
@@ -100,14 +106,19 @@ func drawSituation(t *rapid.T) Situation {
 	if rapid.IntRange(0, 4).Draw(t, "window") == 0 {
 		s.Overrides.WindowAt = ptr(noon)
 		s.Overrides.StartsAt, s.Overrides.OfCheckIn = ptr(in.Add(-2*time.Hour)), &in
-		s.Overrides.EndsAt, s.Overrides.OfCheckOut = ptr(out.Add(3*time.Hour)), rapid.SampledFrom([]*time.Time{&out, ptr(noon.Add(-999 * time.Hour))}).Draw(t, "window's check-out")
+		s.Overrides.EndsAt, s.Overrides.OfCheckOut = ptr(out.Add(3*time.Hour)),
+			rapid.SampledFrom([]*time.Time{&out, ptr(noon.Add(-999 * time.Hour))}).Draw(t, "window's check-out")
 	}
 	s.Overrides.ReplaceCredential = rapid.SampledFrom([]*string{nil, nil, ptr("c0"), ptr("c1")}).Draw(t, "replaced")
 	s.Reservation.GuestEmail = rapid.SampledFrom([]*string{nil, ptr("jane@x"), ptr("joe@x")}).Draw(t, "email")
 	if rapid.IntRange(0, 9).Draw(t, "room") > 0 {
 		s.Reservation.ListingID = ptr("L")
 		if rapid.IntRange(0, 9).Draw(t, "listing") > 0 {
-			s.Listing = &store.Listing{ListingID: "L", Known: true, Deleted: rapid.IntRange(0, 9).Draw(t, "deleted") == 0, AccessGroupIDs: rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID).Draw(t, "listing's groups")}
+			s.Listing = &store.Listing{
+				ListingID: "L", Known: true,
+				Deleted:        rapid.IntRange(0, 9).Draw(t, "deleted") == 0,
+				AccessGroupIDs: rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID).Draw(t, "listing's groups"),
+			}
 		}
 	}
 	return s
@@ -157,7 +168,8 @@ func performChange(d Desired, u *record.User, s Step) {
 	case AddGroup:
 		u.AccessGroupIDs = append(u.AccessGroupIDs, s.Body.(seam.GroupMembership).ACSAccessGroupID)
 	case RemoveGroup:
-		u.AccessGroupIDs = slices.DeleteFunc(u.AccessGroupIDs, func(g string) bool { return g == s.Body.(seam.GroupMembership).ACSAccessGroupID })
+		u.AccessGroupIDs = slices.DeleteFunc(u.AccessGroupIDs,
+			func(g string) bool { return g == s.Body.(seam.GroupMembership).ACSAccessGroupID })
 	}
 }
 
@@ -187,7 +199,8 @@ func TestPlanConverges(t *testing.T) {
 			if u.DeletedAt != nil || u.ACSUserID == nil {
 				continue
 			}
-			if u.RemovedAt == nil { // the record of a user that somebody deleted is kept, and its guest has another way in
+			// the record of a user that somebody deleted is kept, and its guest has another way in
+			if u.RemovedAt == nil {
 				live++
 			}
 			if d.Goal == Gone {
@@ -272,8 +285,9 @@ func TestOnlyWayIn(t *testing.T) {
 	t.Parallel()
 	user := func(id int64, system, guest string, removed *time.Time) record.User {
 		return record.User{ACSUser: store.ACSUser{
-			ID: id, ACSSystemID: system, UserIdentityID: "i", GuestKey: guest, ACSUserID: ptr(fmt.Sprint("u", id)), CredentialID: ptr("c"),
-			MadeAt: &noon, RemovedAt: removed,
+			ID: id, ACSSystemID: system, UserIdentityID: "i", GuestKey: guest, ACSUserID: ptr(fmt.Sprint("u", id)),
+			CredentialID: ptr("c"),
+			MadeAt:       &noon, RemovedAt: removed,
 		}}
 	}
 	for name, c := range map[string]struct {
@@ -282,14 +296,29 @@ func TestOnlyWayIn(t *testing.T) {
 		revive bool
 		want   []int // the ACS users that are deleted
 	}{
-		"same guest":    {"it is the guest's only way in", []record.User{user(1, "s2", "jane", nil), user(2, "s1", "jane", &noon)}, false, nil},
-		"another guest": {"it is not this guest's", []record.User{user(1, "s2", "joe", nil), user(2, "s1", "jane", &noon)}, false, []int{0}},
-		"gone as well":  {"nothing gets lost", []record.User{user(1, "s2", "jane", &noon), user(2, "s1", "jane", &noon)}, false, []int{0}},
-		"wanted back":   {"the new one is created again first", []record.User{user(1, "s2", "jane", nil), user(2, "s1", "jane", &noon)}, true, []int{1}},
+		"same guest": {"it is the guest's only way in", []record.User{
+			user(1, "s2", "jane", nil),
+			user(2, "s1", "jane", &noon),
+		}, false, nil},
+		"another guest": {"it is not this guest's", []record.User{
+			user(1, "s2", "joe", nil),
+			user(2, "s1", "jane", &noon),
+		}, false, []int{0}},
+		"gone as well": {"nothing gets lost", []record.User{
+			user(1, "s2", "jane", &noon),
+			user(2, "s1", "jane", &noon),
+		}, false, []int{0}},
+		"wanted back": {"the new one is created again first", []record.User{
+			user(1, "s2", "jane", nil),
+			user(2, "s1", "jane", &noon),
+		}, true, []int{1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := Desired{Goal: Have, Create: true, SystemID: "s1", GuestKey: "jane", OwnKey: "own", Starts: noon, Ends: noon.Add(time.Hour), Groups: []string{"a"}, Listed: []string{"a"}}
+			d := Desired{
+				Goal: Have, Create: true, SystemID: "s1", GuestKey: "jane", OwnKey: "own", Starts: noon,
+				Ends: noon.Add(time.Hour), Groups: []string{"a"}, Listed: []string{"a"},
+			}
 			var gone []int
 			for _, step := range Plan(d, c.users, c.revive) {
 				if step.Kind == DeleteUser {

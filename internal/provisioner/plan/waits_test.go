@@ -16,13 +16,20 @@ func TestFirstKeysWait(t *testing.T) {
 	t.Parallel()
 	listing := store.Listing{Source: "s", ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}}
 	booked := func(in time.Duration, email string) store.Reservation {
-		r := store.Reservation{Source: "s", ReservationID: "R", Status: pms.Confirmed, ListingID: ptr("L"), CheckIn: ptr(noon.Add(in)), CheckOut: ptr(noon.Add(in + 48*time.Hour))}
+		r := store.Reservation{
+			Source: "s", ReservationID: "R", Status: pms.Confirmed, ListingID: ptr("L"),
+			CheckIn: ptr(noon.Add(in)), CheckOut: ptr(noon.Add(in + 48*time.Hour)),
+		}
 		if email != "" {
 			r.GuestEmail = &email
 		}
 		return r
 	}
-	made := []record.User{{ACSUser: store.ACSUser{ID: 1, ACSSystemID: "sys", UserIdentityID: "i", GuestKey: "k:jane@example.com", ACSUserID: ptr("u"), CredentialID: ptr("c"), AccessGroupIDs: []string{"a"}, StartsAt: &noon, EndsAt: &noon, MadeAt: &noon}}}
+	made := []record.User{{ACSUser: store.ACSUser{
+		ID: 1, ACSSystemID: "sys", UserIdentityID: "i",
+		GuestKey: "k:jane@example.com", ACSUserID: ptr("u"), CredentialID: ptr("c"), AccessGroupIDs: []string{"a"},
+		StartsAt: &noon, EndsAt: &noon, MadeAt: &noon,
+	}}}
 	gone := []record.User{made[0]}
 	gone[0].DeletedAt = &noon
 	horizon := pms.Policy{Horizon: 10 * 24 * time.Hour, GraceBefore: time.Hour}
@@ -34,10 +41,16 @@ func TestFirstKeysWait(t *testing.T) {
 		reason      string // "": it is created, or changed
 		at          time.Duration
 	}{
-		"before the horizon":                   {horizon, booked(20*24*time.Hour, ""), nil, stay.ReasonBeforeHorizon, 10*24*time.Hour - time.Hour},
-		"at the horizon":                       {horizon, booked(10*24*time.Hour+time.Hour, ""), nil, "", 0},
-		"a key is there before the horizon":    {horizon, booked(20*24*time.Hour, "jane@example.com"), made, "", 0},
-		"a key was there, before the horizon":  {horizon, booked(20*24*time.Hour, "jane@example.com"), gone, stay.ReasonBeforeHorizon, 10*24*time.Hour - time.Hour},
+		"before the horizon": {
+			horizon, booked(20*24*time.Hour, ""), nil, stay.ReasonBeforeHorizon,
+			10*24*time.Hour - time.Hour,
+		},
+		"at the horizon":                    {horizon, booked(10*24*time.Hour+time.Hour, ""), nil, "", 0},
+		"a key is there before the horizon": {horizon, booked(20*24*time.Hour, "jane@example.com"), made, "", 0},
+		"a key was there, before the horizon": {
+			horizon, booked(20*24*time.Hour, "jane@example.com"), gone,
+			stay.ReasonBeforeHorizon, 10*24*time.Hour - time.Hour,
+		},
 		"no horizon":                           {pms.Policy{}, booked(2000*24*time.Hour, ""), nil, "", 0},
 		"no address":                           {needsEmail, booked(time.Hour, ""), nil, stay.ReasonNoEmail, 0},
 		"a relay's address is one to write to": {needsEmail, booked(time.Hour, "x@guest.booking.com"), nil, "", 0},
@@ -45,8 +58,9 @@ func TestFirstKeysWait(t *testing.T) {
 		"no address any more, and a key there": {needsEmail, booked(time.Hour, ""), made, "", 0},
 	} {
 		d := Desire(Situation{
-			Reservation: c.reservation, Listing: &listing, Policy: c.policy, Now: noon, GuestKey: func(a string) string { return "k:" + a },
-			Group: func(string) (string, bool) { return "sys", true },
+			Reservation: c.reservation, Listing: &listing, Policy: c.policy, Now: noon,
+			GuestKey: func(a string) string { return "k:" + a },
+			Group:    func(string) (string, bool) { return "sys", true },
 		})
 		steps := Plan(d, c.has, false)
 		held := d.WithFirstKeyWaiting(c.has)
@@ -56,7 +70,8 @@ func TestFirstKeysWait(t *testing.T) {
 			}
 			continue
 		}
-		if len(steps) > 0 || held.Blocked == nil || held.Blocked.Reason != c.reason || held.Blocked.Status != stay.KeyWaiting {
+		if len(steps) > 0 || held.Blocked == nil || held.Blocked.Reason != c.reason ||
+			held.Blocked.Status != stay.KeyWaiting {
 			t.Errorf("%s: %d steps, %+v", name, len(steps), held.Blocked)
 		}
 		if c.at > 0 && !held.CreateAt.Equal(noon.Add(c.at)) {
@@ -68,8 +83,17 @@ func TestFirstKeysWait(t *testing.T) {
 // The grace of a listing overrides its source's, each end separately.
 func TestGraceOfAListing(t *testing.T) {
 	t.Parallel()
-	p := pms.Policy{GraceBefore: time.Hour, GraceAfter: 30 * time.Minute, Listings: map[string]pms.ListingPolicy{"L": {GraceAfter: ptr(2 * time.Hour)}, "M": {GraceBefore: ptr(time.Duration(0))}}}
-	for id, want := range map[string][2]time.Duration{"L": {time.Hour, 2 * time.Hour}, "M": {0, 30 * time.Minute}, "": {time.Hour, 30 * time.Minute}} {
+	p := pms.Policy{
+		GraceBefore: time.Hour, GraceAfter: 30 * time.Minute,
+		Listings: map[string]pms.ListingPolicy{
+			"L": {GraceAfter: ptr(2 * time.Hour)},
+			"M": {GraceBefore: ptr(time.Duration(0))},
+		},
+	}
+	for id, want := range map[string][2]time.Duration{
+		"L": {time.Hour, 2 * time.Hour}, "M": {0, 30 * time.Minute},
+		"": {time.Hour, 30 * time.Minute},
+	} {
 		if before, after := p.Grace(id); before != want[0] || after != want[1] {
 			t.Errorf("%q: %s and %s", id, before, after)
 		}

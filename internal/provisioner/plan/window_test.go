@@ -21,12 +21,18 @@ func TestWindowNeverSpoilsAStay(t *testing.T) {
 		in := hour("check-in", 0, 100)
 		out := in.Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "hours")) * time.Hour)
 		s := Situation{
-			Policy: pms.DefaultPolicy(), GuestKey: func(a string) string { return a }, Group: func(string) (string, bool) { return "s1", true },
-			Listing:     &store.Listing{ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}},
-			Reservation: store.Reservation{Source: "default", ReservationID: "R", Status: pms.Confirmed, ListingID: ptr("L"), CheckIn: in, CheckOut: &out, CheckInText: ptr("in"), CheckOutText: ptr("out")},
+			Policy: pms.DefaultPolicy(), GuestKey: func(a string) string { return a },
+			Group:   func(string) (string, bool) { return "s1", true },
+			Listing: &store.Listing{ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}},
+			Reservation: store.Reservation{
+				Source: "default", ReservationID: "R", Status: pms.Confirmed,
+				ListingID: ptr("L"), CheckIn: in, CheckOut: &out, CheckInText: ptr("in"), CheckOutText: ptr("out"),
+			},
 			Overrides: store.Overrides{
-				WindowAt: ptr(noon), StartsAt: hour("starts", -50, 150), EndsAt: hour("ends", -50, 250), OfCheckIn: in, OfCheckOut: &out,
-				OfCheckInText: ptr(rapid.SampledFrom([]string{"in", "moved"}).Draw(t, "said")), OfCheckOutText: ptr("out"),
+				WindowAt: ptr(noon), StartsAt: hour("starts", -50, 150), EndsAt: hour("ends", -50, 250), OfCheckIn: in,
+				OfCheckOut:     &out,
+				OfCheckInText:  ptr(rapid.SampledFrom([]string{"in", "moved"}).Draw(t, "said")),
+				OfCheckOutText: ptr("out"),
 			},
 		}
 		if rapid.Bool().Draw(t, "moved") {

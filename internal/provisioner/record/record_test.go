@@ -20,10 +20,15 @@ func in(t *testing.T, p Phase) *User {
 	t.Helper()
 	u := &User{ACSUser: store.ACSUser{ID: 1, ACSSystemID: "s", UserIdentityID: "i", DoorsRead: true}}
 	steps := map[Phase][]func(){
-		Claimed:  {},
-		Marked:   {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, noon) }},
-		Lost:     {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, noon); u.CreateLost(noon) }},
-		Aside:    {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, noon); u.CreateLost(noon); u.SetAside(noon) }},
+		Claimed: {},
+		Marked:  {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, noon) }},
+		Lost:    {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, noon); u.CreateLost(noon) }},
+		Aside: {func() {
+			u.MarkCreate(checkIn, checkOut, []string{"a"},
+				noon)
+			u.CreateLost(noon)
+			u.SetAside(noon)
+		}},
 		Made:     {func() { made(u) }},
 		Unsure:   {func() { made(u); u.ChangeSent(2, noon) }},
 		Missing:  {func() { made(u); u.NotSeen(noon) }},
@@ -54,24 +59,74 @@ func TestTransitions(t *testing.T) {
 		to     Phase
 		reason string
 	}{
-		{"MarkCreate", []Phase{Claimed, Marked, Lost}, func(u *User) { u.MarkCreate(checkIn, checkOut, nil, later) }, Marked, "a create is always marked first"},
+		{
+			"MarkCreate",
+			[]Phase{Claimed, Marked, Lost},
+			func(u *User) { u.MarkCreate(checkIn, checkOut, nil, later) },
+			Marked, "a create is always marked first",
+		},
 		{"CreateLost", []Phase{Marked}, func(u *User) { u.CreateLost(later) }, Lost, "it may have made something"},
-		{"Created", []Phase{Marked}, func(u *User) { u.Created("u", checkIn, checkOut, nil, later) }, Made, "Seam has answered"},
-		{"Adopted", []Phase{Lost, Aside}, func(u *User) { u.Adopted("u", nil, later) }, Made, "a look-up has found what the lost create made"},
-		{"SetAside", []Phase{Lost}, func(u *User) { u.SetAside(later) }, Aside, "the slot is somebody else's, and the lost create is looked for"},
-		{"ChangeSent", []Phase{Made, Unsure}, func(u *User) { u.ChangeSent(3, later) }, Unsure, "the result is not known"},
+		{
+			"Created",
+			[]Phase{Marked},
+			func(u *User) { u.Created("u", checkIn, checkOut, nil, later) }, Made,
+			"Seam has answered",
+		},
+		{
+			"Adopted",
+			[]Phase{Lost, Aside},
+			func(u *User) { u.Adopted("u", nil, later) }, Made,
+			"a look-up has found what the lost create made",
+		},
+		{
+			"SetAside",
+			[]Phase{Lost},
+			func(u *User) { u.SetAside(later) }, Aside,
+			"the slot is somebody else's, and the lost create is looked for",
+		},
+		{
+			"ChangeSent",
+			[]Phase{Made, Unsure},
+			func(u *User) { u.ChangeSent(3, later) }, Unsure,
+			"the result is not known",
+		},
 		{"ChangeLost", []Phase{Unsure}, func(u *User) { u.ChangeLost(later) }, Unsure, "still not known"},
 		{"ChangeKnown", []Phase{Unsure}, func(u *User) { u.ChangeKnown(later) }, Made, "known"},
 		{"NotSeen", []Phase{Made, Unsure, Missing}, func(u *User) { u.NotSeen(later) }, Missing, "once proves nothing"},
 		{"Seen", []Phase{Missing, Removed, Made}, func(u *User) { u.Seen() }, Made, "it is there"},
-		{"FoundGone", []Phase{Made, Unsure, Missing, Removed}, func(u *User) { u.FoundGone(later) }, Removed, "somebody deleted it"},
-		{"DeleteSent", []Phase{Made, Unsure, Missing, Removed, Removing}, func(u *User) { u.DeleteSent(later) }, Removing, "from every state with an id"},
+		{
+			"FoundGone",
+			[]Phase{Made, Unsure, Missing, Removed},
+			func(u *User) { u.FoundGone(later) }, Removed,
+			"somebody deleted it",
+		},
+		{
+			"DeleteSent",
+			[]Phase{Made, Unsure, Missing, Removed, Removing},
+			func(u *User) { u.DeleteSent(later) },
+			Removing, "from every state with an id",
+		},
 		{"AgreedGone", []Phase{Missing}, func(u *User) { u.AgreedGone(later) }, Removed, "nothing shows it, twice"},
 		{"DeleteDoubted", []Phase{Removing}, func(u *User) { u.DeleteDoubted() }, Removing, "one 404 proves nothing"},
-		{"DeletedNotSeen", []Phase{Removing}, func(u *User) { u.DeletedNotSeen(later) }, Removing, "once proves nothing"},
-		{"DeletedSeen", []Phase{Removing}, func(u *User) { u.DeletedSeen(true) }, Removing, "it is deleted again later"},
+		{
+			"DeletedNotSeen",
+			[]Phase{Removing},
+			func(u *User) { u.DeletedNotSeen(later) }, Removing,
+			"once proves nothing",
+		},
+		{
+			"DeletedSeen",
+			[]Phase{Removing},
+			func(u *User) { u.DeletedSeen(true) }, Removing,
+			"it is deleted again later",
+		},
 		{"StillThere", []Phase{Removing}, func(u *User) { u.StillThere() }, Made, "the delete had no effect"},
-		{"LookOnly", []Phase{Removing}, func(u *User) { u.LookOnly(noon) }, Lost, "a lost create is looked for after its user is gone"},
+		{
+			"LookOnly",
+			[]Phase{Removing},
+			func(u *User) { u.LookOnly(noon) }, Lost,
+			"a lost create is looked for after its user is gone",
+		},
 	} {
 		for _, from := range c.from {
 			u := in(t, from)
@@ -119,7 +174,8 @@ func TestWhatIsKnownOfADelete(t *testing.T) {
 			t.Errorf("%s: certain is %t", name, got)
 		}
 		if got := u.DeletedNotSeen(at(9)); !got.Equal(c.first) {
-			t.Errorf("%s: nothing shows it since %s instead of %s", name, got.Format(time.TimeOnly), c.first.Format(time.TimeOnly))
+			t.Errorf("%s: nothing shows it since %s instead of %s", name, got.Format(time.TimeOnly),
+				c.first.Format(time.TimeOnly))
 		}
 	}
 }
@@ -158,9 +214,12 @@ func same(a, b store.ACSUser) bool {
 	groups := slices.Equal(a.AccessGroupIDs, b.AccessGroupIDs)
 	a.AccessGroupIDs, b.AccessGroupIDs = nil, nil
 	times := func(x, y *time.Time) bool { return (x == nil) == (y == nil) && (x == nil || x.Equal(*y)) }
-	return groups && times(a.MarkedAt, b.MarkedAt) && times(a.LostAt, b.LostAt) && times(a.StartsAt, b.StartsAt) && times(a.EndsAt, b.EndsAt) &&
-		times(a.ChangedAt, b.ChangedAt) && times(a.DeletedAt, b.DeletedAt) && times(a.RemovedAt, b.RemovedAt) && times(a.CredentialMarkedAt, b.CredentialMarkedAt) &&
-		a.Unsure == b.Unsure && a.UnsureGeneration == b.UnsureGeneration && a.DoorsRead == b.DoorsRead && a.Settled == b.Settled
+	return groups && times(a.MarkedAt, b.MarkedAt) && times(a.LostAt, b.LostAt) && times(a.StartsAt, b.StartsAt) &&
+		times(a.EndsAt, b.EndsAt) &&
+		times(a.ChangedAt, b.ChangedAt) && times(a.DeletedAt, b.DeletedAt) && times(a.RemovedAt, b.RemovedAt) &&
+		times(a.CredentialMarkedAt, b.CredentialMarkedAt) &&
+		a.Unsure == b.Unsure && a.UnsureGeneration == b.UnsureGeneration && a.DoorsRead == b.DoorsRead &&
+		a.Settled == b.Settled
 }
 
 // Until a change is known the wider window counts, and a second create covers what the lost one may have made.
@@ -174,7 +233,8 @@ func TestTheWiderWindowCounts(t *testing.T) {
 	}
 	u = in(t, Lost)
 	u.MarkCreate(checkIn.Add(time.Hour), checkOut.Add(-time.Hour), []string{"b"}, noon.Add(time.Hour))
-	if !u.MarkedAt.Equal(noon) || !u.StartsAt.Equal(checkIn) || !u.EndsAt.Equal(checkOut) || len(u.AccessGroupIDs) != 2 {
+	if !u.MarkedAt.Equal(noon) || !u.StartsAt.Equal(checkIn) || !u.EndsAt.Equal(checkOut) ||
+		len(u.AccessGroupIDs) != 2 {
 		t.Errorf("the mark of a second create forgets the first: %+v", u.ACSUser)
 	}
 }
@@ -233,7 +293,8 @@ func TestMissingFieldsChangeNothing(t *testing.T) {
 		t.Error("an answer without the field has lifted the suspension")
 	}
 	u.AccessGroupIDs = []string{"a", "b", "c"}
-	if u.ReadDoors([]string{"a"}, []string{"a", "c"}) || !slices.Equal(u.AccessGroupIDs, []string{"a", "b"}) || u.DoorsRead {
+	if u.ReadDoors([]string{"a"}, []string{"a", "c"}) || !slices.Equal(u.AccessGroupIDs, []string{"a", "b"}) ||
+		u.DoorsRead {
 		t.Errorf("of a, b and c the list has a, and a and c are wanted: %v", u.AccessGroupIDs)
 	}
 	if !u.ReadDoors([]string{"b", "a"}, nil) || !u.DoorsRead {

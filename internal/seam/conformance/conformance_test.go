@@ -92,12 +92,14 @@ func testGroup(t *testing.T, s suite) {
 // identity makes a user identity that the test deletes.
 func (s suite) identity(t *testing.T, email string) seam.UserIdentity {
 	t.Helper()
-	i, err := s.c.CreateUserIdentity(context.Background(), seam.CreateUserIdentity{Key: "conformance_" + uuid.NewString(), EmailAddress: email})
+	i, err := s.c.CreateUserIdentity(context.Background(), seam.CreateUserIdentity{Key: "conformance_" +
+		uuid.NewString(), EmailAddress: email})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.c.DeleteUserIdentity(context.Background(), i.UserIdentityID); err != nil && seam.KindOf(err) != seam.NotFound {
+		if err := s.c.DeleteUserIdentity(context.Background(), i.UserIdentityID); err != nil &&
+			seam.KindOf(err) != seam.NotFound {
 			t.Errorf("clean up: %v", err)
 		}
 	})
@@ -113,7 +115,8 @@ func testIdentity(t *testing.T, s suite) {
 		t.Errorf("by key: %+v %v", byKey, err)
 	}
 	found, err := s.c.SearchUserIdentities(ctx, email)
-	if err != nil || !slices.ContainsFunc(found, func(f seam.UserIdentity) bool { return f.UserIdentityID == i.UserIdentityID }) {
+	if err != nil || !slices.ContainsFunc(found,
+		func(f seam.UserIdentity) bool { return f.UserIdentityID == i.UserIdentityID }) {
 		t.Errorf("by e-mail: %+v %v", found, err)
 	}
 	for name, again := range map[string]seam.CreateUserIdentity{
@@ -134,8 +137,9 @@ func testStay(t *testing.T, s suite) {
 	i := s.identity(t, "")
 	starts := time.Now().UTC().Add(48 * time.Hour).Truncate(time.Millisecond)
 	u, err := s.c.CreateACSUser(ctx, seam.CreateACSUser{
-		ACSSystemID: s.system, UserIdentityID: i.UserIdentityID, FullName: "conformance", ACSAccessGroupIDs: []string{s.group},
-		AccessSchedule: seam.NewSchedule(starts, starts.Add(72*time.Hour)),
+		ACSSystemID: s.system, UserIdentityID: i.UserIdentityID, FullName: "conformance",
+		ACSAccessGroupIDs: []string{s.group},
+		AccessSchedule:    seam.NewSchedule(starts, starts.Add(72*time.Hour)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -145,12 +149,15 @@ func testStay(t *testing.T, s suite) {
 		t.Fatalf("mobile key: %+v %v", key, err)
 	}
 	ends := starts.Add(96 * time.Hour)
-	if err := s.c.UpdateACSUser(ctx, seam.UpdateACSUser{ACSUserID: u.ACSUserID, AccessSchedule: seam.NewSchedule(starts, ends)}); err != nil {
+	if err := s.c.UpdateACSUser(ctx, seam.UpdateACSUser{ACSUserID: u.ACSUserID, AccessSchedule: seam.NewSchedule(starts,
+		ends)}); err != nil {
 		t.Error(err)
 	}
 	got, err := s.c.ACSUser(ctx, u.ACSUserID)
-	if err != nil || got.FullName != "conformance" || got.UserIdentityID != i.UserIdentityID || got.AccessSchedule == nil ||
-		!seam.ParseTime(got.AccessSchedule.StartsAt).Equal(starts) || !seam.ParseTime(got.AccessSchedule.EndsAt).Equal(ends) || got.Subscribed() {
+	if err != nil || got.FullName != "conformance" || got.UserIdentityID != i.UserIdentityID ||
+		got.AccessSchedule == nil ||
+		!seam.ParseTime(got.AccessSchedule.StartsAt).Equal(starts) ||
+		!seam.ParseTime(got.AccessSchedule.EndsAt).Equal(ends) || got.Subscribed() {
 		t.Errorf("read back: %+v %v", got, err)
 	}
 	listed, err := s.c.ACSUsers(ctx, s.system, i.UserIdentityID)
@@ -162,15 +169,22 @@ func testStay(t *testing.T, s suite) {
 		t.Errorf("groups: %+v %v", groups, err)
 	}
 	for range 2 { // a membership is a set: repeating changes nothing
-		if err := s.c.AddToAccessGroup(ctx, seam.GroupMembership{ACSUserID: u.ACSUserID, ACSAccessGroupID: s.group}); err != nil {
+		if err := s.c.AddToAccessGroup(ctx, seam.GroupMembership{
+			ACSUserID:        u.ACSUserID,
+			ACSAccessGroupID: s.group,
+		}); err != nil {
 			t.Errorf("add: %v", err)
 		}
 	}
 	keys, err := s.c.Credentials(ctx, u.ACSUserID)
-	if err != nil || !slices.ContainsFunc(keys, func(c seam.Credential) bool { return c.ACSCredentialID == key.ACSCredentialID && c.IsMobileKey() }) {
+	if err != nil || !slices.ContainsFunc(keys,
+		func(c seam.Credential) bool { return c.ACSCredentialID == key.ACSCredentialID && c.IsMobileKey() }) {
 		t.Errorf("credentials: %+v %v", keys, err)
 	}
-	if err := s.c.RemoveFromAccessGroup(ctx, seam.GroupMembership{ACSUserID: u.ACSUserID, ACSAccessGroupID: s.group}); err != nil {
+	if err := s.c.RemoveFromAccessGroup(ctx, seam.GroupMembership{
+		ACSUserID:        u.ACSUserID,
+		ACSAccessGroupID: s.group,
+	}); err != nil {
 		t.Errorf("remove: %v", err)
 	}
 	if err := s.c.DeleteACSUser(ctx, u.ACSUserID); err != nil {
@@ -201,7 +215,10 @@ func testRefusals(t *testing.T, s suite) {
 	if err := s.c.DeleteACSUser(ctx, uuid.NewString()); seam.KindOf(err) != seam.NotFound {
 		t.Errorf("deleting an unknown ACS user: %v", err)
 	}
-	if _, err := s.c.CreateUserIdentity(ctx, seam.CreateUserIdentity{Key: "conformance_x", EmailAddress: "not an address"}); seam.KindOf(err) != seam.Invalid {
+	if _, err := s.c.CreateUserIdentity(ctx, seam.CreateUserIdentity{
+		Key:          "conformance_x",
+		EmailAddress: "not an address",
+	}); seam.KindOf(err) != seam.Invalid {
 		t.Errorf("an address that is none: got %v, want a refusal", err)
 	}
 }

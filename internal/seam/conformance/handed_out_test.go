@@ -22,11 +22,13 @@ func testHandedOut(t *testing.T, s suite) {
 		t.Errorf("read back: %+v %v", got, err)
 	}
 	listed, err := s.c.InstantKeys(ctx, i.UserIdentityID)
-	if err != nil || !slices.ContainsFunc(listed, func(k seam.InstantKey) bool { return k.InstantKeyID == key.InstantKeyID }) {
+	if err != nil || !slices.ContainsFunc(listed,
+		func(k seam.InstantKey) bool { return k.InstantKeyID == key.InstantKeyID }) {
 		t.Errorf("listed: %+v %v", listed, err)
 	}
 	ask := seam.GetClientSession{
-		UserIdentityID: i.UserIdentityID, UserIdentifierKey: "conformance_" + uuid.NewString(), ExpiresAt: seam.FormatTime(time.Now().Add(time.Hour)),
+		UserIdentityID: i.UserIdentityID, UserIdentifierKey: "conformance_" + uuid.NewString(),
+		ExpiresAt: seam.FormatTime(time.Now().Add(time.Hour)),
 	}
 	session, err := s.c.GetClientSession(ctx, ask)
 	if err != nil || session.Token == "" {
@@ -36,7 +38,8 @@ func testHandedOut(t *testing.T, s suite) {
 		t.Errorf("asked again: %+v %v", again, err)
 	}
 	sessions, err := s.c.ClientSessions(ctx, i.UserIdentityID)
-	if err != nil || !slices.ContainsFunc(sessions, func(c seam.ClientSession) bool { return c.ClientSessionID == session.ClientSessionID }) {
+	if err != nil || !slices.ContainsFunc(sessions,
+		func(c seam.ClientSession) bool { return c.ClientSessionID == session.ClientSessionID }) {
 		t.Errorf("sessions listed: %+v %v", sessions, err)
 	}
 	if err := s.c.RevokeClientSession(ctx, session.ClientSessionID); err != nil {

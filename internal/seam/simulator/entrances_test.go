@@ -14,7 +14,10 @@ func TestTryDoor(t *testing.T) {
 	now := r.Now()
 	_, made := r.user(r.identity(), map[string]any{
 		"acs_access_group_ids": []string{"g1"},
-		"access_schedule":      map[string]any{"starts_at": now.Add(time.Hour).Format(time.RFC3339), "ends_at": now.Add(3 * time.Hour).Format(time.RFC3339)},
+		"access_schedule": map[string]any{
+			"starts_at": now.Add(time.Hour).Format(time.RFC3339),
+			"ends_at":   now.Add(3 * time.Hour).Format(time.RFC3339),
+		},
 	})
 	user, _ := made["acs_user_id"].(string)
 	try := func(user, door, kind, reason string) {

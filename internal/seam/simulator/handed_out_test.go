@@ -34,12 +34,15 @@ func TestEachInstantKeyIsAnotherOne(t *testing.T) {
 	identity := map[string]any{"user_identity_id": r.guest()}
 	first := r.object("/user_identities/generate_instant_key", identity, "instant_key")
 	second := r.object("/user_identities/generate_instant_key", identity, "instant_key")
-	if first["instant_key_id"] == second["instant_key_id"] || r.shown(first["instant_key_url"]) != 1 || r.shown(second["instant_key_url"]) != 1 {
+	if first["instant_key_id"] == second["instant_key_id"] || r.shown(first["instant_key_url"]) != 1 ||
+		r.shown(second["instant_key_url"]) != 1 {
 		t.Fatalf("two calls made %v and %v", first, second)
 	}
 	r.object("/instant_keys/delete", map[string]any{"instant_key_id": first["instant_key_id"]}, "")
-	if code, _ := r.call("/instant_keys/get", map[string]any{"instant_key_id": first["instant_key_id"]}); code != 404 || r.shown(first["instant_key_url"]) != 0 {
-		t.Errorf("a deleted instant key: get answers %d and it still shows %d keys", code, r.shown(first["instant_key_url"]))
+	if code, _ := r.call("/instant_keys/get", map[string]any{"instant_key_id": first["instant_key_id"]}); code != 404 ||
+		r.shown(first["instant_key_url"]) != 0 {
+		t.Errorf("a deleted instant key: get answers %d and it still shows %d keys", code,
+			r.shown(first["instant_key_url"]))
 	}
 	r.Advance(time.Hour)
 	if r.shown(second["instant_key_url"]) != 0 {
@@ -51,9 +54,11 @@ func TestWhatAnInstantKeysDeletionLeaves(t *testing.T) {
 	t.Parallel()
 	for keep, want := range map[bool]int{false: 404, true: 200} {
 		r := newRig(t, Options{KeepSessionOfKey: keep})
-		key := r.object("/user_identities/generate_instant_key", map[string]any{"user_identity_id": r.guest()}, "instant_key")
+		key := r.object("/user_identities/generate_instant_key", map[string]any{"user_identity_id": r.guest()},
+			"instant_key")
 		r.object("/instant_keys/delete", map[string]any{"instant_key_id": key["instant_key_id"]}, "")
-		if code, _ := r.call("/client_sessions/get", map[string]any{"client_session_id": key["client_session_id"]}); code != want {
+		if code, _ := r.call("/client_sessions/get",
+			map[string]any{"client_session_id": key["client_session_id"]}); code != want {
 			t.Errorf("keep_session_of_key %v: the session answers %d", keep, code)
 		}
 	}
@@ -65,11 +70,13 @@ func TestGetOrCreateMovesTheEndOfASession(t *testing.T) {
 	identity := r.guest()
 	ask := func(key string, life time.Duration) map[string]any {
 		return r.object("/client_sessions/get_or_create", map[string]any{
-			"user_identity_id": identity, "user_identifier_key": key, "expires_at": r.Now().Add(life).Format(time.RFC3339),
+			"user_identity_id": identity, "user_identifier_key": key,
+			"expires_at": r.Now().Add(life).Format(time.RFC3339),
 		}, "client_session")
 	}
 	first, again, other := ask("a", time.Hour), ask("a", 2*time.Hour), ask("b", time.Hour)
-	if first["client_session_id"] != again["client_session_id"] || first["token"] != again["token"] || first["expires_at"] == again["expires_at"] {
+	if first["client_session_id"] != again["client_session_id"] || first["token"] != again["token"] ||
+		first["expires_at"] == again["expires_at"] {
 		t.Errorf("asked twice: %v, then %v", first, again)
 	}
 	if other["client_session_id"] == first["client_session_id"] {
@@ -106,7 +113,8 @@ func TestWhatAnIdentityHandedOutGoesWithIt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
 	identity := r.guest()
-	key := r.object("/user_identities/generate_instant_key", map[string]any{"user_identity_id": identity}, "instant_key")
+	key := r.object("/user_identities/generate_instant_key", map[string]any{"user_identity_id": identity},
+		"instant_key")
 	other := r.identity()
 	r.MergeIdentities(other, identity)
 	if r.shown(key["instant_key_url"]) != 1 {

@@ -64,8 +64,9 @@ func TestSchemasFitSeamsOpenAPI(t *testing.T) {
 		return
 	}
 	kinds := map[string][]string{
-		"string": {"string"}, "strings": {"array"}, "boolean": {"boolean"}, "object": {"object"}, "integer": {"integer", "number"},
-		"number": {"number"},
+		"string": {"string"}, "strings": {"array"}, "boolean": {"boolean"}, "object": {"object"},
+		"integer": {"integer", "number"},
+		"number":  {"number"},
 	}
 	var compare func(path string, ours schema, theirs property)
 	compare = func(path string, ours schema, theirs property) {
@@ -75,7 +76,8 @@ func TestSchemasFitSeamsOpenAPI(t *testing.T) {
 				t.Errorf("%s.%s is not in Seam's OpenAPI", path, name)
 				continue
 			}
-			if !slices.Contains(kinds[f.kind], p.Type) || f.nullable != p.Nullable || f.required != slices.Contains(theirs.Required, name) || f.nonEmpty != (p.MinLength > 0) ||
+			if !slices.Contains(kinds[f.kind], p.Type) || f.nullable != p.Nullable ||
+				f.required != slices.Contains(theirs.Required, name) || f.nonEmpty != (p.MinLength > 0) ||
 				(f.format != p.Format && p.Format != "uuid" && p.Format != "float") {
 				t.Errorf("%s.%s: ours %+v, Seam's %+v", path, name, f, p)
 			}
@@ -123,7 +125,8 @@ func shapeOf(p property) shape {
 		slices.Sort(values)
 		return values
 	}
-	s.Errors, s.Warnings, s.Mutations = codes("errors", "error_code"), codes("warnings", "warning_code"), codes("pending_mutations", "mutation_code")
+	s.Errors, s.Warnings, s.Mutations = codes("errors", "error_code"), codes("warnings", "warning_code"),
+		codes("pending_mutations", "mutation_code")
 	for _, list := range [][]string{s.Required, s.Optional, s.Nullable, s.Enums} {
 		slices.Sort(list)
 	}
@@ -139,7 +142,8 @@ func TestAnswersFitSeamsOpenAPI(t *testing.T) {
 	}
 	shapes := map[string]shape{}
 	for _, kind := range []string{
-		"acs_access_group", "acs_credential", "acs_entrance", "acs_system", "acs_user", "client_session", "instant_key", "phone", "user_identity", "workspace",
+		"acs_access_group", "acs_credential", "acs_entrance", "acs_system", "acs_user", "client_session", "instant_key",
+		"phone", "user_identity", "workspace",
 	} {
 		shapes[kind] = shapeOf(document.Components.Schemas[kind])
 	}
@@ -155,23 +159,28 @@ func TestAnswersFitSeamsOpenAPI(t *testing.T) {
 		return
 	}
 	if !bytes.Equal(want, answersJSON) {
-		t.Error("answers.json is not up to date: SEAM_OPENAPI=... go test -run OpenAPI -update ./internal/seam/simulator")
+		t.Error(
+			"answers.json is not up to date: SEAM_OPENAPI=... go test -run OpenAPI -update ./internal/seam/simulator")
 	}
 }
 
-// TestAnswersHaveWhatIsRequired holds each kind of answer against the table: what Seam's OpenAPI requires is there, and nothing else
-// than what it documents. The merged ids of a user identity are in a newer version of it.
+// TestAnswersHaveWhatIsRequired holds each kind of answer against the table: what Seam's OpenAPI requires is there, and
+// nothing else than what it documents. The merged ids of a user identity are in a newer version of it.
 func TestAnswersHaveWhatIsRequired(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
 	_, u := r.user(r.identity(), nil)
-	r.call("/acs/credentials/create", map[string]any{"acs_user_id": u["acs_user_id"], "access_method": "mobile_key", "is_multi_phone_sync_credential": true})
+	r.call("/acs/credentials/create", map[string]any{
+		"acs_user_id": u["acs_user_id"], "access_method": "mobile_key",
+		"is_multi_phone_sync_credential": true,
+	})
 	r.call("/user_identities/generate_instant_key", map[string]any{"user_identity_id": u["user_identity_id"]})
 	r.call("/phones/simulate/create_sandbox_phone", map[string]any{"user_identity_id": u["user_identity_id"]})
 	r.AddEntrance("sys", "door", "Room 12", "g1")
 	newer := []string{"merged_user_identity_ids", "merged_user_identity_keys"}
 	for _, path := range []string{
-		"/workspaces/get", "/user_identities/list", "/acs/users/list", "/acs/credentials/list", "/acs/access_groups/list", "/acs/systems/list",
+		"/workspaces/get", "/user_identities/list", "/acs/users/list", "/acs/credentials/list",
+		"/acs/access_groups/list", "/acs/systems/list",
 		"/instant_keys/list", "/client_sessions/list", "/phones/list", "/acs/entrances/list",
 	} {
 		_, out := r.call(path, map[string]any{})

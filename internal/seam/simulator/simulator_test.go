@@ -43,9 +43,13 @@ func (r rig) call(path string, body map[string]any) (int, map[string]any) {
 }
 
 func (r rig) user(identity string, more map[string]any) (int, map[string]any) {
-	body := map[string]any{"acs_system_id": "sys", "full_name": " R ", "user_identity_id": identity, "access_schedule": map[string]any{
-		"starts_at": r.Now().Add(time.Hour).Format(time.RFC3339), "ends_at": r.Now().Add(2 * time.Hour).Format(time.RFC3339),
-	}}
+	body := map[string]any{
+		"acs_system_id": "sys", "full_name": " R ", "user_identity_id": identity,
+		"access_schedule": map[string]any{
+			"starts_at": r.Now().Add(time.Hour).Format(time.RFC3339),
+			"ends_at":   r.Now().Add(2 * time.Hour).Format(time.RFC3339),
+		},
+	}
 	for k, v := range more {
 		body[k] = v
 	}
@@ -70,8 +74,11 @@ func TestRequestsThatDoNotFitTheSchema(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
 	for path, body := range map[string]map[string]any{
-		"/acs/users/create":               {"acs_system_id": "sys"},
-		"/acs/users/update":               {"acs_user_id": "u", "access_schedule": map[string]any{"starts_at": "2030-01-01T00:00:00Z"}},
+		"/acs/users/create": {"acs_system_id": "sys"},
+		"/acs/users/update": {
+			"acs_user_id":     "u",
+			"access_schedule": map[string]any{"starts_at": "2030-01-01T00:00:00Z"},
+		},
 		"/acs/users/add_to_access_group":  {"acs_user_id": 7, "acs_access_group_id": "g1"},
 		"/user_identities/create":         {"email_address": "nobody"},
 		"/user_identities/list":           {"limit": 0},
@@ -113,7 +120,8 @@ func TestSecondUserSwitch(t *testing.T) {
 		code, users, linked int
 		same                bool
 	}{
-		Allow: {200, 2, 2, false}, Refuse: {400, 1, 1, false}, ReturnExisting: {200, 1, 1, true}, MoveLink: {200, 2, 1, false},
+		Allow: {200, 2, 2, false}, Refuse: {400, 1, 1, false}, ReturnExisting: {200, 1, 1, true},
+		MoveLink: {200, 2, 1, false},
 	} {
 		t.Run(string(second), func(t *testing.T) {
 			t.Parallel()
@@ -127,7 +135,8 @@ func TestSecondUserSwitch(t *testing.T) {
 					linked++
 				}
 			}
-			if code != want.code || len(r.State().Users) != want.users || linked != want.linked || (first["acs_user_id"] == again["acs_user_id"]) != want.same {
+			if code != want.code || len(r.State().Users) != want.users || linked != want.linked ||
+				(first["acs_user_id"] == again["acs_user_id"]) != want.same {
 				t.Errorf("got %d, %d users, %d linked, %v", code, len(r.State().Users), linked, again)
 			}
 		})
@@ -140,7 +149,10 @@ func TestChildrenFollowPhones(t *testing.T) {
 	i := r.identity()
 	_, u := r.user(i, nil)
 	r.call("/phones/simulate/create_sandbox_phone", map[string]any{"user_identity_id": i})
-	r.call("/acs/credentials/create", map[string]any{"acs_user_id": u["acs_user_id"], "access_method": "mobile_key", "is_multi_phone_sync_credential": true})
+	r.call("/acs/credentials/create", map[string]any{
+		"acs_user_id": u["acs_user_id"], "access_method": "mobile_key",
+		"is_multi_phone_sync_credential": true,
+	})
 	r.call("/phones/simulate/create_sandbox_phone", map[string]any{"user_identity_id": i})
 	id := u["acs_user_id"].(string)
 	if n := len(r.State().Credentials); n != 3 || len(r.State().MobileKeys(id)) != 1 {

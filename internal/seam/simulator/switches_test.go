@@ -49,10 +49,14 @@ func TestLagsAreSeparate(t *testing.T) {
 				if code, _ := r.call("/acs/users/get", id); code != get {
 					t.Errorf("%s: get %d, want %d", when, code, get)
 				}
-				if _, out := r.call("/acs/users/list", map[string]any{"user_identity_id": identity}); len(out["acs_users"].([]any)) != list {
+				if _, out := r.call("/acs/users/list",
+					map[string]any{"user_identity_id": identity}); len(out["acs_users"].([]any)) != list {
 					t.Errorf("%s: list %v, want %d", when, out, list)
 				}
-				if code, _ := r.call("/acs/users/add_to_access_group", map[string]any{"acs_user_id": u["acs_user_id"], "acs_access_group_id": "g1"}); code != write {
+				if code, _ := r.call("/acs/users/add_to_access_group", map[string]any{
+					"acs_user_id":         u["acs_user_id"],
+					"acs_access_group_id": "g1",
+				}); code != write {
 					t.Errorf("%s: write %d, want %d", when, code, write)
 				}
 			}
@@ -76,7 +80,10 @@ func TestLagsAreSeparate(t *testing.T) {
 
 func TestUnknownIdentitySwitch(t *testing.T) {
 	t.Parallel()
-	for position, want := range map[UnknownIdentity][2]int{"": {200, 0}, Empty: {200, 0}, NotFound: {404, 0}, Everything: {200, 1}} {
+	for position, want := range map[UnknownIdentity][2]int{
+		"": {200, 0}, Empty: {200, 0}, NotFound: {404, 0},
+		Everything: {200, 1},
+	} {
 		r := newRig(t, Options{UnknownIdentity: position})
 		r.user(r.identity(), nil)
 		code, out := r.call("/acs/users/list", map[string]any{"user_identity_id": "nobody"})
@@ -98,7 +105,8 @@ func TestMergedIdentities(t *testing.T) {
 		t.Errorf("got %v, want the survivor", out)
 	}
 	_, out = r.call("/acs/users/list", map[string]any{"user_identity_id": one})
-	if list := out["acs_users"].([]any); len(list) != 1 || dig(list[0], "user_identity_id") != other || dig(list[0], "acs_user_id") != u["acs_user_id"] {
+	if list := out["acs_users"].([]any); len(list) != 1 || dig(list[0], "user_identity_id") != other ||
+		dig(list[0], "acs_user_id") != u["acs_user_id"] {
 		t.Errorf("got %v", out)
 	}
 	r.EditIdentity(other, "bob@example.com")
@@ -119,7 +127,10 @@ func TestDeletesThatHang(t *testing.T) {
 			t.Errorf("a create while the delete hangs: %d, blocks %v", code, blocks)
 		}
 		r.Advance(2 * time.Hour)
-		if code, _ := r.user(identity, map[string]any{"full_name": "T"}); code != map[bool]int{true: 200, false: 400}[blocks] {
+		if code, _ := r.user(identity, map[string]any{"full_name": "T"}); code != map[bool]int{
+			true:  200,
+			false: 400,
+		}[blocks] {
 			t.Errorf("afterwards: %d", code)
 		}
 	}
@@ -141,9 +152,13 @@ func TestHiddenObjects(t *testing.T) {
 	r := newRig(t, Options{})
 	_, u := r.user(r.identity(), map[string]any{"acs_access_group_ids": []any{"g1"}})
 	r.Configure(func(o *Options) { o.Hidden = []string{"g1", u["acs_user_id"].(string)} })
-	for path, key := range map[string]string{"/acs/users/list": "acs_users", "/acs/access_groups/list": "acs_access_groups"} {
+	for path, key := range map[string]string{
+		"/acs/users/list":         "acs_users",
+		"/acs/access_groups/list": "acs_access_groups",
+	} {
 		_, out := r.call(path, map[string]any{})
-		if strings.Contains(toJSON(t, out[key]), r.options.Hidden[0]+`"`) || strings.Contains(toJSON(t, out[key]), r.options.Hidden[1]) {
+		if strings.Contains(toJSON(t, out[key]), r.options.Hidden[0]+`"`) ||
+			strings.Contains(toJSON(t, out[key]), r.options.Hidden[1]) {
 			t.Errorf("%s shows what is hidden: %v", path, out)
 		}
 	}
@@ -178,10 +193,12 @@ func TestFieldsLeftOutNullAndUnknown(t *testing.T) {
 			t.Errorf("%s is %v, want null", name, v)
 		}
 	}
-	if got := get(Options{Omit: []string{"acs_user.full_name", "acs_system.name"}}); got["full_name"] != nil || got["acs_user_id"] == nil {
+	if got := get(Options{Omit: []string{"acs_user.full_name", "acs_system.name"}}); got["full_name"] != nil ||
+		got["acs_user_id"] == nil {
 		t.Errorf("got %v", got)
 	}
-	if got := get(Options{Unknown: true}); got["external_type"] != "a_value_that_no_document_has" || got["a_field_that_no_document_has"] == nil {
+	if got := get(Options{Unknown: true}); got["external_type"] != "a_value_that_no_document_has" ||
+		got["a_field_that_no_document_has"] == nil {
 		t.Errorf("got %v", got)
 	}
 }
@@ -203,9 +220,13 @@ func TestDocumentedCodes(t *testing.T) {
 
 func TestErrorTexts(t *testing.T) {
 	t.Parallel()
-	for position, want := range map[ErrorText]string{Long: "and so on", NonASCII: "é", NUL: "\x00", HTML: "<html>", Guest: "jane@example.com"} {
+	for position, want := range map[ErrorText]string{
+		Long: "and so on", NonASCII: "é", NUL: "\x00", HTML: "<html>",
+		Guest: "jane@example.com",
+	} {
 		r := newRig(t, Options{ErrorText: position})
-		if _, out := r.call("/acs/users/get", map[string]any{"acs_user_id": "none"}); !strings.Contains(dig(out, "error", "message").(string), want) {
+		if _, out := r.call("/acs/users/get", map[string]any{"acs_user_id": "none"}); !strings.Contains(dig(out,
+			"error", "message").(string), want) {
 			t.Errorf("%s: %v", position, out)
 		}
 	}
@@ -220,10 +241,14 @@ func TestFaults(t *testing.T) {
 		has    string
 		effect bool
 	}{
-		"403":           {Fault{Kind: Forbidden}, 403, `"forbidden"`, false},
-		"409":           {Fault{Kind: Conflict}, 409, `"conflict"`, false},
-		"422":           {Fault{Kind: Unprocessable}, 422, `"unprocessable_entity"`, false},
-		"an odd type":   {Fault{Kind: Refused, Type: "something_new", Message: "because"}, 400, `"something_new"`, false},
+		"403": {Fault{Kind: Forbidden}, 403, `"forbidden"`, false},
+		"409": {Fault{Kind: Conflict}, 409, `"conflict"`, false},
+		"422": {Fault{Kind: Unprocessable}, 422, `"unprocessable_entity"`, false},
+		"an odd type": {
+			Fault{Kind: Refused, Type: "something_new", Message: "because"},
+			400, `"something_new"`,
+			false,
+		},
 		"a wrong 404":   {Fault{Kind: WrongNotFound}, 404, `"acs_user_not_found"`, false},
 		"a page":        {Fault{Kind: Page, Status: 403}, 403, "<html>", false},
 		"absurd 429":    {Fault{Kind: Limited, RetryAfterText: "1e400"}, 429, "too_many", false},
@@ -244,7 +269,8 @@ func TestFaults(t *testing.T) {
 			r.Inject(c.fault)
 			w := httptest.NewRecorder()
 			r.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/acs/users/create", bytes.NewReader(body)))
-			if w.Code != c.status || !strings.Contains(w.Body.String(), c.has) || (len(r.State().Users) == 1) != c.effect {
+			if w.Code != c.status || !strings.Contains(w.Body.String(), c.has) ||
+				(len(r.State().Users) == 1) != c.effect {
 				t.Errorf("%d %s, %d users", w.Code, w.Body, len(r.State().Users))
 			}
 		})
@@ -254,7 +280,8 @@ func TestFaults(t *testing.T) {
 func TestListsThatLie(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[FaultKind]string{
-		NoCursor: `"has_next_page":true,"next_page_cursor":null`, SameCursor: `"next_page_cursor":"the same"`, NullObject: `"acs_users":null`, HalfList: `"has_next_page":false`,
+		NoCursor: `"has_next_page":true,"next_page_cursor":null`, SameCursor: `"next_page_cursor":"the same"`,
+		NullObject: `"acs_users":null`, HalfList: `"has_next_page":false`,
 	} {
 		r := newRig(t, Options{})
 		r.user(r.identity(), nil)
@@ -276,7 +303,8 @@ func TestLateCalls(t *testing.T) {
 	}
 	t.Cleanup(server.Close)
 	r.Inject(Fault{Kind: Late, Delay: time.Hour})
-	resp, err := http.Post(server.URL+"/acs/users/create", "application/json", strings.NewReader(`{"acs_system_id": "sys", "full_name": "R"}`))
+	resp, err := http.Post(server.URL+"/acs/users/create", "application/json",
+		strings.NewReader(`{"acs_system_id": "sys", "full_name": "R"}`))
 	if err == nil {
 		_ = resp.Body.Close()
 		t.Error("it was answered")
@@ -301,7 +329,10 @@ func TestServedOverTLS(t *testing.T) {
 	}
 	t.Cleanup(server.Close)
 	connect := func() *http.Client {
-		transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: server.RootCAs, MinVersion: tls.VersionTLS12}}
+		transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{
+			RootCAs:    server.RootCAs,
+			MinVersion: tls.VersionTLS12,
+		}}
 		t.Cleanup(transport.CloseIdleConnections)
 		return &http.Client{Transport: transport}
 	}
@@ -352,10 +383,17 @@ func TestSwitchesOverHTTP(t *testing.T) {
 		body map[string]any
 		code int
 	}{
-		{"options", map[string]any{"omit": []any{"optional"}, "list_lag": 1000, "unknown_identity": "not_found", "error_text": "nul"}, 200},
+		{"options", map[string]any{
+			"omit": []any{"optional"}, "list_lag": 1000, "unknown_identity": "not_found",
+			"error_text": "nul",
+		}, 200},
 		{"options", map[string]any{"ommit": 1}, 400},
 		{"faults", map[string]any{"kind": "not_found", "path": "/acs/users/get"}, 200},
-		{"change", map[string]any{"acs_users": map[string]any{id: map[string]any{"error_code": "deleted_externally"}}}, 200},
+		{
+			"change",
+			map[string]any{"acs_users": map[string]any{id: map[string]any{"error_code": "deleted_externally"}}},
+			200,
+		},
 		{"change", map[string]any{"acs_users": 7}, 400},
 		{"nothing", map[string]any{}, 404},
 	} {
@@ -363,7 +401,8 @@ func TestSwitchesOverHTTP(t *testing.T) {
 			t.Errorf("%s %v: %d %v", c.path, c.body, code, out)
 		}
 	}
-	if o := r.Options(); o.ListLag != 1000 || o.UnknownIdentity != NotFound || o.ErrorText != NUL || !slices.Equal(o.Omit, []string{"optional"}) {
+	if o := r.Options(); o.ListLag != 1000 || o.UnknownIdentity != NotFound || o.ErrorText != NUL ||
+		!slices.Equal(o.Omit, []string{"optional"}) {
 		t.Errorf("got %+v", o)
 	}
 	if r.State().Users[id].ErrorCode != "deleted_externally" || r.State().Users[id].FullName != "R" {
@@ -372,7 +411,8 @@ func TestSwitchesOverHTTP(t *testing.T) {
 	if code, _ := r.call("/acs/users/get", map[string]any{"acs_user_id": id}); code != 404 {
 		t.Errorf("the fault: %d", code)
 	}
-	if code, _ := r.control("/_simulator/change", map[string]any{"acs_users": map[string]any{id: nil}}); code != 200 || len(r.State().Users) != 0 {
+	if code, _ := r.control("/_simulator/change", map[string]any{"acs_users": map[string]any{id: nil}}); code != 200 ||
+		len(r.State().Users) != 0 {
 		t.Errorf("deleted: %d, %d users", code, len(r.State().Users))
 	}
 }

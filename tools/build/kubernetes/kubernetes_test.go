@@ -1,5 +1,5 @@
-// Package kubernetes_test checks deploy/kubernetes: kustomize builds it, and each object is one of Kubernetes' own, to the last field.
-// It is in a module of its own, because the project needs none of its dependencies.
+// Package kubernetes_test checks deploy/kubernetes: kustomize builds it, and each object is one of Kubernetes' own, to
+// the last field. It is in a module of its own, because the project needs none of its dependencies.
 package kubernetes_test
 
 import (
@@ -34,8 +34,14 @@ func build(t *testing.T, path string) []string {
 
 func TestManifests(t *testing.T) {
 	for path, want := range map[string][]string{
-		"../../../deploy/kubernetes/base":             {"Deployment", "Job", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
-		"../../../deploy/kubernetes/overlays/example": {"ConfigMap", "Deployment", "Ingress", "Job", "Namespace", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
+		"../../../deploy/kubernetes/base": {
+			"Deployment", "Job", "NetworkPolicy", "PodDisruptionBudget",
+			"Service", "ServiceAccount",
+		},
+		"../../../deploy/kubernetes/overlays/example": {
+			"ConfigMap", "Deployment", "Ingress", "Job", "Namespace",
+			"NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount",
+		},
 	} {
 		var kinds []string
 		for _, document := range build(t, path) {
@@ -45,9 +51,12 @@ func TestManifests(t *testing.T) {
 			}
 			kinds = append(kinds, meta.Kind)
 			object := map[string]any{
-				"apps/v1 Deployment": &appsv1.Deployment{}, "batch/v1 Job": &batchv1.Job{}, "v1 ConfigMap": &corev1.ConfigMap{}, "v1 Namespace": &corev1.Namespace{},
-				"v1 Service": &corev1.Service{}, "v1 ServiceAccount": &corev1.ServiceAccount{}, "networking.k8s.io/v1 Ingress": &networkingv1.Ingress{},
-				"networking.k8s.io/v1 NetworkPolicy": &networkingv1.NetworkPolicy{}, "policy/v1 PodDisruptionBudget": &policyv1.PodDisruptionBudget{},
+				"apps/v1 Deployment": &appsv1.Deployment{}, "batch/v1 Job": &batchv1.Job{},
+				"v1 ConfigMap": &corev1.ConfigMap{}, "v1 Namespace": &corev1.Namespace{},
+				"v1 Service": &corev1.Service{}, "v1 ServiceAccount": &corev1.ServiceAccount{},
+				"networking.k8s.io/v1 Ingress":       &networkingv1.Ingress{},
+				"networking.k8s.io/v1 NetworkPolicy": &networkingv1.NetworkPolicy{},
+				"policy/v1 PodDisruptionBudget":      &policyv1.PodDisruptionBudget{},
 			}[meta.APIVersion+" "+meta.Kind]
 			if object == nil {
 				t.Errorf("%s: an object of an unknown kind: %s %s", path, meta.APIVersion, meta.Kind)
@@ -59,10 +68,13 @@ func TestManifests(t *testing.T) {
 			switch o := object.(type) {
 			case *appsv1.Deployment:
 				restricted(t, o.Spec.Template.Spec)
-				if *o.Spec.Replicas < 2 || o.Spec.Selector == nil || o.Spec.Selector.MatchLabels["app.kubernetes.io/name"] != o.Spec.Template.Labels["app.kubernetes.io/name"] {
-					t.Errorf("%s: the deployment selects other pods than its own, or has one replica: %+v", path, o.Spec.Selector)
+				if *o.Spec.Replicas < 2 || o.Spec.Selector == nil ||
+					o.Spec.Selector.MatchLabels["app.kubernetes.io/name"] != o.Spec.Template.Labels["app.kubernetes.io/name"] {
+					t.Errorf("%s: the deployment selects other pods than its own, or has one replica: %+v", path,
+						o.Spec.Selector)
 				}
-				if c := o.Spec.Template.Spec.Containers[0]; c.ReadinessProbe == nil || c.LivenessProbe == nil || c.StartupProbe == nil {
+				if c := o.Spec.Template.Spec.Containers[0]; c.ReadinessProbe == nil || c.LivenessProbe == nil ||
+					c.StartupProbe == nil {
 					t.Errorf("%s: a probe is missing", path)
 				}
 			case *batchv1.Job:
@@ -83,12 +95,14 @@ func TestManifests(t *testing.T) {
 // restricted is what Kubernetes' pod security standard of that name asks for, and a file system that is only read.
 func restricted(t *testing.T, pod corev1.PodSpec) {
 	t.Helper()
-	if s := pod.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+	if s := pod.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.SeccompProfile == nil ||
+		s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 		t.Errorf("the pod's security context: %+v", s)
 	}
 	for _, c := range pod.Containers {
 		s := c.SecurityContext
-		if s == nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || s.Capabilities == nil || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+		if s == nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || s.Capabilities == nil ||
+			!slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
 			t.Errorf("%s: its security context: %+v", c.Name, s)
 		}
 	}
@@ -105,7 +119,8 @@ func named(t *testing.T, policy networkingv1.NetworkPolicySpec) {
 			if peer.IPBlock == nil && (peer.PodSelector == nil || len(peer.PodSelector.MatchLabels) == 0) {
 				t.Errorf("%s of the network policy is a whole namespace: %v", what, peer.NamespaceSelector)
 			}
-			if peer.IPBlock != nil && peer.IPBlock.CIDR == "0.0.0.0/0" && !slices.Contains(peer.IPBlock.Except, "10.0.0.0/8") {
+			if peer.IPBlock != nil && peer.IPBlock.CIDR == "0.0.0.0/0" && !slices.Contains(peer.IPBlock.Except,
+				"10.0.0.0/8") {
 				t.Errorf("%s of the network policy is the cluster too", what)
 			}
 		}

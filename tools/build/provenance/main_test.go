@@ -25,7 +25,12 @@ func TestProvenance(t *testing.T) {
 			t.Errorf("%s is missing in %s", want, text)
 		}
 	}
-	for _, wrong := range [][2]string{{"", commit}, {"abc  file", commit}, {digest + " file", commit}, {digest + "  file", "unknown"}} {
+	for _, wrong := range [][2]string{
+		{"", commit},
+		{"abc  file", commit},
+		{digest + " file", commit},
+		{digest + "  file", "unknown"},
+	} {
 		if _, err := provenance(wrong[0], "1", wrong[1]); err == nil {
 			t.Errorf("%q is taken", wrong)
 		}
