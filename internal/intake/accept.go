@@ -138,9 +138,9 @@ func (a *Acceptor) Close(ctx context.Context) error {
 
 // Refusals are the failed commits since the last successful one. Events whose content Postgres refuses don't count.
 type Refusals struct {
-	Count int
-	Last  time.Time
-	Err   error // of the last one
+	Count int       // 0: the last commit succeeded
+	Last  time.Time // when the last one failed; zero if none did
+	Err   error     // of the last one
 }
 
 // Refused returns the failed commits since the last successful one.

@@ -29,10 +29,10 @@ const (
 
 // Action is what an admin does to a reservation.
 type Action struct {
-	Kind     ActionKind
-	By       string // who, for the timeline
-	Why      string // "" if none was given
-	StartsAt *time.Time
+	Kind     ActionKind  // what to do
+	By       string      // who, for the timeline
+	Why      string      // "" if none was given
+	StartsAt *time.Time  // of a window; nil: with the stay
 	EndsAt   *time.Time  // of a window; nil: as reported by the PMS
 	Audit    store.Audit // by which token and through which interface; the rest is filled in
 }
@@ -41,7 +41,10 @@ type Action struct {
 const maxReason = 500
 
 // InputError means that an action itself is invalid, for any reservation.
-type InputError struct{ Field, Message string }
+type InputError struct {
+	Field   string // as REST names it
+	Message string // what is wrong with it, for people
+}
 
 // Error implements error.
 func (e InputError) Error() string { return e.Message }
@@ -60,7 +63,7 @@ func (c Action) check() error {
 // ConflictError says why the reservation's present state doesn't allow an action, and what to do instead.
 type ConflictError struct {
 	Code    string // for programs; docs/errors.md lists them
-	Message string
+	Message string // for people
 }
 
 // Error implements error.

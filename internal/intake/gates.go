@@ -17,12 +17,12 @@ import (
 
 // GateAction is what a program or a person reports about a gate of a reservation.
 type GateAction struct {
-	Name     string
-	State    string // one of [stay.GateStates]; "" for a person who withdraws the decision
-	Evidence string // "" for none
-	By       string // who, for the timeline
-	Person   bool   // a person decided: that counts until a person withdraws it
-	Audit    store.Audit
+	Name     string      // of the gate, as the configuration names it
+	State    string      // one of [stay.GateStates]; "" for a person who withdraws the decision
+	Evidence string      // "" for none
+	By       string      // who, for the timeline
+	Person   bool        // a person decided: that counts until a person withdraws it
+	Audit    store.Audit // by which token and through which interface; the rest is filled in
 }
 
 // ErrNoGate means that a source has no gate with that name.

@@ -26,10 +26,10 @@ const (
 
 // Imported is the result of an imported event.
 type Imported struct {
-	EventID uuid.UUID // zero if nothing was kept
-	Status  string    // of an event, accepted while it waits to be applied; ImportKnown or ImportInvalid
-	Reason  string
-	Errors  []pms.FieldError
+	EventID uuid.UUID        // zero if nothing was kept
+	Status  string           // of an event, accepted while it waits to be applied; ImportKnown or ImportInvalid
+	Reason  string           // why it has that status; "" for none
+	Errors  []pms.FieldError // what is wrong, field by field, if it is invalid; otherwise nil
 }
 
 // importWait is how long an import waits for its events to be applied, and importLook how often it checks.

@@ -17,10 +17,10 @@ import (
 // Note is something in a reservation's recent events that could not be read. It never quotes a value: that may be a
 // guest's.
 type Note struct {
-	Field   string    `json:"field"`
-	Problem string    `json:"problem"`
-	EventID string    `json:"event_id"`
-	At      time.Time `json:"at"`
+	Field   string    `json:"field"`    // the path of the field in the payload
+	Problem string    `json:"problem"`  // why it could not be read
+	EventID string    `json:"event_id"` // of the event that contained it
+	At      time.Time `json:"at"`       // when that event was received
 }
 
 // mostNotes limits the notes of one reservation.

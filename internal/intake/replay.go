@@ -19,22 +19,24 @@ import (
 // Preview is the expected result of applying events again.
 type Preview struct {
 	Events      []store.Event // with the status and reason that they would get
-	Differences []Difference
+	Differences []Difference  // of the reservations and listings that would change; the others are left out
 }
 
 // Difference is how a reservation or a listing would change.
 type Difference struct {
+	// of the reservation or listing
 	Source        string            `json:"source"`
-	ReservationID string            `json:"reservation_id,omitempty" doc:"Of a reservation."`
-	ListingID     string            `json:"listing_id,omitempty" doc:"Of a listing."`
-	Fields        []FieldDifference `json:"fields" nullable:"false"`
+	ReservationID string            `json:"reservation_id,omitempty" doc:"Of a reservation."` // "" for a listing
+	ListingID     string            `json:"listing_id,omitempty" doc:"Of a listing."`         // "" for a reservation
+	Fields        []FieldDifference `json:"fields" nullable:"false"`                          // those that would change
 }
 
 // FieldDifference is how one field would change.
 type FieldDifference struct {
-	Field string  `json:"field" example:"check_out"`
-	From  *string `json:"from" doc:"The present value; null for none."`
-	To    *string `json:"to" doc:"The value after the replay."`
+	Field string  `json:"field" example:"check_out"`                    // as REST names it
+	From  *string `json:"from" doc:"The present value; null for none."` // present value, as text; nil: none
+	// the value after the replay, as text; nil: none
+	To *string `json:"to" doc:"The value after the replay."`
 }
 
 var errPreviewed = errors.New("this was only a preview")

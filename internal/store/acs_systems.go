@@ -10,10 +10,10 @@ import (
 
 // Disconnection is an access system that Seam can't reach.
 type Disconnection struct {
-	ACSSystemID string `db:"acs_system_id"`
-	Since       time.Time
-	Problem     *string // Seam's error code
-	CheckedAt   time.Time
+	ACSSystemID string    `db:"acs_system_id"` // Seam's id
+	Since       time.Time // when it was first found disconnected
+	Problem     *string   // Seam's error code
+	CheckedAt   time.Time // when that was last confirmed
 }
 
 const disconnections = `

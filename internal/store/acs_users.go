@@ -30,10 +30,10 @@ var ErrIDTaken = errors.New("this id belongs to another reservation")
 //
 // The mobile key goes through the first four in its own columns.
 type ACSUser struct {
-	ID              int64
-	Source          string
-	ReservationID   string
-	ACSSystemID     string `db:"acs_system_id"`
+	ID              int64  // our own number, ascending: the order of locks
+	Source          string // with ReservationID: the stay
+	ReservationID   string // see Source
+	ACSSystemID     string `db:"acs_system_id"` // Seam's id of the access system
 	UserIdentityKey string // of the row in user_identities
 	UserIdentityID  string // Seam's id. Unique per ACSSystemID: the place that the stay claims first
 	GuestKey        string // HMAC of the guest that it was created for, "" without an e-mail address
@@ -41,10 +41,10 @@ type ACSUser struct {
 	MarkedAt       *time.Time // set right before a create call, until its result is recorded
 	LostAt         *time.Time // the end of a create call without a usable answer: the ACS user may exist
 	ACSUserID      *string    `db:"acs_user_id"` // nil until it is known
-	MadeAt         *time.Time
+	MadeAt         *time.Time // when we learned its id; nil until then
 	StartsAt       *time.Time // the schedule that Seam may have, the longest one while a change is unsure
-	EndsAt         *time.Time
-	AccessGroupIDs []string `db:"acs_access_group_ids"` // all that may be open
+	EndsAt         *time.Time // like StartsAt
+	AccessGroupIDs []string   `db:"acs_access_group_ids"` // all that may be open
 
 	CredentialID       *string    `db:"acs_credential_id"` // the mobile key, nil until it is known
 	CredentialMarkedAt *time.Time // like MarkedAt
@@ -199,23 +199,23 @@ func (s *Store) TakenElsewhere(ctx context.Context, acsUserIDs []string, except 
 
 // RecordedUser is what a sweep compares with Seam.
 type RecordedUser struct {
-	ID                int64
-	Source            string
-	ReservationID     string
-	UserIdentityID    string
-	UserIdentityKey   string
-	IsGuests          bool   // the identity is the guest's, and not the stay's own
-	ACSUserID         string `db:"acs_user_id"`
-	StartsAt          *time.Time
-	EndsAt            *time.Time
-	AccessGroupIDs    []string `db:"acs_access_group_ids"`
-	CredentialID      *string  `db:"acs_credential_id"`
-	Problem           *string
-	CredentialProblem *string
-	Removed           bool
-	Suspended         bool
-	Drifted           bool // Seam is known to differ from the record, and is left alone
-	Unkept            int16
+	ID                int64      // of the row in acs_users
+	Source            string     // with ReservationID: the stay
+	ReservationID     string     // see Source
+	UserIdentityID    string     // Seam's id
+	UserIdentityKey   string     // our key of the identity, as Seam keeps it
+	IsGuests          bool       // the identity is the guest's, and not the stay's own
+	ACSUserID         string     `db:"acs_user_id"` // Seam's id
+	StartsAt          *time.Time // the schedule that we set, UTC
+	EndsAt            *time.Time // like StartsAt
+	AccessGroupIDs    []string   `db:"acs_access_group_ids"` // all that may be open
+	CredentialID      *string    `db:"acs_credential_id"`    // the mobile key; nil while there is none
+	Problem           *string    // as in [ACSUser]
+	CredentialProblem *string    // as in [ACSUser]
+	Removed           bool       // somebody else deleted it
+	Suspended         bool       // somebody suspended it
+	Drifted           bool       // Seam is known to differ from the record, and is left alone
+	Unkept            int16      // as in [ACSUser]
 }
 
 // RecordedUsers returns up to limit ACS users of an access system that exist as far as we know, were not changed
@@ -252,12 +252,13 @@ func (s *Store) SystemsInUse(ctx context.Context) (map[string]int, error) {
 
 // UserIdentity is a row of user_identities.
 type UserIdentity struct {
-	Key       string  `db:"user_identity_key"`
-	ID        *string `db:"user_identity_id"` // nil: being created, or the answer was lost
-	MadeByUs  bool    `db:"made"`
-	StayOnly  bool    `db:"own"`
-	LostAt    *time.Time
-	CreatedAt time.Time
+	Key      string  `db:"user_identity_key"` // HMAC of the guest's address, or of the stay; unique at Seam
+	ID       *string `db:"user_identity_id"`  // nil: being created, or the answer was lost
+	MadeByUs bool    `db:"made"`              // false: found at Seam and linked; never changed or deleted
+	// belongs to one stay, without an e-mail address, and is deleted with it
+	StayOnly  bool       `db:"own"`
+	LostAt    *time.Time // the end of a create whose answer was lost; nil: none, or known since
+	CreatedAt time.Time  // when the row was written, before the create
 }
 
 const identityColumns = `user_identity_key, user_identity_id, made, own, lost_at, created_at`

@@ -95,11 +95,11 @@ func (s *Store) FlushActivity(ctx context.Context, a *Activity) error {
 // ActivityRow is how often something happened at a source in one minute, or, if that is longer ago than a day, in one
 // hour.
 type ActivityRow struct {
-	Source string
-	Kind   string
+	Source string    // the source's name
+	Kind   string    // what happened: one of the Activity constants
 	Hour   time.Time // when that minute or hour began
-	N      int64
-	LastAt time.Time
+	N      int64     // how often
+	LastAt time.Time // the last time
 }
 
 // ActivitySince returns what happened at the sources (nil: all) since a time at most a day ago, oldest first. A
@@ -125,7 +125,7 @@ func (s *Store) LastActivity(ctx context.Context, sources []string) ([]ActivityR
 
 // EventPace is how often a source's PMS posts, as far as activity is kept.
 type EventPace struct {
-	LastAt  time.Time
+	LastAt  time.Time     // the last event
 	Hours   int           // in which it posted
 	Longest time.Duration // pause between two of them
 }
@@ -185,10 +185,10 @@ func (s *Store) Changes(ctx context.Context) (n int64, err error) {
 
 // Mark is a point in the history of what lists show.
 type Mark struct {
-	Known          bool  // false: the mark of a reader who has not looked yet
-	Count          int64 // of changes
-	Keys, Listings time.Time
-	Events         int64
+	Known          bool      // false: the mark of a reader who has not looked yet
+	Count          int64     // of changes
+	Keys, Listings time.Time // when the newest key or listing changed; zero for none
+	Events         int64     // number of the newest event
 }
 
 // ChangedSince returns the present mark, whether anything that lists show has changed since an earlier mark, and the

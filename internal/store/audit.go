@@ -11,19 +11,19 @@ import (
 
 // Audit is one entry of the audit log: who did what, through which interface. Its texts never hold guest data.
 type Audit struct {
-	AuditID   int64
-	At        time.Time
-	Token     string // the name of the token
-	Author    string // who used it, as timelines show it
-	Via       string // AuditREST or AuditPage
-	Action    string
-	Source    *string // nil: not about one source
-	Subject   *string // id of the reservation, listing or event; nil if there is none
-	Reason    *string
+	AuditID   int64          // ascending; given by the database
+	At        time.Time      // when the action was done
+	Token     string         // the name of the token
+	Author    string         // who used it, as timelines show it
+	Via       string         // AuditREST or AuditPage
+	Action    string         // what was done, such as put_listing
+	Source    *string        // nil: not about one source
+	Subject   *string        // id of the reservation, listing or event; nil if there is none
+	Reason    *string        // as the person or program gave it; nil for none
 	Before    map[string]any // what was replaced, as far as it changed; nil for nothing
-	After     map[string]any
-	RequestID *string
-	Address   *string // of the client
+	After     map[string]any // the new values of what is in Before
+	RequestID *string        // of the HTTP request; nil outside of one
+	Address   *string        // of the client
 	// RequestKey identifies a request with an Idempotency-Key, see [Store.ClaimRequest]; nil for others, and in
 	// lists.
 	RequestKey []byte `db:"-"`
@@ -98,10 +98,10 @@ func (s *Store) AddAudit(ctx context.Context, a Audit) error {
 
 // AuditFilter narrows the audit log; empty fields don't.
 type AuditFilter struct {
-	Source, Token, Action []string // any of them; nil for all
-	Subject               string
-	Sources               []string // the visible ones, without entries that are not about one source; nil for all
-	From, To              *time.Time
+	Source, Token, Action []string   // any of them; nil for all
+	Subject               string     // exactly; "" for all
+	Sources               []string   // the visible ones, without entries that are not about one source; nil for all
+	From, To              *time.Time // included; nil: no limit
 }
 
 // Audits lists the audit log, newest first, from below the given id (0: the newest).

@@ -13,25 +13,26 @@ import (
 
 // BackupCode is the PIN of an ACS user, or the mark of one that is being made. Only package provisioner writes it.
 type BackupCode struct {
-	UserRow       int64 // the row of the ACS user
-	Source        string
-	ReservationID string
-	ACSUserID     string `db:"acs_user_id"`
-	KeyID         string // the mobile key that it was made next to; "" for none
-	MarkedAt      *time.Time
-	LostAt        *time.Time
-	Looks         int16
-	CredentialID  *string    `db:"acs_credential_id"`
-	Own           bool       // staykey made it
-	Sealed        []byte     // the code, sealed by [stay.Sealer]; nil while Seam shows none
-	CodeAt        *time.Time // since when it is this code
-	Waiting       bool       // Seam has not issued it yet
-	Problem       *string    // why there is no code that opens doors, or Seam's error on it
-	MissingAt     *time.Time
-	DeletingAt    *time.Time
-	Surplus       []string
-	Tries         int32
-	DueAt         *time.Time
+	UserRow       int64  // the row of the ACS user
+	Source        string // with ReservationID: the stay
+	ReservationID string // see Source
+	// Seam's id of the user whose code it is; the code is deleted with that user
+	ACSUserID    string     `db:"acs_user_id"`
+	KeyID        string     // the mobile key that it was made next to; "" for none
+	MarkedAt     *time.Time // set right before a create, until its result is recorded
+	LostAt       *time.Time // the end of a create without an answer: the code may exist
+	Looks        int16      // how often Seam was searched for what a lost create may have left
+	CredentialID *string    `db:"acs_credential_id"` // Seam's id; nil until it is known
+	Own          bool       // staykey made it
+	Sealed       []byte     // the code, sealed by [stay.Sealer]; nil while Seam shows none
+	CodeAt       *time.Time // since when it is this code
+	Waiting      bool       // Seam has not issued it yet
+	Problem      *string    // why there is no code that opens doors, or Seam's error on it
+	MissingAt    *time.Time // Seam did not show it once; counts when that is repeated
+	DeletingAt   *time.Time // since when it is being deleted; nil: it isn't
+	Surplus      []string   // Seam's ids of further codes that a lost create left
+	Tries        int32      // failed or fruitless ones in a row
+	DueAt        *time.Time // when to look at it again; nil: when something changes
 }
 
 const backupCodeColumns = `user_row, source, reservation_id, acs_user_id, key_id, marked_at, lost_at, looks,

@@ -8,9 +8,9 @@ import (
 
 // ReservationOfBooking names a reservation and the PMS's booking that it belongs to.
 type ReservationOfBooking struct {
-	Source        string
-	BookingID     string
-	ReservationID string
+	Source        string // of both
+	BookingID     string // the PMS's id of the booking
+	ReservationID string // the reservation's id here
 }
 
 // ReservationsOfBookings returns the existing reservations of bookings, in the order of their ids. [LockShared] has

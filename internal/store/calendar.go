@@ -21,9 +21,9 @@ type CalendarListing struct {
 
 // NameCursor is where in a list by name a page ends. The zero value is the beginning.
 type NameCursor struct {
-	Folded string `json:"f"`
-	Source string `json:"s"`
-	ID     string `json:"i"`
+	Folded string `json:"f"` // the name as the list sorts it
+	Source string `json:"s"` // of the last item
+	ID     string `json:"i"` // of the last item
 }
 
 // Cursor is where in the list the listing is.
@@ -55,13 +55,13 @@ func (s *Store) CalendarListings(ctx context.Context, sources []string, text str
 // CalendarStay is a bar of the calendar.
 type CalendarStay struct {
 	Ref
-	ListingID  *string
-	GuestName  *string
-	GuestEmail *string
-	CheckIn    time.Time
-	CheckOut   time.Time
-	Status     string // of the key
-	Reason     string // of the key; "" for none
+	ListingID  *string   // nil: no room is assigned
+	GuestName  *string   // nil: not known
+	GuestEmail *string   // nil: not known
+	CheckIn    time.Time // UTC
+	CheckOut   time.Time // UTC
+	Status     string    // of the key
+	Reason     string    // of the key; "" for none
 }
 
 // longStay is the length from which stays are in the index reservations_long.

@@ -11,14 +11,14 @@ import (
 // thousands.
 type StayInTime struct {
 	Ref
-	ListingID *string
-	CheckIn   time.Time
-	CheckOut  time.Time
-	Status    string // of the key
-	Reason    string // of the key; "" for none
-	Attempts  int    // that failed, of the key
-	ChangedAt time.Time
-	TimeZone  string // of the listing; "" where it has none, or isn't known
+	ListingID *string   // nil: no room is assigned
+	CheckIn   time.Time // UTC
+	CheckOut  time.Time // UTC
+	Status    string    // of the key
+	Reason    string    // of the key; "" for none
+	Attempts  int       // that failed, of the key
+	ChangedAt time.Time // when the key's status last changed
+	TimeZone  string    // of the listing; "" where it has none, or isn't known
 }
 
 // StaysBetween returns the confirmed stays of the sources (nil: of all) that last at any time from then until then,

@@ -27,20 +27,20 @@ const (
 
 // Delivery is a row of deliveries.
 type Delivery struct {
-	DeliveryID    uuid.UUID
-	Seq           int64 // its position in lists
-	Subscription  string
-	Type          string
-	Source        string // "" if it is not about a stay: a test, a digest
-	ReservationID string
-	Sequence      int64
-	Status        string
-	Reason        *string // why it was dropped
-	Attempts      int
-	NextAttemptAt *time.Time
-	Body          []byte
-	CreatedAt     time.Time
-	FinishedAt    *time.Time
+	DeliveryID    uuid.UUID  // the webhook-id; identifies one body
+	Seq           int64      // its position in lists
+	Subscription  string     // its name
+	Type          string     // of the message, such as key.issued
+	Source        string     // "" if it is not about a stay: a test, a digest
+	ReservationID string     // "" if Source is
+	Sequence      int64      // of the stay's change that it reports; 0 if it is not about a stay
+	Status        string     // one of the Delivery constants
+	Reason        *string    // why it was dropped
+	Attempts      int        // tries so far
+	NextAttemptAt *time.Time // nil: it is finished
+	Body          []byte     // what is sent, byte for byte
+	CreatedAt     time.Time  // when the message was composed
+	FinishedAt    *time.Time // when it was delivered or dropped; nil while it waits
 }
 
 const deliveryColumns = `t.delivery_id, t.seq, t.subscription, t.type, t.source, t.reservation_id, t.sequence, t.status, t.reason, t.attempts,
@@ -48,13 +48,13 @@ const deliveryColumns = `t.delivery_id, t.seq, t.subscription, t.type, t.source,
 
 // DeliveryAttempt is one try of a delivery.
 type DeliveryAttempt struct {
-	DeliveryID uuid.UUID
-	Attempt    int
-	At         time.Time
-	DurationMS int `db:"duration_ms"`
-	StatusCode int // 0: no answer
-	Error      *string
-	Answer     *string // the beginning of the answer's body
+	DeliveryID uuid.UUID // of the message
+	Attempt    int       // its number, from 1
+	At         time.Time // when it was sent
+	DurationMS int       `db:"duration_ms"` // milliseconds until the answer, or until it failed
+	StatusCode int       // 0: no answer
+	Error      *string   // why it counts as failed; nil: it was delivered
+	Answer     *string   // the beginning of the answer's body
 }
 
 func insertDelivery(b *pgx.Batch, d Delivery) {
@@ -136,7 +136,7 @@ func (s *Store) Delivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
 // DeliveryFilter narrows a list of deliveries; empty fields don't.
 type DeliveryFilter struct {
 	Subscription, Status, Type, Source []string // any of them; nil for all
-	ReservationID                      string
+	ReservationID                      string   // exactly; "" for all
 	Sources                            []string // those that may be seen; nil for all
 }
 

@@ -12,17 +12,17 @@ import (
 
 // AttemptResult is how one try ended.
 type AttemptResult struct {
-	At         time.Time // when it was sent
-	Duration   time.Duration
-	StatusCode int    // 0: no answer
-	Error      string // "" if it was delivered
-	Answer     string
+	At         time.Time     // when it was sent
+	Duration   time.Duration // until the answer, or until it failed
+	StatusCode int           // 0: no answer
+	Error      string        // "" if it was delivered
+	Answer     string        // the beginning of the answer's body; "" for none
 }
 
 // AttemptVerdict is the consequence of a try.
 type AttemptVerdict struct {
-	Delivered bool
-	RetryAt   time.Time
+	Delivered bool       // the receiver has it
+	RetryAt   time.Time  // when to try again; ignored once it is delivered
 	NotBefore *time.Time // nothing is sent to the subscription before this time
 	Disable   string     // why the subscription is disabled; "" if it isn't
 }

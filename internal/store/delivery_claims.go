@@ -18,33 +18,33 @@ import (
 // StayState is what a message can report of a stay, from one snapshot.
 type StayState struct {
 	Ref
-	Sequence          int64
-	ReservationStatus string
-	ListingID         *string
-	ListingName       *string
-	CheckIn           *time.Time
-	CheckOut          *time.Time
-	GuestName         *string
-	KeyStatus         string
-	Reason            *string
-	Message           *string
-	ChangedAt         time.Time
-	ACSUserID         *string
-	CredentialID      *string
-	StartsAt          *time.Time
-	EndsAt            *time.Time
-	AccessGroupIDs    []string
-	GateReports       map[string]stay.GateReports
-	DoorUse           DoorUse // of the guest who has the key
+	Sequence          int64                       // rises with every change that a subscription can see
+	ReservationStatus string                      // confirmed or cancelled
+	ListingID         *string                     // nil: no room is assigned
+	ListingName       *string                     // nil: it has none, or the listing isn't known
+	CheckIn           *time.Time                  // UTC; nil while no time zone is known
+	CheckOut          *time.Time                  // like CheckIn
+	GuestName         *string                     // nil: not known
+	KeyStatus         string                      // one of the Key constants
+	Reason            *string                     // of the key; nil for none
+	Message           *string                     // of the key, for people; nil for none
+	ChangedAt         time.Time                   // when the key's status last changed
+	ACSUserID         *string                     // at Seam; nil while there is none
+	CredentialID      *string                     // the mobile key at Seam; nil while there is none
+	StartsAt          *time.Time                  // when access begins at Seam, UTC; nil without an ACS user
+	EndsAt            *time.Time                  // like StartsAt
+	AccessGroupIDs    []string                    // that the ACS user may open
+	GateReports       map[string]stay.GateReports // by the gate's name
+	DoorUse           DoorUse                     // of the guest who has the key
 }
 
 // StayToReport is what a subscription has received about a stay, and the present state.
 type StayToReport struct {
 	Reported    json.RawMessage // nil: nothing
 	Unconfirmed json.RawMessage // a list
-	Present     StayState
-	LookedTo    *time.Time // deadlines of gates up to then were looked at, see [Store.PassDeadlines]
-	Last        *Delivery  // the last message; nil: none, or retention has removed it
+	Present     StayState       // now
+	LookedTo    *time.Time      // deadlines of gates up to then were looked at, see [Store.PassDeadlines]
+	Last        *Delivery       // the last message; nil: none, or retention has removed it
 	// LastSequence is the highest sequence of a message so far.
 	LastSequence int64
 }
@@ -68,9 +68,9 @@ type Report struct {
 
 // Message is a message to send.
 type Message struct {
-	Type     string
-	Sequence int64
-	Body     []byte
+	Type     string          // such as key.issued
+	Sequence int64           // of the stay's change that it reports
+	Body     []byte          // as it is sent
 	State    json.RawMessage // what the subscription knows once it is delivered
 	More     bool            // another message about the same state follows
 }
@@ -78,7 +78,7 @@ type Message struct {
 // ClaimRequest asks for deliveries of one subscription.
 type ClaimRequest struct {
 	Scope
-	Now   time.Time
+	Now   time.Time     // by the caller's clock, for what is due
 	Lease time.Duration // by the database's clock
 	Limit int           // deliveries at once
 	// the maximum number of stays that were taken up but not tried yet; all others wait in the order of changes,
@@ -89,12 +89,12 @@ type ClaimRequest struct {
 // ClaimedDelivery is a message that may leave until its lease ends.
 type ClaimedDelivery struct {
 	Delivery
-	Attempt int // its number, from 1
-	State   json.RawMessage
-	Token   uuid.UUID
-	Until   time.Time // by this machine's monotonic clock; early rather than late
-	More    bool      // another message about the same state follows
-	Present StayState
+	Attempt int             // its number, from 1
+	State   json.RawMessage // what the subscription knows once this is delivered
+	Token   uuid.UUID       // of the lease, for [Store.RecordAttempt]
+	Until   time.Time       // by this machine's monotonic clock; early rather than late
+	More    bool            // another message about the same state follows
+	Present StayState       // the stay's state when it was claimed
 }
 
 // ClaimDeliveries takes up what changed and what is due, lets decide choose for each stay, and returns the messages

@@ -12,22 +12,22 @@ import (
 
 // DoorEvent is an opening, or a refusal, of a door to an ACS user.
 type DoorEvent struct {
-	ACSUserID string
-	At        time.Time
-	Entrance  string // its id at Seam; "" for unknown
-	Denied    bool
-	Reason    string // of a refusal, as Seam words it; "" for unknown
-	Method    string // of an opening; "" for unknown
+	ACSUserID string    // Seam's id
+	At        time.Time // when it happened, by Seam's clock
+	Entrance  string    // its id at Seam; "" for unknown
+	Denied    bool      // the door stayed closed
+	Reason    string    // of a refusal, as Seam words it; "" for unknown
+	Method    string    // of an opening; "" for unknown
 }
 
 // DoorUse is what is known about a stay's guest at doors.
 type DoorUse struct {
-	GuestKey          string // whose, as in [ACSUser]
-	FirstUsedAt       *time.Time
-	FirstUsedEntrance *string
-	DeniedAt          *time.Time
-	DeniedReason      *string
-	DeniedEntrance    *string
+	GuestKey          string     // whose, as in [ACSUser]
+	FirstUsedAt       *time.Time // the first opening; nil: none reported
+	FirstUsedEntrance *string    // Seam's id of the entrance; nil: unknown
+	DeniedAt          *time.Time // the last refusal, those within ten minutes of it left out; nil: none reported
+	DeniedReason      *string    // as Seam words it; nil: unknown
+	DeniedEntrance    *string    // like FirstUsedEntrance
 }
 
 const doorUseColumns = `guest_key, first_used_at, first_used_entrance, denied_at, denied_reason, denied_entrance`

@@ -17,14 +17,14 @@ const (
 // DoorListing is a listing with what matters for choosing its doors.
 type DoorListing struct {
 	Listing
-	Rank    int
+	Rank    int    // one of the Rank constants: what needs setting up comes first
 	Folded  string // the name in lower case, or else the id: the order of the list
 	Waiting int    // confirmed stays that are not over
 }
 
 // DoorFilter narrows a list of listings; empty fields don't.
 type DoorFilter struct {
-	Query   string
+	Query   string   // part of a name or an id; "" for all
 	Missing bool     // only those without doors
 	Unknown bool     // only those that nobody has set up
 	Sources []string // only of these; nil for all
@@ -32,10 +32,10 @@ type DoorFilter struct {
 
 // DoorCursor is where in the list a page ends. The zero value is the beginning.
 type DoorCursor struct {
-	Rank   int    `json:"r"`
-	Folded string `json:"f"`
-	Source string `json:"s"`
-	ID     string `json:"i"`
+	Rank   int    `json:"r"` // of the last item
+	Folded string `json:"f"` // of the last item
+	Source string `json:"s"` // of the last item
+	ID     string `json:"i"` // of the last item
 }
 
 // Cursor is where in the list the listing is.

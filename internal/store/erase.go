@@ -47,11 +47,11 @@ const (
 
 // EventContent is all that is kept of what a PMS has sent with one event.
 type EventContent struct {
-	EventID   uuid.UUID
-	Stage     string // EventSettled, EventQueued or EventFetching
-	Body      []byte
-	Request   []byte
-	Documents []byte
+	EventID   uuid.UUID // of the event
+	Stage     string    // EventSettled, EventQueued or EventFetching
+	Body      []byte    // nil: retention has removed it
+	Request   []byte    // as in [Event]
+	Documents []byte    // as in [Event]
 }
 
 // contentPage is how many events are read in one statement, each of which has a deadline. They are looked at one by
@@ -90,8 +90,8 @@ type Erasing struct {
 	Stays    []Ref       // over, with nothing left at Seam
 	Settled  []uuid.UUID // events whose content mentions the guest
 	Fetching []uuid.UUID // the same, of events that wait for documents: they are rejected
-	Audit    Audit
-	Now      time.Time
+	Audit    Audit       // the entry to write with it
+	Now      time.Time   // when it is erased
 }
 
 // ReasonErased is why a waiting event is rejected: its guest was erased.

@@ -19,8 +19,8 @@ import (
 
 // Accepted is the result for one event given to [Store.InsertEvents].
 type Accepted struct {
-	EventID   uuid.UUID
-	Duplicate bool
+	EventID   uuid.UUID // of the event, or of the known one that it repeats
+	Duplicate bool      // the same event key was accepted before
 }
 
 // eventRows are the columns of many events, for unnest. Ids and keys are never empty: "" stands for null.

@@ -17,7 +17,7 @@ const TestEvent = "staykey.test"
 // EventFilter narrows a list of events; empty fields don't.
 type EventFilter struct {
 	Source, Status, Type     []string // any of them; nil for all
-	ReservationID, ListingID string
+	ReservationID, ListingID string   // exactly; "" for all
 	Sources                  []string // those that may be seen; nil for all
 	WithoutTests             bool     // leaves out test events of ours
 }
@@ -78,7 +78,8 @@ func (f EventFilter) waiting(w *where, below int64, limit int) string {
 		p.applied_at, p.event_id IS NOT NULL AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status,
 			NULL::text AS replay_reason,
 		coalesce(p.first_status, p.status) AS first_status, coalesce(p.first_reason, p.reason) AS first_reason
-		FROM event_queue q LEFT JOIN event_replays p ON p.event_id = q.event_id` + itsEvent("q") + w.sql() + ` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
+		FROM event_queue q LEFT JOIN event_replays p ON p.event_id = q.event_id` + itsEvent("q") + w.sql() +
+		` ORDER BY q.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
 
 // fetching selects from those that wait for documents.
@@ -96,7 +97,8 @@ func (f EventFilter) fetching(w *where, below int64, limit int) string {
 	return `(SELECT f.event_id, f.seq, e.source, e.type, 'accepted' AS status, f.reason,
 		coalesce(f.reservation_ids[1], e.reservation_id) AS reservation_id, e.listing_id,
 		e.occurred_at, e.received_at,
-		NULL::timestamptz AS applied_at, ` + noReplays + ` FROM event_fetches f` + itsEvent("f") + w.sql() + ` ORDER BY f.seq DESC LIMIT ` + w.arg(limit) + `)`
+		NULL::timestamptz AS applied_at, ` + noReplays + ` FROM event_fetches f` + itsEvent("f") + w.sql() +
+		` ORDER BY f.seq DESC LIMIT ` + w.arg(limit) + `)`
 }
 
 // results are the selections from what is settled: by reservation or listing, which have few each, else by kind. But

@@ -40,25 +40,25 @@ const (
 
 // Event is an event of the inbox: what was posted, and its result.
 type Event struct {
-	EventID       uuid.UUID
-	Seq           int64
-	Source        string
-	EventKey      *string
-	Type          string
-	Status        string
-	Reason        *string
-	ReservationID *string
-	ListingID     *string
-	OccurredAt    *time.Time
-	ReceivedAt    time.Time
-	AppliedAt     *time.Time
-	Urgent        bool   // a guest arrives soon: it is applied before what waits
-	Body          []byte // nil where it was not asked for, or retention has removed it
-	Request       []byte // JSON of what surrounded the body; nil for the canonical format
-	Documents     []byte // JSON of the PMS's documents that were fetched for it; nil for none
-	Tries         int    // how often it was put back into the queue
-	AppliedBefore bool   // something of it was applied before its documents were there
-	Detail        []byte // JSON of an EventNotes; nil for none
+	EventID       uuid.UUID  // given on receipt
+	Seq           int64      // order of receipt; a rejected event that is sent again gets a new one
+	Source        string     // the source's name
+	EventKey      *string    // the sender's id; nil: it has none, and nothing is deduplicated
+	Type          string     // as the PMS names it, or the canonical type
+	Status        string     // one of the Event constants
+	Reason        *string    // why it has that status; nil for none
+	ReservationID *string    // that it is about; nil: none, or not known yet
+	ListingID     *string    // that it is about; nil: none, or not known yet
+	OccurredAt    *time.Time // the envelope's timestamp; nil: the PMS sends none
+	ReceivedAt    time.Time  // by our clock
+	AppliedAt     *time.Time // when it got its result; nil while it waits
+	Urgent        bool       // a guest arrives soon: it is applied before what waits
+	Body          []byte     // nil where it was not asked for, or retention has removed it
+	Request       []byte     // JSON of what surrounded the body; nil for the canonical format
+	Documents     []byte     // JSON of the PMS's documents that were fetched for it; nil for none
+	Tries         int        // how often it was put back into the queue
+	AppliedBefore bool       // something of it was applied before its documents were there
+	Detail        []byte     // JSON of an EventNotes; nil for none
 	Replays
 
 	// AlsoAbout are the reservations that it is about besides ReservationID; only to be written.
@@ -67,8 +67,8 @@ type Event struct {
 
 // EventNotes are what could not be read of an event that was understood otherwise.
 type EventNotes struct {
-	Notes    []FieldNote    `json:"notes,omitempty"`
-	Rejected []RejectedItem `json:"rejected,omitempty"`
+	Notes    []FieldNote    `json:"notes,omitempty"`    // fields that were dropped
+	Rejected []RejectedItem `json:"rejected,omitempty"` // items that were left out
 }
 
 // ReadNotes are the notes of an event's row.
@@ -80,18 +80,18 @@ func (e Event) ReadNotes() EventNotes {
 
 // FieldNote is a field that could not be read and was dropped. It never quotes the value.
 type FieldNote struct {
-	Field         string `json:"field"`
-	Problem       string `json:"problem"`
-	ReservationID string `json:"reservation_id,omitempty"`
-	ListingID     string `json:"listing_id,omitempty"`
+	Field         string `json:"field"`                    // the path of the field in the payload
+	Problem       string `json:"problem"`                  // why it could not be read
+	ReservationID string `json:"reservation_id,omitempty"` // "" if it is not about one
+	ListingID     string `json:"listing_id,omitempty"`     // "" if it is not about one
 }
 
 // RejectedItem is an item of an event that could not be read.
 type RejectedItem struct {
-	Where         string      `json:"where"`
-	ReservationID string      `json:"reservation_id,omitempty"`
-	ListingID     string      `json:"listing_id,omitempty"`
-	Errors        []FieldNote `json:"errors"`
+	Where         string      `json:"where"`                    // the path of the item in the payload
+	ReservationID string      `json:"reservation_id,omitempty"` // "" if it could not be read
+	ListingID     string      `json:"listing_id,omitempty"`     // "" if it could not be read
+	Errors        []FieldNote `json:"errors"`                   // at least one
 }
 
 // Replays describe an event that was replayed. Status is the event's result: applied once it has been
@@ -100,9 +100,9 @@ type Replays struct {
 	Replay       bool       // it is queued to be applied again
 	ReplayedAt   *time.Time // the last time
 	ReplayStatus *string    // what came of that
-	ReplayReason *string
-	FirstStatus  *string // the result before the first replay
-	FirstReason  *string
+	ReplayReason *string    // why; nil for none
+	FirstStatus  *string    // the result before the first replay
+	FirstReason  *string    // like FirstStatus
 }
 
 // noReplays are the columns of events that are not known to have been replayed.

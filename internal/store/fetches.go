@@ -16,15 +16,15 @@ const ReasonNeedsFetch = "needs_fetch"
 
 // EventFetch is an event that waits for documents of its PMS.
 type EventFetch struct {
-	EventID  uuid.UUID
-	Seq      int64
-	Source   string
-	Attempts int
+	EventID  uuid.UUID  // of the event
+	Seq      int64      // its place in the order of events
+	Source   string     // the source's name
+	Attempts int        // jobs that tried so far
 	AskedAt  *time.Time // when the PMS was first asked; nil: not yet
-	Tries    []Try
-	Urgent   bool // a guest arrives soon
-	Body     []byte
-	Request  []byte
+	Tries    []Try      // the last requests, oldest first
+	Urgent   bool       // a guest arrives soon
+	Body     []byte     // of the webhook
+	Request  []byte     // as in [Event]
 
 	ReservationIDs []string // of those that it is about, as far as its webhook names them
 }
@@ -39,13 +39,13 @@ func (e EventFetch) Since(now time.Time) time.Duration {
 
 // Try is one request for a document, or the last of several for the same one.
 type Try struct {
-	At         time.Time `json:"at"`
-	First      time.Time `json:"first,omitzero"` // of several
-	Attempt    int       `json:"attempt"`        // how many there were
-	Document   string    `json:"document"`       // kind and ids
-	DurationMS int64     `json:"duration_ms"`
+	At         time.Time `json:"at"`               // when the request was sent; of several, the last
+	First      time.Time `json:"first,omitzero"`   // of several
+	Attempt    int       `json:"attempt"`          // how many there were
+	Document   string    `json:"document"`         // kind and ids
+	DurationMS int64     `json:"duration_ms"`      // milliseconds until the answer, or until it failed
 	Status     int       `json:"status,omitempty"` // of HTTP; 0 where there was no answer
-	Error      string    `json:"error,omitempty"`
+	Error      string    `json:"error,omitempty"`  // why it failed, without guest data; "" if it didn't
 }
 
 // mostTries bounds the documents of one event whose requests are kept apart.
@@ -73,10 +73,10 @@ func (e *EventFetch) Note(t Try) {
 
 // Awaiting is a claimed event that waits for documents.
 type Awaiting struct {
-	Event   Event
-	Wants   json.RawMessage
-	Reason  string // that the inbox shows; "" for none
-	Applied bool   // part of the event was applied already
+	Event   Event           // as it was accepted
+	Wants   json.RawMessage // which documents to fetch, in the words of package fetch
+	Reason  string          // that the inbox shows; "" for none
+	Applied bool            // part of the event was applied already
 
 	BookingIDs []string // of the PMS, that the documents are about
 }

@@ -15,39 +15,39 @@ import (
 // GuestState is everything that decides what a stay's guest sees and gets now.
 type GuestState struct {
 	Ref
-	Status     string // of the reservation
-	GuestEmail *string
-	Language   *string // of the guest: a BCP 47 tag; nil: not known
-	ListingID  *string
-	CheckIn    *time.Time
-	CheckOut   *time.Time
-	KeyStatus  string
-	Reason     *string
+	Status     string     // of the reservation
+	GuestEmail *string    // nil: not known
+	Language   *string    // of the guest: a BCP 47 tag; nil: not known
+	ListingID  *string    // nil: no room is assigned
+	CheckIn    *time.Time // UTC; nil while no time zone is known
+	CheckOut   *time.Time // like CheckIn
+	KeyStatus  string     // one of the Key constants
+	Reason     *string    // of the key; nil for none
 	SettledAt  *time.Time // when the key reached its status
 	Name       *string    // of the listing
 	TimeZone   *string    // of the listing
 	// The ACS user that serves the stay; empty if there is none.
 	IdentityID   *string
-	KeyGuest     *string // the guest it was created for, as [ACSUser.GuestKey]
-	CredentialID *string
-	StartsAt     *time.Time
-	EndsAt       *time.Time
-	OwnIdentity  bool // we created its user identity, for this stay alone
+	KeyGuest     *string    // the guest it was created for, as [ACSUser.GuestKey]
+	CredentialID *string    // the mobile key at Seam; nil while there is none
+	StartsAt     *time.Time // when access begins at Seam, UTC; nil without an ACS user
+	EndsAt       *time.Time // like StartsAt
+	OwnIdentity  bool       // we created its user identity, for this stay alone
 	// CodeID is the credential of its PIN; nil while there is none that may open doors. Its digits are sealed.
 	CodeID      *string
-	SealedCode  []byte
-	CodeAt      *time.Time
-	CodeWaiting bool // Seam has not issued it yet
-	CodeProblem *string
+	SealedCode  []byte     // see [BackupCode]
+	CodeAt      *time.Time // since when it is this code
+	CodeWaiting bool       // Seam has not issued it yet
+	CodeProblem *string    // why no code opens doors; nil for none
 	// ClosedGates are the gates that keep the key from being handed out.
 	ClosedGates []string `db:"-"`
 	// GatesSetAt is when the last of the open gates was set; nil where there is none.
 	GatesSetAt *time.Time `db:"-"`
 
-	Counter   int32 // of the link that is valid
-	LinkGuest string
-	OpenedAt  *time.Time
-	Openings  int32
+	Counter   int32       // of the link that is valid
+	LinkGuest string      // the guest whose link it is, as [ACSUser.GuestKey]; "" while none is known
+	OpenedAt  *time.Time  // when the link was first opened; nil: never
+	Openings  int32       // how often the link was opened
 	Recent    []time.Time // the last uses, oldest first
 }
 
@@ -131,11 +131,11 @@ func LockedGuestState(ctx context.Context, tx pgx.Tx, ref Ref) (GuestState, erro
 // GuestLink is the link of a stay: which one of those that it has had, and whose.
 type GuestLink struct {
 	Ref
-	Counter  int32
-	GuestKey string // '' while no e-mail address of the guest is known
-	OpenedAt *time.Time
-	Openings int32
-	Hashes   [][]byte // of the ids that open it: of several where the key that ids are derived with was changed
+	Counter  int32      // counts the stay's links; part of what the id is derived from
+	GuestKey string     // '' while no e-mail address of the guest is known
+	OpenedAt *time.Time // when it was first opened; nil: never
+	Openings int32      // how often it was opened
+	Hashes   [][]byte   // of the ids that open it: of several where the key that ids are derived with was changed
 }
 
 // GuestLinks returns the links of those of the stays that have one.
@@ -161,10 +161,10 @@ func (s *Store) GuestLinks(ctx context.Context, refs []Ref) (map[Ref]GuestLink, 
 // NewGuestLink is a link to be recorded.
 type NewGuestLink struct {
 	Ref
-	Before   int32 // the counter as it was read; the link is recorded only while it is that
-	Counter  int32
-	GuestKey string
-	Hash     []byte
+	Before   int32  // the counter as it was read; the link is recorded only while it is that
+	Counter  int32  // of the new link
+	GuestKey string // as in [GuestLink]
+	Hash     []byte // of the link's id
 }
 
 // SaveGuestLinks records links. Nothing is recorded for a link that has changed in the meantime.
@@ -223,9 +223,9 @@ func (s *Store) RenewGuestLink(ctx context.Context, ref Ref, now time.Time, entr
 // GuestLease is the right to hand out, or take back, what belongs to one stay. It expires.
 type GuestLease struct {
 	Ref
-	Token   uuid.UUID
-	Changes int64 // of the stay's key, when the lease began
-	Tries   int32 // failed cleanups in a row
+	Token   uuid.UUID // proves the lease in later calls
+	Changes int64     // of the stay's key, when the lease began
+	Tries   int32     // failed cleanups in a row
 }
 
 // TakeGuestLease takes the lease on a stay. ok is false while another process has it.

@@ -10,14 +10,14 @@ import (
 // Guest is what a PMS's last event about a guest contained. It is kept so that a reservation that names the guest
 // finds it, whichever of the two comes first.
 type Guest struct {
-	Source     string
-	GuestID    string
-	GuestEmail *string
-	GuestName  *string
-	GuestPhone *string
-	VersionAt  time.Time
-	VersionSeq int64
-	UpdatedAt  time.Time
+	Source     string    // with GuestID: the guest
+	GuestID    string    // the PMS's id
+	GuestEmail *string   // nil: none
+	GuestName  *string   // nil: none
+	GuestPhone *string   // nil: none
+	VersionAt  time.Time // the timestamp of the event; older events change nothing
+	VersionSeq int64     // the order of receipt, between events with the same timestamp
+	UpdatedAt  time.Time // when the row was written
 }
 
 // Ref names the guest, with the guest's id in place of a reservation's.

@@ -21,20 +21,20 @@ const (
 //	   ▼
 //	given ──▶ ending ──▶ deleted at Seam ──▶ (confirmed, forgotten)
 type HandedOut struct {
-	ID           int64
-	Kind         string
-	IdentityID   string `db:"user_identity_id"`
-	GuestKey     string
-	CredentialID string `db:"acs_credential_id"`
-	MarkedAt     time.Time
-	LostAt       *time.Time
-	Looks        int32
-	SeamID       *string
-	SessionID    *string
-	ExpiresAt    *time.Time
-	Uses         int32
-	EndingAt     *time.Time
-	DeletedAt    *time.Time
+	ID           int64      // our own number
+	Kind         string     // an instant key or a client session: HandedInstantKey or HandedSession
+	IdentityID   string     `db:"user_identity_id"` // Seam's id of the user identity that it was created for
+	GuestKey     string     // the guest who got it, as [ACSUser.GuestKey]
+	CredentialID string     `db:"acs_credential_id"` // Seam's id of the mobile key that it leads to
+	MarkedAt     time.Time  // set right before the create
+	LostAt       *time.Time // the end of a create without an answer; nil: it was answered
+	Looks        int32      // how often Seam was searched for what a lost create may have left
+	SeamID       *string    // nil until it is known
+	SessionID    *string    // of an instant key: the client session that Seam created with it; nil for none
+	ExpiresAt    *time.Time // by Seam's answer; nil: not known
+	Uses         int32      // how often it was handed out
+	EndingAt     *time.Time // since when it must be taken back; nil: it is good
+	DeletedAt    *time.Time // when Seam accepted the delete; the row is kept until that is confirmed
 }
 
 const handedColumns = `id, kind, user_identity_id, guest_key, acs_credential_id, marked_at, lost_at, looks, seam_id, session_id, expires_at, uses, ending_at, deleted_at`
@@ -49,9 +49,9 @@ func GuestHas(ctx context.Context, tx pgx.Tx, ref Ref) ([]HandedOut, error) {
 
 // LiveKey is a mobile key of a stay that is not being removed.
 type LiveKey struct {
-	CredentialID string `db:"acs_credential_id"`
-	IdentityID   string `db:"user_identity_id"`
-	GuestKey     string
+	CredentialID string `db:"acs_credential_id"` // Seam's id
+	IdentityID   string `db:"user_identity_id"`  // Seam's id of its user identity
+	GuestKey     string // as [ACSUser.GuestKey]
 }
 
 // LiveKeys returns the mobile keys of a stay that are not being removed.

@@ -26,12 +26,12 @@ const (
 
 // KeptRequest is what is known of a request with an Idempotency-Key.
 type KeptRequest struct {
-	State     RequestState
-	Lease     uuid.UUID // of RequestClaimed
-	Committed bool      // of RequestClaimed: an earlier try committed a change, and its answer was lost
-	Status    int       // of RequestFinished
-	MediaType string
-	Body      []byte
+	State     RequestState // whether the caller must act, wait, or repeat the answer
+	Lease     uuid.UUID    // of RequestClaimed
+	Committed bool         // of RequestClaimed: an earlier try committed a change, and its answer was lost
+	Status    int          // of RequestFinished
+	MediaType string       // like Status
+	Body      []byte       // like Status
 }
 
 // ClaimRequest claims a request until the lease ends, unless another has it or it was done within [RequestsKept].

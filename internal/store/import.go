@@ -34,7 +34,10 @@ func (s *Store) ImportEvents(ctx context.Context, events []Event, audit Audit, n
 }
 
 // Result is the result of an event.
-type Result struct{ Status, Reason string }
+type Result struct {
+	Status string // one of the Event constants
+	Reason string // "" for none
+}
 
 // ResultsOf returns the results of events, as far as they are settled.
 func (s *Store) ResultsOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Result, error) {

@@ -14,15 +14,15 @@ import (
 
 // Work is everything that a reconcile starts from.
 type Work struct {
-	Reservation Reservation
-	Listing     *Listing // nil: the reservation names none, or an unknown one
-	Key         MobileKey
-	Users       []ACSUser
-	Codes       []BackupCode // their PINs
-	Overrides   Overrides
-	Gates       map[string]stay.GateReports
-	Unreachable []Disconnection   // access systems that Seam can't reach
-	GroupOwners map[string]string // which sources used the listing's access groups first
+	Reservation Reservation                 // as the PMS last reported it
+	Listing     *Listing                    // nil: the reservation names none, or an unknown one
+	Key         MobileKey                   // its mobile key
+	Users       []ACSUser                   // the ACS users that exist or may exist, in the order of their ids
+	Codes       []BackupCode                // their PINs
+	Overrides   Overrides                   // an admin's decisions
+	Gates       map[string]stay.GateReports // what was reported about gates, by their name
+	Unreachable []Disconnection             // access systems that Seam can't reach
+	GroupOwners map[string]string           // which sources used the listing's access groups first
 }
 
 // LoadWork reads a reservation with its listing, key and ACS users, in one snapshot and one round trip.
@@ -85,23 +85,23 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 
 // KeyOutcome is what a reconcile found and when the key is due next. [Store.FinishKey] writes it.
 type KeyOutcome struct {
-	Status         string
-	Reason         string
-	Message        string
-	LastError      string
-	Generation     int64 // the one that was worked on
-	Checks         int64 // the requests to look again that it knew about
-	Done           bool  // no work is left
-	Check          bool  // compare with Seam next time
-	KeepRevive     bool  // what somebody removed or suspended at Seam is still wanted back: an admin holds the key
-	Attempts       int
-	AttemptsOf     int64 // the generation that attempts count for
-	Next           *time.Time
-	NextIsRetry    bool
+	Status         string     // one of the Key constants
+	Reason         string     // "" for none
+	Message        string     // for people; "" for none
+	LastError      string     // of the last call that failed, redacted; "" for none
+	Generation     int64      // the one that was worked on
+	Checks         int64      // the requests to look again that it knew about
+	Done           bool       // no work is left
+	Check          bool       // compare with Seam next time
+	KeepRevive     bool       // what somebody removed or suspended at Seam is still wanted back: an admin holds the key
+	Attempts       int        // failed ones in a row
+	AttemptsOf     int64      // the generation that attempts count for
+	Next           *time.Time // when to look again; nil: when something changes
+	NextIsRetry    bool       // Next is a retry after a failure
 	OverAt         *time.Time // when the stay is over; nil: not known
-	UncertainSince *time.Time
-	VerifiedAt     *time.Time
-	SettledAt      *time.Time
+	UncertainSince *time.Time // the end of the last create whose answer was lost; nil: none may have left something
+	VerifiedAt     *time.Time // the last full comparison with Seam; nil: never
+	SettledAt      *time.Time // when the key reached its status; nil: not settled
 }
 
 // finishKey writes an outcome. Whatever was requested in the meantime (another generation, more checks) stays due. The

@@ -13,8 +13,8 @@ import (
 
 // Summary counts reservations and keys.
 type Summary struct {
-	Reservations map[string]int
-	Keys         map[string]int
+	Reservations map[string]int // how many, by status
+	Keys         map[string]int // how many, by status
 }
 
 // Summary returns the counts by status of the sources (nil: of all), from one pass over an index.
@@ -90,9 +90,9 @@ func (s *Store) inOrderOf(ctx context.Context, query string, args ...any) ([]Vie
 // Arrival is a stay that begins soon and has no key.
 type Arrival struct {
 	Ref
-	CheckIn time.Time
-	Status  string
-	Reason  string
+	CheckIn time.Time // UTC
+	Status  string    // of the key
+	Reason  string    // of the key; "" for none
 }
 
 // CountArrivalsWithoutKey counts what [Store.ArrivalsWithoutKey] returns, and returns the nearest, nil for none.
@@ -115,8 +115,8 @@ func (s *Store) CountArrivalsWithoutKey(ctx context.Context, now, until time.Tim
 type Removal struct {
 	Ref
 	Since  time.Time // it should
-	Status string
-	Reason string
+	Status string    // of the key
+	Reason string    // of the key; "" for none
 }
 
 // CountOverdueRemovals counts the keys that should have been gone at a time and are not, or not for certain, and

@@ -16,7 +16,7 @@ import (
 // the end of the lease takes into account.
 type Lease struct {
 	Ref
-	Token uuid.UUID
+	Token uuid.UUID // proves the lease in later calls
 	Until time.Time // by this machine's monotonic clock; early rather than late
 }
 

@@ -15,24 +15,24 @@ type ListingRef = stay.ListingRef
 
 // Listing is a row of listings.
 type Listing struct {
-	Source              string
-	ListingID           string
-	Known               bool
-	Deleted             bool
-	Name                *string
-	ACSSystemID         *string `db:"acs_system_id"`
-	TimeZone            *string
-	CheckInTime         *string
-	CheckOutTime        *string
-	AccessGroupIDs      []string `db:"access_group_ids"`
-	AdminAccessGroupIDs []string `db:"admin_access_group_ids"` // nil: none set by an admin
-	VersionAt           *time.Time
-	VersionSeq          *int64
-	Generation          int64
-	FannedGeneration    int64
-	MergedInto          *string // the listing that it was merged into
-	CreatedAt           time.Time
-	UpdatedAt           time.Time
+	Source              string     // with ListingID: the listing
+	ListingID           string     // the PMS's id
+	Known               bool       // false: only reservations name it, and nobody has set it up
+	Deleted             bool       // at the PMS
+	Name                *string    // nil: none
+	ACSSystemID         *string    `db:"acs_system_id"` // nil: it follows from the access groups, or from the source
+	TimeZone            *string    // an IANA name; nil: the source's
+	CheckInTime         *string    // local, as 15:04; nil: the source's
+	CheckOutTime        *string    // like CheckInTime
+	AccessGroupIDs      []string   `db:"access_group_ids"`       // as the PMS reported them
+	AdminAccessGroupIDs []string   `db:"admin_access_group_ids"` // nil: none set by an admin
+	VersionAt           *time.Time // the timestamp of the last event applied; nil: none was
+	VersionSeq          *int64     // the order of receipt, between events with the same timestamp
+	Generation          int64      // counts changes of what its reservations depend on
+	FannedGeneration    int64      // the last one that has reached all of its reservations
+	MergedInto          *string    // the listing that it was merged into
+	CreatedAt           time.Time  // when the row was written
+	UpdatedAt           time.Time  // when it last changed
 }
 
 const listingColumns = `source, listing_id, known, deleted, name, acs_system_id, time_zone, check_in_time, check_out_time,
@@ -119,18 +119,18 @@ func (s *Store) Listing(ctx context.Context, ref ListingRef) (Listing, error) {
 
 // ListingFilter narrows a list of listings; empty fields don't.
 type ListingFilter struct {
-	Source           []string // any of them; nil for all
-	ListingID, Query string
-	Deleted          *bool
-	ChangedSince     *time.Time
-	Sources          []string // those that may be seen; nil for all
+	Source           []string   // any of them; nil for all
+	ListingID, Query string     // exactly; "" for all. Query is a part of a name or an id
+	Deleted          *bool      // nil: both
+	ChangedSince     *time.Time // included; nil: no limit
+	Sources          []string   // those that may be seen; nil for all
 }
 
 // Cursor is where in a list a page ends. The zero value is the beginning.
 type Cursor struct {
 	At     time.Time `json:"t,omitzero"` // zero where what the list is sorted by is not known: such items come last
-	Source string    `json:"s"`
-	ID     string    `json:"i"`
+	Source string    `json:"s"`          // of the last item
+	ID     string    `json:"i"`          // of the last item
 	// What was committed when the first page was read, where items may move towards the end of the list; "" elsewhere.
 	Snapshot string `json:"v,omitempty"`
 }

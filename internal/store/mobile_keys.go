@@ -25,23 +25,23 @@ const (
 
 // MobileKey is a row of mobile_keys.
 type MobileKey struct {
-	Status             string
-	Reason             *string
-	Message            *string
-	Generation         int64
-	ObservedGeneration int64
-	AttemptGeneration  int64
-	Attempts           int
-	LastError          *string
-	NextReconcileAt    *time.Time
-	NextIsRetry        bool
-	CheckRequested     bool
-	Checks             int64 // requests to look again so far
-	Revive             bool
-	UncertainSince     *time.Time
-	VerifiedAt         *time.Time
-	SettledAt          *time.Time
-	ChangedAt          time.Time
+	Status             string     // one of the Key constants
+	Reason             *string    // one of the reasons of package stay; nil for none
+	Message            *string    // for people: what is wrong and what to do; nil for none
+	Generation         int64      // counts changes of what is desired; requests raise it
+	ObservedGeneration int64      // the last one that was completed; workers set it
+	AttemptGeneration  int64      // the one that Attempts counts for
+	Attempts           int        // failed ones in a row
+	LastError          *string    // of the last call that failed, redacted; nil for none
+	NextReconcileAt    *time.Time // when it is due; nil: when something changes
+	NextIsRetry        bool       // NextReconcileAt is a retry after a failure
+	CheckRequested     bool       // the next attempt reads Seam instead of trusting the record
+	Checks             int64      // requests to look again so far
+	Revive             bool       // what somebody removed or suspended at Seam is wanted back
+	UncertainSince     *time.Time // the end of the last create whose answer was lost; nil: none may have left something
+	VerifiedAt         *time.Time // the last full comparison with Seam; nil: never
+	SettledAt          *time.Time // when the key reached its status; nil: not settled
+	ChangedAt          time.Time  // when lists last had to show something new
 	EventID            *uuid.UUID // the event that last changed what is desired; nil without tracing
 }
 
@@ -68,8 +68,8 @@ func prefixed(table, columns string) string {
 // KeyRequest is what an event, a change of a listing or an admin requests for a key.
 type KeyRequest struct {
 	Ref
-	CheckIn   *time.Time
-	Cancelled bool
+	CheckIn   *time.Time // UTC; nil while no time zone is known
+	Cancelled bool       // the reservation is: no key is wanted
 	RankAt    *time.Time // check-in: the nearest is provisioned first
 	Interim   string     // status until a worker looks at it, "" to keep the present one
 	Changed   bool       // what is desired has changed

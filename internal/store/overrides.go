@@ -15,14 +15,14 @@ import (
 // none.
 type Overrides struct {
 	HeldAt     *time.Time // nothing at Seam is changed while it is set
-	HeldBy     *string
-	HeldWhy    *string
+	HeldBy     *string    // who; nil if HeldAt is
+	HeldWhy    *string    // the reason given; nil if HeldAt is
 	RevokedAt  *time.Time // no key, whatever the PMS reports, until it is issued again
-	RevokedBy  *string
-	RevokedWhy *string
-	WindowAt   *time.Time
-	WindowBy   *string
-	WindowWhy  *string
+	RevokedBy  *string    // who; nil if RevokedAt is
+	RevokedWhy *string    // the reason given; nil if RevokedAt is
+	WindowAt   *time.Time // when other access times were set; nil: none are
+	WindowBy   *string    // who; nil if WindowAt is
+	WindowWhy  *string    // the reason given; nil if WindowAt is
 	StartsAt   *time.Time // access begins then; nil: with the stay
 	OfCheckIn  *time.Time // check-in when the window was set
 	EndsAt     *time.Time // access ends then; nil: with the stay

@@ -17,8 +17,8 @@ import (
 
 // SourcePolicy is what a source's stays are to follow.
 type SourcePolicy struct {
-	Source      string
-	Fingerprint string
+	Source      string // the source's name
+	Fingerprint string // of Encoded, to compare policies by
 	// the policy itself, for replicas whose configuration lacks it; "" where a version before this one wrote it
 	Encoded string
 }
@@ -118,12 +118,12 @@ func (s *Store) StalePolicies(ctx context.Context) ([]SourcePolicy, error) {
 
 // StayOfOtherPolicy is a stay that has to follow its source's policy.
 type StayOfOtherPolicy struct {
-	Source        string
-	ReservationID string
-	ListingID     *string
-	Segments      []byte
-	Before        string // the policy that it was completed with, "" where that isn't known
-	Live          bool   // its key may still matter: it is not over for two days, or has something at Seam
+	Source        string  // with ReservationID: the stay
+	ReservationID string  // see Source
+	ListingID     *string // nil: no room is assigned
+	Segments      []byte  // as in [Reservation]
+	Before        string  // the policy that it was completed with, "" where that isn't known
+	Live          bool    // its key may still matter: it is not over for two days, or has something at Seam
 }
 
 // StaysOfOtherPolicy returns up to limit of them, which are not locked.
@@ -136,7 +136,8 @@ func StaysOfOtherPolicy(ctx context.Context, tx pgx.Tx, p SourcePolicy, now time
 			r.check_out IS NULL OR r.check_out > $3::timestamptz - interval '2 days'
 				OR EXISTS (SELECT FROM acs_users u WHERE u.source = r.source
 					AND u.reservation_id = r.reservation_id) AS live
-		FROM (`+ofOtherPolicy("$1", `$2 COLLATE "C"`, "r.*", " LIMIT $4")+`) r LIMIT $4`, p.Source, p.Fingerprint, now, limit)
+		FROM (`+ofOtherPolicy("$1", `$2 COLLATE "C"`, "r.*", " LIMIT $4")+`) r LIMIT $4`, p.Source, p.Fingerprint,
+		now, limit)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[StayOfOtherPolicy])
 	return list, wrap(err, "find stays of source %s that have another policy", p.Source)
 }
@@ -167,10 +168,10 @@ func SaveCompletions(batch *pgx.Batch, list []Reservation) {
 
 // SourceInUse counts what a source still has.
 type SourceInUse struct {
-	Source string
-	Keys   int // stays that have something at Seam
-	Stays  int // confirmed stays that are not over, with or without a key
-	Events int // events that wait to be applied or for documents
+	Source string // the source's name
+	Keys   int    // stays that have something at Seam
+	Stays  int    // confirmed stays that are not over, with or without a key
+	Events int    // events that wait to be applied or for documents
 }
 
 // String says it in words.
@@ -202,7 +203,8 @@ func (s *Store) SourcesInUse(ctx context.Context, but []string, now time.Time) (
 					WHERE k.source = named.source AND NOT k.cancelled
 						AND k.status IN ('waiting', 'provisioning', 'issued', 'active', 'attention')
 						AND (r.check_out IS NULL OR r.check_out > $2)`)+` AS stays,
-				`+count(`SELECT FROM event_queue q WHERE q.source = named.source UNION ALL SELECT FROM event_fetches f WHERE f.source = named.source`)+` AS events
+				`+count(
+		`SELECT FROM event_queue q WHERE q.source = named.source UNION ALL SELECT FROM event_fetches f WHERE f.source = named.source`)+` AS events
 			FROM named WHERE NOT source = ANY ($1)) u
 		WHERE keys > 0 OR stays > 0 OR events > 0 ORDER BY source`, but, now, countedInUse)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[SourceInUse])

@@ -36,9 +36,9 @@ type Claim struct {
 
 // Claimed are events that were taken off the queue.
 type Claimed struct {
-	Events      []Event
-	SomePutBack bool // there are events that were put back: see [PutBack]
-	PID         int  // of the server process that holds the locks
+	Events      []Event // in the order of receipt; locked until the transaction ends
+	SomePutBack bool    // there are events that were put back: see [PutBack]
+	PID         int     // of the server process that holds the locks
 }
 
 // ClaimEvents takes the oldest waiting events off the queue, urgent ones first; a rollback puts them back.
@@ -90,9 +90,9 @@ func ClaimEvents(ctx context.Context, tx pgx.Tx, c Claim) (Claimed, error) {
 
 // PutBack is an event that was put back until later.
 type PutBack struct {
-	Seq       int64
-	NotBefore time.Time
-	About     []string
+	Seq       int64     // of the event
+	NotBefore time.Time // when it may be claimed again
+	About     []string  // keys of what it is about: later events about the same wait for it
 }
 
 // EventsPutBack returns the events that were put back, without those that the transaction has claimed.
@@ -106,10 +106,10 @@ func EventsPutBack(ctx context.Context, tx pgx.Tx) ([]PutBack, error) {
 
 // Requeue is a claimed event that goes back into the queue.
 type Requeue struct {
-	Event     Event
+	Event     Event      // as it was claimed
 	NotBefore *time.Time // nil: at once
-	Tries     int
-	About     []string
+	Tries     int        // how often it was put back, this time included
+	About     []string   // as in [PutBack]
 }
 
 // RequeueEvents puts claimed events back into the queue, in the transaction that claimed them.
@@ -182,10 +182,10 @@ func LockedRow(err error) string {
 
 // Blocker is a connection that another one waits for.
 type Blocker struct {
-	PID         int
-	Application string
-	User        string
-	State       string
+	PID         int        // of its server process
+	Application string     // its application_name; "" if it set none
+	User        string     // its database user
+	State       string     // as pg_stat_activity shows it, such as "idle in transaction"
 	Since       *time.Time // its transaction began
 }
 

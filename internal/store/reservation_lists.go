@@ -100,16 +100,22 @@ func (b Bound) of(w *where) string {
 		bySource, sourced = append(bySource, source), append(sourced, at)
 	}
 	return `(SELECT coalesce(
-			(SELECT x.at FROM unnest(` + w.arg(sources) + `::text[], ` + w.arg(ids) + `::text[], ` + w.arg(listed) + `::timestamptz[]) x (s, i, at) WHERE x.s = r.source AND x.i = r.listing_id),
-			(SELECT x.at FROM listings l JOIN unnest(` + w.arg(zones) + `::text[], ` + w.arg(zoned) + `::timestamptz[]) x (z, at) ON x.z = l.time_zone
+			(SELECT x.at FROM unnest(` + w.arg(sources) + `::text[], ` + w.arg(ids) + `::text[], ` + w.arg(listed) +
+		`::timestamptz[]) x (s, i, at) WHERE x.s = r.source AND x.i = r.listing_id),
+			(SELECT x.at FROM listings l JOIN unnest(` + w.arg(zones) + `::text[], ` + w.arg(zoned) +
+		`::timestamptz[]) x (z, at) ON x.z = l.time_zone
 				WHERE l.source = r.source AND l.listing_id = r.listing_id AND l.known),
-			(SELECT x.at FROM unnest(` + w.arg(bySource) + `::text[], ` + w.arg(sourced) + `::timestamptz[]) x (s, at) WHERE x.s = r.source),
+			(SELECT x.at FROM unnest(` + w.arg(bySource) + `::text[], ` + w.arg(sourced) +
+		`::timestamptz[]) x (s, at) WHERE x.s = r.source),
 			` + w.arg(b.At) + `::timestamptz)
 		FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id)`
 }
 
-// Range is a range of times; nil is no end. From is included, To is not.
-type Range struct{ From, To *Bound }
+// Range is a range of times.
+type Range struct {
+	From *Bound // included; nil: no end on that side
+	To   *Bound // not included; nil: no end on that side
+}
 
 func (r Range) isEmpty() bool { return r.From == nil && r.To == nil }
 
@@ -164,12 +170,12 @@ func (r Range) months() *span {
 
 // ReservationFilter narrows a list of reservations; empty fields don't.
 type ReservationFilter struct {
-	Source, Status, KeyStatus    []string // any of them; nil for all
-	ListingID, GuestEmail, Query string
-	CheckIn, CheckOut            Range
-	ChangedSince                 *time.Time
-	Sources                      []string // those that may be seen; nil for all
-	Order                        Order
+	Source, Status, KeyStatus    []string   // any of them; nil for all
+	ListingID, GuestEmail, Query string     // exactly; "" for all. Query is a part of an id, a name or an address
+	CheckIn, CheckOut            Range      // when the stay begins and ends
+	ChangedSince                 *time.Time // included; nil: no limit
+	Sources                      []string   // those that may be seen; nil for all
+	Order                        Order      // of the list
 }
 
 // TimeZones returns the time zones of listings.
@@ -399,7 +405,8 @@ func (f ReservationFilter) afterCheckIn(w *where, after Cursor) {
 	w.add(order+` >= coalesce(%s::timestamptz, 'infinity')`, pointerTo(after.At))
 	w.notUpTo(order+` = coalesce(%s::timestamptz, 'infinity')`, pointerTo(after.At), "t.source, t.reservation_id",
 		after.Source, after.ID)
-	w.add(`(t.moved_by IS NULL OR pg_visible_in_snapshot(t.moved_by, %s::text::pg_snapshot) OR NOT pg_visible_in_snapshot(t.moved_by, pg_current_snapshot()))`, after.Snapshot)
+	w.add(
+		`(t.moved_by IS NULL OR pg_visible_in_snapshot(t.moved_by, %s::text::pg_snapshot) OR NOT pg_visible_in_snapshot(t.moved_by, pg_current_snapshot()))`, after.Snapshot)
 }
 
 func pointerTo(t time.Time) *time.Time {

@@ -12,28 +12,28 @@ import (
 
 // Reservation is a row of reservations.
 type Reservation struct {
-	Source            string
-	ReservationID     string
-	Status            string
-	ListingID         *string
-	GuestEmail        *string
-	GuestName         *string
-	GuestPhone        *string
-	CheckInText       *string `db:"check_in_said"` // as the PMS sent it, without a zone perhaps
-	CheckOutText      *string `db:"check_out_said"`
-	CheckIn           *time.Time
-	CheckOut          *time.Time
-	ListingGeneration int64
-	VersionAt         time.Time
-	VersionSeq        int64
-	CreatedAt         time.Time
-	UpdatedAt         time.Time
-	BookingID         *string // of the PMS, where it is several reservations here
-	GuestID           *string // of the PMS, if it sends guests separately
+	Source            string     // with ReservationID: the reservation
+	ReservationID     string     // the PMS's id
+	Status            string     // confirmed or cancelled
+	ListingID         *string    // nil: no room is assigned
+	GuestEmail        *string    // nil: none
+	GuestName         *string    // nil: none
+	GuestPhone        *string    // nil: none; shown to admins, never sent to Seam
+	CheckInText       *string    `db:"check_in_said"`  // as the PMS sent it, without a zone perhaps
+	CheckOutText      *string    `db:"check_out_said"` // like CheckInText
+	CheckIn           *time.Time // the resulting instant, UTC; nil while no time zone is known
+	CheckOut          *time.Time // like CheckIn
+	ListingGeneration int64      // the listing's generation that CheckIn and CheckOut were completed with
+	VersionAt         time.Time  // the timestamp of the last event applied; older ones change nothing
+	VersionSeq        int64      // the order of receipt, between events with the same timestamp
+	CreatedAt         time.Time  // when the row was written
+	UpdatedAt         time.Time  // when it last changed
+	BookingID         *string    // of the PMS, where it is several reservations here
+	GuestID           *string    // of the PMS, if it sends guests separately
 	// fingerprint of the policy that check-in and check-out were completed with; nil: not known
 	Policy        *string
-	Unit          *string // of the PMS: the room within the booking; nil: it has none, or it isn't known
-	CheckedInAt   *time.Time
+	Unit          *string    // of the PMS: the room within the booking; nil: it has none, or it isn't known
+	CheckedInAt   *time.Time // when the PMS reported that the guest has arrived; nil: it didn't
 	Segments      []byte     // JSON: the rooms of a stay that moves while it lasts; nil: it has one
 	SegmentDue    *time.Time // when the next of them begins
 	Notes         []byte     // JSON: what could not be read of the last events
@@ -199,7 +199,8 @@ func UpdateReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 			checked_in_at = n.checked_in_at, segments = n.segments, segment_due = n.segment_due, notes = n.notes,
 				bodies = n.bodies, gates = n.gates,
 			guest_language = n.guest_language, version_receipt = n.version_receipt, pruned = 0
-		FROM `+unnestReservations+` WHERE r.source = n.source AND r.reservation_id = n.reservation_id`, reservationRows(list))
+		FROM `+unnestReservations+` WHERE r.source = n.source AND r.reservation_id = n.reservation_id`,
+		reservationRows(list))
 	return wrap(err, "save %d reservations", len(list))
 }
 
@@ -221,7 +222,8 @@ func LockStaysOfGeneration(ctx context.Context, tx pgx.Tx, ref ListingRef, gener
 	lock := func(limit int, whatIsLocked string) ([]Reservation, error) {
 		rows, _ := tx.Query(ctx, `
 			SELECT `+prefixed("r", reservationColumns)+` `+ofStaysOfGeneration+`
-			ORDER BY r.source COLLATE "C", r.reservation_id COLLATE "C" LIMIT $5 FOR NO KEY UPDATE OF r, k`+whatIsLocked,
+			ORDER BY r.source COLLATE "C", r.reservation_id COLLATE "C" LIMIT $5 FOR NO KEY UPDATE OF r, k`+
+			whatIsLocked,
 			ref.Source, ref.ListingID, generation, now, limit)
 		return pgx.CollectRows(rows, pgx.RowToStructByName[Reservation])
 	}
@@ -258,7 +260,8 @@ func MarkUnassigned(ctx context.Context, tx pgx.Tx, ref ListingRef, now time.Tim
 // SegmentsDue returns up to limit stays whose next room is due, the longest due first. Nothing is locked.
 func (s *Store) SegmentsDue(ctx context.Context, now time.Time, limit int) ([]Reservation, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT `+reservationColumns+` FROM reservations WHERE segment_due <= $1 ORDER BY segment_due LIMIT $2`, now, limit)
+		SELECT `+reservationColumns+` FROM reservations WHERE segment_due <= $1 ORDER BY segment_due LIMIT $2`,
+		now, limit)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Reservation])
 	return list, wrap(err, "find stays that move to their next room")
 }
@@ -274,9 +277,9 @@ func splitRefs(refs []Ref) (sources, ids []string) {
 
 // View is a reservation with its mobile key and the ACS user that stands for it, if there is one.
 type View struct {
-	Reservation Reservation
-	Key         MobileKey
-	User        *ACSUser
+	Reservation Reservation                 // as the PMS last reported it
+	Key         MobileKey                   // its mobile key
+	User        *ACSUser                    // nil: none exists
 	GateReports map[string]stay.GateReports // the states of its gates
 	// what that results in, by the rules of its source, which the store doesn't know: admin fills it in
 	Gates       []stay.Gate

@@ -10,11 +10,11 @@ import (
 // Session is somebody signed in to the web page. It holds no secret: what the cookie and the token are is known by
 // their hashes.
 type Session struct {
-	SessionHash []byte
-	TokenHash   []byte
-	Person      string
-	CreatedAt   time.Time
-	ExpiresAt   time.Time
+	SessionHash []byte    // SHA-256 of the cookie
+	TokenHash   []byte    // SHA-256 of the token that signed in: the session ends with it
+	Person      string    // the name for timelines and the audit log; "" for none
+	CreatedAt   time.Time // when it began
+	ExpiresAt   time.Time // when it ends
 }
 
 // SaveSession keeps a new session, and forgets those that have expired.

@@ -10,19 +10,19 @@ import (
 
 // Subscription is a row of subscriptions: how far it is, and how its receiver is doing.
 type Subscription struct {
-	Name          string
+	Name          string     // as the configuration names it
 	DisabledAt    *time.Time // nothing is sent while it is set
-	DisabledBy    *string
-	DisabledWhy   *string
+	DisabledBy    *string    // who disabled it; nil if DisabledAt is
+	DisabledWhy   *string    // the reason; nil if DisabledAt is
 	Failures      int        // since the last success
 	FailingSince  *time.Time // the first of them
 	NotBefore     *time.Time // the receiver asked for silence until then
-	LastSuccessAt *time.Time
-	LastFailureAt *time.Time
-	LastError     *string
-	Unanswered    bool // the last attempt got no answer: it failed for the receiver, whatever the message
-	DigestDueAt   *time.Time
-	CreatedAt     time.Time
+	LastSuccessAt *time.Time // nil: none so far
+	LastFailureAt *time.Time // nil: none so far
+	LastError     *string    // of the last failure; nil: none so far
+	Unanswered    bool       // the last attempt got no answer: it failed for the receiver, whatever the message
+	DigestDueAt   *time.Time // the next daily digest; nil: none is sent
+	CreatedAt     time.Time  // when it was first in the configuration
 }
 
 const subscriptionColumns = `name, disabled_at, disabled_by, disabled_why, failures, failing_since, not_before, last_success_at, last_failure_at,
@@ -30,8 +30,8 @@ const subscriptionColumns = `name, disabled_at, disabled_by, disabled_why, failu
 
 // Scope is a subscription and the sources it is about; nil for all.
 type Scope struct {
-	Subscription string
-	Sources      []string
+	Subscription string   // its name
+	Sources      []string // nil for all
 }
 
 // SeeSubscriptions adds the subscriptions that are new, and notes that all of them are in the configuration. A new
@@ -132,7 +132,7 @@ func (s *Store) DisableSubscription(ctx context.Context, name, by, why string, n
 // DueSubscription is a subscription, and whether it has something to deliver, or to look at.
 type DueSubscription struct {
 	Subscription
-	Due bool
+	Due bool // it has something to do now
 }
 
 // DueSubscriptions returns those of the names that exist, in the order to serve them: those that
@@ -146,7 +146,8 @@ func (s *Store) DueSubscriptions(ctx context.Context, names []string, now time.T
 			OR (position < (SELECT max(position) FROM stay_positions) AND (
 				failures < @dead_after OR last_failure_at <= @probe_before
 				OR (SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = s.name
-					AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT `+deadHoldsOf+`) w) < `+deadHoldsOf+`))), false) AS due
+					AND w.due_at IS NOT NULL AND w.tries > 0 LIMIT `+deadHoldsOf+`) w) < `+deadHoldsOf+
+		`))), false) AS due
 		FROM subscriptions s WHERE name = ANY (@names)
 		ORDER BY failures, name`, pgx.StrictNamedArgs{
 		"names": names, "now": now, "dead_after": deadAfter, "probe_before": now.Add(-probeEvery), "holds": deadHolds,
@@ -192,9 +193,9 @@ func (s *Store) PruneSubscriptions(ctx context.Context, seen time.Time) (int, er
 
 // DigestData is who arrives in a time, for a digest.
 type DigestData struct {
-	All, WithoutKey int
-	Attention       int // stays that need a person, whenever they arrive
-	First           []StayState
+	All, WithoutKey int         // arrivals, and those of them without a key
+	Attention       int         // stays that need a person, whenever they arrive
+	First           []StayState // the first arrivals without a key, in the order of check-in
 }
 
 // DigestData returns the arrivals of the sources (nil: of all) from a time on and before another, and the first

@@ -12,8 +12,8 @@ import (
 
 // TaskLease is a replica's turn at what one does for all.
 type TaskLease struct {
-	Name  string
-	Token uuid.UUID
+	Name  string    // of the task
+	Token uuid.UUID // proves the lease in later calls
 }
 
 // ScheduleTask makes a task that is due by then at the latest.
@@ -85,7 +85,8 @@ func (s *Store) ShortenLeases(ctx context.Context) (n int, err error) {
 			UPDATE `+t.table+` SET lease_until = clock_timestamp() + $2::interval
 			WHERE `+t.key+` IN (
 				SELECT `+strings.Trim(t.key, "()")+` FROM `+t.table+`
-				WHERE `+t.leased+` AND lease_until > clock_timestamp() + $1::interval FOR UPDATE SKIP LOCKED)`, farAway, soonEnough)
+				WHERE `+t.leased+` AND lease_until > clock_timestamp() + $1::interval FOR UPDATE SKIP LOCKED)`, farAway,
+			soonEnough)
 		if err != nil {
 			return n, wrap(err, "shorten leases")
 		}

@@ -22,20 +22,20 @@ const (
 
 // TimelineItem is one line of a reservation's history. It holds ids and results, never guest data.
 type TimelineItem struct {
-	ID      int64
-	At      time.Time
-	Kind    string
-	Summary string
-	Detail  map[string]any
+	ID      int64          // ascending: the order of the history
+	At      time.Time      // when it happened
+	Kind    string         // one of the Timeline constants
+	Summary string         // one line, for people
+	Detail  map[string]any // ids and results, for programs; nil for none
 }
 
 // Entry is a timeline item to be written.
 type Entry struct {
 	Ref
-	At      time.Time
-	Kind    string
-	Summary string
-	Detail  map[string]any
+	At      time.Time      // when it happened
+	Kind    string         // one of the Timeline constants
+	Summary string         // one line, for people
+	Detail  map[string]any // ids and results, for programs; nil for none
 }
 
 // QueueTimeline writes entries, in their order, as part of a batch.

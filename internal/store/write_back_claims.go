@@ -15,8 +15,8 @@ import (
 // WriteBackLease is the right to write to the PMS of a source. One replica has it at a time, because PMSs count all
 // requests of an account, and some take one at a time.
 type WriteBackLease struct {
-	Source string
-	Token  uuid.UUID
+	Source string    // the source's name
+	Token  uuid.UUID // proves the lease in later calls
 }
 
 // TakeWriteBackLease takes the lease of a source; ok is false while another replica has it. settings is the

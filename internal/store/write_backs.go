@@ -22,21 +22,21 @@ const (
 
 // WriteBackRow is what is known of the field of one booking at its PMS.
 type WriteBackRow struct {
-	Source       string
-	BookingID    string
-	Status       string
-	Reason       *string
-	LastError    *string
-	ChangedAt    time.Time
-	Written      []byte // keyed hash of the text that the field holds; nil: it holds none of ours
-	Parts        []string
-	Target       json.RawMessage
-	Unsure       bool // a call left whose result is not recorded
-	LostAt       *time.Time
-	Looks        int32
-	Tries        int32
-	FailingSince *time.Time
-	Changes      int64
+	Source       string          // with BookingID: the booking
+	BookingID    string          // the PMS's id; of a reservation without a booking, the reservation's
+	Status       string          // one of the WriteBack constants
+	Reason       *string         // why it has that status; nil for none
+	LastError    *string         // of the last call that failed; nil for none
+	ChangedAt    time.Time       // when the status last changed
+	Written      []byte          // keyed hash of the text that the field holds; nil: it holds none of ours
+	Parts        []string        // the reservations that the text was written for
+	Target       json.RawMessage // which field of which document holds it, as the preset found it; nil: not known yet
+	Unsure       bool            // a call left whose result is not recorded
+	LostAt       *time.Time      // the end of a call without an answer; nil: none is open
+	Looks        int32           // how often the field was read since
+	Tries        int32           // failed ones in a row
+	FailingSince *time.Time      // the first of them; nil: the last try succeeded
+	Changes      int64           // counts changes of what the field should hold
 }
 
 const writeBackColumns = `source, booking_id, status, reason, last_error, changed_at, written, parts, target, unsure, lost_at, looks, tries, failing_since, changes`
@@ -54,7 +54,7 @@ func (s *Store) StaysOfBooking(ctx context.Context, source, bookingID string) ([
 
 // WriteBackState is a booking's field and the stays that decide what it holds.
 type WriteBackState struct {
-	Row   WriteBackRow
+	Row   WriteBackRow       // of the booking
 	Stays map[Ref]GuestState // those that exist
 }
 
@@ -141,7 +141,8 @@ func (s *Store) writeBacksOf(ctx context.Context, views []View) (map[Ref]WriteBa
 		sources[i], bookings[i] = v.Reservation.Source, BookingOf(v.Reservation)
 	}
 	rows, _ := s.pool.Query(ctx, `
-		SELECT `+prefixed("w", writeBackColumns)+` FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS n (source, booking_id)) n
+		SELECT `+prefixed("w", writeBackColumns)+
+		` FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS n (source, booking_id)) n
 		JOIN write_backs w USING (source, booking_id)`, sources, bookings)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[WriteBackRow])
 	if err != nil {
@@ -162,7 +163,7 @@ func (s *Store) writeBacksOf(ctx context.Context, views []View) (map[Ref]WriteBa
 
 // WriteBackTrouble is how the write-back of a source fares.
 type WriteBackTrouble struct {
-	Source       string
+	Source       string     // the source's name
 	Waiting      int        // bookings whose field waits to be written or cleared, at most 10,000 are counted
 	Failed       int        // those of them that failed, likewise
 	FailingSince *time.Time // the oldest failure that lasts

@@ -6,7 +6,8 @@
 // everything). Paths in notYetClean are counted, not reported; the list only ever gets shorter. A line with a word that
 // must stay, such as a quoted text of somebody else's API, is in exceptions.
 //
-// It also reports lines of Go that are too wide (columns.go).
+// It also reports lines of Go that are too wide (columns.go), and exported names without a comment in the packages that
+// others build on (contracts.go).
 //
 // It prints one line per finding and exits with 1 if there are any. With -count it prints the number of findings per
 // directory, clean or not.
@@ -51,6 +52,9 @@ func run(root string, count, all bool) error {
 	}
 	if len(notYetClean) > 0 {
 		fmt.Printf("English: %d findings in %d directories that are not yet clean\n", waiting, len(notYetClean))
+	}
+	if err := reportContracts(root); err != nil {
+		return err
 	}
 	wide, err := checkColumns(root)
 	if err != nil {

@@ -38,31 +38,31 @@ const (
 
 // Desired is what should be true at Seam for one reservation, and why.
 type Desired struct {
-	Goal       Goal
-	SystemID   string
-	FullName   string
-	GuestKey   string // identity key of the guest; "" if no address identifies one
-	Email      string // the guest's address in lower case
-	OwnKey     string // identity key of the reservation's own identity
-	PerStay    bool   // new ACS users are linked to an identity of the stay's own, never to the guest's
-	Moves      bool   // and one that is linked to the guest's is replaced, because nobody can have used it yet
-	IdentityID string // the identity that a preview knows to be usable; "" if one must be created
-	Starts     time.Time
-	Ends       time.Time
-	RemoveAt   time.Time // when all of it must be gone
-	Expired    bool      // the stay is over
-	Groups     []string  // to open, for goal Have
-	Listed     []string  // never to be closed: the listing's groups, even those that Seam doesn't show now
-	KeepGroups bool      // an existing ACS user keeps whatever groups it has
-	Create     bool      // a new ACS user may be created
-	CreateAt   time.Time // when the first one is created, if that is only a matter of time
-	WaitsFor   *Finding  // what a first key waits for, although nothing is wrong
-	Blocked    *Finding  // why not everything is as it should be, if nothing can be done about it here
-	Revoked    string    // which admin wants no key, and why; "" for none
-	Source     string
-	Begun      bool // access has started
-	Gates      []stay.Gate
-	NoKey      bool // closed gates let nothing exist: existing keys are removed
+	Goal       Goal        // whether an ACS user should exist
+	SystemID   string      // of the access system; "" if unknown
+	FullName   string      // of the ACS user
+	GuestKey   string      // identity key of the guest; "" if no address identifies one
+	Email      string      // the guest's address in lower case
+	OwnKey     string      // identity key of the reservation's own identity
+	PerStay    bool        // new ACS users are linked to an identity of the stay's own, never to the guest's
+	Moves      bool        // and one that is linked to the guest's is replaced, because nobody can have used it yet
+	IdentityID string      // the identity that a preview knows to be usable; "" if one must be created
+	Starts     time.Time   // when access begins; zero if unknown
+	Ends       time.Time   // when access ends; zero if unknown
+	RemoveAt   time.Time   // when all of it must be gone
+	Expired    bool        // the stay is over
+	Groups     []string    // to open, for goal Have
+	Listed     []string    // never to be closed: the listing's groups, even those that Seam doesn't show now
+	KeepGroups bool        // an existing ACS user keeps whatever groups it has
+	Create     bool        // a new ACS user may be created
+	CreateAt   time.Time   // when the first one is created, if that is only a matter of time
+	WaitsFor   *Finding    // what a first key waits for, although nothing is wrong
+	Blocked    *Finding    // why not everything is as it should be, if nothing can be done about it here
+	Revoked    string      // which admin wants no key, and why; "" for none
+	Source     string      // the reservation's source
+	Begun      bool        // access has started
+	Gates      []stay.Gate // of the source, with their state for this stay
+	NoKey      bool        // closed gates let nothing exist: existing keys are removed
 	// under closed gates, one more than the index of the only ACS user that stays; 0: it is not limited to one
 	Stays   int
 	Replace string // the mobile key to replace by a new one; "" for none
@@ -72,8 +72,8 @@ type Desired struct {
 type Finding struct {
 	Status        string // if no key exists
 	StatusWithKey string // if one exists
-	Reason        string
-	Message       string
+	Reason        string // one of the reasons of package stay
+	Message       string // for people: what is wrong and what to do
 }
 
 // GroupSystem returns which access system an access group is on. known is false for a group that Seam reported as not
@@ -82,17 +82,17 @@ type GroupSystem func(groupID string) (system string, known bool)
 
 // Situation is everything that [Desire] depends on.
 type Situation struct {
-	Reservation   store.Reservation
-	Listing       *store.Listing
-	Overrides     store.Overrides
-	Gates         map[string]stay.GateReports
-	Policy        pms.Policy
-	DefaultSystem string
-	GuestKey      func(address string) string
-	Group         GroupSystem
+	Reservation   store.Reservation           // as the PMS last reported it
+	Listing       *store.Listing              // nil: the reservation names none, or an unknown one
+	Overrides     store.Overrides             // an admin's decisions
+	Gates         map[string]stay.GateReports // what was reported about gates, by their name
+	Policy        pms.Policy                  // the settings of the source
+	DefaultSystem string                      // the access system if nothing closer names one; "" for none
+	GuestKey      func(address string) string // derives the identity key from an e-mail address
+	Group         GroupSystem                 // the system of an access group
 	// whether the source may open a group; system is "" while it is not known. nil: everything
 	MayOpen func(groupID, system string) bool
-	Now     time.Time
+	Now     time.Time // when the decision is made
 }
 
 // Desire works out what should be true. The same situation always gives the same answer.

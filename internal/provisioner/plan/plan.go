@@ -42,11 +42,11 @@ func (k Kind) Opens() bool {
 
 // Step is one changing call to Seam, with its reason.
 type Step struct {
-	Kind   Kind
-	User   int // index among the users; -1 for one without a slot yet
-	Path   string
-	Body   any
-	Reason string
+	Kind   Kind   // which call
+	User   int    // index among the users; -1 for one without a slot yet
+	Path   string // of the request
+	Body   any    // of the request, to be encoded as JSON
+	Reason string // for the timeline
 }
 
 // String names a step in errors and logs.

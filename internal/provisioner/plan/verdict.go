@@ -23,17 +23,17 @@ const (
 
 // State is what the judgement of a key that should exist depends on.
 type State struct {
-	Desired Desired
+	Desired Desired      // what should exist
 	User    *record.User // the one that serves the stay, if it exists
-	Now     time.Time
+	Now     time.Time    // when it is judged
 }
 
 // Judgement is a status with its reason, and how soon to look again.
 type Judgement struct {
-	Status  string
-	Reason  string
-	Message string
-	Pace    Pace
+	Status  string // of the mobile key
+	Reason  string // "" for none
+	Message string // for people; "" for none
+	Pace    Pace   // how soon to look again
 }
 
 // SubscribeWithin is how long after check-in Seam may take to subscribe a user before a person should know.

@@ -21,7 +21,9 @@ const (
 
 // Sealer encrypts digits for the database.
 type Sealer interface {
+	// encrypts text; id is bound to the result, and must be the same to open it
 	Seal(text, id string) []byte
+	// is the inverse of Seal; false if the text was sealed for another id or with a key that is gone
 	Open(sealed []byte, id string) (text string, ok bool)
 }
 
