@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/staykey/staykey/internal/until"
 	"github.com/staykey/staykey/tools/drill"
 )
 
@@ -210,6 +212,63 @@ func (d *drilled) lines() int {
 // during lets a fault last.
 func during(d time.Duration) { time.Sleep(d) }
 
+// ended waits for a replica's end, and returns how long that took. If it doesn't end, the drill fails with its log.
+func (p *process) ended(what string) time.Duration {
+	p.t.Helper()
+	began := time.Now()
+	received(p.t, what, p.done)
+	return time.Since(began)
+}
+
+// received waits for a value, or for the end, of a channel. what names what a drill that fails has waited for.
+func received[T any](t *testing.T, what string, c <-chan T) T {
+	t.Helper()
+	var value T
+	select {
+	case value = <-c:
+	case <-time.After(until.Patience):
+		t.Fatalf("waited %s for %s", until.Patience, what)
+	}
+	return value
+}
+
+// launchSome starts replicas at the same time, and waits until all are ready. Those that don't get ready end the drill.
+func launchSome(t *testing.T, n int, env []string) (ready func() []*process) {
+	t.Helper()
+	started := make(chan *process, n)
+	for range n {
+		go func() {
+			var p *process
+			defer func() { started <- p }() // also when launch ends this goroutine
+			p = launch(t, env)
+		}()
+	}
+	return func() []*process {
+		t.Helper()
+		var list []*process
+		for range n {
+			p := received(t, "a replica to be ready or to fail", started)
+			if p == nil {
+				t.FailNow()
+			}
+			list = append(list, p)
+		}
+		return list
+	}
+}
+
+// drillCommand runs a program that a drill needs, for as long as anything sensible takes on a busy machine.
+func drillCommand(t *testing.T, name string, args ...string) (output string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*until.Patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%s did not end within %s: %w", name, 3*until.Patience, err)
+	}
+	return string(out), err
+}
+
 // session is a connection that does what operators do.
 type session struct {
 	t    *testing.T
@@ -218,9 +277,11 @@ type session struct {
 
 func openSession(t *testing.T, dsn string) session {
 	t.Helper()
-	conn, err := pgconn.Connect(context.Background(), dsn)
+	ctx, cancel := context.WithTimeout(context.Background(), until.Patience)
+	defer cancel()
+	conn, err := pgconn.Connect(ctx, dsn)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("connect an operator's session: %v", err)
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return session{t, conn}
@@ -228,8 +289,10 @@ func openSession(t *testing.T, dsn string) session {
 
 func (s session) do(statements ...string) {
 	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), until.Patience)
+	defer cancel()
 	for _, statement := range statements {
-		if _, err := s.conn.Exec(context.Background(), statement).ReadAll(); err != nil {
+		if _, err := s.conn.Exec(ctx, statement).ReadAll(); err != nil {
 			s.t.Fatalf("%s: %v", statement, err)
 		}
 	}

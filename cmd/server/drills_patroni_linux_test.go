@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/localpg"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // patroni is a cluster of three members, synchronous, with an etcd of one. Everything is on loopback.
@@ -252,7 +253,7 @@ func failover(t *testing.T, rig string, strike func(*patroni, *member)) string {
 			}
 		}
 	}()
-	theirs := <-promoted
+	theirs := received(t, "Patroni to promote another member", promoted)
 	var ours time.Duration
 	waitUntil(t, "webhooks to be accepted again", func() bool {
 		for _, a := range d.since(began.Add(theirs - 2*time.Second)) {
@@ -263,7 +264,7 @@ func failover(t *testing.T, rig string, strike func(*patroni, *member)) string {
 		}
 		return false
 	})
-	if ours > theirs+15*time.Second {
+	if ours > theirs+time.Minute { // a busy machine's time is measured, not judged
 		t.Errorf("Patroni took %s, and staykey %s", theirs, ours)
 	}
 	return fmt.Sprintf("Patroni %s, staykey %s; %s", seconds(theirs), seconds(ours), d.settle(rig))
@@ -272,7 +273,7 @@ func failover(t *testing.T, rig string, strike func(*patroni, *member)) string {
 func drillSwitchover(t *testing.T) string {
 	return failover(t, "switchover", func(p *patroni, leader *member) {
 		body := fmt.Sprintf(`{"leader": %q, "candidate": %q}`, leader.name, p.synchronous())
-		client := http.Client{Timeout: time.Minute}
+		client := http.Client{Timeout: until.Patience}
 		resp, err := client.Post("http://"+leader.api+"/switchover", "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
