@@ -70,7 +70,7 @@ func storableBody(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		body, w, ok := readBody(w, r)
+		body, ok := readBody(w, r)
 		if !ok {
 			return
 		}
@@ -91,8 +91,16 @@ func saysJSON(contentType string) bool {
 	return media == "application/json" || strings.HasSuffix(media, "+json")
 }
 
-// noBodyDeadline keeps huma from giving the connection a deadline for a body that has been read already: net/http takes
-// the end of that for the client's, and cancels the request.
+// withoutBodyDeadline keeps huma from giving a connection a deadline of 5 s for the body of its request. net/http goes on
+// reading from the connection when it has the body, or when there is none, takes the deadline's end for the client's,
+// and cancels a request that is still waiting for a lock. The server's ReadTimeout bounds how long a body may take, and
+// net/http lifts that in time.
+func withoutBodyDeadline(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(&noBodyDeadline{w}, r)
+	})
+}
+
 type noBodyDeadline struct{ http.ResponseWriter }
 
 // SetReadDeadline does nothing; see [http.ResponseController].
@@ -101,16 +109,16 @@ func (*noBodyDeadline) SetReadDeadline(time.Time) error { return nil }
 // Unwrap is for [http.ResponseController].
 func (w *noBodyDeadline) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// readBody reads a body up to just above the limit, and leaves all of it to be read again by what writes the answer to
-// next. If it doesn't come, the request is answered.
-func readBody(w http.ResponseWriter, r *http.Request) (body []byte, next http.ResponseWriter, ok bool) {
+// readBody reads a body up to just above the limit, and leaves all of it to be read again. If it doesn't come, the
+// request is answered.
+func readBody(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, handlers.MaxBody+1))
 	if err != nil {
 		handlers.NewProblem(http.StatusRequestTimeout, "the request's body did not arrive in time").Write(w)
-		return nil, nil, false
+		return nil, false
 	}
 	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
-	return body, &noBodyDeadline{w}, true
+	return body, true
 }
 
 // unstorable finds text that can't be stored: where it is, and what is wrong with it; "" for none.

@@ -132,7 +132,7 @@ func (s *API) once(next http.Handler) http.Handler {
 			handlers.Unfit("header."+idempotencyKey, "must be given only once").Write(w)
 			return
 		}
-		body, w, ok := readBody(w, r)
+		body, ok := readBody(w, r)
 		if !ok {
 			return
 		}

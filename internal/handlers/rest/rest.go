@@ -39,7 +39,7 @@ func (s *API) problemOf(err error) *handlers.Problem { return handlers.ProblemOf
 // Mount implements [handlers.Face]. It adds the OpenAPI document and its page too.
 func (s *API) Mount(r chi.Router) {
 	api := s.newAPI(r.With(handlers.Measured, s.Auth.Bearer, s.Limits.OneOfFew, handlers.DecodeParams,
-		handlers.StorableInput, oneOfEach, storableBody, s.once))
+		withoutBodyDeadline, handlers.StorableInput, oneOfEach, storableBody, s.once))
 	document, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		panic("the OpenAPI document can't be encoded: " + err.Error()) // a mistake in this package; any test shows it
