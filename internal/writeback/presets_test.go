@@ -131,7 +131,7 @@ func TestPresetsRateLimited(t *testing.T) {
 		r, f, field := c.rig(t)
 		f.fail(fault{
 			begins: c.write, n: 1, status: http.StatusTooManyRequests,
-			header: map[string]string{"Retry-After": "1"},
+			header: map[string]string{"Retry-After": "3600"},
 		})
 		r.issued("4101")
 		r.settle()
@@ -141,6 +141,7 @@ func TestPresetsRateLimited(t *testing.T) {
 		if n := f.calls(""); n != calls {
 			t.Errorf("%d calls while the PMS asks for silence", n-calls)
 		}
+		r.advance(time.Hour)
 		r.later()
 		c.mustHold(t, f, "4101", field, r.link("4101"))
 		r.mustBe("4101", "written", "")
