@@ -21,12 +21,13 @@ func (c *connection) SetReadDeadline(at time.Time) error {
 	return nil
 }
 
-// No route of REST gives its connection a deadline for the body: once the body is there, net/http would take its end for
-// the client's, and cancel a request that still waits for a lock. With and without a body, and an Idempotency-Key.
+// No route of REST gives its connection a deadline for the body: once the body is there, net/http would take its end
+// for the client's, and cancel a request that still waits for a lock. With and without a body, and an Idempotency-Key.
 func TestNoBodyHasADeadlineOfItsOwn(t *testing.T) {
 	t.Parallel()
 	a := two(t)
-	fill := strings.NewReplacer("{source}", "default", "{reservation_id}", "3333122-433", "{listing_id}", "2222222-2222", "{name}", "none")
+	fill := strings.NewReplacer("{source}", "default", "{reservation_id}", "3333122-433",
+		"{listing_id}", "2222222-2222", "{name}", "none")
 	tried := 0
 	err := chi.Walk(a.routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		if !strings.HasPrefix(route, "/v1/") || method == http.MethodGet || method == http.MethodHead {
@@ -46,7 +47,8 @@ func TestNoBodyHasADeadlineOfItsOwn(t *testing.T) {
 				w := &connection{ResponseRecorder: httptest.NewRecorder()}
 				a.routes.(http.Handler).ServeHTTP(w, r)
 				if w.deadline || w.Code == http.StatusUnauthorized {
-					t.Errorf("%s %s with body %q and key %q: %d, a deadline: %t", method, route, body, key, w.Code, w.deadline)
+					t.Errorf("%s %s with body %q and key %q: %d, a deadline: %t",
+						method, route, body, key, w.Code, w.deadline)
 				}
 			}
 		}

@@ -91,10 +91,10 @@ func saysJSON(contentType string) bool {
 	return media == "application/json" || strings.HasSuffix(media, "+json")
 }
 
-// withoutBodyDeadline keeps huma from giving a connection a deadline of 5 s for the body of its request. net/http goes on
-// reading from the connection when it has the body, or when there is none, takes the deadline's end for the client's,
-// and cancels a request that is still waiting for a lock. The server's ReadTimeout bounds how long a body may take, and
-// net/http lifts that in time.
+// withoutBodyDeadline keeps huma from giving a connection a deadline of 5 s for the body of its request. When net/http
+// has the whole body, or there is none, it keeps reading from the connection. It takes that deadline for the client's
+// end, and cancels a request that is still waiting for a lock. The server's ReadTimeout bounds how long a body may
+// take, and net/http lifts that one in time.
 func withoutBodyDeadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(&noBodyDeadline{w}, r)
