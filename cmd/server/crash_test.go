@@ -494,7 +494,10 @@ func startPostgres(t *testing.T, dir string) *localpg.Server {
 	if err != nil {
 		t.Fatalf("no Postgres for this test: %v", err)
 	}
-	t.Cleanup(func() { _ = server.Stop() })
+	t.Cleanup(func() {
+		_ = server.Stop()
+		_ = localpg.Clean(dir) // Postgres' own account can't get to a test's directory, so that the data is elsewhere
+	})
 	return server
 }
 

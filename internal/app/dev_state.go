@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/staykey/staykey/internal/localpg"
 )
@@ -62,7 +63,10 @@ func (d devState) start(ctx context.Context, simulate bool, log *slog.Logger) (*
 			return nil, err
 		}
 	}
-	server, err := localpg.Start(ctx, localpg.Options{Dir: d.postgres(), Log: func(s string) { log.Info(s) }})
+	server, err := localpg.Start(ctx, localpg.Options{
+		Dir: d.postgres(), Log: func(s string) { log.Info(s) },
+		Await: time.Minute, // the lock is ours: a process that left a server running was killed
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/until"
 )
 
 // notice starts a server, leaves a table in it, and stops it again.
@@ -145,6 +148,42 @@ func TestRunningServerIsLeftAlone(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("not cleaned")
+	}
+}
+
+// The server of a process that was killed takes a moment to end. A start that knows that nobody else uses the
+// directory waits for it.
+func TestStartAfterAKilledProcess(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(reachable(t), "pg")
+	left, err := Start(context.Background(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	waits := make(chan struct{})
+	stopped := make(chan error, 1)
+	go func() { <-waits; stopped <- left.Stop() }()
+	s, err := Start(context.Background(), Options{
+		Dir: dir, Await: until.Patience,
+		Log: func(message string) {
+			if strings.Contains(message, "waiting") {
+				once.Do(func() { close(waits) })
+			}
+		},
+	})
+	once.Do(func() { close(waits) })
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if err != nil {
+		t.Fatalf("a start while the earlier server ends: %v", err)
+	}
+	if s.Fresh() {
+		t.Error("the start made another cluster")
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -25,10 +25,13 @@ const MinVersion = 15
 
 // Options of a server.
 type Options struct {
-	Dir        string               // keeps the data across starts; "" is a temporary one that Stop removes
-	CacheDir   string               // for downloaded binaries, default the user's cache directory
-	Throwaway  bool                 // data needn't survive a crash of the machine: much faster
-	Settings   []string             // name=value, in addition to ours
+	Dir       string   // keeps the data across starts; "" is a temporary one that Stop removes
+	CacheDir  string   // for downloaded binaries, default the user's cache directory
+	Throwaway bool     // data needn't survive a crash of the machine: much faster
+	Settings  []string // name=value, in addition to ours
+	// how long to wait for another server on Dir to end, for a caller that knows that no other process uses it: the
+	// server of one that was killed takes a moment; default not at all
+	Await      time.Duration
 	Repository string               // where binaries are downloaded from, default Maven Central
 	Log        func(message string) // progress that takes more than a moment
 }
@@ -86,6 +89,9 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 		return nil, err
 	}
 	s.fresh = c.fresh
+	if err := awaitEnd(ctx, o, data); err != nil {
+		return nil, err
+	}
 	var last error
 	for range portTries {
 		port, err := freePort()
@@ -106,6 +112,23 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 }
 
 var errInUse = errors.New("another process is using this database")
+
+// awaitEnd waits for another server on the same data to end, as long as the options allow. If that is too short, the
+// launch says so.
+func awaitEnd(ctx context.Context, o Options, data string) error {
+	if o.Await == 0 || runningPID(data) == 0 {
+		return nil
+	}
+	o.Log("waiting for an earlier Postgres to stop")
+	for deadline := time.Now().Add(o.Await); runningPID(data) != 0 && time.Now().Before(deadline); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}
 
 // launch starts the server and waits for it.
 func (s *Server) launch(ctx context.Context, o Options, bin, data string, port int, password string,
@@ -187,7 +210,8 @@ func (s *Server) explainExit(from int64) error {
 	content, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 	content = content[min(from, int64(len(content))):]
 	if bytes.Contains(content, []byte("postmaster.pid")) {
-		return fmt.Errorf("%w (%s): is another staykey running from this directory?", errInUse, s.dir)
+		return fmt.Errorf("%w (process %d, in %s): is another staykey running from this directory?", errInUse,
+			runningPID(filepath.Join(s.dir, "data")), s.dir)
 	}
 	return fmt.Errorf("postgres ended at once: %s", bytes.TrimSpace(content))
 }
