@@ -100,23 +100,6 @@ func (l *life) credential() string {
 	return ""
 }
 
-// settle lets everything that is due happen, without faults.
-func (l *life) settle() {
-	l.t.Helper()
-	for _, by := range []time.Duration{0, time.Second, time.Second, 10 * time.Minute, 10 * time.Minute, time.Second} {
-		l.advance(by)
-		for {
-			n, err := l.guest.Clean(context.Background())
-			if err != nil {
-				l.t.Fatal(err)
-			}
-			if n == 0 {
-				break
-			}
-		}
-	}
-}
-
 // mustBeSound checks that nothing is out there which isn't recorded, that one instant key at most is handed out from now on, and that nothing shows
 // a key other than the one that it was given for.
 func (l *life) mustBeSound() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/stay"
@@ -174,6 +175,61 @@ func TestALostCreate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Seam may answer the request for an app's session with the session of an instant key, which ends with that. What belongs to a key that is being
+// taken back is not given to the app: it would be good for nothing moments later.
+func TestAnAppsSessionOfAnInstantKey(t *testing.T) {
+	t.Parallel()
+	// taken leaves an instant key at Seam that staykey is about to delete.
+	for name, taken := range map[string]func(*rig, booking){
+		"of a lost create": func(r *rig, b booking) {
+			r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathInstantKeyCreate})
+			if _, err := r.open(r.link(b)); !errors.Is(err, guest.ErrUnavailable) {
+				r.t.Fatalf("got %v", err)
+			}
+		},
+		"of a renewed link": func(r *rig, b booking) {
+			r.mustOpen(b)
+			if err := r.guest.Renew(context.Background(), guest.Stay{Ref: b.ref(), Status: pms.Confirmed}, testAudit("renew")); err != nil {
+				r.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, simulator.Options{AnySession: true})
+			r.listing("g1")
+			b := r.issued(r.booking("A"))
+			taken(r, b)
+			if _, err := r.guest.AppSession(context.Background(), b.ref()); !errors.Is(err, guest.ErrUnavailable) {
+				t.Errorf("the app gets the session of a key that is deleted next: %v", err)
+			}
+			r.settle()
+			session, err := r.guest.AppSession(context.Background(), b.ref())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.settle()
+			r.mustShow(session.Token, b)
+		})
+	}
+}
+
+// A session of an instant key that the guest has is as good as one of the app's own, for as long as that key is.
+func TestAnAppsSessionOfAGoodInstantKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Options{AnySession: true})
+	r.listing("g1")
+	b := r.issued(r.booking("A"))
+	opened := r.mustOpen(b)
+	session, err := r.guest.AppSession(context.Background(), b.ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.settle()
+	r.mustShow(session.Token, b)
+	r.mustShow(opened.InstantKeyURL, b)
 }
 
 // Two taps at once, on two replicas, give one instant key.

@@ -283,6 +283,23 @@ func (r *rig) mustBeClean() {
 	})
 }
 
+// settle lets everything that is due happen, without faults.
+func (r *rig) settle() {
+	r.t.Helper()
+	for _, by := range []time.Duration{0, time.Second, time.Second, 10 * time.Minute, 10 * time.Minute, time.Second} {
+		r.advance(by)
+		for {
+			n, err := r.guest.Clean(context.Background())
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			if n == 0 {
+				break
+			}
+		}
+	}
+}
+
 // rows counts what is recorded as handed out.
 func (r *rig) rows() (n int) {
 	r.t.Helper()

@@ -73,7 +73,7 @@ func (a *appSession) get(ctx context.Context) (Session, error) {
 	if h.ExpiresAt == nil {
 		h.ExpiresAt = &ends
 	}
-	if err := a.record(ctx, h, got.Of(h.IdentityID) && got.Token != ""); err != nil {
+	if err := a.record(ctx, h, got); err != nil {
 		return Session{}, err
 	}
 	return Session{Token: got.Token, ExpiresAt: *h.ExpiresAt, IdentityID: h.IdentityID}, nil
@@ -103,13 +103,16 @@ func (a *appSession) begin(ctx context.Context) (h store.HandedOut, ends time.Ti
 }
 
 // record writes the session down, in the row that it has where it was asked for before.
-func (a *appSession) record(ctx context.Context, h store.HandedOut, fits bool) error {
+func (a *appSession) record(ctx context.Context, h store.HandedOut, got seam.ClientSession) error {
 	var refused error
 	err := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, state *store.GuestState) error {
-		refused = a.sessionRefusal(h, state, fits)
 		has, err := store.GuestHas(ctx, tx, a.ref)
 		if err != nil {
 			return err
+		}
+		refused = a.sessionRefusal(h, state, got.Of(h.IdentityID) && got.Token != "")
+		if refused == nil && a.endsWithAKey(has, h, got) {
+			refused = ErrUnavailable
 		}
 		now := a.now()
 		what := fmt.Sprintf("client session %s was handed to the guest's app", *h.SeamID)
@@ -154,6 +157,27 @@ func (a *appSession) sessionRefusal(h store.HandedOut, state *store.GuestState, 
 		return &NotReadyError{Page: a.page(*state, a.options.Source(state.Source))}
 	}
 	return nil
+}
+
+// endsWithAKey reports whether a session may be that of an instant key which is being taken back, and would be good
+// for nothing moments later. Seam documents that get_or_create returns the session of the identifier key. If it
+// returned another one, or doesn't name the key, the session may belong to any instant key of the identity.
+func (a *appSession) endsWithAKey(has []store.HandedOut, h store.HandedOut, got seam.ClientSession) bool {
+	if got.UserIdentifierKey == a.identifierKey(h.IdentityID) {
+		return false
+	}
+	ends := false
+	for _, key := range has {
+		if key.Kind != store.HandedInstantKey || key.IdentityID != h.IdentityID {
+			continue
+		}
+		holds := key.SeamID != nil && key.EndingAt == nil
+		if holds && key.SessionID != nil && *key.SessionID == got.ClientSessionID {
+			return false
+		}
+		ends = ends || !holds // lost, or being taken back
+	}
+	return ends
 }
 
 // StayOf returns a reservation as far as its link depends on it.
