@@ -70,6 +70,8 @@ type attempt struct {
 	lostAt     *time.Time        // the last create whose answer was lost
 	survivors  map[string]string // user identities that were merged, and the surviving one
 
+	surplusDue *time.Time // when a surplus ACS user is looked at next
+
 	codes       map[int64]*record.Code      // backup codes, by the rows of their ACS users
 	listedCodes map[int64][]seam.Credential // those that were listed in this attempt
 	codeDue     *time.Time                  // when the code is due next
@@ -379,8 +381,8 @@ func (a *attempt) noteLostCreate() {
 	a.lostAt = &now
 }
 
-// noteSurplus remembers that a lost create has left a second ACS user, which has no row: it is looked for again
-// after its delete, also if the stay no longer wants a key. It is written with the next commit.
+// noteSurplus remembers that a lost create has left a second ACS user: there may be a third, which is looked for as
+// after a lost create. It is written with the next commit.
 func (a *attempt) noteSurplus() {
 	if a.lostAt == nil || !a.tooEarly(a.lostAt.Add(lastLookup)) {
 		a.noteLostCreate()

@@ -62,7 +62,8 @@ func (a *attempt) objectNotFound(ctx context.Context, d plan.Desired, u *record.
 	case plan.ReplaceKey, plan.DeleteKey:
 		return a.keyNotFound(ctx, d, u, s.Body.(seam.CredentialID).ACSCredentialID, err)
 	case plan.DeleteSurplusUser:
-		return a.surplusNotFound(ctx, u, s.Body.(seam.UserID).ACSUserID, err)
+		u.SurplusDeleted(s.Body.(seam.UserID).ACSUserID, a.now()) // that proves nothing: it is looked for
+		return firstOutcome(a.save(ctx, u), again)
 	case plan.LinkUser:
 		if gone, out := a.isIdentityGone(ctx, u); gone || out.stops() {
 			return firstOutcome(out, func() outcome { return a.renewIdentity(ctx, d, u) })
@@ -95,9 +96,7 @@ func (a *attempt) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 		if s.Kind == plan.Unsuspend {
 			return func() { u.SuspendedAt = nil }, a.seam.UnsuspendACSUser(ctx, body.ACSUserID)
 		}
-		return func() {
-			u.SurplusUsers = slices.DeleteFunc(u.SurplusUsers, func(id string) bool { return id == body.ACSUserID })
-		}, a.seam.DeleteACSUser(ctx, body.ACSUserID)
+		return func() { u.SurplusDeleted(body.ACSUserID, a.now()) }, a.seam.DeleteACSUser(ctx, body.ACSUserID)
 	default:
 		return nil, fmt.Errorf("step %d has no call", s.Kind)
 	}
@@ -146,24 +145,6 @@ func (a *attempt) keyNotFound(ctx context.Context, d plan.Desired, u *record.Use
 	}
 	a.recheckAt(a.now().Add(a.options.Grace)) // one list may leave out a surplus key
 	return firstOutcome(a.save(ctx, u), again)
-}
-
-// surplusNotFound follows a 404 on the delete of a surplus ACS user, which proves nothing. If a get doesn't show it
-// either, everything is compared again after the grace, and what is listed by then is deleted; after a while, only the
-// look-ups that [attempt.noteSurplus] asked for do that.
-func (a *attempt) surplusNotFound(ctx context.Context, u *record.User, id string, cause error) outcome {
-	_, err := a.seam.ACSUser(a.because(ctx, "whether the second ACS user is gone"), id)
-	switch {
-	case err == nil:
-		return contradicted(cause)
-	case seam.KindOf(err) != seam.NotFound:
-		return fails(err)
-	}
-	u.SurplusUsers = slices.DeleteFunc(u.SurplusUsers, func(other string) bool { return other == id })
-	if a.lostAt != nil && a.tooEarly(a.lostAt.Add(firstLookup)) {
-		a.recheckAt(a.now().Add(a.options.Grace))
-	}
-	return again()
 }
 
 // afterNotFound follows a 404 on a change. The 404 may concern anything that the call named, so it asks whether the

@@ -94,9 +94,8 @@ func (a *attempt) findSurplus(ctx context.Context, u *record.User) outcome {
 		return out
 	}
 	for _, other := range append(ours, unlinked...) {
-		if other.ACSUserID != *u.ACSUserID && a.belief().cameAfterMark(other, u) && !slices.Contains(u.SurplusUsers,
-			other.ACSUserID) {
-			u.SurplusUsers = append(u.SurplusUsers, other.ACSUserID)
+		if other.ACSUserID != *u.ACSUserID && a.belief().cameAfterMark(other, u) && u.AddSurplus(other.ACSUserID) {
+			a.note("ACS user %s was left by a lost create, next to the stay's own", other.ACSUserID)
 			a.noteSurplus()
 		}
 	}

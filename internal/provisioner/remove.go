@@ -152,6 +152,9 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 	if out := a.readBackIfNeeded(ctx, d, keep); out.stops() {
 		return out
 	}
+	if out := a.seeOffSurplus(ctx, keep); out.stops() {
+		return out
+	}
 	for i := range a.users {
 		if _, open := a.unsettled[a.users[i].ID]; i == keep || open {
 			continue
@@ -176,6 +179,9 @@ func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int
 // seeOff follows an ACS user that is no longer wanted to its end. It plans again if something has changed: the row is
 // deleted, or the user turned out to exist.
 func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	if out := a.followSurplus(ctx, u); out.stops() {
+		return out
+	}
 	switch u.Phase() {
 	case record.Claimed:
 	case record.Marked, record.Lost, record.Aside:
@@ -333,7 +339,8 @@ func (a *attempt) onHold(ctx context.Context, d plan.Desired, held string) (stor
 		return store.KeyOutcome{}, out
 	}
 	for i := range a.users {
-		if p := a.users[i].Phase(); i != keep && (p == record.Removing || d.Goal == plan.Gone) {
+		going := i != keep && (a.users[i].Phase() == record.Removing || d.Goal == plan.Gone)
+		if going || len(a.users[i].Surplus) > 0 {
 			return a.onHoldOutcome(d, held, "the deletion of an ACS user is not confirmed yet"), outcome{}
 		}
 	}

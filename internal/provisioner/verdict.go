@@ -66,8 +66,10 @@ func (a *attempt) verdict(d plan.Desired) store.KeyOutcome {
 		v.Check = true
 		next.at(*a.recheck)
 	}
-	if a.codeDue != nil {
-		next.at(*a.codeDue)
+	for _, due := range []*time.Time{a.codeDue, a.surplusDue} {
+		if due != nil {
+			next.at(*due)
+		}
 	}
 	a.lookAgain(&v, next)
 	return v

@@ -67,12 +67,23 @@ type ACSUser struct {
 	CredentialMissingAt *time.Time // the same for the mobile key
 	DoorsRead           bool       // its access groups were read back since they were last changed
 	Unkept              int16      // repairs in a row that Seam did not keep
+
+	Surplus []SurplusUser // what a lost create left in addition, until Seam no longer has it
+}
+
+// SurplusUser is an ACS user that a lost create left in addition to the recorded one, with the same identity, name and
+// hours.
+type SurplusUser struct {
+	ID        string     `json:"id"`
+	DeletedAt *time.Time `json:"deleted_at,omitempty"` // our last delete that Seam accepted, or whose result is unknown
+	MissingAt *time.Time `json:"missing_at,omitempty"` // neither get nor list showed it then
+	Tries     int        `json:"tries,omitempty"`      // deletes without effect, in a row
 }
 
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
 	settled, subscribed, problem, removed_at, suspended_at, deleted_at, unsure, unsure_generation,
-	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept`
+	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, surplus`
 
 // Current returns the ACS user that serves a reservation: the newest that is not being deleted.
 func Current(users []ACSUser) *ACSUser {
@@ -152,7 +163,7 @@ func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 				removed_at = @removed_at,
 			suspended_at = @suspended_at, deleted_at = @deleted_at, unsure = @unsure,
 				unsure_generation = @unsure_generation,
-			changed_at = @changed_at, drift = @drift, doors_read = @doors_read, unkept = @unkept
+			changed_at = @changed_at, drift = @drift, doors_read = @doors_read, unkept = @unkept, surplus = @surplus
 		WHERE id = @id`, pgx.StrictNamedArgs{
 		"id": u.ID, "user_identity_id": u.UserIdentityID, "marked_at": u.MarkedAt, "lost_at": u.LostAt,
 		"acs_user_id": u.ACSUserID, "made_at": u.MadeAt, "starts_at": u.StartsAt, "ends_at": u.EndsAt,
@@ -165,6 +176,7 @@ func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 		"suspended_at": u.SuspendedAt, "deleted_at": u.DeletedAt, "unsure": u.Unsure,
 		"unsure_generation": u.UnsureGeneration,
 		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
+		"surplus": notNil(u.Surplus),
 	})
 	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "23505" {
 		return ErrIDTaken
@@ -172,9 +184,9 @@ func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 	return wrap(err, "save ACS user %d", u.ID)
 }
 
-func notNil(list []string) []string {
+func notNil[T any](list []T) []T {
 	if list == nil {
-		return []string{}
+		return []T{}
 	}
 	return list
 }

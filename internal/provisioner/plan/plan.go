@@ -161,17 +161,22 @@ func (s *stepsOf) add(kind Kind, path string, body any, reason string) {
 
 func deleteUser(u record.User, index int, reason string) []Step {
 	s := stepsOf{user: index}
-	s.deleteSurplus(u.SurplusUsers)
+	s.deleteSurplus(u)
 	if u.ACSUserID != nil {
 		s.add(DeleteUser, seam.PathUserDelete, seam.UserID{ACSUserID: *u.ACSUserID}, reason)
 	}
 	return s.steps
 }
 
-func (s *stepsOf) deleteSurplus(ids []string) {
-	for _, id := range ids {
-		s.add(DeleteSurplusUser, seam.PathUserDelete, seam.UserID{ACSUserID: id},
-			"a lost create left a second ACS user")
+// WhySurplus is the reason for the deletion of an ACS user that no stay needs.
+const WhySurplus = "a lost create left a second ACS user"
+
+// deleteSurplus deletes what a lost create left in addition. Whether that had an effect is found out after the plan.
+func (s *stepsOf) deleteSurplus(u record.User) {
+	for _, other := range u.Surplus {
+		if other.DeletedAt == nil {
+			s.add(DeleteSurplusUser, seam.PathUserDelete, seam.UserID{ACSUserID: other.ID}, WhySurplus)
+		}
 	}
 }
 
@@ -287,7 +292,7 @@ func (s *stepsOf) tidy(u record.User) {
 		s.add(DeleteKey, seam.PathCredentialDelete, seam.CredentialID{ACSCredentialID: key},
 			"the ACS user has a second mobile key")
 	}
-	s.deleteSurplus(u.SurplusUsers)
+	s.deleteSurplus(u)
 	if u.Unlinked {
 		body := seam.LinkACSUser{UserIdentityID: u.UserIdentityID, ACSUserID: id}
 		s.add(LinkUser, seam.PathIdentityAddUser, body, "the ACS user is not linked to its identity")

@@ -48,7 +48,7 @@ func drawUsers(t *rapid.T) []record.User {
 				u.CredentialID = ptr(fmt.Sprintf("c%d", i))
 			}
 			if rapid.Bool().Draw(t, "surplus") {
-				u.SurplusKeys, u.SurplusUsers = []string{"x"}, []string{"y"}
+				u.SurplusKeys, u.Surplus = []string{"x"}, []store.SurplusUser{{ID: "y"}}
 			}
 			u.Unlinked = rapid.Bool().Draw(t, "unlinked")
 			u.Unsure = rapid.IntRange(0, 4).Draw(t, "unsure") == 0
@@ -147,7 +147,7 @@ func perform(d Desired, users *[]record.User, s Step) {
 		u.DeleteSent(noon)
 		u.DeleteKnown()
 	case DeleteSurplusUser:
-		u.SurplusUsers = nil
+		u.SurplusDeleted("y", time.Now())
 	default:
 		u.ChangeSent(1, noon)
 		performChange(d, u, s)
@@ -230,7 +230,7 @@ func TestPlanConverges(t *testing.T) {
 			}
 			return
 		}
-		if u.CredentialID == nil || u.Unlinked || len(u.SurplusKeys)+len(u.SurplusUsers) > 0 {
+		if u.CredentialID == nil || u.Unlinked || len(u.SurplusKeys) > 0 || slices.ContainsFunc(u.Surplus, func(s store.SurplusUser) bool { return s.DeletedAt == nil }) {
 			t.Errorf("the key is incomplete: %+v", u)
 		}
 		if d.Create && (!sameInstant(u.StartsAt, d.Starts) || !sameInstant(u.EndsAt, d.Ends)) {

@@ -72,11 +72,10 @@ func (p Phase) String() string {
 // User is one ACS user of a reservation: its row, and what this attempt has read about it at Seam.
 type User struct {
 	store.ACSUser
-	Unlinked     bool     // Seam links it to an identity other than ours, or to none
-	Leaving      bool     // we deleted it, and Seam says that it is removing it
-	Foreign      bool     // its identity now has an e-mail address other than the guest's
-	SurplusUsers []string // ACS users that a lost create left in addition to it
-	SurplusKeys  []string // mobile keys in addition to the recorded one
+	Unlinked    bool     // Seam links it to an identity other than ours, or to none
+	Leaving     bool     // we deleted it, and Seam says that it is removing it
+	Foreign     bool     // its identity now has an e-mail address other than the guest's
+	SurplusKeys []string // mobile keys in addition to the recorded one
 
 	undo *store.ACSUser // the row before the call under way was marked
 }
@@ -155,7 +154,9 @@ func (u *User) Created(id string, starts, ends time.Time, groups []string, now t
 func (u *User) Adopted(id string, surplus []string, now time.Time) {
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt = &id, &now, nil, nil
 	u.DoorsRead, u.Settled = false, false
-	u.SurplusUsers = append(u.SurplusUsers, surplus...)
+	for _, other := range surplus {
+		u.AddSurplus(other)
+	}
 }
 
 // SetAside keeps a mark for which no ACS user is wanted any more: the result of its lost create is still looked for.
@@ -286,7 +287,7 @@ func (u *User) LookOnly(lostAt time.Time) {
 		ID: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSSystemID: u.ACSSystemID,
 		UserIdentityKey: u.UserIdentityKey,
 		UserIdentityID:  u.UserIdentityID, GuestKey: u.GuestKey, MarkedAt: marked, LostAt: &lostAt,
-		AccessGroupIDs: []string{},
+		AccessGroupIDs: []string{}, Surplus: u.Surplus,
 	}}
 }
 

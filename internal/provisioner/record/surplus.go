@@ -1,0 +1,65 @@
+package record
+
+import (
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// What a lost create left in addition to the recorded ACS user. It is recorded from when it is found until Seam no
+// longer has it, whatever becomes of the stay:
+//
+//	AddSurplus ──▶ found ── SurplusDeleted ──▶ deleted ── SurplusNotSeen (once) ──▶ missing ── DropSurplus ──▶
+//	                 ▲                            │                                    │
+//	                 └────── SurplusStillThere ───┴────────────────────────────────────┘
+
+// AddSurplus records an ACS user that a lost create left, and reports whether that is new.
+func (u *User) AddSurplus(id string) bool {
+	if slices.ContainsFunc(u.Surplus, func(s store.SurplusUser) bool { return s.ID == id }) {
+		return false
+	}
+	u.Surplus = append(slices.Clone(u.Surplus), store.SurplusUser{ID: id})
+	return true
+}
+
+// SurplusDeleted records a delete that may have had an effect at the given time.
+func (u *User) SurplusDeleted(id string, at time.Time) {
+	u.changeSurplus(id, func(s *store.SurplusUser) { s.DeletedAt, s.MissingAt = &at, nil })
+}
+
+// SurplusNotSeen records that neither get nor list showed it, and returns when that was first so.
+func (u *User) SurplusNotSeen(id string, now time.Time) (since time.Time) {
+	u.changeSurplus(id, func(s *store.SurplusUser) {
+		if s.MissingAt == nil {
+			s.MissingAt = &now
+		}
+		since = *s.MissingAt
+	})
+	return since
+}
+
+// SurplusSeen records that Seam shows it: that it was missing before counts no longer.
+func (u *User) SurplusSeen(id string) {
+	u.changeSurplus(id, func(s *store.SurplusUser) { s.MissingAt = nil })
+}
+
+// SurplusStillThere records that its delete had no effect.
+func (u *User) SurplusStillThere(id string) {
+	u.changeSurplus(id, func(s *store.SurplusUser) { s.Tries++ })
+}
+
+// DropSurplus records that it is gone.
+func (u *User) DropSurplus(id string) {
+	u.Surplus = slices.DeleteFunc(slices.Clone(u.Surplus), func(s store.SurplusUser) bool { return s.ID == id })
+}
+
+// changeSurplus changes a copy: what [User.Refused] restores shares the list.
+func (u *User) changeSurplus(id string, change func(*store.SurplusUser)) {
+	u.Surplus = slices.Clone(u.Surplus)
+	for i := range u.Surplus {
+		if u.Surplus[i].ID == id {
+			change(&u.Surplus[i])
+		}
+	}
+}
