@@ -69,7 +69,7 @@ func newRig(t testing.TB, simulated simulator.Options) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
-	dsn := storetest.DSN(t)
+	dsn := storetest.Patient(storetest.DSN(t))
 	db := storetest.Open(t, dsn)
 	r := &rig{t: t, dsn: dsn, store: db, sim: sim, seamURL: server.URL, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
 	r.source = pms.Source{Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy()}

@@ -230,6 +230,12 @@ func Open(t testing.TB, dsn string) *store.Store {
 	return s
 }
 
+// Patient is a DSN whose statements have deadlines that only a hang can miss, and wait as long for locks: for a rig in
+// which an attempt that gives up on Postgres has to be waited for. Leases of rigs are longer than tests wait.
+func Patient(dsn string) string {
+	return with(with(dsn, "statement_timeout", "1h"), "lock_timeout", "1h")
+}
+
 // Copy makes another database of the test's own, as the one of a store is now, which must be closed: what a restore
 // of a backup begins with.
 func Copy(t testing.TB, closed *store.Store) string {
