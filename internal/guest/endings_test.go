@@ -177,8 +177,8 @@ func TestALostCreate(t *testing.T) {
 	}
 }
 
-// Seam may answer the request for an app's session with the session of an instant key, which ends with that. What belongs to a key that is being
-// taken back is not given to the app: it would be good for nothing moments later.
+// Seam may answer the request for an app's session with the session of an instant key, which ends with that. What
+// belongs to a key that is being taken back is not given to the app: it would be good for nothing moments later.
 func TestAnAppsSessionOfAnInstantKey(t *testing.T) {
 	t.Parallel()
 	// taken leaves an instant key at Seam that staykey is about to delete.
@@ -191,7 +191,8 @@ func TestAnAppsSessionOfAnInstantKey(t *testing.T) {
 		},
 		"of a renewed link": func(r *rig, b booking) {
 			r.mustOpen(b)
-			if err := r.guest.Renew(context.Background(), guest.Stay{Ref: b.ref(), Status: pms.Confirmed}, testAudit("renew")); err != nil {
+			stay := guest.Stay{Ref: b.ref(), Status: pms.Confirmed}
+			if err := r.guest.Renew(context.Background(), stay, testAudit("renew")); err != nil {
 				r.t.Fatal(err)
 			}
 		},

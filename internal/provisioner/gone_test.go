@@ -199,8 +199,8 @@ func TestASurplusUserOfACancelledStayIsNotForgotten(t *testing.T) {
 	r.mustHold(s.id)
 }
 
-// Salto refuses to delete a second ACS user, for longer than the look-ups after a lost create last. A person hears of it, also after the stay is
-// cancelled, and it is removed as soon as Salto allows that.
+// Salto refuses to delete a second ACS user, for longer than the look-ups after a lost create last. A person hears of
+// it, also after the stay is cancelled, and it is removed as soon as Salto allows that.
 func TestASurplusUserThatSaltoKeeps(t *testing.T) {
 	t.Parallel()
 	for name, cancelled := range map[string]bool{"the stay lasts": false, "the stay is cancelled": true} {
@@ -216,11 +216,16 @@ func TestASurplusUserThatSaltoKeeps(t *testing.T) {
 				st.Users[u.ID] = u
 			})
 			r.sim.Change(func(st *simulator.State) {
-				st.Credentials["of the second"] = simulator.Credential{ID: "of the second", UserID: second, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: r.now()}
+				st.Credentials["of the second"] = simulator.Credential{
+					ID: "of the second", UserID: second, AccessMethod: "mobile_key", MultiPhone: true,
+					CreatedAt: r.now(),
+				}
 			})
 			r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = true })
 			r.recheck(s)
-			refused := func(v store.View) bool { return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "not_removed" }
+			refused := func(v store.View) bool {
+				return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "not_removed"
+			}
 			r.untilThat(s, "not removed", refused)
 			for range 3 {
 				r.advance(11 * time.Minute)
@@ -228,11 +233,15 @@ func TestASurplusUserThatSaltoKeeps(t *testing.T) {
 			}
 			if cancelled {
 				r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
-				r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathUserDelete, Contains: second, Count: -1})
+				r.sim.Inject(simulator.Fault{
+					Kind: simulator.Forbidden, Path: seam.PathUserDelete, Contains: second, Count: -1,
+				})
 				r.cancel(s)
 				for range 3 {
 					r.advance(11 * time.Minute)
-					waitFor(t, "only the second one to be left", func() bool { return slices.Equal(r.live(s), []string{second}) })
+					waitFor(t, "only the second one to be left", func() bool {
+						return slices.Equal(r.live(s), []string{second})
+					})
 					waitFor(t, "attention", func() bool { return r.view(s).Key.Status == store.KeyAttention })
 				}
 				r.sim.Heal()

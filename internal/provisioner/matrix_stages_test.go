@@ -191,7 +191,7 @@ func openGates(r *rig, s *stay) {
 func closeGate(r *rig, s *stay) { r.gate(*s, domain.GateClosed) }
 
 // bookedDuringItsRemoval cancels a stay and books it again before Seam answers the delete. The new booking is applied
-// by then, by whoever gets its event: canceling may still be applying events, too.
+// by then, although the applier that cancels may take its event, too.
 func bookedDuringItsRemoval(r *rig, s *stay) {
 	done := make(chan struct{})
 	var once sync.Once
@@ -201,7 +201,9 @@ func bookedDuringItsRemoval(r *rig, s *stay) {
 				once.Do(func() {
 					defer close(done)
 					r.book(*s)
-					until.True(r.t, "the new booking to be applied", func() bool { return r.view(*s).Reservation.Status == pms.Confirmed })
+					until.True(r.t, "the new booking to be applied", func() bool {
+						return r.view(*s).Reservation.Status == pms.Confirmed
+					})
 				})
 			}
 			return false

@@ -12,7 +12,7 @@ import (
 )
 
 // ACS users that a lost create has left in addition to the stay's own open the same doors. Each is followed until Seam
-// no longer has it, whatever becomes of the stay, and one that can't be removed is reported.
+// no longer has it, also if the stay ends, and one that can't be removed is reported.
 
 // seeOffSurplus follows what was left in addition to the ACS user that serves the stay. That one's status doesn't wait
 // for it, unless a person has to remove it.

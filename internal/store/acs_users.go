@@ -74,7 +74,7 @@ type ACSUser struct {
 // SurplusUser is an ACS user that a lost create left in addition to the recorded one, with the same identity, name and
 // hours.
 type SurplusUser struct {
-	ID        string     `json:"id"`
+	ID        string     `json:"id"`                   // Seam's acs_user_id
 	DeletedAt *time.Time `json:"deleted_at,omitempty"` // our last delete that Seam accepted, or whose result is unknown
 	MissingAt *time.Time `json:"missing_at,omitempty"` // neither get nor list showed it then
 	Tries     int        `json:"tries,omitempty"`      // deletes without effect, in a row

@@ -230,7 +230,8 @@ func TestPlanConverges(t *testing.T) {
 			}
 			return
 		}
-		if u.CredentialID == nil || u.Unlinked || len(u.SurplusKeys) > 0 || slices.ContainsFunc(u.Surplus, func(s store.SurplusUser) bool { return s.DeletedAt == nil }) {
+		if u.CredentialID == nil || u.Unlinked || len(u.SurplusKeys) > 0 ||
+			slices.ContainsFunc(u.Surplus, func(s store.SurplusUser) bool { return s.DeletedAt == nil }) {
 			t.Errorf("the key is incomplete: %+v", u)
 		}
 		if d.Create && (!sameInstant(u.StartsAt, d.Starts) || !sameInstant(u.EndsAt, d.Ends)) {

@@ -8,7 +8,7 @@ import (
 )
 
 // What a lost create left in addition to the recorded ACS user. It is recorded from when it is found until Seam no
-// longer has it, whatever becomes of the stay:
+// longer has it, also if the stay ends:
 //
 //	AddSurplus ──▶ found ── SurplusDeleted ──▶ deleted ── SurplusNotSeen (once) ──▶ missing ── DropSurplus ──▶
 //	                 ▲                            │                                    │
