@@ -25,6 +25,8 @@ type Intake interface {
 	DeleteListing(context.Context, store.ListingRef, store.Audit) error
 	// Act does what an admin wants of a reservation.
 	Act(context.Context, store.Ref, intake.Action) error
+	// Undo undoes what an action of a batch did to a reservation.
+	Undo(context.Context, store.Ref, intake.Undoing) error
 	// PreviewReplay finds out what applying events again would change.
 	PreviewReplay(context.Context, []store.Event) (intake.Preview, error)
 	// Replay has events applied again, and returns those that are.

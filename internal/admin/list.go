@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,6 +89,7 @@ func ParseInstant(field, text string) (*time.Time, error) {
 
 // bounds reads parameters that are an instant, or a day or time of each property's own time zone.
 type bounds struct {
+	now     time.Time
 	zones   []string // of listings
 	sources map[string]pms.Source
 }
@@ -96,19 +99,24 @@ func (b bounds) parse(field, text string) (*store.Bound, error) {
 	if text == "" {
 		return nil, nil
 	}
-	m, err := pms.ParseMoment(text)
-	if err != nil {
-		return nil, InvalidField(field, err.Error())
-	}
-	in := func(zone *time.Location) time.Time {
-		at, resolveErr := m.Resolve(zone, "00:00")
-		if resolveErr != nil {
-			err = InvalidField(field, resolveErr.Error())
+	var err error
+	in, local := b.relativeDay(text), true
+	if in == nil {
+		m, parseErr := pms.ParseMoment(text)
+		if parseErr != nil {
+			return nil, InvalidField(field, parseErr.Error())
 		}
-		return at
+		local = m.IsLocal()
+		in = func(zone *time.Location) time.Time {
+			at, resolveErr := m.Resolve(zone, "00:00")
+			if resolveErr != nil {
+				err = InvalidField(field, resolveErr.Error())
+			}
+			return at
+		}
 	}
 	bound := &store.Bound{At: in(time.UTC)}
-	if !m.IsLocal() || err != nil {
+	if !local || err != nil {
 		return bound, err
 	}
 	bound.Listings, bound.Zones, bound.Sources = map[stay.ListingRef]time.Time{}, map[string]time.Time{},
@@ -129,6 +137,22 @@ func (b bounds) parse(field, text string) (*store.Bound, error) {
 		}
 	}
 	return bound, err
+}
+
+var relativeDays = regexp.MustCompile(`^today([+-][0-9]{1,3})?$`)
+
+// relativeDay reads "today", "today+1" or "today-7": when that day begins in a time zone, where it may be another day
+// than elsewhere. It returns nil for anything else.
+func (b bounds) relativeDay(text string) func(*time.Location) time.Time {
+	found := relativeDays.FindStringSubmatch(text)
+	if found == nil {
+		return nil
+	}
+	days, _ := strconv.Atoi(found[1]) // "" is 0
+	return func(zone *time.Location) time.Time {
+		y, m, d := b.now.In(zone).Date()
+		return time.Date(y, m, d+days, 0, 0, 0, 0, zone).UTC()
+	}
 }
 
 // checkEnums refuses a query with a value that its field's tag enum doesn't list. REST checks it, too; the page and

@@ -18,10 +18,10 @@ type ReservationQuery struct {
 	KeyStatus    []string `query:"key_status" nullable:"false" enum:"waiting,provisioning,issued,active,attention,revoking,revoked,expired" doc:"One status, or several separated by commas."`
 	ListingID    string   `query:"listing_id"`
 	GuestEmail   string   `query:"guest_email" doc:"The complete address, case-insensitive."`
-	CheckInFrom  string   `query:"check_in_from" doc:"Instant, or day of the property's time zone; inclusive." example:"2026-11-01"`
-	CheckInTo    string   `query:"check_in_to" doc:"Instant, or day of the property's time zone; exclusive." example:"2026-12-01T00:00:00Z"`
-	CheckOutFrom string   `query:"check_out_from" doc:"Instant, or day of the property's time zone; inclusive." example:"2026-11-04"`
-	CheckOutTo   string   `query:"check_out_to" doc:"Instant, or day of the property's time zone; exclusive." example:"2026-11-05"`
+	CheckInFrom  string   `query:"check_in_from" doc:"Instant, or day of the property's time zone, also relative to the present one (today, today+1, today-7); inclusive." example:"2026-11-01"`
+	CheckInTo    string   `query:"check_in_to" doc:"Instant, or day of the property's time zone, also relative to the present one (today, today+1, today-7); exclusive." example:"2026-12-01T00:00:00Z"`
+	CheckOutFrom string   `query:"check_out_from" doc:"Instant, or day of the property's time zone, also relative to the present one (today, today+1, today-7); inclusive." example:"2026-11-04"`
+	CheckOutTo   string   `query:"check_out_to" doc:"Instant, or day of the property's time zone, also relative to the present one (today, today+1, today-7); exclusive." example:"2026-11-05"`
 	UpdatedSince string   `query:"updated_since" doc:"Instant, or UTC day; inclusive. To follow changes, start a minute before the latest updated_at that you have seen: a change that is being committed may become visible a little later than one after it."`
 	Query        string   `query:"q" doc:"Parts of a reservation id, listing id, guest e-mail, name or phone number, without regard to case and accents. Each word must be in one of them, in any order."`
 	Sort         string   `query:"sort" enum:"-updated_at,check_in" doc:"-updated_at (default): newest change first. check_in: earliest check-in first, unknown ones last."`
@@ -91,7 +91,7 @@ func (s *Service) reservationFilter(ctx context.Context, q ReservationQuery) (st
 	if f.ChangedSince, err = ParseInstant("query.updated_since", q.UpdatedSince); err != nil {
 		return f, err
 	}
-	b := bounds{sources: s.config.Sources()}
+	b := bounds{now: s.now(), sources: s.config.Sources()}
 	if q.CheckInFrom+q.CheckInTo+q.CheckOutFrom+q.CheckOutTo != "" {
 		if b.zones, err = s.store.TimeZones(ctx); err != nil {
 			return f, err

@@ -97,6 +97,26 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			"put_listing",
 			[]func() int{rest("PUT", "/v1/listings/default/2222222-2222", `{"name":"Room 12"}`)},
 		},
+		"POST /v1/reservations/actions": {"hold", []func() int{
+			rest("POST", "/v1/reservations/actions", holdsOne), rest("POST", onePath+"/release", reason),
+		}},
+		"POST /v1/undo/{undo_id}": {"undo", []func() int{func() int {
+			return a.as("writes-all-of-it", "POST", "/v1/undo/"+a.undoOf("writes-all-of-it", holdsOne), "").status
+		}}},
+		"POST /reservations/actions": {"reconcile", []func() int{form("/reservations/actions", url.Values{
+			"stay": {"default/3333122-433"}, "action": {"reconcile"}, "back": {"/reservations"},
+		})}},
+		"POST /undo/{undo_id}": {"undo", []func() int{func() int {
+			undo := "/undo/" + a.undoOf("writes-all-of-it", holdsOne)
+			return page.post(undo, url.Values{"back": {"/reservations"}}).status
+		}}},
+		"POST /views/{list}": {"save_view", []func() int{
+			form("/views/reservations", url.Values{"name": {"All"}, "query": {"when=all"}}),
+		}},
+		"POST /views/{list}/delete": {"delete_view", []func() int{
+			form("/views/reservations", url.Values{"name": {"Short-lived"}, "query": {"when=all"}}),
+			form("/views/reservations/delete", url.Values{"name": {"Short-lived"}}),
+		}},
 		"PUT /v1/listings": {"put_listing", []func() int{
 			rest("PUT", "/v1/listings", `{"items":[{"source":"default","listing_id":"of-many","name":"Many"}]}`),
 		}},

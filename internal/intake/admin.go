@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -35,6 +36,9 @@ type Action struct {
 	StartsAt *time.Time  // of a window; nil: with the stay
 	EndsAt   *time.Time  // of a window; nil: as reported by the PMS
 	Audit    store.Audit // by which token and through which interface; the rest is filled in
+	// Batch is the request that does this to several reservations, so that it can be undone; zero for none. It does
+	// nothing to a reservation twice.
+	Batch uuid.UUID
 }
 
 // maxReason is how long a reason may be, in characters.
@@ -101,6 +105,11 @@ func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Acti
 	if !ok || r.VersionSeq == 0 {
 		return store.ErrNotFound
 	}
+	if action.Batch != uuid.Nil {
+		if _, done, err := store.LockedBatchStay(ctx, tx, action.Batch, ref); err != nil || done {
+			return err
+		}
+	}
 	before, err := store.LockedOverrides(ctx, tx, ref)
 	if err != nil {
 		return err
@@ -117,6 +126,7 @@ func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Acti
 	if after != before {
 		store.SaveOverrides(&writes, ref, after)
 	}
+	action.queueBatchStay(&writes, ref, before, after)
 	store.RequestKeys(&writes, []store.KeyRequest{action.keyRequest(r, before, after, now)}, now)
 	entry := store.Entry{
 		Ref: ref, At: now, Kind: store.TimelineAction, Summary: action.summary(),

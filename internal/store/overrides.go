@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -177,4 +178,24 @@ func decisionText(at *time.Time, by, why *string) string {
 		return ""
 	}
 	return fmt.Sprintf("%s, %s: %s", stay.Text(by), at.UTC().Format("2006-01-02 15:04 MST"), stay.Text(why))
+}
+
+// SameDecisions reports whether two overrides are the same decisions. Which mobile key a new one replaces is none:
+// it changes as the work is done. Times are compared as Postgres keeps them.
+func (o Overrides) SameDecisions(other Overrides) bool {
+	texts := func(o Overrides) []*string {
+		return []*string{
+			o.HeldBy, o.HeldWhy, o.RevokedBy, o.RevokedWhy, o.WindowBy, o.WindowWhy, o.OfCheckInText,
+			o.OfCheckOutText,
+		}
+	}
+	times := func(o Overrides) []*time.Time {
+		return []*time.Time{o.HeldAt, o.RevokedAt, o.WindowAt, o.StartsAt, o.OfCheckIn, o.EndsAt, o.OfCheckOut}
+	}
+	return slices.EqualFunc(texts(o), texts(other), func(a, b *string) bool {
+		return (a == nil) == (b == nil) && stay.Text(a) == stay.Text(b)
+	}) && slices.EqualFunc(times(o), times(other), func(a, b *time.Time) bool {
+		const kept = time.Microsecond
+		return (a == nil) == (b == nil) && (a == nil || a.Truncate(kept).Equal(b.Truncate(kept)))
+	})
 }

@@ -142,6 +142,7 @@ func (s *API) actionOperations(api huma.API) {
 			}
 			return s.act(ctx, in.ReservationPath, a)
 		})
+	s.batchOperations(api)
 	overrides := operation("get-overrides", http.MethodGet, reservationPath+"/overrides", tag,
 		"Get the admins' decisions about a reservation", http.StatusNotFound)
 	huma.Register(api, overrides, func(ctx context.Context, in *ReservationPath) (*Output[Overrides], error) {

@@ -46,6 +46,7 @@ type eventList struct {
 	Next, First string
 	Replay      string // the address that asks before all of these are applied again
 	Empty       bool
+	Views       viewBar
 }
 
 var eventStatuses = []string{
@@ -79,6 +80,10 @@ func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
 		EventQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Statuses: eventStatuses,
 		Rows: eventRows(found.Items), Rejected: eventRows(rejected.Items), Empty: len(found.Items) == 0 &&
 			!query.Narrowed(),
+	}
+	if l.Views, err = s.viewBar(r, "events", q); err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
 	}
 	l.First, l.Next = pageLinks("/events", q, found.Next)
 	if query.Narrowed() && replayable(query) && len(found.Items) > 0 {

@@ -48,6 +48,7 @@ type listingList struct {
 	Next    string
 	First   string
 	Empty   bool
+	Views   viewBar
 }
 
 func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
@@ -66,6 +67,10 @@ func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
 		Query: query.Query, Source: query.Source, Deleted: query.Deleted, Sources: s.Admin.VisibleSources(r.Context()),
 		Asked: groups.Asked,
 		Empty: len(found.Items) == 0 && !query.Narrowed(),
+	}
+	if l.Views, err = s.viewBar(r, "listings", q); err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
 	}
 	l.First, l.Next = pageLinks("/listings", q, found.Next)
 	for _, one := range found.Items {

@@ -24,12 +24,20 @@ type reservationList struct {
 	Export   string // the address of the table
 	Filtered bool
 	Empty    bool // there is no reservation at all
+	Views    viewBar
+	Bulk     bulkForm
+	Done     *doneNote
 }
 
 // chip is a filter that one click turns on or off.
 type chip struct {
 	Title, Link string
 	On          bool
+}
+
+// arrivals are the choices of [reservationList.When] that are days at the property: from and to, exclusive.
+var arrivals = map[string][2]string{
+	"today": {"today", "today+1"}, "tomorrow": {"today+1", "today+2"}, "week": {"today", "today+7"},
 }
 
 // allDates has the list begin with the first stay there was, instead of with those that are not over.
@@ -53,6 +61,10 @@ func (s *Pages) reservationQuery(q url.Values) admin.ReservationQuery {
 	if query.Sort == "" && query.Query == "" && query.UpdatedSince == "" {
 		query.Sort = "check_in"
 	}
+	days, relative := arrivals[q.Get("when")]
+	if relative && query.CheckInFrom+query.CheckInTo == "" {
+		query.CheckInFrom, query.CheckInTo = days[0], days[1]
+	}
 	if q.Get("when") != allDates &&
 		query.Query+query.CheckInFrom+query.CheckInTo+query.CheckOutFrom+query.CheckOutTo+query.UpdatedSince == "" {
 		// today of those whose day is the last to begin
@@ -63,6 +75,12 @@ func (s *Pages) reservationQuery(q url.Values) admin.ReservationQuery {
 
 func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	q.Del("done")
+	s.showReservations(w, r, http.StatusOK, q, bulkForm{})
+}
+
+// showReservations shows the list for a query, with what somebody was about to do to it.
+func (s *Pages) showReservations(w http.ResponseWriter, r *http.Request, status int, q url.Values, bulk bulkForm) {
 	query := s.reservationQuery(q)
 	found, err := s.Admin.Reservations(r.Context(), query)
 	var rows []stayRow
@@ -80,13 +98,21 @@ func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
 	if err == nil && len(rows) == 0 && !l.Filtered {
 		l.Empty, err = s.hasNone(r)
 	}
+	l.Bulk, l.Bulk.Back = bulk, nextLink("/reservations", q, q.Get("cursor"))
+	if err == nil {
+		l.Views, err = s.viewBar(r, "reservations", q)
+	}
+	if err == nil {
+		l.Done, err = s.doneNote(r, l.Bulk.Back)
+	}
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	l.CheckOutFrom = q.Get("check_out_from") // what the form shows, and not what is meant by nothing
+	// what the form shows, and not what is meant by nothing or by a relative day
+	l.CheckInFrom, l.CheckInTo, l.CheckOutFrom = q.Get("check_in_from"), q.Get("check_in_to"), q.Get("check_out_from")
 	l.First, l.Next = pageLinks("/reservations", q, found.Next)
-	s.render(w, r, http.StatusOK, "reservations", page{
+	s.render(w, r, status, "reservations", page{
 		Title: "Reservations", Active: "reservations",
 		Search: query.Query, Body: l,
 	})

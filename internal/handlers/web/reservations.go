@@ -53,6 +53,7 @@ type reservationView struct {
 	PlanError string
 	Actions   []actionChoice
 	Gates     []stay.Gate
+	Done      *doneNote
 }
 
 // comparison is one expected value and the actual one.
@@ -75,6 +76,9 @@ func (s *Pages) reservationPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, err := s.reservationView(r.Context(), v, r.URL.Query())
+	if err == nil {
+		body.Done, err = s.doneNote(r, body.Link())
+	}
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -326,7 +330,8 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if err := s.act(r.Context(), refOf(r), a); err != nil {
+	done, err := s.act(r.Context(), refOf(r), a)
+	if err != nil {
 		p := s.problemOf(err)
 		again(p.Status, pageText(p))
 		return
@@ -334,18 +339,19 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 	next := f.Link()
 	if back := r.PostFormValue("back"); back != "" {
 		next = nextPage(back)
+	} else if done != "" {
+		next = withDone(&url.URL{Path: next}, done)
 	}
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
-// act has an action done.
-func (s *Pages) act(ctx context.Context, ref stay.Ref, a admin.Action) error {
+// act has an action done, and returns by which id it can be undone; "" where it can't.
+func (s *Pages) act(ctx context.Context, ref stay.Ref, a admin.Action) (string, error) {
 	if a.Kind == renewLink {
 		_, err := s.Admin.RenewLink(ctx, ref, "", a.Reason)
-		return err
+		return "", err
 	}
-	_, err := s.Admin.Act(ctx, ref, a)
-	return err
+	return s.Admin.ActUndoably(ctx, ref, a)
 }
 
 // windowTime parses a form's time. It returns nil for an empty one and for the stay's own time.

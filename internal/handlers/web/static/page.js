@@ -28,7 +28,9 @@
       if (!other || other.innerHTML === part.innerHTML) continue;
       const open = [...part.querySelectorAll("details")].map((d) => d.open);
       const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+      const ticked = [...part.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.value);
       part.innerHTML = other.innerHTML;
+      for (const box of part.querySelectorAll("input[type=checkbox][name]")) box.checked = box.checked || ticked.includes(box.value);
       if (part.matches("#live-reservation, #live-history") && open.length) {
         const now = [...part.querySelectorAll("details")];
         const more = Math.max(now.length - open.length, 0); // new entries come first
@@ -58,9 +60,23 @@
   for (const choice of document.querySelectorAll("[data-submit]")) choice.addEventListener("change", () => choice.form.submit());
 
   // One box ticks all of a name, and a field narrows a list of choices to those that have its words. What is ticked stays in sight.
-  for (const all of document.querySelectorAll("[data-all]")) {
-    all.addEventListener("change", () => { for (const box of document.querySelectorAll(`input[name="${all.dataset.all}"]`)) box.checked = all.checked; });
+  document.addEventListener("change", ({ target }) => {
+    if (!target.dataset.all) return;
+    for (const box of document.querySelectorAll(`input[name="${target.dataset.all}"]`)) box.checked = target.checked;
+  });
+  // A list says how many of its rows are ticked, and what is done to them comes back to the list as it is now.
+  for (const count of document.querySelectorAll("[data-count]")) {
+    const tell = () => { count.textContent = `${document.querySelectorAll(`input[name="${count.dataset.count}"]:checked`).length} selected`; };
+    document.addEventListener("change", tell);
+    tell();
+    count.closest("form").addEventListener("submit", (event) => {
+      const now = new URL(location.href);
+      now.searchParams.delete("done");
+      event.target.elements.back.value = now.pathname + now.search;
+    });
   }
+  for (const undo of document.querySelectorAll("[data-undo]")) setTimeout(() => { undo.hidden = true; }, undo.dataset.undo * 1000);
+
   const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
   for (const field of document.querySelectorAll("[data-narrows]")) {
     field.addEventListener("input", () => {
@@ -118,9 +134,9 @@
     }
   });
 
-  // Keys: / or Ctrl+K searches, j and k go down and up the rows, Enter opens (the row's link has the focus), Esc leaves.
+  // Keys: / or Ctrl+K searches, j and k go down and up the rows, x ticks one, Enter opens (the row's link has the focus), Esc leaves.
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("input, select, textarea");
+    const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
     const find = document.getElementById("find");
     if (event.key === "Escape" && panel) { closePanel(); return; }
     if (event.key === "Escape" && document.activeElement) { document.activeElement.blur(); return; }
@@ -128,6 +144,10 @@
       event.preventDefault();
       find.focus();
       find.select();
+      return;
+    }
+    if (event.key === "x" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      document.activeElement?.closest("tr")?.querySelector("input[type=checkbox]")?.click();
       return;
     }
     if (typing || event.ctrlKey || event.metaKey || event.altKey || (event.key !== "j" && event.key !== "k")) return;

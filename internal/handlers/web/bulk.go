@@ -1,0 +1,176 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// bulkForm acts on the reservations that are selected in the list.
+type bulkForm struct {
+	Back    string   // the list, as it is shown
+	Picked  []string // as [stayRow.Value]
+	Action  string
+	Reason  string
+	Problem string
+}
+
+// Choices are the actions that make sense for several reservations at once, as the form's select has them.
+func (bulkForm) Choices() []bulkChoice {
+	return []bulkChoice{
+		{string(admin.Reconcile), "Check and repair"},
+		{string(admin.Hold), "Hold"},
+		{string(admin.Release), "Release"},
+		{string(admin.Window) + "+60", "Late check-out by 1 hour"},
+		{string(admin.Window) + "+120", "Late check-out by 2 hours"},
+		{string(admin.Window) + "-60", "Early check-in by 1 hour"},
+		{string(admin.Window) + "-120", "Early check-in by 2 hours"},
+		{string(admin.Revoke), "Revoke the keys"},
+	}
+}
+
+type bulkChoice struct{ Value, Title string }
+
+// bulkAction reads a choice of the form.
+func bulkAction(choice, reason string) (admin.BulkAction, bool) {
+	kind, minutes := choice, 0
+	if i := strings.IndexAny(choice, "+-"); i > 0 {
+		kind = choice[:i]
+		minutes, _ = strconv.Atoi(choice[i:]) // one that is no number changes nothing, and is refused for that
+	}
+	a := admin.BulkAction{Action: admin.Action{Kind: admin.ActionKind(kind), Reason: reason}}
+	if move := time.Duration(minutes) * time.Minute; move < 0 {
+		a.Earlier = -move
+	} else {
+		a.Later = move
+	}
+	for _, known := range (bulkForm{}).Choices() {
+		if known.Value == choice {
+			return a, true
+		}
+	}
+	return a, false
+}
+
+// Value names the reservation in a form.
+func (r stayRow) Value() string { return strings.TrimPrefix(r.Link(), "/reservations/") }
+
+// actOnManyPage does an action to the reservations that are selected.
+func (s *Pages) actOnManyPage(w http.ResponseWriter, r *http.Request) {
+	form := bulkForm{
+		Picked: r.PostForm["stay"], Action: r.PostFormValue("action"),
+		Reason: strings.TrimSpace(r.PostFormValue("reason")),
+	}
+	back, err := url.Parse(nextPage(r.PostFormValue("back")))
+	named, ok := listingsOf(form.Picked) // two escaped segments, as those of listings
+	action, known := bulkAction(form.Action, form.Reason)
+	if err != nil || !ok || !known {
+		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, "this form can't be read: reload the page"))
+		return
+	}
+	again := func(problem string) {
+		form.Problem = problem
+		s.showReservations(w, r, http.StatusUnprocessableEntity, back.Query(), form)
+	}
+	if len(named) == 0 {
+		again("Select reservations first.")
+		return
+	}
+	refs := make([]stay.Ref, len(named))
+	for i, one := range named {
+		refs[i] = stay.Ref{Source: one.Source, ReservationID: one.ListingID}
+	}
+	done, err := s.Admin.ActOnMany(r.Context(), refs, action)
+	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
+		again(pageText(s.problemOf(err)))
+		return
+	}
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	http.Redirect(w, r, withDone(back, done.ID), http.StatusSeeOther)
+}
+
+// withDone is the address of a page that tells what was done.
+func withDone(back *url.URL, id string) string {
+	q := back.Query()
+	q.Set("done", id)
+	return back.Path + "?" + q.Encode()
+}
+
+// undoPage undoes what was done.
+func (s *Pages) undoPage(w http.ResponseWriter, r *http.Request) {
+	back, err := url.Parse(nextPage(r.PostFormValue("back")))
+	if err != nil {
+		back = &url.URL{Path: "/"}
+	}
+	undone, err := s.Admin.Undo(r.Context(), chi.URLParam(r, "undo_id"), "")
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	http.Redirect(w, r, withDone(back, undone.ID), http.StatusSeeOther)
+}
+
+// doneNote tells what was done, and offers to undo it.
+type doneNote struct {
+	Text    string
+	Left    []leftAlone
+	Undo    string // the address that undoes it; "" where nothing can be undone
+	Back    string
+	Seconds int // for which Undo works
+}
+
+// leftAlone is a reservation to which nothing was done.
+type leftAlone struct{ ID, Link, Why string }
+
+// doneTexts say what was done to how many reservations.
+var doneTexts = map[admin.ActionKind]string{
+	admin.Reconcile: "%s: compared with Seam now.", admin.Hold: "%s put on hold.", admin.Release: "%s released.",
+	admin.Revoke: "%s: key revoked.", admin.Reissue: "%s: new mobile key requested.",
+	admin.Window: "%s: access times changed.",
+}
+
+// doneNote reads what an address says was done; nil for nothing, or what is no longer known. back is the address
+// without it.
+func (s *Pages) doneNote(r *http.Request, back string) (*doneNote, error) {
+	id := r.URL.Query().Get("done")
+	if id == "" {
+		return nil, nil
+	}
+	done, err := s.Admin.Batch(r.Context(), id)
+	if _, gone := admin.IsRefusal(err); gone {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	note := doneNote{Back: back}
+	n := len(done.Done)
+	if text := doneTexts[done.Action]; n > 0 && !done.Undone {
+		note.Text = fmt.Sprintf(text, plural(n, "reservation"))
+	}
+	if done.Undone && n > len(done.Refused) {
+		note.Text = "Undone: " + plural(n-len(done.Refused), "reservation") + "."
+	}
+	for _, one := range done.Refused {
+		note.Left = append(note.Left, leftAlone{
+			one.ReservationID, escapedPath([]string{"reservations", one.Source, one.ReservationID}), one.Why,
+		})
+	}
+	if done.UndoUntil != nil && !done.Undone && admin.ActorOf(r.Context()).Write {
+		note.Undo = "/undo/" + done.ID
+		note.Seconds = int(done.UndoUntil.Sub(s.Now()).Seconds())
+	}
+	return &note, nil
+}

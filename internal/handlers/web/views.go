@@ -1,0 +1,101 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/staykey/staykey/internal/admin"
+)
+
+// This file is saved views: the filters of a list under a name, for everybody who signs in. What was searched for is
+// no part of a view, because it may be a guest's name.
+
+// viewLists are the lists that have saved views.
+var viewLists = []string{"reservations", "listings", "events"}
+
+// viewBar shows the saved views of a list, and saves the present one.
+type viewBar struct {
+	List  string
+	Saved []savedView
+	Now   string // the present filters; "" where there are none to save
+	On    string // the name of the view that is shown; "" for none
+}
+
+type savedView struct {
+	Name, Link string
+	On         bool
+}
+
+// viewQuery are the filters of a list that a view keeps, in one order.
+func viewQuery(q url.Values) string {
+	kept := url.Values{}
+	for name, values := range q {
+		if values[0] != "" && !slices.Contains([]string{"q", "cursor", "done", "guest_email"}, name) {
+			kept.Set(name, values[0])
+		}
+	}
+	return kept.Encode()
+}
+
+// viewBar reads the saved views of a list. One that filters by a source that the actor may not see isn't shown.
+func (s *Pages) viewBar(r *http.Request, list string, q url.Values) (viewBar, error) {
+	bar := viewBar{List: list, Now: viewQuery(q)}
+	saved, err := s.Admin.SavedViews(r.Context(), list)
+	for _, v := range saved {
+		filters, readErr := url.ParseQuery(v.Query)
+		if readErr != nil || !seesAll(admin.ActorOf(r.Context()), admin.Values(filters.Get("source"))) {
+			continue
+		}
+		on := v.Query == bar.Now && q.Get("q") == ""
+		if on {
+			bar.On = v.Name
+		}
+		bar.Saved = append(bar.Saved, savedView{v.Name, "/" + list + "?" + v.Query, on})
+	}
+	return bar, err
+}
+
+func seesAll(a admin.Actor, sources []string) bool {
+	return !slices.ContainsFunc(sources, func(source string) bool { return !a.Sees(source) })
+}
+
+// viewList is the list of a request about views; "" for one that has none.
+func viewList(r *http.Request) string {
+	list := chi.URLParam(r, "list")
+	if !slices.Contains(viewLists, list) {
+		return ""
+	}
+	return list
+}
+
+func (s *Pages) saveViewPage(w http.ResponseWriter, r *http.Request) {
+	list := viewList(r)
+	filters, err := url.ParseQuery(r.PostFormValue("query"))
+	if list == "" || err != nil {
+		s.refuse(w, r, s.problemOf(&admin.Error{Kind: admin.NotFound, Message: "this list has no views"}))
+		return
+	}
+	query := viewQuery(filters)
+	if err := s.Admin.SaveView(r.Context(), list, strings.TrimSpace(r.PostFormValue("name")), query); err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	http.Redirect(w, r, "/"+list+"?"+query, http.StatusSeeOther)
+}
+
+func (s *Pages) deleteViewPage(w http.ResponseWriter, r *http.Request) {
+	list := viewList(r)
+	if list == "" {
+		s.refuse(w, r, s.problemOf(&admin.Error{Kind: admin.NotFound, Message: "this list has no views"}))
+		return
+	}
+	if err := s.Admin.DeleteView(r.Context(), list, r.PostFormValue("name")); err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	http.Redirect(w, r, "/"+list, http.StatusSeeOther)
+}
