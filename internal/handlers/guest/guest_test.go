@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/handlers"
 	guestpage "github.com/staykey/staykey/internal/handlers/guest"
+	"github.com/staykey/staykey/internal/handlers/rest"
 )
 
 // notReady are links whose key is not ready.
@@ -169,5 +171,47 @@ func TestStalledRequestsHoldNoTurn(t *testing.T) {
 	if status := ask(http.MethodPost, io.NopCloser(strings.NewReader(strings.Repeat("x",
 		handlers.SmallBody+1)))); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("a large body: %d", status)
+	}
+}
+
+// brokenBody breaks off.
+type brokenBody struct{}
+
+func (brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// What links answer is in the document, also to bodies, which guests don't send.
+func TestAnswersAreDocumented(t *testing.T) {
+	t.Parallel()
+	raw, err := rest.OpenAPI("1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths map[string]map[string]struct{ Responses map[string]any }
+	}
+	if err := json.Unmarshal(raw, &document); err != nil {
+		t.Fatal(err)
+	}
+	router := chi.NewRouter()
+	guestpage.New(guestpage.Config{
+		Links: unknownLinks{}, Limits: handlers.NewLimits(anybody), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	}).Mount(router)
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		known := document.Paths[guestpage.Route][strings.ToLower(method)].Responses
+		for name, c := range map[string]struct {
+			body io.Reader
+			want int
+		}{
+			"no body":    {http.NoBody, http.StatusNotFound},
+			"too large":  {strings.NewReader(strings.Repeat("x", 1<<20)), http.StatusRequestEntityTooLarge},
+			"breaks off": {brokenBody{}, http.StatusRequestTimeout},
+		} {
+			r := httptest.NewRequest(method, "/k/0123456789012345678901", c.body)
+			w := httptest.NewRecorder()
+			router.ServeHTTP(middleware.NewWrapResponseWriter(w, r.ProtoMajor), r) // as the listener has it
+			if _, documented := known[strconv.Itoa(w.Code)]; w.Code != c.want || !documented {
+				t.Errorf("%s, %s: status %d (documented: %v), want %d", method, name, w.Code, documented, c.want)
+			}
+		}
 	}
 }

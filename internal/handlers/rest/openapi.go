@@ -98,6 +98,12 @@ type documented struct {
 	words     map[int]string
 }
 
+// What guests' links answer to requests that they don't expect from guests.
+const (
+	bodyLate     = "The request's body did not arrive in time. A link needs none."
+	bodyUnwanted = "The request's body is too large. A link needs none."
+)
+
 // document adds what huma does not serve, and examples to all.
 func document(api huma.API) {
 	open := []map[string][]string{{}}
@@ -180,8 +186,10 @@ func document(api huma.API) {
 			answers: map[int]any{
 				http.StatusOK: guest.State{}, http.StatusNotFound: handlers.Problem{},
 				http.StatusGone: handlers.Problem{}, http.StatusServiceUnavailable: handlers.Problem{},
+				http.StatusRequestTimeout: handlers.Problem{}, http.StatusRequestEntityTooLarge: handlers.Problem{},
 			},
 			words: map[int]string{
+				http.StatusRequestTimeout: bodyLate, http.StatusRequestEntityTooLarge: bodyUnwanted,
 				http.StatusOK: "The stay, and whether its key is ready.", http.StatusNotFound: "No such link.",
 				http.StatusServiceUnavailable: "It can't be looked at now.",
 				http.StatusGone:               "The stay is over or cancelled, or the link was replaced.",
@@ -202,8 +210,10 @@ func document(api huma.API) {
 				http.StatusConflict: handlers.Problem{}, http.StatusGone: handlers.Problem{},
 				http.StatusTooManyRequests:    handlers.Problem{},
 				http.StatusServiceUnavailable: handlers.Problem{},
+				http.StatusRequestTimeout:     handlers.Problem{}, http.StatusRequestEntityTooLarge: handlers.Problem{},
 			},
 			words: map[int]string{
+				http.StatusRequestTimeout: bodyLate, http.StatusRequestEntityTooLarge: bodyUnwanted,
 				http.StatusOK:       "The instant key. Anybody who has its URL has the key.",
 				http.StatusNotFound: "No such link.", http.StatusConflict: "The key is not ready; detail says why.",
 				http.StatusGone:               "The stay is over or cancelled, or the link was replaced.",
