@@ -253,6 +253,11 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 }
 
 func (d *diagnosis) sources() {
+	for _, owner := range d.service.sources.Load().Guessable() {
+		d.found("secret", admin.LevelWarning, owner,
+			`make a random one: "whsec_" and the output of openssl rand -base64 24`,
+			"a signing secret repeats itself and is easy to guess")
+	}
 	sources := d.service.sources.Load().Sources
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		source := sources[name]

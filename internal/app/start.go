@@ -108,6 +108,11 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 
 // warnOf logs what somebody asked for and may not want.
 func warnOf(s config.Set, log *slog.Logger) {
+	for _, owner := range s.Guessable() {
+		log.Warn(
+			"signing secret repeats itself and is easy to guess: make a random one (openssl rand -base64 24)",
+			"of", owner)
+	}
 	for name, source := range s.Sources {
 		if source.Insecure {
 			log.Warn("source accepts unsigned webhooks: verify.method is none", "source", name)

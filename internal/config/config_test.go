@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -419,5 +420,29 @@ func TestProfilesAreForLoopback(t *testing.T) {
 				t.Errorf("%s, asked for %t: %t, want %t (%v)", address, asked, c.Profiling, want || asked, err)
 			}
 		}
+	}
+}
+
+// Secrets that somebody made by mistake are named. The ones of development and random ones are not.
+func TestGuessableSecrets(t *testing.T) {
+	t.Parallel()
+	secret := func(text string) string { return pms.Secret(text).String() }
+	zeros, pattern, good := pms.Secret(make([]byte, 24)), "0123456701234567", "kJ3-9sLqWz7!aP0xVbN2mC5t"
+	set := Set{
+		Sources: map[string]pms.Source{
+			"zeros":       {Secrets: []string{secret(good), zeros.String()}},
+			"pattern":     {Secrets: []string{secret(pattern)}},
+			"good":        {Secrets: []string{secret(good)}},
+			"development": {Secrets: []string{DevWebhookSecret}},
+			"a password":  {Secrets: []string{"aaaaaaaaaaaa"}}, // its verifier judges it
+		},
+		Subscriptions: []notify.Subscription{
+			{Name: "app", Secrets: []pms.Secret{zeros}}, {Name: "fine", Secrets: []pms.Secret{pms.Secret(good)}},
+		},
+		SeamSecrets: []pms.Secret{zeros},
+	}
+	want := []string{"SEAM_WEBHOOK_SECRET", "source pattern", "source zeros", "subscription app"}
+	if got := set.Guessable(); !slices.Equal(got, want) {
+		t.Errorf("guessable: %q, want %q", got, want)
 	}
 }

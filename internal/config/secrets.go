@@ -92,8 +92,8 @@ const (
 	leastPeriod     = 12 // a shorter text repeated is as easy to guess as the short one
 )
 
-// varied reports whether a token is more than a few characters or a short text over and over. It can't tell a good
-// token, only the worst ones.
+// varied reports whether a token or secret is more than a few characters or a short text over and over. It can't tell
+// a good one, only the worst ones.
 func varied(token string) bool {
 	seen := map[byte]bool{}
 	for i := range len(token) {
@@ -108,6 +108,31 @@ func varied(token string) bool {
 		}
 	}
 	return true
+}
+
+// Guessable names the owners of signing secrets that repeat themselves, such as only zeros: anybody who tries those
+// could sign. They are used, because the sender may insist on one; the operator should be warned.
+func (s Set) Guessable() []string {
+	guessable := func(secret pms.Secret) bool { return !varied(string(secret)) }
+	var owners []string
+	for name, source := range s.Sources {
+		if slices.ContainsFunc(source.Secrets, func(text string) bool {
+			secret, err := pms.ParseSecret(text)
+			return err == nil && guessable(secret)
+		}) {
+			owners = append(owners, "source "+name)
+		}
+	}
+	for _, subscription := range s.Subscriptions {
+		if slices.ContainsFunc(subscription.Secrets, guessable) {
+			owners = append(owners, "subscription "+subscription.Name)
+		}
+	}
+	if slices.ContainsFunc(s.SeamSecrets, guessable) {
+		owners = append(owners, "SEAM_WEBHOOK_SECRET")
+	}
+	slices.Sort(owners)
+	return owners
 }
 
 // RefuseWellKnown notes the well-known secrets among those of sources and subscriptions, and tokens of the file.
