@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -78,11 +79,17 @@ func (m *migrateUpCommand) Run(ctx context.Context, io *streams) error {
 }
 
 type migrateStatusCommand struct {
-	Database database `embed:""`
+	Database database      `embed:""`
+	Wait     time.Duration `help:"Wait this long for somebody else to apply them, such as 10m; exit 3 if one is still missing then." placeholder:"DURATION"`
 }
 
-// Run lists the migrations.
+// Run lists the migrations, and waits for those that are missing if it may.
 func (m *migrateStatusCommand) Run(ctx context.Context, io *streams) error {
+	if m.Wait > 0 {
+		if err := m.wait(ctx, io); err != nil {
+			return err
+		}
+	}
 	return m.Database.with(ctx, func(db *sql.DB) error {
 		list, err := migrations.List(ctx, db)
 		if err != nil {
@@ -104,6 +111,45 @@ func (m *migrateStatusCommand) Run(ctx context.Context, io *streams) error {
 	})
 }
 
+// wait asks every second until no migration is missing, for as long as the command may wait. A database that can't be
+// reached yet is waited for, too.
+func (m *migrateStatusCommand) wait(ctx context.Context, io *streams) error {
+	waiting, cancel := context.WithTimeout(ctx, m.Wait)
+	defer cancel()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	reported := ""
+	for {
+		err := m.Database.with(waiting, func(db *sql.DB) error {
+			list, err := migrations.List(waiting, db)
+			if err != nil {
+				return err
+			}
+			for _, s := range list {
+				if !s.Applied {
+					return fmt.Errorf("migration %s is missing", s.Name)
+				}
+			}
+			return nil
+		})
+		if problems := config.Problems(nil); err == nil || errors.As(err, &problems) {
+			return err
+		}
+		if waiting.Err() == nil && err.Error() != reported {
+			reported = err.Error()
+			_, _ = fmt.Fprintln(io.err, "waiting:", reported)
+		}
+		select {
+		case <-waiting.Done():
+			return statusError{
+				fmt.Errorf("not migrated after %s: %s", m.Wait, cmp.Or(reported, err.Error())),
+				exitNotReady,
+			}
+		case <-tick.C:
+		}
+	}
+}
+
 type signCommand struct {
 	Body       string `arg:"" optional:"" help:"The body exactly as you will send it; @FILE reads a file, - or nothing reads standard input."`
 	SecretFile string `placeholder:"FILE" help:"File with the secret; default: STAYKEY_WEBHOOK_SECRET."`
@@ -118,7 +164,9 @@ func (s *signCommand) Run(io *streams) error {
 	}
 	secrets := config.SplitList(text)
 	if len(secrets) == 0 {
-		return config.Problems{"STAYKEY_WEBHOOK_SECRET: is required to sign: whsec_... (if there are several, comma-separated, the first signs)"}
+		return config.Problems{
+			"STAYKEY_WEBHOOK_SECRET: is required to sign: whsec_... (if there are several, comma-separated, the first signs)",
+		}
 	}
 	secret, err := pms.ParseSecret(secrets[0])
 	if err != nil {
@@ -222,7 +270,8 @@ func (h *healthcheckCommand) Run(ctx context.Context, io *streams) error {
 		return err
 	}
 	client := http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // #nosec G402 -- it asks itself, by an address that the certificate need not have
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		// #nosec G402 -- it asks itself, by an address that the certificate need not have
 	}}
 	resp, err := client.Do(req) // #nosec G704 -- the operator's own service
 	if err != nil {

@@ -30,6 +30,12 @@ type configCheckCommand struct {
 // Run reads the file as a start would, with the environment's variables.
 func (c *configCheckCommand) Run(io *streams) error {
 	set, unset, err := config.CheckFile(c.File, c.NoSecrets)
+	if problems := config.Problems(nil); errors.As(err, &problems) {
+		for _, p := range problems { // FILE:LINE:COLUMN: text, as compilers print it and CI annotates it
+			_, _ = fmt.Fprintln(io.err, p)
+		}
+		return statusError{fmt.Errorf("%s is not valid", c.File), 2}
+	}
 	if err != nil {
 		return err
 	}
@@ -48,10 +54,18 @@ func (c *configCheckCommand) Run(io *streams) error {
 		if source.Insecure {
 			notes += ", INSECURE: anybody may post"
 		}
-		_, _ = fmt.Fprintf(io.out, "%s: %s, %d secrets%s\n", name, format, len(source.Secrets), notes)
+		_, _ = fmt.Fprintf(io.out, "%s (%s): %s%s\n", name, format, counted(len(source.Secrets), "secret"), notes)
 	}
-	_, _ = fmt.Fprintf(io.out, "%s is valid: %d sources\n", c.File, len(set.Sources))
+	_, _ = fmt.Fprintf(io.out, "%s is valid: %s\n", c.File, counted(len(set.Sources), "source"))
 	return nil
+}
+
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 type mapCommand struct {

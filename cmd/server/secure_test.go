@@ -194,3 +194,29 @@ func TestLeastPrivilege(t *testing.T) {
 		}
 	}
 }
+
+// What starts a new version waits for its migrations: staykey migrate status --wait.
+func TestMigrationsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	env := []string{"DATABASE_URL=" + storetest.EmptyDSN(t)}
+	out, problems, status := command(t, env, "migrate", "status", "--wait", "1ms")
+	if status != exitNotReady || !strings.Contains(problems, "not migrated after 1ms") {
+		t.Fatalf("nobody migrated: exit %d: %s%s", status, out, problems)
+	}
+	type result struct {
+		out, problems string
+		status        int
+	}
+	waited := make(chan result, 1)
+	go func() {
+		var r result
+		r.out, r.problems, r.status = command(t, env, "migrate", "status", "--wait", "1h")
+		waited <- r
+	}()
+	if out, problems, status := command(t, env, "migrate", "up"); status != 0 {
+		t.Fatalf("migrate: %s%s", out, problems)
+	}
+	if r := <-waited; r.status != 0 || strings.Contains(r.out, "missing") {
+		t.Errorf("somebody migrated: exit %d: %s%s", r.status, r.out, r.problems)
+	}
+}

@@ -189,8 +189,8 @@ func TestMapAndConfigCheck(t *testing.T) {
 			},
 			"", 0,
 			[]string{
-				"a: mews, 0 secrets, its events wait as needs_fetch: it has no fetch block, INSECURE: anybody may post",
-				"is valid: 1 sources",
+				"a (mews): 0 secrets, its events wait as needs_fetch: it has no fetch block, INSECURE: anybody may post",
+				"is valid: 1 source",
 			},
 		},
 		"one without its secrets": {
@@ -209,12 +209,12 @@ func TestMapAndConfigCheck(t *testing.T) {
 				write("typo.yaml", strings.Replace(twoSecrets, "time_zone", "time_zon", 1)),
 			},
 			"", 2,
-			[]string{"time_zon: is unknown"},
+			[]string{"time_zon: is unknown", "is not valid"},
 		},
 		"one that is not": {[]string{
 			"config", "check",
 			write("wrong.yaml", "sources:\n  - name: a\n   format: mews\n"),
-		}, "", 2, []string{"wrong.yaml: [3:4]"}},
+		}, "", 2, []string{"wrong.yaml:3:4: "}},
 	} {
 		var out bytes.Buffer
 		code := run(t.Context(), c.args, &streams{in: strings.NewReader(c.in), out: &out, err: &out})

@@ -133,14 +133,27 @@ func TestAlertsAskForWhatThereIs(t *testing.T) {
 	}
 	var dashboard struct {
 		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
+			Title, Description string
+			Datasource         struct{ UID string }
+			Targets            []struct{ Expr string }
 		}
+		Templating struct{ List []struct{ Name string } }
 	}
 	if err := json.Unmarshal(raw, &dashboard); err != nil {
 		t.Fatal(err)
 	}
+	variables, described := map[string]bool{}, map[string]string{}
+	for _, v := range dashboard.Templating.List {
+		variables["$"+v.Name], variables["${"+v.Name+"}"] = true, true
+	}
 	for _, panel := range dashboard.Panels {
+		if !variables[panel.Datasource.UID] {
+			t.Errorf("the panel %s has a data source of its own: %s", panel.Title, panel.Datasource.UID)
+		}
+		if other := described[panel.Description]; other != "" && panel.Description != "" {
+			t.Errorf("the panels %s and %s have one description", panel.Title, other)
+		}
+		described[panel.Description] = panel.Title
 		for _, target := range panel.Targets {
 			check("the panel "+panel.Title, target.Expr)
 		}

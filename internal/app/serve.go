@@ -43,6 +43,7 @@ func (s *service) serve(ctx context.Context, public *publicServer, private *priv
 	workers.Go(func() { s.countActivity(apply) })
 	workers.Go(func() { s.watchPolicies(apply) })
 	workers.Go(func() { s.settleLater(apply) })
+	workers.Go(func() { s.watchFiles(apply) })
 	s.readiness.look(ctx)
 	workers.Go(func() { s.readiness.run(apply) })
 	workers.Go(func() { s.watchSeam(apply) })

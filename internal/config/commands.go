@@ -1,8 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -65,7 +68,8 @@ func AdminToken(file, base string) (string, error) {
 }
 
 // CheckFile reads a config file as a start would, with the environment's variables. With noSecrets a variable that
-// is not set is no problem: a made-up secret stands for it, and its name is returned. The error is [Problems].
+// is not set is no problem: a made-up secret stands for it, and its name is returned. The error is [Problems], those of
+// the file first, each as FILE:LINE:COLUMN: text, in the order of the file.
 func CheckFile(file string, noSecrets bool) (set Set, unset []string, err error) {
 	var problems Problems
 	getenv := func(name string) string {
@@ -86,9 +90,30 @@ func CheckFile(file string, noSecrets bool) (set Set, unset []string, err error)
 	RefuseSharedTokens(set.Tokens, SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
 	set.RefuseWellKnown(&problems)
 	if len(problems) > 0 {
-		return set, unset, problems
+		return set, unset, problems.ofFile(file)
 	}
 	return set, unset, nil
+}
+
+// ofFile returns the problems in the order of the file's lines, without the name of the setting that names the file.
+func (p Problems) ofFile(file string) Problems {
+	place := func(problem string) (line, column int) {
+		_, err := fmt.Sscanf(strings.TrimPrefix(problem, file), ":%d:%d:", &line, &column)
+		if err != nil {
+			return math.MaxInt, 0
+		}
+		return line, column
+	}
+	sorted := make(Problems, len(p))
+	for i, problem := range p {
+		sorted[i] = strings.TrimPrefix(problem, "STAYKEY_CONFIG: ")
+	}
+	slices.SortStableFunc(sorted, func(a, b string) int {
+		lineA, columnA := place(a)
+		lineB, columnB := place(b)
+		return cmp.Or(cmp.Compare(lineA, lineB), cmp.Compare(columnA, columnB))
+	})
+	return sorted
 }
 
 // placeholder stands for a secret that is not here. It has the form of one, and each variable has another.

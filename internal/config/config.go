@@ -38,6 +38,7 @@ type Settings struct {
 	AdminToken     string `kong:"-"` // STAYKEY_ADMIN_TOKEN
 	PublicURL      string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs and guests reach the public listener, such as https://keys.example.com. Used for test events and guests' links, and shown on pages; required with guest_links."`
 	Config         string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
+	Watch          string `env:"STAYKEY_WATCH" placeholder:"DURATION" help:"How often to look whether the config file, a file of a secret or the certificate has changed, and to reload then, as on SIGHUP; default 0s: never."`
 	RetryBase      string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
 	SweepInterval  string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`
 	Drift          string `env:"STAYKEY_DRIFT" placeholder:"POLICY" help:"What to do when somebody changed a key at Seam or in Salto KS: repair or report; a source's drift takes precedence; default repair."`
@@ -73,6 +74,7 @@ type Config struct {
 	given         Settings            // as they were given, before files were read
 	getenv        func(string) string // what they were read with
 	Redactor      *Redactor           // takes secrets out of log records
+	Watch         time.Duration       // how often files are compared; 0: never
 	RetryBase     time.Duration
 	SweepInterval time.Duration
 	Drift         pms.Drift
@@ -178,6 +180,7 @@ func isBaseURL(text string) bool {
 // loadPaces reads how often and how soon things are done.
 func (s *Settings) loadPaces(c *Config, problems *Problems) {
 	const month = 30 * 24 * time.Hour
+	c.Watch = duration("STAYKEY_WATCH", s.Watch, 0, 0, time.Hour, problems)
 	c.RetryBase = duration("STAYKEY_RETRY_BASE", s.RetryBase, 2*time.Second, 10*time.Millisecond,
 		15*time.Minute, problems)
 	c.SweepInterval = duration("STAYKEY_SWEEP_INTERVAL", s.SweepInterval, 15*time.Minute, time.Second, month, problems)
@@ -271,12 +274,28 @@ const EnvironmentHelp = `Secrets are environment variables only: a command line 
   STAYKEY_WEBHOOK_SECRET  Secrets of the source default, comma-separated; any one verifies. Required unless the config file defines sources.
   STAYKEY_ADMIN_TOKEN     Bearer tokens of admins, comma-separated, each at least 24 characters. Required.`
 
+// ofFiles are the settings that may name a file with their value, as NAME_FILE.
+var ofFiles = []string{
+	"DATABASE_URL", "SEAM_API_KEY", "SEAM_WEBHOOK_SECRET", "STAYKEY_WEBHOOK_SECRET", "STAYKEY_ADMIN_TOKEN",
+}
+
+// Files are the files that the configuration was read from: the config file, those of secrets, and the certificate.
+func (c Config) Files() []string {
+	files := []string{c.given.Config, c.given.TLSCert, c.given.TLSKey}
+	for _, name := range ofFiles {
+		files = append(files, c.getenv(name+"_FILE"))
+	}
+	return slices.DeleteFunc(files, func(file string) bool { return file == "" })
+}
+
 // readFiles takes secrets from the environment, or from the files that NAME_FILE names.
 func (s *Settings) ReadFiles(getenv func(string) string, problems *Problems) {
-	for name, value := range map[string]*string{
+	values := map[string]*string{
 		"DATABASE_URL": &s.DatabaseURL, "SEAM_API_KEY": &s.SeamAPIKey, "SEAM_WEBHOOK_SECRET": &s.SeamSecret,
 		"STAYKEY_WEBHOOK_SECRET": &s.WebhookSecret, "STAYKEY_ADMIN_TOKEN": &s.AdminToken,
-	} {
+	}
+	for _, name := range ofFiles {
+		value := values[name]
 		if *value == "" {
 			*value = getenv(name)
 		}
@@ -523,7 +542,7 @@ func (c Config) LogValue() slog.Value {
 		slog.String("database", maskDSN(c.DatabaseURL)), slog.String("seam_endpoint", c.SeamEndpoint),
 		slog.Bool("seam_simulated", c.Simulate),
 		slog.String("listen", c.Listen), slog.String("ops_listen", c.OpsListen), slog.Any("sources", sources),
-		slog.Int("admin_tokens", len(c.AdminTokens)), slog.Bool("seam_webhooks", len(c.SeamSecrets) > 0),
+		slog.Int("admin_tokens", len(c.AdminTokens)+len(c.Tokens)), slog.Bool("seam_webhooks", len(c.SeamSecrets) > 0),
 		slog.Duration("retry_base", c.RetryBase), slog.Duration("sweep_interval", c.SweepInterval),
 		slog.String("drift", string(c.Drift)),
 		slog.Duration("due_within", c.DueWithin), slog.Int("workers", c.Workers), slog.Bool("dev", c.Dev),

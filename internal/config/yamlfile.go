@@ -36,6 +36,9 @@ func (a anchors) Visit(n ast.Node) ast.Visitor {
 	return a
 }
 
+// syntaxPlace is how the parser names the place of an error.
+var syntaxPlace = regexp.MustCompile(`^: \[(\d+):(\d+)\] `)
+
 // openYAML parses a file; ok is false if it is no YAML mapping.
 func openYAML(path string, getenv func(string) string, problems *Problems) (m mapping, ok bool) {
 	content, err := os.ReadFile(path) // #nosec G304 -- the operator names it
@@ -45,8 +48,8 @@ func openYAML(path string, getenv func(string) string, problems *Problems) (m ma
 	}
 	file, err := parser.ParseBytes(content, 0)
 	if err != nil {
-		problems.add("STAYKEY_CONFIG", "%s: %s", path,
-			strings.Join(strings.Fields(yaml.FormatError(err, false, false)), " "))
+		text := strings.Join(strings.Fields(yaml.FormatError(err, false, false)), " ")
+		problems.add("STAYKEY_CONFIG", "%s", path+syntaxPlace.ReplaceAllString(": "+text, ":$1:$2: "))
 		return mapping{}, false
 	}
 	y := &yamlFile{path: path, getenv: getenv, problems: problems, anchors: anchors{}}

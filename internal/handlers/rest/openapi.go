@@ -234,6 +234,10 @@ func document(api huma.API) {
 				OperationID: "get-readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"},
 				Summary: "Check whether webhooks can be stored", Security: open,
 				Description: "Ready means that webhooks can be stored: Postgres accepts them, its clock and ours are within a minute, and workers run. Trouble at Seam shows as degraded and stays 200, because webhooks must continue. The private listener's /readyz has the details.",
+				Parameters: []*huma.Param{{
+					Name: "deep", In: "query", Example: "1", Schema: described(
+						"Answer 503 for degraded, too: for monitors that want to know whether guests get their keys. Load balancers must not use it."),
+				}},
 			},
 			answers: map[int]any{
 				http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{},
@@ -241,7 +245,7 @@ func document(api huma.API) {
 			},
 			words: map[int]string{
 				http.StatusOK: "Ready to store webhooks.", http.StatusMethodNotAllowed: "Use GET.",
-				http.StatusServiceUnavailable: "Not ready to store webhooks.",
+				http.StatusServiceUnavailable: "Not ready to store webhooks; with deep, or degraded.",
 			},
 		},
 	} {

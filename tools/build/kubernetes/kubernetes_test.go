@@ -39,8 +39,8 @@ func TestManifests(t *testing.T) {
 			"Service", "ServiceAccount",
 		},
 		"../../../deploy/kubernetes/overlays/example": {
-			"ConfigMap", "Deployment", "Ingress", "Job", "Namespace",
-			"NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount",
+			"ConfigMap", "Deployment", "Ingress", "Ingress", "Job", "Namespace",
+			"NetworkPolicy", "PodDisruptionBudget", "Service", "Service", "ServiceAccount", "ServiceMonitor",
 		},
 	} {
 		var kinds []string
@@ -57,6 +57,8 @@ func TestManifests(t *testing.T) {
 				"networking.k8s.io/v1 Ingress":       &networkingv1.Ingress{},
 				"networking.k8s.io/v1 NetworkPolicy": &networkingv1.NetworkPolicy{},
 				"policy/v1 PodDisruptionBudget":      &policyv1.PodDisruptionBudget{},
+				// of the Prometheus operator, whose types would bring a hundred modules: what we use of them
+				"monitoring.coreos.com/v1 ServiceMonitor": &serviceMonitor{},
 			}[meta.APIVersion+" "+meta.Kind]
 			if object == nil {
 				t.Errorf("%s: an object of an unknown kind: %s %s", path, meta.APIVersion, meta.Kind)
@@ -77,8 +79,14 @@ func TestManifests(t *testing.T) {
 					c.StartupProbe == nil {
 					t.Errorf("%s: a probe is missing", path)
 				}
+				migrated(t, o.Spec.Template.Spec)
 			case *batchv1.Job:
 				restricted(t, o.Spec.Template.Spec)
+			case *serviceMonitor:
+				if o.Spec.JobLabel != "app.kubernetes.io/name" ||
+					o.Spec.Selector.MatchLabels[o.Spec.JobLabel] != "staykey" {
+					t.Errorf("the alerts expect job=\"staykey\": %+v", o.Spec)
+				}
 			case *networkingv1.NetworkPolicy:
 				named(t, o.Spec)
 			case *corev1.ConfigMap:
@@ -92,6 +100,28 @@ func TestManifests(t *testing.T) {
 	}
 }
 
+// serviceMonitor is what the Prometheus operator's kind of that name has of the fields that we use.
+type serviceMonitor struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		JobLabel  string               `json:"jobLabel"`
+		Selector  metav1.LabelSelector `json:"selector"`
+		Endpoints []struct {
+			Port     string `json:"port"`
+			Interval string `json:"interval"`
+		} `json:"endpoints"`
+	} `json:"spec"`
+}
+
+// migrated wants the service to start after its migrations.
+func migrated(t *testing.T, pod corev1.PodSpec) {
+	t.Helper()
+	if len(pod.InitContainers) != 1 || !slices.Equal(pod.InitContainers[0].Args[:2], []string{"migrate", "status"}) {
+		t.Errorf("nothing waits for the migrations: %+v", pod.InitContainers)
+	}
+}
+
 // restricted is what Kubernetes' pod security standard of that name asks for, and a file system that is only read.
 func restricted(t *testing.T, pod corev1.PodSpec) {
 	t.Helper()
@@ -99,7 +129,7 @@ func restricted(t *testing.T, pod corev1.PodSpec) {
 		s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 		t.Errorf("the pod's security context: %+v", s)
 	}
-	for _, c := range pod.Containers {
+	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
 		s := c.SecurityContext
 		if s == nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || s.Capabilities == nil ||
 			!slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
