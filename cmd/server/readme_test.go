@@ -88,9 +88,9 @@ func TestReadmeFromKeyToPhone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The service has another port than in the README: curl is redirected, and the commands are unchanged.
-	port := p.url[strings.LastIndex(p.url, ":")+1:]
-	if err := os.WriteFile(filepath.Join(dir, ".curlrc"), []byte("connect-to = 127.0.0.1:8080:127.0.0.1:"+port+"\n"),
+	// The service has another address than in the README: curl is redirected, and the commands are unchanged.
+	address := strings.TrimPrefix(p.url, "http://")
+	if err := os.WriteFile(filepath.Join(dir, ".curlrc"), []byte("connect-to = 127.0.0.1:8080:"+address+"\n"),
 		0o600); err != nil {
 		t.Fatal(err)
 	}
