@@ -324,7 +324,7 @@ func (a *Applier) watchBlockers(ctx context.Context, pid int) (stop func() []sto
 	found := make(chan []store.Blocker, 1)
 	go func() {
 		var last []store.Blocker
-		tick := time.NewTicker(retryLockWait / 5)
+		tick := time.NewTicker(retryLockWait / 2) // most batches end before the first look, which costs a connection
 		defer tick.Stop()
 		for {
 			select {
