@@ -278,16 +278,21 @@ func (l *lane) tidy(s stay, status string) {
 // reach waits for a status of what is desired now.
 func (l *lane) reach(s stay, status string) error {
 	var v store.View
+	var seen glimpse
 	var late error
+	is := func(v store.View) bool {
+		return v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status &&
+			(status != store.KeyExpired || (v.User == nil && !v.Key.NextIsRetry))
+	}
 	until.Reached(l.t, func() bool {
-		var err error
-		v, err = l.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
-		if err != nil {
-			return false
-		}
-		if v.Key.ObservedGeneration == v.Key.Generation && v.Key.Status == status &&
-			(status != store.KeyExpired || (v.User == nil && !v.Key.NextIsRetry)) {
-			return true
+		if l.mayDiffer(s, &seen) {
+			var err error
+			if v, err = l.store.View(context.Background(), s.ref()); err != nil {
+				return false
+			}
+			if is(v) {
+				return true
+			}
 		}
 		if next := v.Key.NextReconcileAt; next != nil && next.Sub(l.now()) > 2*time.Second {
 			l.advance(next.Sub(l.now())) // a refusal is retried later
