@@ -56,7 +56,8 @@ type glimpse struct {
 }
 
 // mayDiffer reports whether a view of a stay may differ from the last one: most looks of a wait come between two
-// commits, and a view costs Postgres as much as an attempt. What changes without the key's row is seen a few looks later.
+// commits, and a view costs Postgres as much as an attempt. What changes without the key's row is seen a few looks
+// later.
 func (r *rig) mayDiffer(s stay, last *glimpse) bool {
 	var version string
 	err := r.store.Pool().QueryRow(context.Background(), `
