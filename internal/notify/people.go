@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -142,6 +143,9 @@ func (s Subscription) line(p store.StayState, why, publicURL string) string {
 	if why != "" {
 		text += ": " + oneLine(why)
 	}
+	if s.Kind == KindSlack {
+		text = unmarked(text)
+	}
 	if publicURL != "" {
 		text += " " + publicURL + "/reservations/" + url.PathEscape(p.Source) + "/" + url.PathEscape(p.ReservationID)
 	}
@@ -179,6 +183,18 @@ func (s Subscription) zone() *time.Location {
 
 // chatEscapes keep what others wrote from being markup or a mention (Slack, "Formatting text for app surfaces").
 var chatEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+// chatMarks are what Mattermost takes for a mention (@all) or for a link with another text ([here](https://...)).
+var chatMarks = regexp.MustCompile(`(^|[^\w.@])@(\w)|\]\(`)
+
+// unmarked keeps what others wrote, such as the name of a guest, from calling everybody or hiding an address, by a
+// space that nobody sees.
+func unmarked(text string) string {
+	return chatMarks.ReplaceAllStringFunc(text, func(mark string) string {
+		end := len(mark) - 1
+		return mark[:end] + "\u200b" + mark[end:]
+	})
+}
 
 // sendLetter sends a message to people. id is one of its deliveries.
 func (c clients) sendLetter(ctx context.Context, s Subscription, id string, l letter, userAgent string,

@@ -406,3 +406,26 @@ func TestDigestFollowsTheWallClock(t *testing.T) {
 		}
 	}
 }
+
+// A guest's or a listing's name calls nobody in a chat and hides no address. E-mail is plain text.
+func TestNamesAreNoMarkup(t *testing.T) {
+	t.Parallel()
+	listing, guest := "@channel [the desk](https://evil.example)", "@all jane@example.com"
+	p := store.StayState{ListingName: &listing, GuestName: &guest}
+	p.Source, p.ReservationID = "default", "@here"
+	const url = "https://keys.example.com"
+	got := Subscription{Kind: KindSlack, GuestName: true}.line(p, "", url)
+	for _, mark := range []string{"@channel", "@all", "@here,", "]("} {
+		if strings.Contains(got, mark) {
+			t.Errorf("%q has %s", got, mark)
+		}
+	}
+	for _, want := range []string{"jane@example.com", url + "/reservations/default/@here"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q lacks %q", got, want)
+		}
+	}
+	if got := (Subscription{Kind: KindEmail}).line(p, "", url); !strings.Contains(got, listing) {
+		t.Errorf("the e-mail says %q", got)
+	}
+}
