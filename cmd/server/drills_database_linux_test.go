@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/staykey/staykey/internal/localpg"
@@ -370,17 +372,62 @@ func drillSilent(t *testing.T) string {
 func drillClock(t *testing.T) string {
 	dsn := storetest.DSN(t)
 	r := newCrashRig(t, dsn, 1)
-	shiftClock(t, dsn, "2 hours")
 	d := underLoad(r)
-	named := d.notReady(d.any(), "clock")
-	swept := sweeps(d.any())
-	during(10 * time.Second)                   // three intervals
-	if now := sweeps(d.any()); now > swept+1 { // one was under way
-		t.Error("it sweeps by a wrong clock")
+	var parts []string
+	for _, off := range []string{"2 hours", "-2 hours", "3 minutes"} {
+		shiftClock(t, dsn, off)
+		named := d.notReady(d.any(), "clock")
+		swept := sweeps(d.any())
+		began := time.Now()
+		during(10 * time.Second)                   // three intervals
+		if now := sweeps(d.any()); now > swept+1 { // one was under way
+			t.Errorf("it sweeps by a clock that is %s off", off)
+		}
+		got := d.since(began)
+		shiftClock(t, dsn, "0 s")
+		parts = append(parts, fmt.Sprintf("%s: not ready with the cause after %s, no sweep, %s; ready %s after it is right",
+			off, seconds(named), got, seconds(d.isReady(d.any()))))
 	}
-	began := time.Now()
-	during(5 * time.Second)
+	return strings.Join(append(parts, d.settle("clock")), "; ")
+}
+
+// drillSoak runs for STAYKEY_DRILL_SOAK (default one minute) and measures what must not grow.
+func drillSoak(t *testing.T) string {
+	last := time.Minute
+	if text := os.Getenv("STAYKEY_DRILL_SOAK"); text != "" {
+		var err error
+		if last, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("STAYKEY_DRILL_SOAK: %v", err)
+		}
+	}
+	dsn := storetest.DSN(t)
+	d := newDrill(t, dsn, 1)
+	p := d.any()
+	most := map[string]float64{}
+	began, lines := time.Now(), d.lines()
+	for time.Since(began) < last {
+		for _, series := range []string{"process_resident_memory_bytes", "go_goroutines", "process_open_fds"} {
+			if v, err := strconv.ParseFloat(p.metric(series), 64); err == nil {
+				most[series] = max(most[series], v)
+			}
+		}
+		during(time.Second)
+	}
 	got := d.since(began)
-	shiftClock(t, dsn, "0 s")
-	return fmt.Sprintf("not ready with the cause after %s, no sweep; ready %s after it is right; meanwhile %s; %s", seconds(named), seconds(d.isReady(d.any())), got, d.settle("clock"))
+	perEvent := float64(d.lines()-lines) / float64(max(got.count(http.StatusAccepted), 1))
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	var connections, dead int
+	if err := conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()),
+		(SELECT max(n_dead_tup) FROM pg_stat_user_tables)`).Scan(&connections, &dead); err != nil {
+		t.Fatal(err)
+	}
+	if most["go_goroutines"] > 1000 || most["process_open_fds"] > 500 {
+		t.Errorf("it grows: %v", most)
+	}
+	return fmt.Sprintf("%s: %s; at most %.0f MB of memory, %.0f goroutines, %.0f open files; %d connections; %.1f log records per event; at most %d dead rows in a table; %s",
+		last, got, most["process_resident_memory_bytes"]/1e6, most["go_goroutines"], most["process_open_fds"], connections, perEvent, dead, d.settle("soak"))
 }

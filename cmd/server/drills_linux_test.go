@@ -38,16 +38,18 @@ var drills = []struct {
 	{"connections", "All connections of Postgres are in use", "202 for all; a third replica ends after 32.6 s with the cause", drillConnections},
 	{"read-only", "The database is read-only for 20 s", "503 for all, and ready", drillReadOnly},
 	{"silent", "The network to Postgres is silent for 20 s", "not measured", drillSilent},
-	{"upgrade", "A reader like pg_dump for 45 s; two new replicas migrate while two old ones run", "ends twice after 15.4 s and 17.1 s; the old ones: 43 × 503, p95 7.8 s", drillUpgrade},
+	{"upgrade", "A reader like pg_dump for 45 s; two new replicas migrate while two old ones run; then both, only the old ones, only new ones", "ends twice after 15.4 s and 17.1 s; the old ones: 43 × 503, p95 7.8 s; taken back: all 202", drillUpgrade},
+	{"killed migration", "A first start is killed at a random moment, 8 times", "5 of 5 next starts ready; each kill came before the first step", drillKilledMigration},
 	{"restore", "Back to a pg_dump of before 8 extensions and 8 bookings", "8 of 8 extensions taken back before the PMS repeats them", drillRestore},
 	{"policies", "Three replicas with three configurations", "2 to 4 writes at Seam per 10 s, for as long as they differ", drillPolicies},
-	{"clock", "The database's clock is 2 h off", "401 for all webhooks, ready; sweeps by the wrong clock", drillClock},
+	{"clock", "The database's clock is 2 h fast, 2 h slow, 3 min fast", "401 for all webhooks, ready; a false alert at 3 min; sweeps by the wrong clock", drillClock},
 	{"switchover", "Patroni, 3 members, synchronous: switchover", "7.6 s, 0 lost", drillSwitchover},
 	{"killed primary", "Patroni: the primary is killed", "Patroni 18.7 s, staykey 19.6 s", drillKilledPrimary},
 	{"frozen primary", "Patroni: the primary, first in DATABASE_URL, is frozen", "Patroni 20.6 s, staykey 123.9 s", drillFrozenPrimary},
 	{"stops", "SIGTERM in turn, 10 times, under load", "median 2.8 s, at most 9.8 s", drillStops},
 	{"stop while locked", "SIGTERM while events is locked", "41.2 s", drillStopWhileLocked},
 	{"first starts", "Three first starts at once on an empty database, 3 times, one of each ended early", "all ready", drillFirstStarts},
+	{"soak", "A minute (STAYKEY_DRILL_SOAK) under load", "20 min at 3 a second: 98 MB, 98 goroutines, 50 open files, 20 connections, 732 dead rows", drillSoak},
 }
 
 // TestDrills runs them. They don't run at the same time: they measure.

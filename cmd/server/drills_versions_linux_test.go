@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -62,17 +63,94 @@ func drillUpgrade(t *testing.T) string {
 	both := time.Now()
 	during(20 * time.Second)
 	mixed := d.since(both)
+	d.inTurn(fresh, olds) // the upgrade is taken back
+	alone := time.Now()
+	during(15 * time.Second)
+	back := d.since(alone)
+	d.inTurn(olds, launchSome(t, 2, d.env)())
+	all := slices.Concat(beside, mixed, back)
+	if n := all.count(http.StatusServiceUnavailable); n > len(all)/20 { // a busy machine may miss a commit's deadline now and then
+		t.Errorf("%d of %d webhooks were refused", n, len(all))
+	}
+	return fmt.Sprintf("the old ones meanwhile: %s; the new ones are ready %s after the reader's end; old next to new: %s; only the old ones again: %s; %s",
+		beside, seconds(migrated), mixed, back, d.settle("upgrade"))
+}
+
+// inTurn has other replicas take all webhooks, and then ends those that did.
+func (d *drilled) inTurn(before, after []*process) {
+	d.t.Helper()
 	d.crashRig.mu.Lock()
-	d.replicas = fresh
+	d.replicas = after
 	d.crashRig.mu.Unlock()
-	for _, p := range olds {
+	for _, p := range before {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	}
-	few := (len(beside) + len(mixed)) / 20 // a busy machine may miss a commit's deadline now and then
-	if n := beside.count(http.StatusServiceUnavailable) + mixed.count(http.StatusServiceUnavailable); n > few {
-		t.Errorf("%d of %d webhooks were refused", n, len(beside)+len(mixed))
+	for _, p := range before {
+		p.ended("a replica of the other version to stop")
 	}
-	return fmt.Sprintf("the old ones meanwhile: %s; the new ones are ready %s after the reader's end; old next to new: %s; %s", beside, seconds(migrated), mixed, d.settle("upgrade"))
+}
+
+// drillKilledMigration kills first starts at random moments, most of them within their migrations. The next start
+// finishes them.
+func drillKilledMigration(t *testing.T) string {
+	const kills = 8
+	_, env := simulated(t, storetest.EmptyDSN(t))
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	launch(t, env)
+	whole := time.Since(began) // of a first start
+	var versions []int64
+	var slowest time.Duration
+	for range kills {
+		dsn := storetest.EmptyDSN(t)
+		again := slices.Concat(env, []string{"DATABASE_URL=" + dsn})
+		cmd := exec.Command(path, "serve")
+		cmd.Env = slices.Concat(again, []string{"STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0"})
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		during(rand.N(whole))
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		versions = append(versions, migratedTo(t, dsn))
+		began := time.Now()
+		p := launch(t, again)
+		slowest = max(slowest, time.Since(began))
+		wholeIndexes(t, dsn)
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		p.ended("a replica to stop")
+	}
+	return fmt.Sprintf("%d of %d next starts ready after %s at most, no unfinished index; killed within %s, at schema %v",
+		kills, kills, seconds(slowest), seconds(whole), versions)
+}
+
+// migratedTo is the newest migration that a database has; 0 for none.
+func migratedTo(t *testing.T, dsn string) (version int64) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	_ = conn.QueryRow(context.Background(), `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&version) // there may be no table yet
+	return version
+}
+
+// wholeIndexes fails the drill if a migration has left an index unfinished.
+func wholeIndexes(t *testing.T, dsn string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	var torsos int
+	if err := conn.QueryRow(context.Background(), `SELECT count(*) FROM pg_index WHERE NOT indisvalid`).Scan(&torsos); err != nil || torsos > 0 {
+		t.Errorf("%d indexes are not whole: %v", torsos, err)
+	}
 }
 
 // postgresProgram finds one of Postgres' own programs.
@@ -262,15 +340,7 @@ func drillFirstStarts(t *testing.T) string {
 			ready++
 		}
 		slowest = max(slowest, time.Since(began))
-		conn, err := pgx.Connect(context.Background(), dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var torsos int
-		if err := conn.QueryRow(context.Background(), `SELECT count(*) FROM pg_index WHERE NOT indisvalid`).Scan(&torsos); err != nil || torsos > 0 {
-			t.Errorf("%d indexes are not whole: %v", torsos, err)
-		}
-		_ = conn.Close(context.Background())
+		wholeIndexes(t, dsn)
 	}
 	return fmt.Sprintf("%d of 6 ready after %s at most, schema whole each time", ready, seconds(slowest))
 }
