@@ -68,7 +68,7 @@ func (e Export) Write(ctx context.Context, to io.Writer) error {
 	w := csv.NewWriter(to)
 	if err := writeSheet(w, "source", "reservation_id", "status", "guest_name", "guest_email", "guest_phone",
 		"listing_id", "listing", "check_in", "check_out",
-		"time_zone", "key_status", "key_reason"); err != nil {
+		"time_zone", "key_status", "key_reason", "notes"); err != nil {
 		return err
 	}
 	q := e.query
@@ -94,6 +94,14 @@ func (e Export) Write(ctx context.Context, to io.Writer) error {
 	}
 }
 
+func noteTexts(notes []StayNote) []string {
+	texts := make([]string, len(notes))
+	for i, n := range notes {
+		texts[i] = n.Body
+	}
+	return texts
+}
+
 func writeStay(w *csv.Writer, one Stay) error {
 	zone := one.Zone
 	if zone == nil {
@@ -109,7 +117,8 @@ func writeStay(w *csv.Writer, one Stay) error {
 	return writeSheet(w, r.Source, r.ReservationID, r.Status, stay.Text(r.GuestName), stay.Text(r.GuestEmail),
 		stay.Text(r.GuestPhone),
 		stay.Text(r.ListingID), one.ListingName,
-		local(r.CheckIn), local(r.CheckOut), zone.String(), one.Key.Status, stay.Text(one.Key.Reason))
+		local(r.CheckIn), local(r.CheckOut), zone.String(), one.Key.Status, stay.Text(one.Key.Reason),
+		strings.Join(noteTexts(one.StaffNotes), "; "))
 }
 
 // Found is what a search finds, a few of each kind.

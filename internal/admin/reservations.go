@@ -181,17 +181,24 @@ type Stay struct {
 	View
 	Zone        *time.Location // of the property; nil where none is known
 	ListingName string         // or its id, where it has no name; "" where there is no listing
+	StaffNotes  []StayNote     // the oldest first
 }
 
 // Stays adds what the listings of reservations add.
 func (s *Service) Stays(ctx context.Context, views []View) ([]Stay, error) {
 	var refs []stay.ListingRef
-	for _, v := range views {
+	named := make([]stay.Ref, len(views))
+	for i, v := range views {
+		named[i] = v.Reservation.Ref()
 		if v.Reservation.ListingID != nil {
 			refs = append(refs, stay.ListingRef{Source: v.Reservation.Source, ListingID: *v.Reservation.ListingID})
 		}
 	}
 	listings, err := s.store.ListingsNamed(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	notes, err := s.store.StayNotes(ctx, named)
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +208,7 @@ func (s *Service) Stays(ctx context.Context, views []View) ([]Stay, error) {
 		l := listings[ref]
 		l.Source, l.ListingID = ref.Source, ref.ListingID
 		stays[i] = Stay{View: v, Zone: s.HoursOf(l).Zone, ListingName: stay.Text(l.Name)}
+		stays[i].StaffNotes = notes[named[i]]
 		if stays[i].ListingName == "" {
 			stays[i].ListingName = ref.ListingID
 		}

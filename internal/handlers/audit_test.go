@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -109,6 +110,24 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		"POST /undo/{undo_id}": {"undo", []func() int{func() int {
 			undo := "/undo/" + a.undoOf("writes-all-of-it", holdsOne)
 			return page.post(undo, url.Values{"back": {"/reservations"}}).status
+		}}},
+		"POST /v1/reservations/{source}/{reservation_id}/staff-notes": {"add_note", []func() int{
+			rest("POST", onePath+"/staff-notes", `{"text":"Called","author":"Maria"}`),
+		}},
+		"DELETE /v1/reservations/{source}/{reservation_id}/staff-notes/{note_id}": {"delete_note", []func() int{
+			func() int {
+				note := a.as("writes-all-of-it", "POST", onePath+"/staff-notes", `{"text":"Short-lived"}`)
+				path := fmt.Sprint(onePath, "/staff-notes/", note.body["note_id"])
+				return a.as("writes-all-of-it", "DELETE", path, "").status
+			},
+		}},
+		"POST /reservations/{source}/{reservation_id}/notes": {"add_note", []func() int{
+			form("/reservations"+one+"/notes", url.Values{"text": {"Called"}}),
+		}},
+		"POST /reservations/{source}/{reservation_id}/notes/delete": {"delete_note", []func() int{func() int {
+			note := a.as("writes-all-of-it", "POST", onePath+"/staff-notes", `{"text":"Short-lived"}`)
+			id := url.Values{"note_id": {fmt.Sprint(note.body["note_id"])}}
+			return page.post("/reservations"+one+"/notes/delete", id).status
 		}}},
 		"POST /views/{list}": {"save_view", []func() int{
 			form("/views/reservations", url.Values{"name": {"All"}, "query": {"when=all"}}),

@@ -123,7 +123,7 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 			`UPDATE guest_stays t SET counter = counter + 1, guest_key = '', opened_at = NULL, openings = 0,
 				recent = '{}' WHERE ` + these,
 			forgetDecisions[0] + these, forgetDecisions[1] + these, forgetReasons + these, forgetEvidence + these,
-			forgetDoorUses + these, forgetBatches + these,
+			forgetDoorUses + these, forgetBatches + these, forgetNotes + these,
 			`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id
 				AND ` + these,
 		} {

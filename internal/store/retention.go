@@ -87,7 +87,7 @@ var pruning = map[int][]string{
 		// An event that is about several stays is another one's: it goes with the first of them that is forgotten.
 		`UPDATE events e SET body = NULL, request = NULL FROM timeline t
 			WHERE t.kind = '` + TimelineEvent + `' AND e.event_id = (t.detail->>'event_id')::uuid AND e.body IS NOT NULL AND `,
-		forgetDecisions[0], forgetDecisions[1], forgetEvidence, forgetBatches,
+		forgetDecisions[0], forgetDecisions[1], forgetEvidence, forgetBatches, forgetNotes,
 		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL,
 			guest_id = NULL,
 			guest_language = NULL, notes = NULL, segments = NULL, segment_due = NULL, bodies = NULL WHERE `,

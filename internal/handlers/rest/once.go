@@ -81,6 +81,8 @@ func (s *API) keepings() map[string]keeping {
 	routes["DELETE "+listingPath] = keeping{present: func(context.Context, *http.Request) (admin.Answer, error) {
 		return admin.Answer{Status: http.StatusNoContent}, nil
 	}}
+	routes["POST "+staffNotesPath] = s.keptStaffNote()
+	routes["DELETE "+staffNotesPath+"/{note_id}"] = routes["DELETE "+listingPath]
 	routes["POST /v1/events/replay"] = keeping{present: s.presentReplay}
 	routes["POST /v1/events/{event_id}/replay"] = keeping{
 		present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {

@@ -186,6 +186,7 @@ func (s *API) reservationOperations(api huma.API) {
 			}
 			return &Output[PlanOutput]{PlanOutput{Items: calls}}, nil
 		})
+	s.staffNoteOperations(api)
 	s.eraseOperation(api)
 	huma.Register(api, operation("get-summary", http.MethodGet, "/v1/summary", tag, "Get a summary"), s.summary)
 }

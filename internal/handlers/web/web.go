@@ -124,6 +124,8 @@ func (s *Pages) Mount(r chi.Router) {
 	signedIn.Get("/reservations/{source}/{reservation_id}/{action}", s.actionPage)
 	signedIn.Post("/reservations/{source}/{reservation_id}/{action}", s.doActionPage)
 	signedIn.Post("/reservations/{source}/{reservation_id}/gates/{name}", s.setGatePage)
+	signedIn.Post("/reservations/{source}/{reservation_id}/notes", s.addNotePage)
+	signedIn.Post("/reservations/{source}/{reservation_id}/notes/delete", s.deleteNotePage)
 	signedIn.Get("/listings", s.listingsPage)
 	signedIn.Get("/listings/{source}/{listing_id}", s.listingPage)
 	signedIn.Post("/listings/{source}/{listing_id}", s.saveListingPage)

@@ -1,0 +1,60 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// StayNote is what somebody of the staff wrote about a stay.
+type StayNote = store.StayNote
+
+// longestNote is how many characters a note may have.
+const longestNote = 1000
+
+// Actions of the audit log about notes.
+const (
+	auditAddNote    = "add_note"
+	auditDeleteNote = "delete_note"
+)
+
+// StayNotes returns the notes on a stay, the oldest first.
+func (s *Service) StayNotes(ctx context.Context, ref stay.Ref) ([]StayNote, error) {
+	if _, err := s.Reservation(ctx, ref); err != nil {
+		return nil, err
+	}
+	notes, err := s.store.StayNotes(ctx, []stay.Ref{ref})
+	return notes[ref], err
+}
+
+// AddStayNote adds a note to a stay. author is as for [Actor.Author].
+func (s *Service) AddStayNote(ctx context.Context, ref stay.Ref, text, author string) (StayNote, error) {
+	if err := visible(ctx, ref); err != nil {
+		return StayNote{}, err
+	}
+	text, author = plainText(text), plainText(author)
+	switch {
+	case text == "":
+		return StayNote{}, InvalidField("text", "is required")
+	case utf8.RuneCountInString(text) > longestNote:
+		return StayNote{}, InvalidField("text", fmt.Sprintf("must have at most %d characters", longestNote))
+	}
+	a, now := ActorOf(ctx), s.now().UTC()
+	entry := a.Audit(auditAddNote, author)
+	entry.At = now
+	n, err := s.store.AddStayNote(ctx, ref, StayNote{At: now, Author: a.Author(author), Body: text}, entry)
+	return n, notFound(err, "reservation not found, or its guest's data has been removed")
+}
+
+// DeleteStayNote deletes a note of a stay.
+func (s *Service) DeleteStayNote(ctx context.Context, ref stay.Ref, id int64) error {
+	if err := visible(ctx, ref); err != nil {
+		return err
+	}
+	entry := ActorOf(ctx).Audit(auditDeleteNote, "")
+	entry.At = s.now().UTC()
+	return notFound(s.store.DeleteStayNote(ctx, ref, id, entry), "This note was deleted already.")
+}

@@ -1,0 +1,109 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/staykey/staykey/internal/admin"
+)
+
+// StaffNote is what somebody of the staff wrote about a stay.
+type StaffNote struct {
+	NoteID int64  `json:"note_id"`
+	At     string `json:"at" format:"date-time"`
+	Author string `json:"author" example:"Maria (front-desk)"`
+	Text   string `json:"text" example:"Called: arrives at 23:00."`
+}
+
+// StaffNoteText is a new note.
+type StaffNoteText struct {
+	Text   string `json:"text" minLength:"1" maxLength:"1000" example:"Called: arrives at 23:00." doc:"May be about the guest: notes are erased with the guest's data, and are in no log."`
+	Author string `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"Person who uses the token, if several people share it."`
+}
+
+// StaffNoteInput is the request to add a note.
+type StaffNoteInput struct {
+	ReservationPath
+	Body StaffNoteText
+}
+
+// StaffNotePath names a note.
+type StaffNotePath struct {
+	ReservationPath
+	NoteID int64 `path:"note_id"`
+}
+
+// StaffNotes are the notes on a stay.
+type StaffNotes struct {
+	Items []StaffNote `json:"items" nullable:"false"`
+}
+
+func showStaffNote(n admin.StayNote) StaffNote {
+	return StaffNote{NoteID: n.NoteID, At: stamp(n.At), Author: n.Author, Text: n.Body}
+}
+
+const staffNotesPath = reservationPath + "/staff-notes"
+
+func (s *API) staffNoteOperations(api huma.API) {
+	const tag = "Reservations"
+	list := operation("list-staff-notes", http.MethodGet, staffNotesPath, tag, "List the staff's notes on a stay",
+		http.StatusNotFound)
+	huma.Register(api, list, func(ctx context.Context, in *ReservationPath) (*Output[StaffNotes], error) {
+		notes, err := s.Admin.StayNotes(ctx, in.ref())
+		if err != nil {
+			return nil, s.problemOf(err)
+		}
+		out := StaffNotes{Items: make([]StaffNote, len(notes))}
+		for i, n := range notes {
+			out.Items[i] = showStaffNote(n)
+		}
+		return &Output[StaffNotes]{out}, nil
+	})
+	add := operation("add-staff-note", http.MethodPost, staffNotesPath, tag, "Add a note to a stay",
+		withBody(http.StatusForbidden, http.StatusNotFound)...)
+	add.DefaultStatus = http.StatusCreated
+	huma.Register(api, add, func(ctx context.Context, in *StaffNoteInput) (*Output[StaffNote], error) {
+		n, err := s.Admin.AddStayNote(ctx, in.ref(), in.Body.Text, in.Body.Author)
+		if err != nil {
+			return nil, s.problemOf(err)
+		}
+		return &Output[StaffNote]{showStaffNote(n)}, nil
+	})
+	remove := operation("delete-staff-note", http.MethodDelete, staffNotesPath+"/{note_id}", tag,
+		"Delete a note of a stay", http.StatusForbidden, http.StatusNotFound)
+	remove.DefaultStatus = http.StatusNoContent
+	huma.Register(api, remove, func(ctx context.Context, in *StaffNotePath) (*struct{}, error) {
+		if err := s.Admin.DeleteStayNote(ctx, in.ref(), in.NoteID); err != nil {
+			return nil, s.problemOf(err)
+		}
+		return nil, nil
+	})
+}
+
+// keptStaffNote is how the answer to a new note is kept: without its text, which may be about the guest.
+func (s *API) keptStaffNote() keeping {
+	find := func(ctx context.Context, r *http.Request, is func(admin.StayNote) bool) (StaffNote, error) {
+		notes, err := s.Admin.StayNotes(ctx, refOf(r))
+		var found StaffNote
+		for _, n := range notes {
+			if is(n) {
+				found = showStaffNote(n)
+			}
+		}
+		return found, err
+	}
+	return keeping{
+		clean: cleaned(func(n *StaffNote) { n.Text = "" }),
+		fill: filled(func(ctx context.Context, r *http.Request, n *StaffNote) error {
+			found, err := find(ctx, r, func(other admin.StayNote) bool { return other.NoteID == n.NoteID })
+			n.Text = found.Text
+			return err
+		}),
+		present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
+			newest, err := find(ctx, r, func(admin.StayNote) bool { return true })
+			return answer(http.StatusCreated, newest, err)
+		},
+	}
+}

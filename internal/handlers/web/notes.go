@@ -1,0 +1,34 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/staykey/staykey/internal/admin"
+)
+
+// addNotePage adds a note to a stay, and deleteNotePage deletes one.
+func (s *Pages) addNotePage(w http.ResponseWriter, r *http.Request) {
+	_, err := s.Admin.AddStayNote(r.Context(), refOf(r), r.PostFormValue("text"), "")
+	s.backToNotes(w, r, err)
+}
+
+func (s *Pages) deleteNotePage(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseInt(r.PostFormValue("note_id"), 10, 64)
+	if err != nil {
+		err = &admin.Error{Kind: admin.NotFound, Message: "This note was deleted already."}
+	} else {
+		err = s.Admin.DeleteStayNote(r.Context(), refOf(r), id)
+	}
+	s.backToNotes(w, r, err)
+}
+
+func (s *Pages) backToNotes(w http.ResponseWriter, r *http.Request, err error) {
+	if err != nil {
+		s.refuse(w, r, s.problemOf(err))
+		return
+	}
+	ref := refOf(r)
+	http.Redirect(w, r, escapedPath([]string{"reservations", ref.Source, ref.ReservationID})+"#staff-notes",
+		http.StatusSeeOther)
+}

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// StayNote is what somebody of the staff wrote about a stay. It may be about the guest: it is erased with the guest's
+// data, and never in a log, the timeline or the audit log.
+type StayNote struct {
+	NoteID int64     // rises with time
+	At     time.Time // when it was written
+	Author string    // who wrote it, as timelines show it
+	Body   string    // one paragraph
+}
+
+// StayNotes returns the notes on some stays, each stay's oldest first.
+func (s *Store) StayNotes(ctx context.Context, refs []Ref) (map[Ref][]StayNote, error) {
+	notes := map[Ref][]StayNote{}
+	if len(refs) == 0 {
+		return notes, nil
+	}
+	sources, ids := splitRefs(refs)
+	rows, _ := s.pool.Query(ctx, `SELECT source, reservation_id, note_id, at, author, body FROM stay_notes
+		WHERE (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY note_id`, sources, ids)
+	var ref Ref
+	var n StayNote
+	_, err := pgx.ForEachRow(rows, []any{&ref.Source, &ref.ReservationID, &n.NoteID, &n.At, &n.Author, &n.Body},
+		func() error {
+			notes[ref] = append(notes[ref], n)
+			return nil
+		})
+	return notes, wrap(err, "read the notes on %d stays", len(refs))
+}
+
+// AddStayNote adds a note, with its entries in the timeline and the audit log. It returns [ErrNotFound] if there is
+// no such stay, or the guest's data has been removed.
+func (s *Store) AddStayNote(ctx context.Context, ref Ref, n StayNote, audit Audit) (StayNote, error) {
+	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `INSERT INTO stay_notes (source, reservation_id, at, author, body)
+			SELECT source, reservation_id, @at, @author, @body FROM reservations
+			WHERE source = @source AND reservation_id = @id AND pruned = 0 AND version_seq > 0 RETURNING note_id`,
+			pgx.StrictNamedArgs{
+				"source": ref.Source, "id": ref.ReservationID, "at": n.At, "author": n.Author, "body": n.Body,
+			}).Scan(&n.NoteID)
+		if err != nil {
+			return err
+		}
+		return noteChange(ctx, tx, ref, n.At, audit, " added a note")
+	})
+	return n, wrap(err, "add a note to %s/%s", ref.Source, ref.ReservationID)
+}
+
+// DeleteStayNote deletes a note; [ErrNotFound] if the stay has none of that id.
+func (s *Store) DeleteStayNote(ctx context.Context, ref Ref, id int64, audit Audit) error {
+	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM stay_notes WHERE source = $1 AND reservation_id = $2 AND note_id = $3`,
+			ref.Source, ref.ReservationID, id)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return noteChange(ctx, tx, ref, audit.At, audit, " deleted a note")
+	})
+	return wrap(err, "delete a note of %s/%s", ref.Source, ref.ReservationID)
+}
+
+// noteChange records that a note was added or deleted, without its text.
+func noteChange(ctx context.Context, tx pgx.Tx, ref Ref, at time.Time, audit Audit, what string) error {
+	var b pgx.Batch
+	if err := QueueTimeline(&b, []Entry{{
+		Ref: ref, At: at, Kind: TimelineAction, Summary: audit.Author + what,
+		Detail: map[string]any{"action": audit.Action, "by": audit.Author},
+	}}); err != nil {
+		return err
+	}
+	if err := QueueAudit(&b, audit.About(ref.Source, ref.ReservationID, "")); err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, &b).Close()
+}
+
+// forgetNotes removes the notes on the stays t.
+const forgetNotes = `DELETE FROM stay_notes t WHERE `
