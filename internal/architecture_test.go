@@ -28,8 +28,8 @@ var allowed = map[string][]string{
 		"internal/guest", "internal/intake", "internal/pms", "internal/stay", "internal/store",
 	},
 	"internal/app": {
-		"internal/admin", "internal/config", "internal/fair", "internal/fetch", "internal/guest",
-		"internal/handlers", "internal/handlers/guest", "internal/handlers/rest",
+		"internal/admin", "internal/config", "internal/doors", "internal/fair", "internal/fetch",
+		"internal/guest", "internal/handlers", "internal/handlers/guest", "internal/handlers/rest",
 		"internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/jobs", "internal/localpg",
 		"internal/logs", "internal/notify", "internal/pms", "internal/pmsapi", "internal/provisioner",
 		"internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay",
@@ -38,6 +38,9 @@ var allowed = map[string][]string{
 	"internal/config": {
 		"internal/admin", "internal/notify", "internal/pms", "internal/retention", "internal/seam",
 		"internal/stay",
+	},
+	"internal/doors": {
+		"internal/pms", "internal/seam", "internal/stay", "internal/store",
 	},
 	"internal/fetch": {
 		"internal/intake", "internal/jobs", "internal/pms", "internal/pmsapi", "internal/store",

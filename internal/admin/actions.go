@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/staykey/staykey/internal/intake"
@@ -41,7 +42,7 @@ func (s *Service) Act(ctx context.Context, ref stay.Ref, action Action) (View, e
 	}
 	v, err := s.view(ctx, ref)
 	if err == nil && action.Kind == Reconcile {
-		err = s.repeatWriteBack(ctx, v)
+		err = errors.Join(s.repeatWriteBack(ctx, v), s.store.CheckDoors(ctx, ref))
 	}
 	return v, notFound(err, noReservation)
 }

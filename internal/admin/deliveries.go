@@ -15,7 +15,7 @@ type DeliveryQuery struct {
 	Paging
 	Subscription  []string `query:"subscription" nullable:"false" doc:"One subscription, or several separated by commas."`
 	Status        []string `query:"status" nullable:"false" enum:"waiting,delivered,dropped" doc:"One status, or several separated by commas."`
-	Type          []string `query:"type" nullable:"false" enum:"mobile_key.ready,mobile_key.changed,mobile_key.held,mobile_key.attention,mobile_key.recovered,mobile_key.revoked,mobile_key.expired,mobile_key.first_used,mobile_key.denied,subscription.test,subscription.digest" doc:"One type, or several separated by commas."`
+	Type          []string `query:"type" nullable:"false" enum:"mobile_key.ready,mobile_key.changed,mobile_key.held,mobile_key.attention,mobile_key.recovered,mobile_key.revoked,mobile_key.expired,mobile_key.first_used,mobile_key.denied,mobile_key.at_risk,subscription.test,subscription.digest" doc:"One type, or several separated by commas."`
 	Source        []string `query:"source" nullable:"false" doc:"One source, or several separated by commas."`
 	ReservationID string   `query:"reservation_id"`
 }

@@ -63,6 +63,9 @@ func (s *Service) Listings(ctx context.Context, q ListingQuery) (Page[Listing], 
 	if err != nil {
 		return Page[Listing]{}, err
 	}
+	if err := s.addDoorRisks(ctx, rows); err != nil {
+		return Page[Listing]{}, err
+	}
 	return page(s, list, rows, p.Limit, func(l Listing) any {
 		return store.Cursor{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 	}), nil
@@ -74,7 +77,12 @@ func (s *Service) Listing(ctx context.Context, ref stay.ListingRef) (Listing, er
 		return Listing{}, refuse(NotFound, noListing)
 	}
 	l, err := s.store.Listing(ctx, ref)
-	return l, notFound(err, noListing)
+	if err != nil {
+		return l, notFound(err, noListing)
+	}
+	one := []Listing{l}
+	err = s.addDoorRisks(ctx, one)
+	return one[0], err
 }
 
 // ListingState is a listing that may be made or changed.
@@ -95,6 +103,11 @@ func (s *Service) ListingToPut(ctx context.Context, ref stay.ListingRef) (Listin
 	}
 	l, found := listings[ref]
 	l.Source, l.ListingID = ref.Source, ref.ListingID
+	one := []Listing{l}
+	if err := s.addDoorRisks(ctx, one); err != nil {
+		return ListingState{}, err
+	}
+	l = one[0]
 	_, configured := s.source(ref.Source)
 	return ListingState{l, found, configured}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/staykey/staykey/internal/doors"
 	"github.com/staykey/staykey/internal/fetch"
 	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/handlers"
@@ -85,7 +86,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 	for _, package_ := range [][]prometheus.Collector{
 		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(),
 		guest.Collectors(), writeback.Collectors(), provisioner.Collectors(), retention.Collectors(),
-		seam.Collectors(),
+		seam.Collectors(), doors.Collectors(),
 	} {
 		all = append(all, package_...)
 	}

@@ -48,6 +48,7 @@ func (s *service) serve(ctx context.Context, public *publicServer, private *priv
 	workers.Go(func() { s.readiness.run(apply) })
 	workers.Go(func() { s.watchSeam(apply) })
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
+	workers.Go(func() { s.doors.Run(provision) })
 	s.working.Store(true)
 	public.use(s.public)
 	private.use(s.ops)

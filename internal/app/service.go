@@ -11,6 +11,7 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/config"
+	"github.com/staykey/staykey/internal/doors"
 	"github.com/staykey/staykey/internal/fetch"
 	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/handlers"
@@ -40,6 +41,7 @@ type service struct {
 	acceptor     *intake.Acceptor
 	applier      *intake.Applier
 	provisioner  *provisioner.Provisioner
+	doors        *doors.Checker
 	keeper       *retention.Keeper
 	notifier     *notify.Notifier
 	guests       *guest.Service
@@ -104,6 +106,10 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 		ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
 		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers,
 		Configured: func(name string) bool { return s.sources.Load().Names(name) },
+	})
+	s.doors = doors.New(db, s.seam, log, doors.Options{
+		Every: min(time.Minute, c.SweepInterval), Policy: policy,
+		Idle: func() bool { return s.provisioner.Trouble() != "" || s.readiness.clockIsWrong() },
 	})
 	if s.jobs, err = jobs.New(db.Pool(), log, jobs.Options{}); err != nil {
 		return nil, err

@@ -606,6 +606,7 @@ func TestREST(t *testing.T) {
 				"next_attempt_at": nil, "settled_at": nil, "first_used_at": nil, "denied": nil,
 			},
 			"notes": []any{}, "gates": []any{}, "guest_link": nil, "write_back": nil, "backup_code": nil,
+			"door_at_risk": nil,
 		}
 		if diff := cmp.Diff(want, r.body); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

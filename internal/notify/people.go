@@ -32,7 +32,7 @@ const (
 const togetherAtMost = 50
 
 // PeopleTypes are the events that people hear of unless they choose others.
-func PeopleTypes() []string { return []string{TypeHeld, TypeAttention} }
+func PeopleTypes() []string { return []string{TypeHeld, TypeAttention, TypeAtRisk} }
 
 // Mail is where e-mail goes, and how.
 type Mail struct {
@@ -75,6 +75,7 @@ type letter struct{ subject, text string }
 // headings say what an event means, for one stay and for several.
 var headings = []struct{ kind, one, many string }{
 	{TypeAttention, "1 stay needs a person", "%d stays need a person"},
+	{TypeAtRisk, "1 stay has a door that may not open", "%d stays have doors that may not open"},
 	{TypeHeld, "1 key is held back by a gate", "%d keys are held back by a gate"},
 	{TypeRecovered, "1 stay no longer needs a person", "%d stays no longer need a person"},
 	{TypeReady, "1 key is ready", "%d keys are ready"},
@@ -108,8 +109,11 @@ func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source
 		for _, c := range claimed {
 			if c.Type == h.kind {
 				why := reasonFor(c.Present)
-				if c.Type == TypeHeld {
+				switch c.Type {
+				case TypeHeld:
 					why = heldBy(closed(gates(c.Present.Source), c.Present))
+				case TypeAtRisk:
+					why = stay.DescribeDoors(c.Present.DoorsAtRisk)
 				}
 				lines = append(lines, s.line(c.Present, why, publicURL))
 			}

@@ -2,10 +2,12 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -24,6 +26,7 @@ const (
 	TypeExpired   = "mobile_key.expired"
 	TypeFirstUsed = "mobile_key.first_used"
 	TypeDenied    = "mobile_key.denied"
+	TypeAtRisk    = "mobile_key.at_risk"
 	TypeTest      = "subscription.test"
 	TypeDigest    = "subscription.digest"
 )
@@ -33,7 +36,7 @@ const (
 func Types() []string {
 	return []string{
 		TypeReady, TypeChanged, TypeHeld, TypeAttention, TypeRecovered, TypeRevoked, TypeExpired, TypeFirstUsed,
-		TypeDenied,
+		TypeDenied, TypeAtRisk,
 	}
 }
 
@@ -47,6 +50,7 @@ type Reported struct {
 	Held      string `json:"held,omitempty"`      // the last deadline that was reported, see [deadline]
 	Used      string `json:"used,omitempty"`      // when the guest first opened a door
 	Denied    string `json:"denied,omitempty"`    // when a door was last refused to the guest
+	Risk      string `json:"risk,omitempty"`      // which doors may not open, see [riskOf]
 	Key       Key    `json:"key,omitzero"`        // what is ready
 }
 
@@ -98,6 +102,7 @@ const heldBack = "held back"
 //	any             a gate is closed      held, once for each deadline that has passed
 //	a key           a door was opened     first_used, once for each guest
 //	a key           a door was refused    denied, if that was within the hour
+//	ready           a door may not open   at_risk, for each change of which and why; recovered when none is left
 //	any             provisioning, ...     none, unchanged: how this ends is not known yet
 func next(reported Reported, p situation) (kind string, then Reported) {
 	status := settled(p)
@@ -111,6 +116,9 @@ func next(reported Reported, p situation) (kind string, then Reported) {
 	}
 	kind, then = nextKey(reported, p, status)
 	then.Used, then.Denied = reported.Used, reported.Denied
+	if status == stay.KeyIssued || status == heldBack {
+		then.Risk = reported.Risk
+	}
 	if kind != "" || !then.equal(reported) {
 		return kind, then
 	}
@@ -118,7 +126,35 @@ func next(reported Reported, p situation) (kind string, then Reported) {
 		then.Held = at
 		return TypeHeld, then
 	}
-	return nextUse(reported, p, status)
+	if kind, then = nextUse(reported, p, status); kind != "" || !then.equal(reported) {
+		return kind, then
+	}
+	return nextRisk(reported, p, status)
+}
+
+// nextRisk is [next] for doors that may not open. While the key itself needs a person, they are not reported.
+func nextRisk(reported Reported, p situation, status string) (kind string, then Reported) {
+	then = reported
+	if status != stay.KeyIssued && status != heldBack {
+		return "", reported
+	}
+	switch then.Risk = riskOf(p.DoorsAtRisk); {
+	case then.Risk == reported.Risk:
+		return "", reported
+	case then.Risk == "":
+		return TypeRecovered, then
+	}
+	return TypeAtRisk, then
+}
+
+// riskOf identifies a set of problems; "" for none.
+func riskOf(doors []stay.DoorProblem) string {
+	parts := make([]string, len(doors))
+	for i, d := range doors {
+		parts[i] = cmp.Or(d.EntranceID, d.GroupID) + " " + d.Problem
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, "\n")
 }
 
 // deniedMatters is how long ago a refusal can be and still be reported: later nobody stands at the door.
@@ -233,8 +269,8 @@ type event struct {
 }
 
 // steps bounds how far what is reported can be from what is true: the end of an attention, one event about the key,
-// one about a gate, two about doors, and what changes silently between them.
-const steps = 8
+// one about a gate, three about doors, and what changes silently between them.
+const steps = 10
 
 // walk goes from what is reported towards what is true, past events that the subscription doesn't want, and returns
 // the first that it wants, or nil, and what is reported before it.
@@ -383,6 +419,15 @@ type Data struct {
 	URL               *string   `json:"url"`
 	FirstUsed         *DoorUse  `json:"first_used,omitempty"` // of mobile_key.first_used
 	Denied            *DoorUse  `json:"denied,omitempty"`     // of mobile_key.denied
+	Doors             []Door    `json:"doors,omitempty"`      // of mobile_key.at_risk
+}
+
+// Door is a door that may not open for the guest. Its name is in REST: names are in no message.
+type Door struct {
+	EntranceID *string `json:"acs_entrance_id"` // nil: none of the group's doors
+	GroupID    string  `json:"acs_access_group_id"`
+	Problem    string  `json:"problem"`
+	Since      string  `json:"since"`
 }
 
 // DoorUse is the guest at a door.
@@ -421,6 +466,9 @@ func body(e *event, p situation, url string, sequence int64) []byte {
 		d.URL = &url
 	}
 	happened := p.ChangedAt
+	if e.kind == TypeAtRisk {
+		d.Doors, happened = doorsOf(p.DoorsAtRisk)
+	}
 	switch use := p.DoorUse; e.kind {
 	case TypeFirstUsed:
 		happened = *use.FirstUsedAt
@@ -430,6 +478,21 @@ func body(e *event, p situation, url string, sequence int64) []byte {
 		d.Denied = &DoorUse{At: instant(happened), EntranceID: use.DeniedEntrance, Reason: use.DeniedReason}
 	}
 	return encode(Envelope{Type: e.kind, Timestamp: instant(happened), Data: d})
+}
+
+// doorsOf are the doors of a message, and when the last of their problems was found.
+func doorsOf(problems []stay.DoorProblem) (doors []Door, last time.Time) {
+	for _, p := range problems {
+		d := Door{GroupID: p.GroupID, Problem: p.Problem, Since: instant(p.Since)}
+		if p.EntranceID != "" {
+			d.EntranceID = &p.EntranceID
+		}
+		doors = append(doors, d)
+		if p.Since.After(last) {
+			last = p.Since
+		}
+	}
+	return doors, last
 }
 
 // instant writes a time as everywhere in the interface: RFC 3339, UTC, milliseconds.

@@ -310,7 +310,7 @@ func ParseListingPatch(body []byte) (ListingPatch, []FieldError, error) {
 // change.
 var listingReadOnly = []string{
 	"listing_id", "source", "deleted", "created_at", "updated_at",
-	"seam_access_group_ids_set_by",
+	"seam_access_group_ids_set_by", "door_at_risk",
 }
 
 // listingDetails reads the fields that an event and an admin's PUT have in common.

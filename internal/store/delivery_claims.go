@@ -36,6 +36,8 @@ type StayState struct {
 	AccessGroupIDs    []string                    // that the ACS user may open
 	GateReports       map[string]stay.GateReports // by the gate's name
 	DoorUse           DoorUse                     // of the guest who has the key
+
+	DoorsAtRisk []stay.DoorProblem // that may not open for the guest
 }
 
 // StayToReport is what a subscription has received about a stay, and the present state.
@@ -309,7 +311,7 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at,
 				u.ends_at, u.acs_access_group_ids,
 			r.gates, (SELECT looked_to FROM gate_deadlines),
-			d.first_used_at, d.first_used_entrance, d.denied_at, d.denied_reason, d.denied_entrance
+			d.first_used_at, d.first_used_entrance, d.denied_at, d.denied_reason, d.denied_entrance, x.doors
 		FROM unnest($2::text[], $3::text[]) AS n (source, reservation_id)
 		JOIN subscription_stays w ON w.source = n.source AND w.reservation_id = n.reservation_id AND w.subscription = $1
 		JOIN mobile_keys k ON k.source = n.source AND k.reservation_id = n.reservation_id
@@ -320,7 +322,9 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 				AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u
 			WHERE u.removed_at IS NULL) u ON true
 		LEFT JOIN door_uses d ON d.source = n.source AND d.reservation_id = n.reservation_id
-			AND d.guest_key = u.guest_key`, c.Subscription, sources, ids).
+			AND d.guest_key = u.guest_key
+		LEFT JOIN door_risks x ON x.source = n.source AND x.reservation_id = n.reservation_id`,
+		c.Subscription, sources, ids).
 		Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				var d dueStay
@@ -370,7 +374,7 @@ func (d *dueStay) scan(row pgx.Row, last **uuid.UUID) error {
 		&p.CheckIn, &p.CheckOut, &p.GuestName, &p.KeyStatus, &p.Reason, &p.Message, &p.ChangedAt, &p.ACSUserID,
 		&p.CredentialID, &p.StartsAt, &p.EndsAt, &p.AccessGroupIDs,
 		&d.pmsGates, &d.LookedTo, &p.DoorUse.FirstUsedAt, &p.DoorUse.FirstUsedEntrance, &p.DoorUse.DeniedAt,
-		&p.DoorUse.DeniedReason, &p.DoorUse.DeniedEntrance)
+		&p.DoorUse.DeniedReason, &p.DoorUse.DeniedEntrance, &p.DoorsAtRisk)
 }
 
 // decide queues what stores the decision for a stay; nil if there is nothing to send.

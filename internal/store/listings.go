@@ -33,6 +33,8 @@ type Listing struct {
 	MergedInto          *string    // the listing that it was merged into
 	CreatedAt           time.Time  // when the row was written
 	UpdatedAt           time.Time  // when it last changed
+
+	DoorRisk *stay.DoorRisk `db:"-"` // its doors that may not open; admin fills it in
 }
 
 const listingColumns = `source, listing_id, known, deleted, name, acs_system_id, time_zone, check_in_time, check_out_time,

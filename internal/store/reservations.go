@@ -286,7 +286,8 @@ type View struct {
 	WriteBackOf *WriteBackRow // of its booking; nil: none
 	// what that means for the reservation, by the settings of its source: admin fills it in
 	WriteBack *stay.WriteBack
-	DoorUse   *DoorUse // what Seam reported of its guest at doors; nil: nothing
+	DoorUse   *DoorUse       // what Seam reported of its guest at doors; nil: nothing
+	DoorRisk  *stay.DoorRisk // its doors that may not open; nil: none
 	// the PIN of User, if it has one
 	BackupCodeOf *BackupCode
 	BackupCode   *stay.BackupCode // what that means: admin fills it in
@@ -347,6 +348,9 @@ func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...a
 		views[i].GateReports = mergedGateReports(views[i].Reservation.Gates, words[ref])
 	}
 	if err := s.addBackupCodes(ctx, views); err != nil {
+		return nil, err
+	}
+	if err := s.addDoorRisks(ctx, views, refs); err != nil {
 		return nil, err
 	}
 	return views, s.addDoorUses(ctx, views, refs)

@@ -16,18 +16,19 @@ import (
 
 // Listing is a listing.
 type Listing struct {
-	Source         string   `json:"source" example:"default"`
-	ListingID      string   `json:"listing_id" example:"2222222-2222"`
-	AccessGroupIDs []string `json:"seam_access_group_ids" nullable:"false" doc:"Access groups that the listing's keys open."`
-	GroupsSetBy    string   `json:"seam_access_group_ids_set_by" enum:"pms,admin" doc:"admin: set by a PUT, which overrides the PMS until a PUT sets them to null."`
-	Name           *string  `json:"name"`
-	ACSSystemID    *string  `json:"acs_system_id"`
-	TimeZone       *string  `json:"time_zone" example:"Europe/Madrid"`
-	CheckInTime    *string  `json:"check_in_time" example:"15:00"`
-	CheckOutTime   *string  `json:"check_out_time" example:"11:00"`
-	Deleted        bool     `json:"deleted"`
-	CreatedAt      string   `json:"created_at" format:"date-time"`
-	UpdatedAt      string   `json:"updated_at" format:"date-time"`
+	Source         string    `json:"source" example:"default"`
+	ListingID      string    `json:"listing_id" example:"2222222-2222"`
+	AccessGroupIDs []string  `json:"seam_access_group_ids" nullable:"false" doc:"Access groups that the listing's keys open."`
+	GroupsSetBy    string    `json:"seam_access_group_ids_set_by" enum:"pms,admin" doc:"admin: set by a PUT, which overrides the PMS until a PUT sets them to null."`
+	Name           *string   `json:"name"`
+	ACSSystemID    *string   `json:"acs_system_id"`
+	TimeZone       *string   `json:"time_zone" example:"Europe/Madrid"`
+	CheckInTime    *string   `json:"check_in_time" example:"15:00"`
+	CheckOutTime   *string   `json:"check_out_time" example:"11:00"`
+	Deleted        bool      `json:"deleted"`
+	DoorAtRisk     *DoorRisk `json:"door_at_risk" doc:"Doors of the listing that may not open. Null: none, as far as Seam has reported."`
+	CreatedAt      string    `json:"created_at" format:"date-time"`
+	UpdatedAt      string    `json:"updated_at" format:"date-time"`
 }
 
 // ListingPut documents the body of a PUT; the body itself is read by [pms.ParseListingPatch].
@@ -49,7 +50,8 @@ func showListing(l admin.Listing) Listing {
 		Source: l.Source, ListingID: l.ListingID, AccessGroupIDs: append([]string{}, l.Groups()...),
 		GroupsSetBy: by, Name: l.Name,
 		ACSSystemID: l.ACSSystemID, TimeZone: l.TimeZone, CheckInTime: l.CheckInTime, CheckOutTime: l.CheckOutTime,
-		Deleted: l.Deleted, CreatedAt: stamp(l.CreatedAt), UpdatedAt: stamp(l.UpdatedAt),
+		Deleted: l.Deleted, DoorAtRisk: showDoorRisk(l.DoorRisk), CreatedAt: stamp(l.CreatedAt),
+		UpdatedAt: stamp(l.UpdatedAt),
 	}
 }
 

@@ -26,6 +26,7 @@ type Reservation struct {
 	GuestLink     *GuestLink  `json:"guest_link" doc:"Null unless the reservation is confirmed and its source has guest_links."`
 	BackupCode    *BackupCode `json:"backup_code" doc:"The PIN that opens the stay's doors without a phone, without its digits. Null unless the source has backup_code and the stay has an ACS user."`
 	WriteBack     *WriteBack  `json:"write_back" doc:"The field at the PMS that staykey writes. Null unless the source has write_back, and for reservations that ended before anything was written."`
+	DoorAtRisk    *DoorRisk   `json:"door_at_risk" doc:"Doors that may not open for the guest, as Seam last reported. Null if there are none, before the last 24 hours before check-in, and without a key. It never changes the key's status."`
 	Gates         []Gate      `json:"gates" nullable:"false" doc:"The gates of the source, in the order of the configuration. Empty for a source without gates."`
 	Notes         []Note      `json:"notes" nullable:"false" doc:"Fields that could not be read in the last applied event and later ones. Empty if everything was understood."`
 	CreatedAt     string      `json:"created_at" format:"date-time"`
@@ -109,7 +110,7 @@ func showReservation(v admin.View) Reservation {
 			LastError: k.LastError, SettledAt: stampOrNull(k.SettledAt),
 		},
 	}
-	out.BackupCode = showBackupCode(v.BackupCode)
+	out.BackupCode, out.DoorAtRisk = showBackupCode(v.BackupCode), showDoorRisk(v.DoorRisk)
 	out.GuestLink, out.WriteBack = showGuestLink(v.GuestLink), showWriteBack(v.WriteBack)
 	if use := v.DoorUse; use != nil {
 		out.MobileKey.FirstUsedAt = stampOrNull(use.FirstUsedAt)

@@ -26,6 +26,7 @@ var pageFuncs = template.FuncMap{
 	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	"path":  func(parts ...string) string { return escapedPath(parts) },
 	"text":  stay.Text,
+	"doors": stay.DescribeDoors,
 	"counts": func(results map[string]int) []string {
 		names := map[string]string{"refused": "bad signature", "superseded": "outdated"}
 		var list []string

@@ -67,7 +67,8 @@ type subscriptionView struct {
 // deliveryTypes are offered as a filter.
 var deliveryTypes = []string{
 	"mobile_key.ready", "mobile_key.changed", "mobile_key.held", "mobile_key.attention", "mobile_key.recovered",
-	"mobile_key.revoked", "mobile_key.expired", "mobile_key.first_used", "mobile_key.denied", "subscription.test", "subscription.digest",
+	"mobile_key.revoked", "mobile_key.expired", "mobile_key.first_used", "mobile_key.denied",
+	"mobile_key.at_risk", "subscription.test", "subscription.digest",
 }
 
 func (s *Pages) subscriptionPage(w http.ResponseWriter, r *http.Request) {

@@ -33,8 +33,9 @@ type today struct {
 	Stuck     []problemRow // of the part, where it is that of the problems
 	FirstRow  string       // addresses of pages
 	NextRow   string
-	Attention int  // keys that need attention, whenever their stay is
-	Checked   bool // a stay is being compared with Seam, because somebody pressed the button
+	Doors     []riskRow // that may not open for guests who are in house or arrive within a day; on today's overview
+	Attention int       // keys that need attention, whenever their stay is
+	Checked   bool      // a stay is being compared with Seam, because somebody pressed the button
 	Chart     chart
 	Empty     bool        // there is no reservation at all
 	Setup     []setupStep // what is left to do until the first key; none once it is there
@@ -105,6 +106,11 @@ func (s *Pages) today(r *http.Request) (today, error) {
 		t.Stuck = problemRows(t.Stays.Items)
 	} else {
 		t.Rows = rowsOf(t.Stays.Items)
+	}
+	if t.IsToday && t.Part == "" {
+		if t.Doors, err = s.riskRows(r.Context(), t.Source); err != nil {
+			return t, err
+		}
 	}
 	t.FirstRow, t.NextRow = pageLinks("/", q, t.Stays.Next)
 	return t, nil

@@ -34,6 +34,15 @@ func (s *Simulator) AddEntrance(systemID, id, name string, groups ...string) {
 	})
 }
 
+// EditEntrance changes a door: its battery, whether it is online, the groups that open it.
+func (s *Simulator) EditEntrance(id string, edit func(*Entrance)) {
+	s.Change(func(st *State) {
+		e := st.Entrances[id]
+		edit(&e)
+		st.Entrances[id] = e
+	})
+}
+
 // TryDoor is a guest at a door, and returns the event that Seam posts about it: an opening, where the ACS user's
 // schedule and groups let it in, else a refusal with its reason. It isn't documented whether Salto KS reports openings
 // by Bluetooth; this does.

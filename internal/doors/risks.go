@@ -1,0 +1,87 @@
+package doors
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// report stores which stays are at risk, where that has changed. A stay that somebody keeps locked is left for the
+// next turn.
+func (c *Checker) report(ctx context.Context) error {
+	now := c.now()
+	problems, err := c.store.DoorProblems(ctx, nil)
+	if err != nil {
+		return err
+	}
+	before, err := c.store.DoorRisks(ctx, nil, 0)
+	if err != nil {
+		return err
+	}
+	var stays []store.StayAtDoors
+	if len(problems) > 0 {
+		groups := slices.Sorted(maps.Keys(problems))
+		if stays, err = c.store.StaysAtDoors(ctx, now, now.Add(atRiskWithin), groups); err != nil {
+			return err
+		}
+	}
+	present := map[stay.Ref][]stay.DoorProblem{}
+	for _, s := range stays {
+		if found := concerning(s, problems, now); len(found) > 0 {
+			present[s.Ref] = found
+		}
+	}
+	return c.record(ctx, before, present, now)
+}
+
+// record stores what has changed.
+func (c *Checker) record(ctx context.Context, before, present map[stay.Ref][]stay.DoorProblem, now time.Time) error {
+	all := map[stay.Ref]bool{}
+	for ref := range before {
+		all[ref] = true
+	}
+	for ref := range present {
+		all[ref] = true
+	}
+	var failed error
+	for _, ref := range slices.SortedFunc(maps.Keys(all), stay.Ref.Compare) {
+		if same(before[ref], present[ref]) {
+			continue
+		}
+		if err := c.store.SetDoorRisk(ctx, ref, present[ref], now); err != nil {
+			failed = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return failed
+}
+
+// concerning are the problems that may keep a stay's key from opening its doors. Privacy mode is normally the guest's
+// own: before the stay it counts only when the guest is about to arrive, and after that only if it was on before.
+func concerning(s store.StayAtDoors, problems map[string][]stay.DoorProblem, now time.Time) []stay.DoorProblem {
+	var found []stay.DoorProblem
+	for _, group := range s.GroupIDs {
+		for _, p := range problems[group] {
+			if p.Problem == stay.DoorPrivacyMode && (now.Before(s.CheckIn.Add(-ahead)) || !p.Since.Before(s.CheckIn)) {
+				continue
+			}
+			found = append(found, p)
+		}
+	}
+	slices.SortFunc(found, stay.DoorProblem.Compare)
+	if risk := stay.NewDoorRisk(found); risk != nil {
+		return risk.Doors
+	}
+	return nil
+}
+
+// same reports whether two lists have the same problems, whatever the doors' names are.
+func same(a, b []stay.DoorProblem) bool {
+	return slices.EqualFunc(a, b, func(x, y stay.DoorProblem) bool { return x.Compare(y) == 0 })
+}

@@ -1,0 +1,35 @@
+package web
+
+import (
+	"context"
+
+	"github.com/staykey/staykey/internal/stay"
+)
+
+// riskRow is a door that may not open, and some of the stays whose guests have it.
+type riskRow struct {
+	stay.DoorProblem
+	Guests int
+	Links  []riskStay
+}
+
+type riskStay struct{ Title, Link string }
+
+// riskLinks is how many stays a door shows.
+const riskLinks = 5
+
+func (s *Pages) riskRows(ctx context.Context, source string) ([]riskRow, error) {
+	found, err := s.Admin.DoorsAtRisk(ctx, source)
+	rows := make([]riskRow, len(found))
+	for i, d := range found {
+		rows[i] = riskRow{DoorProblem: d.DoorProblem, Guests: len(d.Stays)}
+		for _, ref := range d.Stays[:min(len(d.Stays), riskLinks)] {
+			rows[i].Links = append(rows[i].Links, riskStay{ref.ReservationID, reservationLink(ref)})
+		}
+	}
+	return rows, err
+}
+
+func reservationLink(ref stay.Ref) string {
+	return escapedPath([]string{"reservations", ref.Source, ref.ReservationID})
+}
