@@ -10,6 +10,8 @@ import (
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 )
 
 func TestALinkGivesTheStaysKey(t *testing.T) {
@@ -162,5 +164,29 @@ func TestLinksThatAreNoGood(t *testing.T) {
 	r.source.GuestLinks = false
 	if err := look(third); !errors.Is(err, guest.ErrUnknown) {
 		t.Errorf("switched off: %v", err)
+	}
+}
+
+// A stay whose attempt gave up on a busy Postgres keeps its lease, and its status, for longer than a test waits. So
+// nothing in the rig gives up: neither its own statements nor those of the processes that die in it.
+func TestNothingInTheRigGivesUpOnABusyPostgres(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Options{})
+	for who, dsn := range map[string]string{"the rig": r.dsn, "a process that dies": storetest.VictimDSN(t, r.dsn)} {
+		db, err := store.Open(context.Background(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		for _, name := range []string{"lock_timeout", "statement_timeout"} {
+			var value string
+			err := db.Pool().QueryRow(context.Background(), `SELECT current_setting($1)`, name).Scan(&value)
+			if err != nil || value != "1h" {
+				t.Errorf("%s of %s is %s: %v", name, who, value, err)
+			}
+		}
+		if within := db.Within(time.Second); within < until.Patience {
+			t.Errorf("%s gives a second's work only %s", who, within)
+		}
 	}
 }

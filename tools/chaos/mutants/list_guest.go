@@ -39,6 +39,12 @@ var guestMutants = []mutant{
 		}),
 	guestTests("guest: link gates", "a link gives the key although a gate holds it back", "TestAGateHoldsTheLink",
 		edit{"internal/guest/page.go", "	case len(state.ClosedGates) > 0:\n", "	case false:\n"}),
+	guestTests("guest: sessions of keys", "an app gets the session of an instant key that is deleted next",
+		"TestAnAppsSessionOfAnInstantKey",
+		edit{
+			"internal/guest/session.go", "		if refused == nil && a.endsWithAKey(has, h, got) {\n",
+			"		if false && a.endsWithAKey(has, h, got) {\n",
+		}),
 	guestTests("guest: limit", "a link gives a key any number of times", "TestTheLimitOfALink",
 		edit{"internal/guest/page.go", "	if len(recent) < OpeningsAnHour {\n", "	if len(recent) >= 0 {\n"}),
 	guestTests("guest: expiry", "an instant key is handed out again until the moment that it expires, and after it",

@@ -156,6 +156,12 @@ var seamMutants = []mutant{
 	provisionerTests("agreements", "one agreement of get and list shows that an uncertain delete took effect",
 		"TestADeleteThatWasNotFoundIsNoEvidence|TestALostDeleteNeedsTwoAgreements",
 		edit{"internal/provisioner/remove.go", "	if !a.tooEarly(until) {\n", "	if !until.IsZero() {\n"}),
+	provisionerTests("surplus users", "a second ACS user whose delete Seam accepted counts as gone",
+		"TestASurplusUserThatSaltoKeeps",
+		edit{
+			"internal/provisioner/change.go",
+			"func() { u.SurplusDeleted(body.ACSUserID, a.now()) }", "func() { u.DropSurplus(body.ACSUserID) }",
+		}),
 	provisionerTests("deletes in vain",
 		"a delete that Seam accepted counts as certain although the access system has refused it",
 		"TestADeleteThatSaltoRefusedIsNoEvidence",
