@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -179,6 +180,61 @@ func TestNothingIsWrittenForAKeyThatIsGone(t *testing.T) {
 		t.Errorf("%d changing calls, and the field is %q", n, f.field("4101", "STAYKEY"))
 	}
 	r.mustBe("4101", "cleared", "")
+}
+
+// A key is taken away while a replica is at a step, and the replica is killed there. Nothing is written for that key
+// after that, by anybody; what was written before is cleared.
+func TestNothingIsWrittenAfterADeath(t *testing.T) {
+	t.Parallel()
+	for _, at := range point.WriteBack {
+		t.Run(string(at), func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, apaleo)
+			r := newRig(t, "apaleo", f.URL, nil)
+			r.listing("g1")
+			r.issued("4101")
+			texts, died := 0, false
+			var once sync.Once
+			mortal := r.replica(r.store, func(name point.Name) {
+				if name != at {
+					return
+				}
+				once.Do(func() {
+					r.cancel("4101")
+					f.mu.Lock()
+					texts, died = f.texts, true
+					f.mu.Unlock()
+				})
+				runtime.Goexit() // nothing after this step happens
+			})
+			var working sync.WaitGroup
+			working.Go(func() {
+				for n, err := 1, error(nil); n > 0 && err == nil; {
+					n, err = mortal.Round(context.Background(), "default")
+					f.mu.Lock()
+					if died {
+						n = 0
+					}
+					f.mu.Unlock()
+				}
+			})
+			working.Wait()
+			if !died {
+				t.Fatal("the step was not reached")
+			}
+			for range 3 { // looks for what lost calls have left included
+				r.later()
+				r.advance(time.Hour)
+			}
+			if f.texts != texts {
+				t.Errorf("%d texts were written after the key was taken away", f.texts-texts)
+			}
+			if got := f.field("4101", "comment"); got != "" {
+				t.Errorf("the comment is %q", got)
+			}
+			r.mustBe("4101", "cleared", "")
+		})
+	}
 }
 
 // A gate that holds the link back keeps the field empty; one that closes again leaves it alone.

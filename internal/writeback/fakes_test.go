@@ -24,6 +24,7 @@ type fake struct {
 	nextItem int
 	known    func(booking string) bool
 	writes   map[string]int // changing calls that took effect, by booking
+	texts    int            // those of them that wrote a text, and cleared nothing
 	asked    []string       // method and path of every call
 	faults   []fault
 	deaf     bool // answers success without effect
@@ -151,6 +152,9 @@ func (f *fake) set(booking, field, text string) {
 // change is a change by a call, called with the lock held.
 func (f *fake) change(booking, field, text string) {
 	f.writes[booking]++
+	if text != "" {
+		f.texts++
+	}
 	if !f.deaf {
 		f.fields[booking+" "+field] = text
 	}
