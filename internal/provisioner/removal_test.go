@@ -40,6 +40,11 @@ func TestRemovalIsRefused(t *testing.T) {
 	if got := r.overdue(); got != 1 {
 		t.Errorf("%d removals are overdue", got)
 	}
+	// the PMS repeats its cancel: the removal is as late as before, also once it has been tried again for it
+	r.cancel(s)
+	if got := r.overdue(); got != 1 {
+		t.Errorf("%d removals are overdue after the PMS repeated its cancel", got)
+	}
 	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
 	r.advance(6 * time.Minute)
 	r.until(s, store.KeyRevoked)
