@@ -69,10 +69,14 @@ func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 	}
 	run.summary()
 	if err != nil {
-		return fmt.Errorf("%s: %w (after %d rows; import the file again once that is corrected: already imported rows are skipped)", c.File, err, run.count.rows-len(run.batch))
+		return fmt.Errorf(
+			"%s: %w (after %d rows; import the file again once that is corrected: already imported rows are skipped)",
+			c.File, err, run.count.rows-len(run.batch))
 	}
 	if run.count.wrong > 0 {
-		return fmt.Errorf("%d rows are invalid: correct them and import the file again; already imported rows are skipped", run.count.wrong)
+		return fmt.Errorf(
+			"%d rows are invalid: correct them and import the file again; already imported rows are skipped",
+			run.count.wrong)
 	}
 	return nil
 }
@@ -188,8 +192,9 @@ func (r *importRun) summary() {
 	if r.command.DryRun {
 		applied, superseded = "would be applied", "are outdated and would change nothing"
 	}
-	_, _ = fmt.Fprintf(r.out.out, "%d rows: %d %s, %d %s, %d already imported, %d invalid\n",
-		r.count.rows, r.count.applied, applied, r.count.superseded, superseded, r.count.known, r.count.wrong)
+	_, _ = fmt.Fprintf(r.out.out, "%s: %d %s, %d %s, %d already imported, %d invalid\n",
+		counted(r.count.rows, "row"), r.count.applied, applied, r.count.superseded, superseded, r.count.known,
+		r.count.wrong)
 	if r.count.waiting > 0 {
 		_, _ = fmt.Fprintf(r.out.out, "%d more are stored and will be applied: the service was busy\n", r.count.waiting)
 	}

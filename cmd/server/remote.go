@@ -463,8 +463,8 @@ func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
 				_, _ = fmt.Fprintf(w, "\t\t-> %s\n", f.Do)
 			}
 		}
-		_, _ = fmt.Fprintf(w, "\n%d ok, %d warnings, %d errors\n", counts[admin.LevelOK], counts[admin.LevelWarning],
-			counts[admin.LevelError])
+		_, _ = fmt.Fprintf(w, "\n%d ok, %s, %s\n", counts[admin.LevelOK],
+			counted(counts[admin.LevelWarning], "warning"), counted(counts[admin.LevelError], "error"))
 	})
 	if err == nil && !d.OK {
 		return fmt.Errorf("%d of %d checks failed", counts[admin.LevelError], len(d.Findings))

@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// errAddress says that a receiver is where none may be.
+// errAddress means that a receiver has an address that is not allowed.
 var errAddress = errors.New(
 	"the receiver has a private, loopback, link-local or reserved address: set insecure: true on the subscription if that is what you want")
 
-// reserved are networks that are nobody's on the Internet, besides those that [netip.Addr] knows (IANA
+// reserved are networks that are not public, in addition to those that [netip.Addr] knows (IANA
 // special-purpose address registries).
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
@@ -27,7 +27,7 @@ var reserved = []netip.Prefix{
 // Networks whose addresses hold an IPv4 address, and at which byte: NAT64 and 6to4.
 var embedding = map[netip.Prefix]int{netip.MustParsePrefix("64:ff9b::/96"): 12, netip.MustParsePrefix("2002::/16"): 2}
 
-// public reports whether an address is one of the Internet.
+// public reports whether an address is a public one.
 func public(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	for prefix, at := range embedding {
@@ -47,7 +47,7 @@ func public(a netip.Addr) bool {
 	return true
 }
 
-// onlyPublic is a dialer's control: it sees the address that is about to be connected to, so that no name can
+// onlyPublic is a dialer's control function. It checks the address right before connecting, so that no name can
 // resolve to another one afterwards.
 func onlyPublic(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)

@@ -43,7 +43,7 @@ func (n *Notifier) deliver(ctx, sending context.Context, s Subscription, state s
 		}
 		for _, c := range claimed {
 			onTheirWay++
-			taken := permits // it is given back to the pool that it was taken from, whichever is in use by then
+			taken := permits // returned to the pool that it was taken from, even if another is in use by then
 			go func() { done <- n.attempt(sending, taken, s, c) }()
 		}
 		switch {
@@ -134,7 +134,7 @@ func (n *Notifier) attemptTogether(ctx context.Context, permits *pool, s Subscri
 	return o.delivered()
 }
 
-// agent is how the service calls itself.
+// agent is the User-Agent of requests.
 func (n *Notifier) agent() string { return "staykey/" + n.Version }
 
 // claim takes up to limit messages.
@@ -156,7 +156,7 @@ func (n *Notifier) claim(ctx context.Context, permits *pool, s Subscription, lim
 		})
 }
 
-// address is where REST shows a stay; "" if that is not known.
+// address is the REST URL of a stay; "" if the base URL is unknown.
 func (n *Notifier) address(ref store.Ref) string {
 	if n.PublicURL == "" {
 		return ""
@@ -214,7 +214,7 @@ func (n *Notifier) record(ctx context.Context, permits *pool, c store.ClaimedDel
 	n.reach(point.DeliverNoted)
 	switch {
 	case errors.Is(err, store.ErrLeaseLost):
-		return nil // somebody else has it, and sends it again
+		return nil // another worker has claimed it, and sends it again
 	case err != nil:
 		return err
 	case v.Disable != "":
@@ -227,8 +227,8 @@ func (n *Notifier) record(ctx context.Context, permits *pool, c store.ClaimedDel
 	return nil
 }
 
-// Test sends a test message to a subscription at once, and stores it with the result of it. A failure is not tried
-// again.
+// Test sends a test message to a subscription at once, and stores it with the result of it. A failure is not
+// retried.
 func (n *Notifier) Test(ctx context.Context, s Subscription) (store.Delivery, store.AttemptResult, error) {
 	now := n.Now()
 	d := store.Delivery{
@@ -253,7 +253,7 @@ func (n *Notifier) Test(ctx context.Context, s Subscription) (store.Delivery, st
 	return d, result, n.store.SaveDelivery(ctx, d, result, n.Now())
 }
 
-// prune forgets deliveries whose age has come.
+// prune deletes deliveries that are older than their retention.
 func (n *Notifier) prune(ctx context.Context) {
 	now := n.Now()
 	if _, err := n.store.PruneSubscriptions(ctx, now.Add(-forgetAfter)); err != nil {

@@ -11,13 +11,13 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// The daily summary that people get: who arrives within a day, whose key is not ready, and how many stays need a
+// The daily summary for people: who arrives within a day, whose key is not ready, and how many stays need a
 // person.
 
 const (
-	digestsEvery  = 20 * time.Second // how often it is looked whether one is due
+	digestsEvery  = 20 * time.Second // how often to check whether one is due
 	digestCovers  = 24 * time.Hour
-	digestLists   = 20 // arrivals at most; the number says the rest
+	digestLists   = 20 // arrivals listed at most; the rest are only counted
 	digestTries   = 5  // then the next one is tomorrow's
 	digestClaimed = 2 * time.Minute
 )

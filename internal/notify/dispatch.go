@@ -18,24 +18,24 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// What a receiver may cost.
+// Limits of what one receiver may cost.
 const (
 	answerWithin = 15 * time.Second
 	readAtMost   = 16 << 10 // of an answer's body, so that the connection can be used again
 	keepAtMost   = 500      // of it, for people to see
 )
 
-// post is what leaves.
+// post is one HTTP request to a receiver.
 type post struct {
 	id   string // webhook-id; "" for a receiver that doesn't verify
 	body []byte
 }
 
-// clients are how messages leave: one for the Internet alone, one for receivers that may be anywhere. Neither
+// clients send messages: one to public addresses only, one to any address. Neither
 // follows redirects or uses a proxy, which would connect in their place.
 type clients struct {
 	guarded, open *http.Client
-	within        time.Duration // an answer must come
+	within        time.Duration // an answer must arrive
 }
 
 func newClients() clients {
@@ -62,7 +62,7 @@ func (c clients) close() {
 	c.open.CloseIdleConnections()
 }
 
-// send posts a message, signed with every secret of the subscription, and says how it ended.
+// send posts a message, signed with every secret of the subscription, and returns the result.
 func (c clients) send(ctx context.Context, s Subscription, p post, userAgent string, now func() time.Time) (outcome,
 	store.AttemptResult,
 ) {
@@ -99,13 +99,14 @@ func (c clients) post(ctx context.Context, s Subscription, p post, userAgent str
 	if s.Insecure {
 		client = c.open
 	}
-	resp, err := client.Do(req) // #nosec G704 -- the receiver that the operator has configured; guarded unless it is marked insecure
+	resp, err := client.Do(
+		req) // #nosec G704 -- the receiver that the operator has configured; guarded unless it is marked insecure
 	if err != nil {
 		return outcome{}, "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	o := outcome{status: resp.StatusCode, retryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), at)}
-	// The status is the answer: what happens to the body changes nothing.
+	// The status decides: an error while reading the body doesn't matter.
 	content, _ := io.ReadAll(io.LimitReader(resp.Body, readAtMost))
 	return o, excerpt(content), nil
 }
@@ -132,7 +133,7 @@ func parseRetryAfter(text string, now time.Time) time.Duration {
 	return 0
 }
 
-// excerpt is the beginning of an answer, fit to be stored and shown.
+// excerpt is the beginning of an answer, made safe to store and show.
 func excerpt(content []byte) string {
 	text := strings.ReplaceAll(strings.ToValidUTF8(string(content), "\uFFFD"), "\x00", "")
 	for len(text) > keepAtMost {
@@ -143,7 +144,7 @@ func excerpt(content []byte) string {
 	return text
 }
 
-// explain words why there was no answer. The address isn't in it: its path may be a secret.
+// explain describes why there was no answer. The address isn't in it: its path may be a secret.
 func explain(err error) string {
 	var dns *net.DNSError
 	var op *net.OpError

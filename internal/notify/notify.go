@@ -1,7 +1,7 @@
 // Package notify informs subscriptions about what happens to mobile keys.
 //
 // It is level-triggered: a message carries the current state of a stay, not a log of what happened. Changes are
-// numbered and ordered in the database (store/changes.go); what a subscription has been sent about a stay is a row
+// numbered and ordered in the database (store/changes.go); a row records what a subscription has been sent about a stay
 // there (store/delivery_claims.go); state.go compares the two and decides what to send next; policy.go decides what
 // follows from an answer; deliver.go runs the deliveries of one subscription; dispatch.go sends.
 //
@@ -34,12 +34,12 @@ const (
 	firstsAtOnce = 1  // and of them about receivers that have never been tried
 	// and about receivers that have not taken their last message: those may be a thousand,
 	probesAtOnce = 1
-	probesRest   = 9 // so together they take a tenth of one connection's time,
-	// and the more of them there are, the less often it is looked for their messages: so long for each
+	probesRest   = 9 // so together they get a tenth of one connection's time,
+	// and the more there are, the less often each is checked: this long for each
 	failingRest  = 5 * time.Millisecond
 	changesAtMax = 2000                  // changes ordered in one transaction
 	pause        = 20 * time.Millisecond // between looks at the database, however many changes there are
-	poll         = time.Second           // and however few
+	poll         = time.Second           // and at least this long, however few
 	leaseFor     = 2 * answerWithin      // on a stay while its message is on its way
 	leaseSpare   = 5 * time.Second       // of it, so that a message never leaves or is awaited after its end
 	pruneEvery   = time.Hour
@@ -47,14 +47,14 @@ const (
 	forgetAfter  = 30 * 24 * time.Hour // the state of a subscription that is no longer configured
 )
 
-// Options are what a [Notifier] needs to know.
+// Options configure a [Notifier].
 type Options struct {
 	// called at each marked step, where a test ends a process; nil for nothing
 	Reached       func(point.Name)
-	Subscriptions func() []Subscription // of the configuration, as it is now
+	Subscriptions func() []Subscription // of the current configuration
 	Gates         func(source string) []pms.Gate
 	GatedSources  func() []string // those that have gates
-	PublicURL     string          // where REST is reached; "" if that is not known
+	PublicURL     string          // base URL of REST; "" if unknown
 	Version       string
 	Retain        time.Duration // how long deliveries are kept with their attempts; 0: forever
 	Now           func() time.Time
@@ -70,7 +70,7 @@ type Notifier struct {
 	claims  *pool // of transactions about receivers that work
 	firsts  *pool // about receivers that have not been tried
 	probes  *pool // about receivers that don't work
-	// failingEvery is how often it is looked for what is due to so many receivers that don't work.
+	// failingEvery is how often to check what is due to n receivers that don't work.
 	failingEvery func(receivers int) time.Duration
 
 	mu      sync.Mutex
@@ -89,15 +89,15 @@ type Notifier struct {
 	moreDeadlines bool
 }
 
-// roster is the configured subscriptions. There may be a thousand, and many rounds a second: what rounds need of all of
-// them is computed once for each configuration.
+// roster is the configured subscriptions. There may be a thousand, and many rounds a second: what rounds need to know
+// of all of them is computed once for each configuration.
 type roster struct {
 	list   []Subscription
 	names  []string
 	byName map[string]Subscription
 }
 
-// configured returns the roster of the configuration as it is now.
+// configured returns the roster of the current configuration.
 func (n *Notifier) configured() *roster {
 	list := n.Subscriptions()
 	if n.roster != nil && len(list) == len(n.roster.list) && (len(list) == 0 || &list[0] == &n.roster.list[0]) {
@@ -120,7 +120,7 @@ var attempts = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 // Collectors returns the package's metrics.
 func Collectors() []prometheus.Collector { return []prometheus.Collector{attempts} }
 
-// New makes a notifier; [Notifier.Run] has it work.
+// New returns a notifier; [Notifier.Run] starts it.
 func New(db *store.Store, log *slog.Logger, o Options) *Notifier {
 	return &Notifier{
 		Options: o, store: db, log: log, clients: newClients(), wake: make(chan struct{},
@@ -138,7 +138,7 @@ func (n *Notifier) reach(name point.Name) {
 	}
 }
 
-// Wake has the notifier look for changes soon.
+// Wake makes the notifier look for changes soon.
 func (n *Notifier) Wake() {
 	select {
 	case n.wake <- struct{}{}:
@@ -225,13 +225,13 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 }
 
 const (
-	// deadlinesEvery is how often it is looked for deadlines of gates that have passed.
+	// deadlinesEvery is how often to look for deadlines of gates that have passed.
 	deadlinesEvery = time.Second
 	// deadlinesLocked is how often while some of the keys are locked: each look waits for them.
 	deadlinesLocked = 10 * time.Second
 )
 
-// passDeadlines has stays looked at whose check-in comes near while a gate may be closed. It reports whether it
+// passDeadlines queues stays whose check-in is near while a gate may be closed. It reports whether it
 // found more than it looked at.
 func (n *Notifier) passDeadlines(ctx context.Context) (more bool, err error) {
 	if n.GatedSources == nil || len(n.Subscriptions()) == 0 {
@@ -263,7 +263,7 @@ func failingEvery(receivers int) time.Duration {
 	return max(poll, time.Duration(receivers)*failingRest)
 }
 
-// due returns the subscriptions with something to deliver. It looks for those whose receivers don't work only now
+// due returns the subscriptions with something to deliver. It checks those whose receivers don't work only now
 // and then, so that they cost little, however many they are.
 func (n *Notifier) due(ctx context.Context) ([]store.Subscription, error) {
 	names := n.working

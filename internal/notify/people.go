@@ -31,21 +31,21 @@ const (
 // togetherAtMost is how many stays one message for people is about.
 const togetherAtMost = 50
 
-// PeopleTypes are the events that people hear of unless they choose others.
+// PeopleTypes are the events that people are notified of by default.
 func PeopleTypes() []string { return []string{TypeHeld, TypeAttention, TypeAtRisk} }
 
-// Mail is where e-mail goes, and how.
+// Mail configures how e-mail is sent.
 type Mail struct {
 	Host     string
 	Port     int
-	Username string // "": without authentication
+	Username string // "": no authentication
 	Password string
 	TLS      string // MailStartTLS, MailTLS or MailPlain
 	From     string
 	To       []string
 }
 
-// How a mail server is spoken to.
+// Transport security of the connection to a mail server.
 const (
 	MailStartTLS = "starttls"
 	MailTLS      = "tls"
@@ -66,7 +66,7 @@ func (d Digest) next(now time.Time, zone *time.Location) time.Time {
 	}
 }
 
-// ForPeople reports whether the subscription is one of people.
+// ForPeople reports whether the subscription is for people, not for programs.
 func (s Subscription) ForPeople() bool { return s.Kind == KindSlack || s.Kind == KindEmail }
 
 // letter is a message for people.
@@ -98,7 +98,7 @@ func heading(kind string, n int) string {
 	return kind
 }
 
-// compose words what happened, by kind. The first heading is the subject.
+// compose describes what happened, by kind. The first heading is the subject.
 func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source string) []pms.Gate,
 	publicURL string,
 ) letter {
@@ -131,7 +131,7 @@ func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source
 	return l
 }
 
-// line is a stay in a message. The guest's name is in it only if the subscription says so.
+// line is a stay in a message. It includes the guest's name only if the subscription asks for it.
 func (s Subscription) line(p store.StayState, why, publicURL string) string {
 	parts := []string{p.ReservationID}
 	if listing := stay.Text(p.ListingName); listing != "" {
@@ -167,7 +167,7 @@ func reasonFor(p store.StayState) string {
 	return stay.Text(p.Message)
 }
 
-// heldBy names closed gates.
+// heldBy lists closed gates by name.
 func heldBy(gates []stay.Gate) string {
 	parts := make([]string, len(gates))
 	for i, g := range gates {
@@ -224,7 +224,7 @@ func (c clients) sendLetter(ctx context.Context, s Subscription, id string, l le
 	return outcome{status: code}, result
 }
 
-// tlsDialer speaks TLS from the first byte on.
+// tlsDialer uses TLS from the first byte (implicit TLS).
 func tlsDialer(dialer *net.Dialer, host string) func(context.Context, string, string) (net.Conn, error) {
 	return (&tls.Dialer{
 		NetDialer: dialer,
@@ -279,7 +279,7 @@ func mailLetter(ctx context.Context, s Subscription, id string, l letter, at tim
 	return mailAccepted, nil
 }
 
-// explainMail words why a message was not taken, without the addresses and texts of the mail server's answer.
+// explainMail describes why a message was not accepted, without the addresses and texts of the mail server's answer.
 func explainMail(err error) string {
 	if sent := new(mail.SendError); errors.As(err, &sent) && sent.ErrorCode() >= 400 {
 		return "the mail server answered " + strconv.Itoa(sent.ErrorCode())

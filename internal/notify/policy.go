@@ -7,7 +7,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// retryAfter are the waits between tries; the last one repeats.
+// retryAfter are the waits between attempts; the last one repeats.
 var retryAfter = []time.Duration{
 	5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute,
 	time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 12 * time.Hour, 24 * time.Hour,
@@ -20,13 +20,13 @@ const (
 	disableFailures = 10
 )
 
-// maxSilence is how long a receiver can ask for silence.
+// maxSilence is the longest pause that a receiver can ask for.
 const maxSilence = 24 * time.Hour
 
-// outcome is how a try ended, as far as it decides what follows.
+// outcome is the part of the result of an attempt that decides what follows.
 type outcome struct {
 	status     int           // 0: no answer
-	retryAfter time.Duration // as the receiver asks; 0: it doesn't
+	retryAfter time.Duration // as the receiver asks; 0: it didn't
 }
 
 func (o outcome) delivered() bool { return o.status >= 200 && o.status < 300 }
@@ -44,7 +44,7 @@ func judge(o outcome, sub store.Subscription, tries int, now time.Time, jitter f
 		wait = max(wait, asked)
 		if o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable {
 			until := now.Add(asked)
-			v.NotBefore = &until // it is about the receiver, not about one message
+			v.NotBefore = &until // the answer is about the receiver, not about one message
 		}
 	}
 	v.RetryAt = now.Add(wait)

@@ -8,12 +8,12 @@ import (
 // pool limits the transactions of deliveries, which share the database with the keys.
 type pool struct {
 	permits chan struct{}
-	rest    int // a permit rests so many times as long as its transaction took
+	rest    int // a permit is unavailable for this many times as long as its transaction took
 }
 
 func newPool(permits, rest int) *pool { return &pool{make(chan struct{}, permits), rest} }
 
-// take waits for a permit. It is given back, once, when its transaction is over.
+// take waits for a permit, which must be given back once, when its transaction is over.
 func (p *pool) take(ctx context.Context) (giveBack func(), err error) {
 	select {
 	case p.permits <- struct{}{}:

@@ -45,7 +45,7 @@ type Reported struct {
 	Ready     bool   `json:"ready,omitempty"`     // the key is issued, and no gate holds it back
 	Had       bool   `json:"had,omitempty"`       // a key was reported, and its end was not
 	Attention bool   `json:"attention,omitempty"` // a person is needed
-	Reason    string `json:"reason,omitempty"`    // for which reason
+	Reason    string `json:"reason,omitempty"`    // the reason
 	Over      string `json:"over,omitempty"`      // the key is revoked or expired
 	Held      string `json:"held,omitempty"`      // the last deadline that was reported, see [deadline]
 	Used      string `json:"used,omitempty"`      // when the guest first opened a door
@@ -54,7 +54,7 @@ type Reported struct {
 	Key       Key    `json:"key,omitzero"`        // what is ready
 }
 
-// had reports whether the subscription believes that a key exists.
+// had reports whether the subscription was notified of a key and not of its end.
 func (t Reported) had() bool { return t.Had || t.Ready }
 
 // situation is what is true of a stay at a time.
@@ -262,7 +262,7 @@ func keyOf(p store.StayState) Key {
 	}
 }
 
-// event is what must be sent.
+// event is a message to send.
 type event struct {
 	kind string
 	then Reported // what the subscription knows once it is delivered
@@ -373,8 +373,8 @@ func (s Subscription) report(in store.StayToReport, gates []pms.Gate, now time.T
 // clockSkew is how far the clocks of replicas may be apart.
 const clockSkew = time.Minute
 
-// lookedAt is the time that a stay is judged at. Anyone who found that a deadline has passed may have a clock that
-// is ahead of this one.
+// lookedAt is the time that a stay is judged at. The process that found that a deadline has passed may have a clock
+// that is ahead of this one.
 func lookedAt(in store.StayToReport, now time.Time) time.Time {
 	if in.LookedTo != nil && in.LookedTo.After(now) && in.LookedTo.Before(now.Add(clockSkew)) {
 		return *in.LookedTo
@@ -387,7 +387,7 @@ func closed(gates []pms.Gate, p store.StayState) []stay.Gate {
 	return slices.DeleteFunc(stay.Gates(gates, p.GateReports), func(g stay.Gate) bool { return !g.Closed() })
 }
 
-// encode writes what always can be written.
+// encode encodes a value that always can be encoded.
 func encode(v any) json.RawMessage {
 	encoded, err := json.Marshal(v)
 	if err != nil {
@@ -403,7 +403,7 @@ type Envelope struct {
 	Data      any    `json:"data"`
 }
 
-// Data is what a message says of a stay. It has no field that could identify a guest, and no link, code or token
+// Data is what a message contains about a stay. It has no field that could identify a guest, and no link, code or token
 // that opens anything.
 type Data struct {
 	Source            string    `json:"source"`
@@ -430,11 +430,11 @@ type Door struct {
 	Since      string  `json:"since"`
 }
 
-// DoorUse is the guest at a door.
+// DoorUse is a guest's use of a door.
 type DoorUse struct {
 	At         string  `json:"at"`
 	EntranceID *string `json:"acs_entrance_id"`
-	Reason     *string `json:"reason,omitempty"` // of a refusal, as Seam words it
+	Reason     *string `json:"reason,omitempty"` // of a refusal, in Seam's words
 }
 
 // Gate is a gate that is not open. Messages don't include who set it and on what evidence.
@@ -495,5 +495,5 @@ func doorsOf(problems []stay.DoorProblem) (doors []Door, last time.Time) {
 	return doors, last
 }
 
-// instant writes a time as everywhere in the interface: RFC 3339, UTC, milliseconds.
+// instant formats a time as the whole API does: RFC 3339, UTC, milliseconds.
 func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

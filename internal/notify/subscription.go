@@ -16,7 +16,7 @@ type Subscription struct {
 	Secrets  []pms.Secret
 	Events   []string // types; nil for all
 	Sources  []string // nil for all
-	Insecure bool     // it may use plain http, or be at a private or loopback address
+	Insecure bool     // plain http, and private and loopback addresses, are allowed
 
 	Kind      string         // KindWebhook unless it is set
 	GuestName bool           // messages for people may name the guest
@@ -30,7 +30,7 @@ func (s Subscription) Wants(kind string) bool {
 	return s.Events == nil || slices.Contains(s.Events, kind)
 }
 
-// Place is where the subscription's messages go, without what may be secret in it.
+// Place is where the subscription's messages go, without the parts that may be secret.
 func (s Subscription) Place() string {
 	if s.Mail != nil {
 		return "smtp://" + s.Mail.Host
@@ -45,7 +45,7 @@ func (s Subscription) Place() string {
 	return u.Scheme + "://" + u.Host + "/…"
 }
 
-// Hidden are the texts of the subscription that must never be shown: its secrets, and its address, whose path may
+// Hidden returns the texts of the subscription that must never be shown: its secrets, and its address, whose path may
 // be one.
 func (s Subscription) Hidden() []string {
 	hidden := []string{}

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// Account is an account at a PMS's API: what a preset says of the API, and the credentials.
+// Account is an account at a PMS's API: what a preset specifies about the API, and the credentials.
 type Account struct {
 	AccountManifest
 	Credentials
 }
 
-// AccountManifest says where a PMS's API is and what it takes, as a preset's author knows it.
+// AccountManifest describes a PMS's API as the preset's author knows it: address, authentication, limits.
 type AccountManifest struct {
 	URL    string `json:"url"`    // of the API
 	Auth   string `json:"auth"`   // bearer, header, basic, oauth2, body or smoobu
@@ -25,19 +25,19 @@ type AccountManifest struct {
 	Scopes   []string `json:"scopes"` // for oauth2
 	// PerSecond is the pace of requests; 0: two.
 	PerSecond float64 `json:"per_second"`
-	// Limits are the PMS's own, kept besides PerSecond.
+	// Limits are the PMS's own, in addition to PerSecond.
 	Limits []Limit `json:"limits"`
-	// AtOnce is how many requests may be on their way at a time; 0: any number.
+	// AtOnce is the maximum number of concurrent requests; 0: no limit.
 	AtOnce int `json:"at_once"`
 }
 
-// Limit is how many requests a PMS takes in any window of so many seconds.
+// Limit is the number of requests that a PMS accepts in any window of Seconds.
 type Limit struct {
 	Requests int `json:"requests"`
 	Seconds  int `json:"seconds"`
 }
 
-// Credentials are what an operator configures of an account.
+// Credentials are the operator's credentials for an account.
 type Credentials struct {
 	Token        string            // for bearer and header
 	Username     string            // for basic
@@ -47,17 +47,17 @@ type Credentials struct {
 	Body         map[string]string // for body: fields that every request's body has
 }
 
-// Ways of authentication.
+// Authentication methods.
 const (
 	AuthBearer = "bearer"
 	AuthHeader = "header"
 	AuthBasic  = "basic"
 	AuthOAuth2 = "oauth2"
 	AuthBody   = "body"
-	AuthSmoobu = "smoobu" // each request is signed as Smoobu asks for
+	AuthSmoobu = "smoobu" // each request is signed in Smoobu's way
 )
 
-// TokenAddress is where access tokens are.
+// TokenAddress is the URL that issues access tokens.
 func (m AccountManifest) TokenAddress() string {
 	if m.TokenURL == "" || strings.Contains(m.TokenURL, "://") {
 		return m.TokenURL
@@ -73,7 +73,7 @@ func (m AccountManifest) TokenAddress() string {
 	return at.String()
 }
 
-// check finds what a preset's author has got wrong. block names where it is, as in "fetch.".
+// check reports mistakes of a preset's author. block is where in the preset it is, as in "fetch.".
 func (m AccountManifest) check(block string) error {
 	if err := CheckFetchURL(m.URL); err != nil {
 		return fmt.Errorf("%surl: %w", block, err)

@@ -15,15 +15,15 @@ const (
 	Cancelled = "cancelled"
 )
 
-// Event is what one authentic POST says. Its items are judged one by one: Changes and Fetches hold those that could be
-// read, Rejected those that could not. An event can have all three at once.
+// Event is the content of one authentic POST. Its items are judged one by one: Changes and Fetches hold those that
+// could be read, Rejected those that could not. An event can have all three at once.
 type Event struct {
 	Type         string
 	OccurredAt   time.Time // by the sender's clock; zero where it could not be read
 	Changes      []Change  // apply these now, whatever else the event holds
 	Rejected     []Rejection
-	Ignored      bool         // it means nothing here
-	Why          string       // it is ignored; "" where the type alone says so
+	Ignored      bool         // it has no effect here
+	Why          string       // it is ignored; "" if the type alone is the reason
 	Disconnected string       // why the PMS will send nothing more; "" while it does
 	Fetches      []Fetch      // documents without which the rest of the event can't be understood
 	Recheck      string       // why the documents that were fetched may be older than the webhook; "" if not
@@ -56,7 +56,7 @@ func (e Event) RejectedErrors() []FieldError {
 	return all
 }
 
-// NotesOf joins notes to one line, for where there is no list.
+// NotesOf joins notes into one line, where no list can be shown.
 func NotesOf(notes []Note) string {
 	parts := make([]string, len(notes))
 	for i, n := range notes {
@@ -80,17 +80,17 @@ type Change struct {
 	Merge       *Merge       `json:"merge,omitempty"`
 	Guest       *Guest       `json:"guest,omitempty"`
 	Notes       []Note       `json:"notes,omitempty"` // fields that were dropped because they could not be read
-	// OccurredAt is when this became so by the sender's clock; zero: when the event did.
+	// OccurredAt is when this happened, by the sender's clock; zero: at the time of the event.
 	OccurredAt time.Time `json:"-"`
-	// Undated: what says so has no time of its own, and OccurredAt, if any, is its webhook's. A document that is
+	// Undated means that the document has no time of its own: OccurredAt, if any, is its webhook's. A document that is
 	// undated can be older than its webhook without anyone seeing it.
 	Undated bool `json:"-"`
 }
 
-// Reservation is a reservation as its PMS says it. Nil fields of a whole one mean "none", else "not specified".
+// Reservation is a reservation as its PMS reports it. Nil fields of a complete one mean "none", else "unchanged".
 type Reservation struct {
 	ReservationID string `json:"reservation_id"`
-	// Confirmed, Cancelled, or "" for one that neither makes a key nor takes one away
+	// Confirmed, Cancelled, or "" for a status that neither creates nor removes a key
 	Status     string  `json:"status"`
 	ListingID  *string `json:"listing_id"`
 	GuestEmail *string `json:"guest_email"`
@@ -99,10 +99,11 @@ type Reservation struct {
 	CheckIn    *Moment `json:"check_in"`
 	CheckOut   *Moment `json:"check_out"`
 
-	// Gates are the states of gates by name: open, closed or unknown. What is absent is unchanged, also in a whole one.
+	// Gates are the states of gates by name: open, closed or unknown. Absent gates are unchanged, in a complete
+	// reservation, too.
 	Gates map[string]string `json:"gates,omitempty"`
 
-	// What formats other than the canonical one say besides.
+	// Fields that only formats other than the canonical one set.
 
 	Partial bool `json:"-"` // nil fields are unchanged
 	NoRoom  bool `json:"-"` // no room is assigned: ListingID nil says so

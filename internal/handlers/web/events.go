@@ -20,10 +20,14 @@ type eventRow struct{ admin.Event }
 // Link is the page of the event.
 func (e eventRow) Link() string { return "/events/" + e.EventID.String() }
 
-// StayLink is the page of the reservation that it is about, "" for none.
+// StayLink is the page of the reservation that it is about, "" for none. An event that changed nothing may be about one
+// that doesn't exist here: its link is the list of that reservation's events.
 func (e eventRow) StayLink() string {
 	if e.ReservationID == nil {
 		return ""
+	}
+	if e.Status == stay.EventRejected || e.Status == stay.EventIgnored {
+		return "/events?" + url.Values{"source": {e.Source}, "reservation_id": {*e.ReservationID}}.Encode()
 	}
 	return escapedPath([]string{"reservations", e.Source, *e.ReservationID})
 }

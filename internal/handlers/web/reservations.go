@@ -224,6 +224,7 @@ var allChoices = []actionChoice{
 func choices(v admin.View, o admin.Overrides, now time.Time) []actionChoice {
 	over := v.Reservation.CheckOut != nil && !v.Reservation.CheckOut.After(now)
 	cancelled := v.Reservation.Status != "confirmed"
+	removed := cancelled && v.Key.Status == stay.KeyRevoked
 	return slices.DeleteFunc(slices.Clone(allChoices), func(c actionChoice) bool {
 		switch c.Kind {
 		case renewLink: // shown next to the link
@@ -233,7 +234,7 @@ func choices(v admin.View, o admin.Overrides, now time.Time) []actionChoice {
 		case admin.Reconcile:
 			return o.Held != nil
 		case admin.Hold:
-			return o.Held != nil || over
+			return o.Held != nil || over || removed
 		case admin.Revoke:
 			return o.Held != nil || cancelled || over || o.Revoked != nil
 		case admin.Reissue:
