@@ -24,7 +24,7 @@ type startup struct {
 	show func(string) // to those who ask the private listener; "" for nothing in particular
 
 	now   func() time.Time
-	pause func(context.Context) // between two tries, at most until ctx ends
+	pause func(context.Context) // between two attempts, at most until ctx ends
 }
 
 func pause(ctx context.Context) {
@@ -60,7 +60,7 @@ func (s startup) whenAble(ctx context.Context, step func() error) error {
 		if cause := store.CauseOf(err); cause != store.CauseUnreachable || store.IsConnectionError(err) {
 			return cause
 		}
-		return "" // nothing that Postgres has to do with
+		return "" // not Postgres' error
 	})
 }
 
@@ -102,7 +102,7 @@ func (s startup) until(ctx context.Context, step func() error, causeOf func(erro
 	}
 }
 
-// passing says what a start waits for, by the causes that may pass.
+// passing describes what a start waits for, by the causes that may pass.
 var passing = map[string]string{
 	store.CauseUnreachable: "waiting for Postgres",
 	store.CauseLocked:      "waiting for a lock: find its holder in pg_stat_activity, such as a backup or an open transaction",

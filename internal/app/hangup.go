@@ -9,8 +9,8 @@ import (
 )
 
 // SIGHUP means two things. An operator sends it to have the configuration read again; a terminal that is closed
-// sends it to what runs in it, which nobody sees or can stop any more then. Which of them it is shows in whether
-// the terminal is still there.
+// sends it to the programs that run in it, which nobody could see or stop otherwise. Which of them it is shows in
+// whether the terminal is still there.
 
 // Hangups takes SIGHUP from the beginning on, so that one that comes while the service starts is remembered.
 type Hangups struct {

@@ -39,7 +39,7 @@ func (s *service) newRegistry() (*prometheus.Registry, error) {
 	return registry, nil
 }
 
-// notANumber is the value of a gauge that can't be read, so that nobody takes it for none.
+// notANumber is the value of a gauge that can't be read, so that nobody mistakes it for zero.
 var notANumber = math.NaN()
 
 // buildInfo shows which version runs.
@@ -160,7 +160,7 @@ func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What can't be read is not a number, so that nobody takes it for none.
+// Collect implements prometheus.Collector. A value that can't be read is NaN, so that nobody mistakes it for zero.
 func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
 	ctx, cancel := readingState(c.gone)
 	defer cancel()

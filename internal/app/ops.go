@@ -46,10 +46,10 @@ func serveOps(l net.Listener, log *slog.Logger) *privateServer {
 	return p
 }
 
-// use has it answer by another handler from now on.
+// use replaces the handler.
 func (p *privateServer) use(h http.Handler) { p.handler.Store(&h) }
 
-// show says what a start waits for.
+// show sets the text of what a start waits for.
 func (p *privateServer) show(what string) { p.waits.Store(&what) }
 
 // starting answers before the service runs.

@@ -114,7 +114,7 @@ func (s *service) orphans(ctx context.Context, set config.Set) ([]orphan, error)
 	return list, nil
 }
 
-// problem says what is wrong with a source that has no entry, and what to do.
+// problem describes what is wrong with a source that has no entry, and what to do.
 func (o orphan) problem() string {
 	return fmt.Sprintf("source %q is in use and has no entry (%s): changes and cancels from its PMS no longer arrive, and its keys keep their last policy", o.Source, o.SourceInUse)
 }

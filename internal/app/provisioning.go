@@ -9,7 +9,7 @@ import (
 	"github.com/staykey/staykey/internal/provisioner"
 )
 
-// provisioning tells how the work at Seam goes.
+// provisioning returns the status of the work at Seam.
 func (s *service) provisioning(ctx context.Context) (admin.Provisioning, error) {
 	p := admin.Provisioning{Disconnected: []admin.Disconnected{}}
 	if trouble := s.provisioner.Trouble(); trouble != "" {

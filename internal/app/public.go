@@ -52,7 +52,7 @@ func servePublic(l net.Listener, c config.Config, sources *atomic.Pointer[config
 	return p
 }
 
-// use has it answer by a handler from now on. It is called once.
+// use sets the handler. It is called once.
 func (p *publicServer) use(h http.Handler) {
 	p.handler.Store(&h)
 	close(p.ready)

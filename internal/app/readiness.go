@@ -19,7 +19,7 @@ import (
 	"github.com/staykey/staykey/migrations"
 )
 
-// Ready means that webhooks can be kept. Three things tell:
+// Ready means that webhooks can be stored. Three things decide:
 //
 //	what accepting results in  remembered by the acceptor, so that it costs nothing
 //	a trial                    of all that accepting does, rolled back, every few seconds
@@ -36,7 +36,7 @@ const (
 )
 
 const (
-	lookEvery  = time.Second     // at what is remembered
+	lookEvery  = time.Second     // between looks at the remembered result
 	trialEvery = 5 * time.Second // while all is well; else at each look
 	trialTakes = 5 * time.Second // at most
 	// failedLately is how long failures to accept count although the trial succeeds: a disk may have room for one
@@ -49,7 +49,7 @@ const (
 	fullFor = 5 * time.Second
 )
 
-// readiness finds out whether webhooks can be kept.
+// readiness finds out whether webhooks can be stored.
 type readiness struct {
 	log     *slog.Logger
 	now     func() time.Time
@@ -182,7 +182,7 @@ func (s *service) ready(context.Context) handlers.Readiness {
 	return r
 }
 
-// unsettled says what of the configuration has no effect yet; "" for nothing.
+// unsettled describes the part of the configuration that has no effect yet; "" for none.
 func (s *service) unsettled() string {
 	if err := s.reloads.prevented(); err != nil {
 		return "not reloaded yet, retrying: " + err.Error()
@@ -221,7 +221,7 @@ func (s *service) notReady() map[string]string {
 	return causes
 }
 
-// watchSeam keeps what readiness's detail says of Seam, so that a probe need not ask.
+// watchSeam refreshes the status of Seam in readiness's detail, so that a probe needn't ask.
 func (s *service) watchSeam(ctx context.Context) {
 	tick := time.NewTicker(trialEvery)
 	defer tick.Stop()

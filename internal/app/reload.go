@@ -20,7 +20,7 @@ import (
 )
 
 // reloads is what reading the configuration again has resulted in. SIGHUP and POST /-/reload may ask for it at
-// once: one goes after the other.
+// once: they run one after the other.
 type reloads struct {
 	turn      chan struct{} // has room for the one that is under way
 	state     sync.Mutex    // guards what follows

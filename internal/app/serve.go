@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// What clients may take of us: they share the connections (see fairListener), and a header or a request that comes too
-// slowly is cut off. A proxy in front keeps its connections, so that idle ones may stay for a while.
+// Limits of what clients can use: they share the connections (see fairListener), and a header or a request that comes
+// too slowly is cut off. A proxy in front keeps its connections, so that idle ones may stay for a while.
 const (
 	MaxConnections    = 1024
 	maxOpsConnections = 64

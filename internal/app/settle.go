@@ -15,7 +15,7 @@ import (
 // done again every few seconds until it succeeds, however long that takes, and a reload that the database prevented
 // is done again as a whole. Nobody has to send SIGHUP twice.
 
-// settleEvery is how often what is left is tried again.
+// settleEvery is how often the remaining steps are retried.
 const settleEvery = 5 * time.Second
 
 // step is something that the configuration in use needs for its full effect. It works with the configuration of the
@@ -25,7 +25,7 @@ type step struct {
 	do   func(context.Context) error
 }
 
-// settling is what is left to do.
+// settling is the list of remaining steps.
 type settling struct {
 	mu   sync.Mutex
 	left []step
@@ -71,7 +71,7 @@ func (s *service) settle(ctx context.Context, steps ...step) {
 	s.settling.left, s.settling.why = left, why
 }
 
-// settleLater tries again what is left, until ctx ends.
+// settleLater retries the remaining steps until ctx ends.
 func (s *service) settleLater(ctx context.Context) {
 	every(ctx, settleEvery, func() { s.settleAgain(ctx) })
 }
@@ -90,7 +90,7 @@ func every(ctx context.Context, pause time.Duration, do func()) {
 	}
 }
 
-// settleAgain does what is left once.
+// settleAgain runs the remaining steps once.
 func (s *service) settleAgain(ctx context.Context) {
 	if s.reloads.prevented() != nil {
 		_, _ = s.reload(ctx) // it is logged

@@ -25,14 +25,14 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// Build is what was built, as the linker stamped it.
+// Build is the version and commit, as stamped by the linker.
 type Build struct{ Version, Commit string }
 
 // Process is what the service has of the process it runs in.
 type Process struct {
 	Build
 	Out, Err io.Writer
-	Hangups  *Hangups // nil: nobody listens for SIGHUP
+	Hangups  *Hangups // nil: SIGHUP is not handled
 }
 
 // Run starts the service and serves until ctx ends. Ending a start early is no failure, whatever it waits for.
@@ -128,7 +128,7 @@ func warnOf(s config.Set, log *slog.Logger) {
 	}
 }
 
-// tuneCollector trades memory that nobody misses for a fifth of the time that a burst would spend on collecting
+// tuneCollector trades spare memory for a fifth of the time that a burst would spend on collecting
 // garbage. GOGC and GOMEMLIMIT win.
 func tuneCollector(c config.Config) {
 	if c.TuneGC {

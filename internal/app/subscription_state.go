@@ -75,7 +75,7 @@ func (c subscriptionCollector) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What can't be read is not a number, so that nobody takes it for none.
+// Collect implements prometheus.Collector. A value that can't be read is NaN, so that nobody mistakes it for zero.
 func (c subscriptionCollector) Collect(metrics chan<- prometheus.Metric) {
 	ctx, cancel := readingState(c.gone)
 	defer cancel()

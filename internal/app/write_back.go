@@ -96,7 +96,7 @@ func (c writeBackCollector) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What can't be read is not a number, so that nobody takes it for none.
+// Collect implements prometheus.Collector. A value that can't be read is NaN, so that nobody mistakes it for zero.
 func (c writeBackCollector) Collect(metrics chan<- prometheus.Metric) {
 	names := c.names()
 	if len(names) == 0 {

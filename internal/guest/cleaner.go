@@ -22,8 +22,8 @@ const (
 	lastBackoff  = 5 * time.Minute
 )
 
-// looks are the times after a lost call at which it is looked for what it has left: reads may lag, and a call may
-// take effect late.
+// looks are the times after a lost call at which Seam is searched for what it may have created: reads may lag, and a
+// call may take effect late.
 func (s *Service) looks() []time.Duration {
 	return []time.Duration{s.options.Grace, time.Minute, 10 * time.Minute}
 }
@@ -93,9 +93,9 @@ type cleaning struct {
 	*Service
 	lease store.GuestLease
 	until time.Time // when the lease ends, by this process's clock
-	gone  bool      // there is no such reservation any more
+	gone  bool      // the reservation no longer exists
 	has   []store.HandedOut
-	done  map[string]bool // what was deleted or revoked in this look
+	done  map[string]bool // deleted or revoked in this search
 	calls
 }
 
@@ -179,7 +179,7 @@ func (c *cleaning) revoke(ctx context.Context, id string) error {
 	return c.once(ctx, id, func(ctx context.Context) error { return c.seam.RevokeClientSession(ctx, id) })
 }
 
-// once makes a deleting call, at most once in this look. That Seam doesn't know what it names is as good.
+// once sends a deleting call, at most once in this search. A 404 is as good as success.
 func (c *cleaning) once(ctx context.Context, id string, call func(context.Context) error) error {
 	if c.done[id] {
 		return nil
@@ -235,7 +235,7 @@ func (c *cleaning) toSearch() []string {
 }
 
 // search deletes whatever an identity has that is not recorded, or has ended. The identity is of this stay alone
-// and made by us, so nothing on it is anybody else's.
+// and was created by us, so nothing on it belongs to anybody else.
 func (c *cleaning) search(ctx context.Context, identity string) error {
 	keep := c.live()
 	if err := c.extend(ctx); err != nil {
@@ -360,7 +360,7 @@ func (c *cleaning) finish(ctx context.Context, failure error) error {
 	})
 }
 
-// backoff is how long to wait after so many failures in a row.
+// backoff is how long to wait after n failures in a row.
 func backoff(tries int32) time.Duration {
 	wait := min(firstBackoff<<min(tries-1, 10), lastBackoff)
 	return wait - rand.N(wait/4) // #nosec G404 -- jitter

@@ -16,7 +16,7 @@ import (
 // they are asked for, so that they are the present ones; while Seam doesn't answer, those that were last seen are
 // given. Nothing is created.
 
-// ErrNoCode says that a stay has no backup code that opens doors now.
+// ErrNoCode means that a stay has no backup code that opens doors now.
 var ErrNoCode = errors.New("there is no backup code for this stay now")
 
 // askForCode is how long Seam has to answer before the digits that were last seen are given: somebody waits at a door.

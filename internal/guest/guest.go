@@ -44,7 +44,7 @@ const (
 	sessionLife = 24 * time.Hour
 )
 
-// Errors that a caller acts on, besides [NotReadyError] and [LimitError].
+// Errors that a caller acts on, in addition to [NotReadyError] and [LimitError].
 var (
 	ErrUnknown = errors.New("there is no such link")
 	ErrGone    = errors.New("the link is no longer good: the stay is over or cancelled, or is another guest's")
@@ -54,7 +54,7 @@ var (
 	ErrUnavailable = errors.New("no answer from Seam now")
 )
 
-// NotReadyError says that a stay's key can't be handed out, and why.
+// NotReadyError means that a stay's key can't be handed out, and why.
 type NotReadyError struct{ Page Page }
 
 // Reason is why as programs read it: the key's reason if it has one.
@@ -73,7 +73,7 @@ func (e *NotReadyError) Reason() string {
 // ReasonSharedIdentity is the reason of a key whose user identity may show the keys of other stays.
 const ReasonSharedIdentity = "identity_shared"
 
-// Explain says why in words for the property's staff.
+// Explain returns the reason, worded for the property's staff.
 func (e *NotReadyError) Explain() string {
 	status := e.Page.Status
 	if e.Page.Reason != nil {
@@ -100,7 +100,7 @@ const RetryAfter = 3 * time.Second
 // Error implements error.
 func (e *NotReadyError) Error() string { return "the key is not ready: " + string(e.Page.Why) }
 
-// LimitError says that a link was used too often.
+// LimitError means that a link was used too often.
 type LimitError struct{ After time.Duration }
 
 // Error implements error.
@@ -123,7 +123,7 @@ type Options struct {
 	Grace  time.Duration                // how long Seam's reads may lag its writes, default 5 s
 	// how long a killed process delays others, default 20 s; more than a call takes
 	Lease time.Duration
-	// how often what is due is looked for without a wake-up, default 1 s
+	// how often to look for due work without a wake-up, default 1 s
 	PollEvery time.Duration
 	// how long a caller waits for another one who has the lease, default 10 s
 	Patience time.Duration
@@ -181,7 +181,7 @@ func (s *Service) reach(name point.Name) {
 	}
 }
 
-// Wake has what is due looked for at once. It never blocks.
+// Wake makes the service look for due work at once. It never blocks.
 func (s *Service) Wake() {
 	select {
 	case s.wake <- struct{}{}:

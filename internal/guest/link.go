@@ -84,7 +84,7 @@ func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]stay.G
 	return links, nil
 }
 
-// missing is what has to be recorded before a stay's link works; nil for nothing.
+// missing is the record that a stay's link needs before it works; nil if it has it.
 func (s *Service) missing(st Stay, l store.GuestLink) *store.NewGuestLink {
 	n := store.NewGuestLink{Ref: st.Ref, Before: l.Counter, Counter: l.Counter, GuestKey: l.GuestKey}
 	switch guest := s.guestKey(st.GuestEmail); {

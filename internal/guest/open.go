@@ -152,7 +152,7 @@ func (s *Service) mark(kind string, state store.GuestState, guest string) store.
 }
 
 // lookAt is when a mark that nobody has recorded the result of is looked at: its call has ended by then, and Seam's
-// reads show what it made.
+// reads show what it created.
 func (s *Service) lookAt(h store.HandedOut) time.Time {
 	return h.MarkedAt.Add(s.options.Lease + s.options.Grace)
 }
@@ -207,7 +207,7 @@ func (o *opening) record(ctx context.Context, h store.HandedOut, fits bool, what
 	return refused
 }
 
-// refusal is why what was made is not handed out; nil if it is.
+// refusal is why a created key is not handed out; nil if it is.
 func (o *opening) refusal(h store.HandedOut, state *store.GuestState, fits bool) error {
 	if state == nil {
 		return ErrGone
@@ -260,7 +260,7 @@ func (o *opening) notMade(ctx context.Context, h store.HandedOut, err error) err
 	return errors.Join(ErrUnavailable, written)
 }
 
-// end forgets an instant key that Seam doesn't have any more: what is left of it goes with the next look.
+// end forgets an instant key that Seam no longer has: the next search deletes what is left of it.
 func (o *opening) end(ctx context.Context, h store.HandedOut) error {
 	err := o.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ *store.GuestState) error {
 		now := o.now()

@@ -19,13 +19,13 @@ const (
 	TooEarly  Why = "too_early" // it is made at [Page.ReadyFrom]
 	NoRoom    Why = "no_room"   // the room is not known yet
 	Held      Why = "held"      // the property has to release it, for example after a payment
-	Ask       Why = "ask"       // somebody of the property has to help
+	Ask       Why = "ask"       // the property's staff has to help
 )
 
 // Page is what a guest sees of a stay.
 type Page struct {
 	Source    string
-	Language  string // of the guest, a BCP 47 tag; "" where the PMS doesn't say it
+	Language  string // of the guest, a BCP 47 tag; "" if the PMS doesn't send it
 	Property  string // the listing's name, "" where it has none
 	Address   string
 	Operator  pms.GuestPage
@@ -174,7 +174,8 @@ func reusable(has []store.HandedOut, state store.GuestState, guest string, now t
 	return nil
 }
 
-// limited tells how long a link must rest after these uses; 0 if it need not. recent are the last ones, oldest first.
+// limited returns how long a link must not be used after these uses; 0 for no limit. recent are the last ones, oldest
+// first.
 func limited(recent []time.Time, now time.Time) time.Duration {
 	if len(recent) < OpeningsAnHour {
 		return 0

@@ -79,7 +79,7 @@ func (a *appSession) get(ctx context.Context) (Session, error) {
 	return Session{Token: got.Token, ExpiresAt: *h.ExpiresAt, IdentityID: h.IdentityID}, nil
 }
 
-// identifierKey tells an app's session from those of instant keys.
+// identifierKey distinguishes an app's session from those of instant keys.
 func (s *Service) identifierKey(identityID string) string {
 	return "staykey_app_" + stay.Keyed(s.salt, "app", identityID)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 )
 
-// Codes of problems that say more than their status. docs/errors.md lists all codes; a released one never changes
-// its meaning.
+// Codes of problems that are more specific than their status. docs/errors.md lists all codes; a released one never
+// changes its meaning.
 const (
 	CodeUnknownParameter  = "unknown_parameter"
 	CodeRepeatedParameter = "repeated_parameter"

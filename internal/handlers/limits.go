@@ -66,7 +66,7 @@ func NewLimits(from func(*http.Request) netip.Addr) *Limits {
 	}
 }
 
-// Exceeded tells how long a source must wait with an authentic webhook; 0 if it need not.
+// Exceeded returns how long a source must wait before its next authentic webhook; 0 for no wait.
 func (l *Limits) Exceeded(source pms.Source, now time.Time) time.Duration {
 	if source.Limit.PerSecond <= 0 {
 		return 0

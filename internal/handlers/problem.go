@@ -91,7 +91,7 @@ func (p *Problem) Because(reason string) *Problem {
 	return p
 }
 
-// After says when to try again, in whole seconds, rounded up.
+// After sets Retry-After, in whole seconds, rounded up.
 func (p *Problem) After(d time.Duration) *Problem {
 	p.retryAfter = d
 	return p

@@ -100,7 +100,7 @@ func (s *router) opsRouter() http.Handler {
 		r.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		r.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		r.HandleFunc("/debug/pprof/trace", pprof.Trace)
-		r.HandleFunc("/debug/pprof/cmdline", unknown) // it may show what nobody should see
+		r.HandleFunc("/debug/pprof/cmdline", unknown) // a command line may contain secrets
 	}
 	return r
 }
@@ -135,7 +135,7 @@ func notAllowed(routes chi.Routes) http.HandlerFunc {
 				}
 			}
 		}
-		if len(allow) == 0 { // a method that nobody knows, at a path that is not there
+		if len(allow) == 0 { // an unknown method at an unknown path
 			NewProblem(http.StatusNotFound, "not found: see /docs for the paths").Write(w)
 			return
 		}

@@ -16,7 +16,7 @@ import (
 // pager takes the pagination that accompanies a list.
 type pager interface{ paginate(json.RawMessage) }
 
-// checker says what makes an answer unusable, "" if nothing does.
+// checker returns what makes an answer unusable, "" if nothing does.
 type checker interface{ check() string }
 
 // decode reads the field of an answer into out. It returns why the answer can't be used, "" if it can.
@@ -87,7 +87,7 @@ func failure(path string, resp *http.Response, answer []byte) *Error {
 	case status == http.StatusTooManyRequests:
 		e.Kind, e.RetryAfter = RateLimited, retryAfter(resp.Header.Get("Retry-After"))
 	case status == http.StatusRequestTimeout, status >= 500, status < 400:
-		e.Kind = Lost // nobody knows whether it took effect
+		e.Kind = Lost // whether it took effect is unknown
 	case strings.HasSuffix(e.Type, "_not_found"):
 		e.Kind = NotFound // user_identity_not_found comes with 400
 	default:

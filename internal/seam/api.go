@@ -26,7 +26,7 @@ type CreateUserIdentity struct {
 	EmailAddress string `json:"email_address,omitempty"`
 }
 
-// CreateUserIdentity makes a user identity.
+// CreateUserIdentity creates a user identity.
 func (c *Client) CreateUserIdentity(ctx context.Context, in CreateUserIdentity) (UserIdentity, error) {
 	var out UserIdentity
 	err := c.post(ctx, PathIdentityCreate, in, "user_identity", &out)
@@ -215,7 +215,7 @@ type CreateCredential struct {
 	IsMultiPhoneSync bool   `json:"is_multi_phone_sync_credential,omitempty"`
 }
 
-// CodeOf is the body that makes a PIN for an ACS user. Salto chooses the digits: a code that is asked for is refused.
+// CodeOf is the body that creates a PIN for an ACS user. Salto chooses the digits and refuses a requested code.
 func CodeOf(acsUserID string) CreateCredential {
 	return CreateCredential{ACSUserID: acsUserID, AccessMethod: "code"}
 }
@@ -225,7 +225,7 @@ func MobileKeyOf(acsUserID string) CreateCredential {
 	return CreateCredential{ACSUserID: acsUserID, AccessMethod: "mobile_key", IsMultiPhoneSync: true}
 }
 
-// CreateCredential makes a credential.
+// CreateCredential creates a credential.
 func (c *Client) CreateCredential(ctx context.Context, in CreateCredential) (Credential, error) {
 	var out Credential
 	err := c.post(ctx, PathCredentialCreate, in, "acs_credential", &out)

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Kind says what a failed call means for what is at Seam.
+// Kind is what a failed call means for the state at Seam.
 type Kind int
 
 // Kinds of failure.
 const (
 	Lost         Kind = iota + 1 // no usable answer: it may have taken effect, or may yet
 	NotSent                      // it never left: nothing happened
-	Invalid                      // refused for what it says: nothing happened, and a repeat would change nothing
+	Invalid                      // refused because of its content: nothing happened, and a repeat would be refused, too
 	NotFound                     // it names something that Seam doesn't know
 	Unauthorized                 // the API key is not accepted
 	Forbidden                    // the key may not do this
@@ -69,7 +69,7 @@ func (e *Error) Error() string {
 	return s
 }
 
-// isRefusal reports whether the same read would fail again: Seam says no, or has no such endpoint.
+// isRefusal reports whether the same read would fail again: Seam refuses it, or has no such endpoint.
 func (e *Error) isRefusal() bool {
 	return e.Status == http.StatusNotFound || (e.Kind != Lost && e.Kind != NotSent && e.Kind != RateLimited)
 }

@@ -81,7 +81,7 @@ func (c *Client) DeleteInstantKey(ctx context.Context, id string) error {
 // GetClientSession is the body of get_or_create.
 type GetClientSession struct {
 	UserIdentityID string `json:"user_identity_id"`
-	// UserIdentifierKey tells the session from those of instant keys.
+	// UserIdentifierKey distinguishes the session from those of instant keys.
 	UserIdentifierKey string `json:"user_identifier_key"`
 	ExpiresAt         string `json:"expires_at"`
 }
@@ -100,7 +100,7 @@ func (c *Client) ClientSessions(ctx context.Context, userIdentityID string) ([]C
 		map[string]any{"user_identity_id": userIdentityID})
 }
 
-// RevokeClientSession revokes a session: its token is no good any more.
+// RevokeClientSession revokes a session: its token stops working.
 func (c *Client) RevokeClientSession(ctx context.Context, id string) error {
 	return c.post(ctx, PathSessionRevoke, map[string]string{"client_session_id": id}, "", nil)
 }

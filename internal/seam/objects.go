@@ -67,7 +67,7 @@ type ACSUser struct {
 	FullName         string     `json:"full_name"`
 	CreatedAt        string     `json:"created_at"`
 	AccessSchedule   *Schedule  `json:"access_schedule"`
-	IsSuspended      *bool      `json:"is_suspended"` // nil: the answer doesn't say
+	IsSuspended      *bool      `json:"is_suspended"` // nil: not in the answer
 	Errors           []Issue    `json:"errors"`
 	Warnings         []Issue    `json:"warnings"`
 	PendingMutations []Mutation `json:"pending_mutations"`
@@ -161,7 +161,7 @@ type Credential struct {
 	ACSCredentialID       string  `json:"acs_credential_id"`
 	ACSUserID             string  `json:"acs_user_id"`
 	AccessMethod          string  `json:"access_method"`
-	IsMultiPhoneSync      *bool   `json:"is_multi_phone_sync_credential"` // nil: the answer doesn't say
+	IsMultiPhoneSync      *bool   `json:"is_multi_phone_sync_credential"` // nil: not in the answer
 	ParentACSCredentialID string  `json:"parent_acs_credential_id"`
 	CreatedAt             string  `json:"created_at"`
 	Code                  string  `json:"code"` // of a PIN; "" while Salto hasn't made it
@@ -190,7 +190,8 @@ func (c Credential) IsMobileKey() bool {
 		*c.IsMultiPhoneSync)
 }
 
-// IsSurelyMobileKey reports whether nothing about that is unknown. Only such a one may be deleted as a second key.
+// IsSurelyMobileKey reports whether the answer leaves no doubt that it is a mobile key. Only such a one may be deleted
+// as a second key.
 func (c Credential) IsSurelyMobileKey() bool { return c.IsMobileKey() && c.IsMultiPhoneSync != nil }
 
 // Problem returns the code of the first error that Seam reports on the credential, nil for none. There is no list

@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// How much of Seam's texts is kept, in bytes. What is longer is cut.
+// Maximum lengths of Seam's texts, in bytes. Longer ones are cut.
 const (
 	maxMessage = 500
 	maxCode    = 100     // of error types, codes and request ids
 	maxLooked  = 8 << 10 // how much of a text is searched for guests' data at all
 )
 
-// Redact makes a text from Seam fit to be stored and shown: it takes out e-mail addresses and phone numbers, is
+// Redact makes a text from Seam safe to store and show: it takes out e-mail addresses and phone numbers, is
 // valid UTF-8 without NUL, and has at most 500 bytes.
 func Redact(s string) string { return redact(s, maxMessage) }
 
@@ -71,7 +71,7 @@ func storable(s string) string {
 // they are short.
 func code(s string) string { return redact(s, maxCode) }
 
-// cut returns at most so many bytes of a text, and never half a letter.
+// cut returns at most n bytes of a text, and never half a character.
 func cut(s string, most int) string {
 	if len(s) <= most {
 		return s

@@ -27,7 +27,7 @@ const (
 	EventAccepted   = "accepted"   // durable, not applied yet
 	EventApplied    = "applied"    // true of reservations or listings now
 	EventSuperseded = "superseded" // older than what had been applied
-	EventIgnored    = "ignored"    // of a type that means nothing here
+	EventIgnored    = "ignored"    // of a type that has no effect here
 	EventRejected   = "rejected"   // not valid; kept for its sender to correct
 )
 

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrIDTaken says that an ACS user or credential id is already another reservation's.
+// ErrIDTaken means that an ACS user or credential id already belongs to another reservation.
 var ErrIDTaken = errors.New("this id belongs to another reservation")
 
 // ACSUser is a row of acs_users: an ACS user that we created, are creating, or may have created. A row is written
@@ -230,7 +230,7 @@ type RecordedUser struct {
 	Unkept            int16      // as in [ACSUser]
 }
 
-// RecordedUsers returns up to limit ACS users of an access system that exist as far as we know, were not changed
+// RecordedUsers returns up to limit ACS users of an access system that are recorded as existing, were not changed
 // since the given time, and whose access has not ended by then, ordered by identity, after the given one.
 func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string,
 	limit int,
@@ -316,7 +316,7 @@ func (s *Store) EndErasing(ctx context.Context, key string, gone bool) error {
 	return wrap(err, "end erasing user identity %s", key)
 }
 
-// UserIdentity returns what is known of an identity, or [ErrNotFound].
+// UserIdentity returns the record of an identity, or [ErrNotFound].
 func (s *Store) UserIdentity(ctx context.Context, key string) (UserIdentity, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+identityColumns+` FROM user_identities WHERE user_identity_key = $1`, key)
 	i, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[UserIdentity])

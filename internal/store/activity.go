@@ -123,7 +123,7 @@ func (s *Store) LastActivity(ctx context.Context, sources []string) ([]ActivityR
 	return list, wrap(err, "read what happened last")
 }
 
-// EventPace is how often a source's PMS posts, as far as activity is kept.
+// EventPace is how often a source's PMS posts, within the retention of activity.
 type EventPace struct {
 	LastAt  time.Time     // the last event
 	Hours   int           // in which it posted
@@ -156,7 +156,7 @@ func (s *Store) EventPaces(ctx context.Context, sources []string) (map[string]Ev
 // keepActivity is for how long activity is kept.
 const keepActivity = 35 * 24 * time.Hour
 
-// PruneActivity deletes what is older than that, and adds up the minutes of hours that ended more than a day ago.
+// PruneActivity deletes older activity, and adds up the minutes of hours that ended more than a day ago.
 func (s *Store) PruneActivity(ctx context.Context, now time.Time) error {
 	if _, err := s.pool.Exec(ctx, `DELETE FROM activity WHERE hour < $1`, now.Add(-keepActivity)); err != nil {
 		return wrap(err, "forget what happened long ago")

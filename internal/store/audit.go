@@ -20,7 +20,7 @@ type Audit struct {
 	Source    *string        // nil: not about one source
 	Subject   *string        // id of the reservation, listing or event; nil if there is none
 	Reason    *string        // as the person or program gave it; nil for none
-	Before    map[string]any // what was replaced, as far as it changed; nil for nothing
+	Before    map[string]any // the old values of what changed; nil for nothing
 	After     map[string]any // the new values of what is in Before
 	RequestID *string        // of the HTTP request; nil outside of one
 	Address   *string        // of the client

@@ -56,7 +56,7 @@ func (s *Store) CheckKeys(ctx context.Context, refs []Ref, now time.Time) error 
 }
 
 // flagKeys makes the keys due that a query names, with a change, and returns how many. It goes page by page in the
-// order of the primary key; where the next page begins is Postgres' to tell, because its order depends on the
+// order of the primary key; Postgres decides where the next page begins, because its order depends on the
 // database's collation. Keys are locked in the order in which everything else locks them. The query has the columns
 // source and reservation_id, each key once, and uses args.
 func (s *Store) flagKeys(ctx context.Context, query, change string, args pgx.StrictNamedArgs,

@@ -18,7 +18,7 @@ import (
 )
 
 // Deadlines of everything that is asked of Postgres. A server that dies closes its connections; one that is cut off
-// or frozen says nothing, and without a deadline its clients wait for as long as the kernel does, which is minutes.
+// or frozen doesn't answer, and without a deadline its clients wait for as long as the kernel does, which is minutes.
 const (
 	// ConnectTimeout is what each host of the DSN gets to take a connection, unless the DSN has a connect_timeout.
 	ConnectTimeout = 3 * time.Second

@@ -9,16 +9,16 @@ const (
 	SettingDatabaseKind = "database_kind"
 )
 
-// DatabaseKind is what is known of a database before it is migrated.
+// DatabaseKind describes a database before it is migrated.
 type DatabaseKind struct {
 	Kind      string // "" if no start has marked it
 	Workspace string // the pinned Seam workspace, "" if there is none
-	// Used tells, where Kind is "", that it holds events, listings or reservations, or is pinned. A database that has a
-	// kind isn't asked: a start needs none of these tables, which somebody may keep locked.
+	// Used reports, if Kind is "", whether it holds events, listings or reservations, or is pinned. A database that has
+	// a kind isn't asked: a start needs none of these tables, which somebody may keep locked.
 	Used bool
 }
 
-// DatabaseKind tells which kind of start made the database. A database without our tables is unused.
+// DatabaseKind returns which kind of start created the database. A database without our tables is unused.
 func (s *Store) DatabaseKind(ctx context.Context) (DatabaseKind, error) {
 	var k DatabaseKind
 	var exists bool

@@ -139,7 +139,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest,
 	return claimed, looked, nil
 }
 
-// A receiver counts as dead after so many failures in a row. Then it is sent one message at a time, few stays wait
+// A receiver counts as dead after this many failures in a row. Then it is sent one message at a time, few stays wait
 // for another try, and a stay that has not been tried is taken up now and then: a few messages that a receiver
 // never accepts must not hold back all others. One that doesn't even answer is down, whatever it is sent: then one stay
 // waits for another try. When a receiver accepts a message, everything that waits is sent at once.
@@ -288,14 +288,14 @@ func changedStays(ctx context.Context, tx pgx.Tx, c ClaimRequest, s subscription
 // passAtMost is how many changes a subscription passes in one transaction.
 const passAtMost = 500
 
-// dueStay is a locked row of subscription_stays with what is true of its stay.
+// dueStay is a locked row of subscription_stays with the state of its stay.
 type dueStay struct {
 	StayToReport
 	again    bool
 	pmsGates []byte
 }
 
-// readDue reads what is true of stays that are due, after they were locked.
+// readDue reads the state of stays that are due, after they were locked.
 func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]dueStay, error) {
 	refs, at := make([]Ref, len(due)), make(map[Ref]int, len(due))
 	for i, d := range due {

@@ -16,17 +16,17 @@ type DoorEvent struct {
 	At        time.Time // when it happened, by Seam's clock
 	Entrance  string    // its id at Seam; "" for unknown
 	Denied    bool      // the door stayed closed
-	Reason    string    // of a refusal, as Seam words it; "" for unknown
+	Reason    string    // of a refusal, in Seam's words; "" for unknown
 	Method    string    // of an opening; "" for unknown
 }
 
-// DoorUse is what is known about a stay's guest at doors.
+// DoorUse is the record of a stay's guest at doors.
 type DoorUse struct {
 	GuestKey          string     // whose, as in [ACSUser]
 	FirstUsedAt       *time.Time // the first opening; nil: none reported
 	FirstUsedEntrance *string    // Seam's id of the entrance; nil: unknown
 	DeniedAt          *time.Time // the last refusal, those within ten minutes of it left out; nil: none reported
-	DeniedReason      *string    // as Seam words it; nil: unknown
+	DeniedReason      *string    // in Seam's words; nil: unknown
 	DeniedEntrance    *string    // like FirstUsedEntrance
 }
 
@@ -96,7 +96,7 @@ const noteRefusal = doorUser + `
 		WHERE d.guest_key <> excluded.guest_key OR d.denied_at IS NULL OR d.denied_at < @before
 	RETURNING source, reservation_id`
 
-// addDoorUses fills in what is known of the guests of reservations at doors.
+// addDoorUses fills in the door uses of reservations' guests.
 func (s *Store) addDoorUses(ctx context.Context, views []View, refs []Ref) error {
 	sources, ids := splitRefs(refs)
 	rows, _ := s.pool.Query(ctx, `

@@ -58,7 +58,7 @@ type EventContent struct {
 // one: the largest bodies would not fit into memory together.
 const contentPage = 2000
 
-// EachContent calls fn with what is kept of every event that still has something. The slices are good until fn returns.
+// EachContent calls fn with the content of every event that still has any. The slices are good until fn returns.
 func (s *Store) EachContent(ctx context.Context, fn func(EventContent)) error {
 	last := uuid.Nil
 	for {

@@ -26,7 +26,7 @@ type EventFetch struct {
 	Body     []byte     // of the webhook
 	Request  []byte     // as in [Event]
 
-	ReservationIDs []string // of those that it is about, as far as its webhook names them
+	ReservationIDs []string // that it is about, if its webhook names them
 }
 
 // Since is how long the PMS has been asked for.
@@ -74,7 +74,7 @@ func (e *EventFetch) Note(t Try) {
 // Awaiting is a claimed event that waits for documents.
 type Awaiting struct {
 	Event   Event           // as it was accepted
-	Wants   json.RawMessage // which documents to fetch, in the words of package fetch
+	Wants   json.RawMessage // which documents to fetch, as package fetch encodes them
 	Reason  string          // that the inbox shows; "" for none
 	Applied bool            // part of the event was applied already
 
@@ -219,7 +219,7 @@ const givenUp = `
 	FROM gone g JOIN events e USING (event_id)
 	WHERE NOT EXISTS (SELECT FROM event_results r WHERE r.seq = g.seq) RETURNING event_id, seq, status`
 
-// GiveUpFetch settles an event whose documents can't be fetched: it is rejected, or remains applied as far as it was.
+// GiveUpFetch settles an event whose documents can't be fetched: it is rejected, or stays partly applied.
 // It can be replayed.
 func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) error {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {

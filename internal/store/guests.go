@@ -46,7 +46,7 @@ func LockShared(ctx context.Context, tx pgx.Tx, bookings, guests []Ref) error {
 	return wrap(err, "lock bookings and guests")
 }
 
-// Guests returns what is known of guests. [LockShared] has locked them.
+// Guests returns the records of guests. [LockShared] has locked them.
 func Guests(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Guest, error) {
 	known := map[Ref]Guest{}
 	if len(refs) == 0 {

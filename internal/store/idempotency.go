@@ -24,7 +24,7 @@ const (
 	RequestOther                        // the key belongs to another request
 )
 
-// KeptRequest is what is known of a request with an Idempotency-Key.
+// KeptRequest is the record of a request with an Idempotency-Key.
 type KeptRequest struct {
 	State     RequestState // whether the caller must act, wait, or repeat the answer
 	Lease     uuid.UUID    // of RequestClaimed

@@ -39,7 +39,7 @@ type Result struct {
 	Reason string // "" for none
 }
 
-// ResultsOf returns the results of events, as far as they are settled.
+// ResultsOf returns the results of those events that are settled.
 func (s *Store) ResultsOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Result, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, r.status, coalesce(r.reason, '') FROM events e JOIN event_results r USING (seq)

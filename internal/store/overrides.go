@@ -129,7 +129,7 @@ var forgetDecisions = []string{
 		of_check_out = NULL, of_check_in_text = NULL, of_check_out_text = NULL, replace_credential = NULL WHERE `,
 }
 
-// forgetReasons removes the words of decisions that are kept.
+// forgetReasons removes the reasons of decisions that are kept.
 const forgetReasons = `UPDATE overrides t SET held_why = CASE WHEN t.held_at IS NOT NULL THEN '(no longer kept)' END,
 	revoked_why = CASE WHEN t.revoked_at IS NOT NULL THEN '(no longer kept)' END WHERE `
 
@@ -167,10 +167,10 @@ func SaveOverrides(batch *pgx.Batch, ref Ref, o Overrides) {
 		o.StartsAt, o.OfCheckIn, o.EndsAt, o.OfCheckOut, o.OfCheckInText, o.OfCheckOutText, o.ReplaceCredential)
 }
 
-// Held says who holds a reservation and why, "" if nobody does.
+// Held returns who holds a reservation and why, "" if nobody does.
 func (o Overrides) Held() string { return decisionText(o.HeldAt, o.HeldBy, o.HeldWhy) }
 
-// Revoked says who has revoked a reservation's key and why, "" if nobody has.
+// Revoked returns who has revoked a reservation's key and why, "" if nobody has.
 func (o Overrides) Revoked() string { return decisionText(o.RevokedAt, o.RevokedBy, o.RevokedWhy) }
 
 func decisionText(at *time.Time, by, why *string) string {

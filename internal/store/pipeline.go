@@ -68,7 +68,7 @@ func (s *Store) quietly(ctx context.Context, first func(*pgx.Batch), fn func(pgx
 	return err
 }
 
-// pipelined is the middle of such a transaction. Begin and commit are not its to make.
+// pipelined is the middle of such a transaction: it must neither begin nor commit.
 type pipelined struct {
 	pgx.Tx // nil: methods that are not below must not be called
 	conn   *pgxpool.Conn

@@ -27,7 +27,7 @@ type SourcePolicy struct {
 const (
 	settingPolicy       = "policy:"
 	settingPolicyText   = "policy_text:"
-	settingPolicyBefore = "policy_before:" // what stays without a fingerprint were completed with, as far as is known
+	settingPolicyBefore = "policy_before:" // what stays without a fingerprint were completed with, if known
 )
 
 // DecidePolicies makes these the policies of their sources, all of them or, on an error, none. It returns the

@@ -104,7 +104,7 @@ func EventsPutBack(ctx context.Context, tx pgx.Tx) ([]PutBack, error) {
 	return list, wrap(err, "read events that were put back")
 }
 
-// Requeue is a claimed event that goes back into the queue.
+// Requeue is a claimed event to put back into the queue.
 type Requeue struct {
 	Event     Event      // as it was claimed
 	NotBefore *time.Time // nil: at once
@@ -173,7 +173,7 @@ func IsLockWait(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "57014")
 }
 
-// LockedRow is where a statement waited, as Postgres words it; "" where it doesn't say.
+// LockedRow is where a statement waited, in Postgres' words; "" if it didn't report it.
 func LockedRow(err error) string {
 	pg := new(pgconn.PgError)
 	errors.As(err, &pg)

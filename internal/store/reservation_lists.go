@@ -338,7 +338,7 @@ func (f ReservationFilter) kinds(ctx context.Context, s *Store) (k kinds, small 
 // estimated with it.
 const usualStay = 31 * 24 * time.Hour
 
-// betweenTimes tells where both check-in and check-out are limited whether few stays are left, and if not, whether
+// betweenTimes reports, where both check-in and check-out are limited, whether few stays are left, and if not, whether
 // the check-in leaves fewer.
 func (f ReservationFilter) betweenTimes(ctx context.Context, s *Store) (byCheckIn, small bool, err error) {
 	estimate := func(column string, r Range) (float64, error) {
@@ -490,7 +490,7 @@ func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error)
 	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r`+w.sql(), w.args...)
 }
 
-// fewer reports whether a query leaves at most so many rows, as far as the planner knows.
+// fewer reports whether a query leaves at most n rows, by the planner's estimate.
 func (s *Store) fewer(ctx context.Context, most int, query string, args ...any) (bool, error) {
 	rows, err := s.estimate(ctx, query, args...)
 	return err == nil && rows <= float64(most), err

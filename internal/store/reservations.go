@@ -28,7 +28,7 @@ type Reservation struct {
 	VersionSeq        int64      // the order of receipt, between events with the same timestamp
 	CreatedAt         time.Time  // when the row was written
 	UpdatedAt         time.Time  // when it last changed
-	BookingID         *string    // of the PMS, where it is several reservations here
+	BookingID         *string    // of the PMS; nil: the booking is one reservation
 	GuestID           *string    // of the PMS, if it sends guests separately
 	// fingerprint of the policy that check-in and check-out were completed with; nil: not known
 	Policy        *string
@@ -39,7 +39,7 @@ type Reservation struct {
 	Notes         []byte     // JSON: what could not be read of the last events
 	Bodies        []byte     // hashes of bodies that confirmed it, see intake
 	Gates         []byte     // JSON: what the PMS sent about gates, see [MergeGateReports]
-	GuestLanguage *string    // a BCP 47 tag, where the PMS says it
+	GuestLanguage *string    // a BCP 47 tag; nil: the PMS doesn't send it
 	// VersionReceipt equals VersionAt if that is the time of receipt of an event that had no time of its own.
 	VersionReceipt *time.Time
 }

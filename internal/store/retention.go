@@ -151,7 +151,7 @@ func (s *Store) pruneLoose(ctx context.Context, behind int64, received time.Time
 	return next, n, wrap(err, "prune events of no reservation")
 }
 
-// ReasonTooOld is why an event is rejected that waited for documents until its body's age had come.
+// ReasonTooOld is the reason of an event that was rejected because it waited for documents longer than bodies are kept.
 const ReasonTooOld = "it waited for the PMS's documents for longer than bodies are kept (STAYKEY_RETAIN_BODIES)"
 
 // PruneWaiting gives up to limit events up that have waited for documents since before a time, and removes their

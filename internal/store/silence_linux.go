@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unanswered is how long the kernel waits for a peer to acknowledge what was sent before it gives a connection up.
+// unanswered is how long the kernel waits for a peer to acknowledge data before it closes a connection.
 const unanswered = 15 * time.Second
 
 // noticeSilence has the kernel end a connection whose peer doesn't acknowledge, instead of sending again for a

@@ -36,7 +36,8 @@ type Store struct {
 // Ref names one reservation.
 type Ref = stay.Ref
 
-// racedTries is how often a transaction is tried. Each race has a winner, so that a loser succeeds within a few tries.
+// racedTries is the maximum number of attempts of a transaction. Each race has a winner, so that a loser succeeds
+// within a few tries.
 const racedTries = 10
 
 // InTx runs fn in one transaction and commits it unless fn fails. Where fn reports [ErrRaced], or Postgres ended a

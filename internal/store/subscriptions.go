@@ -56,7 +56,7 @@ func (s *Store) Subscriptions(ctx context.Context, names []string) (map[string]S
 	return found, wrap(err, "read subscriptions")
 }
 
-// sourceSeparator stands between sources in one text: names of sources have none.
+// sourceSeparator separates sources in one text: no name of a source contains it.
 const sourceSeparator = "\x1f"
 
 // UnreportedStays counts for each subscription the stays whose current state it may not have received, up to 10,000.
@@ -81,7 +81,7 @@ func (s *Store) UnreportedStays(ctx context.Context, scopes []Scope) (map[string
 	return counts, wrap(err, "count what subscriptions have not received")
 }
 
-// EnableSubscription lets deliveries leave again, at once. Changes made meanwhile are reported by the current state.
+// EnableSubscription resumes deliveries at once. Changes made meanwhile are reported by the current state.
 func (s *Store) EnableSubscription(ctx context.Context, name string, now time.Time, audit Audit) error {
 	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `

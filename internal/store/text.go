@@ -9,7 +9,7 @@ import (
 const maxStored = 2000
 
 // Storable makes a text from outside storable: valid UTF-8 without NUL, which Postgres refuses in text and jsonb
-// alike, and of bounded length, cut between two letters. Everything that Seam or a PMS says goes through it before
+// alike, and of bounded length, cut between two letters. Every text from Seam or a PMS passes through it before
 // it is written.
 func Storable(s string) string {
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")

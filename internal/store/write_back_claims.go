@@ -20,7 +20,7 @@ type WriteBackLease struct {
 }
 
 // TakeWriteBackLease takes the lease of a source; ok is false while another replica has it. settings is the
-// fingerprint of what is written where: if it changed, every stay of the source is looked at again.
+// fingerprint of the write-back settings: if it changed, every stay of the source is checked again.
 func (s *Store) TakeWriteBackLease(ctx context.Context, source, settings string, lease time.Duration) (l WriteBackLease,
 	ok bool, err error,
 ) {

@@ -20,7 +20,7 @@ const (
 	WriteBackCleared = stay.WriteBackCleared
 )
 
-// WriteBackRow is what is known of the field of one booking at its PMS.
+// WriteBackRow is the record of the field of one booking at its PMS.
 type WriteBackRow struct {
 	Source       string          // with BookingID: the booking
 	BookingID    string          // the PMS's id; of a reservation without a booking, the reservation's

@@ -122,7 +122,7 @@ func (h *Page) render(w http.ResponseWriter, r *http.Request, status int, v view
 	_, _ = w.Write(b.Bytes()) // the guest may be gone
 }
 
-// show puts a view into words.
+// show renders a view as text.
 func (in *words) show(v view, now time.Time) shown {
 	p := v.Page
 	s := shown{
@@ -147,7 +147,7 @@ func (in *words) show(v view, now time.Time) shown {
 	return s
 }
 
-// say fills in what the page is about.
+// say fills in the page's subject.
 func (in *words) say(s *shown, v view, now time.Time) {
 	p := v.Page
 	switch v.Kind {

@@ -97,11 +97,11 @@ func looksJSON(body []byte) bool {
 	return len(text) > 0 && (text[0] == '{' || text[0] == '[')
 }
 
-// bodyKind tells how a PMS's body is read: "" for JSON, "form" or "query".
+// bodyKind returns how a PMS's body is read: "" for JSON, "form" or "query".
 func bodyKind(h http.Header, f *pms.Format, body []byte) (string, *handlers.Problem) {
 	media := mediaType(h)
 	isForm := media == "application/x-www-form-urlencoded"
-	// PHP's HTTP client, among others, says "form" on its own.
+	// PHP's HTTP client, among others, declares a form by default.
 	isJSON := looksJSON(body) && f.TakesJSON()
 	switch {
 	case len(withoutMark(body)) == 0 && f.TakesQueries():

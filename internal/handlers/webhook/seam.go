@@ -15,7 +15,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// seamEvent is an event that Seam posts, as far as it concerns us.
+// seamEvent is the part of an event of Seam's that we use.
 type seamEvent struct {
 	Type          string `json:"event_type"`
 	ACSSystemID   string `json:"acs_system_id"`

@@ -117,7 +117,7 @@ func (s *Receiver) measuredWebhook(w http.ResponseWriter, r *http.Request) {
 const impatience = time.Second
 
 // webhookResult names the outcome of a webhook for the metric. gone means that the sender hung up before it was
-// answered, so that the status reached nobody.
+// answered, so the client never received the status.
 func webhookResult(status int, took time.Duration, gone bool) string {
 	result, known := webhookResults[status]
 	switch {
