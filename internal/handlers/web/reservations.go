@@ -220,11 +220,20 @@ var allChoices = []actionChoice{
 	},
 }
 
+// isOver reports whether the stay has ended.
+func isOver(v admin.View, now time.Time) bool {
+	return v.Reservation.CheckOut != nil && !v.Reservation.CheckOut.After(now)
+}
+
+// canChange reports whether anything may still change at Seam for a stay, and so be held.
+func canChange(v admin.View, now time.Time) bool {
+	removed := v.Reservation.Status != "confirmed" && v.Key.Status == stay.KeyRevoked
+	return !isOver(v, now) && !removed
+}
+
 // choices are the actions that can be done now.
 func choices(v admin.View, o admin.Overrides, now time.Time) []actionChoice {
-	over := v.Reservation.CheckOut != nil && !v.Reservation.CheckOut.After(now)
-	cancelled := v.Reservation.Status != "confirmed"
-	removed := cancelled && v.Key.Status == stay.KeyRevoked
+	over, cancelled := isOver(v, now), v.Reservation.Status != "confirmed"
 	return slices.DeleteFunc(slices.Clone(allChoices), func(c actionChoice) bool {
 		switch c.Kind {
 		case renewLink: // shown next to the link
@@ -234,7 +243,7 @@ func choices(v admin.View, o admin.Overrides, now time.Time) []actionChoice {
 		case admin.Reconcile:
 			return o.Held != nil
 		case admin.Hold:
-			return o.Held != nil || over || removed
+			return o.Held != nil || !canChange(v, now)
 		case admin.Revoke:
 			return o.Held != nil || cancelled || over || o.Revoked != nil
 		case admin.Reissue:
